@@ -1,0 +1,63 @@
+"""``bedrock-usage demo``: the whole path on bundled logs, without AWS."""
+
+from __future__ import annotations
+
+import sys
+import tempfile
+from datetime import UTC, datetime
+from pathlib import Path
+
+import click
+
+from etl.cli.load import load_with_progress, summary
+from etl.cli.options import db_option, serve_options
+from etl.cli.report import build_report, print_report
+from etl.cli.serve import run_datasette
+from etl.demo import write_demo_logs
+from etl.errors import BedrockUsageError
+from etl.warehouse.database import open_warehouse
+from etl.warehouse.demo import is_demo, mark_demo
+from etl.warehouse.read import Filters
+
+
+@click.command()
+@click.option("--serve/--no-serve", default=True, show_default=True, help="Serve it afterwards.")
+@serve_options
+@db_option
+def demo(serve: bool, host: str, port: int, db: Path) -> None:
+    """Build a sample warehouse from bundled logs, print the report, serve it."""
+    now = datetime.now(UTC)
+    _ensure_demo(db, now)
+    with open_warehouse(db) as warehouse:
+        print_report(build_report(warehouse, "applications", Filters()))
+        print_report(build_report(warehouse, "users", Filters()))
+    if serve:
+        run_datasette(db, host, port)
+
+
+def _ensure_demo(db: Path, now: datetime) -> None:
+    """Build today's demo warehouse, unless it is there; never touch any other."""
+    day = now.date().isoformat()
+    if db.exists():
+        with open_warehouse(db) as warehouse:
+            built_for = is_demo(warehouse)
+        if built_for is None:
+            raise BedrockUsageError(
+                f"{db} holds data of your own: give the demo another file, --db demo.db"
+            )
+        if built_for == day:
+            click.echo(f"{db} holds today's demo already", err=True)
+            return
+        for suffix in ("", "-wal", "-shm"):
+            Path(f"{db}{suffix}").unlink(missing_ok=True)
+    with open_warehouse(db, create=True) as warehouse:
+        # Marked before anything is in it, so that a demo cut short is known for one.
+        mark_demo(warehouse, "unfinished")
+    with tempfile.TemporaryDirectory(prefix="bedrock-usage-demo-") as folder:
+        write_demo_logs(Path(folder), now)
+        result = load_with_progress((Path(folder),), db)
+    click.echo(summary(result), err=True)
+    if result.rejected:
+        sys.exit(1)
+    with open_warehouse(db) as warehouse:
+        mark_demo(warehouse, day)

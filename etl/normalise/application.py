@@ -1,0 +1,56 @@
+"""Which application made a call, and the evidence that says so.
+
+The first hit wins, and the evidence is kept beside the name. The application of an inference
+profile comes between the role and the request metadata; it is decided in the view ``int_models``,
+because a profile may be loaded after its calls.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from etl.normalise.fields import mapping, text
+from etl.normalise.user_agent import parse_application as parse_user_agent_application
+
+UNKNOWN = "Unknown"
+
+# The order is the precedence; the warehouse stores it as the rank of the evidence.
+APPLICATION_SOURCES = (
+    "config rule",
+    "role name",
+    "inference profile",
+    "request metadata",
+    "user agent",
+    "unknown",
+)
+
+ROLE_SUFFIX = "-BedrockRole"
+APPLICATION_KEY = "application"
+
+
+def find_application(
+    *, role_name: str | None, request_parameters: Mapping[str, Any], user_agent: str | None
+) -> tuple[str, str]:
+    """Return the application and its source, one of ``APPLICATION_SOURCES``."""
+    hits = (
+        (_from_role(role_name), "role name"),
+        (_from_metadata(request_parameters), "request metadata"),
+        (parse_user_agent_application(user_agent), "user agent"),
+    )
+    return next(((name, source) for name, source in hits if name), (UNKNOWN, "unknown"))
+
+
+def _from_role(role_name: str | None) -> str | None:
+    if role_name and role_name.endswith(ROLE_SUFFIX):
+        return role_name.removesuffix(ROLE_SUFFIX) or None
+    return None
+
+
+def _from_metadata(request_parameters: Mapping[str, Any]) -> str | None:
+    # Converse calls it requestMetadata, the OpenAI-compatible endpoint metadata.
+    for key in ("requestMetadata", "metadata"):
+        name = text(mapping(request_parameters.get(key)).get(APPLICATION_KEY))
+        if name:
+            return name
+    return None

@@ -1,0 +1,254 @@
+"""CloudTrail events: which of them are Bedrock calls, and what each call was.
+
+A *call* is an inference event of ``bedrock.amazonaws.com`` or ``bedrock-mantle.amazonaws.com``; the
+control plane (List..., Get..., Create...) is not. A streamed call may be followed by an
+``AwsServiceEvent`` that carries its tokens: that is never a call of its own. ``AwsVpceEvents``
+repeat a call as network activity and are skipped. Nothing of a request or a response is kept but
+ids, counts and names.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any, NamedTuple
+
+from etl.errors import RejectError
+from etl.normalise.application import find_application
+from etl.normalise.fields import count, mapping, text, utc_time
+from etl.normalise.identity import parse_identity
+from etl.normalise.rows import Event, ServiceTokens, Tokens
+
+BEDROCK = "bedrock.amazonaws.com"
+MANTLE = "bedrock-mantle.amazonaws.com"
+
+# CloudTrail's inference events (Bedrock user guide, "Monitor API calls using CloudTrail", and its
+# page for bedrock-mantle; checked 2026-11-23). The first four are management events.
+CALLS = frozenset(
+    {
+        (BEDROCK, name)
+        for name in (
+            "InvokeModel",
+            "InvokeModelWithResponseStream",
+            "Converse",
+            "ConverseStream",
+            "InvokeModelWithBidirectionalStream",
+            "StartAsyncInvoke",
+            "InvokeAgent",
+            "InvokeInlineAgent",
+            "InvokeFlow",
+            "Retrieve",
+            "RetrieveAndGenerate",
+            "ApplyGuardrail",
+        )
+    }
+    | {(MANTLE, "CreateInference")}
+)
+
+_MODEL_ARN = re.compile(
+    r":(?:foundation-model|inference-profile|application-inference-profile|provisioned-model"
+    r"|custom-model|custom-model-deployment|imported-model|(?:default-)?prompt-router)/"
+)
+
+# Each count under the names it has in the token forms, the newest name first.
+_COUNT_NAMES: Mapping[str, tuple[str, ...]] = {
+    "input": ("inputTokens", "inputTokenCount"),
+    "output": ("outputTokens", "outputTokenCount"),
+    "cache_read": ("cacheReadInputTokens", "cacheReadInputTokenCount"),
+    "cache_write": ("cacheWriteInputTokens", "cacheWriteInputTokenCount"),
+}
+
+# Bedrock's words for "nothing special asked for".
+_DEFAULT_TIERS = frozenset({"default", "auto", "standard"})
+
+Complain = Callable[[str], None]
+
+
+class Parsed(NamedTuple):
+    """What one event came to: a call, the tokens of a call elsewhere, or neither (skipped).
+
+    ``complaints`` name the fields that could not be read; the call is kept without them.
+    """
+
+    row: Event | ServiceTokens | None
+    complaints: tuple[str, ...] = ()
+
+
+SKIPPED = Parsed(None)
+
+
+def parse_event(record: object) -> Parsed:
+    """Read one CloudTrail event as CloudTrail wrote it.
+
+    Raises RejectError if it is not an object, or has no usable ``eventID`` or ``eventTime``.
+    """
+    if not isinstance(record, dict):
+        raise RejectError(f"not an object but {_json_type(record)}")
+    event_id = text(record.get("eventID"))
+    if event_id is None:
+        raise RejectError("no eventID")
+    if text(record.get("eventTime")) is None:
+        raise RejectError("no eventTime")
+    if (text(record.get("eventSource")), text(record.get("eventName"))) not in CALLS:
+        return SKIPPED
+    if (
+        record.get("eventType") == "AwsVpceEvents"
+        or record.get("eventCategory") == "NetworkActivity"
+    ):
+        return SKIPPED
+    utc = utc_time(record["eventTime"], "eventTime")
+    complaints: list[str] = []
+    parse = _parse_service_event if record.get("eventType") == "AwsServiceEvent" else _parse_call
+    return Parsed(parse(record, event_id, utc, complaints.append), tuple(complaints))
+
+
+def _json_type(value: object) -> str:
+    names = {"NoneType": "null", "str": "a string", "list": "a list", "bool": "a boolean"}
+    return names.get(type(value).__name__, "a number")
+
+
+def _parse_call(record: Mapping[str, Any], event_id: str, utc: str, complain: Complain) -> Event:
+    user_identity = mapping(record.get("userIdentity"))
+    parameters = mapping(record.get("requestParameters"))
+    extra = mapping(record.get("additionalEventData"))
+    identity = parse_identity(user_identity)
+    user_agent = text(record.get("userAgent"))
+    recipient = text(record.get("recipientAccountId"))
+    caller_account = text(user_identity.get("accountId"))
+    original_event_id = text(mapping(record.get("addendum")).get("originalEventID"))
+    application, application_source = find_application(
+        role_name=identity.role_name, request_parameters=parameters, user_agent=user_agent
+    )
+    return Event(
+        event_time=utc,
+        event_id=original_event_id or event_id,
+        request_id=text(record.get("requestID")),
+        shared_event_id=text(record.get("sharedEventID")),
+        account_id=recipient or caller_account or "unknown",
+        region=text(record.get("awsRegion")) or "unknown",
+        event_source=record["eventSource"].strip(),
+        event_name=record["eventName"].strip(),
+        model_id=_model_id(parameters, record.get("resources")),
+        principal_arn=identity.principal_arn,
+        principal_type=identity.principal_type,
+        session_name=identity.session_name,
+        user_agent=user_agent,
+        user_name=identity.user_name,
+        application=application,
+        application_source=application_source,
+        error_code=text(record.get("errorCode")),
+        inference_region=text(extra.get("inferenceRegion")),
+        service_tier=_service_tier(parameters, extra),
+        is_home_copy=recipient is None or caller_account is None or recipient == caller_account,
+        is_correction=original_event_id is not None,
+        tokens=_event_tokens(record, complain),
+    )
+
+
+def _parse_service_event(
+    record: Mapping[str, Any], event_id: str, utc: str, complain: Complain
+) -> ServiceTokens | None:
+    details = mapping(record.get("serviceEventDetails"))
+    extra = mapping(details.get("AdditionalEventData") or details.get("additionalEventData"))
+    entries = _entries(extra.get("additionalEntries"))
+    tokens = _tokens(entries, "AwsServiceEvent", complain)
+    if tokens is None:
+        return None
+    request_id = text(details.get("parentRequestId"))
+    if request_id is None:
+        raise RejectError(
+            "tokens in an AwsServiceEvent without parentRequestId: no call to give them to"
+        )
+    account_id = text(record.get("recipientAccountId")) or text(
+        mapping(record.get("userIdentity")).get("accountId")
+    )
+    return ServiceTokens(
+        event_time=utc,
+        event_id=event_id,
+        account_id=account_id or "unknown",
+        region=text(record.get("awsRegion")) or "unknown",
+        request_id=request_id,
+        inference_region=text(entries.get("inferenceRegion")),
+        tokens=tokens,
+    )
+
+
+def _entries(value: object) -> Mapping[str, Any]:
+    """Read ``additionalEntries``, seen both as a map and as a list of ``{key, value}``."""
+    if isinstance(value, list):
+        return {
+            item["key"]: item.get("value")
+            for item in value
+            if isinstance(item, dict) and isinstance(item.get("key"), str)
+        }
+    return mapping(value)
+
+
+def _model_id(parameters: Mapping[str, Any], resources: object) -> str | None:
+    named = text(parameters.get("modelId")) or text(parameters.get("model"))
+    return named or next(_model_arns(resources), None)
+
+
+def _model_arns(resources: object) -> Iterator[str]:
+    for resource in resources if isinstance(resources, list) else ():
+        arn = text(mapping(resource).get("ARN"))
+        if arn and _MODEL_ARN.search(arn):
+            yield arn
+
+
+def _service_tier(parameters: Mapping[str, Any], extra: Mapping[str, Any]) -> str | None:
+    """Return the tier if the event states one that is not the default."""
+    if mapping(parameters.get("performanceConfig")).get("latency") == "optimized":
+        return "latency"
+    for value in (
+        extra.get("resolvedServiceTier"),
+        extra.get("serviceTier"),
+        parameters.get("serviceTier"),
+        parameters.get("service_tier"),
+    ):
+        tier = text(mapping(value).get("type") if isinstance(value, dict) else value)
+        if tier:
+            return None if tier.lower() in _DEFAULT_TIERS else tier.lower()
+    return None
+
+
+def _event_tokens(record: Mapping[str, Any], complain: Complain) -> Tokens | None:
+    """Read the tokens that stand on the event itself: the newest form that has any, the older
+    ones for the counts it lacks."""
+    response = mapping(record.get("responseElements"))
+    forms = (
+        ("additionalEventData", mapping(record.get("additionalEventData"))),
+        ("responseElements.usage", mapping(response.get("usage"))),
+        ("responseElements", response),
+    )
+    found = [tokens for source, form in forms if (tokens := _tokens(form, source, complain))]
+    if not found:
+        return None
+    counts = [
+        next((c for c in kind if c is not None), None)
+        for kind in zip(*(t.counts for t in found), strict=True)
+    ]
+    return Tokens._make((found[0].source, *counts, None))
+
+
+def _tokens(form: Mapping[str, Any], source: str, complain: Complain) -> Tokens | None:
+    counts = {kind: _count(form, names, source, complain) for kind, names in _COUNT_NAMES.items()}
+    if all(value is None for value in counts.values()):
+        return None
+    return Tokens(
+        source, counts["input"], counts["output"], counts["cache_read"], counts["cache_write"]
+    )
+
+
+def _count(
+    form: Mapping[str, Any], names: tuple[str, ...], source: str, complain: Complain
+) -> int | None:
+    for name in names:
+        try:
+            value = count(form.get(name))
+        except ValueError as error:
+            complain(f"{source}.{name} is {error}; the call is kept without it")
+            continue
+        if value is not None:
+            return value
+    return None

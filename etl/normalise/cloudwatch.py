@@ -1,0 +1,163 @@
+"""CloudWatch totals: a saved GetMetricData answer, or a plain CSV.
+
+A GetMetricData answer names neither account, region nor metric. So each result is read through its
+label, which CloudWatch fills in when the query asks for ``LABEL``; failing that, through the
+``MetricDataQueries`` saved in the same file.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from datetime import datetime, timedelta
+from typing import Any
+
+from etl.errors import RejectError
+from etl.normalise.fields import count, mapping, text, utc_time
+from etl.normalise.rows import MetricValue
+
+# The metrics that are totals of use, and what each counts. Both names of the cache metrics are in
+# use; the view `int_metric_hours` counts them once.
+METRICS = {
+    "Invocations": "calls",
+    "InvocationClientErrors": "client errors",
+    "InvocationServerErrors": "server errors",
+    "InvocationThrottles": "throttles",
+    "InputTokenCount": "input",
+    "OutputTokenCount": "output",
+    "CacheReadInputTokenCount": "cache_read",
+    "CacheReadInputTokens": "cache_read",
+    "CacheWriteInputTokenCount": "cache_write",
+    "CacheWriteInputTokens": "cache_write",
+    "OutputImageCount": "image",
+    "Inferences": "calls",
+    "InferenceClientErrors": "client errors",
+    "TotalInputTokens": "input",
+    "TotalOutputTokens": "output",
+}
+
+# These exist in the namespace AWS/BedrockMantle only, so a metric's name tells its endpoint.
+MANTLE_METRICS = frozenset(
+    {"Inferences", "InferenceClientErrors", "TotalInputTokens", "TotalOutputTokens"}
+)
+
+CSV_COLUMNS = (
+    "account_id", "region", "model_id", "period_start", "period_seconds", "metric", "value"
+)  # fmt: skip
+
+# Dynamic labels: CloudWatch user guide, "Use dynamic labels" (checked 2026-11-24).
+LABEL = (
+    "account_id=${PROP('AccountId')} region=${PROP('Region')} metric=${PROP('MetricName')}"
+    " period_seconds=${PROP('Period')} model_id=${PROP('Dim.ModelId')}"
+)
+
+
+def parse_csv_row(row: Mapping[str | None, object]) -> MetricValue | None:
+    """Read one row of the CSV; None for a metric that is not a total of use.
+
+    Raises RejectError with the first thing wrong in it.
+    """
+    texts = {name: text(row.get(name)) for name in CSV_COLUMNS}
+    missing = [name for name, value in texts.items() if value is None]
+    if missing:
+        raise RejectError(f"no {missing[0]}")
+    return _metric_value({k: v or "" for k, v in texts.items()}, row["period_start"], row["value"])
+
+
+def parse_results(answer: Mapping[str, Any]) -> Iterator[MetricValue | RejectError | None]:
+    """Read a GetMetricData answer, one item a data point.
+
+    Yields a RejectError, instead of raising it, for a result that cannot be read, so that the
+    others still count; None for a metric that is not a total of use.
+    """
+    queries = {
+        query["Id"]: query
+        for query in answer.get("MetricDataQueries") or ()
+        if isinstance(query, dict) and "Id" in query
+    }
+    results = answer["MetricDataResults"]
+    for index, result in enumerate(results if isinstance(results, list) else [results]):
+        try:
+            yield from _parse_result(mapping(result), queries)
+        except RejectError as error:
+            yield RejectError(f"MetricDataResults[{index}]: {error}")
+
+
+def _parse_result(
+    result: Mapping[str, Any], queries: Mapping[str, Any]
+) -> Iterator[MetricValue | None]:
+    names = _from_label(text(result.get("Label")) or "") or _from_query(
+        mapping(queries.get(result.get("Id") or ""))
+    )
+    if not names:
+        raise RejectError(
+            "account, region, metric, period and model are not told: give each query the Label"
+            " of the README (Load saved data), or save its MetricDataQueries in the same file"
+        )
+    times, values = result.get("Timestamps") or [], result.get("Values") or []
+    if len(times) != len(values):
+        raise RejectError(f"{len(times)} Timestamps but {len(values)} Values")
+    for time, value in zip(times, values, strict=True):
+        yield _metric_value(names, time, value)
+
+
+def _from_label(label: str) -> dict[str, str] | None:
+    names = dict(part.split("=", 1) for part in label.split() if "=" in part)
+    return names if set(names) >= set(CSV_COLUMNS) - {"period_start", "value"} else None
+
+
+def _from_query(query: Mapping[str, Any]) -> dict[str, str] | None:
+    stat = mapping(query.get("MetricStat"))
+    metric = mapping(stat.get("Metric"))
+    dimensions = {
+        d.get("Name"): d.get("Value") for d in metric.get("Dimensions") or () if isinstance(d, dict)
+    }
+    model_id = dimensions.get("ModelId") or dimensions.get("Model")
+    names = {
+        "account_id": query.get("AccountId"),
+        "region": query.get("Region"),
+        "model_id": model_id,
+        "metric": metric.get("MetricName"),
+        "period_seconds": stat.get("Period"),
+    }
+    if len(dimensions) != 1 or not all(names.values()):
+        # A series with more dimensions repeats tokens that the plain one has already.
+        return None
+    return {name: str(value) for name, value in names.items()}
+
+
+def _metric_value(names: Mapping[str, str], start: object, value: object) -> MetricValue | None:
+    if names["metric"] not in METRICS:
+        return None
+    period_start = utc_time(start, "period_start")
+    try:
+        seconds = count(names["period_seconds"]) or 0
+    except ValueError:
+        seconds = 0
+    if not _within_one_hour(period_start, seconds):
+        raise RejectError(
+            f"a period of {names['period_seconds']} seconds from {period_start} does not lie within"
+            " one hour: fetch periods of 60, 300 or 3600 seconds"
+        )
+    return MetricValue(
+        names["account_id"], names["region"], names["model_id"], names["metric"],
+        period_start, seconds, _total(names["metric"], value),
+    )  # fmt: skip
+
+
+def _total(metric: str, value: object) -> int:
+    try:
+        total = count(float(value) if isinstance(value, str) else value)
+    except ValueError:
+        total = None
+    if total is None:
+        raise RejectError(f"the value of {metric} is not a whole number: fetch the statistic Sum")
+    return total
+
+
+def _within_one_hour(period_start: str, seconds: int) -> bool:
+    if not 1 <= seconds <= 3600:
+        return False
+    start = datetime.fromisoformat(period_start)
+    return start.replace(minute=0, second=0) == (start + timedelta(seconds=seconds - 1)).replace(
+        minute=0, second=0
+    )

@@ -1,0 +1,64 @@
+"""Reading single values out of raw dicts that may hold anything."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from typing import Any
+
+from etl.errors import RejectError
+
+# No call uses a million million tokens; a larger number is damage, and would overflow a sum.
+MAX_COUNT = 10**12
+
+
+def mapping(value: object) -> Mapping[str, Any]:
+    """Return a dict as it is, and anything else as an empty one."""
+    return value if isinstance(value, dict) else {}
+
+
+def text(value: object) -> str | None:
+    """Return a non-empty string without outer blanks, else None.
+
+    Lone surrogates, which JSON allows and UTF-8 does not, become question marks.
+    """
+    if not isinstance(value, str):
+        return None
+    stripped = value.strip()
+    if not stripped.isascii():
+        stripped = stripped.encode("utf-8", "replace").decode("utf-8")
+    return stripped or None
+
+
+def count(value: object) -> int | None:
+    """Return a token count given as a number or a string; None stays None.
+
+    Raises ValueError for anything that is not a whole number from 0 to ``MAX_COUNT``.
+    """
+    if value is None:
+        return None
+    if isinstance(value, str) and value.strip().isdecimal() and len(value) <= 20:
+        value = int(value)
+    if isinstance(value, float) and value.is_integer():
+        value = int(value)
+    if isinstance(value, bool) or not isinstance(value, int) or not 0 <= value <= MAX_COUNT:
+        raise ValueError("not a whole number of tokens")
+    return value
+
+
+def utc_time(value: object, name: str) -> str:
+    """Return a time as ``YYYY-MM-DDTHH:MM:SSZ``, dropping fractions of a second.
+
+    Raises RejectError if it is missing, no time, or has no time zone.
+    """
+    if not isinstance(value, str) or not value.strip():
+        raise RejectError(f"no {name}")
+    try:
+        moment = datetime.fromisoformat(value.strip())
+    except ValueError:
+        raise RejectError(f"{name} is not a time") from None
+    if moment.tzinfo is None:
+        raise RejectError(f"{name} has no time zone")
+    if not 2000 <= moment.year < 3000:
+        raise RejectError(f"{name} is not a time of Bedrock's")
+    return moment.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")

@@ -1,0 +1,68 @@
+"""What a ``modelId`` means: one model has many names, and every source uses another.
+
+CloudTrail holds whatever the caller sent (a plain id, a geo or global profile id, an ARN of either,
+an opaque ARN), CloudWatch names the tail of it, prices stand under the canonical id. Nothing here
+looks anything up: an application inference profile resolves to its model in the view
+``int_models``, so that a profile loaded later still counts.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import NamedTuple
+
+# `global.` routes anywhere and has its own prices; every other prefix bills the regional price.
+GEO_PREFIXES = ("us-gov.", "us.", "eu.", "apac.", "jp.", "au.", "ca.", "in.", "global.")
+
+NOT_STATED = "(not stated)"
+
+_CONTEXT_SUFFIX = re.compile(r":(?:\d+[km]|\d{3,}|mm)$")
+_REVISION = re.compile(r":\d+$")
+_VERSION = re.compile(r"-v\d+(?::\d+)?$")
+_DATE = re.compile(r"-20\d{6}$")
+
+
+class ModelNames(NamedTuple):
+    """The names of one model id as sent.
+
+    ``cloudwatch_model_id`` is the tail with its geo prefix, ``canonical_model_id`` the tail without
+    it, ``price_model_ids`` the ids a price may stand under, the best first.
+    """
+
+    model_id: str
+    model_tail: str
+    cloudwatch_model_id: str
+    canonical_model_id: str
+    inference_scope: str
+    price_model_ids: tuple[str, ...]
+
+
+def parse_model_id(model_id: str | None) -> ModelNames:
+    """Read a model id as sent; None is a model of its own, ``(not stated)``, without a price."""
+    if model_id is None:
+        return ModelNames(NOT_STATED, NOT_STATED, NOT_STATED, NOT_STATED, "regional", ())
+    tail = model_id.rsplit("/", 1)[-1] if model_id.startswith("arn:") else model_id
+    cloudwatch_id = _CONTEXT_SUFFIX.sub("", tail)
+    canonical, scope = _strip_geo_prefix(cloudwatch_id)
+    return ModelNames(model_id, tail, cloudwatch_id, canonical, scope, price_model_ids(canonical))
+
+
+def _strip_geo_prefix(model_id: str) -> tuple[str, str]:
+    for prefix in GEO_PREFIXES:
+        rest = model_id.removeprefix(prefix)
+        # `us.` is a prefix only before `provider.model`.
+        if rest != model_id and "." in rest:
+            return rest, "global" if prefix == "global." else "regional"
+    return model_id, "regional"
+
+
+def price_model_ids(canonical_model_id: str) -> tuple[str, ...]:
+    """Return the ids to look a price up by: exact, then without `:M`, `-vN:M`, the date."""
+    unversioned = _VERSION.sub("", canonical_model_id)
+    candidates = (
+        canonical_model_id,
+        _REVISION.sub("", canonical_model_id),
+        unversioned,
+        _DATE.sub("", unversioned),
+    )
+    return tuple(dict.fromkeys(candidates))

@@ -1,0 +1,55 @@
+"""Inference profiles: saved answers of ``list-inference-profiles`` and ``get-inference-profile``.
+
+Neither answer has tags; they may be added to a profile as ``tags``, in the form that
+``list-tags-for-resource`` gives (``[{"key": ..., "value": ...}]``).
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from typing import Any
+
+from etl.errors import RejectError
+from etl.normalise.application import APPLICATION_KEY
+from etl.normalise.fields import mapping, text
+from etl.normalise.model_ids import parse_model_id
+from etl.normalise.rows import InferenceProfile
+
+
+def parse_profile(profile: object, *, application_key: str = APPLICATION_KEY) -> InferenceProfile:
+    """Read one profile. Only an application profile gives an application: its tag, else its name.
+
+    Raises RejectError if it has no ``inferenceProfileArn``.
+    """
+    raw = mapping(profile)
+    arn = text(raw.get("inferenceProfileArn"))
+    if arn is None:
+        raise RejectError("an inference profile without inferenceProfileArn")
+    name, kind, tags = text(raw.get("inferenceProfileName")), text(raw.get("type")), _tags(raw)
+    arns = [a for m in raw.get("models") or () if (a := text(mapping(m).get("modelArn")))]
+    is_application = kind == "APPLICATION" or ":application-inference-profile/" in arn
+    return InferenceProfile(
+        profile_arn=arn,
+        profile_id=text(raw.get("inferenceProfileId")) or arn.rpartition("/")[2],
+        profile_name=name,
+        profile_type=kind,
+        model_id=parse_model_id(arns[0]).canonical_model_id if arns else None,
+        inference_scope=_scope(arn, arns),
+        application=(text(tags.get(application_key)) or name) if is_application else None,
+        tags=json.dumps(tags, ensure_ascii=False, sort_keys=True) if tags else None,
+    )
+
+
+def _scope(arn: str, model_arns: list[str]) -> str:
+    # A global profile lists a foundation model without a region beside the regional ones.
+    names_no_region = any(model_arn.split(":")[3:4] == [""] for model_arn in model_arns)
+    return "global" if names_no_region else parse_model_id(arn).inference_scope
+
+
+def _tags(raw: Mapping[str, Any]) -> dict[str, str]:
+    tags = raw.get("tags")
+    if isinstance(tags, dict):
+        return {str(key): str(value) for key, value in tags.items()}
+    pairs = [mapping(tag) for tag in tags] if isinstance(tags, list) else []
+    return {str(tag["key"]): str(tag.get("value", "")) for tag in pairs if "key" in tag}

@@ -1,0 +1,132 @@
+"""The flat rows that every source is turned into, and that the warehouse stores.
+
+Times are UTC text, ``YYYY-MM-DDTHH:MM:SSZ``. ``None`` means unknown, never zero.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+
+class Tokens(NamedTuple):
+    """What one call used. Each count is known or unknown by itself.
+
+    Input, cache reads, cache writes and output are disjoint, as Bedrock bills them. A cache write
+    whose lifetime is not stated stands under ``cache_write_5m`` with ``cache_write_1h`` None.
+    """
+
+    source: str
+    input: int | None = None
+    output: int | None = None
+    cache_read: int | None = None
+    cache_write_5m: int | None = None
+    cache_write_1h: int | None = None
+    images: int | None = None
+    service_tier: str | None = None
+
+    @property
+    def counts(self) -> tuple[int | None, ...]:
+        """The six counts, in the order of the ``tokens`` table."""
+        return self[1:7]
+
+
+# The most trusted first: where two sources know the same count, the earlier one is kept.
+TOKEN_SOURCES = (
+    "invocation log",
+    "additionalEventData",
+    "AwsServiceEvent",
+    "responseElements.usage",
+    "responseElements",
+)
+
+
+def merge_tokens(one: Tokens | None, other: Tokens | None) -> Tokens | None:
+    """Combine what two sources know of one call, in either order.
+
+    The more trusted source wins each count that both know, and names the row.
+    """
+    if one is None or other is None or one == other:
+        return one if other is None else other
+    best, rest = sorted((one, other), key=_trust)
+    counts = (b if b is not None else r for b, r in zip(best.counts, rest.counts, strict=True))
+    return Tokens._make((best.source, *counts, best.service_tier or rest.service_tier))
+
+
+def _trust(tokens: Tokens) -> tuple[int, tuple[int, ...]]:
+    # The counts break a tie (two service events of one call), so that order never matters.
+    return (
+        TOKEN_SOURCES.index(tokens.source),
+        tuple(-1 if count is None else -count - 2 for count in tokens.counts),
+    )
+
+
+class Event(NamedTuple):
+    """One Bedrock call, as CloudTrail reports it.
+
+    Key: ``event_time``, ``event_id``. ``is_home_copy`` is false for the copy of an event that
+    CloudTrail delivers to an account other than the caller's; ``is_correction`` is true for an
+    event that AWS sent later to replace one with the same ``event_id``.
+    """
+
+    event_time: str
+    event_id: str
+    request_id: str | None
+    shared_event_id: str | None
+    account_id: str
+    region: str
+    event_source: str
+    event_name: str
+    model_id: str | None
+    principal_arn: str
+    principal_type: str
+    session_name: str | None
+    user_agent: str | None
+    user_name: str
+    application: str
+    application_source: str
+    error_code: str | None
+    inference_region: str | None
+    service_tier: str | None
+    is_home_copy: bool
+    is_correction: bool
+    tokens: Tokens | None
+
+
+class ServiceTokens(NamedTuple):
+    """Tokens that CloudTrail reports apart from their call, in an ``AwsServiceEvent``.
+
+    Belongs to the call of the same account and region whose request id is ``request_id``.
+    """
+
+    event_time: str
+    event_id: str
+    account_id: str
+    region: str
+    request_id: str
+    inference_region: str | None
+    tokens: Tokens
+
+
+class MetricValue(NamedTuple):
+    """One CloudWatch sum: account x region x model x metric x period."""
+
+    account_id: str
+    region: str
+    model_id: str
+    metric: str
+    period_start: str
+    period_seconds: int
+    value: int
+
+
+class InferenceProfile(NamedTuple):
+    """One inference profile: what an opaque ARN in ``modelId`` stands for."""
+
+    profile_arn: str
+    profile_id: str
+    profile_name: str | None
+    profile_type: str | None
+    model_id: str | None
+    inference_scope: str
+    application: str | None
+    tags: str | None

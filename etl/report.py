@@ -1,0 +1,245 @@
+"""Reports for a terminal, a program or a spreadsheet: rows in, text out.
+
+``table`` is for people: rounded, aligned, with its caveats. ``json`` and ``csv`` hold the exact
+figures. Names come from logs that callers can write to, so nothing of them is ever taken as markup
+or as a terminal's control sequence.
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from rich.box import SIMPLE_HEAD
+from rich.console import Console, Group
+from rich.table import Table
+from rich.text import Text
+
+Row = Mapping[str, Any]
+
+# Each kind of report: its title, the dimensions of a row, and those below a name.
+KINDS: Mapping[str, tuple[str, tuple[str, ...]]] = {
+    "users": ("Cost by user", ("user_name",)),
+    "applications": ("Cost by application", ("application",)),
+    "models": ("Cost by model", ("model_id",)),
+    "regions": ("Cost by region", ("region",)),
+    "days": ("Cost by day", ("day",)),
+    "coverage": ("Calls with token data", ("day", "region", "model_id")),
+    "breakdown": (
+        "Cost by application, user, region and model",
+        ("application", "user_name", "region", "model_id"),
+    ),
+}
+
+HEADINGS = {
+    "day": "Day (UTC)",
+    "user_name": "User",
+    "application": "Application",
+    "region": "Region",
+    "model_id": "Model",
+}
+
+COVERAGE_COLUMNS = ("day", "region", "model_id", "calls", "calls_with_tokens", "coverage_pct")
+
+UNKNOWN = "–"
+
+
+@dataclass
+class Report:
+    """One report. ``details`` are rows by region and model for the rows' single dimension."""
+
+    kind: str
+    range: str
+    rows: Sequence[Row]
+    total: Row | None
+    details: Sequence[Row] = field(default_factory=list)
+
+    @property
+    def dimensions(self) -> tuple[str, ...]:
+        return KINDS[self.kind][1]
+
+    def details_of(self, row: Row) -> list[Row]:
+        """Return the detail rows that stand below a row."""
+        name = self.dimensions[0]
+        return [detail for detail in self.details if detail[name] == row[name]]
+
+
+def to_json(report: Report) -> str:
+    """Return the report as one JSON object: kind, range, rows (with their breakdown), total."""
+    name = report.dimensions[0]
+    rows = [dict(_columns(report, row)) for row in report.rows]
+    if report.details:
+        for row in rows:
+            row["breakdown"] = [
+                {k: v for k, v in detail.items() if k != name} for detail in report.details_of(row)
+            ]
+    return json.dumps(
+        {"report": report.kind, "range": report.range, "rows": rows, "total": report.total},
+        indent=2,
+        ensure_ascii=False,
+    )
+
+
+def to_csv(report: Report) -> str:
+    """Return the rows as CSV with a header; with a breakdown, its rows instead."""
+    rows = [_columns(report, row) for row in report.details or report.rows]
+    text = io.StringIO()
+    if rows:
+        writer = csv.DictWriter(text, rows[0], lineterminator="\n")
+        writer.writeheader()
+        writer.writerows({k: _safe_cell(v) for k, v in row.items()} for row in rows)
+    return text.getvalue().rstrip("\n")
+
+
+def _columns(report: Report, row: Row) -> Row:
+    if report.kind != "coverage":
+        return row
+    pct = round(100 * row["calls_with_tokens"] / row["calls"], 1) if row["calls"] else None
+    return {name: pct if name == "coverage_pct" else row[name] for name in COVERAGE_COLUMNS}
+
+
+def _safe_cell(value: object) -> object:
+    # A spreadsheet would run a name that starts like a formula.
+    if isinstance(value, str) and value[:1] in ("=", "+", "-", "@", "\t", "\r"):
+        return f"'{value}"
+    return value
+
+
+def print_table(report: Report, console: Console) -> None:
+    """Print the report as a person wants to read it."""
+    title = KINDS[report.kind][0]
+    console.print(Text(f"\n{title}, {report.range}", style="bold"))
+    if not report.rows:
+        return
+    build = _coverage_table if report.kind == "coverage" else _cost_table
+    console.print(Group(build(report), *_notes(report)))
+
+
+def _table(report: Report) -> Table:
+    table = Table(box=SIMPLE_HEAD, show_footer=report.total is not None, pad_edge=False)
+    for index, name in enumerate(report.dimensions):
+        table.add_column(HEADINGS[name], footer="Total" if index == 0 else "", overflow="fold")
+    return table
+
+
+def _coverage_table(report: Report) -> Table:
+    table, total = _table(report), report.total or {}
+    for heading, value in (
+        ("Calls", _number(total.get("calls"))),
+        ("With token data", _number(total.get("calls_with_tokens"))),
+        ("Coverage", _share(total.get("calls_with_tokens"), total.get("calls"))),
+    ):
+        table.add_column(heading, footer=value, justify="right", no_wrap=True)
+    for row in report.rows:
+        table.add_row(
+            *(_plain(row[name]) for name in report.dimensions),
+            _number(row["calls"]),
+            _number(row["calls_with_tokens"]),
+            _share(row["calls_with_tokens"], row["calls"]),
+        )
+    return table
+
+
+def _cost_table(report: Report) -> Table:
+    table, total = _table(report), report.total or {}
+    decimals = 2 if (total.get("cost_usd") or 0) >= 1 else 6
+    footers = _cells(total, total, decimals) if total else [""] * 8
+    headings = ("Calls", "Failed", "Input", "Output", "Cache read", "Cache write", "Cost", "Share")
+    for heading, footer in zip(headings, footers, strict=True):
+        table.add_column(heading, footer=footer, justify="right", no_wrap=True)
+    table.add_column("Data source", no_wrap=True)
+    for row in report.rows:
+        names = [_plain(row[name]) for name in report.dimensions]
+        table.add_row(*names, *_cells(row, total, decimals), row["data_source"])
+        for detail in report.details_of(row) if report.details else ():
+            name = Text(f"  {detail['region']} ").append(_plain(detail["model_id"]))
+            cells = _cells(detail, total, decimals)
+            table.add_row(name, *cells, detail["data_source"], style="dim")
+    return table
+
+
+def _cells(row: Row, total: Row, decimals: int) -> list[str]:
+    return [
+        _number(row["calls"]),
+        _number(row["failed_calls"]),
+        _tokens(row["input_tokens"]),
+        _tokens(row["output_tokens"]),
+        _tokens(row["cache_read_tokens"]),
+        _tokens(row["cache_write_tokens"]),
+        _cost(row, decimals),
+        _share(row["cost_usd"], total.get("cost_usd")),
+    ]
+
+
+def _notes(report: Report) -> Iterable[Text]:
+    total = report.total
+    if total is None:
+        return
+    with_tokens, calls = total["calls_with_tokens"], total["calls"]
+    share = f" ({_share(with_tokens, calls)})" if calls else ""
+    yield Text(f"Events with token data: {with_tokens:,} / {calls:,}{share}")
+    if report.kind == "coverage":
+        return
+    if total["estimated_cost_usd"]:
+        yield Text(
+            f"{_dollars(total['estimated_cost_usd'], 2)} of the cost is estimated: CloudWatch's"
+            " totals shared out among the calls that tell no tokens."
+        )
+    missing = _missing(total)
+    if missing:
+        yield Text(f"≥ a lower bound: {missing}.")
+
+
+def _missing(total: Row) -> str:
+    parts = []
+    if total["unpriced_calls"] or total["unpriced_tokens"]:
+        parts.append(
+            f"{total['unpriced_calls']:,} calls and {_tokens(total['unpriced_tokens'])} tokens of"
+            " models without a price (view unpriced_usage)"
+        )
+    if total["calls_without_tokens"]:
+        parts.append(f"{total['calls_without_tokens']:,} calls without token data")
+    return " and ".join(parts) + " are not in it" if parts else ""
+
+
+def _plain(value: object) -> Text:
+    """Show text as it is, without control characters that a terminal would obey."""
+    return Text("".join(c if c.isprintable() else "\N{REPLACEMENT CHARACTER}" for c in str(value)))
+
+
+def _number(value: int | None) -> str:
+    return UNKNOWN if value is None else f"{value:,}"
+
+
+def _tokens(value: int | None) -> str:
+    """Round to three digits: 1,234 as it is, 56.7k, 8.90M."""
+    if value is None:
+        return UNKNOWN
+    for size, unit in ((10**12, "T"), (10**9, "G"), (10**6, "M"), (10**4, "k")):
+        if value >= size:
+            scaled = value / min(size, 10**3) if unit == "k" else value / size
+            return f"{scaled:.{max(0, 3 - len(str(int(scaled))))}f}{unit}"
+    return f"{value:,}"
+
+
+def _cost(row: Row, decimals: int) -> str:
+    is_lower_bound = row["unpriced_calls"] or row["unpriced_tokens"] or row["calls_without_tokens"]
+    if row["cost_usd"] is None:
+        is_unpriced = row["unpriced_calls"] or row["unpriced_tokens"]
+        return "unpriced" if is_unpriced else UNKNOWN
+    return ("≥ " if is_lower_bound else "") + _dollars(row["cost_usd"], decimals)
+
+
+def _dollars(value: float, decimals: int) -> str:
+    smallest = 10**-decimals
+    return f"<${smallest:.{decimals}f}" if 0 < value < smallest else f"${value:,.{decimals}f}"
+
+
+def _share(part: float | None, whole: float | None) -> str:
+    if part is None or not whole:
+        return UNKNOWN
+    return f"{100 * part / whole:.1f} %"

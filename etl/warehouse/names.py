@@ -1,0 +1,132 @@
+"""Intern the names that repeat: text in, a small integer key out."""
+
+from __future__ import annotations
+
+from sqlite_utils import Database
+
+from etl.normalise.application import APPLICATION_SOURCES
+from etl.normalise.cloudtrail import MANTLE
+from etl.normalise.model_ids import parse_model_id
+
+
+class Names:
+    """Keys of names, remembered for the life of one connection.
+
+    Call ``forget`` after a rollback: keys given out since are gone from the database.
+    """
+
+    def __init__(self, db: Database) -> None:
+        self._db = db
+        self._keys: dict[tuple[str, tuple[object, ...]], int] = {}
+
+    def forget(self) -> None:
+        """Drop what is remembered."""
+        self._keys.clear()
+
+    def account(self, account_id: str) -> int:
+        return self._key("accounts", "account_key", account_id=account_id)
+
+    def region(self, region: str) -> int:
+        return self._key("regions", "region_key", region=region)
+
+    def region_or_none(self, region: str | None) -> int | None:
+        return None if region is None else self.region(region)
+
+    def operation(self, event_source: str, event_name: str) -> int:
+        return self._key(
+            "operations", "operation_key", event_source=event_source, event_name=event_name
+        )
+
+    def principal(self, principal_arn: str, principal_type: str) -> int:
+        return self._key(
+            "principals",
+            "principal_key",
+            principal_arn=principal_arn,
+            principal_type=principal_type,
+        )
+
+    def session(self, session_name: str | None) -> int | None:
+        if session_name is None:
+            return None
+        return self._key("sessions", "session_key", session_name=session_name)
+
+    def user_agent(self, user_agent: str | None) -> int | None:
+        if user_agent is None:
+            return None
+        return self._key("user_agents", "user_agent_key", user_agent=user_agent)
+
+    def user(self, user_name: str) -> int:
+        return self._key("users", "user_key", user_name=user_name)
+
+    def application(self, application: str, application_source: str) -> int:
+        return self._key(
+            "applications",
+            "application_key",
+            application=application,
+            application_source=application_source,
+            source_rank=APPLICATION_SOURCES.index(application_source) + 1,
+        )
+
+    def error_code(self, error_code: str | None) -> int | None:
+        if error_code is None:
+            return None
+        return self._key("error_codes", "error_code_key", error_code=error_code)
+
+    def model(self, model_id: str | None, event_source: str = "") -> int:
+        """Return the key of a model id as sent; the two endpoints are told apart."""
+        endpoint = "mantle" if event_source == MANTLE else "runtime"
+        cached = self._keys.get(("models", (model_id, endpoint)))
+        return self._add_model(model_id, endpoint) if cached is None else cached
+
+    def _add_model(self, model_id: str | None, endpoint: str) -> int:
+        names = parse_model_id(model_id)
+        key = self._key(
+            "models",
+            "model_key",
+            endpoint=endpoint,
+            model_id=names.model_id,
+            model_tail=names.model_tail,
+            cloudwatch_model_id=names.cloudwatch_model_id,
+            canonical_model_id=names.canonical_model_id,
+            inference_scope=names.inference_scope,
+        )
+        self._db.conn.executemany(
+            "insert or ignore into model_price_ids values (?, ?, ?)",
+            [(key, rank, price_id) for rank, price_id in enumerate(names.price_model_ids, 1)],
+        )
+        self._keys["models", (model_id, endpoint)] = key
+        return key
+
+    def series(self, account_key: int, region_key: int, model_key: int, metric: str) -> int:
+        """Return the key of a CloudWatch series, whose tokens can then be priced."""
+        known = ("metric_series", (account_key, region_key, model_key, metric)) in self._keys
+        if not known:
+            self._db.conn.execute(
+                "insert or ignore into rate_keys (model_key, region_key, service_tier,"
+                " min_input_tokens) values (?, ?, 'standard', 0)",
+                [model_key, region_key],
+            )
+        return self._key(
+            "metric_series",
+            "series_key",
+            account_key=account_key,
+            region_key=region_key,
+            model_key=model_key,
+            metric=metric,
+        )
+
+    def _key(self, table: str, key: str, **columns: object) -> int:
+        values = tuple(columns.values())
+        cached = self._keys.get((table, values))
+        if cached is not None:
+            return cached
+        conn = self._db.conn
+        conn.execute(
+            f"insert or ignore into {table} ({', '.join(columns)})"
+            f" values ({', '.join('?' * len(values))})",
+            values,
+        )
+        same = " and ".join(f"{column} = ?" for column in columns)
+        (found,) = conn.execute(f"select {key} from {table} where {same}", values).fetchone()
+        self._keys[table, values] = int(found)
+        return int(found)

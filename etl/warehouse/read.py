@@ -1,0 +1,69 @@
+"""Answer the reports: run the files of ``sql/reports`` and hand their rows out as dicts."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Any
+
+from sqlite_utils import Database
+
+from etl import resources
+from etl.normalise.model_ids import parse_model_id
+
+DIMENSIONS = ("day", "user_name", "application", "region", "model_id")
+
+
+@dataclass(frozen=True)
+class Filters:
+    """What a report is limited to; days are UTC and inclusive, an empty tuple is no limit."""
+
+    since: str | None = None
+    until: str | None = None
+    regions: tuple[str, ...] = ()
+    models: tuple[str, ...] = ()
+    users: tuple[str, ...] = ()
+    applications: tuple[str, ...] = ()
+
+    def parameters(self) -> dict[str, str | None]:
+        """Return the named parameters of ``sql/reports/usage.sql``; any name of a model will do."""
+        models = [parse_model_id(model).canonical_model_id for model in self.models]
+        return {
+            "since": self.since,
+            "until": self.until,
+            "regions": _json(self.regions),
+            "models": _json(models),
+            "users": _json(self.users),
+            "applications": _json(self.applications),
+        }
+
+
+def usage(db: Database, filters: Filters, *, by: Iterable[str] = ()) -> list[dict[str, Any]]:
+    """Return usage and cost, one row for each combination of the dimensions in ``by``.
+
+    ``by`` names some of ``DIMENSIONS``; without any there is one row in all, or none.
+    """
+    wanted = set(by)
+    flags = {
+        f"by_{name.removesuffix('_name').removesuffix('_id')}": name in wanted
+        for name in DIMENSIONS
+    }
+    rows = _query(db, "usage", {**filters.parameters(), **flags})
+    return [{k: v for k, v in row.items() if k not in DIMENSIONS or k in wanted} for row in rows]
+
+
+def loaded_range(db: Database) -> tuple[str | None, str | None]:
+    """Return the first and the last hour loaded, or (None, None)."""
+    row = _query(db, "loaded_range", {})[0]
+    return row["first_hour"], row["last_hour"]
+
+
+def _query(db: Database, report: str, parameters: dict[str, Any]) -> list[dict[str, Any]]:
+    sql = (resources.SQL / "reports" / f"{report}.sql").read_text(encoding="utf-8")
+    return list(db.query(sql, parameters))
+
+
+def _json(names: Iterable[str]) -> str | None:
+    values = list(names)
+    return json.dumps(values) if values else None

@@ -1,0 +1,364 @@
+"""The tables, as append-only migrations, and why they are as they are.
+
+Sized for ten million events on one machine; the figures are in the README (Limits).
+
+- **Events are keyed by** (``event_time``, ``event_id``), WITHOUT ROWID. CloudTrail's event ids are
+  random, and a B-tree on random keys touches another page for every row; led by the time, new rows
+  land together at the end of the table. The id still decides what is the same event, because a
+  redelivered event keeps its time.
+- **There is no index on** ``request_id`` **or** ``shared_event_id``, random as well. What they join
+  (a call and its service event, two copies of one call) lies close in time, so the loader looks
+  only at that stretch of the key.
+- **Ids are stored as 16-byte blobs** where they are lower-case UUIDs, which nearly all are, and as
+  text otherwise; that saves 20 bytes a column and row. The view ``calls`` shows them as text.
+- **Text that repeats is interned**: a small table for each kind of name, an integer in the event.
+- **Tokens are a table of their own**, because they may arrive apart from their call and later, and
+  because half of the calls have none.
+- ``usage_hourly`` **sums events and tokens** and changes in the same transaction, by the difference
+  that the new rows make. Its sums are whole numbers, so differences are exact. It keeps the known
+  tokens and, for each kind of token, how many successful calls lack it: what the estimate needs.
+- **Rates are looked up by** ``rate_keys``, the few combinations of model, region, service tier and
+  context size that occur, so that a price change needs no rollup to be rebuilt.
+- **Nothing here holds a clock's time** except ``sync_runs``: loading the same input twice, or half
+  of it twice, ends in the same rows.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+
+from sqlite_utils import Database, Migrations
+
+migrations = Migrations("bedrock_usage")
+
+
+def _execute(db: Database, script: str) -> None:
+    """Run the statements of a script; ``executescript`` would commit the migration half done."""
+    statement = ""
+    for line in script.splitlines(keepends=True):
+        statement += line
+        if sqlite3.complete_statement(statement):
+            db.execute(statement)
+            statement = ""
+
+
+@migrations()
+def m001_create_names(db: Database) -> None:
+    """Names that repeat, one table a kind. An empty string never stands for "unknown"."""
+    for table, key, name in (
+        ("accounts", "account_key", "account_id"),
+        ("regions", "region_key", "region"),
+        ("principals", "principal_key", "principal_arn"),
+        ("sessions", "session_key", "session_name"),
+        ("user_agents", "user_agent_key", "user_agent"),
+        ("users", "user_key", "user_name"),
+        ("error_codes", "error_code_key", "error_code"),
+    ):
+        extra = ", principal_type text not null" if table == "principals" else ""
+        unique = f"{name}, principal_type" if extra else name
+        db.execute(
+            f"create table {table} ({key} integer primary key, {name} text not null{extra},"
+            f" unique ({unique})) strict"
+        )
+    _execute(
+        db,
+        """
+        create table operations (
+            operation_key integer primary key,
+            event_source text not null,
+            event_name text not null,
+            unique (event_source, event_name)
+        ) strict;
+
+        -- source_rank: the precedence of the evidence, 1 the strongest.
+        create table applications (
+            application_key integer primary key,
+            application text not null,
+            application_source text not null,
+            source_rank integer not null,
+            unique (application, application_source)
+        ) strict;
+
+        -- One row a model id as sent (or as CloudWatch names it) and endpoint, because the two
+        -- endpoints report to CloudWatch apart. model_tail: the id without its ARN.
+        create table models (
+            model_key integer primary key,
+            endpoint text not null check (endpoint in ('runtime', 'mantle')),
+            model_id text not null,
+            model_tail text not null,
+            cloudwatch_model_id text not null,
+            canonical_model_id text not null,
+            inference_scope text not null check (inference_scope in ('regional', 'global')),
+            unique (endpoint, model_id)
+        ) strict;
+
+        -- The ids that a model's price may stand under; match_rank 1 is tried first.
+        create table model_price_ids (
+            model_key integer not null references models,
+            match_rank integer not null,
+            price_model_id text not null,
+            primary key (model_key, match_rank)
+        ) strict, without rowid;
+
+        -- How a call's tokens became known. Key 0, 'none', stands for calls without tokens.
+        create table token_sources (
+            token_source_key integer primary key,
+            token_source text not null unique,
+            data_source text not null
+        ) strict;
+
+        insert into token_sources values
+            (0, 'none', 'No token data'),
+            (1, 'invocation log', 'Actual Tokens from invocation log'),
+            (2, 'additionalEventData', 'Actual Tokens from CloudTrail'),
+            (3, 'AwsServiceEvent', 'Actual Tokens from CloudTrail'),
+            (4, 'responseElements.usage', 'Actual Tokens from CloudTrail'),
+            (5, 'responseElements', 'Actual Tokens from CloudTrail');
+    """,
+    )
+
+
+@migrations()
+def m002_create_events(db: Database) -> None:
+    """Calls, their tokens, and tokens whose call has not been seen yet."""
+    _execute(
+        db,
+        """
+        -- reported_by: 1 = CloudTrail, 2 = invocation log, 3 = both.
+        -- is_home_copy: 0 for the copy that CloudTrail gave to another account than the caller's.
+        -- is_correction: 1 where AWS sent the event again to correct it.
+        -- service_tier: the tier asked for; NULL = none named, which is the standard tier.
+        create table events (
+            event_time text not null,
+            event_id any not null,
+            request_id any,
+            shared_event_id any,
+            account_key integer not null references accounts,
+            region_key integer not null references regions,
+            operation_key integer not null references operations,
+            model_key integer not null references models,
+            principal_key integer not null references principals,
+            session_key integer references sessions,
+            user_agent_key integer references user_agents,
+            user_key integer not null references users,
+            application_key integer not null references applications,
+            error_code_key integer references error_codes,
+            inference_region_key integer references regions,
+            service_tier text,
+            reported_by integer not null,
+            is_home_copy integer not null,
+            is_correction integer not null,
+            primary key (event_time, event_id)
+        ) strict, without rowid;
+
+        -- NULL = unknown, 0 = none. service_tier: the tier that served the call, where known.
+        create table tokens (
+            event_time text not null,
+            event_id any not null,
+            token_source_key integer not null references token_sources,
+            input_tokens integer,
+            output_tokens integer,
+            cache_read_tokens integer,
+            cache_write_5m_tokens integer,
+            cache_write_1h_tokens integer,
+            image_count integer,
+            service_tier text,
+            primary key (event_time, event_id),
+            foreign key (event_time, event_id) references events on delete cascade
+        ) strict, without rowid;
+
+        -- Tokens of a service event (event_time, event_id) that wait for the call request_id.
+        create table pending_tokens (
+            request_id any not null,
+            event_time text not null,
+            event_id any not null,
+            account_key integer not null references accounts,
+            region_key integer not null references regions,
+            inference_region_key integer references regions,
+            token_source_key integer not null references token_sources,
+            input_tokens integer,
+            output_tokens integer,
+            cache_read_tokens integer,
+            cache_write_5m_tokens integer,
+            cache_write_1h_tokens integer,
+            image_count integer,
+            service_tier text,
+            primary key (request_id, event_time, event_id)
+        ) strict, without rowid;
+    """,
+    )
+
+
+@migrations()
+def m003_create_prices(db: Database) -> None:
+    """Dated rates, and the combinations that rates are looked up by."""
+    _execute(
+        db,
+        """
+        -- usd_per_mtok: micro-dollars per million tokens = pico-dollars per token (or per image).
+        -- min_input_tokens: the rate of requests with more input than this (0: of all).
+        -- effective_from, effective_to: UTC days, half open; NULL = still in force.
+        -- is_override: 1 for a rate that a user imported; it wins over list prices.
+        create table prices (
+            price_id integer primary key,
+            model_id text not null,
+            region text not null,
+            scope text not null check (scope in ('regional', 'global')),
+            service_tier text not null,
+            token_kind text not null,
+            min_input_tokens integer not null check (min_input_tokens >= 0),
+            usd_per_mtok integer not null check (usd_per_mtok >= 0),
+            effective_from text not null,
+            effective_to text check (effective_to > effective_from),
+            source text not null,
+            checked_on text not null,
+            is_override integer not null default 0 check (is_override in (0, 1)),
+            unique (model_id, region, scope, service_tier, token_kind, min_input_tokens,
+                effective_from, is_override)
+        ) strict;
+
+        -- min_input_tokens: the largest threshold of any price that the request's input exceeds.
+        create table rate_keys (
+            rate_key integer primary key,
+            model_key integer not null references models,
+            region_key integer not null references regions,
+            service_tier text not null,
+            min_input_tokens integer not null,
+            unique (model_key, region_key, service_tier, min_input_tokens)
+        ) strict;
+
+        -- Every distinct prices.min_input_tokens: where the price of a long request may change.
+        create table context_bands (
+            min_input_tokens integer primary key
+        ) strict;
+
+        insert into context_bands values (0);
+
+        -- Which seed file the list prices came from, so that a new release reloads them.
+        create table seeds (
+            seed text primary key,
+            sha256 text not null
+        ) strict, without rowid;
+    """,
+    )
+
+
+@migrations()
+def m004_create_usage_hourly(db: Database) -> None:
+    """The rollup. ``*_unknown_calls``: successful calls whose count of that kind is unknown."""
+    _execute(
+        db,
+        """
+        create table usage_hourly (
+            hour text not null,
+            account_key integer not null references accounts,
+            rate_key integer not null references rate_keys,
+            user_key integer not null references users,
+            application_key integer not null references applications,
+            token_source_key integer not null references token_sources,
+            calls integer not null,
+            failed_calls integer not null,
+            input_tokens integer not null,
+            output_tokens integer not null,
+            cache_read_tokens integer not null,
+            cache_write_5m_tokens integer not null,
+            cache_write_1h_tokens integer not null,
+            image_count integer not null,
+            input_unknown_calls integer not null,
+            output_unknown_calls integer not null,
+            cache_read_unknown_calls integer not null,
+            cache_write_unknown_calls integer not null,
+            image_unknown_calls integer not null,
+            primary key (hour, account_key, rate_key, user_key, application_key, token_source_key)
+        ) strict, without rowid;
+    """,
+    )
+
+
+@migrations()
+def m005_create_metric_totals(db: Database) -> None:
+    """CloudWatch totals: account x region x model x metric (a series) x period."""
+    _execute(
+        db,
+        """
+        create table metric_series (
+            series_key integer primary key,
+            account_key integer not null references accounts,
+            region_key integer not null references regions,
+            model_key integer not null references models,
+            metric text not null,
+            unique (account_key, region_key, model_key, metric)
+        ) strict;
+
+        -- is_provisional: 1 while CloudWatch may still change the value.
+        create table metric_totals (
+            series_key integer not null references metric_series,
+            period_start text not null,
+            period_seconds integer not null,
+            value integer not null,
+            is_provisional integer not null default 0,
+            primary key (series_key, period_start, period_seconds)
+        ) strict, without rowid;
+    """,
+    )
+
+
+@migrations()
+def m006_create_inference_profiles(db: Database) -> None:
+    """What an opaque profile id stands for. ``tags`` is a JSON object."""
+    _execute(
+        db,
+        """
+        create table inference_profiles (
+            profile_arn text primary key,
+            profile_id text not null,
+            profile_name text,
+            profile_type text,
+            model_key integer references models,
+            inference_scope text not null check (inference_scope in ('regional', 'global')),
+            application text,
+            tags text check (json_valid(tags))
+        ) strict, without rowid;
+
+        create index inference_profiles_by_id on inference_profiles (profile_id);
+    """,
+    )
+
+
+@migrations()
+def m007_create_bookkeeping(db: Database) -> None:
+    """Input that could not be read, and the state of synchronisation with AWS."""
+    _execute(
+        db,
+        """
+        -- Never holds any text of the input itself.
+        create table rejects (
+            file text not null,
+            position text not null,
+            reason text not null,
+            primary key (file, position, reason)
+        ) strict, without rowid;
+
+        create table sync_state (
+            stream text primary key,
+            watermark text,
+            resume text
+        ) strict, without rowid;
+
+        create table sync_runs (
+            run_id integer primary key,
+            started_at text not null,
+            finished_at text,
+            outcome text,
+            message text
+        ) strict;
+
+        create table sync_gaps (
+            stream text not null,
+            gap_start text not null,
+            gap_end text not null,
+            reason text not null,
+            primary key (stream, gap_start)
+        ) strict, without rowid;
+    """,
+    )

@@ -1,0 +1,14 @@
+-- Is usage_cost one row per hour, account, region, model, user, application, data source?
+-- Each row is a key that stands more than once.
+select
+    hour,
+    account_id,
+    region,
+    model_id,
+    user_name,
+    application,
+    data_source,
+    count(*) as row_count
+from usage_cost
+group by hour, account_id, region, model_id, user_name, application, data_source
+having count(*) > 1

@@ -1,0 +1,80 @@
+-- Which part of CloudWatch's residual does each user and application take?
+-- Grain: usage_hourly row x token kind, where calls lack that kind and CloudWatch has it.
+-- The residual is shared in proportion to the calls that lack the count. Shares are whole
+-- tokens and add up to the residual exactly: each row takes what the residual comes to up
+-- to and with its calls, less what it came to before them.
+with series_calls as (
+    select
+        residuals.hour,
+        residuals.account_key,
+        residuals.region_key,
+        residuals.endpoint,
+        residuals.cloudwatch_model_id,
+        residuals.token_kind,
+        residuals.residual_tokens,
+        residuals.unknown_calls as all_calls,
+        usage.rate_key,
+        usage.user_key,
+        usage.application_key,
+        usage.token_source_key,
+        case residuals.token_kind
+            when 'input' then usage.input_unknown_calls
+            when 'output' then usage.output_unknown_calls
+            when 'cache_read' then usage.cache_read_unknown_calls
+            when 'cache_write' then usage.cache_write_unknown_calls
+            when 'image' then usage.image_unknown_calls
+        end as unknown_calls
+    from int_metric_residuals as residuals
+    inner join int_rate_series as series
+        on
+            series.account_key = residuals.account_key
+            and series.region_key = residuals.region_key
+            and series.endpoint = residuals.endpoint
+            and series.cloudwatch_model_id = residuals.cloudwatch_model_id
+    inner join usage_hourly as usage
+        on
+            usage.hour = residuals.hour
+            and usage.account_key = residuals.account_key
+            and usage.rate_key = series.rate_key
+    where residuals.unknown_calls > 0
+),
+
+running as (
+    select
+        *,
+        sum(unknown_calls) over (
+            partition by
+                hour, account_key, region_key, endpoint, cloudwatch_model_id, token_kind
+            order by rate_key, user_key, application_key, token_source_key
+            rows unbounded preceding
+        ) as calls_up_to
+    from series_calls
+    where unknown_calls > 0
+),
+
+-- residual * calls / all_calls, written so that no product can overflow.
+shares as (
+    select
+        *,
+        residual_tokens / all_calls * calls_up_to
+        + residual_tokens % all_calls * calls_up_to / all_calls as tokens_up_to,
+        residual_tokens / all_calls * (calls_up_to - unknown_calls)
+        + residual_tokens % all_calls * (calls_up_to - unknown_calls) / all_calls
+            as tokens_before
+    from running
+),
+
+final as (
+    select
+        hour,
+        account_key,
+        rate_key,
+        user_key,
+        application_key,
+        token_source_key,
+        token_kind,
+        tokens_up_to - tokens_before as estimated_tokens
+    from shares
+)
+
+select * from final

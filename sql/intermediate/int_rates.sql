@@ -1,0 +1,109 @@
+-- What does a token cost, for each combination of model, region, tier and context size
+-- that occurs?
+-- Grain: rate key x period of unchanged rates [valid_from, valid_to), UTC days.
+-- Units: *_rate = pico-dollars per token (or image); NULL where there is no price.
+-- Choice, kind by kind: a user's override before a list price, the exact model id before
+-- looser ones, the exact region before '*' (which speaks for commercial regions), the highest context threshold that is
+-- exceeded. Never another scope, tier or kind.
+with candidates as (
+    select
+        rate_keys.rate_key,
+        prices.*,
+        model_price_ids.match_rank,
+        prices.region = '*' as is_any_region
+    from rate_keys
+    inner join regions on regions.region_key = rate_keys.region_key
+    inner join int_models on int_models.model_key = rate_keys.model_key
+    inner join model_price_ids
+        on model_price_ids.model_key = int_models.price_model_key
+    inner join prices
+        on
+            prices.model_id = model_price_ids.price_model_id
+            and (
+                prices.region = regions.region
+                -- GovCloud has its own rates, mostly higher: never the commercial one.
+                or (prices.region = '*' and regions.region not like 'us-gov-%')
+            )
+            and prices.scope = int_models.inference_scope
+            and prices.service_tier = rate_keys.service_tier
+            and prices.min_input_tokens <= rate_keys.min_input_tokens
+),
+
+changes as (
+    select
+        rate_key,
+        effective_from as changed_on
+    from candidates
+    union
+    select
+        rate_key,
+        effective_to as changed_on
+    from candidates
+    where effective_to is not null
+),
+
+periods as (
+    select
+        rate_key,
+        changed_on as valid_from,
+        lead(changed_on) over (partition by rate_key order by changed_on) as valid_to
+    from changes
+),
+
+ranked as (
+    select
+        periods.rate_key,
+        periods.valid_from,
+        periods.valid_to,
+        candidates.token_kind,
+        candidates.usd_per_mtok,
+        candidates.price_id,
+        row_number() over (
+            partition by periods.rate_key, periods.valid_from, candidates.token_kind
+            order by
+                candidates.is_override desc,
+                candidates.match_rank,
+                candidates.is_any_region,
+                candidates.min_input_tokens desc,
+                candidates.effective_from desc,
+                candidates.price_id
+        ) as choice
+    from periods
+    inner join candidates
+        on
+            candidates.rate_key = periods.rate_key
+            and candidates.effective_from <= periods.valid_from
+            and (
+                candidates.effective_to is null
+                or candidates.effective_to > periods.valid_from
+            )
+),
+
+final as (
+    select
+        rate_key,
+        valid_from,
+        coalesce(valid_to, '9999-12-31') as valid_to,
+        max(case when token_kind = 'input' then usd_per_mtok end) as input_rate,
+        max(case when token_kind = 'output' then usd_per_mtok end) as output_rate,
+        max(case when token_kind = 'cache_read' then usd_per_mtok end) as cache_read_rate,
+        max(case when token_kind = 'cache_write_5m' then usd_per_mtok end)
+            as cache_write_5m_rate,
+        max(case when token_kind = 'cache_write_1h' then usd_per_mtok end)
+            as cache_write_1h_rate,
+        max(case when token_kind = 'image' then usd_per_mtok end) as image_rate,
+        max(case when token_kind = 'input' then price_id end) as input_price_id,
+        max(case when token_kind = 'output' then price_id end) as output_price_id,
+        max(case when token_kind = 'cache_read' then price_id end)
+            as cache_read_price_id,
+        max(case when token_kind = 'cache_write_5m' then price_id end)
+            as cache_write_5m_price_id,
+        max(case when token_kind = 'cache_write_1h' then price_id end)
+            as cache_write_1h_price_id,
+        max(case when token_kind = 'image' then price_id end) as image_price_id
+    from ranked
+    where choice = 1
+    group by rate_key, valid_from, valid_to
+)
+
+select * from final

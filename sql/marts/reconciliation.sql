@@ -1,0 +1,74 @@
+-- Do the tokens given to users add up to what CloudWatch counted?
+-- Grain: day x region x model. Units: tokens of all kinds (input, output, cache).
+-- attributed = actual + estimated; difference = attributed + unattributed - CloudWatch.
+-- It is 0 where CloudWatch covers the hour, above 0 where events know more than
+-- CloudWatch counted, or CloudWatch has no figures (cloudwatch_tokens is then NULL).
+with attributed as (
+    select
+        day,
+        region,
+        model_id,
+        sum(
+            coalesce(input_tokens, 0)
+            + coalesce(output_tokens, 0)
+            + coalesce(cache_read_tokens, 0)
+            + coalesce(cache_write_tokens, 0)
+        ) filter (where data_source like 'Actual%') as actual_tokens,
+        sum(
+            coalesce(input_tokens, 0)
+            + coalesce(output_tokens, 0)
+            + coalesce(cache_read_tokens, 0)
+            + coalesce(cache_write_tokens, 0)
+        ) filter (
+            where
+            data_source = 'CloudWatch (Estimated)' and user_name <> '(unattributed)'
+        ) as estimated_tokens,
+        sum(
+            coalesce(input_tokens, 0)
+            + coalesce(output_tokens, 0)
+            + coalesce(cache_read_tokens, 0)
+            + coalesce(cache_write_tokens, 0)
+        ) filter (where user_name = '(unattributed)') as unattributed_tokens
+    from usage_cost
+    group by day, region, model_id
+),
+
+cloudwatch as (
+    select
+        substr(hours.hour, 1, 10) as day,
+        regions.region,
+        int_models.canonical_model_id as model_id,
+        sum(hours.value) filter (where hours.metric_kind not in ('calls', 'image'))
+            as cloudwatch_tokens,
+        sum(hours.value) filter (where hours.metric_kind = 'calls') as cloudwatch_calls,
+        max(hours.is_provisional) as is_provisional
+    from int_metric_hours as hours
+    inner join regions on regions.region_key = hours.region_key
+    inner join int_models on int_models.model_key = hours.model_key
+    group by day, regions.region, int_models.canonical_model_id
+),
+
+final as (
+    select
+        attributed.day,
+        attributed.region,
+        attributed.model_id,
+        attributed.actual_tokens,
+        attributed.estimated_tokens,
+        attributed.unattributed_tokens,
+        cloudwatch.cloudwatch_tokens,
+        cloudwatch.cloudwatch_calls,
+        coalesce(attributed.actual_tokens, 0)
+        + coalesce(attributed.estimated_tokens, 0)
+        + coalesce(attributed.unattributed_tokens, 0)
+        - cloudwatch.cloudwatch_tokens as difference_tokens,
+        cloudwatch.is_provisional
+    from attributed
+    left join cloudwatch
+        on
+            cloudwatch.day = attributed.day
+            and cloudwatch.region = attributed.region
+            and cloudwatch.model_id = attributed.model_id
+)
+
+select * from final

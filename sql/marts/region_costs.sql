@@ -1,0 +1,47 @@
+-- How much is spent in each region?
+-- Grain: one row per region the calls were made in, over all that is loaded.
+-- Units: tokens; USD at list price, exact sums of whole pico-dollars.
+-- cost_usd is a lower bound where unpriced_calls, unpriced_tokens or
+-- calls_without_tokens is not 0. Tokens are NULL where none is known.
+select
+    region,
+    sum(calls) as calls,
+    sum(failed_calls) as failed_calls,
+    sum(input_tokens) as input_tokens,
+    sum(output_tokens) as output_tokens,
+    sum(cache_read_tokens) as cache_read_tokens,
+    sum(cache_write_tokens) as cache_write_tokens,
+    round(
+        sum(cost_picodollars / 1000000) / 1e6
+        + sum(cost_picodollars % 1000000) / 1e12,
+        12
+    ) as cost_usd,
+    round(
+        sum(cost_picodollars / 1000000) filter (where data_source like 'Actual%') / 1e6
+        + sum(cost_picodollars % 1000000) filter (where data_source like 'Actual%')
+        / 1e12,
+        12
+    ) as actual_cost_usd,
+    round(
+        sum(cost_picodollars / 1000000)
+        filter (where data_source = 'CloudWatch (Estimated)') / 1e6
+        + sum(cost_picodollars % 1000000)
+        filter (where data_source = 'CloudWatch (Estimated)') / 1e12,
+        12
+    ) as estimated_cost_usd,
+    sum(unpriced_calls) as unpriced_calls,
+    sum(unpriced_tokens) as unpriced_tokens,
+    sum(calls_without_tokens) as calls_without_tokens,
+    case
+        when
+            count(distinct data_source)
+            filter (where calls > 0 or cost_usd > 0 or unpriced_tokens > 0) > 1
+            then 'Mixed'
+        else coalesce(
+            max(data_source)
+            filter (where calls > 0 or cost_usd > 0 or unpriced_tokens > 0),
+            max(data_source)
+        )
+    end as data_source
+from usage_cost
+group by region

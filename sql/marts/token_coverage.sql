@@ -1,0 +1,18 @@
+-- For how many calls does the event itself tell the tokens?
+-- Grain: day x region x model. Units: successful calls; coverage_pct is 0 to 100.
+-- "Events with token data: X / Y" is sum(calls_with_tokens) / sum(calls).
+select
+    day,
+    region,
+    model_id,
+    sum(calls) as calls,
+    coalesce(sum(calls) filter (where data_source like 'Actual%'), 0)
+        as calls_with_tokens,
+    round(
+        100.0 * coalesce(sum(calls) filter (where data_source like 'Actual%'), 0)
+        / sum(calls),
+        1
+    ) as coverage_pct
+from usage_cost
+group by day, region, model_id
+having sum(calls) > 0

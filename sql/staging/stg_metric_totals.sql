@@ -1,0 +1,10 @@
+-- What did CloudWatch count, hour by hour?
+-- Grain: metric series x period (as metric_totals). Units: value as CloudWatch's Sum.
+select
+    series_key,
+    substr(period_start, 1, 13) || ':00:00Z' as hour,
+    period_start,
+    period_seconds,
+    value,
+    is_provisional
+from metric_totals

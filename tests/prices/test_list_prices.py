@@ -1,0 +1,508 @@
+"""The list-price seed: known figures, its promises as a table, and how it is built.
+
+The figures are written down here by hand, in USD per million tokens, and looked up by a helper that
+shares no code with the build script or the SQL.
+"""
+
+import csv
+import importlib.util
+import os
+import re
+import subprocess
+import sys
+from decimal import Decimal
+from itertools import combinations, groupby
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[2]
+SEED = ROOT / "sql" / "seeds" / "list_prices.csv"
+SCRIPT = ROOT / "scripts" / "build_list_prices.py"
+
+COLUMNS = [
+    *("model_id", "region", "scope", "service_tier", "token_kind", "min_input_tokens"),
+    *("usd_per_mtok", "effective_from", "effective_to", "source", "checked_on"),
+]
+TODAY = "2026-11-23"
+
+with SEED.open(encoding="utf-8", newline="") as _file:
+    ROWS = list(csv.DictReader(_file))
+
+
+def look_up(model, region, kind, *, scope="regional", tier="standard", day=TODAY, total_input=1):
+    """Return USD per million as a Decimal, or None if that is unpriced."""
+    for place in (region, "*"):
+        hits = [
+            row
+            for row in ROWS
+            if (row["model_id"], row["region"], row["scope"]) == (model, place, scope)
+            and (row["service_tier"], row["token_kind"]) == (tier, kind)
+            and row["effective_from"] <= day < (row["effective_to"] or "9999")
+            and (row["min_input_tokens"] == "0" or int(row["min_input_tokens"]) < total_input)
+        ]
+        if hits:
+            best = max(hits, key=lambda row: int(row["min_input_tokens"]))
+            return Decimal(best["usd_per_mtok"]) / 1_000_000
+    return None
+
+
+KINDS = ("input", "output", "cache_read", "cache_write_5m", "cache_write_1h")
+
+# (models, region, scope, "input output [cache_read [cache_write_5m [cache_write_1h]]]")
+FIGURES = [
+    # litellm 1.98.0 anthropic.claude-3-haiku-20240307-v1:0; genai-prices 0.2.3 regional. the same
+    (["anthropic.claude-3-haiku-20240307-v1:0"], "us-east-1", "regional", ".25 1.25"),
+    # litellm 1.109.1 us.anthropic.claude-3-5-haiku-20241022-v1:0; genai-prices 0.2.3 regional.
+    (["anthropic.claude-3-5-haiku-20241022-v1:0"], "us-east-1", "regional", ".80 4 .08 1"),
+    # litellm 1.109.1 us.anthropic.*; genai-prices 0.2.3 regional.anthropic.*
+    (
+        [
+            "anthropic.claude-3-5-sonnet-20241022-v2:0",
+            "anthropic.claude-3-7-sonnet-20250219-v1:0",
+            "anthropic.claude-sonnet-4-20250514-v1:0",
+        ],
+        "us-east-1",
+        "regional",
+        "3 15 .30 3.75",
+    ),
+    # litellm 1.109.1 and genai-prices 0.2.3, both global.anthropic.claude-sonnet-4-20250514-v1:0
+    (["anthropic.claude-sonnet-4-20250514-v1:0"], "us-east-1", "global", "3 15 .30 3.75"),
+    # AWS Price List, Claude Sonnet 4.5 (Amazon Bedrock Edition): InputTokenCount 3.3,
+    # CacheReadInputTokenCount 0.33, CacheWriteInputTokenCount 4.125; litellm 1.109.1 us.anthropic.*
+    (
+        ["anthropic.claude-sonnet-4-5-20250929-v1:0", "anthropic.claude-sonnet-4-6"],
+        "us-east-1",
+        "regional",
+        "3.30 16.50 .33 4.125 6.60",
+    ),
+    # AWS Price List, Claude Sonnet 4.5: InputTokenCount_Global 3.0,
+    # CacheWrite1hInputTokenCount_Global 6.0; litellm 1.109.1 global.anthropic.*
+    (
+        ["anthropic.claude-sonnet-4-5-20250929-v1:0", "anthropic.claude-sonnet-4-6"],
+        "us-east-1",
+        "global",
+        "3 15 .30 3.75 6",
+    ),
+    # litellm 1.109.1 us. and global.anthropic.claude-haiku-4-5-20251001-v1:0; genai-prices 0.2.3
+    (
+        ["anthropic.claude-haiku-4-5-20251001-v1:0"],
+        "us-east-1",
+        "regional",
+        "1.10 5.50 .11 1.375 2.20",
+    ),
+    (["anthropic.claude-haiku-4-5-20251001-v1:0"], "us-east-1", "global", "1 5 .10 1.25 2"),
+    # litellm 1.109.1 us.anthropic.claude-opus-4-*; genai-prices 0.2.3 regional.
+    (
+        ["anthropic.claude-opus-4-20250514-v1:0", "anthropic.claude-opus-4-1-20250805-v1:0"],
+        "us-east-1",
+        "regional",
+        "15 75 1.50 18.75",
+    ),
+    # AWS Price List, Claude Opus 4.7: input_tokens_standard 5.5, input_tokens_global_standard 5.0;
+    # litellm 1.109.1 us. and global.anthropic.*; genai-prices 0.2.3 regional. and global.
+    *(
+        (
+            [
+                "anthropic.claude-opus-4-5-20251101-v1:0",
+                "anthropic.claude-opus-4-6-v1",
+                "anthropic.claude-opus-4-7",
+                "anthropic.claude-opus-4-8",
+                "anthropic.claude-opus-5",
+            ],
+            "us-east-1",
+            scope,
+            figures,
+        )
+        for scope, figures in (
+            ("regional", "5.50 27.50 .55 6.875 11"),
+            ("global", "5 25 .50 6.25 10"),
+        )
+    ),
+    # litellm 1.109.1 us.amazon.nova-*; the Price List has NovaPro at .80, 3.20, read .20, write 0
+    (["amazon.nova-micro-v1:0"], "us-east-1", "regional", ".035 .14 .00875 0"),
+    (["amazon.nova-lite-v1:0"], "us-east-1", "regional", ".06 .24 .015 0"),
+    (["amazon.nova-pro-v1:0"], "us-east-1", "regional", ".80 3.20 .20 0"),
+    # litellm 1.98.0 us.amazon.nova-premier-v1:0, litellm 1.109.1 and genai-prices 0.2.3 without us.
+    (["amazon.nova-premier-v1:0"], "us-east-1", "regional", "2.50 12.50 .625 0"),
+    # litellm 1.109.1 eu.amazon.nova-*: Frankfurt's prices
+    (["amazon.nova-micro-v1:0"], "eu-central-1", "regional", ".046 .184 .0115 0"),
+    (["amazon.nova-lite-v1:0"], "eu-central-1", "regional", ".078 .312 .0195 0"),
+    (["amazon.nova-pro-v1:0"], "eu-central-1", "regional", "1.05 4.20 .2625 0"),
+    # AWS Price List, TitanEmbeddingV2-Text-input-tokens 0.00002 per 1K; litellm 1.109.1
+    (["amazon.titan-embed-text-v2:0"], "us-east-1", "regional", ".02 0"),
+    # litellm 1.109.1 and genai-prices 0.2.3 amazon.titan-embed-text-v1
+    (["amazon.titan-embed-text-v1"], "us-east-1", "regional", ".10 0"),
+    # litellm 1.109.1 us.meta.*; genai-prices 0.2.3
+    (["meta.llama3-1-8b-instruct-v1:0"], "us-east-1", "regional", ".22 .22"),
+    (
+        ["meta.llama3-1-70b-instruct-v1:0", "meta.llama3-3-70b-instruct-v1:0"],
+        "us-east-1",
+        "regional",
+        ".72 .72",
+    ),
+    # litellm 1.109.1 and genai-prices 0.2.3 mistral.mistral-large-3-675b-instruct
+    (["mistral.mistral-large-3-675b-instruct"], "us-east-1", "regional", ".50 1.50"),
+    # litellm 1.98.0 (retired since)
+    (["cohere.command-r-v1:0"], "us-east-1", "regional", ".50 1.50"),
+    (["cohere.command-r-plus-v1:0"], "us-east-1", "regional", "3 15"),
+    # litellm 1.109.1 and genai-prices 0.2.3; with and without the runtime endpoint's version
+    (["openai.gpt-oss-120b-1:0", "openai.gpt-oss-120b"], "us-east-1", "regional", ".15 .60"),
+    (["openai.gpt-oss-20b-1:0", "openai.gpt-oss-20b"], "us-east-1", "regional", ".07 .30"),
+]
+CASES = [
+    (model, region, scope, kind, usd)
+    for models, region, scope, figures in FIGURES
+    for model in models
+    for kind, usd in zip(KINDS, figures.split(), strict=False)
+]
+
+
+@pytest.mark.parametrize(("model", "region", "scope", "kind", "usd"), CASES)
+def test_known_figure(model, region, scope, kind, usd):
+    assert look_up(model, region, kind, scope=scope) == Decimal(usd)
+
+
+def modern_claude(model):
+    """Return whether this is Claude 4.5 or later, by its name."""
+    version = re.fullmatch(r"anthropic\.claude-[a-z]+-(\d+)(?:-(\d{1,2}))?(?:-.*)?", model)
+    return bool(version) and (int(version[1]), int(version[2] or 0)) >= (4, 5)
+
+
+def key_of(row):
+    return tuple(row[name] for name in COLUMNS[:6])
+
+
+# The table
+
+
+def test_columns_are_exactly_these():
+    assert SEED.read_text(encoding="utf-8").splitlines()[0].split(",") == COLUMNS
+
+
+def test_rates_and_thresholds_are_plain_integers():
+    for row in ROWS:
+        assert re.fullmatch(r"0|[1-9]\d*", row["usd_per_mtok"]), row
+        assert re.fullmatch(r"0|[1-9]\d*", row["min_input_tokens"]), row
+
+
+def test_a_key_comes_once():
+    keys = [(*key_of(row), row["effective_from"]) for row in ROWS]
+    assert len(keys) == len(set(keys))
+
+
+def test_periods_of_one_key_do_not_overlap():
+    day = re.compile(r"\d{4}-\d\d-\d\d")
+    for _, group in groupby(sorted(ROWS, key=key_of), key=key_of):
+        periods = [(row["effective_from"], row["effective_to"] or "9999") for row in group]
+        assert all(day.fullmatch(start) and start < end for start, end in periods)
+        for (start, end), (other_start, other_end) in combinations(periods, 2):
+            assert end <= other_start or other_end <= start
+
+
+def test_values_are_known_words():
+    kinds = {*KINDS, "image", "image_input", "image_token_input", "audio_input", "audio_output"}
+    kinds |= {"audio_second_input", "video_second_input", "text_request", "search_unit"}
+    sized = re.compile(r"image_(max|\d+x\d+)_(standard|premium|max_steps|\d+_steps)")
+    tiers = {"standard", "batch", "flex", "priority", "latency", "ultrafast"}
+    for row in ROWS:
+        assert row["scope"] in ("regional", "global"), row
+        assert row["service_tier"] in tiers, row
+        assert row["token_kind"] in kinds or sized.fullmatch(row["token_kind"]), row
+        assert re.fullmatch(r"\*|[a-z]{2}(-gov)?-[a-z]+-\d", row["region"]), row
+        assert row["min_input_tokens"] in ("0", "100000", "200000", "272000"), row
+
+
+def test_every_row_says_where_it_is_from_and_when_that_was_checked():
+    for row in ROWS:
+        assert row["source"].startswith(("litellm ", "genai-prices ", "AWS Price List ")), row
+        assert row["checked_on"] == TODAY, row
+
+
+def test_model_ids_are_canonical():
+    geo = re.compile(r"(us-gov|us|eu|apac|jp|au|ca|in|global)\.")
+    for model in {row["model_id"] for row in ROWS}:
+        assert "." in model and not geo.match(model), model
+        assert not re.search(r"[@/]|-commitment|:\d+k$|:mm$", model), model
+
+
+def test_phantom_model_is_absent():
+    assert not [row for row in ROWS if "claude-3-7-sonnet-20240620" in row["model_id"]]
+
+
+def test_retired_models_are_present():
+    for model in (
+        "anthropic.claude-3-haiku-20240307-v1:0",
+        "anthropic.claude-3-sonnet-20240229-v1:0",
+        "cohere.command-r-v1:0",
+        "cohere.command-r-plus-v1:0",
+    ):
+        assert look_up(model, "eu-west-1", "input") is not None, model
+
+
+# Scopes and regions
+
+
+def test_regional_claude_since_4_5_is_a_tenth_above_global():
+    worldwide = {key_of(r): int(r["usd_per_mtok"]) for r in ROWS if r["scope"] == "global"}
+    compared = set()
+    for row in ROWS:
+        model, region, scope, *item = key_of(row)
+        twin = worldwide.get((model, "*", "global", *item))
+        if scope == "regional" and region == "*" and modern_claude(model) and twin is not None:
+            assert int(row["usd_per_mtok"]) * 10 == twin * 11, row
+            assert int(row["usd_per_mtok"]) != twin, row
+            compared.add(model)
+    both = {m for m, _, scope, *_ in worldwide if scope == "global" and modern_claude(m)}
+    assert compared == both
+    assert len(both) >= 15
+
+
+def test_global_rows_hold_everywhere():
+    assert {row["region"] for row in ROWS if row["scope"] == "global"} == {"*"}
+
+
+def test_nova_where_its_price_is_not_known_is_unpriced():
+    for region in ("eu-west-1", "eu-north-1", "ap-northeast-1"):
+        assert look_up("amazon.nova-lite-v1:0", region, "input") is None
+    # litellm 1.109.1 apac.amazon.nova-lite-v1:0 and jp.amazon.nova-2-lite-v1:0
+    assert look_up("amazon.nova-lite-v1:0", "ap-southeast-2", "input") == Decimal(".063")
+    assert look_up("amazon.nova-2-lite-v1:0", "ap-northeast-1", "input") == Decimal(".396")
+    assert look_up("amazon.nova-2-lite-v1:0", "ap-southeast-2", "input") is None
+
+
+def test_a_region_with_its_own_price_never_gets_another_regions_tier():
+    # ap-southeast-3 has no batch price for this model; the US has one.
+    assert look_up("deepseek.v3.2", "us-east-1", "input", tier="batch") == Decimal(".31")
+    assert look_up("deepseek.v3.2", "ap-southeast-3", "input") == Decimal(".74")
+    assert look_up("deepseek.v3.2", "ap-southeast-3", "input", tier="batch") is None
+
+
+def test_govcloud_has_its_own_prices():
+    # litellm 1.109.1 bedrock/us-gov-west-1/anthropic.claude-sonnet-4-5-20250929-v1:0
+    model = "anthropic.claude-sonnet-4-5-20250929-v1:0"
+    assert look_up(model, "us-gov-west-1", "input") == Decimal("3.6")
+    # litellm 1.109.1 us-gov.anthropic.claude-sonnet-4-5-20250929-v1:0, until 2026-04-30
+    long = look_up(model, "us-gov-east-1", "input", day="2026-01-01", total_input=200_001)
+    assert long == Decimal("7.2")
+
+
+def test_free_nova_cache_writes_are_zero_and_other_unknown_writes_are_absent():
+    assert look_up("amazon.nova-2-lite-v1:0", "eu-west-1", "cache_write_5m", scope="global") == 0
+    assert look_up("amazon.nova-pro-v1:0", "us-east-1", "cache_write_1h") is None
+    assert look_up("meta.llama3-1-8b-instruct-v1:0", "us-east-1", "cache_write_5m") is None
+    assert look_up("anthropic.claude-sonnet-4-20250514-v1:0", "*", "cache_write_1h") is None
+
+
+def test_rerankers_are_priced_by_search_only():
+    # AWS Price List, Cohere Rerank v3.5: search_units 0.002
+    assert look_up("cohere.rerank-v3-5:0", "us-east-1", "search_unit") == 2000
+    assert {r["token_kind"] for r in ROWS if "rerank" in r["model_id"]} == {"search_unit"}
+
+
+def test_images_have_a_plain_price_only_if_it_is_the_only_one():
+    plain = {row["model_id"] for row in ROWS if row["token_kind"] == "image"}
+    sized = {row["model_id"] for row in ROWS if row["token_kind"].startswith("image_1024")}
+    assert "stability.sd3-5-large-v1:0" in plain
+    assert "amazon.nova-canvas-v1:0" in sized
+    assert not plain & sized
+    assert not [model for model in plain if model.startswith("amazon.")]
+
+
+# Tiers
+
+# Half, rounded to a cent by AWS: litellm 1.109.1, *_cost_per_token_batches
+ROUNDED_HALVES = {
+    ("google.gemma-3-12b-it", "*", "input"),
+    ("google.gemma-3-12b-it", "*", "output"),
+    ("google.gemma-3-27b-it", "*", "input"),
+    ("mistral.ministral-3-8b-instruct", "*", "input"),
+    ("mistral.ministral-3-8b-instruct", "*", "output"),
+    ("mistral.voxtral-mini-3b-2507", "ap-northeast-1", "input"),
+    ("mistral.voxtral-mini-3b-2507", "ap-northeast-1", "output"),
+    ("mistral.voxtral-small-24b-2507", "eu-west-2", "output"),
+    ("nvidia.nemotron-nano-9b-v2", "*", "output"),
+    ("openai.gpt-oss-safeguard-120b", "*", "input"),
+    ("openai.gpt-oss-safeguard-20b", "*", "input"),
+    ("qwen.qwen3-next-80b-a3b", "ap-south-1", "output"),
+    ("qwen.qwen3-vl-235b-a22b", "*", "input"),
+    ("qwen.qwen3-vl-235b-a22b-instruct", "*", "input"),
+}
+
+
+def test_batch_is_half_of_standard():
+    rates = {key_of(r): int(r["usd_per_mtok"]) for r in ROWS if not r["effective_to"]}
+    exceptions = set()
+    for (model, region, scope, tier, kind, threshold), rate in rates.items():
+        standard = rates.get((model, region, scope, "standard", kind, threshold))
+        if tier == "batch" and standard is not None and rate * 2 != standard:
+            exceptions.add((model, region, kind))
+            assert abs(rate * 2 - standard) <= 10_000
+    assert exceptions == ROUNDED_HALVES
+
+
+def test_tiers_are_kept_apart():
+    # AWS Price List: USE1-NovaPro-input-tokens-priority 0.0014, -output-tokens-flex 0.0016 per 1K
+    model = "amazon.nova-pro-v1:0"
+    assert look_up(model, "us-east-1", "input", tier="priority") == Decimal("1.4")
+    assert look_up(model, "us-east-1", "output", tier="flex") == Decimal("1.6")
+    assert look_up(model, "us-east-1", "input", tier="latency") is None
+
+
+# Long context and dates
+
+
+@pytest.mark.parametrize("scope", ["regional", "global"])
+@pytest.mark.parametrize(
+    "model",
+    ["anthropic.claude-sonnet-4-20250514-v1:0", "anthropic.claude-sonnet-4-5-20250929-v1:0"],
+)
+def test_long_sonnet_requests_cost_more_until_the_beta_ended(model, scope):
+    def price(kind, *, day="2026-04-30", total_input=200_001):
+        found = look_up(model, "us-east-1", kind, scope=scope, day=day, total_input=total_input)
+        assert found is not None
+        return found
+
+    for kind, factor in (("input", "2"), ("output", "1.5"), ("cache_read", "2")):
+        base = price(kind, total_input=200_000)
+        assert price(kind) == base * Decimal(factor)
+        assert price(kind, day="2026-05-01") == base
+
+
+def test_only_the_ended_long_context_rows_end_on_that_day():
+    ended = {row["model_id"] for row in ROWS if row["effective_to"] == "2026-05-01"}
+    assert ended == {row["model_id"] for row in ROWS if row["min_input_tokens"] == "200000"}
+    assert len(ended) == 2
+
+
+def test_long_haiku_5_5_requests_cost_five_times_as_much():
+    # litellm 1.109.1 us.anthropic.claude-haiku-5-5, above_100k_tokens
+    for kind in KINDS:
+        short = look_up("anthropic.claude-haiku-5-5", "us-east-1", kind, total_input=100_000)
+        long = look_up("anthropic.claude-haiku-5-5", "us-east-1", kind, total_input=100_001)
+        assert long == 5 * short
+
+
+@pytest.mark.parametrize(
+    ("model", "scope", "before", "day", "after"),
+    [
+        # genai-prices 0.2.3 regional. and global.openai.gpt-5.6-*; litellm 1.109.1 has the last
+        ("openai.gpt-5.6-luna", "regional", "1.1", "2026-07-30", ".22"),
+        ("openai.gpt-5.6-terra", "regional", "2.75", "2026-07-30", "2.2"),
+        ("openai.gpt-5.6-sol", "regional", "5.5", "2026-08-21", "4.4"),
+        ("openai.gpt-5.6-sol", "global", "5", "2026-08-21", "4"),
+    ],
+)
+def test_dated_price_cut(model, scope, before, day, after):
+    eve = f"{day[:-2]}{int(day[-2:]) - 1:02}"
+    assert look_up(model, "us-east-1", "input", scope=scope, day=eve) == Decimal(before)
+    assert look_up(model, "us-east-1", "input", scope=scope, day=day) == Decimal(after)
+
+
+# The script
+
+
+@pytest.fixture(scope="module")
+def script():
+    spec = importlib.util.spec_from_file_location("build_list_prices", SCRIPT)
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+@pytest.fixture
+def build(script, tmp_path):
+    """Return a function from short entries to ``{(region, scope, kind): micro-dollars}``."""
+    header = "key,endpoint,region,scope,model,commitment,mode,kind,tier,ctx_min,usd_per_mtok"
+
+    def write_and_build(*entries):
+        lines = [f"{header},raw_key,source"]
+        for name, region, geo, kind, usd in entries:
+            cells = [
+                name,
+                "runtime",
+                region,
+                geo,
+                "xai.one",
+                "",
+                "chat",
+                kind,
+                "standard",
+                "0",
+                usd,
+            ]
+            lines.append(",".join([*cells, "", "test"]))
+        text = "\n".join(lines)
+        (tmp_path / "litellm_bedrock.csv").write_text(text, encoding="utf-8")
+        (tmp_path / "litellm_1.98.0_bedrock.csv").write_text(lines[0], encoding="utf-8")
+        genai = "model_id,price_key,tier_start,usd,effective_from,source\n"
+        (tmp_path / "genai_prices_bedrock.csv").write_text(genai, encoding="utf-8")
+        rows = script.build_rows(tmp_path, [])
+        return {(row.region, row.scope, row.token_kind): row.usd_per_mtok for row in rows}
+
+    return write_and_build
+
+
+def test_a_price_that_is_not_a_whole_number_stops_the_build(script):
+    assert script.parse_amount("0.00875", scale=6) == 8750
+    with pytest.raises(ValueError, match="not a whole number"):
+        script.parse_amount("0.0000001", scale=6)
+
+
+def test_an_unprefixed_entry_with_the_global_price_is_not_regional(build):
+    rows = build(
+        ("one", "", "in_region", "input", "3"),
+        ("us.one", "", "us", "input", "3.3"),
+        ("global.one", "", "global", "input", "3"),
+    )
+    assert rows == {("*", "regional", "input"): 3_300_000, ("*", "global", "input"): 3_000_000}
+
+
+def test_an_unprefixed_entry_that_agrees_fills_gaps(build):
+    rows = build(
+        ("one", "", "in_region", "input", "3"),
+        ("one", "", "in_region", "cache_read", ".3"),
+        ("us.one", "", "us", "input", "3"),
+    )
+    assert rows[("*", "regional", "cache_read")] == 300_000
+
+
+def test_sources_that_contradict_each_other_stop_the_build(build):
+    with pytest.raises(ValueError, match="contradicts"):
+        build(("one", "", "in_region", "input", "3"), ("us.one", "", "us", "input", "4"))
+
+
+def test_a_lone_entry_beside_a_global_one_stops_the_build(build):
+    with pytest.raises(ValueError, match="could be the global price"):
+        build(("one", "", "in_region", "input", "3"), ("global.one", "", "global", "input", "3"))
+
+
+def test_a_region_that_differs_takes_the_star_row_away(build):
+    rows = build(
+        ("one", "", "in_region", "input", "1"),
+        ("bedrock/eu-west-2/one", "eu-west-2", "in_region", "input", "2"),
+    )
+    us = {(region, "regional", "input"): 1_000_000 for region in ("us-east-1", "us-east-2")}
+    assert rows == us | {
+        ("us-west-2", "regional", "input"): 1_000_000,
+        ("eu-west-2", "regional", "input"): 2_000_000,
+    }
+
+
+def test_a_region_that_does_not_differ_has_no_row(build):
+    rows = build(
+        ("one", "", "in_region", "input", "1"),
+        ("bedrock/eu-west-2/one", "eu-west-2", "in_region", "input", "1"),
+    )
+    assert rows == {("*", "regional", "input"): 1_000_000}
+
+
+@pytest.mark.skipif(
+    "LIST_PRICE_INPUTS" not in os.environ,
+    reason="LIST_PRICE_INPUTS is not set: the extracts are not part of the repository",
+)
+def test_the_seed_is_what_the_script_builds():
+    command = [sys.executable, str(SCRIPT), os.environ["LIST_PRICE_INPUTS"], "--check"]
+    result = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert result.returncode == 0, result.stderr
+    assert "disagrees" not in result.stderr

@@ -1,0 +1,135 @@
+"""Raw events and warehouses for the tests. Ids are made of a number, so that tests can name them."""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+from sqlite_utils import Database
+
+from etl.load import LoadResult, load_files
+
+ACCOUNT = "111122223333"
+HAIKU = "anthropic.claude-3-haiku-20240307-v1:0"
+SONNET = "us.anthropic.claude-sonnet-4-5-20250929-v1:0"
+HOUR = "2026-11-02T10:00:00Z"
+
+
+def uuid_of(number: int) -> str:
+    return f"{number:08x}-0000-4000-8000-{number:012x}"
+
+
+def role_identity(
+    role: str, session: str = "i-0123456789abcdef0", **context: Any
+) -> dict[str, Any]:
+    return {
+        "type": "AssumedRole",
+        "principalId": f"AROAEXAMPLE:{session}",
+        "arn": f"arn:aws:sts::{ACCOUNT}:assumed-role/{role}/{session}",
+        "accountId": ACCOUNT,
+        "sessionContext": {
+            "sessionIssuer": {
+                "type": "Role",
+                "arn": f"arn:aws:iam::{ACCOUNT}:role/service/{role}",
+                "accountId": ACCOUNT,
+                "userName": role,
+            },
+            **context,
+        },
+    }
+
+
+def user_identity(name: str) -> dict[str, Any]:
+    return {
+        "type": "IAMUser",
+        "arn": f"arn:aws:iam::{ACCOUNT}:user/{name}",
+        "accountId": ACCOUNT,
+        "userName": name,
+    }
+
+
+def call(
+    number: int = 1, *, user: str = "alice", tokens: tuple[int, int] | None = None, **fields: Any
+) -> dict[str, Any]:
+    """Return a raw call; ``fields`` replace or add top-level ones, None removes one."""
+    record: dict[str, Any] = {
+        "eventVersion": "1.11",
+        "userIdentity": user_identity(user),
+        "eventTime": "2026-11-02T10:15:00Z",
+        "eventSource": "bedrock.amazonaws.com",
+        "eventName": "InvokeModel",
+        "awsRegion": "us-east-1",
+        "userAgent": "Boto3/1.42.97 md/Botocore#1.42.97 ua/2.1 os/linux#6.1 lang/python#3.12.1",
+        "requestParameters": {"modelId": HAIKU},
+        "responseElements": None,
+        "requestID": uuid_of(1_000_000 + number),
+        "eventID": uuid_of(number),
+        "eventType": "AwsApiCall",
+        "recipientAccountId": ACCOUNT,
+        "eventCategory": "Management",
+    }
+    if tokens is not None:
+        record["additionalEventData"] = {"inputTokens": tokens[0], "outputTokens": tokens[1]}
+    record |= fields
+    return {key: value for key, value in record.items() if value is not None}
+
+
+def service_event(number: int, parent: int, entries: Any, **fields: Any) -> dict[str, Any]:
+    """Return the service event that carries the tokens of the call ``parent``."""
+    return call(
+        number,
+        eventType="AwsServiceEvent",
+        requestParameters=None,
+        requestID=None,
+        serviceEventDetails={
+            "parentRequestId": uuid_of(1_000_000 + parent),
+            "AdditionalEventData": {"additionalEntries": entries},
+        },
+        **fields,
+    )
+
+
+def write_log(path: Path, records: Iterable[object]) -> Path:
+    path.write_text(json.dumps({"Records": list(records)}))
+    return path
+
+
+def write_metrics(path: Path, rows: Iterable[tuple[Any, ...]]) -> Path:
+    """Write the CSV of CloudWatch totals; a row is model, metric, value and, maybe, fields."""
+    lines = ["account_id,region,model_id,period_start,period_seconds,metric,value"]
+    for model, metric, value, *rest in rows:
+        start, seconds = rest or (HOUR, 3600)
+        lines.append(f"{ACCOUNT},us-east-1,{model},{start},{seconds},{metric},{value}")
+    path.write_text("\n".join(lines) + "\n")
+    return path
+
+
+def load(db: Database, *paths: Path, **options: Any) -> LoadResult:
+    return load_files(db, paths, **options)
+
+
+def rows(db: Database, sql: str, parameters: Any = ()) -> list[tuple[Any, ...]]:
+    return db.conn.execute(sql, parameters).fetchall()
+
+
+# Tables that differ between two warehouses with the same content: applied_at is a clock's time.
+_NOT_CONTENT = ("_sqlite_migrations", "sqlite_sequence")
+
+
+def dump(path: Path) -> dict[str, list[tuple[Any, ...]]]:
+    """Return every row of every table, sorted: what "the same database" means."""
+    connection = sqlite3.connect(path)
+    try:
+        tables = [
+            n for (n,) in connection.execute("select name from sqlite_master where type = 'table'")
+        ]
+        return {
+            table: sorted(connection.execute(f"select * from {table}").fetchall(), key=repr)
+            for table in tables
+            if table not in _NOT_CONTENT
+        }
+    finally:
+        connection.close()
