@@ -1,10 +1,16 @@
-"""``bedrock-usage serve``: Datasette over the warehouse."""
+"""``bedrock-usage serve``: Datasette over the warehouse.
+
+Datasette names a database after its file, and ``metadata.yml`` and every link go by that name. Here
+it is always ``bedrock_usage``, so that a warehouse in any file has its descriptions and queries.
+"""
 
 from __future__ import annotations
 
+import contextlib
 import ipaddress
 import socket
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
@@ -13,15 +19,22 @@ from etl.cli.options import db_option, serve_options
 from etl.errors import BedrockUsageError
 from etl.warehouse.database import open_warehouse
 
-# Charts draw only the rows that a query returns, so more than Datasette's 1,000 are allowed.
+if TYPE_CHECKING:
+    from datasette.app import Datasette
+
+DATABASE = "bedrock_usage"
+
 SETTINGS = {
-    "max_returned_rows": "5000",
-    "sql_time_limit_ms": "10000",
-    "facet_time_limit_ms": "2000",
-    "suggest_facets": "off",
-    "allow_download": "off",
-    "max_csv_mb": "50",
-    "truncate_cells_html": "200",
+    # Charts draw only the rows that a query returns, so more than Datasette's 1,000 are allowed.
+    "max_returned_rows": 5000,
+    "sql_time_limit_ms": 10_000,
+    "facet_time_limit_ms": 2000,
+    "suggest_facets": False,
+    "allow_download": False,
+    "max_csv_mb": 50,
+    "truncate_cells_html": 200,
+    # A browser would keep showing what it has for some seconds after a load.
+    "default_cache_ttl": 0,
 }
 
 
@@ -40,28 +53,30 @@ def serve(host: str, port: int, db: Path) -> None:
 
 def run_datasette(db: Path, host: str, port: int) -> None:
     """Run Datasette until it is stopped."""
-    # Imported here because it makes rich print the variables of every traceback: a raw event, with
-    # a prompt in it, must never be among them.
-    from datasette.cli import cli as datasette_cli
+    import uvicorn
 
     _require_loopback(host)
-    port = _free_port(host, port)
-    settings = [word for name, value in SETTINGS.items() for word in ("--setting", name, value)]
-    click.echo(f"Datasette at http://{host}:{port}/ (stop with Ctrl-C)", err=True)
-    datasette_cli.main(
-        [
-            "serve",
-            str(db),
-            "--metadata",
-            str(resources.METADATA),
-            "--host",
-            host,
-            "--port",
-            str(port),
-            *settings,
-        ],
-        standalone_mode=False,
-    )
+    with _listen(host, port) as listener:
+        app = build_datasette(db).app()
+        click.echo(f"Datasette at {_url(listener)} (stop with Ctrl-C)", err=True)
+        with contextlib.suppress(KeyboardInterrupt):
+            uvicorn.Server(uvicorn.Config(app, log_level="warning")).run(sockets=[listener])
+
+
+def build_datasette(db: Path) -> Datasette:
+    """Return Datasette over this warehouse alone, read-only, as ``bedrock_usage``."""
+    # Imported here because it makes rich print the variables of every traceback: a raw event, with
+    # a prompt in it, must never be among them.
+    from datasette.app import Datasette
+    from datasette.database import Database
+    from datasette.utils import parse_metadata
+
+    metadata = parse_metadata(resources.METADATA.read_text(encoding="utf-8"))
+    datasette = Datasette(metadata=metadata, settings=SETTINGS)
+    # Without files Datasette offers an empty database in memory.
+    datasette.remove_database("_memory")
+    datasette.add_database(Database(datasette, path=str(db)), name=DATABASE)
+    return datasette
 
 
 def _require_loopback(host: str) -> None:
@@ -76,14 +91,20 @@ def _require_loopback(host: str) -> None:
         )
 
 
-def _free_port(host: str, port: int) -> int:
-    family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    with socket.socket(family, socket.SOCK_STREAM) as probe:
-        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            probe.bind((host, port))
-        except OSError as error:
-            raise BedrockUsageError(
-                f"port {port} of {host}: {error.strerror}; try another --port"
-            ) from None
-        return int(probe.getsockname()[1])
+def _listen(host: str, port: int) -> socket.socket:
+    # The socket itself goes to the server: a free port that was only looked up may be taken since.
+    listener = socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET)
+    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    try:
+        listener.bind((host, port))
+    except OSError as error:
+        listener.close()
+        raise BedrockUsageError(
+            f"port {port} of {host}: {error.strerror}; choose another with --port"
+        ) from None
+    return listener
+
+
+def _url(listener: socket.socket) -> str:
+    host, port = listener.getsockname()[:2]
+    return f"http://[{host}]:{port}/" if ":" in host else f"http://{host}:{port}/"

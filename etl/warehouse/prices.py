@@ -93,7 +93,7 @@ def parse_prices(text: str, name: str) -> Iterator[tuple[object, ...]]:
 
 
 def _price_row(row: Mapping[str, str]) -> tuple[object, ...]:
-    value = {column: row[column].strip() for column in COLUMNS}
+    value = {column: (row[column] or "").strip() for column in COLUMNS}
     if value["scope"] not in ("regional", "global"):
         raise ValueError(f"scope must be regional or global, not {value['scope']!r}")
     for column in ("model_id", "region", "service_tier", "token_kind", "source"):

@@ -317,7 +317,7 @@ def m006_create_inference_profiles(db: Database) -> None:
             model_key integer references models,
             inference_scope text not null check (inference_scope in ('regional', 'global')),
             application text,
-            tags text check (json_valid(tags))
+            tags text check (tags is null or json_valid(tags))
         ) strict, without rowid;
 
         create index inference_profiles_by_id on inference_profiles (profile_id);

@@ -1,6 +1,7 @@
 -- Do the costs of single calls come to the measured costs of the rollup?
--- Each row is a user whose calls and whose rows of usage_cost differ. Users with unpriced
--- tokens are left out: there the rollup gives no cost to any call of an hour's row.
+-- Each row is a user whose calls and whose rows of usage_cost differ. Users with
+-- unpriced tokens are left out: there the rollup gives no cost to any call of an hour's
+-- row.
 with from_calls as (
     select
         user_name,

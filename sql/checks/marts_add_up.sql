@@ -12,17 +12,35 @@ with usage as (
 ),
 
 marts as (
-    select 'user_costs' as mart, calls, failed_calls, input_tokens, output_tokens, cost_usd
+    select
+        'user_costs' as mart,
+        calls,
+        failed_calls,
+        input_tokens,
+        output_tokens,
+        cost_usd
     from user_costs
     union all
-    select 'application_costs', calls, failed_calls, input_tokens, output_tokens, cost_usd
+    select
+        'application_costs' as mart,
+        calls,
+        failed_calls,
+        input_tokens,
+        output_tokens,
+        cost_usd
     from application_costs
     union all
-    select 'user_breakdown', calls, failed_calls, input_tokens, output_tokens, cost_usd
+    select
+        'user_breakdown' as mart,
+        calls,
+        failed_calls,
+        input_tokens,
+        output_tokens,
+        cost_usd
     from user_breakdown
     union all
     select
-        'application_breakdown',
+        'application_breakdown' as mart,
         calls,
         failed_calls,
         input_tokens,
@@ -30,13 +48,31 @@ marts as (
         cost_usd
     from application_breakdown
     union all
-    select 'model_costs', calls, failed_calls, input_tokens, output_tokens, cost_usd
+    select
+        'model_costs' as mart,
+        calls,
+        failed_calls,
+        input_tokens,
+        output_tokens,
+        cost_usd
     from model_costs
     union all
-    select 'region_costs', calls, failed_calls, input_tokens, output_tokens, cost_usd
+    select
+        'region_costs' as mart,
+        calls,
+        failed_calls,
+        input_tokens,
+        output_tokens,
+        cost_usd
     from region_costs
     union all
-    select 'daily_costs', calls, failed_calls, input_tokens, output_tokens, cost_usd
+    select
+        'daily_costs' as mart,
+        calls,
+        failed_calls,
+        input_tokens,
+        output_tokens,
+        cost_usd
     from daily_costs
 ),
 

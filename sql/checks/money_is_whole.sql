@@ -1,6 +1,7 @@
 -- Is every amount a whole number of pico-dollars?
--- Each row is a row of usage_cost that is not: SQLite turns a product beyond 64 bits into
--- a floating-point number without a word. One row would have to cost over 9.2 million USD.
+-- Each row is a row of usage_cost that is not: SQLite turns a product beyond 64 bits
+-- into a floating-point number without a word. One row would have to cost over 9.2
+-- million USD.
 select
     hour,
     account_id,

@@ -1,5 +1,5 @@
--- Is the rollup what the events come to? Each row is one that differs: its key, and by how
--- much (rollup less events) its calls, failed calls and tokens are off.
+-- Is the rollup what the events come to? Each row is one that differs: its key, and by
+-- how much (rollup less events) its calls, failed calls and tokens are off.
 with recomputed as (
     select
         usage.hour,

@@ -1,7 +1,7 @@
 -- Does what users got, plus (unattributed), come to what CloudWatch counted?
--- Each row is an hour x account x region x model x kind of token where it does not: known
--- and estimated and unattributed tokens against the larger of CloudWatch's total and the
--- known ones (CloudWatch may lag behind).
+-- Each row is an hour x account x region x model x kind of token where it does not:
+-- known and estimated and unattributed tokens against the larger of CloudWatch's total
+-- and the known ones (CloudWatch may lag behind).
 with estimated as (
     select
         estimates.hour,

@@ -1,5 +1,6 @@
 -- How does each call enter the rollup? The definition of usage_hourly: its rows are the
--- sums of these, grouped by hour, account, rate key, user, application and token source.
+-- sums of these, grouped by hour, account, rate key, user, application and token
+-- source.
 -- Grain: one row per event. calls is 1 for a successful call, failed_calls for a failed
 -- one; a failed call has no unknown counts, because it takes no part in an estimate.
 with usage as (

@@ -1,8 +1,8 @@
 -- Which part of CloudWatch's residual does each user and application take?
--- Grain: usage_hourly row x token kind, where calls lack that kind and CloudWatch has it.
--- The residual is shared in proportion to the calls that lack the count. Shares are whole
--- tokens and add up to the residual exactly: each row takes what the residual comes to up
--- to and with its calls, less what it came to before them.
+-- Grain: usage_hourly row x token kind, where calls lack that kind and CloudWatch has
+-- it. The residual is shared in proportion to the calls that lack the count. Shares are
+-- whole tokens and add up to the residual exactly: each row takes what the residual
+-- comes to up to and with its calls, less what it came to before them.
 with series_calls as (
     select
         residuals.hour,

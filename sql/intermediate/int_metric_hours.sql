@@ -1,9 +1,10 @@
 -- What did CloudWatch count in each hour, once?
 -- Grain: hour x account x region x endpoint x model as CloudWatch names it x kind.
 -- Units: tokens, images or calls (metric_kind tells).
--- The same use may be loaded with two period lengths, under two names of one metric (the
--- cache metrics have two) and under two spellings of one model (an ARN and its tail).
--- A part of an hour is never more than the whole, so the largest of those is taken.
+-- The same use may be loaded with two period lengths, under two names of one metric
+-- (the cache metrics have two) and under two spellings of one model (an ARN and its
+-- tail). A part of an hour is never more than the whole, so the largest of those is
+-- taken.
 with series as (
     select
         metric_series.series_key,

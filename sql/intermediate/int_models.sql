@@ -1,6 +1,7 @@
 -- Which model is meant by each model id as sent?
 -- Grain: one row per models.model_key. An application inference profile that is loaded
--- resolves to its model, its scope and its application; until then it stands for itself.
+-- resolves to its model, its scope and its application; until then it stands for
+-- itself.
 with application_profiles as (
     -- One row per profile id, even if two accounts ever shared one.
     select
@@ -23,7 +24,8 @@ resolved as (
         coalesce(target.model_key, models.model_key) as price_model_key,
         profile.application as profile_application
     from models
-    left join application_profiles on application_profiles.profile_id = models.model_tail
+    left join application_profiles
+        on application_profiles.profile_id = models.model_tail
     left join inference_profiles as profile
         on profile.profile_arn = application_profiles.profile_arn
     left join models as target on target.model_key = profile.model_key

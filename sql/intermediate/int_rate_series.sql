@@ -1,6 +1,7 @@
 -- Which CloudWatch model counts the calls of each account and rate key?
--- Grain: account x rate key. The id as sent (its tail, geo prefix kept) where CloudWatch
--- knows it in that account and region, else the canonical id; never another profile.
+-- Grain: account x rate key. The id as sent (its tail, geo prefix kept) where
+-- CloudWatch knows it in that account and region, else the canonical id; never another
+-- profile.
 with cloudwatch_models as (
     select distinct
         metric_series.account_key,
@@ -18,7 +19,8 @@ candidates as (
         rate_keys.region_key,
         cloudwatch_models.endpoint,
         cloudwatch_models.cloudwatch_model_id,
-        cloudwatch_models.cloudwatch_model_id = int_models.cloudwatch_model_id as is_exact
+        cloudwatch_models.cloudwatch_model_id = int_models.cloudwatch_model_id
+            as is_exact
     from rate_keys
     inner join int_models on int_models.model_key = rate_keys.model_key
     inner join cloudwatch_models

@@ -2,9 +2,10 @@
 -- that occurs?
 -- Grain: rate key x period of unchanged rates [valid_from, valid_to), UTC days.
 -- Units: *_rate = pico-dollars per token (or image); NULL where there is no price.
--- Choice, kind by kind: a user's override before a list price, the exact model id before
--- looser ones, the exact region before '*' (which speaks for commercial regions), the highest context threshold that is
--- exceeded. Never another scope, tier or kind.
+-- Choice, kind by kind: a user's override before a list price, the exact model id
+-- before looser ones, the exact region before '*' (which speaks for commercial
+-- regions), the highest context threshold that is exceeded. Never another scope, tier
+-- or kind.
 with candidates as (
     select
         rate_keys.rate_key,
@@ -86,7 +87,8 @@ final as (
         coalesce(valid_to, '9999-12-31') as valid_to,
         max(case when token_kind = 'input' then usd_per_mtok end) as input_rate,
         max(case when token_kind = 'output' then usd_per_mtok end) as output_rate,
-        max(case when token_kind = 'cache_read' then usd_per_mtok end) as cache_read_rate,
+        max(case when token_kind = 'cache_read' then usd_per_mtok end)
+            as cache_read_rate,
         max(case when token_kind = 'cache_write_5m' then usd_per_mtok end)
             as cache_write_5m_rate,
         max(case when token_kind = 'cache_write_1h' then usd_per_mtok end)

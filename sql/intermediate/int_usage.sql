@@ -1,9 +1,10 @@
 -- What was used, by whom, and how is it known?
--- Grain: hour x account x rate key x user x application x data source (and token source).
--- Four kinds of row: calls with known tokens; calls without (with their estimate, if
--- CloudWatch has one); the estimated part of calls that know only some of their counts,
--- counting no call; and what CloudWatch saw but no call can take (user_key NULL).
--- A token column is NULL where unknown. Estimated cache writes are taken as 5-minute ones.
+-- Grain: hour x account x rate key x user x application x data source (and token
+-- source). Four kinds of row: calls with known tokens; calls without (with their
+-- estimate, if CloudWatch has one); the estimated part of calls that know only some of
+-- their counts, counting no call; and what CloudWatch saw but no call can take
+-- (user_key NULL). A token column is NULL where unknown. Estimated cache writes are
+-- taken as 5-minute ones.
 with estimates as (
     select
         hour,

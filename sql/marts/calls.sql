@@ -1,8 +1,8 @@
 -- What was each call, who made it, what did it cost, and by which price?
 -- Grain: one row per Bedrock call (CloudTrail event). Units: tokens; USD at list price.
--- Caveats: only known tokens count here; what CloudWatch adds by estimate exists per hour,
--- in usage_cost. cost_usd is NULL for a failed call, without tokens, or without a price.
--- *_price_id name the rows of prices that were used.
+-- Caveats: only known tokens count here; what CloudWatch adds by estimate exists per
+-- hour, in usage_cost. cost_usd is NULL for a failed call, without tokens, or without a
+-- price. *_price_id name the rows of prices that were used.
 with named as (
     select
         usage.event_time,
@@ -93,24 +93,20 @@ with named as (
 priced as (
     select
         *,
-        case
-            when
-                coalesce(
-                    input_tokens,
-                    output_tokens,
-                    cache_read_tokens,
-                    cache_write_5m_tokens,
-                    cache_write_1h_tokens,
-                    image_count
-                ) is not null
-                then
-                    iif(input_tokens > 0, input_tokens * input_rate, 0)
-                    + iif(output_tokens > 0, output_tokens * output_rate, 0)
-                    + iif(cache_read_tokens > 0, cache_read_tokens * cache_read_rate, 0)
-                    + iif(cache_write_5m_tokens > 0, cache_write_5m_tokens * cache_write_5m_rate, 0)
-                    + iif(cache_write_1h_tokens > 0, cache_write_1h_tokens * cache_write_1h_rate, 0)
-                    + iif(image_count > 0, image_count * image_rate, 0)
-        end as cost_picodollars
+        coalesce(
+            input_tokens,
+            output_tokens,
+            cache_read_tokens,
+            cache_write_5m_tokens,
+            cache_write_1h_tokens,
+            image_count
+        ) is not null as has_tokens,
+        iif(input_tokens > 0, input_tokens * input_rate, 0)
+        + iif(output_tokens > 0, output_tokens * output_rate, 0)
+        + iif(cache_read_tokens > 0, cache_read_tokens * cache_read_rate, 0)
+        + iif(cache_write_5m_tokens > 0, cache_write_5m_tokens * cache_write_5m_rate, 0)
+        + iif(cache_write_1h_tokens > 0, cache_write_1h_tokens * cache_write_1h_rate, 0)
+        + iif(image_count > 0, image_count * image_rate, 0) as cost_of_known_tokens
     from named
 ),
 
@@ -167,8 +163,8 @@ final as (
         cache_write_5m_tokens,
         cache_write_1h_tokens,
         image_count,
-        cost_picodollars / 1e12 as cost_usd,
-        cost_picodollars,
+        iif(has_tokens, cost_of_known_tokens, null) / 1e12 as cost_usd,
+        iif(has_tokens, cost_of_known_tokens, null) as cost_picodollars,
         case when input_tokens > 0 then input_price_id end as input_price_id,
         case when output_tokens > 0 then output_price_id end as output_price_id,
         case when cache_read_tokens > 0 then cache_read_price_id end

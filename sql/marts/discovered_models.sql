@@ -1,6 +1,7 @@
 -- Which models are used here, since when, and are they priced?
--- Grain: one row per canonical model id. Units: first_seen and last_seen are the hours of
--- the first and the last call or CloudWatch total; usage no call explains counts no call.
+-- Grain: one row per canonical model id. Units: first_seen and last_seen are the hours
+-- of the first and the last call or CloudWatch total; usage no call explains counts no
+-- call.
 select
     model_id,
     min(hour) as first_seen,

@@ -1,7 +1,7 @@
 -- What is known of the calls of each hour, before any estimate and any price?
--- Grain: hour x account x rate key x user x application x token source (as usage_hourly).
--- Token columns are NULL where no call of the row knows that count; cache_write_tokens
--- is the sum of both lifetimes.
+-- Grain: hour x account x rate key x user x application x token source (as
+-- usage_hourly). Token columns are NULL where no call of the row knows that count;
+-- cache_write_tokens is the sum of both lifetimes.
 select
     hour,
     account_key,

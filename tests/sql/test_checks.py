@@ -1,0 +1,71 @@
+"""Each check returns no rows on good data, and some on damaged."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from sqlite_utils import Database
+
+from etl import resources
+from tests.support import HAIKU, call, load, rows, write_log, write_metrics
+
+CHECKS = {file.stem: file.read_text() for file in (resources.SQL / "checks").glob("*.sql")}
+
+DAMAGE = {
+    "rollup_matches_events": "update usage_hourly set calls = calls + 1",
+    "calls_match_rollup": "update usage_hourly set input_tokens = input_tokens + 1 where token_source_key > 0",
+    "money_is_whole": "update prices set usd_per_mtok = 9000000000000000 where model_id like '%haiku-2024%'",
+}
+
+
+@pytest.fixture
+def loaded(db: Database, tmp_path: Path) -> Database:
+    calls = [call(1, tokens=(2_000, 5)), call(2, user="bob"), call(3, errorCode="AccessDenied")]
+    load(db, write_log(tmp_path / "log.json", calls),
+         write_metrics(tmp_path / "m.csv", [(HAIKU, "InputTokenCount", 5_000)]))  # fmt: skip
+    return db
+
+
+@pytest.mark.parametrize("check", CHECKS)
+def test_good_data_pass(loaded: Database, check: str) -> None:
+    assert rows(loaded, CHECKS[check]) == []
+
+
+@pytest.mark.parametrize("check", DAMAGE)
+def test_damage_is_found(loaded: Database, check: str) -> None:
+    loaded.execute(DAMAGE[check])
+    assert rows(loaded, CHECKS[check]) != []
+
+
+def test_two_prices_at_a_time_are_found(loaded: Database) -> None:
+    loaded.execute(
+        "insert into prices select null, model_id, region, scope, service_tier, token_kind, min_input_tokens,"
+        " usd_per_mtok, date(effective_from, '+1 day'), effective_to, source, checked_on, is_override from prices"
+        " where effective_to is null limit 1"
+    )
+    assert len(rows(loaded, CHECKS["prices_do_not_overlap"])) == 1
+
+
+@pytest.mark.parametrize(
+    ("check", "view", "old", "new"),
+    [
+        ("totals_reconcile", "int_estimates", "tokens_up_to - tokens_before", "tokens_up_to"),
+        ("totals_reconcile", "int_estimates", "tokens_up_to - tokens_before", "tokens_up_to - tokens_before + 1"),
+        ("marts_add_up", "user_costs", "from usage_cost", "from usage_cost where data_source like 'Actual%'"),
+        ("usage_cost_has_its_grain", "usage_cost", "user_name, application, data_source\n", "user_name,"
+         " application, data_source, raw_model_id, calls"),
+    ],
+)  # fmt: skip
+def test_a_broken_view_is_found(
+    loaded: Database, tmp_path: Path, check: str, view: str, old: str, new: str
+) -> None:
+    load(loaded, write_log(tmp_path / "more.json", [call(9, tokens=(3, 3)), call(10, tokens=(3, 3)), call(11),
+         call(12, requestParameters={"modelId": f"arn:aws:bedrock:us-east-1::foundation-model/{HAIKU}"}, tokens=(1, 1))]))  # fmt: skip
+    assert rows(loaded, CHECKS[check]) == []
+    ((sql,),) = rows(loaded, "select sql from sqlite_master where name = ?", [view])
+    broken = sql if old in sql else sql + "\n"
+    assert old.strip() in broken
+    loaded.execute(f"drop view {view}")
+    loaded.execute(broken.replace(old.strip(), new))
+    assert rows(loaded, CHECKS[check]) != []
