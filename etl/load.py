@@ -18,6 +18,7 @@ from etl.normalise.cloudwatch import parse_csv_row, parse_results
 from etl.normalise.profiles import parse_profile
 from etl.normalise.rows import Event, InferenceProfile, MetricValue, ServiceTokens
 from etl.sources.files import Item, Unreadable, read_items, walk_files
+from etl.warehouse.database import files_of
 from etl.warehouse.load import Batch, Loader, Reject, Written
 
 BATCH_ROWS = 20_000
@@ -58,11 +59,14 @@ def load_files(
             on_reject(reject)
         batch = Batch()
 
+    own_files = files_of(db)
     for path in walk_files(paths):
         if isinstance(path, Unreadable):
             batch.files.append(path.position)
             _reject(Reject(path.position, "folder", path.reason), batch, result)
             continue
+        if path.resolve() in own_files:
+            continue  # `load .` where the warehouse stands
         name = str(path.resolve())
         batch.files.append(name)
         for item in read_items(path):

@@ -10,7 +10,7 @@ from __future__ import annotations
 import csv
 import io
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -146,33 +146,37 @@ def _coverage_table(report: Report) -> Table:
 
 def _cost_table(report: Report) -> Table:
     table, total = _table(report), report.total or {}
-    decimals = 2 if (total.get("cost_usd") or 0) >= 1 else 6
-    footers = _cells(total, total, decimals) if total else [""] * 8
-    headings = ("Calls", "Failed", "Input", "Output", "Cache read", "Cache write", "Cost", "Share")
-    for heading, footer in zip(headings, footers, strict=True):
+    columns = _cost_columns(total)
+    for heading, cell in columns.items():
+        footer = cell(total) if total else ""
         table.add_column(heading, footer=footer, justify="right", no_wrap=True)
     table.add_column("Data source", no_wrap=True)
     for row in report.rows:
         names = [_plain(row[name]) for name in report.dimensions]
-        table.add_row(*names, *_cells(row, total, decimals), row["data_source"])
+        table.add_row(*names, *(cell(row) for cell in columns.values()), row["data_source"])
         for detail in report.details_of(row) if report.details else ():
             name = Text(f"  {detail['region']} ").append(_plain(detail["model_id"]))
-            cells = _cells(detail, total, decimals)
+            cells = (cell(detail) for cell in columns.values())
             table.add_row(name, *cells, detail["data_source"], style="dim")
     return table
 
 
-def _cells(row: Row, total: Row, decimals: int) -> list[str]:
-    return [
-        _number(row["calls"]),
-        _number(row["failed_calls"]),
-        _tokens(row["input_tokens"]),
-        _tokens(row["output_tokens"]),
-        _tokens(row["cache_read_tokens"]),
-        _tokens(row["cache_write_tokens"]),
-        _cost(row, decimals),
-        _share(row["cost_usd"], total.get("cost_usd")),
-    ]
+def _cost_columns(total: Row) -> dict[str, Callable[[Row], str]]:
+    """Return heading and cell of each number; cache columns only where anything is known of them."""
+    decimals = 2 if (total.get("cost_usd") or 0) >= 1 else 6
+    columns: dict[str, Callable[[Row], str]] = {
+        "Calls": lambda row: _number(row["calls"]),
+        "Failed": lambda row: _number(row["failed_calls"]),
+        "Input": lambda row: _tokens(row["input_tokens"]),
+        "Output": lambda row: _tokens(row["output_tokens"]),
+    }
+    if total.get("cache_read_tokens") is not None:
+        columns["Cache read"] = lambda row: _tokens(row["cache_read_tokens"])
+    if total.get("cache_write_tokens") is not None:
+        columns["Cache write"] = lambda row: _tokens(row["cache_write_tokens"])
+    columns["Cost"] = lambda row: _cost(row, decimals)
+    columns["Share"] = lambda row: _share(row["cost_usd"], total.get("cost_usd"))
+    return columns
 
 
 def _notes(report: Report) -> Iterable[Text]:

@@ -95,6 +95,9 @@ def read_items(path: Path) -> Iterator[Item | Unreadable]:
     if not text.strip():
         yield Unreadable("file", damage or "empty")
         return
+    if "\0" in text[:1024]:
+        yield Unreadable("file", "not text")
+        return
     yield from _parse_csv(text) if _is_csv(text) else _parse_json(text)
     if damage:
         yield Unreadable("file", damage)

@@ -87,6 +87,12 @@ def _refuse_foreign(db: Database, path: Path) -> None:
         )
 
 
+def files_of(db: Database) -> set[Path]:
+    """Return the files that the open warehouse itself consists of."""
+    main = db.conn.execute("pragma database_list").fetchone()[2]
+    return {Path(f"{main}{suffix}").resolve() for suffix in ("", "-wal", "-shm")}
+
+
 def view_sql() -> dict[str, str]:
     """Return every view's statement by name, layers first to last."""
     files = (

@@ -111,7 +111,7 @@ def test_gzip_that_is_damaged_says_so(tmp_path: Path) -> None:
         (b"", "file", "empty"),
         (b" \n ", "file", "empty"),
         (b"hello", "file", "not JSON (at character 0)"),
-        (b"\x89PNG\r\n\x1a\n" + bytes(50), "file", "not JSON (at character 0)"),
+        (b"\x89PNG\r\n\x1a\n" + bytes(50), "file", "not text"),
         (b'{"Records": [', "Records[0]", "the JSON is cut off; 0 records before it were read"),
         (b'{"eventID": "x', "file", "the JSON is cut off"),
         (b"[" * 100_000, "file", "nested too deeply"),

@@ -1,0 +1,96 @@
+"""The other commands, and the program as a whole."""
+
+from __future__ import annotations
+
+import csv
+import io
+import sqlite3
+import subprocess
+import sys
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pytest
+
+from etl.cli import main
+from tests.cli.test_load import ROOT, run
+from tests.support import dump
+
+
+def test_help_of_every_command() -> None:
+    status, out, _ = run("--help")
+    assert status == 0
+    for name in main.commands:
+        assert f"\n  {name} " in out
+        assert run(name, "--help")[0] == 0
+
+
+def test_version() -> None:
+    assert run("--version")[1].startswith("main, version ") or "version" in run("--version")[1]
+
+
+def test_the_demo_reports_and_a_second_run_changes_nothing(tmp_path: Path) -> None:
+    db = tmp_path / "w.db"
+    status, out, err = run("demo", "--no-serve", "--db", db)
+    assert status == 0
+    assert "Cost by application" in out
+    assert "CustomerServiceApp" in out
+    assert "Rejected          0" in err
+    first = dump(db)
+    status, again, err = run("demo", "--no-serve", "--db", db)
+    assert (status, again) == (0, out)
+    assert "holds today's demo already" in err
+    assert dump(db) == first
+
+
+def test_the_demo_ends_today(tmp_path: Path) -> None:
+    db = tmp_path / "w.db"
+    run("demo", "--no-serve", "--db", db)
+    connection = sqlite3.connect(db)
+    ((newest,),) = connection.execute("select max(event_time) from events").fetchall()
+    connection.close()
+    age = datetime.now(UTC) - datetime.fromisoformat(newest)
+    assert 0 <= age.total_seconds() < 86_400 + 60
+
+
+@pytest.mark.parametrize("mark", ["unfinished", "2001-01-01"])
+def test_an_old_or_unfinished_demo_is_built_again(tmp_path: Path, mark: str) -> None:
+    db = tmp_path / "w.db"
+    run("demo", "--no-serve", "--db", db)
+    connection = sqlite3.connect(db)
+    connection.execute("update seeds set sha256 = ? where seed = 'demo'", [mark])
+    connection.execute("delete from usage_hourly")
+    connection.commit()
+    connection.close()
+    status, out, _ = run("demo", "--no-serve", "--db", db)
+    assert status == 0
+    assert "CustomerServiceApp" in out
+
+
+def test_prices_are_listed_and_imported_in_one_form(tmp_path: Path) -> None:
+    db = tmp_path / "w.db"
+    status, out, _ = run("prices", "list", "--model", "claude-3-haiku", "--db", db)
+    rows = list(csv.DictReader(io.StringIO(out)))
+    assert status == 0
+    assert {row["model_id"] for row in rows} == {"anthropic.claude-3-haiku-20240307-v1:0"}
+    file = tmp_path / "own.csv"
+    file.write_text(out)
+    status, _, err = run("prices", "import", file, "--db", db)
+    assert (status, err) == (0, f"{len(rows)} rates imported\n")
+
+
+def test_a_wrong_price_file_is_status_1_and_says_the_line(tmp_path: Path) -> None:
+    file = tmp_path / "own.csv"
+    file.write_text("a,b\n1,2\n")
+    status, _, err = run("prices", "import", file, "--db", tmp_path / "w.db")
+    assert status == 1
+    assert "own.csv: no column model_id" in err
+
+
+def test_a_command_that_does_not_serve_starts_without_datasette() -> None:
+    """Importing it takes a second, and makes tracebacks print variables."""
+    code = "import sys; import etl.cli; print([m for m in sys.modules if m.startswith(('datasette', 'uvicorn'))])"
+    result = subprocess.run(
+        [sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True
+    )
+    assert result.stdout.strip() == "[]"

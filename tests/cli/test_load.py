@@ -1,0 +1,163 @@
+"""``bedrock-usage load`` as a user meets it."""
+
+from __future__ import annotations
+
+import json
+import os
+import pty
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner
+
+from etl.cli import main
+from tests.support import call, dump, service_event, write_log
+
+ROOT = Path(__file__).parents[2]
+
+
+def run(*words: object) -> tuple[int, str, str]:
+    result = CliRunner().invoke(main, [str(word) for word in words])
+    assert result.exception is None or isinstance(result.exception, SystemExit), result.exception
+    return result.exit_code, result.stdout, result.stderr
+
+
+def test_it_ends_with_counts_on_stderr_and_nothing_on_stdout(tmp_path: Path) -> None:
+    log = write_log(tmp_path / "log.json", [
+        call(1, tokens=(1, 2)), call(2), call(2), call(3, eventName="GetFoundationModel"),
+        service_event(4, 2, {"inputTokens": 3}), service_event(5, 77, {"inputTokens": 3}),
+    ])  # fmt: skip
+    status, out, err = run("load", log, "--db", tmp_path / "w.db")
+    assert (status, out) == (0, "")
+    assert err.splitlines() == [
+        "Files             1",
+        "Events read       6",
+        "Bedrock calls     2 new (2 with tokens), 1 already known",
+        "Tokens attached   1 from service events, 1 wait for their call",
+        "Other events      1 skipped",
+        "CloudWatch values 0 new or changed",
+        "Profiles          0 new or changed",
+        "Rejected          0",
+    ]
+
+
+def test_rejects_are_told_with_their_place_and_the_status_is_1(tmp_path: Path) -> None:
+    good, bad = write_log(tmp_path / "a.json", [call(1), 7]), tmp_path / "b.json"
+    bad.write_text('{"Records": [')
+    status, _, err = run("load", tmp_path, "--db", tmp_path / "w.db")
+    assert status == 1
+    assert f"{good}, Records[1]: not an object but a number" in err
+    assert f"{bad}, Records[0]: the JSON is cut off; 0 records before it were read" in err
+    assert "Bedrock calls     1 new" in err
+    assert "Rejected          2 (table rejects says where and why)" in err
+
+
+def test_many_rejects_do_not_flood_the_terminal(tmp_path: Path) -> None:
+    status, _, err = run(
+        "load", write_log(tmp_path / "a.json", range(100)), "--db", tmp_path / "w.db"
+    )
+    assert status == 1
+    assert "... and 80 more, all in the table rejects" in err
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["load"], "Missing argument"),
+        (["load", "no/such/file"], "does not exist"),
+        (["load", "s3://bucket/prefix"], "aws s3 sync s3://bucket/prefix FOLDER"),
+        (["load", ".", "--nonsense"], "No such option"),
+    ],
+)
+def test_wrong_usage_is_status_2_and_says_what_to_do(words: list[str], message: str) -> None:
+    status, _, err = run(*words)
+    assert status == 2
+    assert message in err
+
+
+def test_a_database_that_is_none_is_status_1_without_a_traceback(tmp_path: Path) -> None:
+    other = tmp_path / "w.db"
+    other.write_text("something else " * 100)
+    status, _, err = run("load", write_log(tmp_path / "a.json", []), "--db", other)
+    assert (status, err) == (
+        1,
+        f"Error: {other}: the file is not a SQLite database; choose another with --db\n",
+    )
+
+
+def test_the_warehouse_may_be_named_by_the_environment(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("BEDROCK_USAGE_DB", str(tmp_path / "env.db"))
+    assert run("load", write_log(tmp_path / "a.json", [call(1)]))[0] == 0
+    assert dump(tmp_path / "env.db")["events"]
+
+
+def test_own_data_are_never_mixed_with_the_demo(tmp_path: Path) -> None:
+    db = tmp_path / "w.db"
+    assert run("demo", "--no-serve", "--db", db)[0] == 0
+    status, _, err = run("load", write_log(tmp_path / "a.json", [call(1)]), "--db", db)
+    assert status == 1
+    assert "holds the demo's data" in err
+
+
+def test_the_demo_never_touches_own_data(tmp_path: Path) -> None:
+    db = tmp_path / "w.db"
+    run("load", write_log(tmp_path / "a.json", [call(1)]), "--db", db)
+    before = dump(db)
+    status, _, err = run("demo", "--no-serve", "--db", db)
+    assert status == 1
+    assert "holds data of your own" in err
+    assert dump(db) == before
+
+
+def test_a_progress_bar_on_a_terminal_and_none_otherwise(tmp_path: Path) -> None:
+    for n in range(3):
+        write_log(tmp_path / f"{n}.json", [call(n)])
+    command = [
+        sys.executable,
+        "-m",
+        "etl",
+        "load",
+        str(tmp_path),
+        "--db",
+        str(tmp_path.with_suffix(".db")),
+    ]
+    piped = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True)
+    assert "Loading" not in piped.stderr
+    assert _on_a_terminal(command).count("Loading") >= 1
+
+
+def _on_a_terminal(command: list[str]) -> str:
+    master, slave = pty.openpty()
+    environment = {**os.environ, "TERM": "xterm-256color"}
+    process = subprocess.Popen(command, cwd=ROOT, stdout=slave, stderr=slave, env=environment)
+    os.close(slave)
+    shown = b""
+    try:
+        while chunk := os.read(master, 4096):
+            shown += chunk
+    except OSError:
+        pass  # Linux: the other side was closed
+    os.close(master)
+    assert process.wait() == 0
+    return shown.decode()
+
+
+def test_a_crash_never_prints_what_was_in_an_event(tmp_path: Path) -> None:
+    """A traceback with variables would show a prompt."""
+    secret = call(1, requestParameters={"modelId": "m", "prompt": "canary-prompt"})
+    log = write_log(tmp_path / "log.json", [secret])
+    crash = (
+        "import etl.load, sys\n"
+        "def crash(record): raise RuntimeError('bug')\n"
+        "etl.load.parse_event = crash\n"
+        "from etl.cli import main\n"
+        f"main(['load', {str(log)!r}, '--db', {str(tmp_path / 'w.db')!r}])\n"
+    )
+    result = subprocess.run([sys.executable, "-c", crash], cwd=ROOT, capture_output=True, text=True)
+    assert "RuntimeError: bug" in result.stderr
+    assert "canary-prompt" not in result.stderr + result.stdout
+    assert json.loads(log.read_text())

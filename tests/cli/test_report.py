@@ -1,0 +1,229 @@
+"""``bedrock-usage report``: what a person, a program and a spreadsheet get."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+from sqlite_utils import Database
+
+from etl.report import KINDS
+from etl.warehouse.database import open_warehouse
+from tests.cli.test_load import run
+from tests.support import HAIKU, SONNET, call, load, role_identity, rows, write_log, write_metrics
+
+
+@pytest.fixture
+def warehouse(tmp_path: Path) -> Path:
+    path = tmp_path / "w.db"
+    chatbot = role_identity("ChatbotApp-BedrockRole")
+    calls = [
+        call(1, user="alice", tokens=(1_000_000, 0)),
+        call(2, user="alice", tokens=(12_345, 678), awsRegion="us-west-2"),
+        call(
+            3,
+            user="bob",
+            tokens=(1_000_000, 0),
+            requestParameters={"modelId": SONNET},
+            eventTime="2026-11-03T09:00:00Z",
+        ),
+        call(4, userIdentity=chatbot),
+        call(5, userIdentity=chatbot, errorCode="ThrottlingException"),
+        call(6, user="carol", requestParameters={"modelId": "acme.unknown"}, tokens=(5, 5)),
+    ]
+    with open_warehouse(path, create=True) as db:
+        load(db, write_log(tmp_path / "log.json", calls),
+             write_metrics(tmp_path / "m.csv", [(HAIKU, "InputTokenCount", 3_000_000)]))  # fmt: skip
+    return path
+
+
+def report(warehouse: Path, *words: str) -> dict[str, Any]:
+    status, out, _ = run("report", *words, "--format", "json", "--db", warehouse)
+    assert status == 0
+    return json.loads(out)
+
+
+def test_the_default_table_is_what_a_person_wants(warehouse: Path) -> None:
+    status, out, err = run("report", "users", "--db", warehouse)
+    lines = [line.rstrip() for line in out.splitlines() if line.strip()]
+    assert (status, err) == (0, "")
+    assert lines[0] == "Cost by user, 2026-11-02 to 2026-11-03 UTC, all that is loaded"
+    assert lines[1].split() == [
+        *["User", "Calls", "Failed", "Input", "Output", "Cost", "Share", "Data", "source"]
+    ]
+    assert [line.split()[0] for line in lines[3:7]] == [
+        "bob",
+        "ChatbotApp-BedrockRole",
+        "alice",
+        "carol",
+    ]
+    assert lines[3].split() == [
+        "bob",
+        "1",
+        "0",
+        "1.00M",
+        "0",
+        "$3.30",
+        "81.4",
+        "%",
+        "Actual",
+        "Tokens",
+        "from",
+        "CloudTrail",
+    ]
+    assert "unpriced" in lines[6]
+    assert lines[7].split() == ["Total", "5", "1", "4.01M", "683", "≥", "$4.05", "100.0", "%"]
+    assert lines[8] == "Events with token data: 4 / 5 (80.0 %)"
+    assert lines[9].startswith("$0.50 of the cost is estimated")
+    assert "1 calls and 10 tokens of models without a price" in lines[10]
+    ends = {
+        line.index(cell) + len(cell)
+        for line, cell in zip(lines[3:6], ("$3.30", "$0.50", "$0.25"), strict=True)
+    }
+    assert len(ends) == 1, "numbers are right-aligned"
+
+
+def test_breakdown_shows_regions_and_models_under_each_name(warehouse: Path) -> None:
+    status, out, _ = run("report", "users", "--breakdown", "--db", warehouse)
+    lines = out.splitlines()
+    at = next(n for n, line in enumerate(lines) if line.strip().startswith("alice"))
+    assert status == 0
+    assert lines[at + 1].split()[:2] == ["us-east-1", HAIKU]
+    assert lines[at + 2].split()[:2] == ["us-west-2", HAIKU]
+    by_name = {
+        row["user_name"]: row["breakdown"]
+        for row in report(warehouse, "users", "--breakdown")["rows"]
+    }
+    assert [(d["region"], d["calls"]) for d in by_name["alice"]] == [
+        ("us-east-1", 1),
+        ("us-west-2", 1),
+    ]
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("format_", ["table", "json", "csv"])
+def test_every_kind_in_every_format(warehouse: Path, kind: str, format_: str) -> None:
+    status, out, err = run("report", kind, "--format", format_, "--db", warehouse)
+    assert (status, err) == (0, "")
+    assert out
+
+
+@pytest.mark.parametrize(
+    ("kind", "view", "names"),
+    [
+        ("users", "user_costs", ("user_name",)),
+        ("applications", "application_costs", ("application",)),
+        ("models", "model_costs", ("model_id",)),
+        ("regions", "region_costs", ("region",)),
+        ("days", "daily_costs", ("day",)),
+    ],
+)
+def test_reports_say_what_the_views_say(
+    warehouse: Path, kind: str, view: str, names: tuple[str, ...]
+) -> None:
+    columns = [*names, "calls", "failed_calls", "input_tokens", "output_tokens", "cost_usd", "actual_cost_usd",
+               "estimated_cost_usd", "unpriced_calls", "data_source"]  # fmt: skip
+    found = {tuple(row[column] for column in columns) for row in report(warehouse, kind)["rows"]}
+    with open_warehouse(warehouse) as db:
+        assert found == set(rows(db, f"select {', '.join(columns)} from {view}"))
+
+
+def test_csv_is_exact_and_has_a_header(warehouse: Path) -> None:
+    _, out, _ = run("report", "applications", "--format", "csv", "--db", warehouse)
+    parsed = list(csv.DictReader(io.StringIO(out)))
+    chatbot = next(row for row in parsed if row["application"] == "ChatbotApp")
+    assert chatbot["cost_usd"] == "0.496913" or float(chatbot["cost_usd"]) == pytest.approx(0.5)
+    assert set(parsed[0]) >= {"application", "calls", "cost_usd", "data_source"}
+
+
+def test_coverage(warehouse: Path) -> None:
+    data = report(warehouse, "coverage", "--model", HAIKU)
+    assert [
+        (row["day"], row["region"], row["calls"], row["calls_with_tokens"], row["coverage_pct"])
+        for row in data["rows"]
+    ] == [
+        ("2026-11-02", "us-east-1", 2, 1, 50.0),
+        ("2026-11-02", "us-west-2", 1, 1, 100.0),
+    ]
+    _, out, _ = run("report", "coverage", "--db", warehouse)
+    assert "Events with token data: 4 / 5 (80.0 %)" in out
+
+
+@pytest.mark.parametrize(
+    ("words", "users"),
+    [
+        (["--since", "2026-11-03"], {"bob"}),
+        (["--until", "2026-11-02"], {"alice", "carol", "ChatbotApp-BedrockRole"}),
+        (["--since", "2026-11-02", "--until", "2026-11-02", "--region", "us-west-2"], {"alice"}),
+        (["--model", SONNET], {"bob"}),
+        (["--model", SONNET[3:], "--model", "acme.unknown"], {"bob", "carol"}),
+        (["--user", "bob", "--user", "carol"], {"bob", "carol"}),
+        (["--application", "ChatbotApp"], {"ChatbotApp-BedrockRole"}),
+        (["--user", "nobody"], set()),
+    ],
+)
+def test_filters(warehouse: Path, words: list[str], users: set[str]) -> None:
+    assert {row["user_name"] for row in report(warehouse, "users", *words)["rows"]} == users
+
+
+def test_the_range_is_said(warehouse: Path) -> None:
+    assert report(warehouse, "users")["range"] == "2026-11-02 to 2026-11-03 UTC, all that is loaded"
+    assert (
+        report(warehouse, "users", "--since", "2026-11-03")["range"]
+        == "2026-11-03 to 2026-11-03 UTC"
+    )
+
+
+def test_nothing_found_explains_itself(warehouse: Path) -> None:
+    status, _, err = run("report", "users", "--user", "nobody", "--db", warehouse)
+    assert status == 0
+    assert "No calls match" in err
+    assert report(warehouse, "users", "--user", "nobody")["total"] is None
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["report"], "Missing argument"),
+        (["report", "everything"], "is not one of"),
+        (["report", "users", "--since", "soon"], "does not match the format"),
+        (
+            ["report", "users", "--since", "2026-11-03", "--until", "2026-11-02"],
+            "--since is after --until",
+        ),
+        (["report", "days", "--breakdown"], "--breakdown goes with users and applications"),
+    ],
+)
+def test_wrong_usage_is_status_2(words: list[str], message: str) -> None:
+    status, _, err = run(*words)
+    assert status == 2
+    assert message in err
+
+
+def test_without_a_warehouse_it_says_how_to_make_one(tmp_path: Path) -> None:
+    status, _, err = run("report", "users", "--db", tmp_path / "none.db")
+    assert status == 1
+    assert "bedrock-usage load PATH" in err
+
+
+HOSTILE = "\x1b[31mred\x1b[0m [bold]x[/bold] <script>alert(1)</script>"
+
+
+def test_names_from_logs_are_only_ever_text(db: Database, tmp_path: Path) -> None:
+    load(
+        db,
+        write_log(
+            tmp_path / "log.json",
+            [call(1, user=HOSTILE, tokens=(1, 1)), call(2, user="=1+1", tokens=(1, 1))],
+        ),
+    )
+    path = tmp_path / "warehouse.db"
+    _, out, _ = run("report", "users", "--db", path)
+    assert "\x1b" not in out
+    assert "[bold]x[/bold] <script>" in out
+    _, out, _ = run("report", "users", "--format", "csv", "--db", path)
+    assert "'=1+1" in out

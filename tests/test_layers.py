@@ -1,0 +1,63 @@
+"""Imports follow the flow of the data, never back or sideways."""
+
+from __future__ import annotations
+
+import ast
+from pathlib import Path
+
+import pytest
+
+ETL = Path(__file__).parents[1] / "etl"
+
+# What each part of the package may import of the others.
+ALLOWED = {
+    "errors": set(),
+    "resources": set(),
+    "sources": {"errors", "normalise"},
+    "normalise": {"errors"},
+    "warehouse": {"errors", "normalise", "resources"},
+    "load": {"errors", "normalise", "sources", "warehouse"},
+    "demo": set(),
+    "report": set(),
+    "cli": {"errors", "resources", "normalise", "sources", "warehouse", "load", "demo", "report"},
+    "__main__": {"cli"},
+}
+
+FILES = sorted(ETL.rglob("*.py"))
+
+
+def imports(file: Path) -> set[str]:
+    names = set()
+    for node in ast.walk(ast.parse(file.read_text())):
+        if isinstance(node, ast.Import):
+            names |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            names |= {f"{node.module}.{alias.name}" for alias in node.names}
+    return names
+
+
+def part(file: Path) -> str:
+    return file.relative_to(ETL).parts[0].removesuffix(".py")
+
+
+@pytest.mark.parametrize("file", FILES, ids=lambda file: str(file.relative_to(ETL)))
+def test_a_module_imports_only_what_comes_before_it(file: Path) -> None:
+    if file == ETL / "__init__.py":
+        return
+    own = part(file)
+    parts = {name.split(".")[1] for name in imports(file) if name.startswith("etl.")}
+    assert parts - {own} <= ALLOWED[own]
+
+
+@pytest.mark.parametrize("file", FILES, ids=lambda file: str(file.relative_to(ETL)))
+def test_each_library_has_its_place(file: Path) -> None:
+    top = {name.split(".")[0] for name in imports(file)}
+    own = part(file)
+    if own != "warehouse":
+        assert "sqlite3" not in top
+    if own not in ("cli", "report"):
+        assert not {"click", "rich"} & top
+    if own == "normalise":
+        assert not {"sqlite_utils", "boto3", "time"} & top
+    if own != "sources":
+        assert "boto3" not in top
