@@ -47,6 +47,22 @@ COVERAGE_COLUMNS = ("day", "region", "model_id", "calls", "calls_with_tokens", "
 
 UNKNOWN = "–"
 
+# What a narrow terminal leaves out, one step after the other; a number is never cut.
+_LAYOUTS: Sequence[frozenset[str]] = (
+    frozenset(),
+    frozenset({"long source"}),
+    frozenset({"long source", "Cache read", "Cache write"}),
+    frozenset({"long source", "Cache read", "Cache write", "Failed", "Share"}),
+)
+
+_SHORT_SOURCES = {
+    "Actual Tokens from CloudTrail": "CloudTrail",
+    "Actual Tokens from invocation log": "invocation log",
+    "CloudWatch (Estimated)": "estimated",
+    "No token data": "no tokens",
+    "Mixed": "mixed",
+}
+
 
 @dataclass
 class Report:
@@ -110,19 +126,42 @@ def _safe_cell(value: object) -> object:
 
 
 def print_table(report: Report, console: Console) -> None:
-    """Print the report as a person wants to read it."""
+    """Print the report as a person wants to read it, in the width of the console."""
     title = KINDS[report.kind][0]
     console.print(Text(f"\n{title}, {report.range}", style="bold"))
     if not report.rows:
         return
-    build = _coverage_table if report.kind == "coverage" else _cost_table
-    console.print(Group(build(report), *_notes(report)))
+    if report.kind == "coverage":
+        console.print(Group(_coverage_table(report), *_notes(report)))
+        return
+    table, left_out = _fitting_table(report, console)
+    # Too narrow even so: the terminal wraps long lines, which is better than numbers cut off.
+    needed = table.__rich_measure__(console, console.options.update(width=1000)).minimum
+    console.print(table, width=max(console.width, needed), crop=False, no_wrap=True)
+    console.print(Group(*_notes(report)))
+    if left_out:
+        console.print(f"Left out to fit {console.width} columns: {', '.join(left_out)}.")
+
+
+def _fitting_table(report: Report, console: Console) -> tuple[Table, list[str]]:
+    columns = _cost_columns(report.total or {})
+    for without in _LAYOUTS:
+        table = _cost_table(report, columns, without)
+        if (
+            table.__rich_measure__(console, console.options.update(width=1000)).maximum
+            <= console.width
+        ):
+            break
+    return table, [heading for heading in columns if heading in without]
 
 
 def _table(report: Report) -> Table:
-    table = Table(box=SIMPLE_HEAD, show_footer=report.total is not None, pad_edge=False)
+    table = Table(
+        box=SIMPLE_HEAD, show_footer=report.total is not None, pad_edge=False, padding=(0, 1, 0, 0)
+    )
     for index, name in enumerate(report.dimensions):
-        table.add_column(HEADINGS[name], footer="Total" if index == 0 else "", overflow="fold")
+        footer = "Total" if index == 0 else ""
+        table.add_column(HEADINGS[name], footer=footer, overflow="fold", min_width=12)
     return table
 
 
@@ -144,25 +183,39 @@ def _coverage_table(report: Report) -> Table:
     return table
 
 
-def _cost_table(report: Report) -> Table:
-    table, total = _table(report), report.total or {}
-    columns = _cost_columns(total)
-    for heading, cell in columns.items():
+def _cost_table(
+    report: Report, columns: Mapping[str, Callable[[Row], str]], without: frozenset[str]
+) -> Table:
+    table, total = _table(report), report.total
+    totals = [total] if total else []
+    cells = {heading: cell for heading, cell in columns.items() if heading not in without}
+    for heading, cell in cells.items():
+        width = max(len(cell(row)) for row in (*report.rows, *report.details, *totals))
         footer = cell(total) if total else ""
-        table.add_column(heading, footer=footer, justify="right", no_wrap=True)
-    table.add_column("Data source", no_wrap=True)
+        table.add_column(
+            heading,
+            footer=footer,
+            justify="right",
+            no_wrap=True,
+            min_width=max(width, len(heading)),
+        )
+    table.add_column("Data source", no_wrap=True, min_width=11)
+
+    def add(name: Sequence[Text], row: Row, style: str | None = None) -> None:
+        source = row["data_source"]
+        if "long source" in without:
+            source = _SHORT_SOURCES[source]
+        table.add_row(*name, *(cell(row) for cell in cells.values()), source, style=style)
+
     for row in report.rows:
-        names = [_plain(row[name]) for name in report.dimensions]
-        table.add_row(*names, *(cell(row) for cell in columns.values()), row["data_source"])
+        add([_plain(row[name]) for name in report.dimensions], row)
         for detail in report.details_of(row) if report.details else ():
-            name = Text(f"  {detail['region']} ").append(_plain(detail["model_id"]))
-            cells = (cell(detail) for cell in columns.values())
-            table.add_row(name, *cells, detail["data_source"], style="dim")
+            add([Text(f"  {detail['region']} ").append(_plain(detail["model_id"]))], detail, "dim")
     return table
 
 
 def _cost_columns(total: Row) -> dict[str, Callable[[Row], str]]:
-    """Return heading and cell of each number; cache columns only where anything is known of them."""
+    """Return heading and cell of each number; cache columns only where anything is known."""
     decimals = 2 if (total.get("cost_usd") or 0) >= 1 else 6
     columns: dict[str, Callable[[Row], str]] = {
         "Calls": lambda row: _number(row["calls"]),
@@ -202,12 +255,16 @@ def _missing(total: Row) -> str:
     parts = []
     if total["unpriced_calls"] or total["unpriced_tokens"]:
         parts.append(
-            f"{total['unpriced_calls']:,} calls and {_tokens(total['unpriced_tokens'])} tokens of"
-            " models without a price (view unpriced_usage)"
+            f"{_count(total['unpriced_calls'], 'call')} and {_tokens(total['unpriced_tokens'])}"
+            " tokens of models without a price (view unpriced_usage)"
         )
     if total["calls_without_tokens"]:
-        parts.append(f"{total['calls_without_tokens']:,} calls without token data")
+        parts.append(f"{_count(total['calls_without_tokens'], 'call')} without token data")
     return " and ".join(parts) + " are not in it" if parts else ""
+
+
+def _count(number: int, noun: str) -> str:
+    return f"{number:,} {noun}{'' if number == 1 else 's'}"
 
 
 def _plain(value: object) -> Text:

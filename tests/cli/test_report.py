@@ -9,10 +9,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from rich.console import Console
 from sqlite_utils import Database
 
-from etl.report import KINDS
+from etl.cli.report import build_report
+from etl.report import KINDS, print_table
 from etl.warehouse.database import open_warehouse
+from etl.warehouse.read import Filters
 from tests.cli.test_load import run
 from tests.support import HAIKU, SONNET, call, load, role_identity, rows, write_log, write_metrics
 
@@ -79,12 +82,32 @@ def test_the_default_table_is_what_a_person_wants(warehouse: Path) -> None:
     assert lines[7].split() == ["Total", "5", "1", "4.01M", "683", "≥", "$4.05", "100.0", "%"]
     assert lines[8] == "Events with token data: 4 / 5 (80.0 %)"
     assert lines[9].startswith("$0.50 of the cost is estimated")
-    assert "1 calls and 10 tokens of models without a price" in lines[10]
+    assert "1 call and 10 tokens of models without a price" in lines[10]
     ends = {
         line.index(cell) + len(cell)
         for line, cell in zip(lines[3:6], ("$3.30", "$0.50", "$0.25"), strict=True)
     }
     assert len(ends) == 1, "numbers are right-aligned"
+
+
+@pytest.mark.parametrize("width", [60, 80, 100, 120, 200])
+@pytest.mark.parametrize("kind", KINDS)
+def test_no_number_is_ever_cut_off(warehouse: Path, kind: str, width: int) -> None:
+    with open_warehouse(warehouse) as db:
+        full = build_report(db, kind, Filters())
+    out = io.StringIO()
+    print_table(full, Console(file=out, width=width))
+    assert "…" not in out.getvalue()
+    if kind != "coverage":
+        assert "≥ $4.05" in out.getvalue()
+
+
+def test_a_narrow_terminal_says_what_it_leaves_out(warehouse: Path) -> None:
+    with open_warehouse(warehouse) as db:
+        full = build_report(db, "users", Filters())
+    out = io.StringIO()
+    print_table(full, Console(file=out, width=70))
+    assert "Left out to fit 70 columns: Failed, Share." in out.getvalue()
 
 
 def test_breakdown_shows_regions_and_models_under_each_name(warehouse: Path) -> None:
