@@ -1,0 +1,56 @@
+"""Write what the README quotes from the program: the help of every command and the demo's report.
+
+    python -m scripts.update_readme [--check]
+
+Each stands between a marker comment and the end of the block after it. ``--check`` writes nothing
+and fails if anything is out of date; a test does the same.
+"""
+
+from __future__ import annotations
+
+import argparse
+import re
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import click
+
+from etl.cli import main as program
+
+README = Path(__file__).parents[1] / "README.md"
+
+_HELP = re.compile(r"(?<=<!-- help -->\n\n).*?(?=\n\n## )", re.DOTALL)
+
+
+def updated(text: str) -> str:
+    """Return the README with the help texts of today."""
+    return _HELP.sub(lambda _: "\n\n".join(_help_texts()), text)
+
+
+def _help_texts() -> Iterator[str]:
+    root = click.Context(program, info_name="bedrock-usage", terminal_width=90, max_content_width=90)
+    yield _block(root)
+    for name, command in program.commands.items():
+        context = click.Context(command, info_name=name, parent=root)
+        yield _block(context)
+        for sub, subcommand in getattr(command, "commands", {}).items():
+            yield _block(click.Context(subcommand, info_name=sub, parent=context))
+
+
+def _block(context: click.Context) -> str:
+    return f"```text\n$ {context.command_path} --help\n{context.get_help()}\n```"
+
+
+def main() -> None:
+    """Update the README, or check it."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--check", action="store_true")
+    text = README.read_text(encoding="utf-8")
+    if parser.parse_args().check:
+        sys.exit(text != updated(text) and "README.md is out of date: make docs")
+    README.write_text(updated(text), encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()
