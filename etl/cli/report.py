@@ -103,6 +103,6 @@ def _range(db: Database, filters: Filters) -> str:
     first, last = loaded_range(db)
     if first is None or last is None:
         return "nothing is loaded"
-    start, end = filters.since or first[:10], filters.until or last[:10]
+    start, end = filters.since or first, filters.until or last
     is_all = filters.since is None and filters.until is None
     return f"{start} to {end} UTC" + (", all that is loaded" if is_all else "")

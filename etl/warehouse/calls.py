@@ -21,7 +21,7 @@ from sqlite_utils import Database
 
 from etl.normalise.rows import TOKEN_SOURCES, Event, ServiceTokens, Tokens, merge_tokens
 from etl.warehouse.names import Names
-from etl.warehouse.rollup import add_calls, forget_empty_rows, take_calls
+from etl.warehouse.rollup import add_calls, hours_of, take_calls
 
 CLOUDTRAIL = 1
 
@@ -107,19 +107,21 @@ class CallWriter:
             )
         db.execute("create temp table if not exists wanted_requests (request_id any primary key)")
 
-    def write(self, events: list[Event], services: list[ServiceTokens]) -> CallCounts:
-        """Write calls and the tokens of service events."""
+    def write(
+        self, events: list[Event], services: list[ServiceTokens]
+    ) -> tuple[CallCounts, set[str]]:
+        """Write calls and the tokens of service events; return counts, and the hours changed."""
         counts = CallCounts()
         plan = _Plan(self._stored((e.event_time, stored_id(e.event_id)) for e in events))
         for event in events:
             _plan_event(event, plan, counts)
         self._drop_copies(plan, counts)
         self._plan_service_tokens(services, plan, counts)
-        self._carry_out(plan)
+        hours = self._carry_out(plan)
         new = plan.insert.keys() - plan.delete
         counts.calls_new = len(new)
         counts.calls_with_tokens = len(new & plan.tokens.keys())
-        return counts
+        return counts, hours
 
     def _stored(self, keys: Iterable[EventKey]) -> dict[EventKey, _Stored]:
         self._fill("wanted_calls", keys)
@@ -269,7 +271,7 @@ class CallWriter:
             [(stored_id(s.request_id), s.event_time, stored_id(s.event_id)) for s in services],
         )
 
-    def _carry_out(self, plan: _Plan) -> None:
+    def _carry_out(self, plan: _Plan) -> set[str]:
         changed = plan.delete | (plan.tokens.keys() & plan.stored.keys())
         self._fill("changed_calls", changed)
         if changed:
@@ -289,8 +291,7 @@ class CallWriter:
         self._update_events(plan)
         self._fill("new_calls", (changed - plan.delete) | plan.insert.keys())
         add_calls(self._db, "new_calls")
-        if changed:
-            forget_empty_rows(self._db, "changed_calls")
+        return hours_of(self._db, "changed_calls") | hours_of(self._db, "new_calls")
 
     def _insert_events(self, events: dict[EventKey, Event]) -> None:
         names = self._names

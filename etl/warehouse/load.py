@@ -7,11 +7,11 @@ from typing import NamedTuple
 
 from sqlite_utils import Database
 
-from etl.normalise.cloudtrail import BEDROCK, MANTLE
-from etl.normalise.cloudwatch import MANTLE_METRICS
 from etl.normalise.rows import Event, InferenceProfile, MetricValue, ServiceTokens
 from etl.warehouse.calls import CallCounts, CallWriter
+from etl.warehouse.metrics import MetricWriter
 from etl.warehouse.names import Names
+from etl.warehouse.rollup import renew
 
 
 class Reject(NamedTuple):
@@ -57,6 +57,7 @@ class Loader:
         self._db = db
         self._names = Names(db)
         self._calls = CallWriter(db, self._names)
+        self._metrics = MetricWriter(db, self._names)
 
     def write(self, batch: Batch) -> Written:
         """Commit a batch and its rollup, or nothing of it."""
@@ -73,36 +74,44 @@ class Loader:
         return written
 
     def _write(self, batch: Batch) -> Written:
-        written = Written(
-            profiles=sum(self._write_profile(profile) for profile in batch.profiles),
-            metric_values=sum(self._write_metric(metric) for metric in batch.metrics),
-        )
+        series_before = self._rate_series(batch)
+        written = Written(profiles=sum(self._write_profile(p) for p in batch.profiles))
+        written.metric_values, hours = self._metrics.write(batch.metrics)
         if batch.events or batch.service_tokens:
-            written.add(self._calls.write(batch.events, batch.service_tokens))
+            counts, hours_of_calls = self._calls.write(batch.events, batch.service_tokens)
+            written.add(counts)
+            hours |= hours_of_calls
+        hours |= self._hours_counted_elsewhere(series_before, self._rate_series(batch))
+        renew(self._db, self._names, hours)
         # A file read again from its start may have been mended since.
         conn = self._db.conn
         conn.executemany("delete from rejects where file = ?", [(file,) for file in batch.files])
         conn.executemany("insert or ignore into rejects values (?, ?, ?)", batch.rejects)
         return written
 
-    def _write_metric(self, metric: MetricValue) -> int:
-        # CloudWatch revises its sums: the value read last stands.
-        return self._db.conn.execute(
-            "insert into metric_totals (series_key, period_start, period_seconds, value)"
-            " values (?, ?, ?, ?)"
-            " on conflict do update set value = excluded.value where value <> excluded.value",
-            [self._series(metric), metric.period_start, metric.period_seconds, metric.value],
-        ).rowcount
-
-    def _series(self, metric: MetricValue) -> int:
-        names = self._names
-        source = MANTLE if metric.metric in MANTLE_METRICS else BEDROCK
-        return names.series(
-            names.account(metric.account_id),
-            names.region(metric.region),
-            names.model(metric.model_id, source),
-            metric.metric,
+    def _rate_series(self, batch: Batch) -> set[tuple[int, int, str]]:
+        """Return which CloudWatch model counts the calls of each account and rate key."""
+        if not batch.metrics and not batch.profiles:
+            return set()  # nothing else can change it for calls that are there
+        return set(
+            self._db.conn.execute(
+                "select account_key, rate_key, cloudwatch_model_id from int_rate_series"
+            )
         )
+
+    def _hours_counted_elsewhere(
+        self, before: set[tuple[int, int, str]], after: set[tuple[int, int, str]]
+    ) -> set[str]:
+        """Return the hours of calls that a series, or a profile, seen for the first time counts."""
+        hours: set[str] = set()
+        for account_key, rate_key, _ in before ^ after:
+            rows = self._db.conn.execute(
+                "select distinct substr(hour, 1, 13) from usage_hourly"
+                " where account_key = ? and rate_key = ?",
+                [account_key, rate_key],
+            )
+            hours |= {hour for (hour,) in rows}
+        return hours
 
     def _write_profile(self, profile: InferenceProfile) -> int:
         model_key = self._names.model(profile.model_id) if profile.model_id else None

@@ -9,6 +9,13 @@ from etl.normalise.cloudtrail import MANTLE
 from etl.normalise.model_ids import parse_model_id
 
 
+def _source_rank(application_source: str) -> int:
+    """Return the precedence of an evidence, 1 the strongest; 0 where nothing was looked for."""
+    if application_source in APPLICATION_SOURCES:
+        return APPLICATION_SOURCES.index(application_source) + 1
+    return 0
+
+
 class Names:
     """Keys of names, remembered for the life of one connection.
 
@@ -64,7 +71,7 @@ class Names:
             "application_key",
             application=application,
             application_source=application_source,
-            source_rank=APPLICATION_SOURCES.index(application_source) + 1,
+            source_rank=_source_rank(application_source),
         )
 
     def error_code(self, error_code: str | None) -> int | None:
@@ -97,9 +104,12 @@ class Names:
         self._keys["models", (model_id, endpoint)] = key
         return key
 
-    def series(self, account_key: int, region_key: int, model_key: int, metric: str) -> int:
+    def series(
+        self, account_key: int, region_key: int, model_key: int, metric: str, metric_kind: str
+    ) -> int:
         """Return the key of a CloudWatch series, whose tokens can then be priced."""
-        known = ("metric_series", (account_key, region_key, model_key, metric)) in self._keys
+        values = (account_key, region_key, model_key, metric, metric_kind)
+        known = ("metric_series", values) in self._keys
         if not known:
             self._db.conn.execute(
                 "insert or ignore into rate_keys (model_key, region_key, service_tier,"
@@ -113,6 +123,7 @@ class Names:
             region_key=region_key,
             model_key=model_key,
             metric=metric,
+            metric_kind=metric_kind,
         )
 
     def _key(self, table: str, key: str, **columns: object) -> int:

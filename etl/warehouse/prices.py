@@ -18,7 +18,7 @@ from sqlite_utils import Database
 
 from etl import resources
 from etl.errors import DataError
-from etl.warehouse.rollup import rebuild_rollup
+from etl.warehouse.rollup import rebuild_rollups
 
 COLUMNS = (
     "model_id", "region", "scope", "service_tier", "token_kind", "min_input_tokens",
@@ -74,7 +74,7 @@ def _ensure_context_bands(db: Database) -> None:
         return
     db.execute("delete from context_bands")
     db.conn.executemany("insert into context_bands values (?)", [(n,) for n in sorted(wanted)])
-    rebuild_rollup(db)
+    rebuild_rollups(db)
 
 
 def parse_prices(text: str, name: str) -> Iterator[tuple[object, ...]]:

@@ -54,9 +54,9 @@ def usage(db: Database, filters: Filters, *, by: Iterable[str] = ()) -> list[dic
 
 
 def loaded_range(db: Database) -> tuple[str | None, str | None]:
-    """Return the first and the last hour loaded, or (None, None)."""
+    """Return the first and the last day loaded, or (None, None)."""
     row = _query(db, "loaded_range", {})[0]
-    return row["first_hour"], row["last_hour"]
+    return row["first_day"], row["last_day"]
 
 
 def _query(db: Database, report: str, parameters: dict[str, Any]) -> list[dict[str, Any]]:

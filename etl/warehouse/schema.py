@@ -16,7 +16,10 @@ Sized for ten million events on one machine; the figures are in the README (Limi
   because half of the calls have none.
 - ``usage_hourly`` **sums events and tokens** and changes in the same transaction, by the difference
   that the new rows make. Its sums are whole numbers, so differences are exact. It keeps the known
-  tokens and, for each kind of token, how many successful calls lack it: what the estimate needs.
+  tokens and, for each kind of token, how many successful calls lack it; the estimates that follow
+  from them and from ``metric_hourly`` stand beside, renewed for every hour that changed.
+- ``usage_daily`` **sums the hours**, because most questions are about days and a busy hour has
+  nearly as many rows as calls. The views that people open read the days.
 - **Rates are looked up by** ``rate_keys``, the few combinations of model, region, service tier and
   context size that occur, so that a price change needs no rollup to be rebuilt.
 - **Nothing here holds a clock's time** except ``sync_runs``: loading the same input twice, or half
@@ -243,41 +246,54 @@ def m003_create_prices(db: Database) -> None:
     )
 
 
+_USAGE_COLUMNS = """
+    account_key integer not null references accounts,
+    rate_key integer not null references rate_keys,
+    user_key integer not null references users,
+    application_key integer not null references applications,
+    token_source_key integer not null references token_sources,
+    calls integer not null default 0,
+    failed_calls integer not null default 0,
+    input_tokens integer not null default 0,
+    output_tokens integer not null default 0,
+    cache_read_tokens integer not null default 0,
+    cache_write_5m_tokens integer not null default 0,
+    cache_write_1h_tokens integer not null default 0,
+    image_count integer not null default 0,
+    input_unknown_calls integer not null default 0,
+    output_unknown_calls integer not null default 0,
+    cache_read_unknown_calls integer not null default 0,
+    cache_write_unknown_calls integer not null default 0,
+    image_unknown_calls integer not null default 0,
+    estimated_calls integer not null default 0,
+    estimated_input_tokens integer,
+    estimated_output_tokens integer,
+    estimated_cache_read_tokens integer,
+    estimated_cache_write_tokens integer,
+    estimated_image_count integer
+"""
+
+
 @migrations()
-def m004_create_usage_hourly(db: Database) -> None:
-    """The rollup. ``*_unknown_calls``: successful calls whose count of that kind is unknown."""
-    _execute(
-        db,
-        """
-        create table usage_hourly (
-            hour text not null,
-            account_key integer not null references accounts,
-            rate_key integer not null references rate_keys,
-            user_key integer not null references users,
-            application_key integer not null references applications,
-            token_source_key integer not null references token_sources,
-            calls integer not null,
-            failed_calls integer not null,
-            input_tokens integer not null,
-            output_tokens integer not null,
-            cache_read_tokens integer not null,
-            cache_write_5m_tokens integer not null,
-            cache_write_1h_tokens integer not null,
-            image_count integer not null,
-            input_unknown_calls integer not null,
-            output_unknown_calls integer not null,
-            cache_read_unknown_calls integer not null,
-            cache_write_unknown_calls integer not null,
-            image_unknown_calls integer not null,
-            primary key (hour, account_key, rate_key, user_key, application_key, token_source_key)
-        ) strict, without rowid;
-    """,
-    )
+def m004_create_usage(db: Database) -> None:
+    """The rollups, by hour and, of those, by day.
+
+    ``*_unknown_calls``: successful calls whose count of that kind is unknown. ``estimated_*``: what
+    CloudWatch's totals give them, NULL where CloudWatch has none; ``estimated_calls``: the calls
+    without any tokens of their own that are estimated. Rows of the user ``(unattributed)`` hold what
+    no call can take.
+    """
+    for table, period in (("usage_hourly", "hour"), ("usage_daily", "day")):
+        db.execute(
+            f"create table {table} ({period} text not null, {_USAGE_COLUMNS}, primary key"
+            f" ({period}, account_key, rate_key, user_key, application_key, token_source_key)"
+            ") strict, without rowid"
+        )
 
 
 @migrations()
 def m005_create_metric_totals(db: Database) -> None:
-    """CloudWatch totals: account x region x model x metric (a series) x period."""
+    """CloudWatch totals: account x region x model x metric (a series) x period, and by hour."""
     _execute(
         db,
         """
@@ -287,6 +303,7 @@ def m005_create_metric_totals(db: Database) -> None:
             region_key integer not null references regions,
             model_key integer not null references models,
             metric text not null,
+            metric_kind text not null,
             unique (account_key, region_key, model_key, metric)
         ) strict;
 
@@ -298,6 +315,21 @@ def m005_create_metric_totals(db: Database) -> None:
             value integer not null,
             is_provisional integer not null default 0,
             primary key (series_key, period_start, period_seconds)
+        ) strict, without rowid;
+
+        -- metric_totals counted once an hour, as the view int_metric_hours says.
+        create table metric_hourly (
+            hour text not null,
+            account_key integer not null references accounts,
+            region_key integer not null references regions,
+            endpoint text not null,
+            cloudwatch_model_id text not null,
+            metric_kind text not null,
+            model_key integer not null references models,
+            value integer not null,
+            is_provisional integer not null,
+            primary key
+                (hour, account_key, region_key, endpoint, cloudwatch_model_id, metric_kind)
         ) strict, without rowid;
     """,
     )

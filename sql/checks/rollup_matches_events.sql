@@ -54,6 +54,7 @@ both_sides as (
         cache_write_unknown_calls,
         image_unknown_calls
     from usage_hourly
+    where calls > 0 or failed_calls > 0
     union all
     select * from recomputed
 ),

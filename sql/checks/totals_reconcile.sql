@@ -1,51 +1,45 @@
 -- Does what users got, plus (unattributed), come to what CloudWatch counted?
--- Each row is an hour x account x region x model x kind of token where it does not:
--- known and estimated and unattributed tokens against the larger of CloudWatch's total
--- and the known ones (CloudWatch may lag behind).
-with estimated as (
+-- Each row is an hour x account x region x endpoint x CloudWatch model where it does
+-- not: estimated tokens of all kinds against CloudWatch's totals less the known ones
+-- (kind by kind; nothing where CloudWatch lags behind the known ones).
+with both_sides as (
     select
-        estimates.hour,
-        estimates.account_key,
+        hour,
+        account_key,
+        region_key,
+        endpoint,
+        cloudwatch_model_id,
+        max(total_tokens, known_tokens) - known_tokens as expected_tokens,
+        0 as estimated_tokens
+    from int_metric_residuals
+    union all
+    select
+        usage.hour,
+        usage.account_key,
         series.region_key,
         series.endpoint,
         series.cloudwatch_model_id,
-        estimates.token_kind,
-        sum(estimates.estimated_tokens) as estimated_tokens
-    from int_estimates as estimates
+        0 as expected_tokens,
+        coalesce(usage.estimated_input_tokens, 0)
+        + coalesce(usage.estimated_output_tokens, 0)
+        + coalesce(usage.estimated_cache_read_tokens, 0)
+        + coalesce(usage.estimated_cache_write_tokens, 0)
+        + coalesce(usage.estimated_image_count, 0) as estimated_tokens
+    from usage_hourly as usage
     inner join int_rate_series as series
         on
-            series.account_key = estimates.account_key
-            and series.rate_key = estimates.rate_key
-    group by
-        estimates.hour,
-        estimates.account_key,
-        series.region_key,
-        series.endpoint,
-        series.cloudwatch_model_id,
-        estimates.token_kind
-),
-
-final as (
-    select
-        residuals.hour,
-        residuals.account_key,
-        residuals.region_key,
-        residuals.endpoint,
-        residuals.cloudwatch_model_id,
-        residuals.token_kind,
-        max(residuals.total_tokens, residuals.known_tokens) as expected_tokens,
-        residuals.known_tokens
-        + coalesce(estimated.estimated_tokens, 0)
-        + iif(residuals.unknown_calls = 0, residuals.residual_tokens, 0) as found_tokens
-    from int_metric_residuals as residuals
-    left join estimated
-        on
-            estimated.hour = residuals.hour
-            and estimated.account_key = residuals.account_key
-            and estimated.region_key = residuals.region_key
-            and estimated.endpoint = residuals.endpoint
-            and estimated.cloudwatch_model_id = residuals.cloudwatch_model_id
-            and estimated.token_kind = residuals.token_kind
+            series.account_key = usage.account_key
+            and series.rate_key = usage.rate_key
 )
 
-select * from final where found_tokens <> expected_tokens
+select
+    hour,
+    account_key,
+    region_key,
+    endpoint,
+    cloudwatch_model_id,
+    sum(expected_tokens) as expected_tokens,
+    sum(estimated_tokens) as estimated_tokens
+from both_sides
+group by hour, account_key, region_key, endpoint, cloudwatch_model_id
+having sum(expected_tokens) <> sum(estimated_tokens)

@@ -31,7 +31,8 @@ with series_calls as (
             and series.region_key = residuals.region_key
             and series.endpoint = residuals.endpoint
             and series.cloudwatch_model_id = residuals.cloudwatch_model_id
-    inner join usage_hourly as usage
+    -- cross join: the hours and rates looked for first, then the rollup by its key.
+    cross join usage_hourly as usage
         on
             usage.hour = residuals.hour
             and usage.account_key = residuals.account_key

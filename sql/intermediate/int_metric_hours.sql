@@ -1,34 +1,11 @@
--- What did CloudWatch count in each hour, once?
+-- What did CloudWatch count in each hour, once? The definition of metric_hourly.
 -- Grain: hour x account x region x endpoint x model as CloudWatch names it x kind.
 -- Units: tokens, images or calls (metric_kind tells).
 -- The same use may be loaded with two period lengths, under two names of one metric
 -- (the cache metrics have two) and under two spellings of one model (an ARN and its
 -- tail). A part of an hour is never more than the whole, so the largest of those is
 -- taken.
-with series as (
-    select
-        metric_series.series_key,
-        metric_series.account_key,
-        metric_series.region_key,
-        models.endpoint,
-        models.model_key,
-        models.model_tail,
-        models.cloudwatch_model_id,
-        case
-            when metric_series.metric in ('InputTokenCount', 'TotalInputTokens')
-                then 'input'
-            when metric_series.metric in ('OutputTokenCount', 'TotalOutputTokens')
-                then 'output'
-            when metric_series.metric like 'CacheReadInputToken%' then 'cache_read'
-            when metric_series.metric like 'CacheWriteInputToken%' then 'cache_write'
-            when metric_series.metric = 'OutputImageCount' then 'image'
-            when metric_series.metric in ('Invocations', 'Inferences') then 'calls'
-        end as metric_kind
-    from metric_series
-    inner join models on models.model_key = metric_series.model_key
-),
-
-period_sums as (
+with period_sums as (
     select
         series_key,
         hour,
@@ -42,26 +19,26 @@ period_sums as (
 counted_once as (
     select
         period_sums.hour,
-        series.account_key,
-        series.region_key,
-        series.endpoint,
-        series.cloudwatch_model_id,
-        series.model_tail,
-        series.metric_kind,
-        min(series.model_key) as model_key,
+        metric_series.account_key,
+        metric_series.region_key,
+        models.endpoint,
+        models.cloudwatch_model_id,
+        models.model_tail,
+        metric_series.metric_kind,
+        min(models.model_key) as model_key,
         max(period_sums.value) as value,
         max(period_sums.is_provisional) as is_provisional
     from period_sums
-    inner join series on series.series_key = period_sums.series_key
-    where series.metric_kind is not null
+    inner join metric_series on metric_series.series_key = period_sums.series_key
+    inner join models on models.model_key = metric_series.model_key
     group by
         period_sums.hour,
-        series.account_key,
-        series.region_key,
-        series.endpoint,
-        series.cloudwatch_model_id,
-        series.model_tail,
-        series.metric_kind
+        metric_series.account_key,
+        metric_series.region_key,
+        models.endpoint,
+        models.cloudwatch_model_id,
+        models.model_tail,
+        metric_series.metric_kind
 ),
 
 -- An id with a context suffix (:200k) is a series of its own beside the plain one.

@@ -10,11 +10,8 @@ with named as (
         int_models.model_id as raw_model_id,
         int_models.canonical_model_id as model_id,
         rates.rate_key is not null as has_rates,
+        users.user_name,
         case
-            when usage.user_key is null then '(unattributed)' else users.user_name
-        end as user_name,
-        case
-            when usage.user_key is null then '(unattributed)'
             -- Rank 3 is the inference profile's place among the evidence.
             when
                 int_models.profile_application is not null
@@ -33,18 +30,20 @@ with named as (
     inner join rate_keys on rate_keys.rate_key = usage.rate_key
     inner join regions on regions.region_key = rate_keys.region_key
     inner join int_models on int_models.model_key = rate_keys.model_key
-    left join users on users.user_key = usage.user_key
-    left join applications on applications.application_key = usage.application_key
+    inner join users on users.user_key = usage.user_key
+    inner join applications on applications.application_key = usage.application_key
     left join int_rates as rates
         on
             rates.rate_key = usage.rate_key
-            and substr(usage.hour, 1, 10) >= rates.valid_from
-            and substr(usage.hour, 1, 10) < rates.valid_to
+            and usage.day >= rates.valid_from
+            and usage.day < rates.valid_to
 ),
 
 priced as (
     select
-        hour,
+        period_kind,
+        period,
+        day,
         account_id,
         region,
         raw_model_id,
@@ -80,7 +79,9 @@ priced as (
 
 final as (
     select
-        hour,
+        period_kind,
+        period,
+        day,
         account_id,
         region,
         raw_model_id,

@@ -1,11 +1,11 @@
 -- Which models are used here, since when, and are they priced?
--- Grain: one row per canonical model id. Units: first_seen and last_seen are the hours
--- of the first and the last call or CloudWatch total; usage no call explains counts no
--- call.
+-- Grain: one row per canonical model id. Units: first_seen and last_seen are the UTC
+-- days of the first and the last call or CloudWatch total; usage that no call explains
+-- counts no call.
 select
     model_id,
-    min(hour) as first_seen,
-    max(hour) as last_seen,
+    min(day) as first_seen,
+    max(day) as last_seen,
     sum(calls) as calls,
     sum(failed_calls) as failed_calls,
     count(distinct region) as region_count,
@@ -15,5 +15,5 @@ select
         when sum(cost_picodollars / 1000000) > 0 then 'partly priced'
         else 'unpriced'
     end as price_status
-from usage_cost
+from usage_cost_daily
 group by model_id

@@ -29,7 +29,7 @@ with attributed as (
             + coalesce(cache_read_tokens, 0)
             + coalesce(cache_write_tokens, 0)
         ) filter (where user_name = '(unattributed)') as unattributed_tokens
-    from usage_cost
+    from usage_cost_daily
     group by day, region, model_id
 ),
 
@@ -42,7 +42,7 @@ cloudwatch as (
             as cloudwatch_tokens,
         sum(hours.value) filter (where hours.metric_kind = 'calls') as cloudwatch_calls,
         max(hours.is_provisional) as is_provisional
-    from int_metric_hours as hours
+    from metric_hourly as hours
     inner join regions on regions.region_key = hours.region_key
     inner join int_models on int_models.model_key = hours.model_key
     group by day, regions.region, int_models.canonical_model_id

@@ -13,6 +13,6 @@ select
         / sum(calls),
         1
     ) as coverage_pct
-from usage_cost
+from usage_cost_daily
 group by day, region, model_id
 having sum(calls) > 0

@@ -1,13 +1,13 @@
 -- What is used that has no price?
--- Grain: raw model id (as sent) x region. Units: calls, tokens.
+-- Grain: raw model id (as sent) x region. Units: calls, tokens, UTC days.
 -- These calls have no cost anywhere: add a price (bedrock-usage prices import), or find
 -- out what the id stands for.
 select
     raw_model_id,
     model_id,
     region,
-    min(hour) as first_seen,
-    max(hour) as last_seen,
+    min(day) as first_seen,
+    max(day) as last_seen,
     sum(calls) as calls,
     sum(unpriced_calls) as unpriced_calls,
     sum(unpriced_tokens) as unpriced_tokens,
@@ -17,5 +17,5 @@ select
     sum(cache_write_tokens) as cache_write_tokens,
     sum(image_count) as image_count
 from int_usage_priced
-where unpriced_calls > 0 or unpriced_tokens > 0
+where period_kind = 'day' and (unpriced_calls > 0 or unpriced_tokens > 0)
 group by raw_model_id, model_id, region

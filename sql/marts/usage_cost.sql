@@ -1,13 +1,14 @@
--- Who used what, hour by hour, and what does it cost? Every other cost adds this up.
+-- Who used what, hour by hour, and what does it cost?
 -- Grain: hour x account x region x model x user x application x data source.
 -- Units: tokens; USD; *_picodollars are whole numbers, 10^12 = 1 USD, for exact sums.
 -- Caveats: a token column is NULL where unknown, a cost where the tokens or a price are
 -- unknown. data_source tells measured from estimated rows. A row may count no call: the
 -- estimated part of calls counted elsewhere, or (unattributed) usage.
+-- For days and longer, usage_cost_daily gives the same sums from far fewer rows.
 -- No discount is configured in this version: cost_usd equals list_cost_usd.
 select
-    hour,
-    substr(hour, 1, 10) as day,
+    period as hour,
+    day,
     account_id,
     region,
     model_id,
@@ -28,4 +29,5 @@ select
     sum(unpriced_tokens) as unpriced_tokens,
     sum(calls_without_tokens) as calls_without_tokens
 from int_usage_priced
-group by hour, account_id, region, model_id, user_name, application, data_source
+where period_kind = 'hour'
+group by period, day, account_id, region, model_id, user_name, application, data_source

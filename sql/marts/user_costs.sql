@@ -42,5 +42,5 @@ select
             max(data_source)
         )
     end as data_source
-from usage_cost
+from usage_cost_daily
 group by user_name

@@ -1,6 +1,6 @@
--- Which hours are loaded?
+-- Which days are loaded?
 -- Grain: one row; NULL if nothing is loaded.
 select
-    min(hour) as first_hour,
-    max(hour) as last_hour
-from usage_hourly
+    min(day) as first_day,
+    max(day) as last_day
+from usage_daily

@@ -46,10 +46,10 @@ select
             max(data_source)
         )
     end as data_source
-from usage_cost
+from usage_cost_daily
 where
-    (:since is null or hour >= :since)
-    and (:until is null or hour < date(:until, '+1 day'))
+    (:since is null or day >= :since)
+    and (:until is null or day <= :until)
     and (:regions is null or region in (select value from json_each(:regions)))
     and (:models is null or model_id in (select value from json_each(:models)))
     and (:users is null or user_name in (select value from json_each(:users)))

@@ -272,8 +272,7 @@ def test_whole_tokens_add_up_where_a_share_is_no_whole_number(db: Database, give
 def test_large_totals_do_not_overflow(db: Database) -> None:
     """The plain product of a residual and its calls would leave 64 bits."""
     million = 10**6
-    with db.atomic():
-        load_key = Loader(db)
+    load_key = Loader(db)
     metric = MetricValue(ACCOUNT, "us-east-1", HAIKU, "InputTokenCount", HOUR, 3600, 10**12 - 1)
     load_key.write(Batch(metrics=[metric._replace(period_start=f"2026-11-02T10:{m:02}:00Z", period_seconds=60)
                                   for m in range(60)]))  # fmt: skip
@@ -283,8 +282,9 @@ def test_large_totals_do_not_overflow(db: Database) -> None:
     other = (keys[0], keys[1], names.user("B"), keys[3])
     for key, count in ((keys, 3 * million), (other, 4 * million)):
         db.execute(
-            f"insert into usage_hourly values ('{HOUR}', ?, ?, ?, ?, 0, ?, 0, 0, 0, 0, 0, 0, 0, ?, 0, 0, 0, 0)",
-            [*key, count, count],
+            "insert into usage_hourly (hour, account_key, rate_key, user_key, application_key,"
+            " token_source_key, calls, input_unknown_calls) values (?, ?, ?, ?, ?, 0, ?, ?)",
+            [HOUR, *key, count, count],
         )
     total = 60 * (10**12 - 1)
     assert rows(

@@ -28,6 +28,7 @@ COSTS = (
 CONTRACT = {
     "usage_cost": "hour day account_id region model_id user_name application data_source calls failed_calls"
     " input_tokens output_tokens cache_read_tokens cache_write_tokens list_cost_usd cost_usd unpriced_calls",
+    "usage_cost_daily": "day account_id region model_id user_name application data_source calls cost_usd",
     "user_costs": f"user_name {COSTS}",
     "application_costs": f"application {COSTS}",
     "user_breakdown": f"user_name region model_id {COSTS}",
@@ -147,9 +148,9 @@ def test_discovered_models(week: Database) -> None:
         week,
         "select model_id, first_seen, calls, region_count, price_status from discovered_models order by 1",
     ) == [
-        ("acme.unknown", "2026-11-02T10:00:00Z", 1, 1, "unpriced"),
-        (HAIKU, "2026-11-02T10:00:00Z", 3, 2, "priced"),
-        (SONNET[3:], "2026-11-03T09:00:00Z", 1, 1, "priced"),
+        ("acme.unknown", "2026-11-02", 1, 1, "unpriced"),
+        (HAIKU, "2026-11-02", 3, 2, "priced"),
+        (SONNET[3:], "2026-11-03", 1, 1, "priced"),
     ]
 
 

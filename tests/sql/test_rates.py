@@ -251,10 +251,10 @@ def test_costs_worked_by_hand(
 def test_sums_beyond_64_bits_of_picodollars_are_still_exact(
     db: Database, tmp_path: Path, price: Any
 ) -> None:
-    """Three calls of 6 million dollars each: their sum in pico-dollars is over 2^63."""
+    """Three days of 6 million dollars each: their sum in pico-dollars is over 2^63."""
     price(6_000_000_000_000)
     calls = [
-        call(n, tokens=(1_000_000, 0), requestParameters={"modelId": MODEL}, eventTime=f"2026-11-02T1{n}:00:00Z")
+        call(n, tokens=(1_000_000, 0), requestParameters={"modelId": MODEL}, eventTime=f"2026-11-1{n}T10:00:00Z")
         for n in range(3)
     ]  # fmt: skip
     load(db, write_log(tmp_path / "log.json", calls))

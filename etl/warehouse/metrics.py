@@ -1,0 +1,89 @@
+"""Write CloudWatch totals, and keep ``metric_hourly`` equal to the view ``int_metric_hours``."""
+
+from __future__ import annotations
+
+from sqlite_utils import Database
+
+from etl.normalise.cloudtrail import BEDROCK, MANTLE
+from etl.normalise.cloudwatch import MANTLE_METRICS, METRICS
+from etl.normalise.rows import MetricValue
+from etl.warehouse.names import Names
+
+
+class MetricWriter:
+    """Writes totals inside a transaction that its caller opens and ends."""
+
+    def __init__(self, db: Database, names: Names) -> None:
+        self._db = db
+        self._names = names
+
+    def write(self, metrics: list[MetricValue]) -> tuple[int, set[str]]:
+        """Write totals; return how many are new or changed, and in which hours."""
+        changed = [(self._series(m), m) for m in metrics]
+        changed = [(series, m) for series, m in changed if self._write(series, m)]
+        hours: dict[str, set[int]] = {}
+        for series, metric in changed:
+            hours.setdefault(metric.period_start[:13], set()).add(series)
+        for hour, series_keys in hours.items():
+            for series_key in series_keys:
+                self._renew_hour(f"{hour}:00:00Z", series_key)
+        return len(changed), set(hours)
+
+    def _series(self, metric: MetricValue) -> int:
+        names = self._names
+        source = MANTLE if metric.metric in MANTLE_METRICS else BEDROCK
+        return names.series(
+            names.account(metric.account_id),
+            names.region(metric.region),
+            names.model(metric.model_id, source),
+            metric.metric,
+            METRICS[metric.metric],
+        )
+
+    def _write(self, series_key: int, metric: MetricValue) -> bool:
+        # CloudWatch revises its sums: the value read last stands.
+        cursor = self._db.conn.execute(
+            "insert into metric_totals (series_key, period_start, period_seconds, value)"
+            " values (?, ?, ?, ?)"
+            " on conflict do update set value = excluded.value where value <> excluded.value",
+            [series_key, metric.period_start, metric.period_seconds, metric.value],
+        )
+        return cursor.rowcount > 0
+
+    def _renew_hour(self, hour: str, series_key: int) -> None:
+        """Count once, for an hour, the series and all that count the same use."""
+        self._db.conn.execute(_RENEW_HOUR, {"hour": hour, "series_key": series_key})
+
+
+# The three steps of int_metric_hours, for the series of one model, kind and hour only: the view
+# would read every total for it.
+_RENEW_HOUR = """
+with same_use as (
+    select other.series_key, account_key, region_key, endpoint, cloudwatch_model_id, model_tail,
+        metric_kind, model_key
+    from (
+        select account_key, region_key, endpoint, cloudwatch_model_id, metric_kind
+        from metric_series join models using (model_key)
+        where series_key = :series_key
+    ) as one
+    join models as model using (endpoint, cloudwatch_model_id)
+    join metric_series as other using (account_key, region_key, model_key, metric_kind)
+),
+period_sums as (
+    select same_use.*, period_seconds, sum(value) as value, max(is_provisional) as is_provisional
+    from same_use
+    cross join metric_totals on metric_totals.series_key = same_use.series_key
+        and period_start between :hour and substr(:hour, 1, 13) || ':59:59Z'
+    group by same_use.series_key, period_seconds
+),
+counted_once as (
+    select *, max(value) as hour_value, max(is_provisional) as hour_is_provisional,
+        min(model_key) as least_model_key
+    from period_sums group by model_tail
+)
+insert or replace into metric_hourly (hour, account_key, region_key, endpoint,
+    cloudwatch_model_id, metric_kind, model_key, value, is_provisional)
+select :hour, account_key, region_key, endpoint, cloudwatch_model_id, metric_kind,
+    min(least_model_key), sum(hour_value), max(hour_is_provisional)
+from counted_once group by account_key
+"""

@@ -1,0 +1,17 @@
+-- Which part of CloudWatch's residual can no call take?
+-- Grain: hour x account x rate key x token kind. The standard rate of the model is
+-- meant.
+select
+    residuals.hour,
+    residuals.account_key,
+    rate_keys.rate_key,
+    residuals.token_kind,
+    residuals.residual_tokens
+from int_metric_residuals as residuals
+inner join rate_keys
+    on
+        rate_keys.model_key = residuals.model_key
+        and rate_keys.region_key = residuals.region_key
+        and rate_keys.service_tier = 'standard'
+        and rate_keys.min_input_tokens = 0
+where residuals.unknown_calls = 0 and residuals.residual_tokens > 0
