@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 
 from etl.cli import main
+from etl.errors import BedrockUsageError
 from tests.cli.test_load import ROOT, run
 from tests.support import dump
 
@@ -65,6 +66,17 @@ def test_an_old_or_unfinished_demo_is_built_again(tmp_path: Path, mark: str) -> 
     status, out, _ = run("demo", "--no-serve", "--db", db)
     assert status == 0
     assert "CustomerServiceApp" in out
+
+
+def test_a_demo_cut_short_is_built_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def cut_short(*_: object) -> None:
+        raise BedrockUsageError("cut short")
+
+    db = tmp_path / "w.db"
+    with monkeypatch.context() as patch:
+        patch.setattr("etl.cli.demo.load_with_progress", cut_short)
+        assert run("demo", "--no-serve", "--db", db)[0] == 1
+    assert run("demo", "--no-serve", "--db", db)[0] == 0
 
 
 def test_prices_are_listed_and_imported_in_one_form(tmp_path: Path) -> None:

@@ -245,6 +245,7 @@ def test_totals_are_counted_once_over_periods_names_and_spellings(
             ),
         ],
     )
+    assert rows(db, (resources.SQL / "checks/metric_hours_are_current.sql").read_text()) == []
     assert usage(db, "cache_read_tokens") == [("(unattributed)", ESTIMATED, 0, 1_200)]
 
 

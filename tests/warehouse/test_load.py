@@ -22,8 +22,10 @@ from sqlite_utils import Database
 
 from etl import resources
 from etl.load import load_files
+from etl.normalise.cloudtrail import parse_event
+from etl.normalise.rows import Event
 from etl.warehouse.database import open_warehouse
-from etl.warehouse.load import Reject
+from etl.warehouse.load import Batch, Loader, Reject
 from tests.support import (
     ACCOUNT,
     HAIKU,
@@ -241,18 +243,23 @@ def test_no_text_of_a_request_or_response_reaches_the_database(tmp_path: Path) -
     assert canary.encode() not in content
 
 
-def test_a_failed_batch_leaves_nothing_of_itself(
-    db: Database, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+def test_a_failed_batch_leaves_nothing_of_itself_and_may_be_written_again(
+    db: Database, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    event = parse_event(call(1, tokens=(5, 6))).row
+    assert isinstance(event, Event)
+    loader, batch = Loader(db), Batch(events=[event])
+
     def fail(*_: object) -> None:
         raise RuntimeError("power cut")
 
     with monkeypatch.context() as patch:
         patch.setattr("etl.warehouse.calls.add_calls", fail)
         with pytest.raises(RuntimeError):
-            load_records(db, tmp_path, call(1, tokens=(5, 6)))
-    assert rows(db, "select (select count(*) from events) + (select count(*) from users)") == [(0,)]
-    load_records(db, tmp_path, call(1, tokens=(5, 6)))
+            loader.write(batch)
+    counted = rows(db, "select (select count(*) from events) + (select count(*) from users)")
+    assert counted == [(0,)]
+    loader.write(batch)
     assert rows(db, "select user_name, calls from user_costs") == [("alice", 1)]
 
 
