@@ -9,27 +9,57 @@ and fails if anything is out of date; a test does the same.
 from __future__ import annotations
 
 import argparse
+import io
 import re
 import sys
+import tempfile
 from collections.abc import Iterator
+from datetime import UTC, datetime
 from pathlib import Path
 
 import click
+from rich.console import Console
 
 from etl.cli import main as program
+from etl.cli.report import build_report
+from etl.demo import write_demo_logs
+from etl.load import load_files
+from etl.report import print_table
+from etl.warehouse.database import open_warehouse
+from etl.warehouse.read import Filters
 
 README = Path(__file__).parents[1] / "README.md"
 
+# The day the demo in the README ends on; any would do.
+DEMO_NOW = datetime(2026, 11, 24, 12, 0, tzinfo=UTC)
+
+_REPORT = re.compile(r"(?<=<!-- demo report -->\n\n)```text\n.*?```", re.DOTALL)
 _HELP = re.compile(r"(?<=<!-- help -->\n\n).*?(?=\n\n## )", re.DOTALL)
 
 
 def updated(text: str) -> str:
-    """Return the README with the help texts of today."""
+    """Return the README with the help texts and the report of today."""
+    text = _REPORT.sub(lambda _: f"```text\n{_demo_report()}\n```", text)
     return _HELP.sub(lambda _: "\n\n".join(_help_texts()), text)
 
 
+def _demo_report() -> str:
+    shown = io.StringIO()
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name) / "logs"
+        write_demo_logs(folder, DEMO_NOW)
+        with open_warehouse(Path(name) / "demo.db", create=True) as db:
+            load_files(db, [folder])
+            report = build_report(db, "applications", Filters())
+    print_table(report, Console(file=shown, width=114, highlight=False))
+    lines = ("$ bedrock-usage report applications", *shown.getvalue().strip().splitlines())
+    return "\n".join(line.rstrip() for line in lines)
+
+
 def _help_texts() -> Iterator[str]:
-    root = click.Context(program, info_name="bedrock-usage", terminal_width=90, max_content_width=90)
+    root = click.Context(
+        program, info_name="bedrock-usage", terminal_width=90, max_content_width=90
+    )
     yield _block(root)
     for name, command in program.commands.items():
         context = click.Context(command, info_name=name, parent=root)

@@ -86,8 +86,8 @@ def _require_loopback(host: str) -> None:
         is_loopback = False
     if not is_loopback:
         raise click.UsageError(
-            f"{host} is not a loopback address. The warehouse names users and costs, and these pages"
-            " ask for no password: put a proxy with a login before 127.0.0.1"
+            f"{host} is not a loopback address. The warehouse names users and costs, and these"
+            " pages ask for no password: put a proxy with a login before 127.0.0.1"
         )
 
 

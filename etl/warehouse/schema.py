@@ -18,6 +18,7 @@ Sized for ten million events on one machine; the figures are in the README (Limi
   that the new rows make. Its sums are whole numbers, so differences are exact. It keeps the known
   tokens and, for each kind of token, how many successful calls lack it; the estimates that follow
   from them and from ``metric_hourly`` stand beside, renewed for every hour that changed.
+- **Foreign keys name their column**, because Datasette cannot follow one that does not.
 - ``usage_daily`` **sums the hours**, because most questions are about days and a busy hour has
   nearly as many rows as calls. The views that people open read the days.
 - **Rates are looked up by** ``rate_keys``, the few combinations of model, region, service tier and
@@ -97,7 +98,7 @@ def m001_create_names(db: Database) -> None:
 
         -- The ids that a model's price may stand under; match_rank 1 is tried first.
         create table model_price_ids (
-            model_key integer not null references models,
+            model_key integer not null references models (model_key),
             match_rank integer not null,
             price_model_id text not null,
             primary key (model_key, match_rank)
@@ -136,17 +137,17 @@ def m002_create_events(db: Database) -> None:
             event_id any not null,
             request_id any,
             shared_event_id any,
-            account_key integer not null references accounts,
-            region_key integer not null references regions,
-            operation_key integer not null references operations,
-            model_key integer not null references models,
-            principal_key integer not null references principals,
-            session_key integer references sessions,
-            user_agent_key integer references user_agents,
-            user_key integer not null references users,
-            application_key integer not null references applications,
-            error_code_key integer references error_codes,
-            inference_region_key integer references regions,
+            account_key integer not null references accounts (account_key),
+            region_key integer not null references regions (region_key),
+            operation_key integer not null references operations (operation_key),
+            model_key integer not null references models (model_key),
+            principal_key integer not null references principals (principal_key),
+            session_key integer references sessions (session_key),
+            user_agent_key integer references user_agents (user_agent_key),
+            user_key integer not null references users (user_key),
+            application_key integer not null references applications (application_key),
+            error_code_key integer references error_codes (error_code_key),
+            inference_region_key integer references regions (region_key),
             service_tier text,
             reported_by integer not null,
             is_home_copy integer not null,
@@ -158,7 +159,7 @@ def m002_create_events(db: Database) -> None:
         create table tokens (
             event_time text not null,
             event_id any not null,
-            token_source_key integer not null references token_sources,
+            token_source_key integer not null references token_sources (token_source_key),
             input_tokens integer,
             output_tokens integer,
             cache_read_tokens integer,
@@ -167,7 +168,8 @@ def m002_create_events(db: Database) -> None:
             image_count integer,
             service_tier text,
             primary key (event_time, event_id),
-            foreign key (event_time, event_id) references events on delete cascade
+            foreign key (event_time, event_id) references events (event_time, event_id)
+                on delete cascade
         ) strict, without rowid;
 
         -- Tokens of a service event (event_time, event_id) that wait for the call request_id.
@@ -175,10 +177,10 @@ def m002_create_events(db: Database) -> None:
             request_id any not null,
             event_time text not null,
             event_id any not null,
-            account_key integer not null references accounts,
-            region_key integer not null references regions,
-            inference_region_key integer references regions,
-            token_source_key integer not null references token_sources,
+            account_key integer not null references accounts (account_key),
+            region_key integer not null references regions (region_key),
+            inference_region_key integer references regions (region_key),
+            token_source_key integer not null references token_sources (token_source_key),
             input_tokens integer,
             output_tokens integer,
             cache_read_tokens integer,
@@ -223,8 +225,8 @@ def m003_create_prices(db: Database) -> None:
         -- min_input_tokens: the largest threshold of any price that the request's input exceeds.
         create table rate_keys (
             rate_key integer primary key,
-            model_key integer not null references models,
-            region_key integer not null references regions,
+            model_key integer not null references models (model_key),
+            region_key integer not null references regions (region_key),
             service_tier text not null,
             min_input_tokens integer not null,
             unique (model_key, region_key, service_tier, min_input_tokens)
@@ -247,11 +249,11 @@ def m003_create_prices(db: Database) -> None:
 
 
 _USAGE_COLUMNS = """
-    account_key integer not null references accounts,
-    rate_key integer not null references rate_keys,
-    user_key integer not null references users,
-    application_key integer not null references applications,
-    token_source_key integer not null references token_sources,
+    account_key integer not null references accounts (account_key),
+    rate_key integer not null references rate_keys (rate_key),
+    user_key integer not null references users (user_key),
+    application_key integer not null references applications (application_key),
+    token_source_key integer not null references token_sources (token_source_key),
     calls integer not null default 0,
     failed_calls integer not null default 0,
     input_tokens integer not null default 0,
@@ -299,9 +301,9 @@ def m005_create_metric_totals(db: Database) -> None:
         """
         create table metric_series (
             series_key integer primary key,
-            account_key integer not null references accounts,
-            region_key integer not null references regions,
-            model_key integer not null references models,
+            account_key integer not null references accounts (account_key),
+            region_key integer not null references regions (region_key),
+            model_key integer not null references models (model_key),
             metric text not null,
             metric_kind text not null,
             unique (account_key, region_key, model_key, metric)
@@ -309,7 +311,7 @@ def m005_create_metric_totals(db: Database) -> None:
 
         -- is_provisional: 1 while CloudWatch may still change the value.
         create table metric_totals (
-            series_key integer not null references metric_series,
+            series_key integer not null references metric_series (series_key),
             period_start text not null,
             period_seconds integer not null,
             value integer not null,
@@ -320,12 +322,12 @@ def m005_create_metric_totals(db: Database) -> None:
         -- metric_totals counted once an hour, as the view int_metric_hours says.
         create table metric_hourly (
             hour text not null,
-            account_key integer not null references accounts,
-            region_key integer not null references regions,
+            account_key integer not null references accounts (account_key),
+            region_key integer not null references regions (region_key),
             endpoint text not null,
             cloudwatch_model_id text not null,
             metric_kind text not null,
-            model_key integer not null references models,
+            model_key integer not null references models (model_key),
             value integer not null,
             is_provisional integer not null,
             primary key
@@ -346,7 +348,7 @@ def m006_create_inference_profiles(db: Database) -> None:
             profile_id text not null,
             profile_name text,
             profile_type text,
-            model_key integer references models,
+            model_key integer references models (model_key),
             inference_scope text not null check (inference_scope in ('regional', 'global')),
             application text,
             tags text check (tags is null or json_valid(tags))

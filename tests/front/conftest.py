@@ -1,0 +1,57 @@
+"""The demo, loaded once and opened in Datasette once."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pytest
+
+from etl.demo import write_demo_logs
+from etl.load import load_files
+from etl.warehouse.database import open_warehouse
+from tests.front.pages import Pages, open_pages, wait_for
+
+NOW = datetime(2026, 11, 24, 12, 0, tzinfo=UTC)
+
+
+@pytest.fixture(scope="session")
+def demo_db(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The demo's warehouse, by another name than Datasette shows; not to be written to."""
+    folder = tmp_path_factory.mktemp("demo")
+    write_demo_logs(folder / "logs", NOW)
+    path = folder / "any name.db"
+    with open_warehouse(path, create=True) as db:
+        assert load_files(db, [folder / "logs"]).rejected == 0
+    return path
+
+
+@pytest.fixture(scope="session")
+def pages(demo_db: Path) -> Iterator[Pages]:
+    with open_pages(demo_db) as pages:
+        yield pages
+
+
+@pytest.fixture(scope="session")
+def serving() -> Callable[[Path], AbstractContextManager[str]]:
+    """Serve a warehouse by the command, in a process of its own, and stop it."""
+
+    @contextmanager
+    def serve(db: Path) -> Iterator[str]:
+        command = [sys.executable, "-m", "etl", "serve", "--db", str(db), "--port", "0"]
+        with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as process:
+            try:
+                assert process.stderr is not None
+                line = process.stderr.readline()
+                assert line.startswith("Datasette at http://127.0.0.1:"), line
+                url = line.split()[2]
+                wait_for(url)
+                yield url
+            finally:
+                process.terminate()
+
+    return serve

@@ -1,0 +1,125 @@
+"""``bedrock-usage serve`` as a process: it reads while others write, and on this machine only."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import signal
+import socket
+import sqlite3
+import subprocess
+import sys
+from collections.abc import Callable
+from contextlib import AbstractContextManager, closing
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+
+from etl.warehouse.database import open_warehouse
+from tests.cli.test_load import run
+from tests.front.pages import wait_for
+from tests.support import call, load, write_log
+
+Serving = Callable[[Path], AbstractContextManager[str]]
+
+
+@pytest.fixture
+def warehouse(tmp_path: Path) -> Path:
+    path = tmp_path / "w.db"
+    with open_warehouse(path, create=True) as db:
+        load(db, write_log(tmp_path / "first.json", [call(1, user="alice", tokens=(10, 1))]))
+    return path
+
+
+def fetch(url: str) -> str:
+    response = httpx.get(url, timeout=20)
+    assert response.status_code == 200
+    return response.text
+
+
+def users(url: str) -> set[str]:
+    rows: list[dict[str, Any]] = json.loads(
+        fetch(f"{url}bedrock_usage/cost_by_user.json?_shape=array")
+    )
+    return {row["user_name"] for row in rows}
+
+
+def test_it_shows_what_another_process_loads_meanwhile(
+    warehouse: Path, tmp_path: Path, serving: Serving
+) -> None:
+    log = write_log(tmp_path / "second.json", [call(2, user="bob", tokens=(10, 1))])
+    with serving(warehouse) as url:
+        assert "Amazon Bedrock usage and cost" in fetch(url)
+        assert users(url) == {"alice"}
+        loaded = subprocess.run(
+            [sys.executable, "-m", "etl", "load", log, "--db", warehouse], capture_output=True
+        )
+        assert loaded.returncode == 0
+        assert users(url) == {"alice", "bob"}
+        assert "bob" in fetch(f"{url}bedrock_usage/user_costs")
+
+
+def test_it_reads_while_a_load_is_writing_and_is_not_in_its_way(
+    warehouse: Path, serving: Serving
+) -> None:
+    with serving(warehouse) as url:
+        assert users(url) == {"alice"}
+        with closing(sqlite3.connect(warehouse, timeout=1)) as writer:
+            writer.execute("begin immediate")
+            writer.execute("update users set user_name = 'carol'")
+            assert users(url) == {"alice"}
+            writer.commit()
+        assert users(url) == {"carol"}
+
+
+def test_ctrl_c_ends_it_in_peace(warehouse: Path) -> None:
+    command = [sys.executable, "-m", "etl", "serve", "--db", str(warehouse), "--port", "0"]
+    with subprocess.Popen(
+        command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    ) as process:
+        assert process.stderr is not None
+        url = re.findall(r"http://127\.0\.0\.1:\d+/", process.stderr.readline())[0]
+        wait_for(url)
+        process.send_signal(signal.SIGINT)
+        out, err = process.communicate(timeout=20)
+    # stdout is for data, and nobody needs a line for each request.
+    assert (process.returncode, out, err) == (0, "", "")
+
+
+@pytest.fixture
+def never_serving(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Fail where the command would start to serve, and so never end."""
+
+    def run(*args: object, **options: object) -> None:
+        raise AssertionError("it serves")
+
+    monkeypatch.setattr("uvicorn.Server.run", run)
+
+
+@pytest.mark.usefixtures("never_serving")
+@pytest.mark.parametrize("host", ["0.0.0.0", "192.168.1.7", "::", "example.com", ""])  # noqa: S104
+def test_it_refuses_to_serve_other_machines(warehouse: Path, host: str) -> None:
+    status, out, err = run("serve", "--db", warehouse, "--host", host, "--port", "0")
+    assert (status, out) == (2, "")
+    assert f"{host} is not a loopback address" in err
+
+
+@pytest.mark.usefixtures("never_serving")
+def test_a_port_in_use_is_told(warehouse: Path) -> None:
+    with closing(socket.create_server(("127.0.0.1", 0))) as other:
+        port = other.getsockname()[1]
+        status, out, err = run("serve", "--db", warehouse, "--port", port)
+    assert (status, out) == (1, "")
+    assert err == (
+        f"Error: port {port} of 127.0.0.1: {os.strerror(98)}; choose another with --port\n"
+    )
+
+
+@pytest.mark.usefixtures("never_serving")
+def test_without_a_warehouse_there_is_nothing_to_serve(tmp_path: Path) -> None:
+    status, _, err = run("serve", "--db", tmp_path / "none.db", "--port", "0")
+    assert status == 1
+    assert "there is no warehouse" in err
