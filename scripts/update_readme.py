@@ -58,7 +58,11 @@ def _demo_report() -> str:
 
 def _help_texts() -> Iterator[str]:
     root = click.Context(
-        program, info_name="bedrock-usage", terminal_width=90, max_content_width=90
+        program,
+        info_name="bedrock-usage",
+        terminal_width=90,
+        max_content_width=90,
+        **program.context_settings,
     )
     yield _block(root)
     for name, command in program.commands.items():

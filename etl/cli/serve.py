@@ -97,6 +97,8 @@ def _listen(host: str, port: int) -> socket.socket:
     listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     try:
         listener.bind((host, port))
+        # Whoever reads the address may use it at once; the first requests wait in line.
+        listener.listen()
     except OSError as error:
         listener.close()
         raise BedrockUsageError(

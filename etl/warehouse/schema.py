@@ -282,8 +282,8 @@ def m004_create_usage(db: Database) -> None:
 
     ``*_unknown_calls``: successful calls whose count of that kind is unknown. ``estimated_*``: what
     CloudWatch's totals give them, NULL where CloudWatch has none; ``estimated_calls``: the calls
-    without any tokens of their own that are estimated. Rows of the user ``(unattributed)`` hold what
-    no call can take.
+    without any tokens of their own that are estimated. Rows of the user ``(unattributed)`` hold
+    what no call can take.
     """
     for table, period in (("usage_hourly", "hour"), ("usage_daily", "day")):
         db.execute(

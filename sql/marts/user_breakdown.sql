@@ -13,22 +13,31 @@ select
     sum(output_tokens) as output_tokens,
     sum(cache_read_tokens) as cache_read_tokens,
     sum(cache_write_tokens) as cache_write_tokens,
-    (
-        sum(cost_picodollars / 1000000)
-        + sum(cost_picodollars % 1000000) / 1e6
-    ) / 1e6 as cost_usd,
-    (
-        sum(cost_picodollars / 1000000)
-        filter (where data_source like 'Actual%')
-        + sum(cost_picodollars % 1000000)
-        filter (where data_source like 'Actual%') / 1e6
-    ) / 1e6 as actual_cost_usd,
-    (
-        sum(cost_picodollars / 1000000)
-        filter (where data_source = 'CloudWatch (Estimated)')
-        + sum(cost_picodollars % 1000000)
-        filter (where data_source = 'CloudWatch (Estimated)') / 1e6
-    ) / 1e6 as estimated_cost_usd,
+    round(
+        (
+            sum(cost_picodollars / 1000000)
+            + sum(cost_picodollars % 1000000) / 1e6
+        ) / 1e6,
+        9
+    ) as cost_usd,
+    round(
+        (
+            sum(cost_picodollars / 1000000)
+            filter (where data_source like 'Actual%')
+            + sum(cost_picodollars % 1000000)
+            filter (where data_source like 'Actual%') / 1e6
+        ) / 1e6,
+        9
+    ) as actual_cost_usd,
+    round(
+        (
+            sum(cost_picodollars / 1000000)
+            filter (where data_source = 'CloudWatch (Estimated)')
+            + sum(cost_picodollars % 1000000)
+            filter (where data_source = 'CloudWatch (Estimated)') / 1e6
+        ) / 1e6,
+        9
+    ) as estimated_cost_usd,
     sum(unpriced_calls) as unpriced_calls,
     sum(unpriced_tokens) as unpriced_tokens,
     sum(calls_without_tokens) as calls_without_tokens,

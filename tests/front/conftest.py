@@ -14,7 +14,7 @@ import pytest
 from etl.demo import write_demo_logs
 from etl.load import load_files
 from etl.warehouse.database import open_warehouse
-from tests.front.pages import Pages, open_pages, wait_for
+from tests.front.pages import Pages, open_pages
 
 NOW = datetime(2026, 11, 24, 12, 0, tzinfo=UTC)
 
@@ -48,9 +48,7 @@ def serving() -> Callable[[Path], AbstractContextManager[str]]:
                 assert process.stderr is not None
                 line = process.stderr.readline()
                 assert line.startswith("Datasette at http://127.0.0.1:"), line
-                url = line.split()[2]
-                wait_for(url)
-                yield url
+                yield line.split()[2]
             finally:
                 process.terminate()
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -79,15 +78,3 @@ def closing_pages(datasette: Datasette) -> Iterator[Pages]:
     for database in datasette.databases.values():
         database.close()
     datasette.executor.shutdown()
-
-
-def wait_for(url: str) -> None:
-    """Wait until a server that has just been started answers."""
-    for _ in range(100):
-        try:
-            httpx.get(url)
-        except httpx.ConnectError:
-            time.sleep(0.1)
-        else:
-            return
-    raise AssertionError(f"{url} does not answer")

@@ -81,7 +81,7 @@ def test_every_query_has_its_words_and_lists_its_parameters(pages: Pages, name: 
 @pytest.mark.parametrize("name", QUERIES)
 def test_every_query_filters_alike(name: str) -> None:
     text = QUERIES["cost_by_user"]["sql"]
-    condition = text[text.index("where\n    -- A blank") : text.index("\ngroup by")]
+    condition = text[text.index("where\n") : text.index("\ngroup by")]
     assert condition in QUERIES[name]["sql"]
 
 

@@ -20,7 +20,6 @@ import pytest
 
 from etl.warehouse.database import open_warehouse
 from tests.cli.test_load import run
-from tests.front.pages import wait_for
 from tests.support import call, load, write_log
 
 Serving = Callable[[Path], AbstractContextManager[str]]
@@ -82,7 +81,7 @@ def test_ctrl_c_ends_it_in_peace(warehouse: Path) -> None:
     ) as process:
         assert process.stderr is not None
         url = re.findall(r"http://127\.0\.0\.1:\d+/", process.stderr.readline())[0]
-        wait_for(url)
+        fetch(url)
         process.send_signal(signal.SIGINT)
         out, err = process.communicate(timeout=20)
     # stdout is for data, and nobody needs a line for each request.

