@@ -3,7 +3,14 @@
 BedrockUsageError
 ├── RejectError          one piece of input could not be understood; the rest goes on
 ├── DataError            a whole input (a price file, a filter) makes no sense
-└── WarehouseError       the database is missing, locked, not ours, or too new
+├── ConfigError          the configuration file, or an option, cannot be used
+├── WarehouseError       the database is missing, not ours, or too new
+│   └── LockedError      another process synchronises this database
+├── SourceError          AWS could not be read; what was read before is safe
+│   ├── RetriableError   throttled, out of service, connection lost, a damaged answer: try again
+│   ├── AccessError      denied, not signed in, a region that is not enabled: somebody must act
+│   └── TokenError       a page's token is no longer valid: ask again without it
+└── StoppedError         the user, or the system, asked the program to stop
 """
 
 
@@ -19,5 +26,39 @@ class DataError(BedrockUsageError):
     """An input as a whole cannot be used."""
 
 
+class ConfigError(BedrockUsageError):
+    """The configuration file, or what options and file come to together, cannot be used."""
+
+
 class WarehouseError(BedrockUsageError):
     """The database cannot be opened, read or written."""
+
+
+class LockedError(WarehouseError):
+    """Another process holds the lock of this database."""
+
+
+class SourceError(BedrockUsageError):
+    """AWS could not be read. Never raised itself: a caller wants to know which kind it is.
+
+    ``code`` is AWS's word for it, ``date`` the ``Date`` of its answer; None where it gave none.
+    """
+
+    code: str | None = None
+    date: str | None = None
+
+
+class RetriableError(SourceError):
+    """It may work when tried again, as it is."""
+
+
+class AccessError(SourceError):
+    """It will not work before somebody changes something: the message says what."""
+
+
+class TokenError(SourceError):
+    """The token of a page has expired, or AWS no longer knows it."""
+
+
+class StoppedError(BedrockUsageError):
+    """Not a failure: work ends early, and everything committed stands."""

@@ -13,17 +13,16 @@ from pathlib import Path
 from sqlite_utils import Database
 
 from etl.errors import RejectError
+from etl.normalise.application import APPLICATION_KEY
 from etl.normalise.cloudtrail import parse_event
 from etl.normalise.cloudwatch import parse_csv_row, parse_results
 from etl.normalise.profiles import parse_profile
-from etl.normalise.rows import Event, InferenceProfile, MetricValue, ServiceTokens
+from etl.normalise.rows import Event, MetricValue, ServiceTokens
 from etl.sources.files import Item, Unreadable, read_items, walk_files
 from etl.warehouse.database import files_of
-from etl.warehouse.load import Batch, Loader, Reject, Written
+from etl.warehouse.load import Batch, Loader, Reject, Row, Written
 
 BATCH_ROWS = 20_000
-
-Row = Event | ServiceTokens | MetricValue | InferenceProfile
 
 
 @dataclass
@@ -45,9 +44,11 @@ def load_files(
     on_reject: Callable[[Reject], None] = lambda reject: None,
     on_file: Callable[[Path], None] = lambda path: None,
     batch_rows: int = BATCH_ROWS,
+    application_tag: str = APPLICATION_KEY,
 ) -> LoadResult:
     """Load every file under the paths; return what was found.
 
+    ``application_tag``: the key of the tag that names an inference profile's application.
     ``on_reject`` is told of each reject once it is committed, ``on_file`` of each file read.
     """
     result, batch, loader = LoadResult(), Batch(), Loader(db)
@@ -70,8 +71,8 @@ def load_files(
         name = str(path.resolve())
         batch.files.append(name)
         for item in read_items(path):
-            for row in _rows(item, name, batch, result):
-                _add(row, batch)
+            for row in _rows(item, name, batch, result, application_tag):
+                batch.add(row)
             if len(batch) >= batch_rows:
                 commit()
         result.files += 1
@@ -80,18 +81,9 @@ def load_files(
     return result
 
 
-def _add(row: Row, batch: Batch) -> None:
-    if isinstance(row, Event):
-        batch.events.append(row)
-    elif isinstance(row, ServiceTokens):
-        batch.service_tokens.append(row)
-    elif isinstance(row, MetricValue):
-        batch.metrics.append(row)
-    else:
-        batch.profiles.append(row)
-
-
-def _rows(item: Item | Unreadable, file: str, batch: Batch, result: LoadResult) -> Iterator[Row]:
+def _rows(
+    item: Item | Unreadable, file: str, batch: Batch, result: LoadResult, application_tag: str
+) -> Iterator[Row]:
     """Turn one raw item into its rows; count what is skipped, keep what is refused."""
     if isinstance(item, Unreadable):
         _reject(Reject(file, item.position, item.reason), batch, result)
@@ -101,7 +93,7 @@ def _rows(item: Item | Unreadable, file: str, batch: Batch, result: LoadResult) 
         if item.kind == "event":
             yield from _event_rows(item, file, batch, result)
         elif item.kind == "profile":
-            yield parse_profile(item.value)
+            yield parse_profile(item.value, application_key=application_tag)
         else:
             yield from _metric_rows(item, file, batch, result)
     except RejectError as error:

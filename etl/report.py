@@ -1,8 +1,7 @@
 """Reports for a terminal, a program or a spreadsheet: rows in, text out.
 
 ``table`` is for people: rounded, aligned, with its caveats. ``json`` and ``csv`` hold the exact
-figures. Names come from logs that callers can write to, so nothing of them is ever taken as markup
-or as a terminal's control sequence.
+figures. Names come from logs that callers can write to, and are shown as ``etl.terminal`` does.
 """
 
 from __future__ import annotations
@@ -18,6 +17,8 @@ from rich.box import SIMPLE_HEAD
 from rich.console import Console, Group
 from rich.table import Table
 from rich.text import Text
+
+from etl.terminal import UNKNOWN, count, coverage, number, percent, plain
 
 Row = Mapping[str, Any]
 
@@ -44,8 +45,6 @@ HEADINGS = {
 }
 
 COVERAGE_COLUMNS = ("day", "region", "model_id", "calls", "calls_with_tokens", "coverage_pct")
-
-UNKNOWN = "–"
 
 # What a narrow terminal leaves out, one step after the other; a number is never cut.
 _LAYOUTS: Sequence[frozenset[str]] = (
@@ -168,17 +167,17 @@ def _table(report: Report) -> Table:
 def _coverage_table(report: Report) -> Table:
     table, total = _table(report), report.total or {}
     for heading, value in (
-        ("Calls", _number(total.get("calls"))),
-        ("With token data", _number(total.get("calls_with_tokens"))),
-        ("Coverage", _share(total.get("calls_with_tokens"), total.get("calls"))),
+        ("Calls", number(total.get("calls"))),
+        ("With token data", number(total.get("calls_with_tokens"))),
+        ("Coverage", percent(total.get("calls_with_tokens"), total.get("calls"))),
     ):
         table.add_column(heading, footer=value, justify="right", no_wrap=True)
     for row in report.rows:
         table.add_row(
-            *(_plain(row[name]) for name in report.dimensions),
-            _number(row["calls"]),
-            _number(row["calls_with_tokens"]),
-            _share(row["calls_with_tokens"], row["calls"]),
+            *(plain(row[name]) for name in report.dimensions),
+            number(row["calls"]),
+            number(row["calls_with_tokens"]),
+            percent(row["calls_with_tokens"], row["calls"]),
         )
     return table
 
@@ -208,9 +207,9 @@ def _cost_table(
         table.add_row(*name, *(cell(row) for cell in cells.values()), source, style=style)
 
     for row in report.rows:
-        add([_plain(row[name]) for name in report.dimensions], row)
+        add([plain(row[name]) for name in report.dimensions], row)
         for detail in report.details_of(row) if report.details else ():
-            add([Text(f"  {detail['region']} ").append(_plain(detail["model_id"]))], detail, "dim")
+            add([Text(f"  {detail['region']} ").append(plain(detail["model_id"]))], detail, "dim")
     return table
 
 
@@ -218,8 +217,8 @@ def _cost_columns(total: Row) -> dict[str, Callable[[Row], str]]:
     """Return heading and cell of each number; cache columns only where anything is known."""
     decimals = 2 if (total.get("cost_usd") or 0) >= 1 else 6
     columns: dict[str, Callable[[Row], str]] = {
-        "Calls": lambda row: _number(row["calls"]),
-        "Failed": lambda row: _number(row["failed_calls"]),
+        "Calls": lambda row: number(row["calls"]),
+        "Failed": lambda row: number(row["failed_calls"]),
         "Input": lambda row: _tokens(row["input_tokens"]),
         "Output": lambda row: _tokens(row["output_tokens"]),
     }
@@ -228,7 +227,7 @@ def _cost_columns(total: Row) -> dict[str, Callable[[Row], str]]:
     if total.get("cache_write_tokens") is not None:
         columns["Cache write"] = lambda row: _tokens(row["cache_write_tokens"])
     columns["Cost"] = lambda row: _cost(row, decimals)
-    columns["Share"] = lambda row: _share(row["cost_usd"], total.get("cost_usd"))
+    columns["Share"] = lambda row: percent(row["cost_usd"], total.get("cost_usd"))
     return columns
 
 
@@ -237,8 +236,7 @@ def _notes(report: Report) -> Iterable[Text]:
     if total is None:
         return
     with_tokens, calls = total["calls_with_tokens"], total["calls"]
-    share = f" ({_share(with_tokens, calls)})" if calls else ""
-    yield Text(f"Events with token data: {with_tokens:,} / {calls:,}{share}")
+    yield Text(coverage(with_tokens, calls))
     if report.kind == "coverage":
         return
     if total["estimated_cost_usd"]:
@@ -255,25 +253,12 @@ def _missing(total: Row) -> str:
     parts = []
     if total["unpriced_calls"] or total["unpriced_tokens"]:
         parts.append(
-            f"{_count(total['unpriced_calls'], 'call')} and {_tokens(total['unpriced_tokens'])}"
+            f"{count(total['unpriced_calls'], 'call')} and {_tokens(total['unpriced_tokens'])}"
             " tokens of models without a price (view unpriced_usage)"
         )
     if total["calls_without_tokens"]:
-        parts.append(f"{_count(total['calls_without_tokens'], 'call')} without token data")
+        parts.append(f"{count(total['calls_without_tokens'], 'call')} without token data")
     return " and ".join(parts) + " are not in it" if parts else ""
-
-
-def _count(number: int, noun: str) -> str:
-    return f"{number:,} {noun}{'' if number == 1 else 's'}"
-
-
-def _plain(value: object) -> Text:
-    """Show text as it is, without control characters that a terminal would obey."""
-    return Text("".join(c if c.isprintable() else "\N{REPLACEMENT CHARACTER}" for c in str(value)))
-
-
-def _number(value: int | None) -> str:
-    return UNKNOWN if value is None else f"{value:,}"
 
 
 def _tokens(value: int | None) -> str:
@@ -298,9 +283,3 @@ def _cost(row: Row, decimals: int) -> str:
 def _dollars(value: float, decimals: int) -> str:
     smallest = 10**-decimals
     return f"<${smallest:.{decimals}f}" if 0 < value < smallest else f"${value:,.{decimals}f}"
-
-
-def _share(part: float | None, whole: float | None) -> str:
-    if part is None or not whole:
-        return UNKNOWN
-    return f"{100 * part / whole:.1f} %"

@@ -8,16 +8,21 @@ from pathlib import Path
 import click
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from sqlite_utils import Database
 
-from etl.cli.options import db_option
+from etl.cli.options import config_option, db_option
+from etl.config import Config, load_config
 from etl.errors import BedrockUsageError
 from etl.load import LoadResult, load_files
 from etl.sources.files import walk_files
+from etl.warehouse.attribution import apply_config
 from etl.warehouse.database import open_warehouse
 from etl.warehouse.demo import is_demo
 from etl.warehouse.load import Reject
 
 MESSAGES_SHOWN = 20
+
+DEFAULTS = Config()
 
 
 class _PathOrRefusal(click.Path):
@@ -33,26 +38,47 @@ class _PathOrRefusal(click.Path):
 
 @click.command()
 @click.argument("paths", nargs=-1, required=True, type=_PathOrRefusal(exists=True))
+@config_option
 @db_option
-def load(paths: tuple[Path, ...], db: Path) -> None:
+def load(paths: tuple[Path, ...], config: Path | None, db: Path) -> None:
     """Load CloudTrail logs and other saved data from files and folders.
 
     Reads CloudTrail log files, saved lookup-events pages, CloudWatch totals (a GetMetricData
     answer or a CSV) and inference profiles; the format is told from the content. Loading the same
     thing again changes nothing.
     """
+    settings = load_config(config)
     with open_warehouse(db, create=True) as warehouse:
-        if is_demo(warehouse):
-            raise BedrockUsageError(
-                f"{db} holds the demo's data: delete it first, or load into another file with --db"
-            )
-    result = load_with_progress(paths, db)
+        refuse_demo(warehouse, db)
+        apply_configuration(warehouse, settings, config)
+    result = load_with_progress(paths, db, settings)
     click.echo(summary(result), err=True)
     if result.rejected:
         sys.exit(1)
 
 
-def load_with_progress(paths: tuple[Path, ...], db: Path) -> LoadResult:
+def refuse_demo(warehouse: Database, db: Path) -> None:
+    """Raise BedrockUsageError if the warehouse holds the demo, which nothing else may join."""
+    if is_demo(warehouse):
+        raise BedrockUsageError(
+            f"{db} holds the demo's data: delete it first, or load into another file with --db"
+        )
+
+
+def apply_configuration(warehouse: Database, config: Config, file: Path | None) -> None:
+    """Make the file's rules and aliases those of the warehouse; tell what that changed.
+
+    Without a file (None) the warehouse keeps what it has.
+    """
+    if file is None:
+        return
+    changed = apply_config(warehouse, config.application_rules, config.user_aliases).calls_changed
+    if changed:
+        calls = "1 call" if changed == 1 else f"{changed:,} calls"
+        click.echo(f"{calls} attributed anew: the application rules changed", err=True)
+
+
+def load_with_progress(paths: tuple[Path, ...], db: Path, config: Config = DEFAULTS) -> LoadResult:
     """Load with a progress bar if stderr is a terminal; tell each of the first rejects there."""
     console = Console(stderr=True, highlight=False)
     shown = 0
@@ -81,7 +107,11 @@ def load_with_progress(paths: tuple[Path, ...], db: Path) -> LoadResult:
         total = sum(1 for _ in walk_files(paths)) if console.is_terminal else None
         task = progress.add_task("", total=total)
         result = load_files(
-            warehouse, paths, on_reject=tell, on_file=lambda _: progress.advance(task)
+            warehouse,
+            paths,
+            on_reject=tell,
+            on_file=lambda _: progress.advance(task),
+            application_tag=config.application_tag,
         )
     if shown > MESSAGES_SHOWN:
         console.print(f"... and {shown - MESSAGES_SHOWN:,} more, all in the table rejects")

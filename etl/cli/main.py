@@ -9,10 +9,13 @@ import click
 
 from etl.cli.demo import demo
 from etl.cli.load import load
+from etl.cli.policy import policy
 from etl.cli.prices import prices
 from etl.cli.report import report
 from etl.cli.serve import serve
-from etl.errors import BedrockUsageError
+from etl.cli.status import status
+from etl.cli.sync import sync
+from etl.errors import BedrockUsageError, ConfigError
 
 
 class _Group(click.Group):
@@ -24,6 +27,9 @@ class _Group(click.Group):
     def invoke(self, ctx: click.Context) -> Any:
         try:
             return super().invoke(ctx)
+        except ConfigError as error:
+            click.echo(f"Error: {error}", err=True)
+            sys.exit(2)
         except BedrockUsageError as error:
             click.echo(f"Error: {error}", err=True)
             sys.exit(1)
@@ -35,5 +41,5 @@ def main() -> None:
     """Who, and which application, spends what on Amazon Bedrock?"""
 
 
-for _command in (demo, load, report, serve, prices):
+for _command in (demo, sync, load, report, status, serve, prices, policy):
     main.add_command(_command)

@@ -8,6 +8,8 @@ from typing import Any
 
 import click
 
+from etl.config import DEFAULT_PATH, SOURCES
+
 DEFAULT_DB = "bedrock_usage.db"
 
 db_option = click.option(
@@ -18,6 +20,22 @@ db_option = click.option(
     show_default=True,
     show_envvar=True,
     help="The warehouse.",
+)
+
+
+def _or_default(_: click.Context, __: click.Parameter, file: Path | None) -> Path | None:
+    """Return the file that was named, else the one in this folder, else None: there is none."""
+    return file or (DEFAULT_PATH if DEFAULT_PATH.exists() else None)
+
+
+config_option = click.option(
+    "--config",
+    type=click.Path(dir_okay=False, path_type=Path),
+    callback=_or_default,
+    envvar="BEDROCK_USAGE_CONFIG",
+    show_default=f"{DEFAULT_PATH}, if there is one",
+    show_envvar=True,
+    help="The configuration.",
 )
 
 
@@ -34,3 +52,31 @@ def serve_options(command: Callable[..., Any]) -> Callable[..., Any]:
         help="0: any free one.",
     )
     return host(port(command))
+
+
+_CHOICES = {
+    "region": click.option("--region", multiple=True, help='Repeatable; or "all". [default: all]'),
+    "source": click.option(
+        "--source", multiple=True, type=click.Choice(SOURCES), help="Only this source; repeatable."
+    ),
+    "profile": click.option("--profile", help="A profile of the AWS configuration."),
+    "role_arn": click.option(
+        "--role-arn", multiple=True, help="Read the account of this role instead; repeatable."
+    ),
+    "organization": click.option("--organization", is_flag=True, help="Read every account of it."),
+    "role_name": click.option("--role-name", help="The role to assume in each account of it."),
+}
+
+
+def aws_options(command: Callable[..., Any]) -> Callable[..., Any]:
+    """Add which accounts, regions and sources of AWS to read; ``etl.cli.places`` takes them."""
+    for option in reversed(_CHOICES.values()):
+        command = option(command)
+    return command
+
+
+def choice_options(command: Callable[..., Any]) -> Callable[..., Any]:
+    """Add the same without the credentials, for a command that asks nothing of AWS."""
+    for name, option in reversed(_CHOICES.items()):
+        command = command if name == "profile" else option(command)
+    return command

@@ -6,18 +6,15 @@ from datetime import datetime
 from pathlib import Path
 
 import click
-from rich.console import Console
 from sqlite_utils import Database
 
 from etl.cli.options import db_option
 from etl.report import KINDS, Report, print_table, to_csv, to_json
+from etl.terminal import open_console
 from etl.warehouse.database import open_warehouse
 from etl.warehouse.read import Filters, loaded_range, usage
 
 _DAY = click.DateTime(["%Y-%m-%d"])
-
-# Wide enough that nothing is cut where there is no terminal to fit into.
-_PIPE_WIDTH = 400
 
 
 @click.command()
@@ -85,10 +82,7 @@ def build_report(db: Database, kind: str, filters: Filters, *, breakdown: bool =
 def print_report(report: Report, format_: str = "table") -> None:
     """Print to stdout; say on stderr why there is nothing to print."""
     if format_ == "table":
-        console = Console(highlight=False)
-        if not console.is_terminal:
-            console = Console(highlight=False, width=_PIPE_WIDTH)
-        print_table(report, console)
+        print_table(report, open_console())
     else:
         click.echo(to_json(report) if format_ == "json" else to_csv(report))
     if not report.rows:

@@ -1,8 +1,9 @@
 """Which application made a call, and the evidence that says so.
 
-The first hit wins, and the evidence is kept beside the name. The application of an inference
-profile comes between the role and the request metadata; it is decided in the view ``int_models``,
-because a profile may be loaded after its calls.
+The first hit wins, and the evidence is kept beside the name. Two kinds of evidence are not decided
+here, because they may change after the call: a user's own rules (``etl/normalise/rules.py``), which
+win over all, and the application of an inference profile (view ``int_models``), which comes between
+the role and the request metadata.
 """
 
 from __future__ import annotations
@@ -15,9 +16,12 @@ from etl.normalise.user_agent import parse_application as parse_user_agent_appli
 
 UNKNOWN = "Unknown"
 
+# Evidence of a user's own rules: see etl/normalise/rules.py.
+CONFIG_RULE = "config rule"
+
 # The order is the precedence; the warehouse stores it as the rank of the evidence.
 APPLICATION_SOURCES = (
-    "config rule",
+    CONFIG_RULE,
     "role name",
     "inference profile",
     "request metadata",

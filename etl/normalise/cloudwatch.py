@@ -40,6 +40,12 @@ MANTLE_METRICS = frozenset(
     {"Inferences", "InferenceClientErrors", "TotalInputTokens", "TotalOutputTokens"}
 )
 
+# The totals that each namespace has.
+METRICS_OF = {
+    "AWS/Bedrock": frozenset(METRICS) - MANTLE_METRICS,
+    "AWS/BedrockMantle": MANTLE_METRICS,
+}
+
 CSV_COLUMNS = (
     "account_id", "region", "model_id", "period_start", "period_seconds", "metric", "value"
 )  # fmt: skip
@@ -63,8 +69,12 @@ def parse_csv_row(row: Mapping[str | None, object]) -> MetricValue | None:
     return _metric_value({k: v or "" for k, v in texts.items()}, row["period_start"], row["value"])
 
 
-def parse_results(answer: Mapping[str, Any]) -> Iterator[MetricValue | RejectError | None]:
+def parse_results(
+    answer: Mapping[str, Any], *, provisional_from: str | None = None
+) -> Iterator[MetricValue | RejectError | None]:
     """Read a GetMetricData answer, one item a data point.
+
+    Periods from ``provisional_from`` (UTC) on are marked as what CloudWatch may still change.
 
     Yields a RejectError, instead of raising it, for a result that cannot be read, so that the
     others still count; None for a metric that is not a total of use.
@@ -77,13 +87,13 @@ def parse_results(answer: Mapping[str, Any]) -> Iterator[MetricValue | RejectErr
     results = answer["MetricDataResults"]
     for index, result in enumerate(results if isinstance(results, list) else [results]):
         try:
-            yield from _parse_result(mapping(result), queries)
+            yield from _parse_result(mapping(result), queries, provisional_from)
         except RejectError as error:
             yield RejectError(f"MetricDataResults[{index}]: {error}")
 
 
 def _parse_result(
-    result: Mapping[str, Any], queries: Mapping[str, Any]
+    result: Mapping[str, Any], queries: Mapping[str, Any], provisional_from: str | None
 ) -> Iterator[MetricValue | None]:
     names = _from_label(text(result.get("Label")) or "") or _from_query(
         mapping(queries.get(result.get("Id") or ""))
@@ -97,7 +107,10 @@ def _parse_result(
     if len(times) != len(values):
         raise RejectError(f"{len(times)} Timestamps but {len(values)} Values")
     for time, value in zip(times, values, strict=True):
-        yield _metric_value(names, time, value)
+        total = _metric_value(names, time, value)
+        if total and provisional_from and total.period_start >= provisional_from:
+            total = total._replace(is_provisional=True)
+        yield total
 
 
 def _from_label(label: str) -> dict[str, str] | None:

@@ -15,6 +15,9 @@ from etl.normalise.fields import mapping, text
 
 UNKNOWN = "(unknown)"
 
+# Stands for usage that no call explains; no user and no application may be given the name.
+UNATTRIBUTED = "(unattributed)"
+
 _SSO_ROLE = "AWSReservedSSO_"
 
 # Session names that software makes up when nobody chose one.

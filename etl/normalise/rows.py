@@ -108,7 +108,10 @@ class ServiceTokens(NamedTuple):
 
 
 class MetricValue(NamedTuple):
-    """One CloudWatch sum: account x region x model x metric x period."""
+    """One CloudWatch sum: account x region x model x metric x period.
+
+    ``is_provisional``: the period is so young that CloudWatch may still change its sum.
+    """
 
     account_id: str
     region: str
@@ -117,6 +120,15 @@ class MetricValue(NamedTuple):
     period_start: str
     period_seconds: int
     value: int
+    is_provisional: bool = False
+
+
+class FoundationModel(NamedTuple):
+    """A model as Bedrock's catalogue names it; ``model_id`` has no context suffix."""
+
+    model_id: str
+    model_name: str | None
+    provider_name: str | None
 
 
 class InferenceProfile(NamedTuple):

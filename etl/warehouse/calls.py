@@ -4,6 +4,7 @@
 - A correction that AWS sends later replaces its event; the original never replaces a correction.
 - Of the copies of one call in several accounts, the home copy is kept, else the lowest id.
 - Tokens of a service event go to the call of their request id, or wait in ``pending_tokens``.
+- The stored rules decide the application of every call that is inserted.
 
 A batch is first planned against what is stored, then carried out together with its rollup.
 """
@@ -12,14 +13,17 @@ from __future__ import annotations
 
 import uuid
 from collections import defaultdict
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any, NamedTuple
 
 from sqlite_utils import Database
 
+from etl.normalise.application import CONFIG_RULE
 from etl.normalise.rows import TOKEN_SOURCES, Event, ServiceTokens, Tokens, merge_tokens
+from etl.normalise.rules import CompiledRule, compile_rules, evidence_of, find_rule
+from etl.warehouse.attribution import stored_rules
 from etl.warehouse.names import Names
 from etl.warehouse.rollup import add_calls, hours_of, take_calls
 
@@ -28,6 +32,15 @@ CLOUDTRAIL = 1
 # How far a call's time may lie from its service event's: streams last minutes, clocks differ.
 BEFORE_SERVICE_EVENT = timedelta(hours=2)
 AFTER_SERVICE_EVENT = timedelta(hours=1)
+
+_EVENT_COLUMNS = (
+    "event_time", "event_id", "request_id", "shared_event_id",
+    "account_key", "region_key", "operation_key", "model_key",
+    "principal_key", "session_key", "user_agent_key", "user_key",
+    "application_key", "found_application_key",
+    "error_code_key", "inference_region_key", "service_tier",
+    "reported_by", "is_home_copy", "is_correction",
+)  # fmt: skip
 
 StoredId = bytes | str
 EventKey = tuple[str, StoredId]
@@ -102,10 +115,11 @@ class CallWriter:
         self._names = names
         for table in ("wanted_calls", "changed_calls", "new_calls"):
             db.execute(
-                f"create temp table if not exists {table} (event_time text, event_id any,"
+                # blob: a type that leaves every value as it is, so that the key of events is used.
+                f"create temp table if not exists {table} (event_time text, event_id blob,"
                 " primary key (event_time, event_id)) without rowid"
             )
-        db.execute("create temp table if not exists wanted_requests (request_id any primary key)")
+        db.execute("create temp table if not exists wanted_requests (request_id blob primary key)")
 
     def write(
         self, events: list[Event], services: list[ServiceTokens]
@@ -295,8 +309,11 @@ class CallWriter:
 
     def _insert_events(self, events: dict[EventKey, Event]) -> None:
         names = self._names
+        # Read in this transaction: another process may have changed them since the last one.
+        rules = compile_rules(stored_rules(self._db))
         self._many(
-            f"insert into events values ({', '.join('?' * 19)})",
+            f"insert into events ({', '.join(_EVENT_COLUMNS)})"
+            f" values ({', '.join('?' * len(_EVENT_COLUMNS))})",
             [
                 (
                     *key,
@@ -310,7 +327,7 @@ class CallWriter:
                     names.session(event.session_name),
                     names.user_agent(event.user_agent),
                     names.user(event.user_name),
-                    names.application(event.application, event.application_source),
+                    *self._applications(event, rules),
                     names.error_code(event.error_code),
                     names.region_or_none(event.inference_region),
                     event.service_tier,
@@ -321,6 +338,14 @@ class CallWriter:
                 for key, event in sorted(events.items(), key=lambda item: _sortable(item[0]))
             ],
         )
+
+    def _applications(self, event: Event, rules: Sequence[CompiledRule]) -> tuple[int, int | None]:
+        """Return the keys of the application, and of the one found where a rule decided another."""
+        found = self._names.application(event.application, event.application_source)
+        ruled = find_rule(rules, evidence_of(event)) if rules else None
+        if ruled is None:
+            return found, None
+        return self._names.application(ruled, CONFIG_RULE), found
 
     def _update_events(self, plan: _Plan) -> None:
         self._many(

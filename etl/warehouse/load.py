@@ -1,21 +1,34 @@
-"""Write batches of rows, each in one transaction."""
+"""Write batches of rows and the bookmarks that claim them, in one transaction."""
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass, field, fields
 from typing import NamedTuple
 
 from sqlite_utils import Database
 
-from etl.normalise.rows import Event, InferenceProfile, MetricValue, ServiceTokens
+from etl.normalise.rows import (
+    Event,
+    FoundationModel,
+    InferenceProfile,
+    MetricValue,
+    ServiceTokens,
+)
+from etl.warehouse.bookmarks import StreamState, save_state
 from etl.warehouse.calls import CallCounts, CallWriter
 from etl.warehouse.metrics import MetricWriter
 from etl.warehouse.names import Names
 from etl.warehouse.rollup import renew
 
+Row = Event | ServiceTokens | MetricValue | InferenceProfile | FoundationModel
+
 
 class Reject(NamedTuple):
-    """One piece of input that could not be read; the reason holds none of its text."""
+    """One piece of input that could not be read; the reason holds none of its text.
+
+    ``file`` is the file, or the stream of ``sync``; ``position`` the place in it, or the event id.
+    """
 
     file: str
     position: str
@@ -24,17 +37,40 @@ class Reject(NamedTuple):
 
 @dataclass
 class Batch:
-    """Rows to be written together. ``files``: files read from their start, whose old rejects go."""
+    """Rows to be written together, and the state that claims them.
+
+    ``files``: files read from their start, whose old rejects go; ``positions``: (file, position) of
+    what was read again by itself. ``is_reread``: all of it lies in what the stream has covered
+    already, so that whatever is new in it came late.
+    """
 
     events: list[Event] = field(default_factory=list)
     service_tokens: list[ServiceTokens] = field(default_factory=list)
     metrics: list[MetricValue] = field(default_factory=list)
     profiles: list[InferenceProfile] = field(default_factory=list)
+    models: list[FoundationModel] = field(default_factory=list)
     files: list[str] = field(default_factory=list)
+    positions: list[tuple[str, str]] = field(default_factory=list)
     rejects: list[Reject] = field(default_factory=list)
+    state: StreamState | None = None
+    is_reread: bool = False
 
     def __len__(self) -> int:
-        return sum(len(getattr(self, part.name)) for part in fields(self))
+        return sum(len(part) for part in vars(self).values() if isinstance(part, list))
+
+    def add(self, row: Row) -> None:
+        """Put a row where rows of its kind go."""
+        match row:
+            case Event():
+                self.events.append(row)
+            case ServiceTokens():
+                self.service_tokens.append(row)
+            case MetricValue():
+                self.metrics.append(row)
+            case InferenceProfile():
+                self.profiles.append(row)
+            case FoundationModel():
+                self.models.append(row)
 
 
 @dataclass
@@ -43,6 +79,8 @@ class Written(CallCounts):
 
     metric_values: int = 0
     profiles: int = 0
+    models: int = 0
+    late_events: int = 0
 
     def add(self, other: CallCounts) -> None:
         """Add another batch's counts to these."""
@@ -60,11 +98,17 @@ class Loader:
         self._metrics = MetricWriter(db, self._names)
 
     def write(self, batch: Batch) -> Written:
-        """Commit a batch and its rollup, or nothing of it."""
+        """Commit a batch, its rollup and its state, or nothing of it."""
+        return self.write_all([batch])[0]
+
+    def write_all(self, batches: Iterable[Batch]) -> list[Written]:
+        """Commit batches in one transaction, or nothing of them; return what became of each."""
         try:
             # Immediate: two writers wait for each other instead of failing half way.
             self._db.conn.execute("begin immediate")
-            written = self._write(batch)
+            hours: set[str] = set()
+            written = [self._write(batch, hours) for batch in batches]
+            renew(self._db, self._names, hours)
             self._db.conn.execute("commit")
         except BaseException:
             if self._db.conn.in_transaction:
@@ -73,21 +117,33 @@ class Loader:
             raise
         return written
 
-    def _write(self, batch: Batch) -> Written:
+    def _write(self, batch: Batch, hours: set[str]) -> Written:
+        """Write one batch; add the hours whose estimates and days must be renewed to ``hours``."""
         series_before = self._rate_series(batch)
-        written = Written(profiles=sum(self._write_profile(p) for p in batch.profiles))
-        written.metric_values, hours = self._metrics.write(batch.metrics)
+        written = Written(
+            profiles=sum(self._write_profile(p) for p in batch.profiles),
+            models=sum(self._write_model(m) for m in batch.models),
+        )
+        written.metric_values, changed = self._metrics.write(batch.metrics)
+        hours |= changed
         if batch.events or batch.service_tokens:
             counts, hours_of_calls = self._calls.write(batch.events, batch.service_tokens)
             written.add(counts)
             hours |= hours_of_calls
         hours |= self._hours_counted_elsewhere(series_before, self._rate_series(batch))
-        renew(self._db, self._names, hours)
-        # A file read again from its start may have been mended since.
+        self._write_rejects(batch)
+        if batch.is_reread:
+            written.late_events = written.calls_new + written.tokens_attached
+        if batch.state:
+            save_state(self._db, batch.state, late_events=written.late_events)
+        return written
+
+    def _write_rejects(self, batch: Batch) -> None:
+        # What is read again may have been mended, or be understood by now.
         conn = self._db.conn
         conn.executemany("delete from rejects where file = ?", [(file,) for file in batch.files])
+        conn.executemany("delete from rejects where file = ? and position = ?", batch.positions)
         conn.executemany("insert or ignore into rejects values (?, ?, ?)", batch.rejects)
-        return written
 
     def _rate_series(self, batch: Batch) -> set[tuple[int, int, str]]:
         """Return which CloudWatch model counts the calls of each account and rate key."""
@@ -133,4 +189,14 @@ class Loader:
                 profile.application,
                 profile.tags,
             ],
+        ).rowcount
+
+    def _write_model(self, model: FoundationModel) -> int:
+        return self._db.conn.execute(
+            "insert into foundation_models values (?, ?, ?)"
+            " on conflict do update set model_name = excluded.model_name,"
+            " provider_name = excluded.provider_name"
+            " where (model_name, provider_name)"
+            " is not (excluded.model_name, excluded.provider_name)",
+            model,
         ).rowcount

@@ -43,10 +43,17 @@ class MetricWriter:
     def _write(self, series_key: int, metric: MetricValue) -> bool:
         # CloudWatch revises its sums: the value read last stands.
         cursor = self._db.conn.execute(
-            "insert into metric_totals (series_key, period_start, period_seconds, value)"
-            " values (?, ?, ?, ?)"
-            " on conflict do update set value = excluded.value where value <> excluded.value",
-            [series_key, metric.period_start, metric.period_seconds, metric.value],
+            "insert into metric_totals values (?, ?, ?, ?, ?)"
+            " on conflict do update"
+            " set value = excluded.value, is_provisional = excluded.is_provisional"
+            " where (value, is_provisional) <> (excluded.value, excluded.is_provisional)",
+            [
+                series_key,
+                metric.period_start,
+                metric.period_seconds,
+                metric.value,
+                metric.is_provisional,
+            ],
         )
         return cursor.rowcount > 0
 

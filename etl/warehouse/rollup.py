@@ -16,9 +16,8 @@ from datetime import datetime, timedelta
 
 from sqlite_utils import Database
 
+from etl.normalise.identity import UNATTRIBUTED
 from etl.warehouse.names import Names
-
-UNATTRIBUTED = "(unattributed)"
 
 _KNOWN = (
     "calls", "failed_calls",

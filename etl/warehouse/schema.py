@@ -396,3 +396,124 @@ def m007_create_bookkeeping(db: Database) -> None:
         ) strict, without rowid;
     """,
     )
+
+
+@migrations()
+def m008_create_sync(db: Database) -> None:
+    """What ``sync`` has read from AWS, and what it knows to be missing.
+
+    The tables of m007 for this were never written to: they go, instead of being altered.
+    """
+    db.execute("drop table sync_state")
+    db.execute("drop table sync_runs")
+    _execute(
+        db,
+        """
+        -- One row a stream: a source in one account and region. Times are UTC, whole seconds, and
+        -- both ends count. covered_from to watermark: everything in it was read, and can only
+        -- change by what AWS delivers later than promised (late_events counts that). read_at: all
+        -- that AWS showed at that moment has been read. history_from: how far back is wanted.
+        -- reread_at: when the last days were last read again. The watermark never falls.
+        create table sync_state (
+            stream text primary key,
+            source text not null,
+            account_id text not null,
+            region text not null,
+            covered_from text,
+            watermark text,
+            read_at text,
+            history_from text,
+            reread_at text,
+            late_events integer not null default 0,
+            error_at text,
+            error text
+        ) strict, without rowid;
+
+        -- What is being read: AWS gives the newest first, so window_start to fetched_down_to is
+        -- still open. kind: new (after the watermark), history (before covered_from), reread.
+        create table sync_windows (
+            stream text not null references sync_state (stream),
+            kind text not null check (kind in ('new', 'history', 'reread')),
+            window_start text not null,
+            window_end text not null,
+            fetched_down_to text not null,
+            primary key (stream, kind)
+        ) strict, without rowid;
+
+        -- The models whose CloudWatch totals a stream reads, and how far each has come: all hours
+        -- from covered_from to watermark were read.
+        create table sync_series (
+            stream text not null references sync_state (stream),
+            namespace text not null,
+            model_id text not null,
+            covered_from text not null,
+            watermark text not null,
+            primary key (stream, namespace, model_id)
+        ) strict, without rowid;
+
+        -- One row a round of sync. outcome: done, incomplete (message says what is left), stopped;
+        -- NULL while it runs, or where it was killed. pid and host: the process.
+        create table sync_runs (
+            run_id integer primary key,
+            started_at text not null,
+            finished_at text,
+            outcome text check (outcome in ('done', 'incomplete', 'stopped')),
+            message text,
+            pid integer not null,
+            host text not null,
+            calls_new integer not null default 0,
+            calls_with_tokens integer not null default 0,
+            late_events integer not null default 0,
+            metric_values integer not null default 0,
+            rejected integer not null default 0
+        ) strict;
+
+        -- What ListFoundationModels says of a model; ids as CloudTrail shows them, without a
+        -- context suffix.
+        create table foundation_models (
+            model_id text primary key,
+            model_name text,
+            provider_name text
+        ) strict, without rowid;
+    """,
+    )
+
+
+@migrations()
+def m009_create_attribution(db: Database) -> None:
+    """What the configuration file says of applications and users.
+
+    An event keeps what it says itself, so that a rule can be changed or taken back without reading
+    anything again.
+    """
+    _execute(
+        db,
+        """
+        -- Conditions are globs under the names that the file gives them; NULL = any.
+        -- rule_number: 1 is tried first.
+        create table application_rules (
+            rule_number integer primary key,
+            application text not null,
+            role text,
+            user text,
+            session text,
+            principal_arn text,
+            user_agent text,
+            account_id text,
+            region text,
+            model text,
+            check (
+                coalesce(role, user, session, principal_arn, user_agent, account_id, region, model)
+                is not null
+            )
+        ) strict;
+
+        -- The application that the event itself tells, where a rule decided another; NULL where
+        -- application_key is what the event tells.
+        alter table events add column
+            found_application_key integer references applications (application_key);
+
+        -- The name to show for user_name; NULL = that itself.
+        alter table users add column alias text;
+    """,
+    )

@@ -10,7 +10,7 @@ with named as (
         int_models.model_id as raw_model_id,
         int_models.canonical_model_id as model_id,
         rates.rate_key is not null as has_rates,
-        users.user_name,
+        coalesce(users.alias, users.user_name) as user_name,
         case
             -- Rank 3 is the inference profile's place among the evidence.
             when

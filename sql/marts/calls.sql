@@ -2,7 +2,8 @@
 -- Grain: one row per Bedrock call (CloudTrail event). Units: tokens; USD at list price.
 -- Caveats: only known tokens count here; what CloudWatch adds by estimate exists per
 -- hour, in usage_cost. cost_usd is NULL for a failed call, without tokens, or without a
--- price. *_price_id name the rows of prices that were used.
+-- price. *_price_id name the rows of prices that were used. user_name is the alias
+-- where the configuration gives one; raw_user_name is AWS's name.
 with named as (
     select
         usage.event_time,
@@ -20,7 +21,8 @@ with named as (
         principals.principal_arn,
         principals.principal_type,
         sessions.session_name,
-        users.user_name,
+        coalesce(users.alias, users.user_name) as user_name,
+        users.user_name as raw_user_name,
         case
             when
                 int_models.profile_application is not null
@@ -173,7 +175,8 @@ final as (
             as cache_write_5m_price_id,
         case when cache_write_1h_tokens > 0 then cache_write_1h_price_id end
             as cache_write_1h_price_id,
-        case when image_count > 0 then image_price_id end as image_price_id
+        case when image_count > 0 then image_price_id end as image_price_id,
+        raw_user_name
     from priced
 )
 

@@ -1,19 +1,40 @@
 -- Which models are used here, since when, and are they priced?
 -- Grain: one row per canonical model id. Units: first_seen and last_seen are the UTC
 -- days of the first and the last call or CloudWatch total; usage that no call explains
--- counts no call.
-select
-    model_id,
-    min(day) as first_seen,
-    max(day) as last_seen,
-    sum(calls) as calls,
-    sum(failed_calls) as failed_calls,
-    count(distinct region) as region_count,
-    group_concat(distinct region) as regions,
-    case
-        when sum(unpriced_calls) + sum(unpriced_tokens) = 0 then 'priced'
-        when sum(cost_picodollars / 1000000) > 0 then 'partly priced'
-        else 'unpriced'
-    end as price_status
-from usage_cost_daily
-group by model_id
+-- counts no call. model_name and provider_name are NULL until `sync` has read Bedrock's
+-- catalogue, and for models that it does not list.
+with used as (
+    select
+        model_id,
+        min(day) as first_seen,
+        max(day) as last_seen,
+        sum(calls) as calls,
+        sum(failed_calls) as failed_calls,
+        count(distinct region) as region_count,
+        group_concat(distinct region) as regions,
+        case
+            when sum(unpriced_calls) + sum(unpriced_tokens) = 0 then 'priced'
+            when sum(cost_picodollars / 1000000) > 0 then 'partly priced'
+            else 'unpriced'
+        end as price_status
+    from usage_cost_daily
+    group by model_id
+),
+
+final as (
+    select
+        used.model_id,
+        used.first_seen,
+        used.last_seen,
+        used.calls,
+        used.failed_calls,
+        used.region_count,
+        used.regions,
+        used.price_status,
+        foundation_models.model_name,
+        foundation_models.provider_name
+    from used
+    left join foundation_models on foundation_models.model_id = used.model_id
+)
+
+select * from final

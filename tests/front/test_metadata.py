@@ -13,7 +13,10 @@ from etl.cli.serve import DATABASE
 from tests.front.pages import CHARTS, METADATA, QUERIES, TABLES, VIEWS, Pages, fragment
 
 PARAMETERS = ["date_from", "date_to", "regions", "models"]
-BOOKKEEPING = {"seeds", "sync_state", "sync_runs", "pending_tokens", "model_price_ids"}
+BOOKKEEPING = {
+    *("seeds", "pending_tokens", "model_price_ids"),
+    *("sync_state", "sync_windows", "sync_series", "sync_runs"),
+}
 
 
 def columns(pages: Pages, name: str) -> list[str]:

@@ -40,9 +40,11 @@ CONTRACT = {
     " principal_arn session_name user_name application application_source error_code inference_region"
     " reported_by input_tokens output_tokens cache_read_tokens cache_write_5m_tokens cache_write_1h_tokens"
     " token_source service_tier cost_usd input_price_id output_price_id",
-    "discovered_models": "model_id first_seen last_seen calls regions price_status",
+    "discovered_models": "model_id first_seen last_seen calls regions price_status model_name provider_name",
     "token_coverage": "day region model_id calls calls_with_tokens coverage_pct",
     "unpriced_usage": "raw_model_id region calls",
+    "sync_status": "stream source account_id region covered_from watermark read_at history_from"
+    " is_history_complete history_left_days open_windows late_events gap_count error_at error",
     "unattributed_usage": "hour region model_id input_tokens output_tokens",
     "reconciliation": "day region model_id actual_tokens estimated_tokens unattributed_tokens cloudwatch_tokens"
     " difference_tokens",
@@ -151,6 +153,18 @@ def test_discovered_models(week: Database) -> None:
         ("acme.unknown", "2026-11-02", 1, 1, "unpriced"),
         (HAIKU, "2026-11-02", 3, 2, "priced"),
         (SONNET[3:], "2026-11-03", 1, 1, "priced"),
+    ]
+
+
+def test_discovered_models_have_the_catalogue_s_names(week: Database) -> None:
+    week.execute("insert into foundation_models values (?, 'Claude 3 Haiku', 'Anthropic')", [HAIKU])
+    week.execute("insert into foundation_models values ('amazon.not-used', 'Not used', 'Amazon')")
+    week.execute("insert into foundation_models values (?, null, 'Anthropic')", [SONNET[3:]])
+    names = "select model_id, calls, model_name, provider_name from discovered_models order by 1"
+    assert rows(week, names) == [
+        ("acme.unknown", 1, None, None),
+        (HAIKU, 3, "Claude 3 Haiku", "Anthropic"),
+        (SONNET[3:], 1, None, "Anthropic"),
     ]
 
 

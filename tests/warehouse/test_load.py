@@ -201,11 +201,24 @@ def test_ids_that_are_no_uuids_are_kept_as_they_are(db: Database, tmp_path: Path
         "x",
         "é" * 36,
         "00000000 0000-4000-8000-00000000000",
+        "100000",
+        "1e5",
     ]
     load_records(db, tmp_path, *[call(n, eventID=i, requestID=i) for n, i in enumerate(odd)])
     assert rows(db, "select event_id, request_id from calls order by 1") == sorted(
         (i, i) for i in odd
     )
+    check_rollup(db)
+
+
+def test_stored_calls_are_looked_up_by_their_whole_key(db: Database, tmp_path: Path) -> None:
+    statements: list[str] = []
+    db.conn.set_trace_callback(statements.append)
+    load_records(db, tmp_path, call(1), call(2))
+    db.conn.set_trace_callback(None)
+    (lookup,) = {sql for sql in statements if "from wanted_calls as wanted" in sql}
+    plan = [step for *_, step in rows(db, f"explain query plan {lookup}")]
+    assert "SEARCH events USING PRIMARY KEY (event_time=? AND event_id=?)" in plan
 
 
 def test_rejects_hold_place_and_reason_and_nothing_of_the_record(

@@ -1,0 +1,83 @@
+"""Which accounts, regions and sources are meant: what the options say, else the file."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import click
+
+from etl.clock import Clock
+from etl.config import Config
+from etl.errors import SourceError
+from etl.sources.accounts import (
+    assume_role,
+    check_regions,
+    find_places,
+    open_own_account,
+    organization_accounts,
+)
+from etl.sources.aws import Place
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """What to read from. ``regions`` may be ``("all",)``."""
+
+    regions: Sequence[str]
+    sources: Sequence[str]
+    profile: str | None = None
+    role_arns: Sequence[str] = ()
+    organization: bool = False
+    role_name: str | None = None
+    skip: Sequence[str] = ()
+
+
+def wanted(
+    config: Config,
+    *,
+    region: Sequence[str] = (),
+    source: Sequence[str] = (),
+    profile: str | None = None,
+    role_arn: Sequence[str] = (),
+    organization: bool = False,
+    role_name: str | None = None,
+) -> Wanted:
+    """Return what is meant; an option replaces what the file says of the same thing.
+
+    Raises click.UsageError for options that contradict each other.
+    """
+    accounts = config.accounts
+    role_name = role_name or accounts.role_name
+    if organization and role_arn:
+        raise click.UsageError("--organization goes without --role-arn")
+    if organization and not role_name:
+        raise click.UsageError("--organization needs --role-name: the role to assume in each")
+    if "all" in region and len(region) > 1:
+        raise click.UsageError("--region all goes without other regions")
+    is_chosen = bool(role_arn) or organization
+    return Wanted(
+        regions=tuple(region) or tuple(config.sync.regions),
+        sources=tuple(source) or tuple(config.sync.sources),
+        profile=profile or accounts.profile,
+        role_arns=tuple(role_arn) if is_chosen else tuple(accounts.role_arns),
+        organization=organization if is_chosen else accounts.organization,
+        role_name=role_name,
+        skip=tuple(accounts.skip),
+    )
+
+
+def open_places(choice: Wanted, clock: Clock) -> tuple[list[Place], list[SourceError]]:
+    """Return every account and region that is meant, and why some could not be told.
+
+    Raises ConfigError or a SourceError if there is no way in at all.
+    """
+    own = open_own_account(choice.profile, clock)
+    if list(choice.regions) != ["all"]:
+        check_regions(own, choice.regions)
+    accounts = [own]
+    if choice.role_arns:
+        accounts = [assume_role(own, arn) for arn in choice.role_arns]
+    elif choice.organization and choice.role_name:
+        accounts = organization_accounts(own, choice.role_name, clock, skip=choice.skip)
+    return find_places(accounts, choice.regions, clock)

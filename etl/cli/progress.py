@@ -1,0 +1,143 @@
+"""Show a sync while it runs: a line a stream on a terminal, plain lines of text elsewhere."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable
+from datetime import UTC, datetime
+
+import click
+from rich.console import Console
+from rich.progress import BarColumn, TaskID, TextColumn
+from rich.progress import Progress as Bars
+
+from etl.sync.job import Progress
+from etl.warehouse.bookmarks import StreamId
+
+PHASES = {
+    "new": "new events",
+    "history": "history",
+    "reread": "last days again",
+    "totals": "CloudWatch totals",
+    "catalogue": "catalogue",
+    "done": "done",
+    "failed": "failed",
+}
+
+# How often a log hears of a stream that is still at the same thing.
+_LOG_SECONDS = 30.0
+
+
+class _Display:
+    """Remembers of each stream when it began and what it last told."""
+
+    def __init__(self, monotonic: Callable[[], float]) -> None:
+        self._monotonic = monotonic
+        self._began: dict[StreamId, float] = {}
+        self._last: dict[StreamId, Progress] = {}
+        self._lock = threading.Lock()
+
+    def __call__(self, progress: Progress) -> None:
+        with self._lock:
+            now = self._monotonic()
+            began = self._began.setdefault(progress.stream, now)
+            if progress.phase == "done" and progress.stream in self._last:
+                read = self._last[progress.stream].read
+                progress = progress._replace(read=read)
+            self._last[progress.stream] = progress
+            self.show(progress, now - began)
+
+    def show(self, progress: Progress, seconds: float) -> None:
+        """Show how far a stream is, so many seconds after it began."""
+        raise NotImplementedError
+
+
+class LogLines(_Display):
+    """A line when a stream is done or has failed, and now and then while it lasts."""
+
+    def __init__(
+        self, echo: Callable[[str], None], monotonic: Callable[[], float] = time.monotonic
+    ) -> None:
+        super().__init__(monotonic)
+        self._echo = echo
+        self._told: dict[StreamId, float] = {}
+
+    def __enter__(self) -> LogLines:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        return None
+
+    def show(self, progress: Progress, seconds: float) -> None:
+        """Write a line, unless one was written just now."""
+        is_over = progress.phase in ("done", "failed")
+        if not is_over and seconds - self._told.get(progress.stream, 0.0) < _LOG_SECONDS:
+            return
+        self._told[progress.stream] = seconds
+        moment = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+        self._echo(f"{moment} {progress.stream}: {describe(progress, seconds)}")
+
+
+class TerminalLines(_Display):
+    """A line a stream that is renewed in place: windows, events, rate, time left."""
+
+    def __init__(self, console: Console, monotonic: Callable[[], float] = time.monotonic) -> None:
+        super().__init__(monotonic)
+        self._bars = Bars(
+            TextColumn("{task.description}"),
+            BarColumn(bar_width=16),
+            TextColumn("{task.fields[detail]}", style="dim", markup=False),
+            console=console,
+        )
+        self._tasks: dict[StreamId, TaskID] = {}
+
+    def __enter__(self) -> TerminalLines:
+        self._bars.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._bars.stop()
+
+    def show(self, progress: Progress, seconds: float) -> None:
+        """Renew the stream's line."""
+        if progress.stream not in self._tasks:
+            task = self._bars.add_task(str(progress.stream), total=1.0, detail="")
+            self._tasks[progress.stream] = task
+        self._bars.update(
+            self._tasks[progress.stream],
+            completed=progress.share,
+            detail=describe(progress, seconds),
+            # More lines than the terminal has: those that are done make room.
+            visible=progress.phase != "done" or len(self._tasks) < self._bars.console.height,
+        )
+
+
+def progress_display(console: Console) -> LogLines | TerminalLines:
+    """Return what suits where stderr goes."""
+    if console.is_terminal:
+        return TerminalLines(console)
+    return LogLines(lambda line: click.echo(line, err=True))
+
+
+def describe(progress: Progress, seconds: float) -> str:
+    """Say how far a stream is after so many seconds: how fast, and how long it still takes."""
+    if progress.phase == "failed":
+        return f"failed: {progress.message}"
+    parts = [PHASES[progress.phase]]
+    if progress.windows_left:
+        total = progress.windows_done + progress.windows_left
+        parts.append(f"{progress.windows_done}/{total} windows")
+    parts.append(f"{progress.read:,} read")
+    if progress.phase != "done" and seconds >= 1:
+        parts.append(f"{progress.read / seconds:,.0f}/s")
+        if 0 < progress.share < 1:
+            parts.append(f"{_duration(seconds * (1 - progress.share) / progress.share)} left")
+    return ", ".join(parts)
+
+
+def _duration(seconds: float) -> str:
+    minutes = round(seconds / 60)
+    if minutes < 1:
+        return f"{seconds:.0f} s"
+    return f"{minutes} min" if minutes < 60 else f"{minutes // 60} h {minutes % 60} min"

@@ -1,0 +1,161 @@
+"""``bedrock-usage sync``: fetch what is new from AWS."""
+
+from __future__ import annotations
+
+import signal
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import datetime, timedelta
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+from rich.console import Console
+
+from etl.cli.load import apply_configuration, refuse_demo
+from etl.cli.options import aws_options, config_option, db_option
+from etl.clock import Clock
+from etl.config import Config, load_config, parse_duration, parse_since
+from etl.errors import ConfigError
+from etl.sync.schedule import repeat
+from etl.warehouse.database import open_warehouse
+from etl.warehouse.lock import sync_lock
+
+if TYPE_CHECKING:
+    from etl.cli.places import Wanted
+    from etl.sync.run import Outcome, SyncOptions
+
+SHORTEST_PERIOD = timedelta(minutes=1)
+
+
+@click.command()
+@click.option("--since", help="How far back: 90d, or 2026-09-01. [default of the first run: 90d]")
+@click.option("--settle", help="How late an event may be delivered. [default: 60m]")
+@click.option("--every", help="Go on for ever, so often: 15m.")
+@aws_options
+@config_option
+@db_option
+def sync(
+    since: str | None,
+    settle: str | None,
+    every: str | None,
+    config: Path | None,
+    db: Path,
+    **choice: Any,
+) -> None:
+    """Fetch what is new from AWS.
+
+    The first run reads the last day, then back to --since; a later run reads what came since. It
+    may be stopped at any moment and goes on where it was.
+    """
+    period = _period(every)
+    clock = Clock()
+    with sync_lock(db), _stops(clock):
+        if period is None:
+            outcome = _run(db, clock, config, since, settle, choice)
+            sys.exit(0 if outcome.is_complete else 1)
+
+        def run() -> bool:
+            outcome = _run(db, clock, config, since, settle, choice)
+            return not any(problem.is_passing for problem in outcome.problems)
+
+        repeat(run, period, clock, lambda message: click.echo(f"Error: {message}", err=True))
+        click.echo("Stopped.", err=True)
+
+
+def _period(text: str | None) -> timedelta | None:
+    if text is None:
+        return None
+    period = parse_duration(text)
+    if period < SHORTEST_PERIOD:
+        raise ConfigError("--every must be at least 1m: CloudTrail itself takes minutes to deliver")
+    return period
+
+
+def _run(
+    db: Path,
+    clock: Clock,
+    config_path: Path | None,
+    since: str | None,
+    settle: str | None,
+    choice: dict[str, Any],
+) -> Outcome:
+    """Do one whole sync; tell what it came to."""
+    # Imported here because boto3 takes longer to import than a report takes to print.
+    from etl.cli.places import open_places, wanted
+    from etl.cli.progress import progress_display
+    from etl.sync.run import sync_places
+
+    config = load_config(config_path)
+    chosen = wanted(config, **choice)
+    options = _options(config, chosen, since, settle, clock.now())
+    with open_warehouse(db, create=True) as warehouse:
+        refuse_demo(warehouse, db)
+        apply_configuration(warehouse, config, config_path)
+        places, problems = open_places(chosen, clock)
+        console = Console(stderr=True, highlight=False)
+        with progress_display(console) as display:
+            outcome = sync_places(warehouse, places, clock, options, display)
+    outcome.lost_places = [str(problem) for problem in problems]
+    _tell(outcome)
+    return outcome
+
+
+def _options(
+    config: Config, choice: Wanted, since: str | None, settle: str | None, now: datetime
+) -> SyncOptions:
+    from etl.sync.run import SyncOptions
+
+    return SyncOptions(
+        sources=choice.sources,
+        since=_since(since or config.sync.since, now),
+        settle=parse_duration(settle or config.sync.settle),
+        application_tag=config.application_tag,
+    )
+
+
+def _since(text: str | None, now: datetime) -> datetime | None:
+    if text is None:
+        return None
+    since = parse_since(text)
+    moment = now - since if isinstance(since, timedelta) else since
+    if moment > now:
+        raise ConfigError(f"since is {text}, which has not come yet")
+    return moment
+
+
+def _tell(outcome: Outcome) -> None:
+    """Say on stderr what a sync came to and what is left to do."""
+    written = outcome.written
+    lines = [
+        f"Bedrock calls     {written.calls_new:,} new ({written.calls_with_tokens:,} with tokens)",
+        f"CloudWatch values {written.metric_values:,} new or changed",
+        f"Profiles, models  {written.profiles + written.models:,} new or changed",
+    ]
+    if written.late_events:
+        lines.append(f"Late              {written.late_events:,} came after the settle time")
+    if outcome.rejected:
+        lines.append(f"Rejected          {outcome.rejected:,} (table rejects says where and why)")
+    lines += [f"Not read          {problem.message}" for problem in outcome.problems]
+    lines += [f"Not read          {message}" for message in outcome.lost_places]
+    if outcome.is_stopped:
+        lines.append("Stopped           run it again to go on from here")
+    click.echo("\n".join(lines), err=True)
+
+
+@contextmanager
+def _stops(clock: Clock) -> Iterator[None]:
+    """Let SIGTERM and SIGINT ask for a stop; the transaction in hand is finished."""
+
+    def ask(number: int, _: object) -> None:
+        if clock.stop.is_set():
+            signal.signal(number, signal.SIG_DFL)  # asked twice: the next one ends it at once
+        clock.stop.set()
+
+    before = {number: signal.signal(number, ask) for number in (signal.SIGTERM, signal.SIGINT)}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)

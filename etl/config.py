@@ -1,0 +1,269 @@
+"""The configuration file, ``bedrock_usage.toml``.
+
+What cannot be right is refused when the file is read, with the file, the key and what is allowed:
+an unknown key is never ignored, because a setting that has no effect is worse than none. Nothing
+here asks AWS, the warehouse or the clock. ``docs/bedrock_usage.toml`` explains every key.
+"""
+
+from __future__ import annotations
+
+import difflib
+import re
+import tomllib
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any, Literal
+
+import msgspec
+
+from etl.errors import ConfigError
+from etl.normalise.application import APPLICATION_KEY
+from etl.normalise.identity import UNATTRIBUTED
+from etl.normalise.rules import ApplicationRule
+
+DEFAULT_PATH = Path("bedrock_usage.toml")
+ALL_REGIONS = ("all",)
+
+Source = Literal["cloudtrail", "cloudwatch", "catalogue"]
+SOURCES: tuple[Source, ...] = ("cloudtrail", "cloudwatch", "catalogue")
+
+# More than Bedrock exists; a longer one is a slip, and could leave the calendar.
+MAX_DURATION = timedelta(days=3660)
+
+_UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days"}
+_DURATION = re.compile(r"([0-9]{1,9})([smhd])")
+_DATE = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}")
+_REGION = re.compile(r"[a-z]{2,6}(?:-[a-z]+)+-[0-9]{1,2}")
+_ACCOUNT_ID = re.compile(r"[0-9]{12}")
+_ROLE_NAME = re.compile(r"[A-Za-z0-9_+=,.@/-]{1,576}")
+_ROLE_ARN = re.compile(rf"arn:aws[a-z-]*:iam::[0-9]{{12}}:role/{_ROLE_NAME.pattern}")
+
+
+def parse_duration(text: str) -> timedelta:
+    """Read a number and a unit: ``90s``, ``60m``, ``36h``, ``90d``. Raises ConfigError."""
+    found = _DURATION.fullmatch(text)
+    if found is None:
+        raise ConfigError(f"{text!r} is no duration; write a number and s, m, h or d, like 36h")
+    duration = timedelta(**{_UNITS[found[2]]: int(found[1])})
+    if duration > MAX_DURATION:
+        raise ConfigError(f"{text!r} is too long; at most {MAX_DURATION.days}d")
+    return duration
+
+
+def parse_since(text: str) -> timedelta | datetime:
+    """Read how far back: a duration, or a date, which begins at midnight UTC. Raises ConfigError.
+
+    Whether the date has come yet is for those to say who have a clock.
+    """
+    if _DURATION.fullmatch(text):
+        return parse_duration(text)
+    try:
+        if _DATE.fullmatch(text):
+            return datetime.fromisoformat(text).replace(tzinfo=UTC)
+    except ValueError:
+        pass  # 2026-02-30
+    raise ConfigError(
+        f"{text!r} is neither a duration, like 90d (or s, m, h), nor a date, like 2026-09-01"
+    )
+
+
+def _check_all(key: str, values: Iterable[str], form: re.Pattern[str], complaint: str) -> None:
+    for value in values:
+        if not form.fullmatch(value):
+            raise ValueError(f"{key}: {value!r} is {complaint}")
+
+
+def _check_unique(key: str, values: Iterable[str]) -> None:
+    seen: set[str] = set()
+    for value in values:
+        if value in seen:
+            raise ValueError(f"{key}: {value!r} stands there twice")
+        seen.add(value)
+
+
+def _check_parsed(key: str, value: str, parse: Callable[[str], object]) -> None:
+    try:
+        parse(value)
+    except ConfigError as error:
+        # msgspec adds the place to a ValueError only.
+        raise ValueError(f"{key}: {error}") from None
+
+
+class Sync(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """What ``sync`` reads. ``since`` and ``settle`` are texts that the parse functions accept.
+
+    ``since`` None: as before, or what the first run has for a default.
+    """
+
+    regions: tuple[str, ...] = ALL_REGIONS
+    sources: tuple[Source, ...] = SOURCES
+    since: str | None = None
+    settle: str = "60m"
+
+    def __post_init__(self) -> None:
+        if self.regions != ALL_REGIONS:
+            no_region = 'no region; list some, like "us-east-1", or "all" alone'
+            _check_all("regions", self.regions, _REGION, no_region)
+        for key, values in (("regions", self.regions), ("sources", self.sources)):
+            if not values:
+                raise ValueError(f"{key} is empty; leave it out for all")
+            _check_unique(key, values)
+        if self.since is not None:
+            _check_parsed("since", self.since, parse_since)
+        _check_parsed("settle", self.settle, parse_duration)
+
+
+class Accounts(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Whose usage is read: the profile's own account, that of each role, or an organisation's.
+
+    ``role_name`` and ``skip`` without ``organization`` wait for the option of that name.
+    """
+
+    profile: str | None = None
+    role_arns: tuple[str, ...] = ()
+    organization: bool = False
+    role_name: str | None = None
+    skip: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        if self.profile is not None and not self.profile.strip():
+            raise ValueError("profile is empty")
+        role_arn = 'no role\'s ARN; like "arn:aws:iam::444455556666:role/NAME"'
+        _check_all("role_arns", self.role_arns, _ROLE_ARN, role_arn)
+        _check_all("skip", self.skip, _ACCOUNT_ID, 'no account id; 12 digits, like "999988887777"')
+        if self.role_name is not None:
+            _check_all("role_name", [self.role_name], _ROLE_NAME, "no name of a role (nor an ARN)")
+        _check_unique("role_arns", self.role_arns)
+        if self.organization and self.role_arns:
+            raise ValueError("organization and role_arns exclude each other; keep one of them")
+        if self.organization and self.role_name is None:
+            raise ValueError("organization needs role_name, the role to assume in each account")
+
+
+class Config(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """The whole file. ``user_aliases`` gives the name to show for a user's own."""
+
+    application_tag: str = APPLICATION_KEY
+    sync: Sync = Sync()
+    accounts: Accounts = Accounts()
+    application_rules: tuple[ApplicationRule, ...] = ()
+    user_aliases: dict[str, str] = {}
+
+    def __post_init__(self) -> None:
+        if not self.application_tag.strip():
+            raise ValueError("application_tag is empty")
+        for user, alias in self.user_aliases.items():
+            if not user.strip() or not alias.strip():
+                raise ValueError(f"user_aliases: {user!r} = {alias!r} has an empty name")
+            if UNATTRIBUTED in (user, alias):
+                raise ValueError(
+                    f"user_aliases: {UNATTRIBUTED} means usage that no call explains;"
+                    " it is nobody's name and has no other"
+                )
+
+
+# The tables in which a key may stand, by the place that msgspec names.
+_TABLES: Mapping[str, type[msgspec.Struct]] = {
+    "": Config,
+    "sync": Sync,
+    "accounts": Accounts,
+    "application_rules": ApplicationRule,
+}
+
+
+def load_config(path: Path | None) -> Config:
+    """Read and check the file; None is no file, and all defaults.
+
+    Raises ConfigError if the file is missing, cannot be read, or says what cannot be.
+    """
+    if path is None:
+        return Config()
+    try:
+        text = path.read_text(encoding="utf-8-sig")
+        raw = tomllib.loads(text)
+        return msgspec.convert(raw, Config)
+    except OSError as error:
+        raise ConfigError(f"{path}: {error.strerror}; name another with --config") from None
+    except UnicodeDecodeError:
+        raise ConfigError(f"{path}: not UTF-8 text") from None
+    except tomllib.TOMLDecodeError as error:
+        # tomllib names a line only if it is not the last.
+        end = f"at line {len(text.splitlines())}, the last"
+        raise ConfigError(
+            f"{path}: not TOML: {str(error).replace('at end of document', end)}"
+        ) from None
+    except msgspec.ValidationError as error:
+        raise ConfigError(f"{path}: {_explain(str(error), raw)}") from None
+
+
+_PLACE = re.compile(r"(.*?)(?: - at `\$\.?(.*)`)?", re.DOTALL)
+_UNKNOWN_KEY = re.compile(r"Object contains unknown field `(.*)`", re.DOTALL)
+_MISSING_KEY = re.compile(r"Object missing required field `(.*)`")
+_WRONG_TYPE = re.compile(r"Expected `(.*?)(?: \| null)?`, got `(.*)`")
+_WRONG_CHOICE = re.compile(r"Invalid enum value '(.*)'", re.DOTALL)
+
+_TYPES = {
+    "str": "text in quotes",
+    "int": "a number",
+    "float": "a number",
+    "bool": "true or false",
+    "array": "a list, [...]",
+    "object": "a table",
+    "date": "a bare date",
+}
+
+_ADVICE = {
+    "application_rules": "; begin each rule with [[application_rules]]",
+    "user_aliases": "; a name with a dot, or with anything but A-Z a-z 0-9 _ -, stands in quotes",
+}
+
+
+def _explain(message: str, raw: Mapping[str, Any]) -> str:
+    """Say in the words of the file what msgspec says in its own."""
+    text, place = _PLACE.fullmatch(message).groups("")  # type: ignore[union-attr]
+    if found := _UNKNOWN_KEY.fullmatch(text):
+        return _explain_unknown(found[1], place)
+    where = _words(place, raw)
+    if found := _MISSING_KEY.fullmatch(text):
+        return f"{where}: {found[1]} is missing"
+    if found := _WRONG_TYPE.fullmatch(text):
+        wanted, got = (_TYPES.get(name, name) for name in found.groups())
+        return f"{where} must be {wanted}, not {got}{_ADVICE.get(_table(place), '')}"
+    if found := _WRONG_CHOICE.fullmatch(text):
+        return f"{where}: {found[1]!r} is none of {', '.join(SOURCES)}"
+    own_key = text.partition(": ")[0] in _TABLES.get(_table(place), Config).__struct_fields__
+    return f"{where}{'.' if own_key else ': '}{text}" if where else text
+
+
+def _explain_unknown(key: str, place: str) -> str:
+    own = _TABLES[_table(place)]
+    known = own.__struct_fields__
+    if close := difflib.get_close_matches(key, known, n=1):
+        advice = f"did you mean {close[0]}? "
+    else:
+        elsewhere = [table for table in _TABLES if key in _TABLES[table].__struct_fields__]
+        advice = f"it belongs {_heading(elsewhere[0])}. " if elsewhere else ""
+    where = f"{_words(place, {})}: " if place else ""
+    return f"{where}unknown key {key}; {advice}Known here: {', '.join(known)}"
+
+
+def _heading(table: str) -> str:
+    if not table:
+        return "above the first [table]"
+    return f"under [[{table}]]" if table == "application_rules" else f"under [{table}]"
+
+
+def _table(place: str) -> str:
+    return re.split(r"[.\[]", place)[0]
+
+
+def _words(place: str, raw: Mapping[str, Any]) -> str:
+    """Return a place as people count: ``sync.regions #2``."""
+    if place == "user_aliases[...]":
+        return f"user_aliases.{next(_not_texts(raw['user_aliases']))}"
+    return re.sub(r"\[(\d+)\]", lambda found: f" #{int(found[1]) + 1}", place)
+
+
+def _not_texts(table: Mapping[str, object]) -> Iterator[str]:
+    return (key for key, value in table.items() if not isinstance(value, str))

@@ -1,0 +1,135 @@
+"""Which accounts and regions there are, and the way into each.
+
+Every account but the caller's own is entered through a role. Its credentials come from STS when
+they are first needed and are renewed before they expire, so a run may last for days.
+
+Sources: Organizations ListAccounts, EC2 DescribeRegions, STS AssumeRole (checked 2026-11-25).
+"""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Iterable, Sequence
+
+import boto3
+import botocore.session
+from botocore import exceptions as botocore_errors
+from botocore.credentials import AssumeRoleCredentialFetcher, DeferredRefreshableCredentials
+
+from etl.clock import Clock
+from etl.errors import ConfigError, SourceError
+from etl.sources.aws import MAX_ATTEMPTS, Account, Place
+
+SESSION_NAME = "bedrock-usage"
+
+# Where a question is asked that concerns no region.
+_HOME_REGIONS = {"aws": "us-east-1", "aws-us-gov": "us-gov-west-1", "aws-cn": "cn-north-1"}
+
+
+def open_own_account(profile: str | None, clock: Clock, *, attempts: int = MAX_ATTEMPTS) -> Account:
+    """Return the account that the credentials at hand belong to.
+
+    Raises ConfigError for an unknown profile, AccessError without usable credentials.
+    """
+    try:
+        session = boto3.Session(profile_name=profile)
+    except botocore_errors.ProfileNotFound:
+        known = ", ".join(boto3.Session().available_profiles) or "there is none"
+        raise ConfigError(f"AWS has no profile {profile!r} here; known: {known}") from None
+    region = home_region(session)
+    caller = Place(Account("of the credentials at hand", session, attempts), region, clock)
+    answer = caller.call("sts", "GetCallerIdentity", {}, requires="Account")
+    return Account(answer["Account"], session, attempts)
+
+
+def home_region(session: boto3.Session) -> str:
+    """Return the region for questions that concern no region."""
+    region = session.region_name
+    return region or _HOME_REGIONS["aws"]
+
+
+def assume_role(own: Account, role_arn: str) -> Account:
+    """Return the account of a role; STS is asked only when the account is first read."""
+    base = own.session._session
+    fetcher = AssumeRoleCredentialFetcher(
+        client_creator=functools.partial(base.create_client, region_name=home_region(own.session)),
+        source_credentials=own.session.get_credentials(),
+        role_arn=role_arn,
+        extra_args={"RoleSessionName": SESSION_NAME},
+    )
+    session = botocore.session.Session()
+    session._credentials = DeferredRefreshableCredentials(
+        method="assume-role", refresh_using=fetcher.fetch_credentials
+    )
+    session.set_config_variable("region", home_region(own.session))
+    account_id, entered = role_arn.split(":")[4], boto3.Session(botocore_session=session)
+    return Account(account_id, entered, own.attempts)
+
+
+def organization_accounts(
+    own: Account, role_name: str, clock: Clock, *, skip: Iterable[str] = ()
+) -> list[Account]:
+    """Return every active account of the organisation, entered through the role of this name.
+
+    The caller's own account needs no role. Raises the kinds of SourceError.
+    """
+    place = Place(own, home_region(own.session), clock)
+    pages = place.pages("organizations", "ListAccounts", {}, requires="Accounts")
+    active = [
+        account
+        for page in pages
+        for account in page["Accounts"]
+        if account.get("Status") == "ACTIVE" and account["Id"] not in set(skip)
+    ]
+    return [
+        own
+        if account["Id"] == own.account_id
+        else assume_role(own, _role_arn(account["Arn"], account["Id"], role_name))
+        for account in active
+    ]
+
+
+def _role_arn(account_arn: str, account_id: str, role_name: str) -> str:
+    partition = account_arn.split(":")[1]
+    return f"arn:{partition}:iam::{account_id}:role/{role_name}"
+
+
+def bedrock_regions(account: Account, clock: Clock) -> list[str]:
+    """Return the regions that have Bedrock and that the account has enabled.
+
+    Raises the kinds of SourceError.
+    """
+    home = home_region(account.session)
+    partition = account.session.get_partition_for_region(home)
+    offered = set(account.session.get_available_regions("bedrock", partition_name=partition))
+    place = Place(account, home, clock)
+    answer = place.call("ec2", "DescribeRegions", {"AllRegions": False}, requires="Regions")
+    return sorted(offered & {region["RegionName"] for region in answer["Regions"]})
+
+
+def check_regions(account: Account, regions: Sequence[str]) -> None:
+    """Raise ConfigError for a region that is none, before anything waits for its answer."""
+    for region in regions:
+        try:
+            account.session.get_partition_for_region(region)
+        except botocore_errors.UnknownRegionError:
+            raise ConfigError(f"{region} is not a region of AWS") from None
+
+
+def find_places(
+    accounts: Iterable[Account], regions: Sequence[str], clock: Clock
+) -> tuple[list[Place], list[SourceError]]:
+    """Return each account in each of its regions, and why some could not be told.
+
+    ``regions`` may be ``["all"]``: those enabled for Bedrock in each account.
+    """
+    places: list[Place] = []
+    problems: list[SourceError] = []
+    for account in accounts:
+        try:
+            names = bedrock_regions(account, clock) if list(regions) == ["all"] else regions
+        except SourceError as error:
+            problems.append(type(error)(f"{error}; or name the regions with --region"))
+            continue
+        places += [Place(account, region, clock) for region in names]
+    return places, problems

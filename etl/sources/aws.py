@@ -1,0 +1,257 @@
+"""Calls to AWS that are checked, tried again, and fail with words that help.
+
+Every operation goes through ``Place.call``. botocore's own retries are off, because they know
+nothing of the limiter, of a stop, or of an answer that lacks its list: botocore takes a 200 whose
+body is cut off or is no JSON for an empty answer, and a caller would take that for "nothing new".
+So each call names the key that its answer must have.
+
+What AWS says in an error is shown with the action, the region and the account; no part of a body
+that could not be read ever is.
+"""
+
+from __future__ import annotations
+
+import random
+import threading
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import boto3
+from botocore import exceptions as botocore_errors
+from botocore import xform_name
+from botocore.config import Config
+from botocore.parsers import ResponseParserError
+
+from etl.clock import Clock
+from etl.errors import AccessError, RetriableError, SourceError, TokenError
+from etl.sources.limiter import Limiter
+
+MAX_ATTEMPTS = 8
+
+_FIRST_PAUSE, _LONGEST_PAUSE = 0.5, 20.0
+
+_CLIENT = Config(
+    retries={"total_max_attempts": 1, "mode": "standard"},
+    connect_timeout=10,
+    read_timeout=30,
+    tcp_keepalive=True,
+    user_agent_appid="bedrock-usage",
+)
+
+_THROTTLED = frozenset(
+    {
+        *("ThrottlingException", "Throttling", "ThrottledException", "TooManyRequestsException"),
+        *("RequestLimitExceeded", "RequestThrottled", "RequestThrottledException", "SlowDown"),
+        *("LimitExceededException", "LimitExceededFault", "ProvisionedThroughputExceededException"),
+    }
+)
+DENIED = frozenset(
+    {"AccessDenied", "AccessDeniedException", "UnauthorizedOperation", "NotAuthorized"}
+)
+SIGNED_OUT = frozenset(
+    {"ExpiredToken", "ExpiredTokenException", "RequestExpired", "TokenRefreshRequired"}
+)
+UNKNOWN_CALLER = frozenset(
+    {
+        *("UnrecognizedClientException", "InvalidClientTokenId", "AuthFailure", "OptInRequired"),
+        *("InvalidAccessKeyId", "SubscriptionRequiredException"),
+    }
+)
+BAD_SIGNATURE = frozenset(
+    {"SignatureDoesNotMatch", "InvalidSignatureException", "RequestTimeTooSkewed"}
+)
+_BAD_TOKEN = frozenset({"InvalidNextTokenException", "InvalidNextToken", "ExpiredNextToken"})
+
+_NO_CREDENTIALS = (
+    botocore_errors.NoCredentialsError,
+    botocore_errors.PartialCredentialsError,
+    botocore_errors.CredentialRetrievalError,
+    botocore_errors.TokenRetrievalError,
+    botocore_errors.SSOError,
+    botocore_errors.RefreshWithMFAUnsupportedError,
+)
+_NO_ANSWER = (
+    botocore_errors.HTTPClientError,
+    botocore_errors.ConnectionError,
+    botocore_errors.ResponseStreamingError,
+    botocore_errors.IncompleteReadError,
+)
+
+
+class NotFoundError(AccessError):
+    """What was asked for does not exist; the one refusal that a source may expect."""
+
+
+@dataclass(frozen=True)
+class Account:
+    """An AWS account and the way in; its credentials renew themselves where they can.
+
+    ``attempts``: how often a request is made that fails for a reason that may pass.
+    """
+
+    account_id: str
+    session: boto3.Session
+    attempts: int = MAX_ATTEMPTS
+    _lock: threading.Lock = field(default_factory=threading.Lock, repr=False)
+    _clients: dict[tuple[str, str], Any] = field(default_factory=dict, repr=False)
+
+    def client(self, service: str, region: str) -> Any:
+        """Return the account's client, one for all threads: sessions are not safe to share."""
+        with self._lock:
+            if (service, region) not in self._clients:
+                self._clients[service, region] = self.session.client(
+                    service, region_name=region, config=_CLIENT
+                )
+            return self._clients[service, region]
+
+
+@dataclass(frozen=True)
+class Place:
+    """One account and region to read from."""
+
+    account: Account
+    region: str
+    clock: Clock
+
+    @property
+    def account_id(self) -> str:
+        return self.account.account_id
+
+    def call(
+        self,
+        service: str,
+        operation: str,
+        parameters: Mapping[str, Any],
+        *,
+        requires: str,
+        limiter: Limiter | None = None,
+    ) -> dict[str, Any]:
+        """Return the answer of an operation, which must have the key ``requires``.
+
+        Tries again what may pass. Raises the kinds of SourceError, and StoppedError.
+        """
+        for attempt in range(1, self.account.attempts + 1):
+            if limiter:
+                limiter.wait(self.clock)
+            self.clock.check()
+            try:
+                return self._call_once(service, operation, requires, parameters)
+            except RetriableError:
+                if attempt == self.account.attempts:
+                    raise
+                self.clock.sleep(_pause(attempt))
+        raise AssertionError("unreachable")
+
+    def pages(
+        self,
+        service: str,
+        operation: str,
+        parameters: Mapping[str, Any],
+        *,
+        requires: str,
+        token: str = "NextToken",  # noqa: S107 (the name of a field)
+    ) -> Iterator[dict[str, Any]]:
+        """Yield the answers of an operation, page by page; the arguments are those of ``call``."""
+        query = dict(parameters)
+        while True:
+            answer = self.call(service, operation, query, requires=requires)
+            yield answer
+            if not answer.get(token):
+                return
+            query[token] = answer[token]
+
+    def _call_once(
+        self, service: str, operation: str, requires: str, parameters: Mapping[str, Any]
+    ) -> dict[str, Any]:
+        try:
+            method = getattr(self.account.client(service, self.region), xform_name(operation))
+            answer: dict[str, Any] = method(**parameters)
+        except Exception as error:
+            raise self._translate(error, f"{service}:{operation}") from None
+        if requires not in answer:
+            raise RetriableError(
+                f"{service}:{operation} {self}: the answer is damaged, it has no {requires}"
+            )
+        return answer
+
+    def __str__(self) -> str:
+        return f"in {self.region} (account {self.account_id})"
+
+    def _translate(self, error: Exception, action: str) -> Exception:
+        """Return the error as one of ours; what is no error of AWS's stays as it is."""
+        if isinstance(error, botocore_errors.ClientError):
+            refusal = self._refusal(error, action)
+            refusal.code = error.response.get("Error", {}).get("Code")
+            refusal.date = date_of(error.response)
+            return refusal
+        if isinstance(error, _NO_CREDENTIALS):
+            return AccessError(
+                f"no AWS credentials for {action} {self}: sign in (aws sso login), set"
+                f" AWS_PROFILE, or name a profile with --profile ({type(error).__name__})"
+            )
+        if isinstance(error, _NO_ANSWER):
+            return RetriableError(
+                f"{action} {self}: no answer ({type(error).__name__}); if it stays so, look at the"
+                " network, or leave the region out with --region"
+            )
+        # UnicodeDecodeError and the like: a body that is no text.
+        if isinstance(error, (ResponseParserError, ValueError)) and not isinstance(
+            error, botocore_errors.BotoCoreError
+        ):
+            return RetriableError(
+                f"{action} {self}: the answer is damaged ({type(error).__name__})"
+            )
+        return error
+
+    def _refusal(self, error: Any, action: str) -> SourceError:
+        code = str(error.response.get("Error", {}).get("Code", "unknown"))
+        status = error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0)
+        if error.operation_name == "AssumeRole":
+            action = "sts:AssumeRole"
+        where = f"{action} {self}"
+        if code in _THROTTLED or status == 429:
+            return RetriableError(f"{where}: throttled by AWS ({code})")
+        if status >= 500:
+            return RetriableError(f"{where}: AWS cannot answer now ({code})")
+        if code in _BAD_TOKEN:
+            return TokenError(f"{where}: the page's token is no longer valid")
+        return _fatal(code, action, where)
+
+
+def date_of(answer: Mapping[str, Any]) -> str | None:
+    """Return when AWS gave an answer, by its own clock."""
+    headers = answer.get("ResponseMetadata", {}).get("HTTPHeaders", {})
+    date: str | None = headers.get("date")
+    return date
+
+
+def _fatal(code: str, action: str, where: str) -> SourceError:
+    if code in DENIED and action == "sts:AssumeRole":
+        return AccessError(
+            f"AccessDenied on {where}: allow it in the caller's policy, and let the role trust the"
+            " caller; see README, Permissions"
+        )
+    if code in DENIED:
+        return AccessError(
+            f"AccessDenied on {where}: add {action} to the policy of the role or user that runs"
+            " this (`bedrock-usage policy` prints it); see README, Permissions"
+        )
+    if code in SIGNED_OUT:
+        return AccessError(f"{where}: the credentials have expired; sign in again (aws sso login)")
+    if code in UNKNOWN_CALLER:
+        return AccessError(
+            f"{where}: AWS does not know these credentials there ({code}). Enable the region for"
+            " the account, leave it out with --region, or check the credentials"
+        )
+    if code in BAD_SIGNATURE:
+        return AccessError(f"{where}: {code}; check this machine's clock and the secret key")
+    if code in ("ResourceNotFoundException", "NoSuchEntity"):
+        return NotFoundError(f"{where}: not found")
+    return AccessError(f"{where}: AWS refused the request ({code})")
+
+
+def _pause(attempt: int) -> float:
+    """Return how long to wait after a failed attempt: longer each time, never all at once."""
+    longest = min(_LONGEST_PAUSE, _FIRST_PAUSE * 2 ** (attempt - 1))
+    return random.uniform(longest / 2, longest)  # noqa: S311 (no secret)

@@ -1,0 +1,93 @@
+"""CloudTrail's event history: LookupEvents, page by page, the newest event first.
+
+It holds the management events of the last 90 days, region by region. A page's token is bound to
+the query's exact parameters and may expire. The parameters are therefore frozen; when a token
+fails, the rest of the window is asked for anew, down from the oldest event seen: what is read twice
+is the same event to the warehouse.
+
+Source: CloudTrail API reference, LookupEvents (checked 2026-11-25).
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping
+from datetime import UTC, datetime, timedelta
+from typing import Any, NamedTuple
+
+from etl.errors import RetriableError, TokenError
+from etl.sources.aws import Place
+from etl.sources.limiter import lookup_limiter
+
+RETENTION = timedelta(days=90)
+PAGE_EVENTS = 50
+
+_BEDROCK = [{"AttributeKey": "EventSource", "AttributeValue": "bedrock.amazonaws.com"}]
+
+
+class LookedUp(NamedTuple):
+    """One event of a page; ``record`` is what CloudTrail wrote, None if that is no JSON."""
+
+    event_id: str
+    record: Any
+
+
+class Page(NamedTuple):
+    """Events, newest first. ``oldest``, ``newest``: their times, None where the page is empty."""
+
+    events: list[LookedUp]
+    oldest: datetime | None
+    newest: datetime | None
+    is_last: bool
+
+
+def lookup_events(place: Place, start: datetime, end: datetime) -> Iterator[Page]:
+    """Yield the pages of all Bedrock events from ``start`` to ``end``, both included.
+
+    Ends only when CloudTrail said that there is no more. Raises the kinds of SourceError.
+    """
+    token, oldest = None, end
+    query = _query(start, end)
+    while True:
+        try:
+            answer = place.call(
+                "cloudtrail",
+                "LookupEvents",
+                query | ({"NextToken": token} if token else {}),
+                requires="Events",
+                limiter=lookup_limiter(place.account_id, place.region),
+            )
+        except TokenError as error:
+            if token is None or query == _query(start, oldest):
+                # Asked again from the same second it would end here again.
+                raise RetriableError(f"{error}, again and again") from None
+            token, query = None, _query(start, oldest)
+            continue
+        token = answer.get("NextToken")
+        page = _page(answer["Events"], is_last=token is None)
+        oldest = min(oldest, page.oldest or oldest)
+        yield page
+        if token is None:
+            return
+
+
+def _query(start: datetime, end: datetime) -> dict[str, Any]:
+    return {
+        "LookupAttributes": _BEDROCK,
+        "StartTime": start,
+        "EndTime": end,
+        "MaxResults": PAGE_EVENTS,
+    }
+
+
+def _page(items: list[Mapping[str, Any]], *, is_last: bool) -> Page:
+    times = [item["EventTime"].astimezone(UTC) for item in items if "EventTime" in item]
+    events = [LookedUp(str(item.get("EventId")), _record(item)) for item in items]
+    return Page(events, min(times, default=None), max(times, default=None), is_last)
+
+
+def _record(item: Mapping[str, Any]) -> Any:
+    try:
+        return json.loads(item["CloudTrailEvent"])
+    except (KeyError, TypeError, ValueError, RecursionError):
+        return None

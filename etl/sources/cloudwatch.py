@@ -1,0 +1,125 @@
+"""CloudWatch: which models have totals, and the totals.
+
+ListMetrics names only series with data in the last two weeks. A series whose dimensions are more
+than the model repeats tokens that the plain one has, so only the plain one is taken.
+
+Source: CloudWatch API reference, GetMetricData and ListMetrics; Bedrock user guide, "Monitoring"
+(checked 2026-11-25).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from datetime import UTC, datetime, timedelta
+from typing import Any, NamedTuple
+
+from etl.errors import AccessError, RetriableError
+from etl.normalise.cloudwatch import METRICS_OF
+from etl.sources.aws import Place
+
+# The dimension that names the model, and so the series that is taken.
+MODEL_DIMENSION = {"AWS/Bedrock": "ModelId", "AWS/BedrockMantle": "Model"}
+
+MAX_QUERIES = 500
+MAX_POINTS = 100_800
+
+# How long CloudWatch keeps periods of 300 seconds, and of an hour.
+DETAIL_RETENTION = timedelta(days=63)
+RETENTION = timedelta(days=455)
+
+
+class Series(NamedTuple):
+    """One series of totals."""
+
+    namespace: str
+    model_id: str
+    metric: str
+
+
+def list_series(place: Place) -> set[Series]:
+    """Return every series of use that had data in the last two weeks."""
+    return {
+        series
+        for namespace in MODEL_DIMENSION
+        for page in place.pages(
+            "cloudwatch", "ListMetrics", {"Namespace": namespace}, requires="Metrics"
+        )
+        for metric in page["Metrics"]
+        if (series := _series(metric)) is not None
+    }
+
+
+def _series(metric: Mapping[str, Any]) -> Series | None:
+    namespace, name = metric.get("Namespace", ""), metric.get("MetricName", "")
+    dimensions = metric.get("Dimensions") or []
+    is_plain = [d.get("Name") for d in dimensions] == [MODEL_DIMENSION.get(namespace)]
+    if not is_plain or name not in METRICS_OF[namespace]:
+        return None
+    return Series(namespace, dimensions[0]["Value"], name)
+
+
+def fetch_totals(
+    place: Place, series: Sequence[Series], start: datetime, end: datetime, period_seconds: int
+) -> Iterator[dict[str, Any]]:
+    """Yield GetMetricData answers for the periods from ``start`` to before ``end``.
+
+    Each answer carries its ``MetricDataQueries`` with ``AccountId`` and ``Region``, as
+    ``parse_results`` reads them, and its times as text.
+    """
+    for first in range(0, len(series), MAX_QUERIES):
+        queries = [
+            _query(index, one, period_seconds)
+            for index, one in enumerate(series[first : first + MAX_QUERIES])
+        ]
+        yield from _fetch_batch(place, queries, start, end)
+
+
+def _query(index: int, series: Series, period_seconds: int) -> dict[str, Any]:
+    dimension = {"Name": MODEL_DIMENSION[series.namespace], "Value": series.model_id}
+    metric = {
+        "Namespace": series.namespace,
+        "MetricName": series.metric,
+        "Dimensions": [dimension],
+    }
+    stat = {"Metric": metric, "Period": period_seconds, "Stat": "Sum"}
+    return {"Id": f"q{index}", "MetricStat": stat, "ReturnData": True}
+
+
+def _fetch_batch(
+    place: Place, queries: list[dict[str, Any]], start: datetime, end: datetime
+) -> Iterator[dict[str, Any]]:
+    named = [{**q, "AccountId": place.account_id, "Region": place.region} for q in queries]
+    query = {
+        "MetricDataQueries": queries,
+        "StartTime": start,
+        "EndTime": end,
+        "ScanBy": "TimestampAscending",
+    }
+    answer: dict[str, Any] = {}
+    for answer in place.pages("cloudwatch", "GetMetricData", query, requires="MetricDataResults"):
+        results = [_with_text_times(result, place) for result in answer["MetricDataResults"]]
+        yield {"MetricDataQueries": named, "MetricDataResults": results}
+    if any(result.get("StatusCode") == "PartialData" for result in answer["MetricDataResults"]):
+        raise RetriableError(
+            f"cloudwatch:GetMetricData {place}: CloudWatch gave only a part, without saying how to"
+            " get the rest"
+        )
+
+
+def _with_text_times(result: Mapping[str, Any], place: Place) -> dict[str, Any]:
+    status = result.get("StatusCode", "Complete")
+    if status == "Forbidden":
+        raise AccessError(
+            f"AccessDenied on cloudwatch:GetMetricData {place}: add it to the role; see README,"
+            " Permissions"
+        )
+    if status == "InternalError":
+        raise RetriableError(f"cloudwatch:GetMetricData {place}: CloudWatch could not add up")
+    times = [time.astimezone(UTC).isoformat() for time in result.get("Timestamps", [])]
+    return {"Id": result.get("Id"), "Timestamps": times, "Values": result.get("Values", [])}
+
+
+def calls_needed(series: int, points: int) -> int:
+    """Return how many GetMetricData calls so many series of so many points each take at most."""
+    batches = [MAX_QUERIES] * (series // MAX_QUERIES) + [series % MAX_QUERIES]
+    return sum(max(1, -(-batch * points // MAX_POINTS)) for batch in batches if batch)

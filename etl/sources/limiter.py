@@ -1,0 +1,41 @@
+"""Pace requests, because AWS throttles some operations far below what a client can ask.
+
+LookupEvents allows two requests a second per account and region (CloudTrail user guide, "Quotas",
+checked 2026-11-25), whoever asks. So there is one limiter for each of those in the process, and
+every request and every retry goes through it.
+"""
+
+from __future__ import annotations
+
+import threading
+
+from etl.clock import Clock
+
+# A little under two a second: what the network delays by 25 ms must not come too early after that.
+LOOKUP_SECONDS = 0.525
+
+_limiters: dict[tuple[str, str], Limiter] = {}
+_registry = threading.Lock()
+
+
+class Limiter:
+    """Lets one request start at a time, and the next only ``seconds`` later."""
+
+    def __init__(self, seconds: float) -> None:
+        self._seconds = seconds
+        self._lock = threading.Lock()
+        self._last = float("-inf")
+
+    def wait(self, clock: Clock) -> None:
+        """Return when a request may start; raise StoppedError when a stop is asked for."""
+        with self._lock:
+            remaining = self._last + self._seconds - clock.monotonic()
+            if remaining > 0:
+                clock.sleep(min(remaining, self._seconds))
+            self._last = clock.monotonic()
+
+
+def lookup_limiter(account_id: str, region: str) -> Limiter:
+    """Return the process's limiter for LookupEvents in this account and region."""
+    with _registry:
+        return _limiters.setdefault((account_id, region), Limiter(LOOKUP_SECONDS))

@@ -1,0 +1,62 @@
+"""Read one place's catalogue: what models are called, and what a profile stands for.
+
+It changes seldom: it is read once a day, and within the hour when a call names an application
+profile that nobody knows yet.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from dataclasses import replace
+from datetime import datetime, timedelta
+from typing import Any
+
+from etl.errors import RejectError
+from etl.normalise.foundation_models import parse_foundation_model
+from etl.normalise.profiles import parse_profile
+from etl.sources.catalogue import fetch_foundation_models, fetch_inference_profiles
+from etl.sync.job import Job
+from etl.warehouse.bookmarks import StreamState, unknown_profiles
+from etl.warehouse.load import Batch, Reject, Row
+
+SOURCE = "catalogue"
+
+EVERY = timedelta(days=1)
+EVERY_WITH_UNKNOWN = timedelta(hours=1)
+
+
+def sync_catalogue(job: Job, *, application_tag: str) -> None:
+    """Read models and profiles, if that is due."""
+    place, as_of, state = job.place, job.place.clock.now(), job.state()
+    unknown = job.ask(lambda db: unknown_profiles(db, place.account_id, place.region))
+    if not is_due(state, as_of, has_unknown=bool(unknown)):
+        return
+    batch = Batch(files=[str(job.stream)])
+    _add(batch, job, fetch_foundation_models(place), parse_foundation_model)
+    _add(
+        batch,
+        job,
+        fetch_inference_profiles(place, unknown),
+        lambda profile: parse_profile(profile, application_key=application_tag),
+    )
+    batch.state = replace(
+        state, covered_from=state.covered_from or as_of, watermark=as_of, read_at=as_of
+    )
+    job.write(batch)
+    job.tell("catalogue", done=1, read=len(batch.models) + len(batch.profiles), share=1.0)
+
+
+def is_due(state: StreamState, as_of: datetime, *, has_unknown: bool) -> bool:
+    """Return whether the catalogue should be read now."""
+    every = EVERY_WITH_UNKNOWN if has_unknown else EVERY
+    return state.read_at is None or as_of - state.read_at >= every
+
+
+def _add(
+    batch: Batch, job: Job, raw: Iterable[dict[str, Any]], parse: Callable[[object], Row]
+) -> None:
+    for index, one in enumerate(raw):
+        try:
+            batch.add(parse(one))
+        except RejectError as error:
+            batch.rejects.append(Reject(str(job.stream), f"[{index}]", str(error)))

@@ -1,0 +1,70 @@
+"""One stream at work: where it reads from, where its rows go, who is told."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import NamedTuple, TypeVar
+
+from sqlite_utils import Database
+
+from etl.sources.aws import Place
+from etl.sync.writer import Writer
+from etl.warehouse.bookmarks import StreamId, StreamState, load_state
+from etl.warehouse.load import Batch, Written
+
+Result = TypeVar("Result")
+
+
+class Progress(NamedTuple):
+    """How far a stream is. ``phase``: new, history, reread, totals, catalogue, done or failed.
+
+    ``windows_done`` and ``windows_left`` count windows of this round; ``read`` is what it has read
+    in it (events, totals or profiles); ``share`` how much of the windows' time is behind it.
+    """
+
+    stream: StreamId
+    phase: str
+    windows_done: int = 0
+    windows_left: int = 0
+    read: int = 0
+    share: float = 0.0
+    message: str = ""
+
+
+Observer = Callable[[Progress], None]
+
+
+@dataclass(frozen=True)
+class Job:
+    """A source of a place. ``count`` is told what each batch came to, and how much was refused."""
+
+    source: str
+    place: Place
+    writer: Writer
+    observe: Observer
+    count: Callable[[Written, int], None]
+
+    @property
+    def stream(self) -> StreamId:
+        return StreamId(self.source, self.place.account_id, self.place.region)
+
+    def write(self, batch: Batch) -> Written:
+        """Commit a batch with its state."""
+        written = self.writer.write(batch)
+        self.count(written, len(batch.rejects))
+        return written
+
+    def ask(self, question: Callable[[Database], Result]) -> Result:
+        """Ask the warehouse something."""
+        return self.writer.read(question)
+
+    def state(self) -> StreamState:
+        """Return how far the stream has come."""
+        return self.ask(lambda db: load_state(db, self.stream))
+
+    def tell(
+        self, phase: str, *, done: int = 0, left: int = 0, read: int = 0, share: float = 0.0
+    ) -> None:
+        """Tell how far it is."""
+        self.observe(Progress(self.stream, phase, done, left, read, share))

@@ -1,0 +1,237 @@
+"""Read every account and region at once, round by round.
+
+A round reads what is new from every source of every place; then history, for as long as a round may
+last. So the newest figures are there first and stay fresh while a long history is being read. One
+thread works on a place at a time; one place's failure is told and does not stop the others.
+"""
+
+from __future__ import annotations
+
+import os
+import queue
+import socket
+import threading
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+
+from sqlite_utils import Database
+
+from etl.clock import Clock
+from etl.config import SOURCES
+from etl.errors import (
+    RetriableError,
+    SourceError,
+    StoppedError,
+    TokenError,
+)
+from etl.sources.aws import Place
+from etl.sync import catalogue, events, totals
+from etl.sync.job import Job, Observer, Progress
+from etl.sync.writer import Writer
+from etl.warehouse.bookmarks import StreamId, finish_run, save_error, start_run
+from etl.warehouse.load import Written
+
+# A stop is noticed this soon.
+_LOOK_SECONDS = 0.25
+
+# A stop waits this long for answers that are on their way; what they bring is read again next time.
+_GRACE_SECONDS = 5.0
+
+
+@dataclass(frozen=True)
+class SyncOptions:
+    """What to read. ``since`` None: as before, or 90 days in the first run."""
+
+    sources: Sequence[str] = SOURCES
+    since: datetime | None = None
+    settle: timedelta = timedelta(minutes=60)
+    application_tag: str = "application"
+    round_seconds: float = 15 * 60
+    threads: int = 32
+
+
+@dataclass
+class Problem:
+    """Why a stream was not read to its end."""
+
+    stream: StreamId
+    message: str
+    is_passing: bool
+
+
+@dataclass
+class Outcome:
+    """What a round came to. ``lost_places``: why some accounts or regions were not even tried."""
+
+    written: Written = field(default_factory=Written)
+    rejected: int = 0
+    problems: list[Problem] = field(default_factory=list)
+    has_more: bool = False
+    is_stopped: bool = False
+    lost_places: list[str] = field(default_factory=list)
+
+    @property
+    def is_complete(self) -> bool:
+        """Whether everything was read, and understood."""
+        return not (self.problems or self.lost_places or self.rejected or self.is_stopped)
+
+    @property
+    def name(self) -> str:
+        """How ``sync_runs`` calls it."""
+        if self.is_stopped:
+            return "stopped"
+        return "incomplete" if self.problems else "done"
+
+    def add(self, written: Written, rejected: int) -> None:
+        """Count what one stream wrote."""
+        self.written.add(written)
+        self.rejected += rejected
+
+    def follow(self, later: Outcome) -> None:
+        """Take a later round's outcome on top of this."""
+        self.add(later.written, later.rejected)
+        self.problems, self.has_more = later.problems, later.has_more
+        self.is_stopped = later.is_stopped
+
+
+def sync_places(
+    db: Database,
+    places: Sequence[Place],
+    clock: Clock,
+    options: SyncOptions,
+    observe: Observer = lambda progress: None,
+) -> Outcome:
+    """Read places, round by round, until no history is left; return what it all came to.
+
+    The problems are those of the last round: what was made good since is none.
+    """
+    total = Outcome()
+    while True:
+        run_id = start_run(db, clock.now(), pid=os.getpid(), host=socket.gethostname())
+        outcome = Round(db, clock, options, observe).run(places)
+        finish_run(
+            db,
+            run_id,
+            clock.now(),
+            outcome.name,
+            [f"{problem.stream}: {problem.message}" for problem in outcome.problems],
+            calls_new=outcome.written.calls_new,
+            calls_with_tokens=outcome.written.calls_with_tokens,
+            late_events=outcome.written.late_events,
+            metric_values=outcome.written.metric_values,
+            rejected=outcome.rejected,
+        )
+        total.follow(outcome)
+        if outcome.is_stopped or not outcome.has_more:
+            return total
+
+
+class Round:
+    """One round over some places."""
+
+    def __init__(self, db: Database, clock: Clock, options: SyncOptions, observe: Observer) -> None:
+        self._clock, self._options, self._observe = clock, options, observe
+        self._db, self._writer = db, Writer(db)
+        self._outcome, self._lock = Outcome(), threading.Lock()
+        self._crash: BaseException | None = None
+        self._working = 0
+        self._deadline = clock.monotonic() + options.round_seconds
+
+    def run(self, places: Iterable[Place]) -> Outcome:
+        """Read the places; return when all are done, or soon after a stop was asked for."""
+        jobs: queue.SimpleQueue[Place] = queue.SimpleQueue()
+        for place in places:
+            jobs.put(place)
+        threads = [
+            # Daemons: an answer that never comes must not keep the program from ending.
+            threading.Thread(target=self._work, args=(jobs,), daemon=True)
+            for _ in range(min(self._options.threads, jobs.qsize()))
+        ]
+        self._working = len(threads)
+        for thread in threads:
+            thread.start()
+        try:
+            self._serve()
+        finally:
+            # If the database failed, the threads learn it when they next hand something in.
+            self._writer.close()
+        if self._crash:
+            raise self._crash
+        self._outcome.is_stopped = self._clock.stop.is_set()
+        return self._outcome
+
+    def _serve(self) -> None:
+        stopping_since = None
+        while self._working and not self._crash:
+            self._writer.serve(_LOOK_SECONDS)
+            if self._clock.stop.is_set():
+                stopping_since = stopping_since or self._clock.monotonic()
+                if self._clock.monotonic() - stopping_since > _GRACE_SECONDS:
+                    return
+
+    def _work(self, jobs: queue.SimpleQueue[Place]) -> None:
+        try:
+            while not self._clock.stop.is_set():
+                self._sync(jobs.get_nowait())
+        except (queue.Empty, StoppedError):
+            pass
+        except BaseException as error:
+            # Nothing that a place does to us, but a defect: the whole run must show it.
+            self._crash = error
+        finally:
+            with self._lock:
+                self._working -= 1
+            self._writer.wake()
+
+    def _sync(self, place: Place) -> None:
+        """Read what is new of every source, then what is old of the events."""
+        options = self._options
+        streams: list[events.EventStream] = []
+
+        def read_new(job: Job) -> None:
+            stream = events.EventStream(job, since=options.since, settle=options.settle)
+            stream.read_new()
+            streams.append(stream)
+
+        def read_older(_: Job) -> None:
+            for stream in streams:
+                if stream.read_older(self._deadline):
+                    self._outcome.has_more = True
+
+        self._read(place, events.SOURCE, read_new, is_last=False)
+        self._read(
+            place,
+            catalogue.SOURCE,
+            lambda job: catalogue.sync_catalogue(job, application_tag=options.application_tag),
+        )
+        self._read(place, totals.SOURCE, lambda job: totals.sync_totals(job, since=options.since))
+        if streams:
+            self._read(place, events.SOURCE, read_older)
+
+    def _read(
+        self, place: Place, source: str, read: Callable[[Job], None], *, is_last: bool = True
+    ) -> None:
+        """Read one source, if it is wanted; note a failure, and leave the others to go on."""
+        if source not in self._options.sources:
+            return
+        job = Job(source, place, self._writer, self._observe, self._count)
+        try:
+            read(job)
+        except SourceError as error:
+            self._fail(job.stream, error)
+        else:
+            if is_last:
+                job.tell("done", share=1.0)
+
+    def _count(self, written: Written, rejected: int) -> None:
+        with self._lock:
+            self._outcome.add(written, rejected)
+
+    def _fail(self, stream: StreamId, error: SourceError) -> None:
+        message, now = str(error), self._clock.now()
+        self._writer.read(lambda db: save_error(db, stream, message, now))
+        is_passing = isinstance(error, (RetriableError, TokenError))
+        with self._lock:
+            self._outcome.problems.append(Problem(stream, message, is_passing))
+        self._observe(Progress(stream, "failed", message=message))

@@ -1,0 +1,181 @@
+"""Which stretch of time an event stream reads next, and what it may claim afterwards.
+
+CloudTrail delivers within minutes, as a rule, and gives the newest event first. So a window is
+read from its end; it may be claimed when its start is reached, and only up to ``settle`` before
+the moment it was asked for, because younger events may still be on their way. What is younger is
+stored as well, and read again next time.
+
+- *new*: from the watermark to now, oldest window first, a day at most.
+- *history*: before what is covered, newest window first, a week at most. So the first run shows
+  the last day at once, and goes back from there.
+- *reread*: once a day the last two days once more, in one window, cut as no other: whatever is new
+  in it came later than ``settle`` allows for. What comes up to a day late is always found.
+
+Everything here is a function of the state and of ``as_of``, the moment the stream was asked.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import datetime, timedelta
+from typing import NamedTuple
+
+from etl.warehouse.bookmarks import Gap, StreamState, Window
+
+SECOND = timedelta(seconds=1)
+NEW_WINDOW = timedelta(days=1)
+HISTORY_WINDOW = timedelta(days=7)
+REREAD_WINDOW = timedelta(hours=48)
+REREAD_EVERY = timedelta(hours=24)
+
+TOO_OLD = "older than the 90 days that CloudTrail's event history keeps"
+
+
+class Task(NamedTuple):
+    """A stretch to read now, both ends included; when it is done, ``claim`` is the new bound.
+
+    The bound is the watermark of a new window, and ``covered_from`` of a history window.
+    """
+
+    kind: str
+    start: datetime
+    end: datetime
+    claim: datetime
+
+
+def begin(
+    state: StreamState,
+    as_of: datetime,
+    *,
+    since: datetime | None,
+    default_since: datetime,
+    settle: timedelta,
+    horizon: datetime,
+) -> StreamState:
+    """Return the state to go on from: where a new stream starts, and what is lost by now.
+
+    ``since`` is the wish of this run, if it has one; ``horizon`` the oldest moment still to be had.
+    """
+    if state.watermark is None or state.covered_from is None:
+        wanted = since or default_since
+        head = max(wanted, as_of - max(NEW_WINDOW, settle))
+        state = replace(
+            state,
+            covered_from=head,
+            watermark=head - SECOND,
+            history_from=wanted,
+            reread_at=as_of,
+        )
+    elif since and state.history_from and since < state.history_from:
+        state = replace(state, history_from=since)
+    return _lose_history(_lose_new(state, horizon), horizon)
+
+
+def _lose_new(state: StreamState, horizon: datetime) -> StreamState:
+    """Move the watermark over what can no longer be read, and keep that as a gap."""
+    gaps = []
+    window = state.windows.get("new")
+    if window and window.start < horizon:
+        gaps.append(Gap(window.start, min(window.fetched_down_to, horizon - SECOND), TOO_OLD))
+        if window.fetched_down_to < horizon:
+            state = replace(state.with_window("new", None), watermark=window.end)
+        else:
+            state = state.with_window("new", window._replace(start=horizon))
+    if "new" not in state.windows and _watermark(state) + SECOND < horizon:
+        gaps.append(Gap(_watermark(state) + SECOND, horizon - SECOND, TOO_OLD))
+        state = replace(state, watermark=horizon - SECOND)
+    return replace(state, gaps=(*state.gaps, *gaps))
+
+
+def _lose_history(state: StreamState, horizon: datetime) -> StreamState:
+    window = state.windows.get("history")
+    if window and window.fetched_down_to < horizon:
+        # What was read of it is kept, the rest is lost.
+        state = replace(
+            state.with_window("history", None), covered_from=window.fetched_down_to + SECOND
+        )
+    elif window and window.start < horizon:
+        state = state.with_window("history", window._replace(start=horizon))
+    reread = state.windows.get("reread")
+    if reread and reread.start < horizon:
+        state = state.with_window("reread", None)
+    wanted, lost_to = state.history_from, min(horizon, _covered_from(state)) - SECOND
+    if wanted is None or wanted > lost_to:
+        return state
+    return replace(state, gaps=(*state.gaps, Gap(wanted, lost_to, TOO_OLD)))
+
+
+def next_new(state: StreamState, as_of: datetime, settle: timedelta) -> Task | None:
+    """Return the next stretch after the watermark; one that ends at ``as_of`` is the last."""
+    window = state.windows.get("new")
+    if window:
+        return Task("new", window.start, window.fetched_down_to, window.end)
+    watermark = _watermark(state)
+    start, settled = watermark + SECOND, max(watermark, as_of - settle)
+    if start > as_of:
+        return None
+    end = start + NEW_WINDOW - SECOND
+    return Task("new", start, end, end) if end < settled else Task("new", start, as_of, settled)
+
+
+def next_history(state: StreamState, horizon: datetime) -> Task | None:
+    """Return the next stretch before what is covered, None when enough is."""
+    window = state.windows.get("history")
+    if window:
+        return Task("history", window.start, window.fetched_down_to, window.start)
+    end = _covered_from(state) - SECOND
+    floor = max(state.history_from or end, horizon)
+    if end < floor:
+        return None
+    start = max(floor, end - HISTORY_WINDOW + SECOND)
+    return Task("history", start, end, start)
+
+
+def next_reread(state: StreamState, as_of: datetime, horizon: datetime) -> Task | None:
+    """Return the last days to read once more, None while that is not due."""
+    window = state.windows.get("reread")
+    if window:
+        return Task("reread", window.start, window.fetched_down_to, window.end)
+    end, last = _watermark(state), state.reread_at or as_of
+    # After a pause further back, so that what comes a day late is found whenever the runs were.
+    wanted = min(end + SECOND - REREAD_WINDOW, last - REREAD_EVERY)
+    start = max(_covered_from(state), wanted, horizon)
+    if as_of - last < REREAD_EVERY or start > end:
+        return None
+    return Task("reread", start, end, end)
+
+
+def after_page(state: StreamState, task: Task, oldest: datetime) -> StreamState:
+    """Return the state when all events of the task younger than ``oldest`` are stored."""
+    window = state.windows.get(task.kind)
+    end = window.end if window else task.claim if task.kind == "new" else task.end
+    if oldest >= end:
+        return state  # nothing that could be claimed was read to its end
+    return state.with_window(task.kind, Window(task.start, end, oldest))
+
+
+def after_task(state: StreamState, task: Task, as_of: datetime) -> StreamState:
+    """Return the state when a task is done."""
+    state = state.with_window(task.kind, None)
+    if task.kind == "history":
+        return replace(state, covered_from=task.claim)
+    if task.kind == "reread":
+        return replace(state, reread_at=as_of)
+    read_at = as_of if task.end == as_of else state.read_at
+    return replace(state, watermark=task.claim, read_at=read_at)
+
+
+def windows_left(state: StreamState, horizon: datetime) -> int:
+    """Return how many history windows are still to be read."""
+    floor = max(state.history_from or horizon, horizon)
+    return max(0, -((floor - _covered_from(state)) // HISTORY_WINDOW))
+
+
+def _watermark(state: StreamState) -> datetime:
+    assert state.watermark is not None, "begin() comes first"  # noqa: S101
+    return state.watermark
+
+
+def _covered_from(state: StreamState) -> datetime:
+    assert state.covered_from is not None, "begin() comes first"  # noqa: S101
+    return state.covered_from

@@ -1,0 +1,231 @@
+"""How far each stream of ``sync`` has come.
+
+A *stream* is one source in one account and region. Its state says what has been read for good, and
+is saved in the transaction that writes what it claims, so that it never claims more than is stored.
+Only one process at a time owns the states (``etl.warehouse.lock``), and in it one thread a stream.
+
+What is covered is one stretch of time without a hole, ``covered_from`` to ``watermark``, both ends
+included. It grows at both ends: by a *new* window after the watermark, by a *history* window before
+``covered_from``. A window in hand stands beside it with what is still open of it.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
+from typing import NamedTuple
+
+from sqlite_utils import Database
+
+from etl.errors import WarehouseError
+from etl.normalise.model_ids import NOT_STATED, parse_model_id
+
+
+class StreamId(NamedTuple):
+    """A source in an account and region."""
+
+    source: str
+    account_id: str
+    region: str
+
+    def __str__(self) -> str:
+        return "/".join(self)
+
+
+class Window(NamedTuple):
+    """A stretch of time in hand, read from its end: ``start`` to ``fetched_down_to`` is open."""
+
+    start: datetime
+    end: datetime
+    fetched_down_to: datetime
+
+
+class Gap(NamedTuple):
+    """A stretch of time that can no longer be read, both ends included."""
+
+    start: datetime
+    end: datetime
+    reason: str
+
+
+class SeriesState(NamedTuple):
+    """The totals of one model: all hours from ``covered_from`` to ``watermark`` were read."""
+
+    namespace: str
+    model_id: str
+    covered_from: datetime
+    watermark: datetime
+
+
+@dataclass(frozen=True)
+class StreamState:
+    """What a stream has read; see the table ``sync_state``. Times are UTC, whole seconds.
+
+    ``windows``: by kind (new, history, reread); ``gaps`` and ``series`` are those to be added or
+    renewed.
+    """
+
+    stream: StreamId
+    covered_from: datetime | None = None
+    watermark: datetime | None = None
+    read_at: datetime | None = None
+    history_from: datetime | None = None
+    reread_at: datetime | None = None
+    windows: dict[str, Window] = field(default_factory=dict)
+    gaps: tuple[Gap, ...] = ()
+    series: tuple[SeriesState, ...] = ()
+
+    def with_window(self, kind: str, window: Window | None) -> StreamState:
+        """Return the state with this window in hand; None for none of the kind."""
+        others = {k: w for k, w in self.windows.items() if k != kind}
+        return replace(self, windows=others | ({kind: window} if window else {}))
+
+
+# CloudWatch names these by their ARN, or by its tail.
+_OPAQUE_ARN = re.compile(r"^arn:.*:(?:application-inference-profile|provisioned-model)/")
+
+_TIMES = ("covered_from", "watermark", "read_at", "history_from", "reread_at")
+
+
+def load_state(db: Database, stream: StreamId) -> StreamState:
+    """Return a stream's state; an empty one if it was never read."""
+    row = db.execute(
+        f"select {', '.join(_TIMES)} from sync_state where stream = ?", [str(stream)]
+    ).fetchone()
+    if row is None:
+        return StreamState(stream)
+    windows = db.execute(
+        "select kind, window_start, window_end, fetched_down_to from sync_windows where stream = ?",
+        [str(stream)],
+    )
+    covered_from, watermark, read_at, history_from, reread_at = (
+        parse_utc(text) if text else None for text in row
+    )
+    return StreamState(
+        stream,
+        covered_from=covered_from,
+        watermark=watermark,
+        read_at=read_at,
+        history_from=history_from,
+        reread_at=reread_at,
+        windows={kind: Window(*map(parse_utc, rest)) for kind, *rest in windows},
+    )
+
+
+def save_state(db: Database, state: StreamState, *, late_events: int = 0) -> None:
+    """Store a state in the transaction of the caller; a success clears the stream's last error.
+
+    Raises WarehouseError if the watermark would fall: nothing may ever claim less than before.
+    """
+    name = str(state.stream)
+    values = [getattr(state, column) for column in _TIMES]
+    changed = db.conn.execute(
+        f"insert into sync_state (stream, source, account_id, region, late_events,"
+        f" {', '.join(_TIMES)}) values (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
+        " on conflict do update set late_events = late_events + excluded.late_events,"
+        f" error_at = null, error = null, {', '.join(f'{c} = excluded.{c}' for c in _TIMES)}"
+        " where watermark is null or excluded.watermark >= watermark",
+        [name, *state.stream, late_events, *(utc(v) if v else None for v in values)],
+    ).rowcount
+    if not changed:
+        raise WarehouseError(
+            f"the watermark of {name} would fall: this is a defect, please report it; nothing was"
+            " changed"
+        )
+    db.conn.execute("delete from sync_windows where stream = ?", [name])
+    db.conn.executemany(
+        "insert into sync_windows values (?, ?, ?, ?, ?)",
+        [(name, kind, *map(utc, window)) for kind, window in state.windows.items()],
+    )
+    db.conn.executemany(
+        "insert into sync_gaps values (?, ?, ?, ?) on conflict do update set"
+        " gap_end = max(gap_end, excluded.gap_end), reason = excluded.reason",
+        [(name, utc(gap.start), utc(gap.end), gap.reason) for gap in state.gaps],
+    )
+    db.conn.executemany(
+        "insert or replace into sync_series values (?, ?, ?, ?, ?)",
+        [
+            (name, s.namespace, s.model_id, utc(s.covered_from), utc(s.watermark))
+            for s in state.series
+        ],
+    )
+
+
+def save_error(db: Database, stream: StreamId, error: str, now: datetime) -> None:
+    """Note why a stream could not be read to its end; what it has covered stays."""
+    db.conn.execute(
+        "insert into sync_state (stream, source, account_id, region, error_at, error)"
+        " values (?, ?, ?, ?, ?, ?)"
+        " on conflict do update set error_at = excluded.error_at, error = excluded.error",
+        [str(stream), *stream, utc(now), error],
+    )
+
+
+def load_series(db: Database, stream: StreamId) -> list[SeriesState]:
+    """Return the models whose totals a stream has read."""
+    rows = db.execute(
+        "select namespace, model_id, covered_from, watermark from sync_series where stream = ?",
+        [str(stream)],
+    )
+    return [SeriesState(n, m, parse_utc(start), parse_utc(end)) for n, m, start, end in rows]
+
+
+def models_called(db: Database, region: str) -> Iterator[tuple[str, str]]:
+    """Yield (endpoint, model id) for every name CloudWatch may give a model called in a region.
+
+    In any account: the table of calls is not read for it, so that its size does not matter.
+    """
+    rows = db.execute(
+        "select distinct endpoint, model_id from rate_keys join models using (model_key)"
+        " join regions using (region_key) where region = ?",
+        [region],
+    )
+    for endpoint, model_id in rows.fetchall():
+        names = parse_model_id(model_id)
+        known_as = {names.cloudwatch_model_id, names.canonical_model_id}
+        if _OPAQUE_ARN.search(model_id):
+            known_as.add(model_id)
+        yield from ((endpoint, name) for name in sorted(known_as - {NOT_STATED}))
+
+
+def unknown_profiles(db: Database, account_id: str, region: str) -> list[str]:
+    """Return the application profiles that calls name and the catalogue does not know."""
+    arn = f"arn:%:bedrock:{region}:{account_id}:application-inference-profile/%"
+    rows = db.execute(
+        "select model_id from models where model_id like ?"
+        " and model_tail not in (select profile_id from inference_profiles)",
+        [arn],
+    )
+    return [model_id for (model_id,) in rows]
+
+
+def utc(moment: datetime) -> str:
+    """Return a moment as the warehouse writes it."""
+    return moment.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
+def parse_utc(text: str) -> datetime:
+    """Read a moment that the warehouse wrote."""
+    return datetime.fromisoformat(text)
+
+
+def start_run(db: Database, now: datetime, *, pid: int, host: str) -> int:
+    """Note that a round begins; return its id."""
+    cursor = db.conn.execute(
+        "insert into sync_runs (started_at, pid, host) values (?, ?, ?)", [utc(now), pid, host]
+    )
+    return int(cursor.lastrowid or 0)
+
+
+def finish_run(
+    db: Database, run_id: int, now: datetime, outcome: str, problems: Iterable[str], **counts: int
+) -> None:
+    """Note how a round ended; ``counts`` are columns of ``sync_runs``."""
+    columns = ", ".join(f"{name} = ?" for name in counts)
+    db.conn.execute(
+        f"update sync_runs set finished_at = ?, outcome = ?, message = ?, {columns}"
+        " where run_id = ?",
+        [utc(now), outcome, "\n".join(problems) or None, *counts.values(), run_id],
+    )

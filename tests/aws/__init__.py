@@ -1,0 +1,19 @@
+"""A fake AWS for tests: a local server that speaks the real protocols to an unmodified boto3.
+
+    with FakeAws() as aws:
+        aws.place("111122223333", "us-east-1").deliver(record)
+        subprocess.run([...], env=os.environ | aws.environment())
+
+``fake`` is the way of a request, ``server`` the sockets, ``requests`` and ``answers`` the protocols;
+``cloudtrail``, ``cloudwatch``, ``bedrock`` and ``identity`` know what AWS answers; ``moto_route`` has
+the rest. Real AWS was not at hand: where its documentation leaves a choice, the module says which one
+was made.
+"""
+
+from tests.aws.calls import Request
+from tests.aws.clock import NOW, FakeClock
+from tests.aws.fake import ACCOUNT, REGION, FakeAws
+from tests.aws.faults import Fault
+from tests.aws.place import Place
+
+__all__ = ["ACCOUNT", "NOW", "REGION", "FakeAws", "FakeClock", "Fault", "Place", "Request"]

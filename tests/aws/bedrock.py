@@ -1,0 +1,88 @@
+"""Bedrock's control plane: models, inference profiles with their tags, and the logging's settings.
+
+A profile is the dict that ListInferenceProfiles shows, with two keys of our own: ``tags``, and
+``isHidden`` for one that GetInferenceProfile finds though it is not listed (as with profiles that
+other accounts share, or that were just deleted from the list).
+
+https://docs.aws.amazon.com/bedrock/latest/APIReference/API_Operations_Amazon_Bedrock.html
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from tests.aws.calls import AwsError, Call, Handler
+from tests.aws.paging import page
+
+PAGE = 100
+_OWN = ("tags", "isHidden")
+_FILTERS = {
+    "byProvider": "providerName",
+    "byCustomizationType": "customizationsSupported",
+    "byOutputModality": "outputModalities",
+    "byInferenceType": "inferenceTypesSupported",
+}
+
+
+def list_foundation_models(call: Call) -> dict[str, Any]:
+    """Answer all models at once: this operation has no pages."""
+    asked = {_FILTERS[key]: value for key, value in call.params.items() if key in _FILTERS}
+    models = [
+        model
+        for model in call.place.foundation_models
+        if all(
+            value == model.get(key) or value in model.get(key, ()) for key, value in asked.items()
+        )
+    ]
+    return {"modelSummaries": models}
+
+
+def list_inference_profiles(call: Call) -> dict[str, Any]:
+    """Answer a page of the profiles of one type, or of both."""
+    kind = call.params.get("typeEquals")
+    profiles = [
+        _shown(profile)
+        for profile in call.place.inference_profiles
+        if kind in (None, profile["type"]) and not profile.get("isHidden")
+    ]
+    listed, token = page(call, profiles, call.params.get("maxResults", PAGE))
+    answer: dict[str, Any] = {"inferenceProfileSummaries": listed}
+    return answer | ({"nextToken": token} if token else {})
+
+
+def get_inference_profile(call: Call) -> dict[str, Any]:
+    """Answer the profile with this ARN or id."""
+    return _shown(_find(call, call.params["inferenceProfileIdentifier"]))
+
+
+def list_tags_for_resource(call: Call) -> dict[str, Any]:
+    """Answer the tags of a profile; other resources are not known."""
+    tags = _find(call, call.params["resourceARN"]).get("tags", {})
+    return {"tags": [{"key": key, "value": value} for key, value in tags.items()]}
+
+
+def get_logging_configuration(call: Call) -> dict[str, Any]:
+    config = call.place.logging_config
+    return {} if config is None else {"loggingConfig": config}
+
+
+OPERATIONS: dict[str, Handler] = {
+    "ListFoundationModels": list_foundation_models,
+    "ListInferenceProfiles": list_inference_profiles,
+    "GetInferenceProfile": get_inference_profile,
+    "ListTagsForResource": list_tags_for_resource,
+    "GetModelInvocationLoggingConfiguration": get_logging_configuration,
+}
+
+
+def _shown(profile: dict[str, Any]) -> dict[str, Any]:
+    return {key: value for key, value in profile.items() if key not in _OWN}
+
+
+def _find(call: Call, identifier: str) -> dict[str, Any]:
+    for profile in call.place.inference_profiles:
+        if identifier in (profile["inferenceProfileArn"], profile["inferenceProfileId"]):
+            return profile
+    raise AwsError(
+        "ResourceNotFoundException", "The provided resource identifier was not found", 404
+    )

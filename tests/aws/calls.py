@@ -1,0 +1,100 @@
+"""One request as the fake understands it, and the two ways in which it may go wrong.
+
+An ``AwsError`` is an answer that AWS would give too; the client gets it in the protocol's own form.
+A ``Violation`` is a mistake of the program under test, of a test, or of the fake itself: something
+real AWS never sees or never says. It is kept, and fails the test when the fake stops.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from datetime import datetime
+from email.message import Message
+from typing import TYPE_CHECKING, Any
+
+from botocore.model import OperationModel
+
+if TYPE_CHECKING:
+    from tests.aws.fake import FakeAws
+    from tests.aws.place import Place
+
+
+class AwsError(Exception):
+    """An error answer. ``status`` counts only where botocore's model does not set one."""
+
+    def __init__(self, code: str, message: str, status: int = 400) -> None:
+        super().__init__(f"{code}: {message}")
+        self.code, self.message, self.status = code, message, status
+
+
+class Violation(Exception):  # noqa: N818 - it is no error of AWS
+    """Something that must not happen; the test fails."""
+
+
+@dataclass(frozen=True)
+class HttpRequest:
+    """A request off the wire; ``path`` and ``query`` are still percent-encoded."""
+
+    method: str
+    path: str
+    query: str
+    headers: Message
+    body: bytes
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What goes back. ``ending`` says how: sent, "reset", "reset-in-body" or "hang"."""
+
+    status: int = 200
+    body: bytes = b""
+    headers: dict[str, str] = field(default_factory=dict)
+    ending: str = "sent"
+
+
+@dataclass
+class Request:
+    """The record of a request, for assertions; timestamps in ``params`` are aware datetimes.
+
+    ``outcome`` is "ok", the code of the error, or the kind of the fault that answered.
+    """
+
+    service: str
+    operation: str
+    account: str
+    region: str
+    params: dict[str, Any]
+    outcome: str
+    at: datetime
+
+
+@dataclass
+class Call:
+    """A request with all that its handler needs. ``twist``: a fault for the handler to play."""
+
+    aws: FakeAws
+    service: str
+    operation: OperationModel
+    account: str
+    region: str
+    access_key: str
+    params: dict[str, Any]
+    http: HttpRequest
+    twist: str | None = None
+
+    @property
+    def name(self) -> str:
+        return self.operation.name
+
+    @property
+    def place(self) -> Place:
+        return self.aws.place(self.account, self.region)
+
+    @property
+    def token(self) -> str | None:
+        """The page's token, whatever this service calls it."""
+        return self.params.get("NextToken") or self.params.get("nextToken")
+
+
+Handler = Callable[[Call], dict[str, Any]]

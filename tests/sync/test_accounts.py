@@ -1,0 +1,138 @@
+"""Accounts and regions: one's own, by role, a whole organisation; one failure stops no other."""
+
+from __future__ import annotations
+
+import pytest
+
+from etl.errors import AccessError, ConfigError
+from etl.sources.accounts import (
+    assume_role,
+    bedrock_regions,
+    check_regions,
+    find_places,
+    open_own_account,
+    organization_accounts,
+)
+from etl.sources.aws import Account
+from tests.aws import ACCOUNT, Fault
+from tests.support import call, user_identity
+from tests.sync.support import DAY, HOUR, World, utc
+
+OTHER, THIRD = "444455556666", "777788889999"
+
+
+def deliver(world: World, account: str, region: str, number: int) -> None:
+    identity = user_identity("bob") | {"accountId": account}
+    record = call(
+        number, eventTime=utc(world.clock.now() - 2 * HOUR), recipientAccountId=account,
+        awsRegion=region, userIdentity=identity,
+    )  # fmt: skip
+    world.aws.place(account, region).deliver(record)
+
+
+def sync(world: World, accounts: list[Account], *regions: str) -> list[str]:
+    places, problems = find_places(accounts, regions, world.clock)
+    from etl.sync.run import SyncOptions, sync_places
+    from etl.warehouse.database import open_warehouse
+
+    with open_warehouse(world.path) as db:
+        outcome = sync_places(db, places, world.clock, SyncOptions(sources=("cloudtrail",)))
+    return [str(problem) for problem in problems] + [p.message for p in outcome.problems]
+
+
+def calls(world: World) -> list[tuple[object, ...]]:
+    return world.rows("select account_id, region, count(*) from calls group by 1, 2 order by 1, 2")
+
+
+def test_an_account_is_read_through_its_role(world: World) -> None:
+    deliver(world, OTHER, "us-east-1", 1)
+    account = assume_role(world.own, world.aws.role(OTHER, "Reader"))
+    assert account.account_id == OTHER
+    assert sync(world, [account], "us-east-1") == []
+    assert calls(world) == [(OTHER, "us-east-1", 1)]
+    assert world.aws.count("AssumeRole") == 1
+
+
+def test_credentials_of_a_role_are_renewed(world: World) -> None:
+    world.aws.accounts.session_seconds = 1  # boto3 renews what ends within minutes
+    try:
+        account = assume_role(world.own, world.aws.role(OTHER, "Reader"))
+        sync(world, [account], "us-east-1")
+        world.clock.advance(DAY)
+        world.aws.expire_credentials()
+        assert sync(world, [account], "us-east-1") == []
+        assert world.aws.count("AssumeRole") > 1
+    finally:
+        world.aws.accounts.session_seconds = 3600
+
+
+def test_an_organisation_is_every_active_account(world: World) -> None:
+    world.aws.organization([OTHER, THIRD])
+    for account in (OTHER, THIRD):
+        world.aws.role(account, "Reader")
+    accounts = organization_accounts(world.own, "Reader", world.clock, skip=[THIRD])
+    assert sorted(account.account_id for account in accounts) == sorted([ACCOUNT, OTHER])
+    for number, account in enumerate((ACCOUNT, OTHER)):
+        deliver(world, account, "eu-west-1", number)
+    assert sync(world, accounts, "eu-west-1") == []
+    assert calls(world) == [(ACCOUNT, "eu-west-1", 1), (OTHER, "eu-west-1", 1)]
+
+
+def test_a_role_that_may_not_be_assumed_stops_no_other_account(world: World) -> None:
+    deliver(world, ACCOUNT, "us-east-1", 1)
+    denied = assume_role(world.own, f"arn:aws:iam::{OTHER}:role/Reader")
+    world.aws.faults.append(Fault("denied", operation="AssumeRole", times=None))
+    (message,) = sync(world, [denied, world.own], "us-east-1")
+    assert "AccessDenied on sts:AssumeRole" in message
+    assert OTHER in message
+    assert "README, Permissions" in message
+    assert calls(world) == [(ACCOUNT, "us-east-1", 1)]
+
+
+def test_a_region_that_is_denied_or_dead_stops_no_other(world: World) -> None:
+    for number, region in enumerate(("us-east-1", "us-west-2", "eu-west-1")):
+        deliver(world, ACCOUNT, region, number)
+    world.aws.faults += [
+        Fault("denied", region="us-west-2", times=None),
+        Fault("reset", region="eu-west-1", times=None),
+    ]
+    messages = sync(world, [world.own], "us-east-1", "us-west-2", "eu-west-1")
+    assert len(messages) == 2
+    assert any("AccessDenied" in m and "us-west-2" in m for m in messages)
+    assert any("no answer" in m and "eu-west-1" in m for m in messages)
+    assert calls(world) == [(ACCOUNT, "us-east-1", 1)]
+
+
+def test_all_regions_are_those_that_are_enabled(world: World) -> None:
+    regions = bedrock_regions(world.own, world.clock)
+    assert {"us-east-1", "eu-west-1"} <= set(regions)
+    assert not {"af-south-1", "me-south-1"} & set(regions)
+    places, _ = find_places([world.own], ["all"], world.clock)
+    assert [place.region for place in places] == regions
+
+
+def test_without_the_permission_for_all_regions_it_says_what_to_do(world: World) -> None:
+    world.aws.faults.append(Fault("denied", operation="DescribeRegions", times=None))
+    places, (problem,) = find_places([world.own], ["all"], world.clock)
+    assert places == []
+    assert "ec2:DescribeRegions" in str(problem)
+    assert "--region" in str(problem)
+
+
+def test_a_region_that_is_none_is_refused_before_anything_is_asked(world: World) -> None:
+    with pytest.raises(ConfigError, match="mars-north-1"):
+        check_regions(world.own, ["us-east-1", "mars-north-1"])
+    assert world.aws.requests == []
+
+
+def test_an_unknown_profile_is_refused(world: World) -> None:
+    with pytest.raises(ConfigError, match="no profile 'nobody'"):
+        open_own_account("nobody", world.clock)
+
+
+def test_without_credentials_it_says_what_to_do(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("AWS_ACCESS_KEY_ID")
+    with pytest.raises(AccessError, match="sign in"):
+        open_own_account(None, world.clock)

@@ -1,0 +1,79 @@
+"""The catalogue: names of models, and what an opaque profile stands for."""
+
+from __future__ import annotations
+
+from tests.aws import Fault
+from tests.support import HAIKU
+from tests.sync.support import DAY, HOUR, MINUTE, World
+
+SOURCES = ("cloudtrail", "catalogue")
+
+
+def test_a_profile_in_an_event_is_its_model_and_its_application(world: World) -> None:
+    model = world.place.foundation_model(HAIKU, "Claude 3 Haiku")
+    tagged = world.place.application_profile(
+        "abc123", "named", model, tags={"application": "Search", "x": "y"}
+    )
+    named = world.place.application_profile("def456", "Billing", model)
+    world.deliver(1, 2 * HOUR, requestParameters={"modelId": tagged}, tokens=(1_000_000, 0))
+    world.deliver(2, 2 * HOUR, requestParameters={"modelId": named}, tokens=(1_000_000, 0))
+    assert world.sync(sources=SOURCES).problems == []
+    assert world.rows("select application, application_source, model_id, cost_usd from calls order by 1") == [
+        ("Billing", "inference profile", HAIKU, 0.25),
+        ("Search", "inference profile", HAIKU, 0.25),
+    ]  # fmt: skip
+    assert world.rows("select model_name, provider_name from foundation_models") == [
+        ("Claude 3 Haiku", "Anthropic")
+    ]
+
+
+def test_the_tag_is_configurable(world: World) -> None:
+    model = world.place.foundation_model(HAIKU, "Claude 3 Haiku")
+    profile = world.place.application_profile("abc123", "named", model, tags={"cost-center": "42"})
+    world.deliver(1, 2 * HOUR, requestParameters={"modelId": profile})
+    world.sync(sources=SOURCES, application_tag="cost-center")
+    assert world.rows("select application from calls") == [("42",)]
+
+
+def test_it_is_read_once_a_day_and_within_the_hour_for_an_unknown_profile(world: World) -> None:
+    model = world.place.foundation_model(HAIKU, "Claude 3 Haiku")
+    world.sync(sources=SOURCES)
+    world.clock.advance(30 * MINUTE)
+    world.sync(sources=SOURCES)
+    assert world.aws.count("ListFoundationModels") == 1
+    profile = world.place.application_profile("new1", "New", model, hidden=True)
+    world.deliver(1, MINUTE, requestParameters={"modelId": profile})
+    world.sync(sources=SOURCES)
+    assert world.rows("select application from calls") == [("Unknown",)]
+    world.clock.advance(31 * MINUTE)
+    world.sync(sources=SOURCES)
+    assert world.rows("select application from calls") == [("New",)]
+    assert world.aws.count("ListFoundationModels") == 2
+    world.clock.advance(DAY)
+    world.sync(sources=SOURCES)
+    assert world.aws.count("ListFoundationModels") == 3
+
+
+def test_a_deleted_profile_is_no_problem(world: World) -> None:
+    arn = "arn:aws:bedrock:us-east-1:111122223333:application-inference-profile/gone"
+    world.deliver(1, MINUTE, requestParameters={"modelId": arn})
+    assert world.sync(sources=SOURCES).problems == []
+    assert world.rows("select raw_model_id from unpriced_usage") in ([], [(arn,)])
+
+
+def test_many_profiles_come_in_pages_and_a_cut_page_is_noticed(world: World) -> None:
+    model = world.place.foundation_model(HAIKU, "Claude 3 Haiku")
+    for number in range(230):
+        world.place.system_profile(f"us.vendor.model-{number}", model)
+    world.aws.faults.append(Fault("truncated", operation="ListInferenceProfiles", skip=1, times=1))
+    assert world.sync(sources=SOURCES).problems == []
+    assert world.rows("select count(*) from inference_profiles") == [(230,)]
+
+
+def test_denied_tags_name_the_permission_and_leave_the_rest(world: World) -> None:
+    world.place.application_profile("abc123", "named", world.place.foundation_model(HAIKU, "H"))
+    world.deliver(1, HOUR)
+    world.aws.faults.append(Fault("denied", operation="ListTagsForResource", times=None))
+    (problem,) = world.sync(sources=SOURCES).problems
+    assert "add bedrock:ListTagsForResource" in problem.message
+    assert len(world.event_ids()) == 1

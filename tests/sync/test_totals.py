@@ -1,0 +1,247 @@
+"""CloudWatch's totals: which series, which hours, in how few calls, and what may still change."""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta
+
+import pytest
+
+from etl.normalise.cloudwatch import METRICS_OF
+from etl.sync.totals import MAX_CALLS, Stretch, hour_of, stretches
+from tests.aws import Fault
+from tests.support import HAIKU, SONNET
+from tests.sync.support import DAY, HOUR, MINUTE, NOW, World, utc
+
+BEDROCK, MANTLE = "AWS/Bedrock", "AWS/BedrockMantle"
+STREAM = "cloudwatch/111122223333/us-east-1"
+
+
+@pytest.fixture(autouse=True)
+def some_minutes_past(world: World) -> None:
+    world.clock.advance(13 * MINUTE)
+
+
+def sync(world: World, **options: object) -> object:
+    return world.sync(sources=("cloudwatch",), **options)
+
+
+def put(
+    world: World, values: dict[datetime, float], name: str = "InputTokenCount", model: str = HAIKU
+) -> None:
+    world.place.metric(BEDROCK, name, {"ModelId": model}, values)
+
+
+def totals(world: World) -> list[tuple[object, ...]]:
+    return world.rows("select period_start, period_seconds, value from metric_totals order by 1")
+
+
+def hourly(world: World) -> dict[str, int]:
+    return dict(world.rows("select hour, value from metric_hourly where metric_kind = 'input'"))
+
+
+def test_every_metric_of_both_namespaces_is_read(world: World) -> None:
+    hour = hour_of(NOW - 2 * DAY)
+    for name in METRICS_OF[BEDROCK]:
+        put(world, {hour: 7}, name)
+    for name in METRICS_OF[MANTLE]:
+        world.place.metric(MANTLE, name, {"Model": "openai.gpt-oss-120b"}, {hour: 8})
+    world.sync(sources=("cloudwatch",))
+    found = dict(
+        world.rows("select metric, value from metric_totals join metric_series using (series_key)")
+    )
+    assert found == dict.fromkeys(METRICS_OF[BEDROCK], 7) | dict.fromkeys(METRICS_OF[MANTLE], 8)
+    # Both names of a cache metric count once.
+    assert world.rows("select sum(value) from metric_hourly where metric_kind = 'cache_read'") == [
+        (7,)
+    ]
+
+
+def test_series_with_more_dimensions_repeat_the_same_tokens(world: World) -> None:
+    hour = hour_of(NOW - DAY)
+    put(world, {hour: 100})
+    for dimensions in (
+        {},
+        {"ModelId": HAIKU, "ServiceTier": "default", "ResolvedServiceTier": "default"},
+        {"ModelId": HAIKU, "ImageSize": "512", "BucketedStepSize": "30"},
+    ):
+        world.place.metric(BEDROCK, "InputTokenCount", dimensions, {hour: 100})
+    world.place.metric(MANTLE, "TotalInputTokens", {"Project": "p", "Model": "m"}, {hour: 100})
+    sync(world)
+    assert hourly(world) == {utc(hour): 100}
+
+
+def test_periods_are_as_fine_as_they_are_kept(world: World) -> None:
+    old, kept, young = (hour_of(NOW - age) for age in (80 * DAY, 60 * DAY, 2 * DAY))
+    put(
+        world,
+        {moment + minutes * MINUTE: 1 for moment in (old, kept, young) for minutes in (0, 5, 10)},
+    )
+    sync(world)
+    assert totals(world) == [
+        (utc(old), 3600, 3),
+        *((utc(kept + minutes * MINUTE), 300, 1) for minutes in (0, 5, 10)),
+        *((utc(young + minutes * MINUTE), 300, 1) for minutes in (0, 5, 10)),
+    ]
+
+
+def test_the_current_and_the_three_hours_before_are_read_again_and_replaced(world: World) -> None:
+    hours = [hour_of(NOW) - n * HOUR for n in range(6)]
+    put(world, dict.fromkeys(hours, 10))
+    sync(world)
+    put(world, dict.fromkeys(hours, 99))
+    sync(world)
+    assert hourly(world) == {utc(hour): 99 if n <= 3 else 10 for n, hour in enumerate(hours)}
+
+
+def test_two_days_are_read_again_once_a_day(world: World) -> None:
+    hour, older = hour_of(NOW) - 20 * HOUR, hour_of(NOW) - 30 * HOUR
+    put(world, {hour: 10, older: 10})
+    sync(world)
+    put(world, {hour: 99, older: 99})
+    world.clock.advance(23 * HOUR)
+    sync(world)
+    assert hourly(world) == {utc(hour): 10, utc(older): 10}
+    world.clock.advance(2 * HOUR)
+    sync(world)
+    assert hourly(world) == {utc(hour): 99, utc(older): 10}
+
+
+def test_young_hours_are_provisional_until_they_are_not(world: World) -> None:
+    hours = [hour_of(NOW) - n * HOUR for n in range(6)]
+    put(world, dict.fromkeys(hours, 10))
+    sync(world)
+    provisional = "select hour from metric_hourly where is_provisional order by 1 desc"
+    assert world.rows(provisional) == [(utc(hour),) for hour in hours[:4]]
+    # However long the pause: an hour that was half read is read to its end.
+    put(world, {hours[0]: 500})
+    world.clock.advance(7 * HOUR)
+    sync(world)
+    assert world.rows(provisional) == []
+    assert hourly(world)[utc(hours[0])] == 500
+
+
+def test_a_rerun_changes_nothing(world: World) -> None:
+    put(world, {hour_of(NOW) - n * HOUR: n + 1 for n in range(200)})
+    sync(world)
+    before = world.rows("select * from metric_totals"), world.rows("select * from metric_hourly")
+    outcome = world.sync(sources=("cloudwatch",))
+    assert outcome.written.metric_values == 0
+    assert (
+        world.rows("select * from metric_totals"),
+        world.rows("select * from metric_hourly"),
+    ) == before
+
+
+def test_a_model_that_was_idle_for_two_weeks_is_found_by_its_calls(world: World) -> None:
+    hour = hour_of(NOW - 40 * DAY)
+    put(world, {hour: 1000}, model=SONNET)
+    world.place.hide(BEDROCK, {"ModelId": SONNET})
+    sync(world)
+    assert hourly(world) == {}
+    world.deliver(1, NOW - hour, requestParameters={"modelId": SONNET})
+    world.sync()
+    sync(world)
+    assert hourly(world) == {utc(hour): 1000}
+    assert world.rows("select user_name, estimated_input from (select user_name, sum(input_tokens) as"
+                      " estimated_input from usage_cost group by user_name)") == [("alice", 1000)]  # fmt: skip
+    asked = world.aws.count("GetMetricData")
+    sync(world)
+    assert world.aws.count("GetMetricData") == asked  # once is enough
+
+
+def test_a_model_that_is_new_is_read_from_the_beginning(world: World) -> None:
+    put(world, {hour_of(NOW) - 2 * HOUR: 5})
+    sync(world)
+    put(world, {hour_of(NOW - 70 * DAY): 6, hour_of(NOW) - HOUR: 7}, model=SONNET)
+    sync(world)
+    assert sorted(hourly(world).values()) == [5, 6, 7]
+
+
+def test_since_limits_what_is_read_and_may_reach_further_back_later(world: World) -> None:
+    put(world, {hour_of(NOW - days * DAY): days for days in (3, 20, 85, 200)})
+    sync(world, since=NOW - 7 * DAY)
+    assert sorted(hourly(world).values()) == [3]
+    sync(world)
+    assert sorted(hourly(world).values()) == [3]
+    sync(world, since=NOW - 300 * DAY)
+    assert sorted(hourly(world).values()) == [3, 20, 85, 200]
+
+
+@pytest.mark.parametrize("kind", ["500", "throttle", "reset", "truncated", "cut", "garbage"])
+@pytest.mark.parametrize("operation", ["ListMetrics", "GetMetricData"])
+def test_faults_are_tried_again_and_never_taken_for_no_data(
+    world: World, operation: str, kind: str
+) -> None:
+    put(world, {hour_of(NOW) - n * HOUR: 1 for n in range(100)})
+    world.aws.faults.append(Fault(kind, operation=operation, times=2))
+    assert world.sync(sources=("cloudwatch",)).problems == []
+    assert len(hourly(world)) == 100
+
+
+def test_a_failure_claims_nothing(world: World) -> None:
+    put(world, {hour_of(NOW) - n * HOUR: 1 for n in range(100)})
+    world.aws.faults.append(Fault("denied", operation="GetMetricData", times=None))
+    (problem,) = world.sync(sources=("cloudwatch",)).problems
+    assert "add cloudwatch:GetMetricData" in problem.message
+    assert world.rows("select * from sync_series") == []
+    assert world.state(STREAM)["watermark"] is None
+    world.aws.faults.clear()
+    sync(world)
+    assert len(hourly(world)) == 100
+
+
+def test_partial_data_is_followed_to_its_end(world: World) -> None:
+    """Six models by the minute have more points than a page holds."""
+    start = hour_of(NOW - 62 * DAY)
+    for model in range(6):
+        world.place.dense_metric(
+            BEDROCK, "InputTokenCount", {"ModelId": f"vendor.model-{model}"}, 1, start, NOW
+        )
+    sync(world)
+    assert world.aws.count("GetMetricData") > 2
+    expected = int((NOW - start) / timedelta(seconds=300))
+    assert (
+        world.rows("select count(*), sum(value) from metric_totals group by series_key")
+        == [(expected, expected)] * 6
+    )
+
+
+# -- how many calls -------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("series", [1, 10, 40, 100, 300, 500, 501, 600])
+def test_ninety_days_take_at_most_so_many_calls(series: int) -> None:
+    found = stretches(hour_of(NOW - 90 * DAY), NOW + timedelta(minutes=13), series)
+    points = [(s.end - s.start) / s.period for s in found]
+    pages = 0
+    for many in points:
+        for batch in [500] * (series // 500) + ([series % 500] if series % 500 else []):
+            pages += -(-batch * int(many) // 100_800)
+    assert pages <= MAX_CALLS
+    assert found[0].start == hour_of(NOW - 90 * DAY)
+    assert [s.end for s in found[:-1]] == [s.start for s in found[1:]]
+    assert found[-1].period == timedelta(seconds=300)
+    assert found[-1].start <= NOW - 2 * DAY
+
+
+def test_few_series_are_read_as_finely_as_they_are_kept() -> None:
+    start = hour_of(NOW - 90 * DAY)
+    kept = hour_of(NOW - 63 * DAY) + HOUR
+    assert stretches(start, NOW, 50) == [
+        Stretch(start, kept, HOUR),
+        Stretch(kept, NOW, timedelta(seconds=300)),
+    ]
+
+
+def test_six_hundred_series_of_sparse_models_over_the_wire(world: World) -> None:
+    for model in range(60):
+        for name in sorted(METRICS_OF[BEDROCK])[:10]:
+            put(
+                world,
+                {hour_of(NOW - days * DAY): 1 for days in range(0, 90, 3)},
+                name,
+                f"vendor.model-{model}",
+            )
+    sync(world)
+    assert world.aws.count("GetMetricData") <= MAX_CALLS
+    assert world.rows("select count(*) from metric_totals") == [(600 * 30,)]

@@ -1,0 +1,319 @@
+"""``bedrock_usage.toml``: what it may say, and how it is told what it may not."""
+
+from __future__ import annotations
+
+import contextlib
+import re
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from etl.config import (
+    ALL_REGIONS,
+    SOURCES,
+    Accounts,
+    Config,
+    Sync,
+    load_config,
+    parse_duration,
+    parse_since,
+)
+from etl.errors import ConfigError
+from etl.normalise.rules import ApplicationRule
+
+EXAMPLE = Path(__file__).parents[1] / "docs" / "bedrock_usage.toml"
+
+EVERYTHING = """
+application_tag = "cost-center"
+
+[sync]
+regions = ["us-east-1", "eu-west-1", "us-gov-west-1", "eusc-de-east-1"]
+sources = ["cloudtrail", "catalogue"]
+since = "2026-09-01"
+settle = "90s"
+
+[accounts]
+profile = "payer"
+role_arns = [
+    "arn:aws:iam::444455556666:role/BedrockUsageReader",
+    "arn:aws-us-gov:iam::444455556666:role/path/BedrockUsageReader",
+    "arn:aws-cn:iam::444455556666:role/Reader",
+]
+
+[[application_rules]]
+application = "Search"
+role = "search-*"
+[[application_rules]]
+application = "Nights"
+user = "u"
+session = "s"
+principal_arn = "p"
+user_agent = "a"
+account_id = "1*"
+region = "eu-*"
+model = "m"
+
+[user_aliases]
+"BedrockAPIKey-abcd" = "Nightly batch"
+AIDAEXAMPLE = "alice"
+"""
+
+
+def read(tmp_path: Path, text: str) -> Config:
+    path = tmp_path / "bedrock_usage.toml"
+    path.write_text(text, encoding="utf-8")
+    return load_config(path)
+
+
+def complaint(tmp_path: Path, text: str) -> str:
+    """Return what is said of a file that is refused, without the file's own name."""
+    with pytest.raises(ConfigError) as caught:
+        read(tmp_path, text)
+    name, _, message = str(caught.value).partition(": ")
+    assert name == str(tmp_path / "bedrock_usage.toml")
+    return message
+
+
+def test_no_file_and_an_empty_file_are_all_defaults(tmp_path: Path) -> None:
+    assert (
+        load_config(None) == read(tmp_path, "") == read(tmp_path, "[sync]\n[accounts]") == Config()
+    )
+    assert Config().application_tag == "application"
+    assert Config().sync == Sync(regions=ALL_REGIONS, sources=SOURCES, since=None, settle="60m")
+    assert (Config().application_rules, Config().user_aliases) == ((), {})
+
+
+def test_every_key_arrives_where_it_belongs(tmp_path: Path) -> None:
+    config = read(tmp_path, EVERYTHING)
+    assert config.application_tag == "cost-center"
+    assert config.sync == Sync(
+        regions=("us-east-1", "eu-west-1", "us-gov-west-1", "eusc-de-east-1"),
+        sources=("cloudtrail", "catalogue"),
+        since="2026-09-01",
+        settle="90s",
+    )
+    assert config.accounts.profile == "payer"
+    assert len(config.accounts.role_arns) == 3
+    assert config.application_rules == (
+        ApplicationRule(application="Search", role="search-*"),
+        ApplicationRule(
+            application="Nights", user="u", session="s", principal_arn="p", user_agent="a",
+            account_id="1*", region="eu-*", model="m",
+        ),
+    )  # fmt: skip
+    assert config.user_aliases == {"BedrockAPIKey-abcd": "Nightly batch", "AIDAEXAMPLE": "alice"}
+
+
+def test_an_organisation(tmp_path: Path) -> None:
+    text = '[accounts]\norganization = true\nrole_name = "path/Reader"\nskip = ["999988887777"]'
+    assert read(tmp_path, text).accounts == Accounts(
+        organization=True, role_name="path/Reader", skip=("999988887777",)
+    )
+
+
+def test_a_file_with_a_byte_order_mark_is_read(tmp_path: Path) -> None:
+    assert read(tmp_path, '\ufeffapplication_tag = "x"').application_tag == "x"
+
+
+UNKNOWN_KEYS = [
+    ("[sync]\nregion = []", ["sync:", "unknown key region;", "did you mean regions?"]),
+    (
+        "[sync]\nxyz = 1",
+        ["sync:", "unknown key xyz;", "Known here: regions, sources, since, settle"],
+    ),
+    ('profile = "x"', ["unknown key profile;", "it belongs under [accounts]."]),
+    ('[sync]\napplication_tag = "x"', ["unknown key application_tag;", "above the first [table]"]),
+    ('[sync]\nsession = "x"', ["unknown key session;", "it belongs under [[application_rules]]"]),
+    ("[user_alias]", ["unknown key user_alias;", "did you mean user_aliases?"]),
+    (
+        '[[application_rules]]\napplication = "a"\nuser = "u"\n[[application_rules]]\nrol = "x"',
+        ["application_rules #2:", "unknown key rol;", "did you mean role?"],
+    ),
+]
+
+
+@pytest.mark.parametrize(("text", "parts"), UNKNOWN_KEYS)
+def test_an_unknown_key_is_refused_and_the_right_one_named(
+    tmp_path: Path, text: str, parts: list[str]
+) -> None:
+    message = complaint(tmp_path, text)
+    assert [part for part in parts if part not in message] == []
+    assert "Known here: " in message
+
+
+WRONG_TYPES = [
+    ("application_tag = 1", "application_tag must be text in quotes, not a number"),
+    ("sync = 1", "sync must be a table, not a number"),
+    ('[sync]\nregions = "us-east-1"', "sync.regions must be a list, [...], not text in quotes"),
+    ('[sync]\nregions = ["us-east-1", 1]', "sync.regions #2 must be text in quotes, not a number"),
+    ("[sync]\nsince = 2026-09-01", "sync.since must be text in quotes, not a bare date"),
+    ("[accounts]\nskip = [999988887777]", "accounts.skip #1 must be text in quotes, not a number"),
+    ('[accounts]\norganization = "yes"', "accounts.organization must be true or false, not text in quotes"),
+    ("[accounts]\nprofile = true", "accounts.profile must be text in quotes, not true or false"),
+    (
+        '[application_rules]\nrole = "x"',
+        "application_rules must be a list, [...], not a table; begin each rule with [[application_rules]]",
+    ),
+    (
+        '[user_aliases]\nok = "fine"\nalice.smith = "x"',
+        "user_aliases.alice must be text in quotes, not a table; a name with a dot",
+    ),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("text", "message"), WRONG_TYPES)
+def test_a_wrong_type_is_refused_with_its_place(tmp_path: Path, text: str, message: str) -> None:
+    assert complaint(tmp_path, text).startswith(message)
+
+
+WRONG_VALUES = [
+    ('application_tag = " "', "application_tag is empty"),
+    ('[sync]\nregions = ["Virginia"]', "sync.regions: 'Virginia' is no region; list some, like"),
+    ('[sync]\nregions = ["all", "us-east-1"]', "sync.regions: 'all' is no region; list some, like"),
+    ("[sync]\nregions = []", "sync: regions is empty; leave it out for all"),
+    ("[sync]\nsources = []", "sync: sources is empty; leave it out for all"),
+    ('[sync]\nsources = ["s3"]', "sync.sources #1: 's3' is none of cloudtrail, cloudwatch, catalogue"),
+    ('[sync]\nsources = ["cloudtrail", "cloudtrail"]', "sync.sources: 'cloudtrail' stands there twice"),
+    ('[sync]\nregions = ["us-east-1", "us-east-1"]', "sync.regions: 'us-east-1' stands there twice"),
+    ('[sync]\nsince = "3 weeks"', "sync.since: '3 weeks' is neither a duration, like 90d"),
+    ('[sync]\nsince = "2026-02-30"', "sync.since: '2026-02-30' is neither"),
+    ('[sync]\nsettle = "2026-09-01"', "sync.settle: '2026-09-01' is no duration; write a number and"),
+    ('[accounts]\nprofile = ""', "accounts: profile is empty"),
+    ('[accounts]\nskip = ["12"]', "accounts.skip: '12' is no account id; 12 digits"),
+    ('[accounts]\nskip = ["1234567890123"]', "accounts.skip: '1234567890123' is no account id"),
+    ('[accounts]\nrole_arns = ["Reader"]', "accounts.role_arns: 'Reader' is no role's ARN; like"),
+    (
+        '[accounts]\nrole_arns = ["arn:aws:sts::444455556666:assumed-role/R/s"]',
+        "accounts.role_arns: 'arn:aws:sts::444455556666:assumed-role/R/s' is no role's ARN",
+    ),
+    ('[accounts]\nrole_name = "arn:aws:iam::444455556666:role/R"', "accounts.role_name: 'arn"),
+    ("[accounts]\norganization = true", "accounts: organization needs role_name"),
+    (
+        '[accounts]\norganization = true\nrole_name = "R"\nrole_arns = ["arn:aws:iam::444455556666:role/R"]',
+        "accounts: organization and role_arns exclude each other",
+    ),
+    ('[[application_rules]]\napplication = "a"', "application_rules #1: no condition; give at least one of role,"),
+    ('[[application_rules]]\nrole = "a"', "application_rules #1: application is missing"),
+    ('[[application_rules]]\napplication = ""\nrole = "a"', "application_rules #1: application is empty"),
+    ('[[application_rules]]\napplication = "a"\nrole = ""', "application_rules #1: role is empty"),
+    (
+        '[[application_rules]]\napplication = "(unattributed)"\nrole = "a"',
+        "application_rules #1: application (unattributed) means",
+    ),
+    ('[user_aliases]\nalice = ""', "user_aliases: 'alice' = '' has an empty name"),
+    ('[user_aliases]\n"" = "alice"', "user_aliases: '' = 'alice' has an empty name"),
+    ('[user_aliases]\n"(unattributed)" = "nobody"', "user_aliases: (unattributed) means usage that no"),
+    ('[user_aliases]\nalice = "(unattributed)"', "user_aliases: (unattributed) means usage that no"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("text", "message"), WRONG_VALUES)
+def test_a_value_that_cannot_be_is_refused(tmp_path: Path, text: str, message: str) -> None:
+    assert complaint(tmp_path, text).startswith(message)
+
+
+@pytest.mark.parametrize(
+    ("text", "line"),
+    [("a = 1\nb =\nc = 2", 2), ("[sync\n", 1), ("[sync]\n\nregions", 3), ("[sync]\n[sync]\n", 2)],
+)
+def test_a_slip_in_the_syntax_names_the_line(tmp_path: Path, text: str, line: int) -> None:
+    assert re.search(rf"not TOML: .*at line {line}\b", complaint(tmp_path, text))
+
+
+def test_a_file_that_is_named_must_be_there(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match=r"no\.toml: No such file .*--config"):
+        load_config(tmp_path / "no.toml")
+
+
+def test_a_file_that_is_no_text(tmp_path: Path) -> None:
+    path = tmp_path / "x.toml"
+    path.write_bytes(b'a = "\xff"')
+    with pytest.raises(ConfigError, match=r"x\.toml: not UTF-8"):
+        load_config(path)
+
+
+@pytest.mark.parametrize(
+    ("text", "duration"),
+    [
+        ("90s", timedelta(seconds=90)),
+        ("60m", timedelta(hours=1)),
+        ("36h", timedelta(days=1.5)),
+        ("90d", timedelta(days=90)),
+        ("0m", timedelta(0)),
+        ("3660d", timedelta(days=3660)),
+    ],
+)
+def test_durations(text: str, duration: timedelta) -> None:
+    assert parse_duration(text) == parse_since(text) == duration
+
+
+NO_DURATIONS = ["", "90", "d", "-1d", "1.5h", "1 d", "1w", "1D", "1d ", "1d\n", "٣d", "3661d", "999999999d", "9" * 5000 + "s"]  # fmt: skip
+
+
+@pytest.mark.parametrize("text", NO_DURATIONS)
+def test_what_is_no_duration(text: str) -> None:
+    with pytest.raises(ConfigError):
+        parse_duration(text)
+    with pytest.raises(ConfigError):
+        parse_since(text)
+
+
+def test_a_date_begins_at_midnight_utc() -> None:
+    assert parse_since("2026-09-01") == datetime(2026, 9, 1, tzinfo=UTC)
+
+
+@pytest.mark.parametrize(
+    "text", ["2026-9-1", "20260901", "2026-13-01", "2026-09-01T00:00:00Z", "yesterday"]
+)
+def test_what_is_no_date_is_told_both_forms(text: str) -> None:
+    with pytest.raises(ConfigError, match=r"90d .*2026-09-01"):
+        parse_since(text)
+
+
+@given(st.text() | st.from_regex(r"[0-9]{1,12}[smhd]", fullmatch=True))
+def test_any_text_is_read_or_refused_and_nothing_else(text: str) -> None:
+    for parse in (parse_duration, parse_since):
+        with contextlib.suppress(ConfigError):
+            duration = parse(text)
+            assert isinstance(duration, timedelta)
+            unit = {"s": 1, "m": 60, "h": 3600, "d": 86_400}[text[-1]]
+            assert duration.total_seconds() == int(text[:-1]) * unit
+
+
+# -- the example -------------------------------------------------------------------------------
+
+
+def uncommented(*, without: tuple[str, ...]) -> str:
+    """Return the example with its examples in force, but for some keys."""
+    lines = (re.sub(r'^#(?=[\w\["])', "", line) for line in EXAMPLE.read_text().splitlines())
+    return "\n".join(line for line in lines if not line.startswith(without))
+
+
+def test_the_example_as_it_stands_is_the_default() -> None:
+    assert load_config(EXAMPLE) == Config()
+
+
+def test_the_example_shows_every_key_and_each_is_valid(tmp_path: Path) -> None:
+    one = read(tmp_path, uncommented(without=("organization", "role_name", "skip")))
+    other = read(tmp_path, uncommented(without=("role_arns",)))
+    text = uncommented(without=())
+    for struct in (Config, Sync, Accounts, ApplicationRule):
+        for key in struct.__struct_fields__:
+            assert re.search(rf"^(?:{key} = |\[\[?{key}\]\]?$)", text, re.MULTILINE), key
+    assert one.accounts.role_arns
+    assert other.accounts.organization
+    assert {name for rule in one.application_rules for name in rule.conditions} == {
+        *ApplicationRule.__struct_fields__
+    } - {"application"}
+    assert one.user_aliases
+
+
+def test_every_key_of_the_example_has_words_above_it() -> None:
+    lines = EXAMPLE.read_text().splitlines()
+    keys = ("application_tag", *Sync.__struct_fields__, "profile", "role_arns", "organization", "role", "session", "user", "principal_arn", "account_id", "user_agent", "model")  # fmt: skip
+    for key in keys:
+        (place,) = [n for n, line in enumerate(lines) if re.match(rf"#?{key} = ", line)]
+        assert lines[place - 1].startswith("# "), key
