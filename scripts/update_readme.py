@@ -1,4 +1,4 @@
-"""Write what the README quotes from the program: the help of every command and the demo's report.
+"""Write what the README quotes from the program: every command's help, a report, the IAM policy.
 
     python -m scripts.update_readme [--check]
 
@@ -18,6 +18,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 import click
+from click.testing import CliRunner
 from rich.console import Console
 
 from etl.cli import main as program
@@ -34,12 +35,14 @@ README = Path(__file__).parents[1] / "README.md"
 DEMO_NOW = datetime(2026, 11, 24, 12, 0, tzinfo=UTC)
 
 _REPORT = re.compile(r"(?<=<!-- demo report -->\n\n)```text\n.*?```", re.DOTALL)
+_POLICY = re.compile(r"(?<=<!-- policy -->\n\n)```json\n.*?```", re.DOTALL)
 _HELP = re.compile(r"(?<=<!-- help -->\n\n).*?(?=\n\n## )", re.DOTALL)
 
 
 def updated(text: str) -> str:
     """Return the README with the help texts and the report of today."""
     text = _REPORT.sub(lambda _: f"```text\n{_demo_report()}\n```", text)
+    text = _POLICY.sub(lambda _: f"```json\n{_policy()}\n```", text)
     return _HELP.sub(lambda _: "\n\n".join(_help_texts()), text)
 
 
@@ -54,6 +57,10 @@ def _demo_report() -> str:
     print_table(report, Console(file=shown, width=114, highlight=False))
     lines = ("$ bedrock-usage report applications", *shown.getvalue().strip().splitlines())
     return "\n".join(line.rstrip() for line in lines)
+
+
+def _policy() -> str:
+    return CliRunner().invoke(program, ["policy"]).stdout.strip()
 
 
 def _help_texts() -> Iterator[str]:

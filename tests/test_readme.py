@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import shlex
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
@@ -11,7 +12,10 @@ import pytest
 from etl.cli import main
 from etl.demo import write_demo_logs
 from scripts.update_readme import DEMO_NOW, README, updated
+from tests.aws import FakeAws
 from tests.cli.test_load import run
+from tests.support import call
+from tests.sync.support import environment
 
 TEXT = README.read_text()
 COMMANDS = [
@@ -45,17 +49,23 @@ def test_links_and_pictures_lead_somewhere() -> None:
 
 def test_the_commands_of_the_readme_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("etl.sources.limiter.LOOKUP_SECONDS", 0.0)
     write_demo_logs(tmp_path / "trail-logs", DEMO_NOW)
-    assert len(COMMANDS) > 5
-    for command in COMMANDS:
-        words, _, target = command.partition(" > ")
-        _, name, *options = shlex.split(words)
-        if name in ("serve", "demo"):
-            continue  # tests/front and tests/cli run these
-        status, out, err = run(name, *options)
-        assert status == 0, (command, err)
-        if target:
-            Path(target).write_text(out)
+    assert len(COMMANDS) > 8
+    with FakeAws() as aws, environment(aws.environment()):
+        aws.lookup_rate = None
+        now = datetime.now(UTC)
+        aws.place().deliver(call(1, eventTime=now.strftime("%Y-%m-%dT%H:%M:%SZ"), tokens=(1, 2)))
+        for command in COMMANDS:
+            words, _, target = command.partition(" > ")
+            _, name, *options = shlex.split(words)
+            if name in ("serve", "demo"):
+                continue  # tests/front and tests/cli run these
+            status, out, err = run(name, *options)
+            assert status == 0, (command, err)
+            if target:
+                Path(target).write_text(out)
+    assert "alice" in run("report", "users")[1]
 
 
 def test_it_promises_nothing_that_is_not_there() -> None:

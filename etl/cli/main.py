@@ -8,6 +8,7 @@ from typing import Any
 import click
 
 from etl.cli.demo import demo
+from etl.cli.doctor import doctor
 from etl.cli.load import load
 from etl.cli.policy import policy
 from etl.cli.prices import prices
@@ -41,5 +42,5 @@ def main() -> None:
     """Who, and which application, spends what on Amazon Bedrock?"""
 
 
-for _command in (demo, sync, load, report, status, serve, prices, policy):
+for _command in (demo, sync, load, report, status, serve, prices, policy, doctor):
     main.add_command(_command)

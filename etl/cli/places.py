@@ -4,20 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import click
 
 from etl.clock import Clock
-from etl.config import Config
+from etl.config import Accounts, Config, Sync
 from etl.errors import SourceError
-from etl.sources.accounts import (
-    assume_role,
-    check_regions,
-    find_places,
-    open_own_account,
-    organization_accounts,
-)
-from etl.sources.aws import Place
+
+if TYPE_CHECKING:
+    from etl.sources.aws import Place
 
 
 @dataclass(frozen=True)
@@ -55,6 +51,12 @@ def wanted(
         raise click.UsageError("--organization needs --role-name: the role to assume in each")
     if "all" in region and len(region) > 1:
         raise click.UsageError("--region all goes without other regions")
+    try:
+        # The file's own checks, for what is no choice of click's.
+        Accounts(role_arns=tuple(role_arn), role_name=role_name)
+        Sync(regions=tuple(region) or config.sync.regions)
+    except ValueError as error:
+        raise click.UsageError(str(error)) from None
     is_chosen = bool(role_arn) or organization
     return Wanted(
         regions=tuple(region) or tuple(config.sync.regions),
@@ -72,6 +74,15 @@ def open_places(choice: Wanted, clock: Clock) -> tuple[list[Place], list[SourceE
 
     Raises ConfigError or a SourceError if there is no way in at all.
     """
+    # Imported here because boto3 takes longer to import than a report takes to print.
+    from etl.sources.accounts import (
+        assume_role,
+        check_regions,
+        find_places,
+        open_own_account,
+        organization_accounts,
+    )
+
     own = open_own_account(choice.profile, clock)
     if list(choice.regions) != ["all"]:
         check_regions(own, choice.regions)

@@ -86,31 +86,40 @@ def parse_results(
     }
     results = answer["MetricDataResults"]
     for index, result in enumerate(results if isinstance(results, list) else [results]):
-        try:
-            yield from _parse_result(mapping(result), queries, provisional_from)
-        except RejectError as error:
-            yield RejectError(f"MetricDataResults[{index}]: {error}")
+        for value in _parse_result(mapping(result), queries, provisional_from):
+            is_wrong = isinstance(value, RejectError)
+            yield RejectError(f"MetricDataResults[{index}]: {value}") if is_wrong else value
 
 
 def _parse_result(
     result: Mapping[str, Any], queries: Mapping[str, Any], provisional_from: str | None
-) -> Iterator[MetricValue | None]:
+) -> Iterator[MetricValue | RejectError | None]:
     names = _from_label(text(result.get("Label")) or "") or _from_query(
         mapping(queries.get(result.get("Id") or ""))
     )
+    times, values = result.get("Timestamps") or [], result.get("Values") or []
     if not names:
-        raise RejectError(
+        yield RejectError(
             "account, region, metric, period and model are not told: give each query the Label"
             " of the README (Load saved data), or save its MetricDataQueries in the same file"
         )
-    times, values = result.get("Timestamps") or [], result.get("Values") or []
-    if len(times) != len(values):
-        raise RejectError(f"{len(times)} Timestamps but {len(values)} Values")
-    for time, value in zip(times, values, strict=True):
+    elif len(times) != len(values):
+        yield RejectError(f"{len(times)} Timestamps but {len(values)} Values")
+    else:
+        for time, value in zip(times, values, strict=True):
+            yield _parse_value(names, time, value, provisional_from)
+
+
+def _parse_value(
+    names: Mapping[str, str], time: object, value: object, provisional_from: str | None
+) -> MetricValue | RejectError | None:
+    try:
         total = _metric_value(names, time, value)
-        if total and provisional_from and total.period_start >= provisional_from:
-            total = total._replace(is_provisional=True)
-        yield total
+    except RejectError as error:
+        return error
+    if total and provisional_from and total.period_start >= provisional_from:
+        return total._replace(is_provisional=True)
+    return total
 
 
 def _from_label(label: str) -> dict[str, str] | None:

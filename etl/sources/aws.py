@@ -39,7 +39,7 @@ _CLIENT = Config(
     user_agent_appid="bedrock-usage",
 )
 
-_THROTTLED = frozenset(
+THROTTLED = frozenset(
     {
         *("ThrottlingException", "Throttling", "ThrottledException", "TooManyRequestsException"),
         *("RequestLimitExceeded", "RequestThrottled", "RequestThrottledException", "SlowDown"),
@@ -210,7 +210,7 @@ class Place:
         if error.operation_name == "AssumeRole":
             action = "sts:AssumeRole"
         where = f"{action} {self}"
-        if code in _THROTTLED or status == 429:
+        if code in THROTTLED or status == 429:
             return RetriableError(f"{where}: throttled by AWS ({code})")
         if status >= 500:
             return RetriableError(f"{where}: AWS cannot answer now ({code})")

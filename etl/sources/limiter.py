@@ -11,8 +11,9 @@ import threading
 
 from etl.clock import Clock
 
-# A little under two a second: what the network delays by 25 ms must not come too early after that.
-LOOKUP_SECONDS = 0.525
+# A little under two a second: a request that the network holds up for 80 ms must not arrive
+# within a second of the second one after it.
+LOOKUP_SECONDS = 0.54
 
 _limiters: dict[tuple[str, str], Limiter] = {}
 _registry = threading.Lock()

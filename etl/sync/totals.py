@@ -68,11 +68,12 @@ def sync_totals(job: Job, *, since: datetime | None) -> None:
     wanted = wanted_models(known, list_series(job.place), called)
     is_reread = as_of - (state.reread_at or as_of) >= REREAD_EVERY
     groups = group_by_start(wanted, known, state, as_of, is_reread=is_reread)
-    values = 0
+    values, stale_rejects = 0, [str(job.stream)]
     for done, (start, models) in enumerate(sorted(groups.items())):
         series = [Series(*model, metric) for model in models for metric in sorted(wanted[model])]
         for batch in _batches(job, series, start, as_of):
             values += len(batch.metrics)
+            batch.files, stale_rejects = stale_rejects, []
             job.write(batch)
             left = len(groups) - done
             job.tell("totals", done=done, left=left, read=values, share=done / len(groups))

@@ -88,9 +88,9 @@ def _refuse_foreign(db: Database, path: Path) -> None:
 
 
 def files_of(db: Database) -> set[Path]:
-    """Return the files that the open warehouse itself consists of."""
+    """Return the files that the open warehouse itself consists of, and the lock beside them."""
     main = db.conn.execute("pragma database_list").fetchone()[2]
-    return {Path(f"{main}{suffix}").resolve() for suffix in ("", "-wal", "-shm")}
+    return {Path(f"{main}{suffix}").resolve() for suffix in ("", "-wal", "-shm", ".lock")}
 
 
 def view_sql() -> dict[str, str]:

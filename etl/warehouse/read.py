@@ -49,17 +49,18 @@ def usage(db: Database, filters: Filters, *, by: Iterable[str] = ()) -> list[dic
         f"by_{name.removesuffix('_name').removesuffix('_id')}": name in wanted
         for name in DIMENSIONS
     }
-    rows = _query(db, "usage", {**filters.parameters(), **flags})
+    rows = run_report(db, "usage", {**filters.parameters(), **flags})
     return [{k: v for k, v in row.items() if k not in DIMENSIONS or k in wanted} for row in rows]
 
 
 def loaded_range(db: Database) -> tuple[str | None, str | None]:
     """Return the first and the last day loaded, or (None, None)."""
-    row = _query(db, "loaded_range", {})[0]
+    row = run_report(db, "loaded_range", {})[0]
     return row["first_day"], row["last_day"]
 
 
-def _query(db: Database, report: str, parameters: dict[str, Any]) -> list[dict[str, Any]]:
+def run_report(db: Database, report: str, parameters: dict[str, Any]) -> list[dict[str, Any]]:
+    """Return the rows of a file of ``sql/reports``."""
     sql = (resources.SQL / "reports" / f"{report}.sql").read_text(encoding="utf-8")
     return list(db.query(sql, parameters))
 

@@ -6,6 +6,7 @@ from datetime import datetime, timedelta
 
 import pytest
 
+from etl import resources
 from etl.normalise.cloudwatch import METRICS_OF
 from etl.sync.totals import MAX_CALLS, Stretch, hour_of, stretches
 from tests.aws import Fault
@@ -130,6 +131,33 @@ def test_a_rerun_changes_nothing(world: World) -> None:
         world.rows("select * from metric_totals"),
         world.rows("select * from metric_hourly"),
     ) == before
+
+
+def test_a_value_that_is_no_count_is_rejected_until_it_is_one(world: World) -> None:
+    hour = hour_of(NOW)
+    put(world, {hour: 5, hour - HOUR: 0.5, hour - 2 * HOUR: 3})
+    assert world.sync(sources=("cloudwatch",)).rejected == 1
+    assert hourly(world) == {utc(hour): 5, utc(hour - 2 * HOUR): 3}
+    assert world.rows("select file, position, reason from rejects") == [
+        (STREAM, "GetMetricData", "MetricDataResults[0]: the value of InputTokenCount is not a whole"
+         " number: fetch the statistic Sum")
+    ]  # fmt: skip
+    put(world, {hour - HOUR: 4})
+    sync(world)
+    assert hourly(world) == {utc(hour): 5, utc(hour - HOUR): 4, utc(hour - 2 * HOUR): 3}
+    assert world.rows("select * from rejects") == []
+
+
+def test_events_and_totals_together_hold_every_check(world: World) -> None:
+    for number in range(90):
+        tokens = (number, 1) if number % 2 else None
+        world.deliver(number, number * HOUR, user=f"user-{number % 4}", tokens=tokens)
+    put(world, {hour_of(NOW) - n * HOUR: 100 + n for n in range(200)})
+    world.sync(sources=("cloudtrail", "cloudwatch", "catalogue"))
+    for check in sorted((resources.SQL / "checks").glob("*.sql")):
+        assert world.rows(check.read_text()) == [], check.stem
+    (attributed,) = world.rows("select sum(input_tokens) from usage_cost")[0]
+    assert attributed == sum(100 + n for n in range(200))
 
 
 def test_a_model_that_was_idle_for_two_weeks_is_found_by_its_calls(world: World) -> None:

@@ -1,0 +1,99 @@
+"""How fast a backfill is, and what a sync costs that finds nothing new.
+
+    python -m bench.sync [--events N] [--large N]
+
+Against the tests' fake AWS, which allows two LookupEvents a second and account and region, as AWS
+does. 1: one region's backfill, as a share of the 100 events a second that AWS allows at most, and
+how often it was throttled. 2: four regions at once, as a multiple of the time of the largest alone.
+3: a sync with nothing new on a small and on a large warehouse: time and requests.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import subprocess
+import sys
+import tempfile
+import time
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+from bench.warehouse import measure
+from tests.aws import ACCOUNT, FakeAws
+from tests.support import call
+
+REGIONS = ("us-east-1", "us-west-2", "eu-west-1", "eu-central-1")
+DAYS = 20
+
+
+def fill(aws: FakeAws, region: str, events: int) -> None:
+    """Deliver events evenly over the days."""
+    now = datetime.now(UTC)
+    for number in range(events):
+        moment = now - timedelta(hours=2) - timedelta(days=DAYS - 1) * number / events
+        aws.place(ACCOUNT, region).deliver(
+            call(
+                number + 10_000_000 * REGIONS.index(region),
+                eventTime=moment.strftime("%Y-%m-%dT%H:%M:%SZ"),
+                awsRegion=region,
+            )
+        )
+
+
+def sync(aws: FakeAws, database: Path, *regions: str, since: str = f"{DAYS}d") -> float:
+    """Run the program; return its seconds, start and end included."""
+    words = [sys.executable, "-m", "etl", "sync", "--since", since, "--db", str(database)]
+    for region in regions:
+        words += ["--region", region]
+    began = time.perf_counter()
+    subprocess.run(words, env=os.environ | aws.environment(), check=True, capture_output=True)
+    return time.perf_counter() - began
+
+
+def measure_backfill(folder: Path, events: int) -> None:
+    """Print the rate of one region, and what three smaller ones beside it cost."""
+    with FakeAws() as aws:
+        fill(aws, REGIONS[0], events)
+        alone = sync(aws, folder / "one.db", REGIONS[0])
+        print(f"one region          {events:>9,} events in {alone:.1f} s")
+        print(f"  of 100 events/s   {events / alone:>9.1f} %")
+        print(f"  throttled         {aws.throttled:>9} times of {aws.count('LookupEvents')}")
+        for part, region in enumerate(REGIONS[1:], 2):
+            fill(aws, region, events // part)
+        together = sync(aws, folder / "four.db", *REGIONS)
+        print(f"four regions        {together / alone:>9.2f} times the largest alone")
+        print(f"  throttled         {aws.throttled:>9} times")
+
+
+def measure_nothing_new(folder: Path, large: int) -> None:
+    """Print the time and the requests of a sync that finds nothing, small against large."""
+    seconds = []
+    for events in (1000, large):
+        database = folder / f"{events}.db"
+        measure(events, database)
+        with FakeAws() as aws:
+            sync(aws, database, "us-east-1", since="2d")
+            asked = aws.count("LookupEvents")
+            times = sorted(sync(aws, database, "us-east-1") for _ in range(5))
+            made = (aws.count("LookupEvents") - asked) / 5
+        seconds.append(times[2])
+        print(
+            f"nothing new         {times[2]:>9.2f} s with {events:,} calls, {made:.0f} LookupEvents"
+        )
+    print(f"  large to small    {seconds[1] / seconds[0]:>9.2f} times")
+
+
+def main() -> None:
+    """Measure and print."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--events", type=int, default=12_000)
+    parser.add_argument("--large", type=int, default=1_000_000)
+    options = parser.parse_args()
+    with tempfile.TemporaryDirectory() as folder:
+        measure_backfill(Path(folder), options.events)
+        measure_nothing_new(Path(folder), options.large)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,43 @@
+"""``bedrock-usage doctor``: does reading AWS work here, and if not, what has to be done?"""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Any
+
+import click
+from rich.console import Console
+
+from etl.cli.options import aws_options, config_option
+from etl.cli.places import wanted
+from etl.clock import Clock
+from etl.config import load_config
+from etl.findings import FAILED, print_findings, to_json
+from etl.terminal import open_console
+
+
+@click.command()
+@aws_options
+@config_option
+@click.option(
+    "--format", "format_", type=click.Choice(["table", "json"]), default="table", show_default=True
+)
+def doctor(config: Path | None, format_: str, **choice: Any) -> None:
+    """Check that AWS can be read, and say how to mend what is wrong.
+
+    Makes the cheapest request for each permission, in each account and region, and writes nothing.
+    """
+    # Imported here because boto3 takes longer to import than a report takes to print.
+    from etl.doctor.entry import Way, examine
+
+    way = Way(**vars(wanted(load_config(config), **choice)))
+    console = Console(stderr=True)
+    with console.status("Asking AWS ..."):
+        findings = examine(way, Clock())
+    if format_ == "json":
+        click.echo(to_json(findings))
+    else:
+        print_findings(findings, open_console())
+    if any(finding.status == FAILED for finding in findings):
+        sys.exit(1)

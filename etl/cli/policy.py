@@ -1,0 +1,99 @@
+"""``bedrock-usage policy``: what AWS has to allow, to be copied."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import click
+
+from etl.cli.options import choice_options, config_option
+from etl.cli.places import Wanted, wanted
+from etl.config import ALL_REGIONS, load_config
+from etl.policy import Reading, caller_policy, member_policy, trust_policy
+
+_PRINCIPAL = re.compile(r"arn:aws[a-z-]*:iam::\d{12}:(?:root|(?:user|role)/[\w+=,.@/-]+)", re.ASCII)
+_PARTITIONS = {"us-gov-": "aws-us-gov", "cn-": "aws-cn"}
+
+
+def _principal(_: click.Context, __: click.Parameter, arn: str | None) -> str | None:
+    if arn is not None and not _PRINCIPAL.fullmatch(arn):
+        example = "arn:aws:iam::111122223333:role/NAME"
+        raise click.BadParameter(
+            f"{arn!r} is no ARN of a role, a user or an account's root; one looks like {example}"
+        )
+    return arn
+
+
+@click.command()
+@choice_options
+@config_option
+@click.option(
+    "--doctor/--no-doctor",
+    "has_doctor",
+    default=True,
+    show_default=True,
+    help="Also what `bedrock-usage doctor` asks.",
+)
+@click.option("--member", is_flag=True, help="The policy of a role that is assumed.")
+@click.option(
+    "--trust",
+    metavar="ARN",
+    callback=_principal,
+    help="The trust policy of such a role; ARN is who runs this program.",
+)
+def policy(
+    config: Path | None, has_doctor: bool, member: bool, trust: str | None, **choice: Any
+) -> None:
+    """Print the least-privilege IAM policy, as JSON.
+
+    It allows reading and nothing else. Nothing is asked of AWS.
+    """
+    if trust is not None:
+        _refuse_others(member or not has_doctor or any(choice.values()))
+        _print(trust_policy(trust))
+        return
+    reading = _reading(wanted(load_config(config), **choice), has_doctor)
+    _print(member_policy(reading) if member else caller_policy(reading))
+    if reading.has_roles and not member:
+        click.echo(
+            "This is for who runs bedrock-usage. Each role needs the policy that --member prints,"
+            " and must trust that caller: --trust ARN.",
+            err=True,
+        )
+
+
+def _reading(choice: Wanted, has_doctor: bool) -> Reading:
+    return Reading(
+        sources=choice.sources,
+        has_all_regions=tuple(choice.regions) == ALL_REGIONS,
+        has_doctor=has_doctor,
+        role_name=choice.role_name if choice.organization else None,
+        role_arns=choice.role_arns,
+        partition=_partition(choice.role_arns, choice.regions),
+    )
+
+
+def _partition(role_arns: Sequence[str], regions: Sequence[str]) -> str:
+    """Return the partition that roles or regions lie in; roles say it themselves."""
+    if role_arns:
+        return role_arns[0].split(":")[1]
+    found = {
+        next((name for prefix, name in _PARTITIONS.items() if region.startswith(prefix)), "aws")
+        for region in regions
+    }
+    if len(found) > 1:
+        raise click.UsageError(f"regions of {' and '.join(sorted(found))} take a policy each")
+    return found.pop()
+
+
+def _refuse_others(has_others: bool) -> None:
+    if has_others:
+        raise click.UsageError("--trust goes alone: who is trusted is all that such a policy says")
+
+
+def _print(document: dict[str, Any]) -> None:
+    click.echo(json.dumps(document, indent=2))

@@ -1,0 +1,59 @@
+"""``bedrock-usage status``: what the warehouse knows, and how fresh it is."""
+
+from __future__ import annotations
+
+import sys
+from datetime import datetime, timedelta
+from pathlib import Path
+
+import click
+from sqlite_utils import Database
+
+from etl.cli.options import db_option
+from etl.clock import Clock
+from etl.config import parse_duration
+from etl.errors import ConfigError
+from etl.status import Status, print_table, stale_lines, to_json
+from etl.terminal import harmless, open_console
+from etl.warehouse.database import open_warehouse
+from etl.warehouse.status import read_status
+
+
+def _duration(_: click.Context, __: click.Parameter, text: str | None) -> timedelta | None:
+    try:
+        return parse_duration(text) if text is not None else None
+    except ConfigError as error:
+        raise click.BadParameter(str(error)) from None
+
+
+@click.command()
+@click.option(
+    "--max-age",
+    callback=_duration,
+    help="Exit with 1 if any source was read longer ago than this: 2h.",
+)
+@click.option(
+    "--format", "format_", type=click.Choice(["table", "json"]), default="table", show_default=True
+)
+@db_option
+def status(max_age: timedelta | None, format_: str, db: Path) -> None:
+    """Show how far AWS was read, how fresh that is, and what is missing.
+
+    Lag is what separates the newest complete moment from now; an hour of it is usual, because
+    CloudTrail delivers late. The catalogue is read once a day and may be that much older.
+    """
+    with open_warehouse(db) as warehouse:
+        found = build_status(warehouse, Clock().now(), max_age)
+    if format_ == "json":
+        click.echo(to_json(found))
+    else:
+        print_table(found, open_console())
+    for line in stale_lines(found):
+        click.echo(harmless(line), err=True)
+    if found.is_fresh is False:
+        sys.exit(1)
+
+
+def build_status(db: Database, now: datetime, max_age: timedelta | None = None) -> Status:
+    """Read the status from the warehouse, as of ``now``."""
+    return Status(checked_at=now, max_age=max_age, **read_status(db, now))

@@ -1,0 +1,211 @@
+"""The way in: credentials, clock, the accounts and the regions of each; then every place."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from email.utils import parsedate_to_datetime
+from typing import NamedTuple, TypeVar
+
+from etl.clock import Clock
+from etl.doctor.places import check_place
+from etl.doctor.words import explain, principal, principal_arn
+from etl.errors import SourceError
+from etl.findings import FAILED, NOT_CHECKED, OK, WARNING, Finding
+from etl.sources.accounts import (
+    assume_role,
+    bedrock_regions,
+    check_regions,
+    home_region,
+    open_own_account,
+    organization_accounts,
+)
+from etl.sources.aws import Account, Place, date_of
+from etl.terminal import count
+
+ALL_REGIONS = ("all",)
+
+# A request is tried so often before an outage is told.
+ATTEMPTS = 2
+
+# AWS refuses signatures that are five minutes off.
+SKEW_WARNING, SKEW_FAILURE = timedelta(seconds=60), timedelta(minutes=5)
+
+_LIST_ACCOUNTS = "organizations:ListAccounts"
+
+_THREADS = 16
+
+One = TypeVar("One")
+Other = TypeVar("Other")
+
+
+@dataclass(frozen=True)
+class Way:
+    """What is meant to be read, and how it is entered. ``regions`` may be ``("all",)``."""
+
+    regions: Sequence[str]
+    sources: Sequence[str]
+    profile: str | None = None
+    role_arns: Sequence[str] = ()
+    organization: bool = False
+    role_name: str | None = None
+    skip: Sequence[str] = ()
+
+
+class _Entrance(NamedTuple):
+    """An account, and the role that is assumed there; None for one's own."""
+
+    account: Account
+    role_arn: str | None = None
+
+
+def examine(way: Way, clock: Clock) -> list[Finding]:
+    """Check the way in, then every account, then every region of each.
+
+    Raises ConfigError for a profile or a region that is none.
+    """
+    try:
+        own = open_own_account(way.profile, clock, attempts=ATTEMPTS)
+    except SourceError as error:
+        return _failed_entry(error, clock.now(), "credentials")
+    if tuple(way.regions) != ALL_REGIONS:
+        check_regions(own, way.regions)
+    home = _home(own, clock)
+    findings, caller = _check_caller(home)
+    if caller is None:
+        return findings
+    entrances, found = _entrances(way, home, caller)
+    findings += found
+
+    def enter(entrance: _Entrance) -> tuple[list[Finding], list[Place], str]:
+        return _enter(entrance, way, home, caller)
+
+    places: list[tuple[Place, str]] = []
+    for found, entered, member in _all_at_once(enter, entrances, clock):
+        findings += found
+        places += [(place, member) for place in entered]
+    checked = _all_at_once(lambda one: check_place(one[0], way.sources, one[1]), places, clock)
+    return findings + [finding for some in checked for finding in some]
+
+
+def _home(account: Account, clock: Clock) -> Place:
+    return Place(account, home_region(account.session), clock)
+
+
+def _entrances(way: Way, home: Place, caller: str) -> tuple[list[_Entrance], list[Finding]]:
+    own = home.account
+    if way.role_arns:
+        return [_Entrance(assume_role(own, arn), arn) for arn in way.role_arns], []
+    if not (way.organization and way.role_name):
+        return [_Entrance(own)], []
+    try:
+        accounts = organization_accounts(own, way.role_name, home.clock, skip=way.skip)
+    except SourceError as error:
+        return [], [_failed_list(_LIST_ACCOUNTS, error, home, caller)]
+    partition = caller.split(":")[1]
+    roles = f"arn:{partition}:iam::{{}}:role/{way.role_name}"
+    entrances = [
+        _Entrance(one, None if one is own else roles.format(one.account_id)) for one in accounts
+    ]
+    found = count(len(accounts), "account")
+    return entrances, [Finding(_LIST_ACCOUNTS, OK, found, None, own.account_id)]
+
+
+def _enter(
+    entrance: _Entrance, way: Way, home: Place, caller: str
+) -> tuple[list[Finding], list[Place], str]:
+    """Return the findings on the way into an account, its places, and who one is there."""
+    findings: list[Finding] = []
+    account, place = entrance.account, _home(entrance.account, home.clock)
+    if entrance.role_arn:
+        # The clock was looked at already.
+        found, member = _check_caller(place, "sts:AssumeRole")
+        findings = [finding for finding in found if finding.check != "clock"]
+        if member is None:
+            return _failed_assume_role(findings, entrance.role_arn, caller), [], caller
+        caller = member
+    if tuple(way.regions) != ALL_REGIONS:
+        return findings, [Place(account, name, home.clock) for name in way.regions], caller
+    check = "ec2:DescribeRegions"
+    try:
+        names = bedrock_regions(account, home.clock)
+    except SourceError as error:
+        return [*findings, _failed_list(check, error, place, caller)], [], caller
+    regions = f"{count(len(names), 'region')} with Bedrock"
+    findings.append(Finding(check, OK, regions, None, account.account_id))
+    return findings, [Place(account, name, home.clock) for name in names], caller
+
+
+def _all_at_once(
+    work: Callable[[One], Other], items: Iterable[One], clock: Clock
+) -> Iterator[Other]:
+    """Yield the results in the order of the items; a Ctrl-C ends with the requests in hand."""
+    with ThreadPoolExecutor(_THREADS) as pool:
+        try:
+            yield from pool.map(work, items)
+        except BaseException:
+            clock.stop.set()
+            raise
+
+
+def _check_caller(place: Place, check: str = "credentials") -> tuple[list[Finding], str | None]:
+    """Ask AWS who calls; return the findings, clock included, and the caller's ARN.
+
+    Without an ARN there is no way into the account.
+    """
+    account = {"account_id": place.account_id}
+    try:
+        answer = place.call("sts", "GetCallerIdentity", {}, requires="Arn")
+    except SourceError as error:
+        return _failed_entry(error, place.clock.now(), check, place.account_id), None
+    arn = str(answer["Arn"])
+    skew = _check_clock(date_of(answer), place.clock.now())._replace(**account)
+    return [Finding(check, OK, arn, **account), skew], arn
+
+
+def _failed_entry(
+    error: SourceError, now: datetime, check: str, account_id: str | None = None
+) -> list[Finding]:
+    """Return the findings of a way in that is closed; a refusal still has AWS's time."""
+    findings = [Finding(check, FAILED, *explain(error))]
+    if error.date:
+        findings.append(_check_clock(error.date, now))
+    return [finding._replace(account_id=account_id) for finding in findings]
+
+
+def _check_clock(date: str | None, now: datetime) -> Finding:
+    try:
+        skew = now - parsedate_to_datetime(date or "").astimezone(UTC)
+    except ValueError:
+        return Finding("clock", NOT_CHECKED, "the answer has no date")
+    apart = (
+        f"{abs(skew.total_seconds()):.0f} s {'ahead of' if skew > timedelta() else 'behind'} AWS"
+    )
+    fix = "set this machine's clock (NTP): AWS refuses requests that are 5 minutes off"
+    if abs(skew) > SKEW_FAILURE:
+        return Finding("clock", FAILED, apart, fix)
+    if abs(skew) > SKEW_WARNING:
+        return Finding("clock", WARNING, apart, fix)
+    return Finding("clock", OK)
+
+
+def _failed_assume_role(findings: Iterable[Finding], role_arn: str, caller: str) -> list[Finding]:
+    """Return the findings of a role that lets nobody in, with what both sides need."""
+    fix = (
+        f"allow sts:AssumeRole on {role_arn} in the policy of {principal(caller)}, and let the role"
+        f" trust it: `bedrock-usage policy --trust {principal_arn(caller)}` prints how"
+    )
+    return [
+        finding._replace(fix=fix) if finding.detail.startswith("denied") else finding
+        for finding in findings
+    ]
+
+
+def _failed_list(check: str, error: SourceError, place: Place, caller: str) -> Finding:
+    """Return the finding of a list (of accounts, of regions) that AWS does not give."""
+    problem, fix = explain(error, check, caller)
+    if check == _LIST_ACCOUNTS:
+        fix += ". Only the organisation's management account, or one that it delegates to, is told"
+    return Finding(check, FAILED, problem, fix, place.account_id)

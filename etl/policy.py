@@ -1,0 +1,130 @@
+"""The least that AWS has to allow: IAM policies for exactly the operations that are called.
+
+Everything is read-only. ``tests/cli/test_policy.py`` holds this table against the code that calls
+AWS, so that neither can have an action that the other lacks. STS GetCallerIdentity is not in it: no
+permission is needed for it.
+
+Resources: CloudTrail's LookupEvents, CloudWatch's reads, EC2's and Organizations' lists and
+Bedrock's lists know no resource, so theirs is ``*``. A single inference profile has an ARN.
+
+Source: Service Authorization Reference, pages of each service (checked 2026-11-25).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+VERSION = "2012-10-17"
+
+
+class Grant(NamedTuple):
+    """Some actions on some resources; ``{partition}`` stands for aws, aws-us-gov or aws-cn."""
+
+    sid: str
+    actions: tuple[str, ...]
+    resource: str = "*"
+
+
+SOURCES: Mapping[str, tuple[Grant, ...]] = {
+    "cloudtrail": (Grant("CloudTrail", ("cloudtrail:LookupEvents",)),),
+    "cloudwatch": (Grant("CloudWatch", ("cloudwatch:GetMetricData", "cloudwatch:ListMetrics")),),
+    "catalogue": (
+        Grant("Catalogue", ("bedrock:ListFoundationModels", "bedrock:ListInferenceProfiles")),
+        Grant(
+            "CatalogueProfiles",
+            ("bedrock:GetInferenceProfile", "bedrock:ListTagsForResource"),
+            "arn:{partition}:bedrock:*:*:application-inference-profile/*",
+        ),
+    ),
+}
+REGIONS = Grant("Regions", ("ec2:DescribeRegions",))
+ORGANIZATION = Grant("Organization", ("organizations:ListAccounts",))
+DOCTOR = Grant("Doctor", ("bedrock:GetModelInvocationLoggingConfiguration",))
+ASSUME_ROLE = "sts:AssumeRole"
+
+
+@dataclass(frozen=True)
+class Reading:
+    """What is read, and how it is entered.
+
+    ``role_name``: the role in each account of the organisation, None without one. ``role_arns``:
+    the roles whose accounts are read instead of one's own.
+    """
+
+    sources: Sequence[str]
+    has_all_regions: bool = True
+    has_doctor: bool = True
+    role_name: str | None = None
+    role_arns: Sequence[str] = ()
+    partition: str = "aws"
+
+    @property
+    def has_roles(self) -> bool:
+        return bool(self.role_arns) or self.role_name is not None
+
+
+def caller_policy(reading: Reading) -> dict[str, Any]:
+    """Return the policy of who runs the program.
+
+    With ``role_arns`` the own account is not read, so all that is needed is the way into those
+    roles. An organisation's management account is read directly.
+    """
+    grants = [] if reading.role_arns else list(_account_grants(reading))
+    if reading.role_name is not None and not reading.role_arns:
+        grants.append(ORGANIZATION)
+    statements = [_statement(grant.sid, grant.actions, _of(grant, reading)) for grant in grants]
+    if reading.has_roles:
+        statements.append(_statement("AssumeRoles", [ASSUME_ROLE], _roles(reading)))
+    return {"Version": VERSION, "Statement": statements}
+
+
+def member_policy(reading: Reading) -> dict[str, Any]:
+    """Return the policy of a role that is assumed to read its account."""
+    statements = [
+        _statement(grant.sid, grant.actions, _of(grant, reading))
+        for grant in _account_grants(reading)
+    ]
+    return {"Version": VERSION, "Statement": statements}
+
+
+def trust_policy(principal_arn: str) -> dict[str, Any]:
+    """Return the trust policy of such a role: who may assume it."""
+    statement = {
+        "Sid": "BedrockUsage",
+        "Effect": "Allow",
+        "Principal": {"AWS": principal_arn},
+        "Action": ASSUME_ROLE,
+    }
+    return {"Version": VERSION, "Statement": [statement]}
+
+
+def _account_grants(reading: Reading) -> Iterator[Grant]:
+    """Yield what reading one account takes, in the order of ``SOURCES``."""
+    for source, grants in SOURCES.items():
+        if source in reading.sources:
+            yield from grants
+    if reading.has_all_regions:
+        yield REGIONS
+    if reading.has_doctor:
+        yield DOCTOR
+
+
+def _of(grant: Grant, reading: Reading) -> list[str]:
+    return [grant.resource.format(partition=reading.partition)]
+
+
+def _roles(reading: Reading) -> list[str]:
+    if reading.role_arns:
+        return sorted(set(reading.role_arns))
+    return [f"arn:{reading.partition}:iam::*:role/{reading.role_name}"]
+
+
+def _statement(sid: str, actions: Iterable[str], resources: Sequence[str]) -> dict[str, Any]:
+    return {
+        "Sid": sid,
+        "Effect": "Allow",
+        "Action": list(actions),
+        "Resource": resources[0] if len(resources) == 1 else list(resources),
+    }

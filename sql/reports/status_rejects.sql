@@ -1,0 +1,9 @@
+-- What was refused, where, and why?
+-- Grain: file (or stream) x reason, the most frequent first.
+select
+    file,
+    reason,
+    count(*) as reject_count
+from rejects
+group by file, reason
+order by count(*) desc, file, reason

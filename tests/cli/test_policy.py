@@ -1,0 +1,313 @@
+"""``bedrock-usage policy``: exactly what is called is allowed, and nothing is called but that."""
+
+from __future__ import annotations
+
+import ast
+import json
+from collections.abc import Iterable, Iterator
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from etl.cli.places import Wanted, open_places
+from etl.config import SOURCES as ALL_SOURCES
+from etl.doctor.entry import Way, examine
+from etl.findings import FAILED
+from etl.policy import DOCTOR, ORGANIZATION, REGIONS, SOURCES
+from etl.sync.run import SyncOptions, sync_places
+from etl.warehouse.database import open_warehouse
+from tests.aws import ACCOUNT, NOW, REGION, FakeAws, FakeClock
+from tests.cli.test_load import run
+from tests.support import HAIKU, call
+from tests.sync.support import environment
+
+ETL = Path(__file__).parents[2] / "etl"
+OTHER = "444455556666"
+FREE = "sts:GetCallerIdentity"
+ROLE_ARNS = (f"arn:aws:iam::{OTHER}:role/Reader", "arn:aws:iam::777788889999:role/path/Other")
+
+
+def policy(*words: str) -> dict[str, Any]:
+    status, out, err = run("policy", *words)
+    assert status == 0, err
+    document: dict[str, Any] = json.loads(out)
+    assert document["Version"] == "2012-10-17"
+    return document
+
+
+def allowed(document: dict[str, Any]) -> dict[str, Any]:
+    """Return the resource of each action; an action stands once."""
+    pairs = [(action, one["Resource"]) for one in document["Statement"] for action in one["Action"]]
+    assert all(one["Effect"] == "Allow" for one in document["Statement"])
+    assert len(dict(pairs)) == len(pairs)
+    return dict(pairs)
+
+
+EVERYTHING = {
+    "cloudtrail:LookupEvents",
+    "cloudwatch:GetMetricData",
+    "cloudwatch:ListMetrics",
+    "bedrock:ListFoundationModels",
+    "bedrock:ListInferenceProfiles",
+    "bedrock:GetInferenceProfile",
+    "bedrock:ListTagsForResource",
+    "ec2:DescribeRegions",
+    "bedrock:GetModelInvocationLoggingConfiguration",
+}
+
+
+# -- what is printed ------------------------------------------------------------------------------
+
+
+def test_by_default_it_is_all_that_one_account_takes() -> None:
+    assert set(allowed(policy())) == EVERYTHING
+
+
+@pytest.mark.parametrize(
+    ("words", "without"),
+    [
+        (["--no-doctor"], {"bedrock:GetModelInvocationLoggingConfiguration"}),
+        (["--region", "us-east-1"], {"ec2:DescribeRegions"}),
+        (
+            ["--source", "cloudtrail", "--source", "cloudwatch"],
+            {action for grant in SOURCES["catalogue"] for action in grant.actions},
+        ),
+    ],
+)
+def test_what_is_not_used_is_not_allowed(words: list[str], without: set[str]) -> None:
+    assert set(allowed(policy(*words))) == EVERYTHING - without
+
+
+def test_a_single_source_in_a_named_region_is_a_single_statement() -> None:
+    document = policy("--source", "cloudtrail", "--region", "us-east-1", "--no-doctor")
+    assert document["Statement"] == [
+        {
+            "Sid": "CloudTrail",
+            "Effect": "Allow",
+            "Action": ["cloudtrail:LookupEvents"],
+            "Resource": "*",
+        }
+    ]
+
+
+@pytest.mark.parametrize(
+    ("region", "partition"),
+    [("all", "aws"), ("us-gov-west-1", "aws-us-gov"), ("cn-north-1", "aws-cn")],
+)
+def test_profiles_are_the_only_resource_with_an_arn(region: str, partition: str) -> None:
+    resources = allowed(policy("--region", region))
+    profiles = f"arn:{partition}:bedrock:*:*:application-inference-profile/*"
+    assert {action for action, resource in resources.items() if resource != "*"} == {
+        "bedrock:GetInferenceProfile",
+        "bedrock:ListTagsForResource",
+    }
+    assert resources["bedrock:GetInferenceProfile"] == profiles
+
+
+def test_who_reads_through_roles_may_assume_exactly_those_and_nothing_else() -> None:
+    words = [word for arn in ROLE_ARNS for word in ("--role-arn", arn)]
+    assert allowed(policy(*words)) == {"sts:AssumeRole": sorted(ROLE_ARNS)}
+    assert allowed(policy("--role-arn", ROLE_ARNS[0])) == {"sts:AssumeRole": ROLE_ARNS[0]}
+    assert set(allowed(policy(*words, "--member"))) == EVERYTHING
+
+
+def test_an_organization_s_caller_reads_its_own_account_and_enters_the_others() -> None:
+    words = ("--organization", "--role-name", "path/Reader")
+    resources = allowed(policy(*words))
+    assert set(resources) == EVERYTHING | {"organizations:ListAccounts", "sts:AssumeRole"}
+    assert resources["sts:AssumeRole"] == "arn:aws:iam::*:role/path/Reader"
+    assert set(allowed(policy(*words, "--member"))) == EVERYTHING
+    gov = allowed(policy(*words, "--region", "us-gov-west-1"))
+    assert gov["sts:AssumeRole"] == "arn:aws-us-gov:iam::*:role/path/Reader"
+
+
+def test_sids_are_unique_and_plain() -> None:
+    sids = [s["Sid"] for s in policy("--organization", "--role-name", "Reader")["Statement"]]
+    assert len(set(sids)) == len(sids)
+    assert all(sid.isalnum() for sid in sids)
+
+
+def test_the_hint_on_roles_is_not_in_the_document() -> None:
+    _, out, err = run("policy", "--role-arn", ROLE_ARNS[0])
+    assert json.loads(out)
+    assert "--member" in err
+    assert "--trust" in err
+    assert run("policy")[2] == ""
+    assert run("policy", "--role-arn", ROLE_ARNS[0], "--member")[2] == ""
+
+
+def test_the_configuration_counts_as_it_does_for_sync(tmp_path: Path) -> None:
+    file = tmp_path / "own.toml"
+    file.write_text(
+        f'[sync]\nregions = ["us-east-1"]\nsources = ["cloudwatch"]\n'
+        f'[accounts]\nrole_arns = ["{ROLE_ARNS[0]}"]\n'
+    )
+    config = ("--config", str(file))
+    assert allowed(policy(*config)) == {"sts:AssumeRole": ROLE_ARNS[0]}
+    assert set(allowed(policy(*config, "--member", "--no-doctor"))) == {
+        "cloudwatch:GetMetricData",
+        "cloudwatch:ListMetrics",
+    }
+
+
+@pytest.mark.parametrize(
+    "arn",
+    [
+        "arn:aws:iam::111122223333:role/service-role/Ops",
+        "arn:aws:iam::111122223333:user/alice",
+        "arn:aws-us-gov:iam::111122223333:root",
+    ],
+)
+def test_a_role_may_trust_a_caller(arn: str) -> None:
+    assert policy("--trust", arn)["Statement"] == [
+        {
+            "Sid": "BedrockUsage",
+            "Effect": "Allow",
+            "Principal": {"AWS": arn},
+            "Action": "sts:AssumeRole",
+        }
+    ]
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["--trust", "arn:aws:sts::111122223333:assumed-role/Ops/me"], "one looks like"),
+        (["--trust", "*"], "one looks like"),
+        (["--trust", "arn:aws:iam::111122223333:root", "--member"], "goes alone"),
+        (["--trust", "arn:aws:iam::111122223333:root", "--source", "cloudtrail"], "goes alone"),
+        (["--role-arn", "Reader"], "no role's ARN"),
+        (["--role-arn", "arn:aws:iam::111122223333:role/*"], "no role's ARN"),
+        (["--organization"], "--role-name"),
+        (["--source", "everything"], "is not one of"),
+        (["--region", "us-east-1", "--region", "us-gov-west-1"], "a policy each"),
+    ],
+)
+def test_wrong_usage_is_status_2(words: list[str], message: str) -> None:
+    status, out, err = run("policy", *words)
+    assert (status, out) == (2, "")
+    assert message in err
+
+
+# -- it is what the code calls --------------------------------------------------------------------
+
+
+def operations(file: Path) -> set[str]:
+    """Return every operation that a module of ``etl/sources`` calls; each must be spelt out."""
+    found = set()
+    for node in ast.walk(ast.parse(file.read_text())):
+        if isinstance(node, ast.Call) and getattr(node.func, "attr", "") in ("call", "pages"):
+            service, operation = (ast.literal_eval(argument) for argument in node.args[:2])
+            found.add(f"{service}:{operation}")
+    return found
+
+
+def actions(*grants: Any) -> set[str]:
+    return {action for grant in grants for action in grant.actions}
+
+
+@pytest.mark.parametrize("source", ALL_SOURCES)
+def test_each_source_calls_what_its_policy_allows_and_nothing_else(source: str) -> None:
+    assert operations(ETL / "sources" / f"{source}.py") == actions(*SOURCES[source])
+
+
+def test_accounts_and_regions_too() -> None:
+    accounts = ETL / "sources" / "accounts.py"
+    assert operations(accounts) == actions(REGIONS, ORGANIZATION) | {FREE}
+    assert "AssumeRoleCredentialFetcher" in accounts.read_text()
+
+
+def test_nobody_else_calls_aws() -> None:
+    known = {f"{source}.py" for source in ALL_SOURCES} | {"accounts.py", "aws.py"}
+    for file in (ETL / "sources").glob("*.py"):
+        assert file.name in known or not operations(file), file
+    outside = [
+        file.relative_to(ETL).as_posix()
+        for file in ETL.rglob("*.py")
+        if file.parent.name != "sources"
+        and (".call(" in file.read_text() or ".pages(" in file.read_text())
+    ]
+    assert sorted(outside) == ["doctor/entry.py", "doctor/places.py"]
+
+
+def test_the_doctor_asks_for_every_permission_and_no_other() -> None:
+    asked = {
+        ast.literal_eval(node.args[0])
+        for node in ast.walk(ast.parse((ETL / "doctor" / "places.py").read_text()))
+        if isinstance(node, ast.Call) and getattr(node.func, "attr", "") == "ask"
+    }
+    everything = [grant for grants in SOURCES.values() for grant in grants]
+    assert asked == actions(*everything, DOCTOR)
+    assert operations(ETL / "doctor" / "entry.py") == {FREE}
+
+
+@pytest.fixture
+def aws() -> Iterator[FakeAws]:
+    """Two accounts of an organization with a call through a profile that no list has."""
+    with FakeAws(FakeClock(NOW)) as fake, environment(fake.environment()):
+        fake.organization([OTHER])
+        fake.role(OTHER, "Reader")
+        for account in (ACCOUNT, OTHER):
+            place = fake.place(account)
+            model = place.foundation_model(HAIKU, "Claude 3 Haiku")
+            place.application_profile("listed", "Chat", model)
+            hidden = place.application_profile("hidden", "Chat", model, hidden=True)
+            when = (NOW - timedelta(hours=2)).isoformat()
+            identity = {"type": "Root", "accountId": account}
+            place.deliver(
+                call(
+                    1, eventTime=when, userIdentity=identity, recipientAccountId=account,
+                    requestParameters={"modelId": hidden}, eventID=f"{account}-1",
+                )
+            )  # fmt: skip
+            place.metric(
+                "AWS/Bedrock", "Invocations", {"ModelId": HAIKU}, {NOW - timedelta(hours=2): 1}
+            )
+        yield fake
+
+
+def requested(aws: FakeAws, account: str) -> set[str]:
+    return {f"{one.service}:{one.operation}" for one in aws.requests if one.account == account}
+
+
+def document_actions(words: Iterable[str]) -> set[str]:
+    return set(allowed(policy(*words)))
+
+
+@pytest.mark.parametrize("by", ["organization", "role"])
+def test_a_whole_sync_requests_exactly_what_the_policies_allow(
+    aws: FakeAws, tmp_path: Path, by: str
+) -> None:
+    role = f"arn:aws:iam::{OTHER}:role/Reader"
+    ways: dict[str, tuple[dict[str, Any], list[str]]] = {
+        "organization": (
+            {"organization": True, "role_name": "Reader"},
+            ["--organization", "--role-name", "Reader"],
+        ),
+        "role": ({"role_arns": [role]}, ["--role-arn", role]),
+    }
+    choice, words = ways[by]
+    clock = aws.clock
+    aws.accounts.regions = {REGION: "opt-in-not-required"}
+    places, problems = open_places(Wanted(("all",), ALL_SOURCES, **choice), clock)
+    with open_warehouse(tmp_path / "w.db", create=True) as db:
+        for _ in range(2):
+            # The second time, the profile of the call is known to be unknown.
+            outcome = sync_places(db, places, clock, SyncOptions(sources=ALL_SOURCES))
+            clock.advance(timedelta(hours=25))
+    assert (problems, outcome.problems) == ([], [])
+    caller = document_actions([*words, "--no-doctor"])
+    assert requested(aws, ACCOUNT) - {FREE} == caller
+    assert requested(aws, OTHER) == document_actions([*words, "--no-doctor", "--member"])
+
+
+def test_a_doctor_s_visit_requests_exactly_what_the_policies_allow(aws: FakeAws) -> None:
+    aws.accounts.regions = {REGION: "opt-in-not-required"}
+    way = Way(("all",), ALL_SOURCES, organization=True, role_name="Reader")
+    findings = examine(way, aws.clock)
+    assert [finding for finding in findings if finding.status == FAILED] == []
+    words = ["--organization", "--role-name", "Reader"]
+    assert requested(aws, ACCOUNT) - {FREE} == document_actions(words)
+    assert requested(aws, OTHER) - {FREE} == document_actions([*words, "--member"])

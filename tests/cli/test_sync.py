@@ -1,0 +1,267 @@
+"""``bedrock-usage sync`` as a user meets it, against a fake AWS in real time."""
+
+from __future__ import annotations
+
+import os
+import pty
+import signal
+import sqlite3
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pytest
+
+from etl import resources
+from tests.aws import ACCOUNT, FakeAws, Fault
+from tests.cli.test_load import ROOT, run
+from tests.support import HAIKU, call, role_identity, uuid_of, write_log
+from tests.sync.support import environment
+
+SMALL = ("--region", "us-east-1", "--since", "2d")
+
+
+@pytest.fixture
+def aws(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[FakeAws]:
+    monkeypatch.chdir(tmp_path)
+    with FakeAws() as fake, environment(fake.environment()):
+        yield fake
+
+
+def record(number: int, *, hours_ago: float = 3, **fields: object) -> dict[str, object]:
+    moment = datetime.now(UTC) - timedelta(hours=hours_ago)
+    return call(number, eventTime=moment.strftime("%Y-%m-%dT%H:%M:%SZ"), **fields)
+
+
+def query(database: Path, sql: str) -> list[tuple[object, ...]]:
+    connection = sqlite3.connect(database)
+    try:
+        return connection.execute(sql).fetchall()
+    finally:
+        connection.close()
+
+
+def test_the_first_sync_and_the_next(aws: FakeAws, tmp_path: Path) -> None:
+    aws.place().deliver(record(1, tokens=(1, 2)))
+    aws.place().deliver(record(2))
+    aws.place().metric("AWS/Bedrock", "InputTokenCount", {"ModelId": HAIKU},
+                       {datetime.now(UTC).replace(minute=0, second=0, microsecond=0) - timedelta(hours=5): 10})  # fmt: skip
+    status, out, err = run("sync", *SMALL, "--db", tmp_path / "w.db")
+    assert (status, out) == (0, "")
+    assert "cloudtrail/111122223333/us-east-1: done, 2 read" in err
+    assert err.splitlines()[-3:] == [
+        "Bedrock calls     2 new (1 with tokens)",
+        "CloudWatch values 1 new or changed",
+        "Profiles, models  0 new or changed",
+    ]
+    status, _, err = run("sync", *SMALL, "--db", tmp_path / "w.db")
+    assert status == 0
+    assert "Bedrock calls     0 new (0 with tokens)" in err
+
+
+def test_with_faults_on_it_ends_in_the_views_that_load_makes(aws: FakeAws, tmp_path: Path) -> None:
+    records = [
+        record(n, hours_ago=2 + n / 20, tokens=(n, 1) if n % 2 else None) for n in range(420)
+    ]
+    for one in records:
+        aws.place().deliver(one)
+    for skip, kind in enumerate(
+        ("throttle", "500", "truncated", "reset-in-body", "expired-token", "duplicates")
+    ):
+        aws.faults.append(Fault(kind, operation="LookupEvents", skip=skip))
+    status, _, err = run("sync", *SMALL, "--source", "cloudtrail", "--db", tmp_path / "synced.db")
+    assert status == 0, err
+    assert sum(fault.seen > fault.skip for fault in aws.faults) >= 5
+    run("load", write_log(tmp_path / "log.json", records), "--db", tmp_path / "loaded.db")
+    for view in sorted(file.stem for file in (resources.SQL / "marts").glob("*.sql")):
+        if view != "sync_status":
+            both = [
+                query(tmp_path / f"{name}.db", f"select * from {view}")
+                for name in ("synced", "loaded")
+            ]
+            assert sorted(map(repr, both[0])) == sorted(map(repr, both[1])), view
+
+
+def test_what_could_not_be_read_is_said_and_the_status_is_1(aws: FakeAws, tmp_path: Path) -> None:
+    aws.place().deliver(record(1))
+    aws.faults.append(Fault("denied", operation="GetMetricData", times=None))
+    aws.place().metric("AWS/Bedrock", "Invocations", {"ModelId": HAIKU}, {datetime.now(UTC): 1})
+    status, _, err = run("sync", *SMALL, "--db", tmp_path / "w.db")
+    assert status == 1
+    assert (
+        "Not read          AccessDenied on cloudwatch:GetMetricData in us-east-1 (account 111122223333): add"
+        " cloudwatch:GetMetricData to the policy" in err
+    )
+    assert query(tmp_path / "w.db", "select count(*) from events") == [(1,)]
+
+
+def test_the_configuration_file_is_obeyed_and_options_go_before_it(
+    aws: FakeAws, tmp_path: Path
+) -> None:
+    (tmp_path / "bedrock_usage.toml").write_text("""
+        [sync]
+        regions = ["eu-west-1"]
+        sources = ["cloudtrail"]
+        since = "2d"
+        [[application_rules]]
+        application = "Search"
+        role = "search-*"
+        [user_aliases]
+        "search-indexer" = "Search indexer"
+    """)
+    for number, region in enumerate(("eu-west-1", "us-east-1")):
+        identity = role_identity("search-indexer")
+        aws.place(region=region).deliver(record(number, awsRegion=region, userIdentity=identity))
+    assert run("sync", "--db", tmp_path / "w.db")[0] == 0
+    who = "select region, application, application_source, user_name from calls order by 1"
+    expected = ("Search", "config rule", "Search indexer")
+    assert query(tmp_path / "w.db", who) == [("eu-west-1", *expected)]
+    assert aws.count("ListMetrics") == 0
+    assert run("sync", "--region", "us-east-1", "--db", tmp_path / "w.db")[0] == 0
+    assert query(tmp_path / "w.db", who) == [("eu-west-1", *expected), ("us-east-1", *expected)]
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["--region", "mars-north-1"], "mars-north-1 is not a region"),
+        (["--since", "soon"], "neither a duration"),
+        (["--since", "2999-01-01"], "has not come yet"),
+        (["--settle", "1"], "is no duration"),
+        (["--every", "1s"], "at least 1m"),
+        (["--organization"], "--organization needs --role-name"),
+        (["--organization", "--role-name", "R", "--role-arn", "arn:aws:iam::444455556666:role/R"], "without --role-arn"),
+        (["--region", "all", "--region", "us-east-1"], "without other regions"),
+        (["--profile", "nobody"], "no profile 'nobody'"),
+        (["--role-arn", "Reader"], "no role's ARN"),
+        (["--config", "missing.toml"], "missing.toml"),
+    ],
+)  # fmt: skip
+def test_wrong_usage_is_told_with_status_2(
+    aws: FakeAws, tmp_path: Path, words: list[str], message: str
+) -> None:
+    status, _, err = run("sync", *words, "--db", tmp_path / "w.db")
+    assert (status, message in err) == (2, True), err
+    assert aws.count("LookupEvents") == 0
+
+
+def test_an_organisation_is_read_account_by_account(aws: FakeAws, tmp_path: Path) -> None:
+    other = "444455556666"
+    aws.organization([other])
+    aws.role(other, "Reader")
+    aws.place(other, "us-east-1").deliver(record(1, recipientAccountId=other))
+    aws.place().deliver(record(2))
+    words = ("--organization", "--role-name", "Reader", "--source", "cloudtrail")
+    status, _, err = run("sync", *SMALL, *words, "--db", tmp_path / "w.db")
+    assert status == 0, err
+    found = query(tmp_path / "w.db", "select account_id, event_id from calls order by 1")
+    assert found == [(ACCOUNT, uuid_of(2)), (other, uuid_of(1))]
+
+
+def test_the_demo_is_left_alone(aws: FakeAws, tmp_path: Path) -> None:
+    run("demo", "--no-serve", "--db", tmp_path / "demo.db")
+    status, _, err = run("sync", *SMALL, "--db", tmp_path / "demo.db")
+    assert status == 1
+    assert "holds the demo's data" in err
+
+
+# -- for ever -------------------------------------------------------------------------------------
+
+
+def start(aws: FakeAws, database: Path, *words: str) -> subprocess.Popen[str]:
+    clean = {k: v for k, v in os.environ.items() if not k.startswith("AWS_")}
+    return subprocess.Popen(
+        [sys.executable, "-m", "etl", "sync", *SMALL, "--db", str(database), *words],
+        cwd=ROOT, env=clean | aws.environment(), stderr=subprocess.PIPE, text=True,
+    )  # fmt: skip
+
+
+def wait_for(aws: FakeAws, requests: int) -> None:
+    deadline = time.monotonic() + 30
+    while aws.count("LookupEvents") < requests:
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
+
+
+def test_every_so_often_until_sigterm_and_no_second_one_beside_it(
+    aws: FakeAws, tmp_path: Path
+) -> None:
+    aws.place().deliver(record(1))
+    database = tmp_path / "w.db"
+    process = start(aws, database, "--every", "1m")
+    try:
+        wait_for(aws, 2)
+        status, _, err = run("sync", *SMALL, "--db", database)
+        assert status == 1
+        assert f"is being synchronised by process {process.pid} on " in err
+    finally:
+        process.send_signal(signal.SIGTERM)
+        _, err = process.communicate(timeout=30)
+    assert process.returncode == 0
+    assert "Stopped." in err
+    assert query(database, "pragma integrity_check") == [("ok",)]
+    assert query(database, "select count(*) from events") == [(1,)]
+
+
+def test_a_crash_leaves_no_lock(aws: FakeAws, tmp_path: Path) -> None:
+    aws.place().deliver(record(1))
+    process = start(aws, tmp_path / "w.db", "--every", "1m")
+    wait_for(aws, 1)
+    process.kill()
+    process.communicate()
+    status, _, err = run("sync", *SMALL, "--db", tmp_path / "w.db")
+    assert status == 0, err
+    assert query(tmp_path / "w.db", "select count(*) from events") == [(1,)]
+
+
+def test_stopped_before_it_was_done_the_status_is_1(aws: FakeAws, tmp_path: Path) -> None:
+    for number in range(300):
+        aws.place().deliver(record(number, hours_ago=2 + number / 20))
+    process = start(aws, tmp_path / "w.db")
+    wait_for(aws, 2)
+    process.send_signal(signal.SIGTERM)
+    _, err = process.communicate(timeout=30)
+    assert process.returncode == 1
+    assert "run it again to go on from here" in err
+    assert "Traceback" not in err
+
+
+def test_on_a_terminal_each_stream_has_a_line(aws: FakeAws, tmp_path: Path) -> None:
+    for number in range(120):
+        aws.place().deliver(record(number, hours_ago=26))
+    master, slave = pty.openpty()
+    words = [
+        sys.executable,
+        "-m",
+        "etl",
+        "sync",
+        *SMALL,
+        "--source",
+        "cloudtrail",
+        "--db",
+        str(tmp_path / "w.db"),
+    ]
+    process = subprocess.Popen(
+        words, cwd=ROOT, stderr=slave, env=os.environ | {"TERM": "xterm-256color", "COLUMNS": "120"}
+    )
+    os.close(slave)
+    shown = b""
+    while True:
+        try:
+            part = os.read(master, 4096)
+        except OSError:
+            break
+        if not part:
+            break
+        shown += part
+    process.wait()
+    os.close(master)
+    text = shown.decode()
+    assert process.returncode == 0
+    assert "cloudtrail/111122223333/us-east-1" in text
+    assert "history" in text
+    assert "/s" in text
+    assert "done, 120 read" in text

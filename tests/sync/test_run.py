@@ -1,0 +1,127 @@
+"""A run: many places at once, one writer, failures that are told, a stop that is clean."""
+
+from __future__ import annotations
+
+import sqlite3
+import threading
+import time
+from datetime import timedelta
+from pathlib import Path
+
+import pytest
+
+from etl.clock import Clock
+from etl.errors import LockedError, WarehouseError
+from etl.load import load_files
+from etl.sync.run import SyncOptions, sync_places
+from etl.warehouse.database import open_warehouse
+from etl.warehouse.load import Loader
+from etl.warehouse.lock import sync_lock
+from tests.aws import ACCOUNT, REGION, Fault
+from tests.support import call, rows
+from tests.sync.support import HOUR, NOW, World, utc
+
+REGIONS = ("us-east-1", "us-west-2", "eu-west-1", "eu-central-1")
+
+
+def test_many_regions_are_read_at_once(world: World) -> None:
+    """Each has its own limiter, and none waits for another's."""
+    for index, region in enumerate(REGIONS):
+        for number in range(60):
+            moment = utc(NOW - 2 * HOUR - timedelta(minutes=number))
+            record = call(1000 * index + number, eventTime=moment, awsRegion=region)
+            world.aws.place(ACCOUNT, region).deliver(record)
+    outcome = world.sync(*REGIONS, since=NOW - 20 * HOUR)
+    assert (outcome.problems, outcome.written.calls_new) == ([], 240)
+    assert world.rows("select region, count(*) from calls group by 1") == [
+        (r, 60) for r in sorted(REGIONS)
+    ]
+
+
+def test_a_round_is_noted_with_what_it_came_to(world: World) -> None:
+    world.deliver(1, 2 * HOUR, tokens=(1, 2))
+    world.sync()
+    world.aws.faults.append(Fault("denied", operation="LookupEvents", times=None))
+    world.sync()
+    found = world.rows(
+        "select outcome, calls_new, calls_with_tokens, message from sync_runs order by run_id"
+    )
+    assert found[0] == ("done", 1, 1, None)
+    assert found[1][:3] == ("incomplete", 0, 0)
+    assert "AccessDenied on cloudtrail:LookupEvents" in found[1][3]
+
+
+def test_a_database_that_fails_ends_the_run_with_its_error(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    world.deliver(1, 2 * HOUR)
+
+    def full(*_: object) -> None:
+        raise sqlite3.OperationalError("database or disk is full")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Loader, "write_all", full)
+        with pytest.raises(WarehouseError, match="full"):
+            world.sync()
+    world.sync()
+    assert len(world.event_ids()) == 1
+
+
+def test_a_defect_in_a_thread_is_not_swallowed(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def broken(*_: object, **__: object) -> None:
+        raise ZeroDivisionError("a defect")
+
+    monkeypatch.setattr("etl.sync.events.windows.begin", broken)
+    with pytest.raises(ZeroDivisionError, match="a defect"):
+        world.sync()
+
+
+@pytest.mark.parametrize("kind", ["hang", "slow"])
+def test_a_stop_is_obeyed_within_seconds_whatever_aws_does(world: World, kind: str) -> None:
+    """In real time: the request on its way is given up, what is committed stays."""
+    clock = Clock()
+    world.aws.reset(clock)
+    now = clock.now()
+    for number in range(120):
+        record = call(number, eventTime=utc(now - 3 * HOUR - number * timedelta(minutes=1)))
+        world.aws.place(ACCOUNT, REGION).deliver(record)
+    world.aws.faults.append(Fault(kind, operation="LookupEvents", skip=1, times=None, seconds=60.0))
+    world.clock = clock  # type: ignore[assignment]
+    places = world.places()
+    threading.Timer(1.0, clock.stop.set).start()
+    started = time.monotonic()
+    with open_warehouse(world.path) as db:
+        options = SyncOptions(sources=("cloudtrail",), since=now - 20 * HOUR)
+        outcome = sync_places(db, places, clock, options)
+        assert outcome.is_stopped
+        assert rows(db, "select outcome from sync_runs") == [("stopped",)]
+        assert rows(db, "select count(*) from events") == [(50,)]
+    assert time.monotonic() - started < 10
+
+
+def test_only_one_sync_at_a_time(world: World) -> None:
+    with sync_lock(world.path):
+        world.sync()
+        with pytest.raises(LockedError, match=r"process \d+ on \S+"), sync_lock(world.path):
+            pass
+    with sync_lock(world.path):
+        pass
+
+
+def test_the_lock_is_nothing_to_load(world: World) -> None:
+    world.sync()
+    with sync_lock(world.path):
+        pass
+    assert world.path.with_name("warehouse.db.lock").exists()
+    with open_warehouse(world.path) as db:
+        assert load_files(db, [world.path.parent]).rejected == 0
+
+
+def test_a_lock_in_a_folder_that_is_not_there(tmp_path: Path) -> None:
+    with (
+        pytest.raises(WarehouseError, match="folder must exist"),
+        sync_lock(tmp_path / "no" / "w.db"),
+    ):
+        pass
