@@ -10,7 +10,8 @@ from __future__ import annotations
 import difflib
 import re
 import tomllib
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any, Literal
@@ -161,6 +162,22 @@ class Config(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
                     f"user_aliases: {UNATTRIBUTED} means usage that no call explains;"
                     " it is nobody's name and has no other"
                 )
+
+
+@dataclass(frozen=True)
+class Choice:
+    """What to read from, once options are put over the file. ``regions`` may be ``("all",)``.
+
+    Without ``role_arns`` or ``organization`` it is the account of the credentials at hand.
+    """
+
+    regions: Sequence[str]
+    sources: Sequence[str]
+    profile: str | None = None
+    role_arns: Sequence[str] = ()
+    organization: bool = False
+    role_name: str | None = None
+    skip: Sequence[str] = ()
 
 
 # The tables in which a key may stand, by the place that msgspec names.

@@ -26,7 +26,7 @@ ALLOWED = {
     "status": {"terminal"},
     "policy": set(),
     "findings": {"terminal"},
-    "doctor": {"clock", "errors", "findings", "normalise", "sources", "terminal"},
+    "doctor": {"clock", "config", "errors", "findings", "normalise", "sources", "terminal"},
     "cli": {
         "clock",
         "config",

@@ -10,7 +10,7 @@ import click
 from rich.console import Console
 
 from etl.cli.options import aws_options, config_option
-from etl.cli.places import wanted
+from etl.cli.places import choose
 from etl.clock import Clock
 from etl.config import load_config
 from etl.findings import FAILED, print_findings, to_json
@@ -29,12 +29,12 @@ def doctor(config: Path | None, format_: str, **choice: Any) -> None:
     Makes the cheapest request for each permission, in each account and region, and writes nothing.
     """
     # Imported here because boto3 takes longer to import than a report takes to print.
-    from etl.doctor.entry import Way, examine
+    from etl.doctor.entry import examine
 
-    way = Way(**vars(wanted(load_config(config), **choice)))
+    chosen = choose(load_config(config), **choice)
     console = Console(stderr=True)
     with console.status("Asking AWS ..."):
-        findings = examine(way, Clock())
+        findings = examine(chosen, Clock())
     if format_ == "json":
         click.echo(to_json(findings))
     else:

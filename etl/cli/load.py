@@ -15,7 +15,7 @@ from etl.config import Config, load_config
 from etl.errors import BedrockUsageError
 from etl.load import LoadResult, load_files
 from etl.sources.files import walk_files
-from etl.warehouse.attribution import apply_config
+from etl.warehouse.attribution import apply_application_tag, apply_config
 from etl.warehouse.database import open_warehouse
 from etl.warehouse.demo import is_demo
 from etl.warehouse.load import Reject
@@ -72,6 +72,7 @@ def apply_configuration(warehouse: Database, config: Config, file: Path | None) 
     """
     if file is None:
         return
+    apply_application_tag(warehouse, config.application_tag)
     changed = apply_config(warehouse, config.application_rules, config.user_aliases).calls_changed
     if changed:
         calls = "1 call" if changed == 1 else f"{changed:,} calls"

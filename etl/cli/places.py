@@ -3,33 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import click
 
 from etl.clock import Clock
-from etl.config import Accounts, Config, Sync
+from etl.config import Accounts, Choice, Config, Sync
 from etl.errors import SourceError
 
 if TYPE_CHECKING:
     from etl.sources.aws import Place
 
 
-@dataclass(frozen=True)
-class Wanted:
-    """What to read from. ``regions`` may be ``("all",)``."""
-
-    regions: Sequence[str]
-    sources: Sequence[str]
-    profile: str | None = None
-    role_arns: Sequence[str] = ()
-    organization: bool = False
-    role_name: str | None = None
-    skip: Sequence[str] = ()
-
-
-def wanted(
+def choose(
     config: Config,
     *,
     region: Sequence[str] = (),
@@ -38,7 +24,7 @@ def wanted(
     role_arn: Sequence[str] = (),
     organization: bool = False,
     role_name: str | None = None,
-) -> Wanted:
+) -> Choice:
     """Return what is meant; an option replaces what the file says of the same thing.
 
     Raises click.UsageError for options that contradict each other.
@@ -58,7 +44,7 @@ def wanted(
     except ValueError as error:
         raise click.UsageError(str(error)) from None
     is_chosen = bool(role_arn) or organization
-    return Wanted(
+    return Choice(
         regions=tuple(region) or tuple(config.sync.regions),
         sources=tuple(source) or tuple(config.sync.sources),
         profile=profile or accounts.profile,
@@ -69,7 +55,7 @@ def wanted(
     )
 
 
-def open_places(choice: Wanted, clock: Clock) -> tuple[list[Place], list[SourceError]]:
+def open_places(choice: Choice, clock: Clock) -> tuple[list[Place], list[SourceError]]:
     """Return every account and region that is meant, and why some could not be told.
 
     Raises ConfigError or a SourceError if there is no way in at all.

@@ -11,8 +11,8 @@ from typing import Any
 import click
 
 from etl.cli.options import choice_options, config_option
-from etl.cli.places import Wanted, wanted
-from etl.config import ALL_REGIONS, load_config
+from etl.cli.places import choose
+from etl.config import ALL_REGIONS, Choice, load_config
 from etl.policy import Reading, caller_policy, member_policy, trust_policy
 
 _PRINCIPAL = re.compile(r"arn:aws[a-z-]*:iam::\d{12}:(?:root|(?:user|role)/[\w+=,.@/-]+)", re.ASCII)
@@ -56,7 +56,7 @@ def policy(
         _refuse_others(member or not has_doctor or any(choice.values()))
         _print(trust_policy(trust))
         return
-    reading = _reading(wanted(load_config(config), **choice), has_doctor)
+    reading = _reading(choose(load_config(config), **choice), has_doctor)
     _print(member_policy(reading) if member else caller_policy(reading))
     if reading.has_roles and not member:
         click.echo(
@@ -66,7 +66,7 @@ def policy(
         )
 
 
-def _reading(choice: Wanted, has_doctor: bool) -> Reading:
+def _reading(choice: Choice, has_doctor: bool) -> Reading:
     return Reading(
         sources=choice.sources,
         has_all_regions=tuple(choice.regions) == ALL_REGIONS,

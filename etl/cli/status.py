@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Collection
+from dataclasses import replace
 from datetime import datetime, timedelta
 from pathlib import Path
 
@@ -11,7 +13,7 @@ from sqlite_utils import Database
 
 from etl.cli.options import db_option
 from etl.clock import Clock
-from etl.config import parse_duration
+from etl.config import SOURCES, parse_duration
 from etl.errors import ConfigError
 from etl.status import Status, print_table, stale_lines, to_json
 from etl.terminal import harmless, open_console
@@ -32,11 +34,21 @@ def _duration(_: click.Context, __: click.Parameter, text: str | None) -> timede
     callback=_duration,
     help="Exit with 1 if any source was read longer ago than this: 2h.",
 )
+@click.option("--region", multiple=True, help="Only streams of this region; repeatable.")
+@click.option(
+    "--source", multiple=True, type=click.Choice(SOURCES), help="Only this source; repeatable."
+)
 @click.option(
     "--format", "format_", type=click.Choice(["table", "json"]), default="table", show_default=True
 )
 @db_option
-def status(max_age: timedelta | None, format_: str, db: Path) -> None:
+def status(
+    max_age: timedelta | None,
+    region: tuple[str, ...],
+    source: tuple[str, ...],
+    format_: str,
+    db: Path,
+) -> None:
     """Show how far AWS was read, how fresh that is, and what is missing.
 
     Lag is what separates the newest complete moment from now; an hour of it is usual, because
@@ -44,6 +56,7 @@ def status(max_age: timedelta | None, format_: str, db: Path) -> None:
     """
     with open_warehouse(db) as warehouse:
         found = build_status(warehouse, Clock().now(), max_age)
+    found = limited(found, region, source)
     if format_ == "json":
         click.echo(to_json(found))
     else:
@@ -57,3 +70,14 @@ def status(max_age: timedelta | None, format_: str, db: Path) -> None:
 def build_status(db: Database, now: datetime, max_age: timedelta | None = None) -> Status:
     """Read the status from the warehouse, as of ``now``."""
     return Status(checked_at=now, max_age=max_age, **read_status(db, now))
+
+
+def limited(status: Status, regions: Collection[str], sources: Collection[str]) -> Status:
+    """Return the status with these streams only, so that one nobody reads any more is not stale."""
+    streams = [
+        stream
+        for stream in status.streams
+        if (not regions or stream["region"] in regions)
+        and (not sources or stream["source"] in sources)
+    ]
+    return replace(status, streams=streams)

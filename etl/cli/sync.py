@@ -23,7 +23,7 @@ from etl.warehouse.database import open_warehouse
 from etl.warehouse.lock import sync_lock
 
 if TYPE_CHECKING:
-    from etl.cli.places import Wanted
+    from etl.config import Choice
     from etl.sync.run import Outcome, SyncOptions
 
 SHORTEST_PERIOD = timedelta(minutes=1)
@@ -83,12 +83,12 @@ def _run(
 ) -> Outcome:
     """Do one whole sync; tell what it came to."""
     # Imported here because boto3 takes longer to import than a report takes to print.
-    from etl.cli.places import open_places, wanted
+    from etl.cli.places import choose, open_places
     from etl.cli.progress import progress_display
     from etl.sync.run import sync_places
 
     config = load_config(config_path)
-    chosen = wanted(config, **choice)
+    chosen = choose(config, **choice)
     options = _options(config, chosen, since, settle, clock.now())
     with open_warehouse(db, create=True) as warehouse:
         refuse_demo(warehouse, db)
@@ -103,7 +103,7 @@ def _run(
 
 
 def _options(
-    config: Config, choice: Wanted, since: str | None, settle: str | None, now: datetime
+    config: Config, choice: Choice, since: str | None, settle: str | None, now: datetime
 ) -> SyncOptions:
     from etl.sync.run import SyncOptions
 

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from email.utils import parsedate_to_datetime
 from typing import NamedTuple, TypeVar
 
 from etl.clock import Clock
+from etl.config import ALL_REGIONS, Choice
 from etl.doctor.places import check_place
 from etl.doctor.words import explain, principal, principal_arn
 from etl.errors import SourceError
@@ -25,8 +25,6 @@ from etl.sources.accounts import (
 from etl.sources.aws import Account, Place, date_of
 from etl.terminal import count
 
-ALL_REGIONS = ("all",)
-
 # A request is tried so often before an outage is told.
 ATTEMPTS = 2
 
@@ -41,19 +39,6 @@ One = TypeVar("One")
 Other = TypeVar("Other")
 
 
-@dataclass(frozen=True)
-class Way:
-    """What is meant to be read, and how it is entered. ``regions`` may be ``("all",)``."""
-
-    regions: Sequence[str]
-    sources: Sequence[str]
-    profile: str | None = None
-    role_arns: Sequence[str] = ()
-    organization: bool = False
-    role_name: str | None = None
-    skip: Sequence[str] = ()
-
-
 class _Entrance(NamedTuple):
     """An account, and the role that is assumed there; None for one's own."""
 
@@ -61,32 +46,32 @@ class _Entrance(NamedTuple):
     role_arn: str | None = None
 
 
-def examine(way: Way, clock: Clock) -> list[Finding]:
+def examine(choice: Choice, clock: Clock) -> list[Finding]:
     """Check the way in, then every account, then every region of each.
 
     Raises ConfigError for a profile or a region that is none.
     """
     try:
-        own = open_own_account(way.profile, clock, attempts=ATTEMPTS)
+        own = open_own_account(choice.profile, clock, attempts=ATTEMPTS)
     except SourceError as error:
         return _failed_entry(error, clock.now(), "credentials")
-    if tuple(way.regions) != ALL_REGIONS:
-        check_regions(own, way.regions)
+    if tuple(choice.regions) != ALL_REGIONS:
+        check_regions(own, choice.regions)
     home = _home(own, clock)
     findings, caller = _check_caller(home)
     if caller is None:
         return findings
-    entrances, found = _entrances(way, home, caller)
+    entrances, found = _entrances(choice, home, caller)
     findings += found
 
     def enter(entrance: _Entrance) -> tuple[list[Finding], list[Place], str]:
-        return _enter(entrance, way, home, caller)
+        return _enter(entrance, choice, home, caller)
 
     places: list[tuple[Place, str]] = []
     for found, entered, member in _all_at_once(enter, entrances, clock):
         findings += found
         places += [(place, member) for place in entered]
-    checked = _all_at_once(lambda one: check_place(one[0], way.sources, one[1]), places, clock)
+    checked = _all_at_once(lambda one: check_place(one[0], choice.sources, one[1]), places, clock)
     return findings + [finding for some in checked for finding in some]
 
 
@@ -94,18 +79,18 @@ def _home(account: Account, clock: Clock) -> Place:
     return Place(account, home_region(account.session), clock)
 
 
-def _entrances(way: Way, home: Place, caller: str) -> tuple[list[_Entrance], list[Finding]]:
+def _entrances(choice: Choice, home: Place, caller: str) -> tuple[list[_Entrance], list[Finding]]:
     own = home.account
-    if way.role_arns:
-        return [_Entrance(assume_role(own, arn), arn) for arn in way.role_arns], []
-    if not (way.organization and way.role_name):
+    if choice.role_arns:
+        return [_Entrance(assume_role(own, arn), arn) for arn in choice.role_arns], []
+    if not (choice.organization and choice.role_name):
         return [_Entrance(own)], []
     try:
-        accounts = organization_accounts(own, way.role_name, home.clock, skip=way.skip)
+        accounts = organization_accounts(own, choice.role_name, home.clock, skip=choice.skip)
     except SourceError as error:
         return [], [_failed_list(_LIST_ACCOUNTS, error, home, caller)]
     partition = caller.split(":")[1]
-    roles = f"arn:{partition}:iam::{{}}:role/{way.role_name}"
+    roles = f"arn:{partition}:iam::{{}}:role/{choice.role_name}"
     entrances = [
         _Entrance(one, None if one is own else roles.format(one.account_id)) for one in accounts
     ]
@@ -114,7 +99,7 @@ def _entrances(way: Way, home: Place, caller: str) -> tuple[list[_Entrance], lis
 
 
 def _enter(
-    entrance: _Entrance, way: Way, home: Place, caller: str
+    entrance: _Entrance, choice: Choice, home: Place, caller: str
 ) -> tuple[list[Finding], list[Place], str]:
     """Return the findings on the way into an account, its places, and who one is there."""
     findings: list[Finding] = []
@@ -126,8 +111,8 @@ def _enter(
         if member is None:
             return _failed_assume_role(findings, entrance.role_arn, caller), [], caller
         caller = member
-    if tuple(way.regions) != ALL_REGIONS:
-        return findings, [Place(account, name, home.clock) for name in way.regions], caller
+    if tuple(choice.regions) != ALL_REGIONS:
+        return findings, [Place(account, name, home.clock) for name in choice.regions], caller
     check = "ec2:DescribeRegions"
     try:
         names = bedrock_regions(account, home.clock)

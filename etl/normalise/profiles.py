@@ -36,9 +36,16 @@ def parse_profile(profile: object, *, application_key: str = APPLICATION_KEY) ->
         profile_type=kind,
         model_id=parse_model_id(arns[0]).canonical_model_id if arns else None,
         inference_scope=_scope(arn, arns),
-        application=(text(tags.get(application_key)) or name) if is_application else None,
+        application=profile_application(tags, name, application_key) if is_application else None,
         tags=json.dumps(tags, ensure_ascii=False, sort_keys=True) if tags else None,
     )
+
+
+def profile_application(
+    tags: Mapping[str, Any], profile_name: str | None, application_key: str
+) -> str | None:
+    """Return the application that an application profile stands for."""
+    return text(tags.get(application_key)) or profile_name
 
 
 def _scope(arn: str, model_arns: list[str]) -> str:

@@ -132,7 +132,7 @@ class Round:
 
     def __init__(self, db: Database, clock: Clock, options: SyncOptions, observe: Observer) -> None:
         self._clock, self._options, self._observe = clock, options, observe
-        self._db, self._writer = db, Writer(db)
+        self._writer = Writer(db)
         self._outcome, self._lock = Outcome(), threading.Lock()
         self._crash: BaseException | None = None
         self._working = 0

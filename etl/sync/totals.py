@@ -41,6 +41,10 @@ from etl.warehouse.load import Batch, Reject
 SOURCE = "cloudwatch"
 
 YOUNG = timedelta(hours=3)
+
+# ListMetrics hides what was idle for two weeks; a day less, because its list is late as well.
+HIDDEN_AFTER = timedelta(days=13)
+
 MAX_CALLS = 20
 
 HOUR, DETAIL = timedelta(hours=1), timedelta(seconds=300)
@@ -65,7 +69,7 @@ def sync_totals(job: Job, *, since: datetime | None) -> None:
     state = _begin(job.state(), as_of, since)
     known = {(s.namespace, s.model_id): s for s in job.ask(lambda db: load_series(db, job.stream))}
     called = job.ask(lambda db: list(models_called(db, job.place.region)))
-    wanted = wanted_models(known, list_series(job.place), called)
+    wanted = wanted_models(known, list_series(job.place), called, as_of)
     is_reread = as_of - (state.reread_at or as_of) >= REREAD_EVERY
     groups = group_by_start(wanted, known, state, as_of, is_reread=is_reread)
     values, stale_rejects = 0, [str(job.stream)]
@@ -80,7 +84,17 @@ def sync_totals(job: Job, *, since: datetime | None) -> None:
         read = tuple(_read_series(m, known.get(m), start, as_of) for m in models)
         job.write(Batch(state=replace(state, series=read)))
     reread_at = as_of if is_reread else state.reread_at
-    job.write(Batch(state=replace(state, watermark=as_of, read_at=as_of, reread_at=reread_at)))
+    job.write(
+        Batch(
+            state=replace(
+                state,
+                covered_from=state.history_from,
+                watermark=as_of,
+                read_at=as_of,
+                reread_at=reread_at,
+            )
+        )
+    )
 
 
 def _begin(state: StreamState, as_of: datetime, since: datetime | None) -> StreamState:
@@ -88,31 +102,28 @@ def _begin(state: StreamState, as_of: datetime, since: datetime | None) -> Strea
     wanted = hour_of(max(since or state.history_from or as_of - timedelta(days=90), oldest))
     # What is wanted further back than before is read for every model again.
     history_from = min(wanted, state.history_from or wanted)
-    return replace(
-        state,
-        covered_from=history_from,
-        history_from=history_from,
-        watermark=state.watermark,
-        reread_at=state.reread_at or as_of,
-    )
+    return replace(state, history_from=history_from, reread_at=state.reread_at or as_of)
 
 
 def wanted_models(
-    known: Iterable[Model], listed: Iterable[Series], called: Iterable[tuple[str, str]]
+    known: Mapping[Model, SeriesState],
+    listed: Iterable[Series],
+    called: Iterable[tuple[str, str]],
+    as_of: datetime,
 ) -> dict[Model, frozenset[str]]:
     """Return the models to read and their metrics.
 
-    Those that CloudWatch lists, with the metrics it lists; and, once, those that calls name and the
-    list hides because they were idle for two weeks.
+    Those that CloudWatch lists, with the metrics it lists. Of those that it hides because they were
+    idle for two weeks, the ones that may have unread totals from before: what calls name and nobody
+    has read yet, and what was last read before those weeks.
     """
     metrics: dict[Model, set[str]] = defaultdict(set)
     for series in listed:
         metrics[series.namespace, series.model_id].add(series.metric)
-    models = set(known) | set(metrics)
-    for endpoint, model_id in called:
-        model = (NAMESPACES[endpoint], model_id)
-        if model not in models:
-            metrics[model] |= METRICS_OF[model[0]]
+    hidden = {(NAMESPACES[endpoint], model_id) for endpoint, model_id in called} - known.keys()
+    hidden |= {model for model, state in known.items() if as_of - state.watermark >= HIDDEN_AFTER}
+    for model in hidden - metrics.keys():
+        metrics[model] |= METRICS_OF[model[0]]
     return {model: frozenset(names) for model, names in metrics.items()}
 
 
@@ -153,7 +164,7 @@ def stretches(start: datetime, as_of: datetime, series: int) -> list[Stretch]:
     detail_from = max(start, kept_from)
     latest = hour_of(as_of) - REREAD_WINDOW
     while detail_from < latest and _calls(start, detail_from, end, series) > MAX_CALLS:
-        detail_from += timedelta(days=1)
+        detail_from = min(detail_from + timedelta(days=1), latest)
     return [
         stretch
         for stretch in (Stretch(start, detail_from, HOUR), Stretch(detail_from, end, DETAIL))

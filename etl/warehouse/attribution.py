@@ -19,6 +19,7 @@ from typing import NamedTuple
 from sqlite_utils import Database
 
 from etl.normalise.application import CONFIG_RULE
+from etl.normalise.profiles import profile_application
 from etl.normalise.rules import (
     CONDITIONS,
     ApplicationRule,
@@ -78,6 +79,28 @@ def apply_config(
             return Attribution(users_renamed=users_renamed)
         _store_rules(db, rules)
         return Attribution(_attribute(db, rules), users_renamed)
+
+
+def apply_application_tag(db: Database, application_tag: str) -> int:
+    """Name every application profile by this tag, else by its own name; return how many changed.
+
+    The tags are stored, so nothing has to be read again; views look the name up.
+    """
+    rows = db.execute(
+        "select profile_arn, tags, profile_name, application from inference_profiles"
+        " where application is not null"
+    ).fetchall()
+    changed = [
+        (named, arn)
+        for arn, tags, name, application in rows
+        if (named := profile_application(json.loads(tags or "{}"), name, application_tag))
+        != application
+    ]
+    with db.atomic():
+        db.conn.executemany(
+            "update inference_profiles set application = ? where profile_arn = ?", changed
+        )
+    return len(changed)
 
 
 def stored_rules(db: Database) -> tuple[ApplicationRule, ...]:

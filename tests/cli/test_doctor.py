@@ -10,8 +10,8 @@ from typing import Any
 import pytest
 from rich.console import Console
 
-from etl.config import SOURCES
-from etl.doctor.entry import Way, examine
+from etl.config import SOURCES, Choice
+from etl.doctor.entry import examine
 from etl.doctor.words import principal, principal_arn
 from etl.findings import FAILED, NOT_CHECKED, OK, WARNING, Finding, print_findings, to_json
 from tests.aws import ACCOUNT, NOW, REGION, FakeAws, FakeClock, Fault
@@ -40,7 +40,7 @@ def aws() -> Iterator[FakeAws]:
 
 
 def visit(aws: FakeAws, *regions: str, **choice: Any) -> list[Finding]:
-    way = Way(regions or (REGION,), **({"sources": SOURCES} | choice))
+    way = Choice(regions or (REGION,), **({"sources": SOURCES} | choice))
     return examine(way, aws.clock)  # type: ignore[arg-type]
 
 

@@ -11,9 +11,10 @@ from typing import Any
 
 import pytest
 
-from etl.cli.places import Wanted, open_places
+from etl.cli.places import open_places
 from etl.config import SOURCES as ALL_SOURCES
-from etl.doctor.entry import Way, examine
+from etl.config import Choice
+from etl.doctor.entry import examine
 from etl.findings import FAILED
 from etl.policy import DOCTOR, ORGANIZATION, REGIONS, SOURCES
 from etl.sync.run import SyncOptions, sync_places
@@ -291,7 +292,7 @@ def test_a_whole_sync_requests_exactly_what_the_policies_allow(
     choice, words = ways[by]
     clock = aws.clock
     aws.accounts.regions = {REGION: "opt-in-not-required"}
-    places, problems = open_places(Wanted(("all",), ALL_SOURCES, **choice), clock)
+    places, problems = open_places(Choice(("all",), ALL_SOURCES, **choice), clock)
     with open_warehouse(tmp_path / "w.db", create=True) as db:
         for _ in range(2):
             # The second time, the profile of the call is known to be unknown.
@@ -305,7 +306,7 @@ def test_a_whole_sync_requests_exactly_what_the_policies_allow(
 
 def test_a_doctor_s_visit_requests_exactly_what_the_policies_allow(aws: FakeAws) -> None:
     aws.accounts.regions = {REGION: "opt-in-not-required"}
-    way = Way(("all",), ALL_SOURCES, organization=True, role_name="Reader")
+    way = Choice(("all",), ALL_SOURCES, organization=True, role_name="Reader")
     findings = examine(way, aws.clock)
     assert [finding for finding in findings if finding.status == FAILED] == []
     words = ["--organization", "--role-name", "Reader"]

@@ -341,6 +341,17 @@ def test_a_monitor_gets_an_exit_status_and_names(tmp_path: Path) -> None:
     assert run("status", "--db", db)[0::2] == (0, "")
 
 
+def test_a_stream_that_nobody_reads_any_more_can_be_left_out(tmp_path: Path) -> None:
+    db = warehouse(tmp_path, MINUTE, 3 * HOUR)
+    words = ("status", "--max-age", "2h", "--db", db)
+    status, out, err = run(*words, "--region", "us-test-0")
+    assert (status, err) == (0, "")
+    assert "us-test-1" not in out
+    assert run(*words, "--region", "us-test-1")[0] == 1
+    # Nothing that is left is nothing that is fresh.
+    assert run(*words, "--source", "catalogue")[0] == 1
+
+
 def test_json_is_whole_when_something_is_stale(tmp_path: Path) -> None:
     db = warehouse(tmp_path, 3 * HOUR)
     status, out, err = run("status", "--max-age", "2h", "--format", "json", "--db", db)

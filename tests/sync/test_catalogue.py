@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from etl.warehouse.attribution import apply_application_tag
+from etl.warehouse.database import open_warehouse
 from tests.aws import Fault
 from tests.support import HAIKU
 from tests.sync.support import DAY, HOUR, MINUTE, World
@@ -32,6 +34,18 @@ def test_the_tag_is_configurable(world: World) -> None:
     profile = world.place.application_profile("abc123", "named", model, tags={"cost-center": "42"})
     world.deliver(1, 2 * HOUR, requestParameters={"modelId": profile})
     world.sync(sources=SOURCES, application_tag="cost-center")
+    assert world.rows("select application from calls") == [("42",)]
+
+
+def test_another_tag_later_needs_nothing_to_be_read(world: World) -> None:
+    model = world.place.foundation_model(HAIKU, "Claude 3 Haiku")
+    profile = world.place.application_profile("abc", "named", model, tags={"cost-center": " 42 "})
+    world.deliver(1, 2 * HOUR, requestParameters={"modelId": profile})
+    world.sync(sources=SOURCES)
+    assert world.rows("select application from calls") == [("named",)]
+    with open_warehouse(world.path) as db:
+        assert apply_application_tag(db, "cost-center") == 1
+        assert apply_application_tag(db, "cost-center") == 0
     assert world.rows("select application from calls") == [("42",)]
 
 

@@ -177,6 +177,19 @@ def test_a_model_that_was_idle_for_two_weeks_is_found_by_its_calls(world: World)
     assert world.aws.count("GetMetricData") == asked  # once is enough
 
 
+def test_a_model_that_fell_silent_during_a_long_pause_is_read_once_more(world: World) -> None:
+    put(world, {hour_of(NOW) - HOUR: 5})
+    sync(world)
+    put(world, {hour_of(NOW) + DAY: 6})
+    world.clock.advance(20 * DAY)
+    world.place.hide(BEDROCK, {"ModelId": HAIKU})
+    sync(world)
+    assert hourly(world) == {utc(hour_of(NOW) - HOUR): 5, utc(hour_of(NOW) + DAY): 6}
+    asked = world.aws.count("GetMetricData")
+    sync(world)
+    assert world.aws.count("GetMetricData") == asked
+
+
 def test_a_model_that_is_new_is_read_from_the_beginning(world: World) -> None:
     put(world, {hour_of(NOW) - 2 * HOUR: 5})
     sync(world)
