@@ -51,7 +51,8 @@ def print_findings(findings: Sequence[Finding], console: Console) -> None:
     """Print the findings by account; regions that stand alike are told together."""
     for account in dict.fromkeys(finding.account_id for finding in findings):
         of_account = [finding for finding in findings if finding.account_id == account]
-        console.print(plain(f"\nAccount {account}" if account else "\nNo account", "bold"))
+        console.print()
+        console.print(plain(f"Account {account}" if account else "No account", "bold"))
         _print_lines([finding for finding in of_account if finding.region is None], console)
         for regions, alike in _by_region(of_account):
             console.print(plain(", ".join(regions), "bold"))
@@ -92,4 +93,4 @@ def _print_lines(findings: Iterable[Finding], console: Console) -> None:
         console.print(line)
         for text in (detail, plain(finding.fix or "")):
             if text:
-                console.print(Padding(text, (0, 0, 0, _WIDTHS[0] + 1)))
+                console.print(Padding(text, (0, 0, 0, _WIDTHS[0] + 1), expand=False))

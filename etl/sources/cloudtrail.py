@@ -46,6 +46,8 @@ def lookup_events(place: Place, start: datetime, end: datetime) -> Iterator[Page
 
     Ends only when CloudTrail said that there is no more. Raises the kinds of SourceError.
     """
+    # AWS may refuse a start that it no longer keeps, and one is soon reached.
+    start = min(end, max(start, place.clock.now() - RETENTION))
     token, oldest = None, end
     query = _query(start, end)
     while True:

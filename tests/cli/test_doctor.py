@@ -496,7 +496,8 @@ def real_time() -> Iterator[FakeAws]:
 def test_the_command_ends_with_0_where_nothing_failed(real_time: FakeAws) -> None:
     status, out, err = run("doctor", "--region", REGION)
     assert (status, err) == (0, "")
-    assert f"Account {ACCOUNT}" in out
+    assert f"Account {ACCOUNT}" in out.splitlines()
+    assert not [line for line in out.splitlines() if line != line.rstrip()]
     assert json.loads(run("doctor", "--region", REGION, "--format", "json")[1])["is_ok"] is True
 
 

@@ -190,6 +190,17 @@ def test_what_event_history_no_longer_has_becomes_a_gap(world: World) -> None:
     assert len(world.rows("select * from sync_gaps")) == 1
 
 
+def test_nothing_older_than_ninety_days_is_ever_asked_for(world: World) -> None:
+    """However long the run takes: AWS may refuse it."""
+    for number in range(900):
+        world.deliver(number, number * 2 * HOUR + HOUR)
+    world.sync(since=NOW - 200 * DAY)
+    asked = [r for r in world.aws.requests if r.operation == "LookupEvents"]
+    assert len(asked) > 20
+    first_pages = [r for r in asked if "NextToken" not in r.params]
+    assert all(r.at - r.params["StartTime"] <= 90 * DAY + timedelta(seconds=1) for r in first_pages)
+
+
 def test_the_rest_of_a_window_that_was_left_too_long_becomes_a_gap(world: World) -> None:
     world.sync()
     world.clock.advance(2 * DAY)
