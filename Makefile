@@ -10,7 +10,7 @@ demo: .venv/installed
 	$(BIN)/bedrock-usage demo $(if $(filter 0,$(SERVE)),--no-serve)
 
 test: .venv/installed-dev
-	$(BIN)/python -m pytest -q
+	$(BIN)/python -m pytest -q -n auto
 
 lint: .venv/installed-dev
 	$(BIN)/ruff check .

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import argparse
 import os
+import statistics
 import subprocess
 import sys
 import tempfile
@@ -66,22 +67,28 @@ def measure_backfill(folder: Path, events: int) -> None:
         print(f"  throttled         {aws.throttled:>9} times")
 
 
-def measure_nothing_new(folder: Path, large: int) -> None:
-    """Print the time and the requests of a sync that finds nothing, small against large."""
-    seconds = []
-    for events in (1000, large):
-        database = folder / f"{events}.db"
+def measure_nothing_new(folder: Path, large: int, runs: int = 7) -> None:
+    """Print the time and the requests of a sync that finds nothing, small against large.
+
+    The two take turns, because the machine is not equally busy all the time.
+    """
+    databases = {events: folder / f"{events}.db" for events in (1000, large)}
+    seconds: dict[int, list[float]] = {events: [] for events in databases}
+    for events, database in databases.items():
         measure(events, database)
-        with FakeAws() as aws:
+    with FakeAws() as aws:
+        for database in databases.values():
             sync(aws, database, REGIONS[0], since="2d")
-            asked = aws.count("LookupEvents")
-            times = sorted(sync(aws, database, REGIONS[0], since="2d") for _ in range(5))
-            made = (aws.count("LookupEvents") - asked) / 5
-        seconds.append(times[2])
-        print(
-            f"nothing new         {times[2]:>9.2f} s with {events:,} calls, {made:.0f} LookupEvents"
-        )
-    print(f"  large to small    {seconds[1] / seconds[0]:>9.2f} times")
+        asked = aws.count("LookupEvents")
+        for _ in range(runs):
+            for events, database in databases.items():
+                seconds[events].append(sync(aws, database, REGIONS[0], since="2d"))
+        made = (aws.count("LookupEvents") - asked) / runs / len(databases)
+    medians = {events: statistics.median(times) for events, times in seconds.items()}
+    for events, median in medians.items():
+        print(f"nothing new         {median:>9.2f} s with {events:,} calls")
+    print(f"  large to small    {medians[large] / medians[1000]:>9.2f} times")
+    print(f"  requests          {made:>9.1f} LookupEvents a run")
 
 
 def main() -> None:
