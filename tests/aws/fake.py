@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import threading
 from collections import deque
+from collections.abc import Iterable
 from datetime import datetime, timedelta
 from traceback import format_exception
 from types import TracebackType
@@ -119,8 +120,9 @@ class FakeAws:
         """Make a role that AssumeRole lets anybody into; return its ARN."""
         return self.accounts.role(account, name, external_id)
 
-    def organization(self, accounts: list[str]) -> None:
+    def organization(self, accounts: list[str], *, suspended: Iterable[str] = ()) -> None:
         """Make an organization of these accounts; the default account is its management account."""
+        self.accounts.suspended = set(suspended)
         others = [account for account in accounts if account != ACCOUNT]
         self.accounts.members = [ACCOUNT, *others]
 

@@ -53,6 +53,7 @@ class Accounts:
     def __init__(self, default: str) -> None:
         self.default = default
         self.members: list[str] = []
+        self.suspended: set[str] = set()
         self.regions = dict(_REGIONS)
         self.session_seconds: int | None = None
         self._keys: dict[str, Key] = {}
@@ -136,7 +137,12 @@ def list_accounts(call: Call) -> dict[str, Any]:
             "AccessDeniedException", "You don't have permissions to access this resource."
         )
     listed, token = page(call, accounts.members, call.params.get("MaxResults", PAGE))
-    answer: dict[str, Any] = {"Accounts": [_account(accounts.default, id_) for id_ in listed]}
+    answer: dict[str, Any] = {
+        "Accounts": [
+            _account(accounts.default, id_, is_suspended=id_ in accounts.suspended)
+            for id_ in listed
+        ]
+    }
     return answer | ({"NextToken": token} if token else {})
 
 
@@ -183,12 +189,12 @@ def _check_organization(call: Call) -> None:
         )
 
 
-def _account(management: str, account: str) -> dict[str, Any]:
+def _account(management: str, account: str, *, is_suspended: bool) -> dict[str, Any]:
     return {
         "Id": account,
         "Arn": f"arn:aws:organizations::{management}:account/o-fakeexample/{account}",
         "Email": f"{account}@example.com",
         "Name": f"account-{account}",
-        "Status": "ACTIVE",
+        "Status": "SUSPENDED" if is_suspended else "ACTIVE",
         "JoinedMethod": "CREATED",
     }

@@ -67,7 +67,8 @@ def test_credentials_of_a_role_are_renewed(world: World) -> None:
 
 
 def test_an_organisation_is_every_active_account(world: World) -> None:
-    world.aws.organization([OTHER, THIRD])
+    suspended = "000011112222"
+    world.aws.organization([OTHER, THIRD, suspended], suspended=[suspended])
     for account in (OTHER, THIRD):
         world.aws.role(account, "Reader")
     accounts = organization_accounts(world.own, "Reader", world.clock, skip=[THIRD])

@@ -66,6 +66,16 @@ def test_what_does_not_pass_ends_the_stream_and_the_next_run_goes_on(
     assert world.lookups() - asked <= alone
 
 
+def test_it_waits_longer_each_time(world: World) -> None:
+    """A service that is down is not helped by being asked at once."""
+    world.aws.faults.append(Fault("503", operation="LookupEvents", times=None))
+    world.sync()
+    pauses = [seconds for seconds in world.clock.sleeps if seconds > 0]
+    for attempt, least in enumerate((0.25, 0.5, 1, 2, 4, 8, 10)):
+        assert any(least <= pause <= 2 * least for pause in pauses), attempt
+    assert sum(pauses) > 25
+
+
 def test_a_truncated_answer_is_no_empty_page(world: World) -> None:
     """botocore makes an answer without events of it, and a paginator would end."""
     truth = fill(world)

@@ -5,17 +5,19 @@ from __future__ import annotations
 import sqlite3
 import threading
 import time
+from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 from pathlib import Path
 
 import pytest
 
 from etl.clock import Clock
-from etl.errors import LockedError, WarehouseError
+from etl.errors import LockedError, StoppedError, WarehouseError
 from etl.load import load_files
 from etl.sync.run import SyncOptions, sync_places
+from etl.sync.writer import Writer
 from etl.warehouse.database import open_warehouse
-from etl.warehouse.load import Loader
+from etl.warehouse.load import Batch, Loader, Written
 from etl.warehouse.lock import sync_lock
 from tests.aws import ACCOUNT, REGION, Fault
 from tests.support import call, rows
@@ -65,6 +67,41 @@ def test_a_database_that_fails_ends_the_run_with_its_error(
             world.sync()
     world.sync()
     assert len(world.event_ids()) == 1
+
+
+def test_whoever_comes_when_the_writer_has_closed_is_turned_away(world: World) -> None:
+    """A thread that is late, after a stop or a failed database, must not wait for ever."""
+    with open_warehouse(world.path) as db:
+        writer = Writer(db)
+        waiting = ThreadPoolExecutor(1).submit(writer.write, Batch())
+        while writer._queue.empty():
+            time.sleep(0.001)
+        writer.close()
+        with pytest.raises(StoppedError):
+            waiting.result(5)
+        with pytest.raises(StoppedError):
+            writer.read(lambda db: 1)
+
+
+def test_what_arrives_together_shares_a_transaction(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    together: list[int] = []
+    write_all = Loader.write_all
+
+    def counted(loader: Loader, batches: list[Batch]) -> list[Written]:
+        together.append(len(batches))
+        return write_all(loader, batches)
+
+    monkeypatch.setattr(Loader, "write_all", counted)
+    with open_warehouse(world.path) as db, ThreadPoolExecutor(5) as pool:
+        writer = Writer(db)
+        results = [pool.submit(writer.write, Batch()) for _ in range(5)]
+        while writer._queue.qsize() < 5:
+            time.sleep(0.001)
+        writer.serve(1.0)
+        assert [result.result(5).calls_new for result in results] == [0] * 5
+    assert together == [5]
 
 
 def test_a_defect_in_a_thread_is_not_swallowed(

@@ -67,8 +67,14 @@ def test_series_with_more_dimensions_repeat_the_same_tokens(world: World) -> Non
     ):
         world.place.metric(BEDROCK, "InputTokenCount", dimensions, {hour: 100})
     world.place.metric(MANTLE, "TotalInputTokens", {"Project": "p", "Model": "m"}, {hour: 100})
+    world.place.metric(
+        BEDROCK, "InputTokenCount", {"ModelId": SONNET, "ServiceTier": "flex"}, {hour: 100}
+    )
     sync(world)
     assert hourly(world) == {utc(hour): 100}
+    # A model without a plain series is nothing to pay for.
+    (request,) = [r for r in world.aws.requests if r.operation == "GetMetricData"][:1]
+    assert SONNET not in str(request.params)
 
 
 def test_periods_are_as_fine_as_they_are_kept(world: World) -> None:
