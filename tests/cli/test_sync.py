@@ -148,6 +148,25 @@ def test_wrong_usage_is_told_with_status_2(
     assert aws.count("LookupEvents") == 0
 
 
+def test_nothing_of_a_prompt_is_stored_or_printed(aws: FakeAws, tmp_path: Path) -> None:
+    canary = "canary-prompt"
+    parameters = {"modelId": HAIKU, "messages": [canary], "requestMetadata": {"note": canary}}
+    good = record(
+        1, requestParameters=parameters, errorMessage=canary, responseElements={"output": canary}
+    )
+    aws.place().deliver(good)
+    aws.place().deliver(record(2), text=f'{{"{canary}": ')
+    aws.place().deliver(record(3), text=f'{{"eventID": "x", "eventTime": "{canary}", "eventName": "InvokeModel",'
+                                       ' "eventSource": "bedrock.amazonaws.com"}')  # fmt: skip
+    status, out, err = run("sync", *SMALL, "--db", tmp_path / "w.db")
+    assert status == 1
+    assert "Rejected          2" in err
+    status, shown, _ = run("status", "--format", "json", "--db", tmp_path / "w.db")
+    files = b"".join(file.read_bytes() for file in tmp_path.glob("w.db*"))
+    assert canary not in out + err + shown
+    assert canary.encode() not in files
+
+
 def test_an_organisation_is_read_account_by_account(aws: FakeAws, tmp_path: Path) -> None:
     other = "444455556666"
     aws.organization([other])

@@ -5,7 +5,7 @@ from __future__ import annotations
 import sqlite3
 import threading
 import time
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future
 from datetime import timedelta
 from pathlib import Path
 
@@ -69,11 +69,25 @@ def test_a_database_that_fails_ends_the_run_with_its_error(
     assert len(world.event_ids()) == 1
 
 
+def handed_in(writer: Writer) -> Future[Written]:
+    """Hand a batch in from a thread of its own, which is no reason to wait if nobody takes it."""
+    result: Future[Written] = Future()
+
+    def work() -> None:
+        try:
+            result.set_result(writer.write(Batch()))
+        except StoppedError as error:
+            result.set_exception(error)
+
+    threading.Thread(target=work, daemon=True).start()
+    return result
+
+
 def test_whoever_comes_when_the_writer_has_closed_is_turned_away(world: World) -> None:
     """A thread that is late, after a stop or a failed database, must not wait for ever."""
     with open_warehouse(world.path) as db:
         writer = Writer(db)
-        waiting = ThreadPoolExecutor(1).submit(writer.write, Batch())
+        waiting = handed_in(writer)
         while writer._queue.empty():
             time.sleep(0.001)
         writer.close()
@@ -94,9 +108,9 @@ def test_what_arrives_together_shares_a_transaction(
         return write_all(loader, batches)
 
     monkeypatch.setattr(Loader, "write_all", counted)
-    with open_warehouse(world.path) as db, ThreadPoolExecutor(5) as pool:
+    with open_warehouse(world.path) as db:
         writer = Writer(db)
-        results = [pool.submit(writer.write, Batch()) for _ in range(5)]
+        results = [handed_in(writer) for _ in range(5)]
         while writer._queue.qsize() < 5:
             time.sleep(0.001)
         writer.serve(1.0)
