@@ -22,8 +22,11 @@ from etl.sources.aws import MAX_ATTEMPTS, Account, Place
 
 SESSION_NAME = "bedrock-usage"
 
-# Where a question is asked that concerns no region.
-_HOME_REGIONS = {"aws": "us-east-1", "aws-us-gov": "us-gov-west-1", "aws-cn": "cn-north-1"}
+# Where a question is asked that concerns no region, if none is configured.
+_HOME_REGION = "us-east-1"
+
+# Who waits for the very first answer wants to know soon that there is none.
+_FIRST_ATTEMPTS = 4
 
 
 def open_own_account(profile: str | None, clock: Clock, *, attempts: int = MAX_ATTEMPTS) -> Account:
@@ -37,15 +40,15 @@ def open_own_account(profile: str | None, clock: Clock, *, attempts: int = MAX_A
         known = ", ".join(boto3.Session().available_profiles) or "there is none"
         raise ConfigError(f"AWS has no profile {profile!r} here; known: {known}") from None
     region = home_region(session)
-    caller = Place(Account("of the credentials at hand", session, attempts), region, clock)
+    unnamed = Account("of the credentials at hand", session, min(attempts, _FIRST_ATTEMPTS))
+    caller = Place(unnamed, region, clock)
     answer = caller.call("sts", "GetCallerIdentity", {}, requires="Account")
     return Account(answer["Account"], session, attempts)
 
 
 def home_region(session: boto3.Session) -> str:
     """Return the region for questions that concern no region."""
-    region = session.region_name
-    return region or _HOME_REGIONS["aws"]
+    return session.region_name or _HOME_REGION
 
 
 def assume_role(own: Account, role_arn: str) -> Account:
