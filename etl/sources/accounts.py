@@ -39,6 +39,8 @@ def open_own_account(profile: str | None, clock: Clock, *, attempts: int = MAX_A
     except botocore_errors.ProfileNotFound:
         known = ", ".join(boto3.Session().available_profiles) or "there is none"
         raise ConfigError(f"AWS has no profile {profile!r} here; known: {known}") from None
+    except botocore_errors.BotoCoreError as error:
+        raise ConfigError(f"the AWS configuration cannot be used: {error}") from None
     region = home_region(session)
     unnamed = Account("of the credentials at hand", session, min(attempts, _FIRST_ATTEMPTS))
     caller = Place(unnamed, region, clock)

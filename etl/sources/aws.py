@@ -164,16 +164,26 @@ class Place:
     def _call_once(
         self, service: str, operation: str, requires: str, parameters: Mapping[str, Any]
     ) -> dict[str, Any]:
+        action = f"{service}:{operation}"
         try:
-            method = getattr(self.account.client(service, self.region), xform_name(operation))
-            answer: dict[str, Any] = method(**parameters)
+            client = self._client(service, action)
+            answer: dict[str, Any] = getattr(client, xform_name(operation))(**parameters)
+        except SourceError:
+            raise
         except Exception as error:
-            raise self._translate(error, f"{service}:{operation}") from None
+            raise self._translate(error, action) from None
         if requires not in answer:
-            raise RetriableError(
-                f"{service}:{operation} {self}: the answer is damaged, it has no {requires}"
-            )
+            raise RetriableError(f"{action} {self}: the answer is damaged, it has no {requires}")
         return answer
+
+    def _client(self, service: str, action: str) -> Any:
+        try:
+            return self.account.client(service, self.region)
+        except ValueError as error:
+            # Its own words: nothing was asked yet, so nothing secret can be in them.
+            raise AccessError(
+                f"{action} {self}: {error}; check AWS_ENDPOINT_URL and the AWS configuration"
+            ) from None
 
     def __str__(self) -> str:
         return f"in {self.region} (account {self.account_id})"
@@ -202,6 +212,10 @@ class Place:
             return RetriableError(
                 f"{action} {self}: the answer is damaged ({type(error).__name__})"
             )
+        if isinstance(error, botocore_errors.BotoCoreError) and not isinstance(
+            error, botocore_errors.ParamValidationError
+        ):
+            return AccessError(f"{action} {self}: {error}; check the AWS configuration")
         return error
 
     def _refusal(self, error: Any, action: str) -> SourceError:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
-from etl.errors import AccessError, ConfigError
+from etl.errors import AccessError, ConfigError, SourceError
 from etl.sources.accounts import (
     assume_role,
     bedrock_regions,
@@ -129,6 +131,33 @@ def test_a_region_that_is_none_is_refused_before_anything_is_asked(world: World)
 def test_an_unknown_profile_is_refused(world: World) -> None:
     with pytest.raises(ConfigError, match="no profile 'nobody'"):
         open_own_account("nobody", world.clock)
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "words"),
+    [
+        ("AWS_ENDPOINT_URL", "no address", "check AWS_ENDPOINT_URL"),
+        ("AWS_CA_BUNDLE", "/nowhere/ca.pem", "sts:GetCallerIdentity"),
+    ],
+)
+def test_a_setting_of_boto3s_that_cannot_be_used_is_told(
+    world: World, monkeypatch: pytest.MonkeyPatch, name: str, value: str, words: str
+) -> None:
+    monkeypatch.setenv(name, value)
+    if name == "AWS_CA_BUNDLE":
+        monkeypatch.setenv("AWS_ENDPOINT_URL", "https://127.0.0.1:9")
+    with pytest.raises(SourceError, match=words):
+        open_own_account(None, world.clock)
+
+
+def test_a_configuration_file_of_boto3s_that_is_none_is_told(
+    world: World, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    broken = tmp_path / "config"
+    broken.write_text("not an ini file")
+    monkeypatch.setenv("AWS_CONFIG_FILE", str(broken))
+    with pytest.raises(ConfigError, match="the AWS configuration cannot be used"):
+        open_own_account(None, world.clock)
 
 
 def test_without_credentials_it_says_what_to_do(
