@@ -258,7 +258,9 @@ def _missing(total: Row) -> str:
         )
     if total["calls_without_tokens"]:
         parts.append(f"{count(total['calls_without_tokens'], 'call')} without token data")
-    return " and ".join(parts) + " are not in it" if parts else ""
+    is_single = len(parts) == 1 and parts[0].startswith("1 call without")
+    verb = "is" if is_single else "are"
+    return f"{' and '.join(parts)} {verb} not in it" if parts else ""
 
 
 def _tokens(value: int | None) -> str:

@@ -22,6 +22,8 @@ from etl.sources.limiter import lookup_limiter
 RETENTION = timedelta(days=90)
 PAGE_EVENTS = 50
 
+_SECOND = timedelta(seconds=1)
+
 _BEDROCK = [{"AttributeKey": "EventSource", "AttributeValue": "bedrock.amazonaws.com"}]
 
 
@@ -33,7 +35,10 @@ class LookedUp(NamedTuple):
 
 
 class Page(NamedTuple):
-    """Events, newest first. ``oldest``, ``newest``: their times, None where the page is empty."""
+    """Events, newest first. ``oldest``, ``newest``: their times, None where the page is empty.
+
+    ``oldest`` is a whole second, rounded up, so that asking down from it leaves nothing out.
+    """
 
     events: list[LookedUp]
     oldest: datetime | None
@@ -46,8 +51,9 @@ def lookup_events(place: Place, start: datetime, end: datetime) -> Iterator[Page
 
     Ends only when CloudTrail said that there is no more. Raises the kinds of SourceError.
     """
-    # AWS may refuse a start that it no longer keeps, and one is soon reached.
-    start = min(end, max(start, place.clock.now() - RETENTION))
+    # A second earlier, so that an event with fractions of one does not fall between two stretches.
+    # But AWS may refuse a start that it no longer keeps, and that is soon reached.
+    start = min(end, max(start - _SECOND, place.clock.now() - RETENTION))
     token, oldest = None, end
     query = _query(start, end)
     while True:
@@ -85,7 +91,10 @@ def _query(start: datetime, end: datetime) -> dict[str, Any]:
 def _page(items: list[Mapping[str, Any]], *, is_last: bool) -> Page:
     times = [item["EventTime"].astimezone(UTC) for item in items if "EventTime" in item]
     events = [LookedUp(str(item.get("EventId")), _record(item)) for item in items]
-    return Page(events, min(times, default=None), max(times, default=None), is_last)
+    oldest = min(times, default=None)
+    if oldest and oldest.microsecond:
+        oldest = oldest.replace(microsecond=0) + _SECOND
+    return Page(events, oldest, max(times, default=None), is_last)
 
 
 def _record(item: Mapping[str, Any]) -> Any:

@@ -193,6 +193,19 @@ def test_filters(warehouse: Path, words: list[str], users: set[str]) -> None:
     assert {row["user_name"] for row in report(warehouse, "users", *words)["rows"]} == users
 
 
+@pytest.mark.parametrize(
+    ("calls", "words"), [(1, "1 call without token data is"), (2, "2 calls without token data are")]
+)
+def test_what_is_not_in_a_cost_is_said(tmp_path: Path, calls: int, words: str) -> None:
+    records = [
+        call(0, tokens=(10, 5)),
+        *(call(number, user="bob") for number in range(1, calls + 1)),
+    ]
+    run("load", write_log(tmp_path / "log.json", records), "--db", tmp_path / "w.db")
+    _, out, _ = run("report", "users", "--db", tmp_path / "w.db")
+    assert f"≥ a lower bound: {words} not in it." in out
+
+
 def test_the_range_is_said(warehouse: Path) -> None:
     assert report(warehouse, "users")["range"] == "2026-11-02 to 2026-11-03 UTC, all that is loaded"
     assert (

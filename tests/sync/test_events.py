@@ -190,6 +190,31 @@ def test_what_event_history_no_longer_has_becomes_a_gap(world: World) -> None:
     assert len(world.rows("select * from sync_gaps")) == 1
 
 
+def test_neighbouring_windows_share_a_second(world: World) -> None:
+    """Some captures of events show fractions of a second: none may fall between two windows."""
+    world.sync()
+    asked = [r.params for r in world.aws.requests if r.operation == "LookupEvents"]
+    newer, *older = asked
+    for window in older:
+        assert window["EndTime"] == newer["StartTime"]
+        newer = window
+    world.clock.advance(3 * DAY)
+    world.aws.requests.clear()
+    world.sync()
+    asked = [r.params for r in world.aws.requests if r.operation == "LookupEvents"][:3]
+    assert asked[1]["StartTime"] == asked[0]["EndTime"]
+    assert asked[2]["StartTime"] == asked[1]["EndTime"]
+
+
+def test_a_page_ends_at_a_whole_second_that_leaves_nothing_out() -> None:
+    from etl.sources.cloudtrail import _page
+
+    times = [NOW - timedelta(seconds=1.4), NOW - timedelta(seconds=2.6)]
+    page = _page([{"EventId": "x", "EventTime": moment} for moment in times], is_last=False)
+    assert page.oldest == NOW - timedelta(seconds=2)
+    assert page.newest == times[0]
+
+
 def test_nothing_older_than_ninety_days_is_ever_asked_for(world: World) -> None:
     """However long the run takes: AWS may refuse it."""
     for number in range(900):
