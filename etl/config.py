@@ -136,6 +136,9 @@ class Accounts(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
         if self.role_name is not None:
             _check_all("role_name", [self.role_name], _ROLE_NAME, "no name of a role (nor an ARN)")
         _check_unique("role_arns", self.role_arns)
+        # Each would read the same streams, and move the same bookmarks.
+        if len({arn.split(":")[4] for arn in self.role_arns}) < len(self.role_arns):
+            raise ValueError("role_arns: two roles of one account; keep the one that may read it")
         if self.organization and self.role_arns:
             raise ValueError("organization and role_arns exclude each other; keep one of them")
         if self.organization and self.role_name is None:

@@ -39,8 +39,8 @@ settle = "90s"
 profile = "payer"
 role_arns = [
     "arn:aws:iam::444455556666:role/BedrockUsageReader",
-    "arn:aws-us-gov:iam::444455556666:role/path/BedrockUsageReader",
-    "arn:aws-cn:iam::444455556666:role/Reader",
+    "arn:aws-us-gov:iam::555566667777:role/path/BedrockUsageReader",
+    "arn:aws-cn:iam::666677778888:role/Reader",
 ]
 
 [[application_rules]]
@@ -184,6 +184,10 @@ WRONG_VALUES = [
     ('[accounts]\nprofile = ""', "accounts: profile is empty"),
     ('[accounts]\nskip = ["12"]', "accounts.skip: '12' is no account id; 12 digits"),
     ('[accounts]\nskip = ["1234567890123"]', "accounts.skip: '1234567890123' is no account id"),
+    (
+        '[accounts]\nrole_arns = ["arn:aws:iam::444455556666:role/A", "arn:aws:iam::444455556666:role/B"]',
+        "accounts.role_arns: two roles of one account; keep the one",
+    ),
     ('[accounts]\nrole_arns = ["Reader"]', "accounts.role_arns: 'Reader' is no role's ARN; like"),
     (
         '[accounts]\nrole_arns = ["arn:aws:sts::444455556666:assumed-role/R/s"]',

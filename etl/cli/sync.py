@@ -58,7 +58,7 @@ def sync(
 
         def run() -> bool:
             outcome = _run(db, clock, config, since, settle, choice)
-            return not any(problem.is_passing for problem in outcome.problems)
+            return not outcome.may_pass
 
         repeat(run, period, clock, lambda message: click.echo(f"Error: {message}", err=True))
         click.echo("Stopped.", err=True)
@@ -93,11 +93,10 @@ def _run(
     with open_warehouse(db, create=True) as warehouse:
         refuse_demo(warehouse, db)
         apply_configuration(warehouse, config, config_path)
-        places, problems = open_places(chosen, clock)
+        places, lost = open_places(chosen, clock)
         console = Console(stderr=True, highlight=False)
         with progress_display(console) as display:
-            outcome = sync_places(warehouse, places, clock, options, display)
-    outcome.lost_places = [str(problem) for problem in problems]
+            outcome = sync_places(warehouse, places, clock, options, display, lost=lost)
     _tell(outcome)
     return outcome
 
@@ -137,8 +136,7 @@ def _tell(outcome: Outcome) -> None:
         lines.append(f"Late              {written.late_events:,} came after the settle time")
     if outcome.rejected:
         lines.append(f"Rejected          {outcome.rejected:,} (table rejects says where and why)")
-    lines += [f"Not read          {problem.message}" for problem in outcome.problems]
-    lines += [f"Not read          {message}" for message in outcome.lost_places]
+    lines += [f"Not read          {message}" for message in outcome.messages]
     if outcome.is_stopped:
         lines.append("Stopped           run it again to go on from here")
     click.echo("\n".join(lines), err=True)

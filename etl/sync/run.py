@@ -62,26 +62,37 @@ class Problem:
 
 @dataclass
 class Outcome:
-    """What a round came to. ``lost_places``: why some accounts or regions were not even tried."""
+    """What a round came to. ``lost``: why some accounts or regions were not even tried."""
 
     written: Written = field(default_factory=Written)
     rejected: int = 0
     problems: list[Problem] = field(default_factory=list)
     has_more: bool = False
     is_stopped: bool = False
-    lost_places: list[str] = field(default_factory=list)
+    lost: Sequence[SourceError] = ()
 
     @property
     def is_complete(self) -> bool:
         """Whether everything was read, and understood."""
-        return not (self.problems or self.lost_places or self.rejected or self.is_stopped)
+        return not (self.messages or self.rejected or self.is_stopped)
+
+    @property
+    def messages(self) -> list[str]:
+        """What was not read, and why."""
+        return [problem.message for problem in self.problems] + [str(error) for error in self.lost]
+
+    @property
+    def may_pass(self) -> bool:
+        """Whether trying again soon may bring what was not read."""
+        passing = [problem.is_passing for problem in self.problems]
+        return any((*passing, *map(is_passing, self.lost)))
 
     @property
     def name(self) -> str:
         """How ``sync_runs`` calls it."""
         if self.is_stopped:
             return "stopped"
-        return "incomplete" if self.problems else "done"
+        return "incomplete" if self.messages else "done"
 
     def add(self, written: Written, rejected: int) -> None:
         """Count what one stream wrote."""
@@ -101,21 +112,25 @@ def sync_places(
     clock: Clock,
     options: SyncOptions,
     observe: Observer = lambda progress: None,
+    *,
+    lost: Sequence[SourceError] = (),
 ) -> Outcome:
     """Read places, round by round, until no history is left; return what it all came to.
 
-    The problems are those of the last round: what was made good since is none.
+    The problems are those of the last round: what was made good since is none. ``lost``: why some
+    places are not among these; the run is not done without them.
     """
-    total = Outcome()
+    total = Outcome(lost=lost)
     while True:
         run_id = start_run(db, clock.now(), pid=os.getpid(), host=socket.gethostname())
         outcome = Round(db, clock, options, observe).run(places)
+        outcome.lost = lost
         finish_run(
             db,
             run_id,
             clock.now(),
             outcome.name,
-            [f"{problem.stream}: {problem.message}" for problem in outcome.problems],
+            outcome.messages,
             calls_new=outcome.written.calls_new,
             calls_with_tokens=outcome.written.calls_with_tokens,
             late_events=outcome.written.late_events,
@@ -125,6 +140,11 @@ def sync_places(
         total.follow(outcome)
         if outcome.is_stopped or not outcome.has_more:
             return total
+
+
+def is_passing(error: SourceError) -> bool:
+    """Return whether an error may be gone when the same is tried again."""
+    return isinstance(error, (RetriableError, TokenError))
 
 
 class Round:
@@ -231,7 +251,6 @@ class Round:
     def _fail(self, stream: StreamId, error: SourceError) -> None:
         message, now = str(error), self._clock.now()
         self._writer.read(lambda db: save_error(db, stream, message, now))
-        is_passing = isinstance(error, (RetriableError, TokenError))
         with self._lock:
-            self._outcome.problems.append(Problem(stream, message, is_passing))
+            self._outcome.problems.append(Problem(stream, message, is_passing(error)))
         self._observe(Progress(stream, "failed", message=message))

@@ -6,10 +6,12 @@ from collections.abc import Callable
 from datetime import timedelta
 
 from etl.clock import Clock
-from etl.errors import SourceError, StoppedError, WarehouseError
+from etl.errors import BedrockUsageError, ConfigError, SourceError, StoppedError, WarehouseError
 
 # After a failure: half a minute, then twice as long each time, up to the usual pause.
 FIRST_PAUSE = timedelta(seconds=30)
+
+_OUTSIDE = (SourceError, WarehouseError)
 
 
 def repeat(
@@ -18,12 +20,15 @@ def repeat(
     """Call ``run`` until a stop is asked for; runs start ``every`` apart, or follow each other.
 
     ``run`` returns whether all went well, or only what time will not mend did not. What it raises
-    for a reason outside of the program (AWS, the disk) is told, and tried again.
+    for a reason outside of the program (AWS, the disk) is told, and tried again. So is a
+    ConfigError, because the file may be edited meanwhile; but one of the first run is raised.
     """
-    failures = 0
+    failures, is_first = 0, True
     while not clock.stop.is_set():
         started = clock.monotonic()
-        failures = 0 if _run(run, tell) else failures + 1
+        survived = _OUTSIDE if is_first else (*_OUTSIDE, ConfigError)
+        failures = 0 if _run(run, tell, survived) else failures + 1
+        is_first = False
         pause = min(every, FIRST_PAUSE * 2 ** min(failures - 1, 20)) if failures else every
         try:
             clock.sleep(started + pause.total_seconds() - clock.monotonic())
@@ -31,11 +36,15 @@ def repeat(
             return
 
 
-def _run(run: Callable[[], bool], tell: Callable[[str], None]) -> bool:
+def _run(
+    run: Callable[[], bool],
+    tell: Callable[[str], None],
+    survived: tuple[type[BedrockUsageError], ...],
+) -> bool:
     try:
         return run()
     except StoppedError:
         return True
-    except (SourceError, WarehouseError) as error:
+    except survived as error:
         tell(str(error))
         return False

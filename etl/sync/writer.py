@@ -75,27 +75,21 @@ class Writer:
             return
         while len(waiting) < _SHARED and not self._queue.empty():
             waiting.append(self._queue.get())
-        batches = [(work, future) for work, future in waiting if isinstance(work, Batch)]
-        if batches:
-            self._write([work for work, _ in batches], [future for _, future in batches])
-        for work, future in waiting:
-            if not isinstance(work, Batch):
-                self._read(work, future)
-
-    def _write(self, batches: list[Batch], futures: list[Future[Any]]) -> None:
         try:
-            written = self._loader.write_all(batches)
+            self._do(waiting)
         except BaseException as error:
             # A disk that is full concerns everybody: those who wait are told, and so is the caller.
-            for future in futures:
-                future.set_exception(error)
+            for _, future in waiting:
+                if not future.done():
+                    future.set_exception(error)
             raise
-        for future, one in zip(futures, written, strict=True):
-            future.set_result(one)
 
-    def _read(self, question: _Read, future: Future[Any]) -> None:
-        try:
-            future.set_result(question(self._db))
-        except BaseException as error:
-            future.set_exception(error)
-            raise
+    def _do(self, waiting: list[tuple[Batch | _Read, Future[Any]]]) -> None:
+        batches = [(work, future) for work, future in waiting if isinstance(work, Batch)]
+        if batches:
+            written = self._loader.write_all([batch for batch, _ in batches])
+            for (_, future), one in zip(batches, written, strict=True):
+                future.set_result(one)
+        for work, future in waiting:
+            if not isinstance(work, Batch):
+                future.set_result(work(self._db))

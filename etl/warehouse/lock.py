@@ -40,10 +40,11 @@ def sync_lock(path: Path) -> Iterator[None]:
 
 
 def _holder(path: Path) -> str:
+    unknown = "another process"
     if not path.exists():
-        return "another process"
+        return unknown
     with open_warehouse(path) as db:
         row = db.execute(
             "select pid, host, started_at from sync_runs order by run_id desc limit 1"
         ).fetchone()
-    return "process {} on {}, which began its last run at {}".format(*row) if row else "another"
+    return "process {} on {}, which began its last run at {}".format(*row) if row else unknown

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
+from botocore.exceptions import ClientError
 
-from etl.errors import AccessError, ConfigError, SourceError
+from etl.errors import AccessError, ConfigError, RetriableError, SourceError, TokenError
 from etl.sources.accounts import (
     assume_role,
     bedrock_regions,
@@ -15,7 +17,7 @@ from etl.sources.accounts import (
     open_own_account,
     organization_accounts,
 )
-from etl.sources.aws import Account
+from etl.sources.aws import Account, NotFoundError
 from tests.aws import ACCOUNT, Fault
 from tests.support import call, user_identity
 from tests.sync.support import DAY, HOUR, World, utc
@@ -126,6 +128,59 @@ def test_a_region_that_is_none_is_refused_before_anything_is_asked(world: World)
     with pytest.raises(ConfigError, match="mars-north-1"):
         check_regions(world.own, ["us-east-1", "mars-north-1"])
     assert world.aws.requests == []
+
+
+def test_a_profile_is_the_account_of_its_keys(
+    world: World, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    keys = tmp_path / "credentials"
+    keys.write_text(
+        f"[payer]\naws_access_key_id = {world.aws.accounts.access_key(OTHER)}\naws_secret_access_key = secret\n"
+    )
+    monkeypatch.setenv("AWS_SHARED_CREDENTIALS_FILE", str(keys))
+    account = open_own_account("payer", world.clock)
+    deliver(world, OTHER, "us-east-1", 1)
+    assert sync(world, [account], "us-east-1") == []
+    assert calls(world) == [(OTHER, "us-east-1", 1)]
+
+
+@pytest.mark.parametrize(
+    ("code", "status", "kind", "words"),
+    [
+        ("ThrottlingException", 400, RetriableError, "throttled by AWS"),
+        ("SomethingNew", 429, RetriableError, "throttled by AWS"),
+        ("InternalFailure", 500, RetriableError, "cannot answer now"),
+        ("InvalidNextTokenException", 400, TokenError, "no longer valid"),
+        ("SignatureDoesNotMatch", 403, AccessError, "this machine's clock"),
+        ("OptInRequired", 403, AccessError, "Enable the region"),
+        ("ResourceNotFoundException", 404, NotFoundError, "not found"),
+        (
+            "InvalidTimeRangeException",
+            400,
+            AccessError,
+            r"AWS refused the request \(InvalidTimeRangeException\)",
+        ),
+    ],
+)
+def test_what_aws_says_is_told_by_what_helps(
+    world: World,
+    monkeypatch: pytest.MonkeyPatch,
+    code: str,
+    status: int,
+    kind: type[SourceError],
+    words: str,
+) -> None:
+    (place,) = world.places()
+    answer = {"Error": {"Code": code}, "ResponseMetadata": {"HTTPStatusCode": status}}
+
+    def refuse(**_: object) -> None:
+        raise ClientError(answer, "LookupEvents")
+
+    monkeypatch.setattr(Account, "client", lambda *_: SimpleNamespace(lookup_events=refuse))
+    with pytest.raises(kind, match=words) as caught:
+        place.call("cloudtrail", "LookupEvents", {}, requires="Events")
+    assert caught.value.code == code
+    assert "in us-east-1 (account 111122223333)" in str(caught.value)
 
 
 def test_an_unknown_profile_is_refused(world: World) -> None:

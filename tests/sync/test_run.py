@@ -12,7 +12,14 @@ from pathlib import Path
 import pytest
 
 from etl.clock import Clock
-from etl.errors import LockedError, StoppedError, WarehouseError
+from etl.errors import (
+    AccessError,
+    LockedError,
+    RetriableError,
+    SourceError,
+    StoppedError,
+    WarehouseError,
+)
 from etl.load import load_files
 from etl.sync.run import SyncOptions, sync_places
 from etl.sync.writer import Writer
@@ -51,6 +58,41 @@ def test_a_round_is_noted_with_what_it_came_to(world: World) -> None:
     assert found[0] == ("done", 1, 1, None)
     assert found[1][:3] == ("incomplete", 0, 0)
     assert "AccessDenied on cloudtrail:LookupEvents" in found[1][3]
+
+
+@pytest.mark.parametrize(
+    ("lost", "may_pass"), [(AccessError("denied"), False), (RetriableError("away"), True)]
+)
+def test_a_run_without_some_places_is_not_done(
+    world: World, lost: SourceError, may_pass: bool
+) -> None:
+    world.deliver(1, 2 * HOUR)
+    options = SyncOptions(sources=("cloudtrail",), since=NOW - 20 * HOUR)
+    with open_warehouse(world.path) as db:
+        outcome = sync_places(db, world.places(), world.clock, options, lost=[lost])
+    assert (outcome.is_complete, outcome.may_pass) == (False, may_pass)
+    assert world.rows("select outcome, message, calls_new from sync_runs") == [
+        ("incomplete", str(lost), 1)
+    ]
+
+
+def test_a_failed_write_leaves_nobody_waiting(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*_: object) -> None:
+        raise sqlite3.OperationalError("full")
+
+    monkeypatch.setattr(Loader, "write_all", full)
+    with open_warehouse(world.path) as db:
+        writer = Writer(db)
+        answers, written = Future[int](), Future[Written]()
+        writer._queue.put((lambda db: 1, answers))
+        writer._queue.put((Batch(), written))
+        with pytest.raises(sqlite3.OperationalError):
+            writer.serve(1.0)
+        for future in (answers, written):
+            with pytest.raises(sqlite3.OperationalError):
+                future.result(1)
 
 
 def test_a_database_that_fails_ends_the_run_with_its_error(

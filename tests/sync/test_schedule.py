@@ -6,7 +6,7 @@ from datetime import timedelta
 
 import pytest
 
-from etl.errors import AccessError, RetriableError, StoppedError, WarehouseError
+from etl.errors import AccessError, ConfigError, RetriableError, StoppedError, WarehouseError
 from etl.sync.schedule import repeat
 from tests.aws import FakeClock
 from tests.sync.support import NOW
@@ -76,6 +76,17 @@ def test_after_a_failure_it_tries_sooner_then_more_and_more_seldom(
 def test_a_stop_ends_it_during_a_run_and_during_a_pause() -> None:
     assert Runs(StoppedError("stopped")).go() == []
     assert Runs(True).go() == []
+
+
+def test_a_file_that_is_spoilt_while_it_runs_is_told_and_may_be_mended() -> None:
+    runs = Runs(True, ConfigError("unknown key"), True)
+    assert runs.go() == [15 * MINUTE, 30]
+    assert runs.told == ["unknown key"]
+
+
+def test_a_file_that_is_wrong_from_the_start_ends_it() -> None:
+    with pytest.raises(ConfigError):
+        Runs(ConfigError("unknown key"), True).go()
 
 
 def test_a_defect_is_not_hidden() -> None:

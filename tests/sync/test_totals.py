@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from datetime import datetime, timedelta
+from typing import Any
 
 import pytest
 
 from etl import resources
 from etl.normalise.cloudwatch import METRICS_OF
+from etl.sources.aws import Place
 from etl.sync.totals import MAX_CALLS, Stretch, hour_of, stretches
 from tests.aws import Fault
 from tests.support import HAIKU, SONNET
@@ -251,6 +253,38 @@ def test_partial_data_is_followed_to_its_end(world: World) -> None:
         world.rows("select count(*), sum(value) from metric_totals group by series_key")
         == [(expected, expected)] * 6
     )
+
+
+@pytest.mark.parametrize(
+    ("status", "words", "is_passing"),
+    [
+        ("Forbidden", "AccessDenied on cloudwatch:GetMetricData", False),
+        ("InternalError", "could not add up", True),
+        ("PartialData", "only a part", True),
+    ],
+)
+def test_a_result_that_is_not_whole_claims_nothing(
+    world: World, monkeypatch: pytest.MonkeyPatch, status: str, words: str, is_passing: bool
+) -> None:
+    """CloudWatch may say so in a 200, result by result."""
+    put(world, {hour_of(NOW) - HOUR: 5})
+    call = Place.call
+
+    def spoilt(
+        place: Place, service: str, operation: str, *rest: Any, **named: Any
+    ) -> dict[str, Any]:
+        answer = call(place, service, operation, *rest, **named)
+        for result in answer.get("MetricDataResults", ()):
+            result["StatusCode"] = status
+        return answer
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Place, "call", spoilt)
+        (problem,) = world.sync(sources=("cloudwatch",)).problems
+    assert (words in problem.message, problem.is_passing) == (True, is_passing)
+    assert world.state(STREAM)["watermark"] is None
+    sync(world)
+    assert hourly(world) == {utc(hour_of(NOW) - HOUR): 5}
 
 
 # -- how many calls -------------------------------------------------------------------------------
