@@ -160,7 +160,8 @@ def after_task(state: StreamState, task: Task, as_of: datetime) -> StreamState:
     if task.kind == "history":
         return replace(state, covered_from=task.claim)
     if task.kind == "reread":
-        return replace(state, reread_at=as_of)
+        # A window that was cut short days ago says nothing of what was claimed since.
+        return replace(state, reread_at=min(as_of, task.claim + REREAD_EVERY))
     read_at = as_of if task.end == as_of else state.read_at
     return replace(state, watermark=task.claim, read_at=read_at)
 

@@ -123,6 +123,27 @@ def test_what_comes_late_before_a_long_pause_is_found_after_it(world: World) -> 
     assert world.event_ids() == ids(1)
 
 
+def test_a_reread_that_was_cut_short_before_a_long_pause_leaves_nothing_out(world: World) -> None:
+    """What was claimed after its window was cut has not been read again by it."""
+    for number in range(200):
+        world.deliver(1000 + number, 3 * HOUR + number * 5 * MINUTE)
+    world.sync()
+    world.clock.advance(25 * HOUR)
+    world.deliver(1, timedelta(), late=20 * HOUR)  # after the window that is now read again
+    # Two new windows, the first page of the reread, and no more.
+    world.aws.faults.append(Fault("denied", operation="LookupEvents", skip=3, times=None))
+    world.sync()
+    assert [kind for (kind,) in world.rows("select kind from sync_windows")] == ["reread"]
+    world.clock.advance(5 * HOUR)
+    world.aws.faults[:] = [Fault("denied", operation="LookupEvents", skip=1, times=None)]
+    world.sync()  # claims the time of the late event, and is cut again
+    assert world.event_ids() == ids(*range(1000, 1200))
+    world.aws.faults.clear()
+    world.clock.advance(6 * DAY)
+    world.sync()
+    assert uuid_of(1) in world.event_ids()
+
+
 def test_late_tokens_count_as_late(world: World) -> None:
     world.deliver(1, 3 * HOUR)
     world.sync()
