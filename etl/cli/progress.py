@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
 import click
 from rich.console import Console
@@ -13,6 +13,7 @@ from rich.progress import BarColumn, TaskID, TextColumn
 from rich.progress import Progress as Bars
 
 from etl.sync.job import Progress
+from etl.terminal import span
 from etl.warehouse.bookmarks import StreamId
 
 PHASES = {
@@ -30,7 +31,7 @@ _LOG_SECONDS = 30.0
 
 
 class _Display:
-    """Remembers of each stream when it began and what it last told."""
+    """Remembers of each stream when its round began and what it last told."""
 
     def __init__(self, monotonic: Callable[[], float]) -> None:
         self._monotonic = monotonic
@@ -40,13 +41,13 @@ class _Display:
 
     def __call__(self, progress: Progress) -> None:
         with self._lock:
-            now = self._monotonic()
-            began = self._began.setdefault(progress.stream, now)
-            if progress.phase == "done" and progress.stream in self._last:
-                read = self._last[progress.stream].read
-                progress = progress._replace(read=read)
+            now, last = self._monotonic(), self._last.get(progress.stream)
+            if last and progress.phase in ("done", "failed"):
+                progress = progress._replace(read=last.read)
+            if last is None or progress.read < last.read:
+                self._began[progress.stream] = now  # a new round counts from nothing
             self._last[progress.stream] = progress
-            self.show(progress, now - began)
+            self.show(progress, now - self._began[progress.stream])
 
     def show(self, progress: Progress, seconds: float) -> None:
         """Show how far a stream is, so many seconds after it began."""
@@ -72,7 +73,9 @@ class LogLines(_Display):
     def show(self, progress: Progress, seconds: float) -> None:
         """Write a line, unless one was written just now."""
         is_over = progress.phase in ("done", "failed")
-        if not is_over and seconds - self._told.get(progress.stream, 0.0) < _LOG_SECONDS:
+        # Negative: it was in the round before.
+        since = seconds - self._told.get(progress.stream, 0.0)
+        if not is_over and 0 <= since < _LOG_SECONDS:
             return
         self._told[progress.stream] = seconds
         moment = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
@@ -132,12 +135,6 @@ def describe(progress: Progress, seconds: float) -> str:
     if progress.phase != "done" and seconds >= 1:
         parts.append(f"{progress.read / seconds:,.0f}/s")
         if 0 < progress.share < 1:
-            parts.append(f"{_duration(seconds * (1 - progress.share) / progress.share)} left")
+            left = timedelta(seconds=seconds * (1 - progress.share) / progress.share)
+            parts.append(f"{span(left)} left")
     return ", ".join(parts)
-
-
-def _duration(seconds: float) -> str:
-    minutes = round(seconds / 60)
-    if minutes < 1:
-        return f"{seconds:.0f} s"
-    return f"{minutes} min" if minutes < 60 else f"{minutes // 60} h {minutes % 60} min"
