@@ -60,12 +60,19 @@ def _trust(tokens: Tokens) -> tuple[int, tuple[int, ...]]:
     )
 
 
-class Event(NamedTuple):
-    """One Bedrock call, as CloudTrail reports it.
+# Who told of a call: the bits of ``events.reported_by``.
+CLOUDTRAIL = 1
+INVOCATION_LOG = 2
 
-    Key: ``event_time``, ``event_id``. ``is_home_copy`` is false for the copy of an event that
-    CloudTrail delivers to an account other than the caller's; ``is_correction`` is true for an
-    event that AWS sent later to replace one with the same ``event_id``.
+
+class Event(NamedTuple):
+    """One Bedrock call, as CloudTrail or an invocation log reports it.
+
+    Key: ``event_time``, ``event_id``; a log has no event id, its request id stands there.
+    ``is_home_copy`` is false for the copy of an event that CloudTrail delivers to an account other
+    than the caller's; ``is_correction`` is true for an event that AWS sent later to replace one
+    with the same ``event_id``. ``request_metadata`` is a JSON object. ``reported_by``: CLOUDTRAIL
+    or INVOCATION_LOG.
     """
 
     event_time: str
@@ -90,6 +97,9 @@ class Event(NamedTuple):
     is_home_copy: bool
     is_correction: bool
     tokens: Tokens | None
+    request_metadata: str | None = None
+    guardrail_action: str | None = None
+    reported_by: int = CLOUDTRAIL
 
 
 class ServiceTokens(NamedTuple):

@@ -73,6 +73,7 @@ class StreamState:
     read_at: datetime | None = None
     history_from: datetime | None = None
     reread_at: datetime | None = None
+    relisted_at: datetime | None = None
     windows: dict[str, Window] = field(default_factory=dict)
     gaps: tuple[Gap, ...] = ()
     series: tuple[SeriesState, ...] = ()
@@ -86,7 +87,7 @@ class StreamState:
 # CloudWatch names these by their ARN, or by its tail.
 _OPAQUE_ARN = re.compile(r"^arn:.*:(?:application-inference-profile|provisioned-model)/")
 
-_TIMES = ("covered_from", "watermark", "read_at", "history_from", "reread_at")
+_TIMES = ("covered_from", "watermark", "read_at", "history_from", "reread_at", "relisted_at")
 
 
 def load_state(db: Database, stream: StreamId) -> StreamState:
@@ -100,16 +101,12 @@ def load_state(db: Database, stream: StreamId) -> StreamState:
         "select kind, window_start, window_end, fetched_down_to from sync_windows where stream = ?",
         [str(stream)],
     )
-    covered_from, watermark, read_at, history_from, reread_at = (
-        parse_utc(text) if text else None for text in row
-    )
+    times = {
+        name: parse_utc(text) if text else None for name, text in zip(_TIMES, row, strict=True)
+    }
     return StreamState(
         stream,
-        covered_from=covered_from,
-        watermark=watermark,
-        read_at=read_at,
-        history_from=history_from,
-        reread_at=reread_at,
+        **times,
         windows={kind: Window(*map(parse_utc, rest)) for kind, *rest in windows},
     )
 
@@ -123,7 +120,7 @@ def save_state(db: Database, state: StreamState, *, late_events: int = 0) -> Non
     values = [getattr(state, column) for column in _TIMES]
     changed = db.conn.execute(
         f"insert into sync_state (stream, source, account_id, region, late_events,"
-        f" {', '.join(_TIMES)}) values (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
+        f" {', '.join(_TIMES)}) values (?, ?, ?, ?, ?{', ?' * len(_TIMES)})"
         " on conflict do update set late_events = late_events + excluded.late_events,"
         f" error_at = null, error = null, {', '.join(f'{c} = excluded.{c}' for c in _TIMES)}"
         " where watermark is null or excluded.watermark >= watermark",

@@ -21,13 +21,11 @@ from typing import Any, NamedTuple
 from sqlite_utils import Database
 
 from etl.normalise.application import CONFIG_RULE
-from etl.normalise.rows import TOKEN_SOURCES, Event, ServiceTokens, Tokens, merge_tokens
+from etl.normalise.rows import CLOUDTRAIL, TOKEN_SOURCES, Event, ServiceTokens, Tokens, merge_tokens
 from etl.normalise.rules import CompiledRule, compile_rules, evidence_of, find_rule
 from etl.warehouse.attribution import stored_rules
 from etl.warehouse.names import Names
 from etl.warehouse.rollup import add_calls, hours_of, take_calls
-
-CLOUDTRAIL = 1
 
 # How far a call's time may lie from its service event's: streams last minutes, clocks differ.
 BEFORE_SERVICE_EVENT = timedelta(hours=2)

@@ -23,7 +23,7 @@ Sized for ten million events on one machine; the figures are in the README (Limi
   nearly as many rows as calls. The views that people open read the days.
 - **Rates are looked up by** ``rate_keys``, the few combinations of model, region, service tier and
   context size that occur, so that a price change needs no rollup to be rebuilt.
-- **Nothing here holds a clock's time** except ``sync_runs``: loading the same input twice, or half
+- **Nothing here holds a clock's time** except ``sync_runs`` and ``dropped_calls``: loading the same input twice, or half
   of it twice, ends in the same rows.
 """
 
@@ -515,5 +515,79 @@ def m009_create_attribution(db: Database) -> None:
 
         -- The name to show for user_name; NULL = that itself.
         alter table users add column alias text;
+    """,
+    )
+
+
+@migrations()
+def m010_create_logs(db: Database) -> None:
+    """Log files, what invocation logs add to a call, batch jobs, and calls that were dropped."""
+    _execute(
+        db,
+        """
+        -- Which log files were read, so that none is read twice. folder: a path or an s3:// address
+        -- that ends with a slash; it repeats, and a day of it is looked up at once.
+        create table log_folders (
+            folder_key integer primary key,
+            folder text not null unique
+        ) strict;
+
+        -- etag: S3's, or the size and the time of change of a local file: what changes when the
+        -- file is replaced. reader: the version of the reader, so that a later one may read again.
+        create table log_files (
+            folder_key integer not null references log_folders (folder_key),
+            file_name text not null,
+            etag text not null,
+            reader integer not null,
+            primary key (folder_key, file_name)
+        ) strict, without rowid;
+
+        -- What a caller wrote on a request (requestMetadata), as a JSON object.
+        create table request_metadata (
+            request_metadata_key integer primary key,
+            request_metadata text not null unique check (json_valid(request_metadata))
+        ) strict;
+
+        alter table events add column
+            request_metadata_key integer references request_metadata (request_metadata_key);
+
+        -- What a guardrail did, where the log shows it: INTERVENED, or NULL.
+        alter table events add column guardrail_action text;
+
+        -- Calls that only an invocation log has told of so far: their event may still come. Led by
+        -- the time, because that is how they are looked for.
+        create index events_only_logged on events (event_time) where reported_by = 2;
+
+        -- What CloudTrail says of calls whose tokens an invocation log tells as well; the log's
+        -- stand in tokens, completed by these.
+        create table cloudtrail_tokens (
+            event_time text not null,
+            event_id any not null,
+            token_source_key integer not null references token_sources (token_source_key),
+            input_tokens integer,
+            output_tokens integer,
+            cache_read_tokens integer,
+            cache_write_5m_tokens integer,
+            cache_write_1h_tokens integer,
+            image_count integer,
+            service_tier text,
+            primary key (event_time, event_id),
+            foreign key (event_time, event_id) references events (event_time, event_id)
+                on delete cascade
+        ) strict, without rowid;
+
+        -- Calls that `vacuum` dropped; the rollup still counts them. Whatever is older than the
+        -- latest dropped_before is not loaded any more, because it would be counted twice.
+        create table dropped_calls (
+            dropped_at text not null,
+            dropped_before text not null,
+            calls integer not null,
+            first_event_time text,
+            last_event_time text,
+            primary key (dropped_at, dropped_before)
+        ) strict, without rowid;
+
+        -- When the days of the last month were last listed again; NULL for sources without files.
+        alter table sync_state add column relisted_at text;
     """,
     )
