@@ -1,9 +1,15 @@
 # Every target sets up what it needs in .venv, once; a second run starts at once.
 PYTHON ?= python3
 SERVE ?= 1
+# Of `make bench`: runs of each program, files that memory is measured with, calls that are read
+# over. These take about 20 minutes; the full figures take about an hour:
+# make bench RUNS=5 FILES="100 2000" EVENTS="1000000 10000000"
+RUNS ?= 3
+FILES ?= 100 1000
+EVENTS ?= 300000 3000000
 BIN := .venv/bin
 
-.PHONY: demo test lint docs clean
+.PHONY: demo test lint docs bench clean
 .DEFAULT_GOAL := test
 
 demo: .venv/installed
@@ -20,6 +26,11 @@ lint: .venv/installed-dev
 docs: .venv/installed-dev
 	$(BIN)/python -m scripts.update_readme
 
+bench: .venv/installed-bench .venv/trailscraper/installed
+	$(BIN)/python -m bench.load --runs $(RUNS) --memory-files $(FILES)
+	$(BIN)/python -m bench.reading --events $(EVENTS)
+	$(BIN)/python -m bench.sync
+
 clean:
 	rm -rf .venv build dist *.egg-info bedrock_usage.db bedrock_usage.db-wal bedrock_usage.db-shm
 
@@ -34,3 +45,13 @@ clean:
 .venv/installed-dev: pyproject.toml | .venv/bin/python
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[dev]'
 	touch .venv/installed $@
+
+# bench.sync runs against the tests' fake AWS.
+.venv/installed-bench: pyproject.toml | .venv/bin/python
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[dev,bench]'
+	touch .venv/installed .venv/installed-dev $@
+
+# It pins what we use in other versions. Where it cannot be installed, the benchmark goes without.
+.venv/trailscraper/installed: | .venv/bin/python
+	$(BIN)/python -m venv .venv/trailscraper
+	-.venv/trailscraper/bin/python -m pip install --quiet --disable-pip-version-check 'trailscraper==0.10.0' && touch $@

@@ -20,7 +20,7 @@ import time
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
-from bench.warehouse import measure
+from bench.reading import fill as fill_warehouse
 from tests.aws import ACCOUNT, FakeAws
 from tests.support import call
 
@@ -75,7 +75,7 @@ def measure_nothing_new(folder: Path, large: int, runs: int = 7) -> None:
     databases = {events: folder / f"{events}.db" for events in (1000, large)}
     seconds: dict[int, list[float]] = {events: [] for events in databases}
     for events, database in databases.items():
-        measure(events, database)
+        fill_warehouse(database, events)
     with FakeAws() as aws:
         for database in databases.values():
             sync(aws, database, REGIONS[0], since="2d")

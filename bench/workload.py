@@ -167,6 +167,6 @@ def other_record(call: Call, rng: random.Random) -> dict[str, Any]:
         "tlsDetails": {
             "tlsVersion": "TLSv1.3",
             "cipherSuite": "TLS_AES_128_GCM_SHA256",
-            "clientProvidedHostHeader": f"{source.replace('amazonaws.com', call.region)}.amazonaws.com",
+            "clientProvidedHostHeader": f"{source.split('.')[0]}.{call.region}.amazonaws.com",
         },
     }

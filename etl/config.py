@@ -26,8 +26,11 @@ from etl.normalise.rules import ApplicationRule
 DEFAULT_PATH = Path("bedrock_usage.toml")
 ALL_REGIONS = ("all",)
 
-Source = Literal["cloudtrail", "cloudwatch", "catalogue"]
-SOURCES: tuple[Source, ...] = ("cloudtrail", "cloudwatch", "catalogue")
+Source = Literal["cloudtrail", "cloudwatch", "catalogue", "trail", "invocation_logs"]
+SOURCES: tuple[Source, ...] = ("cloudtrail", "cloudwatch", "catalogue", "trail", "invocation_logs")
+
+# What every account has; the others are read where the file says that they are.
+STANDARD_SOURCES: tuple[Source, ...] = ("cloudtrail", "cloudwatch", "catalogue")
 
 # More than Bedrock exists; a longer one is a slip, and could leave the calendar.
 MAX_DURATION = timedelta(days=3660)
@@ -39,6 +42,10 @@ _REGION = re.compile(r"[a-z]{2,6}(?:-[a-z]+)+-[0-9]{1,2}")
 _ACCOUNT_ID = re.compile(r"[0-9]{12}")
 _ROLE_NAME = re.compile(r"[A-Za-z0-9_+=,.@/-]{1,576}")
 _ROLE_ARN = re.compile(rf"arn:aws[a-z-]*:iam::[0-9]{{12}}:role/{_ROLE_NAME.pattern}")
+_S3_ADDRESS = re.compile(r"s3://[a-z0-9][a-z0-9.-]{1,61}[a-z0-9](?:/[^\x00-\x1f]*)?")
+_PATH = re.compile(r"(?!arn:)(?![A-Za-z][A-Za-z0-9+.-]*://)[^\x00-\x1f]*[^\x00-\x20][^\x00-\x1f]*")
+_LOG_GROUP = re.compile(r"[A-Za-z0-9._/#-]{1,512}")
+_NO_ROLE_ARN = 'no role\'s ARN; like "arn:aws:iam::444455556666:role/NAME"'
 
 
 def parse_duration(text: str) -> timedelta:
@@ -91,14 +98,69 @@ def _check_parsed(key: str, value: str, parse: Callable[[str], object]) -> None:
         raise ValueError(f"{key}: {error}") from None
 
 
+def _check_uri(uri: str | None, role_arn: str | None) -> None:
+    """Refuse what is neither an address in S3 nor a path, and a role that nothing is read with."""
+    if uri is not None:
+        form = _S3_ADDRESS if uri.startswith("s3://") else _PATH
+        _check_all("uri", [uri], form, 'no folder: neither like "s3://bucket/prefix" nor a path')
+    if role_arn is not None:
+        _check_all("role_arn", [role_arn], _ROLE_ARN, _NO_ROLE_ARN)
+        if uri is None or not uri.startswith("s3://"):
+            raise ValueError("role_arn: a role is assumed for s3:// addresses only; leave it out")
+
+
+class TrailFiles(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """A trail's log files: ``uri`` is the folder that holds ``AWSLogs/``, or any part of it.
+
+    ``role_arn``: the role to assume for reading it in S3, None for who runs the program.
+    """
+
+    uri: str
+    role_arn: str | None = None
+
+    def __post_init__(self) -> None:
+        _check_uri(self.uri, self.role_arn)
+
+
+class InvocationLogs(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Where Bedrock logs its calls: files as of a trail, a group of CloudWatch Logs, or both.
+
+    The group is looked for in every account and region that is read.
+    """
+
+    uri: str | None = None
+    log_group: str | None = None
+    role_arn: str | None = None
+
+    def __post_init__(self) -> None:
+        if self.uri is None and self.log_group is None:
+            raise ValueError("uri or log_group is missing; `bedrock-usage doctor` tells both")
+        _check_uri(self.uri, self.role_arn)
+        if self.log_group is not None:
+            no_group = 'no log group\'s name (nor an ARN); one is like "/bedrock/invocations"'
+            _check_all("log_group", [self.log_group], _LOG_GROUP, no_group)
+
+
+class Sources(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """The sources that not every account has; None where there is none."""
+
+    trail: TrailFiles | None = None
+    invocation_logs: InvocationLogs | None = None
+
+
+# The keys that make such a source one.
+_SOURCE_KEYS = {"trail": "uri", "invocation_logs": "uri or log_group"}
+
+
 class Sync(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """What ``sync`` reads. ``since`` and ``settle`` are texts that the parse functions accept.
 
-    ``since`` None: as before, or what the first run has for a default.
+    ``sources`` None: all that there are. ``since`` None: as before, or what the first run has for a
+    default.
     """
 
     regions: tuple[str, ...] = ALL_REGIONS
-    sources: tuple[Source, ...] = SOURCES
+    sources: tuple[Source, ...] | None = None
     since: str | None = None
     settle: str = "60m"
 
@@ -107,6 +169,8 @@ class Sync(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
             no_region = 'no region; list some, like "us-east-1", or "all" alone'
             _check_all("regions", self.regions, _REGION, no_region)
         for key, values in (("regions", self.regions), ("sources", self.sources)):
+            if values is None:
+                continue
             if not values:
                 raise ValueError(f"{key} is empty; leave it out for all")
             _check_unique(key, values)
@@ -130,8 +194,7 @@ class Accounts(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     def __post_init__(self) -> None:
         if self.profile is not None and not self.profile.strip():
             raise ValueError("profile is empty")
-        role_arn = 'no role\'s ARN; like "arn:aws:iam::444455556666:role/NAME"'
-        _check_all("role_arns", self.role_arns, _ROLE_ARN, role_arn)
+        _check_all("role_arns", self.role_arns, _ROLE_ARN, _NO_ROLE_ARN)
         _check_all("skip", self.skip, _ACCOUNT_ID, 'no account id; 12 digits, like "999988887777"')
         if self.role_name is not None:
             _check_all("role_name", [self.role_name], _ROLE_NAME, "no name of a role (nor an ARN)")
@@ -149,14 +212,18 @@ class Config(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     """The whole file. ``user_aliases`` gives the name to show for a user's own."""
 
     application_tag: str = APPLICATION_KEY
+    application_metadata_key: str = APPLICATION_KEY
     sync: Sync = Sync()
     accounts: Accounts = Accounts()
+    sources: Sources = Sources()
     application_rules: tuple[ApplicationRule, ...] = ()
     user_aliases: dict[str, str] = {}
 
     def __post_init__(self) -> None:
-        if not self.application_tag.strip():
-            raise ValueError("application_tag is empty")
+        for key in ("application_tag", "application_metadata_key"):
+            if not getattr(self, key).strip():
+                raise ValueError(f"{key} is empty")
+        _check_configured("sync.sources", self.sync.sources or (), self.sources)
         for user, alias in self.user_aliases.items():
             if not user.strip() or not alias.strip():
                 raise ValueError(f"user_aliases: {user!r} = {alias!r} has an empty name")
@@ -166,12 +233,34 @@ class Config(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
                     " it is nobody's name and has no other"
                 )
 
+    def choose_sources(self, names: Sequence[str] = ()) -> tuple[str, ...]:
+        """Return the sources to read: those named, else the file's choice, else all there are.
+
+        Raises ConfigError for one that the file does not say where to find.
+        """
+        try:
+            _check_configured("--source", names, self.sources)
+        except ValueError as error:
+            raise ConfigError(str(error)) from None
+        configured = [name for name in _SOURCE_KEYS if getattr(self.sources, name)]
+        return tuple(names) or self.sync.sources or (*STANDARD_SOURCES, *configured)
+
+
+def _check_configured(key: str, names: Iterable[str], sources: Sources) -> None:
+    for name in names:
+        if name in _SOURCE_KEYS and getattr(sources, name) is None:
+            raise ValueError(
+                f"{key}: {name!r} is nowhere to be found; set {_SOURCE_KEYS[name]} under"
+                f" [sources.{name}]"
+            )
+
 
 @dataclass(frozen=True)
 class Choice:
     """What to read from, once options are put over the file. ``regions`` may be ``("all",)``.
 
     Without ``role_arns`` or ``organization`` it is the account of the credentials at hand.
+    ``trail`` and ``invocation_logs``: where the file says that those are, None if it does not.
     """
 
     regions: Sequence[str]
@@ -181,6 +270,19 @@ class Choice:
     organization: bool = False
     role_name: str | None = None
     skip: Sequence[str] = ()
+    trail: TrailFiles | None = None
+    invocation_logs: InvocationLogs | None = None
+
+    @property
+    def reads_places(self) -> bool:
+        """Whether anything is asked of accounts and regions; files alone need none of them."""
+        return bool(set(STANDARD_SOURCES) & set(self.sources)) or self.log_group is not None
+
+    @property
+    def log_group(self) -> str | None:
+        """The group of CloudWatch Logs to read in every place, if invocation logs are chosen."""
+        chosen = self.invocation_logs if "invocation_logs" in self.sources else None
+        return chosen.log_group if chosen else None
 
 
 # The tables in which a key may stand, by the place that msgspec names.
@@ -188,6 +290,9 @@ _TABLES: Mapping[str, type[msgspec.Struct]] = {
     "": Config,
     "sync": Sync,
     "accounts": Accounts,
+    "sources": Sources,
+    "sources.trail": TrailFiles,
+    "sources.invocation_logs": InvocationLogs,
     "application_rules": ApplicationRule,
 }
 
@@ -275,7 +380,11 @@ def _heading(table: str) -> str:
 
 
 def _table(place: str) -> str:
-    return re.split(r"[.\[]", place)[0]
+    """Return the table that a place is, or is in; of a list of tables, its name."""
+    path = re.sub(r"\[.*?\]", "", place)
+    while path not in _TABLES and path not in _ADVICE:
+        path = path.rpartition(".")[0]
+    return path
 
 
 def _words(place: str, raw: Mapping[str, Any]) -> str:

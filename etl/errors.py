@@ -3,13 +3,15 @@
 BedrockUsageError
 ├── RejectError          one piece of input could not be understood; the rest goes on
 ├── DataError            a whole input (a price file, a filter) makes no sense
+├── DecodeError          a process that reads files has died; what was committed stands
 ├── ConfigError          the configuration file, or an option, cannot be used
 ├── WarehouseError       the database is missing, not ours, or too new
 │   └── LockedError      another process synchronises this database
 ├── SourceError          AWS could not be read; what was read before is safe
 │   ├── RetriableError   throttled, out of service, connection lost, a damaged answer: try again
 │   ├── AccessError      denied, not signed in, a region that is not enabled: somebody must act
-│   └── TokenError       a page's token is no longer valid: ask again without it
+│   ├── TokenError       a page's token is no longer valid: ask again without it
+│   └── FileGoneError    a file that was listed is no longer there
 └── StoppedError         the user, or the system, asked the program to stop
 """
 
@@ -24,6 +26,10 @@ class RejectError(BedrockUsageError):
 
 class DataError(BedrockUsageError):
     """An input as a whole cannot be used."""
+
+
+class DecodeError(BedrockUsageError):
+    """Files cannot be read any more, for no fault of theirs."""
 
 
 class ConfigError(BedrockUsageError):
@@ -41,10 +47,12 @@ class LockedError(WarehouseError):
 class SourceError(BedrockUsageError):
     """AWS could not be read. Never raised itself: a caller wants to know which kind it is.
 
-    ``code`` is AWS's word for it, ``date`` the ``Date`` of its answer; None where it gave none.
+    ``code`` is AWS's word for it, ``date`` the ``Date`` of its answer, ``action`` the permission
+    that AWS says is missing; None where it gave none.
     """
 
     code: str | None = None
+    action: str | None = None
     date: str | None = None
 
 
@@ -58,6 +66,10 @@ class AccessError(SourceError):
 
 class TokenError(SourceError):
     """The token of a page has expired, or AWS no longer knows it."""
+
+
+class FileGoneError(SourceError):
+    """A file was deleted between its listing and its reading."""
 
 
 class StoppedError(BedrockUsageError):

@@ -1,7 +1,8 @@
-"""What the doctor has found, for people and programs.
+"""What ``doctor`` and ``check`` have found, for people and programs.
 
-A *finding* is one thing that was looked at. ``failed``: something will not be read. ``warning``: it
-will, but the figures could be better. ``not checked``: there was nothing to try it with.
+A *finding* is one thing that was looked at. To the doctor, ``failed``: something will not be read;
+``warning``: it will, but the figures could be better; ``not checked``: there was nothing to try it
+with.
 """
 
 from __future__ import annotations
@@ -53,14 +54,15 @@ def print_findings(findings: Sequence[Finding], console: Console) -> None:
         of_account = [finding for finding in findings if finding.account_id == account]
         console.print()
         console.print(plain(f"Account {account}" if account else "No account", "bold"))
-        _print_lines([finding for finding in of_account if finding.region is None], console)
+        print_lines([finding for finding in of_account if finding.region is None], console)
         for regions, alike in _by_region(of_account):
             console.print(plain(", ".join(regions), "bold"))
-            _print_lines(alike, console)
-    console.print(f"\n{_summary(findings)}")
+            print_lines(alike, console)
+    console.print(f"\n{summary(findings)}")
 
 
-def _summary(findings: Sequence[Finding]) -> str:
+def summary(findings: Sequence[Finding]) -> str:
+    """Count the findings by status: 3 ok, 1 warning."""
     counts = Counter(finding.status for finding in findings)
     words = {WARNING: count(counts[WARNING], "warning")}
     return ", ".join(
@@ -80,7 +82,7 @@ def _by_region(findings: Sequence[Finding]) -> list[tuple[list[str], list[Findin
     return list(alike.values())
 
 
-def _print_lines(findings: Iterable[Finding], console: Console) -> None:
+def print_lines(findings: Iterable[Finding], console: Console) -> None:
     """Print each finding on a line; below it what does not fit, and what to do."""
     for finding in findings:
         line = Text(f" {finding.status:<{_WIDTHS[0]}}", _STYLES[finding.status])
@@ -93,4 +95,9 @@ def _print_lines(findings: Iterable[Finding], console: Console) -> None:
         console.print(line)
         for text in (detail, plain(finding.fix or "")):
             if text:
-                console.print(Padding(text, (0, 0, 0, _WIDTHS[0] + 1), expand=False))
+                print_below(text, console)
+
+
+def print_below(text: Text, console: Console) -> None:
+    """Print more of a finding, below its name."""
+    console.print(Padding(text, (0, 0, 0, _WIDTHS[0] + 1), expand=False))

@@ -1,35 +1,39 @@
-"""Order the work of ``load``: files are read, their events normalised, and written in batches.
+"""Order the work of ``load``: files are found, fetched, decoded, and written in batches.
 
-Memory holds one file and one batch. A batch is committed whole and says nothing about progress that
-is not in it, so a load that was killed is simply run again.
+Memory holds some files and one batch, whatever the number of files. A batch is committed whole,
+with the ledger's entries of its files, so a load that was killed is simply run again and goes on
+where it was.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
-from pathlib import Path
 
 from sqlite_utils import Database
 
-from etl.errors import RejectError
-from etl.normalise.application import APPLICATION_KEY
-from etl.normalise.cloudtrail import parse_event
-from etl.normalise.cloudwatch import parse_csv_row, parse_results
-from etl.normalise.profiles import parse_profile
-from etl.normalise.rows import Event, MetricValue, ServiceTokens
-from etl.sources.files import Item, Unreadable, read_items, walk_files
+from etl.decode.content import READER, Keys
+from etl.decode.workers import Workers
+from etl.errors import AccessError, BedrockUsageError
+from etl.reading import ReadFile, add_file, read_files
+from etl.sources.stores import LocalStore, Store, StoredFile
+from etl.sources.survey import Survey, each_file, survey
 from etl.warehouse.database import files_of
-from etl.warehouse.load import Batch, Loader, Reject, Row, Written
+from etl.warehouse.ledger import files_read
+from etl.warehouse.load import Batch, Loader, Reject, Written
 
-BATCH_ROWS = 20_000
+BATCH_ROWS = 50_000
+
+# The files of a day come from as many folders as there are accounts and regions.
+_FOLDERS_REMEMBERED = 500
 
 
 @dataclass
 class LoadResult:
-    """The counts that a load ends with."""
+    """The counts that a load ends with. ``files_unchanged``: read before, and not again."""
 
     files: int = 0
+    files_unchanged: int = 0
     events_read: int = 0
     events_skipped: int = 0
     metrics_skipped: int = 0
@@ -39,92 +43,112 @@ class LoadResult:
 
 def load_files(
     db: Database,
-    paths: Iterable[Path],
+    paths: Iterable[object],
     *,
+    store_of: Callable[[str], Store] = lambda path: LocalStore(),
+    reread: bool = False,
+    remember: bool = True,
+    keys: Keys | None = None,
     on_reject: Callable[[Reject], None] = lambda reject: None,
-    on_file: Callable[[Path], None] = lambda path: None,
+    on_file: Callable[[StoredFile], None] = lambda file: None,
+    check: Callable[[], None] = lambda: None,
     batch_rows: int = BATCH_ROWS,
-    application_tag: str = APPLICATION_KEY,
 ) -> LoadResult:
     """Load every file under the paths; return what was found.
 
-    ``application_tag``: the key of the tag that names an inference profile's application.
-    ``on_reject`` is told of each reject once it is committed, ``on_file`` of each file read.
+    ``store_of`` gives the store of a path; ``reread``: also read what the ledger says was read;
+    ``remember``: enter in the ledger what is read.
+    ``keys`` name applications. ``on_reject`` is told of each reject once it is committed,
+    ``on_file`` of each file read; ``check`` is asked before each file and may raise StoppedError.
+    Raises AccessError if not even the first file may be read.
     """
-    result, batch, loader = LoadResult(), Batch(), Loader(db)
-
-    def commit() -> None:
-        nonlocal batch
-        result.written.add(loader.write(batch))
-        for reject in batch.rejects:
-            on_reject(reject)
-        batch = Batch()
-
-    own_files = files_of(db)
-    for path in walk_files(paths):
-        if isinstance(path, Unreadable):
-            batch.files.append(path.position)
-            _reject(Reject(path.position, "folder", path.reason), batch, result)
-            continue
-        if path.resolve() in own_files:
-            continue  # `load .` where the warehouse stands
-        name = str(path.resolve())
-        batch.files.append(name)
-        for item in read_items(path):
-            for row in _rows(item, name, batch, result, application_tag):
-                batch.add(row)
-            if len(batch) >= batch_rows:
-                commit()
-        result.files += 1
-        on_file(path)
-    commit()
-    return result
+    load = _Load(db, on_reject, on_file, batch_rows, reread, remember)
+    with Workers(keys or Keys()) as workers:
+        for path in map(str, paths):
+            store = store_of(path)
+            found = Survey()
+            for read in read_files(store, load.wanted(_files(store, path, found)), workers):
+                check()
+                load.add(read)
+            for problem in found.problems:
+                load.refuse(Reject(problem.folder, "folder", str(problem.error)), problem.error)
+    load.commit()
+    return load.result
 
 
-def _rows(
-    item: Item | Unreadable, file: str, batch: Batch, result: LoadResult, application_tag: str
-) -> Iterator[Row]:
-    """Turn one raw item into its rows; count what is skipped, keep what is refused."""
-    if isinstance(item, Unreadable):
-        _reject(Reject(file, item.position, item.reason), batch, result)
+def _files(store: Store, path: str, found: Survey) -> Iterator[StoredFile]:
+    """Yield the files that a path means; ``found`` gets the folders that cannot be listed."""
+    meant = store.find(path)
+    if isinstance(meant, StoredFile):
+        yield meant
         return
-    result.events_read += item.kind == "event"
-    try:
-        if item.kind == "event":
-            yield from _event_rows(item, file, batch, result)
-        elif item.kind == "profile":
-            yield parse_profile(item.value, application_key=application_tag)
-        else:
-            yield from _metric_rows(item, file, batch, result)
-    except RejectError as error:
-        _reject(Reject(file, item.position, str(error)), batch, result)
+    surveyed = survey(store, meant)
+    found.problems = surveyed.problems
+    yield from each_file(store, surveyed)
 
 
-def _event_rows(
-    item: Item, file: str, batch: Batch, result: LoadResult
-) -> Iterator[Event | ServiceTokens]:
-    parsed = parse_event(item.value)
-    for complaint in parsed.complaints:
-        _reject(Reject(file, item.position, complaint), batch, result)
-    if parsed.row is None:
-        result.events_skipped += 1
-    else:
-        yield parsed.row
+class _Load:
+    """A load at work: its batch in hand and its counts."""
 
+    def __init__(
+        self,
+        db: Database,
+        on_reject: Callable[[Reject], None],
+        on_file: Callable[[StoredFile], None],
+        batch_rows: int,
+        reread: bool,
+        remember: bool,
+    ) -> None:
+        self._db, self._loader, self._batch = db, Loader(db), Batch()
+        self._on_reject, self._on_file = on_reject, on_file
+        self._batch_rows, self._reread, self._remember = batch_rows, reread, remember
+        self._own_files = {str(path) for path in files_of(db)}
+        self.result = LoadResult()
 
-def _metric_rows(item: Item, file: str, batch: Batch, result: LoadResult) -> Iterator[MetricValue]:
-    values = (
-        parse_results(item.value) if item.kind == "metric answer" else [parse_csv_row(item.value)]
-    )
-    for value in values:
-        if isinstance(value, MetricValue):
-            yield value
-        elif value is None:
-            result.metrics_skipped += 1
-        else:
-            _reject(Reject(file, item.position, str(value)), batch, result)
+    def wanted(self, files: Iterable[StoredFile]) -> Iterator[StoredFile]:
+        """Leave out what was read before, and the warehouse itself (`load .` beside it)."""
+        known: dict[str, dict[str, str]] = {}
+        for file in files:
+            if file.uri in self._own_files:
+                continue
+            if file.folder not in known:
+                if len(known) >= _FOLDERS_REMEMBERED:
+                    known.clear()
+                known[file.folder] = files_read(self._db, file.folder, reader=READER)
+            if known[file.folder].get(file.name) == file.etag and not self._reread:
+                self.result.files_unchanged += 1
+                continue
+            yield file
 
+    def add(self, read: ReadFile) -> None:
+        """Take a file into the batch; commit when that is large enough."""
+        result = self.result
+        if isinstance(read.result, BedrockUsageError):
+            self.refuse(Reject(read.file.uri, "file", str(read.result)), read.result)
+            return
+        add_file(self._batch, read)
+        result.files += 1
+        result.events_read += read.result.events_read
+        result.events_skipped += read.result.events_skipped
+        result.metrics_skipped += read.result.metrics_skipped
+        result.rejected += len(read.result.rejects)
+        if len(self._batch) >= self._batch_rows:
+            self.commit()
+        self._on_file(read.file)
 
-def _reject(reject: Reject, batch: Batch, result: LoadResult) -> None:
-    result.rejected += 1
-    batch.rejects.append(reject)
+    def refuse(self, reject: Reject, error: BedrockUsageError) -> None:
+        """Note what could not be read; raise it if nothing can be."""
+        if isinstance(error, AccessError) and not self.result.files:
+            raise error
+        self._batch.files.append(reject.file)
+        self._batch.rejects.append(reject)
+        self.result.rejected += 1
+
+    def commit(self) -> None:
+        """Write the batch in hand."""
+        batch, self._batch = self._batch, Batch()
+        if not self._remember:
+            batch.files_read.clear()
+        self.result.written.add(self._loader.write(batch))
+        for reject in batch.rejects:
+            self._on_reject(reject)

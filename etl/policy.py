@@ -5,7 +5,8 @@ AWS, so that neither can have an action that the other lacks. STS GetCallerIdent
 permission is needed for it.
 
 Resources: CloudTrail's LookupEvents, CloudWatch's reads, EC2's and Organizations' lists and
-Bedrock's lists know no resource, so theirs is ``*``. A single inference profile has an ARN.
+Bedrock's lists know no resource, so theirs is ``*``. A single inference profile has an ARN, and so
+has a log group: in a policy, with ``:*`` behind its name.
 
 Source: Service Authorization Reference, pages of each service (checked 2026-11-25).
 """
@@ -39,6 +40,17 @@ SOURCES: Mapping[str, tuple[Grant, ...]] = {
         ),
     ),
 }
+# Of the group that each account may write its invocation logs to.
+LOG_GROUP = Grant(
+    "InvocationLogs",
+    ("logs:FilterLogEvents",),
+    "arn:{partition}:logs:*:*:log-group:{log_group}:*",
+)
+# Of each folder of log files that is read; both are asked for by who runs the program.
+LOG_FILES = (
+    Grant("LogBuckets", ("s3:ListBucket",), "arn:{partition}:s3:::{bucket}"),
+    Grant("LogFiles", ("s3:GetObject",), "arn:{partition}:s3:::{bucket}/{prefix}*"),
+)
 REGIONS = Grant("Regions", ("ec2:DescribeRegions",))
 ORGANIZATION = Grant("Organization", ("organizations:ListAccounts",))
 DOCTOR = Grant("Doctor", ("bedrock:GetModelInvocationLoggingConfiguration",))
@@ -50,7 +62,8 @@ class Reading:
     """What is read, and how it is entered.
 
     ``role_name``: the role in each account of the organisation, None without one. ``role_arns``:
-    the roles whose accounts are read instead of one's own.
+    the roles whose accounts are read instead of one's own. ``log_folders``: what is read in S3, as
+    ``s3://bucket/prefix/``. ``log_group``: what is read in CloudWatch Logs.
     """
 
     sources: Sequence[str]
@@ -59,6 +72,8 @@ class Reading:
     role_name: str | None = None
     role_arns: Sequence[str] = ()
     partition: str = "aws"
+    log_folders: Sequence[str] = ()
+    log_group: str | None = None
 
     @property
     def has_roles(self) -> bool:
@@ -75,6 +90,7 @@ def caller_policy(reading: Reading) -> dict[str, Any]:
     if reading.role_name is not None and not reading.role_arns:
         grants.append(ORGANIZATION)
     statements = [_statement(grant.sid, grant.actions, _of(grant, reading)) for grant in grants]
+    statements += _log_statements(reading)
     if reading.has_roles:
         statements.append(_statement("AssumeRoles", [ASSUME_ROLE], _roles(reading)))
     return {"Version": VERSION, "Statement": statements}
@@ -105,6 +121,8 @@ def _account_grants(reading: Reading) -> Iterator[Grant]:
     for source, grants in SOURCES.items():
         if source in reading.sources:
             yield from grants
+    if reading.log_group:
+        yield LOG_GROUP
     if reading.has_all_regions:
         yield REGIONS
     if reading.has_doctor:
@@ -112,7 +130,19 @@ def _account_grants(reading: Reading) -> Iterator[Grant]:
 
 
 def _of(grant: Grant, reading: Reading) -> list[str]:
-    return [grant.resource.format(partition=reading.partition)]
+    return [grant.resource.format(partition=reading.partition, log_group=reading.log_group)]
+
+
+def _log_statements(reading: Reading) -> list[dict[str, Any]]:
+    addresses = [folder.removeprefix("s3://").partition("/") for folder in reading.log_folders]
+    statements = []
+    for grant in LOG_FILES if addresses else ():
+        resources = {
+            grant.resource.format(partition=reading.partition, bucket=bucket, prefix=prefix)
+            for bucket, _, prefix in addresses
+        }
+        statements.append(_statement(grant.sid, grant.actions, sorted(resources)))
+    return statements
 
 
 def _roles(reading: Reading) -> list[str]:

@@ -44,6 +44,15 @@ def count(value: int, noun: str) -> str:
     return f"{value:,} {noun}{'' if value == 1 else 's'}"
 
 
+def size(length: int) -> str:
+    """Return a number of bytes in the unit that suits it: 512 B, 4.1 MB, 2.0 GB."""
+    value, units = float(length), ["B", "kB", "MB", "GB", "TB"]
+    while value >= 999.95 and len(units) > 1:
+        value /= 1000
+        del units[0]
+    return f"{value:.{0 if units[0] == 'B' else 1}f} {units[0]}"
+
+
 def coverage(with_tokens: int, calls: int) -> str:
     """Say for how many calls AWS reports the tokens call by call."""
     known = f" ({percent(with_tokens, calls)})" if calls else ""

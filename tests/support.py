@@ -92,6 +92,43 @@ def service_event(number: int, parent: int, entries: Any, **fields: Any) -> dict
     )
 
 
+def logged(
+    number: int = 1,
+    *,
+    user: str = "alice",
+    tokens: tuple[int, int] | None = (100, 10),
+    cache: tuple[int, int] | None = None,
+    **fields: Any,
+) -> dict[str, Any]:
+    """Return the invocation log's record of the call ``number``; ``fields`` as in ``call``."""
+    request: dict[str, Any] = {"inputContentType": "application/json"}
+    response: dict[str, Any] = {"outputContentType": "application/json"}
+    if tokens is not None:
+        request["inputTokenCount"], response["outputTokenCount"] = tokens
+    if cache is not None:
+        request["cacheReadInputTokenCount"], request["cacheWriteInputTokenCount"] = cache
+    record: dict[str, Any] = {
+        "schemaType": "ModelInvocationLog",
+        "schemaVersion": "1.0",
+        "timestamp": "2026-11-02T10:14:58Z",
+        "accountId": ACCOUNT,
+        "identity": {"arn": f"arn:aws:iam::{ACCOUNT}:user/{user}"},
+        "region": "us-east-1",
+        "requestId": uuid_of(1_000_000 + number),
+        "operation": "InvokeModel",
+        "modelId": HAIKU,
+        "input": request,
+        "output": response,
+    }
+    record |= fields
+    return {key: value for key, value in record.items() if value is not None}
+
+
+def write_invocation_log(path: Path, records: Iterable[object]) -> Path:
+    path.write_text("".join(f"{json.dumps(record)}\n" for record in records))
+    return path
+
+
 def write_log(path: Path, records: Iterable[object]) -> Path:
     path.write_text(json.dumps({"Records": list(records)}))
     return path
@@ -107,8 +144,9 @@ def write_metrics(path: Path, rows: Iterable[tuple[Any, ...]]) -> Path:
     return path
 
 
-def load(db: Database, *paths: Path, **options: Any) -> LoadResult:
-    return load_files(db, paths, **options)
+def load(db: Database, *paths: Path, reread: bool = True, **options: Any) -> LoadResult:
+    """Load files, also those that were read before: what a test looks at is what they hold."""
+    return load_files(db, paths, reread=reread, **options)
 
 
 def rows(db: Database, sql: str, parameters: Any = ()) -> list[tuple[Any, ...]]:

@@ -13,10 +13,12 @@ from hypothesis import strategies as st
 
 from etl.config import (
     ALL_REGIONS,
-    SOURCES,
     Accounts,
     Config,
+    InvocationLogs,
+    Sources,
     Sync,
+    TrailFiles,
     load_config,
     parse_duration,
     parse_since,
@@ -28,10 +30,11 @@ EXAMPLE = Path(__file__).parents[1] / "docs" / "bedrock_usage.toml"
 
 EVERYTHING = """
 application_tag = "cost-center"
+application_metadata_key = "team"
 
 [sync]
 regions = ["us-east-1", "eu-west-1", "us-gov-west-1", "eusc-de-east-1"]
-sources = ["cloudtrail", "catalogue"]
+sources = ["cloudtrail", "catalogue", "trail", "invocation_logs"]
 since = "2026-09-01"
 settle = "90s"
 
@@ -42,6 +45,14 @@ role_arns = [
     "arn:aws-us-gov:iam::555566667777:role/path/BedrockUsageReader",
     "arn:aws-cn:iam::666677778888:role/Reader",
 ]
+
+[sources.trail]
+uri = "s3://org-trail/some prefix/AWSLogs"
+role_arn = "arn:aws:iam::444455556666:role/LogReader"
+
+[sources.invocation_logs]
+uri = "logs/bedrock"
+log_group = "/bedrock/calls_1.x#y"
 
 [[application_rules]]
 application = "Search"
@@ -81,19 +92,27 @@ def test_no_file_and_an_empty_file_are_all_defaults(tmp_path: Path) -> None:
     assert (
         load_config(None) == read(tmp_path, "") == read(tmp_path, "[sync]\n[accounts]") == Config()
     )
-    assert Config().application_tag == "application"
-    assert Config().sync == Sync(regions=ALL_REGIONS, sources=SOURCES, since=None, settle="60m")
+    assert (Config().application_tag, Config().application_metadata_key) == ("application",) * 2
+    assert Config().sync == Sync(regions=ALL_REGIONS, sources=None, since=None, settle="60m")
+    assert Config().sources == Sources(trail=None, invocation_logs=None)
     assert (Config().application_rules, Config().user_aliases) == ((), {})
 
 
 def test_every_key_arrives_where_it_belongs(tmp_path: Path) -> None:
     config = read(tmp_path, EVERYTHING)
-    assert config.application_tag == "cost-center"
+    assert (config.application_tag, config.application_metadata_key) == ("cost-center", "team")
     assert config.sync == Sync(
         regions=("us-east-1", "eu-west-1", "us-gov-west-1", "eusc-de-east-1"),
-        sources=("cloudtrail", "catalogue"),
+        sources=("cloudtrail", "catalogue", "trail", "invocation_logs"),
         since="2026-09-01",
         settle="90s",
+    )
+    assert config.sources == Sources(
+        trail=TrailFiles(
+            uri="s3://org-trail/some prefix/AWSLogs",
+            role_arn="arn:aws:iam::444455556666:role/LogReader",
+        ),
+        invocation_logs=InvocationLogs(uri="logs/bedrock", log_group="/bedrock/calls_1.x#y"),
     )
     assert config.accounts.profile == "payer"
     assert len(config.accounts.role_arns) == 3
@@ -114,6 +133,46 @@ def test_an_organisation(tmp_path: Path) -> None:
     )
 
 
+STANDARD = ("cloudtrail", "cloudwatch", "catalogue")
+TRAIL = '[sources.trail]\nuri = "logs"\n'
+GROUP = '[sources.invocation_logs]\nlog_group = "/bedrock"\n'
+
+
+@pytest.mark.parametrize(
+    ("text", "chosen", "sources"),
+    [
+        ("", (), STANDARD),
+        (TRAIL, (), (*STANDARD, "trail")),
+        (GROUP, (), (*STANDARD, "invocation_logs")),
+        (TRAIL + GROUP, (), (*STANDARD, "trail", "invocation_logs")),
+        ('[sync]\nsources = ["cloudtrail"]\n' + TRAIL, (), ("cloudtrail",)),
+        ('[sync]\nsources = ["trail"]\n' + TRAIL, (), ("trail",)),
+        ('[sync]\nsources = ["cloudtrail"]\n' + TRAIL, ("trail",), ("trail",)),
+        (TRAIL, ("cloudwatch", "trail"), ("cloudwatch", "trail")),
+    ],
+)
+def test_the_sources_are_those_named_or_all_there_are(
+    tmp_path: Path, text: str, chosen: tuple[str, ...], sources: tuple[str, ...]
+) -> None:
+    assert read(tmp_path, text).choose_sources(chosen) == sources
+
+
+@pytest.mark.parametrize(
+    ("source", "advice"),
+    [
+        ("trail", "set uri under [sources.trail]"),
+        ("invocation_logs", "set uri or log_group under [sources.invocation_logs]"),
+    ],
+)
+def test_a_source_that_is_nowhere_says_what_to_set(
+    tmp_path: Path, source: str, advice: str
+) -> None:
+    nowhere = f"{source!r} is nowhere to be found; {advice}"
+    assert complaint(tmp_path, f'[sync]\nsources = ["{source}"]') == f"sync.sources: {nowhere}"
+    with pytest.raises(ConfigError, match=f"^{re.escape(f'--source: {nowhere}')}$"):
+        Config().choose_sources([source])
+
+
 def test_a_file_with_a_byte_order_mark_is_read(tmp_path: Path) -> None:
     assert read(tmp_path, '\ufeffapplication_tag = "x"').application_tag == "x"
 
@@ -127,6 +186,13 @@ UNKNOWN_KEYS = [
     ('profile = "x"', ["unknown key profile;", "it belongs under [accounts]."]),
     ('[sync]\napplication_tag = "x"', ["unknown key application_tag;", "above the first [table]"]),
     ('[sync]\nsession = "x"', ["unknown key session;", "it belongs under [[application_rules]]"]),
+    (
+        '[sources.trail]\nurl = "x"',
+        ["sources.trail:", "unknown key url;", "did you mean uri?", "Known here: uri, role_arn"],
+    ),
+    ('[sources.trail]\nlog_group = "x"', ["it belongs under [sources.invocation_logs]."]),
+    ("[sources.trails]", ["sources:", "unknown key trails;", "did you mean trail?"]),
+    ("[trail]", ["unknown key trail;", "it belongs under [sources]."]),
     ("[user_alias]", ["unknown key user_alias;", "did you mean user_aliases?"]),
     (
         '[[application_rules]]\napplication = "a"\nuser = "u"\n[[application_rules]]\nrol = "x"',
@@ -153,6 +219,8 @@ WRONG_TYPES = [
     ("[accounts]\nskip = [999988887777]", "accounts.skip #1 must be text in quotes, not a number"),
     ('[accounts]\norganization = "yes"', "accounts.organization must be true or false, not text in quotes"),
     ("[accounts]\nprofile = true", "accounts.profile must be text in quotes, not true or false"),
+    ("[sources.trail]\nuri = 1", "sources.trail.uri must be text in quotes, not a number"),
+    ('[sources]\ntrail = "x"', "sources.trail must be a table, not text in quotes"),
     (
         '[application_rules]\nrole = "x"',
         "application_rules must be a list, [...], not a table; begin each rule with [[application_rules]]",
@@ -171,6 +239,32 @@ def test_a_wrong_type_is_refused_with_its_place(tmp_path: Path, text: str, messa
 
 WRONG_VALUES = [
     ('application_tag = " "', "application_tag is empty"),
+    ('application_metadata_key = ""', "application_metadata_key is empty"),
+    ("[sources.trail]", "sources.trail: uri is missing"),
+    ('[sources.trail]\nuri = ""', "sources.trail.uri: '' is no folder: neither like"),
+    ('[sources.trail]\nuri = " "', "sources.trail.uri: ' ' is no folder: neither like"),
+    ('[sources.trail]\nuri = "s3://"', "sources.trail.uri: 's3://' is no folder: neither like"),
+    ('[sources.trail]\nuri = "s3://Bucket"', "sources.trail.uri: 's3://Bucket' is no folder"),
+    ('[sources.trail]\nuri = "S3://bucket"', "sources.trail.uri: 'S3://bucket' is no folder"),
+    ('[sources.trail]\nuri = "arn:aws:s3:::b"', "sources.trail.uri: 'arn:aws:s3:::b' is no"),
+    ('[sources.trail]\nuri = "https://b.s3.amazonaws.com/"', "sources.trail.uri: 'https://b.s3"),
+    (
+        '[sources.trail]\nuri = "s3://bucket"\nrole_arn = "Reader"',
+        "sources.trail.role_arn: 'Reader' is no role's ARN; like",
+    ),
+    (
+        '[sources.trail]\nuri = "logs"\nrole_arn = "arn:aws:iam::444455556666:role/R"',
+        "sources.trail.role_arn: a role is assumed for s3:// addresses only; leave it out",
+    ),
+    ("[sources.invocation_logs]", "sources.invocation_logs: uri or log_group is missing; `bedr"),
+    (
+        '[sources.invocation_logs]\nlog_group = "/b"\nrole_arn = "arn:aws:iam::444455556666:role/R"',
+        "sources.invocation_logs.role_arn: a role is assumed for s3:// addresses only",
+    ),
+    (
+        '[sources.invocation_logs]\nlog_group = "arn:aws:logs:us-east-1:444455556666:log-group:x"',
+        "sources.invocation_logs.log_group: 'arn:aws:logs:us-east-1:444455556666:log-group:x' is no",
+    ),
     ('[sync]\nregions = ["Virginia"]', "sync.regions: 'Virginia' is no region; list some, like"),
     ('[sync]\nregions = ["all", "us-east-1"]', "sync.regions: 'all' is no region; list some, like"),
     ("[sync]\nregions = []", "sync: regions is empty; leave it out for all"),
@@ -304,20 +398,28 @@ def test_the_example_shows_every_key_and_each_is_valid(tmp_path: Path) -> None:
     one = read(tmp_path, uncommented(without=("organization", "role_name", "skip")))
     other = read(tmp_path, uncommented(without=("role_arns",)))
     text = uncommented(without=())
-    for struct in (Config, Sync, Accounts, ApplicationRule):
+    for struct in (Config, Sync, Accounts, ApplicationRule, TrailFiles, InvocationLogs):
         for key in struct.__struct_fields__:
-            assert re.search(rf"^(?:{key} = |\[\[?{key}\]\]?$)", text, re.MULTILINE), key
+            assert re.search(rf"^(?:{key} = |\[\[?{key}(?:\.\w+)?\]\]?$)", text, re.MULTILINE), key
+    for table in Sources.__struct_fields__:
+        assert f"\n[sources.{table}]\n" in text, table
     assert one.accounts.role_arns
     assert other.accounts.organization
     assert {name for rule in one.application_rules for name in rule.conditions} == {
         *ApplicationRule.__struct_fields__
     } - {"application"}
     assert one.user_aliases
+    assert one.sources.trail == TrailFiles(
+        uri="s3://my-trail/prefix", role_arn="arn:aws:iam::444455556666:role/LogReader"
+    )
+    assert one.sources.invocation_logs is not None
+    assert None not in (one.sources.invocation_logs.uri, one.sources.invocation_logs.log_group)
 
 
 def test_every_key_of_the_example_has_words_above_it() -> None:
     lines = EXAMPLE.read_text().splitlines()
-    keys = ("application_tag", *Sync.__struct_fields__, "profile", "role_arns", "organization", "role", "session", "user", "principal_arn", "account_id", "user_agent", "model")  # fmt: skip
+    keys = ("application_tag", "application_metadata_key", "uri", "log_group", "role_arn", *Sync.__struct_fields__, "profile", "role_arns", "organization", "role", "session", "user", "principal_arn", "account_id", "user_agent", "model")  # fmt: skip
     for key in keys:
-        (place,) = [n for n, line in enumerate(lines) if re.match(rf"#?{key} = ", line)]
-        assert lines[place - 1].startswith("# "), key
+        places = [n for n, line in enumerate(lines) if re.match(rf"#?{key} = ", line)]
+        assert places, key
+        assert all(lines[place - 1].startswith("# ") for place in places), key

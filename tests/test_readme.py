@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import json
 import re
 import shlex
 from datetime import UTC, datetime
 from pathlib import Path
 
+import boto3
 import pytest
 
 from etl.cli import main
@@ -54,6 +56,13 @@ def test_the_commands_of_the_readme_run(tmp_path: Path, monkeypatch: pytest.Monk
     assert len(COMMANDS) > 8
     with FakeAws() as aws, environment(aws.environment()):
         aws.lookup_rate = None
+        bucket = boto3.client("s3", region_name="us-east-1")
+        bucket.create_bucket(Bucket="your-trail-bucket")
+        bucket.put_object(
+            Bucket="your-trail-bucket",
+            Key="AWSLogs/111122223333/CloudTrail/us-east-1/2026/11/02/a.json",
+            Body=json.dumps({"Records": [call(2)]}).encode(),
+        )
         now = datetime.now(UTC)
         aws.place().deliver(call(1, eventTime=now.strftime("%Y-%m-%dT%H:%M:%SZ"), tokens=(1, 2)))
         for command in COMMANDS:

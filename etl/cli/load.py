@@ -3,18 +3,24 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Callable, Iterable
 from pathlib import Path
 
 import click
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 from sqlite_utils import Database
 
 from etl.cli.options import config_option, db_option
+from etl.cli.stops import stops
+from etl.cli.stores import Stores, is_s3
+from etl.clock import Clock
 from etl.config import Config, load_config
-from etl.errors import BedrockUsageError
+from etl.decode.content import Keys
+from etl.errors import BedrockUsageError, ConfigError, StoppedError
 from etl.load import LoadResult, load_files
-from etl.sources.files import walk_files
+from etl.sources.layouts import parse_s3_uri
+from etl.sources.stores import LocalStore, Store
 from etl.warehouse.attribution import apply_application_tag, apply_config
 from etl.warehouse.database import open_warehouse
 from etl.warehouse.demo import is_demo
@@ -25,33 +31,62 @@ MESSAGES_SHOWN = 20
 DEFAULTS = Config()
 
 
-class _PathOrRefusal(click.Path):
-    """A path that exists; an s3:// address gets an answer that helps."""
+class _PathOrAddress(click.Path):
+    """A path that exists, or an s3:// address."""
 
     def convert(
         self, value: object, param: click.Parameter | None, ctx: click.Context | None
-    ) -> Path:
-        if str(value).startswith("s3://"):
-            self.fail(f"copy it first: aws s3 sync {value} FOLDER, then load FOLDER", param, ctx)
-        return Path(str(super().convert(str(value), param, ctx)))
+    ) -> str:
+        if is_s3(str(value)):
+            try:
+                parse_s3_uri(str(value))
+            except ConfigError as error:
+                self.fail(str(error), param, ctx)
+            return str(value)
+        return str(super().convert(str(value), param, ctx))
 
 
 @click.command()
-@click.argument("paths", nargs=-1, required=True, type=_PathOrRefusal(exists=True))
+@click.argument("paths", nargs=-1, required=True, type=_PathOrAddress(exists=True))
+@click.option("--reread", is_flag=True, help="Also read files that were read before.")
+@click.option("--profile", help="A profile of the AWS configuration, for s3:// addresses.")
+@click.option("--role-arn", help="A role to assume for s3:// addresses.")
 @config_option
 @db_option
-def load(paths: tuple[Path, ...], config: Path | None, db: Path) -> None:
-    """Load CloudTrail logs and other saved data from files and folders.
+def load(
+    paths: tuple[str, ...],
+    reread: bool,
+    profile: str | None,
+    role_arn: str | None,
+    config: Path | None,
+    db: Path,
+) -> None:
+    """Load CloudTrail logs, invocation logs and other saved data.
 
-    Reads CloudTrail log files, saved lookup-events pages, CloudWatch totals (a GetMetricData
-    answer or a CSV) and inference profiles; the format is told from the content. Loading the same
-    thing again changes nothing.
+    PATHS are files, folders and s3:// addresses. Reads CloudTrail log files, Bedrock's invocation
+    logs, saved lookup-events pages, CloudWatch totals (a GetMetricData answer or a CSV) and
+    inference profiles; the format is told from the content. What was read before is left out, and
+    loading the same thing again changes nothing.
     """
     settings = load_config(config)
-    with open_warehouse(db, create=True) as warehouse:
-        refuse_demo(warehouse, db)
-        apply_configuration(warehouse, settings, config)
-    result = load_with_progress(paths, db, settings)
+    clock = Clock()
+    with stops(clock):
+        stores = Stores(clock, profile or settings.accounts.profile, role_arn)
+        with open_warehouse(db, create=True) as warehouse:
+            refuse_demo(warehouse, db)
+            apply_configuration(warehouse, settings, config)
+        try:
+            result = load_with_progress(
+                paths,
+                db,
+                settings,
+                reread=reread,
+                store_of=stores.store_of,
+                check=clock.check,
+            )
+        except StoppedError:
+            click.echo("Stopped           run it again to go on from here", err=True)
+            sys.exit(1)
     click.echo(summary(result), err=True)
     if result.rejected:
         sys.exit(1)
@@ -79,8 +114,17 @@ def apply_configuration(warehouse: Database, config: Config, file: Path | None) 
         click.echo(f"{calls} attributed anew: the application rules changed", err=True)
 
 
-def load_with_progress(paths: tuple[Path, ...], db: Path, config: Config = DEFAULTS) -> LoadResult:
-    """Load with a progress bar if stderr is a terminal; tell each of the first rejects there."""
+def load_with_progress(
+    paths: Iterable[str | Path],
+    db: Path,
+    config: Config = DEFAULTS,
+    *,
+    reread: bool = False,
+    remember: bool = True,
+    store_of: Callable[[str], Store] = lambda path: LocalStore(),
+    check: Callable[[], None] = lambda: None,
+) -> LoadResult:
+    """Load, with a count on a terminal; tell each of the first rejects on stderr."""
     console = Console(stderr=True, highlight=False)
     shown = 0
 
@@ -94,10 +138,10 @@ def load_with_progress(paths: tuple[Path, ...], db: Path, config: Config = DEFAU
 
     columns = (
         TextColumn("Loading"),
-        BarColumn(),
-        MofNCompleteColumn(),
-        TextColumn("files"),
-        TimeRemainingColumn(),
+        SpinnerColumn(),
+        TextColumn("{task.completed:,.0f} files"),
+        TimeElapsedColumn(),
+        TextColumn("{task.fields[folder]}", markup=False),
     )
     with (
         open_warehouse(db, create=True) as warehouse,
@@ -105,14 +149,17 @@ def load_with_progress(paths: tuple[Path, ...], db: Path, config: Config = DEFAU
             *columns, console=console, transient=True, disable=not console.is_terminal
         ) as progress,
     ):
-        total = sum(1 for _ in walk_files(paths)) if console.is_terminal else None
-        task = progress.add_task("", total=total)
+        task = progress.add_task("", total=None, folder="")
         result = load_files(
             warehouse,
             paths,
+            store_of=store_of,
+            reread=reread,
+            remember=remember,
+            keys=Keys(config.application_tag, config.application_metadata_key),
             on_reject=tell,
-            on_file=lambda _: progress.advance(task),
-            application_tag=config.application_tag,
+            check=check,
+            on_file=lambda file: progress.update(task, advance=1, folder=file.folder),
         )
     if shown > MESSAGES_SHOWN:
         console.print(f"... and {shown - MESSAGES_SHOWN:,} more, all in the table rejects")
@@ -123,7 +170,8 @@ def summary(result: LoadResult) -> str:
     """Say what a load came to."""
     written = result.written
     lines = [
-        f"Files             {result.files:,}",
+        f"Files             {result.files:,}"
+        + (f", {result.files_unchanged:,} read before" if result.files_unchanged else ""),
         f"Events read       {result.events_read:,}",
         f"Bedrock calls     {written.calls_new:,} new ({written.calls_with_tokens:,} with tokens),"
         f" {written.calls_known:,} already known",
@@ -144,4 +192,10 @@ def summary(result: LoadResult) -> str:
         f"Rejected          {result.rejected:,}"
         + (" (table rejects says where and why)" if result.rejected else ""),
     ]
+    if written.calls_logged:
+        lines.insert(3, f"Invocation logs   {written.calls_logged:,} told of known calls")
+    if written.calls_too_old:
+        lines.insert(
+            3, f"Too old           {written.calls_too_old:,} left out: they were dropped before"
+        )
     return "\n".join(lines)

@@ -7,6 +7,7 @@ from typing import Any
 
 import click
 
+from etl.cli.check import check
 from etl.cli.demo import demo
 from etl.cli.doctor import doctor
 from etl.cli.load import load
@@ -16,6 +17,7 @@ from etl.cli.report import report
 from etl.cli.serve import serve
 from etl.cli.status import status
 from etl.cli.sync import sync
+from etl.cli.vacuum import vacuum
 from etl.errors import BedrockUsageError, ConfigError
 
 
@@ -42,5 +44,5 @@ def main() -> None:
     """Who, and which application, spends what on Amazon Bedrock?"""
 
 
-for _command in (demo, sync, load, report, status, serve, prices, policy, doctor):
+for _command in (demo, sync, load, report, status, serve, prices, policy, doctor, check, vacuum):
     main.add_command(_command)

@@ -27,7 +27,8 @@ def choose(
 ) -> Choice:
     """Return what is meant; an option replaces what the file says of the same thing.
 
-    Raises click.UsageError for options that contradict each other.
+    Raises click.UsageError for options that contradict each other, ConfigError for a source that
+    the file does not say where to find.
     """
     accounts = config.accounts
     role_name = role_name or accounts.role_name
@@ -46,12 +47,14 @@ def choose(
     is_chosen = bool(role_arn) or organization
     return Choice(
         regions=tuple(region) or tuple(config.sync.regions),
-        sources=tuple(source) or tuple(config.sync.sources),
+        sources=config.choose_sources(source),
         profile=profile or accounts.profile,
         role_arns=tuple(role_arn) if is_chosen else tuple(accounts.role_arns),
         organization=organization if is_chosen else accounts.organization,
         role_name=role_name,
         skip=tuple(accounts.skip),
+        trail=config.sources.trail,
+        invocation_logs=config.sources.invocation_logs,
     )
 
 

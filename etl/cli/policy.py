@@ -74,6 +74,7 @@ def _reading(choice: Choice, has_doctor: bool) -> Reading:
         role_name=choice.role_name if choice.organization else None,
         role_arns=choice.role_arns,
         partition=_partition(choice.role_arns, choice.regions),
+        log_group=choice.log_group,
     )
 
 

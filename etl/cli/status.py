@@ -74,10 +74,11 @@ def build_status(db: Database, now: datetime, max_age: timedelta | None = None) 
 
 def limited(status: Status, regions: Collection[str], sources: Collection[str]) -> Status:
     """Return the status with these streams only, so that one nobody reads any more is not stale."""
+    # Invocation logs have streams of two kinds: of files, and of log groups.
+    names = {*sources, *(["log_group"] if "invocation_logs" in sources else [])}
     streams = [
         stream
         for stream in status.streams
-        if (not regions or stream["region"] in regions)
-        and (not sources or stream["source"] in sources)
+        if (not regions or stream["region"] in regions) and (not names or stream["source"] in names)
     ]
     return replace(status, streams=streams)

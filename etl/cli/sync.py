@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import signal
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -15,6 +12,7 @@ from rich.console import Console
 
 from etl.cli.load import apply_configuration, refuse_demo
 from etl.cli.options import aws_options, config_option, db_option
+from etl.cli.stops import stops
 from etl.clock import Clock
 from etl.config import Config, load_config, parse_duration, parse_since
 from etl.errors import ConfigError
@@ -51,7 +49,7 @@ def sync(
     """
     period = _period(every)
     clock = Clock()
-    with sync_lock(db), _stops(clock):
+    with sync_lock(db), stops(clock):
         if period is None:
             outcome = _run(db, clock, config, since, settle, choice)
             sys.exit(0 if outcome.is_complete else 1)
@@ -85,6 +83,7 @@ def _run(
     # Imported here because boto3 takes longer to import than a report takes to print.
     from etl.cli.places import choose, open_places
     from etl.cli.progress import progress_display
+    from etl.cli.stores import open_roots
     from etl.sync.run import sync_places
 
     config = load_config(config_path)
@@ -93,10 +92,13 @@ def _run(
     with open_warehouse(db, create=True) as warehouse:
         refuse_demo(warehouse, db)
         apply_configuration(warehouse, config, config_path)
-        places, lost = open_places(chosen, clock)
+        roots = open_roots(chosen, clock)
+        places, lost = open_places(chosen, clock) if chosen.reads_places else ([], [])
         console = Console(stderr=True, highlight=False)
         with progress_display(console) as display:
-            outcome = sync_places(warehouse, places, clock, options, display, lost=lost)
+            outcome = sync_places(
+                warehouse, places, clock, options, display, lost=lost, roots=roots
+            )
     _tell(outcome)
     return outcome
 
@@ -111,6 +113,8 @@ def _options(
         since=_since(since or config.sync.since, now),
         settle=parse_duration(settle or config.sync.settle),
         application_tag=config.application_tag,
+        metadata_key=config.application_metadata_key,
+        log_group=choice.log_group,
     )
 
 
@@ -140,20 +144,3 @@ def _tell(outcome: Outcome) -> None:
     if outcome.is_stopped:
         lines.append("Stopped           run it again to go on from here")
     click.echo("\n".join(lines), err=True)
-
-
-@contextmanager
-def _stops(clock: Clock) -> Iterator[None]:
-    """Let SIGTERM and SIGINT ask for a stop; the transaction in hand is finished."""
-
-    def ask(number: int, _: object) -> None:
-        if clock.stop.is_set():
-            signal.signal(number, signal.SIG_DFL)  # asked twice: the next one ends it at once
-        clock.stop.set()
-
-    before = {number: signal.signal(number, ask) for number in (signal.SIGTERM, signal.SIGINT)}
-    try:
-        yield
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)

@@ -71,7 +71,7 @@ def examine(choice: Choice, clock: Clock) -> list[Finding]:
     for found, entered, member in _all_at_once(enter, entrances, clock):
         findings += found
         places += [(place, member) for place in entered]
-    checked = _all_at_once(lambda one: check_place(one[0], choice.sources, one[1]), places, clock)
+    checked = _all_at_once(lambda one: check_place(one[0], choice, one[1]), places, clock)
     return findings + [finding for some in checked for finding in some]
 
 

@@ -7,14 +7,23 @@ from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import Any
 
+from etl.config import Choice, InvocationLogs
 from etl.doctor.words import add_permission, explain
 from etl.errors import RejectError, RetriableError, SourceError
 from etl.findings import FAILED, NOT_CHECKED, OK, WARNING, Finding
 from etl.normalise.cloudtrail import parse_event
 from etl.normalise.rows import Event, ServiceTokens
-from etl.sources.aws import BAD_SIGNATURE, SIGNED_OUT, THROTTLED, UNKNOWN_CALLER, Place
+from etl.sources.aws import (
+    BAD_SIGNATURE,
+    SIGNED_OUT,
+    THROTTLED,
+    UNKNOWN_CALLER,
+    NotFoundError,
+    Place,
+)
 from etl.sources.cloudtrail import LookedUp, lookup_events
 from etl.sources.limiter import lookup_limiter
+from etl.sources.logs import last_hour
 
 # How far back the newest calls are looked for.
 TOKENS_SINCE = timedelta(days=7)
@@ -22,22 +31,25 @@ TOKENS_SINCE = timedelta(days=7)
 _USELESS_HERE = SIGNED_OUT | UNKNOWN_CALLER | BAD_SIGNATURE
 
 _LOGGED_BODIES = ("text", "image", "embedding", "video", "audio")
+_LOGS_TABLE = "under [sources.invocation_logs] in bedrock_usage.toml"
 _LOGGING_ADVICE = (
     "switch it on in Bedrock's settings with every data type off: it counts the tokens of each"
-    " call, cache included, and stores no prompt. This version does not read it yet; it begins when"
-    " it is switched on"
+    " call, cache included, and stores no prompt. It begins when it is switched on; then set"
+    f" log_group or uri {_LOGS_TABLE}"
 )
 
 _THROTTLED_ADVICE = "something else reads at the same time, maybe a sync: try again when it is done"
 
 
-def check_place(place: Place, sources: Sequence[str], caller: str) -> list[Finding]:
-    """Try all that reading these sources takes in an account and region, as the caller."""
+def check_place(place: Place, choice: Choice, caller: str) -> list[Finding]:
+    """Try all that reading the chosen sources takes in an account and region, as the caller."""
     tries = _Tries(place, caller)
     for source, check in _CHECKS.items():
-        if source in sources:
-            check(tries, sources)
-    _check_logging(tries)
+        if source in choice.sources:
+            check(tries, choice.sources)
+    if choice.log_group:
+        _check_log_group(tries, choice.log_group)
+    _check_logging(tries, choice.invocation_logs)
     return tries.findings
 
 
@@ -58,8 +70,13 @@ class _Tries:
         place = self.place
         self.findings.append(Finding(check, status, detail, fix, place.account_id, place.region))
 
-    def ask(self, action: str, parameters: Mapping[str, Any], requires: str) -> Any:
-        """Try a permission; return the answer, None (and a finding why) if there was none."""
+    def ask(
+        self, action: str, parameters: Mapping[str, Any], requires: str, *, absent: str = ""
+    ) -> Any:
+        """Try a permission; return the answer, None (and a finding why) if there was none.
+
+        ``absent``: what to say of a thing that is not there, where that is no failure.
+        """
         service, _, operation = action.partition(":")
         if reason := self.closed.get(service) or self.closed.get("*"):
             self.add(action, NOT_CHECKED, reason)
@@ -71,7 +88,10 @@ class _Tries:
                 service, operation, parameters, requires=requires, limiter=limiter
             )
         except SourceError as error:
-            self.fail(action, error)
+            if absent and isinstance(error, NotFoundError):
+                self.add(action, NOT_CHECKED, absent)
+            else:
+                self.fail(action, error)
             return None
 
     def fail(self, action: str, error: SourceError) -> None:
@@ -176,7 +196,14 @@ def _check_catalogue(tries: _Tries, _: Sequence[str]) -> None:
         tries.add("bedrock:ListTagsForResource", OK)
 
 
-def _check_logging(tries: _Tries) -> None:
+def _check_log_group(tries: _Tries, log_group: str) -> None:
+    request = last_hour(log_group, tries.place.clock.now())
+    absent = f"there is no log group {log_group} here"
+    if tries.ask("logs:FilterLogEvents", request, "events", absent=absent) is not None:
+        tries.add("logs:FilterLogEvents", OK)
+
+
+def _check_logging(tries: _Tries, logs: InvocationLogs | None) -> None:
     # Where logging is off, the answer is empty: no key of its own can be asked for.
     answer = tries.ask(
         "bedrock:GetModelInvocationLoggingConfiguration", {}, requires="ResponseMetadata"
@@ -188,8 +215,39 @@ def _check_logging(tries: _Tries) -> None:
         tries.add("invocation logging", OK, "off, and Bedrock is not used")
     elif not config:
         tries.add("invocation logging", WARNING, "off", _LOGGING_ADVICE)
+    elif fix := _how_to_read(config, logs):
+        tries.add("invocation logging", WARNING, _describe_logging(config), fix)
     else:
         tries.add("invocation logging", OK, _describe_logging(config))
+
+
+def _how_to_read(config: Mapping[str, Any], logs: InvocationLogs | None) -> str | None:
+    """Return what to configure so that the logs are read; None if they are, or go nowhere."""
+    keys = []
+    if bucket := config.get("s3Config"):
+        uri = f"s3://{bucket.get('bucketName')}/{bucket.get('keyPrefix', '')}".rstrip("/")
+        if logs and logs.uri and _is_covered(uri, logs.uri):
+            return None
+        keys.append(f'uri = "{uri}"')
+    if group := config.get("cloudWatchConfig"):
+        name = group.get("logGroupName")
+        if logs and logs.log_group == name:
+            return None
+        keys.append(f'log_group = "{name}"')
+    if not keys:
+        return None
+    return (
+        f"set {' or '.join(keys)} {_LOGS_TABLE}: sync then reads the exact tokens of each call,"
+        " and nothing of what was said"
+    )
+
+
+def _is_covered(target: str, uri: str) -> bool:
+    """Say whether the folder that is read is the target, or above or below it, or maybe a copy."""
+    if not uri.startswith("s3://"):
+        return True
+    one, other = target + "/", uri.rstrip("/") + "/"
+    return one.startswith(other) or other.startswith(one)
 
 
 def _describe_logging(config: Mapping[str, Any]) -> str:

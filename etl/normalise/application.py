@@ -19,12 +19,14 @@ UNKNOWN = "Unknown"
 # Evidence of a user's own rules: see etl/normalise/rules.py.
 CONFIG_RULE = "config rule"
 
+REQUEST_METADATA = "request metadata"
+
 # The order is the precedence; the warehouse stores it as the rank of the evidence.
 APPLICATION_SOURCES = (
     CONFIG_RULE,
     "role name",
     "inference profile",
-    "request metadata",
+    REQUEST_METADATA,
     "user agent",
     "unknown",
 )
@@ -34,12 +36,19 @@ APPLICATION_KEY = "application"
 
 
 def find_application(
-    *, role_name: str | None, request_parameters: Mapping[str, Any], user_agent: str | None
+    *,
+    role_name: str | None,
+    request_parameters: Mapping[str, Any],
+    user_agent: str | None,
+    metadata_key: str = APPLICATION_KEY,
 ) -> tuple[str, str]:
-    """Return the application and its source, one of ``APPLICATION_SOURCES``."""
+    """Return the application and its source, one of ``APPLICATION_SOURCES``.
+
+    ``metadata_key``: the key of the request's metadata that names it.
+    """
     hits = (
         (_from_role(role_name), "role name"),
-        (_from_metadata(request_parameters), "request metadata"),
+        (_from_metadata(request_parameters, metadata_key), REQUEST_METADATA),
         (parse_user_agent_application(user_agent), "user agent"),
     )
     return next(((name, source) for name, source in hits if name), (UNKNOWN, "unknown"))
@@ -51,10 +60,10 @@ def _from_role(role_name: str | None) -> str | None:
     return None
 
 
-def _from_metadata(request_parameters: Mapping[str, Any]) -> str | None:
+def _from_metadata(request_parameters: Mapping[str, Any], metadata_key: str) -> str | None:
     # Converse calls it requestMetadata, the OpenAI-compatible endpoint metadata.
     for key in ("requestMetadata", "metadata"):
-        name = text(mapping(request_parameters.get(key)).get(APPLICATION_KEY))
+        name = text(mapping(request_parameters.get(key)).get(metadata_key))
         if name:
             return name
     return None

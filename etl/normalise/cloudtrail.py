@@ -17,13 +17,14 @@ from etl.errors import RejectError
 from etl.normalise.application import find_application
 from etl.normalise.fields import count, mapping, text, utc_time
 from etl.normalise.identity import parse_identity
-from etl.normalise.rows import Event, ServiceTokens, Tokens
+from etl.normalise.rows import Event, Job, ServiceTokens, Tokens
 
 BEDROCK = "bedrock.amazonaws.com"
 MANTLE = "bedrock-mantle.amazonaws.com"
 
 # CloudTrail's inference events (Bedrock user guide, "Monitor API calls using CloudTrail", and its
-# page for bedrock-mantle; checked 2026-11-23). The first four are management events.
+# page for bedrock-mantle; checked 2026-11-23). The first four are management events, and so is
+# CreateModelInvocationJob, which is no inference itself but starts a batch of it.
 CALLS = frozenset(
     {
         (BEDROCK, name)
@@ -34,6 +35,7 @@ CALLS = frozenset(
             "ConverseStream",
             "InvokeModelWithBidirectionalStream",
             "StartAsyncInvoke",
+            "CreateModelInvocationJob",
             "InvokeAgent",
             "InvokeInlineAgent",
             "InvokeFlow",
@@ -49,6 +51,15 @@ _MODEL_ARN = re.compile(
     r":(?:foundation-model|inference-profile|application-inference-profile|provisioned-model"
     r"|custom-model|custom-model-deployment|imported-model|(?:default-)?prompt-router)/"
 )
+
+# Calls that only start something. What a job uses, no event tells: its tokens are never estimated,
+# and the view uncounted_jobs lists it. A batch job is billed at the batch tier.
+JOBS: Mapping[tuple[str, str], str] = {
+    (BEDROCK, "CreateModelInvocationJob"): "batch",
+    (BEDROCK, "StartAsyncInvoke"): "asynchronous",
+}
+
+BATCH_TIER = "batch"
 
 # Each count under the names it has in the token forms, the newest name first.
 _COUNT_NAMES: Mapping[str, tuple[str, ...]] = {
@@ -67,11 +78,13 @@ Complain = Callable[[str], None]
 class Parsed(NamedTuple):
     """What one event came to: a call, the tokens of a call elsewhere, or neither (skipped).
 
-    ``complaints`` name the fields that could not be read; the call is kept without them.
+    ``complaints`` name the fields that could not be read; the call is kept without them. ``job``:
+    what the call started.
     """
 
     row: Event | ServiceTokens | None
     complaints: tuple[str, ...] = ()
+    job: Job | None = None
 
 
 SKIPPED = Parsed(None)
@@ -80,17 +93,18 @@ SKIPPED = Parsed(None)
 def parse_event(record: object) -> Parsed:
     """Read one CloudTrail event as CloudTrail wrote it.
 
-    Raises RejectError if it is not an object, or has no usable ``eventID`` or ``eventTime``.
+    Raises RejectError if it is not an object, or a call without a usable ``eventID`` or
+    ``eventTime``; what is wrong with another service's event is no concern.
     """
     if not isinstance(record, dict):
         raise RejectError(f"not an object but {_json_type(record)}")
+    if (text(record.get("eventSource")), text(record.get("eventName"))) not in CALLS:
+        return SKIPPED
     event_id = text(record.get("eventID"))
     if event_id is None:
         raise RejectError("no eventID")
     if text(record.get("eventTime")) is None:
         raise RejectError("no eventTime")
-    if (text(record.get("eventSource")), text(record.get("eventName"))) not in CALLS:
-        return SKIPPED
     if (
         record.get("eventType") == "AwsVpceEvents"
         or record.get("eventCategory") == "NetworkActivity"
@@ -98,8 +112,20 @@ def parse_event(record: object) -> Parsed:
         return SKIPPED
     utc = utc_time(record["eventTime"], "eventTime")
     complaints: list[str] = []
-    parse = _parse_service_event if record.get("eventType") == "AwsServiceEvent" else _parse_call
-    return Parsed(parse(record, event_id, utc, complaints.append), tuple(complaints))
+    if record.get("eventType") == "AwsServiceEvent":
+        tokens = _parse_service_event(record, event_id, utc, complaints.append)
+        return Parsed(tokens, tuple(complaints))
+    event = _parse_call(record, event_id, utc, complaints.append)
+    return Parsed(event, tuple(complaints), _job(record, event))
+
+
+def _job(record: Mapping[str, Any], event: Event) -> Job | None:
+    kind = JOBS.get((event.event_source, event.event_name))
+    if kind is None:
+        return None
+    response = mapping(record.get("responseElements"))
+    arn = text(response.get("jobArn")) or text(response.get("invocationArn"))
+    return Job(event.event_time, event.event_id, kind, arn)
 
 
 def _json_type(value: object) -> str:
@@ -138,7 +164,9 @@ def _parse_call(record: Mapping[str, Any], event_id: str, utc: str, complain: Co
         application_source=application_source,
         error_code=text(record.get("errorCode")),
         inference_region=text(extra.get("inferenceRegion")),
-        service_tier=_service_tier(parameters, extra),
+        service_tier=BATCH_TIER
+        if JOBS.get((record["eventSource"].strip(), record["eventName"].strip())) == "batch"
+        else service_tier(parameters, extra),
         is_home_copy=recipient is None or caller_account is None or recipient == caller_account,
         is_correction=original_event_id is not None,
         tokens=_event_tokens(record, complain),
@@ -196,7 +224,7 @@ def _model_arns(resources: object) -> Iterator[str]:
             yield arn
 
 
-def _service_tier(parameters: Mapping[str, Any], extra: Mapping[str, Any]) -> str | None:
+def service_tier(parameters: Mapping[str, Any], extra: Mapping[str, Any]) -> str | None:
     """Return the tier if the event states one that is not the default."""
     if mapping(parameters.get("performanceConfig")).get("latency") == "optimized":
         return "latency"
@@ -232,6 +260,8 @@ def _event_tokens(record: Mapping[str, Any], complain: Complain) -> Tokens | Non
 
 
 def _tokens(form: Mapping[str, Any], source: str, complain: Complain) -> Tokens | None:
+    if not form:
+        return None
     counts = {kind: _count(form, names, source, complain) for kind, names in _COUNT_NAMES.items()}
     if all(value is None for value in counts.values()):
         return None

@@ -7,6 +7,8 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
+from etl.normalise.application import APPLICATION_SOURCES
+
 
 class Tokens(NamedTuple):
     """What one call used. Each count is known or unknown by itself.
@@ -30,9 +32,11 @@ class Tokens(NamedTuple):
         return self[1:7]
 
 
+LOG_TOKENS = "invocation log"
+
 # The most trusted first: where two sources know the same count, the earlier one is kept.
 TOKEN_SOURCES = (
-    "invocation log",
+    LOG_TOKENS,
     "additionalEventData",
     "AwsServiceEvent",
     "responseElements.usage",
@@ -68,7 +72,7 @@ INVOCATION_LOG = 2
 class Event(NamedTuple):
     """One Bedrock call, as CloudTrail or an invocation log reports it.
 
-    Key: ``event_time``, ``event_id``; a log has no event id, its request id stands there.
+    Key: ``event_time``, ``event_id``; a log has no event id, one is made of its request's.
     ``is_home_copy`` is false for the copy of an event that CloudTrail delivers to an account other
     than the caller's; ``is_correction`` is true for an event that AWS sent later to replace one
     with the same ``event_id``. ``request_metadata`` is a JSON object. ``reported_by``: CLOUDTRAIL
@@ -96,10 +100,42 @@ class Event(NamedTuple):
     service_tier: str | None
     is_home_copy: bool
     is_correction: bool
-    tokens: Tokens | None
     request_metadata: str | None = None
     guardrail_action: str | None = None
     reported_by: int = CLOUDTRAIL
+    tokens: Tokens | None = None
+
+
+def merge_reports(event: Event, logged: Event) -> Event:
+    """Complete what is known of a call by what an invocation log tells; tokens are left alone.
+
+    What the event says stays, but an application that the request's metadata name counts more than
+    one that only the user agent names.
+    """
+    rank = APPLICATION_SOURCES.index
+    best = min((event, logged), key=lambda report: rank(report.application_source))
+    return event._replace(
+        model_id=event.model_id or logged.model_id,
+        application=best.application,
+        application_source=best.application_source,
+        inference_region=event.inference_region or logged.inference_region,
+        service_tier=event.service_tier or logged.service_tier,
+        request_metadata=logged.request_metadata or event.request_metadata,
+        guardrail_action=logged.guardrail_action or event.guardrail_action,
+        reported_by=event.reported_by | logged.reported_by,
+    )
+
+
+class Job(NamedTuple):
+    """What a call has started and no event tells the tokens of; key: the call's.
+
+    ``kind``: batch or asynchronous; ``job_arn``: None where the call failed, or the event lacks it.
+    """
+
+    event_time: str
+    event_id: str
+    kind: str
+    job_arn: str | None
 
 
 class ServiceTokens(NamedTuple):

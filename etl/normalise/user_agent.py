@@ -27,6 +27,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from functools import lru_cache
 
 MAX_NAME_LENGTH = 100  # AWS advises 50 for an app id; some SDKs only warn beyond it
 
@@ -91,6 +92,8 @@ _APP_ID_TAIL = re.compile(
 )
 
 
+# A few thousand agents make millions of calls.
+@lru_cache(maxsize=4096)
 def parse_application(user_agent: str | None) -> str | None:
     """Return the application that a user agent names, or None if it names none."""
     tokens = list(_tokens(user_agent or ""))

@@ -12,8 +12,9 @@ that could not be read ever is.
 from __future__ import annotations
 
 import random
+import re
 import threading
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -61,6 +62,7 @@ UNKNOWN_CALLER = frozenset(
 BAD_SIGNATURE = frozenset(
     {"SignatureDoesNotMatch", "InvalidSignatureException", "RequestTimeTooSkewed"}
 )
+_PASSING = frozenset({"RequestTimeout", "RequestTimeoutException"})
 _BAD_TOKEN = frozenset({"InvalidNextTokenException", "InvalidNextToken", "ExpiredNextToken"})
 
 _NO_CREDENTIALS = (
@@ -77,6 +79,7 @@ _NO_ANSWER = (
     botocore_errors.ResponseStreamingError,
     botocore_errors.IncompleteReadError,
 )
+_MISSING_ACTION = re.compile(r"not authorized to perform: ([\w-]+:\w+)")
 
 
 class NotFoundError(AccessError):
@@ -126,17 +129,20 @@ class Place:
         *,
         requires: str,
         limiter: Limiter | None = None,
+        finish: Callable[[dict[str, Any]], None] | None = None,
     ) -> dict[str, Any]:
         """Return the answer of an operation, which must have the key ``requires``.
 
-        Tries again what may pass. Raises the kinds of SourceError, and StoppedError.
+        Tries again what may pass. ``finish`` is given the answer, to read its body or to look
+        closer at it, and belongs to the attempt: what it raises counts as the call's own.
+        Raises the kinds of SourceError, and StoppedError.
         """
         for attempt in range(1, self.account.attempts + 1):
             if limiter:
                 limiter.wait(self.clock)
             self.clock.check()
             try:
-                return self._call_once(service, operation, requires, parameters)
+                return self._call_once(service, operation, requires, parameters, finish)
             except RetriableError:
                 if attempt == self.account.attempts:
                     raise
@@ -162,12 +168,19 @@ class Place:
             query[token] = answer[token]
 
     def _call_once(
-        self, service: str, operation: str, requires: str, parameters: Mapping[str, Any]
+        self,
+        service: str,
+        operation: str,
+        requires: str,
+        parameters: Mapping[str, Any],
+        finish: Callable[[dict[str, Any]], None] | None,
     ) -> dict[str, Any]:
         action = f"{service}:{operation}"
         try:
             client = self._client(service, action)
             answer: dict[str, Any] = getattr(client, xform_name(operation))(**parameters)
+            if finish and requires in answer:
+                finish(answer)
         except SourceError:
             raise
         except Exception as error:
@@ -192,7 +205,10 @@ class Place:
         """Return the error as one of ours; what is no error of AWS's stays as it is."""
         if isinstance(error, botocore_errors.ClientError):
             refusal = self._refusal(error, action)
-            refusal.code = error.response.get("Error", {}).get("Code")
+            problem = error.response.get("Error", {})
+            refusal.code = problem.get("Code")
+            if match := _MISSING_ACTION.search(str(problem.get("Message"))):
+                refusal.action = match[1]
             refusal.date = date_of(error.response)
             return refusal
         if isinstance(error, _NO_CREDENTIALS):
@@ -205,10 +221,7 @@ class Place:
                 f"{action} {self}: no answer ({type(error).__name__}); if it stays so, look at the"
                 " network, or leave the region out with --region"
             )
-        # UnicodeDecodeError and the like: a body that is no text.
-        if isinstance(error, (ResponseParserError, ValueError)) and not isinstance(
-            error, botocore_errors.BotoCoreError
-        ):
+        if _is_damage(error):
             return RetriableError(
                 f"{action} {self}: the answer is damaged ({type(error).__name__})"
             )
@@ -226,11 +239,19 @@ class Place:
         where = f"{action} {self}"
         if code in THROTTLED or status == 429:
             return RetriableError(f"{where}: throttled by AWS ({code})")
-        if status >= 500:
+        if status >= 500 or code in _PASSING:
             return RetriableError(f"{where}: AWS cannot answer now ({code})")
         if code in _BAD_TOKEN:
             return TokenError(f"{where}: the page's token is no longer valid")
         return _fatal(code, action, where)
+
+
+def _is_damage(error: Exception) -> bool:
+    """Say whether an answer came that cannot be read, such as one whose checksum differs."""
+    if isinstance(error, botocore_errors.BotoCoreError):
+        return isinstance(error, botocore_errors.FlexibleChecksumError)
+    # ValueError is UnicodeDecodeError and the like: a body that is no text.
+    return isinstance(error, (ResponseParserError, ValueError))
 
 
 def date_of(answer: Mapping[str, Any]) -> str | None:

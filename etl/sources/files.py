@@ -8,6 +8,7 @@ text of the file goes into that message.
 
 from __future__ import annotations
 
+import contextlib
 import csv
 import io
 import json
@@ -16,7 +17,7 @@ import re
 import zlib
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, BinaryIO, NamedTuple
 
 from etl.normalise.cloudwatch import CSV_COLUMNS
 
@@ -42,7 +43,10 @@ _DECODER = json.JSONDecoder()
 
 
 class Item(NamedTuple):
-    """One raw thing in a file: ``kind`` is event, metric answer, metric row or profile."""
+    """One raw thing in a file.
+
+    ``kind`` is event, logged call, metric answer, metric row or profile.
+    """
 
     position: str
     kind: str
@@ -87,10 +91,29 @@ def _walk_folder(folder: Path) -> Iterator[Path | Unreadable]:
 def read_items(path: Path) -> Iterator[Item | Unreadable]:
     """Yield the raw items of one file; see the module's docstring for what it understands."""
     try:
-        content, damage = _read_bytes(path)
+        with path.open("rb") as file:
+            data = read_bounded(file)
     except OSError as error:
         yield Unreadable("file", f"cannot be read: {error.strerror}")
         return
+    yield from parse_items(*unzip(data))
+
+
+def read_bounded(file: BinaryIO) -> bytes:
+    """Return what an open file holds, but at most one byte more than ``MAX_FILE_BYTES``.
+
+    Piece by piece: to ask for so much at once would take the memory for it.
+    """
+    parts: list[bytes] = []
+    left = MAX_FILE_BYTES + 1
+    while left and (part := file.read(min(left, _CHUNK_BYTES))):
+        parts.append(part)
+        left -= len(part)
+    return b"".join(parts)
+
+
+def parse_items(content: bytes, damage: str | None = None) -> Iterator[Item | Unreadable]:
+    """Yield the raw items of a file's content; ``damage`` says what is wrong with its end."""
     text = content.decode(json.detect_encoding(content), "replace").lstrip("\ufeff")
     if not text.strip():
         yield Unreadable("file", damage or "empty")
@@ -103,15 +126,19 @@ def read_items(path: Path) -> Iterator[Item | Unreadable]:
         yield Unreadable("file", damage)
 
 
-def _read_bytes(path: Path) -> tuple[bytes, str | None]:
-    """Return a file's content, unzipped, and what is wrong with it (None if nothing is)."""
-    with path.open("rb") as file:
-        if file.read(2) != _GZIP_MAGIC:
-            file.seek(0)
-            content = file.read(MAX_FILE_BYTES + 1)
-            return _bounded(content)
-        file.seek(0)
-        return _gunzip(file)
+def unzip(data: bytes) -> tuple[bytes, str | None]:
+    """Return a file's content and what is wrong with it (None if nothing is).
+
+    Data that are not gzip are the content. Of damaged data, what stands before the damage is given.
+    """
+    if not data.startswith(_GZIP_MAGIC):
+        return _bounded(data)
+    member = zlib.decompressobj(wbits=31)
+    with contextlib.suppress(zlib.error):
+        content = member.decompress(data, MAX_FILE_BYTES + 1)
+        if member.eof and not member.unused_data and len(content) <= MAX_FILE_BYTES:
+            return content, None
+    return _unzip_what_is_there(io.BytesIO(data))
 
 
 def _bounded(content: bytes) -> tuple[bytes, str | None]:
@@ -122,7 +149,7 @@ def _bounded(content: bytes) -> tuple[bytes, str | None]:
     ], f"only its first {MAX_FILE_BYTES >> 20} MiB were read: split it"
 
 
-def _gunzip(file: io.BufferedReader) -> tuple[bytes, str | None]:
+def _unzip_what_is_there(file: io.BytesIO) -> tuple[bytes, str | None]:
     # By hand, because gzip.open gives nothing of a member that is cut off.
     parts: list[bytes] = []
     size, member = 0, zlib.decompressobj(wbits=31)
@@ -252,6 +279,8 @@ def _classify(document: Any, where: str) -> Iterator[Item | Unreadable]:
         yield Item(where or "file", "metric answer", document)
     elif "inferenceProfileArn" in document:
         yield Item(where or "file", "profile", document)
+    elif document.get("schemaType") == "ModelInvocationLog":
+        yield Item(where or "file", "logged call", document)
     else:
         yield from _take_apart(document, where)
 
@@ -262,35 +291,41 @@ def _take_apart(
     for key, kind in (
         ("Records", "event"),
         ("Events", "lookup event"),
+        ("events", "log event"),
         ("inferenceProfileSummaries", "profile"),
     ):
         elements = document.get(key)
         if isinstance(elements, list):
             for index, element in enumerate(elements, first_index):
                 position = _join(where, f"{key}[{index}]")
+                wrapper = _WRAPPERS.get(kind)
                 yield (
-                    _unwrap(element, position)
-                    if kind == "lookup event"
+                    _unwrap(element, position, *wrapper)
+                    if wrapper
                     else Item(position, kind, element)
                 )
             return
     yield Unreadable(
         where or "file",
-        "a Bedrock invocation log, which this version does not read"
-        if document.get("schemaType") == "ModelInvocationLog"
-        else "neither Records, Events, MetricDataResults, inferenceProfileSummaries nor an event",
+        "neither Records, Events, MetricDataResults, inferenceProfileSummaries nor an event",
     )
 
 
-def _unwrap(element: Any, position: str) -> Item | Unreadable:
-    """Read the event that LookupEvents gives as a string inside of its own."""
-    wrapped = element.get("CloudTrailEvent") if isinstance(element, dict) else None
+# What LookupEvents, and FilterLogEvents, give as a string inside of their own event.
+_WRAPPERS = {
+    "lookup event": ("CloudTrailEvent", "event"),
+    "log event": ("message", "logged call"),
+}
+
+
+def _unwrap(element: Any, position: str, key: str, kind: str) -> Item | Unreadable:
+    wrapped = element.get(key) if isinstance(element, dict) else None
     if not isinstance(wrapped, str):
-        return Unreadable(position, "no CloudTrailEvent")
+        return Unreadable(position, f"no {key}")
     try:
-        return Item(position, "event", json.loads(wrapped))
+        return Item(position, kind, json.loads(wrapped))
     except (ValueError, RecursionError):
-        return Unreadable(position, f"CloudTrailEvent: {_json_problem(wrapped)}")
+        return Unreadable(position, f"{key}: {_json_problem(wrapped)}")
 
 
 def _join(where: str, place: str) -> str:

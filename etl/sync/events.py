@@ -99,6 +99,8 @@ class EventStream:
         batch.rejects += (Reject(*where, complaint) for complaint in parsed.complaints)
         if parsed.row is not None:
             batch.add(parsed.row)
+        if parsed.job is not None:
+            batch.add(parsed.job)
 
     def _tell(self, task: Task, lowest: datetime, *, is_done: bool) -> None:
         span = (task.end - task.start).total_seconds() + 1

@@ -8,6 +8,8 @@ from typing import NamedTuple, TypeVar
 
 from sqlite_utils import Database
 
+from etl.clock import Clock
+from etl.errors import BedrockUsageError
 from etl.sources.aws import Place
 from etl.sync.writer import Writer
 from etl.warehouse.bookmarks import StreamId, StreamState, load_state
@@ -68,3 +70,37 @@ class Job:
     ) -> None:
         """Tell how far it is."""
         self.observe(Progress(self.stream, phase, done, left, read, share))
+
+
+@dataclass(frozen=True)
+class FilesJob:
+    """The files of one root, of as many accounts and regions as it holds.
+
+    ``name`` stands for all of its streams where progress is told. ``fail`` is told of the streams
+    that could not be read to their end.
+    """
+
+    name: StreamId
+    clock: Clock
+    writer: Writer
+    observe: Observer
+    count: Callable[[Written, int], None]
+    fail: Callable[[StreamId, BedrockUsageError], None]
+
+    def write(self, batch: Batch) -> Written:
+        """Commit a batch with its state."""
+        written = self.writer.write(batch)
+        self.count(written, len(batch.rejects))
+        return written
+
+    def ask(self, question: Callable[[Database], Result]) -> Result:
+        """Ask the warehouse something."""
+        return self.writer.read(question)
+
+    def state(self, stream: StreamId) -> StreamState:
+        """Return how far a stream has come."""
+        return self.ask(lambda db: load_state(db, stream))
+
+    def tell(self, phase: str, *, read: int = 0, share: float = 0.0) -> None:
+        """Tell how far it is."""
+        self.observe(Progress(self.name, phase, read=read, share=share))

@@ -19,15 +19,19 @@ from sqlite_utils import Database
 
 from etl.clock import Clock
 from etl.config import SOURCES
+from etl.decode.content import Keys
 from etl.errors import (
+    BedrockUsageError,
     RetriableError,
     SourceError,
     StoppedError,
     TokenError,
 )
-from etl.sources.aws import Place
-from etl.sync import catalogue, events, totals
-from etl.sync.job import Job, Observer, Progress
+from etl.normalise.application import APPLICATION_KEY
+from etl.sources.aws import NotFoundError, Place
+from etl.sync import catalogue, events, invocation_logs, totals
+from etl.sync.files import FileReader, Root
+from etl.sync.job import FilesJob, Job, Observer, Progress
 from etl.sync.writer import Writer
 from etl.warehouse.bookmarks import StreamId, finish_run, save_error, start_run
 from etl.warehouse.load import Written
@@ -41,14 +45,29 @@ _GRACE_SECONDS = 5.0
 
 @dataclass(frozen=True)
 class SyncOptions:
-    """What to read. ``since`` None: as before, or 90 days in the first run."""
+    """What to read. ``since`` None: as before, or 90 days in the first run.
+
+    ``log_group``: where each place may have its invocation logs in CloudWatch Logs.
+    """
 
     sources: Sequence[str] = SOURCES
     since: datetime | None = None
     settle: timedelta = timedelta(minutes=60)
     application_tag: str = "application"
+    metadata_key: str = APPLICATION_KEY
+    log_group: str | None = None
     round_seconds: float = 15 * 60
     threads: int = 32
+
+    @property
+    def keys(self) -> Keys:
+        return Keys(self.application_tag, self.metadata_key)
+
+    def reads(self, source: str) -> bool:
+        """Return whether a source is wanted, of those that a place may have."""
+        if source == invocation_logs.SOURCE:
+            return self.log_group is not None and "invocation_logs" in self.sources
+        return source in self.sources
 
 
 @dataclass
@@ -114,8 +133,9 @@ def sync_places(
     observe: Observer = lambda progress: None,
     *,
     lost: Sequence[SourceError] = (),
+    roots: Sequence[Root] = (),
 ) -> Outcome:
-    """Read places, round by round, until no history is left; return what it all came to.
+    """Read places and roots, round by round, until no history is left; return what it came to.
 
     The problems are those of the last round: what was made good since is none. ``lost``: why some
     places are not among these; the run is not done without them.
@@ -123,7 +143,7 @@ def sync_places(
     total = Outcome(lost=lost)
     while True:
         run_id = start_run(db, clock.now(), pid=os.getpid(), host=socket.gethostname())
-        outcome = Round(db, clock, options, observe).run(places)
+        outcome = Round(db, clock, options, observe).run(places, roots)
         outcome.lost = lost
         finish_run(
             db,
@@ -142,7 +162,7 @@ def sync_places(
             return total
 
 
-def is_passing(error: SourceError) -> bool:
+def is_passing(error: BedrockUsageError) -> bool:
     """Return whether an error may be gone when the same is tried again."""
     return isinstance(error, (RetriableError, TokenError))
 
@@ -156,11 +176,15 @@ class Round:
         self._outcome, self._lock = Outcome(), threading.Lock()
         self._crash: BaseException | None = None
         self._working = 0
+        self._has_log_group = False
+        self._without_log_group: list[tuple[StreamId, NotFoundError]] = []
         self._deadline = clock.monotonic() + options.round_seconds
 
-    def run(self, places: Iterable[Place]) -> Outcome:
-        """Read the places; return when all are done, or soon after a stop was asked for."""
-        jobs: queue.SimpleQueue[Place] = queue.SimpleQueue()
+    def run(self, places: Iterable[Place], roots: Iterable[Root] = ()) -> Outcome:
+        """Read places and roots; return when all are done, or soon after a stop was asked for."""
+        jobs: queue.SimpleQueue[Place | Root] = queue.SimpleQueue()
+        for root in roots:
+            jobs.put(root)
         for place in places:
             jobs.put(place)
         threads = [
@@ -178,6 +202,8 @@ class Round:
             self._writer.close()
         if self._crash:
             raise self._crash
+        if self._without_log_group and not self._has_log_group:
+            self._note(*self._without_log_group[0])
         self._outcome.is_stopped = self._clock.stop.is_set()
         return self._outcome
 
@@ -190,10 +216,14 @@ class Round:
                 if self._clock.monotonic() - stopping_since > _GRACE_SECONDS:
                     return
 
-    def _work(self, jobs: queue.SimpleQueue[Place]) -> None:
+    def _work(self, jobs: queue.SimpleQueue[Place | Root]) -> None:
         try:
             while not self._clock.stop.is_set():
-                self._sync(jobs.get_nowait())
+                job = jobs.get_nowait()
+                if isinstance(job, Root):
+                    self._sync_files(job)
+                else:
+                    self._sync(job)
         except (queue.Empty, StoppedError):
             pass
         except BaseException as error:
@@ -205,19 +235,18 @@ class Round:
             self._writer.wake()
 
     def _sync(self, place: Place) -> None:
-        """Read what is new of every source, then what is old of the events."""
+        """Read what is new of every source, then what is old of the events and logs."""
         options = self._options
-        streams: list[events.EventStream] = []
+        streams: dict[str, events.EventStream | invocation_logs.LogStream] = {}
 
         def read_new(job: Job) -> None:
-            stream = events.EventStream(job, since=options.since, settle=options.settle)
+            stream = self._begin(job)
             stream.read_new()
-            streams.append(stream)
+            streams[job.source] = stream
 
-        def read_older(_: Job) -> None:
-            for stream in streams:
-                if stream.read_older(self._deadline):
-                    self._outcome.has_more = True
+        def read_older(job: Job) -> None:
+            if streams[job.source].read_older(self._deadline):
+                self._outcome.has_more = True
 
         self._read(place, events.SOURCE, read_new, is_last=False)
         self._read(
@@ -226,31 +255,77 @@ class Round:
             lambda job: catalogue.sync_catalogue(job, application_tag=options.application_tag),
         )
         self._read(place, totals.SOURCE, lambda job: totals.sync_totals(job, since=options.since))
-        if streams:
-            self._read(place, events.SOURCE, read_older)
+        self._read(place, invocation_logs.SOURCE, read_new, is_last=False)
+        for source in streams:
+            self._read(place, source, read_older)
+
+    def _begin(self, job: Job) -> events.EventStream | invocation_logs.LogStream:
+        """Return the stream of events, or of logs, that goes on where it was."""
+        options = self._options
+        if job.source == events.SOURCE:
+            return events.EventStream(job, since=options.since, settle=options.settle)
+        return invocation_logs.LogStream(
+            job,
+            options.log_group or "",
+            since=options.since,
+            settle=options.settle,
+            metadata_key=options.metadata_key,
+        )
+
+    def _sync_files(self, root: Root) -> None:
+        """Read what is new of a root's files, then what is old of them."""
+        if root.kind not in self._options.sources:
+            return
+        name = StreamId(root.kind, "files", root.uri)
+        job = FilesJob(name, self._clock, self._writer, self._observe, self._count, self._fail)
+        reader = FileReader(job, root, since=self._options.since, keys=self._options.keys)
+        try:
+            reader.read_new()
+            if reader.read_older(self._deadline):
+                self._outcome.has_more = True
+        except StoppedError:
+            raise
+        except BedrockUsageError as error:
+            self._note(name, error)
+        else:
+            job.tell("done", share=1.0)
 
     def _read(
         self, place: Place, source: str, read: Callable[[Job], None], *, is_last: bool = True
     ) -> None:
         """Read one source, if it is wanted; note a failure, and leave the others to go on."""
-        if source not in self._options.sources:
+        if not self._options.reads(source):
             return
         job = Job(source, place, self._writer, self._observe, self._count)
         try:
             read(job)
         except SourceError as error:
-            self._fail(job.stream, error)
+            if not self._is_elsewhere(job, error):
+                self._fail(job.stream, error)
         else:
+            self._has_log_group |= source == invocation_logs.SOURCE
             if is_last:
                 job.tell("done", share=1.0)
+
+    def _is_elsewhere(self, job: Job, error: SourceError) -> bool:
+        """Say whether a place never had the log group: no failure, as long as another has it."""
+        if job.source != invocation_logs.SOURCE or not isinstance(error, NotFoundError):
+            return False
+        if job.state().watermark is not None:
+            return False
+        self._without_log_group.append((job.stream, error))
+        return True
 
     def _count(self, written: Written, rejected: int) -> None:
         with self._lock:
             self._outcome.add(written, rejected)
 
-    def _fail(self, stream: StreamId, error: SourceError) -> None:
+    def _fail(self, stream: StreamId, error: BedrockUsageError) -> None:
         message, now = str(error), self._clock.now()
         self._writer.read(lambda db: save_error(db, stream, message, now))
+        self._note(stream, error)
+
+    def _note(self, stream: StreamId, error: BedrockUsageError) -> None:
         with self._lock:
-            self._outcome.problems.append(Problem(stream, message, is_passing(error)))
-        self._observe(Progress(stream, "failed", message=message))
+            self._outcome.problems.append(Problem(stream, str(error), is_passing(error)))
+        self._observe(Progress(stream, "failed", message=str(error)))

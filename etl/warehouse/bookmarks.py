@@ -101,12 +101,17 @@ def load_state(db: Database, stream: StreamId) -> StreamState:
         "select kind, window_start, window_end, fetched_down_to from sync_windows where stream = ?",
         [str(stream)],
     )
-    times = {
-        name: parse_utc(text) if text else None for name, text in zip(_TIMES, row, strict=True)
-    }
+    covered_from, watermark, read_at, history_from, reread_at, relisted_at = (
+        parse_utc(text) if text else None for text in row
+    )
     return StreamState(
         stream,
-        **times,
+        covered_from=covered_from,
+        watermark=watermark,
+        read_at=read_at,
+        history_from=history_from,
+        reread_at=reread_at,
+        relisted_at=relisted_at,
         windows={kind: Window(*map(parse_utc, rest)) for kind, *rest in windows},
     )
 

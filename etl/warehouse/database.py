@@ -2,14 +2,17 @@
 
 Views are not migrated but replaced: before migrations run, every view goes; afterwards every file
 of ``VIEW_LAYERS`` comes back. Where nothing changed, opening writes nothing.
+
+Whatever SQLite then complains of ends as a WarehouseError that says what to do next (``explain``).
 """
 
 from __future__ import annotations
 
 import sqlite3
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from pathlib import Path
+from typing import Any
 
 from sqlite_utils import Database
 
@@ -23,68 +26,198 @@ VIEW_LAYERS = ("staging", "intermediate", "marts")
 _BUSY_SECONDS = 30
 
 
+# What SQLite complains of, by its primary code, and the next step.
+_ADVICE = {
+    sqlite3.SQLITE_NOTADB: (
+        "the file is not a SQLite database, or its first page is damaged;"
+        " choose another with --db, or restore a copy"
+    ),
+    sqlite3.SQLITE_CANTOPEN: (
+        "the file, or what SQLite needs beside it (-wal, -shm), cannot be opened;"
+        " its folder must exist and be writable, with room on the disk"
+    ),
+    sqlite3.SQLITE_READONLY: (
+        "the file, its folder or the disk is read-only; allow writing, or copy the file"
+        " to where it is allowed and name the copy with --db"
+    ),
+    sqlite3.SQLITE_BUSY: (
+        f"another process has been writing for {_BUSY_SECONDS} s;"
+        " wait for it, then run the same command again"
+    ),
+    sqlite3.SQLITE_FULL: (
+        "the disk is full; what was committed is safe: make room and run the same command again"
+    ),
+    sqlite3.SQLITE_IOERR: (
+        "the disk gave an error; what was committed is safe: make room if the disk is full, else"
+        " look into the system's log, then run the same command again"
+    ),
+    sqlite3.SQLITE_CORRUPT: (
+        "the file is damaged; `bedrock-usage check` shows where. Restore a copy, salvage what is"
+        " left (`sqlite3 FILE .recover`), or delete the file and load or sync again"
+    ),
+    sqlite3.SQLITE_INTERRUPT: "interrupted; what was committed is safe",
+}
+
+# What SQLite complains of where it cannot keep a file beside the warehouse.
+_NO_FILE_BESIDE = (sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_READONLY, sqlite3.SQLITE_IOERR)
+
+
 @contextmanager
 def open_warehouse(path: Path, *, create: bool = False) -> Iterator[Database]:
     """Open the warehouse for writing, brought up to date first.
 
     Raises WarehouseError if there is none (unless ``create``), if the file is not one, or if a
-    newer version of the program wrote it.
+    newer version of the program wrote it; and for whatever SQLite complains of until it is closed.
     """
-    with _connect(path, create=create) as db:
-        _refuse_foreign(db, path)
+    if not create:
+        _require_file(path)
+    # Autocommit: transactions begin and end where the code says so.
+    with _connection(path, path, isolation_level=None) as db:
+        # Before the first pragma that writes: what is not ours stays as it is.
+        refuse_foreign(db, path)
+        for pragma in (
+            "journal_mode = wal",
+            "synchronous = normal",
+            "foreign_keys = on",
+            "temp_store = memory",
+            "cache_size = -65536",
+        ):
+            db.execute(f"pragma {pragma}")
         ensure_schema(db)
         ensure_list_prices(db)
         yield db
 
 
 @contextmanager
-def _connect(path: Path, *, create: bool) -> Iterator[Database]:
-    if not create and not path.exists():
-        raise WarehouseError(
-            f"there is no warehouse at {path}: make one with `bedrock-usage load PATH`,"
-            " or try `bedrock-usage demo`"
-        )
+def open_unchanged(path: Path) -> Iterator[Database]:
+    """Open a warehouse to look at, as it is: nothing is migrated and nothing can be written.
+
+    Its schema may be of another version, and the file damaged. Raises WarehouseError if there is
+    none, and for whatever SQLite complains of.
+    """
+    _require_file(path)
+    mode = "mode=ro" if _is_readable_beside_writers(path) else "immutable=1"
+    with _connection(path, f"{path.resolve().as_uri()}?{mode}", uri=True) as db:
+        yield db
+
+
+@contextmanager
+def _connection(path: Path, target: Path | str, **options: Any) -> Iterator[Database]:
     connection = None
     try:
-        # Autocommit: transactions begin and end where the code says so.
-        connection = sqlite3.connect(path, timeout=_BUSY_SECONDS, isolation_level=None)
-        connection.execute("pragma journal_mode = wal")
-        connection.execute("pragma synchronous = normal")
-        connection.execute("pragma foreign_keys = on")
-        connection.execute("pragma temp_store = memory")
-        connection.execute("pragma cache_size = -65536")
+        connection = sqlite3.connect(target, timeout=_BUSY_SECONDS, **options)
         yield Database(connection)
-    except sqlite3.Error as error:
-        raise WarehouseError(f"{path}: {_explain(error)}") from error
+    except (sqlite3.Error, UnicodeDecodeError) as error:
+        if isinstance(error, UnicodeDecodeError) and not quotes_damage(error):
+            raise
+        raise WarehouseError(f"{path}: {explain(error)}") from error
     finally:
         if connection is not None:
             connection.close()
 
 
-def _explain(error: sqlite3.Error) -> str:
-    code = getattr(error, "sqlite_errorcode", None)
-    advice = {
-        sqlite3.SQLITE_NOTADB: "the file is not a SQLite database; choose another with --db",
-        sqlite3.SQLITE_CANTOPEN: "the file cannot be opened; its folder must exist and be writable",
-        sqlite3.SQLITE_READONLY: "the file or its folder is read-only",
-        sqlite3.SQLITE_BUSY: f"another process has been writing for {_BUSY_SECONDS} s; try again",
-        sqlite3.SQLITE_FULL: "the disk is full; what was committed is safe, load again with room",
-        sqlite3.SQLITE_CORRUPT: "the file is damaged; restore a copy, or load into a new one",
-    }
+@contextmanager
+def transaction(db: Database) -> Iterator[None]:
+    """Commit what is done inside, or nothing of it."""
+    # Immediate: two writers wait for each other instead of failing half way.
+    db.conn.execute("begin immediate")
+    try:
+        yield
+        db.conn.execute("commit")
+    except BaseException:
+        # A full disk may have ended the transaction already.
+        if db.conn.in_transaction:
+            db.conn.execute("rollback")
+        raise
+
+
+def make_interruptible(db: Database) -> None:
+    """Let Ctrl-C end a statement that takes minutes: Python looks for it between two of its own."""
+    db.conn.set_progress_handler(lambda: None, 100_000)
+
+
+def _is_readable_beside_writers(path: Path) -> bool:
+    """Return whether the usual way of reading works.
+
+    Readers keep a file beside the warehouse. In a folder that cannot be written to, or on a full
+    disk, they have none, and read it as a file that nobody changes: right as long as no log of
+    changes (-wal) is there.
+    """
+    try:
+        with closing(sqlite3.connect(f"{path.resolve().as_uri()}?mode=ro", uri=True)) as connection:
+            connection.execute("pragma schema_version").fetchone()
+    except sqlite3.Error as error:
+        wal = Path(f"{path}-wal")
+        return primary_code(error) not in _NO_FILE_BESIDE or (
+            wal.exists() and wal.stat().st_size > 0
+        )
+    return True
+
+
+def _require_file(path: Path) -> None:
+    try:
+        is_there = path.stat().st_size > 0
+    except (FileNotFoundError, NotADirectoryError):
+        is_there = False
+    except OSError as error:
+        raise WarehouseError(
+            f"{path}: {error.strerror}; allow reading it, or choose another with --db"
+        ) from None
+    if not is_there:
+        raise WarehouseError(
+            f"there is no warehouse at {path}: make one with `bedrock-usage load PATH`,"
+            " or try `bedrock-usage demo`"
+        )
+
+
+def primary_code(error: sqlite3.Error) -> int:
+    """Return SQLite's primary code of an error, 0 where it did not come from SQLite."""
     # The low byte is the primary code; the rest says more than advice needs.
-    return advice.get((code or 0) & 0xFF, f"{error}")
+    return (getattr(error, "sqlite_errorcode", None) or 0) & 0xFF
 
 
-def _refuse_foreign(db: Database, path: Path) -> None:
-    applied = {migration.name for migration in migrations.applied(db)}
-    if not applied and db.table_names():
+def quotes_damage(error: UnicodeDecodeError) -> bool:
+    """Return whether these are SQLite's words, which quote damaged text of its schema.
+
+    Python then has no other error for them.
+    """
+    return error.object.startswith((b"malformed database schema", b"near ", b"no such "))
+
+
+def explain(error: sqlite3.Error | UnicodeDecodeError) -> str:
+    """Say what SQLite complains of and what to do next."""
+    if isinstance(error, UnicodeDecodeError):
+        return _ADVICE[sqlite3.SQLITE_CORRUPT]
+    code = primary_code(error)
+    advice = _ADVICE.get(code)
+    if advice is None:
+        return f"{error}; `bedrock-usage check` shows whether the file is damaged"
+    # Which of the disk's errors it was helps whoever looks into the system's log.
+    return f"{advice} ({error.sqlite_errorname})" if code == sqlite3.SQLITE_IOERR else advice
+
+
+def refuse_foreign(db: Database, path: Path) -> None:
+    """Raise WarehouseError if the database is another program's, or a newer version's."""
+    if is_foreign(db):
         raise WarehouseError(f"{path} is another program's database; choose another with --db")
-    unknown = applied - {migration.name for migration in migrations._migrations}
+    _, unknown = schema_difference(db)
     if unknown:
         raise WarehouseError(
-            f"{path} was written by a newer bedrock-usage (it has {', '.join(sorted(unknown))}):"
+            f"{path} was written by a newer bedrock-usage (it has {', '.join(unknown)}):"
             " upgrade this one"
         )
+
+
+def is_foreign(db: Database) -> bool:
+    """Return whether there are tables, and no sign that this program made them."""
+    return not migrations.applied(db) and bool(db.table_names())
+
+
+def schema_difference(db: Database) -> tuple[list[str], list[str]]:
+    """Return the migrations that the database lacks, and those that this program does not know."""
+    applied = {migration.name for migration in migrations.applied(db)}
+    known = {migration.name for migration in migrations._migrations}
+    return sorted(known - applied), sorted(applied - known)
 
 
 def files_of(db: Database) -> set[Path]:

@@ -1,4 +1,4 @@
-"""One sync at a time on a database, over all processes of the machine.
+"""One sync, or vacuum, at a time on a database, over all processes of the machine.
 
 The lock is the operating system's, on a file beside the database, so that a process that dies
 leaves none behind. Who holds it is written in ``sync_runs``.
@@ -29,10 +29,14 @@ def sync_lock(path: Path) -> Iterator[None]:
         lock.acquire()
     except Timeout:
         raise LockedError(
-            f"{path} is being synchronised by {_holder(path)}. Wait for it, or stop it"
+            f"{path} is being synchronised by {_holder(path)}; or it is being vacuumed."
+            " Wait for it, or stop it"
         ) from None
     except OSError as error:
-        raise WarehouseError(f"{lock.lock_file}: {error.strerror}") from None
+        raise WarehouseError(
+            f"{lock.lock_file}: {error.strerror};"
+            " the folder must be writable, with room on the disk"
+        ) from None
     try:
         yield
     finally:

@@ -8,6 +8,9 @@ from etl.normalise.application import APPLICATION_SOURCES
 from etl.normalise.cloudtrail import MANTLE
 from etl.normalise.model_ids import parse_model_id
 
+# Sessions and metadata may be as many as the calls.
+_MAX_REMEMBERED = 50_000
+
 
 def _source_rank(application_source: str) -> int:
     """Return the precedence of an evidence, 1 the strongest; 0 where nothing was looked for."""
@@ -79,6 +82,13 @@ class Names:
             return None
         return self._key("error_codes", "error_code_key", error_code=error_code)
 
+    def request_metadata(self, request_metadata: str | None) -> int | None:
+        if request_metadata is None:
+            return None
+        return self._key(
+            "request_metadata", "request_metadata_key", request_metadata=request_metadata
+        )
+
     def model(self, model_id: str | None, event_source: str = "") -> int:
         """Return the key of a model id as sent; the two endpoints are told apart."""
         endpoint = "mantle" if event_source == MANTLE else "runtime"
@@ -139,5 +149,7 @@ class Names:
         )
         same = " and ".join(f"{column} = ?" for column in columns)
         (found,) = conn.execute(f"select {key} from {table} where {same}", values).fetchone()
+        if len(self._keys) >= _MAX_REMEMBERED:
+            self._keys.clear()
         self._keys[table, values] = int(found)
         return int(found)

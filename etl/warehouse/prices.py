@@ -1,8 +1,8 @@
 """The price table: list prices from the bundled seed, and a user's own rates over them.
 
-List prices are replaced as a whole when the seed changes; overrides stay. Costs are computed when
-they are read, so a new price needs nothing else, except where it moves a context threshold: then
-the rollup is made anew.
+List prices are replaced as a whole when the seed changes; overrides stay. With the prices, the
+days that they concern are priced again; where one moves a context threshold, the rollups are made
+anew.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ from sqlite_utils import Database
 
 from etl import resources
 from etl.errors import DataError
+from etl.warehouse.costs import renew_costs
 from etl.warehouse.rollup import rebuild_rollups
 
 COLUMNS = (
@@ -32,17 +33,22 @@ _SEED = "list_prices.csv"
 
 
 def ensure_list_prices(db: Database) -> None:
-    """Load the bundled list prices if they are not the ones the warehouse has."""
+    """Load the bundled list prices if they are not the ones the warehouse has.
+
+    Prices also the days that a migration has left without.
+    """
     content = (resources.SQL / "seeds" / _SEED).read_bytes()
     digest = hashlib.sha256(content).hexdigest()
     stored = next(iter(db.execute("select sha256 from seeds where seed = ?", [_SEED])), None)
-    if stored == (digest,):
+    is_priced = db.execute("select 1 from stale_rate_keys limit 1").fetchone() is None
+    if stored == (digest,) and is_priced:
         return
     with db.atomic():
         db.execute("delete from prices where is_override = 0")
         _insert(db, parse_prices(content.decode("utf-8"), _SEED), is_override=0)
         db.execute("insert or replace into seeds values (?, ?)", [_SEED, digest])
         _ensure_context_bands(db)
+        renew_costs(db)
 
 
 def import_prices(db: Database, file: Path) -> int:
@@ -55,6 +61,7 @@ def import_prices(db: Database, file: Path) -> int:
     with db.atomic():
         _insert(db, rows, is_override=1)
         _ensure_context_bands(db)
+        renew_costs(db)
     return len(rows)
 
 

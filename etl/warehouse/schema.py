@@ -20,11 +20,13 @@ Sized for ten million events on one machine; the figures are in the README (Limi
   from them and from ``metric_hourly`` stand beside, renewed for every hour that changed.
 - **Foreign keys name their column**, because Datasette cannot follow one that does not.
 - ``usage_daily`` **sums the hours**, because most questions are about days and a busy hour has
-  nearly as many rows as calls. The views that people open read the days.
+  nearly as many rows as calls. ``priced_daily`` and its sums by user, application and model are
+  what those days cost: the views that people open read them.
 - **Rates are looked up by** ``rate_keys``, the few combinations of model, region, service tier and
-  context size that occur, so that a price change needs no rollup to be rebuilt.
-- **Nothing here holds a clock's time** except ``sync_runs`` and ``dropped_calls``: loading the same input twice, or half
-  of it twice, ends in the same rows.
+  context size that occur, so that a price change needs no sums to be rebuilt, and only the priced
+  days of the rate keys it concerns.
+- **Nothing here holds a clock's time** except ``sync_runs`` and ``dropped_calls``: loading the same
+  input twice, or half of it twice, ends in the same rows.
 """
 
 from __future__ import annotations
@@ -589,5 +591,119 @@ def m010_create_logs(db: Database) -> None:
 
         -- When the days of the last month were last listed again; NULL for sources without files.
         alter table sync_state add column relisted_at text;
+    """,
+    )
+
+
+_COST_COLUMNS = """
+    calls integer not null,
+    failed_calls integer not null,
+    calls_with_tokens integer not null,
+    calls_without_tokens integer not null,
+    unpriced_calls integer not null,
+    unpriced_tokens integer not null,
+    input_tokens integer,
+    output_tokens integer,
+    cache_read_tokens integer,
+    cache_write_tokens integer,
+    image_count integer,
+    actual_tokens integer,
+    estimated_tokens integer,
+    cost_picodollars any,
+    actual_cost_picodollars any,
+    estimated_cost_picodollars any,
+    data_source text not null
+"""
+
+_COSTS = {
+    "priced_daily": ("user_key", "application_key"),
+    "priced_daily_by_user": ("user_key",),
+    "priced_daily_by_application": ("application_key",),
+    "priced_daily_by_model": (),
+}
+
+_KEY_TABLES = {
+    "account_key": "accounts",
+    "rate_key": "rate_keys",
+    "user_key": "users",
+    "application_key": "applications",
+}
+
+
+@migrations()
+def m011_create_priced_days(db: Database) -> None:
+    """What each day costs, and what makes pages of hours quick.
+
+    ``priced_daily*``: ``int_usage_daily_priced`` added up over data sources, and over applications,
+    users or both as well. ``calls_with_tokens``: calls whose tokens AWS reports call by call.
+    ``actual_tokens``, ``estimated_tokens``: tokens of all kinds, measured or estimated; NULL where
+    there are none of the sort, as tokens and costs are where none is known. A cost beyond 64 bits
+    is a floating-point number. ``data_source`` is Mixed where a row has several.
+    """
+    for table, who in _COSTS.items():
+        key = ("account_key", "rate_key", *who)
+        columns = ", ".join(f"{k} integer not null references {_KEY_TABLES[k]} ({k})" for k in key)
+        db.execute(
+            f"create table {table} (day text not null, {columns}, {_COST_COLUMNS},"
+            f" primary key (day, {', '.join(key)})) strict, without rowid"
+        )
+    _execute(
+        db,
+        """
+        -- The rates that the priced days were computed with, by period, as int_rates says.
+        create table priced_rates (
+            rate_key integer not null references rate_keys (rate_key),
+            valid_from text not null,
+            valid_to text not null,
+            input_rate integer,
+            output_rate integer,
+            cache_read_rate integer,
+            cache_write_5m_rate integer,
+            cache_write_1h_rate integer,
+            image_rate integer,
+            primary key (rate_key, valid_from)
+        ) strict, without rowid;
+
+        -- Rate keys whose days must all be priced again. Nothing was priced yet.
+        create table stale_rate_keys (
+            rate_key integer primary key references rate_keys (rate_key)
+        ) strict;
+
+        insert into stale_rate_keys select rate_key from rate_keys;
+
+        -- The hours that usage_hourly has.
+        create table usage_hours (
+            hour text primary key,
+            day text not null
+        ) strict, without rowid;
+
+        create index usage_hours_by_day on usage_hours (day);
+
+        insert into usage_hours select distinct hour, substr(hour, 1, 10) from usage_hourly;
+
+        -- What no call can take is found among millions of rows.
+        create index usage_hourly_without_calls on usage_hourly (hour)
+            where calls = 0 and failed_calls = 0;
+
+        insert into token_sources values (-1, 'CloudWatch', 'CloudWatch (Estimated)');
+    """,
+    )
+
+
+@migrations()
+def m012_create_jobs(db: Database) -> None:
+    """Calls that started a batch or an asynchronous job, whose tokens no event tells."""
+    _execute(
+        db,
+        """
+        create table jobs (
+            event_time text not null,
+            event_id any not null,
+            job_kind text not null check (job_kind in ('batch', 'asynchronous')),
+            job_arn text,
+            primary key (event_time, event_id),
+            foreign key (event_time, event_id) references events (event_time, event_id)
+                on delete cascade
+        ) strict, without rowid;
     """,
     )

@@ -1,13 +1,19 @@
 -- Do the costs of single calls come to the measured costs of the rollup?
 -- Each row is a user whose calls and whose rows of usage_cost differ. Users with
 -- unpriced tokens are left out: there the rollup gives no cost to any call of an hour's
--- row.
-with from_calls as (
+-- row. Only hours whose calls were not dropped are compared: from kept_from on.
+with kept as (
+    select coalesce(max(dropped_before), '') as kept_from
+    from dropped_calls
+),
+
+from_calls as (
     select
         user_name,
         sum(cost_picodollars / 1000000) as microdollars,
         sum(cost_picodollars % 1000000) as rest
     from calls
+    where substr(event_time, 1, 13) || ':00:00Z' >= (select kept_from from kept)
     group by user_name
 ),
 
@@ -17,7 +23,8 @@ from_rollup as (
         sum(cost_picodollars / 1000000) as microdollars,
         sum(cost_picodollars % 1000000) as rest
     from usage_cost
-    where data_source like 'Actual%'
+    where
+        data_source like 'Actual%' and hour >= (select kept_from from kept)
     group by user_name
     having sum(unpriced_tokens) = 0 and sum(cost_picodollars) is not null
 ),

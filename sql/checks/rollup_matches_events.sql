@@ -1,6 +1,12 @@
 -- Is the rollup what the events come to? Each row is one that differs: its key, and by
 -- how much (rollup less events) its calls, failed calls and tokens are off.
-with recomputed as (
+-- Only hours whose calls were not dropped are compared: from kept_from on.
+with kept as (
+    select coalesce(max(dropped_before), '') as kept_from
+    from dropped_calls
+),
+
+recomputed as (
     select
         usage.hour,
         usage.account_key,
@@ -29,6 +35,7 @@ with recomputed as (
             and rate_keys.region_key = usage.region_key
             and rate_keys.service_tier = usage.service_tier
             and rate_keys.min_input_tokens = usage.min_input_tokens
+    where usage.hour >= (select kept_from from kept)
 ),
 
 both_sides as (
@@ -54,7 +61,8 @@ both_sides as (
         cache_write_unknown_calls,
         image_unknown_calls
     from usage_hourly
-    where calls > 0 or failed_calls > 0
+    where
+        (calls > 0 or failed_calls > 0) and hour >= (select kept_from from kept)
     union all
     select * from recomputed
 ),

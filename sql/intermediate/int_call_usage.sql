@@ -66,5 +66,7 @@ select
     user_agent_key,
     error_code_key,
     inference_region_key,
+    request_metadata_key,
+    guardrail_action,
     reported_by
 from usage

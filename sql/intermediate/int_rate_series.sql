@@ -29,6 +29,8 @@ candidates as (
             and cloudwatch_models.endpoint = int_models.endpoint
             and cloudwatch_models.cloudwatch_model_id
             in (int_models.cloudwatch_model_id, int_models.canonical_model_id)
+    -- A batch job uses its tokens later and elsewhere.
+    where rate_keys.service_tier <> 'batch'
 ),
 
 final as (

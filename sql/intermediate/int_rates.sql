@@ -25,8 +25,9 @@ with candidates as (
                 -- GovCloud has its own rates, mostly higher: never the commercial one.
                 or (prices.region = '*' and regions.region not like 'us-gov-%')
             )
-            and prices.scope = int_models.inference_scope
-            and prices.service_tier = rate_keys.service_tier
+            -- The + leaves these to the index by model_id: else SQLite makes its own.
+            and +prices.scope = int_models.inference_scope
+            and +prices.service_tier = rate_keys.service_tier
             and prices.min_input_tokens <= rate_keys.min_input_tokens
 ),
 

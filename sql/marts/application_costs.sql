@@ -21,19 +21,15 @@ select
     ) as cost_usd,
     round(
         (
-            sum(cost_picodollars / 1000000)
-            filter (where data_source like 'Actual%')
-            + sum(cost_picodollars % 1000000)
-            filter (where data_source like 'Actual%') / 1e6
+            sum(actual_cost_picodollars / 1000000)
+            + sum(actual_cost_picodollars % 1000000) / 1e6
         ) / 1e6,
         9
     ) as actual_cost_usd,
     round(
         (
-            sum(cost_picodollars / 1000000)
-            filter (where data_source = 'CloudWatch (Estimated)')
-            + sum(cost_picodollars % 1000000)
-            filter (where data_source = 'CloudWatch (Estimated)') / 1e6
+            sum(estimated_cost_picodollars / 1000000)
+            + sum(estimated_cost_picodollars % 1000000) / 1e6
         ) / 1e6,
         9
     ) as estimated_cost_usd,
@@ -42,14 +38,16 @@ select
     sum(calls_without_tokens) as calls_without_tokens,
     case
         when
-            count(distinct data_source)
-            filter (where calls > 0 or cost_usd > 0 or unpriced_tokens > 0) > 1
+            min(data_source)
+            filter (where calls > 0 or cost_picodollars > 0 or unpriced_tokens > 0)
+            < max(data_source)
+            filter (where calls > 0 or cost_picodollars > 0 or unpriced_tokens > 0)
             then 'Mixed'
         else coalesce(
             max(data_source)
-            filter (where calls > 0 or cost_usd > 0 or unpriced_tokens > 0),
+            filter (where calls > 0 or cost_picodollars > 0 or unpriced_tokens > 0),
             max(data_source)
         )
     end as data_source
-from usage_cost_daily
+from daily_costs_by_application
 group by application

@@ -1,5 +1,6 @@
 -- What was each call, who made it, what did it cost, and by which price?
--- Grain: one row per Bedrock call (CloudTrail event). Units: tokens; USD at list price.
+-- Grain: one row per Bedrock call; event_id is CloudTrail's, or made of the request id
+-- for a call that only an invocation log tells of. Units: tokens; USD at list price.
 -- Caveats: only known tokens count here; what CloudWatch adds by estimate exists per
 -- hour, in usage_cost. cost_usd is NULL for a failed call, without tokens, or without a
 -- price. *_price_id name the rows of prices that were used. user_name is the alias
@@ -45,6 +46,8 @@ with named as (
             when 2 then 'invocation log'
             when 3 then 'CloudTrail, invocation log'
         end as reported_by,
+        request_metadata.request_metadata,
+        usage.guardrail_action,
         token_sources.data_source,
         token_sources.token_source,
         usage.input_tokens,
@@ -79,6 +82,8 @@ with named as (
     left join error_codes on error_codes.error_code_key = usage.error_code_key
     left join regions as inference_regions
         on inference_regions.region_key = usage.inference_region_key
+    left join request_metadata
+        on request_metadata.request_metadata_key = usage.request_metadata_key
     left join rate_keys
         on
             rate_keys.model_key = usage.model_key
@@ -176,7 +181,9 @@ final as (
         case when cache_write_1h_tokens > 0 then cache_write_1h_price_id end
             as cache_write_1h_price_id,
         case when image_count > 0 then image_price_id end as image_price_id,
-        raw_user_name
+        raw_user_name,
+        request_metadata,
+        guardrail_action
     from priced
 )
 

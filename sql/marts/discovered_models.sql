@@ -17,7 +17,7 @@ with used as (
             when sum(cost_picodollars / 1000000) > 0 then 'partly priced'
             else 'unpriced'
         end as price_status
-    from usage_cost_daily
+    from daily_costs_by_model
     group by model_id
 ),
 

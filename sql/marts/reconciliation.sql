@@ -8,28 +8,12 @@ with attributed as (
         day,
         region,
         model_id,
-        sum(
-            coalesce(input_tokens, 0)
-            + coalesce(output_tokens, 0)
-            + coalesce(cache_read_tokens, 0)
-            + coalesce(cache_write_tokens, 0)
-        ) filter (where data_source like 'Actual%') as actual_tokens,
-        sum(
-            coalesce(input_tokens, 0)
-            + coalesce(output_tokens, 0)
-            + coalesce(cache_read_tokens, 0)
-            + coalesce(cache_write_tokens, 0)
-        ) filter (
-            where
-            data_source = 'CloudWatch (Estimated)' and user_name <> '(unattributed)'
-        ) as estimated_tokens,
-        sum(
-            coalesce(input_tokens, 0)
-            + coalesce(output_tokens, 0)
-            + coalesce(cache_read_tokens, 0)
-            + coalesce(cache_write_tokens, 0)
-        ) filter (where user_name = '(unattributed)') as unattributed_tokens
-    from usage_cost_daily
+        sum(actual_tokens) as actual_tokens,
+        sum(estimated_tokens) filter (where application <> '(unattributed)')
+            as estimated_tokens,
+        sum(estimated_tokens) filter (where application = '(unattributed)')
+            as unattributed_tokens
+    from daily_costs_by_application
     group by day, region, model_id
 ),
 

@@ -6,13 +6,8 @@ select
     region,
     model_id,
     sum(calls) as calls,
-    coalesce(sum(calls) filter (where data_source like 'Actual%'), 0)
-        as calls_with_tokens,
-    round(
-        100.0 * coalesce(sum(calls) filter (where data_source like 'Actual%'), 0)
-        / sum(calls),
-        1
-    ) as coverage_pct
-from usage_cost_daily
+    sum(calls_with_tokens) as calls_with_tokens,
+    round(100.0 * sum(calls_with_tokens) / sum(calls), 1) as coverage_pct
+from daily_costs_by_model
 group by day, region, model_id
 having sum(calls) > 0

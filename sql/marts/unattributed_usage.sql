@@ -2,16 +2,39 @@
 -- Grain: hour x account x region x model. Units: tokens; USD at list price.
 -- Usual causes: calls not loaded (another trail, data events), or calls that all know
 -- fewer tokens than CloudWatch counted.
+with unattributed as (
+    -- Rows that count no call; an index holds only those.
+    select
+        hour,
+        account_key,
+        rate_key,
+        user_key,
+        application_key
+    from usage_hourly
+    where calls = 0 and failed_calls = 0
+)
+
 select
-    hour,
-    account_id,
-    region,
-    model_id,
-    input_tokens,
-    output_tokens,
-    cache_read_tokens,
-    cache_write_tokens,
-    image_count,
-    cost_usd
-from usage_cost
-where user_name = '(unattributed)'
+    usage.hour,
+    accounts.account_id,
+    regions.region,
+    int_models.canonical_model_id as model_id,
+    sum(usage.input_tokens) as input_tokens,
+    sum(usage.output_tokens) as output_tokens,
+    sum(usage.cache_read_tokens) as cache_read_tokens,
+    sum(usage.cache_write_tokens) as cache_write_tokens,
+    sum(usage.image_count) as image_count,
+    sum(usage.list_cost_picodollars) / 1e12 as cost_usd
+from unattributed
+cross join int_usage_hourly_priced as usage
+    on
+        usage.hour = unattributed.hour
+        and usage.account_key = unattributed.account_key
+        and usage.rate_key = unattributed.rate_key
+        and usage.user_key = unattributed.user_key
+        and usage.application_key = unattributed.application_key
+inner join accounts on accounts.account_key = usage.account_key
+inner join rate_keys on rate_keys.rate_key = usage.rate_key
+inner join regions on regions.region_key = rate_keys.region_key
+inner join int_models on int_models.model_key = rate_keys.model_key
+group by usage.hour, accounts.account_id, regions.region, int_models.canonical_model_id

@@ -16,6 +16,5 @@ select
     sum(cache_read_tokens) as cache_read_tokens,
     sum(cache_write_tokens) as cache_write_tokens,
     sum(image_count) as image_count
-from int_usage_priced
-where period_kind = 'day' and (unpriced_calls > 0 or unpriced_tokens > 0)
+from int_unpriced_usage
 group by raw_model_id, model_id, region

@@ -1,4 +1,4 @@
--- Who used what, day by day, and what does it cost? Every other cost adds this up.
+-- Who used what, day by day, and what does it cost?
 -- Grain: day x account x region x model x user x application x data source, and finer:
 -- a row of its own for each model id as sent, service tier and context size. Add them
 -- up.
@@ -6,27 +6,41 @@
 -- Caveats: a token column is NULL where unknown, a cost where the tokens or a price are
 -- unknown. data_source tells measured from estimated rows. A row may count no call: the
 -- estimated part of calls counted elsewhere, or (unattributed) usage.
+-- For many days, daily_costs_by_user and daily_costs_by_application give the same sums
+-- from fewer rows.
 -- No discount is configured in this version: cost_usd equals list_cost_usd.
 select
-    day,
-    account_id,
-    region,
-    model_id,
-    user_name,
-    application,
-    data_source,
-    calls,
-    failed_calls,
-    input_tokens,
-    output_tokens,
-    cache_read_tokens,
-    cache_write_tokens,
-    image_count,
-    list_cost_picodollars / 1e12 as list_cost_usd,
-    list_cost_picodollars / 1e12 as cost_usd,
-    list_cost_picodollars as cost_picodollars,
-    unpriced_calls,
-    unpriced_tokens,
-    calls_without_tokens
-from int_usage_priced
-where period_kind = 'day'
+    usage.day,
+    accounts.account_id,
+    regions.region,
+    int_models.canonical_model_id as model_id,
+    coalesce(users.alias, users.user_name) as user_name,
+    case
+        -- Rank 3 is the inference profile's place among the evidence.
+        when
+            int_models.profile_application is not null
+            and applications.source_rank > 3
+            then int_models.profile_application
+        else applications.application
+    end as application,
+    usage.data_source,
+    usage.calls,
+    usage.failed_calls,
+    usage.input_tokens,
+    usage.output_tokens,
+    usage.cache_read_tokens,
+    usage.cache_write_tokens,
+    usage.image_count,
+    usage.list_cost_picodollars / 1e12 as list_cost_usd,
+    usage.list_cost_picodollars / 1e12 as cost_usd,
+    usage.list_cost_picodollars as cost_picodollars,
+    usage.unpriced_calls,
+    usage.unpriced_tokens,
+    usage.calls_without_tokens
+from int_usage_daily_priced as usage
+inner join accounts on accounts.account_key = usage.account_key
+inner join rate_keys on rate_keys.rate_key = usage.rate_key
+inner join regions on regions.region_key = rate_keys.region_key
+inner join int_models on int_models.model_key = rate_keys.model_key
+inner join users on users.user_key = usage.user_key
+inner join applications on applications.application_key = usage.application_key

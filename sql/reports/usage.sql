@@ -2,8 +2,180 @@
 -- Grain: one row for each combination of the dimensions asked for (:by_...), 1 or 0.
 -- Filters: :since, :until are UTC days, both inclusive; :regions, :models, :users and
 -- :applications are JSON arrays of exact names; NULL is no filter.
+-- Only the priced days with the fewest rows that can answer are read: of the four parts
+-- of usage, the parameters leave one. They are added up by key first and named then,
+-- because joining names to every row would take longer than all the rest.
+with usage as (
+    select
+        day,
+        account_key,
+        rate_key,
+        null as user_key,
+        null as application_key,
+        calls,
+        failed_calls,
+        calls_with_tokens,
+        calls_without_tokens,
+        input_tokens,
+        output_tokens,
+        cache_read_tokens,
+        cache_write_tokens,
+        cost_picodollars,
+        actual_cost_picodollars,
+        estimated_cost_picodollars,
+        unpriced_calls,
+        unpriced_tokens,
+        data_source
+    from priced_daily_by_model
+    where
+        day between coalesce(:since, '') and coalesce(:until, '9999')
+        and not (:by_user or :users is not null)
+        and not (:by_application or :applications is not null)
+    union all
+    select
+        day,
+        account_key,
+        rate_key,
+        user_key,
+        null as application_key,
+        calls,
+        failed_calls,
+        calls_with_tokens,
+        calls_without_tokens,
+        input_tokens,
+        output_tokens,
+        cache_read_tokens,
+        cache_write_tokens,
+        cost_picodollars,
+        actual_cost_picodollars,
+        estimated_cost_picodollars,
+        unpriced_calls,
+        unpriced_tokens,
+        data_source
+    from priced_daily_by_user
+    where
+        day between coalesce(:since, '') and coalesce(:until, '9999')
+        and (:by_user or :users is not null)
+        and not (:by_application or :applications is not null)
+    union all
+    select
+        day,
+        account_key,
+        rate_key,
+        null as user_key,
+        application_key,
+        calls,
+        failed_calls,
+        calls_with_tokens,
+        calls_without_tokens,
+        input_tokens,
+        output_tokens,
+        cache_read_tokens,
+        cache_write_tokens,
+        cost_picodollars,
+        actual_cost_picodollars,
+        estimated_cost_picodollars,
+        unpriced_calls,
+        unpriced_tokens,
+        data_source
+    from priced_daily_by_application
+    where
+        day between coalesce(:since, '') and coalesce(:until, '9999')
+        and not (:by_user or :users is not null)
+        and (:by_application or :applications is not null)
+    union all
+    select
+        day,
+        account_key,
+        rate_key,
+        user_key,
+        application_key,
+        calls,
+        failed_calls,
+        calls_with_tokens,
+        calls_without_tokens,
+        input_tokens,
+        output_tokens,
+        cache_read_tokens,
+        cache_write_tokens,
+        cost_picodollars,
+        actual_cost_picodollars,
+        estimated_cost_picodollars,
+        unpriced_calls,
+        unpriced_tokens,
+        data_source
+    from priced_daily
+    where
+        day between coalesce(:since, '') and coalesce(:until, '9999')
+        and (:by_user or :users is not null)
+        and (:by_application or :applications is not null)
+),
+
+summed as (
+    select
+        iif(:by_day, day, null) as day,
+        account_key,
+        rate_key,
+        user_key,
+        application_key,
+        sum(calls) as calls,
+        sum(failed_calls) as failed_calls,
+        sum(calls_with_tokens) as calls_with_tokens,
+        sum(calls_without_tokens) as calls_without_tokens,
+        sum(input_tokens) as input_tokens,
+        sum(output_tokens) as output_tokens,
+        sum(cache_read_tokens) as cache_read_tokens,
+        sum(cache_write_tokens) as cache_write_tokens,
+        sum(unpriced_calls) as unpriced_calls,
+        sum(unpriced_tokens) as unpriced_tokens,
+        sum(cost_picodollars / 1000000) as cost_microdollars,
+        sum(cost_picodollars % 1000000) as cost_rest,
+        sum(actual_cost_picodollars / 1000000) as actual_cost_microdollars,
+        sum(actual_cost_picodollars % 1000000) as actual_cost_rest,
+        sum(estimated_cost_picodollars / 1000000) as estimated_cost_microdollars,
+        sum(estimated_cost_picodollars % 1000000) as estimated_cost_rest,
+        case
+            when
+                min(data_source)
+                filter (where calls > 0 or cost_picodollars > 0 or unpriced_tokens > 0)
+                < max(data_source)
+                filter (where calls > 0 or cost_picodollars > 0 or unpriced_tokens > 0)
+                then 'Mixed'
+            else coalesce(
+                max(data_source)
+                filter (where calls > 0 or cost_picodollars > 0 or unpriced_tokens > 0),
+                max(data_source)
+            )
+        end as data_source
+    from usage
+    group by iif(:by_day, day, null), account_key, rate_key, user_key, application_key
+),
+
+named as (
+    select
+        summed.*,
+        calls > 0 or cost_microdollars + cost_rest > 0 or unpriced_tokens > 0 as tells,
+        regions.region,
+        int_models.canonical_model_id as model_id,
+        coalesce(users.alias, users.user_name) as user_name,
+        case
+            -- Rank 3 is the inference profile's place among the evidence.
+            when
+                int_models.profile_application is not null
+                and applications.source_rank > 3
+                then int_models.profile_application
+            else applications.application
+        end as application
+    from summed
+    inner join rate_keys on rate_keys.rate_key = summed.rate_key
+    inner join regions on regions.region_key = rate_keys.region_key
+    inner join int_models on int_models.model_key = rate_keys.model_key
+    left join users on users.user_key = summed.user_key
+    left join applications on applications.application_key = summed.application_key
+)
+
 select
-    iif(:by_day, day, null) as day,
+    day,
     iif(:by_user, user_name, null) as user_name,
     iif(:by_application, application, null) as application,
     iif(:by_region, region, null) as region,
@@ -14,52 +186,31 @@ select
     sum(output_tokens) as output_tokens,
     sum(cache_read_tokens) as cache_read_tokens,
     sum(cache_write_tokens) as cache_write_tokens,
-    round(
-        (
-            sum(cost_picodollars / 1000000)
-            + sum(cost_picodollars % 1000000) / 1e6
-        ) / 1e6,
-        9
-    ) as cost_usd,
-    round(
-        (
-            sum(cost_picodollars / 1000000)
-            filter (where data_source like 'Actual%')
-            + sum(cost_picodollars % 1000000)
-            filter (where data_source like 'Actual%') / 1e6
-        ) / 1e6,
-        9
-    ) as actual_cost_usd,
-    round(
-        (
-            sum(cost_picodollars / 1000000)
-            filter (where data_source = 'CloudWatch (Estimated)')
-            + sum(cost_picodollars % 1000000)
-            filter (where data_source = 'CloudWatch (Estimated)') / 1e6
-        ) / 1e6,
-        9
-    ) as estimated_cost_usd,
-    coalesce(sum(calls) filter (where data_source like 'Actual%'), 0)
-        as calls_with_tokens,
+    round((sum(cost_microdollars) + sum(cost_rest) / 1e6) / 1e6, 9) as cost_usd,
+    round((sum(actual_cost_microdollars) + sum(actual_cost_rest) / 1e6) / 1e6, 9)
+        as actual_cost_usd,
+    round((sum(estimated_cost_microdollars) + sum(estimated_cost_rest) / 1e6) / 1e6, 9)
+        as estimated_cost_usd,
+    sum(calls_with_tokens) as calls_with_tokens,
     sum(calls_without_tokens) as calls_without_tokens,
     sum(unpriced_calls) as unpriced_calls,
     sum(unpriced_tokens) as unpriced_tokens,
     case
         when
-            count(distinct data_source)
-            filter (where calls > 0 or cost_usd > 0 or unpriced_tokens > 0) > 1
+            min(data_source)
+            filter (where tells)
+            < max(data_source)
+            filter (where tells)
             then 'Mixed'
         else coalesce(
             max(data_source)
-            filter (where calls > 0 or cost_usd > 0 or unpriced_tokens > 0),
+            filter (where tells),
             max(data_source)
         )
     end as data_source
-from usage_cost_daily
+from named
 where
-    (:since is null or day >= :since)
-    and (:until is null or day <= :until)
-    and (:regions is null or region in (select value from json_each(:regions)))
+    (:regions is null or region in (select value from json_each(:regions)))
     and (:models is null or model_id in (select value from json_each(:models)))
     and (:users is null or user_name in (select value from json_each(:users)))
     and (
@@ -68,8 +219,8 @@ where
     )
 group by 1, 2, 3, 4, 5
 order by
-    iif(:by_day, day, null),
-    sum(cost_picodollars / 1000000) desc,
+    day,
+    sum(cost_microdollars) desc,
     sum(calls) desc,
     user_name,
     application,

@@ -5,9 +5,9 @@
         subprocess.run([...], env=os.environ | aws.environment())
 
 ``fake`` is the way of a request, ``server`` the sockets, ``requests`` and ``answers`` the protocols;
-``cloudtrail``, ``cloudwatch``, ``bedrock`` and ``identity`` know what AWS answers; ``moto_route`` has
-the rest. Real AWS was not at hand: where its documentation leaves a choice, the module says which one
-was made.
+``cloudtrail``, ``cloudwatch``, ``logs``, ``bedrock`` and ``identity`` know what AWS answers;
+``moto_route`` has the rest. Real AWS was not at hand: where its documentation leaves a choice, the
+module says which one was made.
 """
 
 from tests.aws.calls import Request

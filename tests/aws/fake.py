@@ -21,7 +21,7 @@ from traceback import format_exception
 from types import TracebackType
 from typing import Any, Self
 
-from tests.aws import answers, bedrock, cloudtrail, cloudwatch, identity, moto_route
+from tests.aws import answers, bedrock, cloudtrail, cloudwatch, identity, logs, moto_route
 from tests.aws.calls import Answer, AwsError, Call, Handler, HttpRequest, Request, Violation
 from tests.aws.clock import RealClock, Times
 from tests.aws.faults import Fault, fault_error
@@ -35,6 +35,7 @@ REGION = "us-east-1"
 _HANDLERS: dict[str, dict[str, Handler]] = {
     "cloudtrail": cloudtrail.OPERATIONS,
     "cloudwatch": cloudwatch.OPERATIONS,
+    "logs": logs.OPERATIONS,
     "bedrock": bedrock.OPERATIONS,
     "sts": identity.STS,
     "organizations": identity.ORGANIZATIONS,
@@ -205,7 +206,7 @@ class FakeAws:
             fault = self._fault(call)
             if fault is None:
                 answer = _perform(call)
-                return answer, "ok" if answer.status < 400 else str(answer.status)
+                return answer, "ok" if answer.status < 300 else str(answer.status)
             return fault.answer(call, _perform, self._running.stopped), fault.kind
         except AwsError as problem:
             return answers.error(call.operation, problem), problem.code

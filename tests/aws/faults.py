@@ -18,7 +18,10 @@ from tests.aws.paging import token_error
 
 _NEED_A_TOKEN = ("expired-token", "duplicates")
 _TWISTS = ("empty-page", "duplicates")
-_PAGED = ("LookupEvents", "ListMetrics", "GetMetricData", "ListInferenceProfiles", "ListAccounts")
+_PAGED = (
+    *("LookupEvents", "ListMetrics", "GetMetricData", "ListInferenceProfiles", "ListAccounts"),
+    "FilterLogEvents",
+)
 
 # kind -> code and status per protocol; "*" stands for the others.
 _CODES: dict[str, dict[str, tuple[str, int]]] = {
@@ -36,6 +39,8 @@ _CODES: dict[str, dict[str, tuple[str, int]]] = {
         "ec2": ("UnauthorizedOperation", 403),
         "rest-xml": ("AccessDenied", 403),
     },
+    "kms-denied": {"*": ("AccessDenied", 403)},
+    "elsewhere": {"*": ("PermanentRedirect", 301)},
     "expired-credentials": {
         "*": ("ExpiredTokenException", 400),
         "rest-json": ("ExpiredTokenException", 403),
@@ -59,6 +64,11 @@ _MESSAGES = {
         "User: {who} is not authorized to perform: {service}:{operation} "
         "because no identity-based policy allows the {service}:{operation} action"
     ),
+    "kms-denied": (
+        "User: {who} is not authorized to perform: kms:Decrypt on the resource associated with this "
+        "ciphertext because no identity-based policy allows the kms:Decrypt action"
+    ),
+    "elsewhere": "The bucket you are attempting to access must be addressed using another endpoint.",
     "expired-credentials": "The security token included in the request is expired",
     "invalid-credentials": "The security token included in the request is invalid.",
 }

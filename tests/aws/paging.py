@@ -25,6 +25,7 @@ _CODES = {
     "cloudtrail": "InvalidNextTokenException",
     "organizations": "InvalidInputException",
     "bedrock": "ValidationException",
+    "logs": "InvalidParameterException",
 }
 _CODES_OF_OPERATIONS = {
     "GetMetricData": "InvalidNextToken",

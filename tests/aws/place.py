@@ -8,6 +8,7 @@ from typing import Any
 
 from tests.aws.cloudtrail import EventHistory
 from tests.aws.cloudwatch import Metrics, Value
+from tests.aws.logs import GROUP, LogGroup, Logs
 
 
 class Place:
@@ -18,6 +19,7 @@ class Place:
         self.region = region
         self.events = EventHistory()
         self.metrics = Metrics()
+        self.logs = Logs()
         self.foundation_models: list[dict[str, Any]] = []
         self.inference_profiles: list[dict[str, Any]] = []
         self.logging_config: dict[str, Any] | None = None
@@ -27,6 +29,22 @@ class Place:
     ) -> None:
         """Deliver a raw event, visible from ``at`` on; ``text`` replaces its ``CloudTrailEvent``."""
         self.events.deliver(record, at, text)
+
+    def log_group(self, name: str = GROUP) -> LogGroup:
+        """Make a log group, if there is none of the name; return it."""
+        return self.logs.groups.setdefault(name, LogGroup())
+
+    def log_invocation(
+        self, record: dict[str, Any] | str, at: datetime | None = None, *, group: str = GROUP
+    ) -> None:
+        """Write a raw record to a log group, at its own time, visible from ``at`` on.
+
+        A text is written as it is, at the time ``at``.
+        """
+        moment = at if isinstance(record, str) else datetime.fromisoformat(record["timestamp"])
+        if moment is None:
+            raise ValueError("a text has no time of its own")
+        self.logs.write(record, moment, at, group)
 
     def metric(
         self,

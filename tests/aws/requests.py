@@ -22,6 +22,7 @@ from tests.aws.calls import HttpRequest, Violation
 _SERVICES = {
     "cloudtrail": "cloudtrail",
     "monitoring": "cloudwatch",
+    "logs": "logs",
     "bedrock": "bedrock",
     "sts": "sts",
     "iam": "iam",

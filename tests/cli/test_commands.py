@@ -69,7 +69,7 @@ def test_an_old_or_unfinished_demo_is_built_again(tmp_path: Path, mark: str) -> 
 
 
 def test_a_demo_cut_short_is_built_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    def cut_short(*_: object) -> None:
+    def cut_short(*_: object, **__: object) -> None:
         raise BedrockUsageError("cut short")
 
     db = tmp_path / "w.db"

@@ -10,11 +10,12 @@ from typing import Any
 import pytest
 from rich.console import Console
 
-from etl.config import SOURCES, Choice
+from etl.config import SOURCES, Choice, InvocationLogs
 from etl.doctor.entry import examine
 from etl.doctor.words import principal, principal_arn
 from etl.findings import FAILED, NOT_CHECKED, OK, WARNING, Finding, print_findings, to_json
 from tests.aws import ACCOUNT, NOW, REGION, FakeAws, FakeClock, Fault
+from tests.aws.logs import GROUP
 from tests.cli.test_load import run
 from tests.support import HAIKU, call, service_event
 from tests.sync.support import environment
@@ -29,8 +30,10 @@ PERMISSIONS = [
     "bedrock:ListInferenceProfiles",
     "bedrock:GetInferenceProfile",
     "bedrock:ListTagsForResource",
+    "logs:FilterLogEvents",
     LOGGING,
 ]
+READ = InvocationLogs(uri="s3://logs/bedrock", log_group=GROUP)
 
 
 @pytest.fixture
@@ -71,11 +74,12 @@ def healthy(aws: FakeAws) -> FakeAws:
     aws.place().metric("AWS/Bedrock", "Invocations", {"ModelId": HAIKU}, {NOW: 1})
     aws.place().application_profile("abc123", "Chat", "arn:m")
     aws.place().logging_config = {"s3Config": {"bucketName": "logs", "keyPrefix": "bedrock"}}
+    aws.place().log_group()
     return aws
 
 
 def test_where_all_is_well_everything_is_ok(healthy: FakeAws) -> None:
-    findings = visit(healthy)
+    findings = visit(healthy, invocation_logs=READ)
     assert {finding.status for finding in findings} == {OK}
     assert one(findings, "credentials", None).detail == f"arn:aws:iam::{ACCOUNT}:user/tester"
     assert [f.check for f in findings if f.region == REGION] == [
@@ -88,7 +92,7 @@ def test_where_all_is_well_everything_is_ok(healthy: FakeAws) -> None:
 
 
 def test_each_permission_takes_one_request_and_the_events_one_more(healthy: FakeAws) -> None:
-    visit(healthy)
+    visit(healthy, invocation_logs=READ)
     counts = {action: healthy.count(action.split(":")[1]) for action in PERMISSIONS}
     assert counts == dict.fromkeys(PERMISSIONS, 1) | {"cloudtrail:LookupEvents": 2}
     assert healthy.throttled == 0
@@ -119,7 +123,7 @@ def test_every_region_of_the_account_is_looked_at(aws: FakeAws) -> None:
 def test_a_missing_permission_is_named_with_whom_to_give_it(healthy: FakeAws, action: str) -> None:
     fault = Fault("denied", operation=action.split(":")[1], times=None)
     healthy.faults.append(fault)
-    findings = visit(healthy)
+    findings = visit(healthy, invocation_logs=READ)
     denied = one(findings, action)
     assert (denied.status, denied.detail) == (FAILED, "denied (AccessDeniedException)")
     assert denied.fix is not None
@@ -397,6 +401,7 @@ def test_logging_that_is_off_is_recommended_without_bodies(aws: FakeAws) -> None
     assert found[1:3] == (WARNING, "off")
     assert "every data type off" in str(found.fix)
     assert "stores no prompt" in str(found.fix)
+    assert "set log_group or uri under [sources.invocation_logs]" in str(found.fix)
 
 
 @pytest.mark.parametrize("use", ["nothing", "a call", "a metric", "unknown"])
@@ -409,34 +414,78 @@ def test_logging_is_not_recommended_where_nobody_calls(aws: FakeAws, use: str) -
     assert found.status == (OK if use == "nothing" else WARNING)
 
 
-@pytest.mark.parametrize(
-    ("config", "detail"),
-    [
-        (
-            {
-                "s3Config": {"bucketName": "logs", "keyPrefix": "x"},
-                "textDataDeliveryEnabled": False,
-            },
-            "on, to s3://logs/x; bodies: none",
-        ),
-        (
-            {
-                "cloudWatchConfig": {
-                    "logGroupName": "/bedrock",
-                    "roleArn": "arn:aws:iam::1:role/x",
-                },
-                "textDataDeliveryEnabled": True,
-                "imageDataDeliveryEnabled": True,
-            },
-            "on, to log group /bedrock; bodies: text, image",
-        ),
-    ],
+S3 = {"s3Config": {"bucketName": "logs", "keyPrefix": "x"}, "textDataDeliveryEnabled": False}
+GROUPED = {
+    "cloudWatchConfig": {"logGroupName": "/bedrock", "roleArn": "arn:aws:iam::1:role/x"},
+    "textDataDeliveryEnabled": True,
+    "imageDataDeliveryEnabled": True,
+}
+ON_S3, ON_GROUP = (
+    "on, to s3://logs/x; bodies: none",
+    "on, to log group /bedrock; bodies: text, image",
 )
-def test_logging_that_is_on_is_told_with_where(
-    aws: FakeAws, config: dict[str, Any], detail: str
+BOTH = "on, to s3://logs/x and log group /bedrock; bodies: text, image"
+
+
+@pytest.mark.parametrize(
+    ("config", "detail", "keys"),
+    [
+        (S3, ON_S3, 'uri = "s3://logs/x"'),
+        ({"s3Config": {"bucketName": "logs"}}, "on, to s3://logs/; bodies: none", 'uri = "s3://logs"'),
+        (GROUPED, ON_GROUP, 'log_group = "/bedrock"'),
+        (S3 | GROUPED, BOTH, 'uri = "s3://logs/x" or log_group = "/bedrock"'),
+    ],
+)  # fmt: skip
+@pytest.mark.parametrize("logs", [None, InvocationLogs(uri="s3://other", log_group="/other")])
+def test_logging_that_is_on_and_not_read_is_told_with_the_key_to_set(
+    aws: FakeAws, config: dict[str, Any], detail: str, keys: str, logs: InvocationLogs | None
 ) -> None:
     aws.place().logging_config = config
-    assert logging(aws)[1:4] == (OK, detail, None)
+    found = logging(aws, invocation_logs=logs)
+    assert found[1:3] == (WARNING, detail)
+    assert str(found.fix).startswith(
+        f"set {keys} under [sources.invocation_logs] in bedrock_usage.toml: sync then reads"
+    )
+
+
+@pytest.mark.parametrize(
+    ("config", "detail", "logs"),
+    [
+        (S3, ON_S3, {"uri": "s3://logs/x"}),
+        (S3, ON_S3, {"uri": "s3://logs/x/"}),
+        (S3, ON_S3, {"uri": "s3://logs"}),
+        (S3, ON_S3, {"uri": f"s3://logs/x/AWSLogs/{ACCOUNT}"}),
+        (S3, ON_S3, {"uri": "a copy of it"}),
+        (GROUPED, ON_GROUP, {"log_group": "/bedrock"}),
+        (S3 | GROUPED, BOTH, {"log_group": "/bedrock"}),
+        (S3 | GROUPED, BOTH, {"uri": "s3://logs/x"}),
+        ({}, "on, to nowhere; bodies: none", {"log_group": "/bedrock"}),
+    ],
+)
+def test_logging_that_is_read_is_all_right(
+    aws: FakeAws, config: dict[str, Any], detail: str, logs: dict[str, str]
+) -> None:
+    aws.place().logging_config = config | {"videoDataDeliveryEnabled": False}
+    assert logging(aws, invocation_logs=InvocationLogs(**logs))[1:4] == (OK, detail, None)
+
+
+def test_a_bucket_whose_name_begins_alike_is_another(aws: FakeAws) -> None:
+    aws.place().logging_config = S3
+    for uri in ("s3://log", "s3://logs/xy", "s3://logs-2/x"):
+        found = logging(aws, invocation_logs=InvocationLogs(uri=uri))
+        assert found.status == WARNING, uri
+
+
+def test_a_log_group_that_is_configured_is_tried_and_may_not_be_there(healthy: FakeAws) -> None:
+    logs = InvocationLogs(log_group=GROUP)
+    assert one(visit(healthy, invocation_logs=logs), "logs:FilterLogEvents").status == OK
+    (asked,) = [r.params for r in healthy.requests if r.operation == "FilterLogEvents"]
+    assert (asked["limit"], asked["logGroupName"]) == (1, GROUP)
+    healthy.place().logs.groups.clear()
+    found = one(visit(healthy, invocation_logs=logs), "logs:FilterLogEvents")
+    assert found[1:3] == (NOT_CHECKED, f"there is no log group {GROUP} here")
+    unwanted = visit(healthy, invocation_logs=logs, sources=("cloudtrail",))
+    assert "logs:FilterLogEvents" not in {finding.check for finding in unwanted}
 
 
 # -- what is shown --------------------------------------------------------------------------------

@@ -67,7 +67,7 @@ def test_many_rejects_do_not_flood_the_terminal(tmp_path: Path) -> None:
     [
         (["load"], "Missing argument"),
         (["load", "no/such/file"], "does not exist"),
-        (["load", "s3://bucket/prefix"], "aws s3 sync s3://bucket/prefix FOLDER"),
+        (["load", "s3://"], "as in s3://bucket/prefix/"),
         (["load", ".", "--nonsense"], "No such option"),
     ],
 )
@@ -83,7 +83,8 @@ def test_a_database_that_is_none_is_status_1_without_a_traceback(tmp_path: Path)
     status, _, err = run("load", write_log(tmp_path / "a.json", []), "--db", other)
     assert (status, err) == (
         1,
-        f"Error: {other}: the file is not a SQLite database; choose another with --db\n",
+        f"Error: {other}: the file is not a SQLite database, or its first page is damaged;"
+        " choose another with --db, or restore a copy\n",
     )
 
 
@@ -151,9 +152,9 @@ def test_a_crash_never_prints_what_was_in_an_event(tmp_path: Path) -> None:
     secret = call(1, requestParameters={"modelId": "m", "prompt": "canary-prompt"})
     log = write_log(tmp_path / "log.json", [secret])
     crash = (
-        "import etl.load, sys\n"
-        "def crash(record): raise RuntimeError('bug')\n"
-        "etl.load.parse_event = crash\n"
+        "import etl.decode.content\n"
+        "def crash(*_): raise RuntimeError('bug')\n"
+        "etl.decode.content.parse_event = crash\n"
         "from etl.cli import main\n"
         f"main(['load', {str(log)!r}, '--db', {str(tmp_path / 'w.db')!r}])\n"
     )

@@ -13,15 +13,25 @@ import pytest
 
 from etl.cli.places import open_places
 from etl.config import SOURCES as ALL_SOURCES
-from etl.config import Choice
+from etl.config import STANDARD_SOURCES, Choice, InvocationLogs
 from etl.doctor.entry import examine
 from etl.findings import FAILED
-from etl.policy import DOCTOR, ORGANIZATION, REGIONS, SOURCES
+from etl.policy import (
+    DOCTOR,
+    LOG_FILES,
+    LOG_GROUP,
+    ORGANIZATION,
+    REGIONS,
+    SOURCES,
+    Reading,
+    caller_policy,
+)
 from etl.sync.run import SyncOptions, sync_places
 from etl.warehouse.database import open_warehouse
 from tests.aws import ACCOUNT, NOW, REGION, FakeAws, FakeClock
+from tests.aws.logs import GROUP
 from tests.cli.test_load import run
-from tests.support import HAIKU, call
+from tests.support import HAIKU, call, logged
 from tests.sync.support import environment
 
 ETL = Path(__file__).parents[2] / "etl"
@@ -44,6 +54,14 @@ def allowed(document: dict[str, Any]) -> dict[str, Any]:
     assert all(one["Effect"] == "Allow" for one in document["Statement"])
     assert len(dict(pairs)) == len(pairs)
     return dict(pairs)
+
+
+def allowed_but_roles(document: dict[str, Any]) -> dict[str, Any]:
+    return {
+        action: resource
+        for action, resource in allowed(document).items()
+        if action != "sts:AssumeRole"
+    }
 
 
 EVERYTHING = {
@@ -154,6 +172,24 @@ def test_the_configuration_counts_as_it_does_for_sync(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
+    ("words", "partition"),
+    [([], "aws"), (["--region", "us-gov-west-1"], "aws-us-gov")],
+)
+def test_a_log_group_that_is_configured_is_allowed_and_no_other(
+    tmp_path: Path, words: list[str], partition: str
+) -> None:
+    file = tmp_path / "own.toml"
+    file.write_text('[sources.invocation_logs]\nlog_group = "/bedrock/calls"\n')
+    for more in ([], ["--role-arn", ROLE_ARNS[0], "--member"]):
+        resources = allowed(policy("--config", str(file), *words, *more))
+        arn = resources["logs:FilterLogEvents"]
+        if not more:
+            assert arn == f"arn:{partition}:logs:*:*:log-group:/bedrock/calls:*"
+    chosen = allowed(policy("--config", str(file), *words, "--source", "cloudtrail"))
+    assert "logs:FilterLogEvents" not in chosen
+
+
+@pytest.mark.parametrize(
     "arn",
     [
         "arn:aws:iam::111122223333:role/service-role/Ops",
@@ -209,7 +245,7 @@ def actions(*grants: Any) -> set[str]:
     return {action for grant in grants for action in grant.actions}
 
 
-@pytest.mark.parametrize("source", ALL_SOURCES)
+@pytest.mark.parametrize("source", STANDARD_SOURCES)
 def test_each_source_calls_what_its_policy_allows_and_nothing_else(source: str) -> None:
     assert operations(ETL / "sources" / f"{source}.py") == actions(*SOURCES[source])
 
@@ -220,8 +256,40 @@ def test_accounts_and_regions_too() -> None:
     assert "AssumeRoleCredentialFetcher" in accounts.read_text()
 
 
+def test_log_groups_too() -> None:
+    assert operations(ETL / "sources" / "logs.py") == actions(LOG_GROUP)
+
+
+def test_log_files_too() -> None:
+    # The one operation that needs a permission of another name.
+    renamed = {"s3:ListObjectsV2": "s3:ListBucket"}
+    called = operations(ETL / "sources" / "s3.py")
+    assert {renamed.get(operation, operation) for operation in called} == actions(*LOG_FILES)
+
+
+def test_log_files_are_allowed_by_bucket_and_prefix_to_who_runs_the_program() -> None:
+    folders = ("s3://trail/org/AWSLogs/", "s3://bodies/", "s3://trail/more/")
+    for role_arns in ((), ROLE_ARNS):
+        reading = Reading((), False, False, None, role_arns, "aws-us-gov", folders)
+        resources = {} | allowed_but_roles(caller_policy(reading))
+        assert resources["s3:ListBucket"] == [
+            "arn:aws-us-gov:s3:::bodies",
+            "arn:aws-us-gov:s3:::trail",
+        ]
+        assert resources["s3:GetObject"] == [
+            "arn:aws-us-gov:s3:::bodies/*",
+            "arn:aws-us-gov:s3:::trail/more/*",
+            "arn:aws-us-gov:s3:::trail/org/AWSLogs/*",
+        ]
+    assert allowed(caller_policy(Reading((), False, False, log_folders=("s3://one/",)))) == {
+        "s3:ListBucket": "arn:aws:s3:::one",
+        "s3:GetObject": "arn:aws:s3:::one/*",
+    }
+
+
 def test_nobody_else_calls_aws() -> None:
-    known = {f"{source}.py" for source in ALL_SOURCES} | {"accounts.py", "aws.py"}
+    known = {f"{source}.py" for source in STANDARD_SOURCES}
+    known |= {"accounts.py", "aws.py", "logs.py", "s3.py"}
     for file in (ETL / "sources").glob("*.py"):
         assert file.name in known or not operations(file), file
     outside = [
@@ -240,7 +308,7 @@ def test_the_doctor_asks_for_every_permission_and_no_other() -> None:
         if isinstance(node, ast.Call) and getattr(node.func, "attr", "") == "ask"
     }
     everything = [grant for grants in SOURCES.values() for grant in grants]
-    assert asked == actions(*everything, DOCTOR)
+    assert asked == actions(*everything, LOG_GROUP, DOCTOR)
     assert operations(ETL / "doctor" / "entry.py") == {FREE}
 
 
@@ -263,10 +331,14 @@ def aws() -> Iterator[FakeAws]:
                     requestParameters={"modelId": hidden}, eventID=f"{account}-1",
                 )
             )  # fmt: skip
+            place.log_invocation(logged(1, timestamp=when))
             place.metric(
                 "AWS/Bedrock", "Invocations", {"ModelId": HAIKU}, {NOW - timedelta(hours=2): 1}
             )
         yield fake
+
+
+LOGS = f'[sources.invocation_logs]\nlog_group = "{GROUP}"\n'
 
 
 def requested(aws: FakeAws, account: str) -> set[str]:
@@ -290,13 +362,16 @@ def test_a_whole_sync_requests_exactly_what_the_policies_allow(
         "role": ({"role_arns": [role]}, ["--role-arn", role]),
     }
     choice, words = ways[by]
+    (tmp_path / "own.toml").write_text(LOGS)
+    words = [*words, "--config", str(tmp_path / "own.toml")]
     clock = aws.clock
     aws.accounts.regions = {REGION: "opt-in-not-required"}
     places, problems = open_places(Choice(("all",), ALL_SOURCES, **choice), clock)
     with open_warehouse(tmp_path / "w.db", create=True) as db:
         for _ in range(2):
             # The second time, the profile of the call is known to be unknown.
-            outcome = sync_places(db, places, clock, SyncOptions(sources=ALL_SOURCES))
+            options = SyncOptions(sources=ALL_SOURCES, log_group=GROUP)
+            outcome = sync_places(db, places, clock, options)
             clock.advance(timedelta(hours=25))
     assert (problems, outcome.problems) == ([], [])
     caller = document_actions([*words, "--no-doctor"])
@@ -304,11 +379,21 @@ def test_a_whole_sync_requests_exactly_what_the_policies_allow(
     assert requested(aws, OTHER) == document_actions([*words, "--no-doctor", "--member"])
 
 
-def test_a_doctor_s_visit_requests_exactly_what_the_policies_allow(aws: FakeAws) -> None:
+def test_a_doctor_s_visit_requests_exactly_what_the_policies_allow(
+    aws: FakeAws, tmp_path: Path
+) -> None:
     aws.accounts.regions = {REGION: "opt-in-not-required"}
-    way = Choice(("all",), ALL_SOURCES, organization=True, role_name="Reader")
+    way = Choice(
+        ("all",),
+        ALL_SOURCES,
+        organization=True,
+        role_name="Reader",
+        invocation_logs=InvocationLogs(log_group=GROUP),
+    )
     findings = examine(way, aws.clock)
     assert [finding for finding in findings if finding.status == FAILED] == []
-    words = ["--organization", "--role-name", "Reader"]
+    (tmp_path / "own.toml").write_text(LOGS)
+    config = ["--config", str(tmp_path / "own.toml")]
+    words = ["--organization", "--role-name", "Reader", *config]
     assert requested(aws, ACCOUNT) - {FREE} == document_actions(words)
     assert requested(aws, OTHER) - {FREE} == document_actions([*words, "--member"])

@@ -352,6 +352,17 @@ def test_a_stream_that_nobody_reads_any_more_can_be_left_out(tmp_path: Path) -> 
     assert run(*words, "--source", "catalogue")[0] == 1
 
 
+def test_streams_of_log_groups_go_with_those_of_invocation_logs(tmp_path: Path) -> None:
+    path = tmp_path / "w.db"
+    now = datetime.now(UTC).replace(microsecond=0)
+    with open_warehouse(path, create=True) as db:
+        for source in ("cloudtrail", "invocation_logs", "log_group"):
+            save_stream(db, source, read=now)
+    words = ("status", "--format", "json", "--db", path)
+    streams = json.loads(run(*words, "--source", "invocation_logs")[1])["streams"]
+    assert [stream["source"] for stream in streams] == ["invocation_logs", "log_group"]
+
+
 def test_json_is_whole_when_something_is_stale(tmp_path: Path) -> None:
     db = warehouse(tmp_path, 3 * HOUR)
     status, out, err = run("status", "--max-age", "2h", "--format", "json", "--db", db)

@@ -18,7 +18,7 @@ import pytest
 from etl import resources
 from tests.aws import ACCOUNT, FakeAws, Fault
 from tests.cli.test_load import ROOT, run
-from tests.support import HAIKU, call, role_identity, uuid_of, write_log
+from tests.support import HAIKU, call, logged, role_identity, uuid_of, write_log
 from tests.sync.support import environment
 
 SMALL = ("--region", "us-east-1", "--since", "2d")
@@ -60,6 +60,32 @@ def test_the_first_sync_and_the_next(aws: FakeAws, tmp_path: Path) -> None:
     status, _, err = run("sync", *SMALL, "--db", tmp_path / "w.db")
     assert status == 0
     assert "Bedrock calls     0 new (0 with tokens)" in err
+
+
+def test_a_log_group_of_the_configuration_is_read(aws: FakeAws, tmp_path: Path) -> None:
+    when = datetime.now(UTC) - timedelta(hours=3)
+    logged_call = logged(
+        1, timestamp=when.isoformat(), tokens=(7, 8), requestMetadata={"team": "Search"}
+    )
+    aws.place().log_invocation(logged_call)
+    aws.place().deliver(record(1))
+    (tmp_path / "bedrock_usage.toml").write_text(
+        'application_metadata_key = "team"\n'
+        '[sources.invocation_logs]\nlog_group = "/bedrock/invocations"\n'
+    )
+    status, _, err = run("sync", *SMALL, "--region", "eu-west-1", "--db", tmp_path / "w.db")
+    assert status == 0, err
+    assert "log_group/111122223333/us-east-1: done, 1 read" in err
+    assert query(tmp_path / "w.db", "select event_id, input_tokens, application from calls") == [
+        (uuid_of(1), 7, "Search")
+    ]
+    words = ("--source", "cloudtrail", "--db", tmp_path / "other.db")
+    assert run("sync", *SMALL, *words)[0] == 0
+    assert query(tmp_path / "other.db", "select input_tokens from calls") == [(None,)]
+    wrong = ("--source", "trail", "--db", tmp_path / "other.db")
+    status, _, err = run("sync", *SMALL, *wrong)
+    assert status != 0
+    assert "--source: 'trail' is nowhere to be found; set uri under [sources.trail]" in err
 
 
 def test_with_faults_on_it_ends_in_the_views_that_load_makes(aws: FakeAws, tmp_path: Path) -> None:

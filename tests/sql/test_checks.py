@@ -16,6 +16,9 @@ DAMAGE = {
     "rollup_matches_events": "update usage_hourly set calls = calls + 1",
     "calls_match_rollup": "update usage_hourly set input_tokens = input_tokens + 1 where token_source_key > 0",
     "days_add_up": "update usage_daily set failed_calls = failed_calls + 1",
+    "days_match_hours": "update usage_daily set cache_read_unknown_calls = cache_read_unknown_calls + 1",
+    "priced_days_are_current": "update prices set usd_per_mtok = usd_per_mtok + 1",
+    "usage_hours_are_current": "delete from usage_hours",
     "estimates_are_current": "update usage_hourly set estimated_input_tokens = estimated_input_tokens + 1",
     "totals_reconcile": "update usage_hourly set estimated_input_tokens = estimated_input_tokens - 1",
     "metric_hours_are_current": "update metric_hourly set value = value + 1",
@@ -61,12 +64,12 @@ def replace_view(db: Database, view: str, old: str, new: str) -> None:
 @pytest.mark.parametrize(
     ("check", "view", "old", "new"),
     [
-        ("marts_add_up", "user_costs", "from usage_cost_daily", "from usage_cost_daily where data_source like 'Actual%'"),
+        ("marts_add_up", "user_costs", "from daily_costs_by_user", "from daily_costs_by_user where data_source like 'Actual%'"),
         (
             "usage_cost_has_its_grain",
             "usage_cost",
-            "model_id, user_name, application, data_source",
-            "model_id, user_name, application, data_source, raw_model_id",
+            "region, model_id, user_name, application, data_source",
+            "region, model_id, user_name, application, data_source, rate_key",
         ),
     ],
 )  # fmt: skip

@@ -248,3 +248,17 @@ def test_a_view_is_named_like_its_file_and_staging_joins_nothing() -> None:
     assert len(view_sql()) == sum(file.parent.name in VIEW_LAYERS for file in FILES)
     for file in (resources.SQL / "staging").glob("*.sql"):
         assert " join " not in file.read_text()
+
+
+@pytest.mark.parametrize("view", ["int_usage_{}", "int_usage_{}_priced"])
+def test_hours_and_days_are_understood_alike(view: str) -> None:
+    hours, days = (
+        (resources.SQL / "intermediate" / f"{view.format(period)}.sql")
+        .read_text()
+        .split("final as (")[1]
+        for period in ("hourly", "daily")
+    )
+    assert hours.replace("        hour,\n", "") == days
+    assert (resources.SQL / "staging" / "stg_usage_hourly.sql").read_text().split("account_key")[
+        1:-1
+    ] == (resources.SQL / "staging" / "stg_usage_daily.sql").read_text().split("account_key")[1:-1]

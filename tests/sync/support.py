@@ -102,6 +102,6 @@ def open_own(aws: FakeAws) -> Account:
     """Return the account of the fake's credentials; its clients stay for all tests of a session."""
     with environment(aws.environment()):
         own = open_own_account(None, FakeClock(NOW))
-        for service in ("cloudtrail", "cloudwatch", "bedrock", "ec2"):
+        for service in ("cloudtrail", "cloudwatch", "logs", "bedrock", "ec2"):
             own.client(service, REGION)
     return own

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from datetime import timedelta
 
 import pytest
@@ -316,7 +317,7 @@ def test_an_event_that_is_no_json_is_rejected_and_forgotten_when_it_is_mended(wo
     broken = record | {"eventID": uuid_of(3), "eventTime": utc(NOW - 20 * MINUTE)}
     world.place.deliver(broken, text="{not json")
     no_time = record | {"eventID": uuid_of(4), "eventTime": utc(NOW - 20 * MINUTE)}
-    world.place.deliver(no_time, text='{"eventID": "x"}')
+    world.place.deliver(no_time, text=json.dumps(no_time | {"eventTime": None}))
     outcome = world.sync()
     assert world.event_ids() == ids(1, 2)
     assert outcome.rejected == 2

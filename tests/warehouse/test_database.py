@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import sqlite3
 from pathlib import Path
 
@@ -10,7 +11,14 @@ import pytest
 from sqlite_utils import Database
 
 from etl.errors import WarehouseError
-from etl.warehouse.database import ensure_schema, open_warehouse, view_sql
+from etl.warehouse.database import (
+    ensure_schema,
+    make_interruptible,
+    open_unchanged,
+    open_warehouse,
+    transaction,
+    view_sql,
+)
 from etl.warehouse.schema import migrations
 from tests.support import call, load, rows, write_log
 
@@ -84,6 +92,7 @@ def test_another_programs_database_is_refused_and_left_alone(tmp_path: Path) -> 
     connection = sqlite3.connect(path)
     connection.execute("create table notes (text)")
     connection.close()
+    before = path.read_bytes()
     with (
         pytest.raises(WarehouseError, match="another program's database"),
         open_warehouse(path, create=True),
@@ -92,6 +101,8 @@ def test_another_programs_database_is_refused_and_left_alone(tmp_path: Path) -> 
     connection = sqlite3.connect(path)
     assert connection.execute("select name from sqlite_master").fetchall() == [("notes",)]
     connection.close()
+    assert path.read_bytes() == before
+    assert list(tmp_path.iterdir()) == [path]
 
 
 def test_a_missing_database_says_how_to_make_one(tmp_path: Path) -> None:
@@ -101,6 +112,54 @@ def test_a_missing_database_says_how_to_make_one(tmp_path: Path) -> None:
     ):
         pass
     assert not (tmp_path / "w.db").exists()
+
+
+def test_an_empty_file_is_no_warehouse_but_may_become_one(tmp_path: Path) -> None:
+    path = tmp_path / "w.db"
+    path.touch()
+    with pytest.raises(WarehouseError, match="there is no warehouse"), open_warehouse(path):
+        pass
+    assert path.stat().st_size == 0
+    with open_warehouse(path, create=True) as db:
+        assert rows(db, "select * from calls") == []
+
+
+def test_looking_at_a_warehouse_changes_nothing(tmp_path: Path) -> None:
+    path = tmp_path / "w.db"
+    old = Database(path)
+    migrations.apply(old, stop_before="m004_create_usage")
+    old.close()
+    before = path.read_bytes()
+    with open_unchanged(path) as db:
+        assert rows(db, "select count(*) from events") == [(0,)]
+        with pytest.raises(sqlite3.OperationalError, match="readonly"):
+            db.conn.execute("delete from events")
+    assert path.read_bytes() == before
+
+
+def test_a_transaction_that_fails_leaves_nothing(db: Database) -> None:
+    with pytest.raises(RuntimeError), transaction(db):
+        db.conn.execute("insert into accounts (account_id) values ('1')")
+        raise RuntimeError
+    assert rows(db, "select * from accounts") == []
+    with transaction(db):
+        db.conn.execute("insert into accounts (account_id) values ('1')")
+    assert rows(db, "select account_id from accounts") == [("1",)]
+
+
+def test_a_statement_that_takes_long_can_be_interrupted(db: Database) -> None:
+    """Without it SQLite would go on to the end, and Ctrl-C be answered then."""
+    make_interruptible(db)
+    before = signal.signal(signal.SIGALRM, signal.default_int_handler)
+    signal.setitimer(signal.ITIMER_REAL, 0.2)
+    try:
+        with pytest.raises(sqlite3.OperationalError, match="interrupted"):
+            db.conn.execute(
+                "with recursive n (n) as (select 1 union all select n + 1 from n) select max(n) from n"
+            )
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.signal(signal.SIGALRM, before)
 
 
 def test_a_file_that_is_no_database(tmp_path: Path) -> None:

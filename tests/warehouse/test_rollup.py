@@ -2,13 +2,41 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from contextlib import AbstractContextManager
 from pathlib import Path
+from typing import Any
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from sqlite_utils import Database
 
-from etl.warehouse.rollup import rebuild_rollups
-from tests.support import HAIKU, HOUR, SONNET, call, load, rows, write_log, write_metrics
+from etl import resources
+from etl.warehouse.attribution import apply_config
+from etl.warehouse.costs import PRICED
+from etl.warehouse.names import Names
+from etl.warehouse.prices import COLUMNS, MAX_RATE, ensure_list_prices, import_prices
+from etl.warehouse.rollup import (
+    add_usage,
+    all_hours,
+    hours_of,
+    rebuild_rollups,
+    renew,
+    take_calls,
+)
+from tests.support import (
+    HAIKU,
+    HOUR,
+    SONNET,
+    call,
+    load,
+    rows,
+    service_event,
+    uuid_of,
+    write_log,
+    write_metrics,
+)
 
 ESTIMATES = (
     "select hour, sum(coalesce(estimated_input_tokens, 0)), sum(estimated_calls) from usage_hourly"
@@ -84,9 +112,269 @@ def test_rebuilding_changes_nothing(db: Database, tmp_path: Path) -> None:
     load(db, write_log(tmp_path / "log.json", calls), write_metrics(tmp_path / "m.csv", [
         (HAIKU, "InputTokenCount", 100), (SONNET, "InputTokenCount", 3, "2026-10-01T00:00:00Z", 3600),
     ]))  # fmt: skip
-    tables = ("usage_hourly", "usage_daily")
-    before = [rows(db, f"select * from {table}") for table in tables]
+    before = content(db)
     with db.atomic():
         rebuild_rollups(db)
-    assert [rows(db, f"select * from {table}") for table in tables] == before
-    assert all(before)
+    assert content(db) == before
+    assert all(before.values())
+
+
+NewWarehouse = Callable[[], AbstractContextManager[Database]]
+
+CHECKS = {file.stem: file.read_text() for file in (resources.SQL / "checks").glob("*.sql")}
+
+# Everything that is kept in step; what it holds follows from events, totals and prices.
+ROLLUPS = ("usage_hourly", "usage_daily", "usage_hours", *PRICED)
+
+
+def content(db: Database) -> dict[str, list[tuple[Any, ...]]]:
+    return {table: rows(db, f"select * from {table}") for table in ROLLUPS}
+
+
+def check(db: Database) -> None:
+    for name, sql in CHECKS.items():
+        assert rows(db, sql) == [], name
+
+
+UNPRICED, IMAGES = "acme.unknown-v1:0", "amazon.titan-image-generator-v2:0"
+HOURS = ("2026-11-01T23", "2026-11-02T00", "2026-11-02T10")
+TOKENS: dict[str, dict[str, Any] | None] = {
+    "none": None,
+    "both": {"inputTokens": 50, "outputTokens": 7},
+    "input": {"inputTokens": 20},
+    "long": {"inputTokens": 300_000, "outputTokens": 9},
+    "cached": {"inputTokens": 5, "outputTokens": 3, "cacheReadInputTokens": 40},
+}
+
+RECORD = st.tuples(
+    st.integers(0, 7),  # which call: it keeps its hour, so that it may come again
+    st.sampled_from(["call", "service", "correction", "failed"]),
+    st.sampled_from(["alice", "bob"]),
+    st.sampled_from([HAIKU, SONNET, UNPRICED, IMAGES]),
+    st.sampled_from(list(TOKENS)),
+)
+TOTAL = st.tuples(
+    st.sampled_from([HAIKU, SONNET, SONNET[3:], UNPRICED]),
+    st.sampled_from(["InputTokenCount", "OutputTokenCount", "CacheReadInputTokenCount"]),
+    st.integers(0, 400),
+    st.sampled_from(HOURS),
+)
+STEP = (
+    st.tuples(st.just("calls"), st.lists(RECORD, min_size=1, max_size=6))
+    | st.tuples(st.just("totals"), st.lists(TOTAL, min_size=1, max_size=4))
+    | st.tuples(st.just("price"), st.sampled_from([(HAIKU, 7), (UNPRICED, 3), (UNPRICED, 0)]))
+    | st.tuples(st.just("alias"), st.sampled_from(["bob", "Zoe"]))
+)
+
+
+def _record(number: int, kind: str, user: str, model: str, tokens: str) -> dict[str, Any]:
+    hour = HOURS[number % len(HOURS)]
+    fields: dict[str, Any] = {
+        "user": user,
+        "eventTime": f"{hour}:{number:02}:00Z",
+        "requestParameters": {"modelId": model},
+        "additionalEventData": TOKENS[tokens],
+    }
+    if kind == "service":
+        service = service_event(100 + number, number, {"inputTokens": 7, "outputTokens": number})
+        return service | {"eventTime": fields["eventTime"]}
+    if kind == "correction":
+        number, fields["addendum"] = 300 + number, {"originalEventID": uuid_of(number)}
+    if kind == "failed":
+        number, fields["errorCode"] = 400 + number, "ThrottlingException"
+    return call(number, **fields)
+
+
+def _do(db: Database, step: str, value: Any) -> None:
+    folder = Path(rows(db, "pragma database_list")[0][2]).parent
+    if step == "calls":
+        load(db, write_log(folder / "log.json", [_record(*which) for which in value]))
+    elif step == "totals":
+        totals = [(model, metric, n, f"{hour}:00:00Z", 3600) for model, metric, n, hour in value]
+        load(db, write_metrics(folder / "m.csv", totals))
+    elif step == "price":
+        import_price(db, folder, *value)
+    else:
+        apply_config(db, [], {"alice": value})
+
+
+def import_price(
+    db: Database, folder: Path, model: str, usd_per_mtok: int, kind: str = "input"
+) -> None:
+    (folder / "prices.csv").write_text(
+        ",".join(COLUMNS)
+        + f"\n{model},*,regional,standard,{kind},0,{usd_per_mtok},2026-11-02,,ours,2026-11-02\n"
+    )
+    import_prices(db, folder / "prices.csv")
+
+
+@settings(max_examples=60)
+@given(st.lists(STEP, max_size=6))
+def test_whatever_comes_late_twice_corrected_or_out_of_order(
+    new_warehouse: NewWarehouse, steps: list[tuple[str, Any]]
+) -> None:
+    with new_warehouse() as db:
+        for step, value in steps:
+            _do(db, step, value)
+        check(db)
+        kept_in_step = content(db)
+        with db.atomic():
+            rebuild_rollups(db)
+        assert content(db) == kept_in_step
+
+
+def take_everything(db: Database) -> None:
+    with db.atomic():
+        hours = hours_of(db, "events")
+        take_calls(db, "events")
+        db.execute("delete from events")
+        renew(db, Names(db), hours)
+
+
+def test_what_is_taken_away_leaves_no_row(db: Database, tmp_path: Path) -> None:
+    empty = content(db)
+    load(db, write_log(tmp_path / "log.json", [call(1, tokens=(5, 6)), call(2)]))
+    assert all(content(db).values())
+    take_everything(db)
+    assert content(db) == empty
+    check(db)
+
+
+def test_what_is_taken_away_leaves_its_estimate_to_nobody(db: Database, tmp_path: Path) -> None:
+    load(db, write_log(tmp_path / "log.json", [call(1), call(2, user="bob")]),
+         write_metrics(tmp_path / "m.csv", [(HAIKU, "InputTokenCount", 100)]))  # fmt: skip
+    take_everything(db)
+    for view in ("usage_cost", "usage_cost_daily"):
+        shown = rows(db, f"select user_name, calls, input_tokens from {view}")
+        assert shown == [("(unattributed)", 0, 100)]
+    check(db)
+
+
+def test_usage_is_added_from_any_relation(db: Database, tmp_path: Path) -> None:
+    load(db, write_log(tmp_path / "1.json", [call(1, tokens=(5, 6)), call(2), call(3, user="bob")]))
+    once = content(db)
+    db.execute("create temp table given as select * from int_call_usage")
+    for relation in ("given", "(select * from given where user_key > 0)"):
+        with db.atomic():
+            db.execute("delete from usage_hourly")
+            db.execute("delete from usage_daily")
+            add_usage(db, relation)
+            renew(db, Names(db), all_hours(db))
+        assert content(db) == once
+    with db.atomic():
+        add_usage(db, "(select * from given limit 1)")
+        renew(db, Names(db), all_hours(db))
+    assert rows(db, "select sum(calls) from usage_daily") == [(4,)]
+    assert rows(db, "select sum(calls) from user_costs") == [(4,)]
+
+
+def test_sums_are_added_as_calls_are(db: Database, tmp_path: Path) -> None:
+    load(db, write_log(tmp_path / "1.json", [call(n, tokens=(n, 6)) for n in range(4)]))
+    once = content(db)
+    counts = [c for c in _columns(db, "usage_hourly") if not c.startswith("estimated")][6:]
+    keys = "hour, account_key, region_key, model_key, user_key, application_key, token_source_key"
+    with db.atomic():
+        db.execute("delete from usage_hourly")
+        db.execute("delete from usage_daily")
+        add_usage(
+            db,
+            f"(select {keys}, service_tier, min_input_tokens,"
+            f" {', '.join(f'sum({c}) as {c}' for c in counts)} from int_call_usage"
+            f" group by {keys}, service_tier, min_input_tokens)",
+        )
+        renew(db, Names(db), all_hours(db))
+    assert content(db) == once
+
+
+def _columns(db: Database, table: str) -> list[str]:
+    return [name for _, name, *_ in rows(db, f"pragma table_info({table})")]
+
+
+@pytest.mark.parametrize("before", ["2026-11-02T00:00:00Z", "2026-11-02T10:30:00Z"])
+def test_dropped_calls_stay_in_the_rollups(db: Database, tmp_path: Path, before: str) -> None:
+    moments = (
+        "2026-11-01T09:00:00Z",
+        "2026-11-02T10:00:00Z",
+        "2026-11-02T10:45:00Z",
+        "2026-11-03T00:00:00Z",
+    )
+    calls = [call(n, tokens=(50, n) if n % 2 else None, eventTime=moments[n % 4]) for n in range(8)]
+    load(db, write_log(tmp_path / "log.json", calls),
+         write_metrics(tmp_path / "m.csv", [(HAIKU, "InputTokenCount", 400, f"{m[:13]}:00:00Z", 3600) for m in moments]))  # fmt: skip
+    before_it = content(db)
+    db.execute("delete from events where event_time < ?", [before])
+    assert rows(db, CHECKS["rollup_matches_events"]) != []
+    db.execute(
+        "insert into dropped_calls values ('2026-12-01T00:00:00Z', ?, 1, null, null)", [before]
+    )
+    check(db)
+    with db.atomic():
+        rebuild_rollups(db)
+    assert content(db) == before_it
+    check(db)
+    # What is left is still compared.
+    db.execute("update usage_hourly set calls = calls + 1 where hour >= ?", [before])
+    assert rows(db, CHECKS["rollup_matches_events"]) != []
+
+
+def test_a_price_that_comes_later_prices_what_is_there(db: Database, tmp_path: Path) -> None:
+    model = {"requestParameters": {"modelId": UNPRICED}}
+    calls = [
+        call(1, tokens=(1_000_000, 0), **model),
+        call(2, tokens=(1_000_000, 0), eventTime="2026-11-01T00:00:00Z", **model),
+        call(3, user="bob", tokens=(1_000_000, 0)),
+    ]
+    load(db, write_log(tmp_path / "log.json", calls))
+    costs = "select user_name, cost_usd, unpriced_calls from user_costs order by 1"
+    assert rows(db, costs) == [("alice", None, 2), ("bob", 0.25, 0)]
+    import_price(db, tmp_path, UNPRICED, 3_000_000)
+    assert rows(db, costs) == [("alice", 3.0, 1), ("bob", 0.25, 0)]
+    import_price(db, tmp_path, UNPRICED, 4_000_000)
+    assert rows(db, costs) == [("alice", 4.0, 1), ("bob", 0.25, 0)]
+    check(db)
+
+
+def test_a_price_beyond_all_measure_stops_nobody_from_loading(db: Database, tmp_path: Path) -> None:
+    import_price(db, tmp_path, HAIKU, MAX_RATE)
+    load(db, write_log(tmp_path / "log.json", [call(n, tokens=(9_000_000, 0)) for n in range(4)]))
+    assert rows(db, "select calls, round(cost_usd) from user_costs") == [(4, 36_000_000)]
+    assert rows(db, CHECKS["money_is_whole"]) != []
+
+
+def test_days_left_unpriced_are_priced_when_the_warehouse_is_opened(
+    db: Database, tmp_path: Path
+) -> None:
+    load(db, write_log(tmp_path / "log.json", [call(1, tokens=(5, 6)), call(2, user="bob")]))
+    priced = content(db)
+    for table in PRICED:
+        db.execute(f"delete from {table}")
+    db.execute("delete from priced_rates")
+    db.execute("insert into stale_rate_keys select rate_key from rate_keys")
+    ensure_list_prices(db)
+    assert content(db) == priced
+    check(db)
+
+
+def test_a_commit_reads_no_more_than_what_it_changes(db: Database, tmp_path: Path) -> None:
+    """However much history there is: no statement goes through a rollup from end to end."""
+    metrics = [(HAIKU, "InputTokenCount", 100)]
+    load(db, write_log(tmp_path / "1.json", [call(1), call(2, tokens=(5, 6))]),
+         write_metrics(tmp_path / "m.csv", metrics))  # fmt: skip
+    statements: list[str] = []
+    db.conn.set_trace_callback(statements.append)
+    load(
+        db,
+        write_log(tmp_path / "2.json", [call(2, tokens=(5, 6)), call(3), call(4, tokens=(1, 1))]),
+    )
+    db.conn.set_trace_callback(None)
+    scans = [
+        (step, statement)
+        for statement in statements
+        if statement.startswith(("insert", "update", "delete", "select"))
+        # A plan also shows what foreign keys would read if one were violated.
+        and "into rate_keys" not in statement
+        for *_, step in rows(db, f"explain query plan {statement}")
+        if step.startswith("SCAN") and step.split()[1] in (*ROLLUPS, "events", "tokens")
+    ]
+    assert scans == []
+    assert any("usage_daily" in statement for statement in statements)

@@ -1,27 +1,7 @@
--- What is known and estimated of the calls of each hour, and of each day, without
--- prices?
--- Grain: period_kind ('hour' or 'day') x period x account x rate key x user x
--- application x token source. Known counts are NULL where no call of the row knows
--- them. Days are the sums of their hours: always choose one period_kind.
-with periods as (
-    select
-        'hour' as period_kind,
-        hour as period,
-        substr(hour, 1, 10) as day,
-        usage_hourly.*
-    from usage_hourly
-    union all
-    select
-        'day' as period_kind,
-        day as period,
-        day as day,
-        usage_daily.*
-    from usage_daily
-)
-
+-- What is known and estimated of the calls of each day, without prices?
+-- Grain: as usage_daily. Units: tokens, images, calls. Known counts are NULL where no
+-- call of the row knows them.
 select
-    period_kind,
-    period,
     day,
     account_key,
     rate_key,
@@ -59,4 +39,4 @@ select
     estimated_cache_read_tokens,
     estimated_cache_write_tokens,
     estimated_image_count
-from periods
+from usage_daily

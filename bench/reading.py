@@ -1,0 +1,233 @@
+"""How long a person waits: every query, report and view over one million calls and over ten.
+
+    python -m bench.reading [--events 1000000 10000000] [--database FILE ...] [--rounds 5]
+
+Both have the same 90 days, people, applications, models and regions, and CloudWatch's totals of
+every hour, so that the second only has more calls behind each figure. Databases that exist are
+measured as they are; others are made, which takes a minute a million calls.
+
+Prints milliseconds, the median of some rounds in a warm cache, by the connection that Datasette
+uses, and what the last database takes compared with the first. Views with as many rows as there
+are calls or hours are read as a page is: the first hundred rows as the page sorts them, of all, of
+a day and of an hour. Then bytes a call, with every table and index counted.
+"""
+
+from __future__ import annotations
+
+import argparse
+import random
+import sqlite3
+import statistics
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from contextlib import closing
+from datetime import UTC, date, datetime, timedelta
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+from datasette.utils import parse_metadata
+from sqlite_utils import Database
+
+from bench.workload import ACCOUNT, DAYS, MODELS, REGIONS, START, Call, calls
+from etl import resources
+from etl.cli.report import build_report
+from etl.cli.serve import DATABASE
+from etl.normalise.rows import Event, MetricValue, Tokens
+from etl.report import KINDS
+from etl.warehouse.database import open_warehouse, view_sql
+from etl.warehouse.load import Batch, Loader
+from etl.warehouse.read import Filters
+from etl.warehouse.status import read_status
+
+BATCH = 20_000
+# One more than the page shows, as Datasette asks.
+PAGE = 101
+BREAKDOWNS = ("users", "applications")
+BLANK = {"date_from": "", "date_to": "", "regions": "", "models": ""}
+
+# A call of the workload has 4,550 input tokens and 455 output tokens on the average.
+METRICS = (("InputTokenCount", 4_550), ("OutputTokenCount", 455))
+# A model that CloudWatch counts and no call explains.
+UNCALLED = "amazon.titan-text-lite-v1"
+
+
+def fill(path: Path, count: int) -> None:
+    """Make a warehouse of ``count`` calls, evenly over all days, and CloudWatch's totals."""
+    with open_warehouse(path, create=True) as db:
+        loader = Loader(db)
+        events = (_event(call) for call in calls(count))
+        while part := list(islice(events, BATCH)):
+            loader.write(Batch(events=part))
+        totals = _totals(count)
+        while values := list(islice(totals, BATCH)):
+            loader.write(Batch(metrics=values))
+        db.execute("pragma wal_checkpoint(truncate)")
+
+
+def _event(call: Call) -> Event:
+    role = f"team-{call.user}-role"
+    return Event(
+        event_time=f"{call.moment:%Y-%m-%dT%H:%M:%SZ}",
+        event_id=call.event_id,
+        request_id=call.request_id,
+        shared_event_id=None,
+        account_id=ACCOUNT,
+        region=call.region,
+        event_source="bedrock.amazonaws.com",
+        event_name=call.operation,
+        model_id=call.model,
+        principal_arn=f"arn:aws:sts::{ACCOUNT}:assumed-role/{role}",
+        principal_type="AssumedRole",
+        session_name=f"i-{call.user:017x}",
+        user_agent=f"Boto3/1.42.97 App{call.application}/1.{call.application % 3}",
+        user_name=role,
+        application=f"App{call.application}",
+        application_source="user agent",
+        error_code=call.error_code,
+        inference_region="us-east-2",
+        service_tier=None,
+        is_home_copy=True,
+        is_correction=False,
+        tokens=Tokens("additionalEventData", *call.tokens)
+        if call.tokens and not call.error_code
+        else None,
+    )
+
+
+def _totals(count: int) -> Iterator[MetricValue]:
+    """Yield hourly totals about as large as what the calls of an hour use, known and unknown."""
+    rng = random.Random(2)
+    calls_of_series = count / (DAYS * 24 * len(MODELS) * len(REGIONS))
+    for hour in range(DAYS * 24):
+        start = f"{START + timedelta(hours=hour):%Y-%m-%dT%H:00:00Z}"
+        for model in MODELS:
+            for region in REGIONS:
+                for metric, tokens in METRICS:
+                    value = int(calls_of_series * tokens * rng.uniform(0.9, 1.2))
+                    yield MetricValue(ACCOUNT, region, model, metric, start, 3600, value)
+        yield MetricValue(
+            ACCOUNT, REGIONS[0], UNCALLED, METRICS[0][0], start, 3600, rng.randrange(1_000)
+        )
+
+
+def measure(path: Path, rounds: int) -> dict[str, float]:
+    """Return the milliseconds that each question takes, by what it is called."""
+    with open_warehouse(path):
+        pass  # brought up to date, as `serve` does
+    # As Datasette opens it: read-only, SQLite's own small cache.
+    with closing(sqlite3.connect(f"{path.resolve().as_uri()}?mode=ro", uri=True)) as connection:
+        db = Database(connection)
+        questions = {**_queries(db), **_reports(db), **_views(db)}
+        return {name: _median_ms(ask, rounds) for name, ask in questions.items()}
+
+
+def _median_ms(ask: Callable[[], Any], rounds: int) -> float:
+    ask()
+    taken = []
+    for _ in range(rounds):
+        began = time.perf_counter()
+        ask()
+        taken.append((time.perf_counter() - began) * 1000)
+    return statistics.median(taken)
+
+
+def _metadata() -> dict[str, Any]:
+    metadata = parse_metadata(resources.METADATA.read_text(encoding="utf-8"))
+    database: dict[str, Any] = metadata["databases"][DATABASE]
+    return database
+
+
+def _queries(db: Database) -> dict[str, Callable[[], Any]]:
+    return {
+        f"query {name}": lambda sql=query["sql"]: db.execute(sql, BLANK).fetchall()
+        for name, query in _metadata()["queries"].items()
+    }
+
+
+def _reports(db: Database) -> dict[str, Callable[[], Any]]:
+    last = date.fromisoformat(db.execute("select max(day) from usage_daily").fetchone()[0])
+    month = Filters(since=(last - timedelta(days=29)).isoformat())
+    questions: dict[str, Callable[[], Any]] = {}
+    for kind in KINDS:
+        for range_, filters in (("30 days", month), ("all", Filters())):
+            questions[f"report {kind}, {range_}"] = lambda kind=kind, filters=filters: build_report(
+                db, kind, filters
+            )
+    for kind in BREAKDOWNS:
+        questions[f"report {kind} --breakdown, all"] = lambda kind=kind: build_report(
+            db, kind, Filters(), breakdown=True
+        )
+    now = datetime(last.year, last.month, last.day, tzinfo=UTC)
+    questions["status"] = lambda: read_status(db, now)
+    return questions
+
+
+def _views(db: Database) -> dict[str, Callable[[], Any]]:
+    (hour,) = db.execute("select hour from usage_hourly order by hour desc limit 1").fetchone()
+    tables = _metadata()["tables"]
+    questions: dict[str, Callable[[], Any]] = {}
+    for view in view_sql():
+        columns = {name for _, name, *_ in db.execute(f"pragma table_info({view})")}
+        sort = tables.get(view, {}).get("sort_desc")
+        page = f"{f' order by {sort} desc' if sort in columns else ''} limit {PAGE}"
+        parts = {"page": page}
+        if "day" in columns:
+            parts["page of a day"] = f" where day = '{hour[:10]}'{page}"
+        if "hour" in columns:
+            parts["page of an hour"] = f" where hour = '{hour}'{page}"
+        if "event_time" in columns:
+            times = f"event_time between '{hour[:13]}' and '{hour[:13]}:99'"
+            parts["page of an hour"] = f" where {times}{page}"
+        if not _is_large(view):
+            parts = {"all": ""}
+        for part, sql in parts.items():
+            questions[f"view {view}, {part}"] = lambda text=f"select * from {view}{sql}": (
+                db.execute(text).fetchall()
+            )
+    return questions
+
+
+def _is_large(view: str) -> bool:
+    """Return whether a view has about as many rows as there are calls, hours or days of use."""
+    return view.startswith(("stg_", "int_", "usage_cost", "daily_costs_by")) or view == "calls"
+
+
+def main() -> None:
+    """Build, measure, print."""
+    parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n")[0])
+    parser.add_argument("--events", type=int, nargs="*", default=[1_000_000, 10_000_000])
+    parser.add_argument("--database", type=Path, nargs="*", default=[])
+    parser.add_argument("--rounds", type=int, default=5)
+    options = parser.parse_args()
+    with tempfile.TemporaryDirectory() as folder:
+        paths = options.database or [Path(folder) / f"{count}.db" for count in options.events]
+        for path, count in zip(paths, options.events, strict=False):
+            if not path.exists():
+                fill(path, count)
+        _print(paths, options.rounds)
+
+
+def _print(paths: list[Path], rounds: int) -> None:
+    taken = [measure(path, rounds) for path in paths]
+    counts = [_count(path) for path in paths]
+    print(f"{'calls':<52}" + "".join(f"{count:>13,}" for count in counts) + "   ratio")
+    for name in taken[0]:
+        numbers = [one[name] for one in taken]
+        ratio = numbers[-1] / numbers[0]
+        print(f"{name:<52}" + "".join(f"{n:>10,.1f} ms" for n in numbers) + f"{ratio:>8.2f}")
+    sizes = [path.stat().st_size / count for path, count in zip(paths, counts, strict=True)]
+    print(f"{'bytes a call':<52}" + "".join(f"{size:>13,.0f}" for size in sizes))
+
+
+def _count(path: Path) -> int:
+    with closing(sqlite3.connect(path)) as connection:
+        (count,) = connection.execute(
+            "select sum(calls + failed_calls) from usage_daily"
+        ).fetchone()
+    return int(count)
+
+
+if __name__ == "__main__":
+    main()

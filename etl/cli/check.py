@@ -1,0 +1,91 @@
+"""``bedrock-usage check``: can the warehouse be trusted, and if not, what has to be done?"""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+import click
+from rich.console import Console
+
+from etl.cli.options import db_option
+from etl.findings import FAILED, NOT_CHECKED, Finding, print_below, print_lines, summary
+from etl.terminal import open_console, plain
+from etl.warehouse.check import Checked, all_checks, rebuild, run_checks
+from etl.warehouse.database import open_unchanged, open_warehouse
+from etl.warehouse.lock import sync_lock
+
+
+@click.command()
+@click.option("--rebuild", "is_rebuild", is_flag=True, help="Make all sums anew first.")
+@click.option(
+    "--format", "format_", type=click.Choice(["table", "json"]), default="table", show_default=True
+)
+@db_option
+def check(is_rebuild: bool, format_: str, db: Path) -> None:
+    """Check that the file is whole and that its figures follow from its calls.
+
+    Writes nothing without --rebuild. Takes minutes where there are millions of calls.
+    """
+    console = Console(stderr=True)
+    if is_rebuild:
+        with (
+            open_warehouse(db) as warehouse,
+            sync_lock(db),
+            console.status("Making the sums anew ..."),
+        ):
+            rebuild(warehouse)
+    results = _run(db, console)
+    if format_ == "json":
+        click.echo(to_json(results))
+    else:
+        _print(results, open_console())
+    if any(result.status in (FAILED, NOT_CHECKED) for result in results):
+        sys.exit(1)
+
+
+def _run(db: Path, console: Console) -> list[Checked]:
+    """Look the warehouse over; show on a terminal what is being looked at."""
+    total = len(all_checks())
+    with open_unchanged(db) as warehouse, console.status("Checking ...") as status:
+        started = 0
+
+        def show(name: str) -> None:
+            nonlocal started
+            started += 1
+            status.update(f"Checking {name} ({started} of {total}) ...")
+
+        return list(run_checks(warehouse, on_check=show))
+
+
+def to_json(results: Sequence[Checked]) -> str:
+    """Return what came of the checks as one JSON object; ids that are no text are shown as hex."""
+    answer = {
+        "is_ok": not any(result.status in (FAILED, NOT_CHECKED) for result in results),
+        "checks": [result._asdict() for result in results],
+    }
+    return json.dumps(answer, indent=2, ensure_ascii=False, default=_shown)
+
+
+def _print(results: Sequence[Checked], console: Console) -> None:
+    """Print each check on a line; below it the first rows that are wrong, and what to do."""
+    findings = [Finding(result.check, result.status, result.detail) for result in results]
+    for result, finding in zip(results, findings, strict=True):
+        print_lines([finding], console)
+        for row in result.rows:
+            # What is 0 is what does not differ.
+            shown = (
+                f"{name} {_shown(value)}" for name, value in row.items() if value not in (0, None)
+            )
+            print_below(plain(", ".join(shown), "dim"), console)
+        if len(result.rows) < result.row_count and result.rows:
+            print_below(plain(f"and {result.row_count - len(result.rows):,} more", "dim"), console)
+        if result.fix:
+            print_below(plain(result.fix), console)
+    console.print(f"\n{summary(findings)}")
+
+
+def _shown(value: object) -> str:
+    return value.hex() if isinstance(value, bytes) else str(value)

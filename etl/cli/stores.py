@@ -1,0 +1,56 @@
+"""Where a path or an s3:// address is read from."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from etl.clock import Clock
+from etl.sources.stores import LocalStore, Store
+
+if TYPE_CHECKING:
+    from etl.config import Choice
+    from etl.sources.aws import Account
+    from etl.sync.files import Root
+
+
+def is_s3(path: str) -> bool:
+    """Return whether a path is an address in S3."""
+    return path.startswith("s3://")
+
+
+class Stores:
+    """The stores of a command. AWS is asked who we are when the first address needs it."""
+
+    def __init__(self, clock: Clock, profile: str | None, role_arn: str | None = None) -> None:
+        self._clock, self._profile, self._role_arn = clock, profile, role_arn
+        self._local = LocalStore()
+        self._own: Account | None = None
+
+    def store_of(self, path: str, role_arn: str | None = None) -> Store:
+        """Return the store of a path; ``role_arn``: the role that may read it, if not our own."""
+        if not is_s3(path):
+            return self._local
+        # Imported here because boto3 takes longer to import than a report takes to print.
+        from etl.sources.accounts import assume_role, home_region, open_own_account
+        from etl.sources.aws import Place
+        from etl.sources.s3 import S3Store
+
+        account = self._own = self._own or open_own_account(self._profile, self._clock)
+        if role := role_arn or self._role_arn:
+            account = assume_role(account, role)
+        return S3Store(Place(account, home_region(account.session), self._clock))
+
+
+def open_roots(choice: Choice, clock: Clock) -> list[Root]:
+    """Return where the files are that are chosen. Raises as ``Stores.store_of`` does."""
+    from etl.sync.files import Root
+
+    stores = Stores(clock, choice.profile)
+    roots: list[Root] = []
+    if choice.trail and "trail" in choice.sources:
+        trail = choice.trail
+        roots.append(Root("trail", trail.uri, stores.store_of(trail.uri, trail.role_arn)))
+    logs = choice.invocation_logs
+    if logs and logs.uri and "invocation_logs" in choice.sources:
+        roots.append(Root("invocation_logs", logs.uri, stores.store_of(logs.uri, logs.role_arn)))
+    return roots

@@ -1,0 +1,297 @@
+"""CloudTrail's log files, without building what is not needed.
+
+A file is cut into its records as raw bytes. One that cannot be a Bedrock call is not even parsed;
+one that can is decoded into just the fields that count. What its names mean is worked out by
+``etl.normalise.cloudtrail`` for the first call that has them, and remembered: the other calls of
+the same caller, model and operation differ in ids, time and tokens only. A record in any way
+unusual goes to ``parse_event`` whole, so that both ways always come to the same rows.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from typing import Any
+
+import msgspec
+
+from etl.errors import RejectError
+from etl.normalise.cloudtrail import CALLS, JOBS
+from etl.normalise.fields import MAX_COUNT, utc_time
+from etl.normalise.packed import NO_TOKENS, PackedCall, stored_id
+from etl.normalise.rows import TOKEN_SOURCES
+
+_ON_THE_EVENT = TOKEN_SOURCES.index("additionalEventData") + 1
+
+
+_NULL = msgspec.Raw(b"null")
+
+
+class _Named(msgspec.Struct, frozen=True, gc=False):
+    userName: str | None = None  # noqa: N815
+    arn: str | None = None
+
+
+class _Federation(msgspec.Struct, frozen=True, gc=False):
+    federatedProvider: str | None = None  # noqa: N815
+
+
+class _Session(msgspec.Struct, frozen=True, gc=False):
+    sessionIssuer: _Named | None = None  # noqa: N815
+    sourceIdentity: str | None = None  # noqa: N815
+    webIdFederationData: _Federation | None = None  # noqa: N815
+
+
+class _Person(msgspec.Struct, frozen=True, gc=False):
+    userId: str | None = None  # noqa: N815
+
+
+class _Identity(msgspec.Struct, frozen=True, gc=False):
+    type: str | None = None
+    principalId: str | None = None  # noqa: N815
+    arn: str | None = None
+    accountId: str | None = None  # noqa: N815
+    userName: str | None = None  # noqa: N815
+    invokedBy: str | None = None  # noqa: N815
+    onBehalfOf: _Person | None = None  # noqa: N815
+    sessionContext: _Session | None = None  # noqa: N815
+
+
+class _Performance(msgspec.Struct, frozen=True, gc=False):
+    latency: str | None = None
+
+
+class _Parameters(msgspec.Struct, frozen=True, gc=False):
+    modelId: str | None = None  # noqa: N815
+    model: str | None = None
+    performanceConfig: _Performance | None = None  # noqa: N815
+    serviceTier: str | None = None  # noqa: N815
+    service_tier: str | None = None
+    # What is in them is for the slow way.
+    requestMetadata: None = None  # noqa: N815
+    metadata: None = None
+
+
+class _Resource(msgspec.Struct, frozen=True, gc=False):
+    ARN: str | None = None
+
+
+class _Extra(msgspec.Struct, gc=False):
+    """additionalEventData; the token counts are no names, and each call has its own."""
+
+    inferenceRegion: str | None = None  # noqa: N815
+    serviceTier: str | None = None  # noqa: N815
+    resolvedServiceTier: str | None = None  # noqa: N815
+    inputTokens: int | None = None  # noqa: N815
+    outputTokens: int | None = None  # noqa: N815
+    cacheReadInputTokens: int | None = None  # noqa: N815
+    cacheWriteInputTokens: int | None = None  # noqa: N815
+    # Names of the older forms, which have no place here.
+    inputTokenCount: None = None  # noqa: N815
+    outputTokenCount: None = None  # noqa: N815
+    cacheReadInputTokenCount: None = None  # noqa: N815
+    cacheWriteInputTokenCount: None = None  # noqa: N815
+
+
+class _Record(msgspec.Struct, gc=False):
+    """A call; who made it and with which parameters stays as it is in the file."""
+
+    eventID: str  # noqa: N815
+    eventTime: str  # noqa: N815
+    eventSource: str  # noqa: N815
+    eventName: str  # noqa: N815
+    awsRegion: str | None = None  # noqa: N815
+    userIdentity: msgspec.Raw = _NULL  # noqa: N815
+    userAgent: str | None = None  # noqa: N815
+    requestParameters: msgspec.Raw = _NULL  # noqa: N815
+    # An object here has tokens in an older form.
+    responseElements: None = None  # noqa: N815
+    additionalEventData: _Extra | None = None  # noqa: N815
+    resources: tuple[_Resource, ...] | None = None
+    requestID: str | None = None  # noqa: N815
+    sharedEventID: str | None = None  # noqa: N815
+    recipientAccountId: str | None = None  # noqa: N815
+    errorCode: str | None = None  # noqa: N815
+    eventType: str | None = None  # noqa: N815
+    eventCategory: str | None = None  # noqa: N815
+    addendum: None = None
+
+
+class _Log(msgspec.Struct, gc=False):
+    Records: list[msgspec.Raw]
+
+
+_decode_log = msgspec.json.Decoder(_Log).decode
+_decode_record = msgspec.json.Decoder(_Record).decode
+_decode_identity = msgspec.json.Decoder(_Identity | None).decode
+_decode_parameters = msgspec.json.Decoder(_Parameters | None).decode
+
+_PLAIN_CALLS = CALLS - JOBS.keys()
+_NO_EXTRA = _Extra()
+_NO_COUNTS = (None,) * 4
+_SECONDS = frozenset(f"{second:02}Z" for second in range(60))
+
+# More distinct callers than one process meets in a busy day; beyond it, all are looked at anew.
+_MAX_KNOWN = 20_000
+
+
+def split_records(content: bytes) -> list[msgspec.Raw] | None:
+    """Cut a log file into its records; None if it is not exactly one document ``{"Records": []}``.
+
+    The records themselves are not checked.
+    """
+    try:
+        return _decode_log(content).Records
+    except (msgspec.MsgspecError, UnicodeDecodeError):
+        return None
+
+
+is_object = re.compile(rb"\{").match
+
+
+def may_be_bedrock(content: bytes) -> Callable[[msgspec.Raw], object]:
+    """Return a test of a file's records: false only for what is an event of another service."""
+    # An escape may hide any letter.
+    return re.compile(rb"bedrock|\\u" if b"\\" in content else rb"bedrock").search
+
+
+class TrailDecoder:
+    """Packs the plain calls among records.
+
+    ``shape_of`` works out the number of the shape of a whole record, or None if it is no call.
+    """
+
+    def __init__(self, shape_of: Callable[[msgspec.Raw], int | None]) -> None:
+        self._shape_of = shape_of
+        self._shapes: dict[tuple[Any, ...], int] = {}
+        self._identities = _Numbers(_decode_identity)
+        self._parameters = _Numbers(_decode_parameters)
+        self._minutes: set[str] = set()
+
+    def forget(self) -> None:
+        """Drop the numbers of shapes that are remembered."""
+        self._shapes.clear()
+
+    def pack(self, record: msgspec.Raw) -> PackedCall | None:
+        """Return the packed call; None for whatever is not plain, which ``parse_event`` reads."""
+        try:
+            event = _decode_record(record)
+        except (msgspec.MsgspecError, UnicodeDecodeError):
+            return None
+        extra = event.additionalEventData or _NO_EXTRA
+        tokens = _tokens(extra)
+        if tokens is None or not _is_plain(event) or not self._is_time(event.eventTime):
+            return None
+        try:
+            event_id, request_id = _uuid(event.eventID), _uuid(event.requestID)
+            shared_event_id = _uuid(event.sharedEventID) if event.sharedEventID else None
+            number = self._number(event, extra, record)
+        except (ValueError, msgspec.MsgspecError):
+            return None
+        if number is None:
+            return None
+        return (event.eventTime, event_id, request_id, shared_event_id, number, *tokens)
+
+    def _is_time(self, text: str) -> bool:
+        """Return whether a time is ``YYYY-MM-DDTHH:MM:SSZ``; each minute is looked at once."""
+        minute = text[:16]
+        if len(text) != 20 or text[16] != ":" or text[17:] not in _SECONDS:
+            return False
+        if minute in self._minutes:
+            return True
+        try:
+            is_minute = utc_time(f"{minute}:00Z", "eventTime")[:16] == minute
+        except RejectError:
+            return False
+        if len(self._minutes) >= _MAX_KNOWN:
+            self._minutes.clear()
+        if is_minute:
+            self._minutes.add(minute)
+        return is_minute
+
+    def _number(self, event: _Record, extra: _Extra, record: msgspec.Raw) -> int | None:
+        """Return the number of the call's shape: the names it is made of, understood once."""
+        key = (
+            self._identities.of(event.userIdentity),
+            event.eventName,
+            event.awsRegion,
+            event.userAgent,
+            self._parameters.of(event.requestParameters),
+            event.resources,
+            event.recipientAccountId,
+            event.errorCode,
+            extra.inferenceRegion,
+            extra.serviceTier,
+            extra.resolvedServiceTier,
+            event.eventSource,
+        )
+        number = self._shapes.get(key)
+        if number is None and (number := self._shape_of(record)) is not None:
+            if len(self._shapes) >= _MAX_KNOWN:
+                self._shapes.clear()
+            self._shapes[key] = number
+        return number
+
+
+class _Numbers:
+    """Numbers what a part of a record says: alike where it comes to the same, whatever else it has.
+
+    A session's keys and times change all the time, and nobody wants them.
+    """
+
+    def __init__(self, decode: Callable[[bytes], Any]) -> None:
+        self._decode = decode
+        self._by_bytes: dict[bytes, int] = {}
+        self._by_value: dict[Any, int] = {}
+        self._next = 0
+
+    def of(self, raw: msgspec.Raw) -> int:
+        """Return the number; raise msgspec.MsgspecError if the part is not as usual."""
+        part = bytes(raw)
+        number = self._by_bytes.get(part)
+        if number is None:
+            number = self._number(self._decode(part))
+            if len(self._by_bytes) >= _MAX_KNOWN:
+                self._by_bytes.clear()
+            self._by_bytes[part] = number
+        return number
+
+    def _number(self, value: Any) -> int:
+        if len(self._by_value) >= _MAX_KNOWN:
+            # The numbers go on, so that none ever means two things.
+            self._by_value.clear()
+        self._next += 1
+        return self._by_value.setdefault(value, self._next)
+
+
+def _is_plain(event: _Record) -> bool:
+    return (
+        (event.eventSource, event.eventName) in _PLAIN_CALLS
+        and event.eventType == "AwsApiCall"
+        and event.eventCategory != "NetworkActivity"
+    )
+
+
+def _uuid(text: str | None) -> bytes | None:
+    """Return a UUID as it is stored. Raises ValueError for any other id."""
+    if text is None:
+        return None
+    stored = stored_id(text)
+    if stored is text:
+        raise ValueError
+    return stored  # type: ignore[return-value]
+
+
+def _tokens(extra: _Extra) -> tuple[Any, ...] | None:
+    """Return the columns of the table ``tokens``; None if a count is none."""
+    counts = (
+        extra.inputTokens,
+        extra.outputTokens,
+        extra.cacheReadInputTokens,
+        extra.cacheWriteInputTokens,
+    )
+    if counts == _NO_COUNTS:
+        return NO_TOKENS
+    if not all(count is None or 0 <= count <= MAX_COUNT for count in counts):
+        return None
+    return (_ON_THE_EVENT, *counts, None, None, None)

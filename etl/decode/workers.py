@@ -1,0 +1,159 @@
+"""Read files in several processes at once, in the order in which they are given.
+
+Decompressing and decoding is most of the work of a load, and Python does it on one core a process.
+The processes are children that hold nothing but the file in hand; this one keeps the database.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import marshal
+import os
+import queue
+import subprocess
+import sys
+from collections import deque
+from collections.abc import Iterable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from pathlib import Path
+from types import TracebackType
+from typing import NamedTuple, TypeVar
+
+from etl.decode.content import Decoded, Decoder, Keys
+from etl.decode.worker import receive, restore, send
+from etl.errors import DecodeError
+from etl.normalise.packed import SHAPES_A_PROCESS
+
+Tag = TypeVar("Tag")
+
+# More would wait for the one process that writes.
+_MAX_WORKERS = 4
+
+# Enough for the processes while a batch is written; a large file counts for many.
+_FILES_AHEAD = 40
+_BYTES_AHEAD = 32 << 20
+
+# Processes take a moment to start: not worth it for less.
+FEW_BYTES = 1 << 20
+
+
+class File(NamedTuple):
+    """The bytes of a file, and what is known to be wrong with them."""
+
+    data: bytes
+    problem: str | None = None
+
+
+class _Worker:
+    """One child process, used by one thread at a time."""
+
+    def __init__(self, keys: Keys, number: int) -> None:
+        package = Path(__file__).parents[2]
+        path = os.pathsep.join(filter(None, (str(package), os.environ.get("PYTHONPATH"))))
+        self._process = subprocess.Popen(
+            [sys.executable, "-m", "etl.decode.worker"],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            env=os.environ | {"PYTHONPATH": path},
+        )
+        settings = (keys.application_tag, keys.metadata, number * SHAPES_A_PROCESS)
+        assert self._process.stdin and self._process.stdout  # noqa: S101
+        self._jobs, self._results = self._process.stdin, self._process.stdout
+        send(self._jobs, marshal.dumps(settings))
+
+    def ask(self, file: File) -> bytes:
+        """Return what a file holds, as the process sends it."""
+        try:
+            send(self._jobs, marshal.dumps((file.problem, file.data)))
+            message = receive(self._results)
+        except (OSError, EOFError):
+            message = None
+        if message is None:
+            raise DecodeError(
+                "a process that reads files was ended from outside"
+                f" (status {self._process.wait()}), maybe for want of memory; what was committed"
+                " stands: run it again"
+            )
+        return message
+
+    def close(self) -> None:
+        self._process.kill()
+        self._process.wait()
+        self._results.close()
+        with contextlib.suppress(OSError):  # what was not sent is not wanted any more
+            self._jobs.close()
+
+
+class Workers:
+    """Some processes, started when they are needed. A context manager; ends them at the end."""
+
+    def __init__(self, keys: Keys, count: int | None = None) -> None:
+        self._keys = keys
+        self._count = min(count or os.cpu_count() or 1, _MAX_WORKERS)
+        self._all: list[_Worker] = []
+        self._free: queue.SimpleQueue[_Worker] = queue.SimpleQueue()
+        self._own = Decoder(keys)
+
+    def __enter__(self) -> Workers:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, _: TracebackType | None
+    ) -> None:
+        for worker in self._all:
+            worker.close()
+
+    def decode(self, files: Iterable[tuple[Tag, File]]) -> Iterator[tuple[Tag, Decoded]]:
+        """Yield what each file holds, in their order. A few small files are read right here."""
+        files = iter(files)
+        small, size = [], 0
+        for tag, file in files:
+            small.append((tag, file))
+            size += len(file.data)
+            if size >= FEW_BYTES:
+                yield from self._decode_elsewhere(_chain(small, files))
+                return
+        for tag, file in small:
+            yield tag, self._own.decode(file.data, file.problem)
+
+    def _decode_elsewhere(self, files: Iterable[tuple[Tag, File]]) -> Iterator[tuple[Tag, Decoded]]:
+        """Keep the processes busy while the caller writes: with files in hand, and rows to come."""
+        self._start()
+        waiting: deque[tuple[Tag, int, Future[bytes]]] = deque()
+        held = 0
+        with ThreadPoolExecutor(self._count) as threads:
+            try:
+                for tag, file in files:
+                    while waiting and (len(waiting) >= _FILES_AHEAD or held > _BYTES_AHEAD):
+                        first, size, future = waiting.popleft()
+                        held -= size
+                        yield first, restore(future.result())
+                    waiting.append((tag, len(file.data), threads.submit(self._ask, file)))
+                    held += len(file.data)
+                while waiting:
+                    first, _, future = waiting.popleft()
+                    yield first, restore(future.result())
+            finally:
+                for _, _, future in waiting:
+                    future.cancel()
+
+    def _start(self) -> None:
+        while len(self._all) < self._count:
+            worker = _Worker(self._keys, len(self._all) + 1)
+            self._all.append(worker)
+            self._free.put(worker)
+
+    def _ask(self, file: File) -> bytes:
+        worker = self._free.get()
+        try:
+            return worker.ask(file)
+        finally:
+            self._free.put(worker)
+
+
+def _chain(
+    first: list[tuple[Tag, File]], rest: Iterator[tuple[Tag, File]]
+) -> Iterator[tuple[Tag, File]]:
+    while first:
+        yield first.pop(0)
+    yield from rest

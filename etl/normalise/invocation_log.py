@@ -1,0 +1,387 @@
+"""Bedrock's model invocation logs: one record a call, with every count, and with bodies if those
+are switched on.
+
+Bodies are prompts and answers. The request's is never decoded; the response's only for numbers
+that stand nowhere else (how cache writes divide by lifetime, how many images there are) and for
+whether a guardrail stepped in. What is not a number or one of two fixed words stays bytes of the
+record: no text of a body leaves this module, in a row, in a complaint or in an error.
+
+A log knows its caller by ARN only. So a person whom CloudTrail knows by what the ARN lacks (the
+source identity, a federated session) is told as the role.
+
+Source: Bedrock user guide, "Monitor model invocation using CloudWatch Logs and Amazon S3"; the
+shapes of ``usage``: API reference, TokenUsage and CacheDetail, and Anthropic's Messages API
+(checked 2026-11-25).
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import uuid
+from collections.abc import Iterator, Mapping
+from functools import lru_cache
+from typing import Any, TypeVar
+
+import msgspec
+
+from etl.errors import RejectError
+from etl.normalise.application import APPLICATION_KEY, find_application
+from etl.normalise.cloudtrail import BEDROCK, Complain, Parsed, service_tier
+from etl.normalise.fields import count, mapping, text, utc_time
+from etl.normalise.identity import Identity, parse_identity
+from etl.normalise.rows import INVOCATION_LOG, LOG_TOKENS, Event, Tokens
+
+SCHEMA = "ModelInvocationLog"
+
+INTERVENED = "INTERVENED"
+
+# What Bedrock allows of requestMetadata.
+_MAX_ITEMS = 16
+_MAX_LETTERS = 256
+
+# A number has no more letters than this, whatever is written there.
+_MAX_DIGITS = 40
+
+_NONE = msgspec.Raw(b"null")
+
+_UNREADABLE = (msgspec.MsgspecError, UnicodeDecodeError, RecursionError)
+
+# Half a surrogate pair, as a client writes that cuts a text in the middle of one. msgspec takes it
+# for no JSON.
+_LONE_SURROGATE = re.compile(
+    rb"\\u[dD][89abAB][0-9a-fA-F]{2}(?!\\u[dD][c-fC-F][0-9a-fA-F]{2})"
+    rb"|(?<!\\u[dD][89abAB][0-9a-fA-F]{2})\\u[dD][c-fC-F][0-9a-fA-F]{2}"
+)
+
+
+class _Record(msgspec.Struct, gc=False):
+    """What is looked at; the rest of a record is not even built."""
+
+    schemaType: Any = None  # noqa: N815
+    timestamp: Any = None
+    accountId: Any = None  # noqa: N815
+    region: Any = None
+    requestId: Any = None  # noqa: N815
+    operation: Any = None
+    modelId: Any = None  # noqa: N815
+    identity: Any = None
+    inferenceRegion: Any = None  # noqa: N815
+    errorCode: Any = None  # noqa: N815
+    requestMetadata: Any = None  # noqa: N815
+    performanceConfig: Any = None  # noqa: N815
+    serviceTier: Any = None  # noqa: N815
+    input: msgspec.Raw = _NONE
+    output: msgspec.Raw = _NONE
+
+
+class _Input(msgspec.Struct, gc=False):
+    inputTokenCount: msgspec.Raw = _NONE  # noqa: N815
+    cacheReadInputTokenCount: msgspec.Raw = _NONE  # noqa: N815
+    cacheWriteInputTokenCount: msgspec.Raw = _NONE  # noqa: N815
+
+
+class _Output(msgspec.Struct, gc=False):
+    outputTokenCount: msgspec.Raw = _NONE  # noqa: N815
+    outputBodyJson: msgspec.Raw = _NONE  # noqa: N815
+
+
+class _Body(msgspec.Struct, gc=False):
+    """A response's body, a chunk of a streamed one, or what stands in a chunk under a name."""
+
+    usage: msgspec.Raw = _NONE
+    message: msgspec.Raw = _NONE
+    metadata: msgspec.Raw = _NONE
+    delta: msgspec.Raw = _NONE
+    messageStop: msgspec.Raw = _NONE  # noqa: N815
+    stopReason: msgspec.Raw = _NONE  # noqa: N815
+    stop_reason: msgspec.Raw = _NONE
+    images: msgspec.Raw = _NONE
+    artifacts: msgspec.Raw = _NONE
+    guardrail: msgspec.Raw = msgspec.field(default=_NONE, name="amazon-bedrock-guardrailAction")
+    metrics: msgspec.Raw = msgspec.field(default=_NONE, name="amazon-bedrock-invocationMetrics")
+
+
+class _CacheDetail(msgspec.Struct, gc=False):
+    ttl: msgspec.Raw = _NONE
+    inputTokens: msgspec.Raw = _NONE  # noqa: N815
+
+
+# A chunk without any of these says nothing of use; most chunks of a stream are such.
+_MARKS = (b'"usage"', b'"amazon-bedrock-', b"guardrail_intervened")
+
+_BLOCKED = (b'"INTERVENED"', b'"guardrail_intervened"')
+
+# The counts of ``usage``, as Converse, Anthropic, Nova and the metrics of a stream write them.
+_USAGE_NAMES: Mapping[str, tuple[str, ...]] = {
+    "input": ("inputTokens", "input_tokens", "inputTokenCount"),
+    "output": ("outputTokens", "output_tokens", "outputTokenCount"),
+    "cache read": (
+        "cacheReadInputTokens",
+        "cache_read_input_tokens",
+        "cacheReadInputTokenCount",
+    ),
+    "cache write": (
+        "cacheWriteInputTokens",
+        "cache_creation_input_tokens",
+        "cacheWriteInputTokenCount",
+    ),
+}
+
+_CREATED = {"ephemeral_5m_input_tokens": "5m", "ephemeral_1h_input_tokens": "1h"}
+_TTLS = {b'"5m"': "5m", b'"1h"': "1h"}
+
+Usage = Mapping[str, msgspec.Raw]
+
+_Wanted = TypeVar("_Wanted")
+
+
+def parse_logged_call(record: bytes | memoryview, *, metadata_key: str = APPLICATION_KEY) -> Parsed:
+    """Read one record, a JSON object as Bedrock wrote it.
+
+    ``metadata_key``: the key of the request's metadata that names the application. Raises
+    RejectError if it is no invocation log, or lacks what a call is known by.
+    """
+    logged = _decode_as(record, _Record) or _decode_as(_mend(record), _Record)
+    # Raised out here, because an error that is being handled would hold the record.
+    if logged is None:
+        raise RejectError("not a JSON object that can be read")
+    if logged.schemaType not in (SCHEMA, None):
+        raise RejectError(f"no invocation log: its schemaType is not {SCHEMA}")
+    request_id = text(logged.requestId)
+    if request_id is None:
+        raise RejectError("no requestId: it cannot be told from a call that CloudTrail reports")
+    account_id = text(logged.accountId)
+    if account_id is None:
+        raise RejectError("no accountId")
+    utc = utc_time(logged.timestamp, "timestamp")
+    complaints: list[str] = []
+    event = _event(logged, request_id, account_id, utc, metadata_key, complaints.append)
+    return Parsed(event, tuple(complaints))
+
+
+def _mend(record: bytes | memoryview) -> bytes:
+    return _LONE_SURROGATE.sub(rb"\\ufffd", bytes(record))
+
+
+def event_id_of(account_id: str, region: str, request_id: str) -> str:
+    """Return the event id of a call that CloudTrail has not told of: the same for the same call.
+
+    A request id alone belongs to one account and region.
+    """
+    return str(uuid.uuid5(uuid.NAMESPACE_URL, f"{account_id}/{region}/{request_id}"))
+
+
+def _event(
+    logged: _Record,
+    request_id: str,
+    account_id: str,
+    utc: str,
+    metadata_key: str,
+    complain: Complain,
+) -> Event:
+    identity = _identity(text(mapping(logged.identity).get("arn")) or "")
+    region = text(logged.region) or "unknown"
+    metadata = _metadata(logged.requestMetadata, complain)
+    application, application_source = find_application(
+        role_name=identity.role_name,
+        request_parameters={"requestMetadata": metadata},
+        user_agent=None,
+        metadata_key=metadata_key,
+    )
+    output = _decode_as(logged.output, _Output) or _Output()
+    bodies = list(_bodies(output.outputBodyJson))
+    return Event(
+        event_time=utc,
+        event_id=event_id_of(account_id, region, request_id),
+        request_id=request_id,
+        shared_event_id=None,
+        account_id=account_id,
+        region=region,
+        event_source=BEDROCK,
+        event_name=text(logged.operation) or "unknown",
+        model_id=text(logged.modelId),
+        principal_arn=identity.principal_arn,
+        principal_type=identity.principal_type,
+        session_name=identity.session_name,
+        user_agent=None,
+        user_name=identity.user_name,
+        application=application,
+        application_source=application_source,
+        error_code=text(logged.errorCode),
+        inference_region=text(logged.inferenceRegion),
+        service_tier=service_tier(
+            {"performanceConfig": logged.performanceConfig, "serviceTier": logged.serviceTier}, {}
+        ),
+        is_home_copy=True,
+        is_correction=False,
+        request_metadata=_canonical(metadata),
+        guardrail_action=INTERVENED if any(map(_is_blocked, bodies)) else None,
+        reported_by=INVOCATION_LOG,
+        tokens=_tokens(logged.input, output, bodies, complain),
+    )
+
+
+_PRINCIPAL_TYPES = {
+    "assumed-role": "AssumedRole",
+    "user": "IAMUser",
+    "federated-user": "FederatedUser",
+    "root": "Root",
+}
+
+
+# A few callers make millions of calls.
+@lru_cache(maxsize=4096)
+def _identity(arn: str) -> Identity:
+    """Read the caller as CloudTrail's events are read, from the ARN alone."""
+    resource = arn.split(":", 5)[-1].partition("/")[0]
+    return parse_identity({"type": _PRINCIPAL_TYPES.get(resource, "Unknown"), "arn": arn})
+
+
+def _metadata(value: object, complain: Complain) -> dict[str, Any]:
+    """Return ``requestMetadata``, cut to what Bedrock allows."""
+    if value is None:
+        return {}
+    given = mapping(value)
+    cut = {
+        key[:_MAX_LETTERS]: item[:_MAX_LETTERS] if isinstance(item, str) else item
+        for key, item in sorted(given.items())
+        if isinstance(item, str) or (isinstance(item, (int, float)) and abs(item) < 2**63)
+    }
+    kept = dict(list(cut.items())[:_MAX_ITEMS])
+    if kept != value:
+        complain("requestMetadata is more than Bedrock allows, or else; the rest is left out")
+    return kept
+
+
+def _canonical(metadata: Mapping[str, Any]) -> str | None:
+    """Return the metadata as JSON, the same for the same metadata; None for none."""
+    if not metadata:
+        return None
+    return json.dumps(metadata, sort_keys=True, ensure_ascii=False, separators=(",", ":"))
+
+
+def _tokens(
+    request: msgspec.Raw, output: _Output, bodies: list[_Body], complain: Complain
+) -> Tokens | None:
+    """Return the counts of the record, and those of the body's usage for what it lacks."""
+    fields = _decode_as(request, _Input) or _Input()
+    usage = _usage(bodies)
+
+    def known(kind: str, raw: msgspec.Raw, name: str) -> int | None:
+        value = _count(raw, name, complain)
+        return _usage_count(usage, kind, complain) if value is None else value
+
+    input_tokens = known("input", fields.inputTokenCount, "input.inputTokenCount")
+    output_tokens = known("output", output.outputTokenCount, "output.outputTokenCount")
+    cache_read = known(
+        "cache read", fields.cacheReadInputTokenCount, "input.cacheReadInputTokenCount"
+    )
+    cache_write = known(
+        "cache write", fields.cacheWriteInputTokenCount, "input.cacheWriteInputTokenCount"
+    )
+    divided = _divide(cache_write, usage, complain)
+    counts = (input_tokens, output_tokens, cache_read, *divided, _images(bodies))
+    return None if all(value is None for value in counts) else Tokens(LOG_TOKENS, *counts)
+
+
+def _count(raw: msgspec.Raw, name: str, complain: Complain) -> int | None:
+    try:
+        return _number(raw)
+    except ValueError as error:
+        complain(f"{name} is {error}; the call is kept without it")
+        return None
+
+
+def _number(raw: msgspec.Raw) -> int | None:
+    """Return a count, None for null. Raises ValueError, whose words are not the record's."""
+    written = bytes(raw)
+    if written == b"null":
+        return None
+    number = _decode_as(written, Any) if len(written) <= _MAX_DIGITS else None
+    return count("" if number is None else number)
+
+
+def _usage_count(usage: Usage, kind: str, complain: Complain) -> int | None:
+    for name in _USAGE_NAMES[kind]:
+        value = _count(usage.get(name, _NONE), f"output.outputBodyJson usage.{name}", complain)
+        if value is not None:
+            return value
+    return None
+
+
+def _divide(written: int | None, usage: Usage, complain: Complain) -> tuple[int | None, int | None]:
+    """Return the cache writes that live for 5 minutes and for 1 hour, where the body tells."""
+    parts = _lifetimes(usage) if usage else []
+    if not parts:
+        return written, None
+    try:
+        numbers = [(lifetime, _number(raw) or 0) for lifetime, raw in parts]
+    except ValueError:
+        numbers = [("unreadable", -1)]
+    five, hour = (sum(n for lifetime, n in numbers if lifetime == own) for own in ("5m", "1h"))
+    total = sum(number for _, number in numbers) if written is None else written
+    if five + hour == total:
+        return five, hour
+    complain(
+        "the cache writes by lifetime in output.outputBodyJson do not add up to"
+        " input.cacheWriteInputTokenCount; all of them count as written for 5 minutes"
+    )
+    return written, None
+
+
+def _lifetimes(usage: Usage) -> list[tuple[str, msgspec.Raw]]:
+    """Return the parts of the cache writes with their lifetimes; "other" for one not known."""
+    created = _decode_as(usage.get("cache_creation", _NONE), dict[str, msgspec.Raw]) or {}
+    parts = [(_CREATED[name], raw) for name, raw in created.items() if name in _CREATED]
+    details = _decode_as(usage.get("cacheDetails", _NONE), list[_CacheDetail]) or []
+    return parts or [(_TTLS.get(bytes(one.ttl), "other"), one.inputTokens) for one in details]
+
+
+def _usage(bodies: list[_Body]) -> Usage:
+    """Return the numbers of all usages by name. A stream counts up: its last word is the total."""
+    found: dict[str, msgspec.Raw] = {}
+    for body in bodies:
+        inner = (_decode_as(part, _Body) for part in (body.message, body.metadata))
+        for raw in (*(part.usage for part in inner if part), body.usage, body.metrics):
+            usage = _decode_as(raw, dict[str, msgspec.Raw]) or {}
+            found |= {name: number for name, number in usage.items() if bytes(number) != b"null"}
+    return found
+
+
+def _images(bodies: list[_Body]) -> int | None:
+    for body in bodies:
+        for raw in (body.images, body.artifacts):
+            images = _decode_as(raw, list[msgspec.Raw])
+            if images is not None:
+                return len(images)
+    return None
+
+
+def _is_blocked(body: _Body) -> bool:
+    inner = (_decode_as(part, _Body) for part in (body.delta, body.messageStop))
+    words = [body.guardrail]
+    for part in (body, *filter(None, inner)):
+        words += (part.stopReason, part.stop_reason)
+    return any(bytes(word) in _BLOCKED for word in words)
+
+
+def _bodies(raw: msgspec.Raw) -> Iterator[_Body]:
+    """Yield the response's body, or those chunks of a streamed one that may tell something."""
+    if raw is _NONE:
+        return
+    chunks = _decode_as(raw, list[msgspec.Raw])
+    for chunk in [raw] if chunks is None else chunks:
+        written = bytes(chunk)
+        if chunks is None or any(mark in written for mark in _MARKS):
+            body = _decode_as(written, _Body)
+            if body is not None:
+                yield body
+
+
+def _decode_as(written: bytes | memoryview | msgspec.Raw, kind: type[_Wanted]) -> _Wanted | None:
+    """Return a part of the record as what it should be; None if it is something else."""
+    try:
+        return msgspec.json.decode(written, type=kind)
+    except _UNREADABLE:
+        return None

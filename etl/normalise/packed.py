@@ -1,0 +1,126 @@
+"""Calls in the form in which they go from process to process and into the warehouse.
+
+Most of what is known of a call (who, which model, where, how) is the same for many calls. All of
+that together is its *shape*: it is sent once, under a number, and a call is a flat tuple that names
+the number. Ids that are UUIDs become 16 bytes, as they are stored.
+"""
+
+from __future__ import annotations
+
+import uuid
+from typing import Any
+
+from etl.normalise.rows import TOKEN_SOURCES, Event, Tokens
+
+StoredId = bytes | str
+
+# Event's fields from account_id to reported_by.
+Shape = tuple[Any, ...]
+
+# event_time, event_id, request_id, shared_event_id, shape number, token_source_key, the six counts
+# and the tier of Tokens; token_source_key is None where no tokens are known.
+PackedCall = tuple[Any, ...]
+
+_FIRST, _LAST = Event._fields.index("account_id"), Event._fields.index("tokens")
+NO_TOKENS: tuple[None, ...] = (None,) * 8
+
+# Each process numbers its shapes in a range of its own, which it never fills.
+SHAPES_A_PROCESS = 1 << 40
+
+# More shapes than a busy day has; what was numbered before is then forgotten, and sent again.
+_MAX_SHAPES = 20_000
+
+
+def stored_id(text: str) -> StoredId:
+    """Return an id as it is stored: 16 bytes if it is a lower-case UUID, else its text."""
+    if len(text) != 36 or not text[8] == text[13] == text[18] == text[23] == "-":
+        return text
+    try:
+        raw = bytes.fromhex(text.replace("-", ""))
+    except ValueError:
+        return text
+    return raw if len(raw) == 16 and text == text.lower() else text
+
+
+def plain_id(value: StoredId) -> str:
+    """Return a stored id as the text it was."""
+    return str(uuid.UUID(bytes=value)) if isinstance(value, bytes) else value
+
+
+def token_columns(tokens: Tokens) -> tuple[Any, ...]:
+    """Return tokens as the table ``tokens`` holds them, its key left out."""
+    return (TOKEN_SOURCES.index(tokens.source) + 1, *tokens.counts, tokens.service_tier)
+
+
+def tokens_of(columns: tuple[Any, ...]) -> Tokens | None:
+    """Return the tokens in the columns of ``token_columns``; None where there are none."""
+    if columns[0] is None:
+        return None
+    return Tokens._make((TOKEN_SOURCES[columns[0] - 1], *columns[1:]))
+
+
+class Shapes:
+    """Numbers shapes; one for each process that reads, with numbers of its own.
+
+    ``new`` holds the shapes that were numbered since ``take_new`` was last asked.
+    """
+
+    def __init__(self, first: int = 0) -> None:
+        self._next = first
+        self._numbers: dict[Shape, int] = {}
+        self._new: list[tuple[int, Shape]] = []
+
+    def number_of(self, shape: Shape) -> int:
+        """Return the number of a shape, a new one if it has none."""
+        number = self._numbers.get(shape)
+        if number is None:
+            number = self._next
+            self._next += 1
+            self._numbers[shape] = number
+            self._new.append((number, shape))
+        return number
+
+    def pack(self, event: Event) -> PackedCall:
+        """Return a call in the packed form."""
+        return (
+            event.event_time,
+            stored_id(event.event_id),
+            stored_id(event.request_id) if event.request_id else None,
+            stored_id(event.shared_event_id) if event.shared_event_id else None,
+            self.number_of(tuple(event)[_FIRST:_LAST]),
+            *(token_columns(event.tokens) if event.tokens else NO_TOKENS),
+        )
+
+    def take_new(self) -> list[tuple[int, Shape]]:
+        """Return what was numbered since the last time."""
+        new, self._new = self._new, []
+        return new
+
+    @property
+    def is_full(self) -> bool:
+        return len(self._numbers) >= _MAX_SHAPES
+
+    def forget(self) -> int:
+        """Number everything anew; return the first number that will be used from now on."""
+        self._numbers.clear()
+        return self._next
+
+
+def unpack(call: PackedCall, shape: Shape) -> Event:
+    """Return a packed call as the event it was."""
+    request_id, shared_event_id = call[2:4]
+    return Event._make(
+        (
+            call[0],
+            plain_id(call[1]),
+            None if request_id is None else plain_id(request_id),
+            None if shared_event_id is None else plain_id(shared_event_id),
+            *shape,
+            tokens_of(call[5:]),
+        )
+    )
+
+
+def event_of(shape: Shape) -> Event:
+    """Return an event with what the calls of a shape have in common, its ids and time empty."""
+    return Event._make(("", "", None, None, *shape, None))

@@ -1,0 +1,97 @@
+"""Ask for the next things while one is being used, because the way to AWS and back is long.
+
+What is asked for ahead is bounded by number and by bytes, and comes in the order it was asked for.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from typing import TypeVar
+
+from etl.errors import BedrockUsageError, StoppedError
+from etl.sources.stores import Content, Store, StoredFile
+
+THREADS = 8
+FILES_AHEAD = 16
+BYTES_AHEAD = 64 << 20
+
+_Asked = TypeVar("_Asked")
+_Given = TypeVar("_Given")
+
+
+def download(
+    store: Store,
+    files: Iterable[StoredFile],
+    *,
+    threads: int = THREADS,
+    ahead: int = FILES_AHEAD,
+    max_bytes: int = BYTES_AHEAD,
+) -> Iterator[tuple[StoredFile, Content | BedrockUsageError]]:
+    """Yield each file with its content, or why it could not be read, in the order of ``files``.
+
+    Memory holds at most ``ahead`` files and ``max_bytes`` (a larger file is read alone), the one
+    that was yielded last included. Raises StoppedError, and at its end what ``files`` raised.
+    """
+    return prefetch(
+        store.read,
+        files,
+        threads=threads,
+        ahead=ahead,
+        cost=lambda file: file.size,
+        budget=max_bytes,
+    )
+
+
+def prefetch(
+    function: Callable[[_Asked], _Given],
+    items: Iterable[_Asked],
+    *,
+    ahead: int,
+    threads: int = THREADS,
+    cost: Callable[[_Asked], int] = lambda item: 0,
+    budget: int = 0,
+) -> Iterator[tuple[_Asked, _Given | BedrockUsageError]]:
+    """Yield each item with what the function makes of it, or the error that it raised, in order.
+
+    The function runs in threads for up to ``ahead`` items, as long as their costs come to no more
+    than the budget. Ending early waits for what runs and starts nothing else. Raises StoppedError,
+    any error that is none of ours, and an error of ``items`` after all that came before it.
+    """
+    waiting: deque[tuple[_Asked, Future[_Given | BedrockUsageError]]] = deque()
+    spent, errors = 0, list[BedrockUsageError]()
+    pool = ThreadPoolExecutor(threads, "prefetch")
+    try:
+        for item in _until_error(items, errors):
+            while waiting and (len(waiting) >= ahead or spent + cost(item) > budget):
+                first, future = waiting.popleft()
+                yield first, future.result()
+                spent -= cost(first)
+            waiting.append((item, pool.submit(_attempt, function, item)))
+            spent += cost(item)
+        while waiting:
+            first, future = waiting.popleft()
+            yield first, future.result()
+    finally:
+        pool.shutdown(wait=True, cancel_futures=True)
+    if errors:
+        raise errors[0]
+
+
+def _until_error(items: Iterable[_Asked], errors: list[BedrockUsageError]) -> Iterator[_Asked]:
+    try:
+        yield from items
+    except StoppedError:
+        raise
+    except BedrockUsageError as error:
+        errors.append(error)
+
+
+def _attempt(function: Callable[[_Asked], _Given], item: _Asked) -> _Given | BedrockUsageError:
+    try:
+        return function(item)
+    except StoppedError:
+        raise
+    except BedrockUsageError as error:
+        return error

@@ -1,0 +1,236 @@
+"""Files in S3: listings page by page, objects read whole and checked.
+
+A listing counts only with its ``KeyCount`` and ``IsTruncated``: an answer that is cut off is no
+empty folder. An object counts only when all of it came: by its length, by its checksum where S3
+keeps one, and by the size it was listed with, unless it was replaced since. The etag is that of the
+answer.
+
+The bucket may be in any region: boto3 goes where S3 says it is, and remembers. It may belong to
+another account; then that account has to allow the reading too. Buckets whose requester pays are
+not read.
+
+Source: S3 API reference, ListObjectsV2, GetObject, "Error responses" (checked 2026-11-25).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from contextlib import closing
+from typing import Any
+
+from urllib3.exceptions import HTTPError
+
+from etl.errors import (
+    AccessError,
+    BedrockUsageError,
+    FileGoneError,
+    RejectError,
+    RetriableError,
+    SourceError,
+)
+from etl.sources.aws import DENIED, Place
+from etl.sources.files import MAX_FILE_BYTES
+from etl.sources.layouts import (
+    is_skipped_below,
+    is_skipped_file,
+    is_skipped_folder,
+    parse_s3_uri,
+)
+from etl.sources.stores import Content, Listing, StoredFile
+
+# The most that S3 gives at a time.
+PAGE_KEYS = 1000
+
+_CHUNK_BYTES = 1 << 20
+
+_ELSEWHERE = frozenset(
+    {"PermanentRedirect", "AuthorizationHeaderMalformed", "IllegalLocationConstraintException"}
+)
+_ADVICE: Mapping[str, tuple[type[BedrockUsageError], str]] = {
+    "NoSuchKey": (FileGoneError, "{address} is no longer there"),
+    "NoSuchBucket": (
+        AccessError,
+        "there is no bucket {bucket}: check the name in {address}",
+    ),
+    "InvalidObjectState": (
+        RejectError,
+        "is archived in S3 Glacier: restore it (aws s3api restore-object), then read it again",
+    ),
+    "locked": (
+        AccessError,
+        "{address} is encrypted, and its key may not be used ({code}): allow kms:Decrypt on that"
+        " KMS key, in the policy of the role or user that runs this and in the key's own",
+    ),
+    "denied": (
+        AccessError,
+        "AccessDenied on {action} for {address}: add {action} on the bucket to the policy of the"
+        " role or user that runs this (`bedrock-usage policy` prints it). A bucket of another"
+        " account must allow it in its bucket policy as well",
+    ),
+    "elsewhere": (
+        AccessError,
+        "{address} is in another region, and S3 does not say in which: set AWS_REGION to the one"
+        " that `aws s3api get-bucket-location --bucket {bucket}` prints",
+    ),
+}
+
+
+class S3Store:
+    """The objects that an account can read, in any bucket; see ``etl.sources.stores.Store``.
+
+    ``place``: whose credentials are used, and the region that is asked first.
+    """
+
+    def __init__(self, place: Place, *, page_keys: int = PAGE_KEYS) -> None:
+        self._place = place
+        self._page_keys = page_keys
+
+    def find(self, path: str) -> StoredFile | str:
+        """Return the object with this address, or else the prefix that it names as a folder.
+
+        Raises ConfigError for what is no address, RejectError if there is nothing.
+        """
+        bucket, key = parse_s3_uri(path)
+        if not key or key.endswith("/"):
+            return f"s3://{bucket}/{key}"
+        for name in (key, f"{key}/"):
+            answer = self._list(f"s3://{bucket}/{name}", {"MaxKeys": 1})
+            first = next(iter(answer.get("Contents", ())), {"Key": ""})
+            if first["Key"] == key:
+                return _stored(bucket, first)
+            if first["Key"].startswith(f"{key}/"):
+                return f"s3://{bucket}/{key}/"
+        raise RejectError(f"there is nothing at {path}: check the name")
+
+    def list_folder(self, folder: str) -> Listing:
+        names, has_files = list[str](), False
+        bucket = parse_s3_uri(folder).bucket
+        for page in self._pages(folder, {"Delimiter": "/"}):
+            for found in page.get("CommonPrefixes", ()):
+                child = f"s3://{bucket}/{found['Prefix']}"
+                if not is_skipped_folder(child):
+                    names.append(child[len(folder) : -1])
+            has_files = has_files or any(True for _ in _files(bucket, page))
+        return Listing(names, has_files)
+
+    def files(self, folder: str) -> Iterator[StoredFile]:
+        for page in self._pages(folder, {"Delimiter": "/"}):
+            yield from _files(parse_s3_uri(folder).bucket, page)
+
+    def files_below(self, folder: str, after: str = "") -> Iterator[StoredFile]:
+        key = parse_s3_uri(after).key if after else ""
+        last, is_skipped = folder, False
+        for page in self._pages(folder, {"StartAfter": key} if key else {}):
+            for file in _files(parse_s3_uri(folder).bucket, page):
+                if file.folder != last:
+                    last, is_skipped = file.folder, is_skipped_below(folder, file.folder)
+                if not is_skipped:
+                    yield file
+
+    def read(self, file: StoredFile) -> Content:
+        bucket, key = parse_s3_uri(file.uri)
+        content: list[Content] = []
+
+        def finish(answer: dict[str, Any]) -> None:
+            content[:] = [self._read_body(answer, file)]
+
+        try:
+            self._place.call(
+                "s3",
+                "GetObject",
+                {"Bucket": bucket, "Key": key},
+                requires="Body",
+                finish=finish,
+            )
+        except SourceError as error:
+            raise _explain(error, "s3:GetObject", file.uri) from None
+        return content[0]
+
+    def _read_body(self, answer: Mapping[str, Any], file: StoredFile) -> Content:
+        etag = str(answer.get("ETag", "")).strip('"')
+        with closing(answer["Body"]) as body:
+            data = self._read_bytes(body)
+        is_listed_size = len(data) == min(file.size, MAX_FILE_BYTES + 1)
+        if not etag or (etag == file.etag and not is_listed_size):
+            raise RetriableError("the answer is damaged, it is not what was listed")
+        return Content(data, etag)
+
+    def _read_bytes(self, body: Any) -> bytes:
+        """Read to the end, where boto3 compares length and checksum, or until it is too much."""
+        data = bytearray()
+        try:
+            while chunk := body.read(min(_CHUNK_BYTES, MAX_FILE_BYTES + 1 - len(data))):
+                self._place.clock.check()
+                data += chunk
+                if len(data) > MAX_FILE_BYTES:
+                    break
+        except (HTTPError, OSError) as error:
+            raise RetriableError(f"the connection was lost ({type(error).__name__})") from None
+        return bytes(data)
+
+    def _pages(self, folder: str, parameters: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
+        query = {"MaxKeys": self._page_keys, **parameters}
+        while True:
+            page = self._list(folder, query)
+            yield page
+            if not page["IsTruncated"]:
+                return
+            query["ContinuationToken"] = page["NextContinuationToken"]
+
+    def _list(self, address: str, parameters: Mapping[str, Any]) -> dict[str, Any]:
+        bucket, prefix = parse_s3_uri(address)
+        try:
+            return self._place.call(
+                "s3",
+                "ListObjectsV2",
+                {"Bucket": bucket, "Prefix": prefix, **parameters},
+                requires="KeyCount",
+                finish=_check_page,
+            )
+        except SourceError as error:
+            raise _explain(error, "s3:ListBucket", address) from None
+
+
+def _check_page(page: Mapping[str, Any]) -> None:
+    has_token = not page.get("IsTruncated") or page.get("NextContinuationToken")
+    if "IsTruncated" not in page or not has_token:
+        raise RetriableError("the listing is damaged, it does not say whether there is more")
+
+
+def _files(bucket: str, page: Mapping[str, Any]) -> Iterator[StoredFile]:
+    for found in page.get("Contents", ()):
+        if not is_skipped_file(found["Key"].rpartition("/")[2]):
+            yield _stored(bucket, found)
+
+
+def _stored(bucket: str, found: Mapping[str, Any]) -> StoredFile:
+    folder, slash, name = found["Key"].rpartition("/")
+    return StoredFile(
+        f"s3://{bucket}/{folder}{slash}", name, found["ETag"].strip('"'), found["Size"]
+    )
+
+
+def _explain(error: SourceError, action: str, address: str) -> BedrockUsageError:
+    """Return the error with the address in it and, in S3's own cases, with what to do about it."""
+    kind, words = _ADVICE.get(_case(error), (type(error), "{address}: {error}"))
+    explained = kind(
+        words.format(
+            address=address,
+            bucket=parse_s3_uri(address).bucket,
+            action=action,
+            code=error.code,
+            error=error,
+        )
+    )
+    if isinstance(explained, SourceError):
+        explained.code, explained.action, explained.date = error.code, error.action, error.date
+    return explained
+
+
+def _case(error: SourceError) -> str:
+    code = str(error.code)
+    if code.startswith("KMS.") or (code in DENIED and str(error.action).startswith("kms:")):
+        return "locked"
+    if code in DENIED:
+        return "denied"
+    return "elsewhere" if code in _ELSEWHERE else code

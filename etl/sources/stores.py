@@ -1,0 +1,185 @@
+"""Where files stand: a local folder here, a bucket in ``etl.sources.s3``; the same words for both.
+
+A folder is a text that ends with ``/`` and names it fully. Nothing outside of the folder that was
+asked for is ever listed. The identity of a file is its folder and its name; its ``etag`` tells one
+content from another, and the one that counts comes with the content, because a file may be replaced
+after it was listed.
+
+What cannot be read is a ``BedrockUsageError`` of its own and does not stop the rest: RejectError
+where something about the file is wrong, the kinds of SourceError where AWS does not give it.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+from typing import NamedTuple, Protocol
+
+from etl.errors import BedrockUsageError, FileGoneError, RejectError
+from etl.sources.files import read_bounded
+from etl.sources.layouts import is_skipped_file, is_skipped_folder
+
+
+class StoredFile(NamedTuple):
+    """A file as it was listed; ``size`` in bytes."""
+
+    folder: str
+    name: str
+    etag: str
+    size: int
+
+    @property
+    def uri(self) -> str:
+        return self.folder + self.name
+
+
+class Content(NamedTuple):
+    """What a file holds, and the etag of just that.
+
+    Of a file above ``MAX_FILE_BYTES`` it is the beginning, one byte more than that: so
+    ``etl.sources.files.unzip`` sees that there is more, and says so.
+    """
+
+    data: bytes
+    etag: str
+
+
+class Listing(NamedTuple):
+    """What is immediately in a folder: the names of its folders, sorted, and whether files are."""
+
+    folders: list[str]
+    has_files: bool
+
+
+class Problem(NamedTuple):
+    """A folder that could not be listed, or not wholly, and why."""
+
+    folder: str
+    error: BedrockUsageError
+
+
+class Store(Protocol):
+    """A place with folders and files; several threads may use it at the same time.
+
+    Skipped folders and files (``etl.sources.layouts``) are left out. Each method raises
+    BedrockUsageError for what cannot be listed or read, and StoppedError.
+    """
+
+    def find(self, path: str) -> StoredFile | str:
+        """Return the file that a path names, or else the folder."""
+        ...
+
+    def list_folder(self, folder: str) -> Listing:
+        """Return what is immediately in a folder; an S3 prefix without keys is an empty one."""
+        ...
+
+    def files(self, folder: str) -> Iterator[StoredFile]:
+        """Yield the files immediately in a folder, by name."""
+        ...
+
+    def files_below(self, folder: str, after: str = "") -> Iterator[StoredFile]:
+        """Yield all files in a folder and the folders in it, by URI, from behind ``after`` on.
+
+        A part that cannot be listed does not stop the rest; the error is raised at the end.
+        """
+        ...
+
+    def read(self, file: StoredFile) -> Content:
+        """Return a file's content; raise FileGoneError if it is no longer there."""
+        ...
+
+
+class LocalStore:
+    """The files of this machine. Links to folders are not followed below the one asked for."""
+
+    def find(self, path: str) -> StoredFile | str:
+        """Return the file that a path names, or else the folder; raise RejectError for neither."""
+        real = Path(path).resolve()
+        if real.is_dir():
+            return f"{real}/".replace("//", "/")
+        if not real.exists():
+            # A pipe of the shell, /dev/fd/63, leads to a name that is no path.
+            real = Path(path).parent.resolve() / Path(path).name
+        try:
+            status = real.stat()
+        except OSError as error:
+            raise RejectError(f"{path} cannot be read: {error.strerror}") from None
+        return StoredFile(
+            f"{real.parent}/".replace("//", "/"), real.name, _etag(status), status.st_size
+        )
+
+    def list_folder(self, folder: str) -> Listing:
+        entries = _scan(folder)
+        folders = [entry.name for entry in entries if _is_folder(entry, folder)]
+        return Listing(folders, any(_is_file(entry) for entry in entries))
+
+    def files(self, folder: str) -> Iterator[StoredFile]:
+        for entry in _scan(folder):
+            if _is_file(entry):
+                yield from _stored(folder, entry)
+
+    def files_below(self, folder: str, after: str = "") -> Iterator[StoredFile]:
+        problems: list[RejectError] = []
+        yield from _walk_files(folder, after, problems)
+        if problems:
+            more = f", and {len(problems) - 1} more" if len(problems) > 1 else ""
+            raise RejectError(f"{problems[0]}{more}")
+
+    def read(self, file: StoredFile) -> Content:
+        try:
+            with Path(file.uri).open("rb") as opened:
+                etag = _etag(os.fstat(opened.fileno()))
+                return Content(read_bounded(opened), etag)
+        except FileNotFoundError:
+            raise FileGoneError(f"{file.uri} is no longer there") from None
+        except OSError as error:
+            raise RejectError(f"cannot be read: {error.strerror}") from None
+
+
+def _etag(status: os.stat_result) -> str:
+    return f"{status.st_size:x}-{status.st_mtime_ns:x}"
+
+
+def _scan(folder: str) -> list[os.DirEntry[str]]:
+    """Return what is in a folder, in the order of the names that S3 would have for it."""
+    try:
+        with os.scandir(folder) as entries:
+            return sorted(
+                entries,
+                key=lambda entry: entry.name + "/" * entry.is_dir(follow_symlinks=False),
+            )
+    except OSError as error:
+        raise RejectError(f"the folder {folder} cannot be read: {error.strerror}") from None
+
+
+def _is_folder(entry: os.DirEntry[str], folder: str) -> bool:
+    return entry.is_dir(follow_symlinks=False) and not is_skipped_folder(f"{folder}{entry.name}/")
+
+
+def _is_file(entry: os.DirEntry[str]) -> bool:
+    return entry.is_file() and not is_skipped_file(entry.name)
+
+
+def _stored(folder: str, entry: os.DirEntry[str]) -> Iterator[StoredFile]:
+    """Yield the file, or nothing if it was deleted meanwhile."""
+    try:
+        status = entry.stat()
+    except FileNotFoundError:
+        return
+    yield StoredFile(folder, entry.name, _etag(status), status.st_size)
+
+
+def _walk_files(folder: str, after: str, problems: list[RejectError]) -> Iterator[StoredFile]:
+    try:
+        entries = _scan(folder)
+    except RejectError as problem:
+        problems.append(problem)
+        return
+    for entry in entries:
+        uri = folder + entry.name
+        if _is_folder(entry, folder):
+            if f"{uri}/" > after or after.startswith(f"{uri}/"):
+                yield from _walk_files(f"{uri}/", after, problems)
+        elif _is_file(entry) and uri > after:
+            yield from _stored(folder, entry)

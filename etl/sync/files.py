@@ -1,0 +1,246 @@
+"""Read the log files that AWS delivers to a bucket or folder: a trail's, or invocation logs.
+
+Names of files end at random, so no key is ever "the last": what is new is what the ledger lacks in
+the days from two hours before the watermark on. Once a day the last two days are listed again,
+once a week the last month; what that finds came late. A file's rows and its entry in the ledger are
+one transaction, a stream's state follows when every file of its days is in.
+
+A *stream* is one account and region of a root; all of a root's streams are read together, in the
+order in which their files were delivered, so that rows enter the warehouse in the order of time.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, replace
+from datetime import date, datetime, timedelta
+from functools import partial
+from typing import Literal
+
+from etl.decode.content import READER, Keys
+from etl.decode.workers import Workers
+from etl.errors import BedrockUsageError, RejectError, SourceError
+from etl.reading import ReadFile, add_file, read_files
+from etl.sources.download import prefetch
+from etl.sources.layouts import LogStream, day_of
+from etl.sources.stores import Store, StoredFile
+from etl.sources.survey import by_delivery, find_streams, stream_files
+from etl.sync.job import FilesJob
+from etl.warehouse.bookmarks import StreamId, StreamState
+from etl.warehouse.ledger import files_read, has_files_below
+from etl.warehouse.load import Batch
+
+# How long after its time in the name a file may appear.
+OVERLAP = timedelta(hours=2)
+FIRST = timedelta(days=1)
+
+# What is listed again for what came late, and how often.
+DAILY, DAILY_REACH = timedelta(days=1), timedelta(days=2)
+WEEKLY, WEEKLY_REACH = timedelta(days=7), timedelta(days=31)
+
+DEFAULT_HISTORY = timedelta(days=90)
+
+_HISTORY_WINDOW = timedelta(days=7)
+_BATCH_ROWS = 50_000
+_LISTS_AHEAD = 16
+
+
+@dataclass(frozen=True)
+class Root:
+    """Where one kind of log is delivered to; the kind is the name of the source."""
+
+    kind: Literal["trail", "invocation_logs"]
+    uri: str
+    store: Store
+
+
+@dataclass
+class _Stream:
+    """A stream in a round: from which day it is listed, and its state once that is read."""
+
+    logs: LogStream
+    state: StreamState
+    since: date
+    after: StreamState
+    error: BedrockUsageError | None = None
+    late_events: int = 0
+
+
+class FileReader:
+    """The files of one root, in one round. Used by one thread."""
+
+    def __init__(
+        self,
+        job: FilesJob,
+        root: Root,
+        *,
+        since: datetime | None,
+        keys: Keys,
+    ) -> None:
+        self._job, self._root, self._keys = job, root, keys
+        self._as_of = job.clock.now()
+        self._history_from = since or self._as_of - DEFAULT_HISTORY
+        self._is_since_given = since is not None
+        self._streams: list[_Stream] = []
+        self._events = 0
+        self._begin_batch()
+
+    def read_new(self) -> None:
+        """Read what was delivered since the last time, and what is due to be listed again.
+
+        Raises what keeps the root from being read at all.
+        """
+        folder = self._root.store.find(self._root.uri)
+        if isinstance(folder, StoredFile):
+            raise RejectError(f"{self._root.uri} is a file; name the folder that AWS delivers to")
+        found, problems = find_streams(self._root.store, folder)
+        self._streams = [self._begin(logs) for logs in found if logs.kind == self._root.kind]
+        self._read({stream.logs: (stream.since, None) for stream in self._streams}, "new")
+        for stream in self._streams:
+            if stream.error is None:
+                self._save(stream, stream.after)
+        if problems:
+            raise problems[0].error
+        if not self._streams:
+            raise RejectError(
+                f"no {self._root.kind} files below {self._root.uri}: name the bucket and prefix"
+                " that hold the folder AWSLogs"
+            )
+
+    def read_older(self, deadline: float) -> bool:
+        """Read history, newest first; return whether any is left when ``deadline`` has come."""
+        while open_streams := [s for s in self._streams if self._has_history(s)]:
+            newest = max(_covered_from(stream) for stream in open_streams)
+            start = max(newest - _HISTORY_WINDOW, self._history_from)
+            window = [stream for stream in open_streams if _covered_from(stream) > start]
+            self._read({s.logs: (start.date(), _covered_from(s).date()) for s in window}, "history")
+            for stream in window:
+                if stream.error is None:
+                    self._save(stream, replace(stream.state, covered_from=start))
+            if self._job.clock.monotonic() >= deadline:
+                # One window is read in any case, so that every round gets on.
+                return any(map(self._has_history, self._streams))
+        return False
+
+    def _begin(self, logs: LogStream) -> _Stream:
+        """Return a stream with the day from which it is to be listed now."""
+        state = self._job.state(self._id(logs))
+        if not self._job.ask(lambda db: has_files_below(db, logs.prefix)):
+            # Never read, or read from another root, which says nothing of what stands in this one.
+            state = replace(state, covered_from=None)
+        if self._is_since_given or state.history_from is None:
+            state = replace(state, history_from=self._history_from)
+        after = replace(state, watermark=self._as_of, read_at=self._as_of)
+        if state.watermark is None or state.covered_from is None:
+            since = max(self._as_of - FIRST, self._history_from).date()
+            after = replace(after, reread_at=self._as_of, relisted_at=self._as_of)
+            return _Stream(logs, state, since, replace(after, covered_from=self._start_of(since)))
+        start = state.watermark - OVERLAP
+        if _is_due(state.reread_at, DAILY, self._as_of):
+            start = min(start, self._as_of - DAILY_REACH)
+            after = replace(after, reread_at=self._as_of)
+        if _is_due(state.relisted_at, WEEKLY, self._as_of):
+            start = min(start, self._as_of - WEEKLY_REACH)
+            after = replace(after, relisted_at=self._as_of)
+        return _Stream(logs, state, max(start, state.covered_from).date(), after)
+
+    def _start_of(self, day: date) -> datetime:
+        return datetime(day.year, day.month, day.day, tzinfo=self._as_of.tzinfo)
+
+    def _has_history(self, stream: _Stream) -> bool:
+        return stream.error is None and _covered_from(stream) > self._history_from
+
+    def _read(self, days: dict[LogStream, tuple[date, date | None]], phase: str) -> None:
+        """Read the files of some streams from a day to another (None: to the last)."""
+        by_prefix = {stream.logs.prefix: stream for stream in self._streams}
+        files = self._listed(days, by_prefix)
+        with Workers(self._keys) as workers:
+            self._begin_batch()
+            for number, read in enumerate(read_files(self._root.store, files, workers), 1):
+                self._job.clock.check()
+                self._take(read, by_prefix)
+                self._tell(phase, number / len(files))
+            self._commit()
+
+    def _listed(
+        self,
+        days: dict[LogStream, tuple[date, date | None]],
+        by_prefix: dict[str, _Stream],
+    ) -> list[StoredFile]:
+        """Return the files that were not read yet, in the order of their delivery."""
+
+        def list_stream(logs: LogStream) -> list[StoredFile]:
+            since, until = days[logs]
+            return list(stream_files(self._root.store, logs, since=since, until=until))
+
+        files: list[StoredFile] = []
+        for logs, listed in prefetch(list_stream, days, ahead=_LISTS_AHEAD):
+            if isinstance(listed, BedrockUsageError):
+                self._fail(by_prefix[logs.prefix], listed)
+            else:
+                files += self._unread(listed)
+        return sorted(files, key=by_delivery)
+
+    def _unread(self, files: Iterable[StoredFile]) -> Iterator[StoredFile]:
+        folder, known = "", dict[str, str]()
+        for file in files:
+            if file.folder != folder:
+                folder = file.folder
+                known = self._job.ask(partial(files_read, folder=folder, reader=READER))
+            if known.get(file.name) != file.etag:
+                yield file
+
+    def _take(self, read: ReadFile, by_prefix: dict[str, _Stream]) -> None:
+        """Put a file into the batch in hand. What comes late has one of its own a stream."""
+        stream = next(s for prefix, s in by_prefix.items() if read.file.folder.startswith(prefix))
+        if isinstance(read.result, SourceError):
+            self._fail(stream, read.result)
+        late = stream if self._is_late(stream, read.file) else None
+        if late is not self._late or len(self._batch) >= _BATCH_ROWS:
+            self._commit()
+            self._begin_batch(late)
+        add_file(self._batch, read)
+        if not isinstance(read.result, BedrockUsageError):
+            self._events += read.result.events_read
+
+    def _begin_batch(self, late: _Stream | None = None) -> None:
+        self._batch, self._late = Batch(is_reread=late is not None), late
+
+    def _commit(self) -> None:
+        written = self._job.write(self._batch)
+        if self._late:
+            self._late.late_events += written.late_events
+
+    def _is_late(self, stream: _Stream, file: StoredFile) -> bool:
+        """Whether a file stands in a day that was read to its end before."""
+        state, day = stream.state, day_of(file.folder)
+        if state.covered_from is None or state.watermark is None or day is None:
+            return False
+        return state.covered_from.date() <= day < (state.watermark - OVERLAP).date()
+
+    def _fail(self, stream: _Stream, error: BedrockUsageError) -> None:
+        """Note why a stream cannot be claimed; what was read of it stands."""
+        if stream.error is None:
+            stream.error = error
+            self._job.fail(self._id(stream.logs), error)
+
+    def _save(self, stream: _Stream, state: StreamState) -> None:
+        stream.state = state
+        self._job.write(Batch(state=state, late_events=stream.late_events))
+        stream.late_events = 0
+
+    def _id(self, logs: LogStream) -> StreamId:
+        return StreamId(self._root.kind, logs.account_id or "unknown", logs.region)
+
+    def _tell(self, phase: str, share: float) -> None:
+        self._job.tell(phase, read=self._events, share=share)
+
+
+def _covered_from(stream: _Stream) -> datetime:
+    if stream.state.covered_from is None:
+        raise AssertionError("history is read after what is new")
+    return stream.state.covered_from
+
+
+def _is_due(last: datetime | None, period: timedelta, now: datetime) -> bool:
+    return last is None or last + period <= now

@@ -1,0 +1,166 @@
+"""Keep the priced days in step with the days and the rates, in the transaction that changes them.
+
+``priced_daily`` is what the view ``int_usage_daily_priced`` comes to for each account, rate key,
+user and application of a day; ``priced_daily_by_user``, ``_by_application`` and ``_by_model`` sum
+it. ``PRICED`` tells their keys.
+Prices are not additive (where one of a row's counts has no price, the row has no cost), so that a
+row is not changed by a difference but computed anew, from the rows of ``usage_daily`` behind it.
+
+Whoever changes ``usage_daily`` says so by ``note_usage``. A change of rates needs no note: the
+rates in force are compared with those that were used, which finds new prices, models and inference
+profiles alike.
+
+Names are not stored here. Aliases, application tags and the like need nothing renewed.
+"""
+
+from __future__ import annotations
+
+from sqlite_utils import Database
+
+_MODEL = ("day", "account_key", "rate_key")
+_BOTH = (*_MODEL, "user_key", "application_key")
+
+# The tables, with their keys; the first is computed, the others sum it.
+PRICED = {
+    "priced_daily": _BOTH,
+    "priced_daily_by_user": (*_MODEL, "user_key"),
+    "priced_daily_by_application": (*_MODEL, "application_key"),
+    "priced_daily_by_model": _MODEL,
+}
+
+# What each of them adds up: the fewest rows that can tell.
+_BELOW = {
+    "priced_daily": "int_usage_daily_priced",
+    "priced_daily_by_user": "priced_daily",
+    "priced_daily_by_application": "priced_daily",
+    "priced_daily_by_model": "priced_daily_by_application",
+}
+
+_SUMS = (
+    "calls", "failed_calls", "calls_with_tokens", "calls_without_tokens",
+    "unpriced_calls", "unpriced_tokens",
+    "input_tokens", "output_tokens", "cache_read_tokens", "cache_write_tokens", "image_count",
+    "actual_tokens", "estimated_tokens",
+)  # fmt: skip
+_COSTS = ("cost_picodollars", "actual_cost_picodollars", "estimated_cost_picodollars")
+_COLUMNS = (*_SUMS, *_COSTS, "data_source")
+
+_RATES = (
+    "rate_key", "valid_from", "valid_to", "input_rate", "output_rate", "cache_read_rate",
+    "cache_write_5m_rate", "cache_write_1h_rate", "image_rate",
+)  # fmt: skip
+
+
+def note_usage(db: Database, changes: str, day: str) -> None:
+    """Note that rows of ``usage_daily`` changed: those with the keys of the table ``changes``.
+
+    ``day`` is the expression that gives a row's day.
+    """
+    _ensure_notes(db)
+    keys = ", ".join(_BOTH[1:])
+    db.execute(f"insert or ignore into changed_days select {day}, {keys} from {changes}")
+
+
+def _ensure_notes(db: Database) -> None:
+    db.execute(
+        "create temp table if not exists changed_days (day text, account_key integer,"
+        " rate_key integer, user_key integer, application_key integer,"
+        f" primary key ({', '.join(_BOTH)})) without rowid"
+    )
+
+
+def renew_costs(db: Database) -> None:
+    """Price again the days whose usage was noted or whose rates are others now."""
+    _note_rates(db)
+    if db.execute("select 1 from changed_days limit 1").fetchone() is None:
+        return
+    for table in PRICED:
+        _renew(db, table)
+    db.execute("delete from changed_days")
+
+
+def _note_rates(db: Database) -> None:
+    """Note all usage of the rate keys whose rates differ from those that were used."""
+    columns = ", ".join(_RATES)
+    _ensure_notes(db)
+    db.execute("drop table if exists temp.current_rates")
+    db.execute(f"create temp table current_rates as select {columns} from int_rates")
+    db.execute(
+        "insert or ignore into stale_rate_keys select rate_key from"
+        " (select * from current_rates except select * from priced_rates)"
+        " union select rate_key from"
+        " (select * from priced_rates except select * from current_rates)"
+    )
+    if db.execute("select 1 from stale_rate_keys limit 1").fetchone() is None:
+        return
+    note_usage(db, "usage_daily where rate_key in (select rate_key from stale_rate_keys)", "day")
+    db.execute("delete from priced_rates where rate_key in (select rate_key from stale_rate_keys)")
+    db.execute(
+        "insert into priced_rates select * from current_rates"
+        " where rate_key in (select rate_key from stale_rate_keys)"
+    )
+    db.execute("delete from stale_rate_keys")
+
+
+def _renew(db: Database, table: str) -> None:
+    """Compute the changed rows of a table anew, from what it adds up."""
+    below = _BELOW[table]
+    sums = _PRICED if table == "priced_daily" else _ADDED_UP
+    keys = ", ".join(PRICED[table])
+    changed = f"select distinct {keys} from changed_days"
+    same = " and ".join(f"usage.{column} = changed.{column}" for column in PRICED[table])
+    db.execute(f"delete from {table} where ({keys}) in ({changed})")
+    # CROSS JOIN makes SQLite look up the usage of each key, not the other way round; without
+    # MATERIALIZED it would work a cost out again for each column that it goes into.
+    db.execute(
+        f"insert into {table} ({keys}, {', '.join(_COLUMNS)}) with usage as materialized"
+        f" (select usage.* from ({changed}) as changed cross join {below} as usage on {same})"
+        f" select {keys}, {sums} from usage group by {keys}"
+    )
+
+
+def _whole(column: str, condition: str = "true") -> str:
+    # Never one sum: SQLite raises an error where it leaves 64 bits. This becomes a floating-point
+    # number, which the check money_is_whole finds, and stops nobody from loading.
+    parts = (f"sum({column} {part} 1000000) filter (where {condition})" for part in "/%")
+    return " * 1000000 + ".join(parts)
+
+
+def _data_source(cost: str) -> str:
+    """Return the one data source of the rows that tell something, or Mixed."""
+    tells = f"filter (where calls > 0 or {cost} > 0 or unpriced_tokens > 0)"
+    return (
+        f"case when min(data_source) {tells} < max(data_source) {tells} then 'Mixed'"
+        f" else coalesce(max(data_source) {tells}, max(data_source)) end"
+    )
+
+
+_IS_ACTUAL = "data_source like 'Actual%'"
+_IS_ESTIMATED = "data_source = 'CloudWatch (Estimated)'"
+_TOKENS = (
+    "sum(coalesce(input_tokens, 0) + coalesce(output_tokens, 0) + coalesce(cache_read_tokens, 0)"
+    " + coalesce(cache_write_tokens, 0))"
+)
+
+# The columns of priced_daily, from int_usage_daily_priced.
+_PRICED = ", ".join(
+    {
+        **{column: f"sum({column})" for column in _SUMS},
+        "calls_with_tokens": f"coalesce(sum(calls) filter (where {_IS_ACTUAL}), 0)",
+        "actual_tokens": f"{_TOKENS} filter (where {_IS_ACTUAL})",
+        "estimated_tokens": f"{_TOKENS} filter (where {_IS_ESTIMATED})",
+        "cost_picodollars": _whole("list_cost_picodollars"),
+        "actual_cost_picodollars": _whole("list_cost_picodollars", _IS_ACTUAL),
+        "estimated_cost_picodollars": _whole("list_cost_picodollars", _IS_ESTIMATED),
+        "data_source": _data_source("list_cost_picodollars"),
+    }.values()
+)
+
+# The same columns from priced_daily.
+_ADDED_UP = ", ".join(
+    {
+        **{column: f"sum({column})" for column in _SUMS},
+        **{column: _whole(column) for column in _COSTS},
+        "data_source": _data_source("cost_picodollars"),
+    }.values()
+)

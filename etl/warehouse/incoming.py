@@ -1,0 +1,309 @@
+"""A batch of packed calls on its way into the warehouse, in temporary tables.
+
+Most calls are new and concern no other: they go in by a few statements over all of them, in the
+order of their time. What is odd (seen before, corrected, copied, waited for) is taken out first and
+handed back as events, to be planned one by one in ``etl.warehouse.calls``.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from itertools import repeat
+from operator import itemgetter
+
+from sqlite_utils import Database
+
+from etl.normalise.application import CONFIG_RULE
+from etl.normalise.packed import PackedCall, Shape, StoredId, event_of, unpack
+from etl.normalise.rows import INVOCATION_LOG, Event
+from etl.normalise.rules import (
+    ApplicationRule,
+    CompiledRule,
+    compile_rules,
+    evidence_of,
+    find_rule,
+)
+from etl.warehouse.attribution import stored_rules
+from etl.warehouse.names import Names
+from etl.warehouse.rollup import add_usage
+
+EventKey = tuple[str, StoredId]
+
+_MAX_TEXTS = 50_000
+
+# As the columns of events that a shape decides.
+_SHAPE_COLUMNS = (
+    "account_key", "region_key", "operation_key", "model_key",
+    "principal_key", "session_key", "user_agent_key", "user_key",
+    "application_key", "found_application_key",
+    "error_code_key", "inference_region_key", "service_tier",
+    "is_home_copy", "is_correction",
+    "request_metadata_key", "guardrail_action", "reported_by",
+)  # fmt: skip
+
+_CALL_COLUMNS = ("event_time", "event_id", "request_id", "shared_event_id")
+EVENT_COLUMNS = (*_CALL_COLUMNS, *_SHAPE_COLUMNS)
+
+_TOKEN_COLUMNS = (
+    "token_source_key", "input_tokens", "output_tokens", "cache_read_tokens",
+    "cache_write_5m_tokens", "cache_write_1h_tokens", "image_count", "token_tier",
+)  # fmt: skip
+
+_TABLES = (
+    f"""
+    create temp table if not exists call_shapes (
+        shape integer primary key, {", ".join(_SHAPE_COLUMNS)}
+    )
+    """,
+    # In the order of its time, and without a key: to keep one costs more than all the rest.
+    # blob: a type that leaves every value as it is.
+    f"""
+    create temp table if not exists incoming (
+        event_time text, event_id blob, request_id blob, shared_event_id blob, shape integer,
+        {", ".join(_TOKEN_COLUMNS)}
+    )
+    """,
+    """
+    create temp table if not exists odd_calls (
+        event_time text, event_id blob, primary key (event_time, event_id)
+    ) without rowid
+    """,
+)
+
+# A call as int_call_usage has it, before it is in events. It counts as that view says.
+_USAGE = """
+    select
+        substr(incoming.event_time, 1, 13) || ':00:00Z' as hour,
+        shapes.account_key,
+        shapes.region_key,
+        shapes.model_key,
+        shapes.user_key,
+        shapes.application_key,
+        coalesce(incoming.token_source_key, 0) as token_source_key,
+        coalesce(incoming.token_tier, shapes.service_tier, 'standard') as service_tier,
+        -- Nearly every request is smaller than any threshold: those are not looked at one by one.
+        case
+            when
+                coalesce(incoming.input_tokens, 0)
+                + coalesce(incoming.cache_read_tokens, 0)
+                + coalesce(incoming.cache_write_5m_tokens, 0)
+                + coalesce(incoming.cache_write_1h_tokens, 0)
+                <= (
+                    select coalesce(min(min_input_tokens), 0)
+                    from context_bands
+                    where min_input_tokens > 0
+                ) then 0
+            else coalesce(
+                (
+                    select max(context_bands.min_input_tokens)
+                    from context_bands
+                    where
+                        context_bands.min_input_tokens
+                        < coalesce(incoming.input_tokens, 0)
+                        + coalesce(incoming.cache_read_tokens, 0)
+                        + coalesce(incoming.cache_write_5m_tokens, 0)
+                        + coalesce(incoming.cache_write_1h_tokens, 0)
+                ),
+                0
+            )
+        end as min_input_tokens,
+        shapes.error_code_key is null as calls,
+        shapes.error_code_key is not null as failed_calls,
+        incoming.input_tokens,
+        incoming.output_tokens,
+        incoming.cache_read_tokens,
+        incoming.cache_write_5m_tokens,
+        incoming.cache_write_1h_tokens,
+        incoming.image_count,
+        shapes.error_code_key is null and incoming.input_tokens is null
+            as input_unknown_calls,
+        shapes.error_code_key is null and incoming.output_tokens is null
+            as output_unknown_calls,
+        shapes.error_code_key is null and incoming.cache_read_tokens is null
+            as cache_read_unknown_calls,
+        shapes.error_code_key is null
+        and incoming.cache_write_5m_tokens is null
+        and incoming.cache_write_1h_tokens is null as cache_write_unknown_calls,
+        shapes.error_code_key is null and incoming.image_count is null as image_unknown_calls
+    from incoming
+    inner join call_shapes as shapes using (shape)
+"""
+
+_ODD = (
+    # Seen before.
+    """
+    select incoming.event_time, incoming.event_id from incoming
+    cross join events
+        on events.event_time = incoming.event_time and events.event_id = incoming.event_id
+    """,
+    # Corrections; and what a log tells, which has to find its call.
+    f"""
+    select event_time, event_id from incoming cross join call_shapes using (shape)
+    where is_correction or reported_by = {INVOCATION_LOG}
+    """,
+    # Copies of one call in several accounts.
+    """
+    select event_time, event_id from incoming
+    where shared_event_id is not null and (
+        exists (
+            select 1 from events
+            where events.event_time = incoming.event_time
+                and events.shared_event_id = incoming.shared_event_id
+        )
+        or shared_event_id in (
+            select shared_event_id from incoming
+            where shared_event_id is not null
+            group by shared_event_id
+            having count(*) > 1
+        )
+    )
+    """,
+    # Tokens wait for it.
+    """
+    select event_time, event_id from incoming
+    where request_id in (select request_id from pending_tokens)
+    """,
+)
+
+
+class Incoming:
+    """The temporary tables of one connection. Call ``forget`` after a rollback."""
+
+    def __init__(self, db: Database, names: Names) -> None:
+        self._db, self._names = db, names
+        self._shapes: dict[int, Shape] = {}
+        self._texts: dict[str, str] = {}
+        self._is_stored = False
+        self._rules: tuple[ApplicationRule, ...] = ()
+        for table in _TABLES:
+            db.execute(table)
+
+    def forget(self) -> None:
+        """Write the shapes anew before the next batch."""
+        self._is_stored = False
+
+    def learn(self, shapes: Sequence[tuple[int, Shape]]) -> None:
+        """Take the shapes that the calls of this batch, or of later ones, name."""
+        self._shapes.update((number, self._shared(shape)) for number, shape in shapes)
+        # Read in this transaction: another process may have changed them since the last one.
+        rules = stored_rules(self._db)
+        if rules != self._rules or not self._is_stored:
+            self._rules, self._is_stored = rules, True
+            self._db.execute("delete from call_shapes")
+            shapes = list(self._shapes.items())
+        self._store(shapes)
+
+    def _shared(self, shape: Shape) -> Shape:
+        """Return a shape with each text that others have as well held once for all."""
+        if len(self._texts) >= _MAX_TEXTS:
+            self._texts.clear()
+        texts = self._texts
+        return tuple(texts.setdefault(v, v) if isinstance(v, str) else v for v in shape)
+
+    def drop(self, first: int, after: int) -> None:
+        """Drop the shapes from number ``after`` up to ``first``: no call names them any more."""
+        for number in [number for number in self._shapes if after <= number < first]:
+            del self._shapes[number]
+        self._db.conn.execute(
+            "delete from call_shapes where shape >= ? and shape < ?", [after, first]
+        )
+
+    def fill(self, calls: list[PackedCall]) -> list[Event]:
+        """Take the calls of a batch; return those that it holds more than once, in its order."""
+        repeated: list[PackedCall] = []
+        if len({call[1] for call in calls}) < len(calls):
+            times = Counter(call[:2] for call in calls)
+            repeated = [call for call in calls if times[call[:2]] > 1]
+            calls = [call for call in calls if times[call[:2]] == 1]
+        calls.sort(key=itemgetter(0))
+        self._db.conn.execute("delete from incoming")
+        self._db.conn.executemany(f"insert into incoming values ({', '.join('?' * 13)})", calls)
+        return [self._unpack(call) for call in repeated]
+
+    def drop_before(self, moment: str) -> int:
+        """Leave out the calls before a moment; return how many they were."""
+        return self._db.conn.execute("delete from incoming where event_time < ?", [moment]).rowcount
+
+    def take_odd(self) -> list[Event]:
+        """Take out the calls that concern others, in the order of their keys."""
+        conn = self._db.conn
+        conn.execute("delete from odd_calls")
+        for condition in _ODD:
+            conn.execute(f"insert or ignore into odd_calls {condition}")
+        if conn.execute("select 1 from odd_calls limit 1").fetchone() is None:
+            return []
+        are_odd = "from incoming where (event_time, event_id) in (select * from odd_calls)"
+        odd = conn.execute(f"select * {are_odd} order by event_time, event_id").fetchall()
+        conn.execute(f"delete {are_odd}")
+        return [self._unpack(call) for call in odd]
+
+    def insert(self) -> tuple[int, int]:
+        """Put what is left into events, tokens and the rollup; return calls, and with tokens."""
+        conn = self._db.conn
+        calls = conn.execute(
+            f"insert into events ({', '.join(EVENT_COLUMNS)})"
+            f" select {', '.join(EVENT_COLUMNS)} from incoming"
+            " cross join call_shapes using (shape)"
+        ).rowcount
+        if not calls:
+            return 0, 0
+        with_tokens = conn.execute(
+            f"insert into tokens select event_time, event_id, {', '.join(_TOKEN_COLUMNS)}"
+            " from incoming where token_source_key is not null"
+        ).rowcount
+        add_usage(self._db, f"({_USAGE})")
+        return calls, with_tokens
+
+    def hours(self) -> set[str]:
+        """Return the hours of what is left, as ``YYYY-MM-DDTHH``."""
+        rows = self._db.conn.execute("select distinct substr(event_time, 1, 13) from incoming")
+        return {hour for (hour,) in rows}
+
+    def _unpack(self, call: PackedCall) -> Event:
+        return unpack(call, self._shapes[call[4]])
+
+    def _store(self, shapes: Iterable[tuple[int, Shape]]) -> None:
+        rules = compile_rules(self._rules)
+        marks = ", ".join(repeat("?", len(_SHAPE_COLUMNS) + 1))
+        self._db.conn.executemany(
+            f"insert or replace into call_shapes values ({marks})",
+            [
+                (number, *_shape_keys(self._names, rules, event_of(shape)))
+                for number, shape in shapes
+            ],
+        )
+
+
+def _shape_keys(names: Names, rules: Sequence[CompiledRule], event: Event) -> tuple[object, ...]:
+    """Return what stands in ``_SHAPE_COLUMNS`` for calls of this kind."""
+    return (
+        names.account(event.account_id),
+        names.region(event.region),
+        names.operation(event.event_source, event.event_name),
+        names.model(event.model_id, event.event_source),
+        names.principal(event.principal_arn, event.principal_type),
+        names.session(event.session_name),
+        names.user_agent(event.user_agent),
+        names.user(event.user_name),
+        *_applications(names, rules, event),
+        names.error_code(event.error_code),
+        names.region_or_none(event.inference_region),
+        event.service_tier,
+        event.is_home_copy,
+        event.is_correction,
+        names.request_metadata(event.request_metadata),
+        event.guardrail_action,
+        event.reported_by,
+    )
+
+
+def _applications(
+    names: Names, rules: Sequence[CompiledRule], event: Event
+) -> tuple[int, int | None]:
+    """Return the keys of the application, and of the one found where a rule decided another."""
+    found = names.application(event.application, event.application_source)
+    ruled = find_rule(rules, evidence_of(event)) if rules else None
+    if ruled is None:
+        return found, None
+    return names.application(ruled, CONFIG_RULE), found

@@ -1,0 +1,273 @@
+-- Are the priced days what the days come to at today's prices?
+-- Each row is one of priced_daily, or of its sums by user, application or model, that
+-- is missing, left over, or has another value.
+with usage as (
+    select
+        *,
+        data_source like 'Actual%' as is_actual,
+        data_source = 'CloudWatch (Estimated)' as is_estimated,
+        calls > 0 or list_cost_picodollars > 0 or unpriced_tokens > 0 as tells,
+        coalesce(input_tokens, 0)
+        + coalesce(output_tokens, 0)
+        + coalesce(cache_read_tokens, 0)
+        + coalesce(cache_write_tokens, 0) as tokens
+    from int_usage_daily_priced
+),
+
+recomputed as (
+    select
+        'priced_daily' as priced_table,
+        day,
+        account_key,
+        rate_key,
+        user_key,
+        application_key,
+        sum(calls) as calls,
+        sum(failed_calls) as failed_calls,
+        coalesce(sum(calls) filter (where is_actual), 0) as calls_with_tokens,
+        sum(calls_without_tokens) as calls_without_tokens,
+        sum(unpriced_calls) as unpriced_calls,
+        sum(unpriced_tokens) as unpriced_tokens,
+        sum(input_tokens) as input_tokens,
+        sum(output_tokens) as output_tokens,
+        sum(cache_read_tokens) as cache_read_tokens,
+        sum(cache_write_tokens) as cache_write_tokens,
+        sum(image_count) as image_count,
+        sum(tokens) filter (where is_actual) as actual_tokens,
+        sum(tokens) filter (where is_estimated) as estimated_tokens,
+        sum(list_cost_picodollars) as cost_picodollars,
+        sum(list_cost_picodollars) filter (where is_actual)
+            as actual_cost_picodollars,
+        sum(list_cost_picodollars) filter (where is_estimated)
+            as estimated_cost_picodollars,
+        case
+            when count(distinct iif(tells, data_source, null)) > 1 then 'Mixed'
+            else coalesce(max(iif(tells, data_source, null)), max(data_source))
+        end as data_source
+    from usage
+    group by day, account_key, rate_key, user_key, application_key
+    union all
+    select
+        'priced_daily_by_user' as priced_table,
+        day,
+        account_key,
+        rate_key,
+        user_key,
+        null as application_key,
+        sum(calls) as calls,
+        sum(failed_calls) as failed_calls,
+        coalesce(sum(calls) filter (where is_actual), 0) as calls_with_tokens,
+        sum(calls_without_tokens) as calls_without_tokens,
+        sum(unpriced_calls) as unpriced_calls,
+        sum(unpriced_tokens) as unpriced_tokens,
+        sum(input_tokens) as input_tokens,
+        sum(output_tokens) as output_tokens,
+        sum(cache_read_tokens) as cache_read_tokens,
+        sum(cache_write_tokens) as cache_write_tokens,
+        sum(image_count) as image_count,
+        sum(tokens) filter (where is_actual) as actual_tokens,
+        sum(tokens) filter (where is_estimated) as estimated_tokens,
+        sum(list_cost_picodollars) as cost_picodollars,
+        sum(list_cost_picodollars) filter (where is_actual)
+            as actual_cost_picodollars,
+        sum(list_cost_picodollars) filter (where is_estimated)
+            as estimated_cost_picodollars,
+        case
+            when count(distinct iif(tells, data_source, null)) > 1 then 'Mixed'
+            else coalesce(max(iif(tells, data_source, null)), max(data_source))
+        end as data_source
+    from usage
+    group by day, account_key, rate_key, user_key
+    union all
+    select
+        'priced_daily_by_application' as priced_table,
+        day,
+        account_key,
+        rate_key,
+        null as user_key,
+        application_key,
+        sum(calls) as calls,
+        sum(failed_calls) as failed_calls,
+        coalesce(sum(calls) filter (where is_actual), 0) as calls_with_tokens,
+        sum(calls_without_tokens) as calls_without_tokens,
+        sum(unpriced_calls) as unpriced_calls,
+        sum(unpriced_tokens) as unpriced_tokens,
+        sum(input_tokens) as input_tokens,
+        sum(output_tokens) as output_tokens,
+        sum(cache_read_tokens) as cache_read_tokens,
+        sum(cache_write_tokens) as cache_write_tokens,
+        sum(image_count) as image_count,
+        sum(tokens) filter (where is_actual) as actual_tokens,
+        sum(tokens) filter (where is_estimated) as estimated_tokens,
+        sum(list_cost_picodollars) as cost_picodollars,
+        sum(list_cost_picodollars) filter (where is_actual)
+            as actual_cost_picodollars,
+        sum(list_cost_picodollars) filter (where is_estimated)
+            as estimated_cost_picodollars,
+        case
+            when count(distinct iif(tells, data_source, null)) > 1 then 'Mixed'
+            else coalesce(max(iif(tells, data_source, null)), max(data_source))
+        end as data_source
+    from usage
+    group by day, account_key, rate_key, application_key
+    union all
+    select
+        'priced_daily_by_model' as priced_table,
+        day,
+        account_key,
+        rate_key,
+        null as user_key,
+        null as application_key,
+        sum(calls) as calls,
+        sum(failed_calls) as failed_calls,
+        coalesce(sum(calls) filter (where is_actual), 0) as calls_with_tokens,
+        sum(calls_without_tokens) as calls_without_tokens,
+        sum(unpriced_calls) as unpriced_calls,
+        sum(unpriced_tokens) as unpriced_tokens,
+        sum(input_tokens) as input_tokens,
+        sum(output_tokens) as output_tokens,
+        sum(cache_read_tokens) as cache_read_tokens,
+        sum(cache_write_tokens) as cache_write_tokens,
+        sum(image_count) as image_count,
+        sum(tokens) filter (where is_actual) as actual_tokens,
+        sum(tokens) filter (where is_estimated) as estimated_tokens,
+        sum(list_cost_picodollars) as cost_picodollars,
+        sum(list_cost_picodollars) filter (where is_actual)
+            as actual_cost_picodollars,
+        sum(list_cost_picodollars) filter (where is_estimated)
+            as estimated_cost_picodollars,
+        case
+            when count(distinct iif(tells, data_source, null)) > 1 then 'Mixed'
+            else coalesce(max(iif(tells, data_source, null)), max(data_source))
+        end as data_source
+    from usage
+    group by day, account_key, rate_key
+),
+
+stored as (
+    select
+        'priced_daily' as priced_table,
+        day,
+        account_key,
+        rate_key,
+        user_key,
+        application_key,
+        calls,
+        failed_calls,
+        calls_with_tokens,
+        calls_without_tokens,
+        unpriced_calls,
+        unpriced_tokens,
+        input_tokens,
+        output_tokens,
+        cache_read_tokens,
+        cache_write_tokens,
+        image_count,
+        actual_tokens,
+        estimated_tokens,
+        cost_picodollars,
+        actual_cost_picodollars,
+        estimated_cost_picodollars,
+        data_source
+    from priced_daily
+    union all
+    select
+        'priced_daily_by_user' as priced_table,
+        day,
+        account_key,
+        rate_key,
+        user_key,
+        null as application_key,
+        calls,
+        failed_calls,
+        calls_with_tokens,
+        calls_without_tokens,
+        unpriced_calls,
+        unpriced_tokens,
+        input_tokens,
+        output_tokens,
+        cache_read_tokens,
+        cache_write_tokens,
+        image_count,
+        actual_tokens,
+        estimated_tokens,
+        cost_picodollars,
+        actual_cost_picodollars,
+        estimated_cost_picodollars,
+        data_source
+    from priced_daily_by_user
+    union all
+    select
+        'priced_daily_by_application' as priced_table,
+        day,
+        account_key,
+        rate_key,
+        null as user_key,
+        application_key,
+        calls,
+        failed_calls,
+        calls_with_tokens,
+        calls_without_tokens,
+        unpriced_calls,
+        unpriced_tokens,
+        input_tokens,
+        output_tokens,
+        cache_read_tokens,
+        cache_write_tokens,
+        image_count,
+        actual_tokens,
+        estimated_tokens,
+        cost_picodollars,
+        actual_cost_picodollars,
+        estimated_cost_picodollars,
+        data_source
+    from priced_daily_by_application
+    union all
+    select
+        'priced_daily_by_model' as priced_table,
+        day,
+        account_key,
+        rate_key,
+        null as user_key,
+        null as application_key,
+        calls,
+        failed_calls,
+        calls_with_tokens,
+        calls_without_tokens,
+        unpriced_calls,
+        unpriced_tokens,
+        input_tokens,
+        output_tokens,
+        cache_read_tokens,
+        cache_write_tokens,
+        image_count,
+        actual_tokens,
+        estimated_tokens,
+        cost_picodollars,
+        actual_cost_picodollars,
+        estimated_cost_picodollars,
+        data_source
+    from priced_daily_by_model
+),
+
+missing as (
+    select * from recomputed
+    except
+    select * from stored
+),
+
+left_over as (
+    select * from stored
+    except
+    select * from recomputed
+)
+
+select
+    'missing' as problem,
+    *
+from missing
+union all
+select
+    'left over' as problem,
+    *
+from left_over

@@ -1,0 +1,32 @@
+-- What is used that has no price, day by day?
+-- Grain: day x row of usage without a price. Units: calls, tokens.
+-- Which models lack a price, the priced days tell; only their usage is read.
+with final as (
+    select
+        unpriced.day,
+        int_models.model_id as raw_model_id,
+        int_models.canonical_model_id as model_id,
+        regions.region,
+        usage.calls,
+        usage.unpriced_calls,
+        usage.unpriced_tokens,
+        usage.input_tokens,
+        usage.output_tokens,
+        usage.cache_read_tokens,
+        usage.cache_write_tokens,
+        usage.image_count
+    from priced_daily_by_model as unpriced
+    cross join int_usage_daily_priced as usage
+        on
+            usage.day = unpriced.day
+            and usage.account_key = unpriced.account_key
+            and usage.rate_key = unpriced.rate_key
+    inner join rate_keys on rate_keys.rate_key = usage.rate_key
+    inner join regions on regions.region_key = rate_keys.region_key
+    inner join int_models on int_models.model_key = rate_keys.model_key
+    where
+        (unpriced.unpriced_calls > 0 or unpriced.unpriced_tokens > 0)
+        and (usage.unpriced_calls > 0 or usage.unpriced_tokens > 0)
+)
+
+select * from final

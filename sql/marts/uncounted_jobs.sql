@@ -1,0 +1,27 @@
+-- Which jobs used tokens that nothing here counts?
+-- Grain: one row per batch job (CreateModelInvocationJob) or asynchronous call
+-- (StartAsyncInvoke) that was accepted and whose tokens are unknown. Each counts as one
+-- call without tokens, and takes no part in an estimate if it is a batch job.
+-- A batch is billed at about half the price; what it used stands in manifest.json.out
+-- of its output in S3. Asynchronous calls are billed by what they make (seconds of
+-- video), which no log tells.
+select
+    jobs.event_time,
+    jobs.job_kind,
+    jobs.job_arn,
+    accounts.account_id,
+    regions.region,
+    int_models.canonical_model_id as model_id,
+    coalesce(users.alias, users.user_name) as user_name,
+    applications.application
+from jobs
+inner join events
+    on events.event_time = jobs.event_time and events.event_id = jobs.event_id
+inner join accounts on accounts.account_key = events.account_key
+inner join regions on regions.region_key = events.region_key
+inner join int_models on int_models.model_key = events.model_key
+inner join users on users.user_key = events.user_key
+inner join applications on applications.application_key = events.application_key
+left join tokens
+    on tokens.event_time = jobs.event_time and tokens.event_id = jobs.event_id
+where events.error_code_key is null and tokens.event_time is null

@@ -1,0 +1,174 @@
+"""Logs in S3, as a user reads them: ``load s3://`` and ``sync`` with a configuration."""
+
+from __future__ import annotations
+
+import gzip
+import json
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import boto3
+import pytest
+
+from tests.aws import ACCOUNT, FakeAws, Fault
+from tests.cli.test_load import run
+from tests.cli.test_sync import query
+from tests.support import call, dump, logged, uuid_of
+from tests.sync.support import environment
+
+BUCKET = "example-logs"
+
+
+@pytest.fixture
+def aws(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[FakeAws]:
+    monkeypatch.chdir(tmp_path)
+    with FakeAws() as fake, environment(fake.environment()):
+        boto3.client("s3", region_name="us-east-1").create_bucket(Bucket=BUCKET)
+        yield fake
+
+
+def now() -> datetime:
+    return datetime.now(UTC).replace(microsecond=0)
+
+
+def put(key: str, content: bytes) -> None:
+    boto3.client("s3", region_name="us-east-1").put_object(Bucket=BUCKET, Key=key, Body=content)
+
+
+def trail_file(number: int, ago: timedelta, *records: dict[str, Any], prefix: str = "") -> str:
+    moment = now() - ago
+    key = (
+        f"{prefix}AWSLogs/{ACCOUNT}/CloudTrail/us-east-1/{moment:%Y/%m/%d}/"
+        f"{ACCOUNT}_CloudTrail_us-east-1_{moment:%Y%m%dT%H%MZ}_{number:016}.json.gz"
+    )
+    put(key, gzip.compress(json.dumps({"Records": records}).encode()))
+    return key
+
+
+def log_file(number: int, ago: timedelta, *records: dict[str, Any]) -> str:
+    moment = now() - ago
+    key = (
+        f"AWSLogs/{ACCOUNT}/BedrockModelInvocationLogs/us-east-1/{moment:%Y/%m/%d/%H}/"
+        f"{moment:%Y%m%dT%H%M%S}000Z_{number:016}.json.gz"
+    )
+    put(key, gzip.compress("\n".join(json.dumps(record) for record in records).encode()))
+    return key
+
+
+def at(ago: timedelta) -> str:
+    return (now() - ago).strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
+HOUR, DAY = timedelta(hours=1), timedelta(days=1)
+
+
+def test_a_bucket_is_loaded_and_loaded_again_without_reading(aws: FakeAws, tmp_path: Path) -> None:
+    for number in range(5):
+        trail_file(number, number * DAY, call(number, eventTime=at(number * DAY)))
+    put(f"AWSLogs/{ACCOUNT}/CloudTrail-Digest/us-east-1/2026/11/01/x.json.gz", b"digest")
+    status, out, err = run("load", f"s3://{BUCKET}", "--db", tmp_path / "w.db")
+    assert (status, out) == (0, ""), err
+    assert err.splitlines()[:3] == [
+        "Files             5",
+        "Events read       5",
+        "Bedrock calls     5 new (0 with tokens), 0 already known",
+    ]
+    first, read = dump(tmp_path / "w.db"), aws.count("GetObject")
+    assert read == 5
+    status, _, err = run("load", f"s3://{BUCKET}/AWSLogs/", "--db", tmp_path / "w.db")
+    assert (status, aws.count("GetObject")) == (0, read)
+    assert "Files             0, 5 read before" in err
+    status, _, err = run("load", f"s3://{BUCKET}", "--reread", "--db", tmp_path / "w.db")
+    assert (status, aws.count("GetObject")) == (0, 2 * read)
+    assert dump(tmp_path / "w.db") == first
+
+
+def test_one_object(aws: FakeAws, tmp_path: Path) -> None:
+    key = trail_file(1, HOUR, call(1))
+    trail_file(2, HOUR, call(2))
+    status, _, err = run("load", f"s3://{BUCKET}/{key}", "--db", tmp_path / "w.db")
+    assert status == 0, err
+    assert query(tmp_path / "w.db", "select event_id from calls") == [(uuid_of(1),)]
+
+
+@pytest.mark.parametrize(
+    ("address", "said"),
+    [
+        ("s3://no-such-bucket/x", "there is no bucket no-such-bucket"),
+        (f"s3://{BUCKET}/nothing/here", "there is nothing at"),
+        ("s3://", "no address in S3"),
+    ],
+)
+def test_what_is_not_there_is_told(aws: FakeAws, tmp_path: Path, address: str, said: str) -> None:
+    status, _, err = run("load", address, "--db", tmp_path / "w.db")
+    assert status == (2 if address == "s3://" else 1)
+    assert said in err
+
+
+def test_denied_says_what_to_add(aws: FakeAws, tmp_path: Path) -> None:
+    trail_file(1, HOUR, call(1))
+    aws.faults.append(Fault("denied", operation="GetObject", times=100))
+    status, _, err = run("load", f"s3://{BUCKET}", "--db", tmp_path / "w.db")
+    assert status == 1
+    assert "add s3:GetObject" in err
+
+
+def test_sync_reads_the_trail_and_the_invocation_logs(aws: FakeAws, tmp_path: Path) -> None:
+    (tmp_path / "bedrock_usage.toml").write_text(
+        f'[sources.trail]\nuri = "s3://{BUCKET}/org"\n'
+        f'[sources.invocation_logs]\nuri = "s3://{BUCKET}"\n'
+    )
+    words = ("sync", "--source", "trail", "--source", "invocation_logs", "--db", tmp_path / "w.db")
+    trail_file(1, HOUR, call(1, eventTime=at(HOUR)), prefix="org/")
+    trail_file(2, 40 * DAY, call(2, eventTime=at(40 * DAY)), prefix="org/")
+    log_file(3, HOUR, logged(1, timestamp=at(HOUR)), logged(3, timestamp=at(HOUR)))
+    status, out, err = run(*words)
+    assert (status, out) == (0, ""), err
+    assert "Bedrock calls     3 new" in err
+    assert query(tmp_path / "w.db", "select count(*), sum(input_tokens) from calls") == [(3, 200)]
+    assert query(tmp_path / "w.db", "select stream from sync_status order by 1") == [
+        (f"invocation_logs/{ACCOUNT}/us-east-1",),
+        (f"trail/{ACCOUNT}/us-east-1",),
+    ]
+    read = aws.count("GetObject")
+    trail_file(4, timedelta(), call(4, eventTime=at(timedelta(minutes=5))), prefix="org/")
+    status, _, err = run(*words)
+    assert (status, aws.count("GetObject")) == (0, read + 1)
+    assert "Bedrock calls     1 new" in err
+    assert aws.count("LookupEvents") == 0
+    status, out, _ = run("status", "--db", tmp_path / "w.db")
+    assert "invocation_logs" in out
+
+
+def test_sync_of_a_local_folder_asks_aws_nothing(aws: FakeAws, tmp_path: Path) -> None:
+    folder = tmp_path / f"logs/AWSLogs/{ACCOUNT}/CloudTrail/us-east-1/{now():%Y/%m/%d}"
+    folder.mkdir(parents=True)
+    (folder / "a.json").write_text(json.dumps({"Records": [call(1, eventTime=at(HOUR))]}))
+    (tmp_path / "bedrock_usage.toml").write_text('[sources.trail]\nuri = "logs"\n')
+    status, _, err = run("sync", "--source", "trail", "--db", tmp_path / "w.db")
+    assert status == 0, err
+    assert "Bedrock calls     1 new" in err
+    assert [request.operation for request in aws.requests] == ["CreateBucket"]
+
+
+def test_a_source_that_is_not_configured_says_which_key_to_set(
+    aws: FakeAws, tmp_path: Path
+) -> None:
+    status, _, err = run("sync", "--source", "trail", "--db", tmp_path / "w.db")
+    assert status == 2
+    assert "set uri under [sources.trail]" in err
+
+
+def test_a_bucket_that_is_denied_stops_no_other_source(aws: FakeAws, tmp_path: Path) -> None:
+    aws.place().deliver(call(1, eventTime=at(3 * HOUR)))
+    trail_file(1, HOUR, call(2, eventTime=at(HOUR)))
+    (tmp_path / "bedrock_usage.toml").write_text(
+        f'[sync]\nregions = ["us-east-1"]\nsince = "2d"\n[sources.trail]\nuri = "s3://{BUCKET}"\n'
+    )
+    aws.faults.append(Fault("denied", operation="ListObjectsV2", times=100))
+    status, _, err = run("sync", "--db", tmp_path / "w.db")
+    assert status == 1
+    assert "add s3:ListBucket" in err
+    assert query(tmp_path / "w.db", "select event_id from calls") == [(uuid_of(1),)]
