@@ -64,6 +64,7 @@ class Reading:
     ``role_name``: the role in each account of the organisation, None without one. ``role_arns``:
     the roles whose accounts are read instead of one's own. ``log_folders``: what is read in S3, as
     ``s3://bucket/prefix/``. ``log_group``: what is read in CloudWatch Logs.
+    ``bucket_roles``: the roles to assume for other folders in S3.
     """
 
     sources: Sequence[str]
@@ -74,6 +75,7 @@ class Reading:
     partition: str = "aws"
     log_folders: Sequence[str] = ()
     log_group: str | None = None
+    bucket_roles: Sequence[str] = ()
 
     @property
     def has_roles(self) -> bool:
@@ -91,8 +93,8 @@ def caller_policy(reading: Reading) -> dict[str, Any]:
         grants.append(ORGANIZATION)
     statements = [_statement(grant.sid, grant.actions, _of(grant, reading)) for grant in grants]
     statements += _log_statements(reading)
-    if reading.has_roles:
-        statements.append(_statement("AssumeRoles", [ASSUME_ROLE], _roles(reading)))
+    if roles := _roles(reading):
+        statements.append(_statement("AssumeRoles", [ASSUME_ROLE], roles))
     return {"Version": VERSION, "Statement": statements}
 
 
@@ -146,9 +148,10 @@ def _log_statements(reading: Reading) -> list[dict[str, Any]]:
 
 
 def _roles(reading: Reading) -> list[str]:
-    if reading.role_arns:
-        return sorted(set(reading.role_arns))
-    return [f"arn:{reading.partition}:iam::*:role/{reading.role_name}"]
+    roles = {*reading.role_arns, *reading.bucket_roles}
+    if reading.role_name is not None and not reading.role_arns:
+        roles.add(f"arn:{reading.partition}:iam::*:role/{reading.role_name}")
+    return sorted(roles)
 
 
 def _statement(sid: str, actions: Iterable[str], resources: Sequence[str]) -> dict[str, Any]:

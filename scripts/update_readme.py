@@ -72,7 +72,8 @@ def _help_texts() -> Iterator[str]:
         **program.context_settings,
     )
     yield _block(root)
-    for name, command in program.commands.items():
+    for name in program.list_commands(root):
+        command = program.get_command(root, name) or program
         context = click.Context(command, info_name=name, parent=root)
         yield _block(context)
         for sub, subcommand in getattr(command, "commands", {}).items():

@@ -11,7 +11,7 @@ from pathlib import Path
 import boto3
 import pytest
 
-from etl.cli import main
+from etl.cli.main import COMMANDS as NAMES
 from etl.demo import write_demo_logs
 from scripts.update_readme import DEMO_NOW, README, updated
 from tests.aws import FakeAws
@@ -33,7 +33,7 @@ def test_help_texts_and_the_report_are_of_today() -> None:
 
 
 def test_every_command_has_its_help_text() -> None:
-    for name in main.commands:
+    for name in NAMES:
         assert f"$ bedrock-usage {name} --help" in TEXT
 
 

@@ -3,29 +3,31 @@
 from __future__ import annotations
 
 import sys
+from importlib import import_module
 from typing import Any
 
 import click
 
-from etl.cli.check import check
-from etl.cli.demo import demo
-from etl.cli.doctor import doctor
-from etl.cli.load import load
-from etl.cli.policy import policy
-from etl.cli.prices import prices
-from etl.cli.report import report
-from etl.cli.serve import serve
-from etl.cli.status import status
-from etl.cli.sync import sync
-from etl.cli.vacuum import vacuum
 from etl.errors import BedrockUsageError, ConfigError
+
+# In the order of a first use. Each is the command of its name in the module of its name, imported
+# when it is asked for: a load does not wait for what a server needs.
+COMMANDS = (
+    *("demo", "sync", "load", "report", "status", "serve"),
+    *("prices", "policy", "doctor", "check", "vacuum"),
+)
 
 
 class _Group(click.Group):
     """Commands in the order of a first use; the program's own errors without a traceback."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:
-        return list(self.commands)
+        return list(COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        if cmd_name in COMMANDS and cmd_name not in self.commands:
+            self.add_command(getattr(import_module(f"etl.cli.{cmd_name}"), cmd_name))
+        return super().get_command(ctx, cmd_name)
 
     def invoke(self, ctx: click.Context) -> Any:
         try:
@@ -42,7 +44,3 @@ class _Group(click.Group):
 @click.version_option(package_name="bedrock-usage")
 def main() -> None:
     """Who, and which application, spends what on Amazon Bedrock?"""
-
-
-for _command in (demo, sync, load, report, status, serve, prices, policy, doctor, check, vacuum):
-    main.add_command(_command)

@@ -136,7 +136,7 @@ class Decoder:
             decoded.events_read += 1
             self._add_event(item, decoded)
         elif item.kind == "logged call":
-            self._add_logged_call(msgspec.json.encode(item.value), item.position, decoded)
+            self._add_logged_call(json.dumps(item.value).encode(), item.position, decoded)
         else:
             self._add_other(item, decoded)
 

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from etl.cli import main
+from etl.cli.main import COMMANDS
 from etl.errors import BedrockUsageError
 from tests.cli.test_load import ROOT, run
 from tests.support import dump
@@ -21,7 +21,7 @@ from tests.support import dump
 def test_help_of_every_command() -> None:
     status, out, _ = run("--help")
     assert status == 0
-    for name in main.commands:
+    for name in COMMANDS:
         assert f"\n  {name} " in out
         assert run(name, "--help")[0] == 0
 

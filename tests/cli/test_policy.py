@@ -10,7 +10,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from click.testing import CliRunner
 
+from etl.cli import main
 from etl.cli.places import open_places
 from etl.config import SOURCES as ALL_SOURCES
 from etl.config import STANDARD_SOURCES, Choice, InvocationLogs
@@ -397,3 +399,21 @@ def test_a_doctor_s_visit_requests_exactly_what_the_policies_allow(
     words = ["--organization", "--role-name", "Reader", *config]
     assert requested(aws, ACCOUNT) - {FREE} == document_actions(words)
     assert requested(aws, OTHER) - {FREE} == document_actions([*words, "--member"])
+
+
+def test_the_buckets_of_the_configuration_are_allowed_or_the_roles_that_may_read_them(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    role = "arn:aws:iam::444455556666:role/LogReader"
+    (tmp_path / "bedrock_usage.toml").write_text(
+        '[sources.trail]\nuri = "s3://trail-logs/org"\n'
+        f'[sources.invocation_logs]\nuri = "s3://other-logs"\nrole_arn = "{role}"\n'
+    )
+    result = CliRunner().invoke(main, ["policy"])
+    assert result.exit_code == 0, result.stderr
+    statements = json.loads(result.stdout)["Statement"]
+    text = json.dumps([s for s in statements if "s3:" in str(s["Action"])])
+    assert "trail-logs" in text
+    assert "other-logs" not in text
+    assert [s["Resource"] for s in statements if "sts:AssumeRole" in str(s["Action"])] == [role]
