@@ -24,8 +24,13 @@ class ReadFile:
     result: Decoded | BedrockUsageError
 
 
-def read_files(store: Store, files: Iterable[StoredFile], workers: Workers) -> Iterator[ReadFile]:
-    """Fetch and decode files, several at a time, and yield them about in their order."""
+def read_files(
+    store: Store, files: Iterable[StoredFile], workers: Workers
+) -> Iterator[ReadFile | None]:
+    """Fetch and decode files, several at a time, and yield them about in their order.
+
+    None in between: nothing is ready, a good moment to write what is.
+    """
     failed: deque[ReadFile] = deque()
 
     def fetched() -> Iterator[tuple[tuple[StoredFile, str], File]]:
@@ -35,10 +40,14 @@ def read_files(store: Store, files: Iterable[StoredFile], workers: Workers) -> I
             else:
                 failed.append(ReadFile(file, file.etag, content))
 
-    for (file, etag), decoded in workers.decode(fetched()):
+    for read in workers.decode(fetched()):
         while failed:
             yield failed.popleft()
-        yield ReadFile(file, etag, decoded)
+        if read is None:
+            yield None
+        else:
+            (file, etag), decoded = read
+            yield ReadFile(file, etag, decoded)
     yield from failed
 
 

@@ -68,6 +68,7 @@ class Shapes:
     def __init__(self, first: int = 0) -> None:
         self._next = first
         self._numbers: dict[Shape, int] = {}
+        self._texts: dict[str, str] = {}
         self._new: list[tuple[int, Shape]] = []
 
     def number_of(self, shape: Shape) -> int:
@@ -76,6 +77,9 @@ class Shapes:
         if number is None:
             number = self._next
             self._next += 1
+            # Texts that other shapes have as well are held, and sent, once for all.
+            texts = self._texts
+            shape = tuple([texts.setdefault(v, v) if type(v) is str else v for v in shape])
             self._numbers[shape] = number
             self._new.append((number, shape))
         return number
@@ -103,6 +107,7 @@ class Shapes:
     def forget(self) -> int:
         """Number everything anew; return the first number that will be used from now on."""
         self._numbers.clear()
+        self._texts.clear()
         return self._next
 
 

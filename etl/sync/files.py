@@ -156,7 +156,8 @@ class FileReader:
         files = self._listed(days, by_prefix)
         with Workers(self._keys) as workers:
             self._begin_batch()
-            for number, read in enumerate(read_files(self._root.store, files, workers), 1):
+            reads = filter(None, read_files(self._root.store, files, workers))
+            for number, read in enumerate(reads, 1):
                 self._job.clock.check()
                 self._take(read, by_prefix)
                 self._tell(phase, number / len(files))

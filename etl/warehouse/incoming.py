@@ -30,8 +30,6 @@ from etl.warehouse.rollup import add_usage
 
 EventKey = tuple[str, StoredId]
 
-_MAX_TEXTS = 50_000
-
 # As the columns of events that a shape decides.
 _SHAPE_COLUMNS = (
     "account_key", "region_key", "operation_key", "model_key",
@@ -41,6 +39,11 @@ _SHAPE_COLUMNS = (
     "is_home_copy", "is_correction",
     "request_metadata_key", "guardrail_action", "reported_by",
 )  # fmt: skip
+
+# Their places in a row of call_shapes, which begins with the number.
+_MODEL, _REGION, _TIER = (
+    1 + _SHAPE_COLUMNS.index(column) for column in ("model_key", "region_key", "service_tier")
+)
 
 _CALL_COLUMNS = ("event_time", "event_id", "request_id", "shared_event_id")
 EVENT_COLUMNS = (*_CALL_COLUMNS, *_SHAPE_COLUMNS)
@@ -173,7 +176,6 @@ class Incoming:
     def __init__(self, db: Database, names: Names) -> None:
         self._db, self._names = db, names
         self._shapes: dict[int, Shape] = {}
-        self._texts: dict[str, str] = {}
         self._is_stored = False
         self._rules: tuple[ApplicationRule, ...] = ()
         for table in _TABLES:
@@ -185,7 +187,7 @@ class Incoming:
 
     def learn(self, shapes: Sequence[tuple[int, Shape]]) -> None:
         """Take the shapes that the calls of this batch, or of later ones, name."""
-        self._shapes.update((number, self._shared(shape)) for number, shape in shapes)
+        self._shapes.update(shapes)
         # Read in this transaction: another process may have changed them since the last one.
         rules = stored_rules(self._db)
         if rules != self._rules or not self._is_stored:
@@ -193,13 +195,6 @@ class Incoming:
             self._db.execute("delete from call_shapes")
             shapes = list(self._shapes.items())
         self._store(shapes)
-
-    def _shared(self, shape: Shape) -> Shape:
-        """Return a shape with each text that others have as well held once for all."""
-        if len(self._texts) >= _MAX_TEXTS:
-            self._texts.clear()
-        texts = self._texts
-        return tuple(texts.setdefault(v, v) if isinstance(v, str) else v for v in shape)
 
     def drop(self, first: int, after: int) -> None:
         """Drop the shapes from number ``after`` up to ``first``: no call names them any more."""
@@ -252,8 +247,19 @@ class Incoming:
             f"insert into tokens select event_time, event_id, {', '.join(_TOKEN_COLUMNS)}"
             " from incoming where token_source_key is not null"
         ).rowcount
-        add_usage(self._db, f"({_USAGE})")
+        add_usage(self._db, f"({_USAGE})", has_new_rates=self._has_new_rates())
         return calls, with_tokens
+
+    def _has_new_rates(self) -> bool:
+        """Whether a call may have a rate that is not its shape's: of another tier, or size."""
+        row = self._db.conn.execute(
+            "select 1 from incoming where token_tier is not null or coalesce(input_tokens, 0)"
+            " + coalesce(cache_read_tokens, 0) + coalesce(cache_write_5m_tokens, 0)"
+            " + coalesce(cache_write_1h_tokens, 0)"
+            " > (select min(min_input_tokens) from context_bands where min_input_tokens > 0)"
+            " limit 1"
+        ).fetchone()
+        return row is not None
 
     def hours(self) -> set[str]:
         """Return the hours of what is left, as ``YYYY-MM-DDTHH``."""
@@ -266,12 +272,15 @@ class Incoming:
     def _store(self, shapes: Iterable[tuple[int, Shape]]) -> None:
         rules = compile_rules(self._rules)
         marks = ", ".join(repeat("?", len(_SHAPE_COLUMNS) + 1))
+        rows = [
+            (number, *_shape_keys(self._names, rules, event_of(shape))) for number, shape in shapes
+        ]
+        self._db.conn.executemany(f"insert or replace into call_shapes values ({marks})", rows)
+        # So that the calls need not be looked through for new rates.
         self._db.conn.executemany(
-            f"insert or replace into call_shapes values ({marks})",
-            [
-                (number, *_shape_keys(self._names, rules, event_of(shape)))
-                for number, shape in shapes
-            ],
+            "insert or ignore into rate_keys (model_key, region_key, service_tier,"
+            " min_input_tokens) values (?, ?, ?, 0)",
+            sorted({(row[_MODEL], row[_REGION], row[_TIER] or "standard") for row in rows}),
         )
 
 

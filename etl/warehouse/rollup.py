@@ -72,14 +72,16 @@ _IS_ESTIMATED = f"coalesce({_list(_ESTIMATED.values())}) is not null"
 _IS_EMPTY = f"calls = 0 and failed_calls = 0 and not {_IS_ESTIMATED}"
 
 
-def add_usage(db: Database, relation: str) -> None:
+def add_usage(db: Database, relation: str, *, has_new_rates: bool = True) -> None:
     """Add usage from any relation that has the columns of ``int_call_usage``.
 
     ``relation`` is what may follow FROM: a table, or a select in parentheses. Needed are ``hour``,
     the keys, ``service_tier``, ``min_input_tokens`` and all counts; a count may be NULL, for none
-    known. Rows may stand for one call or be sums already.
+    known. Rows may stand for one call or be sums already. ``has_new_rates``: false if all of their
+    rate keys are known to be there.
     """
-    _add_rate_keys(db, relation)
+    if has_new_rates:
+        _add_rate_keys(db, relation)
     _apply(db, relation, "+")
 
 

@@ -153,7 +153,8 @@ def test_a_statement_that_takes_long_can_be_interrupted(db: Database) -> None:
     before = signal.signal(signal.SIGALRM, signal.default_int_handler)
     signal.setitimer(signal.ITIMER_REAL, 0.2)
     try:
-        with pytest.raises(sqlite3.OperationalError, match="interrupted"):
+        # Python may raise what the signal raised, or SQLite what came of it.
+        with pytest.raises((sqlite3.OperationalError, KeyboardInterrupt)):
             db.conn.execute(
                 "with recursive n (n) as (select 1 union all select n + 1 from n) select max(n) from n"
             )
