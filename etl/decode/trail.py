@@ -18,11 +18,7 @@ import msgspec
 from etl.errors import RejectError
 from etl.normalise.cloudtrail import CALLS, JOBS
 from etl.normalise.fields import MAX_COUNT, utc_time
-from etl.normalise.packed import NO_TOKENS, PackedCall, stored_id
-from etl.normalise.rows import TOKEN_SOURCES
-
-_ON_THE_EVENT = TOKEN_SOURCES.index("additionalEventData") + 1
-
+from etl.normalise.packed import PLAIN_SOURCE, PackedCall, plain_counts, stored_id
 
 _NULL = msgspec.Raw(b"null")
 
@@ -128,7 +124,7 @@ _decode_parameters = msgspec.json.Decoder(_Parameters | None).decode
 
 _PLAIN_CALLS = CALLS - JOBS.keys()
 _NO_EXTRA = _Extra()
-_NO_COUNTS = (None,) * 4
+_NO_COUNTS, _NO_CACHE, _UNKNOWN = (None,) * 4, (None,) * 2, (None,)
 _SECONDS = frozenset(f"{second:02}Z" for second in range(60))
 
 # More distinct callers than one process meets in a busy day; beyond it, all are looked at anew.
@@ -283,7 +279,7 @@ def _uuid(text: str | None) -> bytes | None:
 
 
 def _tokens(extra: _Extra) -> tuple[Any, ...] | None:
-    """Return the columns of the table ``tokens``; None if a count is none."""
+    """Return the end of a packed call: its counts; None if one is none."""
     counts = (
         extra.inputTokens,
         extra.outputTokens,
@@ -291,7 +287,11 @@ def _tokens(extra: _Extra) -> tuple[Any, ...] | None:
         extra.cacheWriteInputTokens,
     )
     if counts == _NO_COUNTS:
-        return NO_TOKENS
+        return _UNKNOWN
     if not all(count is None or 0 <= count <= MAX_COUNT for count in counts):
         return None
-    return (_ON_THE_EVENT, *counts, None, None, None)
+    if counts[2:] == _NO_CACHE and counts[0] is not None and counts[1] is not None:
+        plain = plain_counts(counts[0], counts[1])
+        if plain is not None:
+            return (plain,)
+    return (PLAIN_SOURCE, *counts, None, None, None)

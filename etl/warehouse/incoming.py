@@ -15,7 +15,16 @@ from operator import itemgetter
 from sqlite_utils import Database
 
 from etl.normalise.application import CONFIG_RULE
-from etl.normalise.packed import PackedCall, Shape, StoredId, event_of, unpack
+from etl.normalise.packed import (
+    OUTPUT_BITS,
+    PLAIN,
+    PLAIN_SOURCE,
+    PackedCall,
+    Shape,
+    StoredId,
+    event_of,
+    unpack,
+)
 from etl.normalise.rows import INVOCATION_LOG, Event
 from etl.normalise.rules import (
     ApplicationRule,
@@ -47,7 +56,9 @@ _MODEL, _REGION, _TIER = (
 
 _CALL_COLUMNS = ("event_time", "event_id", "request_id", "shared_event_id")
 EVENT_COLUMNS = (*_CALL_COLUMNS, *_SHAPE_COLUMNS)
+_PLAIN_COLUMNS = ", ".join((*_CALL_COLUMNS, "shape", "plain_counts"))
 
+# As the columns of tokens, the last under a name of its own.
 _TOKEN_COLUMNS = (
     "token_source_key", "input_tokens", "output_tokens", "cache_read_tokens",
     "cache_write_5m_tokens", "cache_write_1h_tokens", "image_count", "token_tier",
@@ -64,8 +75,22 @@ _TABLES = (
     f"""
     create temp table if not exists incoming (
         event_time text, event_id blob, request_id blob, shared_event_id blob, shape integer,
-        {", ".join(_TOKEN_COLUMNS)}
+        plain_counts integer, {", ".join(f"other_{column}" for column in _TOKEN_COLUMNS)}
     )
+    """,
+    f"""
+    create temp view if not exists incoming_calls as
+    select
+        event_time,
+        event_id,
+        shape,
+        iif(plain_counts is null, other_token_source_key, {PLAIN_SOURCE}) as token_source_key,
+        iif(plain_counts is null, other_input_tokens, plain_counts >> {OUTPUT_BITS})
+            as input_tokens,
+        iif(plain_counts is null, other_output_tokens, plain_counts & {(1 << OUTPUT_BITS) - 1})
+            as output_tokens,
+        {", ".join(f"other_{column} as {column}" for column in _TOKEN_COLUMNS[3:])}
+    from incoming
     """,
     """
     create temp table if not exists odd_calls (
@@ -129,7 +154,7 @@ _USAGE = """
         and incoming.cache_write_5m_tokens is null
         and incoming.cache_write_1h_tokens is null as cache_write_unknown_calls,
         shapes.error_code_key is null and incoming.image_count is null as image_unknown_calls
-    from incoming
+    from incoming_calls as incoming
     inner join call_shapes as shapes using (shape)
 """
 
@@ -213,8 +238,19 @@ class Incoming:
             calls = [call for call in calls if times[call[:2]] == 1]
         calls.sort(key=itemgetter(0))
         self._db.conn.execute("delete from incoming")
-        self._db.conn.executemany(f"insert into incoming values ({', '.join('?' * 13)})", calls)
+        self._insert_plain([call for call in calls if len(call) == PLAIN])
+        self._insert_others([call for call in calls if len(call) > PLAIN])
         return [self._unpack(call) for call in repeated]
+
+    def _insert_plain(self, calls: list[PackedCall]) -> None:
+        self._db.conn.executemany(
+            f"insert into incoming ({_PLAIN_COLUMNS}) values (?, ?, ?, ?, ?, ?)", calls
+        )
+
+    def _insert_others(self, calls: list[PackedCall]) -> None:
+        self._db.conn.executemany(
+            f"insert into incoming values (?, ?, ?, ?, ?, null{', ?' * len(_TOKEN_COLUMNS)})", calls
+        )
 
     def drop_before(self, moment: str) -> int:
         """Leave out the calls before a moment; return how many they were."""
@@ -231,7 +267,9 @@ class Incoming:
         are_odd = "from incoming where (event_time, event_id) in (select * from odd_calls)"
         odd = conn.execute(f"select * {are_odd} order by event_time, event_id").fetchall()
         conn.execute(f"delete {are_odd}")
-        return [self._unpack(call) for call in odd]
+        return [
+            self._unpack(row[:5] + row[6:] if row[6] is not None else row[:PLAIN]) for row in odd
+        ]
 
     def insert(self) -> tuple[int, int]:
         """Put what is left into events, tokens and the rollup; return calls, and with tokens."""
@@ -245,7 +283,7 @@ class Incoming:
             return 0, 0
         with_tokens = conn.execute(
             f"insert into tokens select event_time, event_id, {', '.join(_TOKEN_COLUMNS)}"
-            " from incoming where token_source_key is not null"
+            " from incoming_calls where token_source_key is not null"
         ).rowcount
         add_usage(self._db, f"({_USAGE})", has_new_rates=self._has_new_rates())
         return calls, with_tokens
@@ -253,7 +291,7 @@ class Incoming:
     def _has_new_rates(self) -> bool:
         """Whether a call may have a rate that is not its shape's: of another tier, or size."""
         row = self._db.conn.execute(
-            "select 1 from incoming where token_tier is not null or coalesce(input_tokens, 0)"
+            "select 1 from incoming_calls where token_tier is not null or coalesce(input_tokens, 0)"
             " + coalesce(cache_read_tokens, 0) + coalesce(cache_write_5m_tokens, 0)"
             " + coalesce(cache_write_1h_tokens, 0)"
             " > (select min(min_input_tokens) from context_bands where min_input_tokens > 0)"

@@ -147,6 +147,8 @@ def test_a_transaction_that_fails_leaves_nothing(db: Database) -> None:
     assert rows(db, "select account_id from accounts") == [("1",)]
 
 
+# Where the signal comes while SQLite asks, Python tells of it in its own way.
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
 def test_a_statement_that_takes_long_can_be_interrupted(db: Database) -> None:
     """Without it SQLite would go on to the end, and Ctrl-C be answered then."""
     make_interruptible(db)
