@@ -51,7 +51,7 @@ def load_files(
     store_of: Callable[[str], Store] = lambda path: LocalStore(),
     reread: bool = False,
     remember: bool = True,
-    keys: Keys | None = None,
+    workers: Workers | None = None,
     on_reject: Callable[[Reject], None] = lambda reject: None,
     on_file: Callable[[StoredFile], None] = lambda file: None,
     check: Callable[[], None] = lambda: None,
@@ -61,16 +61,16 @@ def load_files(
 
     ``store_of`` gives the store of a path; ``reread``: also read what the ledger says was read;
     ``remember``: enter in the ledger what is read.
-    ``keys`` name applications. ``on_reject`` is told of each reject once it is committed,
-    ``on_file`` of each file read; ``check`` is asked before each file and may raise StoppedError.
-    Raises AccessError if not even the first file may be read.
+    ``workers``: who decodes, and by which keys applications are named. ``on_reject`` is told of each
+    reject once it is committed, ``on_file`` of each file read; ``check`` is asked before each file
+    and may raise StoppedError. Raises AccessError if not even the first file may be read.
     """
     load = _Load(db, on_reject, on_file, batch_rows, reread, remember)
-    with Workers(keys or Keys()) as workers:
+    with workers or Workers(Keys()) as decoding:
         for path in map(str, paths):
             store = store_of(path)
             found = Survey()
-            for read in read_files(store, load.wanted(_files(store, path, found)), workers):
+            for read in read_files(store, load.wanted(_files(store, path, found)), decoding):
                 check()
                 if read is None:
                     load.commit_if_worth_it()

@@ -17,6 +17,7 @@ from etl.cli.stores import Stores, is_s3
 from etl.clock import Clock
 from etl.config import Config, load_config
 from etl.decode.content import Keys
+from etl.decode.workers import Workers
 from etl.errors import BedrockUsageError, ConfigError, StoppedError
 from etl.load import LoadResult, load_files
 from etl.sources.layouts import parse_s3_uri
@@ -72,24 +73,34 @@ def load(
     clock = Clock()
     with stops(clock):
         stores = Stores(clock, profile or settings.accounts.profile, role_arn)
-        with open_warehouse(db, create=True) as warehouse:
-            refuse_demo(warehouse, db)
-            apply_configuration(warehouse, settings, config)
+        workers = _workers(settings)
+        if any(is_s3(path) or Path(path).is_dir() for path in paths):
+            # They take a moment, in which the warehouse is opened.
+            workers.start()
         try:
-            result = load_with_progress(
-                paths,
-                db,
-                settings,
-                reread=reread,
-                store_of=stores.store_of,
-                check=clock.check,
-            )
+            with workers:
+                with open_warehouse(db, create=True) as warehouse:
+                    refuse_demo(warehouse, db)
+                    apply_configuration(warehouse, settings, config)
+                result = load_with_progress(
+                    paths,
+                    db,
+                    settings,
+                    workers=workers,
+                    reread=reread,
+                    store_of=stores.store_of,
+                    check=clock.check,
+                )
         except StoppedError:
             click.echo("Stopped           run it again to go on from here", err=True)
             sys.exit(1)
     click.echo(summary(result), err=True)
     if result.rejected:
         sys.exit(1)
+
+
+def _workers(config: Config) -> Workers:
+    return Workers(Keys(config.application_tag, config.application_metadata_key))
 
 
 def refuse_demo(warehouse: Database, db: Path) -> None:
@@ -121,6 +132,7 @@ def load_with_progress(
     *,
     reread: bool = False,
     remember: bool = True,
+    workers: Workers | None = None,
     store_of: Callable[[str], Store] = lambda path: LocalStore(),
     check: Callable[[], None] = lambda: None,
 ) -> LoadResult:
@@ -156,7 +168,7 @@ def load_with_progress(
             store_of=store_of,
             reread=reread,
             remember=remember,
-            keys=Keys(config.application_tag, config.application_metadata_key),
+            workers=workers or _workers(config),
             on_reject=tell,
             check=check,
             on_file=lambda file: progress.update(task, advance=1, folder=file.folder),

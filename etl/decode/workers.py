@@ -100,8 +100,8 @@ class Workers:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, _: TracebackType | None
     ) -> None:
-        for worker in self._all:
-            worker.close()
+        while self._all:
+            self._all.pop().close()
 
     def decode(self, files: Iterable[tuple[Tag, File]]) -> Iterator[tuple[Tag, Decoded] | None]:
         """Yield what each file holds, in their order. A few small files are read right here.
@@ -123,7 +123,7 @@ class Workers:
         self, files: Iterable[tuple[Tag, File]]
     ) -> Iterator[tuple[Tag, Decoded] | None]:
         """Keep the processes busy while the caller writes: with files in hand, and rows to come."""
-        self._start()
+        self.start()
         waiting: deque[tuple[Tag, int, Future[bytes]]] = deque()
         held = 0
         with ThreadPoolExecutor(self._count) as threads:
@@ -146,7 +146,8 @@ class Workers:
                 for _, _, future in waiting:
                     future.cancel()
 
-    def _start(self) -> None:
+    def start(self) -> None:
+        """Start the processes, if they are not: early, where there will be much to read."""
         while len(self._all) < self._count:
             worker = _Worker(self._keys, len(self._all) + 1)
             self._all.append(worker)

@@ -113,7 +113,7 @@ def test_the_processes_of_a_killed_one_end_by_themselves(tmp_path: Path) -> None
         "from etl.decode import workers\n"
         "from etl.decode.content import Keys\n"
         "w = workers.Workers(Keys(), count=2)\n"
-        "w._start()\n"
+        "w.start()\n"
         "print(*(one._process.pid for one in w._all), flush=True)\n"
         "time.sleep(60)\n"
     )
