@@ -61,7 +61,7 @@ def load_files(
 
     ``store_of`` gives the store of a path; ``reread``: also read what the ledger says was read;
     ``remember``: enter in the ledger what is read.
-    ``workers``: who decodes, and by which keys applications are named. ``on_reject`` is told of each
+    ``workers``: who decodes, and which keys name applications. ``on_reject`` is told of each
     reject once it is committed, ``on_file`` of each file read; ``check`` is asked before each file
     and may raise StoppedError. Raises AccessError if not even the first file may be read.
     """

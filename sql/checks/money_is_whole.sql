@@ -1,7 +1,7 @@
 -- Is every amount a whole number of pico-dollars?
--- Each row is a row of usage_cost, or of a priced day, that is not: SQLite turns a
--- product beyond 64 bits into a floating-point number without a word. One row would
--- have to cost over 9.2 million USD.
+-- Each row is a row of usage_cost, or a day of a model, that is not: SQLite turns a
+-- product beyond 64 bits into a floating-point number without a word. It would have to
+-- cost over 9.2 million USD. What is wrong by user or application is so by model too.
 select
     hour as period,
     account_id,
@@ -18,8 +18,8 @@ select
     account_id,
     region,
     model_id,
-    user_name,
-    application,
+    null as user_name,
+    null as application,
     cost_picodollars
-from daily_costs_by_user_and_application
+from daily_costs_by_model
 where typeof(cost_picodollars) = 'real'

@@ -334,10 +334,22 @@ def test_a_price_that_comes_later_prices_what_is_there(db: Database, tmp_path: P
     check(db)
 
 
-def test_a_price_beyond_all_measure_stops_nobody_from_loading(db: Database, tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("users", "calls_of_each"),
+    [(1, 4), (4, 1)],
+    ids=["one row beyond 64 bits", "a sum of rows beyond 64 bits"],
+)
+def test_a_price_beyond_all_measure_stops_nobody_from_loading(
+    db: Database, tmp_path: Path, users: int, calls_of_each: int
+) -> None:
     import_price(db, tmp_path, HAIKU, MAX_RATE)
-    load(db, write_log(tmp_path / "log.json", [call(n, tokens=(9_000_000, 0)) for n in range(4)]))
-    assert rows(db, "select calls, round(cost_usd) from user_costs") == [(4, 36_000_000)]
+    calls = [
+        call(10 * user + n, user=f"user-{user}", tokens=(9_000_000, 0))
+        for user in range(users)
+        for n in range(calls_of_each)
+    ]
+    load(db, write_log(tmp_path / "log.json", calls))
+    assert rows(db, "select calls, round(cost_usd) from application_costs") == [(4, 36_000_000)]
     assert rows(db, CHECKS["money_is_whole"]) != []
 
 
