@@ -15,9 +15,10 @@ with compared as (
         - said.cache_write_5m_tokens
         - coalesce(said.cache_write_1h_tokens, 0) as cache_write_difference
     from cloudtrail_tokens as said
-    inner join tokens
+    -- cross join: these calls first, then each of them by its key.
+    cross join tokens
         on tokens.event_time = said.event_time and tokens.event_id = said.event_id
-    inner join events
+    cross join events
         on events.event_time = said.event_time and events.event_id = said.event_id
     inner join regions on regions.region_key = events.region_key
     inner join int_models on int_models.model_key = events.model_key

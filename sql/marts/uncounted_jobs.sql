@@ -15,7 +15,8 @@ select
     coalesce(users.alias, users.user_name) as user_name,
     applications.application
 from jobs
-inner join events
+-- cross join: the few jobs first, then each of them by its key.
+cross join events
     on events.event_time = jobs.event_time and events.event_id = jobs.event_id
 inner join accounts on accounts.account_key = events.account_key
 inner join regions on regions.region_key = events.region_key
