@@ -80,7 +80,7 @@ def open_warehouse(path: Path, *, create: bool = False) -> Iterator[Database]:
             "synchronous = normal",
             "foreign_keys = on",
             "temp_store = memory",
-            "cache_size = -65536",
+            "cache_size = -32768",
         ):
             db.execute(f"pragma {pragma}")
         ensure_schema(db)

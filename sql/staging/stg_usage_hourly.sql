@@ -3,7 +3,6 @@
 -- call of the row knows them.
 select
     hour,
-    substr(hour, 1, 10) as day,
     account_key,
     rate_key,
     user_key,
