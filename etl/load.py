@@ -24,9 +24,6 @@ from etl.warehouse.load import Batch, Loader, Reject, Written
 
 BATCH_ROWS = 50_000
 
-# Below, what a commit takes in itself is too large a part of it.
-_WORTH_A_COMMIT = 4_000
-
 # The files of a day come from as many folders as there are accounts and regions.
 _FOLDERS_REMEMBERED = 500
 
@@ -72,10 +69,7 @@ def load_files(
             found = Survey()
             for read in read_files(store, load.wanted(_files(store, path, found)), decoding):
                 check()
-                if read is None:
-                    load.commit_if_worth_it()
-                else:
-                    load.add(read)
+                load.add(read)
             for problem in found.problems:
                 load.refuse(Reject(problem.folder, "folder", str(problem.error)), problem.error)
     load.commit()
@@ -141,11 +135,6 @@ class _Load:
         if len(self._batch) >= self._batch_rows:
             self.commit()
         self._on_file(read.file)
-
-    def commit_if_worth_it(self) -> None:
-        """Write what there is while the files to come are being read."""
-        if len(self._batch) >= min(_WORTH_A_COMMIT, self._batch_rows):
-            self.commit()
 
     def refuse(self, reject: Reject, error: BedrockUsageError) -> None:
         """Note what could not be read; raise it if nothing can be."""

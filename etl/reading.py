@@ -24,13 +24,8 @@ class ReadFile:
     result: Decoded | BedrockUsageError
 
 
-def read_files(
-    store: Store, files: Iterable[StoredFile], workers: Workers
-) -> Iterator[ReadFile | None]:
-    """Fetch and decode files, several at a time, and yield them about in their order.
-
-    None in between: nothing is ready, a good moment to write what is.
-    """
+def read_files(store: Store, files: Iterable[StoredFile], workers: Workers) -> Iterator[ReadFile]:
+    """Fetch and decode files, several at a time, and yield them about in their order."""
     failed: deque[ReadFile] = deque()
 
     def fetched() -> Iterator[tuple[tuple[StoredFile, str], File]]:
@@ -40,14 +35,10 @@ def read_files(
             else:
                 failed.append(ReadFile(file, file.etag, content))
 
-    for read in workers.decode(fetched()):
+    for (file, etag), decoded in workers.decode(fetched()):
         while failed:
             yield failed.popleft()
-        if read is None:
-            yield None
-        else:
-            (file, etag), decoded = read
-            yield ReadFile(file, etag, decoded)
+        yield ReadFile(file, etag, decoded)
     yield from failed
 
 

@@ -103,11 +103,8 @@ class Workers:
         while self._all:
             self._all.pop().close()
 
-    def decode(self, files: Iterable[tuple[Tag, File]]) -> Iterator[tuple[Tag, Decoded] | None]:
-        """Yield what each file holds, in their order. A few small files are read right here.
-
-        None in between: nothing is ready, a good moment for the caller to do something else.
-        """
+    def decode(self, files: Iterable[tuple[Tag, File]]) -> Iterator[tuple[Tag, Decoded]]:
+        """Yield what each file holds, in their order. A few small files are read right here."""
         files = iter(files)
         small, size = [], 0
         for tag, file in files:
@@ -119,9 +116,7 @@ class Workers:
         for tag, file in small:
             yield tag, self._own.decode(file.data, file.problem)
 
-    def _decode_elsewhere(
-        self, files: Iterable[tuple[Tag, File]]
-    ) -> Iterator[tuple[Tag, Decoded] | None]:
+    def _decode_elsewhere(self, files: Iterable[tuple[Tag, File]]) -> Iterator[tuple[Tag, Decoded]]:
         """Keep the processes busy while the caller writes: with files in hand, and rows to come."""
         self.start()
         waiting: deque[tuple[Tag, int, Future[bytes]]] = deque()
@@ -132,15 +127,11 @@ class Workers:
                     while waiting and (len(waiting) >= _FILES_AHEAD or held > _BYTES_AHEAD):
                         first, size, future = waiting.popleft()
                         held -= size
-                        if not future.done():
-                            yield None
                         yield first, restore(future.result())
                     waiting.append((tag, len(file.data), threads.submit(self._ask, file)))
                     held += len(file.data)
                 while waiting:
                     first, _, future = waiting.popleft()
-                    if not future.done():
-                        yield None
                     yield first, restore(future.result())
             finally:
                 for _, _, future in waiting:

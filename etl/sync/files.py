@@ -156,7 +156,7 @@ class FileReader:
         files = self._listed(days, by_prefix)
         with Workers(self._keys) as workers:
             self._begin_batch()
-            reads = filter(None, read_files(self._root.store, files, workers))
+            reads = read_files(self._root.store, files, workers)
             for number, read in enumerate(reads, 1):
                 self._job.clock.check()
                 self._take(read, by_prefix)

@@ -53,7 +53,7 @@ def test_files_come_in_their_order_with_shapes_that_do_not_clash() -> None:
     files = [(number, file_of(*range(number * 10, number * 10 + 10))) for number in range(40)]
     shapes, seen = {}, []
     with Workers(Keys(), count=3) as workers:
-        for tag, decoded in filter(None, workers.decode(files)):
+        for tag, decoded in workers.decode(files):
             assert not shapes.keys() & dict(decoded.shapes).keys()
             shapes |= dict(decoded.shapes)
             seen.append(tag)
@@ -81,7 +81,7 @@ def test_files_are_not_taken_far_ahead() -> None:
             yield number, file_of(number)
 
     with Workers(Keys(), count=2) as workers:
-        for tag, _ in filter(None, workers.decode(files())):
+        for tag, _ in workers.decode(files()):
             assert taken <= tag + 50
 
 
