@@ -91,15 +91,14 @@ class S3Store:
         Raises ConfigError for what is no address, RejectError if there is nothing.
         """
         bucket, key = parse_s3_uri(path)
-        if not key or key.endswith("/"):
-            return f"s3://{bucket}/{key}"
-        for name in (key, f"{key}/"):
-            answer = self._list(f"s3://{bucket}/{name}", {"MaxKeys": 1})
-            first = next(iter(answer.get("Contents", ())), {"Key": ""})
-            if first["Key"] == key:
-                return _stored(bucket, first)
-            if first["Key"].startswith(f"{key}/"):
-                return f"s3://{bucket}/{key}/"
+        folder = key if key.endswith("/") or not key else f"{key}/"
+        for prefix in dict.fromkeys((key, folder)):
+            answer = self._list(f"s3://{bucket}/{prefix}", {"MaxKeys": 1})
+            for first in answer.get("Contents", ()):
+                if first["Key"].startswith(folder):
+                    return f"s3://{bucket}/{folder}"
+                if first["Key"] == key:
+                    return _stored(bucket, first)
         raise RejectError(f"there is nothing at {path}: check the name")
 
     def list_folder(self, folder: str) -> Listing:
@@ -117,11 +116,15 @@ class S3Store:
         for page in self._pages(folder, {"Delimiter": "/"}):
             yield from _files(parse_s3_uri(folder).bucket, page)
 
-    def files_below(self, folder: str, after: str = "") -> Iterator[StoredFile]:
+    def files_below(
+        self, folder: str, after: str = "", before: str | None = None
+    ) -> Iterator[StoredFile]:
         key = parse_s3_uri(after).key if after else ""
         last, is_skipped = folder, False
         for page in self._pages(folder, {"StartAfter": key} if key else {}):
             for file in _files(parse_s3_uri(folder).bucket, page):
+                if before is not None and file.uri >= before:
+                    return
                 if file.folder != last:
                     last, is_skipped = file.folder, is_skipped_below(folder, file.folder)
                 if not is_skipped:

@@ -78,8 +78,10 @@ class Store(Protocol):
         """Yield the files immediately in a folder, by name."""
         ...
 
-    def files_below(self, folder: str, after: str = "") -> Iterator[StoredFile]:
-        """Yield all files in a folder and the folders in it, by URI, from behind ``after`` on.
+    def files_below(
+        self, folder: str, after: str = "", before: str | None = None
+    ) -> Iterator[StoredFile]:
+        """Yield all files in a folder and the folders in it, by URI: those between two URIs.
 
         A part that cannot be listed does not stop the rest; the error is raised at the end.
         """
@@ -119,9 +121,11 @@ class LocalStore:
             if _is_file(entry):
                 yield from _stored(folder, entry)
 
-    def files_below(self, folder: str, after: str = "") -> Iterator[StoredFile]:
+    def files_below(
+        self, folder: str, after: str = "", before: str | None = None
+    ) -> Iterator[StoredFile]:
         problems: list[RejectError] = []
-        yield from _walk_files(folder, after, problems)
+        yield from _walk_files(folder, after, before, problems)
         if problems:
             more = f", and {len(problems) - 1} more" if len(problems) > 1 else ""
             raise RejectError(f"{problems[0]}{more}")
@@ -170,7 +174,9 @@ def _stored(folder: str, entry: os.DirEntry[str]) -> Iterator[StoredFile]:
     yield StoredFile(folder, entry.name, _etag(status), status.st_size)
 
 
-def _walk_files(folder: str, after: str, problems: list[RejectError]) -> Iterator[StoredFile]:
+def _walk_files(
+    folder: str, after: str, before: str | None, problems: list[RejectError]
+) -> Iterator[StoredFile]:
     try:
         entries = _scan(folder)
     except RejectError as problem:
@@ -178,8 +184,10 @@ def _walk_files(folder: str, after: str, problems: list[RejectError]) -> Iterato
         return
     for entry in entries:
         uri = folder + entry.name
+        if before is not None and uri >= before:
+            return
         if _is_folder(entry, folder):
             if f"{uri}/" > after or after.startswith(f"{uri}/"):
-                yield from _walk_files(f"{uri}/", after, problems)
+                yield from _walk_files(f"{uri}/", after, before, problems)
         elif _is_file(entry) and uri > after:
             yield from _stored(folder, entry)

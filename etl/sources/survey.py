@@ -13,7 +13,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
-from datetime import date
+from datetime import date, timedelta
 from functools import partial
 from itertools import groupby
 
@@ -106,15 +106,13 @@ def stream_files(
 ) -> Iterator[StoredFile]:
     """Yield the files of a stream's days, both included, by day (``layouts.day_of``) and name.
 
-    It is one flat listing that begins at the first day, so a stream with nothing new costs one
+    It is one flat listing from the first day to the last, so a stream with nothing new costs one
     request. Raises as ``Store.files_below`` does.
     """
     after = day_prefix(stream, since) if since else ""
-    for file in store.files_below(stream.prefix, after):
-        day = day_of(file.folder)
-        if day and until and day > until:
-            return
-        if day:
+    before = day_prefix(stream, until + timedelta(days=1)) if until else None
+    for file in store.files_below(stream.prefix, after, before):
+        if day_of(file.folder):
             yield file
 
 

@@ -390,8 +390,9 @@ def test_memory_does_not_grow_with_the_number_of_files(db: Database, tmp_path: P
         tracemalloc.stop()
         return most
 
-    few, many = peak(0, 60), peak(1000, 300)
-    assert many < 2 * few
+    few, many = peak(0, 60), peak(1000, 600)
+    # The files are 20 MB together; what is read ahead, and how much, is a matter of moments.
+    assert many < few + 8_000_000
 
 
 def test_two_roles_of_one_name_prefix_are_two_users(db: Database, tmp_path: Path) -> None:
