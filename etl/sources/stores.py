@@ -183,11 +183,13 @@ def _walk_files(
         problems.append(problem)
         return
     for entry in entries:
-        uri = folder + entry.name
+        is_folder = entry.is_dir(follow_symlinks=False)
+        uri = folder + entry.name + "/" * is_folder
         if before is not None and uri >= before:
             return
-        if _is_folder(entry, folder):
-            if f"{uri}/" > after or after.startswith(f"{uri}/"):
-                yield from _walk_files(f"{uri}/", after, before, problems)
+        if is_folder:
+            is_within = uri > after or after.startswith(uri)
+            if is_within and not is_skipped_folder(uri):
+                yield from _walk_files(uri, after, before, problems)
         elif _is_file(entry) and uri > after:
             yield from _stored(folder, entry)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from typing import Any
@@ -9,7 +11,15 @@ from typing import Any
 import boto3
 import pytest
 
-from etl.errors import AccessError, BedrockUsageError, FileGoneError, RejectError, RetriableError
+from etl.errors import (
+    AccessError,
+    BedrockUsageError,
+    FileGoneError,
+    RejectError,
+    RetriableError,
+    StoppedError,
+)
+from etl.sources import s3 as s3_module
 from etl.sources.accounts import open_own_account
 from etl.sources.aws import Place
 from etl.sources.download import download
@@ -40,10 +50,14 @@ def put(key: str, content: bytes = b"x", bucket: str = BUCKET) -> None:
     client().put_object(Bucket=bucket, Key=key, Body=content)
 
 
+def store_in(region: str, clock: FakeClock | None = None) -> S3Store:
+    clock = clock or FakeClock(datetime(2026, 11, 20, tzinfo=UTC))
+    return S3Store(Place(open_own_account(None, clock), region, clock), page_keys=3)
+
+
 @pytest.fixture
 def store(aws: FakeAws) -> S3Store:
-    clock = FakeClock(datetime(2026, 11, 20, tzinfo=UTC))
-    return S3Store(Place(open_own_account(None, clock), "us-east-1", clock), page_keys=3)
+    return store_in("us-east-1")
 
 
 def names(store: S3Store, folder: str, after: str = "") -> list[str]:
@@ -109,7 +123,9 @@ def test_a_day_of_several_regions_comes_in_the_order_of_delivery(store: S3Store)
     assert found == [f"20261105T0{number}00Z" for number in range(4)]
 
 
-@pytest.mark.parametrize("kind", ["throttle", "500", "503", "reset-in-body", "truncated"])
+@pytest.mark.parametrize(
+    "kind", ["throttle", "500", "503", "reset", "reset-in-body", "truncated", "cut", "garbage"]
+)
 @pytest.mark.parametrize("operation", ["ListObjectsV2", "GetObject"])
 def test_what_passes_is_tried_again(
     aws: FakeAws, store: S3Store, kind: str, operation: str
@@ -147,6 +163,89 @@ def test_an_object_that_was_replaced_has_the_etag_of_what_was_read(store: S3Stor
     assert (content.etag, content.etag == file.etag) == (now.etag, False)
 
 
+def test_what_stays_damaged_is_told_without_any_of_it(aws: FakeAws, store: S3Store) -> None:
+    put("a/1", b"a secret prompt")
+    (file,) = store.files_below(ROOT)
+    aws.faults.append(Fault("cut", operation="GetObject", times=None))
+    with pytest.raises(RetriableError, match=f"^{file.uri}: ") as caught:
+        store.read(file)
+    assert "secret" not in str(caught.value)
+    aws.faults[:] = [Fault("truncated", operation="ListObjectsV2", times=None)]
+    with pytest.raises(RetriableError, match="no KeyCount"):
+        store.list_folder(ROOT)
+
+
+def test_a_listing_that_does_not_say_whether_it_is_whole_is_damaged(
+    store: S3Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for number in range(4):
+        put(f"a/{number}")
+    s3 = store._place.account.client("s3", "us-east-1")
+    listed, spoilt = s3.list_objects_v2, list[str]()
+
+    def spoil(**parameters: Any) -> Any:
+        answer = listed(**parameters)
+        for key in ("IsTruncated", "NextContinuationToken"):
+            if key not in spoilt and answer.pop(key, None) is not None:
+                spoilt.append(key)
+                return answer
+        return answer
+
+    monkeypatch.setattr(s3, "list_objects_v2", spoil)
+    assert names(store, ROOT) == [f"a/{number}" for number in range(4)]
+    assert spoilt == ["IsTruncated", "NextContinuationToken"]
+
+
+def test_a_body_of_the_right_length_and_the_wrong_bytes_is_damaged(
+    aws: FakeAws, store: S3Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    put("a/1", b"as it was sent")
+    (file,) = store.files_below(ROOT)
+    spoil = Fault("cut", operation="GetObject")
+    monkeypatch.setitem(
+        sys.modules["tests.aws.faults"].__dict__["_SPOILERS"],
+        "cut",
+        lambda true: type(true)(true.status, b"AS IT WAS SENT", true.headers),
+    )
+    aws.faults.append(spoil)
+    assert store.read(file).data == b"as it was sent"
+    assert spoil.seen == 2
+
+
+def test_an_object_that_is_too_large_is_read_as_far_as_is_told(
+    aws: FakeAws, store: S3Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(s3_module, "MAX_FILE_BYTES", 1000)
+    put("a/1", b"x" * 5000)
+    (file,) = store.files_below(ROOT)
+    assert len(store.read(file).data) == 1001
+    # The connection with the rest of it in it is not used for the next.
+    put("a/2", b"y" * 1000)
+    assert store.read(StoredFile(f"{ROOT}a/", "2", "x", 1)).data == b"y" * 1000
+
+
+def test_what_is_archived_is_told_and_is_a_matter_of_that_object(store: S3Store) -> None:
+    client().put_object(Bucket=BUCKET, Key="a/1", Body=b"x", StorageClass="GLACIER")
+    put("a/2")
+    results = [result for _, result in download(store, store.files_below(ROOT))]
+    assert isinstance(results[0], RejectError)
+    assert "restore it (aws s3api restore-object)" in str(results[0])
+    assert isinstance(results[1], Content)
+
+
+def test_a_stop_ends_the_reading(aws: FakeAws) -> None:
+    clock = FakeClock(datetime(2026, 11, 20, tzinfo=UTC))
+    store = store_in("us-east-1", clock)
+    for number in range(10):
+        put(f"a/{number}")
+    results = download(store, store.files_below(ROOT), ahead=2)
+    next(results)
+    clock.stop.set()
+    with pytest.raises(StoppedError):
+        list(results)
+    assert aws.count("GetObject") < 10
+
+
 @pytest.mark.parametrize(
     ("kind", "said"),
     [("denied", "add s3:GetObject on the bucket"), ("kms-denied", "allow kms:Decrypt")],
@@ -175,6 +274,93 @@ def test_a_bucket_of_another_region_is_found(aws: FakeAws, store: S3Store) -> No
     client("eu-west-1").put_object(Bucket=OTHER, Key="a/1", Body=b"there")
     (file,) = store.files_below(f"s3://{OTHER}/")
     assert store.read(file).data == b"there"
+
+
+def test_a_bucket_of_another_region_is_found_by_a_redirect_and_remembered(aws: FakeAws) -> None:
+    put("a/1", b"there")
+    put("a/2", b"there")
+    store = store_in("us-west-2")
+    files = list(store.files_below(ROOT))
+    assert aws.count("ListObjectsV2", region="us-west-2") == 1
+    assert aws.count("ListObjectsV2", region="us-east-1") == 1
+    assert [store.read(file).data for file in files] == [b"there", b"there"]
+    assert aws.count("GetObject", region="us-west-2") == 0
+
+
+def test_a_region_that_s3_does_not_tell_is_asked_of_the_user(aws: FakeAws, store: S3Store) -> None:
+    put("a/1")
+    aws.faults.append(Fault("elsewhere", operation="ListObjectsV2", times=None))
+    with pytest.raises(AccessError, match=f"get-bucket-location --bucket {BUCKET}"):
+        store.list_folder(ROOT)
+
+
+def test_a_listing_that_is_denied_names_the_permission_not_the_operation(
+    aws: FakeAws, store: S3Store
+) -> None:
+    aws.faults.append(Fault("denied"))
+    with pytest.raises(AccessError, match=f"AccessDenied on s3:ListBucket for {ROOT}") as caught:
+        store.list_folder(ROOT)
+    assert caught.value.code == "AccessDenied"
+
+
+@pytest.mark.parametrize("name", ["typo", "typo/", "AWSLog"])
+def test_what_is_not_there_is_told(store: S3Store, name: str) -> None:
+    put("AWSLogs/x")
+    with pytest.raises(RejectError, match=f"there is nothing at {ROOT}{name}: check the name"):
+        store.find(ROOT + name)
+
+
+def test_a_name_is_an_object_or_a_folder(store: S3Store) -> None:
+    for key in ("logs-old/1", "logs/2", "logs.json"):
+        put(key)
+    for name in ("logs", "logs/"):
+        assert store.find(ROOT + name) == f"{ROOT}logs/"
+    assert store.find(ROOT) == store.find(ROOT[:-1]) == ROOT
+    found = store.find(f"{ROOT}logs.json")
+    assert isinstance(found, StoredFile)
+    assert (found.folder, found.name, found.size) == (ROOT, "logs.json", 1)
+
+
+ORGANIZATION = "p/AWSLogs/o-abcdefghij/"
+DAY = f"{ORGANIZATION}{ACCOUNT}/CloudTrail/us-east-1/2026/11/02/"
+HOUR = f"p/AWSLogs/{ACCOUNT}/BedrockModelInvocationLogs/us-east-1/2026/11/02/13/"
+
+
+@pytest.mark.parametrize(
+    ("root", "files"),
+    [
+        ("", ["a", "b", "c"]),
+        ("p/AWSLogs/", ["a", "b", "c"]),
+        (ORGANIZATION, ["a", "b"]),
+        (f"{ORGANIZATION}{ACCOUNT}/", ["a"]),
+        (DAY[:-6], ["a"]),
+        (DAY, ["a"]),
+        (HOUR[:-14], ["c"]),
+        (HOUR, ["c"]),
+    ],
+)
+def test_an_organization_is_read_from_any_level_and_nothing_outside_of_it(
+    aws: FakeAws, store: S3Store, root: str, files: list[str]
+) -> None:
+    put(f"{DAY}a")
+    put(f"{ORGANIZATION}444455556666/CloudTrail/eu-west-1/2026/11/02/b")
+    put(f"{HOUR}c")
+    put(f"{HOUR}data/prompt")
+    put(f"{ORGANIZATION}{ACCOUNT}/CloudTrail-Insight/us-east-1/2026/11/02/x")
+    found = survey(store, ROOT + root)
+    assert sorted(file.name for file in each_file(store, found)) == files
+    assert found.loose == []
+    listed = [one.params["Prefix"] for one in aws.requests if one.operation == "ListObjectsV2"]
+    assert all(prefix.startswith(root) for prefix in listed)
+    assert not any("Insight" in prefix or "data" in prefix for prefix in listed)
+    streams, _ = find_streams(store, ROOT + root)
+    assert len(streams) == len(files)
+
+
+def test_the_command_line_starts_without_boto3() -> None:
+    code = "import sys, etl.cli.main, etl.sources.stores, etl.sources.survey; print('boto3' in sys.modules)"
+    shown = subprocess.run([sys.executable, "-c", code], capture_output=True, check=True)
+    assert shown.stdout.strip() == b"False"
 
 
 def test_downloads_come_in_order_and_errors_among_them(aws: FakeAws, store: S3Store) -> None:

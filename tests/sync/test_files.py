@@ -38,9 +38,9 @@ class Counting(LocalStore):
         self.read_files.append(file.name)
         return super().read(file)
 
-    def files_below(self, folder: str, after: str = "") -> Any:
+    def files_below(self, folder: str, after: str = "", before: str | None = None) -> Any:
         self.listed.append(folder)
-        return super().files_below(folder, after)
+        return super().files_below(folder, after, before)
 
 
 class Bucket:
