@@ -165,8 +165,6 @@ class S3Store:
             while chunk := body.read(min(_CHUNK_BYTES, MAX_FILE_BYTES + 1 - len(data))):
                 self._place.clock.check()
                 data += chunk
-                if len(data) > MAX_FILE_BYTES:
-                    break
         except (HTTPError, OSError) as error:
             raise RetriableError(f"the connection was lost ({type(error).__name__})") from None
         return bytes(data)

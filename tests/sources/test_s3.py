@@ -111,6 +111,9 @@ def test_days_before_are_not_listed(aws: FakeAws, store: S3Store) -> None:
     files = list(stream_files(store, streams[0], since=datetime(2026, 10, 5, tzinfo=UTC).date()))
     assert [file.folder[-11:] for file in files] == ["2026/10/05/", "2026/11/05/"]
     assert aws.count("ListObjectsV2") == before + 1
+    files = list(stream_files(store, streams[0], until=datetime(2026, 2, 4, tzinfo=UTC).date()))
+    assert [file.folder[-11:] for file in files] == ["2026/01/05/"]
+    assert aws.count("ListObjectsV2") == before + 2
 
 
 def test_a_day_of_several_regions_comes_in_the_order_of_delivery(store: S3Store) -> None:
