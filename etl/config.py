@@ -284,6 +284,16 @@ class Choice:
         chosen = self.invocation_logs if "invocation_logs" in self.sources else None
         return chosen.log_group if chosen else None
 
+    @property
+    def buckets(self) -> list[tuple[str, str | None]]:
+        """The addresses in S3 that chosen log files are read from, and the role for each."""
+        kinds = (("trail", self.trail), ("invocation_logs", self.invocation_logs))
+        return [
+            (files.uri, files.role_arn)
+            for kind, files in kinds
+            if kind in self.sources and files and files.uri and files.uri.startswith("s3://")
+        ]
+
 
 # The tables in which a key may stand, by the place that msgspec names.
 _TABLES: Mapping[str, type[msgspec.Struct]] = {

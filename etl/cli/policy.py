@@ -67,11 +67,6 @@ def policy(
 
 
 def _reading(choice: Choice, has_doctor: bool) -> Reading:
-    buckets = [
-        (files.uri, files.role_arn)
-        for kind, files in (("trail", choice.trail), ("invocation_logs", choice.invocation_logs))
-        if kind in choice.sources and files and files.uri and files.uri.startswith("s3://")
-    ]
     return Reading(
         sources=choice.sources,
         has_all_regions=tuple(choice.regions) == ALL_REGIONS,
@@ -80,8 +75,8 @@ def _reading(choice: Choice, has_doctor: bool) -> Reading:
         role_arns=choice.role_arns,
         partition=_partition(choice.role_arns, choice.regions),
         log_group=choice.log_group,
-        log_folders=[uri for uri, role in buckets if role is None],
-        bucket_roles=[role for _, role in buckets if role is not None],
+        log_folders=[uri for uri, role in choice.buckets if role is None],
+        bucket_roles=[role for _, role in choice.buckets if role is not None],
     )
 
 

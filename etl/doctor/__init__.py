@@ -4,6 +4,6 @@ Each permission is tried once, with the cheapest request that needs it; nothing 
 the answers hold is not kept. A request is not repeated for long: an outage is told. Where a service
 does not answer, or the credentials do not work in a region, what is left there is not tried at all.
 
-``entry`` looks for the way into each account, ``places`` at what is needed in each region;
+``entry`` looks for the way into each account and bucket, ``places`` at what each region takes;
 ``words`` says how to mend what fails.
 """

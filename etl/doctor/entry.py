@@ -1,4 +1,7 @@
-"""The way in: credentials, clock, the accounts and the regions of each; then every place."""
+"""The way in: credentials, clock, the accounts and the regions of each; then every place.
+
+And the buckets of log files, which belong to no place: who runs the program reads them, or a role.
+"""
 
 from __future__ import annotations
 
@@ -22,7 +25,8 @@ from etl.sources.accounts import (
     open_own_account,
     organization_accounts,
 )
-from etl.sources.aws import Account, Place, date_of
+from etl.sources.aws import DENIED, Account, Place, date_of
+from etl.sources.s3 import S3Store
 from etl.terminal import count
 
 # A request is tried so often before an outage is told.
@@ -32,6 +36,7 @@ ATTEMPTS = 2
 SKEW_WARNING, SKEW_FAILURE = timedelta(seconds=60), timedelta(minutes=5)
 
 _LIST_ACCOUNTS = "organizations:ListAccounts"
+_LIST_BUCKET = "s3:ListBucket"
 
 _THREADS = 16
 
@@ -63,6 +68,8 @@ def examine(choice: Choice, clock: Clock) -> list[Finding]:
         return findings
     entrances, found = _entrances(choice, home, caller)
     findings += found
+    for uri, role_arn in choice.buckets:
+        findings += _check_bucket(uri, role_arn, home, caller)
 
     def enter(entrance: _Entrance) -> tuple[list[Finding], list[Place], str]:
         return _enter(entrance, choice, home, caller)
@@ -98,6 +105,39 @@ def _entrances(choice: Choice, home: Place, caller: str) -> tuple[list[_Entrance
     return entrances, [Finding(_LIST_ACCOUNTS, OK, found, None, own.account_id)]
 
 
+def _check_bucket(uri: str, role_arn: str | None, home: Place, caller: str) -> list[Finding]:
+    """Try to list a folder of log files, as who reads it."""
+    findings, place = list[Finding](), home
+    if role_arn:
+        place = _home(assume_role(home.account, role_arn), home.clock)
+        findings, member = _check_member(place)
+        if member is None:
+            return _failed_assume_role(findings, role_arn, caller)
+        caller = member
+    try:
+        listing = S3Store(place).list_folder(uri.rstrip("/") + "/")
+    except SourceError as error:
+        printed = "" if role_arn else " (`bedrock-usage policy` prints it)"
+        return [*findings, _failed_bucket(uri, error, place.account_id, caller, printed)]
+    finding = Finding(_LIST_BUCKET, OK, uri, None, place.account_id)
+    if not (listing.folders or listing.has_files):
+        fix = "check bucket and prefix: name the folder that holds AWSLogs/"
+        finding = finding._replace(status=WARNING, detail=f"{uri} is empty", fix=fix)
+    return [*findings, finding]
+
+
+def _failed_bucket(
+    uri: str, error: SourceError, account_id: str, caller: str, printed: str
+) -> Finding:
+    problem, fix = explain(error)
+    if error.code in DENIED:
+        fix = (
+            f"add {_LIST_BUCKET} on the bucket to the policy of {principal(caller)}{printed}; a"
+            " bucket of another account must allow it in its bucket policy as well"
+        )
+    return Finding(_LIST_BUCKET, FAILED, f"{uri}: {problem}", fix, account_id)
+
+
 def _enter(
     entrance: _Entrance, choice: Choice, home: Place, caller: str
 ) -> tuple[list[Finding], list[Place], str]:
@@ -105,9 +145,7 @@ def _enter(
     findings: list[Finding] = []
     account, place = entrance.account, _home(entrance.account, home.clock)
     if entrance.role_arn:
-        # The clock was looked at already.
-        found, member = _check_caller(place, "sts:AssumeRole")
-        findings = [finding for finding in found if finding.check != "clock"]
+        findings, member = _check_member(place)
         if member is None:
             return _failed_assume_role(findings, entrance.role_arn, caller), [], caller
         caller = member
@@ -148,6 +186,12 @@ def _check_caller(place: Place, check: str = "credentials") -> tuple[list[Findin
     arn = str(answer["Arn"])
     skew = _check_clock(date_of(answer), place.clock.now())._replace(**account)
     return [Finding(check, OK, arn, **account), skew], arn
+
+
+def _check_member(place: Place) -> tuple[list[Finding], str | None]:
+    """Ask AWS who one is in the role of a place; the clock was looked at already."""
+    found, arn = _check_caller(place, "sts:AssumeRole")
+    return [finding for finding in found if finding.check != "clock"], arn
 
 
 def _failed_entry(

@@ -7,10 +7,11 @@ from collections.abc import Iterator
 from datetime import timedelta
 from typing import Any
 
+import boto3
 import pytest
 from rich.console import Console
 
-from etl.config import SOURCES, Choice, InvocationLogs
+from etl.config import SOURCES, Choice, InvocationLogs, TrailFiles
 from etl.doctor.entry import examine
 from etl.doctor.words import principal, principal_arn
 from etl.findings import FAILED, NOT_CHECKED, OK, WARNING, Finding, print_findings, to_json
@@ -58,6 +59,13 @@ def deliver(aws: FakeAws, number: int, **fields: Any) -> None:
     aws.place().deliver(call(number, eventTime=when, **fields))
 
 
+def make_bucket(*keys: str) -> None:
+    client = boto3.client("s3", region_name=REGION)
+    client.create_bucket(Bucket="logs")
+    for key in keys:
+        client.put_object(Bucket="logs", Key=key, Body=b"x")
+
+
 def text(findings: list[Finding], width: int = 80) -> str:
     console = Console(width=width, highlight=False, color_system=None)
     with console.capture() as capture:
@@ -75,6 +83,7 @@ def healthy(aws: FakeAws) -> FakeAws:
     aws.place().application_profile("abc123", "Chat", "arn:m")
     aws.place().logging_config = {"s3Config": {"bucketName": "logs", "keyPrefix": "bedrock"}}
     aws.place().log_group()
+    make_bucket("bedrock/AWSLogs/x")
     return aws
 
 
@@ -486,6 +495,74 @@ def test_a_log_group_that_is_configured_is_tried_and_may_not_be_there(healthy: F
     assert found[1:3] == (NOT_CHECKED, f"there is no log group {GROUP} here")
     unwanted = visit(healthy, invocation_logs=logs, sources=("cloudtrail",))
     assert "logs:FilterLogEvents" not in {finding.check for finding in unwanted}
+
+
+# -- buckets ---------------------------------------------------------------------------------------
+
+TRAIL = TrailFiles(uri="s3://logs/prefix")
+
+
+def bucket(findings: list[Finding]) -> Finding:
+    return one(findings, "s3:ListBucket", None)
+
+
+@pytest.mark.parametrize("uri", ["s3://logs", "s3://logs/", "s3://logs/a", "s3://logs/a/AWSLogs/"])
+def test_a_folder_of_logs_is_listed(aws: FakeAws, uri: str) -> None:
+    make_bucket("a/AWSLogs/x")
+    findings = visit(aws, trail=TrailFiles(uri=uri))
+    assert bucket(findings)[1:] == (OK, uri, None, ACCOUNT, None)
+    assert aws.count("ListObjectsV2") == 1
+    assert aws.count("GetObject") == 0
+
+
+def test_each_folder_that_is_chosen_is_listed_and_no_other(aws: FakeAws) -> None:
+    make_bucket("a/x", "b/x")
+    here = {"trail": TrailFiles(uri="s3://logs/a")}
+    both = here | {"invocation_logs": InvocationLogs(uri="s3://logs/b")}
+    for choice, listed in (
+        (both, ["s3://logs/a", "s3://logs/b"]),
+        (both | {"sources": ("invocation_logs",)}, ["s3://logs/b"]),
+        ({"trail": TrailFiles(uri="a/folder")}, []),
+    ):
+        findings = visit(aws, **choice)
+        assert [f.detail for f in findings if f.check == "s3:ListBucket"] == listed
+
+
+def test_a_folder_with_nothing_in_it_is_a_warning(aws: FakeAws) -> None:
+    make_bucket("prefix-of-another/x")
+    found = bucket(visit(aws, trail=TRAIL))
+    assert found[1:3] == (WARNING, "s3://logs/prefix is empty")
+    assert "the folder that holds AWSLogs/" in str(found.fix)
+
+
+def test_a_bucket_that_may_not_be_listed_or_is_not_there(aws: FakeAws) -> None:
+    gone = bucket(visit(aws, trail=TRAIL))
+    assert gone[1:3] == (FAILED, "s3://logs/prefix: NoSuchBucket")
+    assert "there is no bucket logs: check the name" in str(gone.fix)
+    aws.faults.append(Fault("denied", operation="ListObjectsV2", times=None))
+    denied = bucket(visit(aws, trail=TRAIL))
+    assert denied[1:3] == (FAILED, "s3://logs/prefix: denied (AccessDenied)")
+    assert denied.fix == (
+        f"add s3:ListBucket on the bucket to the policy of user tester of account {ACCOUNT}"
+        " (`bedrock-usage policy` prints it); a bucket of another account must allow it in its"
+        " bucket policy as well"
+    )
+
+
+def test_a_bucket_is_listed_by_the_role_that_reads_it(aws: FakeAws) -> None:
+    aws.faults.append(Fault("denied", operation="ListObjectsV2", account=OTHER, times=None))
+    logs = TrailFiles(uri=TRAIL.uri, role_arn=aws.role(OTHER, "LogReader"))
+    denied = bucket(visit(aws, trail=logs))
+    assert denied.account_id == OTHER
+    assert str(denied.fix).startswith(
+        f"add s3:ListBucket on the bucket to the policy of role LogReader of account {OTHER}; a"
+    )
+    closed = TrailFiles(uri=TRAIL.uri, role_arn=f"arn:aws:iam::{OTHER}:role/None")
+    findings = visit(aws, trail=closed)
+    (failed,) = [finding for finding in findings if finding.status == FAILED]
+    assert (failed.check, failed.account_id) == ("sts:AssumeRole", OTHER)
+    assert str(failed.fix).startswith(f"allow sts:AssumeRole on {closed.role_arn} in the policy of")
+    assert "s3:ListBucket" not in {finding.check for finding in findings}
 
 
 # -- what is shown --------------------------------------------------------------------------------

@@ -569,6 +569,33 @@ def test_no_field_of_any_known_body_gets_out(operation: str, *, with_counts: boo
         assert all(CANARY not in words for words in told(text.encode())), where
 
 
+# What AWS writes itself, the caller's id of the model, and what is sent to be logged.
+KEPT = {
+    *("/accountId", "/region", "/requestId", "/operation", "/modelId", "/identity/arn"),
+    *("/inferenceRegion", "/errorCode", "/requestMetadata/application"),
+}
+
+
+@pytest.mark.parametrize("operation", BODIES)
+def test_no_other_text_of_a_record_gets_out_wherever_it_stands(operation: str) -> None:
+    record = counts(input=3, output=12, read=7, write=30) | {
+        "requestMetadata": {"application": "Search"},
+        "performanceConfig": {"latency": "optimized"},
+        "serviceTier": {"type": "flex"},
+        "errorCode": "ThrottlingException",
+        "inferenceRegion": "us-east-2",
+        "status": "x",
+    }
+    record["input"]["inputBodyJson"] = record["output"]["outputBodyJson"] = BODIES[operation]
+    told_of = set()
+    for where, changed in planted(record):
+        for text in (json.dumps(changed), json.dumps(changed)[:-2]):
+            if any(CANARY in words for words in told(text.encode())):
+                told_of.add(where)
+    # The timestamp is in the error that this one was made of, which is not printed.
+    assert told_of - {"/timestamp"} == KEPT
+
+
 def test_half_a_surrogate_pair_in_a_prompt_costs_no_call() -> None:
     record = counts(input=3)
     record["input"]["inputBodyJson"] = {"text": "cut \ud83d, \ude00 and \ud83d\ude00, \\ud83d"}

@@ -233,6 +233,16 @@ def test_what_is_no_record_is_rejected_by_the_id_of_its_event(world: World) -> N
     assert len(world.rows("select * from rejects")) == 3
 
 
+def test_a_reject_goes_when_its_event_can_be_read(world: World) -> None:
+    world.place.log_invocation("{not json", NOW - 20 * MINUTE)
+    assert sync(world).rejected == 1
+    world.place.logs.groups.clear()
+    log(world, 1, 20 * MINUTE)  # takes the id of the first
+    assert sync(world).rejected == 0
+    assert stored(world) == requests(1)
+    assert world.rows("select * from rejects") == []
+
+
 def test_nothing_of_a_prompt_is_stored(world: World) -> None:
     secret = "the-secret-of-the-prompt"
     body = {"messages": [{"role": "user", "content": secret}], "usage": {"inputTokens": secret}}
