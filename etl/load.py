@@ -15,7 +15,7 @@ from sqlite_utils import Database
 from etl.decode.content import READER, Keys
 from etl.decode.workers import Workers
 from etl.errors import AccessError, BedrockUsageError
-from etl.reading import ReadFile, add_file, read_files
+from etl.reading import ReadFile, add_file, read_files, refuse_file
 from etl.sources.stores import LocalStore, Store, StoredFile
 from etl.sources.survey import Survey, each_file, survey
 from etl.warehouse.database import files_of
@@ -67,11 +67,12 @@ def load_files(
         for path in map(str, paths):
             store = store_of(path)
             found = Survey()
-            for read in read_files(store, load.wanted(_files(store, path, found)), decoding):
+            files = load.wanted(_files(store, path, found))
+            for read in read_files(store, files, decoding, load.judge):
                 check()
                 load.add(read)
             for problem in found.problems:
-                load.refuse(Reject(problem.folder, "folder", str(problem.error)), problem.error)
+                load.refuse(problem.folder, "folder", problem.error)
     load.commit()
     return load.result
 
@@ -102,6 +103,7 @@ class _Load:
         self._db, self._loader, self._batch = db, Loader(db), Batch()
         self._on_reject, self._on_file = on_reject, on_file
         self._batch_rows, self._reread, self._remember = batch_rows, reread, remember
+        self._is_let_in = False
         self._own_files = {str(path) for path in files_of(db)}
         self.result = LoadResult()
 
@@ -117,31 +119,34 @@ class _Load:
                 known[file.folder] = files_read(self._db, file.folder, reader=READER)
             if known[file.folder].get(file.name) == file.etag and not self._reread:
                 self.result.files_unchanged += 1
+                self._is_let_in = True
                 continue
             yield file
 
     def add(self, read: ReadFile) -> None:
         """Take a file into the batch; commit when that is large enough."""
-        result = self.result
-        if isinstance(read.result, BedrockUsageError):
-            self.refuse(Reject(read.file.uri, "file", str(read.result)), read.result)
-            return
+        result, decoded = self.result, read.decoded
         add_file(self._batch, read)
         result.files += 1
-        result.events_read += read.result.events_read
-        result.events_skipped += read.result.events_skipped
-        result.metrics_skipped += read.result.metrics_skipped
-        result.rejected += len(read.result.rejects)
+        result.events_read += decoded.events_read
+        result.events_skipped += decoded.events_skipped
+        result.metrics_skipped += decoded.metrics_skipped
+        result.rejected += len(decoded.rejects)
         if len(self._batch) >= self._batch_rows:
             self.commit()
         self._on_file(read.file)
 
-    def refuse(self, reject: Reject, error: BedrockUsageError) -> None:
-        """Note what could not be read; raise it if nothing can be."""
-        if isinstance(error, AccessError) and not self.result.files:
+    def judge(self, file: StoredFile, error: BedrockUsageError | None) -> None:
+        """Take note of a file that is there, or cannot be had; raise that if nothing can be."""
+        if error:
+            self.refuse(file.uri, "file", error)
+        self._is_let_in = True
+
+    def refuse(self, uri: str, position: str, error: BedrockUsageError) -> None:
+        """Note what could not be read; raise it if it is the first and we are not let in."""
+        if isinstance(error, AccessError) and not self._is_let_in:
             raise error
-        self._batch.files.append(reject.file)
-        self._batch.rejects.append(reject)
+        refuse_file(self._batch, uri, position, error)
         self.result.rejected += 1
 
     def commit(self) -> None:

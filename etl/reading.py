@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from collections import deque
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 
 from etl.decode.content import READER, Decoded
-from etl.decode.workers import File, Workers
+from etl.decode.workers import Workers
 from etl.errors import BedrockUsageError
 from etl.sources.download import download
 from etl.sources.stores import Content, Store, StoredFile
@@ -17,42 +16,41 @@ from etl.warehouse.load import Batch, Reject
 
 @dataclass(frozen=True)
 class ReadFile:
-    """A file with what it holds, or why it could not be read. ``etag``: of what was read."""
+    """A file and what it holds. ``etag``: of what was read."""
 
     file: StoredFile
     etag: str
-    result: Decoded | BedrockUsageError
+    decoded: Decoded
 
 
-def read_files(store: Store, files: Iterable[StoredFile], workers: Workers) -> Iterator[ReadFile]:
-    """Fetch and decode files, several at a time, and yield them about in their order."""
-    failed: deque[ReadFile] = deque()
+def read_files(
+    store: Store,
+    files: Iterable[StoredFile],
+    workers: Workers,
+    on_fetched: Callable[[StoredFile, BedrockUsageError | None], None],
+) -> Iterator[ReadFile]:
+    """Fetch and decode files, several at a time, and yield them in their order.
 
-    def fetched() -> Iterator[tuple[tuple[StoredFile, str], File]]:
+    ``on_fetched`` is told of each file as soon as it is there, or why it cannot be had; that one is
+    not among those yielded. What it raises ends the reading.
+    """
+
+    def fetched() -> Iterator[tuple[tuple[StoredFile, str], bytes]]:
         for file, content in download(store, files):
             if isinstance(content, Content):
-                yield (file, content.etag), File(content.data)
+                on_fetched(file, None)
+                yield (file, content.etag), content.data
             else:
-                failed.append(ReadFile(file, file.etag, content))
+                on_fetched(file, content)
 
     for (file, etag), decoded in workers.decode(fetched()):
-        while failed:
-            yield failed.popleft()
         yield ReadFile(file, etag, decoded)
-    yield from failed
 
 
 def add_file(batch: Batch, read: ReadFile) -> None:
-    """Put what a file holds into a batch, with its entry for the ledger and what was refused.
-
-    A file that could not be fetched has no entry: the next time, it is tried again.
-    """
-    file = read.file
+    """Put what a file holds into a batch, with its entry for the ledger and what was refused."""
+    file, decoded = read.file, read.decoded
     batch.files.append(file.uri)
-    if isinstance(read.result, BedrockUsageError):
-        batch.rejects.append(Reject(file.uri, "file", str(read.result)))
-        return
-    decoded = read.result
     batch.files_read.append(FileRead(file.folder, file.name, read.etag, READER))
     batch.calls += decoded.calls
     batch.shapes += decoded.shapes
@@ -61,3 +59,14 @@ def add_file(batch: Batch, read: ReadFile) -> None:
     for row in decoded.rows:
         batch.add(row)
     batch.rejects += (Reject(file.uri, *reject) for reject in decoded.rejects)
+
+
+def refuse_file(batch: Batch, uri: str, position: str, error: BedrockUsageError) -> Reject:
+    """Note in a batch that a file, or a folder, could not be read; return what was noted.
+
+    It has no entry in the ledger: the next time, it is tried again.
+    """
+    reject = Reject(uri, position, str(error))
+    batch.files.append(uri)
+    batch.rejects.append(reject)
+    return reject

@@ -19,7 +19,7 @@ from etl.normalise.application import APPLICATION_KEY
 from etl.normalise.cloudtrail import Parsed, parse_event
 from etl.normalise.cloudwatch import parse_csv_row, parse_results
 from etl.normalise.invocation_log import parse_logged_call
-from etl.normalise.packed import PackedCall, Shape, Shapes
+from etl.normalise.packed import PackedCall, Shape, Shapes, next_range
 from etl.normalise.profiles import parse_profile
 from etl.normalise.rows import Event, InferenceProfile, Job, MetricValue, ServiceTokens
 from etl.sources.files import Item, Unreadable, parse_items, unzip
@@ -57,21 +57,20 @@ class Keys:
 
 
 class Decoder:
-    """Reads one file after the other; ``first`` is the number of its first shape."""
+    """Reads one file after the other. ``first``: the number of its first shape, of a free range."""
 
-    def __init__(self, keys: Keys | None = None, *, first: int = 0) -> None:
+    def __init__(self, keys: Keys | None = None, *, first: int | None = None) -> None:
         self._keys = keys or Keys()
-        self._shapes = Shapes(first)
+        self._shapes = Shapes(next_range() if first is None else first)
         self._trail = TrailDecoder(self._shape_of)
 
-    def decode(self, data: bytes, problem: str | None = None) -> Decoded:
-        """Return what a file's bytes hold; ``problem`` says what is known to be wrong with them."""
+    def decode(self, data: bytes) -> Decoded:
+        """Return what a file's bytes hold."""
         decoded = Decoded()
         if self._shapes.is_full:
             decoded.first_shape = self._shapes.forget()
             self._trail.forget()
         content, damage = unzip(data)
-        damage = damage or problem
         if damage or not self._decode_plain(content, decoded):
             for item in parse_items(content, damage):
                 self._add(item, decoded)

@@ -13,7 +13,7 @@ import pickle
 import signal
 import struct
 import sys
-from typing import IO, Any
+from typing import IO
 
 from etl.decode.content import Decoded, Decoder, Keys
 
@@ -71,9 +71,7 @@ def main() -> None:
     decoder = Decoder(Keys(application_tag, metadata), first=first)
     with contextlib.suppress(BrokenPipeError, EOFError):
         while (job := receive(jobs)) is not None:
-            problem_and_data: tuple[Any, bytes] = marshal.loads(job)  # noqa: S302
-            problem, data = problem_and_data
-            send(results, dump(decoder.decode(data, problem)))
+            send(results, dump(decoder.decode(job)))
 
 
 if __name__ == "__main__":

@@ -17,12 +17,12 @@ from collections.abc import Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from types import TracebackType
-from typing import NamedTuple, TypeVar
+from typing import TypeVar
 
 from etl.decode.content import Decoded, Decoder, Keys
 from etl.decode.worker import receive, restore, send
 from etl.errors import DecodeError
-from etl.normalise.packed import SHAPES_A_PROCESS
+from etl.normalise.packed import next_range
 
 Tag = TypeVar("Tag")
 
@@ -37,17 +37,10 @@ _BYTES_AHEAD = 32 << 20
 FEW_BYTES = 1 << 20
 
 
-class File(NamedTuple):
-    """The bytes of a file, and what is known to be wrong with them."""
-
-    data: bytes
-    problem: str | None = None
-
-
 class _Worker:
     """One child process, used by one thread at a time."""
 
-    def __init__(self, keys: Keys, number: int) -> None:
+    def __init__(self, keys: Keys) -> None:
         package = Path(__file__).parents[2]
         path = os.pathsep.join(filter(None, (str(package), os.environ.get("PYTHONPATH"))))
         self._process = subprocess.Popen(
@@ -56,15 +49,15 @@ class _Worker:
             stdout=subprocess.PIPE,
             env=os.environ | {"PYTHONPATH": path},
         )
-        settings = (keys.application_tag, keys.metadata, number * SHAPES_A_PROCESS)
+        settings = (keys.application_tag, keys.metadata, next_range())
         assert self._process.stdin and self._process.stdout  # noqa: S101
         self._jobs, self._results = self._process.stdin, self._process.stdout
         send(self._jobs, marshal.dumps(settings))
 
-    def ask(self, file: File) -> bytes:
+    def ask(self, data: bytes) -> bytes:
         """Return what a file holds, as the process sends it."""
         try:
-            send(self._jobs, marshal.dumps((file.problem, file.data)))
+            send(self._jobs, data)
             message = receive(self._results)
         except (OSError, EOFError):
             message = None
@@ -103,33 +96,35 @@ class Workers:
         while self._all:
             self._all.pop().close()
 
-    def decode(self, files: Iterable[tuple[Tag, File]]) -> Iterator[tuple[Tag, Decoded]]:
+    def decode(self, files: Iterable[tuple[Tag, bytes]]) -> Iterator[tuple[Tag, Decoded]]:
         """Yield what each file holds, in their order. A few small files are read right here."""
         files = iter(files)
         small, size = [], 0
-        for tag, file in files:
-            small.append((tag, file))
-            size += len(file.data)
+        for tag, data in files:
+            small.append((tag, data))
+            size += len(data)
             if size >= FEW_BYTES:
                 yield from self._decode_elsewhere(_chain(small, files))
                 return
-        for tag, file in small:
-            yield tag, self._own.decode(file.data, file.problem)
+        for tag, data in small:
+            yield tag, self._own.decode(data)
 
-    def _decode_elsewhere(self, files: Iterable[tuple[Tag, File]]) -> Iterator[tuple[Tag, Decoded]]:
+    def _decode_elsewhere(
+        self, files: Iterable[tuple[Tag, bytes]]
+    ) -> Iterator[tuple[Tag, Decoded]]:
         """Keep the processes busy while the caller writes: with files in hand, and rows to come."""
         self.start()
         waiting: deque[tuple[Tag, int, Future[bytes]]] = deque()
         held = 0
         with ThreadPoolExecutor(self._count) as threads:
             try:
-                for tag, file in files:
+                for tag, data in files:
                     while waiting and (len(waiting) >= _FILES_AHEAD or held > _BYTES_AHEAD):
                         first, size, future = waiting.popleft()
                         held -= size
                         yield first, restore(future.result())
-                    waiting.append((tag, len(file.data), threads.submit(self._ask, file)))
-                    held += len(file.data)
+                    waiting.append((tag, len(data), threads.submit(self._ask, data)))
+                    held += len(data)
                 while waiting:
                     first, _, future = waiting.popleft()
                     yield first, restore(future.result())
@@ -140,21 +135,21 @@ class Workers:
     def start(self) -> None:
         """Start the processes, if they are not: early, where there will be much to read."""
         while len(self._all) < self._count:
-            worker = _Worker(self._keys, len(self._all) + 1)
+            worker = _Worker(self._keys)
             self._all.append(worker)
             self._free.put(worker)
 
-    def _ask(self, file: File) -> bytes:
+    def _ask(self, data: bytes) -> bytes:
         worker = self._free.get()
         try:
-            return worker.ask(file)
+            return worker.ask(data)
         finally:
             self._free.put(worker)
 
 
 def _chain(
-    first: list[tuple[Tag, File]], rest: Iterator[tuple[Tag, File]]
-) -> Iterator[tuple[Tag, File]]:
+    first: list[tuple[Tag, bytes]], rest: Iterator[tuple[Tag, bytes]]
+) -> Iterator[tuple[Tag, bytes]]:
     while first:
         yield first.pop(0)
     yield from rest

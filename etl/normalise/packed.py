@@ -7,6 +7,7 @@ the number. Ids that are UUIDs become 16 bytes, as they are stored.
 
 from __future__ import annotations
 
+import itertools
 import uuid
 from typing import Any
 
@@ -28,8 +29,9 @@ PLAIN_SOURCE = TOKEN_SOURCES.index("additionalEventData") + 1
 OUTPUT_BITS = 31
 
 _FIRST, _LAST = Event._fields.index("account_id"), Event._fields.index("tokens")
-# Each process numbers its shapes in a range of its own, which it never fills.
-SHAPES_A_PROCESS = 1 << 40
+# Whoever numbers shapes does so in a range of its own, which it never fills.
+SHAPES_A_RANGE = 1 << 40
+_ranges = itertools.count()
 
 # More shapes than a busy day has; what was numbered before is then forgotten, and sent again.
 _MAX_SHAPES = 20_000
@@ -70,13 +72,20 @@ def tokens_of(columns: tuple[Any, ...]) -> Tokens | None:
     return Tokens._make((TOKEN_SOURCES[columns[0] - 1], *columns[1:]))
 
 
+def next_range() -> int:
+    """Return the first number of a range that nobody else in this program numbers shapes in."""
+    return next(_ranges) * SHAPES_A_RANGE
+
+
+def range_of(number: int) -> int:
+    """Return the first number of the range that a number is in."""
+    return number // SHAPES_A_RANGE * SHAPES_A_RANGE
+
+
 class Shapes:
-    """Numbers shapes; one for each process that reads, with numbers of its own.
+    """Numbers shapes from ``first`` on; a warehouse takes those of several at the same time."""
 
-    ``new`` holds the shapes that were numbered since ``take_new`` was last asked.
-    """
-
-    def __init__(self, first: int = 0) -> None:
+    def __init__(self, first: int) -> None:
         self._next = first
         self._numbers: dict[Shape, int] = {}
         self._texts: dict[str, str] = {}

@@ -209,6 +209,8 @@ class Place:
             refusal.code = problem.get("Code")
             if match := _MISSING_ACTION.search(str(problem.get("Message"))):
                 refusal.action = match[1]
+            elif error.operation_name == "AssumeRole":
+                refusal.action = "sts:AssumeRole"
             refusal.date = date_of(error.response)
             return refusal
         if isinstance(error, _NO_CREDENTIALS):

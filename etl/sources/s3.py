@@ -230,6 +230,8 @@ def _explain(error: SourceError, action: str, address: str) -> BedrockUsageError
 
 def _case(error: SourceError) -> str:
     code = str(error.code)
+    if error.action == "sts:AssumeRole":
+        return "not entered"  # whose own words say what to do
     if code.startswith("KMS.") or (code in DENIED and str(error.action).startswith("kms:")):
         return "locked"
     if code in DENIED:

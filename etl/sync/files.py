@@ -17,10 +17,16 @@ from datetime import date, datetime, timedelta
 from functools import partial
 from typing import Literal
 
-from etl.decode.content import READER, Keys
+from etl.decode.content import READER
 from etl.decode.workers import Workers
-from etl.errors import BedrockUsageError, RejectError, SourceError
-from etl.reading import ReadFile, add_file, read_files
+from etl.errors import (
+    AccessError,
+    BedrockUsageError,
+    FileGoneError,
+    RejectError,
+    SourceError,
+)
+from etl.reading import ReadFile, add_file, read_files, refuse_file
 from etl.sources.download import prefetch
 from etl.sources.layouts import LogStream, day_of
 from etl.sources.stores import Store, StoredFile
@@ -56,13 +62,19 @@ class Root:
 
 @dataclass
 class _Stream:
-    """A stream in a round: from which day it is listed, and its state once that is read."""
+    """A stream in a round: from which day it is listed, and its state once that is read.
+
+    ``is_let_in``: one of its files was read; ``is_refused``: not even the first may be, so that the
+    others are not asked for.
+    """
 
     logs: LogStream
     state: StreamState
     since: date
     after: StreamState
     error: BedrockUsageError | None = None
+    is_let_in: bool = False
+    is_refused: bool = False
     late_events: int = 0
 
 
@@ -73,11 +85,11 @@ class FileReader:
         self,
         job: FilesJob,
         root: Root,
+        workers: Workers,
         *,
         since: datetime | None,
-        keys: Keys,
     ) -> None:
-        self._job, self._root, self._keys = job, root, keys
+        self._job, self._root, self._workers = job, root, workers
         self._as_of = job.clock.now()
         self._history_from = since or self._as_of - DEFAULT_HISTORY
         self._is_since_given = since is not None
@@ -152,35 +164,36 @@ class FileReader:
 
     def _read(self, days: dict[LogStream, tuple[date, date | None]], phase: str) -> None:
         """Read the files of some streams from a day to another (None: to the last)."""
-        by_prefix = {stream.logs.prefix: stream for stream in self._streams}
-        files = self._listed(days, by_prefix)
-        with Workers(self._keys) as workers:
-            self._begin_batch()
-            reads = read_files(self._root.store, files, workers)
-            for number, read in enumerate(reads, 1):
-                self._job.clock.check()
-                self._take(read, by_prefix)
-                self._tell(phase, number / len(files))
-            self._commit()
+        streams = self._listed(days)
+        files = sorted(streams, key=by_delivery)
+        wanted = (file for file in files if not streams[file].is_refused)
+        self._begin_batch()
 
-    def _listed(
-        self,
-        days: dict[LogStream, tuple[date, date | None]],
-        by_prefix: dict[str, _Stream],
-    ) -> list[StoredFile]:
-        """Return the files that were not read yet, in the order of their delivery."""
+        def judge(file: StoredFile, error: BedrockUsageError | None) -> None:
+            self._judge(file, error, streams[file])
+
+        reads = read_files(self._root.store, wanted, self._workers, judge)
+        for number, read in enumerate(reads, 1):
+            self._job.clock.check()
+            self._take(read, streams[read.file])
+            self._tell(phase, number / len(files))
+        self._commit()
+
+    def _listed(self, days: dict[LogStream, tuple[date, date | None]]) -> dict[StoredFile, _Stream]:
+        """Return the files that were not read yet, and whose they are."""
+        by_logs = {stream.logs: stream for stream in self._streams}
 
         def list_stream(logs: LogStream) -> list[StoredFile]:
             since, until = days[logs]
             return list(stream_files(self._root.store, logs, since=since, until=until))
 
-        files: list[StoredFile] = []
+        files: dict[StoredFile, _Stream] = {}
         for logs, listed in prefetch(list_stream, days, ahead=_LISTS_AHEAD):
             if isinstance(listed, BedrockUsageError):
-                self._fail(by_prefix[logs.prefix], listed)
+                self._fail(by_logs[logs], listed)
             else:
-                files += self._unread(listed)
-        return sorted(files, key=by_delivery)
+                files |= dict.fromkeys(self._unread(listed), by_logs[logs])
+        return files
 
     def _unread(self, files: Iterable[StoredFile]) -> Iterator[StoredFile]:
         folder, known = "", dict[str, str]()
@@ -191,18 +204,27 @@ class FileReader:
             if known.get(file.name) != file.etag:
                 yield file
 
-    def _take(self, read: ReadFile, by_prefix: dict[str, _Stream]) -> None:
+    def _take(self, read: ReadFile, stream: _Stream) -> None:
         """Put a file into the batch in hand. What comes late has one of its own a stream."""
-        stream = next(s for prefix, s in by_prefix.items() if read.file.folder.startswith(prefix))
-        if isinstance(read.result, SourceError):
-            self._fail(stream, read.result)
         late = stream if self._is_late(stream, read.file) else None
         if late is not self._late or len(self._batch) >= _BATCH_ROWS:
             self._commit()
             self._begin_batch(late)
         add_file(self._batch, read)
-        if not isinstance(read.result, BedrockUsageError):
-            self._events += read.result.events_read
+        self._events += read.decoded.events_read
+
+    def _judge(self, file: StoredFile, error: BedrockUsageError | None, stream: _Stream) -> None:
+        """See what a file says of its stream: one with a file that cannot be had is not claimed.
+
+        A file that is gone will never be there again: it is told, and holds nothing up.
+        """
+        if error is None:
+            stream.is_let_in = True
+            return
+        refuse_file(self._batch, file.uri, "file", error)
+        if isinstance(error, SourceError) and not isinstance(error, FileGoneError):
+            stream.is_refused = isinstance(error, AccessError) and not stream.is_let_in
+            self._fail(stream, error)
 
     def _begin_batch(self, late: _Stream | None = None) -> None:
         self._batch, self._late = Batch(is_reread=late is not None), late

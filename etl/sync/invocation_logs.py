@@ -48,7 +48,8 @@ class LogStream:
         self._job, self._log_group = job, log_group
         self._settle, self._metadata_key = settle, metadata_key
         self._as_of = job.place.clock.now()
-        self._state = begin(job.state(), self._as_of, since=since, settle=settle)
+        state = of_group(job.state(), log_group)
+        self._state = begin(state, self._as_of, since=since, settle=settle)
         self._done, self._read = 0, 0
 
     def read_new(self) -> None:
@@ -123,6 +124,15 @@ class LogStream:
         total = self._done + left
         share = (self._done + (0 if is_done else behind)) / total if total else 1.0
         self._job.tell(task.kind, done=self._done, left=left, read=self._read, share=share)
+
+
+def of_group(state: StreamState, log_group: str) -> StreamState:
+    """Return the state as it counts for a group: of another one nothing was read yet."""
+    if state.log_group == log_group:
+        return state
+    state = replace(state, log_group=log_group, windows={})
+    # The watermark may not fall, but all before it is history again.
+    return replace(state, covered_from=state.watermark + SECOND) if state.watermark else state
 
 
 def begin(

@@ -38,18 +38,12 @@ Observer = Callable[[Progress], None]
 
 
 @dataclass(frozen=True)
-class Job:
-    """A source of a place. ``count`` is told what each batch came to, and how much was refused."""
+class _Work:
+    """What every kind of job does. ``count`` is told what each batch came to, and was refused."""
 
-    source: str
-    place: Place
     writer: Writer
     observe: Observer
     count: Callable[[Written, int], None]
-
-    @property
-    def stream(self) -> StreamId:
-        return StreamId(self.source, self.place.account_id, self.place.region)
 
     def write(self, batch: Batch) -> Written:
         """Commit a batch with its state."""
@@ -60,6 +54,18 @@ class Job:
     def ask(self, question: Callable[[Database], Result]) -> Result:
         """Ask the warehouse something."""
         return self.writer.read(question)
+
+
+@dataclass(frozen=True)
+class Job(_Work):
+    """A source of a place."""
+
+    source: str
+    place: Place
+
+    @property
+    def stream(self) -> StreamId:
+        return StreamId(self.source, self.place.account_id, self.place.region)
 
     def state(self) -> StreamState:
         """Return how far the stream has come."""
@@ -73,7 +79,7 @@ class Job:
 
 
 @dataclass(frozen=True)
-class FilesJob:
+class FilesJob(_Work):
     """The files of one root, of as many accounts and regions as it holds.
 
     ``name`` stands for all of its streams where progress is told. ``fail`` is told of the streams
@@ -82,20 +88,7 @@ class FilesJob:
 
     name: StreamId
     clock: Clock
-    writer: Writer
-    observe: Observer
-    count: Callable[[Written, int], None]
     fail: Callable[[StreamId, BedrockUsageError], None]
-
-    def write(self, batch: Batch) -> Written:
-        """Commit a batch with its state."""
-        written = self.writer.write(batch)
-        self.count(written, len(batch.rejects))
-        return written
-
-    def ask(self, question: Callable[[Database], Result]) -> Result:
-        """Ask the warehouse something."""
-        return self.writer.read(question)
 
     def state(self, stream: StreamId) -> StreamState:
         """Return how far a stream has come."""

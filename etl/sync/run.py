@@ -20,6 +20,7 @@ from sqlite_utils import Database
 from etl.clock import Clock
 from etl.config import SOURCES
 from etl.decode.content import Keys
+from etl.decode.workers import Workers
 from etl.errors import (
     BedrockUsageError,
     RetriableError,
@@ -277,12 +278,13 @@ class Round:
         if root.kind not in self._options.sources:
             return
         name = StreamId(root.kind, "files", root.uri)
-        job = FilesJob(name, self._clock, self._writer, self._observe, self._count, self._fail)
-        reader = FileReader(job, root, since=self._options.since, keys=self._options.keys)
+        job = FilesJob(self._writer, self._observe, self._count, name, self._clock, self._fail)
         try:
-            reader.read_new()
-            if reader.read_older(self._deadline):
-                self._outcome.has_more = True
+            with Workers(self._options.keys) as workers:
+                reader = FileReader(job, root, workers, since=self._options.since)
+                reader.read_new()
+                if reader.read_older(self._deadline):
+                    self._outcome.has_more = True
         except StoppedError:
             raise
         except BedrockUsageError as error:
@@ -296,7 +298,7 @@ class Round:
         """Read one source, if it is wanted; note a failure, and leave the others to go on."""
         if not self._options.reads(source):
             return
-        job = Job(source, place, self._writer, self._observe, self._count)
+        job = Job(self._writer, self._observe, self._count, source, place)
         try:
             read(job)
         except SourceError as error:
@@ -311,7 +313,7 @@ class Round:
         """Say whether a place never had the log group: no failure, as long as another has it."""
         if job.source != invocation_logs.SOURCE or not isinstance(error, NotFoundError):
             return False
-        if job.state().watermark is not None:
+        if job.state().log_group == self._options.log_group:
             return False
         self._without_log_group.append((job.stream, error))
         return True

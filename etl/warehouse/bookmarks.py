@@ -63,8 +63,8 @@ class SeriesState(NamedTuple):
 class StreamState:
     """What a stream has read; see the table ``sync_state``. Times are UTC, whole seconds.
 
-    ``windows``: by kind (new, history, reread); ``gaps`` and ``series`` are those to be added or
-    renewed.
+    ``log_group``: what was read, where that is one of several that a place may have. ``windows``:
+    by kind (new, history, reread); ``gaps`` and ``series`` are those to be added or renewed.
     """
 
     stream: StreamId
@@ -74,6 +74,7 @@ class StreamState:
     history_from: datetime | None = None
     reread_at: datetime | None = None
     relisted_at: datetime | None = None
+    log_group: str | None = None
     windows: dict[str, Window] = field(default_factory=dict)
     gaps: tuple[Gap, ...] = ()
     series: tuple[SeriesState, ...] = ()
@@ -93,7 +94,7 @@ _TIMES = ("covered_from", "watermark", "read_at", "history_from", "reread_at", "
 def load_state(db: Database, stream: StreamId) -> StreamState:
     """Return a stream's state; an empty one if it was never read."""
     row = db.execute(
-        f"select {', '.join(_TIMES)} from sync_state where stream = ?", [str(stream)]
+        f"select log_group, {', '.join(_TIMES)} from sync_state where stream = ?", [str(stream)]
     ).fetchone()
     if row is None:
         return StreamState(stream)
@@ -101,8 +102,9 @@ def load_state(db: Database, stream: StreamId) -> StreamState:
         "select kind, window_start, window_end, fetched_down_to from sync_windows where stream = ?",
         [str(stream)],
     )
+    log_group, *times = row
     covered_from, watermark, read_at, history_from, reread_at, relisted_at = (
-        parse_utc(text) if text else None for text in row
+        parse_utc(text) if text else None for text in times
     )
     return StreamState(
         stream,
@@ -112,6 +114,7 @@ def load_state(db: Database, stream: StreamId) -> StreamState:
         history_from=history_from,
         reread_at=reread_at,
         relisted_at=relisted_at,
+        log_group=log_group,
         windows={kind: Window(*map(parse_utc, rest)) for kind, *rest in windows},
     )
 
@@ -125,11 +128,18 @@ def save_state(db: Database, state: StreamState, *, late_events: int = 0) -> Non
     values = [getattr(state, column) for column in _TIMES]
     changed = db.conn.execute(
         f"insert into sync_state (stream, source, account_id, region, late_events,"
-        f" {', '.join(_TIMES)}) values (?, ?, ?, ?, ?{', ?' * len(_TIMES)})"
+        f" log_group, {', '.join(_TIMES)}) values (?, ?, ?, ?, ?, ?{', ?' * len(_TIMES)})"
         " on conflict do update set late_events = late_events + excluded.late_events,"
-        f" error_at = null, error = null, {', '.join(f'{c} = excluded.{c}' for c in _TIMES)}"
+        " error_at = null, error = null, log_group = excluded.log_group,"
+        f" {', '.join(f'{c} = excluded.{c}' for c in _TIMES)}"
         " where watermark is null or excluded.watermark >= watermark",
-        [name, *state.stream, late_events, *(utc(v) if v else None for v in values)],
+        [
+            name,
+            *state.stream,
+            late_events,
+            state.log_group,
+            *(utc(v) if v else None for v in values),
+        ],
     ).rowcount
     if not changed:
         raise WarehouseError(

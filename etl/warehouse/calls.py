@@ -25,11 +25,11 @@ from sqlite_utils import Database
 from etl.normalise.application import APPLICATION_SOURCES, REQUEST_METADATA, UNKNOWN
 from etl.normalise.model_ids import NOT_STATED
 from etl.normalise.packed import (
-    SHAPES_A_PROCESS,
     PackedCall,
     Shape,
     Shapes,
     StoredId,
+    next_range,
     plain_id,
     stored_id,
     token_columns,
@@ -99,7 +99,6 @@ class _Plan:
     tokens: dict[EventKey, Tokens] = field(default_factory=dict)
     cloudtrail_tokens: dict[EventKey, Tokens] = field(default_factory=dict)
     inference_regions: dict[EventKey, str] = field(default_factory=dict)
-    logs: list[Event] = field(default_factory=list)
 
     def replace(self, key: EventKey, event: Event) -> None:
         """Put an event in the place of the one that is stored, or planned, under the key."""
@@ -140,8 +139,7 @@ class CallWriter:
         self._db = db
         self._names = names
         self._incoming = Incoming(db, names)
-        # Numbers below zero: no process that reads uses them.
-        self._shapes = Shapes(-SHAPES_A_PROCESS)
+        self._shapes = Shapes(next_range())
         for table in ("wanted_calls", "changed_calls", "new_calls"):
             db.execute(
                 # blob: a type that leaves every value as it is, so that the key of events is used.
@@ -154,9 +152,9 @@ class CallWriter:
         """Drop what a rollback has undone."""
         self._incoming.forget()
 
-    def drop_shapes(self, first: int, after: int) -> None:
-        """Drop the shapes numbered from ``after`` up to ``first``."""
-        self._incoming.drop(first, after)
+    def drop_shapes(self, first: int) -> None:
+        """Drop the shapes of a range before ``first``: no call names them any more."""
+        self._incoming.drop(first)
 
     def write(
         self,
@@ -185,6 +183,8 @@ class CallWriter:
         if odd or services or unexplained:
             plan = self._plan(odd, unexplained, services, counts)
             hours |= self._carry_out(plan, counts)
+        if self._shapes.is_full:
+            self.drop_shapes(self._shapes.forget())
         return counts, hours
 
     def _horizon(self) -> str | None:

@@ -23,6 +23,7 @@ from etl.normalise.packed import (
     Shape,
     StoredId,
     event_of,
+    range_of,
     unpack,
 )
 from etl.normalise.rows import INVOCATION_LOG, Event
@@ -221,12 +222,13 @@ class Incoming:
             shapes = list(self._shapes.items())
         self._store(shapes)
 
-    def drop(self, first: int, after: int) -> None:
-        """Drop the shapes from number ``after`` up to ``first``: no call names them any more."""
-        for number in [number for number in self._shapes if after <= number < first]:
+    def drop(self, first: int) -> None:
+        """Drop the shapes of the range of ``first`` before it: no call names them any more."""
+        begin = range_of(first)
+        for number in [number for number in self._shapes if begin <= number < first]:
             del self._shapes[number]
         self._db.conn.execute(
-            "delete from call_shapes where shape >= ? and shape < ?", [after, first]
+            "delete from call_shapes where shape >= ? and shape < ?", [begin, first]
         )
 
     def fill(self, calls: list[PackedCall]) -> list[Event]:

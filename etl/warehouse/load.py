@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 from sqlite_utils import Database
 
-from etl.normalise.packed import SHAPES_A_PROCESS, PackedCall, Shape, stored_id
+from etl.normalise.packed import PackedCall, Shape, stored_id
 from etl.normalise.rows import (
     Event,
     FoundationModel,
@@ -162,7 +162,7 @@ class Loader:
             written.add(counts)
             hours |= hours_of_calls
             for first in batch.first_shapes:
-                self._calls.drop_shapes(first, first // SHAPES_A_PROCESS * SHAPES_A_PROCESS)
+                self._calls.drop_shapes(first)
         self._write_jobs(batch.jobs)
         save_files(self._db, batch.files_read)
         hours |= self._hours_counted_elsewhere(series_before, self._rate_series(batch))

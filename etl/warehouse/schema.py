@@ -46,6 +46,8 @@ def _execute(db: Database, script: str) -> None:
         if sqlite3.complete_statement(statement):
             db.execute(statement)
             statement = ""
+    if statement.strip():
+        raise ValueError("the last statement of a migration has no semicolon")
 
 
 @migrations()
@@ -707,3 +709,9 @@ def m012_create_jobs(db: Database) -> None:
         ) strict, without rowid;
     """,
     )
+
+
+@migrations()
+def m013_add_log_group(db: Database) -> None:
+    """Which group of CloudWatch Logs a stream has read: of another one it has read nothing."""
+    db.execute("alter table sync_state add column log_group text")

@@ -172,3 +172,20 @@ def test_a_bucket_that_is_denied_stops_no_other_source(aws: FakeAws, tmp_path: P
     assert status == 1
     assert "add s3:ListBucket" in err
     assert query(tmp_path / "w.db", "select event_id from calls") == [(uuid_of(1),)]
+
+
+def test_a_role_that_does_not_let_us_in_is_told_as_that(aws: FakeAws, tmp_path: Path) -> None:
+    trail_file(1, HOUR, call(1))
+    (tmp_path / "bedrock_usage.toml").write_text(
+        f'[sources.trail]\nuri = "s3://{BUCKET}"\n'
+        'role_arn = "arn:aws:iam::444455556666:role/Closed"\n'
+    )
+    status, _, err = run("sync", "--source", "trail", "--db", tmp_path / "w.db")
+    assert status == 1
+    assert "AccessDenied on sts:AssumeRole" in err
+    assert "let the role trust the caller" in err
+    assert "s3:ListBucket" not in err
+    words = ("--role-arn", "arn:aws:iam::444455556666:role/Closed", "--db", tmp_path / "w.db")
+    status, _, err = run("load", f"s3://{BUCKET}", *words)
+    assert status == 1
+    assert "AccessDenied on sts:AssumeRole" in err

@@ -16,7 +16,7 @@ import pytest
 
 from etl.decode import workers as workers_module
 from etl.decode.content import Keys
-from etl.decode.workers import File, Workers
+from etl.decode.workers import Workers
 from etl.errors import DecodeError
 from etl.normalise.packed import unpack
 from tests.support import call, uuid_of
@@ -29,9 +29,9 @@ def at_once(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(workers_module, "FEW_BYTES", 0)
 
 
-def file_of(*numbers: int) -> File:
+def file_of(*numbers: int) -> bytes:
     records = [call(number, tokens=(number, 1)) for number in numbers]
-    return File(gzip.compress(json.dumps({"Records": records}).encode()))
+    return gzip.compress(json.dumps({"Records": records}).encode())
 
 
 def children() -> set[int]:
@@ -74,7 +74,7 @@ def test_few_bytes_need_no_process(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_files_are_not_taken_far_ahead() -> None:
     taken = 0
 
-    def files() -> Iterator[tuple[int, File]]:
+    def files() -> Iterator[tuple[int, bytes]]:
         nonlocal taken
         for number in range(300):
             taken += 1
@@ -97,7 +97,7 @@ def test_a_process_that_dies_is_told_with_what_to_do() -> None:
 
 
 def test_an_error_of_the_files_ends_the_processes() -> None:
-    def files() -> Iterator[tuple[int, File]]:
+    def files() -> Iterator[tuple[int, bytes]]:
         yield 1, file_of(1)
         raise OSError("gone")
 

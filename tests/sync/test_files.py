@@ -242,6 +242,7 @@ def test_a_file_that_disappears_is_told_and_holds_up_nothing_else(
     assert world.event_ids() == [uuid_of(2)]
     assert "no longer there" in str(world.rows("select reason from rejects"))
     assert not outcome.is_complete
+    assert (world.state(TRAIL)["watermark"], world.state(TRAIL)["error"]) == (utc(now), None)
 
 
 @pytest.mark.parametrize("error", [AccessError("denied: add s3:GetObject"), RetriableError("busy")])
@@ -349,3 +350,46 @@ def test_a_folder_that_cannot_be_listed_is_told(world: World, bucket: Bucket) ->
     day.rename(day.with_name("x"))
     day.symlink_to(day.with_name("x"))
     assert bucket.sync().written.calls_new == 0
+
+
+def test_a_stream_whose_first_file_is_denied_is_not_asked_for_the_rest(
+    world: World, bucket: Bucket
+) -> None:
+    now = world.clock.now()
+    denied = [bucket.deliver(now - HOUR, at(world, HOUR, number)) for number in range(100)]
+    bucket.deliver(now - HOUR, at(world, HOUR, 200, awsRegion="eu-west-1"), region="eu-west-1")
+    bucket.store.faults = {file.name: AccessError("add s3:GetObject") for file in denied}
+    asked: list[str] = []
+    read = bucket.store.read
+
+    def counting(file: StoredFile) -> Content:
+        asked.append(file.name)
+        return read(file)
+
+    bucket.store.read = counting  # type: ignore[method-assign]
+    assert bucket.sync().messages == ["add s3:GetObject"]
+    assert len(asked) < 60
+    assert world.event_ids() == [uuid_of(200)]
+
+
+def test_one_denied_file_holds_up_no_other(world: World, bucket: Bucket) -> None:
+    now = world.clock.now()
+    files = [bucket.deliver(now - HOUR, at(world, HOUR, number)) for number in range(50)]
+    bucket.store.faults[files[20].name] = AccessError("add kms:Decrypt")
+    assert bucket.sync().messages == ["add kms:Decrypt"]
+    assert len(world.event_ids()) == 49
+
+
+def test_two_roots_in_one_run_keep_their_names_apart(world: World, bucket: Bucket) -> None:
+    now = world.clock.now()
+    for hours in range(1, 20):
+        moment = now - hours * DAY
+        bucket.deliver(moment, call(hours, user="alice", eventTime=utc(moment)))
+        bucket.log(moment, logged(100 + hours, user="bob", timestamp=utc(moment)))
+    roots = [Root(kind, str(bucket.folder), bucket.store) for kind in ("trail", "invocation_logs")]
+    options = SyncOptions(sources=("trail", "invocation_logs"))
+    with open_warehouse(world.path) as db:
+        sync_places(db, [], world.clock, options, lambda _: None, roots=roots)
+    assert world.rows(
+        "select reported_by, user_name, count(*) from calls group by 1, 2 order by 1"
+    ) == [("CloudTrail", "alice", 19), ("invocation log", "bob", 19)]

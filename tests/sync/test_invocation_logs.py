@@ -149,6 +149,25 @@ def test_a_group_that_keeps_less_gives_what_it_has(world: World) -> None:
     assert stored(world) == requests(*range(7))
 
 
+def test_another_group_is_read_from_its_beginning(world: World) -> None:
+    world.place.log_group("/other")
+    for number, days in enumerate((1, 20, 60)):
+        log(world, number, days * DAY + HOUR)
+    sync(world, log_group="/other")
+    assert stored(world) == []
+    world.clock.advance(2 * HOUR)
+    log(world, 3, HOUR)
+    sync(world)
+    assert stored(world) == requests(0, 1, 2, 3)
+    count = len(asked(world))
+    sync(world)
+    assert len(asked(world)) == count + 1
+    # It was never in the other region, whatever was read of the first group there.
+    world.aws.place(ACCOUNT, "eu-west-1").log_group("/other")
+    sync(world, "eu-west-1", log_group="/other")
+    assert sync(world, REGION, "eu-west-1").problems == []
+
+
 def test_what_stays_within_the_settle_time_is_found(world: World) -> None:
     sync(world)
     log(world, 1, 20 * MINUTE, late=59 * MINUTE)

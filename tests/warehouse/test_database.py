@@ -19,7 +19,7 @@ from etl.warehouse.database import (
     transaction,
     view_sql,
 )
-from etl.warehouse.schema import migrations
+from etl.warehouse.schema import _execute, migrations
 from tests.support import call, load, rows, write_log
 
 
@@ -179,3 +179,8 @@ def test_a_folder_that_is_not_there(tmp_path: Path) -> None:
         open_warehouse(tmp_path / "no/w.db", create=True),
     ):
         pass
+
+
+def test_a_migration_that_does_not_end_is_refused(db: Database) -> None:
+    with pytest.raises(ValueError, match="no semicolon"):
+        _execute(db, "create table one (a); create table two (b)")

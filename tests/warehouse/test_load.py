@@ -21,6 +21,7 @@ from hypothesis import strategies as st
 from sqlite_utils import Database
 
 from etl import resources
+from etl.decode.content import Decoder
 from etl.load import load_files
 from etl.normalise.cloudtrail import parse_event
 from etl.normalise.rows import Event
@@ -404,3 +405,41 @@ def test_two_roles_of_one_name_prefix_are_two_users(db: Database, tmp_path: Path
         ("App", "Unknown"),
         ("App-BedrockRole", "App"),
     ]
+
+
+# -- several readers at once --------------------------------------------------------------------
+
+
+def _log(*records: object) -> bytes:
+    return json.dumps({"Records": list(records)}).encode()
+
+
+def _batch(decoder: Decoder, *records: object) -> Batch:
+    decoded = decoder.decode(_log(*records))
+    return Batch(calls=decoded.calls, shapes=decoded.shapes)
+
+
+def test_readers_that_take_turns_do_not_take_each_others_names(db: Database) -> None:
+    loader, one, other = Loader(db), Decoder(), Decoder()
+    loader.write(_batch(one, call(1, user="alice")))
+    loader.write(_batch(other, call(2, user="bob")))
+    loader.write(_batch(one, call(3, user="alice")))
+    loader.write(Batch(events=[parse_event(call(4, user="carol")).row]))  # type: ignore[list-item]
+    loader.write_all([_batch(other, call(5, user="bob")), _batch(one, call(6, user="alice"))])
+    assert rows(db, "select user_name from calls order by event_id") == [
+        (name,) for name in ("alice", "bob", "alice", "carol", "bob", "alice")
+    ]
+    check_rollup(db)
+
+
+def test_what_a_writer_remembers_of_callers_is_bounded(
+    db: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("etl.normalise.packed._MAX_SHAPES", 3)
+    loader = Loader(db)
+    for number in range(12):
+        event = parse_event(call(number, user=f"user-{number}")).row
+        loader.write(Batch(events=[event, event]))  # type: ignore[list-item]
+    assert rows(db, "select count(*) <= 3 from call_shapes") == [(1,)]
+    assert rows(db, "select count(distinct user_name) from calls") == [(12,)]
+    check_rollup(db)
