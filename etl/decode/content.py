@@ -141,7 +141,7 @@ class Decoder:
 
     def _add_event(self, item: Item, decoded: Decoded) -> None:
         try:
-            parsed = parse_event(item.value)
+            parsed = parse_event(item.value, metadata_key=self._keys.metadata)
         except RejectError as error:
             decoded.rejects.append((item.position, str(error)))
             return

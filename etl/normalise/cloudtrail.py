@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterator, Mapping
 from typing import Any, NamedTuple
 
 from etl.errors import RejectError
-from etl.normalise.application import find_application
+from etl.normalise.application import APPLICATION_KEY, find_application
 from etl.normalise.fields import count, mapping, text, utc_time
 from etl.normalise.identity import parse_identity
 from etl.normalise.rows import Event, Job, ServiceTokens, Tokens
@@ -90,9 +90,10 @@ class Parsed(NamedTuple):
 SKIPPED = Parsed(None)
 
 
-def parse_event(record: object) -> Parsed:
+def parse_event(record: object, *, metadata_key: str = APPLICATION_KEY) -> Parsed:
     """Read one CloudTrail event as CloudTrail wrote it.
 
+    ``metadata_key``: the key of the request's metadata that names the application.
     Raises RejectError if it is not an object, or a call without a usable ``eventID`` or
     ``eventTime``; what is wrong with another service's event is no concern.
     """
@@ -115,7 +116,7 @@ def parse_event(record: object) -> Parsed:
     if record.get("eventType") == "AwsServiceEvent":
         tokens = _parse_service_event(record, event_id, utc, complaints.append)
         return Parsed(tokens, tuple(complaints))
-    event = _parse_call(record, event_id, utc, complaints.append)
+    event = _parse_call(record, event_id, utc, metadata_key, complaints.append)
     return Parsed(event, tuple(complaints), _job(record, event))
 
 
@@ -133,7 +134,9 @@ def _json_type(value: object) -> str:
     return names.get(type(value).__name__, "a number")
 
 
-def _parse_call(record: Mapping[str, Any], event_id: str, utc: str, complain: Complain) -> Event:
+def _parse_call(
+    record: Mapping[str, Any], event_id: str, utc: str, metadata_key: str, complain: Complain
+) -> Event:
     user_identity = mapping(record.get("userIdentity"))
     parameters = mapping(record.get("requestParameters"))
     extra = mapping(record.get("additionalEventData"))
@@ -143,7 +146,10 @@ def _parse_call(record: Mapping[str, Any], event_id: str, utc: str, complain: Co
     caller_account = text(user_identity.get("accountId"))
     original_event_id = text(mapping(record.get("addendum")).get("originalEventID"))
     application, application_source = find_application(
-        role_name=identity.role_name, request_parameters=parameters, user_agent=user_agent
+        role_name=identity.role_name,
+        request_parameters=parameters,
+        user_agent=user_agent,
+        metadata_key=metadata_key,
     )
     return Event(
         event_time=utc,

@@ -1,4 +1,5 @@
-"""Local files: CloudTrail logs, saved ``lookup-events`` pages, CloudWatch totals, profiles.
+"""What stands in a file, raw: CloudTrail and invocation logs, saved ``lookup-events`` and
+``filter-log-events`` pages, CloudWatch totals, profiles.
 
 The format is told from the content, never from the name: gzip or plain, one JSON document, several
 one after another (JSON lines), or the CSV of ``etl.normalise.cloudwatch``. A damaged file gives all
@@ -12,24 +13,12 @@ import contextlib
 import csv
 import io
 import json
-import os
 import re
 import zlib
-from collections.abc import Iterable, Iterator, Mapping
-from pathlib import Path
+from collections.abc import Iterator, Mapping
 from typing import Any, BinaryIO, NamedTuple
 
 from etl.normalise.cloudwatch import CSV_COLUMNS
-
-# Beside a trail's events in its bucket; none of them holds calls.
-SKIPPED_FOLDERS = frozenset(
-    {
-        "CloudTrail-Digest",
-        "CloudTrail-Insight",
-        "CloudTrail-NetworkActivity",
-        "CloudTrail-Aggregated",
-    }
-)
 
 MAX_FILE_BYTES = 1 << 30
 
@@ -58,45 +47,6 @@ class Unreadable(NamedTuple):
 
     position: str
     reason: str
-
-
-def walk_files(paths: Iterable[Path]) -> Iterator[Path | Unreadable]:
-    """Yield every file under the paths, folders in the order of their names.
-
-    Hidden files and ``SKIPPED_FOLDERS`` are left out; links to folders are not followed.
-    """
-    for path in paths:
-        if path.is_dir():
-            yield from _walk_folder(path)
-        else:
-            yield path
-
-
-def _walk_folder(folder: Path) -> Iterator[Path | Unreadable]:
-    try:
-        entries = sorted(os.scandir(folder), key=lambda entry: entry.name)
-    except OSError as error:
-        yield Unreadable(str(folder), f"the folder cannot be read: {error.strerror}")
-        return
-    for entry in entries:
-        if entry.name.startswith("."):
-            continue
-        if entry.is_dir(follow_symlinks=False):
-            if entry.name not in SKIPPED_FOLDERS:
-                yield from _walk_folder(Path(entry.path))
-        elif entry.is_file():
-            yield Path(entry.path)
-
-
-def read_items(path: Path) -> Iterator[Item | Unreadable]:
-    """Yield the raw items of one file; see the module's docstring for what it understands."""
-    try:
-        with path.open("rb") as file:
-            data = read_bounded(file)
-    except OSError as error:
-        yield Unreadable("file", f"cannot be read: {error.strerror}")
-        return
-    yield from parse_items(*unzip(data))
 
 
 def read_bounded(file: BinaryIO) -> bytes:

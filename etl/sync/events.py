@@ -22,8 +22,10 @@ SOURCE = "cloudtrail"
 class EventStream:
     """The events of one account and region. Used by one thread."""
 
-    def __init__(self, job: Job, *, since: datetime | None, settle: timedelta) -> None:
-        self._job, self._settle = job, settle
+    def __init__(
+        self, job: Job, *, since: datetime | None, settle: timedelta, metadata_key: str
+    ) -> None:
+        self._job, self._settle, self._metadata_key = job, settle, metadata_key
         self._as_of = job.place.clock.now()
         self._horizon = self._as_of - RETENTION
         self._state = windows.begin(
@@ -92,7 +94,7 @@ class EventStream:
             batch.rejects.append(Reject(*where, "CloudTrailEvent is no JSON"))
             return
         try:
-            parsed = parse_event(event.record)
+            parsed = parse_event(event.record, metadata_key=self._metadata_key)
         except RejectError as error:
             batch.rejects.append(Reject(*where, str(error)))
             return

@@ -264,7 +264,12 @@ class Round:
         """Return the stream of events, or of logs, that goes on where it was."""
         options = self._options
         if job.source == events.SOURCE:
-            return events.EventStream(job, since=options.since, settle=options.settle)
+            return events.EventStream(
+                job,
+                since=options.since,
+                settle=options.settle,
+                metadata_key=options.metadata_key,
+            )
         return invocation_logs.LogStream(
             job,
             options.log_group or "",

@@ -187,8 +187,10 @@ def test_a_damaged_invocation_log_gives_its_whole_records() -> None:
 
 def test_the_key_of_the_metadata_is_chosen() -> None:
     data = json.dumps(logged(1, requestMetadata={"team": "Blue", "application": "x"})).encode()
-    (event,) = shown(Decoder(Keys(metadata="team")).decode(data))["events"]
-    assert event.application == "Blue"
+    parameters = {"modelId": HAIKU, "requestMetadata": {"team": "Blue", "application": "x"}}
+    for one in (data, log(call(1, requestParameters=parameters))):
+        (event,) = shown(Decoder(Keys(metadata="team")).decode(one))["events"]
+        assert (event.application, event.application_source) == ("Blue", "request metadata")
 
 
 def test_a_saved_answer_of_filter_log_events() -> None:

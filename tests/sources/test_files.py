@@ -1,4 +1,4 @@
-"""Local files: every form, and every way to be damaged."""
+"""What stands in a file: every form, and every way to be damaged."""
 
 from __future__ import annotations
 
@@ -8,7 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from etl.sources.files import Item, Unreadable, read_items, walk_files
+from etl.errors import BedrockUsageError
+from etl.sources.files import Item, Unreadable, parse_items, unzip
+from etl.sources.stores import LocalStore, StoredFile
 from tests.support import call, uuid_of, write_metrics
 
 EVENTS = [call(n) for n in range(5)]
@@ -17,7 +19,13 @@ LOG = json.dumps({"Records": EVENTS}).encode()
 
 def read(path: Path, content: bytes) -> list[Item | Unreadable]:
     path.write_bytes(content)
-    return list(read_items(path))
+    return read_items(path)
+
+
+def read_items(path: Path) -> list[Item | Unreadable]:
+    file = LocalStore().find(str(path))
+    assert isinstance(file, StoredFile)
+    return list(parse_items(*unzip(LocalStore().read(file).data)))
 
 
 def ids(items: list[Item | Unreadable]) -> list[str]:
@@ -140,25 +148,22 @@ def test_a_bad_line_does_not_cost_the_others(tmp_path: Path) -> None:
 
 def test_a_file_that_may_not_be_read(tmp_path: Path) -> None:
     (tmp_path / "folder").mkdir()
-    assert problems(list(read_items(tmp_path / "folder"))) == [
-        ("file", "cannot be read: Is a directory")
-    ]
-    assert problems(list(read_items(tmp_path / "gone"))) == [
-        ("file", "cannot be read: No such file or directory")
-    ]
+    for name, reason in (("folder", "Is a directory"), ("gone", "no longer there")):
+        with pytest.raises(BedrockUsageError, match=reason):
+            LocalStore().read(StoredFile(f"{tmp_path}/", name, "", 0))
 
 
 def test_a_metrics_csv_gives_a_row_a_line(tmp_path: Path) -> None:
     file = write_metrics(
         tmp_path / "m.csv", [("m", "InputTokenCount", 1), ("m", "OutputTokenCount", 2)]
     )
-    items = list(read_items(file))
+    items = read_items(file)
     assert [(i.position, i.kind, i.value["value"]) for i in items if isinstance(i, Item)] == [
         ("line 2", "metric row", "1"),
         ("line 3", "metric row", "2"),
     ]
     file.write_text(file.read_text() + "1,2,3,4,5,6,7,8\n")
-    assert problems(list(read_items(file))) == [("line 4", "more fields than the header names")]
+    assert problems(read_items(file)) == [("line 4", "more fields than the header names")]
 
 
 def test_folders_are_walked_by_name_without_what_holds_no_events(tmp_path: Path) -> None:
@@ -174,7 +179,6 @@ def test_folders_are_walked_by_name_without_what_holds_no_events(tmp_path: Path)
         (tmp_path / name).parent.mkdir(exist_ok=True)
         (tmp_path / name).write_text("{}")
     (tmp_path / "loop").symlink_to(tmp_path, target_is_directory=True)
-    walked = [
-        str(path.relative_to(tmp_path)) for path in walk_files([tmp_path]) if isinstance(path, Path)
-    ]
+    root = f"{tmp_path}/"
+    walked = [file.uri.removeprefix(root) for file in LocalStore().files_below(root)]
     assert walked == ["a.json", "b/1.json", "b/2.json", "c.json"]
