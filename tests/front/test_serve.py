@@ -17,9 +17,12 @@ from typing import Any
 
 import httpx
 import pytest
+from datasette.database import Database
 
+from etl.cli.serve import COUNT_LIMIT_MS
 from etl.warehouse.database import open_warehouse
 from tests.cli.test_load import run
+from tests.front.pages import open_pages
 from tests.support import call, load, write_log
 
 Serving = Callable[[Path], AbstractContextManager[str]]
@@ -122,3 +125,29 @@ def test_without_a_warehouse_there_is_nothing_to_serve(tmp_path: Path) -> None:
     status, _, err = run("serve", "--db", tmp_path / "none.db", "--port", "0")
     assert status == 1
     assert "there is no warehouse" in err
+
+
+def test_a_page_does_not_wait_for_the_count_of_its_rows(
+    warehouse: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with closing(sqlite3.connect(warehouse)) as connection:
+        connection.execute(
+            "create view endless as with recursive n (n) as (select 1 union all select n + 1 from n)"
+            " select n from n"
+        )
+    asked: dict[str, object] = {}
+    execute = Database.execute
+
+    async def recording(self: Database, sql: str, *words: Any, **options: Any) -> Any:
+        asked[sql.strip()] = options.get("custom_time_limit")
+        return await execute(self, sql, *words, **options)
+
+    monkeypatch.setattr(Database, "execute", recording)
+    with open_pages(warehouse) as pages:
+        answer = pages.get("endless.json", _shape="objects").json()
+        assert [row["n"] for row in answer["rows"]][:3] == [1, 2, 3]
+        assert answer["filtered_table_rows_count"] is None
+        assert asked["select count(*) from endless"] == COUNT_LIMIT_MS
+        assert pages.get("users.json", _shape="objects").json()["filtered_table_rows_count"] == 1
+        pages.open("/bedrock_usage.json?sql=select+count(*)+from+users")
+        assert asked["select count(*) from users"] is None
