@@ -183,23 +183,41 @@ def _create_temp(db: Database, table: str, numbers: Iterable[str]) -> None:
 def _apply(db: Database, relation: str, sign: str) -> None:
     """Add the sums of a relation to hours and days (sign +), or take them away (-)."""
     group = _list("rate_keys.rate_key" if c == "rate_key" else f"usage.{c}" for c in _KEY)
-    _create_temp(db, "usage_changes", _KNOWN)
+    db.execute("drop table if exists temp.usage_changes")
+    db.execute(
+        f"create temp table usage_changes (hour text, {_list((*_WHO, *_KNOWN), '{} integer')})"
+    )
     db.execute(
         f"insert into usage_changes select {group},"
         f" {_list(_KNOWN, f'{sign}coalesce(sum(usage.{{0}}), 0)')}"
         f" from {relation} as usage"
         f" cross join rate_keys on {_same('rate_keys', 'usage', _RATE_KEY)} group by {group}"
     )
-    for table, period, value in _PERIODS:
-        db.execute(
-            f"insert into {table} ({period}, {_list((*_WHO, *_KNOWN))})"
-            f" select {value}, {_list(_WHO)}, {_list(_KNOWN, 'sum({})')} from usage_changes"
-            f" where true group by {value}, {_list(_WHO)}"
-            f" on conflict do update set {_list(_KNOWN, '{0} = {0} + excluded.{0}')}"
-        )
+    _add(
+        db,
+        "usage_hourly",
+        "hour",
+        f"select {_list((*_KEY, *_KNOWN))} from usage_changes where true",
+    )
+    by_day = f"{_DAY}, {_list(_WHO)}"
+    _add(
+        db,
+        "usage_daily",
+        "day",
+        f"select {by_day}, {_list(_KNOWN, 'sum({})')} from usage_changes where true"
+        f" group by {by_day}",
+    )
     _note(db, "usage_changes")
     if sign == "-":
         _delete_empty(db, "usage_changes")
+
+
+def _add(db: Database, rollup: str, period: str, changes: str) -> None:
+    """Add the rows of a select to those of a rollup."""
+    db.execute(
+        f"insert into {rollup} ({period}, {_list((*_WHO, *_KNOWN))}) {changes}"
+        f" on conflict do update set {_list(_KNOWN, '{0} = {0} + excluded.{0}')}"
+    )
 
 
 def _note(db: Database, changes: str) -> None:
