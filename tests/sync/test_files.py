@@ -342,14 +342,40 @@ def test_the_same_logs_come_to_the_same_rows_by_load_and_by_sync(
     assert dump(world.path)["log_files"] != []
 
 
-def test_a_folder_that_cannot_be_listed_is_told(world: World, bucket: Bucket) -> None:
+def test_a_stream_that_cannot_be_listed_is_told_and_holds_up_no_other(
+    world: World, bucket: Bucket, monkeypatch: pytest.MonkeyPatch
+) -> None:
     now = world.clock.now()
-    path = bucket.deliver(now - HOUR, at(world, HOUR, 1))
+    bucket.deliver(now - HOUR, at(world, HOUR, 1))
     bucket.sync()
-    day = path.parent
-    day.rename(day.with_name("x"))
-    day.symlink_to(day.with_name("x"))
-    assert bucket.sync().written.calls_new == 0
+    world.clock.sleep(3600)
+    bucket.deliver(world.clock.now(), at(world, MINUTE, 2))
+    bucket.deliver(
+        world.clock.now(), at(world, MINUTE, 3, awsRegion="eu-west-1"), region="eu-west-1"
+    )
+    lists = bucket.store.files_below
+
+    def denied(folder: str, after: str = "", before: str | None = None) -> Any:
+        if "us-east-1" in folder:
+            raise AccessError("add s3:ListBucket")
+        return lists(folder, after, before)
+
+    monkeypatch.setattr(bucket.store, "files_below", denied)
+    assert bucket.sync().messages == ["add s3:ListBucket"]
+    assert world.event_ids() == [uuid_of(1), uuid_of(3)]
+    state = world.state(TRAIL)
+    assert (state["watermark"], state["error"]) == (utc(now), "add s3:ListBucket")
+    monkeypatch.undo()
+    assert bucket.sync().is_complete
+    assert world.event_ids() == [uuid_of(1), uuid_of(2), uuid_of(3)]
+
+
+def test_a_link_to_a_folder_is_not_followed(world: World, bucket: Bucket) -> None:
+    day = bucket.deliver(world.clock.now() - HOUR, at(world, HOUR, 1)).parent
+    day.rename(bucket.folder.with_name("elsewhere"))
+    day.symlink_to(bucket.folder.with_name("elsewhere"))
+    bucket.sync()
+    assert world.event_ids() == []
 
 
 def test_a_stream_whose_first_file_is_denied_is_not_asked_for_the_rest(
