@@ -208,8 +208,12 @@ def run(words: Sequence[str | Path], output: Path, scratch: Path) -> float:
 
 
 def _environment() -> dict[str, str]:
-    """Return the environment without what would change what ``load`` does; our code is found."""
+    """Return the environment without what would change what ``load`` does; our code is found.
+
+    Nor what keeps Python from storing compiled modules: those of what is installed are stored.
+    """
     kept = {name: v for name, v in os.environ.items() if not name.startswith("BEDROCK_USAGE_")}
+    kept.pop("PYTHONDONTWRITEBYTECODE", None)
     paths = [kept.get("PYTHONPATH"), str(PEERS.parent.parent)]
     return kept | {"PYTHONPATH": os.pathsep.join(path for path in paths if path)}
 

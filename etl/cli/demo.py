@@ -50,15 +50,16 @@ def _ensure_demo(db: Path, now: datetime) -> None:
             return
         for suffix in ("", "-wal", "-shm"):
             Path(f"{db}{suffix}").unlink(missing_ok=True)
-    with open_warehouse(db, create=True) as warehouse:
+    with (
+        open_warehouse(db, create=True) as warehouse,
+        tempfile.TemporaryDirectory(prefix="bedrock-usage-demo-") as folder,
+    ):
         # Marked before anything is in it, so that a demo cut short is known for one.
         mark_demo(warehouse, "unfinished")
-    with tempfile.TemporaryDirectory(prefix="bedrock-usage-demo-") as folder:
         write_demo_logs(Path(folder), now)
         # The files are gone in a moment; nobody will ask for them again.
-        result = load_with_progress((Path(folder),), db, remember=False)
-    click.echo(summary(result), err=True)
-    if result.rejected:
-        sys.exit(1)
-    with open_warehouse(db) as warehouse:
+        result = load_with_progress(warehouse, (Path(folder),), remember=False)
+        click.echo(summary(result), err=True)
+        if result.rejected:
+            sys.exit(1)
         mark_demo(warehouse, day)

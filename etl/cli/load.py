@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from typing import NamedTuple
 
 import click
-from rich.console import Console
-from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 from sqlite_utils import Database
 
 from etl.cli.options import config_option, db_option
@@ -21,15 +21,13 @@ from etl.decode.workers import Workers
 from etl.errors import BedrockUsageError, ConfigError, StoppedError
 from etl.load import LoadResult, load_files
 from etl.sources.layouts import parse_s3_uri
-from etl.sources.stores import LocalStore, Store
+from etl.sources.stores import LocalStore, Store, StoredFile
 from etl.warehouse.attribution import apply_application_tag, apply_config
 from etl.warehouse.database import open_warehouse
 from etl.warehouse.demo import is_demo
 from etl.warehouse.load import Reject
 
 MESSAGES_SHOWN = 20
-
-DEFAULTS = Config()
 
 
 class _PathOrAddress(click.Path):
@@ -73,19 +71,17 @@ def load(
     clock = Clock()
     with stops(clock):
         stores = Stores(clock, profile or settings.accounts.profile, role_arn)
-        workers = _workers(settings)
+        workers = Workers(Keys(settings.application_tag, settings.application_metadata_key))
         if any(is_s3(path) or Path(path).is_dir() for path in paths):
             # They take a moment, in which the warehouse is opened.
             workers.start()
         try:
-            with workers:
-                with open_warehouse(db, create=True) as warehouse:
-                    refuse_demo(warehouse, db)
-                    apply_configuration(warehouse, settings, config)
+            with workers, open_warehouse(db, create=True) as warehouse:
+                refuse_demo(warehouse, db)
+                apply_configuration(warehouse, settings, config)
                 result = load_with_progress(
+                    warehouse,
                     paths,
-                    db,
-                    settings,
                     workers=workers,
                     reread=reread,
                     store_of=stores.store_of,
@@ -97,10 +93,6 @@ def load(
     click.echo(summary(result), err=True)
     if result.rejected:
         sys.exit(1)
-
-
-def _workers(config: Config) -> Workers:
-    return Workers(Keys(config.application_tag, config.application_metadata_key))
 
 
 def refuse_demo(warehouse: Database, db: Path) -> None:
@@ -126,9 +118,8 @@ def apply_configuration(warehouse: Database, config: Config, file: Path | None) 
 
 
 def load_with_progress(
+    warehouse: Database,
     paths: Iterable[str | Path],
-    db: Path,
-    config: Config = DEFAULTS,
     *,
     reread: bool = False,
     remember: bool = True,
@@ -137,17 +128,49 @@ def load_with_progress(
     check: Callable[[], None] = lambda: None,
 ) -> LoadResult:
     """Load, with a count on a terminal; tell each of the first rejects on stderr."""
-    console = Console(stderr=True, highlight=False)
     shown = 0
 
     def tell(reject: Reject) -> None:
         nonlocal shown
         shown += 1
         if shown <= MESSAGES_SHOWN:
-            console.print(
-                f"{reject.file}, {reject.position}: {reject.reason}", markup=False, soft_wrap=True
-            )
+            display.say(f"{reject.file}, {reject.position}: {reject.reason}")
 
+    with _display() as display:
+        result = load_files(
+            warehouse,
+            paths,
+            store_of=store_of,
+            reread=reread,
+            remember=remember,
+            workers=workers,
+            on_reject=tell,
+            check=check,
+            on_file=display.step,
+        )
+    if shown > MESSAGES_SHOWN:
+        click.echo(f"... and {shown - MESSAGES_SHOWN:,} more, all in the table rejects", err=True)
+    return result
+
+
+class _Display(NamedTuple):
+    """``say`` shows a line of text, ``step`` that a file was read."""
+
+    say: Callable[[str], None]
+    step: Callable[[StoredFile], None]
+
+
+@contextmanager
+def _display() -> Iterator[_Display]:
+    """Yield what shows a load on stderr: only a terminal has a count."""
+    if not sys.stderr.isatty():
+        yield _Display(lambda text: click.echo(text, err=True), lambda file: None)
+        return
+    # Here, because it takes a moment, in which a scheduled load would show nothing.
+    from rich.console import Console
+    from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
+
+    console = Console(stderr=True, highlight=False)
     columns = (
         TextColumn("Loading"),
         SpinnerColumn(),
@@ -155,27 +178,12 @@ def load_with_progress(
         TimeElapsedColumn(),
         TextColumn("{task.fields[folder]}", markup=False),
     )
-    with (
-        open_warehouse(db, create=True) as warehouse,
-        Progress(
-            *columns, console=console, transient=True, disable=not console.is_terminal
-        ) as progress,
-    ):
+    with Progress(*columns, console=console, transient=True) as progress:
         task = progress.add_task("", total=None, folder="")
-        result = load_files(
-            warehouse,
-            paths,
-            store_of=store_of,
-            reread=reread,
-            remember=remember,
-            workers=workers or _workers(config),
-            on_reject=tell,
-            check=check,
-            on_file=lambda file: progress.update(task, advance=1, folder=file.folder),
+        yield _Display(
+            lambda text: console.print(text, markup=False, soft_wrap=True),
+            lambda file: progress.update(task, advance=1, folder=file.folder),
         )
-    if shown > MESSAGES_SHOWN:
-        console.print(f"... and {shown - MESSAGES_SHOWN:,} more, all in the table rejects")
-    return result
 
 
 def summary(result: LoadResult) -> str:

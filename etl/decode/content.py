@@ -62,7 +62,7 @@ class Decoder:
     def __init__(self, keys: Keys | None = None, *, first: int | None = None) -> None:
         self._keys = keys or Keys()
         self._shapes = Shapes(next_range() if first is None else first)
-        self._trail = TrailDecoder(self._shape_of)
+        self._trail = TrailDecoder(self._shapes.number_of)
 
     def decode(self, data: bytes) -> Decoded:
         """Return what a file's bytes hold."""
@@ -111,7 +111,7 @@ class Decoder:
         for _, line in numbered:
             try:
                 msgspec.json.decode(line, type=msgspec.Raw)
-            except (msgspec.MsgspecError, UnicodeDecodeError):
+            except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
                 return False
         for number, line in numbered:
             where = "file" if len(numbered) == 1 else f"line {number}"
@@ -185,16 +185,6 @@ class Decoder:
                 decoded.metrics_skipped += 1
             else:
                 decoded.rejects.append((item.position, str(value)))
-
-    def _shape_of(self, record: msgspec.Raw) -> int | None:
-        """Work out the shape of a call by the long way; None if it is none, or not sound."""
-        try:
-            parsed = parse_event(msgspec.json.decode(record))
-        except (RejectError, msgspec.MsgspecError, RecursionError):
-            return None
-        if not isinstance(parsed.row, Event):
-            return None
-        return self._shapes.pack(parsed.row)[4]  # type: ignore[no-any-return]
 
 
 def _metric_values(item: Item) -> Iterator[MetricValue | RejectError | None]:

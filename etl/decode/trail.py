@@ -3,8 +3,9 @@
 A file is cut into its records as raw bytes. One that cannot be a Bedrock call is not even parsed;
 one that can is decoded into just the fields that count. What its names mean is worked out by
 ``etl.normalise.cloudtrail`` for the first call that has them, and remembered: the other calls of
-the same caller, model and operation differ in ids, time and tokens only. A record in any way
-unusual goes to ``parse_event`` whole, so that both ways always come to the same rows.
+the same caller, model and operation differ in ids, time and tokens only. Who called, and with which
+parameters, is understood once for many such names. A record in any way unusual goes to
+``parse_event`` whole, so that both ways always come to the same rows.
 """
 
 from __future__ import annotations
@@ -16,9 +17,17 @@ from typing import Any
 import msgspec
 
 from etl.errors import RejectError
-from etl.normalise.cloudtrail import CALLS, JOBS
-from etl.normalise.fields import MAX_COUNT, utc_time
-from etl.normalise.packed import PLAIN_SOURCE, PackedCall, plain_counts, stored_id
+from etl.normalise.cloudtrail import CALLS, JOBS, name_call
+from etl.normalise.fields import MAX_COUNT, mapping, utc_time
+from etl.normalise.identity import parse_identity
+from etl.normalise.packed import (
+    PLAIN_SOURCE,
+    PackedCall,
+    Shape,
+    plain_counts,
+    shape_of,
+    stored_id,
+)
 
 _NULL = msgspec.Raw(b"null")
 
@@ -138,7 +147,7 @@ def split_records(content: bytes) -> list[msgspec.Raw] | None:
     """
     try:
         return _decode_log(content).Records
-    except (msgspec.MsgspecError, UnicodeDecodeError):
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
         return None
 
 
@@ -152,27 +161,24 @@ def may_be_bedrock(content: bytes) -> Callable[[msgspec.Raw], object]:
 
 
 class TrailDecoder:
-    """Packs the plain calls among records.
+    """Packs the plain calls among records. ``number_of`` gives the number of a shape."""
 
-    ``shape_of`` works out the number of the shape of a whole record, or None if it is no call.
-    """
-
-    def __init__(self, shape_of: Callable[[msgspec.Raw], int | None]) -> None:
-        self._shape_of = shape_of
-        self._shapes: dict[tuple[Any, ...], int] = {}
-        self._identities = _Numbers(_decode_identity)
-        self._parameters = _Numbers(_decode_parameters)
+    def __init__(self, number_of: Callable[[Shape], int]) -> None:
+        self._number_of = number_of
+        self._numbers: dict[tuple[Any, ...], int] = {}
+        self._identities = _Parts(_decode_identity, parse_identity)
+        self._parameters = _Parts(_decode_parameters, mapping)
         self._minutes: set[str] = set()
 
     def forget(self) -> None:
         """Drop the numbers of shapes that are remembered."""
-        self._shapes.clear()
+        self._numbers.clear()
 
     def pack(self, record: msgspec.Raw) -> PackedCall | None:
         """Return the packed call; None for whatever is not plain, which ``parse_event`` reads."""
         try:
             event = _decode_record(record)
-        except (msgspec.MsgspecError, UnicodeDecodeError):
+        except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
             return None
         extra = event.additionalEventData or _NO_EXTRA
         tokens = _tokens(extra)
@@ -181,10 +187,8 @@ class TrailDecoder:
         try:
             event_id, request_id = _uuid(event.eventID), _uuid(event.requestID)
             shared_event_id = _uuid(event.sharedEventID) if event.sharedEventID else None
-            number = self._number(event, extra, record)
-        except (ValueError, msgspec.MsgspecError):
-            return None
-        if number is None:
+            number = self._number(event, extra)
+        except (ValueError, msgspec.MsgspecError, RecursionError):
             return None
         return (event.eventTime, event_id, request_id, shared_event_id, number, *tokens)
 
@@ -205,14 +209,16 @@ class TrailDecoder:
             self._minutes.add(minute)
         return is_minute
 
-    def _number(self, event: _Record, extra: _Extra, record: msgspec.Raw) -> int | None:
+    def _number(self, event: _Record, extra: _Extra) -> int:
         """Return the number of the call's shape: the names it is made of, understood once."""
+        identity = self._identities.of(event.userIdentity)
+        parameters = self._parameters.of(event.requestParameters)
         key = (
-            self._identities.of(event.userIdentity),
+            identity,
             event.eventName,
             event.awsRegion,
             event.userAgent,
-            self._parameters.of(event.requestParameters),
+            parameters,
             event.resources,
             event.recipientAccountId,
             event.errorCode,
@@ -221,43 +227,76 @@ class TrailDecoder:
             extra.resolvedServiceTier,
             event.eventSource,
         )
-        number = self._shapes.get(key)
-        if number is None and (number := self._shape_of(record)) is not None:
-            if len(self._shapes) >= _MAX_KNOWN:
-                self._shapes.clear()
-            self._shapes[key] = number
+        number = self._numbers.get(key)
+        if number is None:
+            number = self._number_of(_shape(event, extra, identity, parameters))
+            if len(self._numbers) >= _MAX_KNOWN:
+                self._numbers.clear()
+            self._numbers[key] = number
         return number
 
 
-class _Numbers:
-    """Numbers what a part of a record says: alike where it comes to the same, whatever else it has.
+class _Part:
+    """What a part of a record comes to. Equal to itself alone, which is quickly told."""
 
-    A session's keys and times change all the time, and nobody wants them.
+    __slots__ = ("meaning",)
+
+    def __init__(self, meaning: Any) -> None:
+        self.meaning = meaning
+
+
+class _Parts:
+    """Understands a part of records once: alike where it says the same, whatever else it has.
+
+    A session's keys and times change all the time, and nobody wants them. ``decode`` takes just
+    what counts, ``understand`` the whole as a dict.
     """
 
-    def __init__(self, decode: Callable[[bytes], Any]) -> None:
-        self._decode = decode
-        self._by_bytes: dict[bytes, int] = {}
-        self._by_value: dict[Any, int] = {}
-        self._next = 0
+    def __init__(
+        self, decode: Callable[[bytes], Any], understand: Callable[[object], object]
+    ) -> None:
+        self._decode, self._understand = decode, understand
+        self._by_bytes: dict[bytes, _Part] = {}
+        self._by_value: dict[Any, _Part] = {}
 
-    def of(self, raw: msgspec.Raw) -> int:
-        """Return the number; raise msgspec.MsgspecError if the part is not as usual."""
-        part = bytes(raw)
-        number = self._by_bytes.get(part)
-        if number is None:
-            number = self._number(self._decode(part))
+    def of(self, raw: msgspec.Raw) -> _Part:
+        """Return the part; raise msgspec.MsgspecError if it is not as usual."""
+        written = bytes(raw)
+        part = self._by_bytes.get(written)
+        if part is None:
+            part = self._part(self._decode(written), written)
             if len(self._by_bytes) >= _MAX_KNOWN:
                 self._by_bytes.clear()
-            self._by_bytes[part] = number
-        return number
+            self._by_bytes[written] = part
+        return part
 
-    def _number(self, value: Any) -> int:
-        if len(self._by_value) >= _MAX_KNOWN:
-            # The numbers go on, so that none ever means two things.
-            self._by_value.clear()
-        self._next += 1
-        return self._by_value.setdefault(value, self._next)
+    def _part(self, value: Any, written: bytes) -> _Part:
+        part = self._by_value.get(value)
+        if part is None:
+            part = _Part(self._understand(msgspec.json.decode(written)))
+            if len(self._by_value) >= _MAX_KNOWN:
+                self._by_value.clear()
+            self._by_value[value] = part
+        return part
+
+
+def _shape(event: _Record, extra: _Extra, identity: _Part, parameters: _Part) -> Shape:
+    record = {
+        "eventSource": event.eventSource,
+        "eventName": event.eventName,
+        "awsRegion": event.awsRegion,
+        "userAgent": event.userAgent,
+        "requestParameters": parameters.meaning,
+        "resources": [{"ARN": resource.ARN} for resource in event.resources or ()],
+        "recipientAccountId": event.recipientAccountId,
+        "errorCode": event.errorCode,
+        "additionalEventData": {
+            "inferenceRegion": extra.inferenceRegion,
+            "serviceTier": extra.serviceTier,
+            "resolvedServiceTier": extra.resolvedServiceTier,
+        },
+    }
+    return shape_of(name_call(record, identity.meaning))
 
 
 def _is_plain(event: _Record) -> bool:

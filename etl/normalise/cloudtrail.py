@@ -16,7 +16,7 @@ from typing import Any, NamedTuple
 from etl.errors import RejectError
 from etl.normalise.application import APPLICATION_KEY, find_application
 from etl.normalise.fields import count, mapping, text, utc_time
-from etl.normalise.identity import parse_identity
+from etl.normalise.identity import Identity, parse_identity
 from etl.normalise.rows import Event, Job, ServiceTokens, Tokens
 
 BEDROCK = "bedrock.amazonaws.com"
@@ -137,14 +137,30 @@ def _json_type(value: object) -> str:
 def _parse_call(
     record: Mapping[str, Any], event_id: str, utc: str, metadata_key: str, complain: Complain
 ) -> Event:
-    user_identity = mapping(record.get("userIdentity"))
+    original_event_id = text(mapping(record.get("addendum")).get("originalEventID"))
+    identity = parse_identity(record.get("userIdentity"))
+    return name_call(record, identity, metadata_key=metadata_key)._replace(
+        event_time=utc,
+        event_id=original_event_id or event_id,
+        request_id=text(record.get("requestID")),
+        shared_event_id=text(record.get("sharedEventID")),
+        is_correction=original_event_id is not None,
+        tokens=_event_tokens(record, complain),
+    )
+
+
+def name_call(
+    record: Mapping[str, Any], identity: Identity, *, metadata_key: str = APPLICATION_KEY
+) -> Event:
+    """Return what the names on a call come to: the event without its ids, time and tokens.
+
+    ``identity``: what its ``userIdentity`` says. ``eventSource`` and ``eventName`` must be there.
+    """
     parameters = mapping(record.get("requestParameters"))
     extra = mapping(record.get("additionalEventData"))
-    identity = parse_identity(user_identity)
     user_agent = text(record.get("userAgent"))
-    recipient = text(record.get("recipientAccountId"))
-    caller_account = text(user_identity.get("accountId"))
-    original_event_id = text(mapping(record.get("addendum")).get("originalEventID"))
+    recipient, caller_account = text(record.get("recipientAccountId")), identity.account_id
+    operation = (record["eventSource"].strip(), record["eventName"].strip())
     application, application_source = find_application(
         role_name=identity.role_name,
         request_parameters=parameters,
@@ -152,14 +168,14 @@ def _parse_call(
         metadata_key=metadata_key,
     )
     return Event(
-        event_time=utc,
-        event_id=original_event_id or event_id,
-        request_id=text(record.get("requestID")),
-        shared_event_id=text(record.get("sharedEventID")),
+        event_time="",
+        event_id="",
+        request_id=None,
+        shared_event_id=None,
         account_id=recipient or caller_account or "unknown",
         region=text(record.get("awsRegion")) or "unknown",
-        event_source=record["eventSource"].strip(),
-        event_name=record["eventName"].strip(),
+        event_source=operation[0],
+        event_name=operation[1],
         model_id=_model_id(parameters, record.get("resources")),
         principal_arn=identity.principal_arn,
         principal_type=identity.principal_type,
@@ -171,11 +187,10 @@ def _parse_call(
         error_code=text(record.get("errorCode")),
         inference_region=text(extra.get("inferenceRegion")),
         service_tier=BATCH_TIER
-        if JOBS.get((record["eventSource"].strip(), record["eventName"].strip())) == "batch"
+        if JOBS.get(operation) == "batch"
         else service_tier(parameters, extra),
         is_home_copy=recipient is None or caller_account is None or recipient == caller_account,
-        is_correction=original_event_id is not None,
-        tokens=_event_tokens(record, complain),
+        is_correction=False,
     )
 
 

@@ -33,13 +33,17 @@ _NOISE = re.compile(
 
 
 class Identity(NamedTuple):
-    """``principal_arn`` has no session part; ``role_name`` is None unless a role was assumed."""
+    """``principal_arn`` has no session part; ``role_name`` is None unless a role was assumed.
+
+    ``account_id``: the caller's, where it is stated.
+    """
 
     principal_arn: str
     principal_type: str
     user_name: str
     session_name: str | None = None
     role_name: str | None = None
+    account_id: str | None = None
 
 
 def parse_identity(user_identity: object) -> Identity:
@@ -47,11 +51,11 @@ def parse_identity(user_identity: object) -> Identity:
     identity = mapping(user_identity)
     kind = text(identity.get("type")) or "Unknown"
     arn = text(identity.get("arn")) or ""
+    account_id = text(identity.get("accountId"))
     if kind == "AssumedRole":
-        return _assumed_role(identity, arn)
-    if kind == "Root":
-        return Identity(arn, kind, "root")
-    return Identity(arn, kind, _user_name(identity, kind, arn))
+        return _assumed_role(identity, arn, account_id)
+    user_name = "root" if kind == "Root" else _user_name(identity, kind, arn)
+    return Identity(arn, kind, user_name, account_id=account_id)
 
 
 def _user_name(identity: Mapping[str, Any], kind: str, arn: str) -> str:
@@ -72,7 +76,7 @@ def _account_name(identity: Mapping[str, Any]) -> str | None:
     return f"account {account_id}" if account_id else None
 
 
-def _assumed_role(identity: Mapping[str, Any], arn: str) -> Identity:
+def _assumed_role(identity: Mapping[str, Any], arn: str, account_id: str | None) -> Identity:
     context = mapping(identity.get("sessionContext"))
     issuer = mapping(context.get("sessionIssuer"))
     role_arn, arn_session = _split_session(arn)
@@ -85,6 +89,7 @@ def _assumed_role(identity: Mapping[str, Any], arn: str) -> Identity:
         user_name=_person(context, role, session) or role or session or UNKNOWN,
         session_name=session,
         role_name=role,
+        account_id=account_id,
     )
 
 

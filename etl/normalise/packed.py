@@ -111,7 +111,7 @@ class Shapes:
             stored_id(event.event_id),
             stored_id(event.request_id) if event.request_id else None,
             stored_id(event.shared_event_id) if event.shared_event_id else None,
-            self.number_of(tuple(event)[_FIRST:_LAST]),
+            self.number_of(shape_of(event)),
             *(token_columns(event.tokens) if event.tokens else (None,)),
         )
 
@@ -151,6 +151,11 @@ def _tokens(counts: int | None) -> Tokens | None:
         return None
     source = TOKEN_SOURCES[PLAIN_SOURCE - 1]
     return Tokens(source, counts >> OUTPUT_BITS, counts & (1 << OUTPUT_BITS) - 1)
+
+
+def shape_of(event: Event) -> Shape:
+    """Return what an event has in common with the calls of the same names."""
+    return tuple(event)[_FIRST:_LAST]
 
 
 def event_of(shape: Shape) -> Event:

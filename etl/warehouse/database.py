@@ -106,7 +106,8 @@ def _connection(path: Path, target: Path | str, **options: Any) -> Iterator[Data
     connection = None
     try:
         connection = sqlite3.connect(target, timeout=_BUSY_SECONDS, **options)
-        yield Database(connection)
+        # Whoever installed a plugin of sqlite-utils did not mean the warehouse; looking takes time.
+        yield Database(connection, execute_plugins=False)
     except (sqlite3.Error, UnicodeDecodeError) as error:
         if isinstance(error, UnicodeDecodeError) and not quotes_damage(error):
             raise

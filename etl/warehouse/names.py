@@ -11,12 +11,36 @@ from etl.normalise.model_ids import parse_model_id
 # Sessions and metadata may be as many as the calls.
 _MAX_REMEMBERED = 50_000
 
+_SOURCE_RANKS = {source: rank for rank, source in enumerate(APPLICATION_SOURCES, 1)}
 
-def _source_rank(application_source: str) -> int:
-    """Return the precedence of an evidence, 1 the strongest; 0 where nothing was looked for."""
-    if application_source in APPLICATION_SOURCES:
-        return APPLICATION_SOURCES.index(application_source) + 1
-    return 0
+# Each table of names: its key, and the columns that make a name.
+_TABLES = {
+    "accounts": ("account_key", ("account_id",)),
+    "regions": ("region_key", ("region",)),
+    "operations": ("operation_key", ("event_source", "event_name")),
+    "principals": ("principal_key", ("principal_arn", "principal_type")),
+    "sessions": ("session_key", ("session_name",)),
+    "user_agents": ("user_agent_key", ("user_agent",)),
+    "users": ("user_key", ("user_name",)),
+    "applications": (
+        "application_key",
+        # source_rank: the precedence of the evidence, 1 the strongest; 0 where nobody looked
+        ("application", "application_source", "source_rank"),
+    ),
+    "error_codes": ("error_code_key", ("error_code",)),
+    "request_metadata": ("request_metadata_key", ("request_metadata",)),
+    "models": (
+        "model_key",
+        (
+            *("endpoint", "model_id", "model_tail", "cloudwatch_model_id"),
+            *("canonical_model_id", "inference_scope"),
+        ),
+    ),
+    "metric_series": (
+        "series_key",
+        ("account_key", "region_key", "model_key", "metric", "metric_kind"),
+    ),
+}
 
 
 class Names:
@@ -27,120 +51,98 @@ class Names:
 
     def __init__(self, db: Database) -> None:
         self._db = db
-        self._keys: dict[tuple[str, tuple[object, ...]], int] = {}
+        self._keys: dict[str, dict[tuple[object, ...], int]] = {table: {} for table in _TABLES}
 
     def forget(self) -> None:
         """Drop what is remembered."""
-        self._keys.clear()
+        for keys in self._keys.values():
+            keys.clear()
 
     def account(self, account_id: str) -> int:
-        return self._key("accounts", "account_key", account_id=account_id)
+        return self._key("accounts", account_id)
 
     def region(self, region: str) -> int:
-        return self._key("regions", "region_key", region=region)
+        return self._key("regions", region)
 
     def region_or_none(self, region: str | None) -> int | None:
         return None if region is None else self.region(region)
 
     def operation(self, event_source: str, event_name: str) -> int:
-        return self._key(
-            "operations", "operation_key", event_source=event_source, event_name=event_name
-        )
+        return self._key("operations", event_source, event_name)
 
     def principal(self, principal_arn: str, principal_type: str) -> int:
-        return self._key(
-            "principals",
-            "principal_key",
-            principal_arn=principal_arn,
-            principal_type=principal_type,
-        )
+        return self._key("principals", principal_arn, principal_type)
 
     def session(self, session_name: str | None) -> int | None:
-        if session_name is None:
-            return None
-        return self._key("sessions", "session_key", session_name=session_name)
+        return None if session_name is None else self._key("sessions", session_name)
 
     def user_agent(self, user_agent: str | None) -> int | None:
-        if user_agent is None:
-            return None
-        return self._key("user_agents", "user_agent_key", user_agent=user_agent)
+        return None if user_agent is None else self._key("user_agents", user_agent)
 
     def user(self, user_name: str) -> int:
-        return self._key("users", "user_key", user_name=user_name)
+        return self._key("users", user_name)
 
     def application(self, application: str, application_source: str) -> int:
-        return self._key(
-            "applications",
-            "application_key",
-            application=application,
-            application_source=application_source,
-            source_rank=_source_rank(application_source),
-        )
+        rank = _SOURCE_RANKS.get(application_source, 0)
+        return self._key("applications", application, application_source, rank)
 
     def error_code(self, error_code: str | None) -> int | None:
-        if error_code is None:
-            return None
-        return self._key("error_codes", "error_code_key", error_code=error_code)
+        return None if error_code is None else self._key("error_codes", error_code)
 
     def request_metadata(self, request_metadata: str | None) -> int | None:
         if request_metadata is None:
             return None
-        return self._key(
-            "request_metadata", "request_metadata_key", request_metadata=request_metadata
-        )
+        return self._key("request_metadata", request_metadata)
 
     def model(self, model_id: str | None, event_source: str = "") -> int:
         """Return the key of a model id as sent; the two endpoints are told apart."""
         endpoint = "mantle" if event_source == MANTLE else "runtime"
-        cached = self._keys.get(("models", (model_id, endpoint)))
+        cached = self._keys["models"].get((model_id, endpoint))
         return self._add_model(model_id, endpoint) if cached is None else cached
 
     def _add_model(self, model_id: str | None, endpoint: str) -> int:
         names = parse_model_id(model_id)
         key = self._key(
             "models",
-            "model_key",
-            endpoint=endpoint,
-            model_id=names.model_id,
-            model_tail=names.model_tail,
-            cloudwatch_model_id=names.cloudwatch_model_id,
-            canonical_model_id=names.canonical_model_id,
-            inference_scope=names.inference_scope,
+            endpoint,
+            names.model_id,
+            names.model_tail,
+            names.cloudwatch_model_id,
+            names.canonical_model_id,
+            names.inference_scope,
         )
         self._db.conn.executemany(
             "insert or ignore into model_price_ids values (?, ?, ?)",
             [(key, rank, price_id) for rank, price_id in enumerate(names.price_model_ids, 1)],
         )
-        self._keys["models", (model_id, endpoint)] = key
+        self._keys["models"][model_id, endpoint] = key
         return key
 
     def series(
         self, account_key: int, region_key: int, model_key: int, metric: str, metric_kind: str
     ) -> int:
         """Return the key of a CloudWatch series, whose tokens can then be priced."""
-        values = (account_key, region_key, model_key, metric, metric_kind)
-        known = ("metric_series", values) in self._keys
-        if not known:
+        series = (account_key, region_key, model_key, metric, metric_kind)
+        if series not in self._keys["metric_series"]:
             self._db.conn.execute(
                 "insert or ignore into rate_keys (model_key, region_key, service_tier,"
                 " min_input_tokens) values (?, ?, 'standard', 0)",
                 [model_key, region_key],
             )
-        return self._key(
-            "metric_series",
-            "series_key",
-            account_key=account_key,
-            region_key=region_key,
-            model_key=model_key,
-            metric=metric,
-            metric_kind=metric_kind,
-        )
+        return self._key("metric_series", *series)
 
-    def _key(self, table: str, key: str, **columns: object) -> int:
-        values = tuple(columns.values())
-        cached = self._keys.get((table, values))
-        if cached is not None:
-            return cached
+    def _key(self, table: str, *values: object) -> int:
+        keys = self._keys[table]
+        key = keys.get(values)
+        if key is None:
+            key = self._stored(table, values)
+            if len(keys) >= _MAX_REMEMBERED:
+                keys.clear()
+            keys[values] = key
+        return key
+
+    def _stored(self, table: str, values: tuple[object, ...]) -> int:
+        key, columns = _TABLES[table]
         conn = self._db.conn
         conn.execute(
             f"insert or ignore into {table} ({', '.join(columns)})"
@@ -149,7 +151,4 @@ class Names:
         )
         same = " and ".join(f"{column} = ?" for column in columns)
         (found,) = conn.execute(f"select {key} from {table} where {same}", values).fetchone()
-        if len(self._keys) >= _MAX_REMEMBERED:
-            self._keys.clear()
-        self._keys[table, values] = int(found)
         return int(found)

@@ -152,9 +152,9 @@ def test_a_crash_never_prints_what_was_in_an_event(tmp_path: Path) -> None:
     secret = call(1, requestParameters={"modelId": "m", "prompt": "canary-prompt"})
     log = write_log(tmp_path / "log.json", [secret])
     crash = (
-        "import etl.decode.content\n"
+        "import etl.decode.trail\n"
         "def crash(*_): raise RuntimeError('bug')\n"
-        "etl.decode.content.parse_event = crash\n"
+        "etl.decode.trail.name_call = crash\n"
         "from etl.cli import main\n"
         f"main(['load', {str(log)!r}, '--db', {str(tmp_path / 'w.db')!r}])\n"
     )

@@ -5,6 +5,8 @@ from __future__ import annotations
 import copy
 import gzip
 import json
+from collections import Counter
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -12,6 +14,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from etl.decode import content as content_module
+from etl.decode import trail as trail_module
 from etl.decode.content import Decoded, Decoder, Keys
 from etl.normalise.packed import unpack
 from tests.support import HAIKU, call, logged, role_identity, service_event, uuid_of
@@ -38,6 +41,8 @@ def the_long_way(data: bytes, monkeypatch: pytest.MonkeyPatch) -> Decoded:
         patch.setattr(content_module.Decoder, "_decode_plain", lambda *_: False)
         return Decoder().decode(data)
 
+
+DEEP = '{"x":' * 5_000 + "1" + "}" * 5_000
 
 ODD = (
     None, "", " ", " x ", 0, 7, -1, 1.5, 5.0, True, "12", "1e3", 10**13, {}, [], [1], {"a": 1},
@@ -121,18 +126,44 @@ def test_each_field_may_hold_anything(
     assert shown(Decoder().decode(data)) == shown(the_long_way(data, monkeypatch))
 
 
-def test_plain_calls_are_not_parsed_twice(monkeypatch: pytest.MonkeyPatch) -> None:
-    parsed: list[object] = []
-    parse = content_module.parse_event
-
-    def counting(record: object) -> Any:
-        parsed.append(record)
-        return parse(record)
-
-    monkeypatch.setattr(content_module, "parse_event", counting)
+def test_what_plain_calls_have_in_common_is_understood_once(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    done = Counter[str]()
+    for name in ("name_call", "parse_identity"):
+        monkeypatch.setattr(trail_module, name, counting(done, getattr(trail_module, name), name))
+    monkeypatch.setattr(content_module, "parse_event", None)
     decoder = Decoder()
-    decoder.decode(log(*(call(number, tokens=(number, 1)) for number in range(100))))
-    assert len(parsed) == 1  # the first of its shape
+    for region in ("us-east-1", "us-west-2"):
+        decoder.decode(log(*(call(n, tokens=(n, 1), awsRegion=region) for n in range(100))))
+    assert done == {"name_call": 2, "parse_identity": 1}
+
+
+def counting(done: Counter[str], function: Callable[..., Any], name: str) -> Callable[..., Any]:
+    def counted(*args: Any, **options: Any) -> Any:
+        done[name] += 1
+        return function(*args, **options)
+
+    return counted
+
+
+@pytest.mark.parametrize("part", ["requestParameters", "userIdentity", "tlsDetails"])
+def test_a_record_nested_too_deeply_is_told(part: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    record = json.dumps(call(2) | {part: "DEEP"}).replace('"DEEP"', DEEP)
+    data = f'{{"Records":[{json.dumps(call(1))},{record}]}}'.encode()
+    decoded = Decoder().decode(data)
+    assert shown(decoded) == shown(the_long_way(data, monkeypatch))
+    assert len(decoded.calls) == 1
+    assert decoded.rejects == [("Records[1]", "nested too deeply; 1 records before it were read")]
+
+
+def test_a_line_nested_too_deeply_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    line = json.dumps(logged(1) | {"input": "DEEP"}).replace('"DEEP"', DEEP)
+    data = f"{line}\n{json.dumps(logged(2))}\n".encode()
+    decoded = Decoder().decode(data)
+    assert shown(decoded) == shown(the_long_way(data, monkeypatch))
+    assert len(decoded.calls) == 1
+    assert [reason for _, reason in decoded.rejects] == ["nested too deeply"]
 
 
 def test_other_services_are_not_parsed_at_all(monkeypatch: pytest.MonkeyPatch) -> None:
