@@ -33,13 +33,13 @@ from sqlite_utils import Database
 from bench.workload import ACCOUNT, DAYS, MODELS, REGIONS, START, Call, calls
 from etl import resources
 from etl.cli.report import build_report
-from etl.cli.serve import DATABASE
 from etl.normalise.rows import Event, MetricValue, Tokens
 from etl.report import KINDS
 from etl.warehouse.database import open_warehouse, view_sql
 from etl.warehouse.load import Batch, Loader
 from etl.warehouse.read import Filters
 from etl.warehouse.status import read_status
+from etl.web.site import DATABASE
 
 BATCH = 20_000
 # One more than the page shows, as Datasette asks.

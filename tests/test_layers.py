@@ -38,6 +38,7 @@ ALLOWED = {
     "policy": set(),
     "findings": {"terminal"},
     "doctor": {"clock", "config", "errors", "findings", "normalise", "sources", "terminal"},
+    "web": {"clock", "config", "errors", "resources", "terminal", "warehouse"},
     "cli": {
         "clock",
         "config",
@@ -56,6 +57,7 @@ ALLOWED = {
         "sync",
         "terminal",
         "warehouse",
+        "web",
     },
     "__main__": {"cli"},
 }

@@ -1,8 +1,4 @@
-"""``bedrock-usage serve``: Datasette over the warehouse.
-
-Datasette names a database after its file, and ``metadata.yml`` and every link go by that name. Here
-it is always ``bedrock_usage``, so that a warehouse in any file has its descriptions and queries.
-"""
+"""``bedrock-usage serve``: Datasette over the warehouse, with our pages."""
 
 from __future__ import annotations
 
@@ -10,37 +6,12 @@ import contextlib
 import ipaddress
 import socket
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
 
 import click
 
-from etl import resources
 from etl.cli.options import db_option, serve_options
 from etl.errors import BedrockUsageError
 from etl.warehouse.database import open_warehouse
-
-if TYPE_CHECKING:
-    from datasette.app import Datasette
-
-DATABASE = "bedrock_usage"
-
-SETTINGS = {
-    # Charts draw only the rows that a query returns, so more than Datasette's 1,000 are allowed.
-    "max_returned_rows": 5000,
-    "sql_time_limit_ms": 10_000,
-    "facet_time_limit_ms": 2000,
-    "suggest_facets": False,
-    "allow_download": False,
-    "max_csv_mb": 50,
-    "truncate_cells_html": 200,
-    # A browser would keep showing what it has for some seconds after a load.
-    "default_cache_ttl": 0,
-}
-
-
-# A page counts all the rows that it shows some of. Where that takes longer, it shows no number:
-# over ten million calls it takes a minute, and the page itself a moment.
-COUNT_LIMIT_MS = 200
 
 
 @click.command()
@@ -58,7 +29,11 @@ def serve(host: str, port: int, db: Path) -> None:
 
 def run_datasette(db: Path, host: str, port: int) -> None:
     """Run Datasette until it is stopped."""
+    # Imported here because Datasette makes rich print the variables of every traceback: a raw
+    # event, with a prompt in it, must never be among them.
     import uvicorn
+
+    from etl.web.app import build_datasette
 
     _require_loopback(host)
     with _listen(host, port) as listener:
@@ -66,31 +41,6 @@ def run_datasette(db: Path, host: str, port: int) -> None:
         click.echo(f"Datasette at {_url(listener)} (stop with Ctrl-C)", err=True)
         with contextlib.suppress(KeyboardInterrupt):
             uvicorn.Server(uvicorn.Config(app, log_level="warning")).run(sockets=[listener])
-
-
-def build_datasette(db: Path) -> Datasette:
-    """Return Datasette over this warehouse alone, read-only, as ``bedrock_usage``."""
-    # Imported here because it makes rich print the variables of every traceback: a raw event, with
-    # a prompt in it, must never be among them.
-    from datasette.app import Datasette
-    from datasette.database import Database
-    from datasette.utils import parse_metadata
-
-    class Warehouse(Database):  # type: ignore[misc]
-        async def execute(
-            self, sql: str, params: object = None, truncate: bool = False, **options: Any
-        ) -> Any:
-            # What a person asks for is truncated, and may take its time.
-            if sql.startswith("select count(*) from ") and not truncate:
-                options.setdefault("custom_time_limit", COUNT_LIMIT_MS)
-            return await super().execute(sql, params, truncate, **options)
-
-    metadata = parse_metadata(resources.METADATA.read_text(encoding="utf-8"))
-    datasette = Datasette(metadata=metadata, settings=SETTINGS)
-    # Without files Datasette offers an empty database in memory.
-    datasette.remove_database("_memory")
-    datasette.add_database(Warehouse(datasette, path=str(db)), name=DATABASE)
-    return datasette
 
 
 def _require_loopback(host: str) -> None:

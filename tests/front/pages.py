@@ -14,8 +14,9 @@ from datasette.app import Datasette
 from datasette.utils import parse_metadata
 
 from etl import resources
-from etl.cli.serve import DATABASE, build_datasette
 from etl.warehouse.database import view_sql
+from etl.web.app import build_datasette
+from etl.web.site import DATABASE
 
 METADATA: dict[str, Any] = parse_metadata(resources.METADATA.read_text(encoding="utf-8"))
 QUERIES: dict[str, dict[str, Any]] = METADATA["databases"][DATABASE]["queries"]

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from datasette.utils import derive_named_parameters
 
-from etl.cli.serve import DATABASE
+from etl.web.site import DATABASE
 from tests.front.pages import CHARTS, METADATA, QUERIES, TABLES, VIEWS, Pages, fragment
 
 PARAMETERS = ["date_from", "date_to", "regions", "models"]

@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 from datasette.app import Datasette
 
-from etl.cli.serve import DATABASE
 from etl.warehouse.database import open_warehouse
+from etl.web.site import DATABASE
 from tests.front.pages import (
     CLOSED,
     METADATA,

@@ -1,0 +1,59 @@
+"""Datasette over one warehouse, with the pages of ``etl.web``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from datasette.app import Datasette
+from datasette.database import Database
+from datasette.plugins import pm
+from datasette.utils import parse_metadata
+
+import etl.web
+from etl import resources
+from etl.config import Config
+from etl.web.site import DATABASE, Site
+
+SETTINGS = {
+    # Charts draw only the rows that a query returns, so more than Datasette's 1,000 are allowed.
+    "max_returned_rows": 5000,
+    "sql_time_limit_ms": 10_000,
+    "facet_time_limit_ms": 2000,
+    "suggest_facets": False,
+    "allow_download": False,
+    "max_csv_mb": 50,
+    "truncate_cells_html": 200,
+    # A browser would keep showing what it has for some seconds after a load.
+    "default_cache_ttl": 0,
+}
+
+# A page counts all the rows that it shows some of. Where that takes longer, it shows no number:
+# over ten million calls it takes a minute, and the page itself a moment.
+COUNT_LIMIT_MS = 200
+
+
+class _Warehouse(Database):  # type: ignore[misc]
+    async def execute(
+        self, sql: str, params: object = None, truncate: bool = False, **options: Any
+    ) -> Any:
+        # What a person asks for is truncated, and may take its time.
+        if sql.startswith("select count(*) from ") and not truncate:
+            options.setdefault("custom_time_limit", COUNT_LIMIT_MS)
+        return await super().execute(sql, params, truncate, **options)
+
+
+def build_datasette(
+    db: Path, config: Config | None = None, config_path: Path | None = None
+) -> Datasette:
+    """Return Datasette over this warehouse alone, read-only, as ``bedrock_usage``."""
+    if not pm.is_registered(etl.web):
+        # Not by an entry point: whoever opens another database with Datasette does not mean us.
+        pm.register(etl.web)
+    metadata = parse_metadata(resources.METADATA.read_text(encoding="utf-8"))
+    datasette = Datasette(metadata=metadata, settings=SETTINGS)
+    datasette.bedrock_usage = Site(db, config or Config(), config_path)
+    # Without files Datasette offers an empty database in memory.
+    datasette.remove_database("_memory")
+    datasette.add_database(_Warehouse(datasette, path=str(db)), name=DATABASE)
+    return datasette
