@@ -16,7 +16,8 @@ from rich.console import Console
 from rich.padding import Padding
 from rich.text import Text
 
-from etl.terminal import count, plain
+from etl.figures import count
+from etl.terminal import plain
 
 OK, WARNING, FAILED, NOT_CHECKED = "ok", "warning", "failed", "not checked"
 

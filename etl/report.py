@@ -18,7 +18,8 @@ from rich.console import Console, Group
 from rich.table import Table
 from rich.text import Text
 
-from etl.terminal import UNKNOWN, count, coverage, number, percent, plain
+from etl.figures import cost, coverage, dollars, missing, number, percent, tokens
+from etl.terminal import plain
 
 Row = Mapping[str, Any]
 
@@ -219,14 +220,14 @@ def _cost_columns(total: Row) -> dict[str, Callable[[Row], str]]:
     columns: dict[str, Callable[[Row], str]] = {
         "Calls": lambda row: number(row["calls"]),
         "Failed": lambda row: number(row["failed_calls"]),
-        "Input": lambda row: _tokens(row["input_tokens"]),
-        "Output": lambda row: _tokens(row["output_tokens"]),
+        "Input": lambda row: tokens(row["input_tokens"]),
+        "Output": lambda row: tokens(row["output_tokens"]),
     }
     if total.get("cache_read_tokens") is not None:
-        columns["Cache read"] = lambda row: _tokens(row["cache_read_tokens"])
+        columns["Cache read"] = lambda row: tokens(row["cache_read_tokens"])
     if total.get("cache_write_tokens") is not None:
-        columns["Cache write"] = lambda row: _tokens(row["cache_write_tokens"])
-    columns["Cost"] = lambda row: _cost(row, decimals)
+        columns["Cache write"] = lambda row: tokens(row["cache_write_tokens"])
+    columns["Cost"] = lambda row: cost(row, decimals)
     columns["Share"] = lambda row: percent(row["cost_usd"], total.get("cost_usd"))
     return columns
 
@@ -241,47 +242,8 @@ def _notes(report: Report) -> Iterable[Text]:
         return
     if total["estimated_cost_usd"]:
         yield Text(
-            f"{_dollars(total['estimated_cost_usd'], 2)} of the cost is estimated: CloudWatch's"
+            f"{dollars(total['estimated_cost_usd'], 2)} of the cost is estimated: CloudWatch's"
             " totals shared out among the calls that tell no tokens."
         )
-    missing = _missing(total)
-    if missing:
-        yield Text(f"≥ a lower bound: {missing}.")
-
-
-def _missing(total: Row) -> str:
-    parts = []
-    if total["unpriced_calls"] or total["unpriced_tokens"]:
-        parts.append(
-            f"{count(total['unpriced_calls'], 'call')} and {_tokens(total['unpriced_tokens'])}"
-            " tokens of models without a price (view unpriced_usage)"
-        )
-    if total["calls_without_tokens"]:
-        parts.append(f"{count(total['calls_without_tokens'], 'call')} without token data")
-    is_single = len(parts) == 1 and parts[0].startswith("1 call without")
-    verb = "is" if is_single else "are"
-    return f"{' and '.join(parts)} {verb} not in it" if parts else ""
-
-
-def _tokens(value: int | None) -> str:
-    """Round to three digits: 1,234 as it is, 56.7k, 8.90M."""
-    if value is None:
-        return UNKNOWN
-    for size, unit in ((10**12, "T"), (10**9, "G"), (10**6, "M"), (10**4, "k")):
-        if value >= size:
-            scaled = value / min(size, 10**3) if unit == "k" else value / size
-            return f"{scaled:.{max(0, 3 - len(str(int(scaled))))}f}{unit}"
-    return f"{value:,}"
-
-
-def _cost(row: Row, decimals: int) -> str:
-    is_lower_bound = row["unpriced_calls"] or row["unpriced_tokens"] or row["calls_without_tokens"]
-    if row["cost_usd"] is None:
-        is_unpriced = row["unpriced_calls"] or row["unpriced_tokens"]
-        return "unpriced" if is_unpriced else UNKNOWN
-    return ("≥ " if is_lower_bound else "") + _dollars(row["cost_usd"], decimals)
-
-
-def _dollars(value: float, decimals: int) -> str:
-    smallest = 10**-decimals
-    return f"<${smallest:.{decimals}f}" if 0 < value < smallest else f"${value:,.{decimals}f}"
+    if lacks := missing(total):
+        yield Text(f"≥ a lower bound: {lacks}.")

@@ -21,7 +21,8 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from etl.terminal import UNKNOWN, count, coverage, number, plain, span
+from etl.figures import UNKNOWN, count, coverage, number, span
+from etl.terminal import plain
 
 Row = Mapping[str, Any]
 

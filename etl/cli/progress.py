@@ -12,8 +12,8 @@ from rich.console import Console
 from rich.progress import BarColumn, TaskID, TextColumn
 from rich.progress import Progress as Bars
 
+from etl.figures import span
 from etl.sync.job import Progress
-from etl.terminal import span
 from etl.warehouse.bookmarks import StreamId
 
 PHASES = {

@@ -13,7 +13,7 @@ from etl.cli.options import db_option
 from etl.clock import Clock
 from etl.config import parse_duration
 from etl.errors import ConfigError
-from etl.terminal import count, size
+from etl.figures import count, size
 from etl.warehouse.database import open_warehouse
 from etl.warehouse.lock import sync_lock
 from etl.warehouse.vacuum import (

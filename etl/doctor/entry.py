@@ -16,6 +16,7 @@ from etl.config import ALL_REGIONS, Choice
 from etl.doctor.places import check_place
 from etl.doctor.words import explain, principal, principal_arn
 from etl.errors import SourceError
+from etl.figures import count
 from etl.findings import FAILED, NOT_CHECKED, OK, WARNING, Finding
 from etl.sources.accounts import (
     assume_role,
@@ -27,7 +28,6 @@ from etl.sources.accounts import (
 )
 from etl.sources.aws import DENIED, Account, Place, date_of
 from etl.sources.s3 import S3Store
-from etl.terminal import count
 
 # A request is tried so often before an outage is told.
 ATTEMPTS = 2

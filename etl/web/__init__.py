@@ -12,15 +12,24 @@ from typing import Any
 from datasette import hookimpl
 from datasette.app import Datasette
 
-from etl.web import refresh
+from etl.web import pages, queries, refresh
+from etl.web.site import DATABASE, site_of
 from etl.web.visitors import Actor
 
 
-@hookimpl  # type: ignore[untyped-decorator]
-def register_routes() -> list[tuple[str, Any]]:
-    return refresh.routes()
+@hookimpl
+def register_routes(datasette: Datasette) -> list[Any]:
+    """Put the pages where they are looked for."""
+    return [*pages.routes(), *refresh.routes()] if site_of(datasette) else []
 
 
-@hookimpl  # type: ignore[untyped-decorator]
+@hookimpl
 def permission_allowed(datasette: Datasette, actor: Actor, action: str) -> bool | None:
+    """Keep the refresh from visitors who see some applications only."""
     return refresh.permission(datasette, actor, action)
+
+
+@hookimpl
+def canned_queries(datasette: Datasette, database: str) -> dict[str, Any]:
+    """Offer what the pages show to everybody who wants CSV, JSON or another chart."""
+    return queries.canned_queries() if site_of(datasette) and database == DATABASE else {}

@@ -33,6 +33,13 @@ SETTINGS = {
 COUNT_LIMIT_MS = 200
 
 
+class _UsageDatasette(Datasette):  # type: ignore[misc]
+    def __init__(self, site: Site, **options: Any) -> None:
+        # First: the routes are asked for while the rest is made.
+        self.bedrock_usage = site
+        super().__init__(**options)
+
+
 class _Warehouse(Database):  # type: ignore[misc]
     async def execute(
         self, sql: str, params: object = None, truncate: bool = False, **options: Any
@@ -51,8 +58,8 @@ def build_datasette(
         # Not by an entry point: whoever opens another database with Datasette does not mean us.
         pm.register(etl.web)
     metadata = parse_metadata(resources.METADATA.read_text(encoding="utf-8"))
-    datasette = Datasette(metadata=metadata, settings=SETTINGS)
-    datasette.bedrock_usage = Site(db, config or Config(), config_path)
+    site = Site(db, config or Config(), config_path)
+    datasette = _UsageDatasette(site, metadata=metadata, settings=SETTINGS)
     # Without files Datasette offers an empty database in memory.
     datasette.remove_database("_memory")
     datasette.add_database(_Warehouse(datasette, path=str(db)), name=DATABASE)

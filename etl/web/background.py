@@ -28,7 +28,8 @@ from pathlib import Path
 from typing import IO, Any
 
 from etl.errors import LockedError
-from etl.terminal import count, harmless
+from etl.figures import count
+from etl.terminal import harmless
 from etl.warehouse.bookmarks import parse_utc, utc
 from etl.warehouse.database import open_unchanged
 from etl.warehouse.lock import is_alive, is_locked

@@ -50,7 +50,6 @@ class Offer(NamedTuple):
 
 def routes() -> list[tuple[str, Any]]:
     """Return the routes, for the hook ``register_routes``."""
-    # Of every Datasette: its own client asks for them before it is known to be ours.
     return [(rf"^{PATH}$", post_refresh), (rf"^{PATH}\.json$", show_state)]
 
 

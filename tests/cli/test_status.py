@@ -13,8 +13,8 @@ from rich.console import Console
 from sqlite_utils import Database
 
 from etl.cli.status import build_status
+from etl.figures import span
 from etl.status import print_table, stale_lines, to_json
-from etl.terminal import span
 from etl.warehouse.bookmarks import (
     Gap,
     StreamId,

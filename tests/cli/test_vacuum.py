@@ -19,9 +19,9 @@ from typing import Any, NamedTuple
 import pytest
 from sqlite_utils import Database
 
+from etl.figures import size as size_text
 from etl.normalise.cloudtrail import parse_event
 from etl.normalise.rows import Event
-from etl.terminal import size as size_text
 from etl.warehouse.database import open_warehouse, view_sql
 from etl.warehouse.load import Batch, Loader
 from etl.warehouse.lock import sync_lock

@@ -1,0 +1,100 @@
+"""Words and numbers for people, the same in the terminal and on a page."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import timedelta
+from typing import Any
+
+Row = Mapping[str, Any]
+
+UNKNOWN = "–"
+
+
+def number(value: int | None) -> str:
+    """Group the digits; None is unknown, never 0."""
+    return UNKNOWN if value is None else f"{value:,}"
+
+
+def count(value: int, noun: str) -> str:
+    """Count things: 1 call, 2 calls."""
+    return f"{value:,} {noun}{'' if value == 1 else 's'}"
+
+
+def size(length: int) -> str:
+    """Return a number of bytes in the unit that suits it: 512 B, 4.1 MB, 2.0 GB."""
+    value, units = float(length), ["B", "kB", "MB", "GB", "TB"]
+    while value >= 999.95 and len(units) > 1:
+        value /= 1000
+        del units[0]
+    return f"{value:.{0 if units[0] == 'B' else 1}f} {units[0]}"
+
+
+def coverage(with_tokens: int, calls: int) -> str:
+    """Say for how many calls AWS reports the tokens call by call."""
+    known = f" ({percent(with_tokens, calls)})" if calls else ""
+    return f"Events with token data: {with_tokens:,} / {calls:,}{known}"
+
+
+def percent(part: float | None, whole: float | None) -> str:
+    """Return a part in percent; a share of nothing is unknown."""
+    if part is None or not whole:
+        return UNKNOWN
+    return f"{100 * part / whole:.1f} %"
+
+
+def span(length: timedelta) -> str:
+    """Return a length of time in its two largest units: 45 s, 12 min, 3 h 20 min, 2 d 4 h."""
+    seconds = max(0, round(length.total_seconds()))
+    if seconds < 60:
+        return f"{seconds} s"
+    minutes = seconds // 60
+    if minutes < 60:
+        return f"{minutes} min"
+    large, small, units = (
+        (minutes // 60, minutes % 60, ("h", "min"))
+        if minutes < 48 * 60
+        else (minutes // 1440, minutes % 1440 // 60, ("d", "h"))
+    )
+    return f"{large} {units[0]}" + (f" {small} {units[1]}" if small else "")
+
+
+def missing(total: Row) -> str:
+    """Say what is not in a cost, as the subject of a sentence with its verb; empty for nothing."""
+    parts = []
+    if total["unpriced_calls"] or total["unpriced_tokens"]:
+        parts.append(
+            f"{count(total['unpriced_calls'], 'call')} and {tokens(total['unpriced_tokens'])}"
+            " tokens of models without a price (view unpriced_usage)"
+        )
+    if total["calls_without_tokens"]:
+        parts.append(f"{count(total['calls_without_tokens'], 'call')} without token data")
+    is_single = len(parts) == 1 and parts[0].startswith("1 call without")
+    verb = "is" if is_single else "are"
+    return f"{' and '.join(parts)} {verb} not in it" if parts else ""
+
+
+def tokens(value: int | None) -> str:
+    """Round to three digits: 1,234 as it is, 56.7k, 8.90M."""
+    if value is None:
+        return UNKNOWN
+    for size, unit in ((10**12, "T"), (10**9, "G"), (10**6, "M"), (10**4, "k")):
+        if value >= size:
+            scaled = value / min(size, 10**3) if unit == "k" else value / size
+            return f"{scaled:.{max(0, 3 - len(str(int(scaled))))}f}{unit}"
+    return f"{value:,}"
+
+
+def cost(row: Row, decimals: int) -> str:
+    """Return a row's cost, marked where it is a lower bound; unpriced is not unknown."""
+    is_lower_bound = row["unpriced_calls"] or row["unpriced_tokens"] or row["calls_without_tokens"]
+    if row["cost_usd"] is None:
+        is_unpriced = row["unpriced_calls"] or row["unpriced_tokens"]
+        return "unpriced" if is_unpriced else UNKNOWN
+    return ("≥ " if is_lower_bound else "") + dollars(row["cost_usd"], decimals)
+
+
+def dollars(value: float, decimals: int) -> str:
+    """Return US dollars; what would be rounded to nothing is said to be less than the smallest."""
+    smallest = 10**-decimals
+    return f"<${smallest:.{decimals}f}" if 0 < value < smallest else f"${value:,.{decimals}f}"
