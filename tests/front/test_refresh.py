@@ -8,6 +8,7 @@ import socket
 import sqlite3
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -52,6 +53,26 @@ def warehouse(tmp_path: Path) -> Path:
     path = tmp_path / "w.db"
     with open_warehouse(path, create=True):
         return path
+
+
+class Held(Fault):
+    """A request that is answered when the test says so."""
+
+    def __init__(self, **where: Any) -> None:
+        super().__init__("slow", operation="LookupEvents", **where)
+        self.released = threading.Event()
+
+    def answer(self, call: Any, perform: Callable[..., Any], stopped: threading.Event) -> Any:
+        self.released.wait(PATIENCE)
+        return perform(call)
+
+
+@pytest.fixture
+def held(aws: FakeAws) -> Iterator[Held]:
+    """Hold every sync at its first request for events."""
+    aws.faults.append(fault := Held())
+    yield fault
+    fault.released.set()
 
 
 class Visitor:
@@ -150,20 +171,20 @@ def test_progress_is_told_while_it_runs(
 ) -> None:
     two = SETTINGS.replace('"us-east-1"', '"us-east-1", "eu-west-1"')
     (tmp_path / "settings.toml").write_text(two)
-    aws.faults.append(Fault("slow", operation="LookupEvents", region="eu-west-1", seconds=3))
+    aws.faults.append(held := Held(region="eu-west-1"))
     with serving(warehouse) as url, Visitor(url) as visitor:
         visitor.press()
         state = visitor.until(lambda state: state["progress"] and state["progress"]["lines"] > 0)
         assert state["is_running"] is True
         assert "cloudtrail/111122223333/us-east-1: " in state["progress"]["latest"]
         assert state["text"] == f"Refreshing: {state['progress']['latest']}"
+        held.released.set()
         visitor.ended()
 
 
 def test_of_two_at_the_same_moment_one_is_started(
-    aws: FakeAws, warehouse: Path, serving: Serving
+    held: Held, warehouse: Path, serving: Serving
 ) -> None:
-    aws.faults.append(Fault("slow", operation="LookupEvents", seconds=1))
     with serving(warehouse) as url, Visitor(url) as visitor:
         with ThreadPoolExecutor(6) as pool:
             responses = list(pool.map(lambda _: visitor.press(), range(6)))
@@ -172,15 +193,15 @@ def test_of_two_at_the_same_moment_one_is_started(
         pid = pid_of(visitor.state())
         assert refused["error"].startswith(f"A refresh is running already: process {pid}, since ")
         assert (refused["ok"], refused["is_running"]) == (False, True)
+        held.released.set()
         assert visitor.ended()["outcome"] == "done"
         assert {run[0] for run in query(warehouse, "select pid from sync_runs")} == {pid}
 
 
 def test_a_sync_of_a_schedule_is_shown_and_not_doubled(
-    aws: FakeAws, warehouse: Path, serving: Serving
+    aws: FakeAws, held: Held, warehouse: Path, serving: Serving
 ) -> None:
     deliver(aws, 1)
-    aws.faults.append(Fault("slow", operation="LookupEvents", seconds=3))
     with serving(warehouse) as url, Visitor(url) as visitor:
         command = [sys.executable, "-m", "etl", "sync", "--db", str(warehouse)]
         with subprocess.Popen(command, stderr=subprocess.DEVNULL, cwd=ROOT) as scheduled:
@@ -189,6 +210,7 @@ def test_a_sync_of_a_schedule_is_shown_and_not_doubled(
             response = visitor.press()
             assert response.status_code == 409
             assert f"process {scheduled.pid} on " in response.json()["error"]
+            held.released.set()
             scheduled.wait(PATIENCE)
         state = visitor.state()
         assert (state["is_running"], state["text"]) == (False, "1 new call.")
@@ -196,10 +218,9 @@ def test_a_sync_of_a_schedule_is_shown_and_not_doubled(
 
 
 def test_a_refresh_goes_on_when_the_server_stops_and_the_next_server_shows_it(
-    aws: FakeAws, warehouse: Path, serving: Serving
+    aws: FakeAws, held: Held, warehouse: Path, serving: Serving
 ) -> None:
     deliver(aws, 1)
-    aws.faults.append(Fault("slow", operation="LookupEvents", seconds=5))
     with serving(warehouse) as url, Visitor(url) as visitor:
         visitor.press()
         # Once it stands in the warehouse.
@@ -208,26 +229,26 @@ def test_a_refresh_goes_on_when_the_server_stops_and_the_next_server_shows_it(
         state = visitor.state()
         assert (state["is_running"], pid_of(state)) == (True, pid)
         assert visitor.press().status_code == 409
+        held.released.set()
         state = visitor.ended()
         assert (state["outcome"], state["calls_new"]) == ("done", 1)
     wait_for_end(pid)
 
 
 def test_a_refresh_is_in_a_session_of_its_own(
-    aws: FakeAws, warehouse: Path, serving: Serving
+    held: Held, warehouse: Path, serving: Serving
 ) -> None:
     # So a Ctrl-C that ends the server is none for it.
-    aws.faults.append(Fault("slow", operation="LookupEvents", seconds=1))
     with serving(warehouse) as url, Visitor(url) as visitor:
         pid = pid_of(visitor.press().json())
         assert os.getsid(pid) == pid
+        held.released.set()
         visitor.ended()
 
 
 def test_a_refresh_that_was_killed_has_ended(
-    aws: FakeAws, warehouse: Path, serving: Serving
+    aws: FakeAws, held: Held, warehouse: Path, serving: Serving
 ) -> None:
-    aws.faults.append(Fault("slow", operation="LookupEvents", seconds=8))
     with serving(warehouse) as url, Visitor(url) as visitor:
         visitor.press()
         pid = pid_of(visitor.until(lambda state: state["started_at"] is not None))
@@ -239,6 +260,7 @@ def test_a_refresh_that_was_killed_has_ended(
         state = visitor.state()
         assert (state["is_running"], state["outcome"]) == (False, "lost")
         assert "killed before its end" in state["text"]
+        held.released.set()
         aws.faults.clear()
         assert visitor.press().status_code == 202
         assert visitor.ended()["outcome"] == "done"
@@ -382,6 +404,9 @@ def test_the_demo_has_nothing_to_refresh(tmp_path: Path, commands: list[list[str
         state = pages.open("/-/refresh.json").json()
         assert state["can_refresh"] is False
         assert "the demo's figures" in state["reason"]
+        page = pages.open("/").text
+        assert "These are the demo&#39;s figures" in page
+        assert "<button>Refresh" not in page
         response = press(pages)
     assert (response.status_code, response.json()["error"]) == (409, state["reason"])
     assert commands == []
@@ -437,6 +462,9 @@ def test_a_restricted_visitor_may_not_and_is_told_nothing(
     assert opened.run(allowed) is False
     assert press(opened, ann).status_code == 403
     cookies = {"ds_actor": opened.datasette.sign({"a": ann}, "actor")}
+    page = opened.run(opened.datasette.client.get("/", cookies=cookies))
+    assert (page.status_code, "refresh.js" in page.text) == (200, False)
+    assert "refresh.js" in opened.open("/").text
     told = opened.run(opened.datasette.client.get("/-/refresh.json", cookies=cookies))
     assert told.status_code == 403
     assert set(told.json()) == {"ok", "error"}

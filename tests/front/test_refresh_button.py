@@ -208,6 +208,50 @@ def test_a_refusal_is_told_and_the_button_works_again(
     playwright.expect(page.get_by_role("status")).to_have_text("12 new calls.")
 
 
+def test_a_page_that_loads_itself_anew_says_it_once_more(
+    open_page: Callable[..., Any], tmp_path: Path
+) -> None:
+    page = open_page()
+    page.evaluate("document.addEventListener('refreshed', () => location.reload())")
+    press(page)
+    with page.expect_event("load"):
+        (tmp_path / "go").touch()
+    playwright.expect(page.get_by_role("status")).to_have_text("12 new calls.")
+    page.reload()
+    playwright.expect(page.get_by_role("button")).to_be_visible()
+    assert page.get_by_role("status").text_content() == ""
+
+
+@pytest.fixture
+def press_on_the_dashboard(open_page: Callable[..., Any], url: str) -> Callable[..., Any]:
+    """Open the dashboard and press the button there."""
+
+    def press_it(**options: Any) -> Any:
+        page = open_page(**options)
+        page.goto(url)
+        press(page)
+        return page
+
+    return press_it
+
+
+def test_the_dashboard_has_the_button(
+    press_on_the_dashboard: Callable[..., Any], tmp_path: Path
+) -> None:
+    page = press_on_the_dashboard()
+    output = page.locator("#refresh output")
+    playwright.expect(output).to_contain_text("7 read")
+    (tmp_path / "go").touch()
+    playwright.expect(output).to_have_text("12 new calls.")
+
+
+def test_the_dashboard_says_so_without_scripts(
+    press_on_the_dashboard: Callable[..., Any],
+) -> None:
+    page = press_on_the_dashboard(java_script_enabled=False)
+    playwright.expect(page.locator("main .warning").first).to_contain_text("The refresh has begun")
+
+
 def test_without_scripts_the_form_comes_back_to_the_page(
     open_page: Callable[..., Any], tmp_path: Path
 ) -> None:

@@ -6,6 +6,9 @@
 // come from the server and are shown as text. Without this file the form works as a plain one.
 
 const PAUSE_MS = 1500
+// What came of a refresh is said again on a page that loads itself anew for it.
+const KEPT = "bedrock-usage-refreshed"
+const KEPT_MS = 10_000
 // A server that is being restarted is away for a moment.
 const MOST_FAILURES = 20
 
@@ -50,6 +53,7 @@ function attend(form) {
         try {
             const state = await end()
             say(state.ok ? state.text : state.error)
+            keep(shown)
             document.dispatchEvent(new CustomEvent("refreshed", {detail: state}))
         } catch (error) {
             say(`How the refresh is getting on cannot be told: ${error.message}`)
@@ -98,5 +102,24 @@ function attend(form) {
         if (button.getAttribute("aria-disabled") !== "true") start()
     })
 
+    say(kept())
     ask(`${url}.json`).then((state) => state.is_running && watch(), () => {})
+}
+
+function keep(text) {
+    try {
+        sessionStorage.setItem(KEPT, JSON.stringify({text, at: Date.now()}))
+    } catch {
+        // A browser may keep nothing: then it is said once.
+    }
+}
+
+function kept() {
+    try {
+        const {text, at} = JSON.parse(sessionStorage.getItem(KEPT))
+        sessionStorage.removeItem(KEPT)
+        return Date.now() - at < KEPT_MS ? text : ""
+    } catch {
+        return ""
+    }
 }
