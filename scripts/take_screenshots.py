@@ -16,6 +16,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 from playwright.sync_api import sync_playwright
 
@@ -26,12 +27,12 @@ from etl.warehouse.database import open_warehouse
 DOCS = Path(__file__).parents[1] / "docs"
 WIDE, PHONE = {"width": 1280, "height": 1000}, {"width": 390, "height": 844}
 
-# Each picture: the page, the size of the window, the colours that its owner likes.
-PICTURES = {
-    "dashboard": ("", WIDE, "light"),
-    "application": ("application?name=ChatbotApp", WIDE, "light"),
-    "cost": ("cost?application=ChatbotApp&range=7d", {**WIDE, "height": 760}, "light"),
-    "phone": ("?range=7d", PHONE, "dark"),
+# Each picture: the page, and what its window is like.
+PICTURES: dict[str, tuple[str, dict[str, Any]]] = {
+    "dashboard": ("", {"viewport": WIDE}),
+    "application": ("application?name=ChatbotApp", {"viewport": WIDE}),
+    "cost": ("cost?application=ChatbotApp&range=7d", {"viewport": {**WIDE, "height": 760}}),
+    "phone": ("?range=7d", {"viewport": PHONE, "color_scheme": "dark"}),
 }
 ALL_DRAWN = "[...document.querySelectorAll('figure.chart')].every((c) => c.dataset.drawn)"
 
@@ -64,8 +65,8 @@ def take(url: str, folder: Path) -> None:
     with sync_playwright() as playwright:
         path = next(filter(None, map(shutil.which, CHROMIUM)), None)
         browser = playwright.chromium.launch(executable_path=path, args=list(ARGUMENTS))
-        for name, (address, viewport, scheme) in PICTURES.items():
-            page = browser.new_page(viewport=viewport, color_scheme=scheme)
+        for name, (address, options) in PICTURES.items():
+            page = browser.new_page(**options)
             page.goto(url + address)
             page.wait_for_function(ALL_DRAWN, timeout=60_000)
             page.screenshot(path=folder / f"{name}.png")

@@ -51,7 +51,8 @@ class _Worker:
         package = Path(__file__).parents[2]
         path = os.pathsep.join(filter(None, (str(package), os.environ.get("PYTHONPATH"))))
         self._process = subprocess.Popen(
-            [sys.executable, "-m", "etl.decode.worker"],
+            # -P: a folder of the name etl where the program was started is not this package.
+            [sys.executable, "-P", "-m", "etl.decode.worker"],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             env=_KEEP_MEMORY | os.environ | {"PYTHONPATH": path},

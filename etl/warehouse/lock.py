@@ -6,6 +6,8 @@ leaves none behind. Who holds it is written in ``sync_runs``.
 
 from __future__ import annotations
 
+import os
+import socket
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -15,16 +17,21 @@ from filelock import FileLock, Timeout
 from etl.errors import LockedError, WarehouseError
 from etl.warehouse.database import open_warehouse
 
+# Whoever looks whether the lock is free takes it for a moment: a sync that begins just then waits
+# for so long, and is not told that another one runs.
+_PATIENCE_SECONDS = 0.5
+_LOOK_SECONDS = 0.2
+
 
 @contextmanager
 def sync_lock(path: Path) -> Iterator[None]:
     """Hold the lock of a warehouse, which need not be there yet.
 
-    Raises LockedError at once if another process holds it.
+    Raises LockedError in a moment if another process holds it.
     """
     if not path.parent.is_dir():
         raise WarehouseError(f"{path}: the folder must exist and be writable")
-    lock = FileLock(f"{path.resolve()}.lock", timeout=0)
+    lock = FileLock(_lock_file(path), timeout=_PATIENCE_SECONDS)
     try:
         lock.acquire()
     except Timeout:
@@ -41,6 +48,39 @@ def sync_lock(path: Path) -> Iterator[None]:
         yield
     finally:
         lock.release()
+
+
+def is_locked(path: Path) -> bool:
+    """Return whether a process holds the lock of a warehouse. Nothing is left behind."""
+    if not _lock_file(path).exists():
+        return False
+    # Longer than another one looks.
+    lock = FileLock(_lock_file(path), timeout=_LOOK_SECONDS)
+    try:
+        lock.acquire(poll_interval=_LOOK_SECONDS / 10)
+    except Timeout:
+        return True
+    except OSError:
+        return False  # a file that nobody here may open: a sync says so in its own words
+    lock.release()
+    return False
+
+
+def is_alive(pid: int, host: str) -> bool:
+    """Return whether a process may still be there; of another machine nobody knows."""
+    if host != socket.gethostname() or os.name != "posix":
+        return True
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        pass  # it is another user's
+    return True
+
+
+def _lock_file(path: Path) -> Path:
+    return Path(f"{path.resolve()}.lock")
 
 
 def _holder(path: Path) -> str:

@@ -12,14 +12,21 @@ from typing import Any
 from datasette import hookimpl
 from datasette.app import Datasette
 
-from etl.web import pages, queries
+from etl.web import pages, queries, refresh
 from etl.web.site import DATABASE, site_of
+from etl.web.visitors import Actor
 
 
 @hookimpl
 def register_routes(datasette: Datasette) -> list[Any]:
     """Put the pages where they are looked for."""
-    return pages.routes() if site_of(datasette) else []
+    return [*pages.routes(), *refresh.routes()] if site_of(datasette) else []
+
+
+@hookimpl
+def permission_allowed(datasette: Datasette, actor: Actor, action: str) -> bool | None:
+    """Keep the refresh from visitors who see some applications only."""
+    return refresh.permission(datasette, actor, action)
 
 
 @hookimpl

@@ -19,7 +19,7 @@ from datasette.utils.asgi import Request, Response
 
 from etl import figures
 from etl.errors import DataError
-from etl.web import bundle, queries
+from etl.web import bundle, queries, refresh
 from etl.web.selection import NAMES, PRESETS, STACKS, Selection, parse_selection
 from etl.web.site import DATABASE
 from etl.web.visitors import allowed_applications
@@ -129,8 +129,9 @@ async def _answer(
         return Response.text(text, status=400)
     view = View(datasette, request, freshness, selection)
     context = await prepare(view)
+    shared = {"view": view, "figures": figures, "refresh": await refresh.offer(datasette, request)}
     page = await datasette.render_template(
-        template, _frame(view) | context | {"view": view, "figures": figures}, request=request
+        template, _frame(view) | context | shared, request=request
     )
     return Response.html(page)
 

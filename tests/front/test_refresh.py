@@ -1,0 +1,612 @@
+"""The refresh button: over HTTP, as a process, with an AWS that is not there."""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+import sqlite3
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import AbstractContextManager, closing
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+from datasette import hookimpl
+from datasette.plugins import pm
+
+from etl.cli.demo import _ensure_demo
+from etl.warehouse.bookmarks import start_run
+from etl.warehouse.database import open_warehouse
+from etl.warehouse.lock import sync_lock
+from etl.web import background, refresh
+from etl.web.app import build_datasette
+from tests.aws import FakeAws, Fault
+from tests.front.pages import Pages, closing_pages, open_pages
+from tests.support import call
+from tests.sync.support import environment
+
+Serving = Callable[[Path], AbstractContextManager[str]]
+
+ROOT = Path(__file__).parents[2]
+SETTINGS = '[sync]\nregions = ["us-east-1"]\nsince = "2d"\nsources = ["cloudtrail"]\n'
+PATIENCE = 40
+
+
+@pytest.fixture
+def aws(tmp_path: Path) -> Iterator[FakeAws]:
+    (tmp_path / "settings.toml").write_text(SETTINGS)
+    config = {"BEDROCK_USAGE_CONFIG": str(tmp_path / "settings.toml")}
+    with FakeAws() as fake, environment(fake.environment() | config):
+        yield fake
+
+
+@pytest.fixture
+def warehouse(tmp_path: Path) -> Path:
+    path = tmp_path / "w.db"
+    with open_warehouse(path, create=True):
+        return path
+
+
+class Held(Fault):
+    """A request that is answered when the test says so."""
+
+    def __init__(self, **where: Any) -> None:
+        super().__init__("slow", operation="LookupEvents", **where)
+        self.released = threading.Event()
+
+    def answer(self, call: Any, perform: Callable[..., Any], stopped: threading.Event) -> Any:
+        self.released.wait(PATIENCE)
+        return perform(call)
+
+
+@pytest.fixture
+def held(aws: FakeAws) -> Iterator[Held]:
+    """Hold every sync at its first request for events."""
+    aws.faults.append(fault := Held())
+    yield fault
+    fault.released.set()
+
+
+class Visitor:
+    """A browser's cookies, and the form's token."""
+
+    def __init__(self, url: str) -> None:
+        self._client = httpx.Client(base_url=url, timeout=20)
+        # Whoever comes without a token gets one, for the next try.
+        assert self._client.post("-/refresh").status_code == 403
+        self.token = self._client.cookies["ds_csrftoken"]
+
+    def __enter__(self) -> Visitor:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._client.close()
+
+    def press(self, **headers: str) -> httpx.Response:
+        """Press the button, as the page's script does unless the headers say otherwise."""
+        headers = {"accept": "application/json"} | headers
+        return self._client.post("-/refresh", data={"csrftoken": self.token}, headers=headers)
+
+    def get(self, path: str) -> httpx.Response:
+        return self._client.get(path)
+
+    def state(self) -> dict[str, Any]:
+        response = self.get("-/refresh.json")
+        assert response.status_code == 200
+        state: dict[str, Any] = response.json()
+        return state
+
+    def ended(self) -> dict[str, Any]:
+        return self.until(lambda state: not state["is_running"])
+
+    def until(self, is_so: Callable[[dict[str, Any]], bool]) -> dict[str, Any]:
+        deadline = time.monotonic() + PATIENCE
+        while not is_so(state := self.state()):
+            assert time.monotonic() < deadline, state
+            time.sleep(0.05)
+        return state
+
+
+def deliver(aws: FakeAws, number: int, **fields: Any) -> None:
+    moment = datetime.now(UTC) - timedelta(hours=3)
+    record = call(number, eventTime=moment.strftime("%Y-%m-%dT%H:%M:%SZ"), **fields)
+    aws.place().deliver(record)
+
+
+def query(path: Path, sql: str) -> list[tuple[Any, ...]]:
+    with closing(sqlite3.connect(path)) as connection:
+        return connection.execute(sql).fetchall()
+
+
+def pid_of(state: dict[str, Any]) -> int:
+    return int(state["by"].split()[1])
+
+
+def wait_for_end(pid: int) -> None:
+    """Wait for a process that nobody here is the parent of."""
+    deadline = time.monotonic() + PATIENCE
+    while Path(f"/proc/{pid}/cmdline").exists() and Path(f"/proc/{pid}/cmdline").read_bytes():
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+
+
+# -- as a process ----------------------------------------------------------------------------------
+
+
+def test_a_refresh_brings_what_is_new_and_the_pages_show_it(
+    aws: FakeAws, warehouse: Path, serving: Serving
+) -> None:
+    deliver(aws, 1, user="alice", tokens=(1, 2))
+    with serving(warehouse) as url, Visitor(url) as visitor:
+        assert visitor.state() == {
+            "ok": True, "can_refresh": True, "reason": None, "is_running": False, "text": "",
+            "since": None, "by": None, "busy": None, "progress": None, "outcome": None,
+            "message": None, "started_at": None, "finished_at": None, "calls_new": 0,
+            "calls_with_tokens": 0, "late_events": 0, "metric_values": 0, "rejected": 0,
+        }  # fmt: skip
+        assert "alice" not in visitor.get("bedrock_usage/user_costs").text
+        response = visitor.press()
+        assert (response.status_code, response.json()["ok"]) == (202, True)
+        assert response.json()["is_running"] is True
+        assert response.json()["since"] is not None
+        state = visitor.ended()
+        assert (state["outcome"], state["text"], state["message"]) == ("done", "1 new call.", None)
+        assert (state["calls_new"], state["calls_with_tokens"]) == (1, 1)
+        assert state["finished_at"] >= state["started_at"]
+        assert "alice" in visitor.get("bedrock_usage/user_costs").text
+        assert visitor.press().status_code == 202
+        assert visitor.ended()["text"] == "No new calls."
+
+
+def test_progress_is_told_while_it_runs(
+    aws: FakeAws, warehouse: Path, tmp_path: Path, serving: Serving
+) -> None:
+    two = SETTINGS.replace('"us-east-1"', '"us-east-1", "eu-west-1"')
+    (tmp_path / "settings.toml").write_text(two)
+    aws.faults.append(held := Held(region="eu-west-1"))
+    with serving(warehouse) as url, Visitor(url) as visitor:
+        visitor.press()
+        state = visitor.until(lambda state: state["progress"] and state["progress"]["lines"] > 0)
+        assert state["is_running"] is True
+        assert "cloudtrail/111122223333/us-east-1: " in state["progress"]["latest"]
+        assert state["text"] == f"Refreshing: {state['progress']['latest']}"
+        held.released.set()
+        visitor.ended()
+
+
+def test_of_two_at_the_same_moment_one_is_started(
+    held: Held, warehouse: Path, serving: Serving
+) -> None:
+    with serving(warehouse) as url, Visitor(url) as visitor:
+        with ThreadPoolExecutor(6) as pool:
+            responses = list(pool.map(lambda _: visitor.press(), range(6)))
+        assert sorted(response.status_code for response in responses) == [202] + [409] * 5
+        (refused, *_) = [response.json() for response in responses if response.status_code == 409]
+        pid = pid_of(visitor.state())
+        assert refused["error"].startswith(f"A refresh is running already: process {pid}, since ")
+        assert (refused["ok"], refused["is_running"]) == (False, True)
+        held.released.set()
+        assert visitor.ended()["outcome"] == "done"
+        assert {run[0] for run in query(warehouse, "select pid from sync_runs")} == {pid}
+
+
+def test_a_sync_of_a_schedule_is_shown_and_not_doubled(
+    aws: FakeAws, held: Held, warehouse: Path, serving: Serving
+) -> None:
+    deliver(aws, 1)
+    with serving(warehouse) as url, Visitor(url) as visitor:
+        command = [sys.executable, "-m", "etl", "sync", "--db", str(warehouse)]
+        with subprocess.Popen(command, stderr=subprocess.DEVNULL, cwd=ROOT) as scheduled:
+            state = visitor.until(lambda state: state["is_running"])
+            assert pid_of(state) == scheduled.pid
+            response = visitor.press()
+            assert response.status_code == 409
+            assert f"process {scheduled.pid} on " in response.json()["error"]
+            held.released.set()
+            scheduled.wait(PATIENCE)
+        state = visitor.state()
+        assert (state["is_running"], state["text"]) == (False, "1 new call.")
+    assert len(query(warehouse, "select * from sync_runs")) == 1
+
+
+def test_a_refresh_goes_on_when_the_server_stops_and_the_next_server_shows_it(
+    aws: FakeAws, held: Held, warehouse: Path, serving: Serving
+) -> None:
+    deliver(aws, 1)
+    with serving(warehouse) as url, Visitor(url) as visitor:
+        visitor.press()
+        # Once it stands in the warehouse.
+        pid = pid_of(visitor.until(lambda state: state["started_at"] is not None))
+    with serving(warehouse) as url, Visitor(url) as visitor:
+        state = visitor.state()
+        assert (state["is_running"], pid_of(state)) == (True, pid)
+        assert visitor.press().status_code == 409
+        held.released.set()
+        state = visitor.ended()
+        assert (state["outcome"], state["calls_new"]) == ("done", 1)
+    wait_for_end(pid)
+
+
+def test_a_refresh_is_in_a_session_of_its_own(
+    held: Held, warehouse: Path, serving: Serving
+) -> None:
+    # So a Ctrl-C that ends the server is none for it.
+    with serving(warehouse) as url, Visitor(url) as visitor:
+        pid = pid_of(visitor.press().json())
+        assert os.getsid(pid) == pid
+        held.released.set()
+        visitor.ended()
+
+
+def test_a_refresh_that_was_killed_has_ended(
+    aws: FakeAws, held: Held, warehouse: Path, serving: Serving
+) -> None:
+    with serving(warehouse) as url, Visitor(url) as visitor:
+        visitor.press()
+        pid = pid_of(visitor.until(lambda state: state["started_at"] is not None))
+        os.kill(pid, signal.SIGKILL)
+        state = visitor.ended()
+        assert (state["outcome"], state["finished_at"]) == ("failed", None)
+        assert "ended by SIGKILL" in state["text"]
+    with serving(warehouse) as url, Visitor(url) as visitor:
+        state = visitor.state()
+        assert (state["is_running"], state["outcome"]) == (False, "lost")
+        assert "killed before its end" in state["text"]
+        held.released.set()
+        aws.faults.clear()
+        assert visitor.press().status_code == 202
+        assert visitor.ended()["outcome"] == "done"
+
+
+def test_what_could_not_be_read_is_told(aws: FakeAws, warehouse: Path, serving: Serving) -> None:
+    aws.faults.append(Fault("denied", operation="LookupEvents", times=None))
+    with serving(warehouse) as url, Visitor(url) as visitor:
+        visitor.press()
+        state = visitor.ended()
+    assert state["outcome"] == "incomplete"
+    assert "AccessDenied on cloudtrail:LookupEvents in us-east-1" in state["text"]
+
+
+def test_a_refresh_that_fails_at_once_says_why(
+    aws: FakeAws, warehouse: Path, tmp_path: Path, serving: Serving
+) -> None:
+    (tmp_path / "settings.toml").write_text('[sync]\nregions = ["mars-north-1"]\n')
+    with serving(warehouse) as url, Visitor(url) as visitor:
+        visitor.press()
+        state = visitor.ended()
+        assert (state["outcome"], state["started_at"]) == ("failed", None)
+        assert "mars-north-1 is not a region" in state["text"]
+        (tmp_path / "settings.toml").write_text(SETTINGS)
+        visitor.press()
+        assert visitor.ended()["text"] == "No new calls."
+
+
+def test_without_credentials_it_says_what_is_missing(
+    aws: FakeAws, warehouse: Path, serving: Serving
+) -> None:
+    for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
+        del os.environ[name]
+    with serving(warehouse) as url, Visitor(url) as visitor:
+        visitor.press()
+        state = visitor.ended()
+    assert state["outcome"] == "failed"
+    assert "credentials" in state["text"]
+
+
+def test_a_form_without_a_script_comes_back_to_its_page(
+    aws: FakeAws, warehouse: Path, serving: Serving
+) -> None:
+    with serving(warehouse) as url, Visitor(url) as visitor:
+        page = f"{url}bedrock_usage/user_costs?user_name=a"
+        response = visitor.press(accept="text/html", referer=page)
+        assert response.status_code == 303
+        assert response.headers["location"] == "/bedrock_usage/user_costs?user_name=a"
+        assert "The refresh has begun" in visitor.get(response.headers["location"]).text
+        visitor.ended()
+
+
+# -- who may, and from where -----------------------------------------------------------------------
+
+
+@pytest.fixture
+def commands(monkeypatch: pytest.MonkeyPatch) -> list[list[str]]:
+    """Take the place of every sync; the commands that would have been run."""
+    asked: list[list[str]] = []
+    command = background.sync_command
+
+    def harmless(site: Any) -> list[str]:
+        asked.append(command(site))
+        return [sys.executable, "-c", ""]
+
+    monkeypatch.setattr(background, "sync_command", harmless)
+    return asked
+
+
+@pytest.fixture
+def opened(warehouse: Path) -> Iterator[Pages]:
+    with open_pages(warehouse) as pages:
+        yield pages
+
+
+def post(pages: Pages, *, cookies: dict[str, str] | None = None, **options: Any) -> httpx.Response:
+    options.setdefault("headers", {"accept": "application/json"})
+    response: httpx.Response = pages.run(
+        pages.datasette.client.post("/-/refresh", cookies=cookies or {}, **options)
+    )
+    return response
+
+
+def token_of(pages: Pages) -> str:
+    return post(pages).cookies["ds_csrftoken"]
+
+
+def press(pages: Pages, actor: dict[str, Any] | None = None, **headers: str) -> httpx.Response:
+    token = token_of(pages)
+    cookies = {"ds_csrftoken": token}
+    if actor:
+        cookies["ds_actor"] = pages.datasette.sign({"a": actor}, "actor")
+    headers = {"accept": "application/json"} | headers
+    return post(pages, cookies=cookies, data={"csrftoken": token}, headers=headers)
+
+
+def test_another_sites_form_starts_nothing(opened: Pages, commands: list[list[str]]) -> None:
+    token = token_of(opened)
+    own, other = {"ds_csrftoken": token}, token_of(opened)
+    form = {"content-type": "application/x-www-form-urlencoded"}
+    for options in (
+        {},
+        {"data": {"csrftoken": token}},
+        {"cookies": own},
+        {"cookies": own, "data": {"csrftoken": ""}},
+        {"cookies": own, "data": {"csrftoken": other}},
+        {"cookies": own, "json": {"csrftoken": token}},
+        {"cookies": own, "headers": {"x-csrftoken": other} | form},
+        {"cookies": {"ds_csrftoken": "made up"}, "data": {"csrftoken": "made up"}},
+        {"cookies": own, "headers": {"authorization": "Bearer x"} | form},
+        {"headers": {"x-csrftoken": ""} | form},
+    ):
+        assert post(opened, **options).status_code == 403, options
+    assert commands == []
+    assert post(opened, cookies=own, headers={"x-csrftoken": token}).status_code == 303
+
+
+def test_the_command_is_that_of_the_warehouse_and_its_configuration(
+    warehouse: Path, tmp_path: Path, commands: list[list[str]]
+) -> None:
+    config = tmp_path / "other.toml"
+    with closing_pages(build_datasette(warehouse, config_path=config)) as pages:
+        assert press(pages).status_code == 202
+    (command,) = commands
+    assert command == [
+        *(sys.executable, "-P", "-m", "etl", "sync"),
+        *("--db", str(warehouse), "--config", str(config)),
+    ]
+
+
+def test_only_a_post_starts_one(opened: Pages, commands: list[list[str]]) -> None:
+    response = opened.open("/-/refresh")
+    assert (response.status_code, response.headers["allow"]) == (405, "POST")
+    assert commands == []
+
+
+def test_the_demo_has_nothing_to_refresh(tmp_path: Path, commands: list[list[str]]) -> None:
+    _ensure_demo(tmp_path / "demo.db", datetime.now(UTC))
+    with open_pages(tmp_path / "demo.db") as pages:
+        assert pages.run(refresh.can_refresh(pages.datasette)) is False
+        state = pages.open("/-/refresh.json").json()
+        assert state["can_refresh"] is False
+        assert "the demo's figures" in state["reason"]
+        page = pages.open("/").text
+        assert "These are the demo&#39;s figures" in page
+        assert "<button>Refresh" not in page
+        response = press(pages)
+    assert (response.status_code, response.json()["error"]) == (409, state["reason"])
+    assert commands == []
+
+
+def may(pages: Pages, actor: dict[str, Any] | None) -> bool:
+    answer: bool = pages.run(refresh.may_refresh(pages.datasette, actor))
+    return answer
+
+
+def test_without_a_login_everybody_may(opened: Pages) -> None:
+    assert may(opened, None)
+    assert may(opened, {"id": "ann"})
+
+
+def test_pages_that_strangers_may_not_see_are_not_refreshed_by_them(warehouse: Path) -> None:
+    datasette = build_datasette(warehouse)
+    datasette._metadata_local["allow"] = {"id": "*"}
+    with closing_pages(datasette) as pages:
+        assert not may(pages, None)
+        assert may(pages, {"id": "ann"})
+
+
+def test_with_a_login_one_must_be_signed_in(
+    warehouse: Path, commands: list[list[str]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    datasette = build_datasette(warehouse)
+    settings: dict[str, Any] = {"datasette-auth-tokens": {"tokens": []}}
+    monkeypatch.setattr(datasette, "plugin_config", lambda name, **_: settings.get(name))
+    with closing_pages(datasette) as pages:
+        assert may(pages, None)
+        settings["datasette-auth-passwords"] = {"ann_password_hash": "x"}
+        assert not may(pages, None)
+        assert may(pages, {"id": "ann"})
+        assert press(pages).status_code == 403
+        assert press(pages, accept="text/html").status_code == 403
+        assert pages.open("/-/refresh.json").status_code == 403
+        assert commands == []
+        assert press(pages, {"id": "ann"}).status_code == 202
+
+
+def test_a_restricted_visitor_may_not_and_is_told_nothing(
+    opened: Pages, commands: list[list[str]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def only(datasette: object, actor: dict[str, Any] | None) -> tuple[str, ...] | None:
+        return ("Search",) if actor else None
+
+    monkeypatch.setattr(refresh, "allowed_applications", only)
+    ann = {"id": "ann"}
+    assert not may(opened, ann)
+    # Not even where another plugin asks.
+    allowed = opened.datasette.permission_allowed(ann, refresh.ACTION, default=True)
+    assert opened.run(allowed) is False
+    assert press(opened, ann).status_code == 403
+    cookies = {"ds_actor": opened.datasette.sign({"a": ann}, "actor")}
+    page = opened.run(opened.datasette.client.get("/", cookies=cookies))
+    assert (page.status_code, "refresh.js" in page.text) == (200, False)
+    assert "refresh.js" in opened.open("/").text
+    told = opened.run(opened.datasette.client.get("/-/refresh.json", cookies=cookies))
+    assert told.status_code == 403
+    assert set(told.json()) == {"ok", "error"}
+    assert commands == []
+
+
+class OnlyBob:
+    """A plugin with an opinion."""
+
+    __name__ = "only-bob"
+
+    @hookimpl(tryfirst=True)
+    def permission_allowed(self, actor: dict[str, Any] | None, action: str) -> bool | None:
+        return (actor or {}).get("id") == "bob" if action == refresh.ACTION else None
+
+
+class LastWord(OnlyBob):
+    """Datasette takes the answer of the plugin that it asks last."""
+
+    @hookimpl(trylast=True)
+    def permission_allowed(self, actor: dict[str, Any] | None, action: str) -> bool | None:
+        return super().permission_allowed(actor, action)
+
+
+@pytest.mark.parametrize("plugin", [OnlyBob(), LastWord()])
+def test_a_plugin_may_decide_but_not_for_the_restricted(
+    opened: Pages, monkeypatch: pytest.MonkeyPatch, plugin: OnlyBob
+) -> None:
+    pm.register(plugin)
+    try:
+        assert not may(opened, None)
+        assert may(opened, {"id": "bob"})
+        monkeypatch.setattr(refresh, "allowed_applications", lambda datasette, actor: ("Search",))
+        assert not may(opened, {"id": "bob"})
+    finally:
+        pm.unregister(plugin)
+
+
+@pytest.mark.parametrize(
+    ("referer", "location"),
+    [
+        ("http://localhost/bedrock_usage?a=1", "/bedrock_usage?a=1"),
+        ("http://localhost/", "/"),
+        ("", "/"),
+        ("http://elsewhere.example/page", "/"),
+        ("http://localhost//elsewhere.example/", "/"),
+        ("http://localhost/\\elsewhere.example/", "/"),
+        ("javascript:alert(1)", "/"),
+    ],
+)
+def test_it_leads_back_to_pages_of_ours_only(
+    opened: Pages, commands: list[list[str]], referer: str, location: str
+) -> None:
+    response = press(opened, accept="text/html", referer=referer)
+    assert (response.status_code, response.headers["location"]) == (303, location)
+
+
+def test_behind_a_prefix_the_form_leads_there(warehouse: Path, commands: list[list[str]]) -> None:
+    datasette = build_datasette(warehouse)
+    datasette._settings["base_url"] = "/costs/"
+    with closing_pages(datasette) as pages:
+        for path, location in (("/costs/calls", "/costs/calls"), ("/calls", "/costs/")):
+            response = press(pages, accept="text/html", referer=f"http://localhost{path}")
+            assert response.headers["location"] == location
+
+
+# -- what is known of a sync -----------------------------------------------------------------------
+
+
+def test_a_warehouse_in_use_is_busy(opened: Pages, warehouse: Path, commands: list[Any]) -> None:
+    with sync_lock(warehouse):
+        state = opened.open("/-/refresh.json").json()
+        assert state["is_running"] is False
+        assert "in use" in state["busy"]
+        response = press(opened)
+        assert (response.status_code, response.json()["error"]) == (409, state["busy"])
+    assert opened.open("/-/refresh.json").json()["busy"] is None
+    assert commands == []
+
+
+def test_a_sync_that_was_killed_is_not_taken_for_a_vacuum(opened: Pages, warehouse: Path) -> None:
+    with subprocess.Popen([sys.executable, "-c", ""]) as process:
+        pass
+    with open_warehouse(warehouse) as db:
+        start_run(db, datetime.now(UTC), pid=process.pid, host=socket.gethostname())
+    with sync_lock(warehouse):
+        state = opened.open("/-/refresh.json").json()
+        assert (state["is_running"], "in use" in state["text"]) == (False, True)
+    assert opened.open("/-/refresh.json").json()["outcome"] == "lost"
+
+
+def ended(pages: Pages, monkeypatch: pytest.MonkeyPatch, script: str) -> dict[str, Any]:
+    """Let a script be the sync; return the state when it has ended."""
+    command = [sys.executable, "-c", script]
+    monkeypatch.setattr(background, "sync_command", lambda site: command)
+    assert press(pages).status_code == 202
+    deadline = time.monotonic() + PATIENCE
+    while (state := pages.open("/-/refresh.json").json())["is_running"]:
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+    return dict(state)
+
+
+def test_the_last_words_are_harmless_and_few(
+    opened: Pages, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    script = r"""
+import sys
+sys.stderr.write("first\n" * 5000 + "Error: " + "x" * 5000 + "\n")
+sys.stderr.write("\x1b[31mred \u202eright to left\n")
+sys.stderr.write("key AKIAIOSFODNN7EXAMPLE of http://me:secret@proxy\n" + "more\n" * 7)
+sys.exit(1)
+"""
+    state = ended(opened, monkeypatch, script)
+    assert state["outcome"] == "failed"
+    first, second, third, *_, last = state["message"].split("\n")
+    assert first == "x" * 500 + "…"
+    assert second == "\ufffd[31mred \ufffdright to left"
+    assert third == "key (access key) of http://(password)@proxy"
+    assert last == "... and 4 more"
+    assert state["progress"] == {"lines": 5010, "latest": None}
+
+
+@pytest.mark.parametrize(
+    "error", ["'a prompt'", "'\\n' * 9 + 'Error: a prompt'", "'a prompt\\n' * 9"]
+)
+def test_a_crash_is_told_without_what_it_quotes(
+    opened: Pages, monkeypatch: pytest.MonkeyPatch, error: str
+) -> None:
+    state = ended(opened, monkeypatch, f"raise ValueError({error})")
+    assert "It crashed (ValueError)" in state["text"]
+    assert "prompt" not in str(state)
+
+
+def test_a_child_without_a_word_is_told(opened: Pages, monkeypatch: pytest.MonkeyPatch) -> None:
+    state = ended(
+        opened, monkeypatch, "import sys; print('a prompt', file=sys.stderr); sys.exit(3)"
+    )
+    assert "It ended with status 3" in state["text"]
+    assert "prompt" not in str(state)
+
+
+def test_the_server_itself_knows_nothing_of_aws() -> None:
+    code = "import sys, etl.web.app; sys.exit('boto3' in sys.modules or 'botocore' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], cwd=ROOT).returncode == 0
