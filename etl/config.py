@@ -48,8 +48,8 @@ _PATH = re.compile(r"(?!arn:)(?![A-Za-z][A-Za-z0-9+.-]*://)[^\x00-\x1f]*[^\x00-\
 _LOG_GROUP = re.compile(r"[A-Za-z0-9._/#-]{1,512}")
 # In restrictions: whoever has none of their own, and all applications.
 EVERY = "*"
-_NAME = "letters, digits and _ . @ + -"
-_VISITOR = re.compile(r"[A-Za-z0-9_.@+-]{1,100}")
+_NAME = "letters, digits and any of _.@+-|:/\\"
+_VISITOR = re.compile(r"[A-Za-z0-9_.@+|:/\\-]{1,100}")
 # What `datasette hash-password` prints; with fewer rounds than this a hash is soon guessed.
 _PASSWORD_HASH = re.compile(
     r"pbkdf2_sha256\$[1-9][0-9]{5,6}\$[A-Za-z0-9]{8,64}\$[A-Za-z0-9+/]{43}="
@@ -86,6 +86,11 @@ def parse_since(text: str) -> timedelta | datetime:
     raise ConfigError(
         f"{text!r} is neither a duration, like 90d (or s, m, h), nor a date, like 2026-09-01"
     )
+
+
+def is_visitor(name: str) -> bool:
+    """Tell whether this could be the name of a visitor."""
+    return _VISITOR.fullmatch(name) is not None
 
 
 def _check_all(key: str, values: Iterable[str], form: re.Pattern[str], complaint: str) -> None:
