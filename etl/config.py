@@ -363,6 +363,11 @@ class Config(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
                     " it is nobody's name and has no other"
                 )
 
+    def with_proxy(self, proxy: BehindProxy) -> Config:
+        """Return the same with this proxy. Raises ValueError where passwords are configured."""
+        serve = Serve(**{**msgspec.structs.asdict(self.serve), "behind_proxy": proxy})
+        return msgspec.structs.replace(self, serve=serve)
+
     def choose_sources(self, names: Sequence[str] = ()) -> tuple[str, ...]:
         """Return the sources to read: those named, else the file's choice, else all there are.
 

@@ -1,4 +1,4 @@
-"""Answer the reports: run the files of ``sql/reports`` and hand their rows out as dicts."""
+"""Answer the reports: run the files of ``sql`` and hand their rows out as dicts."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ class Filters:
     applications: tuple[str, ...] = ()
 
     def parameters(self) -> dict[str, str | None]:
-        """Return the named parameters of ``sql/reports/usage.sql``; any name of a model will do."""
+        """Return the named parameters of ``sql/pages/usage.sql``; any name of a model will do."""
         models = [parse_model_id(model).canonical_model_id for model in self.models]
         return {
             "since": self.since,
@@ -36,6 +36,8 @@ class Filters:
             "models": _json(models),
             "users": _json(self.users),
             "applications": _json(self.applications),
+            # Whoever has the file may see all of it.
+            "_visitor_applications": None,
         }
 
 
@@ -49,7 +51,7 @@ def usage(db: Database, filters: Filters, *, by: Iterable[str] = ()) -> list[dic
         f"by_{name.removesuffix('_name').removesuffix('_id')}": name in wanted
         for name in DIMENSIONS
     }
-    rows = run_report(db, "usage", {**filters.parameters(), **flags})
+    rows = _run(db, "pages/usage", {**filters.parameters(), **flags})
     return [{k: v for k, v in row.items() if k not in DIMENSIONS or k in wanted} for row in rows]
 
 
@@ -61,7 +63,11 @@ def loaded_range(db: Database) -> tuple[str | None, str | None]:
 
 def run_report(db: Database, report: str, parameters: dict[str, Any]) -> list[dict[str, Any]]:
     """Return the rows of a file of ``sql/reports``."""
-    sql = (resources.SQL / "reports" / f"{report}.sql").read_text(encoding="utf-8")
+    return _run(db, f"reports/{report}", parameters)
+
+
+def _run(db: Database, file: str, parameters: dict[str, Any]) -> list[dict[str, Any]]:
+    sql = (resources.SQL / f"{file}.sql").read_text(encoding="utf-8")
     return list(db.query(sql, parameters))
 
 

@@ -16,7 +16,7 @@ from datasette.app import Datasette
 from datasette.utils.asgi import Request
 
 from etl.warehouse.limits import limit_memory
-from etl.web import guard, visitors
+from etl.web import guard, pages, queries, visitors
 from etl.web.site import DATABASE, site_of
 
 
@@ -53,3 +53,15 @@ def permission_allowed(
 def register_magic_parameters(datasette: Datasette) -> list[tuple[str, Callable[..., Any]]]:
     """Tell queries who asks: ``:_visitor_applications``."""
     return [("visitor", partial(visitors.magic_parameter, datasette))] if site_of(datasette) else []
+
+
+@hookimpl
+def register_routes(datasette: Datasette) -> list[Any]:
+    """Put the pages where they are looked for."""
+    return pages.routes() if site_of(datasette) else []
+
+
+@hookimpl
+def canned_queries(datasette: Datasette, database: str) -> dict[str, Any]:
+    """Offer what the pages show to everybody who wants CSV, JSON or another chart."""
+    return queries.canned_queries() if site_of(datasette) and database == DATABASE else {}

@@ -178,7 +178,7 @@ def host_names(site: Site) -> set[str]:
 
 def _is_any_address(host: str) -> bool:
     try:
-        return ipaddress.ip_address(host).is_unspecified
+        return not host or ipaddress.ip_address(host).is_unspecified
     except ValueError:
         return False
 

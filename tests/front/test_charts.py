@@ -97,11 +97,11 @@ def page(browser: Browser) -> Iterator[playwright.Page]:
 
 
 @pytest.mark.parametrize("name", CHARTS)
-def test_a_link_of_the_front_page_draws_its_chart(
+def test_a_link_of_the_page_of_queries_draws_its_chart(
     browser: Browser, page: playwright.Page, url: str, name: str
 ) -> None:
-    page.goto(url)
-    page.get_by_role("link", name=QUERIES[name]["title"], exact=True).click()
+    page.goto(f"{url}bedrock_usage")
+    page.get_by_role("link", name=QUERIES[name]["title"], exact=True).first.click()
     chart = browser.chart()
     assert page.url == f"{url}bedrock_usage/{name}#{QUERIES[name]['fragment']}"
     box = chart.bounding_box()

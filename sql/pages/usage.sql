@@ -1,7 +1,8 @@
 -- What was used and what does it cost, by any of user, application, region, model, day?
 -- Grain: one row for each combination of the dimensions asked for (:by_...), 1 or 0.
 -- Filters: :since, :until are UTC days, both inclusive; :regions, :models, :users and
--- :applications are JSON arrays of exact names; NULL is no filter.
+-- :applications are JSON arrays of exact names; NULL or blank is no filter.
+-- :_visitor_applications: those that the visitor may see, NULL for all.
 -- Only the priced days with the fewest rows that can answer are read: of the four parts
 -- of usage, the parameters leave one. They are added up by key first and named then,
 -- because joining names to every row would take longer than all the rest.
@@ -28,9 +29,13 @@ with usage as (
         data_source
     from priced_daily_by_model
     where
-        day between coalesce(:since, '') and coalesce(:until, '9999')
-        and not (:by_user or :users is not null)
-        and not (:by_application or :applications is not null)
+        day between coalesce(:since, '') and coalesce(nullif(:until, ''), '9999')
+        and not (:by_user or coalesce(:users, '') <> '')
+        and not (
+            :by_application
+            or coalesce(:applications, '') <> ''
+            or :_visitor_applications is not null
+        )
     union all
     select
         day,
@@ -54,9 +59,13 @@ with usage as (
         data_source
     from priced_daily_by_user
     where
-        day between coalesce(:since, '') and coalesce(:until, '9999')
-        and (:by_user or :users is not null)
-        and not (:by_application or :applications is not null)
+        day between coalesce(:since, '') and coalesce(nullif(:until, ''), '9999')
+        and (:by_user or coalesce(:users, '') <> '')
+        and not (
+            :by_application
+            or coalesce(:applications, '') <> ''
+            or :_visitor_applications is not null
+        )
     union all
     select
         day,
@@ -80,9 +89,13 @@ with usage as (
         data_source
     from priced_daily_by_application
     where
-        day between coalesce(:since, '') and coalesce(:until, '9999')
-        and not (:by_user or :users is not null)
-        and (:by_application or :applications is not null)
+        day between coalesce(:since, '') and coalesce(nullif(:until, ''), '9999')
+        and not (:by_user or coalesce(:users, '') <> '')
+        and (
+            :by_application
+            or coalesce(:applications, '') <> ''
+            or :_visitor_applications is not null
+        )
     union all
     select
         day,
@@ -106,9 +119,13 @@ with usage as (
         data_source
     from priced_daily
     where
-        day between coalesce(:since, '') and coalesce(:until, '9999')
-        and (:by_user or :users is not null)
-        and (:by_application or :applications is not null)
+        day between coalesce(:since, '') and coalesce(nullif(:until, ''), '9999')
+        and (:by_user or coalesce(:users, '') <> '')
+        and (
+            :by_application
+            or coalesce(:applications, '') <> ''
+            or :_visitor_applications is not null
+        )
 ),
 
 summed as (
@@ -210,12 +227,25 @@ select
     end as data_source
 from named
 where
-    (:regions is null or region in (select value from json_each(:regions)))
-    and (:models is null or model_id in (select value from json_each(:models)))
-    and (:users is null or user_name in (select value from json_each(:users)))
+    (
+        coalesce(:regions, '') = ''
+        or region in (select value from json_each(nullif(:regions, '')))
+    )
     and (
-        :applications is null
-        or application in (select value from json_each(:applications))
+        coalesce(:models, '') = ''
+        or model_id in (select value from json_each(nullif(:models, '')))
+    )
+    and (
+        coalesce(:users, '') = ''
+        or user_name in (select value from json_each(nullif(:users, '')))
+    )
+    and (
+        coalesce(:applications, '') = ''
+        or application in (select value from json_each(nullif(:applications, '')))
+    )
+    and (
+        :_visitor_applications is null
+        or application in (select value from json_each(:_visitor_applications))
     )
 group by 1, 2, 3, 4, 5
 order by

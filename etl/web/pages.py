@@ -1,0 +1,297 @@
+"""The pages: from a request to the rows that it asks for, and to HTML.
+
+Every figure comes from a query of ``sql/pages``, under the parameters that the links to CSV and
+JSON have as well. Text from outside goes through Jinja, which escapes all of it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, date, datetime
+from typing import Any
+from urllib.parse import parse_qsl, urlencode
+
+from datasette.app import Datasette
+from datasette.utils.asgi import Request, Response
+
+from etl import figures
+from etl.errors import DataError
+from etl.web import bundle, queries
+from etl.web.selection import NAMES, PRESETS, STACKS, Selection, parse_selection
+from etl.web.site import DATABASE
+from etl.web.visitors import allowed_applications
+
+Row = Mapping[str, Any]
+
+# Rows of the tables under the charts; the links lead to all of them.
+_TOP = 10
+
+# The subjects that have a page, with the word for one and the column that names it.
+SUBJECTS = {"application": "Application", "user": "User", "model": "Model"}
+
+
+@dataclass(frozen=True)
+class View:
+    """One visitor's request: what it may see, and of what."""
+
+    datasette: Datasette
+    request: Request
+    freshness: Row
+    selection: Selection
+
+    async def rows(
+        self, query: str, selection: Selection | None = None, *by: str
+    ) -> list[dict[str, Any]]:
+        """Return the rows of a query of ``sql/pages``."""
+        parameters = (selection or self.selection).parameters(*by)
+        return await _rows(self.datasette, self.request, query, parameters)
+
+    def link(self, path: str, query: str = "") -> str:
+        """Return an address on this site."""
+        address = str(self.datasette.urls.path(path))
+        return f"{address}?{query}" if query else address
+
+    def data(self, query: str, *by: str) -> dict[str, str]:
+        """Return where a query's rows are to be had: for a browser, as JSON and as CSV."""
+        parameters = urlencode(self.selection.parameters(*by))
+        return {
+            "html": self.link(f"/{DATABASE}/{query}", parameters),
+            "json": self.link(f"/{DATABASE}/{query}.json", f"{parameters}&_shape=array"),
+            "csv": self.link(f"/{DATABASE}/{query}.csv", f"{parameters}&_size=max"),
+        }
+
+    def subject(self, kind: str, name: object) -> str:
+        """Return the page of an application, user or model, over the same days."""
+        rest = self.selection.query(without=kind)
+        return self.link(f"/{kind}", urlencode({"name": str(name)}) + (f"&{rest}" if rest else ""))
+
+    def subject_over(self, preset: str) -> str:
+        """Return the page of this subject over another range."""
+        kind = self.request.url_vars["kind"]
+        (name,) = self.selection.chosen(kind)
+        rest = self.selection.query(without=kind, preset=preset)
+        return self.link(f"/{kind}", urlencode({"name": name}) + (f"&{rest}" if rest else ""))
+
+    def cost_link(self, kind: str = "", name: object = "") -> str:
+        """Return the page that explains a cost of this selection, or of one name in it."""
+        selection = self.selection.about(kind, str(name)) if kind else self.selection
+        return self.link("/cost", selection.query())
+
+
+def routes() -> list[tuple[str, Callable[..., Awaitable[Response]]]]:
+    """Return the addresses of the pages, for Datasette."""
+    return [
+        (r"^/$", dashboard),
+        (r"^/(?P<kind>application|user|model)$", subject_page),
+        (r"^/cost$", cost_page),
+        (rf"^/-/charts/vega-{bundle.bundle_version()}\.js$", vega),
+    ]
+
+
+async def vega() -> Response:
+    """Answer with the library that draws; its address changes with it."""
+    script = await asyncio.to_thread(bundle.javascript)
+    headers = {"Cache-Control": "public, max-age=31536000, immutable"}
+    return Response(script, content_type="text/javascript; charset=utf-8", headers=headers)
+
+
+async def dashboard(request: Request, datasette: Datasette) -> Response:
+    """Answer with the page that most people open: what was spent, by whom, on what."""
+    return await _answer(request, datasette, "usage_dashboard.html", _dashboard)
+
+
+async def subject_page(request: Request, datasette: Datasette) -> Response:
+    """Answer with the page of one application, user or model."""
+    return await _answer(request, datasette, "usage_subject.html", _subject)
+
+
+async def cost_page(request: Request, datasette: Datasette) -> Response:
+    """Answer with how a cost was made: tokens, prices with their source, calls."""
+    return await _answer(request, datasette, "usage_cost.html", _cost)
+
+
+async def _answer(
+    request: Request,
+    datasette: Datasette,
+    template: str,
+    prepare: Callable[[View], Awaitable[dict[str, Any]]],
+) -> Response:
+    await datasette.ensure_permissions(request.actor, ["view-instance"])
+    freshness = (await _rows(datasette, request, "freshness", {}))[0]
+    last_day = date.fromisoformat(freshness["last_day"] or datetime.now(UTC).date().isoformat())
+    try:
+        selection = parse_selection(_pairs(request), last_day=last_day)
+    except DataError as error:
+        text = f"{error}. Change the address, or begin at {datasette.urls.path('/')}\n"
+        return Response.text(text, status=400)
+    view = View(datasette, request, freshness, selection)
+    context = await prepare(view)
+    page = await datasette.render_template(
+        template, _frame(view) | context | {"view": view, "figures": figures}, request=request
+    )
+    return Response.html(page)
+
+
+def _pairs(request: Request) -> list[tuple[str, str]]:
+    """Return the query of the address; the page of a subject chooses it as well."""
+    pairs = parse_qsl(request.query_string, max_num_fields=1000)
+    kind = request.url_vars.get("kind") if request.url_vars else None
+    if kind is None:
+        return pairs
+    names = [(kind, value) for key, value in pairs if key == "name"]
+    if len(names) != 1:
+        raise DataError(f"name= must name one {kind}")
+    return [(key, value) for key, value in pairs if key not in ("name", kind)] + names
+
+
+async def _rows(
+    datasette: Datasette, request: Request, query: str, parameters: Mapping[str, str]
+) -> list[dict[str, Any]]:
+    allowed = allowed_applications(datasette, request.actor)
+    blank = dict.fromkeys((*queries.DIMENSIONS, *queries.FILTERS), "")
+    visible = None if allowed is None else json.dumps(allowed)
+    bound = blank | dict(parameters) | {"_visitor_applications": visible}
+    result = await datasette.get_database(DATABASE).execute(queries.sql_of(query), bound)
+    return [dict(row) for row in result.rows]
+
+
+def _frame(view: View) -> dict[str, Any]:
+    """Return what every page has: presets, what can be chosen, how fresh it all is."""
+    return {
+        "presets": PRESETS,
+        "stacks": STACKS,
+        "kinds": NAMES,
+        "vega": view.link(f"/-/charts/vega-{bundle.bundle_version()}.js"),
+        "freshness": view.freshness,
+        "age": _age(view.freshness["last_event_time"]),
+        "read_age": _age(view.freshness["last_read_at"]),
+    }
+
+
+def _age(moment: str | None) -> str | None:
+    if moment is None:
+        return None
+    return figures.span(datetime.now(UTC) - datetime.fromisoformat(moment))
+
+
+async def _dashboard(view: View) -> dict[str, Any]:
+    selection = view.selection
+    total, before, days, choices, *tops = await asyncio.gather(
+        view.rows("usage"),
+        view.rows("usage", selection.before()),
+        view.rows("usage", None, "day"),
+        view.rows("choices"),
+        *(view.rows("usage", None, stack) for stack in STACKS),
+    )
+    return {
+        "title": "Amazon Bedrock usage and cost",
+        **_totals(view, total, before),
+        "choices": _choices(choices, selection),
+        "days": days,
+        "tops": [
+            _top(view, kind, column, rows)
+            for (kind, column), rows in zip(STACKS.items(), tops, strict=True)
+        ],
+    }
+
+
+async def _subject(view: View) -> dict[str, Any]:
+    kind = view.request.url_vars["kind"]
+    (name,) = view.selection.chosen(kind)
+    total, before, days, used, hours, evidence, calls = await asyncio.gather(
+        view.rows("usage"),
+        view.rows("usage", view.selection.before()),
+        view.rows("usage", None, "day"),
+        view.rows("usage", None, "region", "model"),
+        view.rows("hours_of_day"),
+        view.rows("evidence"),
+        view.rows("latest_calls"),
+    )
+    others = {
+        "application": ("user", "user_name"),
+        "user": ("application", "application"),
+        "model": ("application", "application"),
+    }
+    other, column = others[kind]
+    return {
+        "title": f"{SUBJECTS[kind]} {name}",
+        "kind": kind,
+        "kind_title": SUBJECTS[kind],
+        "name": name,
+        **_totals(view, total, before),
+        "days": days,
+        "used": used,
+        "hours": hours,
+        "evidence": evidence,
+        "calls": calls,
+        "top": _top(view, other, column, await view.rows("usage", None, other)),
+    }
+
+
+async def _cost(view: View) -> dict[str, Any]:
+    total, lines, calls = await asyncio.gather(
+        view.rows("usage"), view.rows("cost_lines"), view.rows("latest_calls")
+    )
+    selection = view.selection
+    return {
+        "title": "How this cost was made",
+        **_totals(view, total, []),
+        "lines": lines,
+        "calls": calls,
+        "chosen": [
+            (kind, ", ".join(selection.chosen(kind))) for kind in NAMES if selection.chosen(kind)
+        ],
+    }
+
+
+def _totals(view: View, total: Sequence[Row], before: Sequence[Row]) -> dict[str, Any]:
+    """Return the figures of the cards; None where nothing is in the range."""
+    row = total[0] if total and total[0]["calls"] is not None else None
+    return {
+        "total": row,
+        "lacks": figures.missing(row) if row else "",
+        "all_tokens": _all_tokens(row) if row else None,
+        "change": _change(view, row, before[0] if before else None),
+        "decimals": 2 if row and (row["cost_usd"] or 0) >= 1 else 6,
+    }
+
+
+def _all_tokens(row: Row) -> int | None:
+    kinds = ("input_tokens", "output_tokens", "cache_read_tokens", "cache_write_tokens")
+    known = [row[kind] for kind in kinds if row[kind] is not None]
+    return sum(known) if known else None
+
+
+def _change(view: View, row: Row | None, before: Row | None) -> dict[str, Any] | None:
+    """Compare with the range before; None where that was not loaded, or cost nothing known."""
+    first, selection = view.freshness["first_day"], view.selection.before()
+    if row is None or before is None or not first or first > selection.since.isoformat():
+        return None
+    if not before["cost_usd"] or row["cost_usd"] is None:
+        return None
+    share = (row["cost_usd"] - before["cost_usd"]) / before["cost_usd"]
+    return {"share": share, "before": before, "range": selection}
+
+
+def _choices(rows: Sequence[Row], selection: Selection) -> dict[str, list[tuple[str, bool]]]:
+    """Return the names of each kind, and whether they are chosen; also those that have no usage."""
+    choices = {}
+    for kind in NAMES:
+        chosen = selection.chosen(kind)
+        known = [row["name"] for row in rows if row["kind"] == kind]
+        unknown = [name for name in chosen if name not in set(known)]
+        choices[kind] = [(name, name in chosen) for name in (*unknown, *known)]
+    return choices
+
+
+def _top(view: View, kind: str, column: str, rows: Sequence[Row]) -> dict[str, Any]:
+    return {
+        "kind": kind,
+        "column": column,
+        "rows": rows[:_TOP],
+        "left_out": max(0, len(rows) - _TOP),
+        "data": view.data("usage", kind),
+    }

@@ -1,0 +1,50 @@
+"""The files of ``sql/pages``: what the pages show, and canned queries for everybody.
+
+So whatever a page shows can be had as CSV and JSON, under the same parameters.
+"""
+
+from __future__ import annotations
+
+from functools import cache
+from typing import Any
+
+from etl import resources
+
+# Blank means no filter, or no such dimension.
+FILTERS = ("since", "until", "regions", "models", "users", "applications")
+DIMENSIONS = ("by_day", "by_user", "by_application", "by_region", "by_model")
+
+_FOLDER = resources.SQL / "pages"
+_PARAMETERS = {"usage": (*DIMENSIONS, *FILTERS), "choices": (), "freshness": ()}
+
+
+@cache
+def sql_of(name: str) -> str:
+    """Return the text of a query."""
+    return (_FOLDER / f"{name}.sql").read_text(encoding="utf-8")
+
+
+def names() -> list[str]:
+    """Return the names of all queries."""
+    return sorted(file.stem for file in _FOLDER.glob("*.sql"))
+
+
+def canned_queries() -> dict[str, dict[str, Any]]:
+    """Return the queries as Datasette has them in its metadata."""
+    return {name: _canned(name) for name in names()}
+
+
+def _canned(name: str) -> dict[str, Any]:
+    comment = []
+    for line in sql_of(name).splitlines():
+        if not line.startswith("--"):
+            break
+        comment.append(line.removeprefix("--").strip())
+    title, _, rest = " ".join(comment).partition("? ")
+    return {
+        "sql": sql_of(name),
+        "title": f"{title}?",
+        "description": rest,
+        "params": list(_PARAMETERS.get(name, FILTERS)),
+        "hide_sql": True,
+    }

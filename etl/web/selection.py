@@ -1,0 +1,149 @@
+"""What a page is about: a range of days and some names, all of it in the address.
+
+The address is what people bookmark and send, so it says nothing twice and leaves out defaults.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from datetime import date, timedelta
+from typing import Any
+from urllib.parse import urlencode
+
+from etl.errors import DataError
+
+# Counted back from the last day that is loaded; mtd: the month of that day, so far.
+PRESETS: Mapping[str, str] = {
+    "7d": "7 days",
+    "30d": "30 days",
+    "90d": "90 days",
+    "mtd": "Month to date",
+}
+DEFAULT_PRESET = "30d"
+MAX_DAYS = 3660
+
+# By what the cost per day is stacked: the word in the address, and the column.
+STACKS = {
+    "application": "application",
+    "user": "user_name",
+    "model": "model_id",
+    "region": "region",
+}
+DEFAULT_STACK = "application"
+
+# The word in the address, the parameter of the queries.
+NAMES = {"region": "regions", "model": "models", "user": "users", "application": "applications"}
+
+
+@dataclass(frozen=True)
+class Selection:
+    """Days, both included, and the names chosen of each kind (none: all).
+
+    ``preset``: the preset that the days come from, None where they were given.
+    """
+
+    since: date
+    until: date
+    preset: str | None = DEFAULT_PRESET
+    regions: tuple[str, ...] = ()
+    models: tuple[str, ...] = ()
+    users: tuple[str, ...] = ()
+    applications: tuple[str, ...] = ()
+    by: str = DEFAULT_STACK
+
+    @property
+    def days(self) -> int:
+        return (self.until - self.since).days + 1
+
+    def chosen(self, kind: str) -> tuple[str, ...]:
+        """Return the names chosen of a kind of ``NAMES``."""
+        return getattr(self, NAMES[kind])  # type: ignore[no-any-return]
+
+    def before(self) -> Selection:
+        """Return the same over as many days just before."""
+        until = self.since - timedelta(days=1)
+        return replace(self, since=until - timedelta(days=self.days - 1), until=until, preset=None)
+
+    def about(self, kind: str, name: str) -> Selection:
+        """Return the same about one name of a kind alone."""
+        names: dict[str, Any] = {NAMES[kind]: (name,)}
+        return replace(self, **names)
+
+    def parameters(self, *by: str) -> dict[str, str]:
+        """Return the parameters of the queries; ``by``: the dimensions of ``usage``."""
+        given = {"since": self.since.isoformat(), "until": self.until.isoformat()}
+        for parameter in NAMES.values():
+            names = getattr(self, parameter)
+            if names:
+                given[parameter] = json.dumps(names, ensure_ascii=False)
+        return given | {f"by_{dimension}": "1" for dimension in by}
+
+    def query(self, *, without: str = "", **changes: Any) -> str:
+        """Return the selection, with changes, as the query of an address.
+
+        ``without``: a kind of name that the address tells by itself.
+        """
+        changed = replace(self, **changes)
+        pairs: list[tuple[str, str]] = []
+        if changed.preset is None:
+            pairs += [("from", changed.since.isoformat()), ("to", changed.until.isoformat())]
+        elif changed.preset != DEFAULT_PRESET:
+            pairs.append(("range", changed.preset))
+        for kind, parameter in NAMES.items():
+            if kind != without:
+                pairs += [(kind, name) for name in getattr(changed, parameter)]
+        if changed.by != DEFAULT_STACK:
+            pairs.append(("by", changed.by))
+        return urlencode(pairs)
+
+
+def parse_selection(pairs: Iterable[tuple[str, str]], *, last_day: date) -> Selection:
+    """Read the query of an address; ``last_day``: the last one that is loaded.
+
+    Raises DataError for a range or a stack that there is not.
+    """
+    given: dict[str, list[str]] = {}
+    for key, value in pairs:
+        if value:
+            given.setdefault(key, []).append(value)
+    since, until, preset = _range(given, last_day)
+    by = given.get("by", [DEFAULT_STACK])[-1]
+    if by not in STACKS:
+        raise DataError(f"by={by} is none of {', '.join(STACKS)}")
+    names = {parameter: _unique(given.get(kind, ())) for kind, parameter in NAMES.items()}
+    return Selection(since, until, preset, by=by, **names)
+
+
+def _range(given: Mapping[str, Sequence[str]], last_day: date) -> tuple[date, date, str | None]:
+    first, last = given.get("from", [""])[-1], given.get("to", [""])[-1]
+    if first or last:
+        until = _day("to", last) if last else last_day
+        since = _day("from", first) if first else until - timedelta(days=29)
+        if since > until:
+            raise DataError(f"from={since} is after to={until}")
+        if (until - since).days >= MAX_DAYS:
+            raise DataError(f"from={since} to={until} is more than {MAX_DAYS} days")
+        return since, until, None
+    preset = given.get("range", [DEFAULT_PRESET])[-1]
+    if preset not in PRESETS:
+        raise DataError(f"range={preset} is none of {', '.join(PRESETS)}")
+    if preset == "mtd":
+        return last_day.replace(day=1), last_day, preset
+    return last_day - timedelta(days=int(preset[:-1]) - 1), last_day, preset
+
+
+def _day(key: str, text: str) -> date:
+    try:
+        day = date.fromisoformat(text)
+    except ValueError:
+        day = date.min
+    # The range before it, and the calendar, must have room.
+    if not 2000 <= day.year < 3000:
+        raise DataError(f"{key}={text} is no day, like 2026-09-01")
+    return day
+
+
+def _unique(names: Iterable[str]) -> tuple[str, ...]:
+    return tuple(dict.fromkeys(names))

@@ -1,0 +1,230 @@
+// Draws each <figure class="chart"> from the JSON that its links lead to, and fills its table.
+// Text of the data goes into textContent alone. Vega interprets its expressions instead of compiling
+// them, because our policy forbids code from text.
+
+const script = document.querySelector("script[data-vega]");
+const OTHERS = "(others)";
+const SHOWN = 8;
+const dollars = (value) =>
+  value === null ? "–" : value.toLocaleString("en-US", { style: "currency", currency: "USD", maximumFractionDigits: value && Math.abs(value) < 1 ? 6 : 2 });
+const whole = (value) => (value === null || value === undefined ? "–" : value.toLocaleString("en-US"));
+
+// Name -> what to draw of the rows: {values, spec, columns: [[heading, cell]]}.
+const KINDS = {
+  cost(rows, { by }) {
+    const spent = new Map();
+    for (const row of rows) spent.set(row[by], (spent.get(row[by]) ?? 0) + (row.cost_usd ?? 0));
+    const names = [...spent].sort((a, b) => b[1] - a[1]).map(([name]) => name);
+    const shown = new Set(names.length > SHOWN + 1 ? names.slice(0, SHOWN) : names);
+    const sums = new Map();
+    for (const row of rows) {
+      const name = shown.has(row[by]) ? row[by] : OTHERS;
+      const key = JSON.stringify([row.day, name]);
+      const sum = sums.get(key) ?? { day: row.day, name, cost: 0, calls: 0 };
+      sum.cost += row.cost_usd ?? 0;
+      sum.calls += row.calls;
+      sums.set(key, sum);
+    }
+    const order = [...names.filter((name) => shown.has(name)), ...(shown.size < names.length ? [OTHERS] : [])];
+    return {
+      values: [...sums.values()],
+      spec: {
+        mark: { type: "bar", cursor: "pointer" },
+        params: [{ name: "picked", select: { type: "point", fields: ["name"] }, bind: "legend" }],
+        encoding: {
+          x: day(),
+          y: { field: "cost", type: "quantitative", title: "USD", axis: { format: "$,.2~f" } },
+          color: { field: "name", type: "nominal", title: null, sort: order, scale: { domain: order, scheme: "tableau10" }, legend: { orient: "bottom", columns: 3, labelLimit: 220 } },
+          order: { field: "cost", sort: "descending" },
+          opacity: { condition: { param: "picked", value: 1 }, value: 0.15 },
+          tooltip: [dayTip(), { field: "name", title: "Name" }, { field: "cost", title: "Cost", format: "$,.4~f" }, { field: "calls", title: "Calls", format: "," }],
+        },
+      },
+      columns: [["Day", (row) => row.day], ["Name", (row) => row[by]], ["Cost", (row) => dollars(row.cost_usd)], ["Calls", (row) => whole(row.calls)], ["Tokens are", (row) => row.data_source]],
+    };
+  },
+  bars(rows, { by }) {
+    const values = rows.slice(0, 10).map((row) => ({ name: row[by], cost: row.cost_usd ?? 0, calls: row.calls, source: row.data_source }));
+    return {
+      values,
+      spec: {
+        mark: { type: "bar", cursor: "pointer" },
+        encoding: {
+          y: { field: "name", type: "nominal", sort: values.map((row) => row.name), title: null, axis: { labelLimit: 180 } },
+          x: { field: "cost", type: "quantitative", title: "USD", axis: { format: "$,.2~f" } },
+          tooltip: [{ field: "name", title: "Name" }, { field: "cost", title: "Cost", format: "$,.4~f" }, { field: "calls", title: "Calls", format: "," }, { field: "source", title: "Tokens" }],
+        },
+      },
+      columns: [["Name", (row) => row[by]], ["Cost", (row) => dollars(row.cost_usd)], ["Calls", (row) => whole(row.calls)], ["Tokens are", (row) => row.data_source]],
+    };
+  },
+  tokens(rows) {
+    const kinds = [["input_tokens", "Input"], ["output_tokens", "Output"], ["cache_read_tokens", "Cache read"], ["cache_write_tokens", "Cache write"]];
+    const hit = (row) => {
+      const all = (row.input_tokens ?? 0) + (row.cache_read_tokens ?? 0) + (row.cache_write_tokens ?? 0);
+      return row.cache_read_tokens === null || !all ? null : row.cache_read_tokens / all;
+    };
+    const values = rows.flatMap((row) => kinds.filter(([field]) => row[field] !== null).map(([field, kind]) => ({ day: row.day, kind, tokens: row[field], hit: hit(row) })));
+    const names = kinds.map(([, kind]) => kind);
+    const bars = {
+      mark: "bar",
+      encoding: {
+        y: { field: "tokens", type: "quantitative", title: "Tokens", axis: { format: "~s" } },
+        color: { field: "kind", type: "nominal", title: null, sort: names, scale: { domain: names, scheme: "tableau10" }, legend: { orient: "bottom" } },
+        tooltip: [dayTip(), { field: "kind", title: "Kind" }, { field: "tokens", title: "Tokens", format: "," }, { field: "hit", title: "Read from cache, of all input", format: ".1%" }],
+      },
+    };
+    const line = {
+      transform: [{ filter: "isValid(datum.hit)" }],
+      mark: { type: "line", point: true, strokeDash: [4, 3], color: ink() },
+      encoding: { y: { aggregate: "max", field: "hit", type: "quantitative", title: "Cache hit share", axis: { format: ".0%", grid: false }, scale: { domain: [0, 1] } } },
+    };
+    const hasHits = values.some((row) => row.hit !== null);
+    return {
+      values,
+      spec: { encoding: { x: day() }, layer: hasHits ? [bars, line] : [bars], ...(hasHits ? { resolve: { scale: { y: "independent" } } } : {}) },
+      columns: [["Day", (row) => row.day], ...kinds.map(([field, kind]) => [kind, (row) => whole(row[field])]), ["Cache hit share", (row) => (hit(row) === null ? "–" : `${(100 * hit(row)).toFixed(1)} %`)]],
+    };
+  },
+  calls(rows) {
+    const values = rows.flatMap((row) => [{ day: row.day, what: "Done", count: row.calls }, { day: row.day, what: "Failed", count: row.failed_calls }]);
+    return {
+      values,
+      spec: {
+        mark: "bar",
+        encoding: {
+          x: day(),
+          y: { field: "count", type: "quantitative", title: "Calls", axis: { format: "~s", tickMinStep: 1 } },
+          color: { field: "what", type: "nominal", title: null, scale: { domain: ["Done", "Failed"], range: ["#4c78a8", "#e45756"] }, legend: { orient: "bottom" } },
+          tooltip: [dayTip(), { field: "what", title: "Calls" }, { field: "count", title: "Number", format: "," }],
+        },
+      },
+      columns: [["Day", (row) => row.day], ["Calls", (row) => whole(row.calls)], ["Failed", (row) => whole(row.failed_calls)]],
+    };
+  },
+  hours(rows) {
+    return {
+      values: rows,
+      spec: {
+        mark: "bar",
+        encoding: {
+          x: { field: "hour_of_day", type: "ordinal", title: "Hour, UTC", axis: { labelAngle: 0 } },
+          y: { field: "calls", type: "quantitative", title: "Calls", axis: { format: "~s", tickMinStep: 1 } },
+          tooltip: [{ field: "hour_of_day", title: "Hour" }, { field: "calls", title: "Calls", format: "," }, { field: "failed_calls", title: "Failed", format: "," }],
+        },
+      },
+      columns: [["Hour", (row) => `${row.hour_of_day}:00`], ["Calls", (row) => whole(row.calls)], ["Failed", (row) => whole(row.failed_calls)]],
+    };
+  },
+};
+
+function day() {
+  return { field: "day", type: "temporal", timeUnit: "utcyearmonthdate", title: null, axis: { format: "%b %d", labelOverlap: true, tickCount: 8 } };
+}
+
+function dayTip() {
+  return { field: "day", type: "temporal", timeUnit: "utcyearmonthdate", title: "Day", format: "%Y-%m-%d" };
+}
+
+function ink() {
+  return getComputedStyle(document.documentElement).getPropertyValue("--ink").trim();
+}
+
+function config() {
+  const style = getComputedStyle(document.documentElement);
+  const [text, quiet, grid] = ["--ink", "--quiet", "--line"].map((name) => style.getPropertyValue(name).trim());
+  return {
+    background: null,
+    view: { stroke: null },
+    axis: { labelColor: quiet, titleColor: quiet, gridColor: grid, domainColor: grid, tickColor: grid },
+    legend: { labelColor: text, titleColor: text },
+    bar: { color: "#4c78a8" },
+  };
+}
+
+function fillTable(figure, rows, columns) {
+  const table = document.createElement("table");
+  const head = table.createTHead().insertRow();
+  for (const [heading] of columns) {
+    const cell = document.createElement("th");
+    cell.scope = "col";
+    cell.textContent = heading;
+    head.append(cell);
+  }
+  const body = table.createTBody();
+  for (const row of rows) {
+    const line = body.insertRow();
+    for (const [, cell] of columns) line.insertCell().textContent = cell(row) ?? "–";
+  }
+  figure.querySelector(".rows .scroll").replaceChildren(table);
+}
+
+function say(figure, text) {
+  const paragraph = document.createElement("p");
+  paragraph.textContent = text;
+  figure.querySelector(".plot").replaceChildren(paragraph);
+}
+
+async function draw(figure) {
+  const { chart, json, page, by } = figure.dataset;
+  const answer = await fetch(json, { headers: { Accept: "application/json" } });
+  if (!answer.ok) throw new Error(`the figures could not be had (status ${answer.status})`);
+  const rows = await answer.json();
+  const { values, spec, columns } = KINDS[chart](rows, { by });
+  fillTable(figure, rows, columns);
+  if (!values.length) return say(figure, "Nothing to draw in this range.");
+  const { view } = await window.vegaEmbed(
+    figure.querySelector(".plot"),
+    { $schema: "https://vega.github.io/schema/vega-lite/v6.json", width: "container", height: chart === "cost" ? 300 : 240, autosize: { type: "fit", contains: "padding" }, data: { values }, config: config(), ...spec },
+    { ast: true, actions: false, renderer: "canvas", defaultStyle: false, tooltip: { disableDefaultStyle: true, theme: "custom" } },
+  );
+  if (page) view.addEventListener("click", (_, item) => follow(page, item?.datum?.name));
+  figure.dataset.drawn = "yes";
+}
+
+function follow(page, name) {
+  if (typeof name !== "string" || name === OTHERS) return;
+  const address = new URL(page, location.href);
+  address.searchParams.set("name", name);
+  location.assign(address);
+}
+
+async function drawAll() {
+  const figures = [...document.querySelectorAll("figure.chart")];
+  if (!figures.length) return;
+  await import(script.dataset.vega);
+  await Promise.all(figures.map((figure) => draw(figure).catch((error) => say(figure, `No chart: ${error.message}.`))));
+}
+
+// A long list of names can be searched.
+function addSearch(fieldset) {
+  const labels = [...fieldset.querySelectorAll("label")];
+  if (labels.length < 12) return;
+  const search = document.createElement("input");
+  search.type = "search";
+  search.setAttribute("aria-label", "Find a name");
+  search.placeholder = "Find";
+  search.addEventListener("input", () => {
+    const wanted = search.value.toLowerCase();
+    for (const label of labels) label.hidden = !label.textContent.toLowerCase().includes(wanted) && !label.querySelector("input").checked;
+  });
+  search.addEventListener("keydown", (event) => event.key === "Enter" && event.preventDefault());
+  labels[0].before(search);
+}
+
+for (const fieldset of document.querySelectorAll(".choice fieldset")) addSearch(fieldset);
+document.addEventListener("click", (event) => {
+  for (const open of document.querySelectorAll(".choice[open]")) if (!open.contains(event.target)) open.open = false;
+});
+document.addEventListener("keydown", (event) => {
+  if (event.key === "Escape") for (const open of document.querySelectorAll(".choice[open]")) open.open = false;
+});
+// An address that is sent to somebody says only what was chosen.
+for (const form of document.querySelectorAll("form.filters")) {
+  form.addEventListener("submit", () => {
+    for (const input of form.querySelectorAll("input")) input.disabled ||= input.value === "";
+  });
+}
+document.addEventListener("refreshed", () => location.reload());
+matchMedia("(prefers-color-scheme: dark)").addEventListener("change", drawAll);
+drawAll();

@@ -1,0 +1,118 @@
+-- Which calls were the last of a selection?
+-- Grain: one row per call, the latest first, 100 at most. Filters as in usage: :since,
+-- :until, :regions, :models, :users, :applications.
+-- Only the last day of the selection that has calls is looked through.
+-- Units: tokens; USD at list price, of known tokens alone, as in the view calls.
+-- :_visitor_applications: those that the visitor may see, NULL for all.
+with named as (
+    select
+        models.model_key,
+        models.canonical_model_id as model_id,
+        applications.application_key,
+        case
+            -- Rank 3 is the inference profile's place among the evidence.
+            when
+                models.profile_application is not null
+                and applications.source_rank > 3
+                then models.profile_application
+            else applications.application
+        end as application
+    from int_models as models
+    cross join applications
+),
+
+chosen as materialized (
+    select
+        model_key,
+        application_key
+    from named
+    where
+        (
+            coalesce(:models, '') = ''
+            or model_id in (select value from json_each(nullif(:models, '')))
+        )
+        and (
+            coalesce(:applications, '') = ''
+            or application in (select value from json_each(nullif(:applications, '')))
+        )
+        and (
+            :_visitor_applications is null
+            or application in (select value from json_each(:_visitor_applications))
+        )
+),
+
+chosen_regions as materialized (
+    select region_key from regions
+    where
+        coalesce(:regions, '') = ''
+        or region in (select value from json_each(nullif(:regions, '')))
+),
+
+chosen_users as materialized (
+    select user_key from users
+    where
+        coalesce(:users, '') = ''
+        or coalesce(alias, user_name) in (
+            select value from json_each(nullif(:users, ''))
+        )
+),
+
+last_day as materialized (
+    select max(costs.day) as day
+    from priced_daily as costs
+    inner join rate_keys on rate_keys.rate_key = costs.rate_key
+    where
+        costs.day between coalesce(:since, '') and coalesce(nullif(:until, ''), '9999')
+        and costs.calls + costs.failed_calls > 0
+        and costs.user_key in (select * from chosen_users)
+        and rate_keys.region_key in (select * from chosen_regions)
+        and (rate_keys.model_key, costs.application_key) in (select * from chosen)
+),
+
+hits as materialized (
+    select
+        event_time,
+        case typeof(event_id)
+            when 'blob'
+                then
+                    lower(
+                        substr(hex(event_id), 1, 8)
+                        || '-' || substr(hex(event_id), 9, 4)
+                        || '-' || substr(hex(event_id), 13, 4)
+                        || '-' || substr(hex(event_id), 17, 4)
+                        || '-' || substr(hex(event_id), 21)
+                    )
+            else event_id
+        end as event_id
+    from last_day
+    cross join events
+        on events.event_time between last_day.day and last_day.day || 'T99'
+    where
+        events.user_key in (select * from chosen_users)
+        and events.region_key in (select * from chosen_regions)
+        and (events.model_key, events.application_key) in (select * from chosen)
+    order by event_time desc
+    limit 100
+)
+
+select
+    calls.event_time,
+    calls.event_id,
+    calls.user_name,
+    calls.application,
+    calls.application_source,
+    calls.region,
+    calls.model_id,
+    calls.event_name,
+    calls.error_code,
+    calls.data_source,
+    calls.input_tokens,
+    calls.output_tokens,
+    calls.cache_read_tokens,
+    calls.cost_usd,
+    calls.user_agent,
+    calls.session_name
+from hits
+cross join calls
+    on calls.event_time = hits.event_time and calls.event_id = hits.event_id
+order by calls.event_time desc, calls.event_id
