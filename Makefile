@@ -9,7 +9,7 @@ FILES ?= 100 1000
 EVENTS ?= 300000 3000000
 BIN := .venv/bin
 
-.PHONY: demo test lint docs bench clean
+.PHONY: demo test lint docs screenshots bench clean
 .DEFAULT_GOAL := test
 
 demo: .venv/installed
@@ -25,6 +25,9 @@ lint: .venv/installed-dev
 
 docs: .venv/installed-dev
 	$(BIN)/python -m scripts.update_readme
+
+screenshots: .venv/installed-dev
+	$(BIN)/python -m scripts.take_screenshots
 
 bench: .venv/installed-bench .venv/trailscraper/installed
 	$(BIN)/python -m bench.load --runs $(RUNS) --memory-files $(FILES)

@@ -46,7 +46,7 @@ class _Warehouse(Database):  # type: ignore[misc]
         return await super().execute(sql, params, truncate, **options)
 
 
-class _Datasette(Datasette):  # type: ignore[misc]
+class _UsageDatasette(Datasette):  # type: ignore[misc]
     """Datasette about one site, which its hooks ask for while it is being made.
 
     ``told_plugins`` (what other plugins are told, by name) stays out of the metadata, which every
@@ -78,7 +78,7 @@ def build_datasette(
         pm.register(etl.web)
     metadata = parse_metadata(resources.METADATA.read_text(encoding="utf-8"))
     config = config or Config()
-    datasette = _Datasette(
+    datasette = _UsageDatasette(
         Site(db, config, config_path, host),
         visitors.plugin_settings(config.serve),
         metadata=metadata,

@@ -8,12 +8,14 @@ from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from etl.demo import write_demo_logs
 from etl.load import load_files
 from etl.warehouse.database import open_warehouse
+from tests.front.browser import Browser, open_chromium, open_page
 from tests.front.pages import Pages, open_pages
 
 NOW = datetime(2026, 11, 24, 12, 0, tzinfo=UTC)
@@ -53,3 +55,31 @@ def serving() -> Callable[[Path], AbstractContextManager[str]]:
                 process.terminate()
 
     return serve
+
+
+@pytest.fixture(scope="module")
+def chromium() -> Iterator[Any]:
+    with open_chromium() as chromium:
+        yield chromium
+
+
+@pytest.fixture(scope="module")
+def browser(chromium: Any) -> Iterator[Browser]:
+    with open_page(chromium) as browser:
+        yield browser
+
+
+@pytest.fixture(scope="module")
+def url(demo_db: Path, serving: Callable[[Path], AbstractContextManager[str]]) -> Iterator[str]:
+    with serving(demo_db) as url:
+        yield url
+
+
+@pytest.fixture
+def page(browser: Browser) -> Iterator[Any]:
+    """The page, which must neither complain nor ask any other machine for anything."""
+    browser.hosts.clear()
+    browser.errors.clear()
+    yield browser.page
+    assert browser.hosts == {"127.0.0.1"}
+    assert browser.errors == []

@@ -1,6 +1,6 @@
-"""Take the README's picture: the demo's cost per day and application, as Chromium shows it.
+"""Take the README's pictures: the pages of the demo, as Chromium shows them.
 
-    python -m scripts.take_screenshot [FILE]
+    python -m scripts.take_screenshots [FOLDER]
 
 Needs playwright (``pip install -e '.[dev]'``) and a Chromium; no network.
 """
@@ -23,8 +23,17 @@ from etl.demo import write_demo_logs
 from etl.load import load_files
 from etl.warehouse.database import open_warehouse
 
-SCREENSHOT = Path(__file__).parents[1] / "docs" / "screenshot.png"
-TITLE = "Cost per day, by application"
+DOCS = Path(__file__).parents[1] / "docs"
+WIDE, PHONE = {"width": 1280, "height": 1000}, {"width": 390, "height": 844}
+
+# Each picture: the page, the size of the window, the colours that its owner likes.
+PICTURES = {
+    "dashboard": ("", WIDE, "light"),
+    "application": ("application?name=ChatbotApp", WIDE, "light"),
+    "cost": ("cost?application=ChatbotApp&range=7d", {**WIDE, "height": 760}, "light"),
+    "phone": ("?range=7d", PHONE, "dark"),
+}
+ALL_DRAWN = "[...document.querySelectorAll('figure.chart')].every((c) => c.dataset.drawn)"
 
 # The day the demo ends on; any would do, but one day keeps the picture the same.
 DEMO_NOW = datetime(2026, 11, 24, 12, 0, tzinfo=UTC)
@@ -50,26 +59,26 @@ def demo_url() -> Iterator[str]:
                 server.terminate()
 
 
-def take(url: str, target: Path) -> None:
-    """Open the chart from the front page and write what is in sight to ``target``."""
+def take(url: str, folder: Path) -> None:
+    """Open each page and write what is in sight to a file of its name."""
     with sync_playwright() as playwright:
         path = next(filter(None, map(shutil.which, CHROMIUM)), None)
         browser = playwright.chromium.launch(executable_path=path, args=list(ARGUMENTS))
-        page = browser.new_page(viewport={"width": 1280, "height": 860})
-        page.goto(url)
-        page.get_by_role("link", name=TITLE, exact=True).click()
-        # Until the data have come the canvas has only its margins.
-        page.wait_for_function("document.querySelector('.vega-embed canvas')?.width > 100")
-        page.screenshot(path=target)
+        for name, (address, viewport, scheme) in PICTURES.items():
+            page = browser.new_page(viewport=viewport, color_scheme=scheme)
+            page.goto(url + address)
+            page.wait_for_function(ALL_DRAWN, timeout=60_000)
+            page.screenshot(path=folder / f"{name}.png")
+            page.close()
         browser.close()
 
 
 def main() -> None:
     """Run from the command line."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
-    parser.add_argument("file", nargs="?", type=Path, default=SCREENSHOT)
+    parser.add_argument("folder", nargs="?", type=Path, default=DOCS)
     with demo_url() as url:
-        take(url, parser.parse_args().file)
+        take(url, parser.parse_args().folder)
 
 
 if __name__ == "__main__":

@@ -1,0 +1,146 @@
+"""How long a person waits for our pages: in the server, and until a browser has drawn them.
+
+    python -m bench.pages --database FILE [--rounds 5]
+
+``FILE`` is a warehouse, such as ``bench.reading --keep FOLDER`` leaves behind. Every page is asked
+for over its default range. *server*: the median of some rounds in a warm cache, by Datasette's own
+client in this process. *data*: the slowest of the answers that the page's charts ask for. *drawn*:
+from the first request until every chart is drawn, in headless Chromium against ``serve``; the first
+time, a browser has nothing in its cache.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import re
+import shutil
+import statistics
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from html import unescape
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlencode
+
+from datasette.app import Datasette
+
+from etl.web.app import build_datasette
+
+SERVER_GOAL_MS, DRAWN_GOAL_S = 150, 2
+ALL_DRAWN = "() => [...document.querySelectorAll('figure.chart')].every((c) => c.dataset.drawn)"
+CHROMIUM = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
+ARGUMENTS = ("--no-sandbox", "--disable-quic", "--disable-background-networking")
+
+
+async def pages_of(datasette: Datasette) -> dict[str, str]:
+    """Return the address of each kind of page, about what costs most."""
+    rows = (await datasette.client.get("/bedrock_usage/usage.json?by_application=1&by_user=1"
+                                       "&by_model=1&_shape=array")).json()  # fmt: skip
+    most = max(rows, key=lambda row: row["cost_usd"] or 0)
+    names = {
+        "application": most["application"],
+        "user": most["user_name"],
+        "model": most["model_id"],
+    }
+    subjects = {kind: f"/{kind}?{urlencode({'name': name})}" for kind, name in names.items()}
+    cost = urlencode({"application": most["application"]})
+    return {"dashboard": "/", **subjects, "cost": "/cost", "cost of one": f"/cost?{cost}"}
+
+
+async def time_server(datasette: Datasette, path: str, rounds: int) -> tuple[float, float]:
+    """Return the milliseconds of a page, and of the slowest answer that its charts need."""
+    page = await _median_ms(datasette, path, rounds)
+    html = (await datasette.client.get(path)).text
+    sources = {unescape(found) for found in re.findall(r'data-json="([^"]+)"', html)}
+    return page, max([await _median_ms(datasette, source, rounds) for source in sources] or [0])
+
+
+async def _median_ms(datasette: Datasette, path: str, rounds: int) -> float:
+    seconds = []
+    for _ in range(rounds + 1):
+        began = time.perf_counter()
+        response = await datasette.client.get(path)
+        seconds.append(time.perf_counter() - began)
+        assert response.status_code == 200, path
+    return 1000 * statistics.median(seconds[1:])
+
+
+@contextmanager
+def serving(db: Path) -> Iterator[str]:
+    """Serve a warehouse by the command; yield its address once its charts can be drawn."""
+    command = [sys.executable, "-m", "etl", "serve", "--db", str(db), "--port", "0"]
+    with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as process:
+        try:
+            assert process.stderr is not None
+            yield process.stderr.readline().split()[2]
+        finally:
+            process.terminate()
+
+
+def time_drawing(db: Path, paths: dict[str, str], rounds: int) -> dict[str, list[float]]:
+    """Return the seconds until each page is drawn, once with an empty cache, then with a full."""
+    from playwright.sync_api import sync_playwright
+
+    chromium = next(filter(None, map(shutil.which, CHROMIUM)), None)
+    if chromium is None:
+        return {}
+    with serving(db) as url, sync_playwright() as driver:
+        browser = driver.chromium.launch(executable_path=chromium, args=list(ARGUMENTS))
+        context = browser.new_context(viewport={"width": 1280, "height": 900})
+        _draw(context, url)  # makes the script that draws, once a server
+        context.close()
+        seconds = {}
+        for name, path in paths.items():
+            context = browser.new_context(viewport={"width": 1280, "height": 900})
+            seconds[name] = [_draw(context, url + path.lstrip("/")) for _ in range(rounds)]
+            context.close()
+        browser.close()
+    return seconds
+
+
+def _draw(context: Any, address: str) -> float:
+    page = context.new_page()
+    began = time.perf_counter()
+    page.goto(address)
+    page.wait_for_function(ALL_DRAWN, timeout=120_000)
+    seconds = time.perf_counter() - began
+    page.close()
+    return seconds
+
+
+def main() -> None:
+    """Measure, and print a line a page."""
+    parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n")[0])
+    parser.add_argument("--database", type=Path, required=True)
+    parser.add_argument("--rounds", type=int, default=5)
+    options = parser.parse_args()
+
+    async def measure() -> tuple[dict[str, str], dict[str, tuple[float, float]]]:
+        datasette = build_datasette(options.database)
+        paths = await pages_of(datasette)
+        return paths, {n: await time_server(datasette, p, options.rounds) for n, p in paths.items()}
+
+    paths, server = asyncio.run(measure())
+    drawn = time_drawing(options.database, paths, options.rounds)
+    print(f"{'page':<14}{'server':>12}{'data':>12}{'drawn first':>14}{'drawn again':>14}")
+    for name, (page, data) in server.items():
+        seconds = drawn.get(name)
+        again = f"{seconds[0]:>12.2f} s{statistics.median(seconds[1:]):>12.2f} s" if seconds else ""
+        print(f"{name:<14}{page:>9.0f} ms{data:>9.0f} ms{again}")
+    slowest = max(page for page, _ in server.values())
+    print(f"goal: at most {SERVER_GOAL_MS} ms in the server: {_met(slowest <= SERVER_GOAL_MS)}")
+    if drawn:
+        met = _met(max(drawn["dashboard"]) <= DRAWN_GOAL_S)
+        print(f"goal: the dashboard drawn within {DRAWN_GOAL_S} s: {met}")
+
+
+def _met(is_met: bool) -> str:
+    return "met" if is_met else "missed"
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,237 @@
+"""The queries behind the pages: given calls, expected rows, under every filter."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+from sqlite_utils import Database
+
+from etl import resources
+from tests.support import (
+    HAIKU,
+    SONNET,
+    call,
+    load,
+    role_identity,
+    uuid_of,
+    write_log,
+    write_metrics,
+)
+
+HAIKU_NAME, SONNET_NAME = HAIKU, "anthropic.claude-sonnet-4-5-20250929-v1:0"
+FILES = sorted(file.stem for file in (resources.SQL / "pages").glob("*.sql"))
+BLANK = dict.fromkeys(
+    (
+        *("by_day", "by_user", "by_application", "by_region", "by_model"),
+        *("since", "until", "regions", "models", "users", "applications"),
+    ),
+    "",
+)
+SEARCH, CHATBOT = role_identity("Search-BedrockRole"), role_identity("ChatbotApp-BedrockRole")
+
+
+def ask(db: Database, query: str, **given: Any) -> list[dict[str, Any]]:
+    """Ask as a page does: filters are JSON arrays, blank for none."""
+    parameters = BLANK | {"_visitor_applications": None}
+    for name, value in given.items():
+        parameters[name] = json.dumps(value) if isinstance(value, list) else value
+    sql = (resources.SQL / "pages" / f"{query}.sql").read_text()
+    return list(db.query(sql, parameters))
+
+
+@pytest.fixture
+def days(db: Database, tmp_path: Path) -> Database:
+    """Two applications by role and a person; two days, regions and models; an estimate."""
+    calls = [
+        call(1, userIdentity=SEARCH, tokens=(1_000_000, 100_000)),
+        call(2, userIdentity=SEARCH, eventTime="2026-11-03T22:00:00Z", awsRegion="us-west-2",
+             requestParameters={"modelId": SONNET}, tokens=(10, 1)),
+        call(3, userIdentity=CHATBOT, eventTime="2026-11-03T10:30:00Z"),
+        call(4, userIdentity=CHATBOT, eventTime="2026-11-03T10:40:00Z", errorCode="ThrottlingException"),
+        call(5, user="alice", eventTime="2026-11-03T10:50:00Z", tokens=(2_000_000, 0)),
+        call(6, user="alice", tokens=(5, 5), requestParameters={"modelId": "acme.unheard-of-v1"}),
+    ]  # fmt: skip
+    totals = [
+        (HAIKU, "InputTokenCount", 3_000_000, "2026-11-03T10:00:00Z", 3600),
+        (HAIKU, "OutputTokenCount", 40, "2026-11-03T10:00:00Z", 3600),
+    ]
+    load(db, write_log(tmp_path / "log.json", calls))
+    load(db, write_metrics(tmp_path / "totals.csv", totals))
+    return db
+
+
+def test_what_can_be_chosen_is_what_was_used(days: Database) -> None:
+    chosen: dict[str, list[str]] = {}
+    for row in ask(days, "choices"):
+        chosen.setdefault(row["kind"], []).append(row["name"])
+    assert chosen == {
+        "region": ["us-east-1", "us-west-2"],
+        "model": ["acme.unheard-of-v1", HAIKU_NAME, SONNET_NAME],
+        "application": ["ChatbotApp", "Search", "Unknown"],
+        "user": ["alice", "ChatbotApp-BedrockRole", "Search-BedrockRole"],
+    }
+
+
+def test_a_restricted_visitor_can_choose_nothing_else(days: Database) -> None:
+    names = {
+        (r["kind"], r["name"]) for r in ask(days, "choices", _visitor_applications='["Search"]')
+    }
+    assert names == {
+        ("region", "us-east-1"),
+        ("region", "us-west-2"),
+        ("model", HAIKU_NAME),
+        ("model", SONNET_NAME),
+        ("application", "Search"),
+        ("user", "Search-BedrockRole"),
+    }
+
+
+def test_how_fresh_it_is(days: Database, db: Database) -> None:
+    assert ask(days, "freshness") == [
+        {
+            "last_event_time": "2026-11-03T22:00:00Z",
+            "first_day": "2026-11-02",
+            "last_day": "2026-11-03",
+            "last_read_at": None,
+            "streams": 0,
+            "failing_streams": 0,
+        }
+    ]
+
+
+def test_nothing_is_as_old_as_nothing(db: Database) -> None:
+    assert set(ask(db, "freshness")[0].values()) == {None, 0}
+
+
+@pytest.mark.parametrize(
+    ("filters", "expected"),
+    [
+        ({}, {10: (4, 1), 22: (1, 0)}),
+        ({"since": "2026-11-03"}, {10: (2, 1), 22: (1, 0)}),
+        ({"until": "2026-11-02"}, {10: (2, 0)}),
+        ({"applications": ["ChatbotApp"]}, {10: (1, 1)}),
+        ({"users": ["alice"]}, {10: (2, 0)}),
+        ({"regions": ["us-west-2"]}, {22: (1, 0)}),
+        ({"models": [HAIKU_NAME]}, {10: (3, 1)}),
+        ({"_visitor_applications": '["Search"]'}, {10: (1, 0), 22: (1, 0)}),
+        ({"_visitor_applications": '["Search"]', "applications": ["ChatbotApp"]}, {}),
+    ],
+    ids=str,
+)
+def test_calls_by_hour_of_the_day(
+    days: Database, filters: dict[str, Any], expected: dict[int, tuple[int, int]]
+) -> None:
+    rows = ask(days, "hours_of_day", **filters)
+    assert [row["hour_of_day"] for row in rows] == list(range(24))
+    found = {r["hour_of_day"]: (r["calls"], r["failed_calls"]) for r in rows}
+    assert {hour: counts for hour, counts in found.items() if any(counts)} == expected
+
+
+def test_a_cost_is_tokens_times_the_price_of_a_row(days: Database) -> None:
+    lines = ask(days, "cost_lines", applications=["Search"], until="2026-11-02")
+    assert [(line["token_kind"], line["tokens"], line["usd_per_mtok"]) for line in lines] == [
+        ("input", 1_000_000, 0.25),
+        ("output", 100_000, 1.25),
+    ]
+    assert [line["cost_usd"] for line in lines] == [0.25, 0.125]
+    for line in lines:
+        assert line["data_source"] == "Actual Tokens from CloudTrail"
+        ((source, checked),) = days.execute(
+            "select source, checked_on from prices where price_id = ?", [line["price_id"]]
+        ).fetchall()
+        assert (line["price_source"], line["price_checked_on"]) == (source, checked)
+
+
+def test_an_estimate_and_what_has_no_price_are_lines_of_their_own(days: Database) -> None:
+    (line, other) = ask(days, "cost_lines", applications=["ChatbotApp"])
+    assert (line["data_source"], line["token_kind"]) == ("CloudWatch (Estimated)", "input")
+    assert (line["tokens"], line["cost_usd"]) == (1_000_000, 0.25)
+    assert (other["token_kind"], other["tokens"]) == ("output", 40)
+    unpriced = ask(days, "cost_lines", models=["acme.unheard-of-v1"])
+    assert [(line["tokens"], line["cost_usd"], line["price_id"]) for line in unpriced] == [
+        (5, None, None),
+        (5, None, None),
+    ]
+
+
+def test_calls_without_tokens_have_a_line(db: Database, tmp_path: Path) -> None:
+    load(db, write_log(tmp_path / "log.json", [call(1)]))
+    (line,) = ask(db, "cost_lines")
+    assert (line["token_kind"], line["tokens"], line["cost_usd"], line["calls"]) == (
+        None,
+        None,
+        None,
+        1,
+    )
+
+
+@pytest.mark.parametrize(
+    "filters",
+    [
+        {},
+        {"applications": ["Search"]},
+        {"users": ["alice"]},
+        {"regions": ["us-east-1"], "models": [HAIKU_NAME]},
+        {"since": "2026-11-03"},
+        {"_visitor_applications": '["ChatbotApp", "Search"]'},
+    ],
+    ids=str,
+)
+def test_the_lines_of_a_cost_add_up_to_it(days: Database, filters: dict[str, Any]) -> None:
+    (total,) = ask(days, "usage", **filters)
+    lines = ask(days, "cost_lines", **filters)
+    assert sum(line["cost_usd"] or 0 for line in lines) == pytest.approx(
+        total["cost_usd"], abs=1e-9
+    )
+    for kind in ("input", "output"):
+        tokens = sum(line["tokens"] for line in lines if line["token_kind"] == kind)
+        assert tokens == total[f"{kind}_tokens"]
+
+
+def test_the_latest_calls_are_those_of_the_last_day_with_any(days: Database) -> None:
+    found = [row["event_id"] for row in ask(days, "latest_calls")]
+    assert found == [uuid_of(n) for n in (2, 5, 4, 3)]
+    (call_of_search,) = ask(days, "latest_calls", applications=["Search"])
+    assert call_of_search["application_source"] == "role name"
+    assert call_of_search["region"] == "us-west-2"
+    before = ask(days, "latest_calls", until="2026-11-02", users=["alice"])
+    assert [row["event_id"] for row in before] == [uuid_of(6)]
+    assert ask(days, "latest_calls", models=["nobody"]) == []
+    mine = ask(days, "latest_calls", _visitor_applications='["ChatbotApp"]')
+    assert [row["event_id"] for row in mine] == [uuid_of(4), uuid_of(3)]
+
+
+def test_the_evidence_for_an_application(days: Database) -> None:
+    assert [(r["application"], r["evidence"], r["calls"]) for r in ask(days, "evidence")] == [
+        ("Search", "role name", 2),
+        ("Unknown", "unknown", 2),
+        ("ChatbotApp", "role name", 1),
+    ]
+    (only,) = ask(days, "evidence", users=["alice"], _visitor_applications='["Unknown"]')
+    assert only["user_name"] == "alice"
+
+
+@pytest.mark.parametrize("by", [(), ("by_user",), ("by_day", "by_model")], ids=str)
+def test_usage_of_a_restricted_visitor_is_that_of_its_applications(
+    days: Database, by: tuple[str, ...]
+) -> None:
+    flags: dict[str, Any] = dict.fromkeys(by, "1")
+    seen = ask(days, "usage", _visitor_applications='["Search"]', **flags)
+    assert seen == ask(days, "usage", applications=["Search"], **flags)
+    assert seen != ask(days, "usage", **flags)
+    assert ask(days, "usage", applications=["ChatbotApp"], _visitor_applications='["Search"]') == []
+    assert ask(days, "usage", _visitor_applications="[]") == []
+
+
+@pytest.mark.parametrize("name", FILES)
+def test_each_says_what_it_answers_and_of_which_grain(name: str) -> None:
+    text = (resources.SQL / "pages" / f"{name}.sql").read_text()
+    assert text.startswith("-- ")
+    head = text.split("\nwith ")[0].split("\nselect")[0]
+    assert "?" in head.splitlines()[0] + head.splitlines()[1]
+    assert "Grain:" in head
+    assert ":_visitor_applications" in head
+    assert max(map(len, text.splitlines())) <= 88
