@@ -8,6 +8,7 @@ here asks AWS, the warehouse or the clock. ``docs/bedrock_usage.toml`` explains 
 from __future__ import annotations
 
 import difflib
+import ipaddress
 import re
 import tomllib
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -45,6 +46,17 @@ _ROLE_ARN = re.compile(rf"arn:aws[a-z-]*:iam::[0-9]{{12}}:role/{_ROLE_NAME.patte
 _S3_ADDRESS = re.compile(r"s3://[a-z0-9][a-z0-9.-]{1,61}[a-z0-9](?:/[^\x00-\x1f]*)?")
 _PATH = re.compile(r"(?!arn:)(?![A-Za-z][A-Za-z0-9+.-]*://)[^\x00-\x1f]*[^\x00-\x20][^\x00-\x1f]*")
 _LOG_GROUP = re.compile(r"[A-Za-z0-9._/#-]{1,512}")
+# In restrictions: whoever has none of their own, and all applications.
+EVERY = "*"
+_NAME = "letters, digits and any of _.@+-|:/\\"
+_VISITOR = re.compile(r"[A-Za-z0-9_.@+|:/\\-]{1,100}")
+# What `datasette hash-password` prints; with fewer rounds than this a hash is soon guessed.
+_PASSWORD_HASH = re.compile(
+    r"pbkdf2_sha256\$[1-9][0-9]{5,6}\$[A-Za-z0-9]{8,64}\$[A-Za-z0-9+/]{43}="
+)
+_VARIABLE = re.compile(r"[A-Z_][A-Z0-9_]{0,99}")
+_HEADER = re.compile(r"[A-Za-z0-9-]{1,100}")
+_HOST_NAME = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9.-]{0,251}[A-Za-z0-9])?|\[[0-9A-Fa-f:.]+\]")
 _NO_ROLE_ARN = 'no role\'s ARN; like "arn:aws:iam::444455556666:role/NAME"'
 
 
@@ -74,6 +86,11 @@ def parse_since(text: str) -> timedelta | datetime:
     raise ConfigError(
         f"{text!r} is neither a duration, like 90d (or s, m, h), nor a date, like 2026-09-01"
     )
+
+
+def is_visitor(name: str) -> bool:
+    """Tell whether this could be the name of a visitor."""
+    return _VISITOR.fullmatch(name) is not None
 
 
 def _check_all(key: str, values: Iterable[str], form: re.Pattern[str], complaint: str) -> None:
@@ -208,6 +225,118 @@ class Accounts(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
             raise ValueError("organization needs role_name, the role to assume in each account")
 
 
+class BehindProxy(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """A proxy that asks for the password: it says in ``header`` who visits.
+
+    Only requests from its ``addresses`` (or networks) are believed, and answered.
+    """
+
+    header: str
+    addresses: tuple[str, ...]
+
+    def __post_init__(self) -> None:
+        _check_all("header", [self.header], _HEADER, 'no header; one is like "X-Forwarded-User"')
+        if not self.addresses:
+            raise ValueError("addresses is empty; say where the proxy's requests come from")
+        _check_unique("addresses", self.addresses)
+        for address in self.addresses:
+            _check_address(address)
+
+    def trusts(self, address: str) -> bool:
+        """Tell whether requests from this address are the proxy's."""
+        try:
+            client = ipaddress.ip_address(address)
+        except ValueError:
+            return False
+        # A listener for both kinds of addresses sees IPv4 as ::ffff:10.0.0.5.
+        client = getattr(client, "ipv4_mapped", None) or client
+        return any(client in ipaddress.ip_network(network) for network in self.addresses)
+
+
+def _check_address(address: str) -> None:
+    try:
+        network = ipaddress.ip_network(address)
+    except ValueError:
+        raise ValueError(
+            f"addresses: {address!r} is no address or network; one is like"
+            ' "10.0.0.5" or "10.0.0.0/28"'
+        ) from None
+    if network.prefixlen == 0:
+        raise ValueError(f"addresses: {address!r} is everybody; name the proxy's own")
+
+
+class Restriction(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """The applications that a visitor may see; visitor ``*`` is whoever is not named elsewhere.
+
+    Application ``*``, alone, is all of them.
+    """
+
+    visitor: str
+    applications: tuple[str, ...]
+
+    def __post_init__(self) -> None:
+        if self.visitor != EVERY:
+            _check_all("visitor", [self.visitor], _VISITOR, f"no visitor's name; {_NAME}, or *")
+        if not self.applications:
+            raise ValueError('applications is empty; list some, like "Search", or "*" for all')
+        if EVERY in self.applications and len(self.applications) > 1:
+            raise ValueError("applications: * is all of them; keep it alone or leave it out")
+        _check_unique("applications", self.applications)
+
+
+class Serve(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Who may visit what ``serve`` shows, under which names of the server.
+
+    ``passwords``: user to hash. ``tokens``: visitor to the environment variable that holds the
+    token. Without one of these and without a proxy, whoever reaches the server is let in, so it is
+    then for this machine only.
+    """
+
+    host_names: tuple[str, ...] = ()
+    passwords: dict[str, str] = {}
+    tokens: dict[str, str] = {}
+    behind_proxy: BehindProxy | None = None
+    restrictions: tuple[Restriction, ...] = ()
+
+    def __post_init__(self) -> None:
+        no_host = 'no host name; one is like "usage.example.com", without a port'
+        _check_all("host_names", self.host_names, _HOST_NAME, no_host)
+        for key, names in (("passwords", self.passwords), ("tokens", self.tokens)):
+            _check_all(key, names, _VISITOR, f"no visitor's name; {_NAME}")
+        _check_secrets(self.passwords, self.tokens)
+        visitors = [restriction.visitor.casefold() for restriction in self.restrictions]
+        _check_unique("restrictions", visitors)
+        if self.behind_proxy and (self.passwords or self.tokens):
+            raise ValueError(
+                "behind_proxy goes without passwords and tokens; the proxy tells who visits"
+            )
+
+    def __repr__(self) -> str:
+        """Say nothing: tracebacks print variables, and hashes are nobody's business."""
+        return "Serve(...)"
+
+    @property
+    def has_login(self) -> bool:
+        """Whether visitors have to say, and prove, who they are."""
+        return bool(self.passwords or self.tokens or self.behind_proxy)
+
+
+def _check_secrets(passwords: Mapping[str, str], tokens: Mapping[str, str]) -> None:
+    # The values themselves are never repeated: what stands there by mistake may be a secret.
+    for user, password_hash in passwords.items():
+        if not _PASSWORD_HASH.fullmatch(password_hash):
+            raise ValueError(
+                f"passwords: what stands for {user!r} is no hash of a password; put there what"
+                " `datasette hash-password` prints"
+            )
+    for visitor, variable in tokens.items():
+        if not _VARIABLE.fullmatch(variable):
+            raise ValueError(
+                f"tokens: what stands for {visitor!r} is no environment variable's name (A-Z, 0-9"
+                " and _); the token itself is never written into this file"
+            )
+
+
 class Config(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """The whole file. ``user_aliases`` gives the name to show for a user's own."""
 
@@ -216,6 +345,7 @@ class Config(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     sync: Sync = Sync()
     accounts: Accounts = Accounts()
     sources: Sources = Sources()
+    serve: Serve = Serve()
     application_rules: tuple[ApplicationRule, ...] = ()
     user_aliases: dict[str, str] = {}
 
@@ -232,6 +362,11 @@ class Config(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
                     f"user_aliases: {UNATTRIBUTED} means usage that no call explains;"
                     " it is nobody's name and has no other"
                 )
+
+    def with_proxy(self, proxy: BehindProxy) -> Config:
+        """Return the same with this proxy. Raises ValueError where passwords are configured."""
+        serve = Serve(**{**msgspec.structs.asdict(self.serve), "behind_proxy": proxy})
+        return msgspec.structs.replace(self, serve=serve)
 
     def choose_sources(self, names: Sequence[str] = ()) -> tuple[str, ...]:
         """Return the sources to read: those named, else the file's choice, else all there are.
@@ -303,8 +438,13 @@ _TABLES: Mapping[str, type[msgspec.Struct]] = {
     "sources": Sources,
     "sources.trail": TrailFiles,
     "sources.invocation_logs": InvocationLogs,
+    "serve": Serve,
+    "serve.behind_proxy": BehindProxy,
+    "serve.restrictions": Restriction,
     "application_rules": ApplicationRule,
 }
+
+_LISTS = {"application_rules", "serve.restrictions"}
 
 
 def load_config(path: Path | None) -> Config:
@@ -348,9 +488,14 @@ _TYPES = {
     "date": "a bare date",
 }
 
+_QUOTES = "; a name with a dot, or with anything but A-Z a-z 0-9 _ -, stands in quotes"
+
 _ADVICE = {
     "application_rules": "; begin each rule with [[application_rules]]",
-    "user_aliases": "; a name with a dot, or with anything but A-Z a-z 0-9 _ -, stands in quotes",
+    "serve.restrictions": "; begin each with [[serve.restrictions]]",
+    "serve.passwords": _QUOTES,
+    "serve.tokens": _QUOTES,
+    "user_aliases": _QUOTES,
 }
 
 
@@ -386,7 +531,7 @@ def _explain_unknown(key: str, place: str) -> str:
 def _heading(table: str) -> str:
     if not table:
         return "above the first [table]"
-    return f"under [[{table}]]" if table == "application_rules" else f"under [{table}]"
+    return f"under [[{table}]]" if table in _LISTS else f"under [{table}]"
 
 
 def _table(place: str) -> str:
@@ -399,8 +544,12 @@ def _table(place: str) -> str:
 
 def _words(place: str, raw: Mapping[str, Any]) -> str:
     """Return a place as people count: ``sync.regions #2``."""
-    if place == "user_aliases[...]":
-        return f"user_aliases.{next(_not_texts(raw['user_aliases']))}"
+    if place.endswith("[...]"):
+        path = place.removesuffix("[...]")
+        table: Any = raw
+        for key in path.split("."):
+            table = table[key]
+        return f"{path}.{next(_not_texts(table))}"
     return re.sub(r"\[(\d+)\]", lambda found: f" #{int(found[1]) + 1}", place)
 
 

@@ -14,8 +14,11 @@ from hypothesis import strategies as st
 from etl.config import (
     ALL_REGIONS,
     Accounts,
+    BehindProxy,
     Config,
     InvocationLogs,
+    Restriction,
+    Serve,
     Sources,
     Sync,
     TrailFiles,
@@ -381,6 +384,93 @@ def test_any_text_is_read_or_refused_and_nothing_else(text: str) -> None:
             assert duration.total_seconds() == int(text[:-1]) * unit
 
 
+# -- who may visit -----------------------------------------------------------------------------
+
+HASH = "pbkdf2_sha256$480000$547fd049b5dffc5c8da21143de7656d4$7xVs93pQ6PRatnNDnumVAHMm6EB8nhVK9WFX1cQHTXM="
+
+
+def test_who_may_visit(tmp_path: Path) -> None:
+    serve = read(tmp_path, f"""
+        [serve]
+        host_names = ["usage.example.com", "[2001:db8::1]"]
+        [serve.passwords]
+        "alice@example.com" = "{HASH}"
+        [serve.tokens]
+        nightly = "NIGHTLY_TOKEN"
+        [[serve.restrictions]]
+        visitor = "nightly"
+        applications = ["Search", "(unattributed)"]
+        [[serve.restrictions]]
+        visitor = "*"
+        applications = ["*"]
+    """).serve  # fmt: skip
+    assert serve.passwords == {"alice@example.com": HASH}
+    assert serve.has_login
+    assert serve.restrictions[0].applications == ("Search", "(unattributed)")
+    # A traceback may print it.
+    assert HASH not in repr(serve)
+    assert HASH not in repr(Config(serve=serve))
+
+
+@pytest.mark.parametrize(
+    ("addresses", "client", "trusted"),
+    [
+        (["10.0.0.5"], "10.0.0.5", True),
+        (["10.0.0.5"], "::ffff:10.0.0.5", True),
+        (["10.0.0.5"], "10.0.0.50", False),
+        (["10.0.0.0/30", "::1"], "10.0.0.3", True),
+        (["10.0.0.0/30", "::1"], "10.0.0.4", False),
+        (["10.0.0.0/30", "::1"], "::1", True),
+        (["10.0.0.5"], "", False),
+        (["10.0.0.5"], "proxy", False),
+    ],
+)
+def test_the_addresses_of_a_proxy(addresses: list[str], client: str, trusted: bool) -> None:
+    proxy = BehindProxy(header="X-Forwarded-User", addresses=tuple(addresses))
+    assert proxy.trusts(client) is trusted
+
+
+PROXY = '[serve.behind_proxy]\nheader = "X-User"\n'
+RESTRICTION = "[[serve.restrictions]]\n"
+WRONG_VISITS = [
+    ('[serve]\nhosts = []', "serve: unknown key hosts; did you mean host_names?"),
+    ('passwords = 1', "unknown key passwords; it belongs under [serve]."),
+    ('[serve]\nvisitor = "x"', "serve: unknown key visitor; it belongs under [[serve.restrictions]]."),
+    ('[serve]\nhost_names = ["http://x"]', "serve.host_names: 'http://x' is no host name; one is like"),
+    ('[serve]\nhost_names = ["x:80"]', "serve.host_names: 'x:80' is no host name; one is like"),
+    ('[serve]\nhost_names = [""]', "serve.host_names: '' is no host name"),
+    ('[serve.passwords]\nalice = "secret"', "serve.passwords: what stands for 'alice' is no hash of a password; put there what `datasette hash-password` prints"),
+    (f'[serve.passwords]\nalice = "{HASH.replace("480000", "1000")}"', "serve.passwords: what stands for 'alice' is no hash"),
+    (f'[serve.passwords]\n"a b" = "{HASH}"', "serve.passwords: 'a b' is no visitor's name; letters, digits"),
+    ('[serve.passwords]\nalice = 1', "serve.passwords.alice must be text in quotes, not a number"),
+    ('[serve.passwords]\nalice.smith = "x"', "serve.passwords.alice must be text in quotes, not a table; a name with a dot"),
+    ('[serve.tokens]\nnightly = "s3cret-token"', "serve.tokens: what stands for 'nightly' is no environment variable's name"),
+    ('[serve.tokens]\nnightly = ""', "serve.tokens: what stands for 'nightly' is no environment variable's name"),
+    (PROXY, "serve.behind_proxy: addresses is missing"),
+    (PROXY + "addresses = []", "serve.behind_proxy: addresses is empty; say where"),
+    (PROXY + 'addresses = ["proxy"]', "serve.behind_proxy.addresses: 'proxy' is no address or network"),
+    (PROXY + 'addresses = ["10.0.0.1/24"]', "serve.behind_proxy.addresses: '10.0.0.1/24' is no address or"),
+    (PROXY + 'addresses = ["0.0.0.0/0"]', "serve.behind_proxy.addresses: '0.0.0.0/0' is everybody"),
+    ('[serve.behind_proxy]\nheader = "X User"\naddresses = ["::1"]', "serve.behind_proxy.header: 'X User' is no header"),
+    (PROXY + f'addresses = ["::1"]\n[serve.passwords]\nalice = "{HASH}"', "serve: behind_proxy goes without passwords"),
+    (RESTRICTION + 'visitor = "alice"', "serve.restrictions #1: applications is missing"),
+    (RESTRICTION + 'visitor = "alice"\napplications = []', "serve.restrictions #1: applications is empty; list"),
+    (RESTRICTION + 'visitor = "a b"\napplications = ["x"]', "serve.restrictions #1.visitor: 'a b' is no visitor's name"),
+    (RESTRICTION + 'visitor = "a"\napplications = ["*", "x"]', "serve.restrictions #1.applications: * is all"),
+    (2 * (RESTRICTION + 'visitor = "Alice"\napplications = ["x"]\n'), "serve.restrictions: 'alice' stands there twice"),
+    ('[serve.restrictions]\nvisitor = "alice"', "serve.restrictions must be a list, [...], not a table; begin each with [[serve.restrictions]]"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("text", "message"), WRONG_VISITS)
+def test_a_visit_that_cannot_be_is_refused_without_a_secret(
+    tmp_path: Path, text: str, message: str
+) -> None:
+    told = complaint(tmp_path, text)
+    assert told.startswith(message)
+    assert not any(secret in told for secret in ("secret", "s3cret", HASH[-40:]))
+
+
 # -- the example -------------------------------------------------------------------------------
 
 
@@ -395,12 +485,16 @@ def test_the_example_as_it_stands_is_the_default() -> None:
 
 
 def test_the_example_shows_every_key_and_each_is_valid(tmp_path: Path) -> None:
-    one = read(tmp_path, uncommented(without=("organization", "role_name", "skip")))
-    other = read(tmp_path, uncommented(without=("role_arns",)))
+    proxy = ("[serve.behind_proxy]", "header", "addresses")
+    one = read(tmp_path, uncommented(without=("organization", "role_name", "skip", *proxy)))
+    login = ("[serve.passwords]", "alice", "[serve.tokens]", "nightly")
+    other = read(tmp_path, uncommented(without=("role_arns", *login)))
     text = uncommented(without=())
-    for struct in (Config, Sync, Accounts, ApplicationRule, TrailFiles, InvocationLogs):
+    structs = (Config, Sync, Accounts, ApplicationRule, TrailFiles, InvocationLogs)
+    for struct in (*structs, Serve, BehindProxy, Restriction):
         for key in struct.__struct_fields__:
-            assert re.search(rf"^(?:{key} = |\[\[?{key}(?:\.\w+)?\]\]?$)", text, re.MULTILINE), key
+            form = rf"^(?:{key} = |\[\[?(?:serve\.)?{key}(?:\.\w+)?\]\]?$)"
+            assert re.search(form, text, re.MULTILINE), key
     for table in Sources.__struct_fields__:
         assert f"\n[sources.{table}]\n" in text, table
     assert one.accounts.role_arns
@@ -409,6 +503,10 @@ def test_the_example_shows_every_key_and_each_is_valid(tmp_path: Path) -> None:
         *ApplicationRule.__struct_fields__
     } - {"application"}
     assert one.user_aliases
+    assert one.serve.passwords
+    assert one.serve.tokens
+    assert other.serve.behind_proxy
+    assert one.serve.restrictions
     assert one.sources.trail == TrailFiles(
         uri="s3://my-trail/prefix", role_arn="arn:aws:iam::444455556666:role/LogReader"
     )
@@ -418,7 +516,7 @@ def test_the_example_shows_every_key_and_each_is_valid(tmp_path: Path) -> None:
 
 def test_every_key_of_the_example_has_words_above_it() -> None:
     lines = EXAMPLE.read_text().splitlines()
-    keys = ("application_tag", "application_metadata_key", "uri", "log_group", "role_arn", *Sync.__struct_fields__, "profile", "role_arns", "organization", "role", "session", "user", "principal_arn", "account_id", "user_agent", "model")  # fmt: skip
+    keys = ("application_tag", "application_metadata_key", "uri", "log_group", "role_arn", *Sync.__struct_fields__, "profile", "role_arns", "organization", "role", "session", "user", "principal_arn", "account_id", "user_agent", "model", "host_names", "header", "addresses", "visitor", "applications")  # fmt: skip
     for key in keys:
         places = [n for n, line in enumerate(lines) if re.match(rf"#?{key} = ", line)]
         assert places, key

@@ -42,7 +42,10 @@ config_option = click.option(
 def serve_options(command: Callable[..., Any]) -> Callable[..., Any]:
     """Add where to serve."""
     host = click.option(
-        "--host", default="127.0.0.1", show_default=True, help="A loopback address."
+        "--host",
+        default="127.0.0.1",
+        show_default=True,
+        help="An address of this machine; others than loopback need a login.",
     )
     port = click.option(
         "--port",

@@ -9,25 +9,55 @@ from pathlib import Path
 
 import click
 
-from etl.cli.options import db_option, serve_options
-from etl.errors import BedrockUsageError
+from etl.cli.options import config_option, db_option, serve_options
+from etl.config import BehindProxy, Config, Serve, load_config
+from etl.errors import BedrockUsageError, ConfigError
 from etl.warehouse.database import open_warehouse
+
+# More at once than people and their charts make; the next is told to come again.
+MAX_CONNECTIONS = 200
 
 
 @click.command()
 @serve_options
+@click.option(
+    "--behind-proxy",
+    metavar="HEADER",
+    help="A proxy asks for the password and names the visitor in this header.",
+)
+@click.option(
+    "--proxy-address",
+    multiple=True,
+    metavar="ADDRESS",
+    help="Where its requests come from, an address or a network; repeatable.",
+)
+@config_option
 @db_option
-def serve(host: str, port: int, db: Path) -> None:
-    """Serve the warehouse with Datasette, on this machine only.
+def serve(
+    host: str,
+    port: int,
+    behind_proxy: str | None,
+    proxy_address: tuple[str, ...],
+    config: Path | None,
+    db: Path,
+) -> None:
+    """Serve the warehouse with Datasette, on this machine only unless there is a login.
 
     New rows appear without a restart.
     """
+    configured = _with_proxy(load_config(config), behind_proxy, proxy_address)
     with open_warehouse(db):
         pass  # brings views and prices up to date before anybody looks
-    run_datasette(db, host, port)
+    run_datasette(db, host, port, configured, config)
 
 
-def run_datasette(db: Path, host: str, port: int) -> None:
+def run_datasette(
+    db: Path,
+    host: str,
+    port: int,
+    config: Config | None = None,
+    config_path: Path | None = None,
+) -> None:
     """Run Datasette until it is stopped."""
     # Imported here because Datasette makes rich print the variables of every traceback: a raw
     # event, with a prompt in it, must never be among them.
@@ -35,24 +65,61 @@ def run_datasette(db: Path, host: str, port: int) -> None:
 
     from etl.web.app import build_datasette
 
-    _require_loopback(host)
+    config = config or Config()
+    _check_exposure(host, config.serve)
     with _listen(host, port) as listener:
-        app = build_datasette(db).app()
+        app = build_datasette(db, config, config_path, host).app()
         click.echo(f"Datasette at {_url(listener)} (stop with Ctrl-C)", err=True)
-        with contextlib.suppress(KeyboardInterrupt):
-            uvicorn.Server(uvicorn.Config(app, log_level="warning")).run(sockets=[listener])
-
-
-def _require_loopback(host: str) -> None:
-    try:
-        is_loopback = host == "localhost" or ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        is_loopback = False
-    if not is_loopback:
-        raise click.UsageError(
-            f"{host} is not a loopback address. The warehouse names users and costs, and these"
-            " pages ask for no password: put a proxy with a login before 127.0.0.1"
+        settings = uvicorn.Config(
+            app,
+            log_level="warning",
+            # Else whoever is on this machine could say to be the proxy: uvicorn would take the
+            # address of the client from X-Forwarded-For.
+            proxy_headers=False,
+            ws="none",
+            limit_concurrency=MAX_CONNECTIONS,
         )
+        with contextlib.suppress(KeyboardInterrupt):
+            uvicorn.Server(settings).run(sockets=[listener])
+
+
+def _with_proxy(config: Config, header: str | None, addresses: tuple[str, ...]) -> Config:
+    """Return the configuration with the options over it."""
+    if header is None and not addresses:
+        return config
+    if header is None or not addresses:
+        raise click.UsageError("--behind-proxy and --proxy-address go together")
+    try:
+        return config.with_proxy(BehindProxy(header=header, addresses=addresses))
+    except ValueError as error:
+        raise click.UsageError(f"--behind-proxy: {error}") from None
+
+
+def _check_exposure(host: str, serve: Serve) -> None:
+    """Refuse to let others in without a login, and what has no effect without one."""
+    if not serve.has_login and (serve.restrictions or serve.host_names):
+        raise ConfigError(
+            "serve: restrictions and host_names are for a server with a login; set passwords,"
+            " tokens or behind_proxy as well"
+        )
+    if not serve.has_login and not _is_loopback(host):
+        raise click.UsageError(
+            f"{host} is not a loopback address. The warehouse names users and costs: before others"
+            " are let in, set passwords or tokens under [serve] in bedrock_usage.toml, or"
+            " --behind-proxy (README, Sharing it)"
+        )
+    if host in ("", "0.0.0.0", "::") and not serve.host_names:  # noqa: S104
+        raise click.UsageError(
+            f"--host {host or repr(host)} is every address of this machine: say under [serve] in"
+            " bedrock_usage.toml by which host_names it is reached"
+        )
+
+
+def _is_loopback(host: str) -> bool:
+    try:
+        return host == "localhost" or ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False
 
 
 def _listen(host: str, port: int) -> socket.socket:

@@ -222,9 +222,11 @@ def schema_difference(db: Database) -> tuple[list[str], list[str]]:
 
 
 def files_of(db: Database) -> set[Path]:
-    """Return the files that the open warehouse itself consists of, and the lock beside them."""
+    """Return the files that the open warehouse consists of, and the lock and secret beside them."""
     main = db.conn.execute("pragma database_list").fetchone()[2]
-    return {Path(f"{main}{suffix}").resolve() for suffix in ("", "-wal", "-shm", ".lock")}
+    return {
+        Path(f"{main}{suffix}").resolve() for suffix in ("", "-wal", "-shm", ".lock", ".secret")
+    }
 
 
 def view_sql() -> dict[str, str]:

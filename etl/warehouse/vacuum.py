@@ -156,7 +156,7 @@ def size_of(db: Database) -> int:
     return sum(
         file.stat().st_size
         for file in files_of(db)
-        if file.exists() and not file.name.endswith(("-shm", ".lock"))
+        if file.exists() and not file.name.endswith(("-shm", ".lock", ".secret"))
     )
 
 

@@ -7,26 +7,58 @@ Datasette that ``app`` has not built.
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 from datasette import hookimpl
 from datasette.app import Datasette
+from datasette.utils.asgi import Request
 
-from etl.web import pages, queries, refresh
+from etl.warehouse.limits import limit_memory
+from etl.web import guard, pages, queries, refresh, visitors
 from etl.web.site import DATABASE, site_of
-from etl.web.visitors import Actor
+
+
+# Outermost: it sees every request first.
+@hookimpl(trylast=True)
+def asgi_wrapper(datasette: Datasette) -> Callable[[guard.App], guard.App]:
+    """Guard every request and every answer."""
+    return partial(guard.wrap, datasette)
+
+
+@hookimpl
+def prepare_connection(conn: Any, database: str, datasette: Datasette) -> None:
+    """Limit what a statement may take."""
+    if site_of(datasette) and database == DATABASE:
+        limit_memory(conn, value_bytes=guard.VALUE_BYTES, answer_bytes=guard.ANSWER_BYTES)
+
+
+@hookimpl(tryfirst=True)
+def actor_from_request(datasette: Datasette, request: Request) -> visitors.Actor:
+    """Believe the proxy who visits."""
+    return visitors.actor_from_proxy(datasette, request)
+
+
+# The last word: of several answers Datasette takes the last.
+@hookimpl(trylast=True)
+def permission_allowed(
+    datasette: Datasette, actor: visitors.Actor, action: str, resource: Any
+) -> bool | None:
+    """Permit what the visitor may see."""
+    return visitors.is_permitted(datasette, actor, action, resource)
+
+
+@hookimpl
+def register_magic_parameters(datasette: Datasette) -> list[tuple[str, Callable[..., Any]]]:
+    """Tell queries who asks: ``:_visitor_applications``."""
+    return [("visitor", partial(visitors.magic_parameter, datasette))] if site_of(datasette) else []
 
 
 @hookimpl
 def register_routes(datasette: Datasette) -> list[Any]:
     """Put the pages where they are looked for."""
     return [*pages.routes(), *refresh.routes()] if site_of(datasette) else []
-
-
-@hookimpl
-def permission_allowed(datasette: Datasette, actor: Actor, action: str) -> bool | None:
-    """Keep the refresh from visitors who see some applications only."""
-    return refresh.permission(datasette, actor, action)
 
 
 @hookimpl

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,8 @@ from datasette.utils import parse_metadata
 import etl.web
 from etl import resources
 from etl.config import Config
+from etl.web import visitors
+from etl.web.secret import signing_secret
 from etl.web.site import DATABASE, Site
 
 SETTINGS = {
@@ -33,13 +36,6 @@ SETTINGS = {
 COUNT_LIMIT_MS = 200
 
 
-class _UsageDatasette(Datasette):  # type: ignore[misc]
-    def __init__(self, site: Site, **options: Any) -> None:
-        # First: the routes are asked for while the rest is made.
-        self.bedrock_usage = site
-        super().__init__(**options)
-
-
 class _Warehouse(Database):  # type: ignore[misc]
     async def execute(
         self, sql: str, params: object = None, truncate: bool = False, **options: Any
@@ -50,16 +46,45 @@ class _Warehouse(Database):  # type: ignore[misc]
         return await super().execute(sql, params, truncate, **options)
 
 
+class _UsageDatasette(Datasette):  # type: ignore[misc]
+    """Datasette about one site, which its hooks ask for while it is being made.
+
+    ``told_plugins`` (what other plugins are told, by name) stays out of the metadata, which every
+    visitor may read.
+    """
+
+    def __init__(self, site: Site, told_plugins: Mapping[str, Any], **options: Any) -> None:
+        self.bedrock_usage = site
+        self._told_plugins = told_plugins
+        super().__init__(**options)
+
+    def plugin_config(self, plugin_name: str, *words: Any, **options: Any) -> Any:
+        told = self._told_plugins.get(plugin_name)
+        return super().plugin_config(plugin_name, *words, **options) if told is None else told
+
+
 def build_datasette(
-    db: Path, config: Config | None = None, config_path: Path | None = None
+    db: Path,
+    config: Config | None = None,
+    config_path: Path | None = None,
+    host: str = "127.0.0.1",
 ) -> Datasette:
-    """Return Datasette over this warehouse alone, read-only, as ``bedrock_usage``."""
+    """Return Datasette over this warehouse alone, read-only, as ``bedrock_usage``.
+
+    ``host``: the address that it will be served at. Raises ConfigError for a login that cannot be.
+    """
     if not pm.is_registered(etl.web):
         # Not by an entry point: whoever opens another database with Datasette does not mean us.
         pm.register(etl.web)
     metadata = parse_metadata(resources.METADATA.read_text(encoding="utf-8"))
-    site = Site(db, config or Config(), config_path)
-    datasette = _UsageDatasette(site, metadata=metadata, settings=SETTINGS)
+    config = config or Config()
+    datasette = _UsageDatasette(
+        Site(db, config, config_path, host),
+        visitors.plugin_settings(config.serve),
+        metadata=metadata,
+        settings=SETTINGS,
+        secret=signing_secret(db, config.serve),
+    )
     # Without files Datasette offers an empty database in memory.
     datasette.remove_database("_memory")
     datasette.add_database(_Warehouse(datasette, path=str(db)), name=DATABASE)

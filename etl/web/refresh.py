@@ -23,12 +23,11 @@ from etl.warehouse.database import open_unchanged
 from etl.warehouse.demo import is_demo
 from etl.web.background import Background, State
 from etl.web.site import Site, site_of
-from etl.web.visitors import Actor, allowed_applications
+from etl.web.visitors import Actor, allowed_applications, has_login
 
 ACTION = "bedrock-usage-refresh"
 PATH = "/-/refresh"
 
-_LOGIN_PLUGINS = ("datasette-auth-passwords", "datasette-auth-tokens")
 _DEMO = (
     "These are the demo's figures, made up and complete. For your own, run `bedrock-usage sync`"
     " and `bedrock-usage serve` with another --db."
@@ -53,13 +52,6 @@ def routes() -> list[tuple[str, Any]]:
     return [(rf"^{PATH}$", post_refresh), (rf"^{PATH}\.json$", show_state)]
 
 
-def permission(datasette: Datasette, actor: Actor, action: str) -> bool | None:
-    """Answer the hook ``permission_allowed``: a restricted visitor may not, the rest is open."""
-    if action != ACTION or site_of(datasette) is None:
-        return None
-    return False if allowed_applications(datasette, actor) is not None else None
-
-
 async def may_refresh(datasette: Datasette, actor: Actor) -> bool:
     """Return whether a visitor may start a refresh and see how it is getting on.
 
@@ -68,7 +60,7 @@ async def may_refresh(datasette: Datasette, actor: Actor) -> bool:
     """
     if allowed_applications(datasette, actor) is not None:
         return False
-    default = actor is not None or not await _has_login(datasette)
+    default = actor is not None or not has_login(datasette)
     return bool(await datasette.permission_allowed(actor, ACTION, default=default))
 
 
@@ -145,14 +137,6 @@ def _start(datasette: Datasette) -> State:
 def _background(datasette: Datasette) -> Background:
     # Two threads may come at once: setdefault lets one of them win.
     return _backgrounds.setdefault(datasette, Background(_require_site(datasette)))
-
-
-async def _has_login(datasette: Datasette) -> bool:
-    """Return whether visitors can sign in here, so that one who has not is a stranger."""
-    settings = (datasette.plugin_config(name) or {} for name in _LOGIN_PLUGINS)
-    if any(any(values.values()) for values in settings):
-        return True
-    return not await datasette.permission_allowed(None, "view-instance", default=True)
 
 
 async def _has_token(request: Request) -> bool:

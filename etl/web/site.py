@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from etl.config import Config
+from etl.web.attempts import Attempts
 
 if TYPE_CHECKING:
     from datasette.app import Datasette
@@ -18,11 +19,16 @@ DATABASE = "bedrock_usage"
 
 @dataclass(frozen=True)
 class Site:
-    """The warehouse, and the configuration that it is served with (None: there is no file)."""
+    """The warehouse, and the configuration that it is served with (None: there is no file).
+
+    ``host``: the address that the server listens on.
+    """
 
     db: Path
     config: Config
     config_path: Path | None = None
+    host: str = "127.0.0.1"
+    attempts: Attempts = field(default_factory=Attempts)
 
 
 def site_of(datasette: Datasette) -> Site | None:

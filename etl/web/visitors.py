@@ -1,14 +1,150 @@
-"""Who visits, and what a visitor may see."""
+"""Who visits, and what a visitor may see.
+
+Without a login everybody who reaches the server may see everything: it is then for this machine
+only (``etl.cli.serve``), and ``guard`` lets no other page in the browser reach it. With a login
+nobody sees anything before. A visitor may be restricted to some applications; such a visitor gets
+what asks ``allowed_applications`` and nothing else. Least of all SQL, because in Datasette nothing
+that is said of a table holds for a statement, or for a view over it.
+"""
 
 from __future__ import annotations
 
+import importlib.util
+import json
+import os
+import re
+from collections.abc import Mapping
+from functools import cache
+from pathlib import Path
 from typing import Any
 
 from datasette.app import Datasette
+from datasette.utils.asgi import Request
+
+from etl import resources
+from etl.config import EVERY, Serve, is_visitor
+from etl.errors import ConfigError
+from etl.web.site import DATABASE, site_of
 
 Actor = dict[str, Any] | None
+
+# Nobody limits the attempts; anything shorter could be guessed.
+SHORTEST_TOKEN = 16
+
+# The magic parameter that a query has to use, outside of its comments.
+_APPLICATIONS = re.compile(r":_visitor_applications\b")
+_QUERY_NAME = re.compile(r"[a-z][a-z0-9_]*")
+
+
+def has_login(datasette: Datasette) -> bool:
+    """Tell whether visitors have to say who they are."""
+    site = site_of(datasette)
+    return site is not None and site.config.serve.has_login
 
 
 def allowed_applications(datasette: Datasette, actor: Actor) -> tuple[str, ...] | None:
     """Return the applications that a visitor may see; None where it is all of them."""
-    return None
+    site = site_of(datasette)
+    if site is None or not site.config.serve.has_login:
+        return None
+    visitor = (actor or {}).get("id")
+    return _allowed(site.config.serve, visitor) if isinstance(visitor, str) else ()
+
+
+def _allowed(serve: Serve, visitor: str) -> tuple[str, ...] | None:
+    # Not by capitals: a proxy may write them as the visitor typed them.
+    restrictions = {entry.visitor.casefold(): entry.applications for entry in serve.restrictions}
+    applications = restrictions.get(visitor.casefold(), restrictions.get(EVERY, (EVERY,)))
+    return None if applications == (EVERY,) else applications
+
+
+def is_safe_query(name: str) -> bool:
+    """Tell whether a canned query shows each visitor only what that visitor may see."""
+    return name in _safe_queries(resources.SQL / "pages")
+
+
+@cache
+def _safe_queries(folder: Path) -> frozenset[str]:
+    return frozenset(
+        file.stem
+        for file in folder.glob("*.sql")
+        if _QUERY_NAME.fullmatch(file.stem)
+        and _APPLICATIONS.search(_without_comments(file.read_text(encoding="utf-8")))
+    )
+
+
+def _without_comments(sql: str) -> str:
+    return re.sub(r"--[^\n]*|/\*.*?\*/", "", sql, flags=re.DOTALL)
+
+
+def is_permitted(datasette: Datasette, actor: Actor, action: str, resource: Any) -> bool | None:
+    """Answer Datasette's question for a permission; None leaves it to Datasette."""
+    if not has_login(datasette):
+        return None
+    if actor is None:
+        return False
+    if allowed_applications(datasette, actor) is None:
+        return None
+    if action == "view-query":
+        return resource[0] == DATABASE and is_safe_query(resource[1])
+    return bool(action == "view-instance")
+
+
+def magic_parameter(datasette: Datasette, key: str, request: Request) -> str | None:
+    """Return what ``:_visitor_applications`` stands for: a JSON array, or NULL for all of them.
+
+    Never raises KeyError: Datasette would then take the value from the address of the page.
+    """
+    if key != "applications":
+        raise ValueError(f":_visitor_{key} is unknown; there is :_visitor_applications")
+    allowed = allowed_applications(datasette, request.actor)
+    return None if allowed is None else json.dumps(allowed)
+
+
+def actor_from_proxy(datasette: Datasette, request: Request) -> Actor:
+    """Return whom the proxy names in its header; None if it does not say, or it is not the proxy.
+
+    Two such headers are none: one of them may be the visitor's own.
+    """
+    site = site_of(datasette)
+    proxy = site.config.serve.behind_proxy if site else None
+    if proxy is None or not proxy.trusts(client_address(request.scope)):
+        return None
+    wanted = proxy.header.lower().encode()
+    values = [value for name, value in request.scope["headers"] if name.lower() == wanted]
+    visitor = values[0].decode("latin-1").strip() if len(values) == 1 else ""
+    return {"id": visitor} if is_visitor(visitor) else None
+
+
+def client_address(scope: Mapping[str, Any]) -> str:
+    """Return the address that a request comes from, empty if it is unknown."""
+    return str((scope.get("client") or ("",))[0])
+
+
+def plugin_settings(serve: Serve) -> dict[str, Any]:
+    """Return what the plugins that ask for passwords and tokens are told. Full of secrets.
+
+    Raises ConfigError for a plugin that is not installed, and a token that is not there.
+    """
+    for key, module in (
+        ("passwords", "datasette_auth_passwords"),
+        ("tokens", "datasette_auth_tokens"),
+    ):
+        if getattr(serve, key) and importlib.util.find_spec(module) is None:
+            raise ConfigError(f"serve.{key}: first pip install 'bedrock-usage[auth]'")
+    passwords = {f"{user}_password_hash": entry for user, entry in serve.passwords.items()}
+    tokens = [
+        {"token": _token(visitor, variable), "actor": {"id": visitor}}
+        for visitor, variable in serve.tokens.items()
+    ]
+    return {"datasette-auth-passwords": passwords, "datasette-auth-tokens": {"tokens": tokens}}
+
+
+def _token(visitor: str, variable: str) -> str:
+    token = os.environ.get(variable, "")
+    if len(token) < SHORTEST_TOKEN or not token.isascii() or not token.isprintable():
+        raise ConfigError(
+            f"serve.tokens: {variable}, the variable with the token of {visitor}, has to be set, to"
+            f" at least {SHORTEST_TOKEN} characters of ASCII"
+        )
+    return token

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import os
+import re
 import signal
-import socket
 import sqlite3
 import subprocess
 import sys
@@ -19,16 +19,13 @@ from typing import Any
 
 import httpx
 import pytest
-from datasette import hookimpl
-from datasette.plugins import pm
 
 from etl.cli.demo import _ensure_demo
-from etl.warehouse.bookmarks import start_run
 from etl.warehouse.database import open_warehouse
-from etl.warehouse.lock import sync_lock
 from etl.web import background, refresh
 from etl.web.app import build_datasette
 from tests.aws import FakeAws, Fault
+from tests.front import visits
 from tests.front.pages import Pages, closing_pages, open_pages
 from tests.support import call
 from tests.sync.support import environment
@@ -422,191 +419,37 @@ def test_without_a_login_everybody_may(opened: Pages) -> None:
     assert may(opened, {"id": "ann"})
 
 
-def test_pages_that_strangers_may_not_see_are_not_refreshed_by_them(warehouse: Path) -> None:
-    datasette = build_datasette(warehouse)
-    datasette._metadata_local["allow"] = {"id": "*"}
-    with closing_pages(datasette) as pages:
-        assert not may(pages, None)
-        assert may(pages, {"id": "ann"})
+def answers(visitor: visits.Visitor) -> tuple[int, int, bool]:
+    """Press the button as a script would; return the statuses, and whether the page has it."""
+    headers = {"Accept": "application/json", "Sec-Fetch-Site": "same-origin"}
+    page = visitor.get("/", headers=visits.HTML)
+    found = re.search(r'name="csrftoken" value="([^"]+)"', page.text)
+    token = found[1] if found else visitor.client.cookies.get("ds_csrftoken", "")
+    pressed = visitor.request(
+        "POST", "/-/refresh", headers=headers, data={"csrftoken": token}
+    ).status_code
+    return pressed, visitor.get("/-/refresh.json").status_code, "refresh.js" in page.text
 
 
-def test_with_a_login_one_must_be_signed_in(
-    warehouse: Path, commands: list[list[str]], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    datasette = build_datasette(warehouse)
-    settings: dict[str, Any] = {"datasette-auth-tokens": {"tokens": []}}
-    monkeypatch.setattr(datasette, "plugin_config", lambda name, **_: settings.get(name))
-    with closing_pages(datasette) as pages:
-        assert may(pages, None)
-        settings["datasette-auth-passwords"] = {"ann_password_hash": "x"}
-        assert not may(pages, None)
-        assert may(pages, {"id": "ann"})
-        assert press(pages).status_code == 403
-        assert press(pages, accept="text/html").status_code == 403
-        assert pages.open("/-/refresh.json").status_code == 403
+def test_with_a_login_one_must_be_signed_in(warehouse: Path, commands: list[list[str]]) -> None:
+    with visits.serving(warehouse, visits.LOGIN) as pages:
+        assert answers(visits.Visitor(pages)) == (401, 401, False)
         assert commands == []
-        assert press(pages, {"id": "ann"}).status_code == 202
+        carol = visits.Visitor(pages)
+        carol.log_in("carol")
+        assert answers(carol) == (202, 200, True)
+    assert len(commands) == 1
 
 
 def test_a_restricted_visitor_may_not_and_is_told_nothing(
-    opened: Pages, commands: list[list[str]], monkeypatch: pytest.MonkeyPatch
+    warehouse: Path, commands: list[list[str]]
 ) -> None:
-    def only(datasette: object, actor: dict[str, Any] | None) -> tuple[str, ...] | None:
-        return ("Search",) if actor else None
-
-    monkeypatch.setattr(refresh, "allowed_applications", only)
-    ann = {"id": "ann"}
-    assert not may(opened, ann)
-    # Not even where another plugin asks.
-    allowed = opened.datasette.permission_allowed(ann, refresh.ACTION, default=True)
-    assert opened.run(allowed) is False
-    assert press(opened, ann).status_code == 403
-    cookies = {"ds_actor": opened.datasette.sign({"a": ann}, "actor")}
-    page = opened.run(opened.datasette.client.get("/", cookies=cookies))
-    assert (page.status_code, "refresh.js" in page.text) == (200, False)
-    assert "refresh.js" in opened.open("/").text
-    told = opened.run(opened.datasette.client.get("/-/refresh.json", cookies=cookies))
-    assert told.status_code == 403
-    assert set(told.json()) == {"ok", "error"}
+    with visits.serving(warehouse, visits.LOGIN) as pages:
+        alice = visits.Visitor(pages)
+        alice.log_in("alice")
+        assert answers(alice) == (403, 403, False)
+        assert not may(pages, {"id": "alice"})
+        # Not even where another plugin asks.
+        allowed = pages.datasette.permission_allowed({"id": "alice"}, refresh.ACTION, default=True)
+        assert pages.run(allowed) is False
     assert commands == []
-
-
-class OnlyBob:
-    """A plugin with an opinion."""
-
-    __name__ = "only-bob"
-
-    @hookimpl(tryfirst=True)
-    def permission_allowed(self, actor: dict[str, Any] | None, action: str) -> bool | None:
-        return (actor or {}).get("id") == "bob" if action == refresh.ACTION else None
-
-
-class LastWord(OnlyBob):
-    """Datasette takes the answer of the plugin that it asks last."""
-
-    @hookimpl(trylast=True)
-    def permission_allowed(self, actor: dict[str, Any] | None, action: str) -> bool | None:
-        return super().permission_allowed(actor, action)
-
-
-@pytest.mark.parametrize("plugin", [OnlyBob(), LastWord()])
-def test_a_plugin_may_decide_but_not_for_the_restricted(
-    opened: Pages, monkeypatch: pytest.MonkeyPatch, plugin: OnlyBob
-) -> None:
-    pm.register(plugin)
-    try:
-        assert not may(opened, None)
-        assert may(opened, {"id": "bob"})
-        monkeypatch.setattr(refresh, "allowed_applications", lambda datasette, actor: ("Search",))
-        assert not may(opened, {"id": "bob"})
-    finally:
-        pm.unregister(plugin)
-
-
-@pytest.mark.parametrize(
-    ("referer", "location"),
-    [
-        ("http://localhost/bedrock_usage?a=1", "/bedrock_usage?a=1"),
-        ("http://localhost/", "/"),
-        ("", "/"),
-        ("http://elsewhere.example/page", "/"),
-        ("http://localhost//elsewhere.example/", "/"),
-        ("http://localhost/\\elsewhere.example/", "/"),
-        ("javascript:alert(1)", "/"),
-    ],
-)
-def test_it_leads_back_to_pages_of_ours_only(
-    opened: Pages, commands: list[list[str]], referer: str, location: str
-) -> None:
-    response = press(opened, accept="text/html", referer=referer)
-    assert (response.status_code, response.headers["location"]) == (303, location)
-
-
-def test_behind_a_prefix_the_form_leads_there(warehouse: Path, commands: list[list[str]]) -> None:
-    datasette = build_datasette(warehouse)
-    datasette._settings["base_url"] = "/costs/"
-    with closing_pages(datasette) as pages:
-        for path, location in (("/costs/calls", "/costs/calls"), ("/calls", "/costs/")):
-            response = press(pages, accept="text/html", referer=f"http://localhost{path}")
-            assert response.headers["location"] == location
-
-
-# -- what is known of a sync -----------------------------------------------------------------------
-
-
-def test_a_warehouse_in_use_is_busy(opened: Pages, warehouse: Path, commands: list[Any]) -> None:
-    with sync_lock(warehouse):
-        state = opened.open("/-/refresh.json").json()
-        assert state["is_running"] is False
-        assert "in use" in state["busy"]
-        response = press(opened)
-        assert (response.status_code, response.json()["error"]) == (409, state["busy"])
-    assert opened.open("/-/refresh.json").json()["busy"] is None
-    assert commands == []
-
-
-def test_a_sync_that_was_killed_is_not_taken_for_a_vacuum(opened: Pages, warehouse: Path) -> None:
-    with subprocess.Popen([sys.executable, "-c", ""]) as process:
-        pass
-    with open_warehouse(warehouse) as db:
-        start_run(db, datetime.now(UTC), pid=process.pid, host=socket.gethostname())
-    with sync_lock(warehouse):
-        state = opened.open("/-/refresh.json").json()
-        assert (state["is_running"], "in use" in state["text"]) == (False, True)
-    assert opened.open("/-/refresh.json").json()["outcome"] == "lost"
-
-
-def ended(pages: Pages, monkeypatch: pytest.MonkeyPatch, script: str) -> dict[str, Any]:
-    """Let a script be the sync; return the state when it has ended."""
-    command = [sys.executable, "-c", script]
-    monkeypatch.setattr(background, "sync_command", lambda site: command)
-    assert press(pages).status_code == 202
-    deadline = time.monotonic() + PATIENCE
-    while (state := pages.open("/-/refresh.json").json())["is_running"]:
-        assert time.monotonic() < deadline
-        time.sleep(0.05)
-    return dict(state)
-
-
-def test_the_last_words_are_harmless_and_few(
-    opened: Pages, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    script = r"""
-import sys
-sys.stderr.write("first\n" * 5000 + "Error: " + "x" * 5000 + "\n")
-sys.stderr.write("\x1b[31mred \u202eright to left\n")
-sys.stderr.write("key AKIAIOSFODNN7EXAMPLE of http://me:secret@proxy\n" + "more\n" * 7)
-sys.exit(1)
-"""
-    state = ended(opened, monkeypatch, script)
-    assert state["outcome"] == "failed"
-    first, second, third, *_, last = state["message"].split("\n")
-    assert first == "x" * 500 + "…"
-    assert second == "\ufffd[31mred \ufffdright to left"
-    assert third == "key (access key) of http://(password)@proxy"
-    assert last == "... and 4 more"
-    assert state["progress"] == {"lines": 5010, "latest": None}
-
-
-@pytest.mark.parametrize(
-    "error", ["'a prompt'", "'\\n' * 9 + 'Error: a prompt'", "'a prompt\\n' * 9"]
-)
-def test_a_crash_is_told_without_what_it_quotes(
-    opened: Pages, monkeypatch: pytest.MonkeyPatch, error: str
-) -> None:
-    state = ended(opened, monkeypatch, f"raise ValueError({error})")
-    assert "It crashed (ValueError)" in state["text"]
-    assert "prompt" not in str(state)
-
-
-def test_a_child_without_a_word_is_told(opened: Pages, monkeypatch: pytest.MonkeyPatch) -> None:
-    state = ended(
-        opened, monkeypatch, "import sys; print('a prompt', file=sys.stderr); sys.exit(3)"
-    )
-    assert "It ended with status 3" in state["text"]
-    assert "prompt" not in str(state)
-
-
-def test_the_server_itself_knows_nothing_of_aws() -> None:
-    code = "import sys, etl.web.app; sys.exit('boto3' in sys.modules or 'botocore' in sys.modules)"
-    assert subprocess.run([sys.executable, "-c", code], cwd=ROOT).returncode == 0

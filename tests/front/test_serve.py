@@ -25,6 +25,10 @@ from tests.cli.test_load import run
 from tests.front.pages import open_pages
 from tests.support import call, load, write_log
 
+# Of PASSWORD, by `datasette hash-password`.
+PASSWORD = "x"
+HASH = "pbkdf2_sha256$480000$547fd049b5dffc5c8da21143de7656d4$7xVs93pQ6PRatnNDnumVAHMm6EB8nhVK9WFX1cQHTXM="
+
 Serving = Callable[[Path], AbstractContextManager[str]]
 
 
@@ -102,11 +106,94 @@ def never_serving(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.usefixtures("never_serving")
-@pytest.mark.parametrize("host", ["0.0.0.0", "192.168.1.7", "::", "example.com", ""])  # noqa: S104
+@pytest.mark.parametrize("host", ["0.0.0.0", "192.168.1.7", "::", "example.com", ""])
 def test_it_refuses_to_serve_other_machines(warehouse: Path, host: str) -> None:
     status, out, err = run("serve", "--db", warehouse, "--host", host, "--port", "0")
     assert (status, out) == (2, "")
     assert f"{host} is not a loopback address" in err
+
+
+LOGIN = f'[serve.passwords]\nalice = "{HASH}"\n'
+NAMES = '[serve]\nhost_names = ["usage.example.com"]\n'
+PROXY = ("--behind-proxy", "X-Forwarded-User", "--proxy-address", "10.0.0.5")
+RESTRICTION = '[[serve.restrictions]]\nvisitor = "alice"\napplications = ["Search"]\n'
+
+UNSAFE: list[tuple[str, tuple[str, ...], str]] = [
+    (NAMES, ("--host", "0.0.0.0"), "serve: restrictions and host_names are for a server with a login"),
+    (RESTRICTION, (), "serve: restrictions and host_names are for a server with a login"),
+    ("", ("--host", "192.0.2.1"), "set passwords or tokens under [serve] in bedrock_usage.toml, or --behind-proxy"),
+    (LOGIN, ("--host", "0.0.0.0"), "say under [serve] in bedrock_usage.toml by which host_names"),
+    (LOGIN, ("--host", "::"), "say under [serve] in bedrock_usage.toml by which host_names"),
+    (LOGIN, ("--host", ""), "say under [serve] in bedrock_usage.toml by which host_names"),
+    ("", ("--host", "0.0.0.0", *PROXY), "by which host_names"),
+    ("", PROXY[:2], "--behind-proxy and --proxy-address go together"),
+    ("", PROXY[2:], "--behind-proxy and --proxy-address go together"),
+    ("", (*PROXY, "--proxy-address", "0.0.0.0/0"), "--behind-proxy: addresses: '0.0.0.0/0' is everybody"),
+    ("", ("--behind-proxy", "a b", "--proxy-address", "10.0.0.5"), "--behind-proxy: header: 'a b' is no header"),
+    (LOGIN, PROXY, "--behind-proxy: behind_proxy goes without passwords and tokens"),
+    ('[serve.tokens]\nci = "NO_SUCH_TOKEN"', (), "NO_SUCH_TOKEN, the variable with the token of ci"),
+    ("[serve]\nhostname = 1", (), "serve: unknown key hostname; did you mean host_names?"),
+]  # fmt: skip
+
+
+@pytest.mark.usefixtures("never_serving")
+@pytest.mark.parametrize(("text", "options", "message"), UNSAFE)
+def test_what_would_let_others_in_is_refused(
+    warehouse: Path, text: str, options: tuple[str, ...], message: str
+) -> None:
+    config = warehouse.with_name("c.toml")
+    config.write_text(text)
+    words = ("--config", config, "--port", "0", *options)
+    status, out, err = run("serve", "--db", warehouse, *words)
+    assert (status, out) == (2, "")
+    assert message in " ".join(err.replace("\n", " ").split())
+    assert HASH not in err
+
+
+@pytest.mark.parametrize(
+    ("text", "options"),
+    [
+        (LOGIN, ("--host", "localhost")),
+        (NAMES + LOGIN, ("--host", "0.0.0.0")),
+        (NAMES + RESTRICTION, ("--host", "0.0.0.0", *PROXY)),
+    ],
+)
+def test_with_a_login_it_serves_and_believes_no_forwarded_address(
+    warehouse: Path, monkeypatch: pytest.MonkeyPatch, text: str, options: tuple[str, ...]
+) -> None:
+    pytest.importorskip("datasette_auth_passwords")
+    served: list[Any] = []
+    monkeypatch.setattr("uvicorn.Server.run", lambda server, **_: served.append(server.config))
+    config = warehouse.with_name("c.toml")
+    config.write_text(text)
+    status, _, err = run("serve", "--db", warehouse, "--config", config, "--port", "0", *options)
+    assert (status, err.startswith("Datasette at http://")) == (0, True)
+    assert served[0].proxy_headers is False
+    assert served[0].limit_concurrency
+
+
+def test_a_password_is_asked_for_over_the_wire(warehouse: Path, tmp_path: Path) -> None:
+    pytest.importorskip("datasette_auth_passwords")
+    (tmp_path / "bedrock_usage.toml").write_text(LOGIN)
+    command = [sys.executable, "-m", "etl", "serve", "--db", str(warehouse), "--port", "0"]
+    environment = os.environ | {"BEDROCK_USAGE_CONFIG": str(tmp_path / "bedrock_usage.toml")}
+    with subprocess.Popen(command, stderr=subprocess.PIPE, text=True, env=environment) as process:
+        assert process.stderr is not None
+        try:
+            url = process.stderr.readline().split()[2]
+            with httpx.Client(base_url=url, timeout=20) as client:
+                assert client.get("bedrock_usage/calls.json").status_code == 403
+                assert client.get("-/login").status_code == 200
+                form = {
+                    "username": "alice",
+                    "password": PASSWORD,
+                    "csrftoken": client.cookies["ds_csrftoken"],
+                }
+                assert client.post("-/login", data=form).status_code == 302
+                assert client.get("bedrock_usage/calls.json").status_code == 200
+                assert client.get("", headers={"Host": "evil.example"}).status_code == 421
+        finally:
+            process.terminate()
 
 
 @pytest.mark.usefixtures("never_serving")

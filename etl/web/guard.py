@@ -1,0 +1,367 @@
+"""What stands before Datasette: every request passes here first, every answer last.
+
+It refuses a request under a foreign host name (DNS rebinding), from anywhere but the proxy, from a
+form on another site, with a large body, or for a page that the visitor may not see, and too many
+attempts to log in. It puts the security headers on answers and cuts off what is too large.
+
+Pages are refused here by what is allowed, and not page by page: Datasette shows its settings,
+metadata and databases to whoever may see anything at all. Its permissions (``visitors``) refuse
+once more.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+import math
+import re
+from collections.abc import Awaitable, Callable, Iterable, MutableMapping
+from functools import partial
+from http.cookies import CookieError
+from typing import Any
+from urllib.parse import parse_qs, urlsplit
+
+from datasette.app import Datasette
+from datasette.plugins import pm
+from datasette.utils import await_me_maybe
+from datasette.utils.asgi import Request, Response
+
+from etl.web import sessions
+from etl.web.site import DATABASE, Site, site_of
+from etl.web.visitors import Actor, allowed_applications, client_address, is_safe_query
+
+Scope = MutableMapping[str, Any]
+Message = MutableMapping[str, Any]
+Receive = Callable[[], Awaitable[Message]]
+Send = Callable[[Message], Awaitable[None]]
+App = Callable[[Scope, Receive, Send], Awaitable[None]]
+
+VALUE_BYTES = 1 << 20
+ANSWER_BYTES = 16 << 20
+# Rows grow when they are written as JSON or HTML.
+RESPONSE_BYTES = 64 << 20
+# Only forms are sent to us.
+BODY_BYTES = 64 << 10
+
+LOOPBACK_NAMES = {"localhost", "127.0.0.1", "[::1]"}
+METHODS = {"GET", "HEAD", "POST"}
+LOGIN = "/-/login"
+
+# What a login page is drawn with.
+_OPEN = re.compile(r"/favicon\.ico|/-/static/.*|/-/static-plugins/.*")
+# What asks `allowed_applications`, or tells nothing.
+_FOR_RESTRICTED = re.compile(
+    r"/|/(?:application|user|model|cost)|/-/charts/.*|/-/actor(?:\.json)?|/-/logout"
+)
+_QUERY = re.compile(rf"/{DATABASE}/([a-z0-9_]+)(?:\.json|\.csv)?")
+
+HEADERS = {
+    "X-Content-Type-Options": "nosniff",
+    "Referrer-Policy": "same-origin",
+    "X-Frame-Options": "DENY",
+}
+_POLICY_END = "connect-src 'self'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'"
+OWN_POLICY = (
+    "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; "
+) + _POLICY_END
+# Datasette has scripts in its pages, metadata.yml a style sheet in an address, and datasette-vega
+# makes functions of the expressions in its charts.
+DATASETTE_POLICY = (
+    "default-src 'none'; script-src 'self' 'unsafe-inline' 'unsafe-eval';"
+    " style-src 'self' 'unsafe-inline' data:; img-src 'self' data: blob:; font-src 'self' data:; "
+) + _POLICY_END
+
+
+def wrap(datasette: Datasette, app: App) -> App:
+    """Return what to serve in place of Datasette."""
+    site = site_of(datasette)
+    if site is None:
+        return app
+
+    # A function, and nothing else that can be called: uvicorn looks for one.
+    async def guarded(scope: Scope, receive: Receive, send: Send) -> None:
+        await _handle(datasette, site, app, scope, receive, send)
+
+    return guarded
+
+
+async def _handle(
+    datasette: Datasette, site: Site, app: App, scope: Scope, receive: Receive, send: Send
+) -> None:
+    if scope["type"] != "http":
+        await app(scope, receive, send)
+        return
+    path = path_of(scope)
+    send = _limited(partial(_send_with_headers, policy_for(datasette, path), send))
+    scope = {**scope, "headers": list(_trusted_headers(scope["headers"]))}
+    refusal = _refuse_request(site, scope) or await _refuse_page(datasette, site, scope, receive)
+    body = b"" if refusal else await _read_body(scope, receive)
+    if body is None:
+        refusal = Response.text("The body is too large", status=413)
+    if refusal:
+        await refusal.asgi_send(send)
+    elif path == LOGIN and scope["method"] == "POST":
+        await _log_in(datasette, site, app, scope, body or b"", send)
+    else:
+        await app(scope, _replay(body or b"", receive), send)
+
+
+def path_of(scope: Scope) -> str:
+    """Return the path as Datasette's router takes it: nothing in it is decoded."""
+    raw: bytes = scope.get("raw_path") or scope["path"].encode()
+    return raw.partition(b"?")[0].decode("latin-1")
+
+
+def _trusted_headers(headers: Iterable[tuple[bytes, bytes]]) -> Iterable[tuple[bytes, bytes]]:
+    """Leave out an Authorization that is no token.
+
+    datasette-auth-passwords would check a password at any address, without end and each time for a
+    third of a second; passwords are for the login page.
+    """
+    for name, value in headers:
+        is_token = value.startswith(b"Bearer ") and value.isascii()
+        if name.lower() != b"authorization" or is_token:
+            yield name, value
+
+
+# -- requests ------------------------------------------------------------------------------------
+
+
+def _refuse_request(site: Site, scope: Scope) -> Response | None:
+    """Refuse what does not depend on who asks."""
+    headers = _Headers(scope)
+    host = headers.only("host")
+    if host is None or _name_of(host) not in host_names(site):
+        return Response.text(
+            "This server does not go by that name; its names are host_names, under [serve]"
+            " in bedrock_usage.toml, and the address of --host",
+            status=421,
+        )
+    proxy = site.config.serve.behind_proxy
+    if proxy and not proxy.trusts(client_address(scope)):
+        return Response.text("Only the proxy may ask", status=403)
+    if scope["method"] not in METHODS:
+        return Response.text("Method not allowed", status=405, headers={"Allow": "GET, HEAD, POST"})
+    if scope["method"] == "POST" and _is_cross_site(headers, host):
+        return Response.text("Not from another site", status=403)
+    return None
+
+
+class _Headers:
+    def __init__(self, scope: Scope) -> None:
+        self._headers = scope["headers"]
+
+    def all(self, name: str) -> list[str]:
+        wanted = name.encode()
+        return [value.decode("latin-1") for key, value in self._headers if key.lower() == wanted]
+
+    def only(self, name: str) -> str | None:
+        """Return the header's value; None if there is none, or more than one."""
+        values = self.all(name)
+        return values[0] if len(values) == 1 else None
+
+
+def _name_of(host: str) -> str:
+    """Return a Host header without the port."""
+    return re.sub(r":[0-9]*$", "", host.strip().lower()).rstrip(".")
+
+
+def host_names(site: Site) -> set[str]:
+    """Return the names under which the server is asked rightly.
+
+    A page of a foreign site may make its own name resolve to this machine. The browser then takes
+    us for that site, and lets its scripts read everything: but it names that site as the host.
+    """
+    names = {name.lower() for name in site.config.serve.host_names} | LOOPBACK_NAMES
+    host = f"[{site.host}]" if ":" in site.host else site.host.lower()
+    return names if _is_any_address(site.host) else names | {host}
+
+
+def _is_any_address(host: str) -> bool:
+    try:
+        return not host or ipaddress.ip_address(host).is_unspecified
+    except ValueError:
+        return False
+
+
+def _is_cross_site(headers: _Headers, host: str) -> bool:
+    """Tell whether a page of another site sent this.
+
+    Datasette's tokens against that are asked for only where there is a cookie, and a visitor
+    without login has none. Programs send neither header.
+    """
+    site = headers.all("sec-fetch-site")
+    if site:
+        return set(site) - {"same-origin", "none"} != set()
+    return any(urlsplit(origin).netloc.lower() != host.lower() for origin in headers.all("origin"))
+
+
+async def _read_body(scope: Scope, receive: Receive) -> bytes | None:
+    """Return the body of a form; None if it is too large."""
+    body = b""
+    has_more = scope["method"] == "POST"
+    while has_more:
+        message = await receive()
+        body += message.get("body", b"")
+        has_more = message.get("more_body", False)
+        if len(body) > BODY_BYTES:
+            return None
+    return body
+
+
+def _replay(body: bytes, receive: Receive) -> Receive:
+    messages: list[Message] = [{"type": "http.request", "body": body, "more_body": False}]
+
+    async def replay() -> Message:
+        return messages.pop() if messages else await receive()
+
+    return replay
+
+
+# -- visitors ------------------------------------------------------------------------------------
+
+
+async def _refuse_page(
+    datasette: Datasette, site: Site, scope: Scope, receive: Receive
+) -> Response | None:
+    """Refuse what this visitor may not see."""
+    serve = site.config.serve
+    path = path_of(scope)
+    if path.startswith("/-/password-tool"):
+        # It hashes passwords for whoever likes, for a third of a second each.
+        return Response.text("Not found", status=404)
+    is_login = path == LOGIN and bool(serve.passwords)
+    if not serve.has_login or is_login or _OPEN.fullmatch(path):
+        return None
+    actor = await _actor(datasette, Request(scope, receive))
+    if actor is None:
+        return _ask_to_log_in(site, scope)
+    if allowed_applications(datasette, actor) is None or is_for_restricted(path):
+        return None
+    return Response.text("Not among what you may see", status=403)
+
+
+async def _actor(datasette: Datasette, request: Request) -> Actor:
+    """Return who asks, as Datasette's router will find it again."""
+    try:
+        for found in pm.hook.actor_from_request(datasette=datasette, request=request):
+            actor: Actor = await await_me_maybe(found)
+            if actor:
+                return actor
+    except CookieError:
+        pass
+    return None
+
+
+def is_for_restricted(path: str) -> bool:
+    """Tell whether a page shows each visitor only what that visitor may see."""
+    query = _QUERY.fullmatch(path)
+    return bool(_FOR_RESTRICTED.fullmatch(path) or (query and is_safe_query(query[1])))
+
+
+def _ask_to_log_in(site: Site, scope: Scope) -> Response:
+    serve = site.config.serve
+    is_page = "text/html" in ",".join(_Headers(scope).all("accept"))
+    if serve.passwords and is_page and scope["method"] != "POST":
+        return Response.redirect(LOGIN)
+    if serve.tokens:
+        return Response.text("Log in first", 401, {"WWW-Authenticate": "Bearer"})
+    return Response.text("Log in first", status=403)
+
+
+async def _log_in(
+    datasette: Datasette, site: Site, app: App, scope: Scope, body: bytes, send: Send
+) -> None:
+    """Let Datasette's plugin check a password, unless there were too many that were wrong."""
+    keys = list(_attempt_keys(scope, body))
+    wait = site.attempts.begin(keys)
+    if wait:
+        headers = {"Retry-After": str(math.ceil(wait))}
+        refusal = Response.text("Too many attempts; wait a few minutes", 429, headers)
+        await refusal.asgi_send(send)
+        return
+    is_https = "https" in _Headers(scope).all("x-forwarded-proto")
+
+    async def sending(message: Message) -> None:
+        if message["type"] == "http.response.start":
+            # The form again, with 200, is a wrong password.
+            if message["status"] != 200:
+                site.attempts.take_back(keys)
+            message = sessions.harden(datasette, message, is_https=is_https)
+        await send(message)
+
+    await app(scope, _replay(body, _nothing), sending)
+
+
+async def _nothing() -> Message:
+    return {"type": "http.disconnect"}
+
+
+def _attempt_keys(scope: Scope, body: bytes) -> Iterable[str]:
+    names = parse_qs(body.decode("utf-8", "replace")).get("username", [""])
+    yield f"name {names[-1][:100].casefold()}"
+    address = client_address(scope)
+    forwarded = _Headers(scope).all("x-forwarded-for")
+    if forwarded and _is_loopback(address):
+        # A proxy on this machine, behind which all have one address, adds the true one at the end.
+        address = forwarded[-1].rpartition(",")[2].strip()[:50]
+    yield f"address {address}"
+
+
+def _is_loopback(address: str) -> bool:
+    try:
+        return ipaddress.ip_address(address).is_loopback
+    except ValueError:
+        return False
+
+
+# -- answers -------------------------------------------------------------------------------------
+
+
+def policy_for(datasette: Datasette, path: str) -> str:
+    """Return the policy for a page, which one with a policy of its own does not get."""
+    return OWN_POLICY if _is_own(datasette, path) else DATASETTE_POLICY
+
+
+def _is_own(datasette: Datasette, path: str) -> bool:
+    """Tell whether this plugin answers: a list of its pages would have to be kept in step."""
+    own = pm.get_plugin("etl.web")
+    for hook in pm.hook.register_routes.get_hookimpls():
+        if hook.plugin is own:
+            routes = hook.function(*(datasette for _ in hook.argnames))
+            return any(re.match(regex, path) for regex, _ in routes)
+    return False
+
+
+async def _send_with_headers(policy: str, send: Send, message: Message) -> None:
+    if message["type"] == "http.response.start":
+        headers = [(bytes(name), bytes(value)) for name, value in message.get("headers", [])]
+        ours = {name.lower().encode(): value.encode() for name, value in HEADERS.items()}
+        if not any(name.lower() == b"content-security-policy" for name, _ in headers):
+            ours[b"content-security-policy"] = policy.encode()
+        kept = [(name, value) for name, value in headers if name.lower() not in ours]
+        message = {**message, "headers": [*kept, *ours.items()]}
+    await send(message)
+
+
+def _limited(send: Send) -> Send:
+    """Refuse an answer that is too large, or break it off where a part of it is sent already."""
+    start: list[Message] = []
+    size = 0
+
+    async def limited(message: Message) -> None:
+        nonlocal size
+        if message["type"] == "http.response.start":
+            start.append(message)
+            return
+        size += len(message.get("body", b""))
+        if size > RESPONSE_BYTES and not start:
+            raise ConnectionAbortedError("an answer was too large and is broken off")
+        if size > RESPONSE_BYTES:
+            start.clear()
+            await Response.text("The answer is too large; ask for less", 400).asgi_send(send)
+            return
+        if start:
+            await send(start.pop())
+        await send(message)
+
+    return limited
