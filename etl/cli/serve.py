@@ -63,12 +63,14 @@ def run_datasette(
     # event, with a prompt in it, must never be among them.
     import uvicorn
 
+    from etl.web import bundle
     from etl.web.app import build_datasette
 
     config = config or Config()
     _check_exposure(host, config.serve)
     with _listen(host, port) as listener:
         app = build_datasette(db, config, config_path, host).app()
+        bundle.prepare()
         click.echo(f"Datasette at {_url(listener)} (stop with Ctrl-C)", err=True)
         settings = uvicorn.Config(
             app,

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import re
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
@@ -87,7 +88,7 @@ def routes() -> list[tuple[str, Callable[..., Awaitable[Response]]]]:
         (r"^/$", dashboard),
         (r"^/(?P<kind>application|user|model)$", subject_page),
         (r"^/cost$", cost_page),
-        (rf"^/-/charts/vega-{bundle.bundle_version()}\.js$", vega),
+        (rf"^/-/charts/{re.escape(bundle.file_name())}$", vega),
     ]
 
 
@@ -165,7 +166,7 @@ def _frame(view: View) -> dict[str, Any]:
         "presets": PRESETS,
         "stacks": STACKS,
         "kinds": NAMES,
-        "vega": view.link(f"/-/charts/vega-{bundle.bundle_version()}.js"),
+        "vega": view.link(f"/-/charts/{bundle.file_name()}"),
         "freshness": view.freshness,
         "age": _age(view.freshness["last_event_time"]),
         "read_age": _age(view.freshness["last_read_at"]),
