@@ -22,7 +22,7 @@ from etl import figures
 from etl.errors import DataError
 from etl.web import bundle, queries, refresh
 from etl.web.selection import NAMES, PRESETS, STACKS, Selection, parse_selection
-from etl.web.site import DATABASE
+from etl.web.site import DATABASE, Site, site_of
 from etl.web.visitors import allowed_applications
 
 Row = Mapping[str, Any]
@@ -163,6 +163,9 @@ async def _rows(
 def _frame(view: View) -> dict[str, Any]:
     """Return what every page has: presets, what can be chosen, how fresh it all is."""
     return {
+        "visitor": (view.request.actor or {}).get("id"),
+        "has_password": bool(_site(view).config.serve.passwords),
+        "allowed": allowed_applications(view.datasette, view.request.actor),
         "presets": PRESETS,
         "stacks": STACKS,
         "kinds": NAMES,
@@ -171,6 +174,12 @@ def _frame(view: View) -> dict[str, Any]:
         "age": _age(view.freshness["last_event_time"]),
         "read_age": _age(view.freshness["last_read_at"]),
     }
+
+
+def _site(view: View) -> Site:
+    site = site_of(view.datasette)
+    assert site is not None  # noqa: S101
+    return site
 
 
 def _age(moment: str | None) -> str | None:
