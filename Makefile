@@ -35,7 +35,7 @@ bench: .venv/installed-bench .venv/trailscraper/installed
 	$(BIN)/python -m bench.sync
 
 clean:
-	rm -rf .venv build dist *.egg-info bedrock_usage.db bedrock_usage.db-wal bedrock_usage.db-shm
+	rm -rf .venv build dist *.egg-info bedrock_usage.db bedrock_usage.db-wal bedrock_usage.db-shm bedrock_usage.db.secret
 
 .venv/bin/python:
 	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "bedrock-usage needs Python 3.11 or later: make PYTHON=python3.11")'

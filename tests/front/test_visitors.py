@@ -85,6 +85,7 @@ ATTACKS = {
     "patterns": "/-/patterns",
     "token of root": "/-/auth-token?token=x",
     "refresh": "/-/refresh",
+    "progress of a refresh": "/-/refresh.json",
     "no page at all": "/-/no-such-page",
 }  # fmt: skip
 
@@ -328,11 +329,22 @@ def test_what_a_visitor_may_see(proxy: Pages, actor: Any, allowed: Any) -> None:
     assert allowed_applications(proxy.datasette, actor) == allowed
 
 
+def test_a_restricted_visitor_cannot_refresh(visitors: dict[str, Visitor]) -> None:
+    for who in RESTRICTED:
+        assert visitors[who].request("POST", "/-/refresh").status_code == 403
+
+
 def test_of_two_headers_none_is_believed(proxy: Pages) -> None:
     header = ("X-Forwarded-User", "boss")
     visitor = Visitor(proxy, "10.0.0.5")
     assert visitor.get("/-/actor.json", headers=[header]).json() == {"actor": {"id": "boss"}}
     assert visitor.get("/-/actor.json", headers=[header, header]).status_code == 403
+
+
+def test_only_the_proxy_is_answered_at_all(proxy: Pages) -> None:
+    for path in ("/-/static/app.css", "/-/login", "/favicon.ico"):
+        assert Visitor(proxy, "10.0.0.6").get(path).status_code == 403
+    assert Visitor(proxy, "10.0.0.5").get("/-/static/app.css").status_code == 200
 
 
 def test_without_a_login_everybody_may_see_everything(pages: Pages) -> None:
