@@ -51,7 +51,7 @@ def usage(db: Database, filters: Filters, *, by: Iterable[str] = ()) -> list[dic
         f"by_{name.removesuffix('_name').removesuffix('_id')}": name in wanted
         for name in DIMENSIONS
     }
-    rows = _run(db, "pages/usage", {**filters.parameters(), **flags})
+    rows = _run(db, "pages/usage", {**filters.parameters(), **flags, "top": None})
     return [{k: v for k, v in row.items() if k not in DIMENSIONS or k in wanted} for row in rows]
 
 

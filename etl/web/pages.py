@@ -27,8 +27,9 @@ from etl.web.visitors import allowed_applications
 
 Row = Mapping[str, Any]
 
-# Rows of the tables under the charts; the links lead to all of them.
+# Names in charts, and in the tables under them; the links lead to all of them.
 _TOP = 10
+_STACKED = 8
 
 # The subjects that have a page, with the word for one and the column that names it.
 SUBJECTS = {"application": "Application", "user": "User", "model": "Model"}
@@ -55,13 +56,17 @@ class View:
         address = str(self.datasette.urls.path(path))
         return f"{address}?{query}" if query else address
 
-    def data(self, query: str, *by: str) -> dict[str, str]:
-        """Return where a query's rows are to be had: for a browser, as JSON and as CSV."""
-        parameters = urlencode(self.selection.parameters(*by))
+    def data(self, query: str, *by: str, top: int | None = None) -> dict[str, str]:
+        """Return where a query's rows are to be had: for a browser, as JSON and as CSV.
+
+        ``top``: in JSON and CSV so many names and the others together, as in a chart.
+        """
+        parameters = self.selection.parameters(*by)
+        drawn = urlencode(parameters | ({queries.TOP: str(top)} if top else {}))
         return {
-            "html": self.link(f"/{DATABASE}/{query}", parameters),
-            "json": self.link(f"/{DATABASE}/{query}.json", f"{parameters}&_shape=array"),
-            "csv": self.link(f"/{DATABASE}/{query}.csv", f"{parameters}&_size=max"),
+            "html": self.link(f"/{DATABASE}/{query}", urlencode(parameters)),
+            "json": self.link(f"/{DATABASE}/{query}.json", f"{drawn}&_shape=objects"),
+            "csv": self.link(f"/{DATABASE}/{query}.csv", f"{drawn}&_size=max"),
         }
 
     def subject(self, kind: str, name: object) -> str:
@@ -153,7 +158,7 @@ async def _rows(
     datasette: Datasette, request: Request, query: str, parameters: Mapping[str, str]
 ) -> list[dict[str, Any]]:
     allowed = allowed_applications(datasette, request.actor)
-    blank = dict.fromkeys((*queries.DIMENSIONS, *queries.FILTERS), "")
+    blank = dict.fromkeys((*queries.DIMENSIONS, queries.TOP, *queries.FILTERS), "")
     visible = None if allowed is None else json.dumps(allowed)
     bound = blank | dict(parameters) | {"_visitor_applications": visible}
     result = await datasette.get_database(DATABASE).execute(queries.sql_of(query), bound)
@@ -169,6 +174,7 @@ def _frame(view: View) -> dict[str, Any]:
         "presets": PRESETS,
         "stacks": STACKS,
         "kinds": NAMES,
+        "stacked": _STACKED,
         "vega": view.link(f"/-/charts/{bundle.file_name()}"),
         "freshness": view.freshness,
         "age": _age(view.freshness["last_event_time"]),
@@ -212,21 +218,17 @@ async def _dashboard(view: View) -> dict[str, Any]:
 async def _subject(view: View) -> dict[str, Any]:
     kind = view.request.url_vars["kind"]
     (name,) = view.selection.chosen(kind)
-    total, before, days, used, hours, evidence, calls = await asyncio.gather(
+    other = "user" if kind == "application" else "application"
+    total, before, days, used, others, evidence, lines, calls = await asyncio.gather(
         view.rows("usage"),
         view.rows("usage", view.selection.before()),
         view.rows("usage", None, "day"),
         view.rows("usage", None, "region", "model"),
-        view.rows("hours_of_day"),
+        view.rows("usage", None, other),
         view.rows("evidence"),
+        view.rows("cost_lines"),
         view.rows("latest_calls"),
     )
-    others = {
-        "application": ("user", "user_name"),
-        "user": ("application", "application"),
-        "model": ("application", "application"),
-    }
-    other, column = others[kind]
     return {
         "title": f"{SUBJECTS[kind]} {name}",
         "kind": kind,
@@ -235,10 +237,10 @@ async def _subject(view: View) -> dict[str, Any]:
         **_totals(view, total, before),
         "days": days,
         "used": used,
-        "hours": hours,
+        "top": _top(view, other, STACKS[other], others),
         "evidence": evidence,
+        "lines": lines,
         "calls": calls,
-        "top": _top(view, other, column, await view.rows("usage", None, other)),
     }
 
 
@@ -304,5 +306,5 @@ def _top(view: View, kind: str, column: str, rows: Sequence[Row]) -> dict[str, A
         "column": column,
         "rows": rows[:_TOP],
         "left_out": max(0, len(rows) - _TOP),
-        "data": view.data("usage", kind),
+        "data": view.data("usage", kind, top=_TOP),
     }

@@ -13,9 +13,10 @@ from etl import resources
 # Blank means no filter, or no such dimension.
 FILTERS = ("since", "until", "regions", "models", "users", "applications")
 DIMENSIONS = ("by_day", "by_user", "by_application", "by_region", "by_model")
+TOP = "top"
 
 _FOLDER = resources.SQL / "pages"
-_PARAMETERS = {"usage": (*DIMENSIONS, *FILTERS), "choices": (), "freshness": ()}
+_PARAMETERS = {"usage": (*DIMENSIONS, TOP, *FILTERS), "choices": (), "freshness": ()}
 
 
 @cache

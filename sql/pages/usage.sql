@@ -2,6 +2,8 @@
 -- Grain: one row for each combination of the dimensions asked for (:by_...), 1 or 0.
 -- Filters: :since, :until are UTC days, both inclusive; :regions, :models, :users and
 -- :applications are JSON arrays of exact names; NULL or blank is no filter.
+-- :top, with one dimension beside the day: so many names, those that cost most in all;
+-- the others together are (others). NULL or blank names all.
 -- :_visitor_applications: those that the visitor may see, NULL for all.
 -- Only the priced days with the fewest rows that can answer are read: of the four parts
 -- of usage, the parameters leave one. They are added up by key first and named then,
@@ -189,14 +191,66 @@ named as (
     inner join int_models on int_models.model_key = rate_keys.model_key
     left join users on users.user_key = summed.user_key
     left join applications on applications.application_key = summed.application_key
+),
+
+chosen as (
+    select
+        *,
+        case
+            when :by_user then user_name
+            when :by_application then application
+            when :by_region then region
+            when :by_model then model_id
+        end as name
+    from named
+    where
+        (
+            coalesce(:regions, '') = ''
+            or region in (select value from json_each(nullif(:regions, '')))
+        )
+        and (
+            coalesce(:models, '') = ''
+            or model_id in (select value from json_each(nullif(:models, '')))
+        )
+        and (
+            coalesce(:users, '') = ''
+            or user_name in (select value from json_each(nullif(:users, '')))
+        )
+        and (
+            coalesce(:applications, '') = ''
+            or application in (select value from json_each(nullif(:applications, '')))
+        )
+        and (
+            :_visitor_applications is null
+            or application in (select value from json_each(:_visitor_applications))
+        )
+),
+
+ranked as (
+    select
+        name,
+        row_number() over (
+            order by sum(cost_microdollars) desc, sum(calls) desc, name
+        ) as place
+    from chosen
+    where coalesce(:top, '') <> ''
+    group by name
+),
+
+placed as (
+    select
+        chosen.*,
+        coalesce(ranked.place > cast(:top as integer), false) as is_other
+    from chosen
+    left join ranked on ranked.name = chosen.name
 )
 
 select
     day,
-    iif(:by_user, user_name, null) as user_name,
-    iif(:by_application, application, null) as application,
-    iif(:by_region, region, null) as region,
-    iif(:by_model, model_id, null) as model_id,
+    iif(:by_user, iif(is_other, '(others)', user_name), null) as user_name,
+    iif(:by_application, iif(is_other, '(others)', application), null) as application,
+    iif(:by_region, iif(is_other, '(others)', region), null) as region,
+    iif(:by_model, iif(is_other, '(others)', model_id), null) as model_id,
     sum(calls) as calls,
     sum(failed_calls) as failed_calls,
     sum(input_tokens) as input_tokens,
@@ -225,28 +279,7 @@ select
             max(data_source)
         )
     end as data_source
-from named
-where
-    (
-        coalesce(:regions, '') = ''
-        or region in (select value from json_each(nullif(:regions, '')))
-    )
-    and (
-        coalesce(:models, '') = ''
-        or model_id in (select value from json_each(nullif(:models, '')))
-    )
-    and (
-        coalesce(:users, '') = ''
-        or user_name in (select value from json_each(nullif(:users, '')))
-    )
-    and (
-        coalesce(:applications, '') = ''
-        or application in (select value from json_each(nullif(:applications, '')))
-    )
-    and (
-        :_visitor_applications is null
-        or application in (select value from json_each(:_visitor_applications))
-    )
+from placed
 group by 1, 2, 3, 4, 5
 order by
     day,

@@ -184,11 +184,11 @@ def test_every_chart_has_its_rows_as_csv_and_json(pages: Pages) -> None:
     assert len(charts) == 5
     for chart in charts:
         path = chart["data-json"] or ""
-        rows = pages.open(path).json()
+        rows = pages.open(path).json()["rows"]
         assert rows
         query = parse_qs(urlsplit(path).query)
         assert query["applications"] == ['["ChatbotApp"]']
-        text = pages.open(path.replace(".json?", ".csv?").replace("_shape=array", "_size=max")).text
+        text = pages.open(path.replace(".json?", ".csv?").replace("_shape=objects", "_size=max")).text
         assert len(list(csv.DictReader(io.StringIO(text)))) == len(rows)
 
 

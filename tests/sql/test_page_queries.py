@@ -26,7 +26,7 @@ FILES = sorted(file.stem for file in (resources.SQL / "pages").glob("*.sql"))
 BLANK = dict.fromkeys(
     (
         *("by_day", "by_user", "by_application", "by_region", "by_model"),
-        *("since", "until", "regions", "models", "users", "applications"),
+        *("top", "since", "until", "regions", "models", "users", "applications"),
     ),
     "",
 )
@@ -235,3 +235,28 @@ def test_each_says_what_it_answers_and_of_which_grain(name: str) -> None:
     assert "Grain:" in head
     assert ":_visitor_applications" in head
     assert max(map(len, text.splitlines())) <= 88
+
+
+def test_the_top_names_stay_and_the_others_are_one(days: Database) -> None:
+    every = {row["application"]: row for row in ask(days, "usage", by_application="1")}
+    top = {row["application"]: row for row in ask(days, "usage", by_application="1", top="1")}
+    assert set(top) == {"Unknown", "(others)"}
+    assert top["Unknown"] == every["Unknown"]
+    others = [every["Search"], every["ChatbotApp"]]
+    assert top["(others)"]["calls"] == sum(row["calls"] for row in others)
+    assert top["(others)"]["cost_usd"] == pytest.approx(sum(row["cost_usd"] for row in others))
+    assert top["(others)"]["data_source"] == "Mixed"
+
+
+def test_who_is_on_top_is_decided_over_all_days(days: Database) -> None:
+    rows = ask(days, "usage", by_day="1", by_application="1", top="2")
+    assert {(row["day"], row["application"]) for row in rows} == {
+        ("2026-11-02", "Search"),
+        ("2026-11-02", "Unknown"),
+        ("2026-11-03", "Search"),
+        ("2026-11-03", "Unknown"),
+        ("2026-11-03", "(others)"),
+    }
+    assert ask(days, "usage", by_day="1", by_application="1", top="9") == ask(
+        days, "usage", by_day="1", by_application="1"
+    )

@@ -4,7 +4,6 @@
 
 const script = document.querySelector("script[data-vega]");
 const OTHERS = "(others)";
-const SHOWN = 8;
 const dollars = (value) =>
   value === null ? "–" : value.toLocaleString("en-US", { style: "currency", currency: "USD", maximumFractionDigits: value && Math.abs(value) < 1 ? 6 : 2 });
 const whole = (value) => (value === null || value === undefined ? "–" : value.toLocaleString("en-US"));
@@ -12,22 +11,12 @@ const whole = (value) => (value === null || value === undefined ? "–" : value.
 // Name -> what to draw of the rows: {values, spec, columns: [[heading, cell]]}.
 const KINDS = {
   cost(rows, { by }) {
+    const values = rows.map((row) => ({ day: row.day, name: row[by], cost: row.cost_usd ?? 0, calls: row.calls }));
     const spent = new Map();
-    for (const row of rows) spent.set(row[by], (spent.get(row[by]) ?? 0) + (row.cost_usd ?? 0));
-    const names = [...spent].sort((a, b) => b[1] - a[1]).map(([name]) => name);
-    const shown = new Set(names.length > SHOWN + 1 ? names.slice(0, SHOWN) : names);
-    const sums = new Map();
-    for (const row of rows) {
-      const name = shown.has(row[by]) ? row[by] : OTHERS;
-      const key = JSON.stringify([row.day, name]);
-      const sum = sums.get(key) ?? { day: row.day, name, cost: 0, calls: 0 };
-      sum.cost += row.cost_usd ?? 0;
-      sum.calls += row.calls;
-      sums.set(key, sum);
-    }
-    const order = [...names.filter((name) => shown.has(name)), ...(shown.size < names.length ? [OTHERS] : [])];
+    for (const { name, cost } of values) spent.set(name, (spent.get(name) ?? 0) + cost);
+    const order = last([...spent].sort((a, b) => b[1] - a[1]).map(([name]) => name));
     return {
-      values: [...sums.values()],
+      values,
       spec: {
         mark: { type: "bar", cursor: "pointer" },
         params: [{ name: "picked", select: { type: "point", fields: ["name"] }, bind: "legend" }],
@@ -44,13 +33,14 @@ const KINDS = {
     };
   },
   bars(rows, { by }) {
-    const values = rows.slice(0, 10).map((row) => ({ name: row[by], cost: row.cost_usd ?? 0, calls: row.calls, source: row.data_source }));
+    const values = rows.map((row) => ({ name: row[by], cost: row.cost_usd ?? 0, calls: row.calls, source: row.data_source }));
+    const order = last(values.map((row) => row.name));
     return {
       values,
       spec: {
         mark: { type: "bar", cursor: "pointer" },
         encoding: {
-          y: { field: "name", type: "nominal", sort: values.map((row) => row.name), title: null, axis: { labelLimit: 180 } },
+          y: { field: "name", type: "nominal", sort: order, title: null, axis: { labelLimit: 180 } },
           x: { field: "cost", type: "quantitative", title: "USD", axis: { format: "$,.2~f" } },
           tooltip: [{ field: "name", title: "Name" }, { field: "cost", title: "Cost", format: "$,.4~f" }, { field: "calls", title: "Calls", format: "," }, { field: "source", title: "Tokens" }],
         },
@@ -118,6 +108,11 @@ const KINDS = {
   },
 };
 
+// The others together come last, however large they are.
+function last(names) {
+  return names.includes(OTHERS) ? [...names.filter((name) => name !== OTHERS), OTHERS] : names;
+}
+
 function day() {
   return { field: "day", type: "temporal", timeUnit: "utcyearmonthdate", title: null, axis: { format: "%b %d", labelOverlap: true, tickCount: 8 } };
 }
@@ -169,7 +164,9 @@ async function draw(figure) {
   const { chart, json, page, by } = figure.dataset;
   const answer = await fetch(json, { headers: { Accept: "application/json" } });
   if (!answer.ok) throw new Error(`the figures could not be had (status ${answer.status})`);
-  const rows = await answer.json();
+  const { rows, truncated, error } = await answer.json();
+  if (error) throw new Error(error);
+  if (truncated) throw new Error("these are too many rows to draw; choose fewer days");
   const { values, spec, columns } = KINDS[chart](rows, { by });
   fillTable(figure, rows, columns);
   if (!values.length) return say(figure, "Nothing to draw in this range.");
