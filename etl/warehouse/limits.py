@@ -7,10 +7,35 @@ some thousand rows of a megabyte each.
 from __future__ import annotations
 
 import sqlite3
+import time
 import weakref
+from collections.abc import Mapping
 from typing import Any
 
+from etl.errors import DataError
+
 Row = tuple[Any, ...]
+
+# Steps of SQLite between two looks at the clock, some milliseconds. Looks are Python, and where
+# several statements run at once each has to wait for it: with many looks they wait longer than they
+# run.
+_STEPS = 1_000_000
+
+
+def fetch_within(
+    connection: sqlite3.Connection, sql: str, parameters: Mapping[str, object], *, seconds: float
+) -> list[Any]:
+    """Return the rows of a statement; raise DataError if it takes too long."""
+    deadline = time.monotonic() + seconds
+    connection.set_progress_handler(lambda: time.monotonic() > deadline, _STEPS)
+    try:
+        return connection.execute(sql, dict(parameters)).fetchall()
+    except sqlite3.OperationalError as error:
+        if getattr(error, "sqlite_errorcode", None) != sqlite3.SQLITE_INTERRUPT:
+            raise
+        raise DataError(f"This takes longer than {seconds:g} s; choose fewer days") from None
+    finally:
+        connection.set_progress_handler(None, 0)
 
 
 def limit_memory(connection: sqlite3.Connection, *, value_bytes: int, answer_bytes: int) -> None:

@@ -12,6 +12,7 @@ import re
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
+from functools import partial
 from typing import Any
 from urllib.parse import parse_qsl, urlencode
 
@@ -20,6 +21,7 @@ from datasette.utils.asgi import Request, Response
 
 from etl import figures
 from etl.errors import DataError
+from etl.warehouse.limits import fetch_within
 from etl.web import bundle, queries, refresh
 from etl.web.selection import NAMES, PRESETS, STACKS, Selection, parse_selection
 from etl.web.site import DATABASE, Site, site_of
@@ -30,6 +32,9 @@ Row = Mapping[str, Any]
 # Names in charts, and in the tables under them; the links lead to all of them.
 _TOP = 10
 _STACKED = 8
+
+# Of one query, as Datasette allows all others (SETTINGS in app).
+_SECONDS = 10
 
 # The subjects that have a page, with the word for one and the column that names it.
 SUBJECTS = {"application": "Application", "user": "User", "model": "Model"}
@@ -126,20 +131,24 @@ async def _answer(
     prepare: Callable[[View], Awaitable[dict[str, Any]]],
 ) -> Response:
     await datasette.ensure_permissions(request.actor, ["view-instance"])
-    freshness = (await _rows(datasette, request, "freshness", {}))[0]
-    last_day = date.fromisoformat(freshness["last_day"] or datetime.now(UTC).date().isoformat())
     try:
-        selection = parse_selection(_pairs(request), last_day=last_day)
+        view = await _view(datasette, request)
+        context = await prepare(view)
     except DataError as error:
         text = f"{error}. Change the address, or begin at {datasette.urls.path('/')}\n"
         return Response.text(text, status=400)
-    view = View(datasette, request, freshness, selection)
-    context = await prepare(view)
     shared = {"view": view, "figures": figures, "refresh": await refresh.offer(datasette, request)}
     page = await datasette.render_template(
         template, _frame(view) | context | shared, request=request
     )
     return Response.html(page)
+
+
+async def _view(datasette: Datasette, request: Request) -> View:
+    freshness = (await _rows(datasette, request, "freshness", {}))[0]
+    last_day = date.fromisoformat(freshness["last_day"] or datetime.now(UTC).date().isoformat())
+    selection = parse_selection(_pairs(request), last_day=last_day)
+    return View(datasette, request, freshness, selection)
 
 
 def _pairs(request: Request) -> list[tuple[str, str]]:
@@ -161,8 +170,10 @@ async def _rows(
     blank = dict.fromkeys((*queries.DIMENSIONS, queries.TOP, *queries.FILTERS), "")
     visible = None if allowed is None else json.dumps(allowed)
     bound = blank | dict(parameters) | {"_visitor_applications": visible}
-    result = await datasette.get_database(DATABASE).execute(queries.sql_of(query), bound)
-    return [dict(row) for row in result.rows]
+    rows = await datasette.get_database(DATABASE).execute_fn(
+        partial(fetch_within, sql=queries.sql_of(query), parameters=bound, seconds=_SECONDS)
+    )
+    return [dict(row) for row in rows]
 
 
 def _frame(view: View) -> dict[str, Any]:

@@ -16,7 +16,11 @@ DIMENSIONS = ("by_day", "by_user", "by_application", "by_region", "by_model")
 TOP = "top"
 
 _FOLDER = resources.SQL / "pages"
-_PARAMETERS = {"usage": (*DIMENSIONS, TOP, *FILTERS), "choices": (), "freshness": ()}
+_PARAMETERS = {
+    "usage": (*DIMENSIONS, TOP, *FILTERS),
+    "choices": ("since", "until"),
+    "freshness": (),
+}
 
 
 @cache

@@ -1,12 +1,13 @@
 -- Which regions, models, users and applications can be chosen?
 -- Grain: kind x name, names in their order; kind: region, model, user, application.
--- Only what has usage, at any time.
+-- Only what has usage between :since and :until, UTC days, both inclusive.
 -- :_visitor_applications: those that the visitor may see, NULL for all.
 with used as (
     select distinct
         rate_key,
         application_key
     from priced_daily_by_application
+    where day between coalesce(:since, '') and coalesce(nullif(:until, ''), '9999')
 ),
 
 named as (
@@ -39,11 +40,14 @@ visible as (
 
 user_keys as (
     select distinct user_key from priced_daily_by_user
-    where :_visitor_applications is null
+    where
+        :_visitor_applications is null
+        and day between coalesce(:since, '') and coalesce(nullif(:until, ''), '9999')
     union
     select user_key from priced_daily
     where
         :_visitor_applications is not null
+        and day between coalesce(:since, '') and coalesce(nullif(:until, ''), '9999')
         and (rate_key, application_key) in (
             select
                 rate_key,

@@ -67,30 +67,40 @@ chosen as materialized (
         )
 ),
 
+-- Added up before they are taken apart: the days have many rows.
 summed as (
     select
-        usage.rate_key,
-        usage.data_source,
-        rates.valid_from,
-        sum(usage.calls) as calls,
-        sum(usage.input_tokens) as input_tokens,
-        sum(usage.output_tokens) as output_tokens,
-        sum(usage.cache_read_tokens) as cache_read_tokens,
-        sum(usage.cache_write_5m_tokens) as cache_write_5m_tokens,
-        sum(usage.cache_write_1h_tokens) as cache_write_1h_tokens,
-        sum(usage.image_count) as image_count
-    from int_usage_daily as usage
-    left join rates
-        on
-            rates.rate_key = usage.rate_key
-            and usage.day >= rates.valid_from
-            and usage.day < rates.valid_to
+        day,
+        rate_key,
+        token_source_key,
+        sum(calls) as calls,
+        sum(estimated_calls) as estimated_calls,
+        sum(input_tokens) as input_tokens,
+        sum(output_tokens) as output_tokens,
+        sum(cache_read_tokens) as cache_read_tokens,
+        sum(cache_write_5m_tokens) as cache_write_5m_tokens,
+        sum(cache_write_1h_tokens) as cache_write_1h_tokens,
+        sum(image_count) as image_count,
+        sum(estimated_input_tokens) as estimated_input_tokens,
+        sum(estimated_output_tokens) as estimated_output_tokens,
+        sum(estimated_cache_read_tokens) as estimated_cache_read_tokens,
+        sum(estimated_cache_write_tokens) as estimated_cache_write_tokens,
+        sum(estimated_image_count) as estimated_image_count
+    from usage_daily
     where
-        usage.day between coalesce(:since, '') and coalesce(nullif(:until, ''), '9999')
-        and (usage.rate_key, usage.application_key) in (select * from chosen)
+        day between coalesce(:since, '') and coalesce(nullif(:until, ''), '9999')
+        and (
+            (
+                coalesce(:regions, '') = ''
+                and coalesce(:models, '') = ''
+                and coalesce(:applications, '') = ''
+                and :_visitor_applications is null
+            )
+            or (rate_key, application_key) in (select * from chosen)
+        )
         and (
             coalesce(:users, '') = ''
-            or usage.user_key in (
+            or user_key in (
                 select users.user_key from users
                 where
                     coalesce(users.alias, users.user_name) in (
@@ -98,77 +108,134 @@ summed as (
                     )
             )
         )
-    group by usage.rate_key, usage.data_source, rates.valid_from
+    group by day, rate_key, token_source_key
+),
+
+dated as materialized (
+    select
+        summed.*,
+        rates.valid_from
+    from summed
+    left join rates
+        on
+            rates.rate_key = summed.rate_key
+            and summed.day >= rates.valid_from
+            and summed.day < rates.valid_to
+),
+
+-- What calls tell, and what CloudWatch adds: source -1, as in int_usage_daily.
+parts as materialized (
+    select
+        rate_key,
+        valid_from,
+        token_source_key,
+        sum(iif(token_source_key = 0, calls - estimated_calls, calls)) as calls,
+        sum(input_tokens) as input_tokens,
+        sum(output_tokens) as output_tokens,
+        sum(cache_read_tokens) as cache_read_tokens,
+        sum(cache_write_5m_tokens) as cache_write_5m_tokens,
+        sum(cache_write_1h_tokens) as cache_write_1h_tokens,
+        sum(image_count) as image_count
+    from dated
+    group by rate_key, valid_from, token_source_key
+    union all
+    select
+        rate_key,
+        valid_from,
+        -1 as token_source_key,
+        sum(estimated_calls) as calls,
+        sum(estimated_input_tokens) as input_tokens,
+        sum(estimated_output_tokens) as output_tokens,
+        sum(estimated_cache_read_tokens) as cache_read_tokens,
+        sum(estimated_cache_write_tokens) as cache_write_5m_tokens,
+        0 as cache_write_1h_tokens,
+        sum(estimated_image_count) as image_count
+    from dated
+    group by rate_key, valid_from
 ),
 
 lines as (
     select
-        summed.*,
+        parts.rate_key,
+        parts.token_source_key,
+        parts.calls,
         'input' as token_kind,
-        input_tokens as tokens,
+        parts.input_tokens as tokens,
         rates.input_price_id as price_id
-    from summed
+    from parts
     left join rates
-        on rates.rate_key = summed.rate_key and rates.valid_from = summed.valid_from
-    where input_tokens > 0
+        on rates.rate_key = parts.rate_key and rates.valid_from = parts.valid_from
+    where parts.input_tokens > 0
     union all
     select
-        summed.*,
+        parts.rate_key,
+        parts.token_source_key,
+        parts.calls,
         'output' as token_kind,
-        output_tokens as tokens,
+        parts.output_tokens as tokens,
         rates.output_price_id as price_id
-    from summed
+    from parts
     left join rates
-        on rates.rate_key = summed.rate_key and rates.valid_from = summed.valid_from
-    where output_tokens > 0
+        on rates.rate_key = parts.rate_key and rates.valid_from = parts.valid_from
+    where parts.output_tokens > 0
     union all
     select
-        summed.*,
+        parts.rate_key,
+        parts.token_source_key,
+        parts.calls,
         'cache_read' as token_kind,
-        cache_read_tokens as tokens,
+        parts.cache_read_tokens as tokens,
         rates.cache_read_price_id as price_id
-    from summed
+    from parts
     left join rates
-        on rates.rate_key = summed.rate_key and rates.valid_from = summed.valid_from
-    where cache_read_tokens > 0
+        on rates.rate_key = parts.rate_key and rates.valid_from = parts.valid_from
+    where parts.cache_read_tokens > 0
     union all
     select
-        summed.*,
+        parts.rate_key,
+        parts.token_source_key,
+        parts.calls,
         'cache_write_5m' as token_kind,
-        cache_write_5m_tokens as tokens,
+        parts.cache_write_5m_tokens as tokens,
         rates.cache_write_5m_price_id as price_id
-    from summed
+    from parts
     left join rates
-        on rates.rate_key = summed.rate_key and rates.valid_from = summed.valid_from
-    where cache_write_5m_tokens > 0
+        on rates.rate_key = parts.rate_key and rates.valid_from = parts.valid_from
+    where parts.cache_write_5m_tokens > 0
     union all
     select
-        summed.*,
+        parts.rate_key,
+        parts.token_source_key,
+        parts.calls,
         'cache_write_1h' as token_kind,
-        cache_write_1h_tokens as tokens,
+        parts.cache_write_1h_tokens as tokens,
         rates.cache_write_1h_price_id as price_id
-    from summed
+    from parts
     left join rates
-        on rates.rate_key = summed.rate_key and rates.valid_from = summed.valid_from
-    where cache_write_1h_tokens > 0
+        on rates.rate_key = parts.rate_key and rates.valid_from = parts.valid_from
+    where parts.cache_write_1h_tokens > 0
     union all
     select
-        summed.*,
+        parts.rate_key,
+        parts.token_source_key,
+        parts.calls,
         'image' as token_kind,
-        image_count as tokens,
+        parts.image_count as tokens,
         rates.image_price_id as price_id
-    from summed
+    from parts
     left join rates
-        on rates.rate_key = summed.rate_key and rates.valid_from = summed.valid_from
-    where image_count > 0
+        on rates.rate_key = parts.rate_key and rates.valid_from = parts.valid_from
+    where parts.image_count > 0
     union all
     select
-        summed.*,
+        rate_key,
+        token_source_key,
+        calls,
         null as token_kind,
         null as tokens,
         null as price_id
-    from summed
-    where data_source = 'No token data' and calls > 0
+    from parts
+    where token_source_key = 0 and calls > 0
 ),
 
 final as (
@@ -177,7 +244,7 @@ final as (
         rated.region,
         rated.service_tier,
         rated.min_input_tokens,
-        lines.data_source,
+        token_sources.data_source,
         lines.calls,
         lines.token_kind,
         lines.tokens,
@@ -190,6 +257,8 @@ final as (
         prices.is_override as price_is_own
     from lines
     inner join rated on rated.rate_key = lines.rate_key
+    inner join token_sources
+        on token_sources.token_source_key = lines.token_source_key
     left join prices on prices.price_id = lines.price_id
 )
 

@@ -6,11 +6,10 @@
 -- :_visitor_applications: those that the visitor may see, NULL for all.
 with named as (
     select
-        costs.calls,
-        costs.failed_calls,
+        rate_keys.rate_key,
+        applications.application_key,
         regions.region,
         int_models.canonical_model_id as model_id,
-        coalesce(users.alias, users.user_name) as user_name,
         case
             -- Rank 3 is the inference profile's place among the evidence.
             when
@@ -26,43 +25,79 @@ with named as (
                 then 'inference profile'
             else applications.application_source
         end as evidence
-    from priced_daily as costs
-    inner join rate_keys on rate_keys.rate_key = costs.rate_key
+    from rate_keys
     inner join regions on regions.region_key = rate_keys.region_key
     inner join int_models on int_models.model_key = rate_keys.model_key
-    inner join users on users.user_key = costs.user_key
-    inner join applications on applications.application_key = costs.application_key
+    cross join applications
+),
+
+chosen as materialized (
+    select
+        rate_key,
+        application_key,
+        application,
+        evidence
+    from named
     where
-        costs.day between coalesce(:since, '') and coalesce(nullif(:until, ''), '9999')
+        (
+            coalesce(:regions, '') = ''
+            or region in (select value from json_each(nullif(:regions, '')))
+        )
+        and (
+            coalesce(:models, '') = ''
+            or model_id in (select value from json_each(nullif(:models, '')))
+        )
+        and (
+            coalesce(:applications, '') = ''
+            or application in (select value from json_each(nullif(:applications, '')))
+        )
+        and (
+            :_visitor_applications is null
+            or application in (select value from json_each(:_visitor_applications))
+        )
+),
+
+-- Only what is asked for is added up, and named when it is.
+summed as (
+    select
+        rate_key,
+        user_key,
+        application_key,
+        sum(calls) as calls,
+        sum(failed_calls) as failed_calls
+    from priced_daily
+    where
+        day between coalesce(:since, '') and coalesce(nullif(:until, ''), '9999')
+        and (rate_key, application_key) in (
+            select
+                rate_key,
+                application_key
+            from chosen
+        )
+        and (
+            coalesce(:users, '') = ''
+            or user_key in (
+                select users.user_key from users
+                where
+                    coalesce(users.alias, users.user_name) in (
+                        select value from json_each(nullif(:users, ''))
+                    )
+            )
+        )
+    group by rate_key, user_key, application_key
 )
 
 select
-    application,
-    evidence,
-    user_name,
-    sum(calls) as calls,
-    sum(failed_calls) as failed_calls
-from named
-where
-    (
-        coalesce(:regions, '') = ''
-        or region in (select value from json_each(nullif(:regions, '')))
-    )
-    and (
-        coalesce(:models, '') = ''
-        or model_id in (select value from json_each(nullif(:models, '')))
-    )
-    and (
-        coalesce(:users, '') = ''
-        or user_name in (select value from json_each(nullif(:users, '')))
-    )
-    and (
-        coalesce(:applications, '') = ''
-        or application in (select value from json_each(nullif(:applications, '')))
-    )
-    and (
-        :_visitor_applications is null
-        or application in (select value from json_each(:_visitor_applications))
-    )
-group by application, evidence, user_name
-order by calls desc, application, evidence, user_name
+    chosen.application,
+    chosen.evidence,
+    coalesce(users.alias, users.user_name) as user_name,
+    sum(summed.calls) as calls,
+    sum(summed.failed_calls) as failed_calls
+from summed
+inner join chosen
+    on
+        chosen.rate_key = summed.rate_key
+        and chosen.application_key = summed.application_key
+inner join users on users.user_key = summed.user_key
+group by chosen.application, chosen.evidence, coalesce(users.alias, users.user_name)
+order by calls desc, chosen.application, chosen.evidence, user_name

@@ -8,7 +8,55 @@
 -- Only the priced days with the fewest rows that can answer are read: of the four parts
 -- of usage, the parameters leave one. They are added up by key first and named then,
 -- because joining names to every row would take longer than all the rest.
-with usage as (
+with chosen_rates as materialized (
+    select rate_keys.rate_key
+    from rate_keys
+    inner join regions on regions.region_key = rate_keys.region_key
+    inner join int_models on int_models.model_key = rate_keys.model_key
+    where
+        (
+            coalesce(:regions, '') = ''
+            or regions.region in (select value from json_each(nullif(:regions, '')))
+        )
+        and (
+            coalesce(:models, '') = ''
+            or int_models.canonical_model_id in (
+                select value from json_each(nullif(:models, ''))
+            )
+        )
+),
+
+chosen_users as materialized (
+    select user_key from users
+    where
+        coalesce(alias, user_name) in (
+            select value from json_each(nullif(:users, ''))
+        )
+),
+
+-- A name may come from the model's inference profile as well, so that it is looked for
+-- under each rate key.
+chosen_applications as materialized (
+    select
+        rate_keys.rate_key,
+        applications.application_key
+    from rate_keys
+    inner join int_models on int_models.model_key = rate_keys.model_key
+    cross join applications
+    where
+        (coalesce(:applications, '') <> '' or :_visitor_applications is not null)
+        -- Rank 3 is the inference profile's place among the evidence.
+        and iif(
+            int_models.profile_application is not null and applications.source_rank > 3,
+            int_models.profile_application,
+            applications.application
+        ) in (
+            select value
+            from json_each(coalesce(nullif(:applications, ''), :_visitor_applications))
+        )
+),
+
+usage as (
     select
         day,
         account_key,
@@ -32,6 +80,10 @@ with usage as (
     from priced_daily_by_model
     where
         day between coalesce(:since, '') and coalesce(nullif(:until, ''), '9999')
+        and (
+            (coalesce(:regions, '') = '' and coalesce(:models, '') = '')
+            or rate_key in (select rate_key from chosen_rates)
+        )
         and not (:by_user or coalesce(:users, '') <> '')
         and not (
             :by_application
@@ -62,11 +114,19 @@ with usage as (
     from priced_daily_by_user
     where
         day between coalesce(:since, '') and coalesce(nullif(:until, ''), '9999')
+        and (
+            (coalesce(:regions, '') = '' and coalesce(:models, '') = '')
+            or rate_key in (select rate_key from chosen_rates)
+        )
         and (:by_user or coalesce(:users, '') <> '')
         and not (
             :by_application
             or coalesce(:applications, '') <> ''
             or :_visitor_applications is not null
+        )
+        and (
+            coalesce(:users, '') = ''
+            or user_key in (select user_key from chosen_users)
         )
     union all
     select
@@ -92,11 +152,24 @@ with usage as (
     from priced_daily_by_application
     where
         day between coalesce(:since, '') and coalesce(nullif(:until, ''), '9999')
+        and (
+            (coalesce(:regions, '') = '' and coalesce(:models, '') = '')
+            or rate_key in (select rate_key from chosen_rates)
+        )
         and not (:by_user or coalesce(:users, '') <> '')
         and (
             :by_application
             or coalesce(:applications, '') <> ''
             or :_visitor_applications is not null
+        )
+        and (
+            (coalesce(:applications, '') = '' and :_visitor_applications is null)
+            or (rate_key, application_key) in (
+                select
+                    rate_key,
+                    application_key
+                from chosen_applications
+            )
         )
     union all
     select
@@ -122,17 +195,61 @@ with usage as (
     from priced_daily
     where
         day between coalesce(:since, '') and coalesce(nullif(:until, ''), '9999')
+        and (
+            (coalesce(:regions, '') = '' and coalesce(:models, '') = '')
+            or rate_key in (select rate_key from chosen_rates)
+        )
         and (:by_user or coalesce(:users, '') <> '')
         and (
             :by_application
             or coalesce(:applications, '') <> ''
             or :_visitor_applications is not null
         )
+        and (
+            coalesce(:users, '') = ''
+            or user_key in (select user_key from chosen_users)
+        )
+        and (
+            (coalesce(:applications, '') = '' and :_visitor_applications is null)
+            or (rate_key, application_key) in (
+                select
+                    rate_key,
+                    application_key
+                from chosen_applications
+            )
+        )
 ),
 
+-- Of each day, the rows are there as they are needed.
 summed as (
     select
-        iif(:by_day, day, null) as day,
+        day,
+        account_key,
+        rate_key,
+        user_key,
+        application_key,
+        calls,
+        failed_calls,
+        calls_with_tokens,
+        calls_without_tokens,
+        input_tokens,
+        output_tokens,
+        cache_read_tokens,
+        cache_write_tokens,
+        unpriced_calls,
+        unpriced_tokens,
+        cost_picodollars / 1000000 as cost_microdollars,
+        cost_picodollars % 1000000 as cost_rest,
+        actual_cost_picodollars / 1000000 as actual_cost_microdollars,
+        actual_cost_picodollars % 1000000 as actual_cost_rest,
+        estimated_cost_picodollars / 1000000 as estimated_cost_microdollars,
+        estimated_cost_picodollars % 1000000 as estimated_cost_rest,
+        data_source
+    from usage
+    where :by_day
+    union all
+    select
+        null as day,
         account_key,
         rate_key,
         user_key,
@@ -167,7 +284,8 @@ summed as (
             )
         end as data_source
     from usage
-    group by iif(:by_day, day, null), account_key, rate_key, user_key, application_key
+    where not :by_day
+    group by account_key, rate_key, user_key, application_key
 ),
 
 named as (
@@ -193,7 +311,8 @@ named as (
     left join applications on applications.application_key = summed.application_key
 ),
 
-chosen as (
+-- Not kept: without :top it is gone through once.
+chosen as not materialized (
     select
         *,
         case
@@ -205,14 +324,6 @@ chosen as (
     from named
     where
         (
-            coalesce(:regions, '') = ''
-            or region in (select value from json_each(nullif(:regions, '')))
-        )
-        and (
-            coalesce(:models, '') = ''
-            or model_id in (select value from json_each(nullif(:models, '')))
-        )
-        and (
             coalesce(:users, '') = ''
             or user_name in (select value from json_each(nullif(:users, '')))
         )
@@ -226,23 +337,16 @@ chosen as (
         )
 ),
 
-ranked as (
-    select
-        name,
-        row_number() over (
-            order by sum(cost_microdollars) desc, sum(calls) desc, name
-        ) as place
-    from chosen
-    where coalesce(:top, '') <> ''
-    group by name
-),
-
 placed as (
     select
-        chosen.*,
-        coalesce(ranked.place > cast(:top as integer), false) as is_other
+        *,
+        coalesce(:top, '') <> '' and name not in (
+            select name from chosen
+            group by name
+            order by sum(cost_microdollars) desc, sum(calls) desc, name
+            limit cast(coalesce(:top, 0) as integer)
+        ) as is_other
     from chosen
-    left join ranked on ranked.name = chosen.name
 )
 
 select

@@ -188,7 +188,9 @@ def test_every_chart_has_its_rows_as_csv_and_json(pages: Pages) -> None:
         assert rows
         query = parse_qs(urlsplit(path).query)
         assert query["applications"] == ['["ChatbotApp"]']
-        text = pages.open(path.replace(".json?", ".csv?").replace("_shape=objects", "_size=max")).text
+        text = pages.open(
+            path.replace(".json?", ".csv?").replace("_shape=objects", "_size=max")
+        ).text
         assert len(list(csv.DictReader(io.StringIO(text)))) == len(rows)
 
 
@@ -283,3 +285,15 @@ def test_another_datasette_of_the_process_is_left_alone(pages: Pages, tmp_path: 
     assert response.status_code == 200
     assert "Bedrock" not in response.text
     other.executor.shutdown()
+
+
+def test_a_page_that_takes_too_long_says_what_to_do(
+    pages: Pages, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("etl.web.pages._SECONDS", -1)
+    monkeypatch.setattr("etl.warehouse.limits._STEPS", 1)
+    response = pages.open("/cost")
+    assert response.status_code == 400
+    assert "choose fewer days" in response.text
+    monkeypatch.undo()
+    assert pages.open("/cost").status_code == 200

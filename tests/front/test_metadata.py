@@ -100,8 +100,8 @@ def test_every_chart_draws_columns_of_its_query(pages: Pages, name: str) -> None
     assert {chart["g.x_type"], chart["g.y_type"]} == {"quantitative", "ordinal"}
 
 
-def test_the_front_page_leads_everywhere_it_says(pages: Pages) -> None:
-    page = pages.open("/").text
+def test_the_page_of_queries_leads_everywhere_it_says(pages: Pages) -> None:
+    page = pages.open("/bedrock_usage").text
     links = re.findall(r'<a href="(bedrock_usage/([^"#?]+)[^"#]*)(?:#([^"]*))?">([^<]*)</a>', page)
     assert {name for _, name, _, _ in links} > set(QUERIES)
     for path, name, linked_fragment, text in links:
