@@ -33,6 +33,9 @@ Row = Mapping[str, Any]
 _TOP = 10
 _STACKED = 8
 
+# More than anybody clicks together, in an address that servers accept.
+_MAX_FIELDS = 1000
+
 # Of one query, as Datasette allows all others (SETTINGS in app).
 _SECONDS = 10
 
@@ -153,7 +156,10 @@ async def _view(datasette: Datasette, request: Request) -> View:
 
 def _pairs(request: Request) -> list[tuple[str, str]]:
     """Return the query of the address; the page of a subject chooses it as well."""
-    pairs = parse_qsl(request.query_string, max_num_fields=1000)
+    try:
+        pairs = parse_qsl(request.query_string, max_num_fields=_MAX_FIELDS)
+    except ValueError:
+        raise DataError(f"The address chooses more than {_MAX_FIELDS:,} things") from None
     kind = request.url_vars.get("kind") if request.url_vars else None
     if kind is None:
         return pairs

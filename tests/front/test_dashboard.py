@@ -297,3 +297,9 @@ def test_a_page_that_takes_too_long_says_what_to_do(
     assert "choose fewer days" in response.text
     monkeypatch.undo()
     assert pages.open("/cost").status_code == 200
+
+
+def test_an_address_that_chooses_too_much_is_refused(pages: Pages) -> None:
+    response = pages.open("/?" + "&".join(f"user=u{number}" for number in range(1_001)))
+    assert response.status_code == 400
+    assert "more than 1,000" in response.text
