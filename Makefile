@@ -32,6 +32,7 @@ screenshots: .venv/installed-dev
 bench: .venv/installed-bench .venv/trailscraper/installed
 	$(BIN)/python -m bench.load --runs $(RUNS) --memory-files $(FILES)
 	$(BIN)/python -m bench.reading --events $(EVENTS)
+	$(BIN)/python -m bench.pages --events $(lastword $(EVENTS))
 	$(BIN)/python -m bench.sync
 
 clean:

@@ -1,12 +1,12 @@
 """How long a person waits for our pages: in the server, and until a browser has drawn them.
 
-    python -m bench.pages --database FILE [--rounds 5]
+    python -m bench.pages [--events 10000000] [--database FILE] [--rounds 5]
 
-``FILE`` is a warehouse, such as ``bench.reading --keep FOLDER`` leaves behind. Every page is asked
-for over its default range. *server*: the median of some rounds in a warm cache, by Datasette's own
-client in this process. *data*: the slowest of the answers that the page's charts ask for. *drawn*:
-from the first request until every chart is drawn, in headless Chromium against ``serve``; the first
-time, a browser has nothing in its cache.
+A warehouse that exists is measured as it is; another one is made, as by ``bench.reading``. Every
+page is asked for over its default range. *server*: the median of some rounds in a warm cache, by
+Datasette's own client in this process. *data*: the slowest of the answers that the page's charts
+ask for. *drawn*: from the first request until every chart is drawn, in headless Chromium against
+``serve``; the first time, a browser has nothing in its cache.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ import shutil
 import statistics
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -28,6 +29,7 @@ from urllib.parse import urlencode
 
 from datasette.app import Datasette
 
+from bench.reading import fill
 from etl.web.app import build_datasette
 
 SERVER_GOAL_MS, DRAWN_GOAL_S = 150, 2
@@ -115,17 +117,27 @@ def _draw(context: Any, address: str) -> float:
 def main() -> None:
     """Measure, and print a line a page."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n")[0])
-    parser.add_argument("--database", type=Path, required=True)
+    parser.add_argument("--events", type=int, default=10_000_000)
+    parser.add_argument("--database", type=Path)
     parser.add_argument("--rounds", type=int, default=5)
     options = parser.parse_args()
+    with tempfile.TemporaryDirectory() as folder:
+        database = options.database or Path(folder) / "made.db"
+        if not database.exists():
+            fill(database, options.events)
+        measure(database, options.rounds)
 
-    async def measure() -> tuple[dict[str, str], dict[str, tuple[float, float]]]:
-        datasette = build_datasette(options.database)
+
+def measure(database: Path, rounds: int) -> None:
+    """Print what each page of a warehouse takes."""
+
+    async def ask() -> tuple[dict[str, str], dict[str, tuple[float, float]]]:
+        datasette = build_datasette(database)
         paths = await pages_of(datasette)
-        return paths, {n: await time_server(datasette, p, options.rounds) for n, p in paths.items()}
+        return paths, {name: await time_server(datasette, p, rounds) for name, p in paths.items()}
 
-    paths, server = asyncio.run(measure())
-    drawn = time_drawing(options.database, paths, options.rounds)
+    paths, server = asyncio.run(ask())
+    drawn = time_drawing(database, paths, rounds)
     print(f"{'page':<14}{'server':>12}{'data':>12}{'drawn first':>14}{'drawn again':>14}")
     for name, (page, data) in server.items():
         seconds = drawn.get(name)
