@@ -24,8 +24,8 @@ from etl.errors import DataError
 from etl.warehouse.limits import fetch_within
 from etl.web import bundle, queries, refresh
 from etl.web.selection import NAMES, PRESETS, STACKS, Selection, parse_selection
-from etl.web.site import DATABASE, Site, site_of
-from etl.web.visitors import allowed_applications
+from etl.web.site import DATABASE
+from etl.web.visitors import allowed_applications, has_passwords
 
 Row = Mapping[str, Any]
 
@@ -39,7 +39,7 @@ _MAX_FIELDS = 1000
 # Of one query, as Datasette allows all others (SETTINGS in app).
 _SECONDS = 10
 
-# The subjects that have a page, with the word for one and the column that names it.
+# The subjects that have a page, and how its title calls one.
 SUBJECTS = {"application": "Application", "user": "User", "model": "Model"}
 
 
@@ -53,10 +53,10 @@ class View:
     selection: Selection
 
     async def rows(
-        self, query: str, selection: Selection | None = None, *by: str
+        self, query: str, *by: str, over: Selection | None = None
     ) -> list[dict[str, Any]]:
-        """Return the rows of a query of ``sql/pages``."""
-        parameters = (selection or self.selection).parameters(*by)
+        """Return the rows of a query of ``sql/pages``; ``over``: another selection than its own."""
+        parameters = (over or self.selection).parameters(*by)
         return await _rows(self.datasette, self.request, query, parameters)
 
     def link(self, path: str, query: str = "") -> str:
@@ -77,17 +77,10 @@ class View:
             "csv": self.link(f"/{DATABASE}/{query}.csv", f"{drawn}&_size=max"),
         }
 
-    def subject(self, kind: str, name: object) -> str:
-        """Return the page of an application, user or model, over the same days."""
-        rest = self.selection.query(without=kind)
+    def subject(self, kind: str, name: object, **changes: Any) -> str:
+        """Return the page of an application, user or model, over the same days or others."""
+        rest = self.selection.query(without=kind, **changes)
         return self.link(f"/{kind}", urlencode({"name": str(name)}) + (f"&{rest}" if rest else ""))
-
-    def subject_over(self, preset: str) -> str:
-        """Return the page of this subject over another range."""
-        kind = self.request.url_vars["kind"]
-        (name,) = self.selection.chosen(kind)
-        rest = self.selection.query(without=kind, preset=preset)
-        return self.link(f"/{kind}", urlencode({"name": name}) + (f"&{rest}" if rest else ""))
 
     def cost_link(self, kind: str = "", name: object = "") -> str:
         """Return the page that explains a cost of this selection, or of one name in it."""
@@ -186,7 +179,7 @@ def _frame(view: View) -> dict[str, Any]:
     """Return what every page has: presets, what can be chosen, how fresh it all is."""
     return {
         "visitor": (view.request.actor or {}).get("id"),
-        "has_password": bool(_site(view).config.serve.passwords),
+        "has_password": has_passwords(view.datasette),
         "allowed": allowed_applications(view.datasette, view.request.actor),
         "presets": PRESETS,
         "stacks": STACKS,
@@ -199,12 +192,6 @@ def _frame(view: View) -> dict[str, Any]:
     }
 
 
-def _site(view: View) -> Site:
-    site = site_of(view.datasette)
-    assert site is not None  # noqa: S101
-    return site
-
-
 def _age(moment: str | None) -> str | None:
     if moment is None:
         return None
@@ -215,10 +202,10 @@ async def _dashboard(view: View) -> dict[str, Any]:
     selection = view.selection
     total, before, days, choices, *tops = await asyncio.gather(
         view.rows("usage"),
-        view.rows("usage", selection.before()),
-        view.rows("usage", None, "day"),
+        view.rows("usage", over=selection.before()),
+        view.rows("usage", "day"),
         view.rows("choices"),
-        *(view.rows("usage", None, stack) for stack in STACKS),
+        *(view.rows("usage", stack) for stack in STACKS),
     )
     return {
         "title": "Amazon Bedrock usage and cost",
@@ -238,10 +225,10 @@ async def _subject(view: View) -> dict[str, Any]:
     other = "user" if kind == "application" else "application"
     total, before, days, used, others, evidence, lines, calls = await asyncio.gather(
         view.rows("usage"),
-        view.rows("usage", view.selection.before()),
-        view.rows("usage", None, "day"),
-        view.rows("usage", None, "region", "model"),
-        view.rows("usage", None, other),
+        view.rows("usage", over=view.selection.before()),
+        view.rows("usage", "day"),
+        view.rows("usage", "region", "model"),
+        view.rows("usage", other),
         view.rows("evidence"),
         view.rows("cost_lines"),
         view.rows("latest_calls"),

@@ -64,11 +64,6 @@ async def may_refresh(datasette: Datasette, actor: Actor) -> bool:
     return bool(await datasette.permission_allowed(actor, ACTION, default=default))
 
 
-async def can_refresh(datasette: Datasette) -> bool:
-    """Return whether there is anything to refresh from."""
-    return await refusal(datasette) is None
-
-
 async def refusal(datasette: Datasette) -> str | None:
     """Return why nobody can refresh this warehouse; None where it is possible."""
     return await asyncio.to_thread(_refusal, datasette)

@@ -42,6 +42,12 @@ def has_login(datasette: Datasette) -> bool:
     return site is not None and site.config.serve.has_login
 
 
+def has_passwords(datasette: Datasette) -> bool:
+    """Tell whether visitors log in here, and so can log out."""
+    site = site_of(datasette)
+    return site is not None and bool(site.config.serve.passwords)
+
+
 def allowed_applications(datasette: Datasette, actor: Actor) -> tuple[str, ...] | None:
     """Return the applications that a visitor may see; None where it is all of them."""
     site = site_of(datasette)

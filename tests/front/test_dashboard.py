@@ -19,7 +19,7 @@ from etl.warehouse.database import open_warehouse
 from etl.web.selection import PRESETS, STACKS, Selection, parse_selection
 from tests.cli.test_load import run
 from tests.front.pages import Pages, open_pages
-from tests.support import HAIKU, call, load, role_identity, write_log
+from tests.support import HAIKU, call, load, role_identity, write_log, write_metrics
 
 LAST = date(2026, 11, 24)
 HOSTILE = "<script>document.title=1</script>\"'&"
@@ -303,3 +303,25 @@ def test_an_address_that_chooses_too_much_is_refused(pages: Pages) -> None:
     response = pages.open("/?" + "&".join(f"user=u{number}" for number in range(1_001)))
     assert response.status_code == 400
     assert "more than 1,000" in response.text
+
+
+def test_mixed_is_not_called_an_estimate_where_nothing_is_one(tmp_path: Path) -> None:
+    calls = [call(1, tokens=(1_000_000, 0)), call(2)]
+    with open_warehouse(tmp_path / "w.db", create=True) as db:
+        load(db, write_log(tmp_path / "log.json", calls))
+    with open_pages(tmp_path / "w.db") as pages:
+        shown = page(pages, "/").text
+    assert "estimated; " not in shown
+    assert "partly estimated" not in shown
+    assert "2026-11-02 ≥ $0.250000 2 0 1.00M 0 mixed" in shown
+
+
+def test_estimated_tokens_without_a_price_are_not_called_measured(tmp_path: Path) -> None:
+    model = "acme.unheard-of-v1"
+    with open_warehouse(tmp_path / "w.db", create=True) as db:
+        load(db, write_log(tmp_path / "log.json", [call(1, requestParameters={"modelId": model})]))
+        load(db, write_metrics(tmp_path / "t.csv", [(model, "InputTokenCount", 500)]))
+    with open_pages(tmp_path / "w.db") as pages:
+        made = page(pages, "/cost").text
+    assert "estimated from CloudWatch's totals, but have no price" in made
+    assert "So every token was measured" not in made

@@ -397,7 +397,7 @@ def test_only_a_post_starts_one(opened: Pages, commands: list[list[str]]) -> Non
 def test_the_demo_has_nothing_to_refresh(tmp_path: Path, commands: list[list[str]]) -> None:
     _ensure_demo(tmp_path / "demo.db", datetime.now(UTC))
     with open_pages(tmp_path / "demo.db") as pages:
-        assert pages.run(refresh.can_refresh(pages.datasette)) is False
+        assert pages.run(refresh.refusal(pages.datasette)) is not None
         state = pages.open("/-/refresh.json").json()
         assert state["can_refresh"] is False
         assert "the demo's figures" in state["reason"]
