@@ -21,7 +21,6 @@ from datasette.utils.asgi import Request, Response
 
 from etl import figures
 from etl.errors import DataError
-from etl.warehouse.limits import fetch_within
 from etl.web import bundle, queries, refresh
 from etl.web.selection import NAMES, PRESETS, STACKS, Selection, parse_selection
 from etl.web.site import DATABASE
@@ -169,8 +168,9 @@ async def _rows(
     blank = dict.fromkeys((*queries.DIMENSIONS, queries.TOP, *queries.FILTERS), "")
     visible = None if allowed is None else json.dumps(allowed)
     bound = blank | dict(parameters) | {"_visitor_applications": visible}
+    fetch = datasette.bedrock_usage.answers.fetch
     rows = await datasette.get_database(DATABASE).execute_fn(
-        partial(fetch_within, sql=queries.sql_of(query), parameters=bound, seconds=_SECONDS)
+        partial(fetch, sql=queries.sql_of(query), parameters=bound, seconds=_SECONDS)
     )
     return [dict(row) for row in rows]
 

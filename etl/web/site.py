@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from etl.config import Config
+from etl.warehouse.answers import Answers
 from etl.web.attempts import Attempts
 
 if TYPE_CHECKING:
@@ -29,6 +31,11 @@ class Site:
     config_path: Path | None = None
     host: str = "127.0.0.1"
     attempts: Attempts = field(default_factory=Attempts)
+
+    @cached_property
+    def answers(self) -> Answers:
+        """What the pages asked already."""
+        return Answers(self.db)
 
 
 def site_of(datasette: Datasette) -> Site | None:

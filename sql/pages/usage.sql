@@ -56,10 +56,9 @@ chosen_applications as materialized (
         )
 ),
 
-usage as (
+usage as not materialized (
     select
         day,
-        account_key,
         rate_key,
         null as user_key,
         null as application_key,
@@ -93,7 +92,6 @@ usage as (
     union all
     select
         day,
-        account_key,
         rate_key,
         user_key,
         null as application_key,
@@ -131,7 +129,6 @@ usage as (
     union all
     select
         day,
-        account_key,
         rate_key,
         null as user_key,
         application_key,
@@ -174,7 +171,6 @@ usage as (
     union all
     select
         day,
-        account_key,
         rate_key,
         user_key,
         application_key,
@@ -220,38 +216,20 @@ usage as (
         )
 ),
 
--- Of each day, the rows are there as they are needed.
+-- Rate keys that the answer's names depend on; the others are added up.
+named_rates as materialized (
+    select rate_keys.rate_key
+    from rate_keys
+    inner join int_models on int_models.model_key = rate_keys.model_key
+    where :by_region or :by_model or int_models.profile_application is not null
+),
+
 summed as (
     select
-        day,
-        account_key,
-        rate_key,
-        user_key,
-        application_key,
-        calls,
-        failed_calls,
-        calls_with_tokens,
-        calls_without_tokens,
-        input_tokens,
-        output_tokens,
-        cache_read_tokens,
-        cache_write_tokens,
-        unpriced_calls,
-        unpriced_tokens,
-        cost_picodollars / 1000000 as cost_microdollars,
-        cost_picodollars % 1000000 as cost_rest,
-        actual_cost_picodollars / 1000000 as actual_cost_microdollars,
-        actual_cost_picodollars % 1000000 as actual_cost_rest,
-        estimated_cost_picodollars / 1000000 as estimated_cost_microdollars,
-        estimated_cost_picodollars % 1000000 as estimated_cost_rest,
-        data_source
-    from usage
-    where :by_day
-    union all
-    select
-        null as day,
-        account_key,
-        rate_key,
+        iif(:by_day, day, null) as day,
+        iif(
+            rate_key in (select rate_key from named_rates), rate_key, null
+        ) as named_rate_key,
         user_key,
         application_key,
         sum(calls) as calls,
@@ -284,8 +262,7 @@ summed as (
             )
         end as data_source
     from usage
-    where not :by_day
-    group by account_key, rate_key, user_key, application_key
+    group by 1, 2, 3, 4
 ),
 
 named as (
@@ -304,15 +281,14 @@ named as (
             else applications.application
         end as application
     from summed
-    inner join rate_keys on rate_keys.rate_key = summed.rate_key
-    inner join regions on regions.region_key = rate_keys.region_key
-    inner join int_models on int_models.model_key = rate_keys.model_key
+    left join rate_keys on rate_keys.rate_key = summed.named_rate_key
+    left join regions on regions.region_key = rate_keys.region_key
+    left join int_models on int_models.model_key = rate_keys.model_key
     left join users on users.user_key = summed.user_key
     left join applications on applications.application_key = summed.application_key
 ),
 
--- Not kept: without :top it is gone through once.
-chosen as not materialized (
+chosen as materialized (
     select
         *,
         case

@@ -292,7 +292,7 @@ def test_a_page_that_takes_too_long_says_what_to_do(
 ) -> None:
     monkeypatch.setattr("etl.web.pages._SECONDS", -1)
     monkeypatch.setattr("etl.warehouse.limits._STEPS", 1)
-    response = pages.open("/cost")
+    response = pages.open("/cost?from=2026-11-05&to=2026-11-06")
     assert response.status_code == 400
     assert "choose fewer days" in response.text
     monkeypatch.undo()
