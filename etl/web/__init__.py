@@ -7,7 +7,7 @@ it. The hooks do nothing for a Datasette that ``app`` has not built.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Generator
 from functools import partial
 from typing import Any
 
@@ -53,6 +53,14 @@ def permission_allowed(
 def register_magic_parameters(datasette: Datasette) -> list[tuple[str, Callable[..., Any]]]:
     """Tell queries who asks: ``:_visitor_applications``."""
     return [("visitor", partial(visitors.magic_parameter, datasette))] if site_of(datasette) else []
+
+
+@hookimpl(hookwrapper=True)
+def menu_links(datasette: Datasette) -> Generator[None, Any, None]:
+    """Offer no login where there is none; datasette-auth-passwords does wherever it is."""
+    outcome = yield
+    if site_of(datasette) and not visitors.has_passwords(datasette):
+        outcome.force_result([visitors.without_login(links) for links in outcome.get_result()])
 
 
 @hookimpl

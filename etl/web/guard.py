@@ -97,6 +97,8 @@ async def _handle(
     body = b"" if refusal else await _read_body(scope, receive)
     if body is None:
         refusal = Response.text("The body is too large", status=413)
+    elif not _has_plain_token(body):
+        refusal = Response.text("The form's token is none of ours", status=403)
     if refusal:
         await refusal.asgi_send(send)
     elif path == LOGIN and scope["method"] == "POST":
@@ -112,14 +114,17 @@ def path_of(scope: Scope) -> str:
 
 
 def _trusted_headers(headers: Iterable[tuple[bytes, bytes]]) -> Iterable[tuple[bytes, bytes]]:
-    """Leave out an Authorization that is no token.
+    """Leave out an Authorization that is no token, and letters that break what reads a header.
 
     datasette-auth-passwords would check a password at any address, without end and each time for a
-    third of a second; passwords are for the login page.
+    third of a second; passwords are for the login page. Any page under the same name, as every
+    other server on this machine, may have set a cookie that is no text.
     """
     for name, value in headers:
         is_token = value.startswith(b"Bearer ") and value.isascii()
-        if name.lower() != b"authorization" or is_token:
+        if name.lower() in (b"cookie", b"x-csrftoken"):
+            yield name, bytes(byte if byte < 0x80 else ord("?") for byte in value)
+        elif name.lower() != b"authorization" or is_token:
             yield name, value
 
 
@@ -206,6 +211,12 @@ async def _read_body(scope: Scope, receive: Receive) -> bytes | None:
         if len(body) > BODY_BYTES:
             return None
     return body
+
+
+def _has_plain_token(body: bytes) -> bool:
+    """Tell whether the token of a form, if it has one, can be compared with ours."""
+    tokens = parse_qs(body.decode("latin-1")).get("csrftoken", [])
+    return all(token.isascii() for token in tokens)
 
 
 def _replay(body: bytes, receive: Receive) -> Receive:

@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from datasette.app import Datasette
+from datasette.utils import await_me_maybe
 from datasette.utils.asgi import Request
 
 from etl import resources
@@ -46,6 +47,11 @@ def has_passwords(datasette: Datasette) -> bool:
     """Tell whether visitors log in here, and so can log out."""
     site = site_of(datasette)
     return site is not None and bool(site.config.serve.passwords)
+
+
+async def without_login(links: Any) -> list[dict[str, str]]:
+    """Return the links of a plugin's menu but those to the page for passwords."""
+    return [link for link in await await_me_maybe(links) or () if link["label"] != "Log in"]
 
 
 def allowed_applications(datasette: Datasette, actor: Actor) -> tuple[str, ...] | None:

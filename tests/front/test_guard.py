@@ -64,6 +64,22 @@ def test_two_names_are_none(pages: Pages) -> None:
     assert pages.run(status(pages, headers[:1])) == 200
 
 
+def test_a_cookie_of_another_server_may_be_no_text(pages: Pages) -> None:
+    headers = [(b"host", b"localhost"), (b"cookie", b"theirs=\xff\xfe; ds_messages=\xc3\xa9")]
+    assert pages.run(status(pages, headers)) == 200
+
+
+def test_no_login_is_offered_where_there_is_none(pages: Pages, login: Pages) -> None:
+    assert "/-/login" not in pages.open("/bedrock_usage").text
+    assert "/-/login" in login.run(menu(login))
+
+
+async def menu(pages: Pages) -> str:
+    """Return what the menu of Datasette's own pages offers a visitor who is not logged in."""
+    await pages.datasette.invoke_startup()
+    return str(await pages.datasette.render_template("base.html", {}))
+
+
 async def status(pages: Pages, headers: list[tuple[bytes, bytes]]) -> int:
     sent: list[Any] = []
 

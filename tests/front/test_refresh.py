@@ -369,6 +369,8 @@ def test_another_sites_form_starts_nothing(opened: Pages, commands: list[list[st
         {"cookies": {"ds_csrftoken": "made up"}, "data": {"csrftoken": "made up"}},
         {"cookies": own, "headers": {"authorization": "Bearer x"} | form},
         {"headers": {"x-csrftoken": ""} | form},
+        {"cookies": own, "headers": {"x-csrftoken": b"\xc3\xa9"}},
+        {"cookies": own, "data": {"csrftoken": "é"}},
     ):
         assert post(opened, **options).status_code == 403, options
     assert commands == []
