@@ -48,12 +48,13 @@ class SourceError(BedrockUsageError):
     """AWS could not be read. Never raised itself: a caller wants to know which kind it is.
 
     ``code`` is AWS's word for it, ``date`` the ``Date`` of its answer, ``action`` the permission
-    that AWS says is missing; None where it gave none.
+    that AWS says is missing, ``request_id`` its id of the request; None where it gave none.
     """
 
     code: str | None = None
     action: str | None = None
     date: str | None = None
+    request_id: str | None = None
 
 
 class RetriableError(SourceError):

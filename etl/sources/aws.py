@@ -32,6 +32,9 @@ MAX_ATTEMPTS = 8
 
 _FIRST_PAUSE, _LONGEST_PAUSE = 0.5, 20.0
 
+# A model thinks before it answers.
+_ANSWER_SECONDS = 120
+
 _CLIENT = Config(
     retries={"total_max_attempts": 1, "mode": "standard"},
     connect_timeout=10,
@@ -96,6 +99,7 @@ class Account:
     account_id: str
     session: boto3.Session
     attempts: int = MAX_ATTEMPTS
+    config: Config = _CLIENT
     _lock: threading.Lock = field(default_factory=threading.Lock, repr=False)
     _clients: dict[tuple[str, str], Any] = field(default_factory=dict, repr=False)
 
@@ -104,9 +108,25 @@ class Account:
         with self._lock:
             if (service, region) not in self._clients:
                 self._clients[service, region] = self.session.client(
-                    service, region_name=region, config=_CLIENT
+                    service, region_name=region, config=self.config
                 )
             return self._clients[service, region]
+
+    def calling_as(self, user_agent: str | None) -> Account:
+        """Return the account for calls that an application makes, each of them once.
+
+        They do not name this program as theirs. ``user_agent``: what the application adds to its
+        user agent, ``NAME/VERSION``. A key for Bedrock alone (AWS_BEARER_TOKEN_BEDROCK) is not
+        used: it would make every call another user's.
+        """
+        own = Config(
+            read_timeout=_ANSWER_SECONDS,
+            # Not None: that would be the id of the environment or of the AWS configuration.
+            user_agent_appid="",
+            user_agent_extra=user_agent or "",
+            signature_version="v4",
+        )
+        return Account(self.account_id, self.session, 1, _CLIENT.merge(own))
 
 
 @dataclass(frozen=True)
@@ -212,6 +232,7 @@ class Place:
             elif error.operation_name == "AssumeRole":
                 refusal.action = "sts:AssumeRole"
             refusal.date = date_of(error.response)
+            refusal.request_id = error.response.get("ResponseMetadata", {}).get("RequestId")
             return refusal
         if isinstance(error, _NO_CREDENTIALS):
             return AccessError(

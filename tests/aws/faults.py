@@ -15,7 +15,7 @@ from datetime import datetime
 
 from tests.aws.calls import Answer, AwsError, Call, Violation
 from tests.aws.paging import token_error
-from tests.aws.runtime import STREAMS
+from tests.aws.runtime import STREAMS, action_of
 
 _NEED_A_TOKEN = ("expired-token", "duplicates")
 _PAGED = (
@@ -140,14 +140,7 @@ def fault_error(kind: str, call: Call) -> AwsError:
     codes = _CODES[kind]
     code, status = codes.get(call.operation.service_model.resolved_protocol, codes["*"])
     who = call.aws.accounts.arn_of(call.access_key)
-    return AwsError(code, _MESSAGES[kind].format(who=who, action=_action(call)), status)
-
-
-def _action(call: Call) -> str:
-    """Return the permission that a call needs; Converse needs InvokeModel's."""
-    service = call.operation.service_model.service_name.removesuffix("-runtime")
-    name = call.name.replace("ConverseStream", "InvokeModelWithResponseStream")
-    return f"{service}:{name.replace('Converse', 'InvokeModel')}"
+    return AwsError(code, _MESSAGES[kind].format(who=who, action=action_of(call)), status)
 
 
 def _truncated(true: Answer) -> Answer:

@@ -3,6 +3,9 @@
 These few operations are answered here and not by moto. Its Organizations makes up account ids, its
 AssumeRole lets anybody into any role, and its EC2 takes 1.4 s to import for one list of regions.
 
+AssumeRole knows the roles that a test makes here, and those that IAM (moto) made: the latter if
+their trust policy names the caller or its account, and ``role_delay`` after they were made.
+
 An account's key is known by its number; AssumeRole gives out keys of the role's account. Their
 ``Expiration`` is real time, since boto3 compares it with real time; virtual time expires nothing.
 """
@@ -14,6 +17,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+from tests.aws import moto_route
 from tests.aws.calls import AwsError, Call, Handler
 from tests.aws.paging import page
 
@@ -57,6 +61,8 @@ class Accounts:
         self.suspended: set[str] = set()
         self.regions = dict(_REGIONS)
         self.session_seconds: int | None = None
+        self.role_delay = timedelta(0)
+        self._made: dict[str, datetime] = {}
         self._keys: dict[str, Key] = {}
         self._roles: dict[str, tuple[str, str | None]] = {}
         self._lock = threading.Lock()
@@ -96,12 +102,27 @@ class Accounts:
             account, wanted = self._roles.get(arn, ("", None))
             if not account or wanted not in (None, external_id):
                 return None
-            name = arn.rpartition("/")[2]
-            key = Key(account, f"arn:aws:sts::{account}:assumed-role/{name}/{session}", True)
-            key.role_arn = arn
-            access_key = f"ASIA{len(self._keys):016d}"
-            self._keys[access_key] = key
-            return access_key, key
+            return self._enter(account, arn, session)
+
+    def note_role(self, arn: str, now: datetime) -> None:
+        """Remember when IAM made a role: STS knows it ``role_delay`` later."""
+        with self._lock:
+            self._made[arn] = now
+
+    def assume_made(self, arn: str, session: str, now: datetime) -> tuple[str, Key] | None:
+        """Return a new session's access key of a role that IAM made; None if it is too new."""
+        with self._lock:
+            if now < self._made.get(arn, now) + self.role_delay:
+                return None
+            return self._enter(arn.split(":")[4], arn, session)
+
+    def _enter(self, account: str, arn: str, session: str) -> tuple[str, Key]:
+        name = arn.rpartition("/")[2]
+        key = Key(account, f"arn:aws:sts::{account}:assumed-role/{name}/{session}", True)
+        key.role_arn = arn
+        access_key = f"ASIA{len(self._keys):016d}"
+        self._keys[access_key] = key
+        return access_key, key
 
 
 def get_caller_identity(call: Call) -> dict[str, Any]:
@@ -114,6 +135,8 @@ def assume_role(call: Call) -> dict[str, Any]:
     params, accounts = call.params, call.aws.accounts
     arn = params["RoleArn"]
     session = accounts.assume(arn, params["RoleSessionName"], params.get("ExternalId"))
+    if session is None and moto_route.trusts(arn, accounts.arn_of(call.access_key)):
+        session = accounts.assume_made(arn, params["RoleSessionName"], call.aws.clock.now())
     if session is None:
         who = accounts.arn_of(call.access_key)
         text = f"User: {who} is not authorized to perform: sts:AssumeRole on resource: {arn}"

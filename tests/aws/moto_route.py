@@ -11,7 +11,10 @@ signature, the others in a header of a redirect ("Error responses", checked 2026
 
 from __future__ import annotations
 
+import json
 import threading
+from collections.abc import Iterable
+from fnmatch import fnmatchcase
 from functools import cache
 from typing import Any
 
@@ -37,8 +40,63 @@ def forward(call: Call) -> Answer:
         data=http.body,
     )
     ours = _OURS - {"content-length"} if http.method == "HEAD" else _OURS
+    if call.name == "CreateRole" and response.status_code == 200:
+        arn = _role_arn(call.account, call.params["RoleName"])
+        call.aws.accounts.note_role(arn, call.aws.clock.now())
     kept = {k: v for k, v in response.headers.items() if k.lower() not in ours}
     return Answer(response.status_code, response.data, kept)
+
+
+def trusts(role_arn: str, caller_arn: str) -> bool:
+    """Say whether IAM made the role, and its trust policy lets this caller in."""
+    role = _role(role_arn)
+    if role is None:
+        return False
+    account = caller_arn.split(":")[4]
+    welcome = {caller_arn, account, f"arn:aws:iam::{account}:root"}
+    return any(
+        statement["Effect"] == "Allow"
+        and statement["Action"] == "sts:AssumeRole"
+        and statement["Principal"].get("AWS") in welcome
+        for statement in json.loads(role.assume_role_policy_document)["Statement"]
+    )
+
+
+def allows(role_arn: str, action: str, resources: Iterable[str]) -> bool:
+    """Say whether a role's inline policies allow an action on all resources.
+
+    A role that IAM did not make may do anything: nobody said what it may.
+    """
+    role = _role(role_arn)
+    if role is None:
+        return True
+    statements = [
+        statement
+        for document in role.policies.values()
+        for statement in json.loads(document)["Statement"]
+        if action in statement["Action"]
+    ]
+    patterns = [pattern for statement in statements for pattern in _listed(statement["Resource"])]
+    return all(any(fnmatchcase(one, pattern) for pattern in patterns) for one in resources)
+
+
+def _listed(value: str | list[str]) -> list[str]:
+    return [value] if isinstance(value, str) else value
+
+
+def _role(role_arn: str) -> Any:
+    if not _client.cache_info().currsize:
+        return None
+    from moto.iam.models import iam_backends
+
+    roles = iam_backends[role_arn.split(":")[4]]["aws"].roles.values()
+    return next((role for role in roles if role.arn == role_arn), None)
+
+
+def _role_arn(account: str, name: str) -> str:
+    from moto.iam.models import iam_backends
+
+    return str(iam_backends[account]["aws"].get_role(name).arn)
 
 
 def _bucket_region(call: Call) -> str | None:

@@ -7,6 +7,7 @@ it, and read from there the next time in the same account and region: for ever, 
 
 InvokeModel takes Anthropic's Messages bodies only. What is wrong with a body, and a model that does
 not exist (those in ``gone``), is a ValidationException; AWS's words for it are not promised.
+The session of a role that IAM made needs the permission in the role's inline policy.
 
 https://docs.aws.amazon.com/bedrock/latest/APIReference/API_Operations_Amazon_Bedrock_Runtime.html
 https://docs.aws.amazon.com/bedrock/latest/userguide/model-parameters-anthropic-claude-messages-response.html
@@ -18,6 +19,7 @@ import json
 from collections.abc import Iterator
 from typing import Any, NamedTuple
 
+from tests.aws import moto_route
 from tests.aws.calls import AwsError, Call, Handler
 from tests.aws.invocations import Usage, record_success
 
@@ -125,6 +127,7 @@ def _broken(call: Call, events: list[dict[str, Any]]) -> list[dict[str, Any]]:
 
 def _think(call: Call, parts: list[_Part], most: int) -> _Answer:
     """Return the answer to a question, and leave what AWS records of it."""
+    _check_allowed(call)
     if call.params["modelId"] in call.aws.recording.gone:
         raise _refusal("The provided model identifier is invalid.")
     if not any(part.text for part in parts):
@@ -134,6 +137,37 @@ def _think(call: Call, parts: list[_Part], most: int) -> _Answer:
     usage = _count(call, parts, output)
     record_success(call, usage)
     return _Answer("word" * output, usage, wanted > most)
+
+
+def _check_allowed(call: Call) -> None:
+    """Refuse the session of a role that IAM made without this permission."""
+    key = call.aws.accounts.find(call.access_key)
+    action = action_of(call)
+    resources = _resources(call)
+    if key and key.role_arn and not moto_route.allows(key.role_arn, action, resources):
+        text = f"User: {key.arn} is not authorized to perform: {action} on resource: {resources[0]}"
+        raise AwsError("AccessDeniedException", text, 403)
+
+
+def _resources(call: Call) -> list[str]:
+    """Return what permission is needed on; a profile needs its model, wherever it is routed to."""
+    model_id = call.params["modelId"]
+    if model_id.startswith("arn:"):
+        return [model_id]
+    geo, _, rest = model_id.partition(".")
+    if "." not in rest or len(geo) > len("us-gov"):
+        return [f"arn:aws:bedrock:{call.region}::foundation-model/{model_id}"]
+    return [
+        f"arn:aws:bedrock:{call.region}:{call.account}:inference-profile/{model_id}",
+        *(f"arn:aws:bedrock:{region}::foundation-model/{rest}" for region in ("us-east-2", "x")),
+    ]
+
+
+def action_of(call: Call) -> str:
+    """Return the permission that a call needs; Converse needs InvokeModel's."""
+    service = call.operation.service_model.service_name.removesuffix("-runtime")
+    name = call.name.replace("ConverseStream", "InvokeModelWithResponseStream")
+    return f"{service}:{name.replace('Converse', 'InvokeModel')}"
 
 
 def _count(call: Call, parts: list[_Part], output: int) -> Usage:

@@ -1,0 +1,53 @@
+"""Who runs the lab, by the name under which the warehouse has to show them.
+
+Told from the caller's ARN alone, and not with the code that reads CloudTrail's events: what is
+proved must not prove itself.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from etl.sources.aws import Place
+
+ROLE_SUFFIX = "-BedrockRole"
+_SSO = "AWSReservedSSO_"
+
+
+@dataclass(frozen=True)
+class Caller:
+    """The identity of the credentials at hand."""
+
+    account_id: str
+    arn: str
+
+    @property
+    def partition(self) -> str:
+        """``aws``, ``aws-us-gov`` or ``aws-cn``."""
+        return self.arn.split(":")[1]
+
+    @property
+    def user_name(self) -> str:
+        """The user's name; of a role its name, but of Identity Center's roles the person's."""
+        kind, _, rest = self.arn.split(":", 5)[5].partition("/")
+        if kind == "assumed-role":
+            role, _, session = rest.partition("/")
+            return session if role.startswith(_SSO) else role
+        return rest.rpartition("/")[2] or kind
+
+    @property
+    def role_name(self) -> str | None:
+        """The role, if one was assumed."""
+        kind, _, rest = self.arn.split(":", 5)[5].partition("/")
+        return rest.partition("/")[0] if kind == "assumed-role" else None
+
+
+def find_caller(place: Place) -> Caller:
+    """Ask AWS who we are. Raises the kinds of SourceError."""
+    answer = place.call("sts", "GetCallerIdentity", {}, requires="Arn")
+    return Caller(answer["Account"], answer["Arn"])
+
+
+def application_of_role(role_name: str) -> str:
+    """Return the application that a role's name says: what stands before ``-BedrockRole``."""
+    return role_name.removesuffix(ROLE_SUFFIX)

@@ -1,0 +1,120 @@
+"""What the lab sends: the scenarios that come with the program, or a file of one's own.
+
+A scenario is a number of calls of one application, whose name its role or its user agent tells. Such
+a name has to be one that the warehouse's rules can find, else the proof would fail by design.
+"""
+
+from __future__ import annotations
+
+import re
+import tomllib
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Literal
+
+import msgspec
+
+from etl.errors import ConfigError
+from etl.lab.caller import ROLE_SUFFIX, application_of_role
+from etl.normalise.user_agent import parse_application
+
+BUILT_IN = Path(__file__).with_name("scenarios.toml")
+
+# More calls, or longer answers, than a proof needs are a slip that costs money.
+MOST_CALLS, MOST_TOKENS = 1000, 4096
+
+_ROLE = re.compile(rf"[\w+=,.@-]{{1,{64 - len(ROLE_SUFFIX)}}}{ROLE_SUFFIX}", re.ASCII)
+_USER_AGENT = re.compile(r"[A-Za-z][\w.-]{0,63}/\d[\w.+-]{0,31}", re.ASCII)
+_REGION = re.compile(r"[a-z]{2,6}(?:-[a-z]+)+-[0-9]{1,2}")
+_MODEL = re.compile(r"[\w.:/-]{3,2048}", re.ASCII)
+
+Operation = Literal["InvokeModel", "InvokeModelWithResponseStream", "Converse", "ConverseStream"]
+
+
+class Scenario(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Calls of one application; ``prompts`` take turns."""
+
+    name: str
+    model: str
+    region: str
+    operation: Operation
+    calls: int
+    prompts: tuple[str, ...]
+    max_tokens: int = 100
+    role: str | None = None
+    user_agent: str | None = None
+
+    def __post_init__(self) -> None:
+        if (self.role is None) == (self.user_agent is None):
+            raise ValueError("a scenario has either a role or a user_agent")
+        for key, value, form, like in (
+            ("role", self.role, _ROLE, f"ReportsApp{ROLE_SUFFIX}"),
+            ("user_agent", self.user_agent, _USER_AGENT, "ReportsApp/1.0.0"),
+            ("region", self.region, _REGION, "us-east-1"),
+            ("model", self.model, _MODEL, "us.anthropic.claude-sonnet-4-5-20250929-v1:0"),
+        ):
+            if value is not None and not form.fullmatch(value):
+                raise ValueError(f"{key}: {value!r} will not do; write it like {like!r}")
+        for key, number, most in (
+            ("calls", self.calls, MOST_CALLS),
+            ("max_tokens", self.max_tokens, MOST_TOKENS),
+        ):
+            if not 1 <= number <= most:
+                raise ValueError(f"{key}: {number} will not do; from 1 to {most}")
+        if not self.name.strip() or not self.prompts or not all(p.strip() for p in self.prompts):
+            raise ValueError("name and prompts must not be empty")
+        self._check_understood()
+
+    def _check_understood(self) -> None:
+        if self.user_agent and parse_application(f"Boto3/1 {self.user_agent}") != self.application:
+            raise ValueError(
+                f"user_agent: {self.user_agent!r} is how an SDK or a library calls itself, and no"
+                " application's name"
+            )
+        is_anthropic = self.model.startswith("arn:") or "anthropic." in self.model
+        if self.operation.startswith("Invoke") and not is_anthropic:
+            raise ValueError(
+                f"operation: {self.operation} is spoken with models of Anthropic only; use Converse"
+            )
+
+    @property
+    def application(self) -> str:
+        """The application that the warehouse has to show."""
+        if self.role:
+            return application_of_role(self.role)
+        return (self.user_agent or "").partition("/")[0]
+
+    @property
+    def is_stream(self) -> bool:
+        """Whether the answers come piece by piece."""
+        return self.operation.endswith("Stream")
+
+
+class _File(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    scenarios: tuple[Scenario, ...]
+
+    def __post_init__(self) -> None:
+        if not self.scenarios:
+            raise ValueError("there are no [[scenarios]]")
+        names = [scenario.name for scenario in self.scenarios]
+        for name in names:
+            if names.count(name) > 1:
+                raise ValueError(f"{name!r} is the name of two scenarios")
+
+
+def load_scenarios(path: Path | None) -> tuple[Scenario, ...]:
+    """Read a file of scenarios, or those that come with the program. Raises ConfigError."""
+    file = path or BUILT_IN
+    try:
+        return msgspec.convert(tomllib.loads(file.read_text(encoding="utf-8")), _File).scenarios
+    except OSError as error:
+        raise ConfigError(f"{file}: {error.strerror}") from None
+    except (ValueError, msgspec.ValidationError) as error:
+        raise ConfigError(
+            f"{file}: {error}; `lab traffic --print-scenarios` prints a file that is right"
+        ) from None
+
+
+def roles_of(scenarios: Iterable[Scenario]) -> tuple[str, ...]:
+    """Return the roles that scenarios are sent by, each once."""
+    return tuple(dict.fromkeys(scenario.role for scenario in scenarios if scenario.role))

@@ -1,0 +1,199 @@
+"""Calls of Bedrock's runtime that cost money: one question, and the tokens that it took.
+
+A call is made once; whether to make it again is its maker's to say. What the model answered is read
+to its end, because a stream tells its tokens last, and then dropped: only counts leave this module.
+
+**The counts.** Input, cache read, cache write and output are disjoint. InvokeModel has them in the
+body's ``usage``, its stream in ``amazon-bedrock-invocationMetrics`` of the last chunk (how long what
+is written to the cache stays there is told in the first one), Converse in ``usage``, its stream in
+the event ``metadata``. A stream that breaks may end without an error: it then has no counts, which
+is not the same as none.
+
+Sources: API reference of InvokeModel, Converse and their streams; Anthropic Claude Messages API in
+the user guide (checked 2026-11-26).
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterable, Mapping
+from contextlib import closing
+from typing import Any, NamedTuple
+
+from botocore.eventstream import ParserError
+from botocore.exceptions import BotoCoreError, ClientError
+from botocore.parsers import ResponseParserError
+from urllib3.exceptions import HTTPError
+
+from etl.sources.aws import Place
+
+_SERVICE = "bedrock-runtime"
+_VERSION = "bedrock-2023-05-31"
+
+# What reading an answer may end in. urllib3's own is not translated by botocore in a stream.
+_BROKEN_OFF = (
+    *(BotoCoreError, ClientError, ParserError, ResponseParserError, HTTPError, OSError),
+    *(ValueError, KeyError, TypeError, AttributeError),
+)
+
+
+class Usage(NamedTuple):
+    """The tokens of one call. ``input_tokens`` is what was not cached."""
+
+    input_tokens: int
+    output_tokens: int
+    cache_read_tokens: int = 0
+    cache_write_5m_tokens: int = 0
+    cache_write_1h_tokens: int = 0
+
+
+class Answer(NamedTuple):
+    """What came of a call. ``usage`` None: the answer broke off, ``problem`` says how."""
+
+    request_id: str
+    usage: Usage | None
+    problem: str | None = None
+
+
+class Question(NamedTuple):
+    """What is asked of a model."""
+
+    model_id: str
+    prompt: str
+    max_tokens: int
+
+
+def ask(place: Place, operation: str, question: Question) -> Answer:
+    """Ask a model by one of ``OPERATIONS``. Raises the kinds of SourceError.
+
+    A RetriableError without a ``code`` means that nobody knows whether the model was asked.
+    """
+    call, read = OPERATIONS[operation]
+    answer = call(place, question)
+    request_id = answer.get("ResponseMetadata", {}).get("RequestId", "")
+    try:
+        usage = read(answer)
+    except _BROKEN_OFF as error:
+        # Its kind only: its words may quote the answer.
+        return Answer(request_id, None, f"the answer broke off ({type(error).__name__})")
+    problem = None if usage else "the answer ended before its token counts"
+    return Answer(request_id, usage, problem)
+
+
+def _invoke(place: Place, question: Question) -> dict[str, Any]:
+    return place.call(_SERVICE, "InvokeModel", _messages(question), requires="body")
+
+
+def _invoke_stream(place: Place, question: Question) -> dict[str, Any]:
+    return place.call(
+        _SERVICE, "InvokeModelWithResponseStream", _messages(question), requires="body"
+    )
+
+
+def _converse(place: Place, question: Question) -> dict[str, Any]:
+    return place.call(_SERVICE, "Converse", _conversation(question), requires="usage")
+
+
+def _converse_stream(place: Place, question: Question) -> dict[str, Any]:
+    return place.call(_SERVICE, "ConverseStream", _conversation(question), requires="stream")
+
+
+def _messages(question: Question) -> dict[str, Any]:
+    body = {
+        "anthropic_version": _VERSION,
+        "max_tokens": question.max_tokens,
+        "messages": [{"role": "user", "content": question.prompt}],
+    }
+    return {
+        "modelId": question.model_id,
+        "contentType": "application/json",
+        "accept": "application/json",
+        "body": json.dumps(body),
+    }
+
+
+def _conversation(question: Question) -> dict[str, Any]:
+    return {
+        "modelId": question.model_id,
+        "messages": [{"role": "user", "content": [{"text": question.prompt}]}],
+        "inferenceConfig": {"maxTokens": question.max_tokens},
+    }
+
+
+def _read_body(answer: Mapping[str, Any]) -> Usage | None:
+    with closing(answer["body"]) as body:
+        return _anthropic_usage(json.loads(body.read())["usage"])
+
+
+def _read_chunks(answer: Mapping[str, Any]) -> Usage | None:
+    """Read the counts that Bedrock adds; the split of the cache is in Anthropic's own."""
+    first: Mapping[str, Any] = {}
+    metrics: Mapping[str, Any] | None = None
+    for event in _events(answer["body"]):
+        chunk = json.loads(event["chunk"]["bytes"])
+        if chunk.get("type") == "message_start":
+            first = chunk["message"]["usage"]
+        metrics = chunk.get("amazon-bedrock-invocationMetrics", metrics)
+    if metrics is None:
+        return None
+    written = metrics.get("cacheWriteInputTokenCount") or 0
+    return Usage(
+        metrics["inputTokenCount"],
+        metrics["outputTokenCount"],
+        metrics.get("cacheReadInputTokenCount") or 0,
+        *_split(written, first.get("cache_creation", {}).get("ephemeral_1h_input_tokens") or 0),
+    )
+
+
+def _read_usage(answer: Mapping[str, Any]) -> Usage | None:
+    return _converse_usage(answer["usage"])
+
+
+def _read_metadata(answer: Mapping[str, Any]) -> Usage | None:
+    usages = [e["metadata"]["usage"] for e in _events(answer["stream"]) if "metadata" in e]
+    return _converse_usage(usages[-1]) if usages else None
+
+
+def _events(stream: Any) -> Iterable[Any]:
+    """Yield the events of a stream, and let go of its connection however that ends."""
+    with closing(stream):
+        yield from stream
+
+
+def _anthropic_usage(usage: Mapping[str, Any]) -> Usage:
+    written = usage.get("cache_creation_input_tokens") or 0
+    for_an_hour = (usage.get("cache_creation") or {}).get("ephemeral_1h_input_tokens") or 0
+    return Usage(
+        usage["input_tokens"],
+        usage["output_tokens"],
+        usage.get("cache_read_input_tokens") or 0,
+        *_split(written, for_an_hour),
+    )
+
+
+def _converse_usage(usage: Mapping[str, Any]) -> Usage:
+    details = usage.get("cacheDetails") or ()
+    for_an_hour = sum(detail["inputTokens"] for detail in details if detail["ttl"] == "1h")
+    return Usage(
+        usage["inputTokens"],
+        usage["outputTokens"],
+        usage.get("cacheReadInputTokens") or 0,
+        *_split(usage.get("cacheWriteInputTokens") or 0, for_an_hour),
+    )
+
+
+def _split(written: int, for_an_hour: int) -> tuple[int, int]:
+    return written - for_an_hour, for_an_hour
+
+
+_Call = Callable[[Place, Question], dict[str, Any]]
+_Read = Callable[[Mapping[str, Any]], "Usage | None"]
+
+# How each is called, and where its counts are.
+OPERATIONS: dict[str, tuple[_Call, _Read]] = {
+    "InvokeModel": (_invoke, _read_body),
+    "InvokeModelWithResponseStream": (_invoke_stream, _read_chunks),
+    "Converse": (_converse, _read_usage),
+    "ConverseStream": (_converse_stream, _read_metadata),
+}
+STREAMS = ("InvokeModelWithResponseStream", "ConverseStream")
