@@ -80,14 +80,28 @@ def _run(
     choice: dict[str, Any],
 ) -> Outcome:
     """Do one whole sync; tell what it came to."""
+    from etl.cli.places import choose
+
+    config = load_config(config_path)
+    return sync_chosen(db, clock, config, config_path, choose(config, **choice), since, settle)
+
+
+def sync_chosen(
+    db: Path,
+    clock: Clock,
+    config: Config,
+    config_path: Path | None,
+    chosen: Choice,
+    since: str | None = None,
+    settle: str | None = None,
+) -> Outcome:
+    """Do one whole sync of what is chosen, and show it. Who calls holds the lock."""
     # Imported here because boto3 takes longer to import than a report takes to print.
-    from etl.cli.places import choose, open_places
+    from etl.cli.places import open_places
     from etl.cli.progress import progress_display
     from etl.cli.stores import open_roots
     from etl.sync.run import sync_places
 
-    config = load_config(config_path)
-    chosen = choose(config, **choice)
     options = _options(config, chosen, since, settle, clock.now())
     with open_warehouse(db, create=True) as warehouse:
         refuse_demo(warehouse, db)

@@ -48,7 +48,10 @@ class Role:
 
 
 class Step(NamedTuple):
-    """One thing to do to a role, or ``leave`` it and why."""
+    """One thing to do to a role, or why nothing is done.
+
+    ``leave``: what was wanted cannot be; ``keep``: it was not meant.
+    """
 
     role: str
     action: str
@@ -141,7 +144,7 @@ def plan_deletion(roles: Iterable[Role]) -> list[Step]:
     steps = []
     for role in roles:
         if role.state == FOREIGN:
-            steps.append(Step(role.name, "leave", f"carries no tag {TAG}: not the lab's"))
+            steps.append(Step(role.name, "keep", f"carries no tag {TAG}: not the lab's"))
         elif role.extra:
             detail = f"has policies that the lab did not make: {', '.join(role.extra)}"
             steps.append(Step(role.name, "leave", f"{detail}; take them off first"))
@@ -159,7 +162,7 @@ def carry_out(place: Place, caller: Caller, steps: Sequence[Step], *, path: str)
             for step in (step for step in steps if step.role == role):
                 if step.action == "leave":
                     problem = f"left alone: {step.detail}"
-                else:
+                elif step.action != "keep":
                     _ACTIONS[step.action](place, caller, role, path)
         except SourceError as error:
             problem = str(error)

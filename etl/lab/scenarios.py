@@ -1,7 +1,7 @@
 """What the lab sends: the scenarios that come with the program, or a file of one's own.
 
-A scenario is a number of calls of one application, whose name its role or its user agent tells. Such
-a name has to be one that the warehouse's rules can find, else the proof would fail by design.
+A scenario is a number of calls of one application, whose name its role or its user agent tells. The
+warehouse's rules have to be able to find that name, else the proof would fail by design.
 """
 
 from __future__ import annotations

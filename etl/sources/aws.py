@@ -85,6 +85,15 @@ _NO_ANSWER = (
 _MISSING_ACTION = re.compile(r"not authorized to perform: ([\w-]+:\w+)")
 
 
+# Operations whose permission has another name. Converse has none of its own.
+PERMISSIONS = {
+    "bedrock-runtime:InvokeModel": "bedrock:InvokeModel",
+    "bedrock-runtime:Converse": "bedrock:InvokeModel",
+    "bedrock-runtime:InvokeModelWithResponseStream": "bedrock:InvokeModelWithResponseStream",
+    "bedrock-runtime:ConverseStream": "bedrock:InvokeModelWithResponseStream",
+}
+
+
 class NotFoundError(AccessError):
     """What was asked for does not exist; the one refusal that a source may expect."""
 
@@ -195,7 +204,7 @@ class Place:
         parameters: Mapping[str, Any],
         finish: Callable[[dict[str, Any]], None] | None,
     ) -> dict[str, Any]:
-        action = f"{service}:{operation}"
+        action = PERMISSIONS.get(f"{service}:{operation}", f"{service}:{operation}")
         try:
             client = self._client(service, action)
             answer: dict[str, Any] = getattr(client, xform_name(operation))(**parameters)

@@ -4,10 +4,10 @@ A call is made once; whether to make it again is its maker's to say. What the mo
 to its end, because a stream tells its tokens last, and then dropped: only counts leave this module.
 
 **The counts.** Input, cache read, cache write and output are disjoint. InvokeModel has them in the
-body's ``usage``, its stream in ``amazon-bedrock-invocationMetrics`` of the last chunk (how long what
-is written to the cache stays there is told in the first one), Converse in ``usage``, its stream in
-the event ``metadata``. A stream that breaks may end without an error: it then has no counts, which
-is not the same as none.
+body's ``usage``, its stream in ``amazon-bedrock-invocationMetrics`` of the last chunk (for how long
+the cache keeps what is written to it stands in the first), Converse in ``usage``, its stream in the
+event ``metadata``. A stream that breaks may end without an error: it then has no counts, which is
+not the same as none.
 
 Sources: API reference of InvokeModel, Converse and their streams; Anthropic Claude Messages API in
 the user guide (checked 2026-11-26).

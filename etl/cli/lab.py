@@ -1,0 +1,459 @@
+"""``bedrock-usage lab``: prove on a live account that the warehouse tells the truth.
+
+``roles`` and ``traffic`` are the only commands that change anything in AWS or spend money there.
+"""
+
+from __future__ import annotations
+
+import re
+import sys
+from collections.abc import Callable, Sequence
+from datetime import timedelta
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from etl.cli.options import config_option, db_option
+from etl.cli.stops import stops
+from etl.clock import Clock
+from etl.config import Choice, Config, load_config, parse_duration
+from etl.errors import BedrockUsageError, ConfigError
+from etl.figures import count, span
+from etl.lab.ledger import Entry, open_ledger, read_ledger, run_of
+from etl.lab.proof import UNKNOWN, Checked, is_proved, to_json
+from etl.lab.scenarios import BUILT_IN, Scenario, load_scenarios, roles_of
+from etl.terminal import harmless, open_console
+from etl.warehouse.lock import sync_lock
+
+if TYPE_CHECKING:
+    from etl.lab.caller import Caller
+    from etl.lab.roles import Role, Step
+    from etl.lab.traffic import Outcome, PlannedCall
+    from etl.sources.aws import Account, Place
+
+DEFAULT_LEDGER = "lab_ledger.jsonl"
+
+_LOOK_AGAIN = timedelta(minutes=1)
+
+# How long the tokens of a stream are waited for when its call is there already.
+_TOKENS_LATER = timedelta(minutes=5)
+
+_ROLE_PATH = r"/(?:[\x21-\x7e]{1,510}/)?"
+
+
+def _duration(_: click.Context, __: click.Parameter, text: str) -> timedelta:
+    try:
+        return parse_duration(text)
+    except ConfigError as error:
+        raise click.BadParameter(str(error)) from None
+
+
+def _wait_option(default: str, text: str) -> Callable[..., Any]:
+    return click.option("--wait", default=default, show_default=True, callback=_duration, help=text)
+
+
+_scenarios = click.option(
+    "--scenarios",
+    "scenarios_file",
+    type=click.Path(dir_okay=False, path_type=Path),
+    help="A file of scenarios. [default: those that come with the program]",
+)
+_profile = click.option("--profile", help="A profile of the AWS configuration.")
+_dry_run = click.option("--dry-run", is_flag=True, help="Print the plan and stop.")
+_yes = click.option("--yes", is_flag=True, help="Do not ask.")
+_ledger = click.option(
+    "--ledger",
+    type=click.Path(dir_okay=False, path_type=Path),
+    default=DEFAULT_LEDGER,
+    show_default=True,
+    help="What was sent, call by call.",
+)
+_format = click.option(
+    "--format", "format_", type=click.Choice(["table", "json"]), default="table", show_default=True
+)
+
+
+@click.group()
+def lab() -> None:
+    """Send known calls, and check that the warehouse tells them.
+
+    In this order: `lab roles create`, `lab traffic`, `lab verify`, `lab roles delete`.
+    """
+
+
+@lab.group()
+def roles() -> None:
+    """Make, list and delete the roles that the scenarios are sent by."""
+
+
+@roles.command("create")
+@click.option("--path", default="/", show_default=True, help="The path of new roles, like /lab/.")
+@_wait_option("2m", "How long to wait until the roles can be assumed.")
+@_scenarios
+@_profile
+@config_option
+@_dry_run
+def create_roles(
+    path: str,
+    wait: timedelta,
+    scenarios_file: Path | None,
+    profile: str | None,
+    config: Path | None,
+    dry_run: bool,
+) -> None:
+    """Make the roles, or bring them to what they should be.
+
+    A role of the name that the lab did not make is left alone. Ends when the roles can be assumed.
+    """
+    from etl.lab.roles import carry_out, plan_creation, survey
+
+    _check_path(path)
+    clock = Clock()
+    with stops(clock):
+        place, caller = _open(_profile_of(profile, config), clock)
+        names = roles_of(load_scenarios(scenarios_file))
+        steps = plan_creation(survey(place, caller, names))
+        _show_steps(steps, "The roles are as they should be.")
+        if dry_run:
+            return
+        done = list(carry_out(place, caller, steps, path=path))
+        problems = [f"{one.role}: {one.problem}" for one in done if one.problem]
+        made = [role for role in survey(place, caller, names) if role.state == "ready"]
+        problems += _wait_for(place, made, clock, wait)
+    ready = f"{len(made)} of {count(len(names), 'role')} ready"
+    click.echo(ready, err=True)
+    _end(problems)
+
+
+@roles.command("list")
+@_scenarios
+@_profile
+@config_option
+@_format
+def list_roles(
+    scenarios_file: Path | None, profile: str | None, config: Path | None, format_: str
+) -> None:
+    """Show the roles as they are."""
+    from etl.lab.roles import survey
+    from etl.lab.show import print_roles, roles_to_json
+
+    place, caller = _open(_profile_of(profile, config), Clock())
+    found = survey(place, caller, roles_of(load_scenarios(scenarios_file)))
+    if format_ == "json":
+        click.echo(roles_to_json(found))
+    else:
+        print_roles(found, open_console())
+
+
+@roles.command("delete")
+@_scenarios
+@_profile
+@config_option
+@_dry_run
+@_yes
+def delete_roles(
+    scenarios_file: Path | None,
+    profile: str | None,
+    config: Path | None,
+    dry_run: bool,
+    yes: bool,
+) -> None:
+    """Delete the roles that carry the lab's tag, and no others."""
+    from etl.lab.roles import carry_out, plan_deletion, survey
+
+    clock = Clock()
+    place, caller = _open(_profile_of(profile, config), clock)
+    names = roles_of(load_scenarios(scenarios_file))
+    steps = plan_deletion(survey(place, caller, names))
+    _show_steps(steps, "There are no roles of the lab.")
+    doomed = [step for step in steps if step.action == "delete role"]
+    if dry_run:
+        return
+    if doomed:
+        _confirm(f"Delete {count(len(doomed), 'role')}?", yes)
+    done = list(carry_out(place, caller, steps, path="/"))
+    problems = [f"{one.role}: {one.problem}" for one in done if one.problem]
+    gone = {step.role for step in doomed} - {one.role for one in done if one.problem}
+    click.echo(f"{count(len(gone), 'role')} deleted", err=True)
+    _end(problems)
+
+
+@lab.command()
+@_scenarios
+@click.option("--print-scenarios", is_flag=True, help="Print those of the program and stop.")
+@_ledger
+@_profile
+@_dry_run
+@_yes
+@click.option("--allow-unpriced", is_flag=True, help="Also send what has no known price.")
+@config_option
+@db_option
+def traffic(
+    scenarios_file: Path | None,
+    print_scenarios: bool,
+    ledger: Path,
+    profile: str | None,
+    dry_run: bool,
+    yes: bool,
+    allow_unpriced: bool,
+    config: Path | None,
+    db: Path,
+) -> None:
+    """Call models for real, as the scenarios say: this costs money.
+
+    Says first what it will cost at most, and asks. Each call is written to the ledger. The prices
+    are the list prices, and those imported into the warehouse.
+    """
+    from etl.lab.expected import expected, total
+    from etl.lab.show import print_plan
+    from etl.lab.traffic import open_ways, plan_calls, send
+
+    if print_scenarios:
+        click.echo(BUILT_IN.read_text(encoding="utf-8"), nl=False)
+        return
+    scenarios = load_scenarios(scenarios_file)
+    clock = Clock()
+    calls = plan_calls(scenarios)
+    parts = expected(calls, clock.now(), db)
+    print_plan(parts, open_console())
+    if dry_run:
+        return
+    cost, unpriced = total(parts)
+    if unpriced and yes and not allow_unpriced:
+        raise click.UsageError(
+            f"{count(unpriced, 'call')} of a model whose price is not known: --yes alone does not"
+            " send them. Import the price (`bedrock-usage prices import`), or add --allow-unpriced"
+        )
+    with stops(clock):
+        place, caller = _open(_profile_of(profile, config), clock)
+        arns = _arns(place, caller, scenarios)
+        more = f", and {count(unpriced, 'call')} at a price that is not known" if unpriced else ""
+        _confirm(f"Send {count(len(calls), 'call')} for at most about ${cost:.4f}{more}?", yes)
+        ways = open_ways(place.account, scenarios, arns)
+        with open_ledger(ledger) as book:
+            outcome = send(calls, ways, caller, book, clock, _tell_call)
+    _close(outcome, ledger)
+
+
+@lab.command()
+@_ledger
+@click.option("--run", "run_id", help="The run to verify. [default: the last one]")
+@click.option("--no-sync", is_flag=True, help="Only compare; ask nothing of AWS.")
+@_wait_option("30m", "How long to wait for CloudTrail.")
+@click.option(
+    "--streams-need-tokens", is_flag=True, help="A stream without tokens is a difference."
+)
+@_profile
+@_format
+@config_option
+@db_option
+def verify(
+    ledger: Path,
+    run_id: str | None,
+    no_sync: bool,
+    wait: timedelta,
+    streams_need_tokens: bool,
+    profile: str | None,
+    format_: str,
+    config: Path | None,
+    db: Path,
+) -> None:
+    """Compare the warehouse with the ledger, call by call.
+
+    Syncs until CloudTrail has delivered every call. Exit status 1 on any difference.
+    """
+    from etl.lab.show import print_checked
+
+    entries = run_of(read_ledger(ledger), run_id)
+    clock = Clock()
+
+    def look() -> list[Checked]:
+        return _compare(db, entries, streams_need_tokens)
+
+    with stops(clock):
+        if no_sync:
+            checked = look()
+        else:
+            sync = _syncing(db, clock, config, profile, entries)
+            checked = _wait_for_calls(look, sync, clock, wait)
+    if format_ == "json":
+        click.echo(to_json(checked))
+    else:
+        print_checked(checked, open_console())
+    if not is_proved(checked):
+        sys.exit(1)
+
+
+def _profile_of(profile: str | None, config: Path | None) -> str | None:
+    return profile or load_config(config).accounts.profile
+
+
+def _open(profile: str | None, clock: Clock) -> tuple[Place, Caller]:
+    """Return where IAM and STS are asked, and who we are."""
+    # Imported here because boto3 takes longer to import than a report takes to print.
+    from etl.lab.caller import find_caller
+    from etl.sources.accounts import home_region, open_own_account
+    from etl.sources.aws import Place
+
+    own: Account = open_own_account(profile, clock)
+    place = Place(own, home_region(own.session), clock)
+    return place, find_caller(place)
+
+
+def _check_path(path: str) -> None:
+    if not re.fullmatch(_ROLE_PATH, path):
+        raise click.UsageError(f"--path: {path!r} is no path; one begins and ends with /")
+
+
+def _show_steps(steps: Sequence[Step], nothing: str) -> None:
+    for step in steps:
+        click.echo(harmless(f"{step.action:<14}{step.role}  ({step.detail})"))
+    if not steps:
+        click.echo(nothing, err=True)
+
+
+def _wait_for(place: Place, made: Sequence[Role], clock: Clock, longest: timedelta) -> list[str]:
+    from etl.lab.roles import wait_until_assumable
+
+    arns = [role.arn for role in made if role.arn]
+    told: set[str] = set()
+
+    def tell(arn: str) -> None:
+        if arn not in told:
+            click.echo(f"Waiting until {arn} can be assumed ...", err=True)
+        told.add(arn)
+
+    return [
+        f"{arn}: cannot be assumed after {span(longest)}. Run it again to wait longer; if it stays"
+        " so, allow sts:AssumeRole to the caller (`bedrock-usage policy --lab`), who must not be"
+        " the account's root user"
+        for arn in wait_until_assumable(place, arns, clock, longest, tell)
+    ]
+
+
+def _arns(place: Place, caller: Caller, scenarios: Sequence[Scenario]) -> dict[str, str]:
+    """Return the ARN of each role that is needed; raise if one is not there yet."""
+    from etl.lab.roles import READY, survey
+
+    found = survey(place, caller, roles_of(scenarios))
+    lacking = [f"{role.name} ({role.state})" for role in found if role.state != READY]
+    if lacking:
+        raise BedrockUsageError(
+            f"not ready: {', '.join(lacking)}; run `bedrock-usage lab roles create` first. Nothing"
+            " was sent"
+        )
+    return {role.name: role.arn for role in found if role.arn}
+
+
+def _confirm(question: str, yes: bool) -> None:
+    """Ask, unless that was said before; end the program without a yes."""
+    if yes:
+        return
+    if not is_interactive():
+        raise click.UsageError(f"{question} Nobody is there to ask: say --yes")
+    if not click.confirm(question, err=True):
+        raise BedrockUsageError("not confirmed: nothing was done")
+
+
+def is_interactive() -> bool:
+    """Return whether somebody can answer a question."""
+    return sys.stdin.isatty()
+
+
+def _tell_call(call: PlannedCall, entry: Entry, problem: str | None) -> None:
+    tokens = entry.usage or {}
+    said = problem or f"{tokens['input_tokens']} input, {tokens['output_tokens']} output tokens"
+    click.echo(harmless(f"{call.number:>3} {entry.scenario}: {entry.status}, {said}"), err=True)
+
+
+def _close(outcome: Outcome, ledger: Path) -> None:
+    done, of = outcome.scenarios
+    click.echo(
+        f"Run {outcome.run_id} is in {ledger}; `bedrock-usage lab verify` compares", err=True
+    )
+    if outcome.is_stopped:
+        click.echo("Stopped: the calls that are left were not sent", err=True)
+    click.echo(f"Successful scenarios: {done}/{of}")
+    click.echo(f"Successful API calls: {len(outcome.succeeded)}/{len(outcome.calls)}")
+    if not outcome.is_complete:
+        sys.exit(1)
+
+
+def _compare(db: Path, entries: Sequence[Entry], streams_need_tokens: bool) -> list[Checked]:
+    from etl.lab.verify import check_run
+    from etl.warehouse.database import open_warehouse
+
+    with open_warehouse(db) as warehouse:
+        return check_run(warehouse, entries, streams_need_tokens=streams_need_tokens)
+
+
+def _syncing(
+    db: Path, clock: Clock, config_path: Path | None, profile: str | None, entries: Sequence[Entry]
+) -> Callable[[], None]:
+    """Return what syncs the regions of a run, in the account that the credentials belong to."""
+    from etl.cli.sync import sync_chosen
+
+    config = load_config(config_path)
+    chosen = _choice(config, profile, entries)
+    (wanted,) = {entry.account_id for entry in entries}
+    place, _ = _open(chosen.profile, clock)
+    if place.account_id != wanted:
+        raise BedrockUsageError(
+            f"the run was made in account {wanted}, and the credentials are of"
+            f" {place.account_id}; choose others with --profile"
+        )
+
+    def sync() -> None:
+        with sync_lock(db):
+            sync_chosen(db, clock, config, config_path, chosen)
+
+    return sync
+
+
+def _choice(config: Config, profile: str | None, entries: Sequence[Entry]) -> Choice:
+    """Return the regions of a run, and every source that tells of single calls."""
+    sources = [s for s in config.choose_sources() if s not in ("cloudwatch", "catalogue")]
+    return Choice(
+        regions=tuple(sorted({entry.region for entry in entries})),
+        sources=tuple(dict.fromkeys(("cloudtrail", *sources))),
+        profile=profile or config.accounts.profile,
+        trail=config.sources.trail,
+        invocation_logs=config.sources.invocation_logs,
+    )
+
+
+def _wait_for_calls(
+    look: Callable[[], list[Checked]], sync: Callable[[], None], clock: Clock, longest: timedelta
+) -> list[Checked]:
+    """Sync and compare until every call is there, or it has lasted long enough."""
+    deadline = clock.monotonic() + longest.total_seconds()
+    complete_at: float | None = None
+    while True:
+        sync()
+        checked = look()
+        waited = [one for one in checked if one.status != UNKNOWN]
+        found = [one for one in waited if one.is_found]
+        now = clock.monotonic()
+        if len(found) == len(waited):
+            complete_at = now if complete_at is None else complete_at
+            deadline = min(deadline, complete_at + _TOKENS_LATER.total_seconds())
+        is_whole = len(found) == len(waited) and not any(one.lacks_tokens for one in waited)
+        if is_whole or now + _LOOK_AGAIN.total_seconds() > deadline:
+            return checked
+        lacks = sum(one.lacks_tokens for one in found)
+        tokens = f", {count(lacks, 'call')} without tokens" if lacks else ""
+        click.echo(
+            f"{len(found)} of {count(len(waited), 'call')} found{tokens}; looking again in"
+            f" {span(_LOOK_AGAIN)}, for {span(timedelta(seconds=deadline - now))} at most",
+            err=True,
+        )
+        clock.sleep(_LOOK_AGAIN.total_seconds())
+
+
+def _end(problems: Sequence[str]) -> None:
+    """Say what could not be done; exit with 1 if there is any such thing."""
+    for problem in problems:
+        click.echo(harmless(f"Left: {problem}"), err=True)
+    if problems:
+        sys.exit(1)

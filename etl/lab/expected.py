@@ -1,0 +1,118 @@
+"""What calls will cost at most, before they are made, by the warehouse's own prices.
+
+The planned calls are loaded as events that have not happened, into a warehouse that is thrown away,
+and read from the view ``calls``: so the rules that choose a price are the ones that will price them
+in earnest. A user's own rates are taken along. What has no price is None, and never 0.
+
+The tokens are an upper estimate: a token for three characters of the prompt, and as many for the
+answer as it may have.
+"""
+
+from __future__ import annotations
+
+import json
+import tempfile
+from collections.abc import Iterable, Sequence
+from datetime import datetime
+from decimal import Decimal
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from etl.lab.scenarios import Scenario
+from etl.lab.traffic import PlannedCall
+from etl.load import load_files
+from etl.warehouse.database import open_unchanged, open_warehouse
+from etl.warehouse.prices import copy_overrides
+from etl.warehouse.read import run_report
+
+_FRAME_TOKENS = 12
+_CHARACTERS_A_TOKEN = 3
+
+
+class Expected(NamedTuple):
+    """A scenario's share of the plan; ``cost_usd`` None where there is no price."""
+
+    scenario: Scenario
+    calls: int
+    input_tokens: int
+    output_tokens: int
+    cost_usd: Decimal | None
+
+
+def expected(calls: Sequence[PlannedCall], now: datetime, own_rates: Path | None) -> list[Expected]:
+    """Return what each scenario will take at most; ``own_rates``: a warehouse that may have some.
+
+    Raises WarehouseError for a file that is no warehouse.
+    """
+    costs = _costs(calls, now, own_rates)
+    return [
+        _sum(scenario, [call for call in calls if call.scenario is scenario], costs)
+        for scenario in dict.fromkeys(call.scenario for call in calls)
+    ]
+
+
+def total(parts: Iterable[Expected]) -> tuple[Decimal, int]:
+    """Return what the known prices come to, and how many calls have none."""
+    known = list(parts)
+    cost = sum((part.cost_usd for part in known if part.cost_usd is not None), Decimal(0))
+    return cost, sum(part.calls for part in known if part.cost_usd is None)
+
+
+def _sum(scenario: Scenario, calls: list[PlannedCall], costs: dict[str, int | None]) -> Expected:
+    each = [costs.get(_id(call)) for call in calls]
+    known = [cost for cost in each if cost is not None]
+    cost = Decimal(sum(known)) / 10**12 if len(known) == len(calls) else None
+    tokens = [_tokens(call) for call in calls]
+    return Expected(
+        scenario, len(calls), sum(i for i, _ in tokens), sum(o for _, o in tokens), cost
+    )
+
+
+def _costs(
+    calls: Sequence[PlannedCall], now: datetime, own_rates: Path | None
+) -> dict[str, int | None]:
+    """Return the cost of each call in pico-dollars, by its request id."""
+    with tempfile.TemporaryDirectory() as folder:
+        log = Path(folder) / "planned.json"
+        log.write_text(json.dumps({"Records": [_event(call, now) for call in calls]}))
+        with open_warehouse(Path(folder) / "planned.db", create=True) as db:
+            if own_rates and own_rates.exists():
+                with open_unchanged(own_rates) as own:
+                    copy_overrides(own, db)
+            load_files(db, [log])
+            moment = now.strftime("%Y-%m-%dT%H:%M:%SZ")
+            parameters = {
+                "first": moment,
+                "last": moment,
+                "request_ids": json.dumps([_id(call) for call in calls]),
+            }
+            found = run_report(db, "calls_by_request", parameters)
+    return {row["request_id"]: row["cost_picodollars"] for row in found}
+
+
+def _event(call: PlannedCall, now: datetime) -> dict[str, Any]:
+    scenario = call.scenario
+    input_tokens, output_tokens = _tokens(call)
+    return {
+        "eventTime": now.strftime("%Y-%m-%dT%H:%M:%SZ"),
+        "eventID": _id(call),
+        "requestID": _id(call),
+        "eventSource": "bedrock.amazonaws.com",
+        "eventName": scenario.operation,
+        "eventType": "AwsApiCall",
+        "eventCategory": "Management",
+        "awsRegion": scenario.region,
+        "recipientAccountId": "000000000000",
+        "userIdentity": {"type": "Root", "accountId": "000000000000"},
+        "requestParameters": {"modelId": scenario.model},
+        "additionalEventData": {"inputTokens": input_tokens, "outputTokens": output_tokens},
+    }
+
+
+def _id(call: PlannedCall) -> str:
+    return f"planned-{call.number}"
+
+
+def _tokens(call: PlannedCall) -> tuple[int, int]:
+    asked = -(-len(call.prompt) // _CHARACTERS_A_TOKEN) + _FRAME_TOKENS
+    return asked, call.scenario.max_tokens

@@ -1,0 +1,81 @@
+"""What came of comparing a run with the warehouse, and whether it proves anything."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+from etl.lab.ledger import Entry
+
+MATCHES, DIFFERS, NOT_FOUND, REFUSED, UNKNOWN = (
+    *("matches", "differs", "not found"),
+    *("refused", "unknown"),
+)
+STATUSES = (MATCHES, DIFFERS, NOT_FOUND, REFUSED, UNKNOWN)
+
+
+class Difference(NamedTuple):
+    """What the warehouse shows and should not; None is unknown."""
+
+    field: str
+    expected: Any
+    found: Any
+
+
+@dataclass(frozen=True)
+class Checked:
+    """What came of a call's comparison. ``notes``: what could not be compared, and why."""
+
+    entry: Entry
+    status: str
+    differences: tuple[Difference, ...] = ()
+    notes: tuple[str, ...] = ()
+    lacks_tokens: bool = False
+
+    @property
+    def is_found(self) -> bool:
+        """Whether nothing is to be waited for: a refused call need not be there."""
+        return self.status != NOT_FOUND
+
+
+def is_proved(checked: Sequence[Checked]) -> bool:
+    """Return whether there was something to compare, and it agrees."""
+    statuses = {one.status for one in checked}
+    return MATCHES in statuses and not statuses & {DIFFERS, NOT_FOUND}
+
+
+def summary(checked: Sequence[Checked]) -> str:
+    """Count the calls by what came of them: 20 matches, 1 not found."""
+    counts = Counter(one.status for one in checked)
+    return ", ".join(f"{counts[status]} {status}" for status in STATUSES if counts[status])
+
+
+def to_json(checked: Sequence[Checked]) -> str:
+    """Return the comparison as one JSON object."""
+    counts = Counter(one.status for one in checked)
+    answer = {
+        "is_proved": is_proved(checked),
+        "counts": {status: counts[status] for status in STATUSES},
+        "calls": [_call(one) for one in checked],
+    }
+    return json.dumps(answer, indent=2, ensure_ascii=False)
+
+
+def _call(one: Checked) -> dict[str, Any]:
+    entry = one.entry
+    return {
+        "run_id": entry.run_id,
+        "call": entry.call,
+        "attempt": entry.attempt,
+        "scenario": entry.scenario,
+        "request_id": entry.request_id,
+        "region": entry.region,
+        "model_id": entry.model_id,
+        "operation": entry.operation,
+        "status": one.status,
+        "differences": [difference._asdict() for difference in one.differences],
+        "notes": list(one.notes),
+    }

@@ -1,0 +1,84 @@
+"""What tokens cost, worked out beside the warehouse's views and not with them.
+
+The price table is the warehouse's, rates of the user's own included; the choice among its rows is
+made here once more, in the order that DESIGN gives it, so that ``verify`` does not hold a view
+against itself. Money is a whole number of pico-dollars.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+_GEO = re.compile(r"^(us-gov|us|eu|apac|jp|au|ca|in|global)\.(?=[\w-]+\.)")
+_OPAQUE = "application-inference-profile/"
+
+Row = Mapping[str, Any]
+
+
+def is_priceable(model_id: str) -> bool:
+    """Return whether the id itself says the model; an application's profile does not."""
+    return _OPAQUE not in model_id
+
+
+def cost_picodollars(
+    rows: Iterable[Row], model_id: str, region: str, day: str, usage: Mapping[str, int]
+) -> int | None:
+    """Return what tokens cost at list price; None where one that was used has no rate.
+
+    ``usage``: tokens by the names of the ledger, ``input_tokens`` and so on.
+    """
+    tail = model_id.rpartition("/")[2]
+    names = _names(_GEO.sub("", tail))
+    scope = "global" if tail.startswith("global.") else "regional"
+    asked = sum(tokens for kind, tokens in usage.items() if kind != "output_tokens")
+    fitting = [
+        row
+        for row in rows
+        if row["model_id"] in names
+        and _is_of_region(row, region)
+        and (row["scope"], row["service_tier"]) == (scope, "standard")
+        and row["effective_from"] <= day < (row["effective_to"] or "9999")
+        and (row["min_input_tokens"] == 0 or row["min_input_tokens"] < asked)
+    ]
+    total = 0
+    for kind, tokens in usage.items():
+        rate = _rate(fitting, kind.removesuffix("_tokens"), names)
+        if tokens and rate is None:
+            return None
+        total += tokens * (rate or 0)
+    return total
+
+
+def _is_of_region(row: Row, region: str) -> bool:
+    return bool(
+        row["region"] == region or (row["region"] == "*" and not region.startswith("us-gov-"))
+    )
+
+
+def _rate(rows: Iterable[Row], kind: str, names: Sequence[str]) -> int | None:
+    best = max(
+        (row for row in rows if row["token_kind"] == kind),
+        key=lambda row: (
+            row["is_override"],
+            -names.index(row["model_id"]),
+            row["region"] != "*",
+            row["min_input_tokens"],
+            row["effective_from"],
+        ),
+        default=None,
+    )
+    return None if best is None else int(best["usd_per_mtok"])
+
+
+def _names(model_id: str) -> list[str]:
+    """Return the ids that a price may stand under, the exact one first."""
+    unversioned = re.sub(r"-v\d+(:\d+)?$", "", model_id)
+    candidates = (
+        model_id,
+        re.sub(r":\d+$", "", model_id),
+        unversioned,
+        re.sub(r"-20\d{6}$", "", unversioned),
+    )
+    return list(dict.fromkeys(candidates))

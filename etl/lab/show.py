@@ -1,0 +1,115 @@
+"""The lab's tables for a terminal."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Sequence
+from dataclasses import asdict
+from decimal import Decimal
+
+from rich.box import SIMPLE_HEAD
+from rich.console import Console
+from rich.table import Table
+
+from etl.figures import UNKNOWN as NO_FIGURE
+from etl.figures import count, number
+from etl.lab.expected import Expected, total
+from etl.lab.proof import DIFFERS, MATCHES, NOT_FOUND, Checked, is_proved, summary
+from etl.lab.roles import Role
+from etl.terminal import plain
+
+_MARKS = {MATCHES: "✓", DIFFERS: "✗", NOT_FOUND: "✗"}
+_STYLES = {MATCHES: "green", DIFFERS: "bold red", NOT_FOUND: "bold red"}
+_UNPRICED = "unpriced"
+
+
+def _table(*headings: str, right: Iterable[str] = ()) -> Table:
+    table = Table(box=SIMPLE_HEAD, pad_edge=False, padding=(0, 1, 0, 0))
+    numbers = set(right)
+    for heading in headings:
+        justify = "right" if heading in numbers else "left"
+        table.add_column(heading, justify=justify, overflow="fold")  # type: ignore[arg-type]
+    return table
+
+
+def print_roles(roles: Iterable[Role], console: Console) -> None:
+    """Print each role, what it is, and what it lacks."""
+    table = _table("Role", "State", "ARN")
+    for role in roles:
+        lacks = f": {', '.join(role.lacks)}" if role.lacks else ""
+        extra = f"; others' policies: {', '.join(role.extra)}" if role.extra else ""
+        table.add_row(plain(role.name), plain(f"{role.state}{lacks}{extra}"), plain(role.arn or ""))
+    console.print(table)
+
+
+def roles_to_json(roles: Iterable[Role]) -> str:
+    """Return the roles as a JSON list."""
+    return json.dumps([asdict(role) for role in roles], indent=2, ensure_ascii=False)
+
+
+def print_plan(parts: Sequence[Expected], console: Console) -> None:
+    """Print what will be sent, and what it costs at most."""
+    numbers = ("Calls", "Input", "Output", "Cost")
+    table = _table("Scenario", "By", "Model", "Region", "Operation", *numbers, right=numbers)
+    for part in parts:
+        one = part.scenario
+        table.add_row(
+            plain(one.name),
+            plain(one.role or one.user_agent or ""),
+            plain(one.model),
+            plain(one.region),
+            one.operation,
+            number(part.calls),
+            number(part.input_tokens),
+            number(part.output_tokens),
+            _UNPRICED if part.cost_usd is None else _dollars(part.cost_usd),
+        )
+    console.print(table)
+    cost, unpriced = total(parts)
+    calls = sum(part.calls for part in parts)
+    more = f", and {count(unpriced, 'call')} whose price is not known" if unpriced else ""
+    console.print(
+        f"{count(calls, 'call')}, at most about {_dollars(cost)}{more}"
+        " (list prices; every answer as long as it may be)."
+    )
+
+
+def _dollars(cost: Decimal) -> str:
+    return f"${cost:.6f}"
+
+
+def print_checked(checked: Sequence[Checked], console: Console) -> None:
+    """Print each call with a mark; below it what differs, and what could not be compared."""
+    table = _table("", "Call", "Application", "User", "Region", "Operation", "Request", "Tokens")
+    for one in checked:
+        entry = one.entry
+        usage = entry.usage
+        tokens = f"{sum(usage.values()):,}" if usage else NO_FIGURE
+        mark = _MARKS.get(one.status, NO_FIGURE)
+        table.add_row(
+            plain(mark, _STYLES.get(one.status, "")),
+            plain(f"{entry.call}" + (f" ({entry.attempt})" if entry.attempt > 1 else "")),
+            plain(entry.application),
+            plain(entry.user_name),
+            plain(entry.region),
+            plain(entry.operation),
+            plain(entry.request_id or entry.status),
+            tokens,
+        )
+    console.print(table)
+    for one in checked:
+        _print_details(one, console)
+    verdict = "proved" if is_proved(checked) else "not proved"
+    console.print(f"Run {checked[0].entry.run_id}: {summary(checked)}: {verdict}.")
+
+
+def _print_details(one: Checked, console: Console) -> None:
+    name = f"{one.entry.scenario}, call {one.entry.call}"
+    if one.status == NOT_FOUND:
+        console.print(plain(f"✗ {name}: not in the warehouse", "bold red"))
+    for field, expected, found in one.differences:
+        shown = [NO_FIGURE if value is None else value for value in (expected, found)]
+        text = f"✗ {name}: {field} is {shown[1]}, the ledger says {shown[0]}"
+        console.print(plain(text, "bold red"))
+    for note in one.notes:
+        console.print(plain(f"{NO_FIGURE} {name}: {note}", "dim"))

@@ -1,0 +1,204 @@
+"""Send the scenarios' calls, one after the other, and write each into the ledger.
+
+A call that AWS refused for a reason that may pass (throttled, out of service) is made again, a few
+times. One that was answered in any other way, or not at all, is not: it may have cost money. A
+failed call stops nothing; a stop asked for ends the run between two calls.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from uuid import uuid4
+
+import msgspec
+
+from etl.clock import Clock
+from etl.errors import AccessError, RetriableError, SourceError, StoppedError
+from etl.lab.caller import Caller, application_of_role
+from etl.lab.ledger import Entry, Ledger, Status
+from etl.lab.scenarios import Scenario
+from etl.sources.accounts import assume_role
+from etl.sources.aws import Account, Place
+from etl.sources.runtime import Answer, Question, ask
+
+MAX_TRIES = 4
+_FIRST_PAUSE = 2.0
+
+# What AWS says of a model that has retired, was mistyped, or may not be used.
+_NO_MODEL = ("ValidationException", "ResourceNotFoundException", "AccessDeniedException")
+_ANOTHER_MODEL = (
+    "; if the model has retired, or the account may not use it there, set another:"
+    " --print-scenarios, --scenarios FILE"
+)
+
+
+@dataclass(frozen=True)
+class PlannedCall:
+    """A call to make; ``number`` counts from 1 over all scenarios."""
+
+    number: int
+    scenario: Scenario
+    prompt: str
+
+
+@dataclass
+class Outcome:
+    """What a run came to: the numbers of the calls that succeeded, and why others did not."""
+
+    run_id: str
+    calls: Sequence[PlannedCall]
+    succeeded: set[int] = field(default_factory=set)
+    problems: list[str] = field(default_factory=list)
+    is_stopped: bool = False
+
+    @property
+    def scenarios(self) -> tuple[int, int]:
+        """How many scenarios succeeded in whole, of how many."""
+        failed = {c.scenario.name for c in self.calls if c.number not in self.succeeded}
+        names = {call.scenario.name for call in self.calls}
+        return len(names - failed), len(names)
+
+    @property
+    def is_complete(self) -> bool:
+        """Whether every call succeeded."""
+        return len(self.succeeded) == len(self.calls)
+
+
+def plan_calls(scenarios: Iterable[Scenario]) -> list[PlannedCall]:
+    """Return every call of the scenarios, in their order."""
+    wanted = [
+        (scenario, scenario.prompts[turn % len(scenario.prompts)])
+        for scenario in scenarios
+        for turn in range(scenario.calls)
+    ]
+    return [PlannedCall(number, *one) for number, one in enumerate(wanted, 1)]
+
+
+def open_ways(
+    own: Account, scenarios: Iterable[Scenario], role_arns: Mapping[str, str]
+) -> dict[str, Account]:
+    """Return the way into AWS of each scenario; nothing is asked yet."""
+    return {
+        scenario.name: assume_role(own, role_arns[scenario.role]).calling_as(None)
+        if scenario.role
+        else own.calling_as(scenario.user_agent)
+        for scenario in scenarios
+    }
+
+
+def send(
+    calls: Sequence[PlannedCall],
+    ways: Mapping[str, Account],
+    caller: Caller,
+    ledger: Ledger,
+    clock: Clock,
+    tell: Callable[[PlannedCall, Entry, str | None], None] = lambda call, entry, problem: None,
+) -> Outcome:
+    """Make the calls; return what came of them. ``tell`` hears of each when it is over."""
+    outcome = Outcome(_run_id(clock.now()), calls)
+    for call in calls:
+        try:
+            entry, problem = _make(call, ways[call.scenario.name], caller, ledger, clock, outcome)
+        except StoppedError:
+            outcome.is_stopped = True
+            break
+        if problem is None:
+            outcome.succeeded.add(call.number)
+        else:
+            outcome.problems.append(f"{call.scenario.name}, call {call.number}: {problem}")
+        tell(call, entry, problem)
+    return outcome
+
+
+def _run_id(now: datetime) -> str:
+    return f"{now:%Y%m%dT%H%M%SZ}-{uuid4().hex[:6]}"
+
+
+def _make(
+    call: PlannedCall,
+    way: Account,
+    caller: Caller,
+    ledger: Ledger,
+    clock: Clock,
+    outcome: Outcome,
+) -> tuple[Entry, str | None]:
+    """Make a call until it is answered for good; return its last line, and what is wrong."""
+    attempt = 0
+    while True:
+        attempt += 1
+        clock.check()
+        sent = _entry(call, caller, outcome, attempt, clock.now())
+        ledger.write(sent)
+        entry, problem = _attempt(call, way, clock, sent)
+        ledger.write(entry)
+        if entry.status != "throttled" or attempt == MAX_TRIES:
+            return entry, problem
+        clock.sleep(_FIRST_PAUSE * 2 ** (attempt - 1))
+
+
+def _entry(
+    call: PlannedCall, caller: Caller, outcome: Outcome, attempt: int, now: datetime
+) -> Entry:
+    scenario = call.scenario
+    # A role's name comes before a user agent, also where it is the caller's own.
+    role = caller.role_name or ""
+    application = application_of_role(role)
+    is_named_by_role = scenario.role is None and application not in ("", role)
+    return Entry(
+        run_id=outcome.run_id,
+        call=call.number,
+        attempt=attempt,
+        planned=len(outcome.calls),
+        scenario=scenario.name,
+        application=application if is_named_by_role else scenario.application,
+        user_name=scenario.role or caller.user_name,
+        account_id=caller.account_id,
+        region=scenario.region,
+        model_id=scenario.model,
+        operation=scenario.operation,
+        time=now.strftime("%Y-%m-%dT%H:%M:%SZ"),
+        status="sent",
+    )
+
+
+def _attempt(
+    call: PlannedCall, way: Account, clock: Clock, sent: Entry
+) -> tuple[Entry, str | None]:
+    scenario = call.scenario
+    question = Question(scenario.model, call.prompt, scenario.max_tokens)
+    try:
+        answer = ask(Place(way, scenario.region, clock), scenario.operation, question)
+    except SourceError as error:
+        return _refused(sent, error), _explain(error)
+    return _answered(sent, answer), answer.problem
+
+
+def _answered(sent: Entry, answer: Answer) -> Entry:
+    usage = answer.usage._asdict() if answer.usage else None
+    status: Status = "ok" if usage else "broken"
+    return msgspec.structs.replace(sent, status=status, request_id=answer.request_id, usage=usage)
+
+
+def _refused(sent: Entry, error: SourceError) -> Entry:
+    # Of a refused AssumeRole, the id is that of another request.
+    request_id = None if error.action == "sts:AssumeRole" else error.request_id
+    return msgspec.structs.replace(
+        sent, status=_status(error), request_id=request_id, error_code=error.code
+    )
+
+
+def _status(error: SourceError) -> Status:
+    if isinstance(error, AccessError):
+        return "failed"
+    is_answered = isinstance(error, RetriableError) and error.code is not None
+    return "throttled" if is_answered else "unknown"
+
+
+def _explain(error: SourceError) -> str:
+    if error.code in _NO_MODEL:
+        return f"{error}{_ANOTHER_MODEL}"
+    if _status(error) == "unknown":
+        return f"{error}. It may have been made, and is not repeated"
+    return str(error)

@@ -1,0 +1,156 @@
+"""Hold the warehouse against the ledger, call by call.
+
+Each call that was answered has to be in the warehouse once, with its user, application, model,
+operation, tokens and cost. What is compared is what the call itself told; an estimate is no token.
+
+**What is no difference.** A stream's tokens are in CloudTrail only if AWS sends their service
+event, which it does not always: a stream without tokens is told, and is a difference only if
+``streams_need_tokens``. A call that is no stream has to have them. Cache tokens are not in
+CloudTrail at all: where the ledger has some and the warehouse does not, that is a difference,
+because the cost is too low then. A call that AWS refused must not be among the successful ones, and
+need not be there. Of a call whose outcome is unknown nothing can be said but that.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Sequence
+from datetime import datetime, timedelta
+from typing import Any
+
+from sqlite_utils import Database
+
+from etl.lab.ledger import KINDS, Entry
+from etl.lab.proof import DIFFERS, MATCHES, NOT_FOUND, REFUSED, UNKNOWN, Checked, Difference
+from etl.lab.rates import Row, cost_picodollars, is_priceable
+from etl.warehouse.prices import rates
+from etl.warehouse.read import run_report
+
+# A call's event carries the time of its end; clocks differ by less than this.
+_MARGIN = timedelta(hours=2)
+
+
+def check_run(
+    db: Database, entries: Sequence[Entry], *, streams_need_tokens: bool = False
+) -> list[Checked]:
+    """Compare the attempts of a run with the warehouse."""
+    found: dict[str, list[Row]] = {}
+    for row in _find(db, entries):
+        found.setdefault(row["request_id"], []).append(row)
+    prices = rates(db)
+    return [
+        _check(entry, found.get(entry.request_id or "", []), prices, streams_need_tokens)
+        for entry in entries
+    ]
+
+
+def _find(db: Database, entries: Sequence[Entry]) -> list[dict[str, Any]]:
+    times = [datetime.fromisoformat(entry.time) for entry in entries]
+    requests = [entry.request_id for entry in entries if entry.request_id]
+    return run_report(
+        db,
+        "calls_by_request",
+        {
+            "first": f"{min(times) - _MARGIN:%Y-%m-%dT%H:%M:%SZ}",
+            "last": f"{max(times) + _MARGIN:%Y-%m-%dT%H:%M:%SZ}",
+            "request_ids": json.dumps(requests),
+        },
+    )
+
+
+def _check(
+    entry: Entry, rows: Sequence[Row], prices: Iterable[Row], streams_need_tokens: bool
+) -> Checked:
+    if entry.status in ("sent", "unknown"):
+        return Checked(entry, UNKNOWN, notes=("no answer came: AWS may have had it or not",))
+    if entry.status in ("failed", "throttled"):
+        return _check_refused(entry, rows)
+    if not rows:
+        return Checked(entry, NOT_FOUND)
+    row = rows[0]
+    differences = list(_compare_names(entry, row))
+    if len(rows) > 1:
+        differences.append(Difference("calls", 1, len(rows)))
+    if entry.usage is None:
+        notes = ["the answer broke off: its tokens are not known here"]
+        return _result(entry, differences, notes)
+    missing = _missing(entry.usage, row)
+    differences += _compare_tokens(entry.usage, row)
+    if missing:
+        if not entry.is_stream or streams_need_tokens:
+            differences += [Difference(kind, entry.usage[kind], None) for kind in missing]
+        notes = [f"no {', '.join(missing)} in CloudTrail: {_remedy(entry)}"]
+        return _result(entry, differences, notes, lacks_tokens=True)
+    return _compare_cost(entry, entry.usage, row, prices, differences)
+
+
+def _check_refused(entry: Entry, rows: Sequence[Row]) -> Checked:
+    counted = [row for row in rows if row["error_code"] is None]
+    differences = tuple(Difference("error_code", entry.error_code, None) for _ in counted)
+    return Checked(entry, DIFFERS if differences else REFUSED, differences)
+
+
+def _compare_names(entry: Entry, row: Row) -> Iterable[Difference]:
+    wanted = {
+        "account_id": entry.account_id,
+        "region": entry.region,
+        "event_name": entry.operation,
+        "raw_model_id": entry.model_id,
+        "raw_user_name": entry.user_name,
+        "application": entry.application,
+        "error_code": None,
+    }
+    for field, expected in wanted.items():
+        if row[field] != expected:
+            found = row[field]
+            # A user's own rule may have given it another application, and that is worth knowing.
+            by = f" (by {row['application_source']})" if field == "application" else ""
+            yield Difference(field, expected, f"{found}{by}")
+
+
+def _missing(usage: dict[str, int], row: Row) -> list[str]:
+    """Return the kinds that the warehouse does not know; of the cache only what was used."""
+    always = ("input_tokens", "output_tokens")
+    return [k for k in KINDS if row[k] is None and (usage.get(k, 0) or k in always)]
+
+
+def _compare_tokens(usage: dict[str, int], row: Row) -> list[Difference]:
+    return [
+        Difference(kind, usage.get(kind, 0), row[kind])
+        for kind in KINDS
+        if row[kind] is not None and row[kind] != usage.get(kind, 0)
+    ]
+
+
+def _remedy(entry: Entry) -> str:
+    if entry.is_stream:
+        return "AWS does not always tell a stream's; invocation logs do (README, No tokens)"
+    return "invocation logs have them (README, No tokens)"
+
+
+def _compare_cost(
+    entry: Entry,
+    usage: dict[str, int],
+    row: Row,
+    prices: Iterable[Row],
+    differences: list[Difference],
+) -> Checked:
+    if not is_priceable(entry.model_id):
+        notes = ["the cost is not compared: the id does not say which model is behind the profile"]
+        return _result(entry, differences, notes)
+    day = str(row["event_time"])[:10]
+    cost = cost_picodollars(prices, entry.model_id, entry.region, day, usage)
+    if cost != row["cost_picodollars"]:
+        differences.append(Difference("cost_picodollars", cost, row["cost_picodollars"]))
+    return _result(entry, differences, [] if cost is not None else ["the model has no price"])
+
+
+def _result(
+    entry: Entry,
+    differences: Sequence[Difference],
+    notes: Sequence[str] = (),
+    *,
+    lacks_tokens: bool = False,
+) -> Checked:
+    status = DIFFERS if differences else MATCHES
+    return Checked(entry, status, tuple(differences), tuple(notes), lacks_tokens)

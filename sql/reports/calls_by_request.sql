@@ -1,0 +1,27 @@
+-- What does the warehouse know of these requests?
+-- Grain: call. :request_ids is a JSON list; :first and :last are moments, both included.
+-- Units: tokens; pico-dollars at list price.
+select
+    request_id,
+    account_id,
+    region,
+    event_name,
+    raw_model_id,
+    raw_user_name,
+    application,
+    application_source,
+    error_code,
+    token_source,
+    input_tokens,
+    output_tokens,
+    cache_read_tokens,
+    cache_write_5m_tokens,
+    cache_write_1h_tokens,
+    cost_picodollars,
+    event_time
+from calls
+where
+    event_time >= :first
+    and event_time <= :last
+    and request_id in (select value from json_each(:request_ids))
+order by event_time, request_id

@@ -1,0 +1,72 @@
+"""The whole way through the lab, command by command, as on a live account."""
+
+from __future__ import annotations
+
+import json
+from datetime import timedelta
+from pathlib import Path
+
+from etl.lab.ledger import read_ledger
+from tests.aws import ACCOUNT, FakeAws, FakeClock
+from tests.cli.test_load import run
+
+ROLES = (
+    *("CustomerServiceApp-BedrockRole", "DataAnalysisApp-BedrockRole"),
+    *("ChatbotApp-BedrockRole", "DocumentProcessorApp-BedrockRole"),
+)
+USAGE = {
+    ("CustomerServiceApp-BedrockRole", "CustomerServiceApp", "us-east-1"): 3,
+    ("DataAnalysisApp-BedrockRole", "DataAnalysisApp", "us-east-1"): 2,
+    ("ChatbotApp-BedrockRole", "ChatbotApp", "us-east-1"): 5,
+    ("DocumentProcessorApp-BedrockRole", "DocumentProcessorApp", "us-west-2"): 2,
+    ("tester", "MobileApp", "us-east-1"): 4,
+    ("tester", "WebPortal", "us-east-1"): 3,
+    ("tester", "BackendAPI", "us-west-2"): 2,
+}
+
+
+def test_roles_traffic_proof_and_the_end(aws: FakeAws, clock: FakeClock, tmp_path: Path) -> None:
+    aws.accounts.role_delay = timedelta(seconds=12)
+    aws.recording.delay = timedelta(minutes=9)
+
+    status, out, err = run("lab", "roles", "create")
+    assert status == 0, err
+    assert [line.split()[2] for line in out.splitlines() if line.startswith("create")] == list(ROLES)
+    assert "4 of 4 roles ready" in err
+    assert clock.sleeps == [5.0] * 3
+
+    status, out, err = run("lab", "traffic", "--yes")
+    assert status == 0, err
+    assert out.splitlines()[-2:] == [
+        "Successful scenarios: 7/7",
+        "Successful API calls: 21/21",
+    ]
+    sent = read_ledger(Path("lab_ledger.jsonl"))
+    assert {entry.status for entry in sent} == {"ok"}
+
+    status, out, err = run("lab", "verify", "--format", "json", "--db", "w.db")
+    assert status == 0, out + err
+    proof = json.loads(out)
+    assert (proof["is_proved"], proof["counts"]["matches"], len(proof["calls"])) == (True, 21, 21)
+    assert all(call["notes"] == [] for call in proof["calls"])
+    assert "0 of 21 calls found; looking again in 1 min" in err
+
+    status, out, _ = run("report", "breakdown", "--format", "json", "--db", "w.db")
+    rows = json.loads(out)["rows"]
+    assert {
+        (row["user_name"], row["application"], row["region"]): row["calls"] for row in rows
+    } == USAGE
+    expected_usage = [
+        sum((entry.usage or {})[kind] for entry in sent)
+        for kind in ("input_tokens", "output_tokens")
+    ]
+    assert [sum(row[kind] for row in rows) for kind in ("input_tokens", "output_tokens")] == (
+        expected_usage
+    )
+
+    status, out, _ = run("lab", "roles", "list")
+    assert (status, out.count("ready")) == (0, 4)
+    status, out, err = run("lab", "roles", "delete", "--yes")
+    assert (status, err) == (0, "4 roles deleted\n")
+    status, out, _ = run("lab", "roles", "list")
+    assert (status, out.count("missing"), ACCOUNT in out) == (0, 4, False)
