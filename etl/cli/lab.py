@@ -439,16 +439,18 @@ def _wait_for_calls(
             complete_at = now if complete_at is None else complete_at
             deadline = min(deadline, complete_at + _TOKENS_LATER.total_seconds())
         is_whole = len(found) == len(waited) and not any(one.lacks_tokens for one in waited)
-        if is_whole or now + _LOOK_AGAIN.total_seconds() > deadline:
+        if is_whole or now >= deadline:
             return checked
+        pause = min(_LOOK_AGAIN.total_seconds(), deadline - now)
         lacks = sum(one.lacks_tokens for one in found)
         tokens = f", {count(lacks, 'call')} without tokens" if lacks else ""
         click.echo(
             f"{len(found)} of {count(len(waited), 'call')} found{tokens}; looking again in"
-            f" {span(_LOOK_AGAIN)}, for {span(timedelta(seconds=deadline - now))} at most",
+            f" {span(timedelta(seconds=pause))}, for {span(timedelta(seconds=deadline - now))}"
+            " at most",
             err=True,
         )
-        clock.sleep(_LOOK_AGAIN.total_seconds())
+        clock.sleep(pause)
 
 
 def _end(problems: Sequence[str]) -> None:

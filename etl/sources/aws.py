@@ -282,6 +282,9 @@ def _is_damage(error: Exception) -> bool:
     """Say whether an answer came that cannot be read, such as one whose checksum differs."""
     if isinstance(error, botocore_errors.BotoCoreError):
         return isinstance(error, botocore_errors.FlexibleChecksumError)
+    # XML that ends before the element that holds the answer, GetRoleResult for example.
+    if isinstance(error, KeyError):
+        return str(error.args[0]).endswith("Result")
     # ValueError is UnicodeDecodeError and the like: a body that is no text.
     return isinstance(error, (ResponseParserError, ValueError))
 

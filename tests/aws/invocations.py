@@ -36,17 +36,23 @@ class Usage(NamedTuple):
 
 
 class Recording:
-    """How AWS records: ``delay`` until CloudTrail has an event; the next ``lost`` it never has."""
+    """How AWS records: ``delay`` until CloudTrail has an event; the next ``lost`` it never has.
+
+    A stream's service event comes ``service_delay`` after its call's. Without ``has_tokens`` no
+    event has any, as it was before 2026.
+    """
 
     def __init__(self) -> None:
         self.delay = timedelta(0)
         self.lost = 0
+        self.service_delay = timedelta(0)
         self.has_service_events = True
+        self.has_tokens = True
         self.gone: set[str] = set()
         self.cached: set[tuple[str, str, str]] = set()
 
-    def deliver(self, call: Call, record: dict[str, Any]) -> None:
-        call.place.deliver(record, call.aws.clock.now() + self.delay)
+    def deliver(self, call: Call, record: dict[str, Any], later: timedelta = timedelta(0)) -> None:
+        call.place.deliver(record, call.aws.clock.now() + self.delay + later)
 
 
 def record_success(call: Call, usage: Usage) -> None:
@@ -58,12 +64,12 @@ def record_success(call: Call, usage: Usage) -> None:
         return
     tokens = {"inputTokens": usage.input, "outputTokens": usage.output}
     if not call.operation.has_event_stream_output:
-        data = {"inferenceRegion": call.region} | tokens
+        data = {"inferenceRegion": call.region} | (tokens if recording.has_tokens else {})
         recording.deliver(call, _event(call, additionalEventData=data))
         return
     recording.deliver(call, _event(call))
-    if recording.has_service_events:
-        recording.deliver(call, _service_event(call, tokens))
+    if recording.has_service_events and recording.has_tokens:
+        recording.deliver(call, _service_event(call, tokens), recording.service_delay)
 
 
 def record_failure(call: Call, problem: AwsError) -> None:

@@ -31,7 +31,9 @@ def test_roles_traffic_proof_and_the_end(aws: FakeAws, clock: FakeClock, tmp_pat
 
     status, out, err = run("lab", "roles", "create")
     assert status == 0, err
-    assert [line.split()[2] for line in out.splitlines() if line.startswith("create")] == list(ROLES)
+    assert [line.split()[2] for line in out.splitlines() if line.startswith("create")] == list(
+        ROLES
+    )
     assert "4 of 4 roles ready" in err
     assert clock.sleeps == [5.0] * 3
 

@@ -1,0 +1,282 @@
+"""``lab traffic``: says the price, asks, sends each call once, and remembers what it sent."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+from click.testing import CliRunner
+
+from etl.cli import lab, main
+from etl.lab.ledger import Entry, read_ledger
+from etl.lab.scenarios import load_scenarios
+from etl.lab.traffic import MAX_TRIES
+from tests.aws import FakeAws, FakeClock, Fault
+from tests.cli.test_load import run
+from tests.support import HAIKU, SONNET
+
+RUNTIME = ("InvokeModel", "InvokeModelWithResponseStream", "Converse", "ConverseStream")
+SECRET = "the quick brown fox of the prompt"
+
+
+def scenarios(**changes: Any) -> str:
+    """Return a file of two scenarios by user agent, three calls in all."""
+    one = {
+        "name": "Shop",
+        "user_agent": "Shop/1.0",
+        "model": HAIKU,
+        "region": "us-east-1",
+        "operation": "Converse",
+        "calls": 2,
+        "prompts": [SECRET],
+        "max_tokens": 50,
+    } | changes
+    other = one | {"name": "Desk", "user_agent": "Desk/2", "calls": 1, "model": SONNET}
+    lines = []
+    for scenario in (one, other):
+        lines += ["[[scenarios]]", *(f"{k} = {json.dumps(v)}" for k, v in scenario.items())]
+    return "\n".join(lines)
+
+
+@pytest.fixture
+def small(aws: FakeAws, tmp_path: Path) -> list[str]:
+    """The words for traffic with a small file of scenarios."""
+    (tmp_path / "small.toml").write_text(scenarios())
+    return ["lab", "traffic", "--scenarios", "small.toml"]
+
+
+def calls_made(aws: FakeAws) -> int:
+    return sum(aws.count(operation) for operation in RUNTIME)
+
+
+def ledger() -> list[Entry]:
+    return read_ledger(Path("lab_ledger.jsonl"))
+
+
+def summary(out: str) -> list[str]:
+    return [line for line in out.splitlines() if line.startswith("Successful")]
+
+
+def done(scenarios: str, calls: str) -> list[str]:
+    return [f"Successful scenarios: {scenarios}", f"Successful API calls: {calls}"]
+
+
+# -- before anything is spent ---------------------------------------------------------------------
+
+
+def test_a_dry_run_asks_nothing_of_aws(aws: FakeAws) -> None:
+    status, out, _ = run("lab", "traffic", "--dry-run")
+    assert (status, aws.count()) == (0, 0)
+    assert not Path("lab_ledger.jsonl").exists()
+    for scenario in load_scenarios(None):
+        assert scenario.name in out
+    assert "21 calls, at most about $0.0" in out
+
+
+def test_nothing_is_sent_before_a_yes(
+    aws: FakeAws, small: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    status, out, err = run(*small)
+    assert (status, calls_made(aws)) == (2, 0)
+    assert "3 calls, at most about $0.0" in out
+    assert "Nobody is there to ask: say --yes" in err
+    monkeypatch.setattr(lab, "is_interactive", lambda: True)
+    for answer, expected in (("\n", 1), ("n\n", 1), ("y\n", 0)):
+        assert calls_made(aws) == 0
+        result = CliRunner().invoke(main, small, input=answer)
+        assert result.exit_code == expected, result.output
+        assert "Send 3 calls for at most about $0.0" in result.stderr
+    assert calls_made(aws) == 3
+
+
+def test_the_price_is_the_list_price_of_the_most_that_may_be_used(small: list[str]) -> None:
+    _, out, _ = run(*small, "--dry-run")
+    # 33 characters are 11 tokens, and 12 for the frame; Haiku $0.25 and $1.25, Sonnet in a
+    # cross-region profile of the US $3.30 and $16.50 per million (list_prices.csv).
+    haiku, sonnet = 2 * (23 * 0.25 + 50 * 1.25), 23 * 3.30 + 50 * 16.50
+    assert f"${haiku / 1e6:.6f}" in out
+    assert f"at most about ${(haiku + sonnet) / 1e6:.6f}" in out
+
+
+def test_ones_own_prices_count(small: list[str], tmp_path: Path) -> None:
+    _, out, _ = run("prices", "list", "--model", HAIKU, "--db", "w.db")
+    (tmp_path / "own.csv").write_text(out.replace(",250000,", ",100000000,"))
+    assert run("prices", "import", "own.csv", "--db", "w.db")[0] == 0
+    _, out, _ = run(*small, "--dry-run", "--db", "w.db")
+    assert f"${2 * (23 * 100 + 50 * 1.25) / 1e6:.6f}" in out
+
+
+def test_a_price_that_is_not_known_is_said_and_needs_more_than_yes(
+    aws: FakeAws, tmp_path: Path
+) -> None:
+    (tmp_path / "new.toml").write_text(scenarios(model="anthropic.claude-99-v1:0"))
+    words = ("lab", "traffic", "--scenarios", "new.toml")
+    status, out, _ = run(*words, "--dry-run")
+    assert "unpriced" in out
+    assert "and 2 calls whose price is not known" in out
+    status, _, err = run(*words, "--yes")
+    assert (status, aws.count()) == (2, 0)
+    assert "2 calls of a model whose price is not known: --yes alone does not send them" in err
+    status, out, _ = run(*words, "--yes", "--allow-unpriced")
+    assert (status, summary(out)) == (0, done("2/2", "3/3"))
+
+
+def test_without_its_roles_nothing_is_sent(aws: FakeAws) -> None:
+    status, _, err = run("lab", "traffic", "--yes")
+    assert (status, calls_made(aws)) == (1, 0)
+    assert "CustomerServiceApp-BedrockRole (missing)" in err
+    assert "`bedrock-usage lab roles create` first" in err
+
+
+def test_the_scenarios_can_be_printed_changed_and_used(aws: FakeAws, tmp_path: Path) -> None:
+    status, out, _ = run("lab", "traffic", "--print-scenarios")
+    assert status == 0
+    (tmp_path / "own.toml").write_text(out)
+    assert load_scenarios(tmp_path / "own.toml") == load_scenarios(None)
+
+
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        ({"calls": 0}, "calls: 0 will not do"),
+        ({"max_tokens": 100_000}, "max_tokens: 100000 will not do"),
+        ({"role": "App-BedrockRole"}, "either a role or a user_agent"),
+        ({"user_agent": "Boto3/1.0"}, "no application's name"),
+        ({"user_agent": "two words/1"}, "user_agent: 'two words/1' will not do"),
+        ({"region": "moon"}, "region: 'moon' will not do"),
+        ({"operation": "Invoke"}, "operation"),
+        ({"operation": "InvokeModel", "model": "amazon.nova-lite-v1:0"}, "use Converse"),
+        ({"prompts": []}, "must not be empty"),
+        ({"colour": "red"}, "colour"),
+        ({"name": "Desk"}, "two scenarios"),
+    ],
+)
+def test_a_wrong_file_is_refused_with_the_reason(
+    aws: FakeAws, tmp_path: Path, changes: dict[str, Any], said: str
+) -> None:
+    (tmp_path / "wrong.toml").write_text(scenarios(**changes))
+    status, _, err = run("lab", "traffic", "--scenarios", "wrong.toml", "--yes")
+    assert (status, aws.count()) == (2, 0)
+    assert said in err
+    assert "--print-scenarios" in err
+
+
+# -- calls that fail ------------------------------------------------------------------------------
+
+
+def test_a_throttled_call_is_made_again(aws: FakeAws, clock: FakeClock, small: list[str]) -> None:
+    aws.faults.append(Fault("throttle", operation="Converse", skip=1, times=2))
+    status, out, _ = run(*small, "--yes")
+    assert (status, summary(out), calls_made(aws)) == (0, done("2/2", "3/3"), 5)
+    assert [(e.call, e.attempt, e.status) for e in ledger()] == [
+        (1, 1, "ok"),
+        (2, 1, "throttled"),
+        (2, 2, "throttled"),
+        (2, 3, "ok"),
+        (3, 1, "ok"),
+    ]
+    assert clock.sleeps == [2.0, 4.0]
+    assert ledger()[1].error_code == "ThrottlingException"
+
+
+@pytest.mark.parametrize(
+    ("kind", "tries", "status"),
+    [
+        ("throttle", MAX_TRIES, "throttled"),
+        ("503", MAX_TRIES, "throttled"),
+        ("denied", 1, "failed"),
+    ],
+)
+def test_a_call_that_fails_for_good_stops_no_other(
+    aws: FakeAws, small: list[str], kind: str, tries: int, status: str
+) -> None:
+    aws.faults.append(Fault(kind, operation="Converse", times=tries))
+    code, out, err = run(*small, "--yes")
+    assert (code, summary(out), calls_made(aws)) == (1, done("1/2", "2/3"), tries + 2)
+    assert [e.status for e in ledger()] == [*[status] * tries, "ok", "ok"]
+    assert "bedrock:InvokeModel in us-east-1" in err
+
+
+def test_a_model_that_is_gone_is_told_with_what_to_do(aws: FakeAws, small: list[str]) -> None:
+    aws.recording.gone.add(SONNET)
+    status, out, err = run(*small, "--yes")
+    assert (status, summary(out)) == (1, done("1/2", "2/3"))
+    assert "if the model has retired" in err
+    assert "--print-scenarios, --scenarios FILE" in err
+
+
+@pytest.mark.parametrize("kind", ["reset", "garbage"])
+def test_a_call_without_an_answer_is_unknown_and_not_repeated(
+    aws: FakeAws, small: list[str], kind: str
+) -> None:
+    aws.faults.append(Fault(kind, operation="Converse"))
+    status, out, err = run(*small, "--yes")
+    assert (status, summary(out), calls_made(aws)) == (1, done("1/2", "2/3"), 3)
+    assert [e.status for e in ledger()] == ["unknown", "ok", "ok"]
+    assert "It may have been made, and is not repeated" in err
+
+
+@pytest.mark.parametrize("operation", ["ConverseStream", "InvokeModelWithResponseStream"])
+@pytest.mark.parametrize("kind", ["stream-error", "reset-in-body", "cut"])
+def test_an_answer_that_breaks_off_has_an_id_and_no_tokens(
+    aws: FakeAws, tmp_path: Path, operation: str, kind: str
+) -> None:
+    (tmp_path / "streams.toml").write_text(scenarios(operation=operation))
+    aws.faults.append(Fault(kind, operation=operation))
+    status, out, _ = run("lab", "traffic", "--scenarios", "streams.toml", "--yes")
+    assert (status, summary(out), calls_made(aws)) == (1, done("1/2", "2/3"), 3)
+    broken, *others = ledger()
+    assert (broken.status, broken.usage) == ("broken", None)
+    assert broken.request_id
+    assert [e.status for e in others] == ["ok", "ok"]
+
+
+def test_a_stop_ends_the_run_between_two_calls(
+    aws: FakeAws, clock: FakeClock, small: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tell = lab._tell_call
+
+    def stop(*words: Any) -> None:
+        tell(*words)
+        clock.stop.set()
+
+    monkeypatch.setattr(lab, "_tell_call", stop)
+    status, out, err = run(*small, "--yes")
+    assert (status, summary(out), calls_made(aws)) == (1, done("0/2", "1/3"), 1)
+    assert "Stopped: the calls that are left were not sent" in err
+    assert [e.status for e in ledger()] == ["ok"]
+
+
+# -- who calls, and what is kept ------------------------------------------------------------------
+
+
+def test_the_environment_gives_the_calls_no_other_name(
+    aws: FakeAws, small: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """An SDK app id would win over the user agent, a key for Bedrock alone over the credentials."""
+    monkeypatch.setenv("AWS_SDK_UA_APP_ID", "SomethingElse")
+    monkeypatch.setenv("AWS_BEARER_TOKEN_BEDROCK", "secret-key")
+    assert run(*small, "--yes")[0] == 0
+    assert run("lab", "verify", "--db", "w.db")[0] == 0
+
+
+def test_no_word_of_a_prompt_is_kept_or_shown(aws: FakeAws, small: list[str]) -> None:
+    status, out, err = run(*small, "--yes")
+    assert status == 0
+    for text in (out, err, Path("lab_ledger.jsonl").read_text()):
+        for word in ("quick brown", "wordword"):
+            assert word not in text
+
+
+def test_the_ledger_has_what_was_sent(aws: FakeAws, small: list[str]) -> None:
+    assert run(*small, "--yes")[0] == 0
+    one, _, other = ledger()
+    assert (one.application, one.user_name, one.planned) == ("Shop", "tester", 3)
+    assert (other.scenario, other.model_id, other.operation) == ("Desk", SONNET, "Converse")
+    assert one.usage is not None
+    # The fake counts four characters a token, and 8 for the frame.
+    assert one.usage["input_tokens"] == 8 + 9
+    lines = Path("lab_ledger.jsonl").read_text().splitlines()
+    assert [json.loads(line)["status"] for line in lines] == ["sent", "ok"] * 3
