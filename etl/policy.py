@@ -1,8 +1,8 @@
 """The least that AWS has to allow: IAM policies for exactly the operations that are called.
 
-Everything is read-only. ``tests/cli/test_policy.py`` holds this table against the code that calls
-AWS, so that neither can have an action that the other lacks. STS GetCallerIdentity is not in it: no
-permission is needed for it.
+Everything is read-only, but for what the lab takes. ``tests/cli/test_policy.py`` holds this table
+against the code that calls AWS, so that neither can have an action that the other lacks. STS
+GetCallerIdentity is not in it: no permission is needed for it.
 
 Resources: CloudTrail's LookupEvents, CloudWatch's reads, EC2's and Organizations' lists and
 Bedrock's lists know no resource, so theirs is ``*``. A single inference profile has an ARN, and so
@@ -55,6 +55,23 @@ REGIONS = Grant("Regions", ("ec2:DescribeRegions",))
 ORGANIZATION = Grant("Organization", ("organizations:ListAccounts",))
 DOCTOR = Grant("Doctor", ("bedrock:GetModelInvocationLoggingConfiguration",))
 ASSUME_ROLE = "sts:AssumeRole"
+# Of the lab: its roles, whatever their path, and calls of models in the caller's own name.
+LAB_ROLES = Grant(
+    "LabRoles",
+    (
+        *("iam:CreateRole", "iam:DeleteRole", "iam:GetRole", "iam:TagRole"),
+        *("iam:UpdateAssumeRolePolicy", "iam:ListAttachedRolePolicies", "iam:ListRolePolicies"),
+        *("iam:DeleteRolePolicy", "iam:GetRolePolicy", "iam:PutRolePolicy"),
+        ASSUME_ROLE,
+    ),
+    "arn:{partition}:iam::*:role/*-BedrockRole",
+)
+LAB_CALLS = ("bedrock:InvokeModel", "bedrock:InvokeModelWithResponseStream")
+LAB_MODELS = (
+    "arn:{partition}:bedrock:*:*:application-inference-profile/*",
+    "arn:{partition}:bedrock:*:*:inference-profile/*",
+    "arn:{partition}:bedrock:*::foundation-model/*",
+)
 
 
 @dataclass(frozen=True)
@@ -103,6 +120,18 @@ def member_policy(reading: Reading) -> dict[str, Any]:
     statements = [
         _statement(grant.sid, grant.actions, _of(grant, reading))
         for grant in _account_grants(reading)
+    ]
+    return {"Version": VERSION, "Statement": statements}
+
+
+def lab_policy(partition: str) -> dict[str, Any]:
+    """Return the policy of who runs the lab, beside what reading takes."""
+    roles = LAB_ROLES.resource.format(partition=partition)
+    models = [model.format(partition=partition) for model in LAB_MODELS]
+    statements = [
+        _statement(LAB_ROLES.sid, LAB_ROLES.actions, [roles]),
+        _statement("LabCalls", LAB_CALLS, models),
+        *(_statement(grant.sid, grant.actions, ["*"]) for grant in SOURCES["cloudtrail"]),
     ]
     return {"Version": VERSION, "Statement": statements}
 

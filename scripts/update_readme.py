@@ -73,11 +73,14 @@ def _help_texts() -> Iterator[str]:
     )
     yield _block(root)
     for name in program.list_commands(root):
-        command = program.get_command(root, name) or program
-        context = click.Context(command, info_name=name, parent=root)
-        yield _block(context)
-        for sub, subcommand in getattr(command, "commands", {}).items():
-            yield _block(click.Context(subcommand, info_name=sub, parent=context))
+        yield from _help_of(program.get_command(root, name) or program, name, root)
+
+
+def _help_of(command: click.Command, name: str, parent: click.Context) -> Iterator[str]:
+    context = click.Context(command, info_name=name, parent=parent)
+    yield _block(context)
+    for sub, subcommand in getattr(command, "commands", {}).items():
+        yield from _help_of(subcommand, sub, context)
 
 
 def _block(context: click.Context) -> str:

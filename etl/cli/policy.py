@@ -13,7 +13,7 @@ import click
 from etl.cli.options import choice_options, config_option
 from etl.cli.places import choose
 from etl.config import ALL_REGIONS, Choice, load_config
-from etl.policy import Reading, caller_policy, member_policy, trust_policy
+from etl.policy import Reading, caller_policy, lab_policy, member_policy, trust_policy
 
 _PRINCIPAL = re.compile(r"arn:aws[a-z-]*:iam::\d{12}:(?:root|(?:user|role)/[\w+=,.@/-]+)", re.ASCII)
 _PARTITIONS = {"us-gov-": "aws-us-gov", "cn-": "aws-cn"}
@@ -45,16 +45,28 @@ def _principal(_: click.Context, __: click.Parameter, arn: str | None) -> str | 
     callback=_principal,
     help="The trust policy of such a role; ARN is who runs this program.",
 )
+@click.option("--lab", is_flag=True, help="The policy of who runs `bedrock-usage lab`.")
 def policy(
-    config: Path | None, has_doctor: bool, member: bool, trust: str | None, **choice: Any
+    config: Path | None,
+    has_doctor: bool,
+    member: bool,
+    trust: str | None,
+    lab: bool,
+    **choice: Any,
 ) -> None:
     """Print the least-privilege IAM policy, as JSON.
 
-    It allows reading and nothing else. Nothing is asked of AWS.
+    It allows reading and nothing else; --lab allows roles of the lab and calls of models as well.
+    Nothing is asked of AWS.
     """
     if trust is not None:
-        _refuse_others(member or not has_doctor or any(choice.values()))
+        _refuse_others(member or lab or not has_doctor or any(choice.values()))
         _print(trust_policy(trust))
+        return
+    if lab:
+        if member or any(value for name, value in choice.items() if name != "region"):
+            raise click.UsageError("--lab goes alone, or with --region, which says the partition")
+        _print(lab_policy(_partition((), choice["region"] or ALL_REGIONS)))
         return
     reading = _reading(choose(load_config(config), **choice), has_doctor)
     _print(member_policy(reading) if member else caller_policy(reading))

@@ -27,7 +27,6 @@ from urllib3.exceptions import HTTPError
 
 from etl.sources.aws import Place
 
-_SERVICE = "bedrock-runtime"
 _VERSION = "bedrock-2023-05-31"
 
 # What reading an answer may end in. urllib3's own is not translated by botocore in a stream.
@@ -81,21 +80,23 @@ def ask(place: Place, operation: str, question: Question) -> Answer:
 
 
 def _invoke(place: Place, question: Question) -> dict[str, Any]:
-    return place.call(_SERVICE, "InvokeModel", _messages(question), requires="body")
+    return place.call("bedrock-runtime", "InvokeModel", _messages(question), requires="body")
 
 
 def _invoke_stream(place: Place, question: Question) -> dict[str, Any]:
     return place.call(
-        _SERVICE, "InvokeModelWithResponseStream", _messages(question), requires="body"
+        "bedrock-runtime", "InvokeModelWithResponseStream", _messages(question), requires="body"
     )
 
 
 def _converse(place: Place, question: Question) -> dict[str, Any]:
-    return place.call(_SERVICE, "Converse", _conversation(question), requires="usage")
+    return place.call("bedrock-runtime", "Converse", _conversation(question), requires="usage")
 
 
 def _converse_stream(place: Place, question: Question) -> dict[str, Any]:
-    return place.call(_SERVICE, "ConverseStream", _conversation(question), requires="stream")
+    return place.call(
+        "bedrock-runtime", "ConverseStream", _conversation(question), requires="stream"
+    )
 
 
 def _messages(question: Question) -> dict[str, Any]:

@@ -20,6 +20,8 @@ from etl.doctor.entry import examine
 from etl.findings import FAILED
 from etl.policy import (
     DOCTOR,
+    LAB_CALLS,
+    LAB_ROLES,
     LOG_FILES,
     LOG_GROUP,
     ORGANIZATION,
@@ -28,6 +30,7 @@ from etl.policy import (
     Reading,
     caller_policy,
 )
+from etl.sources.aws import PERMISSIONS
 from etl.sync.run import SyncOptions, sync_places
 from etl.warehouse.database import open_warehouse
 from tests.aws import ACCOUNT, NOW, REGION, FakeAws, FakeClock
@@ -220,6 +223,9 @@ def test_a_role_may_trust_a_caller(arn: str) -> None:
         (["--role-arn", "Reader"], "no role's ARN"),
         (["--role-arn", "arn:aws:iam::111122223333:role/*"], "no role's ARN"),
         (["--organization"], "--role-name"),
+        (["--lab", "--member"], "--lab goes alone"),
+        (["--lab", "--source", "cloudtrail"], "--lab goes alone"),
+        (["--lab", "--trust", "arn:aws:iam::111122223333:root"], "goes alone"),
         (["--source", "everything"], "is not one of"),
         (["--region", "us-east-1", "--region", "us-gov-west-1"], "a policy each"),
     ],
@@ -291,7 +297,7 @@ def test_log_files_are_allowed_by_bucket_and_prefix_to_who_runs_the_program() ->
 
 def test_nobody_else_calls_aws() -> None:
     known = {f"{source}.py" for source in STANDARD_SOURCES}
-    known |= {"accounts.py", "aws.py", "logs.py", "s3.py"}
+    known |= {"accounts.py", "aws.py", "logs.py", "runtime.py", "s3.py"}
     for file in (ETL / "sources").glob("*.py"):
         assert file.name in known or not operations(file), file
     outside = [
@@ -300,7 +306,38 @@ def test_nobody_else_calls_aws() -> None:
         if file.parent.name != "sources"
         and (".call(" in file.read_text() or ".pages(" in file.read_text())
     ]
-    assert sorted(outside) == ["doctor/entry.py", "doctor/places.py"]
+    assert sorted(outside) == [
+        *("doctor/entry.py", "doctor/places.py"),
+        *("lab/caller.py", "lab/roles.py"),
+    ]
+
+
+def test_the_lab_s_roles_too() -> None:
+    # A role that is made with tags needs the permission to tag, and no operation.
+    called = operations(ETL / "lab" / "roles.py") | {"iam:TagRole"}
+    assert called == actions(LAB_ROLES)
+    assert operations(ETL / "lab" / "caller.py") == {FREE}
+
+
+def test_the_lab_s_calls_too() -> None:
+    called = operations(ETL / "sources" / "runtime.py")
+    assert {PERMISSIONS[operation] for operation in called} == set(LAB_CALLS)
+    assert set(PERMISSIONS) == called
+
+
+@pytest.mark.parametrize(
+    ("words", "partition"), [([], "aws"), (["--region", "us-gov-west-1"], "aws-us-gov")]
+)
+def test_the_lab_may_touch_its_own_roles_and_call_models(words: list[str], partition: str) -> None:
+    resources = allowed(policy("--lab", *words))
+    roles = f"arn:{partition}:iam::*:role/*-BedrockRole"
+    assert {resource for action, resource in resources.items() if action[:3] in ("iam", "sts")} == {
+        roles
+    }
+    for action in LAB_CALLS:
+        assert f"arn:{partition}:bedrock:*::foundation-model/*" in resources[action]
+    assert resources["cloudtrail:LookupEvents"] == "*"
+    assert len(resources) == len(LAB_ROLES.actions) + len(LAB_CALLS) + 1
 
 
 def test_the_doctor_asks_for_every_permission_and_no_other() -> None:

@@ -7,6 +7,7 @@ from datetime import timedelta
 from pathlib import Path
 
 from etl.lab.ledger import read_ledger
+from etl.sources.aws import PERMISSIONS
 from tests.aws import ACCOUNT, FakeAws, FakeClock
 from tests.cli.test_load import run
 
@@ -14,6 +15,8 @@ ROLES = (
     *("CustomerServiceApp-BedrockRole", "DataAnalysisApp-BedrockRole"),
     *("ChatbotApp-BedrockRole", "DocumentProcessorApp-BedrockRole"),
 )
+# To tag a role as it is made is a permission and no operation; the trust was right at once.
+NOT_ASKED = {"iam:TagRole", "iam:UpdateAssumeRolePolicy"}
 USAGE = {
     ("CustomerServiceApp-BedrockRole", "CustomerServiceApp", "us-east-1"): 3,
     ("DataAnalysisApp-BedrockRole", "DataAnalysisApp", "us-east-1"): 2,
@@ -72,3 +75,9 @@ def test_roles_traffic_proof_and_the_end(aws: FakeAws, clock: FakeClock, tmp_pat
     assert (status, err) == (0, "4 roles deleted\n")
     status, out, _ = run("lab", "roles", "list")
     assert (status, out.count("missing"), ACCOUNT in out) == (0, 4, False)
+
+    _, out, _ = run("policy", "--lab")
+    allowed = {action for one in json.loads(out)["Statement"] for action in one["Action"]}
+    asked = {f"{request.service}:{request.operation}" for request in aws.requests}
+    needed = {PERMISSIONS.get(action, action) for action in asked}
+    assert needed - {"sts:GetCallerIdentity"} == allowed - NOT_ASKED

@@ -68,7 +68,7 @@ def test_it_waits_until_cloudtrail_has_every_call(
     status, out, err = run(*VERIFY)
     assert status == 0, out + err
     assert looks(clock) == 3
-    assert "0 of 3 calls found; looking again in 1 min, for 30 min at most" in err
+    assert "0 of 3 calls found; looking again in 1 min, for " in err
     assert out.count("✓") == 3
     assert out.splitlines()[-1].endswith(": 3 matches: proved.")
 
