@@ -22,7 +22,14 @@ from etl.errors import BedrockUsageError, ConfigError
 from etl.figures import count, span
 from etl.lab.ledger import Entry, open_ledger, read_ledger, run_of
 from etl.lab.proof import UNKNOWN, Checked, is_proved, to_json
-from etl.lab.scenarios import BUILT_IN, Scenario, load_scenarios, roles_of
+from etl.lab.scenarios import (
+    BUILT_IN,
+    Scenario,
+    ended_models,
+    load_scenarios,
+    replace_models,
+    roles_of,
+)
 from etl.terminal import harmless, open_console
 from etl.warehouse.lock import sync_lock
 
@@ -38,6 +45,9 @@ _LOOK_AGAIN = timedelta(minutes=1)
 
 # How long the tokens of a stream are waited for when its call is there already.
 _TOKENS_LATER = timedelta(minutes=5)
+
+# A policy takes effect some seconds after IAM has it, and nothing tells when.
+_SETTLE_SECONDS = 10.0
 
 _ROLE_PATH = r"/(?:[\x21-\x7e]{1,510}/)?"
 
@@ -121,6 +131,9 @@ def create_roles(
         problems = [f"{one.role}: {one.problem}" for one in done if one.problem]
         made = [role for role in survey(place, caller, names) if role.state == "ready"]
         problems += _wait_for(place, made, clock, wait)
+        if any(step.action == "put policy" for step in steps):
+            click.echo(f"Giving the policies {_SETTLE_SECONDS:.0f} s to take effect", err=True)
+            clock.sleep(_SETTLE_SECONDS)
     ready = f"{len(made)} of {count(len(names), 'role')} ready"
     click.echo(ready, err=True)
     _end(problems)
@@ -181,6 +194,9 @@ def delete_roles(
 
 @lab.command()
 @_scenarios
+@click.option(
+    "--model", "models", multiple=True, metavar="OLD=NEW", help="Another model; repeatable."
+)
 @click.option("--print-scenarios", is_flag=True, help="Print those of the program and stop.")
 @_ledger
 @_profile
@@ -191,6 +207,7 @@ def delete_roles(
 @db_option
 def traffic(
     scenarios_file: Path | None,
+    models: tuple[str, ...],
     print_scenarios: bool,
     ledger: Path,
     profile: str | None,
@@ -205,18 +222,20 @@ def traffic(
     Says first what it will cost at most, and asks. Each call is written to the ledger. The prices
     are the list prices, and those imported into the warehouse.
     """
-    from etl.lab.expected import expected, total
+    from etl.lab.expected import at_most, expected, total
     from etl.lab.show import print_plan
     from etl.lab.traffic import open_ways, plan_calls, send
 
     if print_scenarios:
         click.echo(BUILT_IN.read_text(encoding="utf-8"), nl=False)
         return
-    scenarios = load_scenarios(scenarios_file)
+    scenarios = replace_models(load_scenarios(scenarios_file), models)
     clock = Clock()
     calls = plan_calls(scenarios)
     parts = expected(calls, clock.now(), db)
     print_plan(parts, open_console())
+    for warning in ended_models(scenarios, clock.now().date()):
+        click.echo(f"Warning: {warning}", err=True)
     if dry_run:
         return
     cost, unpriced = total(parts)
@@ -229,7 +248,7 @@ def traffic(
         place, caller = _open(_profile_of(profile, config), clock)
         arns = _arns(place, caller, scenarios)
         more = f", and {count(unpriced, 'call')} at a price that is not known" if unpriced else ""
-        _confirm(f"Send {count(len(calls), 'call')} for at most about ${cost:.4f}{more}?", yes)
+        _confirm(f"Send {count(len(calls), 'call')} for at most about {at_most(cost)}{more}?", yes)
         ways = open_ways(place.account, scenarios, arns)
         with open_ledger(ledger) as book:
             outcome = send(calls, ways, caller, book, clock, _tell_call)

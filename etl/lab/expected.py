@@ -14,7 +14,7 @@ import json
 import tempfile
 from collections.abc import Iterable, Sequence
 from datetime import datetime
-from decimal import Decimal
+from decimal import ROUND_UP, Decimal
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -56,6 +56,11 @@ def total(parts: Iterable[Expected]) -> tuple[Decimal, int]:
     known = list(parts)
     cost = sum((part.cost_usd for part in known if part.cost_usd is not None), Decimal(0))
     return cost, sum(part.calls for part in known if part.cost_usd is None)
+
+
+def at_most(cost_usd: Decimal) -> str:
+    """Return US dollars to six places, rounded up."""
+    return f"${cost_usd.quantize(Decimal('0.000001'), ROUND_UP)}"
 
 
 def _sum(scenario: Scenario, calls: list[PlannedCall], costs: dict[str, int | None]) -> Expected:

@@ -8,9 +8,10 @@ from __future__ import annotations
 
 import re
 import tomllib
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator, Sequence
+from datetime import date
 from pathlib import Path
-from typing import Literal
+from typing import Literal, NamedTuple
 
 import msgspec
 
@@ -19,6 +20,26 @@ from etl.lab.caller import ROLE_SUFFIX, application_of_role
 from etl.normalise.user_agent import parse_application
 
 BUILT_IN = Path(__file__).with_name("scenarios.toml")
+
+
+class _Ended(NamedTuple):
+    """A model that AWS no longer answers for, but in some regions, and one to take instead."""
+
+    model: str
+    on: date
+    still_in: tuple[str, ...]
+    instead: str
+
+
+# Model cards in the Bedrock user guide (checked 2026-11-26).
+_ENDED = (
+    _Ended(
+        "anthropic.claude-3-haiku-20240307-v1:0",
+        date(2026, 9, 10),
+        ("ca-central-1", "eu-central-2", "sa-east-1", "ap-northeast-2"),
+        "us.anthropic.claude-haiku-4-5-20251001-v1:0",
+    ),
+)
 
 # More calls, or longer answers, than a proof needs are a slip that costs money.
 MOST_CALLS, MOST_TOKENS = 1000, 4096
@@ -118,3 +139,41 @@ def load_scenarios(path: Path | None) -> tuple[Scenario, ...]:
 def roles_of(scenarios: Iterable[Scenario]) -> tuple[str, ...]:
     """Return the roles that scenarios are sent by, each once."""
     return tuple(dict.fromkeys(scenario.role for scenario in scenarios if scenario.role))
+
+
+def replace_models(
+    scenarios: Iterable[Scenario], replacements: Sequence[str]
+) -> tuple[Scenario, ...]:
+    """Return the scenarios with other models; a replacement is ``OLD=NEW``. Raises ConfigError."""
+    found = tuple(scenarios)
+    for replacement in replacements:
+        old, is_pair, new = replacement.partition("=")
+        if not is_pair or all(scenario.model != old for scenario in found):
+            models = ", ".join(dict.fromkeys(scenario.model for scenario in found))
+            raise ConfigError(f"--model {replacement}: write OLD=NEW, where OLD is one of {models}")
+        try:
+            found = tuple(
+                Scenario(**msgspec.structs.asdict(one) | {"model": new})
+                if one.model == old
+                else one
+                for one in found
+            )
+        except ValueError as error:
+            raise ConfigError(f"--model {replacement}: {error}") from None
+    return found
+
+
+def ended_models(scenarios: Iterable[Scenario], today: date) -> Iterator[str]:
+    """Say of each model that AWS has ended that its calls will fail, and what to do."""
+    uses = {(scenario.model, scenario.region) for scenario in scenarios}
+    for ended in _ENDED:
+        regions = sorted(
+            region
+            for model, region in uses
+            if model.endswith(ended.model) and region not in ended.still_in
+        )
+        if regions and today >= ended.on:
+            yield (
+                f"{ended.model} reached the end of its life in {', '.join(regions)} on {ended.on}:"
+                f" its calls will fail. Replace it: --model {ended.model}={ended.instead}"
+            )

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict
-from decimal import Decimal
 
 from rich.box import SIMPLE_HEAD
 from rich.console import Console
@@ -13,7 +12,7 @@ from rich.table import Table
 
 from etl.figures import UNKNOWN as NO_FIGURE
 from etl.figures import count, number
-from etl.lab.expected import Expected, total
+from etl.lab.expected import Expected, at_most, total
 from etl.lab.proof import DIFFERS, MATCHES, NOT_FOUND, Checked, is_proved, summary
 from etl.lab.roles import Role
 from etl.terminal import plain
@@ -62,20 +61,16 @@ def print_plan(parts: Sequence[Expected], console: Console) -> None:
             number(part.calls),
             number(part.input_tokens),
             number(part.output_tokens),
-            _UNPRICED if part.cost_usd is None else _dollars(part.cost_usd),
+            _UNPRICED if part.cost_usd is None else at_most(part.cost_usd),
         )
     console.print(table)
     cost, unpriced = total(parts)
     calls = sum(part.calls for part in parts)
     more = f", and {count(unpriced, 'call')} whose price is not known" if unpriced else ""
     console.print(
-        f"{count(calls, 'call')}, at most about {_dollars(cost)}{more}"
+        f"{count(calls, 'call')}, at most about {at_most(cost)}{more}"
         " (list prices; every answer as long as it may be)."
     )
-
-
-def _dollars(cost: Decimal) -> str:
-    return f"${cost:.6f}"
 
 
 def print_checked(checked: Sequence[Checked], console: Console) -> None:

@@ -30,7 +30,7 @@ _FIRST_PAUSE = 2.0
 _NO_MODEL = ("ValidationException", "ResourceNotFoundException", "AccessDeniedException")
 _ANOTHER_MODEL = (
     "; if the model has retired, or the account may not use it there, set another:"
-    " --print-scenarios, --scenarios FILE"
+    " --model OLD=NEW, or --print-scenarios and --scenarios FILE"
 )
 
 

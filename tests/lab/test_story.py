@@ -38,7 +38,7 @@ def test_roles_traffic_proof_and_the_end(aws: FakeAws, clock: FakeClock, tmp_pat
         ROLES
     )
     assert "4 of 4 roles ready" in err
-    assert clock.sleeps == [5.0] * 3
+    assert clock.sleeps == [5.0, 5.0, 5.0, 10.0]
 
     status, out, err = run("lab", "traffic", "--yes")
     assert status == 0, err

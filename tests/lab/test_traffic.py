@@ -95,9 +95,10 @@ def test_the_price_is_the_list_price_of_the_most_that_may_be_used(small: list[st
     _, out, _ = run(*small, "--dry-run")
     # 33 characters are 11 tokens, and 12 for the frame; Haiku $0.25 and $1.25, Sonnet in a
     # cross-region profile of the US $3.30 and $16.50 per million (list_prices.csv).
-    haiku, sonnet = 2 * (23 * 0.25 + 50 * 1.25), 23 * 3.30 + 50 * 16.50
-    assert f"${haiku / 1e6:.6f}" in out
-    assert f"at most about ${(haiku + sonnet) / 1e6:.6f}" in out
+    # 2 * (23 * 0.25 + 50 * 1.25) = 136.5 and 23 * 3.30 + 50 * 16.50 = 900.9 millionths, rounded up.
+    assert "$0.000137" in out
+    assert "$0.000901" in out
+    assert "at most about $0.001038" in out
 
 
 def test_ones_own_prices_count(small: list[str], tmp_path: Path) -> None:
@@ -105,7 +106,7 @@ def test_ones_own_prices_count(small: list[str], tmp_path: Path) -> None:
     (tmp_path / "own.csv").write_text(out.replace(",250000,", ",100000000,"))
     assert run("prices", "import", "own.csv", "--db", "w.db")[0] == 0
     _, out, _ = run(*small, "--dry-run", "--db", "w.db")
-    assert f"${2 * (23 * 100 + 50 * 1.25) / 1e6:.6f}" in out
+    assert "$0.004725" in out  # 2 * (23 * 100 + 50 * 1.25) millionths
 
 
 def test_a_price_that_is_not_known_is_said_and_needs_more_than_yes(
@@ -204,7 +205,24 @@ def test_a_model_that_is_gone_is_told_with_what_to_do(aws: FakeAws, small: list[
     status, out, err = run(*small, "--yes")
     assert (status, summary(out)) == (1, done("1/2", "2/3"))
     assert "if the model has retired" in err
-    assert "--print-scenarios, --scenarios FILE" in err
+    assert "--model OLD=NEW, or --print-scenarios and --scenarios FILE" in err
+
+
+def test_a_model_can_be_replaced_where_it_stands(aws: FakeAws, small: list[str]) -> None:
+    other = "us.anthropic.claude-haiku-4-5-20251001-v1:0"
+    _, _, err = run(*small, "--dry-run")
+    assert f"{HAIKU} reached the end of its life in us-east-1 on 2026-09-10" in err
+    assert f"--model {HAIKU}={other}" in err
+    status, _, err = run(*small, "--yes", "--model", f"{HAIKU}={other}")
+    assert (status, "end of its life" in err) == (0, False)
+    assert [e.model_id for e in ledger()] == [other, other, SONNET]
+    assert run("lab", "verify", "--db", "w.db")[0] == 0
+
+
+@pytest.mark.parametrize("words", ["nothing=new", HAIKU, f"{HAIKU}=", f"{HAIKU}=a b c"])
+def test_a_wrong_replacement_is_refused(aws: FakeAws, small: list[str], words: str) -> None:
+    status, _, err = run(*small, "--yes", "--model", words)
+    assert (status, aws.count(), f"--model {words}: " in err) == (2, 0, True)
 
 
 @pytest.mark.parametrize("kind", ["reset", "garbage"])
