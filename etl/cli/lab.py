@@ -18,7 +18,7 @@ from etl.cli.options import config_option, db_option
 from etl.cli.stops import stops
 from etl.clock import Clock
 from etl.config import Choice, Config, load_config, parse_duration
-from etl.errors import BedrockUsageError, ConfigError
+from etl.errors import BedrockUsageError, ConfigError, LockedError
 from etl.figures import count, span
 from etl.lab.ledger import Entry, open_ledger, read_ledger, run_of
 from etl.lab.proof import UNKNOWN, Checked, is_proved, to_json
@@ -244,14 +244,13 @@ def traffic(
             f"{count(unpriced, 'call')} of a model whose price is not known: --yes alone does not"
             " send them. Import the price (`bedrock-usage prices import`), or add --allow-unpriced"
         )
-    with stops(clock):
-        place, caller = _open(_profile_of(profile, config), clock)
-        arns = _arns(place, caller, scenarios)
-        more = f", and {count(unpriced, 'call')} at a price that is not known" if unpriced else ""
-        _confirm(f"Send {count(len(calls), 'call')} for at most about {at_most(cost)}{more}?", yes)
-        ways = open_ways(place.account, scenarios, arns)
-        with open_ledger(ledger) as book:
-            outcome = send(calls, ways, caller, book, clock, _tell_call)
+    place, caller = _open(_profile_of(profile, config), clock)
+    arns = _arns(place, caller, scenarios)
+    more = f", and {count(unpriced, 'call')} at a price that is not known" if unpriced else ""
+    _confirm(f"Send {count(len(calls), 'call')} for at most about {at_most(cost)}{more}?", yes)
+    ways = open_ways(place.account, scenarios, arns)
+    with stops(clock), open_ledger(ledger) as book:
+        outcome = send(calls, ways, caller, book, clock, _tell_call)
     _close(outcome, ledger)
 
 
@@ -424,8 +423,12 @@ def _syncing(
         )
 
     def sync() -> None:
-        with sync_lock(db):
-            sync_chosen(db, clock, config, config_path, chosen)
+        try:
+            with sync_lock(db):
+                sync_chosen(db, clock, config, config_path, chosen)
+        except LockedError as error:
+            # It brings what we wait for as well as we would.
+            click.echo(f"Not synced now: {error}", err=True)
 
     return sync
 

@@ -19,7 +19,8 @@ import msgspec
 
 from etl.errors import DataError
 
-# unknown: no answer came, or none that could be read. broken: it began and did not end.
+# throttled: AWS could not answer then, for that reason or another of its own. broken: the answer
+# began and did not end. unknown: none came, or none that could be read.
 Status = Literal["sent", "ok", "throttled", "failed", "broken", "unknown"]
 
 KINDS = (

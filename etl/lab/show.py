@@ -95,7 +95,9 @@ def print_checked(checked: Sequence[Checked], console: Console) -> None:
     for one in checked:
         _print_details(one, console)
     verdict = "proved" if is_proved(checked) else "not proved"
-    console.print(f"Run {checked[0].entry.run_id}: {summary(checked)}: {verdict}.")
+    planned, sent = checked[0].entry.planned, len({one.entry.call for one in checked})
+    unsent = f" ({sent} of {count(planned, 'planned call')} sent)" if sent < planned else ""
+    console.print(f"Run {checked[0].entry.run_id}: {summary(checked)}: {verdict}{unsent}.")
 
 
 def _print_details(one: Checked, console: Console) -> None:

@@ -262,3 +262,32 @@ def test_a_call_may_never_be_answered(aws: FakeAws, client: Clients) -> None:
     aws.faults.append(Fault("hang", operation="Converse"))
     with pytest.raises(ReadTimeoutError):
         ask(client("bedrock-runtime", read_timeout=0.2), "converse")
+
+
+def _document(action: str, **more: Any) -> str:
+    statement = {"Effect": "Allow", "Action": action} | more
+    return json.dumps({"Version": "2012-10-17", "Statement": [statement]})
+
+
+def test_roles_of_iam_are_let_in_late_and_may_what_their_policy_says(
+    aws: FakeAws, client: Clients, clock: FakeClock
+) -> None:
+    iam, sts = client("iam"), client("sts")
+    aws.accounts.role_delay = timedelta(seconds=10)
+    trust = _document("sts:AssumeRole", Principal={"AWS": f"arn:aws:iam::{ACCOUNT}:root"})
+    arn = iam.create_role(RoleName="App", AssumeRolePolicyDocument=trust)["Role"]["Arn"]
+    role = {"RoleArn": arn, "RoleSessionName": "me"}
+    with pytest.raises(ClientError, match="AccessDenied"):
+        sts.assume_role(**role)
+    clock.advance(timedelta(seconds=10))
+    with pytest.raises(ClientError, match="AccessDenied"):
+        client("sts", account="444455556666").assume_role(**role)
+    runtime = client("bedrock-runtime", session=sts.assume_role(**role)["Credentials"])
+    with pytest.raises(runtime.exceptions.AccessDeniedException, match="bedrock:InvokeModel on"):
+        ask(runtime, "converse")
+    models = _document("bedrock:InvokeModel", Resource="arn:aws:bedrock:*::foundation-model/*")
+    iam.put_role_policy(RoleName="App", PolicyName="models", PolicyDocument=models)
+    assert ask(runtime, "converse")["usage"]
+    for operation, model in (("converse", SONNET), ("converse_stream", HAIKU)):
+        with pytest.raises(runtime.exceptions.AccessDeniedException):
+            ask(runtime, operation, modelId=model)

@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from etl.warehouse.lock import sync_lock
 from tests.aws import FakeAws, FakeClock, Fault
 from tests.cli.test_load import run
 from tests.lab.test_traffic import scenarios
@@ -234,6 +235,36 @@ def test_the_last_run_is_verified_or_the_one_that_is_named(aws: FakeAws, send: S
     assert (status, {call["run_id"] for call in proof["calls"]}) == (1, {first})
     status, _, err = run(*VERIFY, "--run", "other")
     assert (status, f"the ledger has no run 'other'; it has {first}" in err) == (1, True)
+
+
+def test_a_sync_that_runs_elsewhere_is_waited_for(
+    aws: FakeAws, clock: FakeClock, send: Send, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The other one holds the lock until it has written what is waited for."""
+    assert run("sync", "--region", "us-east-1", "--since", "1d", "--db", "w.db")[0] == 0
+    send()
+    records = [event.item["CloudTrailEvent"] for event in aws.place().events._events]
+    Path("late.json").write_text(f'{{"Records": [{", ".join(records)}]}}')
+    sleep = clock.sleep
+
+    def load_and_sleep(seconds: float) -> None:
+        assert run("load", "late.json", "--db", "w.db")[0] == 0
+        sleep(seconds)
+
+    monkeypatch.setattr(clock, "sleep", load_and_sleep)
+    with sync_lock(Path("w.db")):
+        status, out, err = run(*VERIFY)
+    assert (status, looks(clock)) == (0, 1), out + err
+    assert "Not synced now" in err
+
+
+def test_a_run_that_was_stopped_says_what_was_not_sent(aws: FakeAws, send: Send) -> None:
+    send()
+    file = Path("lab_ledger.jsonl")
+    file.write_text("".join(file.read_text().splitlines(keepends=True)[:4]))
+    status, out, _ = run(*VERIFY)
+    assert status == 0
+    assert out.splitlines()[-1].endswith(": 2 matches: proved (2 of 3 planned calls sent).")
 
 
 def test_credentials_of_another_account_are_refused(aws: FakeAws, send: Send) -> None:
