@@ -5,7 +5,8 @@
         subprocess.run([...], env=os.environ | aws.environment())
 
 ``fake`` is the way of a request, ``server`` the sockets, ``requests`` and ``answers`` the protocols;
-``cloudtrail``, ``cloudwatch``, ``logs``, ``bedrock`` and ``identity`` know what AWS answers;
+``cloudtrail``, ``cloudwatch``, ``logs``, ``bedrock``, ``runtime`` and ``identity`` know what AWS
+answers, ``invocations`` what it records of a call of the runtime;
 ``moto_route`` has the rest. Real AWS was not at hand: where its documentation leaves a choice, the
 module says which one was made.
 """

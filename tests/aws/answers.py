@@ -6,6 +6,7 @@ CloudTrail, which models none, and 429 for Bedrock, which does).
 
 from __future__ import annotations
 
+import base64
 import json
 from datetime import UTC, datetime
 from typing import Any
@@ -16,6 +17,7 @@ from botocore.model import OperationModel, Shape, StructureShape
 from botocore.validate import ParamValidator, ValidationErrors
 
 from tests.aws.calls import Answer, AwsError, Violation
+from tests.aws.eventstream import CONTENT_TYPE, frame
 
 _JSON_TYPES = {"json": "application/x-amz-json-{}", "rest-json": "application/json"}
 _CHECKED = 50
@@ -39,8 +41,13 @@ def validate(what: str, shape: Shape | None, value: dict[str, Any]) -> None:
 
 def success(operation: OperationModel, value: dict[str, Any]) -> Answer:
     """Return the answer 200; raise Violation for one that AWS could not have given."""
-    model = operation.service_model
-    validate(f"answer of {operation.name}", operation.output_shape, value)
+    model, shape = operation.service_model, operation.output_shape
+    payload = shape.serialization.get("payload") if shape else None
+    if payload and operation.has_event_stream_output:
+        return _stream(operation, payload, value)
+    validate(f"answer of {operation.name}", shape, value)
+    if payload and shape.members[payload].type_name == "blob":
+        return Answer(body=value[payload], headers=_headers(shape, value))
     if model.resolved_protocol in _JSON_TYPES:
         body = json.dumps(_to_json(model.resolved_protocol, operation.output_shape, value))
         return Answer(body=body.encode(), headers=_json_headers(operation))
@@ -78,11 +85,41 @@ def _to_json(protocol: str, shape: Shape | None, value: Any) -> Any:
     match shape.type_name if shape else "":
         case "timestamp":
             return _timestamp(shape.serialization.get("timestampFormat"), value)
+        case "blob":
+            return base64.b64encode(value).decode()
         case "list" if shape.member.type_name in ("structure", "list", "timestamp"):
             return [_to_json(protocol, shape.member, item) for item in value]
         case "structure":
             return {k: _to_json(protocol, shape.members[k], item) for k, item in value.items()}
     return value
+
+
+def _headers(shape: Shape, value: dict[str, Any]) -> dict[str, str]:
+    return {
+        shape.members[name].serialization["name"]: str(item)
+        for name, item in value.items()
+        if shape.members[name].serialization.get("location") == "header"
+    }
+
+
+def _stream(operation: OperationModel, payload: str, value: dict[str, Any]) -> Answer:
+    """Return the events of a list as frames; one that the model calls an exception is sent as one."""
+    shape = operation.output_shape.members[payload]
+    body = b""
+    for event in value[payload]:
+        validate(f"stream of {operation.name}", shape, event)
+        ((name, item),) = event.items()
+        is_error = shape.members[name].metadata.get("exception", False)
+        kind = "exception" if is_error else "event"
+        headers = {
+            f":{kind}-type": name,
+            ":content-type": "application/json",
+            ":message-type": kind,
+        }
+        text = json.dumps(_to_json("rest-json", shape.members[name], item))
+        body += frame(headers, text.encode())
+    headers = _headers(operation.output_shape, {k: v for k, v in value.items() if k != payload})
+    return Answer(body=body, headers=headers | {"Content-Type": CONTENT_TYPE})
 
 
 def _timestamp(form: str | None, value: Any) -> Any:

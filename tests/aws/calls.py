@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from email.message import Message
 from typing import TYPE_CHECKING, Any
+from uuid import uuid4
 
 from botocore.model import OperationModel
 
@@ -71,7 +72,10 @@ class Request:
 
 @dataclass
 class Call:
-    """A request with all that its handler needs. ``twist``: a fault for the handler to play."""
+    """A request with all that its handler needs. ``twist``: a fault for the handler to play.
+
+    ``headers``: what the answer has beside the model's own; its request id is ``request_id``.
+    """
 
     aws: FakeAws
     service: str
@@ -82,6 +86,8 @@ class Call:
     params: dict[str, Any]
     http: HttpRequest
     twist: str | None = None
+    request_id: str = field(default_factory=lambda: str(uuid4()))
+    headers: dict[str, str] = field(default_factory=dict)
 
     @property
     def name(self) -> str:

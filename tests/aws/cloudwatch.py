@@ -80,6 +80,11 @@ class Series:
         self._points |= new
         self._minutes = sorted(self._points)
 
+    def add(self, time: datetime, value: float) -> None:
+        """Add to the point of a minute."""
+        minute = int(time.timestamp()) // 60 * 60
+        self.put({time: self._points.get(minute, 0.0) + value})
+
     def put_dense(self, value: Value, start: datetime, end: datetime) -> None:
         self._dense.append(_Dense(value, int(start.timestamp()), int(end.timestamp())))
 

@@ -16,16 +16,28 @@ from __future__ import annotations
 import threading
 from collections import deque
 from collections.abc import Iterable
+from dataclasses import replace
 from datetime import datetime, timedelta
 from traceback import format_exception
 from types import TracebackType
 from typing import Any, Self
 
-from tests.aws import answers, bedrock, cloudtrail, cloudwatch, identity, logs, moto_route
+from tests.aws import (
+    answers,
+    bedrock,
+    cloudtrail,
+    cloudwatch,
+    identity,
+    invocations,
+    logs,
+    moto_route,
+    runtime,
+)
 from tests.aws.calls import Answer, AwsError, Call, Handler, HttpRequest, Request, Violation
 from tests.aws.clock import RealClock, Times
 from tests.aws.faults import Fault, fault_error
 from tests.aws.identity import Accounts
+from tests.aws.invocations import Recording
 from tests.aws.place import Place
 from tests.aws.requests import parse, scope
 from tests.aws.server import Wire
@@ -37,6 +49,7 @@ _HANDLERS: dict[str, dict[str, Handler]] = {
     "cloudwatch": cloudwatch.OPERATIONS,
     "logs": logs.OPERATIONS,
     "bedrock": bedrock.OPERATIONS,
+    "bedrock-runtime": runtime.OPERATIONS,
     "sts": identity.STS,
     "organizations": identity.ORGANIZATIONS,
     "ec2": identity.EC2,
@@ -57,6 +70,7 @@ class FakeAws:
         """Forget everything but the port, for the next test; raise if there were violations."""
         self.clock: Times = clock or RealClock()
         self.accounts = Accounts(ACCOUNT)
+        self.recording = Recording()
         self.faults: list[Fault] = []
         self.requests: list[Request] = []
         self.lookup_rate: float | None = 2.0
@@ -167,6 +181,8 @@ class FakeAws:
             call = self._understand(http)
             request = self._record(call)
             answer, request.outcome = self._answer(call)
+            headers = {"x-amzn-RequestId": call.request_id} | call.headers | answer.headers
+            answer = replace(answer, headers=headers)
         except Exception as problem:
             known = isinstance(problem, Violation)
             self._violate(str(problem) if known else "".join(format_exception(problem)))
@@ -209,6 +225,8 @@ class FakeAws:
                 return answer, "ok" if answer.status < 300 else str(answer.status)
             return fault.answer(call, _perform, self._running.stopped), fault.kind
         except AwsError as problem:
+            if call.service == "bedrock-runtime":
+                invocations.record_failure(call, problem)
             return answers.error(call.operation, problem), problem.code
 
     def _check_credentials(self, call: Call) -> None:

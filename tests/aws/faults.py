@@ -15,13 +15,16 @@ from datetime import datetime
 
 from tests.aws.calls import Answer, AwsError, Call, Violation
 from tests.aws.paging import token_error
+from tests.aws.runtime import STREAMS
 
 _NEED_A_TOKEN = ("expired-token", "duplicates")
-_TWISTS = ("empty-page", "duplicates")
 _PAGED = (
     *("LookupEvents", "ListMetrics", "GetMetricData", "ListInferenceProfiles", "ListAccounts"),
     "FilterLogEvents",
 )
+
+# Faults for a handler to play -> the operations that can.
+_TWISTS = {"empty-page": _PAGED, "duplicates": _PAGED, "stream-error": STREAMS}
 
 # kind -> code and status per protocol; "*" stands for the others.
 _CODES: dict[str, dict[str, tuple[str, int]]] = {
@@ -61,8 +64,8 @@ _MESSAGES = {
     "503": "The request has failed due to a temporary failure of the server.",
     "throttle": "Rate exceeded",
     "denied": (
-        "User: {who} is not authorized to perform: {service}:{operation} "
-        "because no identity-based policy allows the {service}:{operation} action"
+        "User: {who} is not authorized to perform: {action} "
+        "because no identity-based policy allows the {action} action"
     ),
     "kms-denied": (
         "User: {who} is not authorized to perform: kms:Decrypt on the resource associated with this "
@@ -123,7 +126,7 @@ class Fault:
         if self.kind in ("reset", "hang"):
             return Answer(ending=self.kind)
         if self.kind in _TWISTS:
-            if call.name not in _PAGED:
+            if call.name not in _TWISTS[self.kind]:
                 raise Violation(f"the fault {self.kind!r} is not made for {call.name}")
             call.twist = self.kind
         if self.kind == "slow":
@@ -136,11 +139,15 @@ def fault_error(kind: str, call: Call) -> AwsError:
     """Return the error of this kind as this call's protocol names it."""
     codes = _CODES[kind]
     code, status = codes.get(call.operation.service_model.resolved_protocol, codes["*"])
-    service = call.operation.service_model.service_name
     who = call.aws.accounts.arn_of(call.access_key)
-    return AwsError(
-        code, _MESSAGES[kind].format(who=who, service=service, operation=call.name), status
-    )
+    return AwsError(code, _MESSAGES[kind].format(who=who, action=_action(call)), status)
+
+
+def _action(call: Call) -> str:
+    """Return the permission that a call needs; Converse needs InvokeModel's."""
+    service = call.operation.service_model.service_name.removesuffix("-runtime")
+    name = call.name.replace("ConverseStream", "InvokeModelWithResponseStream")
+    return f"{service}:{name.replace('Converse', 'InvokeModel')}"
 
 
 def _truncated(true: Answer) -> Answer:

@@ -45,6 +45,7 @@ class Key:
     arn: str
     is_session: bool = False
     is_expired: bool = False
+    role_arn: str = ""
 
 
 class Accounts:
@@ -97,6 +98,7 @@ class Accounts:
                 return None
             name = arn.rpartition("/")[2]
             key = Key(account, f"arn:aws:sts::{account}:assumed-role/{name}/{session}", True)
+            key.role_arn = arn
             access_key = f"ASIA{len(self._keys):016d}"
             self._keys[access_key] = key
             return access_key, key

@@ -57,6 +57,18 @@ class Place:
         with self.metrics.lock:
             self.metrics.series(namespace, name, dimensions).put(points)
 
+    def add_to_metric(
+        self,
+        namespace: str,
+        name: str,
+        dimensions: Mapping[str, str],
+        time: datetime,
+        value: float,
+    ) -> None:
+        """Add to the point of a minute, as each call adds to what CloudWatch counts."""
+        with self.metrics.lock:
+            self.metrics.series(namespace, name, dimensions).add(time, value)
+
     def dense_metric(
         self,
         namespace: str,

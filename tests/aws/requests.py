@@ -24,12 +24,15 @@ _SERVICES = {
     "monitoring": "cloudwatch",
     "logs": "logs",
     "bedrock": "bedrock",
+    "bedrock-runtime": "bedrock-runtime",
     "sts": "sts",
     "iam": "iam",
     "organizations": "organizations",
     "s3": "s3",
     "ec2": "ec2",
 }
+# The runtime signs as its control plane does, and lives on another host: here, at other paths.
+_RUNTIME = "/model/"
 _CREDENTIAL = re.compile(r"Credential=([^/]+)/\d{8}/([^/]+)/([^/]+)/aws4_request")
 
 
@@ -49,6 +52,8 @@ def scope(http: HttpRequest) -> Scope:
     key, region, signing_name = match.groups()
     if signing_name not in _SERVICES:
         raise Violation(f"{http.method} {http.path}: no service is signed as {signing_name!r} here")
+    if signing_name == "bedrock" and http.path.startswith(_RUNTIME):
+        signing_name = "bedrock-runtime"
     return Scope(key, region, _SERVICES[signing_name])
 
 
@@ -83,15 +88,26 @@ def _parse_rest(model: ServiceModel, http: HttpRequest) -> tuple[OperationModel,
     query = dict(parse_qsl(http.query, keep_blank_values=True))
     route = _route(model, http, query)
     shape, params = route.operation.input_shape, {}
-    if http.body and model.resolved_protocol == "rest-json":
-        params = from_json(shape, json.loads(http.body))
-    labels = route.path.fullmatch(http.path).groupdict()
+    places: dict[str, Any] = {"querystring": query}
+    if model.resolved_protocol == "rest-json":
+        params = _read_body(shape, http.body)
+        places["header"] = http.headers
+    labels = places["uri"] = route.path.fullmatch(http.path).groupdict()
     for name, member in shape.members.items() if shape else ():
-        sent = {"uri": labels, "querystring": query}.get(member.serialization.get("location"), {})
+        sent = places.get(member.serialization.get("location"), {})
         text = sent.get(member.serialization.get("name", name))
         if text is not None:
             params[name] = _scalar(member, unquote(text) if sent is labels else text)
     return route.operation, params
+
+
+def _read_body(shape: Shape | None, body: bytes) -> dict[str, Any]:
+    payload = shape.serialization.get("payload") if shape else None
+    if not body:
+        return {}
+    if payload and shape.members[payload].type_name == "blob":
+        return {payload: body}
+    return from_json(shape, json.loads(body))
 
 
 _PARSERS = {
