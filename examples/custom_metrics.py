@@ -9,7 +9,8 @@ One file to copy; it needs boto3 and nothing else.
 
 ``invoke_model``, ``converse`` and their streams take the same arguments and give the same answers
 as boto3's and are measured; anything else is boto3's own. The role needs
-``cloudwatch:PutMetricData``.
+``cloudwatch:PutMetricData``. Clients of your own making can be given too (``bedrock=``,
+``cloudwatch=``); the one that is made here says the application's name in its user agent.
 
 **What is published**, for Application and ModelId and never for anything else (a user or a session
 as a dimension would be a metric at $0.30 a month for each): ``Calls``, ``FailedCalls``,
@@ -108,7 +109,9 @@ class BedrockWithMetrics:
     ) -> None:
         if not 0 < sample_rate <= 1:
             raise ValueError("sample_rate is a share of the calls: more than 0, at most 1")
-        self._bedrock = bedrock or boto3.client("bedrock-runtime")
+        # CloudTrail then shows the same name in the user agent.
+        named = Config(user_agent_appid=application)
+        self._bedrock = bedrock or boto3.client("bedrock-runtime", config=named)
         self._sample_rate = sample_rate
         self._publisher = Publisher(
             application,
@@ -390,7 +393,9 @@ class Publisher:
             try:
                 with self._starting:
                     if self._thread is None:
-                        self._thread = threading.Thread(target=self._run, daemon=True)
+                        self._thread = threading.Thread(
+                            target=self._run, name="bedrock-metrics", daemon=True
+                        )
                         self._thread.start()
             except Exception as error:
                 self.note(error)
@@ -432,8 +437,6 @@ class Publisher:
         """Send what is there and end the thread."""
         self._is_closed = True
         self._wake.set()
-        if self._thread and self._thread is not threading.current_thread():
-            self._thread.join()
         self.flush()
         atexit.unregister(self.close)
 

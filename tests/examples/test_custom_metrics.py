@@ -247,6 +247,8 @@ def test_a_stream_that_is_read_in_two_goes_is_one_complete_call(
     stream = bedrock.converse_stream(**CALLS["converse_stream"])["stream"]
     for _ in stream:
         break
+    bedrock.flush()
+    assert of_haiku(aws) == {}
     assert list(stream)
     stream.close()
     bedrock.flush()
@@ -310,7 +312,7 @@ def test_models_beyond_fifty_share_a_metric_and_an_arn_is_its_tail(
 def test_a_sample_stands_for_all_calls(
     aws: FakeAws, measured: Callable[..., BedrockWithMetrics], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    draws = iter([0.0, 0.25, 0.5, 0.75] * 2)
+    draws = iter([0.0, 0.25, 0.5, 0.1, 0.2, 0.9, 0.99, 0.3])
     monkeypatch.setattr(custom_metrics.random, "random", lambda: next(draws))
     bedrock = measured(sample_rate=0.25)
     for _ in range(4):
@@ -321,8 +323,8 @@ def test_a_sample_stands_for_all_calls(
     assert data["Calls"]["Sum"] == 8
     assert "CallsWithUnknownTokens" not in data
     assert data["InputTokens"] == {
-        "SampleCount": 8,
-        "Sum": 8 * tokens,
+        "SampleCount": 3 * 4,
+        "Sum": 3 * 4 * tokens,
         "Minimum": tokens,
         "Maximum": tokens,
     }
@@ -458,11 +460,11 @@ def test_a_thread_flushes_when_there_are_many_calls(
 
 
 def test_after_the_with_all_is_sent_and_no_thread_is_left(aws: FakeAws) -> None:
-    before = threading.active_count()
     with BedrockWithMetrics("WebPortal") as bedrock:
         bedrock.converse(**CALLS["converse"])
-        assert threading.active_count() > before
+        assert "bedrock-metrics" in {thread.name for thread in threading.enumerate()}
     assert of_haiku(aws)["Calls"] == 1
+    wait_for(lambda: "bedrock-metrics" not in {thread.name for thread in threading.enumerate()})
     assert bedrock.converse(**CALLS["converse"])["usage"]
     assert bedrock.problems == {"calls that were not measured": 1}
 
