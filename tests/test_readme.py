@@ -94,8 +94,7 @@ def test_each_way_to_name_an_application_is_found_under_that_name(
 ) -> None:
     """The code blocks run as they stand, the profiles in a file, the variable in the environment."""
     monkeypatch.chdir(tmp_path)
-    if "PutMetricData" not in cloudwatch.OPERATIONS:
-        monkeypatch.setitem(cloudwatch.OPERATIONS, "PutMetricData", lambda _: {})
+    monkeypatch.setitem(cloudwatch.OPERATIONS, "PutMetricData", lambda _: {})
     variables = set(re.findall(r"`(AWS_SDK_UA_APP_ID)=(\w+)`", TEXT))
     assert (len(PYTHON), len(PROFILES), len(variables)) == (4, 2, 1)
     with FakeAws() as aws, environment(aws.environment() | {"PYTHONPATH": "examples"}):

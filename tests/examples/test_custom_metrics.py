@@ -50,8 +50,8 @@ STREAMS = {"invoke_model_with_response_stream": "body", "converse_stream": "stre
 
 @pytest.fixture
 def aws(monkeypatch: pytest.MonkeyPatch) -> Iterator[FakeAws]:
-    if "PutMetricData" not in cloudwatch.OPERATIONS:
-        monkeypatch.setitem(cloudwatch.OPERATIONS, "PutMetricData", lambda _: {})
+    # What is asked is all that is looked at: statistic sets, some of them at made-up times.
+    monkeypatch.setitem(cloudwatch.OPERATIONS, "PutMetricData", lambda _: {})
     more = {"AWS_DISABLE_REQUEST_COMPRESSION": "true"}
     with FakeAws() as fake, environment(fake.environment() | more):
         yield fake
