@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import shlex
+import subprocess
+import sys
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -14,9 +17,9 @@ import pytest
 from etl.cli.main import COMMANDS as NAMES
 from etl.demo import write_demo_logs
 from scripts.update_readme import DEMO_NOW, README, updated
-from tests.aws import FakeAws
+from tests.aws import ACCOUNT, FakeAws, cloudwatch
 from tests.cli.test_load import run
-from tests.support import call
+from tests.support import HAIKU, call
 from tests.sync.support import environment
 
 TEXT = README.read_text()
@@ -26,6 +29,15 @@ COMMANDS = [
     for line in block.splitlines()
     if line.strip().startswith("bedrock-usage ")
 ]
+
+PYTHON = re.findall(r"```python\n(.*?)```", TEXT, re.DOTALL)
+PROFILES = re.findall(r"```ini\n(# ~/.aws/config\n\[profile (.*?)\]\n.*?)```", TEXT, re.DOTALL)
+PLAIN = f"""
+import boto3
+boto3.client("bedrock-runtime").converse(
+    modelId="{HAIKU}", messages=[{{"role": "user", "content": [{{"text": "Hello"}}]}}]
+)
+"""
 
 
 def test_help_texts_and_the_report_are_of_today() -> None:
@@ -75,6 +87,53 @@ def test_the_commands_of_the_readme_run(tmp_path: Path, monkeypatch: pytest.Monk
             if target:
                 Path(target).write_text(out)
     assert "alice" in run("report", "users")[1]
+
+
+def test_each_way_to_name_an_application_is_found_under_that_name(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The code blocks run as they stand, the profiles in a file, the variable in the environment."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setitem(cloudwatch.OPERATIONS, "PutMetricData", lambda _: {})
+    variables = set(re.findall(r"`(AWS_SDK_UA_APP_ID)=(\w+)`", TEXT))
+    assert (len(PYTHON), len(PROFILES), len(variables)) == (4, 2, 1)
+    with FakeAws() as aws, environment(aws.environment() | {"PYTHONPATH": "examples"}):
+        for role in re.findall(r"role/(\w+-BedrockRole)", TEXT):
+            aws.role(ACCOUNT, role)
+        for code in PYTHON:
+            _run_code(code)
+        for name, value in variables:
+            _run_code(PLAIN, **{name: value})
+        for number, (text, profile) in enumerate(PROFILES):
+            (tmp_path / f"config-{number}").write_text(text + _default_profile())
+            names = {"AWS_CONFIG_FILE": str(tmp_path / f"config-{number}"), "AWS_PROFILE": profile}
+            _run_code(PLAIN, AWS_ACCESS_KEY_ID=None, AWS_SECRET_ACCESS_KEY=None, **names)
+        assert run("sync", "--since", "1d")[0] == 0
+    _, out, _ = run("report", "applications", "--format", "json")
+    assert {row["application"]: row["calls"] for row in json.loads(out)["rows"]} == {
+        **{"CustomerServiceApp": 1, "DataAnalysisApp": 1, "WebPortal": 1, "MobileApp": 1},
+        **{"ChatbotApp": 1, "BackendAPI": 1, "DocumentProcessorApp": 1},
+    }
+
+
+def _run_code(code: str, **variables: str | None) -> None:
+    changed = os.environ | variables
+    done = subprocess.run(
+        [sys.executable, "-W", "error", "-c", code],
+        env={name: value for name, value in changed.items() if value is not None},
+        cwd=README.parent,
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+    assert (done.returncode, done.stderr) == (0, ""), code
+
+
+def _default_profile() -> str:
+    """Return the profile that the README's profiles begin with; "backend" has its own keys."""
+    key, secret = os.environ["AWS_ACCESS_KEY_ID"], os.environ["AWS_SECRET_ACCESS_KEY"]
+    keys = f"aws_access_key_id = {key}\naws_secret_access_key = {secret}\n"
+    return f"{keys}[default]\n{keys}"
 
 
 def test_it_promises_nothing_that_is_not_there() -> None:
