@@ -10,7 +10,7 @@ from typing import Any
 
 import click
 
-from etl.cli.options import choice_options, config_option
+from etl.cli.options import archive_option, choice_options, config_option
 from etl.cli.places import choose
 from etl.config import ALL_REGIONS, Choice, load_config
 from etl.policy import Reading, caller_policy, member_policy, trust_policy
@@ -30,6 +30,7 @@ def _principal(_: click.Context, __: click.Parameter, arn: str | None) -> str | 
 
 @click.command()
 @choice_options
+@archive_option("Also what `bedrock-usage sync --archive FOLDER` writes.")
 @config_option
 @click.option(
     "--doctor/--no-doctor",
@@ -46,17 +47,24 @@ def _principal(_: click.Context, __: click.Parameter, arn: str | None) -> str | 
     help="The trust policy of such a role; ARN is who runs this program.",
 )
 def policy(
-    config: Path | None, has_doctor: bool, member: bool, trust: str | None, **choice: Any
+    config: Path | None,
+    has_doctor: bool,
+    member: bool,
+    trust: str | None,
+    archive: str | None,
+    **choice: Any,
 ) -> None:
     """Print the least-privilege IAM policy, as JSON.
 
-    It allows reading and nothing else. Nothing is asked of AWS.
+    It allows reading and nothing else, but for an archive in S3: files may be added to it. Nothing
+    is asked of AWS.
     """
     if trust is not None:
-        _refuse_others(member or not has_doctor or any(choice.values()))
+        _refuse_others(member or not has_doctor or bool(archive) or any(choice.values()))
         _print(trust_policy(trust))
         return
-    reading = _reading(choose(load_config(config), **choice), has_doctor)
+    settings = load_config(config)
+    reading = _reading(choose(settings, **choice), has_doctor, archive or settings.sync.archive)
     _print(member_policy(reading) if member else caller_policy(reading))
     if reading.has_roles and not member:
         click.echo(
@@ -66,7 +74,7 @@ def policy(
         )
 
 
-def _reading(choice: Choice, has_doctor: bool) -> Reading:
+def _reading(choice: Choice, has_doctor: bool, archive: str | None) -> Reading:
     return Reading(
         sources=choice.sources,
         has_all_regions=tuple(choice.regions) == ALL_REGIONS,
@@ -77,7 +85,13 @@ def _reading(choice: Choice, has_doctor: bool) -> Reading:
         log_group=choice.log_group,
         log_folders=[uri for uri, role in choice.buckets if role is None],
         bucket_roles=[role for _, role in choice.buckets if role is not None],
+        archive=_archive(archive) if "cloudtrail" in choice.sources else None,
     )
+
+
+def _archive(folder: str | None) -> str | None:
+    """Return the folder with its slash, None for one that is not in S3."""
+    return f"{folder.rstrip('/')}/" if folder and folder.startswith("s3://") else None
 
 
 def _partition(role_arns: Sequence[str], regions: Sequence[str]) -> str:
