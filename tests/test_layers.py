@@ -42,6 +42,9 @@ ALLOWED = {
         *("clock", "config", "errors", "figures", "findings", "normalise", "sources"),
         "terminal",
     },
+    "inspect": {
+        *("decode", "errors", "figures", "normalise", "sources", "terminal", "warehouse"),
+    },
     "web": {"clock", "config", "errors", "figures", "resources", "terminal", "warehouse"},
     "cli": {
         "clock",
@@ -52,6 +55,7 @@ ALLOWED = {
         "errors",
         "figures",
         "findings",
+        "inspect",
         "load",
         "normalise",
         "policy",
@@ -99,7 +103,7 @@ def test_each_library_has_its_place(file: Path) -> None:
     own = part(file)
     if own != "warehouse":
         assert "sqlite3" not in top
-    if own not in ("cli", "findings", "report", "status", "terminal"):
+    if own not in ("cli", "findings", "inspect", "report", "status", "terminal"):
         assert not {"click", "rich"} & top
     if own == "normalise":
         assert not {"sqlite_utils", "boto3", "time"} & top

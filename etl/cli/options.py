@@ -91,6 +91,13 @@ def aws_options(command: Callable[..., Any]) -> Callable[..., Any]:
     return command
 
 
+def place_options(command: Callable[..., Any]) -> Callable[..., Any]:
+    """Add the same without the sources, for a command that asks one of them."""
+    for name, option in reversed(_CHOICES.items()):
+        command = command if name == "source" else option(command)
+    return command
+
+
 def choice_options(command: Callable[..., Any]) -> Callable[..., Any]:
     """Add the same without the credentials, for a command that asks nothing of AWS."""
     for name, option in reversed(_CHOICES.items()):

@@ -188,7 +188,7 @@ def _event(
     metadata_key: str,
     complain: Complain,
 ) -> Event:
-    identity = _identity(text(mapping(logged.identity).get("arn")) or "")
+    identity = identity_of(logged.identity)
     region = text(logged.region) or "unknown"
     metadata = _metadata(logged.requestMetadata, complain)
     application, application_source = find_application(
@@ -236,6 +236,11 @@ _PRINCIPAL_TYPES = {
     "federated-user": "FederatedUser",
     "root": "Root",
 }
+
+
+def identity_of(identity: object) -> Identity:
+    """Return the caller that a record's ``identity`` tells."""
+    return _identity(text(mapping(identity).get("arn")) or "")
 
 
 # A few callers make millions of calls.

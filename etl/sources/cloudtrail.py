@@ -84,6 +84,35 @@ def lookup_events(place: Place, start: datetime, end: datetime) -> Iterator[Page
             return
 
 
+def lookup_event(
+    place: Place, event_id: str, span: tuple[datetime, datetime] | None = None
+) -> list[LookedUp]:
+    """Return the event with an id, as a list of one or none; what is no JSON is none.
+
+    ``span``: when it was, both ends included; without it all that is kept is asked for. Raises the
+    kinds of SourceError.
+    """
+    query: dict[str, Any] = {
+        "LookupAttributes": [{"AttributeKey": "EventId", "AttributeValue": event_id}],
+        "MaxResults": PAGE_EVENTS,
+    }
+    if span:
+        query |= {"StartTime": span[0], "EndTime": span[1]}
+    found: list[LookedUp] = []
+    while True:
+        answer = place.call(
+            "cloudtrail",
+            "LookupEvents",
+            query,
+            requires="Events",
+            limiter=lookup_limiter(place.account_id, place.region),
+        )
+        found += (_looked_up(item) for item in answer["Events"])
+        if not answer.get("NextToken"):
+            return [event for event in found if event.record is not None]
+        query["NextToken"] = answer["NextToken"]
+
+
 def _query(start: datetime, end: datetime) -> dict[str, Any]:
     return {
         "LookupAttributes": _BEDROCK,
