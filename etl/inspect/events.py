@@ -203,18 +203,12 @@ class Finder:
         if self.archive is None:
             self.notes.add("no archive to look in: none is configured, and no --archive given")
             return []
-        path = self.archive
+        path, notes = self.archive, self.notes
         day = known.event_time.date() if known else None
         try:
             # A trail's own files stand under the day of their delivery.
-            events = read_events(
-                self.store_of(path),
-                path,
-                self.notes,
-                since=day,
-                until=day and day + _DAY,
-                mark=name,
-            )
+            store, until = self.store_of(path), day and day + _DAY
+            events = read_events(store, path, notes, since=day, until=until, mark=name)
             found = [event for event in events if event.is_named(name)]
         except StoppedError:
             raise

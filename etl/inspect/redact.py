@@ -1,11 +1,17 @@
 """An event as it may be shown: everything but what could be a prompt or an answer.
 
-Two kinds of fields are treated apart. What **AWS writes** (ids, names, counts, times) is shown,
-unless it is longer than such values are, or stands under a name that bodies have. Of what the
-**caller writes** (``requestParameters``, ``responseElements``, ``input`` and ``output`` of a log)
-only numbers are shown, and texts under the few names that are known to hold an id. Error messages
-may quote a request; only those of errors that come before it is looked at are shown. Nothing is
-dropped without a word: in its place stands what kind of value it was.
+Three kinds of fields are treated apart.
+
+- What **AWS writes** (ids, names, counts, times) is shown, unless it is longer than such values
+  are, or stands under a name that bodies have.
+- Where **AWS adds** fields (``additionalEventData``, ``serviceEventDetails``, any name that this
+  version does not know) numbers are shown, and texts only under the names that it knows.
+- Of what the **caller writes** (``requestParameters``, ``responseElements``, ``input`` and
+  ``output`` of a log) numbers are shown, and texts under the few names that are known to hold an
+  id. Error messages may quote a request; only those of errors that come before it is looked at are
+  shown.
+
+Nothing is dropped without a word: in its place stands what kind of value it was.
 """
 
 from __future__ import annotations
@@ -18,6 +24,28 @@ from typing import Any
 _HIDDEN = "HIDDEN_DUE_TO_SECURITY_REASONS"
 
 _CALLER_WRITTEN = frozenset({"requestParameters", "responseElements", "input", "output"})
+
+# CloudTrail user guide, "CloudTrail record contents" (checked 2026-11-26); and a log's record.
+_KNOWN = frozenset(
+    {
+        *("eventVersion", "userIdentity", "eventTime", "eventSource", "eventName", "awsRegion"),
+        *("sourceIPAddress", "userAgent", "errorCode", "requestID", "eventID", "eventType"),
+        *("apiVersion", "managementEvent", "readOnly", "resources", "recipientAccountId"),
+        *("sharedEventID", "vpcEndpointId", "vpcEndpointAccountId", "eventCategory", "addendum"),
+        *("sessionCredentialFromConsole", "edgeDeviceDetails", "tlsDetails", "eventContext"),
+        *("schemaType", "schemaVersion", "timestamp", "accountId", "identity", "region"),
+        *("requestId", "operation", "modelId", "inferenceRegion", "errorCode", "serviceTier"),
+        *("performanceConfig",),
+    }
+)
+# Names of texts, and of what they stand in, where AWS adds fields.
+_ADDED = frozenset(
+    {
+        *("inferenceRegion", "serviceTier", "resolvedServiceTier", "parentRequestId", "type"),
+        *("AdditionalEventData", "additionalEventData", "additionalEntries", "key"),
+        "callWithBearerToken",
+    }
+)
 
 _BODY_NAMES = frozenset(
     {
@@ -79,7 +107,9 @@ def _top(key: str, value: object, record: Mapping[str, Any], metadata_key: str) 
         return _short(value, _LONGEST_AGENT) if is_plain else _hide(value)
     if key == "userAgent":
         return _short(value, _LONGEST_AGENT)
-    return _aws_written(value, metadata_key, _DEEPEST)
+    if key in _KNOWN:
+        return _aws_written(value, metadata_key, _DEEPEST)
+    return _added(value, _DEEPEST)
 
 
 def _items(record: Mapping[str, Any]) -> list[tuple[str, Any]]:
@@ -109,6 +139,24 @@ def _aws_field(key: str, value: object, metadata_key: str, depth: int) -> object
     if key.casefold() in _BODY_NAMES:
         return _hide(value)
     return _aws_written(value, metadata_key, depth)
+
+
+def _added(value: object, depth: int) -> object:
+    """Return what AWS has added: texts only under the names that are known."""
+    if isinstance(value, dict) and depth:
+        return {key: _added_field(key, field, depth - 1) for key, field in _items(value)}
+    if isinstance(value, list) and depth:
+        shown = [_added(item, depth - 1) for item in value[:_MOST_ITEMS]]
+        more = len(value) - len(shown)
+        return shown + ([f"(not shown: {more} more)"] if more > 0 else [])
+    return _hide(value)
+
+
+def _added_field(key: str, value: object, depth: int) -> object:
+    if key.casefold() in _BODY_NAMES:
+        return _hide(value)
+    is_known_text = key in _ADDED and isinstance(value, str)
+    return _short(value, _LONGEST) if is_known_text else _added(value, depth)
 
 
 def _caller_written(fields: Mapping[str, Any], metadata_key: str) -> dict[str, Any]:
