@@ -153,8 +153,6 @@ def _added(value: object, depth: int) -> object:
 
 
 def _added_field(key: str, value: object, depth: int) -> object:
-    if key.casefold() in _BODY_NAMES:
-        return _hide(value)
     is_known_text = key in _ADDED and isinstance(value, str)
     return _short(value, _LONGEST) if is_known_text else _added(value, depth)
 

@@ -35,6 +35,7 @@ def shown(record: dict[str, Any], key: str = "application") -> dict[str, Any]:
         {"additionalEventData": {"prompt": "?", "content": [{"text": "?"}]}},
         {"additionalEventData": {"somethingNew": "?", "more": {"x": ["?"]}}},
         {"additionalEventData": {"additionalEntries": [{"key": "a", "value": "?"}]}},
+        {"userIdentity": {"type": "Root", "prompt": "?", "content": ["?"]}},
         {"somethingNew": "?"},
         {"somethingNew": {"inferenceRegion": {"x": "?"}}},
         {"prompt": "?"},
