@@ -16,7 +16,7 @@ from dataclasses import dataclass, field, replace
 from datetime import date, datetime, timedelta
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from etl.decode.trail import split_records
+from etl.decode.trail import is_object, may_be_bedrock, split_records
 from etl.errors import BedrockUsageError, StoppedError
 from etl.normalise.cloudtrail import Kind, classify
 from etl.normalise.fields import mapping, text
@@ -110,6 +110,7 @@ def read_events(
 ) -> Iterator[RawEvent]:
     """Yield the events and logged calls of a file or folder; note what could not be read.
 
+    Events of other services are left out where a glance tells that they are.
     ``since``, ``until``: only day folders between these. ``mark``: files of events without this
     text are left out. Memory holds one file. Raises BedrockUsageError if the path is nothing.
     """
@@ -146,7 +147,10 @@ def _events_of(content: bytes, uri: str, notes: Notes) -> Iterator[RawEvent]:
             elif item.kind in (EVENT, LOGGED_CALL):
                 yield RawEvent(item.kind, item.value, f"{uri}, {item.position}")
         return
+    may_be_ours = may_be_bedrock(content)
     for index, record in enumerate(records):
+        if not may_be_ours(record) and is_object(record):
+            continue
         where = f"{uri}, Records[{index}]"
         try:
             yield RawEvent(EVENT, json.loads(bytes(record).decode("utf-8", "replace")), where)

@@ -70,6 +70,7 @@ _COMPARED = (
 _NO_COUNTS = frozenset(
     {"maxtokens", "max_tokens", "maxtokencount", "nexttoken", "callwithbearertoken", "token"}
 )
+_NO_COUNTS_IN = frozenset({"userIdentity", "resources", "tlsDetails"})
 _KNOWN_EXTRA = frozenset(
     {
         *("inferenceRegion", "serviceTier", "resolvedServiceTier", "callWithBearerToken"),
@@ -182,10 +183,8 @@ def _call(
     yield from _user(record, call, row, is_log)
     yield from _application(record, call, row, trial, keys, is_log)
     if is_log:
-        readings, places = (
-            find_logged_tokens(json.dumps(event.record).encode()),
-            list(COUNT_PATHS.values()),
-        )
+        readings = find_logged_tokens(json.dumps(event.record).encode())
+        places = tuple(COUNT_PATHS.values())
     else:
         readings, places = find_tokens(record)[1], token_places(record)
     yield from _tokens(readings, places)
@@ -420,21 +419,24 @@ def _or_dash(value: object) -> str:
 
 def unread(record: Mapping[str, Any], event: RawEvent) -> list[Line]:
     """Return the fields that nothing has read and that look as if they could matter."""
-    is_log = event.kind == LOGGED_CALL
-    read = {*(COUNT_PATHS.values() if is_log else token_places(record))}
-    found = []
-    for path, value in walk(record):
-        name = path.rpartition(".")[2]
-        is_extra = path.startswith(("additionalEventData.", "serviceEventDetails."))
-        is_count = "token" in name.casefold() and name.casefold() not in _NO_COUNTS
-        is_extra = is_extra and name not in _KNOWN_EXTRA
-        if path not in read and (is_extra or (is_count and _is_number(value))):
-            shown = value if _is_number(value) else None
-            found.append(Line(path, shown, "nothing reads this"))
-    return found
+    read = COUNT_PATHS.values() if event.kind == LOGGED_CALL else token_places(record)
+    others = {key: value for key, value in record.items() if key not in _NO_COUNTS_IN}
+    return [
+        Line(path, value if _is_number(value) else None, "nothing reads this")
+        for path, value in _walk(others)
+        if _looks_important(path, value) and path not in read
+    ]
 
 
-def walk(record: Mapping[str, Any], above: str = "", depth: int = 6) -> Iterator[tuple[str, Any]]:
+def _looks_important(path: str, value: object) -> bool:
+    name = path.rpartition(".")[2]
+    if path.startswith(("additionalEventData.", "serviceEventDetails.")):
+        return name not in _KNOWN_EXTRA
+    lower = name.casefold()
+    return "token" in lower and lower not in _NO_COUNTS and _is_number(value)
+
+
+def _walk(record: Mapping[str, Any], above: str = "", depth: int = 6) -> Iterator[tuple[str, Any]]:
     """Yield every field of an event with its path, as ``find_tokens`` writes paths.
 
     Bodies of logs are not entered, nor anything whose name is none. ``additionalEntries`` may be a
@@ -447,7 +449,7 @@ def walk(record: Mapping[str, Any], above: str = "", depth: int = 6) -> Iterator
         if key == "additionalEntries" and isinstance(value, list):
             value = {str(mapping(e).get("key")): mapping(e).get("value") for e in value}
         if isinstance(value, dict) and depth:
-            yield from walk(value, f"{path}.", depth - 1)
+            yield from _walk(value, f"{path}.", depth - 1)
         else:
             yield path, value
 

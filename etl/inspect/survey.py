@@ -21,7 +21,7 @@ from sqlite_utils import Database
 
 from etl.decode.content import Keys
 from etl.errors import RejectError
-from etl.inspect.events import LOGGED_CALL, RawEvent
+from etl.inspect.events import LOGGED_CALL, RawEvent, is_bedrock
 from etl.inspect.explain import unread
 from etl.normalise.cloudtrail import JOBS, classify, find_tokens, parse_event
 from etl.normalise.fields import mapping, text
@@ -75,7 +75,7 @@ class Calls:
 
 
 class Operation(NamedTuple):
-    """What was asked for, and whether that was a call."""
+    """What was asked of Bedrock, and whether that was a call."""
 
     name: str
     what: str
@@ -182,6 +182,8 @@ def survey_events(events: Iterable[RawEvent], trial: Database, keys: Keys) -> Su
 def _count(event: RawEvent, found: Survey, shapes: dict[Shape, Calls], keys: Keys) -> None:
     record = mapping(event.record)
     is_log = event.kind == LOGGED_CALL
+    if not is_bedrock(event):
+        return
     name = text(record.get("operation" if is_log else "eventName")) or "(none)"
     what = LOG if is_log else str(classify(record).value)
     try:

@@ -12,6 +12,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterator, Mapping
 from enum import Enum
+from functools import lru_cache
 from typing import Any, NamedTuple
 
 from etl.errors import RejectError
@@ -330,14 +331,16 @@ def find_tokens(
     return source, found
 
 
-def token_places(record: Mapping[str, Any]) -> list[str]:
+def token_places(record: Mapping[str, Any]) -> tuple[str, ...]:
     """Return every path at which a token count of an event is looked for."""
-    return [
-        f"{form.path}.{name}"
-        for names in _COUNT_NAMES.values()
-        for form in _token_forms(record)
-        for name in names
-    ]
+    return _places(tuple(form.path for form in _token_forms(record)))
+
+
+@lru_cache
+def _places(forms: tuple[str, ...]) -> tuple[str, ...]:
+    return tuple(
+        f"{form}.{name}" for names in _COUNT_NAMES.values() for form in forms for name in names
+    )
 
 
 def _token_forms(record: Mapping[str, Any]) -> tuple[_Form, ...]:

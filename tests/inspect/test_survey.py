@@ -81,7 +81,6 @@ def test_events_are_counted_by_operation_and_what_they_are() -> None:
         ("ConverseStream", "no call of its own"): 1,
         ("ListFoundationModels", "no call"): 1,
         ("InvokeModel", "no call"): 1,
-        ("GetObject", "no call"): 1,
         ("InvokeModel", "refused"): 1,
         ("Converse", "a record of an invocation log"): 1,
     }
