@@ -17,6 +17,7 @@ from etl.cli.stops import stops
 from etl.clock import Clock
 from etl.config import Config, load_config, parse_duration, parse_since
 from etl.errors import ConfigError
+from etl.figures import count
 from etl.sync.schedule import repeat
 from etl.warehouse.database import open_warehouse
 from etl.warehouse.lock import sync_lock
@@ -167,6 +168,8 @@ def _tell(outcome: Outcome) -> None:
         f"CloudWatch values {written.metric_values:,} new or changed",
         f"Profiles, models  {written.profiles + written.models:,} new or changed",
     ]
+    if written.events_archived:
+        lines.append(f"Archived          {count(written.events_archived, 'event')}")
     if written.late_events:
         lines.append(f"Late              {written.late_events:,} came after the settle time")
     if outcome.rejected:

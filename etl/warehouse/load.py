@@ -99,6 +99,7 @@ class Written(CallCounts):
     profiles: int = 0
     models: int = 0
     late_events: int = 0
+    events_archived: int = 0
 
     def add(self, other: CallCounts) -> None:
         """Add another batch's counts to these."""
@@ -169,6 +170,7 @@ class Loader:
         self._write_jobs(batch.jobs)
         save_files(self._db, batch.files_read)
         save_archived(self._db, batch.archived)
+        written.events_archived = len(batch.archived)
         hours |= self._hours_counted_elsewhere(series_before, self._rate_series(batch))
         self._write_rejects(batch)
         if batch.is_reread:

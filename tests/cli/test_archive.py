@@ -36,9 +36,12 @@ def test_what_is_kept_can_be_loaded(aws: FakeAws, tmp_path: Path, folder: str, b
     words = ("--archive", folder) if by == "option" else ()
     if by == "file":
         Path("bedrock_usage.toml").write_text(f'[sync]\narchive = "{folder}"\n')
+    said = []
     for _ in range(2):
         status, _, err = run("sync", *SMALL, *words, "--db", tmp_path / "w.db")
         assert status == 0, err
+        said.append("Archived          3 events" in err)
+    assert said == [True, False]
     status, _, err = run("load", folder, "--db", tmp_path / "again.db")
     assert status == 0, err
     assert "Bedrock calls     3 new (3 with tokens), 0 already known" in err

@@ -5,7 +5,12 @@ from __future__ import annotations
 import gzip
 import json
 import os
-from datetime import timedelta
+import random
+import signal
+import subprocess
+import sys
+import time
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -17,8 +22,8 @@ from etl.sources.archive import Archive, LocalArchive, S3Archive
 from etl.sources.stores import LocalStore
 from etl.sources.survey import find_streams
 from etl.warehouse.database import open_warehouse
-from tests.aws import ACCOUNT, REGION, Fault
-from tests.support import HAIKU, call, load, service_event, uuid_of
+from tests.aws import ACCOUNT, REGION, FakeAws, Fault
+from tests.support import HAIKU, call, load, rows, service_event, uuid_of
 from tests.sync.support import DAY, HOUR, MINUTE, NOW, World, utc
 
 MARKER = "AWSLogs/.bedrock-usage"
@@ -372,3 +377,75 @@ def test_a_put_is_tried_again_where_that_may_help(world: World, bucket: Any) -> 
     ]
     assert world.sync(archive=s3(world)).problems == []
     assert len(keys(bucket)) == 1
+
+
+# -- killed ---------------------------------------------------------------------------------------
+
+SYNC = """
+import sys
+from pathlib import Path
+from etl.clock import Clock
+from etl.sources import limiter
+from etl.sources.accounts import find_places, open_own_account
+from etl.sources.archive import LocalArchive
+from etl.sync import events
+from etl.sync.run import SyncOptions, sync_places
+from etl.warehouse.database import open_warehouse
+from etl.config import parse_duration
+limiter.LOOKUP_SECONDS = 0.0
+events._ARCHIVE_EVENTS = 100
+clock = Clock()
+places, _ = find_places([open_own_account(None, clock)], ["us-east-1"], clock)
+options = SyncOptions(sources=("cloudtrail",), since=clock.now() - parse_duration("20d"),
+                      archive=LocalArchive(sys.argv[2]))
+with open_warehouse(Path(sys.argv[1]), create=True) as db:
+    print("ready", flush=True)
+    sync_places(db, places, clock, options)
+"""
+
+
+def test_killed_at_random_moments_nothing_claimed_is_missing(tmp_path: Path) -> None:
+    rng, now = random.Random(5), datetime.now(UTC)
+    path, folder, kills = tmp_path / "w.db", tmp_path / "kept", 0
+    with FakeAws() as aws:
+        aws.lookup_rate = None
+        for number in range(1500):
+            moment = now - timedelta(seconds=rng.uniform(7200, 19 * 86_400))
+            aws.place().deliver(call(number, eventTime=utc(moment), tokens=(number, 2)))
+
+        def start() -> subprocess.Popen[bytes]:
+            clean = {k: v for k, v in os.environ.items() if not k.startswith("AWS_")}
+            return subprocess.Popen(
+                [sys.executable, "-c", SYNC, str(path), str(folder)],
+                cwd=Path(__file__).parents[2],
+                env=clean | aws.environment(),
+                stdout=subprocess.PIPE,
+            )
+
+        for _ in range(5):
+            process = start()
+            assert process.stdout is not None
+            process.stdout.readline()
+            time.sleep(rng.uniform(0.05, 0.3))
+            process.kill()
+            process.communicate()
+            kills += process.returncode == -signal.SIGKILL
+            stored = set(query(path, "select event_id from calls"))
+            with open_warehouse(tmp_path / "look.db", create=True) as db:
+                if folder.exists():
+                    load(db, folder)
+                assert stored <= set(rows(db, "select event_id from calls"))
+        process = start()
+        process.communicate(timeout=120)
+    assert kills >= 3
+    assert process.returncode == 0
+    with open_warehouse(tmp_path / "again.db", create=True) as db:
+        result = load(db, folder)
+    assert result.rejected == 0
+    assert views(tmp_path / "again.db") == views(path)
+    assert len(query(path, "select 1 from calls")) == 1500
+
+
+def query(path: Path, sql: str) -> list[tuple[Any, ...]]:
+    with open_warehouse(path, create=True) as db:
+        return rows(db, sql)
