@@ -118,12 +118,25 @@ def _check_parsed(key: str, value: str, parse: Callable[[str], object]) -> None:
 def _check_uri(uri: str | None, role_arn: str | None) -> None:
     """Refuse what is neither an address in S3 nor a path, and a role that nothing is read with."""
     if uri is not None:
-        form = _S3_ADDRESS if uri.startswith("s3://") else _PATH
-        _check_all("uri", [uri], form, 'no folder: neither like "s3://bucket/prefix" nor a path')
+        _check_folder("uri", uri)
     if role_arn is not None:
         _check_all("role_arn", [role_arn], _ROLE_ARN, _NO_ROLE_ARN)
         if uri is None or not uri.startswith("s3://"):
             raise ValueError("role_arn: a role is assumed for s3:// addresses only; leave it out")
+
+
+def _check_folder(key: str, uri: str) -> None:
+    form = _S3_ADDRESS if uri.startswith("s3://") else _PATH
+    _check_all(key, [uri], form, 'no folder: neither like "s3://bucket/prefix" nor a path')
+
+
+def check_archive(uri: str) -> str:
+    """Return a folder, here or in S3, as it is. Raises ConfigError for what can be none."""
+    try:
+        _check_folder("archive", uri)
+    except ValueError as error:
+        raise ConfigError(str(error)) from None
+    return uri
 
 
 class TrailFiles(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -173,13 +186,14 @@ class Sync(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
     """What ``sync`` reads. ``since`` and ``settle`` are texts that the parse functions accept.
 
     ``sources`` None: all that there are. ``since`` None: as before, or what the first run has for a
-    default.
+    default. ``archive``: the folder, here or in S3, that raw events are kept in; None for nowhere.
     """
 
     regions: tuple[str, ...] = ALL_REGIONS
     sources: tuple[Source, ...] | None = None
     since: str | None = None
     settle: str = "60m"
+    archive: str | None = None
 
     def __post_init__(self) -> None:
         if self.regions != ALL_REGIONS:
@@ -194,6 +208,8 @@ class Sync(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
         if self.since is not None:
             _check_parsed("since", self.since, parse_since)
         _check_parsed("settle", self.settle, parse_duration)
+        if self.archive is not None:
+            _check_folder("archive", self.archive)
 
 
 class Accounts(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

@@ -1,8 +1,9 @@
 """The least that AWS has to allow: IAM policies for exactly the operations that are called.
 
-Everything is read-only, but for what the lab takes. ``tests/cli/test_policy.py`` holds this table
-against the code that calls AWS, so that neither can have an action that the other lacks. STS
-GetCallerIdentity is not in it: no permission is needed for it.
+Everything is read-only, but for the archive that ``sync`` may be told to write and for what the lab
+takes. ``tests/cli/test_policy.py`` holds this table against the code that calls AWS, so that
+neither can have an action that the other lacks. STS GetCallerIdentity is not in it: no permission
+is needed for it.
 
 Resources: CloudTrail's LookupEvents, CloudWatch's reads, EC2's and Organizations' lists and
 Bedrock's lists know no resource, so theirs is ``*``. A single inference profile has an ARN, and so
@@ -51,6 +52,8 @@ LOG_FILES = (
     Grant("LogBuckets", ("s3:ListBucket",), "arn:{partition}:s3:::{bucket}"),
     Grant("LogFiles", ("s3:GetObject",), "arn:{partition}:s3:::{bucket}/{prefix}*"),
 )
+# Of the folder that a sync keeps raw events in: nothing of it is read, listed or deleted.
+ARCHIVE = Grant("Archive", ("s3:PutObject",), "arn:{partition}:s3:::{bucket}/{prefix}AWSLogs/*")
 REGIONS = Grant("Regions", ("ec2:DescribeRegions",))
 ORGANIZATION = Grant("Organization", ("organizations:ListAccounts",))
 DOCTOR = Grant("Doctor", ("bedrock:GetModelInvocationLoggingConfiguration",))
@@ -81,7 +84,8 @@ class Reading:
     ``role_name``: the role in each account of the organisation, None without one. ``role_arns``:
     the roles whose accounts are read instead of one's own. ``log_folders``: what is read in S3, as
     ``s3://bucket/prefix/``. ``log_group``: what is read in CloudWatch Logs.
-    ``bucket_roles``: the roles to assume for other folders in S3.
+    ``bucket_roles``: the roles to assume for other folders in S3. ``archive``: the folder in S3
+    that raw events are written to, with its slash.
     """
 
     sources: Sequence[str]
@@ -93,6 +97,7 @@ class Reading:
     log_folders: Sequence[str] = ()
     log_group: str | None = None
     bucket_roles: Sequence[str] = ()
+    archive: str | None = None
 
     @property
     def has_roles(self) -> bool:
@@ -110,6 +115,8 @@ def caller_policy(reading: Reading) -> dict[str, Any]:
         grants.append(ORGANIZATION)
     statements = [_statement(grant.sid, grant.actions, _of(grant, reading)) for grant in grants]
     statements += _log_statements(reading)
+    if reading.archive:
+        statements.append(_of_folders(ARCHIVE, [reading.archive], reading))
     if roles := _roles(reading):
         statements.append(_statement("AssumeRoles", [ASSUME_ROLE], roles))
     return {"Version": VERSION, "Statement": statements}
@@ -165,15 +172,18 @@ def _of(grant: Grant, reading: Reading) -> list[str]:
 
 
 def _log_statements(reading: Reading) -> list[dict[str, Any]]:
-    addresses = [folder.removeprefix("s3://").partition("/") for folder in reading.log_folders]
-    statements = []
-    for grant in LOG_FILES if addresses else ():
-        resources = {
-            grant.resource.format(partition=reading.partition, bucket=bucket, prefix=prefix)
-            for bucket, _, prefix in addresses
-        }
-        statements.append(_statement(grant.sid, grant.actions, sorted(resources)))
-    return statements
+    if not reading.log_folders:
+        return []
+    return [_of_folders(grant, reading.log_folders, reading) for grant in LOG_FILES]
+
+
+def _of_folders(grant: Grant, folders: Sequence[str], reading: Reading) -> dict[str, Any]:
+    addresses = [folder.removeprefix("s3://").partition("/") for folder in folders]
+    resources = {
+        grant.resource.format(partition=reading.partition, bucket=bucket, prefix=prefix)
+        for bucket, _, prefix in addresses
+    }
+    return _statement(grant.sid, grant.actions, sorted(resources))
 
 
 def _roles(reading: Reading) -> list[str]:

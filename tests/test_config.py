@@ -40,6 +40,7 @@ regions = ["us-east-1", "eu-west-1", "us-gov-west-1", "eusc-de-east-1"]
 sources = ["cloudtrail", "catalogue", "trail", "invocation_logs"]
 since = "2026-09-01"
 settle = "90s"
+archive = "s3://kept/raw events"
 
 [accounts]
 profile = "payer"
@@ -109,6 +110,7 @@ def test_every_key_arrives_where_it_belongs(tmp_path: Path) -> None:
         sources=("cloudtrail", "catalogue", "trail", "invocation_logs"),
         since="2026-09-01",
         settle="90s",
+        archive="s3://kept/raw events",
     )
     assert config.sources == Sources(
         trail=TrailFiles(

@@ -14,7 +14,8 @@ from etl.errors import BedrockUsageError, ConfigError
 # when it is asked for: a load does not wait for what a server needs.
 COMMANDS = (
     *("demo", "sync", "load", "report", "status", "serve"),
-    *("prices", "policy", "doctor", "check", "vacuum", "lab"),
+    *("inspect", "prices", "policy", "doctor", "check", "vacuum"),
+    "lab",
 )
 
 

@@ -8,7 +8,8 @@ from typing import Any
 
 import click
 
-from etl.config import DEFAULT_PATH, SOURCES
+from etl.config import DEFAULT_PATH, SOURCES, check_archive
+from etl.errors import ConfigError
 
 DEFAULT_DB = "bedrock_usage.db"
 
@@ -37,6 +38,18 @@ config_option = click.option(
     show_envvar=True,
     help="The configuration.",
 )
+
+
+def _folder(_: click.Context, __: click.Parameter, uri: str | None) -> str | None:
+    try:
+        return uri if uri is None else check_archive(uri)
+    except ConfigError as error:
+        raise click.BadParameter(str(error)) from None
+
+
+def archive_option(help_: str) -> Callable[..., Any]:
+    """Add where raw events are kept."""
+    return click.option("--archive", metavar="FOLDER", callback=_folder, help=help_)
 
 
 def serve_options(command: Callable[..., Any]) -> Callable[..., Any]:
@@ -75,6 +88,13 @@ def aws_options(command: Callable[..., Any]) -> Callable[..., Any]:
     """Add which accounts, regions and sources of AWS to read; ``etl.cli.places`` takes them."""
     for option in reversed(_CHOICES.values()):
         command = option(command)
+    return command
+
+
+def place_options(command: Callable[..., Any]) -> Callable[..., Any]:
+    """Add the same without the sources, for a command that asks one of them."""
+    for name, option in reversed(_CHOICES.items()):
+        command = command if name == "source" else option(command)
     return command
 
 

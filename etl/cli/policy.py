@@ -10,7 +10,7 @@ from typing import Any
 
 import click
 
-from etl.cli.options import choice_options, config_option
+from etl.cli.options import archive_option, choice_options, config_option
 from etl.cli.places import choose
 from etl.config import ALL_REGIONS, Choice, load_config
 from etl.policy import Reading, caller_policy, lab_policy, member_policy, trust_policy
@@ -30,6 +30,7 @@ def _principal(_: click.Context, __: click.Parameter, arn: str | None) -> str | 
 
 @click.command()
 @choice_options
+@archive_option("Also what `bedrock-usage sync --archive FOLDER` writes.")
 @config_option
 @click.option(
     "--doctor/--no-doctor",
@@ -52,23 +53,26 @@ def policy(
     member: bool,
     trust: str | None,
     lab: bool,
+    archive: str | None,
     **choice: Any,
 ) -> None:
     """Print the least-privilege IAM policy, as JSON.
 
-    It allows reading and nothing else; --lab allows roles of the lab and calls of models as well.
-    Nothing is asked of AWS.
+    It allows reading and nothing else, but for an archive in S3, to which files may be added, and
+    for what --lab takes. Nothing is asked of AWS.
     """
     if trust is not None:
-        _refuse_others(member or lab or not has_doctor or any(choice.values()))
+        _refuse_others(member or lab or not has_doctor or bool(archive) or any(choice.values()))
         _print(trust_policy(trust))
         return
     if lab:
-        if member or any(value for name, value in choice.items() if name != "region"):
+        others = [value for name, value in choice.items() if name != "region"]
+        if member or archive or any(others):
             raise click.UsageError("--lab goes alone, or with --region, which says the partition")
         _print(lab_policy(_partition((), choice["region"] or ALL_REGIONS)))
         return
-    reading = _reading(choose(load_config(config), **choice), has_doctor)
+    settings = load_config(config)
+    reading = _reading(choose(settings, **choice), has_doctor, archive or settings.sync.archive)
     _print(member_policy(reading) if member else caller_policy(reading))
     if reading.has_roles and not member:
         click.echo(
@@ -78,7 +82,7 @@ def policy(
         )
 
 
-def _reading(choice: Choice, has_doctor: bool) -> Reading:
+def _reading(choice: Choice, has_doctor: bool, archive: str | None) -> Reading:
     return Reading(
         sources=choice.sources,
         has_all_regions=tuple(choice.regions) == ALL_REGIONS,
@@ -89,7 +93,13 @@ def _reading(choice: Choice, has_doctor: bool) -> Reading:
         log_group=choice.log_group,
         log_folders=[uri for uri, role in choice.buckets if role is None],
         bucket_roles=[role for _, role in choice.buckets if role is not None],
+        archive=_archive(archive) if "cloudtrail" in choice.sources else None,
     )
+
+
+def _archive(folder: str | None) -> str | None:
+    """Return the folder with its slash, None for one that is not in S3."""
+    return f"{folder.rstrip('/')}/" if folder and folder.startswith("s3://") else None
 
 
 def _partition(role_arns: Sequence[str], regions: Sequence[str]) -> str:

@@ -9,7 +9,8 @@ from etl.sources.stores import LocalStore, Store
 
 if TYPE_CHECKING:
     from etl.config import Choice
-    from etl.sources.aws import Account
+    from etl.sources.archive import Archive
+    from etl.sources.aws import Account, Place
     from etl.sync.files import Root
 
 
@@ -31,14 +32,24 @@ class Stores:
         if not is_s3(path):
             return self._local
         # Imported here because boto3 takes longer to import than a report takes to print.
-        from etl.sources.accounts import assume_role, home_region, open_own_account
-        from etl.sources.aws import Place
         from etl.sources.s3 import S3Store
 
+        return S3Store(self._place(role_arn or self._role_arn))
+
+    def archive_of(self, path: str) -> Archive:
+        """Return what writes files below a path."""
+        from etl.sources.archive import LocalArchive, S3Archive
+
+        return S3Archive(self._place(self._role_arn), path) if is_s3(path) else LocalArchive(path)
+
+    def _place(self, role_arn: str | None) -> Place:
+        from etl.sources.accounts import assume_role, home_region, open_own_account
+        from etl.sources.aws import Place
+
         account = self._own = self._own or open_own_account(self._profile, self._clock)
-        if role := role_arn or self._role_arn:
-            account = assume_role(account, role)
-        return S3Store(Place(account, home_region(account.session), self._clock))
+        if role_arn:
+            account = assume_role(account, role_arn)
+        return Place(account, home_region(account.session), self._clock)
 
 
 def open_roots(choice: Choice, clock: Clock) -> list[Root]:

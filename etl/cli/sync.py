@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from dataclasses import replace
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -11,17 +12,19 @@ import click
 from rich.console import Console
 
 from etl.cli.load import apply_configuration, refuse_demo
-from etl.cli.options import aws_options, config_option, db_option
+from etl.cli.options import archive_option, aws_options, config_option, db_option
 from etl.cli.stops import stops
 from etl.clock import Clock
 from etl.config import Config, load_config, parse_duration, parse_since
 from etl.errors import ConfigError
+from etl.figures import count
 from etl.sync.schedule import repeat
 from etl.warehouse.database import open_warehouse
 from etl.warehouse.lock import sync_lock
 
 if TYPE_CHECKING:
     from etl.config import Choice
+    from etl.sources.archive import Archive
     from etl.sync.run import Outcome, SyncOptions
 
 SHORTEST_PERIOD = timedelta(minutes=1)
@@ -31,6 +34,9 @@ SHORTEST_PERIOD = timedelta(minutes=1)
 @click.option("--since", help="How far back: 90d, or 2026-09-01. [default of the first run: 90d]")
 @click.option("--settle", help="How late an event may be delivered. [default: 60m]")
 @click.option("--every", help="Go on for ever, so often: 15m.")
+@archive_option(
+    "Keep the raw events here as CloudTrail log files: a folder, or s3://bucket/prefix."
+)
 @aws_options
 @config_option
 @db_option
@@ -38,6 +44,7 @@ def sync(
     since: str | None,
     settle: str | None,
     every: str | None,
+    archive: str | None,
     config: Path | None,
     db: Path,
     **choice: Any,
@@ -51,11 +58,11 @@ def sync(
     clock = Clock()
     with sync_lock(db), stops(clock):
         if period is None:
-            outcome = _run(db, clock, config, since, settle, choice)
+            outcome = _run(db, clock, config, since, settle, archive, choice)
             sys.exit(0 if outcome.is_complete else 1)
 
         def run() -> bool:
-            outcome = _run(db, clock, config, since, settle, choice)
+            outcome = _run(db, clock, config, since, settle, archive, choice)
             return not outcome.may_pass
 
         repeat(run, period, clock, lambda message: click.echo(f"Error: {message}", err=True))
@@ -77,13 +84,15 @@ def _run(
     config_path: Path | None,
     since: str | None,
     settle: str | None,
+    archive: str | None,
     choice: dict[str, Any],
 ) -> Outcome:
     """Do one whole sync; tell what it came to."""
     from etl.cli.places import choose
 
     config = load_config(config_path)
-    return sync_chosen(db, clock, config, config_path, choose(config, **choice), since, settle)
+    chosen = choose(config, **choice)
+    return sync_chosen(db, clock, config, config_path, chosen, since, settle, archive)
 
 
 def sync_chosen(
@@ -94,6 +103,7 @@ def sync_chosen(
     chosen: Choice,
     since: str | None = None,
     settle: str | None = None,
+    archive: str | None = None,
 ) -> Outcome:
     """Do one whole sync of what is chosen, and show it. Who calls holds the lock."""
     # Imported here because boto3 takes longer to import than a report takes to print.
@@ -105,6 +115,7 @@ def sync_chosen(
     options = _options(config, chosen, since, settle, clock.now())
     with open_warehouse(db, create=True) as warehouse:
         refuse_demo(warehouse, db)
+        options = replace(options, archive=_open_archive(archive, config, chosen, clock))
         apply_configuration(warehouse, config, config_path)
         roots = open_roots(chosen, clock)
         places, lost = open_places(chosen, clock) if chosen.reads_places else ([], [])
@@ -115,6 +126,29 @@ def sync_chosen(
             )
     _tell(outcome)
     return outcome
+
+
+def _open_archive(
+    named: str | None, config: Config, choice: Choice, clock: Clock
+) -> Archive | None:
+    """Return where raw events are to be kept, once it is known that they can; None for nowhere.
+
+    What the file names is for those runs that read the event history.
+    """
+    from etl.cli.stores import Stores
+
+    if "cloudtrail" not in choice.sources:
+        if named:
+            raise click.UsageError(
+                "--archive keeps what the event history gives: add --source cloudtrail"
+            )
+        return None
+    folder = named or config.sync.archive
+    if folder is None:
+        return None
+    archive = Stores(clock, choice.profile).archive_of(folder)
+    archive.check()
+    return archive
 
 
 def _options(
@@ -150,6 +184,8 @@ def _tell(outcome: Outcome) -> None:
         f"CloudWatch values {written.metric_values:,} new or changed",
         f"Profiles, models  {written.profiles + written.models:,} new or changed",
     ]
+    if written.events_archived:
+        lines.append(f"Archived          {count(written.events_archived, 'event')}")
     if written.late_events:
         lines.append(f"Late              {written.late_events:,} came after the settle time")
     if outcome.rejected:

@@ -19,15 +19,18 @@ UNKNOWN = "Unknown"
 # Evidence of a user's own rules: see etl/normalise/rules.py.
 CONFIG_RULE = "config rule"
 
+ROLE_NAME = "role name"
+INFERENCE_PROFILE = "inference profile"
 REQUEST_METADATA = "request metadata"
+USER_AGENT = "user agent"
 
 # The order is the precedence; the warehouse stores it as the rank of the evidence.
 APPLICATION_SOURCES = (
     CONFIG_RULE,
-    "role name",
-    "inference profile",
+    ROLE_NAME,
+    INFERENCE_PROFILE,
     REQUEST_METADATA,
-    "user agent",
+    USER_AGENT,
     "unknown",
 )
 
@@ -46,12 +49,28 @@ def find_application(
 
     ``metadata_key``: the key of the request's metadata that names it.
     """
-    hits = (
-        (_from_role(role_name), "role name"),
-        (_from_metadata(request_parameters, metadata_key), REQUEST_METADATA),
-        (parse_user_agent_application(user_agent), "user agent"),
+    hits = application_evidence(
+        role_name=role_name,
+        request_parameters=request_parameters,
+        user_agent=user_agent,
+        metadata_key=metadata_key,
     )
     return next(((name, source) for name, source in hits if name), (UNKNOWN, "unknown"))
+
+
+def application_evidence(
+    *,
+    role_name: str | None,
+    request_parameters: Mapping[str, Any],
+    user_agent: str | None,
+    metadata_key: str = APPLICATION_KEY,
+) -> tuple[tuple[str | None, str], ...]:
+    """Return what each kind of evidence on a call names, the best first; None where nothing."""
+    return (
+        (_from_role(role_name), ROLE_NAME),
+        (_from_metadata(request_parameters, metadata_key), REQUEST_METADATA),
+        (parse_user_agent_application(user_agent), USER_AGENT),
+    )
 
 
 def _from_role(role_name: str | None) -> str | None:

@@ -11,6 +11,8 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterator, Mapping
+from enum import Enum
+from functools import lru_cache
 from typing import Any, NamedTuple
 
 from etl.errors import RejectError
@@ -90,6 +92,45 @@ class Parsed(NamedTuple):
 SKIPPED = Parsed(None)
 
 
+class Kind(Enum):
+    """What an event is to us; the value says why, in words."""
+
+    CALL = "a call"
+    SERVICE_EVENT = "no call of its own: a service event, which tells the tokens of one"
+    NETWORK_EVENT = "no call: it repeats one as a VPC endpoint's network activity"
+    OTHER_OPERATION = "no call: not one of Bedrock's inference operations"
+    OTHER_SERVICE = "no call: an event of another service"
+
+
+class Reading(NamedTuple):
+    """A token count and where it stands in the event."""
+
+    path: str
+    value: int
+
+
+class _Form(NamedTuple):
+    """A part of an event that may hold token counts. ``source``: its name in ``TOKEN_SOURCES``."""
+
+    source: str
+    path: str
+    fields: Mapping[str, Any]
+
+
+def classify(record: Mapping[str, Any]) -> Kind:
+    """Say what a CloudTrail event is."""
+    source = text(record.get("eventSource"))
+    if (source, text(record.get("eventName"))) not in CALLS:
+        is_ours = source is not None and source.startswith("bedrock")
+        return Kind.OTHER_OPERATION if is_ours else Kind.OTHER_SERVICE
+    if (
+        record.get("eventType") == "AwsVpceEvents"
+        or record.get("eventCategory") == "NetworkActivity"
+    ):
+        return Kind.NETWORK_EVENT
+    return Kind.SERVICE_EVENT if record.get("eventType") == "AwsServiceEvent" else Kind.CALL
+
+
 def parse_event(record: object, *, metadata_key: str = APPLICATION_KEY) -> Parsed:
     """Read one CloudTrail event as CloudTrail wrote it.
 
@@ -99,21 +140,19 @@ def parse_event(record: object, *, metadata_key: str = APPLICATION_KEY) -> Parse
     """
     if not isinstance(record, dict):
         raise RejectError(f"not an object but {_json_type(record)}")
-    if (text(record.get("eventSource")), text(record.get("eventName"))) not in CALLS:
+    kind = classify(record)
+    if kind in (Kind.OTHER_OPERATION, Kind.OTHER_SERVICE):
         return SKIPPED
     event_id = text(record.get("eventID"))
     if event_id is None:
         raise RejectError("no eventID")
     if text(record.get("eventTime")) is None:
         raise RejectError("no eventTime")
-    if (
-        record.get("eventType") == "AwsVpceEvents"
-        or record.get("eventCategory") == "NetworkActivity"
-    ):
+    if kind is Kind.NETWORK_EVENT:
         return SKIPPED
     utc = utc_time(record["eventTime"], "eventTime")
     complaints: list[str] = []
-    if record.get("eventType") == "AwsServiceEvent":
+    if kind is Kind.SERVICE_EVENT:
         tokens = _parse_service_event(record, event_id, utc, complaints.append)
         return Parsed(tokens, tuple(complaints))
     event = _parse_call(record, event_id, utc, metadata_key, complaints.append)
@@ -176,7 +215,7 @@ def name_call(
         region=text(record.get("awsRegion")) or "unknown",
         event_source=operation[0],
         event_name=operation[1],
-        model_id=_model_id(parameters, record.get("resources")),
+        model_id=find_model(record)[0],
         principal_arn=identity.principal_arn,
         principal_type=identity.principal_type,
         session_name=identity.session_name,
@@ -197,13 +236,10 @@ def name_call(
 def _parse_service_event(
     record: Mapping[str, Any], event_id: str, utc: str, complain: Complain
 ) -> ServiceTokens | None:
-    details = mapping(record.get("serviceEventDetails"))
-    extra = mapping(details.get("AdditionalEventData") or details.get("additionalEventData"))
-    entries = _entries(extra.get("additionalEntries"))
-    tokens = _tokens(entries, "AwsServiceEvent", complain)
+    tokens = _event_tokens(record, complain)
     if tokens is None:
         return None
-    request_id = text(details.get("parentRequestId"))
+    request_id = text(mapping(record.get("serviceEventDetails")).get("parentRequestId"))
     if request_id is None:
         raise RejectError(
             "tokens in an AwsServiceEvent without parentRequestId: no call to give them to"
@@ -217,7 +253,7 @@ def _parse_service_event(
         account_id=account_id or "unknown",
         region=text(record.get("awsRegion")) or "unknown",
         request_id=request_id,
-        inference_region=text(entries.get("inferenceRegion")),
+        inference_region=text(_service_form(record).fields.get("inferenceRegion")),
         tokens=tokens,
     )
 
@@ -233,73 +269,112 @@ def _entries(value: object) -> Mapping[str, Any]:
     return mapping(value)
 
 
-def _model_id(parameters: Mapping[str, Any], resources: object) -> str | None:
-    named = text(parameters.get("modelId")) or text(parameters.get("model"))
-    return named or next(_model_arns(resources), None)
+def find_model(record: Mapping[str, Any]) -> tuple[str | None, str | None]:
+    """Return the model id as sent, and where it stands; (None, None) if it stands nowhere."""
+    parameters = mapping(record.get("requestParameters"))
+    for name in ("modelId", "model"):
+        if named := text(parameters.get(name)):
+            return named, f"requestParameters.{name}"
+    return next(_model_arns(record.get("resources")), (None, None))
 
 
-def _model_arns(resources: object) -> Iterator[str]:
-    for resource in resources if isinstance(resources, list) else ():
+def _model_arns(resources: object) -> Iterator[tuple[str, str]]:
+    for index, resource in enumerate(resources if isinstance(resources, list) else ()):
         arn = text(mapping(resource).get("ARN"))
         if arn and _MODEL_ARN.search(arn):
-            yield arn
+            yield arn, f"resources[{index}].ARN"
 
 
 def service_tier(parameters: Mapping[str, Any], extra: Mapping[str, Any]) -> str | None:
     """Return the tier if the event states one that is not the default."""
+    return find_service_tier(parameters, extra)[0]
+
+
+def find_service_tier(
+    parameters: Mapping[str, Any], extra: Mapping[str, Any]
+) -> tuple[str | None, str | None]:
+    """Return the tier, None for the default one, and where it is stated, None for nowhere."""
     if mapping(parameters.get("performanceConfig")).get("latency") == "optimized":
-        return "latency"
-    for value in (
-        extra.get("resolvedServiceTier"),
-        extra.get("serviceTier"),
-        parameters.get("serviceTier"),
-        parameters.get("service_tier"),
+        return "latency", "requestParameters.performanceConfig.latency"
+    for path, value in (
+        ("additionalEventData.resolvedServiceTier", extra.get("resolvedServiceTier")),
+        ("additionalEventData.serviceTier", extra.get("serviceTier")),
+        ("requestParameters.serviceTier", parameters.get("serviceTier")),
+        ("requestParameters.service_tier", parameters.get("service_tier")),
     ):
         tier = text(mapping(value).get("type") if isinstance(value, dict) else value)
         if tier:
-            return None if tier.lower() in _DEFAULT_TIERS else tier.lower()
-    return None
+            return (None if tier.lower() in _DEFAULT_TIERS else tier.lower()), path
+    return None, None
 
 
 def _event_tokens(record: Mapping[str, Any], complain: Complain) -> Tokens | None:
-    """Read the tokens that stand on the event itself: the newest form that has any, the older
-    ones for the counts it lacks."""
+    source, found = find_tokens(record, complain)
+    if source is None:
+        return None
+    counts = [found[kind].value if kind in found else None for kind in _COUNT_NAMES]
+    return Tokens._make((source, *counts, None, None, None))
+
+
+def find_tokens(
+    record: Mapping[str, Any], complain: Complain = lambda complaint: None
+) -> tuple[str | None, dict[str, Reading]]:
+    """Return the source of the tokens that stand on an event, and each count by its kind.
+
+    The newest form that has any names the source; the older ones give the counts that it lacks.
+    """
+    source, found = None, dict[str, Reading]()
+    for form in _token_forms(record):
+        readings = _readings(form, complain)
+        source = source or (form.source if readings else None)
+        found = readings | found
+    return source, found
+
+
+def token_places(record: Mapping[str, Any]) -> tuple[str, ...]:
+    """Return every path at which a token count of an event is looked for."""
+    return _places(tuple(form.path for form in _token_forms(record)))
+
+
+@lru_cache
+def _places(forms: tuple[str, ...]) -> tuple[str, ...]:
+    return tuple(
+        f"{form}.{name}" for names in _COUNT_NAMES.values() for form in forms for name in names
+    )
+
+
+def _token_forms(record: Mapping[str, Any]) -> tuple[_Form, ...]:
+    if record.get("eventType") == "AwsServiceEvent":
+        return (_service_form(record),)
     response = mapping(record.get("responseElements"))
-    forms = (
-        ("additionalEventData", mapping(record.get("additionalEventData"))),
-        ("responseElements.usage", mapping(response.get("usage"))),
-        ("responseElements", response),
-    )
-    found = [tokens for source, form in forms if (tokens := _tokens(form, source, complain))]
-    if not found:
-        return None
-    counts = [
-        next((c for c in kind if c is not None), None)
-        for kind in zip(*(t.counts for t in found), strict=True)
-    ]
-    return Tokens._make((found[0].source, *counts, None))
-
-
-def _tokens(form: Mapping[str, Any], source: str, complain: Complain) -> Tokens | None:
-    if not form:
-        return None
-    counts = {kind: _count(form, names, source, complain) for kind, names in _COUNT_NAMES.items()}
-    if all(value is None for value in counts.values()):
-        return None
-    return Tokens(
-        source, counts["input"], counts["output"], counts["cache_read"], counts["cache_write"]
+    return (
+        _form("additionalEventData", mapping(record.get("additionalEventData"))),
+        _form("responseElements.usage", mapping(response.get("usage"))),
+        _form("responseElements", response),
     )
 
 
-def _count(
-    form: Mapping[str, Any], names: tuple[str, ...], source: str, complain: Complain
-) -> int | None:
-    for name in names:
-        try:
-            value = count(form.get(name))
-        except ValueError as error:
-            complain(f"{source}.{name} is {error}; the call is kept without it")
-            continue
-        if value is not None:
-            return value
-    return None
+def _form(source: str, fields: Mapping[str, Any]) -> _Form:
+    return _Form(source, source, fields)
+
+
+def _service_form(record: Mapping[str, Any]) -> _Form:
+    details = mapping(record.get("serviceEventDetails"))
+    name = "AdditionalEventData" if details.get("AdditionalEventData") else "additionalEventData"
+    entries = _entries(mapping(details.get(name)).get("additionalEntries"))
+    return _Form("AwsServiceEvent", f"serviceEventDetails.{name}.additionalEntries", entries)
+
+
+def _readings(form: _Form, complain: Complain) -> dict[str, Reading]:
+    readings = {}
+    for kind, names in _COUNT_NAMES.items() if form.fields else ():
+        for name in names:
+            try:
+                value = count(form.fields.get(name))
+            except ValueError as error:
+                complain(f"{form.source}.{name} is {error}; the call is kept without it")
+                continue
+            if value is not None:
+                readings[kind] = Reading(f"{form.path}.{name}", value)
+                break
+    return readings

@@ -18,6 +18,8 @@ UNKNOWN = "(unknown)"
 # Stands for usage that no call explains; no user and no application may be given the name.
 UNATTRIBUTED = "(unattributed)"
 
+NOBODY_NAMED = "userIdentity names nobody"
+
 _SSO_ROLE = "AWSReservedSSO_"
 
 # Session names that software makes up when nobody chose one.
@@ -48,27 +50,33 @@ class Identity(NamedTuple):
 
 def parse_identity(user_identity: object) -> Identity:
     """Read a ``userIdentity`` of any kind; what cannot be told is ``(unknown)``."""
+    return find_identity(user_identity)[0]
+
+
+def find_identity(user_identity: object) -> tuple[Identity, str]:
+    """Return the identity, and where its user's name comes from and why."""
     identity = mapping(user_identity)
     kind = text(identity.get("type")) or "Unknown"
     arn = text(identity.get("arn")) or ""
     account_id = text(identity.get("accountId"))
     if kind == "AssumedRole":
         return _assumed_role(identity, arn, account_id)
-    user_name = "root" if kind == "Root" else _user_name(identity, kind, arn)
-    return Identity(arn, kind, user_name, account_id=account_id)
+    named = ("root", "the type is Root") if kind == "Root" else _user_name(identity, kind, arn)
+    return Identity(arn, kind, named[0], account_id=account_id), named[1]
 
 
-def _user_name(identity: Mapping[str, Any], kind: str, arn: str) -> str:
+def _user_name(identity: Mapping[str, Any], kind: str, arn: str) -> tuple[str, str]:
+    """Return the name and where it stands."""
     principal_id = text(identity.get("principalId")) or ""
-    choices: tuple[str | None, ...] = (
-        text(identity.get("userName")),
-        text(identity.get("invokedBy")),
-        text(mapping(identity.get("onBehalfOf")).get("userId")),
-        _tail(arn),
-        _account_name(identity) if kind == "AWSAccount" else None,
-        principal_id.rpartition(":")[2],
+    choices: tuple[tuple[str | None, str], ...] = (
+        (text(identity.get("userName")), "userIdentity.userName"),
+        (text(identity.get("invokedBy")), "userIdentity.invokedBy, the service that called"),
+        (text(mapping(identity.get("onBehalfOf")).get("userId")), "userIdentity.onBehalfOf.userId"),
+        (_tail(arn), "the end of userIdentity.arn"),
+        (_account_name(identity) if kind == "AWSAccount" else None, "userIdentity.accountId"),
+        (principal_id.rpartition(":")[2], "the end of userIdentity.principalId"),
     )
-    return next((name for name in choices if name), UNKNOWN)
+    return next(((name, rule) for name, rule in choices if name), (UNKNOWN, NOBODY_NAMED))
 
 
 def _account_name(identity: Mapping[str, Any]) -> str | None:
@@ -76,34 +84,45 @@ def _account_name(identity: Mapping[str, Any]) -> str | None:
     return f"account {account_id}" if account_id else None
 
 
-def _assumed_role(identity: Mapping[str, Any], arn: str, account_id: str | None) -> Identity:
+def _assumed_role(
+    identity: Mapping[str, Any], arn: str, account_id: str | None
+) -> tuple[Identity, str]:
     context = mapping(identity.get("sessionContext"))
     issuer = mapping(context.get("sessionIssuer"))
     role_arn, arn_session = _split_session(arn)
     principal_session = (text(identity.get("principalId")) or "").partition(":")[2]
     session = arn_session or principal_session or None
     role = text(issuer.get("userName")) or _tail(text(issuer.get("arn")) or role_arn)
-    return Identity(
+    choices = (
+        _person(context, role, session),
+        (role, "the role: its session's name is no person's"),
+        (session, "the session's name: the role has none"),
+    )
+    user_name, rule = next((c for c in choices if c[0]), (UNKNOWN, NOBODY_NAMED))
+    found = Identity(
         principal_arn=role_arn or text(issuer.get("arn")) or "",
         principal_type="AssumedRole",
-        user_name=_person(context, role, session) or role or session or UNKNOWN,
+        user_name=user_name or UNKNOWN,
         session_name=session,
         role_name=role,
         account_id=account_id,
     )
+    return found, rule
 
 
-def _person(context: Mapping[str, Any], role: str | None, session: str | None) -> str | None:
+def _person(
+    context: Mapping[str, Any], role: str | None, session: str | None
+) -> tuple[str | None, str]:
     # The source identity survives role chaining and cannot be changed by the session.
     source_identity = text(context.get("sourceIdentity"))
     if source_identity:
-        return source_identity
+        return source_identity, "sourceIdentity, which a session cannot change"
     if role and role.startswith(_SSO_ROLE):
-        return session
+        return session, "the session's name: under a role of Identity Center it is the person"
     is_federated = mapping(context.get("webIdFederationData")).get("federatedProvider")
     if is_federated and session and not _NOISE.fullmatch(session):
-        return session
-    return None
+        return session, "the session's name: it is a federated one, and not made up"
+    return None, ""
 
 
 def _split_session(arn: str) -> tuple[str, str | None]:

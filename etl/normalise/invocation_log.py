@@ -27,7 +27,7 @@ import msgspec
 
 from etl.errors import RejectError
 from etl.normalise.application import APPLICATION_KEY, find_application
-from etl.normalise.cloudtrail import BEDROCK, Complain, Parsed, service_tier
+from etl.normalise.cloudtrail import BEDROCK, Complain, Parsed, Reading, service_tier
 from etl.normalise.fields import count, mapping, text, utc_time
 from etl.normalise.identity import Identity, parse_identity
 from etl.normalise.rows import INVOCATION_LOG, LOG_TOKENS, Event, Tokens
@@ -112,16 +112,24 @@ _MARKS = (b'"usage"', b'"amazon-bedrock-', b"guardrail_intervened")
 
 _BLOCKED = (b'"INTERVENED"', b'"guardrail_intervened"')
 
+# Where a record has each count, whatever bodies it has.
+COUNT_PATHS: Mapping[str, str] = {
+    "input": "input.inputTokenCount",
+    "output": "output.outputTokenCount",
+    "cache_read": "input.cacheReadInputTokenCount",
+    "cache_write": "input.cacheWriteInputTokenCount",
+}
+
 # The counts of ``usage``, as Converse, Anthropic, Nova and the metrics of a stream write them.
 _USAGE_NAMES: Mapping[str, tuple[str, ...]] = {
     "input": ("inputTokens", "input_tokens", "inputTokenCount"),
     "output": ("outputTokens", "output_tokens", "outputTokenCount"),
-    "cache read": (
+    "cache_read": (
         "cacheReadInputTokens",
         "cache_read_input_tokens",
         "cacheReadInputTokenCount",
     ),
-    "cache write": (
+    "cache_write": (
         "cacheWriteInputTokens",
         "cache_creation_input_tokens",
         "cacheWriteInputTokenCount",
@@ -180,7 +188,7 @@ def _event(
     metadata_key: str,
     complain: Complain,
 ) -> Event:
-    identity = _identity(text(mapping(logged.identity).get("arn")) or "")
+    identity = identity_of(logged.identity)
     region = text(logged.region) or "unknown"
     metadata = _metadata(logged.requestMetadata, complain)
     application, application_source = find_application(
@@ -230,6 +238,11 @@ _PRINCIPAL_TYPES = {
 }
 
 
+def identity_of(identity: object) -> Identity:
+    """Return the caller that a record's ``identity`` tells."""
+    return _identity(text(mapping(identity).get("arn")) or "")
+
+
 # A few callers make millions of calls.
 @lru_cache(maxsize=4096)
 def _identity(arn: str) -> Identity:
@@ -265,24 +278,40 @@ def _tokens(
     request: msgspec.Raw, output: _Output, bodies: list[_Body], complain: Complain
 ) -> Tokens | None:
     """Return the counts of the record, and those of the body's usage for what it lacks."""
-    fields = _decode_as(request, _Input) or _Input()
-    usage = _usage(bodies)
-
-    def known(kind: str, raw: msgspec.Raw, name: str) -> int | None:
-        value = _count(raw, name, complain)
-        return _usage_count(usage, kind, complain) if value is None else value
-
-    input_tokens = known("input", fields.inputTokenCount, "input.inputTokenCount")
-    output_tokens = known("output", output.outputTokenCount, "output.outputTokenCount")
-    cache_read = known(
-        "cache read", fields.cacheReadInputTokenCount, "input.cacheReadInputTokenCount"
+    found = _find_counts(request, output, bodies, complain)
+    input_tokens, output_tokens, cache_read, cache_write = (
+        found[kind].value if kind in found else None for kind in COUNT_PATHS
     )
-    cache_write = known(
-        "cache write", fields.cacheWriteInputTokenCount, "input.cacheWriteInputTokenCount"
-    )
-    divided = _divide(cache_write, usage, complain)
+    divided = _divide(cache_write, _usage(bodies), complain)
     counts = (input_tokens, output_tokens, cache_read, *divided, _images(bodies))
     return None if all(value is None for value in counts) else Tokens(LOG_TOKENS, *counts)
+
+
+def find_logged_tokens(record: bytes) -> dict[str, Reading]:
+    """Return each token count of a record by its kind, with where it stands."""
+    logged = _decode_as(record, _Record) or _decode_as(_mend(record), _Record) or _Record()
+    output = _decode_as(logged.output, _Output) or _Output()
+    bodies = list(_bodies(output.outputBodyJson))
+    return _find_counts(logged.input, output, bodies, lambda complaint: None)
+
+
+def _find_counts(
+    request: msgspec.Raw, output: _Output, bodies: list[_Body], complain: Complain
+) -> dict[str, Reading]:
+    fields = _decode_as(request, _Input) or _Input()
+    written = {
+        "input": fields.inputTokenCount,
+        "output": output.outputTokenCount,
+        "cache_read": fields.cacheReadInputTokenCount,
+        "cache_write": fields.cacheWriteInputTokenCount,
+    }
+    usage, found = _usage(bodies), {}
+    for kind, path in COUNT_PATHS.items():
+        value = _count(written[kind], path, complain)
+        reading = _usage_count(usage, kind, complain) if value is None else Reading(path, value)
+        if reading is not None:
+            found[kind] = reading
+    return found
 
 
 def _count(raw: msgspec.Raw, name: str, complain: Complain) -> int | None:
@@ -302,11 +331,12 @@ def _number(raw: msgspec.Raw) -> int | None:
     return count("" if number is None else number)
 
 
-def _usage_count(usage: Usage, kind: str, complain: Complain) -> int | None:
+def _usage_count(usage: Usage, kind: str, complain: Complain) -> Reading | None:
     for name in _USAGE_NAMES[kind]:
-        value = _count(usage.get(name, _NONE), f"output.outputBodyJson usage.{name}", complain)
+        path = f"output.outputBodyJson usage.{name}"
+        value = _count(usage.get(name, _NONE), path, complain)
         if value is not None:
-            return value
+            return Reading(path, value)
     return None
 
 

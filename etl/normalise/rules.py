@@ -84,6 +84,10 @@ class CompiledRule(NamedTuple):
     application: str
     tests: tuple[Test, ...]
 
+    def matches(self, evidence: Evidence) -> bool:
+        """Say whether all conditions are met."""
+        return all(test(evidence) for test in self.tests)
+
 
 def compile_rules(rules: Iterable[ApplicationRule]) -> tuple[CompiledRule, ...]:
     """Turn globs into patterns, once for all calls."""
@@ -98,9 +102,8 @@ def compile_rules(rules: Iterable[ApplicationRule]) -> tuple[CompiledRule, ...]:
 
 def find_rule(rules: Iterable[CompiledRule], evidence: Evidence) -> str | None:
     """Return the application of the first rule that matches; None if none does."""
-    return next(
-        (rule.application for rule in rules if all(test(evidence) for test in rule.tests)), None
-    )
+    matching = (rule for rule in rules if rule.matches(evidence))
+    return next((rule.application for rule in matching), None)
 
 
 def make_evidence(

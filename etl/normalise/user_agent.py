@@ -96,12 +96,20 @@ _APP_ID_TAIL = re.compile(
 @lru_cache(maxsize=4096)
 def parse_application(user_agent: str | None) -> str | None:
     """Return the application that a user agent names, or None if it names none."""
+    return find_name(user_agent)[0]
+
+
+def find_name(user_agent: str | None) -> tuple[str | None, str]:
+    """Return the application that a user agent names, if any, and why it is that or none."""
     tokens = list(_tokens(user_agent or ""))
     if app_id := next(filter(None, map(_app_id, tokens)), None):
-        return app_id
+        return app_id, "the SDK's application id, app/NAME"
     if any(token.casefold().startswith("mozilla/") for token in tokens):
-        return None
-    return next(filter(None, map(_product, reversed(tokens))), None)
+        return None, "a browser, which names many"
+    name = next(filter(None, map(_product, reversed(tokens))), None)
+    if name:
+        return name, "the last NAME/VERSION that is no SDK's, runtime's or library's own"
+    return None, "no app/NAME, and every NAME/VERSION is an SDK's, a runtime's or a library's own"
 
 
 def _tokens(user_agent: str) -> Iterator[str]:

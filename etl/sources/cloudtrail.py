@@ -28,10 +28,15 @@ _BEDROCK = [{"AttributeKey": "EventSource", "AttributeValue": "bedrock.amazonaws
 
 
 class LookedUp(NamedTuple):
-    """One event of a page; ``record`` is what CloudTrail wrote, None if that is no JSON."""
+    """One event of a page; ``record`` is what CloudTrail wrote, None if that is no JSON.
+
+    ``text`` is the same as it came; ``moment``: the event's time, UTC, None where none is given.
+    """
 
     event_id: str
     record: Any
+    text: str = ""
+    moment: datetime | None = None
 
 
 class Page(NamedTuple):
@@ -79,6 +84,35 @@ def lookup_events(place: Place, start: datetime, end: datetime) -> Iterator[Page
             return
 
 
+def lookup_event(
+    place: Place, event_id: str, span: tuple[datetime, datetime] | None = None
+) -> list[LookedUp]:
+    """Return the event with an id, as a list of one or none; what is no JSON is none.
+
+    ``span``: when it was, both ends included; without it all that is kept is asked for. Raises the
+    kinds of SourceError.
+    """
+    query: dict[str, Any] = {
+        "LookupAttributes": [{"AttributeKey": "EventId", "AttributeValue": event_id}],
+        "MaxResults": PAGE_EVENTS,
+    }
+    if span:
+        query |= {"StartTime": span[0], "EndTime": span[1]}
+    found: list[LookedUp] = []
+    while True:
+        answer = place.call(
+            "cloudtrail",
+            "LookupEvents",
+            query,
+            requires="Events",
+            limiter=lookup_limiter(place.account_id, place.region),
+        )
+        found += (_looked_up(item) for item in answer["Events"])
+        if not answer.get("NextToken"):
+            return [event for event in found if event.record is not None]
+        query["NextToken"] = answer["NextToken"]
+
+
 def _query(start: datetime, end: datetime) -> dict[str, Any]:
     return {
         "LookupAttributes": _BEDROCK,
@@ -90,15 +124,22 @@ def _query(start: datetime, end: datetime) -> dict[str, Any]:
 
 def _page(items: list[Mapping[str, Any]], *, is_last: bool) -> Page:
     times = [item["EventTime"].astimezone(UTC) for item in items if "EventTime" in item]
-    events = [LookedUp(str(item.get("EventId")), _record(item)) for item in items]
+    events = [_looked_up(item) for item in items]
     oldest = min(times, default=None)
     if oldest and oldest.microsecond:
         oldest = oldest.replace(microsecond=0) + _SECOND
     return Page(events, oldest, max(times, default=None), is_last)
 
 
-def _record(item: Mapping[str, Any]) -> Any:
+def _looked_up(item: Mapping[str, Any]) -> LookedUp:
+    text, moment = item.get("CloudTrailEvent", ""), item.get("EventTime")
+    return LookedUp(
+        str(item.get("EventId")), _record(text), text, moment.astimezone(UTC) if moment else None
+    )
+
+
+def _record(text: str) -> Any:
     try:
-        return json.loads(item["CloudTrailEvent"])
-    except (KeyError, TypeError, ValueError, RecursionError):
+        return json.loads(text)
+    except (TypeError, ValueError, RecursionError):
         return None

@@ -17,7 +17,7 @@ from __future__ import annotations
 import calendar
 import re
 from collections.abc import Mapping
-from datetime import date
+from datetime import date, datetime
 from typing import Literal, NamedTuple
 
 from etl.errors import ConfigError
@@ -202,6 +202,16 @@ def is_skipped_below(root: str, folder: str) -> bool:
 def is_skipped_file(name: str) -> bool:
     """Say whether a file is not to be read; an object without a name is a console's folder."""
     return not name or name.startswith(".") or name in SKIPPED_FILES
+
+
+def trail_file(account_id: str, region: str, moment: datetime, unique: str) -> str:
+    """Return the path of a trail's log file below the folder that holds ``AWSLogs/``.
+
+    ``moment`` is UTC; ``unique``: 16 letters and digits that no other file of the minute has.
+    """
+    folder = f"AWSLogs/{account_id}/CloudTrail/{region}/{moment:%Y/%m/%d}"
+    name = f"{account_id}_CloudTrail_{region}_{moment:%Y%m%dT%H%MZ}_{unique}.json.gz"
+    return f"{folder}/{name}"
 
 
 def parse_s3_uri(uri: str) -> S3Address:

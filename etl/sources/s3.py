@@ -58,7 +58,7 @@ _ADVICE: Mapping[str, tuple[type[BedrockUsageError], str]] = {
     ),
     "locked": (
         AccessError,
-        "{address} is encrypted, and its key may not be used ({code}): allow kms:Decrypt on that"
+        "{address} is encrypted, and its key may not be used ({code}): allow {key_action} on that"
         " KMS key, in the policy of the role or user that runs this and in the key's own",
     ),
     "denied": (
@@ -146,7 +146,7 @@ class S3Store:
                 finish=finish,
             )
         except SourceError as error:
-            raise _explain(error, "s3:GetObject", file.uri) from None
+            raise explain(error, "s3:GetObject", file.uri) from None
         return content[0]
 
     def _read_body(self, answer: Mapping[str, Any], file: StoredFile) -> Content:
@@ -189,7 +189,7 @@ class S3Store:
                 finish=_check_page,
             )
         except SourceError as error:
-            raise _explain(error, "s3:ListBucket", address) from None
+            raise explain(error, "s3:ListBucket", address) from None
 
 
 def _check_page(page: Mapping[str, Any]) -> None:
@@ -211,7 +211,7 @@ def _stored(bucket: str, found: Mapping[str, Any]) -> StoredFile:
     )
 
 
-def _explain(error: SourceError, action: str, address: str) -> BedrockUsageError:
+def explain(error: SourceError, action: str, address: str) -> BedrockUsageError:
     """Return the error with the address in it and, in S3's own cases, with what to do about it."""
     kind, words = _ADVICE.get(_case(error), (type(error), "{address}: {error}"))
     explained = kind(
@@ -219,6 +219,7 @@ def _explain(error: SourceError, action: str, address: str) -> BedrockUsageError
             address=address,
             bucket=parse_s3_uri(address).bucket,
             action=action,
+            key_action=error.action if str(error.action).startswith("kms:") else "kms:Decrypt",
             code=error.code,
             error=error,
         )

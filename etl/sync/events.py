@@ -2,30 +2,59 @@
 
 Every page is committed with the state that claims it. Whatever happens, the next run goes on from
 the oldest page that was committed; what it reads twice is the same event to the warehouse.
+
+With an archive several pages share a commit, so that a file holds more than fifty events: up to
+``_ARCHIVE_EVENTS`` of one window, or what came in a minute. What a stop or a failure finds in hand
+is still archived and committed.
 """
 
 from __future__ import annotations
 
 from datetime import datetime, timedelta
 
-from etl.errors import RejectError
+from etl.errors import BedrockUsageError, RejectError
 from etl.normalise.cloudtrail import parse_event
+from etl.sources.archive import Archive
 from etl.sources.cloudtrail import RETENTION, LookedUp, Page, lookup_events
 from etl.sync import windows
+from etl.sync.archive import keep
 from etl.sync.job import Job
 from etl.sync.windows import Task
+from etl.warehouse.archived import forget_archived
 from etl.warehouse.load import Batch, Reject
 
 SOURCE = "cloudtrail"
+
+# What a file of an archive may hold, and how long it may wait for that.
+_ARCHIVE_EVENTS, _ARCHIVE_SECONDS = 2000, 60.0
+
+
+class _InHand:
+    """What was read and is not committed yet."""
+
+    def __init__(self, batch: Batch, since: float) -> None:
+        self.batch, self.since = batch, since
+        self.events: list[LookedUp] = []
+
+    def is_due(self, now: float) -> bool:
+        return len(self.events) >= _ARCHIVE_EVENTS or now - self.since >= _ARCHIVE_SECONDS
 
 
 class EventStream:
     """The events of one account and region. Used by one thread."""
 
     def __init__(
-        self, job: Job, *, since: datetime | None, settle: timedelta, metadata_key: str
+        self,
+        job: Job,
+        *,
+        since: datetime | None,
+        settle: timedelta,
+        metadata_key: str,
+        archive: Archive | None = None,
     ) -> None:
         self._job, self._settle, self._metadata_key = job, settle, metadata_key
+        self._archive = archive
+        self._in_hand: _InHand | None = None
         self._as_of = job.place.clock.now()
         self._horizon = self._as_of - RETENTION
         self._state = windows.begin(
@@ -37,6 +66,8 @@ class EventStream:
             horizon=self._horizon,
         )
         self._done, self._read = 0, 0
+        if archive:
+            job.ask(lambda db: forget_archived(db, self._horizon))
 
     def read_new(self) -> None:
         """Read everything from the watermark to now."""
@@ -62,6 +93,15 @@ class EventStream:
 
     def _read_window(self, task: Task, deadline: float | None = None) -> bool:
         """Read a window to its end, which is True; False if the deadline came first."""
+        try:
+            is_read = self._read_pages(task, deadline)
+        except BedrockUsageError:
+            self._commit()
+            raise
+        self._commit()
+        return is_read
+
+    def _read_pages(self, task: Task, deadline: float | None) -> bool:
         place = self._job.place
         lowest, is_ordered = task.end, True
         for page in lookup_events(place, task.start, task.end):
@@ -74,18 +114,34 @@ class EventStream:
                 self._done += 1
             elif is_ordered:
                 self._state = windows.after_page(self._state, task, lowest)
-            self._commit(page, task)
+            self._take(page, task)
             self._tell(task, lowest, is_done=page.is_last)
             if deadline and not page.is_last and place.clock.monotonic() >= deadline:
                 return False
         return True
 
-    def _commit(self, page: Page, task: Task) -> None:
-        batch = Batch(state=self._state, is_reread=task.kind == "reread")
+    def _take(self, page: Page, task: Task) -> None:
+        """Put a page to what is in hand, and commit that when it is time."""
+        now = self._job.place.clock.monotonic()
+        if self._in_hand is None:
+            self._in_hand = _InHand(Batch(is_reread=task.kind == "reread"), now)
+        self._in_hand.batch.state = self._state
         for event in page.events:
-            self._add(event, batch)
-        self._job.write(batch)
+            self._add(event, self._in_hand.batch)
+        self._in_hand.events += page.events
         self._read += len(page.events)
+        if self._archive is None or self._in_hand.is_due(now):
+            self._commit()
+
+    def _commit(self) -> None:
+        """Archive what is in hand, then store it with the state that claims it."""
+        # Taken out first: what failed is not tried again on the way out.
+        in_hand, self._in_hand = self._in_hand, None
+        if in_hand is None:
+            return
+        if self._archive:
+            in_hand.batch.archived = keep(self._archive, self._job, in_hand.events)
+        self._job.write(in_hand.batch)
 
     def _add(self, event: LookedUp, batch: Batch) -> None:
         where = (str(self._job.stream), event.event_id)

@@ -29,6 +29,7 @@ from etl.errors import (
     TokenError,
 )
 from etl.normalise.application import APPLICATION_KEY
+from etl.sources.archive import Archive
 from etl.sources.aws import NotFoundError, Place
 from etl.sync import catalogue, events, invocation_logs, totals
 from etl.sync.files import FileReader, Root
@@ -48,7 +49,8 @@ _GRACE_SECONDS = 5.0
 class SyncOptions:
     """What to read. ``since`` None: as before, or 90 days in the first run.
 
-    ``log_group``: where each place may have its invocation logs in CloudWatch Logs.
+    ``log_group``: where each place may have its invocation logs in CloudWatch Logs; ``archive``:
+    where the raw events of the event history are kept.
     """
 
     sources: Sequence[str] = SOURCES
@@ -57,6 +59,7 @@ class SyncOptions:
     application_tag: str = "application"
     metadata_key: str = APPLICATION_KEY
     log_group: str | None = None
+    archive: Archive | None = None
     round_seconds: float = 15 * 60
     threads: int = 32
 
@@ -269,6 +272,7 @@ class Round:
                 since=options.since,
                 settle=options.settle,
                 metadata_key=options.metadata_key,
+                archive=options.archive,
             )
         return invocation_logs.LogStream(
             job,

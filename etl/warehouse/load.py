@@ -17,6 +17,7 @@ from etl.normalise.rows import (
     MetricValue,
     ServiceTokens,
 )
+from etl.warehouse.archived import ArchivedEvent, save_archived
 from etl.warehouse.bookmarks import StreamState, save_state
 from etl.warehouse.calls import CallCounts, CallWriter
 from etl.warehouse.ledger import FileRead, save_files
@@ -46,7 +47,8 @@ class Batch:
     ``first_shapes``: with it a process began to number its shapes anew.
 
     ``files``: files read from their start, whose old rejects go; ``files_read``: their entries for
-    the ledger; ``positions``: (file, position) of what was read again by itself. ``is_reread``: all
+    the ledger; ``positions``: (file, position) of what was read again by itself; ``archived``: raw
+    events that an archive holds by now. ``is_reread``: all
     of it lies in what the stream has covered already, so that whatever is new in it came late;
     ``late_events``: what came late in batches before, which carried no state.
     """
@@ -64,6 +66,7 @@ class Batch:
     files_read: list[FileRead] = field(default_factory=list)
     positions: list[tuple[str, str]] = field(default_factory=list)
     rejects: list[Reject] = field(default_factory=list)
+    archived: list[ArchivedEvent] = field(default_factory=list)
     state: StreamState | None = None
     is_reread: bool = False
     late_events: int = 0
@@ -96,6 +99,7 @@ class Written(CallCounts):
     profiles: int = 0
     models: int = 0
     late_events: int = 0
+    events_archived: int = 0
 
     def add(self, other: CallCounts) -> None:
         """Add another batch's counts to these."""
@@ -165,6 +169,8 @@ class Loader:
                 self._calls.drop_shapes(first)
         self._write_jobs(batch.jobs)
         save_files(self._db, batch.files_read)
+        save_archived(self._db, batch.archived)
+        written.events_archived = len(batch.archived)
         hours |= self._hours_counted_elsewhere(series_before, self._rate_series(batch))
         self._write_rejects(batch)
         if batch.is_reread:

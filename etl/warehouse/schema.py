@@ -715,3 +715,28 @@ def m012_create_jobs(db: Database) -> None:
 def m013_add_log_group(db: Database) -> None:
     """Which group of CloudWatch Logs a stream has read: of another one it has read nothing."""
     db.execute("alter table sync_state add column log_group text")
+
+
+@migrations()
+def m014_create_archive(db: Database) -> None:
+    """Which raw events of the last 90 days are in which archive, so that each is written once.
+
+    ``digest``: of the event's text. AWS may give an event again with more in it.
+    """
+    _execute(
+        db,
+        """
+        create table archives (
+            archive_key integer primary key,
+            uri text not null unique
+        ) strict;
+
+        create table archived_events (
+            archive_key integer not null references archives (archive_key),
+            event_time text not null,
+            event_id any not null,
+            digest integer not null,
+            primary key (archive_key, event_time, event_id, digest)
+        ) strict, without rowid;
+    """,
+    )

@@ -19,6 +19,7 @@ from etl.config import STANDARD_SOURCES, Choice, InvocationLogs
 from etl.doctor.entry import examine
 from etl.findings import FAILED
 from etl.policy import (
+    ARCHIVE,
     DOCTOR,
     LAB_CALLS,
     LAB_ROLES,
@@ -275,6 +276,26 @@ def test_log_files_too() -> None:
     assert {renamed.get(operation, operation) for operation in called} == actions(*LOG_FILES)
 
 
+def test_the_archive_too() -> None:
+    assert operations(ETL / "sources" / "archive.py") == actions(ARCHIVE)
+
+
+@pytest.mark.parametrize("folder", ["s3://kept/raw", "s3://kept/raw/"])
+def test_an_archive_in_s3_may_be_added_to_and_nothing_else(tmp_path: Path, folder: str) -> None:
+    for words in ((), ("--role-arn", ROLE_ARNS[0]), ("--region", "us-gov-west-1")):
+        partition = "aws-us-gov" if "us-gov-west-1" in words else "aws"
+        found = allowed(policy("--archive", folder, *words))
+        assert {a: r for a, r in found.items() if a.startswith("s3:")} == {
+            "s3:PutObject": f"arn:{partition}:s3:::kept/raw/AWSLogs/*"
+        }
+    (tmp_path / "own.toml").write_text(f'[sync]\narchive = "{folder}"\n')
+    config = ("--config", str(tmp_path / "own.toml"))
+    assert "s3:PutObject" in allowed(policy(*config))
+    for words in (("--source", "cloudwatch"), ("--role-arn", ROLE_ARNS[0], "--member")):
+        assert "s3:PutObject" not in allowed(policy(*config, *words))
+    assert "s3:PutObject" not in allowed(policy("--archive", str(tmp_path)))
+
+
 def test_log_files_are_allowed_by_bucket_and_prefix_to_who_runs_the_program() -> None:
     folders = ("s3://trail/org/AWSLogs/", "s3://bodies/", "s3://trail/more/")
     for role_arns in ((), ROLE_ARNS):
@@ -297,7 +318,7 @@ def test_log_files_are_allowed_by_bucket_and_prefix_to_who_runs_the_program() ->
 
 def test_nobody_else_calls_aws() -> None:
     known = {f"{source}.py" for source in STANDARD_SOURCES}
-    known |= {"accounts.py", "aws.py", "logs.py", "runtime.py", "s3.py"}
+    known |= {"accounts.py", "archive.py", "aws.py", "logs.py", "runtime.py", "s3.py"}
     for file in (ETL / "sources").glob("*.py"):
         assert file.name in known or not operations(file), file
     outside = [

@@ -1,0 +1,289 @@
+"""``bedrock-usage inspect``: one event in full, or what many come to, and what to do about it."""
+
+from __future__ import annotations
+
+import heapq
+import sys
+from collections.abc import Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from datetime import datetime
+from itertools import chain
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+from sqlite_utils import Database
+
+from etl.cli.options import archive_option, config_option, db_option, place_options
+from etl.cli.places import choose, open_places
+from etl.cli.stops import stops
+from etl.cli.stores import Stores, is_s3
+from etl.clock import Clock
+from etl.config import Config, load_config
+from etl.decode.content import Keys
+from etl.errors import StoppedError
+from etl.inspect.events import Finder, Known, Notes, RawEvent, is_bedrock, read_events
+from etl.inspect.explain import Explanation, explain, load_trial, stored_only
+from etl.inspect.fixes import sections
+from etl.inspect.show import (
+    explanations_to_json,
+    print_explanation,
+    print_survey,
+    survey_to_json,
+)
+from etl.inspect.survey import survey_events, survey_warehouse
+from etl.terminal import harmless, open_console
+from etl.warehouse.attribution import apply_application_tag, apply_config
+from etl.warehouse.database import open_warehouse
+from etl.warehouse.inspect import Located, latest_calls, locate_call
+from etl.warehouse.trial import open_trial
+
+if TYPE_CHECKING:
+    from etl.sources.aws import Place
+
+MOST_EVENTS = 50
+MOST_SURVEYED = 10_000
+
+# Of a file with more, the newest are shown.
+EVENTS_SHOWN = 10
+
+_NEXT_STEP = (
+    "The event history keeps management events for 90 days and delivers within minutes, seldom"
+    " hours. Older and data events are in a trail's files: name those, or a folder with --archive."
+    " Keep events with `bedrock-usage sync --archive`"
+)
+
+
+@click.command()
+@click.argument("targets", nargs=-1, metavar="[EVENT_ID | FILE]...")
+@click.option("--latest", type=click.IntRange(1, MOST_SURVEYED), help="The newest N events.")
+@click.option("--survey", is_flag=True, help="What many events come to, and what to do about it.")
+@archive_option("Where events are kept: a folder with log files, or s3://bucket/prefix.")
+@click.option(
+    "--format", "format_", type=click.Choice(["table", "json"]), default="table", show_default=True
+)
+@place_options
+@config_option
+@db_option
+def inspect(
+    targets: tuple[str, ...],
+    latest: int | None,
+    survey: bool,
+    archive: str | None,
+    format_: str,
+    config: Path | None,
+    db: Path,
+    **choice: Any,
+) -> None:
+    """Show how an event was understood, field by field.
+
+    A target is the id of an event, or a file, folder or s3:// address with events. An event is
+    looked for in the archive, then in CloudTrail's event history. With --survey and no target it is
+    about all calls of the warehouse. Prompts and answers are never shown.
+    """
+    _check_usage(targets, latest, survey)
+    settings, clock = load_config(config), Clock()
+    with stops(clock):
+        try:
+            with _warehouse(db) as warehouse, open_trial(warehouse) as trial:
+                job = _Inspection(settings, clock, archive, choice, warehouse, trial)
+                if config is not None:
+                    apply_application_tag(trial, settings.application_tag)
+                    apply_config(trial, settings.application_rules, settings.user_aliases)
+                is_complete = (
+                    job.survey(targets, latest, format_)
+                    if survey
+                    else job.explain(targets, latest, format_)
+                )
+        except StoppedError:
+            click.echo("Stopped.", err=True)
+            sys.exit(1)
+    sys.exit(0 if is_complete else 1)
+
+
+def _check_usage(targets: Sequence[str], latest: int | None, survey: bool) -> None:
+    if survey:
+        for target in targets:
+            if not _is_place(target):
+                raise click.UsageError(f"{target}: there is no such file; a survey is over files")
+        if targets and latest:
+            raise click.UsageError("--latest is about the event history: leave the files out")
+        return
+    if not targets and not latest:
+        raise click.UsageError("name an event's id or a file, or give --latest N, or --survey")
+    if latest and latest > MOST_EVENTS:
+        raise click.UsageError(f"--latest {latest}: at most {MOST_EVENTS}; more with --survey")
+    if latest and not all(map(_is_place, targets)):
+        raise click.UsageError("--latest goes with files or alone, not with an event's id")
+    for target in targets:
+        # An id has neither; a path that is not there is a slip.
+        if not _is_place(target) and ("/" in target or target.endswith((".json", ".gz"))):
+            raise click.UsageError(f"{target}: there is no such file")
+
+
+def _is_place(target: str) -> bool:
+    return is_s3(target) or Path(target).exists()
+
+
+@contextmanager
+def _warehouse(path: Path) -> Iterator[Database | None]:
+    """Open the warehouse if there is one: an event can be explained without."""
+    is_there = path.exists() and path.stat().st_size > 0
+    opened: AbstractContextManager[Database | None] = (
+        open_warehouse(path) if is_there else nullcontext(None)
+    )
+    with opened as db:
+        yield db
+
+
+class _Inspection:
+    """One run of the command: where it may look, and what it writes into."""
+
+    def __init__(
+        self,
+        settings: Config,
+        clock: Clock,
+        archive: str | None,
+        choice: dict[str, Any],
+        warehouse: Database | None,
+        trial: Database,
+    ) -> None:
+        self._settings, self._clock, self._choice = settings, clock, choice
+        self._warehouse, self._trial = warehouse, trial
+        self._keys = Keys(settings.application_tag, settings.application_metadata_key)
+        self._archive = archive or settings.sync.archive
+        self._stores = Stores(clock, choice.get("profile") or settings.accounts.profile)
+        self._notes = Notes()
+
+    def explain(self, targets: Sequence[str], latest: int | None, format_: str) -> bool:
+        """Explain events; return whether all that were asked for were found."""
+        finder = self._finder()
+        events, missing = self._wanted(targets, latest, finder)
+        load_trial(self._trial, events, self._keys)
+        told = [explain(event, self._trial, self._warehouse, self._keys) for event in events]
+        told += self._stored_only(missing)
+        notes = [*self._notes.lines(), *missing_notes(missing)]
+        if not told and not missing:
+            notes.append("no event of Bedrock is there")
+        if format_ == "json":
+            click.echo(explanations_to_json(told, notes))
+        else:
+            console = open_console()
+            for one in told:
+                print_explanation(one, console)
+        _tell([*notes, *([_NEXT_STEP] if missing else [])])
+        return not notes
+
+    def survey(self, targets: Sequence[str], latest: int | None, format_: str) -> bool:
+        """Survey files, the newest events, or the warehouse; return whether all could be read."""
+        if targets or latest:
+            events = self._newest(latest) if latest else self._of_files(targets)
+            found = survey_events(events, self._trial, self._keys)
+        elif self._warehouse is not None:
+            found = survey_warehouse(self._warehouse)
+        else:
+            raise click.UsageError(
+                "there is no warehouse to survey: name files, or give --latest N"
+            )
+        made = sections(found, self._clock.now().date())
+        if format_ == "json":
+            click.echo(survey_to_json(found, made, self._notes.lines()))
+        else:
+            print_survey(found, made, open_console())
+        _tell(self._notes.lines())
+        return not self._notes.total
+
+    def _finder(self) -> Finder:
+        now = self._clock.now()
+        return Finder(self._archive, self._stores.store_of, self._open_places, now, self._notes)
+
+    def _open_places(self) -> list[Place]:
+        places, lost = open_places(choose(self._settings, **self._choice), self._clock)
+        for error in lost:
+            self._notes.add(str(error))
+        return places
+
+    def _wanted(
+        self, targets: Sequence[str], latest: int | None, finder: Finder
+    ) -> tuple[list[RawEvent], list[tuple[str, Located | None]]]:
+        """Return the events that are meant, and the calls whose events are nowhere to be had."""
+        places = [target for target in targets if _is_place(target)]
+        events = self._shown_of(places, latest) if places else []
+        names: list[tuple[str, Located | None]] = [
+            (target, locate_call(self._warehouse, target) if self._warehouse is not None else None)
+            for target in targets
+            if target not in places
+        ]
+        if latest and not targets:
+            stored = latest_calls(self._warehouse, latest) if self._warehouse is not None else []
+            names += [(call.event_id, call) for call in stored]
+            events += [] if stored else finder.newest(latest)
+        missing = []
+        for name, located in names:
+            # An invocation log's call has an id of ours, which AWS does not know.
+            found = finder.find(located.event_id if located else name, _known(located))
+            events += found
+            if not found:
+                missing.append((name, located))
+        return events, missing
+
+    def _of_files(self, paths: Sequence[str]) -> Iterator[RawEvent]:
+        def checked(path: str) -> Iterator[RawEvent]:
+            for event in read_events(self._stores.store_of(path), path, self._notes):
+                self._clock.check()
+                yield event
+
+        return chain.from_iterable(map(checked, paths))
+
+    def _newest(self, number: int) -> list[RawEvent]:
+        return self._finder().newest(number)
+
+    def _shown_of(self, paths: Sequence[str], latest: int | None) -> list[RawEvent]:
+        """Return the newest Bedrock events of files."""
+        number, total = latest or EVENTS_SHOWN, 0
+
+        def counted() -> Iterator[RawEvent]:
+            nonlocal total
+            for event in self._of_files(paths):
+                if is_bedrock(event):
+                    total += 1
+                    yield event
+
+        newest = heapq.nlargest(number, counted(), key=lambda event: event.time)
+        if total > len(newest) and latest is None:
+            click.echo(
+                f"{total:,} events of Bedrock; the newest {len(newest)} are shown. More: --latest N"
+                f" (up to {MOST_EVENTS}), a certain one: its id with --archive, all: --survey",
+                err=True,
+            )
+        return newest
+
+    def _stored_only(self, missing: Sequence[tuple[str, Located | None]]) -> list[Explanation]:
+        if self._warehouse is None:
+            return []
+        return [
+            stored_only(located.event_id, located.event_time, self._warehouse)
+            for _, located in missing
+            if located
+        ]
+
+
+def _tell(notes: Sequence[str]) -> None:
+    for note in notes:
+        click.echo(harmless(note), err=True)
+
+
+def missing_notes(missing: Sequence[tuple[str, Located | None]]) -> list[str]:
+    """Say which events were not found, and what is known of them."""
+    return [
+        f"{name}: the event was not found"
+        + (" (the warehouse holds its call)" if located else " (nor does the warehouse know it)")
+        for name, located in missing
+    ]
+
+
+def _known(located: Located | None) -> Known | None:
+    if located is None:
+        return None
+    moment = datetime.fromisoformat(located.event_time)
+    return Known(moment, located.account_id, located.region)

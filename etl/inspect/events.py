@@ -1,0 +1,274 @@
+"""Where raw events are found: in files, in an archive, in CloudTrail's event history.
+
+A file is read as ``load`` reads it, record by record. AWS is asked for one event by its id: where
+the warehouse knows the call, in its account, region and second; else in every place that is read.
+Each place that was looked into and had nothing, or could not be asked, leaves a note.
+
+Source: CloudTrail API reference, LookupEvents (checked 2026-11-26).
+"""
+
+from __future__ import annotations
+
+import heapq
+import json
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field, replace
+from datetime import date, datetime, timedelta
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from etl.decode.trail import is_object, may_be_bedrock, split_records
+from etl.errors import BedrockUsageError, StoppedError
+from etl.normalise.cloudtrail import Kind, classify
+from etl.normalise.fields import mapping, text
+from etl.normalise.invocation_log import event_id_of
+from etl.sources.files import Item, parse_items, unzip
+from etl.sources.stores import Store, StoredFile
+from etl.sources.survey import Survey, each_file, survey
+
+if TYPE_CHECKING:
+    from etl.sources.aws import Place
+
+EVENT, LOGGED_CALL = "event", "logged call"
+
+MOST_NOTES = 20
+
+_SECOND, _DAY = timedelta(seconds=1), timedelta(days=1)
+
+
+class RawEvent(NamedTuple):
+    """An event as it was written. ``kind``: EVENT of CloudTrail or LOGGED_CALL; ``where`` found."""
+
+    kind: str
+    record: Any
+    where: str
+
+    @property
+    def event_id(self) -> str:
+        """The id that its call has in the warehouse, if it is one."""
+        record = mapping(self.record)
+        if self.kind == LOGGED_CALL:
+            parts = (text(record.get(key)) for key in ("accountId", "region", "requestId"))
+            account_id, region, request_id = parts
+            return event_id_of(account_id or "", region or "unknown", request_id or "")
+        original = text(mapping(record.get("addendum")).get("originalEventID"))
+        return original or text(record.get("eventID")) or ""
+
+    @property
+    def time(self) -> str:
+        record = mapping(self.record)
+        return text(record.get("eventTime" if self.kind == EVENT else "timestamp")) or ""
+
+    def is_named(self, name: str) -> bool:
+        """Say whether a name is its event id, or its request's."""
+        record = mapping(self.record)
+        ids = (record.get("eventID"), record.get("requestID"), record.get("requestId"))
+        return name == self.event_id or name in ids
+
+
+@dataclass
+class Notes:
+    """What is to be told at the end: the first ones, and how many there were."""
+
+    kept: list[str] = field(default_factory=list)
+    total: int = 0
+
+    def add(self, note: str) -> None:
+        """Take a note, or count it if there are many."""
+        self.total += 1
+        if len(self.kept) < MOST_NOTES:
+            self.kept.append(note)
+
+    def lines(self) -> list[str]:
+        """Return them, with a line on those that were only counted."""
+        more = self.total - len(self.kept)
+        return self.kept + ([f"... and {more:,} more"] if more else [])
+
+
+class Known(NamedTuple):
+    """What the warehouse knows of where an event may be found."""
+
+    event_time: datetime
+    account_id: str
+    region: str
+
+
+def is_bedrock(event: RawEvent) -> bool:
+    """Say whether an event is Bedrock's, a call or not."""
+    if event.kind == LOGGED_CALL:
+        return True
+    return not isinstance(event.record, dict) or classify(event.record) is not Kind.OTHER_SERVICE
+
+
+def read_events(
+    store: Store,
+    path: str,
+    notes: Notes,
+    *,
+    since: date | None = None,
+    until: date | None = None,
+    mark: str | None = None,
+) -> Iterator[RawEvent]:
+    """Yield the events and logged calls of a file or folder; note what could not be read.
+
+    Events of other services are left out where a glance tells that they are.
+    ``since``, ``until``: only day folders between these. ``mark``: files of events without this
+    text are left out. Memory holds one file. Raises BedrockUsageError if the path is nothing.
+    """
+    meant = store.find(path)
+    found = Survey()
+    if isinstance(meant, StoredFile):
+        files: Iterator[StoredFile] = iter([meant])
+    else:
+        found = survey(store, meant, since=since, until=until)
+        files = each_file(store, found)
+    for file in files:
+        try:
+            content, damage = unzip(store.read(file).data)
+        except StoppedError:
+            raise
+        except BedrockUsageError as error:
+            notes.add(f"{file.uri}: {error}")
+            continue
+        if damage:
+            notes.add(f"{file.uri}: {damage}")
+        if mark and mark.encode() not in content and b"ModelInvocationLog" not in content:
+            continue
+        yield from _events_of(content, file.uri, notes)
+    for problem in found.problems:
+        notes.add(f"{problem.folder}: {problem.error}")
+
+
+def _events_of(content: bytes, uri: str, notes: Notes) -> Iterator[RawEvent]:
+    records = split_records(content)
+    if records is None:
+        for item in parse_items(content):
+            if not isinstance(item, Item):
+                notes.add(f"{uri}, {item.position}: {item.reason}")
+            elif item.kind in (EVENT, LOGGED_CALL):
+                yield RawEvent(item.kind, item.value, f"{uri}, {item.position}")
+        return
+    may_be_ours = may_be_bedrock(content)
+    for index, record in enumerate(records):
+        if not may_be_ours(record) and is_object(record):
+            continue
+        where = f"{uri}, Records[{index}]"
+        try:
+            yield RawEvent(EVENT, json.loads(bytes(record).decode("utf-8", "replace")), where)
+        except (ValueError, RecursionError):
+            notes.add(f"{where}: not JSON")
+
+
+@dataclass
+class Finder:
+    """Looks an event up. ``archive``: its path, None for none; ``open_places`` asks AWS."""
+
+    archive: str | None
+    store_of: Callable[[str], Store]
+    open_places: Callable[[], Sequence[Place]]
+    now: datetime
+    notes: Notes = field(default_factory=Notes)
+    _places: Sequence[Place] | None = None
+
+    def find(self, name: str, known: Known | None) -> list[RawEvent]:
+        """Return the event of an id, or all of its versions, from the first place that has it.
+
+        Where it is found, what was not there on the way to it is no matter.
+        """
+        before = replace(self.notes, kept=list(self.notes.kept))
+        found = self._in_archive(name, known) or self._in_history(name, known)
+        if found:
+            self.notes.kept, self.notes.total = before.kept, before.total
+        return found
+
+    def newest(self, number: int) -> list[RawEvent]:
+        """Return the newest events of the event history, over all places, newest first."""
+        found: list[RawEvent] = []
+        for place in self._all_places():
+            found += self._newest_of(place, number)
+        return heapq.nlargest(number, found, key=lambda event: event.time)
+
+    def _newest_of(self, place: Place, number: int) -> list[RawEvent]:
+        # Imported here because boto3 takes longer to import than a file takes to explain.
+        from etl.sources.cloudtrail import RETENTION, lookup_events
+
+        found: list[RawEvent] = []
+        try:
+            for page in lookup_events(place, self.now - RETENTION, self.now):
+                found += (RawEvent(EVENT, e.record, _history(place)) for e in page.events)
+                if len(found) >= number:
+                    break
+        except StoppedError:
+            raise
+        except BedrockUsageError as error:
+            self.notes.add(str(error))
+        return [event for event in found if event.record is not None][:number]
+
+    def _in_archive(self, name: str, known: Known | None) -> list[RawEvent]:
+        if self.archive is None:
+            self.notes.add("no archive to look in: none is configured, and no --archive given")
+            return []
+        path, notes = self.archive, self.notes
+        day = known.event_time.date() if known else None
+        try:
+            # A trail's own files stand under the day of their delivery.
+            store, until = self.store_of(path), day and day + _DAY
+            events = read_events(store, path, notes, since=day, until=until, mark=name)
+            found = [event for event in events if event.is_named(name)]
+        except StoppedError:
+            raise
+        except BedrockUsageError as error:
+            self.notes.add(f"the archive {path}: {error}")
+            return []
+        if not found:
+            self.notes.add(f"not in the archive {path}")
+        return _distinct(found)
+
+    def _in_history(self, name: str, known: Known | None) -> list[RawEvent]:
+        from etl.sources.cloudtrail import RETENTION, lookup_event
+
+        if known and known.event_time < self.now - RETENTION:
+            self.notes.add("too old for the event history, which keeps 90 days")
+            return []
+        span = (known.event_time - _SECOND, known.event_time + _SECOND) if known else None
+        places = [
+            place
+            for place in self._all_places()
+            if not known or (place.account_id, place.region) == (known.account_id, known.region)
+        ]
+        if known and self._places and not places:
+            self.notes.add(
+                f"region {known.region} of account {known.account_id} is not among those that are"
+                " read: see --region, --role-arn and --organization"
+            )
+        for place in places:
+            try:
+                found = lookup_event(place, name, span)
+            except StoppedError:
+                raise
+            except BedrockUsageError as error:
+                self.notes.add(str(error))
+                continue
+            if found:
+                return [RawEvent(EVENT, event.record, _history(place)) for event in found]
+            self.notes.add(f"not in {_history(place)}")
+        return []
+
+    def _all_places(self) -> Sequence[Place]:
+        if self._places is None:
+            try:
+                self._places = self.open_places()
+            except StoppedError:
+                raise
+            except BedrockUsageError as error:
+                self.notes.add(f"AWS was not asked: {error}")
+                self._places = []
+        return self._places
+
+
+def _history(place: Place) -> str:
+    return f"the event history of {place.region} (account {place.account_id})"
+
+
+def _distinct(events: Sequence[RawEvent]) -> list[RawEvent]:
+    """Leave out what is there twice; what AWS completed later is another."""
+    return list({json.dumps(event.record, sort_keys=True): event for event in events}.values())

@@ -1,0 +1,459 @@
+"""How each field of an event was understood, and by what.
+
+Nothing is worked out here a second time. What an event says is told by the functions of
+``etl.normalise`` that decide it; what becomes of it (rules, profiles, prices, cost) is read from a
+trial warehouse that has loaded it with the prices, rules and names of the real one.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, NamedTuple
+
+from sqlite_utils import Database
+
+from etl.decode.content import Decoder, Keys
+from etl.errors import RejectError
+from etl.inspect.events import LOGGED_CALL, RawEvent
+from etl.inspect.redact import without_texts
+from etl.normalise.application import (
+    APPLICATION_SOURCES,
+    CONFIG_RULE,
+    INFERENCE_PROFILE,
+    REQUEST_METADATA,
+    ROLE_NAME,
+    ROLE_SUFFIX,
+    USER_AGENT,
+    application_evidence,
+)
+from etl.normalise.cloudtrail import (
+    Kind,
+    Parsed,
+    Reading,
+    classify,
+    find_model,
+    find_service_tier,
+    find_tokens,
+    parse_event,
+    token_places,
+)
+from etl.normalise.fields import mapping
+from etl.normalise.identity import find_identity
+from etl.normalise.invocation_log import (
+    COUNT_PATHS,
+    find_logged_tokens,
+    identity_of,
+    parse_logged_call,
+)
+from etl.normalise.model_ids import parse_model_id
+from etl.normalise.rows import Event, ServiceTokens
+from etl.normalise.rules import compile_rules, evidence_of
+from etl.normalise.user_agent import find_name
+from etl.warehouse.attribution import stored_rules
+from etl.warehouse.inspect import price_model_ids, profile_of, read_call, read_call_prices
+from etl.warehouse.load import Batch, Loader
+
+TOKEN_KINDS = ("input", "output", "cache_read", "cache_write")
+
+# What the warehouse may hold otherwise than the event by itself gives it.
+_COMPARED = (
+    *("raw_model_id", "model_id", "inference_scope", "inference_region", "service_tier"),
+    *("user_name", "application", "application_source", "principal_arn", "session_name"),
+    *("user_agent", "error_code", "token_source", "input_tokens", "output_tokens"),
+    *("cache_read_tokens", "cache_write_5m_tokens", "cache_write_1h_tokens", "image_count"),
+    *("request_metadata", "guardrail_action", "reported_by", "cost_usd"),
+)
+
+# Keys with "token" in them that are no counts of used tokens.
+_NO_COUNTS = frozenset(
+    {"maxtokens", "max_tokens", "maxtokencount", "nexttoken", "callwithbearertoken", "token"}
+)
+_NO_COUNTS_IN = frozenset({"userIdentity", "resources", "tlsDetails"})
+_KNOWN_EXTRA = frozenset(
+    {
+        *("inferenceRegion", "serviceTier", "resolvedServiceTier", "callWithBearerToken"),
+        *("additionalEntries", "parentRequestId", "AdditionalEventData", "additionalEventData"),
+    }
+)
+
+
+class Line(NamedTuple):
+    """A field, what it was understood to be (None: unknown), and by what."""
+
+    field: str
+    value: str | int | float | None
+    how: str = ""
+
+
+@dataclass
+class Explanation:
+    """An event without texts, how it was understood, and what was not."""
+
+    event_id: str
+    where: str
+    event: Mapping[str, Any] | None
+    understood: list[Line] = field(default_factory=list)
+    not_understood: list[Line] = field(default_factory=list)
+    warehouse: list[Line] = field(default_factory=list)
+
+
+def load_trial(trial: Database, events: Sequence[RawEvent], keys: Keys) -> None:
+    """Load events into a trial as ``load`` does: those of CloudTrail first, then the logs'."""
+    records = [event.record for event in events if event.kind != LOGGED_CALL]
+    logged = [event.record for event in events if event.kind == LOGGED_CALL]
+    contents = [json.dumps({"Records": records})] if records else []
+    contents += ["\n".join(map(json.dumps, logged))] if logged else []
+    decoder, loader = Decoder(keys), Loader(trial)
+    for content in contents:
+        decoded = decoder.decode(content.encode())
+        batch = Batch(calls=decoded.calls, shapes=decoded.shapes)
+        for row in decoded.rows:
+            batch.add(row)
+        loader.write(batch)
+
+
+def explain(
+    event: RawEvent, trial: Database, warehouse: Database | None, keys: Keys
+) -> Explanation:
+    """Explain an event that the trial has loaded; ``warehouse``: the real one, if there is one."""
+    record = mapping(event.record)
+    told = Explanation(event.event_id, event.where, without_texts(record, keys.metadata))
+    try:
+        parsed = _parse(event, keys)
+    except RejectError as error:
+        told.understood.append(Line("call", "refused", f"{error}: it goes to the table rejects"))
+        return told
+    told.not_understood = [Line("field", None, complaint) for complaint in parsed.complaints]
+    told.not_understood += unread(record, event)
+    if isinstance(parsed.row, Event):
+        told.understood = list(_call(event, record, parsed.row, trial, keys))
+        told.warehouse = _compare(parsed.row, trial, warehouse)
+    elif isinstance(parsed.row, ServiceTokens):
+        told.understood = list(_service_event(record, parsed.row))
+    else:
+        told.understood = [Line("call", "no", _no_call(record))]
+    return told
+
+
+def stored_only(event_id: str, event_time: str, warehouse: Database) -> Explanation:
+    """Tell of a call whose event is nowhere to be had what the warehouse holds of it."""
+    told = Explanation(event_id, "", None)
+    row = read_call(warehouse, event_time, event_id) or {}
+    told.warehouse = [Line(name, value) for name, value in row.items() if value is not None]
+    return told
+
+
+def _parse(event: RawEvent, keys: Keys) -> Parsed:
+    if event.kind == LOGGED_CALL:
+        return parse_logged_call(json.dumps(event.record).encode(), metadata_key=keys.metadata)
+    return parse_event(event.record, metadata_key=keys.metadata)
+
+
+def _no_call(record: Mapping[str, Any]) -> str:
+    kind = classify(record)
+    why = str(kind.value)
+    if kind is Kind.SERVICE_EVENT:
+        why += f", but has none: looked at {', '.join(token_places(record))}"
+    return why
+
+
+def _service_event(record: Mapping[str, Any], row: ServiceTokens) -> Iterator[Line]:
+    yield Line("call", "no", Kind.SERVICE_EVENT.value)
+    yield Line("time", row.event_time, "eventTime, whole seconds")
+    yield Line("account", row.account_id, "recipientAccountId, else userIdentity.accountId")
+    yield Line("region", row.region, "awsRegion")
+    how = "serviceEventDetails.parentRequestId: its tokens go to the call of this request"
+    yield Line("request_id", row.request_id, how)
+    yield from _tokens(find_tokens(record)[1], token_places(record))
+
+
+def _call(
+    event: RawEvent, record: Mapping[str, Any], call: Event, trial: Database, keys: Keys
+) -> Iterator[Line]:
+    row = read_call(trial, call.event_time, call.event_id)
+    is_log = event.kind == LOGGED_CALL
+    yield Line("call", "yes", _why_call(call, row, is_log))
+    yield Line("time", call.event_time, f"{'timestamp' if is_log else 'eventTime'}, whole seconds")
+    yield Line("account", call.account_id, "accountId" if is_log else "recipientAccountId")
+    yield Line("region", call.region, "region" if is_log else "awsRegion")
+    yield Line("operation", call.event_name, f"of {call.event_source}")
+    yield from _model(record, call, row, trial, is_log)
+    yield from _user(record, call, row, is_log)
+    yield from _application(record, call, row, trial, keys, is_log)
+    if is_log:
+        readings = find_logged_tokens(json.dumps(event.record).encode())
+        places = tuple(COUNT_PATHS.values())
+    else:
+        readings, places = find_tokens(record)[1], token_places(record)
+    yield from _tokens(readings, places)
+    yield from _stored_tokens(row, readings)
+    yield Line("error", call.error_code, "errorCode" if call.error_code else "no errorCode")
+    yield from _tier(record, call, row, is_log)
+    yield from _prices(call, row, trial)
+
+
+def _why_call(call: Event, row: Mapping[str, Any] | None, is_log: bool) -> str:
+    why = "a record of an invocation log" if is_log else Kind.CALL.value
+    if call.is_correction:
+        why += "; a correction, which replaces the event of addendum.originalEventID"
+    if not call.is_home_copy:
+        why += "; the copy of another account: it counts only until the caller's own is seen"
+    if row is None:
+        why += "; another copy of it, among the events here, is the one that counts"
+    return why
+
+
+def _model(
+    record: Mapping[str, Any],
+    call: Event,
+    row: Mapping[str, Any] | None,
+    trial: Database,
+    is_log: bool,
+) -> Iterator[Line]:
+    path = "modelId" if is_log else find_model(record)[1]
+    nowhere = "nowhere: looked at requestParameters.modelId, .model and resources[].ARN"
+    yield Line("model as sent", call.model_id, path if call.model_id and path else nowhere)
+    names = parse_model_id(call.model_id)
+    profile = profile_of(trial, names.model_id)
+    if profile:
+        how = f"the model behind the application inference profile {profile}"
+    elif ":application-inference-profile/" in names.model_id:
+        how = "an application inference profile that is not in the catalogue: sync reads that"
+    else:
+        how = "without its ARN, geo prefix and context suffix"
+    model_id = row["model_id"] if row else names.canonical_model_id
+    yield Line("model", model_id, how)
+    scope = row["inference_scope"] if row else names.inference_scope
+    yield Line("scope", scope, "global. routes anywhere; all else has the regional price")
+    yield Line("CloudWatch's name", names.cloudwatch_model_id, "estimates share its totals")
+    where = "inferenceRegion" if is_log else "additionalEventData.inferenceRegion"
+    if call.inference_region:
+        yield Line("ran in", call.inference_region, f"{where}; the price is the region's above")
+
+
+def _user(
+    record: Mapping[str, Any], call: Event, row: Mapping[str, Any] | None, is_log: bool
+) -> Iterator[Line]:
+    rule = "identity.arn" if is_log else find_identity(record.get("userIdentity"))[1]
+    yield Line("user", call.user_name, rule)
+    if row and row["user_name"] != call.user_name:
+        yield Line("shown as", row["user_name"], "its alias in the configuration")
+    yield Line("caller", call.principal_arn or None, call.principal_type)
+    yield Line("session", call.session_name, "" if call.session_name else "no session's name")
+
+
+def _application(
+    record: Mapping[str, Any],
+    call: Event,
+    row: Mapping[str, Any] | None,
+    trial: Database,
+    keys: Keys,
+    is_log: bool,
+) -> Iterator[Line]:
+    application = row["application"] if row else call.application
+    source = row["application_source"] if row else call.application_source
+    rank = APPLICATION_SOURCES.index(source) + 1
+    yield Line("application", application, f"{source}, rank {rank} of {len(APPLICATION_SOURCES)}")
+    tries = _tries(record, call, trial, keys, is_log)
+    for number, (name, (found, how)) in enumerate(tries.items(), 1):
+        # What comes after the hit was not asked; before it, nothing was found.
+        if number <= rank:
+            yield Line(f"  {number}. {name}", found, how)
+
+
+def _tries(
+    record: Mapping[str, Any], call: Event, trial: Database, keys: Keys, is_log: bool
+) -> dict[str, tuple[str | None, str]]:
+    if is_log:
+        role = identity_of(record.get("identity")).role_name
+    else:
+        role = find_identity(record.get("userIdentity"))[0].role_name
+    parameters = (
+        {"requestMetadata": record.get("requestMetadata")}
+        if is_log
+        else mapping(record.get("requestParameters"))
+    )
+    evidence = {
+        source: name
+        for name, source in application_evidence(
+            role_name=role,
+            request_parameters=parameters,
+            user_agent=call.user_agent,
+            metadata_key=keys.metadata,
+        )
+    }
+    role_how = f"the role {role} does not end in {ROLE_SUFFIX}" if role else "no role was assumed"
+    agent_how = find_name(call.user_agent)[1] if call.user_agent else "no user agent is told"
+    found = {
+        CONFIG_RULE: _rule(call, trial),
+        ROLE_NAME: (evidence[ROLE_NAME], f"the role {role}" if evidence[ROLE_NAME] else role_how),
+        INFERENCE_PROFILE: _profile(call, trial, keys),
+        REQUEST_METADATA: (
+            evidence[REQUEST_METADATA],
+            f"the key {keys.metadata} of requestMetadata"
+            + ("" if evidence[REQUEST_METADATA] else ": not there"),
+        ),
+        USER_AGENT: (evidence[USER_AGENT], agent_how),
+    }
+    return {source: found[source] for source in APPLICATION_SOURCES if source in found}
+
+
+def _rule(call: Event, trial: Database) -> tuple[str | None, str]:
+    rules = stored_rules(trial)
+    evidence = evidence_of(call)
+    for number, rule in enumerate(compile_rules(rules), 1):
+        if rule.matches(evidence):
+            conditions = rules[number - 1].conditions.items()
+            given = ", ".join(f"{name} = {glob!r}" for name, glob in conditions)
+            return rule.application, f"rule {number} of {len(rules)}: {given}"
+    return None, f"none of {len(rules)} matches" if rules else "there are no rules"
+
+
+def _profile(call: Event, trial: Database, keys: Keys) -> tuple[str | None, str]:
+    profile = profile_of(trial, parse_model_id(call.model_id).model_id)
+    if profile is None:
+        return None, "the model id names no application inference profile that is known"
+    row = trial.conn.execute(
+        "select application from inference_profiles where profile_arn = ?", [profile]
+    ).fetchone()
+    return row[0], f"its tag {keys.application_tag}, else its name"
+
+
+def _tokens(readings: Mapping[str, Reading], places: Sequence[str]) -> Iterator[Line]:
+    names = [place.rpartition(".")[2] for place in places]
+    for kind in TOKEN_KINDS:
+        if kind in readings:
+            yield Line(f"{kind} tokens", readings[kind].value, readings[kind].path)
+        else:
+            part = kind.replace("_", "")
+            looked = [
+                place
+                for place, name in zip(places, names, strict=True)
+                if name.casefold().startswith(part)
+            ]
+            yield Line(f"{kind} tokens", None, f"nowhere: looked at {', '.join(looked)}")
+
+
+def _stored_tokens(
+    row: Mapping[str, Any] | None, readings: Mapping[str, Reading]
+) -> Iterator[Line]:
+    """Tell of counts that another of the events here gave the call."""
+    if row is None:
+        return
+    columns = {"input": "input_tokens", "output": "output_tokens"}
+    for kind, column in columns.items():
+        own = readings[kind].value if kind in readings else None
+        if row[column] != own:
+            yield Line(f"{kind} tokens, in all", row[column], f"from the {row['token_source']}")
+
+
+def _tier(
+    record: Mapping[str, Any], call: Event, row: Mapping[str, Any] | None, is_log: bool
+) -> Iterator[Line]:
+    if is_log:
+        path = None
+    else:
+        parameters = mapping(record.get("requestParameters"))
+        path = find_service_tier(parameters, mapping(record.get("additionalEventData")))[1]
+    tier = row["service_tier"] if row else call.service_tier or "standard"
+    yield Line("service tier", tier, path or ("" if call.service_tier else "none is stated"))
+
+
+def _prices(call: Event, row: Mapping[str, Any] | None, trial: Database) -> Iterator[Line]:
+    if row is None:
+        return
+    prices = read_call_prices(trial, call.event_time, call.event_id)
+    for price in prices:
+        yield Line(f"price of {price['token_kind']}", price["usd_per_mtok"], _price(price))
+    yield Line("cost", row["cost_usd"], _why_cost(row, prices, trial))
+
+
+def _price(price: Mapping[str, Any]) -> str:
+    if price["price_id"] is None:
+        return "no price"
+    until = price["effective_to"] or "now"
+    band = f", above {price['min_input_tokens']:,} input" if price["min_input_tokens"] else ""
+    kind = "your own rate" if price["is_override"] else "list price"
+    return (
+        f"USD per million: {kind} of {price['model_id']} in {price['region']}, {price['scope']},"
+        f" {price['service_tier']}{band}, {price['effective_from']} to {until};"
+        f" {price['source']} (checked {price['checked_on']})"
+    )
+
+
+def _why_cost(row: Mapping[str, Any], prices: Sequence[Mapping[str, Any]], trial: Database) -> str:
+    lacking = [price["token_kind"] for price in prices if price["price_id"] is None]
+    if lacking:
+        ids = ", ".join(price_model_ids(trial, row["raw_model_id"])) or "no id"
+        return (
+            f"no {' and '.join(lacking)} price in {row['region']}, {row['inference_scope']},"
+            f" {row['service_tier']}: looked for {ids}; see `bedrock-usage prices import`"
+        )
+    if row["cost_usd"] is None:
+        why = "a failed call" if row["error_code"] else "no tokens are known of it"
+        return f"{why}; what CloudWatch adds by estimate exists per hour only"
+    return "USD: tokens x price, summed over the kinds that are known"
+
+
+def _compare(call: Event, trial: Database, warehouse: Database | None) -> list[Line]:
+    if warehouse is None:
+        return [Line("warehouse", None, "there is none")]
+    stored = read_call(warehouse, call.event_time, call.event_id)
+    if stored is None:
+        return [Line("warehouse", None, "does not hold this call")]
+    own = read_call(trial, call.event_time, call.event_id) or {}
+    differing = [
+        Line(name, stored[name], f"this event alone gives {_or_dash(own.get(name))}")
+        for name in _COMPARED
+        if own and stored[name] != own.get(name)
+    ]
+    how = "differs in what follows" if differing else "and holds just this"
+    return [Line("warehouse", f"holds it, told by {stored['reported_by']}", how), *differing]
+
+
+def _or_dash(value: object) -> str:
+    return "–" if value is None else str(value)
+
+
+def unread(record: Mapping[str, Any], event: RawEvent) -> list[Line]:
+    """Return the fields that nothing has read and that look as if they could matter."""
+    read = COUNT_PATHS.values() if event.kind == LOGGED_CALL else token_places(record)
+    others = {key: value for key, value in record.items() if key not in _NO_COUNTS_IN}
+    return [
+        Line(path, value if _is_number(value) else None, "nothing reads this")
+        for path, value in _walk(others)
+        if _looks_important(path, value) and path not in read
+    ]
+
+
+def _looks_important(path: str, value: object) -> bool:
+    name = path.rpartition(".")[2]
+    if path.startswith(("additionalEventData.", "serviceEventDetails.")):
+        return name not in _KNOWN_EXTRA
+    lower = name.casefold()
+    return "token" in lower and lower not in _NO_COUNTS and _is_number(value)
+
+
+def _walk(record: Mapping[str, Any], above: str = "", depth: int = 6) -> Iterator[tuple[str, Any]]:
+    """Yield every field of an event with its path, as ``find_tokens`` writes paths.
+
+    Bodies of logs are not entered, nor anything whose name is none. ``additionalEntries`` may be a
+    list of ``{key, value}``, which reads as a map.
+    """
+    for key, value in record.items():
+        if not key.replace("_", "").isalnum() or len(key) > 64 or key.endswith("BodyJson"):
+            continue
+        path = f"{above}{key}"
+        if key == "additionalEntries" and isinstance(value, list):
+            value = {str(mapping(e).get("key")): mapping(e).get("value") for e in value}
+        if isinstance(value, dict) and depth:
+            yield from _walk(value, f"{path}.", depth - 1)
+        else:
+            yield path, value
+
+
+def _is_number(value: object) -> bool:
+    is_digits = isinstance(value, str) and value.isdecimal() and len(value) <= 20
+    return is_digits or (isinstance(value, (int, float)) and not isinstance(value, bool))

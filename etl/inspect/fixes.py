@@ -1,0 +1,268 @@
+"""What a survey found, section by section, each with what to do about it, ready to be pasted.
+
+Names come from logs that callers can write to. In what is to be pasted they are quoted for where
+they go (TOML, CSV), and signs that globs know are escaped.
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import re
+import shlex
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from datetime import date
+from typing import TypeVar
+
+from etl.figures import count, percent
+from etl.inspect.survey import STREAMS, Caller, Calls, Model, Survey
+from etl.terminal import harmless
+
+MOST_ROWS, MOST_REGIONS = 10, 3
+
+_REGION = re.compile(r"[a-z]{2,6}(?:-[a-z]+)+-[0-9]{1,2}")
+
+# Bedrock API reference, LoggingConfig (checked 2026-11-26). Every body is switched off by name: a
+# kind that is left out is delivered.
+BODIES = ("text", "image", "embedding", "video", "audio")
+
+CSV_HEADER = (
+    "model_id,region,scope,service_tier,token_kind,min_input_tokens,usd_per_mtok,"
+    "effective_from,effective_to,source,checked_on"
+)
+
+# Before all calls of Bedrock, as in the list prices.
+_FIRST_DAY = "2023-01-01"
+
+_Key = TypeVar("_Key")
+
+Cell = str | int | None
+
+
+@dataclass(frozen=True)
+class Section:
+    """A question, its answer as rows under ``columns``, and what to do (empty: nothing)."""
+
+    key: str
+    title: str
+    columns: tuple[str, ...]
+    rows: tuple[tuple[Cell, ...], ...]
+    fix: str = ""
+
+
+def sections(found: Survey, today: date) -> list[Section]:
+    """Return the sections of a survey that have something to say."""
+    made = [
+        _events(found),
+        _operations(found),
+        _paths(found),
+        _nameless(found),
+        _not_people(found),
+        _unpriced(found, today),
+        _unread(found),
+    ]
+    return [section for section in made if section.rows]
+
+
+def _events(found: Survey) -> Section:
+    rows = [
+        (operation.name, events, operation.what) for operation, events in found.events.most_common()
+    ]
+    return Section("events", "What the events are", ("operation", "events", "what"), tuple(rows))
+
+
+def _operations(found: Survey) -> Section:
+    rows = [
+        (name, one.calls, one.failed, one.with_tokens, _share(one))
+        for name, one in _most(found.operations)
+    ]
+    columns = ("operation", "calls", "failed", "with tokens", "share of those that did not fail")
+    return Section("tokens", "Calls with tokens", columns, tuple(rows), _token_fix(found))
+
+
+def _share(one: Calls) -> str:
+    return percent(one.with_tokens, one.calls - one.failed)
+
+
+def _token_fix(found: Survey) -> str:
+    streams = sum(one.lacking for name, one in found.operations.items() if name in STREAMS)
+    others = found.total.lacking - streams
+    told_apart = min(streams, found.service_events)
+    if found.total.lacking - told_apart <= 0:
+        return ""
+    lines = []
+    if others > 0:
+        lines.append(
+            f"{count(others, 'call')} without tokens in CloudTrail, and none of its settings adds"
+            " them."
+        )
+    if streams > 0:
+        here = f" ({found.service_events:,} here)" if found.has_events else ""
+        lines.append(
+            f"{count(streams, 'streamed call')} without tokens: theirs come in a service event of"
+            f" their own{here}, if at all."
+        )
+    lines += [
+        "`bedrock-usage sync` estimates them from CloudWatch's totals. For the exact counts of each"
+        " call, cache included, switch on",
+        "invocation logging with every body off, in each region (no prompt is stored):",
+        "",
+        *(f"    {logging_command(region)}" for region in _regions(found)),
+        "",
+        "and set [sources.invocation_logs] uri in bedrock_usage.toml; `bedrock-usage doctor` checks"
+        " it.",
+    ]
+    return "\n".join(lines)
+
+
+def _regions(found: Survey) -> list[str]:
+    known = [region for region, _ in found.regions.most_common() if _REGION.fullmatch(region)]
+    return known[:MOST_REGIONS] or ["us-east-1"]
+
+
+def logging_command(region: str) -> str:
+    """Return the command that switches invocation logging on, and every body off."""
+    target = {"s3Config": {"bucketName": "YOUR-BUCKET", "keyPrefix": "bedrock"}}
+    config = target | {f"{body}DataDeliveryEnabled": False for body in BODIES}
+    return (
+        f"aws bedrock put-model-invocation-logging-configuration --region {shlex.quote(region)}"
+        f" --logging-config {shlex.quote(json.dumps(config))}"
+    )
+
+
+def _paths(found: Survey) -> Section:
+    rows = [
+        (path, operation, "streamed" if operation in STREAMS else "", events)
+        for (path, operation), events in found.paths.most_common()
+    ]
+    columns = ("path", "operation", "", "events")
+    return Section("paths", "Where tokens stand", columns, tuple(rows))
+
+
+def _nameless(found: Survey) -> Section:
+    most = _most(found.nameless)
+    rows = [(caller.role, caller.user, caller.user_agent, one.calls) for caller, one in most]
+    fix = _application_fix([caller for caller, _ in most]) if most else ""
+    columns = ("role", "user", "user agent", "calls")
+    return Section("applications", "Calls of application Unknown", columns, tuple(rows), fix)
+
+
+def _application_fix(callers: Iterable[Caller]) -> str:
+    rules = dict.fromkeys(map(_rule, callers))
+    return "\n".join(
+        [
+            "Any of these names the application, the first without touching it:",
+            "- a rule in bedrock_usage.toml (write the name you want; loaded calls follow):",
+            "",
+            *(f"    {line}" for rule in rules for line in rule.splitlines()),
+            "",
+            "- a role of its own, named NAME-BedrockRole",
+            "- the SDK's application id: AWS_SDK_UA_APP_ID=NAME in its environment, or in Python",
+            '  Config(user_agent_appid="NAME")',
+            "- an application inference profile with the tag application=NAME, called in place of"
+            " the model",
+        ]
+    )
+
+
+def _rule(caller: Caller) -> str:
+    # Who shares a role of Identity Center has no application in common.
+    is_role = caller.role is not None and caller.role == caller.user
+    condition, name = ("role", caller.role) if is_role else ("user", caller.user)
+    return "\n".join(
+        (
+            "[[application_rules]]",
+            f"application = {_toml(name or '')}",
+            f"{condition} = {_toml(_no_glob(name or ''))}",
+        )
+    )
+
+
+def _toml(text: str) -> str:
+    # A JSON string is a TOML string, as long as no escape names half a surrogate pair.
+    return json.dumps(harmless(text), ensure_ascii=False)
+
+
+def _no_glob(text: str) -> str:
+    return re.sub(r"([*?[])", r"[\1]", text)
+
+
+def _not_people(found: Survey) -> Section:
+    most = _most(found.not_people)
+    rows = [(user, why, one.calls) for (user, why), one in most]
+    lines = [
+        "Names to show for them, in bedrock_usage.toml (write the names you want):",
+        "",
+        "    [user_aliases]",
+        *(f"    {_toml(user)} = {_toml(user)}" for user in dict.fromkeys(u for (u, _), _ in most)),
+        "",
+        "People who share a role are told apart by Identity Center, or where the role asks for"
+        " sts:SourceIdentity.",
+    ]
+    columns = ("user", "what it is", "calls")
+    return Section("users", "Users that are not people", columns, tuple(rows), "\n".join(lines))
+
+
+def _unpriced(found: Survey, today: date) -> Section:
+    most = _most(found.unpriced)
+    rows = [(*model, one.calls) for model, one in most]
+    columns = ("model", "as sent", "region", "scope", "tier", "calls")
+    fix = _price_fix([model for model, _ in most], today)
+    return Section("prices", "Models without a price", columns, tuple(rows), fix)
+
+
+def _price_fix(models: Iterable[Model], today: date) -> str:
+    priced = dict.fromkeys(model for model in models if not _is_opaque(model))
+    lines = []
+    if priced:
+        lines += [
+            "Save this as prices.csv, with the micro-dollars per million tokens (3000000 is $3) for"
+            " RATE and the page that",
+            "says so for SOURCE, then: bedrock-usage prices import prices.csv",
+            "",
+            f"    {CSV_HEADER}",
+            *(
+                f"    {_price_row(model, kind, today)}"
+                for model in priced
+                for kind in ("input", "output")
+            ),
+        ]
+    if any(map(_is_opaque, models)):
+        lines += [
+            *([""] if lines else []),
+            "What stands behind an application inference profile, `bedrock-usage sync --source"
+            " catalogue` reads from the account and",
+            "region that it belongs to. Provisioned and custom models are priced by the hour, or by"
+            " your contract.",
+        ]
+    return "\n".join(lines)
+
+
+def _is_opaque(model: Model) -> bool:
+    kinds = ("application-inference-profile", "provisioned-model", "custom-model", "imported-model")
+    return any(f":{kind}/" in model.raw_model_id for kind in kinds)
+
+
+def _price_row(model: Model, kind: str, today: date) -> str:
+    line = io.StringIO()
+    csv.writer(line, lineterminator="").writerow(
+        (
+            *(harmless(model.model_id), model.region, model.scope, model.tier, kind),
+            *(0, "RATE", _FIRST_DAY, "", "SOURCE", f"{today:%Y-%m-%d}"),
+        )
+    )
+    return line.getvalue()
+
+
+def _unread(found: Survey) -> Section:
+    rows = tuple(found.unread.most_common(MOST_ROWS))
+    fix = "These fields are new to this version; please report their names (not their values)."
+    return Section("unread", "Fields that nothing reads", ("path", "events"), rows, fix)
+
+
+def _most(counted: Mapping[_Key, Calls]) -> list[tuple[_Key, Calls]]:
+    """Return those with most calls, the most first."""
+    ranked = sorted(counted.items(), key=lambda item: (-item[1].calls, repr(item[0])))
+    return ranked[:MOST_ROWS]

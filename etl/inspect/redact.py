@@ -1,0 +1,198 @@
+"""An event as it may be shown: everything but what could be a prompt or an answer.
+
+Three kinds of fields are treated apart.
+
+- What **AWS writes** (ids, names, counts, times) is shown, unless it is longer than such values
+  are, or stands under a name that bodies have.
+- Where **AWS adds** fields (``additionalEventData``, ``serviceEventDetails``, any name that this
+  version does not know) numbers are shown, and texts only under the names that it knows.
+- Of what the **caller writes** (``requestParameters``, ``responseElements``, ``input`` and
+  ``output`` of a log) numbers are shown, and texts under the few names that are known to hold an
+  id. Error messages may quote a request; only those of errors that come before it is looked at are
+  shown.
+
+Nothing is dropped without a word: in its place stands what kind of value it was.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from typing import Any
+
+# What CloudTrail itself puts in place of a body.
+_HIDDEN = "HIDDEN_DUE_TO_SECURITY_REASONS"
+
+_CALLER_WRITTEN = frozenset({"requestParameters", "responseElements", "input", "output"})
+
+# CloudTrail user guide, "CloudTrail record contents" (checked 2026-11-26); and a log's record.
+_KNOWN = frozenset(
+    {
+        *("eventVersion", "userIdentity", "eventTime", "eventSource", "eventName", "awsRegion"),
+        *("sourceIPAddress", "userAgent", "errorCode", "requestID", "eventID", "eventType"),
+        *("apiVersion", "managementEvent", "readOnly", "resources", "recipientAccountId"),
+        *("sharedEventID", "vpcEndpointId", "vpcEndpointAccountId", "eventCategory", "addendum"),
+        *("sessionCredentialFromConsole", "edgeDeviceDetails", "tlsDetails", "eventContext"),
+        *("schemaType", "schemaVersion", "timestamp", "accountId", "identity", "region"),
+        *("requestId", "operation", "modelId", "inferenceRegion", "errorCode", "serviceTier"),
+        *("performanceConfig",),
+    }
+)
+# Names of texts, and of what they stand in, where AWS adds fields.
+_ADDED = frozenset(
+    {
+        *("inferenceRegion", "serviceTier", "resolvedServiceTier", "parentRequestId", "type"),
+        *("AdditionalEventData", "additionalEventData", "additionalEntries", "key"),
+        "callWithBearerToken",
+    }
+)
+
+_BODY_NAMES = frozenset(
+    {
+        *("prompt", "prompts", "message", "messages", "system", "content", "contents", "text"),
+        *("body", "input", "output", "inputtext", "outputtext", "inputbodyjson", "outputbodyjson"),
+        *("completion", "completions", "generation", "query", "retrievalquery", "document"),
+        *("toolconfig", "tools", "toolresult", "additionalmodelrequestfields", "promptvariables"),
+    }
+)
+
+# Of what a caller writes: names whose text is an id or one of a few words, and what they stand in.
+_ID_NAMES = frozenset(
+    {
+        *("modelid", "model", "latency", "type", "servicetier", "service_tier", "trace"),
+        *("guardrailidentifier", "guardrailversion", "guardrailid", "accept", "contenttype"),
+        *("inputcontenttype", "outputcontenttype", "inputbodys3path", "outputbodys3path"),
+        *("agentid", "agentaliasid", "sessionid", "flowidentifier", "flowaliasidentifier"),
+        *("knowledgebaseid", "jobname", "jobarn", "rolearn", "invocationarn", "project"),
+    }
+)
+_ENTERED = frozenset(
+    {
+        *("performanceconfig", "servicetier", "service_tier", "inferenceconfig"),
+        *("guardrailconfig", "usage"),
+    }
+)
+
+# Errors of AWS's own, raised before anybody looks at what was asked.
+_PLAIN_ERRORS = frozenset(
+    {
+        *("AccessDenied", "AccessDeniedException", "UnrecognizedClientException"),
+        *("ExpiredTokenException", "ThrottlingException", "ServiceQuotaExceededException"),
+        *("ResourceNotFoundException", "ServiceUnavailableException", "ModelNotReadyException"),
+    }
+)
+
+_KEY = re.compile(r"[A-Za-z_][A-Za-z0-9_.-]{0,63}", re.ASCII)
+_ID = re.compile(r"[!-~]{1,2048}", re.ASCII)
+_NUMBER = re.compile(r"-?[0-9]{1,20}(?:\.[0-9]{1,10})?|true|false", re.ASCII)
+_LONGEST, _LONGEST_AGENT = 300, 1100
+_DEEPEST, _MOST_ITEMS = 12, 50
+
+
+def without_texts(record: Mapping[str, Any], metadata_key: str) -> dict[str, Any]:
+    """Return an event, or an invocation log's record, without what could be a body.
+
+    ``metadata_key``: the one key of a request's metadata whose value is shown, as it is used.
+    """
+    return {key: _top(key, value, record, metadata_key) for key, value in _items(record)}
+
+
+def _top(key: str, value: object, record: Mapping[str, Any], metadata_key: str) -> object:
+    if key == "requestMetadata":
+        return _metadata(value, metadata_key)
+    if key in _CALLER_WRITTEN:
+        return _caller_written(value, metadata_key) if isinstance(value, dict) else _hide(value)
+    if key == "errorMessage":
+        is_plain = record.get("errorCode") in _PLAIN_ERRORS
+        return _short(value, _LONGEST_AGENT) if is_plain else _hide(value)
+    if key == "userAgent":
+        return _short(value, _LONGEST_AGENT)
+    if key in _KNOWN:
+        return _aws_written(value, metadata_key, _DEEPEST)
+    return _added(value, _DEEPEST)
+
+
+def _items(record: Mapping[str, Any]) -> list[tuple[str, Any]]:
+    """Return the fields whose names are names; others are told by their number."""
+    named = [(key, value) for key, value in record.items() if _KEY.fullmatch(key)]
+    others = len(record) - len(named)
+    return named + ([("(fields not shown)", others)] if others else [])
+
+
+def _aws_written(value: object, metadata_key: str, depth: int) -> object:
+    if depth == 0:
+        return _hide(value)
+    if isinstance(value, dict):
+        return {
+            key: _aws_field(key, field, metadata_key, depth - 1) for key, field in _items(value)
+        }
+    if isinstance(value, list):
+        shown = [_aws_written(item, metadata_key, depth - 1) for item in value[:_MOST_ITEMS]]
+        more = len(value) - len(shown)
+        return shown + ([f"(not shown: {more} more)"] if more > 0 else [])
+    return _short(value, _LONGEST)
+
+
+def _aws_field(key: str, value: object, metadata_key: str, depth: int) -> object:
+    if key == "requestMetadata":
+        return _metadata(value, metadata_key)
+    if key.casefold() in _BODY_NAMES:
+        return _hide(value)
+    return _aws_written(value, metadata_key, depth)
+
+
+def _added(value: object, depth: int) -> object:
+    """Return what AWS has added: texts only under the names that are known."""
+    if isinstance(value, dict) and depth:
+        return {key: _added_field(key, field, depth - 1) for key, field in _items(value)}
+    if isinstance(value, list) and depth:
+        shown = [_added(item, depth - 1) for item in value[:_MOST_ITEMS]]
+        more = len(value) - len(shown)
+        return shown + ([f"(not shown: {more} more)"] if more > 0 else [])
+    return _hide(value)
+
+
+def _added_field(key: str, value: object, depth: int) -> object:
+    is_known_text = key in _ADDED and isinstance(value, str)
+    return _short(value, _LONGEST) if is_known_text else _added(value, depth)
+
+
+def _caller_written(fields: Mapping[str, Any], metadata_key: str) -> dict[str, Any]:
+    shown: dict[str, Any] = {}
+    for key, value in _items(fields):
+        name = key.casefold()
+        if key in ("requestMetadata", "metadata"):
+            shown[key] = _metadata(value, metadata_key)
+        elif isinstance(value, dict) and name in _ENTERED:
+            shown[key] = _caller_written(value, metadata_key)
+        elif isinstance(value, str) and name in _ID_NAMES and _ID.fullmatch(value):
+            shown[key] = value
+        else:
+            shown[key] = _hide(value)
+    return shown
+
+
+def _metadata(value: object, metadata_key: str) -> object:
+    if not isinstance(value, dict):
+        return _hide(value)
+    used = value.get(metadata_key)
+    others = len(value) - (used is not None)
+    shown = {metadata_key: _short(used, _LONGEST)} if used is not None else {}
+    return shown | ({"(other keys, not shown)": others} if others else {})
+
+
+def _short(value: object, longest: int) -> object:
+    """Return a value of a length that ids and names have; anything else is hidden."""
+    is_short = isinstance(value, str) and len(value) <= longest and value.isprintable()
+    return value if is_short else _hide(value)
+
+
+def _hide(value: object) -> object:
+    """Return a number as it is, and what kind of thing anything else is."""
+    if value is None or isinstance(value, (bool, int, float)):
+        return value
+    if isinstance(value, str):
+        is_plain = value == _HIDDEN or _NUMBER.fullmatch(value)
+        return value if is_plain else f"(not shown: {len(value):,} characters)"
+    kind = "fields" if isinstance(value, dict) else "items"
+    return f"(not shown: {len(value):,} {kind})" if isinstance(value, (dict, list)) else "(?)"

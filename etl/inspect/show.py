@@ -1,0 +1,127 @@
+"""Explanations and surveys, for people and programs.
+
+All of it may hold text that callers wrote: people get it through ``etl.terminal.plain``, programs
+as JSON.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from etl.figures import UNKNOWN, number
+from etl.inspect.explain import Explanation, Line
+from etl.inspect.fixes import Section
+from etl.inspect.survey import Survey
+from etl.terminal import plain
+
+
+def explanations_to_json(told: Iterable[Explanation], notes: Sequence[str]) -> str:
+    """Return explanations as one JSON object."""
+    answer = {
+        "events": [
+            {
+                "event_id": one.event_id,
+                "found_in": one.where or None,
+                "event": one.event,
+                "understood": [line._asdict() for line in one.understood],
+                "not_understood": [line._asdict() for line in one.not_understood],
+                "warehouse": [line._asdict() for line in one.warehouse],
+            }
+            for one in told
+        ],
+        "notes": list(notes),
+    }
+    # Half a surrogate pair, as a name may hold, has no other form.
+    return json.dumps(answer, indent=2)
+
+
+def print_explanation(told: Explanation, console: Console) -> None:
+    """Print an event, and below it how it was understood."""
+    console.print()
+    console.print(plain(f"Event {told.event_id or '(without an id)'}", "bold"))
+    if told.where:
+        console.print(plain(f"Found in {told.where}"))
+    if told.event is not None:
+        console.print()
+        for line in json.dumps(told.event, indent=2).splitlines():
+            console.print(plain(line), soft_wrap=True)
+    parts = (
+        ("How each field was understood", told.understood),
+        ("Not understood", told.not_understood),
+        ("In the warehouse", told.warehouse),
+    )
+    for title, lines in parts:
+        if lines:
+            console.print()
+            console.print(plain(title, "bold"))
+            console.print(_lines(lines))
+
+
+def _lines(lines: Iterable[Line]) -> Table:
+    table = Table.grid(padding=(0, 2))
+    table.add_column(no_wrap=True)
+    table.add_column(overflow="fold")
+    table.add_column(overflow="fold")
+    for line in lines:
+        table.add_row(plain(f" {line.field}"), plain(_value(line.value)), plain(line.how, "dim"))
+    return table
+
+
+def _value(value: str | int | float | None) -> str:
+    if isinstance(value, int):
+        return number(value)
+    if isinstance(value, float):
+        return f"{value:.10f}".rstrip("0").rstrip(".")
+    return UNKNOWN if value is None else value
+
+
+def survey_to_json(found: Survey, sections: Iterable[Section], notes: Sequence[str]) -> str:
+    """Return a survey as one JSON object: the rows of each section, and its fix."""
+    answer: dict[str, Any] = {
+        "calls": found.total.calls,
+        "failed_calls": found.total.failed,
+        "calls_with_tokens": found.total.with_tokens,
+        "service_events": found.service_events,
+        "calls_not_told_apart": found.untold,
+    }
+    for section in sections:
+        names = [column.replace(" ", "_") or "how" for column in section.columns]
+        answer[section.key] = {
+            "rows": [dict(zip(names, row, strict=True)) for row in section.rows],
+            "fix": section.fix or None,
+        }
+    return json.dumps(answer | {"notes": list(notes)}, indent=2)
+
+
+def print_survey(found: Survey, sections: Iterable[Section], console: Console) -> None:
+    """Print a survey, section by section."""
+    if not found.has_events:
+        console.print("Of the warehouse's calls; name files, or --latest N, to see events too.")
+    for section in sections:
+        console.print()
+        console.print(plain(section.title, "bold"))
+        console.print(_table(section))
+        for line in section.fix.splitlines():
+            # What is to be pasted stays a line.
+            console.print(plain(f" {line}" if line else ""), soft_wrap=True)
+    if found.untold:
+        console.print(f"\n{found.untold:,} more calls, of more callers than are told apart")
+
+
+def _table(section: Section) -> Table:
+    table = Table(box=None, padding=(0, 2, 0, 0), header_style="dim")
+    for index, column in enumerate(section.columns):
+        is_number = any(isinstance(row[index], int) for row in section.rows)
+        table.add_column(f" {column}" if index == 0 else column,
+                         justify="right" if is_number else "left", overflow="fold")  # fmt: skip
+    for row in section.rows:
+        cells = [number(cell) if isinstance(cell, int) else plain(cell or UNKNOWN) for cell in row]
+        cells[0] = Text(" ").append_text(plain(row[0] or UNKNOWN))
+        table.add_row(*cells)
+    return table

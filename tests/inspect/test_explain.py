@@ -1,0 +1,342 @@
+"""An explanation says what a load does, and where it found it."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+from sqlite_utils import Database
+
+from etl.decode.content import Keys
+from etl.inspect.events import EVENT, LOGGED_CALL, RawEvent
+from etl.inspect.explain import Explanation, explain, load_trial
+from etl.normalise.rules import ApplicationRule
+from etl.warehouse.attribution import apply_config
+from etl.warehouse.prices import import_prices
+from etl.warehouse.trial import open_trial
+from tests.support import (
+    HAIKU,
+    SONNET,
+    call,
+    load,
+    logged,
+    role_identity,
+    rows,
+    service_event,
+    uuid_of,
+    write_invocation_log,
+    write_log,
+)
+
+PROFILE_ARN = "arn:aws:bedrock:us-east-1:111122223333:application-inference-profile/abc123"
+WEB = {"webIdFederationData": {"federatedProvider": "accounts.example.com"}}
+
+
+def explained(
+    warehouse: Database | None, *records: dict[str, Any], keys: Keys | None = None
+) -> list[Explanation]:
+    keys = keys or Keys()
+    events = [
+        RawEvent(LOGGED_CALL if "schemaType" in record else EVENT, record, "here")
+        for record in records
+    ]
+    with open_trial(warehouse) as trial:
+        load_trial(trial, events, keys)
+        return [explain(event, trial, warehouse, keys) for event in events]
+
+
+def values(told: Explanation) -> dict[str, Any]:
+    return {line.field: line.value for line in told.understood}
+
+
+def hows(told: Explanation) -> dict[str, str]:
+    return {line.field: line.how for line in told.understood}
+
+
+def at(record: Any, path: str) -> Any:
+    """Return what stands at a path of an event."""
+    for name in path.split("."):
+        if isinstance(record, list):
+            record = {item["key"]: item["value"] for item in record}
+        record = record[name]
+    return record
+
+
+RECORDS = {
+    "user": call(1, tokens=(1000, 20)),
+    "role": call(2, userIdentity=role_identity("Chat-BedrockRole"), tokens=(5, 6)),
+    "rule": call(3, userIdentity=role_identity("search-indexer")),
+    "sso": call(4, userIdentity=role_identity("AWSReservedSSO_Dev_0123456789abcdef", "alice@x")),
+    "web": call(5, userIdentity=role_identity("deploy", "carol", **WEB)),
+    "source identity": call(6, userIdentity=role_identity("shared", sourceIdentity="dave")),
+    "agent": call(7, userAgent="Boto3/1.42.97 Botocore/1.42.97 MobileApp/2.1.0"),
+    "app id": call(8, userAgent="aws-sdk-js/3.1 app/WebPortal ua/2.1"),
+    "metadata": call(
+        9, requestParameters={"modelId": HAIKU, "requestMetadata": {"application": "Tagged"}}
+    ),
+    "profile": call(10, requestParameters={"modelId": PROFILE_ARN}, tokens=(7, 8)),
+    "global": call(
+        11,
+        requestParameters={"modelId": "global.anthropic.claude-sonnet-4-5-20250929-v1:0"},
+        tokens=(100, 200),
+    ),
+    "usage": call(12, responseElements={"usage": {"inputTokens": "11", "outputTokens": 12}}),
+    "old counts": call(13, responseElements={"inputTokenCount": 3, "outputTokenCount": 4}),
+    "mixed": call(
+        14,
+        additionalEventData={"inputTokens": 9},
+        responseElements={"usage": {"inputTokens": 1, "outputTokens": 2}},
+    ),
+    "failed": call(15, errorCode="ThrottlingException"),
+    "latency": call(
+        16,
+        requestParameters={"modelId": HAIKU, "performanceConfig": {"latency": "optimized"}},
+        tokens=(1, 1),
+    ),
+    "unpriced": call(17, requestParameters={"modelId": "acme.model-v1:0"}, tokens=(1, 1)),
+    "no model": call(18, requestParameters=None),
+    "resource": call(
+        19, requestParameters=None,
+        resources=[{"ARN": "x"}, {"ARN": f"arn:aws:bedrock:us-east-1::foundation-model/{HAIKU}"}],
+    ),
+    "own price": call(20, requestParameters={"modelId": SONNET}, tokens=(1_000_000, 0)),
+    "service": call(21, userIdentity={"type": "AWSService", "invokedBy": "x.amazonaws.com"}),
+    "nobody": call(22, userIdentity=None),
+    "logged": logged(23, cache=(5, 6)),
+    "logged role": logged(
+        24, identity={"arn": "arn:aws:sts::111122223333:assumed-role/Chat-BedrockRole/s"}
+    ),
+    "alias": call(25, user="bob", tokens=(1, 2)),
+}  # fmt: skip
+
+
+@pytest.fixture
+def prepared(db: Database, tmp_path: Path) -> Database:
+    """Return a warehouse with rules, aliases, a profile and a rate of its own, and no calls."""
+    profile = {
+        "inferenceProfileArn": PROFILE_ARN,
+        "inferenceProfileId": "abc123",
+        "inferenceProfileName": "checkout",
+        "type": "APPLICATION",
+        "models": [{"modelArn": f"arn:aws:bedrock:us-east-1::foundation-model/{HAIKU}"}],
+        "tags": {"application": "Checkout"},
+    }
+    (tmp_path / "profile.json").write_text(json.dumps(profile))
+    load(db, tmp_path / "profile.json")
+    (tmp_path / "own.csv").write_text(
+        "model_id,region,scope,service_tier,token_kind,min_input_tokens,usd_per_mtok,"
+        "effective_from,effective_to,source,checked_on\n"
+        "anthropic.claude-sonnet-4-5-20250929-v1:0,*,regional,standard,input,0,1230000,"
+        "2023-01-01,,our contract,2026-11-01\n"
+    )
+    import_prices(db, tmp_path / "own.csv")
+    apply_config(db, [ApplicationRule(application="Search", role="search-*")], {"bob": "Robert"})
+    return db
+
+
+@pytest.mark.parametrize("name", RECORDS)
+def test_it_says_what_a_load_does(prepared: Database, tmp_path: Path, name: str) -> None:
+    record = RECORDS[name]
+    (told,) = explained(prepared, record)
+    write = write_invocation_log if "schemaType" in record else write_log
+    load(prepared, write(tmp_path / "log.json", [record]))
+    ((stored,),) = [list(prepared.query("select * from calls"))]
+    said = values(told)
+    assert told.event_id == stored["event_id"]
+    assert (said["time"], said["account"], said["region"], said["operation"]) == (
+        stored["event_time"], stored["account_id"], stored["region"], stored["event_name"],
+    )  # fmt: skip
+    assert said["user"] == stored["raw_user_name"]
+    assert said.get("shown as", said["user"]) == stored["user_name"]
+    assert said["application"] == stored["application"]
+    assert hows(told)["application"].startswith(f"{stored['application_source']}, rank ")
+    assert (said["model"], said["scope"]) == (stored["model_id"], stored["inference_scope"])
+    assert said["service tier"] == stored["service_tier"]
+    assert said["error"] == stored["error_code"]
+    assert said["cost"] == stored["cost_usd"]
+    counts = (said["input tokens"], said["output tokens"], said["cache_read tokens"])
+    assert counts == (
+        stored["input_tokens"], stored["output_tokens"], stored["cache_read_tokens"]
+    )  # fmt: skip
+    if name in ("user", "profile", "logged"):
+        assert explained(prepared, record)[0].warehouse[0].how == "and holds just this"
+    assert told.not_understood == []
+
+
+@pytest.fixture(scope="module")
+def all_told() -> dict[str, Explanation]:
+    return dict(zip(RECORDS, explained(None, *RECORDS.values()), strict=True))
+
+
+@pytest.mark.parametrize("name", RECORDS)
+def test_a_count_stands_where_it_says(all_told: dict[str, Explanation], name: str) -> None:
+    record, told = RECORDS[name], all_told[name]
+    for kind in ("input", "output", "cache_read", "cache_write"):
+        line = next(line for line in told.understood if line.field == f"{kind} tokens")
+        if line.value is None:
+            assert line.how.startswith("nowhere: looked at ")
+            for path in line.how.removeprefix("nowhere: looked at ").split(", "):
+                with pytest.raises((KeyError, TypeError)):
+                    at(record, path)
+        else:
+            assert int(at(record, line.how)) == line.value
+
+
+@pytest.mark.parametrize(
+    ("name", "field", "how"),
+    [
+        ("user", "user", "userIdentity.userName"),
+        ("role", "user", "the role: its session's name is no person's"),
+        ("sso", "user", "the session's name: under a role of Identity Center it is the person"),
+        ("web", "user", "the session's name: it is a federated one, and not made up"),
+        ("source identity", "user", "sourceIdentity, which a session cannot change"),
+        ("service", "user", "userIdentity.invokedBy, the service that called"),
+        ("nobody", "user", "userIdentity names nobody"),
+        ("logged", "user", "identity.arn"),
+        ("alias", "shown as", "its alias in the configuration"),
+        ("rule", "  1. config rule", "rule 1 of 1: role = 'search-*'"),
+        ("role", "  2. role name", "the role Chat-BedrockRole"),
+        ("logged role", "  2. role name", "the role Chat-BedrockRole"),
+        ("profile", "  3. inference profile", "its tag application, else its name"),
+        ("metadata", "  4. request metadata", "the key application of requestMetadata"),
+        ("app id", "  5. user agent", "the SDK's application id, app/NAME"),
+        ("agent", "  5. user agent",
+         "the last NAME/VERSION that is no SDK's, runtime's or library's own"),
+        ("user", "  2. role name", "no role was assumed"),
+        ("rule", "application", "config rule, rank 1 of 6"),
+        ("user", "application", "unknown, rank 6 of 6"),
+        ("resource", "model as sent", "resources[1].ARN"),
+        ("no model", "model as sent",
+         "nowhere: looked at requestParameters.modelId, .model and resources[].ARN"),
+        ("profile", "model", f"the model behind the application inference profile {PROFILE_ARN}"),
+        ("latency", "service tier", "requestParameters.performanceConfig.latency"),
+        ("failed", "cost",
+         "a failed call; what CloudWatch adds by estimate exists per hour only"),
+    ],
+)  # fmt: skip
+def test_it_says_why(prepared: Database, name: str, field: str, how: str) -> None:
+    (told,) = explained(prepared, RECORDS[name])
+    assert hows(told)[field] == how
+
+
+def test_evidence_after_the_one_that_hit_is_not_told(prepared: Database) -> None:
+    (told,) = explained(prepared, RECORDS["role"])
+    assert [field for field in values(told) if field.startswith("  ")] == [
+        "  1. config rule",
+        "  2. role name",
+    ]
+
+
+def test_prices_come_with_their_source(prepared: Database) -> None:
+    told = explained(prepared, RECORDS["own price"], RECORDS["unpriced"], RECORDS["user"])
+    own, unpriced, listed = told
+    assert values(own)["price of input"] == 1.23
+    assert "your own rate" in hows(own)["price of input"]
+    assert "our contract (checked 2026-11-01)" in hows(own)["price of input"]
+    assert values(own)["cost"] == 1.23
+    assert values(listed)["price of input"] == 0.25
+    assert "list price of anthropic.claude-3-haiku" in hows(listed)["price of input"]
+    assert values(unpriced)["cost"] is None
+    assert (
+        "no input and output price in us-east-1, regional, standard: looked for acme.model-v1:0,"
+        in hows(unpriced)["cost"]
+    )
+
+
+@pytest.mark.parametrize(
+    ("record", "why"),
+    [
+        (call(1, eventName="ListFoundationModels"), "not one of Bedrock's inference operations"),
+        (call(1, eventType="AwsVpceEvents"), "repeats one as a VPC endpoint's network activity"),
+        (call(1, eventSource="s3.amazonaws.com"), "an event of another service"),
+        (service_event(1, 2, {"nothing": 1}), "but has none: looked at serviceEventDetails."),
+    ],
+)
+def test_what_is_no_call_says_why(record: dict[str, Any], why: str) -> None:
+    (told,) = explained(None, record)
+    assert told.understood[0].value == "no"
+    assert why in told.understood[0].how
+
+
+def test_a_service_event_says_whose_tokens_it_tells_and_the_call_shows_them() -> None:
+    event = service_event(2, 1, [{"key": "inputTokens", "value": "5"}])
+    stream, tokens = explained(None, call(1, eventName="ConverseStream"), event)
+    assert values(tokens)["request_id"] == uuid_of(1_000_001)
+    path = "serviceEventDetails.AdditionalEventData.additionalEntries.inputTokens"
+    assert (values(tokens)["input tokens"], hows(tokens)["input tokens"]) == (5, path)
+    assert values(stream)["input tokens"] is None
+    assert values(stream)["input tokens, in all"] == 5
+    assert hows(stream)["input tokens, in all"] == "from the AwsServiceEvent"
+
+
+def test_a_copy_and_a_correction_say_so() -> None:
+    copy = call(1, recipientAccountId="444455556666")
+    correction = call(2, addendum={"originalEventID": uuid_of(3)})
+    told = explained(None, copy, correction)
+    assert "the copy of another account" in told[0].understood[0].how
+    assert "a correction" in told[1].understood[0].how
+    assert told[1].event_id == uuid_of(3)
+
+
+def test_what_cannot_be_loaded_says_so() -> None:
+    (told,) = explained(None, call(1, eventTime="yesterday"))
+    assert told.understood == [
+        ("call", "refused", "eventTime is not a time: it goes to the table rejects")
+    ]
+
+
+def test_what_nothing_reads_is_told_with_numbers_only() -> None:
+    record = call(
+        1,
+        additionalEventData={
+            "inputTokens": 1, "reasoningTokens": 7, "note": "canary", "inferenceRegion": "eu-west-1",
+        },
+        requestParameters={"modelId": HAIKU, "maxTokens": 5, "inferenceConfig": {"maxTokens": 6}},
+        responseElements={"usage": {"totalTokens": "9", "cacheTokensText": "canary"}},
+    )  # fmt: skip
+    (told,) = explained(None, record)
+    assert [(line.field, line.value) for line in told.not_understood] == [
+        ("responseElements.usage.totalTokens", "9"),
+        ("additionalEventData.reasoningTokens", 7),
+        ("additionalEventData.note", None),
+    ]
+
+
+def test_a_count_that_cannot_be_read_is_told() -> None:
+    (told,) = explained(None, call(1, additionalEventData={"inputTokens": -5}))
+    assert "additionalEventData.inputTokens is not a whole number of tokens" in (
+        told.not_understood[0].how
+    )
+
+
+def test_what_the_warehouse_holds_otherwise_is_told(prepared: Database, tmp_path: Path) -> None:
+    load(prepared, write_log(tmp_path / "log.json", [call(1)]))
+    load(prepared, write_invocation_log(tmp_path / "i.json", [logged(1, tokens=(10, 5))]))
+    (told,) = explained(prepared, call(1))
+    assert told.warehouse[0].value == "holds it, told by CloudTrail, invocation log"
+    differing = {line.field: (line.value, line.how) for line in told.warehouse[1:]}
+    assert differing["input_tokens"] == (10, "this event alone gives –")
+    assert differing["token_source"] == ("invocation log", "this event alone gives none")
+    assert set(differing) == {
+        *("token_source", "input_tokens", "output_tokens", "cost_usd", "reported_by"),
+    }
+
+
+def test_the_metadata_key_of_the_configuration_counts() -> None:
+    record = call(1, requestParameters={"modelId": HAIKU, "requestMetadata": {"team": "Search"}})
+    (told,) = explained(None, record, keys=Keys(metadata="team"))
+    assert values(told)["application"] == "Search"
+
+
+def test_a_trial_leaves_the_warehouse_and_the_disk_alone(prepared: Database) -> None:
+    before = prepared.conn.total_changes
+    with open_trial(prepared) as trial:
+        folder = Path(rows(trial, "pragma database_list")[0][2]).parent
+        assert folder.exists()
+        for table in ("prices", "application_rules", "inference_profiles", "models"):
+            count = f"select count(*) from {table}"
+            assert rows(trial, count) == rows(prepared, count)
+    assert not folder.exists()
+    assert prepared.conn.total_changes == before
