@@ -26,8 +26,9 @@ def _table(*headings: str, right: Iterable[str] = ()) -> Table:
     table = Table(box=SIMPLE_HEAD, pad_edge=False, padding=(0, 1, 0, 0))
     numbers = set(right)
     for heading in headings:
-        justify = "right" if heading in numbers else "left"
-        table.add_column(heading, justify=justify, overflow="fold")  # type: ignore[arg-type]
+        table.add_column(
+            heading, justify="right" if heading in numbers else "left", overflow="fold"
+        )
     return table
 
 
@@ -75,7 +76,8 @@ def print_plan(parts: Sequence[Expected], console: Console) -> None:
 
 def print_checked(checked: Sequence[Checked], console: Console) -> None:
     """Print each call with a mark; below it what differs, and what could not be compared."""
-    table = _table("", "Call", "Application", "User", "Region", "Operation", "Request", "Tokens")
+    names = ("Application", "User", "Region", "Operation", "Request")
+    table = _table("", "Call", *names, "Tokens", right=("Tokens",))
     for one in checked:
         entry = one.entry
         usage = entry.usage

@@ -20,14 +20,14 @@ from etl.lab.caller import Caller, application_of_role
 from etl.lab.ledger import Entry, Ledger, Status
 from etl.lab.scenarios import Scenario
 from etl.sources.accounts import assume_role
-from etl.sources.aws import Account, Place
+from etl.sources.aws import DENIED, Account, Place
 from etl.sources.runtime import Answer, Question, ask
 
 MAX_TRIES = 4
 _FIRST_PAUSE = 2.0
 
 # What AWS says of a model that has retired, was mistyped, or may not be used.
-_NO_MODEL = ("ValidationException", "ResourceNotFoundException", "AccessDeniedException")
+_NO_MODEL = ("ValidationException", "ResourceNotFoundException")
 _ANOTHER_MODEL = (
     "; if the model has retired, or the account may not use it there, set another:"
     " --model OLD=NEW, or --print-scenarios and --scenarios FILE"
@@ -197,6 +197,8 @@ def _status(error: SourceError) -> Status:
 
 
 def _explain(error: SourceError) -> str:
+    if error.code in DENIED:
+        return f"{error}; for the lab that is `bedrock-usage policy --lab`{_ANOTHER_MODEL}"
     if error.code in _NO_MODEL:
         return f"{error}{_ANOTHER_MODEL}"
     if _status(error) == "unknown":

@@ -198,6 +198,7 @@ def test_a_call_that_fails_for_good_stops_no_other(
     assert (code, summary(out), calls_made(aws)) == (1, done("1/2", "2/3"), tries + 2)
     assert [e.status for e in ledger()] == [*[status] * tries, "ok", "ok"]
     assert "bedrock:InvokeModel in us-east-1" in err
+    assert ("`bedrock-usage policy --lab`" in err) == (kind == "denied")
 
 
 def test_a_model_that_is_gone_is_told_with_what_to_do(aws: FakeAws, small: list[str]) -> None:
