@@ -52,7 +52,13 @@ from etl.normalise.rows import Event, ServiceTokens
 from etl.normalise.rules import compile_rules, evidence_of
 from etl.normalise.user_agent import find_name
 from etl.warehouse.attribution import stored_rules
-from etl.warehouse.inspect import price_model_ids, profile_of, read_call, read_call_prices
+from etl.warehouse.inspect import (
+    locate_call,
+    price_model_ids,
+    profile_of,
+    read_call,
+    read_call_prices,
+)
 from etl.warehouse.load import Batch, Loader
 
 TOKEN_KINDS = ("input", "output", "cache_read", "cache_write")
@@ -172,7 +178,7 @@ def _service_event(record: Mapping[str, Any], row: ServiceTokens) -> Iterator[Li
 def _call(
     event: RawEvent, record: Mapping[str, Any], call: Event, trial: Database, keys: Keys
 ) -> Iterator[Line]:
-    row = read_call(trial, call.event_time, call.event_id)
+    row = _row_of(call, trial)
     is_log = event.kind == LOGGED_CALL
     yield Line("call", "yes", _why_call(call, row, is_log))
     yield Line("time", call.event_time, f"{'timestamp' if is_log else 'eventTime'}, whole seconds")
@@ -191,7 +197,7 @@ def _call(
     yield from _stored_tokens(row, readings)
     yield Line("error", call.error_code, "errorCode" if call.error_code else "no errorCode")
     yield from _tier(record, call, row, is_log)
-    yield from _prices(call, row, trial)
+    yield from _prices(row, trial)
 
 
 def _why_call(call: Event, row: Mapping[str, Any] | None, is_log: bool) -> str:
@@ -200,9 +206,22 @@ def _why_call(call: Event, row: Mapping[str, Any] | None, is_log: bool) -> str:
         why += "; a correction, which replaces the event of addendum.originalEventID"
     if not call.is_home_copy:
         why += "; the copy of another account: it counts only until the caller's own is seen"
-    if row is None:
-        why += "; another copy of it, among the events here, is the one that counts"
+    if row and row["event_id"] != call.event_id:
+        why += f"; it counts as one with the event {row['event_id']}, and what follows is of both"
     return why
+
+
+def _row_of(call: Event, db: Database) -> dict[str, Any] | None:
+    """Return the call as a warehouse holds it, under its own id or its request's.
+
+    A log's record joins its event, and of the copies of an event one is kept.
+    """
+    row = read_call(db, call.event_time, call.event_id)
+    if row is None and call.request_id:
+        located = locate_call(db, call.request_id)
+        if located and (located.account_id, located.region) == (call.account_id, call.region):
+            row = read_call(db, located.event_time, located.event_id)
+    return row
 
 
 def _model(
@@ -361,10 +380,10 @@ def _tier(
     yield Line("service tier", tier, path or ("" if call.service_tier else "none is stated"))
 
 
-def _prices(call: Event, row: Mapping[str, Any] | None, trial: Database) -> Iterator[Line]:
+def _prices(row: Mapping[str, Any] | None, trial: Database) -> Iterator[Line]:
     if row is None:
         return
-    prices = read_call_prices(trial, call.event_time, call.event_id)
+    prices = read_call_prices(trial, row["event_time"], row["event_id"])
     for price in prices:
         yield Line(f"price of {price['token_kind']}", price["usd_per_mtok"], _price(price))
     yield Line("cost", row["cost_usd"], _why_cost(row, prices, trial))
@@ -400,10 +419,10 @@ def _why_cost(row: Mapping[str, Any], prices: Sequence[Mapping[str, Any]], trial
 def _compare(call: Event, trial: Database, warehouse: Database | None) -> list[Line]:
     if warehouse is None:
         return [Line("warehouse", None, "there is none")]
-    stored = read_call(warehouse, call.event_time, call.event_id)
+    stored = _row_of(call, warehouse)
     if stored is None:
         return [Line("warehouse", None, "does not hold this call")]
-    own = read_call(trial, call.event_time, call.event_id) or {}
+    own = _row_of(call, trial) or {}
     differing = [
         Line(name, stored[name], f"this event alone gives {_or_dash(own.get(name))}")
         for name in _COMPARED

@@ -29,9 +29,9 @@ def explanations_to_json(told: Iterable[Explanation], notes: Sequence[str]) -> s
                 "event_id": one.event_id,
                 "found_in": one.where or None,
                 "event": one.event,
-                "understood": [line._asdict() for line in one.understood],
-                "not_understood": [line._asdict() for line in one.not_understood],
-                "warehouse": [line._asdict() for line in one.warehouse],
+                "understood": _dicts(one.understood),
+                "not_understood": _dicts(one.not_understood),
+                "warehouse": _dicts(one.warehouse),
             }
             for one in told
         ],
@@ -39,6 +39,10 @@ def explanations_to_json(told: Iterable[Explanation], notes: Sequence[str]) -> s
     }
     # Half a surrogate pair, as a name may hold, has no other form.
     return json.dumps(answer, indent=2)
+
+
+def _dicts(lines: Iterable[Line]) -> list[dict[str, Any]]:
+    return [{**line._asdict(), "field": line.field.strip()} for line in lines]
 
 
 def print_explanation(told: Explanation, console: Console) -> None:
@@ -77,7 +81,7 @@ def _value(value: str | int | float | None) -> str:
     if isinstance(value, int):
         return number(value)
     if isinstance(value, float):
-        return f"{value:.10f}".rstrip("0").rstrip(".")
+        return f"{value:.12f}".rstrip("0").rstrip(".")
     return UNKNOWN if value is None else value
 
 

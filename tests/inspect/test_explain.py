@@ -324,6 +324,21 @@ def test_what_the_warehouse_holds_otherwise_is_told(prepared: Database, tmp_path
     }
 
 
+def test_a_log_s_record_is_one_with_its_event(prepared: Database, tmp_path: Path) -> None:
+    load(prepared, write_log(tmp_path / "log.json", [call(1)]))
+    load(prepared, write_invocation_log(tmp_path / "i.json", [logged(1, tokens=(10, 5))]))
+    event, log = explained(prepared, call(1), logged(1, tokens=(10, 5)))
+    assert f"as one with the event {uuid_of(1)}" in log.understood[0].how
+    assert values(log)["cost"] == values(event)["cost"] is not None
+    for told in (event, log):
+        assert told.warehouse[0].value == "holds it, told by CloudTrail, invocation log"
+        assert told.warehouse[0].how == "and holds just this"
+    (alone,) = explained(prepared, logged(1, tokens=(10, 5)))
+    assert "differs" in alone.warehouse[0].how
+    other = logged(1, accountId="444455556666")
+    assert explained(prepared, other)[0].warehouse[0].how == "does not hold this call"
+
+
 def test_the_metadata_key_of_the_configuration_counts() -> None:
     record = call(1, requestParameters={"modelId": HAIKU, "requestMetadata": {"team": "Search"}})
     (told,) = explained(None, record, keys=Keys(metadata="team"))

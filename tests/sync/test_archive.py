@@ -89,6 +89,16 @@ def test_files_are_as_cloudtrail_names_and_writes_them(world: World, tmp_path: P
     assert sorted(record["eventID"] for record in kept(folder)) == [uuid_of(n) for n in (1, 2, 3)]
 
 
+def test_no_file_spans_two_days(world: World, tmp_path: Path) -> None:
+    for number, age in enumerate((11 * HOUR, 12 * HOUR, 12 * HOUR + MINUTE, 13 * HOUR)):
+        world.deliver(number, age)
+    world.sync(archive=archive(tmp_path))
+    days = {file.parent.name: read(file)["Records"] for file in files(tmp_path / "kept")}
+    assert {day: len(records) for day, records in days.items()} == {"19": 2, "20": 2}
+    for day, records in days.items():
+        assert {record["eventTime"][8:10] for record in records} == {day}
+
+
 def test_an_event_is_kept_byte_for_byte(world: World, tmp_path: Path) -> None:
     record = call(1, eventTime=utc(NOW - 3 * HOUR))
     text = json.dumps(record, indent=3).replace('"InvokeModel"', '"\\u0049nvokeModel"')
@@ -352,6 +362,16 @@ def test_in_s3_it_is_the_same(world: World, bucket: Any, prefix: str) -> None:
     assert events[0].startswith(f"{start}AWSLogs/{ACCOUNT}/CloudTrail/{REGION}/2026/11/20/")
     body = bucket.get_object(Bucket=BUCKET, Key=events[0])["Body"].read()
     assert [r["eventID"] for r in json.loads(gzip.decompress(body))["Records"]] == [uuid_of(1)]
+
+
+def test_looking_whether_s3_lets_us_in_leaves_one_version_of_the_marker(
+    world: World, bucket: Any
+) -> None:
+    bucket.put_bucket_versioning(Bucket=BUCKET, VersioningConfiguration={"Status": "Enabled"})
+    for _ in range(3):
+        s3(world).check()
+    versions = bucket.list_object_versions(Bucket=BUCKET)["Versions"]
+    assert [one["Key"] for one in versions] == [f"raw/{MARKER}"]
 
 
 def test_s3_s_refusals_say_what_to_do(world: World, bucket: Any) -> None:
