@@ -1,7 +1,7 @@
 -- Which kinds of calls are there, how many of each, and how many with tokens?
--- Grain: operation x model as sent x region x tier x caller x user agent x application x
--- failed or not x priced or not. is_priced: some kind of token has a price on the day of
--- the last one. Batch and asynchronous jobs, which have no tokens, are left out.
+-- Grain: operation x model as sent x region x tier x caller x user agent x application
+-- x failed or not. is_priced: some kind of token has a price on the day of the last
+-- one. Batch and asynchronous jobs, which have no tokens, are left out.
 with kinds as (
     select
         usage.operation_key,
