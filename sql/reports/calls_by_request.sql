@@ -1,5 +1,6 @@
 -- What does the warehouse know of these requests?
--- Grain: call. :request_ids is a JSON list; :first and :last are moments, both included.
+-- Grain: call. :request_ids is a JSON list; :first and :last are moments, both
+-- included.
 -- Units: tokens; pico-dollars at list price.
 select
     request_id,
