@@ -353,6 +353,48 @@ def _check_secrets(passwords: Mapping[str, str], tokens: Mapping[str, str]) -> N
             )
 
 
+METRICS = (
+    *("InputTokens", "OutputTokens", "CacheReadTokens", "CacheWriteTokens"),
+    *("CostUSD", "Calls", "FailedCalls"),
+)
+
+
+class Monitor(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """What ``monitor`` puts into CloudWatch, and up to which price.
+
+    ``region`` None: that of the AWS configuration. ``applications`` empty: all.
+    ``accept_usd_a_month``: up to this price nobody is asked. ``settle``, ``correct``: durations,
+    how long a period is over before it is put, and how long it is looked at again.
+    """
+
+    publish_after_sync: bool = False
+    region: str | None = None
+    metrics: tuple[str, ...] = ("InputTokens", "OutputTokens", "CostUSD")
+    applications: tuple[str, ...] = ()
+    include_estimates: bool = True
+    max_metrics: int = 100
+    accept_usd_a_month: float = 0.0
+    settle: str = "15m"
+    correct: str = "2d"
+
+    def __post_init__(self) -> None:
+        if self.region is not None:
+            _check_all("region", [self.region], _REGION, 'no region; one is like "us-east-1"')
+        if not self.metrics:
+            raise ValueError(f"metrics is empty; choose of {', '.join(METRICS)}")
+        for metric in self.metrics:
+            if metric not in METRICS:
+                raise ValueError(f"metrics: {metric!r} is none of {', '.join(METRICS)}")
+        _check_unique("metrics", self.metrics)
+        _check_unique("applications", self.applications)
+        if self.max_metrics < 1:
+            raise ValueError("max_metrics must be 1 at least")
+        if not 0 <= self.accept_usd_a_month < float("inf"):
+            raise ValueError("accept_usd_a_month must be a price in dollars, 0 or more")
+        for key in ("settle", "correct"):
+            _check_parsed(key, getattr(self, key), parse_duration)
+
+
 class Config(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """The whole file. ``user_aliases`` gives the name to show for a user's own."""
 
@@ -362,6 +404,7 @@ class Config(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     accounts: Accounts = Accounts()
     sources: Sources = Sources()
     serve: Serve = Serve()
+    monitor: Monitor = Monitor()
     application_rules: tuple[ApplicationRule, ...] = ()
     user_aliases: dict[str, str] = {}
 
@@ -457,6 +500,7 @@ _TABLES: Mapping[str, type[msgspec.Struct]] = {
     "serve": Serve,
     "serve.behind_proxy": BehindProxy,
     "serve.restrictions": Restriction,
+    "monitor": Monitor,
     "application_rules": ApplicationRule,
 }
 

@@ -49,12 +49,14 @@ class SourceError(BedrockUsageError):
 
     ``code`` is AWS's word for it, ``date`` the ``Date`` of its answer, ``action`` the permission
     that AWS says is missing, ``request_id`` its id of the request; None where it gave none.
+    ``is_undone``: AWS certainly did nothing, because it refused the request or never got it.
     """
 
     code: str | None = None
     action: str | None = None
     date: str | None = None
     request_id: str | None = None
+    is_undone: bool = False
 
 
 class RetriableError(SourceError):

@@ -1,9 +1,9 @@
 """The least that AWS has to allow: IAM policies for exactly the operations that are called.
 
 Everything is read-only, but for the archive that ``sync`` may be told to write and for what the lab
-takes. ``tests/cli/test_policy.py`` holds this table against the code that calls AWS, so that
-neither can have an action that the other lacks. STS GetCallerIdentity is not in it: no permission
-is needed for it.
+and ``MONITOR`` take. ``tests/cli/test_policy.py`` holds this table against the code that calls AWS,
+so that neither can have an action that the other lacks. STS GetCallerIdentity is not in it: no
+permission is needed for it.
 
 Resources: CloudTrail's LookupEvents, CloudWatch's reads, EC2's and Organizations' lists and
 Bedrock's lists know no resource, so theirs is ``*``. A single inference profile has an ARN, and so
@@ -22,11 +22,15 @@ VERSION = "2012-10-17"
 
 
 class Grant(NamedTuple):
-    """Some actions on some resources; ``{partition}`` stands for aws, aws-us-gov or aws-cn."""
+    """Some actions on some resources; ``{partition}`` stands for aws, aws-us-gov or aws-cn.
+
+    ``namespace``: the one of CloudWatch that they are limited to.
+    """
 
     sid: str
     actions: tuple[str, ...]
     resource: str = "*"
+    namespace: str | None = None
 
 
 SOURCES: Mapping[str, tuple[Grant, ...]] = {
@@ -57,6 +61,35 @@ ARCHIVE = Grant("Archive", ("s3:PutObject",), "arn:{partition}:s3:::{bucket}/{pr
 REGIONS = Grant("Regions", ("ec2:DescribeRegions",))
 ORGANIZATION = Grant("Organization", ("organizations:ListAccounts",))
 DOCTOR = Grant("Doctor", ("bedrock:GetModelInvocationLoggingConfiguration",))
+# Of who publishes. PutMetricData knows no resource; its condition is the namespace. Dashboards have
+# no region, alarms and topics have names of ours. Two actions of one service can have one name
+# (ListTagsForResource), so each statement is of one service.
+MONITOR = (
+    Grant("MonitorMetrics", ("cloudwatch:PutMetricData",), "*", "Custom/BedrockUsage"),
+    Grant("MonitorReadBack", ("cloudwatch:GetMetricData",)),
+    Grant(
+        "MonitorDashboard",
+        ("cloudwatch:GetDashboard", "cloudwatch:PutDashboard", "cloudwatch:DeleteDashboards"),
+        "arn:{partition}:cloudwatch::*:dashboard/BedrockUsage",
+    ),
+    Grant("MonitorListAlarms", ("cloudwatch:DescribeAlarms",)),
+    Grant(
+        "MonitorAlarms",
+        (
+            *("cloudwatch:PutMetricAlarm", "cloudwatch:DeleteAlarms"),
+            *("cloudwatch:ListTagsForResource", "cloudwatch:TagResource"),
+        ),
+        "arn:{partition}:cloudwatch:*:*:alarm:BedrockUsage/*",
+    ),
+    Grant(
+        "MonitorTopic",
+        (
+            *("sns:CreateTopic", "sns:TagResource", "sns:ListTagsForResource", "sns:Subscribe"),
+            *("sns:ListSubscriptionsByTopic", "sns:DeleteTopic"),
+        ),
+        "arn:{partition}:sns:*:*:BedrockUsage-alarms",
+    ),
+)
 ASSUME_ROLE = "sts:AssumeRole"
 # Of the lab: its roles, whatever their path, and calls of models in the caller's own name.
 LAB_ROLES = Grant(
@@ -140,6 +173,22 @@ def lab_policy(partition: str) -> dict[str, Any]:
         _statement("LabCalls", LAB_CALLS, models),
         *(_statement(grant.sid, grant.actions, ["*"]) for grant in SOURCES["cloudtrail"]),
     ]
+    return {"Version": VERSION, "Statement": statements}
+
+
+def monitor_policy(partition: str) -> dict[str, Any]:
+    """Return the policy of who publishes live metrics, and makes the dashboard and alarms.
+
+    It is the only one that allows more than reading, and only what carries this program's names.
+    """
+    statements = []
+    for grant in MONITOR:
+        resource = grant.resource.format(partition=partition)
+        statement = _statement(grant.sid, grant.actions, [resource])
+        if grant.namespace is not None:
+            condition = {"StringEquals": {"cloudwatch:namespace": grant.namespace}}
+            statement["Condition"] = condition
+        statements.append(statement)
     return {"Version": VERSION, "Statement": statements}
 
 

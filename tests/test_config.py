@@ -17,6 +17,7 @@ from etl.config import (
     BehindProxy,
     Config,
     InvocationLogs,
+    Monitor,
     Restriction,
     Serve,
     Sources,
@@ -57,6 +58,17 @@ role_arn = "arn:aws:iam::444455556666:role/LogReader"
 [sources.invocation_logs]
 uri = "logs/bedrock"
 log_group = "/bedrock/calls_1.x#y"
+
+[monitor]
+publish_after_sync = true
+accept_usd_a_month = 30
+max_metrics = 50
+metrics = ["CostUSD", "Calls"]
+applications = ["Search"]
+include_estimates = false
+settle = "3m"
+correct = "6h"
+region = "eu-west-1"
 
 [[application_rules]]
 application = "Search"
@@ -118,6 +130,17 @@ def test_every_key_arrives_where_it_belongs(tmp_path: Path) -> None:
             role_arn="arn:aws:iam::444455556666:role/LogReader",
         ),
         invocation_logs=InvocationLogs(uri="logs/bedrock", log_group="/bedrock/calls_1.x#y"),
+    )
+    assert config.monitor == Monitor(
+        publish_after_sync=True,
+        accept_usd_a_month=30.0,
+        max_metrics=50,
+        metrics=("CostUSD", "Calls"),
+        applications=("Search",),
+        include_estimates=False,
+        settle="3m",
+        correct="6h",
+        region="eu-west-1",
     )
     assert config.accounts.profile == "payer"
     assert len(config.accounts.role_arns) == 3
@@ -298,6 +321,16 @@ WRONG_VALUES = [
         '[accounts]\norganization = true\nrole_name = "R"\nrole_arns = ["arn:aws:iam::444455556666:role/R"]',
         "accounts: organization and role_arns exclude each other",
     ),
+    ('[monitor]\nmetrics = ["Tokens"]', "monitor.metrics: 'Tokens' is none of InputTokens, Output"),
+    ("[monitor]\nmetrics = []", "monitor: metrics is empty; choose of InputTokens"),
+    ('[monitor]\nmetrics = ["Calls", "Calls"]', "monitor.metrics: 'Calls' stands there twice"),
+    ('[monitor]\napplications = ["a", "a"]', "monitor.applications: 'a' stands there twice"),
+    ('[monitor]\nregion = "Ireland"', "monitor.region: 'Ireland' is no region; one is like"),
+    ("[monitor]\nmax_metrics = 0", "monitor: max_metrics must be 1 at least"),
+    ("[monitor]\naccept_usd_a_month = -1", "monitor: accept_usd_a_month must be a price in dollars"),
+    ("[monitor]\naccept_usd_a_month = nan", "monitor: accept_usd_a_month must be a price in dollars"),
+    ('[monitor]\nsettle = "soon"', "monitor.settle: 'soon' is no duration"),
+    ('[monitor]\ncorrect = "2 days"', "monitor.correct: '2 days' is no duration"),
     ('[[application_rules]]\napplication = "a"', "application_rules #1: no condition; give at least one of role,"),
     ('[[application_rules]]\nrole = "a"', "application_rules #1: application is missing"),
     ('[[application_rules]]\napplication = ""\nrole = "a"', "application_rules #1: application is empty"),

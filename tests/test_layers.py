@@ -48,6 +48,7 @@ ALLOWED = {
     "lab": {
         *("clock", "errors", "figures", "load", "normalise", "sources", "terminal", "warehouse"),
     },
+    "monitor": {"clock", "config", "errors", "sources", "warehouse"},
     "web": {"clock", "config", "errors", "figures", "resources", "terminal", "warehouse"},
     "cli": {
         "clock",
@@ -61,6 +62,7 @@ ALLOWED = {
         "inspect",
         "lab",
         "load",
+        "monitor",
         "normalise",
         "policy",
         "report",

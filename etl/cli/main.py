@@ -15,7 +15,7 @@ from etl.errors import BedrockUsageError, ConfigError
 COMMANDS = (
     *("demo", "sync", "load", "report", "status", "serve"),
     *("inspect", "prices", "policy", "doctor", "check", "vacuum"),
-    "lab",
+    *("lab", "monitor"),
 )
 
 

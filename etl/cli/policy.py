@@ -13,7 +13,14 @@ import click
 from etl.cli.options import archive_option, choice_options, config_option
 from etl.cli.places import choose
 from etl.config import ALL_REGIONS, Choice, load_config
-from etl.policy import Reading, caller_policy, lab_policy, member_policy, trust_policy
+from etl.policy import (
+    Reading,
+    caller_policy,
+    lab_policy,
+    member_policy,
+    monitor_policy,
+    trust_policy,
+)
 
 _PRINCIPAL = re.compile(r"arn:aws[a-z-]*:iam::\d{12}:(?:root|(?:user|role)/[\w+=,.@/-]+)", re.ASCII)
 _PARTITIONS = {"us-gov-": "aws-us-gov", "cn-": "aws-cn"}
@@ -41,6 +48,12 @@ def _principal(_: click.Context, __: click.Parameter, arn: str | None) -> str | 
 )
 @click.option("--member", is_flag=True, help="The policy of a role that is assumed.")
 @click.option(
+    "--monitor",
+    "is_monitor",
+    is_flag=True,
+    help="The policy of who runs `bedrock-usage monitor`; it writes.",
+)
+@click.option(
     "--trust",
     metavar="ARN",
     callback=_principal,
@@ -51,6 +64,7 @@ def policy(
     config: Path | None,
     has_doctor: bool,
     member: bool,
+    is_monitor: bool,
     trust: str | None,
     lab: bool,
     archive: str | None,
@@ -59,8 +73,14 @@ def policy(
     """Print the least-privilege IAM policy, as JSON.
 
     It allows reading and nothing else, but for an archive in S3, to which files may be added, and
-    for what --lab takes. Nothing is asked of AWS.
+    for what --lab and --monitor take. Nothing is asked of AWS.
     """
+    if is_monitor:
+        if member or trust or lab or archive:
+            raise click.UsageError("--monitor goes without --member, --trust, --lab and --archive")
+        chosen = choose(load_config(config), **choice)
+        _print(monitor_policy(_partition((), chosen.regions)))
+        return
     if trust is not None:
         _refuse_others(member or lab or not has_doctor or bool(archive) or any(choice.values()))
         _print(trust_policy(trust))

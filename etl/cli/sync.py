@@ -13,9 +13,10 @@ from rich.console import Console
 
 from etl.cli.load import apply_configuration, refuse_demo
 from etl.cli.options import archive_option, aws_options, config_option, db_option
+from etl.cli.since import moment_of
 from etl.cli.stops import stops
 from etl.clock import Clock
-from etl.config import Config, load_config, parse_duration, parse_since
+from etl.config import Config, load_config, parse_duration
 from etl.errors import ConfigError
 from etl.figures import count
 from etl.sync.schedule import repeat
@@ -58,11 +59,11 @@ def sync(
     clock = Clock()
     with sync_lock(db), stops(clock):
         if period is None:
-            outcome = _run(db, clock, config, since, settle, archive, choice)
-            sys.exit(0 if outcome.is_complete else 1)
+            outcome, is_published = _run(db, clock, config, since, settle, archive, choice)
+            sys.exit(0 if outcome.is_complete and is_published else 1)
 
         def run() -> bool:
-            outcome = _run(db, clock, config, since, settle, archive, choice)
+            outcome, _ = _run(db, clock, config, since, settle, archive, choice)
             return not outcome.may_pass
 
         repeat(run, period, clock, lambda message: click.echo(f"Error: {message}", err=True))
@@ -86,13 +87,23 @@ def _run(
     settle: str | None,
     archive: str | None,
     choice: dict[str, Any],
-) -> Outcome:
-    """Do one whole sync; tell what it came to."""
+) -> tuple[Outcome, bool]:
+    """Do one whole sync, and publish where the file says so; tell what it came to.
+
+    Returns whether what is published is complete as well.
+    """
     from etl.cli.places import choose
 
     config = load_config(config_path)
     chosen = choose(config, **choice)
-    return sync_chosen(db, clock, config, config_path, chosen, since, settle, archive)
+    outcome = sync_chosen(db, clock, config, config_path, chosen, since, settle, archive)
+    if outcome.is_stopped or not config.monitor.publish_after_sync:
+        return outcome, True
+    # Imported here because nearly nobody publishes.
+    from etl.cli.monitor import publish_after_sync
+
+    with open_warehouse(db) as warehouse:
+        return outcome, publish_after_sync(warehouse, config, clock, chosen.profile)
 
 
 def sync_chosen(
@@ -158,22 +169,12 @@ def _options(
 
     return SyncOptions(
         sources=choice.sources,
-        since=_since(since or config.sync.since, now),
+        since=moment_of(since or config.sync.since, now),
         settle=parse_duration(settle or config.sync.settle),
         application_tag=config.application_tag,
         metadata_key=config.application_metadata_key,
         log_group=choice.log_group,
     )
-
-
-def _since(text: str | None, now: datetime) -> datetime | None:
-    if text is None:
-        return None
-    since = parse_since(text)
-    moment = now - since if isinstance(since, timedelta) else since
-    if moment > now:
-        raise ConfigError(f"since is {text}, which has not come yet")
-    return moment
 
 
 def _tell(outcome: Outcome) -> None:

@@ -65,6 +65,12 @@ UNKNOWN_CALLER = frozenset(
 BAD_SIGNATURE = frozenset(
     {"SignatureDoesNotMatch", "InvalidSignatureException", "RequestTimeTooSkewed"}
 )
+NOT_FOUND = frozenset(
+    {
+        *("ResourceNotFoundException", "NoSuchEntity", "NotFound", "NotFoundException"),
+        *("ResourceNotFound", "DashboardNotFoundError"),
+    }
+)
 _PASSING = frozenset({"RequestTimeout", "RequestTimeoutException"})
 _BAD_TOKEN = frozenset({"InvalidNextTokenException", "InvalidNextToken", "ExpiredNextToken"})
 
@@ -81,6 +87,12 @@ _NO_ANSWER = (
     botocore_errors.ConnectionError,
     botocore_errors.ResponseStreamingError,
     botocore_errors.IncompleteReadError,
+)
+# There was no connection that a request could have gone over.
+_NOT_SENT = (
+    botocore_errors.EndpointConnectionError,
+    botocore_errors.ConnectTimeoutError,
+    botocore_errors.ProxyConnectionError,
 )
 _MISSING_ACTION = re.compile(r"not authorized to perform: ([\w-]+:\w+)")
 
@@ -159,11 +171,13 @@ class Place:
         requires: str,
         limiter: Limiter | None = None,
         finish: Callable[[dict[str, Any]], None] | None = None,
+        is_repeatable: bool = True,
     ) -> dict[str, Any]:
         """Return the answer of an operation, which must have the key ``requires``.
 
-        Tries again what may pass. ``finish`` is given the answer, to read its body or to look
-        closer at it, and belongs to the attempt: what it raises counts as the call's own.
+        Tries again what may pass; of what must not be done twice (not ``is_repeatable``) only what
+        AWS certainly did not do. ``finish`` is given the answer, to read its body or to
+        look closer at it, and belongs to the attempt: what it raises counts as the call's own.
         Raises the kinds of SourceError, and StoppedError.
         """
         for attempt in range(1, self.account.attempts + 1):
@@ -172,8 +186,9 @@ class Place:
             self.clock.check()
             try:
                 return self._call_once(service, operation, requires, parameters, finish)
-            except RetriableError:
-                if attempt == self.account.attempts:
+            except RetriableError as error:
+                may_repeat = is_repeatable or error.is_undone
+                if attempt == self.account.attempts or not may_repeat:
                     raise
                 self.clock.sleep(_pause(attempt))
         raise AssertionError("unreachable")
@@ -242,6 +257,7 @@ class Place:
                 refusal.action = "sts:AssumeRole"
             refusal.date = date_of(error.response)
             refusal.request_id = error.response.get("ResponseMetadata", {}).get("RequestId")
+            refusal.is_undone = _status(error) < 500 and refusal.code not in _PASSING
             return refusal
         if isinstance(error, _NO_CREDENTIALS):
             return AccessError(
@@ -249,10 +265,12 @@ class Place:
                 f" AWS_PROFILE, or name a profile with --profile ({type(error).__name__})"
             )
         if isinstance(error, _NO_ANSWER):
-            return RetriableError(
+            silence = RetriableError(
                 f"{action} {self}: no answer ({type(error).__name__}); if it stays so, look at the"
                 " network, or leave the region out with --region"
             )
+            silence.is_undone = isinstance(error, _NOT_SENT)
+            return silence
         if _is_damage(error):
             return RetriableError(
                 f"{action} {self}: the answer is damaged ({type(error).__name__})"
@@ -265,7 +283,7 @@ class Place:
 
     def _refusal(self, error: Any, action: str) -> SourceError:
         code = str(error.response.get("Error", {}).get("Code", "unknown"))
-        status = error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0)
+        status = _status(error)
         if error.operation_name == "AssumeRole":
             action = "sts:AssumeRole"
         where = f"{action} {self}"
@@ -276,6 +294,10 @@ class Place:
         if code in _BAD_TOKEN:
             return TokenError(f"{where}: the page's token is no longer valid")
         return _fatal(code, action, where)
+
+
+def _status(error: Any) -> int:
+    return int(error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0))
 
 
 def _is_damage(error: Exception) -> bool:
@@ -316,7 +338,7 @@ def _fatal(code: str, action: str, where: str) -> SourceError:
         )
     if code in BAD_SIGNATURE:
         return AccessError(f"{where}: {code}; check this machine's clock and the secret key")
-    if code in ("ResourceNotFoundException", "NoSuchEntity"):
+    if code in NOT_FOUND:
         return NotFoundError(f"{where}: not found")
     return AccessError(f"{where}: AWS refused the request ({code})")
 

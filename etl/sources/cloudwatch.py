@@ -71,7 +71,7 @@ def fetch_totals(
             _query(index, one, period_seconds)
             for index, one in enumerate(series[first : first + MAX_QUERIES])
         ]
-        yield from _fetch_batch(place, queries, start, end)
+        yield from fetch_queries(place, queries, start, end)
 
 
 def _query(index: int, series: Series, period_seconds: int) -> dict[str, Any]:
@@ -85,9 +85,10 @@ def _query(index: int, series: Series, period_seconds: int) -> dict[str, Any]:
     return {"Id": f"q{index}", "MetricStat": stat, "ReturnData": True}
 
 
-def _fetch_batch(
+def fetch_queries(
     place: Place, queries: list[dict[str, Any]], start: datetime, end: datetime
 ) -> Iterator[dict[str, Any]]:
+    """Yield the answers to at most ``MAX_QUERIES`` queries, as ``fetch_totals`` does."""
     named = [{**q, "AccountId": place.account_id, "Region": place.region} for q in queries]
     query = {
         "MetricDataQueries": queries,

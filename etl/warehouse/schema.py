@@ -740,3 +740,56 @@ def m014_create_archive(db: Database) -> None:
         ) strict, without rowid;
     """,
     )
+
+
+@migrations()
+def m015_create_monitor(db: Database) -> None:
+    """What ``monitor`` has put into CloudWatch. Amounts are tokens, calls or pico-dollars."""
+    _execute(
+        db,
+        """
+        -- published_from, published_to: the periods that are done, half open. agreed_metrics: how
+        -- many custom metrics somebody agreed to pay for.
+        create table monitor_targets (
+            target_key integer primary key,
+            account_id text not null,
+            region text not null,
+            published_from text,
+            published_to text,
+            agreed_metrics integer not null default 0,
+            agreed_at text,
+            unique (account_id, region)
+        ) strict;
+
+        create table monitor_series (
+            series_key integer primary key,
+            target_key integer not null references monitor_targets (target_key),
+            application text not null,
+            model_id text not null,
+            metric text not null,
+            unique (target_key, application, model_id, metric)
+        ) strict;
+
+        -- published: what CloudWatch is known to have. in_flight: what was sent on top of it, at
+        -- sent_at, and may have got there or not; NULL where nothing is.
+        create table monitor_points (
+            series_key integer not null references monitor_series (series_key),
+            period_start text not null,
+            published integer not null default 0,
+            in_flight integer,
+            sent_at text,
+            primary key (series_key, period_start)
+        ) strict, without rowid;
+
+        create index monitor_points_in_flight on monitor_points (sent_at)
+            where in_flight is not null;
+
+        -- daily_limit_usd: a decimal number, as it was given.
+        create table monitor_limits (
+            target_key integer not null references monitor_targets (target_key),
+            application text not null,
+            daily_limit_usd text not null,
+            primary key (target_key, application)
+        ) strict, without rowid;
+    """,
+    )

@@ -7,6 +7,7 @@ real AWS never sees or never says. It is kept, and fails the test when the fake 
 
 from __future__ import annotations
 
+import gzip
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -42,6 +43,12 @@ class HttpRequest:
     query: str
     headers: Message
     body: bytes
+
+    @property
+    def plain_body(self) -> bytes:
+        """The body as it was before the client compressed it."""
+        is_packed = self.headers.get("Content-Encoding") == "gzip"
+        return gzip.decompress(self.body) if is_packed else self.body
 
 
 @dataclass(frozen=True)

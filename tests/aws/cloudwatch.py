@@ -14,6 +14,9 @@ violations.
 is a query and the time of its last point; the series that it cuts says ``PartialData``, and is listed
 again on the next page. A series that a page does not reach is not listed on it.
 
+**PutMetricData** adds a value to what stands at its minute, and knows AWS's limits. What is put shows
+``Metrics.lag`` later; AWS takes minutes to days.
+
 https://docs.aws.amazon.com/AmazonCloudWatch/latest/APIReference/API_GetMetricData.html
 """
 
@@ -23,7 +26,7 @@ import re
 import threading
 from bisect import bisect_left
 from collections.abc import Callable, Iterator, Mapping
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from itertools import islice
 from typing import Any, NamedTuple
 
@@ -33,10 +36,13 @@ from tests.aws.paging import make_token, page, position
 MOST_QUERIES = 500
 MOST_POINTS = 100_800
 LISTED = 500
+MOST_PUT = 1000
+MOST_BYTES = 1_000_000
 STEP = 300
 Value = float | Callable[[int], float]
 _KEPT = ((3600, timedelta(days=455)), (300, timedelta(days=63)), (60, timedelta(days=15)))
 _ID = re.compile(r"[a-z][a-zA-Z0-9_]*")
+_DIMENSION = re.compile(r"[!-9;-~ ][ -~]{0,1023}")
 _PROPERTY = re.compile(r"\$\{PROP\('([\w.]+)'\)\}")
 
 
@@ -109,12 +115,27 @@ class Metrics:
     def __init__(self) -> None:
         self.hidden: set[tuple[str, frozenset[tuple[str, str]]]] = set()
         self._series: dict[SeriesKey, Series] = {}
+        self._late: list[tuple[datetime, SeriesKey, int, float]] = []
+        self.lag = timedelta()
         self.lock = threading.RLock()
 
     def series(self, namespace: str, name: str, dimensions: Mapping[str, str]) -> Series:
         key = SeriesKey(namespace, name, frozenset(dimensions.items()))
         with self.lock:
             return self._series.setdefault(key, Series())
+
+    def add(self, key: SeriesKey, minute: int, value: float, now: datetime) -> None:
+        """Take a value that was put; it shows ``lag`` later."""
+        with self.lock:
+            self._late.append((now + self.lag, key, minute, value))
+            self.show(now)
+
+    def show(self, now: datetime) -> None:
+        """Let what was put show, as far as it is time."""
+        due = [one for one in self._late if one[0] <= now]
+        self._late = [one for one in self._late if one[0] > now]
+        for _, key, minute, value in due:
+            self._series.setdefault(key, Series()).add(datetime.fromtimestamp(minute, UTC), value)
 
     def find(self, key: SeriesKey) -> Series | None:
         return self._series.get(key)
@@ -144,12 +165,29 @@ def get_metric_data(call: Call) -> dict[str, Any]:
     if call.twist == "empty-page":
         return {"MetricDataResults": [], "NextToken": make_token(call, at)}
     with call.place.metrics.lock:
+        call.place.metrics.show(call.aws.clock.now())
         results, next_at = _fill_page(call, queries, at, most)
     token = {} if next_at is None else {"NextToken": make_token(call, next_at)}
     return {"MetricDataResults": results, "Messages": []} | token
 
 
-OPERATIONS: dict[str, Handler] = {"ListMetrics": list_metrics, "GetMetricData": get_metric_data}
+def put_metric_data(call: Call) -> dict[str, Any]:
+    """Add the values of custom metrics to what there is."""
+    now = call.aws.clock.now()
+    data = call.params["MetricData"]
+    _check_put(call, data, now)
+    for datum in data:
+        minute = int(datum["Timestamp"].timestamp()) // 60 * 60
+        key = _key({"Namespace": call.params["Namespace"], **datum})
+        call.place.metrics.add(key, minute, datum["Value"], now)
+    return {}
+
+
+OPERATIONS: dict[str, Handler] = {
+    "ListMetrics": list_metrics,
+    "GetMetricData": get_metric_data,
+    "PutMetricData": put_metric_data,
+}
 
 
 def _fill_page(
@@ -243,6 +281,23 @@ def _is_asked(call: Call, key: SeriesKey) -> bool:
             for d in params.get("Dimensions", ())
         )
     )
+
+
+def _check_put(call: Call, data: list[dict[str, Any]], now: datetime) -> None:
+    values = [d["Value"] for datum in data for d in datum.get("Dimensions", ())]
+    times = [datum["Timestamp"] for datum in data]
+    for problem, text in (
+        (call.params["Namespace"].startswith("AWS/"), "The namespace is AWS's own."),
+        (len(call.http.plain_body) > MOST_BYTES, "The request is too large."),
+        (len(data) > MOST_PUT, f"The collection must have at most {MOST_PUT} members."),
+        (not all(map(_DIMENSION.fullmatch, values)), "A dimension's value is not allowed."),
+        (not all(map(str.strip, values)), "A dimension's value is blank."),
+        (min(times) < now - timedelta(days=14), "A time stamp is older than two weeks."),
+        (max(times) > now + timedelta(hours=2), "A time stamp is in the future."),
+        (not all(abs(d["Value"]) <= 2**360 for d in data), "A value is out of range."),
+    ):
+        if problem:
+            raise AwsError("InvalidParameterValue", text)
 
 
 def _check(call: Call, queries: list[dict[str, Any]], most: int) -> None:

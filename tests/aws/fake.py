@@ -258,7 +258,7 @@ class FakeAws:
 
 def _perform(call: Call) -> Answer:
     """Return the true answer."""
-    if call.service in moto_route.SERVICES:
+    if moto_route.answers(call):
         return moto_route.forward(call)
     handler = _HANDLERS[call.service].get(call.name)
     if handler is None:

@@ -1,4 +1,6 @@
-"""S3 and IAM, answered by moto in this process, but for a bucket in another region.
+"""S3, IAM, SNS and CloudWatch's dashboards and alarms, answered by moto in this process.
+
+Not a bucket in another region, and not CloudWatch's metrics, which are ``tests.aws.cloudwatch``'s.
 
 Moto is imported at the first such request (about half a second, once a process) and called as a WSGI
 application: no second server, no second port. It takes the account from a header, which we set, so it
@@ -20,9 +22,21 @@ from typing import Any
 
 from tests.aws.calls import Answer, Call
 
-SERVICES = ("s3", "iam")
+SERVICES = ("s3", "iam", "sns")
+OPERATIONS = {
+    "cloudwatch": {
+        *("PutDashboard", "GetDashboard", "ListDashboards", "DeleteDashboards"),
+        *("PutMetricAlarm", "DescribeAlarms", "DeleteAlarms"),
+        *("TagResource", "UntagResource", "ListTagsForResource"),
+    }
+}
 _OURS = {"connection", "content-length", "transfer-encoding", "date", "server"}
 _lock = threading.Lock()
+
+
+def answers(call: Call) -> bool:
+    """Say whether moto answers this operation."""
+    return call.service in SERVICES or call.name in OPERATIONS.get(call.service, ())
 
 
 def forward(call: Call) -> Answer:

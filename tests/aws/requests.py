@@ -29,6 +29,7 @@ _SERVICES = {
     "iam": "iam",
     "organizations": "organizations",
     "s3": "s3",
+    "sns": "sns",
     "ec2": "ec2",
 }
 # The runtime signs as its control plane does, and lives on another host: here, at other paths.
@@ -74,7 +75,7 @@ def _parse_json(model: ServiceModel, http: HttpRequest) -> tuple[OperationModel,
         kind = http.headers.get("Content-Type")
         raise Violation(f"{model.service_name}: the json protocol is spoken here, not {kind}")
     operation = _operation(model, name)
-    return operation, from_json(operation.input_shape, json.loads(http.body or b"{}"))
+    return operation, from_json(operation.input_shape, json.loads(http.plain_body or b"{}"))
 
 
 def _parse_query(model: ServiceModel, http: HttpRequest) -> tuple[OperationModel, dict[str, Any]]:

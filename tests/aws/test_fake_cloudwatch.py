@@ -228,3 +228,64 @@ def test_points_age_with_the_clock(aws: FakeAws, watch: Any, clock: FakeClock) -
     assert points(watch, asked) == [(NOW - HOUR, 1)]
     clock.advance(timedelta(days=15))
     assert points(watch, asked) == []
+
+
+# -- custom metrics -------------------------------------------------------------------------------
+
+OWN = "Custom/Own"
+
+
+def datum(value: float = 1.0, **fields: Any) -> dict[str, Any]:
+    dimensions = [{"Name": "Application", "Value": "A"}]
+    return {"MetricName": "M", "Dimensions": dimensions, "Timestamp": NOW - HOUR, "Value": value} | fields  # fmt: skip
+
+
+def own_points(watch: Any) -> list[tuple[Any, float]]:
+    asked = query("M", {"Application": "A"}, 300)
+    asked["MetricStat"]["Metric"]["Namespace"] = OWN
+    return points(watch, asked)
+
+
+def test_what_is_put_for_one_time_adds_up_also_below_zero(watch: Any) -> None:
+    watch.put_metric_data(Namespace=OWN, MetricData=[datum(5), datum(2)])
+    watch.put_metric_data(Namespace=OWN, MetricData=[datum(-10)])
+    assert own_points(watch) == [(NOW - HOUR, -3)]
+
+
+def test_a_large_request_comes_compressed_and_is_understood(aws: FakeAws, watch: Any) -> None:
+    watch.put_metric_data(Namespace=OWN, MetricData=[datum()] * 1000)
+    assert own_points(watch) == [(NOW - HOUR, 1000)]
+
+
+def test_what_was_put_shows_as_late_as_a_test_wants(
+    aws: FakeAws, watch: Any, clock: FakeClock
+) -> None:
+    aws.place().metrics.lag = 10 * MINUTE
+    watch.put_metric_data(Namespace=OWN, MetricData=[datum()])
+    assert own_points(watch) == []
+    clock.advance(10 * MINUTE)
+    assert own_points(watch) == [(NOW - HOUR, 1)]
+
+
+@pytest.mark.parametrize(
+    ("data", "namespace"),
+    [
+        ([datum()] * 1001, OWN),
+        ([datum()], "AWS/Bedrock"),
+        ([datum(Timestamp=NOW - timedelta(days=15))], OWN),
+        ([datum(Timestamp=NOW + 3 * HOUR)], OWN),
+        ([datum(Dimensions=[{"Name": "Application", "Value": "\u00e4"}])], OWN),
+        ([datum(Dimensions=[{"Name": "Application", "Value": ":a"}])], OWN),
+        ([datum(Dimensions=[{"Name": "Application", "Value": " "}])], OWN),
+        ([datum(Dimensions=[{"Name": "Application", "Value": "a\nb"}])], OWN),
+        ([datum(2.0**361)], OWN),
+        ([datum(Dimensions=[{"Name": "Application", "Value": "x" * 1024}])] * 999, OWN),
+    ],
+    ids=["many", "space", "old", "future", "ascii", "colon", "blank", "control", "huge", "large"],
+)
+def test_what_cloudwatch_does_not_take(
+    watch: Any, data: list[dict[str, Any]], namespace: str
+) -> None:
+    with pytest.raises(ClientError, match="InvalidParameterValue"):
+        watch.put_metric_data(Namespace=namespace, MetricData=data)
+    assert own_points(watch) == []

@@ -18,6 +18,9 @@ from etl.config import SOURCES as ALL_SOURCES
 from etl.config import STANDARD_SOURCES, Choice, InvocationLogs
 from etl.doctor.entry import examine
 from etl.findings import FAILED
+from etl.monitor.alarms import PREFIX, TOPIC
+from etl.monitor.dashboard import NAME as DASHBOARD
+from etl.monitor.plan import NAMESPACE
 from etl.policy import (
     ARCHIVE,
     DOCTOR,
@@ -25,6 +28,7 @@ from etl.policy import (
     LAB_ROLES,
     LOG_FILES,
     LOG_GROUP,
+    MONITOR,
     ORGANIZATION,
     REGIONS,
     SOURCES,
@@ -220,6 +224,7 @@ def test_a_role_may_trust_a_caller(arn: str) -> None:
         (["--trust", "arn:aws:sts::111122223333:assumed-role/Ops/me"], "one looks like"),
         (["--trust", "*"], "one looks like"),
         (["--trust", "arn:aws:iam::111122223333:root", "--member"], "goes alone"),
+        (["--monitor", "--member"], "goes without"),
         (["--trust", "arn:aws:iam::111122223333:root", "--source", "cloudtrail"], "goes alone"),
         (["--role-arn", "Reader"], "no role's ARN"),
         (["--role-arn", "arn:aws:iam::111122223333:role/*"], "no role's ARN"),
@@ -330,6 +335,8 @@ def test_nobody_else_calls_aws() -> None:
     assert sorted(outside) == [
         *("doctor/entry.py", "doctor/places.py"),
         *("lab/caller.py", "lab/roles.py"),
+        *("monitor/alarms.py", "monitor/cloudwatch.py", "monitor/dashboard.py"),
+        "monitor/removal.py",
     ]
 
 
@@ -359,6 +366,30 @@ def test_the_lab_may_touch_its_own_roles_and_call_models(words: list[str], parti
         assert f"arn:{partition}:bedrock:*::foundation-model/*" in resources[action]
     assert resources["cloudtrail:LookupEvents"] == "*"
     assert len(resources) == len(LAB_ROLES.actions) + len(LAB_CALLS) + 1
+
+
+def test_the_monitor_calls_what_its_policy_allows_and_nothing_else() -> None:
+    called = {one for file in (ETL / "monitor").glob("*.py") for one in operations(file)}
+    # Tags given to what is made need permissions of their own; fetch_queries reads for it.
+    implied = {"cloudwatch:TagResource", "sns:TagResource", "cloudwatch:GetMetricData"}
+    assert called | implied == actions(*MONITOR)
+    assert "fetch_queries" in (ETL / "monitor" / "cloudwatch.py").read_text()
+
+
+def test_the_monitor_s_policy_is_limited_to_its_own_names() -> None:
+    document = policy("--monitor", "--region", "us-gov-west-1")
+    put, *others = document["Statement"]
+    assert put["Action"] == ["cloudwatch:PutMetricData"]
+    assert put["Condition"] == {"StringEquals": {"cloudwatch:namespace": NAMESPACE}}
+    limited = {one["Sid"]: one["Resource"] for one in others if one["Resource"] != "*"}
+    assert limited == {
+        "MonitorDashboard": f"arn:aws-us-gov:cloudwatch::*:dashboard/{DASHBOARD}",
+        "MonitorAlarms": f"arn:aws-us-gov:cloudwatch:*:*:alarm:{PREFIX}*",
+        "MonitorTopic": f"arn:aws-us-gov:sns:*:*:{TOPIC}",
+    }
+    unlimited = [a for one in others if one["Resource"] == "*" for a in one["Action"]]
+    assert unlimited == ["cloudwatch:GetMetricData", "cloudwatch:DescribeAlarms"]
+    assert set(allowed(policy())) == EVERYTHING
 
 
 def test_the_doctor_asks_for_every_permission_and_no_other() -> None:

@@ -1,0 +1,95 @@
+"""Custom metrics in CloudWatch: put them, and read their Sum back.
+
+PutMetricData cannot be told to do a thing once: what is sent twice counts twice. So it is tried
+again only where AWS refused the request or never got it; after any other failure nobody knows, and
+``UnknownOutcomeError`` says so. The Sum can be read back then, though not at once: how late depends
+on how old the time stamp was (API_PutMetricData, checked 2026-11-26).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import datetime, timedelta
+from typing import Any
+
+from etl.errors import RetriableError
+from etl.monitor.plan import KINDS, NAMESPACE, PERIOD, dimensions, parse_time, text_of, to_datum
+from etl.sources.aws import Place
+from etl.sources.cloudwatch import MAX_QUERIES, fetch_queries
+from etl.warehouse.monitor import Put, Series
+
+# The age of a time stamp when it was put, and after how long its value must show. AWS names 2 and
+# "at least 48" hours for the older ones.
+_SHOWN_AFTER = (
+    (timedelta(hours=3), timedelta(minutes=15)),
+    (timedelta(hours=24), timedelta(hours=3)),
+    (timedelta.max, timedelta(hours=72)),
+)
+
+
+class UnknownOutcomeError(RetriableError):
+    """A request was sent, and whether it was carried out is not known."""
+
+
+def put_amounts(place: Place, puts: Sequence[Put]) -> None:
+    """Add amounts to periods, in one request.
+
+    Raises UnknownOutcomeError if they may have been added, another SourceError if they were not.
+    """
+    data = [to_datum(put.series, parse_time(put.period_start), put.amount) for put in puts]
+    try:
+        _put(place, data, is_repeatable=False)
+    except RetriableError as error:
+        if error.is_undone:
+            raise
+        raise UnknownOutcomeError(str(error)) from None
+
+
+def put_levels(place: Place, levels: Mapping[Series, int], now: datetime) -> None:
+    """Put what is no amount but a level: twice is as good as once."""
+    data = [to_datum(series, now, amount) for series, amount in levels.items()]
+    _put(place, data, is_repeatable=True)
+
+
+def _put(place: Place, data: list[dict[str, Any]], *, is_repeatable: bool) -> None:
+    # The answer has no body: that it came is all there is to know.
+    place.call(
+        "cloudwatch",
+        "PutMetricData",
+        {"Namespace": NAMESPACE, "MetricData": data},
+        requires="ResponseMetadata",
+        is_repeatable=is_repeatable,
+    )
+
+
+def read_amounts(
+    place: Place, series: Iterable[Series], since: datetime, until: datetime
+) -> dict[tuple[Series, str], int]:
+    """Return the Sum of each series and period that CloudWatch shows any value of."""
+    wanted, shown = sorted(set(series)), {}
+    for first in range(0, len(wanted), MAX_QUERIES):
+        some = wanted[first : first + MAX_QUERIES]
+        queries = [_query(index, one) for index, one in enumerate(some)]
+        for answer in fetch_queries(place, queries, since, until):
+            for result in answer["MetricDataResults"]:
+                one = some[int(result["Id"][1:])]
+                for time, value in zip(result["Timestamps"], result["Values"], strict=True):
+                    amount = round(value * KINDS[one.metric].scale)
+                    shown[one, text_of(parse_time(time))] = amount
+    return shown
+
+
+def _query(index: int, series: Series) -> dict[str, Any]:
+    metric = {
+        "Namespace": NAMESPACE,
+        "MetricName": series.metric,
+        "Dimensions": dimensions(series),
+    }
+    stat = {"Metric": metric, "Period": int(PERIOD.total_seconds()), "Stat": "Sum"}
+    return {"Id": f"q{index}", "MetricStat": stat, "ReturnData": True}
+
+
+def shows_after(period_start: datetime, sent_at: datetime) -> datetime:
+    """Return from when on a value that does not show was not put."""
+    age = sent_at - period_start
+    return sent_at + next(wait for limit, wait in _SHOWN_AFTER if age < limit)

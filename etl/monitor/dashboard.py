@@ -1,0 +1,234 @@
+"""The dashboard in CloudWatch: tokens, cost, the month's projection, daily limits.
+
+What it draws is found by search expressions, so models and applications that come up later are in
+the widgets by application and model without being named. Sums by application need the names, which
+are those of the ledger (a search cannot add up by a dimension): making it again takes in new ones.
+
+**The projection** is the cost so far this month, over the hours of it that have passed, times the
+hours it has. It looks 31 days back, so the month's beginning is always in sight. Where publishing
+began in the course of the month, what came before is not in it: the widget says so.
+
+Names of dashboards are an account's, whatever the region. One that has our name and not our mark is
+somebody else's and is left alone.
+
+Sources: Dashboard Body Structure and Syntax; Metric math syntax and functions; search expression
+syntax, of the CloudWatch User Guide (checked 2026-11-26).
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from etl.errors import BedrockUsageError
+from etl.monitor.names import to_dimension
+from etl.monitor.plan import NAMESPACE, dimensions, level_series
+from etl.sources.aws import NotFoundError, Place
+
+NAME = "BedrockUsage"
+MARK = "made by `bedrock-usage monitor dashboard`"
+
+# Of the applications with a line of their own, and of a search expression (1,024 characters).
+MOST_APPLICATIONS = 20
+_LONGEST_SEARCH = 1024
+_PARENTHESIS, _ESCAPED = re.compile(r"[()]"), r"\\\g<0>"
+
+_TEXT = f"""# Amazon Bedrock by application and model
+This dashboard was {MARK}, which writes it anew. To keep changes of your own, save it under another
+name. Figures are sums over five minutes from `{NAMESPACE}`, at list price, a few minutes to an hour
+behind; only the statistic Sum has a meaning. Where publishing began this month, the projection
+lacks what came before.
+"""
+
+
+@dataclass(frozen=True)
+class DashboardPlan:
+    """What is to be done: ``create``, ``update`` or ``keep``."""
+
+    action: str
+    body: Mapping[str, Any]
+
+
+def plan_dashboard(place: Place, body: Mapping[str, Any]) -> DashboardPlan:
+    """Compare the dashboard that is there with the one that is meant.
+
+    Raises BedrockUsageError if it is not ours.
+    """
+    present = read_dashboard(place)
+    if present is None:
+        return DashboardPlan("create", body)
+    if MARK not in present:
+        raise BedrockUsageError(
+            f"the account has a dashboard {NAME} that bedrock-usage did not make; it is left alone:"
+            " save it under another name and delete it, then run this again"
+        )
+    return DashboardPlan("keep" if _is_same(present, body) else "update", body)
+
+
+def put_dashboard(place: Place, plan: DashboardPlan) -> list[str]:
+    """Create or update the dashboard; return what CloudWatch says against its body."""
+    answer = place.call(
+        "cloudwatch",
+        "PutDashboard",
+        {"DashboardName": NAME, "DashboardBody": json.dumps(plan.body)},
+        requires="ResponseMetadata",
+    )
+    return [
+        f"{message.get('DataPath')}: {message.get('Message')}"
+        for message in answer.get("DashboardValidationMessages", ())
+    ]
+
+
+def read_dashboard(place: Place) -> str | None:
+    """Return the body of the dashboard that has our name, None if there is none."""
+    query = {"DashboardName": NAME}
+    try:
+        answer = place.call("cloudwatch", "GetDashboard", query, requires="DashboardBody")
+    except NotFoundError:
+        return None
+    return str(answer["DashboardBody"])
+
+
+def _is_same(present: str, body: Mapping[str, Any]) -> bool:
+    try:
+        return bool(json.loads(present) == body)
+    except ValueError:
+        return False
+
+
+def dashboard_body(
+    region: str,
+    metrics: Sequence[str],
+    applications: Sequence[str],
+    limits: Mapping[str, str],
+) -> dict[str, Any]:
+    """Return the dashboard; ``limits``: the daily limit of some applications, in dollars."""
+    widgets = [_text()]
+    if "CostUSD" in metrics:
+        widgets += [
+            _projection(region),
+            _by_application(region, "CostUSD", "Cost by application (USD)", applications),
+            _by_model(region, "CostUSD", "Cost by application and model (USD)"),
+        ]
+    for metric, title in (("InputTokens", "Input tokens"), ("OutputTokens", "Output tokens")):
+        if metric in metrics:
+            widgets.append(_by_application(region, metric, f"{title} by application", applications))
+    if limits:
+        widgets.append(_daily(region, limits))
+    return {"start": "-P1D", "periodOverride": "inherit", "widgets": _placed(widgets)}
+
+
+def search(metric: str, period: int, application: str | None = None) -> str:
+    """Return the search expression of a metric, over all models."""
+    only = ""
+    if application is not None:
+        # Names have no quotes and backslashes, see ``names``; parentheses are escaped here.
+        only = f' Application="{_PARENTHESIS.sub(_ESCAPED, to_dimension(application))}"'
+    return (
+        f'SEARCH(\'{{"{NAMESPACE}",Application,ModelId}} MetricName="{metric}"{only}\','
+        f" 'Sum', {period})"
+    )
+
+
+def projection() -> list[dict[str, Any]]:
+    """Return the expressions that lead to the projection, the visible ones last.
+
+    ``filled``: the cost of each hour; hours count from 0, days from 1.
+    """
+    short = " OR ".join(f"MONTH(filled) == {month}" for month in (4, 6, 9, 11))
+    leap = "IF(YEAR(filled) / 4 == FLOOR(YEAR(filled) / 4), 29, 28)"
+    steps = {
+        "cost": f"SUM({search('CostUSD', 3600)})",
+        "filled": "FILL(cost, 0)",
+        "month": "YEAR(filled) * 12 + MONTH(filled)",
+        "spent": "RUNNING_SUM(IF(month == MAX(month), filled, 0))",
+        "passed": "(DATE(filled) - 1) * 24 + HOUR(filled) + 1",
+        "days": f"IF(MONTH(filled) == 2, {leap}, IF({short}, 30, 31))",
+        "projected": "spent / passed * days * 24",
+    }
+    labels = {"spent": "This month so far (USD)", "projected": "Month-end projection (USD)"}
+    return [
+        {
+            "id": name,
+            "expression": expression,
+            "label": labels.get(name, name),
+            "visible": name in labels,
+            "period": 3600,
+        }
+        for name, expression in steps.items()
+    ]
+
+
+def _text() -> dict[str, Any]:
+    return {"type": "text", "width": 24, "height": 4, "properties": {"markdown": _TEXT}}
+
+
+def _projection(region: str) -> dict[str, Any]:
+    properties = {
+        "view": "singleValue",
+        "sparkline": True,
+        "start": "-P31D",
+        "metrics": [[step] for step in projection()],
+    }
+    return _metric(region, "This month, and how it will end", properties)
+
+
+def _by_application(
+    region: str, metric: str, title: str, applications: Sequence[str]
+) -> dict[str, Any]:
+    lines = [
+        {
+            "id": f"a{index}",
+            "expression": f"SUM({expression})",
+            "label": to_dimension(application),
+        }
+        for index, application in enumerate(applications[:MOST_APPLICATIONS])
+        if len(expression := search(metric, 300, application)) <= _LONGEST_SEARCH
+    ]
+    if not lines:
+        lines = [{"id": "all", "expression": search(metric, 300), "label": ""}]
+    return _metric(region, title, {"stacked": True, "metrics": [[line] for line in lines]})
+
+
+def _by_model(region: str, metric: str, title: str) -> dict[str, Any]:
+    line = {"id": "all", "expression": search(metric, 300), "label": ""}
+    return _metric(region, title, {"stacked": True, "metrics": [[line]]})
+
+
+def _daily(region: str, limits: Mapping[str, str]) -> dict[str, Any]:
+    lines = []
+    for application in limits:
+        names = [pair for one in dimensions(level_series(application)) for pair in one.values()]
+        label = {"label": to_dimension(application)}
+        lines.append([NAMESPACE, level_series(application).metric, *names, label])
+    marks = [
+        {"label": f"Limit of {to_dimension(application)}", "value": float(limit)}
+        for application, limit in limits.items()
+    ]
+    properties = {"stat": "Maximum", "metrics": lines, "annotations": {"horizontal": marks}}
+    return _metric(region, "Cost of the day, and daily limits (USD)", properties)
+
+
+def _metric(region: str, title: str, properties: Mapping[str, Any]) -> dict[str, Any]:
+    usual = {
+        "view": "timeSeries",
+        "stacked": False,
+        "stat": "Sum",
+        "period": 300,
+        "region": region,
+        "title": title,
+    }
+    return {"type": "metric", "width": 12, "height": 7, "properties": usual | dict(properties)}
+
+
+def _placed(widgets: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
+    """Return the widgets two in a row, below the text that is as wide as both."""
+    text, *others = widgets
+    placed = [{**text, "x": 0, "y": 0}]
+    for index, widget in enumerate(others):
+        row, column = divmod(index, 2)
+        placed.append({**widget, "x": 12 * column, "y": text["height"] + 7 * row})
+    return placed

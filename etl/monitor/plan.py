@@ -1,0 +1,267 @@
+"""What is to be put into CloudWatch, and what it costs a month. Asks nothing of anybody.
+
+**A value** is the difference between what the warehouse says of a period now and what was put there
+before: all of it the first time, nothing when it is right already, a negative number when there is
+less than was thought. A zero is not put, because a metric costs money as soon as it has a value,
+and a Sum over nothing is nothing. Unknown tokens or costs are not put either.
+
+**Which periods.** A period is put once it has been over for ``settle``. The first run puts the last
+day; a later one looks at all since the last run, and once more at what is younger than ``correct``.
+CloudWatch takes no time stamp older than two weeks: what is older is left out, and said. So is what
+is older than calls that ``vacuum`` dropped, of which nothing could be told any more. Estimates
+exist by the hour, and enter when the whole hour is settled.
+
+**Which metrics.** Only as many as were agreed to be paid for. Names of applications come from
+callers, who could make up any number: what goes beyond the agreement, or ``max_metrics``, is left
+out, and what was published before goes on.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime, timedelta
+from decimal import Decimal
+from typing import Any, NamedTuple
+
+from etl.config import Monitor, parse_duration
+from etl.monitor import prices
+from etl.monitor.names import to_dimension
+from etl.warehouse.monitor import Put, Series, Target
+
+NAMESPACE = "Custom/BedrockUsage"
+PERIOD = timedelta(minutes=5)
+FIRST_RUN = timedelta(days=1)
+
+# What the alarms look at: a level, not an amount, so it is in no ledger.
+DAILY_COST = "DailyCostUSD"
+ALL_MODELS = "(all models)"
+
+# Time stamps may be two weeks old; a run takes a while itself (PutMetricData, checked 2026-11-26).
+OLDEST = timedelta(days=14) - timedelta(hours=1)
+
+MOST_METRICS_A_REQUEST = 1000
+# Of the megabyte that a request may have.
+_MOST_BYTES = 900_000
+_PERIODS_A_MONTH = 730 * 12
+
+
+class Kind(NamedTuple):
+    """Where a metric comes from: the column of the query, its unit, how many make one."""
+
+    column: str
+    unit: str = "Count"
+    scale: int = 1
+
+
+KINDS: Mapping[str, Kind] = {
+    "InputTokens": Kind("input_tokens"),
+    "OutputTokens": Kind("output_tokens"),
+    "CacheReadTokens": Kind("cache_read_tokens"),
+    "CacheWriteTokens": Kind("cache_write_tokens"),
+    "CostUSD": Kind("cost_picodollars", "None", 10**12),
+    "Calls": Kind("calls"),
+    "FailedCalls": Kind("failed_calls"),
+    DAILY_COST: Kind("cost_picodollars", "None", 10**12),
+}
+
+
+@dataclass(frozen=True)
+class Range:
+    """The periods to look at, half open; hours before ``estimates_until`` have their estimates.
+
+    ``missed_from``: from there on periods are missing, because nobody can put them any more.
+    """
+
+    since: datetime
+    until: datetime
+    estimates_until: datetime
+    missed_from: datetime | None = None
+
+    def parameters(self, *, with_estimates: bool) -> dict[str, str]:
+        """Return the parameters of ``sql/reports/monitor_periods.sql``."""
+        estimates = text_of(self.estimates_until) if with_estimates else ""
+        since, until = text_of(self.since), text_of(self.until)
+        return {"since": since, "until": until, "estimates_until": estimates}
+
+
+class Level(NamedTuple):
+    """What an application with a daily limit has cost today, in pico-dollars."""
+
+    application: str
+    amount: int
+
+
+@dataclass(frozen=True)
+class Plan:
+    """All that a run would do. ``metrics``: the series that are paid for then."""
+
+    target: Target
+    range: Range
+    puts: tuple[Put, ...]
+    levels: tuple[Level, ...]
+    known: frozenset[Series]
+    limited: tuple[str, ...] = ()
+    corrections: int = 0
+    undecided: int = 0
+    calls_without_cost: int = 0
+    left_out: frozenset[Series] = field(default_factory=frozenset)
+
+    @property
+    def new(self) -> frozenset[Series]:
+        """The series that nothing was put into before."""
+        return frozenset(put.series for put in self.puts) - self.known
+
+    @property
+    def metrics(self) -> int:
+        """How many custom metrics are paid for, those of daily limits included."""
+        return len(self.known | self.new) + len(self.limited)
+
+    @property
+    def a_month(self) -> Decimal:
+        """The price of a month in which every metric has values in every hour."""
+        return price_a_month(self.metrics)
+
+    @property
+    def batches(self) -> list[tuple[Put, ...]]:
+        """The puts, request by request."""
+        return list(batches(self.puts))
+
+    @property
+    def requests(self) -> int:
+        """How many requests the run takes."""
+        return len(self.batches) + bool(self.levels)
+
+    def is_agreed(self, accepted: Decimal) -> bool:
+        """Whether the price was agreed to, for so many metrics or in dollars."""
+        return self.metrics <= self.target.agreed_metrics or self.a_month <= accepted
+
+    def without_new(self) -> Plan:
+        """Return the part that goes into series which are paid for already."""
+        kept = tuple(put for put in self.puts if put.series in self.known)
+        return replace(self, puts=kept, left_out=self.left_out | self.new)
+
+
+def price_a_month(metrics: int) -> Decimal:
+    """Return what so many metrics cost in a month, one request for each 1,000 and period."""
+    requests = _PERIODS_A_MONTH * -(-metrics // MOST_METRICS_A_REQUEST)
+    return prices.metrics_a_month(metrics) + prices.requests(requests)
+
+
+def choose_range(
+    target: Target,
+    monitor: Monitor,
+    now: datetime,
+    *,
+    since: datetime | None = None,
+    dropped_before: str | None = None,
+) -> Range:
+    """Return which periods a run looks at."""
+    until = _floor(now - parse_duration(monitor.settle), PERIOD)
+    wanted = since or _usual_start(target, monitor, now, until)
+    oldest = now - OLDEST
+    if dropped_before:
+        oldest = max(oldest, parse_time(dropped_before))
+    hour = timedelta(hours=1)
+    start = _floor(wanted, hour)
+    missed = None
+    if start < oldest:
+        start, missed = _floor(oldest - timedelta(seconds=1), hour) + hour, wanted
+    return Range(min(start, until), until, _floor(until, hour), missed)
+
+
+def _usual_start(target: Target, monitor: Monitor, now: datetime, until: datetime) -> datetime:
+    if target.published_from is None or target.published_to is None:
+        return now - FIRST_RUN
+    again = min(parse_time(target.published_to), until - parse_duration(monitor.correct))
+    return max(again, parse_time(target.published_from))
+
+
+def plan_puts(
+    rows: Iterable[Mapping[str, Any]],
+    published: Mapping[tuple[Series, str], int],
+    undecided: set[tuple[Series, str]],
+    monitor: Monitor,
+) -> list[Put]:
+    """Return the differences between rows of ``monitor_periods`` and what is published of them.
+
+    Periods in ``undecided`` wait: what is published there is not known.
+    """
+    wanted = {
+        (Series(row["application"], row["model_id"], metric), row["period_start"]): amount
+        for row in rows
+        for metric in monitor.metrics
+        if (amount := row[KINDS[metric].column])
+    }
+    puts = [
+        Put(*key, wanted.get(key, 0) - published.get(key, 0))
+        for key in {**wanted, **published}
+        if key not in undecided and is_chosen(key[0], monitor)
+    ]
+    return sorted(
+        (put for put in puts if put.amount), key=lambda put: (put.period_start, put.series)
+    )
+
+
+def is_chosen(series: Series, monitor: Monitor) -> bool:
+    """Tell whether the configuration wants a series."""
+    is_named = not monitor.applications or series.application in monitor.applications
+    return is_named and series.metric in monitor.metrics
+
+
+def to_datum(series: Series, time: datetime, amount: int) -> dict[str, Any]:
+    """Return one value as PutMetricData takes it."""
+    kind = KINDS[series.metric]
+    return {
+        "MetricName": series.metric,
+        "Dimensions": dimensions(series),
+        "Timestamp": time,
+        "Value": amount / kind.scale,
+        "Unit": kind.unit,
+    }
+
+
+def dimensions(series: Series) -> list[dict[str, str]]:
+    """Return a series' dimensions as CloudWatch takes them."""
+    return [
+        {"Name": "Application", "Value": to_dimension(series.application)},
+        {"Name": "ModelId", "Value": to_dimension(series.model_id)},
+    ]
+
+
+def level_series(application: str) -> Series:
+    """Return the series of what an application has cost today."""
+    return Series(application, ALL_MODELS, DAILY_COST)
+
+
+def batches(puts: Sequence[Put]) -> Iterator[tuple[Put, ...]]:
+    """Yield the puts of each request: 1,000 at most, and less than a megabyte."""
+    batch: list[Put] = []
+    size = 0
+    for put in puts:
+        datum = to_datum(put.series, parse_time(put.period_start), put.amount)
+        length = len(json.dumps(datum, default=str))
+        if batch and (len(batch) == MOST_METRICS_A_REQUEST or size + length > _MOST_BYTES):
+            yield tuple(batch)
+            batch, size = [], 0
+        batch.append(put)
+        size += length
+    if batch:
+        yield tuple(batch)
+
+
+def parse_time(text: str) -> datetime:
+    """Read one of the warehouse's times, or days."""
+    moment = datetime.fromisoformat(text)
+    return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
+
+
+def text_of(moment: datetime) -> str:
+    """Write a time as the warehouse does."""
+    return moment.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
+def _floor(moment: datetime, step: timedelta) -> datetime:
+    start = datetime(1970, 1, 1, tzinfo=UTC)
+    return moment - (moment - start) % step

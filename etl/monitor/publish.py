@@ -1,0 +1,313 @@
+"""Publish the plan, so that every value is counted once, whatever happens in between.
+
+The order of a run: what it costs is agreed to (``Consent``); puts of an earlier run whose outcome
+nobody knows are read back; so is a series that the ledger does not know, because a warehouse made
+anew must not double what it put before; then the levels that alarms look at, and then, request by
+request, the amounts: written to the ledger as in flight, put, taken off. A run that fails half way
+leaves what was put as put, and the rest for the next one.
+
+Two warehouses that publish to one account and region would be added up by CloudWatch: one publisher
+for each, please. Processes of one warehouse wait for its lock.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+from datetime import datetime, timedelta
+from decimal import Decimal
+from typing import Any
+
+from sqlite_utils import Database
+
+from etl.clock import Clock
+from etl.config import Monitor, parse_duration
+from etl.errors import BedrockUsageError, ConfigError, SourceError, StoppedError
+from etl.monitor import prices
+from etl.monitor.cloudwatch import (
+    UnknownOutcomeError,
+    put_amounts,
+    put_levels,
+    read_amounts,
+    shows_after,
+)
+from etl.monitor.plan import (
+    OLDEST,
+    PERIOD,
+    Level,
+    Plan,
+    Range,
+    choose_range,
+    is_chosen,
+    level_series,
+    parse_time,
+    plan_puts,
+    price_a_month,
+    text_of,
+)
+from etl.sources.aws import Place
+from etl.warehouse import monitor as ledger
+from etl.warehouse.monitor import InFlight, Put, Target
+from etl.warehouse.read import run_report
+
+# Values near enough to one another to be the same: CloudWatch adds up floating-point numbers.
+_ROUNDING = 1e-9
+
+
+class NotAgreedError(BedrockUsageError):
+    """What it costs was not agreed to, so nothing was sent."""
+
+
+@dataclass
+class Result:
+    """What a run came to. ``left``: what it could not do, and why."""
+
+    values: int = 0
+    levels: int = 0
+    requests: int = 0
+    left: list[str] = field(default_factory=list)
+
+
+@dataclass(frozen=True)
+class Publisher:
+    """Publishes one warehouse's figures to one account and region."""
+
+    db: Database
+    place: Place
+    monitor: Monitor
+
+    @property
+    def clock(self) -> Clock:
+        return self.place.clock
+
+    def plan(self, *, since: datetime | None = None) -> Plan:
+        """Return what a run would do now. Asks AWS nothing and writes nothing.
+
+        Raises ConfigError if it takes more metrics than ``max_metrics`` from the start.
+        """
+        now = self.clock.now()
+        target = ledger.find_target(self.db, self.place.account_id, self.place.region)
+        chosen = choose_range(
+            target,
+            self.monitor,
+            now,
+            since=since,
+            dropped_before=ledger.dropped_before(self.db),
+        )
+        plan = self._plan(target, chosen, now)
+        if plan.metrics <= self.monitor.max_metrics:
+            return plan
+        part = plan.without_new()
+        if not part.known or part.metrics > self.monitor.max_metrics:
+            raise ConfigError(_too_many(plan, self.monitor))
+        return part
+
+    def _plan(self, target: Target, chosen: Range, now: datetime) -> Plan:
+        parameters = chosen.parameters(with_estimates=self.monitor.include_estimates)
+        rows = run_report(self.db, "monitor_periods", parameters)
+        published = ledger.published_amounts(
+            self.db, target, parameters["since"], parameters["until"]
+        )
+        undecided = {(one.series, one.period_start) for one in ledger.in_flight(self.db, target)}
+        puts = plan_puts(rows, published, undecided, self.monitor)
+        known = ledger.known_series(self.db, target)
+        limited = tuple(ledger.limits(self.db, target))
+        return Plan(
+            target=target,
+            range=chosen,
+            puts=tuple(puts),
+            levels=tuple(self._levels(limited, now)),
+            known=frozenset(series for series in known if is_chosen(series, self.monitor)),
+            limited=limited,
+            corrections=sum((put.series, put.period_start) in published for put in puts),
+            undecided=len(undecided),
+            calls_without_cost=_without_cost(rows, self.monitor),
+        )
+
+    def _levels(self, limited: tuple[str, ...], now: datetime) -> list[Level]:
+        """Return what each application with a daily limit has cost: today, or yesterday.
+
+        Yesterday counts until its last calls have come (``settle``), if it was dearer.
+        """
+        days = [day(moment) for moment in (now, now - settle(self.monitor))]
+        levels = []
+        for application in limited:
+            parameters = {"application": application, "since": min(days)}
+            rows = run_report(self.db, "monitor_days", parameters)
+            costs = {row["day"]: row["cost_picodollars"] for row in rows if row["day"] in days}
+            known = [cost for cost in costs.values() if cost is not None]
+            # A day without a row had no use; one whose use has no known cost says nothing.
+            if known or not costs:
+                levels.append(Level(application, int(max(known, default=0))))
+        return levels
+
+    def run(self, plan: Plan) -> Result:
+        """Carry out a plan that was agreed to; return what came of it.
+
+        Raises nothing for what AWS did not take: it is in the result, and is left for the next run.
+        """
+        target = ledger.ensure_target(self.db, plan.target)
+        result = Result()
+        try:
+            self._send(target, plan, result)
+        except StoppedError:
+            result.left.append("stopped; run it again to go on from here")
+        except SourceError as error:
+            result.left.append(str(error))
+        return result
+
+    def _send(self, target: Target, plan: Plan, result: Result) -> None:
+        now = self.clock.now()
+        ledger.begin(self.db, target, text_of(plan.range.since))
+        ledger.forget_before(self.db, target, text_of(now - OLDEST - timedelta(days=1)))
+        has_looked = self._settle_in_flight(target, now)
+        if self._adopt(target, plan) or has_looked:
+            allowed = plan.known | plan.new
+            plan = self._only(self._plan(target, plan.range, now), allowed)
+        if plan.levels:
+            levels = {level_series(one.application): one.amount for one in plan.levels}
+            put_levels(self.place, levels, now.replace(second=0))
+            result.levels = len(levels)
+            result.requests += 1
+        self._send_batches(target, plan, result)
+        if plan.undecided:
+            result.left.append(
+                f"{plan.undecided:,} values of an earlier run, of which CloudWatch does not show"
+                " yet whether they got there; a later run looks again"
+            )
+            return
+        ledger.finish(self.db, target, text_of(plan.range.until))
+
+    @staticmethod
+    def _only(plan: Plan, allowed: frozenset[ledger.Series]) -> Plan:
+        """Return a plan made anew without what was not agreed to in the meantime."""
+        kept = tuple(put for put in plan.puts if put.series in allowed)
+        return replace(plan, puts=kept)
+
+    def _send_batches(self, target: Target, plan: Plan, result: Result) -> None:
+        left = len(plan.puts)
+        for batch in plan.batches:
+            try:
+                self._send_batch(target, batch)
+            except (SourceError, StoppedError):
+                result.left.append(f"{left:,} of {len(plan.puts):,} values were not put")
+                raise
+            result.values += len(batch)
+            result.requests += 1
+            left -= len(batch)
+
+    def _send_batch(self, target: Target, batch: tuple[Put, ...]) -> None:
+        ledger.mark_in_flight(self.db, target, batch, text_of(self.clock.now()))
+        try:
+            put_amounts(self.place, batch)
+        except UnknownOutcomeError:
+            raise  # it stays in flight: the next run reads it back
+        except (SourceError, StoppedError):
+            ledger.cancel(self.db, target, batch)
+            raise
+        ledger.confirm(self.db, target, batch)
+
+    def _settle_in_flight(self, target: Target, now: datetime) -> bool:
+        """Find out what became of puts without an answer; return whether there were any."""
+        flying = ledger.in_flight(self.db, target)
+        if not flying:
+            return False
+        periods = [parse_time(one.period_start) for one in flying]
+        oldest = max(min(periods), now - OLDEST - timedelta(days=1))
+        shown = read_amounts(
+            self.place, (one.series for one in flying), oldest, max(periods) + PERIOD
+        )
+        decided = [
+            (one, amount)
+            for one in flying
+            if (amount := decide(one, shown.get((one.series, one.period_start)), now)) is not None
+        ]
+        ledger.save_amounts(
+            self.db,
+            target,
+            [Put(one.series, one.period_start, amount) for one, amount in decided],
+        )
+        return True
+
+    def _adopt(self, target: Target, plan: Plan) -> bool:
+        """Take over what stands under series that the ledger does not know, say, whether any did.
+
+        Another warehouse, or this one before it was made anew, has put it there.
+        """
+        if not plan.new:
+            return False
+        shown = read_amounts(self.place, plan.new, plan.range.since, plan.range.until)
+        ledger.save_amounts(
+            self.db, target, [Put(*key, amount) for key, amount in shown.items() if amount]
+        )
+        return bool(shown)
+
+
+def decide(put: InFlight, shown: int | None, now: datetime) -> int | None:
+    """Return what stands in CloudWatch after a put of unknown outcome, None if it is too early.
+
+    What shows it was put is believed at once. That it was not put, or that the Sum is neither of
+    the two that it could be, is believed once the value would have to show.
+    """
+    after = put.published + put.amount
+    if shown is not None and abs(shown - after) <= _ROUNDING * abs(after):
+        return after
+    if now < shows_after(parse_time(put.period_start), parse_time(put.sent_at)):
+        return None
+    if shown is None or abs(shown - put.published) <= _ROUNDING * abs(put.published):
+        return put.published
+    return shown
+
+
+def agree(publisher: Publisher, plan: Plan, ask: Callable[[Plan], bool] | None) -> Plan:
+    """Return the plan as far as its price is agreed to; ``ask`` None: there is nobody to ask.
+
+    Raises NotAgreedError if that is nothing.
+    """
+    accepted = Decimal(str(publisher.monitor.accept_usd_a_month))
+    if plan.is_agreed(accepted):
+        return plan
+    if ask is None:
+        part = plan.without_new()
+        if part.known and part.is_agreed(accepted):
+            return part
+        raise NotAgreedError(
+            f"publishing costs {prices.dollars(plan.a_month)} a month, which nobody has agreed to:"
+            " run `bedrock-usage monitor publish` once, or set accept_usd_a_month under [monitor]"
+        )
+    if not ask(plan):
+        raise NotAgreedError("not agreed: nothing was sent")
+    target = ledger.ensure_target(publisher.db, plan.target)
+    now = text_of(publisher.clock.now())
+    ledger.save_agreement(publisher.db, target, plan.metrics, now)
+    return plan
+
+
+def settle(monitor: Monitor) -> timedelta:
+    """Return how long a period is over before it is put."""
+    return parse_duration(monitor.settle)
+
+
+def day(moment: datetime) -> str:
+    """Return the UTC day of a moment."""
+    return text_of(moment)[:10]
+
+
+def _without_cost(rows: list[dict[str, Any]], monitor: Monitor) -> int:
+    if "CostUSD" not in monitor.metrics:
+        return 0
+    chosen = set(monitor.applications)
+    return sum(
+        row["calls_without_cost"] for row in rows if not chosen or row["application"] in chosen
+    )
+
+
+def _too_many(plan: Plan, monitor: Monitor) -> str:
+    pairs = len({series[:2] for series in plan.known | plan.new})
+    return (
+        f"{plan.metrics:,} metrics ({len(monitor.metrics)} for each of {pairs:,} pairs of an"
+        f" application and a model) would cost {prices.dollars(plan.a_month)} a month, and"
+        f" max_metrics allows {monitor.max_metrics:,}"
+        f" ({prices.dollars(price_a_month(monitor.max_metrics))}). Under [monitor], name fewer"
+        " metrics or applications, or raise max_metrics"
+    )

@@ -1,0 +1,16 @@
+"""The world of the sync's tests, for publishing what it synchronised."""
+
+from __future__ import annotations
+
+import pytest
+
+from tests.monitor.support import Live
+from tests.sync.conftest import new_world, own, shared_aws, world
+from tests.sync.support import World
+
+__all__ = ["live", "new_world", "own", "shared_aws", "world"]
+
+
+@pytest.fixture
+def live(world: World) -> Live:
+    return Live(world)

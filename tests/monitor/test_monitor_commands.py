@@ -1,0 +1,359 @@
+"""``bedrock-usage monitor`` as a user meets it, against a fake AWS in real time."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import boto3
+import pytest
+from click.testing import CliRunner
+
+from etl.cli import main
+from etl.monitor.plan import NAMESPACE
+from etl.policy import MONITOR
+from tests.aws import FakeAws, Fault
+from tests.cli.test_load import ROOT, run
+from tests.support import call, role_identity, write_log
+from tests.sync.support import environment
+
+WRITES = {
+    *("PutMetricData", "PutDashboard", "DeleteDashboards", "PutMetricAlarm", "DeleteAlarms"),
+    *("CreateTopic", "Subscribe", "DeleteTopic"),
+}
+LIMIT = ("--application", "Search", "--daily-limit", "50")
+
+
+@pytest.fixture
+def aws(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[FakeAws]:
+    monkeypatch.chdir(tmp_path)
+    with FakeAws() as fake, environment(fake.environment()):
+        yield fake
+
+
+def a_call(number: int, application: str = "Search", **fields: Any) -> dict[str, Any]:
+    moment = datetime.now(UTC) - timedelta(hours=3)
+    fields = {"tokens": (1_000_000, 1000), **fields}
+    identity = role_identity(f"{application}-BedrockRole")
+    return call(number, eventTime=moment.strftime("%Y-%m-%dT%H:%M:%SZ"), userIdentity=identity, **fields)  # fmt: skip
+
+
+@pytest.fixture
+def db(aws: FakeAws, tmp_path: Path) -> Path:
+    path = tmp_path / "w.db"
+    run("load", write_log(tmp_path / "log.json", [a_call(1), a_call(2, "Chat")]), "--db", path)
+    return path
+
+
+def writes(aws: FakeAws) -> list[str]:
+    return [request.operation for request in aws.requests if request.operation in WRITES]
+
+
+def put_metrics(aws: FakeAws) -> list[tuple[str, dict[str, str]]]:
+    keys = aws.place().metrics.listed()
+    return [(key.name, dict(key.dimensions)) for key in keys if key.namespace == NAMESPACE]
+
+
+def monitor(*words: object, answer: str | None = None) -> tuple[int, str, str]:
+    result = CliRunner().invoke(main, ["monitor", *map(str, words)], input=answer)
+    assert result.exception is None or isinstance(result.exception, SystemExit), result.exception
+    return result.exit_code, result.stdout, result.stderr
+
+
+# -- publish --------------------------------------------------------------------------------------
+
+
+def test_a_dry_run_prints_the_plan_and_its_price_and_sends_nothing(aws: FakeAws, db: Path) -> None:
+    status, out, err = monitor("publish", "--dry-run", "--db", db)
+    assert (status, err) == (0, "")
+    assert "Custom/BedrockUsage in us-east-1 (account 111122223333)" in out
+    assert "Values            6 values, 0 of them corrections, in 1 request ($0.00001)" in out
+    assert "Metrics           6, 6 of them new" in out
+    assert "  Chat, anthropic.claude-3-haiku-20240307-v1:0: CostUSD (new), InputTokens (new)" in out
+    assert "Price             $1.89 a month at most: $0.30 for each metric" in out
+    assert {request.operation for request in aws.requests} == {"GetCallerIdentity"}
+
+
+@pytest.mark.parametrize("answer", ["n\n", ""])
+def test_nothing_is_put_before_yes(aws: FakeAws, db: Path, answer: str) -> None:
+    status, _, err = monitor("publish", "--db", db, answer=answer)
+    assert status == 1
+    assert "Publish, for up to $1.89 a month?" in err
+    assert "not agreed: nothing was sent" in err
+    assert (writes(aws), put_metrics(aws)) == ([], [])
+
+
+def test_yes_is_asked_for_once_and_again_when_it_costs_more(aws: FakeAws, db: Path) -> None:
+    status, _, err = monitor("publish", "--db", db, answer="y\n")
+    assert status == 0, err
+    assert err.splitlines()[-1] == "Published         6 values in 1 request"
+    run("load", write_log(db.parent / "b.json", [a_call(3)]), "--db", db)
+    status, _, err = monitor("publish", "--db", db)
+    assert status == 0, err
+    assert "?" not in err
+    run("load", write_log(db.parent / "c.json", [a_call(4, "More")]), "--db", db)
+    status, _, err = monitor("publish", "--db", db)
+    assert status == 1
+    assert "Publish, for up to $2.79 a month?" in err
+    assert len(put_metrics(aws)) == 6
+    assert monitor("publish", "--db", db, "--yes")[0] == 0
+    assert len(put_metrics(aws)) == 9
+    assert all(set(dimensions) == {"Application", "ModelId"} for _, dimensions in put_metrics(aws))
+
+
+def test_what_is_left_is_said_with_status_1(aws: FakeAws, db: Path) -> None:
+    aws.faults.append(Fault("denied", operation="PutMetricData"))
+    status, _, err = monitor("publish", "--db", db, "--yes")
+    assert status == 1
+    assert "Not published     6 of 6 values were not put" in err
+    assert "add cloudwatch:PutMetricData to the policy" in err
+
+
+def test_killed_in_the_middle_of_a_put_it_counts_once(aws: FakeAws, db: Path) -> None:
+    aws.faults.append(Fault("slow", operation="PutMetricData", seconds=1.0))
+    words = [sys.executable, "-m", "etl", "monitor", "publish", "--yes", "--db", str(db)]
+    process = subprocess.Popen(words, cwd=ROOT, stderr=subprocess.DEVNULL)
+    wait_until(lambda: aws.count("PutMetricData") == 1)
+    process.kill()
+    process.wait()
+    assert put_metrics(aws) == []  # it was killed before the put was done
+    wait_until(lambda: len(put_metrics(aws)) == 6)
+    status, _, err = monitor("publish", "--db", db)
+    assert status == 0, err
+    assert err.splitlines()[-1] == "Published         0 values in 0 requests"
+    assert aws.count("PutMetricData") == 1
+    found = aws.place().metrics.series(NAMESPACE, "InputTokens", put_metrics(aws)[0][1])
+    assert list(found.sums(0, 2**40, 300).values()) == [1_000_000]
+
+
+def wait_until(is_so: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + 30
+    while not is_so():
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
+
+
+def test_the_demo_is_published_nowhere(aws: FakeAws, tmp_path: Path) -> None:
+    run("demo", "--no-serve", "--db", tmp_path / "demo.db")
+    for command in (["publish", "--yes"], ["dashboard", "--yes"], ["alarm", *LIMIT], ["remove"]):
+        status, _, err = monitor(*command, "--db", tmp_path / "demo.db")
+        assert status == 1
+        assert "holds the demo's data" in err
+    assert aws.requests == []
+
+
+def test_names_that_callers_made_up_reach_neither_terminal_nor_cloudwatch_as_they_are(
+    aws: FakeAws, db: Path
+) -> None:
+    evil = ":\x1b[31mÄ'\"\\%"
+    (db.parent / "bedrock_usage.toml").write_text(
+        f'[[application_rules]]\napplication = {json.dumps(evil)}\nrole = "*"\n'
+    )
+    run("load", write_log(db.parent / "b.json", [a_call(9)]), "--db", db)
+    status, _, err = monitor("publish", "--db", db, "--yes")
+    assert status == 0, err
+    assert "\x1b" not in err
+    values = {dimensions["Application"] for _, dimensions in put_metrics(aws)}
+    assert values == {"%3A%1B[31m%C3%84%27%22%5C%25"}
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["publish", "--since", "soon"], "neither a duration"),
+        (["publish", "--since", "2999-01-01"], "has not come yet"),
+        (["publish", "--region", "mars-north-1"], "is not a region"),
+        (["alarm", "--application", "X", "--daily-limit", "0"], "no amount of dollars over 0"),
+        (["alarm", "--application", "X", "--daily-limit", "NaN"], "no amount of dollars over 0"),
+        (["alarm", *LIMIT, "--topic", "T"], "is not like arn:aws:sns"),
+        (["alarm", *LIMIT, "--email", "nobody"], "is not like somebody@example.com"),
+        (
+            ["alarm", *LIMIT, "--email", "a@b", "--topic", "arn:aws:sns:us-east-1:111122223333:T"],
+            "without --email",
+        ),
+    ],
+)
+def test_wrong_usage_is_status_2(aws: FakeAws, db: Path, words: list[str], message: str) -> None:
+    status, _, err = monitor(*words, "--db", db)
+    assert (status, message in err) == (2, True), err
+    assert writes(aws) == []
+
+
+# -- after each sync ------------------------------------------------------------------------------
+
+
+def test_after_a_sync_it_is_published_if_the_file_says_so(aws: FakeAws, tmp_path: Path) -> None:
+    words = ("--region", "us-east-1", "--since", "2d", "--source", "cloudtrail", "--db", "w.db")
+    aws.place().deliver(a_call(1))
+    file = tmp_path / "bedrock_usage.toml"
+    file.write_text("[monitor]\npublish_after_sync = true\n")
+    status, _, err = run("sync", *words)
+    assert status == 1
+    assert "Bedrock calls     1 new" in err
+    assert "Not published     publishing costs $0.99 a month, which nobody has agreed to" in err
+    assert writes(aws) == []
+    file.write_text("[monitor]\npublish_after_sync = true\naccept_usd_a_month = 1\n")
+    status, _, err = run("sync", *words)
+    assert status == 0, err
+    assert "Published         3 values in 1 request" in err
+    run("load", write_log(tmp_path / "late.json", [a_call(2, "Other")]), "--db", "w.db")
+    status, _, err = run("sync", *words)
+    assert status == 1
+    assert "Left out          3 new metrics of 1 pair" in err
+    assert len(put_metrics(aws)) == 3
+
+
+# -- dashboard ------------------------------------------------------------------------------------
+
+
+def client(service: str) -> Any:
+    return boto3.client(service)
+
+
+def test_the_dashboard_is_made_after_yes_and_renewed_without_a_price(
+    aws: FakeAws, db: Path
+) -> None:
+    assert monitor("dashboard", "--db", db, answer="n\n")[0] == 1
+    status, out, err = monitor("dashboard", "--dry-run", "--db", db)
+    assert (status, "$3.00 a month" in err) == (0, True)
+    assert json.loads(out)["widgets"]
+    assert writes(aws) == []
+    assert monitor("dashboard", "--db", db, answer="y\n")[0] == 0
+    assert monitor("dashboard", "--db", db)[0] == 0
+    assert writes(aws) == ["PutDashboard"]
+    monitor("publish", "--yes", "--db", db)
+    status, _, err = monitor("dashboard", "--db", db)
+    assert (status, "BedrockUsage: update" in err) == (0, True)
+    body = client("cloudwatch").get_dashboard(DashboardName="BedrockUsage")["DashboardBody"]
+    assert 'Application=\\"Search\\"' in body
+
+
+def test_a_dashboard_of_somebody_else_is_left_alone(aws: FakeAws, db: Path) -> None:
+    foreign = '{"widgets": []}'
+    client("cloudwatch").put_dashboard(DashboardName="BedrockUsage", DashboardBody=foreign)
+    status, _, err = monitor("dashboard", "--yes", "--db", db)
+    assert status == 1
+    assert "did not make" in err
+    monitor("remove", "--yes", "--db", db)
+    body = client("cloudwatch").get_dashboard(DashboardName="BedrockUsage")["DashboardBody"]
+    assert body == foreign
+
+
+# -- alarm ----------------------------------------------------------------------------------------
+
+
+def alarms() -> list[dict[str, Any]]:
+    found: list[dict[str, Any]] = client("cloudwatch").describe_alarms()["MetricAlarms"]
+    return found
+
+
+def test_an_alarm_has_its_price_its_topic_and_the_metric_that_it_looks_at(
+    aws: FakeAws, db: Path
+) -> None:
+    words = ("alarm", *LIMIT, "--email", "ops@example.com", "--db", db)
+    assert monitor(*words, answer="n\n")[0] == 1
+    status, out, _ = monitor(*words, "--dry-run")
+    assert (status, "Price             $0.40 a month" in out) == (0, True)
+    assert (writes(aws), alarms()) == ([], [])
+    status, _, err = monitor(*words, answer="y\n")
+    assert status == 0, err
+    assert "mail that AWS has sent to ops@example.com" in err
+    (alarm,) = alarms()
+    assert alarm["AlarmActions"] == ["arn:aws:sns:us-east-1:111122223333:BedrockUsage-alarms"]
+    assert (alarm["Threshold"], alarm["TreatMissingData"]) == (50.0, "ignore")
+    assert (alarm["Statistic"], alarm["ComparisonOperator"]) == ("Maximum", "GreaterThanThreshold")
+    status, _, err = monitor("publish", "--yes", "--db", db)
+    assert "Published         6 values and 1 daily cost in 2 requests" in err
+    looked_at = {d["Name"]: d["Value"] for d in alarm["Dimensions"]}
+    assert (alarm["MetricName"], looked_at) in put_metrics(aws)
+    assert alarm["Namespace"] == NAMESPACE
+
+
+def test_the_same_alarm_again_changes_nothing_and_another_limit_costs_nothing(
+    aws: FakeAws, db: Path
+) -> None:
+    monitor("alarm", *LIMIT, "--email", "ops@example.com", "--yes", "--db", db)
+    before = writes(aws)
+    status, _, err = monitor("alarm", *LIMIT, "--email", "ops@example.com", "--db", db)
+    assert (status, writes(aws)) == (0, before), err
+    higher = ("--application", "Search", "--daily-limit", "75.5", "--email", "ops@example.com")
+    assert monitor("alarm", *higher, "--db", db)[0] == 0
+    assert [alarm["Threshold"] for alarm in alarms()] == [75.5]
+    assert writes(aws) == [*before, "PutMetricAlarm"]
+
+
+def test_alarms_and_topics_of_somebody_else_are_left_alone(aws: FakeAws, db: Path) -> None:
+    client("cloudwatch").put_metric_alarm(
+        AlarmName="BedrockUsage/daily-cost/Search", MetricName="M", Namespace="N", Period=60,
+        Statistic="Sum", Threshold=1.0, EvaluationPeriods=1,
+        ComparisonOperator="GreaterThanThreshold",
+    )  # fmt: skip
+    client("sns").create_topic(Name="BedrockUsage-alarms")
+    status, _, err = monitor("alarm", *LIMIT, "--yes", "--db", db)
+    assert (status, "an alarm BedrockUsage/daily-cost/Search" in err) == (1, True)
+    other = ("--application", "Chat", "--daily-limit", "5", "--email", "ops@example.com")
+    status, _, err = monitor("alarm", *other, "--yes", "--db", db)
+    assert (status, "a topic BedrockUsage-alarms" in err) == (1, True)
+    assert monitor("remove", "--yes", "--db", db)[0] == 0
+    assert [alarm["MetricName"] for alarm in alarms()] == ["M"]
+    assert len(client("sns").list_topics()["Topics"]) == 1
+
+
+# -- remove ---------------------------------------------------------------------------------------
+
+
+def test_remove_takes_away_all_that_is_ours_after_yes(aws: FakeAws, db: Path) -> None:
+    monitor("publish", "--yes", "--db", db)
+    monitor("dashboard", "--yes", "--db", db)
+    monitor("alarm", *LIMIT, "--email", "ops@example.com", "--yes", "--db", db)
+    before = writes(aws)
+    status, out, _ = monitor("remove", "--dry-run", "--db", db)
+    assert status == 0
+    assert out.splitlines() == [
+        "Delete            dashboard BedrockUsage",
+        "Delete            alarm BedrockUsage/daily-cost/Search",
+        "Delete            topic arn:aws:sns:us-east-1:111122223333:BedrockUsage-alarms",
+    ]
+    assert monitor("remove", "--db", db, answer="n\n")[0] == 1
+    assert writes(aws) == before
+    status, _, err = monitor("remove", "--db", db, answer="y\n")
+    assert status == 0
+    assert "cannot be deleted; without new values they cost nothing" in err
+    assert (alarms(), client("sns").list_topics()["Topics"]) == ([], [])
+    status, out, _ = monitor("remove", "--dry-run", "--db", db)
+    assert out == "Nothing of ours is there.\n"
+    # What was agreed to is taken back.
+    run("load", write_log(db.parent / "b.json", [a_call(5)]), "--db", db)
+    assert monitor("publish", "--db", db)[0] == 1
+
+
+def test_all_of_it_requests_exactly_what_the_policy_allows(aws: FakeAws, db: Path) -> None:
+    monitor("publish", "--yes", "--db", db)
+    monitor("dashboard", "--yes", "--db", db)
+    for _ in range(2):  # the second time the topic and its subscribers are there
+        monitor("alarm", *LIMIT, "--email", "ops@example.com", "--yes", "--db", db)
+    monitor("publish", "--yes", "--db", db)
+    monitor("remove", "--yes", "--db", db)
+    requested = {f"{request.service}:{request.operation}" for request in aws.requests}
+    allowed = {action for grant in MONITOR for action in grant.actions}
+    # Tags are given with what is made.
+    assert requested - {"sts:GetCallerIdentity"} == allowed - {
+        "cloudwatch:TagResource",
+        "sns:TagResource",
+    }
+
+
+def test_a_removal_that_fails_halfway_goes_on_the_next_time(aws: FakeAws, db: Path) -> None:
+    monitor("dashboard", "--yes", "--db", db)
+    monitor("alarm", *LIMIT, "--yes", "--db", db)
+    aws.faults.append(Fault("denied", operation="DeleteAlarms"))
+    assert monitor("remove", "--yes", "--db", db)[0] == 1
+    assert len(alarms()) == 1
+    assert monitor("remove", "--yes", "--db", db)[0] == 0
+    assert alarms() == []
