@@ -9,13 +9,17 @@ import shlex
 import subprocess
 import sys
 from datetime import UTC, datetime
+from decimal import Decimal
 from pathlib import Path
 
 import boto3
 import pytest
+from click.testing import CliRunner
 
+from etl.cli import main as program
 from etl.cli.main import COMMANDS as NAMES
 from etl.demo import write_demo_logs
+from etl.monitor import prices
 from scripts.update_readme import DEMO_NOW, README, updated
 from tests.aws import ACCOUNT, FakeAws, cloudwatch
 from tests.cli.test_load import run
@@ -47,6 +51,27 @@ def test_help_texts_and_the_report_are_of_today() -> None:
 def test_every_command_has_its_help_text() -> None:
     for name in NAMES:
         assert f"$ bedrock-usage {name} --help" in TEXT
+
+
+def test_every_command_in_a_block_exists_with_its_options() -> None:
+    blocks = re.findall(r"```(?:text|sh)\n(.*?)```", TEXT, re.DOTALL)
+    lines = [line for block in blocks for line in block.splitlines()]
+    commands = [line for line in lines if line.startswith("bedrock-usage ")]
+    assert len(commands) > 25
+    for command in commands:
+        words = shlex.split(command.partition(" > ")[0])[1:]
+        done = CliRunner().invoke(program, [*words, "--help"])
+        assert done.exit_code == 0, (command, done.output)
+
+
+def test_the_prices_of_the_example_are_those_that_the_program_knows() -> None:
+    for metrics, shown in ((10 * 5 * 3, "$45"), (10 * 5 * 7, "$105"), (1000 * 2 * 3, "$1,800")):
+        assert prices.metrics_a_month(metrics) == Decimal(shown.strip("$").replace(",", ""))
+        assert shown in TEXT
+    # GetMetricData asks for metrics, PutMetricData is a request; both at the same rate.
+    for requests, shown in ((5 * 7 * 2920, "$1.02"), (10 * 60 * 730, "$4.38"), (10**6, "$10")):
+        assert f"{prices.requests(requests):.2f}".removesuffix(".00") == shown.strip("$")
+        assert shown in TEXT
 
 
 def test_links_and_pictures_lead_somewhere() -> None:
