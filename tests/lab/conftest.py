@@ -15,7 +15,8 @@ from tests.sync.support import environment
 def clock(monkeypatch: pytest.MonkeyPatch) -> FakeClock:
     """The time of the commands and of the fake AWS: it only passes while somebody waits."""
     clock = FakeClock(NOW)
-    monkeypatch.setattr("etl.cli.lab.Clock", lambda: clock)
+    for module in ("lab", "monitor"):
+        monkeypatch.setattr(f"etl.cli.{module}.Clock", lambda: clock)
     return clock
 
 

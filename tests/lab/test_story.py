@@ -28,7 +28,25 @@ USAGE = {
 }
 
 
-def test_roles_traffic_proof_and_the_end(aws: FakeAws, clock: FakeClock, tmp_path: Path) -> None:
+def application_costs(db: str) -> dict[str, float]:
+    """Return what the report says that each application cost."""
+    _, out, _ = run("report", "applications", "--format", "json", "--db", db)
+    return {row["application"]: round(row["cost_usd"], 9) for row in json.loads(out)["rows"]}
+
+
+def published_costs(aws: FakeAws) -> dict[str, float]:
+    """Return what CloudWatch has of each application's cost, over all models and periods."""
+    metrics = aws.place().metrics
+    metrics.show(aws.clock.now())
+    costs: dict[str, float] = {}
+    for key in metrics.listed():
+        if (key.namespace, key.name) == ("Custom/BedrockUsage", "CostUSD"):
+            name = dict(key.dimensions)["Application"]
+            costs[name] = costs.get(name, 0) + sum(metrics.find(key).sums(0, 2**40, 300).values())
+    return {name: round(cost, 9) for name, cost in costs.items()}
+
+
+def test_roles_traffic_proof_metrics_and_the_end(aws: FakeAws, clock: FakeClock, tmp_path: Path) -> None:
     aws.accounts.role_delay = timedelta(seconds=12)
     aws.recording.delay = timedelta(minutes=9)
 
@@ -69,6 +87,18 @@ def test_roles_traffic_proof_and_the_end(aws: FakeAws, clock: FakeClock, tmp_pat
         expected_usage
     )
 
+    published = len(aws.requests)
+    clock.advance(timedelta(minutes=30))
+    status, out, err = run("monitor", "publish", "--yes", "--db", "w.db")
+    assert status == 0, out + err
+    costs = application_costs("w.db")
+    assert set(costs) == {application for _, application, _ in USAGE}
+    assert published_costs(aws) == costs
+    requests = aws.count("PutMetricData")
+    assert run("monitor", "publish", "--yes", "--db", "w.db")[0] == 0
+    assert aws.count("PutMetricData") == requests
+    monitored = aws.requests[published:]
+
     status, out, _ = run("lab", "roles", "list")
     assert (status, out.count("ready")) == (0, 4)
     status, out, err = run("lab", "roles", "delete", "--yes")
@@ -78,6 +108,7 @@ def test_roles_traffic_proof_and_the_end(aws: FakeAws, clock: FakeClock, tmp_pat
 
     _, out, _ = run("policy", "--lab")
     allowed = {action for one in json.loads(out)["Statement"] for action in one["Action"]}
-    asked = {f"{request.service}:{request.operation}" for request in aws.requests}
+    of_the_lab = [request for request in aws.requests if request not in monitored]
+    asked = {f"{request.service}:{request.operation}" for request in of_the_lab}
     needed = {PERMISSIONS.get(action, action) for action in asked}
     assert needed - {"sts:GetCallerIdentity"} == allowed - NOT_ASKED
