@@ -46,7 +46,9 @@ def published_costs(aws: FakeAws) -> dict[str, float]:
     return {name: round(cost, 9) for name, cost in costs.items()}
 
 
-def test_roles_traffic_proof_metrics_and_the_end(aws: FakeAws, clock: FakeClock, tmp_path: Path) -> None:
+def test_roles_traffic_proof_metrics_and_the_end(
+    aws: FakeAws, clock: FakeClock, tmp_path: Path
+) -> None:
     aws.accounts.role_delay = timedelta(seconds=12)
     aws.recording.delay = timedelta(minutes=9)
 
