@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import heapq
+import os
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
@@ -81,7 +82,7 @@ def inspect(
     looked for in the archive, then in CloudTrail's event history. With --survey and no target it is
     about all calls of the warehouse. Prompts and answers are never shown.
     """
-    _check_usage(targets, latest, survey)
+    _check_usage(targets, latest, archive, survey)
     settings, clock = load_config(config), Clock()
     with stops(clock):
         try:
@@ -101,8 +102,16 @@ def inspect(
     sys.exit(0 if is_complete else 1)
 
 
-def _check_usage(targets: Sequence[str], latest: int | None, survey: bool) -> None:
+def _check_usage(
+    targets: Sequence[str], latest: int | None, archive: str | None, survey: bool
+) -> None:
+    if "" in targets:
+        raise click.UsageError("an empty word is neither an event's id nor a file")
     if survey:
+        if archive:
+            raise click.UsageError(
+                f"--archive is for events by their id; a survey of it: inspect --survey {archive}"
+            )
         for target in targets:
             if not _is_place(target):
                 raise click.UsageError(f"{target}: there is no such file; a survey is over files")
@@ -122,7 +131,8 @@ def _check_usage(targets: Sequence[str], latest: int | None, survey: bool) -> No
 
 
 def _is_place(target: str) -> bool:
-    return is_s3(target) or Path(target).exists()
+    # os.path.exists: what is too long for a file's name is none, and no error.
+    return is_s3(target) or os.path.exists(target)  # noqa: PTH110
 
 
 @contextmanager
@@ -186,6 +196,12 @@ class _Inspection:
                 "there is no warehouse to survey: name files, or give --latest N"
             )
         made = sections(found, self._clock.now().date())
+        if not made:
+            self._notes.add(
+                "no event of Bedrock is there"
+                if found.has_events
+                else "the warehouse holds no call yet: run `bedrock-usage sync`, or name files"
+            )
         if format_ == "json":
             click.echo(survey_to_json(found, made, self._notes.lines()))
         else:

@@ -14,6 +14,7 @@ import json
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import date, datetime, timedelta
+from itertools import chain
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from etl.decode.trail import is_object, may_be_bedrock, split_records
@@ -58,6 +59,10 @@ class RawEvent(NamedTuple):
         record = mapping(self.record)
         return text(record.get("eventTime" if self.kind == EVENT else "timestamp")) or ""
 
+    @property
+    def is_correction(self) -> bool:
+        return bool(mapping(mapping(self.record).get("addendum")).get("originalEventID"))
+
     def is_named(self, name: str) -> bool:
         """Say whether a name is its event id, or its request's."""
         record = mapping(self.record)
@@ -73,7 +78,9 @@ class Notes:
     total: int = 0
 
     def add(self, note: str) -> None:
-        """Take a note, or count it if there are many."""
+        """Take a note that was not taken yet, or count it if there are many."""
+        if note in self.kept:
+            return
         self.total += 1
         if len(self.kept) < MOST_NOTES:
             self.kept.append(note)
@@ -182,10 +189,11 @@ class Finder:
 
     def newest(self, number: int) -> list[RawEvent]:
         """Return the newest events of the event history, over all places, newest first."""
-        found: list[RawEvent] = []
+        newest: list[RawEvent] = []
         for place in self._all_places():
-            found += self._newest_of(place, number)
-        return heapq.nlargest(number, found, key=lambda event: event.time)
+            found = chain(newest, self._newest_of(place, number))
+            newest = heapq.nlargest(number, found, key=lambda event: event.time)
+        return newest
 
     def _newest_of(self, place: Place, number: int) -> list[RawEvent]:
         # Imported here because boto3 takes longer to import than a file takes to explain.
@@ -207,21 +215,26 @@ class Finder:
         if self.archive is None:
             self.notes.add("no archive to look in: none is configured, and no --archive given")
             return []
-        path, notes = self.archive, self.notes
         day = known.event_time.date() if known else None
         try:
-            # A trail's own files stand under the day of their delivery.
-            store, until = self.store_of(path), day and day + _DAY
-            events = read_events(store, path, notes, since=day, until=until, mark=name)
-            found = [event for event in events if event.is_named(name)]
+            found = self._read_archive(self.archive, name, day)
+            if day and any(event.is_correction for event in found):
+                # What it corrects may be of any day.
+                found = self._read_archive(self.archive, name, None)
         except StoppedError:
             raise
         except BedrockUsageError as error:
-            self.notes.add(f"the archive {path}: {error}")
+            self.notes.add(f"the archive {self.archive}: {error}")
             return []
         if not found:
-            self.notes.add(f"not in the archive {path}")
+            self.notes.add(f"not in the archive {self.archive}")
         return _distinct(found)
+
+    def _read_archive(self, path: str, name: str, day: date | None) -> list[RawEvent]:
+        # A trail's own files stand under the day of their delivery.
+        store, until = self.store_of(path), day and day + _DAY
+        events = read_events(store, path, self.notes, since=day, until=until, mark=name)
+        return [event for event in events if event.is_named(name)]
 
     def _in_history(self, name: str, known: Known | None) -> list[RawEvent]:
         from etl.sources.cloudtrail import RETENTION, lookup_event
@@ -242,7 +255,10 @@ class Finder:
             )
         for place in places:
             try:
-                found = lookup_event(place, name, span)
+                # A corrected call has the time of its correction, not of the event with its id.
+                found = lookup_event(place, name, span) or (
+                    lookup_event(place, name) if span else []
+                )
             except StoppedError:
                 raise
             except BedrockUsageError as error:

@@ -8,6 +8,7 @@ trial warehouse that has loaded it with the prices, rules and names of the real 
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
@@ -39,7 +40,7 @@ from etl.normalise.cloudtrail import (
     parse_event,
     token_places,
 )
-from etl.normalise.fields import mapping
+from etl.normalise.fields import mapping, text
 from etl.normalise.identity import find_identity
 from etl.normalise.invocation_log import (
     COUNT_PATHS,
@@ -148,6 +149,7 @@ def stored_only(event_id: str, event_time: str, warehouse: Database) -> Explanat
     told = Explanation(event_id, "", None)
     row = read_call(warehouse, event_time, event_id) or {}
     told.warehouse = [Line(name, value) for name, value in row.items() if value is not None]
+    told.warehouse += _prices(row or None, warehouse)
     return told
 
 
@@ -182,7 +184,7 @@ def _call(
     is_log = event.kind == LOGGED_CALL
     yield Line("call", "yes", _why_call(call, row, is_log))
     yield Line("time", call.event_time, f"{'timestamp' if is_log else 'eventTime'}, whole seconds")
-    yield Line("account", call.account_id, "accountId" if is_log else "recipientAccountId")
+    yield Line("account", call.account_id, _account_path(record, is_log))
     yield Line("region", call.region, "region" if is_log else "awsRegion")
     yield Line("operation", call.event_name, f"of {call.event_source}")
     yield from _model(record, call, row, trial, is_log)
@@ -198,6 +200,13 @@ def _call(
     yield Line("error", call.error_code, "errorCode" if call.error_code else "no errorCode")
     yield from _tier(record, call, row, is_log)
     yield from _prices(row, trial)
+
+
+def _account_path(record: Mapping[str, Any], is_log: bool) -> str:
+    if is_log:
+        return "accountId"
+    is_told = text(record.get("recipientAccountId")) is not None
+    return "recipientAccountId" if is_told else "userIdentity: there is no recipientAccountId"
 
 
 def _why_call(call: Event, row: Mapping[str, Any] | None, is_log: bool) -> str:
@@ -232,7 +241,8 @@ def _model(
     is_log: bool,
 ) -> Iterator[Line]:
     path = "modelId" if is_log else find_model(record)[1]
-    nowhere = "nowhere: looked at requestParameters.modelId, .model and resources[].ARN"
+    places = "modelId" if is_log else "requestParameters.modelId, .model and resources[].ARN"
+    nowhere = f"nowhere: looked at {places}"
     yield Line("model as sent", call.model_id, path if call.model_id and path else nowhere)
     names = parse_model_id(call.model_id)
     profile = profile_of(trial, names.model_id)
@@ -475,4 +485,5 @@ def _walk(record: Mapping[str, Any], above: str = "", depth: int = 6) -> Iterato
 
 def _is_number(value: object) -> bool:
     is_digits = isinstance(value, str) and value.isdecimal() and len(value) <= 20
-    return is_digits or (isinstance(value, (int, float)) and not isinstance(value, bool))
+    is_finite = isinstance(value, (int, float)) and math.isfinite(value)
+    return is_digits or (is_finite and not isinstance(value, bool))

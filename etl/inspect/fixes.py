@@ -43,13 +43,17 @@ Cell = str | int | None
 
 @dataclass(frozen=True)
 class Section:
-    """A question, its answer as rows under ``columns``, and what to do (empty: nothing)."""
+    """A question, its answer as rows under ``columns``, and what to do (empty: nothing).
+
+    ``left_out``: how many rows, of fewer calls, come after these.
+    """
 
     key: str
     title: str
     columns: tuple[str, ...]
     rows: tuple[tuple[Cell, ...], ...]
     fix: str = ""
+    left_out: int = 0
 
 
 def sections(found: Survey, today: date) -> list[Section]:
@@ -76,7 +80,7 @@ def _events(found: Survey) -> Section:
 def _operations(found: Survey) -> Section:
     rows = [
         (name, one.calls, one.failed, one.with_tokens, _share(one))
-        for name, one in _most(found.operations)
+        for name, one in _ranked(found.operations)
     ]
     columns = ("operation", "calls", "failed", "with tokens", "share of those that did not fail")
     return Section("tokens", "Calls with tokens", columns, tuple(rows), _token_fix(found))
@@ -111,6 +115,8 @@ def _token_fix(found: Survey) -> str:
         "",
         *(f"    {logging_command(region)}" for region in _regions(found)),
         "",
+        "(where logging is on already, it replaces that: `aws bedrock"
+        " get-model-invocation-logging-configuration` shows it first)",
         "and set [sources.invocation_logs] uri in bedrock_usage.toml; `bedrock-usage doctor` checks"
         " it.",
     ]
@@ -146,7 +152,9 @@ def _nameless(found: Survey) -> Section:
     rows = [(caller.role, caller.user, caller.user_agent, one.calls) for caller, one in most]
     fix = _application_fix([caller for caller, _ in most]) if most else ""
     columns = ("role", "user", "user agent", "calls")
-    return Section("applications", "Calls of application Unknown", columns, tuple(rows), fix)
+    left_out = len(found.nameless) - len(most)
+    title = "Calls of application Unknown"
+    return Section("applications", title, columns, tuple(rows), fix, left_out)
 
 
 def _application_fix(callers: Iterable[Caller]) -> str:
@@ -202,7 +210,8 @@ def _not_people(found: Survey) -> Section:
         " sts:SourceIdentity.",
     ]
     columns = ("user", "what it is", "calls")
-    return Section("users", "Users that are not people", columns, tuple(rows), "\n".join(lines))
+    title, left_out = "Users that are not people", len(found.not_people) - len(most)
+    return Section("users", title, columns, tuple(rows), "\n".join(lines), left_out)
 
 
 def _unpriced(found: Survey, today: date) -> Section:
@@ -210,7 +219,8 @@ def _unpriced(found: Survey, today: date) -> Section:
     rows = [(*model, one.calls) for model, one in most]
     columns = ("model", "as sent", "region", "scope", "tier", "calls")
     fix = _price_fix([model for model, _ in most], today)
-    return Section("prices", "Models without a price", columns, tuple(rows), fix)
+    left_out = len(found.unpriced) - len(most)
+    return Section("prices", "Models without a price", columns, tuple(rows), fix, left_out)
 
 
 def _price_fix(models: Iterable[Model], today: date) -> str:
@@ -259,10 +269,14 @@ def _price_row(model: Model, kind: str, today: date) -> str:
 def _unread(found: Survey) -> Section:
     rows = tuple(found.unread.most_common(MOST_ROWS))
     fix = "These fields are new to this version; please report their names (not their values)."
-    return Section("unread", "Fields that nothing reads", ("path", "events"), rows, fix)
+    title, left_out = "Fields that nothing reads", len(found.unread) - len(rows)
+    return Section("unread", title, ("path", "events"), rows, fix, left_out)
 
 
 def _most(counted: Mapping[_Key, Calls]) -> list[tuple[_Key, Calls]]:
-    """Return those with most calls, the most first."""
-    ranked = sorted(counted.items(), key=lambda item: (-item[1].calls, repr(item[0])))
-    return ranked[:MOST_ROWS]
+    return _ranked(counted)[:MOST_ROWS]
+
+
+def _ranked(counted: Mapping[_Key, Calls]) -> list[tuple[_Key, Calls]]:
+    """Return all, those with most calls first."""
+    return sorted(counted.items(), key=lambda item: (-item[1].calls, repr(item[0])))

@@ -16,6 +16,7 @@ Nothing is dropped without a word: in its place stands what kind of value it was
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Mapping
 from typing import Any
@@ -189,6 +190,8 @@ def _short(value: object, longest: int) -> object:
 
 def _hide(value: object) -> object:
     """Return a number as it is, and what kind of thing anything else is."""
+    if isinstance(value, float) and not math.isfinite(value):
+        return "(?)"  # which JSON has no word for
     if value is None or isinstance(value, (bool, int, float)):
         return value
     if isinstance(value, str):

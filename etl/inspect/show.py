@@ -98,6 +98,7 @@ def survey_to_json(found: Survey, sections: Iterable[Section], notes: Sequence[s
         names = [column.replace(" ", "_") or "how" for column in section.columns]
         answer[section.key] = {
             "rows": [dict(zip(names, row, strict=True)) for row in section.rows],
+            "rows_left_out": section.left_out,
             "fix": section.fix or None,
         }
     return json.dumps(answer | {"notes": list(notes)}, indent=2)
@@ -111,6 +112,8 @@ def print_survey(found: Survey, sections: Iterable[Section], console: Console) -
         console.print()
         console.print(plain(section.title, "bold"))
         console.print(_table(section))
+        if section.left_out:
+            console.print(f" ... and {section.left_out:,} more, of fewer calls")
         for line in section.fix.splitlines():
             # What is to be pasted stays a line.
             console.print(plain(f" {line}" if line else ""), soft_wrap=True)

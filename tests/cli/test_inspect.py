@@ -139,6 +139,27 @@ def test_both_versions_of_an_event_are_shown(alone: None, tmp_path: Path) -> Non
     assert len(events) == 2
 
 
+@pytest.mark.parametrize("archive", [(), ("--archive", "kept")])
+def test_a_corrected_event_is_found_where_it_stands_itself(
+    aws: FakeAws, archive: tuple[str, ...]
+) -> None:
+    corrected = {"addendum": {"originalEventID": uuid_of(1)}, "tokens": (7, 8)}
+    aws.place().deliver(record(1, hours_ago=40))
+    aws.place().deliver(record(2, hours_ago=3, **corrected))
+    assert run("sync", *SMALL, *archive, "--source", "cloudtrail", "--db", "w.db")[0] == 0
+    events = inspected(uuid_of(1), *ONE, *archive, "--db", "w.db")["events"]
+    ids = {event["event"]["eventID"] for event in events}
+    # CloudTrail's history finds an event by its own id only.
+    assert ids == ({uuid_of(1), uuid_of(2)} if archive else {uuid_of(1)})
+
+
+def test_what_holds_for_many_events_is_told_once(aws: FakeAws) -> None:
+    status, _, err = run("inspect", uuid_of(8), uuid_of(9), *ONE)
+    assert status == 1
+    assert err.count("no archive to look in") == 1
+    assert err.count("was not found") == 2
+
+
 def test_an_event_that_is_nowhere_is_told_with_where_it_was_looked_for(
     aws: FakeAws, tmp_path: Path
 ) -> None:
@@ -163,6 +184,7 @@ def test_a_call_that_only_the_warehouse_has_is_shown_as_it_holds_it(
     status, out, err = run("inspect", uuid_of(1), *ONE, "--db", "w.db")
     assert status == 1
     assert "alice" in out
+    assert "price of" not in out  # no tokens
     assert "too old for the event history" in err
     assert "the warehouse holds its call" in err
     assert aws.count("LookupEvents") == 0
@@ -216,9 +238,33 @@ def test_of_a_large_file_the_newest_are_shown(alone: None, tmp_path: Path) -> No
 
 def test_a_file_without_events_of_bedrock_says_so(alone: None, tmp_path: Path) -> None:
     log = write_log(tmp_path / "log.json", [call(1, eventSource="s3.amazonaws.com")])
-    status, out, err = run("inspect", log)
-    assert (status, out) == (1, "")
-    assert "no event of Bedrock is there" in err
+    for words in ((log,), ("--survey", log), ("--survey", tmp_path / "empty")):
+        (tmp_path / "empty").mkdir(exist_ok=True)
+        status, out, err = run("inspect", *words)
+        assert (status, out) == (1, "")
+        assert "no event of Bedrock is there" in err
+
+
+def test_a_survey_of_a_warehouse_without_calls_says_so(alone: None, tmp_path: Path) -> None:
+    run("load", write_log(tmp_path / "log.json", []), "--db", "w.db")
+    status, _, err = run("inspect", "--survey", "--db", "w.db")
+    assert (status, "the warehouse holds no call yet: run `bedrock-usage sync`" in err) == (1, True)
+
+
+def test_json_has_no_word_for_numbers_without_end(alone: None, tmp_path: Path) -> None:
+    log = tmp_path / "log.json"
+    endless = {"inputTokens": 1, "reasoningTokens": float("inf"), "more": float("nan")}
+    log.write_text(json.dumps({"Records": [call(1, additionalEventData=endless)]}))
+    status, out, _ = run("inspect", log, "--format", "json")
+    assert status == 0
+    assert '"reasoningTokens": "(?)"' in out
+    assert "NaN" not in out
+    assert "Infinity" not in out
+
+
+def test_a_word_too_long_for_a_file_s_name_is_an_id(aws: FakeAws) -> None:
+    status, _, err = run("inspect", "x" * 300, *ONE)
+    assert (status, "was not found" in err) == (1, True), err
 
 
 def test_a_damaged_file_gives_what_there_is_and_status_1(alone: None, tmp_path: Path) -> None:
@@ -337,6 +383,9 @@ def test_a_survey_of_files_of_the_warehouse_and_of_the_newest(aws: FakeAws, tmp_
         (["--survey", ".", "--latest", "5"], "leave the files out"),
         (["some-id", "--latest", "5"], "not with an event's id"),
         (["--survey", "--db", "none.db"], "there is no warehouse to survey"),
+        ([""], "an empty word is neither"),
+        (["--survey", ""], "an empty word is neither"),
+        (["--survey", "--archive", "."], "inspect --survey ."),
         (["x", "--archive", "https://example.com"], "no folder"),
     ],
 )

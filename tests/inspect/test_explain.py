@@ -11,7 +11,7 @@ from sqlite_utils import Database
 
 from etl.decode.content import Keys
 from etl.inspect.events import EVENT, LOGGED_CALL, RawEvent
-from etl.inspect.explain import Explanation, explain, load_trial
+from etl.inspect.explain import Explanation, explain, load_trial, stored_only
 from etl.normalise.rules import ApplicationRule
 from etl.warehouse.attribution import apply_config
 from etl.warehouse.prices import import_prices
@@ -302,6 +302,27 @@ def test_what_nothing_reads_is_told_with_numbers_only() -> None:
         ("additionalEventData.reasoningTokens", 7),
         ("additionalEventData.note", None),
     ]
+
+
+def test_where_the_account_stands_is_told_as_it_was_found() -> None:
+    record = call(1)
+    (told,) = explained(None, record)
+    assert hows(told)["account"] == "recipientAccountId"
+    del record["recipientAccountId"]
+    (told,) = explained(None, record)
+    assert values(told)["account"] == "111122223333"
+    assert hows(told)["account"] == "userIdentity: there is no recipientAccountId"
+
+
+def test_a_call_without_its_event_is_told_with_its_prices(
+    prepared: Database, tmp_path: Path
+) -> None:
+    load(prepared, write_log(tmp_path / "log.json", [call(1, tokens=(1_000_000, 0))]))
+    told = stored_only(uuid_of(1), call(1)["eventTime"], prepared)
+    lines = {line.field: line for line in told.warehouse}
+    assert lines["price of input"].value == 0.25
+    assert "list price of anthropic.claude-3-haiku" in lines["price of input"].how
+    assert lines["cost"].value == 0.25
 
 
 def test_a_count_that_cannot_be_read_is_told() -> None:

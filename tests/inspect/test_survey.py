@@ -8,6 +8,7 @@ import shlex
 import tomllib
 from collections.abc import Iterable
 from datetime import date
+from io import StringIO
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,7 @@ import botocore.session
 import msgspec
 import pytest
 from botocore.validate import validate_parameters
+from rich.console import Console
 from sqlite_utils import Database
 
 from etl.config import Config
@@ -22,6 +24,7 @@ from etl.decode.content import Keys
 from etl.inspect import survey as surveys
 from etl.inspect.events import EVENT, LOGGED_CALL, RawEvent
 from etl.inspect.fixes import Section, logging_command, sections
+from etl.inspect.show import print_survey
 from etl.inspect.survey import Survey, survey_events, survey_warehouse
 from etl.normalise.rules import ApplicationRule
 from etl.warehouse.attribution import apply_config
@@ -98,6 +101,15 @@ def test_calls_and_their_tokens_are_counted() -> None:
     assert "2 calls without tokens in CloudTrail" in fix
     assert "2 streamed calls without tokens" in fix
     assert "(1 here)" in fix
+
+
+def test_rows_that_are_left_out_are_told() -> None:
+    found = surveyed(*(call(n, user=f"user-{n}") for n in range(13)))
+    callers = section(found, "applications")
+    assert (len(callers.rows), callers.left_out) == (10, 3)
+    printed = StringIO()
+    print_survey(found, [callers], Console(file=printed, width=200))
+    assert "... and 3 more, of fewer calls" in printed.getvalue()
 
 
 def test_paths_are_counted_where_counts_stand() -> None:
