@@ -259,7 +259,7 @@ def _price_row(model: Model, kind: str, today: date) -> str:
     line = io.StringIO()
     csv.writer(line, lineterminator="").writerow(
         (
-            *(harmless(model.model_id), model.region, model.scope, model.tier, kind),
+            *map(harmless, (model.model_id, model.region, model.scope, model.tier, kind)),
             *(0, "RATE", _FIRST_DAY, "", "SOURCE", f"{today:%Y-%m-%d}"),
         )
     )

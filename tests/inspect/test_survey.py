@@ -207,6 +207,10 @@ def test_text_that_a_caller_wrote_breaks_out_of_no_snippet() -> None:
     config = pasted(section(found, "applications").fix, "[[application_rules]]")
     assert len(config.application_rules) == 1
     assert "\x1b" not in section(found, "applications").fix
+    odd = {"modelId": "acme.\x1b[31m", "serviceTier": "x\n\x1b[31m,1"}
+    prices = section(surveyed(call(1, requestParameters=odd, awsRegion="us\n")), "prices").fix
+    assert all(line.isprintable() for line in prices.splitlines())
+    assert [line.count(",") for line in prices.splitlines()[-2:]] == [11, 11]  # one is quoted
     assert len(pasted(section(surveyed(call(1, user="BedrockAPIKey-x\"\n[sync]")), "users").fix,
                       "[user_aliases]").user_aliases) == 1  # fmt: skip
 

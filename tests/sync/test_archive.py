@@ -18,16 +18,29 @@ import boto3
 import pytest
 
 from etl.errors import AccessError, SourceError
+from etl.sources.accounts import assume_role, find_places
 from etl.sources.archive import Archive, LocalArchive, S3Archive
 from etl.sources.stores import LocalStore
 from etl.sources.survey import find_streams
+from etl.sync.run import SyncOptions, sync_places
 from etl.warehouse.database import open_warehouse
+from etl.warehouse.vacuum import cutoff, drop_calls
 from tests.aws import ACCOUNT, REGION, FakeAws, Fault
-from tests.support import HAIKU, call, load, rows, service_event, uuid_of
+from tests.support import (
+    HAIKU,
+    call,
+    load,
+    logged,
+    rows,
+    service_event,
+    uuid_of,
+    write_invocation_log,
+)
 from tests.sync.support import DAY, HOUR, MINUTE, NOW, World, utc
 
 MARKER = "AWSLogs/.bedrock-usage"
 BUCKET = "kept-events"
+OTHER = "444455556666"
 
 
 def kept(folder: Path) -> list[dict[str, Any]]:
@@ -225,6 +238,45 @@ def test_loading_the_archive_gives_what_the_sync_gave(world: World, tmp_path: Pa
                 db.conn.execute(f"select count(*) from {table}").fetchone() for db in (one, two)
             ]
             assert counts[0] == counts[1]
+
+
+def two_accounts(world: World, folder: Archive) -> None:
+    """Sync the copies of the same calls from two accounts, the other one's under ids of its own."""
+    for number in range(20):
+        fields: dict[str, Any] = {"sharedEventID": uuid_of(5000 + number), "tokens": (number, 1)}
+        record = world.deliver(number, number * 12 * HOUR, **fields)
+        copied = {"eventID": uuid_of(7000 + number), "recipientAccountId": OTHER}
+        world.aws.place(OTHER, REGION).deliver(record | copied)
+    accounts = [world.own, assume_role(world.own, world.aws.role(OTHER, "Reader"))]
+    places, _ = find_places(accounts, (REGION,), world.clock)
+    options = SyncOptions(sources=("cloudtrail",), archive=folder)
+    with open_warehouse(world.path) as db:
+        assert sync_places(db, places, world.clock, options).problems == []
+
+
+def test_two_accounts_logs_and_dropped_calls_are_no_matter(world: World, tmp_path: Path) -> None:
+    two_accounts(world, archive(tmp_path))
+    times = {n: utc(world.clock.now() - n * 12 * HOUR) for n in range(0, 20, 4)}
+    logs = write_invocation_log(
+        tmp_path / "i.json", [logged(n, tokens=(n + 1, 5), timestamp=times[n]) for n in times]
+    )
+    with open_warehouse(world.path) as db:
+        load(db, logs)
+    synced = views(world.path)
+    assert len(synced["calls"]) == 20
+    with open_warehouse(world.path) as db:
+        drop_calls(db, cutoff(world.clock.now(), 3 * DAY), dropped_at=utc(world.clock.now()))
+    dropped = views(world.path)
+    assert 0 < len(dropped["calls"]) < 20
+    for name, order in (("a", (tmp_path / "kept", logs)), ("b", (logs, tmp_path / "kept"))):
+        path = tmp_path / f"{name}.db"
+        with open_warehouse(path, create=True) as db:
+            for one in order:
+                load(db, one)
+        assert views(path) == synced
+    with open_warehouse(world.path) as db:
+        load(db, tmp_path / "kept")
+    assert views(world.path) == dropped
 
 
 # -- nothing is claimed that is not kept ----------------------------------------------------------
