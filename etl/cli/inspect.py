@@ -57,7 +57,13 @@ _NEXT_STEP = (
 
 @click.command()
 @click.argument("targets", nargs=-1, metavar="[EVENT_ID | FILE]...")
-@click.option("--latest", type=click.IntRange(1, MOST_SURVEYED), help="The newest N events.")
+@click.option(
+    "--latest",
+    type=click.IntRange(1, MOST_SURVEYED),
+    metavar="N",
+    help="The newest N: of the files; else of the warehouse's calls; else of the event history,"
+    " which is what a survey takes.",
+)
 @click.option("--survey", is_flag=True, help="What many events come to, and what to do about it.")
 @archive_option("Where events are kept: a folder with log files, or s3://bucket/prefix.")
 @click.option(

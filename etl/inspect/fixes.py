@@ -74,7 +74,8 @@ def _events(found: Survey) -> Section:
     rows = [
         (operation.name, events, operation.what) for operation, events in found.events.most_common()
     ]
-    return Section("events", "What the events are", ("operation", "events", "what"), tuple(rows))
+    title = "What the events are (copies counted)"
+    return Section("events", title, ("operation", "events", "what"), tuple(rows))
 
 
 def _operations(found: Survey) -> Section:
