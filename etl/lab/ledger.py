@@ -19,8 +19,9 @@ import msgspec
 
 from etl.errors import DataError
 
-# throttled: AWS could not answer then, for that reason or another of its own. broken: the answer
-# began and did not end. unknown: none came, or none that could be read.
+# throttled: AWS did not take it up then, for that reason or because it was unavailable. failed: it
+# was refused, or never left. broken: the answer began and did not end. unknown: none came, none that
+# could be read, or an error of AWS's own, which does not say what was done.
 Status = Literal["sent", "ok", "throttled", "failed", "broken", "unknown"]
 
 KINDS = (
@@ -62,13 +63,21 @@ class Entry(msgspec.Struct, frozen=True, kw_only=True):
 class Ledger:
     """An open ledger."""
 
-    def __init__(self, descriptor: int) -> None:
-        self._descriptor = descriptor
+    def __init__(self, path: Path, descriptor: int) -> None:
+        self._path, self._descriptor = path, descriptor
 
     def write(self, entry: Entry) -> None:
-        """Write a line, and wait until the disk has it."""
-        os.write(self._descriptor, msgspec.json.encode(entry) + b"\n")
-        os.fsync(self._descriptor)
+        """Write a line, and wait until the disk has it. Raises DataError."""
+        line = msgspec.json.encode(entry) + b"\n"
+        try:
+            while line:
+                line = line[os.write(self._descriptor, line) :]
+            os.fsync(self._descriptor)
+        except OSError as error:
+            raise DataError(
+                f"{self._path}: {error.strerror}; nothing more is sent. Make room, or name another"
+                " ledger with --ledger"
+            ) from None
 
 
 @contextmanager
@@ -80,7 +89,7 @@ def open_ledger(path: Path) -> Iterator[Ledger]:
         raise DataError(f"{path}: {error.strerror}; name another ledger with --ledger") from None
     try:
         _end_line(descriptor)
-        yield Ledger(descriptor)
+        yield Ledger(path, descriptor)
     finally:
         os.close(descriptor)
 

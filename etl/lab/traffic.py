@@ -1,8 +1,8 @@
 """Send the scenarios' calls, one after the other, and write each into the ledger.
 
-A call that AWS refused for a reason that may pass (throttled, out of service) is made again, a few
-times. One that was answered in any other way, or not at all, is not: it may have cost money. A
-failed call stops nothing; a stop asked for ends the run between two calls.
+A call that AWS refused for a reason that may pass (throttled, unavailable) is made again, a few
+times. One that was answered in any other way, or not at all, is not: it may have cost money, and so
+may one that ended in an error of AWS's own. A failed call stops nothing; a stop asked for ends the run between two calls.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from uuid import uuid4
 import msgspec
 
 from etl.clock import Clock
-from etl.errors import AccessError, RetriableError, SourceError, StoppedError
+from etl.errors import AccessError, SourceError, StoppedError
 from etl.lab.caller import Caller, application_of_role
 from etl.lab.ledger import Entry, Ledger, Status
 from etl.lab.scenarios import Scenario
@@ -25,6 +25,9 @@ from etl.sources.runtime import Answer, Question, ask
 
 MAX_TRIES = 4
 _FIRST_PAUSE = 2.0
+
+# What AWS says of a call that it did not take up, though with a status of 500 and more.
+_UNAVAILABLE = ("ServiceUnavailable", "ServiceUnavailableException")
 
 # What AWS says of a model that has retired, was mistyped, or may not be used.
 _NO_MODEL = ("ValidationException", "ResourceNotFoundException")
@@ -192,8 +195,9 @@ def _refused(sent: Entry, error: SourceError) -> Entry:
 def _status(error: SourceError) -> Status:
     if isinstance(error, AccessError):
         return "failed"
-    is_answered = isinstance(error, RetriableError) and error.code is not None
-    return "throttled" if is_answered else "unknown"
+    if error.code in _UNAVAILABLE or (error.code and error.is_undone):
+        return "throttled"
+    return "failed" if error.is_undone else "unknown"
 
 
 def _explain(error: SourceError) -> str:

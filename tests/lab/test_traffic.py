@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import errno
 import json
+import os
 from pathlib import Path
 from typing import Any
 
@@ -99,6 +101,13 @@ def test_the_price_is_the_list_price_of_the_most_that_may_be_used(small: list[st
     assert "$0.000137" in out
     assert "$0.000901" in out
     assert "at most about $0.001038" in out
+
+
+def test_letters_that_take_more_tokens_cost_more(aws: FakeAws, tmp_path: Path) -> None:
+    (tmp_path / "small.toml").write_text(scenarios(prompts=["海" * 100]))
+    _, out, _ = run("lab", "traffic", "--scenarios", "small.toml", "--dry-run")
+    # One token for each of the hundred, not for three of them: 2 * (112 * 0.25 + 50 * 1.25).
+    assert "$0.000181" in out
 
 
 def test_ones_own_prices_count(small: list[str], tmp_path: Path) -> None:
@@ -226,8 +235,8 @@ def test_a_wrong_replacement_is_refused(aws: FakeAws, small: list[str], words: s
     assert (status, aws.count(), f"--model {words}: " in err) == (2, 0, True)
 
 
-@pytest.mark.parametrize("kind", ["reset", "garbage"])
-def test_a_call_without_an_answer_is_unknown_and_not_repeated(
+@pytest.mark.parametrize("kind", ["reset", "garbage", "500"])
+def test_a_call_that_may_have_been_made_is_unknown_and_not_repeated(
     aws: FakeAws, small: list[str], kind: str
 ) -> None:
     aws.faults.append(Fault(kind, operation="Converse"))
@@ -235,6 +244,38 @@ def test_a_call_without_an_answer_is_unknown_and_not_repeated(
     assert (status, summary(out), calls_made(aws)) == (1, done("1/2", "2/3"), 3)
     assert [e.status for e in ledger()] == ["unknown", "ok", "ok"]
     assert "It may have been made, and is not repeated" in err
+
+
+def test_a_call_that_never_left_is_failed_and_not_unknown(
+    aws: FakeAws, small: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("AWS_ENDPOINT_URL_BEDROCK_RUNTIME", "http://127.0.0.1:1")
+    status, out, err = run(*small, "--yes")
+    assert (status, summary(out), calls_made(aws)) == (1, done("0/2", "0/3"), 0)
+    assert [e.status for e in ledger()] == ["failed"] * 3
+    assert "may have been made" not in err
+
+
+def test_a_ledger_that_cannot_be_written_stops_the_run(
+    aws: FakeAws, small: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What is sent without a line in the ledger would be money for no proof."""
+    write, written = os.write, []
+
+    def full(descriptor: int, line: bytes) -> int:
+        written.append(line)
+        if len(written) == 4:
+            return write(descriptor, line[:10])
+        if len(written) > 4:
+            raise OSError(errno.ENOSPC, "No space left on device")
+        return write(descriptor, line)
+
+    monkeypatch.setattr("etl.lab.ledger.os.write", full)
+    status, _, err = run(*small, "--yes")
+    assert (status, calls_made(aws)) == (1, 2)
+    assert "lab_ledger.jsonl: No space left on device" in err
+    assert "--ledger" in err
+    assert [e.status for e in ledger()] == ["ok", "sent"]
 
 
 @pytest.mark.parametrize("operation", ["ConverseStream", "InvokeModelWithResponseStream"])

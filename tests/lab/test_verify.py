@@ -86,6 +86,40 @@ def test_a_lost_event_is_found_out(aws: FakeAws, clock: FakeClock, send: Send) -
     assert 300 <= clock.monotonic() < 310
 
 
+def test_what_may_not_be_read_is_not_waited_for(
+    aws: FakeAws, clock: FakeClock, send: Send
+) -> None:
+    send()
+    aws.faults.append(Fault("denied", operation="LookupEvents", times=None))
+    status, out, err = run(*VERIFY)
+    assert (status, looks(clock)) == (1, 0)
+    assert "add cloudtrail:LookupEvents to the policy" in err
+    assert "Not waited for what is lacking" in err
+    assert out.splitlines()[-1].endswith(": 3 not found: not proved.")
+
+
+def test_what_may_be_read_again_soon_is_waited_for(
+    aws: FakeAws, clock: FakeClock, send: Send
+) -> None:
+    send()
+    aws.faults.append(Fault("503", operation="LookupEvents", times=8))
+    status, out, err = run(*VERIFY)
+    assert (status, out.count("✓")) == (0, 3), err
+    assert "looking again" in err
+
+
+def test_a_match_in_part_is_not_told_as_a_whole_one(
+    aws: FakeAws, clock: FakeClock, tmp_path: Path, send: Send
+) -> None:
+    aws.recording.has_service_events = False
+    send(operation="ConverseStream")
+    status, out, _ = run(*VERIFY)
+    said = ": 3 matches (3 of them without tokens or cost): proved."
+    assert (status, out.splitlines()[-1].endswith(said)) == (0, True)
+    status, proof = verify("--no-sync")
+    assert (status, proof["matches_in_part"]) == (0, 3)
+
+
 def test_another_application_is_found_out_with_what_gave_it(
     aws: FakeAws, tmp_path: Path, send: Send
 ) -> None:
