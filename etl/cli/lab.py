@@ -131,13 +131,13 @@ def create_roles(
         done = list(carry_out(place, caller, steps, path=path))
         problems = [f"{one.role}: {one.problem}" for one in done if one.problem]
         made = [role for role in survey(place, caller, names) if role.state == "ready"]
-        problems += _wait_for(place, made, clock, wait)
+        waiting = _wait_for(place, made, clock, wait)
         if any(step.action == "put policy" for step in steps):
             click.echo(f"Giving the policies {_SETTLE_SECONDS:.0f} s to take effect", err=True)
             clock.sleep(_SETTLE_SECONDS)
-    ready = f"{len(made)} of {count(len(names), 'role')} ready"
-    click.echo(ready, err=True)
-    _end(problems)
+    ready = len(made) - len(waiting)
+    click.echo(f"{ready} of {count(len(names), 'role')} ready", err=True)
+    _end(problems + waiting)
 
 
 @roles.command("list")
@@ -484,7 +484,9 @@ def _wait_for_calls(
             deadline = min(deadline, complete_at + _TOKENS_LATER.total_seconds())
         is_whole = len(found) == len(waited) and not any(one.lacks_tokens for one in waited)
         if not is_whole and not may_bring_more:
-            click.echo("Not waited for what is lacking: AWS refuses to be read, see above", err=True)
+            click.echo(
+                "Not waited for what is lacking: AWS refuses to be read, see above", err=True
+            )
         if is_whole or not may_bring_more or now >= deadline:
             return checked
         pause = min(_LOOK_AGAIN.total_seconds(), deadline - now)

@@ -20,8 +20,8 @@ import msgspec
 from etl.errors import DataError
 
 # throttled: AWS did not take it up then, for that reason or because it was unavailable. failed: it
-# was refused, or never left. broken: the answer began and did not end. unknown: none came, none that
-# could be read, or an error of AWS's own, which does not say what was done.
+# was refused, or never left. broken: the answer began and did not end. unknown: none came, none
+# that could be read, or an error of AWS's own, which does not say what was done.
 Status = Literal["sent", "ok", "throttled", "failed", "broken", "unknown"]
 
 KINDS = (

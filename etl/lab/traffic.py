@@ -1,8 +1,9 @@
 """Send the scenarios' calls, one after the other, and write each into the ledger.
 
 A call that AWS refused for a reason that may pass (throttled, unavailable) is made again, a few
-times. One that was answered in any other way, or not at all, is not: it may have cost money, and so
-may one that ended in an error of AWS's own. A failed call stops nothing; a stop asked for ends the run between two calls.
+times. One that was answered in any other way, or not at all, or that ended in an error of AWS's own
+is not: it may have cost money. A failed call stops nothing; a stop asked for ends the run between
+two calls.
 """
 
 from __future__ import annotations
@@ -25,6 +26,9 @@ from etl.sources.runtime import Answer, Question, ask
 
 MAX_TRIES = 4
 _FIRST_PAUSE = 2.0
+
+# The way into a role: what is refused there was no call of a model.
+_ENTER = "sts:AssumeRole"
 
 # What AWS says of a call that it did not take up, though with a status of 500 and more.
 _UNAVAILABLE = ("ServiceUnavailable", "ServiceUnavailableException")
@@ -186,7 +190,7 @@ def _answered(sent: Entry, answer: Answer) -> Entry:
 
 def _refused(sent: Entry, error: SourceError) -> Entry:
     # Of a refused AssumeRole, the id is that of another request.
-    request_id = None if error.action == "sts:AssumeRole" else error.request_id
+    request_id = None if error.action == _ENTER else error.request_id
     return msgspec.structs.replace(
         sent, status=_status(error), request_id=request_id, error_code=error.code
     )
@@ -201,9 +205,9 @@ def _status(error: SourceError) -> Status:
 
 
 def _explain(error: SourceError) -> str:
-    if error.code in DENIED:
-        return f"{error}; for the lab that is `bedrock-usage policy --lab`{_ANOTHER_MODEL}"
-    if error.code in _NO_MODEL:
+    if error.code in DENIED and error.action == _ENTER:
+        return f"{error}; for the lab that is `bedrock-usage policy --lab`"
+    if error.code in DENIED or error.code in _NO_MODEL:
         return f"{error}{_ANOTHER_MODEL}"
     if _status(error) == "unknown":
         return f"{error}. It may have been made, and is not repeated"

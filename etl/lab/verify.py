@@ -62,8 +62,8 @@ def _check(
     entry: Entry, rows: Sequence[Row], prices: Iterable[Row], streams_need_tokens: bool
 ) -> Checked:
     if entry.status in ("sent", "unknown"):
-        notes = ("no answer came, or none that says what was done: AWS may have had it or not",)
-        return Checked(entry, UNKNOWN, notes=notes)
+        why = "no answer came, or none that says what was done: AWS may have had it or not"
+        return Checked(entry, UNKNOWN, notes=(why,))
     if entry.status in ("failed", "throttled"):
         return _check_refused(entry, rows)
     if not rows:

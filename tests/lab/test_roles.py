@@ -6,6 +6,7 @@ import json
 from collections.abc import Iterator
 from contextlib import closing
 from datetime import timedelta
+from pathlib import Path
 from typing import Any
 
 import boto3
@@ -143,6 +144,7 @@ def test_what_a_failure_left_is_finished_by_the_second_run(aws: FakeAws) -> None
     status, _, err = run("lab", "roles", "create")
     assert status == 1
     assert f"Left: {ROLES[1]}: AccessDenied on iam:PutRolePolicy" in err
+    assert "(`bedrock-usage policy --lab` prints it)" in err
     assert f"Left: {ROLES[2]}: AccessDenied on iam:CreateRole" in err
     assert "2 of 4 roles ready" in err
     assert states() == dict(zip(ROLES, ["ready", "incomplete", "missing", "ready"], strict=True))
@@ -222,6 +224,7 @@ def test_a_role_that_never_can_be_assumed_is_told_in_time(aws: FakeAws, clock: F
     status, _, err = run("lab", "roles", "create", "--wait", "30s")
     assert status == 1
     assert f"role/{FIRST}: cannot be assumed after 30 s. Run it again to wait longer" in err
+    assert "0 of 4 roles ready" in err
     assert sum(clock.sleeps) <= 30 + 10
     assert states()[FIRST] == "ready"
     aws.accounts.role_delay = timedelta(0)

@@ -210,6 +210,16 @@ def test_a_call_that_fails_for_good_stops_no_other(
     assert ("`bedrock-usage policy --lab`" in err) == (kind == "denied")
 
 
+def test_a_role_that_lets_nobody_in_is_no_matter_of_the_model(aws: FakeAws) -> None:
+    assert run("lab", "roles", "create")[0] == 0
+    aws.faults.append(Fault("denied", operation="AssumeRole", times=None))
+    status, out, err = run("lab", "traffic", "--yes")
+    assert (status, summary(out)) == (1, done("3/7", "9/21"))
+    assert "AccessDenied on sts:AssumeRole" in err
+    assert "`bedrock-usage policy --lab`" in err
+    assert "if the model has retired" not in err
+
+
 def test_a_model_that_is_gone_is_told_with_what_to_do(aws: FakeAws, small: list[str]) -> None:
     aws.recording.gone.add(SONNET)
     status, out, err = run(*small, "--yes")
