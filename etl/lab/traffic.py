@@ -52,12 +52,11 @@ class PlannedCall:
 
 @dataclass
 class Outcome:
-    """What a run came to: the numbers of the calls that succeeded, and why others did not."""
+    """What a run came to: the numbers of the calls that succeeded."""
 
     run_id: str
     calls: Sequence[PlannedCall]
     succeeded: set[int] = field(default_factory=set)
-    problems: list[str] = field(default_factory=list)
     is_stopped: bool = False
 
     @property
@@ -113,8 +112,6 @@ def send(
             break
         if problem is None:
             outcome.succeeded.add(call.number)
-        else:
-            outcome.problems.append(f"{call.scenario.name}, call {call.number}: {problem}")
         tell(call, entry, problem)
     return outcome
 

@@ -350,3 +350,19 @@ def test_the_ledger_has_what_was_sent(aws: FakeAws, small: list[str]) -> None:
     assert one.usage["input_tokens"] == 8 + 9
     lines = Path("lab_ledger.jsonl").read_text().splitlines()
     assert [json.loads(line)["status"] for line in lines] == ["sent", "ok"] * 3
+
+
+def test_the_scenarios_of_the_program_are_these() -> None:
+    built_in = load_scenarios(None)
+    role, east, west = "-BedrockRole", "us-east-1", "us-west-2"
+    assert [(s.role or s.user_agent, s.calls, s.model, s.region) for s in built_in] == [
+        (f"CustomerServiceApp{role}", 3, HAIKU, east),
+        (f"DataAnalysisApp{role}", 2, SONNET, east),
+        (f"ChatbotApp{role}", 5, HAIKU, east),
+        (f"DocumentProcessorApp{role}", 2, SONNET, west),
+        ("MobileApp/2.1.0", 4, HAIKU, east),
+        ("WebPortal/1.5.3", 3, SONNET, east),
+        ("BackendAPI/3.0.0", 2, HAIKU, west),
+    ]
+    # Each way of calling is among them.
+    assert {s.operation for s in built_in} == set(RUNTIME)
