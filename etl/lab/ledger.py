@@ -29,6 +29,10 @@ KINDS = (
     *("cache_write_5m_tokens", "cache_write_1h_tokens"),
 )
 
+# How each line begins, also one that was cut off.
+_BEGINNING = b'{"run_id":'
+_FOREIGN = "it is no ledger of the lab; name another with --ledger"
+
 
 class Entry(msgspec.Struct, frozen=True, kw_only=True):
     """One attempt of a call. ``planned``: how many calls its run was to make.
@@ -82,7 +86,12 @@ class Ledger:
 
 @contextmanager
 def open_ledger(path: Path) -> Iterator[Ledger]:
-    """Open a ledger to write at its end; begin one if there is none. Raises DataError."""
+    """Open a ledger to write at its end; begin one if there is none.
+
+    Raises DataError, also for a file that is something else: nothing is added to that.
+    """
+    if path.is_file():
+        read_ledger(path)
     try:
         descriptor = os.open(path, os.O_RDWR | os.O_APPEND | os.O_CREAT, 0o644)
     except OSError as error:
@@ -111,8 +120,10 @@ def read_ledger(path: Path) -> list[Entry]:
         try:
             entry = msgspec.json.decode(line, type=Entry)
         except msgspec.ValidationError as error:
-            raise DataError(f"{path}, line {number}: {error}; it is no ledger of the lab") from None
+            raise DataError(f"{path}, line {number}: {error}; {_FOREIGN}") from None
         except msgspec.DecodeError:
+            if line[: len(_BEGINNING)] != _BEGINNING[: len(line)]:
+                raise DataError(f"{path}, line {number}: {_FOREIGN}") from None
             continue
         attempts[entry.run_id, entry.call, entry.attempt] = entry
     return list(attempts.values())
