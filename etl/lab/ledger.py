@@ -138,7 +138,7 @@ def _lines(path: Path) -> list[bytes]:
             " names another"
         ) from None
     except OSError as error:
-        raise DataError(f"{path}: {error.strerror}") from None
+        raise DataError(f"{path}: {error.strerror}; name another with --ledger") from None
 
 
 def run_of(entries: Iterable[Entry], run_id: str | None) -> list[Entry]:
