@@ -16,7 +16,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 VERSION = "2012-10-17"
 
@@ -24,13 +24,15 @@ VERSION = "2012-10-17"
 class Grant(NamedTuple):
     """Some actions on some resources; ``{partition}`` stands for aws, aws-us-gov or aws-cn.
 
-    ``namespace``: the one of CloudWatch that they are limited to.
+    ``namespace``: the one of CloudWatch that they are limited to. ``tag_of``: whether what they are
+    limited to by ``LAB_TAG`` is the resource that is there, or the request.
     """
 
     sid: str
     actions: tuple[str, ...]
     resource: str = "*"
     namespace: str | None = None
+    tag_of: Literal["Resource", "Request"] | None = None
 
 
 SOURCES: Mapping[str, tuple[Grant, ...]] = {
@@ -91,16 +93,29 @@ MONITOR = (
     ),
 )
 ASSUME_ROLE = "sts:AssumeRole"
-# Of the lab: its roles, whatever their path, and calls of models in the caller's own name.
-LAB_ROLES = Grant(
-    "LabRoles",
-    (
-        *("iam:CreateRole", "iam:DeleteRole", "iam:GetRole", "iam:TagRole"),
-        *("iam:UpdateAssumeRolePolicy", "iam:ListAttachedRolePolicies", "iam:ListRolePolicies"),
-        *("iam:DeleteRolePolicy", "iam:GetRolePolicy", "iam:PutRolePolicy"),
-        ASSUME_ROLE,
+# Of the lab: its roles, whatever their path, and calls of models in the caller's own name. Roles of
+# applications in earnest have such names too: those without the tag may only be looked at.
+LAB_TAG = ("bedrock-usage:lab", "true")
+_LAB_ROLE = "arn:{partition}:iam::*:role/*-BedrockRole"
+LAB_ROLES = (
+    Grant(
+        "LabLook",
+        (
+            *("iam:GetRole", "iam:GetRolePolicy"),
+            *("iam:ListAttachedRolePolicies", "iam:ListRolePolicies"),
+        ),
+        _LAB_ROLE,
     ),
-    "arn:{partition}:iam::*:role/*-BedrockRole",
+    Grant("LabMake", ("iam:CreateRole", "iam:TagRole"), _LAB_ROLE, tag_of="Request"),
+    Grant(
+        "LabRoles",
+        (
+            *("iam:UpdateAssumeRolePolicy", "iam:PutRolePolicy", "iam:DeleteRolePolicy"),
+            *("iam:DeleteRole", ASSUME_ROLE),
+        ),
+        _LAB_ROLE,
+        tag_of="Resource",
+    ),
 )
 LAB_CALLS = ("bedrock:InvokeModel", "bedrock:InvokeModelWithResponseStream")
 LAB_MODELS = (
@@ -166,14 +181,22 @@ def member_policy(reading: Reading) -> dict[str, Any]:
 
 def lab_policy(partition: str) -> dict[str, Any]:
     """Return the policy of who runs the lab, beside what reading takes."""
-    roles = LAB_ROLES.resource.format(partition=partition)
     models = [model.format(partition=partition) for model in LAB_MODELS]
     statements = [
-        _statement(LAB_ROLES.sid, LAB_ROLES.actions, [roles]),
+        *(_of_tag(grant, partition) for grant in LAB_ROLES),
         _statement("LabCalls", LAB_CALLS, models),
         *(_statement(grant.sid, grant.actions, ["*"]) for grant in SOURCES["cloudtrail"]),
     ]
     return {"Version": VERSION, "Statement": statements}
+
+
+def _of_tag(grant: Grant, partition: str) -> dict[str, Any]:
+    resource = grant.resource.format(partition=partition)
+    statement = _statement(grant.sid, grant.actions, [resource])
+    if grant.tag_of is not None:
+        key, value = LAB_TAG
+        statement["Condition"] = {"StringEquals": {f"aws:{grant.tag_of}Tag/{key}": value}}
+    return statement
 
 
 def monitor_policy(partition: str) -> dict[str, Any]:

@@ -123,6 +123,7 @@ def create_roles(
     with stops(clock):
         place, caller = _open(_profile_of(profile, config), clock)
         names = roles_of(load_scenarios(scenarios_file))
+        _refuse_root(caller, names)
         steps = plan_creation(survey(place, caller, names))
         _show_steps(steps, "The roles are as they should be.")
         if dry_run:
@@ -130,13 +131,13 @@ def create_roles(
         done = list(carry_out(place, caller, steps, path=path))
         problems = [f"{one.role}: {one.problem}" for one in done if one.problem]
         made = [role for role in survey(place, caller, names) if role.state == "ready"]
-        problems += _wait_for(place, made, clock, wait)
+        waiting = _wait_for(place, made, clock, wait)
         if any(step.action == "put policy" for step in steps):
             click.echo(f"Giving the policies {_SETTLE_SECONDS:.0f} s to take effect", err=True)
             clock.sleep(_SETTLE_SECONDS)
-    ready = f"{len(made)} of {count(len(names), 'role')} ready"
-    click.echo(ready, err=True)
-    _end(problems)
+    ready = len(made) - len(waiting)
+    click.echo(f"{ready} of {count(len(names), 'role')} ready", err=True)
+    _end(problems + waiting)
 
 
 @roles.command("list")
@@ -319,6 +320,14 @@ def _open(profile: str | None, clock: Clock) -> tuple[Place, Caller]:
     return place, find_caller(place)
 
 
+def _refuse_root(caller: Caller, roles: Sequence[str]) -> None:
+    if roles and caller.is_root:
+        raise BedrockUsageError(
+            "the account's root user can assume no role: use the credentials of a user or a role,"
+            " with --profile or AWS_PROFILE. Nothing was done"
+        )
+
+
 def _check_path(path: str) -> None:
     if not re.fullmatch(_ROLE_PATH, path):
         raise click.UsageError(f"--path: {path!r} is no path; one begins and ends with /")
@@ -344,8 +353,7 @@ def _wait_for(place: Place, made: Sequence[Role], clock: Clock, longest: timedel
 
     return [
         f"{arn}: cannot be assumed after {span(longest)}. Run it again to wait longer; if it stays"
-        " so, allow sts:AssumeRole to the caller (`bedrock-usage policy --lab`), who must not be"
-        " the account's root user"
+        " so, allow sts:AssumeRole to the caller (`bedrock-usage policy --lab`)"
         for arn in wait_until_assumable(place, arns, clock, longest, tell)
     ]
 
@@ -354,6 +362,7 @@ def _arns(place: Place, caller: Caller, scenarios: Sequence[Scenario]) -> dict[s
     """Return the ARN of each role that is needed; raise if one is not there yet."""
     from etl.lab.roles import READY, survey
 
+    _refuse_root(caller, roles_of(scenarios))
     found = survey(place, caller, roles_of(scenarios))
     lacking = [f"{role.name} ({role.state})" for role in found if role.state != READY]
     if lacking:
@@ -408,8 +417,11 @@ def _compare(db: Path, entries: Sequence[Entry], streams_need_tokens: bool) -> l
 
 def _syncing(
     db: Path, clock: Clock, config_path: Path | None, profile: str | None, entries: Sequence[Entry]
-) -> Callable[[], None]:
-    """Return what syncs the regions of a run, in the account that the credentials belong to."""
+) -> Callable[[], bool]:
+    """Return what syncs the regions of a run, in the account that the credentials belong to.
+
+    It returns whether a later sync may bring more: not where every source of a region is refused.
+    """
     from etl.cli.sync import sync_chosen
 
     config = load_config(config_path)
@@ -422,13 +434,20 @@ def _syncing(
             f" {place.account_id}; choose others with --profile"
         )
 
-    def sync() -> None:
+    def sync() -> bool:
         try:
             with sync_lock(db):
-                sync_chosen(db, clock, config, config_path, chosen)
+                outcome = sync_chosen(db, clock, config, config_path, chosen)
         except LockedError as error:
             # It brings what we wait for as well as we would.
             click.echo(f"Not synced now: {error}", err=True)
+            return True
+        refused = [p.stream for p in outcome.problems if not p.is_passing]
+        by_region = {
+            region: {stream.source for stream in refused if stream.region == region}
+            for region in chosen.regions
+        }
+        return all(sources < set(chosen.sources) for sources in by_region.values())
 
     return sync
 
@@ -446,13 +465,16 @@ def _choice(config: Config, profile: str | None, entries: Sequence[Entry]) -> Ch
 
 
 def _wait_for_calls(
-    look: Callable[[], list[Checked]], sync: Callable[[], None], clock: Clock, longest: timedelta
+    look: Callable[[], list[Checked]], sync: Callable[[], bool], clock: Clock, longest: timedelta
 ) -> list[Checked]:
-    """Sync and compare until every call is there, or it has lasted long enough."""
+    """Sync and compare until every call is there, or it has lasted long enough.
+
+    ``sync`` returns whether a later one may bring more.
+    """
     deadline = clock.monotonic() + longest.total_seconds()
     complete_at: float | None = None
     while True:
-        sync()
+        may_bring_more = sync()
         checked = look()
         waited = [one for one in checked if one.status != UNKNOWN]
         found = [one for one in waited if one.is_found]
@@ -461,7 +483,11 @@ def _wait_for_calls(
             complete_at = now if complete_at is None else complete_at
             deadline = min(deadline, complete_at + _TOKENS_LATER.total_seconds())
         is_whole = len(found) == len(waited) and not any(one.lacks_tokens for one in waited)
-        if is_whole or now >= deadline:
+        if not is_whole and not may_bring_more:
+            click.echo(
+                "Not waited for what is lacking: AWS refuses to be read, see above", err=True
+            )
+        if is_whole or not may_bring_more or now >= deadline:
             return checked
         pause = min(_LOOK_AGAIN.total_seconds(), deadline - now)
         lacks = sum(one.lacks_tokens for one in found)

@@ -90,6 +90,11 @@ def policy(
         if member or archive or any(others):
             raise click.UsageError("--lab goes alone, or with --region, which says the partition")
         _print(lab_policy(_partition((), choice["region"] or ALL_REGIONS)))
+        click.echo(
+            "Who has this writes the policies of the lab's roles and assumes them, so it may give"
+            " itself any permission: grant it to an administrator, and take it back afterwards.",
+            err=True,
+        )
         return
     settings = load_config(config)
     reading = _reading(choose(settings, **choice), has_doctor, archive or settings.sync.archive)

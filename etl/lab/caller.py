@@ -36,6 +36,11 @@ class Caller:
         return rest.rpartition("/")[2] or kind
 
     @property
+    def is_root(self) -> bool:
+        """Whether it is the account's root user, whom AWS lets into no role."""
+        return self.arn.endswith(":root")
+
+    @property
     def role_name(self) -> str | None:
         """The role, if one was assumed."""
         kind, _, rest = self.arn.split(":", 5)[5].partition("/")

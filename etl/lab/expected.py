@@ -4,8 +4,8 @@ The planned calls are loaded as events that have not happened, into a warehouse 
 and read from the view ``calls``: so the rules that choose a price are the ones that will price them
 in earnest. A user's own rates are taken along. What has no price is None, and never 0.
 
-The tokens are an upper estimate: a token for three characters of the prompt, and as many for the
-answer as it may have.
+The tokens are an upper estimate: a token for three bytes of the prompt, which is one for a Chinese
+character, and as many for the answer as it may have.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from etl.warehouse.prices import copy_overrides
 from etl.warehouse.read import run_report
 
 _FRAME_TOKENS = 12
-_CHARACTERS_A_TOKEN = 3
+_BYTES_A_TOKEN = 3
 
 
 class Expected(NamedTuple):
@@ -119,5 +119,5 @@ def _id(call: PlannedCall) -> str:
 
 
 def _tokens(call: PlannedCall) -> tuple[int, int]:
-    asked = -(-len(call.prompt) // _CHARACTERS_A_TOKEN) + _FRAME_TOKENS
+    asked = -(-len(call.prompt.encode()) // _BYTES_A_TOKEN) + _FRAME_TOKENS
     return asked, call.scenario.max_tokens

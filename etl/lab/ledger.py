@@ -19,14 +19,19 @@ import msgspec
 
 from etl.errors import DataError
 
-# throttled: AWS could not answer then, for that reason or another of its own. broken: the answer
-# began and did not end. unknown: none came, or none that could be read.
+# throttled: AWS did not take it up then, for that reason or because it was unavailable. failed: it
+# was refused, or never left. broken: the answer began and did not end. unknown: none came, none
+# that could be read, or an error of AWS's own, which does not say what was done.
 Status = Literal["sent", "ok", "throttled", "failed", "broken", "unknown"]
 
 KINDS = (
     *("input_tokens", "output_tokens", "cache_read_tokens"),
     *("cache_write_5m_tokens", "cache_write_1h_tokens"),
 )
+
+# How each line begins, also one that was cut off.
+_BEGINNING = b'{"run_id":'
+_FOREIGN = "it is no ledger of the lab; name another with --ledger"
 
 
 class Entry(msgspec.Struct, frozen=True, kw_only=True):
@@ -62,25 +67,38 @@ class Entry(msgspec.Struct, frozen=True, kw_only=True):
 class Ledger:
     """An open ledger."""
 
-    def __init__(self, descriptor: int) -> None:
-        self._descriptor = descriptor
+    def __init__(self, path: Path, descriptor: int) -> None:
+        self._path, self._descriptor = path, descriptor
 
     def write(self, entry: Entry) -> None:
-        """Write a line, and wait until the disk has it."""
-        os.write(self._descriptor, msgspec.json.encode(entry) + b"\n")
-        os.fsync(self._descriptor)
+        """Write a line, and wait until the disk has it. Raises DataError."""
+        line = msgspec.json.encode(entry) + b"\n"
+        try:
+            while line:
+                line = line[os.write(self._descriptor, line) :]
+            os.fsync(self._descriptor)
+        except OSError as error:
+            raise DataError(
+                f"{self._path}: {error.strerror}; nothing more is sent. Make room, or name another"
+                " ledger with --ledger"
+            ) from None
 
 
 @contextmanager
 def open_ledger(path: Path) -> Iterator[Ledger]:
-    """Open a ledger to write at its end; begin one if there is none. Raises DataError."""
+    """Open a ledger to write at its end; begin one if there is none.
+
+    Raises DataError, also for a file that is something else: nothing is added to that.
+    """
+    if path.is_file():
+        read_ledger(path)
     try:
         descriptor = os.open(path, os.O_RDWR | os.O_APPEND | os.O_CREAT, 0o644)
     except OSError as error:
         raise DataError(f"{path}: {error.strerror}; name another ledger with --ledger") from None
     try:
         _end_line(descriptor)
-        yield Ledger(descriptor)
+        yield Ledger(path, descriptor)
     finally:
         os.close(descriptor)
 
@@ -102,8 +120,10 @@ def read_ledger(path: Path) -> list[Entry]:
         try:
             entry = msgspec.json.decode(line, type=Entry)
         except msgspec.ValidationError as error:
-            raise DataError(f"{path}, line {number}: {error}; it is no ledger of the lab") from None
+            raise DataError(f"{path}, line {number}: {error}; {_FOREIGN}") from None
         except msgspec.DecodeError:
+            if line[: len(_BEGINNING)] != _BEGINNING[: len(line)]:
+                raise DataError(f"{path}, line {number}: {_FOREIGN}") from None
             continue
         attempts[entry.run_id, entry.call, entry.attempt] = entry
     return list(attempts.values())
@@ -118,7 +138,7 @@ def _lines(path: Path) -> list[bytes]:
             " names another"
         ) from None
     except OSError as error:
-        raise DataError(f"{path}: {error.strerror}") from None
+        raise DataError(f"{path}: {error.strerror}; name another with --ledger") from None
 
 
 def run_of(entries: Iterable[Entry], run_id: str | None) -> list[Entry]:

@@ -40,6 +40,11 @@ class Checked:
         """Whether nothing is to be waited for: a refused call need not be there."""
         return self.status != NOT_FOUND
 
+    @property
+    def is_in_part(self) -> bool:
+        """Whether it matches as far as it could be compared, which was not the whole way."""
+        return self.status == MATCHES and bool(self.notes)
+
 
 def is_proved(checked: Sequence[Checked]) -> bool:
     """Return whether there was something to compare, and it agrees."""
@@ -50,7 +55,11 @@ def is_proved(checked: Sequence[Checked]) -> bool:
 def summary(checked: Sequence[Checked]) -> str:
     """Count the calls by what came of them: 20 matches, 1 not found."""
     counts = Counter(one.status for one in checked)
-    return ", ".join(f"{counts[status]} {status}" for status in STATUSES if counts[status])
+    in_part = sum(one.is_in_part for one in checked)
+    more = {MATCHES: f" ({in_part} of them without tokens or cost)"} if in_part else {}
+    return ", ".join(
+        f"{counts[status]} {status}{more.get(status, '')}" for status in STATUSES if counts[status]
+    )
 
 
 def to_json(checked: Sequence[Checked]) -> str:
@@ -59,6 +68,7 @@ def to_json(checked: Sequence[Checked]) -> str:
     answer = {
         "is_proved": is_proved(checked),
         "counts": {status: counts[status] for status in STATUSES},
+        "matches_in_part": sum(one.is_in_part for one in checked),
         "calls": [_call(one) for one in checked],
     }
     return json.dumps(answer, indent=2, ensure_ascii=False)

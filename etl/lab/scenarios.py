@@ -105,11 +105,6 @@ class Scenario(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
             return application_of_role(self.role)
         return (self.user_agent or "").partition("/")[0]
 
-    @property
-    def is_stream(self) -> bool:
-        """Whether the answers come piece by piece."""
-        return self.operation.endswith("Stream")
-
 
 class _File(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     scenarios: tuple[Scenario, ...]

@@ -96,10 +96,16 @@ def print_checked(checked: Sequence[Checked], console: Console) -> None:
     console.print(table)
     for one in checked:
         _print_details(one, console)
-    verdict = "proved" if is_proved(checked) else "not proved"
-    planned, sent = checked[0].entry.planned, len({one.entry.call for one in checked})
-    unsent = f" ({sent} of {count(planned, 'planned call')} sent)" if sent < planned else ""
-    console.print(f"Run {checked[0].entry.run_id}: {summary(checked)}: {verdict}{unsent}.")
+    console.print(f"Run {checked[0].entry.run_id}: {summary(checked)}: {_verdict(checked)}.")
+
+
+def _verdict(checked: Sequence[Checked]) -> str:
+    """Say what is proved: of calls that were refused, unknown or never sent nothing is."""
+    if not is_proved(checked):
+        return "not proved"
+    planned = checked[0].entry.planned
+    matching = len({one.entry.call for one in checked if one.status == MATCHES})
+    return "proved" + (f" for {matching} of {planned} planned calls" if matching < planned else "")
 
 
 def _print_details(one: Checked, console: Console) -> None:

@@ -1,8 +1,9 @@
 """Send the scenarios' calls, one after the other, and write each into the ledger.
 
-A call that AWS refused for a reason that may pass (throttled, out of service) is made again, a few
-times. One that was answered in any other way, or not at all, is not: it may have cost money. A
-failed call stops nothing; a stop asked for ends the run between two calls.
+A call that AWS refused for a reason that may pass (throttled, unavailable) is made again, a few
+times. One that was answered in any other way, or not at all, or that ended in an error of AWS's own
+is not: it may have cost money. A failed call stops nothing; a stop asked for ends the run between
+two calls.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ from uuid import uuid4
 import msgspec
 
 from etl.clock import Clock
-from etl.errors import AccessError, RetriableError, SourceError, StoppedError
+from etl.errors import AccessError, SourceError, StoppedError
 from etl.lab.caller import Caller, application_of_role
 from etl.lab.ledger import Entry, Ledger, Status
 from etl.lab.scenarios import Scenario
@@ -25,6 +26,12 @@ from etl.sources.runtime import Answer, Question, ask
 
 MAX_TRIES = 4
 _FIRST_PAUSE = 2.0
+
+# The way into a role: what is refused there was no call of a model.
+_ENTER = "sts:AssumeRole"
+
+# What AWS says of a call that it did not take up, though with a status of 500 and more.
+_UNAVAILABLE = ("ServiceUnavailable", "ServiceUnavailableException")
 
 # What AWS says of a model that has retired, was mistyped, or may not be used.
 _NO_MODEL = ("ValidationException", "ResourceNotFoundException")
@@ -45,12 +52,11 @@ class PlannedCall:
 
 @dataclass
 class Outcome:
-    """What a run came to: the numbers of the calls that succeeded, and why others did not."""
+    """What a run came to: the numbers of the calls that succeeded."""
 
     run_id: str
     calls: Sequence[PlannedCall]
     succeeded: set[int] = field(default_factory=set)
-    problems: list[str] = field(default_factory=list)
     is_stopped: bool = False
 
     @property
@@ -106,8 +112,6 @@ def send(
             break
         if problem is None:
             outcome.succeeded.add(call.number)
-        else:
-            outcome.problems.append(f"{call.scenario.name}, call {call.number}: {problem}")
         tell(call, entry, problem)
     return outcome
 
@@ -183,7 +187,7 @@ def _answered(sent: Entry, answer: Answer) -> Entry:
 
 def _refused(sent: Entry, error: SourceError) -> Entry:
     # Of a refused AssumeRole, the id is that of another request.
-    request_id = None if error.action == "sts:AssumeRole" else error.request_id
+    request_id = None if error.action == _ENTER else error.request_id
     return msgspec.structs.replace(
         sent, status=_status(error), request_id=request_id, error_code=error.code
     )
@@ -192,14 +196,15 @@ def _refused(sent: Entry, error: SourceError) -> Entry:
 def _status(error: SourceError) -> Status:
     if isinstance(error, AccessError):
         return "failed"
-    is_answered = isinstance(error, RetriableError) and error.code is not None
-    return "throttled" if is_answered else "unknown"
+    if error.code in _UNAVAILABLE or (error.code and error.is_undone):
+        return "throttled"
+    return "failed" if error.is_undone else "unknown"
 
 
 def _explain(error: SourceError) -> str:
-    if error.code in DENIED:
-        return f"{error}; for the lab that is `bedrock-usage policy --lab`{_ANOTHER_MODEL}"
-    if error.code in _NO_MODEL:
+    if error.code in DENIED and error.action == _ENTER:
+        return f"{error}; for the lab that is `bedrock-usage policy --lab`"
+    if error.code in DENIED or error.code in _NO_MODEL:
         return f"{error}{_ANOTHER_MODEL}"
     if _status(error) == "unknown":
         return f"{error}. It may have been made, and is not repeated"

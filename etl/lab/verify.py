@@ -62,7 +62,8 @@ def _check(
     entry: Entry, rows: Sequence[Row], prices: Iterable[Row], streams_need_tokens: bool
 ) -> Checked:
     if entry.status in ("sent", "unknown"):
-        return Checked(entry, UNKNOWN, notes=("no answer came: AWS may have had it or not",))
+        why = "no answer came, or none that says what was done: AWS may have had it or not"
+        return Checked(entry, UNKNOWN, notes=(why,))
     if entry.status in ("failed", "throttled"):
         return _check_refused(entry, rows)
     if not rows:

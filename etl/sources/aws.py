@@ -325,9 +325,11 @@ def _fatal(code: str, action: str, where: str) -> SourceError:
             " caller; see README, Permissions"
         )
     if code in DENIED:
+        is_of_the_lab = action.startswith("iam:") or action in PERMISSIONS.values()
+        printer = f"bedrock-usage policy{' --lab' if is_of_the_lab else ''}"
         return AccessError(
             f"AccessDenied on {where}: add {action} to the policy of the role or user that runs"
-            " this (`bedrock-usage policy` prints it); see README, Permissions"
+            f" this (`{printer}` prints it); see README, Permissions"
         )
     if code in SIGNED_OUT:
         return AccessError(f"{where}: the credentials have expired; sign in again (aws sso login)")

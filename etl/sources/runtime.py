@@ -197,4 +197,3 @@ OPERATIONS: dict[str, tuple[_Call, _Read]] = {
     "Converse": (_converse, _read_usage),
     "ConverseStream": (_converse_stream, _read_metadata),
 }
-STREAMS = ("InvokeModelWithResponseStream", "ConverseStream")

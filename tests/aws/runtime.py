@@ -157,9 +157,11 @@ def _resources(call: Call) -> list[str]:
     geo, _, rest = model_id.partition(".")
     if "." not in rest or len(geo) > len("us-gov"):
         return [f"arn:aws:bedrock:{call.region}::foundation-model/{model_id}"]
+    # A global profile needs its model without a region too.
+    regions = (call.region, "") if geo == "global" else ("us-east-2", "x")
     return [
         f"arn:aws:bedrock:{call.region}:{call.account}:inference-profile/{model_id}",
-        *(f"arn:aws:bedrock:{region}::foundation-model/{rest}" for region in ("us-east-2", "x")),
+        *(f"arn:aws:bedrock:{region}::foundation-model/{rest}" for region in regions),
     ]
 
 

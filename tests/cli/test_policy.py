@@ -18,6 +18,7 @@ from etl.config import SOURCES as ALL_SOURCES
 from etl.config import STANDARD_SOURCES, Choice, InvocationLogs
 from etl.doctor.entry import examine
 from etl.findings import FAILED
+from etl.lab.roles import TAG, TAG_VALUE
 from etl.monitor.alarms import PREFIX, TOPIC
 from etl.monitor.dashboard import NAME as DASHBOARD
 from etl.monitor.plan import NAMESPACE
@@ -343,7 +344,7 @@ def test_nobody_else_calls_aws() -> None:
 def test_the_lab_s_roles_too() -> None:
     # A role that is made with tags needs the permission to tag, and no operation.
     called = operations(ETL / "lab" / "roles.py") | {"iam:TagRole"}
-    assert called == actions(LAB_ROLES)
+    assert called == actions(*LAB_ROLES)
     assert operations(ETL / "lab" / "caller.py") == {FREE}
 
 
@@ -365,7 +366,32 @@ def test_the_lab_may_touch_its_own_roles_and_call_models(words: list[str], parti
     for action in LAB_CALLS:
         assert f"arn:{partition}:bedrock:*::foundation-model/*" in resources[action]
     assert resources["cloudtrail:LookupEvents"] == "*"
-    assert len(resources) == len(LAB_ROLES.actions) + len(LAB_CALLS) + 1
+    assert len(resources) == len(actions(*LAB_ROLES)) + len(LAB_CALLS) + 1
+
+
+def test_the_lab_may_change_and_assume_only_what_carries_its_tag() -> None:
+    """The names of its roles are those of applications in earnest too."""
+    limits = {
+        action: one.get("Condition")
+        for one in policy("--lab")["Statement"]
+        for action in one["Action"]
+    }
+    asked = {"StringEquals": {f"aws:RequestTag/{TAG}": TAG_VALUE}}
+    there = {"StringEquals": {f"aws:ResourceTag/{TAG}": TAG_VALUE}}
+    writing = {a for a in limits if a.startswith("iam:") and a[4:7] not in ("Get", "Lis")}
+    assert {action for action in writing if limits[action] == asked} == {
+        *("iam:CreateRole", "iam:TagRole"),
+    }
+    assert {action for action in limits if limits[action] == there} == {
+        *(writing - {"iam:CreateRole", "iam:TagRole"}),
+        "sts:AssumeRole",
+    }
+
+
+def test_who_is_given_the_lab_s_policy_is_told_what_it_amounts_to() -> None:
+    _, out, err = run("policy", "--lab")
+    assert json.loads(out)
+    assert "may give itself any permission" in err
 
 
 def test_the_monitor_calls_what_its_policy_allows_and_nothing_else() -> None:

@@ -77,6 +77,21 @@ def test_another_file_is_refused(path: Path) -> None:
         run_of(read_ledger(path), None)
 
 
+def test_another_file_is_neither_read_nor_added_to(path: Path) -> None:
+    path.write_text("dear diary\n")
+    with pytest.raises(DataError, match=r"line 1: it is no ledger of the lab"):
+        read_ledger(path)
+    with pytest.raises(DataError, match="name another with --ledger"):
+        write(path, entry())
+    assert path.read_text() == "dear diary\n"
+
+
+def test_a_program_that_was_killed_at_its_first_line_left_a_ledger(path: Path) -> None:
+    path.write_bytes(b'{"run')
+    write(path, entry())
+    assert read_ledger(path) == [entry()]
+
+
 def test_a_folder_that_is_not_there_is_told(path: Path) -> None:
     with pytest.raises(DataError, match="name another ledger"), open_ledger(path / "x"):
         pass

@@ -6,6 +6,7 @@ import json
 from collections.abc import Iterator
 from contextlib import closing
 from datetime import timedelta
+from pathlib import Path
 from typing import Any
 
 import boto3
@@ -88,6 +89,34 @@ def test_nobody_of_another_account_is_let_in(aws: FakeAws, account: str) -> None
             sts.assume_role(**role)
 
 
+@pytest.mark.parametrize("words", [("roles", "create"), ("traffic", "--yes")])
+def test_the_root_user_is_told_at_once_that_it_can_assume_no_role(
+    aws: FakeAws, clock: FakeClock, words: tuple[str, ...]
+) -> None:
+    assert run("lab", "roles", "create")[0] == 0
+    key = aws.accounts.find(aws.environment()["AWS_ACCESS_KEY_ID"])
+    assert key is not None
+    key.arn = f"arn:aws:iam::{ACCOUNT}:root"
+    asked, waited = aws.count("AssumeRole"), len(clock.sleeps)
+    status, _, err = run("lab", *words)
+    assert (status, aws.count("AssumeRole"), len(clock.sleeps)) == (1, asked, waited)
+    assert "the account's root user can assume no role: use the credentials of" in err
+    assert not [r for r in aws.requests if r.service == "bedrock-runtime"]
+
+
+def test_a_role_may_call_through_a_global_profile(aws: FakeAws, tmp_path: Path) -> None:
+    """The model behind it has an ARN without a region."""
+    model = "global.anthropic.claude-sonnet-4-5-20250929-v1:0"
+    scenario = {"name": "G", "role": FIRST, "model": model, "region": "us-east-1"}
+    scenario |= {"operation": "Converse", "calls": 1, "prompts": ["Hello"]}
+    lines = ["[[scenarios]]", *(f"{k} = {json.dumps(v)}" for k, v in scenario.items())]
+    (tmp_path / "global.toml").write_text("\n".join(lines))
+    more = ("--scenarios", "global.toml")
+    assert run("lab", "roles", "create", *more)[0] == 0
+    assert run("lab", "traffic", "--yes", *more)[0] == 0
+    assert run("lab", "verify", "--db", "w.db")[0] == 0
+
+
 def test_a_dry_run_prints_the_plan_and_changes_nothing(aws: FakeAws) -> None:
     status, out, _ = run("lab", "roles", "create", "--dry-run")
     assert (status, len(out.splitlines()), changes(aws)) == (0, 8, [])
@@ -115,6 +144,7 @@ def test_what_a_failure_left_is_finished_by_the_second_run(aws: FakeAws) -> None
     status, _, err = run("lab", "roles", "create")
     assert status == 1
     assert f"Left: {ROLES[1]}: AccessDenied on iam:PutRolePolicy" in err
+    assert "(`bedrock-usage policy --lab` prints it)" in err
     assert f"Left: {ROLES[2]}: AccessDenied on iam:CreateRole" in err
     assert "2 of 4 roles ready" in err
     assert states() == dict(zip(ROLES, ["ready", "incomplete", "missing", "ready"], strict=True))
@@ -194,6 +224,7 @@ def test_a_role_that_never_can_be_assumed_is_told_in_time(aws: FakeAws, clock: F
     status, _, err = run("lab", "roles", "create", "--wait", "30s")
     assert status == 1
     assert f"role/{FIRST}: cannot be assumed after 30 s. Run it again to wait longer" in err
+    assert "0 of 4 roles ready" in err
     assert sum(clock.sleeps) <= 30 + 10
     assert states()[FIRST] == "ready"
     aws.accounts.role_delay = timedelta(0)

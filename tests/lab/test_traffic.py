@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import errno
 import json
+import os
 from pathlib import Path
 from typing import Any
 
@@ -99,6 +101,13 @@ def test_the_price_is_the_list_price_of_the_most_that_may_be_used(small: list[st
     assert "$0.000137" in out
     assert "$0.000901" in out
     assert "at most about $0.001038" in out
+
+
+def test_letters_that_take_more_tokens_cost_more(aws: FakeAws, tmp_path: Path) -> None:
+    (tmp_path / "small.toml").write_text(scenarios(prompts=["海" * 100]))
+    _, out, _ = run("lab", "traffic", "--scenarios", "small.toml", "--dry-run")
+    # One token for each of the hundred, not for three of them: 2 * (112 * 0.25 + 50 * 1.25).
+    assert "$0.000181" in out
 
 
 def test_ones_own_prices_count(small: list[str], tmp_path: Path) -> None:
@@ -201,6 +210,16 @@ def test_a_call_that_fails_for_good_stops_no_other(
     assert ("`bedrock-usage policy --lab`" in err) == (kind == "denied")
 
 
+def test_a_role_that_lets_nobody_in_is_no_matter_of_the_model(aws: FakeAws) -> None:
+    assert run("lab", "roles", "create")[0] == 0
+    aws.faults.append(Fault("denied", operation="AssumeRole", times=None))
+    status, out, err = run("lab", "traffic", "--yes")
+    assert (status, summary(out)) == (1, done("3/7", "9/21"))
+    assert "AccessDenied on sts:AssumeRole" in err
+    assert "`bedrock-usage policy --lab`" in err
+    assert "if the model has retired" not in err
+
+
 def test_a_model_that_is_gone_is_told_with_what_to_do(aws: FakeAws, small: list[str]) -> None:
     aws.recording.gone.add(SONNET)
     status, out, err = run(*small, "--yes")
@@ -226,8 +245,8 @@ def test_a_wrong_replacement_is_refused(aws: FakeAws, small: list[str], words: s
     assert (status, aws.count(), f"--model {words}: " in err) == (2, 0, True)
 
 
-@pytest.mark.parametrize("kind", ["reset", "garbage"])
-def test_a_call_without_an_answer_is_unknown_and_not_repeated(
+@pytest.mark.parametrize("kind", ["reset", "garbage", "500"])
+def test_a_call_that_may_have_been_made_is_unknown_and_not_repeated(
     aws: FakeAws, small: list[str], kind: str
 ) -> None:
     aws.faults.append(Fault(kind, operation="Converse"))
@@ -235,6 +254,38 @@ def test_a_call_without_an_answer_is_unknown_and_not_repeated(
     assert (status, summary(out), calls_made(aws)) == (1, done("1/2", "2/3"), 3)
     assert [e.status for e in ledger()] == ["unknown", "ok", "ok"]
     assert "It may have been made, and is not repeated" in err
+
+
+def test_a_call_that_never_left_is_failed_and_not_unknown(
+    aws: FakeAws, small: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("AWS_ENDPOINT_URL_BEDROCK_RUNTIME", "http://127.0.0.1:1")
+    status, out, err = run(*small, "--yes")
+    assert (status, summary(out), calls_made(aws)) == (1, done("0/2", "0/3"), 0)
+    assert [e.status for e in ledger()] == ["failed"] * 3
+    assert "may have been made" not in err
+
+
+def test_a_ledger_that_cannot_be_written_stops_the_run(
+    aws: FakeAws, small: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What is sent without a line in the ledger would be money for no proof."""
+    write, written = os.write, []
+
+    def full(descriptor: int, line: bytes) -> int:
+        written.append(line)
+        if len(written) == 4:
+            return write(descriptor, line[:10])
+        if len(written) > 4:
+            raise OSError(errno.ENOSPC, "No space left on device")
+        return write(descriptor, line)
+
+    monkeypatch.setattr("etl.lab.ledger.os.write", full)
+    status, _, err = run(*small, "--yes")
+    assert (status, calls_made(aws)) == (1, 2)
+    assert "lab_ledger.jsonl: No space left on device" in err
+    assert "--ledger" in err
+    assert [e.status for e in ledger()] == ["ok", "sent"]
 
 
 @pytest.mark.parametrize("operation", ["ConverseStream", "InvokeModelWithResponseStream"])
@@ -299,3 +350,19 @@ def test_the_ledger_has_what_was_sent(aws: FakeAws, small: list[str]) -> None:
     assert one.usage["input_tokens"] == 8 + 9
     lines = Path("lab_ledger.jsonl").read_text().splitlines()
     assert [json.loads(line)["status"] for line in lines] == ["sent", "ok"] * 3
+
+
+def test_the_scenarios_of_the_program_are_these() -> None:
+    built_in = load_scenarios(None)
+    role, east, west = "-BedrockRole", "us-east-1", "us-west-2"
+    assert [(s.role or s.user_agent, s.calls, s.model, s.region) for s in built_in] == [
+        (f"CustomerServiceApp{role}", 3, HAIKU, east),
+        (f"DataAnalysisApp{role}", 2, SONNET, east),
+        (f"ChatbotApp{role}", 5, HAIKU, east),
+        (f"DocumentProcessorApp{role}", 2, SONNET, west),
+        ("MobileApp/2.1.0", 4, HAIKU, east),
+        ("WebPortal/1.5.3", 3, SONNET, east),
+        ("BackendAPI/3.0.0", 2, HAIKU, west),
+    ]
+    # Each way of calling is among them.
+    assert {s.operation for s in built_in} == set(RUNTIME)

@@ -86,6 +86,38 @@ def test_a_lost_event_is_found_out(aws: FakeAws, clock: FakeClock, send: Send) -
     assert 300 <= clock.monotonic() < 310
 
 
+def test_what_may_not_be_read_is_not_waited_for(aws: FakeAws, clock: FakeClock, send: Send) -> None:
+    send()
+    aws.faults.append(Fault("denied", operation="LookupEvents", times=None))
+    status, out, err = run(*VERIFY)
+    assert (status, looks(clock)) == (1, 0)
+    assert "add cloudtrail:LookupEvents to the policy" in err
+    assert "Not waited for what is lacking" in err
+    assert out.splitlines()[-1].endswith(": 3 not found: not proved.")
+
+
+def test_what_may_be_read_again_soon_is_waited_for(
+    aws: FakeAws, clock: FakeClock, send: Send
+) -> None:
+    send()
+    aws.faults.append(Fault("503", operation="LookupEvents", times=8))
+    status, out, err = run(*VERIFY)
+    assert (status, out.count("✓")) == (0, 3), err
+    assert "looking again" in err
+
+
+def test_a_match_in_part_is_not_told_as_a_whole_one(
+    aws: FakeAws, clock: FakeClock, tmp_path: Path, send: Send
+) -> None:
+    aws.recording.has_service_events = False
+    send(operation="ConverseStream")
+    status, out, _ = run(*VERIFY)
+    said = ": 3 matches (3 of them without tokens or cost): proved."
+    assert (status, out.splitlines()[-1].endswith(said)) == (0, True)
+    status, proof = verify("--no-sync")
+    assert (status, proof["matches_in_part"]) == (0, 3)
+
+
 def test_another_application_is_found_out_with_what_gave_it(
     aws: FakeAws, tmp_path: Path, send: Send
 ) -> None:
@@ -192,6 +224,14 @@ def test_failed_and_unknown_calls_are_no_differences(aws: FakeAws, send: Send) -
     assert [call["status"] for call in proof["calls"]] == ["refused", "unknown", "matches"]
 
 
+def test_calls_that_were_refused_are_not_told_as_proved(aws: FakeAws, send: Send) -> None:
+    aws.faults += [Fault("throttle", operation="Converse"), Fault("denied", operation="Converse")]
+    send(1)
+    status, out, _ = run(*VERIFY)
+    said = ": 2 matches, 2 refused: proved for 2 of 3 planned calls."
+    assert (status, out.splitlines()[-1][-len(said) :]) == (0, said)
+
+
 def test_a_run_of_which_nothing_succeeded_proves_nothing(aws: FakeAws, send: Send) -> None:
     aws.faults.append(Fault("denied", operation="Converse", times=None))
     send(1)
@@ -264,7 +304,7 @@ def test_a_run_that_was_stopped_says_what_was_not_sent(aws: FakeAws, send: Send)
     file.write_text("".join(file.read_text().splitlines(keepends=True)[:4]))
     status, out, _ = run(*VERIFY)
     assert status == 0
-    assert out.splitlines()[-1].endswith(": 2 matches: proved (2 of 3 planned calls sent).")
+    assert out.splitlines()[-1].endswith(": 2 matches: proved for 2 of 3 planned calls.")
 
 
 def test_credentials_of_another_account_are_refused(aws: FakeAws, send: Send) -> None:
