@@ -114,6 +114,16 @@ class Plan:
         return frozenset(put.series for put in self.puts) - self.known
 
     @property
+    def unread(self) -> frozenset[Series]:
+        """The series with puts where the ledger does not know what stands in CloudWatch.
+
+        It knows nothing of new ones, nor of what is older than all that it ever looked at.
+        """
+        start = self.target.published_from or ""
+        older = frozenset(put.series for put in self.puts if put.period_start < start)
+        return self.new | older
+
+    @property
     def metrics(self) -> int:
         """How many custom metrics are paid for, those of daily limits included."""
         return len(self.known | self.new) + len(self.limited)

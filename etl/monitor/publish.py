@@ -1,8 +1,8 @@
 """Publish the plan, so that every value is counted once, whatever happens in between.
 
 The order of a run: what it costs is agreed to (``Consent``); puts of an earlier run whose outcome
-nobody knows are read back; so is a series that the ledger does not know, because a warehouse made
-anew must not double what it put before; then the levels that alarms look at, and then, request by
+nobody knows are read back; so is what the ledger does not know, new series and periods older than
+any before, because a warehouse made anew must not double what it put before; then the levels that alarms look at, and then, request by
 request, the amounts: written to the ledger as in flight, put, taken off. A run that fails half way
 leaves what was put as put, and the rest for the next one.
 
@@ -157,13 +157,16 @@ class Publisher:
         return result
 
     def _send(self, target: Target, plan: Plan, result: Result) -> None:
-        now = self.clock.now()
-        ledger.begin(self.db, target, text_of(plan.range.since))
+        now, since = self.clock.now(), text_of(plan.range.since)
+        if target.published_from is None:
+            ledger.begin(self.db, target, since)
         ledger.forget_before(self.db, target, text_of(now - OLDEST - timedelta(days=1)))
         has_looked = self._settle_in_flight(target, now)
         if self._adopt(target, plan) or has_looked:
             allowed = plan.known | plan.new
             plan = self._only(self._plan(target, plan.range, now), allowed)
+        # Not earlier: what is older than before counts as known from here on.
+        ledger.begin(self.db, target, since)
         if plan.levels:
             levels = {level_series(one.application): one.amount for one in plan.levels}
             put_levels(self.place, levels, now.replace(second=0))
@@ -176,7 +179,7 @@ class Publisher:
                 " yet whether they got there; a later run looks again"
             )
             return
-        ledger.finish(self.db, target, text_of(plan.range.until))
+        ledger.finish(self.db, target, since, text_of(plan.range.until))
 
     @staticmethod
     def _only(plan: Plan, allowed: frozenset[ledger.Series]) -> Plan:
@@ -230,17 +233,22 @@ class Publisher:
         return True
 
     def _adopt(self, target: Target, plan: Plan) -> bool:
-        """Take over what stands under series that the ledger does not know, say, whether any did.
+        """Take over what stands where the ledger does not know it; return whether anything did.
 
         Another warehouse, or this one before it was made anew, has put it there.
         """
-        if not plan.new:
+        if not plan.unread:
             return False
-        shown = read_amounts(self.place, plan.new, plan.range.since, plan.range.until)
-        ledger.save_amounts(
-            self.db, target, [Put(*key, amount) for key, amount in shown.items() if amount]
-        )
-        return bool(shown)
+        shown = read_amounts(self.place, plan.unread, plan.range.since, plan.range.until)
+        start, new = target.published_from or "", plan.new
+        # Elsewhere the ledger knows better: what was put a moment ago may not show yet.
+        unknown = [
+            Put(series, period, amount)
+            for (series, period), amount in shown.items()
+            if amount and (series in new or period < start)
+        ]
+        ledger.save_amounts(self.db, target, unknown)
+        return bool(unknown)
 
 
 def decide(put: InFlight, shown: int | None, now: datetime) -> int | None:

@@ -103,11 +103,13 @@ def begin(db: Database, target: Target, since: str) -> None:
         )
 
 
-def finish(db: Database, target: Target, until: str) -> None:
-    """Note that all periods before one are done."""
+def finish(db: Database, target: Target, since: str, until: str) -> None:
+    """Note that periods are done, unless there are some before them that are not."""
     with transaction(db):
         db.conn.execute(
-            "update monitor_targets set published_to = ? where target_key = ?", [until, target.key]
+            "update monitor_targets set published_to = ?"
+            " where target_key = ? and published_to >= ?",
+            [until, target.key, since],
         )
 
 

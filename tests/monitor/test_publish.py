@@ -477,3 +477,44 @@ def test_an_unknown_cost_of_the_day_is_no_level(live: Live) -> None:
     assert live.plan().levels == ()
     live.publish()
     assert levels(live) == []
+
+
+def test_a_warehouse_made_anew_doubles_nothing_further_back_either(live: Live) -> None:
+    live.call(ago=5 * DAY, tokens=(1, 1))
+    live.call(ago=2 * HOUR, tokens=(2, 1))
+    live.sync()
+    live.publish(since=NOW - 6 * DAY)
+    sums = live.sums("CostUSD")
+    for table in ("points", "limits", "series", "targets"):
+        live.world.rows(f"delete from monitor_{table}")
+    live.publish()
+    assert live.publish(since=NOW - 6 * DAY).left == []
+    assert live.sums("InputTokens") == {"Search": 3}
+    assert live.sums("CostUSD") == sums
+
+
+def test_what_cannot_be_read_back_is_not_put(live: Live) -> None:
+    live.call(ago=5 * DAY, tokens=(1, 1))
+    live.call(ago=2 * HOUR, tokens=(2, 1))
+    live.sync()
+    live.publish(since=NOW - 6 * DAY)
+    for table in ("points", "limits", "series", "targets"):
+        live.world.rows(f"delete from monitor_{table}")
+    live.publish()
+    live.aws.faults.append(Fault("denied", operation="GetMetricData"))
+    assert live.publish(since=NOW - 6 * DAY).left
+    assert live.publish(since=NOW - 6 * DAY).left == []
+    assert live.publish().left == []
+    assert live.sums("InputTokens") == {"Search": 3}
+
+
+def test_since_leaves_no_gap_behind_it(live: Live) -> None:
+    live.call(ago=2 * HOUR, tokens=(1, 1))
+    live.sync()
+    live.publish()
+    live.clock.advance(5 * DAY)
+    live.late(ago=4 * DAY, tokens=(2, 1))
+    live.late(ago=2 * HOUR, tokens=(4, 1))
+    assert live.publish(since=live.clock.now() - DAY).left == []
+    assert live.publish().left == []
+    assert live.sums("InputTokens") == {"Search": 7}
