@@ -19,7 +19,7 @@ from etl.cli.since import moment_of
 from etl.cli.stops import stops
 from etl.clock import Clock
 from etl.config import Config, load_config
-from etl.errors import BedrockUsageError
+from etl.errors import AccessError, BedrockUsageError
 from etl.figures import count
 from etl.terminal import harmless
 from etl.warehouse.database import open_warehouse
@@ -34,6 +34,7 @@ if TYPE_CHECKING:
 _TOPIC = re.compile(r"arn:aws[a-z-]*:sns:[a-z0-9-]+:[0-9]{12}:[A-Za-z0-9_-]{1,256}")
 _EMAIL = re.compile(r"[^\s@]+@[^\s@]+")
 _PAIRS_SHOWN = 50
+_HIGHEST_LIMIT = Decimal(10**9)
 
 _profile_option = click.option("--profile", help="A profile of the AWS configuration.")
 _region_option = click.option("--region", help="Whose CloudWatch. [default: the configuration's]")
@@ -133,7 +134,7 @@ def _limit(_: click.Context, __: click.Parameter, text: str) -> Decimal:
         limit = Decimal(text)
     except InvalidOperation:
         limit = Decimal(0)
-    if not (limit.is_finite() and limit > 0):
+    if not (limit.is_finite() and 0 < limit <= _HIGHEST_LIMIT):
         raise click.BadParameter(f"{text!r} is no amount of dollars over 0")
     return limit
 
@@ -288,7 +289,12 @@ def _desk(
                 " Name another warehouse with --db"
             )
         place = open_place(settings, Clock(), profile=profile, region=region)
-        yield Desk(warehouse, settings, place)
+        try:
+            yield Desk(warehouse, settings, place)
+        except AccessError as error:
+            from etl.monitor.cloudwatch import explain
+
+            raise AccessError(explain(error)) from None
 
 
 def plan_lines(plan: Plan) -> list[str]:
@@ -351,7 +357,8 @@ def _doubt_lines(plan: Plan) -> Iterator[str]:
         yield (
             f"Left out          {count(len(plan.left_out), 'new metric')} of"
             f" {count(pairs, 'pair')} of an application and a model: more than was agreed to, or"
-            " than max_metrics; run `bedrock-usage monitor publish`, or change [monitor]"
+            " than max_metrics; run `bedrock-usage monitor publish`, with --since if it began days"
+            " ago, or change [monitor]"
         )
 
 
@@ -369,8 +376,10 @@ def result_lines(plan: Plan, result: Result) -> Iterator[str]:
 def _alarm_lines(plan: Any, daily_limit: Decimal) -> Iterator[str]:
     yield f"Alarm             {plan.alarm['AlarmName']}: {plan.action}"
     yield f"Limit             {_dollars(daily_limit)} a day (UTC), at list price"
-    if plan.topic:
-        yield f"Tells             {plan.topic}{' (new)' if plan.makes_topic else ''}"
+    for told in plan.alarm["AlarmActions"]:
+        yield f"Tells             {harmless(told)}{' (new)' if plan.makes_topic else ''}"
+    if not plan.alarm["AlarmActions"]:
+        yield "Tells             nobody: name an address with --email, or a topic with --topic"
     if plan.subscribes:
         yield f"Subscribes        {harmless(plan.email)}, who must confirm a mail"
     yield f"Price             {_dollars(plan.a_month)} a month: $0.10 an alarm, $0.30 its metric"

@@ -1,10 +1,10 @@
 """Publish the plan, so that every value is counted once, whatever happens in between.
 
-The order of a run: what it costs is agreed to (``Consent``); puts of an earlier run whose outcome
+The order of a run: what it costs is agreed to (``agree``); puts of an earlier run whose outcome
 nobody knows are read back; so is what the ledger does not know, new series and periods older than
-any before, because a warehouse made anew must not double what it put before; then the levels that alarms look at, and then, request by
-request, the amounts: written to the ledger as in flight, put, taken off. A run that fails half way
-leaves what was put as put, and the rest for the next one.
+any before, because a warehouse made anew must not double what it put before; then the levels that
+alarms look at, and then, request by request, the amounts: written to the ledger as in flight, put,
+taken off. A run that fails half way leaves what was put as put, and the rest for the next one.
 
 Two warehouses that publish to one account and region would be added up by CloudWatch: one publisher
 for each, please. Processes of one warehouse wait for its lock.
@@ -26,6 +26,7 @@ from etl.errors import BedrockUsageError, ConfigError, SourceError, StoppedError
 from etl.monitor import prices
 from etl.monitor.cloudwatch import (
     UnknownOutcomeError,
+    explain,
     put_amounts,
     put_levels,
     read_amounts,
@@ -116,7 +117,7 @@ class Publisher:
             target=target,
             range=chosen,
             puts=tuple(puts),
-            levels=tuple(self._levels(limited, now)),
+            levels=tuple(self._levels(target, limited, now)),
             known=frozenset(series for series in known if is_chosen(series, self.monitor)),
             limited=limited,
             corrections=sum((put.series, put.period_start) in published for put in puts),
@@ -124,12 +125,14 @@ class Publisher:
             calls_without_cost=_without_cost(rows, self.monitor),
         )
 
-    def _levels(self, limited: tuple[str, ...], now: datetime) -> list[Level]:
+    def _levels(self, target: Target, limited: tuple[str, ...], now: datetime) -> list[Level]:
         """Return what each application with a daily limit has cost: today, or yesterday.
 
-        Yesterday counts until its last calls have come (``settle``), if it was dearer.
+        Yesterday counts, if it was dearer, until a run has seen it with its last calls
+        (``settle``): else no alarm would tell what came between its last run and midnight.
         """
-        days = [day(moment) for moment in (now, now - settle(self.monitor))]
+        seen = parse_time(target.levels_at) if target.levels_at else now
+        days = {day(now), day(max(seen - settle(self.monitor), now - timedelta(days=1)))}
         levels = []
         for application in limited:
             parameters = {"application": application, "since": min(days)}
@@ -153,7 +156,7 @@ class Publisher:
         except StoppedError:
             result.left.append("stopped; run it again to go on from here")
         except SourceError as error:
-            result.left.append(str(error))
+            result.left.append(explain(error))
         return result
 
     def _send(self, target: Target, plan: Plan, result: Result) -> None:
@@ -170,6 +173,7 @@ class Publisher:
         if plan.levels:
             levels = {level_series(one.application): one.amount for one in plan.levels}
             put_levels(self.place, levels, now.replace(second=0))
+            ledger.save_levels_at(self.db, target, text_of(now))
             result.levels = len(levels)
             result.requests += 1
         self._send_batches(target, plan, result)
@@ -284,7 +288,7 @@ def agree(publisher: Publisher, plan: Plan, ask: Callable[[Plan], bool] | None) 
             " run `bedrock-usage monitor publish` once, or set accept_usd_a_month under [monitor]"
         )
     if not ask(plan):
-        raise NotAgreedError("not agreed: nothing was sent")
+        raise NotAgreedError("not agreed: nothing was sent; --yes agrees without being asked")
     target = ledger.ensure_target(publisher.db, plan.target)
     now = text_of(publisher.clock.now())
     ledger.save_agreement(publisher.db, target, plan.metrics, now)

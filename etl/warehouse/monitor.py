@@ -48,7 +48,8 @@ class InFlight(NamedTuple):
 class Target:
     """Where metrics are published. Periods from ``published_from`` to ``published_to`` are done.
 
-    ``agreed_metrics``: so many were agreed to be paid for.
+    ``agreed_metrics``: so many were agreed to be paid for. ``levels_at``: when the costs of the day
+    were put last.
     """
 
     key: int
@@ -57,13 +58,14 @@ class Target:
     published_from: str | None
     published_to: str | None
     agreed_metrics: int
+    levels_at: str | None = None
 
 
 def find_target(db: Database, account_id: str, region: str) -> Target:
     """Return a target, known or not; nothing is written (key 0: it is not known)."""
     row = db.execute(
-        "select target_key, account_id, region, published_from, published_to, agreed_metrics"
-        " from monitor_targets where account_id = ? and region = ?",
+        "select target_key, account_id, region, published_from, published_to, agreed_metrics,"
+        " levels_at from monitor_targets where account_id = ? and region = ?",
         [account_id, region],
     ).fetchone()
     return Target(*row) if row else Target(0, account_id, region, None, None, 0)
@@ -85,6 +87,14 @@ def save_agreement(db: Database, target: Target, metrics: int, now: str) -> None
         db.conn.execute(
             "update monitor_targets set agreed_metrics = ?, agreed_at = ? where target_key = ?",
             [metrics, now, target.key],
+        )
+
+
+def save_levels_at(db: Database, target: Target, now: str) -> None:
+    """Note when the costs of the day were put."""
+    with transaction(db):
+        db.conn.execute(
+            "update monitor_targets set levels_at = ? where target_key = ?", [now, target.key]
         )
 
 

@@ -460,14 +460,40 @@ def test_the_cost_of_the_day_is_put_for_applications_with_a_limit(live: Live) ->
     assert live.sums("DailyCostUSD", by="ModelId") == {"(all models)": 0.25}
 
 
-def test_it_begins_at_0_each_day_once_the_day_before_is_settled(live: Live) -> None:
+def levels_at(live: Live, *moments: timedelta) -> list[float]:
+    """Return the levels after runs at these times after NOW."""
+    for moment in moments:
+        live.clock.advance(NOW + moment - live.clock.now())
+        live.publish()
+    return levels(live)
+
+
+def test_it_begins_at_0_each_day_once_the_day_before_was_told_to_its_end(live: Live) -> None:
     live.limit("Search", "50")
     live.call(ago=2 * HOUR, tokens=(1_000_000, 0))
     live.sync()
-    for moment in (timedelta(), 12 * HOUR + 10 * MINUTE, 12 * HOUR + 20 * MINUTE):
-        live.clock.advance(NOW + moment - live.clock.now())
-        live.publish()
-    assert levels(live) == [0.25, 0.25, 0.0]
+    midnight = 12 * HOUR
+    runs = [timedelta(), *(midnight + minutes * MINUTE for minutes in (10, 20, 30))]
+    assert levels_at(live, *runs) == [0.25, 0.25, 0.25, 0.0]
+
+
+def test_what_came_between_the_last_run_and_midnight_is_told_by_the_next(live: Live) -> None:
+    live.limit("Search", "50")
+    live.call(ago=2 * HOUR, tokens=(1_000_000, 0))
+    live.sync()
+    assert levels_at(live, 11 * HOUR) == [0.25]
+    live.late(ago=-30 * MINUTE, tokens=(2_000_000, 0))
+    assert levels_at(live, 13 * HOUR, 14 * HOUR) == [0.25, 0.75, 0.0]
+
+
+def test_a_run_that_failed_later_does_not_tell_a_day_again(live: Live) -> None:
+    live.limit("Search", "50")
+    live.call(ago=2 * HOUR, tokens=(1_000_000, 0))
+    live.sync()
+    levels_at(live, timedelta(), 13 * HOUR)
+    live.late(ago=30 * MINUTE, tokens=(400_000, 0))
+    live.aws.faults.append(Fault("denied", operation="PutMetricData", skip=1))
+    assert levels_at(live, 15 * HOUR, 16 * HOUR) == [0.25, 0.25, 0.1, 0.1]
 
 
 def test_an_unknown_cost_of_the_day_is_no_level(live: Live) -> None:
