@@ -41,6 +41,10 @@ ALL_MODELS = "(all models)"
 # Time stamps may be two weeks old; a run takes a while itself (PutMetricData, checked 2026-11-26).
 OLDEST = timedelta(days=14) - timedelta(hours=1)
 
+# A ledger that was not used for so long may be a copy, put back: CloudWatch is asked first. Not
+# sooner, because each metric that is read costs $0.00001.
+PAUSE = timedelta(hours=6)
+
 MOST_METRICS_A_REQUEST = 1000
 # Of the megabyte that a request may have.
 _MOST_BYTES = 900_000
@@ -117,11 +121,14 @@ class Plan:
     def unread(self) -> frozenset[Series]:
         """The series with puts where the ledger does not know what stands in CloudWatch.
 
-        It knows nothing of new ones, nor of what is older than all that it ever looked at.
+        It knows nothing of new ones, nor of what is older than all that it ever looked at. After a
+        pause it may itself be older than what was put.
         """
-        start = self.target.published_from or ""
-        older = frozenset(put.series for put in self.puts if put.period_start < start)
-        return self.new | older
+        first = self.target.published_from or ""
+        last = self.target.published_to or ""
+        if not last or self.range.until - parse_time(last) <= PAUSE:
+            last = text_of(self.range.until)
+        return self.new | {put.series for put in self.puts if not first <= put.period_start < last}
 
     @property
     def metrics(self) -> int:

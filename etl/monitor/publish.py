@@ -1,10 +1,11 @@
 """Publish the plan, so that every value is counted once, whatever happens in between.
 
 The order of a run: what it costs is agreed to (``agree``); puts of an earlier run whose outcome
-nobody knows are read back; so is what the ledger does not know, new series and periods older than
-any before, because a warehouse made anew must not double what it put before; then the levels that
-alarms look at, and then, request by request, the amounts: written to the ledger as in flight, put,
-taken off. A run that fails half way leaves what was put as put, and the rest for the next one.
+nobody knows are read back; so is what the ledger may not know (new series, periods older than any
+before or behind a long pause), because a warehouse made anew, or put back from a copy, must not
+double what it put before; then the levels that alarms look at, and then, request by request, the
+amounts: written to the ledger as in flight, put, taken off. A run that fails half way leaves what
+was put as put, and the rest for the next one.
 
 Two warehouses that publish to one account and region would be added up by CloudWatch: one publisher
 for each, please. Processes of one warehouse wait for its lock.
@@ -244,12 +245,12 @@ class Publisher:
         if not plan.unread:
             return False
         shown = read_amounts(self.place, plan.unread, plan.range.since, plan.range.until)
-        start, new = target.published_from or "", plan.new
-        # Elsewhere the ledger knows better: what was put a moment ago may not show yet.
+        known = ledger.published_amounts(
+            self.db, target, text_of(plan.range.since), text_of(plan.range.until)
+        )
+        # Where it has a point it knows better: what was put a moment ago may not show yet.
         unknown = [
-            Put(series, period, amount)
-            for (series, period), amount in shown.items()
-            if amount and (series in new or period < start)
+            Put(*key, amount) for key, amount in shown.items() if amount and key not in known
         ]
         ledger.save_amounts(self.db, target, unknown)
         return bool(unknown)

@@ -544,3 +544,32 @@ def test_since_leaves_no_gap_behind_it(live: Live) -> None:
     assert live.publish(since=live.clock.now() - DAY).left == []
     assert live.publish().left == []
     assert live.sums("InputTokens") == {"Search": 7}
+
+
+def test_a_warehouse_put_back_from_a_copy_doubles_nothing(live: Live) -> None:
+    live.call(ago=5 * HOUR, tokens=(1, 1))
+    live.sync()
+    live.publish()
+    ((copied,),) = live.world.rows("select published_to from monitor_targets")
+    live.clock.advance(8 * HOUR)
+    live.late(ago=2 * HOUR, tokens=(2, 1))
+    live.publish()
+    sums = live.sums("CostUSD")
+    live.world.rows("delete from monitor_points where period_start >= ?", copied)
+    live.world.rows("update monitor_targets set published_to = ?", copied)
+    live.late(ago=3 * HOUR, tokens=(4, 1))
+    assert live.publish().left == []
+    assert live.sums("InputTokens") == {"Search": 7}
+    assert live.sums("CostUSD") == live.costs() != sums
+
+
+def test_what_was_put_a_moment_ago_is_read_back_only_where_the_ledger_does_not_know(
+    live: Live,
+) -> None:
+    some_calls(live)
+    live.publish()
+    reads = live.aws.count("GetMetricData")
+    live.clock.advance(HOUR)
+    live.late("Search", 2 * HOUR, tokens=(40, 4))
+    live.publish()
+    assert live.aws.count("GetMetricData") == reads
