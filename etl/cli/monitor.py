@@ -18,8 +18,8 @@ from etl.cli.options import config_option, db_option
 from etl.cli.since import moment_of
 from etl.cli.stops import stops
 from etl.clock import Clock
-from etl.config import Config, load_config
-from etl.errors import AccessError, BedrockUsageError
+from etl.config import Config, Monitor, load_config
+from etl.errors import AccessError, BedrockUsageError, ConfigError
 from etl.figures import count
 from etl.terminal import harmless
 from etl.warehouse.database import open_warehouse
@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from etl.monitor.plan import Plan
     from etl.monitor.publish import Result
     from etl.sources.aws import Place
+    from etl.warehouse.monitor import Target
 
 _TOPIC = re.compile(r"arn:aws[a-z-]*:sns:[a-z0-9-]+:[0-9]{12}:[A-Za-z0-9_-]{1,256}")
 _EMAIL = re.compile(r"[^\s@]+@[^\s@]+")
@@ -181,9 +182,11 @@ def alarm(
 
     if topic and email:
         raise click.UsageError("--topic goes without --email")
-    with _desk(**where) as (warehouse, _, place):
+    with _desk(**where) as (warehouse, config, place):
         target = ledger.find_target(warehouse, place.account_id, place.region)
         is_new = application not in ledger.limits(warehouse, target)
+        if is_new:
+            _check_room(warehouse, target, config.monitor)
         plan = plan_alarm(
             place, application, daily_limit, topic=topic, email=email, is_new_limit=is_new
         )
@@ -204,6 +207,20 @@ def alarm(
     if plan.subscribes:
         click.echo(f"Confirm           the mail that AWS has sent to {plan.email}", err=True)
     click.echo("Done              it counts from the next `monitor publish` on", err=True)
+
+
+def _check_room(warehouse: Database, target: Target, settings: Monitor) -> None:
+    """Raise ConfigError if one metric more is too many: then none would be published at all."""
+    from etl.monitor.plan import is_chosen
+    from etl.warehouse import monitor as ledger
+
+    known = [one for one in ledger.known_series(warehouse, target) if is_chosen(one, settings)]
+    used = len(known) + len(ledger.limits(warehouse, target))
+    if used >= settings.max_metrics:
+        raise ConfigError(
+            f"the alarm's metric would be one more than max_metrics allows: {used:,} are used of"
+            f" {settings.max_metrics:,}. Raise it under [monitor], or name fewer metrics"
+        )
 
 
 @monitor.command()

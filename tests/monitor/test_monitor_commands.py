@@ -313,6 +313,14 @@ def test_a_topic_of_another_region_is_refused_before_anything_is_done(
     assert (status, "not in us-east-1" in err, writes(aws)) == (1, True, [])
 
 
+def test_an_alarm_whose_metric_would_stop_all_publishing_is_refused(aws: FakeAws, db: Path) -> None:
+    (db.parent / "bedrock_usage.toml").write_text("[monitor]\nmax_metrics = 6\n")
+    assert monitor("publish", "--yes", "--db", db)[0] == 0
+    status, _, err = monitor("alarm", *LIMIT, "--yes", "--db", db)
+    assert (status, "6 are used of 6. Raise it under [monitor]" in err) == (1, True), err
+    assert (alarms(), monitor("publish", "--db", db)[0]) == ([], 0)
+
+
 def test_a_refusal_names_the_policy_that_allows_it(aws: FakeAws, db: Path) -> None:
     for operation, words in (
         ("PutMetricData", ["publish"]),
