@@ -23,6 +23,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
+from functools import cached_property
 from typing import Any, NamedTuple
 
 from etl.config import Monitor, parse_duration
@@ -140,7 +141,8 @@ class Plan:
         """The price of a month in which every metric has values in every hour."""
         return price_a_month(self.metrics)
 
-    @property
+    # Kept, because it writes every value out to know its size.
+    @cached_property
     def batches(self) -> list[tuple[Put, ...]]:
         """The puts, request by request."""
         return list(batches(self.puts))

@@ -573,3 +573,15 @@ def test_what_was_put_a_moment_ago_is_read_back_only_where_the_ledger_does_not_k
     live.late("Search", 2 * HOUR, tokens=(40, 4))
     live.publish()
     assert live.aws.count("GetMetricData") == reads
+
+
+def test_what_is_in_flight_is_found_without_looking_at_all_that_was_published(live: Live) -> None:
+    asked: list[tuple[str, object]] = []
+    with open_warehouse(live.world.path, create=True) as db:
+        place = live.world.places()[0]
+        target = ledger.find_target(db, place.account_id, place.region)
+        with db.tracer(lambda sql, parameters: asked.append((sql, parameters))):
+            assert ledger.in_flight(db, target) == []
+        ((sql, parameters),) = asked
+        steps = db.execute(f"explain query plan {sql}", parameters).fetchall()
+    assert any("monitor_points_in_flight" in step[3] for step in steps), steps
