@@ -360,8 +360,11 @@ class Publisher:
         flush_seconds: float = 60.0,
         flush_calls: int = 1000,
     ) -> None:
-        if not application.strip() or not application.isascii() or len(application) > 255:
-            raise ValueError("application is a name of 1 to 255 ASCII characters")
+        is_printable = application.isascii() and application.isprintable()
+        if not (application.strip() and is_printable and len(application) <= 255):
+            raise ValueError("application is a name of 1 to 255 printable ASCII characters")
+        if application.startswith(":"):
+            raise ValueError("application begins with a colon, which CloudWatch does not take")
         if namespace == _TAKEN or namespace.startswith("AWS/"):
             raise ValueError(f"{namespace} is filled by others: calls would count twice")
         if unknown := set(metrics) - set(METRICS):

@@ -18,8 +18,8 @@ from etl.cli.options import config_option, db_option
 from etl.cli.since import moment_of
 from etl.cli.stops import stops
 from etl.clock import Clock
-from etl.config import Config, load_config
-from etl.errors import BedrockUsageError
+from etl.config import Config, Monitor, load_config
+from etl.errors import AccessError, BedrockUsageError, ConfigError
 from etl.figures import count
 from etl.terminal import harmless
 from etl.warehouse.database import open_warehouse
@@ -30,10 +30,12 @@ if TYPE_CHECKING:
     from etl.monitor.plan import Plan
     from etl.monitor.publish import Result
     from etl.sources.aws import Place
+    from etl.warehouse.monitor import Target
 
 _TOPIC = re.compile(r"arn:aws[a-z-]*:sns:[a-z0-9-]+:[0-9]{12}:[A-Za-z0-9_-]{1,256}")
 _EMAIL = re.compile(r"[^\s@]+@[^\s@]+")
 _PAIRS_SHOWN = 50
+_HIGHEST_LIMIT = Decimal(10**9)
 
 _profile_option = click.option("--profile", help="A profile of the AWS configuration.")
 _region_option = click.option("--region", help="Whose CloudWatch. [default: the configuration's]")
@@ -133,7 +135,7 @@ def _limit(_: click.Context, __: click.Parameter, text: str) -> Decimal:
         limit = Decimal(text)
     except InvalidOperation:
         limit = Decimal(0)
-    if not (limit.is_finite() and limit > 0):
+    if not (limit.is_finite() and 0 < limit <= _HIGHEST_LIMIT):
         raise click.BadParameter(f"{text!r} is no amount of dollars over 0")
     return limit
 
@@ -180,9 +182,11 @@ def alarm(
 
     if topic and email:
         raise click.UsageError("--topic goes without --email")
-    with _desk(**where) as (warehouse, _, place):
+    with _desk(**where) as (warehouse, config, place):
         target = ledger.find_target(warehouse, place.account_id, place.region)
         is_new = application not in ledger.limits(warehouse, target)
+        if is_new:
+            _check_room(warehouse, target, config.monitor)
         plan = plan_alarm(
             place, application, daily_limit, topic=topic, email=email, is_new_limit=is_new
         )
@@ -203,6 +207,20 @@ def alarm(
     if plan.subscribes:
         click.echo(f"Confirm           the mail that AWS has sent to {plan.email}", err=True)
     click.echo("Done              it counts from the next `monitor publish` on", err=True)
+
+
+def _check_room(warehouse: Database, target: Target, settings: Monitor) -> None:
+    """Raise ConfigError if one metric more is too many: then none would be published at all."""
+    from etl.monitor.plan import is_chosen
+    from etl.warehouse import monitor as ledger
+
+    known = [one for one in ledger.known_series(warehouse, target) if is_chosen(one, settings)]
+    used = len(known) + len(ledger.limits(warehouse, target))
+    if used >= settings.max_metrics:
+        raise ConfigError(
+            f"the alarm's metric would be one more than max_metrics allows: {used:,} are used of"
+            f" {settings.max_metrics:,}. Raise it under [monitor], or name fewer metrics"
+        )
 
 
 @monitor.command()
@@ -288,7 +306,12 @@ def _desk(
                 " Name another warehouse with --db"
             )
         place = open_place(settings, Clock(), profile=profile, region=region)
-        yield Desk(warehouse, settings, place)
+        try:
+            yield Desk(warehouse, settings, place)
+        except AccessError as error:
+            from etl.monitor.cloudwatch import explain
+
+            raise AccessError(explain(error)) from None
 
 
 def plan_lines(plan: Plan) -> list[str]:
@@ -351,7 +374,8 @@ def _doubt_lines(plan: Plan) -> Iterator[str]:
         yield (
             f"Left out          {count(len(plan.left_out), 'new metric')} of"
             f" {count(pairs, 'pair')} of an application and a model: more than was agreed to, or"
-            " than max_metrics; run `bedrock-usage monitor publish`, or change [monitor]"
+            " than max_metrics; run `bedrock-usage monitor publish`, with --since if it began days"
+            " ago, or change [monitor]"
         )
 
 
@@ -369,8 +393,10 @@ def result_lines(plan: Plan, result: Result) -> Iterator[str]:
 def _alarm_lines(plan: Any, daily_limit: Decimal) -> Iterator[str]:
     yield f"Alarm             {plan.alarm['AlarmName']}: {plan.action}"
     yield f"Limit             {_dollars(daily_limit)} a day (UTC), at list price"
-    if plan.topic:
-        yield f"Tells             {plan.topic}{' (new)' if plan.makes_topic else ''}"
+    for told in plan.alarm["AlarmActions"]:
+        yield f"Tells             {harmless(told)}{' (new)' if plan.makes_topic else ''}"
+    if not plan.alarm["AlarmActions"]:
+        yield "Tells             nobody: name an address with --email, or a topic with --topic"
     if plan.subscribes:
         yield f"Subscribes        {harmless(plan.email)}, who must confirm a mail"
     yield f"Price             {_dollars(plan.a_month)} a month: $0.10 an alarm, $0.30 its metric"

@@ -7,6 +7,9 @@ cost so far over all models (``DailyCostUSD``, under ModelId ``(all models)``), 
 at 0 each day, and the alarm looks whether its Maximum is over the limit. That is one metric ($0.30)
 and one alarm ($0.10) for each application.
 
+A day counts on until a run has seen it with its last calls: the first run after midnight puts the
+dearer of the two days, so what came after the last run before midnight raises an alarm as well.
+
 **Missing data are ignored**: between two runs nothing is put, and an alarm that is on stays on
 until the next day's first value. An alarm therefore does not tell that nothing is published any
 more; the exit status of the run does. The cost is what is known, so it is a lower bound where calls
@@ -57,11 +60,6 @@ class AlarmPlan:
         price = prices.ALARM if self.action == "create" else Decimal(0)
         return price + (prices.metrics_a_month(1) if self.is_new_limit else 0)
 
-    @property
-    def is_done(self) -> bool:
-        """Whether all is as it should be."""
-        return self.action == "keep" and not (self.subscribes or self.is_new_limit)
-
 
 def plan_alarm(
     place: Place,
@@ -74,16 +72,25 @@ def plan_alarm(
 ) -> AlarmPlan:
     """Compare the alarm that is there with the one that is meant.
 
-    Raises BedrockUsageError if an alarm or topic of that name is not ours.
+    Without topic and address it goes on telling whom it tells already. Raises BedrockUsageError if
+    an alarm or topic of that name is not ours, or the topic is one that no alarm here can tell.
     """
+    if topic is not None and topic.split(":")[3] != place.region:
+        raise BedrockUsageError(
+            f"{topic} is not in {place.region}, and an alarm tells only topics of its own region:"
+            " name one of there, or another --region"
+        )
     makes_topic = subscribes = False
     if email is not None:
         topic = own_topic(place)
         makes_topic = not _topic_is_there(place, topic)
         subscribes = makes_topic or email not in _subscribers(place, topic)
     alarm = alarm_for(application, daily_limit, topic)
+    present = _present(place, alarm["AlarmName"])
+    if topic is None and present is not None:
+        alarm["AlarmActions"] = present.get("AlarmActions", [])
     return AlarmPlan(
-        action=_compare(place, alarm),
+        action=_compare(present, alarm),
         alarm=alarm,
         topic=topic,
         email=email,
@@ -171,17 +178,23 @@ def topic_tags(place: Place, arn: str) -> list[dict[str, str]] | None:
     return tags
 
 
-def _compare(place: Place, alarm: Mapping[str, Any]) -> str:
-    query = {"AlarmNames": [alarm["AlarmName"]], "AlarmTypes": ["MetricAlarm"]}
+def _present(place: Place, name: str) -> dict[str, Any] | None:
+    query = {"AlarmNames": [name], "AlarmTypes": ["MetricAlarm"]}
     answer = place.call("cloudwatch", "DescribeAlarms", query, requires="MetricAlarms")
     if not answer["MetricAlarms"]:
-        return "create"
-    present = answer["MetricAlarms"][0]
+        return None
+    present: dict[str, Any] = answer["MetricAlarms"][0]
     if not is_marked(alarm_tags(place, present["AlarmArn"])):
         raise BedrockUsageError(
-            f"the account has an alarm {alarm['AlarmName']} that bedrock-usage did not make; it is"
+            f"the account has an alarm {name} that bedrock-usage did not make; it is"
             " left alone: rename or delete it, then run this again"
         )
+    return present
+
+
+def _compare(present: Mapping[str, Any] | None, alarm: Mapping[str, Any]) -> str:
+    if present is None:
+        return "create"
     is_same = all(_comparable(present.get(key)) == _comparable(alarm[key]) for key in alarm)
     return "keep" if is_same else "update"
 

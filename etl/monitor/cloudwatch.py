@@ -12,9 +12,9 @@ from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Any
 
-from etl.errors import RetriableError
+from etl.errors import RetriableError, SourceError
 from etl.monitor.plan import KINDS, NAMESPACE, PERIOD, dimensions, parse_time, text_of, to_datum
-from etl.sources.aws import Place
+from etl.sources.aws import DENIED, Place
 from etl.sources.cloudwatch import MAX_QUERIES, fetch_queries
 from etl.warehouse.monitor import Put, Series
 
@@ -29,6 +29,13 @@ _SHOWN_AFTER = (
 
 class UnknownOutcomeError(RetriableError):
     """A request was sent, and whether it was carried out is not known."""
+
+
+def explain(error: SourceError) -> str:
+    """Return an error's message; of a refusal also which policy would allow it."""
+    if error.code in DENIED:
+        return f"{error}; for the monitor that is `bedrock-usage policy --monitor`"
+    return str(error)
 
 
 def put_amounts(place: Place, puts: Sequence[Put]) -> None:

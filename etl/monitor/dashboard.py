@@ -6,7 +6,8 @@ are those of the ledger (a search cannot add up by a dimension): making it again
 
 **The projection** is the cost so far this month, over the hours of it that have passed, times the
 hours it has. It looks 31 days back, so the month's beginning is always in sight. Where publishing
-began in the course of the month, what came before is not in it: the widget says so.
+began in the course of the month, what came before is not in it; nor are metrics without a value for
+two weeks, which a search does not find. The text says so.
 
 Names of dashboards are an account's, whatever the region. One that has our name and not our mark is
 somebody else's and is left alone.
@@ -40,7 +41,7 @@ _TEXT = f"""# Amazon Bedrock by application and model
 This dashboard was {MARK}, which writes it anew. To keep changes of your own, save it under another
 name. Figures are sums over five minutes from `{NAMESPACE}`, at list price, a few minutes to an hour
 behind; only the statistic Sum has a meaning. Where publishing began this month, the projection
-lacks what came before.
+lacks what came before, and what has had no value for two weeks: searches no longer find it.
 """
 
 

@@ -23,6 +23,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
+from functools import cached_property
 from typing import Any, NamedTuple
 
 from etl.config import Monitor, parse_duration
@@ -40,6 +41,10 @@ ALL_MODELS = "(all models)"
 
 # Time stamps may be two weeks old; a run takes a while itself (PutMetricData, checked 2026-11-26).
 OLDEST = timedelta(days=14) - timedelta(hours=1)
+
+# A ledger that was not used for so long may be a copy, put back: CloudWatch is asked first. Not
+# sooner, because each metric that is read costs $0.00001.
+PAUSE = timedelta(hours=6)
 
 MOST_METRICS_A_REQUEST = 1000
 # Of the megabyte that a request may have.
@@ -114,6 +119,19 @@ class Plan:
         return frozenset(put.series for put in self.puts) - self.known
 
     @property
+    def unread(self) -> frozenset[Series]:
+        """The series with puts where the ledger does not know what stands in CloudWatch.
+
+        It knows nothing of new ones, nor of what is older than all that it ever looked at. After a
+        pause it may itself be older than what was put.
+        """
+        first = self.target.published_from or ""
+        last = self.target.published_to or ""
+        if not last or self.range.until - parse_time(last) <= PAUSE:
+            last = text_of(self.range.until)
+        return self.new | {put.series for put in self.puts if not first <= put.period_start < last}
+
+    @property
     def metrics(self) -> int:
         """How many custom metrics are paid for, those of daily limits included."""
         return len(self.known | self.new) + len(self.limited)
@@ -123,7 +141,8 @@ class Plan:
         """The price of a month in which every metric has values in every hour."""
         return price_a_month(self.metrics)
 
-    @property
+    # Kept, because it writes every value out to know its size.
+    @cached_property
     def batches(self) -> list[tuple[Put, ...]]:
         """The puts, request by request."""
         return list(batches(self.puts))

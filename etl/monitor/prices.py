@@ -1,4 +1,4 @@
-"""What CloudWatch charges for what this package makes, in cents and dollars.
+"""What CloudWatch charges for what this package makes, in dollars.
 
 List prices of us-east-1; most regions have the same. A custom metric is a name with one set of
 dimensions: it is paid by the month for as long as values come, prorated by the hour ("metered only

@@ -1,10 +1,11 @@
 """Publish the plan, so that every value is counted once, whatever happens in between.
 
-The order of a run: what it costs is agreed to (``Consent``); puts of an earlier run whose outcome
-nobody knows are read back; so is a series that the ledger does not know, because a warehouse made
-anew must not double what it put before; then the levels that alarms look at, and then, request by
-request, the amounts: written to the ledger as in flight, put, taken off. A run that fails half way
-leaves what was put as put, and the rest for the next one.
+The order of a run: what it costs is agreed to (``agree``); puts of an earlier run whose outcome
+nobody knows are read back; so is what the ledger may not know (new series, periods older than any
+before or behind a long pause), because a warehouse made anew, or put back from a copy, must not
+double what it put before; then the levels that alarms look at, and then, request by request, the
+amounts: written to the ledger as in flight, put, taken off. A run that fails half way leaves what
+was put as put, and the rest for the next one.
 
 Two warehouses that publish to one account and region would be added up by CloudWatch: one publisher
 for each, please. Processes of one warehouse wait for its lock.
@@ -26,6 +27,7 @@ from etl.errors import BedrockUsageError, ConfigError, SourceError, StoppedError
 from etl.monitor import prices
 from etl.monitor.cloudwatch import (
     UnknownOutcomeError,
+    explain,
     put_amounts,
     put_levels,
     read_amounts,
@@ -116,7 +118,7 @@ class Publisher:
             target=target,
             range=chosen,
             puts=tuple(puts),
-            levels=tuple(self._levels(limited, now)),
+            levels=tuple(self._levels(target, limited, now)),
             known=frozenset(series for series in known if is_chosen(series, self.monitor)),
             limited=limited,
             corrections=sum((put.series, put.period_start) in published for put in puts),
@@ -124,12 +126,14 @@ class Publisher:
             calls_without_cost=_without_cost(rows, self.monitor),
         )
 
-    def _levels(self, limited: tuple[str, ...], now: datetime) -> list[Level]:
+    def _levels(self, target: Target, limited: tuple[str, ...], now: datetime) -> list[Level]:
         """Return what each application with a daily limit has cost: today, or yesterday.
 
-        Yesterday counts until its last calls have come (``settle``), if it was dearer.
+        Yesterday counts, if it was dearer, until a run has seen it with its last calls
+        (``settle``): else no alarm would tell what came between its last run and midnight.
         """
-        days = [day(moment) for moment in (now, now - settle(self.monitor))]
+        seen = parse_time(target.levels_at) if target.levels_at else now
+        days = {day(now), day(max(seen - settle(self.monitor), now - timedelta(days=1)))}
         levels = []
         for application in limited:
             parameters = {"application": application, "since": min(days)}
@@ -153,20 +157,24 @@ class Publisher:
         except StoppedError:
             result.left.append("stopped; run it again to go on from here")
         except SourceError as error:
-            result.left.append(str(error))
+            result.left.append(explain(error))
         return result
 
     def _send(self, target: Target, plan: Plan, result: Result) -> None:
-        now = self.clock.now()
-        ledger.begin(self.db, target, text_of(plan.range.since))
+        now, since = self.clock.now(), text_of(plan.range.since)
+        if target.published_from is None:
+            ledger.begin(self.db, target, since)
         ledger.forget_before(self.db, target, text_of(now - OLDEST - timedelta(days=1)))
         has_looked = self._settle_in_flight(target, now)
         if self._adopt(target, plan) or has_looked:
             allowed = plan.known | plan.new
             plan = self._only(self._plan(target, plan.range, now), allowed)
+        # Not earlier: what is older than before counts as known from here on.
+        ledger.begin(self.db, target, since)
         if plan.levels:
             levels = {level_series(one.application): one.amount for one in plan.levels}
             put_levels(self.place, levels, now.replace(second=0))
+            ledger.save_levels_at(self.db, target, text_of(now))
             result.levels = len(levels)
             result.requests += 1
         self._send_batches(target, plan, result)
@@ -176,7 +184,7 @@ class Publisher:
                 " yet whether they got there; a later run looks again"
             )
             return
-        ledger.finish(self.db, target, text_of(plan.range.until))
+        ledger.finish(self.db, target, since, text_of(plan.range.until))
 
     @staticmethod
     def _only(plan: Plan, allowed: frozenset[ledger.Series]) -> Plan:
@@ -230,17 +238,22 @@ class Publisher:
         return True
 
     def _adopt(self, target: Target, plan: Plan) -> bool:
-        """Take over what stands under series that the ledger does not know, say, whether any did.
+        """Take over what stands where the ledger does not know it; return whether anything did.
 
         Another warehouse, or this one before it was made anew, has put it there.
         """
-        if not plan.new:
+        if not plan.unread:
             return False
-        shown = read_amounts(self.place, plan.new, plan.range.since, plan.range.until)
-        ledger.save_amounts(
-            self.db, target, [Put(*key, amount) for key, amount in shown.items() if amount]
+        shown = read_amounts(self.place, plan.unread, plan.range.since, plan.range.until)
+        known = ledger.published_amounts(
+            self.db, target, text_of(plan.range.since), text_of(plan.range.until)
         )
-        return bool(shown)
+        # Where it has a point it knows better: what was put a moment ago may not show yet.
+        unknown = [
+            Put(*key, amount) for key, amount in shown.items() if amount and key not in known
+        ]
+        ledger.save_amounts(self.db, target, unknown)
+        return bool(unknown)
 
 
 def decide(put: InFlight, shown: int | None, now: datetime) -> int | None:
@@ -276,7 +289,7 @@ def agree(publisher: Publisher, plan: Plan, ask: Callable[[Plan], bool] | None) 
             " run `bedrock-usage monitor publish` once, or set accept_usd_a_month under [monitor]"
         )
     if not ask(plan):
-        raise NotAgreedError("not agreed: nothing was sent")
+        raise NotAgreedError("not agreed: nothing was sent; --yes agrees without being asked")
     target = ledger.ensure_target(publisher.db, plan.target)
     now = text_of(publisher.clock.now())
     ledger.save_agreement(publisher.db, target, plan.metrics, now)

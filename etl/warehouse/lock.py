@@ -36,8 +36,8 @@ def sync_lock(path: Path) -> Iterator[None]:
         lock.acquire()
     except Timeout:
         raise LockedError(
-            f"{path} is being synchronised by {_holder(path)}; or it is being vacuumed."
-            " Wait for it, or stop it"
+            f"{path} is being synchronised by {_holder(path)}; or it is being vacuumed or"
+            " published. Wait for it, or stop it"
         ) from None
     except OSError as error:
         raise WarehouseError(

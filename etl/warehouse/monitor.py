@@ -48,7 +48,8 @@ class InFlight(NamedTuple):
 class Target:
     """Where metrics are published. Periods from ``published_from`` to ``published_to`` are done.
 
-    ``agreed_metrics``: so many were agreed to be paid for.
+    ``agreed_metrics``: so many were agreed to be paid for. ``levels_at``: when the costs of the day
+    were put last.
     """
 
     key: int
@@ -57,13 +58,14 @@ class Target:
     published_from: str | None
     published_to: str | None
     agreed_metrics: int
+    levels_at: str | None = None
 
 
 def find_target(db: Database, account_id: str, region: str) -> Target:
     """Return a target, known or not; nothing is written (key 0: it is not known)."""
     row = db.execute(
-        "select target_key, account_id, region, published_from, published_to, agreed_metrics"
-        " from monitor_targets where account_id = ? and region = ?",
+        "select target_key, account_id, region, published_from, published_to, agreed_metrics,"
+        " levels_at from monitor_targets where account_id = ? and region = ?",
         [account_id, region],
     ).fetchone()
     return Target(*row) if row else Target(0, account_id, region, None, None, 0)
@@ -88,6 +90,14 @@ def save_agreement(db: Database, target: Target, metrics: int, now: str) -> None
         )
 
 
+def save_levels_at(db: Database, target: Target, now: str) -> None:
+    """Note when the costs of the day were put."""
+    with transaction(db):
+        db.conn.execute(
+            "update monitor_targets set levels_at = ? where target_key = ?", [now, target.key]
+        )
+
+
 def begin(db: Database, target: Target, since: str) -> None:
     """Note that all periods from one on are looked at: nothing behind it counts as done now.
 
@@ -103,11 +113,13 @@ def begin(db: Database, target: Target, since: str) -> None:
         )
 
 
-def finish(db: Database, target: Target, until: str) -> None:
-    """Note that all periods before one are done."""
+def finish(db: Database, target: Target, since: str, until: str) -> None:
+    """Note that periods are done, unless there are some before them that are not."""
     with transaction(db):
         db.conn.execute(
-            "update monitor_targets set published_to = ? where target_key = ?", [until, target.key]
+            "update monitor_targets set published_to = ?"
+            " where target_key = ? and published_to >= ?",
+            [until, target.key, since],
         )
 
 
@@ -149,7 +161,8 @@ def in_flight(db: Database, target: Target) -> list[InFlight]:
     """Return the puts whose outcome is not known."""
     rows = db.execute(
         "select application, model_id, metric, period_start, published, in_flight, sent_at"
-        " from monitor_points join monitor_series using (series_key)"
+        # A cross join, so that the few points in flight are looked for first, by their index.
+        " from monitor_points cross join monitor_series using (series_key)"
         " where target_key = ? and in_flight is not null"
         " order by period_start, application, model_id, metric",
         [target.key],

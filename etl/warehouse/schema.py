@@ -793,3 +793,9 @@ def m015_create_monitor(db: Database) -> None:
         ) strict, without rowid;
     """,
     )
+
+
+@migrations()
+def m016_time_daily_costs(db: Database) -> None:
+    """When the costs of the day were put last: a day is told to its end by the run after it."""
+    db.execute("alter table monitor_targets add column levels_at text")

@@ -509,6 +509,8 @@ def test_the_rest_is_sent_at_exit_and_a_fork_sends_its_own(
         ("WebPortal", {"metrics": ("Calls", "Users")}, "Users"),
         (" ", {}, "application"),
         ("Büro", {}, "application"),
+        ("Web\nPortal", {}, "application"),
+        (":WebPortal", {}, "colon"),
     ],
 )
 def test_a_wrong_setting_is_refused_at_the_start(

@@ -85,7 +85,7 @@ def test_nothing_is_put_before_yes(aws: FakeAws, db: Path, answer: str) -> None:
     status, _, err = monitor("publish", "--db", db, answer=answer)
     assert status == 1
     assert "Publish, for up to $1.89 a month?" in err
-    assert "not agreed: nothing was sent" in err
+    assert "not agreed: nothing was sent; --yes agrees" in err
     assert (writes(aws), put_metrics(aws)) == ([], [])
 
 
@@ -171,6 +171,8 @@ def test_names_that_callers_made_up_reach_neither_terminal_nor_cloudwatch_as_the
         (["publish", "--region", "mars-north-1"], "is not a region"),
         (["alarm", "--application", "X", "--daily-limit", "0"], "no amount of dollars over 0"),
         (["alarm", "--application", "X", "--daily-limit", "NaN"], "no amount of dollars over 0"),
+        (["alarm", "--application", "X", "--daily-limit", "1e400"], "no amount of dollars over 0"),
+        (["alarm", "--application", "X", "--daily-limit", "-5"], "no amount of dollars over 0"),
         (["alarm", *LIMIT, "--topic", "T"], "is not like arn:aws:sns"),
         (["alarm", *LIMIT, "--email", "nobody"], "is not like somebody@example.com"),
         (
@@ -286,6 +288,48 @@ def test_the_same_alarm_again_changes_nothing_and_another_limit_costs_nothing(
     assert monitor("alarm", *higher, "--db", db)[0] == 0
     assert [alarm["Threshold"] for alarm in alarms()] == [75.5]
     assert writes(aws) == [*before, "PutMetricAlarm"]
+
+
+def test_another_limit_goes_on_telling_the_same(aws: FakeAws, db: Path) -> None:
+    monitor("alarm", *LIMIT, "--email", "ops@example.com", "--yes", "--db", db)
+    (before,) = alarms()
+    status, _, err = monitor("alarm", "--application", "Search", "--daily-limit", "75", "--db", db)
+    assert status == 0, err
+    assert f"Tells             {before['AlarmActions'][0]}" in err
+    (after,) = alarms()
+    assert (after["Threshold"], after["AlarmActions"]) == (75.0, before["AlarmActions"])
+
+
+def test_an_alarm_that_tells_nobody_says_so(aws: FakeAws, db: Path) -> None:
+    _, out, _ = monitor("alarm", *LIMIT, "--dry-run", "--db", db)
+    assert "Tells             nobody: name an address with --email" in out
+
+
+def test_a_topic_of_another_region_is_refused_before_anything_is_done(
+    aws: FakeAws, db: Path
+) -> None:
+    topic = "arn:aws:sns:eu-west-1:111122223333:T"
+    status, _, err = monitor("alarm", *LIMIT, "--topic", topic, "--yes", "--db", db)
+    assert (status, "not in us-east-1" in err, writes(aws)) == (1, True, [])
+
+
+def test_an_alarm_whose_metric_would_stop_all_publishing_is_refused(aws: FakeAws, db: Path) -> None:
+    (db.parent / "bedrock_usage.toml").write_text("[monitor]\nmax_metrics = 6\n")
+    assert monitor("publish", "--yes", "--db", db)[0] == 0
+    status, _, err = monitor("alarm", *LIMIT, "--yes", "--db", db)
+    assert (status, "6 are used of 6. Raise it under [monitor]" in err) == (2, True), err
+    assert (alarms(), monitor("publish", "--db", db)[0]) == ([], 0)
+
+
+def test_a_refusal_names_the_policy_that_allows_it(aws: FakeAws, db: Path) -> None:
+    for operation, words in (
+        ("PutMetricData", ["publish"]),
+        ("PutDashboard", ["dashboard"]),
+        ("CreateTopic", ["alarm", *LIMIT, "--email", "ops@example.com"]),
+    ):
+        aws.faults.append(Fault("denied", operation=operation))
+        status, _, err = monitor(*words, "--yes", "--db", db)
+        assert (status, "`bedrock-usage policy --monitor`" in err) == (1, True), err
 
 
 def test_alarms_and_topics_of_somebody_else_are_left_alone(aws: FakeAws, db: Path) -> None:

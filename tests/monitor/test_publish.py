@@ -460,14 +460,40 @@ def test_the_cost_of_the_day_is_put_for_applications_with_a_limit(live: Live) ->
     assert live.sums("DailyCostUSD", by="ModelId") == {"(all models)": 0.25}
 
 
-def test_it_begins_at_0_each_day_once_the_day_before_is_settled(live: Live) -> None:
+def levels_at(live: Live, *moments: timedelta) -> list[float]:
+    """Return the levels after runs at these times after NOW."""
+    for moment in moments:
+        live.clock.advance(NOW + moment - live.clock.now())
+        live.publish()
+    return levels(live)
+
+
+def test_it_begins_at_0_each_day_once_the_day_before_was_told_to_its_end(live: Live) -> None:
     live.limit("Search", "50")
     live.call(ago=2 * HOUR, tokens=(1_000_000, 0))
     live.sync()
-    for moment in (timedelta(), 12 * HOUR + 10 * MINUTE, 12 * HOUR + 20 * MINUTE):
-        live.clock.advance(NOW + moment - live.clock.now())
-        live.publish()
-    assert levels(live) == [0.25, 0.25, 0.0]
+    midnight = 12 * HOUR
+    runs = [timedelta(), *(midnight + minutes * MINUTE for minutes in (10, 20, 30))]
+    assert levels_at(live, *runs) == [0.25, 0.25, 0.25, 0.0]
+
+
+def test_what_came_between_the_last_run_and_midnight_is_told_by_the_next(live: Live) -> None:
+    live.limit("Search", "50")
+    live.call(ago=2 * HOUR, tokens=(1_000_000, 0))
+    live.sync()
+    assert levels_at(live, 11 * HOUR) == [0.25]
+    live.late(ago=-30 * MINUTE, tokens=(2_000_000, 0))
+    assert levels_at(live, 13 * HOUR, 14 * HOUR) == [0.25, 0.75, 0.0]
+
+
+def test_a_run_that_failed_later_does_not_tell_a_day_again(live: Live) -> None:
+    live.limit("Search", "50")
+    live.call(ago=2 * HOUR, tokens=(1_000_000, 0))
+    live.sync()
+    levels_at(live, timedelta(), 13 * HOUR)
+    live.late(ago=30 * MINUTE, tokens=(400_000, 0))
+    live.aws.faults.append(Fault("denied", operation="PutMetricData", skip=1))
+    assert levels_at(live, 15 * HOUR, 16 * HOUR) == [0.25, 0.25, 0.1, 0.1]
 
 
 def test_an_unknown_cost_of_the_day_is_no_level(live: Live) -> None:
@@ -477,3 +503,85 @@ def test_an_unknown_cost_of_the_day_is_no_level(live: Live) -> None:
     assert live.plan().levels == ()
     live.publish()
     assert levels(live) == []
+
+
+def test_a_warehouse_made_anew_doubles_nothing_further_back_either(live: Live) -> None:
+    live.call(ago=5 * DAY, tokens=(1, 1))
+    live.call(ago=2 * HOUR, tokens=(2, 1))
+    live.sync()
+    live.publish(since=NOW - 6 * DAY)
+    sums = live.sums("CostUSD")
+    for table in ("points", "limits", "series", "targets"):
+        live.world.rows(f"delete from monitor_{table}")
+    live.publish()
+    assert live.publish(since=NOW - 6 * DAY).left == []
+    assert live.sums("InputTokens") == {"Search": 3}
+    assert live.sums("CostUSD") == sums
+
+
+def test_what_cannot_be_read_back_is_not_put(live: Live) -> None:
+    live.call(ago=5 * DAY, tokens=(1, 1))
+    live.call(ago=2 * HOUR, tokens=(2, 1))
+    live.sync()
+    live.publish(since=NOW - 6 * DAY)
+    for table in ("points", "limits", "series", "targets"):
+        live.world.rows(f"delete from monitor_{table}")
+    live.publish()
+    live.aws.faults.append(Fault("denied", operation="GetMetricData"))
+    assert live.publish(since=NOW - 6 * DAY).left
+    assert live.publish(since=NOW - 6 * DAY).left == []
+    assert live.publish().left == []
+    assert live.sums("InputTokens") == {"Search": 3}
+
+
+def test_since_leaves_no_gap_behind_it(live: Live) -> None:
+    live.call(ago=2 * HOUR, tokens=(1, 1))
+    live.sync()
+    live.publish()
+    live.clock.advance(5 * DAY)
+    live.late(ago=4 * DAY, tokens=(2, 1))
+    live.late(ago=2 * HOUR, tokens=(4, 1))
+    assert live.publish(since=live.clock.now() - DAY).left == []
+    assert live.publish().left == []
+    assert live.sums("InputTokens") == {"Search": 7}
+
+
+def test_a_warehouse_put_back_from_a_copy_doubles_nothing(live: Live) -> None:
+    live.call(ago=5 * HOUR, tokens=(1, 1))
+    live.sync()
+    live.publish()
+    ((copied,),) = live.world.rows("select published_to from monitor_targets")
+    live.clock.advance(8 * HOUR)
+    live.late(ago=2 * HOUR, tokens=(2, 1))
+    live.publish()
+    sums = live.sums("CostUSD")
+    live.world.rows("delete from monitor_points where period_start >= ?", copied)
+    live.world.rows("update monitor_targets set published_to = ?", copied)
+    live.late(ago=3 * HOUR, tokens=(4, 1))
+    assert live.publish().left == []
+    assert live.sums("InputTokens") == {"Search": 7}
+    assert live.sums("CostUSD") == live.costs() != sums
+
+
+def test_what_was_put_a_moment_ago_is_read_back_only_where_the_ledger_does_not_know(
+    live: Live,
+) -> None:
+    some_calls(live)
+    live.publish()
+    reads = live.aws.count("GetMetricData")
+    live.clock.advance(HOUR)
+    live.late("Search", 2 * HOUR, tokens=(40, 4))
+    live.publish()
+    assert live.aws.count("GetMetricData") == reads
+
+
+def test_what_is_in_flight_is_found_without_looking_at_all_that_was_published(live: Live) -> None:
+    asked: list[tuple[str, object]] = []
+    with open_warehouse(live.world.path, create=True) as db:
+        place = live.world.places()[0]
+        target = ledger.find_target(db, place.account_id, place.region)
+        with db.tracer(lambda sql, parameters: asked.append((sql, parameters))):
+            assert ledger.in_flight(db, target) == []
+        ((sql, parameters),) = asked
+        steps = db.execute(f"explain query plan {sql}", parameters).fetchall()
+    assert any("monitor_points_in_flight" in step[3] for step in steps), steps
