@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from etl.cli.consent import require_consent
 from etl.cli.options import config_option, db_option
 from etl.cli.stops import stops
 from etl.clock import Clock
@@ -185,7 +186,7 @@ def delete_roles(
     if dry_run:
         return
     if doomed:
-        _confirm(f"Delete {count(len(doomed), 'role')}?", yes)
+        require_consent(f"Delete {count(len(doomed), 'role')}?", yes)
     done = list(carry_out(place, caller, steps, path="/"))
     problems = [f"{one.role}: {one.problem}" for one in done if one.problem]
     gone = {step.role for step in doomed} - {one.role for one in done if one.problem}
@@ -248,7 +249,8 @@ def traffic(
     place, caller = _open(_profile_of(profile, config), clock)
     arns = _arns(place, caller, scenarios)
     more = f", and {count(unpriced, 'call')} at a price that is not known" if unpriced else ""
-    _confirm(f"Send {count(len(calls), 'call')} for at most about {at_most(cost)}{more}?", yes)
+    sending = f"Send {count(len(calls), 'call')} for at most about {at_most(cost)}{more}?"
+    require_consent(sending, yes)
     ways = open_ways(place.account, scenarios, arns)
     with stops(clock), open_ledger(ledger) as book:
         outcome = send(calls, ways, caller, book, clock, _tell_call)
@@ -371,21 +373,6 @@ def _arns(place: Place, caller: Caller, scenarios: Sequence[Scenario]) -> dict[s
             " was sent"
         )
     return {role.name: role.arn for role in found if role.arn}
-
-
-def _confirm(question: str, yes: bool) -> None:
-    """Ask, unless that was said before; end the program without a yes."""
-    if yes:
-        return
-    if not is_interactive():
-        raise click.UsageError(f"{question} Nobody is there to ask: say --yes")
-    if not click.confirm(question, err=True):
-        raise BedrockUsageError("not confirmed: nothing was done")
-
-
-def is_interactive() -> bool:
-    """Return whether somebody can answer a question."""
-    return sys.stdin.isatty()
 
 
 def _tell_call(call: PlannedCall, entry: Entry, problem: str | None) -> None:

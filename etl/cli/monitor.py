@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import click
 from sqlite_utils import Database
 
+from etl.cli.consent import is_agreed, require_consent
 from etl.cli.options import config_option, db_option
 from etl.cli.since import moment_of
 from etl.cli.stops import stops
@@ -86,7 +87,7 @@ def publish(since: str | None, dry_run: bool, yes: bool, **where: Any) -> None:
         if dry_run:
             return
         question = f"Publish, for up to {_dollars(plan.a_month)} a month?"
-        plan = agree(publisher, plan, lambda _: _is_agreed(question, yes))
+        plan = agree(publisher, plan, lambda _: is_agreed(question, yes))
         with stops(place.clock):
             result = publisher.run(plan)
     _say(result_lines(plan, result), err=True)
@@ -124,7 +125,7 @@ def dashboard(dry_run: bool, yes: bool, **where: Any) -> None:
             return
         if plan.action == "keep":
             return
-        _require(f"Make the dashboard, for {_dollars(price)} a month?", yes or not price)
+        require_consent(f"Make the dashboard, for {_dollars(price)} a month?", yes or not price)
         for message in board.put_dashboard(place, plan):
             click.echo(f"CloudWatch says   {harmless(message)}", err=True)
     click.echo(f"Done              open it in CloudWatch, Dashboards, {board.NAME}", err=True)
@@ -197,7 +198,7 @@ def alarm(
         if dry_run:
             return
         price = plan.a_month
-        _require(f"Make it, for {_dollars(price)} a month?", yes or not price)
+        require_consent(f"Make it, for {_dollars(price)} a month?", yes or not price)
         make_alarm(place, plan)
         target = ledger.ensure_target(warehouse, target)
         ledger.save_limit(warehouse, target, application, str(daily_limit))
@@ -241,7 +242,7 @@ def remove(dry_run: bool, yes: bool, **where: Any) -> None:
         if dry_run:
             return
         if things:
-            _require("Delete?", yes)
+            require_consent("Delete?", yes)
             removal.remove(place, things)
         target = ledger.find_target(warehouse, place.account_id, place.region)
         ledger.drop_limits(warehouse, target)
@@ -411,20 +412,3 @@ def _dollars(amount: Decimal) -> str:
 def _say(lines: Any, *, err: bool) -> None:
     for line in lines:
         click.echo(line, err=err)
-
-
-def _is_agreed(question: str, yes: bool) -> bool:
-    if yes:
-        return True
-    try:
-        return click.confirm(question, err=True)
-    except click.Abort:
-        click.echo("", err=True)
-        return False  # nobody is there to answer
-
-
-def _require(question: str, yes: bool) -> None:
-    from etl.monitor.publish import NotAgreedError
-
-    if not _is_agreed(question, yes):
-        raise NotAgreedError("not agreed: nothing was done; --yes agrees without being asked")

@@ -289,7 +289,7 @@ def agree(publisher: Publisher, plan: Plan, ask: Callable[[Plan], bool] | None) 
             " run `bedrock-usage monitor publish` once, or set accept_usd_a_month under [monitor]"
         )
     if not ask(plan):
-        raise NotAgreedError("not agreed: nothing was sent; --yes agrees without being asked")
+        raise NotAgreedError("not agreed: nothing was sent")
     target = ledger.ensure_target(publisher.db, plan.target)
     now = text_of(publisher.clock.now())
     ledger.save_agreement(publisher.db, target, plan.metrics, now)
