@@ -333,6 +333,11 @@ def plan_lines(plan: Plan) -> list[str]:
         f"Price             {_dollars(plan.a_month)} a month at most: $0.30 for each metric with"
         f" values, and requests; before the account's free tier ({prices.SOURCE})",
     ]
+    if not plan.puts:
+        lines.append(
+            f"Nothing to put    what is younger than {last} settles first ([monitor] settle); of"
+            " what is older, all is put or there were no calls (`bedrock-usage status`)"
+        )
     if chosen.missed_from is not None:
         missed = text_of(chosen.missed_from)
         lines.append(

@@ -53,7 +53,7 @@ _SECRETS = (
     (re.compile(r"://[^/\s@]+@"), "://(password)@"),
 )
 _MOMENT = timedelta(seconds=3)
-_IN_A_TERMINAL = "`bedrock-usage sync` in a terminal shows where."
+_IN_A_TERMINAL = "“bedrock-usage sync” in a terminal shows where."
 _AGAIN = "What it read is kept; refresh again to go on from there."
 
 

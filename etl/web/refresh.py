@@ -29,8 +29,8 @@ ACTION = "bedrock-usage-refresh"
 PATH = "/-/refresh"
 
 _DEMO = (
-    "These are the demo's figures, made up and complete. For your own, run `bedrock-usage sync`"
-    " and `bedrock-usage serve` with another --db."
+    "These are the demo's figures, made up and complete. For your own, run “bedrock-usage sync” and"
+    " “bedrock-usage serve” with another --db."
 )
 _STARTED = "The refresh has begun. Load this page again for its figures."
 _NOT_ALLOWED = "You may not start a refresh, nor see how one is getting on."

@@ -78,6 +78,7 @@ def test_a_dry_run_prints_the_plan_and_its_price_and_sends_nothing(aws: FakeAws,
     assert "Custom/BedrockUsage in us-east-1 (account 111122223333)" in out
     assert "Values            6 values, 0 of them corrections, in 1 request ($0.00001)" in out
     assert "Metrics           6, 6 of them new" in out
+    assert "Nothing to put" not in out
     assert "  Chat, anthropic.claude-3-haiku-20240307-v1:0: CostUSD (new), InputTokens (new)" in out
     assert "Price             $1.89 a month at most: $0.30 for each metric" in out
     assert {request.operation for request in aws.requests} == {"GetCallerIdentity"}
@@ -107,6 +108,9 @@ def test_yes_is_asked_for_once_and_again_when_it_costs_more(aws: FakeAws, db: Pa
     assert len(put_metrics(aws)) == 6
     assert monitor("publish", "--db", db, "--yes")[0] == 0
     assert len(put_metrics(aws)) == 9
+    assert (
+        "Nothing to put    what is younger than" in monitor("publish", "--dry-run", "--db", db)[1]
+    )
     assert all(set(dimensions) == {"Application", "ModelId"} for _, dimensions in put_metrics(aws))
 
 
