@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import functools
 import shutil
 import sqlite3
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
 from pathlib import Path
 
+import botocore.session
 import pytest
 from hypothesis import HealthCheck, settings
 from sqlite_utils import Database
@@ -19,6 +21,10 @@ settings.register_profile(
     "repeatable", deadline=None, derandomize=True, suppress_health_check=[HealthCheck.too_slow]
 )
 settings.load_profile("repeatable")
+
+# Every command in a test has a session of its own, which would read anew what AWS's services are
+# like: a quarter of a second.
+botocore.session.create_loader = functools.cache(botocore.session.create_loader)
 
 
 def pytest_report_header() -> str:

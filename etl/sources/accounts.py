@@ -63,6 +63,8 @@ def assume_role(own: Account, role_arn: str) -> Account:
         extra_args={"RoleSessionName": SESSION_NAME},
     )
     session = botocore.session.Session()
+    # What AWS's services are like is read once, not anew for each of many accounts.
+    session.register_component("data_loader", base.get_component("data_loader"))
     session._credentials = DeferredRefreshableCredentials(
         method="assume-role", refresh_using=fetcher.fetch_credentials
     )

@@ -7,6 +7,7 @@ from types import SimpleNamespace
 
 import pytest
 from botocore.exceptions import ClientError
+from botocore.loaders import create_loader
 
 from etl.errors import AccessError, ConfigError, RetriableError, SourceError, TokenError
 from etl.sources.accounts import (
@@ -55,6 +56,15 @@ def test_an_account_is_read_through_its_role(world: World) -> None:
     assert sync(world, [account], "us-east-1") == []
     assert calls(world) == [(OTHER, "us-east-1", 1)]
     assert world.aws.count("AssumeRole") == 1
+
+
+def test_what_services_are_like_is_read_once_for_all_accounts(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("botocore.session.create_loader", create_loader)
+    role = assume_role(world.own, f"arn:aws:iam::{OTHER}:role/Reader")
+    loader = role.session._session.get_component("data_loader")
+    assert loader is world.own.session._session.get_component("data_loader")
 
 
 def test_credentials_of_a_role_are_renewed(world: World) -> None:
