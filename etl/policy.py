@@ -202,7 +202,7 @@ def _of_tag(grant: Grant, partition: str) -> dict[str, Any]:
 def monitor_policy(partition: str) -> dict[str, Any]:
     """Return the policy of who publishes live metrics, and makes the dashboard and alarms.
 
-    It is the only one that allows more than reading, and only what carries this program's names.
+    What it allows beyond reading is only about what carries this program's names.
     """
     statements = []
     for grant in MONITOR:

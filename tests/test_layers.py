@@ -46,7 +46,8 @@ ALLOWED = {
         *("decode", "errors", "figures", "normalise", "sources", "terminal", "warehouse"),
     },
     "lab": {
-        *("clock", "errors", "figures", "load", "normalise", "sources", "terminal", "warehouse"),
+        *("clock", "errors", "figures", "load", "normalise", "policy", "sources", "terminal"),
+        "warehouse",
     },
     "monitor": {"clock", "config", "errors", "sources", "warehouse"},
     "web": {"clock", "config", "errors", "figures", "resources", "terminal", "warehouse"},

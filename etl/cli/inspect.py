@@ -193,7 +193,7 @@ class _Inspection:
     def survey(self, targets: Sequence[str], latest: int | None, format_: str) -> bool:
         """Survey files, the newest events, or the warehouse; return whether all could be read."""
         if targets or latest:
-            events = self._newest(latest) if latest else self._of_files(targets)
+            events = self._finder().newest(latest) if latest else self._of_files(targets)
             found = survey_events(events, self._trial, self._keys)
         elif self._warehouse is not None:
             found = survey_warehouse(self._warehouse)
@@ -256,9 +256,6 @@ class _Inspection:
                 yield event
 
         return chain.from_iterable(map(checked, paths))
-
-    def _newest(self, number: int) -> list[RawEvent]:
-        return self._finder().newest(number)
 
     def _shown_of(self, paths: Sequence[str], latest: int | None) -> list[RawEvent]:
         """Return the newest Bedrock events of files."""

@@ -1,6 +1,6 @@
 """``bedrock-usage lab``: prove on a live account that the warehouse tells the truth.
 
-``roles`` and ``traffic`` are the only commands that change anything in AWS or spend money there.
+Of its commands only ``roles`` changes anything in AWS, and only ``traffic`` spends money there.
 """
 
 from __future__ import annotations

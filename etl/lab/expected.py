@@ -1,8 +1,8 @@
 """What calls will cost at most, before they are made, by the warehouse's own prices.
 
-The planned calls are loaded as events that have not happened, into a warehouse that is thrown away,
-and read from the view ``calls``: so the rules that choose a price are the ones that will price them
-in earnest. A user's own rates are taken along. What has no price is None, and never 0.
+The planned calls are loaded as events that have not happened, into a trial warehouse with the
+prices and profiles of the real one, and read from the view ``calls``: so the rules that choose a
+price are the ones that will price them in earnest. What has no price is None, and never 0.
 
 The tokens are an upper estimate: a token for three bytes of the prompt, which is one for a Chinese
 character, and as many for the answer as it may have.
@@ -12,18 +12,21 @@ from __future__ import annotations
 
 import json
 import tempfile
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from datetime import datetime
 from decimal import ROUND_UP, Decimal
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from sqlite_utils import Database
+
 from etl.lab.scenarios import Scenario
 from etl.lab.traffic import PlannedCall
 from etl.load import load_files
-from etl.warehouse.database import open_unchanged, open_warehouse
-from etl.warehouse.prices import copy_overrides
+from etl.warehouse.database import open_unchanged, refuse_foreign
 from etl.warehouse.read import run_report
+from etl.warehouse.trial import open_trial
 
 _FRAME_TOKENS = 12
 _BYTES_A_TOKEN = 3
@@ -39,12 +42,12 @@ class Expected(NamedTuple):
     cost_usd: Decimal | None
 
 
-def expected(calls: Sequence[PlannedCall], now: datetime, own_rates: Path | None) -> list[Expected]:
-    """Return what each scenario will take at most; ``own_rates``: a warehouse that may have some.
+def expected(calls: Sequence[PlannedCall], now: datetime, warehouse: Path | None) -> list[Expected]:
+    """Return what each scenario will take at most, at the prices of a warehouse if there is one.
 
     Raises WarehouseError for a file that is no warehouse.
     """
-    costs = _costs(calls, now, own_rates)
+    costs = _costs(calls, now, warehouse)
     return [
         _sum(scenario, [call for call in calls if call.scenario is scenario], costs)
         for scenario in dict.fromkeys(call.scenario for call in calls)
@@ -74,25 +77,36 @@ def _sum(scenario: Scenario, calls: list[PlannedCall], costs: dict[str, int | No
 
 
 def _costs(
-    calls: Sequence[PlannedCall], now: datetime, own_rates: Path | None
+    calls: Sequence[PlannedCall], now: datetime, warehouse: Path | None
 ) -> dict[str, int | None]:
     """Return the cost of each call in pico-dollars, by its request id."""
-    with tempfile.TemporaryDirectory() as folder:
+    moment = now.strftime("%Y-%m-%dT%H:%M:%SZ")
+    parameters = {
+        "first": moment,
+        "last": moment,
+        "request_ids": json.dumps([_id(call) for call in calls]),
+    }
+    with (
+        tempfile.TemporaryDirectory() as folder,
+        _opened(warehouse) as real,
+        open_trial(real) as trial,
+    ):
         log = Path(folder) / "planned.json"
         log.write_text(json.dumps({"Records": [_event(call, now) for call in calls]}))
-        with open_warehouse(Path(folder) / "planned.db", create=True) as db:
-            if own_rates and own_rates.exists():
-                with open_unchanged(own_rates) as own:
-                    copy_overrides(own, db)
-            load_files(db, [log])
-            moment = now.strftime("%Y-%m-%dT%H:%M:%SZ")
-            parameters = {
-                "first": moment,
-                "last": moment,
-                "request_ids": json.dumps([_id(call) for call in calls]),
-            }
-            found = run_report(db, "calls_by_request", parameters)
+        load_files(trial, [log])
+        found = run_report(trial, "calls_by_request", parameters)
     return {row["request_id"]: row["cost_picodollars"] for row in found}
+
+
+@contextmanager
+def _opened(path: Path | None) -> Iterator[Database | None]:
+    """Open a warehouse to look at, if there is one."""
+    if path is None or not path.exists() or path.stat().st_size == 0:
+        yield None
+        return
+    with open_unchanged(path) as db:
+        refuse_foreign(db, path)
+        yield db
 
 
 def _event(call: PlannedCall, now: datetime) -> dict[str, Any]:

@@ -24,9 +24,10 @@ from typing import Any, NamedTuple
 from etl.clock import Clock
 from etl.errors import AccessError, SourceError
 from etl.lab.caller import Caller
+from etl.policy import LAB_TAG
 from etl.sources.aws import DENIED, NotFoundError, Place
 
-TAG, TAG_VALUE = "bedrock-usage:lab", "true"
+TAG, TAG_VALUE = LAB_TAG
 POLICY = "bedrock-invoke"
 SESSION_NAME = "bedrock-usage-lab"
 DESCRIPTION = "Made by bedrock-usage lab: may call models, to be deleted with it"

@@ -1,4 +1,4 @@
-"""Names of applications and models as CloudWatch takes them, and back.
+"""Names of applications and models as CloudWatch takes them.
 
 A dimension's value is 1 to 1,024 ASCII characters, none a control character, one at least no
 whitespace, the first no colon (API_Dimension, checked 2026-11-26). Names come from user agents and
@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import hashlib
 import re
-from urllib.parse import unquote
 
 LONGEST = 1024
 
@@ -27,11 +26,6 @@ def to_dimension(name: str) -> str:
     digest = hashlib.sha256(value.encode()).hexdigest()[:_DIGEST]
     # A lone % at the end: no encoded name has one, so no other name can come to this.
     return f"{value[: LONGEST - _DIGEST - 2]}~{digest}%"
-
-
-def from_dimension(value: str) -> str:
-    """Return the name that a value stands for; of a shortened one, what is left of it."""
-    return "" if value == "%" else unquote(value, errors="replace")
 
 
 def _percent(found: re.Match[str]) -> str:

@@ -70,15 +70,6 @@ def rates(db: Database) -> list[dict[str, object]]:
     return list(db.query(f"select {', '.join(COLUMNS)}, is_override from prices"))
 
 
-def copy_overrides(source: Database, target: Database) -> None:
-    """Give a warehouse the user's own rates of another."""
-    own = [tuple(row[column] for column in COLUMNS) for row in rates(source) if row["is_override"]]
-    with target.atomic():
-        _insert(target, own, is_override=1)
-        _ensure_context_bands(target)
-        renew_costs(target)
-
-
 def _insert(db: Database, rows: Iterable[tuple[object, ...]], *, is_override: int) -> None:
     names = ", ".join(COLUMNS)
     marks = ", ".join("?" * len(COLUMNS))
