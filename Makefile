@@ -9,7 +9,7 @@ FILES ?= 100 1000
 EVENTS ?= 300000 3000000
 BIN := .venv/bin
 
-.PHONY: demo test lint docs screenshots bench clean
+.PHONY: demo test test-long lint docs screenshots bench clean
 .DEFAULT_GOAL := test
 
 demo: .venv/installed
@@ -17,6 +17,10 @@ demo: .venv/installed
 
 test: .venv/installed-dev
 	$(BIN)/python -m pytest -q -n auto
+
+# The same tests with many more rounds of those that draw lots, and those that run for minutes.
+test-long: .venv/installed-dev
+	TEST_LONG=1 $(BIN)/python -m pytest -q -n auto
 
 lint: .venv/installed-dev
 	$(BIN)/ruff check .
