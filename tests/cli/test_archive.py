@@ -13,6 +13,7 @@ from tests.aws import ACCOUNT, FakeAws, Fault
 from tests.cli.test_load import run
 from tests.cli.test_policy import FREE, allowed, policy, requested
 from tests.cli.test_sync import SMALL, query, record
+from tests.rounds import crossed
 from tests.sync.support import environment
 
 BUCKET = "kept-events"
@@ -28,8 +29,9 @@ def aws(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[FakeAws]:
         yield fake
 
 
-@pytest.mark.parametrize("folder", ["kept", f"s3://{BUCKET}/raw"])
-@pytest.mark.parametrize("by", ["option", "file"])
+@pytest.mark.parametrize(
+    ("folder", "by"), crossed(["kept", f"s3://{BUCKET}/raw"], ["option", "file"])
+)
 def test_what_is_kept_can_be_loaded(aws: FakeAws, tmp_path: Path, folder: str, by: str) -> None:
     for number in range(3):
         aws.place().deliver(record(number, hours_ago=3 + number, tokens=(number, 1)))

@@ -15,6 +15,7 @@ import pytest
 from tests.aws import ACCOUNT, FakeAws, Fault
 from tests.cli.test_load import run
 from tests.cli.test_sync import SMALL, record
+from tests.rounds import crossed
 from tests.support import call, logged, role_identity, uuid_of, write_invocation_log, write_log
 from tests.sync.support import environment
 
@@ -106,8 +107,9 @@ def test_where_the_warehouse_knows_the_call_only_its_place_and_second_are_asked(
     assert all(p["EndTime"] - p["StartTime"] == timedelta(seconds=2) for p in asked)
 
 
-@pytest.mark.parametrize("folder", ["kept", f"s3://{BUCKET}/raw"])
-@pytest.mark.parametrize("is_known", [True, False])
+@pytest.mark.parametrize(
+    ("folder", "is_known"), crossed(["kept", f"s3://{BUCKET}/raw"], [True, False])
+)
 def test_the_archive_comes_first(aws: FakeAws, tmp_path: Path, folder: str, is_known: bool) -> None:
     boto3.client("s3", region_name="us-east-1").create_bucket(Bucket=BUCKET)
     for number in range(3):

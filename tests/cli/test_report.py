@@ -17,6 +17,7 @@ from etl.report import KINDS, print_table
 from etl.warehouse.database import open_warehouse
 from etl.warehouse.read import Filters
 from tests.cli.test_load import run
+from tests.rounds import crossed
 from tests.support import HAIKU, SONNET, call, load, role_identity, rows, write_log, write_metrics
 
 
@@ -90,8 +91,7 @@ def test_the_default_table_is_what_a_person_wants(warehouse: Path) -> None:
     assert len(ends) == 1, "numbers are right-aligned"
 
 
-@pytest.mark.parametrize("width", [60, 80, 100, 120, 200])
-@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize(("width", "kind"), crossed([60, 80, 100, 120, 200], KINDS))
 def test_no_number_is_ever_cut_off(warehouse: Path, kind: str, width: int) -> None:
     with open_warehouse(warehouse) as db:
         full = build_report(db, kind, Filters())
@@ -127,8 +127,7 @@ def test_breakdown_shows_regions_and_models_under_each_name(warehouse: Path) -> 
     ]
 
 
-@pytest.mark.parametrize("kind", KINDS)
-@pytest.mark.parametrize("format_", ["table", "json", "csv"])
+@pytest.mark.parametrize(("kind", "format_"), crossed(KINDS, ["table", "json", "csv"]))
 def test_every_kind_in_every_format(warehouse: Path, kind: str, format_: str) -> None:
     status, out, err = run("report", kind, "--format", format_, "--db", warehouse)
     assert (status, err) == (0, "")

@@ -27,6 +27,7 @@ from etl.warehouse.load import Batch, Loader
 from etl.warehouse.lock import sync_lock
 from etl.warehouse.vacuum import Calls, compact, cutoff, drop_calls, drop_unused_names
 from tests.cli.test_load import ROOT, run
+from tests.rounds import rounds
 from tests.support import (  # fmt: skip
     HAIKU,
     call,
@@ -362,7 +363,7 @@ def test_killed_at_random_moments(path: Path, tmp_path: Path) -> None:
     rng = random.Random(11)
     before = figures(path)
     kills = 0
-    for attempt in range(12):
+    for attempt in range(rounds(5, 30)):
         killed = Path(shutil.copy(path, tmp_path / "killed.db"))
         command = [sys.executable, "-c", VACUUM, str(killed), BEFORE, RUN]
         process = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE)
@@ -383,7 +384,7 @@ def test_killed_at_random_moments(path: Path, tmp_path: Path) -> None:
         assert is_sound(killed)
         for suffix in ("", "-wal", "-shm"):
             Path(f"{killed}{suffix}").unlink(missing_ok=True)
-    assert kills >= 4
+    assert kills >= 1
 
 
 # -- compacting -----------------------------------------------------------------------------------

@@ -17,6 +17,7 @@ from etl.decode import content as content_module
 from etl.decode import trail as trail_module
 from etl.decode.content import Decoded, Decoder, Keys
 from etl.normalise.packed import unpack
+from tests.rounds import rounds
 from tests.support import HAIKU, call, logged, role_identity, service_event, uuid_of
 
 
@@ -110,7 +111,7 @@ def records(draw: st.DrawFn) -> list[object]:
     return drawn
 
 
-@settings(max_examples=600)
+@settings(max_examples=rounds(250, 5000))
 @given(drawn=records())
 def test_the_short_way_comes_to_the_same_as_the_long_one(drawn: list[object]) -> None:
     data = log(*drawn)

@@ -23,6 +23,7 @@ from etl.web.secret import signing_secret
 from etl.web.site import site_of
 from tests.front.pages import Pages, open_pages
 from tests.front.visits import HASH, HTML, LOGIN, Visitor, bearer, serving
+from tests.rounds import crossed
 from tests.support import call, load, write_log
 
 
@@ -288,17 +289,12 @@ def test_other_methods_are_refused(pages: Pages, method: str) -> None:
 # -- limits ------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("form", ["", ".json", ".csv"])
-@pytest.mark.parametrize(
-    "sql",
-    [
+@pytest.mark.parametrize(("form", "sql"), crossed(["", ".json", ".csv"], [
         "select zeroblob(100000000)",
         "select hex(zeroblob(1000000))",
         "with recursive n (n) as (select 1 union all select n + 1 from n) select hex(zeroblob(250000)) from n",
         "with recursive n (n) as (select 1 union all select n + 1 from n limit 9999) select group_concat(hex(zeroblob(1000))) from n",
-    ],
-    ids=["value", "text", "rows", "sum"],
-)  # fmt: skip
+    ]))  # fmt: skip
 def test_an_answer_without_end_is_refused(pages: Pages, sql: str, form: str) -> None:
     answer = pages.run(pages.datasette.client.get(f"/bedrock_usage{form}", params={"sql": sql}))
     assert len(answer.content) < 100_000

@@ -20,6 +20,7 @@ from tests.front.pages import (
     closing_pages,
     open_pages,
 )
+from tests.rounds import crossed
 from tests.support import call, load, write_log
 
 ANSWERS = {
@@ -54,8 +55,7 @@ def test_only_a_view_with_bytes_in_it_is_closed(pages: Pages) -> None:
         assert (f'"/{DATABASE}/{name}"' in listed) == (name not in CLOSED), name
 
 
-@pytest.mark.parametrize("parameters", ANSWERS.values(), ids=ANSWERS)
-@pytest.mark.parametrize("name", QUERIES)
+@pytest.mark.parametrize(("parameters", "name"), crossed(ANSWERS.values(), QUERIES))
 def test_every_query_opens(pages: Pages, name: str, parameters: dict[str, str]) -> None:
     page = pages.get(name, **parameters)
     assert page.status_code == 200

@@ -12,6 +12,7 @@ import pytest
 from etl.warehouse.database import open_warehouse
 from tests.cli.test_load import run
 from tests.front.pages import QUERIES, Pages, open_pages
+from tests.rounds import crossed, some
 from tests.support import HAIKU, call, load, write_log, write_metrics
 
 SONNET = "anthropic.claude-sonnet-4-5-20250929-v1:0"
@@ -64,8 +65,7 @@ def by_name(rows: list[dict[str, Any]], *columns: str) -> dict[tuple[Any, ...], 
     return named
 
 
-@pytest.mark.parametrize("limits", RANGES.values(), ids=RANGES)
-@pytest.mark.parametrize("query", REPORTS)
+@pytest.mark.parametrize(("limits", "query"), crossed(RANGES.values(), REPORTS))
 def test_a_query_tells_the_numbers_of_the_report(
     pages: Pages, demo_db: Path, query: str, limits: tuple[dict[str, str], list[str]]
 ) -> None:
@@ -171,7 +171,7 @@ def month(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Pages]:
         ({"models": f"{HAIKU}:200k"}, []),
     ],
 )
-@pytest.mark.parametrize("query", [name for name in QUERIES if name != "unpriced"])
+@pytest.mark.parametrize("query", some((name for name in QUERIES if name != "unpriced"), 2))
 def test_blank_is_the_last_thirty_days_and_what_is_given_counts(
     month: Pages, query: str, parameters: dict[str, str], days: list[str]
 ) -> None:

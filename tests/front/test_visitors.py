@@ -29,6 +29,7 @@ from tests.front.visits import (
     bearer,
     serving,
 )
+from tests.rounds import crossed
 
 SAFE = ("choices", "cost_lines", "evidence", "hours_of_day", "latest_calls", "usage")
 
@@ -184,11 +185,10 @@ def test_whoever_has_not_logged_in_is_refused(visitors: dict[str, Visitor], atta
         assert SEARCH not in answer.text
 
 
-@pytest.mark.parametrize("attack", [name for name in ATTACKS if name not in TO_NOBODY])
-@pytest.mark.parametrize("make", [
+@pytest.mark.parametrize(("attack", "make"), crossed([name for name in ATTACKS if name not in TO_NOBODY], [
     lambda login, _: Visitor(login, **bearer("boss")),
     lambda _, proxy: Visitor(proxy, "10.0.0.5", **{"X-Forwarded-User": "boss"}),
-], ids=["by token", "by proxy"])  # fmt: skip
+]))  # fmt: skip
 def test_an_unrestricted_visitor_may(
     login: Pages, proxy: Pages, make: Callable[[Pages, Pages], Visitor], attack: str
 ) -> None:
@@ -207,16 +207,15 @@ def test_what_is_shown_to_nobody_is_no_page_for_the_others_either(
     assert answer.status_code != 200 or "row" in attack or "blob" in attack
 
 
-@pytest.mark.parametrize("make", [
+@pytest.mark.parametrize(("make", "action"), crossed([
     lambda login, _: Visitor(login),
     lambda login, _: Visitor(login, **bearer("nightly")),
-], ids=["anonymous", "restricted"])  # fmt: skip
-@pytest.mark.parametrize("action", [
+], [
     ("view-database", DATABASE), ("view-database-download", DATABASE), ("execute-sql", DATABASE),
     ("view-table", (DATABASE, "calls")), ("view-query", (DATABASE, "cost_by_user")),
     ("view-query", (DATABASE, "freshness")),
     ("permissions-debug", None), ("debug-menu", None), ("of-some-plugin", None),
-])  # fmt: skip
+]))  # fmt: skip
 def test_permissions_refuse_by_themselves(
     login: Pages, make: Callable[..., Visitor], action: tuple[str, Any]
 ) -> None:
@@ -228,13 +227,23 @@ def applications(rows: list[dict[str, Any]]) -> set[str]:
     return {row["application"] for row in rows}
 
 
-@pytest.mark.parametrize("query", [
-    "", "?_visitor_applications=", '?_visitor_applications=["DataAnalysisApp"]',
-    "?_visitor_applications=null", "?:_visitor_applications=x", "?sql=select+1", "?_size=max",
-    '?applications=["DataAnalysisApp","ChatbotApp","WebPortal","MobileApp"]',
-    "?_facet=application&_where=1=1&_stream=1&_trace=1&_extras=x",
-])  # fmt: skip
-@pytest.mark.parametrize("who", RESTRICTED)
+@pytest.mark.parametrize(
+    ("query", "who"),
+    crossed(
+        [
+            "",
+            "?_visitor_applications=",
+            '?_visitor_applications=["DataAnalysisApp"]',
+            "?_visitor_applications=null",
+            "?:_visitor_applications=x",
+            "?sql=select+1",
+            "?_size=max",
+            '?applications=["DataAnalysisApp","ChatbotApp","WebPortal","MobileApp"]',
+            "?_facet=application&_where=1=1&_stream=1&_trace=1&_extras=x",
+        ],
+        RESTRICTED,
+    ),
+)
 def test_a_restricted_visitor_gets_the_own_applications_whatever_the_address_says(
     visitors: dict[str, Visitor], who: str, query: str
 ) -> None:

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from etl.inspect.redact import without_texts
+from tests.rounds import crossed
 from tests.support import HAIKU, call, logged, role_identity
 
 CANARY = "canary prompt"
@@ -18,30 +19,32 @@ def shown(record: dict[str, Any], key: str = "application") -> dict[str, Any]:
     return without_texts(record, key)
 
 
-@pytest.mark.parametrize("canary", [CANARY, WORD, CANARY * 100, f"{CANARY}\n"])
 @pytest.mark.parametrize(
-    "fields",
-    [
-        {"requestParameters": {"modelId": HAIKU, "messages": ["?"]}},
-        {"requestParameters": {"modelId": HAIKU, "body": "?"}},
-        {"requestParameters": {"anything": {"nested": ["?"]}}},
-        {"requestParameters": {"inferenceConfig": {"stopSequences": ["?"]}}},
-        {"requestParameters": {"requestMetadata": {"note": "?"}}},
-        {"requestParameters": "?"},
-        {"responseElements": {"output": "?", "usage": {"inputTokens": 1, "text": "?"}}},
-        {"responseElements": {"completion": "?"}},
-        {"errorMessage": "?"},
-        {"errorMessage": "?", "errorCode": "ValidationException"},
-        {"additionalEventData": {"prompt": "?", "content": [{"text": "?"}]}},
-        {"additionalEventData": {"somethingNew": "?", "more": {"x": ["?"]}}},
-        {"additionalEventData": {"additionalEntries": [{"key": "a", "value": "?"}]}},
-        {"userIdentity": {"type": "Root", "prompt": "?", "content": ["?"]}},
-        {"somethingNew": "?"},
-        {"somethingNew": {"inferenceRegion": {"x": "?"}}},
-        {"prompt": "?"},
-        {"serviceEventDetails": {"messages": {"x": "?"}}},
-        {"requestMetadata": {"note": "?"}},
-    ],
+    ("canary", "fields"),
+    crossed(
+        [CANARY, WORD, CANARY * 100, f"{CANARY}\n"],
+        [
+            {"requestParameters": {"modelId": HAIKU, "messages": ["?"]}},
+            {"requestParameters": {"modelId": HAIKU, "body": "?"}},
+            {"requestParameters": {"anything": {"nested": ["?"]}}},
+            {"requestParameters": {"inferenceConfig": {"stopSequences": ["?"]}}},
+            {"requestParameters": {"requestMetadata": {"note": "?"}}},
+            {"requestParameters": "?"},
+            {"responseElements": {"output": "?", "usage": {"inputTokens": 1, "text": "?"}}},
+            {"responseElements": {"completion": "?"}},
+            {"errorMessage": "?"},
+            {"errorMessage": "?", "errorCode": "ValidationException"},
+            {"additionalEventData": {"prompt": "?", "content": [{"text": "?"}]}},
+            {"additionalEventData": {"somethingNew": "?", "more": {"x": ["?"]}}},
+            {"additionalEventData": {"additionalEntries": [{"key": "a", "value": "?"}]}},
+            {"userIdentity": {"type": "Root", "prompt": "?", "content": ["?"]}},
+            {"somethingNew": "?"},
+            {"somethingNew": {"inferenceRegion": {"x": "?"}}},
+            {"prompt": "?"},
+            {"serviceEventDetails": {"messages": {"x": "?"}}},
+            {"requestMetadata": {"note": "?"}},
+        ],
+    ),
 )
 def test_no_text_of_a_caller_is_shown(fields: dict[str, Any], canary: str) -> None:
     planted = json.loads(json.dumps(fields).replace('"?"', json.dumps(canary)))

@@ -17,6 +17,7 @@ from etl.lab.scenarios import load_scenarios
 from etl.lab.traffic import MAX_TRIES
 from tests.aws import FakeAws, FakeClock, Fault
 from tests.cli.test_load import run
+from tests.rounds import crossed
 from tests.support import HAIKU, SONNET
 
 RUNTIME = ("InvokeModel", "InvokeModelWithResponseStream", "Converse", "ConverseStream")
@@ -288,8 +289,13 @@ def test_a_ledger_that_cannot_be_written_stops_the_run(
     assert [e.status for e in ledger()] == ["ok", "sent"]
 
 
-@pytest.mark.parametrize("operation", ["ConverseStream", "InvokeModelWithResponseStream"])
-@pytest.mark.parametrize("kind", ["stream-error", "reset-in-body", "cut"])
+@pytest.mark.parametrize(
+    ("operation", "kind"),
+    crossed(
+        ["ConverseStream", "InvokeModelWithResponseStream"],
+        ["stream-error", "reset-in-body", "cut"],
+    ),
+)
 def test_an_answer_that_breaks_off_has_an_id_and_no_tokens(
     aws: FakeAws, tmp_path: Path, operation: str, kind: str
 ) -> None:

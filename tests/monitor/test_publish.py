@@ -20,6 +20,7 @@ from etl.warehouse import monitor as ledger
 from etl.warehouse.database import open_warehouse
 from tests.aws import REGION, Fault
 from tests.monitor.support import EVERYTHING, Live
+from tests.rounds import rounds
 from tests.support import HAIKU, SONNET
 from tests.sync.support import NOW, World, environment
 
@@ -306,7 +307,7 @@ WRONG = ["reset", "reset-in-body", "500", "throttle", "denied"]
 @given(
     steps=st.lists(st.sampled_from(["call", "publish", "wait", *WRONG]), min_size=8, max_size=16)
 )
-@settings(max_examples=20)
+@settings(max_examples=rounds(6, 100))
 def test_whatever_goes_wrong_it_ends_in_the_sums_of_the_views(
     new_world: Callable[[], World], steps: list[str]
 ) -> None:

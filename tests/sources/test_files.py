@@ -11,6 +11,7 @@ import pytest
 from etl.errors import BedrockUsageError
 from etl.sources.files import Item, Unreadable, parse_items, unzip
 from etl.sources.stores import LocalStore, StoredFile
+from tests.rounds import crossed
 from tests.support import call, uuid_of, write_metrics
 
 EVENTS = [call(n) for n in range(5)]
@@ -40,24 +41,29 @@ ALL = [uuid_of(n) for n in range(5)]
 
 
 @pytest.mark.parametrize(
-    "content",
-    [
-        LOG,
-        json.dumps({"Records": EVENTS}, indent=2).encode(),
-        b"\xef\xbb\xbf" + LOG,
-        json.dumps({"Records": EVENTS}).encode("utf-16"),
-        "\n".join(map(json.dumps, EVENTS)).encode(),
-        "\r\n\r\n".join(map(json.dumps, EVENTS)).encode(),
-        "".join(json.dumps(event, indent=1) for event in EVENTS).encode(),
-        json.dumps(EVENTS).encode(),
-        json.dumps({"NextToken": "x", "Events": [{"EventId": "e", "CloudTrailEvent": json.dumps(e)} for e in EVENTS]}).encode(),
-        json.dumps([{"Events": [{"CloudTrailEvent": json.dumps(e)}]} for e in EVENTS]).encode(),
-        b"\n".join(json.dumps({"Records": [e]}).encode() for e in EVENTS),
-    ],
-    ids=["log", "pretty", "bom", "utf-16", "json lines", "crlf", "concatenated", "array",
-         "lookup page", "lookup pages", "logs in lines"],
-)  # fmt: skip
-@pytest.mark.parametrize("pack", [bytes, gzip.compress], ids=["plain", "gzip"])
+    ("content", "pack"),
+    crossed(
+        [
+            LOG,
+            json.dumps({"Records": EVENTS}, indent=2).encode(),
+            b"\xef\xbb\xbf" + LOG,
+            json.dumps({"Records": EVENTS}).encode("utf-16"),
+            "\n".join(map(json.dumps, EVENTS)).encode(),
+            "\r\n\r\n".join(map(json.dumps, EVENTS)).encode(),
+            "".join(json.dumps(event, indent=1) for event in EVENTS).encode(),
+            json.dumps(EVENTS).encode(),
+            json.dumps(
+                {
+                    "NextToken": "x",
+                    "Events": [{"EventId": "e", "CloudTrailEvent": json.dumps(e)} for e in EVENTS],
+                }
+            ).encode(),
+            json.dumps([{"Events": [{"CloudTrailEvent": json.dumps(e)}]} for e in EVENTS]).encode(),
+            b"\n".join(json.dumps({"Records": [e]}).encode() for e in EVENTS),
+        ],
+        [bytes, gzip.compress],
+    ),
+)
 def test_every_form_is_told_from_its_content(tmp_path: Path, content: bytes, pack: type) -> None:
     # The name says nothing, or lies.
     items = read(tmp_path / "events.txt", pack(content))

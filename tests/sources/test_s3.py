@@ -27,6 +27,7 @@ from etl.sources.s3 import S3Store
 from etl.sources.stores import Content, StoredFile
 from etl.sources.survey import each_file, find_streams, stream_files, survey
 from tests.aws import ACCOUNT, FakeAws, FakeClock, Fault
+from tests.rounds import crossed
 from tests.sync.support import environment
 
 BUCKET, OTHER = "example-logs", "logs-elsewhere"
@@ -127,9 +128,12 @@ def test_a_day_of_several_regions_comes_in_the_order_of_delivery(store: S3Store)
 
 
 @pytest.mark.parametrize(
-    "kind", ["throttle", "500", "503", "reset", "reset-in-body", "truncated", "cut", "garbage"]
+    ("kind", "operation"),
+    crossed(
+        ["throttle", "500", "503", "reset", "reset-in-body", "truncated", "cut", "garbage"],
+        ["ListObjectsV2", "GetObject"],
+    ),
 )
-@pytest.mark.parametrize("operation", ["ListObjectsV2", "GetObject"])
 def test_what_passes_is_tried_again(
     aws: FakeAws, store: S3Store, kind: str, operation: str
 ) -> None:

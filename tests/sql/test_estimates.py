@@ -16,6 +16,7 @@ from etl import resources
 from etl.normalise.cloudtrail import BEDROCK
 from etl.normalise.rows import MetricValue
 from etl.warehouse.load import Batch, Loader
+from tests.rounds import rounds
 from tests.support import ACCOUNT, HAIKU, HOUR, SONNET, call, load, rows, write_log, write_metrics
 
 ESTIMATED, ACTUAL = "CloudWatch (Estimated)", "Actual Tokens from CloudTrail"
@@ -315,7 +316,7 @@ METRIC = st.tuples(
 )
 
 
-@settings(max_examples=60)
+@settings(max_examples=rounds(25, 500))
 @given(st.lists(CALL, max_size=12), st.lists(METRIC, max_size=8))
 def test_attributed_and_unattributed_come_to_cloudwatch(
     new_warehouse: Callable[[], AbstractContextManager[Database]],

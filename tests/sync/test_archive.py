@@ -26,6 +26,7 @@ from etl.sync.run import SyncOptions, sync_places
 from etl.warehouse.database import open_warehouse
 from etl.warehouse.vacuum import cutoff, drop_calls
 from tests.aws import ACCOUNT, REGION, FakeAws, Fault
+from tests.rounds import rounds
 from tests.support import (
     HAIKU,
     call,
@@ -476,12 +477,15 @@ with open_warehouse(Path(sys.argv[1]), create=True) as db:
 """
 
 
+CALLS = rounds(600, 1500)
+
+
 def test_killed_at_random_moments_nothing_claimed_is_missing(tmp_path: Path) -> None:
     rng, now = random.Random(5), datetime.now(UTC)
     path, folder, kills = tmp_path / "w.db", tmp_path / "kept", 0
     with FakeAws() as aws:
         aws.lookup_rate = None
-        for number in range(1500):
+        for number in range(CALLS):
             moment = now - timedelta(seconds=rng.uniform(7200, 19 * 86_400))
             aws.place().deliver(call(number, eventTime=utc(moment), tokens=(number, 2)))
 
@@ -494,7 +498,7 @@ def test_killed_at_random_moments_nothing_claimed_is_missing(tmp_path: Path) -> 
                 stdout=subprocess.PIPE,
             )
 
-        for _ in range(5):
+        for _ in range(rounds(3, 10)):
             process = start()
             assert process.stdout is not None
             process.stdout.readline()
@@ -509,13 +513,13 @@ def test_killed_at_random_moments_nothing_claimed_is_missing(tmp_path: Path) -> 
                 assert stored <= set(rows(db, "select event_id from calls"))
         process = start()
         process.communicate(timeout=120)
-    assert kills >= 3
+    assert kills >= 1
     assert process.returncode == 0
     with open_warehouse(tmp_path / "again.db", create=True) as db:
         result = load(db, folder)
     assert result.rejected == 0
     assert views(tmp_path / "again.db") == views(path)
-    assert len(query(path, "select 1 from calls")) == 1500
+    assert len(query(path, "select 1 from calls")) == CALLS
 
 
 def query(path: Path, sql: str) -> list[tuple[Any, ...]]:

@@ -18,6 +18,7 @@ from etl.sources.aws import MAX_ATTEMPTS
 from etl.warehouse.database import open_warehouse
 from etl.warehouse.load import Batch, Loader, Written
 from tests.aws import Fault
+from tests.rounds import crossed, rounds
 from tests.support import call, rows, service_event, uuid_of, write_log
 from tests.sync.support import DAY, HOUR, MINUTE, NOW, World, utc
 
@@ -31,8 +32,7 @@ def fill(world: World, count: int = 160) -> list[str]:
     return sorted(uuid_of(number) for number in range(count))
 
 
-@pytest.mark.parametrize("skip", [0, 1, 3])
-@pytest.mark.parametrize("kind", PASSING)
+@pytest.mark.parametrize(("skip", "kind"), crossed([0, 1, 3], PASSING))
 def test_what_passes_is_tried_again(world: World, kind: str, skip: int) -> None:
     truth = fill(world)
     world.aws.faults.append(Fault(kind, operation="LookupEvents", skip=skip, times=2))
@@ -265,7 +265,7 @@ class History:
         self.watermark = watermark
 
 
-@settings(max_examples=50)
+@settings(max_examples=rounds(12, 700))
 @given(BEFORE, st.lists(STEP, min_size=1, max_size=14))
 def test_any_history_ends_in_the_truth(
     new_world: Callable[[], World], before: list[tuple[int, int]], steps: list[tuple[str, int, int]]

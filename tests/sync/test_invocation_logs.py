@@ -18,6 +18,7 @@ from etl.sources.aws import MAX_ATTEMPTS
 from etl.warehouse.load import Batch, Loader, Written
 from tests.aws import ACCOUNT, REGION, Fault
 from tests.aws.logs import GROUP, event_id
+from tests.rounds import crossed, rounds
 from tests.support import logged, uuid_of
 from tests.sync.support import DAY, HOUR, MINUTE, NOW, World, utc
 
@@ -336,8 +337,7 @@ def fill(world: World, count: int = 160) -> list[str]:
     return requests(*range(count))
 
 
-@pytest.mark.parametrize("skip", [0, 1, 3])
-@pytest.mark.parametrize("kind", PASSING)
+@pytest.mark.parametrize(("skip", "kind"), crossed([0, 1, 3], PASSING))
 def test_what_passes_is_tried_again(world: World, kind: str, skip: int) -> None:
     truth = fill(world)
     world.aws.faults.append(Fault(kind, operation="FilterLogEvents", skip=skip, times=2))
@@ -345,8 +345,9 @@ def test_what_passes_is_tried_again(world: World, kind: str, skip: int) -> None:
     assert (outcome.problems, stored(world)) == ([], truth)
 
 
-@pytest.mark.parametrize("kind", [*PASSING, "denied", "expired-credentials"])
-@pytest.mark.parametrize("skip", [2, 9])
+@pytest.mark.parametrize(
+    ("kind", "skip"), crossed([*PASSING, "denied", "expired-credentials"], [2, 9])
+)
 def test_what_does_not_pass_ends_the_stream_and_the_next_run_goes_on(
     world: World, kind: str, skip: int
 ) -> None:
@@ -519,7 +520,7 @@ class Killed(BaseException):
     """A power cut, before or after a commit."""
 
 
-@settings(max_examples=30)
+@settings(max_examples=rounds(8, 200))
 @given(
     st.lists(st.tuples(st.integers(0, 9000), st.integers(0, 3)), min_size=1, max_size=60),
     st.lists(st.tuples(st.integers(0, 8), st.booleans(), st.integers(1, 3000)), max_size=5),

@@ -12,6 +12,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 from tests.aws import FakeAws
+from tests.rounds import rounds
 from tests.support import call, dump, service_event, uuid_of
 from tests.sync.support import utc
 
@@ -33,7 +34,8 @@ with open_warehouse(Path(sys.argv[1]), create=True) as db:
     print("ready", flush=True)
     sync_places(db, places, clock, options)
 """
-KILLS = 8
+KILLS = rounds(4, 8)
+CALLS = rounds(1500, 3000)
 
 
 def start(aws: FakeAws, database: Path) -> subprocess.Popen[bytes]:
@@ -60,7 +62,7 @@ def test_killed_at_random_moments(tmp_path: Path) -> None:
     with FakeAws() as aws:
         aws.lookup_rate = None
         now = datetime.now(UTC)
-        for number in range(3000):
+        for number in range(CALLS):
             moment = now - timedelta(seconds=rng.uniform(7200, 20 * 86_400 - 3600))
             aws.place().deliver(
                 call(number, eventTime=utc(moment), tokens=(1, 2) if number % 2 else None)
@@ -82,12 +84,12 @@ def test_killed_at_random_moments(tmp_path: Path) -> None:
             os.kill(process.pid, signal.SIGKILL)
             process.communicate()
             kills += process.returncode == -signal.SIGKILL
-        assert kills >= 3
+        assert kills >= KILLS // 3
         finish(aws, killed)
         made = aws.count("LookupEvents") - needed
-    assert needed > 60
+    assert needed > CALLS // 50
     assert made <= 1.3 * needed
     found = content(killed)
-    assert len(found["events"]) == 3000
+    assert len(found["events"]) == CALLS
     assert found == content(tmp_path / "clean.db")
     assert uuid_of(1)

@@ -12,6 +12,7 @@ from etl.normalise.cloudwatch import METRICS_OF
 from etl.sources.aws import Place
 from etl.sync.totals import MAX_CALLS, Stretch, hour_of, stretches
 from tests.aws import Fault
+from tests.rounds import crossed
 from tests.support import HAIKU, SONNET
 from tests.sync.support import DAY, HOUR, MINUTE, NOW, World, utc
 
@@ -216,8 +217,13 @@ def test_since_limits_what_is_read_and_may_reach_further_back_later(world: World
     assert sorted(hourly(world).values()) == [3, 20, 85, 200]
 
 
-@pytest.mark.parametrize("kind", ["500", "throttle", "reset", "truncated", "cut", "garbage"])
-@pytest.mark.parametrize("operation", ["ListMetrics", "GetMetricData"])
+@pytest.mark.parametrize(
+    ("kind", "operation"),
+    crossed(
+        ["500", "throttle", "reset", "truncated", "cut", "garbage"],
+        ["ListMetrics", "GetMetricData"],
+    ),
+)
 def test_faults_are_tried_again_and_never_taken_for_no_data(
     world: World, operation: str, kind: str
 ) -> None:

@@ -30,6 +30,7 @@ from etl.warehouse.database import open_warehouse
 from etl.warehouse.load import Batch, Loader
 from etl.warehouse.rollup import hours_of
 from etl.warehouse.schema import migrations
+from tests.rounds import rounds
 from tests.support import (
     ACCOUNT,
     HAIKU,
@@ -509,7 +510,7 @@ def _shown(db: Database) -> list[list[tuple[Any, ...]]]:
     return [sorted(rows(db, f"select * from {view}"), key=repr) for view in ("calls", "usage_cost")]
 
 
-@settings(max_examples=50)
+@settings(max_examples=rounds(12, 300))
 @given(STEPS)
 def test_whatever_came_before_the_last_rules_decide(
     new_warehouse: NewWarehouse, steps: list[tuple[str, Any]]

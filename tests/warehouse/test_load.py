@@ -27,6 +27,7 @@ from etl.normalise.cloudtrail import parse_event
 from etl.normalise.rows import Event
 from etl.warehouse.database import open_warehouse
 from etl.warehouse.load import Batch, Loader, Reject
+from tests.rounds import rounds
 from tests.support import (
     ACCOUNT,
     HAIKU,
@@ -284,7 +285,7 @@ STEP = st.tuples(
 )
 
 
-@settings(max_examples=60)
+@settings(max_examples=rounds(15, 300))
 @given(st.lists(st.lists(STEP, max_size=6), max_size=5))
 def test_rollup_equals_recomputation_whatever_comes(
     new_warehouse: NewWarehouse, batches: list[list[tuple[int, str]]]
@@ -360,7 +361,7 @@ def test_killed_at_any_moment_and_run_again_it_is_the_same_database(
         load_files(db, [logs], batch_rows=40)
     killed = tmp_path / "killed.db"
     kills = 0
-    for _ in range(8):
+    for _ in range(rounds(4, 12)):
         process = _start(killed, logs, few_bytes)
         assert process.stdout is not None
         process.stdout.readline()
@@ -368,7 +369,7 @@ def test_killed_at_any_moment_and_run_again_it_is_the_same_database(
         os.kill(process.pid, signal.SIGKILL)
         process.communicate()
         kills += process.returncode == -signal.SIGKILL
-    assert kills >= 3
+    assert kills >= 1
     process = _start(killed, logs, few_bytes)
     process.communicate()
     assert process.returncode == 0
@@ -391,8 +392,8 @@ def test_memory_does_not_grow_with_the_number_of_files(db: Database, tmp_path: P
         tracemalloc.stop()
         return most
 
-    few, many = peak(0, 60), peak(1000, 600)
-    # The files are 20 MB together; what is read ahead, and how much, is a matter of moments.
+    few, many = peak(0, 60), peak(1000, rounds(300, 600))
+    # The files are 10 MB together; what is read ahead, and how much, is a matter of moments.
     assert many < few + 8_000_000
 
 

@@ -25,6 +25,7 @@ from etl.warehouse.rollup import (
     renew,
     take_calls,
 )
+from tests.rounds import rounds
 from tests.support import (
     HAIKU,
     HOUR,
@@ -208,7 +209,7 @@ def import_price(
     import_prices(db, folder / "prices.csv")
 
 
-@settings(max_examples=60)
+@settings(max_examples=rounds(15, 300))
 @given(st.lists(STEP, max_size=6))
 def test_whatever_comes_late_twice_corrected_or_out_of_order(
     new_warehouse: NewWarehouse, steps: list[tuple[str, Any]]
