@@ -12,7 +12,7 @@ import shutil
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
@@ -63,12 +63,13 @@ def demo_url() -> Iterator[str]:
                 server.terminate()
 
 
-def take(url: str, folder: Path) -> None:
-    """Open each page and write what is in sight to a file of its name."""
+def take(url: str, folder: Path, names: Iterable[str] = PICTURES) -> None:
+    """Open the page of each picture and write what is in sight to a file of its name."""
     with sync_playwright() as playwright:
         path = next(filter(None, map(shutil.which, CHROMIUM)), None)
         browser = playwright.chromium.launch(executable_path=path, args=list(ARGUMENTS))
-        for name, (address, options) in PICTURES.items():
+        for name in names:
+            address, options = PICTURES[name]
             page = browser.new_page(**options)
             page.goto(url + address)
             page.wait_for_function(ALL_DRAWN, timeout=60_000)

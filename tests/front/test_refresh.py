@@ -27,6 +27,7 @@ from etl.web.app import build_datasette
 from tests.aws import FakeAws, Fault
 from tests.front import visits
 from tests.front.pages import Pages, closing_pages, open_pages
+from tests.front.server import serving_here
 from tests.support import call
 from tests.sync.support import environment
 
@@ -138,11 +139,9 @@ def wait_for_end(pid: int) -> None:
 # -- as a process ----------------------------------------------------------------------------------
 
 
-def test_a_refresh_brings_what_is_new_and_the_pages_show_it(
-    aws: FakeAws, warehouse: Path, serving: Serving
-) -> None:
+def test_a_refresh_brings_what_is_new_and_the_pages_show_it(aws: FakeAws, warehouse: Path) -> None:
     deliver(aws, 1, user="alice", tokens=(1, 2))
-    with serving(warehouse) as url, Visitor(url) as visitor:
+    with serving_here(warehouse) as url, Visitor(url) as visitor:
         assert visitor.state() == {
             "ok": True, "can_refresh": True, "reason": None, "is_running": False, "text": "",
             "since": None, "by": None, "busy": None, "progress": None, "outcome": None,
@@ -163,13 +162,11 @@ def test_a_refresh_brings_what_is_new_and_the_pages_show_it(
         assert visitor.ended()["text"] == "No new calls."
 
 
-def test_progress_is_told_while_it_runs(
-    aws: FakeAws, warehouse: Path, tmp_path: Path, serving: Serving
-) -> None:
+def test_progress_is_told_while_it_runs(aws: FakeAws, warehouse: Path, tmp_path: Path) -> None:
     two = SETTINGS.replace('"us-east-1"', '"us-east-1", "eu-west-1"')
     (tmp_path / "settings.toml").write_text(two)
     aws.faults.append(held := Held(region="eu-west-1"))
-    with serving(warehouse) as url, Visitor(url) as visitor:
+    with serving_here(warehouse) as url, Visitor(url) as visitor:
         visitor.press()
         state = visitor.until(lambda state: state["progress"] and state["progress"]["lines"] > 0)
         assert state["is_running"] is True
@@ -179,10 +176,8 @@ def test_progress_is_told_while_it_runs(
         visitor.ended()
 
 
-def test_of_two_at_the_same_moment_one_is_started(
-    held: Held, warehouse: Path, serving: Serving
-) -> None:
-    with serving(warehouse) as url, Visitor(url) as visitor:
+def test_of_two_at_the_same_moment_one_is_started(held: Held, warehouse: Path) -> None:
+    with serving_here(warehouse) as url, Visitor(url) as visitor:
         with ThreadPoolExecutor(6) as pool:
             responses = list(pool.map(lambda _: visitor.press(), range(6)))
         assert sorted(response.status_code for response in responses) == [202] + [409] * 5
@@ -196,10 +191,10 @@ def test_of_two_at_the_same_moment_one_is_started(
 
 
 def test_a_sync_of_a_schedule_is_shown_and_not_doubled(
-    aws: FakeAws, held: Held, warehouse: Path, serving: Serving
+    aws: FakeAws, held: Held, warehouse: Path
 ) -> None:
     deliver(aws, 1)
-    with serving(warehouse) as url, Visitor(url) as visitor:
+    with serving_here(warehouse) as url, Visitor(url) as visitor:
         command = [sys.executable, "-m", "etl", "sync", "--db", str(warehouse)]
         with subprocess.Popen(command, stderr=subprocess.DEVNULL, cwd=ROOT) as scheduled:
             state = visitor.until(lambda state: state["is_running"])
@@ -243,17 +238,15 @@ def test_a_refresh_is_in_a_session_of_its_own(
         visitor.ended()
 
 
-def test_a_refresh_that_was_killed_has_ended(
-    aws: FakeAws, held: Held, warehouse: Path, serving: Serving
-) -> None:
-    with serving(warehouse) as url, Visitor(url) as visitor:
+def test_a_refresh_that_was_killed_has_ended(aws: FakeAws, held: Held, warehouse: Path) -> None:
+    with serving_here(warehouse) as url, Visitor(url) as visitor:
         visitor.press()
         pid = pid_of(visitor.until(lambda state: state["started_at"] is not None))
         os.kill(pid, signal.SIGKILL)
         state = visitor.ended()
         assert (state["outcome"], state["finished_at"]) == ("failed", None)
         assert "ended by SIGKILL" in state["text"]
-    with serving(warehouse) as url, Visitor(url) as visitor:
+    with serving_here(warehouse) as url, Visitor(url) as visitor:
         state = visitor.state()
         assert (state["is_running"], state["outcome"]) == (False, "lost")
         assert "killed before its end" in state["text"]
@@ -263,9 +256,9 @@ def test_a_refresh_that_was_killed_has_ended(
         assert visitor.ended()["outcome"] == "done"
 
 
-def test_what_could_not_be_read_is_told(aws: FakeAws, warehouse: Path, serving: Serving) -> None:
+def test_what_could_not_be_read_is_told(aws: FakeAws, warehouse: Path) -> None:
     aws.faults.append(Fault("denied", operation="LookupEvents", times=None))
-    with serving(warehouse) as url, Visitor(url) as visitor:
+    with serving_here(warehouse) as url, Visitor(url) as visitor:
         visitor.press()
         state = visitor.ended()
     assert state["outcome"] == "incomplete"
@@ -273,10 +266,10 @@ def test_what_could_not_be_read_is_told(aws: FakeAws, warehouse: Path, serving: 
 
 
 def test_a_refresh_that_fails_at_once_says_why(
-    aws: FakeAws, warehouse: Path, tmp_path: Path, serving: Serving
+    aws: FakeAws, warehouse: Path, tmp_path: Path
 ) -> None:
     (tmp_path / "settings.toml").write_text('[sync]\nregions = ["mars-north-1"]\n')
-    with serving(warehouse) as url, Visitor(url) as visitor:
+    with serving_here(warehouse) as url, Visitor(url) as visitor:
         visitor.press()
         state = visitor.ended()
         assert (state["outcome"], state["started_at"]) == ("failed", None)
@@ -286,22 +279,18 @@ def test_a_refresh_that_fails_at_once_says_why(
         assert visitor.ended()["text"] == "No new calls."
 
 
-def test_without_credentials_it_says_what_is_missing(
-    aws: FakeAws, warehouse: Path, serving: Serving
-) -> None:
+def test_without_credentials_it_says_what_is_missing(aws: FakeAws, warehouse: Path) -> None:
     for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
         del os.environ[name]
-    with serving(warehouse) as url, Visitor(url) as visitor:
+    with serving_here(warehouse) as url, Visitor(url) as visitor:
         visitor.press()
         state = visitor.ended()
     assert state["outcome"] == "failed"
     assert "credentials" in state["text"]
 
 
-def test_a_form_without_a_script_comes_back_to_its_page(
-    aws: FakeAws, warehouse: Path, serving: Serving
-) -> None:
-    with serving(warehouse) as url, Visitor(url) as visitor:
+def test_a_form_without_a_script_comes_back_to_its_page(aws: FakeAws, warehouse: Path) -> None:
+    with serving_here(warehouse) as url, Visitor(url) as visitor:
         page = f"{url}bedrock_usage/user_costs?user_name=a"
         response = visitor.press(accept="text/html", referer=page)
         assert response.status_code == 303

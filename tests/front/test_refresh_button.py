@@ -3,17 +3,13 @@
 from __future__ import annotations
 
 import shutil
-import socket
 import sys
-import threading
 from collections.abc import Callable, Iterator
-from contextlib import closing, contextmanager
 from html import escape
 from pathlib import Path
 from typing import Any
 
 import pytest
-import uvicorn
 from datasette import hookimpl
 from datasette.plugins import pm
 from datasette.utils.asgi import Request, Response
@@ -22,6 +18,7 @@ from etl.warehouse.database import open_warehouse
 from etl.warehouse.lock import sync_lock
 from etl.web import background, refresh
 from etl.web.app import build_datasette
+from tests.front.server import served
 
 playwright = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
 
@@ -77,20 +74,6 @@ class _Page:
             f'<script type="module" src="{script}"></script>'
         )
         return Response.html(html, headers={"content-security-policy": POLICY})
-
-
-@contextmanager
-def served(app: Any) -> Iterator[str]:
-    """Serve an application in a thread."""
-    with closing(socket.create_server(("127.0.0.1", 0))) as listener:
-        server = uvicorn.Server(uvicorn.Config(app, log_level="warning", lifespan="off"))
-        thread = threading.Thread(target=server.run, args=([listener],))
-        thread.start()
-        try:
-            yield f"http://127.0.0.1:{listener.getsockname()[1]}/"
-        finally:
-            server.should_exit = True
-            thread.join()
 
 
 @pytest.fixture
