@@ -241,7 +241,8 @@ def _exchange(child: subprocess.Popen[bytes], line: str, seconds: float) -> dict
     handle = child.stdout.fileno()
     ready = select.poll()
     ready.register(handle, select.POLLIN)
-    parts, size = [], 0
+    parts: list[bytes] = []
+    size = 0
     while not (parts and parts[-1].endswith(b"\n")):
         left = deadline - time.monotonic()
         if left <= 0 or not ready.poll(left * 1000):

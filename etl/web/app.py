@@ -31,6 +31,7 @@ SETTINGS = {
     "default_cache_ttl": 0,
 }
 
+
 class _UsageDatasette(Datasette):  # type: ignore[misc]
     """Datasette about one site, which its hooks ask for while it is being made.
 

@@ -12,7 +12,7 @@ from __future__ import annotations
 import asyncio
 import re
 import threading
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +23,7 @@ from datasette.views.base import DatasetteError
 from etl.errors import BusyError
 from etl.warehouse.visitor_processes import Answer, Statement, VisitorProcesses
 from etl.web import queries
+from etl.web.site import DATABASE
 
 # A page counts all the rows that it shows some of. Where that takes longer, it shows no number:
 # over ten million calls it takes a minute, and the page itself a moment.
@@ -53,9 +54,9 @@ class Warehouse(Database):  # type: ignore[misc]
     def __init__(self, datasette: Datasette, db: Path) -> None:
         super().__init__(datasette, path=str(db))
         self.processes = VisitorProcesses(db)
-        self._ours = frozenset(
-            query["sql"] for query in (*queries.canned_queries().values(), *_described(datasette))
-        )
+        canned = queries.canned_queries() | _described(datasette)
+        self.names_of_queries = frozenset(canned)
+        self._ours = frozenset(query["sql"] for query in canned.values())
 
     async def execute(
         self,
@@ -106,10 +107,11 @@ class Warehouse(Database):  # type: ignore[misc]
         self.processes.close()
 
 
-def _described(datasette: Datasette) -> Iterable[dict[str, Any]]:
+def _described(datasette: Datasette) -> dict[str, dict[str, Any]]:
     """Return the canned queries of the metadata."""
-    for database in (datasette.metadata("databases") or {}).values():
-        yield from database.get("queries", {}).values()
+    described = (datasette.metadata("databases") or {}).get(DATABASE, {})
+    found: dict[str, dict[str, Any]] = described.get("queries", {})
+    return found
 
 
 class _Turn:

@@ -20,7 +20,7 @@ import pytest
 from datasette.database import Database
 
 from etl.warehouse.database import open_warehouse
-from etl.web.app import COUNT_LIMIT_MS
+from etl.web.warehouse import COUNT_LIMIT_MS
 from tests.cli.test_load import run
 from tests.front.pages import open_pages
 from tests.support import call, load, write_log
