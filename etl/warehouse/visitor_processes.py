@@ -34,6 +34,9 @@ from etl.warehouse.visitor_sql import decode, encode
 
 VALUE_BYTES = 100_000
 ANSWER_BYTES = 16 << 20
+# What sorting and grouping may take on the disk: each file, of which a statement has some eight.
+FILE_BYTES = 128 << 20
+
 # Escaped, an answer may be six times as long.
 _REPLY_BYTES = 6 * ANSWER_BYTES
 
@@ -76,12 +79,13 @@ class VisitorProcesses:
         *,
         count: int | None = None,
         margin_seconds: float = MARGIN_SECONDS,
+        file_bytes: int = FILE_BYTES,
         max_waiting: int = MAX_WAITING,
     ) -> None:
         self._count = count or min(4, max(2, os.cpu_count() or 1))
         self._most = self._count + max_waiting
         self._asked = 0
-        self._processes = [_Process(db, margin_seconds) for _ in range(self._count)]
+        self._processes = [_Process(db, margin_seconds, file_bytes) for _ in range(self._count)]
         # The one that ran last is started already.
         self._free: queue.LifoQueue[_Process] = queue.LifoQueue()
         for process in self._processes:
@@ -168,11 +172,12 @@ class _Turn:
 class _Process:
     """One child process, used by one thread at a time; killed by any."""
 
-    def __init__(self, db: Path, margin_seconds: float) -> None:
+    def __init__(self, db: Path, margin_seconds: float, file_bytes: int) -> None:
         self._settings = {
             "uri": f"{db.resolve().as_uri()}?mode=ro",
             "value_bytes": VALUE_BYTES,
             "answer_bytes": ANSWER_BYTES,
+            "file_bytes": file_bytes,
         }
         self._margin = margin_seconds
         self._child: subprocess.Popen[bytes] | None = None
@@ -215,6 +220,8 @@ class _Process:
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             env=known | {"PYTHONPATH": path},
+            # The terminal's Ctrl-C is for the server; this process ends with its stdin.
+            start_new_session=True,
         )
         _exchange(child, encode(self._settings), _START_SECONDS)
         return child

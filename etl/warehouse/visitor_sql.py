@@ -18,7 +18,6 @@ import json
 import os
 import queue
 import resource
-import signal
 import sqlite3
 import sys
 import threading
@@ -29,9 +28,7 @@ from typing import Any
 from etl.warehouse.limits import limit_memory
 from etl.warehouse.only_reading import allow_only_reading
 
-# What sorting and grouping may take on the disk, a file: with these open files a statement has some
-# eight of them.
-FILE_BYTES = 128 << 20
+# Some eight more than there are; each that sorting and grouping need is limited in length.
 _OPEN_FILES = 16
 
 # Of SQLite, and of the whole process, for what SQLite does not count.
@@ -66,11 +63,9 @@ def main() -> None:
     """Run one statement after the other."""
     # The pages go first where cores are few.
     os.nice(10)
-    # Ctrl-C reaches the whole group; the server ends this process by closing its stdin.
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
     settings = decode(sys.stdin.buffer.readline())
     connection = _connect(settings["uri"], settings["value_bytes"], settings["answer_bytes"])
-    limit_process()
+    _limit_process(settings["file_bytes"])
     jobs: queue.SimpleQueue[bytes] = queue.SimpleQueue()
     threading.Thread(target=_read_jobs, args=(jobs,), daemon=True).start()
     _reply({})
@@ -88,10 +83,10 @@ def _connect(uri: str, value_bytes: int, answer_bytes: int) -> sqlite3.Connectio
     return connection
 
 
-def limit_process() -> None:
+def _limit_process(file_bytes: int) -> None:
     """Limit memory, open files and what a file may grow to; never more than was allowed before."""
     for kind, limit in (
-        (resource.RLIMIT_FSIZE, FILE_BYTES),
+        (resource.RLIMIT_FSIZE, file_bytes),
         (resource.RLIMIT_NOFILE, _OPEN_FILES),
         (resource.RLIMIT_AS, _ADDRESS_BYTES),
         (resource.RLIMIT_CORE, 0),
