@@ -132,14 +132,15 @@ class VisitorProcesses:
 
     def close(self) -> None:
         """End all processes."""
-        self._finalizer()
+        for process in self._processes:
+            process.kill()
         self._threads.shutdown(cancel_futures=True)
-        _end_all(self._processes)
+        self._finalizer()
 
 
 def _end_all(processes: list[_Process]) -> None:
     for process in processes:
-        process.kill()
+        process.end()
 
 
 class _Turn:
@@ -196,10 +197,10 @@ class _Process:
             limit = statement.milliseconds / 1000 + self._margin
             return _exchange(child, encode(asdict(statement)), limit)
         except TimeoutError:
-            self._end()
+            self.end()
             return {"error": "the time is over", "is_late": True}
         except (OSError, EOFError, ValueError):
-            status = self._end()
+            status = self.end()
             error = f"the statement has ended the process that ran it (status {status})"
             return {"error": error, "is_late": False}
 
@@ -210,7 +211,7 @@ class _Process:
             child.kill()
 
     def _start(self) -> subprocess.Popen[bytes]:
-        self._end()
+        self.end()
         package = Path(__file__).parents[2]
         path = os.pathsep.join(filter(None, (str(package), os.environ.get("PYTHONPATH"))))
         known = {name: os.environ[name] for name in _VARIABLES if name in os.environ}
@@ -226,7 +227,8 @@ class _Process:
         _exchange(child, encode(self._settings), _START_SECONDS)
         return child
 
-    def _end(self) -> int | None:
+    def end(self) -> int | None:
+        """End the process and return its status; None if there is none. For the thread it serves."""
         child, self._child = self._child, None
         if child is None:
             return None
