@@ -228,7 +228,7 @@ class _Process:
         return child
 
     def end(self) -> int | None:
-        """End the process and return its status; None if there is none. For the thread it serves."""
+        """End the process and return its status; None if there is none."""
         child, self._child = self._child, None
         if child is None:
             return None

@@ -43,6 +43,8 @@ async def stop_for_consent(datasette: Datasette, scope: Scope, path: str) -> Res
     query = (scope.get("query_string") or b"").decode("latin-1")
     if not query or not _is_foreign(scope) or _is_safe(datasette, path):
         return None
+    # It may be the first request of all.
+    await datasette.invoke_startup()
     pairs = parse_qsl(query, keep_blank_values=True)
     page = await datasette.render_template(
         "usage_not_run.html",

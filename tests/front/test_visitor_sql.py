@@ -17,7 +17,7 @@ from etl.warehouse.visitor_processes import Statement, VisitorProcesses
 from etl.web.addresses import MAX_FACET_SIZE, MAX_FACETS, MAX_FIELDS
 from etl.web.app import build_datasette
 from etl.web.site import DATABASE
-from tests.front.pages import QUERIES, Pages, closing_pages
+from tests.front.pages import QUERIES, Pages, closing_pages, open_pages
 
 STUCK = "with x (a) as (select hex(zeroblob(49000))) select " + " + ".join(
     f"instr(a, substr(a, 1, 40000) || {i})" for i in range(16)
@@ -171,11 +171,51 @@ def test_who_closes_the_connection_ends_the_statement(hurried: Pages) -> None:
         hurried.datasette.sql_time_limit_ms = 300
 
 
+def test_who_closes_the_connection_ends_what_runs_in_the_server_too(pages: Pages) -> None:
+    database = pages.datasette.get_database(DATABASE)
+    ended: list[str] = []
+
+    def endless(connection: Any) -> None:
+        try:
+            connection.execute(
+                "with recursive n (i) as (select 1 union all select i + 1 from n)"
+                " select count(*) from n"
+            )
+        except Exception as error:
+            ended.append(str(error))
+
+    async def go_away() -> None:
+        task = asyncio.ensure_future(database.execute_fn(endless))
+        await asyncio.sleep(0.2)
+        task.cancel()
+        await asyncio.wait((task,))
+
+    pages.run(go_away())
+    assert pages.sql("select 1") == [(1,)]
+    while not ended:
+        time.sleep(0.01)
+    assert ended == ["interrupted"]
+
+
 def test_a_server_that_is_busy_says_so(pages: Pages, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(pages.datasette.get_database(DATABASE).processes, "_most", 0)
     answer = pages.get(sql="select 1")
     assert (answer.status_code, "Too many statements" in answer.text) == (503, True)
     assert pages.open("/").status_code == 200
+
+
+@pytest.mark.parametrize("path", [
+    "/-/metadata", "/-/versions", "/-/plugins", "/-/settings", "/-/databases", "/-/threads",
+    "/-/actor", "/-/allow-debug", "/-/messages", "/-/patterns", f"/{DATABASE}/prices/1",
+    f"/{DATABASE}/users/1.json", f"/{DATABASE}/models/1", f"/{DATABASE}/usage.csv",
+    f"/{DATABASE}/prices?_labels=on&_next=3", f"/{DATABASE}/prices.json?_shape=array",
+    f"/{DATABASE}/usage_cost.csv?_stream=1", f"/{DATABASE}/models?_sort_desc=model_id&_size=2",
+    f"/{DATABASE}/models.json?_size=2&_col=endpoint&_sort=model_id",
+])  # fmt: skip
+def test_datasettes_own_pages_work_as_before(pages: Pages, path: str) -> None:
+    answer = pages.open(path)
+    assert answer.status_code == 200
+    assert "not authorized" not in answer.text
 
 
 def test_no_other_database_answers_sql(pages: Pages) -> None:
@@ -273,6 +313,11 @@ def test_what_a_link_of_another_site_would_run_is_shown_first(
     assert "<script>" not in answer.text
     assert asked == {"here": [], "elsewhere": []}
     assert 'href="/' in answer.text
+
+
+def test_a_link_of_another_site_may_be_the_first_request(demo_db: Path) -> None:
+    with open_pages(demo_db) as pages:
+        assert "Not run yet" in ask(pages, SQL, "cross-site", LINK).text
 
 
 def test_what_was_shown_runs_from_there_and_where_no_browser_says_anything(pages: Pages) -> None:
