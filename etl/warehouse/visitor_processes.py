@@ -191,9 +191,11 @@ class _Process:
     def run(self, statement: Statement) -> dict[str, Any]:
         """Return what the process answers; start it first where it is not there."""
         child = self._child
+        fault = "the process for visitors' SQL does not start"
         try:
             if child is None or child.poll() is not None:
                 child = self._start()
+            fault = "the statement has ended the process that ran it"
             limit = statement.milliseconds / 1000 + self._margin
             return _exchange(child, encode(asdict(statement)), limit)
         except TimeoutError:
@@ -201,8 +203,7 @@ class _Process:
             return {"error": "the time is over", "is_late": True}
         except (OSError, EOFError, ValueError):
             status = self.end()
-            error = f"the statement has ended the process that ran it (status {status})"
-            return {"error": error, "is_late": False}
+            return {"error": f"{fault} (status {status})", "is_late": False}
 
     def kill(self) -> None:
         """End the process, whatever it does; whoever waits for its answer gets none."""

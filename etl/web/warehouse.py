@@ -72,9 +72,8 @@ class Warehouse(Database):  # type: ignore[misc]
         if sql.startswith("select count(*) from ") and not truncate:
             custom_time_limit = custom_time_limit or COUNT_LIMIT_MS
         if self._is_ours(sql, truncate):
-            return await super().execute(
-                sql, params, truncate, custom_time_limit, page_size, log_sql_errors
-            )
+            # Datasette's log of an error would hold what is bound to the statement.
+            return await super().execute(sql, params, truncate, custom_time_limit, page_size, False)
         limit = min(custom_time_limit or self.ds.sql_time_limit_ms, self.ds.sql_time_limit_ms)
         max_rows = self.ds.max_returned_rows
         if max_rows == (page_size or self.ds.page_size):
@@ -156,7 +155,9 @@ class _Row(tuple[Any, ...]):
 def _results(answer: Answer) -> Any:
     """Return an answer as Datasette's database gives it."""
     # Of two columns of one name, the name means the first.
-    names = {name: at for at, name in reversed([*enumerate(answer.columns)])}
+    names: dict[str, int] = {}
+    for at, name in enumerate(answer.columns):
+        names.setdefault(name, at)
     rows = []
     for values in answer.rows:
         row = _Row(values)

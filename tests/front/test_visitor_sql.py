@@ -110,6 +110,14 @@ def test_the_pages_and_their_queries_need_no_process(
     assert QUERIES[name]["sql"] in asked["here"]
 
 
+def test_rows_of_a_process_are_rows_to_datasette(pages: Pages) -> None:
+    database = pages.datasette.get_database(DATABASE)
+    (row,) = pages.run(database.execute("select 1 as b, 2 as a, 3 as a", truncate=True)).rows
+    assert (row["b"], row["a"], row[2], [*row], row.keys()) == (1, 2, 3, [1, 2, 3], ["b", "a"])
+    with pytest.raises(IndexError):
+        row["c"]
+
+
 def test_the_dashboard_does_not_wait_for_what_visitors_run(hurried: Pages) -> None:
     hurried.open("/")
     get = hurried.datasette.client.get

@@ -123,6 +123,8 @@ def test_of_tables_without_a_file_only_those_of_json_are_read(
     assert connection.execute("select count(*) from json_tree('[[1], 2]')").fetchall() == [(4,)]
 
 
+# Where Datasette is imported, Python tells of the error in the function as well.
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
 def test_the_function_that_sets_a_pointer_raises_even_past_the_list(
     connection: sqlite3.Connection,
 ) -> None:

@@ -153,6 +153,15 @@ def test_a_process_that_was_killed_is_replaced(processes: VisitorProcesses) -> N
     assert run(processes, "select 1").rows == [[1]]
 
 
+def test_a_process_that_does_not_start_is_no_fault_of_the_statement(tmp_path: Path) -> None:
+    processes = VisitorProcesses(tmp_path / "none.db", count=1)
+    try:
+        with pytest.raises(sqlite3.OperationalError, match="does not start"):
+            run(processes, "select 1")
+    finally:
+        processes.close()
+
+
 def test_so_many_may_wait_and_no_more(db: Path) -> None:
     processes = VisitorProcesses(db, count=1, margin_seconds=MARGIN, max_waiting=1)
 
