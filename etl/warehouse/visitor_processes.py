@@ -120,6 +120,7 @@ class VisitorProcesses:
 
     def _run(self, statement: Statement, turn: _Turn) -> dict[str, Any]:
         process = self._free.get()
+        process.is_unwanted = False
         try:
             with turn.at(process):
                 return process.run(statement)
@@ -181,6 +182,8 @@ class _Process:
             "file_bytes": file_bytes,
         }
         self._margin = margin_seconds
+        # Killed while it was being started.
+        self.is_unwanted = False
         self._child: subprocess.Popen[bytes] | None = None
 
     @property
@@ -195,6 +198,8 @@ class _Process:
         try:
             if child is None or child.poll() is not None:
                 child = self._start()
+            if self.is_unwanted:
+                raise EOFError
             fault = "the statement has ended the process that ran it"
             limit = statement.milliseconds / 1000 + self._margin
             return _exchange(child, encode(asdict(statement)), limit)
@@ -207,6 +212,7 @@ class _Process:
 
     def kill(self) -> None:
         """End the process, whatever it does; whoever waits for its answer gets none."""
+        self.is_unwanted = True
         child = self._child
         if child is not None:
             child.kill()
