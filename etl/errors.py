@@ -4,6 +4,7 @@ BedrockUsageError
 ├── RejectError          one piece of input could not be understood; the rest goes on
 ├── DataError            a whole input (a price file, a filter) makes no sense
 ├── DecodeError          a process that reads files has died; what was committed stands
+├── BusyError            more is asked at once than can be answered; a moment later it can
 ├── ConfigError          the configuration file, or an option, cannot be used
 ├── WarehouseError       the database is missing, not ours, or too new
 │   └── LockedError      another process synchronises this database
@@ -30,6 +31,10 @@ class DataError(BedrockUsageError):
 
 class DecodeError(BedrockUsageError):
     """Files cannot be read any more, for no fault of theirs."""
+
+
+class BusyError(BedrockUsageError):
+    """Too much is asked at once."""
 
 
 class ConfigError(BedrockUsageError):

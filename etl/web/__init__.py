@@ -16,6 +16,7 @@ from datasette.app import Datasette
 from datasette.utils.asgi import Request
 
 from etl.warehouse.limits import limit_memory
+from etl.warehouse.only_reading import allow_only_reading
 from etl.web import guard, pages, queries, refresh, visitors
 from etl.web.site import DATABASE, site_of
 
@@ -27,11 +28,13 @@ def asgi_wrapper(datasette: Datasette) -> Callable[[guard.App], guard.App]:
     return partial(guard.wrap, datasette)
 
 
-@hookimpl
+# Last: what other plugins add to a connection, SQL may not call.
+@hookimpl(trylast=True)
 def prepare_connection(conn: Any, database: str, datasette: Datasette) -> None:
-    """Limit what a statement may take."""
+    """Limit what a statement may do and take."""
     if site_of(datasette) and database == DATABASE:
         limit_memory(conn, value_bytes=guard.VALUE_BYTES, answer_bytes=guard.ANSWER_BYTES)
+        allow_only_reading(conn)
 
 
 @hookimpl(tryfirst=True)

@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import Any
 
 from datasette.app import Datasette
-from datasette.database import Database
 from datasette.plugins import pm
 from datasette.utils import parse_metadata
 
@@ -17,6 +16,7 @@ from etl.config import Config
 from etl.web import visitors
 from etl.web.secret import signing_secret
 from etl.web.site import DATABASE, Site
+from etl.web.warehouse import Warehouse
 
 SETTINGS = {
     # Charts draw only the rows that a query returns, so more than Datasette's 1,000 are allowed.
@@ -30,20 +30,6 @@ SETTINGS = {
     # A browser would keep showing what it has for some seconds after a load.
     "default_cache_ttl": 0,
 }
-
-# A page counts all the rows that it shows some of. Where that takes longer, it shows no number:
-# over ten million calls it takes a minute, and the page itself a moment.
-COUNT_LIMIT_MS = 200
-
-
-class _Warehouse(Database):  # type: ignore[misc]
-    async def execute(
-        self, sql: str, params: object = None, truncate: bool = False, **options: Any
-    ) -> Any:
-        # What a person asks for is truncated, and may take its time.
-        if sql.startswith("select count(*) from ") and not truncate:
-            options.setdefault("custom_time_limit", COUNT_LIMIT_MS)
-        return await super().execute(sql, params, truncate, **options)
 
 
 class _UsageDatasette(Datasette):  # type: ignore[misc]
@@ -87,5 +73,5 @@ def build_datasette(
     )
     # Without files Datasette offers an empty database in memory.
     datasette.remove_database("_memory")
-    datasette.add_database(_Warehouse(datasette, path=str(db)), name=DATABASE)
+    datasette.add_database(Warehouse(datasette, db), name=DATABASE)
     return datasette

@@ -25,7 +25,8 @@ from datasette.plugins import pm
 from datasette.utils import await_me_maybe
 from datasette.utils.asgi import Request, Response
 
-from etl.web import sessions
+from etl.web import addresses, foreign, sessions
+from etl.web.connected import answer_while_connected
 from etl.web.site import DATABASE, Site, site_of
 from etl.web.visitors import Actor, allowed_applications, client_address, is_safe_query
 
@@ -93,7 +94,13 @@ async def _handle(
     path = path_of(scope)
     send = _limited(partial(_send_with_headers, policy_for(datasette, path), send))
     scope = {**scope, "headers": list(_trusted_headers(scope["headers"]))}
-    refusal = _refuse_request(site, scope) or await _refuse_page(datasette, site, scope, receive)
+    refusal = (
+        _refuse_request(site, scope)
+        or foreign.refuse(scope, path)
+        or addresses.refuse(scope, path)
+        or await _refuse_page(datasette, site, scope, receive)
+        or await foreign.stop_for_consent(datasette, scope, path)
+    )
     body = b"" if refusal else await _read_body(scope, receive)
     if body is None:
         refusal = Response.text("The body is too large", status=413)
@@ -104,7 +111,7 @@ async def _handle(
     elif path == LOGIN and scope["method"] == "POST":
         await _log_in(datasette, site, app, scope, body or b"", send)
     else:
-        await app(scope, _replay(body or b"", receive), send)
+        await answer_while_connected(app, scope, _replay(body or b"", _nothing), receive, send)
 
 
 def path_of(scope: Scope) -> str:

@@ -7,10 +7,15 @@
 -- For days and longer, usage_cost_daily gives the same sums from far fewer rows.
 -- No discount is configured in this version: cost_usd equals list_cost_usd.
 -- Each hour is added up by itself, so that a page, an hour or a day of this view reads
--- no other. json_each is SQLite's one way to join what depends on the row before it.
-with named as (
+-- no other. json_each is SQLite's one way to join what depends on the row before it. It
+-- gets each sum in 20 places, blank for NULL, because SQLite before 3.41 lets a view of
+-- a database that it does not trust call no function of JSON, and json_each alone.
+with names as not materialized (
     select
-        usage.*,
+        accounts.account_key,
+        users.user_key,
+        rate_keys.rate_key,
+        applications.application_key,
         accounts.account_id,
         regions.region,
         int_models.canonical_model_id as model_id,
@@ -23,13 +28,29 @@ with named as (
                 then int_models.profile_application
             else applications.application
         end as application
-    from int_usage_hourly_priced as usage
-    inner join accounts on accounts.account_key = usage.account_key
-    inner join rate_keys on rate_keys.rate_key = usage.rate_key
+    from rate_keys
     inner join regions on regions.region_key = rate_keys.region_key
     inner join int_models on int_models.model_key = rate_keys.model_key
-    inner join users on users.user_key = usage.user_key
-    inner join applications on applications.application_key = usage.application_key
+    cross join accounts
+    cross join users
+    cross join applications
+),
+
+named as not materialized (
+    select
+        usage.*,
+        names.account_id,
+        names.region,
+        names.model_id,
+        names.user_name,
+        names.application
+    from int_usage_hourly_priced as usage
+    inner join names
+        on
+            names.account_key = usage.account_key
+            and names.user_key = usage.user_key
+            and names.rate_key = usage.rate_key
+            and names.application_key = usage.application_key
 ),
 
 summed as (
@@ -39,16 +60,19 @@ summed as (
         json_each.value as sums
     from usage_hours
     cross join json_each((
-        select json_group_array(json(sums))
+        select '["' || group_concat(sums, '","') || '"]'
         from (
+            -- The names of a row with the least user_key stand for the group's: SQLite
+            -- takes columns beside one min() from one such row.
             select
-                json_array(
-                    account_id,
-                    region,
-                    model_id,
-                    user_name,
-                    application,
-                    data_source,
+                printf(
+                    '%20s%20s%20s%20s%20s'
+                    || '%20s%20s%20s%20s%20s'
+                    || '%20s%20s%20s%20s%20s%s',
+                    min(user_key),
+                    account_key,
+                    rate_key,
+                    application_key,
                     sum(calls),
                     sum(failed_calls),
                     sum(input_tokens),
@@ -59,7 +83,8 @@ summed as (
                     sum(list_cost_picodollars),
                     sum(unpriced_calls),
                     sum(unpriced_tokens),
-                    sum(calls_without_tokens)
+                    sum(calls_without_tokens),
+                    data_source
                 ) as sums
             from named
             where named.hour = usage_hours.hour
@@ -67,28 +92,57 @@ summed as (
                 account_id, region, model_id, user_name, application, data_source
         )
     ))
+),
+
+read_back as (
+    select
+        hour,
+        day,
+        substr(sums, 1, 20) + 0 as user_key,
+        substr(sums, 21, 20) + 0 as account_key,
+        substr(sums, 41, 20) + 0 as rate_key,
+        substr(sums, 61, 20) + 0 as application_key,
+        nullif(substr(sums, 81, 20), blank) + 0 as calls,
+        nullif(substr(sums, 101, 20), blank) + 0 as failed_calls,
+        nullif(substr(sums, 121, 20), blank) + 0 as input_tokens,
+        nullif(substr(sums, 141, 20), blank) + 0 as output_tokens,
+        nullif(substr(sums, 161, 20), blank) + 0 as cache_read_tokens,
+        nullif(substr(sums, 181, 20), blank) + 0 as cache_write_tokens,
+        nullif(substr(sums, 201, 20), blank) + 0 as image_count,
+        nullif(substr(sums, 221, 20), blank) + 0 as list_cost_picodollars,
+        nullif(substr(sums, 241, 20), blank) + 0 as unpriced_calls,
+        nullif(substr(sums, 261, 20), blank) + 0 as unpriced_tokens,
+        nullif(substr(sums, 281, 20), blank) + 0 as calls_without_tokens,
+        substr(sums, 301) as data_source
+    from (select *, printf('%20s', '') as blank from summed)
 )
 
 select
-    hour,
-    day,
-    json_extract(sums, '$[0]') as account_id,
-    json_extract(sums, '$[1]') as region,
-    json_extract(sums, '$[2]') as model_id,
-    json_extract(sums, '$[3]') as user_name,
-    json_extract(sums, '$[4]') as application,
-    json_extract(sums, '$[5]') as data_source,
-    json_extract(sums, '$[6]') as calls,
-    json_extract(sums, '$[7]') as failed_calls,
-    json_extract(sums, '$[8]') as input_tokens,
-    json_extract(sums, '$[9]') as output_tokens,
-    json_extract(sums, '$[10]') as cache_read_tokens,
-    json_extract(sums, '$[11]') as cache_write_tokens,
-    json_extract(sums, '$[12]') as image_count,
-    json_extract(sums, '$[13]') / 1e12 as list_cost_usd,
-    json_extract(sums, '$[13]') / 1e12 as cost_usd,
-    json_extract(sums, '$[13]') as cost_picodollars,
-    json_extract(sums, '$[14]') as unpriced_calls,
-    json_extract(sums, '$[15]') as unpriced_tokens,
-    json_extract(sums, '$[16]') as calls_without_tokens
-from summed
+    read_back.hour,
+    read_back.day,
+    names.account_id,
+    names.region,
+    names.model_id,
+    names.user_name,
+    names.application,
+    read_back.data_source,
+    read_back.calls,
+    read_back.failed_calls,
+    read_back.input_tokens,
+    read_back.output_tokens,
+    read_back.cache_read_tokens,
+    read_back.cache_write_tokens,
+    read_back.image_count,
+    read_back.list_cost_picodollars / 1e12 as list_cost_usd,
+    read_back.list_cost_picodollars / 1e12 as cost_usd,
+    read_back.list_cost_picodollars as cost_picodollars,
+    read_back.unpriced_calls,
+    read_back.unpriced_tokens,
+    read_back.calls_without_tokens
+from read_back
+cross join names
+    on
+        names.account_key = read_back.account_key
+        and names.user_key = read_back.user_key
+        and names.rate_key = read_back.rate_key
+        and names.application_key = read_back.application_key

@@ -17,10 +17,11 @@ from typing import Any
 
 import httpx
 import pytest
-from datasette.database import Database
 
 from etl.warehouse.database import open_warehouse
-from etl.web.app import COUNT_LIMIT_MS
+from etl.warehouse.visitor_processes import Statement, VisitorProcesses
+from etl.web.app import SETTINGS
+from etl.web.warehouse import COUNT_LIMIT_MS
 from tests.cli.test_load import run
 from tests.front.pages import open_pages
 from tests.support import call, load, write_log
@@ -222,14 +223,14 @@ def test_a_page_does_not_wait_for_the_count_of_its_rows(
             "create view endless as with recursive n (n) as (select 1 union all select n + 1 from n)"
             " select n from n"
         )
-    asked: dict[str, object] = {}
-    execute = Database.execute
+    asked: dict[str, float] = {}
+    run_elsewhere = VisitorProcesses.run
 
-    async def recording(self: Database, sql: str, *words: Any, **options: Any) -> Any:
-        asked[sql.strip()] = options.get("custom_time_limit")
-        return await execute(self, sql, *words, **options)
+    async def recording(self: VisitorProcesses, statement: Statement) -> Any:
+        asked[statement.sql.strip()] = statement.milliseconds
+        return await run_elsewhere(self, statement)
 
-    monkeypatch.setattr(Database, "execute", recording)
+    monkeypatch.setattr(VisitorProcesses, "run", recording)
     with open_pages(warehouse) as pages:
         answer = pages.get("endless.json", _shape="objects").json()
         assert [row["n"] for row in answer["rows"]][:3] == [1, 2, 3]
@@ -237,4 +238,4 @@ def test_a_page_does_not_wait_for_the_count_of_its_rows(
         assert asked["select count(*) from endless"] == COUNT_LIMIT_MS
         assert pages.get("users.json", _shape="objects").json()["filtered_table_rows_count"] == 1
         pages.open("/bedrock_usage.json?sql=select+count(*)+from+users")
-        assert asked["select count(*) from users"] is None
+        assert asked["select count(*) from users"] == SETTINGS["sql_time_limit_ms"]

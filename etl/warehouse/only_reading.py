@@ -1,0 +1,128 @@
+"""What SQL may do on a connection that a visitor's statement can reach: read, and nothing else.
+
+That the file is opened to be read does not do it: a statement may still attach another database,
+make tables of its own in memory, or call a function that sets a pointer of the process
+(``fts3_tokenizer`` with two arguments: SQLite has a switch for it, which a bound parameter passes).
+So what is allowed is listed, and SQLite asks before it prepares a statement. What it does not ask
+about, what a view of a database from elsewhere may call, ``trusted_schema`` answers.
+
+https://www.sqlite.org/c3ref/set_authorizer.html
+"""
+
+from __future__ import annotations
+
+import contextlib
+import sqlite3
+from typing import NoReturn
+
+_TEXT = """
+    -> ->> char coalesce concat concat_ws format glob hex ifnull if iif instr length like likelihood
+    likely lower ltrim max min nullif octet_length printf quote replace rtrim soundex
+    sqlite_version substr substring trim typeof unhex unicode unistr unistr_quote unlikely upper
+    random randomblob zeroblob
+"""
+_DATES = """
+    current_date current_time current_timestamp date datetime julianday strftime time timediff
+    unixepoch
+"""
+_AGGREGATES = """
+    avg count cume_dist dense_rank first_value group_concat lag last_value lead max median min
+    nth_value ntile percent_rank percentile percentile_cont percentile_disc rank row_number
+    string_agg sum total
+"""
+_NUMBERS = """
+    abs acos acosh asin asinh atan atan2 atanh ceil ceiling cos cosh degrees exp floor ln log log10
+    log2 mod pi pow power radians round sign sin sinh sqrt tan tanh trunc
+"""
+_JSON = """
+    json json_array json_array_length json_error_position json_extract json_group_array
+    json_group_object json_insert json_object json_patch json_pretty json_quote json_remove
+    json_replace json_set json_type json_valid
+"""
+
+# Those that an SQLite does not have yet are named as well.
+FUNCTIONS = frozenset(" ".join((_TEXT, _DATES, _AGGREGATES, _NUMBERS, _JSON)).split())
+
+# What Datasette asks of a schema, and lets visitors ask. With a value most would change something:
+# those that take the name of a table, an index or a function have True.
+PRAGMAS = {
+    "database_list": False,
+    "foreign_key_list": True,
+    "function_list": False,
+    "index_info": True,
+    "index_list": True,
+    "index_xinfo": True,
+    "page_count": False,
+    "page_size": False,
+    "schema_version": False,
+    "table_info": True,
+    "table_list": True,
+    "table_xinfo": True,
+}
+
+# The tables without a file that are of use; pragmas are asked about once more as such.
+_TABLES = {"json_each", "json_tree"}
+
+_DANGEROUS = "fts3_tokenizer"
+
+
+def allow_only_reading(connection: sqlite3.Connection) -> None:
+    """Let a connection read, with the functions and pragmas of the lists, and nothing else."""
+    modules = {name.lower() for (name,) in connection.execute("pragma module_list")}
+    # Another function of that name over SQLite's: should anything pass by the list, this raises.
+    for arguments in (1, 2):
+        connection.create_function(_DANGEROUS, arguments, _refuse)
+    _know_tables(connection)
+    connection.execute("pragma query_only = on")
+    connection.execute("pragma trusted_schema = off")
+    _defend(connection)
+    connection.setlimit(sqlite3.SQLITE_LIMIT_ATTACHED, 0)
+    connection.set_authorizer(_Authorizer(frozenset(modules - _TABLES)))
+
+
+def _know_tables(connection: sqlite3.Connection) -> None:
+    """Let SQLite set up the tables without a file: later it would ask whether it may make them."""
+    for name in (*sorted(_TABLES), *(f"pragma_{pragma}" for pragma in PRAGMAS)):
+        # An old SQLite does not know all of them.
+        with contextlib.suppress(sqlite3.OperationalError):
+            connection.execute(f"select * from {name} limit 0").close()
+
+
+def _refuse(*_: object) -> NoReturn:
+    raise PermissionError(_DANGEROUS)
+
+
+def _defend(connection: sqlite3.Connection) -> None:
+    """Switch on what SQLite has against hostile SQL, where Python (3.12) knows it."""
+    switches = {
+        "SQLITE_DBCONFIG_DEFENSIVE": True,
+        "SQLITE_DBCONFIG_ENABLE_FTS3_TOKENIZER": False,
+        "SQLITE_DBCONFIG_ENABLE_LOAD_EXTENSION": False,
+    }
+    for name, value in switches.items():
+        switch = getattr(sqlite3, name, None)
+        if switch is not None:
+            connection.setconfig(switch, value)  # type: ignore[attr-defined, unused-ignore]
+
+
+class _Authorizer:
+    """Answers SQLite's questions; anything that it does not know is denied."""
+
+    def __init__(self, denied_tables: frozenset[str]) -> None:
+        self._denied_tables = denied_tables
+
+    def __call__(
+        self, action: int, first: str | None, second: str | None, schema: object, source: object
+    ) -> int:
+        # Asked most often by far, once for each column.
+        if action == sqlite3.SQLITE_READ:
+            name = (first or "").lower()
+            is_allowed = name not in self._denied_tables or name.startswith("pragma_")
+        elif action == sqlite3.SQLITE_FUNCTION:
+            is_allowed = (second or "").lower() in FUNCTIONS
+        elif action == sqlite3.SQLITE_PRAGMA:
+            takes_value = PRAGMAS.get((first or "").lower())
+            is_allowed = takes_value is not None and (takes_value or second is None)
+        else:
+            is_allowed = action in (sqlite3.SQLITE_SELECT, sqlite3.SQLITE_RECURSIVE)
+        return sqlite3.SQLITE_OK if is_allowed else sqlite3.SQLITE_DENY

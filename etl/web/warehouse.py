@@ -1,0 +1,166 @@
+"""The warehouse as Datasette's database: which statement runs where.
+
+Ours (the pages' and the canned queries, whose words nobody chooses) run in the server's threads,
+and so do Datasette's own about the schema. All others have words of a visitor: SQL, or the filters,
+columns and facets of a table's page. They run in processes that can be ended (``etl.warehouse.
+visitor_processes``). Nobody has to tell the two apart by how a request looks: what is not known
+runs in a process.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import re
+import threading
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from datasette.app import Datasette
+from datasette.database import Database, QueryInterrupted, Results
+from datasette.views.base import DatasetteError
+
+from etl.errors import BusyError
+from etl.warehouse.visitor_processes import Answer, Statement, VisitorProcesses
+from etl.web import queries
+from etl.web.site import DATABASE
+
+# A page counts all the rows that it shows some of. Where that takes longer, it shows no number:
+# over ten million calls it takes a minute, and the page itself a moment.
+COUNT_LIMIT_MS = 200
+
+# What Datasette 0.65 asks about a schema by way of ``execute``; by other ways it asks anyhow. A
+# statement that another version has would only take the longer way.
+_ABOUT_THE_SCHEMA = frozenset({
+    "PRAGMA schema_version",
+    "PRAGMA database_list;",
+    "select 1 from sqlite_master where type='table' and name=?",
+    "select name from sqlite_master where type='table'",
+    "select name from sqlite_master where type='view'",
+    "select sql from sqlite_master where name = :n and type=:t",
+    "select sql from sqlite_master where tbl_name = :n and type='index' and sql is not null",
+    "select name from sqlite_master where rootpage = 0 and ( sql like '%VIRTUAL TABLE%USING FTS%' )"
+    " or name in ('sqlite_stat1', 'sqlite_stat2', 'sqlite_stat3', 'sqlite_stat4')",
+    "select * from sqlite_master WHERE type = 'table'",
+    "select name from sqlite_master where type in ('table', 'view') and name = ? collate nocase",
+})  # fmt: skip
+# How many rows each table has, on the page of the database: for some milliseconds.
+_COUNT_OF_A_TABLE = re.compile(r"select count\(\*\) from \[\w+\]")
+
+
+class Warehouse(Database):  # type: ignore[misc]
+    """The warehouse in one file, read-only."""
+
+    def __init__(self, datasette: Datasette, db: Path) -> None:
+        super().__init__(datasette, path=str(db))
+        self.processes = VisitorProcesses(db)
+        canned = queries.canned_queries() | _described(datasette)
+        self.names_of_queries = frozenset(canned)
+        self._ours = frozenset(query["sql"] for query in canned.values())
+
+    async def execute(
+        self,
+        sql: str,
+        params: Any = None,
+        truncate: bool = False,
+        custom_time_limit: float | None = None,
+        page_size: int | None = None,
+        log_sql_errors: bool = True,
+    ) -> Any:
+        """Run a statement where it belongs; the arguments and the errors are Datasette's."""
+        # What a person asks for is truncated, and may take its time.
+        if sql.startswith("select count(*) from ") and not truncate:
+            custom_time_limit = custom_time_limit or COUNT_LIMIT_MS
+        if self._is_ours(sql, truncate):
+            # Datasette's log of an error would hold what is bound to the statement.
+            return await super().execute(sql, params, truncate, custom_time_limit, page_size, False)
+        limit = min(custom_time_limit or self.ds.sql_time_limit_ms, self.ds.sql_time_limit_ms)
+        max_rows = self.ds.max_returned_rows
+        if max_rows == (page_size or self.ds.page_size):
+            max_rows += 1
+        statement = Statement(sql, params or {}, limit, max_rows if truncate else None)
+        try:
+            return _results(await self.processes.run(statement))
+        except TimeoutError as error:
+            raise QueryInterrupted(error, sql, params) from None
+        except BusyError as error:
+            raise DatasetteError(str(error), title="Busy", status=503) from None
+
+    def _is_ours(self, sql: str, truncate: bool) -> bool:
+        if sql in self._ours or " ".join(sql.split()) in _ABOUT_THE_SCHEMA:
+            return True
+        return not truncate and _COUNT_OF_A_TABLE.fullmatch(sql) is not None
+
+    async def execute_fn(self, fn: Callable[[Any], Any]) -> Any:
+        """Run a function with a connection, in a thread; cancelled, its statement ends."""
+        turn = _Turn()
+        try:
+            return await super().execute_fn(lambda connection: turn.at(connection, fn))
+        except asyncio.CancelledError:
+            turn.end_early()
+            raise
+
+    def close(self) -> None:
+        """Close all connections, and end the processes."""
+        super().close()
+        self.processes.close()
+
+
+def _described(datasette: Datasette) -> dict[str, dict[str, Any]]:
+    """Return the canned queries of the metadata."""
+    described = (datasette.metadata("databases") or {}).get(DATABASE, {})
+    found: dict[str, dict[str, Any]] = described.get("queries", {})
+    return found
+
+
+class _Turn:
+    """The time that a function has a connection, in which its statement may be ended."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._connection: Any = None
+
+    def at(self, connection: Any, fn: Callable[[Any], Any]) -> Any:
+        with self._lock:
+            self._connection = connection
+        try:
+            return fn(connection)
+        finally:
+            with self._lock:
+                self._connection = None
+
+    def end_early(self) -> None:
+        with self._lock:
+            if self._connection is not None:
+                self._connection.interrupt()
+
+
+class _Row(tuple[Any, ...]):
+    """A row with names, as sqlite3.Row, which only a cursor can make."""
+
+    names: dict[str, int]
+
+    def __getitem__(self, key: Any) -> Any:
+        if isinstance(key, str):
+            try:
+                key = self.names[key]
+            except KeyError:
+                raise IndexError("No item with that key") from None
+        return super().__getitem__(key)
+
+    def keys(self) -> list[str]:
+        return list(self.names)
+
+
+def _results(answer: Answer) -> Any:
+    """Return an answer as Datasette's database gives it."""
+    # Of two columns of one name, the name means the first.
+    names: dict[str, int] = {}
+    for at, name in enumerate(answer.columns):
+        names.setdefault(name, at)
+    rows = []
+    for values in answer.rows:
+        row = _Row(values)
+        row.names = names
+        rows.append(row)
+    return Results(rows, answer.truncated, [(name,) + (None,) * 6 for name in answer.columns])
