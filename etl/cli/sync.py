@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from contextlib import nullcontext
 from dataclasses import replace
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -14,7 +15,7 @@ from rich.console import Console
 from etl.cli.load import apply_configuration, refuse_demo
 from etl.cli.options import archive_option, aws_options, config_option, db_option
 from etl.cli.since import moment_of
-from etl.cli.stops import stops
+from etl.cli.stops import endless, stops
 from etl.clock import Clock
 from etl.config import Config, load_config, parse_duration
 from etl.errors import ConfigError
@@ -22,6 +23,7 @@ from etl.figures import count
 from etl.sync.schedule import repeat
 from etl.warehouse.database import open_warehouse
 from etl.warehouse.lock import sync_lock
+from etl.warehouse.turns import Patience
 
 if TYPE_CHECKING:
     from etl.config import Choice
@@ -57,9 +59,10 @@ def sync(
     """
     period = _period(every)
     clock = Clock()
-    with sync_lock(db), stops(clock):
+    with endless() if period else nullcontext(), stops(clock), sync_lock(db):
         if period is None:
             outcome, is_published = _run(db, clock, config, since, settle, archive, choice)
+            clock.check()
             sys.exit(0 if outcome.is_complete and is_published else 1)
 
         def run() -> bool:
@@ -67,7 +70,7 @@ def sync(
             return not outcome.may_pass
 
         repeat(run, period, clock, lambda message: click.echo(f"Error: {message}", err=True))
-        click.echo("Stopped.", err=True)
+        clock.check()
 
 
 def _period(text: str | None) -> timedelta | None:
@@ -102,7 +105,7 @@ def _run(
     # Imported here because nearly nobody publishes.
     from etl.cli.monitor import publish_after_sync
 
-    with open_warehouse(db) as warehouse:
+    with open_warehouse(db, patience=Patience(check=clock.check)) as warehouse:
         return outcome, publish_after_sync(warehouse, config, clock, chosen.profile)
 
 
@@ -124,7 +127,7 @@ def sync_chosen(
     from etl.sync.run import sync_places
 
     options = _options(config, chosen, since, settle, clock.now())
-    with open_warehouse(db, create=True) as warehouse:
+    with open_warehouse(db, create=True, patience=Patience(check=clock.check)) as warehouse:
         refuse_demo(warehouse, db)
         options = replace(options, archive=_open_archive(archive, config, chosen, clock))
         apply_configuration(warehouse, config, config_path)
@@ -192,6 +195,4 @@ def _tell(outcome: Outcome) -> None:
     if outcome.rejected:
         lines.append(f"Rejected          {outcome.rejected:,} (table rejects says where and why)")
     lines += [f"Not read          {message}" for message in outcome.messages]
-    if outcome.is_stopped:
-        lines.append("Stopped           run it again to go on from here")
     click.echo("\n".join(lines), err=True)

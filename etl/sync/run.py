@@ -214,7 +214,10 @@ class Round:
     def _serve(self) -> None:
         stopping_since = None
         while self._working and not self._crash:
-            self._writer.serve(_LOOK_SECONDS)
+            try:
+                self._writer.serve(_LOOK_SECONDS)
+            except StoppedError:
+                return  # while somebody else wrote
             if self._clock.stop.is_set():
                 stopping_since = stopping_since or self._clock.monotonic()
                 if self._clock.monotonic() - stopping_since > _GRACE_SECONDS:
