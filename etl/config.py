@@ -191,7 +191,8 @@ class Sync(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
     """What ``sync`` reads. ``since`` and ``settle`` are texts that the parse functions accept.
 
     ``sources`` None: all that there are. ``since`` None: as before, or what the first run has for a
-    default. ``archive``: the folder, here or in S3, that raw events are kept in; None for nowhere.
+    default. ``archive``: the folder, here or in S3, that raw events are kept in; None for nowhere;
+    ``archive_bodies``: with the prompts and answers that some have.
     """
 
     regions: tuple[str, ...] = ALL_REGIONS
@@ -199,6 +200,7 @@ class Sync(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
     since: str | None = None
     settle: str = "60m"
     archive: str | None = None
+    archive_bodies: bool = False
 
     def __post_init__(self) -> None:
         if self.regions != ALL_REGIONS:
@@ -455,6 +457,11 @@ class Config(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
         """Return the same with this proxy. Raises ValueError where passwords are configured."""
         serve = Serve(**{**msgspec.structs.asdict(self.serve), "behind_proxy": proxy})
         return msgspec.structs.replace(self, serve=serve)
+
+    def with_archive_bodies(self) -> Config:
+        """Return the same for an archive that keeps prompts and answers."""
+        sync = msgspec.structs.replace(self.sync, archive_bodies=True)
+        return msgspec.structs.replace(self, sync=sync)
 
     def choose_sources(self, names: Sequence[str] = ()) -> tuple[str, ...]:
         """Return the sources to read: those named, else the file's choice, else all there are.

@@ -40,6 +40,9 @@ SHORTEST_PERIOD = timedelta(minutes=1)
 @archive_option(
     "Keep the raw events here as CloudTrail log files: a folder, or s3://bucket/prefix."
 )
+@click.option(
+    "--archive-bodies", is_flag=True, help="Keep prompts and answers there too, where events have."
+)
 @aws_options
 @config_option
 @db_option
@@ -48,6 +51,7 @@ def sync(
     settle: str | None,
     every: str | None,
     archive: str | None,
+    archive_bodies: bool,
     config: Path | None,
     db: Path,
     **choice: Any,
@@ -61,12 +65,14 @@ def sync(
     clock = Clock()
     with endless() if period else nullcontext(), stops(clock), sync_lock(db):
         if period is None:
-            outcome, is_published = _run(db, clock, config, since, settle, archive, choice)
+            outcome, is_published = _run(
+                db, clock, config, since, settle, archive, archive_bodies, choice
+            )
             clock.check()
             sys.exit(0 if outcome.is_complete and is_published else 1)
 
         def run() -> bool:
-            outcome, _ = _run(db, clock, config, since, settle, archive, choice)
+            outcome, _ = _run(db, clock, config, since, settle, archive, archive_bodies, choice)
             return not outcome.may_pass
 
         repeat(run, period, clock, lambda message: click.echo(f"Error: {message}", err=True))
@@ -89,6 +95,7 @@ def _run(
     since: str | None,
     settle: str | None,
     archive: str | None,
+    archive_bodies: bool,
     choice: dict[str, Any],
 ) -> tuple[Outcome, bool]:
     """Do one whole sync, and publish where the file says so; tell what it came to.
@@ -98,6 +105,8 @@ def _run(
     from etl.cli.places import choose
 
     config = load_config(config_path)
+    if archive_bodies:
+        config = config.with_archive_bodies()
     chosen = choose(config, **choice)
     outcome = sync_chosen(db, clock, config, config_path, chosen, since, settle, archive)
     if outcome.is_stopped or not config.monitor.publish_after_sync:
@@ -177,6 +186,7 @@ def _options(
         application_tag=config.application_tag,
         metadata_key=config.application_metadata_key,
         log_group=choice.log_group,
+        archive_bodies=config.sync.archive_bodies,
     )
 
 
