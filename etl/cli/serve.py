@@ -45,8 +45,8 @@ def serve(
 
     New rows appear without a restart.
     """
-    configured = _with_proxy(load_config(config), behind_proxy, proxy_address)
     with endless():
+        configured = _with_proxy(load_config(config), behind_proxy, proxy_address)
         with open_warehouse(db):
             pass  # brings views and prices up to date before anybody looks
         run_datasette(db, host, port, configured, config)

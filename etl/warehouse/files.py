@@ -78,10 +78,17 @@ def is_there(path: Path, *, even_damaged: bool = False) -> bool:
             f"there is no warehouse at {path}, only an empty file: delete it, or choose another"
             " with --db"
         )
-    if _beginning(path) != _MAGIC and not even_damaged:
+    is_database = _beginning(path) == _MAGIC
+    try:
+        if is_database and _looks_foreign(real_path(path)):
+            raise foreign(path)
+    except sqlite3.DatabaseError as error:
+        # Of any other error whoever opens it finds out: it is damaged, or changed at this moment.
+        is_database = getattr(error, "sqlite_errorcode", None) != sqlite3.SQLITE_NOTADB
+    except UnicodeDecodeError:
+        pass
+    if not is_database and not even_damaged:
         raise WarehouseError(f"{path}: {NOT_A_DATABASE}")
-    if _looks_foreign(real_path(path)):
-        raise foreign(path)
     return True
 
 
@@ -184,13 +191,10 @@ def _unreadable(path: Path, error: OSError) -> WarehouseError:
 
 def _looks_foreign(real: Path) -> bool:
     """Return whether a database is another program's, without a trace of having looked."""
-    try:
-        # As a file that nobody changes: else readers put files beside it.
-        if not _has(real, is_foreign):
-            return _has_log(real) and _has(real, _is_empty) and _looks_foreign_with_log(real)
-    except (sqlite3.Error, UnicodeDecodeError):
-        return False  # damaged, or changed at this moment: whoever opens it finds out
-    return True
+    # As a file that nobody changes: else readers put files beside it.
+    if _has(real, is_foreign):
+        return True
+    return _has_log(real) and _has(real, _is_empty) and _looks_foreign_with_log(real)
 
 
 def _looks_foreign_with_log(real: Path) -> bool:
