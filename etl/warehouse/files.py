@@ -129,10 +129,19 @@ def make_file(path: Path, image: Callable[[], bytes]) -> None:
             with contextlib.suppress(FileNotFoundError):
                 _put(real, content)
     except OSError as error:
-        raise WarehouseError(
-            f"{path}: {error.strerror}; its folder must exist and be writable, with room on the"
-            " disk"
-        ) from None
+        raise WarehouseError(f"{path}: {_advice(error)}") from None
+
+
+def _advice(error: OSError) -> str:
+    """Say what the system complains of and what to do next, in the words for SQLite's errors."""
+    if error.errno in (errno.ENOSPC, errno.EDQUOT):
+        return "the disk is full: make room and run the same command again"
+    if error.errno in (errno.EIO, errno.EFBIG):
+        return (
+            f"the disk gave an error ({error.strerror}): look into the system's log, then run the"
+            " same command again"
+        )
+    return f"{error.strerror}; its folder must exist and be writable, with room on the disk"
 
 
 def _put(real: Path, content: bytearray) -> None:
