@@ -1,5 +1,30 @@
-"""``python -m etl`` is ``bedrock-usage``."""
+"""The command ``bedrock-usage``, also as ``python -m etl``."""
 
-from etl.cli import main
+from __future__ import annotations
 
-main(prog_name="bedrock-usage")
+import os
+import signal
+
+from etl.errors import STOPPED
+
+
+def main() -> None:
+    """Run the command. A stop in the first moment is answered as later ones are."""
+    signal.signal(signal.SIGTERM, _stop)
+    if signal.getsignal(signal.SIGINT) is signal.default_int_handler:
+        signal.signal(signal.SIGINT, _stop)
+    # Takes a tenth of a second, and KeyboardInterrupt would come out of it with a traceback.
+    from etl.cli import main as command
+
+    if signal.getsignal(signal.SIGINT) is _stop:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+    command(prog_name="bedrock-usage")
+
+
+def _stop(*_: object) -> None:
+    os.write(2, f"{STOPPED}\n".encode())
+    os._exit(1)
+
+
+if __name__ == "__main__":
+    main()

@@ -9,7 +9,9 @@ from __future__ import annotations
 
 import difflib
 import ipaddress
+import os
 import re
+import stat
 import tomllib
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -35,6 +37,9 @@ STANDARD_SOURCES: tuple[Source, ...] = ("cloudtrail", "cloudwatch", "catalogue")
 
 # More than Bedrock exists; a longer one is a slip, and could leave the calendar.
 MAX_DURATION = timedelta(days=3660)
+
+_LONGEST_FILE = 1 << 20
+_TOO_DEEP = "nested deeper than any setting is"
 
 _UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days"}
 _DURATION = re.compile(r"([0-9]{1,9})([smhd])")
@@ -186,7 +191,8 @@ class Sync(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
     """What ``sync`` reads. ``since`` and ``settle`` are texts that the parse functions accept.
 
     ``sources`` None: all that there are. ``since`` None: as before, or what the first run has for a
-    default. ``archive``: the folder, here or in S3, that raw events are kept in; None for nowhere.
+    default. ``archive``: the folder, here or in S3, that raw events are kept in; None for nowhere;
+    ``archive_bodies``: with the prompts and answers that some have.
     """
 
     regions: tuple[str, ...] = ALL_REGIONS
@@ -194,6 +200,7 @@ class Sync(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
     since: str | None = None
     settle: str = "60m"
     archive: str | None = None
+    archive_bodies: bool = False
 
     def __post_init__(self) -> None:
         if self.regions != ALL_REGIONS:
@@ -269,6 +276,13 @@ class BehindProxy(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
         return any(client in ipaddress.ip_network(network) for network in self.addresses)
 
 
+# 10.0.0.0/8 may be all of a company's; nobody has more, and all of the Internet is a few of those.
+_SMALLEST_PREFIX = {4: 8, 6: 16}
+
+# IPv4 as a listener for both sees it; `trusts` turns it back.
+_MAPPED = ipaddress.ip_network("::ffff:0:0/96")
+
+
 def _check_address(address: str) -> None:
     try:
         network = ipaddress.ip_network(address)
@@ -277,8 +291,11 @@ def _check_address(address: str) -> None:
             f"addresses: {address!r} is no address or network; one is like"
             ' "10.0.0.5" or "10.0.0.0/28"'
         ) from None
-    if network.prefixlen == 0:
-        raise ValueError(f"addresses: {address!r} is everybody; name the proxy's own")
+    if network.version == 6 and network.overlaps(_MAPPED):
+        raise ValueError(f"addresses: {address!r}: write addresses of IPv4 as such, like 10.0.0.5")
+    if network.prefixlen < _SMALLEST_PREFIX[network.version]:
+        who = "everybody" if network.prefixlen == 0 else "far more than a proxy has"
+        raise ValueError(f"addresses: {address!r} is {who}; name the proxy's own")
 
 
 class Restriction(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -322,10 +339,24 @@ class Serve(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
         _check_secrets(self.passwords, self.tokens)
         visitors = [restriction.visitor.casefold() for restriction in self.restrictions]
         _check_unique("restrictions", visitors)
+        self._check_known()
         if self.behind_proxy and (self.passwords or self.tokens):
             raise ValueError(
                 "behind_proxy goes without passwords and tokens; the proxy tells who visits"
             )
+
+    def _check_known(self) -> None:
+        """Refuse a restriction of nobody: a name with a slip in it would leave its bearer free."""
+        known = {*self.passwords, *self.tokens}
+        if not known or self.behind_proxy:
+            return  # only the proxy knows who comes
+        folded = {EVERY, *(name.casefold() for name in known)}
+        for restriction in self.restrictions:
+            if restriction.visitor.casefold() not in folded:
+                raise ValueError(
+                    f"restrictions: {restriction.visitor!r} has neither a password nor a token;"
+                    f" known are {', '.join(sorted(known))}, and * for everybody else"
+                )
 
     def __repr__(self) -> str:
         """Say nothing: tracebacks print variables, and hashes are nobody's business."""
@@ -427,6 +458,11 @@ class Config(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
         serve = Serve(**{**msgspec.structs.asdict(self.serve), "behind_proxy": proxy})
         return msgspec.structs.replace(self, serve=serve)
 
+    def with_archive_bodies(self) -> Config:
+        """Return the same for an archive that keeps prompts and answers."""
+        sync = msgspec.structs.replace(self.sync, archive_bodies=True)
+        return msgspec.structs.replace(self, sync=sync)
+
     def choose_sources(self, names: Sequence[str] = ()) -> tuple[str, ...]:
         """Return the sources to read: those named, else the file's choice, else all there are.
 
@@ -515,7 +551,11 @@ def load_config(path: Path | None) -> Config:
     if path is None:
         return Config()
     try:
-        text = path.read_text(encoding="utf-8-sig")
+        text = _read(path).decode("utf-8-sig")
+        # As a text file is read.
+        text = text.replace("\r\n", "\n").replace("\r", "\n")
+        if _is_deep(text):
+            raise ConfigError(f"{path}: {_TOO_DEEP}")
         raw = tomllib.loads(text)
         return msgspec.convert(raw, Config)
     except OSError as error:
@@ -530,6 +570,32 @@ def load_config(path: Path | None) -> Config:
         ) from None
     except msgspec.ValidationError as error:
         raise ConfigError(f"{path}: {_explain(str(error), raw)}") from None
+    except RecursionError:
+        raise ConfigError(f"{path}: {_TOO_DEEP}") from None
+    except ValueError:
+        raise ConfigError(f"{path}: not TOML: a number is longer than any setting is") from None
+
+
+def _read(path: Path) -> bytes:
+    """Return the content. Raises OSError, and ConfigError for what is no file, or a huge one."""
+    # Without waiting, should it be a pipe.
+    with os.fdopen(os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0)), "rb") as file:
+        if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
+            raise ConfigError(f"{path} is no regular file; name another with --config")
+        data = file.read(_LONGEST_FILE + 1)
+    if len(data) > _LONGEST_FILE:
+        raise ConfigError(
+            f"{path} is larger than {_LONGEST_FILE >> 20} MB, which no configuration is; name"
+            " another with --config"
+        )
+    return data
+
+
+def _is_deep(text: str) -> bool:
+    """Return whether reading would take minutes: tomllib's time grows with the square of dots."""
+    lines = text.split("\n")
+    of_tables = (line.count(".") for line in lines if line.lstrip().startswith("["))
+    return max(of_tables, default=0) > 20 or sum(line.count(".") ** 2 for line in lines) > 10**7
 
 
 _PLACE = re.compile(r"(.*?)(?: - at `\$\.?(.*)`)?", re.DOTALL)

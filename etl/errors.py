@@ -16,6 +16,9 @@ BedrockUsageError
 └── StoppedError         the user, or the system, asked the program to stop
 """
 
+# What is said of a stop, wherever it strikes.
+STOPPED = "Stopped. What was committed is kept: run it again to go on from here."
+
 
 class BedrockUsageError(Exception):
     """Anything this program can explain. The command line prints it without a traceback."""

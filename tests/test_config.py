@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import re
+import time
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -556,3 +558,49 @@ def test_every_key_of_the_example_has_words_above_it() -> None:
         places = [n for n, line in enumerate(lines) if re.match(rf"#?{key} = ", line)]
         assert places, key
         assert all(lines[place - 1].startswith("# ") for place in places), key
+
+
+BOMBS = {
+    "brackets": "a = " + "[" * 900_000,
+    "tables in tables": "a = " + "{a = " * 200_000,
+    "a name of many parts": ".".join("a" * 400_000) + " = 1",
+    "a heading of many parts": "[" + ".".join("a" * 500_000) + "]",
+    "a number of many digits": "a = " + "9" * 100_000,
+    "more than a megabyte": "#" * (1 << 20) + "\n",
+}
+
+
+@pytest.mark.parametrize("bomb", BOMBS)
+def test_a_file_that_would_take_minutes_is_refused_at_once(bomb: str, tmp_path: Path) -> None:
+    file = tmp_path / "c.toml"
+    file.write_text(BOMBS[bomb])
+    started = time.process_time()
+    with pytest.raises(ConfigError, match=r"c\.toml"):
+        load_config(file)
+    assert time.process_time() - started < 2
+
+
+def test_only_a_regular_file_is_read(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe")
+    for file in (Path("/dev/zero"), tmp_path / "pipe"):
+        with pytest.raises(ConfigError, match="no regular file"):
+            load_config(file)
+
+
+def test_a_restriction_of_nobody_is_refused(tmp_path: Path) -> None:
+    login = f'[serve.passwords]\nalice = "{HASH}"\n'
+    other = '[[serve.restrictions]]\nvisitor = "alcie"\napplications = ["x"]\n'
+    with pytest.raises(
+        ConfigError, match="'alcie' has neither a password nor a token; known are alice"
+    ):
+        read(tmp_path, login + other)
+    proxy = '[serve.behind_proxy]\nheader = "X"\naddresses = ["10.0.0.5"]\n'
+    assert read(tmp_path, proxy + other).serve.restrictions
+    assert read(tmp_path, login + other.replace("alcie", "ALICE")).serve.restrictions
+
+
+@pytest.mark.parametrize("network", ["0.0.0.0/1", "128.0.0.0/1", "0.0.0.0/0", "16.0.0.0/7", "::/0", "2000::/3", "::ffff:0:0/96", "::ffff:10.0.0.5"])  # fmt: skip
+def test_a_proxy_is_no_half_of_the_internet(network: str) -> None:
+    with pytest.raises(ValueError, match=re.escape(network)):
+        BehindProxy(header="X", addresses=(network,))
+    assert BehindProxy(header="X", addresses=("10.0.0.0/8", "fd00:1::/32")).trusts("10.255.0.1")

@@ -13,10 +13,13 @@ from etl.cli.load import load_with_progress, summary
 from etl.cli.options import db_option, serve_options
 from etl.cli.report import build_report, print_report
 from etl.cli.serve import run_datasette
+from etl.cli.stops import endless
 from etl.demo import write_demo_logs
 from etl.errors import BedrockUsageError
 from etl.warehouse.database import open_warehouse
-from etl.warehouse.demo import is_demo, mark_demo
+from etl.warehouse.demo import holds_data, is_demo, mark_demo
+from etl.warehouse.files import is_there, real_path
+from etl.warehouse.lock import sync_lock
 from etl.warehouse.read import Filters
 
 
@@ -27,29 +30,32 @@ from etl.warehouse.read import Filters
 def demo(serve: bool, host: str, port: int, db: Path) -> None:
     """Build a sample warehouse from bundled logs, print the report, serve it."""
     now = datetime.now(UTC)
-    _ensure_demo(db, now)
+    with sync_lock(db):
+        _ensure_demo(db, now)
     with open_warehouse(db) as warehouse:
         print_report(build_report(warehouse, "applications", Filters()))
         print_report(build_report(warehouse, "users", Filters()))
     if serve:
-        run_datasette(db, host, port)
+        with endless():
+            run_datasette(db, host, port)
 
 
 def _ensure_demo(db: Path, now: datetime) -> None:
     """Build today's demo warehouse, unless it is there; never touch any other."""
     day = now.date().isoformat()
-    if db.exists():
+    if is_there(db):
         with open_warehouse(db) as warehouse:
-            built_for = is_demo(warehouse)
-        if built_for is None:
+            built_for, is_empty = is_demo(warehouse), not holds_data(warehouse)
+        if built_for is None and not is_empty:
             raise BedrockUsageError(
                 f"{db} holds data of your own: give the demo another file, --db demo.db"
             )
         if built_for == day:
             click.echo(f"{db} holds today's demo already", err=True)
             return
-        for suffix in ("", "-wal", "-shm"):
-            Path(f"{db}{suffix}").unlink(missing_ok=True)
+        # The file last: what is beside it would be taken for a part of the next one.
+        for suffix in ("-wal", "-shm", ""):
+            Path(f"{real_path(db)}{suffix}").unlink(missing_ok=True)
     with (
         open_warehouse(db, create=True) as warehouse,
         tempfile.TemporaryDirectory(prefix="bedrock-usage-demo-") as folder,

@@ -22,7 +22,6 @@ from etl.cli.stores import Stores, is_s3
 from etl.clock import Clock
 from etl.config import Config, load_config
 from etl.decode.content import Keys
-from etl.errors import StoppedError
 from etl.inspect.events import Finder, Known, Notes, RawEvent, is_bedrock, read_events
 from etl.inspect.explain import Explanation, explain, load_trial, stored_only
 from etl.inspect.fixes import sections
@@ -36,6 +35,7 @@ from etl.inspect.survey import survey_events, survey_warehouse
 from etl.terminal import harmless, open_console
 from etl.warehouse.attribution import apply_application_tag, apply_config
 from etl.warehouse.database import open_warehouse
+from etl.warehouse.files import is_there
 from etl.warehouse.inspect import Located, latest_calls, locate_call
 from etl.warehouse.trial import open_trial
 
@@ -90,21 +90,16 @@ def inspect(
     """
     _check_usage(targets, latest, archive, survey)
     settings, clock = load_config(config), Clock()
-    with stops(clock):
-        try:
-            with _warehouse(db) as warehouse, open_trial(warehouse) as trial:
-                job = _Inspection(settings, clock, archive, choice, warehouse, trial)
-                if config is not None:
-                    apply_application_tag(trial, settings.application_tag)
-                    apply_config(trial, settings.application_rules, settings.user_aliases)
-                is_complete = (
-                    job.survey(targets, latest, format_)
-                    if survey
-                    else job.explain(targets, latest, format_)
-                )
-        except StoppedError:
-            click.echo("Stopped.", err=True)
-            sys.exit(1)
+    with stops(clock), _warehouse(db) as warehouse, open_trial(warehouse) as trial:
+        job = _Inspection(settings, clock, archive, choice, warehouse, trial)
+        if config is not None:
+            apply_application_tag(trial, settings.application_tag)
+            apply_config(trial, settings.application_rules, settings.user_aliases)
+        is_complete = (
+            job.survey(targets, latest, format_)
+            if survey
+            else job.explain(targets, latest, format_)
+        )
     sys.exit(0 if is_complete else 1)
 
 
@@ -144,9 +139,8 @@ def _is_place(target: str) -> bool:
 @contextmanager
 def _warehouse(path: Path) -> Iterator[Database | None]:
     """Open the warehouse if there is one: an event can be explained without."""
-    is_there = path.exists() and path.stat().st_size > 0
     opened: AbstractContextManager[Database | None] = (
-        open_warehouse(path) if is_there else nullcontext(None)
+        open_warehouse(path) if is_there(path) else nullcontext(None)
     )
     with opened as db:
         yield db

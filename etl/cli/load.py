@@ -18,7 +18,7 @@ from etl.clock import Clock
 from etl.config import Config, load_config
 from etl.decode.content import Keys
 from etl.decode.workers import Workers
-from etl.errors import BedrockUsageError, ConfigError, StoppedError
+from etl.errors import BedrockUsageError, ConfigError
 from etl.load import LoadResult, load_files
 from etl.sources.layouts import parse_s3_uri
 from etl.sources.stores import LocalStore, Store, StoredFile
@@ -26,6 +26,7 @@ from etl.warehouse.attribution import apply_application_tag, apply_config
 from etl.warehouse.database import open_warehouse
 from etl.warehouse.demo import is_demo
 from etl.warehouse.load import Reject
+from etl.warehouse.turns import Patience
 
 MESSAGES_SHOWN = 20
 
@@ -75,21 +76,18 @@ def load(
         if any(is_s3(path) or Path(path).is_dir() for path in paths):
             # They take a moment, in which the warehouse is opened.
             workers.start()
-        try:
-            with workers, open_warehouse(db, create=True) as warehouse:
-                refuse_demo(warehouse, db)
-                apply_configuration(warehouse, settings, config)
-                result = load_with_progress(
-                    warehouse,
-                    paths,
-                    workers=workers,
-                    reread=reread,
-                    store_of=stores.store_of,
-                    check=clock.check,
-                )
-        except StoppedError:
-            click.echo("Stopped           run it again to go on from here", err=True)
-            sys.exit(1)
+        patience = Patience(check=clock.check)
+        with workers, open_warehouse(db, create=True, patience=patience) as warehouse:
+            refuse_demo(warehouse, db)
+            apply_configuration(warehouse, settings, config)
+            result = load_with_progress(
+                warehouse,
+                paths,
+                workers=workers,
+                reread=reread,
+                store_of=stores.store_of,
+                check=clock.check,
+            )
     click.echo(summary(result), err=True)
     if result.rejected:
         sys.exit(1)

@@ -8,6 +8,7 @@ from typing import Any
 
 import click
 
+from etl.cli.stops import told_of_stops
 from etl.errors import BedrockUsageError, ConfigError
 
 # In the order of a first use. Each is the command of its name in the module of its name, imported
@@ -32,7 +33,8 @@ class _Group(click.Group):
 
     def invoke(self, ctx: click.Context) -> Any:
         try:
-            return super().invoke(ctx)
+            with told_of_stops():
+                return super().invoke(ctx)
         except ConfigError as error:
             click.echo(f"Error: {error}", err=True)
             sys.exit(2)

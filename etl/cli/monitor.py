@@ -300,7 +300,7 @@ def _desk(
 ) -> Iterator[Desk]:
     """Open the warehouse, alone, and the way to CloudWatch."""
     settings = load_config(config)
-    with sync_lock(db), open_warehouse(db) as warehouse:
+    with open_warehouse(db) as warehouse, sync_lock(db):
         if is_demo(warehouse):
             raise BedrockUsageError(
                 f"{db} holds the demo's data, which nobody has used: nothing of it is published."

@@ -13,9 +13,22 @@ from etl.errors import ConfigError
 
 DEFAULT_DB = "bedrock_usage.db"
 
+
+class WarehousePath(click.Path):
+    """The path of a warehouse. What SQLite would take for something else is refused."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Path:
+        path = Path(str(super().convert(value, param, ctx)))
+        if str(path) == ":memory:":
+            self.fail(f"{path}: a warehouse is a file, and not kept in memory", param, ctx)
+        if str(path).startswith("file:"):
+            self.fail(f"{path}: name the file by its path, without file:", param, ctx)
+        return path
+
+
 db_option = click.option(
     "--db",
-    type=click.Path(dir_okay=False, path_type=Path),
+    type=WarehousePath(dir_okay=False, path_type=Path),
     default=DEFAULT_DB,
     envvar="BEDROCK_USAGE_DB",
     show_default=True,

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import ipaddress
 import socket
 from pathlib import Path
@@ -10,6 +9,7 @@ from pathlib import Path
 import click
 
 from etl.cli.options import config_option, db_option, serve_options
+from etl.cli.stops import Terminated, endless
 from etl.config import BehindProxy, Config, Serve, load_config
 from etl.errors import BedrockUsageError, ConfigError
 from etl.warehouse.database import open_warehouse
@@ -45,10 +45,11 @@ def serve(
 
     New rows appear without a restart.
     """
-    configured = _with_proxy(load_config(config), behind_proxy, proxy_address)
-    with open_warehouse(db):
-        pass  # brings views and prices up to date before anybody looks
-    run_datasette(db, host, port, configured, config)
+    with endless():
+        configured = _with_proxy(load_config(config), behind_proxy, proxy_address)
+        with open_warehouse(db):
+            pass  # brings views and prices up to date before anybody looks
+        run_datasette(db, host, port, configured, config)
 
 
 def run_datasette(
@@ -81,8 +82,12 @@ def run_datasette(
             ws="none",
             limit_concurrency=MAX_CONNECTIONS,
         )
-        with contextlib.suppress(KeyboardInterrupt):
+        try:
             uvicorn.Server(settings).run(sockets=[listener])
+        except Terminated:
+            raise
+        except KeyboardInterrupt:
+            pass  # whoever sits before it knows
 
 
 def _with_proxy(config: Config, header: str | None, addresses: tuple[str, ...]) -> Config:

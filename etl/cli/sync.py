@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from contextlib import nullcontext
 from dataclasses import replace
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -14,7 +15,7 @@ from rich.console import Console
 from etl.cli.load import apply_configuration, refuse_demo
 from etl.cli.options import archive_option, aws_options, config_option, db_option
 from etl.cli.since import moment_of
-from etl.cli.stops import stops
+from etl.cli.stops import endless, stops
 from etl.clock import Clock
 from etl.config import Config, load_config, parse_duration
 from etl.errors import ConfigError
@@ -22,6 +23,7 @@ from etl.figures import count
 from etl.sync.schedule import repeat
 from etl.warehouse.database import open_warehouse
 from etl.warehouse.lock import sync_lock
+from etl.warehouse.turns import Patience
 
 if TYPE_CHECKING:
     from etl.config import Choice
@@ -38,6 +40,9 @@ SHORTEST_PERIOD = timedelta(minutes=1)
 @archive_option(
     "Keep the raw events here as CloudTrail log files: a folder, or s3://bucket/prefix."
 )
+@click.option(
+    "--archive-bodies", is_flag=True, help="Keep prompts and answers there too, where events have."
+)
 @aws_options
 @config_option
 @db_option
@@ -46,6 +51,7 @@ def sync(
     settle: str | None,
     every: str | None,
     archive: str | None,
+    archive_bodies: bool,
     config: Path | None,
     db: Path,
     **choice: Any,
@@ -57,17 +63,20 @@ def sync(
     """
     period = _period(every)
     clock = Clock()
-    with sync_lock(db), stops(clock):
+    with endless() if period else nullcontext(), stops(clock), sync_lock(db):
         if period is None:
-            outcome, is_published = _run(db, clock, config, since, settle, archive, choice)
+            outcome, is_published = _run(
+                db, clock, config, since, settle, archive, archive_bodies, choice
+            )
+            clock.check()
             sys.exit(0 if outcome.is_complete and is_published else 1)
 
         def run() -> bool:
-            outcome, _ = _run(db, clock, config, since, settle, archive, choice)
+            outcome, _ = _run(db, clock, config, since, settle, archive, archive_bodies, choice)
             return not outcome.may_pass
 
         repeat(run, period, clock, lambda message: click.echo(f"Error: {message}", err=True))
-        click.echo("Stopped.", err=True)
+        clock.check()
 
 
 def _period(text: str | None) -> timedelta | None:
@@ -86,6 +95,7 @@ def _run(
     since: str | None,
     settle: str | None,
     archive: str | None,
+    archive_bodies: bool,
     choice: dict[str, Any],
 ) -> tuple[Outcome, bool]:
     """Do one whole sync, and publish where the file says so; tell what it came to.
@@ -95,6 +105,8 @@ def _run(
     from etl.cli.places import choose
 
     config = load_config(config_path)
+    if archive_bodies:
+        config = config.with_archive_bodies()
     chosen = choose(config, **choice)
     outcome = sync_chosen(db, clock, config, config_path, chosen, since, settle, archive)
     if outcome.is_stopped or not config.monitor.publish_after_sync:
@@ -102,7 +114,7 @@ def _run(
     # Imported here because nearly nobody publishes.
     from etl.cli.monitor import publish_after_sync
 
-    with open_warehouse(db) as warehouse:
+    with open_warehouse(db, patience=Patience(check=clock.check)) as warehouse:
         return outcome, publish_after_sync(warehouse, config, clock, chosen.profile)
 
 
@@ -124,7 +136,7 @@ def sync_chosen(
     from etl.sync.run import sync_places
 
     options = _options(config, chosen, since, settle, clock.now())
-    with open_warehouse(db, create=True) as warehouse:
+    with open_warehouse(db, create=True, patience=Patience(check=clock.check)) as warehouse:
         refuse_demo(warehouse, db)
         options = replace(options, archive=_open_archive(archive, config, chosen, clock))
         apply_configuration(warehouse, config, config_path)
@@ -174,6 +186,7 @@ def _options(
         application_tag=config.application_tag,
         metadata_key=config.application_metadata_key,
         log_group=choice.log_group,
+        archive_bodies=config.sync.archive_bodies,
     )
 
 
@@ -192,6 +205,4 @@ def _tell(outcome: Outcome) -> None:
     if outcome.rejected:
         lines.append(f"Rejected          {outcome.rejected:,} (table rejects says where and why)")
     lines += [f"Not read          {message}" for message in outcome.messages]
-    if outcome.is_stopped:
-        lines.append("Stopped           run it again to go on from here")
     click.echo("\n".join(lines), err=True)

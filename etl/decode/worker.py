@@ -61,8 +61,9 @@ def main() -> None:
     """Serve one job after the other. The first message says how, the others are files' bytes."""
     # The one that writes is what everything waits for: it goes first where cores are few.
     os.nice(5)
-    # Ctrl-C reaches the whole group; the process that started this one decides what it means.
+    # Both may reach the whole group; the process that started this one decides what they mean.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
     jobs, results = sys.stdin.buffer, sys.stdout.buffer
     settings = receive(jobs)
     if settings is None:

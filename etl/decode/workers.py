@@ -10,6 +10,7 @@ import contextlib
 import marshal
 import os
 import queue
+import signal
 import subprocess
 import sys
 from collections import deque
@@ -50,13 +51,14 @@ class _Worker:
     def __init__(self, keys: Keys) -> None:
         package = Path(__file__).parents[2]
         path = os.pathsep.join(filter(None, (str(package), os.environ.get("PYTHONPATH"))))
-        self._process = subprocess.Popen(
-            # -P: a folder of the name etl where the program was started is not this package.
-            [sys.executable, "-P", "-m", "etl.decode.worker"],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            env=_KEEP_MEMORY | os.environ | {"PYTHONPATH": path},
-        )
+        with _without_stops():
+            self._process = subprocess.Popen(
+                # -P: a folder of the name etl where the program was started is not this package.
+                [sys.executable, "-P", "-m", "etl.decode.worker"],
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                env=_KEEP_MEMORY | os.environ | {"PYTHONPATH": path},
+            )
         settings = (keys.application_tag, keys.metadata, next_range())
         assert self._process.stdin and self._process.stdout  # noqa: S101
         self._jobs, self._results = self._process.stdin, self._process.stdout
@@ -83,6 +85,22 @@ class _Worker:
         self._results.close()
         with contextlib.suppress(OSError):  # what was not sent is not wanted any more
             self._jobs.close()
+
+
+@contextlib.contextmanager
+def _without_stops() -> Iterator[None]:
+    """Start processes that no stop ends: one that is meant for all of us is for who started them.
+
+    They say so themselves, but a moment after they have begun.
+    """
+    if not hasattr(signal, "pthread_sigmask"):
+        yield
+        return
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT, signal.SIGTERM})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 class Workers:

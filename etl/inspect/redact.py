@@ -5,11 +5,11 @@ Three kinds of fields are treated apart.
 - What **AWS writes** (ids, names, counts, times) is shown, unless it is longer than such values
   are, or stands under a name that bodies have.
 - Where **AWS adds** fields (``additionalEventData``, ``serviceEventDetails``, any name that this
-  version does not know) numbers are shown, and texts only under the names that it knows.
+  version does not know) texts and numbers are shown only under the names that it knows.
 - Of what the **caller writes** (``requestParameters``, ``responseElements``, ``input`` and
-  ``output`` of a log) numbers are shown, and texts under the few names that are known to hold an
-  id. Error messages may quote a request; only those of errors that come before it is looked at are
-  shown.
+  ``output`` of a log) texts are shown under the few names that are known to hold an id, numbers
+  under those of counts and settings: an amount in a prompt is as private as its words. Error
+  messages may quote a request; only those of errors that come before it is looked at are shown.
 
 Nothing is dropped without a word: in its place stands what kind of value it was.
 """
@@ -21,10 +21,16 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
-# What CloudTrail itself puts in place of a body.
-_HIDDEN = "HIDDEN_DUE_TO_SECURITY_REASONS"
-
-_CALLER_WRITTEN = frozenset({"requestParameters", "responseElements", "input", "output"})
+from etl.normalise.bodies import (
+    BODY_NAMES,
+    CALLER_WRITTEN,
+    ENTERED,
+    HIDDEN,
+    ID_NAMES,
+    NUMBER_NAMES,
+    PLAIN_ERRORS,
+    is_id,
+)
 
 # CloudTrail user guide, "CloudTrail record contents" (checked 2026-11-26); and a log's record.
 _KNOWN = frozenset(
@@ -48,44 +54,11 @@ _ADDED = frozenset(
     }
 )
 
-_BODY_NAMES = frozenset(
-    {
-        *("prompt", "prompts", "message", "messages", "system", "content", "contents", "text"),
-        *("body", "input", "output", "inputtext", "outputtext", "inputbodyjson", "outputbodyjson"),
-        *("completion", "completions", "generation", "query", "retrievalquery", "document"),
-        *("toolconfig", "tools", "toolresult", "additionalmodelrequestfields", "promptvariables"),
-    }
-)
-
-# Of what a caller writes: names whose text is an id or one of a few words, and what they stand in.
-_ID_NAMES = frozenset(
-    {
-        *("modelid", "model", "latency", "type", "servicetier", "service_tier", "trace"),
-        *("guardrailidentifier", "guardrailversion", "guardrailid", "accept", "contenttype"),
-        *("inputcontenttype", "outputcontenttype", "inputbodys3path", "outputbodys3path"),
-        *("agentid", "agentaliasid", "sessionid", "flowidentifier", "flowaliasidentifier"),
-        *("knowledgebaseid", "jobname", "jobarn", "rolearn", "invocationarn", "project"),
-    }
-)
-_ENTERED = frozenset(
-    {
-        *("performanceconfig", "servicetier", "service_tier", "inferenceconfig"),
-        *("guardrailconfig", "usage"),
-    }
-)
-
-# Errors of AWS's own, raised before anybody looks at what was asked.
-_PLAIN_ERRORS = frozenset(
-    {
-        *("AccessDenied", "AccessDeniedException", "UnrecognizedClientException"),
-        *("ExpiredTokenException", "ThrottlingException", "ServiceQuotaExceededException"),
-        *("ResourceNotFoundException", "ServiceUnavailableException", "ModelNotReadyException"),
-    }
-)
-
-_KEY = re.compile(r"[A-Za-z_][A-Za-z0-9_.-]{0,63}", re.ASCII)
-_ID = re.compile(r"[!-~]{1,2048}", re.ASCII)
 _NUMBER = re.compile(r"-?[0-9]{1,20}(?:\.[0-9]{1,10})?|true|false", re.ASCII)
+_KEY = re.compile(r"[A-Za-z_][A-Za-z0-9_.-]{0,63}", re.ASCII)
+# Counts the fields whose names are none.
+_UNNAMED = "(fields not shown)"
+
 _LONGEST, _LONGEST_AGENT = 300, 1100
 _DEEPEST, _MOST_ITEMS = 12, 50
 
@@ -99,12 +72,14 @@ def without_texts(record: Mapping[str, Any], metadata_key: str) -> dict[str, Any
 
 
 def _top(key: str, value: object, record: Mapping[str, Any], metadata_key: str) -> object:
+    if key == _UNNAMED:
+        return value
     if key == "requestMetadata":
         return _metadata(value, metadata_key)
-    if key in _CALLER_WRITTEN:
+    if key in CALLER_WRITTEN:
         return _caller_written(value, metadata_key) if isinstance(value, dict) else _hide(value)
     if key == "errorMessage":
-        is_plain = record.get("errorCode") in _PLAIN_ERRORS
+        is_plain = record.get("errorCode") in PLAIN_ERRORS
         return _short(value, _LONGEST_AGENT) if is_plain else _hide(value)
     if key == "userAgent":
         return _short(value, _LONGEST_AGENT)
@@ -117,7 +92,7 @@ def _items(record: Mapping[str, Any]) -> list[tuple[str, Any]]:
     """Return the fields whose names are names; others are told by their number."""
     named = [(key, value) for key, value in record.items() if _KEY.fullmatch(key)]
     others = len(record) - len(named)
-    return named + ([("(fields not shown)", others)] if others else [])
+    return named + ([(_UNNAMED, others)] if others else [])
 
 
 def _aws_written(value: object, metadata_key: str, depth: int) -> object:
@@ -135,9 +110,11 @@ def _aws_written(value: object, metadata_key: str, depth: int) -> object:
 
 
 def _aws_field(key: str, value: object, metadata_key: str, depth: int) -> object:
+    if key == _UNNAMED:
+        return value
     if key == "requestMetadata":
         return _metadata(value, metadata_key)
-    if key.casefold() in _BODY_NAMES:
+    if key.casefold() in BODY_NAMES:
         return _hide(value)
     return _aws_written(value, metadata_key, depth)
 
@@ -154,6 +131,10 @@ def _added(value: object, depth: int) -> object:
 
 
 def _added_field(key: str, value: object, depth: int) -> object:
+    if key == _UNNAMED:
+        return value
+    if key.casefold() in NUMBER_NAMES:
+        return _number(value)
     is_known_text = key in _ADDED and isinstance(value, str)
     return _short(value, _LONGEST) if is_known_text else _added(value, depth)
 
@@ -162,12 +143,16 @@ def _caller_written(fields: Mapping[str, Any], metadata_key: str) -> dict[str, A
     shown: dict[str, Any] = {}
     for key, value in _items(fields):
         name = key.casefold()
-        if key in ("requestMetadata", "metadata"):
-            shown[key] = _metadata(value, metadata_key)
-        elif isinstance(value, dict) and name in _ENTERED:
-            shown[key] = _caller_written(value, metadata_key)
-        elif isinstance(value, str) and name in _ID_NAMES and _ID.fullmatch(value):
+        if key == _UNNAMED:
             shown[key] = value
+        elif key in ("requestMetadata", "metadata"):
+            shown[key] = _metadata(value, metadata_key)
+        elif isinstance(value, dict) and name in ENTERED:
+            shown[key] = _caller_written(value, metadata_key)
+        elif isinstance(value, str) and name in ID_NAMES and is_id(value):
+            shown[key] = value
+        elif name in NUMBER_NAMES:
+            shown[key] = _number(value)
         else:
             shown[key] = _hide(value)
     return shown
@@ -183,19 +168,31 @@ def _metadata(value: object, metadata_key: str) -> object:
 
 
 def _short(value: object, longest: int) -> object:
-    """Return a value of a length that ids and names have; anything else is hidden."""
+    """Return a number, or a text of a length that ids and names have; anything else is hidden."""
     is_short = isinstance(value, str) and len(value) <= longest and value.isprintable()
-    return value if is_short else _hide(value)
+    return value if is_short else _number(value)
+
+
+def _number(value: object) -> object:
+    """Return a number that stands where a count or a setting does; anything else is hidden."""
+    is_number = isinstance(value, (bool, int)) or (
+        isinstance(value, float) and math.isfinite(value)
+    )
+    is_text = isinstance(value, str) and _NUMBER.fullmatch(value)
+    return value if is_number or is_text else _hide(value)
 
 
 def _hide(value: object) -> object:
-    """Return a number as it is, and what kind of thing anything else is."""
+    """Return what kind of thing a value is. Also a number, or a yes or no, may be an answer."""
+    if value is None or value == HIDDEN:
+        return value
+    if isinstance(value, bool):
+        return "(not shown: true or false)"
     if isinstance(value, float) and not math.isfinite(value):
         return "(?)"  # which JSON has no word for
-    if value is None or isinstance(value, (bool, int, float)):
-        return value
+    if isinstance(value, (int, float)):
+        return "(not shown: a number)"
     if isinstance(value, str):
-        is_plain = value == _HIDDEN or _NUMBER.fullmatch(value)
-        return value if is_plain else f"(not shown: {len(value):,} characters)"
+        return f"(not shown: {len(value):,} characters)"
     kind = "fields" if isinstance(value, dict) else "items"
     return f"(not shown: {len(value):,} {kind})" if isinstance(value, (dict, list)) else "(?)"

@@ -25,6 +25,7 @@ from etl.lab.scenarios import Scenario
 from etl.lab.traffic import PlannedCall
 from etl.load import load_files
 from etl.warehouse.database import open_unchanged, refuse_foreign
+from etl.warehouse.files import is_there
 from etl.warehouse.read import run_report
 from etl.warehouse.trial import open_trial
 
@@ -101,7 +102,7 @@ def _costs(
 @contextmanager
 def _opened(path: Path | None) -> Iterator[Database | None]:
     """Open a warehouse to look at, if there is one."""
-    if path is None or not path.exists() or path.stat().st_size == 0:
+    if path is None or not is_there(path):
         yield None
         return
     with open_unchanged(path) as db:

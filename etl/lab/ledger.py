@@ -93,7 +93,7 @@ def open_ledger(path: Path) -> Iterator[Ledger]:
     if path.is_file():
         read_ledger(path)
     try:
-        descriptor = os.open(path, os.O_RDWR | os.O_APPEND | os.O_CREAT, 0o644)
+        descriptor = os.open(path, os.O_RDWR | os.O_APPEND | os.O_CREAT, 0o600)
     except OSError as error:
         raise DataError(f"{path}: {error.strerror}; name another ledger with --ledger") from None
     try:

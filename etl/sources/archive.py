@@ -2,8 +2,9 @@
 
 A file appears whole or not at all. A local one is written beside its place under a name that no
 reader takes (it begins with a dot), reaches the disk, and is then renamed; S3 itself stores an
-object whole. Names are made up by who writes (``layouts.trail_file``) and never used twice, so a
-request that is made again after a lost answer stores the same object.
+object whole. Folders and files that are made here are for their owner alone. Names are made up by
+who writes (``layouts.trail_file``) and never used twice, so a request that is made again after a
+lost answer stores the same object.
 
 ``check`` asks for all that writing takes before there is anything to write. In S3 it makes a marker
 only where there is none (``If-None-Match``): a bucket with versions does not get one with each run.
@@ -71,14 +72,16 @@ def _make_folder(folder: Path) -> None:
     if folder.is_dir():
         return
     _make_folder(folder.parent)
-    folder.mkdir(exist_ok=True)
+    folder.mkdir(mode=0o700, exist_ok=True)
     _settle(folder.parent)
 
 
 def _write_whole(file: Path, data: bytes) -> None:
     part = file.with_name(f".{file.name}.{os.getpid()}.part")
     try:
-        with part.open("wb") as opened:
+        # For its owner alone; an old one of this name, of a process that was killed, goes.
+        part.unlink(missing_ok=True)
+        with os.fdopen(os.open(part, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as opened:
             opened.write(data)
             opened.flush()
             os.fsync(opened.fileno())

@@ -10,6 +10,10 @@ be lost (``etl.warehouse.archived``). All that LookupEvents gives is kept, also 
 takes for no call, and each event as it came, byte for byte. Only what is no JSON is left out: it
 would spoil the file, and stands in ``rejects``.
 
+**Without bodies,** unless they are asked for: what a caller wrote, or was answered, is replaced by
+a mark but for what is known to be an id, a count or a setting (``etl.normalise.bodies``). What the
+event is known by is still its whole text.
+
 **Files.** As CloudTrail names its own, but a file's day and minute are those of its newest event,
 and no file spans two days: so an event is found by its time, and days load in their order.
 """
@@ -23,6 +27,7 @@ from collections import defaultdict
 from collections.abc import Iterable
 from datetime import date, datetime
 
+from etl.normalise.bodies import without_bodies
 from etl.sources.archive import Archive
 from etl.sources.cloudtrail import LookedUp
 from etl.sources.layouts import trail_file
@@ -32,9 +37,12 @@ from etl.warehouse.archived import ArchivedEvent, archived_event, find_archived
 _RANDOM_LETTERS = 16
 
 
-def keep(archive: Archive, job: Job, events: Iterable[LookedUp]) -> list[ArchivedEvent]:
+def keep(
+    archive: Archive, job: Job, events: Iterable[LookedUp], *, bodies: bool = False
+) -> list[ArchivedEvent]:
     """Write what the archive lacks of a place's events; return the entries of just that.
 
+    ``bodies``: with what was asked and answered, where an event has it.
     Raises SourceError if it cannot be written; then nothing of it may be claimed.
     """
     now = job.place.clock.now()
@@ -50,7 +58,8 @@ def keep(archive: Archive, job: Job, events: Iterable[LookedUp]) -> list[Archive
         days[(event.moment or now).date()].append(event)
     for of_day in days.values():
         newest = max(event.moment or now for event in of_day)
-        archive.write(_name(job, newest), log_file(event.text for event in of_day))
+        kept = (e.text if bodies else without_bodies(e.text, e.record) for e in of_day)
+        archive.write(_name(job, newest), log_file(kept))
     return list(new)
 
 

@@ -51,9 +51,10 @@ class EventStream:
         settle: timedelta,
         metadata_key: str,
         archive: Archive | None = None,
+        archive_bodies: bool = False,
     ) -> None:
         self._job, self._settle, self._metadata_key = job, settle, metadata_key
-        self._archive = archive
+        self._archive, self._archive_bodies = archive, archive_bodies
         self._in_hand: _InHand | None = None
         self._as_of = job.place.clock.now()
         self._horizon = self._as_of - RETENTION
@@ -140,7 +141,9 @@ class EventStream:
         if in_hand is None:
             return
         if self._archive:
-            in_hand.batch.archived = keep(self._archive, self._job, in_hand.events)
+            in_hand.batch.archived = keep(
+                self._archive, self._job, in_hand.events, bodies=self._archive_bodies
+            )
         self._job.write(in_hand.batch)
 
     def _add(self, event: LookedUp, batch: Batch) -> None:

@@ -50,7 +50,7 @@ class SyncOptions:
     """What to read. ``since`` None: as before, or 90 days in the first run.
 
     ``log_group``: where each place may have its invocation logs in CloudWatch Logs; ``archive``:
-    where the raw events of the event history are kept.
+    where the raw events of the event history are kept, ``archive_bodies``: with what was said.
     """
 
     sources: Sequence[str] = SOURCES
@@ -60,6 +60,7 @@ class SyncOptions:
     metadata_key: str = APPLICATION_KEY
     log_group: str | None = None
     archive: Archive | None = None
+    archive_bodies: bool = False
     round_seconds: float = 15 * 60
     threads: int = 32
 
@@ -214,7 +215,10 @@ class Round:
     def _serve(self) -> None:
         stopping_since = None
         while self._working and not self._crash:
-            self._writer.serve(_LOOK_SECONDS)
+            try:
+                self._writer.serve(_LOOK_SECONDS)
+            except StoppedError:
+                return  # while somebody else wrote
             if self._clock.stop.is_set():
                 stopping_since = stopping_since or self._clock.monotonic()
                 if self._clock.monotonic() - stopping_since > _GRACE_SECONDS:
@@ -273,6 +277,7 @@ class Round:
                 settle=options.settle,
                 metadata_key=options.metadata_key,
                 archive=options.archive,
+                archive_bodies=options.archive_bodies,
             )
         return invocation_logs.LogStream(
             job,

@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any
 from weakref import finalize
 
+from etl.warehouse.files import connect_readonly
 from etl.warehouse.limits import fetch_within
 
 # Of all answers together: some tens of megabytes.
@@ -82,8 +83,7 @@ class Answers:
 
     def _connection(self) -> sqlite3.Connection:
         if self._watch is None:
-            address = f"{self._db.resolve().as_uri()}?mode=ro"
-            self._watch = sqlite3.connect(address, uri=True, timeout=0, check_same_thread=False)
+            self._watch = connect_readonly(self._db, timeout=0)
             finalize(self, self._watch.close)
         return self._watch
 

@@ -58,7 +58,8 @@ def save_archived(db: Database, events: Sequence[ArchivedEvent]) -> None:
 
 def forget_archived(db: Database, before: datetime) -> None:
     """Drop the entries of events that AWS gives no more."""
-    db.conn.execute("delete from archived_events where event_time < ?", [utc(before)])
+    with db.atomic():
+        db.conn.execute("delete from archived_events where event_time < ?", [utc(before)])
 
 
 def _stored(event: ArchivedEvent) -> tuple[object, ...]:

@@ -167,12 +167,13 @@ def save_state(db: Database, state: StreamState, *, late_events: int = 0) -> Non
 
 def save_error(db: Database, stream: StreamId, error: str, now: datetime) -> None:
     """Note why a stream could not be read to its end; what it has covered stays."""
-    db.conn.execute(
-        "insert into sync_state (stream, source, account_id, region, error_at, error)"
-        " values (?, ?, ?, ?, ?, ?)"
-        " on conflict do update set error_at = excluded.error_at, error = excluded.error",
-        [str(stream), *stream, utc(now), error],
-    )
+    with db.atomic():
+        db.conn.execute(
+            "insert into sync_state (stream, source, account_id, region, error_at, error)"
+            " values (?, ?, ?, ?, ?, ?)"
+            " on conflict do update set error_at = excluded.error_at, error = excluded.error",
+            [str(stream), *stream, utc(now), error],
+        )
 
 
 def load_series(db: Database, stream: StreamId) -> list[SeriesState]:
@@ -225,9 +226,10 @@ def parse_utc(text: str) -> datetime:
 
 def start_run(db: Database, now: datetime, *, pid: int, host: str) -> int:
     """Note that a round begins; return its id."""
-    cursor = db.conn.execute(
-        "insert into sync_runs (started_at, pid, host) values (?, ?, ?)", [utc(now), pid, host]
-    )
+    with db.atomic():
+        cursor = db.conn.execute(
+            "insert into sync_runs (started_at, pid, host) values (?, ?, ?)", [utc(now), pid, host]
+        )
     return int(cursor.lastrowid or 0)
 
 
@@ -236,8 +238,9 @@ def finish_run(
 ) -> None:
     """Note how a round ended; ``counts`` are columns of ``sync_runs``."""
     columns = ", ".join(f"{name} = ?" for name in counts)
-    db.conn.execute(
-        f"update sync_runs set finished_at = ?, outcome = ?, message = ?, {columns}"
-        " where run_id = ?",
-        [utc(now), outcome, "\n".join(problems) or None, *counts.values(), run_id],
-    )
+    with db.atomic():
+        db.conn.execute(
+            f"update sync_runs set finished_at = ?, outcome = ?, message = ?, {columns}"
+            " where run_id = ?",
+            [utc(now), outcome, "\n".join(problems) or None, *counts.values(), run_id],
+        )

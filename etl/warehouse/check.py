@@ -24,14 +24,14 @@ from sqlite_utils import Database
 from etl import resources
 from etl.errors import WarehouseError
 from etl.warehouse.database import (
-    is_foreign,
     make_interruptible,
     primary_code,
     schema_difference,
-    transaction,
     view_sql,
 )
+from etl.warehouse.files import is_foreign
 from etl.warehouse.rollup import rebuild_rollups
+from etl.warehouse.turns import transaction
 
 Status = Literal["ok", "warning", "failed", "not checked"]
 

@@ -17,21 +17,30 @@ from typing import Any
 from sqlite_utils import Database
 
 from etl import resources
-from etl.errors import WarehouseError
+from etl.errors import StoppedError, WarehouseError
+from etl.warehouse.files import (
+    NOT_A_DATABASE,
+    connect_readonly,
+    foreign,
+    is_foreign,
+    is_there,
+    make_file,
+    real_path,
+    uri_of,
+)
 from etl.warehouse.prices import ensure_list_prices
 from etl.warehouse.schema import migrations
+from etl.warehouse.turns import Patience, Warehouse, in_turn, path_of
+from etl.warehouse.turns import transaction as transaction
 
 VIEW_LAYERS = ("staging", "intermediate", "marts")
 
+# How long those wait that need not.
 _BUSY_SECONDS = 30
-
 
 # What SQLite complains of, by its primary code, and the next step.
 _ADVICE = {
-    sqlite3.SQLITE_NOTADB: (
-        "the file is not a SQLite database, or its first page is damaged;"
-        " choose another with --db, or restore a copy"
-    ),
+    sqlite3.SQLITE_NOTADB: NOT_A_DATABASE,
     sqlite3.SQLITE_CANTOPEN: (
         "the file, or what SQLite needs beside it (-wal, -shm), cannot be opened;"
         " its folder must exist and be writable, with room on the disk"
@@ -55,7 +64,6 @@ _ADVICE = {
         "the file is damaged; `bedrock-usage check` shows where. Restore a copy, salvage what is"
         " left (`sqlite3 FILE .recover`), or delete the file and load or sync again"
     ),
-    sqlite3.SQLITE_INTERRUPT: "interrupted; what was committed is safe",
 }
 
 # What SQLite complains of where it cannot keep a file beside the warehouse.
@@ -63,26 +71,20 @@ _NO_FILE_BESIDE = (sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_READONLY, sqlite3.SQL
 
 
 @contextmanager
-def open_warehouse(path: Path, *, create: bool = False) -> Iterator[Database]:
+def open_warehouse(
+    path: Path, *, create: bool = False, patience: Patience | None = None
+) -> Iterator[Database]:
     """Open the warehouse for writing, brought up to date first.
 
+    ``patience``: how to wait for others that write; by default for half a minute.
     Raises WarehouseError if there is none (unless ``create``), if the file is not one, or if a
     newer version of the program wrote it; and for whatever SQLite complains of until it is closed.
     """
-    if not create:
-        _require_file(path)
-    # Autocommit: transactions begin and end where the code says so.
-    with _connection(path, path, isolation_level=None) as db:
+    _require(path, create=create)
+    with _connection(path, "mode=rw", patience) as db:
         # Before the first pragma that writes: what is not ours stays as it is.
         refuse_foreign(db, path)
-        for pragma in (
-            "journal_mode = wal",
-            "synchronous = normal",
-            "foreign_keys = on",
-            "temp_store = memory",
-            "cache_size = -32768",
-        ):
-            db.execute(f"pragma {pragma}")
+        _set_up(db)
         ensure_schema(db)
         ensure_list_prices(db)
         yield db
@@ -95,41 +97,69 @@ def open_unchanged(path: Path) -> Iterator[Database]:
     Its schema may be of another version, and the file damaged. Raises WarehouseError if there is
     none, and for whatever SQLite complains of.
     """
-    _require_file(path)
+    _require(path, even_damaged=True)
     mode = "mode=ro" if _is_readable_beside_writers(path) else "immutable=1"
-    with _connection(path, f"{path.resolve().as_uri()}?{mode}", uri=True) as db:
+    with _connection(path, mode) as db:
         yield db
 
 
+def _require(path: Path, *, create: bool = False, even_damaged: bool = False) -> None:
+    """Raise WarehouseError where there is nothing to open; with ``create`` make it."""
+    if is_there(path, even_damaged=even_damaged):
+        return
+    if not create:
+        raise WarehouseError(
+            f"there is no warehouse at {path}: make one with `bedrock-usage load PATH`,"
+            " or try `bedrock-usage demo`"
+        )
+    with _explained(path):
+        make_file(path, _new_content)
+
+
+def _new_content() -> bytes:
+    """Return a database that holds what every warehouse does."""
+    with closing(sqlite3.connect(":memory:", isolation_level=None)) as connection:
+        db = Warehouse(connection, Patience())
+        ensure_schema(db)
+        ensure_list_prices(db)
+        return connection.serialize()
+
+
+def _set_up(db: Database) -> None:
+    """Choose how the connection writes, and how the file keeps what is written."""
+    if db.execute("pragma journal_mode").fetchone() != ("wal",):
+        in_turn(db, "pragma journal_mode = wal")
+    for pragma in (
+        "synchronous = normal",
+        "foreign_keys = on",
+        "temp_store = memory",
+        "cache_size = -32768",
+    ):
+        db.execute(f"pragma {pragma}")
+
+
 @contextmanager
-def _connection(path: Path, target: Path | str, **options: Any) -> Iterator[Database]:
-    connection = None
+def _connection(path: Path, mode: str, patience: Patience | None = None) -> Iterator[Database]:
+    # Autocommit: transactions begin and end where the code says so.
+    options: Any = {"timeout": _BUSY_SECONDS, "isolation_level": None}
+    with (
+        _explained(path),
+        closing(sqlite3.connect(uri_of(path, mode), uri=True, **options)) as connection,
+    ):
+        yield Warehouse(connection, patience or Patience(limit=_BUSY_SECONDS))
+
+
+@contextmanager
+def _explained(path: Path) -> Iterator[None]:
+    """Raise what SQLite complains of as an error of ours."""
     try:
-        connection = sqlite3.connect(target, timeout=_BUSY_SECONDS, **options)
-        # Whoever installed a plugin of sqlite-utils did not mean the warehouse; looking takes time.
-        yield Database(connection, execute_plugins=False)
+        yield
     except (sqlite3.Error, UnicodeDecodeError) as error:
         if isinstance(error, UnicodeDecodeError) and not quotes_damage(error):
             raise
+        if isinstance(error, sqlite3.Error) and primary_code(error) == sqlite3.SQLITE_INTERRUPT:
+            raise StoppedError("interrupted") from error
         raise WarehouseError(f"{path}: {explain(error)}") from error
-    finally:
-        if connection is not None:
-            connection.close()
-
-
-@contextmanager
-def transaction(db: Database) -> Iterator[None]:
-    """Commit what is done inside, or nothing of it."""
-    # Immediate: two writers wait for each other instead of failing half way.
-    db.conn.execute("begin immediate")
-    try:
-        yield
-        db.conn.execute("commit")
-    except BaseException:
-        # A full disk may have ended the transaction already.
-        if db.conn.in_transaction:
-            db.conn.execute("rollback")
-        raise
 
 
 def make_interruptible(db: Database) -> None:
@@ -145,30 +175,14 @@ def _is_readable_beside_writers(path: Path) -> bool:
     changes (-wal) is there.
     """
     try:
-        with closing(sqlite3.connect(f"{path.resolve().as_uri()}?mode=ro", uri=True)) as connection:
+        with closing(connect_readonly(path)) as connection:
             connection.execute("pragma schema_version").fetchone()
     except sqlite3.Error as error:
-        wal = Path(f"{path}-wal")
+        wal = Path(f"{real_path(path)}-wal")
         return primary_code(error) not in _NO_FILE_BESIDE or (
             wal.exists() and wal.stat().st_size > 0
         )
     return True
-
-
-def _require_file(path: Path) -> None:
-    try:
-        is_there = path.stat().st_size > 0
-    except (FileNotFoundError, NotADirectoryError):
-        is_there = False
-    except OSError as error:
-        raise WarehouseError(
-            f"{path}: {error.strerror}; allow reading it, or choose another with --db"
-        ) from None
-    if not is_there:
-        raise WarehouseError(
-            f"there is no warehouse at {path}: make one with `bedrock-usage load PATH`,"
-            " or try `bedrock-usage demo`"
-        )
 
 
 def primary_code(error: sqlite3.Error) -> int:
@@ -200,18 +214,13 @@ def explain(error: sqlite3.Error | UnicodeDecodeError) -> str:
 def refuse_foreign(db: Database, path: Path) -> None:
     """Raise WarehouseError if the database is another program's, or a newer version's."""
     if is_foreign(db):
-        raise WarehouseError(f"{path} is another program's database; choose another with --db")
+        raise foreign(path)
     _, unknown = schema_difference(db)
     if unknown:
         raise WarehouseError(
             f"{path} was written by a newer bedrock-usage (it has {', '.join(unknown)}):"
             " upgrade this one"
         )
-
-
-def is_foreign(db: Database) -> bool:
-    """Return whether there are tables, and no sign that this program made them."""
-    return not migrations.applied(db) and bool(db.table_names())
 
 
 def schema_difference(db: Database) -> tuple[list[str], list[str]]:
@@ -223,9 +232,9 @@ def schema_difference(db: Database) -> tuple[list[str], list[str]]:
 
 def files_of(db: Database) -> set[Path]:
     """Return the files that the open warehouse consists of, and the lock and secret beside them."""
-    main = db.conn.execute("pragma database_list").fetchone()[2]
+    main = path_of(db)
     return {
-        Path(f"{main}{suffix}").resolve() for suffix in ("", "-wal", "-shm", ".lock", ".secret")
+        real_path(Path(f"{main}{suffix}")) for suffix in ("", "-wal", "-shm", ".lock", ".secret")
     }
 
 
@@ -244,13 +253,11 @@ def _body(file: Path) -> str:
 def ensure_schema(db: Database) -> None:
     """Bring tables and views up to date, in one transaction; write nothing if they are."""
     wanted = view_sql()
-    present = dict(db.execute("select name, sql from sqlite_master where type = 'view'"))
-    # SQLite stores the statement with its first two words in capitals.
-    current = {name: sql.replace("CREATE VIEW", "create view", 1) for name, sql in present.items()}
-    if current == wanted and not migrations.pending(db):
+    if _views(db) == wanted and not migrations.pending(db):
         return
     with db.atomic():
-        for name in present:
+        # Read again: another process may have done it meanwhile.
+        for name in _views(db):
             db.execute(f'drop view "{name}"')
         migrations.apply(db)
         for statement in wanted.values():
@@ -258,3 +265,9 @@ def ensure_schema(db: Database) -> None:
         for name in wanted:
             # SQLite accepts a view over a missing column and fails only when it is read.
             db.execute(f"select * from {name} limit 0")
+
+
+def _views(db: Database) -> dict[str, str]:
+    present = dict(db.execute("select name, sql from sqlite_master where type = 'view'"))
+    # SQLite stores the statement with its first two words in capitals.
+    return {name: sql.replace("CREATE VIEW", "create view", 1) for name, sql in present.items()}

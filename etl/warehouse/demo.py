@@ -6,13 +6,29 @@ from sqlite_utils import Database
 
 _SEED = "demo"
 
+# What a new warehouse has rows in.
+_SET_UP = frozenset({"prices", "seeds", "context_bands", "token_sources"})
+
 
 def mark_demo(db: Database, day: str) -> None:
     """Note that the warehouse holds nothing but the demo, moved to end on this day."""
-    db.execute("insert or replace into seeds values (?, ?)", [_SEED, day])
+    with db.atomic():
+        db.execute("insert or replace into seeds values (?, ?)", [_SEED, day])
 
 
 def is_demo(db: Database) -> str | None:
     """Return the day the demo was built for; None if the warehouse is no demo."""
     row = db.execute("select sha256 from seeds where seed = ?", [_SEED]).fetchone()
     return str(row[0]) if row else None
+
+
+def holds_data(db: Database) -> bool:
+    """Return whether there is anything that was loaded, read from AWS, or set by somebody."""
+    tables = {
+        name
+        for (name,) in db.execute("select name from sqlite_master where type = 'table'")
+        if not name.startswith(("sqlite_", "_sqlite_"))
+    }
+    own_prices = "select 1 from prices where is_override = 1 limit 1"
+    others = (f"select 1 from {table} limit 1" for table in sorted(tables - _SET_UP))
+    return any(db.execute(sql).fetchone() is not None for sql in (own_prices, *others))

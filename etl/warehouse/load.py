@@ -24,6 +24,7 @@ from etl.warehouse.ledger import FileRead, save_files
 from etl.warehouse.metrics import MetricWriter
 from etl.warehouse.names import Names
 from etl.warehouse.rollup import renew
+from etl.warehouse.turns import begin
 
 Row = Event | Job | ServiceTokens | MetricValue | InferenceProfile | FoundationModel
 
@@ -127,8 +128,7 @@ class Loader:
     def write_all(self, batches: Iterable[Batch]) -> list[Written]:
         """Commit batches in one transaction, or nothing of them; return what became of each."""
         try:
-            # Immediate: two writers wait for each other instead of failing half way.
-            self._db.conn.execute("begin immediate")
+            begin(self._db)
             self._forget_if_changed()
             hours: set[str] = set()
             written = [self._write(batch, hours) for batch in batches]

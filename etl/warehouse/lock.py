@@ -16,6 +16,7 @@ from filelock import FileLock, Timeout
 
 from etl.errors import LockedError, WarehouseError
 from etl.warehouse.database import open_warehouse
+from etl.warehouse.files import PRIVATE, is_there, real_path
 
 # Whoever looks whether the lock is free takes it for a moment: a sync that begins just then waits
 # for so long, and is not told that another one runs.
@@ -27,12 +28,16 @@ _LOOK_SECONDS = 0.2
 def sync_lock(path: Path) -> Iterator[None]:
     """Hold the lock of a warehouse, which need not be there yet.
 
-    Raises LockedError in a moment if another process holds it.
+    Raises LockedError in a moment if another process holds it, WarehouseError if what is there is
+    no warehouse.
     """
+    is_there(path)  # nothing is put beside what is no warehouse
     if not path.parent.is_dir():
         raise WarehouseError(f"{path}: the folder must exist and be writable")
     lock = FileLock(_lock_file(path), timeout=_PATIENCE_SECONDS)
     try:
+        # Before the library would make it, for everybody to read.
+        os.close(os.open(lock.lock_file, os.O_RDWR | os.O_CREAT, PRIVATE))
         lock.acquire()
     except Timeout:
         raise LockedError(
@@ -80,7 +85,7 @@ def is_alive(pid: int, host: str) -> bool:
 
 
 def _lock_file(path: Path) -> Path:
-    return Path(f"{path.resolve()}.lock")
+    return Path(f"{real_path(path)}.lock")
 
 
 def _holder(path: Path) -> str:

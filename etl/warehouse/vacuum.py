@@ -28,7 +28,8 @@ from sqlite_utils import Database
 
 from etl.errors import WarehouseError
 from etl.warehouse.check import differing_rows
-from etl.warehouse.database import files_of, make_interruptible, transaction
+from etl.warehouse.database import files_of, make_interruptible
+from etl.warehouse.turns import in_turn, path_of, transaction
 
 _NAME_TABLES = {
     "sessions": "session_key",
@@ -147,7 +148,7 @@ def compact(db: Database) -> bool:
             " room and run `bedrock-usage vacuum` again"
         )
     with _temporary_files_in(db, folder):
-        db.conn.execute("vacuum")
+        in_turn(db, "vacuum")
     return _checkpoint(db)
 
 
@@ -225,7 +226,7 @@ def _pragma(db: Database, name: str) -> int:
 
 
 def _folder(db: Database) -> Path:
-    return Path(db.conn.execute("pragma database_list").fetchone()[2]).parent
+    return path_of(db).parent
 
 
 def _room_needed(db: Database) -> int:

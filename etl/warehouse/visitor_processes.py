@@ -30,6 +30,7 @@ from typing import Any
 from weakref import finalize
 
 from etl.errors import BusyError
+from etl.warehouse.files import uri_of
 from etl.warehouse.visitor_sql import decode, encode
 
 VALUE_BYTES = 100_000
@@ -176,7 +177,7 @@ class _Process:
 
     def __init__(self, db: Path, margin_seconds: float, file_bytes: int) -> None:
         self._settings = {
-            "uri": f"{db.resolve().as_uri()}?mode=ro",
+            "uri": uri_of(db, "mode=ro"),
             "value_bytes": VALUE_BYTES,
             "answer_bytes": ANSWER_BYTES,
             "file_bytes": file_bytes,

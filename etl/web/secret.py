@@ -12,6 +12,7 @@ from pathlib import Path
 
 from etl.config import Serve
 from etl.errors import BedrockUsageError
+from etl.warehouse.files import real_path
 
 VARIABLE = "DATASETTE_SECRET"
 SHORTEST = 32
@@ -23,7 +24,7 @@ def signing_secret(db: Path, serve: Serve) -> str:
     Datasette's cookies say who somebody is and nothing else: without this, whoever knew a password
     that was changed, or belongs to a user who was removed, would stay logged in.
     """
-    base = os.environ.get(VARIABLE) or _ensure_secret(Path(f"{db.resolve()}.secret"))
+    base = os.environ.get(VARIABLE) or _ensure_secret(Path(f"{real_path(db)}.secret"))
     if len(base) < SHORTEST:
         raise BedrockUsageError(f"{VARIABLE} is shorter than {SHORTEST} characters; make it longer")
     passwords = repr(sorted(serve.passwords.items()))

@@ -114,16 +114,6 @@ def test_a_missing_database_says_how_to_make_one(tmp_path: Path) -> None:
     assert not (tmp_path / "w.db").exists()
 
 
-def test_an_empty_file_is_no_warehouse_but_may_become_one(tmp_path: Path) -> None:
-    path = tmp_path / "w.db"
-    path.touch()
-    with pytest.raises(WarehouseError, match="there is no warehouse"), open_warehouse(path):
-        pass
-    assert path.stat().st_size == 0
-    with open_warehouse(path, create=True) as db:
-        assert rows(db, "select * from calls") == []
-
-
 def test_looking_at_a_warehouse_changes_nothing(tmp_path: Path) -> None:
     path = tmp_path / "w.db"
     old = Database(path)

@@ -1,0 +1,84 @@
+"""SIGTERM says the same, and ends with the same status, wherever it strikes."""
+
+from __future__ import annotations
+
+import os
+import random
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+from sqlite_utils import Database
+
+from etl.errors import STOPPED
+from tests.cli.test_load import ROOT, run
+from tests.rounds import rounds
+from tests.support import call, write_log
+
+# How to be struck at once: in the middle of whatever the command does first of all.
+_AT = {
+    "load": "etl.cli.load.load_config",
+    "sync": "etl.cli.sync.load_config",
+    "vacuum": "etl.cli.vacuum.plan_vacuum",
+    "check": "etl.cli.check.run_checks",
+    "demo": "etl.cli.demo.write_demo_logs",
+    "report": "etl.cli.report.usage",
+    "status": "etl.cli.status.read_status",
+    "serve": "etl.cli.serve.load_config",
+    "serve ": "uvicorn.Server.run",
+}
+WORDS = {
+    "load": ("load", "."), "sync": ("sync",), "vacuum": ("vacuum", "--dry-run"), "check": ("check",),
+    "demo": ("demo", "--no-serve"), "report": ("report", "users"), "status": ("status",),
+    "serve": ("serve", "--port", "0"), "serve ": ("serve", "--port", "0"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("command", sorted(_AT))
+def test_one_sentence_and_one_status(
+    command: str, db: Database, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    db.close()
+    path = tmp_path / ("demo.db" if command == "demo" else "warehouse.db")
+
+    def strike(*_: object, **__: object) -> object:
+        os.kill(os.getpid(), signal.SIGTERM)
+        time.sleep(0.05)
+        from etl.config import Config
+
+        return Config()
+
+    monkeypatch.chdir(ROOT / "docs")
+    monkeypatch.setattr(_AT[command], strike)
+    before = signal.getsignal(signal.SIGTERM)
+    status, out, err = run(*WORDS[command], "--db", path)
+    assert signal.getsignal(signal.SIGTERM) is before
+    # A server goes on for ever: to be stopped is its end, as it should be.
+    assert (status, out) == (0 if command.startswith("serve") else 1, "")
+    assert err.splitlines()[-1] == STOPPED
+
+
+def test_a_load_that_is_struck_at_any_moment_with_its_readers(tmp_path: Path) -> None:
+    """As a system does it: every process of the group at once."""
+    folder = tmp_path / "logs"
+    folder.mkdir()
+    for part in range(6):
+        write_log(
+            folder / f"{part}.json", [call(part * 1000 + n, tokens=(n, 1)) for n in range(900)]
+        )
+    rng = random.Random(2)
+    ends = set()
+    for _ in range(rounds(3, 100)):
+        process = subprocess.Popen(
+            [sys.executable, "-m", "etl", "load", "--reread", str(folder), "--db", str(tmp_path / "w.db")],
+            cwd=ROOT, stderr=subprocess.PIPE, text=True, start_new_session=True,
+        )  # fmt: skip
+        time.sleep(rng.uniform(0.15, 1.5))
+        os.killpg(process.pid, signal.SIGTERM)
+        _, err = process.communicate(timeout=60)
+        ends.add((process.returncode, err.splitlines()[-1] if process.returncode else ""))
+    assert ends <= {(1, STOPPED), (0, "")}
+    assert (1, STOPPED) in ends
