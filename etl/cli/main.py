@@ -8,13 +8,15 @@ from typing import Any
 
 import click
 
+from etl.cli.long_work import LongWork
 from etl.errors import BedrockUsageError, ConfigError
+from etl.warehouse.long_work import observed
 
 # In the order of a first use. Each is the command of its name in the module of its name, imported
 # when it is asked for: a load does not wait for what a server needs.
 COMMANDS = (
     *("demo", "sync", "load", "report", "status", "serve"),
-    *("inspect", "prices", "policy", "doctor", "check", "vacuum"),
+    *("inspect", "prices", "policy", "doctor", "check", "vacuum", "upgrade"),
     *("lab", "monitor"),
 )
 
@@ -32,7 +34,8 @@ class _Group(click.Group):
 
     def invoke(self, ctx: click.Context) -> Any:
         try:
-            return super().invoke(ctx)
+            with observed(LongWork(lambda line: click.echo(line, err=True))):
+                return super().invoke(ctx)
         except ConfigError as error:
             click.echo(f"Error: {error}", err=True)
             sys.exit(2)

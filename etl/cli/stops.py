@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from etl.clock import Clock
+from etl.warehouse.long_work import stoppable
 
 
 @contextmanager
@@ -20,7 +21,9 @@ def stops(clock: Clock) -> Iterator[None]:
 
     before = {number: signal.signal(number, ask) for number in (signal.SIGTERM, signal.SIGINT)}
     try:
-        yield
+        # What may take minutes before there is anything in hand, as an upgrade does, ends at once.
+        with stoppable(clock.stop.is_set):
+            yield
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)

@@ -25,12 +25,12 @@ from etl import resources
 from etl.errors import WarehouseError
 from etl.warehouse.database import (
     is_foreign,
-    make_interruptible,
     primary_code,
     schema_difference,
     transaction,
     view_sql,
 )
+from etl.warehouse.long_work import long_work, make_interruptible
 from etl.warehouse.rollup import rebuild_rollups
 
 Status = Literal["ok", "warning", "failed", "not checked"]
@@ -123,8 +123,7 @@ def rebuild(db: Database) -> None:
         "hour, account_key, region_key, endpoint, cloudwatch_model_id, metric_kind, model_key,"
         " value, is_provisional"
     )
-    make_interruptible(db)
-    with transaction(db):
+    with long_work(db, "making the sums anew"), transaction(db):
         db.conn.execute("delete from metric_hourly")
         db.conn.execute(
             f"insert into metric_hourly ({columns}) select {columns} from int_metric_hours"
