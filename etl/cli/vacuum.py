@@ -86,7 +86,7 @@ def vacuum(
         if dry_run:
             click.echo(plan_lines(plan_vacuum(warehouse, before)))
             if names:
-                click.echo(forgetting_lines(forget(warehouse, names, is_trial=True), "Would"))
+                click.echo(forgetting_lines(forget(warehouse, names, is_trial=True), is_done=False))
             return
         with sync_lock(db):
             if names:
@@ -103,26 +103,29 @@ def _ask(warehouse: Database, names: tuple[str, ...], yes: bool) -> None:
     """Show what would be replaced; raise BedrockUsageError, or UsageError, without a yes."""
     require_room(warehouse)
     if not yes:
-        click.echo(forgetting_lines(forget(warehouse, names, is_trial=True), "Would"), err=True)
+        click.echo(
+            forgetting_lines(forget(warehouse, names, is_trial=True), is_done=False), err=True
+        )
     require_consent("Put pseudonyms in their place? It cannot be undone.", yes)
 
 
-def forgetting_lines(done: Forgetting, verb: str) -> str:
+def forgetting_lines(found: Forgetting, *, is_done: bool) -> str:
     """Say which names are replaced, and where some still stand."""
     what = ", ".join(
-        f"{table.replace('_', ' ')} {number:,}" for table, number in done.replaced.items() if number
+        f"{table.replace('_', ' ')} {number:,}"
+        for table, number in found.replaced.items()
+        if number
     )
     lines = [
-        f"{verb} forget  {count(done.users, 'user')}",
-        f"{verb} replace {what or 'nothing: no such name is there'}",
+        f"{'Forgot' if is_done else 'Would forget':14} {count(found.users, 'user')}",
+        f"{'Replaced' if is_done else 'Would replace':14} {what or 'nothing: nobody has the name'}",
+        *(
+            f"Still there    {harmless(text)} ({column}): another name"
+            for column, text in found.left[:LEFT_SHOWN]
+        ),
     ]
-    lines = [line.removeprefix("Did ").capitalize() for line in lines]
-    lines += [
-        f"Still there    {harmless(text)} ({column}): another name, or a thing's"
-        for column, text in done.left[:LEFT_SHOWN]
-    ]
-    if len(done.left) > LEFT_SHOWN:
-        lines.append(f"               and {len(done.left) - LEFT_SHOWN:,} more")
+    if len(found.left) > LEFT_SHOWN:
+        lines.append(f"               and {len(found.left) - LEFT_SHOWN:,} more")
     return "\n".join(lines)
 
 
@@ -149,7 +152,7 @@ def _vacuum(warehouse: Database, before: str | None, now: datetime, names: tuple
     if before:
         _drop(warehouse, before, now, console)
     if names:
-        click.echo(forgetting_lines(forget(warehouse, names), "Did"), err=True)
+        click.echo(forgetting_lines(forget(warehouse, names), is_done=True), err=True)
     with console.status("Compacting ..."):
         is_done = compact(warehouse)
     click.echo(f"Size     {size(size_before)} before, {size(size_of(warehouse))} now", err=True)

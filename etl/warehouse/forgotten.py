@@ -67,7 +67,14 @@ class Forgotten:
         folded = name.casefold()
         if folded in RESERVED or _PSEUDONYM.fullmatch(name):
             return False
-        return self.hash_of(name) in self._hashes or any(p.match(folded) for p in self._patterns)
+        if self._hashes and self.hash_of(name) in self._hashes:
+            return True
+        # A pattern is for one stretch: "*@example.com" must not take what stands before it.
+        return bool(
+            self._patterns
+            and _PART.fullmatch(name)
+            and any(pattern.match(folded) for pattern in self._patterns)
+        )
 
     def hash_of(self, name: str) -> bytes:
         """Return what the warehouse keeps of a name."""
