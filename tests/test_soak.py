@@ -63,7 +63,12 @@ SYNC = ("sync", "--region", "us-east-1", "--since", "6d", "--source", "cloudtrai
 PEOPLE = ("alice", "bob", "carol@example.com", "dave.x", "erin@example.com")
 FAULTS = ("500", "503", "throttle", "reset", "reset-in-body", "truncated", "cut", "garbage", "slow", "denied")  # fmt: skip
 PRICES = "model_id,region,scope,service_tier,token_kind,min_input_tokens,usd_per_mtok,effective_from,effective_to,source,checked_on\n"  # fmt: skip
-MARTS = sorted(file.stem for file in (resources.SQL / "marts").glob("*.sql"))
+MARTS = sorted(
+    file.stem
+    for file in (resources.SQL / "marts").glob("*.sql")
+    # When it was read, and from where on.
+    if file.stem != "sync_status"
+)
 
 
 class Inputs:

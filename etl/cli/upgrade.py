@@ -63,16 +63,24 @@ def upgrade(backup: str | None, dry_run: bool, db: Path) -> None:
 def plan_lines(plan: UpgradePlan, target: Path | None) -> str:
     """Say what is to be done, how long it may take and what room it needs."""
     begins = plan.version or "nothing"
-    shape = f"{begins} to {plan.migrations[-1]}" if plan.migrations else "only its views"
-    time = f"about {span(timedelta(seconds=plan.seconds))}" if plan.seconds >= 1 else "a moment"
+    shape = f"{begins} to {plan.steps[-1].migration}" if plan.steps else "only its views"
     lines = [
         f"Upgrade  {shape}, {count(plan.calls, 'call')}",
-        f"Time     {time}",
+        *(
+            f"         {step.migration}: {_time(step.seconds)},"
+            f" {f'up to {size(step.needed)}' if step.needed else 'next to no room'}"
+            for step in plan.steps
+        ),
+        f"Time     {_time(plan.seconds)}",
         f"Room     up to {size(plan.needed)} meanwhile; {size(plan.free)} are free",
     ]
     if target is not None:
         lines.append(f"Backup   {size(plan.size)} in {target}")
     return "\n".join(lines)
+
+
+def _time(seconds: float) -> str:
+    return f"about {span(timedelta(seconds=seconds))}" if seconds >= 1 else "a moment"
 
 
 def _back_up(db: Path, target: Path) -> None:

@@ -249,9 +249,8 @@ def ensure_schema(db: Database) -> None:
         return
     plan = plan_upgrade(db)
     require_room(plan)
-    what = f"upgrading the warehouse to {plan.migrations[-1]}" if plan.migrations else "its views"
     with (
-        long_work(db, what, expected_seconds=plan.seconds or None, can_stop=True) as note,
+        long_work(db, plan.title, expected_seconds=plan.seconds or None, can_stop=True) as note,
         transaction(db),
     ):
         # Another process may have done it meanwhile.

@@ -18,7 +18,7 @@ from typing import NamedTuple
 from sqlite_utils import Database
 
 from etl.errors import WarehouseError
-from etl.warehouse.schema import EFFORTS, Effort, migrations
+from etl.warehouse.schema import EFFORTS, NO_EFFORT, Effort, migrations
 
 _MILLION = 1_000_000
 
@@ -26,46 +26,66 @@ _MILLION = 1_000_000
 _PAGES = 2_000
 
 
+class Step(NamedTuple):
+    """A migration that is pending, what it may take on a slow machine, and how many bytes."""
+
+    migration: str
+    seconds: float
+    needed: int
+
+
 class UpgradePlan(NamedTuple):
     """What an upgrade would do. ``version``: the last migration that was applied, None before one.
 
-    ``seconds`` is for a slow machine; ``needed``: bytes that it may take; ``size``: of the file.
+    ``size``: bytes of the file and its log.
     """
 
     path: Path
     version: str | None
-    migrations: tuple[str, ...]
+    steps: tuple[Step, ...]
     calls: int
-    seconds: float
-    needed: int
     free: int
     size: int
+
+    @property
+    def seconds(self) -> float:
+        """What all of it may take."""
+        return sum(step.seconds for step in self.steps)
+
+    @property
+    def needed(self) -> int:
+        """The bytes that all of it may take."""
+        return sum(step.needed for step in self.steps)
+
+    @property
+    def title(self) -> str:
+        """What is done, in a few words."""
+        if not self.steps:
+            return "renewing the warehouse's views"
+        room = f", which takes up to {self.needed / 1e6:,.0f} MB of disk" if self.needed else ""
+        return f"upgrading the warehouse to {self.steps[-1].migration}{room}"
 
 
 def plan_upgrade(db: Database) -> UpgradePlan:
     """Say what is to be done, and what it takes in a warehouse of this size. Nothing is changed."""
-    pending = tuple(migration.name for migration in migrations.pending(db))
     applied = [migration.name for migration in migrations.applied(db)]
-    calls = _calls(db)
-    # What nobody has declared is a test's business; an upgrade does not fail for it.
-    efforts = [EFFORTS[name] for name in pending if name in EFFORTS]
-    seconds = bytes_needed = 0.0
-    for effort in efforts:
-        millions = (calls if effort.per == "events" else _rows(db, effort)) / _MILLION
-        seconds += effort.seconds * millions
-        bytes_needed += effort.megabytes * _MILLION * millions
     path = Path(db.conn.execute("pragma database_list").fetchone()[2])
     log = Path(f"{path}-wal")
     return UpgradePlan(
         path=path,
         version=applied[-1] if applied else None,
-        migrations=pending,
-        calls=calls,
-        seconds=seconds,
-        needed=int(bytes_needed),
+        steps=tuple(_step(db, migration.name) for migration in migrations.pending(db)),
+        calls=_calls(db),
         free=shutil.disk_usage(path.parent).free,
         size=sum(file.stat().st_size for file in (path, log) if file.exists()),
     )
+
+
+def _step(db: Database, migration: str) -> Step:
+    # What nobody has declared is a test's business; an upgrade does not fail for it.
+    effort = EFFORTS.get(migration, NO_EFFORT)
+    millions = _rows(db, effort) / _MILLION
+    return Step(migration, effort.seconds * millions, int(effort.megabytes * _MILLION * millions))
 
 
 def require_room(plan: UpgradePlan, *, backup_in: Path | None = None) -> None:
@@ -125,8 +145,12 @@ def back_up(db: Database, target: Path, note: Callable[[int, int], None]) -> Non
 
 
 def _rows(db: Database, effort: Effort) -> int:
-    # A table that an earlier migration has yet to make is empty, or as small as what fills it.
-    if effort.per not in db.table_names() or not (effort.seconds or effort.megabytes):
+    if effort == NO_EFFORT:
+        return 0
+    if effort.per == "events":
+        return _calls(db)
+    # A table that an earlier migration has yet to make has nothing in it.
+    if effort.per not in db.table_names():
         return 0
     (rows,) = db.conn.execute(f"select count(*) from {effort.per}").fetchone()
     return int(rows)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import re
 import sqlite3
 from collections.abc import Callable
@@ -17,17 +16,19 @@ from sqlite_utils import Database
 
 from etl import resources
 from etl.errors import DataError
+from etl.normalise.cloudtrail import parse_event
+from etl.normalise.rows import Event
 from etl.normalise.rules import ApplicationRule
-from etl.warehouse.attribution import apply_config, stored_aliases, stored_rules
+from etl.warehouse.attribution import apply_config, stored_aliases
 from etl.warehouse.check import run_checks
 from etl.warehouse.database import open_warehouse
 from etl.warehouse.forget import check_name, forget
-from etl.warehouse.forgotten import Forgotten, forgotten_in
+from etl.warehouse.forgotten import Forgotten
+from etl.warehouse.load import Batch, Loader
 from etl.warehouse.vacuum import compact
 from tests.cli.test_load import run
 from tests.rounds import rounds
 from tests.support import (  # fmt: skip
-    ACCOUNT,
     call,
     load,
     logged,
@@ -152,7 +153,7 @@ def people(draw: st.DrawFn) -> list[dict[str, Any]]:
     return records
 
 
-@settings(max_examples=rounds(3, 150))
+@settings(max_examples=rounds(2, 100))
 @given(records=people(), order=st.permutations(NAMES), with_config=st.booleans())
 def test_nothing_of_a_name_is_left_and_no_figure_changes(
     records: list[dict[str, Any]],
@@ -164,7 +165,6 @@ def test_nothing_of_a_name_is_left_and_no_figure_changes(
     aliases = {"zoe.quist": "Zoe", "xandra": "X. Andra", "stays": "Stays"}
     with new_warehouse() as db:
         folder = Path(db.conn.execute("pragma database_list").fetchone()[2]).parent
-        (folder / "w.db").symlink_to(folder / "warehouse.db")
         half, logs = len(records) // 2, folder / "logs"
         logs.mkdir()
         files = [
@@ -260,13 +260,8 @@ def test_who_is_shown_under_an_alias_goes_by_it(db: Database, tmp_path: Path) ->
 
 
 def test_a_loader_that_is_open_meanwhile_obeys(db: Database, tmp_path: Path) -> None:
-    from etl.warehouse.load import Batch, Loader
-    from tests.support import uuid_of
-
     path = Path(db.conn.execute("pragma database_list").fetchone()[2])
     loader = Loader(db)
-    from etl.normalise.cloudtrail import parse_event
-    from etl.normalise.rows import Event
 
     def event(number: int) -> Event:
         row = parse_event(call(number, user="zoe")).row
@@ -279,7 +274,6 @@ def test_a_loader_that_is_open_meanwhile_obeys(db: Database, tmp_path: Path) -> 
     loader.write(Batch(events=[event(2)]))
     assert len(rows(db, "select * from users where user_name = 'zoe'")) == 0
     assert rows(db, "select count(distinct user_key) from events") == [(1,)]
-    assert uuid_of(1)
 
 
 # -- the command ----------------------------------------------------------------------------------
@@ -295,11 +289,12 @@ def test_the_command_says_what_goes_and_asks(tmp_path: Path) -> None:
     words = ("vacuum", "--forget", "ZOE", "--forget", "zoe@corp.*", "--db", path)
     status, out, _ = run(*words, "--dry-run")
     assert status == 0
-    assert out.splitlines()[-3:] == [
+    lines = out.splitlines()
+    assert lines[2:4] == [
         "Would forget   2 users",
         "Would replace  sessions 1, users 2, principals 1",
-        "Still there    zoe-2 (users.user_name): another name, or a thing's",
-    ] or "Still there" in out  # fmt: skip
+    ]
+    assert "Still there    zoe-2 (users.user_name): another name" in lines
     assert traces(tmp_path, "zoe@corp") == [("w.db", "zoe@corp")]
     assert run(*words)[0] == 2
     assert traces(tmp_path, "zoe@corp") == [("w.db", "zoe@corp")]
@@ -333,7 +328,3 @@ def test_a_reader_in_the_way_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyP
         reader.execute("commit")
     assert run("vacuum", "--db", path)[0] == 0
     assert traces(tmp_path, "zoe") == []
-    assert json.dumps(ACCOUNT)
-    with open_warehouse(path) as db:
-        assert forgotten_in(db)
-        assert stored_rules(db) == ()
