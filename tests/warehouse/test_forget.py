@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import json
 import re
 import sqlite3
 from collections.abc import Callable
 from contextlib import AbstractContextManager, closing
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -16,10 +18,12 @@ from sqlite_utils import Database
 
 from etl import resources
 from etl.errors import DataError
+from etl.load import load_files
 from etl.normalise.cloudtrail import parse_event
 from etl.normalise.rows import Event
 from etl.normalise.rules import ApplicationRule
 from etl.warehouse.attribution import apply_config, stored_aliases
+from etl.warehouse.bookmarks import StreamId, finish_run, save_error, start_run
 from etl.warehouse.check import run_checks
 from etl.warehouse.database import open_warehouse
 from etl.warehouse.forget import check_name, forget
@@ -237,9 +241,35 @@ def test_every_table_is_looked_at(db: Database, tmp_path: Path) -> None:
     done = forget(db, ["zoe"])
     assert done.left == []
     assert {"users", "principals", "rejects", "log_folders", "monitor_series", "sync_runs"} <= set(done.replaced)  # fmt: skip
-    for (table,) in rows(db, "select name from sqlite_master where type = 'table'"):
-        assert "zoe" not in repr(rows(db, f"select * from {table}"))
+    assert not tables_with(db, "zoe")
     assert rows(db, "select json_extract(tags, '$.owner') = application from inference_profiles") == [(1,)]  # fmt: skip
+
+
+def tables_with(db: Database, name: str) -> list[str]:
+    tables = rows(db, "select name from sqlite_master where type = 'table'")
+    return [table for (table,) in tables if name in repr(rows(db, f"select * from {table}"))]
+
+
+def test_no_later_place_or_message_brings_it_back(db: Database, tmp_path: Path) -> None:
+    folder = tmp_path / "zoe"
+    folder.mkdir()
+    write_log(folder / "log.json", [7, call(1)])
+    (folder / "profiles.json").write_text(json.dumps({"inferenceProfileSummaries": [{
+        "inferenceProfileName": "zoe", "inferenceProfileArn": "arn:aws:bedrock:us-east-1:1:x/y",
+        "inferenceProfileId": "y", "type": "APPLICATION", "models": [],
+        "tags": [{"key": "application", "value": "zoe"}, {"key": "owner", "value": "Zoe"}],
+    }]}))  # fmt: skip
+    forget(db, ["zoe"])
+    load_files(db, [folder])
+    now = datetime(2026, 11, 20, tzinfo=UTC)
+    save_error(db, StreamId("cloudtrail", "1", "r"), "User: arn:aws:iam::1:user/zoe is denied", now)
+    finish_run(
+        db, start_run(db, now, pid=1, host="h"), now, "incomplete", ["zoe is denied"], rejected=1
+    )
+    assert tables_with(db, "zoe") == tables_with(db, "Zoe") == []
+    assert rows(db, "select count(*) from rejects, log_files") == [(2,)]
+    # What was read is known by the pseudonym of its folder.
+    assert load_files(db, [folder]).files_unchanged == 2
 
 
 def test_what_is_not_the_name_is_told_and_left(db: Database, tmp_path: Path) -> None:
