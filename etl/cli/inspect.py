@@ -36,6 +36,7 @@ from etl.terminal import harmless, open_console
 from etl.warehouse.attribution import apply_application_tag, apply_config
 from etl.warehouse.database import open_warehouse
 from etl.warehouse.files import is_there
+from etl.warehouse.forgotten import forgotten_in
 from etl.warehouse.inspect import Located, latest_calls, locate_call
 from etl.warehouse.trial import open_trial
 
@@ -169,6 +170,8 @@ class _Inspection:
         """Explain events; return whether all that were asked for were found."""
         finder = self._finder()
         events, missing = self._wanted(targets, latest, finder)
+        forgotten = forgotten_in(self._trial)
+        events = [event._replace(record=forgotten.record(event.record)) for event in events]
         load_trial(self._trial, events, self._keys)
         told = [explain(event, self._trial, self._warehouse, self._keys) for event in events]
         told += self._stored_only(missing)

@@ -8,14 +8,16 @@ from typing import Any
 
 import click
 
+from etl.cli.long_work import LongWork
 from etl.cli.stops import told_of_stops
 from etl.errors import BedrockUsageError, ConfigError
+from etl.warehouse.long_work import observed
 
 # In the order of a first use. Each is the command of its name in the module of its name, imported
 # when it is asked for: a load does not wait for what a server needs.
 COMMANDS = (
     *("demo", "sync", "load", "report", "status", "serve"),
-    *("inspect", "prices", "policy", "doctor", "check", "vacuum"),
+    *("inspect", "prices", "policy", "doctor", "check", "vacuum", "upgrade"),
     *("lab", "monitor"),
 )
 
@@ -33,7 +35,10 @@ class _Group(click.Group):
 
     def invoke(self, ctx: click.Context) -> Any:
         try:
-            with told_of_stops():
+            with (
+                told_of_stops(),
+                observed(LongWork(lambda line: click.echo(line, err=True))),
+            ):
                 return super().invoke(ctx)
         except ConfigError as error:
             click.echo(f"Error: {error}", err=True)

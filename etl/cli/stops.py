@@ -17,6 +17,7 @@ import click
 
 from etl.clock import Clock
 from etl.errors import STOPPED, StoppedError
+from etl.warehouse.long_work import stoppable
 
 _SIGNALS = (signal.SIGTERM, signal.SIGINT)
 
@@ -40,7 +41,9 @@ def stops(clock: Clock) -> Iterator[None]:
 
     before = {number: signal.signal(number, ask) for number in _SIGNALS}
     try:
-        yield
+        # What may take minutes before there is anything in hand, as an upgrade does, ends at once.
+        with stoppable(clock.stop.is_set):
+            yield
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)

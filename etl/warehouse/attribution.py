@@ -27,6 +27,8 @@ from etl.normalise.rules import (
     find_rule,
     make_evidence,
 )
+from etl.warehouse.forgotten import forgotten_in
+from etl.warehouse.long_work import long_work
 from etl.warehouse.names import Names
 from etl.warehouse.rollup import add_calls, hours_of, renew, take_calls
 
@@ -70,6 +72,10 @@ def apply_config(
 
     All of it is one transaction; where nothing differs, nothing is written.
     """
+    known = forgotten_in(db)
+    if known:
+        rules = [known.rule(rule) for rule in rules]
+        aliases = {u: alias for u, alias in aliases.items() if not known.meets(u, alias)}
     if tuple(rules) == stored_rules(db) and dict(aliases) == stored_aliases(db):
         return Attribution()
     with db.atomic():
@@ -77,7 +83,7 @@ def apply_config(
         users_renamed = _store_aliases(db, aliases)
         if tuple(rules) == stored_rules(db):
             return Attribution(users_renamed=users_renamed)
-        _store_rules(db, rules)
+        store_rules(db, rules)
         return Attribution(_attribute(db, rules), users_renamed)
 
 
@@ -133,7 +139,8 @@ def _store_aliases(db: Database, aliases: Mapping[str, str]) -> int:
     return conn.total_changes - before
 
 
-def _store_rules(db: Database, rules: Iterable[ApplicationRule]) -> None:
+def store_rules(db: Database, rules: Iterable[ApplicationRule]) -> None:
+    """Store rules in place of those that were there; who is judged by them is not looked at."""
     db.conn.execute("delete from application_rules")
     db.conn.executemany(
         f"insert into application_rules (rule_number, {', '.join(_RULE_COLUMNS)})"
@@ -156,10 +163,14 @@ def _attribute(db: Database, rules: Sequence[ApplicationRule]) -> int:
         " (event_time text, event_id blob, application_key integer, found_application_key integer)"
     )
     changed, hours = 0, set[str]()
-    for (day,) in db.execute("select distinct day from usage_daily order by day").fetchall():
-        changed += _attribute_day(db, day, keys)
-        hours |= hours_of(db, "attributed_calls")
-    renew(db, names, hours)
+    days = db.execute("select distinct day from usage_daily order by day").fetchall()
+    with long_work(db, "attributing all calls by the new rules", can_stop=True) as note:
+        for number, (day,) in enumerate(days, 1):
+            note(f"{day} ({number:,} of {len(days):,} days)")
+            changed += _attribute_day(db, day, keys)
+            hours |= hours_of(db, "attributed_calls")
+        note("their sums")
+        renew(db, names, hours)
     db.execute("drop table attributed_calls")
     db.execute("drop table rule_hits")
     return changed

@@ -21,6 +21,7 @@ from sqlite_utils import Database
 
 from etl.errors import WarehouseError
 from etl.normalise.model_ids import NOT_STATED, parse_model_id
+from etl.warehouse.forgotten import forgotten_in
 
 
 class StreamId(NamedTuple):
@@ -172,7 +173,7 @@ def save_error(db: Database, stream: StreamId, error: str, now: datetime) -> Non
             "insert into sync_state (stream, source, account_id, region, error_at, error)"
             " values (?, ?, ?, ?, ?, ?)"
             " on conflict do update set error_at = excluded.error_at, error = excluded.error",
-            [str(stream), *stream, utc(now), error],
+            [str(stream), *stream, utc(now), forgotten_in(db).text(error)],
         )
 
 
@@ -238,9 +239,10 @@ def finish_run(
 ) -> None:
     """Note how a round ended; ``counts`` are columns of ``sync_runs``."""
     columns = ", ".join(f"{name} = ?" for name in counts)
+    message = forgotten_in(db).text("\n".join(problems)) or None
     with db.atomic():
         db.conn.execute(
             f"update sync_runs set finished_at = ?, outcome = ?, message = ?, {columns}"
             " where run_id = ?",
-            [utc(now), outcome, "\n".join(problems) or None, *counts.values(), run_id],
+            [utc(now), outcome, message, *counts.values(), run_id],
         )

@@ -24,12 +24,12 @@ from sqlite_utils import Database
 from etl import resources
 from etl.errors import WarehouseError
 from etl.warehouse.database import (
-    make_interruptible,
     primary_code,
     schema_difference,
     view_sql,
 )
 from etl.warehouse.files import is_foreign
+from etl.warehouse.long_work import long_work, make_interruptible
 from etl.warehouse.rollup import rebuild_rollups
 from etl.warehouse.turns import transaction
 
@@ -123,8 +123,7 @@ def rebuild(db: Database) -> None:
         "hour, account_key, region_key, endpoint, cloudwatch_model_id, metric_kind, model_key,"
         " value, is_provisional"
     )
-    make_interruptible(db)
-    with transaction(db):
+    with long_work(db, "making the sums anew"), transaction(db):
         db.conn.execute("delete from metric_hourly")
         db.conn.execute(
             f"insert into metric_hourly ({columns}) select {columns} from int_metric_hours"

@@ -15,7 +15,11 @@ Names are not stored here. Aliases, application tags and the like need nothing r
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from sqlite_utils import Database
+
+from etl.warehouse.long_work import long_work
 
 _MODEL = ("day", "account_key", "rate_key")
 _BOTH = (*_MODEL, "user_key", "application_key")
@@ -71,16 +75,23 @@ def _ensure_notes(db: Database) -> None:
 
 def renew_costs(db: Database) -> None:
     """Price again the days whose usage was noted or whose rates are others now."""
-    _note_rates(db)
-    if db.execute("select 1 from changed_days limit 1").fetchone() is None:
-        return
-    for table in PRICED:
+    if _note_rates(db):
+        # All their days, which may be millions of rows.
+        with long_work(db, "pricing anew what other rates concern") as note:
+            _renew_all(db, note)
+    elif db.execute("select 1 from changed_days limit 1").fetchone() is not None:
+        _renew_all(db, lambda table: None)
+
+
+def _renew_all(db: Database, note: Callable[[str], None]) -> None:
+    for number, table in enumerate(PRICED, 1):
+        note(f"{table} ({number} of {len(PRICED)})")
         _renew(db, table)
     db.execute("delete from changed_days")
 
 
-def _note_rates(db: Database) -> None:
-    """Note all usage of the rate keys whose rates differ from those that were used."""
+def _note_rates(db: Database) -> bool:
+    """Note all usage of the rate keys whose rates differ from those used; return whether any do."""
     columns = ", ".join(_RATES)
     _ensure_notes(db)
     db.execute("drop table if exists temp.current_rates")
@@ -92,7 +103,7 @@ def _note_rates(db: Database) -> None:
         " (select * from priced_rates except select * from current_rates)"
     )
     if db.execute("select 1 from stale_rate_keys limit 1").fetchone() is None:
-        return
+        return False
     note_usage(db, "usage_daily where rate_key in (select rate_key from stale_rate_keys)", "day")
     db.execute("delete from priced_rates where rate_key in (select rate_key from stale_rate_keys)")
     db.execute(
@@ -100,6 +111,7 @@ def _note_rates(db: Database) -> None:
         " where rate_key in (select rate_key from stale_rate_keys)"
     )
     db.execute("delete from stale_rate_keys")
+    return True
 
 
 def _renew(db: Database, table: str) -> None:

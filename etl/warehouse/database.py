@@ -9,7 +9,7 @@ Whatever SQLite then complains of ends as a WarehouseError that says what to do 
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any
@@ -28,10 +28,12 @@ from etl.warehouse.files import (
     real_path,
     uri_of,
 )
+from etl.warehouse.long_work import long_work
 from etl.warehouse.prices import ensure_list_prices
 from etl.warehouse.schema import migrations
 from etl.warehouse.turns import Patience, Warehouse, in_turn, path_of
 from etl.warehouse.turns import transaction as transaction
+from etl.warehouse.upgrade import apply_migrations, plan_upgrade, require_room
 
 VIEW_LAYERS = ("staging", "intermediate", "marts")
 
@@ -162,11 +164,6 @@ def _explained(path: Path) -> Iterator[None]:
         raise WarehouseError(f"{path}: {explain(error)}") from error
 
 
-def make_interruptible(db: Database) -> None:
-    """Let Ctrl-C end a statement that takes minutes: Python looks for it between two of its own."""
-    db.conn.set_progress_handler(lambda: None, 100_000)
-
-
 def _is_readable_beside_writers(path: Path) -> bool:
     """Return whether the usual way of reading works.
 
@@ -251,23 +248,40 @@ def _body(file: Path) -> str:
 
 
 def ensure_schema(db: Database) -> None:
-    """Bring tables and views up to date, in one transaction; write nothing if they are."""
+    """Bring tables and views up to date, in one transaction; write nothing if they are.
+
+    A kill, or a stop, at any moment leaves all as it was. Raises WarehouseError, before anything is
+    changed, if there is not the room, and StoppedError.
+    """
     wanted = view_sql()
-    if _views(db) == wanted and not migrations.pending(db):
+    if is_current(db, wanted):
         return
-    with db.atomic():
-        # Read again: another process may have done it meanwhile.
-        for name in _views(db):
-            db.execute(f'drop view "{name}"')
-        migrations.apply(db)
-        for statement in wanted.values():
-            db.execute(statement)
-        for name in wanted:
-            # SQLite accepts a view over a missing column and fails only when it is read.
-            db.execute(f"select * from {name} limit 0")
+    plan = plan_upgrade(db)
+    require_room(plan)
+    with (
+        long_work(db, plan.title, expected_seconds=plan.seconds or None, can_stop=True) as note,
+        transaction(db),
+    ):
+        # Another process may have done it meanwhile.
+        if not is_current(db, wanted):
+            _upgrade(db, wanted, note)
 
 
-def _views(db: Database) -> dict[str, str]:
-    present = dict(db.execute("select name, sql from sqlite_master where type = 'view'"))
+def is_current(db: Database, wanted: Mapping[str, str]) -> bool:
+    """Return whether no migration is pending and the views are the wanted ones."""
+    present = dict(db.execute("select name, sql from sqlite_master where type = 'view'").fetchall())
     # SQLite stores the statement with its first two words in capitals.
-    return {name: sql.replace("CREATE VIEW", "create view", 1) for name, sql in present.items()}
+    current = {name: sql.replace("CREATE VIEW", "create view", 1) for name, sql in present.items()}
+    return current == wanted and not migrations.pending(db)
+
+
+def _upgrade(db: Database, wanted: Mapping[str, str], note: Callable[[str], None]) -> None:
+    """Do all of it in the transaction of the caller."""
+    for (name,) in db.execute("select name from sqlite_master where type = 'view'").fetchall():
+        db.execute(f'drop view "{name}"')
+    apply_migrations(db, note)
+    for statement in wanted.values():
+        db.execute(statement)
+    for name in wanted:
+        # SQLite accepts a view over a missing column and fails only when it is read.
+        db.execute(f"select * from {name} limit 0")

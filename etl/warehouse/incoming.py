@@ -326,6 +326,7 @@ class Incoming:
 
 def _shape_keys(names: Names, rules: Sequence[CompiledRule], event: Event) -> tuple[object, ...]:
     """Return what stands in ``_SHAPE_COLUMNS`` for calls of this kind."""
+    event = names.forgotten.event(event)
     return (
         names.account(event.account_id),
         names.region(event.region),

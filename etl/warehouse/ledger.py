@@ -12,6 +12,8 @@ from typing import NamedTuple
 
 from sqlite_utils import Database
 
+from etl.warehouse.forgotten import forgotten_in
+
 
 class FileRead(NamedTuple):
     """A file that was read to its end. ``folder`` ends with a slash."""
@@ -23,17 +25,21 @@ class FileRead(NamedTuple):
 
 
 def files_read(db: Database, folder: str, *, reader: int) -> dict[str, str]:
-    """Return the etag of each file of a folder that this reader, or a later one, has read."""
+    """Return the etag of each file of a folder that this reader, or a later one, has read.
+
+    A name that is forgotten is not found: its file is read again, which changes nothing.
+    """
     rows = db.execute(
         "select file_name, etag from log_files join log_folders using (folder_key)"
         " where folder = ? and reader >= ?",
-        [folder, reader],
+        [forgotten_in(db).text(folder), reader],
     )
     return dict(rows.fetchall())
 
 
 def has_files_below(db: Database, folder: str) -> bool:
     """Return whether any file in a folder, or in one below it, was ever read."""
+    folder = forgotten_in(db).text(folder)
     row = db.execute(
         "select 1 from log_folders where folder >= ? and folder < ? limit 1",
         [folder, f"{folder}\U0010ffff"],
@@ -44,13 +50,14 @@ def has_files_below(db: Database, folder: str) -> bool:
 def save_files(db: Database, files: Iterable[FileRead]) -> None:
     """Enter files, in the transaction of the caller."""
     keys: dict[str, int] = {}
+    known = forgotten_in(db)
     for file in files:
         if file.folder not in keys:
-            keys[file.folder] = _folder_key(db, file.folder)
+            keys[file.folder] = _folder_key(db, known.text(file.folder))
         db.conn.execute(
             "insert into log_files values (?, ?, ?, ?) on conflict do update"
             " set etag = excluded.etag, reader = excluded.reader",
-            [keys[file.folder], file.name, file.etag, file.reader],
+            [keys[file.folder], known.text(file.name), file.etag, file.reader],
         )
 
 

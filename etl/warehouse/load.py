@@ -191,9 +191,18 @@ class Loader:
     def _write_rejects(self, batch: Batch) -> None:
         # What is read again may have been mended, or be understood by now.
         conn = self._db.conn
-        conn.executemany("delete from rejects where file = ?", [(file,) for file in batch.files])
-        conn.executemany("delete from rejects where file = ? and position = ?", batch.positions)
-        conn.executemany("insert or ignore into rejects values (?, ?, ?)", batch.rejects)
+        place = self._names.forgotten.text
+        conn.executemany(
+            "delete from rejects where file = ?", [(place(file),) for file in batch.files]
+        )
+        conn.executemany(
+            "delete from rejects where file = ? and position = ?",
+            [(place(file), position) for file, position in batch.positions],
+        )
+        conn.executemany(
+            "insert or ignore into rejects values (?, ?, ?)",
+            [(place(file), position, reason) for file, position, reason in batch.rejects],
+        )
 
     def _rate_series(self, batch: Batch) -> set[tuple[int, int, str]]:
         """Return which CloudWatch model counts the calls of each account and rate key."""
@@ -221,6 +230,7 @@ class Loader:
 
     def _write_profile(self, profile: InferenceProfile) -> int:
         model_key = self._names.model(profile.model_id) if profile.model_id else None
+        known = self._names.forgotten
         return self._db.conn.execute(
             "insert into inference_profiles values (?, ?, ?, ?, ?, ?, ?, ?)"
             " on conflict do update set profile_name = excluded.profile_name,"
@@ -232,12 +242,12 @@ class Loader:
             [
                 profile.profile_arn,
                 profile.profile_id,
-                profile.profile_name,
+                known.text_or_none(profile.profile_name),
                 profile.profile_type,
                 model_key,
                 profile.inference_scope,
-                profile.application,
-                profile.tags,
+                known.text_or_none(profile.application),
+                None if profile.tags is None else known.json(profile.tags),
             ],
         ).rowcount
 

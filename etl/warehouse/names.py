@@ -7,6 +7,7 @@ from sqlite_utils import Database
 from etl.normalise.application import APPLICATION_SOURCES
 from etl.normalise.cloudtrail import MANTLE
 from etl.normalise.model_ids import parse_model_id
+from etl.warehouse.forgotten import Forgotten, forgotten_in
 
 # Sessions and metadata may be as many as the calls.
 _MAX_REMEMBERED = 50_000
@@ -52,9 +53,18 @@ class Names:
     def __init__(self, db: Database) -> None:
         self._db = db
         self._keys: dict[str, dict[tuple[object, ...], int]] = {table: {} for table in _TABLES}
+        self._forgotten: Forgotten | None = None
+
+    @property
+    def forgotten(self) -> Forgotten:
+        """The people whose names are not to be stored again."""
+        if self._forgotten is None:
+            self._forgotten = forgotten_in(self._db)
+        return self._forgotten
 
     def forget(self) -> None:
         """Drop what is remembered."""
+        self._forgotten = None
         for keys in self._keys.values():
             keys.clear()
 

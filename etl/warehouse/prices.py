@@ -19,6 +19,7 @@ from sqlite_utils import Database
 from etl import resources
 from etl.errors import DataError
 from etl.warehouse.costs import renew_costs
+from etl.warehouse.long_work import long_work
 from etl.warehouse.rollup import rebuild_rollups
 
 COLUMNS = (
@@ -43,7 +44,7 @@ def ensure_list_prices(db: Database) -> None:
     is_priced = db.execute("select 1 from stale_rate_keys limit 1").fetchone() is None
     if stored == (digest,) and is_priced:
         return
-    with db.atomic():
+    with long_work(db, "putting the list prices in force", can_stop=True), db.atomic():
         db.execute("delete from prices where is_override = 0")
         _insert(db, parse_prices(content.decode("utf-8"), _SEED), is_override=0)
         db.execute("insert or replace into seeds values (?, ?)", [_SEED, digest])

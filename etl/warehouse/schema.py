@@ -32,10 +32,45 @@ Sized for ten million events on one machine; the figures are in the README (Limi
 from __future__ import annotations
 
 import sqlite3
+from collections.abc import Callable
+from typing import NamedTuple
 
 from sqlite_utils import Database, Migrations
 
 migrations = Migrations("bedrock_usage")
+
+
+class Effort(NamedTuple):
+    """What a migration may take for each million rows of a table, on a slow machine.
+
+    ``megabytes``: what the file and its log may grow by meanwhile. ``per``: ``events`` stands for
+    calls. All is 0 for one that only makes or alters tables, which takes a moment however large
+    the warehouse is.
+    """
+
+    seconds: float
+    megabytes: float
+    per: str
+
+
+NO_EFFORT = Effort(0, 0, "events")
+
+# By the name of the migration.
+EFFORTS: dict[str, Effort] = {}
+
+_Migration = Callable[[Database], None]
+
+
+def takes(
+    *, seconds: float = 0, megabytes: float = 0, per: str = "events"
+) -> Callable[[_Migration], _Migration]:
+    """Declare a migration's effort, what it leaves to do when the warehouse is opened included."""
+
+    def declare(migration: _Migration) -> _Migration:
+        EFFORTS[migration.__name__] = Effort(seconds, megabytes, per)
+        return migration
+
+    return declare
 
 
 def _execute(db: Database, script: str) -> None:
@@ -51,6 +86,7 @@ def _execute(db: Database, script: str) -> None:
 
 
 @migrations()
+@takes()
 def m001_create_names(db: Database) -> None:
     """Names that repeat, one table a kind. An empty string never stands for "unknown"."""
     for table, key, name in (
@@ -127,6 +163,7 @@ def m001_create_names(db: Database) -> None:
 
 
 @migrations()
+@takes()
 def m002_create_events(db: Database) -> None:
     """Calls, their tokens, and tokens whose call has not been seen yet."""
     _execute(
@@ -199,6 +236,7 @@ def m002_create_events(db: Database) -> None:
 
 
 @migrations()
+@takes()
 def m003_create_prices(db: Database) -> None:
     """Dated rates, and the combinations that rates are looked up by."""
     _execute(
@@ -281,6 +319,7 @@ _USAGE_COLUMNS = """
 
 
 @migrations()
+@takes()
 def m004_create_usage(db: Database) -> None:
     """The rollups, by hour and, of those, by day.
 
@@ -298,6 +337,7 @@ def m004_create_usage(db: Database) -> None:
 
 
 @migrations()
+@takes()
 def m005_create_metric_totals(db: Database) -> None:
     """CloudWatch totals: account x region x model x metric (a series) x period, and by hour."""
     _execute(
@@ -342,6 +382,7 @@ def m005_create_metric_totals(db: Database) -> None:
 
 
 @migrations()
+@takes()
 def m006_create_inference_profiles(db: Database) -> None:
     """What an opaque profile id stands for. ``tags`` is a JSON object."""
     _execute(
@@ -364,6 +405,7 @@ def m006_create_inference_profiles(db: Database) -> None:
 
 
 @migrations()
+@takes()
 def m007_create_bookkeeping(db: Database) -> None:
     """Input that could not be read, and the state of synchronisation with AWS."""
     _execute(
@@ -403,6 +445,7 @@ def m007_create_bookkeeping(db: Database) -> None:
 
 
 @migrations()
+@takes()
 def m008_create_sync(db: Database) -> None:
     """What ``sync`` has read from AWS, and what it knows to be missing.
 
@@ -484,6 +527,7 @@ def m008_create_sync(db: Database) -> None:
 
 
 @migrations()
+@takes()
 def m009_create_attribution(db: Database) -> None:
     """What the configuration file says of applications and users.
 
@@ -524,6 +568,7 @@ def m009_create_attribution(db: Database) -> None:
 
 
 @migrations()
+@takes(seconds=2)
 def m010_create_logs(db: Database) -> None:
     """Log files, what invocation logs add to a call, batch jobs, and calls that were dropped."""
     _execute(
@@ -633,6 +678,8 @@ _KEY_TABLES = {
 
 
 @migrations()
+# Every day is priced: the file becomes twice as large, and its log as much.
+@takes(seconds=60, megabytes=450, per="usage_daily")
 def m011_create_priced_days(db: Database) -> None:
     """What each day costs, and what makes pages of hours quick.
 
@@ -693,6 +740,7 @@ def m011_create_priced_days(db: Database) -> None:
 
 
 @migrations()
+@takes()
 def m012_create_jobs(db: Database) -> None:
     """Calls that started a batch or an asynchronous job, whose tokens no event tells."""
     _execute(
@@ -712,12 +760,14 @@ def m012_create_jobs(db: Database) -> None:
 
 
 @migrations()
+@takes()
 def m013_add_log_group(db: Database) -> None:
     """Which group of CloudWatch Logs a stream has read: of another one it has read nothing."""
     db.execute("alter table sync_state add column log_group text")
 
 
 @migrations()
+@takes()
 def m014_create_archive(db: Database) -> None:
     """Which raw events of the last 90 days are in which archive, so that each is written once.
 
@@ -743,6 +793,7 @@ def m014_create_archive(db: Database) -> None:
 
 
 @migrations()
+@takes()
 def m015_create_monitor(db: Database) -> None:
     """What ``monitor`` has put into CloudWatch. Amounts are tokens, calls or pico-dollars."""
     _execute(
@@ -796,6 +847,33 @@ def m015_create_monitor(db: Database) -> None:
 
 
 @migrations()
+@takes()
 def m016_time_daily_costs(db: Database) -> None:
     """When the costs of the day were put last: a day is told to its end by the run after it."""
     db.execute("alter table monitor_targets add column levels_at text")
+
+
+@migrations()
+@takes()
+def m023_create_forgotten(db: Database) -> None:
+    """Whom to forget in whatever is loaded later; see ``etl.warehouse.forgotten``."""
+    _execute(
+        db,
+        """
+        -- Made at random when somebody is first forgotten; hashes and pseudonyms depend on it.
+        create table forget_key (
+            key_id integer primary key check (key_id = 1),
+            secret blob not null
+        ) strict;
+
+        -- parts: of how many stretches of letters and digits the name consists.
+        create table forgotten_names (
+            name_hash blob primary key,
+            parts integer not null
+        ) strict, without rowid;
+
+        create table forgotten_patterns (
+            pattern text primary key
+        ) strict, without rowid;
+    """,
+    )

@@ -18,6 +18,7 @@ from etl.warehouse.database import open_warehouse
 _TABLES = (
     *("models", "model_price_ids", "inference_profiles", "foundation_models"),
     *("prices", "context_bands", "application_rules"),
+    *("forget_key", "forgotten_names", "forgotten_patterns"),
 )
 
 

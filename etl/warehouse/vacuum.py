@@ -28,7 +28,8 @@ from sqlite_utils import Database
 
 from etl.errors import WarehouseError
 from etl.warehouse.check import differing_rows
-from etl.warehouse.database import files_of, make_interruptible
+from etl.warehouse.database import files_of
+from etl.warehouse.long_work import make_interruptible
 from etl.warehouse.turns import in_turn, path_of, transaction
 
 _NAME_TABLES = {
@@ -140,6 +141,14 @@ def compact(db: Database) -> bool:
     """
     make_interruptible(db)
     _checkpoint(db)
+    require_room(db)
+    with _temporary_files_in(db, _folder(db)):
+        in_turn(db, "vacuum")
+    return _checkpoint(db)
+
+
+def require_room(db: Database) -> None:
+    """Raise WarehouseError if there is not the room to compact."""
     folder = _folder(db)
     needed, free = _room_needed(db), shutil.disk_usage(folder).free
     if free < needed:
@@ -147,9 +156,6 @@ def compact(db: Database) -> bool:
             f"compacting needs {needed:,} bytes of room in {folder}, and {free:,} are free: make"
             " room and run `bedrock-usage vacuum` again"
         )
-    with _temporary_files_in(db, folder):
-        in_turn(db, "vacuum")
-    return _checkpoint(db)
 
 
 def size_of(db: Database) -> int:

@@ -13,12 +13,12 @@ from sqlite_utils import Database
 from etl.errors import WarehouseError
 from etl.warehouse.database import (
     ensure_schema,
-    make_interruptible,
     open_unchanged,
     open_warehouse,
     transaction,
     view_sql,
 )
+from etl.warehouse.long_work import make_interruptible
 from etl.warehouse.schema import _execute, migrations
 from tests.support import call, load, rows, write_log
 

@@ -1,0 +1,93 @@
+"""``bedrock-usage upgrade``: bring a warehouse of an earlier version to this one's shape."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from pathlib import Path
+
+import click
+from rich.console import Console
+
+from etl.cli.options import db_option
+from etl.figures import count, size, span
+from etl.warehouse.database import (
+    is_current,
+    open_unchanged,
+    open_warehouse,
+    refuse_foreign,
+    view_sql,
+)
+from etl.warehouse.lock import sync_lock
+from etl.warehouse.upgrade import UpgradePlan, back_up, backup_path, plan_upgrade, require_room
+
+_BESIDE = "(beside it)"
+
+
+@click.command()
+@click.option(
+    "--backup",
+    is_flag=False,
+    flag_value=_BESIDE,
+    metavar="[FILE]",
+    help="Copy the old file first; without a name, beside it.",
+)
+@click.option("--dry-run", is_flag=True, help="Only say what it takes.")
+@db_option
+def upgrade(backup: str | None, dry_run: bool, db: Path) -> None:
+    """Bring a warehouse that an earlier version made to this version's shape.
+
+    Any command that writes does the same on its way; this one says first how long it may take and
+    how much room it needs, and can keep a copy. Until all of it is done the file stays as it was:
+    stop it at any moment, and the next command begins anew.
+    """
+    with open_unchanged(db) as warehouse:
+        refuse_foreign(warehouse, db)
+        plan = plan_upgrade(warehouse)
+        if is_current(warehouse, view_sql()):
+            click.echo(f"{db} has the shape of this version already", err=True)
+            return
+    target = None if backup is None else backup_path(plan) if backup == _BESIDE else Path(backup)
+    if dry_run:
+        click.echo(plan_lines(plan, target))
+        return
+    with sync_lock(db):
+        click.echo(plan_lines(plan, target), err=True)
+        require_room(plan, backup_in=target and target.resolve().parent)
+        if target is not None:
+            _back_up(db, target)
+        with open_warehouse(db):
+            pass
+    click.echo("Upgraded", err=True)
+
+
+def plan_lines(plan: UpgradePlan, target: Path | None) -> str:
+    """Say what is to be done, how long it may take and what room it needs."""
+    begins = plan.version or "nothing"
+    shape = f"{begins} to {plan.steps[-1].migration}" if plan.steps else "only its views"
+    lines = [
+        f"Upgrade  {shape}, {count(plan.calls, 'call')}",
+        *(
+            f"         {step.migration}: {_time(step.seconds)},"
+            f" {f'up to {size(step.needed)}' if step.needed else 'next to no room'}"
+            for step in plan.steps
+        ),
+        f"Time     {_time(plan.seconds)}",
+        f"Room     up to {size(plan.needed)} meanwhile; {size(plan.free)} are free",
+    ]
+    if target is not None:
+        lines.append(f"Backup   {size(plan.size)} in {target}")
+    return "\n".join(lines)
+
+
+def _time(seconds: float) -> str:
+    return f"about {span(timedelta(seconds=seconds))}" if seconds >= 1 else "a moment"
+
+
+def _back_up(db: Path, target: Path) -> None:
+    with open_unchanged(db) as warehouse, Console(stderr=True).status("Copying ...") as status:
+        back_up(
+            warehouse,
+            target,
+            lambda done, total: status.update(f"Copying {done:,} of {total:,} pages ..."),
+        )
+    click.echo(f"Copied   {db} as it was to {target}", err=True)

@@ -1,0 +1,220 @@
+"""Names that were forgotten: what stands in their place, and how they stay forgotten.
+
+The warehouse does not keep the names. It keeps a random key and, of each name, a keyed hash, which
+is enough to know the name when it comes again; of a pattern it keeps the pattern itself. Whoever
+has the file and guesses a name can therefore find out whether it was forgotten.
+
+A *name* is looked for where one may stand: a stretch of letters, digits and ``_+.@-`` within a
+text, as in ARNs, user agents and metadata, or several stretches in a row for a name with other
+characters. Never a part of such a stretch: ``bob`` is not in ``bob.marley@example.com``. Case does
+not matter, but each way to write a name has a pseudonym of its own, so that what was told apart
+before is told apart after.
+"""
+
+from __future__ import annotations
+
+import fnmatch
+import hashlib
+import hmac
+import json
+import re
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any
+
+from sqlite_utils import Database
+
+from etl.normalise.fields import mapping
+from etl.normalise.identity import find_identity
+from etl.normalise.rows import Event
+from etl.normalise.rules import CONDITIONS, ApplicationRule
+
+_PART = re.compile(r"\w(?:[\w+.@-]*\w)?")
+# In a rule's pattern, a name beside a wildcard is only the part of one.
+_GLOB_PART = re.compile(r"[\w*?\[\]!](?:[\w+.@*?\[\]!-]*[\w*?\[\]!])?")
+_PSEUDONYM = re.compile(r"forgotten-[0-9a-f]{12}")
+
+# What stands in ARNs and in our own columns beside names.
+RESERVED = frozenset(
+    {
+        *("arn", "aws", "aws-cn", "aws-us-gov", "iam", "sts", "user", "role", "assumed-role"),
+        *("federated-user", "root", "unknown", "unattributed", "application"),
+    }
+)
+
+# What decides more than who called, in a raw event.
+_KEPT_KEYS = frozenset({"modelId", "eventID", "requestID", "requestId", "eventTime", "timestamp"})
+
+_MAX_REMEMBERED = 50_000
+
+
+class Forgotten:
+    """The names that are forgotten in one warehouse. False if there are none."""
+
+    def __init__(
+        self, secret: bytes, hashes: Mapping[bytes, int], patterns: Iterable[str] = ()
+    ) -> None:
+        """``hashes``: of the names, each with the number of its parts."""
+        self._secret, self._hashes = secret, hashes
+        self._patterns = [re.compile(fnmatch.translate(p.casefold())) for p in patterns]
+        self._spans = sorted({1, *hashes.values()}, reverse=True)
+        self._texts: dict[str, str] = {}
+
+    def __bool__(self) -> bool:
+        return bool(self._hashes or self._patterns)
+
+    def is_forgotten(self, name: str) -> bool:
+        """Say whether a text is, as a whole, a name that is forgotten."""
+        folded = name.casefold()
+        if folded in RESERVED or _PSEUDONYM.fullmatch(name):
+            return False
+        if self._hashes and self.hash_of(name) in self._hashes:
+            return True
+        # A pattern is for one stretch: "*@example.com" must not take what stands before it.
+        return bool(
+            self._patterns
+            and _PART.fullmatch(name)
+            and any(pattern.match(folded) for pattern in self._patterns)
+        )
+
+    def hash_of(self, name: str) -> bytes:
+        """Return what the warehouse keeps of a name."""
+        return hmac.digest(self._secret, b"name\0" + _bytes(name.casefold()), hashlib.sha256)
+
+    def pseudonym(self, name: str) -> str:
+        """Return what stands in the place of a name, always the same."""
+        if _PSEUDONYM.fullmatch(name):
+            return name
+        digest = hmac.new(self._secret, b"pseudonym\0" + _bytes(name), hashlib.sha256)
+        return f"forgotten-{digest.hexdigest()[:12]}"
+
+    def text(self, text: str) -> str:
+        """Return a text with pseudonyms for the forgotten names in it."""
+        if not self:
+            return text
+        found = self._texts.get(text)
+        if found is None:
+            if len(self._texts) >= _MAX_REMEMBERED:
+                self._texts.clear()
+            found = self._texts[text] = self._replaced(text, _PART)
+        return found
+
+    def meets(self, *texts: str) -> bool:
+        """Say whether any of the texts has a forgotten name in it."""
+        return any(self.text(text) != text for text in texts)
+
+    def text_or_none(self, text: str | None) -> str | None:
+        """The same for a text that may be missing."""
+        return None if text is None else self.text(text)
+
+    def json(self, text: str) -> str:
+        """Return a JSON text with pseudonyms in its texts, written as it was."""
+        value = json.loads(text)
+        replaced = self.value(value)
+        if replaced == value:
+            return text
+        is_compact = ": " not in json.dumps(value, separators=(",", ":")) and ": " not in text
+        separators = (",", ":") if is_compact else None
+        return json.dumps(replaced, ensure_ascii=False, sort_keys=True, separators=separators)
+
+    def value(self, value: Any) -> Any:
+        """Return anything that JSON may hold with pseudonyms in its texts."""
+        match value:
+            case str():
+                return self.text(value)
+            case list():
+                return [self.value(item) for item in value]
+            case dict():
+                return {
+                    self.text(key): item if key in _KEPT_KEYS else self.value(item)
+                    for key, item in value.items()
+                }
+        return value
+
+    def event(self, event: Event) -> Event:
+        """Return a call without the forgotten names; the session of a forgotten user goes too."""
+        if not self:
+            return event
+        metadata, session = event.request_metadata, self.text_or_none(event.session_name)
+        if session is not None and self.is_forgotten(event.user_name):
+            session = self.pseudonym(session)
+        return event._replace(
+            principal_arn=self.text(event.principal_arn),
+            session_name=session,
+            user_agent=self.text_or_none(event.user_agent),
+            user_name=self.text(event.user_name),
+            application=self.text(event.application),
+            request_metadata=None if metadata is None else self.json(metadata),
+        )
+
+    def record(self, record: Any) -> Any:
+        """Return a raw event without the forgotten names, to be shown."""
+        if not self:
+            return record
+        identity, _ = find_identity(mapping(record).get("userIdentity"))
+        shown = self.value(record)
+        if identity.session_name and self.is_forgotten(identity.user_name):
+            session, pseudonym = identity.session_name, self.pseudonym(identity.session_name)
+            shown = json.loads(json.dumps(shown).replace(json.dumps(session)[1:-1], pseudonym))
+        return shown
+
+    def rule(self, rule: ApplicationRule) -> ApplicationRule:
+        """Return a rule that goes on matching whoever it names."""
+        texts = {name: self._replaced(glob, _GLOB_PART) for name, glob in rule.conditions.items()}
+        return ApplicationRule(
+            application=self.text(rule.application),
+            **{name: texts.get(name) for name in CONDITIONS},
+        )
+
+    def _replaced(self, text: str, part: re.Pattern[str]) -> str:
+        parts = [found.span() for found in part.finditer(text)]
+        pieces, done, at = [], 0, 0
+        while at < len(parts):
+            start, step = parts[at][0], 1
+            for span in self._spans:
+                if at + span > len(parts):
+                    continue
+                name = text[start : parts[at + span - 1][1]]
+                if self.is_forgotten(name):
+                    pieces += [text[done:start], self.pseudonym(name)]
+                    done, step = start + len(name), span
+                    break
+            at += step
+        return "".join([*pieces, text[done:]])
+
+
+NOBODY = Forgotten(b"", {})
+
+
+def forgotten_in(db: Database) -> Forgotten:
+    """Return the names that are forgotten in a warehouse."""
+    key = db.conn.execute("select secret from forget_key").fetchone()
+    if key is None:
+        return NOBODY
+    hashes = dict(db.conn.execute("select name_hash, parts from forgotten_names").fetchall())
+    patterns = [p for (p,) in db.conn.execute("select pattern from forgotten_patterns")]
+    return Forgotten(key[0], hashes, patterns)
+
+
+def trimmed(name: str) -> str:
+    """Return a name as it can be found in a text; empty if there is nothing to find."""
+    parts = list(_PART.finditer(name))
+    return name[parts[0].start() : parts[-1].end()] if parts else ""
+
+
+def part_count(name: str) -> int:
+    """Return of how many stretches a name consists."""
+    return len(_PART.findall(name))
+
+
+def is_pattern(name: str) -> bool:
+    """Say whether a name has wildcards."""
+    return any(character in name for character in "*?[")
+
+
+def replacing(forgotten: Forgotten, kind: str) -> Callable[[str], str]:
+    """Return how texts of a kind of column are replaced."""
+    return forgotten.json if kind == "json" else forgotten.text
+
+
+def _bytes(text: str) -> bytes:
+    return text.encode("utf-8", "surrogatepass")
