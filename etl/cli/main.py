@@ -9,6 +9,7 @@ from typing import Any
 import click
 
 from etl.errors import BedrockUsageError, ConfigError
+from etl.output import guarded_output, harmless
 
 # In the order of a first use. Each is the command of its name in the module of its name, imported
 # when it is asked for: a load does not wait for what a server needs.
@@ -30,14 +31,19 @@ class _Group(click.Group):
             self.add_command(getattr(import_module(f"etl.cli.{cmd_name}"), cmd_name))
         return super().get_command(ctx, cmd_name)
 
+    def main(self, *args: Any, **options: Any) -> Any:
+        with guarded_output():
+            return super().main(*args, **options)
+
     def invoke(self, ctx: click.Context) -> Any:
         try:
             return super().invoke(ctx)
         except ConfigError as error:
-            click.echo(f"Error: {error}", err=True)
+            click.echo(f"Error: {harmless(error)}", err=True)
             sys.exit(2)
         except BedrockUsageError as error:
-            click.echo(f"Error: {error}", err=True)
+            for line in (f"Error: {error}", *getattr(error, "details", ())):
+                click.echo(harmless(line), err=True)
             sys.exit(1)
 
 

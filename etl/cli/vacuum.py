@@ -14,6 +14,7 @@ from etl.clock import Clock
 from etl.config import parse_duration
 from etl.errors import ConfigError
 from etl.figures import count, size
+from etl.terminal import open_console
 from etl.warehouse.database import open_warehouse
 from etl.warehouse.lock import sync_lock
 from etl.warehouse.vacuum import (
@@ -83,7 +84,7 @@ def plan_lines(plan: Plan) -> str:
 
 def _vacuum(warehouse: Database, before: str | None, now: datetime) -> None:
     """Do it; tell each step once it is done, because the next may fail."""
-    console = Console(stderr=True)
+    console = open_console(stderr=True)
     size_before = size_of(warehouse)
     if before:
         _drop(warehouse, before, now, console)
