@@ -138,8 +138,9 @@ class _Guarded(io.TextIOBase):
     def write(self, text: str, /) -> int:
         if not isinstance(text, str):
             raise TypeError(f"text, not {type(text).__name__}")  # how click tells streams apart
-        with self._failing():
-            self._stream.write(self._escape(text) if self._escape else text)
+        if text:  # click tries with none what a stream is, and hears of no failure
+            with self._failing():
+                self._stream.write(self._escape(text) if self._escape else text)
         return len(text)
 
     def writelines(self, lines: Iterable[str], /) -> None:  # type: ignore[override]

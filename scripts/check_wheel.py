@@ -18,7 +18,7 @@ from urllib.request import urlopen
 from scripts.renew_constraints import CONSTRAINTS, ROOT, new_environment
 
 # The dashboard, and a file that the wheel has to bring along.
-_PAGES = {"": "<title>", "demo/application_costs.json": "WebPortal"}
+_PAGES = {"": "<title>", "bedrock_usage/application_costs.json": "WebPortal"}
 
 _START_SECONDS = 60.0
 

@@ -8,7 +8,7 @@ from typing import Any
 
 import click
 
-from etl.errors import BedrockUsageError, ConfigError
+from etl.errors import BedrockUsageError, ConfigError, OutputError
 from etl.output import guarded_output, harmless
 
 # In the order of a first use. Each is the command of its name in the module of its name, imported
@@ -20,6 +20,27 @@ COMMANDS = (
 )
 
 
+class _Text(click.types.StringParamType):
+    """Text of the command line; bytes that are none come as half surrogates, and are refused."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
+        text = str(super().convert(value, param, ctx))
+        try:
+            text.encode()
+        except UnicodeEncodeError:
+            self.fail(f"{harmless(text)!r} is no UTF-8", param, ctx)
+        return text
+
+
+def _refuse_bytes(command: click.Command) -> None:
+    """Let every text of a command and of those below it be text; paths may be any bytes."""
+    for parameter in command.params:
+        if parameter.type is click.STRING:
+            parameter.type = _Text()
+    for below in command.commands.values() if isinstance(command, click.Group) else ():
+        _refuse_bytes(below)
+
+
 class _Group(click.Group):
     """Commands in the order of a first use; the program's own errors without a traceback."""
 
@@ -28,12 +49,19 @@ class _Group(click.Group):
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         if cmd_name in COMMANDS and cmd_name not in self.commands:
-            self.add_command(getattr(import_module(f"etl.cli.{cmd_name}"), cmd_name))
+            command = getattr(import_module(f"etl.cli.{cmd_name}"), cmd_name)
+            _refuse_bytes(command)
+            self.add_command(command)
         return super().get_command(ctx, cmd_name)
 
     def main(self, *args: Any, **options: Any) -> Any:
         with guarded_output():
-            return super().main(*args, **options)
+            try:
+                return super().main(*args, **options)
+            except OutputError as error:
+                # Of a help text: what a command writes is handled below.
+                click.echo(f"Error: {error}", err=True)
+                sys.exit(1)
 
     def invoke(self, ctx: click.Context) -> Any:
         try:

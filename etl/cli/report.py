@@ -101,5 +101,8 @@ def _range(db: Database, filters: Filters) -> str:
     if first is None or last is None:
         return "nothing is loaded"
     start, end = filters.since or first, filters.until or last
+    if start > end:
+        # Nothing is loaded of it: what was asked for stands alone.
+        start, end = filters.since or end, filters.until or start
     is_all = filters.since is None and filters.until is None
     return f"{start} to {end} UTC" + (", all that is loaded" if is_all else "")
