@@ -113,8 +113,11 @@ def unguarded(stream: TextIO) -> TextIO:
     return cast("TextIO", stream.unguarded()) if isinstance(stream, _Guarded) else stream
 
 
-class _Guarded(io.TextIOBase):
-    """A text stream that escapes what it is given, unless ``escape`` is None."""
+class _Guarded:
+    """A text stream that escapes what it is given, unless ``escape`` is None.
+
+    No ``io.TextIOBase``: that closes itself when nobody holds it any more, and swallows what fails.
+    """
 
     def __init__(self, stream: TextIO, escape: Callable[[str], str] | None) -> None:
         self._stream, self._escape = stream, escape
@@ -143,7 +146,7 @@ class _Guarded(io.TextIOBase):
                 self._stream.write(self._escape(text) if self._escape else text)
         return len(text)
 
-    def writelines(self, lines: Iterable[str], /) -> None:  # type: ignore[override]
+    def writelines(self, lines: Iterable[str], /) -> None:
         for line in lines:
             self.write(line)
 
@@ -173,13 +176,17 @@ class _Guarded(io.TextIOBase):
     def writable(self) -> bool:
         return True
 
+    @property
+    def closed(self) -> bool:
+        return self._stream.closed
+
     # No ``buffer``: click would write past the guard.
     @property
-    def encoding(self) -> str:  # type: ignore[override]
+    def encoding(self) -> str:
         return getattr(self._stream, "encoding", None) or "utf-8"
 
     @property
-    def errors(self) -> str | None:  # type: ignore[override]
+    def errors(self) -> str | None:
         return getattr(self._stream, "errors", None)
 
 
