@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from importlib import import_module
 from typing import Any
 
@@ -41,6 +43,16 @@ def _refuse_bytes(command: click.Command) -> None:
         _refuse_bytes(below)
 
 
+@contextmanager
+def _on_one_line() -> Iterator[None]:
+    """Let no word of the command line, which an error of click's quotes, begin a line of its own."""
+    try:
+        yield
+    except click.ClickException as error:
+        error.message = harmless(error.message)  # type: ignore[misc]
+        raise
+
+
 class _Group(click.Group):
     """Commands in the order of a first use; the program's own errors without a traceback."""
 
@@ -63,9 +75,14 @@ class _Group(click.Group):
                 click.echo(f"Error: {error}", err=True)
                 sys.exit(1)
 
+    def make_context(self, *args: Any, **options: Any) -> click.Context:
+        with _on_one_line():
+            return super().make_context(*args, **options)
+
     def invoke(self, ctx: click.Context) -> Any:
         try:
-            return super().invoke(ctx)
+            with _on_one_line():
+                return super().invoke(ctx)
         except ConfigError as error:
             click.echo(f"Error: {harmless(error)}", err=True)
             sys.exit(2)
