@@ -45,7 +45,7 @@ def _refuse_bytes(command: click.Command) -> None:
 
 @contextmanager
 def _on_one_line() -> Iterator[None]:
-    """Let no word of the command line, which an error of click's quotes, begin a line of its own."""
+    """Let no word of the command line that an error quotes begin a line of its own."""
     try:
         yield
     except click.ClickException as error:
