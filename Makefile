@@ -8,8 +8,11 @@ RUNS ?= 3
 FILES ?= 100 1000
 EVENTS ?= 300000 3000000
 BIN := .venv/bin
+# The versions that were tested: `make constraints` renews them.
+INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt
 
-.PHONY: demo test test-long lint docs screenshots bench clean
+.PHONY: demo test test-long check lint wheel-check second-python constraints docs screenshots bench
+.PHONY: clean
 .DEFAULT_GOAL := test
 
 demo: .venv/installed
@@ -17,6 +20,10 @@ demo: .venv/installed
 
 test: .venv/installed-dev
 	$(BIN)/python -m pytest -q -n auto
+
+# What a change needs before it is looked at: at most a minute.
+check: lint
+	$(BIN)/python -m pytest -q -n auto -m "not slow"
 
 # The same tests with many more rounds of those that draw lots, and those that run for minutes.
 test-long: .venv/installed-dev
@@ -26,6 +33,19 @@ lint: .venv/installed-dev
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+	$(BIN)/python -m scripts.check_versions
+
+# The wheel in an empty environment in another folder: demo and serve.
+wheel-check: .venv/installed-dev
+	$(BIN)/python -m scripts.check_wheel
+
+# The fast tests on another Python that is installed here, if there is one.
+second-python: .venv/installed-dev
+	$(BIN)/python -m scripts.second_python
+
+# The newest versions that pyproject.toml allows, written down if every test passes with them.
+constraints: .venv/bin/python
+	$(BIN)/python -m scripts.renew_constraints
 
 docs: .venv/installed-dev
 	$(BIN)/python -m scripts.update_readme
@@ -46,17 +66,17 @@ clean:
 	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "bedrock-usage needs Python 3.11 or later: make PYTHON=python3.11")'
 	$(PYTHON) -m venv .venv
 
-.venv/installed: pyproject.toml | .venv/bin/python
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable .
+.venv/installed: pyproject.toml constraints.txt | .venv/bin/python
+	$(INSTALL) --editable .
 	touch $@
 
-.venv/installed-dev: pyproject.toml | .venv/bin/python
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[dev]'
+.venv/installed-dev: pyproject.toml constraints.txt | .venv/bin/python
+	$(INSTALL) --editable '.[dev]'
 	touch .venv/installed $@
 
 # bench.sync runs against the tests' fake AWS.
-.venv/installed-bench: pyproject.toml | .venv/bin/python
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[dev,bench]'
+.venv/installed-bench: pyproject.toml constraints.txt | .venv/bin/python
+	$(INSTALL) --editable '.[dev,bench]'
 	touch .venv/installed .venv/installed-dev $@
 
 # It pins what we use in other versions. Where it cannot be installed, the benchmark goes without.

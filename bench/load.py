@@ -3,8 +3,9 @@
     python -m bench.load [--events 200000] [--runs 3] [--memory-files 100 1000]
 
 Whole processes on the same log files, start and end included, in turns, because no machine is
-equally busy all the time: the median of the runs is compared, never a time of another day. Every
-contender must find the same Bedrock calls and the same input tokens, or the benchmark stops.
+equally busy all the time: the median of the runs is compared, never a time of another day. Beside
+the seconds stand those of the processors, of all processes of a contender together. Every contender
+must find the same Bedrock calls and the same input tokens, or the benchmark stops.
 
 Workloads: A, every event is a call; B, 95 % are other services' events, as in a trail of a whole
 account. Both are gzip files of 2,000 events, read once before the first run.
@@ -36,7 +37,6 @@ import platform
 import re
 import shutil
 import sqlite3
-import statistics
 import subprocess
 import sys
 import tempfile
@@ -49,6 +49,7 @@ from typing import NamedTuple
 
 from bench.logs import FEW_DAYS, log_files, write_logs
 from bench.peers.flatten import Calls, input_tokens_of, is_bedrock, write_flat
+from bench.spent import Spent, median, spent
 
 PEERS = Path(__file__).with_name("peers")
 SETUP = "pip install --editable '.[bench]', or make bench"
@@ -195,16 +196,16 @@ def make_workload(name: str, folder: Path, events: int) -> Workload:
     return Workload(name, logs, flat, events, write_flat(logs, flat))
 
 
-def run(words: Sequence[str | Path], output: Path, scratch: Path) -> float:
-    """Run a program to its end; return its seconds. Stops the benchmark if it fails."""
+def run(words: Sequence[str | Path], output: Path, scratch: Path) -> Spent:
+    """Run a program to its end; return what it took. Stops the benchmark if it fails."""
     errors = scratch / "errors.txt"
     with output.open("wb") as out, errors.open("wb") as err:
-        began = time.perf_counter()
+        before = spent()
         done = subprocess.run(words, stdout=out, stderr=err, cwd=scratch, env=_environment())
-        seconds = time.perf_counter() - began
+        taken = spent().since(before)
     if done.returncode:
         raise SystemExit(f"{_words(words)} failed:\n{errors.read_text(errors='replace')[-2000:]}")
-    return seconds
+    return taken
 
 
 def _environment() -> dict[str, str]:
@@ -222,14 +223,14 @@ def _words(words: Sequence[str | Path]) -> str:
     return " ".join(str(word) for word in words)
 
 
-def time_once(contender: Contender, workload: Workload, scratch: Path) -> float:
+def time_once(contender: Contender, workload: Workload, scratch: Path) -> Spent:
     """Time a contender and check what it found."""
     shutil.rmtree(scratch, ignore_errors=True)
     scratch.mkdir()
     database, output = scratch / "made.db", scratch / "output.txt"
-    seconds = run(contender.command(workload, database), output, scratch)
+    taken = run(contender.command(workload, database), output, scratch)
     _check(contender, workload, database, output)
-    return seconds
+    return taken
 
 
 def _check(contender: Contender, workload: Workload, database: Path, output: Path) -> None:
@@ -246,14 +247,14 @@ def _check(contender: Contender, workload: Workload, database: Path, output: Pat
 
 def time_all(
     present: Sequence[Contender], workload: Workload, scratch: Path, runs: int
-) -> dict[str, list[float]]:
-    """Return the seconds of each contender's runs; they take turns."""
-    seconds: dict[str, list[float]] = {contender.name: [] for contender in present}
+) -> dict[str, list[Spent]]:
+    """Return what each contender's runs took; they take turns."""
+    taken: dict[str, list[Spent]] = {contender.name: [] for contender in present}
     for number in range(1, runs + 1):
         for contender in present:
             _tell(f"{workload.name}, run {number} of {runs}: {contender.name}")
-            seconds[contender.name].append(time_once(contender, workload, scratch))
-    return seconds
+            taken[contender.name].append(time_once(contender, workload, scratch))
+    return taken
 
 
 def _tell(text: str) -> None:
@@ -262,7 +263,7 @@ def _tell(text: str) -> None:
 
 
 def print_times(
-    workload: Workload, programs: Sequence[Contender], seconds: dict[str, list[float]]
+    workload: Workload, programs: Sequence[Contender], taken: dict[str, list[Spent]]
 ) -> None:
     """Print the table of one workload."""
     files = list(log_files(workload.folder))
@@ -271,25 +272,27 @@ def print_times(
         f"\n{workload.name}: {workload.events:,} events, {workload.expected.calls:,} of them calls"
         f" of Bedrock, in {len(files):,} files of {size / 1e6:.1f} MB together"
     )
-    print(f"{'':<46}{'seconds':>9}{'range':>16}{'x baseline':>12}{'x load':>9}  goal")
-    medians = {name: statistics.median(runs) for name, runs in seconds.items()}
+    print(f"{'':<46}{'seconds':>9}{'range':>16}{'CPU':>8}{'x baseline':>12}{'x load':>9}  goal")
+    medians = {name: median(runs) for name, runs in taken.items()}
+    walls = {name: one.wall for name, one in medians.items()}
     for contender in programs:
         title = f"{contender.name}: {contender.what}"
         if contender.missing:
             print(f"{title:<46}  not installed, so not measured: {contender.missing}")
             continue
-        runs, median = seconds[contender.name], medians[contender.name]
+        runs, middle = [one.wall for one in taken[contender.name]], medians[contender.name]
         print(
-            f"{title:<46}{median:>9.2f}{f'{min(runs):.2f} - {max(runs):.2f}':>16}"
-            f"{median / medians['baseline']:>12.2f}{median / medians['load']:>9.2f}"
-            f"  {_verdict(contender.goals.get(workload.name), median, medians)}".rstrip()
+            f"{title:<46}{middle.wall:>9.2f}{f'{min(runs):.2f} - {max(runs):.2f}':>16}"
+            f"{middle.children:>8.2f}{middle.wall / walls['baseline']:>12.2f}"
+            f"{middle.wall / walls['load']:>9.2f}"
+            f"  {_verdict(contender.goals.get(workload.name), middle.wall, walls)}".rstrip()
         )
 
 
-def _verdict(goal: Goal | None, median: float, medians: dict[str, float]) -> str:
+def _verdict(goal: Goal | None, wall: float, walls: dict[str, float]) -> str:
     if goal is None:
         return ""
-    ratio = median / medians[goal.of]
+    ratio = wall / walls[goal.of]
     is_met = ratio <= goal.limit if goal.is_at_most else ratio >= goal.limit
     bound = "at most" if goal.is_at_most else "at least"
     return f"{bound} {goal.limit:g} x {goal.of}: {'met' if is_met else 'missed'}"
@@ -438,9 +441,9 @@ def main() -> None:
         for workload_name in OTHERS:
             _tell(f"{workload_name}: writing the files")
             workload = make_workload(workload_name, folder, options.events)
-            seconds = time_all(present, workload, folder / "scratch", options.runs)
+            taken = time_all(present, workload, folder / "scratch", options.runs)
             _tell("")
-            print_times(workload, programs, seconds)
+            print_times(workload, programs, taken)
             if workload_name == "A" and options.memory_files:
                 if Path("/proc/self/smaps_rollup").exists():
                     measure_memory(workload, folder, options.memory_files)

@@ -31,6 +31,7 @@ from urllib.parse import urlencode
 from datasette.app import Datasette
 
 from bench.reading import fill
+from bench.spent import Spent, median, spent
 from etl.web.app import build_datasette
 
 SERVER_GOAL_MS, DRAWN_GOAL_S = 150, 2
@@ -55,34 +56,34 @@ async def pages_of(datasette: Datasette) -> dict[str, str]:
 
 
 class Server(NamedTuple):
-    """Milliseconds of one page, as in this module's description."""
+    """What one page takes, as in this module's description."""
 
-    changed: float
-    server: float
-    data: float
+    changed: Spent
+    server: Spent
+    data: Spent
 
 
 async def time_server(datasette: Datasette, path: str, rounds: int) -> Server:
     """Return how long the server takes over a page, and over the data of its charts."""
-    changed = await _median_ms(datasette, path, rounds, datasette.bedrock_usage.answers.forget)
-    page = await _median_ms(datasette, path, rounds)
+    changed = await _median(datasette, path, rounds, datasette.bedrock_usage.answers.forget)
+    page = await _median(datasette, path, rounds)
     html = (await datasette.client.get(path)).text
     sources = {unescape(found) for found in re.findall(r'data-json="([^"]+)"', html)}
-    data = [await _median_ms(datasette, source, rounds) for source in sources]
-    return Server(changed, page, max(data, default=0))
+    data = [await _median(datasette, source, rounds) for source in sources]
+    return Server(changed, page, max(data, default=Spent(0, 0, 0)))
 
 
-async def _median_ms(
+async def _median(
     datasette: Datasette, path: str, rounds: int, before: Callable[[], None] = lambda: None
-) -> float:
-    seconds = []
+) -> Spent:
+    taken = []
     for _ in range(rounds + 1):
         before()
-        began = time.perf_counter()
+        before_it = spent()
         response = await datasette.client.get(path)
-        seconds.append(time.perf_counter() - began)
+        taken.append(spent().since(before_it))
         assert response.status_code == 200, path
-    return 1000 * statistics.median(seconds[1:])
+    return median(taken[1:])
 
 
 @contextmanager
@@ -152,13 +153,14 @@ def measure(database: Path, rounds: int) -> None:
 
     paths, server = asyncio.run(ask())
     drawn = time_drawing(database, paths, rounds)
-    titles = (*Server._fields, "drawn first", "drawn again")
-    print(f"{'page':<14}" + "".join(f"{title:>13}" for title in titles))
+    print(f"{'page':<14}" + "".join(f"{title:>18}" for title in Server._fields), end="")
+    print(f"{'drawn first':>13}{'drawn again':>13}   in brackets: ms of CPU")
     for name, times in server.items():
         seconds = drawn.get(name)
         again = f"{seconds[0]:>11.2f} s{statistics.median(seconds[1:]):>11.2f} s" if seconds else ""
-        print(f"{name:<14}" + "".join(f"{ms:>10.0f} ms" for ms in times) + again)
-    slowest = max(times.server for times in server.values())
+        cells = (f"{1000 * one.wall:.0f} ms ({1000 * one.cpu:.0f})" for one in times)
+        print(f"{name:<14}" + "".join(f"{cell:>18}" for cell in cells) + again)
+    slowest = max(1000 * times.server.wall for times in server.values())
     print(f"goal: at most {SERVER_GOAL_MS} ms in the server: {_met(slowest <= SERVER_GOAL_MS)}")
     if drawn:
         met = _met(max(drawn["dashboard"]) <= DRAWN_GOAL_S)

@@ -6,10 +6,11 @@ Both have the same 90 days, people, applications, models and regions, and CloudW
 every hour, so that the second only has more calls behind each figure. Databases that exist are
 measured as they are; others are made, which takes a minute a million calls.
 
-Prints milliseconds, the median of some rounds in a warm cache, by the connection that Datasette
-uses, and what the last database takes compared with the first. Views with as many rows as there
-are calls or hours are read as a page is: the first hundred rows as the page sorts them, of all, of
-a day and of an hour. Then bytes a call, with every table and index counted.
+Prints milliseconds on the wall and of the processor, the median of some rounds in a warm cache, in
+which the databases take turns, by the connection that Datasette uses, and what the last database
+takes compared with the first. Views with as many rows as there are calls or hours are read as a
+page is: the first hundred rows as the page sorts them, of all, of a day and of an hour. Then bytes
+a call, with every table and index counted.
 """
 
 from __future__ import annotations
@@ -17,11 +18,9 @@ from __future__ import annotations
 import argparse
 import random
 import sqlite3
-import statistics
 import tempfile
-import time
 from collections.abc import Callable, Iterator
-from contextlib import closing
+from contextlib import ExitStack, closing, contextmanager
 from datetime import UTC, date, datetime, timedelta
 from itertools import islice
 from pathlib import Path
@@ -30,6 +29,7 @@ from typing import Any
 from datasette.utils import parse_metadata
 from sqlite_utils import Database
 
+from bench.spent import Spent, median, spent
 from bench.workload import ACCOUNT, DAYS, MODELS, REGIONS, START, Call, calls
 from etl import resources
 from etl.cli.report import build_report
@@ -112,25 +112,35 @@ def _totals(count: int) -> Iterator[MetricValue]:
         )
 
 
-def measure(path: Path, rounds: int) -> dict[str, float]:
-    """Return the milliseconds that each question takes, by what it is called."""
+def measure(paths: list[Path], rounds: int) -> Iterator[tuple[str, list[Spent]]]:
+    """Yield each question's name, and what it takes of each warehouse; they take turns."""
+    with ExitStack() as stack:
+        asked = [_questions(stack.enter_context(_opened(path))) for path in paths]
+        for name in asked[0]:
+            asks = [questions[name] for questions in asked]
+            for ask in asks:
+                ask()
+            rows = [[_take(ask) for ask in asks] for _ in range(rounds)]
+            yield name, [median(runs) for runs in zip(*rows, strict=True)]
+
+
+@contextmanager
+def _opened(path: Path) -> Iterator[Database]:
     with open_warehouse(path):
         pass  # brought up to date, as `serve` does
     # As Datasette opens it: read-only, SQLite's own small cache.
     with closing(sqlite3.connect(f"{path.resolve().as_uri()}?mode=ro", uri=True)) as connection:
-        db = Database(connection)
-        questions = {**_queries(db), **_reports(db), **_views(db)}
-        return {name: _median_ms(ask, rounds) for name, ask in questions.items()}
+        yield Database(connection)
 
 
-def _median_ms(ask: Callable[[], Any], rounds: int) -> float:
+def _questions(db: Database) -> dict[str, Callable[[], Any]]:
+    return {**_queries(db), **_reports(db), **_views(db)}
+
+
+def _take(ask: Callable[[], Any]) -> Spent:
+    before = spent()
     ask()
-    taken = []
-    for _ in range(rounds):
-        began = time.perf_counter()
-        ask()
-        taken.append((time.perf_counter() - began) * 1000)
-    return statistics.median(taken)
+    return spent().since(before)
 
 
 def _metadata() -> dict[str, Any]:
@@ -210,15 +220,14 @@ def main() -> None:
 
 
 def _print(paths: list[Path], rounds: int) -> None:
-    taken = [measure(path, rounds) for path in paths]
     counts = [_count(path) for path in paths]
-    print(f"{'calls':<52}" + "".join(f"{count:>13,}" for count in counts) + "   ratio")
-    for name in taken[0]:
-        numbers = [one[name] for one in taken]
-        ratio = numbers[-1] / numbers[0]
-        print(f"{name:<52}" + "".join(f"{n:>10,.1f} ms" for n in numbers) + f"{ratio:>8.2f}")
+    print(f"{'calls':<52}" + "".join(f"{count:>13,}{'CPU':>10}" for count in counts) + "   ratio")
+    for name, taken in measure(paths, rounds):
+        ratio = taken[-1].wall / taken[0].wall
+        cells = (f"{one.wall * 1000:>10,.1f} ms{one.cpu * 1000:>10,.1f}" for one in taken)
+        print(f"{name:<52}" + "".join(cells) + f"{ratio:>8.2f}")
     sizes = [path.stat().st_size / count for path, count in zip(paths, counts, strict=True)]
-    print(f"{'bytes a call':<52}" + "".join(f"{size:>13,.0f}" for size in sizes))
+    print(f"{'bytes a call':<52}" + "".join(f"{size:>13,.0f}{'':>10}" for size in sizes))
 
 
 def _count(path: Path) -> int:

@@ -12,15 +12,14 @@ from __future__ import annotations
 
 import argparse
 import os
-import statistics
 import subprocess
 import sys
 import tempfile
-import time
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 from bench.reading import fill as fill_warehouse
+from bench.spent import Spent, median, spent
 from tests.aws import ACCOUNT, FakeAws
 from tests.support import call
 
@@ -42,14 +41,17 @@ def fill(aws: FakeAws, region: str, events: int) -> None:
         )
 
 
-def sync(aws: FakeAws, database: Path, *regions: str, since: str = f"{DAYS}d") -> float:
-    """Run the program; return its seconds, start and end included."""
+def sync(aws: FakeAws, database: Path, *regions: str, since: str = f"{DAYS}d") -> Spent:
+    """Run the program; return what it took, start and end included.
+
+    The fake AWS runs in this process: of the processors only ``children`` is the program's.
+    """
     words = [sys.executable, "-m", "etl", "sync", "--since", since, "--db", str(database)]
     for region in regions:
         words += ["--region", region]
-    began = time.perf_counter()
+    before = spent()
     subprocess.run(words, env=os.environ | aws.environment(), check=True, capture_output=True)
-    return time.perf_counter() - began
+    return spent().since(before)
 
 
 def measure_backfill(folder: Path, events: int) -> None:
@@ -57,13 +59,16 @@ def measure_backfill(folder: Path, events: int) -> None:
     with FakeAws() as aws:
         fill(aws, REGIONS[0], events)
         alone = sync(aws, folder / "one.db", REGIONS[0])
-        print(f"one region          {events:>9,} events in {alone:.1f} s")
-        print(f"  of 100 events/s   {events / alone:>9.1f} %")
+        print(
+            f"one region          {events:>9,} events in {alone.wall:.1f} s"
+            f" ({alone.children:.1f} s of CPU)"
+        )
+        print(f"  of 100 events/s   {events / alone.wall:>9.1f} %")
         print(f"  throttled         {aws.throttled:>9} times of {aws.count('LookupEvents')}")
         for part, region in enumerate(REGIONS[1:], 2):
             fill(aws, region, events // part)
         together = sync(aws, folder / "four.db", *REGIONS)
-        print(f"four regions        {together / alone:>9.2f} times the largest alone")
+        print(f"four regions        {together.wall / alone.wall:>9.2f} times the largest alone")
         print(f"  throttled         {aws.throttled:>9} times")
 
 
@@ -73,7 +78,7 @@ def measure_nothing_new(folder: Path, large: int, runs: int = 7) -> None:
     The two take turns, because the machine is not equally busy all the time.
     """
     databases = {events: folder / f"{events}.db" for events in (1000, large)}
-    seconds: dict[int, list[float]] = {events: [] for events in databases}
+    taken: dict[int, list[Spent]] = {events: [] for events in databases}
     for events, database in databases.items():
         fill_warehouse(database, events)
     with FakeAws() as aws:
@@ -82,12 +87,13 @@ def measure_nothing_new(folder: Path, large: int, runs: int = 7) -> None:
         asked = aws.count("LookupEvents")
         for _ in range(runs):
             for events, database in databases.items():
-                seconds[events].append(sync(aws, database, REGIONS[0], since="2d"))
+                taken[events].append(sync(aws, database, REGIONS[0], since="2d"))
         made = (aws.count("LookupEvents") - asked) / runs / len(databases)
-    medians = {events: statistics.median(times) for events, times in seconds.items()}
-    for events, median in medians.items():
-        print(f"nothing new         {median:>9.2f} s with {events:,} calls")
-    print(f"  large to small    {medians[large] / medians[1000]:>9.2f} times")
+    medians = {events: median(runs) for events, runs in taken.items()}
+    for events, one in medians.items():
+        cpu = f"{one.children:.2f} s of CPU"
+        print(f"nothing new         {one.wall:>9.2f} s ({cpu}) with {events:,} calls")
+    print(f"  large to small    {medians[large].wall / medians[1000].wall:>9.2f} times")
     print(f"  requests          {made:>9.1f} LookupEvents a run")
 
 

@@ -13,8 +13,11 @@ BedrockUsageError
 │   ├── AccessError      denied, not signed in, a region that is not enabled: somebody must act
 │   ├── TokenError       a page's token is no longer valid: ask again without it
 │   └── FileGoneError    a file that was listed is no longer there
+├── OutputError          what was asked for cannot be written to stdout
 └── StoppedError         the user, or the system, asked the program to stop
 """
+
+from collections.abc import Sequence
 
 # What is said of a stop, wherever it strikes.
 STOPPED = "Stopped. What was committed is kept: run it again to go on from here."
@@ -29,7 +32,14 @@ class RejectError(BedrockUsageError):
 
 
 class DataError(BedrockUsageError):
-    """An input as a whole cannot be used."""
+    """An input as a whole cannot be used.
+
+    ``details`` are more lines to show, ``line`` is where it is wrong, 0 for as a whole.
+    """
+
+    def __init__(self, message: str, details: Sequence[str] = (), line: int = 0) -> None:
+        super().__init__(message)
+        self.details, self.line = tuple(details), line
 
 
 class DecodeError(BedrockUsageError):
@@ -81,6 +91,10 @@ class TokenError(SourceError):
 
 class FileGoneError(SourceError):
     """A file was deleted between its listing and its reading."""
+
+
+class OutputError(BedrockUsageError):
+    """What a command has to show cannot be written."""
 
 
 class StoppedError(BedrockUsageError):

@@ -7,7 +7,6 @@ with.
 
 from __future__ import annotations
 
-import json
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from typing import NamedTuple
@@ -17,6 +16,7 @@ from rich.padding import Padding
 from rich.text import Text
 
 from etl.figures import count
+from etl.output import json_text
 from etl.terminal import plain
 
 OK, WARNING, FAILED, NOT_CHECKED = "ok", "warning", "failed", "not checked"
@@ -46,7 +46,7 @@ def to_json(findings: Sequence[Finding]) -> str:
         "counts": {status: counts[status] for status in _STYLES},
         "findings": [finding._asdict() for finding in findings],
     }
-    return json.dumps(answer, indent=2, ensure_ascii=False)
+    return json_text(answer)
 
 
 def print_findings(findings: Sequence[Finding], console: Console) -> None:

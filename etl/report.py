@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import csv
 import io
-import json
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -19,6 +18,7 @@ from rich.table import Table
 from rich.text import Text
 
 from etl.figures import cost, coverage, dollars, missing, number, percent, tokens
+from etl.output import json_text
 from etl.terminal import plain
 
 Row = Mapping[str, Any]
@@ -93,10 +93,8 @@ def to_json(report: Report) -> str:
             row["breakdown"] = [
                 {k: v for k, v in detail.items() if k != name} for detail in report.details_of(row)
             ]
-    return json.dumps(
-        {"report": report.kind, "range": report.range, "rows": rows, "total": report.total},
-        indent=2,
-        ensure_ascii=False,
+    return json_text(
+        {"report": report.kind, "range": report.range, "rows": rows, "total": report.total}
     )
 
 

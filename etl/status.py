@@ -10,7 +10,6 @@ only, so it may be that much older.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -22,6 +21,7 @@ from rich.table import Table
 from rich.text import Text
 
 from etl.figures import UNKNOWN, count, coverage, number, span
+from etl.output import json_text
 from etl.terminal import plain
 
 Row = Mapping[str, Any]
@@ -113,7 +113,7 @@ def to_json(status: Status) -> str:
         "unpriced": list(status.unpriced),
         "coverage": status.coverage,
     }
-    return json.dumps(answer, indent=2, ensure_ascii=False)
+    return json_text(answer)
 
 
 def _stream_json(status: Status, stream: Row) -> dict[str, Any]:

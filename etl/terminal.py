@@ -1,30 +1,55 @@
-"""A console, and text that is safe to print on it.
-
-Much of what is shown comes from outside: names from logs that callers can write to, words of AWS.
-``plain`` is what such text goes through: nothing of it is ever taken as markup or as a terminal's
-control sequence.
-"""
+"""A console, and text that is safe to print on it: see ``etl.output``."""
 
 from __future__ import annotations
 
-from rich.console import Console
+from collections.abc import Iterable
+from typing import IO, Any, TextIO, cast
+
+from rich.console import Console, ConsoleOptions, RenderableType
+from rich.segment import Segment
 from rich.text import Text
+
+from etl.output import harmless, printable_lines, unguarded
+
+__all__ = ["harmless", "open_console", "plain"]
 
 # Wide enough that nothing is cut where there is no terminal to fit into.
 _PIPE_WIDTH = 400
 
 
-def open_console() -> Console:
-    """Return a console for stdout, as wide as the terminal, or very wide where there is none."""
-    console = Console(highlight=False)
-    return console if console.is_terminal else Console(highlight=False, width=_PIPE_WIDTH)
+def open_console(*, stderr: bool = False) -> Console:
+    """Return a console as wide as the terminal, or very wide where there is none."""
+    console = _SafeConsole(stderr=stderr)
+    return console if console.is_terminal else _SafeConsole(stderr=stderr, width=_PIPE_WIDTH)
 
 
 def plain(value: object, style: str = "") -> Text:
-    """Show text as it is, without control characters that a terminal would obey."""
+    """Return ``harmless`` text for rich: never taken as markup."""
     return Text(harmless(value), style)
 
 
-def harmless(value: object) -> str:
-    """Return text without control characters, for where no markup is known."""
-    return "".join(c if c.isprintable() else "\N{REPLACEMENT CHARACTER}" for c in str(value))
+class _SafeConsole(Console):
+    """A console that knows no markup and escapes what it renders."""
+
+    def __init__(self, *, stderr: bool, width: int | None = None) -> None:
+        super().__init__(stderr=stderr, width=width, markup=False, emoji=False, highlight=False)
+
+    def render(
+        self, renderable: RenderableType, options: ConsoleOptions | None = None
+    ) -> Iterable[Segment]:
+        for segment in super().render(renderable, options):
+            if segment.control:
+                yield segment
+            else:
+                yield Segment(printable_lines(segment.text), segment.style)
+
+    def render_str(self, text: str, **options: Any) -> Text:
+        return super().render_str(printable_lines(text), **options)
+
+    def _get_file(self) -> IO[str]:
+        return cast("IO[str]", unguarded(cast("TextIO", super().file)))
+
+    def _set_file(self, file: IO[str]) -> None:
+        self._file = file
+
+    file = property(_get_file, _set_file)

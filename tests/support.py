@@ -11,6 +11,8 @@ from typing import Any
 from sqlite_utils import Database
 
 from etl.load import LoadResult, load_files
+from etl.warehouse.price_file import parse_prices
+from etl.warehouse.prices import store_overrides
 
 ACCOUNT = "111122223333"
 HAIKU = "anthropic.claude-3-haiku-20240307-v1:0"
@@ -147,6 +149,13 @@ def write_metrics(path: Path, rows: Iterable[tuple[Any, ...]]) -> Path:
 def load(db: Database, *paths: Path, reread: bool = True, **options: Any) -> LoadResult:
     """Load files, also those that were read before: what a test looks at is what they hold."""
     return load_files(db, paths, reread=reread, **options)
+
+
+def import_any_price(db: Database, file: Path) -> int:
+    """Import rates that nobody would pay: how they are chosen is what a test looks at."""
+    rates = list(parse_prices(file.read_text()))
+    store_overrides(db, rates)
+    return len(rates)
 
 
 def rows(db: Database, sql: str, parameters: Any = ()) -> list[tuple[Any, ...]]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -12,6 +11,7 @@ from rich.console import Console
 
 from etl.cli.options import db_option
 from etl.findings import FAILED, NOT_CHECKED, Finding, print_below, print_lines, summary
+from etl.output import json_text
 from etl.terminal import open_console, plain
 from etl.warehouse.check import Checked, all_checks, rebuild, run_checks
 from etl.warehouse.database import open_unchanged, open_warehouse
@@ -29,7 +29,7 @@ def check(is_rebuild: bool, format_: str, db: Path) -> None:
 
     Writes nothing without --rebuild. Takes minutes where there are millions of calls.
     """
-    console = Console(stderr=True)
+    console = open_console(stderr=True)
     if is_rebuild:
         with (
             open_warehouse(db) as warehouse,
@@ -66,7 +66,7 @@ def to_json(results: Sequence[Checked]) -> str:
         "is_ok": not any(result.status in (FAILED, NOT_CHECKED) for result in results),
         "checks": [result._asdict() for result in results],
     }
-    return json.dumps(answer, indent=2, ensure_ascii=False, default=_shown)
+    return json_text(answer, default=_shown)
 
 
 def _print(results: Sequence[Checked], console: Console) -> None:

@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import Any
 
 import click
-from rich.console import Console
 
 from etl.cli.options import aws_options, config_option
 from etl.cli.places import choose
@@ -32,7 +31,7 @@ def doctor(config: Path | None, format_: str, **choice: Any) -> None:
     from etl.doctor.entry import examine
 
     chosen = choose(load_config(config), **choice)
-    console = Console(stderr=True)
+    console = open_console(stderr=True)
     with console.status("Asking AWS ..."):
         findings = examine(chosen, Clock())
     if format_ == "json":

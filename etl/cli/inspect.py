@@ -57,7 +57,8 @@ _NEXT_STEP = (
 
 
 @click.command()
-@click.argument("targets", nargs=-1, metavar="[EVENT_ID | FILE]...")
+# No text: the name of a file may be any bytes.
+@click.argument("targets", nargs=-1, metavar="[EVENT_ID | FILE]...", type=click.UNPROCESSED)
 @click.option(
     "--latest",
     type=click.IntRange(1, MOST_SURVEYED),
@@ -128,8 +129,10 @@ def _check_usage(
         raise click.UsageError("--latest goes with files or alone, not with an event's id")
     for target in targets:
         # An id has neither; a path that is not there is a slip.
-        if not _is_place(target) and ("/" in target or target.endswith((".json", ".gz"))):
-            raise click.UsageError(f"{target}: there is no such file")
+        if not _is_place(target) and (
+            "/" in target or target.endswith((".json", ".gz")) or not target.isprintable()
+        ):
+            raise click.UsageError(f"{harmless(target)}: there is no such file")
 
 
 def _is_place(target: str) -> bool:

@@ -237,7 +237,7 @@ def traffic(
     parts = expected(calls, clock.now(), db)
     print_plan(parts, open_console())
     for warning in ended_models(scenarios, clock.now().date()):
-        click.echo(f"Warning: {warning}", err=True)
+        click.echo(f"Warning: {harmless(warning)}", err=True)
     if dry_run:
         return
     cost, unpriced = total(parts)
@@ -350,7 +350,7 @@ def _wait_for(place: Place, made: Sequence[Role], clock: Clock, longest: timedel
 
     def tell(arn: str) -> None:
         if arn not in told:
-            click.echo(f"Waiting until {arn} can be assumed ...", err=True)
+            click.echo(f"Waiting until {harmless(arn)} can be assumed ...", err=True)
         told.add(arn)
 
     return [
@@ -427,7 +427,7 @@ def _syncing(
                 outcome = sync_chosen(db, clock, config, config_path, chosen)
         except LockedError as error:
             # It brings what we wait for as well as we would.
-            click.echo(f"Not synced now: {error}", err=True)
+            click.echo(f"Not synced now: {harmless(error)}", err=True)
             return True
         refused = [p.stream for p in outcome.problems if not p.is_passing]
         by_region = {

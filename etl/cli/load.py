@@ -20,6 +20,7 @@ from etl.decode.content import Keys
 from etl.decode.workers import Workers
 from etl.errors import BedrockUsageError, ConfigError
 from etl.load import LoadResult, load_files
+from etl.output import harmless
 from etl.sources.layouts import parse_s3_uri
 from etl.sources.stores import LocalStore, Store, StoredFile
 from etl.warehouse.attribution import apply_application_tag, apply_config
@@ -132,7 +133,7 @@ def load_with_progress(
         nonlocal shown
         shown += 1
         if shown <= MESSAGES_SHOWN:
-            display.say(f"{reject.file}, {reject.position}: {reject.reason}")
+            display.say(harmless(f"{reject.file}, {reject.position}: {reject.reason}"))
 
     with _display() as display:
         result = load_files(
@@ -165,10 +166,11 @@ def _display() -> Iterator[_Display]:
         yield _Display(lambda text: click.echo(text, err=True), lambda file: None)
         return
     # Here, because it takes a moment, in which a scheduled load would show nothing.
-    from rich.console import Console
     from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 
-    console = Console(stderr=True, highlight=False)
+    from etl.terminal import open_console
+
+    console = open_console(stderr=True)
     columns = (
         TextColumn("Loading"),
         SpinnerColumn(),
@@ -179,8 +181,8 @@ def _display() -> Iterator[_Display]:
     with Progress(*columns, console=console, transient=True) as progress:
         task = progress.add_task("", total=None, folder="")
         yield _Display(
-            lambda text: console.print(text, markup=False, soft_wrap=True),
-            lambda file: progress.update(task, advance=1, folder=file.folder),
+            lambda text: console.print(text, soft_wrap=True),
+            lambda file: progress.update(task, advance=1, folder=harmless(file.folder)),
         )
 
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from importlib import import_module
 from typing import Any
 
@@ -10,7 +12,8 @@ import click
 
 from etl.cli.long_work import LongWork
 from etl.cli.stops import told_of_stops
-from etl.errors import BedrockUsageError, ConfigError
+from etl.errors import BedrockUsageError, ConfigError, OutputError
+from etl.output import guarded_output, harmless
 from etl.warehouse.long_work import observed
 
 # In the order of a first use. Each is the command of its name in the module of its name, imported
@@ -22,6 +25,37 @@ COMMANDS = (
 )
 
 
+class _Text(click.types.StringParamType):
+    """Text of the command line; bytes that are none come as half surrogates, and are refused."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
+        text = str(super().convert(value, param, ctx))
+        try:
+            text.encode()
+        except UnicodeEncodeError:
+            self.fail(f"{harmless(text)!r} is no UTF-8", param, ctx)
+        return text
+
+
+def _refuse_bytes(command: click.Command) -> None:
+    """Let every text of a command and of those below it be text; paths may be any bytes."""
+    for parameter in command.params:
+        if parameter.type is click.STRING:
+            parameter.type = _Text()
+    for below in command.commands.values() if isinstance(command, click.Group) else ():
+        _refuse_bytes(below)
+
+
+@contextmanager
+def _on_one_line() -> Iterator[None]:
+    """Let no word of the command line that an error quotes begin a line of its own."""
+    try:
+        yield
+    except click.ClickException as error:
+        error.message = harmless(error.message)  # type: ignore[misc]
+        raise
+
+
 class _Group(click.Group):
     """Commands in the order of a first use; the program's own errors without a traceback."""
 
@@ -30,21 +64,38 @@ class _Group(click.Group):
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         if cmd_name in COMMANDS and cmd_name not in self.commands:
-            self.add_command(getattr(import_module(f"etl.cli.{cmd_name}"), cmd_name))
+            command = getattr(import_module(f"etl.cli.{cmd_name}"), cmd_name)
+            _refuse_bytes(command)
+            self.add_command(command)
         return super().get_command(ctx, cmd_name)
+
+    def main(self, *args: Any, **options: Any) -> Any:
+        with guarded_output():
+            try:
+                return super().main(*args, **options)
+            except OutputError as error:
+                # Of a help text: what a command writes is handled below.
+                click.echo(f"Error: {error}", err=True)
+                sys.exit(1)
+
+    def make_context(self, *args: Any, **options: Any) -> click.Context:
+        with _on_one_line():
+            return super().make_context(*args, **options)
 
     def invoke(self, ctx: click.Context) -> Any:
         try:
             with (
+                _on_one_line(),
                 told_of_stops(),
                 observed(LongWork(lambda line: click.echo(line, err=True))),
             ):
                 return super().invoke(ctx)
         except ConfigError as error:
-            click.echo(f"Error: {error}", err=True)
+            click.echo(f"Error: {harmless(error)}", err=True)
             sys.exit(2)
         except BedrockUsageError as error:
-            click.echo(f"Error: {error}", err=True)
+            for line in (f"Error: {error}", *getattr(error, "details", ())):
+                click.echo(harmless(line), err=True)
             sys.exit(1)
 
 

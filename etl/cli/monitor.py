@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import re
 import sys
 from collections.abc import Callable, Iterator
@@ -22,7 +21,7 @@ from etl.clock import Clock
 from etl.config import Config, Monitor, load_config
 from etl.errors import AccessError, BedrockUsageError, ConfigError
 from etl.figures import count
-from etl.terminal import harmless
+from etl.output import harmless, json_text
 from etl.warehouse.database import open_warehouse
 from etl.warehouse.demo import is_demo
 from etl.warehouse.lock import sync_lock
@@ -121,7 +120,7 @@ def dashboard(dry_run: bool, yes: bool, **where: Any) -> None:
             err=True,
         )
         if dry_run:
-            click.echo(json.dumps(plan.body, indent=2))
+            click.echo(json_text(plan.body))
             return
         if plan.action == "keep":
             return

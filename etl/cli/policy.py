@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Sequence
 from pathlib import Path
@@ -13,6 +12,7 @@ import click
 from etl.cli.options import archive_option, choice_options, config_option
 from etl.cli.places import choose
 from etl.config import ALL_REGIONS, Choice, load_config
+from etl.output import json_text
 from etl.policy import (
     Reading,
     caller_policy,
@@ -146,4 +146,4 @@ def _refuse_others(has_others: bool) -> None:
 
 
 def _print(document: dict[str, Any]) -> None:
-    click.echo(json.dumps(document, indent=2))
+    click.echo(json_text(document))

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import csv
-import sys
+import io
 from pathlib import Path
 
 import click
 
 from etl.cli.options import db_option
+from etl.output import show_csv
 from etl.warehouse.database import open_warehouse
-from etl.warehouse.prices import COLUMNS, import_prices, list_prices
+from etl.warehouse.price_file import COLUMNS
+from etl.warehouse.prices import import_prices, list_prices
 
 
 @click.group()
@@ -26,17 +28,43 @@ def list_command(model: str | None, db: Path) -> None:
 
     usd_per_mtok is in micro-dollars per million tokens: 3300000 is $3.30.
     """
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(COLUMNS)
     with open_warehouse(db, create=True) as warehouse:
-        writer = csv.writer(sys.stdout, lineterminator="\n")
-        writer.writerow(COLUMNS)
         writer.writerows(list_prices(warehouse, model))
+    show_csv(text.getvalue().rstrip("\n"))
 
 
 @prices.command("import")
 @click.argument("file", type=click.Path(exists=True, dir_okay=False, path_type=Path))
+@click.option("--force-new", is_flag=True, help="Also rates of models that nobody knows so far.")
 @db_option
-def import_command(file: Path, db: Path) -> None:
-    """Import your own rates from a CSV; they win over list prices."""
+def import_command(file: Path, force_new: bool, db: Path) -> None:
+    """Import your own rates from a CSV; they win over list prices.
+
+    FILE has these columns (one line each), in UTF-8; all of it is imported, or nothing:
+
+    \b
+    model_id          without us., eu., global. before it
+    region            where the call is made; * for any but GovCloud
+    scope             regional; global where the id sent begins with global.
+    service_tier      standard, batch, flex, priority or latency
+    token_kind        input, output, cache_read, cache_write_5m,
+                      cache_write_1h or image
+    min_input_tokens  0; else for requests with more input than this
+    usd_per_mtok      micro-dollars per million tokens (or images):
+                      3300000 is $3.30
+    effective_from    the first day, UTC, like 2026-01-31
+    effective_to      the day after the last; empty while it holds
+    source            where you have it from
+    checked_on        the day when you looked
+
+    `bedrock-usage prices list --model ID` prints rows to begin with.
+    """
+    # Imported here because boto3 takes longer to import than a list takes to print.
+    from etl.sources.accounts import known_regions
+
     with open_warehouse(db, create=True) as warehouse:
-        count = import_prices(warehouse, file)
+        count = import_prices(warehouse, file, regions=known_regions(), force_new=force_new)
     click.echo(f"{count:,} rates imported", err=True)

@@ -13,6 +13,7 @@ from rich.progress import BarColumn, TaskID, TextColumn
 from rich.progress import Progress as Bars
 
 from etl.figures import span
+from etl.output import harmless
 from etl.sync.job import Progress
 from etl.warehouse.bookmarks import StreamId
 
@@ -79,7 +80,7 @@ class LogLines(_Display):
             return
         self._told[progress.stream] = seconds
         moment = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
-        self._echo(f"{moment} {progress.stream}: {describe(progress, seconds)}")
+        self._echo(harmless(f"{moment} {progress.stream}: {describe(progress, seconds)}"))
 
 
 class TerminalLines(_Display):
@@ -88,7 +89,7 @@ class TerminalLines(_Display):
     def __init__(self, console: Console, monotonic: Callable[[], float] = time.monotonic) -> None:
         super().__init__(monotonic)
         self._bars = Bars(
-            TextColumn("{task.description}"),
+            TextColumn("{task.description}", markup=False),
             BarColumn(bar_width=16),
             TextColumn("{task.fields[detail]}", style="dim", markup=False),
             console=console,
@@ -105,12 +106,12 @@ class TerminalLines(_Display):
     def show(self, progress: Progress, seconds: float) -> None:
         """Renew the stream's line."""
         if progress.stream not in self._tasks:
-            task = self._bars.add_task(str(progress.stream), total=1.0, detail="")
+            task = self._bars.add_task(harmless(progress.stream), total=1.0, detail="")
             self._tasks[progress.stream] = task
         self._bars.update(
             self._tasks[progress.stream],
             completed=progress.share,
-            detail=describe(progress, seconds),
+            detail=harmless(describe(progress, seconds)),
             # More lines than the terminal has: those that are done make room.
             visible=progress.phase != "done" or len(self._tasks) < self._bars.console.height,
         )

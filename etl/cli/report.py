@@ -9,6 +9,7 @@ import click
 from sqlite_utils import Database
 
 from etl.cli.options import db_option
+from etl.output import show_csv
 from etl.report import KINDS, Report, print_table, to_csv, to_json
 from etl.terminal import open_console
 from etl.warehouse.database import open_warehouse
@@ -83,8 +84,10 @@ def print_report(report: Report, format_: str = "table") -> None:
     """Print to stdout; say on stderr why there is nothing to print."""
     if format_ == "table":
         print_table(report, open_console())
+    elif format_ == "json":
+        click.echo(to_json(report))
     else:
-        click.echo(to_json(report) if format_ == "json" else to_csv(report))
+        show_csv(to_csv(report))
     if not report.rows:
         click.echo(
             "No calls match. Look at what is loaded with `bedrock-usage report days`; CloudTrail"
@@ -98,5 +101,8 @@ def _range(db: Database, filters: Filters) -> str:
     if first is None or last is None:
         return "nothing is loaded"
     start, end = filters.since or first, filters.until or last
+    if start > end:
+        # Nothing is loaded of it: what was asked for stands alone.
+        start, end = filters.since or end, filters.until or start
     is_all = filters.since is None and filters.until is None
     return f"{start} to {end} UTC" + (", all that is loaded" if is_all else "")

@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
-from rich.console import Console
 
 from etl.cli.load import apply_configuration, refuse_demo
 from etl.cli.options import archive_option, aws_options, config_option, db_option
@@ -20,7 +19,9 @@ from etl.clock import Clock
 from etl.config import Config, load_config, parse_duration
 from etl.errors import ConfigError
 from etl.figures import count
+from etl.output import harmless
 from etl.sync.schedule import repeat
+from etl.terminal import open_console
 from etl.warehouse.database import open_warehouse
 from etl.warehouse.lock import sync_lock
 from etl.warehouse.turns import Patience
@@ -75,7 +76,9 @@ def sync(
             outcome, _ = _run(db, clock, config, since, settle, archive, archive_bodies, choice)
             return not outcome.may_pass
 
-        repeat(run, period, clock, lambda message: click.echo(f"Error: {message}", err=True))
+        repeat(
+            run, period, clock, lambda message: click.echo(f"Error: {harmless(message)}", err=True)
+        )
         clock.check()
 
 
@@ -142,7 +145,7 @@ def sync_chosen(
         apply_configuration(warehouse, config, config_path)
         roots = open_roots(chosen, clock)
         places, lost = open_places(chosen, clock) if chosen.reads_places else ([], [])
-        console = Console(stderr=True, highlight=False)
+        console = open_console(stderr=True)
         with progress_display(console) as display:
             outcome = sync_places(
                 warehouse, places, clock, options, display, lost=lost, roots=roots
@@ -205,4 +208,5 @@ def _tell(outcome: Outcome) -> None:
     if outcome.rejected:
         lines.append(f"Rejected          {outcome.rejected:,} (table rejects says where and why)")
     lines += [f"Not read          {message}" for message in outcome.messages]
-    click.echo("\n".join(lines), err=True)
+    for line in lines:
+        click.echo(harmless(line), err=True)

@@ -15,7 +15,8 @@ from etl.clock import Clock
 from etl.config import parse_duration
 from etl.errors import ConfigError, DataError, WarehouseError
 from etl.figures import count, size
-from etl.terminal import harmless
+from etl.output import harmless
+from etl.terminal import open_console
 from etl.warehouse.database import open_warehouse
 from etl.warehouse.forget import Forgetting, check_name, forget
 from etl.warehouse.lock import sync_lock
@@ -147,7 +148,7 @@ def plan_lines(plan: Plan) -> str:
 
 def _vacuum(warehouse: Database, before: str | None, now: datetime, names: tuple[str, ...]) -> bool:
     """Do it; tell each step once it is done, because the next may fail. False: not all is gone."""
-    console = Console(stderr=True)
+    console = open_console(stderr=True)
     size_before = size_of(warehouse)
     if before:
         _drop(warehouse, before, now, console)

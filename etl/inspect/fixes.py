@@ -18,7 +18,7 @@ from typing import TypeVar
 
 from etl.figures import count, percent
 from etl.inspect.survey import STREAMS, Caller, Calls, Model, Survey
-from etl.terminal import harmless
+from etl.output import harmless, json_text
 
 MOST_ROWS, MOST_REGIONS = 10, 3
 
@@ -190,8 +190,9 @@ def _rule(caller: Caller) -> str:
 
 
 def _toml(text: str) -> str:
-    # A JSON string is a TOML string, as long as no escape names half a surrogate pair.
-    return json.dumps(harmless(text), ensure_ascii=False)
+    # A JSON string is a TOML string, as long as no escape names half a surrogate pair; in its place
+    # stands what matches any character.
+    return json_text(text.encode(errors="replace").decode())
 
 
 def _no_glob(text: str) -> str:

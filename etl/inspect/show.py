@@ -6,7 +6,6 @@ as JSON.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable, Sequence
 from typing import Any
 
@@ -18,6 +17,7 @@ from etl.figures import UNKNOWN, number
 from etl.inspect.explain import Explanation, Line
 from etl.inspect.fixes import Section
 from etl.inspect.survey import Survey
+from etl.output import json_text
 from etl.terminal import plain
 
 
@@ -38,7 +38,7 @@ def explanations_to_json(told: Iterable[Explanation], notes: Sequence[str]) -> s
         "notes": list(notes),
     }
     # Half a surrogate pair, as a name may hold, has no other form.
-    return json.dumps(answer, indent=2)
+    return json_text(answer)
 
 
 def _dicts(lines: Iterable[Line]) -> list[dict[str, Any]]:
@@ -53,7 +53,7 @@ def print_explanation(told: Explanation, console: Console) -> None:
         console.print(plain(f"Found in {told.where}"))
     if told.event is not None:
         console.print()
-        for line in json.dumps(told.event, indent=2).splitlines():
+        for line in json_text(told.event).splitlines():
             console.print(plain(line), soft_wrap=True)
     parts = (
         ("How each field was understood", told.understood),
@@ -101,7 +101,7 @@ def survey_to_json(found: Survey, sections: Iterable[Section], notes: Sequence[s
             "rows_left_out": section.left_out,
             "fix": section.fix or None,
         }
-    return json.dumps(answer | {"notes": list(notes)}, indent=2)
+    return json_text(answer | {"notes": list(notes)})
 
 
 def print_survey(found: Survey, sections: Iterable[Section], console: Console) -> None:

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 from etl.lab.ledger import Entry
+from etl.output import json_text
 
 MATCHES, DIFFERS, NOT_FOUND, REFUSED, UNKNOWN = (
     *("matches", "differs", "not found"),
@@ -71,7 +71,7 @@ def to_json(checked: Sequence[Checked]) -> str:
         "matches_in_part": sum(one.is_in_part for one in checked),
         "calls": [_call(one) for one in checked],
     }
-    return json.dumps(answer, indent=2, ensure_ascii=False)
+    return json_text(answer)
 
 
 def _call(one: Checked) -> dict[str, Any]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict
 
@@ -15,6 +14,7 @@ from etl.figures import count, number
 from etl.lab.expected import Expected, at_most, total
 from etl.lab.proof import DIFFERS, MATCHES, NOT_FOUND, Checked, is_proved, summary
 from etl.lab.roles import Role
+from etl.output import json_text
 from etl.terminal import plain
 
 _MARKS = {MATCHES: "✓", DIFFERS: "✗", NOT_FOUND: "✗"}
@@ -44,7 +44,7 @@ def print_roles(roles: Iterable[Role], console: Console) -> None:
 
 def roles_to_json(roles: Iterable[Role]) -> str:
     """Return the roles as a JSON list."""
-    return json.dumps([asdict(role) for role in roles], indent=2, ensure_ascii=False)
+    return json_text([asdict(role) for role in roles])
 
 
 def print_plan(parts: Sequence[Expected], console: Console) -> None:

@@ -114,6 +114,16 @@ def bedrock_regions(account: Account, clock: Clock) -> list[str]:
     return sorted(offered & {region["RegionName"] for region in answer["Regions"]})
 
 
+def known_regions() -> frozenset[str]:
+    """Return the regions of AWS that the installed SDK knows, of every partition."""
+    session = boto3.session.Session()
+    return frozenset(
+        region
+        for partition in session.get_available_partitions()
+        for region in session.get_available_regions("ec2", partition_name=partition)
+    )
+
+
 def check_regions(account: Account, regions: Sequence[str]) -> None:
     """Raise ConfigError for a region that is none, before anything waits for its answer."""
     for region in regions:

@@ -7,28 +7,19 @@ anew.
 
 from __future__ import annotations
 
-import csv
 import hashlib
-import io
-from collections.abc import Iterable, Iterator, Mapping
-from datetime import date
+from collections.abc import Collection, Iterable, Iterator
+from datetime import UTC, date, datetime
 from pathlib import Path
 
 from sqlite_utils import Database
 
 from etl import resources
-from etl.errors import DataError
+from etl.normalise.model_ids import price_model_ids
 from etl.warehouse.costs import renew_costs
 from etl.warehouse.long_work import long_work
+from etl.warehouse.price_file import COLUMNS, TIERS, Known, PriceRow, parse_prices, read_prices
 from etl.warehouse.rollup import rebuild_rollups
-
-COLUMNS = (
-    "model_id", "region", "scope", "service_tier", "token_kind", "min_input_tokens",
-    "usd_per_mtok", "effective_from", "effective_to", "source", "checked_on",
-)  # fmt: skip
-
-# No rate is above $1,000 a thousand tokens; more is a unit mistaken for another.
-MAX_RATE = 10**12
 
 _SEED = "list_prices.csv"
 
@@ -46,24 +37,73 @@ def ensure_list_prices(db: Database) -> None:
         return
     with long_work(db, "putting the list prices in force", can_stop=True), db.atomic():
         db.execute("delete from prices where is_override = 0")
-        _insert(db, parse_prices(content.decode("utf-8"), _SEED), is_override=0)
+        _insert(db, parse_prices(content.decode("utf-8")), is_override=0)
         db.execute("insert or replace into seeds values (?, ?)", [_SEED, digest])
         _ensure_context_bands(db)
         renew_costs(db)
 
 
-def import_prices(db: Database, file: Path) -> int:
+def import_prices(
+    db: Database,
+    file: Path,
+    *,
+    regions: Collection[str] = (),
+    today: date | None = None,
+    force_new: bool = False,
+) -> int:
     """Add a user's own rates from a CSV of the seed's form; return how many.
 
-    A rate with the same key replaces the one imported before. Raises DataError, and changes
-    nothing, if any row is wrong.
+    A rate with the same key replaces the one imported before. ``regions`` are those that exist,
+    beside those that have prices or calls; ``force_new`` lets models through that nobody knows.
+    Raises DataError, and changes nothing, if any row is wrong.
     """
-    rows = list(parse_prices(file.read_text(encoding="utf-8-sig"), file.name))
+    today = today or datetime.now(UTC).date()
+    with db.atomic():
+        known, stored = _known(db, regions), _overrides(db)
+        rows = read_prices(file, known, stored, today, force_new=force_new)
+        store_overrides(db, rows)
+    return len(rows)
+
+
+def store_overrides(db: Database, rows: Iterable[PriceRow]) -> None:
+    """Write a user's rates, and price again what they concern."""
     with db.atomic():
         _insert(db, rows, is_override=1)
         _ensure_context_bands(db)
         renew_costs(db)
-    return len(rows)
+
+
+def _known(db: Database, regions: Collection[str]) -> Known:
+    """Return what the prices and the calls of the warehouse name."""
+
+    def column(sql: str) -> set[str]:
+        return {value for (value,) in db.execute(sql)}
+
+    listed = column("select distinct model_id from prices")
+    return Known(
+        models=column(
+            "select canonical_model_id from int_models"
+            " union select price_model_id from model_price_ids"
+        ).union(*map(price_model_ids, listed)),
+        regions=column("select region from prices union select region from regions")
+        .union(regions)
+        .difference("*"),
+        tiers=column(
+            "select service_tier from prices union select service_tier from rate_keys"
+        ).union(TIERS),
+        list_rates={
+            (model, kind): (low, high)
+            for model, kind, low, high in db.execute(
+                "select model_id, token_kind, min(usd_per_mtok), max(usd_per_mtok) from prices"
+                " where is_override = 0 and usd_per_mtok > 0 group by model_id, token_kind"
+            )
+        },
+    )
+
+
+def _overrides(db: Database) -> list[PriceRow]:
+    columns = ", ".join(COLUMNS)
+    return [PriceRow(*row) for row in db.execute(f"select {columns} from prices where is_override")]
 
 
 def rates(db: Database) -> list[dict[str, object]]:
@@ -90,53 +130,16 @@ def _ensure_context_bands(db: Database) -> None:
     rebuild_rollups(db)
 
 
-def parse_prices(text: str, name: str) -> Iterator[tuple[object, ...]]:
-    """Read price rows in the order of ``COLUMNS``; raise DataError with the line of a wrong one."""
-    reader = csv.DictReader(io.StringIO(text))
-    missing = [column for column in COLUMNS if column not in (reader.fieldnames or ())]
-    if missing:
-        raise DataError(
-            f"{name}: no column {', '.join(missing)}; the README (Prices) shows the form"
-        )
-    for row in reader:
-        try:
-            yield _price_row(row)
-        except (ValueError, TypeError) as error:
-            raise DataError(f"{name}, line {reader.line_num}: {error}") from None
-
-
-def _price_row(row: Mapping[str, str]) -> tuple[object, ...]:
-    value = {column: (row[column] or "").strip() for column in COLUMNS}
-    if value["scope"] not in ("regional", "global"):
-        raise ValueError(f"scope must be regional or global, not {value['scope']!r}")
-    for column in ("model_id", "region", "service_tier", "token_kind", "source"):
-        if not value[column]:
-            raise ValueError(f"no {column}")
-    for column in ("effective_from", "checked_on"):
-        date.fromisoformat(value[column])
-    if value["effective_to"] and date.fromisoformat(value["effective_to"]) <= date.fromisoformat(
-        value["effective_from"]
-    ):
-        raise ValueError("effective_to must be after effective_from")
-    return tuple(
-        _whole(column, value[column], MAX_RATE)
-        if column in ("min_input_tokens", "usd_per_mtok")
-        else value[column] or None
-        for column in COLUMNS
-    )
-
-
-def _whole(column: str, text: str, largest: int) -> int:
-    if not text.isdecimal() or int(text) > largest:
-        unit = " of micro-dollars per million tokens" if column == "usd_per_mtok" else ""
-        raise ValueError(f"{column} must be a whole number{unit}, at most {largest}, not {text!r}")
-    return int(text)
-
-
 def list_prices(db: Database, model: str | None = None) -> Iterator[tuple[object, ...]]:
-    """Yield the rows of the price table in the order of ``COLUMNS``, overrides last."""
+    """Yield the rates in the order of ``COLUMNS``, those that were imported after list prices.
+
+    A list price is left out where a rate for the same use from the same day was imported.
+    """
+    same = " and ".join(f"own.{column} = listed.{column}" for column in (*COLUMNS[:6], COLUMNS[7]))
     yield from db.execute(
-        f"select {', '.join(COLUMNS)} from prices where instr(model_id, ?) > 0"
+        f"select {', '.join(COLUMNS)} from prices as listed where instr(model_id, ?) > 0"
+        " and (is_override or not exists"
+        f" (select 1 from prices as own where own.is_override and {same}))"
         " order by model_id, is_override, scope, region, service_tier, token_kind, effective_from",
         [model or ""],
     )

@@ -264,7 +264,7 @@ def test_models_without_a_price_are_told_with_a_file_that_prices_them(
     assert not any("abc" in line for line in lines)
     filled = "\n".join(lines).replace("RATE", "3000000").replace("SOURCE", "our contract")
     (tmp_path / "prices.csv").write_text(filled)
-    assert import_prices(db, tmp_path / "prices.csv") == 2
+    assert import_prices(db, tmp_path / "prices.csv", force_new=True) == 2
     assert [row[0] for row in section(surveyed(*records, like=db), "prices").rows] == ["abc"]
     load(db, write_log(tmp_path / "log.json", records))
     assert rows(db, "select cost_usd from calls where model_id like 'acme.model%'") == [(3.000003,)]

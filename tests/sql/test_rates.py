@@ -9,9 +9,17 @@ from typing import Any
 import pytest
 from sqlite_utils import Database
 
-from etl.errors import DataError
-from etl.warehouse.prices import COLUMNS, import_prices
-from tests.support import ACCOUNT, HAIKU, SONNET, call, load, rows, write_log
+from etl.warehouse.price_file import COLUMNS
+from tests.support import (
+    ACCOUNT,
+    HAIKU,
+    SONNET,
+    call,
+    import_any_price,
+    load,
+    rows,
+    write_log,
+)
 
 MODEL = "acme.model-20260101-v1:0"
 
@@ -173,7 +181,7 @@ def test_a_new_context_threshold_makes_the_rollup_anew(
         ",".join(COLUMNS)
         + f"\n{MODEL},*,regional,standard,input,500000,9,2026-01-01,,own,2026-11-01\n"
     )
-    assert import_prices(db, file) == 1
+    assert import_any_price(db, file) == 1
     assert rows(db, "select cost_picodollars from calls") == [(9_000_000,)]
     assert rows(db, "select cost_picodollars from usage_cost") == [(9_000_000,)]
 
@@ -185,40 +193,8 @@ def test_an_imported_price_replaces_the_one_imported_before(db: Database, tmp_pa
             ",".join(COLUMNS)
             + f"\n{HAIKU},*,regional,standard,input,0,{rate},2026-01-01,,own,2026-11-01\n"
         )
-        import_prices(db, file)
+        import_any_price(db, file)
     assert cost(db, tmp_path, model=HAIKU) == 6
-
-
-@pytest.mark.parametrize(
-    ("line", "message"),
-    [
-        (
-            "m,*,regional,standard,input,0,1.5,2026-01-01,,own,2026-11-01",
-            "micro-dollars per million tokens",
-        ),
-        ("m,*,everywhere,standard,input,0,1,2026-01-01,,own,2026-11-01", "scope must be"),
-        ("m,*,regional,standard,input,0,1,soon,,own,2026-11-01", "line 2"),
-        ("m,*,regional,standard,input,0,1,2026-01-01,2025-01-01,own,2026-11-01", "effective_to"),
-        ("m,*,regional,standard,input,0,1,2026-01-01,,,2026-11-01", "no source"),
-        ("m,*", "line 2"),
-    ],
-)
-def test_a_wrong_price_row_changes_nothing_and_says_why(
-    db: Database, tmp_path: Path, line: str, message: str
-) -> None:
-    file = tmp_path / "prices.csv"
-    good = f"{MODEL},*,regional,standard,input,0,1,2026-01-01,,own,2026-11-01"
-    file.write_text("\n".join([",".join(COLUMNS), line, good]) + "\n")
-    with pytest.raises(DataError, match=message):
-        import_prices(db, file)
-    assert rows(db, "select count(*) from prices where is_override = 1") == [(0,)]
-
-
-def test_a_price_file_without_its_columns(db: Database, tmp_path: Path) -> None:
-    file = tmp_path / "prices.csv"
-    file.write_text("model,price\nx,1\n")
-    with pytest.raises(DataError, match="no column model_id"):
-        import_prices(db, file)
 
 
 # Worked by hand from the published rates (USD per million tokens; Bedrock pricing page, us-east-1,

@@ -16,7 +16,8 @@ from etl import resources
 from etl.warehouse.attribution import apply_config
 from etl.warehouse.costs import PRICED
 from etl.warehouse.names import Names
-from etl.warehouse.prices import COLUMNS, MAX_RATE, ensure_list_prices, import_prices
+from etl.warehouse.price_file import COLUMNS, MAX_RATE
+from etl.warehouse.prices import ensure_list_prices
 from etl.warehouse.rollup import (
     add_usage,
     all_hours,
@@ -31,6 +32,7 @@ from tests.support import (
     HOUR,
     SONNET,
     call,
+    import_any_price,
     load,
     rows,
     service_event,
@@ -206,7 +208,7 @@ def import_price(
         ",".join(COLUMNS)
         + f"\n{model},*,regional,standard,{kind},0,{usd_per_mtok},2026-11-02,,ours,2026-11-02\n"
     )
-    import_prices(db, folder / "prices.csv")
+    import_any_price(db, folder / "prices.csv")
 
 
 @settings(max_examples=rounds(15, 300))

@@ -1,0 +1,345 @@
+"""A CSV of a user's own rates: every value is checked against what is known, or nothing is taken.
+
+A slip here costs money in silence: a rate of a tier that no call has, or of a model that is spelled
+in another way, changes nothing, and nobody is told. So a row is refused with its line where it
+would never price a call, where it cannot be told apart from a slip of the unit (a thousandth, a
+hundred times the list price), and where two rates would hold on one day. What is said is all that
+is wrong with a file, not the first of it.
+"""
+
+from __future__ import annotations
+
+import codecs
+import csv
+import io
+import re
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import date, timedelta
+from difflib import get_close_matches
+from itertools import groupby, pairwise
+from pathlib import Path
+from typing import NamedTuple
+
+from etl.errors import DataError
+from etl.normalise.model_ids import parse_model_id
+
+# The kinds that a call's counts are kept of; a rate of another one prices nothing.
+KINDS = ("input", "output", "cache_read", "cache_write_5m", "cache_write_1h", "image")
+TIERS = ("standard", "batch", "flex", "priority", "latency")
+SCOPES = ("regional", "global")
+
+MOST_PROBLEMS = 20
+
+# A price list is a few hundred kB.
+_MOST_BYTES = 20_000_000
+_MOST_CHARACTERS = 1_000
+
+# A dollar an image; no sum of costs leaves 64 bits before.
+MAX_RATE = 10**12
+
+# What a rate that is not 0 lies between. Of what is listed the cheapest token costs $0.02 a
+# million, the dearest $600, the dearest image $0.60.
+_TOKEN_RATES = (1_000, 10**10)
+_IMAGE_RATES = (10**6, MAX_RATE)
+
+# Of the list price: no discount, but a unit mistaken for another, or zeros that are missing.
+_FARTHEST = 100
+
+# No context window is longer; no long-context price begins lower.
+_THRESHOLDS = (1_000, 100_000_000)
+
+# Before all calls of Bedrock, as in the list prices; a price that begins later than this is a slip.
+_FIRST_DAY, _MOST_YEARS = date(2023, 1, 1), 10
+
+_DAY = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}", re.ASCII)
+
+
+class PriceRow(NamedTuple):
+    """A dated rate, in the order of the file's columns; ``usd_per_mtok`` in micro-dollars."""
+
+    model_id: str
+    region: str
+    scope: str
+    service_tier: str
+    token_kind: str
+    min_input_tokens: int
+    usd_per_mtok: int
+    effective_from: str
+    effective_to: str | None
+    source: str
+    checked_on: str
+
+    @property
+    def use(self) -> tuple[object, ...]:
+        """What has one rate on a day."""
+        return self[:6]
+
+
+COLUMNS = PriceRow._fields
+
+
+@dataclass(frozen=True)
+class Known:
+    """What a row may name, and the lowest and highest list price of a model's kind."""
+
+    models: Collection[str]
+    regions: Collection[str]
+    tiers: Collection[str]
+    list_rates: Mapping[tuple[str, str], tuple[int, int]]
+
+
+class Problem(NamedTuple):
+    """What is wrong in a line; 0 is the file as a whole."""
+
+    line: int
+    text: str
+
+
+def read_prices(
+    file: Path,
+    known: Known,
+    stored: Sequence[PriceRow],
+    today: date,
+    *,
+    force_new: bool = False,
+) -> list[PriceRow]:
+    """Return the rows of a file. Raises DataError, with every problem, if any row is wrong.
+
+    ``stored``: the user's rates so far, which a new one may replace but not overlap. ``force_new``
+    lets models through that nobody knows.
+    """
+    rows: list[tuple[int, PriceRow]] = []
+    problems: list[Problem] = []
+    try:
+        for line, cells in _records(read_text(file)):
+            wrong = list(_wrong(cells, known, today, force_new=force_new))
+            problems += [Problem(line, text) for text in wrong]
+            if not wrong:
+                rows.append((line, _row(cells)))
+    except DataError as error:
+        problems.append(Problem(error.line, str(error)))
+    if not rows and not problems:
+        problems.append(Problem(0, "there is no rate in it"))
+    problems += _overlaps(rows, stored)
+    if problems:
+        raise _refusal(file.name, sorted(problems))
+    return [row for _, row in rows]
+
+
+def read_text(file: Path) -> str:
+    """Return the text of a file that is read as a whole. Raises DataError."""
+    if not file.is_file():
+        raise DataError("it is no regular file")
+    try:
+        with file.open("rb") as content:
+            data = content.read(_MOST_BYTES + 1)
+    except OSError as error:
+        raise DataError(f"it cannot be read: {error.strerror}") from None
+    if len(data) > _MOST_BYTES:
+        raise DataError(f"it is larger than {_MOST_BYTES // 10**6} MB")
+    if data.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
+        raise DataError("it is UTF-16; save it as CSV in UTF-8")
+    try:
+        return data.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        line = data.count(b"\n", 0, error.start) + 1
+        raise DataError(f"it is not UTF-8 (line {line}); save it as CSV in UTF-8") from None
+
+
+def parse_prices(text: str) -> Iterator[PriceRow]:
+    """Yield the rows of our own price list."""
+    for _, cells in _records(text):
+        yield _row(cells)
+
+
+def _records(text: str) -> Iterator[tuple[int, dict[str, str]]]:
+    """Yield the cells of each row with its line; raise DataError where it is no table of ours."""
+    # With newline="", csv finds the ends of lines of every system itself.
+    reader = csv.reader(io.StringIO(text, newline=""), strict=True)
+    try:
+        heading = [name.strip() for name in next(reader, [])]
+        _check_heading(heading)
+        for cells in reader:
+            if not cells or not any(map(str.strip, cells)):
+                continue
+            if len(cells) != len(heading):
+                number = f"{len(cells)} cells, and {len(heading)} columns are named"
+                raise DataError(number, line=reader.line_num)
+            yield reader.line_num, dict(zip(heading, map(str.strip, cells), strict=True))
+    except csv.Error as error:
+        raise DataError(f"no CSV: {error}", line=reader.line_num) from None
+
+
+def _check_heading(heading: Sequence[str]) -> None:
+    missing = [column for column in COLUMNS if column not in heading]
+    if missing:
+        form = "the README (Prices) and `prices import --help` show the form"
+        raise DataError(f"no column {', '.join(missing)}; {form}")
+    if unknown := [_shown(name) for name in heading if name not in COLUMNS]:
+        raise DataError(f"column {', '.join(unknown[:5])} is none of a price's; leave it out")
+    if len(heading) != len(COLUMNS):
+        raise DataError("a column is named twice")
+
+
+def _row(cells: Mapping[str, str]) -> PriceRow:
+    return PriceRow(
+        **{
+            **cells,
+            "min_input_tokens": int(cells["min_input_tokens"]),
+            "usd_per_mtok": int(cells["usd_per_mtok"]),
+            "effective_to": cells["effective_to"] or None,
+        }  # type: ignore[arg-type]
+    )
+
+
+def _wrong(
+    cells: Mapping[str, str], known: Known, today: date, *, force_new: bool
+) -> Iterator[str]:
+    """Say everything that is wrong with a row."""
+    for column, cell in cells.items():
+        if not cell.isprintable() or len(cell) > _MOST_CHARACTERS:
+            yield f"{column} holds control characters, or more than {_MOST_CHARACTERS:,}"
+            return
+    for column in COLUMNS:
+        if not cells[column] and column != "effective_to":
+            yield f"no {column}"
+            return
+    yield from _wrong_model(cells["model_id"], known.models, force_new=force_new)
+    if cells["region"] != "*":
+        yield from _wrong_word("region", cells["region"], known.regions, "* for any")
+    yield from _wrong_word("scope", cells["scope"], SCOPES)
+    yield from _wrong_word("service_tier", cells["service_tier"], known.tiers)
+    yield from _wrong_word("token_kind", cells["token_kind"], KINDS)
+    yield from _wrong_threshold(cells["min_input_tokens"])
+    yield from _wrong_rate(cells, known)
+    yield from _wrong_days(cells, today)
+
+
+def _wrong_model(model: str, known: Collection[str], *, force_new: bool) -> Iterator[str]:
+    names = parse_model_id(model)
+    if names.canonical_model_id != model:
+        # A price of it would never be looked up.
+        yield (
+            f"model_id {_shown(model)}: a price stands under {_shown(names.canonical_model_id)},"
+            f" with scope {names.inference_scope}"
+        )
+    elif model not in known and not force_new:
+        yield (
+            f"model_id {_shown(model)} is in no price list and of no call{_meant(model, known)};"
+            " if it is new, add --force-new"
+        )
+
+
+def _wrong_word(column: str, word: str, known: Collection[str], also: str = "") -> Iterator[str]:
+    if word in known:
+        return
+    more = f", {also}" if also else ""
+    choice = f": one of {', '.join(sorted(known))}{more}" if len(known) <= 12 else also and more
+    yield f"{column} {_shown(word)} is unknown{choice}{_meant(word, known)}"
+
+
+def _meant(word: str, known: Collection[str]) -> str:
+    close = get_close_matches(word, sorted(known), n=1, cutoff=0.8)
+    return f" (is {_shown(close[0])} meant?)" if close else ""
+
+
+def _wrong_threshold(text: str) -> Iterator[str]:
+    number, (least, most) = _whole(text), _THRESHOLDS
+    if number is None or (number != 0 and not least <= number <= most):
+        yield (
+            f"min_input_tokens {_shown(text)}: 0, or a whole number of tokens from {least:,} to"
+            f" {most:,}, like 200000"
+        )
+
+
+def _wrong_rate(cells: Mapping[str, str], known: Known) -> Iterator[str]:
+    text, kind = cells["usd_per_mtok"], cells["token_kind"]
+    rate, noun = _whole(text), "images" if kind == "image" else "tokens"
+    least, most = _IMAGE_RATES if kind == "image" else _TOKEN_RATES
+    unit = f"micro-dollars per million {noun}: $3.30 is 3300000"
+    if rate is None:
+        yield f"usd_per_mtok {_shown(text)} is no whole number of {unit}"
+    elif rate and not least <= rate <= most:
+        yield f"usd_per_mtok {rate} is ${rate / 10**6:,.7g} per million {noun}; it is in {unit}"
+    elif rate and (listed := known.list_rates.get((cells["model_id"], kind))):
+        low, high = listed
+        if rate * _FARTHEST <= low or (high and rate >= high * _FARTHEST):
+            yield (
+                f"usd_per_mtok {rate} is far from the list price, {low if rate < low else high};"
+                f" it is in {unit}"
+            )
+
+
+def _whole(text: str) -> int | None:
+    return int(text) if text.isascii() and text.isdecimal() and len(text) <= 15 else None
+
+
+def _wrong_days(cells: Mapping[str, str], today: date) -> Iterator[str]:
+    days: dict[str, date] = {}
+    for column in ("effective_from", "effective_to", "checked_on"):
+        text = cells[column]
+        day = _day(text)
+        if day is not None:
+            days[column] = day
+        elif text:
+            yield f"{column} {_shown(text)} is no day like 2026-01-31"
+    start, end, checked = map(days.get, ("effective_from", "effective_to", "checked_on"))
+    if start and start < _FIRST_DAY:
+        yield f"effective_from {start} is before Bedrock; {_FIRST_DAY} means always"
+    if start and start.year > today.year + _MOST_YEARS:
+        yield f"effective_from {start} is more than {_MOST_YEARS} years ahead"
+    if start and end and end <= start:
+        yield f"effective_to {end} must be after effective_from {start}: the day after the last"
+    # A day ahead: it may be tomorrow already where the file was made.
+    if checked and not _FIRST_DAY <= checked <= today + timedelta(days=1):
+        yield f"checked_on {checked} is not a day when somebody looked"
+
+
+def _day(text: str) -> date | None:
+    try:
+        return date.fromisoformat(text) if _DAY.fullmatch(text) else None
+    except ValueError:
+        return None
+
+
+def _overlaps(
+    rows: Iterable[tuple[int, PriceRow]], stored: Iterable[PriceRow]
+) -> Iterator[Problem]:
+    """Find rates that would hold on a day that another one has already."""
+    rows = list(rows)
+    replaced = {(row.use, row.effective_from) for _, row in rows}
+    kept = [(0, row) for row in stored if (row.use, row.effective_from) not in replaced]
+
+    def order(numbered: tuple[int, PriceRow]) -> tuple[object, ...]:
+        return (*numbered[1].use, numbered[1].effective_from, numbered[0])
+
+    # By the use alone, whatever the kept ones are.
+    for _, same in groupby(sorted([*rows, *kept], key=order), key=lambda one: one[1].use):
+        for (first, one), (second, other) in pairwise(same):
+            if one.effective_to is not None and one.effective_to <= other.effective_from:
+                continue
+            if not first and not second:
+                continue  # stood there before
+            line, before = (second, first) if second else (first, second)
+            where = f"line {before}" if before else "the rate imported before"
+            start = one.effective_from if line == second else other.effective_from
+            yield Problem(
+                line,
+                f"for the same use as {where} (from {start}), whose days overlap: give each an"
+                " effective_to, the day after its last",
+            )
+
+
+def _refusal(name: str, problems: Sequence[Problem]) -> DataError:
+    lines = [f"line {line}: {text}" if line else text for line, text in problems]
+    if len(lines) == 1:
+        return DataError(f"{name}, {lines[0]}. Nothing was imported")
+    shown = lines[:MOST_PROBLEMS]
+    if len(lines) > len(shown):
+        shown.append(f"and {len(lines) - len(shown):,} more")
+    return DataError(f"{name}: {len(lines):,} problems. Nothing was imported", shown)
+
+
+def _shown(text: str) -> str:
+    return repr(text if len(text) <= 80 else f"{text[:77]}...")
