@@ -799,3 +799,110 @@ def m015_create_monitor(db: Database) -> None:
 def m016_time_daily_costs(db: Database) -> None:
     """When the costs of the day were put last: a day is told to its end by the run after it."""
     db.execute("alter table monitor_targets add column levels_at text")
+
+
+@migrations()
+def m018_keep_corrections(db: Database) -> None:
+    """What corrections say, and what each source said where that no longer shows in the tokens.
+
+    So that a call comes to the same whatever came first, and a correction may lower a count.
+    """
+    counts = """
+            input_tokens integer,
+            output_tokens integer,
+            cache_read_tokens integer,
+            cache_write_5m_tokens integer,
+            cache_write_1h_tokens integer,
+            image_count integer,
+            service_tier text,
+    """
+    _execute(
+        db,
+        f"""
+        -- Corrections of calls. event_id: of the event that is corrected; correction_time and
+        -- correction_id: the correction's own, text as AWS writes it. The latest of them gave the
+        -- call its names, each gave the counts that it has. event_time: with event_id, the call.
+        -- is_names: 0 for the correction of a service event, which has counts only.
+        -- has_original: 0 while only corrections of the call were seen.
+        create table corrections (
+            event_id any not null,
+            correction_time text not null,
+            correction_id text not null,
+            event_time text not null,
+            is_names integer not null,
+            has_original integer not null,
+            token_source_key integer references token_sources (token_source_key),
+            {counts}
+            primary key (event_id, correction_time, correction_id),
+            foreign key (event_time, event_id) references events (event_time, event_id)
+                on delete cascade
+        ) strict, without rowid;
+
+        -- What each source said of a call's tokens, corrections aside; only for calls whose rows
+        -- in tokens and cloudtrail_tokens do not tell that.
+        create table token_reports (
+            event_time text not null,
+            event_id any not null,
+            token_source_key integer not null references token_sources (token_source_key),
+            {counts}
+            primary key (event_time, event_id, token_source_key),
+            foreign key (event_time, event_id) references events (event_time, event_id)
+                on delete cascade
+        ) strict, without rowid;
+
+        -- 1: of a service event that corrects another one.
+        alter table pending_tokens add column is_correction integer not null default 0;
+    """,
+    )
+
+
+@migrations()
+def m019_read_again(db: Database) -> None:
+    """What ``sync`` has read by series, and what reading again has found late."""
+    _execute(
+        db,
+        """
+        -- One row a metric of a model; which metrics had been read so far, their totals tell.
+        create table sync_series_by_metric (
+            stream text not null references sync_state (stream),
+            namespace text not null,
+            model_id text not null,
+            metric text not null,
+            covered_from text not null,
+            watermark text not null,
+            primary key (stream, namespace, model_id, metric)
+        ) strict, without rowid;
+
+        insert into sync_series_by_metric
+        select distinct sync_series.stream, namespace, sync_series.model_id, metric,
+            sync_series.covered_from, sync_series.watermark
+        from sync_series
+        join sync_state using (stream)
+        join accounts using (account_id)
+        join regions using (region)
+        join models on models.model_id = sync_series.model_id
+            and endpoint = iif(namespace = 'AWS/Bedrock', 'runtime', 'mantle')
+        join metric_series using (account_key, region_key, model_key);
+
+        drop table sync_series;
+
+        alter table sync_series_by_metric rename to sync_series;
+
+        -- Each time that a stretch of covered time was read again, the newest first. reached: down
+        -- to where that has come. is_done: 1 once it ends, at window_start or where its requests
+        -- were used up: what lies before was not read again. late_events: what it found that was
+        -- not there before; late_from: the oldest of it lies there, or later.
+        create table sync_rereads (
+            stream text not null references sync_state (stream),
+            started_at text not null,
+            window_start text not null,
+            window_end text not null,
+            reached text not null,
+            requests integer not null,
+            is_done integer not null,
+            late_events integer not null default 0,
+            late_from text,
+            primary key (stream, started_at)
+        ) strict, without rowid;
+    """,
+    )
