@@ -35,6 +35,8 @@ import sqlite3
 
 from sqlite_utils import Database, Migrations
 
+from etl.normalise.fields import NUL, SHOWN_NUL
+
 migrations = Migrations("bedrock_usage")
 
 
@@ -856,9 +858,22 @@ def m018_keep_corrections(db: Database) -> None:
     )
 
 
+# What calls name, and may hold a NUL.
+_NAMES = (
+    *(("accounts", "account_id"), ("regions", "region"), ("principals", "principal_arn")),
+    *(("sessions", "session_name"), ("user_agents", "user_agent"), ("users", "user_name")),
+    *(("users", "alias"), ("applications", "application"), ("error_codes", "error_code")),
+    *(("models", "model_id"), ("models", "model_tail"), ("models", "canonical_model_id")),
+    *(("models", "cloudwatch_model_id"), ("model_price_ids", "price_model_id")),
+)
+
+
 @migrations()
 def m019_read_again(db: Database) -> None:
-    """What ``sync`` has read by series, and what reading again has found late."""
+    """What ``sync`` has read by series, and what reading again has found late.
+
+    And no name has a NUL any more: SQLite's functions for JSON took it for the end of the name.
+    """
     _execute(
         db,
         """
@@ -906,3 +921,10 @@ def m019_read_again(db: Database) -> None:
         ) strict, without rowid;
     """,
     )
+    for table, column in _NAMES:
+        # In Python: SQLite's replace() takes a NUL for an empty text.
+        names = db.execute(f"select {column} from {table} where instr({column}, char(0))")
+        db.conn.executemany(
+            f"update or ignore {table} set {column} = ? where {column} = ?",
+            [(name.replace(NUL, SHOWN_NUL), name) for (name,) in names.fetchall()],
+        )
