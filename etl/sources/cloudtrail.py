@@ -99,11 +99,10 @@ def find_edge(place: Place, start: datetime, end: datetime) -> datetime | None:
     between is halved. Raises the kinds of SourceError.
     """
     refused, step = start, EDGE_STEP
-    while not _is_given(place, refused + step, end):
-        refused, step = refused + step, step * 2
-        if refused + step > end:
+    while not _is_given(place, given := min(refused + step, end), end):
+        refused, step = given, step * 2
+        if refused >= end:
             return None
-    given = refused + step
     while given - refused > EDGE_STEP:
         middle = refused + (given - refused) / 2
         refused, given = (refused, middle) if _is_given(place, middle, end) else (middle, given)

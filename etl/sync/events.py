@@ -144,9 +144,7 @@ class EventStream:
 
     def _move_edge(self, task: Task, error: TooOldError) -> None:
         """Give up what CloudTrail refuses; raise the error if that is not the time that it was."""
-        edge = find_edge(self._job.place, task.start, task.end)
-        if edge is None:
-            edge = find_edge(self._job.place, task.end, self._as_of)
+        edge = find_edge(self._job.place, task.start, self._as_of)
         if edge is None or edge <= self._edge:
             raise error
         self._edge = edge

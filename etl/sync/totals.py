@@ -245,11 +245,12 @@ class _Reading:
 
     def _move_edge(self) -> bool:
         """Ask for a day less of what was refused, then two, then four; say if that is any use."""
-        edge = self._refused.start + self._step
-        self._step *= 2
-        # What is that young CloudWatch has: it was refused for another reason.
-        if edge > hour_of(self._as_of) - REREAD_WINDOW:
+        # What is younger CloudWatch has: it was refused for another reason.
+        latest = hour_of(self._as_of) - REREAD_WINDOW
+        if self._refused.start >= latest:
             return False
+        edge = min(self._refused.start + self._step, latest)
+        self._step *= 2
         if self._refused.period == DETAIL:
             self._kept_from = edge
         else:

@@ -191,7 +191,7 @@ def after_task(state: StreamState, task: Task, as_of: datetime) -> StreamState:
         # came since its end was read, where that was first.
         began = state.reread.started_at if state.reread else as_of
         reread_at = min(as_of, began, task.claim + REREAD_EVERY)
-        has_week = task.start <= max(_covered_from(state), _weekly_start(state, task.claim))
+        has_week = task.start <= max(_covered_from(state), task.claim + SECOND - WEEKLY_WINDOW)
         return replace(
             state, reread_at=reread_at, relisted_at=reread_at if has_week else state.relisted_at
         )
