@@ -59,6 +59,7 @@ from etl.warehouse.inspect import (
     profile_of,
     read_call,
     read_call_prices,
+    read_corrections,
 )
 from etl.warehouse.load import Batch, Loader
 
@@ -444,7 +445,12 @@ def _compare(call: Event, trial: Database, warehouse: Database | None) -> list[L
         if own and stored[name] != own.get(name)
     ]
     how = "differs in what follows" if differing else "and holds just this"
-    return [Line("warehouse", f"holds it, told by {stored['reported_by']}", how), *differing]
+    corrections = [
+        Line("corrected", time, f"by the event {event_id}, as far as no later one does")
+        for time, event_id in read_corrections(warehouse, stored["event_time"], stored["event_id"])
+    ]
+    told = f"holds it, told by {stored['reported_by']}"
+    return [Line("warehouse", told, how), *corrections, *differing]
 
 
 def _or_dash(value: object) -> str:

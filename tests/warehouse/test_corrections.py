@@ -15,9 +15,14 @@ from hypothesis import strategies as st
 from sqlite_utils import Database
 
 from etl import resources
+from etl.decode.content import Keys
+from etl.inspect.events import EVENT, RawEvent
+from etl.inspect.explain import explain, load_trial
 from etl.normalise.cloudtrail import parse_event
 from etl.normalise.invocation_log import parse_logged_call
+from etl.warehouse.inspect import locate_call
 from etl.warehouse.load import Batch, Loader
+from etl.warehouse.trial import open_trial
 from etl.warehouse.vacuum import drop_calls
 from tests.rounds import rounds
 from tests.support import (
@@ -212,3 +217,22 @@ def test_a_call_comes_to_the_same_whatever_came_first(
         found = db.query(f"select {', '.join(expected)} from calls")
         assert list(found) == [expected]
         assert rows(db, ROLLUP) == rows(db, "pragma foreign_key_check") == []
+
+
+def test_inspect_shows_what_corrected_a_call(db: Database, tmp_path: Path) -> None:
+    raw = [original((5, 6, 7)), correction(2, 50, (3, None, None))]
+    load(db, write_log(tmp_path / "log.json", raw))
+    located = locate_call(db, uuid_of(2))
+    assert located is not None
+    assert (located.event_time, located.event_id) == (at(0), uuid_of(1))
+    for record in raw:
+        event = RawEvent(EVENT, record, "")
+        with open_trial(db) as trial:
+            load_trial(trial, [event], Keys())
+            told = explain(event, trial, db, Keys())
+        lines = {line.field: line.value for line in told.warehouse}
+        assert lines["corrected"] == at(50)
+        is_correction = record is raw[1]
+        assert ("a correction" in told.understood[0].how) == is_correction
+        # The event has 5 or 3 input tokens by itself; the call has 3.
+        assert lines.get("input_tokens") == (None if is_correction else 3)
