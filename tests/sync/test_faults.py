@@ -18,6 +18,7 @@ from etl.sources.aws import MAX_ATTEMPTS
 from etl.warehouse.database import open_warehouse
 from etl.warehouse.load import Batch, Loader, Written
 from tests.aws import Fault
+from tests.rounds import rounds as count
 from tests.support import call, rows, service_event, uuid_of, write_log
 from tests.sync.support import DAY, HOUR, MINUTE, NOW, World, utc
 
@@ -275,7 +276,7 @@ class History:
         self.watermark = watermark
 
 
-@settings(max_examples=50)
+@settings(max_examples=count(25, 500))
 @given(BEFORE, st.lists(STEP, min_size=1, max_size=14))
 def test_any_history_ends_in_the_truth(
     new_world: Callable[[], World], before: list[tuple[int, int]], steps: list[tuple[str, int, int]]
