@@ -14,7 +14,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field, replace
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import NamedTuple
 
 from sqlite_utils import Database
@@ -98,6 +98,9 @@ class StreamState:
         others = {k: w for k, w in self.windows.items() if k != kind}
         return replace(self, windows=others | ({kind: window} if window else {}))
 
+
+# How long it is known what reading again has found.
+_REREADS_KEPT = timedelta(days=180)
 
 # CloudWatch names these by their ARN, or by its tail.
 _OPAQUE_ARN = re.compile(r"^arn:.*:(?:application-inference-profile|provisioned-model)/")
@@ -208,6 +211,10 @@ def _save_reread(
         " late_from = min(coalesce(late_from, excluded.late_from),"
         " coalesce(excluded.late_from, late_from))",
         [name, *map(utc, reread[:4]), *reread[4:], late_events, late_from],
+    )
+    db.conn.execute(
+        "delete from sync_rereads where stream = ? and started_at < ?",
+        [name, utc(reread.started_at - _REREADS_KEPT)],
     )
 
 
