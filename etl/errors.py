@@ -89,6 +89,10 @@ class TokenError(SourceError):
     """The token of a page has expired, or AWS no longer knows it."""
 
 
+class TooOldError(AccessError):
+    """AWS refuses the time that was asked for; usually it no longer keeps what lies there."""
+
+
 class FileGoneError(SourceError):
     """A file was deleted between its listing and its reading."""
 

@@ -33,6 +33,8 @@ READ_EVERY = {"catalogue": timedelta(days=1)}
 _STREAMS_SHOWN = 12
 _LINES_SHOWN = 5
 
+_UNREAD = ("unread_from", "unread_to")
+
 NEVER_SYNCED = (
     "Nothing was ever read from AWS: `bedrock-usage sync` does it,"
     " `bedrock-usage doctor` checks what it needs."
@@ -51,6 +53,7 @@ class Status:
     streams: Sequence[Row]
     last_run: Row | None
     gaps: Sequence[Row]
+    rereads: Sequence[Row]
     provisional: Row
     rejects: Sequence[Row]
     unpriced: Sequence[Row]
@@ -108,6 +111,7 @@ def to_json(status: Status) -> str:
         "streams": [_stream_json(status, stream) for stream in status.streams],
         "last_run": dict(run) if run else None,
         "gaps": list(status.gaps),
+        "rereads": list(status.rereads),
         "provisional": dict(status.provisional),
         "rejects": list(status.rejects),
         "unpriced": list(status.unpriced),
@@ -231,6 +235,8 @@ def _facts(status: Status) -> Iterator[tuple[str, Text]]:
     if status.last_run:
         yield "Last run", _run(status, status.last_run)
     yield from _list("Gaps", [_gap(gap) for gap in status.gaps])
+    yield from _list("Late", list(_late(status.rereads)))
+    yield from _list("Not read again", [_unread(row) for row in status.rereads if row["unread_to"]])
     if status.provisional["hour_count"]:
         yield "Provisional", _provisional(status.provisional)
     yield from _list("Rejected", [_reject(row) for row in status.rejects], _total(status.rejects))
@@ -275,6 +281,25 @@ def _run(status: Status, run: Row) -> Text:
 def _gap(gap: Row) -> Text:
     start, end = (_minute(datetime.fromisoformat(gap[name])) for name in ("gap_start", "gap_end"))
     return plain(f"{gap['stream']} {start} to {end} UTC: {gap['reason']}")
+
+
+def _late(rereads: Sequence[Row]) -> Iterator[Text]:
+    """Yield what reading the last days again has found."""
+    for row in rereads:
+        if row["late_events"]:
+            times = count(row["rereads"], "time")
+            yield plain(
+                f"{row['stream']}: {count(row['late_events'], 'event')}, at most"
+                f" {row['most_late_hours']:,} hours late, in the last days read again {times}"
+            )
+
+
+def _unread(row: Row) -> Text:
+    start, end = (_minute(datetime.fromisoformat(row[name])) for name in _UNREAD)
+    return plain(
+        f"{row['stream']} {start} to {end} UTC: {count(row['requests'], 'request')} were used up;"
+        " what came late there is missing"
+    )
 
 
 def _provisional(row: Row) -> Text:

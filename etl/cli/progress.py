@@ -43,6 +43,9 @@ class _Display:
     def __call__(self, progress: Progress) -> None:
         with self._lock:
             now, last = self._monotonic(), self._last.get(progress.stream)
+            if progress.phase == "note":
+                self.note(progress)
+                return
             if last and progress.phase in ("done", "failed"):
                 progress = progress._replace(read=last.read)
             if last is None or progress.read < last.read:
@@ -52,6 +55,10 @@ class _Display:
 
     def show(self, progress: Progress, seconds: float) -> None:
         """Show how far a stream is, so many seconds after it began."""
+        raise NotImplementedError
+
+    def note(self, progress: Progress) -> None:
+        """Show a message that does not stop the stream."""
         raise NotImplementedError
 
 
@@ -79,8 +86,15 @@ class LogLines(_Display):
         if not is_over and 0 <= since < _LOG_SECONDS:
             return
         self._told[progress.stream] = seconds
+        self._write(progress.stream, describe(progress, seconds))
+
+    def note(self, progress: Progress) -> None:
+        """Write the message as a line."""
+        self._write(progress.stream, progress.message)
+
+    def _write(self, stream: StreamId, text: str) -> None:
         moment = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
-        self._echo(harmless(f"{moment} {progress.stream}: {describe(progress, seconds)}"))
+        self._echo(harmless(f"{moment} {stream}: {text}"))
 
 
 class TerminalLines(_Display):
@@ -115,6 +129,10 @@ class TerminalLines(_Display):
             # More lines than the terminal has: those that are done make room.
             visible=progress.phase != "done" or len(self._tasks) < self._bars.console.height,
         )
+
+    def note(self, progress: Progress) -> None:
+        """Write the message above the lines."""
+        self._bars.console.print(f"{progress.stream}: {progress.message}", markup=False)
 
 
 def progress_display(console: Console) -> LogLines | TerminalLines:

@@ -27,7 +27,8 @@ from etl.sources.files import Item, Unreadable, parse_items, unzip
 # What `reader` says in the ledger of files: raise it when a file may give more than it did.
 READER = 1
 
-OtherRow = Job | ServiceTokens | MetricValue | InferenceProfile
+# An event is among them only if it is a correction.
+OtherRow = Event | Job | ServiceTokens | MetricValue | InferenceProfile
 
 
 @dataclass
@@ -160,12 +161,13 @@ class Decoder:
         decoded.rejects += ((position, complaint) for complaint in parsed.complaints)
         if parsed.row is None:
             decoded.events_skipped += 1
-        elif isinstance(parsed.row, Event):
+            return
+        if isinstance(parsed.row, Event) and not parsed.row.is_correction:
             decoded.calls.append(self._shapes.pack(parsed.row))
-            if parsed.job:
-                decoded.rows.append(parsed.job)
         else:
             decoded.rows.append(parsed.row)
+        if parsed.job:
+            decoded.rows.append(parsed.job)
 
     def _add_other(self, item: Item, decoded: Decoded) -> None:
         try:

@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from etl.decode.trail import is_object, may_be_bedrock, split_records
 from etl.errors import BedrockUsageError, StoppedError
-from etl.normalise.cloudtrail import Kind, classify
+from etl.normalise.cloudtrail import Kind, classify, find_original
 from etl.normalise.fields import mapping, text
 from etl.normalise.invocation_log import event_id_of
 from etl.sources.files import Item, parse_items, unzip
@@ -51,8 +51,7 @@ class RawEvent(NamedTuple):
             parts = (text(record.get(key)) for key in ("accountId", "region", "requestId"))
             account_id, region, request_id = parts
             return event_id_of(account_id or "", region or "unknown", request_id or "")
-        original = text(mapping(record.get("addendum")).get("originalEventID"))
-        return original or text(record.get("eventID")) or ""
+        return find_original(record)[0] or text(record.get("eventID")) or ""
 
     @property
     def time(self) -> str:
@@ -61,7 +60,7 @@ class RawEvent(NamedTuple):
 
     @property
     def is_correction(self) -> bool:
-        return bool(mapping(mapping(self.record).get("addendum")).get("originalEventID"))
+        return find_original(mapping(self.record))[0] is not None
 
     def is_named(self, name: str) -> bool:
         """Say whether a name is its event id, or its request's."""
@@ -197,11 +196,11 @@ class Finder:
 
     def _newest_of(self, place: Place, number: int) -> list[RawEvent]:
         # Imported here because boto3 takes longer to import than a file takes to explain.
-        from etl.sources.cloudtrail import RETENTION, lookup_events
+        from etl.sources.cloudtrail import REACH, lookup_events
 
         found: list[RawEvent] = []
         try:
-            for page in lookup_events(place, self.now - RETENTION, self.now):
+            for page in lookup_events(place, self.now - REACH, self.now):
                 found += (RawEvent(EVENT, e.record, _history(place)) for e in page.events)
                 if len(found) >= number:
                     break
@@ -255,7 +254,7 @@ class Finder:
             )
         for place in places:
             try:
-                # A corrected call has the time of its correction, not of the event with its id.
+                # A correction has a time of its own.
                 found = lookup_event(place, name, span) or (
                     lookup_event(place, name) if span else []
                 )

@@ -59,6 +59,7 @@ from etl.warehouse.inspect import (
     profile_of,
     read_call,
     read_call_prices,
+    read_corrections,
 )
 from etl.warehouse.load import Batch, Loader
 
@@ -212,7 +213,10 @@ def _account_path(record: Mapping[str, Any], is_log: bool) -> str:
 def _why_call(call: Event, row: Mapping[str, Any] | None, is_log: bool) -> str:
     why = "a record of an invocation log" if is_log else Kind.CALL.value
     if call.is_correction:
-        why += "; a correction, which replaces the event of addendum.originalEventID"
+        why += (
+            "; a correction: its names, and the counts that it carries, replace those of the event"
+            " addendum.originalEventID, unless a later correction does"
+        )
     if not call.is_home_copy:
         why += "; the copy of another account: it counts only until the caller's own is seen"
     if row and row["event_id"] != call.event_id:
@@ -226,8 +230,10 @@ def _row_of(call: Event, db: Database) -> dict[str, Any] | None:
     A log's record joins its event, and of the copies of an event one is kept.
     """
     row = read_call(db, call.event_time, call.event_id)
-    if row is None and call.request_id:
-        located = locate_call(db, call.request_id)
+    # A correction has a time of its own; its call has that of the event that is corrected.
+    name = call.event_id if call.is_correction else call.request_id
+    if row is None and name:
+        located = locate_call(db, name)
         if located and (located.account_id, located.region) == (call.account_id, call.region):
             row = read_call(db, located.event_time, located.event_id)
     return row
@@ -439,7 +445,12 @@ def _compare(call: Event, trial: Database, warehouse: Database | None) -> list[L
         if own and stored[name] != own.get(name)
     ]
     how = "differs in what follows" if differing else "and holds just this"
-    return [Line("warehouse", f"holds it, told by {stored['reported_by']}", how), *differing]
+    corrections = [
+        Line("corrected", time, f"by the event {event_id}, as far as no later one does")
+        for time, event_id in read_corrections(warehouse, stored["event_time"], stored["event_id"])
+    ]
+    told = f"holds it, told by {stored['reported_by']}"
+    return [Line("warehouse", told, how), *corrections, *differing]
 
 
 def _or_dash(value: object) -> str:

@@ -176,16 +176,24 @@ def _json_type(value: object) -> str:
 def _parse_call(
     record: Mapping[str, Any], event_id: str, utc: str, metadata_key: str, complain: Complain
 ) -> Event:
-    original_event_id = text(mapping(record.get("addendum")).get("originalEventID"))
+    original_event_id, original_request_id = find_original(record)
     identity = parse_identity(record.get("userIdentity"))
     return name_call(record, identity, metadata_key=metadata_key)._replace(
         event_time=utc,
         event_id=original_event_id or event_id,
-        request_id=text(record.get("requestID")),
+        request_id=original_request_id or text(record.get("requestID")),
         shared_event_id=text(record.get("sharedEventID")),
         is_correction=original_event_id is not None,
         tokens=_event_tokens(record, complain),
+        correction_id=event_id if original_event_id else None,
     )
+
+
+def find_original(record: Mapping[str, Any]) -> tuple[str | None, str | None]:
+    """Return the event id and the request id of what a correction corrects; None if it is none."""
+    addendum = mapping(record.get("addendum"))
+    event_id = text(addendum.get("originalEventID"))
+    return event_id, text(addendum.get("originalRequestID")) if event_id else None
 
 
 def name_call(
@@ -255,6 +263,7 @@ def _parse_service_event(
         request_id=request_id,
         inference_region=text(_service_form(record).fields.get("inferenceRegion")),
         tokens=tokens,
+        is_correction=find_original(record)[0] is not None,
     )
 
 

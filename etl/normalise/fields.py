@@ -17,14 +17,22 @@ def mapping(value: object) -> Mapping[str, Any]:
     return value if isinstance(value, dict) else {}
 
 
+# Text that SQLite keeps holds no NUL: some of its functions take that for the end of the text, and
+# two names would look like one. Any other control character is a character like others to it.
+NUL, SHOWN_NUL = "\0", "\N{SYMBOL FOR NULL}"
+
+
 def text(value: object) -> str | None:
     """Return a non-empty string without outer blanks, else None.
 
-    Lone surrogates, which JSON allows and UTF-8 does not, become question marks.
+    Lone surrogates, which JSON allows and UTF-8 does not, become question marks; a NUL becomes the
+    symbol for it.
     """
     if not isinstance(value, str):
         return None
     stripped = value.strip()
+    if NUL in stripped:
+        stripped = stripped.replace(NUL, SHOWN_NUL)
     if not stripped.isascii():
         stripped = stripped.encode("utf-8", "replace").decode("utf-8")
     return stripped or None

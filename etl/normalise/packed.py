@@ -2,7 +2,7 @@
 
 Most of what is known of a call (who, which model, where, how) is the same for many calls. All of
 that together is its *shape*: it is sent once, under a number, and a call is a flat tuple that names
-the number. Ids that are UUIDs become 16 bytes, as they are stored.
+the number. Ids that are UUIDs become 16 bytes, as they are stored. Corrections are not packed.
 """
 
 from __future__ import annotations
@@ -142,6 +142,7 @@ def unpack(call: PackedCall, shape: Shape) -> Event:
             None if shared_event_id is None else plain_id(shared_event_id),
             *shape,
             _tokens(call[5]) if len(call) == PLAIN else tokens_of(call[5:]),
+            None,
         )
     )
 
@@ -160,4 +161,4 @@ def shape_of(event: Event) -> Shape:
 
 def event_of(shape: Shape) -> Event:
     """Return an event with what the calls of a shape have in common, its ids and time empty."""
-    return Event._make(("", "", None, None, *shape, None))
+    return Event._make(("", "", None, None, *shape, None, None))

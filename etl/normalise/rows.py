@@ -34,7 +34,8 @@ class Tokens(NamedTuple):
 
 LOG_TOKENS = "invocation log"
 
-# The most trusted first: where two sources know the same count, the earlier one is kept.
+# The most trusted first: where two sources know the same count, the earlier one is kept
+# (``etl.normalise.reports``).
 TOKEN_SOURCES = (
     LOG_TOKENS,
     "additionalEventData",
@@ -42,26 +43,6 @@ TOKEN_SOURCES = (
     "responseElements.usage",
     "responseElements",
 )
-
-
-def merge_tokens(one: Tokens | None, other: Tokens | None) -> Tokens | None:
-    """Combine what two sources know of one call, in either order.
-
-    The more trusted source wins each count that both know, and names the row.
-    """
-    if one is None or other is None or one == other:
-        return one if other is None else other
-    best, rest = sorted((one, other), key=_trust)
-    counts = (b if b is not None else r for b, r in zip(best.counts, rest.counts, strict=True))
-    return Tokens._make((best.source, *counts, best.service_tier or rest.service_tier))
-
-
-def _trust(tokens: Tokens) -> tuple[int, tuple[int, ...]]:
-    # The counts break a tie (two service events of one call), so that order never matters.
-    return (
-        TOKEN_SOURCES.index(tokens.source),
-        tuple(-1 if count is None else -count - 2 for count in tokens.counts),
-    )
 
 
 # Who told of a call: the bits of ``events.reported_by``.
@@ -74,9 +55,13 @@ class Event(NamedTuple):
 
     Key: ``event_time``, ``event_id``; a log has no event id, one is made of its request's.
     ``is_home_copy`` is false for the copy of an event that CloudTrail delivers to an account other
-    than the caller's; ``is_correction`` is true for an event that AWS sent later to replace one
-    with the same ``event_id``. ``request_metadata`` is a JSON object. ``reported_by``: CLOUDTRAIL
-    or INVOCATION_LOG.
+    than the caller's. ``request_metadata`` is a JSON object. ``reported_by``: CLOUDTRAIL or
+    INVOCATION_LOG.
+
+    ``is_correction`` is true for an event that AWS sent later to correct another: it has the
+    other's ``event_id`` (and ``request_id``), its own ``event_time``, which may be later, and its
+    own id in ``correction_id``. A call of the warehouse that was corrected is one as well, but
+    has its original's time and no ``correction_id``.
     """
 
     event_time: str
@@ -104,6 +89,7 @@ class Event(NamedTuple):
     guardrail_action: str | None = None
     reported_by: int = CLOUDTRAIL
     tokens: Tokens | None = None
+    correction_id: str | None = None
 
 
 def merge_reports(event: Event, logged: Event) -> Event:
@@ -142,6 +128,7 @@ class ServiceTokens(NamedTuple):
     """Tokens that CloudTrail reports apart from their call, in an ``AwsServiceEvent``.
 
     Belongs to the call of the same account and region whose request id is ``request_id``.
+    ``is_correction``: AWS sent it later to correct another service event of that call.
     """
 
     event_time: str
@@ -151,6 +138,7 @@ class ServiceTokens(NamedTuple):
     request_id: str
     inference_region: str | None
     tokens: Tokens
+    is_correction: bool = False
 
 
 class MetricValue(NamedTuple):

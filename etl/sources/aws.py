@@ -25,7 +25,7 @@ from botocore.config import Config
 from botocore.parsers import ResponseParserError
 
 from etl.clock import Clock
-from etl.errors import AccessError, RetriableError, SourceError, TokenError
+from etl.errors import AccessError, RetriableError, SourceError, TokenError, TooOldError
 from etl.sources.limiter import Limiter
 
 MAX_ATTEMPTS = 8
@@ -69,6 +69,13 @@ NOT_FOUND = frozenset(
     {
         *("ResourceNotFoundException", "NoSuchEntity", "NotFound", "NotFoundException"),
         *("ResourceNotFound", "DashboardNotFoundError"),
+    }
+)
+# How AWS refuses a time, among other things.
+_REFUSED_TIMES = frozenset(
+    {
+        *("InvalidTimeRangeException", "InvalidTimeRange", "ValidationException"),
+        *("ValidationError", "InvalidParameterValue", "InvalidParameterCombination"),
     }
 )
 _PASSING = frozenset({"RequestTimeout", "RequestTimeoutException"})
@@ -342,6 +349,8 @@ def _fatal(code: str, action: str, where: str) -> SourceError:
         return AccessError(f"{where}: {code}; check this machine's clock and the secret key")
     if code in NOT_FOUND:
         return NotFoundError(f"{where}: not found")
+    if code in _REFUSED_TIMES:
+        return TooOldError(f"{where}: AWS refused the request ({code})")
     return AccessError(f"{where}: AWS refused the request ({code})")
 
 

@@ -15,12 +15,20 @@ from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime, timedelta
 from typing import Any, NamedTuple
 
-from etl.errors import RetriableError, TokenError
+from etl.errors import RetriableError, TokenError, TooOldError
 from etl.sources.aws import Place
 from etl.sources.limiter import lookup_limiter
 
 RETENTION = timedelta(days=90)
+
+# How far back a reading begins: less than events are kept, because clocks differ. And how far back
+# is still asked for when it has taken its time.
+REACH = RETENTION - timedelta(hours=1)
+LAST_REACH = RETENTION - timedelta(minutes=15)
+
 PAGE_EVENTS = 50
+
+EDGE_STEP = timedelta(hours=1)
 
 _SECOND = timedelta(seconds=1)
 
@@ -54,11 +62,11 @@ class Page(NamedTuple):
 def lookup_events(place: Place, start: datetime, end: datetime) -> Iterator[Page]:
     """Yield the pages of all Bedrock events from ``start`` to ``end``, both included.
 
-    Ends only when CloudTrail said that there is no more. Raises the kinds of SourceError.
+    Ends only when CloudTrail said that there is no more. Raises the kinds of SourceError;
+    TooOldError if CloudTrail refuses to go back as far.
     """
     # A second earlier, so that an event with fractions of one does not fall between two stretches.
-    # But AWS may refuse a start that it no longer keeps, and that is soon reached.
-    start = min(end, max(start - _SECOND, place.clock.now() - RETENTION))
+    start -= _SECOND
     token, oldest = None, end
     query = _query(start, end)
     while True:
@@ -82,6 +90,33 @@ def lookup_events(place: Place, start: datetime, end: datetime) -> Iterator[Page
         yield page
         if token is None:
             return
+
+
+def find_edge(place: Place, start: datetime, end: datetime) -> datetime | None:
+    """Return from when on CloudTrail gives events, to within ``EDGE_STEP``; None if it never does.
+
+    It has refused ``start``. So a later one is tried, twice as far each time, and then what lies
+    between is halved. Raises the kinds of SourceError.
+    """
+    refused, step = start, EDGE_STEP
+    while not _is_given(place, given := min(refused + step, end), end):
+        refused, step = given, step * 2
+        if refused >= end:
+            return None
+    while given - refused > EDGE_STEP:
+        middle = refused + (given - refused) / 2
+        refused, given = (refused, middle) if _is_given(place, middle, end) else (middle, given)
+    return given.replace(microsecond=0) + _SECOND
+
+
+def _is_given(place: Place, start: datetime, end: datetime) -> bool:
+    query = _query(start.replace(microsecond=0), end) | {"MaxResults": 1}
+    limiter = lookup_limiter(place.account_id, place.region)
+    try:
+        place.call("cloudtrail", "LookupEvents", query, requires="Events", limiter=limiter)
+    except TooOldError:
+        return False
+    return True
 
 
 def lookup_event(

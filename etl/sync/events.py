@@ -6,27 +6,42 @@ the oldest page that was committed; what it reads twice is the same event to the
 With an archive several pages share a commit, so that a file holds more than fifty events: up to
 ``_ARCHIVE_EVENTS`` of one window, or what came in a minute. What a stop or a failure finds in hand
 is still archived and committed.
+
+**Late events** are looked for once a day and once a week (``windows``), in at most a quarter of the
+requests that AWS allows in the time since the last look, and in a quarter of a round while history
+is left. What that does not suffice for is not read again: ``sync_rereads`` says so, and how much
+each look has found.
+
+**The edge.** CloudTrail may refuse to go back as far as it should. Then the time from which it does
+answer is looked for, what lies before is a gap, and the reading goes on.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from dataclasses import replace
 from datetime import datetime, timedelta
 
-from etl.errors import BedrockUsageError, RejectError
+from etl.errors import BedrockUsageError, RejectError, TooOldError
 from etl.normalise.cloudtrail import parse_event
 from etl.sources.archive import Archive
-from etl.sources.cloudtrail import RETENTION, LookedUp, Page, lookup_events
+from etl.sources.cloudtrail import LAST_REACH, REACH, LookedUp, Page, find_edge, lookup_events
+from etl.sources.limiter import LOOKUP_SECONDS
 from etl.sync import windows
 from etl.sync.archive import keep
 from etl.sync.job import Job
 from etl.sync.windows import Task
 from etl.warehouse.archived import forget_archived
+from etl.warehouse.bookmarks import Reread
 from etl.warehouse.load import Batch, Reject
 
 SOURCE = "cloudtrail"
 
 # What a file of an archive may hold, and how long it may wait for that.
 _ARCHIVE_EVENTS, _ARCHIVE_SECONDS = 2000, 60.0
+
+# How much of the requests that AWS allows, and of a round, looking for late events may take.
+REREAD_SHARE = 0.25
 
 
 class _InHand:
@@ -57,7 +72,7 @@ class EventStream:
         self._archive, self._archive_bodies = archive, archive_bodies
         self._in_hand: _InHand | None = None
         self._as_of = job.place.clock.now()
-        self._horizon = self._as_of - RETENTION
+        self._edge = self._as_of - REACH
         self._state = windows.begin(
             job.state(),
             self._as_of,
@@ -70,11 +85,15 @@ class EventStream:
         if archive:
             job.ask(lambda db: forget_archived(db, self._horizon))
 
+    @property
+    def _horizon(self) -> datetime:
+        """The oldest moment that may still be asked for; it moves while the stream is read."""
+        return max(self._edge, self._job.place.clock.now() - LAST_REACH)
+
     def read_new(self) -> None:
         """Read everything from the watermark to now."""
-        while task := windows.next_new(self._state, self._as_of, self._settle):
-            self._read_window(task)
-            if task.end == self._as_of:
+        while task := self._next_new():
+            if self._read_window(task) and task.end == self._as_of:
                 break
 
     def read_older(self, deadline: float) -> bool:
@@ -82,25 +101,60 @@ class EventStream:
 
         Returns whether anything is left for later.
         """
-        while task := self._next_older():
+        now, share = self._job.place.clock.monotonic(), 1.0
+        if self._next_history():
+            share = REREAD_SHARE
+        is_left = self._read_until(self._next_reread, now + (deadline - now) * share)
+        return self._read_until(self._next_history, deadline) or is_left
+
+    def _read_until(self, next_task: Callable[[], Task | None], deadline: float) -> bool:
+        """Read windows until the deadline; return whether any is left."""
+        while task := next_task():
             if not self._read_window(task, deadline):
                 return True
         return False
 
-    def _next_older(self) -> Task | None:
-        return windows.next_reread(self._state, self._as_of, self._horizon) or windows.next_history(
-            self._state, self._horizon
-        )
+    def _next_new(self) -> Task | None:
+        self._state = windows.lose(self._state, self._horizon)
+        return windows.next_new(self._state, self._as_of, self._settle)
+
+    def _next_reread(self) -> Task | None:
+        task = windows.next_reread(self._state, self._as_of, self._horizon, is_weekly=True)
+        if task and ("reread" not in self._state.windows or self._state.reread is None):
+            reread = Reread(self._as_of, task.start, task.end, task.end)
+            self._state = replace(self._state, reread=reread)
+        return task
+
+    def _next_history(self) -> Task | None:
+        self._state = windows.lose(self._state, self._horizon)
+        return windows.next_history(self._state, self._horizon)
 
     def _read_window(self, task: Task, deadline: float | None = None) -> bool:
-        """Read a window to its end, which is True; False if the deadline came first."""
+        """Read a window to its end, or to the edge, which is True; False if the deadline came."""
         try:
             is_read = self._read_pages(task, deadline)
+        except TooOldError as error:
+            self._commit()
+            self._move_edge(task, error)
+            return True
         except BedrockUsageError:
             self._commit()
             raise
         self._commit()
         return is_read
+
+    def _move_edge(self, task: Task, error: TooOldError) -> None:
+        """Give up what CloudTrail refuses; raise the error if that is not the time that it was."""
+        edge = find_edge(self._job.place, task.start, self._as_of)
+        if edge is None or edge <= self._edge:
+            raise error
+        self._edge = edge
+        self._state = windows.give_up(self._state, edge)
+        if task.kind == "reread":
+            self._state = windows.after_task(self._state, task, self._as_of)
+            self._count(task, edge, is_over=True)
+        self._job.note(f"{error}: asked for what is from {edge:%Y-%m-%d %H:%M} UTC on")
+        self._job.write(Batch(state=self._state))
 
     def _read_pages(self, task: Task, deadline: float | None) -> bool:
         place = self._job.place
@@ -110,16 +164,40 @@ class EventStream:
                 # Where the order does not hold, a page says nothing of what comes after it.
                 is_ordered = is_ordered and page.newest <= lowest
                 lowest = min(lowest, page.oldest)
-            if page.is_last:
+            is_over = page.is_last or self._is_used_up(task)
+            if is_over:
                 self._state = windows.after_task(self._state, task, self._as_of)
                 self._done += 1
             elif is_ordered:
                 self._state = windows.after_page(self._state, task, lowest)
+            self._count(task, task.start if page.is_last else lowest, is_over=is_over)
             self._take(page, task)
-            self._tell(task, lowest, is_done=page.is_last)
-            if deadline and not page.is_last and place.clock.monotonic() >= deadline:
+            self._tell(task, lowest, is_done=is_over)
+            if is_over:
+                return True
+            if deadline and place.clock.monotonic() >= deadline:
                 return False
         return True
+
+    def _is_used_up(self, task: Task) -> bool:
+        """Say whether a reread may make no more requests after the one that it has just made."""
+        reread = self._state.reread
+        if task.kind != "reread" or reread is None:
+            return False
+        since = reread.started_at - (self._state.reread_at or reread.started_at)
+        allowed = max(since, windows.REREAD_EVERY).total_seconds() / LOOKUP_SECONDS
+        return reread.requests + 1 >= allowed * REREAD_SHARE
+
+    def _count(self, task: Task, reached: datetime, *, is_over: bool) -> None:
+        """Note how far a reread has come, and in how many requests."""
+        reread = self._state.reread
+        if task.kind == "reread" and reread:
+            self._state = replace(
+                self._state,
+                reread=reread._replace(
+                    reached=reached, requests=reread.requests + 1, is_done=is_over
+                ),
+            )
 
     def _take(self, page: Page, task: Task) -> None:
         """Put a page to what is in hand, and commit that when it is time."""

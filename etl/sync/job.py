@@ -19,7 +19,8 @@ Result = TypeVar("Result")
 
 
 class Progress(NamedTuple):
-    """How far a stream is. ``phase``: new, history, reread, totals, catalogue, done or failed.
+    """How far a stream is. ``phase``: new, history, reread, totals, catalogue, done or failed; or
+    note, for a ``message`` about what is not as expected and does not stop it.
 
     ``windows_done`` and ``windows_left`` count windows of this round; ``read`` is what it has read
     in it (events, totals or profiles); ``share`` how much of the windows' time is behind it.
@@ -76,6 +77,10 @@ class Job(_Work):
     ) -> None:
         """Tell how far it is."""
         self.observe(Progress(self.stream, phase, done, left, read, share))
+
+    def note(self, message: str) -> None:
+        """Say something that does not stop the stream."""
+        self.observe(Progress(self.stream, "note", message=message))
 
 
 @dataclass(frozen=True)

@@ -1,7 +1,14 @@
 """Read one place's totals from CloudWatch: which models, which hours, in few calls.
 
 CloudWatch revises young sums. So each run reads the current hour and the three before it again, and
-once a day the last two days; values are replaced. What is that young is marked as provisional.
+once a day the last two days, further back after a pause: to a day before they were last read again.
+Values are replaced. What is young is marked as provisional.
+
+What was read is remembered by series: a metric that ListMetrics names later than its model's others
+has its history read like a new model's.
+
+What CloudWatch refuses as too old is read by the hour instead, and where it refuses that too it is
+a gap. ``_MARGIN`` keeps clear of that: clocks differ, and a run takes its time.
 
 Periods of 300 seconds are read as far back as CloudWatch keeps them, unless so many series would
 take more than ``MAX_CALLS`` calls: then the older part is read by the hour, which is all that an
@@ -14,9 +21,9 @@ from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import replace
 from datetime import datetime, timedelta
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
-from etl.errors import RejectError
+from etl.errors import RejectError, TooOldError
 from etl.normalise.cloudwatch import METRICS_OF, parse_results
 from etl.normalise.rows import MetricValue
 from etl.sources.cloudwatch import (
@@ -30,6 +37,7 @@ from etl.sources.cloudwatch import (
 from etl.sync.job import Job
 from etl.sync.windows import REREAD_EVERY, REREAD_WINDOW
 from etl.warehouse.bookmarks import (
+    Gap,
     SeriesState,
     StreamState,
     load_series,
@@ -52,7 +60,12 @@ HOUR, DETAIL = timedelta(hours=1), timedelta(seconds=300)
 # Each endpoint reports to a namespace of its own.
 NAMESPACES = {"runtime": "AWS/Bedrock", "mantle": "AWS/BedrockMantle"}
 
-Model = tuple[str, str]  # namespace, model id as CloudWatch names it
+# How much less is asked for than CloudWatch keeps.
+_MARGIN = timedelta(hours=1)
+
+_DAY = timedelta(days=1)
+
+REFUSED = "CloudWatch refuses to go back as far, though it keeps 455 days"
 
 
 class Stretch(NamedTuple):
@@ -67,22 +80,23 @@ def sync_totals(job: Job, *, since: datetime | None) -> None:
     """Bring the totals of a place up to now."""
     as_of = job.place.clock.now()
     state = _begin(job.state(), as_of, since)
-    known = {(s.namespace, s.model_id): s for s in job.ask(lambda db: load_series(db, job.stream))}
+    states = job.ask(lambda db: load_series(db, job.stream))
+    known = {Series(s.namespace, s.model_id, s.metric): s for s in states}
     called = job.ask(lambda db: list(models_called(db, job.place.region)))
-    wanted = wanted_models(known, list_series(job.place), called, as_of)
+    wanted = wanted_series(known, list_series(job.place), called, as_of)
     is_reread = as_of - (state.reread_at or as_of) >= REREAD_EVERY
     groups = group_by_start(wanted, known, state, as_of, is_reread=is_reread)
     values, stale_rejects = 0, [str(job.stream)]
-    for done, (start, models) in enumerate(sorted(groups.items())):
-        series = [Series(*model, metric) for model in models for metric in sorted(wanted[model])]
-        for batch in _batches(job, series, start, as_of):
+    for done, (start, series) in enumerate(sorted(groups.items())):
+        reading = _Reading(job, series, start, as_of)
+        for batch in reading.batches():
             values += len(batch.metrics)
             batch.files, stale_rejects = stale_rejects, []
             job.write(batch)
             left = len(groups) - done
             job.tell("totals", done=done, left=left, read=values, share=done / len(groups))
-        read = tuple(_read_series(m, known.get(m), start, as_of) for m in models)
-        job.write(Batch(state=replace(state, series=read)))
+        read = tuple(_read_series(one, known.get(one), start, as_of) for one in series)
+        job.write(Batch(state=replace(state, series=read, gaps=reading.gaps)))
     reread_at = as_of if is_reread else state.reread_at
     job.write(
         Batch(
@@ -98,70 +112,79 @@ def sync_totals(job: Job, *, since: datetime | None) -> None:
 
 
 def _begin(state: StreamState, as_of: datetime, since: datetime | None) -> StreamState:
-    oldest = hour_of(as_of - RETENTION) + HOUR
+    oldest = hour_of(as_of - RETENTION + _MARGIN) + HOUR
     wanted = hour_of(max(since or state.history_from or as_of - timedelta(days=90), oldest))
-    # What is wanted further back than before is read for every model again.
+    # What is wanted further back than before is read for every series again.
     history_from = min(wanted, state.history_from or wanted)
     return replace(state, history_from=history_from, reread_at=state.reread_at or as_of)
 
 
-def wanted_models(
-    known: Mapping[Model, SeriesState],
+def wanted_series(
+    known: Mapping[Series, SeriesState],
     listed: Iterable[Series],
     called: Iterable[tuple[str, str]],
     as_of: datetime,
-) -> dict[Model, frozenset[str]]:
-    """Return the models to read and their metrics.
+) -> set[Series]:
+    """Return the series to read.
 
-    Those that CloudWatch lists, with the metrics it lists. Of those that it hides because they were
-    idle for two weeks, the ones that may have unread totals from before: what calls name and nobody
-    has read yet, and what was last read before those weeks.
+    Those that CloudWatch lists. Of those that it hides because they were idle for two weeks, the
+    ones that may have unread totals from before: of models that calls name and nobody has read yet,
+    and what was last read before those weeks.
     """
-    metrics: dict[Model, set[str]] = defaultdict(set)
-    for series in listed:
-        metrics[series.namespace, series.model_id].add(series.metric)
-    hidden = {(NAMESPACES[endpoint], model_id) for endpoint, model_id in called} - known.keys()
-    hidden |= {model for model, state in known.items() if as_of - state.watermark >= HIDDEN_AFTER}
-    for model in hidden - metrics.keys():
-        metrics[model] |= METRICS_OF[model[0]]
-    return {model: frozenset(names) for model, names in metrics.items()}
+    wanted = set(listed)
+    models = {(one.namespace, one.model_id) for one in known.keys() | wanted}
+    for namespace, model_id in {(NAMESPACES[end], name) for end, name in called} - models:
+        wanted |= {Series(namespace, model_id, metric) for metric in METRICS_OF[namespace]}
+    hidden = {one for one, state in known.items() if as_of - state.watermark >= HIDDEN_AFTER}
+    return wanted | hidden
 
 
 def group_by_start(
-    wanted: Iterable[Model],
-    known: Mapping[Model, SeriesState],
+    wanted: Iterable[Series],
+    known: Mapping[Series, SeriesState],
     state: StreamState,
     as_of: datetime,
     *,
     is_reread: bool,
-) -> dict[datetime, list[Model]]:
-    """Return the hour that each model is read from, and the models of each such hour."""
-    groups: dict[datetime, list[Model]] = defaultdict(list)
-    for model in sorted(wanted):
-        series = known.get(model)
+) -> dict[datetime, list[Series]]:
+    """Return the hour that each series is read from, and the series of each such hour."""
+    groups: dict[datetime, list[Series]] = defaultdict(list)
+    for one in sorted(wanted):
+        series = known.get(one)
         history_from = state.history_from or hour_of(as_of)
         if series is None or series.covered_from > history_from:
-            groups[history_from].append(model)
+            groups[history_from].append(one)
             continue
         # From the hours that were provisional at the last reading, so that none is left half read.
         start = hour_of(series.watermark) - YOUNG
         if is_reread:
-            start = min(start, hour_of(as_of) - REREAD_WINDOW)
-        groups[max(start, history_from)].append(model)
+            # Whatever was still young when it was last read again may have changed since.
+            last = hour_of(state.reread_at or as_of) - REREAD_EVERY
+            start = min(start, hour_of(as_of) - REREAD_WINDOW, last)
+        groups[max(start, history_from)].append(one)
     return groups
 
 
 def _read_series(
-    model: Model, known: SeriesState | None, start: datetime, as_of: datetime
+    series: Series, known: SeriesState | None, start: datetime, as_of: datetime
 ) -> SeriesState:
-    return SeriesState(*model, min(start, known.covered_from) if known else start, as_of)
+    return SeriesState(*series, min(start, known.covered_from) if known else start, as_of)
 
 
-def stretches(start: datetime, as_of: datetime, series: int) -> list[Stretch]:
-    """Return what to read, by period: by the hour first, then in periods of 300 seconds."""
+def detail_kept_from(as_of: datetime) -> datetime:
+    """Return the hour from which periods of 300 seconds are asked for."""
+    return hour_of(as_of - DETAIL_RETENTION + _MARGIN) + HOUR
+
+
+def stretches(
+    start: datetime, as_of: datetime, series: int, kept_from: datetime | None = None
+) -> list[Stretch]:
+    """Return what to read, by period: by the hour first, then in periods of 300 seconds.
+
+    ``kept_from``: where those begin at the earliest.
+    """
     end = _ceil(as_of, DETAIL)
-    kept_from = hour_of(as_of - DETAIL_RETENTION) + HOUR
-    detail_from = max(start, kept_from)
+    detail_from = max(start, kept_from or detail_kept_from(as_of))
     latest = hour_of(as_of) - REREAD_WINDOW
     while detail_from < latest and _calls(start, detail_from, end, series) > MAX_CALLS:
         detail_from = min(detail_from + timedelta(days=1), latest)
@@ -177,18 +200,62 @@ def _calls(start: datetime, detail_from: datetime, end: datetime, series: int) -
     return sum(calls_needed(series, points) for points in (hourly, detailed) if points)
 
 
-def _batches(job: Job, series: list[Series], start: datetime, as_of: datetime) -> Iterator[Batch]:
-    young = utc(hour_of(as_of) - YOUNG)
-    for stretch in stretches(start, as_of, len(series)):
-        seconds = int(stretch.period.total_seconds())
-        for answer in fetch_totals(job.place, series, stretch.start, stretch.end, seconds):
-            batch = Batch()
-            for value in parse_results(answer, provisional_from=young):
-                if isinstance(value, MetricValue):
-                    batch.metrics.append(value)
-                elif isinstance(value, RejectError):
-                    batch.rejects.append(Reject(str(job.stream), "GetMetricData", str(value)))
-            yield batch
+class _Reading:
+    """Reads some series from one hour on; ``gaps`` are what CloudWatch would not give."""
+
+    def __init__(self, job: Job, series: list[Series], start: datetime, as_of: datetime) -> None:
+        self._job, self._series, self._start, self._as_of = job, series, start, as_of
+        self._kept_from = detail_kept_from(as_of)
+        self._step = _DAY
+        self._refused = Stretch(start, start, HOUR)
+        self.gaps: tuple[Gap, ...] = ()
+
+    def batches(self) -> Iterator[Batch]:
+        """Yield what is read; where CloudWatch refuses a time, go on from a later one."""
+        begun = self._start
+        while True:
+            try:
+                yield from self._batches()
+                break
+            except TooOldError as error:
+                if not self._move_edge():
+                    raise
+                self._job.note(f"{error}: asked again from a later time on")
+        if self._start > begun:
+            self.gaps = (Gap(begun, self._start - timedelta(seconds=1), REFUSED),)
+
+    def _batches(self) -> Iterator[Batch]:
+        series, young = self._series, utc(hour_of(self._as_of) - YOUNG)
+        for stretch in stretches(self._start, self._as_of, len(series), self._kept_from):
+            self._refused = stretch
+            seconds = int(stretch.period.total_seconds())
+            for answer in fetch_totals(
+                self._job.place, series, stretch.start, stretch.end, seconds
+            ):
+                yield self._batch(answer, young)
+
+    def _batch(self, answer: Mapping[str, Any], young: str) -> Batch:
+        batch, stream = Batch(), str(self._job.stream)
+        for value in parse_results(answer, provisional_from=young):
+            if isinstance(value, MetricValue):
+                batch.metrics.append(value)
+            elif isinstance(value, RejectError):
+                batch.rejects.append(Reject(stream, "GetMetricData", str(value)))
+        return batch
+
+    def _move_edge(self) -> bool:
+        """Ask for a day less of what was refused, then two, then four; say if that is any use."""
+        # What is younger CloudWatch has: it was refused for another reason.
+        latest = hour_of(self._as_of) - REREAD_WINDOW
+        if self._refused.start >= latest:
+            return False
+        edge = min(self._refused.start + self._step, latest)
+        self._step *= 2
+        if self._refused.period == DETAIL:
+            self._kept_from = edge
+        else:
+            self._start = edge
+        return True
 
 
 def hour_of(moment: datetime) -> datetime:

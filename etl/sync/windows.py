@@ -9,7 +9,9 @@ stored as well, and read again next time.
 - *history*: before what is covered, newest window first, a week at most. So the first run shows
   the last day at once, and goes back from there.
 - *reread*: once a day the last two days once more, in one window, cut as no other: whatever is new
-  in it came later than ``settle`` allows for. What comes up to a day late is always found.
+  in it came later than ``settle`` allows for. What comes up to a day late is always found. Where
+  ``is_weekly``, it reaches eight days back once a week, and as far as a week before the last time
+  that it did: what comes up to a week late is found as well.
 
 Everything here is a function of the state and of ``as_of``, the moment the stream was asked.
 """
@@ -27,8 +29,11 @@ NEW_WINDOW = timedelta(days=1)
 HISTORY_WINDOW = timedelta(days=7)
 REREAD_WINDOW = timedelta(hours=48)
 REREAD_EVERY = timedelta(hours=24)
+WEEKLY_WINDOW = timedelta(days=8)
+WEEKLY_EVERY = timedelta(days=7)
 
 TOO_OLD = "older than the 90 days that CloudTrail's event history keeps"
+REFUSED = "CloudTrail refuses to go back as far, though its event history keeps 90 days"
 
 
 class Task(NamedTuple):
@@ -65,29 +70,42 @@ def begin(
             watermark=head - SECOND,
             history_from=wanted,
             reread_at=as_of,
+            relisted_at=as_of,
         )
     elif since and state.history_from and since < state.history_from:
         state = replace(state, history_from=since)
-    return _lose_history(_lose_new(state, horizon), horizon)
+    return lose(state, horizon)
 
 
-def _lose_new(state: StreamState, horizon: datetime) -> StreamState:
+def lose(state: StreamState, horizon: datetime, reason: str = TOO_OLD) -> StreamState:
+    """Give up what lies before the horizon and was not read: it is a gap, for this reason."""
+    return _lose_history(_lose_new(state, horizon, reason), horizon, reason)
+
+
+def give_up(state: StreamState, edge: datetime) -> StreamState:
+    """Return the state when AWS refuses what lies before the edge: it is not asked for again."""
+    state = lose(state, edge, REFUSED)
+    edge = min(edge, _covered_from(state))
+    return replace(state, history_from=max(state.history_from or edge, edge))
+
+
+def _lose_new(state: StreamState, horizon: datetime, reason: str) -> StreamState:
     """Move the watermark over what can no longer be read, and keep that as a gap."""
     gaps = []
     window = state.windows.get("new")
     if window and window.start < horizon:
-        gaps.append(Gap(window.start, min(window.fetched_down_to, horizon - SECOND), TOO_OLD))
+        gaps.append(Gap(window.start, min(window.fetched_down_to, horizon - SECOND), reason))
         if window.fetched_down_to < horizon:
             state = replace(state.with_window("new", None), watermark=window.end)
         else:
             state = state.with_window("new", window._replace(start=horizon))
     if "new" not in state.windows and _watermark(state) + SECOND < horizon:
-        gaps.append(Gap(_watermark(state) + SECOND, horizon - SECOND, TOO_OLD))
+        gaps.append(Gap(_watermark(state) + SECOND, horizon - SECOND, reason))
         state = replace(state, watermark=horizon - SECOND)
     return replace(state, gaps=(*state.gaps, *gaps))
 
 
-def _lose_history(state: StreamState, horizon: datetime) -> StreamState:
+def _lose_history(state: StreamState, horizon: datetime, reason: str) -> StreamState:
     window = state.windows.get("history")
     if window and window.fetched_down_to < horizon:
         # What was read of it is kept, the rest is lost.
@@ -102,7 +120,7 @@ def _lose_history(state: StreamState, horizon: datetime) -> StreamState:
     wanted, lost_to = state.history_from, min(horizon, _covered_from(state)) - SECOND
     if wanted is None or wanted > lost_to:
         return state
-    return replace(state, gaps=(*state.gaps, Gap(wanted, lost_to, TOO_OLD)))
+    return replace(state, gaps=(*state.gaps, Gap(wanted, lost_to, reason)))
 
 
 def next_new(state: StreamState, as_of: datetime, settle: timedelta) -> Task | None:
@@ -131,7 +149,9 @@ def next_history(state: StreamState, horizon: datetime) -> Task | None:
     return Task("history", start, end, start)
 
 
-def next_reread(state: StreamState, as_of: datetime, horizon: datetime) -> Task | None:
+def next_reread(
+    state: StreamState, as_of: datetime, horizon: datetime, *, is_weekly: bool = False
+) -> Task | None:
     """Return the last days to read once more, None while that is not due."""
     window = state.windows.get("reread")
     if window:
@@ -139,10 +159,17 @@ def next_reread(state: StreamState, as_of: datetime, horizon: datetime) -> Task 
     end, last = _watermark(state), state.reread_at or as_of
     # After a pause further back, so that what comes a day late is found whenever the runs were.
     wanted = min(end + SECOND - REREAD_WINDOW, last - REREAD_EVERY)
+    if is_weekly and as_of - (state.relisted_at or last - WEEKLY_EVERY) >= WEEKLY_EVERY:
+        wanted = min(wanted, _weekly_start(state, end))
     start = max(_covered_from(state), wanted, horizon)
     if as_of - last < REREAD_EVERY or start > end:
         return None
     return Task("reread", start, end, end)
+
+
+def _weekly_start(state: StreamState, end: datetime) -> datetime:
+    last = state.relisted_at or end
+    return min(end + SECOND - WEEKLY_WINDOW, last - WEEKLY_EVERY)
 
 
 def after_page(state: StreamState, task: Task, oldest: datetime) -> StreamState:
@@ -160,8 +187,14 @@ def after_task(state: StreamState, task: Task, as_of: datetime) -> StreamState:
     if task.kind == "history":
         return replace(state, covered_from=task.claim)
     if task.kind == "reread":
-        # A window that was cut short days ago says nothing of what was claimed since.
-        return replace(state, reread_at=min(as_of, task.claim + REREAD_EVERY))
+        # A window that was cut short days ago says nothing of what was claimed since; nor of what
+        # came since its end was read, where that was first.
+        began = state.reread.started_at if state.reread else as_of
+        reread_at = min(as_of, began, task.claim + REREAD_EVERY)
+        has_week = task.start <= max(_covered_from(state), task.claim + SECOND - WEEKLY_WINDOW)
+        return replace(
+            state, reread_at=reread_at, relisted_at=reread_at if has_week else state.relisted_at
+        )
     read_at = as_of if task.end == as_of else state.read_at
     return replace(state, watermark=task.claim, read_at=read_at)
 

@@ -14,7 +14,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field, replace
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import NamedTuple
 
 from sqlite_utils import Database
@@ -51,11 +51,23 @@ class Gap(NamedTuple):
     reason: str
 
 
+class Reread(NamedTuple):
+    """A stretch of covered time that is read again, its end first; see ``sync_rereads``."""
+
+    started_at: datetime
+    start: datetime
+    end: datetime
+    reached: datetime
+    requests: int = 0
+    is_done: bool = False
+
+
 class SeriesState(NamedTuple):
-    """The totals of one model: all hours from ``covered_from`` to ``watermark`` were read."""
+    """One metric of a model: all hours from ``covered_from`` to ``watermark`` were read."""
 
     namespace: str
     model_id: str
+    metric: str
     covered_from: datetime
     watermark: datetime
 
@@ -65,7 +77,8 @@ class StreamState:
     """What a stream has read; see the table ``sync_state``. Times are UTC, whole seconds.
 
     ``log_group``: what was read, where that is one of several that a place may have. ``windows``:
-    by kind (new, history, reread); ``gaps`` and ``series`` are those to be added or renewed.
+    by kind (new, history, reread); ``gaps`` and ``series`` are those to be added or renewed;
+    ``reread``: what is in hand, or was last, of those that are counted.
     """
 
     stream: StreamId
@@ -79,12 +92,16 @@ class StreamState:
     windows: dict[str, Window] = field(default_factory=dict)
     gaps: tuple[Gap, ...] = ()
     series: tuple[SeriesState, ...] = ()
+    reread: Reread | None = None
 
     def with_window(self, kind: str, window: Window | None) -> StreamState:
         """Return the state with this window in hand; None for none of the kind."""
         others = {k: w for k, w in self.windows.items() if k != kind}
         return replace(self, windows=others | ({kind: window} if window else {}))
 
+
+# How long it is known what reading again has found.
+_REREADS_KEPT = timedelta(days=180)
 
 # CloudWatch names these by their ARN, or by its tail.
 _OPAQUE_ARN = re.compile(r"^arn:.*:(?:application-inference-profile|provisioned-model)/")
@@ -107,6 +124,11 @@ def load_state(db: Database, stream: StreamId) -> StreamState:
     covered_from, watermark, read_at, history_from, reread_at, relisted_at = (
         parse_utc(text) if text else None for text in times
     )
+    reread = db.execute(
+        "select started_at, window_start, window_end, reached, requests from sync_rereads"
+        " where stream = ? and not is_done order by started_at desc limit 1",
+        [str(stream)],
+    ).fetchone()
     return StreamState(
         stream,
         covered_from=covered_from,
@@ -117,11 +139,23 @@ def load_state(db: Database, stream: StreamId) -> StreamState:
         relisted_at=relisted_at,
         log_group=log_group,
         windows={kind: Window(*map(parse_utc, rest)) for kind, *rest in windows},
+        reread=_reread(*reread) if reread else None,
     )
 
 
-def save_state(db: Database, state: StreamState, *, late_events: int = 0) -> None:
+def _reread(started_at: str, start: str, end: str, reached: str, requests: int) -> Reread:
+    return Reread(
+        parse_utc(started_at), parse_utc(start), parse_utc(end), parse_utc(reached), requests
+    )
+
+
+def save_state(
+    db: Database, state: StreamState, *, late_events: int = 0, late_from: str | None = None
+) -> None:
     """Store a state in the transaction of the caller; a success clears the stream's last error.
+
+    ``late_events``: what the rows that it claims held of late events, ``late_from`` the oldest time
+    among those rows.
 
     Raises WarehouseError if the watermark would fall: nothing may ever claim less than before.
     """
@@ -157,12 +191,31 @@ def save_state(db: Database, state: StreamState, *, late_events: int = 0) -> Non
         " gap_end = max(gap_end, excluded.gap_end), reason = excluded.reason",
         [(name, utc(gap.start), utc(gap.end), gap.reason) for gap in state.gaps],
     )
+    if state.reread:
+        _save_reread(db, name, state.reread, late_events, late_from if late_events else None)
     db.conn.executemany(
-        "insert or replace into sync_series values (?, ?, ?, ?, ?)",
+        "insert or replace into sync_series values (?, ?, ?, ?, ?, ?)",
         [
-            (name, s.namespace, s.model_id, utc(s.covered_from), utc(s.watermark))
+            (name, s.namespace, s.model_id, s.metric, utc(s.covered_from), utc(s.watermark))
             for s in state.series
         ],
+    )
+
+
+def _save_reread(
+    db: Database, name: str, reread: Reread, late_events: int, late_from: str | None
+) -> None:
+    db.conn.execute(
+        "insert into sync_rereads values (?, ?, ?, ?, ?, ?, ?, ?, ?) on conflict do update set"
+        " reached = excluded.reached, requests = excluded.requests, is_done = excluded.is_done,"
+        " late_events = late_events + excluded.late_events,"
+        " late_from = min(coalesce(late_from, excluded.late_from),"
+        " coalesce(excluded.late_from, late_from))",
+        [name, *map(utc, reread[:4]), *reread[4:], late_events, late_from],
+    )
+    db.conn.execute(
+        "delete from sync_rereads where stream = ? and started_at < ?",
+        [name, utc(reread.started_at - _REREADS_KEPT)],
     )
 
 
@@ -178,12 +231,13 @@ def save_error(db: Database, stream: StreamId, error: str, now: datetime) -> Non
 
 
 def load_series(db: Database, stream: StreamId) -> list[SeriesState]:
-    """Return the models whose totals a stream has read."""
+    """Return the series whose totals a stream has read."""
     rows = db.execute(
-        "select namespace, model_id, covered_from, watermark from sync_series where stream = ?",
+        "select namespace, model_id, metric, covered_from, watermark from sync_series"
+        " where stream = ?",
         [str(stream)],
     )
-    return [SeriesState(n, m, parse_utc(start), parse_utc(end)) for n, m, start, end in rows]
+    return [SeriesState(n, m, s, parse_utc(start), parse_utc(end)) for n, m, s, start, end in rows]
 
 
 def models_called(db: Database, region: str) -> Iterator[tuple[str, str]]:

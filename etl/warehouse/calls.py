@@ -1,7 +1,9 @@
 """Write calls and their tokens, so that neither repetition nor order matters.
 
 - An event is known by its time and id. Seen again, it only adds what was missing (tokens, say).
-- A correction that AWS sends later replaces its event; the original never replaces a correction.
+- A correction that AWS sends later replaces the names of its event and the counts that it carries.
+  The latest one wins, by its own time and id; the original never replaces a correction. The call
+  has its original's time, and its first correction's while the original has not been seen.
 - Of the copies of one call in several accounts, the home copy is kept, else the lowest id.
 - A call of an invocation log goes to the event of its request id; until that is seen, it is a call
   of its own. When it comes, the log's call is taken out again, and goes to the event.
@@ -35,15 +37,14 @@ from etl.normalise.packed import (
     token_columns,
     tokens_of,
 )
+from etl.normalise.reports import CorrectionKey, Reports, told_by
 from etl.normalise.rows import (
     CLOUDTRAIL,
     INVOCATION_LOG,
-    LOG_TOKENS,
     Event,
     ServiceTokens,
     Tokens,
     merge_reports,
-    merge_tokens,
 )
 from etl.warehouse.incoming import EventKey, Incoming
 from etl.warehouse.names import Names
@@ -58,6 +59,14 @@ _TOKEN_COLUMNS = (
     "token_source_key", "input_tokens", "output_tokens", "cache_read_tokens",
     "cache_write_5m_tokens", "cache_write_1h_tokens", "image_count", "service_tier",
 )  # fmt: skip
+
+# How long before its correction an event is looked for. All calls of that time are read for it, so
+# the last days come first. A correction is not sent before its event, but clocks differ.
+_CORRECTED_BEFORE = (timedelta(days=2), timedelta(days=90))
+_CORRECTED_AFTER = timedelta(hours=1)
+
+# What is known of the tokens of a call, beside its row in events.
+_TABLES_OF_TOKENS = ("tokens", "cloudtrail_tokens", "token_reports", "corrections")
 
 # account, region, request id
 Request = tuple[str, str, str]
@@ -83,53 +92,80 @@ class CallCounts:
 
 
 class _Stored(NamedTuple):
+    """``has_original`` is False while only corrections of the call were seen."""
+
     is_correction: bool
-    reported_by: int
-    tokens: Tokens | None
-    cloudtrail_tokens: Tokens | None
+    reports: Reports
+    has_original: bool
+
+
+class _Corrected(NamedTuple):
+    """The call that corrections are of, and these; see the table ``corrections``."""
+
+    event_time: str
+    has_original: bool
+    names: frozenset[CorrectionKey]
 
 
 @dataclass
 class _Plan:
-    """The changes a batch makes. A key both in ``delete`` and ``insert`` is replaced."""
+    """The changes a batch makes. A key both in ``delete`` and ``insert`` is replaced.
+
+    ``reports``: of the calls whose tokens change, and of all that are inserted. ``orphans``:
+    corrected calls whose original has not been seen; ``moved``: what corrected calls were before.
+    """
 
     stored: dict[EventKey, _Stored]
     insert: dict[EventKey, Event] = field(default_factory=dict)
     delete: set[EventKey] = field(default_factory=set)
-    tokens: dict[EventKey, Tokens] = field(default_factory=dict)
-    cloudtrail_tokens: dict[EventKey, Tokens] = field(default_factory=dict)
+    reports: dict[EventKey, Reports] = field(default_factory=dict)
     inference_regions: dict[EventKey, str] = field(default_factory=dict)
+    orphans: dict[EventKey, bool] = field(default_factory=dict)
+    moved: dict[EventKey, EventKey] = field(default_factory=dict)
 
     def replace(self, key: EventKey, event: Event) -> None:
         """Put an event in the place of the one that is stored, or planned, under the key."""
         self.insert[key] = event
+        self.reports[key] = self.reports_of(key)
         if key in self.stored:
             self.delete.add(key)
 
-    def add_tokens(self, key: EventKey, tokens: Tokens | None) -> bool:
-        """Give a call tokens; return whether it then knows more than before."""
-        stored = self.stored.get(key)
-        before = self.tokens.get(key) or (stored.tokens if stored else None)
-        self._keep_cloudtrail_tokens(key, before, tokens)
-        merged = merge_tokens(before, tokens)
-        if merged is None or (merged == before and key not in self.delete):
-            return False
-        self.tokens[key] = merged
-        return merged != before
+    def take(self, key: EventKey) -> Reports:
+        """Take a call out, which will be another; return what was told of its tokens."""
+        reports = self.reports_of(key)
+        self.reports.pop(key, None)
+        self.insert.pop(key, None)
+        if key in self.stored:
+            self.delete.add(key)
+        return reports
 
-    def _keep_cloudtrail_tokens(
-        self, key: EventKey, before: Tokens | None, tokens: Tokens | None
-    ) -> None:
-        """Keep what CloudTrail says beside what the log says, where both say something."""
+    def reports_of(self, key: EventKey) -> Reports:
+        """Return what was told of a call's tokens so far."""
         stored = self.stored.get(key)
-        kept = self.cloudtrail_tokens.get(key) or (stored.cloudtrail_tokens if stored else None)
-        both = [known for known in (before, tokens) if known is not None]
-        if any(known.source == LOG_TOKENS for known in both):
-            for known in both:
-                if known.source != LOG_TOKENS:
-                    kept = merge_tokens(kept, known)
-        if kept is not None:
-            self.cloudtrail_tokens[key] = kept
+        return self.reports.get(key) or (stored.reports if stored else Reports())
+
+    def add(self, key: EventKey, reports: Reports) -> bool:
+        """Give a call more reports of its tokens; return whether it knows more, or better, then."""
+        before = self.reports_of(key)
+        after = before.join(reports)
+        if after != before or key in self.insert:
+            self.reports[key] = after
+        return after.tokens != before.tokens
+
+    def keys_of(self, event_id: StoredId) -> list[EventKey]:
+        """Return where an event stands, as things are planned: at one time, or at several."""
+        keys = [key for key in self.stored if key not in self.delete] + list(self.insert)
+        return list(dict.fromkeys(key for key in keys if key[1] == event_id))
+
+    def is_correction(self, key: EventKey) -> bool:
+        """Return whether a call has a correction's names."""
+        event = self.insert.get(key)
+        return event.is_correction if event else self.stored[key].is_correction
+
+    def has_original(self, key: EventKey) -> bool:
+        """Return whether a call's own event has been seen, and not only corrections of it."""
+        stored = self.stored.get(key)
+        return not self.orphans.get(key, stored is not None and not stored.has_original)
 
 
 class CallWriter:
@@ -168,20 +204,26 @@ class CallWriter:
         ``calls`` are more calls in the packed form, ``shapes`` what they, or later ones, name.
         """
         counts, incoming = CallCounts(), self._incoming
-        packed = [*map(self._shapes.pack, events), *calls]
+        events = list(events)
+        corrections = [event for event in events if event.correction_id is not None]
+        plain = (event for event in events if event.correction_id is None)
+        packed = [*map(self._shapes.pack, plain), *calls]
         incoming.learn([*self._shapes.take_new(), *shapes])
         odd = incoming.fill(packed)
         horizon = self._horizon()
         if horizon:
-            kept = [event for event in odd if event.event_time >= horizon]
-            counts.calls_too_old = incoming.drop_before(horizon) + len(odd) - len(kept)
-            odd, services = kept, [s for s in services if s.event_time >= horizon]
-        odd += incoming.take_odd()
+            arrived = [*odd, *corrections]
+            odd = [event for event in odd if event.event_time >= horizon]
+            corrections = [event for event in corrections if event.event_time >= horizon]
+            dropped = len(arrived) - len(odd) - len(corrections)
+            counts.calls_too_old = incoming.drop_before(horizon) + dropped
+            services = [s for s in services if s.event_time >= horizon]
+        odd += incoming.take_odd(stored_id(event.event_id) for event in corrections)
         counts.calls_new, counts.calls_with_tokens = incoming.insert()
         hours = incoming.hours()
-        unexplained = self._logged_calls_of(odd)
-        if odd or services or unexplained:
-            plan = self._plan(odd, unexplained, services, counts)
+        unexplained = self._logged_calls_of([*odd, *corrections])
+        if odd or corrections or services or unexplained:
+            plan = self._plan(odd, corrections, unexplained, services, counts)
             hours |= self._carry_out(plan, counts)
         if self._shapes.is_full:
             self.drop_shapes(self._shapes.forget())
@@ -194,6 +236,7 @@ class CallWriter:
     def _plan(
         self,
         odd: Sequence[Event],
+        corrections: Sequence[Event],
         unexplained: Collection[EventKey],
         services: Iterable[ServiceTokens],
         counts: CallCounts,
@@ -205,6 +248,7 @@ class CallWriter:
                 self._plan_event(event, plan, counts)
             else:
                 logs.append(event)
+        self._plan_corrections(odd, corrections, plan, counts)
         self._drop_copies(plan, counts)
         self._plan_logs(logs, unexplained, plan, counts)
         self._plan_service_tokens(services, plan, counts)
@@ -212,25 +256,142 @@ class CallWriter:
 
     def _plan_event(self, event: Event, plan: _Plan, counts: CallCounts) -> None:
         key = _key(event)
-        in_batch, in_store = plan.insert.get(key), plan.stored.get(key)
-        if in_batch is None and in_store is None:
-            plan.insert[key] = event
-        else:
+        if key in plan.insert or key in plan.stored:
             counts.calls_known += 1
-            was_corrected = (
-                in_batch.is_correction if in_batch else bool(in_store and in_store.is_correction)
+        else:
+            plan.insert[key] = event
+        plan.add(key, Reports().tell(event.tokens))
+
+    def _plan_corrections(
+        self, odd: Sequence[Event], arrived: Sequence[Event], plan: _Plan, counts: CallCounts
+    ) -> None:
+        """Bring corrections and what they are of together, whichever came first."""
+        by_id: dict[StoredId, list[Event]] = defaultdict(list)
+        for event in arrived:
+            by_id[stored_id(event.event_id)].append(event)
+        originals = {stored_id(e.event_id): e for e in odd if e.reported_by & CLOUDTRAIL}
+        known = self._corrected(originals.keys() | by_id.keys())
+        if not by_id and not known:
+            return
+        where = {(corrected.event_time, id_) for id_, corrected in known.items()}
+        where |= self._corrected_by([by_id[id_][0] for id_ in by_id.keys() - known.keys()], plan)
+        plan.stored.update(self._stored(where - plan.stored.keys()))
+        copies = {event_id: time for time, event_id in where - plan.stored.keys()}
+        wanted = by_id.keys() | known.keys()
+        events = self._stored_events(key for key in plan.stored if key[1] in wanted)
+        for id_ in sorted(wanted, key=_sortable_id):
+            original = originals.get(id_)
+            before = known.get(id_) or _Corrected(copies.get(id_, ""), id_ in copies, frozenset())
+            self._correct(id_, by_id[id_], original, before, events, plan, counts)
+
+    def _correct(
+        self,
+        event_id: StoredId,
+        arrived: Sequence[Event],
+        original: Event | None,
+        before: _Corrected,
+        events: dict[EventKey, Event],
+        plan: _Plan,
+        counts: CallCounts,
+    ) -> None:
+        """Make one call of an event and its corrections. ``events``: those stored, in full."""
+        keys = plan.keys_of(event_id)
+        by_key = {_correction_key(event): event for event in arrived}
+        times = [key[0] for key in keys if not plan.is_correction(key)]
+        times += [before.event_time] if before.has_original else []
+        times += [original.event_time] if original else []
+        if not times and not keys and self._horizon():
+            # Its original may be among the calls that were dropped, and still counts.
+            counts.calls_too_old += len(arrived)
+            return
+        of_corrections = [correction.time for correction in {*by_key, *before.names}]
+        key = (min(times or [*of_corrections, *(key[0] for key in keys)]), event_id)
+        plan.orphans[key] = not times
+        reports = Reports()
+        for event in arrived:
+            reports = reports.correct(_correction_key(event), event.tokens)
+        counts.calls_known += len(arrived) - (not keys)
+        latest = max({*by_key, *before.names})
+        if keys == [key] and latest in before.names and bool(times) == before.has_original:
+            plan.add(key, reports)
+            return
+        # First what has the names of a correction, the latest one's.
+        calls = [by_key[latest]] if latest not in before.names else []
+        calls += sorted((plan.insert.get(k) or events[k] for k in keys), key=_is_original)
+        calls += [original] if original else []
+        if keys and plan.stored.keys() & set(keys) and key not in plan.stored:
+            # It was counted when it came first.
+            counts.calls_new -= 1
+            counts.calls_known += original is not None
+        for old in keys:
+            reports = plan.take(old).join(reports)
+            if latest in before.names:
+                plan.moved[old] = key
+        plan.insert[key] = _as_one(calls)._replace(event_time=key[0])
+        plan.reports[key] = reports
+
+    def _corrected(self, event_ids: Collection[StoredId]) -> dict[StoredId, _Corrected]:
+        """Return what is stored of the calls with these ids that were corrected by name."""
+        if self._db.execute("select 1 from corrections limit 1").fetchone() is None:
+            return {}
+        self._want_ids(event_ids)
+        names: dict[StoredId, set[CorrectionKey]] = defaultdict(set)
+        calls: dict[StoredId, tuple[str, bool]] = {}
+        rows = self._db.execute(
+            "select event_id, event_time, has_original, correction_time, correction_id"
+            " from corrected_ids cross join corrections using (event_id) where is_names"
+        )
+        for event_id, time, has_original, its_time, its_id in rows:
+            calls[event_id] = time, bool(has_original)
+            names[event_id].add(CorrectionKey(its_time, its_id))
+        return {id_: _Corrected(*call, frozenset(names[id_])) for id_, call in calls.items()}
+
+    def _corrected_by(self, corrections: Sequence[Event], plan: _Plan) -> set[EventKey]:
+        """Find the stored calls that corrections are of: at the same time, else before it.
+
+        Where only another account's copy is stored, its time stands with the correction's id.
+        """
+        planned = {key[1] for key in plan.insert}
+        found = self._stored({_key(event) for event in corrections}).keys() | set()
+        for reach in _CORRECTED_BEFORE:
+            open_ = [
+                event
+                for event in corrections
+                if stored_id(event.event_id) not in planned | {key[1] for key in found}
+            ]
+            if not open_:
+                break
+            times = [event.event_time for event in open_]
+            stretch = _stretch(min(times), max(times), reach, _CORRECTED_AFTER)
+            self._want_ids(stored_id(event.event_id) for event in open_)
+            found |= set(
+                self._db.execute(
+                    "select event_time, event_id from events where event_time between ? and ?"
+                    " and event_id in (select event_id from corrected_ids)",
+                    stretch,
+                )
             )
-            if event.is_correction and not was_corrected:
-                if in_store and in_store.reported_by & INVOCATION_LOG:
-                    # What the log told of it is not to be lost with the event it was given to.
-                    event = merge_reports(event, _logged_part(self._stored_events([key])[key]))
-                plan.replace(key, event)
-        plan.add_tokens(key, event.tokens)
+            shared = {
+                stored_id(event.shared_event_id): stored_id(event.event_id)
+                for event in open_
+                if event.shared_event_id
+            }
+            self._want_ids(shared)
+            found |= {
+                (time, shared[shared_id])
+                for time, shared_id in self._db.execute(
+                    "select event_time, shared_event_id from events"
+                    " where event_time between ? and ?"
+                    " and shared_event_id in (select event_id from corrected_ids)",
+                    stretch,
+                )
+            }
+        return found
 
     def _stored(self, keys: Iterable[EventKey]) -> dict[EventKey, _Stored]:
         self._fill("wanted_calls", keys)
         rows = self._db.execute(f"""
-            select events.event_time, events.event_id, is_correction, reported_by,
+            select events.event_time, events.event_id, is_correction,
                 {", ".join(f"tokens.{c}" for c in _TOKEN_COLUMNS)},
                 {", ".join(f"beside.{c}" for c in _TOKEN_COLUMNS)}
             from wanted_calls as wanted
@@ -240,14 +401,52 @@ class CallWriter:
                 on tokens.event_time = wanted.event_time and tokens.event_id = wanted.event_id
             left join cloudtrail_tokens as beside
                 on beside.event_time = wanted.event_time and beside.event_id = wanted.event_id
-        """)
-        width = len(_TOKEN_COLUMNS)
+        """).fetchall()
+        width, told = len(_TOKEN_COLUMNS), self._told()
+        corrections, orphans = self._corrections()
         return {
             (row[0], row[1]): _Stored(
-                bool(row[2]), row[3], tokens_of(row[4 : 4 + width]), tokens_of(row[4 + width :])
+                bool(row[2]),
+                Reports(
+                    told.get(row[:2])
+                    or told_by(tokens_of(row[3 : 3 + width]), tokens_of(row[3 + width :])),
+                    corrections.get(row[:2], {}),
+                ),
+                row[:2] not in orphans,
             )
             for row in rows
         }
+
+    def _told(self) -> dict[EventKey, dict[str, Tokens]]:
+        """Return what the sources said of the wanted calls, where that is kept by itself."""
+        told: dict[EventKey, dict[str, Tokens]] = defaultdict(dict)
+        rows = self._db.execute(f"""
+            select event_time, event_id, {", ".join(_TOKEN_COLUMNS)}
+            from wanted_calls cross join token_reports using (event_time, event_id)
+        """)
+        for time, event_id, *columns in rows:
+            tokens = tokens_of(tuple(columns))
+            if tokens is not None:
+                told[time, event_id][tokens.source] = tokens
+        return told
+
+    def _corrections(
+        self,
+    ) -> tuple[dict[EventKey, dict[CorrectionKey, Tokens | None]], set[EventKey]]:
+        """Return the corrections of the wanted calls, and which calls have no original."""
+        found: dict[EventKey, dict[CorrectionKey, Tokens | None]] = defaultdict(dict)
+        orphans = set()
+        rows = self._db.execute(f"""
+            select event_time, event_id, has_original, correction_time, correction_id, is_names,
+                {", ".join(_TOKEN_COLUMNS)}
+            from wanted_calls cross join corrections using (event_id, event_time)
+        """)
+        for time, event_id, has_original, its_time, its_id, is_names, *columns in rows:
+            key = CorrectionKey(its_time, its_id, bool(is_names))
+            found[time, event_id][key] = tokens_of(tuple(columns))
+            if not has_original:
+                orphans.add((time, event_id))
+        return found, orphans
 
     def _stored_events(self, keys: Iterable[EventKey]) -> dict[EventKey, Event]:
         """Return stored calls in full, without tokens, their application as they tell it."""
@@ -283,7 +482,7 @@ class CallWriter:
         return {
             (row[0], row[1]): Event._make((
                 row[0], plain_id(row[1]), _text(row[2]), _text(row[3]), *row[4:19],
-                bool(row[19]), bool(row[20]), *row[21:], None,
+                bool(row[19]), bool(row[20]), *row[21:], None, None,
             ))
             for row in rows
         }  # fmt: skip
@@ -306,8 +505,7 @@ class CallWriter:
                 if plan.insert.pop(key, None) is None:
                     plan.delete.add(key)
                 counts.calls_known += 1
-                plan.tokens.pop(key, None)
-                plan.cloudtrail_tokens.pop(key, None)
+                plan.reports.pop(key, None)
 
     def _logged_calls_of(self, odd: Iterable[Event]) -> list[EventKey]:
         """Return the stored calls of logs whose events may be among those that just came."""
@@ -368,8 +566,7 @@ class CallWriter:
                 if merged != known:
                     plan.replace(target, merged)
             stored = plan.stored.get(key) if is_back else None
-            for tokens in (stored.cloudtrail_tokens, stored.tokens) if stored else (log.tokens,):
-                plan.add_tokens(target, tokens)
+            plan.add(target, stored.reports if stored else Reports().tell(log.tokens))
 
     def _plan_service_tokens(
         self, arrived: Iterable[ServiceTokens], plan: _Plan, counts: CallCounts
@@ -384,7 +581,7 @@ class CallWriter:
                 pending.append(service)
                 continue
             attached.append(service)
-            counts.tokens_attached += plan.add_tokens(key, service.tokens)
+            counts.tokens_attached += plan.add(key, _told_by_service(service))
             if service.inference_region:
                 plan.inference_regions[key] = service.inference_region
         counts.tokens_pending = self._keep(pending) - self._forget(attached)
@@ -398,7 +595,7 @@ class CallWriter:
             select pending.event_time, pending.event_id, account_id, regions.region,
                 pending.request_id, inference_regions.region, token_source, input_tokens,
                 output_tokens, cache_read_tokens, cache_write_5m_tokens,
-                cache_write_1h_tokens, image_count, service_tier
+                cache_write_1h_tokens, image_count, service_tier, is_correction
             from wanted_requests as wanted
             cross join pending_tokens as pending on pending.request_id = wanted.request_id
             join accounts using (account_key)
@@ -409,7 +606,7 @@ class CallWriter:
         """)
         return [
             ServiceTokens(row[0], plain_id(row[1]), row[2], row[3], plain_id(row[4]), row[5],
-                          Tokens(*row[6:]))
+                          Tokens(*row[6:14]), bool(row[14]))
             for row in rows
         ]  # fmt: skip
 
@@ -466,11 +663,12 @@ class CallWriter:
                 stored_id(s.request_id), s.event_time, stored_id(s.event_id),
                 names.account(s.account_id), names.region(s.region),
                 names.region_or_none(s.inference_region), *token_columns(s.tokens),
+                s.is_correction,
             )
             for s in services
         ]  # fmt: skip
         return self._many(
-            f"insert or ignore into pending_tokens values ({', '.join('?' * 14)})", rows
+            f"insert or ignore into pending_tokens values ({', '.join('?' * 15)})", rows
         )
 
     def _forget(self, services: list[ServiceTokens]) -> int:
@@ -481,12 +679,13 @@ class CallWriter:
 
     def _carry_out(self, plan: _Plan, counts: CallCounts) -> set[str]:
         """Make the changes, and return the hours they are in."""
-        changed = plan.delete | (plan.tokens.keys() & plan.stored.keys())
+        changed = plan.delete | (plan.reports.keys() & plan.stored.keys())
         self._fill("changed_calls", changed)
         hours = hours_of(self._db, "changed_calls")
         if changed:
             take_calls(self._db, "changed_calls")
-        for table in ("cloudtrail_tokens", "tokens", "jobs", "events"):
+        jobs = self._jobs_of(plan)
+        for table in (*_TABLES_OF_TOKENS, "jobs", "events"):
             self._many(
                 f"delete from {table} where event_time = ? and event_id = ?",
                 sorted(plan.delete, key=_sortable),
@@ -494,15 +693,29 @@ class CallWriter:
         self._insert(plan, counts)
         hours |= self._incoming.hours()
         self._update(plan, changed - plan.delete)
+        self._many("insert or ignore into jobs values (?, ?, ?, ?)", jobs)
         return hours
 
+    def _jobs_of(self, plan: _Plan) -> list[tuple[Any, ...]]:
+        """Return the jobs of calls that a correction named before, as they will be."""
+        moved = {old: new for old, new in plan.moved.items() if new in plan.insert}
+        if not moved:
+            return []
+        self._fill("wanted_calls", moved)
+        rows = self._db.execute(
+            "select event_time, event_id, job_kind, job_arn"
+            " from wanted_calls cross join jobs using (event_time, event_id)"
+        )
+        return [(*moved[time, event_id], *job) for time, event_id, *job in rows]
+
     def _insert(self, plan: _Plan, counts: CallCounts) -> None:
+        tokens = {key: reports.tokens for key, reports in plan.reports.items()}
         new = plan.insert.keys() - plan.delete
         counts.calls_new += len(new)
-        counts.calls_with_tokens += len(new & plan.tokens.keys())
+        counts.calls_with_tokens += sum(tokens.get(key) is not None for key in new)
         incoming = self._incoming
         calls = [
-            self._shapes.pack(event._replace(tokens=plan.tokens.get(key)))
+            self._shapes.pack(event._replace(tokens=tokens.get(key)))
             for key, event in plan.insert.items()
         ]
         incoming.learn(self._shapes.take_new())
@@ -510,22 +723,17 @@ class CallWriter:
         incoming.insert()
 
     def _update(self, plan: _Plan, changed: set[EventKey]) -> None:
-        """Give calls that stay where they are what is new of them."""
-        keys = sorted(changed & plan.tokens.keys(), key=_sortable)
-        marks = ", ".join("?" * (2 + len(_TOKEN_COLUMNS)))
-        self._many(
-            f"insert or replace into tokens values ({marks})",
-            [(*key, *token_columns(plan.tokens[key])) for key in keys],
-        )
-        self._many(
-            f"insert or replace into cloudtrail_tokens values ({marks})",
-            [
-                (*key, *token_columns(tokens))
-                for key, tokens in sorted(
-                    plan.cloudtrail_tokens.items(), key=lambda item: _sortable(item[0])
-                )
-            ],
-        )
+        """Write what was told of the tokens; count the calls that stay where they are anew."""
+        stay = sorted(plan.reports.keys() - plan.insert.keys(), key=_sortable)
+        for table in _TABLES_OF_TOKENS:
+            self._many(f"delete from {table} where event_time = ? and event_id = ?", stay)
+        rows: dict[str, list[tuple[Any, ...]]] = defaultdict(list)
+        for key in sorted(plan.reports, key=_sortable):
+            for table, row in _rows_of(key, plan):
+                rows[table].append(row)
+        for table, of_table in rows.items():
+            marks = ", ".join("?" * len(of_table[0]))
+            self._many(f"insert into {table} values ({marks})", of_table)
         self._many(
             "update events set inference_region_key = ?"
             " where event_time = ? and event_id = ? and inference_region_key is null",
@@ -539,6 +747,10 @@ class CallWriter:
         self._db.execute(f"delete from {table}")
         self._many(f"insert or ignore into {table} values (?, ?)", keys)
 
+    def _want_ids(self, event_ids: Iterable[StoredId]) -> None:
+        self._db.execute("delete from corrected_ids")
+        self._many("insert or ignore into corrected_ids values (?)", [(i,) for i in event_ids])
+
     def _want_requests(self, request_ids: Iterable[str]) -> None:
         self._db.execute("delete from wanted_requests")
         self._many(
@@ -551,6 +763,55 @@ class CallWriter:
         before = self._db.conn.total_changes
         self._db.conn.executemany(sql, rows)
         return self._db.conn.total_changes - before
+
+
+def _rows_of(key: EventKey, plan: _Plan) -> Iterator[tuple[str, tuple[Any, ...]]]:
+    """Yield the rows that keep what was told of a call's tokens, each with its table."""
+    reports = plan.reports[key]
+    tokens, beside = reports.tokens, reports.cloudtrail_tokens
+    if tokens is not None and key not in plan.insert:
+        yield "tokens", (*key, *token_columns(tokens))
+    if beside is not None:
+        yield "cloudtrail_tokens", (*key, *token_columns(beside))
+    if reports.told != told_by(tokens, beside):
+        for told in reports.told.values():
+            yield "token_reports", (*key, *token_columns(told))
+    has_original = plan.has_original(key)
+    for (time, event_id, is_names), counts in reports.corrections.items():
+        columns = token_columns(counts) if counts else (None,) * len(_TOKEN_COLUMNS)
+        yield "corrections", (key[1], time, event_id, key[0], is_names, has_original, *columns)
+
+
+def _correction_key(event: Event) -> CorrectionKey:
+    return CorrectionKey(event.event_time, event.correction_id or "")
+
+
+def _is_original(event: Event) -> bool:
+    return not event.is_correction
+
+
+def _told_by_service(service: ServiceTokens) -> Reports:
+    if service.is_correction:
+        correction = CorrectionKey(service.event_time, service.event_id, is_names=False)
+        return Reports().correct(correction, service.tokens)
+    return Reports().tell(service.tokens)
+
+
+def _as_one(calls: Sequence[Event]) -> Event:
+    """Return the first, a correction, with what it lacks of the others that are the same call."""
+    first, *others = calls
+    for other in others:
+        first = first._replace(
+            request_id=first.request_id or other.request_id,
+            shared_event_id=first.shared_event_id or other.shared_event_id,
+            model_id=first.model_id or other.model_id,
+            inference_region=first.inference_region or other.inference_region,
+            service_tier=first.service_tier or other.service_tier,
+        )
+        if other.reported_by & INVOCATION_LOG:
+            # What the log told of it is not to be lost with the event it was given to.
+            first = merge_reports(first, _logged_part(other))
+    return first._replace(is_correction=True, correction_id=None, tokens=None)
 
 
 def _logged_part(event: Event) -> Event:
@@ -573,8 +834,12 @@ def _request(report: Event | ServiceTokens) -> Request:
 
 
 def _sortable(key: EventKey) -> tuple[str, bool, StoredId]:
+    return key[0], *_sortable_id(key[1])
+
+
+def _sortable_id(event_id: StoredId) -> tuple[bool, StoredId]:
     # As SQLite sorts: text before blobs.
-    return key[0], isinstance(key[1], bytes), key[1]
+    return isinstance(event_id, bytes), event_id
 
 
 def _is_near(call_time: str, service_time: str) -> bool:
@@ -597,8 +862,12 @@ def _time_ranges(times: Iterable[str]) -> Iterator[tuple[str, str]]:
 
 def _around(first: str, last: str) -> tuple[str, str]:
     """Return the stretch in which the logs of calls from ``first`` to ``last`` may lie."""
-    start = datetime.fromisoformat(first) - AFTER_SERVICE_EVENT
-    return _utc(start), _utc(datetime.fromisoformat(last) + BEFORE_SERVICE_EVENT)
+    return _stretch(first, last, AFTER_SERVICE_EVENT, BEFORE_SERVICE_EVENT)
+
+
+def _stretch(first: str, last: str, before: timedelta, after: timedelta) -> tuple[str, str]:
+    start, end = datetime.fromisoformat(first) - before, datetime.fromisoformat(last) + after
+    return _utc(start), _utc(end)
 
 
 def _utc(moment: datetime) -> str:

@@ -98,6 +98,7 @@ _TABLES = (
         event_time text, event_id blob, primary key (event_time, event_id)
     ) without rowid
     """,
+    "create temp table if not exists corrected_ids (event_id blob primary key) without rowid",
 )
 
 # A call as int_call_usage has it, before it is in events. It counts as that view says.
@@ -166,10 +167,16 @@ _ODD = (
     cross join events
         on events.event_time = incoming.event_time and events.event_id = incoming.event_id
     """,
-    # Corrections; and what a log tells, which has to find its call.
+    # What a log tells, which has to find its call.
     f"""
     select event_time, event_id from incoming cross join call_shapes using (shape)
-    where is_correction or reported_by = {INVOCATION_LOG}
+    where reported_by = {INVOCATION_LOG}
+    """,
+    # Corrected, by this batch or before it came.
+    """
+    select event_time, event_id from incoming
+    where event_id in (select event_id from corrected_ids)
+        or exists (select 1 from corrections where corrections.event_id = incoming.event_id)
     """,
     # Copies of one call in several accounts.
     """
@@ -258,10 +265,17 @@ class Incoming:
         """Leave out the calls before a moment; return how many they were."""
         return self._db.conn.execute("delete from incoming where event_time < ?", [moment]).rowcount
 
-    def take_odd(self) -> list[Event]:
-        """Take out the calls that concern others, in the order of their keys."""
+    def take_odd(self, corrected: Iterable[StoredId]) -> list[Event]:
+        """Take out the calls that concern others, in the order of their keys.
+
+        ``corrected``: the ids of the calls that the corrections of the batch are of.
+        """
         conn = self._db.conn
         conn.execute("delete from odd_calls")
+        conn.execute("delete from corrected_ids")
+        conn.executemany(
+            "insert or ignore into corrected_ids values (?)", zip(corrected, strict=True)
+        )
         for condition in _ODD:
             conn.execute(f"insert or ignore into odd_calls {condition}")
         if conn.execute("select 1 from odd_calls limit 1").fetchone() is None:

@@ -23,14 +23,18 @@ class Located(NamedTuple):
 def locate_call(db: Database, name: str) -> Located | None:
     """Return the call with an event id, else the newest with a request id; None if none has it.
 
-    All calls are looked through: no index of ids is kept, which would be the largest part of the
-    database.
+    The id of a correction leads to the call that it corrected. All calls are looked through: no
+    index of ids is kept, which would be the largest part of the database.
     """
-    for column in ("event_id", "request_id"):
+    for table, column, value in (
+        ("events", "event_id", stored_id(name)),
+        ("corrections", "correction_id", name),
+        ("events", "request_id", stored_id(name)),
+    ):
         keys = db.conn.execute(
-            f"select event_time, event_id from events where {column} = ?"
+            f"select event_time, event_id from {table} where {column} = ?"
             " order by event_time desc limit 1",
-            [stored_id(name)],
+            [value],
         ).fetchone()
         if keys:
             rows = run_report(db, "inspect_located", {"event_time": keys[0], "event_key": keys[1]})
@@ -47,6 +51,15 @@ def read_call(db: Database, event_time: str, event_id: str) -> dict[str, Any] | 
     """Return a call's row of the view ``calls``; None if it is not there."""
     key = {"event_time": event_time, "event_id": event_id}
     return next(iter(run_report(db, "inspect_call", key)), None)
+
+
+def read_corrections(db: Database, event_time: str, event_id: str) -> list[tuple[str, str]]:
+    """Return the time and the event id of each correction of a call, the latest first."""
+    return db.conn.execute(
+        "select correction_time, correction_id from corrections"
+        " where event_id = ?2 and event_time = ?1 order by 1 desc, 2 desc",
+        [event_time, stored_id(event_id)],
+    ).fetchall()
 
 
 def read_call_prices(db: Database, event_time: str, event_id: str) -> list[dict[str, Any]]:

@@ -177,14 +177,17 @@ class Loader:
             written.late_events = written.calls_new + written.tokens_attached
         if batch.state:
             late = written.late_events + batch.late_events
-            save_state(self._db, batch.state, late_events=late)
+            times = [event.event_time for event in batch.events]
+            times += [service.event_time for service in batch.service_tokens]
+            save_state(self._db, batch.state, late_events=late, late_from=min(times, default=None))
         return written
 
     def _write_jobs(self, jobs: Iterable[Job]) -> None:
         # Only beside the call, which may be a copy that was not kept, or too old.
         self._db.conn.executemany(
             "insert or ignore into jobs select event_time, event_id, ?3, ?4 from events"
-            " where event_time = ?1 and event_id = ?2",
+            " where event_id = ?2 and event_time in (?1, (select event_time from corrections"
+            " where event_id = ?2 and correction_time = ?1))",
             [(job.event_time, stored_id(job.event_id), job.kind, job.job_arn) for job in jobs],
         )
 

@@ -6,6 +6,7 @@ from sqlite_utils import Database
 
 from etl.normalise.application import APPLICATION_SOURCES
 from etl.normalise.cloudtrail import MANTLE
+from etl.normalise.fields import NUL, SHOWN_NUL
 from etl.normalise.model_ids import parse_model_id
 from etl.warehouse.forgotten import Forgotten, forgotten_in
 
@@ -153,6 +154,7 @@ class Names:
 
     def _stored(self, table: str, values: tuple[object, ...]) -> int:
         key, columns = _TABLES[table]
+        values = tuple(v.replace(NUL, SHOWN_NUL) if isinstance(v, str) else v for v in values)
         conn = self._db.conn
         conn.execute(
             f"insert or ignore into {table} ({', '.join(columns)})"

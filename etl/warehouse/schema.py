@@ -37,6 +37,8 @@ from typing import NamedTuple
 
 from sqlite_utils import Database, Migrations
 
+from etl.normalise.fields import NUL, SHOWN_NUL
+
 migrations = Migrations("bedrock_usage")
 
 
@@ -855,7 +857,136 @@ def m016_time_daily_costs(db: Database) -> None:
 
 @migrations()
 @takes()
-def m023_create_forgotten(db: Database) -> None:
+def m018_keep_corrections(db: Database) -> None:
+    """What corrections say, and what each source said where that no longer shows in the tokens.
+
+    So that a call comes to the same whatever came first, and a correction may lower a count.
+    """
+    counts = """
+            input_tokens integer,
+            output_tokens integer,
+            cache_read_tokens integer,
+            cache_write_5m_tokens integer,
+            cache_write_1h_tokens integer,
+            image_count integer,
+            service_tier text,
+    """
+    _execute(
+        db,
+        f"""
+        -- Corrections of calls. event_id: of the event that is corrected; correction_time and
+        -- correction_id: the correction's own, text as AWS writes it. The latest of them gave the
+        -- call its names, each gave the counts that it has. event_time: with event_id, the call.
+        -- is_names: 0 for the correction of a service event, which has counts only.
+        -- has_original: 0 while only corrections of the call were seen.
+        create table corrections (
+            event_id any not null,
+            correction_time text not null,
+            correction_id text not null,
+            event_time text not null,
+            is_names integer not null,
+            has_original integer not null,
+            token_source_key integer references token_sources (token_source_key),
+            {counts}
+            primary key (event_id, correction_time, correction_id),
+            foreign key (event_time, event_id) references events (event_time, event_id)
+                on delete cascade
+        ) strict, without rowid;
+
+        -- What each source said of a call's tokens, corrections aside; only for calls whose rows
+        -- in tokens and cloudtrail_tokens do not tell that.
+        create table token_reports (
+            event_time text not null,
+            event_id any not null,
+            token_source_key integer not null references token_sources (token_source_key),
+            {counts}
+            primary key (event_time, event_id, token_source_key),
+            foreign key (event_time, event_id) references events (event_time, event_id)
+                on delete cascade
+        ) strict, without rowid;
+
+        -- 1: of a service event that corrects another one.
+        alter table pending_tokens add column is_correction integer not null default 0;
+    """,
+    )
+
+
+# What calls name, and may hold a NUL.
+_NAMES = (
+    *(("accounts", "account_id"), ("regions", "region"), ("principals", "principal_arn")),
+    *(("sessions", "session_name"), ("user_agents", "user_agent"), ("users", "user_name")),
+    *(("users", "alias"), ("applications", "application"), ("error_codes", "error_code")),
+    *(("models", "model_id"), ("models", "model_tail"), ("models", "canonical_model_id")),
+    *(("models", "cloudwatch_model_id"), ("model_price_ids", "price_model_id")),
+)
+
+
+@migrations()
+@takes()
+def m019_read_again(db: Database) -> None:
+    """What ``sync`` has read by series, and what reading again has found late.
+
+    And no name has a NUL any more: SQLite's functions for JSON took it for the end of the name.
+    """
+    _execute(
+        db,
+        """
+        -- One row a metric of a model; which metrics had been read so far, their totals tell.
+        create table sync_series_by_metric (
+            stream text not null references sync_state (stream),
+            namespace text not null,
+            model_id text not null,
+            metric text not null,
+            covered_from text not null,
+            watermark text not null,
+            primary key (stream, namespace, model_id, metric)
+        ) strict, without rowid;
+
+        insert into sync_series_by_metric
+        select distinct sync_series.stream, namespace, sync_series.model_id, metric,
+            sync_series.covered_from, sync_series.watermark
+        from sync_series
+        join sync_state using (stream)
+        join accounts using (account_id)
+        join regions using (region)
+        join models on models.model_id = sync_series.model_id
+            and endpoint = iif(namespace = 'AWS/Bedrock', 'runtime', 'mantle')
+        join metric_series using (account_key, region_key, model_key);
+
+        drop table sync_series;
+
+        alter table sync_series_by_metric rename to sync_series;
+
+        -- Each time that a stretch of covered time was read again, the newest first. reached: down
+        -- to where that has come. is_done: 1 once it ends, at window_start or where its requests
+        -- were used up: what lies before was not read again. late_events: what it found that was
+        -- not there before; late_from: the oldest of it lies there, or later.
+        create table sync_rereads (
+            stream text not null references sync_state (stream),
+            started_at text not null,
+            window_start text not null,
+            window_end text not null,
+            reached text not null,
+            requests integer not null,
+            is_done integer not null,
+            late_events integer not null default 0,
+            late_from text,
+            primary key (stream, started_at)
+        ) strict, without rowid;
+    """,
+    )
+    for table, column in _NAMES:
+        # In Python: SQLite's replace() takes a NUL for an empty text.
+        names = db.execute(f"select {column} from {table} where instr({column}, char(0))")
+        db.conn.executemany(
+            f"update or ignore {table} set {column} = ? where {column} = ?",
+            [(name.replace(NUL, SHOWN_NUL), name) for (name,) in names.fetchall()],
+        )
+
+
+@migrations()
+@takes()
+def m020_create_forgotten(db: Database) -> None:
     """Whom to forget in whatever is loaded later; see ``etl.warehouse.forgotten``."""
     _execute(
         db,

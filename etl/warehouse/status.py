@@ -21,7 +21,8 @@ _FLAGS = ("is_history_complete",)
 def read_status(db: Database, now: datetime) -> dict[str, Any]:
     """Return the parts of the status by name, each as its file of ``sql/reports`` says.
 
-    ``streams``, ``gaps``, ``rejects`` and ``unpriced`` are lists of rows; ``last_run`` is one row,
+    ``streams``, ``gaps``, ``rereads`` (of the same days as the recent coverage), ``rejects`` and
+    ``unpriced`` are lists of rows; ``last_run`` is one row,
     None if nothing was ever synced; ``provisional`` and ``coverage`` are one row each, the latter
     for ``last_30_days`` and ``all``.
     """
@@ -30,6 +31,7 @@ def read_status(db: Database, now: datetime) -> dict[str, Any]:
         "streams": [_with_flags(row) for row in run_report(db, "status_streams", {})],
         "last_run": next(iter(run_report(db, "status_last_run", {})), None),
         "gaps": run_report(db, "status_gaps", {}),
+        "rereads": run_report(db, "status_rereads", {"since": since.isoformat()}),
         "provisional": run_report(db, "status_provisional", {})[0],
         "rejects": run_report(db, "status_rejects", {}),
         "unpriced": run_report(db, "status_unpriced", {}),

@@ -8,6 +8,8 @@ higher up are missed until the next look, as with AWS.
 Data events are not shown, whatever was delivered: those marked so, and the operations that Bedrock
 logs as data events only. ``StartTime`` and ``EndTime`` are inclusive whole seconds. Without
 ``LookupAttributes`` AWS answers every event, and so does this; more than one attribute is refused.
+What is older than 90 days (less ``FakeAws.loses``) by AWS's own clock is left out, or refused if
+``FakeAws.refuses_old``.
 
 https://docs.aws.amazon.com/awscloudtrail/latest/APIReference/API_LookupEvents.html
 """
@@ -137,17 +139,20 @@ OPERATIONS: dict[str, Handler] = {"LookupEvents": lookup_events}
 
 def _query(call: Call) -> Query:
     now = call.aws.clock.now()
+    kept_from = call.aws.now - (KEPT - call.aws.loses)
     attributes = call.params.get("LookupAttributes", [])
     if len(attributes) > 1:
         raise AwsError(
             "InvalidLookupAttributesException", "You can only look up by one attribute at a time."
         )
-    start, end = call.params.get("StartTime", now - KEPT), call.params.get("EndTime", now)
+    start, end = call.params.get("StartTime", kept_from), call.params.get("EndTime", now)
     if end < start:
         raise AwsError(
             "InvalidTimeRangeException", "The start time must be earlier than the end time."
         )
-    first = int(max(start, now - KEPT).timestamp())
+    if call.aws.refuses_old and start < kept_from:
+        raise AwsError("InvalidTimeRangeException", "The start time is too long ago.")
+    first = int(max(start, kept_from).timestamp())
     at = position(call)
     attribute = attributes[0] if attributes else None
     return Query(first, int(end.timestamp()), now, attribute, tuple(at) if at else None)

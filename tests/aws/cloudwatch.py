@@ -228,7 +228,7 @@ def _points(call: Call, query: dict[str, Any], sent: int | None) -> Iterator[tup
 def _oldest(call: Call, period: int) -> int:
     """Return the start of the oldest period that is still kept."""
     kept = next(age for whole, age in _KEPT if period % whole == 0)
-    oldest = int((call.aws.clock.now() - kept).timestamp())
+    oldest = int((call.aws.now - kept + call.aws.loses).timestamp())
     return -(-oldest // period) * period
 
 
@@ -311,6 +311,11 @@ def _check(call: Call, queries: list[dict[str, Any]], most: int) -> None:
         (len(set(ids)) < len(ids), "The values for parameter id are not unique."),
         (not all(map(_ID.fullmatch, ids)), "An id must begin with a small letter."),
         (any(p < 60 or p % 60 for p in periods), "A period must be a multiple of 60."),
+        (
+            call.aws.refuses_old
+            and any(int(call.params["StartTime"].timestamp()) < _oldest(call, p) for p in periods),
+            "The start time is too long ago for this period.",
+        ),
         (
             call.params["StartTime"] >= call.params["EndTime"],
             "The parameter StartTime must be less than the parameter EndTime.",

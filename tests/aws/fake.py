@@ -77,6 +77,8 @@ class FakeAws:
         self.throttled = 0
         self.latency = 0.0
         self.skew = 0.0
+        self.refuses_old = False
+        self.loses: timedelta = timedelta()
         self._places: dict[tuple[str, str], Place] = {}
         self._lookups: dict[tuple[str, str], deque[float]] = {}
         moto_route.reset()
@@ -104,6 +106,11 @@ class FakeAws:
             if error is None:
                 raise
             error.add_note(str(problem))
+
+    @property
+    def now(self) -> datetime:
+        """The time by AWS's own clock, which ``skew`` (seconds) is ahead of the tests'."""
+        return self.clock.now() + timedelta(seconds=self.skew)
 
     @property
     def url(self) -> str:
@@ -170,7 +177,7 @@ class FakeAws:
         return self._wire
 
     def _date(self) -> datetime:
-        return self.clock.now() + timedelta(seconds=self.skew)
+        return self.now
 
     def _violate(self, text: str) -> None:
         with self._lock:

@@ -9,6 +9,7 @@ import pytest
 
 from etl import resources
 from etl.errors import WarehouseError
+from etl.sources.cloudtrail import REACH
 from etl.warehouse.bookmarks import StreamId, StreamState, save_state
 from etl.warehouse.database import open_warehouse
 from tests.aws import ACCOUNT, REGION, Fault
@@ -29,7 +30,7 @@ def test_the_first_run_reads_ninety_days(world: World) -> None:
     assert world.event_ids() == ids(0, 1, 2, 3, 4)
     state = world.state()
     assert (state["covered_from"], state["watermark"], state["read_at"]) == (
-        utc(NOW - 90 * DAY), utc(NOW - HOUR), utc(NOW),
+        utc(NOW - REACH), utc(NOW - HOUR), utc(NOW),
     )  # fmt: skip
     assert world.rows("select * from sync_windows") == []
 
@@ -202,7 +203,7 @@ def test_what_event_history_no_longer_has_becomes_a_gap(world: World) -> None:
     now = world.clock.now()
     world.sync()
     assert world.event_ids() == ids(1)
-    lost_to = utc(now - 90 * DAY - timedelta(seconds=1))
+    lost_to = utc(now - REACH - timedelta(seconds=1))
     assert world.rows("select * from sync_gaps") == [
         (EVENTS, utc(NOW - HOUR + timedelta(seconds=1)), lost_to,
          "older than the 90 days that CloudTrail's event history keeps")
@@ -245,7 +246,7 @@ def test_nothing_older_than_ninety_days_is_ever_asked_for(world: World) -> None:
     asked = [r for r in world.aws.requests if r.operation == "LookupEvents"]
     assert len(asked) > 20
     first_pages = [r for r in asked if "NextToken" not in r.params]
-    assert all(r.at - r.params["StartTime"] <= 90 * DAY + timedelta(seconds=1) for r in first_pages)
+    assert all(r.at - r.params["StartTime"] <= 90 * DAY for r in first_pages)
 
 
 def test_the_rest_of_a_window_that_was_left_too_long_becomes_a_gap(world: World) -> None:
@@ -287,9 +288,9 @@ def test_a_page_of_unsettled_events_leaves_no_window_in_hand(world: World) -> No
 def test_asking_for_more_than_there_is_becomes_a_gap(world: World) -> None:
     world.sync(since=NOW - 200 * DAY)
     assert world.rows("select gap_start, gap_end from sync_gaps") == [
-        (utc(NOW - 200 * DAY), utc(NOW - 90 * DAY - timedelta(seconds=1)))
+        (utc(NOW - 200 * DAY), utc(NOW - REACH - timedelta(seconds=1)))
     ]
-    assert world.state()["covered_from"] == utc(NOW - 90 * DAY)
+    assert world.state()["covered_from"] == utc(NOW - REACH)
 
 
 def test_history_that_was_left_too_long_becomes_a_gap_and_what_was_read_stays(world: World) -> None:
@@ -302,7 +303,7 @@ def test_history_that_was_left_too_long_becomes_a_gap_and_what_was_read_stays(wo
     world.clock.advance(85 * DAY)
     world.sync()
     gaps = world.rows("select gap_start, gap_end from sync_gaps order by 1")
-    assert gaps[0][0] == utc(NOW - 90 * DAY)
+    assert gaps[0][0] == utc(NOW - REACH)
     assert set(stored) <= set(world.event_ids())
     covered = world.state()["covered_from"]
     assert gaps[0][1] < covered

@@ -1,0 +1,108 @@
+"""What several reports of one call come to, whichever order they came in.
+
+A call's tokens may be told by its event, by service events, by an invocation log, and by
+corrections that AWS sends later. A count that several of them know is
+
+1. the invocation log's, which is the call's own;
+2. else the one of the latest correction that carries it, by the correction's own time and then by
+   its event id: also a lower one, or zero. A count that a correction lacks stays as it was;
+3. else the most trusted source's; the larger one where a source tells two.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field, replace
+from typing import NamedTuple
+
+from etl.normalise.rows import LOG_TOKENS, TOKEN_SOURCES, Tokens
+
+
+class CorrectionKey(NamedTuple):
+    """A correction's own time and event id, which say how late it is.
+
+    ``is_names``: it says who called what as well; one of a service event has counts only.
+    """
+
+    time: str
+    event_id: str
+    is_names: bool = True
+
+
+@dataclass(frozen=True)
+class Reports:
+    """What was told of a call's tokens: by source, and by correction (None: it has no counts)."""
+
+    told: Mapping[str, Tokens] = field(default_factory=dict)
+    corrections: Mapping[CorrectionKey, Tokens | None] = field(default_factory=dict)
+
+    def tell(self, tokens: Tokens | None) -> Reports:
+        """Add what a source tells."""
+        if tokens is None:
+            return self
+        before = self.told.get(tokens.source)
+        joined = _join(before, tokens) if before else tokens
+        return replace(self, told={**self.told, tokens.source: joined})
+
+    def correct(self, key: CorrectionKey, tokens: Tokens | None) -> Reports:
+        """Add a correction."""
+        before = self.corrections.get(key)
+        joined = _join(before, tokens) if before and tokens else before or tokens
+        return replace(self, corrections={**self.corrections, key: joined})
+
+    def join(self, other: Reports) -> Reports:
+        """Add all that another call's reports tell, which is the same call by now."""
+        joined = self
+        for tokens in other.told.values():
+            joined = joined.tell(tokens)
+        for key, corrected in other.corrections.items():
+            joined = joined.correct(key, corrected)
+        return joined
+
+    @property
+    def tokens(self) -> Tokens | None:
+        """What the call used, as far as it is known."""
+        return _fill((self.told.get(LOG_TOKENS), self._by_cloudtrail))
+
+    @property
+    def cloudtrail_tokens(self) -> Tokens | None:
+        """What CloudTrail says beside a log; None where there is no log."""
+        return self._by_cloudtrail if LOG_TOKENS in self.told else None
+
+    @property
+    def _by_cloudtrail(self) -> Tokens | None:
+        latest = [self.corrections[key] for key in sorted(self.corrections, reverse=True)]
+        trusted = [self.told.get(source) for source in TOKEN_SOURCES if source != LOG_TOKENS]
+        return _fill((*latest, *trusted))
+
+
+def told_by(tokens: Tokens | None, cloudtrail_tokens: Tokens | None) -> dict[str, Tokens]:
+    """Return the reports that such tokens stand for, where no others are kept."""
+    known = (tokens, cloudtrail_tokens)
+    return {report.source: report for report in known if report is not None}
+
+
+def _join(one: Tokens, other: Tokens) -> Tokens:
+    """Take the larger of each count, and the more trusted source's name."""
+    counts = (_larger(a, b) for a, b in zip(one.counts, other.counts, strict=True))
+    source = min(one.source, other.source, key=TOKEN_SOURCES.index)
+    tier = max(one.service_tier or "", other.service_tier or "") or None
+    return Tokens._make((source, *counts, tier))
+
+
+def _larger(one: int | None, other: int | None) -> int | None:
+    return max((count for count in (one, other) if count is not None), default=None)
+
+
+def _fill(reports: Iterable[Tokens | None]) -> Tokens | None:
+    """Take each count from the first report that knows it, and the most trusted source's name."""
+    known = [report for report in reports if report is not None]
+    if not known:
+        return None
+    counts = (
+        next((count for count in counts if count is not None), None)
+        for counts in zip(*(report.counts for report in known), strict=True)
+    )
+    source = min((report.source for report in known), key=TOKEN_SOURCES.index)
+    tier = next((report.service_tier for report in known if report.service_tier), None)
+    return Tokens._make((source, *counts, tier))
