@@ -799,3 +799,14 @@ def m015_create_monitor(db: Database) -> None:
 def m016_time_daily_costs(db: Database) -> None:
     """When the costs of the day were put last: a day is told to its end by the run after it."""
     db.execute("alter table monitor_targets add column levels_at text")
+
+
+@migrations()
+def m017_price_kinds_alone(db: Database) -> None:
+    """Price again what lacked a price: where some kinds have one, the cost is what they come to."""
+    # As many days as cost nothing or left something out, at a second for some hundred thousand.
+    db.execute(
+        "insert or ignore into stale_rate_keys select distinct rate_key from priced_daily_by_model"
+        " where unpriced_calls > 0 or unpriced_tokens > 0 or image_count > 0"
+        " or coalesce(cost_picodollars, 0) = 0"
+    )
