@@ -9,7 +9,15 @@
 with rated as (
     select
         usage.*,
-        rates.rate_key is not null as has_rates,
+        -- A model may have rates of no kind that is counted, such as search units.
+        coalesce(
+            rates.input_rate,
+            rates.output_rate,
+            rates.cache_read_rate,
+            rates.cache_write_5m_rate,
+            rates.cache_write_1h_rate,
+            rates.image_rate
+        ) is not null as has_rates,
         coalesce(
             usage.input_tokens,
             usage.output_tokens,

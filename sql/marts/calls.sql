@@ -58,7 +58,6 @@ with named as (
         usage.cache_write_5m_tokens,
         usage.cache_write_1h_tokens,
         usage.image_count,
-        rates.rate_key is not null as has_rates,
         rates.input_rate,
         rates.output_rate,
         rates.cache_read_rate,
@@ -111,6 +110,14 @@ priced as (
             cache_write_1h_tokens,
             image_count
         ) is not null as has_tokens,
+        coalesce(
+            input_rate,
+            output_rate,
+            cache_read_rate,
+            cache_write_5m_rate,
+            cache_write_1h_rate,
+            image_rate
+        ) is not null as has_rates,
         coalesce(
             iif(input_tokens > 0, input_rate, null),
             iif(output_tokens > 0, output_rate, null),

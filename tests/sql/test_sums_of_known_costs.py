@@ -38,6 +38,8 @@ PRICES: dict[str, dict[str, tuple[int, str]]] = {
     "acme.later-v1": {"input": (2000, "2026-01-01"), "cache_read": (1000, "2026-11-03")},
     "acme.free-v1": {"input": (0, "2026-01-01"), "image": (40_000_000, "2026-11-03")},
     "acme.never-v1": {},
+    # No kind that is counted: as good as none.
+    "acme.sized-v1": {"image_512x512": (1000, "2026-01-01")},
 }
 HOURS = ("2026-11-02T10", "2026-11-02T11", "2026-11-03T10")
 METRICS = {
@@ -87,7 +89,7 @@ class Part(NamedTuple):
     @property
     def rates(self) -> dict[str, int]:
         known = PRICES[self.model_id].items()
-        return {kind: rate for kind, (rate, since) in known if since <= self.day}
+        return {kind: rate for kind, (rate, since) in known if since <= self.day and kind in KINDS}
 
 
 class Sum(NamedTuple):
@@ -383,3 +385,27 @@ def test_an_unpriced_kind_of_one_call_hides_nothing(db: Database, tmp_path: Path
         (1, 10, 0)
     ]
     assert rows(db, "select price_status from discovered_models") == [("partly priced",)]
+
+
+def test_an_older_warehouse_is_priced_again_where_it_lacked_a_price(
+    db: Database, tmp_path: Path
+) -> None:
+    records = [
+        call(1, requestParameters={"modelId": COHERE}, tokens=(1_000_000, 0)),
+        call(2, user="bob", tokens=(7, 7)),
+        call(3, user="bob", requestParameters={"modelId": "acme.never-v1"}, tokens=(0, 0)),
+        call(4, user="bob", requestParameters={"modelId": COHERE}, tokens=(1, 1)),
+    ]
+    totals = [(COHERE, "CacheReadInputTokenCount", 10), (COHERE, "OutputImageCount", 3)]
+    load(db, write_log(tmp_path / "l.json", records), write_metrics(tmp_path / "m.csv", totals))
+    path = Path(rows(db, "pragma database_list")[0][2])
+    good = dump(path)
+    # As it was left: NULL where anything lacks a price, and images not counted.
+    for table in ("", "_by_user", "_by_application", "_by_model"):
+        db.execute(f"update priced_daily{table} set cost_picodollars = null, unpriced_tokens ="
+                   " max(unpriced_tokens - coalesce(image_count, 0), 0) where unpriced_tokens > 0")  # fmt: skip
+    db.execute("update priced_daily_by_model set unpriced_calls = 0")
+    db.execute("delete from _sqlite_migrations where name = 'm017_price_kinds_alone'")
+    assert dump(path) != good
+    with open_warehouse(path):
+        assert dump(path) == good
