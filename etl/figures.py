@@ -61,17 +61,16 @@ def span(length: timedelta) -> str:
 
 def missing(total: Row) -> str:
     """Say what is not in a cost, as the subject of a sentence with its verb; empty for nothing."""
-    parts = []
-    if total["unpriced_calls"] or total["unpriced_tokens"]:
-        parts.append(
-            f"{count(total['unpriced_calls'], 'call')} and {tokens(total['unpriced_tokens'])}"
-            " tokens of models without a price (view unpriced_usage)"
-        )
+    calls, unpriced = total["unpriced_calls"], total["unpriced_tokens"]
+    things = [count(calls, "call")] if calls else []
+    if unpriced:
+        things.append(f"{tokens(unpriced)} token{'' if unpriced == 1 else 's'}")
+    if things:
+        things[-1] += " without a price (view unpriced_usage)"
     if total["calls_without_tokens"]:
-        parts.append(f"{count(total['calls_without_tokens'], 'call')} without token data")
-    is_single = len(parts) == 1 and parts[0].startswith("1 call without")
-    verb = "is" if is_single else "are"
-    return f"{' and '.join(parts)} {verb} not in it" if parts else ""
+        things.append(f"{count(total['calls_without_tokens'], 'call')} without token data")
+    is_single = calls + unpriced + total["calls_without_tokens"] == 1
+    return f"{' and '.join(things)} {'is' if is_single else 'are'} not in it" if things else ""
 
 
 def tokens(value: int | None) -> str:
@@ -86,12 +85,14 @@ def tokens(value: int | None) -> str:
 
 
 def cost(row: Row, decimals: int) -> str:
-    """Return a row's cost, marked where it is a lower bound; unpriced is not unknown."""
-    is_lower_bound = row["unpriced_calls"] or row["unpriced_tokens"] or row["calls_without_tokens"]
+    """Return a row's cost, marked where it is a lower bound; unpriced is not unknown.
+
+    The row may be a sum or a call, which has no ``unpriced_calls``.
+    """
     if row["cost_usd"] is None:
-        is_unpriced = row["unpriced_calls"] or row["unpriced_tokens"]
+        is_unpriced = row["unpriced_tokens"] or row.get("unpriced_calls")
         return "unpriced" if is_unpriced else UNKNOWN
-    return ("≥ " if is_lower_bound else "") + dollars(row["cost_usd"], decimals)
+    return ("≥ " if row["is_lower_bound"] else "") + dollars(row["cost_usd"], decimals)
 
 
 def dollars(value: float, decimals: int) -> str:

@@ -366,6 +366,11 @@ def _doubt_lines(plan: Plan) -> Iterator[str]:
             f"Without cost      {count(plan.calls_without_cost, 'call')}: no price, no tokens, or"
             " no estimate yet; nothing is put for what is unknown"
         )
+    if plan.unpriced_tokens:
+        yield (
+            f"Without a price   {count(plan.unpriced_tokens, 'token')}: CostUSD is what the others"
+            " cost (view unpriced_usage)"
+        )
     if plan.undecided:
         yield (
             f"In doubt          {count(plan.undecided, 'value')} that an earlier run sent without"

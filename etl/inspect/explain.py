@@ -422,8 +422,9 @@ def _why_cost(row: Mapping[str, Any], prices: Sequence[Mapping[str, Any]], trial
     lacking = [price["token_kind"] for price in prices if price["price_id"] is None]
     if lacking:
         ids = ", ".join(price_model_ids(trial, row["raw_model_id"])) or "no id"
+        bound = "" if row["cost_usd"] is None else "USD, a lower bound: "
         return (
-            f"no {' and '.join(lacking)} price in {row['region']}, {row['inference_scope']},"
+            f"{bound}no {' and '.join(lacking)} price in {row['region']}, {row['inference_scope']},"
             f" {row['service_tier']}: looked for {ids}; see `bedrock-usage prices import`"
         )
     if row["cost_usd"] is None:

@@ -2,7 +2,8 @@
 
 The planned calls are loaded as events that have not happened, into a trial warehouse with the
 prices and profiles of the real one, and read from the view ``calls``: so the rules that choose a
-price are the ones that will price them in earnest. What has no price is None, and never 0.
+price are the ones that will price them in earnest. What lacks a price, if only for one kind of
+token, is None: what it costs at most nobody knows.
 
 The tokens are an upper estimate: a token for three bytes of the prompt, which is one for a Chinese
 character, and as many for the answer as it may have.
@@ -80,7 +81,7 @@ def _sum(scenario: Scenario, calls: list[PlannedCall], costs: dict[str, int | No
 def _costs(
     calls: Sequence[PlannedCall], now: datetime, warehouse: Path | None
 ) -> dict[str, int | None]:
-    """Return the cost of each call in pico-dollars, by its request id."""
+    """Return the cost of each call in pico-dollars, by its request id; None for a lower bound."""
     moment = now.strftime("%Y-%m-%dT%H:%M:%SZ")
     parameters = {
         "first": moment,
@@ -96,7 +97,10 @@ def _costs(
         log.write_text(json.dumps({"Records": [_event(call, now) for call in calls]}))
         load_files(trial, [log])
         found = run_report(trial, "calls_by_request", parameters)
-    return {row["request_id"]: row["cost_picodollars"] for row in found}
+    return {
+        row["request_id"]: None if row["unpriced_tokens"] else row["cost_picodollars"]
+        for row in found
+    }
 
 
 @contextmanager

@@ -25,7 +25,7 @@ def is_priceable(model_id: str) -> bool:
 def cost_picodollars(
     rows: Iterable[Row], model_id: str, region: str, day: str, usage: Mapping[str, int]
 ) -> int | None:
-    """Return what tokens cost at list price; None where one that was used has no rate.
+    """Return what the tokens that have a rate cost; None where some were used and none has one.
 
     ``usage``: tokens by the names of the ledger, ``input_tokens`` and so on.
     """
@@ -42,13 +42,10 @@ def cost_picodollars(
         and row["effective_from"] <= day < (row["effective_to"] or "9999")
         and (row["min_input_tokens"] == 0 or row["min_input_tokens"] < asked)
     ]
-    total = 0
-    for kind, tokens in usage.items():
-        rate = _rate(fitting, kind.removesuffix("_tokens"), names)
-        if tokens and rate is None:
-            return None
-        total += tokens * (rate or 0)
-    return total
+    used = {kind: tokens for kind, tokens in usage.items() if tokens}
+    rates = {kind: _rate(fitting, kind.removesuffix("_tokens"), names) for kind in used}
+    known = [used[kind] * rate for kind, rate in rates.items() if rate is not None]
+    return sum(known) if known or not used else None
 
 
 def _is_of_region(row: Row, region: str) -> bool:

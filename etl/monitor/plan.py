@@ -111,6 +111,7 @@ class Plan:
     corrections: int = 0
     undecided: int = 0
     calls_without_cost: int = 0
+    unpriced_tokens: int = 0
     left_out: frozenset[Series] = field(default_factory=frozenset)
 
     @property

@@ -123,7 +123,8 @@ class Publisher:
             limited=limited,
             corrections=sum((put.series, put.period_start) in published for put in puts),
             undecided=len(undecided),
-            calls_without_cost=_without_cost(rows, self.monitor),
+            calls_without_cost=_not_in_cost("calls_without_cost", rows, self.monitor),
+            unpriced_tokens=_not_in_cost("unpriced_tokens", rows, self.monitor),
         )
 
     def _levels(self, target: Target, limited: tuple[str, ...], now: datetime) -> list[Level]:
@@ -306,13 +307,12 @@ def day(moment: datetime) -> str:
     return text_of(moment)[:10]
 
 
-def _without_cost(rows: list[dict[str, Any]], monitor: Monitor) -> int:
+def _not_in_cost(column: str, rows: list[dict[str, Any]], monitor: Monitor) -> int:
+    """Return how many calls or tokens the published costs leave out, by their column."""
     if "CostUSD" not in monitor.metrics:
         return 0
     chosen = set(monitor.applications)
-    return sum(
-        row["calls_without_cost"] for row in rows if not chosen or row["application"] in chosen
-    )
+    return sum(row[column] for row in rows if not chosen or row["application"] in chosen)
 
 
 def _too_many(plan: Plan, monitor: Monitor) -> str:

@@ -3,8 +3,8 @@
 ``priced_daily`` is what the view ``int_usage_daily_priced`` comes to for each account, rate key,
 user and application of a day; ``priced_daily_by_user``, ``_by_application`` and ``_by_model`` sum
 it. ``PRICED`` tells their keys.
-Prices are not additive (where one of a row's counts has no price, the row has no cost), so that a
-row is not changed by a difference but computed anew, from the rows of ``usage_daily`` behind it.
+A row is not changed by a difference but computed anew, from the rows of ``usage_daily`` behind it:
+prices change too, and whether a row has a cost at all depends on all that is in it.
 
 Whoever changes ``usage_daily`` says so by ``note_usage``. A change of rates needs no note: the
 rates in force are compared with those that were used, which finds new prices, models and inference

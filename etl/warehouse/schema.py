@@ -856,6 +856,20 @@ def m016_time_daily_costs(db: Database) -> None:
 
 
 @migrations()
+@takes(seconds=3)
+def m017_price_kinds_alone(db: Database) -> None:
+    """Price again what lacked a price: where some kinds have one, the cost is what they come to.
+
+    Only rate keys with a day that cost nothing or left something out; all others stay as they are.
+    """
+    db.execute(
+        "insert or ignore into stale_rate_keys select distinct rate_key from priced_daily_by_model"
+        " where unpriced_calls > 0 or unpriced_tokens > 0 or image_count > 0"
+        " or coalesce(cost_picodollars, 0) = 0"
+    )
+
+
+@migrations()
 @takes()
 def m018_keep_corrections(db: Database) -> None:
     """What corrections say, and what each source said where that no longer shows in the tokens.

@@ -12,7 +12,10 @@ with both_sides as (
         coalesce(output_tokens, 0) as output_tokens,
         coalesce(cache_read_tokens, 0) as cache_read_tokens,
         coalesce(cache_write_tokens, 0) as cache_write_tokens,
-        coalesce(cost_picodollars, 0) as cost_picodollars
+        coalesce(cost_picodollars, 0) as cost_picodollars,
+        unpriced_calls,
+        unpriced_tokens,
+        calls_without_tokens
     from usage_cost_daily
     union all
     select
@@ -25,7 +28,10 @@ with both_sides as (
         -coalesce(output_tokens, 0),
         -coalesce(cache_read_tokens, 0),
         -coalesce(cache_write_tokens, 0),
-        -coalesce(cost_picodollars, 0)
+        -coalesce(cost_picodollars, 0),
+        -unpriced_calls,
+        -unpriced_tokens,
+        -calls_without_tokens
     from usage_cost
 )
 
@@ -39,7 +45,10 @@ select
     sum(output_tokens) as output_tokens,
     sum(cache_read_tokens) as cache_read_tokens,
     sum(cache_write_tokens) as cache_write_tokens,
-    sum(cost_picodollars) as cost_picodollars
+    sum(cost_picodollars) as cost_picodollars,
+    sum(unpriced_calls) as unpriced_calls,
+    sum(unpriced_tokens) as unpriced_tokens,
+    sum(calls_without_tokens) as calls_without_tokens
 from both_sides
 group by day, account_id, data_source
 having
@@ -50,3 +59,6 @@ having
     or sum(cache_read_tokens) <> 0
     or sum(cache_write_tokens) <> 0
     or sum(cost_picodollars) <> 0
+    or sum(unpriced_calls) <> 0
+    or sum(unpriced_tokens) <> 0
+    or sum(calls_without_tokens) <> 0

@@ -1,5 +1,6 @@
 -- Does every mart come to the same calls, tokens and cost as usage_cost?
--- Each row is a mart that does not. Cost may differ by rounding at the 12th decimal.
+-- Each row is a mart that does not, or whose cost leaves out something else. Cost may
+-- differ by rounding at the 12th decimal.
 with usage as (
     select
         sum(calls) as calls,
@@ -7,7 +8,11 @@ with usage as (
         sum(input_tokens) as input_tokens,
         sum(output_tokens) as output_tokens,
         sum(cost_picodollars / 1000000) / 1e6
-        + sum(cost_picodollars % 1000000) / 1e12 as cost_usd
+        + sum(cost_picodollars % 1000000) / 1e12 as cost_usd,
+        sum(unpriced_calls) as unpriced_calls,
+        sum(unpriced_tokens) as unpriced_tokens,
+        sum(calls_without_tokens) as calls_without_tokens,
+        max(is_lower_bound) as is_lower_bound
     from usage_cost
 ),
 
@@ -18,7 +23,11 @@ marts as (
         failed_calls,
         input_tokens,
         output_tokens,
-        cost_usd
+        cost_usd,
+        unpriced_calls,
+        unpriced_tokens,
+        calls_without_tokens,
+        is_lower_bound
     from user_costs
     union all
     select
@@ -27,7 +36,11 @@ marts as (
         failed_calls,
         input_tokens,
         output_tokens,
-        cost_usd
+        cost_usd,
+        unpriced_calls,
+        unpriced_tokens,
+        calls_without_tokens,
+        is_lower_bound
     from application_costs
     union all
     select
@@ -36,7 +49,11 @@ marts as (
         failed_calls,
         input_tokens,
         output_tokens,
-        cost_usd
+        cost_usd,
+        unpriced_calls,
+        unpriced_tokens,
+        calls_without_tokens,
+        is_lower_bound
     from user_breakdown
     union all
     select
@@ -45,7 +62,11 @@ marts as (
         failed_calls,
         input_tokens,
         output_tokens,
-        cost_usd
+        cost_usd,
+        unpriced_calls,
+        unpriced_tokens,
+        calls_without_tokens,
+        is_lower_bound
     from application_breakdown
     union all
     select
@@ -54,7 +75,11 @@ marts as (
         failed_calls,
         input_tokens,
         output_tokens,
-        cost_usd
+        cost_usd,
+        unpriced_calls,
+        unpriced_tokens,
+        calls_without_tokens,
+        is_lower_bound
     from model_costs
     union all
     select
@@ -63,7 +88,11 @@ marts as (
         failed_calls,
         input_tokens,
         output_tokens,
-        cost_usd
+        cost_usd,
+        unpriced_calls,
+        unpriced_tokens,
+        calls_without_tokens,
+        is_lower_bound
     from region_costs
     union all
     select
@@ -72,7 +101,11 @@ marts as (
         failed_calls,
         input_tokens,
         output_tokens,
-        cost_usd
+        cost_usd,
+        unpriced_calls,
+        unpriced_tokens,
+        calls_without_tokens,
+        is_lower_bound
     from daily_costs
 ),
 
@@ -85,7 +118,12 @@ final as (
             as input_tokens,
         coalesce(sum(marts.output_tokens), 0) - coalesce(usage.output_tokens, 0)
             as output_tokens,
-        coalesce(sum(marts.cost_usd), 0) - coalesce(usage.cost_usd, 0) as cost_usd
+        coalesce(sum(marts.cost_usd), 0) - coalesce(usage.cost_usd, 0) as cost_usd,
+        sum(marts.unpriced_calls) - usage.unpriced_calls as unpriced_calls,
+        sum(marts.unpriced_tokens) - usage.unpriced_tokens as unpriced_tokens,
+        sum(marts.calls_without_tokens) - usage.calls_without_tokens
+            as calls_without_tokens,
+        max(marts.is_lower_bound) - usage.is_lower_bound as is_lower_bound
     from marts
     cross join usage
     group by marts.mart
@@ -99,3 +137,7 @@ where
     or input_tokens <> 0
     or output_tokens <> 0
     or abs(cost_usd) > 1e-6
+    or unpriced_calls <> 0
+    or unpriced_tokens <> 0
+    or calls_without_tokens <> 0
+    or is_lower_bound <> 0

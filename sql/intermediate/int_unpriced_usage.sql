@@ -1,5 +1,6 @@
 -- What is used that has no price, day by day?
--- Grain: day x row of usage without a price. Units: calls, tokens.
+-- Grain: day x row of usage of which some has no price. Units: calls, tokens; of tokens
+-- only those without a price.
 -- Which models lack a price, the priced days tell; only their usage is read.
 with final as (
     select
@@ -10,11 +11,11 @@ with final as (
         usage.calls,
         usage.unpriced_calls,
         usage.unpriced_tokens,
-        usage.input_tokens,
-        usage.output_tokens,
-        usage.cache_read_tokens,
-        usage.cache_write_tokens,
-        usage.image_count
+        usage.unpriced_input_tokens as input_tokens,
+        usage.unpriced_output_tokens as output_tokens,
+        usage.unpriced_cache_read_tokens as cache_read_tokens,
+        usage.unpriced_cache_write_tokens as cache_write_tokens,
+        usage.unpriced_image_count as image_count
     from priced_daily_by_model as unpriced
     cross join int_usage_daily_priced as usage
         on

@@ -2,9 +2,11 @@
 -- Grain: one row per Bedrock call; event_id is CloudTrail's, or made of the request id
 -- for a call that only an invocation log tells of. Units: tokens; USD at list price.
 -- Caveats: only known tokens count here; what CloudWatch adds by estimate exists per
--- hour, in usage_cost. cost_usd is NULL for a failed call, without tokens, or without a
--- price. *_price_id name the rows of prices that were used. user_name is the alias
--- where the configuration gives one; raw_user_name is AWS's name.
+-- hour, in usage_cost. cost_usd is NULL for a failed call, without tokens, or where no
+-- kind of token in it has a price; where only some have one it is a lower bound, and
+-- unpriced_tokens counts what it leaves out. *_price_id name the rows of prices that
+-- were used. user_name is the alias where the configuration gives one; raw_user_name is
+-- AWS's name.
 with named as (
     select
         usage.event_time,
@@ -108,13 +110,49 @@ priced as (
             cache_write_1h_tokens,
             image_count
         ) is not null as has_tokens,
-        iif(input_tokens > 0, input_tokens * input_rate, 0)
-        + iif(output_tokens > 0, output_tokens * output_rate, 0)
-        + iif(cache_read_tokens > 0, cache_read_tokens * cache_read_rate, 0)
-        + iif(cache_write_5m_tokens > 0, cache_write_5m_tokens * cache_write_5m_rate, 0)
-        + iif(cache_write_1h_tokens > 0, cache_write_1h_tokens * cache_write_1h_rate, 0)
-        + iif(image_count > 0, image_count * image_rate, 0) as cost_of_known_tokens
+        coalesce(
+            input_rate,
+            output_rate,
+            cache_read_rate,
+            cache_write_5m_rate,
+            cache_write_1h_rate,
+            image_rate
+        ) is not null as has_rates,
+        coalesce(
+            iif(input_tokens > 0, input_rate, null),
+            iif(output_tokens > 0, output_rate, null),
+            iif(cache_read_tokens > 0, cache_read_rate, null),
+            iif(cache_write_5m_tokens > 0, cache_write_5m_rate, null),
+            iif(cache_write_1h_tokens > 0, cache_write_1h_rate, null),
+            iif(image_count > 0, image_rate, null)
+        ) is not null as has_priced_tokens,
+        iif(input_rate is null, coalesce(input_tokens, 0), 0)
+        + iif(output_rate is null, coalesce(output_tokens, 0), 0)
+        + iif(cache_read_rate is null, coalesce(cache_read_tokens, 0), 0)
+        + iif(cache_write_5m_rate is null, coalesce(cache_write_5m_tokens, 0), 0)
+        + iif(cache_write_1h_rate is null, coalesce(cache_write_1h_tokens, 0), 0)
+        + iif(image_rate is null, coalesce(image_count, 0), 0)
+            as unpriced_tokens,
+        coalesce(input_tokens * input_rate, 0)
+        + coalesce(output_tokens * output_rate, 0)
+        + coalesce(cache_read_tokens * cache_read_rate, 0)
+        + coalesce(cache_write_5m_tokens * cache_write_5m_rate, 0)
+        + coalesce(cache_write_1h_tokens * cache_write_1h_rate, 0)
+        + coalesce(image_count * image_rate, 0)
+            as cost_of_priced_tokens
     from named
+),
+
+summed as (
+    select
+        *,
+        case
+            when has_priced_tokens or (has_tokens and unpriced_tokens = 0)
+                then cost_of_priced_tokens
+        end as cost_picodollars,
+        unpriced_tokens > 0
+        or (error_code is null and not (has_tokens and has_rates)) as is_lower_bound
+    from priced
 ),
 
 final as (
@@ -170,8 +208,10 @@ final as (
         cache_write_5m_tokens,
         cache_write_1h_tokens,
         image_count,
-        iif(has_tokens, cost_of_known_tokens, null) / 1e12 as cost_usd,
-        iif(has_tokens, cost_of_known_tokens, null) as cost_picodollars,
+        cost_picodollars / 1e12 as cost_usd,
+        cost_picodollars,
+        unpriced_tokens,
+        is_lower_bound,
         case when input_tokens > 0 then input_price_id end as input_price_id,
         case when output_tokens > 0 then output_price_id end as output_price_id,
         case when cache_read_tokens > 0 then cache_read_price_id end
@@ -184,7 +224,7 @@ final as (
         raw_user_name,
         request_metadata,
         guardrail_action
-    from priced
+    from summed
 )
 
 select * from final

@@ -3,7 +3,8 @@
 -- own for each model id as sent, service tier and context size. Add them up.
 -- Units: tokens; USD at list price; *_picodollars are whole numbers, 10^12 = 1 USD, for
 -- exact sums.
--- Caveats: tokens are NULL where none is known, costs where nothing can be priced.
+-- Caveats: tokens are NULL where none is known, costs where nothing can be priced. A
+-- cost leaves something out where is_lower_bound is 1.
 -- data_source tells measured from estimated rows, Mixed where a row is both.
 select
     costs.day,
@@ -38,6 +39,8 @@ select
     costs.unpriced_tokens,
     costs.calls_with_tokens,
     costs.calls_without_tokens,
+    costs.unpriced_calls + costs.unpriced_tokens + costs.calls_without_tokens > 0
+        as is_lower_bound,
     costs.data_source
 from priced_daily as costs
 inner join accounts on accounts.account_key = costs.account_key

@@ -14,7 +14,7 @@ with used as (
         group_concat(distinct region) as regions,
         case
             when sum(unpriced_calls) + sum(unpriced_tokens) = 0 then 'priced'
-            when sum(cost_picodollars / 1000000) > 0 then 'partly priced'
+            when max(cost_picodollars) > 0 then 'partly priced'
             else 'unpriced'
         end as price_status
     from daily_costs_by_model

@@ -24,7 +24,9 @@ select
     sum(usage.cache_read_tokens) as cache_read_tokens,
     sum(usage.cache_write_tokens) as cache_write_tokens,
     sum(usage.image_count) as image_count,
-    sum(usage.list_cost_picodollars) / 1e12 as cost_usd
+    sum(usage.list_cost_picodollars) / 1e12 as cost_usd,
+    sum(usage.unpriced_tokens) as unpriced_tokens,
+    sum(usage.unpriced_tokens) > 0 as is_lower_bound
 from unattributed
 cross join int_usage_hourly_priced as usage
     on

@@ -13,7 +13,14 @@ select
     regions.region,
     int_models.canonical_model_id as model_id,
     coalesce(users.alias, users.user_name) as user_name,
-    applications.application
+    case
+        -- Rank 3 is the inference profile's place among the evidence.
+        when
+            int_models.profile_application is not null
+            and applications.source_rank > 3
+            then int_models.profile_application
+        else applications.application
+    end as application
 from jobs
 -- cross join: the few jobs first, then each of them by its key.
 cross join events

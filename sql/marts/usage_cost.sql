@@ -1,9 +1,10 @@
 -- Who used what, hour by hour, and what does it cost?
 -- Grain: hour x account x region x model x user x application x data source.
 -- Units: tokens; USD; *_picodollars are whole numbers, 10^12 = 1 USD, for exact sums.
--- Caveats: a token column is NULL where unknown, a cost where the tokens or a price are
--- unknown. data_source tells measured from estimated rows. A row may count no call: the
--- estimated part of calls counted elsewhere, or (unattributed) usage.
+-- Caveats: a token column is NULL where unknown, a cost where no tokens are known or
+-- none has a price; it leaves something out where is_lower_bound is 1. data_source
+-- tells measured from estimated rows. A row may count no call: the estimated part of
+-- calls counted elsewhere, or (unattributed) usage.
 -- For days and longer, usage_cost_daily gives the same sums from far fewer rows.
 -- No discount is configured in this version: cost_usd equals list_cost_usd.
 -- Each hour is added up by itself, so that a page, an hour or a day of this view reads
@@ -138,7 +139,10 @@ select
     read_back.list_cost_picodollars as cost_picodollars,
     read_back.unpriced_calls,
     read_back.unpriced_tokens,
-    read_back.calls_without_tokens
+    read_back.calls_without_tokens,
+    read_back.unpriced_calls
+    + read_back.unpriced_tokens
+    + read_back.calls_without_tokens > 0 as is_lower_bound
 from read_back
 cross join names
     on

@@ -3,9 +3,10 @@
 -- a row of its own for each model id as sent, service tier and context size. Add them
 -- up.
 -- Units: tokens; USD; *_picodollars are whole numbers, 10^12 = 1 USD, for exact sums.
--- Caveats: a token column is NULL where unknown, a cost where the tokens or a price are
--- unknown. data_source tells measured from estimated rows. A row may count no call: the
--- estimated part of calls counted elsewhere, or (unattributed) usage.
+-- Caveats: a token column is NULL where unknown, a cost where no tokens are known or
+-- none has a price; it leaves something out where is_lower_bound is 1. data_source
+-- tells measured from estimated rows. A row may count no call: the estimated part of
+-- calls counted elsewhere, or (unattributed) usage.
 -- For many days, daily_costs_by_user and daily_costs_by_application give the same sums
 -- from fewer rows.
 -- No discount is configured in this version: cost_usd equals list_cost_usd.
@@ -36,7 +37,9 @@ select
     usage.list_cost_picodollars as cost_picodollars,
     usage.unpriced_calls,
     usage.unpriced_tokens,
-    usage.calls_without_tokens
+    usage.calls_without_tokens,
+    usage.unpriced_calls + usage.unpriced_tokens + usage.calls_without_tokens > 0
+        as is_lower_bound
 from int_usage_daily_priced as usage
 inner join accounts on accounts.account_key = usage.account_key
 inner join rate_keys on rate_keys.rate_key = usage.rate_key

@@ -1,8 +1,9 @@
 -- Which regions and models does each user spend on?
 -- Grain: user x region x model, over all that is loaded.
 -- Units: tokens; USD at list price, exact sums of whole pico-dollars.
--- cost_usd is a lower bound where unpriced_calls, unpriced_tokens or
--- calls_without_tokens is not 0. Tokens are NULL where none is known.
+-- cost_usd sums what has a price: a lower bound where is_lower_bound is 1, because
+-- unpriced_calls, unpriced_tokens or calls_without_tokens is not 0. Tokens are NULL
+-- where none is known.
 select
     user_name,
     region,
@@ -37,6 +38,8 @@ select
     sum(unpriced_calls) as unpriced_calls,
     sum(unpriced_tokens) as unpriced_tokens,
     sum(calls_without_tokens) as calls_without_tokens,
+    sum(unpriced_calls) + sum(unpriced_tokens) + sum(calls_without_tokens) > 0
+        as is_lower_bound,
     case
         when
             min(data_source)

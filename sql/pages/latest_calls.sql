@@ -110,6 +110,8 @@ select
     calls.output_tokens,
     calls.cache_read_tokens,
     calls.cost_usd,
+    calls.unpriced_tokens,
+    calls.is_lower_bound,
     calls.user_agent,
     calls.session_name
 from hits

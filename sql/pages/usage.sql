@@ -4,6 +4,8 @@
 -- :applications are JSON arrays of exact names; NULL or blank is no filter.
 -- :top, with one dimension beside the day: so many names, those that cost most in all;
 -- the others together are (others). NULL or blank names all.
+-- is_lower_bound: a cost leaves out calls or tokens without a price, or calls without
+-- tokens; the columns beside it count them.
 -- :_visitor_applications: those that the visitor may see, NULL for all.
 -- Only the priced days with the fewest rows that can answer are read: of the four parts
 -- of usage, the parameters leave one. They are added up by key first and named then,
@@ -346,6 +348,8 @@ select
     sum(calls_without_tokens) as calls_without_tokens,
     sum(unpriced_calls) as unpriced_calls,
     sum(unpriced_tokens) as unpriced_tokens,
+    sum(unpriced_calls) + sum(unpriced_tokens) + sum(calls_without_tokens) > 0
+        as is_lower_bound,
     case
         when
             min(data_source)

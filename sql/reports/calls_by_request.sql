@@ -19,6 +19,7 @@ select
     cache_write_5m_tokens,
     cache_write_1h_tokens,
     cost_picodollars,
+    unpriced_tokens,
     event_time
 from calls
 where

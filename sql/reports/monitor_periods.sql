@@ -4,8 +4,8 @@
 -- :estimates_until are estimated, later ones not.
 -- Units: tokens; calls; *_picodollars are whole numbers, 10^12 = 1 USD.
 -- Caveats: a token column is NULL where no count is known, a cost where nothing can be
--- priced; calls_without_cost are the successful calls that a cost leaves out. A call of
--- which some kind has no price has no cost, as in calls. Estimates exist by the hour:
+-- priced; calls_without_cost are the successful calls that a cost leaves out,
+-- unpriced_tokens the tokens, because they have no price. Estimates exist by the hour:
 -- what a row of usage_hourly is given is shared out evenly among its calls that lack
 -- the count, in the order of their times and in whole tokens that add up exactly; what
 -- no call can take, (unattributed), over the hour's twelve periods.
@@ -184,17 +184,47 @@ priced as (
             estimated_cache_write,
             estimated_images
         ) is not null as is_estimated,
-        iif(input_tokens > 0, input_tokens * input_rate, 0)
-        + iif(output_tokens > 0, output_tokens * output_rate, 0)
-        + iif(cache_read_tokens > 0, cache_read_tokens * cache_read_rate, 0)
-        + iif(cache_write_5m_tokens > 0, cache_write_5m_tokens * cache_write_5m_rate, 0)
-        + iif(cache_write_1h_tokens > 0, cache_write_1h_tokens * cache_write_1h_rate, 0)
-        + iif(image_count > 0, image_count * image_rate, 0) as known_cost,
-        iif(estimated_input > 0, estimated_input * input_rate, 0)
-        + iif(estimated_output > 0, estimated_output * output_rate, 0)
-        + iif(estimated_cache_read > 0, estimated_cache_read * cache_read_rate, 0)
-        + iif(estimated_cache_write > 0, estimated_cache_write * cache_write_5m_rate, 0)
-        + iif(estimated_images > 0, estimated_images * image_rate, 0) as estimated_cost
+        coalesce(
+            iif(input_tokens > 0, input_rate, null),
+            iif(output_tokens > 0, output_rate, null),
+            iif(cache_read_tokens > 0, cache_read_rate, null),
+            iif(cache_write_5m_tokens > 0, cache_write_5m_rate, null),
+            iif(cache_write_1h_tokens > 0, cache_write_1h_rate, null),
+            iif(image_count > 0, image_rate, null)
+        ) is not null as has_priced_known,
+        iif(input_rate is null, coalesce(input_tokens, 0), 0)
+        + iif(output_rate is null, coalesce(output_tokens, 0), 0)
+        + iif(cache_read_rate is null, coalesce(cache_read_tokens, 0), 0)
+        + iif(cache_write_5m_rate is null, coalesce(cache_write_5m_tokens, 0), 0)
+        + iif(cache_write_1h_rate is null, coalesce(cache_write_1h_tokens, 0), 0)
+        + iif(image_rate is null, coalesce(image_count, 0), 0)
+            as unpriced_known,
+        coalesce(input_tokens * input_rate, 0)
+        + coalesce(output_tokens * output_rate, 0)
+        + coalesce(cache_read_tokens * cache_read_rate, 0)
+        + coalesce(cache_write_5m_tokens * cache_write_5m_rate, 0)
+        + coalesce(cache_write_1h_tokens * cache_write_1h_rate, 0)
+        + coalesce(image_count * image_rate, 0)
+            as priced_known,
+        coalesce(
+            iif(estimated_input > 0, input_rate, null),
+            iif(estimated_output > 0, output_rate, null),
+            iif(estimated_cache_read > 0, cache_read_rate, null),
+            iif(estimated_cache_write > 0, cache_write_5m_rate, null),
+            iif(estimated_images > 0, image_rate, null)
+        ) is not null as has_priced_estimated,
+        iif(input_rate is null, coalesce(estimated_input, 0), 0)
+        + iif(output_rate is null, coalesce(estimated_output, 0), 0)
+        + iif(cache_read_rate is null, coalesce(estimated_cache_read, 0), 0)
+        + iif(cache_write_5m_rate is null, coalesce(estimated_cache_write, 0), 0)
+        + iif(image_rate is null, coalesce(estimated_images, 0), 0)
+            as unpriced_estimated,
+        coalesce(estimated_input * input_rate, 0)
+        + coalesce(estimated_output * output_rate, 0)
+        + coalesce(estimated_cache_read * cache_read_rate, 0)
+        + coalesce(estimated_cache_write * cache_write_5m_rate, 0)
+        + coalesce(estimated_images * image_rate, 0)
+            as priced_estimated
     from parts
     left join int_rates as rates
         on
@@ -206,6 +236,13 @@ priced as (
 named as (
     select
         priced.*,
+        case
+            when has_priced_known or (is_known and unpriced_known = 0) then priced_known
+        end as known_cost,
+        case
+            when has_priced_estimated or (is_estimated and unpriced_estimated = 0)
+                then priced_estimated
+        end as estimated_cost,
         substr(priced.event_time, 1, 14)
         || printf('%02d', substr(priced.event_time, 15, 2) / 5 * 5)
         || ':00Z' as period_start,
@@ -242,13 +279,11 @@ final as (
                 estimated_cache_write
             )
         ) as cache_write_tokens,
-        sum(iif(is_known, known_cost, null)) as known_cost_picodollars,
-        sum(iif(is_estimated, estimated_cost, null)) as estimated_cost_picodollars,
-        sum(
-            calls
-            and iif(is_known, known_cost, null) is null
-            and iif(is_estimated, estimated_cost, null) is null
-        ) as calls_without_cost
+        sum(known_cost) as known_cost_picodollars,
+        sum(estimated_cost) as estimated_cost_picodollars,
+        sum(calls and known_cost is null and estimated_cost is null)
+            as calls_without_cost,
+        sum(unpriced_known + unpriced_estimated) as unpriced_tokens
     from named
     group by period_start, application, model_id
 )
@@ -270,6 +305,7 @@ select
                 + coalesce(estimated_cost_picodollars, 0)
     end as cost_picodollars,
     estimated_cost_picodollars,
-    calls_without_cost
+    calls_without_cost,
+    unpriced_tokens
 from final
 order by period_start, application, model_id

@@ -83,7 +83,7 @@ def test_the_default_table_is_what_a_person_wants(warehouse: Path) -> None:
     assert lines[7].split() == ["Total", "5", "1", "4.01M", "683", "≥", "$4.05", "100.0", "%"]
     assert lines[8] == "Events with token data: 4 / 5 (80.0 %)"
     assert lines[9].startswith("$0.50 of the cost is estimated")
-    assert "1 call and 10 tokens of models without a price" in lines[10]
+    assert "1 call and 10 tokens without a price" in lines[10]
     ends = {
         line.index(cell) + len(cell)
         for line, cell in zip(lines[3:6], ("$3.30", "$0.50", "$0.25"), strict=True)

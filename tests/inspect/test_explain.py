@@ -243,6 +243,11 @@ def test_prices_come_with_their_source(prepared: Database) -> None:
         "no input and output price in us-east-1, regional, standard: looked for acme.model-v1:0,"
         in hows(unpriced)["cost"]
     )
+    cached = {"inputTokens": 1_000_000, "outputTokens": 0, "cacheReadInputTokens": 10}
+    fields = {"requestParameters": {"modelId": "cohere.command-r-v1:0"}}
+    (some,) = explained(None, call(1, additionalEventData=cached, **fields))
+    assert values(some)["cost"] == 0.5
+    assert hows(some)["cost"].startswith("USD, a lower bound: no cache_read price in us-east-1")
 
 
 @pytest.mark.parametrize(

@@ -31,6 +31,8 @@ def dollars(db: Database, model: str, region: str = "us-east-1", day: str = DAY,
         (SONNET, {"cache_read": 1_000_000, "cache_write_5m": 1000, "cache_write_1h": 1000}, "0.340725"),
         (HAIKU, {"input": 10, "cache_write_1h": 0}, "0.0000025"),
         (HAIKU, {"cache_write_1h": 1}, None),
+        (HAIKU, {"input": 1000, "cache_write_1h": 1}, "0.00025"),
+        (HAIKU, {"cache_write_1h": 0}, "0"),
         ("anthropic.claude-99", {"input": 1}, None),
     ],
 )  # fmt: skip

@@ -106,6 +106,7 @@ def test_nothing_is_put_for_what_is_unknown_or_zero(live: Live) -> None:
     live.call("Failing", tokens=None, errorCode="AccessDenied")
     live.sync()
     assert live.plan().calls_without_cost == 2
+    assert live.plan().unpriced_tokens == 11
     live.publish()
     assert live.sums("CostUSD") == {}
     assert live.sums("InputTokens") == {"Mystery": 10}

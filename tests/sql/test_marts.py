@@ -23,11 +23,12 @@ from tests.support import (
 
 COSTS = (
     "calls failed_calls input_tokens output_tokens cache_read_tokens cache_write_tokens cost_usd"
-    " actual_cost_usd estimated_cost_usd unpriced_calls data_source"
+    " actual_cost_usd estimated_cost_usd unpriced_calls unpriced_tokens is_lower_bound data_source"
 )
 CONTRACT = {
     "usage_cost": "hour day account_id region model_id user_name application data_source calls failed_calls"
-    " input_tokens output_tokens cache_read_tokens cache_write_tokens list_cost_usd cost_usd unpriced_calls",
+    " input_tokens output_tokens cache_read_tokens cache_write_tokens list_cost_usd cost_usd unpriced_calls"
+    " unpriced_tokens is_lower_bound",
     "usage_cost_daily": "day account_id region model_id user_name application data_source calls cost_usd",
     "user_costs": f"user_name {COSTS}",
     "application_costs": f"application {COSTS}",
@@ -39,10 +40,10 @@ CONTRACT = {
     "calls": "event_time event_id request_id account_id region event_name raw_model_id model_id inference_scope"
     " principal_arn session_name user_name application application_source error_code inference_region"
     " reported_by input_tokens output_tokens cache_read_tokens cache_write_5m_tokens cache_write_1h_tokens"
-    " token_source service_tier cost_usd input_price_id output_price_id",
+    " token_source service_tier cost_usd unpriced_tokens is_lower_bound input_price_id output_price_id",
     "discovered_models": "model_id first_seen last_seen calls regions price_status model_name provider_name",
     "token_coverage": "day region model_id calls calls_with_tokens coverage_pct",
-    "unpriced_usage": "raw_model_id region calls",
+    "unpriced_usage": "raw_model_id region calls unpriced_calls unpriced_tokens",
     "sync_status": "stream source account_id region covered_from watermark read_at history_from"
     " is_history_complete history_left_days open_windows late_events gap_count error_at error",
     "unattributed_usage": "hour region model_id input_tokens output_tokens",
@@ -255,7 +256,7 @@ def test_a_view_is_named_like_its_file_and_staging_joins_nothing() -> None:
     [
         ("stg_usage_{}", "    account_key"),
         ("int_usage_{}", "final as"),
-        ("int_usage_{}_priced", "final as"),
+        ("int_usage_{}_priced", "with rated as"),
     ],
 )
 def test_hours_and_days_are_understood_alike(view: str, part: str) -> None:

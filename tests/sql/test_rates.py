@@ -118,8 +118,8 @@ def test_the_tier_of_the_call(db: Database, tmp_path: Path, price: Any) -> None:
 
 def test_never_across_kinds(db: Database, tmp_path: Path, price: Any) -> None:
     price(1)
-    assert cost(db, tmp_path, tokens=(1_000_000, 5)) is None
-    assert rows(db, "select unpriced_calls, unpriced_tokens from usage_cost") == [(1, 1_000_005)]
+    assert cost(db, tmp_path, tokens=(1_000_000, 5)) == 1
+    assert rows(db, "select unpriced_calls, unpriced_tokens from usage_cost") == [(0, 5)]
 
 
 def test_a_kind_that_is_not_used_needs_no_price(db: Database, tmp_path: Path, price: Any) -> None:

@@ -6,6 +6,7 @@ const script = document.querySelector("script[data-vega]");
 const OTHERS = "(others)";
 const dollars = (value) =>
   value === null ? "–" : value.toLocaleString("en-US", { style: "currency", currency: "USD", maximumFractionDigits: value && Math.abs(value) < 1 ? 6 : 2 });
+const costCell = (row) => (row.is_lower_bound && row.cost_usd !== null ? "≥ " : "") + dollars(row.cost_usd);
 const whole = (value) => (value === null || value === undefined ? "–" : value.toLocaleString("en-US"));
 
 // Name -> what to draw of the rows: {values, spec, columns: [[heading, cell]]}.
@@ -29,7 +30,7 @@ const KINDS = {
           tooltip: [dayTip(), { field: "name", title: "Name" }, { field: "cost", title: "Cost", format: "$,.4~f" }, { field: "calls", title: "Calls", format: "," }],
         },
       },
-      columns: [["Day", (row) => row.day], ["Name", (row) => row[by]], ["Cost", (row) => dollars(row.cost_usd)], ["Calls", (row) => whole(row.calls)], ["Tokens are", (row) => row.data_source]],
+      columns: [["Day", (row) => row.day], ["Name", (row) => row[by]], ["Cost", costCell], ["Calls", (row) => whole(row.calls)], ["Tokens are", (row) => row.data_source]],
     };
   },
   bars(rows, { by }) {
@@ -45,7 +46,7 @@ const KINDS = {
           tooltip: [{ field: "name", title: "Name" }, { field: "cost", title: "Cost", format: "$,.4~f" }, { field: "calls", title: "Calls", format: "," }, { field: "source", title: "Tokens" }],
         },
       },
-      columns: [["Name", (row) => row[by]], ["Cost", (row) => dollars(row.cost_usd)], ["Calls", (row) => whole(row.calls)], ["Tokens are", (row) => row.data_source]],
+      columns: [["Name", (row) => row[by]], ["Cost", costCell], ["Calls", (row) => whole(row.calls)], ["Tokens are", (row) => row.data_source]],
     };
   },
   tokens(rows) {

@@ -1,0 +1,139 @@
+"""Whatever a view names (user, application, model, region), it names it as ``calls`` does.
+
+One event a warehouse: everything in it is that event's, so each name must be the one of ``calls``,
+in every view, page and report. Aliases, rules, roles and tagged inference profiles all have a say.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager
+from pathlib import Path
+from typing import Any
+
+import pytest
+from sqlite_utils import Database
+
+from etl import resources
+from etl.normalise.rules import ApplicationRule
+from etl.warehouse.attribution import apply_config
+from etl.warehouse.database import view_sql
+from etl.warehouse.read import Filters, run_report, usage
+from tests.support import (
+    ACCOUNT,
+    HAIKU,
+    call,
+    load,
+    logged,
+    role_identity,
+    rows,
+    write_invocation_log,
+    write_log,
+    write_metrics,
+)
+
+NAMES = ("user_name", "application", "model_id", "region")
+NOBODY = "(unattributed)"
+# There model_id is the id as sent.
+VIEWS = sorted(view_sql().keys() - {"int_models"})
+
+ARN = f"arn:aws:bedrock:us-east-1:{ACCOUNT}:application-inference-profile/a1b2c3d4e5f6"
+PROFILE = {
+    "inferenceProfileArn": ARN,
+    "inferenceProfileName": "Tagged",
+    "type": "APPLICATION",
+    "models": [{"modelArn": f"arn:aws:bedrock:us-east-1::foundation-model/{HAIKU}"}],
+}
+JOB = {"eventName": "CreateModelInvocationJob", "responseElements": {"jobArn": "arn:aws:x:job/1"}}
+
+# What happened: the fields of the event, and what else tells of it.
+EVENTS: dict[str, dict[str, Any]] = {
+    "a call with tokens": {"tokens": (1000, 10)},
+    "a call that CloudWatch estimates": {},
+    "a call of which a kind has no price": {"additionalEventData": {"inputTokens": 5, "outputTokens": 0, "cacheWriteInputTokens": 9}},
+    "a call that two sources tell of": {"tokens": (100, 10)},
+    "a job": JOB,
+    "a failed call": {"errorCode": "ThrottlingException"},
+}  # fmt: skip
+# Who made it, by which model id, and what names its application then.
+MAKERS: dict[str, tuple[dict[str, Any], str]] = {
+    "a profile before the agent": ({"userAgent": "Agent/1.0", "requestParameters": {"modelId": ARN}}, "Tagged"),
+    "a role before a profile": ({"userIdentity": role_identity("Chat-BedrockRole"), "requestParameters": {"modelId": ARN}}, "Chat"),
+    "a rule before a profile": ({"user": "ruled", "requestParameters": {"modelId": ARN}}, "Ruled"),
+    "an agent": ({"userAgent": "Agent/1.0", "requestParameters": {"modelId": f"us.{HAIKU}"}}, "Agent"),
+    "nothing": ({"awsRegion": "eu-west-1"}, "Unknown"),
+}  # fmt: skip
+RULES = [ApplicationRule(application="Ruled", user="ruled")]
+ALIASES = {"alice": "Alice A.", "ruled": "Someone"}
+
+Found = tuple[str, str, Any]
+
+
+def named_by(db: Database, view: str) -> set[str]:
+    return {row[1] for row in rows(db, f"pragma table_info({view})")} & set(NAMES)
+
+
+def names_in(db: Database) -> Iterator[Found]:
+    """Yield every name in every view, page and report: where, of what, and the name."""
+    for view in VIEWS:
+        for name in named_by(db, view):
+            for (value,) in rows(db, f"select distinct {name} from {view}"):
+                yield view, name, value
+    blank = dict.fromkeys(("since", "until", "regions", "models", "users", "applications", "_visitor_applications"))  # fmt: skip
+    for page in ("choices", "cost_lines", "evidence", "latest_calls"):
+        for row in db.query((resources.SQL / "pages" / f"{page}.sql").read_text(), blank):
+            if page == "choices":
+                column = {"user": "user_name", "model": "model_id"}.get(row["kind"], row["kind"])
+                yield page, column, row["name"]
+            else:
+                yield from ((page, name, row[name]) for name in NAMES if name in row)
+    for row in usage(db, Filters(), by=NAMES):
+        yield from (("usage", name, row[name]) for name in NAMES)
+    periods = {"since": "2026", "until": "2027", "estimates_until": "2027"}
+    for row in run_report(db, "monitor_periods", periods):
+        yield from (("monitor_periods", name, row[name]) for name in ("application", "model_id"))
+    for row in run_report(db, "survey_calls", {}):
+        yield from (("survey_calls", n, row[n]) for n in ("application", "model_id", "region"))
+
+
+def write(db: Database, folder: Path, event: str, maker: dict[str, Any]) -> None:
+    (folder / "profiles.json").write_text(json.dumps({"inferenceProfileSummaries": [PROFILE]}))
+    apply_config(db, RULES, ALIASES)
+    fields = {**EVENTS[event], **maker}
+    if event == "a job":
+        fields["requestParameters"] = {**maker.get("requestParameters", {"modelId": HAIKU}), "jobName": "x"}  # fmt: skip
+    record = call(1, **fields)
+    files = [folder / "profiles.json", write_log(folder / "log.json", [record])]
+    if event == "a call that two sources tell of":
+        log = {"modelId": record["requestParameters"]["modelId"], "region": record["awsRegion"],
+               "identity": {"arn": record["userIdentity"]["arn"]}}  # fmt: skip
+        files.append(write_invocation_log(folder / "l.json", [logged(1, tokens=(90, 10), **log)]))
+    if event == "a call that CloudWatch estimates" and record["awsRegion"] == "us-east-1":
+        hours = ("2026-11-02T10:00:00Z", "2026-11-02T12:00:00Z")  # the second is nobody's
+        model = record["requestParameters"]["modelId"]
+        files.append(write_metrics(folder / "m.csv", [(model, "InputTokenCount", 9, hour, 3600) for hour in hours]))  # fmt: skip
+    load(db, *files)
+
+
+def test_every_view_names_an_event_as_calls_does(
+    new_warehouse: Callable[[], AbstractContextManager[Database]],
+    tmp_path_factory: pytest.TempPathFactory,
+) -> None:
+    seen: set[tuple[str, str]] = set()
+    wrong: list[tuple[object, ...]] = []
+    profile, *others = MAKERS.items()
+    for number, event in enumerate(EVENTS):
+        for maker, (fields, application) in (profile, others[number % len(others)]):
+            with new_warehouse() as db:
+                write(db, tmp_path_factory.mktemp("event"), event, fields)
+                ((*names,),) = rows(db, f"select {', '.join(NAMES)} from calls")
+                truth = dict(zip(NAMES, names, strict=True))
+                assert (truth["application"], truth["model_id"]) == (application, HAIKU)
+                found = [one for one in names_in(db) if one[2] != NOBODY]
+                named = {(view, name) for view in VIEWS for name in named_by(db, view)}
+            seen |= {(where, name) for where, name, _ in found}
+            wrong += [(event, maker, *one) for one in found if truth[one[1]] != one[2]]
+    assert wrong == []
+    # No view is left out because nothing of any event was in it.
+    assert named - seen == {("sync_status", "region")}
