@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from importlib import import_module
 from typing import Any
@@ -38,6 +39,19 @@ class _Group(click.Group):
             sys.exit(2)
         except BedrockUsageError as error:
             click.echo(f"Error: {error}", err=True)
+            sys.exit(1)
+        except (click.ClickException, click.Abort, click.exceptions.Exit, OSError):
+            raise  # click's own, and the pipe that closed: click knows what to do
+        except Exception as error:
+            if os.environ.get("BEDROCK_USAGE_DEBUG") == "1":
+                raise
+            # Its kind only: its words, and the values on the way to it, may be anybody's.
+            click.echo(
+                f"Error: something that this program does not expect ({type(error).__name__});"
+                " what was committed stands. Please report it with the output of the same command"
+                " under BEDROCK_USAGE_DEBUG=1, after a look at what that shows",
+                err=True,
+            )
             sys.exit(1)
 
 
