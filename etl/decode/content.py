@@ -210,6 +210,8 @@ class _Reader:
                 skipped += 1
             elif call := pack(record):
                 calls.append(call)
+            elif self._kept >= MAX_REJECTS and not is_object(record):
+                self._refuse("", "")
             else:
                 self._add_event(record, values.position(index), heavy)
         self._decoded.events_skipped += skipped

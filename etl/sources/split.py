@@ -52,6 +52,7 @@ _OWN_KEYS = re.compile(
     rb'|inferenceProfileArn|schemaType)"\s*\Z'
 )
 _LIST = re.compile(rb'"(Records|Events|events|inferenceProfileSummaries)"\s*:\s*\[')
+_LIST_MARKS = tuple(f'"{key}"'.encode() for key in LIST_KEYS)
 _KEY = re.compile(rb'[\s,]*("(?:[^"\\]++|\\.)*+")\s*:\s*', re.DOTALL)
 
 _SPACE = re.compile(rb"\s*+")
@@ -68,9 +69,11 @@ _WITH_STRINGS = re.compile(rb'(?:[^"]++|"(?:[^"\\]++|\\.)*+")*+', re.DOTALL)
 _NO_BRACKETS = bytes(letter for letter in range(256) if letter not in b"{}[]")
 _STEPS = {ord("{"): 1, ord("["): 1, ord("}"): -1, ord("]"): -1}
 
-# Values that hold nothing, and many of them: not worth a look each.
-_NOTHING = re.compile(rb'(?:[^\s,\[\]{}":]++|\{\s*+\}|\[\s*+\]|"[^"\\]*+")[\s,]++')
-_NOTHINGS = re.compile(rb"(?:%b)++" % _NOTHING.pattern)
+# Values that hold nothing, and many of them: not worth a look each. In a list an empty object is an
+# event of another service.
+_NOTHING = re.compile(rb"(?:\{\s*+\}|\[\s*+\])[\s,]++")
+_SINGLES = re.compile(rb'(?:[^\s,\[\]{}":]++|\[\s*+\]|"[^"\\]*+")[\s,]++')
+_MANY = {one: re.compile(rb"(?:%b)++" % one.pattern) for one in (_NOTHING, _SINGLES)}
 _MANY_BYTES = 1 << 12
 
 _LINE_START = re.compile(rb"\n(?=[{\[])")
@@ -202,7 +205,7 @@ class Splitter:
         while self._skip(_SPACE):
             where = "" if is_first else f"line {self._line}"
             start = self._peek(0)
-            if start in (b"{", b"[") and (count := self._nothings()):
+            if start in (b"{", b"[") and (count := self._nothings(_NOTHING)):
                 yield Unreadable(where or "line 1", EMPTY, count)
             elif start == b"[":
                 self._advance(1)
@@ -266,7 +269,8 @@ class Splitter:
         line = self._buffer.find(b"\n", self._at, end)
         if line > 0 and self._buffer[line - 1] in b"}\r":
             end = line
-        return bool(_LIST.search(self._buffer, self._at, end))
+        has_key = any(self._buffer.find(mark, self._at, end) >= 0 for mark in _LIST_MARKS)
+        return has_key and bool(_LIST.search(self._buffer, self._at, end))
 
     def _lines(self) -> Values | None:
         """Take the lines of the window that are a document each; None if the first is not."""
@@ -371,7 +375,7 @@ class Splitter:
             if self._peek(0) == b"]":
                 self._advance(1)
                 return True
-            if count := self._nothings():
+            if count := self._nothings(_SINGLES):
                 yield Unreadable(Values(where, key, index, ()).position(0), EMPTY, count)
                 index += count
                 continue
@@ -385,12 +389,14 @@ class Splitter:
         yield Unreadable(Values(where, key, index, ()).position(0), _after(CUT_OFF, index))
         return False
 
-    def _nothings(self) -> int:
+    def _nothings(self, pattern: re.Pattern[bytes]) -> int:
         """Pass over many values that hold nothing; return how many, 0 where there are few."""
-        end = _end(_NOTHINGS, self._buffer, self._at)
+        if self._left() < _MANY_BYTES:
+            self._more()
+        end = _end(_MANY[pattern], self._buffer, self._at)
         if end - self._at < _MANY_BYTES:
             return 0
-        count = len(_NOTHING.findall(self._buffer, self._at, end))
+        count = len(pattern.findall(self._buffer, self._at, end))
         self._advance(end - self._at)
         return count
 
@@ -435,8 +441,10 @@ class Splitter:
             raw = self._buffer[self._at : self._at + size]
             reason = problem_of(raw)
         except _UnendedError as error:
-            raw, is_ended = self._buffer[self._at : self._at + MAX_VALUE_BYTES], False
-            reason = str(error) or limit_of(raw) or json_problem(raw) or CUT_OFF
+            raw, is_ended, reason = b"", False, str(error)
+            if not reason:
+                raw = self._buffer[self._at : self._at + MAX_VALUE_BYTES]
+                reason = limit_of(raw) or json_problem(raw) or CUT_OFF
         if not reason:
             yield here._replace(raws=(raw,))
             self._advance(len(raw))
@@ -447,7 +455,7 @@ class Splitter:
         if is_lost:
             self._to_next_line()
             return False
-        if self._resync(len(raw)):
+        if self._resync(len(raw) or self._left()):
             return False
         if not is_ended:
             return self._pass_over()
