@@ -50,7 +50,9 @@ BOMBS: dict[str, Callable[[int], Iterator[bytes]]] = {
     "open strings in lines": _of(b"", b'["a\n'),
     "one string": _of(b'{"eventID":"', b"x", b'"}'),
     "one string without end": _of(b'{"eventID":"', b"x"),
-    "one record": _of(b'{"Records":[{"eventSource":"bedrock.amazonaws.com","x":[', b"{},", b"1]}]}"),
+    "one record": _of(
+        b'{"Records":[{"eventSource":"bedrock.amazonaws.com","x":[', b"{},", b"1]}]}"
+    ),
     "one record of numbers": _of(b'[{"eventID":[', b"0,", b"1]}]"),
     "one number": _of(b"[", b"9", b"]"),
     "closed too often": _of(b"[", b"}"),

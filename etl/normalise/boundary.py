@@ -62,13 +62,15 @@ def storable(name: str) -> str:
         return name.encode("utf-8", "backslashreplace").decode()
 
 
-def _check(value: object) -> None:
-    """Raise if a row holds what SQLite cannot; the rows are tuples of tuples and plain values."""
-    if isinstance(value, tuple):
-        for part in value:
-            _check(part)
-    elif isinstance(value, str):
-        if not value.isascii():
-            value.encode()
-    elif isinstance(value, int) and not -(2**63) <= value < 2**63:
-        raise OverflowError
+def _check(row: object) -> None:
+    """Raise if a row holds what SQLite cannot; rows are tuples of tuples and plain values."""
+    for value in row if isinstance(row, tuple) else ():
+        kind = type(value)
+        if kind is str:
+            if not value.isascii():
+                value.encode()
+        elif kind is int:
+            if not -(2**63) <= value < 2**63:
+                raise OverflowError
+        elif isinstance(value, tuple):
+            _check(value)

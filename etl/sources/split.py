@@ -280,7 +280,8 @@ class Splitter:
             self._more()
         window = self._buffer[self._at : self._at + _WINDOW_BYTES]
         is_all = self._is_ended and len(window) == self._left()
-        lines = window.split(b"\n") if is_all else window[: window.rfind(b"\n") + 1].split(b"\n")
+        # What stands after the last end of a line is none, unless it is the end of all.
+        lines = window.split(b"\n")[: None if is_all else -1]
         raws: list[bytes] = []
         size = 0
         for line in lines:
