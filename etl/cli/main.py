@@ -40,8 +40,8 @@ class _Group(click.Group):
         except BedrockUsageError as error:
             click.echo(f"Error: {error}", err=True)
             sys.exit(1)
-        except (click.ClickException, click.Abort, click.exceptions.Exit, OSError):
-            raise  # click's own, and the pipe that closed: click knows what to do
+        except (click.ClickException, click.Abort, click.exceptions.Exit, BrokenPipeError):
+            raise  # click knows what to do
         except Exception as error:
             if os.environ.get("BEDROCK_USAGE_DEBUG") == "1":
                 raise

@@ -39,7 +39,7 @@ from etl.sources.split import (
 )
 
 # What `reader` says in the ledger of files: raise it when a file may give more than it did.
-READER = 2
+READER = 1
 
 # Enough to see what is wrong with a file.
 MAX_REJECTS = 100

@@ -130,7 +130,7 @@ def is_quiet(reason: str) -> bool:
     return CANARY.lower() not in reason.lower() and str(NUMBER) not in reason
 
 
-@settings(max_examples=rounds(150, 20_000), suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=rounds(60, 20_000), suppress_health_check=[HealthCheck.too_slow])
 @given(data=poison())
 def test_any_document_gives_rows_or_rejects_that_quote_nothing(data: bytes) -> None:
     short = shown(Decoder().decode(data))
@@ -144,7 +144,7 @@ def test_any_document_gives_rows_or_rejects_that_quote_nothing(data: bytes) -> N
         json.dumps(event).encode()
 
 
-@settings(max_examples=rounds(4, 100), suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=rounds(2, 100), suppress_health_check=[HealthCheck.too_slow])
 @given(files=st.lists(poison(), min_size=20, max_size=20), elsewhere=st.booleans())
 def test_files_between_good_ones_cost_none_of_them(files: list[bytes], *, elsewhere: bool) -> None:
     with tempfile.TemporaryDirectory() as name, pytest.MonkeyPatch.context() as monkeypatch:
@@ -194,7 +194,7 @@ def test_the_examples_cost_no_more_than_themselves(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("kind", BOMBS)
 def test_what_is_kept_of_a_small_file_that_comes_to_much_is_little(kind: str) -> None:
-    chunks = list(Decoder().chunks([packed(BOMBS[kind](rounds(70_000, 4_000_000)))]))
+    chunks = list(Decoder().chunks([packed(BOMBS[kind](rounds(65_536, 4_000_000)))]))
     kept = [reject for chunk in chunks for reject in chunk.rejects]
     assert len(kept) <= MAX_REJECTS + 1
     rejected = sum(chunk.rejected for chunk in chunks)
