@@ -1,8 +1,8 @@
 """Order the work of ``load``: files are found, fetched, decoded, and written in batches.
 
-Memory holds some files and one batch, whatever the number of files. A batch is committed whole,
-with the ledger's entries of its files, so a load that was killed is simply run again and goes on
-where it was.
+Memory holds some files and one batch, whatever the number of files and their size. A batch is
+committed whole, with the ledger's entries of the files that end in it, so a load that was killed is
+simply run again and goes on where it was.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ from sqlite_utils import Database
 from etl.decode.content import READER, Keys
 from etl.decode.workers import Workers
 from etl.errors import AccessError, BedrockUsageError
+from etl.normalise.boundary import storable
 from etl.reading import ReadFile, add_file, read_files, refuse_file
 from etl.sources.stores import LocalStore, Store, StoredFile
 from etl.sources.survey import Survey, each_file, survey
@@ -116,25 +117,27 @@ class _Load:
             if file.folder not in known:
                 if len(known) >= _FOLDERS_REMEMBERED:
                     known.clear()
-                known[file.folder] = files_read(self._db, file.folder, reader=READER)
-            if known[file.folder].get(file.name) == file.etag and not self._reread:
+                folder = storable(file.folder)
+                known[file.folder] = files_read(self._db, folder, reader=READER)
+            if known[file.folder].get(storable(file.name)) == file.etag and not self._reread:
                 self.result.files_unchanged += 1
                 self._is_let_in = True
                 continue
             yield file
 
     def add(self, read: ReadFile) -> None:
-        """Take a file into the batch; commit when that is large enough."""
+        """Take a file, or a part of it, into the batch; commit when that is large enough."""
         result, decoded = self.result, read.decoded
         add_file(self._batch, read)
-        result.files += 1
+        result.files += decoded.is_last
         result.events_read += decoded.events_read
         result.events_skipped += decoded.events_skipped
         result.metrics_skipped += decoded.metrics_skipped
-        result.rejected += len(decoded.rejects)
+        result.rejected += decoded.rejected
         if len(self._batch) >= self._batch_rows:
             self.commit()
-        self._on_file(read.file)
+        if decoded.is_last:
+            self._on_file(read.file)
 
     def judge(self, file: StoredFile, error: BedrockUsageError | None) -> None:
         """Take note of a file that is there, or cannot be had; raise that if nothing can be."""

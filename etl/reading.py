@@ -8,15 +8,16 @@ from dataclasses import dataclass
 from etl.decode.content import READER, Decoded
 from etl.decode.workers import Workers
 from etl.errors import BedrockUsageError
+from etl.normalise.boundary import storable
 from etl.sources.download import download
-from etl.sources.stores import Content, Store, StoredFile
+from etl.sources.stores import Content, Pieces, Store, StoredFile
 from etl.warehouse.ledger import FileRead
 from etl.warehouse.load import Batch, Reject
 
 
 @dataclass(frozen=True)
 class ReadFile:
-    """A file and what it holds. ``etag``: of what was read."""
+    """A file and what it holds, or a part of that. ``etag``: of what was read."""
 
     file: StoredFile
     etag: str
@@ -29,13 +30,13 @@ def read_files(
     workers: Workers,
     on_fetched: Callable[[StoredFile, BedrockUsageError | None], None],
 ) -> Iterator[ReadFile]:
-    """Fetch and decode files, several at a time, and yield them in their order.
+    """Fetch and decode files, several at a time, and yield them in their order, some in parts.
 
     ``on_fetched`` is told of each file as soon as it is there, or why it cannot be had; that one is
     not among those yielded. What it raises ends the reading.
     """
 
-    def fetched() -> Iterator[tuple[tuple[StoredFile, str], bytes]]:
+    def fetched() -> Iterator[tuple[tuple[StoredFile, str], bytes | Pieces]]:
         for file, content in download(store, files):
             if isinstance(content, Content):
                 on_fetched(file, None)
@@ -48,17 +49,24 @@ def read_files(
 
 
 def add_file(batch: Batch, read: ReadFile) -> None:
-    """Put what a file holds into a batch, with its entry for the ledger and what was refused."""
+    """Put what a file holds into a batch, with what was refused, and its entry for the ledger.
+
+    The entry goes with the last part: until that is written, the file is read again from its start.
+    """
     file, decoded = read.file, read.decoded
-    batch.files.append(file.uri)
-    batch.files_read.append(FileRead(file.folder, file.name, read.etag, READER))
+    uri = storable(file.uri)
+    if decoded.is_first:
+        batch.files.append(uri)
+    if decoded.is_last and decoded.is_read:
+        entry = FileRead(storable(file.folder), storable(file.name), read.etag, READER)
+        batch.files_read.append(entry)
     batch.calls += decoded.calls
     batch.shapes += decoded.shapes
     if decoded.first_shape is not None:
         batch.first_shapes.append(decoded.first_shape)
     for row in decoded.rows:
         batch.add(row)
-    batch.rejects += (Reject(file.uri, *reject) for reject in decoded.rejects)
+    batch.rejects += (Reject(uri, *reject) for reject in decoded.rejects)
 
 
 def refuse_file(batch: Batch, uri: str, position: str, error: BedrockUsageError) -> Reject:
@@ -66,7 +74,7 @@ def refuse_file(batch: Batch, uri: str, position: str, error: BedrockUsageError)
 
     It has no entry in the ledger: the next time, it is tried again.
     """
-    reject = Reject(uri, position, str(error))
-    batch.files.append(uri)
+    reject = Reject(storable(uri), position, storable(str(error)))
+    batch.files.append(reject.file)
     batch.rejects.append(reject)
     return reject

@@ -17,8 +17,8 @@ ALLOWED = {
     "config": {"errors", "normalise"},
     "warehouse": {"errors", "normalise", "resources"},
     "decode": {"errors", "normalise", "sources"},
-    "reading": {"decode", "errors", "sources", "warehouse"},
-    "load": {"decode", "errors", "reading", "sources", "warehouse"},
+    "reading": {"decode", "errors", "normalise", "sources", "warehouse"},
+    "load": {"decode", "errors", "normalise", "reading", "sources", "warehouse"},
     "sync": {
         "clock",
         "config",

@@ -22,6 +22,7 @@ from etl.cli.stores import Stores, is_s3
 from etl.clock import Clock
 from etl.config import Config, load_config
 from etl.decode.content import Keys
+from etl.errors import RejectError
 from etl.inspect.events import Finder, Known, Notes, RawEvent, is_bedrock, read_events
 from etl.inspect.explain import Explanation, explain, load_trial, stored_only
 from etl.inspect.fixes import sections
@@ -32,6 +33,7 @@ from etl.inspect.show import (
     survey_to_json,
 )
 from etl.inspect.survey import survey_events, survey_warehouse
+from etl.normalise.boundary import attempt
 from etl.terminal import harmless, open_console
 from etl.warehouse.attribution import apply_application_tag, apply_config
 from etl.warehouse.database import open_warehouse
@@ -176,7 +178,7 @@ class _Inspection:
         forgotten = forgotten_in(self._trial)
         events = [event._replace(record=forgotten.record(event.record)) for event in events]
         load_trial(self._trial, events, self._keys)
-        told = [explain(event, self._trial, self._warehouse, self._keys) for event in events]
+        told = list(self._explained(events))
         told += self._stored_only(missing)
         notes = [*self._notes.lines(), *missing_notes(missing)]
         if not told and not missing:
@@ -189,6 +191,13 @@ class _Inspection:
                 print_explanation(one, console)
         _tell([*notes, *([_NEXT_STEP] if missing else [])])
         return not notes
+
+    def _explained(self, events: Sequence[RawEvent]) -> Iterator[Explanation]:
+        for event in events:
+            try:
+                yield attempt(explain, event, self._trial, self._warehouse, self._keys)
+            except RejectError as error:
+                self._notes.add(f"{event.where}: {error}")
 
     def survey(self, targets: Sequence[str], latest: int | None, format_: str) -> bool:
         """Survey files, the newest events, or the warehouse; return whether all could be read."""

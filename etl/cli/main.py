@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -96,6 +97,19 @@ class _Group(click.Group):
         except BedrockUsageError as error:
             for line in (f"Error: {error}", *getattr(error, "details", ())):
                 click.echo(harmless(line), err=True)
+            sys.exit(1)
+        except (click.ClickException, click.Abort, click.exceptions.Exit, BrokenPipeError):
+            raise  # click knows what to do
+        except Exception as error:
+            if os.environ.get("BEDROCK_USAGE_DEBUG") == "1":
+                raise
+            # Its kind only: its words, and the values on the way to it, may be anybody's.
+            click.echo(
+                f"Error: something that this program does not expect ({type(error).__name__});"
+                " what was committed stands. Please report it with the output of the same command"
+                " under BEDROCK_USAGE_DEBUG=1, after a look at what that shows",
+                err=True,
+            )
             sys.exit(1)
 
 

@@ -1,31 +1,55 @@
 """What stands in a file's bytes, as rows.
 
-The plain cases, a log file of CloudTrail and the lines of an invocation log, are read the short
-way; anything else, and anything damaged, by ``etl.sources.files``, which names every place that it
-cannot read. Both come to the same rows.
+``etl.sources`` cuts a file into records and says what each is; here they become rows. The calls of
+CloudTrail go the short way (``etl.decode.trail``), whatever it does not take goes the long one:
+both come to the same rows.
+
+Rows come in chunks, so that memory is bounded whatever the file. Each record is read behind
+``etl.normalise.boundary``: one that cannot be understood is a reject and costs no other. Of the
+rejects of a file the first ``MAX_REJECTS`` are kept, the others are counted.
 """
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
+from typing import Any
 
 import msgspec
 
-from etl.decode.trail import TrailDecoder, is_object, may_be_bedrock, split_records
+from etl.decode.trail import TrailDecoder, is_object, may_be_bedrock
 from etl.errors import RejectError
 from etl.normalise.application import APPLICATION_KEY
+from etl.normalise.boundary import attempt, reason_of
 from etl.normalise.cloudtrail import Parsed, parse_event
 from etl.normalise.cloudwatch import parse_csv_row, parse_results
 from etl.normalise.invocation_log import parse_logged_call
 from etl.normalise.packed import PackedCall, Shape, Shapes, next_range
 from etl.normalise.profiles import parse_profile
 from etl.normalise.rows import Event, InferenceProfile, Job, MetricValue, ServiceTokens
-from etl.sources.files import Item, Unreadable, parse_items, unzip
+from etl.sources.files import Events, Item, parse_items
+from etl.sources.split import (
+    HeavyError,
+    Raw,
+    Unreadable,
+    Values,
+    json_problem,
+    limit_of,
+    load_value,
+)
 
 # What `reader` says in the ledger of files: raise it when a file may give more than it did.
 READER = 1
+
+# Enough to see what is wrong with a file.
+MAX_REJECTS = 100
+
+# A chunk: about so many rows, or letters in names that were not sent before.
+CHUNK_ROWS = 20_000
+_CHUNK_LETTERS = 4 << 20
+
+# A record above this is read by one process at a time.
+HEAVY_BYTES = 1 << 20
 
 # An event is among them only if it is a correction.
 OtherRow = Event | Job | ServiceTokens | MetricValue | InferenceProfile
@@ -35,8 +59,10 @@ OtherRow = Event | Job | ServiceTokens | MetricValue | InferenceProfile
 class Decoded:
     """What a file holds. ``calls`` name their shapes by number, ``shapes`` are the new ones.
 
-    ``rejects``: (position, reason). ``first_shape``: what has a lower number, of the same process,
-    is not used any more; None for no change.
+    ``rejects``: (position, reason); ``rejected``: how many there are, of which not all are kept.
+    ``first_shape``: what has a lower number, of the same process, is not used any more; None for no
+    change. A large file comes in several of these: ``is_first``, ``is_last``. ``is_read``: the file
+    need not be read again.
     """
 
     calls: list[PackedCall] = field(default_factory=list)
@@ -46,7 +72,11 @@ class Decoded:
     events_read: int = 0
     events_skipped: int = 0
     metrics_skipped: int = 0
+    rejected: int = 0
     first_shape: int | None = None
+    is_first: bool = True
+    is_last: bool = True
+    is_read: bool = True
 
 
 @dataclass(frozen=True)
@@ -64,133 +94,215 @@ class Decoder:
         self._keys = keys or Keys()
         self._shapes = Shapes(next_range() if first is None else first)
         self._trail = TrailDecoder(self._shapes.number_of)
+        self._first_shape: int | None = None
 
     def decode(self, data: bytes) -> Decoded:
-        """Return what a file's bytes hold."""
-        decoded = Decoded()
+        """Return what a file's bytes hold, all at once."""
+        whole, *others = self.chunks([data])
+        for chunk in others:
+            for part in ("calls", "shapes", "rows", "rejects"):
+                getattr(whole, part).extend(getattr(chunk, part))
+            for part in ("events_read", "events_skipped", "metrics_skipped", "rejected"):
+                setattr(whole, part, getattr(whole, part) + getattr(chunk, part))
+        return whole
+
+    def decode_small(self, data: bytes) -> Decoded | None:
+        """Return what a file's bytes hold; None if it is so much that it should come in chunks."""
+        try:
+            decoded = next(self._chunks([data], heavy=HEAVY_BYTES))
+        except HeavyError:
+            decoded = None
+        if decoded and decoded.is_last:
+            return decoded
+        # What was numbered for it is not sent.
+        self._shapes.take_new()
+        self._forget()
+        return None
+
+    def chunks(self, pieces: Iterable[bytes]) -> Iterator[Decoded]:
+        """Yield what a file holds, whose bytes come in pieces."""
+        return self._chunks(pieces, heavy=None)
+
+    def _chunks(self, pieces: Iterable[bytes], *, heavy: int | None) -> Iterator[Decoded]:
+        reader = _Reader(self._keys, self._shapes, self._trail)
+        is_first = True
+        self._forget_if_full()
+        for _ in reader.read(pieces, heavy):
+            if reader.is_full:
+                yield self._sent(reader.take(), is_first=is_first, is_last=False)
+                is_first = False
+                self._forget_if_full()
+        yield self._sent(reader.take(is_last=True), is_first=is_first, is_last=True)
+
+    def _sent(self, chunk: Decoded, *, is_first: bool, is_last: bool) -> Decoded:
+        chunk.shapes = self._shapes.take_new()
+        chunk.first_shape, self._first_shape = self._first_shape, None
+        chunk.is_first, chunk.is_last = is_first, is_last
+        return chunk
+
+    def _forget_if_full(self) -> None:
         if self._shapes.is_full:
-            decoded.first_shape = self._shapes.forget()
-            self._trail.forget()
-        content, damage = unzip(data)
-        if damage or not self._decode_plain(content, decoded):
-            for item in parse_items(content, damage):
-                self._add(item, decoded)
-        decoded.shapes = self._shapes.take_new()
+            self._forget()
+
+    def _forget(self) -> None:
+        self._trail.forget()
+        self._first_shape = self._shapes.forget()
+
+
+class _Reader:
+    """Reads one file. The rows in hand are a ``Decoded`` at any time."""
+
+    def __init__(self, keys: Keys, shapes: Shapes, trail: TrailDecoder) -> None:
+        self._keys, self._shapes, self._trail = keys, shapes, trail
+        self._decoded = Decoded()
+        self._kept = self._left_out = 0
+
+    @property
+    def is_full(self) -> bool:
+        decoded = self._decoded
+        rows = len(decoded.calls) + len(decoded.rows)
+        return rows >= CHUNK_ROWS or self._shapes.new_letters >= _CHUNK_LETTERS
+
+    def take(self, *, is_last: bool = False) -> Decoded:
+        """Return what is in hand, and begin anew."""
+        decoded, self._decoded = self._decoded, Decoded()
+        if is_last and self._left_out:
+            decoded.rejects.append(("file", f"and {self._left_out:,} more that cannot be read"))
         return decoded
 
-    def _decode_plain(self, content: bytes, decoded: Decoded) -> bool:
-        """Read a file in one of the two usual forms; False, and nothing done, if it has neither."""
-        records = split_records(content)
-        if records is not None:
-            self._decode_records(records, may_be_bedrock(content), decoded)
-            return True
-        lines = content.split(b"\n")
-        if not all(b'"ModelInvocationLog"' in line for line in lines if line):
-            return False
-        return self._decode_log_lines(lines, decoded)
+    def read(self, pieces: Iterable[bytes], heavy: int | None) -> Iterator[None]:
+        """Read a file; yield wherever a chunk may be taken."""
+        try:
+            for found in parse_items(pieces, heavy=heavy):
+                if isinstance(found, Events):
+                    self._add_events(found.values, heavy)
+                elif isinstance(found, Unreadable):
+                    self._refuse(*found)
+                elif found.kind in ("metric answer", "metric row"):
+                    yield from self._add_metrics(found)
+                else:
+                    self._add(found)
+                yield
+        except HeavyError:
+            raise
+        except RejectError as error:
+            # Its bytes are not to be had any more.
+            self._refuse("file", str(error))
+            self._decoded.is_read = False
+        except Exception as error:
+            self._refuse("file", f"{reason_of(error)}; what stood before was read")
 
-    def _decode_records(
-        self,
-        records: list[msgspec.Raw],
-        may_be_bedrock: Callable[[msgspec.Raw], object],
-        decoded: Decoded,
-    ) -> None:
-        pack, calls = self._trail.pack, decoded.calls
-        decoded.events_read += len(records)
+    def _refuse(self, position: str, reason: str, number: int = 1) -> None:
+        self._decoded.rejected += number
+        if self._kept < MAX_REJECTS:
+            self._kept += 1
+            self._decoded.rejects.append((position, reason))
+            number -= 1
+        self._left_out += number
+
+    def _add_events(self, values: Values, heavy: int | None) -> None:
+        pack, calls = self._trail.pack, self._decoded.calls
+        raws = values.raws
+        self._decoded.events_read += len(raws)
+        may_be_ours = may_be_bedrock(has_escapes=values.has_escapes)
         skipped = 0
-        for index, record in enumerate(records):
-            if not may_be_bedrock(record) and is_object(record):
+        for index, record in enumerate(raws):
+            if not may_be_ours(record) and is_object(record):
                 skipped += 1
             elif call := pack(record):
                 calls.append(call)
+            elif self._kept >= MAX_REJECTS and not is_object(record):
+                self._refuse("", "")
             else:
-                self._add_record(bytes(record), f"Records[{index}]", decoded)
-        decoded.events_skipped += skipped
+                self._add_event(record, values.position(index), heavy)
+        self._decoded.events_skipped += skipped
 
-    def _decode_log_lines(self, lines: Iterable[bytes], decoded: Decoded) -> bool:
-        numbered = [(number, line) for number, line in enumerate(lines, 1) if line.strip()]
-        for _, line in numbered:
-            try:
-                msgspec.json.decode(line, type=msgspec.Raw)
-            except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
-                return False
-        for number, line in numbered:
-            where = "file" if len(numbered) == 1 else f"line {number}"
-            self._add_logged_call(line, where, decoded)
-        return bool(numbered)
+    def _add_event(self, record: Raw, position: str, heavy: int | None = None) -> None:
+        written = bytes(record)
+        if heavy and len(written) > heavy:
+            raise HeavyError
+        self._parse(_parse_event, written, position)
 
-    def _add_record(self, record: bytes, position: str, decoded: Decoded) -> None:
-        try:
-            value = json.loads(record.decode("utf-8", "replace"))
-        except (ValueError, RecursionError) as error:
-            reason = "nested too deeply" if isinstance(error, RecursionError) else "not JSON"
-            decoded.rejects.append((position, reason))
+    def _add(self, item: Item) -> None:
+        if item.kind == "profile":
+            self._add_profile(item)
             return
-        self._add_event(Item(position, "event", value), decoded)
-
-    def _add(self, item: Item | Unreadable, decoded: Decoded) -> None:
-        """Turn one raw item into its rows; count what is skipped, keep what is refused."""
-        if isinstance(item, Unreadable):
-            decoded.rejects.append((item.position, item.reason))
-        elif item.kind == "event":
-            decoded.events_read += 1
-            self._add_event(item, decoded)
-        elif item.kind == "logged call":
-            self._add_logged_call(json.dumps(item.value).encode(), item.position, decoded)
+        self._decoded.events_read += 1
+        if item.kind == "logged call":
+            self._parse(parse_logged_call, item.value, item.position)
+        elif not _may_be_ours(item.value) and is_object(item.value):
+            self._decoded.events_skipped += 1
+        elif call := self._trail.pack(item.value):
+            self._decoded.calls.append(call)
         else:
-            self._add_other(item, decoded)
+            self._parse(_parse_event, item.value, item.position)
 
-    def _add_event(self, item: Item, decoded: Decoded) -> None:
+    def _parse(self, parse: Callable[..., Parsed], record: bytes, position: str) -> None:
         try:
-            parsed = parse_event(item.value, metadata_key=self._keys.metadata)
+            parsed = attempt(parse, record, metadata_key=self._keys.metadata)
         except RejectError as error:
-            decoded.rejects.append((item.position, str(error)))
+            self._refuse(position, str(error))
             return
-        self._add_parsed(parsed, item.position, decoded)
-
-    def _add_logged_call(self, record: bytes, position: str, decoded: Decoded) -> None:
-        decoded.events_read += 1
-        try:
-            parsed = parse_logged_call(record, metadata_key=self._keys.metadata)
-        except RejectError as error:
-            decoded.rejects.append((position, str(error)))
-            return
-        self._add_parsed(parsed, position, decoded)
-
-    def _add_parsed(self, parsed: Parsed, position: str, decoded: Decoded) -> None:
-        decoded.rejects += ((position, complaint) for complaint in parsed.complaints)
+        for complaint in parsed.complaints:
+            self._refuse(position, complaint)
         if parsed.row is None:
-            decoded.events_skipped += 1
+            self._decoded.events_skipped += 1
             return
         if isinstance(parsed.row, Event) and not parsed.row.is_correction:
-            decoded.calls.append(self._shapes.pack(parsed.row))
+            self._decoded.calls.append(self._shapes.pack(parsed.row))
         else:
-            decoded.rows.append(parsed.row)
+            self._decoded.rows.append(parsed.row)
         if parsed.job:
-            decoded.rows.append(parsed.job)
+            self._decoded.rows.append(parsed.job)
 
-    def _add_other(self, item: Item, decoded: Decoded) -> None:
+    def _add_profile(self, item: Item) -> None:
         try:
-            if item.kind == "profile":
-                tag = self._keys.application_tag
-                decoded.rows.append(parse_profile(item.value, application_key=tag))
-            else:
-                self._add_metrics(item, decoded)
+            tag = self._keys.application_tag
+            self._decoded.rows.append(attempt(_parse_profile, item.value, tag))
         except RejectError as error:
-            decoded.rejects.append((item.position, str(error)))
+            self._refuse(item.position, str(error))
 
-    def _add_metrics(self, item: Item, decoded: Decoded) -> None:
+    def _add_metrics(self, item: Item) -> Iterator[None]:
+        """Add the totals of an answer, which may be many."""
         for value in _metric_values(item):
             if isinstance(value, MetricValue):
-                decoded.rows.append(value)
+                self._decoded.rows.append(value)
             elif value is None:
-                decoded.metrics_skipped += 1
+                self._decoded.metrics_skipped += 1
             else:
-                decoded.rejects.append((item.position, str(value)))
+                self._refuse(item.position, str(value))
+            yield
+
+
+_may_be_ours = may_be_bedrock(has_escapes=True)
+
+
+def _parse_event(record: bytes, *, metadata_key: str) -> Parsed:
+    return parse_event(load_record(record), metadata_key=metadata_key)
+
+
+def _parse_profile(record: bytes, application_key: str) -> InferenceProfile:
+    return parse_profile(load_record(record), application_key=application_key)
+
+
+def load_record(record: bytes) -> Any:
+    """Build a record that is whole. Raises RejectError if it is no JSON, or too much."""
+    reason = limit_of(record) or ""
+    if not reason:
+        try:
+            return load_value(record)
+        except (ValueError, msgspec.MsgspecError):
+            reason = json_problem(record) or "not JSON"
+    # Raised out here, because an error that is being handled would hold the record.
+    raise RejectError(reason)
 
 
 def _metric_values(item: Item) -> Iterator[MetricValue | RejectError | None]:
-    if item.kind == "metric answer":
-        yield from parse_results(item.value)
-    else:
-        yield parse_csv_row(item.value)
+    """Yield what ``parse_results`` does; whatever goes wrong is a RejectError, and the end."""
+    try:
+        if item.kind == "metric row":
+            yield attempt(parse_csv_row, item.value)
+        else:
+            yield from parse_results(load_record(item.value))
+    except Exception as error:
+        yield RejectError(reason_of(error))

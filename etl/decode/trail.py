@@ -29,6 +29,8 @@ from etl.normalise.packed import (
     stored_id,
 )
 
+Raw = bytes | msgspec.Raw
+
 _NULL = msgspec.Raw(b"null")
 
 
@@ -122,11 +124,6 @@ class _Record(msgspec.Struct, gc=False):
     addendum: None = None
 
 
-class _Log(msgspec.Struct, gc=False):
-    Records: list[msgspec.Raw]
-
-
-_decode_log = msgspec.json.Decoder(_Log).decode
 _decode_record = msgspec.json.Decoder(_Record).decode
 _decode_identity = msgspec.json.Decoder(_Identity | None).decode
 _decode_parameters = msgspec.json.Decoder(_Parameters | None).decode
@@ -138,26 +135,18 @@ _SECONDS = frozenset(f"{second:02}Z" for second in range(60))
 
 # More distinct callers than one process meets in a busy day; beyond it, all are looked at anew.
 _MAX_KNOWN = 20_000
+_MAX_LETTERS = 8 << 20
 
 
-def split_records(content: bytes) -> list[msgspec.Raw] | None:
-    """Cut a log file into its records; None if it is not exactly one document ``{"Records": []}``.
-
-    The records themselves are not checked.
-    """
-    try:
-        return _decode_log(content).Records
-    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
-        return None
-
+_OURS, _OURS_OR_HIDDEN = re.compile(rb"bedrock"), re.compile(rb"bedrock|\\u")
 
 is_object = re.compile(rb"\{").match
 
 
-def may_be_bedrock(content: bytes) -> Callable[[msgspec.Raw], object]:
-    """Return a test of a file's records: false only for what is an event of another service."""
+def may_be_bedrock(*, has_escapes: bool) -> Callable[[Raw], object]:
+    """Return a test of records: false only for what is an event of another service."""
     # An escape may hide any letter.
-    return re.compile(rb"bedrock|\\u" if b"\\" in content else rb"bedrock").search
+    return (_OURS_OR_HIDDEN if has_escapes else _OURS).search
 
 
 class TrailDecoder:
@@ -166,6 +155,7 @@ class TrailDecoder:
     def __init__(self, number_of: Callable[[Shape], int]) -> None:
         self._number_of = number_of
         self._numbers: dict[tuple[Any, ...], int] = {}
+        self._letters = 0
         self._identities = _Parts(_decode_identity, parse_identity)
         self._parameters = _Parts(_decode_parameters, mapping)
         self._minutes: set[str] = set()
@@ -173,8 +163,9 @@ class TrailDecoder:
     def forget(self) -> None:
         """Drop the numbers of shapes that are remembered."""
         self._numbers.clear()
+        self._letters = 0
 
-    def pack(self, record: msgspec.Raw) -> PackedCall | None:
+    def pack(self, record: Raw) -> PackedCall | None:
         """Return the packed call; None for whatever is not plain, which ``parse_event`` reads."""
         try:
             event = _decode_record(record)
@@ -230,8 +221,9 @@ class TrailDecoder:
         number = self._numbers.get(key)
         if number is None:
             number = self._number_of(_shape(event, extra, identity, parameters))
-            if len(self._numbers) >= _MAX_KNOWN:
-                self._numbers.clear()
+            self._letters += sum(len(part) for part in key if isinstance(part, str))
+            if len(self._numbers) >= _MAX_KNOWN or self._letters > _MAX_LETTERS:
+                self.forget()
             self._numbers[key] = number
         return number
 
@@ -257,6 +249,7 @@ class _Parts:
     ) -> None:
         self._decode, self._understand = decode, understand
         self._by_bytes: dict[bytes, _Part] = {}
+        self._letters = 0
         self._by_value: dict[Any, _Part] = {}
 
     def of(self, raw: msgspec.Raw) -> _Part:
@@ -265,8 +258,11 @@ class _Parts:
         part = self._by_bytes.get(written)
         if part is None:
             part = self._part(self._decode(written), written)
-            if len(self._by_bytes) >= _MAX_KNOWN:
+            self._letters += len(written)
+            if len(self._by_bytes) >= _MAX_KNOWN or self._letters > _MAX_LETTERS:
                 self._by_bytes.clear()
+                self._by_value.clear()
+                self._letters = 0
             self._by_bytes[written] = part
         return part
 

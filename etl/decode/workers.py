@@ -2,6 +2,10 @@
 
 Decompressing and decoding is most of the work of a load, and Python does it on one core a process.
 The processes are children that hold nothing but the file in hand; this one keeps the database.
+
+A child that dies costs the file it had, and that only when it dies over it a second time; another
+takes its place. Files whose rows are many, or that have a very large record, are read when it is
+their turn, by one process at a time.
 """
 
 from __future__ import annotations
@@ -21,18 +25,39 @@ from types import TracebackType
 from typing import TypeVar
 
 from etl.decode.content import Decoded, Decoder, Keys
-from etl.decode.worker import receive, restore, send
-from etl.errors import DecodeError
+from etl.decode.worker import (
+    END,
+    GONE,
+    LARGE,
+    NEXT,
+    PIECE,
+    ROWS,
+    SMALL,
+    dump,
+    receive,
+    restore,
+    send,
+)
+from etl.errors import DecodeError, RejectError
 from etl.normalise.packed import next_range
+from etl.sources.stores import Pieces
 
 Tag = TypeVar("Tag")
+
+# A file: its bytes, or what gives them in pieces.
+Source = bytes | Pieces
 
 # More would wait for the one process that writes.
 _MAX_WORKERS = 4
 
+_MODULE = "etl.decode.worker"
+
 # Enough for the processes while a batch is written; a large file counts for many.
 _FILES_AHEAD = 40
 _BYTES_AHEAD = 32 << 20
+
+# How often a process may die over a file before the file is left out.
+_TRIES = 2
 
 # A file's content comes and goes. Unless told otherwise, glibc returns it to the system each time
 # and gets it anew, page by page, which takes as long as unzipping; others know none of these.
@@ -45,6 +70,10 @@ _KEEP_MEMORY = {
 FEW_BYTES = 1 << 20
 
 
+class _DeadError(Exception):
+    """A process that reads files has ended."""
+
+
 class _Worker:
     """One child process, used by one thread at a time."""
 
@@ -54,7 +83,7 @@ class _Worker:
         with _without_stops():
             self._process = subprocess.Popen(
                 # -P: a folder of the name etl where the program was started is not this package.
-                [sys.executable, "-P", "-m", "etl.decode.worker"],
+                [sys.executable, "-P", "-m", _MODULE],
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 env=_KEEP_MEMORY | os.environ | {"PYTHONPATH": path},
@@ -64,19 +93,41 @@ class _Worker:
         self._jobs, self._results = self._process.stdin, self._process.stdout
         send(self._jobs, marshal.dumps(settings))
 
-    def ask(self, data: bytes) -> bytes:
-        """Return what a file holds, as the process sends it."""
+    def ask(self, data: bytes) -> bytes | None:
+        """Return what a small file holds, as the process sends it; None if it is too much at once.
+
+        Raises _DeadError.
+        """
+        self._send(SMALL + data)
+        answer = self._receive()
+        return answer[1:] if answer[:1] == ROWS else None
+
+    def stream(self, pieces: Iterator[bytes]) -> Iterator[Decoded]:
+        """Yield what a file holds, chunk by chunk. Raises _DeadError."""
+        self._send(LARGE)
+        while True:
+            answer = self._receive()
+            if answer[:1] == NEXT:
+                self._send(_next(pieces))
+                continue
+            chunk = restore(answer[1:])
+            yield chunk
+            if chunk.is_last:
+                return
+
+    def _send(self, message: bytes) -> None:
         try:
-            send(self._jobs, data)
+            send(self._jobs, message)
+        except OSError:
+            raise _DeadError from None
+
+    def _receive(self) -> bytes:
+        try:
             message = receive(self._results)
         except (OSError, EOFError):
             message = None
         if message is None:
-            raise DecodeError(
-                "a process that reads files was ended from outside"
-                f" (status {self._process.wait()}), maybe for want of memory; what was committed"
-                " stands: run it again"
-            )
+            raise _DeadError
         return message
 
     def close(self) -> None:
@@ -122,60 +173,156 @@ class Workers:
         while self._all:
             self._all.pop().close()
 
-    def decode(self, files: Iterable[tuple[Tag, bytes]]) -> Iterator[tuple[Tag, Decoded]]:
-        """Yield what each file holds, in their order. A few small files are read right here."""
+    def decode(self, files: Iterable[tuple[Tag, Source]]) -> Iterator[tuple[Tag, Decoded]]:
+        """Yield what each file holds, in their order; a large one in several parts.
+
+        A few small files are read right here. Raises DecodeError if no process can read anything.
+        """
         files = iter(files)
         small, size = [], 0
-        for tag, data in files:
-            small.append((tag, data))
-            size += len(data)
+        for tag, source in files:
+            small.append((tag, source))
+            size += _cost(source)
             if size >= FEW_BYTES:
                 yield from self._decode_elsewhere(_chain(small, files))
                 return
-        for tag, data in small:
-            yield tag, self._own.decode(data)
+        for tag, source in small:
+            for chunk in self._own.chunks(_pieces_of(source)):
+                yield tag, chunk
 
     def _decode_elsewhere(
-        self, files: Iterable[tuple[Tag, bytes]]
+        self, files: Iterable[tuple[Tag, Source]]
     ) -> Iterator[tuple[Tag, Decoded]]:
         """Keep the processes busy while the caller writes: with files in hand, and rows to come."""
         self.start()
-        waiting: deque[tuple[Tag, int, Future[bytes]]] = deque()
-        held = 0
+        waiting: deque[tuple[Tag, Source, Future[bytes | None]]] = deque()
         with ThreadPoolExecutor(self._count) as threads:
             try:
-                for tag, data in files:
-                    while waiting and (len(waiting) >= _FILES_AHEAD or held > _BYTES_AHEAD):
-                        first, size, future = waiting.popleft()
-                        held -= size
-                        yield first, restore(future.result())
-                    waiting.append((tag, len(data), threads.submit(self._ask, data)))
-                    held += len(data)
+                for tag, source in files:
+                    while waiting and (len(waiting) >= _FILES_AHEAD or _held(waiting)):
+                        yield from self._first_of(waiting)
+                    waiting.append((tag, source, threads.submit(self._ask, source)))
                 while waiting:
-                    first, _, future = waiting.popleft()
-                    yield first, restore(future.result())
+                    yield from self._first_of(waiting)
             finally:
                 for _, _, future in waiting:
                     future.cancel()
 
+    def _first_of(
+        self, waiting: deque[tuple[Tag, Source, Future[bytes | None]]]
+    ) -> Iterator[tuple[Tag, Decoded]]:
+        tag, source, future = waiting.popleft()
+        message = future.result()
+        if message is not None:
+            yield tag, restore(message)
+            return
+        # Too much at once: now that it is this one's turn, chunk by chunk, and no other like that.
+        for chunk in self._stream(source):
+            yield tag, chunk
+
     def start(self) -> None:
         """Start the processes, if they are not: early, where there will be much to read."""
         while len(self._all) < self._count:
-            worker = _Worker(self._keys)
-            self._all.append(worker)
-            self._free.put(worker)
+            self._free.put(self._new())
 
-    def _ask(self, data: bytes) -> bytes:
+    def _new(self) -> _Worker:
+        worker = _Worker(self._keys)
+        self._all.append(worker)
+        return worker
+
+    def _replace(self, worker: _Worker) -> _Worker:
+        worker.close()
+        with contextlib.suppress(ValueError):  # all of them are being ended
+            self._all.remove(worker)
+        return self._new()
+
+    def _ask(self, source: Source) -> bytes | None:
+        """Return what a small file holds. It has a second try: it may not have been its fault."""
+        if not isinstance(source, bytes):
+            return None
         worker = self._free.get()
         try:
-            return worker.ask(data)
+            for _ in range(_TRIES):
+                try:
+                    return worker.ask(source)
+                except _DeadError:
+                    worker = self._replace(worker)
+            return dump(_fatal(worker))
         finally:
             self._free.put(worker)
 
+    def _stream(self, source: Source) -> Iterator[Decoded]:
+        worker = self._free.get()
+        is_done = False
+        try:
+            for _ in range(_TRIES):
+                try:
+                    yield from worker.stream(iter(_pieces_of(source)))
+                except _DeadError:
+                    worker = self._replace(worker)
+                else:
+                    is_done = True
+                    return
+            yield _fatal(worker)
+            is_done = True
+        finally:
+            if is_done:
+                self._free.put(worker)
+            else:
+                # In the middle of a file that nobody wants any more.
+                worker.close()
+                with contextlib.suppress(ValueError):
+                    self._all.remove(worker)
+
+
+def _fatal(worker: _Worker) -> Decoded:
+    """Return what a file comes to that no process survived. ``worker`` is a new one.
+
+    Raises DecodeError if that cannot read anything either, so that no file is blamed for it.
+    """
+    try:
+        worker.ask(b"{}")
+    except _DeadError:
+        raise DecodeError(
+            "the processes that read files are ended from outside, maybe for want of memory; what"
+            " was committed stands: run it again"
+        ) from None
+    reason = (
+        f"the process that read it was ended {_TRIES} times, maybe for want of memory; it is left"
+        " out until it changes, or until `load --reread`"
+    )
+    return Decoded(rejects=[("file", reason)], rejected=1)
+
+
+def _next(pieces: Iterator[bytes]) -> bytes:
+    """Return the message that has the next piece, or that there is none."""
+    try:
+        piece = next(pieces, b"")
+    except RejectError as error:
+        return GONE + str(error).encode()
+    return PIECE + piece if piece else END
+
+
+def _pieces_of(source: Source) -> Iterable[bytes]:
+    return (source,) if isinstance(source, bytes) else source()
+
+
+def _cost(source: Source) -> int:
+    return len(source) if isinstance(source, bytes) else FEW_BYTES
+
+
+def _held(waiting: Iterable[tuple[Tag, Source, Future[bytes | None]]]) -> bool:
+    """Return whether the files in hand, and what is known of them already, are much."""
+    held = 0
+    for _, source, future in waiting:
+        held += len(source) if isinstance(source, bytes) else 0
+        held += len(future.result() or b"") if future.done() else 0
+    return held > _BYTES_AHEAD
+
 
 def _chain(
-    first: list[tuple[Tag, bytes]], rest: Iterator[tuple[Tag, bytes]]
-) -> Iterator[tuple[Tag, bytes]]:
+    first: list[tuple[Tag, Source]], rest: Iterator[tuple[Tag, Source]]
+) -> Iterator[tuple[Tag, Source]]:
     while first:
         yield first.pop(0)
     yield from rest

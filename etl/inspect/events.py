@@ -11,18 +11,21 @@ from __future__ import annotations
 
 import heapq
 import json
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import date, datetime, timedelta
 from itertools import chain
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from etl.decode.trail import is_object, may_be_bedrock, split_records
-from etl.errors import BedrockUsageError, StoppedError
+from etl.decode.content import load_record
+from etl.decode.trail import is_object, may_be_bedrock
+from etl.errors import BedrockUsageError, RejectError, StoppedError
+from etl.normalise.boundary import attempt, reason_of, storable
 from etl.normalise.cloudtrail import Kind, classify, find_original
 from etl.normalise.fields import mapping, text
 from etl.normalise.invocation_log import event_id_of
-from etl.sources.files import Item, parse_items, unzip
+from etl.sources.files import Events, parse_items
+from etl.sources.split import Unreadable
 from etl.sources.stores import Store, StoredFile
 from etl.sources.survey import Survey, each_file, survey
 
@@ -117,8 +120,9 @@ def read_events(
     """Yield the events and logged calls of a file or folder; note what could not be read.
 
     Events of other services are left out where a glance tells that they are.
-    ``since``, ``until``: only day folders between these. ``mark``: files of events without this
-    text are left out. Memory holds one file. Raises BedrockUsageError if the path is nothing.
+    ``since``, ``until``: only day folders between these. ``mark``: events without this text are
+    left out. Memory holds a part of one file. Raises BedrockUsageError if the path is
+    nothing.
     """
     meant = store.find(path)
     found = Survey()
@@ -129,39 +133,54 @@ def read_events(
         files = each_file(store, found)
     for file in files:
         try:
-            content, damage = unzip(store.read(file).data)
+            yield from _events_of(store.read(file).pieces(), storable(file.uri), mark, notes)
         except StoppedError:
             raise
         except BedrockUsageError as error:
-            notes.add(f"{file.uri}: {error}")
-            continue
-        if damage:
-            notes.add(f"{file.uri}: {damage}")
-        if mark and mark.encode() not in content and b"ModelInvocationLog" not in content:
-            continue
-        yield from _events_of(content, file.uri, notes)
+            notes.add(storable(f"{file.uri}: {error}"))
     for problem in found.problems:
-        notes.add(f"{problem.folder}: {problem.error}")
+        notes.add(storable(f"{problem.folder}: {problem.error}"))
 
 
-def _events_of(content: bytes, uri: str, notes: Notes) -> Iterator[RawEvent]:
-    records = split_records(content)
-    if records is None:
-        for item in parse_items(content):
-            if not isinstance(item, Item):
-                notes.add(f"{uri}, {item.position}: {item.reason}")
-            elif item.kind in (EVENT, LOGGED_CALL):
-                yield RawEvent(item.kind, item.value, f"{uri}, {item.position}")
-        return
-    may_be_ours = may_be_bedrock(content)
-    for index, record in enumerate(records):
-        if not may_be_ours(record) and is_object(record):
+def _events_of(
+    pieces: Iterable[bytes], uri: str, mark: str | None, notes: Notes
+) -> Iterator[RawEvent]:
+    for kind, raw, position in _raw_events(pieces, uri, notes):
+        where = f"{uri}, {position}"
+        if kind == EVENT and not _may_be_meant(raw, mark):
             continue
-        where = f"{uri}, Records[{index}]"
         try:
-            yield RawEvent(EVENT, json.loads(bytes(record).decode("utf-8", "replace")), where)
-        except (ValueError, RecursionError):
-            notes.add(f"{where}: not JSON")
+            yield RawEvent(kind, attempt(load_record, raw), where)
+        except RejectError as error:
+            notes.add(f"{where}: {error}")
+
+
+def _may_be_meant(raw: bytes, mark: str | None) -> bool:
+    if is_object(raw) and not _may_be_ours(raw):
+        return False
+    return mark is None or mark.encode("utf-8", "replace") in raw or b"\\u" in raw
+
+
+_may_be_ours = may_be_bedrock(has_escapes=True)
+
+
+def _raw_events(
+    pieces: Iterable[bytes], uri: str, notes: Notes
+) -> Iterator[tuple[str, bytes, str]]:
+    """Yield kind, JSON and place of each event of a file; note what could not be read."""
+    try:
+        for found in parse_items(pieces):
+            if isinstance(found, Unreadable):
+                notes.add(f"{uri}, {found.position}: {found.reason}")
+            elif isinstance(found, Events):
+                for index, raw in enumerate(found.values.raws):
+                    yield EVENT, bytes(raw), found.values.position(index)
+            elif found.kind in (EVENT, LOGGED_CALL):
+                yield found.kind, found.value, found.position
+    except BedrockUsageError:
+        raise
+    except Exception as error:
+        notes.add(f"{uri}: {reason_of(error)}; what stood before was read")
 
 
 @dataclass

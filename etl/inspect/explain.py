@@ -7,9 +7,10 @@ trial warehouse that has loaded it with the prices, rules and names of the real 
 
 from __future__ import annotations
 
+import contextlib
 import json
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
@@ -29,6 +30,7 @@ from etl.normalise.application import (
     USER_AGENT,
     application_evidence,
 )
+from etl.normalise.boundary import attempt
 from etl.normalise.cloudtrail import (
     Kind,
     Parsed,
@@ -109,10 +111,10 @@ class Explanation:
 
 def load_trial(trial: Database, events: Sequence[RawEvent], keys: Keys) -> None:
     """Load events into a trial as ``load`` does: those of CloudTrail first, then the logs'."""
-    records = [event.record for event in events if event.kind != LOGGED_CALL]
-    logged = [event.record for event in events if event.kind == LOGGED_CALL]
-    contents = [json.dumps({"Records": records})] if records else []
-    contents += ["\n".join(map(json.dumps, logged))] if logged else []
+    records = list(_written(event for event in events if event.kind != LOGGED_CALL))
+    logged = list(_written(event for event in events if event.kind == LOGGED_CALL))
+    contents = [f'{{"Records":[{",".join(records)}]}}'] if records else []
+    contents += ["\n".join(logged)] if logged else []
     decoder, loader = Decoder(keys), Loader(trial)
     for content in contents:
         decoded = decoder.decode(content.encode())
@@ -122,6 +124,12 @@ def load_trial(trial: Database, events: Sequence[RawEvent], keys: Keys) -> None:
         loader.write(batch)
 
 
+def _written(events: Iterable[RawEvent]) -> Iterator[str]:
+    for event in events:
+        with contextlib.suppress(RecursionError):  # what that comes to is told with the event
+            yield json.dumps(event.record)
+
+
 def explain(
     event: RawEvent, trial: Database, warehouse: Database | None, keys: Keys
 ) -> Explanation:
@@ -129,7 +137,7 @@ def explain(
     record = mapping(event.record)
     told = Explanation(event.event_id, event.where, without_texts(record, keys.metadata))
     try:
-        parsed = _parse(event, keys)
+        parsed = attempt(_parse, event, keys)
     except RejectError as error:
         told.understood.append(Line("call", "refused", f"{error}: it goes to the table rejects"))
         return told

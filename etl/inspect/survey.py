@@ -23,6 +23,7 @@ from etl.decode.content import Keys
 from etl.errors import RejectError
 from etl.inspect.events import LOGGED_CALL, RawEvent, is_bedrock
 from etl.inspect.explain import unread
+from etl.normalise.boundary import attempt
 from etl.normalise.cloudtrail import JOBS, classify, find_tokens, parse_event
 from etl.normalise.fields import mapping, text
 from etl.normalise.identity import UNKNOWN as NOBODY
@@ -173,7 +174,11 @@ def survey_events(events: Iterable[RawEvent], trial: Database, keys: Keys) -> Su
     found = Survey(has_events=True, has_session_rules=has_session_rules)
     shapes: dict[Shape, Calls] = {}
     for event in events:
-        _count(event, found, shapes, keys)
+        try:
+            attempt(_count, event, found, shapes, keys)
+        except RejectError:
+            # Nobody foresaw what it holds; it costs no other event.
+            _tally(found.events, Operation("(none)", REFUSED))
     for kind, calls in _understood(shapes, trial):
         found.add_kind(kind, calls)
     return found
@@ -187,7 +192,7 @@ def _count(event: RawEvent, found: Survey, shapes: dict[Shape, Calls], keys: Key
     name = text(record.get("operation" if is_log else "eventName")) or "(none)"
     what = LOG if is_log else str(classify(record).value)
     try:
-        row = _row(event, keys)
+        row = attempt(_row, event, keys)
     except RejectError:
         _tally(found.events, Operation(name, REFUSED))
         return

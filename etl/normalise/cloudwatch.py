@@ -12,7 +12,8 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from etl.errors import RejectError
-from etl.normalise.fields import count, mapping, text, utc_time
+from etl.normalise.boundary import attempt, reason_of
+from etl.normalise.fields import count, listing, mapping, text, utc_time
 from etl.normalise.rows import MetricValue
 
 # The metrics that are totals of use, and what each counts. Both names of the cache metrics are in
@@ -81,21 +82,24 @@ def parse_results(
     """
     queries = {
         query["Id"]: query
-        for query in answer.get("MetricDataQueries") or ()
-        if isinstance(query, dict) and "Id" in query
+        for query in listing(answer.get("MetricDataQueries"))
+        if isinstance(query, dict) and isinstance(query.get("Id"), str)
     }
     results = answer["MetricDataResults"]
     for index, result in enumerate(results if isinstance(results, list) else [results]):
-        for value in _parse_result(mapping(result), queries, provisional_from):
-            is_wrong = isinstance(value, RejectError)
-            yield RejectError(f"MetricDataResults[{index}]: {value}") if is_wrong else value
+        try:
+            for value in _parse_result(mapping(result), queries, provisional_from):
+                is_wrong = isinstance(value, RejectError)
+                yield RejectError(f"MetricDataResults[{index}]: {value}") if is_wrong else value
+        except Exception as error:
+            yield RejectError(f"MetricDataResults[{index}]: {reason_of(error)}")
 
 
 def _parse_result(
     result: Mapping[str, Any], queries: Mapping[str, Any], provisional_from: str | None
 ) -> Iterator[MetricValue | RejectError | None]:
     names = _from_label(text(result.get("Label")) or "") or _from_query(
-        mapping(queries.get(result.get("Id") or ""))
+        mapping(queries.get(text(result.get("Id")) or ""))
     )
     times, values = result.get("Timestamps") or [], result.get("Values") or []
     if not names:
@@ -103,6 +107,8 @@ def _parse_result(
             "account, region, metric, period and model are not told: give each query the Label"
             " of the README (Load saved data), or save its MetricDataQueries in the same file"
         )
+    elif not isinstance(times, list) or not isinstance(values, list):
+        yield RejectError("Timestamps and Values are not both lists")
     elif len(times) != len(values):
         yield RejectError(f"{len(times)} Timestamps but {len(values)} Values")
     else:
@@ -114,7 +120,7 @@ def _parse_value(
     names: Mapping[str, str], time: object, value: object, provisional_from: str | None
 ) -> MetricValue | RejectError | None:
     try:
-        total = _metric_value(names, time, value)
+        total = attempt(_metric_value, names, time, value)
     except RejectError as error:
         return error
     if total and provisional_from and total.period_start >= provisional_from:
@@ -130,21 +136,19 @@ def _from_label(label: str) -> dict[str, str] | None:
 def _from_query(query: Mapping[str, Any]) -> dict[str, str] | None:
     stat = mapping(query.get("MetricStat"))
     metric = mapping(stat.get("Metric"))
-    dimensions = {
-        d.get("Name"): d.get("Value") for d in metric.get("Dimensions") or () if isinstance(d, dict)
-    }
-    model_id = dimensions.get("ModelId") or dimensions.get("Model")
-    names = {
-        "account_id": query.get("AccountId"),
-        "region": query.get("Region"),
-        "model_id": model_id,
-        "metric": metric.get("MetricName"),
-        "period_seconds": stat.get("Period"),
-    }
-    if len(dimensions) != 1 or not all(names.values()):
+    dimensions = [mapping(dimension) for dimension in listing(metric.get("Dimensions"))]
+    if len(dimensions) != 1 or dimensions[0].get("Name") not in ("ModelId", "Model"):
         # A series with more dimensions repeats tokens that the plain one has already.
         return None
-    return {name: str(value) for name, value in names.items()}
+    period = stat.get("Period")
+    names = {
+        "account_id": text(query.get("AccountId")),
+        "region": text(query.get("Region")),
+        "model_id": text(dimensions[0].get("Value")),
+        "metric": text(metric.get("MetricName")),
+        "period_seconds": text(str(period) if isinstance(period, int) else period),
+    }
+    return {name: value or "" for name, value in names.items()} if all(names.values()) else None
 
 
 def _metric_value(names: Mapping[str, str], start: object, value: object) -> MetricValue | None:
@@ -157,8 +161,7 @@ def _metric_value(names: Mapping[str, str], start: object, value: object) -> Met
         seconds = 0
     if not _within_one_hour(period_start, seconds):
         raise RejectError(
-            f"a period of {names['period_seconds']} seconds from {period_start} does not lie within"
-            " one hour: fetch periods of 60, 300 or 3600 seconds"
+            "the period does not lie within one hour: fetch periods of 60, 300 or 3600 seconds"
         )
     return MetricValue(
         names["account_id"], names["region"], names["model_id"], names["metric"],
@@ -169,7 +172,7 @@ def _metric_value(names: Mapping[str, str], start: object, value: object) -> Met
 def _total(metric: str, value: object) -> int:
     try:
         total = count(float(value) if isinstance(value, str) else value)
-    except ValueError:
+    except (ValueError, OverflowError):
         total = None
     if total is None:
         raise RejectError(f"the value of {metric} is not a whole number: fetch the statistic Sum")

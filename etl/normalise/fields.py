@@ -11,28 +11,37 @@ from etl.errors import RejectError
 # No call uses a million million tokens; a larger number is damage, and would overflow a sum.
 MAX_COUNT = 10**12
 
-
-def mapping(value: object) -> Mapping[str, Any]:
-    """Return a dict as it is, and anything else as an empty one."""
-    return value if isinstance(value, dict) else {}
-
+# What AWS allows of the longest names, its ARNs. A longer text is cut: the call still counts.
+MAX_LETTERS = 2048
 
 # Text that SQLite keeps holds no NUL: some of its functions take that for the end of the text, and
 # two names would look like one. Any other control character is a character like others to it.
 NUL, SHOWN_NUL = "\0", "\N{SYMBOL FOR NULL}"
 
 
+def mapping(value: object) -> Mapping[str, Any]:
+    """Return a dict as it is, and anything else as an empty one."""
+    return value if isinstance(value, dict) else {}
+
+
+def listing(value: object) -> list[Any]:
+    """Return a list as it is, and anything else as an empty one."""
+    return value if isinstance(value, list) else []
+
+
 def text(value: object) -> str | None:
     """Return a non-empty string without outer blanks, else None.
 
     Lone surrogates, which JSON allows and UTF-8 does not, become question marks; a NUL becomes the
-    symbol for it.
+    symbol for it. What is longer than ``MAX_LETTERS`` is cut.
     """
     if not isinstance(value, str):
         return None
     stripped = value.strip()
     if NUL in stripped:
         stripped = stripped.replace(NUL, SHOWN_NUL)
+    if len(stripped) > MAX_LETTERS:
+        stripped = stripped[:MAX_LETTERS].strip()
     if not stripped.isascii():
         stripped = stripped.encode("utf-8", "replace").decode("utf-8")
     return stripped or None
@@ -47,7 +56,7 @@ def count(value: object) -> int | None:
         return None
     if isinstance(value, str) and value.strip().isdecimal() and len(value) <= 20:
         value = int(value)
-    if isinstance(value, float) and value.is_integer():
+    if isinstance(value, float) and value.is_integer() and abs(value) <= MAX_COUNT:
         value = int(value)
     if isinstance(value, bool) or not isinstance(value, int) or not 0 <= value <= MAX_COUNT:
         raise ValueError("not a whole number of tokens")
@@ -62,8 +71,10 @@ def utc_time(value: object, name: str) -> str:
     if not isinstance(value, str) or not value.strip():
         raise RejectError(f"no {name}")
     try:
-        moment = datetime.fromisoformat(value.strip())
+        moment = datetime.fromisoformat(value.strip()) if len(value) <= MAX_LETTERS else None
     except ValueError:
+        moment = None
+    if moment is None:
         raise RejectError(f"{name} is not a time") from None
     if moment.tzinfo is None:
         raise RejectError(f"{name} has no time zone")

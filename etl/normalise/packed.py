@@ -35,6 +35,7 @@ _ranges = itertools.count()
 
 # More shapes than a busy day has; what was numbered before is then forgotten, and sent again.
 _MAX_SHAPES = 20_000
+_MAX_LETTERS = 8 << 20
 
 
 def stored_id(text: str) -> StoredId:
@@ -90,6 +91,7 @@ class Shapes:
         self._numbers: dict[Shape, int] = {}
         self._texts: dict[str, str] = {}
         self._new: list[tuple[int, Shape]] = []
+        self._letters = self.new_letters = 0
 
     def number_of(self, shape: Shape) -> int:
         """Return the number of a shape, a new one if it has none."""
@@ -99,6 +101,9 @@ class Shapes:
             self._next += 1
             # Texts that other shapes have as well are held, and sent, once for all.
             texts = self._texts
+            size = sum(len(v) for v in shape if type(v) is str and v not in texts)
+            self._letters += size
+            self.new_letters += size
             shape = tuple([texts.setdefault(v, v) if type(v) is str else v for v in shape])
             self._numbers[shape] = number
             self._new.append((number, shape))
@@ -118,16 +123,18 @@ class Shapes:
     def take_new(self) -> list[tuple[int, Shape]]:
         """Return what was numbered since the last time."""
         new, self._new = self._new, []
+        self.new_letters = 0
         return new
 
     @property
     def is_full(self) -> bool:
-        return len(self._numbers) >= _MAX_SHAPES
+        return len(self._numbers) >= _MAX_SHAPES or self._letters >= _MAX_LETTERS
 
     def forget(self) -> int:
         """Number everything anew; return the first number that will be used from now on."""
         self._numbers.clear()
         self._texts.clear()
+        self._letters = 0
         return self._next
 
 

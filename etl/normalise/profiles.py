@@ -12,9 +12,11 @@ from typing import Any
 
 from etl.errors import RejectError
 from etl.normalise.application import APPLICATION_KEY
-from etl.normalise.fields import mapping, text
+from etl.normalise.fields import listing, mapping, text
 from etl.normalise.model_ids import parse_model_id
 from etl.normalise.rows import InferenceProfile
+
+_MAX_TAGS = 200
 
 
 def parse_profile(profile: object, *, application_key: str = APPLICATION_KEY) -> InferenceProfile:
@@ -27,7 +29,7 @@ def parse_profile(profile: object, *, application_key: str = APPLICATION_KEY) ->
     if arn is None:
         raise RejectError("an inference profile without inferenceProfileArn")
     name, kind, tags = text(raw.get("inferenceProfileName")), text(raw.get("type")), _tags(raw)
-    arns = [a for m in raw.get("models") or () if (a := text(mapping(m).get("modelArn")))]
+    arns = [a for m in listing(raw.get("models")) if (a := text(mapping(m).get("modelArn")))]
     is_application = kind == "APPLICATION" or ":application-inference-profile/" in arn
     return InferenceProfile(
         profile_arn=arn,
@@ -55,8 +57,12 @@ def _scope(arn: str, model_arns: list[str]) -> str:
 
 
 def _tags(raw: Mapping[str, Any]) -> dict[str, str]:
+    """Return the tags, of which AWS allows fifty; a value that is no text is empty."""
     tags = raw.get("tags")
     if isinstance(tags, dict):
-        return {str(key): str(value) for key, value in tags.items()}
-    pairs = [mapping(tag) for tag in tags] if isinstance(tags, list) else []
-    return {str(tag["key"]): str(tag.get("value", "")) for tag in pairs if "key" in tag}
+        pairs = list(tags.items())
+    else:
+        pairs = [(tag.get("key"), tag.get("value")) for tag in map(mapping, listing(tags))]
+    if len(pairs) > _MAX_TAGS:
+        raise RejectError(f"an inference profile with more than {_MAX_TAGS} tags")
+    return {name: text(value) or "" for key, value in pairs if (name := text(key))}

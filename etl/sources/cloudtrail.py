@@ -158,8 +158,8 @@ def _query(start: datetime, end: datetime) -> dict[str, Any]:
 
 
 def _page(items: list[Mapping[str, Any]], *, is_last: bool) -> Page:
-    times = [item["EventTime"].astimezone(UTC) for item in items if "EventTime" in item]
     events = [_looked_up(item) for item in items]
+    times = [event.moment for event in events if event.moment]
     oldest = min(times, default=None)
     if oldest and oldest.microsecond:
         oldest = oldest.replace(microsecond=0) + _SECOND
@@ -167,10 +167,12 @@ def _page(items: list[Mapping[str, Any]], *, is_last: bool) -> Page:
 
 
 def _looked_up(item: Mapping[str, Any]) -> LookedUp:
-    text, moment = item.get("CloudTrailEvent", ""), item.get("EventTime")
-    return LookedUp(
-        str(item.get("EventId")), _record(text), text, moment.astimezone(UTC) if moment else None
-    )
+    text = item.get("CloudTrailEvent", "")
+    try:
+        moment = item["EventTime"].astimezone(UTC)
+    except (KeyError, AttributeError, ValueError, OverflowError):
+        moment = None  # none, or one that no calendar has
+    return LookedUp(str(item.get("EventId")), _record(text), text, moment)
 
 
 def _record(text: str) -> Any:

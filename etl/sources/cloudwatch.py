@@ -52,10 +52,11 @@ def list_series(place: Place) -> set[Series]:
 def _series(metric: Mapping[str, Any]) -> Series | None:
     namespace, name = metric.get("Namespace", ""), metric.get("MetricName", "")
     dimensions = metric.get("Dimensions") or []
-    is_plain = [d.get("Name") for d in dimensions] == [MODEL_DIMENSION.get(namespace)]
-    if not is_plain or name not in METRICS_OF[namespace]:
+    is_plain = [d.get("Name") for d in dimensions] == [MODEL_DIMENSION.get(namespace, "")]
+    model_id = dimensions[0].get("Value") if is_plain else None
+    if not model_id or name not in METRICS_OF[namespace]:
         return None
-    return Series(namespace, dimensions[0]["Value"], name)
+    return Series(namespace, model_id, name)
 
 
 def fetch_totals(

@@ -10,12 +10,12 @@ from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import TypeVar
 
-from etl.errors import BedrockUsageError, StoppedError
-from etl.sources.stores import Content, Store, StoredFile
+from etl.errors import BedrockUsageError, RejectError, StoppedError
+from etl.sources.stores import SMALL_BYTES, Content, Store, StoredFile
 
 THREADS = 8
 FILES_AHEAD = 16
-BYTES_AHEAD = 64 << 20
+BYTES_AHEAD = 32 << 20
 
 _Asked = TypeVar("_Asked")
 _Given = TypeVar("_Given")
@@ -31,15 +31,24 @@ def download(
 ) -> Iterator[tuple[StoredFile, Content | BedrockUsageError]]:
     """Yield each file with its content, or why it could not be read, in the order of ``files``.
 
-    Memory holds at most ``ahead`` files and ``max_bytes`` (a larger file is read alone), the one
-    that was yielded last included. Raises StoppedError, and at its end what ``files`` raised.
+    Memory holds at most ``ahead`` files and ``max_bytes``, the one that was yielded last included.
+    Raises StoppedError, and at its end what ``files`` raised.
     """
+
+    def read(file: StoredFile) -> Content:
+        try:
+            return store.read(file)
+        except BedrockUsageError:
+            raise
+        except Exception as error:
+            raise RejectError(f"cannot be read ({type(error).__name__})") from None
+
     return prefetch(
-        store.read,
+        read,
         files,
         threads=threads,
         ahead=ahead,
-        cost=lambda file: file.size,
+        cost=lambda file: min(file.size, SMALL_BYTES),
         budget=max_bytes,
     )
 

@@ -1,40 +1,55 @@
 """What stands in a file, raw: CloudTrail and invocation logs, saved ``lookup-events`` and
 ``filter-log-events`` pages, CloudWatch totals, profiles.
 
-The format is told from the content, never from the name: gzip or plain, one JSON document, several
-one after another (JSON lines), or the CSV of ``etl.normalise.cloudwatch``. A damaged file gives all
-the complete records that stand before the damage, and one ``Unreadable`` that says where it is; no
-text of the file goes into that message.
+The format is told from the content, never from the name: gzip or plain (``etl.sources.unzip``), one
+JSON document or several, whose values ``etl.sources.split`` cuts out, or the CSV of
+``etl.normalise.cloudwatch``. Here it is told what a value is. Nothing is understood: an item is the
+bytes of one record.
+
+What cannot be read is named with its place. No text of the file goes into that message.
 """
 
 from __future__ import annotations
 
-import contextlib
+import codecs
 import csv
 import io
 import json
-import re
-import zlib
-from collections.abc import Iterator, Mapping
-from typing import Any, BinaryIO, NamedTuple
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from itertools import chain
+from typing import Any, NamedTuple
 
+import msgspec
+
+from etl.normalise.boundary import reason_of
 from etl.normalise.cloudwatch import CSV_COLUMNS
+from etl.sources.split import (
+    LIST_KEYS,
+    Raw,
+    Splitter,
+    Unreadable,
+    Values,
+    json_problem,
+    load_value,
+)
+from etl.sources.unzip import Unzipped
 
-MAX_FILE_BYTES = 1 << 30
+_HEAD_BYTES = 4096
 
-_CHUNK_BYTES = 1 << 20
-_GZIP_MAGIC = b"\x1f\x8b"
-_ARRAY_OF_EVENTS = re.compile(r'"(Records|Events)"\s*:\s*\[')
-_SPACE = re.compile(r"\s*")
-_BETWEEN_ELEMENTS = re.compile(r"[\s,]*")
-_EVENT_KEYS = frozenset({"eventID", "eventTime", "eventSource", "eventName", "eventVersion"})
-_DECODER = json.JSONDecoder()
+# Nobody has a line of a table as long; the longest field that csv takes is half of it.
+_LINE_LETTERS = 1 << 18
+
+UNKNOWN = "neither Records, Events, MetricDataResults, inferenceProfileSummaries nor an event"
+
+_KEYS_OF_EVENTS = ("eventID", "eventTime", "eventSource", "eventName", "eventVersion")
+_LOGGED_CALL = b'{"schemaType":"ModelInvocationLog"'
 
 
 class Item(NamedTuple):
     """One raw thing in a file.
 
-    ``kind`` is event, logged call, metric answer, metric row or profile.
+    ``kind`` is event, logged call, metric answer, metric row or profile. ``value`` is its JSON in
+    bytes, of a metric row the fields by their names.
     """
 
     position: str
@@ -42,241 +57,244 @@ class Item(NamedTuple):
     value: Any
 
 
-class Unreadable(NamedTuple):
-    """A place in a file that could not be read, and why."""
+class Events(NamedTuple):
+    """Events of one list, all that a stretch of the file has; ``values`` knows their places."""
 
-    position: str
-    reason: str
+    values: Values
 
 
-def read_bounded(file: BinaryIO) -> bytes:
-    """Return what an open file holds, but at most one byte more than ``MAX_FILE_BYTES``.
+class _Head(msgspec.Struct, gc=False):
+    """The keys that tell what a document is."""
 
-    Piece by piece: to ask for so much at once would take the memory for it.
+    eventID: msgspec.Raw | msgspec.UnsetType = msgspec.UNSET  # noqa: N815
+    eventTime: msgspec.Raw | msgspec.UnsetType = msgspec.UNSET  # noqa: N815
+    eventSource: msgspec.Raw | msgspec.UnsetType = msgspec.UNSET  # noqa: N815
+    eventName: msgspec.Raw | msgspec.UnsetType = msgspec.UNSET  # noqa: N815
+    eventVersion: msgspec.Raw | msgspec.UnsetType = msgspec.UNSET  # noqa: N815
+    schemaType: msgspec.Raw | msgspec.UnsetType = msgspec.UNSET  # noqa: N815
+    inferenceProfileArn: msgspec.Raw | msgspec.UnsetType = msgspec.UNSET  # noqa: N815
+    MetricDataResults: msgspec.Raw | msgspec.UnsetType = msgspec.UNSET
+    Records: msgspec.Raw | msgspec.UnsetType = msgspec.UNSET
+    Events: msgspec.Raw | msgspec.UnsetType = msgspec.UNSET
+    events: msgspec.Raw | msgspec.UnsetType = msgspec.UNSET
+    inferenceProfileSummaries: msgspec.Raw | msgspec.UnsetType = msgspec.UNSET  # noqa: N815
+
+
+_decode_head = msgspec.json.Decoder(_Head).decode
+_decode_list = msgspec.json.Decoder(list[msgspec.Raw]).decode
+_decode_text = msgspec.json.Decoder(str).decode
+_NO_JSON = (msgspec.MsgspecError, UnicodeDecodeError, RecursionError)
+
+# What LookupEvents, and FilterLogEvents, give as a string inside of their own event.
+_WRAPPERS = {"Events": ("CloudTrailEvent", "event"), "events": ("message", "logged call")}
+
+# Lists in lists are taken apart this deep: pages in an array, events in a page.
+_MAX_LISTS = 8
+
+
+def parse_items(
+    pieces: Iterable[bytes], *, heavy: int | None = None
+) -> Iterator[Item | Events | Unreadable]:
+    """Yield the raw items of a file, whose bytes come in pieces, gzip or not.
+
+    ``heavy``: the bytes of a record from which on HeavyError is raised.
     """
-    parts: list[bytes] = []
-    left = MAX_FILE_BYTES + 1
-    while left and (part := file.read(min(left, _CHUNK_BYTES))):
-        parts.append(part)
-        left -= len(part)
-    return b"".join(parts)
+    unzipped = Unzipped(pieces)
+    content = iter(unzipped)
+    head = b""
+    while len(head) < _HEAD_BYTES and (piece := next(content, b"")):
+        head += piece
+    yield from _parse_content(head, content, unzipped, heavy)
+    if unzipped.damage:
+        yield Unreadable("file", unzipped.damage)
 
 
-def parse_items(content: bytes, damage: str | None = None) -> Iterator[Item | Unreadable]:
-    """Yield the raw items of a file's content; ``damage`` says what is wrong with its end."""
-    text = content.decode(json.detect_encoding(content), "replace").lstrip("\ufeff")
-    if not text.strip():
-        yield Unreadable("file", damage or "empty")
+def _parse_content(
+    head: bytes, rest: Iterator[bytes], unzipped: Unzipped, heavy: int | None
+) -> Iterator[Item | Events | Unreadable]:
+    encoding = json.detect_encoding(head)
+    text = head.decode(encoding, "replace").lstrip("\ufeff")
+    if not head:
+        if not unzipped.damage:
+            yield Unreadable("file", "empty")
         return
     if "\0" in text[:1024]:
         yield Unreadable("file", "not text")
         return
-    yield from _parse_csv(text) if _is_csv(text) else _parse_json(text)
-    if damage:
-        yield Unreadable("file", damage)
-
-
-def unzip(data: bytes) -> tuple[bytes, str | None]:
-    """Return a file's content and what is wrong with it (None if nothing is).
-
-    Data that are not gzip are the content. Of damaged data, what stands before the damage is given.
-    """
-    if not data.startswith(_GZIP_MAGIC):
-        return _bounded(data)
-    member = zlib.decompressobj(wbits=31)
-    with contextlib.suppress(zlib.error):
-        content = member.decompress(data, MAX_FILE_BYTES + 1)
-        if member.eof and not member.unused_data and len(content) <= MAX_FILE_BYTES:
-            return content, None
-    return _unzip_what_is_there(io.BytesIO(data))
-
-
-def _bounded(content: bytes) -> tuple[bytes, str | None]:
-    if len(content) <= MAX_FILE_BYTES:
-        return content, None
-    return content[
-        :MAX_FILE_BYTES
-    ], f"only its first {MAX_FILE_BYTES >> 20} MiB were read: split it"
-
-
-def _unzip_what_is_there(file: io.BytesIO) -> tuple[bytes, str | None]:
-    # By hand, because gzip.open gives nothing of a member that is cut off.
-    parts: list[bytes] = []
-    size, member = 0, zlib.decompressobj(wbits=31)
-    while chunk := file.read(_CHUNK_BYTES):
-        while chunk:
-            before = member.copy()
-            try:
-                part = member.decompress(chunk, MAX_FILE_BYTES + 1 - size)
-            except zlib.error:
-                parts.append(_until_damage(before, chunk))
-                return b"".join(parts), "the gzip data are damaged; what stood before was read"
-            parts.append(part)
-            size += len(part)
-            if size > MAX_FILE_BYTES:
-                return _bounded(b"".join(parts))
-            chunk = member.unused_data if member.eof else member.unconsumed_tail
-            if member.eof and chunk.strip(b"\0"):
-                member = zlib.decompressobj(wbits=31)
-            elif member.eof:
-                break
-    is_whole = member.eof
-    return b"".join(
-        parts
-    ), None if is_whole else "the gzip data are cut off; what is there was read"
-
-
-def _until_damage(member: zlib._Decompress, chunk: bytes) -> bytes:
-    """Unzip byte by byte, because an error gives nothing of the chunk it is in."""
-    parts = []
-    for byte in range(len(chunk)):
-        try:
-            parts.append(member.decompress(chunk[byte : byte + 1]))
-        except zlib.error:
-            break
-    return b"".join(parts)
-
-
-def _is_csv(text: str) -> bool:
-    header = text.split("\n", 1)[0].lower()
-    return "{" not in header and "account_id" in header and "," in header
-
-
-def _parse_csv(text: str) -> Iterator[Item | Unreadable]:
-    reader = csv.DictReader(io.StringIO(text), strict=True)
-    missing = [name for name in CSV_COLUMNS if name not in (reader.fieldnames or ())]
-    if missing:
-        yield Unreadable("line 1", f"the CSV has no column {', '.join(missing)}")
+    content = chain([head], rest)
+    if _is_csv(text):
+        yield from _parse_csv(_lines(content, encoding))
         return
-    try:
-        for row in reader:
-            if None in row:
-                yield Unreadable(f"line {reader.line_num}", "more fields than the header names")
-            else:
-                yield Item(f"line {reader.line_num}", "metric row", row)
-    except csv.Error as error:
-        yield Unreadable(f"line {reader.line_num}", f"not CSV: {error}")
+    is_empty = True
+    for found in Splitter(_as_utf8(content, encoding), heavy=heavy):
+        is_empty = False
+        yield from classify(found)
+    if is_empty and not unzipped.damage:
+        yield Unreadable("file", "empty")
 
 
-def _parse_json(text: str) -> Iterator[Item | Unreadable]:
-    """Parse one document or several; go on at the next line that starts one after a bad one."""
-    end, line_number, is_first = 0, 1, True
-    while (start := _skip(_SPACE, text, end)) < len(text):
-        line_number += text.count("\n", end, start)
-        try:
-            document, end = _DECODER.raw_decode(text, start)
-        except (ValueError, RecursionError):
-            end = _next_document(text, start)
-            yield from _salvage(text[start:end], "" if is_first else f"line {line_number}")
-        else:
-            is_alone = is_first and _skip(_SPACE, text, end) == len(text)
-            yield from _classify(document, "" if is_alone else f"line {line_number}")
-        line_number += text.count("\n", start, end)
+def _as_utf8(pieces: Iterable[bytes], encoding: str) -> Iterator[bytes]:
+    if not encoding.startswith("utf-8"):
+        texts = codecs.iterdecode(pieces, encoding, "replace")
+        pieces = (text.encode("utf-8", "replace") for text in texts)
+    is_first = True
+    for piece in pieces:
+        yield piece.removeprefix(codecs.BOM_UTF8) if is_first else piece
         is_first = False
 
 
-def _skip(pattern: re.Pattern[str], text: str, position: int) -> int:
-    match = pattern.match(text, position)
-    return match.end() if match else position
-
-
-def _next_document(text: str, position: int) -> int:
-    starts = [start + 1 for mark in ("\n{", "\n[") if (start := text.find(mark, position)) >= 0]
-    return min(starts, default=len(text))
-
-
-def _salvage(text: str, line: str) -> Iterator[Item | Unreadable]:
-    """Read the complete records of a log document that is cut off or damaged within."""
-    array = _ARRAY_OF_EVENTS.search(text, 0, 4096)
-    if not array:
-        yield Unreadable(line or "file", _json_problem(text))
-        return
-    name, index, at = array[1], 0, array.end()
-    while True:
-        at = _skip(_BETWEEN_ELEMENTS, text, at)
-        try:
-            element, at = _DECODER.raw_decode(text, at)
-        except (ValueError, RecursionError):
-            problem = f"{_json_problem(text)}; {index} records before it were read"
-            yield Unreadable(_join(line, f"{name}[{index}]"), problem)
-            return
-        yield from _take_apart({name: [element]}, line, index)
-        index += 1
-
-
-def _json_problem(text: str) -> str:
-    """Say why a text that does not start with a JSON document does not."""
-    try:
-        _DECODER.raw_decode(text)
-    except RecursionError:
-        return "nested too deeply"
-    except json.JSONDecodeError as error:
-        is_cut = error.pos >= len(text.rstrip()) or error.msg.startswith("Unterminated string")
-        return "the JSON is cut off" if is_cut else f"not JSON (at character {error.pos})"
-    except ValueError:
-        return "not JSON: a number is too long"
-    return "not JSON"
-
-
-def _classify(document: Any, where: str) -> Iterator[Item | Unreadable]:
-    """Say what a JSON document is, and take it apart into items."""
-    if isinstance(document, list):
-        for index, element in enumerate(document):
-            yield from _classify(element, _join(where, f"[{index}]"))
-    elif not isinstance(document, dict) or _EVENT_KEYS & document.keys():
-        yield Item(where or "file", "event", document)
-    elif "MetricDataResults" in document:
-        yield Item(where or "file", "metric answer", document)
-    elif "inferenceProfileArn" in document:
-        yield Item(where or "file", "profile", document)
-    elif document.get("schemaType") == "ModelInvocationLog":
-        yield Item(where or "file", "logged call", document)
+def classify(found: Values | Unreadable, depth: int = 0) -> Iterator[Item | Events | Unreadable]:
+    """Say what values are, and take apart those that hold others."""
+    if isinstance(found, Unreadable):
+        yield found
+    elif found.key == "Records":
+        yield Events(found)
     else:
-        yield from _take_apart(document, where)
+        for index, raw in enumerate(found.raws):
+            if raw or found.key is not None:
+                yield from _classify_one(bytes(raw), found.position(index), found.key, depth)
 
 
-def _take_apart(
-    document: Mapping[str, Any], where: str, first_index: int = 0
-) -> Iterator[Item | Unreadable]:
-    for key, kind in (
-        ("Records", "event"),
-        ("Events", "lookup event"),
-        ("events", "log event"),
-        ("inferenceProfileSummaries", "profile"),
-    ):
-        elements = document.get(key)
-        if isinstance(elements, list):
-            for index, element in enumerate(elements, first_index):
-                position = _join(where, f"{key}[{index}]")
-                wrapper = _WRAPPERS.get(kind)
-                yield (
-                    _unwrap(element, position, *wrapper)
-                    if wrapper
-                    else Item(position, kind, element)
-                )
-            return
-    yield Unreadable(
-        where or "file",
-        "neither Records, Events, MetricDataResults, inferenceProfileSummaries nor an event",
+def _classify_one(
+    raw: bytes, place: str, key: str | None, depth: int
+) -> Sequence[Item | Events | Unreadable]:
+    try:
+        if key in _WRAPPERS:
+            return [_unwrap(raw, place, *_WRAPPERS[key])]
+        if key == "inferenceProfileSummaries":
+            return [Item(place, "profile", raw)]
+        return list(_classify_document(raw, place, depth))
+    except Exception as error:
+        return [Unreadable(place, reason_of(error))]
+
+
+def _classify_document(raw: bytes, place: str, depth: int) -> Iterator[Item | Events | Unreadable]:
+    where = "" if place == "file" else place
+    if raw.startswith(_LOGGED_CALL):
+        yield Item(place, "logged call", raw)
+    elif raw.startswith(b"["):
+        yield from _take_list(raw, where, "", depth)
+    elif not raw.startswith(b"{"):
+        yield Item(place, "event", raw)
+    else:
+        head = _head(raw)
+        key = next((key for key in LIST_KEYS if _is_list(getattr(head, key))), None)
+        if kind := _kind(head):
+            yield Item(place, kind, raw)
+        elif key:
+            yield from _take_list(getattr(head, key), where, key, depth)
+        else:
+            yield Unreadable(place, UNKNOWN)
+
+
+def _head(raw: bytes) -> _Head:
+    try:
+        return _decode_head(raw)
+    except _NO_JSON:
+        # JSON for Python only: with NaN, or half of a surrogate pair. Written anew it is for both.
+        return _head_of(load_value(raw))
+
+
+def _head_of(document: Mapping[str, Any]) -> _Head:
+    return _Head(
+        **{
+            key: msgspec.Raw(json.dumps(document[key]).encode())
+            for key in _Head.__struct_fields__
+            if key in document
+        }
     )
 
 
-# What LookupEvents, and FilterLogEvents, give as a string inside of their own event.
-_WRAPPERS = {
-    "lookup event": ("CloudTrailEvent", "event"),
-    "log event": ("message", "logged call"),
-}
+def _kind(head: _Head) -> str | None:
+    if any(getattr(head, key) is not msgspec.UNSET for key in _KEYS_OF_EVENTS):
+        return "event"
+    if head.MetricDataResults is not msgspec.UNSET:
+        return "metric answer"
+    if head.inferenceProfileArn is not msgspec.UNSET:
+        return "profile"
+    is_log = head.schemaType is not msgspec.UNSET and (
+        bytes(head.schemaType) == b'"ModelInvocationLog"'
+    )
+    return "logged call" if is_log else None
 
 
-def _unwrap(element: Any, position: str, key: str, kind: str) -> Item | Unreadable:
-    wrapped = element.get(key) if isinstance(element, dict) else None
+def _is_list(raw: msgspec.Raw | msgspec.UnsetType) -> bool:
+    return raw is not msgspec.UNSET and bytes(raw).startswith(b"[")
+
+
+def _take_list(raw: Raw, where: str, key: str, depth: int) -> Iterator[Item | Events | Unreadable]:
+    if depth >= _MAX_LISTS:
+        yield Unreadable(where or "file", "lists within lists, too many of them")
+        return
+    try:
+        raws = _decode_list(raw)
+    except _NO_JSON:
+        values = load_value(bytes(raw))
+        raws = [msgspec.Raw(json.dumps(value).encode()) for value in values]
+    yield from classify(Values(where, key, 0, raws), depth + 1)
+
+
+def _unwrap(raw: bytes, position: str, key: str, kind: str) -> Item | Unreadable:
+    """Return the event that stands as a text under a key of another."""
+    value = load_value(raw)
+    wrapped = value.get(key) if isinstance(value, dict) else None
     if not isinstance(wrapped, str):
         return Unreadable(position, f"no {key}")
-    try:
-        return Item(position, kind, json.loads(wrapped))
-    except (ValueError, RecursionError):
-        return Unreadable(position, f"{key}: {_json_problem(wrapped)}")
+    # Half of a surrogate pair has no bytes.
+    inner = wrapped.encode("utf-8", "replace")
+    problem = json_problem(inner)
+    return Unreadable(position, f"{key}: {problem}") if problem else Item(position, kind, inner)
 
 
-def _join(where: str, place: str) -> str:
-    return f"{where} {place}" if where else place
+# Tables.
+
+
+def _is_csv(text: str) -> bool:
+    header = text.lstrip().splitlines()[0].lower() if text.strip() else ""
+    return "{" not in header and "account_id" in header and "," in header
+
+
+def _lines(pieces: Iterable[bytes], encoding: str) -> Iterator[str | None]:
+    """Yield the lines of a text, whatever ends them; None for one that is too long."""
+    decoder = codecs.getincrementaldecoder(encoding)("replace")
+    newlines = io.IncrementalNewlineDecoder(decoder, translate=True)
+    rest, is_too_long = "", False
+    for piece in chain(pieces, [b""]):
+        *whole, rest = (rest + newlines.decode(piece, final=not piece)).split("\n")
+        for line in whole:
+            yield None if is_too_long or len(line) > _LINE_LETTERS else f"{line}\n"
+            is_too_long = False
+        if len(rest) > _LINE_LETTERS:
+            rest, is_too_long = "", True
+    if rest or is_too_long:
+        yield None if is_too_long else rest
+
+
+def _parse_csv(lines: Iterable[str | None]) -> Iterator[Item | Unreadable]:
+    """Read each line by itself: a quote that is never closed takes no other line with it."""
+    header: list[str] = []
+    for number, line in enumerate(lines, 1):
+        place = f"line {number}"
+        try:
+            fields = _fields(line)
+        except csv.Error:
+            yield Unreadable(place, "not CSV, or a field or the line is too long")
+            if not header:
+                return
+            continue
+        if not header:
+            header = fields
+            if missing := [name for name in CSV_COLUMNS if name not in header]:
+                yield Unreadable(place, f"the CSV has no column {', '.join(missing)}")
+                return
+        elif len(fields) > len(header):
+            yield Unreadable(place, "more fields than the header names")
+        elif fields:
+            row = dict.fromkeys(header) | dict(zip(header, fields, strict=False))
+            yield Item(place, "metric row", row)
+
+
+def _fields(line: str | None) -> list[str]:
+    if line is None:
+        raise csv.Error
+    return next(csv.reader([line.lstrip("\ufeff")], strict=True), [])

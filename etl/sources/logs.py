@@ -109,7 +109,7 @@ def _is_bad_token(error: AccessError | TokenError) -> bool:
 
 
 def _page(items: list[Mapping[str, Any]], *, is_last: bool) -> Page:
-    times = [_second(item["timestamp"]) for item in items if "timestamp" in item]
+    times = [moment for item in items if (moment := _second(item.get("timestamp")))]
     events = [LogEvent(str(item.get("eventId")), item.get("message")) for item in items]
     return Page(events, min(times, default=None), max(times, default=None), is_last)
 
@@ -118,5 +118,11 @@ def _milliseconds(moment: datetime) -> int:
     return (moment - _EPOCH) // _MILLISECOND
 
 
-def _second(milliseconds: int) -> datetime:
-    return _EPOCH + timedelta(seconds=milliseconds // 1000)
+def _second(milliseconds: int | None) -> datetime | None:
+    """Return a time in whole seconds; None for none, or one that no calendar has."""
+    if not isinstance(milliseconds, int):
+        return None
+    try:
+        return _EPOCH + timedelta(seconds=milliseconds // 1000)
+    except OverflowError:
+        return None

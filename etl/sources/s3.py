@@ -1,4 +1,5 @@
-"""Files in S3: listings page by page, objects read whole and checked.
+"""Files in S3: listings page by page, objects read whole and checked, large ones into a temporary
+file.
 
 A listing counts only with its ``KeyCount`` and ``IsTruncated``: an answer that is cut off is no
 empty folder. An object counts only when all of it came: by its length, by its checksum where S3
@@ -14,6 +15,7 @@ Source: S3 API reference, ListObjectsV2, GetObject, "Error responses" (checked 2
 
 from __future__ import annotations
 
+import tempfile
 from collections.abc import Iterator, Mapping
 from contextlib import closing
 from typing import Any
@@ -29,19 +31,18 @@ from etl.errors import (
     SourceError,
 )
 from etl.sources.aws import DENIED, Place
-from etl.sources.files import MAX_FILE_BYTES
 from etl.sources.layouts import (
     is_skipped_below,
     is_skipped_file,
     is_skipped_folder,
     parse_s3_uri,
 )
-from etl.sources.stores import Content, Listing, StoredFile
+from etl.sources.stores import SMALL_BYTES, Content, Listing, Pieces, StoredFile
 
 # The most that S3 gives at a time.
 PAGE_KEYS = 1000
 
-_CHUNK_BYTES = 1 << 20
+_CHUNK_BYTES = 1 << 18
 
 _ELSEWHERE = frozenset(
     {"PermanentRedirect", "AuthorizationHeaderMalformed", "IllegalLocationConstraintException"}
@@ -151,23 +152,25 @@ class S3Store:
 
     def _read_body(self, answer: Mapping[str, Any], file: StoredFile) -> Content:
         etag = str(answer.get("ETag", "")).strip('"')
+        kept = _Kept()
         with closing(answer["Body"]) as body:
-            data = self._read_bytes(body)
-        is_listed_size = len(data) == min(file.size, MAX_FILE_BYTES + 1)
-        if not etag or (etag == file.etag and not is_listed_size):
+            for chunk in self._chunks(body):
+                kept.add(chunk)
+        if not etag or (etag == file.etag and kept.size != file.size):
             raise RetriableError("the answer is damaged, it is not what was listed")
-        return Content(data, etag)
+        return Content(kept.content(), etag)
 
-    def _read_bytes(self, body: Any) -> bytes:
-        """Read to the end, where boto3 compares length and checksum, or until it is too much."""
-        data = bytearray()
-        try:
-            while chunk := body.read(min(_CHUNK_BYTES, MAX_FILE_BYTES + 1 - len(data))):
-                self._place.clock.check()
-                data += chunk
-        except (HTTPError, OSError) as error:
-            raise RetriableError(f"the connection was lost ({type(error).__name__})") from None
-        return bytes(data)
+    def _chunks(self, body: Any) -> Iterator[bytes]:
+        """Yield all to the end, where boto3 compares length and checksum."""
+        while True:
+            self._place.clock.check()
+            try:
+                chunk = body.read(_CHUNK_BYTES)
+            except (HTTPError, OSError) as error:
+                raise RetriableError(f"the connection was lost ({type(error).__name__})") from None
+            if not chunk:
+                return
+            yield chunk
 
     def _pages(self, folder: str, parameters: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
         query = {"MaxKeys": self._page_keys, **parameters}
@@ -190,6 +193,37 @@ class S3Store:
             )
         except SourceError as error:
             raise explain(error, "s3:ListBucket", address) from None
+
+
+class _Kept:
+    """What came of an object: in memory, or, if it is large, in a file without a name."""
+
+    def __init__(self) -> None:
+        self._file = tempfile.SpooledTemporaryFile(max_size=SMALL_BYTES)  # noqa: SIM115
+        self.size = 0
+
+    def __del__(self) -> None:
+        self._file.close()
+
+    def add(self, chunk: bytes) -> None:
+        self.size += len(chunk)
+        try:
+            self._file.write(chunk)
+        except OSError as error:
+            raise RejectError(
+                f"cannot be kept in {tempfile.gettempdir()}: {error.strerror}"
+            ) from None
+
+    def content(self) -> bytes | Pieces:
+        if self.size > SMALL_BYTES:
+            return self._pieces
+        self._file.seek(0)
+        return self._file.read()
+
+    def _pieces(self) -> Iterator[bytes]:
+        self._file.seek(0)
+        while chunk := self._file.read(_CHUNK_BYTES):
+            yield chunk
 
 
 def _check_page(page: Mapping[str, Any]) -> None:

@@ -6,19 +6,35 @@ content from another, and the one that counts comes with the content, because a 
 after it was listed.
 
 What cannot be read is a ``BedrockUsageError`` of its own and does not stop the rest: RejectError
-where something about the file is wrong, the kinds of SourceError where AWS does not give it.
+where something about the file is wrong, the kinds of SourceError where AWS does not give it. Of
+what a folder holds only regular files are read; a device, a pipe or a socket may have no end.
 """
 
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+import stat
+from collections.abc import Callable, Iterable, Iterator
+from functools import partial
 from pathlib import Path
-from typing import NamedTuple, Protocol
+from typing import BinaryIO, NamedTuple, Protocol
 
 from etl.errors import BedrockUsageError, FileGoneError, RejectError
-from etl.sources.files import read_bounded
 from etl.sources.layouts import is_skipped_file, is_skipped_folder
+
+# A larger file is never held as a whole.
+SMALL_BYTES = 4 << 20
+
+_PIECE_BYTES = 1 << 18
+
+Pieces = Callable[[], Iterator[bytes]]
+
+_KINDS = {
+    stat.S_IFIFO: "a pipe",
+    stat.S_IFSOCK: "a socket",
+    stat.S_IFCHR: "a device",
+    stat.S_IFBLK: "a device",
+}
 
 
 class StoredFile(NamedTuple):
@@ -37,12 +53,16 @@ class StoredFile(NamedTuple):
 class Content(NamedTuple):
     """What a file holds, and the etag of just that.
 
-    Of a file above ``MAX_FILE_BYTES`` it is the beginning, one byte more than that: so
-    ``etl.sources.files.unzip`` sees that there is more, and says so.
+    Of a file above ``SMALL_BYTES`` it is what gives its bytes in pieces, each time anew from the
+    start; that raises RejectError if they are not to be had any more.
     """
 
-    data: bytes
+    data: bytes | Pieces
     etag: str
+
+    def pieces(self) -> Iterable[bytes]:
+        """Return the file's bytes, in one or more pieces."""
+        return (self.data,) if isinstance(self.data, bytes) else self.data()
 
 
 class Listing(NamedTuple):
@@ -97,16 +117,20 @@ class LocalStore:
 
     def find(self, path: str) -> StoredFile | str:
         """Return the file that a path names, or else the folder; raise RejectError for neither."""
-        real = Path(path).resolve()
-        if real.is_dir():
-            return f"{real}/".replace("//", "/")
-        if not real.exists():
-            # A pipe of the shell, /dev/fd/63, leads to a name that is no path.
-            real = Path(path).parent.resolve() / Path(path).name
         try:
+            real = Path(path).resolve()
+            if real.is_dir():
+                return f"{real}/".replace("//", "/")
+            if not real.exists():
+                # A pipe of the shell, /dev/fd/63, leads to a name that is no path.
+                real = Path(path).parent.resolve() / Path(path).name
             status = real.stat()
         except OSError as error:
             raise RejectError(f"{path} cannot be read: {error.strerror}") from None
+        except (RuntimeError, ValueError):
+            raise RejectError(
+                f"{path} cannot be read: it is a link to itself, or no path"
+            ) from None
         return StoredFile(
             f"{real.parent}/".replace("//", "/"), real.name, _etag(status), status.st_size
         )
@@ -132,13 +156,37 @@ class LocalStore:
 
     def read(self, file: StoredFile) -> Content:
         try:
-            with Path(file.uri).open("rb") as opened:
+            with _open(file.uri) as opened:
                 etag = _etag(os.fstat(opened.fileno()))
-                return Content(read_bounded(opened), etag)
+                data = opened.read(SMALL_BYTES + 1)
         except FileNotFoundError:
+            if os.path.lexists(file.uri):
+                raise RejectError("is a link that leads nowhere") from None
             raise FileGoneError(f"{file.uri} is no longer there") from None
         except OSError as error:
             raise RejectError(f"cannot be read: {error.strerror}") from None
+        return Content(data if len(data) <= SMALL_BYTES else partial(_pieces, file.uri), etag)
+
+
+def _open(path: str) -> BinaryIO:
+    """Open a regular file. Raises RejectError for anything else, without waiting for its writer."""
+    kind = stat.S_IFMT(os.stat(path).st_mode)  # noqa: PTH116 (a path that may be no UTF-8)
+    if kind not in (stat.S_IFREG, stat.S_IFDIR):
+        raise RejectError(f"is {_KINDS.get(kind, 'no file')}: only regular files are read")
+    opened = os.fdopen(os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0)), "rb")
+    if not stat.S_ISREG(os.fstat(opened.fileno()).st_mode):
+        opened.close()
+        raise RejectError("is no longer a regular file")
+    return opened
+
+
+def _pieces(path: str) -> Iterator[bytes]:
+    try:
+        with _open(path) as opened:
+            while piece := opened.read(_PIECE_BYTES):
+                yield piece
+    except OSError as error:
+        raise RejectError(f"cannot be read: {error.strerror}") from None
 
 
 def _etag(status: os.stat_result) -> str:
@@ -162,13 +210,21 @@ def _is_folder(entry: os.DirEntry[str], folder: str) -> bool:
 
 
 def _is_file(entry: os.DirEntry[str]) -> bool:
-    return entry.is_file() and not is_skipped_file(entry.name)
+    """Say whether it is to be read, or told that it cannot be: anything that is no folder."""
+    try:
+        is_folder = entry.is_dir()
+    except OSError:
+        is_folder = False  # a link to itself
+    return not is_folder and not is_skipped_file(entry.name)
 
 
 def _stored(folder: str, entry: os.DirEntry[str]) -> Iterator[StoredFile]:
     """Yield the file, or nothing if it was deleted meanwhile."""
     try:
-        status = entry.stat()
+        try:
+            status = entry.stat()
+        except OSError:
+            status = entry.stat(follow_symlinks=False)
     except FileNotFoundError:
         return
     yield StoredFile(folder, entry.name, _etag(status), status.st_size)

@@ -12,6 +12,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from etl.errors import RejectError
+from etl.normalise.boundary import attempt
 from etl.normalise.foundation_models import parse_foundation_model
 from etl.normalise.profiles import parse_profile
 from etl.sources.catalogue import fetch_foundation_models, fetch_inference_profiles
@@ -57,6 +58,6 @@ def _add(
 ) -> None:
     for index, one in enumerate(raw):
         try:
-            batch.add(parse(one))
+            batch.add(attempt(parse, one))
         except RejectError as error:
             batch.rejects.append(Reject(str(job.stream), f"[{index}]", str(error)))

@@ -23,6 +23,7 @@ from dataclasses import replace
 from datetime import datetime, timedelta
 
 from etl.errors import BedrockUsageError, RejectError, TooOldError
+from etl.normalise.boundary import attempt, storable
 from etl.normalise.cloudtrail import parse_event
 from etl.sources.archive import Archive
 from etl.sources.cloudtrail import LAST_REACH, REACH, LookedUp, Page, find_edge, lookup_events
@@ -225,13 +226,13 @@ class EventStream:
         self._job.write(in_hand.batch)
 
     def _add(self, event: LookedUp, batch: Batch) -> None:
-        where = (str(self._job.stream), event.event_id)
+        where = (str(self._job.stream), storable(event.event_id))
         batch.positions.append(where)
         if event.record is None:
             batch.rejects.append(Reject(*where, "CloudTrailEvent is no JSON"))
             return
         try:
-            parsed = parse_event(event.record, metadata_key=self._metadata_key)
+            parsed = attempt(parse_event, event.record, metadata_key=self._metadata_key)
         except RejectError as error:
             batch.rejects.append(Reject(*where, str(error)))
             return

@@ -26,6 +26,7 @@ from etl.errors import (
     RejectError,
     SourceError,
 )
+from etl.normalise.boundary import storable
 from etl.reading import ReadFile, add_file, read_files, refuse_file
 from etl.sources.download import prefetch
 from etl.sources.layouts import LogStream, day_of
@@ -173,9 +174,11 @@ class FileReader:
             self._judge(file, error, streams[file])
 
         reads = read_files(self._root.store, wanted, self._workers, judge)
-        for number, read in enumerate(reads, 1):
+        number = 0
+        for read in reads:
             self._job.clock.check()
             self._take(read, streams[read.file])
+            number += read.decoded.is_last
             self._tell(phase, number / len(files))
         self._commit()
 
@@ -200,8 +203,9 @@ class FileReader:
         for file in files:
             if file.folder != folder:
                 folder = file.folder
-                known = self._job.ask(partial(files_read, folder=folder, reader=READER))
-            if known.get(file.name) != file.etag:
+                stored = storable(folder)
+                known = self._job.ask(partial(files_read, folder=stored, reader=READER))
+            if known.get(storable(file.name)) != file.etag:
                 yield file
 
     def _take(self, read: ReadFile, stream: _Stream) -> None:

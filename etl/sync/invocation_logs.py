@@ -17,6 +17,7 @@ from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 from etl.errors import RejectError
+from etl.normalise.boundary import attempt, storable
 from etl.normalise.invocation_log import parse_logged_call
 from etl.sources.logs import PERMISSION_CHECK, LogEvent, Page, filter_events
 from etl.sync import windows
@@ -103,11 +104,13 @@ class LogStream:
         message = event.message or ""
         if message.strip() == PERMISSION_CHECK:
             return
-        where = (str(self._job.stream), event.event_id)
+        where = (str(self._job.stream), storable(event.event_id))
         batch.positions.append(where)
         try:
-            parsed = parse_logged_call(
-                message.encode("utf-8", "replace"), metadata_key=self._metadata_key
+            parsed = attempt(
+                parse_logged_call,
+                message.encode("utf-8", "replace"),
+                metadata_key=self._metadata_key,
             )
         except RejectError as error:
             batch.rejects.append(Reject(*where, str(error)))

@@ -29,6 +29,7 @@ from etl.errors import (
     TokenError,
 )
 from etl.normalise.application import APPLICATION_KEY
+from etl.normalise.boundary import reason_of
 from etl.sources.archive import Archive
 from etl.sources.aws import NotFoundError, Place
 from etl.sync import catalogue, events, invocation_logs, totals
@@ -172,6 +173,21 @@ def is_passing(error: BedrockUsageError) -> bool:
     return isinstance(error, (RetriableError, TokenError))
 
 
+# What an answer that nobody foresaw may raise; not what a failing disk or a stop does.
+_UNFORESEEN = (ArithmeticError, AttributeError, LookupError, TypeError, ValueError, RecursionError)
+
+
+def _guard(read: Callable[[], None]) -> None:
+    """Read a source; what its answers do that nobody foresaw is an error of that source alone."""
+    try:
+        read()
+    except _UNFORESEEN as error:
+        reason = f"an answer {reason_of(error).removeprefix('it ')}"
+    else:
+        return
+    raise RetriableError(f"{reason}; the other sources go on. Please report it")
+
+
 class Round:
     """One round over some places."""
 
@@ -294,17 +310,20 @@ class Round:
         name = StreamId(root.kind, "files", root.uri)
         job = FilesJob(self._writer, self._observe, self._count, name, self._clock, self._fail)
         try:
-            with Workers(self._options.keys) as workers:
-                reader = FileReader(job, root, workers, since=self._options.since)
-                reader.read_new()
-                if reader.read_older(self._deadline):
-                    self._outcome.has_more = True
+            _guard(lambda: self._read_files(job, root))
         except StoppedError:
             raise
         except BedrockUsageError as error:
             self._note(name, error)
         else:
             job.tell("done", share=1.0)
+
+    def _read_files(self, job: FilesJob, root: Root) -> None:
+        with Workers(self._options.keys) as workers:
+            reader = FileReader(job, root, workers, since=self._options.since)
+            reader.read_new()
+            if reader.read_older(self._deadline):
+                self._outcome.has_more = True
 
     def _read(
         self, place: Place, source: str, read: Callable[[Job], None], *, is_last: bool = True
@@ -314,7 +333,7 @@ class Round:
             return
         job = Job(self._writer, self._observe, self._count, source, place)
         try:
-            read(job)
+            _guard(lambda: read(job))
         except SourceError as error:
             if not self._is_elsewhere(job, error):
                 self._fail(job.stream, error)

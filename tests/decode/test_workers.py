@@ -85,14 +85,46 @@ def test_files_are_not_taken_far_ahead() -> None:
             assert taken <= tag + 50
 
 
-def test_a_process_that_dies_is_told_with_what_to_do() -> None:
+def test_a_process_that_dies_costs_no_file() -> None:
     with Workers(Keys(), count=2) as workers:
         results = workers.decode((number, file_of(number)) for number in range(100))
-        next(results)
+        seen = [next(results)[0]]
         for child in children():
             os.kill(child, signal.SIGKILL)
-        with pytest.raises(DecodeError, match="run it again"):
-            list(results)
+        for tag, decoded in results:
+            seen.append(tag)
+            assert (len(decoded.calls), decoded.rejects) == (1, [])
+    assert seen == list(range(100))
+    assert children() == set()
+
+
+@pytest.mark.parametrize("is_large", [False, True], ids=["small", "large"])
+def test_a_file_that_no_process_survives_is_refused_and_the_others_are_read(
+    monkeypatch: pytest.MonkeyPatch, *, is_large: bool
+) -> None:
+    # A reader that has next to no room: a record of three megabytes is too much for it.
+    poison = b'{"eventID": "' + b"x" * (3 << 20) + b'"}'
+    monkeypatch.setenv("TEST_READER_DIES_OF", str(len(poison)))
+    files = [
+        (0, file_of(0)),
+        (1, (lambda: iter([poison])) if is_large else poison),
+        (2, file_of(2)),
+    ]
+    monkeypatch.setattr(workers_module, "_MODULE", "tests.decode.mortal")
+    with Workers(Keys(), count=2) as workers:
+        results = list(workers.decode(files))
+    assert [(tag, len(decoded.calls)) for tag, decoded in results] == [(0, 1), (1, 0), (2, 1)]
+    ((position, reason),) = results[1][1].rejects
+    assert position == "file"
+    assert "was ended 2 times" in reason
+    assert results[1][1].is_read
+
+
+def test_where_no_process_lives_no_file_is_blamed(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TEST_READER_DIES_OF", "0")
+    monkeypatch.setattr(workers_module, "_MODULE", "tests.decode.mortal")
+    with pytest.raises(DecodeError, match="run it again"), Workers(Keys(), count=2) as workers:
+        list(workers.decode([(1, file_of(1))]))
     assert children() == set()
 
 

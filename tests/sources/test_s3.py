@@ -219,16 +219,16 @@ def test_a_body_of_the_right_length_and_the_wrong_bytes_is_damaged(
     assert spoil.seen == 2
 
 
-def test_an_object_that_is_too_large_is_read_as_far_as_is_told(
-    aws: FakeAws, store: S3Store, monkeypatch: pytest.MonkeyPatch
+def test_a_large_object_is_kept_in_a_file_without_a_name(
+    store: S3Store, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(s3_module, "MAX_FILE_BYTES", 1000)
+    monkeypatch.setattr(s3_module, "SMALL_BYTES", 1000)
     put("a/1", b"x" * 5000)
     (file,) = store.files_below(ROOT)
-    assert len(store.read(file).data) == 1001
-    # The connection with the rest of it in it is not used for the next.
-    put("a/2", b"y" * 1000)
-    assert store.read(StoredFile(f"{ROOT}a/", "2", "x", 1)).data == b"y" * 1000
+    content = store.read(file)
+    assert not isinstance(content.data, bytes)
+    for _ in range(2):
+        assert b"".join(content.pieces()) == b"x" * 5000
 
 
 def test_what_is_archived_is_told_and_is_a_matter_of_that_object(store: S3Store) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import socket
 import threading
 import time
 from collections.abc import Iterator
@@ -13,9 +14,8 @@ from typing import Any
 import pytest
 
 from etl.errors import BedrockUsageError, FileGoneError, RejectError, RetriableError, StoppedError
-from etl.sources import files as files_module
+from etl.sources import stores as stores_module
 from etl.sources.download import download, prefetch
-from etl.sources.files import unzip
 from etl.sources.layouts import LogStream
 from etl.sources.stores import Content, LocalStore, Store, StoredFile
 from etl.sources.survey import Survey, each_file, find_streams, stream_files, survey
@@ -82,16 +82,35 @@ def test_a_path_is_a_file_or_a_folder(root: str) -> None:
         STORE.find(f"{root}none")
 
 
-def test_a_pipe_is_read(root: str) -> None:
+def test_what_is_no_regular_file_is_told_and_not_waited_for(root: str) -> None:
+    put(root, "kept")
+    os.mkfifo(f"{root}pipe")
+    Path(root, "loop").symlink_to(Path(root, "loop"))
+    Path(root, "zero").symlink_to("/dev/zero")
+    with socket.socket(socket.AF_UNIX) as listening:
+        # The address of a socket may not be long.
+        listening.bind(f"/proc/self/fd/{os.open(root, os.O_RDONLY)}/socket")
+        told = {}
+        for file in STORE.files(root):
+            try:
+                STORE.read(file)
+            except BedrockUsageError as error:
+                told[file.name] = str(error)
+    assert told == {
+        "loop": "cannot be read: Too many levels of symbolic links",
+        "pipe": "is a pipe: only regular files are read",
+        "socket": "is a socket: only regular files are read",
+        "zero": "is a device: only regular files are read",
+    }
+    with pytest.raises(RejectError, match="link to itself"):
+        STORE.find(f"{root}loop")
     reading, writing = os.pipe()
-    os.write(writing, b"piped")
-    os.close(writing)
-    try:
-        found = STORE.find(f"/dev/fd/{reading}")
-        assert isinstance(found, StoredFile)
-        assert STORE.read(found).data == b"piped"
-    finally:
-        os.close(reading)
+    found = STORE.find(f"/dev/fd/{reading}")
+    assert isinstance(found, StoredFile)
+    with pytest.raises(RejectError, match="is a pipe"):
+        STORE.read(found)
+    for opened in (reading, writing):
+        os.close(opened)
 
 
 def test_a_folder_is_listed_as_s3_would(root: str) -> None:
@@ -116,7 +135,9 @@ def test_links_to_folders_are_not_followed_those_to_files_are(root: str) -> None
     Path(root, "loop").symlink_to(root, target_is_directory=True)
     Path(root, "link").symlink_to(Path(root, "a/1"))
     Path(root, "dead").symlink_to("/nowhere")
-    assert below(root) == ["a/1", "link"]
+    assert below(root) == ["a/1", "dead", "link"]
+    with pytest.raises(RejectError, match="leads nowhere"):
+        STORE.read(StoredFile(root, "dead", "", 0))
 
 
 @pytest.mark.parametrize(
@@ -177,17 +198,18 @@ def test_a_file_that_is_gone_and_one_that_may_not_be_read(root: str) -> None:
         STORE.read(StoredFile(root, "folder", "x", 1))
 
 
-def test_of_a_file_that_is_too_large_the_beginning_is_read_and_told(
+def test_a_large_file_is_given_in_pieces_as_often_as_it_is_asked_for(
     root: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(files_module, "MAX_FILE_BYTES", 3)
+    monkeypatch.setattr(stores_module, "SMALL_BYTES", 3)
     put(root, "a", content="abcdef")
-    data = STORE.read(next(STORE.files(root))).data
-    assert data == b"abcd"
-    content, damage = unzip(data)
-    assert content == b"abc"
-    assert damage is not None
-    assert "split it" in damage
+    content = STORE.read(next(STORE.files(root)))
+    assert not isinstance(content.data, bytes)
+    for _ in range(2):
+        assert b"".join(content.pieces()) == b"abcdef"
+    Path(root, "a").unlink()
+    with pytest.raises(RejectError, match="No such file"):
+        list(content.pieces())
 
 
 # -- what is below a root -------------------------------------------------------------------------

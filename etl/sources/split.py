@@ -1,0 +1,581 @@
+"""Cut a stream of bytes into raw JSON values, without understanding them.
+
+Memory holds a window and one value, whatever the length of the file; the time is linear in it,
+whatever is in it. The values of a list that is all of a log (``LIST_KEYS``), or stands at the top,
+come one by one, and so do documents that follow each other (JSON lines).
+
+**Fast.** Most of a file is cut window by window: a stretch that ends where a value seems to end is
+given to msgspec as a list; if that takes it for one, the guess was right. Otherwise the next value
+is looked for bracket by bracket, as far as the window went.
+
+**Damage.** A value that is no JSON costs itself. Where it cannot be told where it ends, reading
+goes on at the next line that begins with a bracket. What is looked through for nothing is counted:
+when it is more than what was read, a value has to end before the next such line, so that no line is
+looked at again and again.
+
+**Limits.** A value has at most ``MAX_VALUE_BYTES`` and ``MAX_PARTS`` parts (what is built from it
+takes some hundred bytes a part). A larger one is passed over, and what comes after it is read.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Generator, Iterable, Iterator, Sequence
+from itertools import accumulate
+from typing import Any, NamedTuple
+
+import msgspec
+
+MAX_VALUE_BYTES = 16 << 20
+MAX_PARTS = 500_000
+
+# A smaller value cannot have too many parts to matter; a larger one is not made a text of, which
+# may take four bytes a letter.
+_FEW_BYTES = 1 << 18
+_TEXT_BYTES = 1 << 20
+
+_WINDOW_BYTES = 1 << 17
+
+# Python gives up before; here it is what is not looked through for the end.
+_MAX_DEPTH = 10_000
+_HEAD_BYTES = 4096
+
+# Looked through for nothing before a value has to end before the next line.
+_WASTE_ALLOWED = 1 << 20
+
+LIST_KEYS = ("Records", "Events", "events", "inferenceProfileSummaries")
+
+# A document with one of these is no list of others, whatever it has besides.
+_OWN_KEYS = re.compile(
+    rb'"(?:eventID|eventTime|eventSource|eventName|eventVersion|MetricDataResults'
+    rb'|inferenceProfileArn|schemaType)"\s*\Z'
+)
+_LIST = re.compile(rb'"(Records|Events|events|inferenceProfileSummaries)"\s*:\s*\[')
+_LIST_MARKS = tuple(f'"{key}"'.encode() for key in LIST_KEYS)
+_KEY = re.compile(rb'[\s,]*("(?:[^"\\]++|\\.)*+")\s*:\s*', re.DOTALL)
+
+_SPACE = re.compile(rb"\s*+")
+_BETWEEN = re.compile(rb"[\s,]*+")
+_STRING = re.compile(rb'"(?:[^"\\]++|\\.)*+"', re.DOTALL)
+_SCALAR = re.compile(rb'[^\s,\[\]{}":]++')
+# All that stands before the next bracket; a string counts as one thing. A line's end is in no
+# string of JSON, but is in what looks like one after damage.
+_RUN = re.compile(rb'(?:[^"\[\]{}]++|"(?:[^"\\]++|\\.)*+")*+', re.DOTALL)
+_RUN_OF_LINE = re.compile(rb'(?:[^"\[\]{}]++|"(?:[^"\\\n]++|\\.)*+")*+')
+# For what is passed over: the rest of a string; all up to a string that has no end.
+_IN_STRING = re.compile(rb'(?:[^"\\]++|\\.)*+', re.DOTALL)
+_WITH_STRINGS = re.compile(rb'(?:[^"]++|"(?:[^"\\]++|\\.)*+")*+', re.DOTALL)
+_NO_BRACKETS = bytes(letter for letter in range(256) if letter not in b"{}[]")
+_STEPS = {ord("{"): 1, ord("["): 1, ord("}"): -1, ord("]"): -1}
+
+# Values that hold nothing, and many of them: not worth a look each. In a list an empty object is an
+# event of another service.
+_NOTHING = re.compile(rb"(?:\{\s*+\}|\[\s*+\])[\s,]++")
+_SINGLES = re.compile(rb'(?:[^\s,\[\]{}":]++|\[\s*+\]|"[^"\\]*+")[\s,]++')
+_MANY = {one: re.compile(rb"(?:%b)++" % one.pattern) for one in (_NOTHING, _SINGLES)}
+_MANY_BYTES = 1 << 12
+
+_LINE_START = re.compile(rb"\n(?=[{\[])")
+
+_CUTS = (b'},{"eventVersion"', b"},{", b"},")
+
+_RAWS = msgspec.json.Decoder(list[msgspec.Raw])
+_RAW = msgspec.json.Decoder(msgspec.Raw)
+_NO_JSON = (msgspec.MsgspecError, UnicodeDecodeError, RecursionError)
+
+Raw = bytes | msgspec.Raw
+
+CUT_OFF = "the JSON is cut off"
+TOO_DEEP = "nested too deeply"
+EMPTY = "no record, but an empty or single value"
+TOO_LARGE = f"larger than {MAX_VALUE_BYTES >> 20} MiB, which no record is"
+TOO_MANY_PARTS = f"more than {MAX_PARTS:,} values in one record"
+
+
+class Values(NamedTuple):
+    """Raw values that stand side by side; an empty one is an empty line.
+
+    ``key`` names the list that they are in, "" for one without a name, None where each is a
+    document on a line of its own. ``where`` is the place of the list, ``first`` the index (or line)
+    of the first value. ``has_escapes``: whether any may have a backslash.
+    """
+
+    where: str
+    key: str | None
+    first: int
+    raws: Sequence[Raw]
+    has_escapes: bool = True
+
+    def position(self, index: int) -> str:
+        """Return the place of a value, by its index in ``raws``."""
+        if self.key is None:
+            return self.where or f"line {self.first + index}"
+        return join(self.where, f"{self.key}[{self.first + index}]")
+
+
+class Unreadable(NamedTuple):
+    """A place in a file that could not be read, and why: in our words, none of the file's.
+
+    ``number``: of so many values, the first of which is there.
+    """
+
+    position: str
+    reason: str
+    number: int = 1
+
+
+class HeavyError(Exception):
+    """A value is larger than whoever reads the file has room for."""
+
+
+class _UnendedError(Exception):
+    """A value does not end where it has to; the text says why, "" for what only JSON can tell."""
+
+
+def join(where: str, place: str) -> str:
+    """Return a place within another."""
+    return f"{where} {place}" if where else place
+
+
+def problem_of(raw: bytes) -> str:
+    """Say why a value cannot be taken; "" if it can."""
+    if reason := limit_of(raw):
+        return reason
+    return "" if _is_json(raw) else json_problem(raw)
+
+
+def limit_of(raw: bytes) -> str:
+    """Say which limit a value is beyond; "" if it is within all."""
+    if len(raw) <= _FEW_BYTES:
+        return ""
+    if len(raw) > MAX_VALUE_BYTES:
+        return TOO_LARGE
+    parts = raw.count(b",") + raw.count(b"[") + raw.count(b"{")
+    return TOO_MANY_PARTS if parts > MAX_PARTS else ""
+
+
+def load_value(raw: bytes) -> Any:
+    """Build a value, within the limits, as Python reads JSON. Raises ValueError, RecursionError."""
+    if len(raw) > _TEXT_BYTES:
+        return msgspec.json.decode(raw)
+    return json.loads(raw.decode("utf-8", "replace"))
+
+
+def json_problem(raw: bytes) -> str:
+    """Say why bytes are no JSON for Python, which takes more for it than msgspec; "" if they are.
+
+    Nothing of the bytes is in the words.
+    """
+    try:
+        load_value(raw)
+    except RecursionError:
+        return TOO_DEEP
+    except json.JSONDecodeError as error:
+        is_cut = error.pos >= len(raw.rstrip()) or error.msg.startswith("Unterminated string")
+        return CUT_OFF if is_cut else f"not JSON (at character {error.pos})"
+    except (msgspec.MsgspecError, UnicodeDecodeError):
+        return "not JSON"
+    except ValueError:
+        return "not JSON: a number is too long"
+    return ""
+
+
+def _is_json(raw: bytes) -> bool:
+    try:
+        _RAW.decode(raw)
+    except _NO_JSON:
+        return False
+    return True
+
+
+class Splitter:
+    """Iterate over it once. ``heavy``: the bytes of a value from which on HeavyError is raised."""
+
+    def __init__(self, pieces: Iterable[bytes], *, heavy: int | None = None) -> None:
+        self._pieces = iter(pieces)
+        self._heavy = heavy
+        self._buffer, self._at, self._is_ended = b"", 0, False
+        # Bytes before the buffer, lines before what is at hand.
+        self._before, self._line = 0, 1
+        self._wasted, self._step_until = 0, 0
+
+    def __iter__(self) -> Iterator[Values | Unreadable]:
+        is_first = True
+        while self._skip(_SPACE):
+            where = "" if is_first else f"line {self._line}"
+            start = self._peek(0)
+            if start in (b"{", b"[") and (count := self._nothings(_NOTHING)):
+                yield Unreadable(where or "line 1", EMPTY, count)
+            elif start == b"[":
+                self._advance(1)
+                yield from self._list(where, "")
+            elif start != b"{":
+                yield from self._junk(where)
+            elif self._has_list():
+                yield from self._object(where)
+            elif lines := self._lines():
+                yield lines
+            else:
+                yield from self._document(where)
+            is_first = False
+
+    # The window.
+
+    def _more(self) -> bool:
+        """Read on; return whether there was more. The more is held, the more is read at once, so
+        that nothing is moved often."""
+        if self._is_ended:
+            return False
+        rest = self._buffer[self._at :]
+        wanted = max(_WINDOW_BYTES, min(len(rest), 4 * 1024 * 1024))
+        parts, size = [rest], 0
+        while size < wanted:
+            piece = next(self._pieces, b"")
+            if not piece:
+                self._is_ended = True
+                break
+            parts.append(piece)
+            size += len(piece)
+        self._before += self._at
+        self._buffer, self._at = b"".join(parts), 0
+        return size > 0
+
+    def _left(self) -> int:
+        return len(self._buffer) - self._at
+
+    def _advance(self, size: int) -> None:
+        end = self._at + size
+        if self._buffer.find(b"\n", self._at, end) >= 0:
+            self._line += self._buffer.count(b"\n", self._at, end)
+        self._at = end
+
+    def _skip(self, pattern: re.Pattern[bytes]) -> bool:
+        """Pass over what a pattern takes; return whether anything comes after it."""
+        while True:
+            self._advance(_end(pattern, self._buffer, self._at) - self._at)
+            if self._left():
+                return True
+            if not self._more():
+                return False
+
+    # Documents.
+
+    def _has_list(self) -> bool:
+        """Return whether there is a list near the start of an object that may be all of it."""
+        if self._left() < _HEAD_BYTES:
+            self._more()
+        end = self._at + _HEAD_BYTES
+        line = self._buffer.find(b"\n", self._at, end)
+        if line > 0 and self._buffer[line - 1] in b"}\r":
+            end = line
+        has_key = any(self._buffer.find(mark, self._at, end) >= 0 for mark in _LIST_MARKS)
+        return has_key and bool(_LIST.search(self._buffer, self._at, end))
+
+    def _lines(self) -> Values | None:
+        """Take the lines of the window that are a document each; None if the first is not."""
+        if self._before + self._at < self._step_until:
+            return None
+        if self._left() < _WINDOW_BYTES:
+            self._more()
+        window = self._buffer[self._at : self._at + _WINDOW_BYTES]
+        is_all = self._is_ended and len(window) == self._left()
+        # What stands after the last end of a line is none, unless it is the end of all.
+        lines = window.split(b"\n")[: None if is_all else -1]
+        raws: list[bytes] = []
+        size = 0
+        for line in lines:
+            raw = line.strip()
+            if raw and not (raw.startswith(b"{") and raw.endswith(b"}") and _is_json(raw)):
+                self._step_until = self._before + self._at + len(window)
+                break
+            raws.append(raw)
+            size += len(line) + 1
+        is_alone = is_all and size >= len(window) and self._before + self._line == 1
+        if not any(raws) or (is_alone and sum(map(bool, raws)) == 1):
+            return None
+        found = Values("", None, self._line, raws)
+        self._advance(min(size, self._left()))
+        return found
+
+    def _document(self, where: str) -> Iterator[Values | Unreadable]:
+        line = self._line
+        try:
+            size = self._size()
+        except _UnendedError:
+            yield from self._value(Values(where or "file", None, line, ()))
+            return
+        is_alone = not where and self._is_last(size)
+        yield from self._value(Values("file" if is_alone else f"line {line}", None, line, ()), size)
+
+    def _is_last(self, size: int) -> bool:
+        if not self._buffer[self._at + size :].strip():
+            self._more()
+        return self._is_ended and not self._buffer[self._at + size :].strip()
+
+    def _junk(self, where: str) -> Iterator[Unreadable]:
+        """Pass over what begins with no bracket, to the next line that does."""
+        yield Unreadable(where or "file", "not JSON (at character 0)")
+        self._to_next_line()
+
+    def _to_next_line(self) -> None:
+        """Go to the next line that begins with a bracket, or to the end."""
+        while not self._resync(self._left()):
+            # The last byte may be the end of a line.
+            self._advance(max(0, self._left() - 1))
+            if not self._more():
+                self._advance(self._left())
+                return
+
+    def _object(self, where: str) -> Iterator[Values | Unreadable]:
+        """Take an object apart that has a list near its start, if that is one of its own keys."""
+        at = 1
+        while found := _KEY.match(self._buffer, self._at + at):
+            begin = found.end() - self._at
+            key = found[1][1:-1].decode("utf-8", "replace")
+            if _OWN_KEYS.match(found[1]):
+                break
+            if key in LIST_KEYS and self._peek(begin) == b"[":
+                self._advance(begin + 1)
+                if (yield from self._list(where, key)):
+                    yield from self._end_of_object(where)
+                return
+            try:
+                at = begin + self._size(begin)
+            except _UnendedError:
+                break
+        yield from self._document(where)
+
+    def _end_of_object(self, where: str) -> Iterator[Unreadable]:
+        """Pass over the keys after a list, up to the end of its object."""
+        while self._skip(_BETWEEN):
+            if self._peek(0) == b"}":
+                self._advance(1)
+                return
+            if self._left() < _HEAD_BYTES:
+                self._more()
+            found = _KEY.match(self._buffer, self._at)
+            try:
+                begin = found.end() - self._at if found else 0
+                size = begin + self._size(begin) if found else 0
+            except _UnendedError:
+                size = 0
+            if not size:
+                yield Unreadable(where or "file", "not JSON after the list")
+                self._to_next_line()
+                return
+            self._advance(size)
+        yield Unreadable(where or "file", CUT_OFF)
+
+    # Lists.
+
+    def _list(self, where: str, key: str) -> Generator[Values | Unreadable, None, bool]:
+        """Yield the values of a list; return whether its end was reached."""
+        index = 0
+        while self._skip(_BETWEEN):
+            if self._peek(0) == b"]":
+                self._advance(1)
+                return True
+            if count := self._nothings(_SINGLES):
+                yield Unreadable(Values(where, key, index, ()).position(0), EMPTY, count)
+                index += count
+                continue
+            if stretch := self._stretch():
+                yield Values(where, key, index, *stretch)
+                index += len(stretch[0])
+                continue
+            if not (yield from self._value(Values(where, key, index, ()))):
+                return False
+            index += 1
+        yield Unreadable(Values(where, key, index, ()).position(0), _after(CUT_OFF, index))
+        return False
+
+    def _nothings(self, pattern: re.Pattern[bytes]) -> int:
+        """Pass over many values that hold nothing; return how many, 0 where there are few."""
+        if self._left() < _MANY_BYTES:
+            self._more()
+        end = _end(_MANY[pattern], self._buffer, self._at)
+        if end - self._at < _MANY_BYTES:
+            return 0
+        count = len(pattern.findall(self._buffer, self._at, end))
+        self._advance(end - self._at)
+        return count
+
+    def _stretch(self) -> tuple[list[msgspec.Raw], bool] | None:
+        """Take as many values as the window holds, and say whether they have escapes; None if it
+        does not begin with whole ones."""
+        if self._before + self._at < self._step_until:
+            return None
+        if self._left() < _WINDOW_BYTES:
+            self._more()
+        begin, end = self._at, min(len(self._buffer), self._at + _WINDOW_BYTES)
+        for cut in self._cuts(begin, end):
+            written = b"".join((b"[", memoryview(self._buffer)[begin:cut], b"]"))
+            try:
+                raws = _RAWS.decode(written)
+            except _NO_JSON:
+                continue
+            if raws:
+                self._advance(cut - begin)
+                return raws, b"\\" in written
+        self._step_until = self._before + end
+        return None
+
+    def _cuts(self, begin: int, end: int) -> Iterator[int]:
+        """Yield where a value may end in a part of the buffer, the likeliest place first."""
+        find = self._buffer.rfind
+        if self._is_ended and end == len(self._buffer) and (cut := find(b"]", begin, end)) > begin:
+            yield cut
+        for mark in _CUTS:
+            if (cut := find(mark, begin, end)) > begin:
+                yield cut + 1
+        if (cut := find(b",", begin, end)) > begin:
+            yield cut
+
+    def _value(
+        self, here: Values, size: int | None = None
+    ) -> Generator[Values | Unreadable, None, bool]:
+        """Take the value at hand; return whether it is known where the next one begins."""
+        reason, is_ended = "", True
+        try:
+            size = self._size() if size is None else size
+            raw = self._buffer[self._at : self._at + size]
+            reason = problem_of(raw)
+        except _UnendedError as error:
+            raw, is_ended, reason = b"", False, str(error)
+            if not reason:
+                raw = self._buffer[self._at : self._at + MAX_VALUE_BYTES]
+                reason = limit_of(raw) or json_problem(raw) or CUT_OFF
+        if not reason:
+            yield here._replace(raws=(raw,))
+            self._advance(len(raw))
+            return True
+        is_lost = not is_ended and reason != TOO_LARGE
+        why = _after(reason, here.first) if is_lost and here.key is not None else reason
+        yield Unreadable(here.position(0), why)
+        if is_lost:
+            self._to_next_line()
+            return False
+        if self._resync(len(raw) or self._left()):
+            return False
+        if not is_ended:
+            return self._pass_over()
+        self._advance(len(raw))
+        return True
+
+    def _resync(self, size: int) -> bool:
+        """Go to the next line that begins with a bracket, if there is one within so many bytes."""
+        found = _LINE_START.search(self._buffer, self._at, self._at + size + 1)
+        if not found:
+            return False
+        self._wasted += self._at + size - found.end()
+        self._advance(found.end() - self._at)
+        return True
+
+    # One value.
+
+    def _peek(self, at: int) -> bytes:
+        while self._left() <= at and self._more():
+            pass
+        return self._buffer[self._at + at : self._at + at + 1]
+
+    def _size(self, begin: int = 0) -> int:
+        """Return the size of the value that begins there. Raises _UnendedError, HeavyError."""
+        first = self._peek(begin)
+        if first and first in b"{[":
+            return self._size_of_brackets(begin)
+        pattern = _STRING if first == b'"' else _SCALAR
+        while True:
+            end = _end(pattern, self._buffer, self._at + begin)
+            if end - self._at > begin and (end < len(self._buffer) or pattern is _STRING):
+                return end - self._at - begin
+            if pattern is _SCALAR and end < len(self._buffer):
+                raise _UnendedError("not JSON (at character 0)")
+            self._hold_more(begin)
+            if self._is_ended and pattern is _SCALAR:
+                return max(1, self._left() - begin)
+
+    def _size_of_brackets(self, begin: int) -> int:
+        at, depth = begin, 0
+        while True:
+            is_strict = self._wasted > _WASTE_ALLOWED + self._before + self._at
+            at = _end(_RUN_OF_LINE if is_strict else _RUN, self._buffer, self._at + at) - self._at
+            letter = self._buffer[self._at + at : self._at + at + 1]
+            if letter == b'"' and is_strict and self._buffer.find(b"\n", self._at + at) >= 0:
+                raise _UnendedError(CUT_OFF)
+            if not letter or letter == b'"':
+                self._hold_more(begin)
+                continue
+            if is_strict and depth and letter in b"{[" and self._buffer[self._at + at - 1] == 10:
+                raise _UnendedError(CUT_OFF)
+            at += 1
+            depth += 1 if letter in b"{[" else -1
+            if depth > _MAX_DEPTH:
+                raise _UnendedError(TOO_DEEP)
+            if depth == 0:
+                self._check_size(at)
+                return at - begin
+
+    def _hold_more(self, begin: int) -> None:
+        """Read on within a value. Raises _UnendedError if there is no more, or it is too large."""
+        self._check_size(self._left() - begin)
+        if not self._more():
+            raise _UnendedError
+
+    def _check_size(self, size: int) -> None:
+        if self._heavy is not None and size > self._heavy:
+            raise HeavyError
+        if size > MAX_VALUE_BYTES:
+            raise _UnendedError(TOO_LARGE)
+
+    def _pass_over(self) -> bool:
+        """Go to the end of a value without holding it; return whether it has one."""
+        depth = 0
+        while self._left() >= _WINDOW_BYTES or self._more() or self._left():
+            window = self._buffer[self._at : self._at + _WINDOW_BYTES]
+            size = _end(_WITH_STRINGS, window, 0)
+            if not size:
+                if not self._pass_over_string():
+                    return False
+            else:
+                brackets = _STRING.sub(b"", window[:size]).translate(None, _NO_BRACKETS)
+                depths = list(accumulate(map(_STEPS.__getitem__, brackets), initial=depth))
+                if min(depths[1:], default=1) <= 0:
+                    self._advance(_end_of_value(window, depth))
+                    return True
+                depth = depths[-1]
+                self._advance(size)
+            if depth == 0:
+                return True
+        return False
+
+    def _pass_over_string(self) -> bool:
+        self._advance(1)
+        while self._skip(_IN_STRING):
+            if self._peek(0) == b'"':
+                self._advance(1)
+                return True
+            # A backslash whose letter is not there yet.
+            if not self._more():
+                break
+        self._advance(self._left())
+        return False
+
+
+def _end_of_value(window: bytes, depth: int) -> int:
+    """Return where in a window a value ends that began so many brackets before."""
+    at = 0
+    while True:
+        at = _end(_RUN, window, at) + 1
+        depth += _STEPS[window[at - 1]]
+        if depth <= 0:
+            return at
+
+
+def _end(pattern: re.Pattern[bytes], buffer: bytes, at: int) -> int:
+    match = pattern.match(buffer, at)
+    return match.end() if match else at
+
+
+def _after(reason: str, index: int) -> str:
+    return f"{reason}; {index} records before it were read"

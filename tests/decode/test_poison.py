@@ -1,0 +1,236 @@
+"""Whatever a file holds costs that file, or that record, and says nothing of what was in it."""
+
+from __future__ import annotations
+
+import copy
+import gzip
+import json
+import os
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from etl.decode import workers as workers_module
+from etl.decode.content import MAX_REJECTS, Decoder, Keys
+from etl.decode.workers import Workers
+from etl.normalise.packed import unpack
+from etl.warehouse.database import open_warehouse
+from tests.bombs import BOMBS, packed
+from tests.decode.test_content import shown, the_long_way
+from tests.rounds import rounds
+from tests.support import (
+    ACCOUNT,
+    HAIKU,
+    call,
+    load,
+    logged,
+    role_identity,
+    rows,
+    service_event,
+    uuid_of,
+)
+
+CANARY = "CaNaRy"
+NUMBER = 987654321987
+
+PROFILE = {
+    "inferenceProfileArn": f"arn:aws:bedrock:us-east-1:{ACCOUNT}:application-inference-profile/abc",
+    "inferenceProfileName": "Chat",
+    "type": "APPLICATION",
+    "models": [{"modelArn": f"arn:aws:bedrock:us-east-1::foundation-model/{HAIKU}"}],
+    "tags": [{"key": "application", "value": "Chat"}],
+}
+TOTALS = {
+    "MetricDataQueries": [
+        {
+            "Id": "q0",
+            "AccountId": ACCOUNT,
+            "Region": "us-east-1",
+            "MetricStat": {
+                "Metric": {
+                    "MetricName": "InputTokenCount",
+                    "Dimensions": [{"Name": "ModelId", "Value": HAIKU}],
+                },
+                "Period": 300,
+            },
+        }
+    ],
+    "MetricDataResults": [
+        {"Id": "q0", "Timestamps": ["2026-11-02T10:00:00Z"], "Values": [12.0]},
+    ],
+}
+DOCUMENTS: tuple[Any, ...] = (
+    {"Records": [call(11, tokens=(10, 5), userIdentity=role_identity("Chat-BedrockRole"))]},
+    {"Records": [service_event(12, 7, {"inputTokens": 3})]},
+    call(13, tokens=(1, 2)),
+    logged(14, cache=(3, 4)),
+    {"Events": [{"EventId": "x", "CloudTrailEvent": json.dumps(call(15))}]},
+    {"events": [{"message": json.dumps(logged(16))}]},
+    {"inferenceProfileSummaries": [PROFILE]},
+    TOTALS,
+)
+VALUES = st.one_of(
+    st.sampled_from(
+        [
+            *(None, True, False, 0, -1, 1.5, 10**30, -(2**63), 2**64, 1e308, float("nan")),
+            *(float("inf"), "", " ", CANARY, f"\ud800{CANARY}", f"{CANARY}\0", "9" * 400, [], {}),
+            *([[]], [1, 2], [CANARY], {CANARY: CANARY}, {"\ud800": 1}, "0001-01-01T00:00:00+23:59"),
+            *("9999-12-31T23:59:59-23:59", "2026-02-30T00:00:00Z", NUMBER, "x" * 5000, "1e999"),
+        ]
+    ),
+    st.integers(),
+    st.floats(),
+)
+
+
+def nodes(value: Any, path: tuple[Any, ...] = ()) -> Iterator[tuple[Any, ...]]:
+    if path:
+        yield path
+    if isinstance(value, (dict, list)):
+        for key, child in list(value.items() if isinstance(value, dict) else enumerate(value)):
+            yield from nodes(child, (*path, key))
+
+
+@st.composite
+def poison(draw: st.DrawFn) -> bytes:
+    """Draw a document with something else in some of its places."""
+    document = copy.deepcopy(draw(st.sampled_from(DOCUMENTS)))
+    for _ in range(draw(st.integers(1, 3))):
+        paths = list(nodes(document))
+        if not paths:
+            break
+        path, part = draw(st.sampled_from(paths)), document
+        for key in path[:-1]:
+            part = part[key]
+        if draw(st.booleans()):
+            part[path[-1]] = draw(VALUES)
+        elif draw(st.booleans()):
+            part[path[-1]] = "DEEP"
+        else:
+            del part[path[-1]]
+    text = json.dumps(document).replace('"DEEP"', "[" * 3000 + "]" * 3000)
+    text = text.replace("Infinity", "1e999")
+    content = text.encode("utf-8", "surrogatepass")
+    if draw(st.integers(0, 3)) == 0:
+        at = draw(st.integers(0, len(content)))
+        content = content[:at] + draw(st.binary(max_size=4)) + content[at + 1 :]
+    return gzip.compress(content) if draw(st.booleans()) else content
+
+
+def good(number: int) -> bytes:
+    return json.dumps({"Records": [call(number, tokens=(1, 1))]}).encode()
+
+
+def is_quiet(reason: str) -> bool:
+    return CANARY.lower() not in reason.lower() and str(NUMBER) not in reason
+
+
+@settings(max_examples=rounds(60, 20_000), suppress_health_check=[HealthCheck.too_slow])
+@given(data=poison())
+def test_any_document_gives_rows_or_rejects_that_quote_nothing(data: bytes) -> None:
+    short = shown(Decoder().decode(data))
+    with pytest.MonkeyPatch.context() as monkeypatch:
+        long = shown(the_long_way(data, monkeypatch))
+    assert [short["events"], short["rows"]] == [long["events"], long["rows"]]
+    assert len(short["rejects"]) == len(long["rejects"])
+    for position, reason in short["rejects"] + long["rejects"]:
+        assert is_quiet(position + reason)
+    for event in short["events"]:
+        json.dumps(event).encode()
+
+
+@settings(max_examples=rounds(2, 100), suppress_health_check=[HealthCheck.too_slow])
+@given(files=st.lists(poison(), min_size=20, max_size=20), elsewhere=st.booleans())
+def test_files_between_good_ones_cost_none_of_them(files: list[bytes], *, elsewhere: bool) -> None:
+    with tempfile.TemporaryDirectory() as name, pytest.MonkeyPatch.context() as monkeypatch:
+        folder = Path(name, "logs")
+        folder.mkdir()
+        for number, data in enumerate(files):
+            Path(folder, f"{number:02}a").write_bytes(good(5000 + number))
+            Path(folder, f"{number:02}b").write_bytes(data)
+        if elsewhere:
+            monkeypatch.setattr(workers_module, "FEW_BYTES", 0)
+        with open_warehouse(Path(name, "w.db"), create=True) as db:
+            assert load(db, folder, reread=False).files == 40
+            marks = {uuid_of(5000 + number) for number in range(20)}
+            assert marks <= {event_id for (event_id,) in rows(db, "select event_id from calls")}
+            assert load(db, folder, reread=False).files == 0
+
+
+EXAMPLES = {
+    "models is a number": json.dumps({**PROFILE, "models": 7}).encode(),
+    "numbers for lists": json.dumps(
+        {**TOTALS, "MetricDataResults": [{"Id": "q0", "Timestamps": 1, "Values": 2}, 3]}
+    ).encode(),
+    "a dimension that has no hash": json.dumps(TOTALS).replace('"ModelId"', '["x"]').encode(),
+    "half a surrogate": json.dumps({"Records": [call(1, user="a\ud800")]}).encode(),
+    "old line ends": b"account_id,region,model_id,period_start,period_seconds,metric,value\r"
+    b"1,us-east-1,m,2026-11-02T10:00:00Z,300,InputTokenCount,5\r",
+    "a long field": b"account_id,region,model_id,period_start,period_seconds,metric,value\n"
+    b'"' + b"x" * 200_000 + b'",r,m,2026-11-02T10:00:00Z,300,InputTokenCount,5\n'
+    b"1,us-east-1,m,2026-11-02T10:00:00Z,300,InputTokenCount,6\n",
+}
+
+
+def test_the_examples_cost_no_more_than_themselves(tmp_path: Path) -> None:
+    folder = tmp_path / "logs"
+    folder.mkdir()
+    for name, data in EXAMPLES.items():
+        (folder / name).write_bytes(data)
+    (folder / "loop").symlink_to("loop")
+    Path(os.fsdecode(bytes(folder) + b"/b\xe4d")).write_bytes(good(2))
+    (folder / "zz").write_bytes(good(3))
+    with open_warehouse(tmp_path / "w.db", create=True) as db:
+        result = load(db, folder, reread=False)
+        again = load(db, folder, reread=False)
+    assert (result.files, result.written.calls_new, result.written.metric_values) == (8, 3, 2)
+    assert (again.files, again.files_unchanged, again.rejected) == (0, 8, 1)
+
+
+@pytest.mark.parametrize("kind", BOMBS)
+def test_what_is_kept_of_a_small_file_that_comes_to_much_is_little(kind: str) -> None:
+    chunks = list(Decoder().chunks([packed(BOMBS[kind](rounds(65_536, 4_000_000)))]))
+    kept = [reject for chunk in chunks for reject in chunk.rejects]
+    assert len(kept) <= MAX_REJECTS + 1
+    rejected = sum(chunk.rejected for chunk in chunks)
+    if rejected > len(kept):
+        assert kept[-1][0] == "file"
+        assert kept[-1][1].endswith(" more that cannot be read")
+    assert [chunk.is_last for chunk in chunks] == [False] * (len(chunks) - 1) + [True]
+
+
+def test_a_record_that_is_too_large_is_passed_over(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("etl.sources.split.MAX_VALUE_BYTES", 300_000)
+    large = call(2) | {"requestParameters": {"x": ['a]\\"}' * 20, {"y": []}] * 10_000}}
+    data = json.dumps({"Records": [call(1), large, call(3)]}).encode()
+    decoded = Decoder().decode(data)
+    assert len(decoded.calls) == 2
+    ((position, reason),) = decoded.rejects
+    assert position == "Records[1]"
+    assert "larger than" in reason
+
+
+@pytest.mark.parametrize("end", [b"\n", b"\r\n", b"\n\n"])
+def test_no_line_is_lost_where_windows_meet(end: bytes) -> None:
+    lines = [json.dumps(logged(number)).encode() for number in range(1000)]
+    decoded = Decoder().decode(end.join(lines))
+    assert (len(decoded.calls), decoded.rejects) == (1000, [])
+
+
+def test_a_large_file_comes_in_chunks_from_a_process(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(workers_module, "FEW_BYTES", 0)
+    number = 25_000
+    record = json.dumps(call(1, tokens=(1, 2))).encode()
+    data = gzip.compress(b'{"Records":[' + b",".join([record] * number) + b"]}", 1)
+    with Workers(Keys(), count=2) as workers:
+        parts = [part for _, part in workers.decode([(1, data)])]
+    assert sum(len(part.calls) for part in parts) == number
+    assert [part.is_first for part in parts] == [True] + [False] * (len(parts) - 1)
+    assert max(len(part.calls) for part in parts) < 30_000
+    shapes = {key: shape for part in parts for key, shape in part.shapes}
+    assert unpack(parts[-1].calls[0], shapes[parts[-1].calls[0][4]]).account_id == ACCOUNT
