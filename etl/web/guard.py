@@ -81,16 +81,15 @@ async def _handle(
         return
     path = path_of(scope)
     send = partial(_send_with_headers, policy_for(datasette, path), send)
-    is_logged_in = partial(login.is_logged_in, datasette, site)
-    scope = {**scope, "headers": [*protocol.trusted_headers(scope["headers"], is_logged_in)]}
-    with_answer = partial(_answer, datasette, site, app)
-    await failures.catch(with_answer, scope, receive, send)
+    await failures.catch(partial(_answer, datasette, site, app), scope, receive, send)
 
 
 async def _answer(
     datasette: Datasette, site: Site, app: App, scope: Scope, receive: Receive, send: Send
 ) -> None:
     send = _limited(send)
+    is_logged_in = partial(login.is_logged_in, datasette, site)
+    scope = {**scope, "headers": [*protocol.trusted_headers(scope["headers"], is_logged_in)]}
     refusal = _refuse_request(site, scope) or await _refuse_page(datasette, site, scope, receive)
     body = refusal or await protocol.read_form(scope, receive)
     if isinstance(body, Response):

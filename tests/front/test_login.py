@@ -26,7 +26,7 @@ CHEAP = auth.hash_password(PASSWORD, iterations=1000)
 DEAR = auth.hash_password(PASSWORD, iterations=3000)
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def login(demo_db: Path) -> Iterator[Pages]:
     with serving(demo_db, LOGIN) as pages:
         yield pages
@@ -255,9 +255,12 @@ def test_what_is_no_form_is_a_400(
     login: Pages, kind: str, body: bytes, code: int, cookie: str
 ) -> None:
     headers = {"Content-Type": kind} if kind else {}
-    visitor = Visitor(login, **headers, **({"Cookie": cookie} if cookie else {}))
+    # An address that has not failed yet.
+    address = f"198.51.100.{hash((kind, body, cookie)) % 250}"
+    visitor = Visitor(login, address, **headers, **({"Cookie": cookie} if cookie else {}))
     answer = visitor.request("POST", "/-/login", content=body)
-    assert answer.status_code in (code, 403 if "ds_csrftoken" in cookie or code == 200 else code)
+    # A form that is one needs its token, where there is a cookie.
+    assert answer.status_code == (403 if code == 200 and cookie else code)
 
 
 def test_without_passwords_there_is_no_form(demo_db: Path) -> None:
