@@ -195,6 +195,11 @@ def test_a_failure_is_one_line_without_any_secret(
         headers = bearer("boss")
         lost = Visitor(pages, **headers).get("/-/nothing%1b[31m?token=my-secret-word")
         odd = Visitor(pages, **headers).get("/bedrock_usage/calls?_timelimit=my-secret-word")
+        for page in ("", "/calls", "/usage"):
+            for form in ("", ".json", ".csv"):
+                sql = "sql=select+f('my-secret-word'),:a&a=my-secret-word&regions=my-secret-word"
+                where = "_where=f('my-secret-word')"
+                Visitor(pages, **headers).get(f"/bedrock_usage{page}{form}?{sql}&{where}")
     assert (answer.status_code, lost.status_code, odd.status_code) == (500, 302, 400)
     assert "my-secret-word" not in answer.text
     written = "".join(capfd.readouterr()) + caplog.text
@@ -202,7 +207,8 @@ def test_a_failure_is_one_line_without_any_secret(
         assert secret not in written
     lines = [record.getMessage() for record in caplog.records]
     assert lines[0].startswith("POST /-/login 500: ValueError at test_odd_requests.py:")
-    assert lines[1:] == ["GET /bedrock_usage/calls 400: ValueError"]
+    assert lines[1] == "GET /bedrock_usage/calls 400: ValueError"
+    assert {line.rpartition(" ")[2] for line in lines[2:]} == {"DatasetteError"}
 
 
 def test_an_exception_outside_of_datasette_is_caught_too() -> None:
