@@ -44,7 +44,7 @@ class _Warehouse(Database):  # type: ignore[misc]
         # What a person asks for is truncated, and may take its time.
         if sql.startswith("select count(*) from ") and not truncate:
             options.setdefault("custom_time_limit", COUNT_LIMIT_MS)
-        # It would print the statement and what is bound to it; what fails is logged by ``failures``.
+        # It would print the statement and its parameters; ``failures`` logs what fails.
         options["log_sql_errors"] = False
         return await super().execute(sql, params, truncate, **options)
 
