@@ -19,6 +19,7 @@ from rich.text import Text
 
 from etl.figures import cost, coverage, dollars, missing, number, percent, tokens
 from etl.output import json_text
+from etl.spreadsheet import harmless_cell
 from etl.terminal import plain
 
 Row = Mapping[str, Any]
@@ -103,9 +104,9 @@ def to_csv(report: Report) -> str:
     rows = [_columns(report, row) for row in report.details or report.rows]
     text = io.StringIO()
     if rows:
-        writer = csv.DictWriter(text, rows[0], lineterminator="\n")
-        writer.writeheader()
-        writer.writerows({k: _safe_cell(v) for k, v in row.items()} for row in rows)
+        writer = csv.writer(text, lineterminator="\n")
+        writer.writerow(map(harmless_cell, rows[0]))
+        writer.writerows(map(harmless_cell, row.values()) for row in rows)
     return text.getvalue().rstrip("\n")
 
 
@@ -114,13 +115,6 @@ def _columns(report: Report, row: Row) -> Row:
         return row
     pct = round(100 * row["calls_with_tokens"] / row["calls"], 1) if row["calls"] else None
     return {name: pct if name == "coverage_pct" else row[name] for name in COVERAGE_COLUMNS}
-
-
-def _safe_cell(value: object) -> object:
-    # A spreadsheet would run a name that starts like a formula.
-    if isinstance(value, str) and value[:1] in ("=", "+", "-", "@", "\t", "\r"):
-        return f"'{value}"
-    return value
 
 
 def print_table(report: Report, console: Console) -> None:

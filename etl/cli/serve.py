@@ -14,9 +14,6 @@ from etl.config import BehindProxy, Config, Serve, load_config
 from etl.errors import BedrockUsageError, ConfigError
 from etl.warehouse.database import open_warehouse
 
-# More at once than people and their charts make; the next is told to come again.
-MAX_CONNECTIONS = 200
-
 
 @click.command()
 @serve_options
@@ -64,7 +61,7 @@ def run_datasette(
     # event, with a prompt in it, must never be among them.
     import uvicorn
 
-    from etl.web import bundle
+    from etl.web import bundle, connections
     from etl.web.app import build_datasette
 
     config = config or Config()
@@ -74,13 +71,13 @@ def run_datasette(
         bundle.prepare()
         click.echo(f"Datasette at {_url(listener)} (stop with Ctrl-C)", err=True)
         settings = uvicorn.Config(
-            app,
+            connections.at_most(app),
             log_level="warning",
             # Else whoever is on this machine could say to be the proxy: uvicorn would take the
             # address of the client from X-Forwarded-For.
             proxy_headers=False,
             ws="none",
-            limit_concurrency=MAX_CONNECTIONS,
+            **connections.settings(),
         )
         try:
             uvicorn.Server(settings).run(sockets=[listener])

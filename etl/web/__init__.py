@@ -17,13 +17,14 @@ from datasette.utils.asgi import Request
 
 from etl.warehouse.limits import limit_memory
 from etl.warehouse.only_reading import allow_only_reading
-from etl.web import guard, pages, queries, refresh, visitors
+from etl.web import failures, guard, login, pages, queries, refresh, visitors
+from etl.web.protocol import App
 from etl.web.site import DATABASE, site_of
 
 
 # Outermost: it sees every request first.
 @hookimpl(trylast=True)
-def asgi_wrapper(datasette: Datasette) -> Callable[[guard.App], guard.App]:
+def asgi_wrapper(datasette: Datasette) -> Callable[[App], App]:
     """Guard every request and every answer."""
     return partial(guard.wrap, datasette)
 
@@ -66,10 +67,23 @@ def menu_links(datasette: Datasette) -> Generator[None, Any, None]:
         outcome.force_result([visitors.without_login(links) for links in outcome.get_result()])
 
 
-@hookimpl
+@hookimpl(hookwrapper=True)
+def handle_exception(
+    datasette: Datasette, request: Request, exception: Exception
+) -> Generator[None, Any, None]:
+    """Answer a failed request in place of Datasette, which prints variables."""
+    outcome = yield
+    if site_of(datasette):
+        is_own = guard.is_own(datasette, guard.path_of(request.scope))
+        answer = partial(failures.answer, datasette, request, exception, is_own=is_own)
+        outcome.force_result([answer])
+
+
+# First: datasette-auth-passwords has a form to log in as well.
+@hookimpl(tryfirst=True)
 def register_routes(datasette: Datasette) -> list[Any]:
     """Put the pages where they are looked for."""
-    return [*pages.routes(), *refresh.routes()] if site_of(datasette) else []
+    return [*pages.routes(), *refresh.routes(), *login.routes()] if site_of(datasette) else []
 
 
 @hookimpl

@@ -14,6 +14,7 @@ import etl.web
 from etl import resources
 from etl.config import Config
 from etl.web import visitors
+from etl.web.datasette_views import replace_views
 from etl.web.secret import signing_secret
 from etl.web.site import DATABASE, Site
 from etl.web.warehouse import Warehouse
@@ -47,6 +48,9 @@ class _UsageDatasette(Datasette):  # type: ignore[misc]
     def plugin_config(self, plugin_name: str, *words: Any, **options: Any) -> Any:
         told = self._told_plugins.get(plugin_name)
         return super().plugin_config(plugin_name, *words, **options) if told is None else told
+
+    def _routes(self) -> Any:
+        return replace_views(super()._routes())
 
 
 def build_datasette(

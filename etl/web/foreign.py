@@ -12,16 +12,13 @@ https://www.w3.org/TR/fetch-metadata/
 from __future__ import annotations
 
 import re
-from collections.abc import MutableMapping
-from typing import Any
 from urllib.parse import parse_qsl
 
 from datasette.app import Datasette
 from datasette.utils.asgi import Response
 
+from etl.web.protocol import Scope
 from etl.web.site import DATABASE
-
-Scope = MutableMapping[str, Any]
 
 _OURS = {"same-origin", "none"}
 # Pages whose addresses choose nothing but values.

@@ -1,8 +1,9 @@
 """What stands before Datasette: every request passes here first, every answer last.
 
 It refuses a request under a foreign host name (DNS rebinding), from anywhere but the proxy, from a
-form on another site, with a large body, or for a page that the visitor may not see, and too many
-attempts to log in. It puts the security headers on answers and cuts off what is too large.
+form on another site, with a large body, in a form that could be read in two ways (``protocol``), or
+for a page that the visitor may not see. It puts the security headers on answers, cuts off what is
+too large, and logs what fails in one line (``failures``).
 
 Pages are refused here by what is allowed, and not page by page: Datasette shows its settings,
 metadata and databases to whoever may see anything at all. Its permissions (``visitors``) refuse
@@ -12,40 +13,28 @@ once more.
 from __future__ import annotations
 
 import ipaddress
-import math
 import re
-from collections.abc import Awaitable, Callable, Iterable, MutableMapping
 from functools import partial
-from http.cookies import CookieError
-from typing import Any
-from urllib.parse import parse_qs, urlsplit
+from urllib.parse import urlsplit
 
 from datasette.app import Datasette
 from datasette.plugins import pm
 from datasette.utils import await_me_maybe
 from datasette.utils.asgi import Request, Response
 
-from etl.web import addresses, foreign, sessions
+from etl.web import addresses, failures, foreign, login, protocol
 from etl.web.connected import answer_while_connected
+from etl.web.protocol import App, Message, Receive, Scope, Send
 from etl.web.site import DATABASE, Site, site_of
 from etl.web.visitors import Actor, allowed_applications, client_address, is_safe_query
-
-Scope = MutableMapping[str, Any]
-Message = MutableMapping[str, Any]
-Receive = Callable[[], Awaitable[Message]]
-Send = Callable[[Message], Awaitable[None]]
-App = Callable[[Scope, Receive, Send], Awaitable[None]]
 
 VALUE_BYTES = 1 << 20
 ANSWER_BYTES = 16 << 20
 # Rows grow when they are written as JSON or HTML.
 RESPONSE_BYTES = 64 << 20
-# Only forms are sent to us.
-BODY_BYTES = 64 << 10
 
 LOOPBACK_NAMES = {"localhost", "127.0.0.1", "[::1]"}
 METHODS = {"GET", "HEAD", "POST"}
-LOGIN = "/-/login"
 
 # What a login page is drawn with.
 _OPEN = re.compile(r"/favicon\.ico|/-/static/.*|/-/static-plugins/.*")
@@ -92,8 +81,17 @@ async def _handle(
         await app(scope, receive, send)
         return
     path = path_of(scope)
-    send = _limited(partial(_send_with_headers, policy_for(datasette, path), send))
-    scope = {**scope, "headers": list(_trusted_headers(scope["headers"]))}
+    send = partial(_send_with_headers, policy_for(datasette, path), send)
+    await failures.catch(partial(_answer, datasette, site, app), scope, receive, send)
+
+
+async def _answer(
+    datasette: Datasette, site: Site, app: App, scope: Scope, receive: Receive, send: Send
+) -> None:
+    send = _limited(send)
+    path = path_of(scope)
+    is_logged_in = partial(login.is_logged_in, datasette, site)
+    scope = {**scope, "headers": [*protocol.trusted_headers(scope["headers"], is_logged_in)]}
     refusal = (
         _refuse_request(site, scope)
         or foreign.refuse(scope, path)
@@ -101,17 +99,11 @@ async def _handle(
         or await _refuse_page(datasette, site, scope, receive)
         or await foreign.stop_for_consent(datasette, scope, path)
     )
-    body = b"" if refusal else await _read_body(scope, receive)
-    if body is None:
-        refusal = Response.text("The body is too large", status=413)
-    elif not _has_plain_token(body):
-        refusal = Response.text("The form's token is none of ours", status=403)
-    if refusal:
-        await refusal.asgi_send(send)
-    elif path == LOGIN and scope["method"] == "POST":
-        await _log_in(datasette, site, app, scope, body or b"", send)
+    body = refusal or await protocol.read_form(scope, receive)
+    if isinstance(body, Response):
+        await body.asgi_send(send)
     else:
-        await answer_while_connected(app, scope, _replay(body or b"", _nothing), receive, send)
+        await answer_while_connected(app, scope, protocol.replay(body), receive, send)
 
 
 def path_of(scope: Scope) -> str:
@@ -120,26 +112,14 @@ def path_of(scope: Scope) -> str:
     return raw.partition(b"?")[0].decode("latin-1")
 
 
-def _trusted_headers(headers: Iterable[tuple[bytes, bytes]]) -> Iterable[tuple[bytes, bytes]]:
-    """Leave out an Authorization that is no token, and letters that break what reads a header.
-
-    datasette-auth-passwords would check a password at any address, without end and each time for a
-    third of a second; passwords are for the login page. Any page under the same name, as every
-    other server on this machine, may have set a cookie that is no text.
-    """
-    for name, value in headers:
-        is_token = value.startswith(b"Bearer ") and value.isascii()
-        if name.lower() in (b"cookie", b"x-csrftoken"):
-            yield name, bytes(byte if byte < 0x80 else ord("?") for byte in value)
-        elif name.lower() != b"authorization" or is_token:
-            yield name, value
-
-
 # -- requests ------------------------------------------------------------------------------------
 
 
 def _refuse_request(site: Site, scope: Scope) -> Response | None:
     """Refuse what does not depend on who asks."""
+    refusal = protocol.refusal(scope)
+    if refusal:
+        return refusal
     headers = _Headers(scope)
     host = headers.only("host")
     if host is None or _name_of(host) not in host_names(site):
@@ -207,34 +187,6 @@ def _is_cross_site(headers: _Headers, host: str) -> bool:
     return any(urlsplit(origin).netloc.lower() != host.lower() for origin in headers.all("origin"))
 
 
-async def _read_body(scope: Scope, receive: Receive) -> bytes | None:
-    """Return the body of a form; None if it is too large."""
-    body = b""
-    has_more = scope["method"] == "POST"
-    while has_more:
-        message = await receive()
-        body += message.get("body", b"")
-        has_more = message.get("more_body", False)
-        if len(body) > BODY_BYTES:
-            return None
-    return body
-
-
-def _has_plain_token(body: bytes) -> bool:
-    """Tell whether the token of a form, if it has one, can be compared with ours."""
-    tokens = parse_qs(body.decode("latin-1")).get("csrftoken", [])
-    return all(token.isascii() for token in tokens)
-
-
-def _replay(body: bytes, receive: Receive) -> Receive:
-    messages: list[Message] = [{"type": "http.request", "body": body, "more_body": False}]
-
-    async def replay() -> Message:
-        return messages.pop() if messages else await receive()
-
-    return replay
-
-
 # -- visitors ------------------------------------------------------------------------------------
 
 
@@ -247,7 +199,7 @@ async def _refuse_page(
     if path.startswith("/-/password-tool"):
         # It hashes passwords for whoever likes, for a third of a second each.
         return Response.text("Not found", status=404)
-    is_login = path == LOGIN and bool(serve.passwords)
+    is_login = path == login.PATH and bool(serve.passwords)
     if not serve.has_login or is_login or _OPEN.fullmatch(path):
         return None
     actor = await _actor(datasette, Request(scope, receive))
@@ -260,13 +212,10 @@ async def _refuse_page(
 
 async def _actor(datasette: Datasette, request: Request) -> Actor:
     """Return who asks, as Datasette's router will find it again."""
-    try:
-        for found in pm.hook.actor_from_request(datasette=datasette, request=request):
-            actor: Actor = await await_me_maybe(found)
-            if actor:
-                return actor
-    except CookieError:
-        pass
+    for found in pm.hook.actor_from_request(datasette=datasette, request=request):
+        actor: Actor = await await_me_maybe(found)
+        if actor:
+            return actor
     return None
 
 
@@ -280,56 +229,10 @@ def _ask_to_log_in(site: Site, scope: Scope) -> Response:
     serve = site.config.serve
     is_page = "text/html" in ",".join(_Headers(scope).all("accept"))
     if serve.passwords and is_page and scope["method"] != "POST":
-        return Response.redirect(LOGIN)
+        return Response.redirect(login.PATH)
     if serve.tokens:
         return Response.text("Log in first", 401, {"WWW-Authenticate": "Bearer"})
     return Response.text("Log in first", status=403)
-
-
-async def _log_in(
-    datasette: Datasette, site: Site, app: App, scope: Scope, body: bytes, send: Send
-) -> None:
-    """Let Datasette's plugin check a password, unless there were too many that were wrong."""
-    keys = list(_attempt_keys(scope, body))
-    wait = site.attempts.begin(keys)
-    if wait:
-        headers = {"Retry-After": str(math.ceil(wait))}
-        refusal = Response.text("Too many attempts; wait a few minutes", 429, headers)
-        await refusal.asgi_send(send)
-        return
-    is_https = "https" in _Headers(scope).all("x-forwarded-proto")
-
-    async def sending(message: Message) -> None:
-        if message["type"] == "http.response.start":
-            # The form again, with 200, is a wrong password.
-            if message["status"] != 200:
-                site.attempts.take_back(keys)
-            message = sessions.harden(datasette, message, is_https=is_https)
-        await send(message)
-
-    await app(scope, _replay(body, _nothing), sending)
-
-
-async def _nothing() -> Message:
-    return {"type": "http.disconnect"}
-
-
-def _attempt_keys(scope: Scope, body: bytes) -> Iterable[str]:
-    names = parse_qs(body.decode("utf-8", "replace")).get("username", [""])
-    yield f"name {names[-1][:100].casefold()}"
-    address = client_address(scope)
-    forwarded = _Headers(scope).all("x-forwarded-for")
-    if forwarded and _is_loopback(address):
-        # A proxy on this machine, behind which all have one address, adds the true one at the end.
-        address = forwarded[-1].rpartition(",")[2].strip()[:50]
-    yield f"address {address}"
-
-
-def _is_loopback(address: str) -> bool:
-    try:
-        return ipaddress.ip_address(address).is_loopback
-    except ValueError:
-        return False
 
 
 # -- answers -------------------------------------------------------------------------------------
@@ -337,10 +240,12 @@ def _is_loopback(address: str) -> bool:
 
 def policy_for(datasette: Datasette, path: str) -> str:
     """Return the policy for a page, which one with a policy of its own does not get."""
-    return OWN_POLICY if _is_own(datasette, path) else DATASETTE_POLICY
+    # The form to log in is drawn with Datasette's template.
+    is_ours = is_own(datasette, path) and path != login.PATH
+    return OWN_POLICY if is_ours else DATASETTE_POLICY
 
 
-def _is_own(datasette: Datasette, path: str) -> bool:
+def is_own(datasette: Datasette, path: str) -> bool:
     """Tell whether this plugin answers: a list of its pages would have to be kept in step."""
     own = pm.get_plugin("etl.web")
     for hook in pm.hook.register_routes.get_hookimpls():
@@ -351,6 +256,7 @@ def _is_own(datasette: Datasette, path: str) -> bool:
 
 
 async def _send_with_headers(policy: str, send: Send, message: Message) -> None:
+    message = protocol.without_foreign_location(message)
     if message["type"] == "http.response.start":
         headers = [(bytes(name), bytes(value)) for name, value in message.get("headers", [])]
         ours = {name.lower().encode(): value.encode() for name, value in HEADERS.items()}

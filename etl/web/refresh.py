@@ -173,7 +173,10 @@ def _answer(
 def _page_before(request: Request, datasette: Datasette) -> str:
     """Return the path of the page that the form is on; never of another site."""
     home: str = datasette.urls.path("/")
-    before = urlsplit(request.headers.get("referer", ""))
+    try:
+        before = urlsplit(request.headers.get("referer", ""))
+    except ValueError:
+        return home
     path = f"{before.path}?{before.query}" if before.query else before.path
     is_ours = before.netloc == request.host and path.startswith(home) and path.isascii()
     # Browsers read // and /\ at the beginning as the start of another host's name.

@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING
 from etl.config import Config
 from etl.warehouse.answers import Answers
 from etl.web.attempts import Attempts
+from etl.web.passwords import Passwords
+from etl.web.sessions import Sessions
 
 if TYPE_CHECKING:
     from datasette.app import Datasette
@@ -31,6 +33,16 @@ class Site:
     config_path: Path | None = None
     host: str = "127.0.0.1"
     attempts: Attempts = field(default_factory=Attempts)
+
+    @cached_property
+    def passwords(self) -> Passwords:
+        """Those of the users who log in here."""
+        return Passwords(self.config.serve.passwords)
+
+    @cached_property
+    def sessions(self) -> Sessions:
+        """Those that are open; their file stands beside the warehouse, as the secret does."""
+        return Sessions(Path(f"{self.db.resolve()}.sessions"))
 
     @cached_property
     def answers(self) -> Answers:

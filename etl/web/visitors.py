@@ -134,7 +134,9 @@ def client_address(scope: Mapping[str, Any]) -> str:
 
 
 def plugin_settings(serve: Serve) -> dict[str, Any]:
-    """Return what the plugins that ask for passwords and tokens are told. Full of secrets.
+    """Return what the plugin that asks for tokens is told. Full of secrets.
+
+    The one for passwords is told nothing: ``login`` asks for them.
 
     Raises ConfigError for a plugin that is not installed, and a token that is not there.
     """
@@ -144,12 +146,11 @@ def plugin_settings(serve: Serve) -> dict[str, Any]:
     ):
         if getattr(serve, key) and importlib.util.find_spec(module) is None:
             raise ConfigError(f"serve.{key}: first pip install 'bedrock-usage[auth]'")
-    passwords = {f"{user}_password_hash": entry for user, entry in serve.passwords.items()}
     tokens = [
         {"token": _token(visitor, variable), "actor": {"id": visitor}}
         for visitor, variable in serve.tokens.items()
     ]
-    return {"datasette-auth-passwords": passwords, "datasette-auth-tokens": {"tokens": tokens}}
+    return {"datasette-auth-passwords": {}, "datasette-auth-tokens": {"tokens": tokens}}
 
 
 def _token(visitor: str, variable: str) -> str:

@@ -263,4 +263,13 @@ final as (
 )
 
 select * from final
-order by cost_usd desc, calls desc, model_id, region, data_source, token_kind
+order by
+    cost_usd desc,
+    calls desc,
+    model_id,
+    region,
+    data_source,
+    token_kind,
+    service_tier,
+    min_input_tokens,
+    price_id

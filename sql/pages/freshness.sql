@@ -1,10 +1,79 @@
 -- How fresh is what is loaded?
 -- Grain: one row; NULL where there is nothing. Times are UTC.
--- The same for every visitor, whatever :_visitor_applications are.
-select
-    (select max(event_time) from events) as last_event_time,
-    (select min(day) from usage_daily) as first_day,
-    (select max(day) from usage_daily) as last_day,
-    (select max(read_at) from sync_state) as last_read_at,
-    (select count(*) from sync_state) as streams,
-    (select count(*) from sync_state where error is not null) as failing_streams
+-- :_visitor_applications: those that the visitor may see, NULL for all. For some
+-- applications the days and the last call are theirs, and how AWS was read, which tells
+-- of all of them, is NULL.
+with visible as materialized (
+    select
+        rate_keys.rate_key,
+        rate_keys.model_key,
+        applications.application_key
+    from rate_keys
+    inner join int_models on int_models.model_key = rate_keys.model_key
+    cross join applications
+    where
+        :_visitor_applications is not null
+        -- Rank 3 is the inference profile's place among the evidence.
+        and iif(
+            int_models.profile_application is not null and applications.source_rank > 3,
+            int_models.profile_application,
+            applications.application
+        ) in (select value from json_each(:_visitor_applications))
+),
+
+visible_days as materialized (
+    select
+        day,
+        calls + failed_calls as all_calls
+    from priced_daily_by_application
+    where
+        (rate_key, application_key) in (
+            select
+                rate_key,
+                application_key
+            from visible
+        )
+),
+
+last_day as materialized (
+    select max(day) as day from visible_days
+    where all_calls > 0
+),
+
+own as (
+    select
+        (
+            select max(events.event_time)
+            from last_day
+            cross join events
+                on events.event_time between last_day.day and last_day.day || 'T99'
+            where
+                (events.model_key, events.application_key) in (
+                    select
+                        model_key,
+                        application_key
+                    from visible
+                )
+        ) as last_event_time,
+        (select min(day) from visible_days) as first_day,
+        (select max(day) from visible_days) as last_day,
+        null as last_read_at,
+        null as streams,
+        null as failing_streams
+    where :_visitor_applications is not null
+),
+
+every as (
+    select
+        (select max(event_time) from events) as last_event_time,
+        (select min(day) from usage_daily) as first_day,
+        (select max(day) from usage_daily) as last_day,
+        (select max(read_at) from sync_state) as last_read_at,
+        (select count(*) from sync_state) as streams,
+        (select count(*) from sync_state where error is not null) as failing_streams
+    where :_visitor_applications is null
+)
+
+select * from own
+union all
+select * from every

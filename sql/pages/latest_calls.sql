@@ -91,7 +91,7 @@ hits as materialized (
         events.user_key in (select * from chosen_users)
         and events.region_key in (select * from chosen_regions)
         and (events.model_key, events.application_key) in (select * from chosen)
-    order by event_time desc
+    order by event_time desc, event_id
     limit 100
 )
 

@@ -36,6 +36,7 @@ class Pages:
 
     def __init__(self, datasette: Datasette, runner: asyncio.Runner) -> None:
         self.datasette = datasette
+        self.app = datasette.app()
         self._runner = runner
 
     def run(self, coroutine: Any) -> Any:

@@ -361,7 +361,8 @@ def test_another_sites_form_starts_nothing(opened: Pages, commands: list[list[st
         {"cookies": own, "headers": {"x-csrftoken": b"\xc3\xa9"}},
         {"cookies": own, "data": {"csrftoken": "é"}},
     ):
-        assert post(opened, **options).status_code == 403, options
+        code = 400 if "json" in options else 403
+        assert post(opened, **options).status_code == code, options
     assert commands == []
     assert post(opened, cookies=own, headers={"x-csrftoken": token}).status_code == 303
 

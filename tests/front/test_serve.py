@@ -21,6 +21,7 @@ import pytest
 from etl.warehouse.database import open_warehouse
 from etl.warehouse.visitor_processes import Statement, VisitorProcesses
 from etl.web.app import SETTINGS
+from etl.web.connections import Connection
 from etl.web.warehouse import COUNT_LIMIT_MS
 from tests.cli.test_load import run
 from tests.front.pages import open_pages
@@ -170,7 +171,7 @@ def test_with_a_login_it_serves_and_believes_no_forwarded_address(
     status, _, err = run("serve", "--db", warehouse, "--config", config, "--port", "0", *options)
     assert (status, err.startswith("Datasette at http://")) == (0, True)
     assert served[0].proxy_headers is False
-    assert served[0].limit_concurrency
+    assert served[0].http is Connection
 
 
 def test_a_password_is_asked_for_over_the_wire(warehouse: Path, tmp_path: Path) -> None:

@@ -31,7 +31,7 @@ from tests.front.visits import (
 )
 from tests.rounds import crossed
 
-SAFE = ("choices", "cost_lines", "evidence", "hours_of_day", "latest_calls", "usage")
+SAFE = ("choices", "cost_lines", "evidence", "freshness", "hours_of_day", "latest_calls", "usage")
 
 # Everything that could tell of another application, in every form that Datasette knows.
 ATTACKS = {
@@ -63,7 +63,6 @@ ATTACKS = {
     "query": "/bedrock_usage/cost_by_user",
     "query as JSON": "/bedrock_usage/cost_by_application.json",
     "query as CSV": "/bedrock_usage/cost_by_application.csv",
-    "query of the pages that knows no visitor": "/bedrock_usage/freshness.json",
     "other form of a page's query": "/bedrock_usage/usage.jsono",
     "internal database": "/_internal",
     "internal table": "/_internal/tables.json",
@@ -213,7 +212,6 @@ def test_what_is_shown_to_nobody_is_no_page_for_the_others_either(
 ], [
     ("view-database", DATABASE), ("view-database-download", DATABASE), ("execute-sql", DATABASE),
     ("view-table", (DATABASE, "calls")), ("view-query", (DATABASE, "cost_by_user")),
-    ("view-query", (DATABASE, "freshness")),
     ("permissions-debug", None), ("debug-menu", None), ("of-some-plugin", None),
 ]))  # fmt: skip
 def test_permissions_refuse_by_themselves(

@@ -1,0 +1,132 @@
+"""Logging in and out: the form, the cookie, and the session that it names.
+
+datasette-auth-passwords has the form as well, but hashes only for names that exist, while everybody
+else waits, and its cookie is valid for ever and for any script.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import ipaddress
+import math
+import time
+from typing import Any
+
+from datasette.app import Datasette
+from datasette.utils import baseconv
+from datasette.utils.asgi import NotFound, Request, Response
+from datasette.views.special import LogoutView
+from itsdangerous import BadSignature
+
+from etl.web import attempts
+from etl.web.passwords import TooManyChecksError
+from etl.web.sessions import LIFETIME_SECONDS
+from etl.web.site import Site, site_of
+from etl.web.visitors import client_address
+
+PATH = "/-/login"
+COOKIE = "ds_actor"
+
+_WRONG = "Invalid username or password"
+_SECONDS_TO_COME_BACK = 5
+
+
+def routes() -> list[tuple[str, Any]]:
+    """Return the routes, for the hook ``register_routes``."""
+    return [(rf"^{PATH}$", login)]
+
+
+async def login(request: Request, datasette: Datasette) -> Response:
+    """Answer with the form, or to what was filled in."""
+    site = site_of(datasette)
+    if site is None or not site.config.serve.passwords:
+        raise NotFound("There are no passwords here")
+    if request.method == "POST":
+        return await _log_in(request, datasette, site)
+    return await _form(request, datasette)
+
+
+async def _form(request: Request, datasette: Datasette, error: str | None = None) -> Response:
+    return Response.html(
+        await datasette.render_template("password_login.html", {"error": error}, request=request)
+    )
+
+
+async def _log_in(request: Request, datasette: Datasette, site: Site) -> Response:
+    form = await request.post_vars()
+    user = form.get("username", "")
+    keys = attempts.keys_of(user, _address(request))
+    wait = site.attempts.begin(keys)
+    if wait:
+        headers = {"Retry-After": str(math.ceil(wait))}
+        return Response.text("Too many attempts; wait a few minutes", 429, headers)
+    try:
+        is_right = await site.passwords.check(user, form.get("password", ""))
+    except TooManyChecksError:
+        site.attempts.take_back(keys)
+        headers = {"Retry-After": str(_SECONDS_TO_COME_BACK)}
+        return Response.text("Too many log in at once; try again", 503, headers)
+    if not is_right:
+        return await _form(request, datasette, _WRONG)
+    site.attempts.take_back(keys)
+    is_https = request.headers.get("x-forwarded-proto") == "https"
+    cookie = await asyncio.to_thread(_begin, datasette, site, user, is_https=is_https)
+    return Response.redirect(datasette.urls.path("/"), headers={"Set-Cookie": cookie})
+
+
+def _address(request: Request) -> str:
+    address = client_address(request.scope)
+    forwarded = request.headers.get("x-forwarded-for")
+    if forwarded and _is_loopback(address):
+        # A proxy on this machine, behind which all have one address, adds the true one at the end.
+        address = forwarded.rpartition(",")[2].strip()[:50]
+    return address
+
+
+def _is_loopback(address: str) -> bool:
+    try:
+        return ipaddress.ip_address(address).is_loopback
+    except ValueError:
+        return False
+
+
+def _begin(datasette: Datasette, site: Site, user: str, *, is_https: bool) -> str:
+    """Begin a session, and return the header ``Set-Cookie`` for it."""
+    signed = {
+        "a": {"id": user},
+        "e": baseconv.base62.encode(int(time.time()) + LIFETIME_SECONDS),
+        "s": site.sessions.begin(user),
+    }
+    parts = [
+        f"{COOKIE}={datasette.sign(signed, 'actor')}",
+        f"Path=/; Max-Age={LIFETIME_SECONDS}; HttpOnly; SameSite=Lax",
+        *(["Secure"] if is_https else []),
+    ]
+    return "; ".join(parts)
+
+
+def is_logged_in(datasette: Datasette, site: Site, cookie: str) -> bool:
+    """Tell whether a cookie names a session that is open."""
+    named = _named(datasette, cookie)
+    return named is not None and site.sessions.is_open(*named)
+
+
+def _named(datasette: Datasette, cookie: str) -> tuple[str, str] | None:
+    """Return the user and the session that a cookie of ours names."""
+    try:
+        signed: Any = datasette.unsign(cookie, "actor")
+        user, session = signed["a"]["id"], signed["s"]
+    except (BadSignature, KeyError, TypeError):
+        return None
+    return (user, session) if isinstance(user, str) and isinstance(session, str) else None
+
+
+class Logout(LogoutView):  # type: ignore[misc]
+    """Datasette's page, which alone would only take the cookie out of this one browser."""
+
+    async def post(self, request: Request) -> Response:
+        """End the session that the cookie names."""
+        site, named = site_of(self.ds), _named(self.ds, request.cookies.get(COOKIE, ""))
+        if site and named:
+            await asyncio.to_thread(site.sessions.end, *named)
+        return await super().post(request)
