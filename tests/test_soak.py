@@ -40,6 +40,7 @@ from tests.support import (  # fmt: skip
     role_identity,
     service_event,
     user_identity,
+    uuid_of,
     write_invocation_log,
     write_log,
     write_metrics,
@@ -76,6 +77,7 @@ class Inputs:
 
     def __init__(self, rng: random.Random, folder: Path, aws: FakeAws) -> None:
         self._rng, self._aws, self._number = rng, aws, 0
+        self._made: list[dict[str, Any]] = []
         self.inbox, self._drafts = folder / "inbox", folder / "drafts"
         self.inbox.mkdir()
         self._drafts.mkdir()
@@ -108,7 +110,22 @@ class Inputs:
                     5_000_000 + parent, parent, {"inputTokens": 7}, eventTime=record["eventTime"]
                 )
             )
-        return [*made, *self._rng.sample(made, len(made) // 10)]
+        self._made += made
+        corrections = [self._correction() for _ in range(self._rng.randrange(3))]
+        return [*made, *self._rng.sample(made, len(made) // 10), *corrections]
+
+    def _correction(self) -> dict[str, Any]:
+        """Correct an event of any file so far; who loads parts of them may see this one first."""
+        original = self._rng.choice(self._made)
+        self._number += 1
+        later = datetime.fromisoformat(original["eventTime"])
+        later += timedelta(minutes=self._rng.choice((0, 5, 90)))
+        return original | {
+            "eventID": uuid_of(self._number),
+            "eventTime": utc(later),
+            "additionalEventData": {"inputTokens": self._rng.randrange(50)},
+            "addendum": {"reason": "UPDATED_DATA", "originalEventID": original["eventID"]},
+        }
 
     def deliver(self) -> None:
         """Let AWS have an event of this moment."""
@@ -198,7 +215,9 @@ class Soak:
         self.path = folder / "w.db"
         self.prices = [folder / f"prices{number}.csv" for number in range(2)]
         for number, file in enumerate(self.prices, 1):
-            rate = f"{HAIKU},*,regional,standard,input,0,{number}000,2020-01-01,,mine,2026-11-01\n"
+            rate = (
+                f"{HAIKU},*,regional,standard,input,0,{number}00000,2023-01-01,,mine,2026-11-01\n"
+            )
             file.write_text(PRICES + rate)
         self.forgotten: set[str] = set()
         self.told: list[str] = []
@@ -338,7 +357,7 @@ def test_it_ends_in_the_truth(tmp_path: Path, capsys: pytest.CaptureFixture[str]
             worker.join()
         soak.finish(soak.path)
         soak.finish(tmp_path / "clean.db")
-    (tmp_path / "told.txt").write_text("\n".join(soak.told))
+    (tmp_path / "told.txt").write_text("\n".join(soak.told), errors="backslashreplace")
     with capsys.disabled():
         sys.stderr.write(
             f"soak: {soak.counts}, {len(list(soak.inputs.inbox.iterdir()))} files,"
