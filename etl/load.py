@@ -19,9 +19,10 @@ from etl.normalise.boundary import storable
 from etl.reading import ReadFile, add_file, read_files, refuse_file
 from etl.sources.stores import LocalStore, Store, StoredFile
 from etl.sources.survey import Survey, each_file, survey
-from etl.warehouse.database import files_of
+from etl.warehouse.files import files_of
 from etl.warehouse.ledger import files_read
 from etl.warehouse.load import Batch, Loader, Reject, Written
+from etl.warehouse.turns import path_of
 
 BATCH_ROWS = 50_000
 
@@ -105,7 +106,7 @@ class _Load:
         self._on_reject, self._on_file = on_reject, on_file
         self._batch_rows, self._reread, self._remember = batch_rows, reread, remember
         self._is_let_in = False
-        self._own_files = {str(path) for path in files_of(db)}
+        self._own_files = {str(path) for path in files_of(path_of(db))}
         self.result = LoadResult()
 
     def wanted(self, files: Iterable[StoredFile]) -> Iterator[StoredFile]:

@@ -16,6 +16,7 @@ from etl.cli.serve import run_datasette
 from etl.cli.stops import endless
 from etl.demo import write_demo_logs
 from etl.errors import BedrockUsageError
+from etl.output import harmless
 from etl.warehouse.database import open_warehouse
 from etl.warehouse.demo import holds_data, is_demo, mark_demo
 from etl.warehouse.files import is_there, real_path
@@ -51,7 +52,7 @@ def _ensure_demo(db: Path, now: datetime) -> None:
                 f"{db} holds data of your own: give the demo another file, --db demo.db"
             )
         if built_for == day:
-            click.echo(f"{db} holds today's demo already", err=True)
+            click.echo(f"{harmless(db)} holds today's demo already", err=True)
             return
         # The file last: what is beside it would be taken for a part of the next one.
         for suffix in ("-wal", "-shm", ""):

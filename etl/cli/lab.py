@@ -384,7 +384,8 @@ def _tell_call(call: PlannedCall, entry: Entry, problem: str | None) -> None:
 def _close(outcome: Outcome, ledger: Path) -> None:
     done, of = outcome.scenarios
     click.echo(
-        f"Run {outcome.run_id} is in {ledger}; `bedrock-usage lab verify` compares", err=True
+        f"Run {outcome.run_id} is in {harmless(ledger)}; `bedrock-usage lab verify` compares",
+        err=True,
     )
     if outcome.is_stopped:
         click.echo("Stopped: the calls that are left were not sent", err=True)

@@ -6,10 +6,10 @@ from datetime import timedelta
 from pathlib import Path
 
 import click
-from rich.console import Console
 
 from etl.cli.options import db_option
 from etl.figures import count, size, span
+from etl.terminal import harmless, open_console
 from etl.warehouse.database import (
     is_current,
     open_unchanged,
@@ -44,7 +44,7 @@ def upgrade(backup: str | None, dry_run: bool, db: Path) -> None:
         refuse_foreign(warehouse, db)
         plan = plan_upgrade(warehouse)
         if is_current(warehouse, view_sql()):
-            click.echo(f"{db} has the shape of this version already", err=True)
+            click.echo(f"{harmless(db)} has the shape of this version already", err=True)
             return
     target = None if backup is None else backup_path(plan) if backup == _BESIDE else Path(backup)
     if dry_run:
@@ -75,7 +75,7 @@ def plan_lines(plan: UpgradePlan, target: Path | None) -> str:
         f"Room     up to {size(plan.needed)} meanwhile; {size(plan.free)} are free",
     ]
     if target is not None:
-        lines.append(f"Backup   {size(plan.size)} in {target}")
+        lines.append(f"Backup   {size(plan.size)} in {harmless(target)}")
     return "\n".join(lines)
 
 
@@ -84,10 +84,10 @@ def _time(seconds: float) -> str:
 
 
 def _back_up(db: Path, target: Path) -> None:
-    with open_unchanged(db) as warehouse, Console(stderr=True).status("Copying ...") as status:
+    with open_unchanged(db) as warehouse, open_console(stderr=True).status("Copying ...") as status:
         back_up(
             warehouse,
             target,
             lambda done, total: status.update(f"Copying {done:,} of {total:,} pages ..."),
         )
-    click.echo(f"Copied   {db} as it was to {target}", err=True)
+    click.echo(f"Copied   {harmless(db)} as it was to {harmless(target)}", err=True)

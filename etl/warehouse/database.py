@@ -31,7 +31,7 @@ from etl.warehouse.files import (
 from etl.warehouse.long_work import long_work
 from etl.warehouse.prices import ensure_list_prices
 from etl.warehouse.schema import migrations
-from etl.warehouse.turns import Patience, Warehouse, in_turn, path_of
+from etl.warehouse.turns import Patience, Warehouse, in_turn
 from etl.warehouse.turns import transaction as transaction
 from etl.warehouse.upgrade import apply_migrations, plan_upgrade, require_room
 
@@ -225,14 +225,6 @@ def schema_difference(db: Database) -> tuple[list[str], list[str]]:
     applied = {migration.name for migration in migrations.applied(db)}
     known = {migration.name for migration in migrations._migrations}
     return sorted(known - applied), sorted(applied - known)
-
-
-def files_of(db: Database) -> set[Path]:
-    """Return the files that the open warehouse consists of, and the lock and secret beside them."""
-    main = path_of(db)
-    return {
-        real_path(Path(f"{main}{suffix}")) for suffix in ("", "-wal", "-shm", ".lock", ".secret")
-    }
 
 
 def view_sql() -> dict[str, str]:

@@ -32,6 +32,9 @@ NOT_A_DATABASE = (
     " choose another with --db, or restore a copy"
 )
 
+# What stands beside a warehouse: of SQLite, of who synchronises, and of the pages.
+_BESIDE = ("-wal", "-shm", ".lock", ".secret", ".sessions")
+
 # Rights of what holds names and costs; whoever wants fewer sets a umask.
 PRIVATE = 0o600
 
@@ -45,6 +48,16 @@ def real_path(path: Path) -> Path:
     """Return the path without links: SQLite keeps its files beside what a link points to."""
     # Path.resolve raises where a link points to itself.
     return Path(os.path.realpath(path))
+
+
+def files_of(path: Path) -> set[Path]:
+    """Return the files that a warehouse consists of, and those that may stand beside it."""
+    return {real_path(Path(f"{path}{suffix}")) for suffix in ("", *_BESIDE)}
+
+
+def size_of(path: Path) -> int:
+    """Return the bytes of a warehouse and of the log beside it."""
+    return sum(file.stat().st_size for file in (path, Path(f"{path}-wal")) if file.exists())
 
 
 def uri_of(path: Path, query: str) -> str:

@@ -10,6 +10,7 @@ begins with ``begin``, before anything is read, and looks again every hundredth 
 from __future__ import annotations
 
 import contextlib
+import os
 import sqlite3
 import sys
 import time
@@ -157,4 +158,4 @@ def path_of(db: Database) -> Path:
     (name,) = db.conn.execute(
         "select cast(file as blob) from pragma_database_list where name = 'main'"
     ).fetchone()
-    return Path(name.decode(sys.getfilesystemencoding(), "surrogateescape"))
+    return Path(os.fsdecode(name))

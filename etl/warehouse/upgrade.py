@@ -18,7 +18,9 @@ from typing import NamedTuple
 from sqlite_utils import Database
 
 from etl.errors import WarehouseError
+from etl.warehouse.files import size_of
 from etl.warehouse.schema import EFFORTS, NO_EFFORT, Effort, migrations
+from etl.warehouse.turns import path_of
 
 _MILLION = 1_000_000
 
@@ -69,15 +71,14 @@ class UpgradePlan(NamedTuple):
 def plan_upgrade(db: Database) -> UpgradePlan:
     """Say what is to be done, and what it takes in a warehouse of this size. Nothing is changed."""
     applied = [migration.name for migration in migrations.applied(db)]
-    path = Path(db.conn.execute("pragma database_list").fetchone()[2])
-    log = Path(f"{path}-wal")
+    path = path_of(db)
     return UpgradePlan(
         path=path,
         version=applied[-1] if applied else None,
         steps=tuple(_step(db, migration.name) for migration in migrations.pending(db)),
         calls=_calls(db),
         free=shutil.disk_usage(path.parent).free,
-        size=sum(file.stat().st_size for file in (path, log) if file.exists()),
+        size=size_of(path),
     )
 
 

@@ -27,8 +27,8 @@ from typing import NamedTuple
 from sqlite_utils import Database
 
 from etl.errors import WarehouseError
+from etl.warehouse import files
 from etl.warehouse.check import differing_rows
-from etl.warehouse.database import files_of
 from etl.warehouse.long_work import make_interruptible
 from etl.warehouse.turns import in_turn, path_of, transaction
 
@@ -160,11 +160,7 @@ def require_room(db: Database) -> None:
 
 def size_of(db: Database) -> int:
     """Return the bytes of the file and of the log beside it."""
-    return sum(
-        file.stat().st_size
-        for file in files_of(db)
-        if file.exists() and not file.name.endswith(("-shm", ".lock", ".secret"))
-    )
+    return files.size_of(path_of(db))
 
 
 def _calls_before(db: Database, moment: str) -> Calls:

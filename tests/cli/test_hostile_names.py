@@ -70,11 +70,15 @@ def place(tmp_path_factory: pytest.TempPathFactory, empty_warehouse: Path) -> Pa
         "account_id,region,model_id,period_start,period_seconds,metric,value\n"
         f'{ACCOUNT},"us{HOSTILE}","m{HOSTILE}","{HOSTILE}",3600,"{HOSTILE}",1\n'
     )
-    database = folder / "w.db"
+    database = warehouse_in(folder)
     shutil.copy(empty_warehouse, database)
     with open_warehouse(database) as db:
         load(db, logs)
     return folder
+
+
+def warehouse_in(folder: Path) -> Path:
+    return folder / f"w{HOSTILE}.db".replace("/", "")
 
 
 def lines(place: Path) -> list[list[str]]:
@@ -98,6 +102,8 @@ def lines(place: Path) -> list[list[str]]:
         ["load", "--reread", str(logs)],
         ["load", str(place / HOSTILE.replace("/", ""))],
         ["vacuum", "--dry-run"],
+        ["upgrade"],
+        ["upgrade", "--dry-run"],
         ["prices", "list", "--model", HOSTILE],
         ["prices", "import", str(next(logs.glob("broken*")))],
         ["lab", "verify", "--no-sync", "--ledger", str(next(logs.glob("broken*")))],
@@ -112,7 +118,7 @@ def test_no_output_of_any_command_steers_a_terminal(
     place: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(place)
-    monkeypatch.setenv("BEDROCK_USAGE_DB", str(place / "w.db"))
+    monkeypatch.setenv("BEDROCK_USAGE_DB", str(warehouse_in(place)))
     monkeypatch.setenv("AWS_ENDPOINT_URL", "http://127.0.0.1:9")
     monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")
     shown = ""
@@ -129,10 +135,11 @@ def test_no_output_of_any_command_steers_a_terminal(
     assert r"\x1b[31m" in shown
     assert r"\u202e" in shown
     assert "\n[/]y" not in shown
+    assert "\n[]y" not in shown
 
 
 def test_csv_is_what_callers_wrote(place: Path) -> None:
-    line = ["report", "users", "--format", "csv", "--db", str(place / "w.db")]
+    line = ["report", "users", "--format", "csv", "--db", str(warehouse_in(place))]
     names = {
         row["user_name"]
         for row in csv.DictReader(io.StringIO(CliRunner().invoke(main, line).stdout, newline=""))

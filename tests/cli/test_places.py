@@ -17,11 +17,14 @@ from hypothesis import strategies as st
 
 from etl.cli import main
 from etl.cli.main import COMMANDS
+from etl.config import Serve
 from etl.sources.archive import LocalArchive
 from etl.warehouse.database import open_unchanged, open_warehouse
 from etl.warehouse.files import is_there, uri_of
 from etl.warehouse.lock import sync_lock
 from etl.web.app import build_datasette
+from etl.web.secret import signing_secret
+from etl.web.sessions import Sessions
 from tests.cli.test_load import ROOT, run
 from tests.front.pages import open_pages
 from tests.rounds import rounds
@@ -195,6 +198,21 @@ def test_a_name_is_a_path(name: str, tmp_path_factory: pytest.TempPathFactory) -
             pass
     ours = {f"{name}{suffix}" for suffix in ("", "-wal", "-shm", ".lock", ".secret")}
     assert {file.name for file in folder.iterdir()} <= ours | decoys | {"log.json"}
+
+
+def test_what_stands_beside_a_warehouse_is_not_loaded(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write_log(tmp_path / "log.json", [call(1)])
+    path = tmp_path / "w.db"
+    Sessions(Path(f"{path}.sessions")).begin("alice")
+    signing_secret(path, Serve())
+    monkeypatch.chdir(tmp_path)
+    for _ in range(2):
+        status, _, err = run("load", ".", "--db", "w.db")
+        assert (status, "rejects" in err) == (0, False), err
+    with open_warehouse(path) as db:
+        assert rows(db, "select count(*) from log_files") == [(1,)]
 
 
 def test_the_pages_show_the_file_that_was_named(tmp_path: Path) -> None:

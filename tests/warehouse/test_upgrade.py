@@ -213,6 +213,14 @@ def test_a_backup_is_the_old_file(tmp_path: Path) -> None:
     assert run("upgrade", "--db", copy)[0] == 0
 
 
+def test_its_name_need_not_be_text(tmp_path: Path) -> None:
+    old = warehouse_of("m014", tmp_path)
+    path = old.rename(tmp_path / os.fsdecode(b"\xff\n.db"))
+    status, _, err = run("upgrade", "--backup", "--db", path)
+    assert (status, err.splitlines()[-1]) == (0, "Upgraded")
+    assert (tmp_path / os.fsdecode(b"\xff\n.db.m014.backup")).is_file()
+
+
 def test_a_copy_that_is_stopped_leaves_nothing(tmp_path: Path) -> None:
     path, target = warehouse_of("m014", tmp_path), tmp_path / "copy.db"
 
