@@ -581,7 +581,7 @@ def _read(path: Path) -> bytes:
     # Without waiting, should it be a pipe.
     with os.fdopen(os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0)), "rb") as file:
         if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
-            raise ConfigError(f"{path} is no regular file; name another with --config")
+            raise ConfigError(f"{path} is not a regular file; name another with --config")
         data = file.read(_LONGEST_FILE + 1)
     if len(data) > _LONGEST_FILE:
         raise ConfigError(

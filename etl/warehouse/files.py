@@ -85,7 +85,7 @@ def is_there(path: Path, *, even_damaged: bool = False) -> bool:
     except OSError as error:
         raise _unreadable(path, error) from None
     if not stat.S_ISREG(found.st_mode):
-        raise WarehouseError(f"{path} is no regular file; choose another with --db")
+        raise WarehouseError(f"{path} is not a regular file; choose another with --db")
     if not found.st_size:
         raise WarehouseError(
             f"there is no warehouse at {path}, only an empty file: delete it, or choose another"

@@ -41,8 +41,8 @@ def sync_lock(path: Path) -> Iterator[None]:
         lock.acquire()
     except Timeout:
         raise LockedError(
-            f"{path} is being synchronised by {_holder(path)}; or it is being vacuumed or"
-            " published. Wait for it, or stop it"
+            f"{path} is being synchronised by {_holder(path)}; or it is being vacuumed,"
+            " published or rebuilt. Wait for it, or stop it"
         ) from None
     except OSError as error:
         raise WarehouseError(

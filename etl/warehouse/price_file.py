@@ -31,6 +31,9 @@ SCOPES = ("regional", "global")
 
 MOST_PROBLEMS = 20
 
+# Of as many known words all are named.
+_MOST_NAMED = 12
+
 # A price list is a few hundred kB.
 _MOST_BYTES = 20_000_000
 _MOST_CHARACTERS = 1_000
@@ -130,7 +133,7 @@ def read_prices(
 def read_text(file: Path) -> str:
     """Return the text of a file that is read as a whole. Raises DataError."""
     if not file.is_file():
-        raise DataError("it is no regular file")
+        raise DataError("it is not a regular file")
     try:
         with file.open("rb") as content:
             data = content.read(_MOST_BYTES + 1)
@@ -164,11 +167,12 @@ def _records(text: str) -> Iterator[tuple[int, dict[str, str]]]:
             if not cells or not any(map(str.strip, cells)):
                 continue
             if len(cells) != len(heading):
-                number = f"{len(cells)} cells, and {len(heading)} columns are named"
-                raise DataError(number, line=reader.line_num)
+                raise DataError(
+                    f"{len(cells)} cells for {len(heading)} columns", line=reader.line_num
+                )
             yield reader.line_num, dict(zip(heading, map(str.strip, cells), strict=True))
     except csv.Error as error:
-        raise DataError(f"no CSV: {error}", line=reader.line_num) from None
+        raise DataError(f"it is not CSV: {error}", line=reader.line_num) from None
 
 
 def _check_heading(heading: Sequence[str]) -> None:
@@ -177,7 +181,7 @@ def _check_heading(heading: Sequence[str]) -> None:
         form = "the README (Prices) and `prices import --help` show the form"
         raise DataError(f"no column {', '.join(missing)}; {form}")
     if unknown := [_shown(name) for name in heading if name not in COLUMNS]:
-        raise DataError(f"column {', '.join(unknown[:5])} is none of a price's; leave it out")
+        raise DataError(f"a price has no column {', '.join(unknown[:5])}; leave it out")
     if len(heading) != len(COLUMNS):
         raise DataError("a column is named twice")
 
@@ -207,7 +211,7 @@ def _wrong(
             return
     yield from _wrong_model(cells["model_id"], known.models, force_new=force_new)
     if cells["region"] != "*":
-        yield from _wrong_word("region", cells["region"], known.regions, "* for any")
+        yield from _wrong_word("region", cells["region"], known.regions, "; * is any")
     yield from _wrong_word("scope", cells["scope"], SCOPES)
     yield from _wrong_word("service_tier", cells["service_tier"], known.tiers)
     yield from _wrong_word("token_kind", cells["token_kind"], KINDS)
@@ -234,9 +238,9 @@ def _wrong_model(model: str, known: Collection[str], *, force_new: bool) -> Iter
 def _wrong_word(column: str, word: str, known: Collection[str], also: str = "") -> Iterator[str]:
     if word in known:
         return
-    more = f", {also}" if also else ""
-    choice = f": one of {', '.join(sorted(known))}{more}" if len(known) <= 12 else also and more
-    yield f"{column} {_shown(word)} is unknown{choice}{_meant(word, known)}"
+    named = sorted(known) if len(known) <= _MOST_NAMED else []
+    choice = f": one of {', '.join(named)}" if named else ""
+    yield f"{column} {_shown(word)} is unknown{choice}{_meant(word, known)}{also}"
 
 
 def _meant(word: str, known: Collection[str]) -> str:
@@ -259,7 +263,7 @@ def _wrong_rate(cells: Mapping[str, str], known: Known) -> Iterator[str]:
     least, most = _IMAGE_RATES if kind == "image" else _TOKEN_RATES
     unit = f"micro-dollars per million {noun}: $3.30 is 3300000"
     if rate is None:
-        yield f"usd_per_mtok {_shown(text)} is no whole number of {unit}"
+        yield f"usd_per_mtok {_shown(text)} is not a whole number of {unit}"
     elif rate and not least <= rate <= most:
         yield f"usd_per_mtok {rate} is ${rate / 10**6:,.7g} per million {noun}; it is in {unit}"
     elif rate and (listed := known.list_rates.get((cells["model_id"], kind))):
@@ -293,7 +297,7 @@ def _wrong_days(cells: Mapping[str, str], today: date) -> Iterator[str]:
         yield f"effective_to {end} must be after effective_from {start}: the day after the last"
     # A day ahead: it may be tomorrow already where the file was made.
     if checked and not _FIRST_DAY <= checked <= today + timedelta(days=1):
-        yield f"checked_on {checked} is not a day when somebody looked"
+        yield f"checked_on {checked} is no day on which the price can have been looked up"
 
 
 def _day(text: str) -> date | None:
@@ -326,7 +330,7 @@ def _overlaps(
             start = one.effective_from if line == second else other.effective_from
             yield Problem(
                 line,
-                f"for the same use as {where} (from {start}), whose days overlap: give each an"
+                f"for the same use as {where} (from {start}), and their days overlap: give each an"
                 " effective_to, the day after its last",
             )
 
