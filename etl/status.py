@@ -297,8 +297,8 @@ def _late(rereads: Sequence[Row]) -> Iterator[Text]:
 def _unread(row: Row) -> Text:
     start, end = (_minute(datetime.fromisoformat(row[name])) for name in _UNREAD)
     return plain(
-        f"{row['stream']} {start} to {end} UTC: {count(row['requests'], 'request')} were used up;"
-        " what came late there is missing"
+        f"{row['stream']} {start} to {end} UTC: not reached in {count(row['requests'], 'request')},"
+        " or too old for AWS by now; what came late there is missing"
     )
 
 

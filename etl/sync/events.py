@@ -122,7 +122,9 @@ class EventStream:
     def _next_reread(self) -> Task | None:
         task = windows.next_reread(self._state, self._as_of, self._horizon, is_weekly=True)
         if task and ("reread" not in self._state.windows or self._state.reread is None):
-            reread = Reread(self._as_of, task.start, task.end, task.end)
+            # What is too old by now is not read again either, and counts as that.
+            wanted = windows.reread_from(self._state, self._as_of, is_weekly=True)
+            reread = Reread(self._as_of, min(wanted, task.start), task.end, task.end)
             self._state = replace(self._state, reread=reread)
         return task
 

@@ -156,15 +156,21 @@ def next_reread(
     window = state.windows.get("reread")
     if window:
         return Task("reread", window.start, window.fetched_down_to, window.end)
+    end = _watermark(state)
+    start = max(reread_from(state, as_of, is_weekly=is_weekly), horizon)
+    if as_of - (state.reread_at or as_of) < REREAD_EVERY or start > end:
+        return None
+    return Task("reread", start, end, end)
+
+
+def reread_from(state: StreamState, as_of: datetime, *, is_weekly: bool) -> datetime:
+    """Return from where on to read once more, whether that can still be had or not."""
     end, last = _watermark(state), state.reread_at or as_of
     # After a pause further back, so that what comes a day late is found whenever the runs were.
     wanted = min(end + SECOND - REREAD_WINDOW, last - REREAD_EVERY)
     if is_weekly and as_of - (state.relisted_at or last - WEEKLY_EVERY) >= WEEKLY_EVERY:
         wanted = min(wanted, _weekly_start(state, end))
-    start = max(_covered_from(state), wanted, horizon)
-    if as_of - last < REREAD_EVERY or start > end:
-        return None
-    return Task("reread", start, end, end)
+    return max(_covered_from(state), wanted)
 
 
 def _weekly_start(state: StreamState, end: datetime) -> datetime:

@@ -115,6 +115,18 @@ def test_what_comes_up_to_a_week_late_is_found_and_recorded(
         assert world.state()["late_events"] == 1
 
 
+def test_what_was_to_be_read_again_and_is_too_old_by_now_is_said(world: World) -> None:
+    world.aws.refuses_old = True
+    world.sync(since=NOW - 5 * DAY)
+    world.deliver(1, 20 * HOUR, late=21 * HOUR)
+    world.clock.advance(100 * DAY)
+    assert world.sync().problems == []
+    assert world.event_ids() == []
+    with open_warehouse(world.path) as db:
+        (reread,) = build_status(db, world.clock.now(), None).rereads
+    assert reread["unread_from"] <= utc(NOW - 20 * HOUR) <= reread["unread_to"]
+
+
 def test_reading_again_ends_where_its_requests_are_used_up_and_status_says_so(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
