@@ -69,7 +69,7 @@ def parse_duration(text: str) -> timedelta:
     """Read a number and a unit: ``90s``, ``60m``, ``36h``, ``90d``. Raises ConfigError."""
     found = _DURATION.fullmatch(text)
     if found is None:
-        raise ConfigError(f"{text!r} is no duration; write a number and s, m, h or d, like 36h")
+        raise ConfigError(f"{text!r} is not a duration; write a number and s, m, h or d, like 36h")
     duration = timedelta(**{_UNITS[found[2]]: int(found[1])})
     if duration > MAX_DURATION:
         raise ConfigError(f"{text!r} is too long; at most {MAX_DURATION.days}d")
@@ -288,7 +288,7 @@ def _check_address(address: str) -> None:
         network = ipaddress.ip_network(address)
     except ValueError:
         raise ValueError(
-            f"addresses: {address!r} is no address or network; one is like"
+            f"addresses: {address!r} is not an address or a network; one is like"
             ' "10.0.0.5" or "10.0.0.0/28"'
         ) from None
     if network.version == 6 and network.overlaps(_MAPPED):
@@ -373,14 +373,14 @@ def _check_secrets(passwords: Mapping[str, str], tokens: Mapping[str, str]) -> N
     for user, password_hash in passwords.items():
         if not _PASSWORD_HASH.fullmatch(password_hash):
             raise ValueError(
-                f"passwords: what stands for {user!r} is no hash of a password; put there what"
+                f"passwords: what stands for {user!r} is not a hash of a password; put there what"
                 " `datasette hash-password` prints"
             )
     for visitor, variable in tokens.items():
         if not _VARIABLE.fullmatch(variable):
             raise ValueError(
-                f"tokens: what stands for {visitor!r} is no environment variable's name (A-Z, 0-9"
-                " and _); the token itself is never written into this file"
+                f"tokens: what stands for {visitor!r} is not the name of an environment variable"
+                " (A-Z, 0-9 and _); the token itself is never written into this file"
             )
 
 

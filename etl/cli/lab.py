@@ -332,7 +332,7 @@ def _refuse_root(caller: Caller, roles: Sequence[str]) -> None:
 
 def _check_path(path: str) -> None:
     if not re.fullmatch(_ROLE_PATH, path):
-        raise click.UsageError(f"--path: {path!r} is no path; one begins and ends with /")
+        raise click.UsageError(f"--path: {path!r} is not a path; one begins and ends with /")
 
 
 def _show_steps(steps: Sequence[Step], nothing: str) -> None:

@@ -34,7 +34,7 @@ class _Text(click.types.StringParamType):
         try:
             text.encode()
         except UnicodeEncodeError:
-            self.fail(f"{harmless(text)!r} is no UTF-8", param, ctx)
+            self.fail(f"{harmless(text)!r} is not UTF-8", param, ctx)
         return text
 
 

@@ -136,7 +136,7 @@ def _limit(_: click.Context, __: click.Parameter, text: str) -> Decimal:
     except InvalidOperation:
         limit = Decimal(0)
     if not (limit.is_finite() and 0 < limit <= _HIGHEST_LIMIT):
-        raise click.BadParameter(f"{text!r} is no amount of dollars over 0")
+        raise click.BadParameter(f"{text!r} is not an amount of dollars over 0")
     return limit
 
 

@@ -30,7 +30,8 @@ def _principal(_: click.Context, __: click.Parameter, arn: str | None) -> str | 
     if arn is not None and not _PRINCIPAL.fullmatch(arn):
         example = "arn:aws:iam::111122223333:role/NAME"
         raise click.BadParameter(
-            f"{arn!r} is no ARN of a role, a user or an account's root; one looks like {example}"
+            f"{arn!r} is not the ARN of a role, a user or an account's root; one looks like"
+            f" {example}"
         )
     return arn
 

@@ -31,7 +31,7 @@ KINDS = (
 
 # How each line begins, also one that was cut off.
 _BEGINNING = b'{"run_id":'
-_FOREIGN = "it is no ledger of the lab; name another with --ledger"
+_FOREIGN = "it is not a ledger of the lab; name another with --ledger"
 
 
 class Entry(msgspec.Struct, frozen=True, kw_only=True):

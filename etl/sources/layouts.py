@@ -220,5 +220,7 @@ def parse_s3_uri(uri: str) -> S3Address:
     bucket, _, key = rest.partition("/")
     if scheme != "s3" or not _BUCKET.fullmatch(bucket):
         what = "a bucket's name, not an ARN" if bucket.startswith("arn:") else "bucket and prefix"
-        raise ConfigError(f"{uri!r} is no address in S3: give {what}, as in s3://bucket/prefix/")
+        raise ConfigError(
+            f"{uri!r} is not an address in S3: give {what}, as in s3://bucket/prefix/"
+        )
     return S3Address(bucket, key)

@@ -231,7 +231,7 @@ class EventStream:
         where = (str(self._job.stream), storable(event.event_id))
         batch.positions.append(where)
         if event.record is None:
-            batch.rejects.append(Reject(*where, "CloudTrailEvent is no JSON"))
+            batch.rejects.append(Reject(*where, "CloudTrailEvent is not JSON"))
             return
         try:
             parsed = attempt(parse_event, event.record, metadata_key=self._metadata_key)

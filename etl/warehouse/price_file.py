@@ -287,7 +287,7 @@ def _wrong_days(cells: Mapping[str, str], today: date) -> Iterator[str]:
         if day is not None:
             days[column] = day
         elif text:
-            yield f"{column} {_shown(text)} is no day like 2026-01-31"
+            yield f"{column} {_shown(text)} is not a day like 2026-01-31"
     start, end, checked = map(days.get, ("effective_from", "effective_to", "checked_on"))
     if start and start < _FIRST_DAY:
         yield f"effective_from {start} is before Bedrock; {_FIRST_DAY} means always"

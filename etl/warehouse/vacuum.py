@@ -181,7 +181,7 @@ def _refuse_wrong_sums(db: Database) -> None:
     if wrong:
         raise WarehouseError(
             f"nothing was dropped: {wrong:,} sums are not what the calls come to, and without the"
-            " calls that could not be mended. `bedrock-usage check --rebuild` makes them anew"
+            " calls that could not be repaired. `bedrock-usage check --rebuild` makes them anew"
         )
 
 

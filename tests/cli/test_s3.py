@@ -98,7 +98,7 @@ def test_one_object(aws: FakeAws, tmp_path: Path) -> None:
     [
         ("s3://no-such-bucket/x", "there is no bucket no-such-bucket"),
         (f"s3://{BUCKET}/nothing/here", "there is nothing at"),
-        ("s3://", "no address in S3"),
+        ("s3://", "not an address in S3"),
     ],
 )
 def test_what_is_not_there_is_told(aws: FakeAws, tmp_path: Path, address: str, said: str) -> None:

@@ -156,7 +156,7 @@ def test_the_configuration_file_is_obeyed_and_options_go_before_it(
         (["--region", "mars-north-1"], "mars-north-1 is not a region"),
         (["--since", "soon"], "neither a duration"),
         (["--since", "2999-01-01"], "has not come yet"),
-        (["--settle", "1"], "is no duration"),
+        (["--settle", "1"], "is not a duration"),
         (["--every", "1s"], "at least 1m"),
         (["--organization"], "--organization needs --role-name"),
         (["--organization", "--role-name", "R", "--role-arn", "arn:aws:iam::444455556666:role/R"], "without --role-arn"),

@@ -508,7 +508,7 @@ def test_a_load_that_goes_on_beside_it_uses_no_name_that_is_gone(path: Path) -> 
 
 
 @pytest.mark.parametrize(
-    ("keep", "message"), [("23h", "at least 1d"), ("0d", "at least 1d"), ("soon", "no duration")]
+    ("keep", "message"), [("23h", "at least 1d"), ("0d", "at least 1d"), ("soon", "not a duration")]
 )
 def test_durations_that_are_refused(path: Path, keep: str, message: str) -> None:
     before = dump(path)

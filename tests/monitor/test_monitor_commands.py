@@ -176,10 +176,16 @@ def test_names_that_callers_made_up_reach_neither_terminal_nor_cloudwatch_as_the
         (["publish", "--since", "soon"], "neither a duration"),
         (["publish", "--since", "2999-01-01"], "has not come yet"),
         (["publish", "--region", "mars-north-1"], "is not a region"),
-        (["alarm", "--application", "X", "--daily-limit", "0"], "no amount of dollars over 0"),
-        (["alarm", "--application", "X", "--daily-limit", "NaN"], "no amount of dollars over 0"),
-        (["alarm", "--application", "X", "--daily-limit", "1e400"], "no amount of dollars over 0"),
-        (["alarm", "--application", "X", "--daily-limit", "-5"], "no amount of dollars over 0"),
+        (["alarm", "--application", "X", "--daily-limit", "0"], "not an amount of dollars over 0"),
+        (
+            ["alarm", "--application", "X", "--daily-limit", "NaN"],
+            "not an amount of dollars over 0",
+        ),
+        (
+            ["alarm", "--application", "X", "--daily-limit", "1e400"],
+            "not an amount of dollars over 0",
+        ),
+        (["alarm", "--application", "X", "--daily-limit", "-5"], "not an amount of dollars over 0"),
         (["alarm", *LIMIT, "--topic", "T"], "is not like arn:aws:sns"),
         (["alarm", *LIMIT, "--email", "nobody"], "is not like somebody@example.com"),
         (

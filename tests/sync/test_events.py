@@ -323,7 +323,7 @@ def test_an_event_that_is_no_json_is_rejected_and_forgotten_when_it_is_mended(wo
     assert world.event_ids() == ids(1, 2)
     assert outcome.rejected == 2
     assert world.rows("select position, reason from rejects order by 1") == [
-        (uuid_of(3), "CloudTrailEvent is no JSON"), (uuid_of(4), "no eventTime"),
+        (uuid_of(3), "CloudTrailEvent is not JSON"), (uuid_of(4), "no eventTime"),
     ]  # fmt: skip
     world.aws.reset(world.clock)
     world.place.deliver(broken)
