@@ -16,7 +16,6 @@ from sqlite_utils import Database
 
 from etl.warehouse import database
 from etl.warehouse.database import open_warehouse
-from etl.warehouse.prices import ensure_list_prices
 
 # The same examples in every run; a shared machine's pauses are not the code's.
 settings.register_profile(
@@ -28,29 +27,9 @@ settings.load_profile("repeatable")
 # like: a quarter of a second.
 botocore.session.create_loader = functools.cache(botocore.session.create_loader)
 
-
-_ensure_schema = database.ensure_schema
-
-
-@functools.cache
-def _new_warehouse() -> sqlite3.Connection:
-    """A new warehouse in memory, made as any other."""
-    connection = sqlite3.connect(":memory:", isolation_level=None, check_same_thread=False)
-    made = Database(connection)
-    _ensure_schema(made)
-    ensure_list_prices(made)
-    return connection
-
-
-def _copy_new(db: Database) -> None:
-    if not db.table_names():
-        _new_warehouse().backup(db.conn)
-    _ensure_schema(db)
-
-
-# A warehouse takes 150 ms to make, and the tests make two thousand: after the first, a new one of
-# this process is copied. Processes that a test starts make theirs as everybody's do.
-database.ensure_schema = _copy_new
+# A warehouse takes 150 ms to make, and the tests make two thousand: what a new one holds is made once
+# in this process. Processes that a test starts make theirs as everybody's do.
+database._new_content = functools.cache(database._new_content)
 
 
 def pytest_report_header() -> str:
