@@ -6,10 +6,10 @@ from datetime import timedelta
 from pathlib import Path
 
 import click
-from rich.console import Console
 
 from etl.cli.options import db_option
 from etl.figures import count, size, span
+from etl.terminal import open_console
 from etl.warehouse.database import (
     is_current,
     open_unchanged,
@@ -84,7 +84,7 @@ def _time(seconds: float) -> str:
 
 
 def _back_up(db: Path, target: Path) -> None:
-    with open_unchanged(db) as warehouse, Console(stderr=True).status("Copying ...") as status:
+    with open_unchanged(db) as warehouse, open_console(stderr=True).status("Copying ...") as status:
         back_up(
             warehouse,
             target,

@@ -28,6 +28,7 @@ from tests.aws import FakeAws, Fault
 from tests.front import visits
 from tests.front.pages import Pages, closing_pages, open_pages
 from tests.front.server import serving_here
+from tests.rounds import long
 from tests.support import call
 from tests.sync.support import environment
 
@@ -190,6 +191,7 @@ def test_of_two_at_the_same_moment_one_is_started(held: Held, warehouse: Path) -
         assert {run[0] for run in query(warehouse, "select pid from sync_runs")} == {pid}
 
 
+@long
 def test_a_sync_of_a_schedule_is_shown_and_not_doubled(
     aws: FakeAws, held: Held, warehouse: Path
 ) -> None:
@@ -279,6 +281,7 @@ def test_a_refresh_that_fails_at_once_says_why(
         assert visitor.ended()["text"] == "No new calls."
 
 
+@long
 def test_without_credentials_it_says_what_is_missing(aws: FakeAws, warehouse: Path) -> None:
     for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
         del os.environ[name]
