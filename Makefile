@@ -9,10 +9,12 @@ FILES ?= 100 1000
 EVENTS ?= 300000 3000000
 BIN := .venv/bin
 # The versions that were tested: `make constraints` renews them.
-# More processes than cores, because some tests wait; compiled modules are kept for those that tests
-# start.
-PYTEST := env -u PYTHONDONTWRITEBYTECODE $(BIN)/python -m pytest -q -n $(shell expr $$(getconf _NPROCESSORS_ONLN) + 1) --dist worksteal
-INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt
+# More processes than cores, because some tests wait.
+PYTEST := $(BIN)/python -m pytest -q -n $(shell expr $$(getconf _NPROCESSORS_ONLN) + 1) --dist worksteal
+INSTALL := $(BIN)/python -m scripts.install
+
+# What is imported is compiled once, not by every process that a test starts.
+unexport PYTHONDONTWRITEBYTECODE
 
 .PHONY: demo test test-long check lint wheel-check second-python constraints docs screenshots bench
 .PHONY: clean
@@ -68,6 +70,7 @@ clean:
 .venv/bin/python:
 	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "bedrock-usage needs Python 3.11 or later: make PYTHON=python3.11")'
 	$(PYTHON) -m venv .venv
+	-$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt uv
 
 .venv/installed: pyproject.toml constraints.txt | .venv/bin/python
 	$(INSTALL) --editable .
