@@ -1,8 +1,8 @@
 """Install into the environment that runs this: python -m scripts.install REQUIREMENT...
 
 In the versions of constraints.txt, by uv where this environment has it (``make`` puts it there),
-which takes seconds for what takes pip more than a minute; else by pip. What is installed is compiled
-when it is first imported: most of it never is.
+which takes seconds for what takes pip more than a minute; else by pip. What is installed is
+compiled when it is first imported: most of it never is.
 """
 
 from __future__ import annotations
