@@ -219,6 +219,8 @@ def test_a_refresh_goes_on_when_the_server_stops_and_the_next_server_shows_it(
         visitor.press()
         # Once it stands in the warehouse.
         pid = pid_of(visitor.until(lambda state: state["started_at"] is not None))
+        # In a session of its own: so a Ctrl-C that ends the server is none for it.
+        assert os.getsid(pid) == pid
     with serving(warehouse) as url, Visitor(url) as visitor:
         state = visitor.state()
         assert (state["is_running"], pid_of(state)) == (True, pid)
@@ -227,17 +229,6 @@ def test_a_refresh_goes_on_when_the_server_stops_and_the_next_server_shows_it(
         state = visitor.ended()
         assert (state["outcome"], state["calls_new"]) == ("done", 1)
     wait_for_end(pid)
-
-
-def test_a_refresh_is_in_a_session_of_its_own(
-    held: Held, warehouse: Path, serving: Serving
-) -> None:
-    # So a Ctrl-C that ends the server is none for it.
-    with serving(warehouse) as url, Visitor(url) as visitor:
-        pid = pid_of(visitor.press().json())
-        assert os.getsid(pid) == pid
-        held.released.set()
-        visitor.ended()
 
 
 def test_a_refresh_that_was_killed_has_ended(aws: FakeAws, held: Held, warehouse: Path) -> None:
