@@ -44,7 +44,9 @@ _MAX_DEPTH = 10_000
 _HEAD_BYTES = 4096
 
 # Looked through for nothing before a value has to end before the next line.
-_WASTE_ALLOWED = 1 << 20
+_WASTE_ALLOWED = 1 << 18
+# Beginning anew takes as long as looking through so much.
+_RESTART_BYTES = 100
 
 LIST_KEYS = ("Records", "Events", "events", "inferenceProfileSummaries")
 
@@ -73,10 +75,20 @@ _STEPS = {ord("{"): 1, ord("["): 1, ord("}"): -1, ord("]"): -1}
 
 # Values that hold nothing, and many of them: not worth a look each. In a list an empty object is an
 # event of another service.
-_NOTHING = re.compile(rb"(?:\{\s*+\}|\[\s*+\])[\s,]++")
+_NOTHING = re.compile(rb"(?:\{\s*+\}|\[\s*+\])[\s,]*+")
 _SINGLES = re.compile(rb'(?:[^\s,\[\]{}":]++|\[\s*+\]|"[^"\\]*+")[\s,]++')
 _MANY = {one: re.compile(rb"(?:%b)++" % one.pattern) for one in (_NOTHING, _SINGLES)}
 _MANY_BYTES = 1 << 12
+
+# Lines that open what they do not close, with nothing in them: where a value has to end before the
+# next line, each is refused for itself.
+_OPEN_LINES = re.compile(
+    rb"""(?:[{\[]                                # begins with a bracket
+    (?:[^\[\]{}"\n]++|\{[ \t]*+\}|\[[ \t]*+\]|[{\[]|"(?:[^"\\\n]++|\\.)*+")*+
+    (?:"(?:[^"\\\n]++|\\.)*+)?+\n             # maybe in a string
+    (?=[{\[]))++                              # and so does the next""",
+    re.VERBOSE,
+)
 
 _LINE_START = re.compile(rb"\n(?=[{\[])")
 
@@ -216,6 +228,8 @@ class Splitter:
             start = self._peek(0)
             if start in (b"{", b"[") and (count := self._nothings(_NOTHING)):
                 yield Unreadable(where or "line 1", EMPTY, count)
+            elif start in (b"{", b"[") and self._is_strict() and (count := self._open_lines()):
+                yield Unreadable(where or "file", CUT_OFF, count)
             elif start == b"[":
                 self._advance(1)
                 yield from self._list(where, "")
@@ -301,6 +315,8 @@ class Splitter:
             raws.append(raw)
             size += len(line) + 1
         is_alone = is_all and size >= len(window) and self._before + self._line == 1
+        if not any(raws):
+            self._step_until = self._before + self._at + len(window)
         if not any(raws) or (is_alone and sum(map(bool, raws)) == 1):
             return None
         found = Values("", None, self._line, raws)
@@ -311,16 +327,16 @@ class Splitter:
         line = self._line
         try:
             size = self._size()
-        except _UnendedError:
-            yield from self._value(Values(where or "file", None, line, ()))
+        except _UnendedError as error:
+            yield from self._value(Values(where or "file", None, line, ()), error)
             return
         is_alone = not where and self._is_last(size)
         yield from self._value(Values("file" if is_alone else f"line {line}", None, line, ()), size)
 
     def _is_last(self, size: int) -> bool:
-        if not self._buffer[self._at + size :].strip():
+        if _end(_SPACE, self._buffer, self._at + size) == len(self._buffer):
             self._more()
-        return self._is_ended and not self._buffer[self._at + size :].strip()
+        return self._is_ended and _end(_SPACE, self._buffer, self._at + size) == len(self._buffer)
 
     def _junk(self, where: str) -> Iterator[Unreadable]:
         """Pass over what begins with no bracket, to the next line that does."""
@@ -429,6 +445,17 @@ class Splitter:
         self._advance(found.start() - begin)
         return (raws, has_escapes) if raws else None
 
+    def _open_lines(self) -> int:
+        """Pass over many lines that nothing closes, but for the last, which may be the start of
+        something; return how many."""
+        end = _end(_OPEN_LINES, self._buffer, self._at)
+        if end - self._at < _MANY_BYTES:
+            return 0
+        end = self._buffer.rfind(b"\n", self._at, end - 1) + 1
+        line = self._line
+        self._advance(end - self._at)
+        return self._line - line
+
     def _stretch(self) -> tuple[list[msgspec.Raw], bool] | None:
         """Take as many values as the window holds, and say whether they have escapes; None if it
         does not begin with whole ones."""
@@ -461,12 +488,17 @@ class Splitter:
             yield cut
 
     def _value(
-        self, here: Values, size: int | None = None
+        self, here: Values, size: int | _UnendedError | None = None
     ) -> Generator[Values | Unreadable, None, bool]:
-        """Take the value at hand; return whether it is known where the next one begins."""
+        """Take the value at hand; return whether it is known where the next one begins.
+
+        ``size``: what ``_size`` came to, if it was called already.
+        """
         reason, is_ended = "", True
         try:
             size = self._size() if size is None else size
+            if isinstance(size, _UnendedError):
+                raise size
             raw = self._buffer[self._at : self._at + size]
             reason = problem_of(raw)
         except _UnendedError as error:
@@ -496,9 +528,12 @@ class Splitter:
         found = _LINE_START.search(self._buffer, self._at, self._at + size + 1)
         if not found:
             return False
-        self._wasted += self._at + size - found.end()
+        self._wasted += self._at + size - found.end() + _RESTART_BYTES
         self._advance(found.end() - self._at)
         return True
+
+    def _is_strict(self) -> bool:
+        return self._wasted > _WASTE_ALLOWED + self._before + self._at
 
     # One value.
 
@@ -526,7 +561,7 @@ class Splitter:
     def _size_of_brackets(self, begin: int) -> int:
         at, depth = begin, 0
         while True:
-            is_strict = self._wasted > _WASTE_ALLOWED + self._before + self._at
+            is_strict = self._is_strict()
             at = _end(_RUN_OF_LINE if is_strict else _RUN, self._buffer, self._at + at) - self._at
             letter = self._buffer[self._at + at : self._at + at + 1]
             if letter == b'"' and is_strict and self._buffer.find(b"\n", self._at + at) >= 0:
