@@ -42,6 +42,7 @@ _WINDOW_BYTES = 1 << 17
 # Python gives up before; here it is what is not looked through for the end.
 _MAX_DEPTH = 10_000
 _HEAD_BYTES = 4096
+_JUMP_BYTES = 1 << 14
 
 # Looked through for nothing before a value has to end before the next line.
 _WASTE_ALLOWED = 1 << 18
@@ -559,9 +560,12 @@ class Splitter:
                 return max(1, self._left() - begin)
 
     def _size_of_brackets(self, begin: int) -> int:
-        at, depth = begin, 0
+        at, depth, jump_at = begin, 0, begin + _HEAD_BYTES
         while True:
             is_strict = self._is_strict()
+            if at >= jump_at and not is_strict:
+                at, depth = self._jump(at, depth)
+                jump_at = at + _JUMP_BYTES
             at = _end(_RUN_OF_LINE if is_strict else _RUN, self._buffer, self._at + at) - self._at
             letter = self._buffer[self._at + at : self._at + at + 1]
             if letter == b'"' and is_strict and self._buffer.find(b"\n", self._at + at) >= 0:
@@ -578,6 +582,17 @@ class Splitter:
             if depth == 0:
                 self._check_size(at)
                 return at - begin
+
+    def _jump(self, at: int, depth: int) -> tuple[int, int]:
+        """Go on within a large value, many brackets at once; as far as it surely neither ends nor
+        is too deep."""
+        begin = self._at + at
+        window = self._buffer[begin : begin + _JUMP_BYTES]
+        size = _end(_WITH_STRINGS, window, 0)
+        depths = _depths(window[:size], depth)
+        if min(depths) <= 0 or max(depths) >= _MAX_DEPTH:
+            return at, depth
+        return at + size, depths[-1]
 
     def _hold_more(self, begin: int) -> None:
         """Read on within a value. Raises _UnendedError if there is no more, or it is too large."""
@@ -601,8 +616,7 @@ class Splitter:
                 if not self._pass_over_string():
                     return False
             else:
-                brackets = _STRING.sub(b"", window[:size]).translate(None, _NO_BRACKETS)
-                depths = list(accumulate(map(_STEPS.__getitem__, brackets), initial=depth))
+                depths = _depths(window[:size], depth)
                 if min(depths[1:], default=1) <= 0:
                     self._advance(_end_of_value(window, depth))
                     return True
@@ -630,6 +644,12 @@ def _is_dense(buffer: bytes, begin: int) -> bool:
     last = max(begin, len(buffer) - _PLACE_BYTES)
     places = (randint(begin, last) for _ in range(_PLACES))  # noqa: S311 (not a secret)
     return sum(buffer.count(b",", at, at + _PLACE_BYTES) for at in places) > _DENSE
+
+
+def _depths(written: bytes, depth: int) -> list[int]:
+    """Return how deep it is before the first bracket and after each."""
+    brackets = _STRING.sub(b"", written).translate(None, _NO_BRACKETS)
+    return list(accumulate(map(_STEPS.__getitem__, brackets), initial=depth))
 
 
 def _end_of_value(window: bytes, depth: int) -> int:
