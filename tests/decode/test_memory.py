@@ -17,8 +17,8 @@ from tests.support import call, write_log
 
 ROOT = Path(__file__).parents[2]
 
-# One of lists, of lines, of one value, and of one that no pattern takes at once.
-FEW = ("records that are numbers", "open lists in lines", "one record", "totals")
+# Read at once and whole, either would take half a gigabyte.
+FEW = ("records that are numbers", "empty lines")
 
 pytestmark = pytest.mark.skipif(
     not Path("/proc/self/smaps_rollup").exists(), reason="PSS is known on Linux only"
@@ -40,7 +40,7 @@ def test_a_load_of_bombs_with_processes_takes_little_memory(
     write_log(folder / "b", [call(number) for number in range(100)])
     for kind in kinds:
         for number in range(rounds(1, 4)):
-            data = packed(BOMBS[kind](rounds(2_000_000, 100_000_000)))
+            data = packed(BOMBS[kind](rounds(5_000_000, 100_000_000)))
             (folder / f"{kind} {number}").write_bytes(data)
     words = [sys.executable, "-m", "etl", "load", "--db", tmp_path / "w.db", folder]
     peak = peak_memory(words, tmp_path, os.environ | {"PYTHONPATH": str(ROOT)}, (0, 1))

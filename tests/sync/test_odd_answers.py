@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
-from itertools import product
+from itertools import cycle, product
+from typing import Any
 
 import pytest
 
 from etl.errors import AccessError, RetriableError, StoppedError
+from etl.sources.aws import Place
 from etl.sync.run import _guard
 from tests.support import call, uuid_of
 from tests.sync.support import HOUR, World, utc
@@ -54,3 +56,28 @@ def test_what_nobody_foresaw_is_an_error_of_its_source(kind: type[Exception]) ->
 def test_what_was_foreseen_stays_what_it_is(error: BaseException) -> None:
     with pytest.raises(type(error)):
         _guard(raising(error))
+
+
+ANSWERS = ("GetMetricData", "ListMetrics", "ListInferenceProfiles", "ListFoundationModels")
+
+
+@pytest.mark.parametrize("operation", ANSWERS)
+def test_odd_answers_of_one_source_cost_no_other(
+    operation: str, world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each part of an answer is something else, one after the other."""
+    real, odd = Place.call, cycle(ODD)
+
+    def call_oddly(self: Place, service: str, asked: str, *args: Any, **options: Any) -> Any:
+        answer = real(self, service, asked, *args, **options)
+        if asked == operation:
+            key = options["requires"]
+            answer[key] = [*answer[key], *(next(odd) for _ in range(5)), {"Id": next(odd)}]
+        return answer
+
+    monkeypatch.setattr(Place, "call", call_oddly)
+    world.deliver(1, HOUR * 3, tokens=(1, 2))
+    for _ in range(3):
+        outcome = world.sync(sources=("cloudtrail", "cloudwatch", "catalogue"))
+        assert world.event_ids() == [uuid_of(1)]
+        assert all("canary" not in str(problem).lower() for problem in outcome.problems)
