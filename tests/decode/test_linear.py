@@ -60,10 +60,10 @@ def test_lines_that_nothing_closes_are_refused_at_once(line: bytes) -> None:
     number = 250_000 // len(line)
     before = time.process_time()
     chunks = list(Decoder().chunks([line * number]))
-    assert time.process_time() - before < 4
-    assert sum(chunk.rejected for chunk in chunks) > number / 2
+    assert time.process_time() - before < 1
+    assert sum(chunk.rejected for chunk in chunks) >= number / 2
 
 
 def test_objects_side_by_side_are_read_in_linear_time() -> None:
-    check(b"{}" * 10_000, b"{}" * 80_000)
+    assert _seconds(b"{}" * 80_000) < 1
     check(b'{"a":1}' * 250, b'{"a":1}' * 2_000)
