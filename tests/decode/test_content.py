@@ -42,6 +42,7 @@ def the_long_way(data: bytes, monkeypatch: pytest.MonkeyPatch) -> Decoded:
     """Cut value by value, and build each record whole."""
     with monkeypatch.context() as patch:
         patch.setattr(split_module.Splitter, "_stretch", lambda *_: None)
+        patch.setattr(split_module.Splitter, "_whole", lambda *_: None)
         patch.setattr(split_module.Splitter, "_lines", lambda *_: None)
         patch.setattr(trail_module.TrailDecoder, "pack", lambda *_: None)
         patch.setattr(content_module, "may_be_bedrock", lambda **_: lambda record: True)
