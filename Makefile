@@ -9,7 +9,12 @@ FILES ?= 100 1000
 EVENTS ?= 300000 3000000
 BIN := .venv/bin
 # The versions that were tested: `make constraints` renews them.
-INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt
+# More processes than cores, because some tests wait.
+PYTEST := $(BIN)/python -m pytest -q -n $(shell expr $$(getconf _NPROCESSORS_ONLN) + 1) --dist worksteal
+INSTALL := $(BIN)/python -m scripts.install
+
+# What is imported is compiled once, not by every process that a test starts.
+unexport PYTHONDONTWRITEBYTECODE
 
 .PHONY: demo test test-long check lint wheel-check second-python constraints docs screenshots bench
 .PHONY: clean
@@ -19,15 +24,15 @@ demo: .venv/installed
 	$(BIN)/bedrock-usage demo $(if $(filter 0,$(SERVE)),--no-serve)
 
 test: .venv/installed-dev
-	$(BIN)/python -m pytest -q -n auto
+	$(PYTEST)
 
 # What a change needs before it is looked at: at most a minute.
 check: lint
-	$(BIN)/python -m pytest -q -n auto -m "not slow"
+	$(PYTEST) -m "not slow"
 
 # The same tests with many more rounds of those that draw lots, and those that run for minutes.
 test-long: .venv/installed-dev
-	TEST_LONG=1 $(BIN)/python -m pytest -q -n auto
+	TEST_LONG=1 $(PYTEST)
 
 lint: .venv/installed-dev
 	$(BIN)/ruff check .
@@ -65,6 +70,7 @@ clean:
 .venv/bin/python:
 	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "bedrock-usage needs Python 3.11 or later: make PYTHON=python3.11")'
 	$(PYTHON) -m venv .venv
+	-$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt uv
 
 .venv/installed: pyproject.toml constraints.txt | .venv/bin/python
 	$(INSTALL) --editable .

@@ -40,23 +40,20 @@ import sqlite3
 import subprocess
 import sys
 import tempfile
-import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from contextlib import closing, suppress
 from datetime import date, timedelta
 from pathlib import Path
 from typing import NamedTuple
 
 from bench.logs import FEW_DAYS, log_files, write_logs
+from bench.memory import GOAL_BYTES, peak_memory
 from bench.peers.flatten import Calls, input_tokens_of, is_bedrock, write_flat
 from bench.spent import Spent, median, spent
 
 PEERS = Path(__file__).with_name("peers")
 SETUP = "pip install --editable '.[bench]', or make bench"
 OTHERS = {"A": 0.0, "B": 0.95}
-
-MEMORY_GOAL_BYTES = 250_000_000
-SECONDS_BETWEEN_LOOKS = 0.02
 
 
 class Workload(NamedTuple):
@@ -90,14 +87,6 @@ class Contender(NamedTuple):
     found: Callable[[Path, Path], Calls] | None
     goals: dict[str, Goal]
     missing: str | None = None
-
-
-class Peak(NamedTuple):
-    """The most memory that a tree of processes took, in bytes, and of how many processes."""
-
-    pss_bytes: int
-    bound_bytes: int
-    processes: int
 
 
 def contenders(trailscraper: str | None) -> list[Contender]:
@@ -298,45 +287,6 @@ def _verdict(goal: Goal | None, wall: float, walls: dict[str, float]) -> str:
     return f"{bound} {goal.limit:g} x {goal.of}: {'met' if is_met else 'missed'}"
 
 
-def peak_memory(words: Sequence[str | Path], scratch: Path) -> Peak:
-    """Run a program in a session of its own; return the peak of all processes of the session."""
-    pss_bytes, processes = 0, 0
-    own_peaks: dict[int, int] = {}
-    with (scratch / "output.txt").open("wb") as out:
-        program = subprocess.Popen(
-            words, stdout=out, stderr=out, cwd=scratch, env=_environment(), start_new_session=True
-        )
-    while program.poll() is None:
-        pids = list(_session(program.pid))
-        now = sum(_kilobytes(pid, "smaps_rollup", "Pss") for pid in pids)
-        pss_bytes, processes = max(pss_bytes, now * 1024), max(processes, len(pids))
-        for pid in pids:
-            own_peaks[pid] = max(own_peaks.get(pid, 0), _kilobytes(pid, "status", "VmHWM"))
-        time.sleep(SECONDS_BETWEEN_LOOKS)
-    if program.returncode:
-        raise SystemExit(f"{_words(words)} failed:\n{(scratch / 'output.txt').read_text()[-2000:]}")
-    return Peak(pss_bytes, sum(own_peaks.values()) * 1024, processes)
-
-
-def _session(leader: int) -> Iterator[int]:
-    """Yield the processes of a session, whoever their parent is."""
-    for stat in Path("/proc").glob("[0-9]*/stat"):
-        with suppress(OSError):  # it has ended
-            fields = stat.read_text(errors="replace").rpartition(")")[2].split()
-            if int(fields[3]) == leader:
-                yield int(stat.parent.name)
-
-
-def _kilobytes(pid: int, file: str, name: str) -> int:
-    """Return one figure of a process, 0 if it has ended."""
-    with suppress(OSError):
-        found = re.search(
-            rf"^{name}:\s+(\d+) kB", Path(f"/proc/{pid}/{file}").read_text(), re.MULTILINE
-        )
-        return int(found[1]) if found else 0
-    return 0
-
-
 _ID = re.compile(rb'("(?:eventID|requestID)":")[0-9a-f]{4}')
 _DAY = re.compile(rb'("eventTime":")(\d{4}-\d\d-\d\d)')
 
@@ -373,16 +323,16 @@ def measure_memory(workload: Workload, folder: Path, counts: Sequence[int]) -> N
             path.mkdir()
         multiply(workload.folder, logs, files)
         database = scratch / "made.db"
-        peak = peak_memory([*load_command(database), logs], scratch)
+        peak = peak_memory([*load_command(database), logs], scratch, _environment())
         calls = _in_warehouse(database).calls
         peaks.append(peak.pss_bytes)
         print(
             f"{'':<16}{files:>8,}{calls:>12,}{peak.processes:>11}"
             f"{peak.pss_bytes / 1e6:>9.0f}{peak.bound_bytes / 1e6:>8.0f}"
         )
-    verdict = "met" if max(peaks) < MEMORY_GOAL_BYTES else "missed"
+    verdict = "met" if max(peaks) < GOAL_BYTES else "missed"
     print(
-        f"  goal: less than {MEMORY_GOAL_BYTES / 1e6:.0f} MB: {verdict};"
+        f"  goal: less than {GOAL_BYTES / 1e6:.0f} MB: {verdict};"
         f" the last takes {peaks[-1] / peaks[0]:.2f} times the first"
     )
 

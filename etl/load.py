@@ -14,7 +14,7 @@ from sqlite_utils import Database
 
 from etl.decode.content import READER, Keys
 from etl.decode.workers import Workers
-from etl.errors import AccessError, BedrockUsageError
+from etl.errors import AccessError, BedrockUsageError, RejectError, SourceError
 from etl.normalise.boundary import storable
 from etl.reading import ReadFile, add_file, read_files, refuse_file
 from etl.sources.stores import LocalStore, Store, StoredFile
@@ -62,26 +62,32 @@ def load_files(
     ``remember``: enter in the ledger what is read.
     ``workers``: who decodes, and which keys name applications. ``on_reject`` is told of each
     reject once it is committed, ``on_file`` of each file read; ``check`` is asked before each file
-    and may raise StoppedError. Raises AccessError if not even the first file may be read.
+    and may raise StoppedError. A path that leads nowhere costs itself; if all do, the error of the
+    first is raised. Raises AccessError if not even the first file may be read.
     """
     load = _Load(db, on_reject, on_file, batch_rows, reread, remember)
     with workers or Workers(Keys()) as decoding:
         for path in map(str, paths):
             store = store_of(path)
             found = Survey()
-            files = load.wanted(_files(store, path, found))
+            try:
+                meant = store.find(path)
+            except (RejectError, SourceError) as error:
+                load.refuse_path(path, error)
+                continue
+            files = load.wanted(_files(store, meant, found))
             for read in read_files(store, files, decoding, load.judge):
                 check()
                 load.add(read)
             for problem in found.problems:
                 load.refuse(problem.folder, "folder", problem.error)
-    load.commit()
+            load.has_path = True
+    load.finish()
     return load.result
 
 
-def _files(store: Store, path: str, found: Survey) -> Iterator[StoredFile]:
-    """Yield the files that a path means; ``found`` gets the folders that cannot be listed."""
-    meant = store.find(path)
+def _files(store: Store, meant: StoredFile | str, found: Survey) -> Iterator[StoredFile]:
+    """Yield a file, or those of a folder; ``found`` gets the folders that cannot be listed."""
     if isinstance(meant, StoredFile):
         yield meant
         return
@@ -107,6 +113,8 @@ class _Load:
         self._batch_rows, self._reread, self._remember = batch_rows, reread, remember
         self._is_let_in = False
         self._own_files = {str(path) for path in files_of(path_of(db))}
+        self._refused: list[BedrockUsageError] = []
+        self.has_path = False
         self.result = LoadResult()
 
     def wanted(self, files: Iterable[StoredFile]) -> Iterator[StoredFile]:
@@ -152,6 +160,18 @@ class _Load:
             raise error
         refuse_file(self._batch, uri, position, error)
         self.result.rejected += 1
+
+    def refuse_path(self, path: str, error: BedrockUsageError) -> None:
+        """Note a path that leads nowhere."""
+        self._refused.append(error)
+        refuse_file(self._batch, path, "path", error)
+        self.result.rejected += 1
+
+    def finish(self) -> None:
+        """Write what is left in hand; raise what was wrong with the first path if none was good."""
+        if self._refused and not self.has_path:
+            raise self._refused[0]
+        self.commit()
 
     def commit(self) -> None:
         """Write the batch in hand."""

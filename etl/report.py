@@ -102,12 +102,14 @@ def to_json(report: Report) -> str:
 def to_csv(report: Report) -> str:
     """Return the rows as CSV with a header; with a breakdown, its rows instead."""
     rows = [_columns(report, row) for row in report.details or report.rows]
+    return "\n".join(_csv_line(cells) for cells in (*rows[:1], *(row.values() for row in rows)))
+
+
+def _csv_line(cells: Iterable[object]) -> str:
     text = io.StringIO()
-    if rows:
-        writer = csv.writer(text, lineterminator="\n")
-        writer.writerow(map(harmless_cell, rows[0]))
-        writer.writerows(map(harmless_cell, row.values()) for row in rows)
-    return text.getvalue().rstrip("\n")
+    # So that a cell with either of them is quoted; before Python 3.13 no other is.
+    csv.writer(text, lineterminator="\r\n").writerow(map(harmless_cell, cells))
+    return text.getvalue().removesuffix("\r\n")
 
 
 def _columns(report: Report, row: Row) -> Row:

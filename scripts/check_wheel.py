@@ -15,7 +15,8 @@ import threading
 from pathlib import Path
 from urllib.request import urlopen
 
-from scripts.renew_constraints import CONSTRAINTS, ROOT, new_environment
+from scripts.install import ROOT, install_command
+from scripts.renew_constraints import new_environment
 
 # The dashboard, and a file that the wheel has to bring along.
 _PAGES = {"": "<title>", "bedrock_usage/application_costs.json": "WebPortal"}
@@ -48,10 +49,7 @@ def build(folder: Path) -> Path:
 def install(wheel: Path, environment: Path) -> str:
     """Install a wheel into a new environment; return the program."""
     python = new_environment(environment)
-    pip = [python, "-m", "pip", "--disable-pip-version-check"]
-    # What is not compiled now is when it is first imported: most never is.
-    options = ["--quiet", "--no-compile", "--constraint", str(CONSTRAINTS)]
-    check([*pip, "install", *options, str(wheel)], environment)
+    check(install_command(python, str(wheel)), environment)
     return str(Path(python).with_name("bedrock-usage"))
 
 

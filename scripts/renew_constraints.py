@@ -13,8 +13,7 @@ import tempfile
 import venv
 from pathlib import Path
 
-ROOT = Path(__file__).resolve().parents[1]
-CONSTRAINTS = ROOT / "constraints.txt"
+from scripts.install import CONSTRAINTS, ROOT
 
 HEADING = """\
 # The versions that the tests last passed with; `make` installs these. Plain `pip install .` takes
@@ -34,9 +33,14 @@ def main() -> None:
             capture_output=True,
             text=True,
         ).stdout
+        before = CONSTRAINTS.read_bytes()
         CONSTRAINTS.write_text(constraints_of(frozen), encoding="utf-8")
-        run(python, "-m", "scripts.check_versions")
-        run(python, "-m", "pytest", "-q", "-n", "auto")
+        try:
+            run(python, "-m", "scripts.check_versions")
+            run(python, "-m", "pytest", "-q", "-n", "auto")
+        except SystemExit:
+            CONSTRAINTS.write_bytes(before)
+            raise
 
 
 def new_environment(folder: Path) -> str:

@@ -14,7 +14,8 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
-from scripts.renew_constraints import CONSTRAINTS, ROOT, run
+from scripts.install import CONSTRAINTS, ROOT, install_command
+from scripts.renew_constraints import run
 
 VERSIONS = ("3.13", "3.12", "3.11")
 
@@ -63,8 +64,7 @@ def environment(interpreter: str) -> str:
     if stamp.exists() and stamp.read_text() == wanted:
         return str(python)
     run(interpreter, "-m", "venv", "--clear", str(folder))
-    options = ("--quiet", "--disable-pip-version-check", "--no-compile", "-c", str(CONSTRAINTS))
-    run(str(python), "-m", "pip", "install", *options, "--editable", f"{ROOT}[dev]")
+    run(*install_command(str(python), "--editable", f"{ROOT}[dev]"))
     stamp.write_text(wanted)
     return str(python)
 

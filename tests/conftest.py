@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import functools
+import gc
 import shutil
 import sqlite3
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
 from pathlib import Path
 
+import botocore.hooks
 import botocore.session
 import pytest
 from hypothesis import HealthCheck, settings
@@ -16,7 +18,6 @@ from sqlite_utils import Database
 
 from etl.warehouse import database
 from etl.warehouse.database import open_warehouse
-from etl.warehouse.prices import ensure_list_prices
 
 # The same examples in every run; a shared machine's pauses are not the code's.
 settings.register_profile(
@@ -27,30 +28,45 @@ settings.load_profile("repeatable")
 # Every command in a test has a session of its own, which would read anew what AWS's services are
 # like: a quarter of a second.
 botocore.session.create_loader = functools.cache(botocore.session.create_loader)
+# And it would work out anew what its hooks are called, and what they take.
+_alias_event_name = botocore.hooks.EventAliaser._alias_event_name
+_aliases: dict[str, str] = {}
 
 
-_ensure_schema = database.ensure_schema
+def _remembered_alias(aliaser: botocore.hooks.EventAliaser, name: str) -> str:
+    if name not in _aliases:
+        _aliases[name] = _alias_event_name(aliaser, name)
+    return _aliases[name]
 
 
-@functools.cache
-def _new_warehouse() -> sqlite3.Connection:
-    """A new warehouse in memory, made as any other."""
-    connection = sqlite3.connect(":memory:", isolation_level=None, check_same_thread=False)
-    made = Database(connection)
-    _ensure_schema(made)
-    ensure_list_prices(made)
-    return connection
+botocore.hooks.EventAliaser._alias_event_name = _remembered_alias
+
+# What stays for the whole run is not looked through again and again for what may go.
+gc.set_threshold(100_000, 50, 100)
+
+# A warehouse takes 150 ms to make, and the tests make two thousand: what a new one holds is made once
+# in this process. Processes that a test starts make theirs as everybody's do.
+database._new_content = functools.cache(database._new_content)
 
 
-def _copy_new(db: Database) -> None:
-    if not db.table_names():
-        _new_warehouse().backup(db.conn)
-    _ensure_schema(db)
+# What starts servers, browsers or processes, or plays a whole AWS. `make check` leaves it out.
+SLOW = (
+    *("aws", "demo", "examples", "front", "lab", "monitor", "sync"),
+    *("cli/test_archive", "cli/test_check", "cli/test_doctor", "cli/test_hostile_names"),
+    *("cli/test_inspect", "cli/test_places", "cli/test_policy", "cli/test_s3", "cli/test_stops"),
+    *("cli/test_sync", "cli/test_vacuum", "decode/test_memory", "inspect/test_explain"),
+    "sources/test_s3",
+    *("test_output", "test_readme", "test_soak", "warehouse/test_disk", "warehouse/test_forget"),
+    *("warehouse/test_load", "warehouse/test_turns", "warehouse/test_upgrade"),
+    "warehouse/test_visitor_processes",
+)
 
 
-# A warehouse takes 150 ms to make, and the tests make two thousand: after the first, a new one of
-# this process is copied. Processes that a test starts make theirs as everybody's do.
-database.ensure_schema = _copy_new
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    folder = Path(__file__).parent
+    for item in items:
+        if str(item.path.relative_to(folder)).startswith(SLOW):
+            item.add_marker(pytest.mark.slow)
 
 
 def pytest_report_header() -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import functools
 from pathlib import Path
 
 ETL = Path(__file__).parents[1] / "etl"
@@ -92,6 +93,7 @@ ALLOWED = {
 FILES = sorted(ETL.rglob("*.py"))
 
 
+@functools.cache
 def imports(file: Path) -> set[str]:
     names = set()
     for node in ast.walk(ast.parse(file.read_text())):

@@ -24,6 +24,7 @@ from rich.text import Text
 from etl.errors import OutputError
 from etl.output import guarded_output, harmless, json_text, show_csv
 from etl.terminal import open_console, plain
+from tests.rounds import crossed
 
 ROOT = Path(__file__).parents[1]
 
@@ -161,8 +162,9 @@ def test_no_stream_at_all(monkeypatch: pytest.MonkeyPatch) -> None:
         open_console().print("x")
 
 
-@pytest.mark.parametrize("command", ["--help", "prices list"])
-@pytest.mark.parametrize("place", ["/dev/full", "closed", "a pipe"])
+@pytest.mark.parametrize(
+    ("command", "place"), crossed(["--help", "prices list"], ["/dev/full", "closed", "a pipe"])
+)
 def test_a_process_whose_stdout_takes_nothing(
     command: str, place: str, tmp_path: Path, empty_warehouse: Path
 ) -> None:
@@ -189,11 +191,12 @@ def test_a_process_whose_stdout_takes_nothing(
 
 
 def test_nothing_goes_past_the_guard() -> None:
-    """No console but ours, and no stream below the guard; processes of their own have none."""
+    """No console but ours, and no stream below the guard; processes of their own have none, and
+    before there is one, only a sentence of ours is written."""
     past = re.compile(r"\bConsole\(|sys\.__std|sys\.std(?:out|err)\.buffer|os\.write\([12]\b")
     found = {
         str(file.relative_to(ROOT))
         for file in (ROOT / "etl").rglob("*.py")
         if past.search(file.read_text(encoding="utf-8"))
     }
-    assert found == {"etl/decode/worker.py", "etl/web/bundle.py"}
+    assert found == {"etl/__main__.py", "etl/decode/worker.py", "etl/web/bundle.py"}

@@ -138,7 +138,8 @@ _MAX_KNOWN = 20_000
 _MAX_LETTERS = 8 << 20
 
 
-_OURS, _OURS_OR_HIDDEN = re.compile(rb"bedrock"), re.compile(rb"bedrock|\\u")
+# One after the other: for either alone, memory is searched ten times as fast as for both.
+_ours, _hidden = re.compile(rb"bedrock").search, re.compile(rb"\\u").search
 
 is_object = re.compile(rb"\{").match
 
@@ -146,7 +147,11 @@ is_object = re.compile(rb"\{").match
 def may_be_bedrock(*, has_escapes: bool) -> Callable[[Raw], object]:
     """Return a test of records: false only for what is an event of another service."""
     # An escape may hide any letter.
-    return (_OURS_OR_HIDDEN if has_escapes else _OURS).search
+    return _ours_or_hidden if has_escapes else _ours
+
+
+def _ours_or_hidden(record: Raw) -> object:
+    return _ours(record) or _hidden(record)
 
 
 class TrailDecoder:

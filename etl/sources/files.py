@@ -113,7 +113,7 @@ def _parse_content(
     head: bytes, rest: Iterator[bytes], unzipped: Unzipped, heavy: int | None
 ) -> Iterator[Item | Events | Unreadable]:
     encoding = json.detect_encoding(head)
-    text = head.decode(encoding, "replace").lstrip("\ufeff")
+    text = head[:_HEAD_BYTES].decode(encoding, "replace").lstrip("\ufeff")
     if not head:
         if not unzipped.damage:
             yield Unreadable("file", "empty")

@@ -6,7 +6,8 @@ come one by one, and so do documents that follow each other (JSON lines).
 
 **Fast.** Most of a file is cut window by window: a stretch that ends where a value seems to end is
 given to msgspec as a list; if that takes it for one, the guess was right. Otherwise the next value
-is looked for bracket by bracket, as far as the window went.
+is looked for bracket by bracket, as far as the window went. A small file that is one list is taken
+as a whole, if a look at some places does not find very many values in it.
 
 **Damage.** A value that is no JSON costs itself. Where it cannot be told where it ends, reading
 goes on at the next line that begins with a bracket. What is looked through for nothing is counted:
@@ -23,6 +24,7 @@ import json
 import re
 from collections.abc import Generator, Iterable, Iterator, Sequence
 from itertools import accumulate
+from random import randint
 from typing import Any, NamedTuple
 
 import msgspec
@@ -40,9 +42,12 @@ _WINDOW_BYTES = 1 << 17
 # Python gives up before; here it is what is not looked through for the end.
 _MAX_DEPTH = 10_000
 _HEAD_BYTES = 4096
+_JUMP_BYTES = 1 << 14
 
 # Looked through for nothing before a value has to end before the next line.
-_WASTE_ALLOWED = 1 << 20
+_WASTE_ALLOWED = 1 << 18
+# Beginning anew takes as long as looking through so much.
+_RESTART_BYTES = 100
 
 LIST_KEYS = ("Records", "Events", "events", "inferenceProfileSummaries")
 
@@ -71,12 +76,29 @@ _STEPS = {ord("{"): 1, ord("["): 1, ord("}"): -1, ord("]"): -1}
 
 # Values that hold nothing, and many of them: not worth a look each. In a list an empty object is an
 # event of another service.
-_NOTHING = re.compile(rb"(?:\{\s*+\}|\[\s*+\])[\s,]++")
+_NOTHING = re.compile(rb"(?:\{\s*+\}|\[\s*+\])[\s,]*+")
 _SINGLES = re.compile(rb'(?:[^\s,\[\]{}":]++|\[\s*+\]|"[^"\\]*+")[\s,]++')
 _MANY = {one: re.compile(rb"(?:%b)++" % one.pattern) for one in (_NOTHING, _SINGLES)}
 _MANY_BYTES = 1 << 12
 
+# Lines that open what they do not close, with nothing in them: where a value has to end before the
+# next line, each is refused for itself.
+_OPEN_LINES = re.compile(
+    rb"""(?:[{\[]                                # begins with a bracket
+    (?:[^\[\]{}"\n]++|\{[ \t]*+\}|\[[ \t]*+\]|[{\[]|"(?:[^"\\\n]++|\\.)*+")*+
+    (?:"(?:[^"\\\n]++|\\.)*+)?+\n             # maybe in a string
+    (?=[{\[]))++                              # and so does the next""",
+    re.VERBOSE,
+)
+
 _LINE_START = re.compile(rb"\n(?=[{\[])")
+
+# A list of so much is taken as a whole, unless it is dense: some ten times what events are. What is
+# made of it takes 56 bytes a value. Nobody can foresee which places are looked at.
+_WHOLE_BYTES = 4 << 20
+_PLACES, _PLACE_BYTES = 64, 64
+_DENSE = _PLACES * _PLACE_BYTES // 8
+_END = re.compile(rb"\]\s*\}?\s*\Z")
 
 _CUTS = (b'},{"eventVersion"', b"},{", b"},")
 
@@ -207,6 +229,8 @@ class Splitter:
             start = self._peek(0)
             if start in (b"{", b"[") and (count := self._nothings(_NOTHING)):
                 yield Unreadable(where or "line 1", EMPTY, count)
+            elif start in (b"{", b"[") and self._is_strict() and (count := self._open_lines()):
+                yield Unreadable(where or "file", CUT_OFF, count)
             elif start == b"[":
                 self._advance(1)
                 yield from self._list(where, "")
@@ -229,7 +253,7 @@ class Splitter:
             return False
         rest = self._buffer[self._at :]
         wanted = max(_WINDOW_BYTES, min(len(rest), 4 * 1024 * 1024))
-        parts, size = [rest], 0
+        parts, size = [rest] if rest else [], 0
         while size < wanted:
             piece = next(self._pieces, b"")
             if not piece:
@@ -238,7 +262,7 @@ class Splitter:
             parts.append(piece)
             size += len(piece)
         self._before += self._at
-        self._buffer, self._at = b"".join(parts), 0
+        self._buffer, self._at = parts[0] if len(parts) == 1 else b"".join(parts), 0
         return size > 0
 
     def _left(self) -> int:
@@ -292,6 +316,8 @@ class Splitter:
             raws.append(raw)
             size += len(line) + 1
         is_alone = is_all and size >= len(window) and self._before + self._line == 1
+        if not any(raws):
+            self._step_until = self._before + self._at + len(window)
         if not any(raws) or (is_alone and sum(map(bool, raws)) == 1):
             return None
         found = Values("", None, self._line, raws)
@@ -302,16 +328,16 @@ class Splitter:
         line = self._line
         try:
             size = self._size()
-        except _UnendedError:
-            yield from self._value(Values(where or "file", None, line, ()))
+        except _UnendedError as error:
+            yield from self._value(Values(where or "file", None, line, ()), error)
             return
         is_alone = not where and self._is_last(size)
         yield from self._value(Values("file" if is_alone else f"line {line}", None, line, ()), size)
 
     def _is_last(self, size: int) -> bool:
-        if not self._buffer[self._at + size :].strip():
+        if _end(_SPACE, self._buffer, self._at + size) == len(self._buffer):
             self._more()
-        return self._is_ended and not self._buffer[self._at + size :].strip()
+        return self._is_ended and _end(_SPACE, self._buffer, self._at + size) == len(self._buffer)
 
     def _junk(self, where: str) -> Iterator[Unreadable]:
         """Pass over what begins with no bracket, to the next line that does."""
@@ -372,6 +398,9 @@ class Splitter:
     def _list(self, where: str, key: str) -> Generator[Values | Unreadable, None, bool]:
         """Yield the values of a list; return whether its end was reached."""
         index = 0
+        if not where and (stretch := self._whole()):
+            yield Values(where, key, 0, *stretch)
+            index = len(stretch[0])
         while self._skip(_BETWEEN):
             if self._peek(0) == b"]":
                 self._advance(1)
@@ -400,6 +429,33 @@ class Splitter:
         count = len(pattern.findall(self._buffer, self._at, end))
         self._advance(end - self._at)
         return count
+
+    def _whole(self) -> tuple[list[msgspec.Raw], bool] | None:
+        """Take all values of a list that has just begun, if it ends where the buffer does."""
+        begin, size = self._at, self._left()
+        limit = min(_WHOLE_BYTES, MAX_VALUE_BYTES)
+        found = size <= limit and _END.search(self._buffer, max(begin, begin + size - 64))
+        if not found or _is_dense(self._buffer, begin):
+            return None
+        try:
+            # With its own brackets: nothing is copied.
+            raws = _RAWS.decode(memoryview(self._buffer)[begin - 1 : found.start() + 1])
+        except _NO_JSON:
+            return None
+        has_escapes = self._buffer.find(b"\\", begin) >= 0
+        self._advance(found.start() - begin)
+        return (raws, has_escapes) if raws else None
+
+    def _open_lines(self) -> int:
+        """Pass over many lines that nothing closes, but for the last, which may be the start of
+        something; return how many."""
+        end = _end(_OPEN_LINES, self._buffer, self._at)
+        if end - self._at < _MANY_BYTES:
+            return 0
+        end = self._buffer.rfind(b"\n", self._at, end - 1) + 1
+        line = self._line
+        self._advance(end - self._at)
+        return self._line - line
 
     def _stretch(self) -> tuple[list[msgspec.Raw], bool] | None:
         """Take as many values as the window holds, and say whether they have escapes; None if it
@@ -433,12 +489,17 @@ class Splitter:
             yield cut
 
     def _value(
-        self, here: Values, size: int | None = None
+        self, here: Values, size: int | _UnendedError | None = None
     ) -> Generator[Values | Unreadable, None, bool]:
-        """Take the value at hand; return whether it is known where the next one begins."""
+        """Take the value at hand; return whether it is known where the next one begins.
+
+        ``size``: what ``_size`` came to, if it was called already.
+        """
         reason, is_ended = "", True
         try:
             size = self._size() if size is None else size
+            if isinstance(size, _UnendedError):
+                raise size
             raw = self._buffer[self._at : self._at + size]
             reason = problem_of(raw)
         except _UnendedError as error:
@@ -468,9 +529,12 @@ class Splitter:
         found = _LINE_START.search(self._buffer, self._at, self._at + size + 1)
         if not found:
             return False
-        self._wasted += self._at + size - found.end()
+        self._wasted += self._at + size - found.end() + _RESTART_BYTES
         self._advance(found.end() - self._at)
         return True
+
+    def _is_strict(self) -> bool:
+        return self._wasted > _WASTE_ALLOWED + self._before + self._at
 
     # One value.
 
@@ -496,9 +560,12 @@ class Splitter:
                 return max(1, self._left() - begin)
 
     def _size_of_brackets(self, begin: int) -> int:
-        at, depth = begin, 0
+        at, depth, jump_at = begin, 0, begin + _HEAD_BYTES
         while True:
-            is_strict = self._wasted > _WASTE_ALLOWED + self._before + self._at
+            is_strict = self._is_strict()
+            if at >= jump_at and not is_strict:
+                at, depth = self._jump(at, depth)
+                jump_at = at + _JUMP_BYTES
             at = _end(_RUN_OF_LINE if is_strict else _RUN, self._buffer, self._at + at) - self._at
             letter = self._buffer[self._at + at : self._at + at + 1]
             if letter == b'"' and is_strict and self._buffer.find(b"\n", self._at + at) >= 0:
@@ -515,6 +582,17 @@ class Splitter:
             if depth == 0:
                 self._check_size(at)
                 return at - begin
+
+    def _jump(self, at: int, depth: int) -> tuple[int, int]:
+        """Go on within a large value, many brackets at once; as far as it surely neither ends nor
+        is too deep."""
+        begin = self._at + at
+        window = self._buffer[begin : begin + _JUMP_BYTES]
+        size = _end(_WITH_STRINGS, window, 0)
+        depths = _depths(window[:size], depth)
+        if min(depths) <= 0 or max(depths) >= _MAX_DEPTH:
+            return at, depth
+        return at + size, depths[-1]
 
     def _hold_more(self, begin: int) -> None:
         """Read on within a value. Raises _UnendedError if there is no more, or it is too large."""
@@ -538,8 +616,7 @@ class Splitter:
                 if not self._pass_over_string():
                     return False
             else:
-                brackets = _STRING.sub(b"", window[:size]).translate(None, _NO_BRACKETS)
-                depths = list(accumulate(map(_STEPS.__getitem__, brackets), initial=depth))
+                depths = _depths(window[:size], depth)
                 if min(depths[1:], default=1) <= 0:
                     self._advance(_end_of_value(window, depth))
                     return True
@@ -560,6 +637,19 @@ class Splitter:
                 break
         self._advance(self._left())
         return False
+
+
+def _is_dense(buffer: bytes, begin: int) -> bool:
+    """Say whether there may be very many values in a buffer."""
+    last = max(begin, len(buffer) - _PLACE_BYTES)
+    places = (randint(begin, last) for _ in range(_PLACES))  # noqa: S311 (not a secret)
+    return sum(buffer.count(b",", at, at + _PLACE_BYTES) for at in places) > _DENSE
+
+
+def _depths(written: bytes, depth: int) -> list[int]:
+    """Return how deep it is before the first bracket and after each."""
+    brackets = _STRING.sub(b"", written).translate(None, _NO_BRACKETS)
+    return list(accumulate(map(_STEPS.__getitem__, brackets), initial=depth))
 
 
 def _end_of_value(window: bytes, depth: int) -> int:

@@ -1,15 +1,18 @@
 """A file's content, piece by piece, whether it is gzip or not.
 
-A megabyte of gzip may hold a gigabyte: no piece that is yielded is larger than ``PIECE_BYTES``,
-whatever the file, so memory does not grow with it. Of damaged data, what stands before the damage
-is given, and ``damage`` says afterwards what is wrong.
+A megabyte of gzip may hold a gigabyte: a content within ``WHOLE_BYTES`` comes as one piece, which
+is the fastest; of a larger one no piece has more than ``PIECE_BYTES``, so memory does not grow with
+it. Of damaged data, what stands before the damage is given, and ``damage`` says afterwards what is
+wrong.
 """
 
 from __future__ import annotations
 
 import zlib
 from collections.abc import Iterable, Iterator
+from itertools import chain
 
+WHOLE_BYTES = 4 << 20
 PIECE_BYTES = 1 << 17
 
 _MAGIC = b"\x1f\x8b"
@@ -25,19 +28,27 @@ class Unzipped:
         self.damage: str | None = None
 
     def __iter__(self) -> Iterator[bytes]:
-        chunks = _chunks(self._pieces)
-        first = next(chunks, b"")
-        while len(first) < len(_MAGIC) and (more := next(chunks, b"")):
+        pieces = filter(None, self._pieces)
+        first = next(pieces, b"")
+        while len(first) < len(_MAGIC) and (more := next(pieces, b"")):
             first += more
-        if first.startswith(_MAGIC):
-            return self._unzip(first, chunks)
-        return _plain(first, chunks)
+        if not first.startswith(_MAGIC):
+            return chain([first], pieces) if first else pieces
+        if content := _at_once(first):
+            return chain([content], self._unzip(_chunks(pieces), is_begun=False))
+        return self._unzip(_chunks(chain([first], pieces)), is_begun=True)
 
-    def _unzip(self, chunk: bytes, chunks: Iterator[bytes]) -> Iterator[bytes]:
+    def _unzip(self, chunks: Iterator[bytes], *, is_begun: bool) -> Iterator[bytes]:
         # By hand, because gzip.open gives nothing of a member that is cut off.
         member = zlib.decompressobj(wbits=31)
-        is_begun = True
+        chunk = next(chunks, b"")
         while chunk:
+            if not is_begun:
+                # Zeros after the last member are padding.
+                if not (chunk := chunk.lstrip(b"\0")):
+                    chunk = next(chunks, b"")
+                    continue
+                member, is_begun = zlib.decompressobj(wbits=31), True
             before = None if len(chunk) == 1 else member.copy()
             try:
                 piece = member.decompress(chunk, PIECE_BYTES)
@@ -53,11 +64,6 @@ class Unzipped:
                 is_begun = False
                 chunk = member.unused_data
             chunk = chunk or next(chunks, b"")
-            # Zeros after the last member are padding.
-            while not is_begun and chunk and not (chunk := chunk.lstrip(b"\0")):
-                chunk = next(chunks, b"")
-            if not is_begun and chunk:
-                member, is_begun = zlib.decompressobj(wbits=31), True
         if is_begun:
             self.damage = "the gzip data are cut off; what is there was read"
 
@@ -76,18 +82,21 @@ def _until_damage(member: zlib._Decompress, chunk: bytes) -> Iterator[bytes]:
             byte = member.unconsumed_tail
 
 
-def _plain(first: bytes, chunks: Iterator[bytes]) -> Iterator[bytes]:
-    if first:
-        yield first
-    yield from chunks
+def _at_once(data: bytes) -> bytes | None:
+    """Return the content of data that are one whole member; None if they are not, or it is long."""
+    member = zlib.decompressobj(wbits=31)
+    try:
+        content = member.decompress(data, WHOLE_BYTES)
+    except zlib.error:
+        return None
+    return content if member.eof and not member.unused_data else None
 
 
 def _chunks(pieces: Iterable[bytes]) -> Iterator[bytes]:
     """Yield the same bytes in chunks that are small enough to be unzipped twice."""
     for piece in pieces:
         if len(piece) <= _CHUNK_BYTES:
-            if piece:
-                yield piece
+            yield piece
             continue
         for start in range(0, len(piece), _CHUNK_BYTES):
             yield piece[start : start + _CHUNK_BYTES]

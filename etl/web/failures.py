@@ -55,7 +55,7 @@ def failure_of(exception: Exception, *, is_own: bool) -> Failure:
         text = exception.message
         return Failure(
             # It says 500 where it was not told otherwise, as of a column that there is not.
-            exception.status if exception.status < 500 else 400,
+            400 if exception.status == 500 else exception.status,
             Markup(text) if exception.message_is_html else str(text),  # noqa: S704
             exception.title,
             exception.error_dict,

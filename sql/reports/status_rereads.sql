@@ -1,7 +1,8 @@
 -- What has reading again found that came late, and what was not read again?
--- Grain: stream that was read again since :since. late_events are those found since then;
--- most_late_hours: at most so late was the latest of them. unread_from to unread_to, both
--- included: what the last time left out: its requests were used up, or AWS no longer has it.
+-- Grain: stream that was read again since :since. late_events are those found since;
+-- most_late_hours: at most so late was the latest of them. unread_from to unread_to,
+-- both included: what the last time left out, for want of requests or because it was
+-- too old for AWS by then.
 with recent as (
     select
         stream,

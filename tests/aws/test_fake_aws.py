@@ -26,6 +26,7 @@ from botocore.exceptions import (
 )
 
 from tests.aws import ACCOUNT, NOW, FakeAws, FakeClock, Fault
+from tests.rounds import some
 from tests.support import call, uuid_of
 
 Clients = Callable[..., Any]
@@ -75,13 +76,16 @@ def test_a_fault_may_be_an_error(
 
 @pytest.mark.parametrize(
     ("service", "operation", "code", "status"),
-    [
-        ("cloudwatch", "list_metrics", "AccessDeniedException", 400),
-        ("bedrock", "list_foundation_models", "AccessDeniedException", 403),
-        ("sts", "get_caller_identity", "AccessDenied", 403),
-        ("ec2", "describe_regions", "UnauthorizedOperation", 403),
-        ("s3", "list_buckets", "AccessDenied", 403),
-    ],
+    some(
+        [
+            ("cloudwatch", "list_metrics", "AccessDeniedException", 400),
+            ("bedrock", "list_foundation_models", "AccessDeniedException", 403),
+            ("sts", "get_caller_identity", "AccessDenied", 403),
+            ("ec2", "describe_regions", "UnauthorizedOperation", 403),
+            ("s3", "list_buckets", "AccessDenied", 403),
+        ],
+        3,
+    ),
 )
 def test_an_error_has_the_form_of_its_protocol(
     aws: FakeAws, client: Clients, service: str, operation: str, code: str, status: int

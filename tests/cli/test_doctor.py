@@ -18,6 +18,7 @@ from etl.findings import FAILED, NOT_CHECKED, OK, WARNING, Finding, print_findin
 from tests.aws import ACCOUNT, NOW, REGION, FakeAws, FakeClock, Fault
 from tests.aws.logs import GROUP
 from tests.cli.test_load import run
+from tests.rounds import some
 from tests.support import HAIKU, call, service_event
 from tests.sync.support import environment
 
@@ -128,7 +129,7 @@ def test_every_region_of_the_account_is_looked_at(aws: FakeAws) -> None:
 # -- permissions ----------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("action", PERMISSIONS)
+@pytest.mark.parametrize("action", some(PERMISSIONS, 3))
 def test_a_missing_permission_is_named_with_whom_to_give_it(healthy: FakeAws, action: str) -> None:
     fault = Fault("denied", operation=action.split(":")[1], times=None)
     healthy.faults.append(fault)
@@ -271,15 +272,18 @@ def test_a_region_that_is_not_enabled_fails_once(aws: FakeAws) -> None:
 
 @pytest.mark.parametrize(
     ("seconds", "status", "words"),
-    [
-        (0, OK, ""),
-        (60, OK, ""),
-        (-61, WARNING, "61 s ahead of AWS"),
-        (61, WARNING, "61 s behind AWS"),
-        (300, WARNING, "300 s behind AWS"),
-        (301, FAILED, "301 s behind AWS"),
-        (-301, FAILED, "301 s ahead of AWS"),
-    ],
+    some(
+        [
+            (0, OK, ""),
+            (60, OK, ""),
+            (-61, WARNING, "61 s ahead of AWS"),
+            (61, WARNING, "61 s behind AWS"),
+            (300, WARNING, "300 s behind AWS"),
+            (301, FAILED, "301 s behind AWS"),
+            (-301, FAILED, "301 s ahead of AWS"),
+        ],
+        3,
+    ),
 )
 def test_the_clock_is_held_against_aws_s(
     aws: FakeAws, seconds: int, status: str, words: str
@@ -459,17 +463,20 @@ def test_logging_that_is_on_and_not_read_is_told_with_the_key_to_set(
 
 @pytest.mark.parametrize(
     ("config", "detail", "logs"),
-    [
-        (S3, ON_S3, {"uri": "s3://logs/x"}),
-        (S3, ON_S3, {"uri": "s3://logs/x/"}),
-        (S3, ON_S3, {"uri": "s3://logs"}),
-        (S3, ON_S3, {"uri": f"s3://logs/x/AWSLogs/{ACCOUNT}"}),
-        (S3, ON_S3, {"uri": "a copy of it"}),
-        (GROUPED, ON_GROUP, {"log_group": "/bedrock"}),
-        (S3 | GROUPED, BOTH, {"log_group": "/bedrock"}),
-        (S3 | GROUPED, BOTH, {"uri": "s3://logs/x"}),
-        ({}, "on, to nowhere; bodies: none", {"log_group": "/bedrock"}),
-    ],
+    some(
+        [
+            (S3, ON_S3, {"uri": "s3://logs/x"}),
+            (S3, ON_S3, {"uri": "s3://logs/x/"}),
+            (S3, ON_S3, {"uri": "s3://logs"}),
+            (S3, ON_S3, {"uri": f"s3://logs/x/AWSLogs/{ACCOUNT}"}),
+            (S3, ON_S3, {"uri": "a copy of it"}),
+            (GROUPED, ON_GROUP, {"log_group": "/bedrock"}),
+            (S3 | GROUPED, BOTH, {"log_group": "/bedrock"}),
+            (S3 | GROUPED, BOTH, {"uri": "s3://logs/x"}),
+            ({}, "on, to nowhere; bodies: none", {"log_group": "/bedrock"}),
+        ],
+        3,
+    ),
 )
 def test_logging_that_is_read_is_all_right(
     aws: FakeAws, config: dict[str, Any], detail: str, logs: dict[str, str]

@@ -13,6 +13,9 @@ import pytest
 from click.testing import CliRunner
 
 from etl.cli import main
+from etl.errors import RejectError
+from etl.load import load_files
+from etl.warehouse.database import open_warehouse
 from tests.support import call, dump, service_event, write_log
 
 ROOT = Path(__file__).parents[2]
@@ -159,6 +162,15 @@ def test_a_crash_never_prints_what_was_in_an_event(tmp_path: Path) -> None:
         f"main(['load', {str(log)!r}, '--db', {str(tmp_path / 'w.db')!r}])\n"
     )
     result = subprocess.run([sys.executable, "-c", crash], cwd=ROOT, capture_output=True, text=True)
-    assert "RuntimeError: bug" in result.stderr
+    assert "it cannot be understood (RuntimeError)" in result.stderr
     assert "canary-prompt" not in result.stderr + result.stdout
     assert json.loads(log.read_text())
+
+
+def test_a_path_that_leads_nowhere_costs_no_other(tmp_path: Path) -> None:
+    good, gone = write_log(tmp_path / "log.json", [call(1)]), tmp_path / "gone.json"
+    with open_warehouse(tmp_path / "w.db", create=True) as warehouse:
+        result = load_files(warehouse, [gone, good])
+        assert (result.files, result.rejected, result.written.calls_new) == (1, 1, 1)
+        with pytest.raises(RejectError):
+            load_files(warehouse, [gone])

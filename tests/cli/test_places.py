@@ -35,7 +35,7 @@ WORDS = (
     ("load", "LOG"), ("sync", "--source", "cloudtrail", "--region", "us-east-1"), ("report", "days"),
     ("status",), ("check",), ("check", "--rebuild"), ("vacuum",), ("vacuum", "--dry-run"),
     ("serve", "--port", "0"), ("demo", "--no-serve"), ("inspect", "LOG"), ("prices", "list"),
-    ("prices", "import", "LOG"), ("monitor", "publish"), ("monitor", "dashboard"),
+    ("upgrade",), ("prices", "import", "LOG"), ("monitor", "publish"), ("monitor", "dashboard"),
     ("monitor", "remove"), ("lab", "verify", "--ledger", "LOG"), ("lab", "traffic", "--dry-run"),
 )  # fmt: skip
 

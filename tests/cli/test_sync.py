@@ -18,6 +18,7 @@ import pytest
 from etl import resources
 from tests.aws import ACCOUNT, FakeAws, Fault
 from tests.cli.test_load import ROOT, run
+from tests.rounds import long
 from tests.support import HAIKU, call, logged, role_identity, uuid_of, write_log
 from tests.sync.support import environment
 
@@ -251,6 +252,7 @@ def test_every_so_often_until_sigterm_and_no_second_one_beside_it(
     assert query(database, "select count(*) from events") == [(1,)]
 
 
+@long
 def test_a_crash_leaves_no_lock(aws: FakeAws, tmp_path: Path) -> None:
     aws.place().deliver(record(1))
     process = start(aws, tmp_path / "w.db", "--every", "1m")

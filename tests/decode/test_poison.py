@@ -130,7 +130,7 @@ def is_quiet(reason: str) -> bool:
     return CANARY.lower() not in reason.lower() and str(NUMBER) not in reason
 
 
-@settings(max_examples=rounds(60, 20_000), suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=rounds(40, 20_000), suppress_health_check=[HealthCheck.too_slow])
 @given(data=poison())
 def test_any_document_gives_rows_or_rejects_that_quote_nothing(data: bytes) -> None:
     short = shown(Decoder().decode(data))
@@ -194,7 +194,7 @@ def test_the_examples_cost_no_more_than_themselves(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("kind", BOMBS)
 def test_what_is_kept_of_a_small_file_that_comes_to_much_is_little(kind: str) -> None:
-    chunks = list(Decoder().chunks([packed(BOMBS[kind](rounds(65_536, 4_000_000)))]))
+    chunks = list(Decoder().chunks([packed(BOMBS[kind](rounds(32_768, 4_000_000)))]))
     kept = [reject for chunk in chunks for reject in chunk.rejects]
     assert len(kept) <= MAX_REJECTS + 1
     rejected = sum(chunk.rejected for chunk in chunks)

@@ -19,6 +19,7 @@ from etl.warehouse.database import open_warehouse
 from etl.web.selection import PRESETS, STACKS, Selection, parse_selection
 from tests.cli.test_load import run
 from tests.front.pages import Pages, open_pages
+from tests.rounds import rounds
 from tests.support import HAIKU, call, load, role_identity, write_log, write_metrics
 
 LAST = date(2026, 11, 24)
@@ -158,7 +159,7 @@ def test_the_figures_are_those_of_the_report(pages: Pages, demo_db: Path, addres
 
 def test_every_link_of_our_pages_leads_to_a_page(pages: Pages) -> None:
     seen, waiting = set[str](), ["/"]
-    while waiting and len(seen) < 150:
+    while waiting and len(seen) < rounds(60, 400):
         path = waiting.pop(0)
         if path in seen:
             continue

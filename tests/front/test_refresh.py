@@ -28,6 +28,7 @@ from tests.aws import FakeAws, Fault
 from tests.front import visits
 from tests.front.pages import Pages, closing_pages, open_pages
 from tests.front.server import serving_here
+from tests.rounds import long
 from tests.support import call
 from tests.sync.support import environment
 
@@ -190,6 +191,7 @@ def test_of_two_at_the_same_moment_one_is_started(held: Held, warehouse: Path) -
         assert {run[0] for run in query(warehouse, "select pid from sync_runs")} == {pid}
 
 
+@long
 def test_a_sync_of_a_schedule_is_shown_and_not_doubled(
     aws: FakeAws, held: Held, warehouse: Path
 ) -> None:
@@ -217,6 +219,8 @@ def test_a_refresh_goes_on_when_the_server_stops_and_the_next_server_shows_it(
         visitor.press()
         # Once it stands in the warehouse.
         pid = pid_of(visitor.until(lambda state: state["started_at"] is not None))
+        # In a session of its own: so a Ctrl-C that ends the server is none for it.
+        assert os.getsid(pid) == pid
     with serving(warehouse) as url, Visitor(url) as visitor:
         state = visitor.state()
         assert (state["is_running"], pid_of(state)) == (True, pid)
@@ -225,17 +229,6 @@ def test_a_refresh_goes_on_when_the_server_stops_and_the_next_server_shows_it(
         state = visitor.ended()
         assert (state["outcome"], state["calls_new"]) == ("done", 1)
     wait_for_end(pid)
-
-
-def test_a_refresh_is_in_a_session_of_its_own(
-    held: Held, warehouse: Path, serving: Serving
-) -> None:
-    # So a Ctrl-C that ends the server is none for it.
-    with serving(warehouse) as url, Visitor(url) as visitor:
-        pid = pid_of(visitor.press().json())
-        assert os.getsid(pid) == pid
-        held.released.set()
-        visitor.ended()
 
 
 def test_a_refresh_that_was_killed_has_ended(aws: FakeAws, held: Held, warehouse: Path) -> None:
@@ -279,6 +272,7 @@ def test_a_refresh_that_fails_at_once_says_why(
         assert visitor.ended()["text"] == "No new calls."
 
 
+@long
 def test_without_credentials_it_says_what_is_missing(aws: FakeAws, warehouse: Path) -> None:
     for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
         del os.environ[name]

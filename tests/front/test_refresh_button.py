@@ -19,6 +19,7 @@ from etl.warehouse.lock import sync_lock
 from etl.web import background, refresh
 from etl.web.app import build_datasette
 from tests.front.server import served
+from tests.rounds import long
 
 playwright = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
 
@@ -166,6 +167,7 @@ def test_a_page_that_comes_later_shows_it_too(
     assert len(page.evaluate("told")) == 1
 
 
+@long
 def test_a_page_that_came_before_is_led_to_it(
     open_page: Callable[..., Any], tmp_path: Path
 ) -> None:
@@ -191,6 +193,7 @@ def test_a_refusal_is_told_and_the_button_works_again(
     playwright.expect(page.get_by_role("status")).to_have_text("12 new calls.")
 
 
+@long
 def test_a_page_that_loads_itself_anew_says_it_once_more(
     open_page: Callable[..., Any], tmp_path: Path
 ) -> None:
@@ -228,6 +231,7 @@ def test_the_dashboard_has_the_button(
     playwright.expect(output).to_have_text("12 new calls.")
 
 
+@long
 def test_the_dashboard_says_so_without_scripts(
     press_on_the_dashboard: Callable[..., Any],
 ) -> None:

@@ -16,6 +16,7 @@ from etl.normalise.rules import ApplicationRule
 from etl.warehouse.attribution import apply_config
 from etl.warehouse.prices import import_prices
 from etl.warehouse.trial import open_trial
+from tests.rounds import some
 from tests.support import (
     HAIKU,
     SONNET,
@@ -136,7 +137,7 @@ def prepared(db: Database, tmp_path: Path) -> Database:
     return db
 
 
-@pytest.mark.parametrize("name", RECORDS)
+@pytest.mark.parametrize("name", some(RECORDS, 10))
 def test_it_says_what_a_load_does(prepared: Database, tmp_path: Path, name: str) -> None:
     record = RECORDS[name]
     (told,) = explained(prepared, record)
@@ -186,7 +187,7 @@ def test_a_count_stands_where_it_says(all_told: dict[str, Explanation], name: st
 
 @pytest.mark.parametrize(
     ("name", "field", "how"),
-    [
+    some([
         ("user", "user", "userIdentity.userName"),
         ("role", "user", "the role: its session's name is no person's"),
         ("sso", "user", "the session's name: under a role of Identity Center it is the person"),
@@ -214,7 +215,7 @@ def test_a_count_stands_where_it_says(all_told: dict[str, Explanation], name: st
         ("latency", "service tier", "requestParameters.performanceConfig.latency"),
         ("failed", "cost",
          "a failed call; what CloudWatch adds by estimate exists per hour only"),
-    ],
+    ], 12),
 )  # fmt: skip
 def test_it_says_why(prepared: Database, name: str, field: str, how: str) -> None:
     (told,) = explained(prepared, RECORDS[name])

@@ -14,6 +14,7 @@ from etl.lab.roles import invoke_policy, trust_policy
 from tests.aws import ACCOUNT, FakeAws
 from tests.cli.test_load import run
 from tests.lab.test_traffic import scenarios
+from tests.rounds import some
 from tests.sync.support import environment
 
 
@@ -47,11 +48,14 @@ def test_policies_are_of_the_caller_s_partition() -> None:
 
 @pytest.mark.parametrize(
     ("role", "user_name", "application"),
-    [
-        ("Ops", "Ops", "Shop"),
-        ("AWSReservedSSO_Admin_abc", "alice", "Shop"),
-        ("Reports-BedrockRole", "Reports-BedrockRole", "Reports"),
-    ],
+    some(
+        [
+            ("Ops", "Ops", "Shop"),
+            ("AWSReservedSSO_Admin_abc", "alice", "Shop"),
+            ("Reports-BedrockRole", "Reports-BedrockRole", "Reports"),
+        ],
+        2,
+    ),
 )
 def test_a_role_s_session_sends_and_verifies(
     aws: FakeAws, tmp_path: Path, role: str, user_name: str, application: str

@@ -17,6 +17,7 @@ from etl.lab.roles import POLICY, TAG
 from tests.aws import ACCOUNT, FakeAws, FakeClock, Fault
 from tests.cli.test_load import run
 from tests.lab.test_story import ROLES
+from tests.rounds import some
 
 FIRST = ROLES[0]
 CHANGES = (
@@ -230,7 +231,7 @@ def test_a_role_that_never_can_be_assumed_is_told_in_time(aws: FakeAws, clock: F
     assert run("lab", "roles", "create")[0] == 0
 
 
-@pytest.mark.parametrize("kind", ["reset", "truncated", "500"])
+@pytest.mark.parametrize("kind", some(["reset", "truncated", "500"], 1))
 def test_an_answer_that_was_lost_does_no_harm(aws: FakeAws, kind: str) -> None:
     aws.faults += [Fault(kind, operation="CreateRole"), Fault(kind, operation="GetRole", skip=4)]
     assert run("lab", "roles", "create")[0] == 0

@@ -113,10 +113,10 @@ def test_letters_that_take_more_tokens_cost_more(aws: FakeAws, tmp_path: Path) -
 
 def test_ones_own_prices_count(small: list[str], tmp_path: Path) -> None:
     _, out, _ = run("prices", "list", "--model", HAIKU, "--db", "w.db")
-    (tmp_path / "own.csv").write_text(out.replace(",250000,", ",100000000,"))
+    (tmp_path / "own.csv").write_text(out.replace(",250000,", ",10000000,"))
     assert run("prices", "import", "own.csv", "--db", "w.db")[0] == 0
     _, out, _ = run(*small, "--dry-run", "--db", "w.db")
-    assert "$0.004725" in out  # 2 * (23 * 100 + 50 * 1.25) millionths
+    assert "$0.000585" in out  # 2 * (23 * 10 + 50 * 1.25) millionths
 
 
 def test_a_price_that_is_not_known_is_said_and_needs_more_than_yes(

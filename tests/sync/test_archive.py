@@ -477,7 +477,7 @@ with open_warehouse(Path(sys.argv[1]), create=True) as db:
 """
 
 
-CALLS = rounds(600, 1500)
+CALLS = rounds(400, 1500)
 
 
 def test_killed_at_random_moments_nothing_claimed_is_missing(tmp_path: Path) -> None:
@@ -498,7 +498,7 @@ def test_killed_at_random_moments_nothing_claimed_is_missing(tmp_path: Path) -> 
                 stdout=subprocess.PIPE,
             )
 
-        for _ in range(rounds(3, 10)):
+        for _ in range(rounds(2, 10)):
             process = start()
             assert process.stdout is not None
             process.stdout.readline()

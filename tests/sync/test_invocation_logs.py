@@ -18,7 +18,7 @@ from etl.sources.aws import MAX_ATTEMPTS
 from etl.warehouse.load import Batch, Loader, Written
 from tests.aws import ACCOUNT, REGION, Fault
 from tests.aws.logs import GROUP, event_id
-from tests.rounds import crossed, rounds
+from tests.rounds import crossed, rounds, some
 from tests.support import logged, uuid_of
 from tests.sync.support import DAY, HOUR, MINUTE, NOW, World, utc
 
@@ -337,7 +337,7 @@ def fill(world: World, count: int = 160) -> list[str]:
     return requests(*range(count))
 
 
-@pytest.mark.parametrize(("skip", "kind"), crossed([0, 1, 3], PASSING))
+@pytest.mark.parametrize(("skip", "kind"), some(crossed([0, 1, 3], PASSING), 4))
 def test_what_passes_is_tried_again(world: World, kind: str, skip: int) -> None:
     truth = fill(world)
     world.aws.faults.append(Fault(kind, operation="FilterLogEvents", skip=skip, times=2))
@@ -346,7 +346,7 @@ def test_what_passes_is_tried_again(world: World, kind: str, skip: int) -> None:
 
 
 @pytest.mark.parametrize(
-    ("kind", "skip"), crossed([*PASSING, "denied", "expired-credentials"], [2, 9])
+    ("kind", "skip"), some(crossed([*PASSING, "denied", "expired-credentials"], [2, 9]), 4)
 )
 def test_what_does_not_pass_ends_the_stream_and_the_next_run_goes_on(
     world: World, kind: str, skip: int
@@ -520,7 +520,7 @@ class Killed(BaseException):
     """A power cut, before or after a commit."""
 
 
-@settings(max_examples=rounds(8, 200))
+@settings(max_examples=rounds(4, 200))
 @given(
     st.lists(st.tuples(st.integers(0, 9000), st.integers(0, 3)), min_size=1, max_size=60),
     st.lists(st.tuples(st.integers(0, 8), st.booleans(), st.integers(1, 3000)), max_size=5),

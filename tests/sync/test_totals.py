@@ -12,7 +12,7 @@ from etl.normalise.cloudwatch import METRICS_OF
 from etl.sources.aws import Place
 from etl.sync.totals import MAX_CALLS, Stretch, hour_of, stretches
 from tests.aws import Fault
-from tests.rounds import crossed
+from tests.rounds import crossed, long, rounds, some
 from tests.support import HAIKU, SONNET
 from tests.sync.support import DAY, HOUR, MINUTE, NOW, World, utc
 
@@ -219,9 +219,12 @@ def test_since_limits_what_is_read_and_may_reach_further_back_later(world: World
 
 @pytest.mark.parametrize(
     ("kind", "operation"),
-    crossed(
-        ["500", "throttle", "reset", "truncated", "cut", "garbage"],
-        ["ListMetrics", "GetMetricData"],
+    some(
+        crossed(
+            ["500", "throttle", "reset", "truncated", "cut", "garbage"],
+            ["ListMetrics", "GetMetricData"],
+        ),
+        4,
     ),
 )
 def test_faults_are_tried_again_and_never_taken_for_no_data(
@@ -246,18 +249,18 @@ def test_a_failure_claims_nothing(world: World) -> None:
 
 
 def test_partial_data_is_followed_to_its_end(world: World) -> None:
-    """Six models by the minute have more points than a page holds."""
-    start = hour_of(NOW - 62 * DAY)
-    for model in range(6):
+    """A few models by the minute have more points than a page holds."""
+    start, models = hour_of(NOW - 62 * DAY), rounds(3, 6)
+    for model in range(models):
         world.place.dense_metric(
             BEDROCK, "InputTokenCount", {"ModelId": f"vendor.model-{model}"}, 1, start, NOW
         )
     sync(world)
-    assert world.aws.count("GetMetricData") > 2
+    assert world.aws.count("GetMetricData") > 1
     expected = int((NOW - start) / timedelta(seconds=300))
     assert (
         world.rows("select count(*), sum(value) from metric_totals group by series_key")
-        == [(expected, expected)] * 6
+        == [(expected, expected)] * models
     )
 
 
@@ -320,6 +323,7 @@ def test_few_series_are_read_as_finely_as_they_are_kept() -> None:
     ]
 
 
+@long
 def test_six_hundred_series_of_sparse_models_over_the_wire(world: World) -> None:
     for model in range(60):
         for name in sorted(METRICS_OF[BEDROCK])[:10]:

@@ -24,7 +24,7 @@ from etl.warehouse.inspect import locate_call
 from etl.warehouse.load import Batch, Loader
 from etl.warehouse.trial import open_trial
 from etl.warehouse.vacuum import drop_calls
-from tests.rounds import rounds
+from tests.rounds import crossed, rounds
 from tests.support import (
     call,
     load,
@@ -86,10 +86,15 @@ def check_sums(db: Database) -> None:
     assert rows(db, "pragma foreign_key_check") == []
 
 
-@pytest.mark.parametrize("lower", [(3, 4, None), (0, 0, None), (3, None, None)])
-@pytest.mark.parametrize("minutes", [0, 7, 3000])
-@pytest.mark.parametrize("is_first", [True, False])
-@pytest.mark.parametrize("together", [True, False])
+@pytest.mark.parametrize(
+    ("lower", "minutes", "is_first", "together"),
+    crossed(
+        [(3, 4, None), (0, 0, None), (3, None, None), (0, 0, None)],
+        [0, 7, 3000],
+        [True, False],
+        [True, True, False, False],
+    ),
+)
 def test_a_correction_lowers_the_counts_that_it_carries(
     db: Database,
     tmp_path: Path,

@@ -29,7 +29,7 @@ import pytest
 from etl.warehouse.database import explain, open_warehouse
 from tests.aws import FakeAws
 from tests.cli.test_load import ROOT, run
-from tests.rounds import rounds, some
+from tests.rounds import long, rounds, some
 from tests.support import call, dump, load, write_log
 from tests.sync.support import utc
 
@@ -202,7 +202,7 @@ def small_disk(tmp_path: Path) -> Iterator[SmallDisk]:
 # -- full, or failing -----------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("kind", [SmallDisk, LimitedFiles])
+@pytest.mark.parametrize("kind", some([SmallDisk, LimitedFiles], 1))
 def test_a_load_that_runs_out_of_room_goes_on_later(kind: type[Disk], tmp_path: Path) -> None:
     with closing(kind(tmp_path / "disk")) as disk:
         load_without_room(disk, tmp_path)
@@ -230,6 +230,7 @@ def load_without_room(disk: Disk, tmp_path: Path) -> None:
     assert dump(path) == wanted
 
 
+@long
 def test_no_room_for_a_new_warehouse(disk: Disk, tmp_path: Path) -> None:
     (log,) = logs_of(tmp_path / "logs", 20)
     wanted = undisturbed(tmp_path / "clean.db", log)
@@ -243,6 +244,7 @@ def test_no_room_for_a_new_warehouse(disk: Disk, tmp_path: Path) -> None:
     assert dump(path) == wanted
 
 
+@long
 def test_a_sync_that_runs_out_of_room_goes_on_later(disk: Disk, tmp_path: Path) -> None:
     def synced(path: Path, **how: Any) -> Ended:
         return command("sync", "--region", "us-east-1", "--since", "2d", "--source", "cloudtrail",
@@ -387,7 +389,7 @@ class Immutable(Permissions):
 ReadOnly = ReadOnlyDisk | Permissions
 
 
-@pytest.fixture(params=some([ReadOnlyDisk, Immutable, Permissions, FilePermission], 2))
+@pytest.fixture(params=some([ReadOnlyDisk, Immutable, Permissions, FilePermission], 1))
 def read_only(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[ReadOnly]:
     place = request.param(tmp_path / "place")
     yield place
@@ -471,7 +473,7 @@ def replace_by_text(path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "damage", some([damage_pages, replace_by_text, cut_short, damage_header], 2)
+    "damage", some([damage_pages, replace_by_text, cut_short, damage_header], 1)
 )
 def test_a_damaged_file(tmp_path: Path, damage: Callable[[Path], None]) -> None:
     """Every command says so; with the copy back, the same command goes on."""
@@ -511,6 +513,7 @@ def in_the_log(tmp_path: Path, *logs: Path) -> Path:
     return path
 
 
+@long
 def test_a_log_of_changes_that_was_deleted(tmp_path: Path) -> None:
     """What was in it only is gone; the same load brings it back."""
     logs = logs_of(tmp_path / "logs", 30, 30)
@@ -566,7 +569,6 @@ def test_a_log_of_changes_that_is_torn(tmp_path: Path) -> None:
         (sqlite3.SQLITE_READONLY_DIRECTORY, "allow writing, or copy the file"),
         (sqlite3.SQLITE_CANTOPEN, "its folder must exist and be writable"),
         (sqlite3.SQLITE_BUSY_SNAPSHOT, "wait for it, then run the same command again"),
-        (sqlite3.SQLITE_INTERRUPT, "what was committed is safe"),
     ],
 )  # fmt: skip
 def test_every_failure_has_a_next_step(code: int, next_step: str) -> None:

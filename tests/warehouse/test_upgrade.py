@@ -20,13 +20,14 @@ from sqlite_utils import Database
 
 from etl import resources
 from etl.cli.long_work import LongWork, describe, next_line
+from etl.errors import STOPPED
 from etl.warehouse import upgrade
 from etl.warehouse.check import run_checks
 from etl.warehouse.database import ensure_schema, open_unchanged, open_warehouse
 from etl.warehouse.long_work import Progress, long_work, observed
 from etl.warehouse.schema import EFFORTS, Effort, migrations
 from tests.cli.test_load import ROOT, run
-from tests.rounds import IS_LONG, long
+from tests.rounds import IS_LONG, long, some
 from tests.support import dump, load, rows
 from tests.warehouse import earlier
 
@@ -139,11 +140,11 @@ main()
 
 @pytest.mark.parametrize(
     ("number", "words", "status", "told"),
-    [
+    some([
         (signal.SIGKILL, ("status",), -signal.SIGKILL, ""),
-        (signal.SIGTERM, ("load", EARLIER / "input"), 1, "Stopped           run it again to go on from here\n"),
+        (signal.SIGTERM, ("load", EARLIER / "input"), 1, f"{STOPPED}\n"),
         pytest.param(signal.SIGINT, ("upgrade",), 1, "", marks=long),
-    ],
+    ], 2),
 )  # fmt: skip
 def test_a_signal_in_the_middle(
     number: int, words: tuple[object, ...], status: int, told: str, tmp_path: Path
