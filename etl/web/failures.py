@@ -62,6 +62,9 @@ def failure_of(exception: Exception, *, is_own: bool) -> Failure:
         )
     if isinstance(exception, OSError) and not is_own and _is_no_name(exception):
         return Failure(404, "404")
+    if isinstance(exception, RecursionError):
+        # Ours recurse nowhere: it is JSON, or a value in it, that is nested too deeply.
+        return Failure(400, _NOT_UNDERSTOOD)
     if is_own or isinstance(exception, _TROUBLE) or type(exception) is sqlite3.DatabaseError:
         return Failure(500, _OURS)
     return Failure(400, _NOT_UNDERSTOOD)
