@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from datasette.app import Datasette
+from datasette.database import QueryInterrupted
 from datasette.utils import sqlite3
 from datasette.utils.asgi import Base400, Request, Response
 from datasette.views.base import DatasetteError
@@ -28,6 +29,7 @@ LOG = logging.getLogger("bedrock_usage.serve")
 
 _LONGEST_PATH = 200
 _NOT_UNDERSTOOD = "The address, or what was sent to it, cannot be understood"
+_TOO_LONG = "The statement took too long and was ended; ask for less"
 _OURS = "The server could not answer; its log names the place"
 
 # What no address can bring about.
@@ -51,11 +53,15 @@ def failure_of(exception: Exception, *, is_own: bool) -> Failure:
     """
     if isinstance(exception, Base400):
         return Failure(exception.status, str(exception.args[0] if exception.args else ""))
+    if isinstance(exception, DatasetteError) and isinstance(
+        exception.__context__, QueryInterrupted
+    ):
+        return Failure(400, _TOO_LONG, exception.title)
     if isinstance(exception, DatasetteError):
         text = exception.message
         return Failure(
             # It says 500 where it was not told otherwise, as of a column that there is not.
-            exception.status if exception.status < 500 else 400,
+            400 if exception.status == 500 else exception.status,
             Markup(text) if exception.message_is_html else str(text),  # noqa: S704
             exception.title,
             exception.error_dict,
@@ -96,7 +102,7 @@ async def catch(app: App, scope: Scope, receive: Receive, send: Send) -> None:
 async def answer(
     datasette: Datasette, request: Request, exception: Exception, *, is_own: bool
 ) -> Response:
-    """Log what happened, and return what the visitor is told, in the form that Datasette has."""
+    """Log what happened, and return what the visitor is told: a page, or JSON as of Datasette."""
     failure = failure_of(exception, is_own=is_own)
     log(request.method, request.path, failure.status, exception)
     told = {
@@ -108,15 +114,8 @@ async def answer(
     }
     if request.path.endswith(".json"):
         return Response.json(told, status=failure.status)
-    template = datasette.jinja_env.select_template([f"{failure.status}.html", "error.html"])
-    page = await template.render_async(
-        told
-        | {
-            "urls": datasette.urls,
-            "app_css_hash": datasette.app_css_hash(),
-            "menu_links": list,
-        }
-    )
+    template = datasette.jinja_env.get_template("usage_error.html")
+    page = await template.render_async(told | {"urls": datasette.urls})
     return Response.html(page, status=failure.status)
 
 
