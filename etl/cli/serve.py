@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ipaddress
 import socket
+import warnings
 from pathlib import Path
 
 import click
@@ -69,6 +70,8 @@ def run_datasette(
     with _listen(host, port) as listener:
         app = build_datasette(db, config, config_path, host).app()
         bundle.prepare()
+        # Datasette begins the facets one after the other, and leaves the rest where one fails.
+        warnings.filterwarnings("ignore", "coroutine .* was never awaited", RuntimeWarning)
         click.echo(f"Datasette at {_url(listener)} (stop with Ctrl-C)", err=True)
         settings = uvicorn.Config(
             connections.at_most(app),

@@ -13,12 +13,13 @@ from tempfile import TemporaryDirectory
 from sqlite_utils import Database
 
 from etl.warehouse.database import open_warehouse
+from etl.warehouse.only_reading import SECRET_TABLES
 
 # What decides how an event is understood and priced, in the order of what refers to what.
 _TABLES = (
     *("models", "model_price_ids", "inference_profiles", "foundation_models"),
     *("prices", "context_bands", "application_rules"),
-    *("forget_key", "forgotten_names", "forgotten_patterns"),
+    *SECRET_TABLES,
 )
 
 

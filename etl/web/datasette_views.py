@@ -12,10 +12,16 @@ from typing import Any
 from datasette.utils.asgi import Request, Response
 from datasette.views.base import DataView
 from datasette.views.special import LogoutView
+from datasette.views.table import TableView
 
 from etl.spreadsheet import harmless_cell
 from etl.web import failures
 from etl.web.login import Logout
+from etl.web.warehouse import most_cells
+
+# Of a page. Thirty thousand cells take a second.
+PAGE_CELLS = 50_000
+PAGE_ROWS = 1_000
 
 
 def replace_views(routes: list[tuple[Any, Any]]) -> list[tuple[Any, Any]]:
@@ -23,10 +29,38 @@ def replace_views(routes: list[tuple[Any, Any]]) -> list[tuple[Any, Any]]:
     for _, view in routes:
         theirs = getattr(view, "view_class", object)
         if issubclass(theirs, DataView):
-            view.view_class = type(theirs.__name__, (_SpreadsheetCsv, theirs), {})
+            short = (_ShortTable,) if issubclass(theirs, TableView) else ()
+            ours = (_SpreadsheetCsv, *short, _ShortPage, theirs)
+            view.view_class = type(theirs.__name__, ours, {})
         elif theirs is LogoutView:
             view.view_class = Logout
     return routes
+
+
+class _ShortPage:
+    """A page with as many rows as can be drawn in a second or two; JSON and CSV have all."""
+
+    async def data(self, request: Request, *words: Any, **options: Any) -> Any:
+        """Return what Datasette shows."""
+        if _is_page(request):
+            most_cells.set(PAGE_CELLS)
+        return await super().data(request, *words, **options)  # type: ignore[misc]
+
+
+class _ShortTable:
+    """A table, of which the other rows are on the next page."""
+
+    async def data(self, request: Request, *words: Any, **options: Any) -> Any:
+        """Return what Datasette shows."""
+        asked = request.args.get("_size") or ""
+        is_large = asked == "max" or (asked.isdecimal() and int(asked[:9]) > PAGE_ROWS)
+        if _is_page(request) and is_large:
+            options["_size"] = PAGE_ROWS
+        return await super().data(request, *words, **options)  # type: ignore[misc]
+
+
+def _is_page(request: Request) -> bool:
+    return request.url_vars.get("format") is None
 
 
 class _SpreadsheetCsv:

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from datasette.app import Datasette
+from datasette.database import QueryInterrupted
 from datasette.utils import sqlite3
 from datasette.utils.asgi import Base400, Request, Response
 from datasette.views.base import DatasetteError
@@ -28,6 +29,7 @@ LOG = logging.getLogger("bedrock_usage.serve")
 
 _LONGEST_PATH = 200
 _NOT_UNDERSTOOD = "The address, or what was sent to it, cannot be understood"
+_TOO_LONG = "The statement took too long and was ended; ask for less"
 _OURS = "The server could not answer; its log names the place"
 
 # What no address can bring about.
@@ -51,6 +53,10 @@ def failure_of(exception: Exception, *, is_own: bool) -> Failure:
     """
     if isinstance(exception, Base400):
         return Failure(exception.status, str(exception.args[0] if exception.args else ""))
+    if isinstance(exception, DatasetteError) and isinstance(
+        exception.__context__, QueryInterrupted
+    ):
+        return Failure(400, _TOO_LONG, exception.title)
     if isinstance(exception, DatasetteError):
         text = exception.message
         return Failure(
@@ -62,6 +68,9 @@ def failure_of(exception: Exception, *, is_own: bool) -> Failure:
         )
     if isinstance(exception, OSError) and not is_own and _is_no_name(exception):
         return Failure(404, "404")
+    if isinstance(exception, RecursionError):
+        # Ours recurse nowhere: it is JSON, or a value in it, that is nested too deeply.
+        return Failure(400, _NOT_UNDERSTOOD)
     if is_own or isinstance(exception, _TROUBLE) or type(exception) is sqlite3.DatabaseError:
         return Failure(500, _OURS)
     return Failure(400, _NOT_UNDERSTOOD)
@@ -93,7 +102,7 @@ async def catch(app: App, scope: Scope, receive: Receive, send: Send) -> None:
 async def answer(
     datasette: Datasette, request: Request, exception: Exception, *, is_own: bool
 ) -> Response:
-    """Log what happened, and return what the visitor is told, in the form that Datasette has."""
+    """Log what happened, and return what the visitor is told: a page, or JSON as of Datasette."""
     failure = failure_of(exception, is_own=is_own)
     log(request.method, request.path, failure.status, exception)
     told = {
@@ -105,15 +114,8 @@ async def answer(
     }
     if request.path.endswith(".json"):
         return Response.json(told, status=failure.status)
-    template = datasette.jinja_env.select_template([f"{failure.status}.html", "error.html"])
-    page = await template.render_async(
-        told
-        | {
-            "urls": datasette.urls,
-            "app_css_hash": datasette.app_css_hash(),
-            "menu_links": list,
-        }
-    )
+    template = datasette.jinja_env.get_template("usage_error.html")
+    page = await template.render_async(told | {"urls": datasette.urls})
     return Response.html(page, status=failure.status)
 
 

@@ -103,6 +103,8 @@ async def _answer(
     if isinstance(body, Response):
         await body.asgi_send(send)
     else:
+        if not (is_own(datasette, path) or _OPEN.fullmatch(path)):
+            app = partial(site.beside.answer, app)
         await answer_while_connected(app, scope, protocol.replay(body), receive, send)
 
 

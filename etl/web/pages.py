@@ -18,6 +18,7 @@ from urllib.parse import parse_qsl, urlencode
 
 from datasette.app import Datasette
 from datasette.utils.asgi import Request, Response
+from datasette.views.base import DatasetteError
 
 from etl import figures
 from etl.errors import DataError
@@ -130,8 +131,7 @@ async def _answer(
         view = await _view(datasette, request)
         context = await prepare(view)
     except DataError as error:
-        text = f"{error}. Change the address, or begin at {datasette.urls.path('/')}\n"
-        return Response.text(text, status=400)
+        raise DatasetteError(str(error), status=400) from None
     shared = {"view": view, "figures": figures, "refresh": await refresh.offer(datasette, request)}
     page = await datasette.render_template(
         template, _frame(view) | context | shared, request=request

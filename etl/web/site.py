@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from etl.config import Config
 from etl.warehouse.answers import Answers
 from etl.web.attempts import Attempts
+from etl.web.beside import Beside
 from etl.web.passwords import Passwords
 from etl.web.sessions import Sessions
 
@@ -43,6 +44,11 @@ class Site:
     def sessions(self) -> Sessions:
         """Those that are open; their file stands beside the warehouse, as the secret does."""
         return Sessions(Path(f"{self.db.resolve()}.sessions"))
+
+    @cached_property
+    def beside(self) -> Beside:
+        """The thread for pages that take long to draw."""
+        return Beside()
 
     @cached_property
     def answers(self) -> Answers:

@@ -13,6 +13,7 @@ import asyncio
 import re
 import threading
 from collections.abc import Callable
+from contextvars import ContextVar
 from pathlib import Path
 from typing import Any
 
@@ -49,6 +50,10 @@ _ABOUT_THE_SCHEMA = frozenset({
 _COUNT_OF_A_TABLE = re.compile(r"select count\(\*\) from \[\w+\]")
 
 
+# How many cells of an answer are of use to who asks (None: all); it is truncated after them.
+most_cells: ContextVar[int | None] = ContextVar("most_cells", default=None)
+
+
 class Warehouse(Database):  # type: ignore[misc]
     """The warehouse in one file, read-only."""
 
@@ -77,6 +82,17 @@ class Warehouse(Database):  # type: ignore[misc]
         log_sql_errors: bool = True,
     ) -> Any:
         """Run a statement where it belongs; the arguments and the errors are Datasette's."""
+        results = await self._execute(sql, params, truncate, custom_time_limit, page_size)
+        return _within(results, most_cells.get()) if truncate else results
+
+    async def _execute(
+        self,
+        sql: str,
+        params: Any,
+        truncate: bool,
+        custom_time_limit: float | None,
+        page_size: int | None,
+    ) -> Any:
         # What a person asks for is truncated, and may take its time.
         if sql.startswith("select count(*) from ") and not truncate:
             custom_time_limit = custom_time_limit or COUNT_LIMIT_MS
@@ -159,6 +175,16 @@ class _Row(tuple[Any, ...]):
 
     def keys(self) -> list[str]:
         return list(self.names)
+
+
+def _within(results: Any, cells: int | None) -> Any:
+    """Return an answer with no more cells, in whole rows, of which one is left at least."""
+    if cells is None:
+        return results
+    rows = max(1, cells // max(1, len(results.description)))
+    if len(results.rows) <= rows:
+        return results
+    return Results(results.rows[:rows], True, results.description)
 
 
 def _results(answer: Answer) -> Any:

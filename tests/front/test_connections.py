@@ -8,6 +8,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from typing import Any
+from unittest.mock import Mock
 
 import pytest
 import uvicorn
@@ -116,26 +117,85 @@ def test_half_a_request_after_an_answer_ends_too() -> None:
         assert is_ended(connection)
 
 
+def deaf(connect: Callable[[], socket.socket]) -> socket.socket:
+    """Ask for a large answer and do not read it."""
+    connection = connect()
+    connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+    connection.sendall(GET % b"100000000")
+    time.sleep(0.05)
+    return connection
+
+
+def slow_body(connect: Callable[[], socket.socket]) -> socket.socket:
+    """Promise a body and send a part of it."""
+    connection = connect()
+    connection.sendall(b"POST /body HTTP/1.1\r\nHost: localhost\r\nContent-Length: 9\r\n\r\nx")
+    return connection
+
+
+def half_head(connect: Callable[[], socket.socket]) -> socket.socket:
+    connection = connect()
+    connection.sendall(b"GET / HT")
+    return connection
+
+
+async def reading(scope: Scope, receive: Receive, send: Send) -> None:
+    """Read all that is sent, then answer."""
+    while scope["method"] == "POST":
+        message = await receive()
+        if message["type"] == "http.disconnect":
+            return
+        if not message["more_body"]:
+            break
+    await hello(scope, receive, send)
+
+
+@pytest.mark.parametrize("waiting", [deaf, slow_body, half_head])
+def test_who_waits_for_himself_keeps_nobody_out(
+    waiting: Callable[[Callable[[], socket.socket]], socket.socket],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    for name in ("UNREAD_SECONDS", "HEAD_SECONDS"):
+        monkeypatch.setattr(connections, name, 60)
+    with server(reading, limit=2) as connect:
+        kept = [waiting(connect) for _ in range(20)]
+        time.sleep(0.2)
+        assert [status(connect()) for _ in range(3)] == [b"200"] * 3
+        del kept
+
+
 def test_who_does_not_read_an_answer_does_not_keep_it() -> None:
-    with server(hello, limit=1) as connect:
-        deaf = connect()
-        deaf.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
-        deaf.sendall(GET % b"100000000")
-        codes = []
-        deadline = time.monotonic() + 20
-        while b"200" not in codes and time.monotonic() < deadline:
-            codes.append(status(connect()))
+    with server(hello) as connect:
+        kept, since = deaf(connect), time.monotonic()
+        assert any(found.unread_bytes for found in [*connections._open])
+        while any(found.unread_bytes for found in [*connections._open]):
+            assert time.monotonic() - since < 20
             time.sleep(0.05)
-        assert set(codes) == {b"503", b"200"}
+        kept.close()
+
+
+def test_answers_that_nobody_reads_do_not_fill_the_memory(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    async def large(scope: Scope, receive: Receive, send: Send) -> None:
+        await send({"type": "http.response.start", "status": 200, "headers": []})
+        await send({"type": "http.response.body", "body": b"x" * 5_000_000})
+
+    monkeypatch.setattr(connections, "UNREAD_SECONDS", 60)
+    monkeypatch.setattr(connections, "UNREAD_BYTES", 12_000_000)
+    with server(large, limit=8) as connect:
+        kept = [deaf(connect) for _ in range(7)]
+        unread = [found.unread_bytes for found in [*connections._open]]
+        assert 0 < sum(unread) < 17_000_000
+        del kept
 
 
 def test_a_crowd_of_one_address_goes_before_others() -> None:
-    def made(address: str, since: float) -> Any:
-        found = object.__new__(connections.Connection)
-        found.client, found.idle_since, found.cycle = (address, 1), since, None
-        return found
+    def made(network: str, since: float) -> Any:
+        return Mock(network=network, idle_since=since)
 
-    crowd = [made(f"2001:db8::{number}", 5.0 + number) for number in range(3)]
-    old, newest = made("192.0.2.1", 1.0), made("192.0.2.2", 9.0)
-    assert connections._least_needed([old, *crowd, newest], newest) is crowd[0]
-    assert connections._least_needed([newest], newest) is newest
+    crowd = [made("2001:db8::/64", 5.0 + number) for number in range(3)]
+    others = [made("192.0.2.1", 1.0), made("192.0.2.2", 9.0)]
+    assert connections._end_first([others[0], *crowd, others[1]])
+    assert [found.abort.called for found in (*crowd, *others)] == [True, *[False] * 4]
+    assert not connections._end_first([])

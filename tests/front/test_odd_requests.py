@@ -98,7 +98,7 @@ NAMES = [
 ]
 VALUES = [
     *(b"", b"x", b"-1", b"0", b"1", b"max", b"99999999999999999999", b"1e400", b"nan", b"\x00", b"%"),
-    *(b"\xff", b"\xc3\xa9", b"[", b"{", b"null", b'"', b"'", b"a" * 300, b"[" * 200, b"{}", b"[]"),
+    *(b"\xff", b"\xc3\xa9", b"[", b"{", b"null", b'"', b"'", b"a" * 300, b"[" * 5000, b"{}", b"[]"),
     *(b"[1]", b'{"a": []}', b"1,2", b"$null,1", b"~", b"~zz", b"~FF", b"day", b"user_name", b"on"),
     *(b"array", b"object", b"select 1", b"select :a", b"select x'00'", b"2026-11-01", b"2026-02-30"),
 ]  # fmt: skip
@@ -209,6 +209,17 @@ def test_a_failure_is_one_line_without_any_secret(
     assert lines[0].startswith("POST /-/login 500: ValueError at test_odd_requests.py:")
     assert lines[1] == "GET /bedrock_usage/calls 400: ValueError"
     assert {line.rpartition(" ")[2] for line in lines[2:]} == {"DatasetteError"}
+
+
+def test_a_value_that_is_nested_too_deeply_is_the_visitors_fault(pages: Pages) -> None:
+    deep = quote_from_bytes(b"[" * 20_000)
+    for path in (
+        f"/-/allow-debug?actor={deep}",
+        f"/bedrock_usage/calls.json?_json=region&region__in={deep}",
+        f"/bedrock_usage.json?_json=a&sql=select+'{deep}'+as+a",
+        f"/bedrock_usage/users?_through={deep}",
+    ):
+        assert pages.open(path).status_code == 400, path[:60]
 
 
 def test_an_exception_outside_of_datasette_is_caught_too() -> None:

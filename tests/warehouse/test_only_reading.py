@@ -2,13 +2,21 @@
 
 from __future__ import annotations
 
+import re
 import sqlite3
 from collections.abc import Iterator
 from contextlib import closing
+from pathlib import Path
 
 import pytest
 
-from etl.warehouse.only_reading import FUNCTIONS, PRAGMAS, allow_only_reading
+from etl.warehouse.database import open_warehouse
+from etl.warehouse.only_reading import (
+    FUNCTIONS,
+    PRAGMAS,
+    SECRET_TABLES,
+    allow_only_reading,
+)
 
 
 def bare() -> sqlite3.Connection:
@@ -144,6 +152,27 @@ def test_a_schema_is_not_trusted() -> None:
         allow_only_reading(connection)
         connection.set_authorizer(None)
         assert "unsafe use" in refusal(connection, "select * from w")
+
+
+READING = (
+    *("select * from {}", "select count(*) from main.{}", "select 1 from [{}] limit 0"),
+    *("select exists (select 1 from {})", "select 1 where 1 in {}", "explain select * from {}"),
+    *("with x as (select * from {}) select count(*) from x", "select 1 union select 1 from {}"),
+    *("select count(*) from users left join {}", "select rowid from {} not indexed"),
+    *("select sum(1) over () from {}", "select (select 1 from {}) from users"),
+)
+
+
+def test_nobody_reads_who_was_forgotten_or_the_key_of_the_pseudonyms(tmp_path: Path) -> None:
+    with open_warehouse(tmp_path / "w.db", create=True) as db:
+        allow_only_reading(db.conn)
+        stored = {name for (name,) in db.execute("select name from sqlite_master")}
+        assert {name for name in stored if re.match("forg[eo]t", name)} == SECRET_TABLES
+        for table in SECRET_TABLES:
+            for sql in READING:
+                for name in (table, table.upper()):
+                    said = refusal(db.conn, sql.format(name))
+                    assert re.search("prohibited|not authorized", said), sql.format(name)
 
 
 def test_reading_stays_what_it_was(connection: sqlite3.Connection) -> None:
