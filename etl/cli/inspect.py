@@ -39,7 +39,7 @@ from etl.warehouse.attribution import apply_application_tag, apply_config
 from etl.warehouse.database import open_warehouse
 from etl.warehouse.files import is_there
 from etl.warehouse.forgotten import forgotten_in
-from etl.warehouse.inspect import Located, latest_calls, locate_call
+from etl.warehouse.inspect import Located, latest_calls, locate_call, read_corrections
 from etl.warehouse.trial import open_trial
 
 if TYPE_CHECKING:
@@ -252,7 +252,7 @@ class _Inspection:
         missing = []
         for name, located in names:
             # An invocation log's call has an id of ours, which AWS does not know.
-            found = finder.find(located.event_id if located else name, _known(located))
+            found = finder.find(located.event_id if located else name, self._known(located))
             events += found
             if not found:
                 missing.append((name, located))
@@ -286,6 +286,17 @@ class _Inspection:
             )
         return newest
 
+    def _known(self, located: Located | None) -> Known | None:
+        if located is None or self._warehouse is None:
+            return None
+        key = located.event_time, located.event_id
+        return Known(
+            datetime.fromisoformat(located.event_time),
+            located.account_id,
+            located.region,
+            bool(read_corrections(self._warehouse, *key)),
+        )
+
     def _stored_only(self, missing: Sequence[tuple[str, Located | None]]) -> list[Explanation]:
         if self._warehouse is None:
             return []
@@ -308,10 +319,3 @@ def missing_notes(missing: Sequence[tuple[str, Located | None]]) -> list[str]:
         + (" (the warehouse holds its call)" if located else " (nor does the warehouse know it)")
         for name, located in missing
     ]
-
-
-def _known(located: Located | None) -> Known | None:
-    if located is None:
-        return None
-    moment = datetime.fromisoformat(located.event_time)
-    return Known(moment, located.account_id, located.region)

@@ -99,6 +99,8 @@ class Known(NamedTuple):
     event_time: datetime
     account_id: str
     region: str
+    # Its corrections stand in the archive under the days of their own times.
+    is_corrected: bool = False
 
 
 def is_bedrock(event: RawEvent) -> bool:
@@ -233,7 +235,7 @@ class Finder:
         if self.archive is None:
             self.notes.add("no archive to look in: none is configured, and no --archive given")
             return []
-        day = known.event_time.date() if known else None
+        day = known.event_time.date() if known and not known.is_corrected else None
         try:
             found = self._read_archive(self.archive, name, day)
             if day and any(event.is_correction for event in found):

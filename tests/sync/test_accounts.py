@@ -68,7 +68,7 @@ def test_what_services_are_like_is_read_once_for_all_accounts(
 
 
 def test_credentials_of_a_role_are_renewed(world: World) -> None:
-    world.aws.accounts.session_seconds = 1  # boto3 renews what ends within minutes
+    world.aws.accounts.session_seconds = 60  # boto3 renews what ends within minutes
     try:
         account = assume_role(world.own, world.aws.role(OTHER, "Reader"))
         sync(world, [account], "us-east-1")

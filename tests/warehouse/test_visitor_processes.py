@@ -33,7 +33,7 @@ ENDLESS = {
     "steps": f"{NUMBERS}select count(*) from n",
     "instr": LONG + " + ".join(f"instr(a, substr(a, 1, 40000) || {i})" for i in range(16)) + " from x",
     "replace": LONG + "length(replace(a, substr(a, 1, 40000) || 'b', '')) + "
-    + " + ".join(f"instr(a, substr(a, 1, 40000) || {i})" for i in range(8)) + " from x",
+    + " + ".join(f"instr(a, substr(a, 1, 40000) || {i})" for i in range(40)) + " from x",
     "planning": "select count(*) from " + ", ".join(f"t as t{i}" for i in range(45)),
 }  # fmt: skip
 
