@@ -15,6 +15,7 @@ import pytest
 from etl.cli.main import COMMANDS
 from etl.errors import BedrockUsageError
 from tests.cli.test_load import ROOT, run
+from tests.rounds import long, some
 from tests.support import dump
 
 
@@ -30,6 +31,7 @@ def test_version() -> None:
     assert run("--version")[1].startswith("main, version ") or "version" in run("--version")[1]
 
 
+@long
 def test_the_demo_reports_and_a_second_run_changes_nothing(tmp_path: Path) -> None:
     db = tmp_path / "w.db"
     status, out, err = run("demo", "--no-serve", "--db", db)
@@ -54,7 +56,7 @@ def test_the_demo_ends_today(tmp_path: Path) -> None:
     assert 0 <= age.total_seconds() < 86_400 + 60
 
 
-@pytest.mark.parametrize("mark", ["unfinished", "2001-01-01"])
+@pytest.mark.parametrize("mark", some(["unfinished", "2001-01-01"], 1))
 def test_an_old_or_unfinished_demo_is_built_again(tmp_path: Path, mark: str) -> None:
     db = tmp_path / "w.db"
     run("demo", "--no-serve", "--db", db)

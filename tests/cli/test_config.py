@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from tests.cli.test_load import run
+from tests.rounds import long
 from tests.support import ACCOUNT, HAIKU, call, dump, write_log
 
 RULES = '[[application_rules]]\napplication = "Mine"\nuser = "alice"\n'
@@ -135,6 +136,7 @@ def test_the_tag_of_the_configuration_names_the_application_of_a_profile(folder:
     assert report("applications") == {"by-team": 1}
 
 
+@long
 def test_the_demo_obeys_no_configuration(folder: Path) -> None:
     run("demo", "--no-serve", "--db", "plain.db")
     configure(folder, '[[application_rules]]\napplication = "Mine"\nregion = "*"\n' + ALIASES)

@@ -16,6 +16,7 @@ from etl.cli import main
 from etl.errors import RejectError
 from etl.load import load_files
 from etl.warehouse.database import open_warehouse
+from tests.rounds import long
 from tests.support import call, dump, service_event, write_log
 
 ROOT = Path(__file__).parents[2]
@@ -117,6 +118,7 @@ def test_the_demo_never_touches_own_data(tmp_path: Path) -> None:
     assert dump(db) == before
 
 
+@long
 def test_a_progress_bar_on_a_terminal_and_none_otherwise(tmp_path: Path) -> None:
     for n in range(3):
         write_log(tmp_path / f"{n}.json", [call(n)])

@@ -27,6 +27,7 @@ from botocore.exceptions import ClientError, EventStreamError
 from examples import custom_metrics
 from examples.custom_metrics import BedrockWithMetrics
 from tests.aws import FakeAws, Fault, cloudwatch
+from tests.rounds import long
 from tests.support import HAIKU, SONNET
 from tests.sync.support import environment
 
@@ -484,6 +485,7 @@ elif child:
 """
 
 
+@long
 @pytest.mark.parametrize(("how", "calls"), [("alone", 1), ("fork", 2)])
 def test_the_rest_is_sent_at_exit_and_a_fork_sends_its_own(
     aws: FakeAws, how: str, calls: int

@@ -18,7 +18,7 @@ from tests.support import HAIKU, call, load, write_log
 Serving = Callable[[Path], AbstractContextManager[str]]
 
 
-@pytest.mark.parametrize("name", some(CHARTS, 2))
+@pytest.mark.parametrize("name", some(CHARTS, 1))
 def test_a_link_of_the_page_of_queries_draws_its_chart(
     browser: Browser, page: Any, url: str, name: str
 ) -> None:

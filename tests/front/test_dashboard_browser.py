@@ -101,7 +101,7 @@ def test_a_bar_leads_to_the_page_of_its_name(browser: Browser, page: Any, url: s
     page.wait_for_url("**/application?name=DataAnalysisApp")
 
 
-@pytest.mark.parametrize(("name", "scheme"), crossed(some(PAGES, 4), ["light", "dark"]))
+@pytest.mark.parametrize(("name", "scheme"), crossed(some(PAGES, 2), ["light", "dark"]))
 def test_nothing_keeps_anybody_from_using_it(
     chromium: Any, url: str, name: str, scheme: str
 ) -> None:
@@ -122,7 +122,7 @@ def test_nothing_keeps_anybody_from_using_it(
     assert serious == {}
 
 
-@pytest.mark.parametrize("name", some(PAGES, 2))
+@pytest.mark.parametrize("name", some(PAGES, 1))
 def test_nothing_is_wider_than_a_phone(chromium: Any, url: str, name: str) -> None:
     with open_page(chromium, viewport={"width": 360, "height": 740}) as browser:
         browser.page.goto(f"{url}{PAGES[name]}")

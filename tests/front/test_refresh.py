@@ -163,6 +163,7 @@ def test_a_refresh_brings_what_is_new_and_the_pages_show_it(aws: FakeAws, wareho
         assert visitor.ended()["text"] == "No new calls."
 
 
+@long
 def test_progress_is_told_while_it_runs(aws: FakeAws, warehouse: Path, tmp_path: Path) -> None:
     two = SETTINGS.replace('"us-east-1"', '"us-east-1", "eu-west-1"')
     (tmp_path / "settings.toml").write_text(two)
@@ -249,6 +250,7 @@ def test_a_refresh_that_was_killed_has_ended(aws: FakeAws, held: Held, warehouse
         assert visitor.ended()["outcome"] == "done"
 
 
+@long
 def test_what_could_not_be_read_is_told(aws: FakeAws, warehouse: Path) -> None:
     aws.faults.append(Fault("denied", operation="LookupEvents", times=None))
     with serving_here(warehouse) as url, Visitor(url) as visitor:
@@ -258,6 +260,7 @@ def test_what_could_not_be_read_is_told(aws: FakeAws, warehouse: Path) -> None:
     assert "AccessDenied on cloudtrail:LookupEvents in us-east-1" in state["text"]
 
 
+@long
 def test_a_refresh_that_fails_at_once_says_why(
     aws: FakeAws, warehouse: Path, tmp_path: Path
 ) -> None:

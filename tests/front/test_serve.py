@@ -25,7 +25,7 @@ from etl.web.connections import Connection
 from etl.web.warehouse import COUNT_LIMIT_MS
 from tests.cli.test_load import run
 from tests.front.pages import open_pages
-from tests.rounds import some
+from tests.rounds import long, some
 from tests.support import call, load, write_log
 
 # Of PASSWORD, by `datasette hash-password`.
@@ -56,6 +56,7 @@ def users(url: str) -> set[str]:
     return {row["user_name"] for row in rows}
 
 
+@long
 def test_it_shows_what_another_process_loads_meanwhile(
     warehouse: Path, tmp_path: Path, serving: Serving
 ) -> None:

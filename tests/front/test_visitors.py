@@ -29,7 +29,7 @@ from tests.front.visits import (
     bearer,
     serving,
 )
-from tests.rounds import crossed
+from tests.rounds import crossed, some
 
 SAFE = ("choices", "cost_lines", "evidence", "freshness", "hours_of_day", "latest_calls", "usage")
 
@@ -184,7 +184,7 @@ def test_whoever_has_not_logged_in_is_refused(visitors: dict[str, Visitor], atta
         assert SEARCH not in answer.text
 
 
-@pytest.mark.parametrize(("attack", "make"), crossed([name for name in ATTACKS if name not in TO_NOBODY], [
+@pytest.mark.parametrize(("attack", "make"), crossed(some((name for name in ATTACKS if name not in TO_NOBODY), 12), [
     lambda login, _: Visitor(login, **bearer("boss")),
     lambda _, proxy: Visitor(proxy, "10.0.0.5", **{"X-Forwarded-User": "boss"}),
 ]))  # fmt: skip

@@ -17,7 +17,7 @@ from etl.lab.roles import POLICY, TAG
 from tests.aws import ACCOUNT, FakeAws, FakeClock, Fault
 from tests.cli.test_load import run
 from tests.lab.test_story import ROLES
-from tests.rounds import some
+from tests.rounds import long, some
 
 FIRST = ROLES[0]
 CHANGES = (
@@ -197,6 +197,7 @@ def test_a_role_that_others_gave_a_policy_is_not_deleted(aws: FakeAws, iam: Any)
     assert roles_there(iam) == set()
 
 
+@long
 def test_a_deletion_that_was_cut_off_is_finished(aws: FakeAws, iam: Any) -> None:
     assert run("lab", "roles", "create")[0] == 0
     aws.faults.append(Fault("denied", operation="DeleteRole"))

@@ -17,7 +17,7 @@ from etl.lab.scenarios import load_scenarios
 from etl.lab.traffic import MAX_TRIES
 from tests.aws import FakeAws, FakeClock, Fault
 from tests.cli.test_load import run
-from tests.rounds import crossed
+from tests.rounds import crossed, long
 from tests.support import HAIKU, SONNET
 
 RUNTIME = ("InvokeModel", "InvokeModelWithResponseStream", "Converse", "ConverseStream")
@@ -211,6 +211,7 @@ def test_a_call_that_fails_for_good_stops_no_other(
     assert ("`bedrock-usage policy --lab`" in err) == (kind == "denied")
 
 
+@long
 def test_a_role_that_lets_nobody_in_is_no_matter_of_the_model(aws: FakeAws) -> None:
     assert run("lab", "roles", "create")[0] == 0
     aws.faults.append(Fault("denied", operation="AssumeRole", times=None))

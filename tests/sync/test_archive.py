@@ -26,7 +26,7 @@ from etl.sync.run import SyncOptions, sync_places
 from etl.warehouse.database import open_warehouse
 from etl.warehouse.vacuum import cutoff, drop_calls
 from tests.aws import ACCOUNT, REGION, FakeAws, Fault
-from tests.rounds import rounds
+from tests.rounds import long, rounds
 from tests.support import (
     HAIKU,
     call,
@@ -480,6 +480,7 @@ with open_warehouse(Path(sys.argv[1]), create=True) as db:
 CALLS = rounds(400, 1500)
 
 
+@long
 def test_killed_at_random_moments_nothing_claimed_is_missing(tmp_path: Path) -> None:
     rng, now = random.Random(5), datetime.now(UTC)
     path, folder, kills = tmp_path / "w.db", tmp_path / "kept", 0

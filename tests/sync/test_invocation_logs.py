@@ -18,7 +18,7 @@ from etl.sources.aws import MAX_ATTEMPTS
 from etl.warehouse.load import Batch, Loader, Written
 from tests.aws import ACCOUNT, REGION, Fault
 from tests.aws.logs import GROUP, event_id
-from tests.rounds import crossed, rounds, some
+from tests.rounds import crossed, long, rounds, some
 from tests.support import logged, uuid_of
 from tests.sync.support import DAY, HOUR, MINUTE, NOW, World, utc
 
@@ -135,6 +135,7 @@ def test_since_limits_the_first_run_and_may_reach_further_back_later(world: Worl
     assert world.state(STREAM)["covered_from"] == utc(NOW - 300 * DAY)
 
 
+@long
 def test_nothing_is_asked_of_the_time_before_bedrock(world: World) -> None:
     sync(world, since=NOW - 3000 * DAY)
     assert world.state(STREAM)["covered_from"] == "2023-09-01T00:00:00Z"
@@ -451,6 +452,7 @@ def test_the_newest_is_there_while_the_history_is_being_read(world: World) -> No
     assert len(stored(world)) < len(truth)
 
 
+@long
 def test_a_long_history_is_read_round_by_round_with_what_is_new_first(world: World) -> None:
     truth = fill(world, 300)
     sync(world, round_seconds=2.0)

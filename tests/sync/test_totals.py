@@ -12,7 +12,7 @@ from etl.normalise.cloudwatch import METRICS_OF
 from etl.sources.aws import Place
 from etl.sync.totals import MAX_CALLS, Stretch, hour_of, stretches
 from tests.aws import Fault
-from tests.rounds import crossed, long, rounds, some
+from tests.rounds import crossed, long, some
 from tests.support import HAIKU, SONNET
 from tests.sync.support import DAY, HOUR, MINUTE, NOW, World, utc
 
@@ -248,9 +248,10 @@ def test_a_failure_claims_nothing(world: World) -> None:
     assert len(hourly(world)) == 100
 
 
+@long
 def test_partial_data_is_followed_to_its_end(world: World) -> None:
     """A few models by the minute have more points than a page holds."""
-    start, models = hour_of(NOW - 62 * DAY), rounds(3, 6)
+    start, models = hour_of(NOW - 62 * DAY), 6
     for model in range(models):
         world.place.dense_metric(
             BEDROCK, "InputTokenCount", {"ModelId": f"vendor.model-{model}"}, 1, start, NOW

@@ -281,6 +281,7 @@ def test_a_sync_that_runs_out_of_room_goes_on_later(disk: Disk, tmp_path: Path) 
     assert shown(path) == shown(tmp_path / "clean.db")
 
 
+@long
 def test_a_vacuum_that_runs_out_of_room_goes_on_later(
     small_disk: SmallDisk, tmp_path: Path
 ) -> None:
@@ -423,6 +424,7 @@ def test_what_may_only_be_read(read_only: ReadOnly, tmp_path: Path) -> None:
     assert dump(path) == wanted
 
 
+@long
 @pytest.mark.parametrize("place", some([ReadOnlyDisk, Permissions], 1))
 def test_serving_from_a_folder_that_is_read_only_says_so(
     place: type[ReadOnly], tmp_path: Path

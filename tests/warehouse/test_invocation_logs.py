@@ -214,7 +214,7 @@ def test_order_and_repetition_do_not_matter(
     paths = [write(tmp_path, number, REPORTS[number]) for number in mixture]
     results = set()
     orders = list(itertools.permutations(paths))
-    for order in random.Random(1).sample(orders, min(rounds(4, 120), len(orders))):
+    for order in random.Random(1).sample(orders, min(rounds(2, 120), len(orders))):
         with new_warehouse() as db:
             for path in (*order, order[0]):
                 load(db, path)
@@ -224,7 +224,7 @@ def test_order_and_repetition_do_not_matter(
     assert len(results) == 1
 
 
-@settings(max_examples=rounds(8, 300))
+@settings(max_examples=rounds(5, 300))
 @given(data=st.data())
 def test_batches_of_any_size_come_to_the_same(
     data: st.DataObject,

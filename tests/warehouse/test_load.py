@@ -27,7 +27,7 @@ from etl.normalise.cloudtrail import parse_event
 from etl.normalise.rows import Event
 from etl.warehouse.database import open_warehouse
 from etl.warehouse.load import Batch, Loader, Reject
-from tests.rounds import rounds
+from tests.rounds import long, rounds, some
 from tests.support import (
     ACCOUNT,
     HAIKU,
@@ -342,7 +342,7 @@ def _start(database: Path, logs: Path, few_bytes: int) -> subprocess.Popen[bytes
     )
 
 
-@pytest.mark.parametrize("few_bytes", [1 << 20, 0], ids=["in one process", "in several"])
+@pytest.mark.parametrize("few_bytes", some([0, 1 << 20], 1))
 def test_killed_at_any_moment_and_run_again_it_is_the_same_database(
     tmp_path: Path, few_bytes: int
 ) -> None:
@@ -376,6 +376,7 @@ def test_killed_at_any_moment_and_run_again_it_is_the_same_database(
     assert dump(killed) == dump(clean)
 
 
+@long
 def test_memory_does_not_grow_with_the_number_of_files(db: Database, tmp_path: Path) -> None:
     import tracemalloc
 
