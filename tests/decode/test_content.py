@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import gzip
 import json
+import sys
 from collections import Counter
 from collections.abc import Callable
 from typing import Any
@@ -50,6 +51,8 @@ def the_long_way(data: bytes, monkeypatch: pytest.MonkeyPatch) -> Decoded:
         return Decoder().decode(data)
 
 
+# Since 3.12 Python itself limits the depth of its own calls only, and may read this.
+READS_DEEP = sys.version_info >= (3, 12)
 DEEP = '{"x":' * 5_000 + "1" + "}" * 5_000
 
 ODD = (
@@ -161,9 +164,11 @@ def test_a_record_nested_too_deeply_is_told(part: str, monkeypatch: pytest.Monke
     data = f'{{"Records":[{json.dumps(call(1))},{record}]}}'.encode()
     decoded = Decoder().decode(data)
     assert shown(decoded) == shown(the_long_way(data, monkeypatch))
-    # Newer Pythons read it.
-    told = [("Records[1]", "nested too deeply")]
-    assert (len(decoded.calls), decoded.rejects) in ((1, told), (2, []))
+    if READS_DEEP and not decoded.rejects:
+        assert len(decoded.calls) == 2
+        return
+    assert len(decoded.calls) == 1
+    assert decoded.rejects == [("Records[1]", "nested too deeply")]
 
 
 def test_a_line_nested_too_deeply_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -171,8 +176,11 @@ def test_a_line_nested_too_deeply_is_told(monkeypatch: pytest.MonkeyPatch) -> No
     data = f"{line}\n{json.dumps(logged(2))}\n".encode()
     decoded = Decoder().decode(data)
     assert shown(decoded) == shown(the_long_way(data, monkeypatch))
-    reasons = [reason for _, reason in decoded.rejects]
-    assert (len(decoded.calls), reasons) in ((1, ["nested too deeply"]), (2, []))
+    if READS_DEEP and not decoded.rejects:
+        assert len(decoded.calls) == 2
+        return
+    assert len(decoded.calls) == 1
+    assert [reason for _, reason in decoded.rejects] == ["nested too deeply"]
 
 
 def test_other_services_are_not_parsed_at_all(monkeypatch: pytest.MonkeyPatch) -> None:
