@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import atexit
 import os
 import signal
 
@@ -11,6 +12,8 @@ from etl.errors import STOPPED
 def main() -> None:
     """Run the command. A stop in the first moment is answered as later ones are."""
     signal.signal(signal.SIGTERM, _stop)
+    # In the last moment all is done and said: Python would let a stop make a failure of it.
+    atexit.register(_ignore_stops)
     if signal.getsignal(signal.SIGINT) is signal.default_int_handler:
         signal.signal(signal.SIGINT, _stop)
     # Takes a tenth of a second, and KeyboardInterrupt would come out of it with a traceback.
@@ -19,6 +22,11 @@ def main() -> None:
     if signal.getsignal(signal.SIGINT) is _stop:
         signal.signal(signal.SIGINT, signal.default_int_handler)
     command(prog_name="bedrock-usage")
+
+
+def _ignore_stops() -> None:
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, signal.SIG_IGN)
 
 
 def _stop(*_: object) -> None:

@@ -82,3 +82,20 @@ def test_a_load_that_is_struck_at_any_moment_with_its_readers(tmp_path: Path) ->
         ends.add((process.returncode, err.splitlines()[-1] if process.returncode else ""))
     assert ends <= {(1, STOPPED), (0, "")}
     assert (1, STOPPED) in ends
+
+
+def test_a_stop_that_comes_when_all_is_said_is_no_failure() -> None:
+    """Python takes its last moments without our handlers."""
+    ends = set()
+    for round in range(rounds(4, 60)):
+        process = subprocess.Popen(
+            [sys.executable, "-m", "etl", "--version"],
+            cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+        )  # fmt: skip
+        assert process.stdout is not None
+        process.stdout.readline()
+        time.sleep(0.0005 * round)
+        process.terminate()
+        _, err = process.communicate(timeout=60)
+        ends.add((process.returncode, err))
+    assert ends <= {(0, ""), (1, f"{STOPPED}\n")}
