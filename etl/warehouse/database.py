@@ -11,6 +11,7 @@ from __future__ import annotations
 import sqlite3
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import closing, contextmanager
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -227,7 +228,8 @@ def schema_difference(db: Database) -> tuple[list[str], list[str]]:
     return sorted(known - applied), sorted(applied - known)
 
 
-def view_sql() -> dict[str, str]:
+@cache
+def view_sql() -> Mapping[str, str]:
     """Return every view's statement by name, layers first to last."""
     files = (
         file for layer in VIEW_LAYERS for file in sorted((resources.SQL / layer).glob("*.sql"))

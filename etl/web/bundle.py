@@ -26,6 +26,7 @@ _SCRIPT = (
 _lock = threading.Lock()
 
 
+@cache
 def file_name() -> str:
     """Return the file's name, which changes whenever its content may."""
     return f"vega-{version('vl-convert-python')}.js"

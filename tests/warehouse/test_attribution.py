@@ -30,6 +30,7 @@ from etl.warehouse.database import open_warehouse
 from etl.warehouse.load import Batch, Loader
 from etl.warehouse.rollup import hours_of
 from etl.warehouse.schema import migrations
+from etl.warehouse.turns import Patience, Warehouse
 from tests.rounds import rounds, some
 from tests.support import (
     ACCOUNT,
@@ -275,7 +276,8 @@ def test_the_same_configuration_again_waits_for_no_other_writer(
     db: Database, tmp_path: Path
 ) -> None:
     apply_config(db, [ALICE], {"alice": "A."})
-    db.execute("pragma busy_timeout = 0")
+    assert isinstance(db, Warehouse)
+    db.patience = Patience(limit=0)
     with open_warehouse(tmp_path / "warehouse.db") as other:
         other.execute("begin immediate")
         assert apply_config(db, [ALICE], {"alice": "A."}) == Attribution()
