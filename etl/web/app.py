@@ -83,5 +83,5 @@ def build_datasette(
 def _metadata() -> dict[str, Any]:
     # Datasette reads it in Python alone, which takes a third of a second of every start.
     loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
-    metadata: dict[str, Any] = yaml.load(resources.METADATA.read_bytes(), loader)
+    metadata: dict[str, Any] = yaml.load(resources.METADATA.read_bytes(), loader)  # noqa: S506
     return metadata

@@ -287,7 +287,7 @@ def test_whatever_is_damaged_no_command_ends_in_a_traceback(path: Path, tmp_path
     rng = random.Random(7)
     damaged = tmp_path / "damaged.db"
     seen = set()
-    for seed in range(rounds(8, 100)):
+    for seed in range(rounds(4, 100)):
         shutil.copy(path, damaged)
         overwrite(damaged, rng.randrange(path.stat().st_size), rng.choice((1, 40, 4000)), seed)
         for words in (("check",), ("report", "users"), ("status",), ("vacuum",)):

@@ -120,7 +120,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory, empty_warehouse: Path) -> I
         yield place
 
 
-@settings(max_examples=rounds(40, 400), suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=rounds(25, 400), suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(line=command_lines())
 def test_any_command_line_ends_with_a_status_and_a_message(folder: Path, line: list[str]) -> None:
     for left in folder.glob("no.db*"):

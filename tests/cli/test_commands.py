@@ -70,6 +70,7 @@ def test_an_old_or_unfinished_demo_is_built_again(tmp_path: Path, mark: str) -> 
     assert "CustomerServiceApp" in out
 
 
+@long
 def test_a_demo_cut_short_is_built_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def cut_short(*_: object, **__: object) -> None:
         raise BedrockUsageError("cut short")

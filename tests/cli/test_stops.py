@@ -71,12 +71,13 @@ def test_a_load_that_is_struck_at_any_moment_with_its_readers(tmp_path: Path) ->
         )
     rng = random.Random(2)
     ends = set()
-    for _ in range(rounds(3, 100)):
+    count = rounds(3, 100)
+    for round in range(count):
         process = subprocess.Popen(
             [sys.executable, "-m", "etl", "load", "--reread", str(folder), "--db", str(tmp_path / "w.db")],
             cwd=ROOT, stderr=subprocess.PIPE, text=True, start_new_session=True,
         )  # fmt: skip
-        time.sleep(rng.uniform(0.15, 1.5))
+        time.sleep(0.15 + 1.35 * (round + rng.random()) / count)
         os.killpg(process.pid, signal.SIGTERM)
         _, err = process.communicate(timeout=60)
         ends.add((process.returncode, err.splitlines()[-1] if process.returncode else ""))

@@ -363,7 +363,7 @@ def test_killed_at_random_moments(path: Path, tmp_path: Path) -> None:
     rng = random.Random(11)
     before = figures(path)
     kills = 0
-    for attempt in range(rounds(3, 30)):
+    for attempt in range(rounds(2, 30)):
         killed = Path(shutil.copy(path, tmp_path / "killed.db"))
         command = [sys.executable, "-c", VACUUM, str(killed), BEFORE, RUN]
         process = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE)

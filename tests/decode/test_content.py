@@ -121,7 +121,7 @@ def records(draw: st.DrawFn) -> list[object]:
     return drawn
 
 
-@settings(max_examples=rounds(250, 5000))
+@settings(max_examples=rounds(120, 5000))
 @given(drawn=records())
 def test_the_short_way_comes_to_the_same_as_the_long_one(drawn: list[object]) -> None:
     data = log(*drawn)

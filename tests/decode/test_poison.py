@@ -130,7 +130,7 @@ def is_quiet(reason: str) -> bool:
     return CANARY.lower() not in reason.lower() and str(NUMBER) not in reason
 
 
-@settings(max_examples=rounds(40, 20_000), suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=rounds(25, 20_000), suppress_health_check=[HealthCheck.too_slow])
 @given(data=poison())
 def test_any_document_gives_rows_or_rejects_that_quote_nothing(data: bytes) -> None:
     short = shown(Decoder().decode(data))

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from etl.web import bundle
+from tests.rounds import long
 
 
 @pytest.fixture(autouse=True)
@@ -19,6 +20,7 @@ def cache_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Pa
     bundle._read_or_make.cache_clear()
 
 
+@long
 def test_it_is_made_once_and_read_from_then_on(
     cache_folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

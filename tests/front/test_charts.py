@@ -12,7 +12,7 @@ import pytest
 from etl.warehouse.database import open_warehouse
 from tests.front.browser import Browser
 from tests.front.pages import CHARTS, QUERIES
-from tests.rounds import some
+from tests.rounds import long, some
 from tests.support import HAIKU, call, load, write_log
 
 Serving = Callable[[Path], AbstractContextManager[str]]
@@ -45,6 +45,7 @@ def test_the_chart_follows_the_parameters(browser: Browser, page: Any, url: str)
     assert after["width"] < before["width"] / 1.5
 
 
+@long
 def test_the_pages_around_the_charts_are_in_order(page: Any, url: str) -> None:
     for path in ("bedrock_usage", "bedrock_usage/calls", "bedrock_usage/unpriced"):
         page.goto(url + path)

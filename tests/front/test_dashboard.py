@@ -159,7 +159,7 @@ def test_the_figures_are_those_of_the_report(pages: Pages, demo_db: Path, addres
 
 def test_every_link_of_our_pages_leads_to_a_page(pages: Pages) -> None:
     seen, waiting = set[str](), ["/"]
-    while waiting and len(seen) < rounds(100, 400):
+    while waiting and len(seen) < rounds(80, 400):
         path = waiting.pop(0)
         if path in seen:
             continue

@@ -12,7 +12,7 @@ import pytest
 
 from etl.warehouse.database import open_unchanged, open_warehouse
 from tests.front.browser import Browser, open_page
-from tests.rounds import crossed, some
+from tests.rounds import crossed, long, some
 from tests.support import HAIKU, call, load, write_log
 
 Serving = Callable[[Path], AbstractContextManager[str]]
@@ -66,6 +66,7 @@ def test_every_chart_is_drawn_and_has_its_table(browser: Browser, page: Any, url
         assert chart.locator("tbody tr").count() >= 2
 
 
+@long
 def test_the_cost_per_day_is_stacked_by_what_is_chosen(
     browser: Browser, page: Any, url: str
 ) -> None:
@@ -101,7 +102,7 @@ def test_a_bar_leads_to_the_page_of_its_name(browser: Browser, page: Any, url: s
     page.wait_for_url("**/application?name=DataAnalysisApp")
 
 
-@pytest.mark.parametrize(("name", "scheme"), crossed(some(PAGES, 2), ["light", "dark"]))
+@pytest.mark.parametrize(("name", "scheme"), crossed(some(PAGES, 1), some(["light", "dark"], 1)))
 def test_nothing_keeps_anybody_from_using_it(
     chromium: Any, url: str, name: str, scheme: str
 ) -> None:

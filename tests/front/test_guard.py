@@ -37,10 +37,10 @@ def login(demo_db: Path) -> Iterator[Pages]:
 # -- the server's name -------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("host", [
+@pytest.mark.parametrize("host", some([
     "localhost", "localhost:8001", "LOCALHOST:1", "127.0.0.1", "127.0.0.1:8001", "[::1]", "[::1]:80",
     "localhost.", "localhost:",
-])  # fmt: skip
+], 3))  # fmt: skip
 def test_this_machine_is_asked_by_its_names(pages: Pages, host: str) -> None:
     answer = Visitor(pages, "127.0.0.1").get("/-/versions.json", headers={"Host": host})
     assert answer.status_code == 200

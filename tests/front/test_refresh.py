@@ -212,6 +212,7 @@ def test_a_sync_of_a_schedule_is_shown_and_not_doubled(
     assert len(query(warehouse, "select * from sync_runs")) == 1
 
 
+@long
 def test_a_refresh_goes_on_when_the_server_stops_and_the_next_server_shows_it(
     aws: FakeAws, held: Held, warehouse: Path, serving: Serving
 ) -> None:
@@ -286,6 +287,7 @@ def test_without_credentials_it_says_what_is_missing(aws: FakeAws, warehouse: Pa
     assert "credentials" in state["text"]
 
 
+@long
 def test_a_form_without_a_script_comes_back_to_its_page(aws: FakeAws, warehouse: Path) -> None:
     with serving_here(warehouse) as url, Visitor(url) as visitor:
         page = f"{url}bedrock_usage/user_costs?user_name=a"

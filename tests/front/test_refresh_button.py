@@ -156,6 +156,7 @@ def test_it_tells_how_it_is_getting_on_and_what_came_of_it(
     assert page.url.endswith("/try")
 
 
+@long
 def test_a_page_that_comes_later_shows_it_too(
     open_page: Callable[..., Any], tmp_path: Path
 ) -> None:
@@ -221,6 +222,7 @@ def press_on_the_dashboard(open_page: Callable[..., Any], url: str) -> Callable[
     return press_it
 
 
+@long
 def test_the_dashboard_has_the_button(
     press_on_the_dashboard: Callable[..., Any], tmp_path: Path
 ) -> None:

@@ -8,11 +8,12 @@ from pathlib import Path
 import pytest
 
 from scripts.take_screenshots import CHROMIUM, PICTURES, take
-from tests.rounds import some
+from tests.rounds import long, some
 
 README = Path(__file__).parents[2] / "README.md"
 
 
+@long
 def test_the_pictures_can_be_taken(url: str, tmp_path: Path) -> None:
     if not any(map(shutil.which, CHROMIUM)):
         pytest.skip("needs Chromium")

@@ -17,7 +17,7 @@ from tests.rounds import rounds
 @pytest.mark.parametrize("options", [(), ("--survey",)])
 def test_any_file_is_inspected_without_a_traceback(options: tuple[str, ...]) -> None:
     @settings(
-        max_examples=rounds(10, 2000), deadline=None, suppress_health_check=[HealthCheck.too_slow]
+        max_examples=rounds(7, 2000), deadline=None, suppress_health_check=[HealthCheck.too_slow]
     )
     @given(data=poison())
     def inspected(data: bytes) -> None:

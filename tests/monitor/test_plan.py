@@ -18,6 +18,7 @@ from etl.monitor.plan import KINDS, batches, choose_range, price_a_month, to_dat
 from etl.monitor.publish import decide
 from etl.warehouse.monitor import InFlight, Put, Series, Target
 from tests.aws.cloudwatch import _DIMENSION
+from tests.rounds import long
 
 NOW = datetime(2026, 11, 20, 12, 3, 20, tzinfo=UTC)
 NEW = Target(1, "111122223333", "us-east-1", None, None, 0)
@@ -101,6 +102,7 @@ def test_no_price_is_rounded_to_nothing(amount: str, text: str) -> None:
 # -- requests -------------------------------------------------------------------------------------
 
 
+@long
 def test_a_request_has_at_most_a_thousand_values_and_a_megabyte() -> None:
     start = "2026-11-20T10:00:00Z"
     short = [Put(Series(f"a{n}", "m", "Calls"), start, 1) for n in range(2500)]

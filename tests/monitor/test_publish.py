@@ -308,7 +308,7 @@ WRONG = ["reset", "reset-in-body", "500", "throttle", "denied"]
 @given(
     steps=st.lists(st.sampled_from(["call", "publish", "wait", *WRONG]), min_size=8, max_size=16)
 )
-@settings(max_examples=rounds(3, 100))
+@settings(max_examples=rounds(2, 100))
 def test_whatever_goes_wrong_it_ends_in_the_sums_of_the_views(
     new_world: Callable[[], World], steps: list[str]
 ) -> None:

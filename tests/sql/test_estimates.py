@@ -316,7 +316,7 @@ METRIC = st.tuples(
 )
 
 
-@settings(max_examples=rounds(12, 500))
+@settings(max_examples=rounds(7, 500))
 @given(st.lists(CALL, max_size=12), st.lists(METRIC, max_size=8))
 def test_attributed_and_unattributed_come_to_cloudwatch(
     new_warehouse: Callable[[], AbstractContextManager[Database]],

@@ -230,7 +230,7 @@ def levels(db: Database) -> Iterator[tuple[str, tuple[str, ...], list[dict[str, 
     yield "usage", (), usage(db, Filters())
 
 
-@settings(max_examples=rounds(8, 1000))
+@settings(max_examples=rounds(4, 1000))
 @given(st.lists(CALL, min_size=4, max_size=14), st.lists(METRIC, max_size=10))
 def test_every_level_comes_to_what_is_known(
     priced: Callable[[], AbstractContextManager[Database]], calls: list[Any], metrics: list[Any]

@@ -65,7 +65,7 @@ def test_a_pause_longer_than_aws_keeps_leaves_a_gap_and_goes_on(
     assert world.lookups() == asked + 1
 
 
-@settings(max_examples=rounds(4, 200))
+@settings(max_examples=rounds(3, 200))
 @given(st.integers(1, 88 * 24), st.integers(-290, 290))
 def test_wherever_history_is_refused_the_rest_is_read_and_the_edge_is_told(
     new_world: Callable[[], World], lost: int, skew: int

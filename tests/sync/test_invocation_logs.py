@@ -338,7 +338,7 @@ def fill(world: World, count: int = 160) -> list[str]:
     return requests(*range(count))
 
 
-@pytest.mark.parametrize(("skip", "kind"), some(crossed([0, 1, 3], PASSING), 4))
+@pytest.mark.parametrize(("skip", "kind"), some(crossed([0, 1, 3], PASSING), 2))
 def test_what_passes_is_tried_again(world: World, kind: str, skip: int) -> None:
     truth = fill(world)
     world.aws.faults.append(Fault(kind, operation="FilterLogEvents", skip=skip, times=2))
@@ -347,7 +347,7 @@ def test_what_passes_is_tried_again(world: World, kind: str, skip: int) -> None:
 
 
 @pytest.mark.parametrize(
-    ("kind", "skip"), some(crossed([*PASSING, "denied", "expired-credentials"], [2, 9]), 4)
+    ("kind", "skip"), some(crossed([*PASSING, "denied", "expired-credentials"], [2, 9]), 2)
 )
 def test_what_does_not_pass_ends_the_stream_and_the_next_run_goes_on(
     world: World, kind: str, skip: int
@@ -522,7 +522,7 @@ class Killed(BaseException):
     """A power cut, before or after a commit."""
 
 
-@settings(max_examples=rounds(4, 200))
+@settings(max_examples=rounds(2, 200))
 @given(
     st.lists(st.tuples(st.integers(0, 9000), st.integers(0, 3)), min_size=1, max_size=60),
     st.lists(st.tuples(st.integers(0, 8), st.booleans(), st.integers(1, 3000)), max_size=5),

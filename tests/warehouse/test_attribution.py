@@ -512,7 +512,7 @@ def _shown(db: Database) -> list[list[tuple[Any, ...]]]:
     return [sorted(rows(db, f"select * from {view}"), key=repr) for view in ("calls", "usage_cost")]
 
 
-@settings(max_examples=rounds(12, 300))
+@settings(max_examples=rounds(7, 300))
 @given(STEPS)
 def test_whatever_came_before_the_last_rules_decide(
     new_warehouse: NewWarehouse, steps: list[tuple[str, Any]]

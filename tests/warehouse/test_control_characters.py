@@ -23,7 +23,7 @@ NAME = st.text(st.sampled_from(ODD), max_size=3).map(lambda odd: f"n{odd}z")
 RECORD = st.tuples(NAME, NAME, NAME, NAME, NAME, st.booleans())
 
 
-@settings(max_examples=count(15, 1000))
+@settings(max_examples=count(8, 1000))
 @given(st.lists(RECORD, min_size=1, max_size=5))
 def test_whatever_is_in_a_name_the_warehouse_is_sound_and_shows_it(
     new_warehouse: Callable[[], AbstractContextManager[Database]], names: list[tuple[str, ...]]

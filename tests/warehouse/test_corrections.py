@@ -208,7 +208,7 @@ def batches_of(records: list[Any], cuts: list[bool]) -> Iterable[Batch]:
     yield batch
 
 
-@settings(max_examples=rounds(30, 3000))
+@settings(max_examples=rounds(18, 3000))
 @given(stories())
 def test_a_call_comes_to_the_same_whatever_came_first(
     new_warehouse: Callable[[], AbstractContextManager[Database]],

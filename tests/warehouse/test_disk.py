@@ -48,7 +48,7 @@ shutil.disk_usage = lambda _: shutil._ntuple_diskusage(9**12, 0, 9**12)
 READERS = (("report", "users"), ("status",), ("serve", "--port", "0"), ("check",))
 FILLER = "filler"
 # More than there is room for.
-CALLS = rounds(1_500, 3_000)
+CALLS = rounds(700, 3_000)
 
 
 @dataclass
@@ -397,6 +397,7 @@ def read_only(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[ReadOn
     place.close()
 
 
+@long
 def test_what_may_only_be_read(read_only: ReadOnly, tmp_path: Path) -> None:
     first, second = logs_of(tmp_path / "logs", 20, 30)
     wanted = undisturbed(tmp_path / "clean.db", first, second)

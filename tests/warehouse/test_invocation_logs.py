@@ -224,7 +224,7 @@ def test_order_and_repetition_do_not_matter(
     assert len(results) == 1
 
 
-@settings(max_examples=rounds(5, 300))
+@settings(max_examples=rounds(3, 300))
 @given(data=st.data())
 def test_batches_of_any_size_come_to_the_same(
     data: st.DataObject,

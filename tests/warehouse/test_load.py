@@ -285,7 +285,7 @@ STEP = st.tuples(
 )
 
 
-@settings(max_examples=rounds(15, 300))
+@settings(max_examples=rounds(8, 300))
 @given(st.lists(st.lists(STEP, max_size=6), max_size=5))
 def test_rollup_equals_recomputation_whatever_comes(
     new_warehouse: NewWarehouse, batches: list[list[tuple[int, str]]]
@@ -361,7 +361,7 @@ def test_killed_at_any_moment_and_run_again_it_is_the_same_database(
         load_files(db, [logs], batch_rows=40)
     killed = tmp_path / "killed.db"
     kills = 0
-    for _ in range(rounds(2, 12)):
+    for _ in range(rounds(1, 12)):
         process = _start(killed, logs, few_bytes)
         assert process.stdout is not None
         process.stdout.readline()

@@ -211,7 +211,7 @@ def import_price(
     import_any_price(db, folder / "prices.csv")
 
 
-@settings(max_examples=rounds(15, 300))
+@settings(max_examples=rounds(8, 300))
 @given(st.lists(STEP, max_size=6))
 def test_whatever_comes_late_twice_corrected_or_out_of_order(
     new_warehouse: NewWarehouse, steps: list[tuple[str, Any]]

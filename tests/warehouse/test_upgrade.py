@@ -68,7 +68,7 @@ def loaded(
     return lambda files: figures_of(tuple(files))
 
 
-@pytest.mark.parametrize("shape", SHAPES)
+@pytest.mark.parametrize("shape", some(SHAPES, 1))
 def test_it_comes_to_the_figures_of_a_new_one(
     shape: str, tmp_path: Path, loaded: Callable[[list[Path]], dict[str, list[tuple[Any, ...]]]]
 ) -> None:
