@@ -35,7 +35,7 @@ with open_warehouse(Path(sys.argv[1]), create=True) as db:
     sync_places(db, places, clock, options)
 """
 KILLS = rounds(2, 8)
-CALLS = rounds(400, 3000)
+CALLS = rounds(800, 3000)
 
 
 def start(aws: FakeAws, database: Path) -> subprocess.Popen[bytes]:
