@@ -261,7 +261,7 @@ def test_a_sync_that_runs_out_of_room_goes_on_later(disk: Disk, tmp_path: Path) 
     with FakeAws() as aws:
         aws.lookup_rate = None
         for n in range(CALLS // 2):
-            moment = datetime.now(UTC) - timedelta(hours=2 + n / 25)
+            moment = datetime.now(UTC) - timedelta(hours=2 + 80 * n / CALLS)
             aws.place().deliver(
                 call(n, eventTime=utc(moment), tokens=(n, 1), userAgent=f"a{n}/{'.' * 300}")
             )
