@@ -157,8 +157,9 @@ def _query(start: datetime, end: datetime) -> dict[str, Any]:
     }
 
 
-def _page(items: list[Mapping[str, Any]], *, is_last: bool) -> Page:
-    events = [_looked_up(item) for item in items]
+def _page(items: list[Any], *, is_last: bool) -> Page:
+    # What is no event becomes one without anything, which is rejected like any other.
+    events = [_looked_up(item if isinstance(item, Mapping) else {}) for item in items]
     times = [event.moment for event in events if event.moment]
     oldest = min(times, default=None)
     if oldest and oldest.microsecond:
@@ -167,7 +168,8 @@ def _page(items: list[Mapping[str, Any]], *, is_last: bool) -> Page:
 
 
 def _looked_up(item: Mapping[str, Any]) -> LookedUp:
-    text = item.get("CloudTrailEvent", "")
+    text = item.get("CloudTrailEvent")
+    text = text if isinstance(text, str) else ""
     try:
         moment = item["EventTime"].astimezone(UTC)
     except (KeyError, AttributeError, ValueError, OverflowError):

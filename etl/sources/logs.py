@@ -108,10 +108,16 @@ def _is_bad_token(error: AccessError | TokenError) -> bool:
     return isinstance(error, TokenError) or error.code == "InvalidParameterException"
 
 
-def _page(items: list[Mapping[str, Any]], *, is_last: bool) -> Page:
+def _page(answered: list[Any], *, is_last: bool) -> Page:
+    # What is no entry becomes one without anything, which is rejected like any other.
+    items = [item if isinstance(item, Mapping) else {} for item in answered]
     times = [moment for item in items if (moment := _second(item.get("timestamp")))]
-    events = [LogEvent(str(item.get("eventId")), item.get("message")) for item in items]
+    events = [LogEvent(str(item.get("eventId")), _text(item.get("message"))) for item in items]
     return Page(events, min(times, default=None), max(times, default=None), is_last)
+
+
+def _text(message: Any) -> str | None:
+    return message if isinstance(message, str) else None
 
 
 def _milliseconds(moment: datetime) -> int:

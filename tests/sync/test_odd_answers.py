@@ -12,7 +12,8 @@ import pytest
 from etl.errors import AccessError, RetriableError, StoppedError
 from etl.sources.aws import Place
 from etl.sync.run import _guard
-from tests.support import call, uuid_of
+from tests.aws.logs import GROUP
+from tests.support import call, logged, uuid_of
 from tests.sync.support import HOUR, World, utc
 
 ODD = (None, 7, -1, 1e308, 10**30, "", "a\ud800", "CaNaRy", [], [[]], {}, {"CaNaRy": ["CaNaRy"]})
@@ -81,3 +82,55 @@ def test_odd_answers_of_one_source_cost_no_other(
         outcome = world.sync(sources=("cloudtrail", "cloudwatch", "catalogue"))
         assert world.event_ids() == [uuid_of(1)]
         assert all("canary" not in str(problem).lower() for problem in outcome.problems)
+
+
+def test_odd_entries_of_a_page_cost_none_of_the_good_ones(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    real = Place.call
+
+    def call_oddly(self: Place, service: str, asked: str, *args: Any, **options: Any) -> Any:
+        answer = real(self, service, asked, *args, **options)
+        if asked == "LookupEvents" and answer["Events"]:
+            first, last = answer["Events"][0], answer["Events"][-1]
+            parts = [first | {part: odd} for part, odd in product(first, ODD)]
+            answer["Events"] = [first, *ODD, *parts, last]
+        return answer
+
+    monkeypatch.setattr(Place, "call", call_oddly)
+    for number in (1, 2):
+        world.deliver(number, HOUR * 3, tokens=(1, 2))
+    for _ in range(2):
+        outcome = world.sync()
+        assert outcome.problems == []
+    assert {uuid_of(1), uuid_of(2)} <= set(world.event_ids())
+
+
+def test_odd_entries_of_a_log_cost_none_of_the_good_ones(
+    new_world: Callable[[], World], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Entries that are no entries, and entries with a part that is something else."""
+    world = new_world()
+    world.place.log_group()
+    moment = world.clock.now() - HOUR * 3
+    for number in (1, 2):
+        world.place.log_invocation(logged(number, timestamp=utc(moment)), None)
+    real = Place.call
+
+    def call_oddly(self: Place, service: str, asked: str, *args: Any, **options: Any) -> Any:
+        answer = real(self, service, asked, *args, **options)
+        if asked == "FilterLogEvents" and answer["events"]:
+            first, last = answer["events"][0], answer["events"][-1]
+            parts = [first | {part: odd} for part, odd in product(first, ODD)]
+            answer["events"] = [first, *ODD, *parts, last]
+        return answer
+
+    monkeypatch.setattr(Place, "call", call_oddly)
+    for _ in range(2):
+        outcome = world.sync(sources=("invocation_logs",), log_group=GROUP)
+        assert outcome.problems == []
+    stored = {one for (one,) in world.rows("select request_id from calls")}
+    assert {uuid_of(1_000_001), uuid_of(1_000_002)} <= stored
+    for position, reason in world.rows("select position, reason from rejects"):
+        assert position
+        assert "canary" not in reason.lower()
