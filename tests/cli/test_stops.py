@@ -72,12 +72,12 @@ def test_a_load_that_is_struck_at_any_moment_with_its_readers(tmp_path: Path) ->
     rng = random.Random(2)
     ends = set()
     count = rounds(3, 100)
-    for round in range(count):
+    for attempt in range(count):
         process = subprocess.Popen(
             [sys.executable, "-m", "etl", "load", "--reread", str(folder), "--db", str(tmp_path / "w.db")],
             cwd=ROOT, stderr=subprocess.PIPE, text=True, start_new_session=True,
         )  # fmt: skip
-        time.sleep(0.15 + 1.35 * (round + rng.random()) / count)
+        time.sleep(0.15 + 1.35 * (attempt + rng.random()) / count)
         os.killpg(process.pid, signal.SIGTERM)
         _, err = process.communicate(timeout=60)
         ends.add((process.returncode, err.splitlines()[-1] if process.returncode else ""))
@@ -88,14 +88,14 @@ def test_a_load_that_is_struck_at_any_moment_with_its_readers(tmp_path: Path) ->
 def test_a_stop_that_comes_when_all_is_said_is_no_failure() -> None:
     """Python takes its last moments without our handlers."""
     ends = set()
-    for round in range(rounds(4, 60)):
+    for attempt in range(rounds(4, 60)):
         process = subprocess.Popen(
             [sys.executable, "-m", "etl", "--version"],
             cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
         )  # fmt: skip
         assert process.stdout is not None
         process.stdout.readline()
-        time.sleep(0.0005 * round)
+        time.sleep(0.0005 * attempt)
         process.terminate()
         _, err = process.communicate(timeout=60)
         ends.add((process.returncode, err))

@@ -108,7 +108,8 @@ def poison(draw: st.DrawFn) -> bytes:
         for key in path[:-1]:
             part = part[key]
         if draw(st.booleans()):
-            part[path[-1]] = draw(VALUES)
+            # A copy: what is put into a list of the table would stay in it.
+            part[path[-1]] = copy.deepcopy(draw(VALUES))
         elif draw(st.booleans()):
             part[path[-1]] = "DEEP"
         else:

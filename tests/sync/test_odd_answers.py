@@ -84,53 +84,42 @@ def test_odd_answers_of_one_source_cost_no_other(
         assert all("canary" not in str(problem).lower() for problem in outcome.problems)
 
 
-def test_odd_entries_of_a_page_cost_none_of_the_good_ones(
-    world: World, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def answer_oddly(monkeypatch: pytest.MonkeyPatch, operation: str, key: str) -> None:
+    """Put into each page entries that are none, and entries with a part that is something else."""
     real = Place.call
 
     def call_oddly(self: Place, service: str, asked: str, *args: Any, **options: Any) -> Any:
         answer = real(self, service, asked, *args, **options)
-        if asked == "LookupEvents" and answer["Events"]:
-            first, last = answer["Events"][0], answer["Events"][-1]
+        if asked == operation and answer[key]:
+            first, last = answer[key][0], answer[key][-1]
             parts = [first | {part: odd} for part, odd in product(first, ODD)]
-            answer["Events"] = [first, *ODD, *parts, last]
+            answer[key] = [first, *ODD, *parts, last]
         return answer
 
     monkeypatch.setattr(Place, "call", call_oddly)
+
+
+@pytest.mark.parametrize(
+    ("operation", "key", "sources"),
+    [
+        ("LookupEvents", "Events", {}),
+        ("FilterLogEvents", "events", {"sources": ("invocation_logs",), "log_group": GROUP}),
+    ],
+)
+def test_odd_entries_of_a_page_cost_none_of_the_good_ones(
+    operation: str, key: str, sources: dict[str, Any], world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    world.place.log_group()
     for number in (1, 2):
         world.deliver(number, HOUR * 3, tokens=(1, 2))
+        moment = utc(world.clock.now() - HOUR * 3)
+        world.place.log_invocation(logged(number, timestamp=moment), None)
+    answer_oddly(monkeypatch, operation, key)
     for _ in range(2):
-        outcome = world.sync()
-        assert outcome.problems == []
-    assert {uuid_of(1), uuid_of(2)} <= set(world.event_ids())
-
-
-def test_odd_entries_of_a_log_cost_none_of_the_good_ones(
-    new_world: Callable[[], World], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """Entries that are no entries, and entries with a part that is something else."""
-    world = new_world()
-    world.place.log_group()
-    moment = world.clock.now() - HOUR * 3
-    for number in (1, 2):
-        world.place.log_invocation(logged(number, timestamp=utc(moment)), None)
-    real = Place.call
-
-    def call_oddly(self: Place, service: str, asked: str, *args: Any, **options: Any) -> Any:
-        answer = real(self, service, asked, *args, **options)
-        if asked == "FilterLogEvents" and answer["events"]:
-            first, last = answer["events"][0], answer["events"][-1]
-            parts = [first | {part: odd} for part, odd in product(first, ODD)]
-            answer["events"] = [first, *ODD, *parts, last]
-        return answer
-
-    monkeypatch.setattr(Place, "call", call_oddly)
-    for _ in range(2):
-        outcome = world.sync(sources=("invocation_logs",), log_group=GROUP)
-        assert outcome.problems == []
-    stored = {one for (one,) in world.rows("select request_id from calls")}
-    assert {uuid_of(1_000_001), uuid_of(1_000_002)} <= stored
+        assert world.sync(**sources).problems == []
+    good = {"LookupEvents": (1, 2), "FilterLogEvents": (1_000_001, 1_000_002)}[operation]
+    stored = {one for row in world.rows("select event_id, request_id from calls") for one in row}
+    assert {uuid_of(number) for number in good} <= stored
     for position, reason in world.rows("select position, reason from rejects"):
         assert position
         assert "canary" not in reason.lower()
