@@ -25,7 +25,7 @@ from pathlib import Path
 from sqlite_utils import Database
 
 from etl.errors import WarehouseError
-from etl.warehouse.schema import APPLICATION_ID, migrations
+from etl.warehouse.schema import migrations
 
 NOT_A_DATABASE = (
     "the file is not a SQLite database, or its first page is damaged;"
@@ -42,9 +42,6 @@ _MAGIC = b"SQLite format 3\0"
 
 # Where SQLite's header says how changes are written, and its word for a log beside the file.
 _JOURNAL_MODE, _WAL = slice(18, 20), b"\2\2"
-
-# Where it says which program's file it is.
-_PROGRAM, _OURS = slice(68, 72), APPLICATION_ID.to_bytes(4)
 
 
 def real_path(path: Path) -> Path:
@@ -94,11 +91,9 @@ def is_there(path: Path, *, even_damaged: bool = False) -> bool:
             f"there is no warehouse at {path}, only an empty file: delete it, or choose another"
             " with --db"
         )
-    beginning = _beginning(path)
-    is_database = beginning.startswith(_MAGIC)
-    is_marked = beginning[_PROGRAM] == _OURS
+    is_database = _beginning(path) == _MAGIC
     try:
-        if is_database and not is_marked and _looks_foreign(real_path(path)):
+        if is_database and _looks_foreign(real_path(path)):
             raise foreign(path)
     except sqlite3.DatabaseError as error:
         # Of any other error whoever opens it finds out: it is damaged, or changed at this moment.
@@ -124,9 +119,9 @@ def is_foreign(db: Database) -> bool:
                 return False
         except (sqlite3.OperationalError, KeyError):
             return True  # a table of that name with other columns
-    (program,) = db.execute("pragma application_id").fetchone()
-    (version,) = db.execute("pragma user_version").fetchone()
-    return program not in (0, APPLICATION_ID) or version != 0 or not _is_empty(db)
+    marks = ("application_id", "user_version")
+    is_marked = any(db.execute(f"pragma {mark}").fetchone()[0] for mark in marks)
+    return is_marked or not _is_empty(db)
 
 
 def make_file(path: Path, image: Callable[[], bytes]) -> None:
@@ -203,7 +198,7 @@ def _beginning(path: Path) -> bytes:
     except OSError as error:
         raise _unreadable(path, error) from None
     try:
-        return os.read(handle, _PROGRAM.stop)
+        return os.read(handle, len(_MAGIC))
     except OSError as error:
         raise _unreadable(path, error) from None
     finally:

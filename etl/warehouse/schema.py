@@ -39,9 +39,6 @@ from sqlite_utils import Database, Migrations
 
 from etl.normalise.fields import NUL, SHOWN_NUL
 
-# In SQLite's header of every warehouse.
-APPLICATION_ID = int.from_bytes(b"bdru")
-
 migrations = Migrations("bedrock_usage")
 
 
@@ -1025,10 +1022,3 @@ def m020_create_forgotten(db: Database) -> None:
         ) strict, without rowid;
     """,
     )
-
-
-@migrations()
-@takes()
-def m021_mark_as_ours(db: Database) -> None:
-    """Say in the file's header whose it is: who opens it need not look into it first."""
-    db.execute(f"pragma application_id = {APPLICATION_ID}")
