@@ -19,6 +19,7 @@ from click.testing import CliRunner
 
 from etl.cli import main as program
 from etl.cli.main import COMMANDS as NAMES
+from etl.config import load_config
 from etl.demo import write_demo_logs
 from etl.monitor import prices
 from scripts.update_docs import DEMO_NOW, README, ROOT, pages, updated
@@ -77,6 +78,15 @@ def test_every_command_that_is_shown_exists_with_its_options() -> None:
         words = shlex.split(command.partition(" > ")[0])[1:]
         done = CliRunner().invoke(program, [*words, "--help"])
         assert done.exit_code == 0, (command, done.output)
+
+
+def test_configuration_that_is_shown_is_accepted(tmp_path: Path) -> None:
+    shown = [block for language, block in BLOCKS if language == "toml"]
+    assert len(shown) > 4
+    for block in shown:
+        # A hash is shown as its beginning.
+        (tmp_path / "shown.toml").write_text(block.replace("$...", f"${'a' * 16}${'a' * 43}="))
+        load_config(tmp_path / "shown.toml")
 
 
 def test_the_prices_of_the_example_are_those_that_the_program_knows() -> None:
