@@ -53,7 +53,7 @@ constraints: .venv/bin/python
 	$(BIN)/python -m scripts.renew_constraints
 
 docs: .venv/installed-dev
-	$(BIN)/python -m scripts.update_readme
+	$(BIN)/python -m scripts.update_docs
 
 screenshots: .venv/installed-dev
 	$(BIN)/python -m scripts.take_screenshots

@@ -1,4 +1,4 @@
-"""Take the README's pictures: the pages of the demo, as Chromium shows them.
+"""Take the pictures of README and docs/: the pages of the demo, as Chromium shows them.
 
     python -m scripts.take_screenshots [FOLDER]
 

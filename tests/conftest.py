@@ -56,7 +56,7 @@ SLOW = (
     *("cli/test_inspect", "cli/test_places", "cli/test_policy", "cli/test_s3", "cli/test_stops"),
     *("cli/test_sync", "cli/test_vacuum", "decode/test_memory", "inspect/test_explain"),
     "sources/test_s3",
-    *("test_output", "test_readme", "test_soak", "warehouse/test_disk", "warehouse/test_forget"),
+    *("test_output", "test_docs", "test_soak", "warehouse/test_disk", "warehouse/test_forget"),
     *("warehouse/test_load", "warehouse/test_turns", "warehouse/test_upgrade"),
     "warehouse/test_visitor_processes",
 )

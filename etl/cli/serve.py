@@ -113,7 +113,7 @@ def _check_exposure(host: str, serve: Serve) -> None:
         raise click.UsageError(
             f"{host} is not a loopback address. The warehouse names users and costs: before others"
             " are let in, set passwords or tokens under [serve] in bedrock_usage.toml, or"
-            " --behind-proxy (README, Sharing it)"
+            " --behind-proxy (docs/pages.md#sharing-it)"
         )
     if host in ("", "0.0.0.0", "::") and not serve.host_names:  # noqa: S104
         raise click.UsageError(

@@ -125,8 +125,11 @@ def _compare_tokens(usage: dict[str, int], row: Row) -> list[Difference]:
 
 def _remedy(entry: Entry) -> str:
     if entry.is_stream:
-        return "AWS does not always tell a stream's; invocation logs do (README, No tokens)"
-    return "invocation logs have them (README, No tokens)"
+        return (
+            "AWS does not always tell a stream's; invocation logs do"
+            " (docs/troubleshooting.md#no-tokens)"
+        )
+    return "invocation logs have them (docs/troubleshooting.md#no-tokens)"
 
 
 def _compare_cost(

@@ -104,8 +104,8 @@ def _parse_result(
     times, values = result.get("Timestamps") or [], result.get("Values") or []
     if not names:
         yield RejectError(
-            "account, region, metric, period and model are not told: give each query the Label"
-            " of the README (Load saved data), or save its MetricDataQueries in the same file"
+            "account, region, metric, period and model are not stated: give each query the Label"
+            " in docs/files.md#load-saved-data, or save its MetricDataQueries in the same file"
         )
     elif not isinstance(times, list) or not isinstance(values, list):
         yield RejectError("Timestamps and Values are not both lists")

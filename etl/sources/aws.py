@@ -329,14 +329,14 @@ def _fatal(code: str, action: str, where: str) -> SourceError:
     if code in DENIED and action == "sts:AssumeRole":
         return AccessError(
             f"AccessDenied on {where}: allow it in the caller's policy, and let the role trust the"
-            " caller; see README, Permissions"
+            " caller; see docs/permissions.md"
         )
     if code in DENIED:
         is_of_the_lab = action.startswith("iam:") or action in PERMISSIONS.values()
         printer = f"bedrock-usage policy{' --lab' if is_of_the_lab else ''}"
         return AccessError(
             f"AccessDenied on {where}: add {action} to the policy of the role or user that runs"
-            f" this (`{printer}` prints it); see README, Permissions"
+            f" this (`{printer}` prints it); see docs/permissions.md"
         )
     if code in SIGNED_OUT:
         return AccessError(f"{where}: the credentials have expired; sign in again (aws sso login)")

@@ -112,8 +112,8 @@ def _with_text_times(result: Mapping[str, Any], place: Place) -> dict[str, Any]:
     status = result.get("StatusCode", "Complete")
     if status == "Forbidden":
         raise AccessError(
-            f"AccessDenied on cloudwatch:GetMetricData {place}: add it to the role; see README,"
-            " Permissions"
+            f"AccessDenied on cloudwatch:GetMetricData {place}: add it to the role; see"
+            " docs/permissions.md"
         )
     if status == "InternalError":
         raise RetriableError(f"cloudwatch:GetMetricData {place}: CloudWatch could not add up")

@@ -178,7 +178,7 @@ def _records(text: str) -> Iterator[tuple[int, dict[str, str]]]:
 def _check_heading(heading: Sequence[str]) -> None:
     missing = [column for column in COLUMNS if column not in heading]
     if missing:
-        form = "the README (Prices) and `prices import --help` show the form"
+        form = "docs/prices.md and `prices import --help` show the form"
         raise DataError(f"no column {', '.join(missing)}; {form}")
     if unknown := [_shown(name) for name in heading if name not in COLUMNS]:
         raise DataError(f"a price has no column {', '.join(unknown[:5])}; leave it out")

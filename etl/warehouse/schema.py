@@ -1,6 +1,6 @@
 """The tables, as append-only migrations, and why they are as they are.
 
-Sized for ten million events on one machine; the figures are in the README (Limits).
+Sized for ten million events on one machine; the figures are in docs/performance.md.
 
 - **Events are keyed by** (``event_time``, ``event_id``), WITHOUT ROWID. CloudTrail's event ids are
   random, and a B-tree on random keys touches another page for every row; led by the time, new rows

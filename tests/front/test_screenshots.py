@@ -1,4 +1,4 @@
-"""The README's pictures can be taken from the pages as they are, and the README shows each."""
+"""The pictures of README and docs/ can be taken from the pages as they are; each is shown."""
 
 from __future__ import annotations
 
@@ -8,9 +8,8 @@ from pathlib import Path
 import pytest
 
 from scripts.take_screenshots import CHROMIUM, PICTURES, take
+from scripts.update_docs import pages
 from tests.rounds import long, some
-
-README = Path(__file__).parents[2] / "README.md"
 
 
 @long
@@ -25,6 +24,6 @@ def test_the_pictures_can_be_taken(url: str, tmp_path: Path) -> None:
     assert all(len(picture) > 20_000 for picture in pictures.values())
 
 
-def test_the_readme_shows_each_picture() -> None:
-    readme = README.read_text(encoding="utf-8")
-    assert [name for name in PICTURES if f"(docs/{name}.png)" not in readme] == []
+def test_each_picture_is_shown() -> None:
+    shown = "".join(page.read_text(encoding="utf-8") for page in pages())
+    assert [name for name in PICTURES if f"{name}.png)" not in shown] == []

@@ -191,7 +191,7 @@ def test_a_stream_may_lack_its_tokens_unless_that_is_asked_for(
     assert all(
         call["notes"] == [
             "no input_tokens, output_tokens in CloudTrail: AWS does not always tell a stream's;"
-            " invocation logs do (README, No tokens)"
+            " invocation logs do (docs/troubleshooting.md#no-tokens)"
         ]
         for call in proof["calls"]
     )  # fmt: skip

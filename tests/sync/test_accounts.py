@@ -100,7 +100,7 @@ def test_a_role_that_may_not_be_assumed_stops_no_other_account(world: World) -> 
     (message,) = sync(world, [denied, world.own], "us-east-1")
     assert "AccessDenied on sts:AssumeRole" in message
     assert OTHER in message
-    assert "README, Permissions" in message
+    assert "docs/permissions.md" in message
     assert calls(world) == [(ACCOUNT, "us-east-1", 1)]
 
 

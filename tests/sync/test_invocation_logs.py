@@ -289,7 +289,7 @@ def test_a_group_that_may_not_be_read_tells_what_to_do_and_the_others_go_on(worl
     assert problem.message == (
         f"AccessDenied on logs:FilterLogEvents in {REGION} (account {ACCOUNT}): add"
         " logs:FilterLogEvents to the policy of the role or user that runs this"
-        " (`bedrock-usage policy` prints it); see README, Permissions"
+        " (`bedrock-usage policy` prints it); see docs/permissions.md"
     )
     assert world.state(STREAM)["error"] == problem.message
     assert stored(world) == requests(2)

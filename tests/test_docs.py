@@ -1,7 +1,8 @@
-"""The README is true: its help texts, its pictures, its links and its commands."""
+"""README and docs/ are true: help texts, quotes, pictures, links and commands."""
 
 from __future__ import annotations
 
+import functools
 import json
 import os
 import re
@@ -18,24 +19,34 @@ from click.testing import CliRunner
 
 from etl.cli import main as program
 from etl.cli.main import COMMANDS as NAMES
+from etl.config import load_config
 from etl.demo import write_demo_logs
 from etl.monitor import prices
-from scripts.update_readme import DEMO_NOW, README, updated
+from scripts.update_docs import DEMO_NOW, README, ROOT, pages, updated
 from tests.aws import ACCOUNT, FakeAws, cloudwatch
 from tests.cli.test_load import run
 from tests.support import HAIKU, call
 from tests.sync.support import environment
 
-TEXT = README.read_text()
-COMMANDS = [
-    line.strip()
-    for block in re.findall(r"```sh\n(.*?)```", TEXT, re.DOTALL)
-    for line in block.splitlines()
-    if line.strip().startswith("bedrock-usage ")
-]
+PAGES = {page: page.read_text(encoding="utf-8") for page in pages()}
+TEXT = "\n".join(PAGES.values())
+BLOCKS = re.findall(r"```(\w+)\n(.*?)```", TEXT, re.DOTALL)
+# A command runs once, however many pages show it.
+COMMANDS = list(
+    dict.fromkeys(
+        line.strip()
+        for language, block in BLOCKS
+        for line in block.splitlines()
+        if language == "sh" and line.strip().startswith("bedrock-usage ")
+    )
+)
 
-PYTHON = re.findall(r"```python\n(.*?)```", TEXT, re.DOTALL)
-PROFILES = re.findall(r"```ini\n(# ~/.aws/config\n\[profile (.*?)\]\n.*?)```", TEXT, re.DOTALL)
+PYTHON = [block for language, block in BLOCKS if language == "python"]
+PROFILES = [
+    (block, found[1])
+    for language, block in BLOCKS
+    if language == "ini" and (found := re.match(r"# ~/.aws/config\n\[profile (.*?)\]\n", block))
+]
 PLAIN = f"""
 import boto3
 boto3.client("bedrock-runtime").converse(
@@ -44,8 +55,15 @@ boto3.client("bedrock-runtime").converse(
 """
 
 
-def test_help_texts_and_the_report_are_of_today() -> None:
-    assert updated(TEXT) == TEXT, "README.md is out of date: make docs"
+def test_the_readme_is_short() -> None:
+    assert len(PAGES[README].splitlines()) <= 250, "move what few need into docs/"
+
+
+def test_quotes_and_generated_pages_are_of_today() -> None:
+    stale = [page.name for page, text in updated().items() if PAGES.get(page) != text]
+    assert stale == [], "run make docs"
+    # A quote that lost its marker is stale and does not say so.
+    assert (TEXT.count("<!-- report -->\n\n```"), TEXT.count("<!-- policy -->\n\n```")) == (1, 1)
 
 
 def test_every_command_has_its_help_text() -> None:
@@ -53,15 +71,24 @@ def test_every_command_has_its_help_text() -> None:
         assert f"$ bedrock-usage {name} --help" in TEXT
 
 
-def test_every_command_in_a_block_exists_with_its_options() -> None:
-    blocks = re.findall(r"```(?:text|sh)\n(.*?)```", TEXT, re.DOTALL)
-    lines = [line for block in blocks for line in block.splitlines()]
-    commands = [line for line in lines if line.startswith("bedrock-usage ")]
-    assert len(commands) > 25
+def test_every_command_that_is_shown_exists_with_its_options() -> None:
+    lines = {line for _, block in BLOCKS for line in block.splitlines()}
+    lines |= set(re.findall(r"`(bedrock-usage [^`]+)`", _prose(TEXT)))
+    commands = sorted(line for line in lines if line.startswith("bedrock-usage "))
+    assert len(commands) > 40
     for command in commands:
         words = shlex.split(command.partition(" > ")[0])[1:]
         done = CliRunner().invoke(program, [*words, "--help"])
         assert done.exit_code == 0, (command, done.output)
+
+
+def test_configuration_that_is_shown_is_accepted(tmp_path: Path) -> None:
+    shown = [block for language, block in BLOCKS if language == "toml"]
+    assert len(shown) > 4
+    for block in shown:
+        # A hash is shown as its beginning.
+        (tmp_path / "shown.toml").write_text(block.replace("$...", f"${'a' * 16}${'a' * 43}="))
+        load_config(tmp_path / "shown.toml")
 
 
 def test_the_prices_of_the_example_are_those_that_the_program_knows() -> None:
@@ -75,18 +102,56 @@ def test_the_prices_of_the_example_are_those_that_the_program_knows() -> None:
 
 
 def test_links_and_pictures_lead_somewhere() -> None:
-    anchors = {
-        re.sub(r"[^a-z0-9 -]", "", heading.lower()).replace(" ", "-")
-        for heading in re.findall(r"^#+ (.*)$", TEXT, re.MULTILINE)
+    others = (ROOT / "DECISIONS.md", ROOT / "CHANGELOG.md")
+    texts = PAGES | {page: page.read_text(encoding="utf-8") for page in others}
+    for page, text in texts.items():
+        for link in re.findall(r"\]\(([^)\s]+)\)", _prose(text)):
+            if not link.startswith("http"):
+                _follow(page, link)
+
+
+def _follow(page: Path, link: str) -> None:
+    name, _, anchor = link.partition("#")
+    target = (page.parent / name).resolve() if name else page
+    assert target.is_file(), (page.name, link)
+    assert ROOT in target.parents, (page.name, link)
+    assert not anchor or anchor in _anchors(target), (page.name, link)
+
+
+@functools.cache
+def _anchors(page: Path) -> set[str]:
+    """Return what GitHub calls the headings of a page."""
+    headings = re.findall(r"^#+ (.*)$", _prose(page.read_text(encoding="utf-8")), re.MULTILINE)
+    return {re.sub(r"[^\w -]", "", heading.lower()).replace(" ", "-") for heading in headings}
+
+
+def _prose(text: str) -> str:
+    """Return a page without its blocks of code."""
+    return re.sub(r"^ *```.*?^ *```", "", text, flags=re.DOTALL | re.MULTILINE)
+
+
+def test_the_readme_leads_to_every_page() -> None:
+    links = {link.partition("#")[0] for link in re.findall(r"\]\(([^)]+)\)", PAGES[README])}
+    assert [
+        page.name for page in PAGES if page != README and f"docs/{page.name}" not in links
+    ] == []
+
+
+def test_messages_name_pages_that_are_there() -> None:
+    """A page, or a heading of it: "see docs/files.md" and "docs/troubleshooting.md#no-tokens"."""
+    named = {
+        link
+        for folder in ("etl", "examples", "scripts", "sql")
+        for file in (ROOT / folder).rglob("*.*")
+        if file.suffix in (".py", ".html", ".js", ".sql")
+        for link in re.findall(r"docs/\w+\.md(?:#[\w-]+)?", file.read_text(encoding="utf-8"))
     }
-    for target in re.findall(r"\]\(([^)]+)\)", TEXT):
-        if target.startswith("#"):
-            assert target[1:] in anchors
-        elif not target.startswith("http"):
-            assert (README.parent / target).is_file(), target
+    assert len(named) > 5
+    for link in named:
+        _follow(README, link)
 
 
-def test_the_commands_of_the_readme_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_commands_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr("etl.sources.limiter.LOOKUP_SECONDS", 0.0)
     write_demo_logs(tmp_path / "trail-logs", DEMO_NOW)
@@ -111,6 +176,12 @@ def test_the_commands_of_the_readme_run(tmp_path: Path, monkeypatch: pytest.Monk
             assert status == 0, (command, err)
             if target:
                 Path(target).write_text(out)
+        for language, block in BLOCKS:
+            if language == "csv":
+                Path("documented.csv").write_text(block)
+                into = ("--db", "of_its_own.db")  # the price list of above has these days already
+                assert run("prices", "import", "documented.csv", *into)[0] == 0, block
+    assert "csv" in dict(BLOCKS)
     assert "alice" in run("report", "users")[1]
 
 
@@ -146,7 +217,7 @@ def _run_code(code: str, **variables: str | None) -> None:
     done = subprocess.run(
         [sys.executable, "-W", "error", "-c", code],
         env={name: value for name, value in changed.items() if value is not None},
-        cwd=README.parent,
+        cwd=ROOT,
         capture_output=True,
         text=True,
         timeout=60,
@@ -155,7 +226,7 @@ def _run_code(code: str, **variables: str | None) -> None:
 
 
 def _default_profile() -> str:
-    """Return the profile that the README's profiles begin with; "backend" has its own keys."""
+    """Return the profile that the pages' profiles begin with; "backend" has its own keys."""
     key, secret = os.environ["AWS_ACCESS_KEY_ID"], os.environ["AWS_SECRET_ACCESS_KEY"]
     keys = f"aws_access_key_id = {key}\naws_secret_access_key = {secret}\n"
     return f"{keys}[default]\n{keys}"
