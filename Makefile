@@ -39,6 +39,7 @@ lint: .venv/installed-dev
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/python -m scripts.check_versions
+	$(BIN)/python -m scripts.build_list_prices --check
 
 # The wheel in an empty environment in another folder: demo and serve.
 wheel-check: .venv/installed-dev

@@ -1,11 +1,18 @@
 """Build ``sql/seeds/list_prices.csv``, the list prices this project ships with.
 
-    python scripts/build_list_prices.py INPUT_DIR [--output FILE] [--check]
+    python -m scripts.build_list_prices [INPUT_DIR] [--output FILE] [--check]
 
-INPUT_DIR holds extracts of two MIT-licensed packages (see ``sql/seeds/NOTICE.md``), one rate a row:
-``litellm_bedrock.csv`` (1.109.1), ``litellm_1.98.0_bedrock.csv`` (still lists models that were
-retired since) and ``genai_prices_bedrock.csv`` (0.2.3). They are not kept in the repository; the
-result is. Same input, same bytes. ``--check`` writes nothing and fails if the file would change.
+INPUT_DIR, ``scripts/price_inputs`` by default, holds extracts of two MIT-licensed packages (see its
+``NOTICE.md``), one rate a row: ``litellm_bedrock.csv.gz`` (1.109.1),
+``litellm_1.98.0_bedrock.csv.gz`` (still lists models that were retired since) and
+``genai_prices_bedrock.csv.gz`` (0.2.3). Same input, same bytes. ``--check`` writes nothing and
+fails if the file would change; ``make lint`` runs it, so an edit of the result alone does not pass.
+
+**A price is wrong: what to do.** Add a line to ``scripts/list_price_corrections.csv`` with the
+reason and where the right figure stands (see Corrections below), run
+``python -m scripts.build_list_prices``, read the difference in ``sql/seeds/list_prices.csv``, and
+commit both files. If a test in ``tests/prices/test_list_prices.py`` names the old figure, correct
+it from the source, not from the result.
 
 **One row** is one dated rate: ``model_id, region, scope, service_tier, token_kind,
 min_input_tokens`` and the half-open period ``[effective_from, effective_to)`` in UTC days.
@@ -48,12 +55,19 @@ Z.ai's live 30 minutes, not five; the calls do not say so either, hence no kind 
 cuts, which are taken. litellm's own history is not: it mixes price changes with corrections and
 knows only release numbers, no days.
 
-``scripts/list_price_corrections.csv`` holds single facts: sources not to use (``drop``), rates to
-add (``add``), last days (``end``), each with its reason. One that no longer applies is an error.
+**Corrections.** ``scripts/list_price_corrections.csv`` holds single facts, each with its reason.
+One that no longer applies is an error:
+
+- ``drop``: a whole entry of litellm not to use, named by its label in ``source``.
+- ``end``: the first day without a rate, for a model's rows of one ``min_input_tokens``.
+- ``replace``: a row in full, instead of the one with the same key, which is all columns up to
+  ``min_input_tokens``, and ``effective_from``.
+- ``add``: a row in full whose key nothing else has.
 """
 
 import argparse
 import csv
+import gzip
 import io
 import re
 import sys
@@ -61,11 +75,17 @@ from collections.abc import Callable, Iterable, Iterator
 from decimal import Decimal
 from itertools import chain
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
+
+from etl.warehouse.price_file import COLUMNS, PriceRow, parse_row
 
 ROOT = Path(__file__).resolve().parent.parent
 OUTPUT = ROOT / "sql" / "seeds" / "list_prices.csv"
 CORRECTIONS = Path(__file__).with_name("list_price_corrections.csv")
+INPUTS = Path(__file__).with_name("price_inputs")
+GENAI = "genai_prices_bedrock.csv.gz"
+
+ACTIONS = ("drop", "end", "replace", "add")
 
 SINCE_LAUNCH = "2023-01-01"
 CHECKED_ON = "2026-11-23"
@@ -156,26 +176,7 @@ class Entry(NamedTuple):
     sheet: Sheet
 
 
-class Row(NamedTuple):
-    """One line of the result; the fields are its columns."""
-
-    model_id: str
-    region: str
-    scope: str
-    service_tier: str
-    token_kind: str
-    min_input_tokens: int
-    usd_per_mtok: int
-    effective_from: str
-    effective_to: str
-    source: str
-    checked_on: str = CHECKED_ON
-
-
-INTEGERS = {"min_input_tokens", "usd_per_mtok"}
-
-
-def item_of(row: Row) -> Item:
+def item_of(row: PriceRow) -> Item:
     return Item(row.service_tier, row.token_kind, row.min_input_tokens)
 
 
@@ -207,7 +208,9 @@ def parse_amount(text: str, *, scale: int) -> int:
 
 
 def read_csv(path: Path) -> list[dict[str, str]]:
-    with path.open(encoding="utf-8", newline="") as file:
+    """Return the rows of a CSV file, compressed if its name says so."""
+    opener = gzip.open if path.suffix == ".gz" else open
+    with opener(path, "rt", encoding="utf-8", newline="") as file:
         return list(csv.DictReader(file))
 
 
@@ -347,20 +350,20 @@ def regional_sheets(model_id: str, entries: list[Entry]) -> dict[str, Sheet]:
     return own | {"*": home}
 
 
-def sheet_rows(model_id: str, region: str, scope: str, sheet: Sheet) -> Iterator[Row]:
+def sheet_rows(model_id: str, region: str, scope: str, sheet: Sheet) -> Iterator[PriceRow]:
     for item, price in sheet.items():
         usd, source = price
-        yield Row(model_id, region, scope, *item, usd, SINCE_LAUNCH, "", source)
+        yield PriceRow(model_id, region, scope, *item, usd, SINCE_LAUNCH, None, source, CHECKED_ON)
 
 
-def model_rows(model_id: str, entries: list[Entry]) -> Iterator[Row]:
+def model_rows(model_id: str, entries: list[Entry]) -> Iterator[PriceRow]:
     """Yield every current rate of one model."""
     yield from sheet_rows(model_id, "*", "global", global_sheet(entries))
     for region, sheet in regional_sheets(model_id, entries).items():
         yield from sheet_rows(model_id, region, "regional", sheet)
 
 
-def litellm_rows(entries: Iterable[Entry]) -> Iterator[Row]:
+def litellm_rows(entries: Iterable[Entry]) -> Iterator[PriceRow]:
     """Yield every current rate of every model, under each id the model has."""
     models: dict[str, list[Entry]] = {}
     for entry in entries:
@@ -392,7 +395,7 @@ def read_genai(path: Path) -> list[Genai]:
     return rates
 
 
-def genai_only_rows(rates: Iterable[Genai]) -> Iterator[Row]:
+def genai_only_rows(rates: Iterable[Genai]) -> Iterator[PriceRow]:
     """Yield the rates of models that only genai-prices lists."""
     for rate in rates:
         if rate.model_id in GENAI_ONLY:
@@ -400,7 +403,7 @@ def genai_only_rows(rates: Iterable[Genai]) -> Iterator[Row]:
             yield from sheet_rows(rate.model_id, "*", rate.scope, {rate.item: price})
 
 
-def date_price_cuts(rows: Iterable[Row], rates: list[Genai]) -> Iterator[Row]:
+def date_price_cuts(rows: Iterable[PriceRow], rates: list[Genai]) -> Iterator[PriceRow]:
     """Start today's rate on the day of a dated cut, and put the rate before it in front.
 
     genai-prices knows at most one cut a model, for the ``*`` rows; a kind or context tier that it
@@ -423,7 +426,7 @@ def undated(model_id: str) -> str:
     return re.sub(r"(-20\d{6})?(-v\d+)?(:\d+)?$", "", model_id)
 
 
-def second_opinions(rows: list[Row], rates: list[Genai]) -> Iterator[str]:
+def second_opinions(rows: list[PriceRow], rates: list[Genai]) -> Iterator[str]:
     """Yield a line for every current rate on which genai-prices disagrees."""
     ours = {
         (row.model_id, row.scope, item_of(row)): row.usd_per_mtok
@@ -443,7 +446,14 @@ def second_opinions(rows: list[Row], rates: list[Genai]) -> Iterator[str]:
 
 
 def read_corrections(path: Path) -> list[Correction]:
-    return [Correction(r.pop("action"), r.pop("reason"), r) for r in read_csv(path)]
+    """Return the corrections; raise ValueError for an unknown action or a missing reason."""
+    corrections = [Correction(r.pop("action"), r.pop("reason"), r) for r in read_csv(path)]
+    for correction in corrections:
+        if correction.action not in ACTIONS:
+            raise ValueError(f"{correction.action!r} is not one of {', '.join(ACTIONS)}")
+        if not correction.reason:
+            raise ValueError(f"{correction.action} without a reason: {correction.values}")
+    return corrections
 
 
 def drop_entries(entries: Iterable[Entry], drops: Iterable[Correction]) -> list[Entry]:
@@ -455,13 +465,7 @@ def drop_entries(entries: Iterable[Entry], drops: Iterable[Correction]) -> list[
     return list(kept.values())
 
 
-def added_rows(adds: Iterable[Correction]) -> Iterator[Row]:
-    for add in adds:
-        texts = ((name, add.values[name]) for name in Row._fields)
-        yield Row._make(int(text) if name in INTEGERS else text for name, text in texts)
-
-
-def end_rows(rows: Iterable[Row], ends: list[Correction]) -> Iterator[Row]:
+def end_rows(rows: Iterable[PriceRow], ends: list[Correction]) -> Iterator[PriceRow]:
     """Give rows their last day; an ``end`` names them by model and context threshold."""
     days = {
         (end.values["model_id"], int(end.values["min_input_tokens"])): end.values["effective_to"]
@@ -476,53 +480,73 @@ def end_rows(rows: Iterable[Row], ends: list[Correction]) -> Iterator[Row]:
         raise ValueError(f"nothing to end: {sorted(missing)}")
 
 
+def replace_rows(rows: Iterable[PriceRow], replacements: Iterable[PriceRow]) -> Iterator[PriceRow]:
+    """Yield the rows, each with a replacement of its key as that one.
+
+    Raises ValueError for a replacement that names no row, and for one that the sources agree with
+    by now: it has the rate and the last day of the row that it would replace.
+    """
+    waiting = {row_key(row): row for row in unique(replacements, key=row_key)}
+    for row in rows:
+        new = waiting.pop(row_key(row), None)
+        if new and (new.usd_per_mtok, new.effective_to) == (row.usd_per_mtok, row.effective_to):
+            raise ValueError(f"nothing changes, remove the replacement: {new}")
+        yield new or row
+    if waiting:
+        raise ValueError(f"nothing to replace: {list(waiting)}")
+
+
 # The whole
 
 
-def build_rows(input_dir: Path, corrections: list[Correction]) -> list[Row]:
+def build_rows(input_dir: Path, corrections: list[Correction]) -> list[PriceRow]:
     """Return every row of the result, sorted by its key; raise ValueError if a key comes twice."""
 
     def having(action: str) -> list[Correction]:
         return [c for c in corrections if c.action == action]
 
-    old = read_litellm(input_dir / "litellm_1.98.0_bedrock.csv")
-    new = read_litellm(input_dir / "litellm_bedrock.csv")
-    rates = read_genai(input_dir / "genai_prices_bedrock.csv")
+    def given_rows(action: str) -> list[PriceRow]:
+        return [parse_row(correction.values) for correction in having(action)]
+
+    old = read_litellm(input_dir / "litellm_1.98.0_bedrock.csv.gz")
+    new = read_litellm(input_dir / "litellm_bedrock.csv.gz")
+    rates = read_genai(input_dir / GENAI)
     entries = drop_entries((old | new).values(), having("drop"))
     rows = date_price_cuts(litellm_rows(map(add_free_cache_writes, entries)), rates)
     rows = end_rows(chain(rows, genai_only_rows(rates)), having("end"))
-    return sorted(unique(chain(rows, added_rows(having("add"))), key=row_key), key=row_key)
+    rows = replace_rows(unique(rows, key=row_key), given_rows("replace"))
+    return sorted(unique(chain(rows, given_rows("add")), key=row_key), key=row_key)
 
 
-def row_key(row: Row) -> tuple[str | int, ...]:
-    return (*row[:6], row.effective_from)
+def row_key(row: PriceRow) -> tuple[Any, ...]:
+    return (*row.use, row.effective_from)
 
 
-def unique(rows: Iterable[Row], *, key: Callable[[Row], object]) -> list[Row]:
-    seen: dict[object, Row] = {}
+def unique(rows: Iterable[PriceRow], *, key: Callable[[PriceRow], object]) -> list[PriceRow]:
+    seen: dict[object, PriceRow] = {}
     for row in rows:
         if seen.setdefault(key(row), row) is not row:
             raise ValueError(f"twice: {row}")
     return list(seen.values())
 
 
-def render(rows: Iterable[Row]) -> str:
+def render(rows: Iterable[PriceRow]) -> str:
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(Row._fields)
+    writer.writerow(COLUMNS)
     writer.writerows(rows)
     return text.getvalue()
 
 
 def main(arguments: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(description="Build the list-price seed from price extracts.")
-    parser.add_argument("input_dir", type=Path, metavar="INPUT_DIR")
+    parser.add_argument("input_dir", type=Path, nargs="?", default=INPUTS, metavar="INPUT_DIR")
     parser.add_argument("--output", type=Path, default=OUTPUT)
     parser.add_argument("--check", action="store_true", help="write nothing; fail on a difference")
     options = parser.parse_args(arguments)
 
     rows = build_rows(options.input_dir, read_corrections(CORRECTIONS))
-    rates = read_genai(options.input_dir / "genai_prices_bedrock.csv")
+    rates = read_genai(options.input_dir / GENAI)
     for line in second_opinions(rows, rates):
         print(f"genai-prices disagrees: {line}", file=sys.stderr)
     text = render(rows)

@@ -119,7 +119,7 @@ def read_prices(
             wrong = list(_wrong(cells, known, today, force_new=force_new))
             problems += [Problem(line, text) for text in wrong]
             if not wrong:
-                rows.append((line, _row(cells)))
+                rows.append((line, parse_row(cells)))
     except DataError as error:
         problems.append(Problem(error.line, str(error)))
     if not rows and not problems:
@@ -153,7 +153,7 @@ def read_text(file: Path) -> str:
 def parse_prices(text: str) -> Iterator[PriceRow]:
     """Yield the rows of our own price list."""
     for _, cells in _records(text):
-        yield _row(cells)
+        yield parse_row(cells)
 
 
 def _records(text: str) -> Iterator[tuple[int, dict[str, str]]]:
@@ -186,7 +186,8 @@ def _check_heading(heading: Sequence[str]) -> None:
         raise DataError("a column is named twice")
 
 
-def _row(cells: Mapping[str, str]) -> PriceRow:
+def parse_row(cells: Mapping[str, str]) -> PriceRow:
+    """Return a row of checked cells by column. Raises ValueError where a number is none."""
     return PriceRow(
         **{
             **cells,

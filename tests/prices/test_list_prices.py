@@ -5,11 +5,9 @@ shares no code with the build script or the SQL.
 """
 
 import csv
+import gzip
 import importlib.util
-import os
 import re
-import subprocess
-import sys
 from decimal import Decimal
 from itertools import combinations, groupby
 from pathlib import Path
@@ -415,7 +413,10 @@ def build(script, tmp_path):
     """Return a function from short entries to ``{(region, scope, kind): micro-dollars}``."""
     header = "key,endpoint,region,scope,model,commitment,mode,kind,tier,ctx_min,usd_per_mtok"
 
-    def write_and_build(*entries):
+    def write(name, text):
+        (tmp_path / f"{name}.csv.gz").write_bytes(gzip.compress(text.encode(), 1))
+
+    def write_and_build(*entries, corrections=()):
         lines = [f"{header},raw_key,source"]
         for name, region, geo, kind, usd in entries:
             cells = [
@@ -433,11 +434,11 @@ def build(script, tmp_path):
             ]
             lines.append(",".join([*cells, "", "test"]))
         text = "\n".join(lines)
-        (tmp_path / "litellm_bedrock.csv").write_text(text, encoding="utf-8")
-        (tmp_path / "litellm_1.98.0_bedrock.csv").write_text(lines[0], encoding="utf-8")
+        write("litellm_bedrock", text)
+        write("litellm_1.98.0_bedrock", lines[0])
         genai = "model_id,price_key,tier_start,usd,effective_from,source\n"
-        (tmp_path / "genai_prices_bedrock.csv").write_text(genai, encoding="utf-8")
-        rows = script.build_rows(tmp_path, [])
+        write("genai_prices_bedrock", genai)
+        rows = script.build_rows(tmp_path, corrections)
         return {(row.region, row.scope, row.token_kind): row.usd_per_mtok for row in rows}
 
     return write_and_build
@@ -497,12 +498,57 @@ def test_a_region_that_does_not_differ_has_no_row(build):
     assert rows == {("*", "regional", "input"): 1_000_000}
 
 
-@pytest.mark.skipif(
-    "LIST_PRICE_INPUTS" not in os.environ,
-    reason="LIST_PRICE_INPUTS is not set: the extracts are not part of the repository",
+KEY = ("xai.one", "*", "regional", "standard", "input", 0, "2023-01-01")
+
+
+def replacement(script, key=KEY, usd=2_000_000, **cells):
+    names = (*COLUMNS[:6], "effective_from")
+    values = dict(zip(names, map(str, key), strict=True)) | {"usd_per_mtok": str(usd)}
+    values |= {"effective_to": "", "source": "AWS Price List", "checked_on": TODAY}
+    return script.Correction("replace", "The source is late.", values | cells)
+
+
+def test_a_replaced_row_is_the_correction_and_the_others_stay(script, build):
+    entries = [("one", "", "in_region", kind, "3") for kind in ("input", "output")]
+    rows = build(*entries, corrections=[replacement(script)])
+    assert rows == {("*", "regional", "input"): 2_000_000, ("*", "regional", "output"): 3_000_000}
+
+
+@pytest.mark.parametrize("position", range(len(KEY)))
+def test_a_replacement_that_names_no_row_stops_the_build(script, build, position):
+    key = [*KEY]
+    key[position] = 7 if position == 5 else "2024-01-01" if position == 6 else "other"
+    with pytest.raises(ValueError, match="nothing to replace"):
+        build(("one", "", "in_region", "input", "3"), corrections=[replacement(script, key)])
+
+
+def test_a_replacement_that_changes_nothing_or_comes_twice_stops_the_build(script, build):
+    entry = ("one", "", "in_region", "input", "3")
+    with pytest.raises(ValueError, match="nothing changes"):
+        build(entry, corrections=[replacement(script, usd=3_000_000)])
+    with pytest.raises(ValueError, match="twice"):
+        build(entry, corrections=[replacement(script), replacement(script, usd=1)])
+    ended = replacement(script, usd=3_000_000, effective_to="2026-05-01")
+    assert build(entry, corrections=[ended]) == {("*", "regional", "input"): 3_000_000}
+
+
+@pytest.mark.parametrize(
+    ("line", "message"), [("remove,A reason", "not one of"), ("replace,", "without a reason")]
 )
-def test_the_seed_is_what_the_script_builds():
-    command = [sys.executable, str(SCRIPT), os.environ["LIST_PRICE_INPUTS"], "--check"]
-    result = subprocess.run(command, capture_output=True, text=True, check=False)
-    assert result.returncode == 0, result.stderr
-    assert "disagrees" not in result.stderr
+def test_a_correction_says_a_known_action_and_why(script, tmp_path, line, message):
+    file = tmp_path / "corrections.csv"
+    file.write_text(f"action,reason,{','.join(COLUMNS)}\n{line}{',' * len(COLUMNS)}\n")
+    with pytest.raises(ValueError, match=message):
+        script.read_corrections(file)
+
+
+def test_the_seed_is_what_the_script_builds(script, capsys):
+    assert script.main(["--check"]) == 0
+    assert capsys.readouterr().err == ""
+
+
+def test_an_edit_of_the_seed_alone_is_found(script, tmp_path, capsys):
+    edited = tmp_path / "list_prices.csv"
+    edited.write_text(SEED.read_text(encoding="utf-8").replace(",3300000,", ",3300001,", 1))
+    assert script.main(["--check", "--output", str(edited)]) == 1
+    assert "differs" in capsys.readouterr().err
