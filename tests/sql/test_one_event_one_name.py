@@ -15,8 +15,8 @@ from typing import Any
 import pytest
 from sqlite_utils import Database
 
-from etl import resources
 from etl.normalise.rules import ApplicationRule
+from etl.sql_files import sql_text
 from etl.warehouse.attribution import apply_config
 from etl.warehouse.database import view_sql
 from etl.warehouse.read import Filters, run_report, usage
@@ -82,7 +82,7 @@ def names_in(db: Database) -> Iterator[Found]:
                 yield view, name, value
     blank = dict.fromkeys(("since", "until", "regions", "models", "users", "applications", "_visitor_applications"))  # fmt: skip
     for page in ("choices", "cost_lines", "evidence", "latest_calls"):
-        for row in db.query((resources.SQL / "pages" / f"{page}.sql").read_text(), blank):
+        for row in db.query(sql_text(f"pages/{page}"), blank):
             if page == "choices":
                 column = {"user": "user_name", "model": "model_id"}.get(row["kind"], row["kind"])
                 yield page, column, row["name"]
