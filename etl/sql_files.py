@@ -1,9 +1,9 @@
 """The texts of ``sql/``; what several files share stands once, in ``sql/macros``, and is put in.
 
 The files are Jinja templates, as dbt's are. A macro is called by its file and its name, without an
-import: ``{{ money.dollars('cost_picodollars') }}``. What stands first on a line is indented as that
-line is, so that a composed text reads like one written by hand: SQLite stores it as the view's
-definition, comments and all. A name that does not exist is an error, never nothing.
+import: ``{{ money.dollars('cost_picodollars') }}``. What it puts in is indented as the line is, so
+that a composed text reads like one written by hand: SQLite stores it as the view's definition,
+comments and all. A name that does not exist is an error, never nothing.
 
 Composing takes longer than a report does, so the texts are kept where Python keeps its compiled
 modules, and made anew when a file has changed.
@@ -25,7 +25,7 @@ from pathlib import Path
 from etl import resources
 
 _MACROS = "macros"
-_FIRST_ON_A_LINE = re.compile(r"^( *)\{\{ (.+?) \}\}", re.MULTILINE)
+_PUT_IN = re.compile(r"^( *)([^{\n]*)\{\{ (.+?) \}\}", re.MULTILINE)
 
 
 class SqlTextError(Exception):
@@ -116,7 +116,10 @@ def compose(sources: Mapping[str, str]) -> dict[str, str]:
 
 
 def _indented(source: str) -> str:
-    """Return a template that indents what it puts in."""
-    return _FIRST_ON_A_LINE.sub(
-        lambda found: f"{found[1]}{{{{ ({found[2]}) | trim | indent({len(found[1])}) }}}}", source
+    """Return a template that indents what it puts in first on each line."""
+    return _PUT_IN.sub(
+        lambda found: (
+            f"{found[1]}{found[2]}{{{{ ({found[3]}) | trim | indent({len(found[1])}) }}}}"
+        ),
+        source,
     )

@@ -9,7 +9,7 @@ from sqlite_utils import Database
 
 from etl import resources
 from etl.sql_files import sql_names, sql_text
-from etl.warehouse.database import VIEW_LAYERS, view_sql
+from etl.warehouse.database import VIEW_LAYERS
 from tests.support import (
     ACCOUNT,
     HAIKU,
@@ -254,19 +254,3 @@ def test_every_file_is_of_a_known_folder() -> None:
 
 def test_staging_joins_nothing() -> None:
     assert not [name for name in sql_names("staging") if " join " in sql_text(f"staging/{name}")]
-
-
-@pytest.mark.parametrize(
-    ("view", "part"),
-    [
-        ("stg_usage_{}", "    account_key"),
-        ("int_usage_{}", "final as"),
-        ("int_usage_{}_priced", "with rated as"),
-    ],
-)
-def test_hours_and_days_are_understood_alike(view: str, part: str) -> None:
-    hours, days = (
-        view_sql()[view.format(period)].split(part, 1)[1] for period in ("hourly", "daily")
-    )
-    assert hours.replace("        hour,\n", "").replace("usage_hourly", "usage_daily") == days
-    assert len(days) > 1_000
