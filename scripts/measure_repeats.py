@@ -4,7 +4,7 @@
 
 A line is repeated where it belongs to a run of six or more lines that stands somewhere else too, in
 the same file or in another one; indentation and blank lines do not count. Prints the share of every
-file that has some, and of all.
+file that has some, of all of them, and of all with the canned queries of ``metadata.yml``.
 """
 
 from __future__ import annotations
@@ -13,6 +13,8 @@ import argparse
 from collections import defaultdict
 from collections.abc import Mapping
 from pathlib import Path
+
+import yaml
 
 from etl import resources
 
@@ -49,16 +51,30 @@ def sources(folder: Path) -> dict[str, str]:
     return {str(file.relative_to(folder)): file.read_text() for file in folder.rglob("*.sql")}
 
 
+def canned_queries() -> dict[str, str]:
+    """Return the queries of ``metadata.yml`` by their names."""
+    metadata = yaml.safe_load(resources.METADATA.read_text(encoding="utf-8"))
+    queries = metadata["databases"]["bedrock_usage"]["queries"]
+    return {name: query["sql"] for name, query in queries.items()}
+
+
+def share(counts: Mapping[str, tuple[int, int]]) -> float:
+    """Return which part of all lines is repeated, in percent."""
+    again = sum(repeats for repeats, _ in counts.values())
+    return 100 * again / sum(lines for _, lines in counts.values())
+
+
 def main() -> None:
     """Measure and print."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n")[0])
     parser.add_argument("folder", type=Path, nargs="?", default=resources.SQL)
-    counts = repeated(sources(parser.parse_args().folder))
+    texts = sources(parser.parse_args().folder)
+    counts = repeated(texts)
     for name, (again, lines) in sorted(counts.items(), key=lambda item: -item[1][0]):
         if again:
             print(f"{again:>6} of {lines:>5}  {name}")
-    again, lines = (sum(column) for column in zip(*counts.values(), strict=True))
-    print(f"{again:>6} of {lines:>5}  in all, {100 * again / lines:.1f} %")
+    print(f"{share(counts):.1f} % of the lines of SQL")
+    print(f"{share(repeated({**texts, **canned_queries()})):.1f} % with the canned queries")
 
 
 if __name__ == "__main__":

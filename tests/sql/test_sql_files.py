@@ -12,6 +12,7 @@ import pytest
 from etl import resources, sql_files
 from etl.sql_files import SqlTextError, compose, sql_names, sql_text
 from etl.warehouse.database import VIEW_LAYERS
+from scripts.measure_repeats import repeated, share, sources
 
 MACROS = {
     "macros/money": "{% macro dollars(column) %}\nround(\n    {{ column }} / 1e12,\n    9\n)\n{%- endmacro %}"
@@ -84,6 +85,17 @@ def test_texts_are_kept_until_a_file_changes(
     kept.rmdir()
     kept.write_text("")
     assert read() == "select 3\n"
+
+
+def test_hardly_anything_stands_there_twice() -> None:
+    """python -m scripts.measure_repeats says where."""
+    assert share(repeated(sources(resources.SQL))) < 5
+
+
+def test_what_is_repeated() -> None:
+    six = "\n".join("abcdef")
+    texts = {"a": f"x\n{six}\ny", "b": f"  {six}", "c": six[2:], "d": "x\ny"}
+    assert repeated(texts) == {"a": (6, 8), "b": (6, 6), "c": (0, 5), "d": (0, 2)}
 
 
 def test_a_text_can_be_printed() -> None:
