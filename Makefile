@@ -16,7 +16,8 @@ INSTALL := $(BIN)/python -m scripts.install
 # What is imported is compiled once, not by every process that a test starts.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: demo test test-long check lint wheel-check second-python constraints docs screenshots bench
+.PHONY: demo test test-long check lint wheel-check second-python constraints docs sql screenshots
+.PHONY: bench
 .PHONY: clean
 .DEFAULT_GOAL := test
 
@@ -55,6 +56,10 @@ constraints: .venv/bin/python
 
 docs: .venv/installed-dev
 	$(BIN)/python -m scripts.update_docs
+
+# What SQLite gets of a file of sql/: make sql NAME=marts/user_costs
+sql: .venv/installed
+	@$(BIN)/python -m scripts.print_sql $(NAME)
 
 screenshots: .venv/installed-dev
 	$(BIN)/python -m scripts.take_screenshots

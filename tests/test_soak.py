@@ -28,7 +28,7 @@ from typing import Any
 
 import pytest
 
-from etl import resources
+from etl.sql_files import sql_names
 from etl.warehouse.database import open_warehouse
 from tests.aws import FakeAws, Fault
 from tests.rounds import long
@@ -65,10 +65,10 @@ PEOPLE = ("alice", "bob", "carol@example.com", "dave.x", "erin@example.com")
 FAULTS = ("500", "503", "throttle", "reset", "reset-in-body", "truncated", "cut", "garbage", "slow", "denied")  # fmt: skip
 PRICES = "model_id,region,scope,service_tier,token_kind,min_input_tokens,usd_per_mtok,effective_from,effective_to,source,checked_on\n"  # fmt: skip
 MARTS = sorted(
-    file.stem
-    for file in (resources.SQL / "marts").glob("*.sql")
+    name
+    for name in sql_names("marts")
     # When it was read, and from where on.
-    if file.stem != "sync_status"
+    if name != "sync_status"
 )
 
 

@@ -16,13 +16,12 @@ import sqlite3
 from collections.abc import Callable, Iterator
 from functools import partial
 from itertools import islice
-from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
 from sqlite_utils import Database
 
-from etl import resources
 from etl.errors import WarehouseError
+from etl.sql_files import sql_names, sql_text
 from etl.warehouse.database import (
     primary_code,
     schema_difference,
@@ -81,12 +80,11 @@ class Check(NamedTuple):
 
 def all_checks() -> list[Check]:
     """Return every check, in the order in which they make sense."""
-    files = sorted((resources.SQL / "checks").glob("*.sql"))
     return [
         Check("file", _check_file),
         Check("schema", _check_schema),
         Check("keys", _check_keys),
-        *(Check(file.stem, partial(_check_sql, file=file)) for file in files),
+        *(Check(name, partial(_check_sql, name=name)) for name in sql_names("checks")),
         Check("dropped_calls", _check_dropped_calls),
     ]
 
@@ -133,7 +131,7 @@ def rebuild(db: Database) -> None:
 
 def differing_rows(db: Database, check: str) -> int:
     """Return how many rows a file of ``sql/checks`` finds wrong."""
-    return _check_sql(db, file=resources.SQL / "checks" / f"{check}.sql").row_count
+    return _check_sql(db, name=check).row_count
 
 
 def _prepare(db: Database) -> None:
@@ -206,8 +204,8 @@ def _check_keys(db: Database) -> Checked:
     return Checked("keys", "failed", f"{_count(total)} with a dead end.", _DEFECT, shown, total)
 
 
-def _check_sql(db: Database, *, file: Path) -> Checked:
-    text = file.read_text(encoding="utf-8")
+def _check_sql(db: Database, *, name: str) -> Checked:
+    text = sql_text(f"checks/{name}")
     cursor = db.conn.execute(text)
     names = [column[0] for column in cursor.description]
     rows = (dict(zip(names, row, strict=True)) for row in cursor)
@@ -215,10 +213,10 @@ def _check_sql(db: Database, *, file: Path) -> Checked:
     # Counted one by one: where a sum is wrong everywhere, they are as many as the sums.
     total = len(shown) + sum(1 for _ in rows)
     if not total:
-        return Checked(file.stem, "ok", question_of(text))
-    fix = _FIXES.get(file.stem, _REBUILD)
+        return Checked(name, "ok", question_of(text))
+    fix = _FIXES.get(name, _REBUILD)
     detail = f"{question_of(text)} No: {_count(total)}."
-    return Checked(file.stem, "failed", detail, fix, shown, total)
+    return Checked(name, "failed", detail, fix, shown, total)
 
 
 def _check_dropped_calls(db: Database) -> Checked:

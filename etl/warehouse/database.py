@@ -17,8 +17,8 @@ from typing import Any
 
 from sqlite_utils import Database
 
-from etl import resources
 from etl.errors import StoppedError, WarehouseError
+from etl.sql_files import sql_names, sql_text
 from etl.warehouse.files import (
     NOT_A_DATABASE,
     connect_readonly,
@@ -231,14 +231,11 @@ def schema_difference(db: Database) -> tuple[list[str], list[str]]:
 @cache
 def view_sql() -> Mapping[str, str]:
     """Return every view's statement by name, layers first to last."""
-    files = (
-        file for layer in VIEW_LAYERS for file in sorted((resources.SQL / layer).glob("*.sql"))
-    )
-    return {file.stem: f"create view {file.stem} as\n{_body(file)}" for file in files}
-
-
-def _body(file: Path) -> str:
-    return file.read_text(encoding="utf-8").rstrip()
+    return {
+        view: f"create view {view} as\n{sql_text(f'{layer}/{view}').rstrip()}"
+        for layer in VIEW_LAYERS
+        for view in sql_names(layer)
+    }
 
 
 def ensure_schema(db: Database) -> None:

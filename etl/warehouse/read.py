@@ -9,8 +9,8 @@ from typing import Any
 
 from sqlite_utils import Database
 
-from etl import resources
 from etl.normalise.model_ids import parse_model_id
+from etl.sql_files import sql_text
 
 DIMENSIONS = ("day", "user_name", "application", "region", "model_id")
 
@@ -67,8 +67,7 @@ def run_report(db: Database, report: str, parameters: dict[str, Any]) -> list[di
 
 
 def _run(db: Database, file: str, parameters: dict[str, Any]) -> list[dict[str, Any]]:
-    sql = (resources.SQL / f"{file}.sql").read_text(encoding="utf-8")
-    return list(db.query(sql, parameters))
+    return list(db.query(sql_text(file), parameters))
 
 
 def _json(names: Iterable[str]) -> str | None:

@@ -5,17 +5,15 @@ So whatever a page shows can be had as CSV and JSON, under the same parameters.
 
 from __future__ import annotations
 
-from functools import cache
 from typing import Any
 
-from etl import resources
+from etl.sql_files import sql_names, sql_text
 
 # Blank means no filter, or no such dimension.
 FILTERS = ("since", "until", "regions", "models", "users", "applications")
 DIMENSIONS = ("by_day", "by_user", "by_application", "by_region", "by_model")
 TOP = "top"
 
-_FOLDER = resources.SQL / "pages"
 _PARAMETERS = {
     "usage": (*DIMENSIONS, TOP, *FILTERS),
     "choices": ("since", "until"),
@@ -23,15 +21,14 @@ _PARAMETERS = {
 }
 
 
-@cache
 def sql_of(name: str) -> str:
     """Return the text of a query."""
-    return (_FOLDER / f"{name}.sql").read_text(encoding="utf-8")
+    return sql_text(f"pages/{name}")
 
 
 def names() -> list[str]:
     """Return the names of all queries."""
-    return sorted(file.stem for file in _FOLDER.glob("*.sql"))
+    return sql_names("pages")
 
 
 def canned_queries() -> dict[str, dict[str, Any]]:

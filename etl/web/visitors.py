@@ -14,17 +14,15 @@ import json
 import os
 import re
 from collections.abc import Mapping
-from functools import cache
-from pathlib import Path
 from typing import Any
 
 from datasette.app import Datasette
 from datasette.utils import await_me_maybe
 from datasette.utils.asgi import Request
 
-from etl import resources
 from etl.config import EVERY, Serve, is_visitor
 from etl.errors import ConfigError
+from etl.sql_files import sql_names, sql_text
 from etl.web.site import DATABASE, site_of
 
 Actor = dict[str, Any] | None
@@ -72,16 +70,10 @@ def _allowed(serve: Serve, visitor: str) -> tuple[str, ...] | None:
 
 def is_safe_query(name: str) -> bool:
     """Tell whether a canned query shows each visitor only what that visitor may see."""
-    return name in _safe_queries(resources.SQL / "pages")
-
-
-@cache
-def _safe_queries(folder: Path) -> frozenset[str]:
-    return frozenset(
-        file.stem
-        for file in folder.glob("*.sql")
-        if _QUERY_NAME.fullmatch(file.stem)
-        and _APPLICATIONS.search(_without_comments(file.read_text(encoding="utf-8")))
+    return (
+        _QUERY_NAME.fullmatch(name) is not None
+        and name in sql_names("pages")
+        and _APPLICATIONS.search(_without_comments(sql_text(f"pages/{name}"))) is not None
     )
 
 

@@ -1,12 +1,9 @@
 -- Are the stored estimates what the totals and the calls come to today?
 -- Each row is an hour, account, rate key and user whose stored estimate differs.
+{% set key = ['hour', 'account_key', 'rate_key', 'user_key', 'application_key'] %}
 with both_sides as (
     select
-        hour,
-        account_key,
-        rate_key,
-        user_key,
-        application_key,
+        {{ columns.each(key) }},
         estimated_tokens
     from int_estimates
     union all
@@ -22,26 +19,14 @@ with both_sides as (
     left join applications on applications.application = '(unattributed)'
     union all
     select
-        hour,
-        account_key,
-        rate_key,
-        user_key,
-        application_key,
-        -coalesce(estimated_input_tokens, 0)
-        - coalesce(estimated_output_tokens, 0)
-        - coalesce(estimated_cache_read_tokens, 0)
-        - coalesce(estimated_cache_write_tokens, 0)
-        - coalesce(estimated_image_count, 0)
+        {{ columns.each(key) }},
+        {{ columns.each(columns.estimates, '-coalesce({}, 0)', '\n') }}
     from usage_hourly
 )
 
 select
-    hour,
-    account_key,
-    rate_key,
-    user_key,
-    application_key,
+    {{ columns.each(key) }},
     sum(estimated_tokens) as missing_tokens
 from both_sides
-group by hour, account_key, rate_key, user_key, application_key
+group by {{ key | join(', ') }}
 having sum(estimated_tokens) <> 0

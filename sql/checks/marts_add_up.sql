@@ -17,8 +17,17 @@ with usage as (
 ),
 
 marts as (
+{% for mart in (
+    'user_costs',
+    'application_costs',
+    'user_breakdown',
+    'application_breakdown',
+    'model_costs',
+    'region_costs',
+    'daily_costs',
+) %}
     select
-        'user_costs' as mart,
+        '{{ mart }}' as mart,
         calls,
         failed_calls,
         input_tokens,
@@ -28,85 +37,11 @@ marts as (
         unpriced_tokens,
         calls_without_tokens,
         is_lower_bound
-    from user_costs
+    from {{ mart }}
+{% if not loop.last %}
     union all
-    select
-        'application_costs' as mart,
-        calls,
-        failed_calls,
-        input_tokens,
-        output_tokens,
-        cost_usd,
-        unpriced_calls,
-        unpriced_tokens,
-        calls_without_tokens,
-        is_lower_bound
-    from application_costs
-    union all
-    select
-        'user_breakdown' as mart,
-        calls,
-        failed_calls,
-        input_tokens,
-        output_tokens,
-        cost_usd,
-        unpriced_calls,
-        unpriced_tokens,
-        calls_without_tokens,
-        is_lower_bound
-    from user_breakdown
-    union all
-    select
-        'application_breakdown' as mart,
-        calls,
-        failed_calls,
-        input_tokens,
-        output_tokens,
-        cost_usd,
-        unpriced_calls,
-        unpriced_tokens,
-        calls_without_tokens,
-        is_lower_bound
-    from application_breakdown
-    union all
-    select
-        'model_costs' as mart,
-        calls,
-        failed_calls,
-        input_tokens,
-        output_tokens,
-        cost_usd,
-        unpriced_calls,
-        unpriced_tokens,
-        calls_without_tokens,
-        is_lower_bound
-    from model_costs
-    union all
-    select
-        'region_costs' as mart,
-        calls,
-        failed_calls,
-        input_tokens,
-        output_tokens,
-        cost_usd,
-        unpriced_calls,
-        unpriced_tokens,
-        calls_without_tokens,
-        is_lower_bound
-    from region_costs
-    union all
-    select
-        'daily_costs' as mart,
-        calls,
-        failed_calls,
-        input_tokens,
-        output_tokens,
-        cost_usd,
-        unpriced_calls,
-        unpriced_tokens,
-        calls_without_tokens,
-        is_lower_bound
-    from daily_costs
+{% endif %}
+{% endfor %}
 ),
 
 final as (

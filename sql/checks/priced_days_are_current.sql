@@ -1,6 +1,12 @@
 -- Are the priced days what the days come to at today's prices?
 -- Each row is one of priced_daily, or of its sums by user, application or model, that
 -- is missing, left over, or has another value.
+{% set priced_days = [
+    ('priced_daily', ['user_key', 'application_key']),
+    ('priced_daily_by_user', ['user_key']),
+    ('priced_daily_by_application', ['application_key']),
+    ('priced_daily_by_model', []),
+] %}
 with usage as (
     select
         *,
@@ -15,23 +21,21 @@ with usage as (
 ),
 
 recomputed as (
+{% for table, names in priced_days %}
     select
-        'priced_daily' as priced_table,
+        '{{ table }}' as priced_table,
         day,
         account_key,
         rate_key,
-        user_key,
-        application_key,
+        {{ 'user_key' if 'user_key' in names else 'null as user_key' }},
+        {{ 'application_key' if 'application_key' in names else 'null as application_key' }},
         sum(calls) as calls,
         sum(failed_calls) as failed_calls,
         coalesce(sum(calls) filter (where is_actual), 0) as calls_with_tokens,
         sum(calls_without_tokens) as calls_without_tokens,
         sum(unpriced_calls) as unpriced_calls,
         sum(unpriced_tokens) as unpriced_tokens,
-        sum(input_tokens) as input_tokens,
-        sum(output_tokens) as output_tokens,
-        sum(cache_read_tokens) as cache_read_tokens,
-        sum(cache_write_tokens) as cache_write_tokens,
+        {{ columns.each(columns.shown_tokens, 'sum({0}) as {0}') }},
         sum(image_count) as image_count,
         sum(tokens) filter (where is_actual) as actual_tokens,
         sum(tokens) filter (where is_estimated) as estimated_tokens,
@@ -45,123 +49,29 @@ recomputed as (
             else coalesce(max(iif(tells, data_source, null)), max(data_source))
         end as data_source
     from usage
-    group by day, account_key, rate_key, user_key, application_key
+    group by {{ (['day', 'account_key', 'rate_key'] + names) | join(', ') }}
+{% if not loop.last %}
     union all
-    select
-        'priced_daily_by_user' as priced_table,
-        day,
-        account_key,
-        rate_key,
-        user_key,
-        null as application_key,
-        sum(calls) as calls,
-        sum(failed_calls) as failed_calls,
-        coalesce(sum(calls) filter (where is_actual), 0) as calls_with_tokens,
-        sum(calls_without_tokens) as calls_without_tokens,
-        sum(unpriced_calls) as unpriced_calls,
-        sum(unpriced_tokens) as unpriced_tokens,
-        sum(input_tokens) as input_tokens,
-        sum(output_tokens) as output_tokens,
-        sum(cache_read_tokens) as cache_read_tokens,
-        sum(cache_write_tokens) as cache_write_tokens,
-        sum(image_count) as image_count,
-        sum(tokens) filter (where is_actual) as actual_tokens,
-        sum(tokens) filter (where is_estimated) as estimated_tokens,
-        sum(list_cost_picodollars) as cost_picodollars,
-        sum(list_cost_picodollars) filter (where is_actual)
-            as actual_cost_picodollars,
-        sum(list_cost_picodollars) filter (where is_estimated)
-            as estimated_cost_picodollars,
-        case
-            when count(distinct iif(tells, data_source, null)) > 1 then 'Mixed'
-            else coalesce(max(iif(tells, data_source, null)), max(data_source))
-        end as data_source
-    from usage
-    group by day, account_key, rate_key, user_key
-    union all
-    select
-        'priced_daily_by_application' as priced_table,
-        day,
-        account_key,
-        rate_key,
-        null as user_key,
-        application_key,
-        sum(calls) as calls,
-        sum(failed_calls) as failed_calls,
-        coalesce(sum(calls) filter (where is_actual), 0) as calls_with_tokens,
-        sum(calls_without_tokens) as calls_without_tokens,
-        sum(unpriced_calls) as unpriced_calls,
-        sum(unpriced_tokens) as unpriced_tokens,
-        sum(input_tokens) as input_tokens,
-        sum(output_tokens) as output_tokens,
-        sum(cache_read_tokens) as cache_read_tokens,
-        sum(cache_write_tokens) as cache_write_tokens,
-        sum(image_count) as image_count,
-        sum(tokens) filter (where is_actual) as actual_tokens,
-        sum(tokens) filter (where is_estimated) as estimated_tokens,
-        sum(list_cost_picodollars) as cost_picodollars,
-        sum(list_cost_picodollars) filter (where is_actual)
-            as actual_cost_picodollars,
-        sum(list_cost_picodollars) filter (where is_estimated)
-            as estimated_cost_picodollars,
-        case
-            when count(distinct iif(tells, data_source, null)) > 1 then 'Mixed'
-            else coalesce(max(iif(tells, data_source, null)), max(data_source))
-        end as data_source
-    from usage
-    group by day, account_key, rate_key, application_key
-    union all
-    select
-        'priced_daily_by_model' as priced_table,
-        day,
-        account_key,
-        rate_key,
-        null as user_key,
-        null as application_key,
-        sum(calls) as calls,
-        sum(failed_calls) as failed_calls,
-        coalesce(sum(calls) filter (where is_actual), 0) as calls_with_tokens,
-        sum(calls_without_tokens) as calls_without_tokens,
-        sum(unpriced_calls) as unpriced_calls,
-        sum(unpriced_tokens) as unpriced_tokens,
-        sum(input_tokens) as input_tokens,
-        sum(output_tokens) as output_tokens,
-        sum(cache_read_tokens) as cache_read_tokens,
-        sum(cache_write_tokens) as cache_write_tokens,
-        sum(image_count) as image_count,
-        sum(tokens) filter (where is_actual) as actual_tokens,
-        sum(tokens) filter (where is_estimated) as estimated_tokens,
-        sum(list_cost_picodollars) as cost_picodollars,
-        sum(list_cost_picodollars) filter (where is_actual)
-            as actual_cost_picodollars,
-        sum(list_cost_picodollars) filter (where is_estimated)
-            as estimated_cost_picodollars,
-        case
-            when count(distinct iif(tells, data_source, null)) > 1 then 'Mixed'
-            else coalesce(max(iif(tells, data_source, null)), max(data_source))
-        end as data_source
-    from usage
-    group by day, account_key, rate_key
+{% endif %}
+{% endfor %}
 ),
 
 stored as (
+{% for table, names in priced_days %}
     select
-        'priced_daily' as priced_table,
+        '{{ table }}' as priced_table,
         day,
         account_key,
         rate_key,
-        user_key,
-        application_key,
+        {{ 'user_key' if 'user_key' in names else 'null as user_key' }},
+        {{ 'application_key' if 'application_key' in names else 'null as application_key' }},
         calls,
         failed_calls,
         calls_with_tokens,
         calls_without_tokens,
         unpriced_calls,
         unpriced_tokens,
-        input_tokens,
-        output_tokens,
-        cache_read_tokens,
-        cache_write_tokens,
+        {{ columns.each(columns.shown_tokens) }},
         image_count,
         actual_tokens,
         estimated_tokens,
@@ -169,105 +79,11 @@ stored as (
         actual_cost_picodollars,
         estimated_cost_picodollars,
         data_source
-    from priced_daily
+    from {{ table }}
+{% if not loop.last %}
     union all
-    select
-        'priced_daily_by_user' as priced_table,
-        day,
-        account_key,
-        rate_key,
-        user_key,
-        null as application_key,
-        calls,
-        failed_calls,
-        calls_with_tokens,
-        calls_without_tokens,
-        unpriced_calls,
-        unpriced_tokens,
-        input_tokens,
-        output_tokens,
-        cache_read_tokens,
-        cache_write_tokens,
-        image_count,
-        actual_tokens,
-        estimated_tokens,
-        cost_picodollars,
-        actual_cost_picodollars,
-        estimated_cost_picodollars,
-        data_source
-    from priced_daily_by_user
-    union all
-    select
-        'priced_daily_by_application' as priced_table,
-        day,
-        account_key,
-        rate_key,
-        null as user_key,
-        application_key,
-        calls,
-        failed_calls,
-        calls_with_tokens,
-        calls_without_tokens,
-        unpriced_calls,
-        unpriced_tokens,
-        input_tokens,
-        output_tokens,
-        cache_read_tokens,
-        cache_write_tokens,
-        image_count,
-        actual_tokens,
-        estimated_tokens,
-        cost_picodollars,
-        actual_cost_picodollars,
-        estimated_cost_picodollars,
-        data_source
-    from priced_daily_by_application
-    union all
-    select
-        'priced_daily_by_model' as priced_table,
-        day,
-        account_key,
-        rate_key,
-        null as user_key,
-        null as application_key,
-        calls,
-        failed_calls,
-        calls_with_tokens,
-        calls_without_tokens,
-        unpriced_calls,
-        unpriced_tokens,
-        input_tokens,
-        output_tokens,
-        cache_read_tokens,
-        cache_write_tokens,
-        image_count,
-        actual_tokens,
-        estimated_tokens,
-        cost_picodollars,
-        actual_cost_picodollars,
-        estimated_cost_picodollars,
-        data_source
-    from priced_daily_by_model
+{% endif %}
+{% endfor %}
 ),
 
-missing as (
-    select * from recomputed
-    except
-    select * from stored
-),
-
-left_over as (
-    select * from stored
-    except
-    select * from recomputed
-)
-
-select
-    'missing' as problem,
-    *
-from missing
-union all
-select
-    'left over' as problem,
-    *
-from left_over
+{{ checks.differences('recomputed', 'stored') }}

@@ -15,19 +15,7 @@ recomputed as (
         usage.application_key,
         usage.token_source_key,
         -1 as sign,
-        usage.calls,
-        usage.failed_calls,
-        usage.input_tokens,
-        usage.output_tokens,
-        usage.cache_read_tokens,
-        usage.cache_write_5m_tokens,
-        usage.cache_write_1h_tokens,
-        usage.image_count,
-        usage.input_unknown_calls,
-        usage.output_unknown_calls,
-        usage.cache_read_unknown_calls,
-        usage.cache_write_unknown_calls,
-        usage.image_unknown_calls
+        {{ columns.each(columns.known, 'usage.{}') }}
     from int_call_usage as usage
     left join rate_keys
         on
@@ -41,25 +29,9 @@ recomputed as (
 both_sides as (
     select
         hour,
-        account_key,
-        rate_key,
-        user_key,
-        application_key,
-        token_source_key,
+        {{ columns.each(columns.keys) }},
         1 as sign,
-        calls,
-        failed_calls,
-        input_tokens,
-        output_tokens,
-        cache_read_tokens,
-        cache_write_5m_tokens,
-        cache_write_1h_tokens,
-        image_count,
-        input_unknown_calls,
-        output_unknown_calls,
-        cache_read_unknown_calls,
-        cache_write_unknown_calls,
-        image_unknown_calls
+        {{ columns.each(columns.known) }}
     from usage_hourly
     where
         (calls > 0 or failed_calls > 0) and hour >= (select kept_from from kept)
@@ -70,42 +42,15 @@ both_sides as (
 final as (
     select
         hour,
-        account_key,
-        rate_key,
-        user_key,
-        application_key,
-        token_source_key,
-        sum(sign * calls) as calls,
-        sum(sign * failed_calls) as failed_calls,
-        coalesce(sum(sign * input_tokens), 0) as input_tokens,
-        coalesce(sum(sign * output_tokens), 0) as output_tokens,
-        coalesce(sum(sign * cache_read_tokens), 0) as cache_read_tokens,
-        coalesce(sum(sign * cache_write_5m_tokens), 0) as cache_write_5m_tokens,
-        coalesce(sum(sign * cache_write_1h_tokens), 0) as cache_write_1h_tokens,
-        coalesce(sum(sign * image_count), 0) as image_count,
-        sum(sign * input_unknown_calls) as input_unknown_calls,
-        sum(sign * output_unknown_calls) as output_unknown_calls,
-        sum(sign * cache_read_unknown_calls) as cache_read_unknown_calls,
-        sum(sign * cache_write_unknown_calls) as cache_write_unknown_calls,
-        sum(sign * image_unknown_calls) as image_unknown_calls
+        {{ columns.each(columns.keys) }},
+        {{ columns.each(columns.known, 'coalesce(sum(sign * {0}), 0) as {0}') }}
     from both_sides
     group by
-        hour, account_key, rate_key, user_key, application_key, token_source_key
+        hour,
+        {{ columns.each(columns.keys) }}
 )
 
 select *
 from final
 where
-    calls <> 0
-    or failed_calls <> 0
-    or input_tokens <> 0
-    or output_tokens <> 0
-    or cache_read_tokens <> 0
-    or cache_write_5m_tokens <> 0
-    or cache_write_1h_tokens <> 0
-    or image_count <> 0
-    or input_unknown_calls <> 0
-    or output_unknown_calls <> 0
-    or cache_read_unknown_calls <> 0
-    or cache_write_unknown_calls <> 0
-    or image_unknown_calls <> 0
+    {{ columns.each(columns.known, '{} <> 0', '\nor ') }}

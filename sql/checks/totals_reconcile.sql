@@ -4,11 +4,7 @@
 -- (kind by kind; nothing where CloudWatch lags behind the known ones).
 with both_sides as (
     select
-        hour,
-        account_key,
-        region_key,
-        endpoint,
-        cloudwatch_model_id,
+        {{ columns.each(columns.metric_model) }},
         max(total_tokens, known_tokens) - known_tokens as expected_tokens,
         0 as estimated_tokens
     from int_metric_residuals
@@ -20,11 +16,8 @@ with both_sides as (
         series.endpoint,
         series.cloudwatch_model_id,
         0 as expected_tokens,
-        coalesce(usage.estimated_input_tokens, 0)
-        + coalesce(usage.estimated_output_tokens, 0)
-        + coalesce(usage.estimated_cache_read_tokens, 0)
-        + coalesce(usage.estimated_cache_write_tokens, 0)
-        + coalesce(usage.estimated_image_count, 0) as estimated_tokens
+        {{ columns.each(columns.estimates, 'coalesce(usage.{}, 0)', '\n+ ') }}
+            as estimated_tokens
     from usage_hourly as usage
     inner join int_rate_series as series
         on
@@ -33,13 +26,9 @@ with both_sides as (
 )
 
 select
-    hour,
-    account_key,
-    region_key,
-    endpoint,
-    cloudwatch_model_id,
+    {{ columns.each(columns.metric_model) }},
     sum(expected_tokens) as expected_tokens,
     sum(estimated_tokens) as estimated_tokens
 from both_sides
-group by hour, account_key, region_key, endpoint, cloudwatch_model_id
+group by {{ columns.metric_model | join(', ') }}
 having sum(expected_tokens) <> sum(estimated_tokens)

@@ -5,11 +5,7 @@
 -- comes to up to and with its calls, less what it came to before them.
 with series_calls as (
     select
-        residuals.hour,
-        residuals.account_key,
-        residuals.region_key,
-        residuals.endpoint,
-        residuals.cloudwatch_model_id,
+        {{ columns.each(columns.metric_model, 'residuals.{}') }},
         residuals.token_kind,
         residuals.residual_tokens,
         residuals.unknown_calls as all_calls,
@@ -17,13 +13,7 @@ with series_calls as (
         usage.user_key,
         usage.application_key,
         usage.token_source_key,
-        case residuals.token_kind
-            when 'input' then usage.input_unknown_calls
-            when 'output' then usage.output_unknown_calls
-            when 'cache_read' then usage.cache_read_unknown_calls
-            when 'cache_write' then usage.cache_write_unknown_calls
-            when 'image' then usage.image_unknown_calls
-        end as unknown_calls
+        {{ usage.unknown_calls_of('residuals.token_kind') }} as unknown_calls
     from int_metric_residuals as residuals
     inner join int_rate_series as series
         on
@@ -68,11 +58,7 @@ shares as (
 final as (
     select
         hour,
-        account_key,
-        rate_key,
-        user_key,
-        application_key,
-        token_source_key,
+        {{ columns.each(columns.keys) }},
         token_kind,
         tokens_up_to - tokens_before as estimated_tokens
     from shares

@@ -44,18 +44,12 @@ counted_once as (
 -- An id with a context suffix (:200k) is a series of its own beside the plain one.
 final as (
     select
-        hour,
-        account_key,
-        region_key,
-        endpoint,
-        cloudwatch_model_id,
-        metric_kind,
+        {{ columns.each(columns.metric_hour) }},
         min(model_key) as model_key,
         sum(value) as value,
         max(is_provisional) as is_provisional
     from counted_once
-    group by
-        hour, account_key, region_key, endpoint, cloudwatch_model_id, metric_kind
+    group by {{ columns.metric_hour | join(', ') }}
 )
 
 select * from final

@@ -3,11 +3,7 @@
 -- CloudWatch has a total. residual_tokens = max(total - known, 0).
 with known as (
     select
-        totals.hour,
-        totals.account_key,
-        totals.region_key,
-        totals.endpoint,
-        totals.cloudwatch_model_id,
+        {{ columns.each(columns.metric_model, 'totals.{}') }},
         totals.metric_kind as token_kind,
         totals.model_key,
         totals.value as total_tokens,
@@ -19,13 +15,7 @@ with known as (
                 then usage.cache_write_5m_tokens + usage.cache_write_1h_tokens
             when 'image' then usage.image_count
         end as known_tokens,
-        case totals.metric_kind
-            when 'input' then usage.input_unknown_calls
-            when 'output' then usage.output_unknown_calls
-            when 'cache_read' then usage.cache_read_unknown_calls
-            when 'cache_write' then usage.cache_write_unknown_calls
-            when 'image' then usage.image_unknown_calls
-        end as unknown_calls
+        {{ usage.unknown_calls_of('totals.metric_kind') }} as unknown_calls
     from metric_hourly as totals
     left join int_rate_series as series
         on
@@ -44,11 +34,7 @@ with known as (
 
 final as (
     select
-        hour,
-        account_key,
-        region_key,
-        endpoint,
-        cloudwatch_model_id,
+        {{ columns.each(columns.metric_model) }},
         token_kind,
         model_key,
         total_tokens,
@@ -57,11 +43,7 @@ final as (
         max(total_tokens - coalesce(sum(known_tokens), 0), 0) as residual_tokens
     from known
     group by
-        hour,
-        account_key,
-        region_key,
-        endpoint,
-        cloudwatch_model_id,
+        {{ columns.each(columns.metric_model) }},
         token_kind,
         model_key,
         total_tokens

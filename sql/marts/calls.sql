@@ -17,29 +17,17 @@ with named as (
         regions.region,
         operations.event_source,
         operations.event_name,
-        int_models.model_id as raw_model_id,
-        int_models.canonical_model_id as model_id,
-        int_models.inference_scope,
+        applications.raw_model_id,
+        applications.model_id,
+        applications.inference_scope,
         usage.service_tier,
         principals.principal_arn,
         principals.principal_type,
         sessions.session_name,
-        coalesce(users.alias, users.user_name) as user_name,
-        users.user_name as raw_user_name,
-        case
-            when
-                int_models.profile_application is not null
-                and applications.source_rank > 3
-                then int_models.profile_application
-            else applications.application
-        end as application,
-        case
-            when
-                int_models.profile_application is not null
-                and applications.source_rank > 3
-                then 'inference profile'
-            else applications.application_source
-        end as application_source,
+        users.user_name,
+        users.raw_user_name,
+        applications.application,
+        applications.application_source,
         user_agents.user_agent,
         error_codes.error_code,
         inference_regions.region as inference_region,
@@ -52,32 +40,19 @@ with named as (
         usage.guardrail_action,
         token_sources.data_source,
         token_sources.token_source,
-        usage.input_tokens,
-        usage.output_tokens,
-        usage.cache_read_tokens,
-        usage.cache_write_5m_tokens,
-        usage.cache_write_1h_tokens,
-        usage.image_count,
-        rates.input_rate,
-        rates.output_rate,
-        rates.cache_read_rate,
-        rates.cache_write_5m_rate,
-        rates.cache_write_1h_rate,
-        rates.image_rate,
-        rates.input_price_id,
-        rates.output_price_id,
-        rates.cache_read_price_id,
-        rates.cache_write_5m_price_id,
-        rates.cache_write_1h_price_id,
-        rates.image_price_id
+        {{ columns.each(columns.counts, 'usage.{}') }},
+        {{ columns.each(columns.priced_kinds, 'rates.{}_rate') }},
+        {{ columns.each(columns.priced_kinds, 'rates.{}_price_id') }}
     from int_call_usage as usage
     inner join accounts on accounts.account_key = usage.account_key
     inner join regions on regions.region_key = usage.region_key
     inner join operations on operations.operation_key = usage.operation_key
-    inner join int_models on int_models.model_key = usage.model_key
     inner join principals on principals.principal_key = usage.principal_key
-    inner join users on users.user_key = usage.user_key
-    inner join applications on applications.application_key = usage.application_key
+    inner join stg_users as users on users.user_key = usage.user_key
+    inner join int_applications as applications
+        on
+            applications.model_key = usage.model_key
+            and applications.application_key = usage.application_key
     inner join token_sources on token_sources.token_source_key = usage.token_source_key
     left join sessions on sessions.session_key = usage.session_key
     left join user_agents on user_agents.user_agent_key = usage.user_agent_key
@@ -102,54 +77,15 @@ with named as (
 priced as (
     select
         *,
-        coalesce(
-            input_tokens,
-            output_tokens,
-            cache_read_tokens,
-            cache_write_5m_tokens,
-            cache_write_1h_tokens,
-            image_count
-        ) is not null as has_tokens,
-        coalesce(
-            input_rate,
-            output_rate,
-            cache_read_rate,
-            cache_write_5m_rate,
-            cache_write_1h_rate,
-            image_rate
-        ) is not null as has_rates,
-        coalesce(
-            iif(input_tokens > 0, input_rate, null),
-            iif(output_tokens > 0, output_rate, null),
-            iif(cache_read_tokens > 0, cache_read_rate, null),
-            iif(cache_write_5m_tokens > 0, cache_write_5m_rate, null),
-            iif(cache_write_1h_tokens > 0, cache_write_1h_rate, null),
-            iif(image_count > 0, image_rate, null)
-        ) is not null as has_priced_tokens,
-        iif(input_rate is null, coalesce(input_tokens, 0), 0)
-        + iif(output_rate is null, coalesce(output_tokens, 0), 0)
-        + iif(cache_read_rate is null, coalesce(cache_read_tokens, 0), 0)
-        + iif(cache_write_5m_rate is null, coalesce(cache_write_5m_tokens, 0), 0)
-        + iif(cache_write_1h_rate is null, coalesce(cache_write_1h_tokens, 0), 0)
-        + iif(image_rate is null, coalesce(image_count, 0), 0)
-            as unpriced_tokens,
-        coalesce(input_tokens * input_rate, 0)
-        + coalesce(output_tokens * output_rate, 0)
-        + coalesce(cache_read_tokens * cache_read_rate, 0)
-        + coalesce(cache_write_5m_tokens * cache_write_5m_rate, 0)
-        + coalesce(cache_write_1h_tokens * cache_write_1h_rate, 0)
-        + coalesce(image_count * image_rate, 0)
-            as cost_of_priced_tokens
+        {{ tokens.is_any(columns.priced_kinds, '{}_rate') }} as has_rates,
+        {{ tokens.pricing() }}
     from named
 ),
 
 summed as (
     select
         *,
-        case
-            when has_priced_tokens or (has_tokens and unpriced_tokens = 0)
-                then cost_of_priced_tokens
-        end as cost_picodollars,
+        {{ tokens.cost() }} as cost_picodollars,
         unpriced_tokens > 0
         or (error_code is null and not (has_tokens and has_rates)) as is_lower_bound
     from priced
@@ -158,30 +94,8 @@ summed as (
 final as (
     select
         event_time,
-        case typeof(event_key)
-            when 'blob'
-                then
-                    lower(
-                        substr(hex(event_key), 1, 8)
-                        || '-' || substr(hex(event_key), 9, 4)
-                        || '-' || substr(hex(event_key), 13, 4)
-                        || '-' || substr(hex(event_key), 17, 4)
-                        || '-' || substr(hex(event_key), 21)
-                    )
-            else event_key
-        end as event_id,
-        case typeof(request_key)
-            when 'blob'
-                then
-                    lower(
-                        substr(hex(request_key), 1, 8)
-                        || '-' || substr(hex(request_key), 9, 4)
-                        || '-' || substr(hex(request_key), 13, 4)
-                        || '-' || substr(hex(request_key), 17, 4)
-                        || '-' || substr(hex(request_key), 21)
-                    )
-            else request_key
-        end as request_id,
+        {{ ids.as_text('event_key') }} as event_id,
+        {{ ids.as_text('request_key') }} as request_id,
         account_id,
         region,
         event_source,
@@ -202,25 +116,15 @@ final as (
         reported_by,
         data_source,
         token_source,
-        input_tokens,
-        output_tokens,
-        cache_read_tokens,
-        cache_write_5m_tokens,
-        cache_write_1h_tokens,
-        image_count,
+        {{ columns.each(columns.counts) }},
         cost_picodollars / 1e12 as cost_usd,
         cost_picodollars,
         unpriced_tokens,
         is_lower_bound,
-        case when input_tokens > 0 then input_price_id end as input_price_id,
-        case when output_tokens > 0 then output_price_id end as output_price_id,
-        case when cache_read_tokens > 0 then cache_read_price_id end
-            as cache_read_price_id,
-        case when cache_write_5m_tokens > 0 then cache_write_5m_price_id end
-            as cache_write_5m_price_id,
-        case when cache_write_1h_tokens > 0 then cache_write_1h_price_id end
-            as cache_write_1h_price_id,
-        case when image_count > 0 then image_price_id end as image_price_id,
+{% for count, price in columns.kinds %}
+        case when {{ count }} > 0 then {{ price }}_price_id end
+            as {{ price }}_price_id,
+{% endfor %}
         raw_user_name,
         request_metadata,
         guardrail_action

@@ -11,25 +11,20 @@ select
     jobs.job_arn,
     accounts.account_id,
     regions.region,
-    int_models.canonical_model_id as model_id,
-    coalesce(users.alias, users.user_name) as user_name,
-    case
-        -- Rank 3 is the inference profile's place among the evidence.
-        when
-            int_models.profile_application is not null
-            and applications.source_rank > 3
-            then int_models.profile_application
-        else applications.application
-    end as application
+    applications.model_id,
+    users.user_name,
+    applications.application
 from jobs
 -- cross join: the few jobs first, then each of them by its key.
 cross join events
     on events.event_time = jobs.event_time and events.event_id = jobs.event_id
 inner join accounts on accounts.account_key = events.account_key
 inner join regions on regions.region_key = events.region_key
-inner join int_models on int_models.model_key = events.model_key
-inner join users on users.user_key = events.user_key
-inner join applications on applications.application_key = events.application_key
+inner join stg_users as users on users.user_key = events.user_key
+inner join int_applications as applications
+    on
+        applications.model_key = events.model_key
+        and applications.application_key = events.application_key
 left join tokens
     on tokens.event_time = jobs.event_time and tokens.event_id = jobs.event_id
 where events.error_code_key is null and tokens.event_time is null

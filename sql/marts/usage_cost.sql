@@ -15,26 +15,16 @@ with names as not materialized (
     select
         accounts.account_key,
         users.user_key,
-        rate_keys.rate_key,
-        applications.application_key,
+        int_names.rate_key,
+        int_names.application_key,
         accounts.account_id,
-        regions.region,
-        int_models.canonical_model_id as model_id,
-        coalesce(users.alias, users.user_name) as user_name,
-        case
-            -- Rank 3 is the inference profile's place among the evidence.
-            when
-                int_models.profile_application is not null
-                and applications.source_rank > 3
-                then int_models.profile_application
-            else applications.application
-        end as application
-    from rate_keys
-    inner join regions on regions.region_key = rate_keys.region_key
-    inner join int_models on int_models.model_key = rate_keys.model_key
+        int_names.region,
+        int_names.model_id,
+        users.user_name,
+        int_names.application
+    from int_names
     cross join accounts
-    cross join users
-    cross join applications
+    cross join stg_users as users
 ),
 
 named as not materialized (

@@ -13,17 +13,10 @@
 select
     usage.day,
     accounts.account_id,
-    regions.region,
-    int_models.canonical_model_id as model_id,
-    coalesce(users.alias, users.user_name) as user_name,
-    case
-        -- Rank 3 is the inference profile's place among the evidence.
-        when
-            int_models.profile_application is not null
-            and applications.source_rank > 3
-            then int_models.profile_application
-        else applications.application
-    end as application,
+    names.region,
+    names.model_id,
+    users.user_name,
+    names.application,
     usage.data_source,
     usage.calls,
     usage.failed_calls,
@@ -42,8 +35,8 @@ select
         as is_lower_bound
 from int_usage_daily_priced as usage
 inner join accounts on accounts.account_key = usage.account_key
-inner join rate_keys on rate_keys.rate_key = usage.rate_key
-inner join regions on regions.region_key = rate_keys.region_key
-inner join int_models on int_models.model_key = rate_keys.model_key
-inner join users on users.user_key = usage.user_key
-inner join applications on applications.application_key = usage.application_key
+inner join int_names as names
+    on
+        names.rate_key = usage.rate_key
+        and names.application_key = usage.application_key
+inner join stg_users as users on users.user_key = usage.user_key

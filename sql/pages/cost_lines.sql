@@ -17,54 +17,22 @@ rated as (
         rate_keys.service_tier,
         rate_keys.min_input_tokens,
         regions.region,
-        int_models.canonical_model_id as model_id,
-        int_models.profile_application
+        int_models.canonical_model_id as model_id
     from rate_keys
     inner join regions on regions.region_key = rate_keys.region_key
     inner join int_models on int_models.model_key = rate_keys.model_key
-    where
-        (
-            coalesce(:regions, '') = ''
-            or regions.region in (select value from json_each(nullif(:regions, '')))
-        )
-        and (
-            coalesce(:models, '') = ''
-            or int_models.canonical_model_id in (
-                select value from json_each(nullif(:models, ''))
-            )
-        )
-),
-
-named as (
-    select
-        rated.rate_key,
-        applications.application_key,
-        case
-            -- Rank 3 is the inference profile's place among the evidence.
-            when
-                rated.profile_application is not null
-                and applications.source_rank > 3
-                then rated.profile_application
-            else applications.application
-        end as application
-    from rated
-    cross join applications
 ),
 
 chosen as materialized (
     select
         rate_key,
         application_key
-    from named
+    from int_names
     where
-        (
-            coalesce(:applications, '') = ''
-            or application in (select value from json_each(nullif(:applications, '')))
-        )
-        and (
-            :_visitor_applications is null
-            or application in (select value from json_each(:_visitor_applications))
-        )
+        {{ filters.chosen('regions', 'region') }}
+        and {{ filters.chosen('models', 'model_id') }}
+        and {{ filters.chosen('applications', 'application') }}
+        and {{ filters.visible() }}
 ),
 
 -- Added up before they are taken apart: the days have many rows.
@@ -75,20 +43,11 @@ summed as (
         token_source_key,
         sum(calls) as calls,
         sum(estimated_calls) as estimated_calls,
-        sum(input_tokens) as input_tokens,
-        sum(output_tokens) as output_tokens,
-        sum(cache_read_tokens) as cache_read_tokens,
-        sum(cache_write_5m_tokens) as cache_write_5m_tokens,
-        sum(cache_write_1h_tokens) as cache_write_1h_tokens,
-        sum(image_count) as image_count,
-        sum(estimated_input_tokens) as estimated_input_tokens,
-        sum(estimated_output_tokens) as estimated_output_tokens,
-        sum(estimated_cache_read_tokens) as estimated_cache_read_tokens,
-        sum(estimated_cache_write_tokens) as estimated_cache_write_tokens,
-        sum(estimated_image_count) as estimated_image_count
+        {{ columns.each(columns.counts, 'sum({0}) as {0}') }},
+        {{ columns.each(columns.estimates, 'sum({0}) as {0}') }}
     from usage_daily
     where
-        day between coalesce(:since, '') and coalesce(nullif(:until, ''), '9999')
+        {{ filters.days() }}
         and (
             (
                 coalesce(:regions, '') = ''
@@ -98,16 +57,7 @@ summed as (
             )
             or (rate_key, application_key) in (select * from chosen)
         )
-        and (
-            coalesce(:users, '') = ''
-            or user_key in (
-                select users.user_key from users
-                where
-                    coalesce(users.alias, users.user_name) in (
-                        select value from json_each(nullif(:users, ''))
-                    )
-            )
-        )
+        and {{ filters.of_users() }}
     group by day, rate_key, token_source_key
 ),
 
@@ -130,12 +80,7 @@ parts as materialized (
         valid_from,
         token_source_key,
         sum(iif(token_source_key = 0, calls - estimated_calls, calls)) as calls,
-        sum(input_tokens) as input_tokens,
-        sum(output_tokens) as output_tokens,
-        sum(cache_read_tokens) as cache_read_tokens,
-        sum(cache_write_5m_tokens) as cache_write_5m_tokens,
-        sum(cache_write_1h_tokens) as cache_write_1h_tokens,
-        sum(image_count) as image_count
+        {{ columns.each(columns.counts, 'sum({0}) as {0}') }}
     from dated
     group by rate_key, valid_from, token_source_key
     union all
@@ -155,78 +100,20 @@ parts as materialized (
 ),
 
 lines as (
+{% for count, price in columns.kinds %}
     select
         parts.rate_key,
         parts.token_source_key,
         parts.calls,
-        'input' as token_kind,
-        parts.input_tokens as tokens,
-        rates.input_price_id as price_id
+        '{{ price }}' as token_kind,
+        parts.{{ count }} as tokens,
+        rates.{{ price }}_price_id as price_id
     from parts
     left join rates
         on rates.rate_key = parts.rate_key and rates.valid_from = parts.valid_from
-    where parts.input_tokens > 0
+    where parts.{{ count }} > 0
     union all
-    select
-        parts.rate_key,
-        parts.token_source_key,
-        parts.calls,
-        'output' as token_kind,
-        parts.output_tokens as tokens,
-        rates.output_price_id as price_id
-    from parts
-    left join rates
-        on rates.rate_key = parts.rate_key and rates.valid_from = parts.valid_from
-    where parts.output_tokens > 0
-    union all
-    select
-        parts.rate_key,
-        parts.token_source_key,
-        parts.calls,
-        'cache_read' as token_kind,
-        parts.cache_read_tokens as tokens,
-        rates.cache_read_price_id as price_id
-    from parts
-    left join rates
-        on rates.rate_key = parts.rate_key and rates.valid_from = parts.valid_from
-    where parts.cache_read_tokens > 0
-    union all
-    select
-        parts.rate_key,
-        parts.token_source_key,
-        parts.calls,
-        'cache_write_5m' as token_kind,
-        parts.cache_write_5m_tokens as tokens,
-        rates.cache_write_5m_price_id as price_id
-    from parts
-    left join rates
-        on rates.rate_key = parts.rate_key and rates.valid_from = parts.valid_from
-    where parts.cache_write_5m_tokens > 0
-    union all
-    select
-        parts.rate_key,
-        parts.token_source_key,
-        parts.calls,
-        'cache_write_1h' as token_kind,
-        parts.cache_write_1h_tokens as tokens,
-        rates.cache_write_1h_price_id as price_id
-    from parts
-    left join rates
-        on rates.rate_key = parts.rate_key and rates.valid_from = parts.valid_from
-    where parts.cache_write_1h_tokens > 0
-    union all
-    select
-        parts.rate_key,
-        parts.token_source_key,
-        parts.calls,
-        'image' as token_kind,
-        parts.image_count as tokens,
-        rates.image_price_id as price_id
-    from parts
-    left join rates
-        on rates.rate_key = parts.rate_key and rates.valid_from = parts.valid_from
-    where parts.image_count > 0
-    union all
+{% endfor %}
     select
         rate_key,
         token_source_key,

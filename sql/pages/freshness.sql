@@ -5,20 +5,13 @@
 -- of all of them, is NULL.
 with visible as materialized (
     select
-        rate_keys.rate_key,
-        rate_keys.model_key,
-        applications.application_key
-    from rate_keys
-    inner join int_models on int_models.model_key = rate_keys.model_key
-    cross join applications
+        rate_key,
+        model_key,
+        application_key
+    from int_names
     where
         :_visitor_applications is not null
-        -- Rank 3 is the inference profile's place among the evidence.
-        and iif(
-            int_models.profile_application is not null and applications.source_rank > 3,
-            int_models.profile_application,
-            applications.application
-        ) in (select value from json_each(:_visitor_applications))
+        and application in (select value from json_each(:_visitor_applications))
 ),
 
 visible_days as materialized (

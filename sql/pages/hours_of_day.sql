@@ -18,55 +18,32 @@ occurring as (
         user_key,
         application_key
     from priced_daily
-    where day between coalesce(:since, '') and coalesce(nullif(:until, ''), '9999')
+    where {{ filters.days() }}
 ),
 
 named as (
     select
         occurring.*,
-        regions.region,
-        int_models.canonical_model_id as model_id,
-        coalesce(users.alias, users.user_name) as user_name,
-        case
-            -- Rank 3 is the inference profile's place among the evidence.
-            when
-                int_models.profile_application is not null
-                and applications.source_rank > 3
-                then int_models.profile_application
-            else applications.application
-        end as application
+        names.region,
+        names.model_id,
+        users.user_name,
+        names.application
     from occurring
-    inner join rate_keys on rate_keys.rate_key = occurring.rate_key
-    inner join regions on regions.region_key = rate_keys.region_key
-    inner join int_models on int_models.model_key = rate_keys.model_key
-    inner join users on users.user_key = occurring.user_key
-    inner join applications
-        on applications.application_key = occurring.application_key
+    inner join int_names as names
+        on
+            names.rate_key = occurring.rate_key
+            and names.application_key = occurring.application_key
+    inner join stg_users as users on users.user_key = occurring.user_key
 ),
 
 chosen as materialized (
     select * from named
     where
-        (
-            coalesce(:regions, '') = ''
-            or region in (select value from json_each(nullif(:regions, '')))
-        )
-        and (
-            coalesce(:models, '') = ''
-            or model_id in (select value from json_each(nullif(:models, '')))
-        )
-        and (
-            coalesce(:users, '') = ''
-            or user_name in (select value from json_each(nullif(:users, '')))
-        )
-        and (
-            coalesce(:applications, '') = ''
-            or application in (select value from json_each(nullif(:applications, '')))
-        )
-        and (
-            :_visitor_applications is null
-            or application in (select value from json_each(:_visitor_applications))
-        )
+        {{ filters.chosen('regions', 'region') }}
+        and {{ filters.chosen('models', 'model_id') }}
+        and {{ filters.chosen('users', 'user_name') }}
+        and {{ filters.chosen('applications', 'application') }}
+        and {{ filters.visible() }}
 ),
 
 summed as (
@@ -84,8 +61,7 @@ summed as (
             and usage_hourly.user_key = chosen.user_key
             and usage_hourly.application_key = chosen.application_key
     where
-        usage_hours.day between coalesce(:since, '')
-        and coalesce(nullif(:until, ''), '9999')
+        {{ filters.days('usage_hours.day') }}
     group by 1
 )
 

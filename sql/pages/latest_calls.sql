@@ -4,57 +4,25 @@
 -- Only the last day of the selection that has calls is looked through.
 -- Units: tokens; USD at list price, of known tokens alone, as in the view calls.
 -- :_visitor_applications: those that the visitor may see, NULL for all.
-with named as (
-    select
-        models.model_key,
-        models.canonical_model_id as model_id,
-        applications.application_key,
-        case
-            -- Rank 3 is the inference profile's place among the evidence.
-            when
-                models.profile_application is not null
-                and applications.source_rank > 3
-                then models.profile_application
-            else applications.application
-        end as application
-    from int_models as models
-    cross join applications
-),
-
-chosen as materialized (
+with chosen as materialized (
     select
         model_key,
         application_key
-    from named
+    from int_applications
     where
-        (
-            coalesce(:models, '') = ''
-            or model_id in (select value from json_each(nullif(:models, '')))
-        )
-        and (
-            coalesce(:applications, '') = ''
-            or application in (select value from json_each(nullif(:applications, '')))
-        )
-        and (
-            :_visitor_applications is null
-            or application in (select value from json_each(:_visitor_applications))
-        )
+        {{ filters.chosen('models', 'model_id') }}
+        and {{ filters.chosen('applications', 'application') }}
+        and {{ filters.visible() }}
 ),
 
 chosen_regions as materialized (
     select region_key from regions
-    where
-        coalesce(:regions, '') = ''
-        or region in (select value from json_each(nullif(:regions, '')))
+    where {{ filters.chosen('regions', 'region') }}
 ),
 
 chosen_users as materialized (
-    select user_key from users
-    where
-        coalesce(:users, '') = ''
-        or coalesce(alias, user_name) in (
-            select value from json_each(nullif(:users, ''))
-        )
+    select user_key from stg_users
+    where {{ filters.chosen('users', 'user_name') }}
 ),
 
 last_day as materialized (
@@ -62,7 +30,7 @@ last_day as materialized (
     from priced_daily as costs
     inner join rate_keys on rate_keys.rate_key = costs.rate_key
     where
-        costs.day between coalesce(:since, '') and coalesce(nullif(:until, ''), '9999')
+        {{ filters.days('costs.day') }}
         and costs.calls + costs.failed_calls > 0
         and costs.user_key in (select * from chosen_users)
         and rate_keys.region_key in (select * from chosen_regions)
@@ -72,18 +40,7 @@ last_day as materialized (
 hits as materialized (
     select
         event_time,
-        case typeof(event_id)
-            when 'blob'
-                then
-                    lower(
-                        substr(hex(event_id), 1, 8)
-                        || '-' || substr(hex(event_id), 9, 4)
-                        || '-' || substr(hex(event_id), 13, 4)
-                        || '-' || substr(hex(event_id), 17, 4)
-                        || '-' || substr(hex(event_id), 21)
-                    )
-            else event_id
-        end as event_id
+        {{ ids.as_text('event_id') }} as event_id
     from last_day
     cross join events
         on events.event_time between last_day.day and last_day.day || 'T99'

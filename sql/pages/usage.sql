@@ -16,151 +16,65 @@ with chosen_rates as materialized (
     inner join regions on regions.region_key = rate_keys.region_key
     inner join int_models on int_models.model_key = rate_keys.model_key
     where
-        (
-            coalesce(:regions, '') = ''
-            or regions.region in (select value from json_each(nullif(:regions, '')))
-        )
-        and (
-            coalesce(:models, '') = ''
-            or int_models.canonical_model_id in (
-                select value from json_each(nullif(:models, ''))
-            )
-        )
-),
-
-chosen_users as materialized (
-    select user_key from users
-    where
-        coalesce(alias, user_name) in (
-            select value from json_each(nullif(:users, ''))
-        )
+        {{ filters.chosen('regions', 'regions.region') }}
+        and {{ filters.chosen('models', 'int_models.canonical_model_id') }}
 ),
 
 -- A name may come from the model's inference profile as well, so that it is looked for
 -- under each rate key.
 chosen_applications as materialized (
     select
-        rate_keys.rate_key,
-        applications.application_key
-    from rate_keys
-    inner join int_models on int_models.model_key = rate_keys.model_key
-    cross join applications
+        rate_key,
+        application_key
+    from int_names
     where
         (coalesce(:applications, '') <> '' or :_visitor_applications is not null)
-        -- Rank 3 is the inference profile's place among the evidence.
-        and iif(
-            int_models.profile_application is not null and applications.source_rank > 3,
-            int_models.profile_application,
-            applications.application
-        ) in (
+        and application in (
             select value
             from json_each(coalesce(nullif(:applications, ''), :_visitor_applications))
         )
 ),
 
 usage as not materialized (
+{% for by_user, by_application, priced_days in (
+    (false, false, 'priced_daily_by_model'),
+    (true, false, 'priced_daily_by_user'),
+    (false, true, 'priced_daily_by_application'),
+    (true, true, 'priced_daily'),
+) %}
     select
         day,
         rate_key,
-        null as user_key,
-        null as application_key,
+        {{ 'user_key' if by_user else 'null as user_key' }},
+        {{ 'application_key' if by_application else 'null as application_key' }},
         calls,
         failed_calls,
         calls_with_tokens,
         calls_without_tokens,
-        input_tokens,
-        output_tokens,
-        cache_read_tokens,
-        cache_write_tokens,
+        {{ columns.each(columns.shown_tokens) }},
         cost_picodollars,
         actual_cost_picodollars,
         estimated_cost_picodollars,
         unpriced_calls,
         unpriced_tokens,
         data_source
-    from priced_daily_by_model
+    from {{ priced_days }}
     where
-        day between coalesce(:since, '') and coalesce(nullif(:until, ''), '9999')
+        {{ filters.days() }}
         and (
             (coalesce(:regions, '') = '' and coalesce(:models, '') = '')
             or rate_key in (select rate_key from chosen_rates)
         )
-        and not (:by_user or coalesce(:users, '') <> '')
-        and not (
+        and {% if not by_user %}not {% endif %}(:by_user or coalesce(:users, '') <> '')
+        and {% if not by_application %}not {% endif %}(
             :by_application
             or coalesce(:applications, '') <> ''
             or :_visitor_applications is not null
         )
-    union all
-    select
-        day,
-        rate_key,
-        user_key,
-        null as application_key,
-        calls,
-        failed_calls,
-        calls_with_tokens,
-        calls_without_tokens,
-        input_tokens,
-        output_tokens,
-        cache_read_tokens,
-        cache_write_tokens,
-        cost_picodollars,
-        actual_cost_picodollars,
-        estimated_cost_picodollars,
-        unpriced_calls,
-        unpriced_tokens,
-        data_source
-    from priced_daily_by_user
-    where
-        day between coalesce(:since, '') and coalesce(nullif(:until, ''), '9999')
-        and (
-            (coalesce(:regions, '') = '' and coalesce(:models, '') = '')
-            or rate_key in (select rate_key from chosen_rates)
-        )
-        and (:by_user or coalesce(:users, '') <> '')
-        and not (
-            :by_application
-            or coalesce(:applications, '') <> ''
-            or :_visitor_applications is not null
-        )
-        and (
-            coalesce(:users, '') = ''
-            or user_key in (select user_key from chosen_users)
-        )
-    union all
-    select
-        day,
-        rate_key,
-        null as user_key,
-        application_key,
-        calls,
-        failed_calls,
-        calls_with_tokens,
-        calls_without_tokens,
-        input_tokens,
-        output_tokens,
-        cache_read_tokens,
-        cache_write_tokens,
-        cost_picodollars,
-        actual_cost_picodollars,
-        estimated_cost_picodollars,
-        unpriced_calls,
-        unpriced_tokens,
-        data_source
-    from priced_daily_by_application
-    where
-        day between coalesce(:since, '') and coalesce(nullif(:until, ''), '9999')
-        and (
-            (coalesce(:regions, '') = '' and coalesce(:models, '') = '')
-            or rate_key in (select rate_key from chosen_rates)
-        )
-        and not (:by_user or coalesce(:users, '') <> '')
-        and (
-            :by_application
-            or coalesce(:applications, '') <> ''
-            or :_visitor_applications is not null
-        )
+{% if by_user %}
+        and {{ filters.of_users() }}
+{% endif %}
+{% if by_application %}
         and (
             (coalesce(:applications, '') = '' and :_visitor_applications is null)
             or (rate_key, application_key) in (
@@ -170,52 +84,11 @@ usage as not materialized (
                 from chosen_applications
             )
         )
+{% endif %}
+{% if not loop.last %}
     union all
-    select
-        day,
-        rate_key,
-        user_key,
-        application_key,
-        calls,
-        failed_calls,
-        calls_with_tokens,
-        calls_without_tokens,
-        input_tokens,
-        output_tokens,
-        cache_read_tokens,
-        cache_write_tokens,
-        cost_picodollars,
-        actual_cost_picodollars,
-        estimated_cost_picodollars,
-        unpriced_calls,
-        unpriced_tokens,
-        data_source
-    from priced_daily
-    where
-        day between coalesce(:since, '') and coalesce(nullif(:until, ''), '9999')
-        and (
-            (coalesce(:regions, '') = '' and coalesce(:models, '') = '')
-            or rate_key in (select rate_key from chosen_rates)
-        )
-        and (:by_user or coalesce(:users, '') <> '')
-        and (
-            :by_application
-            or coalesce(:applications, '') <> ''
-            or :_visitor_applications is not null
-        )
-        and (
-            coalesce(:users, '') = ''
-            or user_key in (select user_key from chosen_users)
-        )
-        and (
-            (coalesce(:applications, '') = '' and :_visitor_applications is null)
-            or (rate_key, application_key) in (
-                select
-                    rate_key,
-                    application_key
-                from chosen_applications
-            )
-        )
+{% endif %}
+{% endfor %}
 ),
 
 -- Rate keys that the answer's names depend on; the others are added up.
@@ -238,10 +111,7 @@ summed as (
         sum(failed_calls) as failed_calls,
         sum(calls_with_tokens) as calls_with_tokens,
         sum(calls_without_tokens) as calls_without_tokens,
-        sum(input_tokens) as input_tokens,
-        sum(output_tokens) as output_tokens,
-        sum(cache_read_tokens) as cache_read_tokens,
-        sum(cache_write_tokens) as cache_write_tokens,
+        {{ columns.each(columns.shown_tokens, 'sum({0}) as {0}') }},
         sum(unpriced_calls) as unpriced_calls,
         sum(unpriced_tokens) as unpriced_tokens,
         sum(cost_picodollars / 1000000) as cost_microdollars,
@@ -250,19 +120,7 @@ summed as (
         sum(actual_cost_picodollars % 1000000) as actual_cost_rest,
         sum(estimated_cost_picodollars / 1000000) as estimated_cost_microdollars,
         sum(estimated_cost_picodollars % 1000000) as estimated_cost_rest,
-        case
-            when
-                min(data_source)
-                filter (where calls > 0 or cost_picodollars > 0 or unpriced_tokens > 0)
-                < max(data_source)
-                filter (where calls > 0 or cost_picodollars > 0 or unpriced_tokens > 0)
-                then 'Mixed'
-            else coalesce(
-                max(data_source)
-                filter (where calls > 0 or cost_picodollars > 0 or unpriced_tokens > 0),
-                max(data_source)
-            )
-        end as data_source
+        {{ money.data_source() }} as data_source
     from usage
     group by 1, 2, 3, 4
 ),
@@ -273,20 +131,13 @@ named as (
         calls > 0 or cost_microdollars + cost_rest > 0 or unpriced_tokens > 0 as tells,
         regions.region,
         int_models.canonical_model_id as model_id,
-        coalesce(users.alias, users.user_name) as user_name,
-        case
-            -- Rank 3 is the inference profile's place among the evidence.
-            when
-                int_models.profile_application is not null
-                and applications.source_rank > 3
-                then int_models.profile_application
-            else applications.application
-        end as application
+        users.user_name,
+        {{ names.application('int_models', 'applications') }} as application
     from summed
     left join rate_keys on rate_keys.rate_key = summed.named_rate_key
     left join regions on regions.region_key = rate_keys.region_key
     left join int_models on int_models.model_key = rate_keys.model_key
-    left join users on users.user_key = summed.user_key
+    left join stg_users as users on users.user_key = summed.user_key
     left join applications on applications.application_key = summed.application_key
 ),
 
@@ -301,18 +152,9 @@ chosen as materialized (
         end as name
     from named
     where
-        (
-            coalesce(:users, '') = ''
-            or user_name in (select value from json_each(nullif(:users, '')))
-        )
-        and (
-            coalesce(:applications, '') = ''
-            or application in (select value from json_each(nullif(:applications, '')))
-        )
-        and (
-            :_visitor_applications is null
-            or application in (select value from json_each(:_visitor_applications))
-        )
+        {{ filters.chosen('users', 'user_name') }}
+        and {{ filters.chosen('applications', 'application') }}
+        and {{ filters.visible() }}
 ),
 
 placed as (
@@ -335,10 +177,7 @@ select
     iif(:by_model, iif(is_other, '(others)', model_id), null) as model_id,
     sum(calls) as calls,
     sum(failed_calls) as failed_calls,
-    sum(input_tokens) as input_tokens,
-    sum(output_tokens) as output_tokens,
-    sum(cache_read_tokens) as cache_read_tokens,
-    sum(cache_write_tokens) as cache_write_tokens,
+    {{ columns.each(columns.shown_tokens, 'sum({0}) as {0}') }},
     round((sum(cost_microdollars) + sum(cost_rest) / 1e6) / 1e6, 9) as cost_usd,
     round((sum(actual_cost_microdollars) + sum(actual_cost_rest) / 1e6) / 1e6, 9)
         as actual_cost_usd,
@@ -350,19 +189,7 @@ select
     sum(unpriced_tokens) as unpriced_tokens,
     sum(unpriced_calls) + sum(unpriced_tokens) + sum(calls_without_tokens) > 0
         as is_lower_bound,
-    case
-        when
-            min(data_source)
-            filter (where tells)
-            < max(data_source)
-            filter (where tells)
-            then 'Mixed'
-        else coalesce(
-            max(data_source)
-            filter (where tells),
-            max(data_source)
-        )
-    end as data_source
+    {{ money.data_source('tells') }} as data_source
 from placed
 group by 1, 2, 3, 4, 5
 order by

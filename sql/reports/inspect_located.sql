@@ -2,18 +2,7 @@
 -- Grain: one row. :event_key is the id as it is stored.
 select
     events.event_time,
-    case typeof(events.event_id)
-        when 'blob'
-            then
-                lower(
-                    substr(hex(events.event_id), 1, 8)
-                    || '-' || substr(hex(events.event_id), 9, 4)
-                    || '-' || substr(hex(events.event_id), 13, 4)
-                    || '-' || substr(hex(events.event_id), 17, 4)
-                    || '-' || substr(hex(events.event_id), 21)
-                )
-        else events.event_id
-    end as event_id,
+    {{ ids.as_text('events.event_id') }} as event_id,
     accounts.account_id,
     regions.region
 from events

@@ -9,47 +9,17 @@ with call as (
 ),
 
 used as (
+{% for count, price in columns.kinds %}
     select
-        1 as position,
-        'input' as token_kind,
-        input_tokens as tokens,
-        input_price_id as price_id
+        {{ loop.index }} as position,
+        '{{ price }}' as token_kind,
+        {{ count }} as tokens,
+        {{ price }}_price_id as price_id
     from call
+{% if not loop.last %}
     union all
-    select
-        2 as position,
-        'output' as token_kind,
-        output_tokens as tokens,
-        output_price_id as price_id
-    from call
-    union all
-    select
-        3 as position,
-        'cache_read' as token_kind,
-        cache_read_tokens as tokens,
-        cache_read_price_id as price_id
-    from call
-    union all
-    select
-        4 as position,
-        'cache_write_5m' as token_kind,
-        cache_write_5m_tokens as tokens,
-        cache_write_5m_price_id as price_id
-    from call
-    union all
-    select
-        5 as position,
-        'cache_write_1h' as token_kind,
-        cache_write_1h_tokens as tokens,
-        cache_write_1h_price_id as price_id
-    from call
-    union all
-    select
-        6 as position,
-        'image' as token_kind,
-        image_count as tokens,
-        image_price_id as price_id
-    from call
+{% endif %}
+{% endfor %}
 )
 
 select

@@ -9,6 +9,13 @@
 -- what a row of usage_hourly is given is shared out evenly among its calls that lack
 -- the count, in the order of their times and in whole tokens that add up exactly; what
 -- no call can take, (unattributed), over the hour's twelve periods.
+{% set estimated_kinds = [
+    ('estimated_input', 'input'),
+    ('estimated_output', 'output'),
+    ('estimated_cache_read', 'cache_read'),
+    ('estimated_cache_write', 'cache_write_5m'),
+    ('estimated_images', 'image'),
+] %}
 with used as (
     select
         usage.*,
@@ -75,51 +82,24 @@ by_call as (
         application_key,
         calls,
         failed_calls,
-        input_tokens,
-        output_tokens,
-        cache_read_tokens,
-        cache_write_5m_tokens,
-        cache_write_1h_tokens,
-        image_count,
+        {{ columns.each(columns.counts) }},
+{% for kind, estimated in (
+    ('input', 'estimated_input'),
+    ('output', 'estimated_output'),
+    ('cache_read', 'estimated_cache_read'),
+    ('cache_write', 'estimated_cache_write'),
+    ('image', 'estimated_images'),
+) %}
         case
-            when input_unknown_calls
+            when {{ kind }}_unknown_calls
                 then
-                    input_estimate / input_of
-                    + input_estimate % input_of * input_turn / input_of
-                    - input_estimate % input_of * (input_turn - 1) / input_of
-        end as estimated_input,
-        case
-            when output_unknown_calls
-                then
-                    output_estimate / output_of
-                    + output_estimate % output_of * output_turn / output_of
-                    - output_estimate % output_of * (output_turn - 1) / output_of
-        end as estimated_output,
-        case
-            when cache_read_unknown_calls
-                then
-                    cache_read_estimate / cache_read_of
-                    + cache_read_estimate % cache_read_of * cache_read_turn
-                    / cache_read_of
-                    - cache_read_estimate % cache_read_of * (cache_read_turn - 1)
-                    / cache_read_of
-        end as estimated_cache_read,
-        case
-            when cache_write_unknown_calls
-                then
-                    cache_write_estimate / cache_write_of
-                    + cache_write_estimate % cache_write_of * cache_write_turn
-                    / cache_write_of
-                    - cache_write_estimate % cache_write_of * (cache_write_turn - 1)
-                    / cache_write_of
-        end as estimated_cache_write,
-        case
-            when image_unknown_calls
-                then
-                    image_estimate / image_of
-                    + image_estimate % image_of * image_turn / image_of
-                    - image_estimate % image_of * (image_turn - 1) / image_of
-        end as estimated_images
+                    {{ kind }}_estimate / {{ kind }}_of
+                    + {{ kind }}_estimate % {{ kind }}_of * {{ kind }}_turn
+                    / {{ kind }}_of
+                    - {{ kind }}_estimate % {{ kind }}_of * ({{ kind }}_turn - 1)
+                    / {{ kind }}_of
+        end as {{ estimated }}{{ ',' if not loop.last }}
+{% endfor %}
     from with_estimates
 ),
 
@@ -132,12 +112,7 @@ unattributed as (
         usage.application_key,
         0 as calls,
         0 as failed_calls,
-        null as input_tokens,
-        null as output_tokens,
-        null as cache_read_tokens,
-        null as cache_write_5m_tokens,
-        null as cache_write_1h_tokens,
-        null as image_count,
+        {{ columns.each(columns.counts, 'null as {}') }},
         usage.estimated_input_tokens * (twelfths.value + 1) / 12
         - usage.estimated_input_tokens * twelfths.value / 12 as estimated_input,
         usage.estimated_output_tokens * (twelfths.value + 1) / 12
@@ -169,62 +144,8 @@ parts as (
 priced as (
     select
         parts.*,
-        coalesce(
-            input_tokens,
-            output_tokens,
-            cache_read_tokens,
-            cache_write_5m_tokens,
-            cache_write_1h_tokens,
-            image_count
-        ) is not null as is_known,
-        coalesce(
-            estimated_input,
-            estimated_output,
-            estimated_cache_read,
-            estimated_cache_write,
-            estimated_images
-        ) is not null as is_estimated,
-        coalesce(
-            iif(input_tokens > 0, input_rate, null),
-            iif(output_tokens > 0, output_rate, null),
-            iif(cache_read_tokens > 0, cache_read_rate, null),
-            iif(cache_write_5m_tokens > 0, cache_write_5m_rate, null),
-            iif(cache_write_1h_tokens > 0, cache_write_1h_rate, null),
-            iif(image_count > 0, image_rate, null)
-        ) is not null as has_priced_known,
-        iif(input_rate is null, coalesce(input_tokens, 0), 0)
-        + iif(output_rate is null, coalesce(output_tokens, 0), 0)
-        + iif(cache_read_rate is null, coalesce(cache_read_tokens, 0), 0)
-        + iif(cache_write_5m_rate is null, coalesce(cache_write_5m_tokens, 0), 0)
-        + iif(cache_write_1h_rate is null, coalesce(cache_write_1h_tokens, 0), 0)
-        + iif(image_rate is null, coalesce(image_count, 0), 0)
-            as unpriced_known,
-        coalesce(input_tokens * input_rate, 0)
-        + coalesce(output_tokens * output_rate, 0)
-        + coalesce(cache_read_tokens * cache_read_rate, 0)
-        + coalesce(cache_write_5m_tokens * cache_write_5m_rate, 0)
-        + coalesce(cache_write_1h_tokens * cache_write_1h_rate, 0)
-        + coalesce(image_count * image_rate, 0)
-            as priced_known,
-        coalesce(
-            iif(estimated_input > 0, input_rate, null),
-            iif(estimated_output > 0, output_rate, null),
-            iif(estimated_cache_read > 0, cache_read_rate, null),
-            iif(estimated_cache_write > 0, cache_write_5m_rate, null),
-            iif(estimated_images > 0, image_rate, null)
-        ) is not null as has_priced_estimated,
-        iif(input_rate is null, coalesce(estimated_input, 0), 0)
-        + iif(output_rate is null, coalesce(estimated_output, 0), 0)
-        + iif(cache_read_rate is null, coalesce(estimated_cache_read, 0), 0)
-        + iif(cache_write_5m_rate is null, coalesce(estimated_cache_write, 0), 0)
-        + iif(image_rate is null, coalesce(estimated_images, 0), 0)
-            as unpriced_estimated,
-        coalesce(estimated_input * input_rate, 0)
-        + coalesce(estimated_output * output_rate, 0)
-        + coalesce(estimated_cache_read * cache_read_rate, 0)
-        + coalesce(estimated_cache_write * cache_write_5m_rate, 0)
-        + coalesce(estimated_images * image_rate, 0)
-            as priced_estimated
+        {{ tokens.pricing(of='known') }},
+        {{ tokens.pricing(estimated_kinds, of='estimated') }}
     from parts
     left join int_rates as rates
         on
@@ -236,29 +157,18 @@ priced as (
 named as (
     select
         priced.*,
-        case
-            when has_priced_known or (is_known and unpriced_known = 0) then priced_known
-        end as known_cost,
-        case
-            when has_priced_estimated or (is_estimated and unpriced_estimated = 0)
-                then priced_estimated
-        end as estimated_cost,
+        {{ tokens.cost('known') }} as known_cost,
+        {{ tokens.cost('estimated') }} as estimated_cost,
         substr(priced.event_time, 1, 14)
         || printf('%02d', substr(priced.event_time, 15, 2) / 5 * 5)
         || ':00Z' as period_start,
-        int_models.canonical_model_id as model_id,
-        case
-            -- Rank 3 is the inference profile's place among the evidence.
-            when
-                int_models.profile_application is not null
-                and applications.source_rank > 3
-                then int_models.profile_application
-            else applications.application
-        end as application
+        names.model_id,
+        names.application
     from priced
-    inner join rate_keys on rate_keys.rate_key = priced.rate_key
-    inner join int_models on int_models.model_key = rate_keys.model_key
-    inner join applications on applications.application_key = priced.application_key
+    inner join int_names as names
+        on
+            names.rate_key = priced.rate_key
+            and names.application_key = priced.application_key
     where period_start < :until
 ),
 

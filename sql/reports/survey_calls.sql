@@ -2,53 +2,43 @@
 -- Grain: operation x model as sent x region x tier x caller x user agent x application
 -- x failed or not. is_priced: some kind of token has a price on the day of the last
 -- one. Batch and asynchronous jobs, which have no tokens, are left out.
+{% set kind = [
+    'operation_key',
+    'model_key',
+    'region_key',
+    'service_tier',
+    'principal_key',
+    'user_key',
+    'user_agent_key',
+    'application_key',
+] %}
 with kinds as (
     select
-        usage.operation_key,
-        usage.model_key,
-        usage.region_key,
-        usage.service_tier,
-        usage.principal_key,
-        usage.user_key,
-        usage.user_agent_key,
-        usage.application_key,
+        {{ columns.each(kind, 'usage.{}') }},
         usage.failed_calls as is_failed,
         max(usage.event_time) as last_seen,
         count(*) as calls,
         sum(usage.token_source_key <> 0) as calls_with_tokens
     from int_call_usage as usage
     group by
-        usage.operation_key,
-        usage.model_key,
-        usage.region_key,
-        usage.service_tier,
-        usage.principal_key,
-        usage.user_key,
-        usage.user_agent_key,
-        usage.application_key,
+        {{ columns.each(kind, 'usage.{}') }},
         usage.failed_calls
 ),
 
 final as (
     select
         operations.event_name,
-        int_models.model_id as raw_model_id,
-        int_models.canonical_model_id as model_id,
-        int_models.inference_scope,
+        applications.raw_model_id,
+        applications.model_id,
+        applications.inference_scope,
         regions.region,
         kinds.service_tier,
         principals.principal_arn,
         principals.principal_type,
-        users.user_name as raw_user_name,
+        users.raw_user_name,
         users.alias,
         user_agents.user_agent,
-        case
-            when
-                int_models.profile_application is not null
-                and applications.source_rank > 3
-                then int_models.profile_application
-            else applications.application
-        end as application,
+        applications.application,
         kinds.is_failed,
         coalesce(rates.input_rate, rates.output_rate, rates.image_rate) is not null
             as is_priced,
@@ -57,11 +47,13 @@ final as (
         kinds.calls_with_tokens
     from kinds
     inner join operations on operations.operation_key = kinds.operation_key
-    inner join int_models on int_models.model_key = kinds.model_key
     inner join regions on regions.region_key = kinds.region_key
     inner join principals on principals.principal_key = kinds.principal_key
-    inner join users on users.user_key = kinds.user_key
-    inner join applications on applications.application_key = kinds.application_key
+    inner join stg_users as users on users.user_key = kinds.user_key
+    inner join int_applications as applications
+        on
+            applications.model_key = kinds.model_key
+            and applications.application_key = kinds.application_key
     left join user_agents on user_agents.user_agent_key = kinds.user_agent_key
     left join rate_keys
         on

@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 from sqlite_utils import Database
 
-from etl import resources
+from etl.sql_files import sql_names, sql_text
 from etl.warehouse.check import question_of
 from etl.warehouse.database import open_warehouse
 from etl.warehouse.schema import migrations
@@ -22,7 +22,7 @@ from tests.cli.test_load import run
 from tests.rounds import rounds, some
 from tests.support import HAIKU, call, dump, load, write_log, write_metrics
 
-SQL_CHECKS = {file.stem for file in (resources.SQL / "checks").glob("*.sql")}
+SQL_CHECKS = set(sql_names("checks"))
 DAMAGE = {
     "rollup_matches_events": "update usage_hourly set calls = calls + 1",
     "days_add_up": "update usage_daily set input_tokens = input_tokens + 1",
@@ -101,7 +101,7 @@ def test_it_sees_what_is_in_the_log_only_and_waits_for_nobody(path: Path, tmp_pa
 def test_the_title_of_a_check_is_the_question_on_top_of_it() -> None:
     assert question_of("-- Is it\n-- so? Each row is not.\nselect 1") == "Is it so?"
     for name in SQL_CHECKS:
-        assert question_of((resources.SQL / "checks" / f"{name}.sql").read_text()).endswith("?")
+        assert question_of(sql_text(f"checks/{name}")).endswith("?")
 
 
 # -- figures that are wrong -----------------------------------------------------------------------

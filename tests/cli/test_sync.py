@@ -15,7 +15,7 @@ from pathlib import Path
 
 import pytest
 
-from etl import resources
+from etl.sql_files import sql_names
 from tests.aws import ACCOUNT, FakeAws, Fault
 from tests.cli.test_load import ROOT, run
 from tests.rounds import long
@@ -103,7 +103,7 @@ def test_with_faults_on_it_ends_in_the_views_that_load_makes(aws: FakeAws, tmp_p
     assert status == 0, err
     assert sum(fault.seen > fault.skip for fault in aws.faults) >= 5
     run("load", write_log(tmp_path / "log.json", records), "--db", tmp_path / "loaded.db")
-    for view in sorted(file.stem for file in (resources.SQL / "marts").glob("*.sql")):
+    for view in sql_names("marts"):
         if view != "sync_status":
             both = [
                 query(tmp_path / f"{name}.db", f"select * from {view}")

@@ -21,6 +21,7 @@ import pytest
 from etl import resources
 from etl.demo import write_demo_logs
 from etl.load import load_files
+from etl.sql_files import sql_names, sql_text
 from etl.warehouse.database import open_warehouse
 
 NOW = datetime(2026, 11, 24, 12, 0, tzinfo=UTC)
@@ -173,8 +174,8 @@ def test_measured_totals_are_exact_to_the_picodollar(folder: Path, shown: Any) -
 
 
 def test_all_checks_pass_on_the_demo(shown: Any) -> None:
-    for check in sorted((resources.SQL / "checks").glob("*.sql")):
-        assert shown.execute(check.read_text()).fetchall() == [], check.stem
+    for check in sql_names("checks"):
+        assert shown.execute(sql_text(f"checks/{check}")).fetchall() == [], check
 
 
 def test_the_demo_shows_every_kind_of_figure(shown: Any) -> None:

@@ -14,6 +14,7 @@ from datasette.utils.asgi import Request
 from etl import resources
 from etl.config import Config, Restriction, Serve
 from etl.errors import ConfigError
+from etl.sql_files import sql_names
 from etl.web.app import build_datasette
 from etl.web.site import DATABASE
 from etl.web.visitors import allowed_applications, is_safe_query, magic_parameter
@@ -315,7 +316,7 @@ def test_a_query_is_safe_by_what_it_does_and_not_by_what_it_says(
 
 
 def test_which_queries_are_safe() -> None:
-    files = {file.stem for file in (resources.SQL / "pages").glob("*.sql")}
+    files = set(sql_names("pages"))
     assert {name for name in files if is_safe_query(name)} == {*SAFE}
     assert not [name for name in QUERIES if is_safe_query(name)]
 

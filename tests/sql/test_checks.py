@@ -7,10 +7,10 @@ from pathlib import Path
 import pytest
 from sqlite_utils import Database
 
-from etl import resources
+from etl.sql_files import sql_names, sql_text
 from tests.support import HAIKU, call, load, rows, write_log, write_metrics
 
-CHECKS = {file.stem: file.read_text() for file in (resources.SQL / "checks").glob("*.sql")}
+CHECKS = {name: sql_text(f"checks/{name}") for name in sql_names("checks")}
 
 DAMAGE = {
     "rollup_matches_events": "update usage_hourly set calls = calls + 1",

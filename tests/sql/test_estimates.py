@@ -12,9 +12,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from sqlite_utils import Database
 
-from etl import resources
 from etl.normalise.cloudtrail import BEDROCK
 from etl.normalise.rows import MetricValue
+from etl.sql_files import sql_names, sql_text
 from etl.warehouse.load import Batch, Loader
 from tests.rounds import rounds
 from tests.support import ACCOUNT, HAIKU, HOUR, SONNET, call, load, rows, write_log, write_metrics
@@ -246,7 +246,7 @@ def test_totals_are_counted_once_over_periods_names_and_spellings(
             ),
         ],
     )
-    assert rows(db, (resources.SQL / "checks/metric_hours_are_current.sql").read_text()) == []
+    assert rows(db, sql_text("checks/metric_hours_are_current")) == []
     assert usage(db, "cache_read_tokens") == [("(unattributed)", ESTIMATED, 0, 1_200)]
 
 
@@ -335,8 +335,8 @@ def test_attributed_and_unattributed_come_to_cloudwatch(
     )
     with new_warehouse() as db:
         load(db, log, csv)
-        for check in sorted((resources.SQL / "checks").glob("*.sql")):
-            assert rows(db, check.read_text()) == [], check.stem
+        for check in sql_names("checks"):
+            assert rows(db, sql_text(f"checks/{check}")) == [], check
         # Independently of the views: for each kind, all that is shown is CloudWatch's total where it
         # has one that is not below what the calls know, else what the calls know.
         for column, names in (

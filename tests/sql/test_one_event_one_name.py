@@ -15,11 +15,11 @@ from typing import Any
 import pytest
 from sqlite_utils import Database
 
-from etl import resources
 from etl.normalise.rules import ApplicationRule
+from etl.sql_files import sql_names, sql_text
 from etl.warehouse.attribution import apply_config
 from etl.warehouse.database import view_sql
-from etl.warehouse.read import Filters, run_report, usage
+from etl.web.queries import DIMENSIONS, FILTERS, TOP
 from tests.support import (
     ACCOUNT,
     HAIKU,
@@ -37,6 +37,15 @@ NAMES = ("user_name", "application", "model_id", "region")
 NOBODY = "(unattributed)"
 # There model_id is the id as sent.
 VIEWS = sorted(view_sql().keys() - {"int_models"})
+# What holds the names of more than what happened: the rows of the event.
+OF_THE_EVENT = {
+    "stg_users": "user_key in (select user_key from events)",
+    "int_applications": "(model_key, application_key) in (select model_key, application_key from events)",
+    "int_names": "(rate_key, application_key) in (select rate_key, application_key from usage_hourly)",
+}
+# Its names are those of a price, which may be for every region.
+PRICES = "reports/inspect_prices"
+FILES = [f"{folder}/{name}" for folder in ("pages", "reports") for name in sql_names(folder)]
 
 ARN = f"arn:aws:bedrock:us-east-1:{ACCOUNT}:application-inference-profile/a1b2c3d4e5f6"
 PROFILE = {
@@ -78,23 +87,30 @@ def names_in(db: Database) -> Iterator[Found]:
     """Yield every name in every view, page and report: where, of what, and the name."""
     for view in VIEWS:
         for name in named_by(db, view):
-            for (value,) in rows(db, f"select distinct {name} from {view}"):
+            of = OF_THE_EVENT.get(view, "true")
+            for (value,) in rows(db, f"select distinct {name} from {view} where {of}"):
                 yield view, name, value
-    blank = dict.fromkeys(("since", "until", "regions", "models", "users", "applications", "_visitor_applications"))  # fmt: skip
-    for page in ("choices", "cost_lines", "evidence", "latest_calls"):
-        for row in db.query((resources.SQL / "pages" / f"{page}.sql").read_text(), blank):
-            if page == "choices":
+    for file in {*FILES} - {PRICES}:
+        for row in db.query(sql_text(file), parameters_of(db)):
+            if file == "pages/choices":
                 column = {"user": "user_name", "model": "model_id"}.get(row["kind"], row["kind"])
-                yield page, column, row["name"]
+                yield file, column, row["name"]
             else:
-                yield from ((page, name, row[name]) for name in NAMES if name in row)
-    for row in usage(db, Filters(), by=NAMES):
-        yield from (("usage", name, row[name]) for name in NAMES)
-    periods = {"since": "2026", "until": "2027", "estimates_until": "2027"}
-    for row in run_report(db, "monitor_periods", periods):
-        yield from (("monitor_periods", name, row[name]) for name in ("application", "model_id"))
-    for row in run_report(db, "survey_calls", {}):
-        yield from (("survey_calls", n, row[n]) for n in ("application", "model_id", "region"))
+                yield from ((file, name, row[name]) for name in NAMES if name in row)
+
+
+def parameters_of(db: Database) -> dict[str, Any]:
+    """Return parameters with which every page and report answers with the event."""
+    ((time, key, request),) = rows(db, "select event_time, event_id, request_id from calls")
+    ((stored,),) = rows(db, "select event_id from events")
+    filters = (*FILTERS, *DIMENSIONS, TOP, "_visitor_applications")
+    return {
+        **dict.fromkeys(filters),
+        **dict.fromkeys(DIMENSIONS, True),
+        **{"event_time": time, "event_id": key, "event_key": stored, "number": 1},
+        **{"first": time, "last": time, "request_ids": json.dumps([request])},
+        **{"since": "2026", "until": "2027", "estimates_until": "2027", "application": None},
+    }
 
 
 def write(db: Database, folder: Path, event: str, maker: dict[str, Any]) -> None:

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from sqlite_utils import Database
 
-from etl import resources
+from etl.sql_files import sql_names, sql_text
 from tests.support import (
     HAIKU,
     SONNET,
@@ -22,7 +22,7 @@ from tests.support import (
 )
 
 HAIKU_NAME, SONNET_NAME = HAIKU, "anthropic.claude-sonnet-4-5-20250929-v1:0"
-FILES = sorted(file.stem for file in (resources.SQL / "pages").glob("*.sql"))
+FILES = sql_names("pages")
 BLANK = dict.fromkeys(
     (
         *("by_day", "by_user", "by_application", "by_region", "by_model"),
@@ -38,7 +38,7 @@ def ask(db: Database, query: str, **given: Any) -> list[dict[str, Any]]:
     parameters = BLANK | {"_visitor_applications": None}
     for name, value in given.items():
         parameters[name] = json.dumps(value) if isinstance(value, list) else value
-    sql = (resources.SQL / "pages" / f"{query}.sql").read_text()
+    sql = sql_text(f"pages/{query}")
     return list(db.query(sql, parameters))
 
 
@@ -228,7 +228,7 @@ def test_usage_of_a_restricted_visitor_is_that_of_its_applications(
 
 @pytest.mark.parametrize("name", FILES)
 def test_each_says_what_it_answers_and_of_which_grain(name: str) -> None:
-    text = (resources.SQL / "pages" / f"{name}.sql").read_text()
+    text = sql_text(f"pages/{name}")
     assert text.startswith("-- ")
     head = text.split("\nwith ")[0].split("\nselect")[0]
     assert "?" in head.splitlines()[0] + head.splitlines()[1]

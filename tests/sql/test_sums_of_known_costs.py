@@ -19,9 +19,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from sqlite_utils import Database
 
-from etl import resources
 from etl.normalise.rows import Event, MetricValue, Tokens
 from etl.report import KINDS as REPORTS
+from etl.sql_files import sql_names, sql_text
 from etl.warehouse.check import rebuild
 from etl.warehouse.database import open_warehouse
 from etl.warehouse.load import Batch, Loader
@@ -243,8 +243,8 @@ def test_every_level_comes_to_what_is_known(
         compare_calls(db, calls)
         compare_by_kind(db, parts)
         compare_periods(db, parts)
-        for check in sorted((resources.SQL / "checks").glob("*.sql")):
-            assert rows(db, check.read_text()) == [], check.stem
+        for check in sql_names("checks"):
+            assert rows(db, sql_text(f"checks/{check}")) == [], check
         path = Path(rows(db, "pragma database_list")[0][2])
         before = dump(path)
         rebuild(db)
@@ -308,7 +308,7 @@ def compare_by_kind(db: Database, parts: list[Part]) -> None:
             kinds["cache_write_5m"] + kinds["cache_write_1h"], kinds["image"],
         ]  # fmt: skip
         assert row["unpriced_tokens"] == sum(kinds.values())
-    sql = (resources.SQL / "pages" / "cost_lines.sql").read_text()
+    sql = sql_text("pages/cost_lines")
     lines = list(db.query(sql, dict.fromkeys(FILTERS)))
     expected = sum_of(parts)
     assert round(sum(line["cost_usd"] or 0 for line in lines) * 10**12) == expected.cost

@@ -22,6 +22,7 @@ from etl.sources.accounts import assume_role, find_places
 from etl.sources.archive import Archive, LocalArchive, S3Archive
 from etl.sources.stores import LocalStore
 from etl.sources.survey import find_streams
+from etl.sql_files import sql_names
 from etl.sync.run import SyncOptions, sync_places
 from etl.warehouse.database import open_warehouse
 from etl.warehouse.vacuum import cutoff, drop_calls
@@ -64,9 +65,8 @@ def archive(tmp_path: Path) -> LocalArchive:
 
 def views(path: Path) -> dict[str, list[tuple[Any, ...]]]:
     """Return every mart that does not tell of the reading itself, as people see it."""
-    from etl import resources
 
-    names = sorted(file.stem for file in (resources.SQL / "marts").glob("*.sql"))
+    names = sql_names("marts")
     with open_warehouse(path) as db:
         return {
             name: sorted(db.conn.execute(f"select * from {name}").fetchall(), key=repr)

@@ -11,10 +11,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from sqlite_utils import Database
 
-from etl import resources
 from etl.errors import RetriableError
 from etl.load import load_files
 from etl.sources.aws import MAX_ATTEMPTS
+from etl.sql_files import sql_names, sql_text
 from etl.warehouse.database import open_warehouse
 from etl.warehouse.load import Batch, Loader, Written
 from tests.aws import Fault
@@ -303,7 +303,7 @@ def test_any_history_ends_in_the_truth(
 
 def assert_same_as_load(world: World, records: list[dict[str, object]]) -> None:
     """Whatever the way they came, the same events make the same views."""
-    views = [file.stem for file in sorted((resources.SQL / "marts").glob("*.sql"))]
+    views = sql_names("marts")
     folder = Path(world.path).parent
     (folder / "logs").mkdir()
     log = write_log(folder / "logs" / "log.json", records)
@@ -315,8 +315,8 @@ def assert_same_as_load(world: World, records: list[dict[str, object]]) -> None:
         for view in views:
             if view != "sync_status":
                 assert everything(synced, view) == everything(loaded, view), view
-        for check in sorted((resources.SQL / "checks").glob("*.sql")):
-            assert rows(synced, check.read_text()) == [], check.stem
+        for check in sql_names("checks"):
+            assert rows(synced, sql_text(f"checks/{check}")) == [], check
 
 
 def everything(db: Database, view: str) -> list[str]:

@@ -12,9 +12,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from etl import resources
 from etl.errors import AccessError
 from etl.sources.aws import MAX_ATTEMPTS
+from etl.sql_files import sql_names, sql_text
 from etl.warehouse.load import Batch, Loader, Written
 from tests.aws import ACCOUNT, REGION, Fault
 from tests.aws.logs import GROUP, event_id
@@ -564,5 +564,5 @@ def test_any_history_of_kills_ends_in_the_truth(
         number += 1
     sync(world, since=NOW - 7 * DAY)
     assert stored(world) == requests(*range(number))
-    for check in sorted((resources.SQL / "checks").glob("*.sql")):
-        assert world.rows(check.read_text()) == [], check.stem
+    for check in sql_names("checks"):
+        assert world.rows(sql_text(f"checks/{check}")) == [], check

@@ -14,11 +14,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from sqlite_utils import Database
 
-from etl import resources
 from etl.normalise.cloudtrail import parse_event
 from etl.normalise.profiles import parse_profile
 from etl.normalise.rows import Event
 from etl.normalise.rules import CONDITIONS, ApplicationRule
+from etl.sql_files import sql_names, sql_text
 from etl.warehouse.attribution import (
     _KEYS,
     Attribution,
@@ -70,8 +70,8 @@ def applications(db: Database) -> list[tuple[str, str]]:
 
 def check(db: Database) -> None:
     """Assert that every check holds, and that found_application_key is where it must be."""
-    for file in sorted((resources.SQL / "checks").glob("*.sql")):
-        assert rows(db, file.read_text()) == [], file.stem
+    for file in sql_names("checks"):
+        assert rows(db, sql_text(f"checks/{file}")) == [], file
     assert rows(db, "pragma foreign_key_check") == []
     wrong = (
         "select event_id from events join applications using (application_key)"

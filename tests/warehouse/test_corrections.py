@@ -14,12 +14,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from sqlite_utils import Database
 
-from etl import resources
 from etl.decode.content import Keys
 from etl.inspect.events import EVENT, RawEvent
 from etl.inspect.explain import explain, load_trial
 from etl.normalise.cloudtrail import parse_event
 from etl.normalise.invocation_log import parse_logged_call
+from etl.sql_files import sql_names, sql_text
 from etl.warehouse.inspect import locate_call
 from etl.warehouse.load import Batch, Loader
 from etl.warehouse.trial import open_trial
@@ -81,8 +81,8 @@ def service(number: int, counts: Iterable[int | None], *, corrects: int | None =
 
 
 def check_sums(db: Database) -> None:
-    for check in sorted((resources.SQL / "checks").glob("*.sql")):
-        assert rows(db, check.read_text()) == [], check.stem
+    for check in sql_names("checks"):
+        assert rows(db, sql_text(f"checks/{check}")) == [], check
     assert rows(db, "pragma foreign_key_check") == []
 
 
@@ -137,7 +137,7 @@ def test_the_correction_of_a_copy_that_is_not_kept_is_no_call(db: Database, tmp_
     check_sums(db)
 
 
-ROLLUP = (resources.SQL / "checks" / "rollup_matches_events.sql").read_text()
+ROLLUP = sql_text("checks/rollup_matches_events")
 COUNT = st.none() | st.integers(0, 9)
 TOKENS = st.tuples(COUNT, COUNT, COUNT)
 CORRECTION = st.tuples(st.sampled_from([0, 0, 5, 90, 2000]), TOKENS)

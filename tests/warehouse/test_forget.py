@@ -16,12 +16,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from sqlite_utils import Database
 
-from etl import resources
 from etl.errors import DataError
 from etl.load import load_files
 from etl.normalise.cloudtrail import parse_event
 from etl.normalise.rows import Event
 from etl.normalise.rules import ApplicationRule
+from etl.sql_files import sql_names
 from etl.warehouse.attribution import apply_config, stored_aliases
 from etl.warehouse.bookmarks import StreamId, finish_run, save_error, start_run
 from etl.warehouse.check import run_checks
@@ -43,7 +43,7 @@ from tests.support import (  # fmt: skip
     write_log,
 )
 
-MARTS = sorted(file.stem for file in (resources.SQL / "marts").glob("*.sql"))
+MARTS = sql_names("marts")
 PSEUDONYM = re.compile(r"forgotten-[0-9a-f]{12}")
 SSO = "AWSReservedSSO_Data_0123456789abcdef"
 

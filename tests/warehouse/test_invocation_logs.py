@@ -15,7 +15,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from sqlite_utils import Database
 
-from etl import resources
+from etl.sql_files import sql_names, sql_text
 from tests.rounds import rounds
 from tests.support import (
     ACCOUNT,
@@ -46,9 +46,7 @@ def write(folder: Path, number: int, record: dict[str, Any]) -> Path:
 
 def checks(db: Database) -> dict[str, list[tuple[Any, ...]]]:
     """Return the rows of each check that has some; there must be none."""
-    found = {
-        file.stem: rows(db, file.read_text()) for file in (resources.SQL / "checks").glob("*.sql")
-    }
+    found = {name: rows(db, sql_text(f"checks/{name}")) for name in sql_names("checks")}
     return {name: wrong for name, wrong in found.items() if wrong}
 
 

@@ -20,11 +20,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from sqlite_utils import Database
 
-from etl import resources
 from etl.decode.content import Decoder
 from etl.load import load_files
 from etl.normalise.cloudtrail import parse_event
 from etl.normalise.rows import Event
+from etl.sql_files import sql_names, sql_text
 from etl.warehouse.database import open_warehouse
 from etl.warehouse.load import Batch, Loader, Reject
 from tests.rounds import long, rounds, some
@@ -58,8 +58,8 @@ def call_tokens(db: Database) -> list[tuple[Any, ...]]:
 
 
 def check_rollup(db: Database) -> None:
-    for check in sorted((resources.SQL / "checks").glob("*.sql")):
-        assert rows(db, check.read_text()) == [], check.stem
+    for check in sql_names("checks"):
+        assert rows(db, sql_text(f"checks/{check}")) == [], check
 
 
 def test_counts_of_a_load(db: Database, tmp_path: Path) -> None:

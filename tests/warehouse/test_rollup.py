@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from sqlite_utils import Database
 
-from etl import resources
+from etl.sql_files import sql_names, sql_text
 from etl.warehouse.attribution import apply_config
 from etl.warehouse.costs import PRICED
 from etl.warehouse.names import Names
@@ -124,7 +124,7 @@ def test_rebuilding_changes_nothing(db: Database, tmp_path: Path) -> None:
 
 NewWarehouse = Callable[[], AbstractContextManager[Database]]
 
-CHECKS = {file.stem: file.read_text() for file in (resources.SQL / "checks").glob("*.sql")}
+CHECKS = {name: sql_text(f"checks/{name}") for name in sql_names("checks")}
 
 # Everything that is kept in step; what it holds follows from events, totals and prices.
 ROLLUPS = ("usage_hourly", "usage_daily", "usage_hours", *PRICED)

@@ -18,9 +18,9 @@ from typing import Any
 import pytest
 from sqlite_utils import Database
 
-from etl import resources
 from etl.cli.long_work import LongWork, describe, next_line
 from etl.errors import STOPPED
+from etl.sql_files import sql_names
 from etl.warehouse import upgrade
 from etl.warehouse.check import run_checks
 from etl.warehouse.database import ensure_schema, open_unchanged, open_warehouse
@@ -34,7 +34,7 @@ from tests.warehouse import earlier
 EARLIER = Path(earlier.__file__).parent
 SHAPES = ("m009", "m012", "m014")
 # What people see; the keys behind it depend on the order of the files.
-MARTS = sorted(file.stem for file in (resources.SQL / "marts").glob("*.sql"))
+MARTS = sql_names("marts")
 
 
 def warehouse_of(shape: str, folder: Path) -> Path:

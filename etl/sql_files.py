@@ -1,0 +1,125 @@
+"""The texts of ``sql/``; what several files share stands once, in ``sql/macros``, and is put in.
+
+The files are Jinja templates, as dbt's are. A macro is called by its file and its name, without an
+import: ``{{ money.dollars('cost_picodollars') }}``. What it puts in is indented as the line is, so
+that a composed text reads like one written by hand: SQLite stores it as the view's definition,
+comments and all. A name that does not exist is an error, never nothing.
+
+Composing takes longer than a report does, so the texts are kept where Python keeps its compiled
+modules, and made anew when a file has changed.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import re
+import sys
+from collections.abc import Mapping
+from contextlib import suppress
+from functools import cache
+from importlib.util import cache_from_source
+from pathlib import Path
+
+from etl import resources
+
+_MACROS = "macros"
+_PUT_IN = re.compile(r"^( *)([^{\n]*)\{\{ (.+?) \}\}", re.MULTILINE)
+
+
+class SqlTextError(Exception):
+    """A file of ``sql/`` cannot be composed: whoever edits it has to fix it."""
+
+
+def sql_text(name: str) -> str:
+    """Return the text that SQLite gets, by its path without suffix: ``marts/user_costs``."""
+    return _texts(resources.SQL)[name]
+
+
+def sql_names(folder: str) -> list[str]:
+    """Return the names of a folder's files, sorted and without suffix."""
+    return [name.removeprefix(f"{folder}/") for name in _texts(resources.SQL) if _in(folder, name)]
+
+
+def _in(folder: str, name: str) -> bool:
+    return name.rpartition("/")[0] == folder
+
+
+@cache
+def _texts(folder: Path) -> Mapping[str, str]:
+    sources = {
+        str(file.relative_to(folder).with_suffix("")): file.read_text(encoding="utf-8")
+        for file in sorted(folder.rglob("*.sql"))
+    }
+    mark = _mark(sources)
+    kept = Path(cache_from_source(str(folder / "composed.py"))).with_suffix(".json")
+    texts = _read(kept, mark)
+    if texts is None:
+        texts = compose(sources)
+        _keep(kept, mark, texts)
+    return texts
+
+
+def _mark(sources: Mapping[str, str]) -> str:
+    """Return what changes with any file, and with how they are composed."""
+    content = json.dumps([sources, Path(__file__).read_text(encoding="utf-8")])
+    return hashlib.sha256(content.encode()).hexdigest()
+
+
+def _read(kept: Path, mark: str) -> dict[str, str] | None:
+    with suppress(OSError, ValueError):
+        stored = json.loads(kept.read_text(encoding="utf-8"))
+        if isinstance(stored, dict) and stored.get("mark") == mark:
+            texts: dict[str, str] = stored["texts"]
+            return texts
+    return None
+
+
+def _keep(kept: Path, mark: str, texts: Mapping[str, str]) -> None:
+    """Write the texts down, at once or not at all; where that is not possible, go without."""
+    if sys.dont_write_bytecode:
+        return
+    with suppress(OSError):
+        kept.parent.mkdir(parents=True, exist_ok=True)
+        new = kept.with_suffix(f".{os.getpid()}")
+        new.write_text(json.dumps({"mark": mark, "texts": texts}), encoding="utf-8")
+        new.replace(kept)
+
+
+def compose(sources: Mapping[str, str]) -> dict[str, str]:
+    """Return every text that is not a macro's; raises SqlTextError, which names the file."""
+    # It takes longer to import than a report takes to make.
+    from jinja2 import DictLoader, Environment, StrictUndefined, TemplateError
+
+    environment = Environment(
+        loader=DictLoader({name: _indented(text) for name, text in sources.items()}),
+        undefined=StrictUndefined,
+        autoescape=False,  # noqa: S701 SQL, from this package's own files
+        trim_blocks=True,
+        lstrip_blocks=True,
+        keep_trailing_newline=True,
+    )
+    texts = {}
+    for name in sorted(sources, key=lambda name: not _in(_MACROS, name)):
+        try:
+            template = environment.get_template(name)
+            if _in(_MACROS, name):
+                environment.globals[Path(name).name] = template.module
+            else:
+                texts[name] = template.render()
+        # TypeError: a macro is called with what it does not take.
+        except (TemplateError, TypeError) as error:
+            message = f"sql/{name}.sql: {error}; the macros are in sql/{_MACROS}"
+            raise SqlTextError(message) from error
+    return texts
+
+
+def _indented(source: str) -> str:
+    """Return a template that indents what it puts in first on each line."""
+    return _PUT_IN.sub(
+        lambda found: (
+            f"{found[1]}{found[2]}{{{{ ({found[3]}) | trim | indent({len(found[1])}) }}}}"
+        ),
+        source,
+    )

@@ -1,0 +1,15 @@
+-- Which region, model and application are meant, by rate key and by the application
+-- that was found?
+-- Grain: rate_keys.rate_key x applications.application_key.
+select
+    rate_keys.rate_key,
+    int_applications.application_key,
+    rate_keys.model_key,
+    regions.region,
+    int_applications.model_id,
+    int_applications.raw_model_id,
+    int_applications.application,
+    int_applications.application_source
+from rate_keys
+inner join regions on regions.region_key = rate_keys.region_key
+inner join int_applications on int_applications.model_key = rate_keys.model_key

@@ -1,0 +1,65 @@
+-- What the marts of costs share.
+
+{% import 'macros/columns' as columns %}
+{% import 'macros/money' as money %}
+
+{% macro units() %}
+-- Units: tokens; USD at list price, exact sums of whole pico-dollars.
+-- cost_usd sums what has a price: a lower bound where is_lower_bound is 1, because
+-- unpriced_calls, unpriced_tokens or calls_without_tokens is not 0. Tokens are NULL
+-- where none is known.
+{% endmacro %}
+
+-- The costs of all days, by some columns of a view of daily costs.
+{% macro totals(daily_costs, by) %}
+select
+    {{ columns.each(by) }},
+    sum(calls) as calls,
+    sum(failed_calls) as failed_calls,
+    {{ columns.each(columns.shown_tokens, 'sum({0}) as {0}') }},
+    {{ money.dollars('cost_picodollars') }} as cost_usd,
+    {{ money.dollars('actual_cost_picodollars') }} as actual_cost_usd,
+    {{ money.dollars('estimated_cost_picodollars') }} as estimated_cost_usd,
+    sum(unpriced_calls) as unpriced_calls,
+    sum(unpriced_tokens) as unpriced_tokens,
+    sum(calls_without_tokens) as calls_without_tokens,
+    sum(unpriced_calls) + sum(unpriced_tokens) + sum(calls_without_tokens) > 0
+        as is_lower_bound,
+    {{ money.data_source() }} as data_source
+from {{ daily_costs }}
+group by {{ by | join(', ') }}
+{% endmacro %}
+
+{% macro daily_units() %}
+-- Units: tokens; USD at list price; *_picodollars are whole numbers, 10^12 = 1 USD, for
+-- exact sums.
+-- Caveats: tokens are NULL where none is known, costs where nothing can be priced. A
+-- cost leaves something out where is_lower_bound is 1.
+-- data_source tells measured from estimated rows, Mixed where a row is both.
+{% endmacro %}
+
+-- What is counted of a day's usage, from one of the tables of priced days.
+{% macro daily_columns() %}
+costs.calls,
+costs.failed_calls,
+costs.input_tokens,
+costs.output_tokens,
+costs.cache_read_tokens,
+costs.cache_write_tokens,
+costs.image_count,
+costs.actual_tokens,
+costs.estimated_tokens,
+costs.cost_picodollars / 1e12 as cost_usd,
+costs.actual_cost_picodollars / 1e12 as actual_cost_usd,
+costs.estimated_cost_picodollars / 1e12 as estimated_cost_usd,
+costs.cost_picodollars,
+costs.actual_cost_picodollars,
+costs.estimated_cost_picodollars,
+costs.unpriced_calls,
+costs.unpriced_tokens,
+costs.calls_with_tokens,
+costs.calls_without_tokens,
+costs.unpriced_calls + costs.unpriced_tokens + costs.calls_without_tokens > 0
+    as is_lower_bound,
+costs.data_source
+{% endmacro %}
