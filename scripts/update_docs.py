@@ -30,6 +30,7 @@ from etl.cli.report import build_report
 from etl.demo import write_demo_logs
 from etl.load import load_files
 from etl.report import print_table
+from etl.sql_files import sql_names, sql_text
 from etl.warehouse.database import open_warehouse
 from etl.warehouse.read import Filters
 
@@ -148,19 +149,20 @@ def _common_meaning(texts: Mapping[str, Mapping[str, str]]) -> dict[str, str]:
 def _views(texts: Mapping[str, Mapping[str, str]], common: Mapping[str, str]) -> Iterator[str]:
     for layer, title in _LAYERS.items():
         yield f"## {title}\n"
-        for file in sorted((resources.SQL / layer).glob("*.sql")):
-            columns = texts[file.stem]
+        for view in sql_names(layer):
+            columns = texts[view]
             names = ", ".join(map(_code, columns))
-            yield f"### {file.stem}\n\n{_head(file)}\n\nColumns: {names}.\n"
+            head = _head(sql_text(f"{layer}/{view}"))
+            yield f"### {view}\n\n{head}\n\nColumns: {names}.\n"
             own = {column: text for column, text in columns.items() if text != common[column]}
             if own:
                 yield _table(own)
 
 
-def _head(file: Path) -> str:
-    """Return the question and the grain, units and caveats at the head of a view's file."""
+def _head(sql: str) -> str:
+    """Return the question and the grain, units and caveats at the head of a view's text."""
     lines = []
-    for line in file.read_text(encoding="utf-8").splitlines():
+    for line in sql.splitlines():
         if not line.startswith("--"):
             break
         lines.append(line.removeprefix("--").strip())
