@@ -23,6 +23,7 @@ from rich.text import Text
 from etl.figures import UNKNOWN, count, coverage, number, span
 from etl.output import json_text
 from etl.terminal import plain
+from etl.times import utc_text
 
 Row = Mapping[str, Any]
 
@@ -105,7 +106,7 @@ def to_json(status: Status) -> str:
     """Return the status as one JSON object; durations are seconds."""
     run = status.last_run
     answer = {
-        "checked_at": status.checked_at.strftime("%Y-%m-%dT%H:%M:%SZ"),
+        "checked_at": utc_text(status.checked_at),
         "max_age_seconds": _seconds(status.max_age),
         "is_fresh": status.is_fresh,
         "streams": [_stream_json(status, stream) for stream in status.streams],

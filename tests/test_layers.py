@@ -13,11 +13,12 @@ ALLOWED = {
     "errors": set(),
     "resources": set(),
     "sql_files": {"resources"},
+    "times": set(),
     "clock": {"errors"},
     "sources": {"clock", "errors", "normalise"},
-    "normalise": {"errors"},
+    "normalise": {"errors", "times"},
     "config": {"errors", "normalise"},
-    "warehouse": {"errors", "normalise", "resources", "sql_files"},
+    "warehouse": {"errors", "normalise", "resources", "sql_files", "times"},
     "decode": {"errors", "normalise", "sources"},
     "reading": {"decode", "errors", "normalise", "sources", "warehouse"},
     "load": {"decode", "errors", "normalise", "reading", "sources", "warehouse"},
@@ -29,6 +30,7 @@ ALLOWED = {
         "normalise",
         "reading",
         "sources",
+        "times",
         "warehouse",
     },
     "demo": set(),
@@ -37,7 +39,7 @@ ALLOWED = {
     "spreadsheet": set(),
     "terminal": {"output"},
     "report": {"figures", "output", "spreadsheet", "terminal"},
-    "status": {"figures", "output", "terminal"},
+    "status": {"figures", "output", "terminal", "times"},
     "policy": set(),
     "findings": {"figures", "output", "terminal"},
     "doctor": {
@@ -50,9 +52,9 @@ ALLOWED = {
     },
     "lab": {
         *("clock", "errors", "figures", "load", "normalise", "output", "policy", "sources"),
-        *("terminal", "warehouse"),
+        *("terminal", "times", "warehouse"),
     },
-    "monitor": {"clock", "config", "errors", "sources", "warehouse"},
+    "monitor": {"clock", "config", "errors", "sources", "times", "warehouse"},
     "web": {
         "clock",
         "config",
@@ -62,6 +64,7 @@ ALLOWED = {
         "spreadsheet",
         "sql_files",
         "terminal",
+        "times",
         "warehouse",
     },
     "cli": {
@@ -86,6 +89,7 @@ ALLOWED = {
         "status",
         "sync",
         "terminal",
+        "times",
         "warehouse",
         "web",
     },
@@ -145,3 +149,8 @@ def misplaced(file: Path) -> set[str]:
 def test_each_library_has_its_place() -> None:
     wrong = {str(file): misplaced(file) for file in FILES}
     assert {file: libraries for file, libraries in wrong.items() if libraries} == {}
+
+
+def test_a_moment_is_written_in_one_place() -> None:
+    form = "%Y-%m-%dT%H:%M:%S" + "Z"
+    assert [file.name for file in FILES if form in file.read_text()] == ["times.py"]

@@ -15,6 +15,7 @@ from rich.progress import Progress as Bars
 from etl.figures import span
 from etl.output import harmless
 from etl.sync.job import Progress
+from etl.times import utc_text
 from etl.warehouse.bookmarks import StreamId
 
 PHASES = {
@@ -93,7 +94,7 @@ class LogLines(_Display):
         self._write(progress.stream, progress.message)
 
     def _write(self, stream: StreamId, text: str) -> None:
-        moment = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+        moment = utc_text(datetime.now(UTC))
         self._echo(harmless(f"{moment} {stream}: {text}"))
 
 

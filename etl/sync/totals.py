@@ -36,13 +36,13 @@ from etl.sources.cloudwatch import (
 )
 from etl.sync.job import Job
 from etl.sync.windows import REREAD_EVERY, REREAD_WINDOW
+from etl.times import utc_text
 from etl.warehouse.bookmarks import (
     Gap,
     SeriesState,
     StreamState,
     load_series,
     models_called,
-    utc,
 )
 from etl.warehouse.load import Batch, Reject
 
@@ -225,7 +225,7 @@ class _Reading:
             self.gaps = (Gap(begun, self._start - timedelta(seconds=1), REFUSED),)
 
     def _batches(self) -> Iterator[Batch]:
-        series, young = self._series, utc(hour_of(self._as_of) - YOUNG)
+        series, young = self._series, utc_text(hour_of(self._as_of) - YOUNG)
         for stretch in stretches(self._start, self._as_of, len(series), self._kept_from):
             self._refused = stretch
             seconds = int(stretch.period.total_seconds())
