@@ -27,9 +27,9 @@ from etl.errors import (
     SourceError,
     StoppedError,
     TokenError,
+    reason_of,
 )
 from etl.normalise.application import APPLICATION_KEY
-from etl.normalise.boundary import reason_of
 from etl.sources.archive import Archive
 from etl.sources.aws import NotFoundError, Place
 from etl.sync import catalogue, events, invocation_logs, totals

@@ -83,7 +83,7 @@ def sync_totals(job: Job, *, since: datetime | None) -> None:
     states = job.ask(lambda db: load_series(db, job.stream))
     known = {Series(s.namespace, s.model_id, s.metric): s for s in states}
     called = job.ask(lambda db: list(models_called(db, job.place.region)))
-    wanted = wanted_series(known, list_series(job.place), called, as_of)
+    wanted = wanted_series(known, list_series(job.place, METRICS_OF), called, as_of)
     is_reread = as_of - (state.reread_at or as_of) >= REREAD_EVERY
     groups = group_by_start(wanted, known, state, as_of, is_reread=is_reread)
     values, stale_rejects = 0, [str(job.stream)]
