@@ -13,18 +13,20 @@ these have another name, so that neither moves the other's bookmarks.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
-from etl.errors import RejectError
-from etl.normalise.boundary import attempt, storable
+from etl.normalise.boundary import attempt
+from etl.normalise.cloudtrail import Parsed
 from etl.normalise.invocation_log import parse_logged_call
 from etl.sources.logs import PERMISSION_CHECK, LogEvent, Page, filter_events
 from etl.sync import windows
 from etl.sync.job import Job
+from etl.sync.stream import PageOf, WindowedStream
 from etl.sync.windows import HISTORY_WINDOW, SECOND, Task
 from etl.warehouse.bookmarks import StreamState, Window
-from etl.warehouse.load import Batch, Reject
+from etl.warehouse.load import Batch
 
 SOURCE = "log_group"
 
@@ -34,8 +36,8 @@ DEFAULT_HISTORY = timedelta(days=90)
 BEGAN = datetime(2023, 9, 1, tzinfo=UTC)
 
 
-class LogStream:
-    """The invocation logs of one account and region. Used by one thread."""
+class LogStream(WindowedStream[LogEvent]):
+    """The invocation logs of CloudWatch Logs, which gives the oldest of a window first."""
 
     def __init__(
         self,
@@ -46,87 +48,44 @@ class LogStream:
         settle: timedelta,
         metadata_key: str,
     ) -> None:
-        self._job, self._log_group = job, log_group
-        self._settle, self._metadata_key = settle, metadata_key
-        self._as_of = job.place.clock.now()
+        super().__init__(job, settle=settle, metadata_key=metadata_key)
+        self._log_group = log_group
         state = of_group(job.state(), log_group)
         self._state = begin(state, self._as_of, since=since, settle=settle)
-        self._done, self._read = 0, 0
 
-    def read_new(self) -> None:
-        """Read everything from the watermark to now."""
-        while task := windows.next_new(self._state, self._as_of, self._settle):
-            self._read_window(task)
-            if task.end == self._as_of:
-                break
-
-    def read_older(self, deadline: float) -> bool:
-        """Read what is due again, then history, until ``deadline`` (monotonic seconds).
-
-        Returns whether anything is left for later.
-        """
-        while task := self._next_older():
-            if not self._read_window(task, deadline):
-                return True
-        return False
+    @property
+    def _horizon(self) -> datetime:
+        return BEGAN
 
     def _next_older(self) -> Task | None:
         return windows.next_reread(self._state, self._as_of, BEGAN) or next_history(self._state)
 
-    def _read_window(self, task: Task, deadline: float | None = None) -> bool:
-        """Read a window to its end, which is True; False if the deadline came first."""
-        place = self._job.place
-        highest, is_ordered = task.start, True
-        for page in filter_events(place, self._log_group, task.start, task.end):
-            if page.oldest and page.newest:
-                # Where the order does not hold, a page says nothing of what comes after it.
-                is_ordered = is_ordered and page.oldest >= highest
-                highest = max(highest, page.newest)
-            if page.is_last:
-                self._state = windows.after_task(self._state, task, self._as_of)
-                self._done += 1
-            elif is_ordered:
-                self._state = after_page(self._state, task, highest)
-            self._commit(page, task)
-            self._tell(task, highest, is_done=page.is_last)
-            if deadline and not page.is_last and place.clock.monotonic() >= deadline:
-                return False
-        return True
+    def _pages(self, task: Task) -> Iterator[Page]:
+        return filter_events(self._job.place, self._log_group, task.start, task.end)
 
-    def _commit(self, page: Page, task: Task) -> None:
+    def _begin(self, task: Task) -> datetime:
+        return task.start
+
+    def _reach(self, before: datetime, oldest: datetime, newest: datetime) -> tuple[datetime, bool]:
+        return max(before, newest), oldest >= before
+
+    def _after_page(self, task: Task, reached: datetime) -> StreamState:
+        return after_page(self._state, task, reached)
+
+    def _take(
+        self, page: PageOf[LogEvent], task: Task, reached: datetime, *, is_over: bool
+    ) -> None:
         batch = Batch(state=self._state, is_reread=task.kind == "reread")
-        for event in page.events:
-            self._add(event, batch)
+        self._add([event for event in page.events if not _is_permission_check(event)], batch)
         self._job.write(batch)
-        self._read += len(page.events)
 
-    def _add(self, event: LogEvent, batch: Batch) -> None:
-        message = event.message or ""
-        if message.strip() == PERMISSION_CHECK:
-            return
-        where = (str(self._job.stream), storable(event.event_id))
-        batch.positions.append(where)
-        try:
-            parsed = attempt(
-                parse_logged_call,
-                message.encode("utf-8", "replace"),
-                metadata_key=self._metadata_key,
-            )
-        except RejectError as error:
-            batch.rejects.append(Reject(*where, str(error)))
-            return
-        batch.rejects += (Reject(*where, complaint) for complaint in parsed.complaints)
-        if parsed.row is not None:
-            batch.add(parsed.row)
+    def _parse(self, event: LogEvent) -> Parsed:
+        message = (event.message or "").encode("utf-8", "replace")
+        return attempt(parse_logged_call, message, metadata_key=self._metadata_key)
 
-    def _tell(self, task: Task, highest: datetime, *, is_done: bool) -> None:
-        span = (task.end - task.start).total_seconds() + 1
-        behind = 1.0 if is_done else (highest - task.start).total_seconds() / span
-        left = windows.windows_left(self._state, BEGAN) if task.kind == "history" else 0
-        left = max(left, 0 if is_done else 1)
-        total = self._done + left
-        share = (self._done + (0 if is_done else behind)) / total if total else 1.0
-        self._job.tell(task.kind, done=self._done, left=left, read=self._read, share=share)
+
+def _is_permission_check(event: LogEvent) -> bool:
+    return (event.message or "").strip() == PERMISSION_CHECK
 
 
 def of_group(state: StreamState, log_group: str) -> StreamState:
