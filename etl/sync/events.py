@@ -20,24 +20,22 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import replace
-from datetime import datetime, timedelta
+from datetime import datetime
 
 from etl.errors import BedrockUsageError, RejectError, TooOldError
 from etl.normalise.boundary import attempt
 from etl.normalise.cloudtrail import Parsed, parse_event
-from etl.sources.archive import Archive
 from etl.sources.cloudtrail import LAST_REACH, REACH, LookedUp, Page, find_edge, lookup_events
 from etl.sources.limiter import LOOKUP_SECONDS
 from etl.sync import windows
 from etl.sync.archive import keep
 from etl.sync.job import Job
+from etl.sync.options import SyncOptions
 from etl.sync.stream import PageOf, WindowedStream
 from etl.sync.windows import Task
 from etl.warehouse.archived import forget_archived
 from etl.warehouse.bookmarks import Reread, StreamState
 from etl.warehouse.load import Batch
-
-SOURCE = "cloudtrail"
 
 # What a file of an archive may hold, and how long it may wait for that.
 _ARCHIVE_EVENTS, _ARCHIVE_SECONDS = 2000, 60.0
@@ -60,29 +58,20 @@ class _InHand:
 class EventStream(WindowedStream[LookedUp]):
     """The events of CloudTrail, which gives the newest of a window first."""
 
-    def __init__(
-        self,
-        job: Job,
-        *,
-        since: datetime | None,
-        settle: timedelta,
-        metadata_key: str,
-        archive: Archive | None = None,
-        archive_bodies: bool = False,
-    ) -> None:
-        super().__init__(job, settle=settle, metadata_key=metadata_key)
-        self._archive, self._archive_bodies = archive, archive_bodies
+    def __init__(self, job: Job, options: SyncOptions) -> None:
+        super().__init__(job, options)
+        self._archive = options.archive
         self._in_hand: _InHand | None = None
         self._edge = self._as_of - REACH
         self._state = windows.begin(
             job.state(),
             self._as_of,
-            since=since,
+            since=options.since,
             default_since=self._horizon,
-            settle=settle,
+            settle=options.settle,
             horizon=self._horizon,
         )
-        if archive:
+        if options.archive:
             job.ask(lambda db: forget_archived(db, self._horizon))
 
     @property
@@ -199,11 +188,11 @@ class EventStream(WindowedStream[LookedUp]):
             return
         if self._archive:
             in_hand.batch.archived = keep(
-                self._archive, self._job, in_hand.events, bodies=self._archive_bodies
+                self._archive, self._job, in_hand.events, bodies=self._options.archive_bodies
             )
         self._job.write(in_hand.batch)
 
     def _parse(self, event: LookedUp) -> Parsed:
         if event.record is None:
             raise RejectError("CloudTrailEvent is not JSON")
-        return attempt(parse_event, event.record, metadata_key=self._metadata_key)
+        return attempt(parse_event, event.record, metadata_key=self._options.metadata_key)

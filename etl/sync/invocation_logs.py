@@ -20,15 +20,15 @@ from datetime import UTC, datetime, timedelta
 from etl.normalise.boundary import attempt
 from etl.normalise.cloudtrail import Parsed
 from etl.normalise.invocation_log import parse_logged_call
+from etl.sources.aws import NotFoundError
 from etl.sources.logs import PERMISSION_CHECK, LogEvent, Page, filter_events
 from etl.sync import windows
-from etl.sync.job import Job
+from etl.sync.job import AbsentError, Job
+from etl.sync.options import SyncOptions
 from etl.sync.stream import PageOf, WindowedStream
 from etl.sync.windows import HISTORY_WINDOW, SECOND, Task
 from etl.warehouse.bookmarks import StreamState, Window
 from etl.warehouse.load import Batch
-
-SOURCE = "log_group"
 
 DEFAULT_HISTORY = timedelta(days=90)
 
@@ -39,19 +39,11 @@ BEGAN = datetime(2023, 9, 1, tzinfo=UTC)
 class LogStream(WindowedStream[LogEvent]):
     """The invocation logs of CloudWatch Logs, which gives the oldest of a window first."""
 
-    def __init__(
-        self,
-        job: Job,
-        log_group: str,
-        *,
-        since: datetime | None,
-        settle: timedelta,
-        metadata_key: str,
-    ) -> None:
-        super().__init__(job, settle=settle, metadata_key=metadata_key)
-        self._log_group = log_group
-        state = of_group(job.state(), log_group)
-        self._state = begin(state, self._as_of, since=since, settle=settle)
+    def __init__(self, job: Job, options: SyncOptions) -> None:
+        super().__init__(job, options)
+        self._log_group = options.log_group or ""
+        state = of_group(job.state(), self._log_group)
+        self._state = begin(state, self._as_of, since=options.since, settle=options.settle)
 
     @property
     def _horizon(self) -> datetime:
@@ -61,7 +53,12 @@ class LogStream(WindowedStream[LogEvent]):
         return windows.next_reread(self._state, self._as_of, BEGAN) or next_history(self._state)
 
     def _pages(self, task: Task) -> Iterator[Page]:
-        return filter_events(self._job.place, self._log_group, task.start, task.end)
+        try:
+            yield from filter_events(self._job.place, self._log_group, task.start, task.end)
+        except NotFoundError as error:
+            if self._job.state().log_group == self._log_group:
+                raise  # it was there
+            raise AbsentError(str(error)) from error
 
     def _begin(self, task: Task) -> datetime:
         return task.start
@@ -81,7 +78,7 @@ class LogStream(WindowedStream[LogEvent]):
 
     def _parse(self, event: LogEvent) -> Parsed:
         message = (event.message or "").encode("utf-8", "replace")
-        return attempt(parse_logged_call, message, metadata_key=self._metadata_key)
+        return attempt(parse_logged_call, message, metadata_key=self._options.metadata_key)
 
 
 def _is_permission_check(event: LogEvent) -> bool:

@@ -8,14 +8,15 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Sequence
-from datetime import datetime, timedelta
-from typing import Generic, Protocol, TypeVar
+from datetime import datetime
+from typing import Generic, Protocol, Self, TypeVar
 
 from etl.errors import RejectError
 from etl.normalise.boundary import storable
 from etl.normalise.cloudtrail import Parsed
 from etl.sync import windows
 from etl.sync.job import Job
+from etl.sync.options import SyncOptions
 from etl.sync.windows import Task
 from etl.warehouse.bookmarks import StreamState
 from etl.warehouse.load import Batch, Reject
@@ -48,11 +49,18 @@ class PageOf(Protocol[OneOfPage]):
 class WindowedStream(ABC, Generic[One]):
     """The events of one account and region. Used by one thread."""
 
-    def __init__(self, job: Job, *, settle: timedelta, metadata_key: str) -> None:
-        self._job, self._settle, self._metadata_key = job, settle, metadata_key
+    def __init__(self, job: Job, options: SyncOptions) -> None:
+        self._job, self._options = job, options
         self._as_of = job.place.clock.now()
         self._done, self._read = 0, 0
         self._state: StreamState
+
+    @classmethod
+    def catch_up(cls, job: Job, options: SyncOptions) -> Self:
+        """Return the stream that goes on where it was, once all that is new was read."""
+        stream = cls(job, options)
+        stream.read_new()
+        return stream
 
     @property
     @abstractmethod
@@ -88,7 +96,7 @@ class WindowedStream(ABC, Generic[One]):
         """Return the next stretch that is not new: due again, or history."""
 
     def _next_new(self) -> Task | None:
-        return windows.next_new(self._state, self._as_of, self._settle)
+        return windows.next_new(self._state, self._as_of, self._options.settle)
 
     def _is_used_up(self, task: Task) -> bool:
         """Say whether a window may take no more requests after the one that was just made."""

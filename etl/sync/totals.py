@@ -35,6 +35,7 @@ from etl.sources.cloudwatch import (
     list_series,
 )
 from etl.sync.job import Job
+from etl.sync.options import SyncOptions
 from etl.sync.windows import REREAD_EVERY, REREAD_WINDOW
 from etl.times import utc_text
 from etl.warehouse.bookmarks import (
@@ -45,8 +46,6 @@ from etl.warehouse.bookmarks import (
     models_called,
 )
 from etl.warehouse.load import Batch, Reject
-
-SOURCE = "cloudwatch"
 
 YOUNG = timedelta(hours=3)
 
@@ -76,10 +75,10 @@ class Stretch(NamedTuple):
     period: timedelta
 
 
-def sync_totals(job: Job, *, since: datetime | None) -> None:
+def sync_totals(job: Job, options: SyncOptions) -> None:
     """Bring the totals of a place up to now."""
     as_of = job.place.clock.now()
-    state = _begin(job.state(), as_of, since)
+    state = _begin(job.state(), as_of, options.since)
     states = job.ask(lambda db: load_series(db, job.stream))
     known = {Series(s.namespace, s.model_id, s.metric): s for s in states}
     called = job.ask(lambda db: list(models_called(db, job.place.region)))
@@ -94,7 +93,7 @@ def sync_totals(job: Job, *, since: datetime | None) -> None:
             batch.files, stale_rejects = stale_rejects, []
             job.write(batch)
             left = len(groups) - done
-            job.tell("totals", done=done, left=left, read=values, share=done / len(groups))
+            job.tell("whole", done=done, left=left, read=values, share=done / len(groups))
         read = tuple(_read_series(one, known.get(one), start, as_of) for one in series)
         job.write(Batch(state=replace(state, series=read, gaps=reading.gaps)))
     reread_at = as_of if is_reread else state.reread_at
