@@ -17,7 +17,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, NamedTuple
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple, get_args, get_type_hints
 
 import msgspec
 
@@ -555,8 +555,7 @@ _TABLES: Mapping[str, type[msgspec.Struct]] = {
     "sync": Sync,
     "accounts": Accounts,
     "sources": Sources,
-    "sources.trail": TrailFiles,
-    "sources.invocation_logs": InvocationLogs,
+    **{f"sources.{name}": get_args(type_)[0] for name, type_ in get_type_hints(Sources).items()},
     "serve": Serve,
     "serve.behind_proxy": BehindProxy,
     "serve.restrictions": Restriction,
