@@ -60,34 +60,37 @@ class MetadataError(Exception):
     """A file of ``sql/`` lacks something or has too much: whoever edits it has to fix it."""
 
 
+class _Dumper(yaml.SafeDumper):  # type: ignore[misc]
+    """Writes a text of several lines as such."""
+
+    def represent_str(self, data: str) -> yaml.ScalarNode:
+        style = "|" if "\n" in data else None
+        return self.represent_scalar("tag:yaml.org,2002:str", data, style=style)
+
+
+_Dumper.add_representer(str, _Dumper.represent_str)
+
+
 def metadata_text() -> str:
     """Return ``metadata.yml`` as it has to be; raises MetadataError."""
-    # The emitter in C takes a tenth of the time.
-    dumper: Any = type("Dumper", (getattr(yaml, "CSafeDumper", yaml.SafeDumper),), {})
-    dumper.add_representer(str, _represent)
-    options = {"sort_keys": False, "allow_unicode": True, "width": 100}
-    return _GENERATED + str(yaml.dump(metadata(schema()), Dumper=dumper, **options))
-
-
-def _represent(dumper: Any, text: str) -> Any:
-    style = "|" if "\n" in text else None
-    return dumper.represent_scalar("tag:yaml.org,2002:str", text, style=style)
+    options: dict[str, Any] = {"sort_keys": False, "allow_unicode": True, "width": 100}
+    return _GENERATED + str(yaml.dump(metadata(schema()), Dumper=_Dumper, **options))
 
 
 def metadata(schema: Schema) -> dict[str, Any]:
     """Return what Datasette is told of a warehouse with these columns; raises MetadataError."""
     site = read("datasette.yml")
     queries = {name: _query(name) for name in sql_names("queries")}
-    shown = {
-        "title": site["title"],
-        "description_html": _introduction(site["introduction"], queries, schema),
-    }
+    introduction, linked = _introduction(site["introduction"], queries, schema)
+    shown = {"title": site["title"], "description_html": introduction}
+    # Datasette lists them in this order.
+    listed = {name: queries[name] for name in (*linked, *queries) if name in queries}
     return {
         **shown,
         "source": site["source"],
         "source_url": site["source_url"],
         "extra_css_urls": [f"data:text/css,{' '.join(site['style'].split())}"],
-        "databases": {DATABASE: {**shown, "queries": queries, "tables": tables(schema)}},
+        "databases": {DATABASE: {**shown, "queries": listed, "tables": tables(schema)}},
     }
 
 
@@ -162,11 +165,17 @@ def _fragment(chart: str) -> str:
     return "&".join(f"g.{key}={value}" for key, value in found.groupdict().items() if value)
 
 
-def _introduction(template: str, queries: Mapping[str, Any], schema: Schema) -> str:
+def _introduction(
+    template: str, queries: Mapping[str, Any], schema: Schema
+) -> tuple[str, list[str]]:
+    """Return the introduction, and the names that it leads to."""
+    linked = []
+
     def link(name: str, text: str = "") -> str:
         query = queries.get(name, {})
         if not query and name not in schema:
             raise MetadataError(f"sql/datasette.yml: link({name!r}) leads nowhere")
+        linked.append(name)
         # Datasette adds charts to its own links alone.
         chart = f"#{query['fragment']}" if "fragment" in query else ""
         words = text or query["title"]
@@ -174,7 +183,7 @@ def _introduction(template: str, queries: Mapping[str, Any], schema: Schema) -> 
 
     environment = Environment(undefined=StrictUndefined, autoescape=False)  # noqa: S701 our own HTML
     try:
-        return environment.from_string(template).render(link=link).strip()
+        return environment.from_string(template).render(link=link).strip(), linked
     except UndefinedError as error:
         raise MetadataError(f"sql/datasette.yml, introduction: {error}") from error
 
