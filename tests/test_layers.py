@@ -7,6 +7,7 @@ import functools
 from pathlib import Path
 
 ETL = Path(__file__).parents[1] / "etl"
+TESTS = Path(__file__).parent
 
 # What each part of the package may import of the others.
 ALLOWED = {
@@ -152,6 +153,17 @@ def misplaced(file: Path) -> set[str]:
 def test_each_library_has_its_place() -> None:
     wrong = {str(file): misplaced(file) for file in FILES}
     assert {file: libraries for file, libraries in wrong.items() if libraries} == {}
+
+
+def test_no_module_of_tests_is_imported_by_another() -> None:
+    """What they share has a file with a name that says what it holds, not a test's."""
+    found = {str(file): imports(file) for file in sorted(TESTS.rglob("*.py"))}
+    assert len(found) > 100
+    wrong = {
+        file: {name for name in names if "test_" in name and name.startswith("tests.")}
+        for file, names in found.items()
+    }
+    assert {file: names for file, names in wrong.items() if names} == {}
 
 
 def test_a_moment_is_written_in_one_place() -> None:

@@ -18,7 +18,7 @@ from etl.findings import FAILED, NOT_CHECKED, OK, WARNING, Finding, print_findin
 from etl.registry import NAMES
 from tests.aws import ACCOUNT, NOW, REGION, FakeAws, FakeClock, Fault
 from tests.aws.logs import GROUP
-from tests.cli.test_load import run
+from tests.cli.running import run
 from tests.rounds import some
 from tests.support import HAIKU, call, service_event
 from tests.sync.support import environment

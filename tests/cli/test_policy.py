@@ -39,30 +39,14 @@ from etl.sync.run import SyncOptions, sync_places
 from etl.warehouse.database import open_warehouse
 from tests.aws import ACCOUNT, NOW, REGION, FakeAws, FakeClock
 from tests.aws.logs import GROUP
-from tests.cli.test_load import run
+from tests.cli.policies import FREE, allowed, policy, requested
+from tests.cli.running import run
 from tests.support import HAIKU, call, logged
 from tests.sync.support import environment
 
 ETL = Path(__file__).parents[2] / "etl"
 OTHER = "444455556666"
-FREE = "sts:GetCallerIdentity"
 ROLE_ARNS = (f"arn:aws:iam::{OTHER}:role/Reader", "arn:aws:iam::777788889999:role/path/Other")
-
-
-def policy(*words: str) -> dict[str, Any]:
-    status, out, err = run("policy", *words)
-    assert status == 0, err
-    document: dict[str, Any] = json.loads(out)
-    assert document["Version"] == "2012-10-17"
-    return document
-
-
-def allowed(document: dict[str, Any]) -> dict[str, Any]:
-    """Return the resource of each action; an action stands once."""
-    pairs = [(action, one["Resource"]) for one in document["Statement"] for action in one["Action"]]
-    assert all(one["Effect"] == "Allow" for one in document["Statement"])
-    assert len(dict(pairs)) == len(pairs)
-    return dict(pairs)
 
 
 def allowed_but_roles(document: dict[str, Any]) -> dict[str, Any]:
@@ -454,10 +438,6 @@ def aws() -> Iterator[FakeAws]:
 
 
 LOGS = f'[sources.invocation_logs]\nlog_group = "{GROUP}"\n'
-
-
-def requested(aws: FakeAws, account: str) -> set[str]:
-    return {f"{one.service}:{one.operation}" for one in aws.requests if one.account == account}
 
 
 def document_actions(words: Iterable[str]) -> set[str]:
