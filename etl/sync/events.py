@@ -80,7 +80,7 @@ class EventStream(WindowedStream[LookedUp]):
         return max(self._edge, self._job.place.clock.now() - LAST_REACH)
 
     def read_older(self, deadline: float) -> bool:
-        """Read what is due again, then history; while there is some, not the one for long."""
+        """Read what is due again, for a part of the time if history is left; then history."""
         now, share = self._job.place.clock.monotonic(), 1.0
         if self._next_history():
             share = REREAD_SHARE
@@ -90,9 +90,6 @@ class EventStream(WindowedStream[LookedUp]):
     def _next_new(self) -> Task | None:
         self._state = windows.lose(self._state, self._horizon)
         return super()._next_new()
-
-    def _next_older(self) -> Task | None:
-        return self._next_reread() or self._next_history()
 
     def _next_reread(self) -> Task | None:
         task = windows.next_reread(self._state, self._as_of, self._horizon, is_weekly=True)
@@ -105,7 +102,7 @@ class EventStream(WindowedStream[LookedUp]):
 
     def _next_history(self) -> Task | None:
         self._state = windows.lose(self._state, self._horizon)
-        return windows.next_history(self._state, self._horizon)
+        return super()._next_history()
 
     def _read_window(self, task: Task, deadline: float | None = None) -> bool:
         """Read a window to its end, or to the edge, which is True; False if the deadline came."""

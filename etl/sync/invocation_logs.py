@@ -49,8 +49,8 @@ class LogStream(WindowedStream[LogEvent]):
     def _horizon(self) -> datetime:
         return BEGAN
 
-    def _next_older(self) -> Task | None:
-        return windows.next_reread(self._state, self._as_of, BEGAN) or next_history(self._state)
+    def _next_history(self) -> Task | None:
+        return next_history(self._state)
 
     def _pages(self, task: Task) -> Iterator[Page]:
         try:

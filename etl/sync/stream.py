@@ -91,12 +91,14 @@ class WindowedStream(ABC, Generic[One]):
     def _take(self, page: PageOf[One], task: Task, reached: datetime, *, is_over: bool) -> None:
         """Store a page with the state that claims it, or keep it to be stored with others."""
 
-    @abstractmethod
-    def _next_older(self) -> Task | None:
-        """Return the next stretch that is not new: due again, or history."""
-
     def _next_new(self) -> Task | None:
         return windows.next_new(self._state, self._as_of, self._options.settle)
+
+    def _next_reread(self) -> Task | None:
+        return windows.next_reread(self._state, self._as_of, self._horizon)
+
+    def _next_history(self) -> Task | None:
+        return windows.next_history(self._state, self._horizon)
 
     def _is_used_up(self, task: Task) -> bool:
         """Say whether a window may take no more requests after the one that was just made."""
@@ -114,7 +116,7 @@ class WindowedStream(ABC, Generic[One]):
 
         Returns whether anything is left for later.
         """
-        return self._read_until(self._next_older, deadline)
+        return self._read_until(lambda: self._next_reread() or self._next_history(), deadline)
 
     def _read_until(self, next_task: Callable[[], Task | None], deadline: float) -> bool:
         """Read windows until the deadline; return whether any is left."""
