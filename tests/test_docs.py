@@ -24,7 +24,7 @@ from etl.demo import write_demo_logs
 from etl.monitor import prices
 from scripts.update_docs import DEMO_NOW, README, ROOT, pages, updated
 from tests.aws import ACCOUNT, FakeAws, cloudwatch
-from tests.cli.test_load import run
+from tests.cli.running import run
 from tests.support import HAIKU, call
 from tests.sync.support import environment
 

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from etl.warehouse.database import open_warehouse
-from tests.cli.test_load import run
+from tests.cli.running import run
 from tests.front.pages import QUERIES, Pages, open_pages
 from tests.rounds import crossed
 from tests.support import HAIKU, call, load, write_log, write_metrics
