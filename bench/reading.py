@@ -34,6 +34,7 @@ from bench.workload import ACCOUNT, DAYS, MODELS, REGIONS, START, Call, calls
 from etl import resources
 from etl.normalise.rows import Event, MetricValue, Tokens
 from etl.report import KINDS, build_report
+from etl.times import utc_text
 from etl.warehouse.database import open_warehouse, view_sql
 from etl.warehouse.load import Batch, Loader
 from etl.warehouse.read import Filters
@@ -68,7 +69,7 @@ def fill(path: Path, count: int) -> None:
 def _event(call: Call) -> Event:
     role = f"team-{call.user}-role"
     return Event(
-        event_time=f"{call.moment:%Y-%m-%dT%H:%M:%SZ}",
+        event_time=utc_text(call.moment),
         event_id=call.event_id,
         request_id=call.request_id,
         shared_event_id=None,

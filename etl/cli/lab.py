@@ -56,6 +56,7 @@ from etl.lab.show import print_checked, print_plan, print_roles, roles_to_json
 from etl.lab.traffic import Outcome, PlannedCall, open_ways, plan_calls, send
 from etl.lab.verify import check_run
 from etl.lab.waiting import wait_for_calls
+from etl.registry import sources_of
 from etl.sources.accounts import home_region, open_own_account
 from etl.sources.aws import Place
 from etl.terminal import harmless, open_console
@@ -426,13 +427,12 @@ def _syncing(
 
 def _choice(config: Config, profile: str | None, entries: Sequence[Entry]) -> Choice:
     """Return the regions of a run, and every source that tells of single calls."""
-    sources = [s for s in config.choose_sources() if s not in ("cloudwatch", "catalogue")]
+    sources = [one.name for one in sources_of(config.choose_sources()) if one.has_calls]
     return Choice(
         regions=tuple(sorted({entry.region for entry in entries})),
         sources=tuple(dict.fromkeys(("cloudtrail", *sources))),
         profile=profile or config.accounts.profile,
-        trail=config.sources.trail,
-        invocation_logs=config.sources.invocation_logs,
+        located=config.sources,
     )
 
 

@@ -13,7 +13,8 @@ from typing import Any
 import click
 
 from etl.cli.option_types import ArchiveFolder, HowFarBack, WarehousePath
-from etl.config import DEFAULT_PATH, SOURCES
+from etl.config import DEFAULT_PATH
+from etl.registry import NAMES
 
 DEFAULT_DB = "bedrock_usage.db"
 
@@ -89,7 +90,7 @@ def region_option(help_: str) -> Decorator:
 
 
 source_option = click.option(
-    "--source", multiple=True, type=click.Choice(SOURCES), help="Only this source; repeatable."
+    "--source", multiple=True, type=click.Choice(NAMES), help="Only this source; repeatable."
 )
 
 

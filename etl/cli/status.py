@@ -14,6 +14,7 @@ from sqlite_utils import Database
 from etl.cli.option_types import Duration
 from etl.cli.options import db_option, format_option, region_option, source_option
 from etl.clock import Clock
+from etl.registry import sources_of
 from etl.status import Status, print_table, stale_lines, to_json
 from etl.terminal import harmless, open_console
 from etl.warehouse.database import open_warehouse
@@ -62,8 +63,7 @@ def build_status(db: Database, now: datetime, max_age: timedelta | None = None) 
 
 def limited(status: Status, regions: Collection[str], sources: Collection[str]) -> Status:
     """Return the status with these streams only, so that one nobody reads any more is not stale."""
-    # Invocation logs have streams of two kinds: of files, and of log groups.
-    names = {*sources, *(["log_group"] if "invocation_logs" in sources else [])}
+    names = {name for source in sources_of(sources) for name in source.streams}
     streams = [
         stream
         for stream in status.streams

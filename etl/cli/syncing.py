@@ -18,7 +18,8 @@ from etl.config import Choice, Config, parse_duration, parse_since
 from etl.figures import count
 from etl.output import harmless
 from etl.sources.archive import Archive
-from etl.sync.run import Outcome, SyncOptions, sync_places
+from etl.sync.options import SyncOptions
+from etl.sync.run import Outcome, sync_places
 from etl.terminal import open_console
 from etl.warehouse.database import open_warehouse
 from etl.warehouse.demo import refuse_demo
@@ -42,7 +43,7 @@ def sync_chosen(
         options = replace(options, archive=_open_archive(archive, config, chosen, clock))
         apply_configuration(warehouse, config, config_path)
         roots = open_roots(chosen, clock)
-        places, lost = open_places(chosen, clock) if chosen.reads_places else ([], [])
+        places, lost = open_places(chosen, clock) if chosen.asked else ([], [])
         console = open_console(stderr=True)
         with progress_display(console) as display:
             outcome = sync_places(
@@ -88,7 +89,7 @@ def _options(
         settle=parse_duration(config.sync.settle) if settle is None else settle,
         application_tag=config.application_tag,
         metadata_key=config.application_metadata_key,
-        log_group=choice.log_group,
+        log_group=choice.place_settings.get("log_group"),
         archive_bodies=config.sync.archive_bodies,
     )
 

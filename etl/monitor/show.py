@@ -7,10 +7,11 @@ from decimal import Decimal
 
 from etl.figures import count
 from etl.monitor.alarms import AlarmPlan
-from etl.monitor.plan import NAMESPACE, Plan, text_of
+from etl.monitor.plan import NAMESPACE, Plan
 from etl.monitor.prices import SOURCE, dollars, requests
 from etl.monitor.publish import Result
 from etl.output import harmless
+from etl.times import utc_text
 
 _PAIRS_SHOWN = 50
 
@@ -18,7 +19,7 @@ _PAIRS_SHOWN = 50
 def plan_lines(plan: Plan) -> list[str]:
     """Say what a run would do, and its price."""
     target, chosen = plan.target, plan.range
-    first, last = text_of(chosen.since), text_of(chosen.until)
+    first, last = utc_text(chosen.since), utc_text(chosen.until)
     lines = [
         f"Where             {NAMESPACE} in {target.region} (account {target.account_id})",
         f"Periods           {first} to {last}, of 5 minutes",
@@ -36,7 +37,7 @@ def plan_lines(plan: Plan) -> list[str]:
             " what is older, all is put or there were no calls (`bedrock-usage status`)"
         )
     if chosen.missed_from is not None:
-        missed = text_of(chosen.missed_from)
+        missed = utc_text(chosen.missed_from)
         lines.append(
             f"Left out          {missed} to {first}: CloudWatch takes nothing older than two weeks,"
             " and what vacuum dropped cannot be told any more"

@@ -11,10 +11,11 @@ from collections.abc import Iterator, Mapping
 from datetime import datetime, timedelta
 from typing import Any
 
-from etl.errors import RejectError
-from etl.normalise.boundary import attempt, reason_of
+from etl.errors import RejectError, reason_of
+from etl.normalise.boundary import attempt
 from etl.normalise.fields import count, listing, mapping, text, utc_time
 from etl.normalise.rows import MetricValue
+from etl.totals_csv import CSV_COLUMNS
 
 # The metrics that are totals of use, and what each counts. Both names of the cache metrics are in
 # use; the view `int_metric_hours` counts them once.
@@ -46,10 +47,6 @@ METRICS_OF = {
     "AWS/Bedrock": frozenset(METRICS) - MANTLE_METRICS,
     "AWS/BedrockMantle": MANTLE_METRICS,
 }
-
-CSV_COLUMNS = (
-    "account_id", "region", "model_id", "period_start", "period_seconds", "metric", "value"
-)  # fmt: skip
 
 # Dynamic labels: CloudWatch user guide, "Use dynamic labels" (checked 2026-11-24).
 LABEL = (

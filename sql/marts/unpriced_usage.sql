@@ -5,18 +5,6 @@
 -- have none, the calls are in calls, and in the costs with the other kinds. Add a price
 -- (bedrock-usage prices import), or find out what the id stands for.
 select
-    raw_model_id,
-    model_id,
-    region,
-    min(day) as first_seen,
-    max(day) as last_seen,
-    sum(calls) as calls,
-    sum(unpriced_calls) as unpriced_calls,
-    sum(unpriced_tokens) as unpriced_tokens,
-    sum(input_tokens) as input_tokens,
-    sum(output_tokens) as output_tokens,
-    sum(cache_read_tokens) as cache_read_tokens,
-    sum(cache_write_tokens) as cache_write_tokens,
-    sum(image_count) as image_count
+    {{ costs.without_price() }}
 from int_unpriced_usage
 group by raw_model_id, model_id, region
