@@ -32,9 +32,8 @@ from sqlite_utils import Database
 from bench.spent import Spent, median, spent
 from bench.workload import ACCOUNT, DAYS, MODELS, REGIONS, START, Call, calls
 from etl import resources
-from etl.cli.report import build_report
 from etl.normalise.rows import Event, MetricValue, Tokens
-from etl.report import KINDS
+from etl.report import KINDS, build_report
 from etl.times import utc_text
 from etl.warehouse.database import open_warehouse, view_sql
 from etl.warehouse.load import Batch, Loader
