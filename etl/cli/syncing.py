@@ -97,10 +97,11 @@ def _options(
 def _tell(outcome: Outcome) -> None:
     """Say on stderr what a sync came to and what is left to do."""
     written = outcome.written
+    catalogued = written.profiles + written.renewed["foundation_models"]
     lines = [
         f"Bedrock calls     {written.calls_new:,} new ({written.calls_with_tokens:,} with tokens)",
         f"CloudWatch values {written.metric_values:,} new or changed",
-        f"Profiles, models  {written.profiles + written.models:,} new or changed",
+        f"Profiles, models  {catalogued:,} new or changed",
     ]
     if written.events_archived:
         lines.append(f"Archived          {count(written.events_archived, 'event')}")
