@@ -42,11 +42,7 @@ group by {{ by | join(', ') }}
 {% macro daily_columns() %}
 costs.calls,
 costs.failed_calls,
-costs.input_tokens,
-costs.output_tokens,
-costs.cache_read_tokens,
-costs.cache_write_tokens,
-costs.image_count,
+{{ columns.each(columns.shown, 'costs.{}') }},
 costs.actual_tokens,
 costs.estimated_tokens,
 costs.cost_picodollars / 1e12 as cost_usd,

@@ -13,10 +13,6 @@ select
     sum(calls) as calls,
     sum(unpriced_calls) as unpriced_calls,
     sum(unpriced_tokens) as unpriced_tokens,
-    sum(input_tokens) as input_tokens,
-    sum(output_tokens) as output_tokens,
-    sum(cache_read_tokens) as cache_read_tokens,
-    sum(cache_write_tokens) as cache_write_tokens,
-    sum(image_count) as image_count
+    {{ columns.each(columns.shown, 'sum({0}) as {0}') }}
 from int_unpriced_usage
 group by raw_model_id, model_id, region
