@@ -35,6 +35,7 @@ from etl import resources
 from etl.cli.report import build_report
 from etl.normalise.rows import Event, MetricValue, Tokens
 from etl.report import KINDS
+from etl.times import utc_text
 from etl.warehouse.database import open_warehouse, view_sql
 from etl.warehouse.load import Batch, Loader
 from etl.warehouse.read import Filters
@@ -69,7 +70,7 @@ def fill(path: Path, count: int) -> None:
 def _event(call: Call) -> Event:
     role = f"team-{call.user}-role"
     return Event(
-        event_time=f"{call.moment:%Y-%m-%dT%H:%M:%SZ}",
+        event_time=utc_text(call.moment),
         event_id=call.event_id,
         request_id=call.request_id,
         shared_event_id=None,

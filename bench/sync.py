@@ -20,6 +20,7 @@ from pathlib import Path
 
 from bench.reading import fill as fill_warehouse
 from bench.spent import Spent, median, spent
+from etl.times import utc_text
 from tests.aws import ACCOUNT, FakeAws
 from tests.support import call
 
@@ -35,7 +36,7 @@ def fill(aws: FakeAws, region: str, events: int) -> None:
         aws.place(ACCOUNT, region).deliver(
             call(
                 number + 10_000_000 * REGIONS.index(region),
-                eventTime=moment.strftime("%Y-%m-%dT%H:%M:%SZ"),
+                eventTime=utc_text(moment),
                 awsRegion=region,
             )
         )

@@ -13,6 +13,8 @@ from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from typing import Any, NamedTuple
 
+from etl.times import utc_text
+
 ACCOUNT = "111122223333"
 START = datetime(2026, 8, 1, tzinfo=UTC)
 DAYS = 90
@@ -101,13 +103,13 @@ def cloudtrail_record(call: Call) -> dict[str, Any]:
                     "userName": role,
                 },
                 "attributes": {
-                    "creationDate": f"{renewed:%Y-%m-%dT%H:%M:%SZ}",
+                    "creationDate": utc_text(renewed),
                     "mfaAuthenticated": "false",
                 },
                 "ec2RoleDelivery": "2.0",
             },
         },
-        "eventTime": f"{call.moment:%Y-%m-%dT%H:%M:%SZ}",
+        "eventTime": utc_text(call.moment),
         "eventSource": "bedrock.amazonaws.com",
         "eventName": call.operation,
         "awsRegion": call.region,

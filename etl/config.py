@@ -14,10 +14,10 @@ import re
 import stat
 import tomllib
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple, get_args, get_type_hints
 
 import msgspec
 
@@ -25,15 +25,16 @@ from etl.errors import ConfigError
 from etl.normalise.application import APPLICATION_KEY
 from etl.normalise.identity import UNATTRIBUTED
 from etl.normalise.rules import ApplicationRule
+from etl.registry import NAMES, SOURCES, STANDARD, Source, source_of, sources_of
 
 DEFAULT_PATH = Path("bedrock_usage.toml")
 ALL_REGIONS = ("all",)
 
-Source = Literal["cloudtrail", "cloudwatch", "catalogue", "trail", "invocation_logs"]
-SOURCES: tuple[Source, ...] = ("cloudtrail", "cloudwatch", "catalogue", "trail", "invocation_logs")
-
-# What every account has; the others are read where the file says that they are.
-STANDARD_SOURCES: tuple[Source, ...] = ("cloudtrail", "cloudwatch", "catalogue")
+if TYPE_CHECKING:
+    SourceName = str
+else:
+    # msgspec refuses any other name, and says where it stands.
+    SourceName = Literal[NAMES]
 
 # More than Bedrock exists; a longer one is a slip, and could leave the calendar.
 MAX_DURATION = timedelta(days=3660)
@@ -177,14 +178,17 @@ class InvocationLogs(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_f
 
 
 class Sources(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """The sources that not every account has; None where there is none."""
+    """Where the sources are that not every account has, by their names; None where there is none.
+
+    A ``uri`` of theirs is a folder, ``role_arn`` the role that may read it.
+    """
 
     trail: TrailFiles | None = None
     invocation_logs: InvocationLogs | None = None
 
-
-# The keys that make such a source one.
-_SOURCE_KEYS = {"trail": "uri", "invocation_logs": "uri or log_group"}
+    def value(self, source: Source, key: str) -> Any:
+        """Return what stands under a key of a source; None for nothing."""
+        return getattr(getattr(self, source.name, None), key, None)
 
 
 class Sync(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -196,7 +200,7 @@ class Sync(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
     """
 
     regions: tuple[str, ...] = ALL_REGIONS
-    sources: tuple[Source, ...] | None = None
+    sources: tuple[SourceName, ...] | None = None
     since: str | None = None
     settle: str = "60m"
     archive: str | None = None
@@ -472,17 +476,30 @@ class Config(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
             _check_configured("--source", names, self.sources)
         except ValueError as error:
             raise ConfigError(str(error)) from None
-        configured = [name for name in _SOURCE_KEYS if getattr(self.sources, name)]
-        return tuple(names) or self.sync.sources or (*STANDARD_SOURCES, *configured)
+        configured = [one.name for one in SOURCES if getattr(self.sources, one.name, None)]
+        return tuple(names) or self.sync.sources or (*STANDARD, *configured)
 
 
 def _check_configured(key: str, names: Iterable[str], sources: Sources) -> None:
     for name in names:
-        if name in _SOURCE_KEYS and getattr(sources, name) is None:
+        keys = source_of(name).located_by
+        if keys and getattr(sources, name) is None:
             raise ValueError(
-                f"{key}: {name!r} is nowhere to be found; set {_SOURCE_KEYS[name]} under"
+                f"{key}: {name!r} is nowhere to be found; set {' or '.join(keys)} under"
                 f" [sources.{name}]"
             )
+
+
+class Folder(NamedTuple):
+    """Where files of a source are, and the role that reads them; None for who runs the program."""
+
+    source: Source
+    uri: str
+    role_arn: str | None
+
+    @property
+    def is_s3(self) -> bool:
+        return self.uri.startswith("s3://")
 
 
 @dataclass(frozen=True)
@@ -490,7 +507,7 @@ class Choice:
     """What to read from, once options are put over the file. ``regions`` may be ``("all",)``.
 
     Without ``role_arns`` or ``organization`` it is the account of the credentials at hand.
-    ``trail`` and ``invocation_logs``: where the file says that those are, None if it does not.
+    ``located``: where the file says that sources are.
     """
 
     regions: Sequence[str]
@@ -500,29 +517,36 @@ class Choice:
     organization: bool = False
     role_name: str | None = None
     skip: Sequence[str] = ()
-    trail: TrailFiles | None = None
-    invocation_logs: InvocationLogs | None = None
+    located: Sources = field(default_factory=Sources)
 
     @property
-    def reads_places(self) -> bool:
-        """Whether anything is asked of accounts and regions; files alone need none of them."""
-        return bool(set(STANDARD_SOURCES) & set(self.sources)) or self.log_group is not None
-
-    @property
-    def log_group(self) -> str | None:
-        """The group of CloudWatch Logs to read in every place, if invocation logs are chosen."""
-        chosen = self.invocation_logs if "invocation_logs" in self.sources else None
-        return chosen.log_group if chosen else None
-
-    @property
-    def buckets(self) -> list[tuple[str, str | None]]:
-        """The addresses in S3 that chosen log files are read from, and the role for each."""
-        kinds = (("trail", self.trail), ("invocation_logs", self.invocation_logs))
+    def asked(self) -> list[Source]:
+        """What is asked of every account and region; files alone need none of them."""
         return [
-            (files.uri, files.role_arn)
-            for kind, files in kinds
-            if kind in self.sources and files and files.uri and files.uri.startswith("s3://")
+            one
+            for one in sources_of(self.sources)
+            if one.grants and (not one.place_key or self.located.value(one, one.place_key))
         ]
+
+    @property
+    def place_settings(self) -> dict[str, str]:
+        """What those who are asked are asked about, by the key of the file: log_group."""
+        keys = {one: one.place_key for one in self.asked}
+        return {key: self.located.value(one, key) for one, key in keys.items() if key}
+
+    @property
+    def folders(self) -> list[Folder]:
+        """Where chosen files are read from."""
+        return [
+            Folder(one, uri, self.located.value(one, "role_arn"))
+            for one in sources_of(self.sources)
+            if (uri := self.located.value(one, "uri"))
+        ]
+
+    @property
+    def buckets(self) -> list[Folder]:
+        """Those of the folders that are in S3."""
+        return [folder for folder in self.folders if folder.is_s3]
 
 
 # The tables in which a key may stand, by the place that msgspec names.
@@ -531,8 +555,7 @@ _TABLES: Mapping[str, type[msgspec.Struct]] = {
     "sync": Sync,
     "accounts": Accounts,
     "sources": Sources,
-    "sources.trail": TrailFiles,
-    "sources.invocation_logs": InvocationLogs,
+    **{f"sources.{name}": get_args(type_)[0] for name, type_ in get_type_hints(Sources).items()},
     "serve": Serve,
     "serve.behind_proxy": BehindProxy,
     "serve.restrictions": Restriction,
@@ -637,7 +660,7 @@ def _explain(message: str, raw: Mapping[str, Any]) -> str:
         wanted, got = (_TYPES.get(name, name) for name in found.groups())
         return f"{where} must be {wanted}, not {got}{_ADVICE.get(_table(place), '')}"
     if found := _WRONG_CHOICE.fullmatch(text):
-        return f"{where}: {found[1]!r} is none of {', '.join(SOURCES)}"
+        return f"{where}: {found[1]!r} is none of {', '.join(NAMES)}"
     own_key = text.partition(": ")[0] in _TABLES.get(_table(place), Config).__struct_fields__
     return f"{where}{'.' if own_key else ': '}{text}" if where else text
 

@@ -22,6 +22,8 @@ from collections.abc import Sequence
 # What is said of a stop, wherever it strikes.
 STOPPED = "Stopped. What was committed is kept: run it again to go on from here."
 
+TOO_DEEP = "nested too deeply"
+
 
 class BedrockUsageError(Exception):
     """Anything this program can explain. The command line prints it without a traceback."""
@@ -103,3 +105,14 @@ class OutputError(BedrockUsageError):
 
 class StoppedError(BedrockUsageError):
     """Not a failure: work ends early, and everything committed stands."""
+
+
+def reason_of(error: Exception) -> str:
+    """Say what went wrong with a record, in words that hold nothing of what was read."""
+    if isinstance(error, RejectError):
+        return str(error)
+    if isinstance(error, RecursionError):
+        return TOO_DEEP
+    if isinstance(error, MemoryError):
+        return "it takes more memory than a record may"
+    return f"it cannot be understood ({type(error).__name__})"

@@ -1,8 +1,9 @@
 """The least that AWS has to allow: IAM policies for exactly the operations that are called.
 
 Everything is read-only, but for the archive that ``sync`` may be told to write and for what the lab
-and ``MONITOR`` take. ``tests/cli/test_policy.py`` holds this table against the code that calls AWS,
-so that neither can have an action that the other lacks. STS GetCallerIdentity is not in it: no
+and ``MONITOR`` take. What a source takes stands in its record (``etl.registry``).
+``tests/cli/test_policy.py`` holds both against the code that calls AWS, so that neither can have an
+action that the other lacks. STS GetCallerIdentity is not in it: no
 permission is needed for it.
 
 Resources: CloudTrail's LookupEvents, CloudWatch's reads, EC2's and Organizations' lists and
@@ -15,45 +16,15 @@ Source: Service Authorization Reference, pages of each service (checked 2026-11-
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any, Literal, NamedTuple
+from dataclasses import dataclass, field
+from typing import Any
+
+from etl.registry import Grant, source_of, sources_of
 
 VERSION = "2012-10-17"
 
 
-class Grant(NamedTuple):
-    """Some actions on some resources; ``{partition}`` stands for aws, aws-us-gov or aws-cn.
-
-    ``namespace``: the one of CloudWatch that they are limited to. ``tag_of``: whether what they are
-    limited to by ``LAB_TAG`` is the resource that is there, or the request.
-    """
-
-    sid: str
-    actions: tuple[str, ...]
-    resource: str = "*"
-    namespace: str | None = None
-    tag_of: Literal["Resource", "Request"] | None = None
-
-
-SOURCES: Mapping[str, tuple[Grant, ...]] = {
-    "cloudtrail": (Grant("CloudTrail", ("cloudtrail:LookupEvents",)),),
-    "cloudwatch": (Grant("CloudWatch", ("cloudwatch:GetMetricData", "cloudwatch:ListMetrics")),),
-    "catalogue": (
-        Grant("Catalogue", ("bedrock:ListFoundationModels", "bedrock:ListInferenceProfiles")),
-        Grant(
-            "CatalogueProfiles",
-            ("bedrock:GetInferenceProfile", "bedrock:ListTagsForResource"),
-            "arn:{partition}:bedrock:*:*:application-inference-profile/*",
-        ),
-    ),
-}
-# Of the group that each account may write its invocation logs to.
-LOG_GROUP = Grant(
-    "InvocationLogs",
-    ("logs:FilterLogEvents",),
-    "arn:{partition}:logs:*:*:log-group:{log_group}:*",
-)
-# Of each folder of log files that is read; both are asked for by who runs the program.
+# Of each folder of files that is read; both are asked for by who runs the program.
 LOG_FILES = (
     Grant("LogBuckets", ("s3:ListBucket",), "arn:{partition}:s3:::{bucket}"),
     Grant("LogFiles", ("s3:GetObject",), "arn:{partition}:s3:::{bucket}/{prefix}*"),
@@ -129,11 +100,11 @@ LAB_MODELS = (
 class Reading:
     """What is read, and how it is entered.
 
-    ``role_name``: the role in each account of the organisation, None without one. ``role_arns``:
-    the roles whose accounts are read instead of one's own. ``log_folders``: what is read in S3, as
-    ``s3://bucket/prefix/``. ``log_group``: what is read in CloudWatch Logs.
-    ``bucket_roles``: the roles to assume for other folders in S3. ``archive``: the folder in S3
-    that raw events are written to, with its slash.
+    ``sources``: what each account and region is asked for, ``settings``: what the resources of
+    their grants name. ``role_name``: the role in each account of the organisation, None without
+    one. ``role_arns``: the roles whose accounts are read instead of one's own. ``log_folders``:
+    what is read in S3, as ``s3://bucket/prefix/``. ``bucket_roles``: the roles to assume for other
+    folders in S3. ``archive``: the folder in S3 that raw events are written to, with its slash.
     """
 
     sources: Sequence[str]
@@ -143,7 +114,7 @@ class Reading:
     role_arns: Sequence[str] = ()
     partition: str = "aws"
     log_folders: Sequence[str] = ()
-    log_group: str | None = None
+    settings: Mapping[str, str] = field(default_factory=dict)
     bucket_roles: Sequence[str] = ()
     archive: str | None = None
 
@@ -185,7 +156,7 @@ def lab_policy(partition: str) -> dict[str, Any]:
     statements = [
         *(_of_tag(grant, partition) for grant in LAB_ROLES),
         _statement("LabCalls", LAB_CALLS, models),
-        *(_statement(grant.sid, grant.actions, ["*"]) for grant in SOURCES["cloudtrail"]),
+        *(_statement(grant.sid, grant.actions, ["*"]) for grant in source_of("cloudtrail").grants),
     ]
     return {"Version": VERSION, "Statement": statements}
 
@@ -227,12 +198,9 @@ def trust_policy(principal_arn: str) -> dict[str, Any]:
 
 
 def _account_grants(reading: Reading) -> Iterator[Grant]:
-    """Yield what reading one account takes, in the order of ``SOURCES``."""
-    for source, grants in SOURCES.items():
-        if source in reading.sources:
-            yield from grants
-    if reading.log_group:
-        yield LOG_GROUP
+    """Yield what reading one account takes."""
+    for source in sources_of(reading.sources):
+        yield from source.grants
     if reading.has_all_regions:
         yield REGIONS
     if reading.has_doctor:
@@ -240,7 +208,7 @@ def _account_grants(reading: Reading) -> Iterator[Grant]:
 
 
 def _of(grant: Grant, reading: Reading) -> list[str]:
-    return [grant.resource.format(partition=reading.partition, log_group=reading.log_group)]
+    return [grant.resource.format(partition=reading.partition, **reading.settings)]
 
 
 def _log_statements(reading: Reading) -> list[dict[str, Any]]:

@@ -44,6 +44,24 @@ def sql_names(folder: str) -> list[str]:
     return [name.removeprefix(f"{folder}/") for name in _texts(resources.SQL) if _in(folder, name)]
 
 
+def split_head(text: str) -> tuple[list[str], str]:
+    """Return the lines of the comment at the head of a text, without their ``--``, and the rest."""
+    head, lines = [], text.splitlines()
+    while lines and lines[0].startswith("--"):
+        head.append(lines.pop(0).removeprefix("--"))
+    return head, "\n".join(lines).strip()
+
+
+def sql_question(name: str) -> tuple[str, str]:
+    """Return the question at the head of a text, and what is said of it: grain, units, caveats.
+
+    What stands after a blank line is for those who read the SQL.
+    """
+    head, _ = split_head(sql_text(name))
+    question, _, rest = " ".join(map(str.strip, head)).partition("? ")
+    return f"{question.removesuffix('?')}?", rest
+
+
 def _in(folder: str, name: str) -> bool:
     return name.rpartition("/")[0] == folder
 

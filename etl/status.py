@@ -22,12 +22,14 @@ from rich.text import Text
 
 from etl.figures import UNKNOWN, count, coverage, number, span
 from etl.output import json_text
+from etl.registry import SOURCES
 from etl.terminal import plain
+from etl.times import utc_text
 
 Row = Mapping[str, Any]
 
-# How often a source is read, where that is not every time.
-READ_EVERY = {"catalogue": timedelta(days=1)}
+# How often a stream is read, where that is not every time.
+_READ_EVERY = {stream: one.read_every for one in SOURCES for stream in one.streams}
 
 # More streams than this are shown together where they stand alike; of a list, so many lines.
 _STREAMS_SHOWN = 12
@@ -68,7 +70,7 @@ class Status:
         if self.max_age is None:
             return False
         age = self.since(stream["read_at"])
-        return age is None or age > self.max_age + READ_EVERY.get(stream["source"], timedelta())
+        return age is None or age > self.max_age + _READ_EVERY.get(stream["source"], timedelta())
 
     @property
     def stale(self) -> list[Row]:
@@ -105,7 +107,7 @@ def to_json(status: Status) -> str:
     """Return the status as one JSON object; durations are seconds."""
     run = status.last_run
     answer = {
-        "checked_at": status.checked_at.strftime("%Y-%m-%dT%H:%M:%SZ"),
+        "checked_at": utc_text(status.checked_at),
         "max_age_seconds": _seconds(status.max_age),
         "is_fresh": status.is_fresh,
         "streams": [_stream_json(status, stream) for stream in status.streams],

@@ -4,7 +4,7 @@
 
 A line is repeated where it belongs to a run of six or more lines that stands somewhere else too, in
 the same file or in another one; indentation and blank lines do not count. Prints the share of every
-file that has some, of all of them, and of all with the canned queries of ``metadata.yml``.
+file that has some, and of all of them.
 """
 
 from __future__ import annotations
@@ -13,8 +13,6 @@ import argparse
 from collections import defaultdict
 from collections.abc import Mapping
 from pathlib import Path
-
-import yaml
 
 from etl import resources
 
@@ -47,15 +45,9 @@ def repeated(texts: Mapping[str, str]) -> dict[str, tuple[int, int]]:
 
 
 def sources(folder: Path) -> dict[str, str]:
-    """Return every file of SQL by its path in the folder."""
-    return {str(file.relative_to(folder)): file.read_text() for file in folder.rglob("*.sql")}
-
-
-def canned_queries() -> dict[str, str]:
-    """Return the queries of ``metadata.yml`` by their names."""
-    metadata = yaml.safe_load(resources.METADATA.read_text(encoding="utf-8"))
-    queries = metadata["databases"]["bedrock_usage"]["queries"]
-    return {name: query["sql"] for name, query in queries.items()}
+    """Return every text that is written by hand, SQL and YAML, by its path in the folder."""
+    files = [file for file in folder.rglob("*") if file.suffix in (".sql", ".yml")]
+    return {str(file.relative_to(folder)): file.read_text(encoding="utf-8") for file in files}
 
 
 def share(counts: Mapping[str, tuple[int, int]]) -> float:
@@ -68,13 +60,11 @@ def main() -> None:
     """Measure and print."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n")[0])
     parser.add_argument("folder", type=Path, nargs="?", default=resources.SQL)
-    texts = sources(parser.parse_args().folder)
-    counts = repeated(texts)
+    counts = repeated(sources(parser.parse_args().folder))
     for name, (again, lines) in sorted(counts.items(), key=lambda item: -item[1][0]):
         if again:
             print(f"{again:>6} of {lines:>5}  {name}")
-    print(f"{share(counts):.1f} % of the lines of SQL")
-    print(f"{share(repeated({**texts, **canned_queries()})):.1f} % with the canned queries")
+    print(f"{share(counts):.1f} % of the lines")
 
 
 if __name__ == "__main__":

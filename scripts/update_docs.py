@@ -1,10 +1,11 @@
-"""Write what README and docs/ quote from the program: help, a report, the IAM policy, the views.
+"""Write what README and docs/ quote from the program, and ``metadata.yml``.
 
     python -m scripts.update_docs [--check]
 
-In hand-written pages a quote stands between a marker comment and the end of the block after it;
-``docs/commands.md`` and ``docs/data.md`` are written as a whole. ``--check`` writes nothing and
-fails if anything is out of date; a test does the same.
+In hand-written pages a quote stands between a marker comment and the end of the block after it: a
+report, the IAM policy. ``docs/commands.md`` (help), ``docs/data.md`` (the views) and
+``metadata.yml`` (``scripts.datasette_metadata``) are written as a whole. ``--check`` writes nothing
+and fails if anything is out of date; a test does the same.
 """
 
 from __future__ import annotations
@@ -14,13 +15,11 @@ import io
 import re
 import sys
 import tempfile
-from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from datetime import UTC, datetime
 from pathlib import Path
 
 import click
-import yaml
 from click.testing import CliRunner
 from rich.console import Console
 
@@ -30,9 +29,10 @@ from etl.cli.report import build_report
 from etl.demo import write_demo_logs
 from etl.load import load_files
 from etl.report import print_table
-from etl.sql_files import sql_names, sql_text
+from etl.sql_files import sql_names, sql_question
 from etl.warehouse.database import open_warehouse
 from etl.warehouse.read import Filters
+from scripts.datasette_metadata import Meanings, MetadataError, metadata_text, read, schema
 
 ROOT = Path(__file__).parents[1]
 README = ROOT / "README.md"
@@ -55,7 +55,7 @@ _DATA = """\
 The warehouse is one SQLite file. Open the views of the first part; the `int_` and `stg_` views are
 their building blocks. A column means the same in every view that has it ([Columns](#columns));
 where it differs, the view says so. This page is generated from the heads of the files in `sql/` and
-the column texts: `make docs` writes it.
+`sql/columns.yml`: `make docs` writes it.
 """
 
 # A folder of sql/ and what its views are.
@@ -68,8 +68,15 @@ def pages() -> list[Path]:
 
 
 def updated() -> dict[Path, str]:
-    """Return the text that each page has when everything it quotes is of today."""
-    whole = {DOCS / "commands.md": _commands, DOCS / "data.md": _data}
+    """Return the text that each page has when everything it quotes is of today, and the metadata's.
+
+    Raises MetadataError.
+    """
+    whole = {
+        resources.METADATA: metadata_text,
+        DOCS / "commands.md": _commands,
+        DOCS / "data.md": _data,
+    }
     return {page: write() for page, write in whole.items()} | {
         page: _requoted(page.read_text(encoding="utf-8")) for page in pages() if page not in whole
     }
@@ -123,51 +130,26 @@ def _help_of(command: click.Command, context: click.Context) -> Iterator[str]:
 
 
 def _data() -> str:
-    texts = column_texts()
-    common = _common_meaning(texts)
-    return "\n".join((_DATA, *_views(texts, common), "## Columns\n", _table(common)))
+    meanings = Meanings(read("columns.yml"))
+    return "\n".join(
+        (_DATA, *_views(meanings), "## Columns\n", _table(dict(sorted(meanings.defaults.items()))))
+    )
 
 
-def column_texts() -> Mapping[str, Mapping[str, str]]:
-    """Return what each column of each view means, in the view's order."""
-    # The C parser takes a tenth of the time.
-    loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
-    metadata = yaml.load(resources.METADATA.read_text(encoding="utf-8"), loader)  # noqa: S506
-    tables = metadata["databases"]["bedrock_usage"]["tables"]
-    return {name: table.get("columns", {}) for name, table in tables.items()}
-
-
-def _common_meaning(texts: Mapping[str, Mapping[str, str]]) -> dict[str, str]:
-    """Return each column's most frequent meaning, by name; of equals the first."""
-    meanings: dict[str, Counter[str]] = {}
-    for columns in texts.values():
-        for column, text in columns.items():
-            meanings.setdefault(column, Counter())[text] += 1
-    return {column: meanings[column].most_common(1)[0][0] for column in sorted(meanings)}
-
-
-def _views(texts: Mapping[str, Mapping[str, str]], common: Mapping[str, str]) -> Iterator[str]:
+def _views(meanings: Meanings) -> Iterator[str]:
     for layer, title in _LAYERS.items():
         yield f"## {title}\n"
         for view in sql_names(layer):
-            columns = texts[view]
+            question, rest = sql_question(f"{layer}/{view}")
+            columns = schema()[view]
             names = ", ".join(map(_code, columns))
-            head = _head(sql_text(f"{layer}/{view}"))
-            yield f"### {view}\n\n{head}\n\nColumns: {names}.\n"
-            own = {column: text for column, text in columns.items() if text != common[column]}
+            yield f"### {view}\n\n**{_plain(question)}**\n\n{_plain(rest)}\n\nColumns: {names}.\n"
+            own = {column: meanings.of(view, column) for column in columns}
+            own = {
+                column: text for column, text in own.items() if text != meanings.defaults[column]
+            }
             if own:
                 yield _table(own)
-
-
-def _head(sql: str) -> str:
-    """Return the question and the grain, units and caveats at the head of a view's text."""
-    lines = []
-    for line in sql.splitlines():
-        if not line.startswith("--"):
-            break
-        lines.append(line.removeprefix("--").strip())
-    question, _, rest = " ".join(lines).partition("? ")
-    return f"**{_plain(question)}?**\n\n{_plain(rest)}"
 
 
 def _plain(text: str) -> str:
@@ -190,7 +172,11 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--check", action="store_true")
     check = parser.parse_args().check
-    for page, text in updated().items():
+    try:
+        texts = updated()
+    except MetadataError as error:
+        sys.exit(str(error))
+    for page, text in texts.items():
         if page.is_file() and page.read_text(encoding="utf-8") == text:
             continue
         if check:

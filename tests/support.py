@@ -180,3 +180,12 @@ def dump(path: Path) -> dict[str, list[tuple[Any, ...]]]:
         }
     finally:
         connection.close()
+
+
+def query(database: Path, sql: str) -> list[tuple[object, ...]]:
+    """Return the rows of a query; the file is not opened as a warehouse, so nothing changes."""
+    connection = sqlite3.connect(database)
+    try:
+        return connection.execute(sql).fetchall()
+    finally:
+        connection.close()

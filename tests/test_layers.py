@@ -7,28 +7,33 @@ import functools
 from pathlib import Path
 
 ETL = Path(__file__).parents[1] / "etl"
+TESTS = Path(__file__).parent
 
 # What each part of the package may import of the others.
 ALLOWED = {
     "errors": set(),
     "resources": set(),
     "sql_files": {"normalise", "resources"},
+    "registry": set(),
+    "times": set(),
+    "totals_csv": set(),
     "clock": {"errors"},
-    "sources": {"clock", "errors", "normalise"},
-    "normalise": {"errors"},
-    "config": {"errors", "normalise"},
-    "warehouse": {"errors", "normalise", "resources", "sql_files"},
+    "sources": {"clock", "errors", "totals_csv"},
+    "normalise": {"errors", "times", "totals_csv"},
+    "config": {"errors", "normalise", "registry"},
+    "warehouse": {"errors", "normalise", "resources", "sql_files", "times"},
     "decode": {"errors", "normalise", "sources"},
     "reading": {"decode", "errors", "normalise", "sources", "warehouse"},
     "load": {"decode", "errors", "normalise", "reading", "sources", "warehouse"},
     "sync": {
         "clock",
-        "config",
         "decode",
         "errors",
         "normalise",
         "reading",
+        "registry",
         "sources",
+        "times",
         "warehouse",
     },
     "demo": set(),
@@ -37,8 +42,8 @@ ALLOWED = {
     "spreadsheet": set(),
     "terminal": {"output"},
     "report": {"figures", "normalise", "output", "spreadsheet", "terminal"},
-    "status": {"figures", "output", "terminal"},
-    "policy": set(),
+    "status": {"figures", "output", "registry", "terminal", "times"},
+    "policy": {"registry"},
     "findings": {"figures", "output", "terminal"},
     "doctor": {
         *("clock", "config", "errors", "figures", "findings", "normalise", "sources"),
@@ -50,9 +55,9 @@ ALLOWED = {
     },
     "lab": {
         *("clock", "errors", "figures", "load", "normalise", "output", "policy", "sources"),
-        *("terminal", "warehouse"),
+        *("terminal", "times", "warehouse"),
     },
-    "monitor": {"clock", "config", "errors", "sources", "warehouse"},
+    "monitor": {"clock", "config", "errors", "sources", "times", "warehouse"},
     "web": {
         "clock",
         "config",
@@ -63,6 +68,7 @@ ALLOWED = {
         "spreadsheet",
         "sql_files",
         "terminal",
+        "times",
         "warehouse",
     },
     "cli": {
@@ -81,12 +87,14 @@ ALLOWED = {
         "normalise",
         "output",
         "policy",
+        "registry",
         "report",
         "resources",
         "sources",
         "status",
         "sync",
         "terminal",
+        "times",
         "warehouse",
         "web",
     },
@@ -146,3 +154,19 @@ def misplaced(file: Path) -> set[str]:
 def test_each_library_has_its_place() -> None:
     wrong = {str(file): misplaced(file) for file in FILES}
     assert {file: libraries for file, libraries in wrong.items() if libraries} == {}
+
+
+def test_no_module_of_tests_is_imported_by_another() -> None:
+    """What they share has a file with a name that says what it holds, not a test's."""
+    found = {str(file): imports(file) for file in sorted(TESTS.rglob("*.py"))}
+    assert len(found) > 100
+    wrong = {
+        file: {name for name in names if "test_" in name and name.startswith("tests.")}
+        for file, names in found.items()
+    }
+    assert {file: names for file, names in wrong.items() if names} == {}
+
+
+def test_a_moment_is_written_in_one_place() -> None:
+    form = "%Y-%m-%dT%H:%M:%S" + "Z"
+    assert [file.name for file in FILES if form in file.read_text()] == ["times.py"]

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import csv
 import io
-import re
 import time
 from pathlib import Path
 from typing import Any
@@ -16,23 +15,9 @@ from hypothesis import strategies as st
 from etl.report import Report, to_csv
 from etl.spreadsheet import harmless_cell, original
 from tests.rounds import rounds
+from tests.spreadsheets import HARD, runs
 
-SIGNS = "=+-@\uff1d\uff0b\uff0d\uff20"
-HARD = st.text(alphabet=SIGNS + "\t\r\n;|,'\" \ufeff\u200b\u00a0a1", max_size=12) | st.text(
-    max_size=20
-)
 NUMBERS = st.integers(-(1 << 63), (1 << 63) - 1) | st.floats(allow_nan=False) | st.none()
-
-
-def runs(cell: str) -> bool:
-    """Tell whether a spreadsheet that splits at whatever it likes finds a formula in a text."""
-    parts = re.split(r"[;|\t\r\n]", cell)
-    starts = (re.sub(r"\A[\s\x00-\x20'\"\ufeff\u200b]+", lambda _: "", part) for part in parts)
-    is_marked = (part.startswith("'") for part in parts)
-    return any(
-        start[:1] in SIGNS and start and not marked
-        for start, marked in zip(starts, is_marked, strict=True)
-    ) or cell[:1] in ("\t", "\r", "\n")
 
 
 @given(HARD)

@@ -31,6 +31,7 @@ from etl.lab.scenarios import (
     replace_models,
     roles_of,
 )
+from etl.registry import sources_of
 from etl.terminal import harmless, open_console
 from etl.warehouse.lock import sync_lock
 
@@ -442,13 +443,12 @@ def _syncing(
 
 def _choice(config: Config, profile: str | None, entries: Sequence[Entry]) -> Choice:
     """Return the regions of a run, and every source that tells of single calls."""
-    sources = [s for s in config.choose_sources() if s not in ("cloudwatch", "catalogue")]
+    sources = [one.name for one in sources_of(config.choose_sources()) if one.has_calls]
     return Choice(
         regions=tuple(sorted({entry.region for entry in entries})),
         sources=tuple(dict.fromkeys(("cloudtrail", *sources))),
         profile=profile or config.accounts.profile,
-        trail=config.sources.trail,
-        invocation_logs=config.sources.invocation_logs,
+        located=config.sources,
     )
 
 

@@ -22,6 +22,7 @@ from etl.config import Config, Monitor, load_config
 from etl.errors import AccessError, BedrockUsageError, ConfigError
 from etl.figures import count
 from etl.output import harmless, json_text
+from etl.times import utc_text
 from etl.warehouse.database import open_warehouse
 from etl.warehouse.demo import is_demo
 from etl.warehouse.lock import sync_lock
@@ -317,10 +318,10 @@ def _desk(
 def plan_lines(plan: Plan) -> list[str]:
     """Say what a run would do, and its price."""
     from etl.monitor import prices
-    from etl.monitor.plan import NAMESPACE, text_of
+    from etl.monitor.plan import NAMESPACE
 
     target, chosen = plan.target, plan.range
-    first, last = text_of(chosen.since), text_of(chosen.until)
+    first, last = utc_text(chosen.since), utc_text(chosen.until)
     lines = [
         f"Where             {NAMESPACE} in {target.region} (account {target.account_id})",
         f"Periods           {first} to {last}, of 5 minutes",
@@ -338,7 +339,7 @@ def plan_lines(plan: Plan) -> list[str]:
             " what is older, all is put or there were no calls (`bedrock-usage status`)"
         )
     if chosen.missed_from is not None:
-        missed = text_of(chosen.missed_from)
+        missed = utc_text(chosen.missed_from)
         lines.append(
             f"Left out          {missed} to {first}: CloudWatch takes nothing older than two weeks,"
             " and what vacuum dropped cannot be told any more"

@@ -8,8 +8,9 @@ from typing import Any
 
 import click
 
-from etl.config import DEFAULT_PATH, SOURCES, check_archive
+from etl.config import DEFAULT_PATH, check_archive
 from etl.errors import ConfigError
+from etl.registry import NAMES
 
 DEFAULT_DB = "bedrock_usage.db"
 
@@ -86,7 +87,7 @@ def serve_options(command: Callable[..., Any]) -> Callable[..., Any]:
 _CHOICES = {
     "region": click.option("--region", multiple=True, help='Repeatable; or "all". [default: all]'),
     "source": click.option(
-        "--source", multiple=True, type=click.Choice(SOURCES), help="Only this source; repeatable."
+        "--source", multiple=True, type=click.Choice(NAMES), help="Only this source; repeatable."
     ),
     "profile": click.option("--profile", help="A profile of the AWS configuration."),
     "role_arn": click.option(

@@ -53,8 +53,7 @@ def choose(
         organization=organization if is_chosen else accounts.organization,
         role_name=role_name,
         skip=tuple(accounts.skip),
-        trail=config.sources.trail,
-        invocation_logs=config.sources.invocation_logs,
+        located=config.sources,
     )
 
 

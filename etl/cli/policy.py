@@ -110,15 +110,15 @@ def policy(
 
 def _reading(choice: Choice, has_doctor: bool, archive: str | None) -> Reading:
     return Reading(
-        sources=choice.sources,
+        sources=[source.name for source in choice.asked],
         has_all_regions=tuple(choice.regions) == ALL_REGIONS,
         has_doctor=has_doctor,
         role_name=choice.role_name if choice.organization else None,
         role_arns=choice.role_arns,
         partition=_partition(choice.role_arns, choice.regions),
-        log_group=choice.log_group,
-        log_folders=[uri for uri, role in choice.buckets if role is None],
-        bucket_roles=[role for _, role in choice.buckets if role is not None],
+        settings=choice.place_settings,
+        log_folders=[folder.uri for folder in choice.buckets if folder.role_arn is None],
+        bucket_roles=[folder.role_arn for folder in choice.buckets if folder.role_arn is not None],
         archive=_archive(archive) if "cloudtrail" in choice.sources else None,
     )
 

@@ -14,18 +14,21 @@ from rich.progress import Progress as Bars
 
 from etl.figures import span
 from etl.output import harmless
+from etl.registry import SOURCES
 from etl.sync.job import Progress
+from etl.times import utc_text
 from etl.warehouse.bookmarks import StreamId
 
 PHASES = {
     "new": "new events",
     "history": "history",
     "reread": "last days again",
-    "totals": "CloudWatch totals",
-    "catalogue": "catalogue",
     "done": "done",
     "failed": "failed",
 }
+
+# Of a stream that is read as a whole.
+_HEADINGS = {stream: one.heading for one in SOURCES for stream in one.streams}
 
 # How often a log hears of a stream that is still at the same thing.
 _LOG_SECONDS = 30.0
@@ -93,7 +96,7 @@ class LogLines(_Display):
         self._write(progress.stream, progress.message)
 
     def _write(self, stream: StreamId, text: str) -> None:
-        moment = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+        moment = utc_text(datetime.now(UTC))
         self._echo(harmless(f"{moment} {stream}: {text}"))
 
 
@@ -146,7 +149,7 @@ def describe(progress: Progress, seconds: float) -> str:
     """Say how far a stream is after so many seconds: how fast, and how long it still takes."""
     if progress.phase == "failed":
         return f"failed: {progress.message}"
-    parts = [PHASES[progress.phase]]
+    parts = [PHASES.get(progress.phase) or _HEADINGS[progress.stream.source]]
     if progress.windows_left:
         total = progress.windows_done + progress.windows_left
         parts.append(f"{progress.windows_done}/{total} windows")

@@ -13,8 +13,9 @@ from sqlite_utils import Database
 
 from etl.cli.options import db_option
 from etl.clock import Clock
-from etl.config import SOURCES, parse_duration
+from etl.config import parse_duration
 from etl.errors import ConfigError
+from etl.registry import NAMES, sources_of
 from etl.status import Status, print_table, stale_lines, to_json
 from etl.terminal import harmless, open_console
 from etl.warehouse.database import open_warehouse
@@ -36,7 +37,7 @@ def _duration(_: click.Context, __: click.Parameter, text: str | None) -> timede
 )
 @click.option("--region", multiple=True, help="Only streams of this region; repeatable.")
 @click.option(
-    "--source", multiple=True, type=click.Choice(SOURCES), help="Only this source; repeatable."
+    "--source", multiple=True, type=click.Choice(NAMES), help="Only this source; repeatable."
 )
 @click.option(
     "--format", "format_", type=click.Choice(["table", "json"]), default="table", show_default=True
@@ -74,8 +75,7 @@ def build_status(db: Database, now: datetime, max_age: timedelta | None = None) 
 
 def limited(status: Status, regions: Collection[str], sources: Collection[str]) -> Status:
     """Return the status with these streams only, so that one nobody reads any more is not stale."""
-    # Invocation logs have streams of two kinds: of files, and of log groups.
-    names = {*sources, *(["log_group"] if "invocation_logs" in sources else [])}
+    names = {name for source in sources_of(sources) for name in source.streams}
     streams = [
         stream
         for stream in status.streams

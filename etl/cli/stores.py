@@ -57,11 +57,7 @@ def open_roots(choice: Choice, clock: Clock) -> list[Root]:
     from etl.sync.files import Root
 
     stores = Stores(clock, choice.profile)
-    roots: list[Root] = []
-    if choice.trail and "trail" in choice.sources:
-        trail = choice.trail
-        roots.append(Root("trail", trail.uri, stores.store_of(trail.uri, trail.role_arn)))
-    logs = choice.invocation_logs
-    if logs and logs.uri and "invocation_logs" in choice.sources:
-        roots.append(Root("invocation_logs", logs.uri, stores.store_of(logs.uri, logs.role_arn)))
-    return roots
+    return [
+        Root(source.name, uri, stores.store_of(uri, role_arn))
+        for source, uri, role_arn in choice.folders
+    ]

@@ -29,7 +29,8 @@ from etl.warehouse.turns import Patience
 if TYPE_CHECKING:
     from etl.config import Choice
     from etl.sources.archive import Archive
-    from etl.sync.run import Outcome, SyncOptions
+    from etl.sync.options import SyncOptions
+    from etl.sync.run import Outcome
 
 SHORTEST_PERIOD = timedelta(minutes=1)
 
@@ -144,7 +145,7 @@ def sync_chosen(
         options = replace(options, archive=_open_archive(archive, config, chosen, clock))
         apply_configuration(warehouse, config, config_path)
         roots = open_roots(chosen, clock)
-        places, lost = open_places(chosen, clock) if chosen.reads_places else ([], [])
+        places, lost = open_places(chosen, clock) if chosen.asked else ([], [])
         console = open_console(stderr=True)
         with progress_display(console) as display:
             outcome = sync_places(
@@ -180,7 +181,7 @@ def _open_archive(
 def _options(
     config: Config, choice: Choice, since: str | None, settle: str | None, now: datetime
 ) -> SyncOptions:
-    from etl.sync.run import SyncOptions
+    from etl.sync.options import SyncOptions
 
     return SyncOptions(
         sources=choice.sources,
@@ -188,7 +189,7 @@ def _options(
         settle=parse_duration(settle or config.sync.settle),
         application_tag=config.application_tag,
         metadata_key=config.application_metadata_key,
-        log_group=choice.log_group,
+        log_group=choice.place_settings.get("log_group"),
         archive_bodies=config.sync.archive_bodies,
     )
 

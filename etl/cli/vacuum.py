@@ -17,6 +17,7 @@ from etl.errors import ConfigError, DataError, WarehouseError
 from etl.figures import count, size
 from etl.output import harmless
 from etl.terminal import open_console
+from etl.times import utc_text
 from etl.warehouse.database import open_warehouse
 from etl.warehouse.forget import Forgetting, check_name, forget
 from etl.warehouse.lock import sync_lock
@@ -167,7 +168,7 @@ def _drop(warehouse: Database, before: str, now: datetime, console: Console) -> 
         dropped = drop_calls(
             warehouse,
             before,
-            dropped_at=now.strftime("%Y-%m-%dT%H:%M:%SZ"),
+            dropped_at=utc_text(now),
             on_day=lambda day: status.update(f"Dropped {day} ..."),
         )
         status.update("Dropping names that no call has any more ...")

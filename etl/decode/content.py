@@ -18,9 +18,9 @@ from typing import Any
 import msgspec
 
 from etl.decode.trail import TrailDecoder, is_object, may_be_bedrock
-from etl.errors import RejectError
+from etl.errors import RejectError, reason_of
 from etl.normalise.application import APPLICATION_KEY
-from etl.normalise.boundary import attempt, reason_of
+from etl.normalise.boundary import attempt
 from etl.normalise.cloudtrail import Parsed, parse_event
 from etl.normalise.cloudwatch import parse_csv_row, parse_results
 from etl.normalise.invocation_log import parse_logged_call

@@ -17,9 +17,7 @@ import queue
 import signal
 import subprocess
 import sys
-from collections import deque
 from collections.abc import Iterable, Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from types import TracebackType
 from typing import TypeVar
@@ -38,8 +36,9 @@ from etl.decode.worker import (
     restore,
     send,
 )
-from etl.errors import DecodeError, RejectError
+from etl.errors import BedrockUsageError, DecodeError, RejectError
 from etl.normalise.packed import next_range
+from etl.sources.download import prefetch
 from etl.sources.stores import Pieces
 
 Tag = TypeVar("Tag")
@@ -195,30 +194,31 @@ class Workers:
     ) -> Iterator[tuple[Tag, Decoded]]:
         """Keep the processes busy while the caller writes: with files in hand, and rows to come."""
         self.start()
-        waiting: deque[tuple[Tag, Source, Future[bytes | None]]] = deque()
-        with ThreadPoolExecutor(self._count) as threads:
-            try:
-                for tag, source in files:
-                    while waiting and (len(waiting) >= _FILES_AHEAD or _held(waiting)):
-                        yield from self._first_of(waiting)
-                    waiting.append((tag, source, threads.submit(self._ask, source)))
-                while waiting:
-                    yield from self._first_of(waiting)
-            finally:
-                for _, _, future in waiting:
-                    future.cancel()
+        answers = prefetch(
+            lambda file: self._ask(file[1]),
+            files,
+            threads=self._count,
+            ahead=_FILES_AHEAD,
+            cost=lambda file: len(file[1]) if isinstance(file[1], bytes) else 0,
+            weight=lambda message: len(message or b""),
+            budget=_BYTES_AHEAD,
+        )
+        with contextlib.closing(answers):
+            for (tag, source), message in answers:
+                for chunk in self._chunks(source, message):
+                    yield tag, chunk
 
-    def _first_of(
-        self, waiting: deque[tuple[Tag, Source, Future[bytes | None]]]
-    ) -> Iterator[tuple[Tag, Decoded]]:
-        tag, source, future = waiting.popleft()
-        message = future.result()
+    def _chunks(
+        self, source: Source, message: bytes | BedrockUsageError | None
+    ) -> Iterator[Decoded]:
+        """Yield what a file holds, given what a process said of it."""
+        if isinstance(message, BedrockUsageError):
+            raise message
         if message is not None:
-            yield tag, restore(message)
-            return
-        # Too much at once: now that it is this one's turn, chunk by chunk, and no other like that.
-        for chunk in self._stream(source):
-            yield tag, chunk
+            yield restore(message)
+        else:
+            # Too much at once: now it is this one's turn, chunk by chunk, and no other like that.
+            yield from self._stream(source)
 
     def start(self) -> None:
         """Start the processes, if they are not: early, where there will be much to read."""
@@ -309,15 +309,6 @@ def _pieces_of(source: Source) -> Iterable[bytes]:
 
 def _cost(source: Source) -> int:
     return len(source) if isinstance(source, bytes) else FEW_BYTES
-
-
-def _held(waiting: Iterable[tuple[Tag, Source, Future[bytes | None]]]) -> bool:
-    """Return whether the files in hand, and what is known of them already, are much."""
-    held = 0
-    for _, source, future in waiting:
-        held += len(source) if isinstance(source, bytes) else 0
-        held += len(future.result() or b"") if future.done() else 0
-    return held > _BYTES_AHEAD
 
 
 def _chain(

@@ -12,7 +12,7 @@ from email.utils import parsedate_to_datetime
 from typing import NamedTuple, TypeVar
 
 from etl.clock import Clock
-from etl.config import ALL_REGIONS, Choice
+from etl.config import ALL_REGIONS, Choice, Folder
 from etl.doctor.places import check_place
 from etl.doctor.words import explain, principal, principal_arn
 from etl.errors import SourceError
@@ -68,8 +68,8 @@ def examine(choice: Choice, clock: Clock) -> list[Finding]:
         return findings
     entrances, found = _entrances(choice, home, caller)
     findings += found
-    for uri, role_arn in choice.buckets:
-        findings += _check_bucket(uri, role_arn, home, caller)
+    for folder in choice.buckets:
+        findings += _check_bucket(folder, home, caller)
 
     def enter(entrance: _Entrance) -> tuple[list[Finding], list[Place], str]:
         return _enter(entrance, choice, home, caller)
@@ -105,8 +105,9 @@ def _entrances(choice: Choice, home: Place, caller: str) -> tuple[list[_Entrance
     return entrances, [Finding(_LIST_ACCOUNTS, OK, found, None, own.account_id)]
 
 
-def _check_bucket(uri: str, role_arn: str | None, home: Place, caller: str) -> list[Finding]:
-    """Try to list a folder of log files, as who reads it."""
+def _check_bucket(folder: Folder, home: Place, caller: str) -> list[Finding]:
+    """Try to list a folder of files, as who reads it."""
+    source, uri, role_arn = folder
     findings, place = list[Finding](), home
     if role_arn:
         place = _home(assume_role(home.account, role_arn), home.clock)
@@ -121,7 +122,7 @@ def _check_bucket(uri: str, role_arn: str | None, home: Place, caller: str) -> l
         return [*findings, _failed_bucket(uri, error, place.account_id, caller, printed)]
     finding = Finding(_LIST_BUCKET, OK, uri, None, place.account_id)
     if not (listing.folders or listing.has_files):
-        fix = "check bucket and prefix: name the folder that holds AWSLogs/"
+        fix = f"check bucket and prefix: name the folder that holds {source.holds}"
         finding = finding._replace(status=WARNING, detail=f"{uri} is empty", fix=fix)
     return [*findings, finding]
 

@@ -44,12 +44,9 @@ _THROTTLED_ADVICE = "something else reads at the same time, maybe a sync: try ag
 def check_place(place: Place, choice: Choice, caller: str) -> list[Finding]:
     """Try all that reading the chosen sources takes in an account and region, as the caller."""
     tries = _Tries(place, caller)
-    for source, check in _CHECKS.items():
-        if source in choice.sources:
-            check(tries, choice.sources)
-    if choice.log_group:
-        _check_log_group(tries, choice.log_group)
-    _check_logging(tries, choice.invocation_logs)
+    for source in choice.asked:
+        CHECKS[source.name](tries, choice)
+    _check_logging(tries, choice.located.invocation_logs)
     return tries.findings
 
 
@@ -108,7 +105,7 @@ class _Tries:
             self.closed["*"] = "the credentials do not work here"
 
 
-def _check_events(tries: _Tries, sources: Sequence[str]) -> None:
+def _check_events(tries: _Tries, choice: Choice) -> None:
     now = tries.place.clock.now()
     last_hour = {"StartTime": now - timedelta(hours=1), "EndTime": now, "MaxResults": 1}
     if tries.ask("cloudtrail:LookupEvents", last_hour, "Events") is None:
@@ -121,7 +118,7 @@ def _check_events(tries: _Tries, sources: Sequence[str]) -> None:
         return
     rows = [row for event in page.events if (row := _row(event)) is not None]
     tries.signs.append(bool(rows))
-    tries.add("tokens in CloudTrail", *_judge_tokens(rows, sources))
+    tries.add("tokens in CloudTrail", *_judge_tokens(rows, choice.sources))
 
 
 def _judge_tokens(
@@ -150,7 +147,7 @@ def _row(event: LookedUp) -> Event | ServiceTokens | None:
         return None
 
 
-def _check_totals(tries: _Tries, _: Sequence[str]) -> None:
+def _check_totals(tries: _Tries, _: Choice) -> None:
     listed = tries.ask("cloudwatch:ListMetrics", {"Namespace": "AWS/Bedrock"}, "Metrics")
     if listed is not None:
         is_used = bool(listed["Metrics"])
@@ -175,7 +172,7 @@ def _judge_totals(answer: Mapping[str, Any], caller: str) -> tuple[str, str, str
     return OK, "", None
 
 
-def _check_catalogue(tries: _Tries, _: Sequence[str]) -> None:
+def _check_catalogue(tries: _Tries, _: Choice) -> None:
     if tries.ask("bedrock:ListFoundationModels", {}, "modelSummaries") is not None:
         tries.add("bedrock:ListFoundationModels", OK)
     one = {"typeEquals": "APPLICATION", "maxResults": 1}
@@ -196,7 +193,8 @@ def _check_catalogue(tries: _Tries, _: Sequence[str]) -> None:
         tries.add("bedrock:ListTagsForResource", OK)
 
 
-def _check_log_group(tries: _Tries, log_group: str) -> None:
+def _check_log_group(tries: _Tries, choice: Choice) -> None:
+    log_group = choice.place_settings["log_group"]
     request = last_hour(log_group, tries.place.clock.now())
     absent = f"there is no log group {log_group} here"
     if tries.ask("logs:FilterLogEvents", request, "events", absent=absent) is not None:
@@ -260,8 +258,10 @@ def _describe_logging(config: Mapping[str, Any]) -> str:
     return f"on, to {' and '.join(targets) or 'nowhere'}; bodies: {', '.join(bodies) or 'none'}"
 
 
-_CHECKS: Mapping[str, Callable[[_Tries, Sequence[str]], None]] = {
+# What is tried of each source that is asked in accounts and regions.
+CHECKS: Mapping[str, Callable[[_Tries, Choice], None]] = {
     "cloudtrail": _check_events,
     "cloudwatch": _check_totals,
     "catalogue": _check_catalogue,
+    "invocation_logs": _check_log_group,
 }

@@ -19,8 +19,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from etl.decode.content import load_record
 from etl.decode.trail import is_object, may_be_bedrock
-from etl.errors import BedrockUsageError, RejectError, StoppedError
-from etl.normalise.boundary import attempt, reason_of, storable
+from etl.errors import BedrockUsageError, RejectError, StoppedError, reason_of
+from etl.normalise.boundary import attempt, storable
 from etl.normalise.cloudtrail import Kind, classify, find_original
 from etl.normalise.fields import mapping, text
 from etl.normalise.invocation_log import event_id_of

@@ -25,6 +25,7 @@ from sqlite_utils import Database
 from etl.lab.scenarios import Scenario
 from etl.lab.traffic import PlannedCall
 from etl.load import load_files
+from etl.times import utc_text
 from etl.warehouse.database import open_unchanged, refuse_foreign
 from etl.warehouse.files import is_there
 from etl.warehouse.read import run_report
@@ -82,7 +83,7 @@ def _costs(
     calls: Sequence[PlannedCall], now: datetime, warehouse: Path | None
 ) -> dict[str, int | None]:
     """Return the cost of each call in pico-dollars, by its request id; None for a lower bound."""
-    moment = now.strftime("%Y-%m-%dT%H:%M:%SZ")
+    moment = utc_text(now)
     parameters = {
         "first": moment,
         "last": moment,
@@ -118,7 +119,7 @@ def _event(call: PlannedCall, now: datetime) -> dict[str, Any]:
     scenario = call.scenario
     input_tokens, output_tokens = _tokens(call)
     return {
-        "eventTime": now.strftime("%Y-%m-%dT%H:%M:%SZ"),
+        "eventTime": utc_text(now),
         "eventID": _id(call),
         "requestID": _id(call),
         "eventSource": "bedrock.amazonaws.com",

@@ -23,6 +23,7 @@ from etl.lab.scenarios import Scenario
 from etl.sources.accounts import assume_role
 from etl.sources.aws import DENIED, Account, Place
 from etl.sources.runtime import Answer, Question, ask
+from etl.times import utc_text
 
 MAX_TRIES = 4
 _FIRST_PAUSE = 2.0
@@ -162,7 +163,7 @@ def _entry(
         region=scenario.region,
         model_id=scenario.model,
         operation=scenario.operation,
-        time=now.strftime("%Y-%m-%dT%H:%M:%SZ"),
+        time=utc_text(now),
         status="sent",
     )
 

@@ -23,6 +23,7 @@ from sqlite_utils import Database
 from etl.lab.ledger import KINDS, Entry
 from etl.lab.proof import DIFFERS, MATCHES, NOT_FOUND, REFUSED, UNKNOWN, Checked, Difference
 from etl.lab.rates import Row, cost_picodollars, is_priceable
+from etl.times import utc_text
 from etl.warehouse.prices import rates
 from etl.warehouse.read import run_report
 
@@ -51,8 +52,8 @@ def _find(db: Database, entries: Sequence[Entry]) -> list[dict[str, Any]]:
         db,
         "calls_by_request",
         {
-            "first": f"{min(times) - _MARGIN:%Y-%m-%dT%H:%M:%SZ}",
-            "last": f"{max(times) + _MARGIN:%Y-%m-%dT%H:%M:%SZ}",
+            "first": utc_text(min(times) - _MARGIN),
+            "last": utc_text(max(times) + _MARGIN),
             "request_ids": json.dumps(requests),
         },
     )

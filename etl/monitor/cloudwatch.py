@@ -13,9 +13,10 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from etl.errors import RetriableError, SourceError
-from etl.monitor.plan import KINDS, NAMESPACE, PERIOD, dimensions, parse_time, text_of, to_datum
+from etl.monitor.plan import KINDS, NAMESPACE, PERIOD, dimensions, parse_time, to_datum
 from etl.sources.aws import DENIED, Place
 from etl.sources.cloudwatch import MAX_QUERIES, fetch_queries
+from etl.times import utc_text
 from etl.warehouse.monitor import Put, Series
 
 # The age of a time stamp when it was put, and after how long its value must show. AWS names 2 and
@@ -82,7 +83,7 @@ def read_amounts(
                 one = some[int(result["Id"][1:])]
                 for time, value in zip(result["Timestamps"], result["Values"], strict=True):
                     amount = round(value * KINDS[one.metric].scale)
-                    shown[one, text_of(parse_time(time))] = amount
+                    shown[one, utc_text(parse_time(time))] = amount
     return shown
 
 

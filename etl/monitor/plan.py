@@ -29,6 +29,7 @@ from typing import Any, NamedTuple
 from etl.config import Monitor, parse_duration
 from etl.monitor import prices
 from etl.monitor.names import to_dimension
+from etl.times import utc_text
 from etl.warehouse.monitor import Put, Series, Target
 
 NAMESPACE = "Custom/BedrockUsage"
@@ -86,8 +87,8 @@ class Range:
 
     def parameters(self, *, with_estimates: bool) -> dict[str, str]:
         """Return the parameters of ``sql/reports/monitor_periods.sql``."""
-        estimates = text_of(self.estimates_until) if with_estimates else ""
-        since, until = text_of(self.since), text_of(self.until)
+        estimates = utc_text(self.estimates_until) if with_estimates else ""
+        since, until = utc_text(self.since), utc_text(self.until)
         return {"since": since, "until": until, "estimates_until": estimates}
 
 
@@ -129,7 +130,7 @@ class Plan:
         first = self.target.published_from or ""
         last = self.target.published_to or ""
         if not last or self.range.until - parse_time(last) <= PAUSE:
-            last = text_of(self.range.until)
+            last = utc_text(self.range.until)
         return self.new | {put.series for put in self.puts if not first <= put.period_start < last}
 
     @property
@@ -275,11 +276,6 @@ def parse_time(text: str) -> datetime:
     """Read one of the warehouse's times, or days."""
     moment = datetime.fromisoformat(text)
     return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
-
-
-def text_of(moment: datetime) -> str:
-    """Write a time as the warehouse does."""
-    return moment.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
 def _floor(moment: datetime, step: timedelta) -> datetime:

@@ -45,9 +45,9 @@ from etl.monitor.plan import (
     parse_time,
     plan_puts,
     price_a_month,
-    text_of,
 )
 from etl.sources.aws import Place
+from etl.times import utc_text
 from etl.warehouse import monitor as ledger
 from etl.warehouse.monitor import InFlight, Put, Target
 from etl.warehouse.read import run_report
@@ -162,10 +162,10 @@ class Publisher:
         return result
 
     def _send(self, target: Target, plan: Plan, result: Result) -> None:
-        now, since = self.clock.now(), text_of(plan.range.since)
+        now, since = self.clock.now(), utc_text(plan.range.since)
         if target.published_from is None:
             ledger.begin(self.db, target, since)
-        ledger.forget_before(self.db, target, text_of(now - OLDEST - timedelta(days=1)))
+        ledger.forget_before(self.db, target, utc_text(now - OLDEST - timedelta(days=1)))
         has_looked = self._settle_in_flight(target, now)
         if self._adopt(target, plan) or has_looked:
             allowed = plan.known | plan.new
@@ -175,7 +175,7 @@ class Publisher:
         if plan.levels:
             levels = {level_series(one.application): one.amount for one in plan.levels}
             put_levels(self.place, levels, now.replace(second=0))
-            ledger.save_levels_at(self.db, target, text_of(now))
+            ledger.save_levels_at(self.db, target, utc_text(now))
             result.levels = len(levels)
             result.requests += 1
         self._send_batches(target, plan, result)
@@ -185,7 +185,7 @@ class Publisher:
                 " yet whether they got there; a later run looks again"
             )
             return
-        ledger.finish(self.db, target, since, text_of(plan.range.until))
+        ledger.finish(self.db, target, since, utc_text(plan.range.until))
 
     @staticmethod
     def _only(plan: Plan, allowed: frozenset[ledger.Series]) -> Plan:
@@ -206,7 +206,7 @@ class Publisher:
             left -= len(batch)
 
     def _send_batch(self, target: Target, batch: tuple[Put, ...]) -> None:
-        ledger.mark_in_flight(self.db, target, batch, text_of(self.clock.now()))
+        ledger.mark_in_flight(self.db, target, batch, utc_text(self.clock.now()))
         try:
             put_amounts(self.place, batch)
         except UnknownOutcomeError:
@@ -247,7 +247,7 @@ class Publisher:
             return False
         shown = read_amounts(self.place, plan.unread, plan.range.since, plan.range.until)
         known = ledger.published_amounts(
-            self.db, target, text_of(plan.range.since), text_of(plan.range.until)
+            self.db, target, utc_text(plan.range.since), utc_text(plan.range.until)
         )
         # Where it has a point it knows better: what was put a moment ago may not show yet.
         unknown = [
@@ -292,7 +292,7 @@ def agree(publisher: Publisher, plan: Plan, ask: Callable[[Plan], bool] | None) 
     if not ask(plan):
         raise NotAgreedError("not agreed: nothing was sent")
     target = ledger.ensure_target(publisher.db, plan.target)
-    now = text_of(publisher.clock.now())
+    now = utc_text(publisher.clock.now())
     ledger.save_agreement(publisher.db, target, plan.metrics, now)
     return plan
 
@@ -304,7 +304,7 @@ def settle(monitor: Monitor) -> timedelta:
 
 def day(moment: datetime) -> str:
     """Return the UTC day of a moment."""
-    return text_of(moment)[:10]
+    return utc_text(moment)[:10]
 
 
 def _not_in_cost(column: str, rows: list[dict[str, Any]], monitor: Monitor) -> int:

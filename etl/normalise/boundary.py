@@ -12,9 +12,7 @@ import os
 from collections.abc import Callable
 from typing import ParamSpec, TypeVar
 
-from etl.errors import BedrockUsageError, RejectError
-
-TOO_DEEP = "nested too deeply"
+from etl.errors import BedrockUsageError, RejectError, reason_of
 
 _Given = ParamSpec("_Given")
 _Wanted = TypeVar("_Wanted")
@@ -35,17 +33,6 @@ def attempt(
         return parsed
     # Out here, because an error that is being handled would hold the record.
     raise RejectError(reason)
-
-
-def reason_of(error: Exception) -> str:
-    """Say what went wrong, in words that hold nothing of what was read."""
-    if isinstance(error, RejectError):
-        return str(error)
-    if isinstance(error, RecursionError):
-        return TOO_DEEP
-    if isinstance(error, MemoryError):
-        return "it takes more memory than a record may"
-    return f"it cannot be understood ({type(error).__name__})"
 
 
 def storable(name: str) -> str:

@@ -11,11 +11,12 @@ from collections.abc import Iterator, Mapping
 from datetime import datetime, timedelta
 from typing import Any
 
-from etl.errors import RejectError
-from etl.normalise.boundary import attempt, reason_of
+from etl.errors import RejectError, reason_of
+from etl.normalise.boundary import attempt
 from etl.normalise.fields import count, listing, mapping, text, utc_time
 from etl.normalise.rows import MetricValue
 from etl.normalise.token_kinds import KINDS
+from etl.totals_csv import CSV_COLUMNS
 
 _RUNTIME = {
     "Invocations": "calls",
@@ -41,10 +42,6 @@ METRICS_OF = {
     "AWS/Bedrock": frozenset(_RUNTIME),
     "AWS/BedrockMantle": MANTLE_METRICS,
 }
-
-CSV_COLUMNS = (
-    "account_id", "region", "model_id", "period_start", "period_seconds", "metric", "value"
-)  # fmt: skip
 
 # Dynamic labels: CloudWatch user guide, "Use dynamic labels" (checked 2026-11-24).
 LABEL = (

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Any
 
 from etl.errors import RejectError
+from etl.times import utc_text
 
 # No call uses a million million tokens; a larger number is damage, and would overflow a sum.
 MAX_COUNT = 10**12
@@ -80,4 +81,4 @@ def utc_time(value: object, name: str) -> str:
         raise RejectError(f"{name} has no time zone")
     if not 2000 <= moment.year < 3000:
         raise RejectError(f"{name} is not a time of Bedrock's")
-    return moment.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+    return utc_text(moment)

@@ -11,14 +11,10 @@ from __future__ import annotations
 import functools
 from collections.abc import Iterable, Sequence
 
-import boto3
-import botocore.session
-from botocore import exceptions as botocore_errors
-from botocore.credentials import AssumeRoleCredentialFetcher, DeferredRefreshableCredentials
-
 from etl.clock import Clock
 from etl.errors import ConfigError, SourceError
 from etl.sources.aws import MAX_ATTEMPTS, Account, Place
+from etl.sources.boto import boto3, botocore
 
 SESSION_NAME = "bedrock-usage"
 
@@ -36,10 +32,10 @@ def open_own_account(profile: str | None, clock: Clock, *, attempts: int = MAX_A
     """
     try:
         session = boto3.Session(profile_name=profile)
-    except botocore_errors.ProfileNotFound:
+    except botocore.exceptions.ProfileNotFound:
         known = ", ".join(boto3.Session().available_profiles) or "there is none"
         raise ConfigError(f"AWS has no profile {profile!r} here; known: {known}") from None
-    except botocore_errors.BotoCoreError as error:
+    except botocore.exceptions.BotoCoreError as error:
         raise ConfigError(f"the AWS configuration cannot be used: {error}") from None
     region = home_region(session)
     unnamed = Account("of the credentials at hand", session, min(attempts, _FIRST_ATTEMPTS))
@@ -56,7 +52,7 @@ def home_region(session: boto3.Session) -> str:
 def assume_role(own: Account, role_arn: str) -> Account:
     """Return the account of a role; STS is asked only when the account is first read."""
     base = own.session._session
-    fetcher = AssumeRoleCredentialFetcher(
+    fetcher = botocore.credentials.AssumeRoleCredentialFetcher(
         client_creator=functools.partial(base.create_client, region_name=home_region(own.session)),
         source_credentials=own.session.get_credentials(),
         role_arn=role_arn,
@@ -65,7 +61,7 @@ def assume_role(own: Account, role_arn: str) -> Account:
     session = botocore.session.Session()
     # What AWS's services are like is read once, not anew for each of many accounts.
     session.register_component("data_loader", base.get_component("data_loader"))
-    session._credentials = DeferredRefreshableCredentials(
+    session._credentials = botocore.credentials.DeferredRefreshableCredentials(
         method="assume-role", refresh_using=fetcher.fetch_credentials
     )
     session.set_config_variable("region", home_region(own.session))
@@ -129,7 +125,7 @@ def check_regions(account: Account, regions: Sequence[str]) -> None:
     for region in regions:
         try:
             account.session.get_partition_for_region(region)
-        except botocore_errors.UnknownRegionError:
+        except botocore.exceptions.UnknownRegionError:
             raise ConfigError(f"{region} is not a region of AWS") from None
 
 

@@ -11,21 +11,17 @@ that could not be read ever is.
 
 from __future__ import annotations
 
+import functools
 import random
 import re
 import threading
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-import boto3
-from botocore import exceptions as botocore_errors
-from botocore import xform_name
-from botocore.config import Config
-from botocore.parsers import ResponseParserError
-
 from etl.clock import Clock
 from etl.errors import AccessError, RetriableError, SourceError, TokenError, TooOldError
+from etl.sources.boto import boto3, botocore
 from etl.sources.limiter import Limiter
 
 MAX_ATTEMPTS = 8
@@ -34,14 +30,6 @@ _FIRST_PAUSE, _LONGEST_PAUSE = 0.5, 20.0
 
 # A model thinks before it answers.
 _ANSWER_SECONDS = 120
-
-_CLIENT = Config(
-    retries={"total_max_attempts": 1, "mode": "standard"},
-    connect_timeout=10,
-    read_timeout=30,
-    tcp_keepalive=True,
-    user_agent_appid="bedrock-usage",
-)
 
 THROTTLED = frozenset(
     {
@@ -81,26 +69,16 @@ _REFUSED_TIMES = frozenset(
 _PASSING = frozenset({"RequestTimeout", "RequestTimeoutException"})
 _BAD_TOKEN = frozenset({"InvalidNextTokenException", "InvalidNextToken", "ExpiredNextToken"})
 
+# Errors of botocore, by their names: it is not imported yet.
 _NO_CREDENTIALS = (
-    botocore_errors.NoCredentialsError,
-    botocore_errors.PartialCredentialsError,
-    botocore_errors.CredentialRetrievalError,
-    botocore_errors.TokenRetrievalError,
-    botocore_errors.SSOError,
-    botocore_errors.RefreshWithMFAUnsupportedError,
+    *("NoCredentialsError", "PartialCredentialsError", "CredentialRetrievalError"),
+    *("TokenRetrievalError", "SSOError", "RefreshWithMFAUnsupportedError"),
 )
 _NO_ANSWER = (
-    botocore_errors.HTTPClientError,
-    botocore_errors.ConnectionError,
-    botocore_errors.ResponseStreamingError,
-    botocore_errors.IncompleteReadError,
+    *("HTTPClientError", "ConnectionError", "ResponseStreamingError", "IncompleteReadError"),
 )
 # There was no connection that a request could have gone over.
-_NOT_SENT = (
-    botocore_errors.EndpointConnectionError,
-    botocore_errors.ConnectTimeoutError,
-    botocore_errors.ProxyConnectionError,
-)
+_NOT_SENT = ("EndpointConnectionError", "ConnectTimeoutError", "ProxyConnectionError")
 _MISSING_ACTION = re.compile(r"not authorized to perform: ([\w-]+:\w+)")
 
 
@@ -117,6 +95,17 @@ class NotFoundError(AccessError):
     """What was asked for does not exist; the one refusal that a source may expect."""
 
 
+@functools.cache
+def _client_config() -> botocore.config.Config:
+    return botocore.config.Config(
+        retries={"total_max_attempts": 1, "mode": "standard"},
+        connect_timeout=10,
+        read_timeout=30,
+        tcp_keepalive=True,
+        user_agent_appid="bedrock-usage",
+    )
+
+
 @dataclass(frozen=True)
 class Account:
     """An AWS account and the way in; its credentials renew themselves where they can.
@@ -127,7 +116,7 @@ class Account:
     account_id: str
     session: boto3.Session
     attempts: int = MAX_ATTEMPTS
-    config: Config = _CLIENT
+    config: botocore.config.Config = field(default_factory=_client_config)
     _lock: threading.Lock = field(default_factory=threading.Lock, repr=False)
     _clients: dict[tuple[str, str], Any] = field(default_factory=dict, repr=False)
 
@@ -147,14 +136,14 @@ class Account:
         user agent, ``NAME/VERSION``. A key for Bedrock alone (AWS_BEARER_TOKEN_BEDROCK) is not
         used: it would make every call another user's.
         """
-        own = Config(
+        own = botocore.config.Config(
             read_timeout=_ANSWER_SECONDS,
             # Not None: that would be the id of the environment or of the AWS configuration.
             user_agent_appid="",
             user_agent_extra=user_agent or "",
             signature_version="v4",
         )
-        return Account(self.account_id, self.session, 1, _CLIENT.merge(own))
+        return Account(self.account_id, self.session, 1, _client_config().merge(own))
 
 
 @dataclass(frozen=True)
@@ -229,7 +218,7 @@ class Place:
         action = PERMISSIONS.get(f"{service}:{operation}", f"{service}:{operation}")
         try:
             client = self._client(service, action)
-            answer: dict[str, Any] = getattr(client, xform_name(operation))(**parameters)
+            answer: dict[str, Any] = getattr(client, botocore.xform_name(operation))(**parameters)
             if finish and requires in answer:
                 finish(answer)
         except SourceError:
@@ -254,7 +243,7 @@ class Place:
 
     def _translate(self, error: Exception, action: str) -> Exception:
         """Return the error as one of ours; what is no error of AWS's stays as it is."""
-        if isinstance(error, botocore_errors.ClientError):
+        if isinstance(error, botocore.exceptions.ClientError):
             refusal = self._refusal(error, action)
             problem = error.response.get("Error", {})
             refusal.code = problem.get("Code")
@@ -266,24 +255,24 @@ class Place:
             refusal.request_id = error.response.get("ResponseMetadata", {}).get("RequestId")
             refusal.is_undone = _status(error) < 500 and refusal.code not in _PASSING
             return refusal
-        if isinstance(error, _NO_CREDENTIALS):
+        if _is_one_of(_NO_CREDENTIALS, error):
             return AccessError(
                 f"no AWS credentials for {action} {self}: sign in (aws sso login), set"
                 f" AWS_PROFILE, or name a profile with --profile ({type(error).__name__})"
             )
-        if isinstance(error, _NO_ANSWER):
+        if _is_one_of(_NO_ANSWER, error):
             silence = RetriableError(
                 f"{action} {self}: no answer ({type(error).__name__}); if it stays so, look at the"
                 " network, or leave the region out with --region"
             )
-            silence.is_undone = isinstance(error, _NOT_SENT)
+            silence.is_undone = _is_one_of(_NOT_SENT, error)
             return silence
         if _is_damage(error):
             return RetriableError(
                 f"{action} {self}: the answer is damaged ({type(error).__name__})"
             )
-        if isinstance(error, botocore_errors.BotoCoreError) and not isinstance(
-            error, botocore_errors.ParamValidationError
+        if isinstance(error, botocore.exceptions.BotoCoreError) and not isinstance(
+            error, botocore.exceptions.ParamValidationError
         ):
             return AccessError(f"{action} {self}: {error}; check the AWS configuration")
         return error
@@ -303,19 +292,23 @@ class Place:
         return _fatal(code, action, where)
 
 
+def _is_one_of(names: Iterable[str], error: Exception) -> bool:
+    return isinstance(error, tuple(getattr(botocore.exceptions, name) for name in names))
+
+
 def _status(error: Any) -> int:
     return int(error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0))
 
 
 def _is_damage(error: Exception) -> bool:
     """Say whether an answer came that cannot be read, such as one whose checksum differs."""
-    if isinstance(error, botocore_errors.BotoCoreError):
-        return isinstance(error, botocore_errors.FlexibleChecksumError)
+    if isinstance(error, botocore.exceptions.BotoCoreError):
+        return isinstance(error, botocore.exceptions.FlexibleChecksumError)
     # XML that ends before the element that holds the answer, GetRoleResult for example.
     if isinstance(error, KeyError):
         return str(error.args[0]).endswith("Result")
     # ValueError is UnicodeDecodeError and the like: a body that is no text.
-    return isinstance(error, (ResponseParserError, ValueError))
+    return isinstance(error, (botocore.parsers.ResponseParserError, ValueError))
 
 
 def date_of(answer: Mapping[str, Any]) -> str | None:

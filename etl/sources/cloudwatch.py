@@ -9,12 +9,11 @@ Source: CloudWatch API reference, GetMetricData and ListMetrics; Bedrock user gu
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any, NamedTuple
 
 from etl.errors import AccessError, RetriableError
-from etl.normalise.cloudwatch import METRICS_OF
 from etl.sources.aws import Place
 
 # The dimension that names the model, and so the series that is taken.
@@ -36,8 +35,11 @@ class Series(NamedTuple):
     metric: str
 
 
-def list_series(place: Place) -> set[Series]:
-    """Return every series of use that had data in the last two weeks."""
+def list_series(place: Place, metrics_of: Mapping[str, Collection[str]]) -> set[Series]:
+    """Return every series that had data in the last two weeks.
+
+    ``metrics_of``: by namespace, the metrics that are wanted.
+    """
     return {
         series
         for namespace in MODEL_DIMENSION
@@ -45,16 +47,16 @@ def list_series(place: Place) -> set[Series]:
             "cloudwatch", "ListMetrics", {"Namespace": namespace}, requires="Metrics"
         )
         for metric in page["Metrics"]
-        if (series := _series(metric)) is not None
+        if (series := _series(metric, metrics_of)) is not None
     }
 
 
-def _series(metric: Mapping[str, Any]) -> Series | None:
+def _series(metric: Mapping[str, Any], metrics_of: Mapping[str, Collection[str]]) -> Series | None:
     namespace, name = metric.get("Namespace", ""), metric.get("MetricName", "")
     dimensions = metric.get("Dimensions") or []
     is_plain = [d.get("Name") for d in dimensions] == [MODEL_DIMENSION.get(namespace, "")]
     model_id = dimensions[0].get("Value") if is_plain else None
-    if not model_id or name not in METRICS_OF[namespace]:
+    if not model_id or name not in metrics_of[namespace]:
         return None
     return Series(namespace, model_id, name)
 

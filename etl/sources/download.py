@@ -6,7 +6,7 @@ What is asked for ahead is bounded by number and by bytes, and comes in the orde
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import TypeVar
 
@@ -60,32 +60,45 @@ def prefetch(
     ahead: int,
     threads: int = THREADS,
     cost: Callable[[_Asked], int] = lambda item: 0,
+    weight: Callable[[_Given], int] = lambda given: 0,
     budget: int = 0,
-) -> Iterator[tuple[_Asked, _Given | BedrockUsageError]]:
+) -> Generator[tuple[_Asked, _Given | BedrockUsageError], None, None]:
     """Yield each item with what the function makes of it, or the error that it raised, in order.
 
-    The function runs in threads for up to ``ahead`` items, as long as their costs come to no more
-    than the budget. Ending early waits for what runs and starts nothing else. Raises StoppedError,
-    any error that is none of ours, and an error of ``items`` after all that came before it.
+    The function runs in threads for up to ``ahead`` items, as long as their costs, and the weights
+    of the results that are there, come to no more than the budget. Ending early waits for what runs
+    and starts nothing else. Raises StoppedError, any error that is none of ours, and an error of
+    ``items`` after all that came before it.
     """
     waiting: deque[tuple[_Asked, Future[_Given | BedrockUsageError]]] = deque()
-    spent, errors = 0, list[BedrockUsageError]()
+    errors = list[BedrockUsageError]()
+
+    def held() -> int:
+        return sum(cost(item) + _weight(future, weight) for item, future in waiting)
+
+    def first() -> tuple[_Asked, _Given | BedrockUsageError]:
+        item, future = waiting.popleft()
+        return item, future.result()
+
     pool = ThreadPoolExecutor(threads, "prefetch")
     try:
         for item in _until_error(items, errors):
-            while waiting and (len(waiting) >= ahead or spent + cost(item) > budget):
-                first, future = waiting.popleft()
-                yield first, future.result()
-                spent -= cost(first)
+            while waiting and (len(waiting) >= ahead or held() + cost(item) > budget):
+                yield first()
             waiting.append((item, pool.submit(_attempt, function, item)))
-            spent += cost(item)
         while waiting:
-            first, future = waiting.popleft()
-            yield first, future.result()
+            yield first()
     finally:
         pool.shutdown(wait=True, cancel_futures=True)
     if errors:
         raise errors[0]
+
+
+def _weight(future: Future[_Given | BedrockUsageError], weight: Callable[[_Given], int]) -> int:
+    if not future.done():
+        return 0
+    result = future.result()
+    return 0 if isinstance(result, BedrockUsageError) else weight(result)
 
 
 def _until_error(items: Iterable[_Asked], errors: list[BedrockUsageError]) -> Iterator[_Asked]:

@@ -3,7 +3,7 @@
 
 The format is told from the content, never from the name: gzip or plain (``etl.sources.unzip``), one
 JSON document or several, whose values ``etl.sources.split`` cuts out, or the CSV of
-``etl.normalise.cloudwatch``. Here it is told what a value is. Nothing is understood: an item is the
+``etl.totals_csv``. Here it is told what a value is. Nothing is understood: an item is the
 bytes of one record.
 
 What cannot be read is named with its place. No text of the file goes into that message.
@@ -21,8 +21,7 @@ from typing import Any, NamedTuple
 
 import msgspec
 
-from etl.normalise.boundary import reason_of
-from etl.normalise.cloudwatch import CSV_COLUMNS
+from etl.errors import reason_of
 from etl.sources.split import (
     LIST_KEYS,
     Raw,
@@ -33,6 +32,7 @@ from etl.sources.split import (
     load_value,
 )
 from etl.sources.unzip import Unzipped
+from etl.totals_csv import CSV_COLUMNS
 
 _HEAD_BYTES = 4096
 

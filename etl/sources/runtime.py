@@ -20,20 +20,10 @@ from collections.abc import Callable, Iterable, Mapping
 from contextlib import closing
 from typing import Any, NamedTuple
 
-from botocore.eventstream import ParserError
-from botocore.exceptions import BotoCoreError, ClientError
-from botocore.parsers import ResponseParserError
-from urllib3.exceptions import HTTPError
-
 from etl.sources.aws import Place
+from etl.sources.boto import botocore, urllib3
 
 _VERSION = "bedrock-2023-05-31"
-
-# What reading an answer may end in. urllib3's own is not translated by botocore in a stream.
-_BROKEN_OFF = (
-    *(BotoCoreError, ClientError, ParserError, ResponseParserError, HTTPError, OSError),
-    *(ValueError, KeyError, TypeError, AttributeError),
-)
 
 
 class Usage(NamedTuple):
@@ -72,11 +62,24 @@ def ask(place: Place, operation: str, question: Question) -> Answer:
     request_id = answer.get("ResponseMetadata", {}).get("RequestId", "")
     try:
         usage = read(answer)
-    except _BROKEN_OFF as error:
+    except _broken_off() as error:
         # Its kind only: its words may quote the answer.
         return Answer(request_id, None, f"the answer broke off ({type(error).__name__})")
     problem = None if usage else "the answer ended before its token counts"
     return Answer(request_id, usage, problem)
+
+
+def _broken_off() -> tuple[type[Exception], ...]:
+    """Return what reading an answer may end in.
+
+    urllib3's own is not translated by botocore in a stream.
+    """
+    errors = botocore.exceptions
+    return (
+        *(errors.BotoCoreError, errors.ClientError, botocore.eventstream.ParserError),
+        *(botocore.parsers.ResponseParserError, urllib3.exceptions.HTTPError, OSError),
+        *(ValueError, KeyError, TypeError, AttributeError),
+    )
 
 
 def _invoke(place: Place, question: Question) -> dict[str, Any]:

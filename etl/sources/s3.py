@@ -20,8 +20,6 @@ from collections.abc import Iterator, Mapping
 from contextlib import closing
 from typing import Any
 
-from urllib3.exceptions import HTTPError
-
 from etl.errors import (
     AccessError,
     BedrockUsageError,
@@ -31,6 +29,7 @@ from etl.errors import (
     SourceError,
 )
 from etl.sources.aws import DENIED, Place
+from etl.sources.boto import urllib3
 from etl.sources.layouts import (
     is_skipped_below,
     is_skipped_file,
@@ -166,7 +165,7 @@ class S3Store:
             self._place.clock.check()
             try:
                 chunk = body.read(_CHUNK_BYTES)
-            except (HTTPError, OSError) as error:
+            except (urllib3.exceptions.HTTPError, OSError) as error:
                 raise RetriableError(f"the connection was lost ({type(error).__name__})") from None
             if not chunk:
                 return

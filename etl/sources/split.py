@@ -29,6 +29,8 @@ from typing import Any, NamedTuple
 
 import msgspec
 
+from etl.errors import TOO_DEEP
+
 MAX_VALUE_BYTES = 16 << 20
 MAX_PARTS = 500_000
 
@@ -109,7 +111,6 @@ _NO_JSON = (msgspec.MsgspecError, UnicodeDecodeError, RecursionError)
 Raw = bytes | msgspec.Raw
 
 CUT_OFF = "the JSON is cut off"
-TOO_DEEP = "nested too deeply"
 EMPTY = "no record, but an empty or single value"
 TOO_LARGE = f"larger than {MAX_VALUE_BYTES >> 20} MiB, which no record is"
 TOO_MANY_PARTS = f"more than {MAX_PARTS:,} values in one record"

@@ -17,16 +17,15 @@ from etl.normalise.foundation_models import parse_foundation_model
 from etl.normalise.profiles import parse_profile
 from etl.sources.catalogue import fetch_foundation_models, fetch_inference_profiles
 from etl.sync.job import Job
+from etl.sync.options import SyncOptions
 from etl.warehouse.bookmarks import StreamState, unknown_profiles
 from etl.warehouse.load import Batch, Reject, Row
-
-SOURCE = "catalogue"
 
 EVERY = timedelta(days=1)
 EVERY_WITH_UNKNOWN = timedelta(hours=1)
 
 
-def sync_catalogue(job: Job, *, application_tag: str) -> None:
+def sync_catalogue(job: Job, options: SyncOptions) -> None:
     """Read models and profiles, if that is due."""
     place, as_of, state = job.place, job.place.clock.now(), job.state()
     unknown = job.ask(lambda db: unknown_profiles(db, place.account_id, place.region))
@@ -38,13 +37,13 @@ def sync_catalogue(job: Job, *, application_tag: str) -> None:
         batch,
         job,
         fetch_inference_profiles(place, unknown),
-        lambda profile: parse_profile(profile, application_key=application_tag),
+        lambda profile: parse_profile(profile, application_key=options.application_tag),
     )
     batch.state = replace(
         state, covered_from=state.covered_from or as_of, watermark=as_of, read_at=as_of
     )
     job.write(batch)
-    job.tell("catalogue", done=1, read=len(batch.models) + len(batch.profiles), share=1.0)
+    job.tell("whole", done=1, read=len(batch.models) + len(batch.profiles), share=1.0)
 
 
 def is_due(state: StreamState, as_of: datetime, *, has_unknown: bool) -> bool:

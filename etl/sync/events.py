@@ -18,25 +18,24 @@ answer is looked for, what lies before is a gap, and the reading goes on.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Iterator
 from dataclasses import replace
-from datetime import datetime, timedelta
+from datetime import datetime
 
 from etl.errors import BedrockUsageError, RejectError, TooOldError
-from etl.normalise.boundary import attempt, storable
-from etl.normalise.cloudtrail import parse_event
-from etl.sources.archive import Archive
+from etl.normalise.boundary import attempt
+from etl.normalise.cloudtrail import Parsed, parse_event
 from etl.sources.cloudtrail import LAST_REACH, REACH, LookedUp, Page, find_edge, lookup_events
 from etl.sources.limiter import LOOKUP_SECONDS
 from etl.sync import windows
 from etl.sync.archive import keep
 from etl.sync.job import Job
+from etl.sync.options import SyncOptions
+from etl.sync.stream import PageOf, WindowedStream
 from etl.sync.windows import Task
 from etl.warehouse.archived import forget_archived
-from etl.warehouse.bookmarks import Reread
-from etl.warehouse.load import Batch, Reject
-
-SOURCE = "cloudtrail"
+from etl.warehouse.bookmarks import Reread, StreamState
+from etl.warehouse.load import Batch
 
 # What a file of an archive may hold, and how long it may wait for that.
 _ARCHIVE_EVENTS, _ARCHIVE_SECONDS = 2000, 60.0
@@ -56,34 +55,23 @@ class _InHand:
         return len(self.events) >= _ARCHIVE_EVENTS or now - self.since >= _ARCHIVE_SECONDS
 
 
-class EventStream:
-    """The events of one account and region. Used by one thread."""
+class EventStream(WindowedStream[LookedUp]):
+    """The events of CloudTrail, which gives the newest of a window first."""
 
-    def __init__(
-        self,
-        job: Job,
-        *,
-        since: datetime | None,
-        settle: timedelta,
-        metadata_key: str,
-        archive: Archive | None = None,
-        archive_bodies: bool = False,
-    ) -> None:
-        self._job, self._settle, self._metadata_key = job, settle, metadata_key
-        self._archive, self._archive_bodies = archive, archive_bodies
+    def __init__(self, job: Job, options: SyncOptions) -> None:
+        super().__init__(job, options)
+        self._archive = options.archive
         self._in_hand: _InHand | None = None
-        self._as_of = job.place.clock.now()
         self._edge = self._as_of - REACH
         self._state = windows.begin(
             job.state(),
             self._as_of,
-            since=since,
+            since=options.since,
             default_since=self._horizon,
-            settle=settle,
+            settle=options.settle,
             horizon=self._horizon,
         )
-        self._done, self._read = 0, 0
-        if archive:
+        if options.archive:
             job.ask(lambda db: forget_archived(db, self._horizon))
 
     @property
@@ -91,33 +79,20 @@ class EventStream:
         """The oldest moment that may still be asked for; it moves while the stream is read."""
         return max(self._edge, self._job.place.clock.now() - LAST_REACH)
 
-    def read_new(self) -> None:
-        """Read everything from the watermark to now."""
-        while task := self._next_new():
-            if self._read_window(task) and task.end == self._as_of:
-                break
-
     def read_older(self, deadline: float) -> bool:
-        """Read what is due again, then history, until ``deadline`` (monotonic seconds).
-
-        Returns whether anything is left for later.
-        """
+        """Read what is due again, then history; while there is some, not the one for long."""
         now, share = self._job.place.clock.monotonic(), 1.0
         if self._next_history():
             share = REREAD_SHARE
         is_left = self._read_until(self._next_reread, now + (deadline - now) * share)
         return self._read_until(self._next_history, deadline) or is_left
 
-    def _read_until(self, next_task: Callable[[], Task | None], deadline: float) -> bool:
-        """Read windows until the deadline; return whether any is left."""
-        while task := next_task():
-            if not self._read_window(task, deadline):
-                return True
-        return False
-
     def _next_new(self) -> Task | None:
         self._state = windows.lose(self._state, self._horizon)
-        return windows.next_new(self._state, self._as_of, self._settle)
+        return super()._next_new()
+
+    def _next_older(self) -> Task | None:
+        return self._next_reread() or self._next_history()
 
     def _next_reread(self) -> Task | None:
         task = windows.next_reread(self._state, self._as_of, self._horizon, is_weekly=True)
@@ -135,7 +110,7 @@ class EventStream:
     def _read_window(self, task: Task, deadline: float | None = None) -> bool:
         """Read a window to its end, or to the edge, which is True; False if the deadline came."""
         try:
-            is_read = self._read_pages(task, deadline)
+            is_read = super()._read_window(task, deadline)
         except TooOldError as error:
             self._commit()
             self._move_edge(task, error)
@@ -159,28 +134,17 @@ class EventStream:
         self._job.note(f"{error}: asked for what is from {edge:%Y-%m-%d %H:%M} UTC on")
         self._job.write(Batch(state=self._state))
 
-    def _read_pages(self, task: Task, deadline: float | None) -> bool:
-        place = self._job.place
-        lowest, is_ordered = task.end, True
-        for page in lookup_events(place, task.start, task.end):
-            if page.oldest and page.newest:
-                # Where the order does not hold, a page says nothing of what comes after it.
-                is_ordered = is_ordered and page.newest <= lowest
-                lowest = min(lowest, page.oldest)
-            is_over = page.is_last or self._is_used_up(task)
-            if is_over:
-                self._state = windows.after_task(self._state, task, self._as_of)
-                self._done += 1
-            elif is_ordered:
-                self._state = windows.after_page(self._state, task, lowest)
-            self._count(task, task.start if page.is_last else lowest, is_over=is_over)
-            self._take(page, task)
-            self._tell(task, lowest, is_done=is_over)
-            if is_over:
-                return True
-            if deadline and place.clock.monotonic() >= deadline:
-                return False
-        return True
+    def _pages(self, task: Task) -> Iterator[Page]:
+        return lookup_events(self._job.place, task.start, task.end)
+
+    def _begin(self, task: Task) -> datetime:
+        return task.end
+
+    def _reach(self, before: datetime, oldest: datetime, newest: datetime) -> tuple[datetime, bool]:
+        return min(before, oldest), newest <= before
+
+    def _after_page(self, task: Task, reached: datetime) -> StreamState:
+        return windows.after_page(self._state, task, reached)
 
     def _is_used_up(self, task: Task) -> bool:
         """Say whether a reread may make no more requests after the one that it has just made."""
@@ -202,16 +166,17 @@ class EventStream:
                 ),
             )
 
-    def _take(self, page: Page, task: Task) -> None:
+    def _take(
+        self, page: PageOf[LookedUp], task: Task, reached: datetime, *, is_over: bool
+    ) -> None:
         """Put a page to what is in hand, and commit that when it is time."""
+        self._count(task, task.start if page.is_last else reached, is_over=is_over)
         now = self._job.place.clock.monotonic()
         if self._in_hand is None:
             self._in_hand = _InHand(Batch(is_reread=task.kind == "reread"), now)
         self._in_hand.batch.state = self._state
-        for event in page.events:
-            self._add(event, self._in_hand.batch)
+        self._add(page.events, self._in_hand.batch)
         self._in_hand.events += page.events
-        self._read += len(page.events)
         if self._archive is None or self._in_hand.is_due(now):
             self._commit()
 
@@ -223,32 +188,11 @@ class EventStream:
             return
         if self._archive:
             in_hand.batch.archived = keep(
-                self._archive, self._job, in_hand.events, bodies=self._archive_bodies
+                self._archive, self._job, in_hand.events, bodies=self._options.archive_bodies
             )
         self._job.write(in_hand.batch)
 
-    def _add(self, event: LookedUp, batch: Batch) -> None:
-        where = (str(self._job.stream), storable(event.event_id))
-        batch.positions.append(where)
+    def _parse(self, event: LookedUp) -> Parsed:
         if event.record is None:
-            batch.rejects.append(Reject(*where, "CloudTrailEvent is not JSON"))
-            return
-        try:
-            parsed = attempt(parse_event, event.record, metadata_key=self._metadata_key)
-        except RejectError as error:
-            batch.rejects.append(Reject(*where, str(error)))
-            return
-        batch.rejects += (Reject(*where, complaint) for complaint in parsed.complaints)
-        if parsed.row is not None:
-            batch.add(parsed.row)
-        if parsed.job is not None:
-            batch.add(parsed.job)
-
-    def _tell(self, task: Task, lowest: datetime, *, is_done: bool) -> None:
-        span = (task.end - task.start).total_seconds() + 1
-        behind = 1.0 if is_done else (task.end - lowest).total_seconds() / span
-        left = 0 if task.kind != "history" else windows.windows_left(self._state, self._horizon)
-        left = max(left, 0 if is_done else 1)
-        total = self._done + left
-        share = (self._done + (0 if is_done else behind)) / total if total else 1.0
-        self._job.tell(task.kind, done=self._done, left=left, read=self._read, share=share)
+            raise RejectError("CloudTrailEvent is not JSON")
+        return attempt(parse_event, event.record, metadata_key=self._options.metadata_key)

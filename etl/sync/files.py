@@ -15,7 +15,6 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from datetime import date, datetime, timedelta
 from functools import partial
-from typing import Literal
 
 from etl.decode.content import READER
 from etl.decode.workers import Workers
@@ -33,6 +32,7 @@ from etl.sources.layouts import LogStream, day_of
 from etl.sources.stores import Store, StoredFile
 from etl.sources.survey import by_delivery, find_streams, stream_files
 from etl.sync.job import FilesJob
+from etl.sync.options import SyncOptions
 from etl.warehouse.bookmarks import StreamId, StreamState
 from etl.warehouse.ledger import files_read, has_files_below
 from etl.warehouse.load import Batch
@@ -54,9 +54,9 @@ _LISTS_AHEAD = 16
 
 @dataclass(frozen=True)
 class Root:
-    """Where one kind of log is delivered to; the kind is the name of the source."""
+    """Where files of one kind are delivered to; the kind is the name of the source."""
 
-    kind: Literal["trail", "invocation_logs"]
+    kind: str
     uri: str
     store: Store
 
@@ -261,6 +261,14 @@ class FileReader:
 
     def _tell(self, phase: str, share: float) -> None:
         self._job.tell(phase, read=self._events, share=share)
+
+
+def read_files_of(job: FilesJob, root: Root, options: SyncOptions, deadline: float) -> bool:
+    """Read what is new of a root's files, then what is old; return whether any of that is left."""
+    with Workers(options.keys) as workers:
+        reader = FileReader(job, root, workers, since=options.since)
+        reader.read_new()
+        return reader.read_older(deadline)
 
 
 def _covered_from(stream: _Stream) -> datetime:

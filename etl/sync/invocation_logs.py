@@ -13,20 +13,22 @@ these have another name, so that neither moves the other's bookmarks.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
-from etl.errors import RejectError
-from etl.normalise.boundary import attempt, storable
+from etl.normalise.boundary import attempt
+from etl.normalise.cloudtrail import Parsed
 from etl.normalise.invocation_log import parse_logged_call
+from etl.sources.aws import NotFoundError
 from etl.sources.logs import PERMISSION_CHECK, LogEvent, Page, filter_events
 from etl.sync import windows
-from etl.sync.job import Job
+from etl.sync.job import AbsentError, Job
+from etl.sync.options import SyncOptions
+from etl.sync.stream import PageOf, WindowedStream
 from etl.sync.windows import HISTORY_WINDOW, SECOND, Task
 from etl.warehouse.bookmarks import StreamState, Window
-from etl.warehouse.load import Batch, Reject
-
-SOURCE = "log_group"
+from etl.warehouse.load import Batch
 
 DEFAULT_HISTORY = timedelta(days=90)
 
@@ -34,99 +36,53 @@ DEFAULT_HISTORY = timedelta(days=90)
 BEGAN = datetime(2023, 9, 1, tzinfo=UTC)
 
 
-class LogStream:
-    """The invocation logs of one account and region. Used by one thread."""
+class LogStream(WindowedStream[LogEvent]):
+    """The invocation logs of CloudWatch Logs, which gives the oldest of a window first."""
 
-    def __init__(
-        self,
-        job: Job,
-        log_group: str,
-        *,
-        since: datetime | None,
-        settle: timedelta,
-        metadata_key: str,
-    ) -> None:
-        self._job, self._log_group = job, log_group
-        self._settle, self._metadata_key = settle, metadata_key
-        self._as_of = job.place.clock.now()
-        state = of_group(job.state(), log_group)
-        self._state = begin(state, self._as_of, since=since, settle=settle)
-        self._done, self._read = 0, 0
+    def __init__(self, job: Job, options: SyncOptions) -> None:
+        super().__init__(job, options)
+        self._log_group = options.log_group or ""
+        state = of_group(job.state(), self._log_group)
+        self._state = begin(state, self._as_of, since=options.since, settle=options.settle)
 
-    def read_new(self) -> None:
-        """Read everything from the watermark to now."""
-        while task := windows.next_new(self._state, self._as_of, self._settle):
-            self._read_window(task)
-            if task.end == self._as_of:
-                break
-
-    def read_older(self, deadline: float) -> bool:
-        """Read what is due again, then history, until ``deadline`` (monotonic seconds).
-
-        Returns whether anything is left for later.
-        """
-        while task := self._next_older():
-            if not self._read_window(task, deadline):
-                return True
-        return False
+    @property
+    def _horizon(self) -> datetime:
+        return BEGAN
 
     def _next_older(self) -> Task | None:
         return windows.next_reread(self._state, self._as_of, BEGAN) or next_history(self._state)
 
-    def _read_window(self, task: Task, deadline: float | None = None) -> bool:
-        """Read a window to its end, which is True; False if the deadline came first."""
-        place = self._job.place
-        highest, is_ordered = task.start, True
-        for page in filter_events(place, self._log_group, task.start, task.end):
-            if page.oldest and page.newest:
-                # Where the order does not hold, a page says nothing of what comes after it.
-                is_ordered = is_ordered and page.oldest >= highest
-                highest = max(highest, page.newest)
-            if page.is_last:
-                self._state = windows.after_task(self._state, task, self._as_of)
-                self._done += 1
-            elif is_ordered:
-                self._state = after_page(self._state, task, highest)
-            self._commit(page, task)
-            self._tell(task, highest, is_done=page.is_last)
-            if deadline and not page.is_last and place.clock.monotonic() >= deadline:
-                return False
-        return True
-
-    def _commit(self, page: Page, task: Task) -> None:
-        batch = Batch(state=self._state, is_reread=task.kind == "reread")
-        for event in page.events:
-            self._add(event, batch)
-        self._job.write(batch)
-        self._read += len(page.events)
-
-    def _add(self, event: LogEvent, batch: Batch) -> None:
-        message = event.message or ""
-        if message.strip() == PERMISSION_CHECK:
-            return
-        where = (str(self._job.stream), storable(event.event_id))
-        batch.positions.append(where)
+    def _pages(self, task: Task) -> Iterator[Page]:
         try:
-            parsed = attempt(
-                parse_logged_call,
-                message.encode("utf-8", "replace"),
-                metadata_key=self._metadata_key,
-            )
-        except RejectError as error:
-            batch.rejects.append(Reject(*where, str(error)))
-            return
-        batch.rejects += (Reject(*where, complaint) for complaint in parsed.complaints)
-        if parsed.row is not None:
-            batch.add(parsed.row)
+            yield from filter_events(self._job.place, self._log_group, task.start, task.end)
+        except NotFoundError as error:
+            if self._job.state().log_group == self._log_group:
+                raise  # it was there
+            raise AbsentError(str(error)) from error
 
-    def _tell(self, task: Task, highest: datetime, *, is_done: bool) -> None:
-        span = (task.end - task.start).total_seconds() + 1
-        behind = 1.0 if is_done else (highest - task.start).total_seconds() / span
-        left = windows.windows_left(self._state, BEGAN) if task.kind == "history" else 0
-        left = max(left, 0 if is_done else 1)
-        total = self._done + left
-        share = (self._done + (0 if is_done else behind)) / total if total else 1.0
-        self._job.tell(task.kind, done=self._done, left=left, read=self._read, share=share)
+    def _begin(self, task: Task) -> datetime:
+        return task.start
+
+    def _reach(self, before: datetime, oldest: datetime, newest: datetime) -> tuple[datetime, bool]:
+        return max(before, newest), oldest >= before
+
+    def _after_page(self, task: Task, reached: datetime) -> StreamState:
+        return after_page(self._state, task, reached)
+
+    def _take(
+        self, page: PageOf[LogEvent], task: Task, reached: datetime, *, is_over: bool
+    ) -> None:
+        batch = Batch(state=self._state, is_reread=task.kind == "reread")
+        self._add([event for event in page.events if not _is_permission_check(event)], batch)
+        self._job.write(batch)
+
+    def _parse(self, event: LogEvent) -> Parsed:
+        message = (event.message or "").encode("utf-8", "replace")
+        return attempt(parse_logged_call, message, metadata_key=self._options.metadata_key)
+
+
+def _is_permission_check(event: LogEvent) -> bool:
+    return (event.message or "").strip() == PERMISSION_CHECK
 
 
 def of_group(state: StreamState, log_group: str) -> StreamState:

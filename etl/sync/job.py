@@ -9,7 +9,7 @@ from typing import NamedTuple, TypeVar
 from sqlite_utils import Database
 
 from etl.clock import Clock
-from etl.errors import BedrockUsageError
+from etl.errors import AccessError, BedrockUsageError
 from etl.sources.aws import Place
 from etl.sync.writer import Writer
 from etl.warehouse.bookmarks import StreamId, StreamState, load_state
@@ -19,8 +19,8 @@ Result = TypeVar("Result")
 
 
 class Progress(NamedTuple):
-    """How far a stream is. ``phase``: new, history, reread, totals, catalogue, done or failed; or
-    note, for a ``message`` about what is not as expected and does not stop it.
+    """How far a stream is. ``phase``: new, history, reread, whole (it is read anew), done or
+    failed; or note, for a ``message`` about what is not as expected and does not stop it.
 
     ``windows_done`` and ``windows_left`` count windows of this round; ``read`` is what it has read
     in it (events, totals or profiles); ``share`` how much of the windows' time is behind it.
@@ -36,6 +36,10 @@ class Progress(NamedTuple):
 
 
 Observer = Callable[[Progress], None]
+
+
+class AbsentError(AccessError):
+    """A place never had what is read: no failure, as long as another place has it."""
 
 
 @dataclass(frozen=True)

@@ -13,67 +13,37 @@ import socket
 import threading
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime, timedelta
+from functools import partial
+from typing import TypeVar
 
 from sqlite_utils import Database
 
 from etl.clock import Clock
-from etl.config import SOURCES
-from etl.decode.content import Keys
-from etl.decode.workers import Workers
 from etl.errors import (
     BedrockUsageError,
     RetriableError,
     SourceError,
     StoppedError,
     TokenError,
+    reason_of,
 )
-from etl.normalise.application import APPLICATION_KEY
-from etl.normalise.boundary import reason_of
-from etl.sources.archive import Archive
-from etl.sources.aws import NotFoundError, Place
-from etl.sync import catalogue, events, invocation_logs, totals
-from etl.sync.files import FileReader, Root
-from etl.sync.job import FilesJob, Job, Observer, Progress
+from etl.registry import Source, source_of
+from etl.sources.aws import Place
+from etl.sync.files import Root
+from etl.sync.job import AbsentError, FilesJob, Job, Observer, Progress
+from etl.sync.options import SyncOptions
+from etl.sync.readers import FOLDER_READERS, PLACE_READERS, History
 from etl.sync.writer import Writer
 from etl.warehouse.bookmarks import StreamId, finish_run, save_error, start_run
 from etl.warehouse.load import Written
+
+Result = TypeVar("Result")
 
 # A stop is noticed this soon.
 _LOOK_SECONDS = 0.25
 
 # A stop waits this long for answers that are on their way; what they bring is read again next time.
 _GRACE_SECONDS = 5.0
-
-
-@dataclass(frozen=True)
-class SyncOptions:
-    """What to read. ``since`` None: as before, or 90 days in the first run.
-
-    ``log_group``: where each place may have its invocation logs in CloudWatch Logs; ``archive``:
-    where the raw events of the event history are kept, ``archive_bodies``: with what was said.
-    """
-
-    sources: Sequence[str] = SOURCES
-    since: datetime | None = None
-    settle: timedelta = timedelta(minutes=60)
-    application_tag: str = "application"
-    metadata_key: str = APPLICATION_KEY
-    log_group: str | None = None
-    archive: Archive | None = None
-    archive_bodies: bool = False
-    round_seconds: float = 15 * 60
-    threads: int = 32
-
-    @property
-    def keys(self) -> Keys:
-        return Keys(self.application_tag, self.metadata_key)
-
-    def reads(self, source: str) -> bool:
-        """Return whether a source is wanted, of those that a place may have."""
-        if source == invocation_logs.SOURCE:
-            return self.log_group is not None and "invocation_logs" in self.sources
-        return source in self.sources
 
 
 @dataclass
@@ -177,14 +147,12 @@ def is_passing(error: BedrockUsageError) -> bool:
 _UNFORESEEN = (ArithmeticError, AttributeError, LookupError, TypeError, ValueError, RecursionError)
 
 
-def _guard(read: Callable[[], None]) -> None:
+def _guard(read: Callable[[], Result]) -> Result:
     """Read a source; what its answers do that nobody foresaw is an error of that source alone."""
     try:
-        read()
+        return read()
     except _UNFORESEEN as error:
         reason = f"an answer {reason_of(error).removeprefix('it ')}"
-    else:
-        return
     raise RetriableError(f"{reason}; the other sources go on. Please report it")
 
 
@@ -197,8 +165,9 @@ class Round:
         self._outcome, self._lock = Outcome(), threading.Lock()
         self._crash: BaseException | None = None
         self._working = 0
-        self._has_log_group = False
-        self._without_log_group: list[tuple[StreamId, NotFoundError]] = []
+        # Of sources that not every place has: who has them, and the first who never had.
+        self._present: set[Source] = set()
+        self._absent: dict[Source, tuple[StreamId, AbsentError]] = {}
         self._deadline = clock.monotonic() + options.round_seconds
 
     def run(self, places: Iterable[Place], roots: Iterable[Root] = ()) -> Outcome:
@@ -223,8 +192,9 @@ class Round:
             self._writer.close()
         if self._crash:
             raise self._crash
-        if self._without_log_group and not self._has_log_group:
-            self._note(*self._without_log_group[0])
+        for source, (stream, error) in list(self._absent.items()):
+            if source not in self._present:
+                self._note(stream, error)
         self._outcome.is_stopped = self._clock.stop.is_set()
         return self._outcome
 
@@ -259,49 +229,39 @@ class Round:
             self._writer.wake()
 
     def _sync(self, place: Place) -> None:
-        """Read what is new of every source, then what is old of the events and logs."""
-        options = self._options
-        streams: dict[str, events.EventStream | invocation_logs.LogStream] = {}
+        """Read what is new of every source, then what is old of those that have a history."""
+        histories: list[tuple[Source, History]] = []
+        for source in map(source_of, PLACE_READERS):
+            if self._options.asks(source):
+                history = self._read(source, place, partial(self._read_new, source))
+                histories += [(source, history)] if history else []
+        for source, history in histories:
+            self._read(source, place, partial(self._read_older, history))
 
-        def read_new(job: Job) -> None:
-            stream = self._begin(job)
-            stream.read_new()
-            streams[job.source] = stream
+    def _read_new(self, source: Source, job: Job) -> History | None:
+        return PLACE_READERS[source.name](job, self._options)
 
-        def read_older(job: Job) -> None:
-            if streams[job.source].read_older(self._deadline):
-                self._outcome.has_more = True
+    def _read_older(self, history: History, _: Job) -> None:
+        if history.read_older(self._deadline):
+            self._outcome.has_more = True
 
-        self._read(place, events.SOURCE, read_new, is_last=False)
-        self._read(
-            place,
-            catalogue.SOURCE,
-            lambda job: catalogue.sync_catalogue(job, application_tag=options.application_tag),
-        )
-        self._read(place, totals.SOURCE, lambda job: totals.sync_totals(job, since=options.since))
-        self._read(place, invocation_logs.SOURCE, read_new, is_last=False)
-        for source in streams:
-            self._read(place, source, read_older)
-
-    def _begin(self, job: Job) -> events.EventStream | invocation_logs.LogStream:
-        """Return the stream of events, or of logs, that goes on where it was."""
-        options = self._options
-        if job.source == events.SOURCE:
-            return events.EventStream(
-                job,
-                since=options.since,
-                settle=options.settle,
-                metadata_key=options.metadata_key,
-                archive=options.archive,
-                archive_bodies=options.archive_bodies,
-            )
-        return invocation_logs.LogStream(
-            job,
-            options.log_group or "",
-            since=options.since,
-            settle=options.settle,
-            metadata_key=options.metadata_key,
-        )
+    def _read(
+        self, source: Source, place: Place, read: Callable[[Job], History | None]
+    ) -> History | None:
+        """Read a source; return what is left of it. A failure is noted, and stops no other."""
+        job = Job(self._writer, self._observe, self._count, source.stream, place)
+        try:
+            history = _guard(lambda: read(job))
+        except AbsentError as error:
+            self._absent.setdefault(source, (job.stream, error))
+            return None
+        except SourceError as error:
+            self._fail(job.stream, error)
+            return None
+        self._present.add(source)
+        if history is None:
+            job.tell("done", share=1.0)
+        return history
 
     def _sync_files(self, root: Root) -> None:
         """Read what is new of a root's files, then what is old of them."""
@@ -309,47 +269,16 @@ class Round:
             return
         name = StreamId(root.kind, "files", root.uri)
         job = FilesJob(self._writer, self._observe, self._count, name, self._clock, self._fail)
+        read = FOLDER_READERS[root.kind]
         try:
-            _guard(lambda: self._read_files(job, root))
+            if _guard(lambda: read(job, root, self._options, self._deadline)):
+                self._outcome.has_more = True
         except StoppedError:
             raise
         except BedrockUsageError as error:
             self._note(name, error)
         else:
             job.tell("done", share=1.0)
-
-    def _read_files(self, job: FilesJob, root: Root) -> None:
-        with Workers(self._options.keys) as workers:
-            reader = FileReader(job, root, workers, since=self._options.since)
-            reader.read_new()
-            if reader.read_older(self._deadline):
-                self._outcome.has_more = True
-
-    def _read(
-        self, place: Place, source: str, read: Callable[[Job], None], *, is_last: bool = True
-    ) -> None:
-        """Read one source, if it is wanted; note a failure, and leave the others to go on."""
-        if not self._options.reads(source):
-            return
-        job = Job(self._writer, self._observe, self._count, source, place)
-        try:
-            _guard(lambda: read(job))
-        except SourceError as error:
-            if not self._is_elsewhere(job, error):
-                self._fail(job.stream, error)
-        else:
-            self._has_log_group |= source == invocation_logs.SOURCE
-            if is_last:
-                job.tell("done", share=1.0)
-
-    def _is_elsewhere(self, job: Job, error: SourceError) -> bool:
-        """Say whether a place never had the log group: no failure, as long as another has it."""
-        if job.source != invocation_logs.SOURCE or not isinstance(error, NotFoundError):
-            return False
-        if job.state().log_group == self._options.log_group:
-            return False
-        self._without_log_group.append((job.stream, error))
-        return True
 
     def _count(self, written: Written, rejected: int) -> None:
         with self._lock:

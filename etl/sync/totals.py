@@ -35,18 +35,17 @@ from etl.sources.cloudwatch import (
     list_series,
 )
 from etl.sync.job import Job
+from etl.sync.options import SyncOptions
 from etl.sync.windows import REREAD_EVERY, REREAD_WINDOW
+from etl.times import utc_text
 from etl.warehouse.bookmarks import (
     Gap,
     SeriesState,
     StreamState,
     load_series,
     models_called,
-    utc,
 )
 from etl.warehouse.load import Batch, Reject
-
-SOURCE = "cloudwatch"
 
 YOUNG = timedelta(hours=3)
 
@@ -76,14 +75,14 @@ class Stretch(NamedTuple):
     period: timedelta
 
 
-def sync_totals(job: Job, *, since: datetime | None) -> None:
+def sync_totals(job: Job, options: SyncOptions) -> None:
     """Bring the totals of a place up to now."""
     as_of = job.place.clock.now()
-    state = _begin(job.state(), as_of, since)
+    state = _begin(job.state(), as_of, options.since)
     states = job.ask(lambda db: load_series(db, job.stream))
     known = {Series(s.namespace, s.model_id, s.metric): s for s in states}
     called = job.ask(lambda db: list(models_called(db, job.place.region)))
-    wanted = wanted_series(known, list_series(job.place), called, as_of)
+    wanted = wanted_series(known, list_series(job.place, METRICS_OF), called, as_of)
     is_reread = as_of - (state.reread_at or as_of) >= REREAD_EVERY
     groups = group_by_start(wanted, known, state, as_of, is_reread=is_reread)
     values, stale_rejects = 0, [str(job.stream)]
@@ -94,7 +93,7 @@ def sync_totals(job: Job, *, since: datetime | None) -> None:
             batch.files, stale_rejects = stale_rejects, []
             job.write(batch)
             left = len(groups) - done
-            job.tell("totals", done=done, left=left, read=values, share=done / len(groups))
+            job.tell("whole", done=done, left=left, read=values, share=done / len(groups))
         read = tuple(_read_series(one, known.get(one), start, as_of) for one in series)
         job.write(Batch(state=replace(state, series=read, gaps=reading.gaps)))
     reread_at = as_of if is_reread else state.reread_at
@@ -225,7 +224,7 @@ class _Reading:
             self.gaps = (Gap(begun, self._start - timedelta(seconds=1), REFUSED),)
 
     def _batches(self) -> Iterator[Batch]:
-        series, young = self._series, utc(hour_of(self._as_of) - YOUNG)
+        series, young = self._series, utc_text(hour_of(self._as_of) - YOUNG)
         for stretch in stretches(self._start, self._as_of, len(series), self._kept_from):
             self._refused = stretch
             seconds = int(stretch.period.total_seconds())

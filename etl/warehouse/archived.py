@@ -18,7 +18,7 @@ from typing import NamedTuple
 from sqlite_utils import Database
 
 from etl.normalise.packed import stored_id
-from etl.warehouse.bookmarks import utc
+from etl.times import utc_text
 
 
 class ArchivedEvent(NamedTuple):
@@ -33,7 +33,7 @@ class ArchivedEvent(NamedTuple):
 def archived_event(archive: str, moment: datetime, event_id: str, text: str) -> ArchivedEvent:
     """Return the entry of an event with this text."""
     digest = hashlib.blake2b(text.encode("utf-8", "backslashreplace"), digest_size=8).digest()
-    return ArchivedEvent(archive, utc(moment), event_id, int.from_bytes(digest, signed=True))
+    return ArchivedEvent(archive, utc_text(moment), event_id, int.from_bytes(digest, signed=True))
 
 
 def find_archived(db: Database, events: Iterable[ArchivedEvent]) -> set[ArchivedEvent]:
@@ -59,7 +59,7 @@ def save_archived(db: Database, events: Sequence[ArchivedEvent]) -> None:
 def forget_archived(db: Database, before: datetime) -> None:
     """Drop the entries of events that AWS gives no more."""
     with db.atomic():
-        db.conn.execute("delete from archived_events where event_time < ?", [utc(before)])
+        db.conn.execute("delete from archived_events where event_time < ?", [utc_text(before)])
 
 
 def _stored(event: ArchivedEvent) -> tuple[object, ...]:

@@ -14,13 +14,14 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field, replace
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from typing import NamedTuple
 
 from sqlite_utils import Database
 
 from etl.errors import WarehouseError
 from etl.normalise.model_ids import NOT_STATED, parse_model_id
+from etl.times import parse_utc, utc_text
 from etl.warehouse.forgotten import forgotten_in
 
 
@@ -173,7 +174,7 @@ def save_state(
             *state.stream,
             late_events,
             state.log_group,
-            *(utc(v) if v else None for v in values),
+            *(utc_text(v) if v else None for v in values),
         ],
     ).rowcount
     if not changed:
@@ -184,19 +185,26 @@ def save_state(
     db.conn.execute("delete from sync_windows where stream = ?", [name])
     db.conn.executemany(
         "insert into sync_windows values (?, ?, ?, ?, ?)",
-        [(name, kind, *map(utc, window)) for kind, window in state.windows.items()],
+        [(name, kind, *map(utc_text, window)) for kind, window in state.windows.items()],
     )
     db.conn.executemany(
         "insert into sync_gaps values (?, ?, ?, ?) on conflict do update set"
         " gap_end = max(gap_end, excluded.gap_end), reason = excluded.reason",
-        [(name, utc(gap.start), utc(gap.end), gap.reason) for gap in state.gaps],
+        [(name, utc_text(gap.start), utc_text(gap.end), gap.reason) for gap in state.gaps],
     )
     if state.reread:
         _save_reread(db, name, state.reread, late_events, late_from if late_events else None)
     db.conn.executemany(
         "insert or replace into sync_series values (?, ?, ?, ?, ?, ?)",
         [
-            (name, s.namespace, s.model_id, s.metric, utc(s.covered_from), utc(s.watermark))
+            (
+                name,
+                s.namespace,
+                s.model_id,
+                s.metric,
+                utc_text(s.covered_from),
+                utc_text(s.watermark),
+            )
             for s in state.series
         ],
     )
@@ -211,11 +219,11 @@ def _save_reread(
         " late_events = late_events + excluded.late_events,"
         " late_from = min(coalesce(late_from, excluded.late_from),"
         " coalesce(excluded.late_from, late_from))",
-        [name, *map(utc, reread[:4]), *reread[4:], late_events, late_from],
+        [name, *map(utc_text, reread[:4]), *reread[4:], late_events, late_from],
     )
     db.conn.execute(
         "delete from sync_rereads where stream = ? and started_at < ?",
-        [name, utc(reread.started_at - _REREADS_KEPT)],
+        [name, utc_text(reread.started_at - _REREADS_KEPT)],
     )
 
 
@@ -226,7 +234,7 @@ def save_error(db: Database, stream: StreamId, error: str, now: datetime) -> Non
             "insert into sync_state (stream, source, account_id, region, error_at, error)"
             " values (?, ?, ?, ?, ?, ?)"
             " on conflict do update set error_at = excluded.error_at, error = excluded.error",
-            [str(stream), *stream, utc(now), forgotten_in(db).text(error)],
+            [str(stream), *stream, utc_text(now), forgotten_in(db).text(error)],
         )
 
 
@@ -269,21 +277,12 @@ def unknown_profiles(db: Database, account_id: str, region: str) -> list[str]:
     return [model_id for (model_id,) in rows]
 
 
-def utc(moment: datetime) -> str:
-    """Return a moment as the warehouse writes it."""
-    return moment.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
-
-
-def parse_utc(text: str) -> datetime:
-    """Read a moment that the warehouse wrote."""
-    return datetime.fromisoformat(text)
-
-
 def start_run(db: Database, now: datetime, *, pid: int, host: str) -> int:
     """Note that a round begins; return its id."""
     with db.atomic():
         cursor = db.conn.execute(
-            "insert into sync_runs (started_at, pid, host) values (?, ?, ?)", [utc(now), pid, host]
+            "insert into sync_runs (started_at, pid, host) values (?, ?, ?)",
+            [utc_text(now), pid, host],
         )
     return int(cursor.lastrowid or 0)
 
@@ -298,5 +297,5 @@ def finish_run(
         db.conn.execute(
             f"update sync_runs set finished_at = ?, outcome = ?, message = ?, {columns}"
             " where run_id = ?",
-            [utc(now), outcome, message, *counts.values(), run_id],
+            [utc_text(now), outcome, message, *counts.values(), run_id],
         )

@@ -48,6 +48,7 @@ from etl.normalise.rows import (
 )
 from etl.normalise.token_kinds import STORED_COLUMNS
 from etl.normalise.token_sources import NAMES
+from etl.times import utc_text
 from etl.warehouse.incoming import EventKey, Incoming
 from etl.warehouse.names import Names
 from etl.warehouse.rollup import add_calls, hours_of, take_calls
@@ -877,11 +878,11 @@ def _time_ranges(times: Iterable[str]) -> Iterator[tuple[str, str]]:
     for moment in sorted(datetime.fromisoformat(time) for time in times):
         low, high = moment - BEFORE_SERVICE_EVENT, moment + AFTER_SERVICE_EVENT
         if start is not None and end is not None and low > end:
-            yield _utc(start), _utc(end)
+            yield utc_text(start), utc_text(end)
             start = None
         start, end = start or low, high
     if start is not None and end is not None:
-        yield _utc(start), _utc(end)
+        yield utc_text(start), utc_text(end)
 
 
 def _around(first: str, last: str) -> tuple[str, str]:
@@ -891,8 +892,4 @@ def _around(first: str, last: str) -> tuple[str, str]:
 
 def _stretch(first: str, last: str, before: timedelta, after: timedelta) -> tuple[str, str]:
     start, end = datetime.fromisoformat(first) - before, datetime.fromisoformat(last) + after
-    return _utc(start), _utc(end)
-
-
-def _utc(moment: datetime) -> str:
-    return moment.strftime("%Y-%m-%dT%H:%M:%SZ")
+    return utc_text(start), utc_text(end)

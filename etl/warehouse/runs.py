@@ -11,7 +11,7 @@ from datetime import timedelta
 
 from sqlite_utils import Database
 
-from etl.warehouse.bookmarks import parse_utc
+from etl.times import parse_utc
 
 # From the end of one round to the start of the next. Both are written in whole seconds.
 _AT_ONCE = timedelta(seconds=2)

@@ -30,7 +30,7 @@ from typing import IO, Any
 from etl.errors import LockedError
 from etl.figures import count
 from etl.terminal import harmless
-from etl.warehouse.bookmarks import parse_utc, utc
+from etl.times import parse_utc, utc_text
 from etl.warehouse.database import open_unchanged
 from etl.warehouse.lock import is_alive, is_locked
 from etl.warehouse.runs import SyncRun, last_sync
@@ -103,7 +103,7 @@ class Child:
     """A sync that this server started."""
 
     def __init__(self, command: list[str], environment: dict[str, str]) -> None:
-        self.started_at = utc(datetime.now(UTC))
+        self.started_at = utc_text(datetime.now(UTC))
         # Without a name: it is gone when both are, and nobody else can open it.
         self._said: IO[bytes] = tempfile.TemporaryFile()  # noqa: SIM115
         self._process = subprocess.Popen(

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from etl.sql_files import sql_names, sql_text
+from etl.sql_files import sql_names, sql_question, sql_text
 
 # Blank means no filter, or no such dimension.
 FILTERS = ("since", "until", "regions", "models", "users", "applications")
@@ -37,16 +37,11 @@ def canned_queries() -> dict[str, dict[str, Any]]:
 
 
 def _canned(name: str) -> dict[str, Any]:
-    comment = []
-    for line in sql_of(name).splitlines():
-        if not line.startswith("--"):
-            break
-        comment.append(line.removeprefix("--").strip())
-    title, _, rest = " ".join(comment).partition("? ")
+    title, description = sql_question(f"pages/{name}")
     return {
         "sql": sql_of(name),
-        "title": f"{title}?",
-        "description": rest,
+        "title": title,
+        "description": description,
         "params": list(_PARAMETERS.get(name, FILTERS)),
         "hide_sql": True,
     }

@@ -1,6 +1,7 @@
 -- What the marts of costs share.
 
 {% import 'macros/columns' as columns %}
+{% import 'macros/filters' as filters %}
 {% import 'macros/money' as money %}
 
 {% macro units() %}
@@ -10,24 +11,78 @@
 -- where none is known.
 {% endmacro %}
 
+-- The parts of a sum of daily costs.
+{% macro use() %}
+sum(calls) as calls,
+sum(failed_calls) as failed_calls,
+{{ columns.each(columns.shown_tokens, 'sum({0}) as {0}') }}
+{% endmacro %}
+
+{% macro amounts() %}
+{{ money.dollars('cost_picodollars') }} as cost_usd,
+{{ money.dollars('actual_cost_picodollars') }} as actual_cost_usd,
+{{ money.dollars('estimated_cost_picodollars') }} as estimated_cost_usd
+{% endmacro %}
+
+{% macro completeness() %}
+sum(unpriced_calls) as unpriced_calls,
+sum(unpriced_tokens) as unpriced_tokens,
+sum(calls_without_tokens) as calls_without_tokens,
+sum(unpriced_calls) + sum(unpriced_tokens) + sum(calls_without_tokens) > 0
+    as is_lower_bound,
+{{ money.data_source() }} as data_source
+{% endmacro %}
+
 -- The costs of all days, by some columns of a view of daily costs.
 {% macro totals(daily_costs, by) %}
 select
     {{ columns.each(by) }},
-    sum(calls) as calls,
-    sum(failed_calls) as failed_calls,
-    {{ columns.each(columns.shown_tokens, 'sum({0}) as {0}') }},
-    {{ money.dollars('cost_picodollars') }} as cost_usd,
-    {{ money.dollars('actual_cost_picodollars') }} as actual_cost_usd,
-    {{ money.dollars('estimated_cost_picodollars') }} as estimated_cost_usd,
-    sum(unpriced_calls) as unpriced_calls,
-    sum(unpriced_tokens) as unpriced_tokens,
-    sum(calls_without_tokens) as calls_without_tokens,
-    sum(unpriced_calls) + sum(unpriced_tokens) + sum(calls_without_tokens) > 0
-        as is_lower_bound,
-    {{ money.data_source() }} as data_source
+    {{ use() }},
+    {{ amounts() }},
+    {{ completeness() }}
 from {{ daily_costs }}
 group by {{ by | join(', ') }}
+{% endmacro %}
+
+-- The same of the days, regions and models asked for, as canned queries show it.
+{% macro period(daily_costs, by) %}
+select
+    {{ columns.each(by) }},
+    {{ amounts() }},
+    {{ use() }},
+    {{ completeness() }}
+from {{ daily_costs }}
+where
+    {{ filters.period() }}
+group by {{ by | join(', ') }}
+{% endmacro %}
+
+-- Which models are used, since when, and whether they have a price: of each model_id.
+{% macro models() %}
+min(day) as first_seen,
+max(day) as last_seen,
+sum(calls) as calls,
+sum(failed_calls) as failed_calls,
+count(distinct region) as region_count,
+group_concat(distinct region) as regions,
+case
+    when sum(unpriced_calls) + sum(unpriced_tokens) = 0 then 'priced'
+    when max(cost_picodollars) > 0 then 'partly priced'
+    else 'unpriced'
+end as price_status
+{% endmacro %}
+
+-- What has no price: of each model id as sent and region.
+{% macro without_price() %}
+raw_model_id,
+model_id,
+region,
+min(day) as first_seen,
+max(day) as last_seen,
+sum(calls) as calls,
+sum(unpriced_calls) as unpriced_calls,
+sum(unpriced_tokens) as unpriced_tokens,
+{{ columns.each(columns.shown, 'sum({0}) as {0}') }}
 {% endmacro %}
 
 {% macro daily_units() %}

@@ -1,16 +1,46 @@
--- What a page is limited to. The parameters are JSON arrays of names, NULL or blank for
--- all, and UTC days, both inclusive.
+-- What pages and canned queries are limited to. Days are UTC, both inclusive; names are
+-- exact, in a JSON array or with commas between them, NULL or blank for all.
 
 {% macro days(day='day') %}
 {{ day }} >= coalesce(:since, '')
 and {{ day }} <= coalesce(nullif(:until, ''), '9999')
 {% endmacro %}
 
+{% macro is_blank(parameter) %}
+coalesce(trim(:{{ parameter }}), '') = ''
+{% endmacro %}
+
+-- A name that begins with [, or has a comma in it, can stand in an array only.
+{% macro names(parameter) %}
+select iif(ltrim(:{{ parameter }}) like '[%', value, trim(value))
+from json_each(
+    iif(
+        ltrim(:{{ parameter }}) like '[%',
+        :{{ parameter }},
+        '[' || replace(json_quote(:{{ parameter }}), ',', '","') || ']'
+    )
+)
+{% endmacro %}
+
 {% macro chosen(parameter, column) %}
 (
-    coalesce(:{{ parameter }}, '') = ''
+    {{ is_blank(parameter) }}
     or {{ column }} in (
-        select value from json_each(nullif(:{{ parameter }}, ''))
+        {{ names(parameter) }}
+    )
+)
+{% endmacro %}
+
+-- The same, for the keys of users.
+{% macro of_users(user_key='user_key') %}
+(
+    {{ is_blank('users') }}
+    or {{ user_key }} in (
+        select users.user_key from stg_users as users
+        where
+            users.user_name in (
+                {{ names('users') }}
+            )
     )
 )
 {% endmacro %}
@@ -23,14 +53,27 @@ and {{ day }} <= coalesce(nullif(:until, ''), '9999')
 )
 {% endmacro %}
 
--- The same, for the keys of users.
-{% macro of_users(user_key='user_key') %}
-(
-    coalesce(:users, '') = ''
-    or {{ user_key }} in (
-        select users.user_key from stg_users as users
-        where
-            users.user_name in (select value from json_each(nullif(:users, '')))
+-- What every canned query is limited to, and how its description says so.
+{% macro period() %}
+-- A blank date_from means 30 days: up to date_to, or to the last loaded day.
+day >= iif(
+    trim(:date_from) <> '',
+    date(trim(:date_from)),
+    date(
+        iif(
+            trim(:date_to) = '',
+            (select max(day) from usage_daily),
+            trim(:date_to)
+        ),
+        '-29 days'
     )
 )
+and day <= iif(trim(:date_to) = '', '9999', date(trim(:date_to)))
+and {{ chosen('regions', 'region') }}
+and {{ chosen('models', 'model_id') }}
+{% endmacro %}
+
+{% macro period_in_words() %}
+--   Blank dates: the last 30 days loaded. Dates are UTC days, both included. Regions
+--   and models (their model_id): several with commas, blank for all.
 {% endmacro %}

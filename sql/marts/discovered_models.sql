@@ -6,17 +6,7 @@
 with used as (
     select
         model_id,
-        min(day) as first_seen,
-        max(day) as last_seen,
-        sum(calls) as calls,
-        sum(failed_calls) as failed_calls,
-        count(distinct region) as region_count,
-        group_concat(distinct region) as regions,
-        case
-            when sum(unpriced_calls) + sum(unpriced_tokens) = 0 then 'priced'
-            when max(cost_picodollars) > 0 then 'partly priced'
-            else 'unpriced'
-        end as price_status
+        {{ costs.models() }}
     from daily_costs_by_model
     group by model_id
 ),

@@ -5,14 +5,6 @@
 -- have none, the calls are in calls, and in the costs with the other kinds. Add a price
 -- (bedrock-usage prices import), or find out what the id stands for.
 select
-    raw_model_id,
-    model_id,
-    region,
-    min(day) as first_seen,
-    max(day) as last_seen,
-    sum(calls) as calls,
-    sum(unpriced_calls) as unpriced_calls,
-    sum(unpriced_tokens) as unpriced_tokens,
-    {{ columns.each(columns.shown, 'sum({0}) as {0}') }}
+    {{ costs.without_price() }}
 from int_unpriced_usage
 group by raw_model_id, model_id, region

@@ -7,6 +7,7 @@
 -- calls counted elsewhere, or (unattributed) usage.
 -- For days and longer, usage_cost_daily gives the same sums from far fewer rows.
 -- No discount is configured in this version: cost_usd equals list_cost_usd.
+
 -- Each hour is added up by itself, so that a page, an hour or a day of this view reads
 -- no other. json_each is SQLite's one way to join what depends on the row before it. It
 -- gets each sum in 20 places, blank for NULL, because SQLite before 3.41 lets a view of

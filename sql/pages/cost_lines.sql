@@ -50,9 +50,9 @@ summed as (
         {{ filters.days() }}
         and (
             (
-                coalesce(:regions, '') = ''
-                and coalesce(:models, '') = ''
-                and coalesce(:applications, '') = ''
+                {{ filters.is_blank('regions') }}
+                and {{ filters.is_blank('models') }}
+                and {{ filters.is_blank('applications') }}
                 and :_visitor_applications is null
             )
             or (rate_key, application_key) in (select * from chosen)

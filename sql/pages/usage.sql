@@ -1,12 +1,14 @@
 -- What was used and what does it cost, by any of user, application, region, model, day?
 -- Grain: one row for each combination of the dimensions asked for (:by_...), 1 or 0.
 -- Filters: :since, :until are UTC days, both inclusive; :regions, :models, :users and
--- :applications are JSON arrays of exact names; NULL or blank is no filter.
+-- :applications are exact names, in a JSON array or with commas between them; NULL or
+-- blank is no filter.
 -- :top, with one dimension beside the day: so many names, those that cost most in all;
 -- the others together are (others). NULL or blank names all.
 -- is_lower_bound: a cost leaves out calls or tokens without a price, or calls without
 -- tokens; the columns beside it count them.
 -- :_visitor_applications: those that the visitor may see, NULL for all.
+
 -- Only the priced days with the fewest rows that can answer are read: of the four parts
 -- of usage, the parameters leave one. They are added up by key first and named then,
 -- because joining names to every row would take longer than all the rest.
@@ -28,11 +30,12 @@ chosen_applications as materialized (
         application_key
     from int_names
     where
-        (coalesce(:applications, '') <> '' or :_visitor_applications is not null)
-        and application in (
-            select value
-            from json_each(coalesce(nullif(:applications, ''), :_visitor_applications))
+        not (
+            {{ filters.is_blank('applications') }}
+            and :_visitor_applications is null
         )
+        and {{ filters.chosen('applications', 'application') }}
+        and {{ filters.visible() }}
 ),
 
 usage as not materialized (
@@ -62,13 +65,19 @@ usage as not materialized (
     where
         {{ filters.days() }}
         and (
-            (coalesce(:regions, '') = '' and coalesce(:models, '') = '')
+            (
+                {{ filters.is_blank('regions') }}
+                and {{ filters.is_blank('models') }}
+            )
             or rate_key in (select rate_key from chosen_rates)
         )
-        and {% if not by_user %}not {% endif %}(:by_user or coalesce(:users, '') <> '')
+        and {% if not by_user %}not {% endif %}(
+            :by_user
+            or not {{ filters.is_blank('users') }}
+        )
         and {% if not by_application %}not {% endif %}(
             :by_application
-            or coalesce(:applications, '') <> ''
+            or not {{ filters.is_blank('applications') }}
             or :_visitor_applications is not null
         )
 {% if by_user %}
@@ -76,7 +85,10 @@ usage as not materialized (
 {% endif %}
 {% if by_application %}
         and (
-            (coalesce(:applications, '') = '' and :_visitor_applications is null)
+            (
+                {{ filters.is_blank('applications') }}
+                and :_visitor_applications is null
+            )
             or (rate_key, application_key) in (
                 select
                     rate_key,

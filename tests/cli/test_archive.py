@@ -3,30 +3,27 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
 from pathlib import Path
 
 import boto3
 import pytest
 
 from tests.aws import ACCOUNT, FakeAws, Fault
-from tests.cli.test_load import run
-from tests.cli.test_policy import FREE, allowed, policy, requested
-from tests.cli.test_sync import SMALL, query, record
+from tests.cli.policies import FREE, allowed, policy, requested
+from tests.cli.recent import SMALL, record
+from tests.cli.running import run
 from tests.rounds import crossed
-from tests.sync.support import environment
+from tests.support import query
 
 BUCKET = "kept-events"
 CALLS = "select event_time, event_id, user_name, application, input_tokens, cost_usd from calls"
 
 
 @pytest.fixture
-def aws(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[FakeAws]:
-    monkeypatch.chdir(tmp_path)
-    with FakeAws() as fake, environment(fake.environment()):
-        boto3.client("s3", region_name="us-east-1").create_bucket(Bucket=BUCKET)
-        fake.requests.clear()
-        yield fake
+def aws(aws: FakeAws) -> FakeAws:
+    boto3.client("s3", region_name="us-east-1").create_bucket(Bucket=BUCKET)
+    aws.requests.clear()
+    return aws
 
 
 @pytest.mark.parametrize(

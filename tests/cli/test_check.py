@@ -18,7 +18,7 @@ from etl.sql_files import sql_names, sql_text
 from etl.warehouse.check import question_of
 from etl.warehouse.database import open_warehouse
 from etl.warehouse.schema import migrations
-from tests.cli.test_load import run
+from tests.cli.running import run
 from tests.rounds import rounds, some
 from tests.support import HAIKU, call, dump, load, write_log, write_metrics
 

@@ -14,7 +14,7 @@ import pytest
 
 from etl.cli.main import COMMANDS
 from etl.errors import BedrockUsageError
-from tests.cli.test_load import ROOT, run
+from tests.cli.running import ROOT, run
 from tests.rounds import long, some
 from tests.support import dump
 

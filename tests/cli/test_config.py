@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.cli.test_load import run
+from tests.cli.running import run
 from tests.rounds import long
 from tests.support import ACCOUNT, HAIKU, call, dump, write_log
 

@@ -11,13 +11,14 @@ import boto3
 import pytest
 from rich.console import Console
 
-from etl.config import SOURCES, Choice, InvocationLogs, TrailFiles
+from etl.config import Choice, InvocationLogs, Sources, TrailFiles
 from etl.doctor.entry import examine
 from etl.doctor.words import principal, principal_arn
 from etl.findings import FAILED, NOT_CHECKED, OK, WARNING, Finding, print_findings, to_json
+from etl.registry import NAMES
 from tests.aws import ACCOUNT, NOW, REGION, FakeAws, FakeClock, Fault
 from tests.aws.logs import GROUP
-from tests.cli.test_load import run
+from tests.cli.running import run
 from tests.rounds import some
 from tests.support import HAIKU, call, service_event
 from tests.sync.support import environment
@@ -45,7 +46,10 @@ def aws() -> Iterator[FakeAws]:
 
 
 def visit(aws: FakeAws, *regions: str, **choice: Any) -> list[Finding]:
-    way = Choice(regions or (REGION,), **({"sources": SOURCES} | choice))
+    located = {name: choice.pop(name) for name in ("trail", "invocation_logs") if name in choice}
+    way = Choice(
+        regions or (REGION,), **({"sources": NAMES, "located": Sources(**located)} | choice)
+    )
     return examine(way, aws.clock)  # type: ignore[arg-type]
 
 
@@ -423,7 +427,7 @@ def test_logging_is_not_recommended_where_nobody_calls(aws: FakeAws, use: str) -
         deliver(aws, 1)
     if use == "a metric":
         aws.place().metric("AWS/Bedrock", "Invocations", {"ModelId": HAIKU}, {NOW: 1})
-    found = logging(aws, sources=("catalogue",) if use == "unknown" else SOURCES)
+    found = logging(aws, sources=("catalogue",) if use == "unknown" else NAMES)
     assert found.status == (OK if use == "nothing" else WARNING)
 
 

@@ -13,8 +13,8 @@ import boto3
 import pytest
 
 from tests.aws import ACCOUNT, FakeAws, Fault
-from tests.cli.test_load import run
-from tests.cli.test_sync import SMALL, record
+from tests.cli.recent import SMALL, record
+from tests.cli.running import run
 from tests.rounds import crossed
 from tests.support import call, logged, role_identity, uuid_of, write_invocation_log, write_log
 from tests.sync.support import environment
@@ -24,12 +24,11 @@ CANARY = "canary-prompt"
 
 
 @pytest.fixture
-def aws(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[FakeAws]:
-    monkeypatch.chdir(tmp_path)
+def aws(aws: FakeAws, monkeypatch: pytest.MonkeyPatch) -> FakeAws:
+    """The same without its rate of requests for events."""
     monkeypatch.setattr("etl.sources.limiter.LOOKUP_SECONDS", 0.0)
-    with FakeAws() as fake, environment(fake.environment()):
-        fake.lookup_rate = None
-        yield fake
+    aws.lookup_rate = None
+    return aws
 
 
 @pytest.fixture

@@ -10,22 +10,13 @@ import sys
 from pathlib import Path
 
 import pytest
-from click.testing import CliRunner
 
-from etl.cli import main
 from etl.errors import RejectError
 from etl.load import load_files
 from etl.warehouse.database import open_warehouse
+from tests.cli.running import ROOT, run
 from tests.rounds import long
 from tests.support import call, dump, service_event, write_log
-
-ROOT = Path(__file__).parents[2]
-
-
-def run(*words: object) -> tuple[int, str, str]:
-    result = CliRunner().invoke(main, [str(word) for word in words])
-    assert result.exception is None or isinstance(result.exception, SystemExit), result.exception
-    return result.exit_code, result.stdout, result.stderr
 
 
 def test_it_ends_with_counts_on_stderr_and_nothing_on_stdout(tmp_path: Path) -> None:

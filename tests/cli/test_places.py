@@ -25,7 +25,7 @@ from etl.warehouse.lock import sync_lock
 from etl.web.app import build_datasette
 from etl.web.secret import signing_secret
 from etl.web.sessions import Sessions
-from tests.cli.test_load import ROOT, run
+from tests.cli.running import ROOT, run
 from tests.front.pages import open_pages
 from tests.rounds import rounds
 from tests.support import call, load, rows, write_log

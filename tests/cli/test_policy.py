@@ -14,8 +14,7 @@ from click.testing import CliRunner
 
 from etl.cli import main
 from etl.cli.places import open_places
-from etl.config import SOURCES as ALL_SOURCES
-from etl.config import STANDARD_SOURCES, Choice, InvocationLogs
+from etl.config import Choice, InvocationLogs, Sources
 from etl.doctor.entry import examine
 from etl.findings import FAILED
 from etl.lab.roles import TAG, TAG_VALUE
@@ -28,43 +27,26 @@ from etl.policy import (
     LAB_CALLS,
     LAB_ROLES,
     LOG_FILES,
-    LOG_GROUP,
     MONITOR,
     ORGANIZATION,
     REGIONS,
-    SOURCES,
     Reading,
     caller_policy,
 )
+from etl.registry import NAMES, SOURCES, STANDARD, source_of
 from etl.sources.aws import PERMISSIONS
 from etl.sync.run import SyncOptions, sync_places
 from etl.warehouse.database import open_warehouse
 from tests.aws import ACCOUNT, NOW, REGION, FakeAws, FakeClock
 from tests.aws.logs import GROUP
-from tests.cli.test_load import run
+from tests.cli.policies import FREE, allowed, policy, requested
+from tests.cli.running import run
 from tests.support import HAIKU, call, logged
 from tests.sync.support import environment
 
 ETL = Path(__file__).parents[2] / "etl"
 OTHER = "444455556666"
-FREE = "sts:GetCallerIdentity"
 ROLE_ARNS = (f"arn:aws:iam::{OTHER}:role/Reader", "arn:aws:iam::777788889999:role/path/Other")
-
-
-def policy(*words: str) -> dict[str, Any]:
-    status, out, err = run("policy", *words)
-    assert status == 0, err
-    document: dict[str, Any] = json.loads(out)
-    assert document["Version"] == "2012-10-17"
-    return document
-
-
-def allowed(document: dict[str, Any]) -> dict[str, Any]:
-    """Return the resource of each action; an action stands once."""
-    pairs = [(action, one["Resource"]) for one in document["Statement"] for action in one["Action"]]
-    assert all(one["Effect"] == "Allow" for one in document["Statement"])
-    assert len(dict(pairs)) == len(pairs)
-    return dict(pairs)
 
 
 def allowed_but_roles(document: dict[str, Any]) -> dict[str, Any]:
@@ -102,7 +84,7 @@ def test_by_default_it_is_all_that_one_account_takes() -> None:
         (["--region", "us-east-1"], {"ec2:DescribeRegions"}),
         (
             ["--source", "cloudtrail", "--source", "cloudwatch"],
-            {action for grant in SOURCES["catalogue"] for action in grant.actions},
+            {action for grant in source_of("catalogue").grants for action in grant.actions},
         ),
     ],
 )
@@ -260,9 +242,9 @@ def actions(*grants: Any) -> set[str]:
     return {action for grant in grants for action in grant.actions}
 
 
-@pytest.mark.parametrize("source", STANDARD_SOURCES)
+@pytest.mark.parametrize("source", STANDARD)
 def test_each_source_calls_what_its_policy_allows_and_nothing_else(source: str) -> None:
-    assert operations(ETL / "sources" / f"{source}.py") == actions(*SOURCES[source])
+    assert operations(ETL / "sources" / f"{source}.py") == actions(*source_of(source).grants)
 
 
 def test_accounts_and_regions_too() -> None:
@@ -272,7 +254,7 @@ def test_accounts_and_regions_too() -> None:
 
 
 def test_log_groups_too() -> None:
-    assert operations(ETL / "sources" / "logs.py") == actions(LOG_GROUP)
+    assert operations(ETL / "sources" / "logs.py") == actions(*source_of("invocation_logs").grants)
 
 
 def test_log_files_too() -> None:
@@ -323,7 +305,7 @@ def test_log_files_are_allowed_by_bucket_and_prefix_to_who_runs_the_program() ->
 
 
 def test_nobody_else_calls_aws() -> None:
-    known = {f"{source}.py" for source in STANDARD_SOURCES}
+    known = {f"{source}.py" for source in STANDARD}
     known |= {"accounts.py", "archive.py", "aws.py", "logs.py", "runtime.py", "s3.py"}
     for file in (ETL / "sources").glob("*.py"):
         assert file.name in known or not operations(file), file
@@ -424,8 +406,8 @@ def test_the_doctor_asks_for_every_permission_and_no_other() -> None:
         for node in ast.walk(ast.parse((ETL / "doctor" / "places.py").read_text()))
         if isinstance(node, ast.Call) and getattr(node.func, "attr", "") == "ask"
     }
-    everything = [grant for grants in SOURCES.values() for grant in grants]
-    assert asked == actions(*everything, LOG_GROUP, DOCTOR)
+    everything = [grant for source in SOURCES for grant in source.grants]
+    assert asked == actions(*everything, DOCTOR)
     assert operations(ETL / "doctor" / "entry.py") == {FREE}
 
 
@@ -458,10 +440,6 @@ def aws() -> Iterator[FakeAws]:
 LOGS = f'[sources.invocation_logs]\nlog_group = "{GROUP}"\n'
 
 
-def requested(aws: FakeAws, account: str) -> set[str]:
-    return {f"{one.service}:{one.operation}" for one in aws.requests if one.account == account}
-
-
 def document_actions(words: Iterable[str]) -> set[str]:
     return set(allowed(policy(*words)))
 
@@ -483,11 +461,11 @@ def test_a_whole_sync_requests_exactly_what_the_policies_allow(
     words = [*words, "--config", str(tmp_path / "own.toml")]
     clock = aws.clock
     aws.accounts.regions = {REGION: "opt-in-not-required"}
-    places, problems = open_places(Choice(("all",), ALL_SOURCES, **choice), clock)
+    places, problems = open_places(Choice(("all",), NAMES, **choice), clock)
     with open_warehouse(tmp_path / "w.db", create=True) as db:
         for _ in range(2):
             # The second time, the profile of the call is known to be unknown.
-            options = SyncOptions(sources=ALL_SOURCES, log_group=GROUP)
+            options = SyncOptions(sources=NAMES, log_group=GROUP)
             outcome = sync_places(db, places, clock, options)
             clock.advance(timedelta(hours=25))
     assert (problems, outcome.problems) == ([], [])
@@ -502,10 +480,10 @@ def test_a_doctor_s_visit_requests_exactly_what_the_policies_allow(
     aws.accounts.regions = {REGION: "opt-in-not-required"}
     way = Choice(
         ("all",),
-        ALL_SOURCES,
+        NAMES,
         organization=True,
         role_name="Reader",
-        invocation_logs=InvocationLogs(log_group=GROUP),
+        located=Sources(invocation_logs=InvocationLogs(log_group=GROUP)),
     )
     findings = examine(way, aws.clock)
     assert [finding for finding in findings if finding.status == FAILED] == []

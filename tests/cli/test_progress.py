@@ -33,6 +33,10 @@ class Seconds:
         ),
         (Progress(STREAM, "history", 1, 9, 90, 0.01), 100.0, "history, 1/10 windows, 90 read, 1/s, 2 h 45 min left"),
         (Progress(STREAM, "reread", 0, 1, 10, 0.9), 90.0, "last days again, 0/1 windows, 10 read, 0/s, 10 s left"),
+        (
+            Progress(StreamId("cloudwatch", "1", "r"), "whole", 1, 2, 30), 10.0,
+            "CloudWatch totals, 1/3 windows, 30 read, 3/s",
+        ),
         (Progress(STREAM, "done", read=7, share=1.0), 3.0, "done, 7 read"),
         (Progress(STREAM, "failed", message="denied [red]"), 3.0, "failed: denied [red]"),
     ],

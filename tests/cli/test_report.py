@@ -16,7 +16,7 @@ from etl.cli.report import build_report
 from etl.report import KINDS, print_table
 from etl.warehouse.database import open_warehouse
 from etl.warehouse.read import Filters
-from tests.cli.test_load import run
+from tests.cli.running import run
 from tests.rounds import crossed, some
 from tests.support import HAIKU, SONNET, call, load, role_identity, rows, write_log, write_metrics
 

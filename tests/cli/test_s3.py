@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import gzip
 import json
-from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -13,20 +12,16 @@ import boto3
 import pytest
 
 from tests.aws import ACCOUNT, FakeAws, Fault
-from tests.cli.test_load import run
-from tests.cli.test_sync import query
-from tests.support import call, dump, logged, uuid_of
-from tests.sync.support import environment
+from tests.cli.running import run
+from tests.support import call, dump, logged, query, uuid_of
 
 BUCKET = "example-logs"
 
 
 @pytest.fixture
-def aws(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[FakeAws]:
-    monkeypatch.chdir(tmp_path)
-    with FakeAws() as fake, environment(fake.environment()):
-        boto3.client("s3", region_name="us-east-1").create_bucket(Bucket=BUCKET)
-        yield fake
+def aws(aws: FakeAws) -> FakeAws:
+    boto3.client("s3", region_name="us-east-1").create_bucket(Bucket=BUCKET)
+    return aws
 
 
 def now() -> datetime:

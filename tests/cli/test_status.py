@@ -26,7 +26,7 @@ from etl.warehouse.bookmarks import (
 )
 from etl.warehouse.database import open_warehouse
 from etl.warehouse.load import Batch, Loader, Reject
-from tests.cli.test_load import run
+from tests.cli.running import run
 from tests.support import ACCOUNT, HAIKU, SONNET, call, load, rows, write_log, write_metrics
 
 NOW = datetime(2026, 11, 20, 12, tzinfo=UTC)

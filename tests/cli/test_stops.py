@@ -14,7 +14,7 @@ import pytest
 from sqlite_utils import Database
 
 from etl.errors import STOPPED
-from tests.cli.test_load import ROOT, run
+from tests.cli.running import ROOT, run
 from tests.rounds import rounds
 from tests.support import call, write_log
 

@@ -5,11 +5,9 @@ from __future__ import annotations
 import os
 import pty
 import signal
-import sqlite3
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -17,32 +15,10 @@ import pytest
 
 from etl.sql_files import sql_names
 from tests.aws import ACCOUNT, FakeAws, Fault
-from tests.cli.test_load import ROOT, run
+from tests.cli.recent import SMALL, record
+from tests.cli.running import ROOT, run
 from tests.rounds import long
-from tests.support import HAIKU, call, logged, role_identity, uuid_of, write_log
-from tests.sync.support import environment
-
-SMALL = ("--region", "us-east-1", "--since", "2d")
-
-
-@pytest.fixture
-def aws(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[FakeAws]:
-    monkeypatch.chdir(tmp_path)
-    with FakeAws() as fake, environment(fake.environment()):
-        yield fake
-
-
-def record(number: int, *, hours_ago: float = 3, **fields: object) -> dict[str, object]:
-    moment = datetime.now(UTC) - timedelta(hours=hours_ago)
-    return call(number, eventTime=moment.strftime("%Y-%m-%dT%H:%M:%SZ"), **fields)
-
-
-def query(database: Path, sql: str) -> list[tuple[object, ...]]:
-    connection = sqlite3.connect(database)
-    try:
-        return connection.execute(sql).fetchall()
-    finally:
-        connection.close()
+from tests.support import HAIKU, logged, query, role_identity, uuid_of, write_log
 
 
 def test_the_first_sync_and_the_next(aws: FakeAws, tmp_path: Path) -> None:

@@ -26,7 +26,7 @@ from etl.warehouse.database import open_warehouse, view_sql
 from etl.warehouse.load import Batch, Loader
 from etl.warehouse.lock import sync_lock
 from etl.warehouse.vacuum import Calls, compact, cutoff, drop_calls, drop_unused_names
-from tests.cli.test_load import ROOT, run
+from tests.cli.running import ROOT, run
 from tests.rounds import rounds, some
 from tests.support import (  # fmt: skip
     HAIKU,

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
-from urllib.parse import parse_qsl, urlencode
+from urllib.parse import urlencode
 
 import httpx
 from datasette.app import Datasette
@@ -25,10 +25,6 @@ VIEWS = tuple(view_sql())
 # Datasette answers 500 for the page of a view that holds bytes; nobody is led there.
 CLOSED = tuple(name for name in TABLES if TABLES[name].get("allow") is False)
 CHARTS = tuple(name for name, query in QUERIES.items() if "fragment" in query)
-
-
-def fragment(name: str) -> dict[str, str]:
-    return dict(parse_qsl(QUERIES[name].get("fragment", "")))
 
 
 class Pages:

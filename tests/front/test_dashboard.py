@@ -7,7 +7,6 @@ import io
 import json
 import re
 from datetime import date
-from html.parser import HTMLParser
 from pathlib import Path
 from urllib.parse import parse_qs, parse_qsl, quote, urlsplit
 
@@ -17,7 +16,8 @@ from etl import figures
 from etl.errors import DataError
 from etl.warehouse.database import open_warehouse
 from etl.web.selection import PRESETS, STACKS, Selection, parse_selection
-from tests.cli.test_load import run
+from tests.cli.running import run
+from tests.front.html_page import Page
 from tests.front.pages import Pages, open_pages
 from tests.rounds import rounds
 from tests.support import HAIKU, call, load, role_identity, write_log, write_metrics
@@ -28,36 +28,6 @@ HOSTILE = "<script>document.title=1</script>\"'&"
 
 def select(address: str) -> Selection:
     return parse_selection(parse_qsl(address), last_day=LAST)
-
-
-class Page(HTMLParser):
-    """The links, the text and the scripts of a page."""
-
-    def __init__(self, html: str) -> None:
-        super().__init__()
-        self.links: list[str] = []
-        self.scripts: list[dict[str, str | None]] = []
-        self.figures: list[dict[str, str | None]] = []
-        self.words: list[str] = []
-        self._quiet = 0
-        self.feed(html)
-
-    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        found = dict(attrs)
-        assert not [name for name in found if name.startswith("on") or name == "style"]
-        if tag == "a":
-            self.links.append(found.get("href") or "")
-        elif tag == "script":
-            self.scripts.append(found)
-        elif tag == "figure":
-            self.figures.append(found)
-
-    def handle_data(self, data: str) -> None:
-        self.words.append(data)
-
-    @property
-    def text(self) -> str:
-        return " ".join(" ".join(self.words).split())
 
 
 def page(pages: Pages, path: str) -> Page:

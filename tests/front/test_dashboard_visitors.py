@@ -6,7 +6,7 @@ from pathlib import Path
 from urllib.parse import parse_qs, urlsplit
 
 from tests.front import visits
-from tests.front.test_dashboard import Page
+from tests.front.html_page import Page
 
 OTHERS = ("WebPortal", "CustomerServiceApp", "DataAnalysisApp", "alice@example.com")
 CROSSED = (

@@ -16,8 +16,8 @@ from etl.spreadsheet import original
 from etl.warehouse.database import open_warehouse
 from tests.front.pages import Pages, open_pages
 from tests.rounds import rounds
+from tests.spreadsheets import HARD, runs
 from tests.support import call, load, write_log
-from tests.test_spreadsheet import HARD, runs
 
 NAMES = ("=cmd|' /C calc'!A0", "+1", "-1", "@SUM(1)", "\uff1d1", " =1", "a;=1", "-40.5")
 

@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from etl.warehouse.database import open_warehouse
-from tests.cli.test_load import run
+from tests.cli.running import run
 from tests.front.pages import QUERIES, Pages, open_pages
-from tests.rounds import crossed, some
+from tests.rounds import crossed
 from tests.support import HAIKU, call, load, write_log, write_metrics
 
 SONNET = "anthropic.claude-sonnet-4-5-20250929-v1:0"
@@ -134,52 +133,31 @@ def test_the_expensive_come_first(pages: Pages) -> None:
         assert order[:5] == [row[name] for row in summary][:5]
 
 
-@pytest.fixture(scope="module")
-def month(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Pages]:
-    """One call on each of four days; the last is 31 October, 30 days end with 2 October."""
-    folder = tmp_path_factory.mktemp("month")
-    days = ("2026-10-01", "2026-10-02", "2026-10-30", "2026-10-31")
+@pytest.mark.parametrize("model", [HAIKU, "acme.unheard-of-v1"])
+def test_every_query_is_limited_by_all_that_is_given(tmp_path: Path, model: str) -> None:
+    """How, is tests/sql/test_filters.py. 30 days end with 2 October: blank dates leave the west out."""
+    sent = {"requestParameters": {"modelId": model}, "tokens": (1, 1)}
     calls = [
-        call(number, user=day, tokens=(number, 1), eventTime=f"{day}T{hour}:59:59Z")
-        for number, (day, hour) in enumerate(zip(days, ("23", "00", "12", "00"), strict=True))
+        call(1, eventTime="2026-10-01T23:59:59Z", awsRegion="us-west-2", **sent),
+        call(2, eventTime="2026-10-31T00:00:00Z", awsRegion="us-east-1", **sent),
     ]
-    with open_warehouse(folder / "w.db", create=True) as db:
-        load(db, write_log(folder / "log.json", calls))
-    with open_pages(folder / "w.db") as pages:
-        yield pages
-
-
-@pytest.mark.parametrize(
-    ("parameters", "days"),
-    [
-        ({}, ["02", "30", "31"]),
-        ({"date_from": "  ", "date_to": " "}, ["02", "30", "31"]),
-        ({"date_from": "2026-10-01"}, ["01", "02", "30", "31"]),
-        ({"date_from": " 2026-10-30 "}, ["30", "31"]),
-        ({"date_to": "2026-10-30"}, ["01", "02", "30"]),
-        ({"date_from": "2026-10-02", "date_to": "2026-10-30"}, ["02", "30"]),
-        ({"date_from": "2026-10-31", "date_to": "2026-10-01"}, []),
-        ({"date_from": "last week"}, []),
-        ({"date_to": "2026-10-32"}, []),
-        ({"date_from": "2026-10-01", "regions": "us-west-2"}, []),
-        ({"regions": "us-west-2, us-east-1"}, ["02", "30", "31"]),
-        ({"regions": "us-east-1,"}, ["02", "30", "31"]),
-        ({"regions": "us-east"}, []),
-        ({"regions": "us-east-10"}, []),
-        ({"models": f" {HAIKU} "}, ["02", "30", "31"]),
-        ({"models": "anthropic.claude-3-haiku"}, []),
-        ({"models": f"{HAIKU}:200k"}, []),
-    ],
-)
-@pytest.mark.parametrize("query", some((name for name in QUERIES if name != "unpriced"), 2))
-def test_blank_is_the_last_thirty_days_and_what_is_given_counts(
-    month: Pages, query: str, parameters: dict[str, str], days: list[str]
-) -> None:
-    rows = month.rows(query, **parameters)
-    if "day" in QUERIES[query]["sql"].split("from ")[0].split():
-        assert [row["day"][-2:] for row in rows] == days
-    else:
-        assert sum(row["calls"] for row in rows) == len(days)
+    with open_warehouse(tmp_path / "w.db", create=True) as db:
+        load(db, write_log(tmp_path / "log.json", calls))
+    east, west = {"regions": "us-east-1"}, {"regions": "us-west-2"}
+    with open_pages(tmp_path / "w.db") as pages:
+        for query in QUERIES:
+            if (query == "unpriced") == (model == HAIKU):
+                continue
+            for shown in (
+                *({}, east, west | {"date_from": "2026-10-01"}, west | {"date_to": "2026-10-30"}),
+                *({"models": model}, {"models": f'["{model}"]', "regions": '["us-east-1"]'}),
+            ):
+                assert pages.rows(query, **shown), (query, shown)
+            for empty in (
+                *(west, west | {"date_from": "2026-10-02"}, east | {"date_to": "2026-10-30"}),
+                *({"models": "acme.other"}, {"regions": "us-east"}, {"date_from": "2026-11-01"}),
+            ):
+                assert pages.rows(query, **empty) == [], (query, empty)
 
 
 def test_what_cloudwatch_counted_after_the_last_call_is_there(tmp_path: Path) -> None:

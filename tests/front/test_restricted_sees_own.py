@@ -77,7 +77,10 @@ def warehouse(folder: Path, seed: int) -> Path:
 
 
 RANGES = ("", "range=90d", "from=2026-09-01&to=2026-11-30&by=user", "range=x")
-FILTERS = ("", 'users=["mallory"]', 'applications=["Theirs"]', "by_day=1&by_user=1&top=1", "regions=x")  # fmt: skip
+FILTERS = (
+    *("", 'users=["mallory"]', 'applications=["Theirs"]', "by_day=1&by_user=1&top=1", "regions=x"),
+    *("applications=Theirs,Ours", "users=mallory,%20alice"),
+)
 NAMES = {
     "application": ("Ours", "Theirs", "Unused", "nobody's"),
     "user": ("alice", "mallory", "nobody"),

@@ -23,7 +23,7 @@ from etl.warehouse.visitor_processes import Statement, VisitorProcesses
 from etl.web.app import SETTINGS
 from etl.web.connections import Connection
 from etl.web.warehouse import COUNT_LIMIT_MS
-from tests.cli.test_load import run
+from tests.cli.running import run
 from tests.front.pages import open_pages
 from tests.rounds import long, some
 from tests.support import call, load, write_log

@@ -300,23 +300,36 @@ def test_the_page_of_another_application_tells_nothing(visitors: dict[str, Visit
 def test_a_query_is_safe_by_what_it_does_and_not_by_what_it_says(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    (tmp_path / "pages").mkdir()
+    for folder in ("macros", "pages", "queries"):
+        (tmp_path / folder).mkdir()
+    (tmp_path / "macros" / "filters.sql").write_text(
+        "{% macro visible() %}\njson_each(:_visitor_applications)\n{% endmacro %}"
+        "{% macro said() %}\n-- :_visitor_applications\n{% endmacro %}"
+    )
     for name, sql in {
         "safe": "select json_each(:_visitor_applications)",
+        "composed": "select {{ filters.visible() }}",
+        "composed_comment": "{{ filters.said() }}\nselect 1",
+        "not_composed": "{# :_visitor_applications #}select 1",
         "comment": "-- :_visitor_applications\nselect 1",
         "block": "select 1 /* :_visitor_applications\n */",
         "longer": "select :_visitor_applications_",
         "none": "select 1",
     }.items():
         (tmp_path / "pages" / f"{name}.sql").write_text(sql)
-    (tmp_path / "outside.sql").write_text("select :_visitor_applications")
+    # Plain Datasette has these as well, and no such parameter.
+    for outside in ("outside.sql", "queries/query.sql", "macros/macro.sql"):
+        (tmp_path / outside).write_text("select :_visitor_applications")
     monkeypatch.setattr(resources, "SQL", tmp_path)
-    names = ["safe", "comment", "block", "longer", "none", "../outside", "safe.sql", "", "SAFE"]
-    assert [name for name in names if is_safe_query(name)] == ["safe"]
+    names = [
+        *("safe", "composed", "composed_comment", "not_composed", "comment", "block", "longer"),
+        *("none", "../outside", "outside", "query", "macro", "visible", "safe.sql", "", "SAFE"),
+    ]
+    assert [name for name in names if is_safe_query(name)] == ["safe", "composed"]
 
 
 def test_which_queries_are_safe() -> None:
-    files = set(sql_names("pages"))
+    files = {*sql_names("pages"), *sql_names("queries")}
     assert {name for name in files if is_safe_query(name)} == {*SAFE}
     assert not [name for name in QUERIES if is_safe_query(name)]
 

@@ -12,8 +12,8 @@ from etl.lab.caller import Caller
 from etl.lab.ledger import read_ledger
 from etl.lab.roles import invoke_policy, trust_policy
 from tests.aws import ACCOUNT, FakeAws
-from tests.cli.test_load import run
-from tests.lab.test_traffic import scenarios
+from tests.cli.running import run
+from tests.lab.small_scenarios import scenarios
 from tests.rounds import some
 from tests.sync.support import environment
 

@@ -15,8 +15,8 @@ from botocore.exceptions import ClientError
 
 from etl.lab.roles import POLICY, TAG
 from tests.aws import ACCOUNT, FakeAws, FakeClock, Fault
-from tests.cli.test_load import run
-from tests.lab.test_story import ROLES
+from tests.cli.running import run
+from tests.lab.small_scenarios import ROLES
 from tests.rounds import long, some
 
 FIRST = ROLES[0]

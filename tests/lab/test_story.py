@@ -9,12 +9,9 @@ from pathlib import Path
 from etl.lab.ledger import read_ledger
 from etl.sources.aws import PERMISSIONS
 from tests.aws import ACCOUNT, FakeAws, FakeClock
-from tests.cli.test_load import run
+from tests.cli.running import run
+from tests.lab.small_scenarios import ROLES
 
-ROLES = (
-    *("CustomerServiceApp-BedrockRole", "DataAnalysisApp-BedrockRole"),
-    *("ChatbotApp-BedrockRole", "DocumentProcessorApp-BedrockRole"),
-)
 # To tag a role as it is made is a permission and no operation; the trust was right at once.
 NOT_ASKED = {"iam:TagRole", "iam:UpdateAssumeRolePolicy"}
 USAGE = {

@@ -16,31 +16,12 @@ from etl.lab.ledger import Entry, read_ledger
 from etl.lab.scenarios import load_scenarios
 from etl.lab.traffic import MAX_TRIES
 from tests.aws import FakeAws, FakeClock, Fault
-from tests.cli.test_load import run
+from tests.cli.running import run
+from tests.lab.small_scenarios import scenarios
 from tests.rounds import crossed, long
 from tests.support import HAIKU, SONNET
 
 RUNTIME = ("InvokeModel", "InvokeModelWithResponseStream", "Converse", "ConverseStream")
-SECRET = "the quick brown fox of the prompt"
-
-
-def scenarios(**changes: Any) -> str:
-    """Return a file of two scenarios by user agent, three calls in all."""
-    one = {
-        "name": "Shop",
-        "user_agent": "Shop/1.0",
-        "model": HAIKU,
-        "region": "us-east-1",
-        "operation": "Converse",
-        "calls": 2,
-        "prompts": [SECRET],
-        "max_tokens": 50,
-    } | changes
-    other = one | {"name": "Desk", "user_agent": "Desk/2", "calls": 1, "model": SONNET}
-    lines = []
-    for scenario in (one, other):
-        lines += ["[[scenarios]]", *(f"{k} = {json.dumps(v)}" for k, v in scenario.items())]
-    return "\n".join(lines)
 
 
 @pytest.fixture

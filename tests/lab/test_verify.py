@@ -12,8 +12,8 @@ import pytest
 
 from etl.warehouse.lock import sync_lock
 from tests.aws import FakeAws, FakeClock, Fault
-from tests.cli.test_load import run
-from tests.lab.test_traffic import scenarios
+from tests.cli.running import run
+from tests.lab.small_scenarios import scenarios
 from tests.sync.support import environment
 
 Send = Callable[..., None]

@@ -19,7 +19,7 @@ from etl.cli import main
 from etl.monitor.plan import NAMESPACE
 from etl.policy import MONITOR
 from tests.aws import FakeAws, Fault
-from tests.cli.test_load import ROOT, run
+from tests.cli.running import ROOT, run
 from tests.support import call, role_identity, write_log
 from tests.sync.support import environment
 

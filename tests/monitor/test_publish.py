@@ -16,6 +16,7 @@ from etl.monitor import plan as planning
 from etl.monitor.publish import NotAgreedError, Publisher
 from etl.sources.accounts import open_own_account
 from etl.sources.aws import Place
+from etl.times import utc_text
 from etl.warehouse import monitor as ledger
 from etl.warehouse.database import open_warehouse
 from tests.aws import REGION, Fault
@@ -392,7 +393,7 @@ def test_what_vacuum_dropped_is_not_taken_back(live: Live) -> None:
     some_calls(live)
     live.publish()
     before = live.sums("InputTokens")
-    horizon = planning.text_of(NOW - 2 * HOUR - MINUTE)
+    horizon = utc_text(NOW - 2 * HOUR - MINUTE)
     live.world.rows("pragma foreign_keys = off")
     live.world.rows("delete from events where event_time < ?", horizon)
     live.world.rows(

@@ -232,7 +232,7 @@ def test_a_profile_that_is_not_loaded_stands_for_itself(db: Database, tmp_path: 
 
 # -- how the SQL is kept --------------------------------------------------------------------------
 
-FOLDERS = (*VIEW_LAYERS, "checks", "load", "pages", "reports")
+FOLDERS = (*VIEW_LAYERS, "checks", "load", "pages", "queries", "reports")
 
 
 @pytest.mark.parametrize("folder", FOLDERS)
@@ -241,7 +241,8 @@ def test_every_text_says_its_question_and_is_kept_narrow(folder: str) -> None:
         text = sql_text(f"{folder}/{name}")
         lines = text.splitlines()
         assert lines[0].startswith("-- ")
-        assert "?" in " ".join(line for line in lines[:5] if line.startswith("--")), name
+        head = " ".join(line for line in lines[:5] if line.startswith("--"))
+        assert head.startswith("-- title: ") if folder == "queries" else "?" in head, name
         assert [line for line in lines if len(line) > 88] == [], name
         assert not text.rstrip().endswith(";")
         assert folder not in VIEW_LAYERS or any("Grain:" in line for line in lines[:12]), name

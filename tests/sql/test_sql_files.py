@@ -48,7 +48,7 @@ def test_what_does_not_exist_is_an_error_that_names_the_file(text: str, said: st
 
 
 def test_what_sqlite_gets_is_plain_sql() -> None:
-    for folder in (*VIEW_LAYERS, "checks", "pages", "reports"):
+    for folder in (*VIEW_LAYERS, "checks", "pages", "queries", "reports"):
         for name in sql_names(folder):
             text = sql_text(f"{folder}/{name}")
             assert not [mark for mark in ("{{", "{%", "{#", "\n\n\n", " \n") if mark in text], name

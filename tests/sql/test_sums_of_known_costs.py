@@ -26,7 +26,7 @@ from etl.warehouse.check import rebuild
 from etl.warehouse.database import open_warehouse
 from etl.warehouse.load import Batch, Loader
 from etl.warehouse.read import Filters, run_report, usage
-from tests.cli.test_load import run
+from tests.cli.running import run
 from tests.rounds import rounds
 from tests.support import ACCOUNT, call, dump, load, rows, uuid_of, write_log, write_metrics
 

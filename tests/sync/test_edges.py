@@ -13,7 +13,7 @@ from etl.cli.status import build_status
 from etl.status import to_json
 from etl.sync import events, windows
 from etl.sync.totals import REFUSED, hour_of
-from etl.warehouse.bookmarks import parse_utc
+from etl.times import parse_utc
 from etl.warehouse.database import open_warehouse
 from tests.rounds import rounds
 from tests.support import HAIKU, uuid_of

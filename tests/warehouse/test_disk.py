@@ -28,7 +28,7 @@ import pytest
 
 from etl.warehouse.database import explain, open_warehouse
 from tests.aws import FakeAws
-from tests.cli.test_load import ROOT, run
+from tests.cli.running import ROOT, run
 from tests.rounds import long, rounds, some
 from tests.support import call, dump, load, write_log
 from tests.sync.support import utc

@@ -30,7 +30,7 @@ from etl.warehouse.forget import check_name, forget
 from etl.warehouse.forgotten import Forgotten
 from etl.warehouse.load import Batch, Loader
 from etl.warehouse.vacuum import compact
-from tests.cli.test_load import run
+from tests.cli.running import run
 from tests.rounds import rounds
 from tests.support import (  # fmt: skip
     call,

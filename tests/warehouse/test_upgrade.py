@@ -26,7 +26,7 @@ from etl.warehouse.check import run_checks
 from etl.warehouse.database import ensure_schema, open_unchanged, open_warehouse
 from etl.warehouse.long_work import Progress, long_work, observed
 from etl.warehouse.schema import EFFORTS, Effort, migrations
-from tests.cli.test_load import ROOT, run
+from tests.cli.running import ROOT, run
 from tests.rounds import IS_LONG, long, some
 from tests.support import dump, load, rows
 from tests.warehouse import earlier

@@ -1,0 +1,41 @@
+"""What a sync reads, and how."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from etl.decode.content import Keys
+from etl.normalise.application import APPLICATION_KEY
+from etl.registry import NAMES, Source
+from etl.sources.archive import Archive
+
+
+@dataclass(frozen=True)
+class SyncOptions:
+    """What to read. ``since`` None: as before, or 90 days in the first run.
+
+    ``log_group``: where each place may have its invocation logs in CloudWatch Logs; ``archive``:
+    where the raw events of the event history are kept, ``archive_bodies``: with what was said.
+    """
+
+    sources: Sequence[str] = NAMES
+    since: datetime | None = None
+    settle: timedelta = timedelta(minutes=60)
+    application_tag: str = "application"
+    metadata_key: str = APPLICATION_KEY
+    log_group: str | None = None
+    archive: Archive | None = None
+    archive_bodies: bool = False
+    round_seconds: float = 15 * 60
+    threads: int = 32
+
+    @property
+    def keys(self) -> Keys:
+        return Keys(self.application_tag, self.metadata_key)
+
+    def asks(self, source: Source) -> bool:
+        """Return whether places are asked for a source; its ``place_key`` is a name above."""
+        key = source.place_key
+        return source.name in self.sources and (key is None or getattr(self, key) is not None)

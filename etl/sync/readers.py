@@ -1,0 +1,42 @@
+"""What reads each source of ``etl.registry``: in an account and region, or from a folder."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Protocol
+
+from etl.sync.catalogue import sync_catalogue
+from etl.sync.events import EventStream
+from etl.sync.files import Root, read_files_of
+from etl.sync.invocation_logs import LogStream
+from etl.sync.job import FilesJob, Job
+from etl.sync.options import SyncOptions
+from etl.sync.totals import sync_totals
+
+
+class History(Protocol):
+    """What is left of a source once all that is new was read."""
+
+    def read_older(self, deadline: float) -> bool:
+        """Read until ``deadline`` (monotonic seconds); return whether anything is left then."""
+
+
+# Reads what is new; returns what else there is to read, None for nothing.
+PlaceReader = Callable[[Job, SyncOptions], History | None]
+
+# Reads what is new, and what is old until a deadline; returns whether anything is left then.
+FolderReader = Callable[[FilesJob, Root, SyncOptions, float], bool]
+
+# In the order in which a place is asked: calls first, which name profiles to look up, and models
+# whose totals CloudWatch hides.
+PLACE_READERS: Mapping[str, PlaceReader] = {
+    "cloudtrail": EventStream.catch_up,
+    "catalogue": sync_catalogue,
+    "cloudwatch": sync_totals,
+    "invocation_logs": LogStream.catch_up,
+}
+
+FOLDER_READERS: Mapping[str, FolderReader] = {
+    "trail": read_files_of,
+    "invocation_logs": read_files_of,
+}

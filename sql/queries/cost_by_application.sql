@@ -1,0 +1,7 @@
+-- title: Cost by application
+-- description: What each application cost, the most expensive first.
+{{ filters.period_in_words() }}
+-- parameters: date_from, date_to, regions, models
+-- chart: bar x=cost_usd:quantitative y=application:ordinal color=data_source
+{{ costs.period('daily_costs_by_application', ['application']) }}
+order by cost_usd desc, calls desc, application

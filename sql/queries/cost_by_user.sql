@@ -1,0 +1,7 @@
+-- title: Cost by user
+-- description: What each user cost, the most expensive first.
+{{ filters.period_in_words() }}
+-- parameters: date_from, date_to, regions, models
+-- chart: bar x=cost_usd:quantitative y=user_name:ordinal color=data_source
+{{ costs.period('daily_costs_by_user', ['user_name']) }}
+order by cost_usd desc, calls desc, user_name

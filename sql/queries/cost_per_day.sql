@@ -1,0 +1,7 @@
+-- title: Cost per day
+-- description: What each day cost.
+{{ filters.period_in_words() }}
+-- parameters: date_from, date_to, regions, models
+-- chart: bar x=day:ordinal y=cost_usd:quantitative
+{{ costs.period('daily_costs_by_model', ['day']) }}
+order by day

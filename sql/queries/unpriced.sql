@@ -1,0 +1,12 @@
+-- title: Usage without a price
+-- description: What is used that no price is known for, by model id as sent. It is in
+--   no cost until it has one.
+{{ filters.period_in_words() }}
+-- parameters: date_from, date_to, regions, models
+select
+    {{ costs.without_price() }}
+from int_unpriced_usage
+where
+    {{ filters.period() }}
+group by raw_model_id, model_id, region
+order by sum(unpriced_calls) desc, sum(unpriced_tokens) desc, raw_model_id, region
