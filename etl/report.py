@@ -10,6 +10,7 @@ import csv
 import io
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 import click
@@ -20,6 +21,7 @@ from rich.text import Text
 from sqlite_utils import Database
 
 from etl.figures import cost, coverage, dollars, missing, number, percent, tokens
+from etl.normalise.token_kinds import TOKENS_ALONE
 from etl.output import json_text, show_csv
 from etl.spreadsheet import harmless_cell
 from etl.terminal import open_console, plain
@@ -48,6 +50,9 @@ HEADINGS = {
     "region": "Region",
     "model_id": "Model",
 }
+
+# Shown also where nothing of them is known.
+_ALWAYS = ("input_tokens", "output_tokens")
 
 COVERAGE_COLUMNS = ("day", "region", "model_id", "calls", "calls_with_tokens", "coverage_pct")
 
@@ -253,21 +258,22 @@ def _cost_table(
 
 
 def _cost_columns(total: Row) -> dict[str, Callable[[Row], str]]:
-    """Return heading and cell of each number; cache columns only where anything is known."""
+    """Return heading and cell of each number; those of the rarer kinds where any is known."""
     decimals = 2 if (total.get("cost_usd") or 0) >= 1 else 6
     columns: dict[str, Callable[[Row], str]] = {
         "Calls": lambda row: number(row["calls"]),
         "Failed": lambda row: number(row["failed_calls"]),
-        "Input": lambda row: tokens(row["input_tokens"]),
-        "Output": lambda row: tokens(row["output_tokens"]),
     }
-    if total.get("cache_read_tokens") is not None:
-        columns["Cache read"] = lambda row: tokens(row["cache_read_tokens"])
-    if total.get("cache_write_tokens") is not None:
-        columns["Cache write"] = lambda row: tokens(row["cache_write_tokens"])
+    for kind in TOKENS_ALONE:
+        if kind.shown in _ALWAYS or total.get(kind.shown) is not None:
+            columns[kind.heading] = partial(_tokens_in, kind.shown)
     columns["Cost"] = lambda row: cost(row, decimals)
     columns["Share"] = lambda row: percent(row["cost_usd"], total.get("cost_usd"))
     return columns
+
+
+def _tokens_in(column: str, row: Row) -> str:
+    return tokens(row[column])
 
 
 def _notes(report: Report) -> Iterable[Text]:
