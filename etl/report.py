@@ -1,4 +1,4 @@
-"""Reports for a terminal, a program or a spreadsheet: rows in, text out.
+"""Reports for a terminal, a program or a spreadsheet: rows out of the warehouse, text out.
 
 ``table`` is for people: rounded, aligned, with its caveats. ``json`` and ``csv`` hold the exact
 figures. Names come from logs that callers can write to, and are shown as ``etl.terminal`` does.
@@ -10,17 +10,22 @@ import csv
 import io
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
+import click
 from rich.box import SIMPLE_HEAD
 from rich.console import Console, Group
 from rich.table import Table
 from rich.text import Text
+from sqlite_utils import Database
 
 from etl.figures import cost, coverage, dollars, missing, number, percent, tokens
-from etl.output import json_text
+from etl.normalise.token_kinds import TOKENS_ALONE
+from etl.output import json_text, show_csv
 from etl.spreadsheet import harmless_cell
-from etl.terminal import plain
+from etl.terminal import open_console, plain
+from etl.warehouse.read import Filters, loaded_range, usage
 
 Row = Mapping[str, Any]
 
@@ -45,6 +50,9 @@ HEADINGS = {
     "region": "Region",
     "model_id": "Model",
 }
+
+# Shown also where nothing of them is known.
+_ALWAYS = ("input_tokens", "output_tokens")
 
 COVERAGE_COLUMNS = ("day", "region", "model_id", "calls", "calls_with_tokens", "coverage_pct")
 
@@ -83,6 +91,47 @@ class Report:
         """Return the detail rows that stand below a row."""
         name = self.dimensions[0]
         return [detail for detail in self.details if detail[name] == row[name]]
+
+
+def build_report(db: Database, kind: str, filters: Filters, *, breakdown: bool = False) -> Report:
+    """Read one report from the warehouse."""
+    dimensions = KINDS[kind][1]
+    totals = usage(db, filters)
+    return Report(
+        kind=kind,
+        range=_range(db, filters),
+        rows=usage(db, filters, by=dimensions),
+        total=totals[0] if totals else None,
+        details=usage(db, filters, by=(*dimensions, "region", "model_id")) if breakdown else [],
+    )
+
+
+def _range(db: Database, filters: Filters) -> str:
+    first, last = loaded_range(db)
+    if first is None or last is None:
+        return "nothing is loaded"
+    start, end = filters.since or first, filters.until or last
+    if start > end:
+        # Nothing is loaded of it: what was asked for stands alone.
+        start, end = filters.since or end, filters.until or start
+    is_all = filters.since is None and filters.until is None
+    return f"{start} to {end} UTC" + (", all that is loaded" if is_all else "")
+
+
+def print_report(report: Report, format_: str = "table") -> None:
+    """Print to stdout; say on stderr why there is nothing to print."""
+    if format_ == "table":
+        print_table(report, open_console())
+    elif format_ == "json":
+        click.echo(to_json(report))
+    else:
+        show_csv(to_csv(report))
+    if not report.rows:
+        click.echo(
+            "No calls match. Look at what is loaded with `bedrock-usage report days`; CloudTrail"
+            " delivers events about 15 minutes late.",
+            err=True,
+        )
 
 
 def to_json(report: Report) -> str:
@@ -209,21 +258,22 @@ def _cost_table(
 
 
 def _cost_columns(total: Row) -> dict[str, Callable[[Row], str]]:
-    """Return heading and cell of each number; cache columns only where anything is known."""
+    """Return heading and cell of each number; those of the rarer kinds where any is known."""
     decimals = 2 if (total.get("cost_usd") or 0) >= 1 else 6
     columns: dict[str, Callable[[Row], str]] = {
         "Calls": lambda row: number(row["calls"]),
         "Failed": lambda row: number(row["failed_calls"]),
-        "Input": lambda row: tokens(row["input_tokens"]),
-        "Output": lambda row: tokens(row["output_tokens"]),
     }
-    if total.get("cache_read_tokens") is not None:
-        columns["Cache read"] = lambda row: tokens(row["cache_read_tokens"])
-    if total.get("cache_write_tokens") is not None:
-        columns["Cache write"] = lambda row: tokens(row["cache_write_tokens"])
+    for kind in TOKENS_ALONE:
+        if kind.shown in _ALWAYS or total.get(kind.shown) is not None:
+            columns[kind.heading] = partial(_tokens_in, kind.shown)
     columns["Cost"] = lambda row: cost(row, decimals)
     columns["Share"] = lambda row: percent(row["cost_usd"], total.get("cost_usd"))
     return columns
+
+
+def _tokens_in(column: str, row: Row) -> str:
+    return tokens(row[column])
 
 
 def _notes(report: Report) -> Iterable[Text]:

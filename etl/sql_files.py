@@ -3,7 +3,8 @@
 The files are Jinja templates, as dbt's are. A macro is called by its file and its name, without an
 import: ``{{ money.dollars('cost_picodollars') }}``. What it puts in is indented as the line is, so
 that a composed text reads like one written by hand: SQLite stores it as the view's definition,
-comments and all. A name that does not exist is an error, never nothing.
+comments and all. A name that does not exist is an error, never nothing. ``token_kinds`` is the
+module ``etl.normalise.token_kinds``, so that the columns of a kind follow from its table.
 
 Composing takes longer than a report does, so the texts are kept where Python keeps its compiled
 modules, and made anew when a file has changed.
@@ -23,6 +24,7 @@ from importlib.util import cache_from_source
 from pathlib import Path
 
 from etl import resources
+from etl.normalise import token_kinds
 
 _MACROS = "macros"
 _PUT_IN = re.compile(r"^( *)([^{\n]*)\{\{ (.+?) \}\}", re.MULTILINE)
@@ -80,8 +82,9 @@ def _texts(folder: Path) -> Mapping[str, str]:
 
 
 def _mark(sources: Mapping[str, str]) -> str:
-    """Return what changes with any file, and with how they are composed."""
-    content = json.dumps([sources, Path(__file__).read_text(encoding="utf-8")])
+    """Return what changes with any file, and with how and of what they are composed."""
+    modules = [Path(file).read_text(encoding="utf-8") for file in (__file__, token_kinds.__file__)]
+    content = json.dumps([sources, modules])
     return hashlib.sha256(content.encode()).hexdigest()
 
 
@@ -118,6 +121,7 @@ def compose(sources: Mapping[str, str]) -> dict[str, str]:
         lstrip_blocks=True,
         keep_trailing_newline=True,
     )
+    environment.globals["token_kinds"] = token_kinds
     texts = {}
     for name in sorted(sources, key=lambda name: not _in(_MACROS, name)):
         try:

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
+from operator import attrgetter, itemgetter
 from typing import Any
 
 import msgspec
@@ -20,107 +21,107 @@ from etl.errors import RejectError
 from etl.normalise.cloudtrail import CALLS, JOBS, name_call
 from etl.normalise.fields import MAX_COUNT, mapping, utc_time
 from etl.normalise.identity import parse_identity
-from etl.normalise.packed import (
-    PLAIN_SOURCE,
-    PackedCall,
-    Shape,
-    plain_counts,
-    shape_of,
-    stored_id,
-)
+from etl.normalise.packed import PackedCall, Shape, shape_of, stored_id
+from etl.normalise.token_kinds import KINDS, counts_of
+from etl.normalise.token_sources import EVENT_TOKENS, KEYS
 
 Raw = bytes | msgspec.Raw
 
 _NULL = msgspec.Raw(b"null")
 
 
-class _Named(msgspec.Struct, frozen=True, gc=False):
-    userName: str | None = None  # noqa: N815
+class _Named(msgspec.Struct, frozen=True, gc=False, rename="camel"):
+    user_name: str | None = None
     arn: str | None = None
 
 
-class _Federation(msgspec.Struct, frozen=True, gc=False):
-    federatedProvider: str | None = None  # noqa: N815
+class _Federation(msgspec.Struct, frozen=True, gc=False, rename="camel"):
+    federated_provider: str | None = None
 
 
-class _Session(msgspec.Struct, frozen=True, gc=False):
-    sessionIssuer: _Named | None = None  # noqa: N815
-    sourceIdentity: str | None = None  # noqa: N815
-    webIdFederationData: _Federation | None = None  # noqa: N815
+class _Session(msgspec.Struct, frozen=True, gc=False, rename="camel"):
+    session_issuer: _Named | None = None
+    source_identity: str | None = None
+    web_id_federation_data: _Federation | None = None
 
 
-class _Person(msgspec.Struct, frozen=True, gc=False):
-    userId: str | None = None  # noqa: N815
+class _Person(msgspec.Struct, frozen=True, gc=False, rename="camel"):
+    user_id: str | None = None
 
 
-class _Identity(msgspec.Struct, frozen=True, gc=False):
+class _Identity(msgspec.Struct, frozen=True, gc=False, rename="camel"):
     type: str | None = None
-    principalId: str | None = None  # noqa: N815
+    principal_id: str | None = None
     arn: str | None = None
-    accountId: str | None = None  # noqa: N815
-    userName: str | None = None  # noqa: N815
-    invokedBy: str | None = None  # noqa: N815
-    onBehalfOf: _Person | None = None  # noqa: N815
-    sessionContext: _Session | None = None  # noqa: N815
+    account_id: str | None = None
+    user_name: str | None = None
+    invoked_by: str | None = None
+    on_behalf_of: _Person | None = None
+    session_context: _Session | None = None
 
 
 class _Performance(msgspec.Struct, frozen=True, gc=False):
     latency: str | None = None
 
 
-class _Parameters(msgspec.Struct, frozen=True, gc=False):
-    modelId: str | None = None  # noqa: N815
+class _Parameters(msgspec.Struct, frozen=True, gc=False, rename="camel"):
+    model_id: str | None = None
     model: str | None = None
-    performanceConfig: _Performance | None = None  # noqa: N815
-    serviceTier: str | None = None  # noqa: N815
+    performance_config: _Performance | None = None
     service_tier: str | None = None
+    openai_service_tier: str | None = msgspec.field(default=None, name="service_tier")
     # What is in them is for the slow way.
-    requestMetadata: None = None  # noqa: N815
+    request_metadata: None = None
     metadata: None = None
 
 
 class _Resource(msgspec.Struct, frozen=True, gc=False):
-    ARN: str | None = None
+    arn: str | None = msgspec.field(default=None, name="ARN")
 
 
-class _Extra(msgspec.Struct, gc=False):
+# The kinds that an event may tell: a field each, under its newest name. The names of the older
+# forms have no place here.
+_TOLD = [kind for kind in KINDS if kind.cloudtrail]
+_Counts: Any = msgspec.defstruct(
+    "_Counts",
+    [
+        *((kind.name, int | None, None) for kind in _TOLD),
+        *((name, type(None), None) for kind in _TOLD for name in kind.cloudtrail[1:]),
+    ],
+    rename={kind.name: kind.cloudtrail[0] for kind in _TOLD},
+    gc=False,
+)
+
+
+class _Extra(_Counts, gc=False, rename="camel"):  # type: ignore[call-arg, misc]
     """additionalEventData; the token counts are no names, and each call has its own."""
 
-    inferenceRegion: str | None = None  # noqa: N815
-    serviceTier: str | None = None  # noqa: N815
-    resolvedServiceTier: str | None = None  # noqa: N815
-    inputTokens: int | None = None  # noqa: N815
-    outputTokens: int | None = None  # noqa: N815
-    cacheReadInputTokens: int | None = None  # noqa: N815
-    cacheWriteInputTokens: int | None = None  # noqa: N815
-    # Names of the older forms, which have no place here.
-    inputTokenCount: None = None  # noqa: N815
-    outputTokenCount: None = None  # noqa: N815
-    cacheReadInputTokenCount: None = None  # noqa: N815
-    cacheWriteInputTokenCount: None = None  # noqa: N815
+    inference_region: str | None = None
+    service_tier: str | None = None
+    resolved_service_tier: str | None = None
 
 
-class _Record(msgspec.Struct, gc=False):
+class _Record(msgspec.Struct, gc=False, rename="camel"):
     """A call; who made it and with which parameters stays as it is in the file."""
 
-    eventID: str  # noqa: N815
-    eventTime: str  # noqa: N815
-    eventSource: str  # noqa: N815
-    eventName: str  # noqa: N815
-    awsRegion: str | None = None  # noqa: N815
-    userIdentity: msgspec.Raw = _NULL  # noqa: N815
-    userAgent: str | None = None  # noqa: N815
-    requestParameters: msgspec.Raw = _NULL  # noqa: N815
+    event_id: str = msgspec.field(name="eventID")
+    event_time: str
+    event_source: str
+    event_name: str
+    aws_region: str | None = None
+    user_identity: msgspec.Raw = _NULL
+    user_agent: str | None = None
+    request_parameters: msgspec.Raw = _NULL
     # An object here has tokens in an older form.
-    responseElements: None = None  # noqa: N815
-    additionalEventData: _Extra | None = None  # noqa: N815
+    response_elements: None = None
+    additional_event_data: _Extra | None = None
     resources: tuple[_Resource, ...] | None = None
-    requestID: str | None = None  # noqa: N815
-    sharedEventID: str | None = None  # noqa: N815
-    recipientAccountId: str | None = None  # noqa: N815
-    errorCode: str | None = None  # noqa: N815
-    eventType: str | None = None  # noqa: N815
-    eventCategory: str | None = None  # noqa: N815
+    request_id: str | None = msgspec.field(default=None, name="requestID")
+    shared_event_id: str | None = msgspec.field(default=None, name="sharedEventID")
+    recipient_account_id: str | None = None
+    error_code: str | None = None
+    event_type: str | None = None
+    event_category: str | None = None
     addendum: None = None
 
 
@@ -130,7 +131,20 @@ _decode_parameters = msgspec.json.Decoder(_Parameters | None).decode
 
 _PLAIN_CALLS = CALLS - JOBS.keys()
 _NO_EXTRA = _Extra()
-_NO_COUNTS, _NO_CACHE, _UNKNOWN = (None,) * 4, (None,) * 2, (None,)
+
+_counts = attrgetter(*(kind.name for kind in _TOLD))
+_NO_COUNTS, _NO_OTHERS = (None,) * len(_TOLD), (None,) * len(_TOLD[2:])
+_UNKNOWN = (None,) * 3
+_NONE = (None,)
+# Puts them in the order of the stored counts; the last place is that of none.
+_in_order = itemgetter(
+    *(
+        -1 if place is None else place
+        for place in counts_of({kind.name: number for number, kind in enumerate(_TOLD)})
+    )
+)
+_SOURCE_KEY = KEYS[EVENT_TOKENS]
+
 _SECONDS = frozenset(f"{second:02}Z" for second in range(60))
 
 # More distinct callers than one process meets in a busy day; beyond it, all are looked at anew.
@@ -176,17 +190,17 @@ class TrailDecoder:
             event = _decode_record(record)
         except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
             return None
-        extra = event.additionalEventData or _NO_EXTRA
+        extra = event.additional_event_data or _NO_EXTRA
         tokens = _tokens(extra)
-        if tokens is None or not _is_plain(event) or not self._is_time(event.eventTime):
+        if tokens is None or not _is_plain(event) or not self._is_time(event.event_time):
             return None
         try:
-            event_id, request_id = _uuid(event.eventID), _uuid(event.requestID)
-            shared_event_id = _uuid(event.sharedEventID) if event.sharedEventID else None
+            event_id, request_id = _uuid(event.event_id), _uuid(event.request_id)
+            shared_event_id = _uuid(event.shared_event_id) if event.shared_event_id else None
             number = self._number(event, extra)
         except (ValueError, msgspec.MsgspecError, RecursionError):
             return None
-        return (event.eventTime, event_id, request_id, shared_event_id, number, *tokens)
+        return (event.event_time, event_id, request_id, shared_event_id, number, *tokens)
 
     def _is_time(self, text: str) -> bool:
         """Return whether a time is ``YYYY-MM-DDTHH:MM:SSZ``; each minute is looked at once."""
@@ -207,21 +221,21 @@ class TrailDecoder:
 
     def _number(self, event: _Record, extra: _Extra) -> int:
         """Return the number of the call's shape: the names it is made of, understood once."""
-        identity = self._identities.of(event.userIdentity)
-        parameters = self._parameters.of(event.requestParameters)
+        identity = self._identities.of(event.user_identity)
+        parameters = self._parameters.of(event.request_parameters)
         key = (
             identity,
-            event.eventName,
-            event.awsRegion,
-            event.userAgent,
+            event.event_name,
+            event.aws_region,
+            event.user_agent,
             parameters,
             event.resources,
-            event.recipientAccountId,
-            event.errorCode,
-            extra.inferenceRegion,
-            extra.serviceTier,
-            extra.resolvedServiceTier,
-            event.eventSource,
+            event.recipient_account_id,
+            event.error_code,
+            extra.inference_region,
+            extra.service_tier,
+            extra.resolved_service_tier,
+            event.event_source,
         )
         number = self._numbers.get(key)
         if number is None:
@@ -283,18 +297,18 @@ class _Parts:
 
 def _shape(event: _Record, extra: _Extra, identity: _Part, parameters: _Part) -> Shape:
     record = {
-        "eventSource": event.eventSource,
-        "eventName": event.eventName,
-        "awsRegion": event.awsRegion,
-        "userAgent": event.userAgent,
+        "eventSource": event.event_source,
+        "eventName": event.event_name,
+        "awsRegion": event.aws_region,
+        "userAgent": event.user_agent,
         "requestParameters": parameters.meaning,
-        "resources": [{"ARN": resource.ARN} for resource in event.resources or ()],
-        "recipientAccountId": event.recipientAccountId,
-        "errorCode": event.errorCode,
+        "resources": [{"ARN": resource.arn} for resource in event.resources or ()],
+        "recipientAccountId": event.recipient_account_id,
+        "errorCode": event.error_code,
         "additionalEventData": {
-            "inferenceRegion": extra.inferenceRegion,
-            "serviceTier": extra.serviceTier,
-            "resolvedServiceTier": extra.resolvedServiceTier,
+            "inferenceRegion": extra.inference_region,
+            "serviceTier": extra.service_tier,
+            "resolvedServiceTier": extra.resolved_service_tier,
         },
     }
     return shape_of(name_call(record, identity.meaning))
@@ -302,9 +316,9 @@ def _shape(event: _Record, extra: _Extra, identity: _Part, parameters: _Part) ->
 
 def _is_plain(event: _Record) -> bool:
     return (
-        (event.eventSource, event.eventName) in _PLAIN_CALLS
-        and event.eventType == "AwsApiCall"
-        and event.eventCategory != "NetworkActivity"
+        (event.event_source, event.event_name) in _PLAIN_CALLS
+        and event.event_type == "AwsApiCall"
+        and event.event_category != "NetworkActivity"
     )
 
 
@@ -319,19 +333,12 @@ def _uuid(text: str | None) -> bytes | None:
 
 
 def _tokens(extra: _Extra) -> tuple[Any, ...] | None:
-    """Return the end of a packed call: its counts; None if one is none."""
-    counts = (
-        extra.inputTokens,
-        extra.outputTokens,
-        extra.cacheReadInputTokens,
-        extra.cacheWriteInputTokens,
-    )
+    """Return the end of a packed call: its tokens; None if one is no count."""
+    counts = _counts(extra)
     if counts == _NO_COUNTS:
         return _UNKNOWN
     if not all(count is None or 0 <= count <= MAX_COUNT for count in counts):
         return None
-    if counts[2:] == _NO_CACHE and counts[0] is not None and counts[1] is not None:
-        plain = plain_counts(counts[0], counts[1])
-        if plain is not None:
-            return (plain,)
-    return (PLAIN_SOURCE, *counts, None, None, None)
+    if counts[2:] == _NO_OTHERS:
+        return (_SOURCE_KEY, counts[0], counts[1])
+    return (_SOURCE_KEY, *_in_order(counts + _NONE), None)

@@ -53,6 +53,7 @@ from etl.normalise.invocation_log import (
 from etl.normalise.model_ids import parse_model_id
 from etl.normalise.rows import Event, ServiceTokens
 from etl.normalise.rules import compile_rules, evidence_of
+from etl.normalise.token_kinds import COUNT_COLUMNS, KINDS, TokenKind
 from etl.normalise.user_agent import find_name
 from etl.warehouse.attribution import stored_rules
 from etl.warehouse.inspect import (
@@ -65,14 +66,11 @@ from etl.warehouse.inspect import (
 )
 from etl.warehouse.load import Batch, Loader
 
-TOKEN_KINDS = ("input", "output", "cache_read", "cache_write")
-
 # What the warehouse may hold otherwise than the event by itself gives it.
 _COMPARED = (
     *("raw_model_id", "model_id", "inference_scope", "inference_region", "service_tier"),
     *("user_name", "application", "application_source", "principal_arn", "session_name"),
-    *("user_agent", "error_code", "token_source", "input_tokens", "output_tokens"),
-    *("cache_read_tokens", "cache_write_5m_tokens", "cache_write_1h_tokens", "image_count"),
+    *("user_agent", "error_code", "token_source", *COUNT_COLUMNS),
     *("request_metadata", "guardrail_action", "reported_by", "cost_usd"),
 )
 
@@ -365,18 +363,16 @@ def _profile(call: Event, trial: Database, keys: Keys) -> tuple[str | None, str]
 
 
 def _tokens(readings: Mapping[str, Reading], places: Sequence[str]) -> Iterator[Line]:
-    names = [place.rpartition(".")[2] for place in places]
-    for kind in TOKEN_KINDS:
-        if kind in readings:
-            yield Line(f"{kind} tokens", readings[kind].value, readings[kind].path)
-        else:
-            part = kind.replace("_", "")
-            looked = [
-                place
-                for place, name in zip(places, names, strict=True)
-                if name.casefold().startswith(part)
-            ]
-            yield Line(f"{kind} tokens", None, f"nowhere: looked at {', '.join(looked)}")
+    for kind in KINDS:
+        looked = [place for place in places if _is_of(kind, place)]
+        if kind.name in readings:
+            yield Line(f"{kind.name} tokens", readings[kind.name].value, readings[kind.name].path)
+        elif looked:
+            yield Line(f"{kind.name} tokens", None, f"nowhere: looked at {', '.join(looked)}")
+
+
+def _is_of(kind: TokenKind, place: str) -> bool:
+    return place == kind.log or place.rpartition(".")[2] in kind.cloudtrail
 
 
 def _stored_tokens(

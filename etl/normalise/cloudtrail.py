@@ -20,6 +20,7 @@ from etl.normalise.application import APPLICATION_KEY, find_application
 from etl.normalise.fields import count, mapping, text, utc_time
 from etl.normalise.identity import Identity, parse_identity
 from etl.normalise.rows import Event, Job, ServiceTokens, Tokens
+from etl.normalise.token_kinds import KINDS, counts_of
 
 BEDROCK = "bedrock.amazonaws.com"
 MANTLE = "bedrock-mantle.amazonaws.com"
@@ -64,12 +65,7 @@ JOBS: Mapping[tuple[str, str], str] = {
 BATCH_TIER = "batch"
 
 # Each count under the names it has in the token forms, the newest name first.
-_COUNT_NAMES: Mapping[str, tuple[str, ...]] = {
-    "input": ("inputTokens", "inputTokenCount"),
-    "output": ("outputTokens", "outputTokenCount"),
-    "cache_read": ("cacheReadInputTokens", "cacheReadInputTokenCount"),
-    "cache_write": ("cacheWriteInputTokens", "cacheWriteInputTokenCount"),
-}
+_COUNT_NAMES = {kind.name: kind.cloudtrail for kind in KINDS if kind.cloudtrail}
 
 # Bedrock's words for "nothing special asked for".
 _DEFAULT_TIERS = frozenset({"default", "auto", "standard"})
@@ -110,7 +106,7 @@ class Reading(NamedTuple):
 
 
 class _Form(NamedTuple):
-    """A part of an event that may hold token counts. ``source``: its name in ``TOKEN_SOURCES``."""
+    """A part of an event that may hold token counts. ``source``: its name in ``token_sources``."""
 
     source: str
     path: str
@@ -321,8 +317,8 @@ def _event_tokens(record: Mapping[str, Any], complain: Complain) -> Tokens | Non
     source, found = find_tokens(record, complain)
     if source is None:
         return None
-    counts = [found[kind].value if kind in found else None for kind in _COUNT_NAMES]
-    return Tokens._make((source, *counts, None, None, None))
+    counts = counts_of({kind: reading.value for kind, reading in found.items()})
+    return Tokens._make((source, *counts, None))
 
 
 def find_tokens(

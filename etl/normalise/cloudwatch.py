@@ -15,36 +15,31 @@ from etl.errors import RejectError, reason_of
 from etl.normalise.boundary import attempt
 from etl.normalise.fields import count, listing, mapping, text, utc_time
 from etl.normalise.rows import MetricValue
+from etl.normalise.token_kinds import KINDS
 from etl.totals_csv import CSV_COLUMNS
 
-# The metrics that are totals of use, and what each counts. Both names of the cache metrics are in
-# use; the view `int_metric_hours` counts them once.
-METRICS = {
+_RUNTIME = {
     "Invocations": "calls",
     "InvocationClientErrors": "client errors",
     "InvocationServerErrors": "server errors",
     "InvocationThrottles": "throttles",
-    "InputTokenCount": "input",
-    "OutputTokenCount": "output",
-    "CacheReadInputTokenCount": "cache_read",
-    "CacheReadInputTokens": "cache_read",
-    "CacheWriteInputTokenCount": "cache_write",
-    "CacheWriteInputTokens": "cache_write",
-    "OutputImageCount": "image",
+    **{metric: kind.name for kind in KINDS for metric in kind.metrics},
+}
+_MANTLE = {
     "Inferences": "calls",
     "InferenceClientErrors": "client errors",
-    "TotalInputTokens": "input",
-    "TotalOutputTokens": "output",
+    **{metric: kind.name for kind in KINDS for metric in kind.mantle_metrics},
 }
 
+# The metrics that are totals of use, and what each counts.
+METRICS = {**_RUNTIME, **_MANTLE}
+
 # These exist in the namespace AWS/BedrockMantle only, so a metric's name tells its endpoint.
-MANTLE_METRICS = frozenset(
-    {"Inferences", "InferenceClientErrors", "TotalInputTokens", "TotalOutputTokens"}
-)
+MANTLE_METRICS = frozenset(_MANTLE)
 
 # The totals that each namespace has.
 METRICS_OF = {
-    "AWS/Bedrock": frozenset(METRICS) - MANTLE_METRICS,
+    "AWS/Bedrock": frozenset(_RUNTIME),
     "AWS/BedrockMantle": MANTLE_METRICS,
 }
 

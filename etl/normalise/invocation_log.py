@@ -30,7 +30,9 @@ from etl.normalise.application import APPLICATION_KEY, find_application
 from etl.normalise.cloudtrail import BEDROCK, Complain, Parsed, Reading, service_tier
 from etl.normalise.fields import count, mapping, text, utc_time
 from etl.normalise.identity import Identity, parse_identity
-from etl.normalise.rows import INVOCATION_LOG, LOG_TOKENS, Event, Tokens
+from etl.normalise.rows import INVOCATION_LOG, Event, Tokens
+from etl.normalise.token_kinds import KINDS, counts_of
+from etl.normalise.token_sources import LOG_TOKENS
 
 SCHEMA = "ModelInvocationLog"
 
@@ -55,56 +57,45 @@ _LONE_SURROGATE = re.compile(
 )
 
 
-class _Record(msgspec.Struct, gc=False):
+class _Record(msgspec.Struct, gc=False, rename="camel"):
     """What is looked at; the rest of a record is not even built."""
 
-    schemaType: Any = None  # noqa: N815
+    schema_type: Any = None
     timestamp: Any = None
-    accountId: Any = None  # noqa: N815
+    account_id: Any = None
     region: Any = None
-    requestId: Any = None  # noqa: N815
+    request_id: Any = None
     operation: Any = None
-    modelId: Any = None  # noqa: N815
+    model_id: Any = None
     identity: Any = None
-    inferenceRegion: Any = None  # noqa: N815
-    errorCode: Any = None  # noqa: N815
-    requestMetadata: Any = None  # noqa: N815
-    performanceConfig: Any = None  # noqa: N815
-    serviceTier: Any = None  # noqa: N815
+    inference_region: Any = None
+    error_code: Any = None
+    request_metadata: Any = None
+    performance_config: Any = None
+    service_tier: Any = None
     input: msgspec.Raw = _NONE
     output: msgspec.Raw = _NONE
 
 
-class _Input(msgspec.Struct, gc=False):
-    inputTokenCount: msgspec.Raw = _NONE  # noqa: N815
-    cacheReadInputTokenCount: msgspec.Raw = _NONE  # noqa: N815
-    cacheWriteInputTokenCount: msgspec.Raw = _NONE  # noqa: N815
-
-
-class _Output(msgspec.Struct, gc=False):
-    outputTokenCount: msgspec.Raw = _NONE  # noqa: N815
-    outputBodyJson: msgspec.Raw = _NONE  # noqa: N815
-
-
-class _Body(msgspec.Struct, gc=False):
+class _Body(msgspec.Struct, gc=False, rename="camel"):
     """A response's body, a chunk of a streamed one, or what stands in a chunk under a name."""
 
     usage: msgspec.Raw = _NONE
     message: msgspec.Raw = _NONE
     metadata: msgspec.Raw = _NONE
     delta: msgspec.Raw = _NONE
-    messageStop: msgspec.Raw = _NONE  # noqa: N815
-    stopReason: msgspec.Raw = _NONE  # noqa: N815
+    message_stop: msgspec.Raw = _NONE
     stop_reason: msgspec.Raw = _NONE
+    anthropic_stop_reason: msgspec.Raw = msgspec.field(default=_NONE, name="stop_reason")
     images: msgspec.Raw = _NONE
     artifacts: msgspec.Raw = _NONE
     guardrail: msgspec.Raw = msgspec.field(default=_NONE, name="amazon-bedrock-guardrailAction")
     metrics: msgspec.Raw = msgspec.field(default=_NONE, name="amazon-bedrock-invocationMetrics")
 
 
-class _CacheDetail(msgspec.Struct, gc=False):
+class _CacheDetail(msgspec.Struct, gc=False, rename="camel"):
     ttl: msgspec.Raw = _NONE
-    inputTokens: msgspec.Raw = _NONE  # noqa: N815
+    input_tokens: msgspec.Raw = _NONE
 
 
 # A chunk without any of these says nothing of use; most chunks of a stream are such.
@@ -113,33 +104,16 @@ _MARKS = (b'"usage"', b'"amazon-bedrock-', b"guardrail_intervened")
 _BLOCKED = (b'"INTERVENED"', b'"guardrail_intervened"')
 
 # Where a record has each count, whatever bodies it has.
-COUNT_PATHS: Mapping[str, str] = {
-    "input": "input.inputTokenCount",
-    "output": "output.outputTokenCount",
-    "cache_read": "input.cacheReadInputTokenCount",
-    "cache_write": "input.cacheWriteInputTokenCount",
-}
+COUNT_PATHS = {kind.name: kind.log for kind in KINDS if kind.log}
 
 # The counts of ``usage``, as Converse, Anthropic, Nova and the metrics of a stream write them.
-_USAGE_NAMES: Mapping[str, tuple[str, ...]] = {
-    "input": ("inputTokens", "input_tokens", "inputTokenCount"),
-    "output": ("outputTokens", "output_tokens", "outputTokenCount"),
-    "cache_read": (
-        "cacheReadInputTokens",
-        "cache_read_input_tokens",
-        "cacheReadInputTokenCount",
-    ),
-    "cache_write": (
-        "cacheWriteInputTokens",
-        "cache_creation_input_tokens",
-        "cacheWriteInputTokenCount",
-    ),
-}
+_USAGE_NAMES = {kind.name: kind.body for kind in KINDS if kind.log}
 
 _CREATED = {"ephemeral_5m_input_tokens": "5m", "ephemeral_1h_input_tokens": "1h"}
 _TTLS = {b'"5m"': "5m", b'"1h"': "1h"}
 
-Usage = Mapping[str, msgspec.Raw]
+# The fields of an object, not yet understood.
+Fields = Mapping[str, msgspec.Raw]
 
 _Wanted = TypeVar("_Wanted")
 
@@ -154,12 +128,12 @@ def parse_logged_call(record: bytes | memoryview, *, metadata_key: str = APPLICA
     # Raised out here, because an error that is being handled would hold the record.
     if logged is None:
         raise RejectError("not a JSON object that can be read")
-    if logged.schemaType not in (SCHEMA, None):
+    if logged.schema_type not in (SCHEMA, None):
         raise RejectError(f"no invocation log: its schemaType is not {SCHEMA}")
-    request_id = text(logged.requestId)
+    request_id = text(logged.request_id)
     if request_id is None:
         raise RejectError("no requestId: it cannot be told from a call that CloudTrail reports")
-    account_id = text(logged.accountId)
+    account_id = text(logged.account_id)
     if account_id is None:
         raise RejectError("no accountId")
     utc = utc_time(logged.timestamp, "timestamp")
@@ -190,15 +164,15 @@ def _event(
 ) -> Event:
     identity = identity_of(logged.identity)
     region = text(logged.region) or "unknown"
-    metadata = _metadata(logged.requestMetadata, complain)
+    metadata = _metadata(logged.request_metadata, complain)
     application, application_source = find_application(
         role_name=identity.role_name,
         request_parameters={"requestMetadata": metadata},
         user_agent=None,
         metadata_key=metadata_key,
     )
-    output = _decode_as(logged.output, _Output) or _Output()
-    bodies = list(_bodies(output.outputBodyJson))
+    parts = _parts(logged)
+    bodies = list(_bodies(parts["output"]))
     return Event(
         event_time=utc,
         event_id=event_id_of(account_id, region, request_id),
@@ -208,7 +182,7 @@ def _event(
         region=region,
         event_source=BEDROCK,
         event_name=text(logged.operation) or "unknown",
-        model_id=text(logged.modelId),
+        model_id=text(logged.model_id),
         principal_arn=identity.principal_arn,
         principal_type=identity.principal_type,
         session_name=identity.session_name,
@@ -216,17 +190,17 @@ def _event(
         user_name=identity.user_name,
         application=application,
         application_source=application_source,
-        error_code=text(logged.errorCode),
-        inference_region=text(logged.inferenceRegion),
+        error_code=text(logged.error_code),
+        inference_region=text(logged.inference_region),
         service_tier=service_tier(
-            {"performanceConfig": logged.performanceConfig, "serviceTier": logged.serviceTier}, {}
+            {"performanceConfig": logged.performance_config, "serviceTier": logged.service_tier}, {}
         ),
         is_home_copy=True,
         is_correction=False,
         request_metadata=_canonical(metadata),
         guardrail_action=INTERVENED if any(map(_is_blocked, bodies)) else None,
         reported_by=INVOCATION_LOG,
-        tokens=_tokens(logged.input, output, bodies, complain),
+        tokens=_tokens(parts, bodies, complain),
     )
 
 
@@ -274,40 +248,35 @@ def _canonical(metadata: Mapping[str, Any]) -> str | None:
     return json.dumps(metadata, sort_keys=True, ensure_ascii=False, separators=(",", ":"))
 
 
-def _tokens(
-    request: msgspec.Raw, output: _Output, bodies: list[_Body], complain: Complain
-) -> Tokens | None:
+def _parts(logged: _Record) -> Mapping[str, Fields]:
+    return {"input": _fields(logged.input), "output": _fields(logged.output)}
+
+
+def _tokens(parts: Mapping[str, Fields], bodies: list[_Body], complain: Complain) -> Tokens | None:
     """Return the counts of the record, and those of the body's usage for what it lacks."""
-    found = _find_counts(request, output, bodies, complain)
-    input_tokens, output_tokens, cache_read, cache_write = (
-        found[kind].value if kind in found else None for kind in COUNT_PATHS
-    )
-    divided = _divide(cache_write, _usage(bodies), complain)
-    counts = (input_tokens, output_tokens, cache_read, *divided, _images(bodies))
-    return None if all(value is None for value in counts) else Tokens(LOG_TOKENS, *counts)
+    found = _find_counts(parts, bodies, complain)
+    values: dict[str, int | None] = {kind: reading.value for kind, reading in found.items()}
+    written = values.get("cache_write")
+    values["cache_write"], values["cache_write_1h"] = _divide(written, _usage(bodies), complain)
+    values["image"] = _images(bodies)
+    tokens = Tokens._make((LOG_TOKENS, *counts_of(values), None))
+    return None if all(value is None for value in tokens.counts) else tokens
 
 
 def find_logged_tokens(record: bytes) -> dict[str, Reading]:
     """Return each token count of a record by its kind, with where it stands."""
     logged = _decode_as(record, _Record) or _decode_as(_mend(record), _Record) or _Record()
-    output = _decode_as(logged.output, _Output) or _Output()
-    bodies = list(_bodies(output.outputBodyJson))
-    return _find_counts(logged.input, output, bodies, lambda complaint: None)
+    parts = _parts(logged)
+    return _find_counts(parts, list(_bodies(parts["output"])), lambda complaint: None)
 
 
 def _find_counts(
-    request: msgspec.Raw, output: _Output, bodies: list[_Body], complain: Complain
+    parts: Mapping[str, Fields], bodies: list[_Body], complain: Complain
 ) -> dict[str, Reading]:
-    fields = _decode_as(request, _Input) or _Input()
-    written = {
-        "input": fields.inputTokenCount,
-        "output": output.outputTokenCount,
-        "cache_read": fields.cacheReadInputTokenCount,
-        "cache_write": fields.cacheWriteInputTokenCount,
-    }
     usage, found = _usage(bodies), {}
     for kind, path in COUNT_PATHS.items():
-        value = _count(written[kind], path, complain)
+        part, name = path.split(".")
+        value = _count(parts[part].get(name, _NONE), path, complain)
         reading = _usage_count(usage, kind, complain) if value is None else Reading(path, value)
         if reading is not None:
             found[kind] = reading
@@ -331,7 +300,7 @@ def _number(raw: msgspec.Raw) -> int | None:
     return count("" if number is None else number)
 
 
-def _usage_count(usage: Usage, kind: str, complain: Complain) -> Reading | None:
+def _usage_count(usage: Fields, kind: str, complain: Complain) -> Reading | None:
     for name in _USAGE_NAMES[kind]:
         path = f"output.outputBodyJson usage.{name}"
         value = _count(usage.get(name, _NONE), path, complain)
@@ -340,7 +309,9 @@ def _usage_count(usage: Usage, kind: str, complain: Complain) -> Reading | None:
     return None
 
 
-def _divide(written: int | None, usage: Usage, complain: Complain) -> tuple[int | None, int | None]:
+def _divide(
+    written: int | None, usage: Fields, complain: Complain
+) -> tuple[int | None, int | None]:
     """Return the cache writes that live for 5 minutes and for 1 hour, where the body tells."""
     parts = _lifetimes(usage) if usage else []
     if not parts:
@@ -360,21 +331,21 @@ def _divide(written: int | None, usage: Usage, complain: Complain) -> tuple[int 
     return written, None
 
 
-def _lifetimes(usage: Usage) -> list[tuple[str, msgspec.Raw]]:
+def _lifetimes(usage: Fields) -> list[tuple[str, msgspec.Raw]]:
     """Return the parts of the cache writes with their lifetimes; "other" for one not known."""
-    created = _decode_as(usage.get("cache_creation", _NONE), dict[str, msgspec.Raw]) or {}
+    created = _fields(usage.get("cache_creation", _NONE))
     parts = [(_CREATED[name], raw) for name, raw in created.items() if name in _CREATED]
     details = _decode_as(usage.get("cacheDetails", _NONE), list[_CacheDetail]) or []
-    return parts or [(_TTLS.get(bytes(one.ttl), "other"), one.inputTokens) for one in details]
+    return parts or [(_TTLS.get(bytes(one.ttl), "other"), one.input_tokens) for one in details]
 
 
-def _usage(bodies: list[_Body]) -> Usage:
+def _usage(bodies: list[_Body]) -> Fields:
     """Return the numbers of all usages by name. A stream counts up: its last word is the total."""
     found: dict[str, msgspec.Raw] = {}
     for body in bodies:
         inner = (_decode_as(part, _Body) for part in (body.message, body.metadata))
         for raw in (*(part.usage for part in inner if part), body.usage, body.metrics):
-            usage = _decode_as(raw, dict[str, msgspec.Raw]) or {}
+            usage = _fields(raw)
             found |= {name: number for name, number in usage.items() if bytes(number) != b"null"}
     return found
 
@@ -389,15 +360,16 @@ def _images(bodies: list[_Body]) -> int | None:
 
 
 def _is_blocked(body: _Body) -> bool:
-    inner = (_decode_as(part, _Body) for part in (body.delta, body.messageStop))
+    inner = (_decode_as(part, _Body) for part in (body.delta, body.message_stop))
     words = [body.guardrail]
     for part in (body, *filter(None, inner)):
-        words += (part.stopReason, part.stop_reason)
+        words += (part.stop_reason, part.anthropic_stop_reason)
     return any(bytes(word) in _BLOCKED for word in words)
 
 
-def _bodies(raw: msgspec.Raw) -> Iterator[_Body]:
+def _bodies(output: Fields) -> Iterator[_Body]:
     """Yield the response's body, or those chunks of a streamed one that may tell something."""
+    raw = output.get("outputBodyJson", _NONE)
     if raw is _NONE:
         return
     chunks = _decode_as(raw, list[msgspec.Raw])
@@ -407,6 +379,11 @@ def _bodies(raw: msgspec.Raw) -> Iterator[_Body]:
             body = _decode_as(written, _Body)
             if body is not None:
                 yield body
+
+
+def _fields(raw: msgspec.Raw) -> Fields:
+    """Return the fields of an object; none if it is something else."""
+    return _decode_as(raw, dict[str, msgspec.Raw]) or {}
 
 
 def _decode_as(written: bytes | memoryview | msgspec.Raw, kind: type[_Wanted]) -> _Wanted | None:

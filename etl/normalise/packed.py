@@ -11,22 +11,19 @@ import itertools
 import uuid
 from typing import Any
 
-from etl.normalise.rows import TOKEN_SOURCES, Event, Tokens
+from etl.normalise.rows import Event, Tokens
+from etl.normalise.token_kinds import STORED_COLUMNS
+from etl.normalise.token_sources import KEYS, NAMES
 
 StoredId = bytes | str
 
 # Event's fields from account_id to reported_by.
 Shape = tuple[Any, ...]
 
-# A plain call: event_time, event_id, request_id, shared_event_id, shape number, and its tokens in
-# one number (``plain_counts``), None where none are known. Any other call: the first five of these,
-# then the columns of ``token_columns``. Half as many values take half the time.
+# event_time, event_id, request_id, shared_event_id, shape number, then its ``STORED_COLUMNS``.
+# A call that may know no more than its input and output tokens ends after these: so many values.
 PackedCall = tuple[Any, ...]
-PLAIN = 6
-
-# Where the tokens of a plain call stood, and the bits that hold its output tokens.
-PLAIN_SOURCE = TOKEN_SOURCES.index("additionalEventData") + 1
-OUTPUT_BITS = 31
+SHORT = 8
 
 _FIRST, _LAST = Event._fields.index("account_id"), Event._fields.index("tokens")
 # Whoever numbers shapes does so in a range of its own, which it never fills.
@@ -54,23 +51,14 @@ def plain_id(value: StoredId) -> str:
     return str(uuid.UUID(bytes=value)) if isinstance(value, bytes) else value
 
 
-def token_columns(tokens: Tokens) -> tuple[Any, ...]:
-    """Return tokens as the table ``tokens`` holds them, its key left out."""
-    return (TOKEN_SOURCES.index(tokens.source) + 1, *tokens.counts, tokens.service_tier)
-
-
-def plain_counts(input_tokens: int, output_tokens: int) -> int | None:
-    """Return both counts in one number; None if they are too large for it."""
-    if input_tokens >> OUTPUT_BITS or output_tokens >> OUTPUT_BITS:
-        return None
-    return input_tokens << OUTPUT_BITS | output_tokens
+def token_columns(tokens: Tokens | None) -> tuple[Any, ...]:
+    """Return tokens as the ``STORED_COLUMNS`` of a table hold them."""
+    return (KEYS[tokens.source], *tokens[1:]) if tokens else (None,) * len(STORED_COLUMNS)
 
 
 def tokens_of(columns: tuple[Any, ...]) -> Tokens | None:
-    """Return the tokens in the columns of ``token_columns``; None where there are none."""
-    if columns[0] is None:
-        return None
-    return Tokens._make((TOKEN_SOURCES[columns[0] - 1], *columns[1:]))
+    """Return the tokens in ``STORED_COLUMNS``, or the first of them; None where there are none."""
+    return None if columns[0] is None else Tokens(NAMES[columns[0]], *columns[1:])
 
 
 def next_range() -> int:
@@ -117,7 +105,7 @@ class Shapes:
             stored_id(event.request_id) if event.request_id else None,
             stored_id(event.shared_event_id) if event.shared_event_id else None,
             self.number_of(shape_of(event)),
-            *(token_columns(event.tokens) if event.tokens else (None,)),
+            *token_columns(event.tokens),
         )
 
     def take_new(self) -> list[tuple[int, Shape]]:
@@ -148,17 +136,10 @@ def unpack(call: PackedCall, shape: Shape) -> Event:
             None if request_id is None else plain_id(request_id),
             None if shared_event_id is None else plain_id(shared_event_id),
             *shape,
-            _tokens(call[5]) if len(call) == PLAIN else tokens_of(call[5:]),
+            tokens_of(call[5:]),
             None,
         )
     )
-
-
-def _tokens(counts: int | None) -> Tokens | None:
-    if counts is None:
-        return None
-    source = TOKEN_SOURCES[PLAIN_SOURCE - 1]
-    return Tokens(source, counts >> OUTPUT_BITS, counts & (1 << OUTPUT_BITS) - 1)
 
 
 def shape_of(event: Event) -> Shape:

@@ -15,7 +15,8 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import NamedTuple
 
-from etl.normalise.rows import LOG_TOKENS, TOKEN_SOURCES, Tokens
+from etl.normalise.rows import Tokens
+from etl.normalise.token_sources import LOG_TOKENS, TOKEN_SOURCES, rank_of
 
 
 class CorrectionKey(NamedTuple):
@@ -72,7 +73,7 @@ class Reports:
     @property
     def _by_cloudtrail(self) -> Tokens | None:
         latest = [self.corrections[key] for key in sorted(self.corrections, reverse=True)]
-        trusted = [self.told.get(source) for source in TOKEN_SOURCES if source != LOG_TOKENS]
+        trusted = [self.told.get(s.name) for s in TOKEN_SOURCES if s.name != LOG_TOKENS]
         return _fill((*latest, *trusted))
 
 
@@ -85,7 +86,7 @@ def told_by(tokens: Tokens | None, cloudtrail_tokens: Tokens | None) -> dict[str
 def _join(one: Tokens, other: Tokens) -> Tokens:
     """Take the larger of each count, and the more trusted source's name."""
     counts = (_larger(a, b) for a, b in zip(one.counts, other.counts, strict=True))
-    source = min(one.source, other.source, key=TOKEN_SOURCES.index)
+    source = min(one.source, other.source, key=rank_of)
     tier = max(one.service_tier or "", other.service_tier or "") or None
     return Tokens._make((source, *counts, tier))
 
@@ -103,6 +104,6 @@ def _fill(reports: Iterable[Tokens | None]) -> Tokens | None:
         next((count for count in counts if count is not None), None)
         for counts in zip(*(report.counts for report in known), strict=True)
     )
-    source = min((report.source for report in known), key=TOKEN_SOURCES.index)
+    source = min((report.source for report in known), key=rank_of)
     tier = next((report.service_tier for report in known if report.service_tier), None)
     return Tokens._make((source, *counts, tier))

@@ -11,7 +11,7 @@ from etl.normalise.application import APPLICATION_SOURCES
 
 
 class Tokens(NamedTuple):
-    """What one call used. Each count is known or unknown by itself.
+    """What one call used: the counts of ``token_kinds``, each known or unknown by itself.
 
     Input, cache reads, cache writes and output are disjoint, as Bedrock bills them. A cache write
     whose lifetime is not stated stands under ``cache_write_5m`` with ``cache_write_1h`` None.
@@ -28,21 +28,8 @@ class Tokens(NamedTuple):
 
     @property
     def counts(self) -> tuple[int | None, ...]:
-        """The six counts, in the order of the ``tokens`` table."""
-        return self[1:7]
-
-
-LOG_TOKENS = "invocation log"
-
-# The most trusted first: where two sources know the same count, the earlier one is kept
-# (``etl.normalise.reports``).
-TOKEN_SOURCES = (
-    LOG_TOKENS,
-    "additionalEventData",
-    "AwsServiceEvent",
-    "responseElements.usage",
-    "responseElements",
-)
+        """All counts, in the order of ``token_kinds.COUNTS``."""
+        return self[1:-1]
 
 
 # Who told of a call: the bits of ``events.reported_by``.

@@ -46,6 +46,8 @@ from etl.normalise.rows import (
     Tokens,
     merge_reports,
 )
+from etl.normalise.token_kinds import STORED_COLUMNS
+from etl.normalise.token_sources import NAMES
 from etl.times import utc_text
 from etl.warehouse.incoming import EventKey, Incoming
 from etl.warehouse.names import Names
@@ -56,18 +58,27 @@ from etl.warehouse.rollup import add_calls, hours_of, take_calls
 BEFORE_SERVICE_EVENT = timedelta(hours=2)
 AFTER_SERVICE_EVENT = timedelta(hours=1)
 
-_TOKEN_COLUMNS = (
-    "token_source_key", "input_tokens", "output_tokens", "cache_read_tokens",
-    "cache_write_5m_tokens", "cache_write_1h_tokens", "image_count", "service_tier",
-)  # fmt: skip
-
 # How long before its correction an event is looked for. All calls of that time are read for it, so
 # the last days come first. A correction is not sent before its event, but clocks differ.
 _CORRECTED_BEFORE = (timedelta(days=2), timedelta(days=90))
 _CORRECTED_AFTER = timedelta(hours=1)
 
-# What is known of the tokens of a call, beside its row in events.
-_TABLES_OF_TOKENS = ("tokens", "cloudtrail_tokens", "token_reports", "corrections")
+# What is known of the tokens of a call, beside its row in events; and the columns of each before
+# ``STORED_COLUMNS``.
+_KEY = ("event_time", "event_id")
+_TABLES_OF_TOKENS = {
+    "tokens": _KEY,
+    "cloudtrail_tokens": _KEY,
+    "token_reports": _KEY,
+    "corrections": (
+        *("event_id", "correction_time", "correction_id", "event_time"),
+        *("is_names", "has_original"),
+    ),
+}
+_PENDING_COLUMNS = (
+    *("request_id", "event_time", "event_id", "account_key", "region_key"),
+    *("inference_region_key", "is_correction"),
+)
 
 # account, region, request id
 Request = tuple[str, str, str]
@@ -393,8 +404,8 @@ class CallWriter:
         self._fill("wanted_calls", keys)
         rows = self._db.execute(f"""
             select events.event_time, events.event_id, is_correction,
-                {", ".join(f"tokens.{c}" for c in _TOKEN_COLUMNS)},
-                {", ".join(f"beside.{c}" for c in _TOKEN_COLUMNS)}
+                {", ".join(f"tokens.{c}" for c in STORED_COLUMNS)},
+                {", ".join(f"beside.{c}" for c in STORED_COLUMNS)}
             from wanted_calls as wanted
             cross join events
                 on events.event_time = wanted.event_time and events.event_id = wanted.event_id
@@ -403,7 +414,7 @@ class CallWriter:
             left join cloudtrail_tokens as beside
                 on beside.event_time = wanted.event_time and beside.event_id = wanted.event_id
         """).fetchall()
-        width, told = len(_TOKEN_COLUMNS), self._told()
+        width, told = len(STORED_COLUMNS), self._told()
         corrections, orphans = self._corrections()
         return {
             (row[0], row[1]): _Stored(
@@ -422,7 +433,7 @@ class CallWriter:
         """Return what the sources said of the wanted calls, where that is kept by itself."""
         told: dict[EventKey, dict[str, Tokens]] = defaultdict(dict)
         rows = self._db.execute(f"""
-            select event_time, event_id, {", ".join(_TOKEN_COLUMNS)}
+            select event_time, event_id, {", ".join(STORED_COLUMNS)}
             from wanted_calls cross join token_reports using (event_time, event_id)
         """)
         for time, event_id, *columns in rows:
@@ -439,7 +450,7 @@ class CallWriter:
         orphans = set()
         rows = self._db.execute(f"""
             select event_time, event_id, has_original, correction_time, correction_id, is_names,
-                {", ".join(_TOKEN_COLUMNS)}
+                {", ".join(STORED_COLUMNS)}
             from wanted_calls cross join corrections using (event_id, event_time)
         """)
         for time, event_id, has_original, its_time, its_id, is_names, *columns in rows:
@@ -592,24 +603,18 @@ class CallWriter:
         if self._db.execute("select 1 from pending_tokens limit 1").fetchone() is None:
             return []
         self._want_requests(event.request_id for event in events if event.request_id)
-        rows = self._db.execute("""
+        rows = self._db.execute(f"""
             select pending.event_time, pending.event_id, account_id, regions.region,
-                pending.request_id, inference_regions.region, token_source, input_tokens,
-                output_tokens, cache_read_tokens, cache_write_5m_tokens,
-                cache_write_1h_tokens, image_count, service_tier, is_correction
+                pending.request_id, inference_regions.region, is_correction,
+                {", ".join(STORED_COLUMNS)}
             from wanted_requests as wanted
             cross join pending_tokens as pending on pending.request_id = wanted.request_id
             join accounts using (account_key)
             join regions using (region_key)
             left join regions as inference_regions
                 on inference_regions.region_key = pending.inference_region_key
-            join token_sources using (token_source_key)
         """)
-        return [
-            ServiceTokens(row[0], plain_id(row[1]), row[2], row[3], plain_id(row[4]), row[5],
-                          Tokens(*row[6:14]), bool(row[14]))
-            for row in rows
-        ]  # fmt: skip
+        return [_service_of(*row) for row in rows]
 
     def _calls_of(self, wanted: dict[Request, str], plan: _Plan) -> dict[Request, EventKey]:
         """Find the call of each request near its time: in the batch and in the store.
@@ -663,14 +668,11 @@ class CallWriter:
             (
                 stored_id(s.request_id), s.event_time, stored_id(s.event_id),
                 names.account(s.account_id), names.region(s.region),
-                names.region_or_none(s.inference_region), *token_columns(s.tokens),
-                s.is_correction,
+                names.region_or_none(s.inference_region), s.is_correction, *token_columns(s.tokens),
             )
             for s in services
         ]  # fmt: skip
-        return self._many(
-            f"insert or ignore into pending_tokens values ({', '.join('?' * 15)})", rows
-        )
+        return self._many(f"insert or ignore {_into('pending_tokens', _PENDING_COLUMNS)}", rows)
 
     def _forget(self, services: list[ServiceTokens]) -> int:
         return self._many(
@@ -733,8 +735,7 @@ class CallWriter:
             for table, row in _rows_of(key, plan):
                 rows[table].append(row)
         for table, of_table in rows.items():
-            marks = ", ".join("?" * len(of_table[0]))
-            self._many(f"insert into {table} values ({marks})", of_table)
+            self._many(f"insert {_into(table, _TABLES_OF_TOKENS[table])}", of_table)
         self._many(
             "update events set inference_region_key = ?"
             " where event_time = ? and event_id = ? and inference_region_key is null",
@@ -779,8 +780,14 @@ def _rows_of(key: EventKey, plan: _Plan) -> Iterator[tuple[str, tuple[Any, ...]]
             yield "token_reports", (*key, *token_columns(told))
     has_original = plan.has_original(key)
     for (time, event_id, is_names), counts in reports.corrections.items():
-        columns = token_columns(counts) if counts else (None,) * len(_TOKEN_COLUMNS)
-        yield "corrections", (key[1], time, event_id, key[0], is_names, has_original, *columns)
+        correction = (key[1], time, event_id, key[0], is_names, has_original)
+        yield "corrections", (*correction, *token_columns(counts))
+
+
+def _into(table: str, keys: Sequence[str]) -> str:
+    """Return the end of a statement that puts rows into a table: ``keys``, then the tokens."""
+    columns = (*keys, *STORED_COLUMNS)
+    return f"into {table} ({', '.join(columns)}) values ({', '.join('?' * len(columns))})"
 
 
 def _correction_key(event: Event) -> CorrectionKey:
@@ -789,6 +796,23 @@ def _correction_key(event: Event) -> CorrectionKey:
 
 def _is_original(event: Event) -> bool:
     return not event.is_correction
+
+
+def _service_of(
+    time: str,
+    event_id: StoredId,
+    account_id: str,
+    region: str,
+    request_id: StoredId,
+    inference_region: str | None,
+    is_correction: int,
+    source_key: int,
+    *counts: Any,
+) -> ServiceTokens:
+    """Return tokens that waited, from their row: its keys, then its ``STORED_COLUMNS``."""
+    ids = plain_id(event_id), account_id, region, plain_id(request_id)
+    tokens = Tokens(NAMES[source_key], *counts)
+    return ServiceTokens(time, *ids, inference_region, tokens, bool(is_correction))
 
 
 def _told_by_service(service: ServiceTokens) -> Reports:

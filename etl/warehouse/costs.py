@@ -19,6 +19,7 @@ from collections.abc import Callable
 
 from sqlite_utils import Database
 
+from etl.normalise.token_kinds import RATES, SHOWN, SHOWN_TOKENS
 from etl.warehouse.long_work import long_work
 
 _MODEL = ("day", "account_key", "rate_key")
@@ -43,16 +44,13 @@ _BELOW = {
 _SUMS = (
     "calls", "failed_calls", "calls_with_tokens", "calls_without_tokens",
     "unpriced_calls", "unpriced_tokens",
-    "input_tokens", "output_tokens", "cache_read_tokens", "cache_write_tokens", "image_count",
+    *SHOWN,
     "actual_tokens", "estimated_tokens",
 )  # fmt: skip
 _COSTS = ("cost_picodollars", "actual_cost_picodollars", "estimated_cost_picodollars")
 _COLUMNS = (*_SUMS, *_COSTS, "data_source")
 
-_RATES = (
-    "rate_key", "valid_from", "valid_to", "input_rate", "output_rate", "cache_read_rate",
-    "cache_write_5m_rate", "cache_write_1h_rate", "image_rate",
-)  # fmt: skip
+_RATES = ", ".join(("rate_key", "valid_from", "valid_to", *RATES))
 
 
 def note_usage(db: Database, changes: str, day: str) -> None:
@@ -92,22 +90,21 @@ def _renew_all(db: Database, note: Callable[[str], None]) -> None:
 
 def _note_rates(db: Database) -> bool:
     """Note all usage of the rate keys whose rates differ from those used; return whether any do."""
-    columns = ", ".join(_RATES)
     _ensure_notes(db)
     db.execute("drop table if exists temp.current_rates")
-    db.execute(f"create temp table current_rates as select {columns} from int_rates")
+    db.execute(f"create temp table current_rates as select {_RATES} from int_rates")
     db.execute(
         "insert or ignore into stale_rate_keys select rate_key from"
-        " (select * from current_rates except select * from priced_rates)"
+        f" (select {_RATES} from current_rates except select {_RATES} from priced_rates)"
         " union select rate_key from"
-        " (select * from priced_rates except select * from current_rates)"
+        f" (select {_RATES} from priced_rates except select {_RATES} from current_rates)"
     )
     if db.execute("select 1 from stale_rate_keys limit 1").fetchone() is None:
         return False
     note_usage(db, "usage_daily where rate_key in (select rate_key from stale_rate_keys)", "day")
     db.execute("delete from priced_rates where rate_key in (select rate_key from stale_rate_keys)")
     db.execute(
-        "insert into priced_rates select * from current_rates"
+        f"insert into priced_rates ({_RATES}) select {_RATES} from current_rates"
         " where rate_key in (select rate_key from stale_rate_keys)"
     )
     db.execute("delete from stale_rate_keys")
@@ -149,10 +146,7 @@ def _data_source(cost: str) -> str:
 
 _IS_ACTUAL = "data_source like 'Actual%'"
 _IS_ESTIMATED = "data_source = 'CloudWatch (Estimated)'"
-_TOKENS = (
-    "sum(coalesce(input_tokens, 0) + coalesce(output_tokens, 0) + coalesce(cache_read_tokens, 0)"
-    " + coalesce(cache_write_tokens, 0))"
-)
+_TOKENS = f"sum({' + '.join(f'coalesce({column}, 0)' for column in SHOWN_TOKENS)})"
 
 # The columns of priced_daily, from int_usage_daily_priced.
 _PRICED = ", ".join(

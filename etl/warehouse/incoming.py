@@ -15,17 +15,7 @@ from operator import itemgetter
 from sqlite_utils import Database
 
 from etl.normalise.application import CONFIG_RULE
-from etl.normalise.packed import (
-    OUTPUT_BITS,
-    PLAIN,
-    PLAIN_SOURCE,
-    PackedCall,
-    Shape,
-    StoredId,
-    event_of,
-    range_of,
-    unpack,
-)
+from etl.normalise.packed import SHORT, PackedCall, Shape, StoredId, event_of, range_of, unpack
 from etl.normalise.rows import INVOCATION_LOG, Event
 from etl.normalise.rules import (
     ApplicationRule,
@@ -34,6 +24,8 @@ from etl.normalise.rules import (
     evidence_of,
     find_rule,
 )
+from etl.normalise.token_kinds import INPUT_COLUMNS, STORED_COLUMNS
+from etl.sql_files import sql_text
 from etl.warehouse.attribution import stored_rules
 from etl.warehouse.names import Names
 from etl.warehouse.rollup import add_usage
@@ -57,13 +49,12 @@ _MODEL, _REGION, _TIER = (
 
 _CALL_COLUMNS = ("event_time", "event_id", "request_id", "shared_event_id")
 EVENT_COLUMNS = (*_CALL_COLUMNS, *_SHAPE_COLUMNS)
-_PLAIN_COLUMNS = ", ".join((*_CALL_COLUMNS, "shape", "plain_counts"))
 
-# As the columns of tokens, the last under a name of its own.
-_TOKEN_COLUMNS = (
-    "token_source_key", "input_tokens", "output_tokens", "cache_read_tokens",
-    "cache_write_5m_tokens", "cache_write_1h_tokens", "image_count", "token_tier",
-)  # fmt: skip
+# As the columns of tokens; a call's shape has a service tier as well.
+_TOKEN_COLUMNS = tuple("token_tier" if c == "service_tier" else c for c in STORED_COLUMNS)
+
+# As the values of a packed call.
+_INCOMING = (*_CALL_COLUMNS, "shape", *_TOKEN_COLUMNS)
 
 _TABLES = (
     f"""
@@ -76,22 +67,8 @@ _TABLES = (
     f"""
     create temp table if not exists incoming (
         event_time text, event_id blob, request_id blob, shared_event_id blob, shape integer,
-        plain_counts integer, {", ".join(f"other_{column}" for column in _TOKEN_COLUMNS)}
+        {", ".join(_TOKEN_COLUMNS)}
     )
-    """,
-    f"""
-    create temp view if not exists incoming_calls as
-    select
-        event_time,
-        event_id,
-        shape,
-        iif(plain_counts is null, other_token_source_key, {PLAIN_SOURCE}) as token_source_key,
-        iif(plain_counts is null, other_input_tokens, plain_counts >> {OUTPUT_BITS})
-            as input_tokens,
-        iif(plain_counts is null, other_output_tokens, plain_counts & {(1 << OUTPUT_BITS) - 1})
-            as output_tokens,
-        {", ".join(f"other_{column} as {column}" for column in _TOKEN_COLUMNS[3:])}
-    from incoming
     """,
     """
     create temp table if not exists odd_calls (
@@ -100,65 +77,6 @@ _TABLES = (
     """,
     "create temp table if not exists corrected_ids (event_id blob primary key) without rowid",
 )
-
-# A call as int_call_usage has it, before it is in events. It counts as that view says.
-_USAGE = """
-    select
-        substr(incoming.event_time, 1, 13) || ':00:00Z' as hour,
-        shapes.account_key,
-        shapes.region_key,
-        shapes.model_key,
-        shapes.user_key,
-        shapes.application_key,
-        coalesce(incoming.token_source_key, 0) as token_source_key,
-        coalesce(incoming.token_tier, shapes.service_tier, 'standard') as service_tier,
-        -- Nearly every request is smaller than any threshold: those are not looked at one by one.
-        case
-            when
-                coalesce(incoming.input_tokens, 0)
-                + coalesce(incoming.cache_read_tokens, 0)
-                + coalesce(incoming.cache_write_5m_tokens, 0)
-                + coalesce(incoming.cache_write_1h_tokens, 0)
-                <= (
-                    select coalesce(min(min_input_tokens), 0)
-                    from context_bands
-                    where min_input_tokens > 0
-                ) then 0
-            else coalesce(
-                (
-                    select max(context_bands.min_input_tokens)
-                    from context_bands
-                    where
-                        context_bands.min_input_tokens
-                        < coalesce(incoming.input_tokens, 0)
-                        + coalesce(incoming.cache_read_tokens, 0)
-                        + coalesce(incoming.cache_write_5m_tokens, 0)
-                        + coalesce(incoming.cache_write_1h_tokens, 0)
-                ),
-                0
-            )
-        end as min_input_tokens,
-        shapes.error_code_key is null as calls,
-        shapes.error_code_key is not null as failed_calls,
-        incoming.input_tokens,
-        incoming.output_tokens,
-        incoming.cache_read_tokens,
-        incoming.cache_write_5m_tokens,
-        incoming.cache_write_1h_tokens,
-        incoming.image_count,
-        shapes.error_code_key is null and incoming.input_tokens is null
-            as input_unknown_calls,
-        shapes.error_code_key is null and incoming.output_tokens is null
-            as output_unknown_calls,
-        shapes.error_code_key is null and incoming.cache_read_tokens is null
-            as cache_read_unknown_calls,
-        shapes.error_code_key is null
-        and incoming.cache_write_5m_tokens is null
-        and incoming.cache_write_1h_tokens is null as cache_write_unknown_calls,
-        shapes.error_code_key is null and incoming.image_count is null as image_unknown_calls
-    from incoming_calls as incoming
-    inner join call_shapes as shapes using (shape)
-"""
 
 _ODD = (
     # Seen before.
@@ -247,19 +165,13 @@ class Incoming:
             calls = [call for call in calls if times[call[:2]] == 1]
         calls.sort(key=itemgetter(0))
         self._db.conn.execute("delete from incoming")
-        self._insert_plain([call for call in calls if len(call) == PLAIN])
-        self._insert_others([call for call in calls if len(call) > PLAIN])
+        for width in (SHORT, len(_INCOMING)):
+            columns, marks = ", ".join(_INCOMING[:width]), ", ".join("?" * width)
+            self._db.conn.executemany(
+                f"insert into incoming ({columns}) values ({marks})",
+                [call for call in calls if len(call) == width],
+            )
         return [self._unpack(call) for call in repeated]
-
-    def _insert_plain(self, calls: list[PackedCall]) -> None:
-        self._db.conn.executemany(
-            f"insert into incoming ({_PLAIN_COLUMNS}) values (?, ?, ?, ?, ?, ?)", calls
-        )
-
-    def _insert_others(self, calls: list[PackedCall]) -> None:
-        self._db.conn.executemany(
-            f"insert into incoming values (?, ?, ?, ?, ?, null{', ?' * len(_TOKEN_COLUMNS)})", calls
-        )
 
     def drop_before(self, moment: str) -> int:
         """Leave out the calls before a moment; return how many they were."""
@@ -283,9 +195,7 @@ class Incoming:
         are_odd = "from incoming where (event_time, event_id) in (select * from odd_calls)"
         odd = conn.execute(f"select * {are_odd} order by event_time, event_id").fetchall()
         conn.execute(f"delete {are_odd}")
-        return [
-            self._unpack(row[:5] + row[6:] if row[6] is not None else row[:PLAIN]) for row in odd
-        ]
+        return [self._unpack(row) for row in odd]
 
     def insert(self) -> tuple[int, int]:
         """Put what is left into events, tokens and the rollup; return calls, and with tokens."""
@@ -298,18 +208,19 @@ class Incoming:
         if not calls:
             return 0, 0
         with_tokens = conn.execute(
-            f"insert into tokens select event_time, event_id, {', '.join(_TOKEN_COLUMNS)}"
-            " from incoming_calls where token_source_key is not null"
+            f"insert into tokens (event_time, event_id, {', '.join(STORED_COLUMNS)})"
+            f" select event_time, event_id, {', '.join(_TOKEN_COLUMNS)}"
+            " from incoming where token_source_key is not null"
         ).rowcount
-        add_usage(self._db, f"({_USAGE})", has_new_rates=self._has_new_rates())
+        usage = sql_text("load/usage_of_incoming")
+        add_usage(self._db, f"({usage})", has_new_rates=self._has_new_rates())
         return calls, with_tokens
 
     def _has_new_rates(self) -> bool:
         """Whether a call may have a rate that is not its shape's: of another tier, or size."""
         row = self._db.conn.execute(
-            "select 1 from incoming_calls where token_tier is not null or coalesce(input_tokens, 0)"
-            " + coalesce(cache_read_tokens, 0) + coalesce(cache_write_5m_tokens, 0)"
-            " + coalesce(cache_write_1h_tokens, 0)"
+            "select 1 from incoming where token_tier is not null"
+            f" or {' + '.join(f'coalesce({column}, 0)' for column in INPUT_COLUMNS)}"
             " > (select min(min_input_tokens) from context_bands where min_input_tokens > 0)"
             " limit 1"
         ).fetchone()

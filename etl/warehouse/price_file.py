@@ -23,9 +23,8 @@ from typing import NamedTuple
 
 from etl.errors import DataError
 from etl.normalise.model_ids import parse_model_id
+from etl.normalise.token_kinds import PRICE_UNITS
 
-# The kinds that a call's counts are kept of; a rate of another one prices nothing.
-KINDS = ("input", "output", "cache_read", "cache_write_5m", "cache_write_1h", "image")
 TIERS = ("standard", "batch", "flex", "priority", "latency")
 SCOPES = ("regional", "global")
 
@@ -44,7 +43,7 @@ MAX_RATE = 10**12
 # What a rate that is not 0 lies between. Of what is listed the cheapest token costs $0.02 a
 # million, the dearest $600, the dearest image $0.60.
 _TOKEN_RATES = (1_000, 10**10)
-_IMAGE_RATES = (10**6, MAX_RATE)
+_OTHER_RATES = (10**6, MAX_RATE)
 
 # Of the list price: no discount, but a unit mistaken for another, or zeros that are missing.
 _FARTHEST = 100
@@ -215,7 +214,7 @@ def _wrong(
         yield from _wrong_word("region", cells["region"], known.regions, "; * is any")
     yield from _wrong_word("scope", cells["scope"], SCOPES)
     yield from _wrong_word("service_tier", cells["service_tier"], known.tiers)
-    yield from _wrong_word("token_kind", cells["token_kind"], KINDS)
+    yield from _wrong_word("token_kind", cells["token_kind"], PRICE_UNITS)
     yield from _wrong_threshold(cells["min_input_tokens"])
     yield from _wrong_rate(cells, known)
     yield from _wrong_days(cells, today)
@@ -260,8 +259,8 @@ def _wrong_threshold(text: str) -> Iterator[str]:
 
 def _wrong_rate(cells: Mapping[str, str], known: Known) -> Iterator[str]:
     text, kind = cells["usd_per_mtok"], cells["token_kind"]
-    rate, noun = _whole(text), "images" if kind == "image" else "tokens"
-    least, most = _IMAGE_RATES if kind == "image" else _TOKEN_RATES
+    rate, noun = _whole(text), PRICE_UNITS.get(kind, "tokens")
+    least, most = _TOKEN_RATES if noun == "tokens" else _OTHER_RATES
     unit = f"micro-dollars per million {noun}: $3.30 is 3300000"
     if rate is None:
         yield f"usd_per_mtok {_shown(text)} is not a whole number of {unit}"

@@ -21,25 +21,14 @@ from datetime import datetime, timedelta
 from sqlite_utils import Database
 
 from etl.normalise.identity import UNATTRIBUTED
+from etl.normalise.token_kinds import COUNT_COLUMNS, KINDS, UNKNOWN_CALLS
 from etl.warehouse.costs import PRICED, note_usage, renew_costs
 from etl.warehouse.names import Names
 
-_KNOWN = (
-    "calls", "failed_calls",
-    "input_tokens", "output_tokens", "cache_read_tokens",
-    "cache_write_5m_tokens", "cache_write_1h_tokens", "image_count",
-    "input_unknown_calls", "output_unknown_calls", "cache_read_unknown_calls",
-    "cache_write_unknown_calls", "image_unknown_calls",
-)  # fmt: skip
+_KNOWN = ("calls", "failed_calls", *COUNT_COLUMNS, *UNKNOWN_CALLS)
 
 # Token kinds of the estimate, and the column of each.
-_ESTIMATED = {
-    "input": "estimated_input_tokens",
-    "output": "estimated_output_tokens",
-    "cache_read": "estimated_cache_read_tokens",
-    "cache_write": "estimated_cache_write_tokens",
-    "image": "estimated_image_count",
-}
+_ESTIMATED = {kind.name: kind.estimate for kind in KINDS}
 
 _RENEWED = ("estimated_calls", *_ESTIMATED.values())
 

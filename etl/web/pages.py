@@ -22,6 +22,7 @@ from datasette.views.base import DatasetteError
 
 from etl import figures
 from etl.errors import DataError
+from etl.normalise.token_kinds import SHOWN_TOKENS, TOKENS_ALONE
 from etl.web import bundle, queries, refresh
 from etl.web.selection import NAMES, PRESETS, STACKS, Selection, parse_selection
 from etl.web.site import DATABASE
@@ -32,6 +33,9 @@ Row = Mapping[str, Any]
 # Names in charts, and in the tables under them; the links lead to all of them.
 _TOP = 10
 _STACKED = 8
+
+# For the chart of tokens: column, heading, whether it is input.
+_TOKEN_KINDS = json.dumps([(kind.shown, kind.heading, kind.is_input) for kind in TOKENS_ALONE])
 
 # More than anybody clicks together, in an address that servers accept.
 _MAX_FIELDS = 1000
@@ -185,6 +189,7 @@ def _frame(view: View) -> dict[str, Any]:
         "stacks": STACKS,
         "kinds": NAMES,
         "stacked": _STACKED,
+        "token_kinds": _TOKEN_KINDS,
         "vega": view.link(f"/-/charts/{bundle.file_name()}"),
         "freshness": view.freshness,
         "age": _age(view.freshness["last_event_time"]),
@@ -277,8 +282,7 @@ def _totals(view: View, total: Sequence[Row], before: Sequence[Row]) -> dict[str
 
 
 def _all_tokens(row: Row) -> int | None:
-    kinds = ("input_tokens", "output_tokens", "cache_read_tokens", "cache_write_tokens")
-    known = [row[kind] for kind in kinds if row[kind] is not None]
+    known = [row[column] for column in SHOWN_TOKENS if row[column] is not None]
     return sum(known) if known else None
 
 

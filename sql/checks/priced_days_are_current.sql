@@ -13,10 +13,7 @@ with usage as (
         data_source like 'Actual%' as is_actual,
         data_source = 'CloudWatch (Estimated)' as is_estimated,
         calls > 0 or list_cost_picodollars > 0 or unpriced_tokens > 0 as tells,
-        coalesce(input_tokens, 0)
-        + coalesce(output_tokens, 0)
-        + coalesce(cache_read_tokens, 0)
-        + coalesce(cache_write_tokens, 0) as tokens
+        {{ columns.each(columns.shown_tokens, 'coalesce({}, 0)', '\n+ ') }} as tokens
     from int_usage_daily_priced
 ),
 
@@ -35,8 +32,7 @@ recomputed as (
         sum(calls_without_tokens) as calls_without_tokens,
         sum(unpriced_calls) as unpriced_calls,
         sum(unpriced_tokens) as unpriced_tokens,
-        {{ columns.each(columns.shown_tokens, 'sum({0}) as {0}') }},
-        sum(image_count) as image_count,
+        {{ columns.each(columns.shown, 'sum({0}) as {0}') }},
         sum(tokens) filter (where is_actual) as actual_tokens,
         sum(tokens) filter (where is_estimated) as estimated_tokens,
         sum(list_cost_picodollars) as cost_picodollars,
@@ -71,8 +67,7 @@ stored as (
         calls_without_tokens,
         unpriced_calls,
         unpriced_tokens,
-        {{ columns.each(columns.shown_tokens) }},
-        image_count,
+        {{ columns.each(columns.shown) }},
         actual_tokens,
         estimated_tokens,
         cost_picodollars,

@@ -8,12 +8,10 @@ with known as (
         totals.model_key,
         totals.value as total_tokens,
         case totals.metric_kind
-            when 'input' then usage.input_tokens
-            when 'output' then usage.output_tokens
-            when 'cache_read' then usage.cache_read_tokens
-            when 'cache_write'
-                then usage.cache_write_5m_tokens + usage.cache_write_1h_tokens
-            when 'image' then usage.image_count
+{% for kind in columns.kinds %}
+            when '{{ kind.name }}'
+                then {{ columns.total(kind, 'usage.{}', '\n+ ') }}
+{% endfor %}
         end as known_tokens,
         {{ usage.unknown_calls_of('totals.metric_kind') }} as unknown_calls
     from metric_hourly as totals
@@ -29,7 +27,9 @@ with known as (
             and usage.account_key = totals.account_key
             and usage.rate_key = series.rate_key
     where
-        totals.metric_kind in ('input', 'output', 'cache_read', 'cache_write', 'image')
+        totals.metric_kind in (
+            {{ columns.each(columns.kinds | map(attribute='name'), "'{}'") }}
+        )
 ),
 
 final as (

@@ -86,24 +86,14 @@ final as (
         rate_key,
         valid_from,
         coalesce(valid_to, '9999-12-31') as valid_to,
-        max(case when token_kind = 'input' then usd_per_mtok end) as input_rate,
-        max(case when token_kind = 'output' then usd_per_mtok end) as output_rate,
-        max(case when token_kind = 'cache_read' then usd_per_mtok end)
-            as cache_read_rate,
-        max(case when token_kind = 'cache_write_5m' then usd_per_mtok end)
-            as cache_write_5m_rate,
-        max(case when token_kind = 'cache_write_1h' then usd_per_mtok end)
-            as cache_write_1h_rate,
-        max(case when token_kind = 'image' then usd_per_mtok end) as image_rate,
-        max(case when token_kind = 'input' then price_id end) as input_price_id,
-        max(case when token_kind = 'output' then price_id end) as output_price_id,
-        max(case when token_kind = 'cache_read' then price_id end)
-            as cache_read_price_id,
-        max(case when token_kind = 'cache_write_5m' then price_id end)
-            as cache_write_5m_price_id,
-        max(case when token_kind = 'cache_write_1h' then price_id end)
-            as cache_write_1h_price_id,
-        max(case when token_kind = 'image' then price_id end) as image_price_id
+{% for price in columns.priced_kinds %}
+        max(case when token_kind = '{{ price }}' then usd_per_mtok end)
+            as {{ price }}_rate,
+{% endfor %}
+{% for price in columns.priced_kinds %}
+        max(case when token_kind = '{{ price }}' then price_id end)
+            as {{ price }}_price_id{{ ',' if not loop.last }}
+{% endfor %}
     from ranked
     where choice = 1
     group by rate_key, valid_from, valid_to

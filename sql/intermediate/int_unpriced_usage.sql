@@ -11,11 +11,7 @@ with final as (
         usage.calls,
         usage.unpriced_calls,
         usage.unpriced_tokens,
-        usage.unpriced_input_tokens as input_tokens,
-        usage.unpriced_output_tokens as output_tokens,
-        usage.unpriced_cache_read_tokens as cache_read_tokens,
-        usage.unpriced_cache_write_tokens as cache_write_tokens,
-        usage.unpriced_image_count as image_count
+        {{ columns.each(columns.shown, 'usage.unpriced_{0} as {0}') }}
     from priced_daily_by_model as unpriced
     cross join int_usage_daily_priced as usage
         on

@@ -1,34 +1,21 @@
 -- Lists of columns that stand together, and a way to write something for each of them.
 
--- What a call uses, kind by kind: the count, and the kind as prices have it.
-{% set kinds = [
-    ('input_tokens', 'input'),
-    ('output_tokens', 'output'),
-    ('cache_read_tokens', 'cache_read'),
-    ('cache_write_5m_tokens', 'cache_write_5m'),
-    ('cache_write_1h_tokens', 'cache_write_1h'),
-    ('image_count', 'image'),
-] %}
-{% set counts = kinds | map('first') | list %}
-{% set priced_kinds = kinds | map('last') | list %}
+-- What a call uses, kind by kind: the table is etl/normalise/token_kinds.py.
+{% set kinds = token_kinds.KINDS | list %}
+{% set kinds_of_tokens = token_kinds.TOKENS_ALONE | list %}
+{% set counts = token_kinds.COUNT_COLUMNS | list %}
+{% set token_counts = token_kinds.TOKEN_COLUMNS | list %}
+{% set input_counts = token_kinds.INPUT_COLUMNS | list %}
 
--- The calls that lack a count.
-{% set unknown_calls = [
-    'input_unknown_calls',
-    'output_unknown_calls',
-    'cache_read_unknown_calls',
-    'cache_write_unknown_calls',
-    'image_unknown_calls',
-] %}
+-- Each count, and the kind as prices have it.
+{% set priced_counts = token_kinds.COUNTS | list %}
+{% set priced_kinds = token_kinds.PRICE_KINDS | list %}
 
--- What CloudWatch adds to them.
-{% set estimates = [
-    'estimated_input_tokens',
-    'estimated_output_tokens',
-    'estimated_cache_read_tokens',
-    'estimated_cache_write_tokens',
-    'estimated_image_count',
-] %}
+-- The calls that lack a kind, and what CloudWatch adds to it.
+{% set unknown_calls = token_kinds.UNKNOWN_CALLS | list %}
+{% set estimates = token_kinds.ESTIMATES | list %}
+{% set estimate_of = token_kinds.ESTIMATE_OF %}
+{% set priced_estimates = token_kinds.PRICED_ESTIMATES | list %}
 
 -- All that usage_hourly and usage_daily count.
 {% set known = ['calls', 'failed_calls'] + counts + unknown_calls %}
@@ -43,7 +30,8 @@
     'token_source_key',
 ] %}
 
--- What tells the rows of metric_hourly apart; without the kind, one of CloudWatch's models.
+-- What tells the rows of metric_hourly apart; without the kind, one of CloudWatch's
+-- models.
 {% set metric_model = [
     'hour',
     'account_key',
@@ -53,16 +41,28 @@
 ] %}
 {% set metric_hour = metric_model + ['metric_kind'] %}
 
--- Tokens as they are shown: both kinds of cache write are one.
-{% set shown_tokens = [
-    'input_tokens',
-    'output_tokens',
-    'cache_read_tokens',
-    'cache_write_tokens',
-] %}
+-- As they are shown: both kinds of cache write are one. What is not tokens, such as
+-- images, is in shown alone.
+{% set shown = token_kinds.SHOWN | list %}
+{% set shown_tokens = token_kinds.SHOWN_TOKENS | list %}
 
 -- Which of it has no price or no tokens.
 {% set left_out = ['unpriced_calls', 'unpriced_tokens', 'calls_without_tokens'] %}
+
+-- The counts of a kind as one; unknown where the first is. {} stands for the column.
+{% macro total(kind, pattern='{}', plus=' + ') -%}
+{{ pattern.format(kind.counts[0].column) }}
+{%- for one in kind.counts[1:] %}{{ plus }}coalesce({{ pattern.format(one.column) }}, 0){% endfor %}
+{%- endmacro %}
+
+-- The same under the name in which it is shown.
+{% macro shown_total(kind, prefix='') %}
+{{ total(kind, prefix ~ '{}') }}
+{%- if kind.counts | length > 1 %}
+
+    as {{ prefix }}{{ kind.shown }}
+{%- endif %}
+{% endmacro %}
 
 -- {} and {0} in the pattern stand for the column.
 {% macro each(names, pattern='{}', between=',\n') %}

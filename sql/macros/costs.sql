@@ -82,7 +82,7 @@ max(day) as last_seen,
 sum(calls) as calls,
 sum(unpriced_calls) as unpriced_calls,
 sum(unpriced_tokens) as unpriced_tokens,
-{{ columns.each(columns.shown_tokens + ['image_count'], 'sum({0}) as {0}') }}
+{{ columns.each(columns.shown, 'sum({0}) as {0}') }}
 {% endmacro %}
 
 {% macro daily_units() %}
@@ -97,11 +97,7 @@ sum(unpriced_tokens) as unpriced_tokens,
 {% macro daily_columns() %}
 costs.calls,
 costs.failed_calls,
-costs.input_tokens,
-costs.output_tokens,
-costs.cache_read_tokens,
-costs.cache_write_tokens,
-costs.image_count,
+{{ columns.each(columns.shown, 'costs.{}') }},
 costs.actual_tokens,
 costs.estimated_tokens,
 costs.cost_picodollars / 1e12 as cost_usd,

@@ -1,8 +1,48 @@
--- What tokens cost: each kind's count times its rate. An unknown count adds nothing; a
--- count of 0 needs no price. Where some kinds have a price and others none, the cost is
--- that of the first, and the others are counted as unpriced.
+-- How many tokens a call has, and what they cost: each kind's count times its rate. An
+-- unknown count adds nothing; a count of 0 needs no price. Where some kinds have a
+-- price and others none, the cost is that of the first, and the others are counted as
+-- unpriced.
 
 {% import 'macros/columns' as columns %}
+
+-- The size of the request, which may decide its price: the largest threshold that it
+-- exceeds. Nearly every request is smaller than any: those are not looked at one by
+-- one.
+{% macro context_band(call) %}
+{% set known = 'coalesce(' ~ call ~ '.{}, 0)' %}
+{% set size = columns.each(columns.input_counts, known, '\n+ ') | trim %}
+case
+    when
+        {{ size }}
+        <= (
+            select coalesce(min(min_input_tokens), 0)
+            from context_bands
+            where min_input_tokens > 0
+        ) then 0
+    else coalesce(
+        (
+            select max(context_bands.min_input_tokens)
+            from context_bands
+            where
+                context_bands.min_input_tokens
+                < {{ size }}
+        ),
+        0
+    )
+end
+{% endmacro %}
+
+-- What a call uses, and which kinds of it a successful call does not tell.
+{% macro counted(call, error_code_key) %}
+{{ columns.each(columns.counts, call ~ '.{}') }},
+{% for kind in columns.kinds %}
+{{ error_code_key }} is null
+{% for count in kind.counts %}
+and {{ call }}.{{ count.column }} is null
+{% endfor %}
+    as {{ kind.unknown_calls }}{{ ',' if not loop.last }}
+{% endfor %}
+{% endmacro %}
 
 {% macro is_any(names, pattern='{}') %}
 coalesce(
@@ -12,7 +52,7 @@ coalesce(
 
 -- Columns that say which of the counts are known and have a price, how many tokens have
 -- none, and what the others cost. cost() makes one amount of them.
-{% macro pricing(counted=columns.kinds, of='tokens') %}
+{% macro pricing(counted=columns.priced_counts, of='tokens') %}
 {{ is_any(counted | map('first')) }} as has_{{ of }},
 coalesce(
 {% for count, price in counted %}

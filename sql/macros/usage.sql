@@ -10,29 +10,16 @@ select
     {{ columns.each(columns.keys) }},
     calls,
     failed_calls,
-    iif(calls > input_unknown_calls or input_tokens > 0, input_tokens, null)
-        as input_tokens,
-    iif(calls > output_unknown_calls or output_tokens > 0, output_tokens, null)
-        as output_tokens,
+{% for kind in columns.kinds %}
+{% for count in kind.counts %}
     iif(
-        calls > cache_read_unknown_calls or cache_read_tokens > 0,
-        cache_read_tokens,
+        calls > {{ kind.unknown_calls }}
+        or {{ columns.total(kind) }} > 0,
+        {{ count.column }},
         null
-    ) as cache_read_tokens,
-    iif(
-        calls > cache_write_unknown_calls
-        or cache_write_5m_tokens + cache_write_1h_tokens > 0,
-        cache_write_5m_tokens,
-        null
-    ) as cache_write_5m_tokens,
-    iif(
-        calls > cache_write_unknown_calls
-        or cache_write_5m_tokens + cache_write_1h_tokens > 0,
-        cache_write_1h_tokens,
-        null
-    ) as cache_write_1h_tokens,
-    iif(calls > image_unknown_calls or image_count > 0, image_count, null)
-        as image_count,
+    ) as {{ count.column }},
+{% endfor %}
+{% endfor %}
     estimated_calls,
     {{ columns.each(columns.estimates) }}
 from {{ table }}
@@ -57,14 +44,10 @@ final as (
             else calls
         end as calls,
         iif(is_estimated, 0, failed_calls) as failed_calls,
-        iif(is_estimated, estimated_input_tokens, input_tokens) as input_tokens,
-        iif(is_estimated, estimated_output_tokens, output_tokens) as output_tokens,
-        iif(is_estimated, estimated_cache_read_tokens, cache_read_tokens)
-            as cache_read_tokens,
-        iif(is_estimated, estimated_cache_write_tokens, cache_write_5m_tokens)
-            as cache_write_5m_tokens,
-        iif(is_estimated, null, cache_write_1h_tokens) as cache_write_1h_tokens,
-        iif(is_estimated, estimated_image_count, image_count) as image_count
+{% for count, estimate in columns.estimate_of.items() %}
+        iif(is_estimated, {{ estimate or 'null' }}, {{ count }})
+            as {{ count }}{{ ',' if not loop.last }}
+{% endfor %}
     from parts
     where
         case
@@ -96,7 +79,7 @@ with rated as (
         usage.*,
         -- A model may have rates of no kind that is counted, such as search units.
         {{ tokens.is_any(columns.priced_kinds, '{}_rate') }} as has_rates,
-{% for count, price in columns.kinds %}
+{% for count, price in columns.priced_counts %}
         iif({{ price }}_rate is null, coalesce({{ count }}, 0), 0)
             as unpriced_{{ count }},
 {% endfor %}
@@ -119,21 +102,15 @@ final as (
         data_source,
         calls,
         failed_calls,
-        input_tokens,
-        output_tokens,
-        cache_read_tokens,
-        cache_write_5m_tokens + coalesce(cache_write_1h_tokens, 0)
-            as cache_write_tokens,
-        image_count,
+{% for kind in columns.kinds %}
+        {{ columns.shown_total(kind) }},
+{% endfor %}
         {{ tokens.cost() }} as list_cost_picodollars,
         iif(has_rates, 0, calls) as unpriced_calls,
         unpriced_tokens,
-        unpriced_input_tokens,
-        unpriced_output_tokens,
-        unpriced_cache_read_tokens,
-        unpriced_cache_write_5m_tokens + unpriced_cache_write_1h_tokens
-            as unpriced_cache_write_tokens,
-        unpriced_image_count,
+{% for kind in columns.kinds %}
+        {{ columns.shown_total(kind, 'unpriced_') }},
+{% endfor %}
         iif(has_tokens, 0, calls) as calls_without_tokens
     from rated
 )
@@ -144,10 +121,8 @@ select * from final
 -- The calls of a row of usage that lack a count, by its kind.
 {% macro unknown_calls_of(kind) %}
 case {{ kind }}
-    when 'input' then usage.input_unknown_calls
-    when 'output' then usage.output_unknown_calls
-    when 'cache_read' then usage.cache_read_unknown_calls
-    when 'cache_write' then usage.cache_write_unknown_calls
-    when 'image' then usage.image_unknown_calls
+{% for one in columns.kinds %}
+    when '{{ one.name }}' then usage.{{ one.unknown_calls }}
+{% endfor %}
 end
 {% endmacro %}

@@ -121,7 +121,7 @@ final as (
         cost_picodollars,
         unpriced_tokens,
         is_lower_bound,
-{% for count, price in columns.kinds %}
+{% for count, price in columns.priced_counts %}
         case when {{ count }} > 0 then {{ price }}_price_id end
             as {{ price }}_price_id,
 {% endfor %}

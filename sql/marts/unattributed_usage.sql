@@ -19,11 +19,7 @@ select
     accounts.account_id,
     regions.region,
     int_models.canonical_model_id as model_id,
-    sum(usage.input_tokens) as input_tokens,
-    sum(usage.output_tokens) as output_tokens,
-    sum(usage.cache_read_tokens) as cache_read_tokens,
-    sum(usage.cache_write_tokens) as cache_write_tokens,
-    sum(usage.image_count) as image_count,
+    {{ columns.each(columns.shown, 'sum(usage.{0}) as {0}') }},
     sum(usage.list_cost_picodollars) / 1e12 as cost_usd,
     sum(usage.unpriced_tokens) as unpriced_tokens,
     sum(usage.unpriced_tokens) > 0 as is_lower_bound

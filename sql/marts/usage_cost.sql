@@ -12,6 +12,9 @@
 -- no other. json_each is SQLite's one way to join what depends on the row before it. It
 -- gets each sum in 20 places, blank for NULL, because SQLite before 3.41 lets a view of
 -- a database that it does not trust call no function of JSON, and json_each alone.
+{% set names_of = ['user_key', 'account_key', 'rate_key', 'application_key'] %}
+{% set sums_of = ['calls', 'failed_calls'] + columns.shown
+    + ['list_cost_picodollars'] + columns.left_out %}
 with names as not materialized (
     select
         accounts.account_key,
@@ -58,24 +61,13 @@ summed as (
             -- takes columns beside one min() from one such row.
             select
                 printf(
-                    '%20s%20s%20s%20s%20s'
-                    || '%20s%20s%20s%20s%20s'
-                    || '%20s%20s%20s%20s%20s%s',
+{% for some in (names_of + sums_of) | batch(5) %}
+                    '{{ '%20s' * (some | length) }}' ||
+{% endfor %}
+                    '%s',
                     min(user_key),
-                    account_key,
-                    rate_key,
-                    application_key,
-                    sum(calls),
-                    sum(failed_calls),
-                    sum(input_tokens),
-                    sum(output_tokens),
-                    sum(cache_read_tokens),
-                    sum(cache_write_tokens),
-                    sum(image_count),
-                    sum(list_cost_picodollars),
-                    sum(unpriced_calls),
-                    sum(unpriced_tokens),
-                    sum(calls_without_tokens),
+                    {{ columns.each(names_of[1:]) }},
+                    {{ columns.each(sums_of, 'sum({})') }},
                     data_source
                 ) as sums
             from named
@@ -90,22 +82,14 @@ read_back as (
     select
         hour,
         day,
-        substr(sums, 1, 20) + 0 as user_key,
-        substr(sums, 21, 20) + 0 as account_key,
-        substr(sums, 41, 20) + 0 as rate_key,
-        substr(sums, 61, 20) + 0 as application_key,
-        nullif(substr(sums, 81, 20), blank) + 0 as calls,
-        nullif(substr(sums, 101, 20), blank) + 0 as failed_calls,
-        nullif(substr(sums, 121, 20), blank) + 0 as input_tokens,
-        nullif(substr(sums, 141, 20), blank) + 0 as output_tokens,
-        nullif(substr(sums, 161, 20), blank) + 0 as cache_read_tokens,
-        nullif(substr(sums, 181, 20), blank) + 0 as cache_write_tokens,
-        nullif(substr(sums, 201, 20), blank) + 0 as image_count,
-        nullif(substr(sums, 221, 20), blank) + 0 as list_cost_picodollars,
-        nullif(substr(sums, 241, 20), blank) + 0 as unpriced_calls,
-        nullif(substr(sums, 261, 20), blank) + 0 as unpriced_tokens,
-        nullif(substr(sums, 281, 20), blank) + 0 as calls_without_tokens,
-        substr(sums, 301) as data_source
+{% for column in names_of %}
+        substr(sums, {{ loop.index0 * 20 + 1 }}, 20) + 0 as {{ column }},
+{% endfor %}
+{% for column in sums_of %}
+        nullif(substr(sums, {{ (loop.index0 + 4) * 20 + 1 }}, 20), blank) + 0
+            as {{ column }},
+{% endfor %}
+        substr(sums, {{ (names_of | length + sums_of | length) * 20 + 1 }}) as data_source
     from (select *, printf('%20s', '') as blank from summed)
 )
 
@@ -120,11 +104,7 @@ select
     read_back.data_source,
     read_back.calls,
     read_back.failed_calls,
-    read_back.input_tokens,
-    read_back.output_tokens,
-    read_back.cache_read_tokens,
-    read_back.cache_write_tokens,
-    read_back.image_count,
+    {{ columns.each(columns.shown, 'read_back.{}') }},
     read_back.list_cost_picodollars / 1e12 as list_cost_usd,
     read_back.list_cost_picodollars / 1e12 as cost_usd,
     read_back.list_cost_picodollars as cost_picodollars,

@@ -89,18 +89,15 @@ parts as materialized (
         valid_from,
         -1 as token_source_key,
         sum(estimated_calls) as calls,
-        sum(estimated_input_tokens) as input_tokens,
-        sum(estimated_output_tokens) as output_tokens,
-        sum(estimated_cache_read_tokens) as cache_read_tokens,
-        sum(estimated_cache_write_tokens) as cache_write_5m_tokens,
-        0 as cache_write_1h_tokens,
-        sum(estimated_image_count) as image_count
+{% for count, estimate in columns.estimate_of.items() %}
+        {{ 'sum(' ~ estimate ~ ')' if estimate else 0 }} as {{ count }}{{ ',' if not loop.last }}
+{% endfor %}
     from dated
     group by rate_key, valid_from
 ),
 
 lines as (
-{% for count, price in columns.kinds %}
+{% for count, price in columns.priced_counts %}
     select
         parts.rate_key,
         parts.token_source_key,

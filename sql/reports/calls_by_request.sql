@@ -13,11 +13,7 @@ select
     application_source,
     error_code,
     token_source,
-    input_tokens,
-    output_tokens,
-    cache_read_tokens,
-    cache_write_5m_tokens,
-    cache_write_1h_tokens,
+    {{ columns.each(columns.token_counts) }},
     cost_picodollars,
     unpriced_tokens,
     event_time

@@ -9,7 +9,7 @@ with call as (
 ),
 
 used as (
-{% for count, price in columns.kinds %}
+{% for count, price in columns.priced_counts %}
     select
         {{ loop.index }} as position,
         '{{ price }}' as token_kind,

@@ -9,13 +9,6 @@
 -- what a row of usage_hourly is given is shared out evenly among its calls that lack
 -- the count, in the order of their times and in whole tokens that add up exactly; what
 -- no call can take, (unattributed), over the hour's twelve periods.
-{% set estimated_kinds = [
-    ('estimated_input', 'input'),
-    ('estimated_output', 'output'),
-    ('estimated_cache_read', 'cache_read'),
-    ('estimated_cache_write', 'cache_write_5m'),
-    ('estimated_images', 'image'),
-] %}
 with used as (
     select
         usage.*,
@@ -35,21 +28,12 @@ with used as (
 with_estimates as (
     select
         used.*,
-        estimates.estimated_input_tokens as input_estimate,
-        estimates.estimated_output_tokens as output_estimate,
-        estimates.estimated_cache_read_tokens as cache_read_estimate,
-        estimates.estimated_cache_write_tokens as cache_write_estimate,
-        estimates.estimated_image_count as image_estimate,
-        estimates.input_unknown_calls as input_of,
-        estimates.output_unknown_calls as output_of,
-        estimates.cache_read_unknown_calls as cache_read_of,
-        estimates.cache_write_unknown_calls as cache_write_of,
-        estimates.image_unknown_calls as image_of,
-        sum(used.input_unknown_calls) over earlier as input_turn,
-        sum(used.output_unknown_calls) over earlier as output_turn,
-        sum(used.cache_read_unknown_calls) over earlier as cache_read_turn,
-        sum(used.cache_write_unknown_calls) over earlier as cache_write_turn,
-        sum(used.image_unknown_calls) over earlier as image_turn
+{% for kind in columns.kinds %}
+        estimates.{{ kind.estimate }} as {{ kind.name }}_estimate,
+        estimates.{{ kind.unknown_calls }} as {{ kind.name }}_of,
+        sum(used.{{ kind.unknown_calls }}) over earlier
+            as {{ kind.name }}_turn{{ ',' if not loop.last }}
+{% endfor %}
     from used
     left join usage_hourly as estimates
         on
@@ -83,22 +67,16 @@ by_call as (
         calls,
         failed_calls,
         {{ columns.each(columns.counts) }},
-{% for kind, estimated in (
-    ('input', 'estimated_input'),
-    ('output', 'estimated_output'),
-    ('cache_read', 'estimated_cache_read'),
-    ('cache_write', 'estimated_cache_write'),
-    ('image', 'estimated_images'),
-) %}
+{% for kind in columns.kinds %}
         case
-            when {{ kind }}_unknown_calls
+            when {{ kind.unknown_calls }}
                 then
-                    {{ kind }}_estimate / {{ kind }}_of
-                    + {{ kind }}_estimate % {{ kind }}_of * {{ kind }}_turn
-                    / {{ kind }}_of
-                    - {{ kind }}_estimate % {{ kind }}_of * ({{ kind }}_turn - 1)
-                    / {{ kind }}_of
-        end as {{ estimated }}{{ ',' if not loop.last }}
+                    {{ kind.name }}_estimate / {{ kind.name }}_of
+                    + {{ kind.name }}_estimate % {{ kind.name }}_of * {{ kind.name }}_turn
+                    / {{ kind.name }}_of
+                    - {{ kind.name }}_estimate % {{ kind.name }}_of * ({{ kind.name }}_turn - 1)
+                    / {{ kind.name }}_of
+        end as {{ kind.estimate }}{{ ',' if not loop.last }}
 {% endfor %}
     from with_estimates
 ),
@@ -113,18 +91,11 @@ unattributed as (
         0 as calls,
         0 as failed_calls,
         {{ columns.each(columns.counts, 'null as {}') }},
-        usage.estimated_input_tokens * (twelfths.value + 1) / 12
-        - usage.estimated_input_tokens * twelfths.value / 12 as estimated_input,
-        usage.estimated_output_tokens * (twelfths.value + 1) / 12
-        - usage.estimated_output_tokens * twelfths.value / 12 as estimated_output,
-        usage.estimated_cache_read_tokens * (twelfths.value + 1) / 12
-        - usage.estimated_cache_read_tokens * twelfths.value / 12
-            as estimated_cache_read,
-        usage.estimated_cache_write_tokens * (twelfths.value + 1) / 12
-        - usage.estimated_cache_write_tokens * twelfths.value / 12
-            as estimated_cache_write,
-        usage.estimated_image_count * (twelfths.value + 1) / 12
-        - usage.estimated_image_count * twelfths.value / 12 as estimated_images
+{% for estimate in columns.estimates %}
+        usage.{{ estimate }} * (twelfths.value + 1) / 12
+        - usage.{{ estimate }} * twelfths.value / 12
+            as {{ estimate }}{{ ',' if not loop.last }}
+{% endfor %}
     from usage_hourly as usage
     cross join json_each('[0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11]') as twelfths
     where
@@ -145,7 +116,7 @@ priced as (
     select
         parts.*,
         {{ tokens.pricing(of='known') }},
-        {{ tokens.pricing(estimated_kinds, of='estimated') }}
+        {{ tokens.pricing(columns.priced_estimates, of='estimated') }}
     from parts
     left join int_rates as rates
         on
@@ -179,16 +150,14 @@ final as (
         model_id,
         sum(calls) as calls,
         sum(failed_calls) as failed_calls,
-        sum(coalesce(input_tokens, estimated_input)) as input_tokens,
-        sum(coalesce(output_tokens, estimated_output)) as output_tokens,
-        sum(coalesce(cache_read_tokens, estimated_cache_read)) as cache_read_tokens,
+{% for kind in columns.kinds_of_tokens %}
         sum(
             coalesce(
-                cache_write_5m_tokens + coalesce(cache_write_1h_tokens, 0),
-                cache_write_1h_tokens,
-                estimated_cache_write
+                {{ columns.total(kind) }},
+                {{ columns.each(kind.counts[1:] | map(attribute='column') | list + [kind.estimate]) }}
             )
-        ) as cache_write_tokens,
+        ) as {{ kind.shown }},
+{% endfor %}
         sum(known_cost) as known_cost_picodollars,
         sum(estimated_cost) as estimated_cost_picodollars,
         sum(calls and known_cost is null and estimated_cost is null)
@@ -204,10 +173,7 @@ select
     model_id,
     calls,
     failed_calls,
-    input_tokens,
-    output_tokens,
-    cache_read_tokens,
-    cache_write_tokens,
+    {{ columns.each(columns.shown_tokens) }},
     case
         when coalesce(known_cost_picodollars, estimated_cost_picodollars) is not null
             then

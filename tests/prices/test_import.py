@@ -18,8 +18,9 @@ from sqlite_utils import Database
 
 from etl.cli import main
 from etl.errors import DataError
+from etl.normalise.token_kinds import PRICE_KINDS
 from etl.sources.accounts import known_regions
-from etl.warehouse.price_file import COLUMNS, KINDS, MOST_PROBLEMS, TIERS
+from etl.warehouse.price_file import COLUMNS, MOST_PROBLEMS, TIERS
 from etl.warehouse.prices import import_prices, list_prices
 from tests.rounds import rounds
 from tests.support import HAIKU, call, load, rows, write_log
@@ -243,7 +244,7 @@ MUTATIONS: dict[str, st.SearchStrategy[str]] = {
     "region": st.sampled_from(["*", "us-east-1", "eu-west-1", "us-east-01"]) | st.text(),
     "scope": st.sampled_from(["regional", "global", "any"]) | st.text(),
     "service_tier": st.sampled_from([*TIERS, "STANDARD"]) | st.text(),
-    "token_kind": st.sampled_from([*KINDS, "out"]) | st.text(),
+    "token_kind": st.sampled_from([*PRICE_KINDS, "out"]) | st.text(),
     "min_input_tokens": st.integers(-5, 10**10).map(str) | st.text(),
     "usd_per_mtok": st.integers(-5, 10**13).map(str) | st.text() | st.floats().map(str),
     "effective_from": st.dates().map(str) | st.dates().map(lambda day: f"{day:%Y%m%d}"),

@@ -232,7 +232,7 @@ def test_a_profile_that_is_not_loaded_stands_for_itself(db: Database, tmp_path: 
 
 # -- how the SQL is kept --------------------------------------------------------------------------
 
-FOLDERS = (*VIEW_LAYERS, "checks", "pages", "queries", "reports")
+FOLDERS = (*VIEW_LAYERS, "checks", "load", "pages", "queries", "reports")
 
 
 @pytest.mark.parametrize("folder", FOLDERS)

@@ -80,8 +80,15 @@ def test_texts_are_kept_until_a_file_changes(
         assert read() == "select 2\n"
     file.write_text("select {{ 1 + 2 }}\n")
     assert read() == "select 3\n"
+    # So does another table of kinds.
+    (other,) = kept.iterdir()
+    other.write_text(other.read_text().replace("select 3", "select 4"))
+    assert read() == "select 4\n"
+    (tmp_path / "token_kinds.py").write_text("KINDS = ()\n")
+    monkeypatch.setattr(sql_files.token_kinds, "__file__", str(tmp_path / "token_kinds.py"))
+    assert read() == "select 3\n"
     # Where nothing can be written, it goes without.
-    made.unlink()
+    other.unlink()
     kept.rmdir()
     kept.write_text("")
     assert read() == "select 3\n"

@@ -49,10 +49,11 @@ const KINDS = {
       columns: [["Name", (row) => row[by]], ["Cost", costCell], ["Calls", (row) => whole(row.calls)], ["Tokens are", (row) => row.data_source]],
     };
   },
-  tokens(rows) {
-    const kinds = [["input_tokens", "Input"], ["output_tokens", "Output"], ["cache_read_tokens", "Cache read"], ["cache_write_tokens", "Cache write"]];
+  // tokenKinds: [column, heading, whether it is input].
+  tokens(rows, { tokenKinds }) {
+    const kinds = JSON.parse(tokenKinds);
     const hit = (row) => {
-      const all = (row.input_tokens ?? 0) + (row.cache_read_tokens ?? 0) + (row.cache_write_tokens ?? 0);
+      const all = kinds.reduce((sum, [field, , isInput]) => sum + (isInput ? (row[field] ?? 0) : 0), 0);
       return row.cache_read_tokens === null || !all ? null : row.cache_read_tokens / all;
     };
     const values = rows.flatMap((row) => kinds.filter(([field]) => row[field] !== null).map(([field, kind]) => ({ day: row.day, kind, tokens: row[field], hit: hit(row) })));
@@ -162,13 +163,13 @@ function say(figure, text) {
 }
 
 async function draw(figure) {
-  const { chart, json, page, by } = figure.dataset;
+  const { chart, json, page } = figure.dataset;
   const answer = await fetch(json, { headers: { Accept: "application/json" } });
   if (!answer.ok) throw new Error(`the figures could not be had (status ${answer.status})`);
   const { rows, truncated, error } = await answer.json();
   if (error) throw new Error(error);
   if (truncated) throw new Error("these are too many rows to draw; choose fewer days");
-  const { values, spec, columns } = KINDS[chart](rows, { by });
+  const { values, spec, columns } = KINDS[chart](rows, figure.dataset);
   fillTable(figure, rows, columns);
   if (!values.length) return say(figure, "Nothing to draw in this range.");
   const { view } = await window.vegaEmbed(
