@@ -8,9 +8,13 @@ measured as they are; others are made, which takes a minute a million calls.
 
 Prints milliseconds on the wall and of the processor, the median of some rounds in a warm cache, in
 which the databases take turns, by the connection that Datasette uses, and what the last database
-takes compared with the first. Views with as many rows as there are calls or hours are read as a
-page is: the first hundred rows as the page sorts them, of all, of a day and of an hour. Then bytes
-a call, with every table and index counted.
+takes compared with the first. Beside them stand the steps of SQLite's virtual machine, in
+thousands, which are the same however busy the machine is: to compare two versions of a view, run
+this in the checkout of each, over a copy of the same database, and compare the steps.
+
+Views with as many rows as there are calls or hours are read as a page is: the first hundred rows as
+the page sorts them, of all, of a day and of an hour. Then bytes a call, with every table and index
+counted.
 """
 
 from __future__ import annotations
@@ -24,7 +28,7 @@ from contextlib import ExitStack, closing, contextmanager
 from datetime import UTC, date, datetime, timedelta
 from itertools import islice
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from datasette.utils import parse_metadata
 from sqlite_utils import Database
@@ -32,9 +36,8 @@ from sqlite_utils import Database
 from bench.spent import Spent, median, spent
 from bench.workload import ACCOUNT, DAYS, MODELS, REGIONS, START, Call, calls
 from etl import resources
-from etl.cli.report import build_report
 from etl.normalise.rows import Event, MetricValue, Tokens
-from etl.report import KINDS
+from etl.report import KINDS, build_report
 from etl.times import utc_text
 from etl.warehouse.database import open_warehouse, view_sql
 from etl.warehouse.load import Batch, Loader
@@ -43,6 +46,8 @@ from etl.warehouse.status import read_status
 from etl.web.site import DATABASE
 
 BATCH = 20_000
+# So many of SQLite's steps are counted at a time.
+STEPS = 100
 # One more than the page shows, as Datasette asks.
 PAGE = 101
 BREAKDOWNS = ("users", "applications")
@@ -113,16 +118,38 @@ def _totals(count: int) -> Iterator[MetricValue]:
         )
 
 
-def measure(paths: list[Path], rounds: int) -> Iterator[tuple[str, list[Spent]]]:
+class Taken(NamedTuple):
+    """What a question takes of one warehouse; ``steps`` are those of SQLite's virtual machine."""
+
+    spent: Spent
+    steps: int
+
+
+def measure(paths: list[Path], rounds: int) -> Iterator[tuple[str, list[Taken]]]:
     """Yield each question's name, and what it takes of each warehouse; they take turns."""
     with ExitStack() as stack:
-        asked = [_questions(stack.enter_context(_opened(path))) for path in paths]
+        dbs = [stack.enter_context(_opened(path)) for path in paths]
+        asked = [_questions(db) for db in dbs]
         for name in asked[0]:
             asks = [questions[name] for questions in asked]
-            for ask in asks:
-                ask()
+            # This warms the cache as well.
+            steps = [_steps(db, ask) for db, ask in zip(dbs, asks, strict=True)]
             rows = [[_take(ask) for ask in asks] for _ in range(rounds)]
-            yield name, [median(runs) for runs in zip(*rows, strict=True)]
+            medians = [median(runs) for runs in zip(*rows, strict=True)]
+            yield name, [Taken(*taken) for taken in zip(medians, steps, strict=True)]
+
+
+def _steps(db: Database, ask: Callable[[], Any]) -> int:
+    counted = 0
+
+    def count() -> None:
+        nonlocal counted
+        counted += STEPS
+
+    db.conn.set_progress_handler(count, STEPS)
+    ask()
+    db.conn.set_progress_handler(None, 0)
+    return counted
 
 
 @contextmanager
@@ -222,13 +249,19 @@ def main() -> None:
 
 def _print(paths: list[Path], rounds: int) -> None:
     counts = [_count(path) for path in paths]
-    print(f"{'calls':<52}" + "".join(f"{count:>13,}{'CPU':>10}" for count in counts) + "   ratio")
+    heads = "".join(f"{count:>13,}{'CPU':>10}{'k steps':>10}" for count in counts)
+    print(f"{'calls':<52}{heads}   ratio")
     for name, taken in measure(paths, rounds):
-        ratio = taken[-1].wall / taken[0].wall
-        cells = (f"{one.wall * 1000:>10,.1f} ms{one.cpu * 1000:>10,.1f}" for one in taken)
+        ratio = taken[-1].spent.wall / taken[0].spent.wall
+        cells = map(_cells, taken)
         print(f"{name:<52}" + "".join(cells) + f"{ratio:>8.2f}")
     sizes = [path.stat().st_size / count for path, count in zip(paths, counts, strict=True)]
-    print(f"{'bytes a call':<52}" + "".join(f"{size:>13,.0f}{'':>10}" for size in sizes))
+    print(f"{'bytes a call':<52}" + "".join(f"{size:>13,.0f}{'':>20}" for size in sizes))
+
+
+def _cells(taken: Taken) -> str:
+    wall, cpu, _ = (1000 * seconds for seconds in taken.spent)
+    return f"{wall:>10,.1f} ms{cpu:>10,.1f}{taken.steps / 1000:>10,.1f}"
 
 
 def _count(path: Path) -> int:

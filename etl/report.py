@@ -1,4 +1,4 @@
-"""Reports for a terminal, a program or a spreadsheet: rows in, text out.
+"""Reports for a terminal, a program or a spreadsheet: rows out of the warehouse, text out.
 
 ``table`` is for people: rounded, aligned, with its caveats. ``json`` and ``csv`` hold the exact
 figures. Names come from logs that callers can write to, and are shown as ``etl.terminal`` does.
@@ -13,16 +13,19 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
 
+import click
 from rich.box import SIMPLE_HEAD
 from rich.console import Console, Group
 from rich.table import Table
 from rich.text import Text
+from sqlite_utils import Database
 
 from etl.figures import cost, coverage, dollars, missing, number, percent, tokens
 from etl.normalise.token_kinds import TOKENS_ALONE
-from etl.output import json_text
+from etl.output import json_text, show_csv
 from etl.spreadsheet import harmless_cell
-from etl.terminal import plain
+from etl.terminal import open_console, plain
+from etl.warehouse.read import Filters, loaded_range, usage
 
 Row = Mapping[str, Any]
 
@@ -88,6 +91,47 @@ class Report:
         """Return the detail rows that stand below a row."""
         name = self.dimensions[0]
         return [detail for detail in self.details if detail[name] == row[name]]
+
+
+def build_report(db: Database, kind: str, filters: Filters, *, breakdown: bool = False) -> Report:
+    """Read one report from the warehouse."""
+    dimensions = KINDS[kind][1]
+    totals = usage(db, filters)
+    return Report(
+        kind=kind,
+        range=_range(db, filters),
+        rows=usage(db, filters, by=dimensions),
+        total=totals[0] if totals else None,
+        details=usage(db, filters, by=(*dimensions, "region", "model_id")) if breakdown else [],
+    )
+
+
+def _range(db: Database, filters: Filters) -> str:
+    first, last = loaded_range(db)
+    if first is None or last is None:
+        return "nothing is loaded"
+    start, end = filters.since or first, filters.until or last
+    if start > end:
+        # Nothing is loaded of it: what was asked for stands alone.
+        start, end = filters.since or end, filters.until or start
+    is_all = filters.since is None and filters.until is None
+    return f"{start} to {end} UTC" + (", all that is loaded" if is_all else "")
+
+
+def print_report(report: Report, format_: str = "table") -> None:
+    """Print to stdout; say on stderr why there is nothing to print."""
+    if format_ == "table":
+        print_table(report, open_console())
+    elif format_ == "json":
+        click.echo(to_json(report))
+    else:
+        show_csv(to_csv(report))
+    if not report.rows:
+        click.echo(
+            "No calls match. Look at what is loaded with `bedrock-usage report days`; CloudTrail"
+            " delivers events about 15 minutes late.",
+            err=True,
+        )
 
 
 def to_json(report: Report) -> str:

@@ -21,7 +21,7 @@ from pathlib import Path
 from typing import Any
 
 import yaml
-from jinja2 import Environment, StrictUndefined, UndefinedError
+from jinja2 import Environment, StrictUndefined, TemplateError
 
 from etl import resources
 from etl.sql_files import split_head, sql_names, sql_question, sql_text
@@ -178,13 +178,13 @@ def _introduction(
         linked.append(name)
         # Datasette adds charts to its own links alone.
         chart = f"#{query['fragment']}" if "fragment" in query else ""
-        words = text or query["title"]
+        words = text or query.get("title", name)
         return f'<a href="{DATABASE}/{name}{html.escape(chart)}">{html.escape(words)}</a>'
 
     environment = Environment(undefined=StrictUndefined, autoescape=False)  # noqa: S701 our own HTML
     try:
         return environment.from_string(template).render(link=link).strip(), linked
-    except UndefinedError as error:
+    except TemplateError as error:
         raise MetadataError(f"sql/datasette.yml, introduction: {error}") from error
 
 

@@ -25,10 +25,9 @@ from rich.console import Console
 
 from etl import resources
 from etl.cli import main as program
-from etl.cli.report import build_report
 from etl.demo import write_demo_logs
 from etl.load import load_files
-from etl.report import print_table
+from etl.report import build_report, print_table
 from etl.sql_files import sql_names, sql_question
 from etl.warehouse.database import open_warehouse
 from etl.warehouse.read import Filters

@@ -9,7 +9,7 @@ from pathlib import Path
 import click
 from rich.console import Console
 
-from etl.cli.options import db_option
+from etl.cli.options import db_option, format_option
 from etl.findings import FAILED, NOT_CHECKED, Finding, print_below, print_lines, summary
 from etl.output import json_text
 from etl.terminal import open_console, plain
@@ -20,9 +20,7 @@ from etl.warehouse.lock import sync_lock
 
 @click.command()
 @click.option("--rebuild", "is_rebuild", is_flag=True, help="Make all sums anew first.")
-@click.option(
-    "--format", "format_", type=click.Choice(["table", "json"]), default="table", show_default=True
-)
+@format_option()
 @db_option
 def check(is_rebuild: bool, format_: str, db: Path) -> None:
     """Check that the file is whole and that its figures follow from its calls.

@@ -9,14 +9,14 @@ from pathlib import Path
 
 import click
 
-from etl.cli.load import load_with_progress, summary
+from etl.cli.loading import load_with_progress, summary
 from etl.cli.options import db_option, serve_options
-from etl.cli.report import build_report, print_report
-from etl.cli.serve import run_datasette
+from etl.cli.serving import run_datasette
 from etl.cli.stops import endless
 from etl.demo import write_demo_logs
 from etl.errors import BedrockUsageError
 from etl.output import harmless
+from etl.report import build_report, print_report
 from etl.warehouse.database import open_warehouse
 from etl.warehouse.demo import holds_data, is_demo, mark_demo
 from etl.warehouse.files import is_there, real_path

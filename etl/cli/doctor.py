@@ -8,10 +8,11 @@ from typing import Any
 
 import click
 
-from etl.cli.options import aws_options, config_option
+from etl.cli.options import aws_options, config_option, format_option
 from etl.cli.places import choose
 from etl.clock import Clock
 from etl.config import load_config
+from etl.doctor.entry import examine
 from etl.findings import FAILED, print_findings, to_json
 from etl.terminal import open_console
 
@@ -19,17 +20,12 @@ from etl.terminal import open_console
 @click.command()
 @aws_options
 @config_option
-@click.option(
-    "--format", "format_", type=click.Choice(["table", "json"]), default="table", show_default=True
-)
+@format_option()
 def doctor(config: Path | None, format_: str, **choice: Any) -> None:
     """Check that AWS can be read, and say how to mend what is wrong.
 
     Makes the cheapest request for each permission, in each account and region, and writes nothing.
     """
-    # Imported here because boto3 takes longer to import than a report takes to print.
-    from etl.doctor.entry import examine
-
     chosen = choose(load_config(config), **choice)
     console = open_console(stderr=True)
     with console.status("Asking AWS ..."):

@@ -10,12 +10,18 @@ from contextlib import AbstractContextManager, contextmanager, nullcontext
 from datetime import datetime
 from itertools import chain
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import click
 from sqlite_utils import Database
 
-from etl.cli.options import archive_option, config_option, db_option, place_options
+from etl.cli.options import (
+    archive_option,
+    config_option,
+    db_option,
+    format_option,
+    place_options,
+)
 from etl.cli.places import choose, open_places
 from etl.cli.stops import stops
 from etl.cli.stores import Stores, is_s3
@@ -34,6 +40,7 @@ from etl.inspect.show import (
 )
 from etl.inspect.survey import survey_events, survey_warehouse
 from etl.normalise.boundary import attempt
+from etl.sources.aws import Place
 from etl.terminal import harmless, open_console
 from etl.warehouse.attribution import apply_application_tag, apply_config
 from etl.warehouse.database import open_warehouse
@@ -41,9 +48,6 @@ from etl.warehouse.files import is_there
 from etl.warehouse.forgotten import forgotten_in
 from etl.warehouse.inspect import Located, latest_calls, locate_call, read_corrections
 from etl.warehouse.trial import open_trial
-
-if TYPE_CHECKING:
-    from etl.sources.aws import Place
 
 MOST_EVENTS = 50
 MOST_SURVEYED = 10_000
@@ -70,9 +74,7 @@ _NEXT_STEP = (
 )
 @click.option("--survey", is_flag=True, help="What many events come to, and what to do about it.")
 @archive_option("Where events are kept: a folder with log files, or s3://bucket/prefix.")
-@click.option(
-    "--format", "format_", type=click.Choice(["table", "json"]), default="table", show_default=True
-)
+@format_option()
 @place_options
 @config_option
 @db_option

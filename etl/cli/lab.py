@@ -10,19 +10,40 @@ import sys
 from collections.abc import Callable, Sequence
 from datetime import timedelta
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
 
 import click
 
 from etl.cli.consent import require_consent
-from etl.cli.options import config_option, db_option
+from etl.cli.option_types import Duration
+from etl.cli.options import (
+    Decorator,
+    config_option,
+    db_option,
+    dry_run_option,
+    format_option,
+    profile_option,
+    yes_option,
+)
 from etl.cli.stops import stops
+from etl.cli.syncing import sync_chosen
 from etl.clock import Clock
-from etl.config import Choice, Config, load_config, parse_duration
-from etl.errors import BedrockUsageError, ConfigError, LockedError
+from etl.config import Choice, Config, load_config
+from etl.errors import BedrockUsageError, LockedError
 from etl.figures import count, span
+from etl.lab.caller import Caller, find_caller
+from etl.lab.expected import at_most, expected, total
 from etl.lab.ledger import Entry, open_ledger, read_ledger, run_of
-from etl.lab.proof import UNKNOWN, Checked, is_proved, to_json
+from etl.lab.proof import Checked, is_proved, to_json
+from etl.lab.roles import (
+    READY,
+    Role,
+    Step,
+    carry_out,
+    plan_creation,
+    plan_deletion,
+    survey,
+    wait_until_assumable,
+)
 from etl.lab.scenarios import (
     BUILT_IN,
     Scenario,
@@ -31,22 +52,18 @@ from etl.lab.scenarios import (
     replace_models,
     roles_of,
 )
+from etl.lab.show import print_checked, print_plan, print_roles, roles_to_json
+from etl.lab.traffic import Outcome, PlannedCall, open_ways, plan_calls, send
+from etl.lab.verify import check_run
+from etl.lab.waiting import wait_for_calls
 from etl.registry import sources_of
+from etl.sources.accounts import home_region, open_own_account
+from etl.sources.aws import Place
 from etl.terminal import harmless, open_console
+from etl.warehouse.database import open_warehouse
 from etl.warehouse.lock import sync_lock
 
-if TYPE_CHECKING:
-    from etl.lab.caller import Caller
-    from etl.lab.roles import Role, Step
-    from etl.lab.traffic import Outcome, PlannedCall
-    from etl.sources.aws import Account, Place
-
 DEFAULT_LEDGER = "lab_ledger.jsonl"
-
-_LOOK_AGAIN = timedelta(minutes=1)
-
-# How long the tokens of a stream are waited for when its call is there already.
-_TOKENS_LATER = timedelta(minutes=5)
 
 # A policy takes effect some seconds after IAM has it, and nothing tells when.
 _SETTLE_SECONDS = 10.0
@@ -54,15 +71,8 @@ _SETTLE_SECONDS = 10.0
 _ROLE_PATH = r"/(?:[\x21-\x7e]{1,510}/)?"
 
 
-def _duration(_: click.Context, __: click.Parameter, text: str) -> timedelta:
-    try:
-        return parse_duration(text)
-    except ConfigError as error:
-        raise click.BadParameter(str(error)) from None
-
-
-def _wait_option(default: str, text: str) -> Callable[..., Any]:
-    return click.option("--wait", default=default, show_default=True, callback=_duration, help=text)
+def _wait_option(default: str, help_: str) -> Decorator:
+    return click.option("--wait", type=Duration(), default=default, show_default=True, help=help_)
 
 
 _scenarios = click.option(
@@ -71,18 +81,15 @@ _scenarios = click.option(
     type=click.Path(dir_okay=False, path_type=Path),
     help="A file of scenarios. [default: those that come with the program]",
 )
-_profile = click.option("--profile", help="A profile of the AWS configuration.")
-_dry_run = click.option("--dry-run", is_flag=True, help="Print the plan and stop.")
-_yes = click.option("--yes", is_flag=True, help="Do not ask.")
+_profile = profile_option()
+_dry_run = dry_run_option("Print the plan and stop.")
+_yes = yes_option("Do not ask.")
 _ledger = click.option(
     "--ledger",
     type=click.Path(dir_okay=False, path_type=Path),
     default=DEFAULT_LEDGER,
     show_default=True,
     help="What was sent, call by call.",
-)
-_format = click.option(
-    "--format", "format_", type=click.Choice(["table", "json"]), default="table", show_default=True
 )
 
 
@@ -118,8 +125,6 @@ def create_roles(
 
     A role of the name that the lab did not make is left alone. Ends when the roles can be assumed.
     """
-    from etl.lab.roles import carry_out, plan_creation, survey
-
     _check_path(path)
     clock = Clock()
     with stops(clock):
@@ -146,14 +151,11 @@ def create_roles(
 @_scenarios
 @_profile
 @config_option
-@_format
+@format_option()
 def list_roles(
     scenarios_file: Path | None, profile: str | None, config: Path | None, format_: str
 ) -> None:
     """Show the roles as they are."""
-    from etl.lab.roles import survey
-    from etl.lab.show import print_roles, roles_to_json
-
     place, caller = _open(_profile_of(profile, config), Clock())
     found = survey(place, caller, roles_of(load_scenarios(scenarios_file)))
     if format_ == "json":
@@ -176,8 +178,6 @@ def delete_roles(
     yes: bool,
 ) -> None:
     """Delete the roles that carry the lab's tag, and no others."""
-    from etl.lab.roles import carry_out, plan_deletion, survey
-
     clock = Clock()
     place, caller = _open(_profile_of(profile, config), clock)
     names = roles_of(load_scenarios(scenarios_file))
@@ -225,10 +225,6 @@ def traffic(
     Says first what it will cost at most, and asks. Each call is written to the ledger. The prices
     are the list prices, and those imported into the warehouse.
     """
-    from etl.lab.expected import at_most, expected, total
-    from etl.lab.show import print_plan
-    from etl.lab.traffic import open_ways, plan_calls, send
-
     if print_scenarios:
         click.echo(BUILT_IN.read_text(encoding="utf-8"), nl=False)
         return
@@ -267,7 +263,7 @@ def traffic(
     "--streams-need-tokens", is_flag=True, help="A stream without tokens is a difference."
 )
 @_profile
-@_format
+@format_option()
 @config_option
 @db_option
 def verify(
@@ -285,8 +281,6 @@ def verify(
 
     Syncs until CloudTrail has delivered every call. Exit status 1 on any difference.
     """
-    from etl.lab.show import print_checked
-
     entries = run_of(read_ledger(ledger), run_id)
     clock = Clock()
 
@@ -298,7 +292,7 @@ def verify(
             checked = look()
         else:
             sync = _syncing(db, clock, config, profile, entries)
-            checked = _wait_for_calls(look, sync, clock, wait)
+            checked = wait_for_calls(look, sync, clock, wait, _tell)
     if format_ == "json":
         click.echo(to_json(checked))
     else:
@@ -313,12 +307,7 @@ def _profile_of(profile: str | None, config: Path | None) -> str | None:
 
 def _open(profile: str | None, clock: Clock) -> tuple[Place, Caller]:
     """Return where IAM and STS are asked, and who we are."""
-    # Imported here because boto3 takes longer to import than a report takes to print.
-    from etl.lab.caller import find_caller
-    from etl.sources.accounts import home_region, open_own_account
-    from etl.sources.aws import Place
-
-    own: Account = open_own_account(profile, clock)
+    own = open_own_account(profile, clock)
     place = Place(own, home_region(own.session), clock)
     return place, find_caller(place)
 
@@ -344,8 +333,6 @@ def _show_steps(steps: Sequence[Step], nothing: str) -> None:
 
 
 def _wait_for(place: Place, made: Sequence[Role], clock: Clock, longest: timedelta) -> list[str]:
-    from etl.lab.roles import wait_until_assumable
-
     arns = [role.arn for role in made if role.arn]
     told: set[str] = set()
 
@@ -363,8 +350,6 @@ def _wait_for(place: Place, made: Sequence[Role], clock: Clock, longest: timedel
 
 def _arns(place: Place, caller: Caller, scenarios: Sequence[Scenario]) -> dict[str, str]:
     """Return the ARN of each role that is needed; raise if one is not there yet."""
-    from etl.lab.roles import READY, survey
-
     _refuse_root(caller, roles_of(scenarios))
     found = survey(place, caller, roles_of(scenarios))
     lacking = [f"{role.name} ({role.state})" for role in found if role.state != READY]
@@ -374,6 +359,10 @@ def _arns(place: Place, caller: Caller, scenarios: Sequence[Scenario]) -> dict[s
             " was sent"
         )
     return {role.name: role.arn for role in found if role.arn}
+
+
+def _tell(line: str) -> None:
+    click.echo(line, err=True)
 
 
 def _tell_call(call: PlannedCall, entry: Entry, problem: str | None) -> None:
@@ -397,9 +386,6 @@ def _close(outcome: Outcome, ledger: Path) -> None:
 
 
 def _compare(db: Path, entries: Sequence[Entry], streams_need_tokens: bool) -> list[Checked]:
-    from etl.lab.verify import check_run
-    from etl.warehouse.database import open_warehouse
-
     with open_warehouse(db) as warehouse:
         return check_run(warehouse, entries, streams_need_tokens=streams_need_tokens)
 
@@ -411,8 +397,6 @@ def _syncing(
 
     It returns whether a later sync may bring more: not where every source of a region is refused.
     """
-    from etl.cli.sync import sync_chosen
-
     config = load_config(config_path)
     chosen = _choice(config, profile, entries)
     (wanted,) = {entry.account_id for entry in entries}
@@ -450,43 +434,6 @@ def _choice(config: Config, profile: str | None, entries: Sequence[Entry]) -> Ch
         profile=profile or config.accounts.profile,
         located=config.sources,
     )
-
-
-def _wait_for_calls(
-    look: Callable[[], list[Checked]], sync: Callable[[], bool], clock: Clock, longest: timedelta
-) -> list[Checked]:
-    """Sync and compare until every call is there, or it has lasted long enough.
-
-    ``sync`` returns whether a later one may bring more.
-    """
-    deadline = clock.monotonic() + longest.total_seconds()
-    complete_at: float | None = None
-    while True:
-        may_bring_more = sync()
-        checked = look()
-        waited = [one for one in checked if one.status != UNKNOWN]
-        found = [one for one in waited if one.is_found]
-        now = clock.monotonic()
-        if len(found) == len(waited):
-            complete_at = now if complete_at is None else complete_at
-            deadline = min(deadline, complete_at + _TOKENS_LATER.total_seconds())
-        is_whole = len(found) == len(waited) and not any(one.lacks_tokens for one in waited)
-        if not is_whole and not may_bring_more:
-            click.echo(
-                "Not waited for what is lacking: AWS refuses to be read, see above", err=True
-            )
-        if is_whole or not may_bring_more or now >= deadline:
-            return checked
-        pause = min(_LOOK_AGAIN.total_seconds(), deadline - now)
-        lacks = sum(one.lacks_tokens for one in found)
-        tokens = f", {count(lacks, 'call')} without tokens" if lacks else ""
-        click.echo(
-            f"{len(found)} of {count(len(waited), 'call')} found{tokens}; looking again in"
-            f" {span(timedelta(seconds=pause))}, for {span(timedelta(seconds=deadline - now))}"
-            " at most",
-            err=True,
-        )
-        clock.sleep(pause)
 
 
 def _end(problems: Sequence[str]) -> None:

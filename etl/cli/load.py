@@ -3,33 +3,23 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
 from pathlib import Path
-from typing import NamedTuple
 
 import click
-from sqlite_utils import Database
 
-from etl.cli.options import config_option, db_option
+from etl.cli.loading import apply_configuration, load_with_progress, summary
+from etl.cli.options import config_option, db_option, profile_option
 from etl.cli.stops import stops
 from etl.cli.stores import Stores, is_s3
 from etl.clock import Clock
-from etl.config import Config, load_config
+from etl.config import load_config
 from etl.decode.content import Keys
 from etl.decode.workers import Workers
-from etl.errors import BedrockUsageError, ConfigError
-from etl.load import LoadResult, load_files
-from etl.output import harmless
+from etl.errors import ConfigError
 from etl.sources.layouts import parse_s3_uri
-from etl.sources.stores import LocalStore, Store, StoredFile
-from etl.warehouse.attribution import apply_application_tag, apply_config
 from etl.warehouse.database import open_warehouse
-from etl.warehouse.demo import is_demo
-from etl.warehouse.load import Reject
+from etl.warehouse.demo import refuse_demo
 from etl.warehouse.turns import Patience
-
-MESSAGES_SHOWN = 20
 
 
 class _PathOrAddress(click.Path):
@@ -50,7 +40,7 @@ class _PathOrAddress(click.Path):
 @click.command()
 @click.argument("paths", nargs=-1, required=True, type=_PathOrAddress(exists=True))
 @click.option("--reread", is_flag=True, help="Also read files that were read before.")
-@click.option("--profile", help="A profile of the AWS configuration, for s3:// addresses.")
+@profile_option(", for s3:// addresses")
 @click.option("--role-arn", help="A role to assume for s3:// addresses.")
 @config_option
 @db_option
@@ -92,130 +82,3 @@ def load(
     click.echo(summary(result), err=True)
     if result.rejected:
         sys.exit(1)
-
-
-def refuse_demo(warehouse: Database, db: Path) -> None:
-    """Raise BedrockUsageError if the warehouse holds the demo, which nothing else may join."""
-    if is_demo(warehouse):
-        raise BedrockUsageError(
-            f"{db} holds the demo's data: delete it first, or load into another file with --db"
-        )
-
-
-def apply_configuration(warehouse: Database, config: Config, file: Path | None) -> None:
-    """Make the file's rules and aliases those of the warehouse; tell what that changed.
-
-    Without a file (None) the warehouse keeps what it has.
-    """
-    if file is None:
-        return
-    apply_application_tag(warehouse, config.application_tag)
-    changed = apply_config(warehouse, config.application_rules, config.user_aliases).calls_changed
-    if changed:
-        calls = "1 call" if changed == 1 else f"{changed:,} calls"
-        click.echo(f"{calls} attributed anew: the application rules changed", err=True)
-
-
-def load_with_progress(
-    warehouse: Database,
-    paths: Iterable[str | Path],
-    *,
-    reread: bool = False,
-    remember: bool = True,
-    workers: Workers | None = None,
-    store_of: Callable[[str], Store] = lambda path: LocalStore(),
-    check: Callable[[], None] = lambda: None,
-) -> LoadResult:
-    """Load, with a count on a terminal; tell each of the first rejects on stderr."""
-    shown = 0
-
-    def tell(reject: Reject) -> None:
-        nonlocal shown
-        shown += 1
-        if shown <= MESSAGES_SHOWN:
-            display.say(harmless(f"{reject.file}, {reject.position}: {reject.reason}"))
-
-    with _display() as display:
-        result = load_files(
-            warehouse,
-            paths,
-            store_of=store_of,
-            reread=reread,
-            remember=remember,
-            workers=workers,
-            on_reject=tell,
-            check=check,
-            on_file=display.step,
-        )
-    if shown > MESSAGES_SHOWN:
-        click.echo(f"... and {shown - MESSAGES_SHOWN:,} more, all in the table rejects", err=True)
-    return result
-
-
-class _Display(NamedTuple):
-    """``say`` shows a line of text, ``step`` that a file was read."""
-
-    say: Callable[[str], None]
-    step: Callable[[StoredFile], None]
-
-
-@contextmanager
-def _display() -> Iterator[_Display]:
-    """Yield what shows a load on stderr: only a terminal has a count."""
-    if not sys.stderr.isatty():
-        yield _Display(lambda text: click.echo(text, err=True), lambda file: None)
-        return
-    # Here, because it takes a moment, in which a scheduled load would show nothing.
-    from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
-
-    from etl.terminal import open_console
-
-    console = open_console(stderr=True)
-    columns = (
-        TextColumn("Loading"),
-        SpinnerColumn(),
-        TextColumn("{task.completed:,.0f} files"),
-        TimeElapsedColumn(),
-        TextColumn("{task.fields[folder]}", markup=False),
-    )
-    with Progress(*columns, console=console, transient=True) as progress:
-        task = progress.add_task("", total=None, folder="")
-        yield _Display(
-            lambda text: console.print(text, soft_wrap=True),
-            lambda file: progress.update(task, advance=1, folder=harmless(file.folder)),
-        )
-
-
-def summary(result: LoadResult) -> str:
-    """Say what a load came to."""
-    written = result.written
-    lines = [
-        f"Files             {result.files:,}"
-        + (f", {result.files_unchanged:,} read before" if result.files_unchanged else ""),
-        f"Events read       {result.events_read:,}",
-        f"Bedrock calls     {written.calls_new:,} new ({written.calls_with_tokens:,} with tokens),"
-        f" {written.calls_known:,} already known",
-        f"Tokens attached   {written.tokens_attached:,} from service events"
-        + (
-            f", {written.tokens_pending:,} wait for their call"
-            if written.tokens_pending > 0
-            else ""
-        ),
-        f"Other events      {result.events_skipped:,} skipped",
-        f"CloudWatch values {written.metric_values:,} new or changed"
-        + (
-            f", {result.metrics_skipped:,} of other metrics skipped"
-            if result.metrics_skipped
-            else ""
-        ),
-        f"Profiles          {written.profiles:,} new or changed",
-        f"Rejected          {result.rejected:,}"
-        + (" (table rejects says where and why)" if result.rejected else ""),
-    ]
-    if written.calls_logged:
-        lines.insert(3, f"Invocation logs   {written.calls_logged:,} told of known calls")
-    if written.calls_too_old:
-        lines.insert(
-            3, f"Too old           {written.calls_too_old:,} left out: they were dropped before"
-        )
-    return "\n".join(lines)

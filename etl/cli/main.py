@@ -13,38 +13,32 @@ import click
 
 from etl.cli.long_work import LongWork
 from etl.cli.stops import told_of_stops
+from etl.cli.utf8 import refuse_bytes
 from etl.errors import BedrockUsageError, ConfigError, OutputError
 from etl.output import guarded_output, harmless
 from etl.warehouse.long_work import observed
 
-# In the order of a first use. Each is the command of its name in the module of its name, imported
-# when it is asked for: a load does not wait for what a server needs.
-COMMANDS = (
-    *("demo", "sync", "load", "report", "status", "serve"),
-    *("inspect", "prices", "policy", "doctor", "check", "vacuum", "upgrade"),
-    *("lab", "monitor"),
-)
-
-
-class _Text(click.types.StringParamType):
-    """Text of the command line; bytes that are none come as half surrogates, and are refused."""
-
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
-        text = str(super().convert(value, param, ctx))
-        try:
-            text.encode()
-        except UnicodeEncodeError:
-            self.fail(f"{harmless(text)!r} is not UTF-8", param, ctx)
-        return text
-
-
-def _refuse_bytes(command: click.Command) -> None:
-    """Let every text of a command and of those below it be text; paths may be any bytes."""
-    for parameter in command.params:
-        if parameter.type is click.STRING:
-            parameter.type = _Text()
-    for below in command.commands.values() if isinstance(command, click.Group) else ():
-        _refuse_bytes(below)
+# In the order of a first use. Each is the command of its name in the module of its name, which is
+# imported when it is called and not before: a load does not wait for what a server needs, and the
+# list of all commands for none of them. So the first line of its help stands here as well.
+COMMANDS = {
+    "demo": "Build a sample warehouse from bundled logs, print the report, serve it.",
+    "sync": "Fetch what is new from AWS.",
+    "load": "Load CloudTrail logs, invocation logs and other saved data.",
+    "report": "Report usage and cost by user, application, model, region or day.",
+    "status": "Show how far AWS was read, how fresh that is, and what is missing.",
+    "serve": "Serve the warehouse with Datasette, on this machine only unless there is a login.",
+    "inspect": "Show how an event was understood, field by field.",
+    "prices": "List the prices in use, or import your own.",
+    "policy": "Print the least-privilege IAM policy, as JSON.",
+    "doctor": "Check that AWS can be read, and say how to mend what is wrong.",
+    "check": "Check that the file is whole and that its figures follow from its calls.",
+    "vacuum": "Make the file smaller; drop the single calls of long ago, or forget a person,"
+    " if asked to.",
+    "upgrade": "Bring a warehouse that an earlier version made to this version's shape.",
+    "lab": "Send known calls, and check that the warehouse tells them.",
+    "monitor": "Show the figures live in CloudWatch: metrics, a dashboard, alarms.",
+}
 
 
 @contextmanager
@@ -66,9 +60,15 @@ class _Group(click.Group):
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         if cmd_name in COMMANDS and cmd_name not in self.commands:
             command = getattr(import_module(f"etl.cli.{cmd_name}"), cmd_name)
-            _refuse_bytes(command)
+            refuse_bytes(command)
             self.add_command(command)
         return super().get_command(ctx, cmd_name)
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        limit = formatter.width - 6 - max(map(len, COMMANDS))
+        stubs = [click.Command(name, help=text) for name, text in COMMANDS.items()]
+        with formatter.section("Commands"):
+            formatter.write_dl([(str(one.name), one.get_short_help_str(limit)) for one in stubs])
 
     def main(self, *args: Any, **options: Any) -> Any:
         with guarded_output():

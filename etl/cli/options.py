@@ -1,4 +1,8 @@
-"""Options that several commands share."""
+"""Options that several commands share, each declared once.
+
+What differs from command to command is its help: what the option does there. An option of one name
+that means different things (``--model`` of a report, of a price list, of the lab) is its command's.
+"""
 
 from __future__ import annotations
 
@@ -8,24 +12,13 @@ from typing import Any
 
 import click
 
-from etl.config import DEFAULT_PATH, check_archive
-from etl.errors import ConfigError
+from etl.cli.option_types import ArchiveFolder, HowFarBack, WarehousePath
+from etl.config import DEFAULT_PATH
 from etl.registry import NAMES
 
 DEFAULT_DB = "bedrock_usage.db"
 
-
-class WarehousePath(click.Path):
-    """The path of a warehouse. What SQLite would take for something else is refused."""
-
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Path:
-        path = Path(str(super().convert(value, param, ctx)))
-        if str(path) == ":memory:":
-            self.fail(f"{path}: a warehouse is a file, and not kept in memory", param, ctx)
-        if str(path).startswith("file:"):
-            self.fail(f"{path}: name the file by its path, without file:", param, ctx)
-        return path
-
+Decorator = Callable[[Callable[..., Any]], Callable[..., Any]]
 
 db_option = click.option(
     "--db",
@@ -54,16 +47,51 @@ config_option = click.option(
 )
 
 
-def _folder(_: click.Context, __: click.Parameter, uri: str | None) -> str | None:
-    try:
-        return uri if uri is None else check_archive(uri)
-    except ConfigError as error:
-        raise click.BadParameter(str(error)) from None
-
-
-def archive_option(help_: str) -> Callable[..., Any]:
+def archive_option(help_: str) -> Decorator:
     """Add where raw events are kept."""
-    return click.option("--archive", metavar="FOLDER", callback=_folder, help=help_)
+    return click.option("--archive", metavar="FOLDER", type=ArchiveFolder(), help=help_)
+
+
+def format_option(*more: str) -> Decorator:
+    """Add how an answer is printed: as a table or JSON, or in one of the forms that are named."""
+    return click.option(
+        "--format",
+        "format_",
+        type=click.Choice(["table", "json", *more]),
+        default="table",
+        show_default=True,
+    )
+
+
+def since_option(example: str, default: str) -> Decorator:
+    """Add how far back to go; ``default`` is that of a first run."""
+    text = f"How far back: {example}, or 2026-09-01. [default of the first run: {default}]"
+    return click.option("--since", type=HowFarBack(), help=text)
+
+
+def dry_run_option(help_: str) -> Decorator:
+    """Add whether only to say what would be done."""
+    return click.option("--dry-run", is_flag=True, help=help_)
+
+
+def yes_option(help_: str) -> Decorator:
+    """Add whether to go on without a question; ``etl.cli.consent`` asks it."""
+    return click.option("--yes", is_flag=True, help=help_)
+
+
+def profile_option(use: str = "") -> Decorator:
+    """Add whose credentials are used; ``use``: what for, if not for all of the command."""
+    return click.option("--profile", help=f"A profile of the AWS configuration{use}.")
+
+
+def region_option(help_: str) -> Decorator:
+    """Add one or more regions; each command says what it is about them."""
+    return click.option("--region", multiple=True, help=help_)
+
+
+source_option = click.option(
+    "--source", multiple=True, type=click.Choice(NAMES), help="Only this source; repeatable."
+)
 
 
 def serve_options(command: Callable[..., Any]) -> Callable[..., Any]:
@@ -84,12 +112,10 @@ def serve_options(command: Callable[..., Any]) -> Callable[..., Any]:
     return host(port(command))
 
 
-_CHOICES = {
-    "region": click.option("--region", multiple=True, help='Repeatable; or "all". [default: all]'),
-    "source": click.option(
-        "--source", multiple=True, type=click.Choice(NAMES), help="Only this source; repeatable."
-    ),
-    "profile": click.option("--profile", help="A profile of the AWS configuration."),
+_CHOICES: dict[str, Decorator] = {
+    "region": region_option('Repeatable; or "all". [default: all]'),
+    "source": source_option,
+    "profile": profile_option(),
     "role_arn": click.option(
         "--role-arn", multiple=True, help="Read the account of this role instead; repeatable."
     ),
@@ -100,20 +126,20 @@ _CHOICES = {
 
 def aws_options(command: Callable[..., Any]) -> Callable[..., Any]:
     """Add which accounts, regions and sources of AWS to read; ``etl.cli.places`` takes them."""
-    for option in reversed(_CHOICES.values()):
-        command = option(command)
-    return command
+    return _choice_of(command, without=None)
 
 
 def place_options(command: Callable[..., Any]) -> Callable[..., Any]:
     """Add the same without the sources, for a command that asks one of them."""
-    for name, option in reversed(_CHOICES.items()):
-        command = command if name == "source" else option(command)
-    return command
+    return _choice_of(command, without="source")
 
 
 def choice_options(command: Callable[..., Any]) -> Callable[..., Any]:
     """Add the same without the credentials, for a command that asks nothing of AWS."""
+    return _choice_of(command, without="profile")
+
+
+def _choice_of(command: Callable[..., Any], *, without: str | None) -> Callable[..., Any]:
     for name, option in reversed(_CHOICES.items()):
-        command = command if name == "profile" else option(command)
+        command = command if name == without else option(command)
     return command

@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
 
 import click
 
 from etl.clock import Clock
 from etl.config import Accounts, Choice, Config, Sync
 from etl.errors import SourceError
-
-if TYPE_CHECKING:
-    from etl.sources.aws import Place
+from etl.sources.accounts import (
+    assume_role,
+    check_regions,
+    find_places,
+    open_own_account,
+    organization_accounts,
+)
+from etl.sources.aws import Place
 
 
 def choose(
@@ -62,15 +66,6 @@ def open_places(choice: Choice, clock: Clock) -> tuple[list[Place], list[SourceE
 
     Raises ConfigError or a SourceError if there is no way in at all.
     """
-    # Imported here because boto3 takes longer to import than a report takes to print.
-    from etl.sources.accounts import (
-        assume_role,
-        check_regions,
-        find_places,
-        open_own_account,
-        organization_accounts,
-    )
-
     own = open_own_account(choice.profile, clock)
     if list(choice.regions) != ["all"]:
         check_regions(own, choice.regions)

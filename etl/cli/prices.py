@@ -10,6 +10,7 @@ import click
 
 from etl.cli.options import db_option
 from etl.output import show_csv
+from etl.sources.accounts import known_regions
 from etl.warehouse.database import open_warehouse
 from etl.warehouse.price_file import COLUMNS
 from etl.warehouse.prices import import_prices, list_prices
@@ -62,9 +63,6 @@ def import_command(file: Path, force_new: bool, db: Path) -> None:
 
     `bedrock-usage prices list --model ID` prints rows to begin with.
     """
-    # Imported here because boto3 takes longer to import than a list takes to print.
-    from etl.sources.accounts import known_regions
-
     with open_warehouse(db, create=True) as warehouse:
         count = import_prices(warehouse, file, regions=known_regions(), force_new=force_new)
     click.echo(f"{count:,} rates imported", err=True)

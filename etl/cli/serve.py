@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
-import ipaddress
-import socket
-import warnings
 from pathlib import Path
 
 import click
 
 from etl.cli.options import config_option, db_option, serve_options
-from etl.cli.stops import Terminated, endless
-from etl.config import BehindProxy, Config, Serve, load_config
-from etl.errors import BedrockUsageError, ConfigError
+from etl.cli.serving import run_datasette
+from etl.cli.stops import endless
+from etl.config import BehindProxy, Config, load_config
 from etl.warehouse.database import open_warehouse
 
 
@@ -50,46 +47,6 @@ def serve(
         run_datasette(db, host, port, configured, config)
 
 
-def run_datasette(
-    db: Path,
-    host: str,
-    port: int,
-    config: Config | None = None,
-    config_path: Path | None = None,
-) -> None:
-    """Run Datasette until it is stopped."""
-    # Imported here because Datasette makes rich print the variables of every traceback: a raw
-    # event, with a prompt in it, must never be among them.
-    import uvicorn
-
-    from etl.web import bundle, connections
-    from etl.web.app import build_datasette
-
-    config = config or Config()
-    _check_exposure(host, config.serve)
-    with _listen(host, port) as listener:
-        app = build_datasette(db, config, config_path, host).app()
-        bundle.prepare()
-        # Datasette begins the facets one after the other, and leaves the rest where one fails.
-        warnings.filterwarnings("ignore", "coroutine .* was never awaited", RuntimeWarning)
-        click.echo(f"Datasette at {_url(listener)} (stop with Ctrl-C)", err=True)
-        settings = uvicorn.Config(
-            connections.at_most(app),
-            log_level="warning",
-            # Else whoever is on this machine could say to be the proxy: uvicorn would take the
-            # address of the client from X-Forwarded-For.
-            proxy_headers=False,
-            ws="none",
-            **connections.settings(),
-        )
-        try:
-            uvicorn.Server(settings).run(sockets=[listener])
-        except Terminated:
-            raise
-        except KeyboardInterrupt:
-            pass  # whoever sits before it knows
-
-
 def _with_proxy(config: Config, header: str | None, addresses: tuple[str, ...]) -> Config:
     """Return the configuration with the options over it."""
     if header is None and not addresses:
@@ -100,51 +57,3 @@ def _with_proxy(config: Config, header: str | None, addresses: tuple[str, ...]) 
         return config.with_proxy(BehindProxy(header=header, addresses=addresses))
     except ValueError as error:
         raise click.UsageError(f"--behind-proxy: {error}") from None
-
-
-def _check_exposure(host: str, serve: Serve) -> None:
-    """Refuse to let others in without a login, and what has no effect without one."""
-    if not serve.has_login and (serve.restrictions or serve.host_names):
-        raise ConfigError(
-            "serve: restrictions and host_names are for a server with a login; set passwords,"
-            " tokens or behind_proxy as well"
-        )
-    if not serve.has_login and not _is_loopback(host):
-        raise click.UsageError(
-            f"{host} is not a loopback address. The warehouse names users and costs: before others"
-            " are let in, set passwords or tokens under [serve] in bedrock_usage.toml, or"
-            " --behind-proxy (docs/pages.md#sharing-it)"
-        )
-    if host in ("", "0.0.0.0", "::") and not serve.host_names:  # noqa: S104
-        raise click.UsageError(
-            f"--host {host or repr(host)} is every address of this machine: say under [serve] in"
-            " bedrock_usage.toml by which host_names it is reached"
-        )
-
-
-def _is_loopback(host: str) -> bool:
-    try:
-        return host == "localhost" or ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return False
-
-
-def _listen(host: str, port: int) -> socket.socket:
-    # The socket itself goes to the server: a free port that was only looked up may be taken since.
-    listener = socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET)
-    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-    try:
-        listener.bind((host, port))
-        # Whoever reads the address may use it at once; the first requests wait in line.
-        listener.listen()
-    except OSError as error:
-        listener.close()
-        raise BedrockUsageError(
-            f"port {port} of {host}: {error.strerror}; choose another with --port"
-        ) from None
-    return listener
-
-
-def _url(listener: socket.socket) -> str:
-    host, port = listener.getsockname()[:2]
-    return f"http://[{host}]:{port}/" if ":" in host else f"http://{host}:{port}/"

@@ -11,37 +11,25 @@ from pathlib import Path
 import click
 from sqlite_utils import Database
 
-from etl.cli.options import db_option
+from etl.cli.option_types import Duration
+from etl.cli.options import db_option, format_option, region_option, source_option
 from etl.clock import Clock
-from etl.config import parse_duration
-from etl.errors import ConfigError
-from etl.registry import NAMES, sources_of
+from etl.registry import sources_of
 from etl.status import Status, print_table, stale_lines, to_json
 from etl.terminal import harmless, open_console
 from etl.warehouse.database import open_warehouse
 from etl.warehouse.status import read_status
 
 
-def _duration(_: click.Context, __: click.Parameter, text: str | None) -> timedelta | None:
-    try:
-        return parse_duration(text) if text is not None else None
-    except ConfigError as error:
-        raise click.BadParameter(str(error)) from None
-
-
 @click.command()
 @click.option(
     "--max-age",
-    callback=_duration,
+    type=Duration(),
     help="Exit with 1 if any source was read longer ago than this: 2h.",
 )
-@click.option("--region", multiple=True, help="Only streams of this region; repeatable.")
-@click.option(
-    "--source", multiple=True, type=click.Choice(NAMES), help="Only this source; repeatable."
-)
-@click.option(
-    "--format", "format_", type=click.Choice(["table", "json"]), default="table", show_default=True
-)
+@region_option("Only streams of this region; repeatable.")
+@source_option
+@format_option()
 @db_option
 def status(
     max_age: timedelta | None,

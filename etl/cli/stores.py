@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 from etl.clock import Clock
+from etl.config import Choice
+from etl.sources.accounts import assume_role, home_region, open_own_account
+from etl.sources.archive import Archive, LocalArchive, S3Archive
+from etl.sources.aws import Account, Place
+from etl.sources.s3 import S3Store
 from etl.sources.stores import LocalStore, Store
-
-if TYPE_CHECKING:
-    from etl.config import Choice
-    from etl.sources.archive import Archive
-    from etl.sources.aws import Account, Place
-    from etl.sync.files import Root
+from etl.sync.files import Root
 
 
 def is_s3(path: str) -> bool:
@@ -31,21 +29,13 @@ class Stores:
         """Return the store of a path; ``role_arn``: the role that may read it, if not our own."""
         if not is_s3(path):
             return self._local
-        # Imported here because boto3 takes longer to import than a report takes to print.
-        from etl.sources.s3 import S3Store
-
         return S3Store(self._place(role_arn or self._role_arn))
 
     def archive_of(self, path: str) -> Archive:
         """Return what writes files below a path."""
-        from etl.sources.archive import LocalArchive, S3Archive
-
         return S3Archive(self._place(self._role_arn), path) if is_s3(path) else LocalArchive(path)
 
     def _place(self, role_arn: str | None) -> Place:
-        from etl.sources.accounts import assume_role, home_region, open_own_account
-        from etl.sources.aws import Place
-
         account = self._own = self._own or open_own_account(self._profile, self._clock)
         if role_arn:
             account = assume_role(account, role_arn)
@@ -54,8 +44,6 @@ class Stores:
 
 def open_roots(choice: Choice, clock: Clock) -> list[Root]:
     """Return where the files are that are chosen. Raises as ``Stores.store_of`` does."""
-    from etl.sync.files import Root
-
     stores = Stores(clock, choice.profile)
     return [
         Root(source.name, uri, stores.store_of(uri, role_arn))

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import click
 
-from etl.cli.options import db_option
+from etl.cli.options import db_option, dry_run_option
 from etl.figures import count, size, span
 from etl.terminal import harmless, open_console
 from etl.warehouse.database import (
@@ -31,7 +31,7 @@ _BESIDE = "(beside it)"
     metavar="[FILE]",
     help="Copy the old file first; without a name, beside it.",
 )
-@click.option("--dry-run", is_flag=True, help="Only say what it takes.")
+@dry_run_option("Only say what it takes.")
 @db_option
 def upgrade(backup: str | None, dry_run: bool, db: Path) -> None:
     """Bring a warehouse that an earlier version made to this version's shape.

@@ -10,10 +10,10 @@ from rich.console import Console
 from sqlite_utils import Database
 
 from etl.cli.consent import require_consent
-from etl.cli.options import db_option
+from etl.cli.option_types import Duration
+from etl.cli.options import db_option, dry_run_option, yes_option
 from etl.clock import Clock
-from etl.config import parse_duration
-from etl.errors import ConfigError, DataError, WarehouseError
+from etl.errors import DataError, WarehouseError
 from etl.figures import count, size
 from etl.output import harmless
 from etl.terminal import open_console
@@ -32,20 +32,7 @@ from etl.warehouse.vacuum import (
     size_of,
 )
 
-SHORTEST_KEEP = timedelta(days=1)
 LEFT_SHOWN = 20
-
-
-def _keep(_: click.Context, __: click.Parameter, text: str | None) -> timedelta | None:
-    if text is None:
-        return None
-    try:
-        keep = parse_duration(text)
-    except ConfigError as error:
-        raise click.BadParameter(str(error)) from None
-    if keep < SHORTEST_KEEP:
-        raise click.BadParameter("at least 1d: what is younger may still get its tokens")
-    return keep
 
 
 def _names(_: click.Context, __: click.Parameter, names: tuple[str, ...]) -> tuple[str, ...]:
@@ -58,7 +45,7 @@ def _names(_: click.Context, __: click.Parameter, names: tuple[str, ...]) -> tup
 @click.command()
 @click.option(
     "--keep-calls",
-    callback=_keep,
+    type=Duration(least="1d", because="what is younger may still get its tokens"),
     help="Drop calls that are older: 400d. Their usage and cost stay. [default: keep all]",
 )
 @click.option(
@@ -70,8 +57,8 @@ def _names(_: click.Context, __: click.Parameter, names: tuple[str, ...]) -> tup
     help="Put a pseudonym in the place of this name everywhere, for ever; repeatable. A name as"
     " shown or as AWS has it, a session, an address; or a pattern (*, ?), which is itself kept.",
 )
-@click.option("--dry-run", is_flag=True, help="Only say what would go.")
-@click.option("--yes", is_flag=True, help="Forget without asking.")
+@dry_run_option("Only say what would go.")
+@yes_option("Forget without asking.")
 @db_option
 def vacuum(
     keep_calls: timedelta | None, names: tuple[str, ...], dry_run: bool, yes: bool, db: Path

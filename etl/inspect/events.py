@@ -15,7 +15,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import date, datetime, timedelta
 from itertools import chain
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any, NamedTuple
 
 from etl.decode.content import load_record
 from etl.decode.trail import is_object, may_be_bedrock
@@ -24,13 +24,12 @@ from etl.normalise.boundary import attempt, storable
 from etl.normalise.cloudtrail import Kind, classify, find_original
 from etl.normalise.fields import mapping, text
 from etl.normalise.invocation_log import event_id_of
+from etl.sources.aws import Place
+from etl.sources.cloudtrail import REACH, RETENTION, lookup_event, lookup_events
 from etl.sources.files import Events, parse_items
 from etl.sources.split import Unreadable
 from etl.sources.stores import Store, StoredFile
 from etl.sources.survey import Survey, each_file, survey
-
-if TYPE_CHECKING:
-    from etl.sources.aws import Place
 
 EVENT, LOGGED_CALL = "event", "logged call"
 
@@ -216,9 +215,6 @@ class Finder:
         return newest
 
     def _newest_of(self, place: Place, number: int) -> list[RawEvent]:
-        # Imported here because boto3 takes longer to import than a file takes to explain.
-        from etl.sources.cloudtrail import REACH, lookup_events
-
         found: list[RawEvent] = []
         try:
             for page in lookup_events(place, self.now - REACH, self.now):
@@ -257,8 +253,6 @@ class Finder:
         return [event for event in events if event.is_named(name)]
 
     def _in_history(self, name: str, known: Known | None) -> list[RawEvent]:
-        from etl.sources.cloudtrail import RETENTION, lookup_event
-
         if known and known.event_time < self.now - RETENTION:
             self.notes.add("too old for the event history, which keeps 90 days")
             return []

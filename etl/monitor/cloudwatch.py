@@ -12,8 +12,11 @@ from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Any
 
+from etl.clock import Clock
+from etl.config import Config
 from etl.errors import RetriableError, SourceError
 from etl.monitor.plan import KINDS, NAMESPACE, PERIOD, dimensions, parse_time, to_datum
+from etl.sources.accounts import check_regions, home_region, open_own_account
 from etl.sources.aws import DENIED, Place
 from etl.sources.cloudwatch import MAX_QUERIES, fetch_queries
 from etl.times import utc_text
@@ -37,6 +40,16 @@ def explain(error: SourceError) -> str:
     if error.code in DENIED:
         return f"{error}; for the monitor that is `bedrock-usage policy --monitor`"
     return str(error)
+
+
+def open_place(
+    config: Config, clock: Clock, *, profile: str | None = None, region: str | None = None
+) -> Place:
+    """Return the account of the credentials at hand, and the region whose CloudWatch is meant."""
+    own = open_own_account(profile or config.accounts.profile, clock)
+    region = region or config.monitor.region or home_region(own.session)
+    check_regions(own, [region])
+    return Place(own, region, clock)
 
 
 def put_amounts(place: Place, puts: Sequence[Put]) -> None:

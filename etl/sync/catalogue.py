@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from dataclasses import replace
 from datetime import datetime, timedelta
-from typing import Any
+from typing import Any, TypeVar
 
 from etl.errors import RejectError
 from etl.normalise.boundary import attempt
@@ -19,7 +19,9 @@ from etl.sources.catalogue import fetch_foundation_models, fetch_inference_profi
 from etl.sync.job import Job
 from etl.sync.options import SyncOptions
 from etl.warehouse.bookmarks import StreamState, unknown_profiles
-from etl.warehouse.load import Batch, Reject, Row
+from etl.warehouse.load import Batch, Reject
+
+Parsed = TypeVar("Parsed")
 
 EVERY = timedelta(days=1)
 EVERY_WITH_UNKNOWN = timedelta(hours=1)
@@ -32,8 +34,9 @@ def sync_catalogue(job: Job, options: SyncOptions) -> None:
     if not is_due(state, as_of, has_unknown=bool(unknown)):
         return
     batch = Batch(files=[str(job.stream)])
-    _add(batch, job, fetch_foundation_models(place), parse_foundation_model)
-    _add(
+    models = _parse(batch, job, fetch_foundation_models(place), parse_foundation_model)
+    batch.renewed["foundation_models"] = models
+    batch.profiles = _parse(
         batch,
         job,
         fetch_inference_profiles(place, unknown),
@@ -43,7 +46,7 @@ def sync_catalogue(job: Job, options: SyncOptions) -> None:
         state, covered_from=state.covered_from or as_of, watermark=as_of, read_at=as_of
     )
     job.write(batch)
-    job.tell("whole", done=1, read=len(batch.models) + len(batch.profiles), share=1.0)
+    job.tell("whole", done=1, read=len(models) + len(batch.profiles), share=1.0)
 
 
 def is_due(state: StreamState, as_of: datetime, *, has_unknown: bool) -> bool:
@@ -52,11 +55,14 @@ def is_due(state: StreamState, as_of: datetime, *, has_unknown: bool) -> bool:
     return state.read_at is None or as_of - state.read_at >= every
 
 
-def _add(
-    batch: Batch, job: Job, raw: Iterable[dict[str, Any]], parse: Callable[[object], Row]
-) -> None:
+def _parse(
+    batch: Batch, job: Job, raw: Iterable[dict[str, Any]], parse: Callable[[object], Parsed]
+) -> list[Parsed]:
+    """Return what was read; what cannot be is rejected in the batch."""
+    parsed = []
     for index, one in enumerate(raw):
         try:
-            batch.add(attempt(parse, one))
+            parsed.append(attempt(parse, one))
         except RejectError as error:
             batch.rejects.append(Reject(str(job.stream), f"[{index}]", str(error)))
+    return parsed

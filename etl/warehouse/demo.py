@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 from sqlite_utils import Database
+
+from etl.errors import BedrockUsageError
 
 _SEED = "demo"
 
@@ -32,3 +36,11 @@ def holds_data(db: Database) -> bool:
     own_prices = "select 1 from prices where is_override = 1 limit 1"
     others = (f"select 1 from {table} limit 1" for table in sorted(tables - _SET_UP))
     return any(db.execute(sql).fetchone() is not None for sql in (own_prices, *others))
+
+
+def refuse_demo(db: Database, path: Path) -> None:
+    """Raise BedrockUsageError if the warehouse holds the demo, which nothing else may join."""
+    if is_demo(db):
+        raise BedrockUsageError(
+            f"{path} holds the demo's data: delete it first, or load into another file with --db"
+        )

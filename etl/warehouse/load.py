@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass, field, fields
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from sqlite_utils import Database
 
 from etl.normalise.packed import PackedCall, Shape, stored_id
 from etl.normalise.rows import (
     Event,
-    FoundationModel,
     InferenceProfile,
     Job,
     MetricValue,
@@ -23,10 +23,11 @@ from etl.warehouse.calls import CallCounts, CallWriter
 from etl.warehouse.ledger import FileRead, save_files
 from etl.warehouse.metrics import MetricWriter
 from etl.warehouse.names import Names
+from etl.warehouse.renewed import renew_rows
 from etl.warehouse.rollup import renew
 from etl.warehouse.turns import begin
 
-Row = Event | Job | ServiceTokens | MetricValue | InferenceProfile | FoundationModel
+Row = Event | Job | ServiceTokens | MetricValue | InferenceProfile
 
 
 class Reject(NamedTuple):
@@ -49,9 +50,9 @@ class Batch:
 
     ``files``: files read from their start, whose old rejects go; ``files_read``: their entries for
     the ledger; ``positions``: (file, position) of what was read again by itself; ``archived``: raw
-    events that an archive holds by now. ``is_reread``: all
-    of it lies in what the stream has covered already, so that whatever is new in it came late;
-    ``late_events``: what came late in batches before, which carried no state.
+    events that an archive holds by now; ``renewed``: by table, rows for ``renew_rows``.
+    ``is_reread``: all of it lies in what the stream has covered already, so that whatever is new in
+    it came late; ``late_events``: what came late in batches before, which carried no state.
     """
 
     events: list[Event] = field(default_factory=list)
@@ -61,19 +62,20 @@ class Batch:
     service_tokens: list[ServiceTokens] = field(default_factory=list)
     metrics: list[MetricValue] = field(default_factory=list)
     profiles: list[InferenceProfile] = field(default_factory=list)
-    models: list[FoundationModel] = field(default_factory=list)
     first_shapes: list[int] = field(default_factory=list)
     files: list[str] = field(default_factory=list)
     files_read: list[FileRead] = field(default_factory=list)
     positions: list[tuple[str, str]] = field(default_factory=list)
     rejects: list[Reject] = field(default_factory=list)
     archived: list[ArchivedEvent] = field(default_factory=list)
+    renewed: dict[str, list[Any]] = field(default_factory=dict)
     state: StreamState | None = None
     is_reread: bool = False
     late_events: int = 0
 
     def __len__(self) -> int:
-        return sum(len(part) for part in vars(self).values() if isinstance(part, list))
+        lists = [part for part in vars(self).values() if isinstance(part, list)]
+        return sum(map(len, [*lists, *self.renewed.values()]))
 
     def add(self, row: Row) -> None:
         """Put a row where rows of its kind go."""
@@ -88,17 +90,18 @@ class Batch:
                 self.metrics.append(row)
             case InferenceProfile():
                 self.profiles.append(row)
-            case FoundationModel():
-                self.models.append(row)
 
 
 @dataclass
 class Written(CallCounts):
-    """What became of a batch; a metric value or profile that was there already counts nothing."""
+    """What became of a batch; a metric value or profile that was there already counts nothing.
+
+    ``renewed``: by table, the rows that are new or changed.
+    """
 
     metric_values: int = 0
     profiles: int = 0
-    models: int = 0
+    renewed: Counter[str] = field(default_factory=Counter)
     late_events: int = 0
     events_archived: int = 0
 
@@ -153,10 +156,9 @@ class Loader:
     def _write(self, batch: Batch, hours: set[str]) -> Written:
         """Write one batch; add the hours whose estimates and days must be renewed to ``hours``."""
         series_before = self._rate_series(batch)
-        written = Written(
-            profiles=sum(self._write_profile(p) for p in batch.profiles),
-            models=sum(self._write_model(m) for m in batch.models),
-        )
+        written = Written(profiles=sum(self._write_profile(p) for p in batch.profiles))
+        for table, rows in batch.renewed.items():
+            written.renewed[table] = renew_rows(self._db, table, rows)
         written.metric_values, changed = self._metrics.write(batch.metrics)
         hours |= changed
         if batch.events or batch.calls or batch.shapes or batch.service_tokens:
@@ -252,14 +254,4 @@ class Loader:
                 known.text_or_none(profile.application),
                 None if profile.tags is None else known.json(profile.tags),
             ],
-        ).rowcount
-
-    def _write_model(self, model: FoundationModel) -> int:
-        return self._db.conn.execute(
-            "insert into foundation_models values (?, ?, ?)"
-            " on conflict do update set model_name = excluded.model_name,"
-            " provider_name = excluded.provider_name"
-            " where (model_name, provider_name)"
-            " is not (excluded.model_name, excluded.provider_name)",
-            model,
         ).rowcount

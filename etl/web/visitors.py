@@ -1,7 +1,7 @@
 """Who visits, and what a visitor may see.
 
 Without a login everybody who reaches the server may see everything: it is then for this machine
-only (``etl.cli.serve``), and ``guard`` lets no other page in the browser reach it. With a login
+only (``etl.cli.serving``), and ``guard`` lets no other page in the browser reach it. With a login
 nobody sees anything before. A visitor may be restricted to some applications; such a visitor gets
 what asks ``allowed_applications`` and nothing else. Least of all SQL, because in Datasette nothing
 that is said of a table holds for a statement, or for a view over it.

@@ -30,12 +30,13 @@ chosen_applications as materialized (
         application_key
     from int_names
     where
-        not (
-            {{ filters.is_blank('applications') }}
-            and :_visitor_applications is null
+        application in (
+            {{ filters.names('applications') }}
+            where not {{ filters.is_blank('applications') }}
+            union all
+            select value from json_each(:_visitor_applications)
+            where {{ filters.is_blank('applications') }}
         )
-        and {{ filters.chosen('applications', 'application') }}
-        and {{ filters.visible() }}
 ),
 
 usage as not materialized (

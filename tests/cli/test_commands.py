@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import csv
 import io
+import re
 import sqlite3
 import subprocess
 import sys
 from datetime import UTC, datetime
 from pathlib import Path
 
+import click
 import pytest
 
+from etl.cli import main
 from etl.cli.main import COMMANDS
 from etl.errors import BedrockUsageError
 from tests.cli.running import ROOT, run
@@ -102,10 +105,34 @@ def test_a_wrong_price_file_is_status_1_and_says_the_line(tmp_path: Path) -> Non
     assert "own.csv, no column model_id" in err
 
 
-def test_a_command_that_does_not_serve_starts_without_datasette() -> None:
-    """Importing it takes a second, and makes tracebacks print variables."""
-    code = "import sys; import etl.cli; print([m for m in sys.modules if m.startswith(('datasette', 'uvicorn'))])"
+@pytest.mark.parametrize("width", [50, 80, 120])
+def test_the_list_of_commands_says_what_the_commands_say(width: int) -> None:
+    ctx = click.Context(main)
+    formatters = [click.HelpFormatter(width=width), click.HelpFormatter(width=width)]
+    main.format_commands(ctx, formatters[0])
+    click.Group.format_commands(main, ctx, formatters[1])  # asks every command
+    shown, own = (formatter.getvalue() for formatter in formatters)
+    assert shown == own
+    assert len(shown.splitlines()) > len(COMMANDS)
+
+
+def test_help_imports_no_command_and_no_command_imports_what_it_may_not_need() -> None:
+    """Datasette takes a second and makes tracebacks print variables; boto3 takes a third of one."""
+    code = f"""
+import sys
+from importlib import import_module
+from etl.cli import main
+
+main(["--help"], standalone_mode=False)
+names = {[f"etl.cli.{name}" for name in COMMANDS]}
+print("imported:", [name for name in names if name in sys.modules])
+for name in names:
+    import_module(name)
+heavy = ("boto3", "botocore", "datasette", "urllib3", "uvicorn")
+print("imported:", [name for name in sys.modules if name.startswith(heavy)])
+"""
     result = subprocess.run(
         [sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True
     )
-    assert result.stdout.strip() == "[]"
+    assert "  demo     Build a sample" in result.stdout
+    assert re.findall("^imported: (.*)$", result.stdout, re.MULTILINE) == ["[]", "[]"]

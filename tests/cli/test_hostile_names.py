@@ -47,7 +47,7 @@ KEPT = (
 
 
 @pytest.fixture(scope="module")
-def place(tmp_path_factory: pytest.TempPathFactory, empty_warehouse: Path) -> Path:
+def folder(tmp_path_factory: pytest.TempPathFactory, empty_warehouse: Path) -> Path:
     """A folder with hostile files, and the warehouse that they make."""
     folder = tmp_path_factory.mktemp("hostile")
     logs = folder / f"logs{HOSTILE}".replace("/", "")
@@ -81,9 +81,9 @@ def warehouse_in(folder: Path) -> Path:
     return folder / f"w{HOSTILE}.db".replace("/", "")
 
 
-def lines(place: Path) -> list[list[str]]:
+def lines(folder: Path) -> list[list[str]]:
     """Return a line for every output of every command that needs no AWS."""
-    logs = next(place.glob("logs*"))
+    logs = next(folder.glob("logs*"))
     found = [
         *(["report", kind] for kind in KINDS),
         *(["report", kind, "--breakdown"] for kind in ("users", "applications")),
@@ -100,7 +100,7 @@ def lines(place: Path) -> list[list[str]]:
     return [
         *both,
         ["load", "--reread", str(logs)],
-        ["load", str(place / HOSTILE.replace("/", ""))],
+        ["load", str(folder / HOSTILE.replace("/", ""))],
         ["vacuum", "--dry-run"],
         ["upgrade"],
         ["upgrade", "--dry-run"],
@@ -115,14 +115,14 @@ def lines(place: Path) -> list[list[str]]:
 
 
 def test_no_output_of_any_command_steers_a_terminal(
-    place: Path, monkeypatch: pytest.MonkeyPatch
+    folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.chdir(place)
-    monkeypatch.setenv("BEDROCK_USAGE_DB", str(warehouse_in(place)))
+    monkeypatch.chdir(folder)
+    monkeypatch.setenv("BEDROCK_USAGE_DB", str(warehouse_in(folder)))
     monkeypatch.setenv("AWS_ENDPOINT_URL", "http://127.0.0.1:9")
     monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")
     shown = ""
-    for line in lines(place):
+    for line in lines(folder):
         result = CliRunner().invoke(main, line)
         assert result.exception is None or isinstance(result.exception, SystemExit), line
         assert result.exit_code in (0, 1, 2), line
@@ -138,8 +138,8 @@ def test_no_output_of_any_command_steers_a_terminal(
     assert "\n[]y" not in shown
 
 
-def test_csv_is_what_callers_wrote(place: Path) -> None:
-    line = ["report", "users", "--format", "csv", "--db", str(warehouse_in(place))]
+def test_csv_is_what_callers_wrote(folder: Path) -> None:
+    line = ["report", "users", "--format", "csv", "--db", str(warehouse_in(folder))]
     names = {
         row["user_name"]
         for row in csv.DictReader(io.StringIO(CliRunner().invoke(main, line).stdout, newline=""))

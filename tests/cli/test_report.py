@@ -12,8 +12,7 @@ import pytest
 from rich.console import Console
 from sqlite_utils import Database
 
-from etl.cli.report import build_report
-from etl.report import KINDS, print_table
+from etl.report import KINDS, build_report, print_table
 from etl.warehouse.database import open_warehouse
 from etl.warehouse.read import Filters
 from tests.cli.running import run
@@ -231,7 +230,7 @@ def test_nothing_found_explains_itself(warehouse: Path) -> None:
     [
         (["report"], "Missing argument"),
         (["report", "everything"], "is not one of"),
-        (["report", "users", "--since", "soon"], "does not match the format"),
+        (["report", "users", "--since", "soon"], "'soon' is not a date, like 2026-09-01"),
         (
             ["report", "users", "--since", "2026-11-03", "--until", "2026-11-02"],
             "--since is after --until",

@@ -117,7 +117,7 @@ KIND = st.sampled_from(["application/x-www-form-urlencoded", "multipart/form-dat
 
 
 @pytest.fixture(scope="module")
-def boss(demo_db: Path) -> Iterator[Pages]:
+def login(demo_db: Path) -> Iterator[Pages]:
     with serving(demo_db, LOGIN) as pages:
         yield pages
 
@@ -153,11 +153,11 @@ async def ask(
 @given(path=st.sampled_from(PATHS), query=QUERY, headers=HEADERS, method=st.sampled_from(["GET", "GET", "HEAD", "POST"]), body=BODY, kind=KIND)  # fmt: skip
 @settings(max_examples=rounds(40, 20_000), deadline=None)
 def test_nothing_that_is_sent_is_a_500(
-    boss: Pages, path: str, query: str, headers: Any, method: str, body: bytes, kind: str
+    login: Pages, path: str, query: str, headers: Any, method: str, body: bytes, kind: str
 ) -> None:
     if method == "POST":
         headers = (*headers, ("Content-Type", kind))
-    code, found, _ = boss.run(ask(boss.app, method, path, query, headers, body))
+    code, found, _ = login.run(ask(login.app, method, path, query, headers, body))
     assert code < 500, code
     assert re.fullmatch(rb"/(?![/\\]).*", found.get(b"Location", found.get(b"location", b"/")))
 
@@ -174,9 +174,9 @@ EXAMPLES = [
 
 @pytest.mark.parametrize(("path", "query", "code"), EXAMPLES)
 def test_what_is_no_address_is_a_400(
-    boss: Pages, capfd: pytest.CaptureFixture[str], path: str, query: str, code: int
+    login: Pages, capfd: pytest.CaptureFixture[str], path: str, query: str, code: int
 ) -> None:
-    assert boss.run(ask(boss.app, "GET", path, query))[0] == code
+    assert login.run(ask(login.app, "GET", path, query))[0] == code
     out, err = capfd.readouterr()
     assert out == ""
     assert len(err.splitlines()) <= 1

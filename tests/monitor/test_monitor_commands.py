@@ -45,7 +45,7 @@ def a_call(number: int, application: str = "Search", **fields: Any) -> dict[str,
 
 
 @pytest.fixture
-def db(aws: FakeAws, tmp_path: Path) -> Path:
+def path(aws: FakeAws, tmp_path: Path) -> Path:
     path = tmp_path / "w.db"
     run("load", write_log(tmp_path / "log.json", [a_call(1), a_call(2, "Chat")]), "--db", path)
     return path
@@ -72,8 +72,10 @@ def monitor(*words: object, answer: str | None = None) -> tuple[int, str, str]:
 # -- publish --------------------------------------------------------------------------------------
 
 
-def test_a_dry_run_prints_the_plan_and_its_price_and_sends_nothing(aws: FakeAws, db: Path) -> None:
-    status, out, err = monitor("publish", "--dry-run", "--db", db)
+def test_a_dry_run_prints_the_plan_and_its_price_and_sends_nothing(
+    aws: FakeAws, path: Path
+) -> None:
+    status, out, err = monitor("publish", "--dry-run", "--db", path)
     assert (status, err) == (0, "")
     assert "Custom/BedrockUsage in us-east-1 (account 111122223333)" in out
     assert "Values            6 values, 0 of them corrections, in 1 request ($0.00001)" in out
@@ -85,53 +87,53 @@ def test_a_dry_run_prints_the_plan_and_its_price_and_sends_nothing(aws: FakeAws,
 
 
 @pytest.mark.parametrize("answer", ["n\n", ""])
-def test_nothing_is_put_before_yes(aws: FakeAws, db: Path, answer: str) -> None:
-    status, _, err = monitor("publish", "--db", db, answer=answer)
+def test_nothing_is_put_before_yes(aws: FakeAws, path: Path, answer: str) -> None:
+    status, _, err = monitor("publish", "--db", path, answer=answer)
     assert status == 1
     assert "Publish, for up to $1.89 a month?" in err
     assert "not agreed: nothing was sent" in err
     assert (writes(aws), put_metrics(aws)) == ([], [])
 
 
-def test_yes_is_asked_for_once_and_again_when_it_costs_more(aws: FakeAws, db: Path) -> None:
-    status, _, err = monitor("publish", "--db", db, answer="y\n")
+def test_yes_is_asked_for_once_and_again_when_it_costs_more(aws: FakeAws, path: Path) -> None:
+    status, _, err = monitor("publish", "--db", path, answer="y\n")
     assert status == 0, err
     assert err.splitlines()[-1] == "Published         6 values in 1 request"
-    run("load", write_log(db.parent / "b.json", [a_call(3)]), "--db", db)
-    status, _, err = monitor("publish", "--db", db)
+    run("load", write_log(path.parent / "b.json", [a_call(3)]), "--db", path)
+    status, _, err = monitor("publish", "--db", path)
     assert status == 0, err
     assert "?" not in err
-    run("load", write_log(db.parent / "c.json", [a_call(4, "More")]), "--db", db)
-    status, _, err = monitor("publish", "--db", db)
+    run("load", write_log(path.parent / "c.json", [a_call(4, "More")]), "--db", path)
+    status, _, err = monitor("publish", "--db", path)
     assert status == 1
     assert "Publish, for up to $2.79 a month?" in err
     assert len(put_metrics(aws)) == 6
-    assert monitor("publish", "--db", db, "--yes")[0] == 0
+    assert monitor("publish", "--db", path, "--yes")[0] == 0
     assert len(put_metrics(aws)) == 9
     assert (
-        "Nothing to put    what is younger than" in monitor("publish", "--dry-run", "--db", db)[1]
+        "Nothing to put    what is younger than" in monitor("publish", "--dry-run", "--db", path)[1]
     )
     assert all(set(dimensions) == {"Application", "ModelId"} for _, dimensions in put_metrics(aws))
 
 
-def test_what_is_left_is_said_with_status_1(aws: FakeAws, db: Path) -> None:
+def test_what_is_left_is_said_with_status_1(aws: FakeAws, path: Path) -> None:
     aws.faults.append(Fault("denied", operation="PutMetricData"))
-    status, _, err = monitor("publish", "--db", db, "--yes")
+    status, _, err = monitor("publish", "--db", path, "--yes")
     assert status == 1
     assert "Not published     6 of 6 values were not put" in err
     assert "add cloudwatch:PutMetricData to the policy" in err
 
 
-def test_killed_in_the_middle_of_a_put_it_counts_once(aws: FakeAws, db: Path) -> None:
+def test_killed_in_the_middle_of_a_put_it_counts_once(aws: FakeAws, path: Path) -> None:
     aws.faults.append(Fault("slow", operation="PutMetricData", seconds=1.0))
-    words = [sys.executable, "-m", "etl", "monitor", "publish", "--yes", "--db", str(db)]
+    words = [sys.executable, "-m", "etl", "monitor", "publish", "--yes", "--db", str(path)]
     process = subprocess.Popen(words, cwd=ROOT, stderr=subprocess.DEVNULL)
     wait_until(lambda: aws.count("PutMetricData") == 1)
     process.kill()
     process.wait()
     assert put_metrics(aws) == []  # it was killed before the put was done
     wait_until(lambda: len(put_metrics(aws)) == 6)
-    status, _, err = monitor("publish", "--db", db)
+    status, _, err = monitor("publish", "--db", path)
     assert status == 0, err
     assert err.splitlines()[-1] == "Published         0 values in 0 requests"
     assert aws.count("PutMetricData") == 1
@@ -156,14 +158,14 @@ def test_the_demo_is_published_nowhere(aws: FakeAws, tmp_path: Path) -> None:
 
 
 def test_names_that_callers_made_up_reach_neither_terminal_nor_cloudwatch_as_they_are(
-    aws: FakeAws, db: Path
+    aws: FakeAws, path: Path
 ) -> None:
     evil = ":\x1b[31mÄ'\"\\%"
-    (db.parent / "bedrock_usage.toml").write_text(
+    (path.parent / "bedrock_usage.toml").write_text(
         f'[[application_rules]]\napplication = {json.dumps(evil)}\nrole = "*"\n'
     )
-    run("load", write_log(db.parent / "b.json", [a_call(9)]), "--db", db)
-    status, _, err = monitor("publish", "--db", db, "--yes")
+    run("load", write_log(path.parent / "b.json", [a_call(9)]), "--db", path)
+    status, _, err = monitor("publish", "--db", path, "--yes")
     assert status == 0, err
     assert "\x1b" not in err
     values = {dimensions["Application"] for _, dimensions in put_metrics(aws)}
@@ -194,8 +196,8 @@ def test_names_that_callers_made_up_reach_neither_terminal_nor_cloudwatch_as_the
         ),
     ],
 )
-def test_wrong_usage_is_status_2(aws: FakeAws, db: Path, words: list[str], message: str) -> None:
-    status, _, err = monitor(*words, "--db", db)
+def test_wrong_usage_is_status_2(aws: FakeAws, path: Path, words: list[str], message: str) -> None:
+    status, _, err = monitor(*words, "--db", path)
     assert (status, message in err) == (2, True), err
     assert writes(aws) == []
 
@@ -232,30 +234,30 @@ def client(service: str) -> Any:
 
 
 def test_the_dashboard_is_made_after_yes_and_renewed_without_a_price(
-    aws: FakeAws, db: Path
+    aws: FakeAws, path: Path
 ) -> None:
-    assert monitor("dashboard", "--db", db, answer="n\n")[0] == 1
-    status, out, err = monitor("dashboard", "--dry-run", "--db", db)
+    assert monitor("dashboard", "--db", path, answer="n\n")[0] == 1
+    status, out, err = monitor("dashboard", "--dry-run", "--db", path)
     assert (status, "$3.00 a month" in err) == (0, True)
     assert json.loads(out)["widgets"]
     assert writes(aws) == []
-    assert monitor("dashboard", "--db", db, answer="y\n")[0] == 0
-    assert monitor("dashboard", "--db", db)[0] == 0
+    assert monitor("dashboard", "--db", path, answer="y\n")[0] == 0
+    assert monitor("dashboard", "--db", path)[0] == 0
     assert writes(aws) == ["PutDashboard"]
-    monitor("publish", "--yes", "--db", db)
-    status, _, err = monitor("dashboard", "--db", db)
+    monitor("publish", "--yes", "--db", path)
+    status, _, err = monitor("dashboard", "--db", path)
     assert (status, "BedrockUsage: update" in err) == (0, True)
     body = client("cloudwatch").get_dashboard(DashboardName="BedrockUsage")["DashboardBody"]
     assert 'Application=\\"Search\\"' in body
 
 
-def test_a_dashboard_of_somebody_else_is_left_alone(aws: FakeAws, db: Path) -> None:
+def test_a_dashboard_of_somebody_else_is_left_alone(aws: FakeAws, path: Path) -> None:
     foreign = '{"widgets": []}'
     client("cloudwatch").put_dashboard(DashboardName="BedrockUsage", DashboardBody=foreign)
-    status, _, err = monitor("dashboard", "--yes", "--db", db)
+    status, _, err = monitor("dashboard", "--yes", "--db", path)
     assert status == 1
     assert "did not make" in err
-    monitor("remove", "--yes", "--db", db)
+    monitor("remove", "--yes", "--db", path)
     body = client("cloudwatch").get_dashboard(DashboardName="BedrockUsage")["DashboardBody"]
     assert body == foreign
 
@@ -269,9 +271,9 @@ def alarms() -> list[dict[str, Any]]:
 
 
 def test_an_alarm_has_its_price_its_topic_and_the_metric_that_it_looks_at(
-    aws: FakeAws, db: Path
+    aws: FakeAws, path: Path
 ) -> None:
-    words = ("alarm", *LIMIT, "--email", "ops@example.com", "--db", db)
+    words = ("alarm", *LIMIT, "--email", "ops@example.com", "--db", path)
     assert monitor(*words, answer="n\n")[0] == 1
     status, out, _ = monitor(*words, "--dry-run")
     assert (status, "Price             $0.40 a month" in out) == (0, True)
@@ -283,7 +285,7 @@ def test_an_alarm_has_its_price_its_topic_and_the_metric_that_it_looks_at(
     assert alarm["AlarmActions"] == ["arn:aws:sns:us-east-1:111122223333:BedrockUsage-alarms"]
     assert (alarm["Threshold"], alarm["TreatMissingData"]) == (50.0, "ignore")
     assert (alarm["Statistic"], alarm["ComparisonOperator"]) == ("Maximum", "GreaterThanThreshold")
-    status, _, err = monitor("publish", "--yes", "--db", db)
+    status, _, err = monitor("publish", "--yes", "--db", path)
     assert "Published         6 values and 1 daily cost in 2 requests" in err
     looked_at = {d["Name"]: d["Value"] for d in alarm["Dimensions"]}
     assert (alarm["MetricName"], looked_at) in put_metrics(aws)
@@ -291,73 +293,77 @@ def test_an_alarm_has_its_price_its_topic_and_the_metric_that_it_looks_at(
 
 
 def test_the_same_alarm_again_changes_nothing_and_another_limit_costs_nothing(
-    aws: FakeAws, db: Path
+    aws: FakeAws, path: Path
 ) -> None:
-    monitor("alarm", *LIMIT, "--email", "ops@example.com", "--yes", "--db", db)
+    monitor("alarm", *LIMIT, "--email", "ops@example.com", "--yes", "--db", path)
     before = writes(aws)
-    status, _, err = monitor("alarm", *LIMIT, "--email", "ops@example.com", "--db", db)
+    status, _, err = monitor("alarm", *LIMIT, "--email", "ops@example.com", "--db", path)
     assert (status, writes(aws)) == (0, before), err
     higher = ("--application", "Search", "--daily-limit", "75.5", "--email", "ops@example.com")
-    assert monitor("alarm", *higher, "--db", db)[0] == 0
+    assert monitor("alarm", *higher, "--db", path)[0] == 0
     assert [alarm["Threshold"] for alarm in alarms()] == [75.5]
     assert writes(aws) == [*before, "PutMetricAlarm"]
 
 
-def test_another_limit_goes_on_telling_the_same(aws: FakeAws, db: Path) -> None:
-    monitor("alarm", *LIMIT, "--email", "ops@example.com", "--yes", "--db", db)
+def test_another_limit_goes_on_telling_the_same(aws: FakeAws, path: Path) -> None:
+    monitor("alarm", *LIMIT, "--email", "ops@example.com", "--yes", "--db", path)
     (before,) = alarms()
-    status, _, err = monitor("alarm", "--application", "Search", "--daily-limit", "75", "--db", db)
+    status, _, err = monitor(
+        "alarm", "--application", "Search", "--daily-limit", "75", "--db", path
+    )
     assert status == 0, err
     assert f"Tells             {before['AlarmActions'][0]}" in err
     (after,) = alarms()
     assert (after["Threshold"], after["AlarmActions"]) == (75.0, before["AlarmActions"])
 
 
-def test_an_alarm_that_tells_nobody_says_so(aws: FakeAws, db: Path) -> None:
-    _, out, _ = monitor("alarm", *LIMIT, "--dry-run", "--db", db)
+def test_an_alarm_that_tells_nobody_says_so(aws: FakeAws, path: Path) -> None:
+    _, out, _ = monitor("alarm", *LIMIT, "--dry-run", "--db", path)
     assert "Tells             nobody: name an address with --email" in out
 
 
 def test_a_topic_of_another_region_is_refused_before_anything_is_done(
-    aws: FakeAws, db: Path
+    aws: FakeAws, path: Path
 ) -> None:
     topic = "arn:aws:sns:eu-west-1:111122223333:T"
-    status, _, err = monitor("alarm", *LIMIT, "--topic", topic, "--yes", "--db", db)
+    status, _, err = monitor("alarm", *LIMIT, "--topic", topic, "--yes", "--db", path)
     assert (status, "not in us-east-1" in err, writes(aws)) == (1, True, [])
 
 
-def test_an_alarm_whose_metric_would_stop_all_publishing_is_refused(aws: FakeAws, db: Path) -> None:
-    (db.parent / "bedrock_usage.toml").write_text("[monitor]\nmax_metrics = 6\n")
-    assert monitor("publish", "--yes", "--db", db)[0] == 0
-    status, _, err = monitor("alarm", *LIMIT, "--yes", "--db", db)
+def test_an_alarm_whose_metric_would_stop_all_publishing_is_refused(
+    aws: FakeAws, path: Path
+) -> None:
+    (path.parent / "bedrock_usage.toml").write_text("[monitor]\nmax_metrics = 6\n")
+    assert monitor("publish", "--yes", "--db", path)[0] == 0
+    status, _, err = monitor("alarm", *LIMIT, "--yes", "--db", path)
     assert (status, "6 are used of 6. Raise it under [monitor]" in err) == (2, True), err
-    assert (alarms(), monitor("publish", "--db", db)[0]) == ([], 0)
+    assert (alarms(), monitor("publish", "--db", path)[0]) == ([], 0)
 
 
-def test_a_refusal_names_the_policy_that_allows_it(aws: FakeAws, db: Path) -> None:
+def test_a_refusal_names_the_policy_that_allows_it(aws: FakeAws, path: Path) -> None:
     for operation, words in (
         ("PutMetricData", ["publish"]),
         ("PutDashboard", ["dashboard"]),
         ("CreateTopic", ["alarm", *LIMIT, "--email", "ops@example.com"]),
     ):
         aws.faults.append(Fault("denied", operation=operation))
-        status, _, err = monitor(*words, "--yes", "--db", db)
+        status, _, err = monitor(*words, "--yes", "--db", path)
         assert (status, "`bedrock-usage policy --monitor`" in err) == (1, True), err
 
 
-def test_alarms_and_topics_of_somebody_else_are_left_alone(aws: FakeAws, db: Path) -> None:
+def test_alarms_and_topics_of_somebody_else_are_left_alone(aws: FakeAws, path: Path) -> None:
     client("cloudwatch").put_metric_alarm(
         AlarmName="BedrockUsage/daily-cost/Search", MetricName="M", Namespace="N", Period=60,
         Statistic="Sum", Threshold=1.0, EvaluationPeriods=1,
         ComparisonOperator="GreaterThanThreshold",
     )  # fmt: skip
     client("sns").create_topic(Name="BedrockUsage-alarms")
-    status, _, err = monitor("alarm", *LIMIT, "--yes", "--db", db)
+    status, _, err = monitor("alarm", *LIMIT, "--yes", "--db", path)
     assert (status, "an alarm BedrockUsage/daily-cost/Search" in err) == (1, True)
     other = ("--application", "Chat", "--daily-limit", "5", "--email", "ops@example.com")
-    status, _, err = monitor("alarm", *other, "--yes", "--db", db)
+    status, _, err = monitor("alarm", *other, "--yes", "--db", path)
     assert (status, "a topic BedrockUsage-alarms" in err) == (1, True)
-    assert monitor("remove", "--yes", "--db", db)[0] == 0
+    assert monitor("remove", "--yes", "--db", path)[0] == 0
     assert [alarm["MetricName"] for alarm in alarms()] == ["M"]
     assert len(client("sns").list_topics()["Topics"]) == 1
 
@@ -365,38 +371,38 @@ def test_alarms_and_topics_of_somebody_else_are_left_alone(aws: FakeAws, db: Pat
 # -- remove ---------------------------------------------------------------------------------------
 
 
-def test_remove_takes_away_all_that_is_ours_after_yes(aws: FakeAws, db: Path) -> None:
-    monitor("publish", "--yes", "--db", db)
-    monitor("dashboard", "--yes", "--db", db)
-    monitor("alarm", *LIMIT, "--email", "ops@example.com", "--yes", "--db", db)
+def test_remove_takes_away_all_that_is_ours_after_yes(aws: FakeAws, path: Path) -> None:
+    monitor("publish", "--yes", "--db", path)
+    monitor("dashboard", "--yes", "--db", path)
+    monitor("alarm", *LIMIT, "--email", "ops@example.com", "--yes", "--db", path)
     before = writes(aws)
-    status, out, _ = monitor("remove", "--dry-run", "--db", db)
+    status, out, _ = monitor("remove", "--dry-run", "--db", path)
     assert status == 0
     assert out.splitlines() == [
         "Delete            dashboard BedrockUsage",
         "Delete            alarm BedrockUsage/daily-cost/Search",
         "Delete            topic arn:aws:sns:us-east-1:111122223333:BedrockUsage-alarms",
     ]
-    assert monitor("remove", "--db", db, answer="n\n")[0] == 1
+    assert monitor("remove", "--db", path, answer="n\n")[0] == 1
     assert writes(aws) == before
-    status, _, err = monitor("remove", "--db", db, answer="y\n")
+    status, _, err = monitor("remove", "--db", path, answer="y\n")
     assert status == 0
     assert "cannot be deleted; without new values they cost nothing" in err
     assert (alarms(), client("sns").list_topics()["Topics"]) == ([], [])
-    status, out, _ = monitor("remove", "--dry-run", "--db", db)
+    status, out, _ = monitor("remove", "--dry-run", "--db", path)
     assert out == "Nothing of ours is there.\n"
     # What was agreed to is taken back.
-    run("load", write_log(db.parent / "b.json", [a_call(5)]), "--db", db)
-    assert monitor("publish", "--db", db)[0] == 1
+    run("load", write_log(path.parent / "b.json", [a_call(5)]), "--db", path)
+    assert monitor("publish", "--db", path)[0] == 1
 
 
-def test_all_of_it_requests_exactly_what_the_policy_allows(aws: FakeAws, db: Path) -> None:
-    monitor("publish", "--yes", "--db", db)
-    monitor("dashboard", "--yes", "--db", db)
+def test_all_of_it_requests_exactly_what_the_policy_allows(aws: FakeAws, path: Path) -> None:
+    monitor("publish", "--yes", "--db", path)
+    monitor("dashboard", "--yes", "--db", path)
     for _ in range(2):  # the second time the topic and its subscribers are there
-        monitor("alarm", *LIMIT, "--email", "ops@example.com", "--yes", "--db", db)
-    monitor("publish", "--yes", "--db", db)
-    monitor("remove", "--yes", "--db", db)
+        monitor("alarm", *LIMIT, "--email", "ops@example.com", "--yes", "--db", path)
+    monitor("publish", "--yes", "--db", path)
+    monitor("remove", "--yes", "--db", path)
     requested = {f"{request.service}:{request.operation}" for request in aws.requests}
     allowed = {action for grant in MONITOR for action in grant.actions}
     # Tags are given with what is made.
@@ -406,11 +412,11 @@ def test_all_of_it_requests_exactly_what_the_policy_allows(aws: FakeAws, db: Pat
     }
 
 
-def test_a_removal_that_fails_halfway_goes_on_the_next_time(aws: FakeAws, db: Path) -> None:
-    monitor("dashboard", "--yes", "--db", db)
-    monitor("alarm", *LIMIT, "--yes", "--db", db)
+def test_a_removal_that_fails_halfway_goes_on_the_next_time(aws: FakeAws, path: Path) -> None:
+    monitor("dashboard", "--yes", "--db", path)
+    monitor("alarm", *LIMIT, "--yes", "--db", path)
     aws.faults.append(Fault("denied", operation="DeleteAlarms"))
-    assert monitor("remove", "--yes", "--db", db)[0] == 1
+    assert monitor("remove", "--yes", "--db", path)[0] == 1
     assert len(alarms()) == 1
-    assert monitor("remove", "--yes", "--db", db)[0] == 0
+    assert monitor("remove", "--yes", "--db", path)[0] == 0
     assert alarms() == []

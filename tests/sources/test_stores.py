@@ -450,6 +450,27 @@ def test_what_was_used_makes_room_for_more() -> None:
         assert asked >= min(number + 11, 50)
 
 
+def test_results_that_are_there_count_as_well() -> None:
+    answered, asked = threading.Semaphore(0), 0
+
+    def answer(item: int) -> bytes:
+        answered.release()
+        return bytes(4)
+
+    def items() -> Iterator[int]:
+        nonlocal asked
+        for item in range(20):
+            asked += 1
+            yield item
+            assert answered.acquire(timeout=10)
+
+    results = prefetch(answer, items(), ahead=100, weight=len, budget=10)
+    assert next(results) == (0, bytes(4))
+    # Three results are too much; the last may have been on its way when the next was asked for.
+    assert asked <= 5
+    assert len(list(results)) == 19
+
+
 def test_an_error_stands_in_its_place() -> None:
     results = [result for _, result in prefetch(Slow(), [1, -2, 3], ahead=2)]
     assert [str(result) for result in results] == ["1", "-2", "9"]

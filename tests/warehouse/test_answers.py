@@ -18,7 +18,7 @@ EVERY: dict[str, object] = {"like": None}
 
 
 @pytest.fixture
-def db(tmp_path: Path) -> Path:
+def path(tmp_path: Path) -> Path:
     path = tmp_path / "names.db"
     with closing(sqlite3.connect(path)) as connection:
         connection.execute("pragma journal_mode = wal")
@@ -29,14 +29,14 @@ def db(tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-def connection(db: Path) -> Iterator[sqlite3.Connection]:
-    with closing(sqlite3.connect(db)) as connection:
+def connection(path: Path) -> Iterator[sqlite3.Connection]:
+    with closing(sqlite3.connect(path)) as connection:
         yield connection
 
 
 @pytest.fixture
-def other(db: Path) -> Iterator[sqlite3.Connection]:
-    with closing(sqlite3.connect(db, isolation_level=None)) as connection:
+def other(path: Path) -> Iterator[sqlite3.Connection]:
+    with closing(sqlite3.connect(path, isolation_level=None)) as connection:
         yield connection
 
 
@@ -59,23 +59,23 @@ def names(answers: Answers, connection: Any, **parameters: object) -> list[str]:
     return [name for (name,) in rows]
 
 
-def test_what_was_asked_is_not_asked_again(db: Path, connection: sqlite3.Connection) -> None:
-    answers, asked = Answers(db), Asked(connection)
+def test_what_was_asked_is_not_asked_again(path: Path, connection: sqlite3.Connection) -> None:
+    answers, asked = Answers(path), Asked(connection)
     assert names(answers, asked) == names(answers, asked) == ["a", "b"]
     assert asked.statements == 1
 
 
-def test_other_parameters_are_another_question(db: Path, connection: sqlite3.Connection) -> None:
-    answers, asked = Answers(db), Asked(connection)
+def test_other_parameters_are_another_question(path: Path, connection: sqlite3.Connection) -> None:
+    answers, asked = Answers(path), Asked(connection)
     assert names(answers, asked) == ["a", "b"]
     assert names(answers, asked, like="b") == ["b"]
     assert asked.statements == 2
 
 
 def test_a_commit_is_seen_at_once(
-    db: Path, connection: sqlite3.Connection, other: sqlite3.Connection
+    path: Path, connection: sqlite3.Connection, other: sqlite3.Connection
 ) -> None:
-    answers = Answers(db)
+    answers = Answers(path)
     assert names(answers, connection) == ["a", "b"]
     other.execute("insert into names values ('c')")
     assert names(answers, connection) == ["a", "b", "c"]
@@ -84,9 +84,9 @@ def test_a_commit_is_seen_at_once(
 
 
 def test_what_is_not_committed_is_not_seen(
-    db: Path, connection: sqlite3.Connection, other: sqlite3.Connection
+    path: Path, connection: sqlite3.Connection, other: sqlite3.Connection
 ) -> None:
-    answers = Answers(db)
+    answers = Answers(path)
     other.execute("begin immediate")
     other.execute("insert into names values ('c')")
     assert names(answers, connection) == ["a", "b"]
@@ -95,10 +95,10 @@ def test_what_is_not_committed_is_not_seen(
 
 
 def test_a_commit_while_a_statement_runs_is_not_missed(
-    db: Path, connection: sqlite3.Connection, other: sqlite3.Connection
+    path: Path, connection: sqlite3.Connection, other: sqlite3.Connection
 ) -> None:
     """The rows are older than the commit that came before they were kept."""
-    answers = Answers(db)
+    answers = Answers(path)
 
     class Late(Asked):
         def execute(self, sql: str, parameters: Any) -> Any:
@@ -113,9 +113,9 @@ def test_a_commit_while_a_statement_runs_is_not_missed(
 
 
 def test_the_answers_not_asked_for_longest_go_first(
-    db: Path, connection: sqlite3.Connection
+    path: Path, connection: sqlite3.Connection
 ) -> None:
-    answers, asked = Answers(db, max_rows=3), Asked(connection)
+    answers, asked = Answers(path, max_rows=3), Asked(connection)
     names(answers, asked, like="a")
     names(answers, asked, like="b")
     names(answers, asked, like="a")
@@ -128,9 +128,9 @@ def test_the_answers_not_asked_for_longest_go_first(
 
 
 def test_nothing_is_kept_while_nothing_is_known(
-    db: Path, connection: sqlite3.Connection, monkeypatch: pytest.MonkeyPatch
+    path: Path, connection: sqlite3.Connection, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    answers, asked = Answers(db), Asked(connection)
+    answers, asked = Answers(path), Asked(connection)
 
     def locked() -> sqlite3.Connection:
         raise sqlite3.OperationalError("database is locked")
@@ -140,8 +140,8 @@ def test_nothing_is_kept_while_nothing_is_known(
     assert asked.statements == 2
 
 
-def test_they_can_be_forgotten(db: Path, connection: sqlite3.Connection) -> None:
-    answers, asked = Answers(db), Asked(connection)
+def test_they_can_be_forgotten(path: Path, connection: sqlite3.Connection) -> None:
+    answers, asked = Answers(path), Asked(connection)
     names(answers, asked)
     answers.forget()
     names(answers, asked)

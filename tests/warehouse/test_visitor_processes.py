@@ -39,7 +39,7 @@ ENDLESS = {
 
 
 @pytest.fixture(scope="module")
-def db(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def path(tmp_path_factory: pytest.TempPathFactory) -> Path:
     path = tmp_path_factory.mktemp("visitors") / "a name.db"
     with closing(sqlite3.connect(path)) as connection:
         connection.execute("create table t (a, b)")
@@ -49,8 +49,8 @@ def db(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def processes(db: Path) -> Iterator[VisitorProcesses]:
-    processes = VisitorProcesses(db, count=1, margin_seconds=MARGIN, file_bytes=1 << 20)
+def processes(path: Path) -> Iterator[VisitorProcesses]:
+    processes = VisitorProcesses(path, count=1, margin_seconds=MARGIN, file_bytes=1 << 20)
     yield processes
     processes.close()
     assert processes.running() == []
@@ -107,7 +107,7 @@ def test_a_statement_without_end_ends_at_its_limit(processes: VisitorProcesses, 
     ],
 )  # fmt: skip
 def test_what_is_wrong_with_a_statement_is_said_and_the_process_stays(
-    db: Path, processes: VisitorProcesses, sql: str, said: str
+    path: Path, processes: VisitorProcesses, sql: str, said: str
 ) -> None:
     run(processes, "select 1")
     before = processes.running()
@@ -162,8 +162,8 @@ def test_a_process_that_does_not_start_is_no_fault_of_the_statement(tmp_path: Pa
         processes.close()
 
 
-def test_so_many_may_wait_and_no_more(db: Path) -> None:
-    processes = VisitorProcesses(db, count=1, margin_seconds=MARGIN, max_waiting=1)
+def test_so_many_may_wait_and_no_more(path: Path) -> None:
+    processes = VisitorProcesses(path, count=1, margin_seconds=MARGIN, max_waiting=1)
 
     async def ask_three() -> list[Any]:
         statements = [Statement(ENDLESS["steps"], (), LIMIT_MS)] * 3
@@ -177,9 +177,9 @@ def test_so_many_may_wait_and_no_more(db: Path) -> None:
 
 
 @pytest.mark.skipif(not Path("/proc/self/environ").exists(), reason="Linux shows the variables")
-def test_a_process_knows_no_secret(db: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_process_knows_no_secret(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("TOKEN_OF_SOMEBODY", "a secret")
-    processes = VisitorProcesses(db, count=1)
+    processes = VisitorProcesses(path, count=1)
     try:
         run(processes, "select 1")
         (pid,) = processes.running()
@@ -188,9 +188,9 @@ def test_a_process_knows_no_secret(db: Path, monkeypatch: pytest.MonkeyPatch) ->
         processes.close()
 
 
-def test_a_process_ends_with_the_server_in_the_middle_of_a_statement(db: Path) -> None:
+def test_a_process_ends_with_the_server_in_the_middle_of_a_statement(path: Path) -> None:
     command = [sys.executable, "-P", "-m", "etl.warehouse.visitor_sql"]
-    settings = {"uri": f"{db.as_uri()}?mode=ro", "value_bytes": 10**5, "answer_bytes": 10**6}
+    settings = {"uri": f"{path.as_uri()}?mode=ro", "value_bytes": 10**5, "answer_bytes": 10**6}
     job = {"sql": ENDLESS["instr"], "parameters": [], "milliseconds": 60_000, "max_rows": None}
     with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process:
         assert process.stdin and process.stdout

@@ -1,0 +1,114 @@
+"""One whole sync of what is chosen, shown while it runs: what ``sync`` and ``lab verify`` share."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import datetime, timedelta
+from pathlib import Path
+
+import click
+
+from etl.cli.loading import apply_configuration
+from etl.cli.option_types import moment_of
+from etl.cli.places import open_places
+from etl.cli.progress import progress_display
+from etl.cli.stores import Stores, open_roots
+from etl.clock import Clock
+from etl.config import Choice, Config, parse_duration, parse_since
+from etl.figures import count
+from etl.output import harmless
+from etl.sources.archive import Archive
+from etl.sync.options import SyncOptions
+from etl.sync.run import Outcome, sync_places
+from etl.terminal import open_console
+from etl.warehouse.database import open_warehouse
+from etl.warehouse.demo import refuse_demo
+from etl.warehouse.turns import Patience
+
+
+def sync_chosen(
+    db: Path,
+    clock: Clock,
+    config: Config,
+    config_path: Path | None,
+    chosen: Choice,
+    since: timedelta | datetime | None = None,
+    settle: timedelta | None = None,
+    archive: str | None = None,
+) -> Outcome:
+    """Do one whole sync of what is chosen, and show it. Who calls holds the lock."""
+    options = _options(config, chosen, since, settle, clock.now())
+    with open_warehouse(db, create=True, patience=Patience(check=clock.check)) as warehouse:
+        refuse_demo(warehouse, db)
+        options = replace(options, archive=_open_archive(archive, config, chosen, clock))
+        apply_configuration(warehouse, config, config_path)
+        roots = open_roots(chosen, clock)
+        places, lost = open_places(chosen, clock) if chosen.asked else ([], [])
+        console = open_console(stderr=True)
+        with progress_display(console) as display:
+            outcome = sync_places(
+                warehouse, places, clock, options, display, lost=lost, roots=roots
+            )
+    _tell(outcome)
+    return outcome
+
+
+def _open_archive(
+    named: str | None, config: Config, choice: Choice, clock: Clock
+) -> Archive | None:
+    """Return where raw events are to be kept, once it is known that they can; None for nowhere.
+
+    What the file names is for those runs that read the event history.
+    """
+    if "cloudtrail" not in choice.sources:
+        if named:
+            raise click.UsageError(
+                "--archive keeps what the event history gives: add --source cloudtrail"
+            )
+        return None
+    folder = named or config.sync.archive
+    if folder is None:
+        return None
+    archive = Stores(clock, choice.profile).archive_of(folder)
+    archive.check()
+    return archive
+
+
+def _options(
+    config: Config,
+    choice: Choice,
+    since: timedelta | datetime | None,
+    settle: timedelta | None,
+    now: datetime,
+) -> SyncOptions:
+    if since is None and config.sync.since is not None:
+        since = parse_since(config.sync.since)
+    return SyncOptions(
+        sources=choice.sources,
+        since=moment_of(since, now),
+        settle=parse_duration(config.sync.settle) if settle is None else settle,
+        application_tag=config.application_tag,
+        metadata_key=config.application_metadata_key,
+        log_group=choice.place_settings.get("log_group"),
+        archive_bodies=config.sync.archive_bodies,
+    )
+
+
+def _tell(outcome: Outcome) -> None:
+    """Say on stderr what a sync came to and what is left to do."""
+    written = outcome.written
+    catalogued = written.profiles + written.renewed["foundation_models"]
+    lines = [
+        f"Bedrock calls     {written.calls_new:,} new ({written.calls_with_tokens:,} with tokens)",
+        f"CloudWatch values {written.metric_values:,} new or changed",
+        f"Profiles, models  {catalogued:,} new or changed",
+    ]
+    if written.events_archived:
+        lines.append(f"Archived          {count(written.events_archived, 'event')}")
+    if written.late_events:
+        lines.append(f"Late              {written.late_events:,} came after the settle time")
+    if outcome.rejected:
+        lines.append(f"Rejected          {outcome.rejected:,} (table rejects says where and why)")
+    lines += [f"Not read          {message}" for message in outcome.messages]
+    for line in lines:
+        click.echo(harmless(line), err=True)

@@ -1,0 +1,38 @@
+"""Publish after a sync, with nobody to ask: only what the configuration agrees to."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from sqlite_utils import Database
+
+from etl.clock import Clock
+from etl.config import Config
+from etl.errors import BedrockUsageError
+from etl.monitor.cloudwatch import open_place
+from etl.monitor.publish import Publisher, agree
+from etl.monitor.show import result_lines
+from etl.output import harmless
+
+
+def publish_after_sync(
+    warehouse: Database,
+    config: Config,
+    clock: Clock,
+    profile: str | None,
+    tell: Callable[[str], None],
+) -> bool:
+    """Publish as the configuration says; tell how it went, and return whether all was published.
+
+    What fails here undoes nothing of the sync.
+    """
+    try:
+        publisher = Publisher(warehouse, open_place(config, clock, profile=profile), config.monitor)
+        plan = agree(publisher, publisher.plan(), None)
+        result = publisher.run(plan)
+    except BedrockUsageError as error:
+        tell(f"Not published     {harmless(error)}")
+        return False
+    for line in result_lines(plan, result):
+        tell(line)
+    return not (result.left or plan.left_out)
