@@ -31,7 +31,7 @@ from etl.normalise.cloudtrail import BEDROCK, Complain, Parsed, Reading, service
 from etl.normalise.fields import count, mapping, text, utc_time
 from etl.normalise.identity import Identity, parse_identity
 from etl.normalise.rows import INVOCATION_LOG, Event, Tokens
-from etl.normalise.token_kinds import KINDS, counts_of
+from etl.normalise.token_kinds import KINDS, TokenKind, counts_of
 from etl.normalise.token_sources import LOG_TOKENS
 
 SCHEMA = "ModelInvocationLog"
@@ -106,8 +106,8 @@ _BLOCKED = (b'"INTERVENED"', b'"guardrail_intervened"')
 # Where a record has each count, whatever bodies it has.
 COUNT_PATHS = {kind.name: kind.log for kind in KINDS if kind.log}
 
-# The counts of ``usage``, as Converse, Anthropic, Nova and the metrics of a stream write them.
-_USAGE_NAMES = {kind.name: kind.body for kind in KINDS if kind.log}
+# A body's ``usage`` has them as Converse, Anthropic, Nova or the metrics of a stream write them.
+_LOGGED = [kind for kind in KINDS if kind.log or kind.body]
 
 _CREATED = {"ephemeral_5m_input_tokens": "5m", "ephemeral_1h_input_tokens": "1h"}
 _TTLS = {b'"5m"': "5m", b'"1h"': "1h"}
@@ -274,13 +274,21 @@ def _find_counts(
     parts: Mapping[str, Fields], bodies: list[_Body], complain: Complain
 ) -> dict[str, Reading]:
     usage, found = _usage(bodies), {}
-    for kind, path in COUNT_PATHS.items():
-        part, name = path.split(".")
-        value = _count(parts[part].get(name, _NONE), path, complain)
-        reading = _usage_count(usage, kind, complain) if value is None else Reading(path, value)
+    for kind in _LOGGED:
+        reading = _record_count(parts, kind, complain) or _usage_count(usage, kind, complain)
         if reading is not None:
-            found[kind] = reading
+            found[kind.name] = reading
     return found
+
+
+def _record_count(
+    parts: Mapping[str, Fields], kind: TokenKind, complain: Complain
+) -> Reading | None:
+    if kind.log is None:
+        return None
+    part, name = kind.log.split(".")
+    value = _count(parts[part].get(name, _NONE), kind.log, complain)
+    return None if value is None else Reading(kind.log, value)
 
 
 def _count(raw: msgspec.Raw, name: str, complain: Complain) -> int | None:
@@ -300,8 +308,8 @@ def _number(raw: msgspec.Raw) -> int | None:
     return count("" if number is None else number)
 
 
-def _usage_count(usage: Fields, kind: str, complain: Complain) -> Reading | None:
-    for name in _USAGE_NAMES[kind]:
+def _usage_count(usage: Fields, kind: TokenKind, complain: Complain) -> Reading | None:
+    for name in kind.body:
         path = f"output.outputBodyJson usage.{name}"
         value = _count(usage.get(name, _NONE), path, complain)
         if value is not None:
