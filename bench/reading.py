@@ -37,12 +37,12 @@ from bench.spent import Spent, median, spent
 from bench.workload import ACCOUNT, DAYS, MODELS, REGIONS, START, Call, calls
 from etl import resources
 from etl.normalise.rows import Event, MetricValue, Tokens
-from etl.report import KINDS, build_report
+from etl.show.report import KINDS, build_report
 from etl.times import utc_text
 from etl.warehouse.database import open_warehouse, view_sql
-from etl.warehouse.load import Batch, Loader
-from etl.warehouse.read import Filters
-from etl.warehouse.status import read_status
+from etl.warehouse.read.reports import Filters
+from etl.warehouse.read.status import read_status
+from etl.warehouse.write.batch import Batch, Loader
 from etl.web.site import DATABASE
 
 BATCH = 20_000

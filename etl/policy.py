@@ -97,7 +97,7 @@ LAB_MODELS = (
 
 
 @dataclass(frozen=True)
-class Reading:
+class PolicyScope:
     """What is read, and how it is entered.
 
     ``sources``: what each account and region is asked for, ``settings``: what the resources of
@@ -123,7 +123,7 @@ class Reading:
         return bool(self.role_arns) or self.role_name is not None
 
 
-def caller_policy(reading: Reading) -> dict[str, Any]:
+def caller_policy(reading: PolicyScope) -> dict[str, Any]:
     """Return the policy of who runs the program.
 
     With ``role_arns`` the own account is not read, so all that is needed is the way into those
@@ -141,7 +141,7 @@ def caller_policy(reading: Reading) -> dict[str, Any]:
     return {"Version": VERSION, "Statement": statements}
 
 
-def member_policy(reading: Reading) -> dict[str, Any]:
+def member_policy(reading: PolicyScope) -> dict[str, Any]:
     """Return the policy of a role that is assumed to read its account."""
     statements = [
         _statement(grant.sid, grant.actions, _of(grant, reading))
@@ -197,7 +197,7 @@ def trust_policy(principal_arn: str) -> dict[str, Any]:
     return {"Version": VERSION, "Statement": [statement]}
 
 
-def _account_grants(reading: Reading) -> Iterator[Grant]:
+def _account_grants(reading: PolicyScope) -> Iterator[Grant]:
     """Yield what reading one account takes."""
     for source in sources_of(reading.sources):
         yield from source.grants
@@ -207,17 +207,17 @@ def _account_grants(reading: Reading) -> Iterator[Grant]:
         yield DOCTOR
 
 
-def _of(grant: Grant, reading: Reading) -> list[str]:
+def _of(grant: Grant, reading: PolicyScope) -> list[str]:
     return [grant.resource.format(partition=reading.partition, **reading.settings)]
 
 
-def _log_statements(reading: Reading) -> list[dict[str, Any]]:
+def _log_statements(reading: PolicyScope) -> list[dict[str, Any]]:
     if not reading.log_folders:
         return []
     return [_of_folders(grant, reading.log_folders, reading) for grant in LOG_FILES]
 
 
-def _of_folders(grant: Grant, folders: Sequence[str], reading: Reading) -> dict[str, Any]:
+def _of_folders(grant: Grant, folders: Sequence[str], reading: PolicyScope) -> dict[str, Any]:
     addresses = [folder.removeprefix("s3://").partition("/") for folder in folders]
     resources = {
         grant.resource.format(partition=reading.partition, bucket=bucket, prefix=prefix)
@@ -226,7 +226,7 @@ def _of_folders(grant: Grant, folders: Sequence[str], reading: Reading) -> dict[
     return _statement(grant.sid, grant.actions, sorted(resources))
 
 
-def _roles(reading: Reading) -> list[str]:
+def _roles(reading: PolicyScope) -> list[str]:
     roles = {*reading.role_arns, *reading.bucket_roles}
     if reading.role_name is not None and not reading.role_arns:
         roles.add(f"arn:{reading.partition}:iam::*:role/{reading.role_name}")

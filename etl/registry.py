@@ -3,7 +3,7 @@
 Configuration, policy, doctor, sync, progress and status walk through ``SOURCES`` and name none of
 them. It imports nothing of the package, so that all of them can. What does the work is bound to the
 names where it belongs: the keys of ``[sources.NAME]`` in ``etl.config``, what the doctor tries in
-``etl.doctor.places``, what reads in ``etl.sync.readers``. ``tests/test_registry.py`` reports what a
+``etl.doctor.checks``, what reads in ``etl.sync.readers``. ``tests/test_registry.py`` reports what a
 source lacks; docs/development.md says how to add one.
 """
 

@@ -21,7 +21,7 @@ from typing import Any
 from playwright.sync_api import sync_playwright
 
 from etl.demo import write_demo_logs
-from etl.load import load_files
+from etl.load.run import load_files
 from etl.warehouse.database import open_warehouse
 
 DOCS = Path(__file__).parents[1] / "docs"

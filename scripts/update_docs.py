@@ -26,11 +26,11 @@ from rich.console import Console
 from etl import resources
 from etl.cli import main as program
 from etl.demo import write_demo_logs
-from etl.load import load_files
-from etl.report import build_report, print_table
+from etl.load.run import load_files
+from etl.show.report import build_report, print_table
 from etl.sql_files import sql_names, sql_question
 from etl.warehouse.database import open_warehouse
-from etl.warehouse.read import Filters
+from etl.warehouse.read.reports import Filters
 from scripts.datasette_metadata import Meanings, MetadataError, metadata_text, read, schema
 
 ROOT = Path(__file__).parents[1]

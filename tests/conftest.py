@@ -51,12 +51,18 @@ database._new_content = functools.cache(database._new_content)
 
 # What starts servers, browsers or processes, or plays a whole AWS. `make check` leaves it out.
 SLOW = (
-    *("aws", "demo", "examples", "front", "lab", "monitor", "sync"),
+    *("aws", "demo", "examples", "lab", "monitor", "sync", "web"),
     *("cli/test_archive", "cli/test_check", "cli/test_doctor", "cli/test_hostile_names"),
     *("cli/test_inspect", "cli/test_places", "cli/test_policy", "cli/test_s3", "cli/test_stops"),
-    *("cli/test_sync", "cli/test_vacuum", "decode/test_memory", "inspect/test_explain"),
+    *("cli/test_sync", "cli/test_vacuum", "load/test_memory", "inspect/test_explain"),
     "sources/test_s3",
-    *("test_output", "test_docs", "test_soak", "warehouse/test_disk", "warehouse/test_forget"),
+    *(
+        "show/test_escaping",
+        "test_docs",
+        "test_soak",
+        "warehouse/test_disk",
+        "warehouse/test_forget",
+    ),
     *("warehouse/test_load", "warehouse/test_turns", "warehouse/test_upgrade"),
     "warehouse/test_visitor_processes",
 )

@@ -10,7 +10,7 @@ from typing import Any
 
 from sqlite_utils import Database
 
-from etl.load import LoadResult, load_files
+from etl.load.run import LoadResult, load_files
 from etl.warehouse.price_file import parse_prices
 from etl.warehouse.prices import store_overrides
 

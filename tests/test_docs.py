@@ -172,7 +172,7 @@ def test_the_commands_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> No
             words, _, target = command.partition(" > ")
             _, name, *options = shlex.split(words)
             if name in ("serve", "demo"):
-                continue  # tests/front and tests/cli run these
+                continue  # tests/web and tests/cli run these
             status, out, err = run(name, *options)
             assert status == 0, (command, err)
             if target:

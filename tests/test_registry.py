@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from etl.config import _TABLES, Choice, Sources
-from etl.doctor.places import CHECKS
+from etl.doctor.checks import CHECKS
 from etl.registry import NAMES, SOURCES, STANDARD, Source, source_of, sources_of
 from etl.sync.options import SyncOptions
 from etl.sync.readers import FOLDER_READERS, PLACE_READERS

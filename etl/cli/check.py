@@ -10,12 +10,12 @@ import click
 from rich.console import Console
 
 from etl.cli.options import db_option, format_option
-from etl.findings import FAILED, NOT_CHECKED, Finding, print_below, print_lines, summary
-from etl.output import json_text
-from etl.terminal import open_console, plain
-from etl.warehouse.check import Checked, all_checks, rebuild, run_checks
+from etl.show.escaping import json_text
+from etl.show.findings import FAILED, NOT_CHECKED, Finding, print_below, print_lines, summary
+from etl.show.terminal import open_console, plain
 from etl.warehouse.database import open_unchanged, open_warehouse
 from etl.warehouse.lock import sync_lock
+from etl.warehouse.upkeep.check import CheckResult, all_checks, rebuild, run_checks
 
 
 @click.command()
@@ -44,7 +44,7 @@ def check(is_rebuild: bool, format_: str, db: Path) -> None:
         sys.exit(1)
 
 
-def _run(db: Path, console: Console) -> list[Checked]:
+def _run(db: Path, console: Console) -> list[CheckResult]:
     """Look the warehouse over; show on a terminal what is being looked at."""
     total = len(all_checks())
     with open_unchanged(db) as warehouse, console.status("Checking ...") as status:
@@ -58,7 +58,7 @@ def _run(db: Path, console: Console) -> list[Checked]:
         return list(run_checks(warehouse, on_check=show))
 
 
-def to_json(results: Sequence[Checked]) -> str:
+def to_json(results: Sequence[CheckResult]) -> str:
     """Return what came of the checks as one JSON object; ids that are no text are shown as hex."""
     answer = {
         "is_ok": not any(result.status in (FAILED, NOT_CHECKED) for result in results),
@@ -67,7 +67,7 @@ def to_json(results: Sequence[Checked]) -> str:
     return json_text(answer, default=_shown)
 
 
-def _print(results: Sequence[Checked], console: Console) -> None:
+def _print(results: Sequence[CheckResult], console: Console) -> None:
     """Print each check on a line; below it the first rows that are wrong, and what to do."""
     findings = [Finding(result.check, result.status, result.detail) for result in results]
     for result, finding in zip(results, findings, strict=True):

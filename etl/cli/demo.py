@@ -12,16 +12,16 @@ import click
 from etl.cli.loading import load_with_progress, summary
 from etl.cli.options import db_option, serve_options
 from etl.cli.serving import run_datasette
-from etl.cli.stops import endless
+from etl.cli.signals import endless
 from etl.demo import write_demo_logs
 from etl.errors import BedrockUsageError
-from etl.output import harmless
-from etl.report import build_report, print_report
+from etl.show.escaping import harmless
+from etl.show.report import build_report, print_report
 from etl.warehouse.database import open_warehouse
 from etl.warehouse.demo import holds_data, is_demo, mark_demo
-from etl.warehouse.files import is_there, real_path
 from etl.warehouse.lock import sync_lock
-from etl.warehouse.read import Filters
+from etl.warehouse.paths import is_there, real_path
+from etl.warehouse.read.reports import Filters
 
 
 @click.command()

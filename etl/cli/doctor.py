@@ -9,12 +9,12 @@ from typing import Any
 import click
 
 from etl.cli.options import aws_options, config_option, format_option
-from etl.cli.places import choose
+from etl.cli.scope import choose
 from etl.clock import Clock
 from etl.config import load_config
 from etl.doctor.entry import examine
-from etl.findings import FAILED, print_findings, to_json
-from etl.terminal import open_console
+from etl.show.findings import FAILED, print_findings, to_json
+from etl.show.terminal import open_console
 
 
 @click.command()

@@ -22,15 +22,14 @@ from etl.cli.options import (
     format_option,
     place_options,
 )
-from etl.cli.places import choose, open_places
-from etl.cli.stops import stops
+from etl.cli.scope import choose, open_places
+from etl.cli.signals import stops
 from etl.cli.stores import Stores, is_s3
 from etl.clock import Clock
 from etl.config import Config, load_config
-from etl.decode.content import Keys
 from etl.errors import RejectError
-from etl.inspect.events import Finder, Known, Notes, RawEvent, is_bedrock, read_events
 from etl.inspect.explain import Explanation, explain, load_trial, stored_only
+from etl.inspect.find import Finder, KnownEvent, Notes, RawEvent, is_bedrock, read_events
 from etl.inspect.fixes import sections
 from etl.inspect.show import (
     explanations_to_json,
@@ -38,16 +37,17 @@ from etl.inspect.show import (
     print_survey,
     survey_to_json,
 )
-from etl.inspect.survey import survey_events, survey_warehouse
+from etl.inspect.statistics import survey_events, survey_warehouse
+from etl.load.decoder.content import Keys
 from etl.normalise.boundary import attempt
+from etl.show.terminal import harmless, open_console
 from etl.sources.aws import Place
-from etl.terminal import harmless, open_console
-from etl.warehouse.attribution import apply_application_tag, apply_config
 from etl.warehouse.database import open_warehouse
-from etl.warehouse.files import is_there
-from etl.warehouse.forgotten import forgotten_in
-from etl.warehouse.inspect import Located, latest_calls, locate_call, read_corrections
-from etl.warehouse.trial import open_trial
+from etl.warehouse.paths import is_there
+from etl.warehouse.pseudonyms import forgotten_in
+from etl.warehouse.read.inspect import Located, latest_calls, locate_call, read_corrections
+from etl.warehouse.scratch import open_trial
+from etl.warehouse.write.attribution import apply_application_tag, apply_config
 
 MOST_EVENTS = 50
 MOST_SURVEYED = 10_000
@@ -288,11 +288,11 @@ class _Inspection:
             )
         return newest
 
-    def _known(self, located: Located | None) -> Known | None:
+    def _known(self, located: Located | None) -> KnownEvent | None:
         if located is None or self._warehouse is None:
             return None
         key = located.event_time, located.event_id
-        return Known(
+        return KnownEvent(
             datetime.fromisoformat(located.event_time),
             located.account_id,
             located.region,

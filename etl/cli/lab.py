@@ -24,20 +24,18 @@ from etl.cli.options import (
     profile_option,
     yes_option,
 )
-from etl.cli.stops import stops
+from etl.cli.signals import stops
 from etl.cli.syncing import sync_chosen
 from etl.clock import Clock
 from etl.config import Choice, Config, load_config
 from etl.errors import BedrockUsageError, LockedError
-from etl.figures import count, span
-from etl.lab.caller import Caller, find_caller
+from etl.lab.caller import LabCaller, find_caller
 from etl.lab.expected import at_most, expected, total
-from etl.lab.ledger import Entry, open_ledger, read_ledger, run_of
-from etl.lab.proof import Checked, is_proved, to_json
+from etl.lab.proof import ComparedCall, is_proved, to_json
 from etl.lab.roles import (
     READY,
     Role,
-    Step,
+    RoleStep,
     carry_out,
     plan_creation,
     plan_deletion,
@@ -52,14 +50,16 @@ from etl.lab.scenarios import (
     replace_models,
     roles_of,
 )
+from etl.lab.sent_calls import Entry, open_ledger, read_ledger, run_of
 from etl.lab.show import print_checked, print_plan, print_roles, roles_to_json
-from etl.lab.traffic import Outcome, PlannedCall, open_ways, plan_calls, send
+from etl.lab.traffic import PlannedCall, TrafficOutcome, open_ways, plan_calls, send
 from etl.lab.verify import check_run
 from etl.lab.waiting import wait_for_calls
 from etl.registry import sources_of
+from etl.show.numbers import count, span
+from etl.show.terminal import harmless, open_console
 from etl.sources.accounts import home_region, open_own_account
 from etl.sources.aws import Place
-from etl.terminal import harmless, open_console
 from etl.warehouse.database import open_warehouse
 from etl.warehouse.lock import sync_lock
 
@@ -284,7 +284,7 @@ def verify(
     entries = run_of(read_ledger(ledger), run_id)
     clock = Clock()
 
-    def look() -> list[Checked]:
+    def look() -> list[ComparedCall]:
         return _compare(db, entries, streams_need_tokens)
 
     with stops(clock):
@@ -305,14 +305,14 @@ def _profile_of(profile: str | None, config: Path | None) -> str | None:
     return profile or load_config(config).accounts.profile
 
 
-def _open(profile: str | None, clock: Clock) -> tuple[Place, Caller]:
+def _open(profile: str | None, clock: Clock) -> tuple[Place, LabCaller]:
     """Return where IAM and STS are asked, and who we are."""
     own = open_own_account(profile, clock)
     place = Place(own, home_region(own.session), clock)
     return place, find_caller(place)
 
 
-def _refuse_root(caller: Caller, roles: Sequence[str]) -> None:
+def _refuse_root(caller: LabCaller, roles: Sequence[str]) -> None:
     if roles and caller.is_root:
         raise BedrockUsageError(
             "the account's root user can assume no role: use the credentials of a user or a role,"
@@ -325,7 +325,7 @@ def _check_path(path: str) -> None:
         raise click.UsageError(f"--path: {path!r} is not a path; one begins and ends with /")
 
 
-def _show_steps(steps: Sequence[Step], nothing: str) -> None:
+def _show_steps(steps: Sequence[RoleStep], nothing: str) -> None:
     for step in steps:
         click.echo(harmless(f"{step.action:<14}{step.role}  ({step.detail})"))
     if not steps:
@@ -348,7 +348,7 @@ def _wait_for(place: Place, made: Sequence[Role], clock: Clock, longest: timedel
     ]
 
 
-def _arns(place: Place, caller: Caller, scenarios: Sequence[Scenario]) -> dict[str, str]:
+def _arns(place: Place, caller: LabCaller, scenarios: Sequence[Scenario]) -> dict[str, str]:
     """Return the ARN of each role that is needed; raise if one is not there yet."""
     _refuse_root(caller, roles_of(scenarios))
     found = survey(place, caller, roles_of(scenarios))
@@ -371,7 +371,7 @@ def _tell_call(call: PlannedCall, entry: Entry, problem: str | None) -> None:
     click.echo(harmless(f"{call.number:>3} {entry.scenario}: {entry.status}, {said}"), err=True)
 
 
-def _close(outcome: Outcome, ledger: Path) -> None:
+def _close(outcome: TrafficOutcome, ledger: Path) -> None:
     done, of = outcome.scenarios
     click.echo(
         f"Run {outcome.run_id} is in {harmless(ledger)}; `bedrock-usage lab verify` compares",
@@ -385,7 +385,7 @@ def _close(outcome: Outcome, ledger: Path) -> None:
         sys.exit(1)
 
 
-def _compare(db: Path, entries: Sequence[Entry], streams_need_tokens: bool) -> list[Checked]:
+def _compare(db: Path, entries: Sequence[Entry], streams_need_tokens: bool) -> list[ComparedCall]:
     with open_warehouse(db) as warehouse:
         return check_run(warehouse, entries, streams_need_tokens=streams_need_tokens)
 

@@ -9,13 +9,13 @@ import click
 
 from etl.cli.loading import apply_configuration, load_with_progress, summary
 from etl.cli.options import config_option, db_option, profile_option
-from etl.cli.stops import stops
+from etl.cli.signals import stops
 from etl.cli.stores import Stores, is_s3
 from etl.clock import Clock
 from etl.config import load_config
-from etl.decode.content import Keys
-from etl.decode.workers import Workers
 from etl.errors import ConfigError
+from etl.load.decoder.content import Keys
+from etl.load.decoder.pool import Workers
 from etl.sources.layouts import parse_s3_uri
 from etl.warehouse.database import open_warehouse
 from etl.warehouse.demo import refuse_demo

@@ -12,12 +12,12 @@ import click
 from sqlite_utils import Database
 
 from etl.config import Config
-from etl.decode.workers import Workers
-from etl.load import LoadResult, load_files
-from etl.output import harmless
+from etl.load.decoder.pool import Workers
+from etl.load.run import LoadResult, load_files
+from etl.show.escaping import harmless
 from etl.sources.stores import LocalStore, Store, StoredFile
-from etl.warehouse.attribution import apply_application_tag, apply_config
-from etl.warehouse.load import Reject
+from etl.warehouse.write.attribution import apply_application_tag, apply_config
+from etl.warehouse.write.batch import Reject
 
 MESSAGES_SHOWN = 20
 
@@ -72,7 +72,7 @@ def load_with_progress(
     return result
 
 
-class _Display(NamedTuple):
+class _LoadDisplay(NamedTuple):
     """``say`` shows a line of text, ``step`` that a file was read."""
 
     say: Callable[[str], None]
@@ -80,15 +80,15 @@ class _Display(NamedTuple):
 
 
 @contextmanager
-def _display() -> Iterator[_Display]:
+def _display() -> Iterator[_LoadDisplay]:
     """Yield what shows a load on stderr: only a terminal has a count."""
     if not sys.stderr.isatty():
-        yield _Display(lambda text: click.echo(text, err=True), lambda file: None)
+        yield _LoadDisplay(lambda text: click.echo(text, err=True), lambda file: None)
         return
     # Here, because it takes a moment, in which a scheduled load would show nothing.
     from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 
-    from etl.terminal import open_console
+    from etl.show.terminal import open_console
 
     console = open_console(stderr=True)
     columns = (
@@ -100,7 +100,7 @@ def _display() -> Iterator[_Display]:
     )
     with Progress(*columns, console=console, transient=True) as progress:
         task = progress.add_task("", total=None, folder="")
-        yield _Display(
+        yield _LoadDisplay(
             lambda text: console.print(text, soft_wrap=True),
             lambda file: progress.update(task, advance=1, folder=harmless(file.folder)),
         )

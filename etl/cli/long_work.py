@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from datetime import timedelta
 
-from etl.figures import span
-from etl.warehouse.long_work import Progress
+from etl.show.numbers import span
+from etl.warehouse.long_work import WorkProgress
 
 # Said first, then again, after so many seconds; later in the last of these steps.
 _FIRST, _SECOND, _EVERY = 2.0, 10.0, 30.0
@@ -20,12 +20,12 @@ class LongWork:
         self._what = ""
         self._due = _FIRST
 
-    def __call__(self, progress: Progress) -> None:
+    def __call__(self, progress: WorkProgress) -> None:
         if progress.what != self._what:
             self._what, self._due = progress.what, _FIRST
         if progress.seconds >= self._due:
             self._due = next_line(progress.seconds)
-            self._echo(describe(progress))
+            self._echo(work_line(progress))
 
 
 def next_line(seconds: float) -> float:
@@ -33,7 +33,7 @@ def next_line(seconds: float) -> float:
     return _SECOND if seconds < _SECOND else (seconds // _EVERY + 1) * _EVERY
 
 
-def describe(progress: Progress) -> str:
+def work_line(progress: WorkProgress) -> str:
     """Say what is being done, for how long, and how long it may take in all."""
     what = progress.what[:1].upper() + progress.what[1:]
     detail = f": {progress.detail}" if progress.detail else ""

@@ -12,10 +12,10 @@ from typing import Any
 import click
 
 from etl.cli.long_work import LongWork
-from etl.cli.stops import told_of_stops
+from etl.cli.signals import told_of_stops
 from etl.cli.utf8 import refuse_bytes
 from etl.errors import BedrockUsageError, ConfigError, OutputError
-from etl.output import guarded_output, harmless
+from etl.show.escaping import guarded_output, harmless
 from etl.warehouse.long_work import observed
 
 # In the order of a first use. Each is the command of its name in the module of its name, which is

@@ -24,25 +24,25 @@ from etl.cli.options import (
     since_option,
     yes_option,
 )
-from etl.cli.stops import stops
+from etl.cli.signals import stops
 from etl.clock import Clock
 from etl.config import Config, Monitor, load_config
 from etl.errors import AccessError, BedrockUsageError, ConfigError
 from etl.monitor import dashboard as board
 from etl.monitor import removal
 from etl.monitor.alarms import make_alarm, plan_alarm
-from etl.monitor.cloudwatch import explain, open_place
+from etl.monitor.cloudwatch import explain_put, open_place
 from etl.monitor.plan import is_chosen
 from etl.monitor.prices import DASHBOARD, dollars
 from etl.monitor.publish import Publisher, agree
 from etl.monitor.show import alarm_lines, plan_lines, result_lines
-from etl.output import harmless, json_text
+from etl.show.escaping import harmless, json_text
 from etl.sources.aws import Place
-from etl.warehouse import monitor as ledger
+from etl.warehouse import published_metrics as ledger
 from etl.warehouse.database import open_warehouse
 from etl.warehouse.demo import is_demo
 from etl.warehouse.lock import sync_lock
-from etl.warehouse.monitor import Target
+from etl.warehouse.published_metrics import Target
 
 _TOPIC = re.compile(r"arn:aws[a-z-]*:sns:[a-z0-9-]+:[0-9]{12}:[A-Za-z0-9_-]{1,256}")
 _EMAIL = re.compile(r"[^\s@]+@[^\s@]+")
@@ -269,7 +269,7 @@ def _desk(
         try:
             yield Desk(warehouse, settings, place)
         except AccessError as error:
-            raise AccessError(explain(error)) from None
+            raise AccessError(explain_put(error)) from None
 
 
 def _say(lines: Any, *, err: bool) -> None:

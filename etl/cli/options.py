@@ -125,7 +125,7 @@ _CHOICES: dict[str, Decorator] = {
 
 
 def aws_options(command: Callable[..., Any]) -> Callable[..., Any]:
-    """Add which accounts, regions and sources of AWS to read; ``etl.cli.places`` takes them."""
+    """Add which accounts, regions and sources of AWS to read; ``etl.cli.scope`` takes them."""
     return _choice_of(command, without=None)
 
 

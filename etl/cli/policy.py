@@ -10,17 +10,17 @@ from typing import Any
 import click
 
 from etl.cli.options import archive_option, choice_options, config_option
-from etl.cli.places import choose
+from etl.cli.scope import choose
 from etl.config import ALL_REGIONS, Choice, load_config
-from etl.output import json_text
 from etl.policy import (
-    Reading,
+    PolicyScope,
     caller_policy,
     lab_policy,
     member_policy,
     monitor_policy,
     trust_policy,
 )
+from etl.show.escaping import json_text
 
 _PRINCIPAL = re.compile(r"arn:aws[a-z-]*:iam::\d{12}:(?:root|(?:user|role)/[\w+=,.@/-]+)", re.ASCII)
 _PARTITIONS = {"us-gov-": "aws-us-gov", "cn-": "aws-cn"}
@@ -108,8 +108,8 @@ def policy(
         )
 
 
-def _reading(choice: Choice, has_doctor: bool, archive: str | None) -> Reading:
-    return Reading(
+def _reading(choice: Choice, has_doctor: bool, archive: str | None) -> PolicyScope:
+    return PolicyScope(
         sources=[source.name for source in choice.asked],
         has_all_regions=tuple(choice.regions) == ALL_REGIONS,
         has_doctor=has_doctor,

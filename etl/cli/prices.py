@@ -9,7 +9,7 @@ from pathlib import Path
 import click
 
 from etl.cli.options import db_option
-from etl.output import show_csv
+from etl.show.escaping import show_csv
 from etl.sources.accounts import known_regions
 from etl.warehouse.database import open_warehouse
 from etl.warehouse.price_file import COLUMNS

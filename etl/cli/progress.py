@@ -12,10 +12,10 @@ from rich.console import Console
 from rich.progress import BarColumn, TaskID, TextColumn
 from rich.progress import Progress as Bars
 
-from etl.figures import span
-from etl.output import harmless
 from etl.registry import SOURCES
-from etl.sync.job import Progress
+from etl.show.escaping import harmless
+from etl.show.numbers import span
+from etl.sync.job import StreamProgress
 from etl.times import utc_text
 from etl.warehouse.bookmarks import StreamId
 
@@ -34,16 +34,16 @@ _HEADINGS = {stream: one.heading for one in SOURCES for stream in one.streams}
 _LOG_SECONDS = 30.0
 
 
-class _Display:
+class _SyncDisplay:
     """Remembers of each stream when its round began and what it last told."""
 
     def __init__(self, monotonic: Callable[[], float]) -> None:
         self._monotonic = monotonic
         self._began: dict[StreamId, float] = {}
-        self._last: dict[StreamId, Progress] = {}
+        self._last: dict[StreamId, StreamProgress] = {}
         self._lock = threading.Lock()
 
-    def __call__(self, progress: Progress) -> None:
+    def __call__(self, progress: StreamProgress) -> None:
         with self._lock:
             now, last = self._monotonic(), self._last.get(progress.stream)
             if progress.phase == "note":
@@ -56,16 +56,16 @@ class _Display:
             self._last[progress.stream] = progress
             self.show(progress, now - self._began[progress.stream])
 
-    def show(self, progress: Progress, seconds: float) -> None:
+    def show(self, progress: StreamProgress, seconds: float) -> None:
         """Show how far a stream is, so many seconds after it began."""
         raise NotImplementedError
 
-    def note(self, progress: Progress) -> None:
+    def note(self, progress: StreamProgress) -> None:
         """Show a message that does not stop the stream."""
         raise NotImplementedError
 
 
-class LogLines(_Display):
+class LogLines(_SyncDisplay):
     """A line when a stream is done or has failed, and now and then while it lasts."""
 
     def __init__(
@@ -81,7 +81,7 @@ class LogLines(_Display):
     def __exit__(self, *_: object) -> None:
         return None
 
-    def show(self, progress: Progress, seconds: float) -> None:
+    def show(self, progress: StreamProgress, seconds: float) -> None:
         """Write a line, unless one was written just now."""
         is_over = progress.phase in ("done", "failed")
         # Negative: it was in the round before.
@@ -89,9 +89,9 @@ class LogLines(_Display):
         if not is_over and 0 <= since < _LOG_SECONDS:
             return
         self._told[progress.stream] = seconds
-        self._write(progress.stream, describe(progress, seconds))
+        self._write(progress.stream, stream_line(progress, seconds))
 
-    def note(self, progress: Progress) -> None:
+    def note(self, progress: StreamProgress) -> None:
         """Write the message as a line."""
         self._write(progress.stream, progress.message)
 
@@ -100,7 +100,7 @@ class LogLines(_Display):
         self._echo(harmless(f"{moment} {stream}: {text}"))
 
 
-class TerminalLines(_Display):
+class TerminalLines(_SyncDisplay):
     """A line a stream that is renewed in place: windows, events, rate, time left."""
 
     def __init__(self, console: Console, monotonic: Callable[[], float] = time.monotonic) -> None:
@@ -120,7 +120,7 @@ class TerminalLines(_Display):
     def __exit__(self, *_: object) -> None:
         self._bars.stop()
 
-    def show(self, progress: Progress, seconds: float) -> None:
+    def show(self, progress: StreamProgress, seconds: float) -> None:
         """Renew the stream's line."""
         if progress.stream not in self._tasks:
             task = self._bars.add_task(harmless(progress.stream), total=1.0, detail="")
@@ -128,12 +128,12 @@ class TerminalLines(_Display):
         self._bars.update(
             self._tasks[progress.stream],
             completed=progress.share,
-            detail=harmless(describe(progress, seconds)),
+            detail=harmless(stream_line(progress, seconds)),
             # More lines than the terminal has: those that are done make room.
             visible=progress.phase != "done" or len(self._tasks) < self._bars.console.height,
         )
 
-    def note(self, progress: Progress) -> None:
+    def note(self, progress: StreamProgress) -> None:
         """Write the message above the lines."""
         self._bars.console.print(f"{progress.stream}: {progress.message}", markup=False)
 
@@ -145,7 +145,7 @@ def progress_display(console: Console) -> LogLines | TerminalLines:
     return LogLines(lambda line: click.echo(line, err=True))
 
 
-def describe(progress: Progress, seconds: float) -> str:
+def stream_line(progress: StreamProgress, seconds: float) -> str:
     """Say how far a stream is after so many seconds: how fast, and how long it still takes."""
     if progress.phase == "failed":
         return f"failed: {progress.message}"

@@ -9,9 +9,9 @@ import click
 
 from etl.cli.option_types import Day
 from etl.cli.options import db_option, format_option, region_option
-from etl.report import KINDS, build_report, print_report
+from etl.show.report import KINDS, build_report, print_report
 from etl.warehouse.database import open_warehouse
-from etl.warehouse.read import Filters
+from etl.warehouse.read.reports import Filters
 
 
 @click.command()

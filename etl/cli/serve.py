@@ -8,7 +8,7 @@ import click
 
 from etl.cli.options import config_option, db_option, serve_options
 from etl.cli.serving import run_datasette
-from etl.cli.stops import endless
+from etl.cli.signals import endless
 from etl.config import BehindProxy, Config, load_config
 from etl.warehouse.database import open_warehouse
 

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import click
 
-from etl.cli.stops import Terminated
+from etl.cli.signals import Terminated
 from etl.config import Config, Serve
 from etl.errors import BedrockUsageError, ConfigError
 
@@ -26,14 +26,14 @@ def run_datasette(
     # event, with a prompt in it, must never be among them.
     import uvicorn
 
-    from etl.web import bundle, connections
+    from etl.web import connections, vega_bundle
     from etl.web.app import build_datasette
 
     config = config or Config()
     _check_exposure(host, config.serve)
     with _listen(host, port) as listener:
         app = build_datasette(db, config, config_path, host).app()
-        bundle.prepare()
+        vega_bundle.prepare()
         # Datasette begins the facets one after the other, and leaves the rest where one fails.
         warnings.filterwarnings("ignore", "coroutine .* was never awaited", RuntimeWarning)
         click.echo(f"Datasette at {_url(listener)} (stop with Ctrl-C)", err=True)

@@ -15,10 +15,10 @@ from etl.cli.option_types import Duration
 from etl.cli.options import db_option, format_option, region_option, source_option
 from etl.clock import Clock
 from etl.registry import sources_of
-from etl.status import Status, print_table, stale_lines, to_json
-from etl.terminal import harmless, open_console
+from etl.show.status import WarehouseStatus, print_table, stale_lines, to_json
+from etl.show.terminal import harmless, open_console
 from etl.warehouse.database import open_warehouse
-from etl.warehouse.status import read_status
+from etl.warehouse.read.status import read_status
 
 
 @click.command()
@@ -56,12 +56,14 @@ def status(
         sys.exit(1)
 
 
-def build_status(db: Database, now: datetime, max_age: timedelta | None = None) -> Status:
+def build_status(db: Database, now: datetime, max_age: timedelta | None = None) -> WarehouseStatus:
     """Read the status from the warehouse, as of ``now``."""
-    return Status(checked_at=now, max_age=max_age, **read_status(db, now))
+    return WarehouseStatus(checked_at=now, max_age=max_age, **read_status(db, now))
 
 
-def limited(status: Status, regions: Collection[str], sources: Collection[str]) -> Status:
+def limited(
+    status: WarehouseStatus, regions: Collection[str], sources: Collection[str]
+) -> WarehouseStatus:
     """Return the status with these streams only, so that one nobody reads any more is not stale."""
     names = {name for source in sources_of(sources) for name in source.streams}
     streams = [

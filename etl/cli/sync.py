@@ -13,14 +13,14 @@ import click
 
 from etl.cli.option_types import Duration
 from etl.cli.options import archive_option, aws_options, config_option, db_option, since_option
-from etl.cli.places import choose
-from etl.cli.stops import endless, stops
+from etl.cli.scope import choose
+from etl.cli.signals import endless, stops
 from etl.cli.syncing import sync_chosen
 from etl.clock import Clock
 from etl.config import load_config
 from etl.monitor.after_sync import publish_after_sync
-from etl.output import harmless
-from etl.sync.run import Outcome
+from etl.show.escaping import harmless
+from etl.sync.run import SyncOutcome
 from etl.sync.schedule import repeat
 from etl.warehouse.database import open_warehouse
 from etl.warehouse.lock import sync_lock
@@ -85,7 +85,7 @@ def _run(
     archive: str | None,
     archive_bodies: bool,
     choice: dict[str, Any],
-) -> tuple[Outcome, bool]:
+) -> tuple[SyncOutcome, bool]:
     """Do one whole sync, and publish where the file says so; tell what it came to.
 
     Returns whether what is published is complete as well.

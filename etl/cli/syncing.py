@@ -10,17 +10,17 @@ import click
 
 from etl.cli.loading import apply_configuration
 from etl.cli.option_types import moment_of
-from etl.cli.places import open_places
 from etl.cli.progress import progress_display
+from etl.cli.scope import open_places
 from etl.cli.stores import Stores, open_roots
 from etl.clock import Clock
 from etl.config import Choice, Config, parse_duration, parse_since
-from etl.figures import count
-from etl.output import harmless
+from etl.show.escaping import harmless
+from etl.show.numbers import count
+from etl.show.terminal import open_console
 from etl.sources.archive import Archive
 from etl.sync.options import SyncOptions
-from etl.sync.run import Outcome, sync_places
-from etl.terminal import open_console
+from etl.sync.run import SyncOutcome, sync_places
 from etl.warehouse.database import open_warehouse
 from etl.warehouse.demo import refuse_demo
 from etl.warehouse.turns import Patience
@@ -35,7 +35,7 @@ def sync_chosen(
     since: timedelta | datetime | None = None,
     settle: timedelta | None = None,
     archive: str | None = None,
-) -> Outcome:
+) -> SyncOutcome:
     """Do one whole sync of what is chosen, and show it. Who calls holds the lock."""
     options = _options(config, chosen, since, settle, clock.now())
     with open_warehouse(db, create=True, patience=Patience(check=clock.check)) as warehouse:
@@ -94,7 +94,7 @@ def _options(
     )
 
 
-def _tell(outcome: Outcome) -> None:
+def _tell(outcome: SyncOutcome) -> None:
     """Say on stderr what a sync came to and what is left to do."""
     written = outcome.written
     catalogued = written.profiles + written.renewed["foundation_models"]

@@ -8,8 +8,8 @@ from pathlib import Path
 import click
 
 from etl.cli.options import db_option, dry_run_option
-from etl.figures import count, size, span
-from etl.terminal import harmless, open_console
+from etl.show.numbers import count, size, span
+from etl.show.terminal import harmless, open_console
 from etl.warehouse.database import (
     is_current,
     open_unchanged,
@@ -18,7 +18,13 @@ from etl.warehouse.database import (
     view_sql,
 )
 from etl.warehouse.lock import sync_lock
-from etl.warehouse.upgrade import UpgradePlan, back_up, backup_path, plan_upgrade, require_room
+from etl.warehouse.upkeep.upgrade import (
+    UpgradePlan,
+    back_up,
+    backup_path,
+    plan_upgrade,
+    require_room,
+)
 
 _BESIDE = "(beside it)"
 

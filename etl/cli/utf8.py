@@ -6,7 +6,7 @@ from typing import Any
 
 import click
 
-from etl.output import harmless
+from etl.show.escaping import harmless
 
 
 class Text(click.types.StringParamType):

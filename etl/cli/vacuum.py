@@ -14,15 +14,15 @@ from etl.cli.option_types import Duration
 from etl.cli.options import db_option, dry_run_option, yes_option
 from etl.clock import Clock
 from etl.errors import DataError, WarehouseError
-from etl.figures import count, size
-from etl.output import harmless
-from etl.terminal import open_console
+from etl.show.escaping import harmless
+from etl.show.numbers import count, size
+from etl.show.terminal import open_console
 from etl.times import utc_text
 from etl.warehouse.database import open_warehouse
-from etl.warehouse.forget import Forgetting, check_name, forget
 from etl.warehouse.lock import sync_lock
-from etl.warehouse.vacuum import (
-    Plan,
+from etl.warehouse.upkeep.forget import Forgetting, check_name, forget
+from etl.warehouse.upkeep.vacuum import (
+    VacuumPlan,
     compact,
     cutoff,
     drop_calls,
@@ -118,7 +118,7 @@ def forgetting_lines(found: Forgetting, *, is_done: bool) -> str:
     return "\n".join(lines)
 
 
-def plan_lines(plan: Plan) -> str:
+def plan_lines(plan: VacuumPlan) -> str:
     """Say what would go, how large the file is, and how much room is needed."""
     lines = []
     if plan.before:

@@ -13,11 +13,11 @@ from typing import NamedTuple, TypeVar
 
 from etl.clock import Clock
 from etl.config import ALL_REGIONS, Choice, Folder
-from etl.doctor.places import check_place
-from etl.doctor.words import explain, principal, principal_arn
+from etl.doctor.advice import advise, principal, principal_arn
+from etl.doctor.checks import check_place
 from etl.errors import SourceError
-from etl.figures import count
-from etl.findings import FAILED, NOT_CHECKED, OK, WARNING, Finding
+from etl.show.findings import FAILED, NOT_CHECKED, OK, WARNING, Finding
+from etl.show.numbers import count
 from etl.sources.accounts import (
     assume_role,
     bedrock_regions,
@@ -130,7 +130,7 @@ def _check_bucket(folder: Folder, home: Place, caller: str) -> list[Finding]:
 def _failed_bucket(
     uri: str, error: SourceError, account_id: str, caller: str, printed: str
 ) -> Finding:
-    problem, fix = explain(error)
+    problem, fix = advise(error)
     if error.code in DENIED:
         fix = (
             f"add {_LIST_BUCKET} on the bucket to the policy of {principal(caller)}{printed}; a"
@@ -199,7 +199,7 @@ def _failed_entry(
     error: SourceError, now: datetime, check: str, account_id: str | None = None
 ) -> list[Finding]:
     """Return the findings of a way in that is closed; a refusal still has AWS's time."""
-    findings = [Finding(check, FAILED, *explain(error))]
+    findings = [Finding(check, FAILED, *advise(error))]
     if error.date:
         findings.append(_check_clock(error.date, now))
     return [finding._replace(account_id=account_id) for finding in findings]
@@ -235,7 +235,7 @@ def _failed_assume_role(findings: Iterable[Finding], role_arn: str, caller: str)
 
 def _failed_list(check: str, error: SourceError, place: Place, caller: str) -> Finding:
     """Return the finding of a list (of accounts, of regions) that AWS does not give."""
-    problem, fix = explain(error, check, caller)
+    problem, fix = advise(error, check, caller)
     if check == _LIST_ACCOUNTS:
         fix += ". Only the organisation's management account, or one that it delegates to, is told"
     return Finding(check, FAILED, problem, fix, place.account_id)

@@ -16,10 +16,10 @@ from typing import Any, NamedTuple
 
 from sqlite_utils import Database
 
-from etl.decode.content import Decoder, Keys
 from etl.errors import RejectError
-from etl.inspect.events import LOGGED_CALL, RawEvent
+from etl.inspect.find import LOGGED_CALL, RawEvent
 from etl.inspect.redact import without_texts
+from etl.load.decoder.content import Decoder, Keys
 from etl.normalise.application import (
     APPLICATION_SOURCES,
     CONFIG_RULE,
@@ -32,9 +32,9 @@ from etl.normalise.application import (
 )
 from etl.normalise.boundary import attempt
 from etl.normalise.cloudtrail import (
-    Kind,
+    EventKind,
     Parsed,
-    Reading,
+    TokenReading,
     classify,
     find_model,
     find_service_tier,
@@ -55,8 +55,7 @@ from etl.normalise.rows import Event, ServiceTokens
 from etl.normalise.rules import compile_rules, evidence_of
 from etl.normalise.token_kinds import COUNT_COLUMNS, KINDS, TokenKind
 from etl.normalise.user_agent import find_name
-from etl.warehouse.attribution import stored_rules
-from etl.warehouse.inspect import (
+from etl.warehouse.read.inspect import (
     locate_call,
     price_model_ids,
     profile_of,
@@ -64,7 +63,8 @@ from etl.warehouse.inspect import (
     read_call_prices,
     read_corrections,
 )
-from etl.warehouse.load import Batch, Loader
+from etl.warehouse.write.attribution import stored_rules
+from etl.warehouse.write.batch import Batch, Loader
 
 # What the warehouse may hold otherwise than the event by itself gives it.
 _COMPARED = (
@@ -169,13 +169,13 @@ def _parse(event: RawEvent, keys: Keys) -> Parsed:
 def _no_call(record: Mapping[str, Any]) -> str:
     kind = classify(record)
     why = str(kind.value)
-    if kind is Kind.SERVICE_EVENT:
+    if kind is EventKind.SERVICE_EVENT:
         why += f", but has none: looked at {', '.join(token_places(record))}"
     return why
 
 
 def _service_event(record: Mapping[str, Any], row: ServiceTokens) -> Iterator[Line]:
-    yield Line("call", "no", Kind.SERVICE_EVENT.value)
+    yield Line("call", "no", EventKind.SERVICE_EVENT.value)
     yield Line("time", row.event_time, "eventTime, whole seconds")
     yield Line("account", row.account_id, "recipientAccountId, else userIdentity.accountId")
     yield Line("region", row.region, "awsRegion")
@@ -217,7 +217,7 @@ def _account_path(record: Mapping[str, Any], is_log: bool) -> str:
 
 
 def _why_call(call: Event, row: Mapping[str, Any] | None, is_log: bool) -> str:
-    why = "a record of an invocation log" if is_log else Kind.CALL.value
+    why = "a record of an invocation log" if is_log else EventKind.CALL.value
     if call.is_correction:
         why += (
             "; a correction: its names, and the counts that it carries, replace those of the event"
@@ -362,7 +362,7 @@ def _profile(call: Event, trial: Database, keys: Keys) -> tuple[str | None, str]
     return row[0], f"its tag {keys.application_tag}, else its name"
 
 
-def _tokens(readings: Mapping[str, Reading], places: Sequence[str]) -> Iterator[Line]:
+def _tokens(readings: Mapping[str, TokenReading], places: Sequence[str]) -> Iterator[Line]:
     for kind in KINDS:
         looked = [place for place in places if _is_of(kind, place)]
         if kind.name in readings:
@@ -376,7 +376,7 @@ def _is_of(kind: TokenKind, place: str) -> bool:
 
 
 def _stored_tokens(
-    row: Mapping[str, Any] | None, readings: Mapping[str, Reading]
+    row: Mapping[str, Any] | None, readings: Mapping[str, TokenReading]
 ) -> Iterator[Line]:
     """Tell of counts that another of the events here gave the call."""
     if row is None:

@@ -16,9 +16,9 @@ from dataclasses import dataclass
 from datetime import date
 from typing import TypeVar
 
-from etl.figures import count, percent
-from etl.inspect.survey import STREAMS, Caller, Calls, Model, Survey
-from etl.output import harmless, json_text
+from etl.inspect.statistics import STREAMS, CallCounts, Caller, Model, Survey
+from etl.show.escaping import harmless, json_text
+from etl.show.numbers import count, percent
 
 MOST_ROWS, MOST_REGIONS = 10, 3
 
@@ -87,7 +87,7 @@ def _operations(found: Survey) -> Section:
     return Section("tokens", "Calls with tokens", columns, tuple(rows), _token_fix(found))
 
 
-def _share(one: Calls) -> str:
+def _share(one: CallCounts) -> str:
     return percent(one.with_tokens, one.calls - one.failed)
 
 
@@ -275,10 +275,10 @@ def _unread(found: Survey) -> Section:
     return Section("unread", title, ("path", "events"), rows, fix, left_out)
 
 
-def _most(counted: Mapping[_Key, Calls]) -> list[tuple[_Key, Calls]]:
+def _most(counted: Mapping[_Key, CallCounts]) -> list[tuple[_Key, CallCounts]]:
     return _ranked(counted)[:MOST_ROWS]
 
 
-def _ranked(counted: Mapping[_Key, Calls]) -> list[tuple[_Key, Calls]]:
+def _ranked(counted: Mapping[_Key, CallCounts]) -> list[tuple[_Key, CallCounts]]:
     """Return all, those with most calls first."""
     return sorted(counted.items(), key=lambda item: (-item[1].calls, repr(item[0])))

@@ -1,7 +1,7 @@
 """Explanations and surveys, for people and programs.
 
-All of it may hold text that callers wrote: people get it through ``etl.terminal.plain``, programs
-as JSON.
+All of it may hold text that callers wrote: people get it through ``etl.show.terminal.plain``,
+programs as JSON.
 """
 
 from __future__ import annotations
@@ -13,12 +13,12 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from etl.figures import UNKNOWN, number
 from etl.inspect.explain import Explanation, Line
 from etl.inspect.fixes import Section
-from etl.inspect.survey import Survey
-from etl.output import json_text
-from etl.terminal import plain
+from etl.inspect.statistics import Survey
+from etl.show.escaping import json_text
+from etl.show.numbers import UNKNOWN, number
+from etl.show.terminal import plain
 
 
 def explanations_to_json(told: Iterable[Explanation], notes: Sequence[str]) -> str:

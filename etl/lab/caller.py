@@ -15,7 +15,7 @@ _SSO = "AWSReservedSSO_"
 
 
 @dataclass(frozen=True)
-class Caller:
+class LabCaller:
     """The identity of the credentials at hand."""
 
     account_id: str
@@ -47,10 +47,10 @@ class Caller:
         return rest.partition("/")[0] if kind == "assumed-role" else None
 
 
-def find_caller(place: Place) -> Caller:
+def find_caller(place: Place) -> LabCaller:
     """Ask AWS who we are. Raises the kinds of SourceError."""
     answer = place.call("sts", "GetCallerIdentity", {}, requires="Arn")
-    return Caller(answer["Account"], answer["Arn"])
+    return LabCaller(answer["Account"], answer["Arn"])
 
 
 def application_of_role(role_name: str) -> str:

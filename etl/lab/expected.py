@@ -24,12 +24,12 @@ from sqlite_utils import Database
 
 from etl.lab.scenarios import Scenario
 from etl.lab.traffic import PlannedCall
-from etl.load import load_files
+from etl.load.run import load_files
 from etl.times import utc_text
 from etl.warehouse.database import open_unchanged, refuse_foreign
-from etl.warehouse.files import is_there
-from etl.warehouse.read import run_report
-from etl.warehouse.trial import open_trial
+from etl.warehouse.paths import is_there
+from etl.warehouse.read.reports import run_report
+from etl.warehouse.scratch import open_trial
 
 _FRAME_TOKENS = 12
 _BYTES_A_TOKEN = 3

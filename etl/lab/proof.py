@@ -7,8 +7,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
-from etl.lab.ledger import Entry
-from etl.output import json_text
+from etl.lab.sent_calls import Entry
+from etl.show.escaping import json_text
 
 MATCHES, DIFFERS, NOT_FOUND, REFUSED, UNKNOWN = (
     *("matches", "differs", "not found"),
@@ -26,7 +26,7 @@ class Difference(NamedTuple):
 
 
 @dataclass(frozen=True)
-class Checked:
+class ComparedCall:
     """What came of a call's comparison. ``notes``: what could not be compared, and why."""
 
     entry: Entry
@@ -46,13 +46,13 @@ class Checked:
         return self.status == MATCHES and bool(self.notes)
 
 
-def is_proved(checked: Sequence[Checked]) -> bool:
+def is_proved(checked: Sequence[ComparedCall]) -> bool:
     """Return whether there was something to compare, and it agrees."""
     statuses = {one.status for one in checked}
     return MATCHES in statuses and not statuses & {DIFFERS, NOT_FOUND}
 
 
-def summary(checked: Sequence[Checked]) -> str:
+def summary(checked: Sequence[ComparedCall]) -> str:
     """Count the calls by what came of them: 20 matches, 1 not found."""
     counts = Counter(one.status for one in checked)
     in_part = sum(one.is_in_part for one in checked)
@@ -62,7 +62,7 @@ def summary(checked: Sequence[Checked]) -> str:
     )
 
 
-def to_json(checked: Sequence[Checked]) -> str:
+def to_json(checked: Sequence[ComparedCall]) -> str:
     """Return the comparison as one JSON object."""
     counts = Counter(one.status for one in checked)
     answer = {
@@ -74,7 +74,7 @@ def to_json(checked: Sequence[Checked]) -> str:
     return json_text(answer)
 
 
-def _call(one: Checked) -> dict[str, Any]:
+def _call(one: ComparedCall) -> dict[str, Any]:
     entry = one.entry
     return {
         "run_id": entry.run_id,

@@ -9,12 +9,11 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any
+
+from etl.show.numbers import Row
 
 _GEO = re.compile(r"^(us-gov|us|eu|apac|jp|au|ca|in|global)\.(?=[\w-]+\.)")
 _OPAQUE = "application-inference-profile/"
-
-Row = Mapping[str, Any]
 
 
 def is_priceable(model_id: str) -> bool:

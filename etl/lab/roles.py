@@ -23,7 +23,7 @@ from typing import Any, NamedTuple
 
 from etl.clock import Clock
 from etl.errors import AccessError, SourceError
-from etl.lab.caller import Caller
+from etl.lab.caller import LabCaller
 from etl.policy import LAB_TAG
 from etl.sources.aws import DENIED, NotFoundError, Place
 
@@ -48,7 +48,7 @@ class Role:
     extra: tuple[str, ...] = ()
 
 
-class Step(NamedTuple):
+class RoleStep(NamedTuple):
     """One thing to do to a role, or why nothing is done.
 
     ``leave``: what was wanted cannot be; ``keep``: it was not meant.
@@ -66,14 +66,14 @@ class Done(NamedTuple):
     problem: str | None
 
 
-def trust_policy(caller: Caller) -> dict[str, Any]:
+def trust_policy(caller: LabCaller) -> dict[str, Any]:
     """Return who may assume the roles: the caller's own account, by policies of its own."""
     principal = f"arn:{caller.partition}:iam::{caller.account_id}:root"
     statement = {"Effect": "Allow", "Principal": {"AWS": principal}, "Action": "sts:AssumeRole"}
     return {"Version": "2012-10-17", "Statement": [statement]}
 
 
-def invoke_policy(caller: Caller) -> dict[str, Any]:
+def invoke_policy(caller: LabCaller) -> dict[str, Any]:
     """Return what the roles may do. Converse needs no action of its own."""
     arn = f"arn:{caller.partition}:bedrock:*:"
     statement = {
@@ -88,12 +88,12 @@ def invoke_policy(caller: Caller) -> dict[str, Any]:
     return {"Version": "2012-10-17", "Statement": [statement]}
 
 
-def survey(place: Place, caller: Caller, names: Iterable[str]) -> list[Role]:
+def survey(place: Place, caller: LabCaller, names: Iterable[str]) -> list[Role]:
     """Return each role as it is. Raises the kinds of SourceError."""
     return [_look_at(place, caller, name) for name in names]
 
 
-def _look_at(place: Place, caller: Caller, name: str) -> Role:
+def _look_at(place: Place, caller: LabCaller, name: str) -> Role:
     try:
         found = place.call("iam", "GetRole", {"RoleName": name}, requires="Role")["Role"]
     except NotFoundError:
@@ -125,37 +125,41 @@ def _foreign_policies(place: Place, name: str) -> Iterator[str]:
     yield from (policy["PolicyArn"] for policy in attached["AttachedPolicies"])
 
 
-def plan_creation(roles: Iterable[Role]) -> list[Step]:
+def plan_creation(roles: Iterable[Role]) -> list[RoleStep]:
     """Return what makes the roles what they should be; empty if they are."""
     steps = []
     for role in roles:
         if role.state == MISSING:
-            steps.append(Step(role.name, "create role", f"trusts its own account, tag {TAG}"))
+            steps.append(RoleStep(role.name, "create role", f"trusts its own account, tag {TAG}"))
         if role.state == FOREIGN:
-            steps.append(Step(role.name, "leave", f"exists without the tag {TAG}: not the lab's"))
+            steps.append(
+                RoleStep(role.name, "leave", f"exists without the tag {TAG}: not the lab's")
+            )
         if "trust" in role.lacks:
-            steps.append(Step(role.name, "set trust", "its own account only"))
+            steps.append(RoleStep(role.name, "set trust", "its own account only"))
         if role.state == MISSING or "policy" in role.lacks:
-            steps.append(Step(role.name, "put policy", f"{POLICY}: call models, nothing else"))
+            steps.append(RoleStep(role.name, "put policy", f"{POLICY}: call models, nothing else"))
     return steps
 
 
-def plan_deletion(roles: Iterable[Role]) -> list[Step]:
+def plan_deletion(roles: Iterable[Role]) -> list[RoleStep]:
     """Return what deletes the roles that are ours."""
     steps = []
     for role in roles:
         if role.state == FOREIGN:
-            steps.append(Step(role.name, "keep", f"carries no tag {TAG}: not the lab's"))
+            steps.append(RoleStep(role.name, "keep", f"carries no tag {TAG}: not the lab's"))
         elif role.extra:
             detail = f"has policies that the lab did not make: {', '.join(role.extra)}"
-            steps.append(Step(role.name, "leave", f"{detail}; take them off first"))
+            steps.append(RoleStep(role.name, "leave", f"{detail}; take them off first"))
         elif role.state != MISSING:
-            steps.append(Step(role.name, "delete policy", POLICY))
-            steps.append(Step(role.name, "delete role", role.arn or role.name))
+            steps.append(RoleStep(role.name, "delete policy", POLICY))
+            steps.append(RoleStep(role.name, "delete role", role.arn or role.name))
     return steps
 
 
-def carry_out(place: Place, caller: Caller, steps: Sequence[Step], *, path: str) -> Iterator[Done]:
+def carry_out(
+    place: Place, caller: LabCaller, steps: Sequence[RoleStep], *, path: str
+) -> Iterator[Done]:
     """Do the steps, and yield what came of each role. ``path`` is where new roles are made."""
     for role in dict.fromkeys(step.role for step in steps):
         problem = None
@@ -170,7 +174,7 @@ def carry_out(place: Place, caller: Caller, steps: Sequence[Step], *, path: str)
         yield Done(role, problem)
 
 
-def _create(place: Place, caller: Caller, name: str, path: str) -> None:
+def _create(place: Place, caller: LabCaller, name: str, path: str) -> None:
     parameters = {
         "RoleName": name,
         "Path": path,
@@ -186,12 +190,12 @@ def _create(place: Place, caller: Caller, name: str, path: str) -> None:
             raise
 
 
-def _set_trust(place: Place, caller: Caller, name: str, _: str) -> None:
+def _set_trust(place: Place, caller: LabCaller, name: str, _: str) -> None:
     parameters = {"RoleName": name, "PolicyDocument": json.dumps(trust_policy(caller))}
     place.call("iam", "UpdateAssumeRolePolicy", parameters, requires=_WRITTEN)
 
 
-def _put_policy(place: Place, caller: Caller, name: str, _: str) -> None:
+def _put_policy(place: Place, caller: LabCaller, name: str, _: str) -> None:
     parameters = {
         "RoleName": name,
         "PolicyName": POLICY,
@@ -200,12 +204,12 @@ def _put_policy(place: Place, caller: Caller, name: str, _: str) -> None:
     place.call("iam", "PutRolePolicy", parameters, requires=_WRITTEN)
 
 
-def _delete_policy(place: Place, _: Caller, name: str, __: str) -> None:
+def _delete_policy(place: Place, _: LabCaller, name: str, __: str) -> None:
     query = {"RoleName": name, "PolicyName": POLICY}
     _gone(lambda: place.call("iam", "DeleteRolePolicy", query, requires=_WRITTEN))
 
 
-def _delete_role(place: Place, _: Caller, name: str, __: str) -> None:
+def _delete_role(place: Place, _: LabCaller, name: str, __: str) -> None:
     query = {"RoleName": name}
     _gone(lambda: place.call("iam", "DeleteRole", query, requires=_WRITTEN))
 
@@ -217,7 +221,7 @@ def _gone(delete: Callable[[], object]) -> None:
         return  # by an attempt whose answer was lost, or by a run before this one
 
 
-_ACTIONS: Mapping[str, Callable[[Place, Caller, str, str], None]] = {
+_ACTIONS: Mapping[str, Callable[[Place, LabCaller, str, str], None]] = {
     "create role": _create,
     "set trust": _set_trust,
     "put policy": _put_policy,

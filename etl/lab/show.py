@@ -9,13 +9,13 @@ from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.table import Table
 
-from etl.figures import UNKNOWN as NO_FIGURE
-from etl.figures import count, number
 from etl.lab.expected import Expected, at_most, total
-from etl.lab.proof import DIFFERS, MATCHES, NOT_FOUND, Checked, is_proved, summary
+from etl.lab.proof import DIFFERS, MATCHES, NOT_FOUND, ComparedCall, is_proved, summary
 from etl.lab.roles import Role
-from etl.output import json_text
-from etl.terminal import plain
+from etl.show.escaping import json_text
+from etl.show.numbers import UNKNOWN as NO_FIGURE
+from etl.show.numbers import count, number
+from etl.show.terminal import plain
 
 _MARKS = {MATCHES: "✓", DIFFERS: "✗", NOT_FOUND: "✗"}
 _STYLES = {MATCHES: "green", DIFFERS: "bold red", NOT_FOUND: "bold red"}
@@ -74,7 +74,7 @@ def print_plan(parts: Sequence[Expected], console: Console) -> None:
     )
 
 
-def print_checked(checked: Sequence[Checked], console: Console) -> None:
+def print_checked(checked: Sequence[ComparedCall], console: Console) -> None:
     """Print each call with a mark; below it what differs, and what could not be compared."""
     names = ("Application", "User", "Region", "Operation", "Request")
     table = _table("", "Call", *names, "Tokens", right=("Tokens",))
@@ -99,7 +99,7 @@ def print_checked(checked: Sequence[Checked], console: Console) -> None:
     console.print(f"Run {checked[0].entry.run_id}: {summary(checked)}: {_verdict(checked)}.")
 
 
-def _verdict(checked: Sequence[Checked]) -> str:
+def _verdict(checked: Sequence[ComparedCall]) -> str:
     """Say what is proved: of calls that were refused, unknown or never sent nothing is."""
     if not is_proved(checked):
         return "not proved"
@@ -108,7 +108,7 @@ def _verdict(checked: Sequence[Checked]) -> str:
     return "proved" + (f" for {matching} of {planned} planned calls" if matching < planned else "")
 
 
-def _print_details(one: Checked, console: Console) -> None:
+def _print_details(one: ComparedCall, console: Console) -> None:
     name = f"{one.entry.scenario}, call {one.entry.call}"
     if one.status == NOT_FOUND:
         console.print(plain(f"✗ {name}: not in the warehouse", "bold red"))

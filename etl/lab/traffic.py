@@ -17,12 +17,12 @@ import msgspec
 
 from etl.clock import Clock
 from etl.errors import AccessError, SourceError, StoppedError
-from etl.lab.caller import Caller, application_of_role
-from etl.lab.ledger import Entry, Ledger, Status
+from etl.lab.caller import LabCaller, application_of_role
 from etl.lab.scenarios import Scenario
+from etl.lab.sent_calls import CallStatus, Entry, Ledger
 from etl.sources.accounts import assume_role
 from etl.sources.aws import DENIED, Account, Place
-from etl.sources.runtime import Answer, Question, ask
+from etl.sources.runtime import ModelAnswer, Question, ask
 from etl.times import utc_text
 
 MAX_TRIES = 4
@@ -52,7 +52,7 @@ class PlannedCall:
 
 
 @dataclass
-class Outcome:
+class TrafficOutcome:
     """What a run came to: the numbers of the calls that succeeded."""
 
     run_id: str
@@ -98,13 +98,13 @@ def open_ways(
 def send(
     calls: Sequence[PlannedCall],
     ways: Mapping[str, Account],
-    caller: Caller,
+    caller: LabCaller,
     ledger: Ledger,
     clock: Clock,
     tell: Callable[[PlannedCall, Entry, str | None], None] = lambda call, entry, problem: None,
-) -> Outcome:
+) -> TrafficOutcome:
     """Make the calls; return what came of them. ``tell`` hears of each when it is over."""
-    outcome = Outcome(_run_id(clock.now()), calls)
+    outcome = TrafficOutcome(_run_id(clock.now()), calls)
     for call in calls:
         try:
             entry, problem = _make(call, ways[call.scenario.name], caller, ledger, clock, outcome)
@@ -124,10 +124,10 @@ def _run_id(now: datetime) -> str:
 def _make(
     call: PlannedCall,
     way: Account,
-    caller: Caller,
+    caller: LabCaller,
     ledger: Ledger,
     clock: Clock,
-    outcome: Outcome,
+    outcome: TrafficOutcome,
 ) -> tuple[Entry, str | None]:
     """Make a call until it is answered for good; return its last line, and what is wrong."""
     attempt = 0
@@ -144,7 +144,7 @@ def _make(
 
 
 def _entry(
-    call: PlannedCall, caller: Caller, outcome: Outcome, attempt: int, now: datetime
+    call: PlannedCall, caller: LabCaller, outcome: TrafficOutcome, attempt: int, now: datetime
 ) -> Entry:
     scenario = call.scenario
     # A role's name comes before a user agent, also where it is the caller's own.
@@ -180,9 +180,9 @@ def _attempt(
     return _answered(sent, answer), answer.problem
 
 
-def _answered(sent: Entry, answer: Answer) -> Entry:
+def _answered(sent: Entry, answer: ModelAnswer) -> Entry:
     usage = answer.usage._asdict() if answer.usage else None
-    status: Status = "ok" if usage else "broken"
+    status: CallStatus = "ok" if usage else "broken"
     return msgspec.structs.replace(sent, status=status, request_id=answer.request_id, usage=usage)
 
 
@@ -194,7 +194,7 @@ def _refused(sent: Entry, error: SourceError) -> Entry:
     )
 
 
-def _status(error: SourceError) -> Status:
+def _status(error: SourceError) -> CallStatus:
     if isinstance(error, AccessError):
         return "failed"
     if error.code in _UNAVAILABLE or (error.code and error.is_undone):

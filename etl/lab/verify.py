@@ -20,12 +20,13 @@ from typing import Any
 
 from sqlite_utils import Database
 
-from etl.lab.ledger import KINDS, Entry
-from etl.lab.proof import DIFFERS, MATCHES, NOT_FOUND, REFUSED, UNKNOWN, Checked, Difference
-from etl.lab.rates import Row, cost_picodollars, is_priceable
+from etl.lab.proof import DIFFERS, MATCHES, NOT_FOUND, REFUSED, UNKNOWN, ComparedCall, Difference
+from etl.lab.rates import cost_picodollars, is_priceable
+from etl.lab.sent_calls import KINDS, Entry
+from etl.show.numbers import Row
 from etl.times import utc_text
 from etl.warehouse.prices import rates
-from etl.warehouse.read import run_report
+from etl.warehouse.read.reports import run_report
 
 # A call's event carries the time of its end; clocks differ by less than this.
 _MARGIN = timedelta(hours=2)
@@ -33,7 +34,7 @@ _MARGIN = timedelta(hours=2)
 
 def check_run(
     db: Database, entries: Sequence[Entry], *, streams_need_tokens: bool = False
-) -> list[Checked]:
+) -> list[ComparedCall]:
     """Compare the attempts of a run with the warehouse."""
     found: dict[str, list[Row]] = {}
     for row in _find(db, entries):
@@ -61,14 +62,14 @@ def _find(db: Database, entries: Sequence[Entry]) -> list[dict[str, Any]]:
 
 def _check(
     entry: Entry, rows: Sequence[Row], prices: Iterable[Row], streams_need_tokens: bool
-) -> Checked:
+) -> ComparedCall:
     if entry.status in ("sent", "unknown"):
         why = "no answer came, or none that says what was done: AWS may have had it or not"
-        return Checked(entry, UNKNOWN, notes=(why,))
+        return ComparedCall(entry, UNKNOWN, notes=(why,))
     if entry.status in ("failed", "throttled"):
         return _check_refused(entry, rows)
     if not rows:
-        return Checked(entry, NOT_FOUND)
+        return ComparedCall(entry, NOT_FOUND)
     row = rows[0]
     differences = list(_compare_names(entry, row))
     if len(rows) > 1:
@@ -86,10 +87,10 @@ def _check(
     return _compare_cost(entry, entry.usage, row, prices, differences)
 
 
-def _check_refused(entry: Entry, rows: Sequence[Row]) -> Checked:
+def _check_refused(entry: Entry, rows: Sequence[Row]) -> ComparedCall:
     counted = [row for row in rows if row["error_code"] is None]
     differences = tuple(Difference("error_code", entry.error_code, None) for _ in counted)
-    return Checked(entry, DIFFERS if differences else REFUSED, differences)
+    return ComparedCall(entry, DIFFERS if differences else REFUSED, differences)
 
 
 def _compare_names(entry: Entry, row: Row) -> Iterable[Difference]:
@@ -139,7 +140,7 @@ def _compare_cost(
     row: Row,
     prices: Iterable[Row],
     differences: list[Difference],
-) -> Checked:
+) -> ComparedCall:
     if not is_priceable(entry.model_id):
         notes = ["the cost is not compared: the id does not say which model is behind the profile"]
         return _result(entry, differences, notes)
@@ -156,6 +157,6 @@ def _result(
     notes: Sequence[str] = (),
     *,
     lacks_tokens: bool = False,
-) -> Checked:
+) -> ComparedCall:
     status = DIFFERS if differences else MATCHES
-    return Checked(entry, status, tuple(differences), tuple(notes), lacks_tokens)
+    return ComparedCall(entry, status, tuple(differences), tuple(notes), lacks_tokens)

@@ -6,8 +6,8 @@ from collections.abc import Callable, Sequence
 from datetime import timedelta
 
 from etl.clock import Clock
-from etl.figures import count, span
-from etl.lab.proof import UNKNOWN, Checked
+from etl.lab.proof import UNKNOWN, ComparedCall
+from etl.show.numbers import count, span
 
 _LOOK_AGAIN = timedelta(minutes=1)
 
@@ -16,12 +16,12 @@ _TOKENS_LATER = timedelta(minutes=5)
 
 
 def wait_for_calls(
-    look: Callable[[], list[Checked]],
+    look: Callable[[], list[ComparedCall]],
     sync: Callable[[], bool],
     clock: Clock,
     longest: timedelta,
     tell: Callable[[str], None],
-) -> list[Checked]:
+) -> list[ComparedCall]:
     """Sync and compare until every call is there, or it has lasted long enough.
 
     ``sync`` returns whether a later one may bring more.
@@ -47,7 +47,7 @@ def wait_for_calls(
         clock.sleep(pause)
 
 
-def _what_is_there(found: Sequence[Checked], waited: Sequence[Checked]) -> str:
+def _what_is_there(found: Sequence[ComparedCall], waited: Sequence[ComparedCall]) -> str:
     lacks = sum(one.lacks_tokens for one in found)
     tokens = f", {count(lacks, 'call')} without tokens" if lacks else ""
     return f"{len(found)} of {count(len(waited), 'call')} found{tokens}"

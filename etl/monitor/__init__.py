@@ -6,7 +6,7 @@ the only statistic that means anything**: a period that turns out otherwise is c
 the difference, which may be negative.
 
 ``plan`` says what is to be put and what it costs, without asking anybody; ``publish`` puts it and
-keeps the ledger (``etl.warehouse.monitor``); ``dashboard``, ``alarms`` and ``removal`` make and
-take away what looks at the metrics. Whatever they make carries a mark, and nothing without it is
-touched.
+keeps the ledger (``etl.warehouse.published_metrics``); ``dashboard``, ``alarms`` and ``removal``
+make and take away what looks at the metrics. Whatever they make carries a mark, and nothing without
+it is touched.
 """

@@ -12,7 +12,7 @@ from etl.errors import BedrockUsageError
 from etl.monitor.cloudwatch import open_place
 from etl.monitor.publish import Publisher, agree
 from etl.monitor.show import result_lines
-from etl.output import harmless
+from etl.show.escaping import harmless
 
 
 def publish_after_sync(

@@ -28,7 +28,7 @@ from typing import Any
 
 from etl.errors import BedrockUsageError
 from etl.monitor import prices
-from etl.monitor.names import to_dimension
+from etl.monitor.encoding import to_dimension
 from etl.monitor.plan import NAMESPACE, PERIOD, dimensions, level_series
 from etl.sources.aws import NotFoundError, Place
 

@@ -20,7 +20,7 @@ from etl.sources.accounts import check_regions, home_region, open_own_account
 from etl.sources.aws import DENIED, Place
 from etl.sources.cloudwatch import MAX_QUERIES, fetch_queries
 from etl.times import utc_text
-from etl.warehouse.monitor import Put, Series
+from etl.warehouse.published_metrics import CustomMetric, Put
 
 # The age of a time stamp when it was put, and after how long its value must show. AWS names 2 and
 # "at least 48" hours for the older ones.
@@ -35,7 +35,7 @@ class UnknownOutcomeError(RetriableError):
     """A request was sent, and whether it was carried out is not known."""
 
 
-def explain(error: SourceError) -> str:
+def explain_put(error: SourceError) -> str:
     """Return an error's message; of a refusal also which policy would allow it."""
     if error.code in DENIED:
         return f"{error}; for the monitor that is `bedrock-usage policy --monitor`"
@@ -66,7 +66,7 @@ def put_amounts(place: Place, puts: Sequence[Put]) -> None:
         raise UnknownOutcomeError(str(error)) from None
 
 
-def put_levels(place: Place, levels: Mapping[Series, int], now: datetime) -> None:
+def put_levels(place: Place, levels: Mapping[CustomMetric, int], now: datetime) -> None:
     """Put what is no amount but a level: twice is as good as once."""
     data = [to_datum(series, now, amount) for series, amount in levels.items()]
     _put(place, data, is_repeatable=True)
@@ -84,8 +84,8 @@ def _put(place: Place, data: list[dict[str, Any]], *, is_repeatable: bool) -> No
 
 
 def read_amounts(
-    place: Place, series: Iterable[Series], since: datetime, until: datetime
-) -> dict[tuple[Series, str], int]:
+    place: Place, series: Iterable[CustomMetric], since: datetime, until: datetime
+) -> dict[tuple[CustomMetric, str], int]:
     """Return the Sum of each series and period that CloudWatch shows any value of."""
     wanted, shown = sorted(set(series)), {}
     for first in range(0, len(wanted), MAX_QUERIES):
@@ -100,7 +100,7 @@ def read_amounts(
     return shown
 
 
-def _query(index: int, series: Series) -> dict[str, Any]:
+def _query(index: int, series: CustomMetric) -> dict[str, Any]:
     metric = {
         "Namespace": NAMESPACE,
         "MetricName": series.metric,

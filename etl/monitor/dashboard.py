@@ -25,7 +25,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from etl.errors import BedrockUsageError
-from etl.monitor.names import to_dimension
+from etl.monitor.encoding import to_dimension
 from etl.monitor.plan import NAMESPACE, dimensions, level_series
 from etl.sources.aws import NotFoundError, Place
 

@@ -28,9 +28,9 @@ from typing import Any, NamedTuple
 
 from etl.config import Monitor, parse_duration
 from etl.monitor import prices
-from etl.monitor.names import to_dimension
+from etl.monitor.encoding import to_dimension
 from etl.times import utc_text
-from etl.warehouse.monitor import Put, Series, Target
+from etl.warehouse.published_metrics import CustomMetric, Put, Target
 
 NAMESPACE = "Custom/BedrockUsage"
 PERIOD = timedelta(minutes=5)
@@ -53,7 +53,7 @@ _MOST_BYTES = 900_000
 _PERIODS_A_MONTH = 730 * 12
 
 
-class Kind(NamedTuple):
+class MetricKind(NamedTuple):
     """Where a metric comes from: the column of the query, its unit, how many make one."""
 
     column: str
@@ -61,15 +61,15 @@ class Kind(NamedTuple):
     scale: int = 1
 
 
-KINDS: Mapping[str, Kind] = {
-    "InputTokens": Kind("input_tokens"),
-    "OutputTokens": Kind("output_tokens"),
-    "CacheReadTokens": Kind("cache_read_tokens"),
-    "CacheWriteTokens": Kind("cache_write_tokens"),
-    "CostUSD": Kind("cost_picodollars", "None", 10**12),
-    "Calls": Kind("calls"),
-    "FailedCalls": Kind("failed_calls"),
-    DAILY_COST: Kind("cost_picodollars", "None", 10**12),
+KINDS: Mapping[str, MetricKind] = {
+    "InputTokens": MetricKind("input_tokens"),
+    "OutputTokens": MetricKind("output_tokens"),
+    "CacheReadTokens": MetricKind("cache_read_tokens"),
+    "CacheWriteTokens": MetricKind("cache_write_tokens"),
+    "CostUSD": MetricKind("cost_picodollars", "None", 10**12),
+    "Calls": MetricKind("calls"),
+    "FailedCalls": MetricKind("failed_calls"),
+    DAILY_COST: MetricKind("cost_picodollars", "None", 10**12),
 }
 
 
@@ -92,7 +92,7 @@ class Range:
         return {"since": since, "until": until, "estimates_until": estimates}
 
 
-class Level(NamedTuple):
+class DailyCost(NamedTuple):
     """What an application with a daily limit has cost today, in pico-dollars."""
 
     application: str
@@ -100,28 +100,28 @@ class Level(NamedTuple):
 
 
 @dataclass(frozen=True)
-class Plan:
+class PublishPlan:
     """All that a run would do. ``metrics``: the series that are paid for then."""
 
     target: Target
     range: Range
     puts: tuple[Put, ...]
-    levels: tuple[Level, ...]
-    known: frozenset[Series]
+    levels: tuple[DailyCost, ...]
+    known: frozenset[CustomMetric]
     limited: tuple[str, ...] = ()
     corrections: int = 0
     undecided: int = 0
     calls_without_cost: int = 0
     unpriced_tokens: int = 0
-    left_out: frozenset[Series] = field(default_factory=frozenset)
+    left_out: frozenset[CustomMetric] = field(default_factory=frozenset)
 
     @property
-    def new(self) -> frozenset[Series]:
+    def new(self) -> frozenset[CustomMetric]:
         """The series that nothing was put into before."""
         return frozenset(put.series for put in self.puts) - self.known
 
     @property
-    def unread(self) -> frozenset[Series]:
+    def unread(self) -> frozenset[CustomMetric]:
         """The series with puts where the ledger does not know what stands in CloudWatch.
 
         It knows nothing of new ones, nor of what is older than all that it ever looked at. After a
@@ -158,7 +158,7 @@ class Plan:
         """Whether the price was agreed to, for so many metrics or in dollars."""
         return self.metrics <= self.target.agreed_metrics or self.a_month <= accepted
 
-    def without_new(self) -> Plan:
+    def without_new(self) -> PublishPlan:
         """Return the part that goes into series which are paid for already."""
         kept = tuple(put for put in self.puts if put.series in self.known)
         return replace(self, puts=kept, left_out=self.left_out | self.new)
@@ -201,8 +201,8 @@ def _usual_start(target: Target, monitor: Monitor, now: datetime, until: datetim
 
 def plan_puts(
     rows: Iterable[Mapping[str, Any]],
-    published: Mapping[tuple[Series, str], int],
-    undecided: set[tuple[Series, str]],
+    published: Mapping[tuple[CustomMetric, str], int],
+    undecided: set[tuple[CustomMetric, str]],
     monitor: Monitor,
 ) -> list[Put]:
     """Return the differences between rows of ``monitor_periods`` and what is published of them.
@@ -210,7 +210,7 @@ def plan_puts(
     Periods in ``undecided`` wait: what is published there is not known.
     """
     wanted = {
-        (Series(row["application"], row["model_id"], metric), row["period_start"]): amount
+        (CustomMetric(row["application"], row["model_id"], metric), row["period_start"]): amount
         for row in rows
         for metric in monitor.metrics
         if (amount := row[KINDS[metric].column])
@@ -225,13 +225,13 @@ def plan_puts(
     )
 
 
-def is_chosen(series: Series, monitor: Monitor) -> bool:
+def is_chosen(series: CustomMetric, monitor: Monitor) -> bool:
     """Tell whether the configuration wants a series."""
     is_named = not monitor.applications or series.application in monitor.applications
     return is_named and series.metric in monitor.metrics
 
 
-def to_datum(series: Series, time: datetime, amount: int) -> dict[str, Any]:
+def to_datum(series: CustomMetric, time: datetime, amount: int) -> dict[str, Any]:
     """Return one value as PutMetricData takes it."""
     kind = KINDS[series.metric]
     return {
@@ -243,7 +243,7 @@ def to_datum(series: Series, time: datetime, amount: int) -> dict[str, Any]:
     }
 
 
-def dimensions(series: Series) -> list[dict[str, str]]:
+def dimensions(series: CustomMetric) -> list[dict[str, str]]:
     """Return a series' dimensions as CloudWatch takes them."""
     return [
         {"Name": "Application", "Value": to_dimension(series.application)},
@@ -251,9 +251,9 @@ def dimensions(series: Series) -> list[dict[str, str]]:
     ]
 
 
-def level_series(application: str) -> Series:
+def level_series(application: str) -> CustomMetric:
     """Return the series of what an application has cost today."""
-    return Series(application, ALL_MODELS, DAILY_COST)
+    return CustomMetric(application, ALL_MODELS, DAILY_COST)
 
 
 def batches(puts: Sequence[Put]) -> Iterator[tuple[Put, ...]]:

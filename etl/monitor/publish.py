@@ -27,7 +27,7 @@ from etl.errors import BedrockUsageError, ConfigError, SourceError, StoppedError
 from etl.monitor import prices
 from etl.monitor.cloudwatch import (
     UnknownOutcomeError,
-    explain,
+    explain_put,
     put_amounts,
     put_levels,
     read_amounts,
@@ -36,8 +36,8 @@ from etl.monitor.cloudwatch import (
 from etl.monitor.plan import (
     OLDEST,
     PERIOD,
-    Level,
-    Plan,
+    DailyCost,
+    PublishPlan,
     Range,
     choose_range,
     is_chosen,
@@ -48,9 +48,9 @@ from etl.monitor.plan import (
 )
 from etl.sources.aws import Place
 from etl.times import utc_text
-from etl.warehouse import monitor as ledger
-from etl.warehouse.monitor import InFlight, Put, Target
-from etl.warehouse.read import run_report
+from etl.warehouse import published_metrics as ledger
+from etl.warehouse.published_metrics import InFlight, Put, Target
+from etl.warehouse.read.reports import run_report
 
 # Values near enough to one another to be the same: CloudWatch adds up floating-point numbers.
 _ROUNDING = 1e-9
@@ -82,7 +82,7 @@ class Publisher:
     def clock(self) -> Clock:
         return self.place.clock
 
-    def plan(self, *, since: datetime | None = None) -> Plan:
+    def plan(self, *, since: datetime | None = None) -> PublishPlan:
         """Return what a run would do now. Asks AWS nothing and writes nothing.
 
         Raises ConfigError if it takes more metrics than ``max_metrics`` from the start.
@@ -104,7 +104,7 @@ class Publisher:
             raise ConfigError(_too_many(plan, self.monitor))
         return part
 
-    def _plan(self, target: Target, chosen: Range, now: datetime) -> Plan:
+    def _plan(self, target: Target, chosen: Range, now: datetime) -> PublishPlan:
         parameters = chosen.parameters(with_estimates=self.monitor.include_estimates)
         rows = run_report(self.db, "monitor_periods", parameters)
         published = ledger.published_amounts(
@@ -114,7 +114,7 @@ class Publisher:
         puts = plan_puts(rows, published, undecided, self.monitor)
         known = ledger.known_series(self.db, target)
         limited = tuple(ledger.limits(self.db, target))
-        return Plan(
+        return PublishPlan(
             target=target,
             range=chosen,
             puts=tuple(puts),
@@ -127,7 +127,7 @@ class Publisher:
             unpriced_tokens=_not_in_cost("unpriced_tokens", rows, self.monitor),
         )
 
-    def _levels(self, target: Target, limited: tuple[str, ...], now: datetime) -> list[Level]:
+    def _levels(self, target: Target, limited: tuple[str, ...], now: datetime) -> list[DailyCost]:
         """Return what each application with a daily limit has cost: today, or yesterday.
 
         Yesterday counts, if it was dearer, until a run has seen it with its last calls
@@ -143,10 +143,10 @@ class Publisher:
             known = [cost for cost in costs.values() if cost is not None]
             # A day without a row had no use; one whose use has no known cost says nothing.
             if known or not costs:
-                levels.append(Level(application, int(max(known, default=0))))
+                levels.append(DailyCost(application, int(max(known, default=0))))
         return levels
 
-    def run(self, plan: Plan) -> Result:
+    def run(self, plan: PublishPlan) -> Result:
         """Carry out a plan that was agreed to; return what came of it.
 
         Raises nothing for what AWS did not take: it is in the result, and is left for the next run.
@@ -158,10 +158,10 @@ class Publisher:
         except StoppedError:
             result.left.append("stopped; run it again to go on from here")
         except SourceError as error:
-            result.left.append(explain(error))
+            result.left.append(explain_put(error))
         return result
 
-    def _send(self, target: Target, plan: Plan, result: Result) -> None:
+    def _send(self, target: Target, plan: PublishPlan, result: Result) -> None:
         now, since = self.clock.now(), utc_text(plan.range.since)
         if target.published_from is None:
             ledger.begin(self.db, target, since)
@@ -188,12 +188,12 @@ class Publisher:
         ledger.finish(self.db, target, since, utc_text(plan.range.until))
 
     @staticmethod
-    def _only(plan: Plan, allowed: frozenset[ledger.Series]) -> Plan:
+    def _only(plan: PublishPlan, allowed: frozenset[ledger.CustomMetric]) -> PublishPlan:
         """Return a plan made anew without what was not agreed to in the meantime."""
         kept = tuple(put for put in plan.puts if put.series in allowed)
         return replace(plan, puts=kept)
 
-    def _send_batches(self, target: Target, plan: Plan, result: Result) -> None:
+    def _send_batches(self, target: Target, plan: PublishPlan, result: Result) -> None:
         left = len(plan.puts)
         for batch in plan.batches:
             try:
@@ -238,7 +238,7 @@ class Publisher:
         )
         return True
 
-    def _adopt(self, target: Target, plan: Plan) -> bool:
+    def _adopt(self, target: Target, plan: PublishPlan) -> bool:
         """Take over what stands where the ledger does not know it; return whether anything did.
 
         Another warehouse, or this one before it was made anew, has put it there.
@@ -273,7 +273,9 @@ def decide(put: InFlight, shown: int | None, now: datetime) -> int | None:
     return shown
 
 
-def agree(publisher: Publisher, plan: Plan, ask: Callable[[Plan], bool] | None) -> Plan:
+def agree(
+    publisher: Publisher, plan: PublishPlan, ask: Callable[[PublishPlan], bool] | None
+) -> PublishPlan:
     """Return the plan as far as its price is agreed to; ``ask`` None: there is nobody to ask.
 
     Raises NotAgreedError if that is nothing.
@@ -315,7 +317,7 @@ def _not_in_cost(column: str, rows: list[dict[str, Any]], monitor: Monitor) -> i
     return sum(row[column] for row in rows if not chosen or row["application"] in chosen)
 
 
-def _too_many(plan: Plan, monitor: Monitor) -> str:
+def _too_many(plan: PublishPlan, monitor: Monitor) -> str:
     pairs = len({series[:2] for series in plan.known | plan.new})
     return (
         f"{plan.metrics:,} metrics ({len(monitor.metrics)} for each of {pairs:,} pairs of an"

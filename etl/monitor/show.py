@@ -5,18 +5,18 @@ from __future__ import annotations
 from collections.abc import Iterator
 from decimal import Decimal
 
-from etl.figures import count
 from etl.monitor.alarms import AlarmPlan
-from etl.monitor.plan import NAMESPACE, Plan
+from etl.monitor.plan import NAMESPACE, PublishPlan
 from etl.monitor.prices import SOURCE, dollars, requests
 from etl.monitor.publish import Result
-from etl.output import harmless
+from etl.show.escaping import harmless
+from etl.show.numbers import count
 from etl.times import utc_text
 
 _PAIRS_SHOWN = 50
 
 
-def plan_lines(plan: Plan) -> list[str]:
+def plan_lines(plan: PublishPlan) -> list[str]:
     """Say what a run would do, and its price."""
     target, chosen = plan.target, plan.range
     first, last = utc_text(chosen.since), utc_text(chosen.until)
@@ -45,7 +45,7 @@ def plan_lines(plan: Plan) -> list[str]:
     return [*lines, *_doubt_lines(plan)]
 
 
-def _pair_lines(plan: Plan) -> Iterator[str]:
+def _pair_lines(plan: PublishPlan) -> Iterator[str]:
     pairs: dict[tuple[str, str], list[str]] = {}
     for series in sorted(plan.known | plan.new):
         mark = "" if series in plan.known else " (new)"
@@ -58,7 +58,7 @@ def _pair_lines(plan: Plan) -> Iterator[str]:
         yield f"  {harmless(application)}, all models: DailyCostUSD"
 
 
-def _doubt_lines(plan: Plan) -> Iterator[str]:
+def _doubt_lines(plan: PublishPlan) -> Iterator[str]:
     """Say what is not in the plan, and why."""
     if plan.calls_without_cost:
         yield (
@@ -88,7 +88,7 @@ def _doubt_lines(plan: Plan) -> Iterator[str]:
         )
 
 
-def result_lines(plan: Plan, result: Result) -> Iterator[str]:
+def result_lines(plan: PublishPlan, result: Result) -> Iterator[str]:
     """Say what a run came to."""
     daily = f" and {count(result.levels, 'daily cost')}" if result.levels else ""
     requests = count(result.requests, "request")

@@ -19,7 +19,7 @@ from etl.errors import RejectError
 from etl.normalise.application import APPLICATION_KEY, find_application
 from etl.normalise.fields import count, mapping, text, utc_time
 from etl.normalise.identity import Identity, parse_identity
-from etl.normalise.rows import Event, Job, ServiceTokens, Tokens
+from etl.normalise.rows import Event, ServiceTokens, StartedJob, Tokens
 from etl.normalise.token_kinds import KINDS, counts_of
 
 BEDROCK = "bedrock.amazonaws.com"
@@ -82,13 +82,13 @@ class Parsed(NamedTuple):
 
     row: Event | ServiceTokens | None
     complaints: tuple[str, ...] = ()
-    job: Job | None = None
+    job: StartedJob | None = None
 
 
 SKIPPED = Parsed(None)
 
 
-class Kind(Enum):
+class EventKind(Enum):
     """What an event is to us; the value says why, in words."""
 
     CALL = "a call"
@@ -98,7 +98,7 @@ class Kind(Enum):
     OTHER_SERVICE = "no call: an event of another service"
 
 
-class Reading(NamedTuple):
+class TokenReading(NamedTuple):
     """A token count and where it stands in the event."""
 
     path: str
@@ -113,18 +113,20 @@ class _Form(NamedTuple):
     fields: Mapping[str, Any]
 
 
-def classify(record: Mapping[str, Any]) -> Kind:
+def classify(record: Mapping[str, Any]) -> EventKind:
     """Say what a CloudTrail event is."""
     source = text(record.get("eventSource"))
     if (source, text(record.get("eventName"))) not in CALLS:
         is_ours = source is not None and source.startswith("bedrock")
-        return Kind.OTHER_OPERATION if is_ours else Kind.OTHER_SERVICE
+        return EventKind.OTHER_OPERATION if is_ours else EventKind.OTHER_SERVICE
     if (
         record.get("eventType") == "AwsVpceEvents"
         or record.get("eventCategory") == "NetworkActivity"
     ):
-        return Kind.NETWORK_EVENT
-    return Kind.SERVICE_EVENT if record.get("eventType") == "AwsServiceEvent" else Kind.CALL
+        return EventKind.NETWORK_EVENT
+    return (
+        EventKind.SERVICE_EVENT if record.get("eventType") == "AwsServiceEvent" else EventKind.CALL
+    )
 
 
 def parse_event(record: object, *, metadata_key: str = APPLICATION_KEY) -> Parsed:
@@ -137,31 +139,31 @@ def parse_event(record: object, *, metadata_key: str = APPLICATION_KEY) -> Parse
     if not isinstance(record, dict):
         raise RejectError(f"not an object but {_json_type(record)}")
     kind = classify(record)
-    if kind in (Kind.OTHER_OPERATION, Kind.OTHER_SERVICE):
+    if kind in (EventKind.OTHER_OPERATION, EventKind.OTHER_SERVICE):
         return SKIPPED
     event_id = text(record.get("eventID"))
     if event_id is None:
         raise RejectError("no eventID")
     if text(record.get("eventTime")) is None:
         raise RejectError("no eventTime")
-    if kind is Kind.NETWORK_EVENT:
+    if kind is EventKind.NETWORK_EVENT:
         return SKIPPED
     utc = utc_time(record["eventTime"], "eventTime")
     complaints: list[str] = []
-    if kind is Kind.SERVICE_EVENT:
+    if kind is EventKind.SERVICE_EVENT:
         tokens = _parse_service_event(record, event_id, utc, complaints.append)
         return Parsed(tokens, tuple(complaints))
     event = _parse_call(record, event_id, utc, metadata_key, complaints.append)
     return Parsed(event, tuple(complaints), _job(record, event))
 
 
-def _job(record: Mapping[str, Any], event: Event) -> Job | None:
+def _job(record: Mapping[str, Any], event: Event) -> StartedJob | None:
     kind = JOBS.get((event.event_source, event.event_name))
     if kind is None:
         return None
     response = mapping(record.get("responseElements"))
     arn = text(response.get("jobArn")) or text(response.get("invocationArn"))
-    return Job(event.event_time, event.event_id, kind, arn)
+    return StartedJob(event.event_time, event.event_id, kind, arn)
 
 
 def _json_type(value: object) -> str:
@@ -323,12 +325,12 @@ def _event_tokens(record: Mapping[str, Any], complain: Complain) -> Tokens | Non
 
 def find_tokens(
     record: Mapping[str, Any], complain: Complain = lambda complaint: None
-) -> tuple[str | None, dict[str, Reading]]:
+) -> tuple[str | None, dict[str, TokenReading]]:
     """Return the source of the tokens that stand on an event, and each count by its kind.
 
     The newest form that has any names the source; the older ones give the counts that it lacks.
     """
-    source, found = None, dict[str, Reading]()
+    source, found = None, dict[str, TokenReading]()
     for form in _token_forms(record):
         readings = _readings(form, complain)
         source = source or (form.source if readings else None)
@@ -370,7 +372,7 @@ def _service_form(record: Mapping[str, Any]) -> _Form:
     return _Form("AwsServiceEvent", f"serviceEventDetails.{name}.additionalEntries", entries)
 
 
-def _readings(form: _Form, complain: Complain) -> dict[str, Reading]:
+def _readings(form: _Form, complain: Complain) -> dict[str, TokenReading]:
     readings = {}
     for kind, names in _COUNT_NAMES.items() if form.fields else ():
         for name in names:
@@ -380,6 +382,6 @@ def _readings(form: _Form, complain: Complain) -> dict[str, Reading]:
                 complain(f"{form.source}.{name} is {error}; the call is kept without it")
                 continue
             if value is not None:
-                readings[kind] = Reading(f"{form.path}.{name}", value)
+                readings[kind] = TokenReading(f"{form.path}.{name}", value)
                 break
     return readings

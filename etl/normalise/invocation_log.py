@@ -27,7 +27,7 @@ import msgspec
 
 from etl.errors import RejectError
 from etl.normalise.application import APPLICATION_KEY, find_application
-from etl.normalise.cloudtrail import BEDROCK, Complain, Parsed, Reading, service_tier
+from etl.normalise.cloudtrail import BEDROCK, Complain, Parsed, TokenReading, service_tier
 from etl.normalise.fields import count, mapping, text, utc_time
 from etl.normalise.identity import Identity, parse_identity
 from etl.normalise.rows import INVOCATION_LOG, Event, Tokens
@@ -57,7 +57,7 @@ _LONE_SURROGATE = re.compile(
 )
 
 
-class _Record(msgspec.Struct, gc=False, rename="camel"):
+class _LogRecord(msgspec.Struct, gc=False, rename="camel"):
     """What is looked at; the rest of a record is not even built."""
 
     schema_type: Any = None
@@ -124,7 +124,7 @@ def parse_logged_call(record: bytes | memoryview, *, metadata_key: str = APPLICA
     ``metadata_key``: the key of the request's metadata that names the application. Raises
     RejectError if it is no invocation log, or lacks what a call is known by.
     """
-    logged = _decode_as(record, _Record) or _decode_as(_mend(record), _Record)
+    logged = _decode_as(record, _LogRecord) or _decode_as(_mend(record), _LogRecord)
     # Raised out here, because an error that is being handled would hold the record.
     if logged is None:
         raise RejectError("not a JSON object that can be read")
@@ -155,7 +155,7 @@ def event_id_of(account_id: str, region: str, request_id: str) -> str:
 
 
 def _event(
-    logged: _Record,
+    logged: _LogRecord,
     request_id: str,
     account_id: str,
     utc: str,
@@ -248,7 +248,7 @@ def _canonical(metadata: Mapping[str, Any]) -> str | None:
     return json.dumps(metadata, sort_keys=True, ensure_ascii=False, separators=(",", ":"))
 
 
-def _parts(logged: _Record) -> Mapping[str, Fields]:
+def _parts(logged: _LogRecord) -> Mapping[str, Fields]:
     return {"input": _fields(logged.input), "output": _fields(logged.output)}
 
 
@@ -263,16 +263,16 @@ def _tokens(parts: Mapping[str, Fields], bodies: list[_Body], complain: Complain
     return None if all(value is None for value in tokens.counts) else tokens
 
 
-def find_logged_tokens(record: bytes) -> dict[str, Reading]:
+def find_logged_tokens(record: bytes) -> dict[str, TokenReading]:
     """Return each token count of a record by its kind, with where it stands."""
-    logged = _decode_as(record, _Record) or _decode_as(_mend(record), _Record) or _Record()
+    logged = _decode_as(record, _LogRecord) or _decode_as(_mend(record), _LogRecord) or _LogRecord()
     parts = _parts(logged)
     return _find_counts(parts, list(_bodies(parts["output"])), lambda complaint: None)
 
 
 def _find_counts(
     parts: Mapping[str, Fields], bodies: list[_Body], complain: Complain
-) -> dict[str, Reading]:
+) -> dict[str, TokenReading]:
     usage, found = _usage(bodies), {}
     for kind in _LOGGED:
         reading = _record_count(parts, kind, complain) or _usage_count(usage, kind, complain)
@@ -283,12 +283,12 @@ def _find_counts(
 
 def _record_count(
     parts: Mapping[str, Fields], kind: TokenKind, complain: Complain
-) -> Reading | None:
+) -> TokenReading | None:
     if kind.log is None:
         return None
     part, name = kind.log.split(".")
     value = _count(parts[part].get(name, _NONE), kind.log, complain)
-    return None if value is None else Reading(kind.log, value)
+    return None if value is None else TokenReading(kind.log, value)
 
 
 def _count(raw: msgspec.Raw, name: str, complain: Complain) -> int | None:
@@ -308,12 +308,12 @@ def _number(raw: msgspec.Raw) -> int | None:
     return count("" if number is None else number)
 
 
-def _usage_count(usage: Fields, kind: TokenKind, complain: Complain) -> Reading | None:
+def _usage_count(usage: Fields, kind: TokenKind, complain: Complain) -> TokenReading | None:
     for name in kind.body:
         path = f"output.outputBodyJson usage.{name}"
         value = _count(usage.get(name, _NONE), path, complain)
         if value is not None:
-            return Reading(path, value)
+            return TokenReading(path, value)
     return None
 
 

@@ -99,7 +99,7 @@ def merge_reports(event: Event, logged: Event) -> Event:
     )
 
 
-class Job(NamedTuple):
+class StartedJob(NamedTuple):
     """What a call has started and no event tells the tokens of; key: the call's.
 
     ``kind``: batch or asynchronous; ``job_arn``: None where the call failed, or the event lacks it.

@@ -22,7 +22,7 @@ from typing import Protocol
 from etl.errors import AccessError, SourceError
 from etl.sources.aws import Place
 from etl.sources.layouts import parse_s3_uri
-from etl.sources.s3 import explain
+from etl.sources.s3 import explain_s3
 
 MARKER = "AWSLogs/.bedrock-usage"
 _MARKER_TEXT = b"Raw CloudTrail events of Amazon Bedrock, kept by `bedrock-usage sync --archive`.\n"
@@ -135,7 +135,7 @@ class S3Archive:
         except SourceError as error:
             if error.code in _IS_THERE:
                 raise
-            raise explain(error, "s3:PutObject", f"s3://{self._bucket}/{key}") from None
+            raise explain_s3(error, "s3:PutObject", f"s3://{self._bucket}/{key}") from None
 
 
 def folder_key(key: str) -> str:

@@ -47,7 +47,7 @@ class LookedUp(NamedTuple):
     moment: datetime | None = None
 
 
-class Page(NamedTuple):
+class EventPage(NamedTuple):
     """Events, newest first. ``oldest``, ``newest``: their times, None where the page is empty.
 
     ``oldest`` is a whole second, rounded up, so that asking down from it leaves nothing out.
@@ -59,7 +59,7 @@ class Page(NamedTuple):
     is_last: bool
 
 
-def lookup_events(place: Place, start: datetime, end: datetime) -> Iterator[Page]:
+def lookup_events(place: Place, start: datetime, end: datetime) -> Iterator[EventPage]:
     """Yield the pages of all Bedrock events from ``start`` to ``end``, both included.
 
     Ends only when CloudTrail said that there is no more. Raises the kinds of SourceError;
@@ -157,14 +157,14 @@ def _query(start: datetime, end: datetime) -> dict[str, Any]:
     }
 
 
-def _page(items: list[Any], *, is_last: bool) -> Page:
+def _page(items: list[Any], *, is_last: bool) -> EventPage:
     # What is no event becomes one without anything, which is rejected like any other.
     events = [_looked_up(item if isinstance(item, Mapping) else {}) for item in items]
     times = [event.moment for event in events if event.moment]
     oldest = min(times, default=None)
     if oldest and oldest.microsecond:
         oldest = oldest.replace(microsecond=0) + _SECOND
-    return Page(events, oldest, max(times, default=None), is_last)
+    return EventPage(events, oldest, max(times, default=None), is_last)
 
 
 def _looked_up(item: Mapping[str, Any]) -> LookedUp:

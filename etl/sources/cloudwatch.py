@@ -27,7 +27,7 @@ DETAIL_RETENTION = timedelta(days=63)
 RETENTION = timedelta(days=455)
 
 
-class Series(NamedTuple):
+class TotalsSeries(NamedTuple):
     """One series of totals."""
 
     namespace: str
@@ -35,7 +35,7 @@ class Series(NamedTuple):
     metric: str
 
 
-def list_series(place: Place, metrics_of: Mapping[str, Collection[str]]) -> set[Series]:
+def list_series(place: Place, metrics_of: Mapping[str, Collection[str]]) -> set[TotalsSeries]:
     """Return every series that had data in the last two weeks.
 
     ``metrics_of``: by namespace, the metrics that are wanted.
@@ -51,18 +51,24 @@ def list_series(place: Place, metrics_of: Mapping[str, Collection[str]]) -> set[
     }
 
 
-def _series(metric: Mapping[str, Any], metrics_of: Mapping[str, Collection[str]]) -> Series | None:
+def _series(
+    metric: Mapping[str, Any], metrics_of: Mapping[str, Collection[str]]
+) -> TotalsSeries | None:
     namespace, name = metric.get("Namespace", ""), metric.get("MetricName", "")
     dimensions = metric.get("Dimensions") or []
     is_plain = [d.get("Name") for d in dimensions] == [MODEL_DIMENSION.get(namespace, "")]
     model_id = dimensions[0].get("Value") if is_plain else None
     if not model_id or name not in metrics_of[namespace]:
         return None
-    return Series(namespace, model_id, name)
+    return TotalsSeries(namespace, model_id, name)
 
 
 def fetch_totals(
-    place: Place, series: Sequence[Series], start: datetime, end: datetime, period_seconds: int
+    place: Place,
+    series: Sequence[TotalsSeries],
+    start: datetime,
+    end: datetime,
+    period_seconds: int,
 ) -> Iterator[dict[str, Any]]:
     """Yield GetMetricData answers for the periods from ``start`` to before ``end``.
 
@@ -77,7 +83,7 @@ def fetch_totals(
         yield from fetch_queries(place, queries, start, end)
 
 
-def _query(index: int, series: Series, period_seconds: int) -> dict[str, Any]:
+def _query(index: int, series: TotalsSeries, period_seconds: int) -> dict[str, Any]:
     dimension = {"Name": MODEL_DIMENSION[series.namespace], "Value": series.model_id}
     metric = {
         "Namespace": series.namespace,

@@ -22,13 +22,13 @@ from typing import Literal, NamedTuple
 
 from etl.errors import ConfigError
 
-Kind = Literal["trail", "invocation_logs"]
-Level = Literal[
+LogKind = Literal["trail", "invocation_logs"]
+FolderLevel = Literal[
     "root", "AWSLogs", "organization", "account", "service", "region", "year", "month", "day",
     "hour",
 ]  # fmt: skip
 
-_KINDS: Mapping[str, Kind] = {
+_KINDS: Mapping[str, LogKind] = {
     "CloudTrail": "trail",
     "BedrockModelInvocationLogs": "invocation_logs",
 }
@@ -75,8 +75,8 @@ class LogFolder(NamedTuple):
     ``stream_folder`` is the region's folder, None above it.
     """
 
-    level: Level
-    kind: Kind | None = None
+    level: FolderLevel
+    kind: LogKind | None = None
     account_id: str | None = None
     region: str | None = None
     first_day: date | None = None
@@ -92,13 +92,13 @@ class LogFolder(NamedTuple):
         )
 
 
-class LogStream(NamedTuple):
+class LogDelivery(NamedTuple):
     """What one account's service delivers in one region.
 
     ``prefix`` is its folder: the region's, or the part of it that was asked for.
     """
 
-    kind: Kind
+    kind: LogKind
     account_id: str | None
     region: str
     prefix: str
@@ -107,7 +107,7 @@ class LogStream(NamedTuple):
 class DayFolder(NamedTuple):
     """A folder with the files that one stream got in a day, or in an hour of it."""
 
-    kind: Kind
+    kind: LogKind
     account_id: str | None
     region: str
     day: date
@@ -138,7 +138,7 @@ def locate(folder: str) -> LogFolder:
     return LogFolder(level, kind, account, region, first, last, folder[: match.start("year")])
 
 
-def _level_above(folder: str) -> Level:
+def _level_above(folder: str) -> FolderLevel:
     match = _ABOVE.search(folder)
     if match is None:
         return "root"
@@ -147,7 +147,7 @@ def _level_above(folder: str) -> Level:
     return "organization" if match["organization"] else "AWSLogs"
 
 
-def _days(match: re.Match[str]) -> tuple[Level, date, date]:
+def _days(match: re.Match[str]) -> tuple[FolderLevel, date, date]:
     """Return the level of a dated folder, and its first and last day; raise ValueError."""
     year = int(match["year"])
     if match["month"] is None:
@@ -166,7 +166,7 @@ def day_of(folder: str) -> date | None:
     return meaning.first_day if meaning.level in ("day", "hour") else None
 
 
-def day_prefix(stream: LogStream, day: date) -> str:
+def day_prefix(stream: LogDelivery, day: date) -> str:
     """Return the folder of a day of the stream; files of that day and later sort behind it."""
     folder = locate(stream.prefix).stream_folder or stream.prefix
     return f"{folder}{day:%Y/%m/%d}/"

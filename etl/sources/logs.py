@@ -38,7 +38,7 @@ class LogEvent(NamedTuple):
     message: str | None
 
 
-class Page(NamedTuple):
+class LogPage(NamedTuple):
     """Events, oldest first. ``oldest``, ``newest``: their times, None where the page is empty.
 
     Times are whole seconds, rounded down, so that asking up from one leaves nothing out.
@@ -50,7 +50,9 @@ class Page(NamedTuple):
     is_last: bool
 
 
-def filter_events(place: Place, log_group: str, start: datetime, end: datetime) -> Iterator[Page]:
+def filter_events(
+    place: Place, log_group: str, start: datetime, end: datetime
+) -> Iterator[LogPage]:
     """Yield the pages of all invocation logs from ``start`` to ``end``, both seconds included.
 
     Ends only when CloudWatch Logs said that there is no more. Raises the kinds of SourceError; a
@@ -108,12 +110,12 @@ def _is_bad_token(error: AccessError | TokenError) -> bool:
     return isinstance(error, TokenError) or error.code == "InvalidParameterException"
 
 
-def _page(answered: list[Any], *, is_last: bool) -> Page:
+def _page(answered: list[Any], *, is_last: bool) -> LogPage:
     # What is no entry becomes one without anything, which is rejected like any other.
     items = [item if isinstance(item, Mapping) else {} for item in answered]
     times = [moment for item in items if (moment := _second(item.get("timestamp")))]
     events = [LogEvent(str(item.get("eventId")), _text(item.get("message"))) for item in items]
-    return Page(events, min(times, default=None), max(times, default=None), is_last)
+    return LogPage(events, min(times, default=None), max(times, default=None), is_last)
 
 
 def _text(message: Any) -> str | None:

@@ -36,7 +36,7 @@ class Usage(NamedTuple):
     cache_write_1h_tokens: int = 0
 
 
-class Answer(NamedTuple):
+class ModelAnswer(NamedTuple):
     """What came of a call. ``usage`` None: the answer broke off, ``problem`` says how."""
 
     request_id: str
@@ -52,7 +52,7 @@ class Question(NamedTuple):
     max_tokens: int
 
 
-def ask(place: Place, operation: str, question: Question) -> Answer:
+def ask(place: Place, operation: str, question: Question) -> ModelAnswer:
     """Ask a model by one of ``OPERATIONS``. Raises the kinds of SourceError.
 
     A RetriableError without a ``code`` means that nobody knows whether the model was asked.
@@ -64,9 +64,9 @@ def ask(place: Place, operation: str, question: Question) -> Answer:
         usage = read(answer)
     except _broken_off() as error:
         # Its kind only: its words may quote the answer.
-        return Answer(request_id, None, f"the answer broke off ({type(error).__name__})")
+        return ModelAnswer(request_id, None, f"the answer broke off ({type(error).__name__})")
     problem = None if usage else "the answer ended before its token counts"
-    return Answer(request_id, usage, problem)
+    return ModelAnswer(request_id, usage, problem)
 
 
 def _broken_off() -> tuple[type[Exception], ...]:
@@ -191,10 +191,10 @@ def _split(written: int, for_an_hour: int) -> tuple[int, int]:
 
 
 _Call = Callable[[Place, Question], dict[str, Any]]
-_Read = Callable[[Mapping[str, Any]], "Usage | None"]
+_ReadUsage = Callable[[Mapping[str, Any]], "Usage | None"]
 
 # How each is called, and where its counts are.
-OPERATIONS: dict[str, tuple[_Call, _Read]] = {
+OPERATIONS: dict[str, tuple[_Call, _ReadUsage]] = {
     "InvokeModel": (_invoke, _read_body),
     "InvokeModelWithResponseStream": (_invoke_stream, _read_chunks),
     "Converse": (_converse, _read_usage),

@@ -146,7 +146,7 @@ class S3Store:
                 finish=finish,
             )
         except SourceError as error:
-            raise explain(error, "s3:GetObject", file.uri) from None
+            raise explain_s3(error, "s3:GetObject", file.uri) from None
         return content[0]
 
     def _read_body(self, answer: Mapping[str, Any], file: StoredFile) -> Content:
@@ -191,7 +191,7 @@ class S3Store:
                 finish=_check_page,
             )
         except SourceError as error:
-            raise explain(error, "s3:ListBucket", address) from None
+            raise explain_s3(error, "s3:ListBucket", address) from None
 
 
 class _Kept:
@@ -244,7 +244,7 @@ def _stored(bucket: str, found: Mapping[str, Any]) -> StoredFile:
     )
 
 
-def explain(error: SourceError, action: str, address: str) -> BedrockUsageError:
+def explain_s3(error: SourceError, action: str, address: str) -> BedrockUsageError:
     """Return the error with the address in it and, in S3's own cases, with what to do about it."""
     kind, words = _ADVICE.get(_case(error), (type(error), "{address}: {error}"))
     explained = kind(

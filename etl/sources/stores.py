@@ -72,7 +72,7 @@ class Listing(NamedTuple):
     has_files: bool
 
 
-class Problem(NamedTuple):
+class ListingProblem(NamedTuple):
     """A folder that could not be listed, or not wholly, and why."""
 
     folder: str

@@ -6,9 +6,9 @@ leaves events that the next run writes once more; ``load`` counts them once.
 
 **Once.** The last hour is read by every sync, the last two days once a day. An event whose text the
 archive has is not written again; with another text it is, because nothing that AWS says later may
-be lost (``etl.warehouse.archived``). All that LookupEvents gives is kept, also what this version
-takes for no call, and each event as it came, byte for byte. Only what is no JSON is left out: it
-would spoil the file, and stands in ``rejects``.
+be lost (``etl.warehouse.write.archived_events``). All that LookupEvents gives is kept, also what
+this version takes for no call, and each event as it came, byte for byte. Only what is no JSON is
+left out: it would spoil the file, and stands in ``rejects``.
 
 **Without bodies,** unless they are asked for: what a caller wrote, or was answered, is replaced by
 a mark but for what is known to be an id, a count or a setting (``etl.normalise.bodies``). What the
@@ -32,7 +32,7 @@ from etl.sources.archive import Archive
 from etl.sources.cloudtrail import LookedUp
 from etl.sources.layouts import trail_file
 from etl.sync.job import Job
-from etl.warehouse.archived import ArchivedEvent, archived_event, find_archived
+from etl.warehouse.write.archived_events import ArchivedEvent, archived_event, find_archived
 
 _RANDOM_LETTERS = 16
 

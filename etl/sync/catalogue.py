@@ -19,9 +19,9 @@ from etl.sources.catalogue import fetch_foundation_models, fetch_inference_profi
 from etl.sync.job import Job
 from etl.sync.options import SyncOptions
 from etl.warehouse.bookmarks import StreamState, unknown_profiles
-from etl.warehouse.load import Batch, Reject
+from etl.warehouse.write.batch import Batch, Reject
 
-Parsed = TypeVar("Parsed")
+ParsedItem = TypeVar("ParsedItem")
 
 EVERY = timedelta(days=1)
 EVERY_WITH_UNKNOWN = timedelta(hours=1)
@@ -56,8 +56,8 @@ def is_due(state: StreamState, as_of: datetime, *, has_unknown: bool) -> bool:
 
 
 def _parse(
-    batch: Batch, job: Job, raw: Iterable[dict[str, Any]], parse: Callable[[object], Parsed]
-) -> list[Parsed]:
+    batch: Batch, job: Job, raw: Iterable[dict[str, Any]], parse: Callable[[object], ParsedItem]
+) -> list[ParsedItem]:
     """Return what was read; what cannot be is rejected in the batch."""
     parsed = []
     for index, one in enumerate(raw):

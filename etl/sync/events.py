@@ -25,7 +25,7 @@ from datetime import datetime
 from etl.errors import BedrockUsageError, RejectError, TooOldError
 from etl.normalise.boundary import attempt
 from etl.normalise.cloudtrail import Parsed, parse_event
-from etl.sources.cloudtrail import LAST_REACH, REACH, LookedUp, Page, find_edge, lookup_events
+from etl.sources.cloudtrail import LAST_REACH, REACH, EventPage, LookedUp, find_edge, lookup_events
 from etl.sources.limiter import LOOKUP_SECONDS
 from etl.sync import windows
 from etl.sync.archive import keep
@@ -33,9 +33,9 @@ from etl.sync.job import Job
 from etl.sync.options import SyncOptions
 from etl.sync.stream import PageOf, WindowedStream
 from etl.sync.windows import Task
-from etl.warehouse.archived import forget_archived
 from etl.warehouse.bookmarks import Reread, StreamState
-from etl.warehouse.load import Batch
+from etl.warehouse.write.archived_events import forget_archived
+from etl.warehouse.write.batch import Batch
 
 # What a file of an archive may hold, and how long it may wait for that.
 _ARCHIVE_EVENTS, _ARCHIVE_SECONDS = 2000, 60.0
@@ -131,7 +131,7 @@ class EventStream(WindowedStream[LookedUp]):
         self._job.note(f"{error}: asked for what is from {edge:%Y-%m-%d %H:%M} UTC on")
         self._job.write(Batch(state=self._state))
 
-    def _pages(self, task: Task) -> Iterator[Page]:
+    def _pages(self, task: Task) -> Iterator[EventPage]:
         return lookup_events(self._job.place, task.start, task.end)
 
     def _begin(self, task: Task) -> datetime:

@@ -16,8 +16,6 @@ from dataclasses import dataclass, replace
 from datetime import date, datetime, timedelta
 from functools import partial
 
-from etl.decode.content import READER
-from etl.decode.workers import Workers
 from etl.errors import (
     AccessError,
     BedrockUsageError,
@@ -25,17 +23,19 @@ from etl.errors import (
     RejectError,
     SourceError,
 )
+from etl.load.batches import ReadFile, add_file, read_files, refuse_file
+from etl.load.decoder.content import READER
+from etl.load.decoder.pool import Workers
 from etl.normalise.boundary import storable
-from etl.reading import ReadFile, add_file, read_files, refuse_file
-from etl.sources.download import prefetch
-from etl.sources.layouts import LogStream, day_of
+from etl.sources.layouts import LogDelivery, day_of
+from etl.sources.listing import by_delivery, find_streams, stream_files
+from etl.sources.prefetch import prefetch
 from etl.sources.stores import Store, StoredFile
-from etl.sources.survey import by_delivery, find_streams, stream_files
 from etl.sync.job import FilesJob
 from etl.sync.options import SyncOptions
 from etl.warehouse.bookmarks import StreamId, StreamState
-from etl.warehouse.ledger import files_read, has_files_below
-from etl.warehouse.load import Batch
+from etl.warehouse.write.batch import Batch
+from etl.warehouse.write.read_files import files_read, has_files_below
 
 # How long after its time in the name a file may appear.
 OVERLAP = timedelta(hours=2)
@@ -69,7 +69,7 @@ class _Stream:
     others are not asked for.
     """
 
-    logs: LogStream
+    logs: LogDelivery
     state: StreamState
     since: date
     after: StreamState
@@ -135,7 +135,7 @@ class FileReader:
                 return any(map(self._has_history, self._streams))
         return False
 
-    def _begin(self, logs: LogStream) -> _Stream:
+    def _begin(self, logs: LogDelivery) -> _Stream:
         """Return a stream with the day from which it is to be listed now."""
         state = self._job.state(self._id(logs))
         if not self._job.ask(lambda db: has_files_below(db, logs.prefix)):
@@ -163,7 +163,7 @@ class FileReader:
     def _has_history(self, stream: _Stream) -> bool:
         return stream.error is None and _covered_from(stream) > self._history_from
 
-    def _read(self, days: dict[LogStream, tuple[date, date | None]], phase: str) -> None:
+    def _read(self, days: dict[LogDelivery, tuple[date, date | None]], phase: str) -> None:
         """Read the files of some streams from a day to another (None: to the last)."""
         streams = self._listed(days)
         files = sorted(streams, key=by_delivery)
@@ -182,11 +182,13 @@ class FileReader:
             self._tell(phase, number / len(files))
         self._commit()
 
-    def _listed(self, days: dict[LogStream, tuple[date, date | None]]) -> dict[StoredFile, _Stream]:
+    def _listed(
+        self, days: dict[LogDelivery, tuple[date, date | None]]
+    ) -> dict[StoredFile, _Stream]:
         """Return the files that were not read yet, and whose they are."""
         by_logs = {stream.logs: stream for stream in self._streams}
 
-        def list_stream(logs: LogStream) -> list[StoredFile]:
+        def list_stream(logs: LogDelivery) -> list[StoredFile]:
             since, until = days[logs]
             return list(stream_files(self._root.store, logs, since=since, until=until))
 
@@ -256,7 +258,7 @@ class FileReader:
         self._job.write(Batch(state=state, late_events=stream.late_events))
         stream.late_events = 0
 
-    def _id(self, logs: LogStream) -> StreamId:
+    def _id(self, logs: LogDelivery) -> StreamId:
         return StreamId(self._root.kind, logs.account_id or "unknown", logs.region)
 
     def _tell(self, phase: str, share: float) -> None:

@@ -21,14 +21,14 @@ from etl.normalise.boundary import attempt
 from etl.normalise.cloudtrail import Parsed
 from etl.normalise.invocation_log import parse_logged_call
 from etl.sources.aws import NotFoundError
-from etl.sources.logs import PERMISSION_CHECK, LogEvent, Page, filter_events
+from etl.sources.logs import PERMISSION_CHECK, LogEvent, LogPage, filter_events
 from etl.sync import windows
 from etl.sync.job import AbsentError, Job
 from etl.sync.options import SyncOptions
 from etl.sync.stream import PageOf, WindowedStream
 from etl.sync.windows import HISTORY_WINDOW, SECOND, Task
 from etl.warehouse.bookmarks import StreamState, Window
-from etl.warehouse.load import Batch
+from etl.warehouse.write.batch import Batch
 
 DEFAULT_HISTORY = timedelta(days=90)
 
@@ -52,7 +52,7 @@ class LogStream(WindowedStream[LogEvent]):
     def _next_history(self) -> Task | None:
         return next_history(self._state)
 
-    def _pages(self, task: Task) -> Iterator[Page]:
+    def _pages(self, task: Task) -> Iterator[LogPage]:
         try:
             yield from filter_events(self._job.place, self._log_group, task.start, task.end)
         except NotFoundError as error:

@@ -13,12 +13,12 @@ from etl.errors import AccessError, BedrockUsageError
 from etl.sources.aws import Place
 from etl.sync.writer import Writer
 from etl.warehouse.bookmarks import StreamId, StreamState, load_state
-from etl.warehouse.load import Batch, Written
+from etl.warehouse.write.batch import Batch, Written
 
 Result = TypeVar("Result")
 
 
-class Progress(NamedTuple):
+class StreamProgress(NamedTuple):
     """How far a stream is. ``phase``: new, history, reread, whole (it is read anew), done or
     failed; or note, for a ``message`` about what is not as expected and does not stop it.
 
@@ -35,7 +35,7 @@ class Progress(NamedTuple):
     message: str = ""
 
 
-Observer = Callable[[Progress], None]
+StreamObserver = Callable[[StreamProgress], None]
 
 
 class AbsentError(AccessError):
@@ -43,11 +43,11 @@ class AbsentError(AccessError):
 
 
 @dataclass(frozen=True)
-class _Work:
+class _StreamJob:
     """What every kind of job does. ``count`` is told what each batch came to, and was refused."""
 
     writer: Writer
-    observe: Observer
+    observe: StreamObserver
     count: Callable[[Written, int], None]
 
     def write(self, batch: Batch) -> Written:
@@ -62,7 +62,7 @@ class _Work:
 
 
 @dataclass(frozen=True)
-class Job(_Work):
+class Job(_StreamJob):
     """A source of a place."""
 
     source: str
@@ -80,15 +80,15 @@ class Job(_Work):
         self, phase: str, *, done: int = 0, left: int = 0, read: int = 0, share: float = 0.0
     ) -> None:
         """Tell how far it is."""
-        self.observe(Progress(self.stream, phase, done, left, read, share))
+        self.observe(StreamProgress(self.stream, phase, done, left, read, share))
 
     def note(self, message: str) -> None:
         """Say something that does not stop the stream."""
-        self.observe(Progress(self.stream, "note", message=message))
+        self.observe(StreamProgress(self.stream, "note", message=message))
 
 
 @dataclass(frozen=True)
-class FilesJob(_Work):
+class FilesJob(_StreamJob):
     """The files of one root, of as many accounts and regions as it holds.
 
     ``name`` stands for all of its streams where progress is told. ``fail`` is told of the streams
@@ -105,4 +105,4 @@ class FilesJob(_Work):
 
     def tell(self, phase: str, *, read: int = 0, share: float = 0.0) -> None:
         """Tell how far it is."""
-        self.observe(Progress(self.name, phase, read=read, share=share))
+        self.observe(StreamProgress(self.name, phase, read=read, share=share))

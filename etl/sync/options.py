@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from etl.decode.content import Keys
+from etl.load.decoder.content import Keys
 from etl.normalise.application import APPLICATION_KEY
 from etl.registry import NAMES, Source
 from etl.sources.archive import Archive

@@ -30,12 +30,12 @@ from etl.errors import (
 from etl.registry import Source, source_of
 from etl.sources.aws import Place
 from etl.sync.files import Root
-from etl.sync.job import AbsentError, FilesJob, Job, Observer, Progress
+from etl.sync.job import AbsentError, FilesJob, Job, StreamObserver, StreamProgress
 from etl.sync.options import SyncOptions
 from etl.sync.readers import FOLDER_READERS, PLACE_READERS, History
 from etl.sync.writer import Writer
 from etl.warehouse.bookmarks import StreamId, finish_run, save_error, start_run
-from etl.warehouse.load import Written
+from etl.warehouse.write.batch import Written
 
 Result = TypeVar("Result")
 
@@ -47,7 +47,7 @@ _GRACE_SECONDS = 5.0
 
 
 @dataclass
-class Problem:
+class StreamProblem:
     """Why a stream was not read to its end."""
 
     stream: StreamId
@@ -56,12 +56,12 @@ class Problem:
 
 
 @dataclass
-class Outcome:
+class SyncOutcome:
     """What a round came to. ``lost``: why some accounts or regions were not even tried."""
 
     written: Written = field(default_factory=Written)
     rejected: int = 0
-    problems: list[Problem] = field(default_factory=list)
+    problems: list[StreamProblem] = field(default_factory=list)
     has_more: bool = False
     is_stopped: bool = False
     lost: Sequence[SourceError] = ()
@@ -94,7 +94,7 @@ class Outcome:
         self.written.add(written)
         self.rejected += rejected
 
-    def follow(self, later: Outcome) -> None:
+    def follow(self, later: SyncOutcome) -> None:
         """Take a later round's outcome on top of this."""
         self.add(later.written, later.rejected)
         self.problems, self.has_more = later.problems, later.has_more
@@ -106,17 +106,17 @@ def sync_places(
     places: Sequence[Place],
     clock: Clock,
     options: SyncOptions,
-    observe: Observer = lambda progress: None,
+    observe: StreamObserver = lambda progress: None,
     *,
     lost: Sequence[SourceError] = (),
     roots: Sequence[Root] = (),
-) -> Outcome:
+) -> SyncOutcome:
     """Read places and roots, round by round, until no history is left; return what it came to.
 
     The problems are those of the last round: what was made good since is none. ``lost``: why some
     places are not among these; the run is not done without them.
     """
-    total = Outcome(lost=lost)
+    total = SyncOutcome(lost=lost)
     while True:
         run_id = start_run(db, clock.now(), pid=os.getpid(), host=socket.gethostname())
         outcome = Round(db, clock, options, observe).run(places, roots)
@@ -159,10 +159,12 @@ def _guard(read: Callable[[], Result]) -> Result:
 class Round:
     """One round over some places."""
 
-    def __init__(self, db: Database, clock: Clock, options: SyncOptions, observe: Observer) -> None:
+    def __init__(
+        self, db: Database, clock: Clock, options: SyncOptions, observe: StreamObserver
+    ) -> None:
         self._clock, self._options, self._observe = clock, options, observe
         self._writer = Writer(db)
-        self._outcome, self._lock = Outcome(), threading.Lock()
+        self._outcome, self._lock = SyncOutcome(), threading.Lock()
         self._crash: BaseException | None = None
         self._working = 0
         # Of sources that not every place has: who has them, and the first who never had.
@@ -170,7 +172,7 @@ class Round:
         self._absent: dict[Source, tuple[StreamId, AbsentError]] = {}
         self._deadline = clock.monotonic() + options.round_seconds
 
-    def run(self, places: Iterable[Place], roots: Iterable[Root] = ()) -> Outcome:
+    def run(self, places: Iterable[Place], roots: Iterable[Root] = ()) -> SyncOutcome:
         """Read places and roots; return when all are done, or soon after a stop was asked for."""
         jobs: queue.SimpleQueue[Place | Root] = queue.SimpleQueue()
         for root in roots:
@@ -291,5 +293,5 @@ class Round:
 
     def _note(self, stream: StreamId, error: BedrockUsageError) -> None:
         with self._lock:
-            self._outcome.problems.append(Problem(stream, str(error), is_passing(error)))
-        self._observe(Progress(stream, "failed", message=str(error)))
+            self._outcome.problems.append(StreamProblem(stream, str(error), is_passing(error)))
+        self._observe(StreamProgress(stream, "failed", message=str(error)))

@@ -19,7 +19,7 @@ from etl.sync.job import Job
 from etl.sync.options import SyncOptions
 from etl.sync.windows import Task
 from etl.warehouse.bookmarks import StreamState
-from etl.warehouse.load import Batch, Reject
+from etl.warehouse.write.batch import Batch, Reject
 
 
 class AnyEvent(Protocol):

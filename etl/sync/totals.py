@@ -29,7 +29,7 @@ from etl.normalise.rows import MetricValue
 from etl.sources.cloudwatch import (
     DETAIL_RETENTION,
     RETENTION,
-    Series,
+    TotalsSeries,
     calls_needed,
     fetch_totals,
     list_series,
@@ -45,7 +45,7 @@ from etl.warehouse.bookmarks import (
     load_series,
     models_called,
 )
-from etl.warehouse.load import Batch, Reject
+from etl.warehouse.write.batch import Batch, Reject
 
 YOUNG = timedelta(hours=3)
 
@@ -80,7 +80,7 @@ def sync_totals(job: Job, options: SyncOptions) -> None:
     as_of = job.place.clock.now()
     state = _begin(job.state(), as_of, options.since)
     states = job.ask(lambda db: load_series(db, job.stream))
-    known = {Series(s.namespace, s.model_id, s.metric): s for s in states}
+    known = {TotalsSeries(s.namespace, s.model_id, s.metric): s for s in states}
     called = job.ask(lambda db: list(models_called(db, job.place.region)))
     wanted = wanted_series(known, list_series(job.place, METRICS_OF), called, as_of)
     is_reread = as_of - (state.reread_at or as_of) >= REREAD_EVERY
@@ -119,11 +119,11 @@ def _begin(state: StreamState, as_of: datetime, since: datetime | None) -> Strea
 
 
 def wanted_series(
-    known: Mapping[Series, SeriesState],
-    listed: Iterable[Series],
+    known: Mapping[TotalsSeries, SeriesState],
+    listed: Iterable[TotalsSeries],
     called: Iterable[tuple[str, str]],
     as_of: datetime,
-) -> set[Series]:
+) -> set[TotalsSeries]:
     """Return the series to read.
 
     Those that CloudWatch lists. Of those that it hides because they were idle for two weeks, the
@@ -133,21 +133,21 @@ def wanted_series(
     wanted = set(listed)
     models = {(one.namespace, one.model_id) for one in known.keys() | wanted}
     for namespace, model_id in {(NAMESPACES[end], name) for end, name in called} - models:
-        wanted |= {Series(namespace, model_id, metric) for metric in METRICS_OF[namespace]}
+        wanted |= {TotalsSeries(namespace, model_id, metric) for metric in METRICS_OF[namespace]}
     hidden = {one for one, state in known.items() if as_of - state.watermark >= HIDDEN_AFTER}
     return wanted | hidden
 
 
 def group_by_start(
-    wanted: Iterable[Series],
-    known: Mapping[Series, SeriesState],
+    wanted: Iterable[TotalsSeries],
+    known: Mapping[TotalsSeries, SeriesState],
     state: StreamState,
     as_of: datetime,
     *,
     is_reread: bool,
-) -> dict[datetime, list[Series]]:
+) -> dict[datetime, list[TotalsSeries]]:
     """Return the hour that each series is read from, and the series of each such hour."""
-    groups: dict[datetime, list[Series]] = defaultdict(list)
+    groups: dict[datetime, list[TotalsSeries]] = defaultdict(list)
     for one in sorted(wanted):
         series = known.get(one)
         history_from = state.history_from or hour_of(as_of)
@@ -165,7 +165,7 @@ def group_by_start(
 
 
 def _read_series(
-    series: Series, known: SeriesState | None, start: datetime, as_of: datetime
+    series: TotalsSeries, known: SeriesState | None, start: datetime, as_of: datetime
 ) -> SeriesState:
     return SeriesState(*series, min(start, known.covered_from) if known else start, as_of)
 
@@ -202,7 +202,9 @@ def _calls(start: datetime, detail_from: datetime, end: datetime, series: int) -
 class _Reading:
     """Reads some series from one hour on; ``gaps`` are what CloudWatch would not give."""
 
-    def __init__(self, job: Job, series: list[Series], start: datetime, as_of: datetime) -> None:
+    def __init__(
+        self, job: Job, series: list[TotalsSeries], start: datetime, as_of: datetime
+    ) -> None:
         self._job, self._series, self._start, self._as_of = job, series, start, as_of
         self._kept_from = detail_kept_from(as_of)
         self._step = _DAY

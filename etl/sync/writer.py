@@ -18,14 +18,14 @@ from typing import Any, TypeVar
 from sqlite_utils import Database
 
 from etl.errors import StoppedError
-from etl.warehouse.load import Batch, Loader, Written
+from etl.warehouse.write.batch import Batch, Loader, Written
 
 Result = TypeVar("Result")
 
 # How much may share a transaction: enough for every thread, few enough to be over in a moment.
 _SHARED = 64
 
-_Read = Callable[[Database], Any]
+_Question = Callable[[Database], Any]
 
 
 class Writer:
@@ -34,7 +34,7 @@ class Writer:
     def __init__(self, db: Database) -> None:
         self._db = db
         self._loader = Loader(db)
-        self._queue: queue.SimpleQueue[tuple[Batch | _Read, Future[Any]]] = queue.SimpleQueue()
+        self._queue: queue.SimpleQueue[tuple[Batch | _Question, Future[Any]]] = queue.SimpleQueue()
         self._is_closed = threading.Event()
 
     def write(self, batch: Batch) -> Written:
@@ -45,7 +45,7 @@ class Writer:
         """Run a function over the database, outside of any transaction."""
         return self._ask(question)  # type: ignore[no-any-return]
 
-    def _ask(self, work: Batch | _Read) -> Any:
+    def _ask(self, work: Batch | _Question) -> Any:
         future: Future[Any] = Future()
         self._queue.put((work, future))
         if self._is_closed.is_set():
@@ -84,7 +84,7 @@ class Writer:
                     future.set_exception(error)
             raise
 
-    def _do(self, waiting: list[tuple[Batch | _Read, Future[Any]]]) -> None:
+    def _do(self, waiting: list[tuple[Batch | _Question, Future[Any]]]) -> None:
         batches = [(work, future) for work, future in waiting if isinstance(work, Batch)]
         if batches:
             written = self._loader.write_all([batch for batch, _ in batches])

@@ -22,7 +22,7 @@ from sqlite_utils import Database
 from etl.errors import WarehouseError
 from etl.normalise.model_ids import NOT_STATED, parse_model_id
 from etl.times import parse_utc, utc_text
-from etl.warehouse.forgotten import forgotten_in
+from etl.warehouse.pseudonyms import forgotten_in
 
 
 class StreamId(NamedTuple):

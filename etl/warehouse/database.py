@@ -19,7 +19,8 @@ from sqlite_utils import Database
 
 from etl.errors import StoppedError, WarehouseError
 from etl.sql_files import sql_names, sql_text
-from etl.warehouse.files import (
+from etl.warehouse.long_work import long_work
+from etl.warehouse.paths import (
     NOT_A_DATABASE,
     connect_readonly,
     foreign,
@@ -29,12 +30,11 @@ from etl.warehouse.files import (
     real_path,
     uri_of,
 )
-from etl.warehouse.long_work import long_work
 from etl.warehouse.prices import ensure_list_prices
 from etl.warehouse.schema import migrations
 from etl.warehouse.turns import Patience, Warehouse, in_turn
 from etl.warehouse.turns import transaction as transaction
-from etl.warehouse.upgrade import apply_migrations, plan_upgrade, require_room
+from etl.warehouse.upkeep.upgrade import apply_migrations, plan_upgrade, require_room
 
 VIEW_LAYERS = ("staging", "intermediate", "marts")
 
@@ -162,7 +162,7 @@ def _explained(path: Path) -> Iterator[None]:
             raise
         if isinstance(error, sqlite3.Error) and primary_code(error) == sqlite3.SQLITE_INTERRUPT:
             raise StoppedError("interrupted") from error
-        raise WarehouseError(f"{path}: {explain(error)}") from error
+        raise WarehouseError(f"{path}: {explain_sqlite(error)}") from error
 
 
 def _is_readable_beside_writers(path: Path) -> bool:
@@ -197,7 +197,7 @@ def quotes_damage(error: UnicodeDecodeError) -> bool:
     return error.object.startswith((b"malformed database schema", b"near ", b"no such "))
 
 
-def explain(error: sqlite3.Error | UnicodeDecodeError) -> str:
+def explain_sqlite(error: sqlite3.Error | UnicodeDecodeError) -> str:
     """Say what SQLite complains of and what to do next."""
     if isinstance(error, UnicodeDecodeError):
         return _ADVICE[sqlite3.SQLITE_CORRUPT]

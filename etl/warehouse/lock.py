@@ -16,7 +16,7 @@ from filelock import FileLock, Timeout
 
 from etl.errors import LockedError, WarehouseError
 from etl.warehouse.database import open_warehouse
-from etl.warehouse.files import PRIVATE, is_there, real_path
+from etl.warehouse.paths import PRIVATE, is_there, real_path
 
 # Whoever looks whether the lock is free takes it for a moment: a sync that begins just then waits
 # for so long, and is not told that another one runs.

@@ -27,7 +27,7 @@ _INSTRUCTIONS = 100_000
 _TELL_SECONDS = 0.25
 
 
-class Progress(NamedTuple):
+class WorkProgress(NamedTuple):
     """What is being done, how far it is, for how long so far and (None: unknown) in all."""
 
     what: str
@@ -36,10 +36,10 @@ class Progress(NamedTuple):
     expected_seconds: float | None
 
 
-Observer = Callable[[Progress], None]
+WorkObserver = Callable[[WorkProgress], None]
 _Look = Callable[[], int | None]
 
-_observer: ContextVar[Observer | None] = ContextVar("observer", default=None)
+_observer: ContextVar[WorkObserver | None] = ContextVar("observer", default=None)
 _is_stopped: ContextVar[Callable[[], bool]] = ContextVar("is_stopped", default=lambda: False)
 _can_stop: ContextVar[bool] = ContextVar("can_stop", default=False)
 # What SQLite calls now and then: of the innermost work.
@@ -47,7 +47,7 @@ _look: ContextVar[_Look] = ContextVar("look", default=lambda: None)
 
 
 @contextmanager
-def observed(observer: Observer) -> Iterator[None]:
+def observed(observer: WorkObserver) -> Iterator[None]:
     """Tell the observer of all long work that is done inside."""
     token = _observer.set(observer)
     try:
@@ -80,7 +80,7 @@ def long_work(
     ``can_stop``: what is changed inside may be rolled back where a stop was asked for, also by the
     work inside this. Raises StoppedError then.
     """
-    work = _Work(what, expected_seconds, _observer.get())
+    work = _LongWork(what, expected_seconds, _observer.get())
     can_stop = can_stop or _can_stop.get()
     is_stopped = _is_stopped.get() if can_stop else lambda: False
 
@@ -102,10 +102,10 @@ def long_work(
         make_interruptible(db)
 
 
-class _Work:
+class _LongWork:
     """One piece of long work, and when it was told of last."""
 
-    def __init__(self, what: str, expected: float | None, observer: Observer | None) -> None:
+    def __init__(self, what: str, expected: float | None, observer: WorkObserver | None) -> None:
         self._what, self._expected, self._observer = what, expected, observer
         self._began = self._told = time.monotonic()
         self._detail = ""
@@ -120,4 +120,6 @@ class _Work:
         now = time.monotonic()
         if self._observer and now - self._told >= _TELL_SECONDS:
             self._told = now
-            self._observer(Progress(self._what, self._detail, now - self._began, self._expected))
+            self._observer(
+                WorkProgress(self._what, self._detail, now - self._began, self._expected)
+            )

@@ -82,7 +82,7 @@ COLUMNS = PriceRow._fields
 
 
 @dataclass(frozen=True)
-class Known:
+class KnownValues:
     """What a row may name, and the lowest and highest list price of a model's kind."""
 
     models: Collection[str]
@@ -91,7 +91,7 @@ class Known:
     list_rates: Mapping[tuple[str, str], tuple[int, int]]
 
 
-class Problem(NamedTuple):
+class LineProblem(NamedTuple):
     """What is wrong in a line; 0 is the file as a whole."""
 
     line: int
@@ -100,7 +100,7 @@ class Problem(NamedTuple):
 
 def read_prices(
     file: Path,
-    known: Known,
+    known: KnownValues,
     stored: Sequence[PriceRow],
     today: date,
     *,
@@ -112,17 +112,17 @@ def read_prices(
     lets models through that nobody knows.
     """
     rows: list[tuple[int, PriceRow]] = []
-    problems: list[Problem] = []
+    problems: list[LineProblem] = []
     try:
         for line, cells in _records(read_text(file)):
             wrong = list(_wrong(cells, known, today, force_new=force_new))
-            problems += [Problem(line, text) for text in wrong]
+            problems += [LineProblem(line, text) for text in wrong]
             if not wrong:
                 rows.append((line, parse_row(cells)))
     except DataError as error:
-        problems.append(Problem(error.line, str(error)))
+        problems.append(LineProblem(error.line, str(error)))
     if not rows and not problems:
-        problems.append(Problem(0, "there is no rate in it"))
+        problems.append(LineProblem(0, "there is no rate in it"))
     problems += _overlaps(rows, stored)
     if problems:
         raise _refusal(file.name, sorted(problems))
@@ -198,7 +198,7 @@ def parse_row(cells: Mapping[str, str]) -> PriceRow:
 
 
 def _wrong(
-    cells: Mapping[str, str], known: Known, today: date, *, force_new: bool
+    cells: Mapping[str, str], known: KnownValues, today: date, *, force_new: bool
 ) -> Iterator[str]:
     """Say everything that is wrong with a row."""
     for column, cell in cells.items():
@@ -257,7 +257,7 @@ def _wrong_threshold(text: str) -> Iterator[str]:
         )
 
 
-def _wrong_rate(cells: Mapping[str, str], known: Known) -> Iterator[str]:
+def _wrong_rate(cells: Mapping[str, str], known: KnownValues) -> Iterator[str]:
     text, kind = cells["usd_per_mtok"], cells["token_kind"]
     rate, noun = _whole(text), PRICE_UNITS.get(kind, "tokens")
     least, most = _TOKEN_RATES if noun == "tokens" else _OTHER_RATES
@@ -309,7 +309,7 @@ def _day(text: str) -> date | None:
 
 def _overlaps(
     rows: Iterable[tuple[int, PriceRow]], stored: Iterable[PriceRow]
-) -> Iterator[Problem]:
+) -> Iterator[LineProblem]:
     """Find rates that would hold on a day that another one has already."""
     rows = list(rows)
     replaced = {(row.use, row.effective_from) for _, row in rows}
@@ -328,14 +328,14 @@ def _overlaps(
             line, before = (second, first) if second else (first, second)
             where = f"line {before}" if before else "the rate imported before"
             start = one.effective_from if line == second else other.effective_from
-            yield Problem(
+            yield LineProblem(
                 line,
                 f"for the same use as {where} (from {start}), and their days overlap: give each an"
                 " effective_to, the day after its last",
             )
 
 
-def _refusal(name: str, problems: Sequence[Problem]) -> DataError:
+def _refusal(name: str, problems: Sequence[LineProblem]) -> DataError:
     lines = [f"line {line}: {text}" if line else text for line, text in problems]
     if len(lines) == 1:
         return DataError(f"{name}, {lines[0]}. Nothing was imported")

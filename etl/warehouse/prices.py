@@ -16,10 +16,17 @@ from sqlite_utils import Database
 
 from etl import resources
 from etl.normalise.model_ids import price_model_ids
-from etl.warehouse.costs import renew_costs
 from etl.warehouse.long_work import long_work
-from etl.warehouse.price_file import COLUMNS, TIERS, Known, PriceRow, parse_prices, read_prices
-from etl.warehouse.rollup import rebuild_rollups
+from etl.warehouse.price_file import (
+    COLUMNS,
+    TIERS,
+    KnownValues,
+    PriceRow,
+    parse_prices,
+    read_prices,
+)
+from etl.warehouse.write.costs import renew_costs
+from etl.warehouse.write.rollup import rebuild_rollups
 
 _SEED = "list_prices.csv"
 
@@ -73,14 +80,14 @@ def store_overrides(db: Database, rows: Iterable[PriceRow]) -> None:
         renew_costs(db)
 
 
-def _known(db: Database, regions: Collection[str]) -> Known:
+def _known(db: Database, regions: Collection[str]) -> KnownValues:
     """Return what the prices and the calls of the warehouse name."""
 
     def column(sql: str) -> set[str]:
         return {value for (value,) in db.execute(sql)}
 
     listed = column("select distinct model_id from prices")
-    return Known(
+    return KnownValues(
         models=column(
             "select canonical_model_id from int_models"
             " union select price_model_id from model_price_ids"

@@ -1001,7 +1001,7 @@ def m019_read_again(db: Database) -> None:
 @migrations()
 @takes()
 def m020_create_forgotten(db: Database) -> None:
-    """Whom to forget in whatever is loaded later; see ``etl.warehouse.forgotten``."""
+    """Whom to forget in whatever is loaded later; see ``etl.warehouse.pseudonyms``."""
     _execute(
         db,
         """

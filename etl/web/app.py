@@ -17,7 +17,7 @@ from etl.web import visitors
 from etl.web.datasette_views import replace_views
 from etl.web.secret import signing_secret
 from etl.web.site import DATABASE, Site
-from etl.web.warehouse import Warehouse
+from etl.web.warehouse import WarehouseDatabase
 
 SETTINGS = {
     # Charts draw only the rows that a query returns, so more than Datasette's 1,000 are allowed.
@@ -76,7 +76,7 @@ def build_datasette(
     )
     # Without files Datasette offers an empty database in memory.
     datasette.remove_database("_memory")
-    datasette.add_database(Warehouse(datasette, db), name=DATABASE)
+    datasette.add_database(WarehouseDatabase(datasette, db), name=DATABASE)
     return datasette
 
 

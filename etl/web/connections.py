@@ -17,7 +17,7 @@ from weakref import WeakSet
 from datasette.utils.asgi import Response
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
-from etl.web.attempts import network_of
+from etl.web.login_attempts import network_of
 from etl.web.protocol import App, Receive, Scope, Send
 
 # More at once than people and their charts make; the next is told to come again.

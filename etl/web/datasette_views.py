@@ -14,7 +14,7 @@ from datasette.views.base import DataView
 from datasette.views.special import LogoutView
 from datasette.views.table import TableView
 
-from etl.spreadsheet import harmless_cell
+from etl.show.spreadsheet import harmless_cell
 from etl.web import failures
 from etl.web.login import Logout
 from etl.web.warehouse import most_cells
@@ -89,12 +89,12 @@ class _SpreadsheetCsv:
 
 
 def _make_harmless(data: dict[str, Any]) -> None:
-    data["rows"] = [_Row(row) for row in data["rows"]]
+    data["rows"] = [_HarmlessRow(row) for row in data["rows"]]
     for key in ("columns", "expanded_columns"):
         data[key] = [harmless_cell(name) for name in data.get(key) or ()]
 
 
-class _Row:
+class _HarmlessRow:
     """A row whose cells are harmless one after the other, and as they are by their names.
 
     By its names Datasette makes the addresses of rows.

@@ -22,8 +22,8 @@ from datasette.plugins import pm
 from datasette.utils import await_me_maybe
 from datasette.utils.asgi import Request, Response
 
-from etl.web import addresses, failures, foreign, login, protocol
-from etl.web.connected import answer_while_connected
+from etl.web import addresses, cross_site, failures, login, protocol
+from etl.web.client_gone import answer_while_connected
 from etl.web.protocol import App, Message, Receive, Scope, Send
 from etl.web.site import DATABASE, Site, site_of
 from etl.web.visitors import Actor, allowed_applications, client_address, is_safe_query
@@ -94,10 +94,10 @@ async def _answer(
     scope = {**scope, "headers": [*protocol.trusted_headers(scope["headers"], is_logged_in)]}
     refusal = (
         _refuse_request(site, scope)
-        or foreign.refuse(scope, path)
+        or cross_site.refuse(scope, path)
         or addresses.refuse(scope, path)
         or await _refuse_page(datasette, site, scope, receive)
-        or await foreign.stop_for_consent(datasette, scope, path)
+        or await cross_site.stop_for_consent(datasette, scope, path)
     )
     body = refusal or await protocol.read_form(scope, receive)
     if isinstance(body, Response):

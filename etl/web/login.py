@@ -18,7 +18,7 @@ from datasette.utils.asgi import NotFound, Request, Response
 from datasette.views.special import LogoutView
 from itsdangerous import BadSignature
 
-from etl.web import attempts
+from etl.web import login_attempts
 from etl.web.passwords import TooManyChecksError
 from etl.web.sessions import LIFETIME_SECONDS
 from etl.web.site import Site, site_of
@@ -55,7 +55,7 @@ async def _form(request: Request, datasette: Datasette, error: str | None = None
 async def _log_in(request: Request, datasette: Datasette, site: Site) -> Response:
     form = await request.post_vars()
     user = form.get("username", "")
-    keys = attempts.keys_of(user, _address(request))
+    keys = login_attempts.keys_of(user, _address(request))
     wait = site.attempts.begin(keys)
     if wait:
         headers = {"Retry-After": str(math.ceil(wait))}

@@ -20,15 +20,14 @@ from datasette.app import Datasette
 from datasette.utils.asgi import Request, Response
 from datasette.views.base import DatasetteError
 
-from etl import figures
 from etl.errors import DataError
 from etl.normalise.token_kinds import SHOWN_TOKENS, TOKENS_ALONE
-from etl.web import bundle, queries, refresh
+from etl.show import numbers
+from etl.show.numbers import Row
+from etl.web import queries, refresh, vega_bundle
 from etl.web.selection import NAMES, PRESETS, STACKS, Selection, parse_selection
 from etl.web.site import DATABASE
 from etl.web.visitors import allowed_applications, has_passwords
-
-Row = Mapping[str, Any]
 
 # Names in charts, and in the tables under them; the links lead to all of them.
 _TOP = 10
@@ -98,13 +97,13 @@ def routes() -> list[tuple[str, Callable[..., Awaitable[Response]]]]:
         (r"^/$", dashboard),
         (r"^/(?P<kind>application|user|model)$", subject_page),
         (r"^/cost$", cost_page),
-        (rf"^/-/charts/{re.escape(bundle.file_name())}$", vega),
+        (rf"^/-/charts/{re.escape(vega_bundle.file_name())}$", vega),
     ]
 
 
 async def vega() -> Response:
     """Answer with the library that draws; its address changes with it."""
-    script = await asyncio.to_thread(bundle.javascript)
+    script = await asyncio.to_thread(vega_bundle.javascript)
     headers = {"Cache-Control": "public, max-age=31536000, immutable"}
     return Response(script, content_type="text/javascript; charset=utf-8", headers=headers)
 
@@ -136,7 +135,7 @@ async def _answer(
         context = await prepare(view)
     except DataError as error:
         raise DatasetteError(str(error), status=400) from None
-    shared = {"view": view, "figures": figures, "refresh": await refresh.offer(datasette, request)}
+    shared = {"view": view, "figures": numbers, "refresh": await refresh.offer(datasette, request)}
     page = await datasette.render_template(
         template, _frame(view) | context | shared, request=request
     )
@@ -190,7 +189,7 @@ def _frame(view: View) -> dict[str, Any]:
         "kinds": NAMES,
         "stacked": _STACKED,
         "token_kinds": _TOKEN_KINDS,
-        "vega": view.link(f"/-/charts/{bundle.file_name()}"),
+        "vega": view.link(f"/-/charts/{vega_bundle.file_name()}"),
         "freshness": view.freshness,
         "age": _age(view.freshness["last_event_time"]),
         "read_age": _age(view.freshness["last_read_at"]),
@@ -200,7 +199,7 @@ def _frame(view: View) -> dict[str, Any]:
 def _age(moment: str | None) -> str | None:
     if moment is None:
         return None
-    return figures.span(datetime.now(UTC) - datetime.fromisoformat(moment))
+    return numbers.span(datetime.now(UTC) - datetime.fromisoformat(moment))
 
 
 async def _dashboard(view: View) -> dict[str, Any]:
@@ -274,7 +273,7 @@ def _totals(view: View, total: Sequence[Row], before: Sequence[Row]) -> dict[str
     row = total[0] if total and total[0]["calls"] is not None else None
     return {
         "total": row,
-        "lacks": figures.missing(row) if row else "",
+        "lacks": numbers.missing(row) if row else "",
         "all_tokens": _all_tokens(row) if row else None,
         "change": _change(view, row, before[0] if before else None),
         "decimals": 2 if row and (row["cost_usd"] or 0) >= 1 else 6,

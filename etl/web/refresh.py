@@ -21,8 +21,8 @@ from datasette.utils.asgi import Forbidden, NotFound, Request, Response
 from etl.errors import BedrockUsageError, LockedError
 from etl.warehouse.database import open_unchanged
 from etl.warehouse.demo import is_demo
-from etl.web.background import Background, State
 from etl.web.site import Site, site_of
+from etl.web.sync_process import Background, State
 from etl.web.visitors import Actor, allowed_applications, has_login
 
 ACTION = "bedrock-usage-refresh"

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from etl.config import Serve
 from etl.errors import BedrockUsageError
-from etl.warehouse.files import real_path
+from etl.warehouse.paths import real_path
 
 VARIABLE = "DATASETTE_SECRET"
 SHORTEST = 32

@@ -8,9 +8,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from etl.config import Config
-from etl.warehouse.answers import Answers
-from etl.web.attempts import Attempts
-from etl.web.beside import Beside
+from etl.warehouse.read.query_cache import Answers
+from etl.web.datasette_thread import Beside
+from etl.web.login_attempts import Attempts
 from etl.web.passwords import Passwords
 from etl.web.sessions import Sessions
 

@@ -22,8 +22,8 @@ from datasette.database import Database, QueryInterrupted, Results
 from datasette.views.base import DatasetteError
 
 from etl.errors import BusyError
-from etl.warehouse.files import connect_readonly
-from etl.warehouse.visitor_processes import Answer, Statement, VisitorProcesses
+from etl.warehouse.paths import connect_readonly
+from etl.warehouse.visitors.processes import Statement, StatementRows, VisitorProcesses
 from etl.web import queries
 from etl.web.site import DATABASE
 
@@ -54,7 +54,7 @@ _COUNT_OF_A_TABLE = re.compile(r"select count\(\*\) from \[\w+\]")
 most_cells: ContextVar[int | None] = ContextVar("most_cells", default=None)
 
 
-class Warehouse(Database):  # type: ignore[misc]
+class WarehouseDatabase(Database):  # type: ignore[misc]
     """The warehouse in one file, read-only."""
 
     def __init__(self, datasette: Datasette, db: Path) -> None:
@@ -118,7 +118,7 @@ class Warehouse(Database):  # type: ignore[misc]
 
     async def execute_fn(self, fn: Callable[[Any], Any]) -> Any:
         """Run a function with a connection, in a thread; cancelled, its statement ends."""
-        turn = _Turn()
+        turn = _ConnectionTurn()
         try:
             return await super().execute_fn(lambda connection: turn.at(connection, fn))
         except asyncio.CancelledError:
@@ -138,7 +138,7 @@ def _described(datasette: Datasette) -> dict[str, dict[str, Any]]:
     return found
 
 
-class _Turn:
+class _ConnectionTurn:
     """The time that a function has a connection, in which its statement may be ended."""
 
     def __init__(self) -> None:
@@ -160,7 +160,7 @@ class _Turn:
                 self._connection.interrupt()
 
 
-class _Row(tuple[Any, ...]):
+class _NamedRow(tuple[Any, ...]):
     """A row with names, as sqlite3.Row, which only a cursor can make."""
 
     names: dict[str, int]
@@ -187,7 +187,7 @@ def _within(results: Any, cells: int | None) -> Any:
     return Results(results.rows[:rows], True, results.description)
 
 
-def _results(answer: Answer) -> Any:
+def _results(answer: StatementRows) -> Any:
     """Return an answer as Datasette's database gives it."""
     # Of two columns of one name, the name means the first.
     names: dict[str, int] = {}
@@ -195,7 +195,7 @@ def _results(answer: Answer) -> Any:
         names.setdefault(name, at)
     rows = []
     for values in answer.rows:
-        row = _Row(values)
+        row = _NamedRow(values)
         row.names = names
         rows.append(row)
     return Results(rows, answer.truncated, [(name,) + (None,) * 6 for name in answer.columns])

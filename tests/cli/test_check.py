@@ -15,9 +15,9 @@ import pytest
 from sqlite_utils import Database
 
 from etl.sql_files import sql_names, sql_text
-from etl.warehouse.check import question_of
 from etl.warehouse.database import open_warehouse
 from etl.warehouse.schema import migrations
+from etl.warehouse.upkeep.check import question_of
 from tests.cli.running import run
 from tests.rounds import rounds, some
 from tests.support import HAIKU, call, dump, load, write_log, write_metrics

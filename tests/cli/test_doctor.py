@@ -12,10 +12,10 @@ import pytest
 from rich.console import Console
 
 from etl.config import Choice, InvocationLogs, Sources, TrailFiles
+from etl.doctor.advice import principal, principal_arn
 from etl.doctor.entry import examine
-from etl.doctor.words import principal, principal_arn
-from etl.findings import FAILED, NOT_CHECKED, OK, WARNING, Finding, print_findings, to_json
 from etl.registry import NAMES
+from etl.show.findings import FAILED, NOT_CHECKED, OK, WARNING, Finding, print_findings, to_json
 from tests.aws import ACCOUNT, NOW, REGION, FakeAws, FakeClock, Fault
 from tests.aws.logs import GROUP
 from tests.cli.running import run

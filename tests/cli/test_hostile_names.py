@@ -13,7 +13,7 @@ import pytest
 from click.testing import CliRunner
 
 from etl.cli import main
-from etl.report import KINDS
+from etl.show.report import KINDS
 from etl.warehouse.database import open_warehouse
 from tests.support import (
     ACCOUNT,

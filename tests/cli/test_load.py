@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from etl.errors import RejectError
-from etl.load import load_files
+from etl.load.run import load_files
 from etl.warehouse.database import open_warehouse
 from tests.cli.running import ROOT, run
 from tests.rounds import long
@@ -148,9 +148,9 @@ def test_a_crash_never_prints_what_was_in_an_event(tmp_path: Path) -> None:
     secret = call(1, requestParameters={"modelId": "m", "prompt": "canary-prompt"})
     log = write_log(tmp_path / "log.json", [secret])
     crash = (
-        "import etl.decode.trail\n"
+        "import etl.load.decoder.cloudtrail\n"
         "def crash(*_): raise RuntimeError('bug')\n"
-        "etl.decode.trail.name_call = crash\n"
+        "etl.load.decoder.cloudtrail.name_call = crash\n"
         "from etl.cli import main\n"
         f"main(['load', {str(log)!r}, '--db', {str(tmp_path / 'w.db')!r}])\n"
     )

@@ -20,15 +20,15 @@ from etl.cli.main import COMMANDS
 from etl.config import Serve
 from etl.sources.archive import LocalArchive
 from etl.warehouse.database import open_unchanged, open_warehouse
-from etl.warehouse.files import is_there, uri_of
 from etl.warehouse.lock import sync_lock
+from etl.warehouse.paths import is_there, uri_of
 from etl.web.app import build_datasette
 from etl.web.secret import signing_secret
 from etl.web.sessions import Sessions
 from tests.cli.running import ROOT, run
-from tests.front.pages import open_pages
 from tests.rounds import rounds
 from tests.support import call, load, rows, write_log
+from tests.web.pages import open_pages
 
 # Every command that has --db, with what else it needs.
 WORDS = (
@@ -234,7 +234,7 @@ def test_only_the_owner_may_read_and_a_stricter_umask_is_kept(umask: int, tmp_pa
         "import os, sys\nfrom pathlib import Path\nos.umask(int(sys.argv[1]))\n"
         "from etl.sources.archive import LocalArchive\nfrom etl.warehouse.database import open_warehouse\n"
         "from etl.warehouse.lock import sync_lock\nfrom etl.web.secret import signing_secret\n"
-        "from etl.config import Serve\nfrom etl.lab.ledger import open_ledger\nos.chdir(sys.argv[2])\n"
+        "from etl.config import Serve\nfrom etl.lab.sent_calls import open_ledger\nos.chdir(sys.argv[2])\n"
         "with open_ledger(Path('l.jsonl')): pass\n"
         "LocalArchive('kept').write('a/b.json.gz', b'x')\n"
         "signing_secret(Path('w.db'), Serve())\n"

@@ -13,10 +13,9 @@ import pytest
 from click.testing import CliRunner
 
 from etl.cli import main
-from etl.cli.places import open_places
+from etl.cli.scope import open_places
 from etl.config import Choice, InvocationLogs, Sources
 from etl.doctor.entry import examine
-from etl.findings import FAILED
 from etl.lab.roles import TAG, TAG_VALUE
 from etl.monitor.alarms import PREFIX, TOPIC
 from etl.monitor.dashboard import NAME as DASHBOARD
@@ -30,10 +29,11 @@ from etl.policy import (
     MONITOR,
     ORGANIZATION,
     REGIONS,
-    Reading,
+    PolicyScope,
     caller_policy,
 )
 from etl.registry import NAMES, SOURCES, STANDARD, source_of
+from etl.show.findings import FAILED
 from etl.sources.aws import PERMISSIONS
 from etl.sync.run import SyncOptions, sync_places
 from etl.warehouse.database import open_warehouse
@@ -287,7 +287,7 @@ def test_an_archive_in_s3_may_be_added_to_and_nothing_else(tmp_path: Path, folde
 def test_log_files_are_allowed_by_bucket_and_prefix_to_who_runs_the_program() -> None:
     folders = ("s3://trail/org/AWSLogs/", "s3://bodies/", "s3://trail/more/")
     for role_arns in ((), ROLE_ARNS):
-        reading = Reading((), False, False, None, role_arns, "aws-us-gov", folders)
+        reading = PolicyScope((), False, False, None, role_arns, "aws-us-gov", folders)
         resources = allowed(caller_policy(reading))
         assert resources["s3:ListBucket"] == [
             "arn:aws-us-gov:s3:::bodies",
@@ -298,7 +298,7 @@ def test_log_files_are_allowed_by_bucket_and_prefix_to_who_runs_the_program() ->
             "arn:aws-us-gov:s3:::trail/more/*",
             "arn:aws-us-gov:s3:::trail/org/AWSLogs/*",
         ]
-    assert allowed(caller_policy(Reading((), False, False, log_folders=("s3://one/",)))) == {
+    assert allowed(caller_policy(PolicyScope((), False, False, log_folders=("s3://one/",)))) == {
         "s3:ListBucket": "arn:aws:s3:::one",
         "s3:GetObject": "arn:aws:s3:::one/*",
     }
@@ -316,7 +316,7 @@ def test_nobody_else_calls_aws() -> None:
         and (".call(" in file.read_text() or ".pages(" in file.read_text())
     ]
     assert sorted(outside) == [
-        *("doctor/entry.py", "doctor/places.py"),
+        *("doctor/checks.py", "doctor/entry.py"),
         *("lab/caller.py", "lab/roles.py"),
         *("monitor/alarms.py", "monitor/cloudwatch.py", "monitor/dashboard.py"),
         "monitor/removal.py",
@@ -403,7 +403,7 @@ def test_the_monitor_s_policy_is_limited_to_its_own_names() -> None:
 def test_the_doctor_asks_for_every_permission_and_no_other() -> None:
     asked = {
         ast.literal_eval(node.args[0])
-        for node in ast.walk(ast.parse((ETL / "doctor" / "places.py").read_text()))
+        for node in ast.walk(ast.parse((ETL / "doctor" / "checks.py").read_text()))
         if isinstance(node, ast.Call) and getattr(node.func, "attr", "") == "ask"
     }
     everything = [grant for source in SOURCES for grant in source.grants]

@@ -7,8 +7,8 @@ import io
 import pytest
 from rich.console import Console
 
-from etl.cli.progress import LogLines, TerminalLines, describe
-from etl.sync.job import Progress
+from etl.cli.progress import LogLines, TerminalLines, stream_line
+from etl.sync.job import StreamProgress
 from etl.warehouse.bookmarks import StreamId
 
 STREAM = StreamId("cloudtrail", "111122223333", "us-east-1")
@@ -26,25 +26,25 @@ class Seconds:
 @pytest.mark.parametrize(
     ("progress", "seconds", "text"),
     [
-        (Progress(STREAM, "new", 0, 1, 50), 0.2, "new events, 0/1 windows, 50 read"),
+        (StreamProgress(STREAM, "new", 0, 1, 50), 0.2, "new events, 0/1 windows, 50 read"),
         (
-            Progress(STREAM, "history", 3, 9, 9000, 0.25), 100.0,
+            StreamProgress(STREAM, "history", 3, 9, 9000, 0.25), 100.0,
             "history, 3/12 windows, 9,000 read, 90/s, 5 min left",
         ),
-        (Progress(STREAM, "history", 1, 9, 90, 0.01), 100.0, "history, 1/10 windows, 90 read, 1/s, 2 h 45 min left"),
-        (Progress(STREAM, "reread", 0, 1, 10, 0.9), 90.0, "last days again, 0/1 windows, 10 read, 0/s, 10 s left"),
+        (StreamProgress(STREAM, "history", 1, 9, 90, 0.01), 100.0, "history, 1/10 windows, 90 read, 1/s, 2 h 45 min left"),
+        (StreamProgress(STREAM, "reread", 0, 1, 10, 0.9), 90.0, "last days again, 0/1 windows, 10 read, 0/s, 10 s left"),
         (
-            Progress(StreamId("cloudwatch", "1", "r"), "whole", 1, 2, 30), 10.0,
+            StreamProgress(StreamId("cloudwatch", "1", "r"), "whole", 1, 2, 30), 10.0,
             "CloudWatch totals, 1/3 windows, 30 read, 3/s",
         ),
-        (Progress(STREAM, "done", read=7, share=1.0), 3.0, "done, 7 read"),
-        (Progress(STREAM, "failed", message="denied [red]"), 3.0, "failed: denied [red]"),
+        (StreamProgress(STREAM, "done", read=7, share=1.0), 3.0, "done, 7 read"),
+        (StreamProgress(STREAM, "failed", message="denied [red]"), 3.0, "failed: denied [red]"),
     ],
 )  # fmt: skip
 def test_a_line_says_how_far_how_fast_and_how_long(
-    progress: Progress, seconds: float, text: str
+    progress: StreamProgress, seconds: float, text: str
 ) -> None:
-    assert describe(progress, seconds) == text
+    assert stream_line(progress, seconds) == text
 
 
 def test_a_log_gets_a_line_at_the_end_and_every_half_minute() -> None:
@@ -52,8 +52,8 @@ def test_a_log_gets_a_line_at_the_end_and_every_half_minute() -> None:
     with LogLines(lines.append, clock) as show:
         for second in range(100):
             clock.now = second
-            show(Progress(STREAM, "history", 0, 1, second, second / 100))
-        show(Progress(STREAM, "done", share=1.0))
+            show(StreamProgress(STREAM, "history", 0, 1, second, second / 100))
+        show(StreamProgress(STREAM, "done", share=1.0))
     told = [line.partition(": ")[2] for line in lines]
     assert told == [
         "history, 0/1 windows, 30 read, 1/s, 1 min left",
@@ -71,7 +71,7 @@ def test_each_round_has_its_own_rate() -> None:
     display.show = lambda progress, seconds: shown.append((progress.read, seconds))  # type: ignore[method-assign]
     for now, read in ((0, 0), (900, 80_000), (901, 50), (951, 4500)):
         clock.now = now
-        display(Progress(STREAM, "history", 0, 1, read))
+        display(StreamProgress(STREAM, "history", 0, 1, read))
     assert shown == [(0, 0), (80_000, 900), (50, 0), (4500, 50)]
 
 
@@ -80,7 +80,7 @@ def test_a_log_goes_on_in_the_next_round() -> None:
     show = LogLines(lines.append, clock)
     for now, read in ((0, 0), (800, 8000), (900, 10), (910, 20), (940, 50)):
         clock.now = now
-        show(Progress(STREAM, "history", 0, 1, read))
+        show(StreamProgress(STREAM, "history", 0, 1, read))
     assert [line.split(", ")[2] for line in lines] == ["8,000 read", "10 read", "50 read"]
 
 
@@ -89,7 +89,7 @@ def test_more_streams_than_lines_leave_out_what_is_done() -> None:
     console = Console(file=output, force_terminal=True, width=120, height=6)
     with TerminalLines(console, Seconds()) as show:
         for number in range(9):
-            show(Progress(STREAM._replace(region=f"region-{number}"), "done", share=1.0))
-        show(Progress(STREAM, "failed", message="AccessDenied [bold]on[/bold] x"))
+            show(StreamProgress(STREAM._replace(region=f"region-{number}"), "done", share=1.0))
+        show(StreamProgress(STREAM, "failed", message="AccessDenied [bold]on[/bold] x"))
     last = output.getvalue().split("region-8")[-1]
     assert "AccessDenied [bold]on[/bold] x" in last

@@ -12,9 +12,9 @@ import pytest
 from rich.console import Console
 from sqlite_utils import Database
 
-from etl.report import KINDS, build_report, print_table
+from etl.show.report import KINDS, build_report, print_table
 from etl.warehouse.database import open_warehouse
-from etl.warehouse.read import Filters
+from etl.warehouse.read.reports import Filters
 from tests.cli.running import run
 from tests.rounds import crossed, some
 from tests.support import HAIKU, SONNET, call, load, role_identity, rows, write_log, write_metrics

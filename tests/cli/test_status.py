@@ -13,8 +13,8 @@ from rich.console import Console
 from sqlite_utils import Database
 
 from etl.cli.status import build_status
-from etl.figures import span
-from etl.status import print_table, stale_lines, to_json
+from etl.show.numbers import span
+from etl.show.status import print_table, stale_lines, to_json
 from etl.warehouse.bookmarks import (
     Gap,
     StreamId,
@@ -25,7 +25,7 @@ from etl.warehouse.bookmarks import (
     start_run,
 )
 from etl.warehouse.database import open_warehouse
-from etl.warehouse.load import Batch, Loader, Reject
+from etl.warehouse.write.batch import Batch, Loader, Reject
 from tests.cli.running import run
 from tests.support import ACCOUNT, HAIKU, SONNET, call, load, rows, write_log, write_metrics
 

@@ -25,7 +25,7 @@ _AT = {
     "vacuum": "etl.cli.vacuum.plan_vacuum",
     "check": "etl.cli.check.run_checks",
     "demo": "etl.cli.demo.write_demo_logs",
-    "report": "etl.report.usage",
+    "report": "etl.show.report.usage",
     "status": "etl.cli.status.read_status",
     "serve": "etl.cli.serve.load_config",
     "serve ": "uvicorn.Server.run",

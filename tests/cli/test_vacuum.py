@@ -19,13 +19,13 @@ from typing import Any, NamedTuple
 import pytest
 from sqlite_utils import Database
 
-from etl.figures import size as size_text
 from etl.normalise.cloudtrail import parse_event
 from etl.normalise.rows import Event
+from etl.show.numbers import size as size_text
 from etl.warehouse.database import open_warehouse, view_sql
-from etl.warehouse.load import Batch, Loader
 from etl.warehouse.lock import sync_lock
-from etl.warehouse.vacuum import Calls, compact, cutoff, drop_calls, drop_unused_names
+from etl.warehouse.upkeep.vacuum import CallRange, compact, cutoff, drop_calls, drop_unused_names
+from etl.warehouse.write.batch import Batch, Loader
 from tests.cli.running import ROOT, run
 from tests.rounds import rounds, some
 from tests.support import (  # fmt: skip
@@ -177,7 +177,7 @@ def test_the_days_are_whole_and_never_fewer_than_asked_for(keep: str, day: str) 
 def test_the_call_of_that_very_moment_stays(db: Database, tmp_path: Path) -> None:
     times = ("2026-11-04T23:59:59Z", BEFORE)
     load(db, write_log(tmp_path / "log.json", [call(n, eventTime=t) for n, t in enumerate(times)]))
-    assert drop_calls(db, BEFORE, dropped_at=RUN) == Calls(1, times[0], times[0])
+    assert drop_calls(db, BEFORE, dropped_at=RUN) == CallRange(1, times[0], times[0])
     assert rows(db, "select event_time from events") == [(BEFORE,)]
 
 
@@ -350,7 +350,7 @@ VACUUM = """
 import sys
 from pathlib import Path
 from etl.warehouse.database import open_warehouse
-from etl.warehouse.vacuum import compact, drop_calls, drop_unused_names
+from etl.warehouse.upkeep.vacuum import compact, drop_calls, drop_unused_names
 with open_warehouse(Path(sys.argv[1])) as db:
     print("ready", flush=True)
     drop_calls(db, sys.argv[2], dropped_at=sys.argv[3])

@@ -20,7 +20,7 @@ import pytest
 
 from etl import resources
 from etl.demo import write_demo_logs
-from etl.load import load_files
+from etl.load.run import load_files
 from etl.sql_files import sql_names, sql_text
 from etl.warehouse.database import open_warehouse
 

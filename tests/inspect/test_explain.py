@@ -9,13 +9,13 @@ from typing import Any
 import pytest
 from sqlite_utils import Database
 
-from etl.decode.content import Keys
-from etl.inspect.events import EVENT, LOGGED_CALL, RawEvent
 from etl.inspect.explain import Explanation, explain, load_trial, stored_only
+from etl.inspect.find import EVENT, LOGGED_CALL, RawEvent
+from etl.load.decoder.content import Keys
 from etl.normalise.rules import ApplicationRule
-from etl.warehouse.attribution import apply_config
 from etl.warehouse.prices import import_prices
-from etl.warehouse.trial import open_trial
+from etl.warehouse.scratch import open_trial
+from etl.warehouse.write.attribution import apply_config
 from tests.rounds import some
 from tests.support import (
     HAIKU,

@@ -10,7 +10,7 @@ from click.testing import CliRunner
 from hypothesis import HealthCheck, given, settings
 
 from etl.cli import main
-from tests.decode.poison import poison
+from tests.load.poison import poison
 from tests.rounds import rounds
 
 

@@ -20,16 +20,16 @@ from rich.console import Console
 from sqlite_utils import Database
 
 from etl.config import Config
-from etl.decode.content import Keys
-from etl.inspect import survey as surveys
-from etl.inspect.events import EVENT, LOGGED_CALL, RawEvent
+from etl.inspect import statistics as surveys
+from etl.inspect.find import EVENT, LOGGED_CALL, RawEvent
 from etl.inspect.fixes import Section, logging_command, sections
 from etl.inspect.show import print_survey
-from etl.inspect.survey import Survey, survey_events, survey_warehouse
+from etl.inspect.statistics import Survey, survey_events, survey_warehouse
+from etl.load.decoder.content import Keys
 from etl.normalise.rules import ApplicationRule
-from etl.warehouse.attribution import apply_config
 from etl.warehouse.prices import import_prices
-from etl.warehouse.trial import open_trial
+from etl.warehouse.scratch import open_trial
+from etl.warehouse.write.attribution import apply_config
 from tests.support import call, load, logged, role_identity, rows, service_event, write_log
 
 TODAY = date(2026, 11, 26)

@@ -8,9 +8,9 @@ from pathlib import Path
 import boto3
 import pytest
 
-from etl.lab.caller import Caller
-from etl.lab.ledger import read_ledger
+from etl.lab.caller import LabCaller
 from etl.lab.roles import invoke_policy, trust_policy
+from etl.lab.sent_calls import read_ledger
 from tests.aws import ACCOUNT, FakeAws
 from tests.cli.running import run
 from tests.lab.small_scenarios import scenarios
@@ -34,12 +34,12 @@ from tests.sync.support import environment
     ],
 )
 def test_the_arn_says_the_name(arn: str, user_name: str, role_name: str | None) -> None:
-    caller = Caller("1", arn)
+    caller = LabCaller("1", arn)
     assert (caller.user_name, caller.role_name) == (user_name, role_name)
 
 
 def test_policies_are_of_the_caller_s_partition() -> None:
-    caller = Caller("111122223333", "arn:aws-us-gov:iam::111122223333:user/alice")
+    caller = LabCaller("111122223333", "arn:aws-us-gov:iam::111122223333:user/alice")
     (trust,) = trust_policy(caller)["Statement"]
     assert trust["Principal"] == {"AWS": "arn:aws-us-gov:iam::111122223333:root"}
     (allowed,) = invoke_policy(caller)["Statement"]

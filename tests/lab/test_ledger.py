@@ -8,7 +8,7 @@ import msgspec
 import pytest
 
 from etl.errors import DataError
-from etl.lab.ledger import Entry, open_ledger, read_ledger, run_of
+from etl.lab.sent_calls import Entry, open_ledger, read_ledger, run_of
 
 SENT = Entry(
     run_id="r1",

@@ -6,7 +6,7 @@ import json
 from datetime import timedelta
 from pathlib import Path
 
-from etl.lab.ledger import read_ledger
+from etl.lab.sent_calls import read_ledger
 from etl.sources.aws import PERMISSIONS
 from tests.aws import ACCOUNT, FakeAws, FakeClock
 from tests.cli.running import run

@@ -12,8 +12,8 @@ import pytest
 from click.testing import CliRunner
 
 from etl.cli import lab, main
-from etl.lab.ledger import Entry, read_ledger
 from etl.lab.scenarios import load_scenarios
+from etl.lab.sent_calls import Entry, read_ledger
 from etl.lab.traffic import MAX_TRIES
 from tests.aws import FakeAws, FakeClock, Fault
 from tests.cli.running import run
@@ -263,7 +263,7 @@ def test_a_ledger_that_cannot_be_written_stops_the_run(
             raise OSError(errno.ENOSPC, "No space left on device")
         return write(descriptor, line)
 
-    monkeypatch.setattr("etl.lab.ledger.os.write", full)
+    monkeypatch.setattr("etl.lab.sent_calls.os.write", full)
     status, _, err = run(*small, "--yes")
     assert (status, calls_made(aws)) == (1, 2)
     assert "lab_ledger.jsonl: No space left on device" in err

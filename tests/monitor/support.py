@@ -6,9 +6,9 @@ from datetime import timedelta
 from typing import Any
 
 from etl.config import Monitor
-from etl.monitor.plan import NAMESPACE, Plan
+from etl.monitor.plan import NAMESPACE, PublishPlan
 from etl.monitor.publish import Publisher, Result, agree
-from etl.warehouse import monitor as ledger
+from etl.warehouse import published_metrics as ledger
 from etl.warehouse.database import open_warehouse
 from tests.support import HAIKU, call, load, role_identity, write_log
 from tests.sync.support import World, utc
@@ -70,7 +70,7 @@ class Live:
     def sync(self, *sources: str) -> None:
         assert self.world.sync(sources=sources or ("cloudtrail",)).problems == []
 
-    def plan(self, monitor: Monitor = EVERYTHING) -> Plan:
+    def plan(self, monitor: Monitor = EVERYTHING) -> PublishPlan:
         with open_warehouse(self.world.path) as db:
             return Publisher(db, self.world.places()[0], monitor).plan()
 

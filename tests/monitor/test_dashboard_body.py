@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 
 from etl.monitor.dashboard import dashboard_body, projection, search
-from etl.monitor.names import to_dimension
+from etl.monitor.encoding import to_dimension
 
 METRICS = ("InputTokens", "OutputTokens", "CostUSD")
 Values = list[float | None]

@@ -13,10 +13,10 @@ from hypothesis import strategies as st
 
 from etl.config import METRICS, Monitor
 from etl.monitor import prices
-from etl.monitor.names import LONGEST, to_dimension
+from etl.monitor.encoding import LONGEST, to_dimension
 from etl.monitor.plan import KINDS, batches, choose_range, price_a_month, to_datum
 from etl.monitor.publish import decide
-from etl.warehouse.monitor import InFlight, Put, Series, Target
+from etl.warehouse.published_metrics import CustomMetric, InFlight, Put, Target
 from tests.aws.cloudwatch import _DIMENSION
 from tests.rounds import long
 
@@ -105,9 +105,11 @@ def test_no_price_is_rounded_to_nothing(amount: str, text: str) -> None:
 @long
 def test_a_request_has_at_most_a_thousand_values_and_a_megabyte() -> None:
     start = "2026-11-20T10:00:00Z"
-    short = [Put(Series(f"a{n}", "m", "Calls"), start, 1) for n in range(2500)]
+    short = [Put(CustomMetric(f"a{n}", "m", "Calls"), start, 1) for n in range(2500)]
     assert [len(batch) for batch in batches(short)] == [1000, 1000, 500]
-    long = [Put(Series(f"{n:04}" + "ä" * 500, "m" * 1024, "Calls"), start, 1) for n in range(1000)]
+    long = [
+        Put(CustomMetric(f"{n:04}" + "ä" * 500, "m" * 1024, "Calls"), start, 1) for n in range(1000)
+    ]
     found = list(batches(long))
     assert [put for batch in found for put in batch] == long
     assert len(found) > 1
@@ -122,7 +124,7 @@ def test_every_metric_that_can_be_configured_is_known() -> None:
 
 
 def test_dollars_are_picodollars_over_10_to_the_12() -> None:
-    datum = to_datum(Series("A", "m", "CostUSD"), NOW, 1_234_567_890_123)
+    datum = to_datum(CustomMetric("A", "m", "CostUSD"), NOW, 1_234_567_890_123)
     assert (datum["Value"], datum["Unit"]) == (1.234567890123, "None")
 
 
@@ -167,7 +169,9 @@ def test_what_is_too_old_is_left_out_and_said() -> None:
 def flying(age: timedelta, published: int = 100, amount: int = 40) -> InFlight:
     sent = datetime(2026, 11, 20, 12, tzinfo=UTC)
     start = (sent - age).strftime("%Y-%m-%dT%H:%M:%SZ")
-    return InFlight(Series("A", "m", "Calls"), start, published, amount, "2026-11-20T12:00:00Z")
+    return InFlight(
+        CustomMetric("A", "m", "Calls"), start, published, amount, "2026-11-20T12:00:00Z"
+    )
 
 
 @pytest.mark.parametrize(

@@ -17,7 +17,7 @@ from etl.monitor.publish import NotAgreedError, Publisher
 from etl.sources.accounts import open_own_account
 from etl.sources.aws import Place
 from etl.times import utc_text
-from etl.warehouse import monitor as ledger
+from etl.warehouse import published_metrics as ledger
 from etl.warehouse.database import open_warehouse
 from tests.aws import REGION, Fault
 from tests.monitor.support import EVERYTHING, Live

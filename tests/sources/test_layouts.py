@@ -8,7 +8,7 @@ import pytest
 
 from etl.errors import ConfigError
 from etl.sources.layouts import (
-    LogStream,
+    LogDelivery,
     day_of,
     day_prefix,
     delivered_at,
@@ -63,7 +63,7 @@ def test_what_a_folder_can_hold() -> None:
 
 
 def test_the_folder_of_a_day_of_a_part_of_a_stream() -> None:
-    stream = LogStream("trail", A, "us-east-1", f"{TRAIL}2026/11/")
+    stream = LogDelivery("trail", A, "us-east-1", f"{TRAIL}2026/11/")
     assert day_prefix(stream, date(2026, 11, 9)) == f"{TRAIL}2026/11/09/"
 
 

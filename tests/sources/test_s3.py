@@ -22,10 +22,10 @@ from etl.errors import (
 from etl.sources import s3 as s3_module
 from etl.sources.accounts import open_own_account
 from etl.sources.aws import Place
-from etl.sources.download import download
+from etl.sources.listing import each_file, find_streams, stream_files, survey
+from etl.sources.prefetch import download
 from etl.sources.s3 import S3Store
 from etl.sources.stores import Content, StoredFile
-from etl.sources.survey import each_file, find_streams, stream_files, survey
 from tests.aws import ACCOUNT, FakeAws, FakeClock, Fault
 from tests.rounds import crossed, some
 from tests.sync.support import environment
@@ -371,7 +371,7 @@ def test_an_organization_is_read_from_any_level_and_nothing_outside_of_it(
 
 
 def test_the_command_line_starts_without_boto3() -> None:
-    code = "import sys, etl.cli.main, etl.sources.stores, etl.sources.survey; print('boto3' in sys.modules)"
+    code = "import sys, etl.cli.main, etl.sources.stores, etl.sources.listing; print('boto3' in sys.modules)"
     shown = subprocess.run([sys.executable, "-c", code], capture_output=True, check=True)
     assert shown.stdout.strip() == b"False"
 

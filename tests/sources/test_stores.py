@@ -15,10 +15,10 @@ import pytest
 
 from etl.errors import BedrockUsageError, FileGoneError, RejectError, RetriableError, StoppedError
 from etl.sources import stores as stores_module
-from etl.sources.download import download, prefetch
-from etl.sources.layouts import LogStream
+from etl.sources.layouts import LogDelivery
+from etl.sources.listing import FolderListing, each_file, find_streams, stream_files, survey
+from etl.sources.prefetch import download, prefetch
 from etl.sources.stores import Content, LocalStore, Store, StoredFile
-from etl.sources.survey import Survey, each_file, find_streams, stream_files, survey
 
 A, B, ORG = "111122223333", "444455556666", "o-abcdefghij"
 TRAIL_A = f"p/AWSLogs/{ORG}/{A}/CloudTrail/us-east-1/"
@@ -44,8 +44,8 @@ def below(root: str, folder: str = "", after: str = "", before: str | None = Non
     return [file.uri.removeprefix(root) for file in found]
 
 
-def names(found: Iterator[StoredFile] | Survey, root: str) -> list[str]:
-    files = each_file(STORE, found) if isinstance(found, Survey) else found
+def names(found: Iterator[StoredFile] | FolderListing, root: str) -> list[str]:
+    files = each_file(STORE, found) if isinstance(found, FolderListing) else found
     return [file.uri.removeprefix(root) for file in files]
 
 
@@ -314,9 +314,9 @@ def test_streams_and_their_files(logs: str) -> None:
     streams, problems = find_streams(STORE, f"{logs}p/")
     assert problems == []
     assert streams == [
-        LogStream("invocation_logs", A, "us-east-1", f"{logs}{LOGS}"),
-        LogStream("trail", A, "us-east-1", f"{logs}{TRAIL_A}"),
-        LogStream("trail", B, "eu-west-1", f"{logs}{TRAIL_B}"),
+        LogDelivery("invocation_logs", A, "us-east-1", f"{logs}{LOGS}"),
+        LogDelivery("trail", A, "us-east-1", f"{logs}{TRAIL_A}"),
+        LogDelivery("trail", B, "eu-west-1", f"{logs}{TRAIL_B}"),
     ]
     put(logs, f"{TRAIL_A}2026/11/02x/odd", f"{TRAIL_A}2026/odd")
 
@@ -342,7 +342,7 @@ def test_a_day_that_cannot_be_listed_is_told_before_the_days_after_it(
         return scan(folder)
 
     monkeypatch.setattr(os, "scandir", refuse)
-    stream = LogStream("trail", A, "us-east-1", f"{logs}{TRAIL_A}")
+    stream = LogDelivery("trail", A, "us-east-1", f"{logs}{TRAIL_A}")
     with pytest.raises(RejectError, match="2026/10/31/ cannot be read"):
         list(stream_files(STORE, stream, until=date(2026, 11, 1)))
 

@@ -15,7 +15,7 @@ from sqlite_utils import Database
 from etl.normalise.cloudtrail import BEDROCK
 from etl.normalise.rows import MetricValue
 from etl.sql_files import sql_names, sql_text
-from etl.warehouse.load import Batch, Loader
+from etl.warehouse.write.batch import Batch, Loader
 from tests.rounds import rounds
 from tests.support import ACCOUNT, HAIKU, HOUR, SONNET, call, load, rows, write_log, write_metrics
 

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from sqlite_utils import Database
 
-from etl.warehouse.read import run_report
+from etl.warehouse.read.reports import run_report
 from tests.support import HAIKU, SONNET, call, load, role_identity, rows, write_log, write_metrics
 
 CANONICAL_SONNET = "anthropic.claude-sonnet-4-5-20250929-v1:0"

@@ -17,8 +17,8 @@ from sqlite_utils import Database
 
 from etl.normalise.rules import ApplicationRule
 from etl.sql_files import sql_names, sql_text
-from etl.warehouse.attribution import apply_config
 from etl.warehouse.database import view_sql
+from etl.warehouse.write.attribution import apply_config
 from etl.web.queries import DIMENSIONS, FILTERS, TOP
 from tests.support import (
     ACCOUNT,

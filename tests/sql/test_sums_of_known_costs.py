@@ -20,12 +20,12 @@ from hypothesis import strategies as st
 from sqlite_utils import Database
 
 from etl.normalise.rows import Event, MetricValue, Tokens
-from etl.report import KINDS as REPORTS
+from etl.show.report import KINDS as REPORTS
 from etl.sql_files import sql_names, sql_text
-from etl.warehouse.check import rebuild
 from etl.warehouse.database import open_warehouse
-from etl.warehouse.load import Batch, Loader
-from etl.warehouse.read import Filters, run_report, usage
+from etl.warehouse.read.reports import Filters, run_report, usage
+from etl.warehouse.upkeep.check import rebuild
+from etl.warehouse.write.batch import Batch, Loader
 from tests.cli.running import run
 from tests.rounds import rounds
 from tests.support import ACCOUNT, call, dump, load, rows, uuid_of, write_log, write_metrics

@@ -14,8 +14,8 @@ from sqlite_utils import Database
 
 from etl.sources.accounts import find_places, open_own_account
 from etl.sources.aws import Account, Place
-from etl.sync.job import Progress
-from etl.sync.run import Outcome, SyncOptions, sync_places
+from etl.sync.job import StreamProgress
+from etl.sync.run import SyncOptions, SyncOutcome, sync_places
 from etl.warehouse.database import open_warehouse
 from tests.aws import ACCOUNT, REGION, FakeAws, FakeClock
 from tests.support import call, rows
@@ -53,7 +53,7 @@ class World:
         self.aws, self.own = aws, own
         self.path = folder / "warehouse.db"
         shutil.copy(template, self.path)
-        self.seen: list[Progress] = []
+        self.seen: list[StreamProgress] = []
 
     @property
     def place(self) -> Any:
@@ -73,7 +73,7 @@ class World:
         assert problems == []
         return found
 
-    def sync(self, *regions: str, db: Database | None = None, **options: Any) -> Outcome:
+    def sync(self, *regions: str, db: Database | None = None, **options: Any) -> SyncOutcome:
         """Do one sync of the events, unless other sources are asked for."""
         chosen = SyncOptions(**({"sources": ("cloudtrail",)} | options))
         if db is not None:

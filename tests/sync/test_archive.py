@@ -20,12 +20,12 @@ import pytest
 from etl.errors import AccessError, SourceError
 from etl.sources.accounts import assume_role, find_places
 from etl.sources.archive import Archive, LocalArchive, S3Archive
+from etl.sources.listing import find_streams
 from etl.sources.stores import LocalStore
-from etl.sources.survey import find_streams
 from etl.sql_files import sql_names
 from etl.sync.run import SyncOptions, sync_places
 from etl.warehouse.database import open_warehouse
-from etl.warehouse.vacuum import cutoff, drop_calls
+from etl.warehouse.upkeep.vacuum import cutoff, drop_calls
 from tests.aws import ACCOUNT, REGION, FakeAws, Fault
 from tests.rounds import long, rounds
 from tests.support import (
@@ -339,7 +339,7 @@ def test_a_crash_between_file_and_commit_repeats_an_event_and_loses_none(
         raise MemoryError
 
     with monkeypatch.context() as patch:
-        patch.setattr("etl.warehouse.load.save_archived", crash)
+        patch.setattr("etl.warehouse.write.batch.save_archived", crash)
         with pytest.raises(MemoryError):
             world.sync(archive=archive(tmp_path))
     assert (len(kept(tmp_path / "kept")), world.event_ids()) == (1, [])

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from etl.warehouse.attribution import apply_application_tag
 from etl.warehouse.database import open_warehouse
+from etl.warehouse.write.attribution import apply_application_tag
 from tests.aws import Fault
 from tests.support import HAIKU
 from tests.sync.support import DAY, HOUR, MINUTE, World

@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from etl.cli.status import build_status
-from etl.status import to_json
+from etl.show.status import to_json
 from etl.sync import events, windows
 from etl.sync.totals import REFUSED, hour_of
 from etl.times import parse_utc

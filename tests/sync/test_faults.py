@@ -12,11 +12,11 @@ from hypothesis import strategies as st
 from sqlite_utils import Database
 
 from etl.errors import RetriableError
-from etl.load import load_files
+from etl.load.run import load_files
 from etl.sources.aws import MAX_ATTEMPTS
 from etl.sql_files import sql_names, sql_text
 from etl.warehouse.database import open_warehouse
-from etl.warehouse.load import Batch, Loader, Written
+from etl.warehouse.write.batch import Batch, Loader, Written
 from tests.aws import Fault
 from tests.rounds import crossed, rounds, some
 from tests.support import call, rows, service_event, uuid_of, write_log
@@ -143,14 +143,14 @@ def test_a_slow_answer_is_waited_for(world: World) -> None:
 
 def test_pages_out_of_order_move_no_bookmark(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
     """If an event stands below one that is older, a page says nothing of those after it."""
-    from etl.sources.cloudtrail import LookedUp, Page
+    from etl.sources.cloudtrail import EventPage, LookedUp
 
     moments = [NOW - hours * HOUR for hours in (2, 9, 3, 20)]
 
     def pages(*_: object) -> object:
         for number, moment in enumerate(moments):
             record = call(number, eventTime=utc(moment))
-            yield Page([LookedUp(record["eventID"], record)], moment, moment, is_last=False)
+            yield EventPage([LookedUp(record["eventID"], record)], moment, moment, is_last=False)
         raise RetriableError("lost")
 
     monkeypatch.setattr("etl.sync.events.lookup_events", pages)

@@ -15,7 +15,7 @@ import pytest
 from etl.errors import AccessError, FileGoneError, RetriableError
 from etl.sources.stores import Content, LocalStore, StoredFile
 from etl.sync.files import Root
-from etl.sync.run import Outcome, SyncOptions, sync_places
+from etl.sync.run import SyncOptions, SyncOutcome, sync_places
 from etl.warehouse.database import open_warehouse
 from tests.support import ACCOUNT, call, dump, logged, rows, uuid_of
 from tests.sync.support import DAY, HOUR, MINUTE, World, utc
@@ -78,7 +78,7 @@ class Bucket:
         path.write_bytes(gzip.compress(lines.encode()))
         return path
 
-    def sync(self, kind: str = "trail", **options: Any) -> Outcome:
+    def sync(self, kind: str = "trail", **options: Any) -> SyncOutcome:
         chosen = SyncOptions(**({"sources": (kind,)} | options))
         root = Root(kind, str(self.folder), self.store)  # type: ignore[arg-type]
         with open_warehouse(self.world.path) as db:

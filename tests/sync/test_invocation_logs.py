@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from etl.errors import AccessError
 from etl.sources.aws import MAX_ATTEMPTS
 from etl.sql_files import sql_names, sql_text
-from etl.warehouse.load import Batch, Loader, Written
+from etl.warehouse.write.batch import Batch, Loader, Written
 from tests.aws import ACCOUNT, REGION, Fault
 from tests.aws.logs import GROUP, event_id
 from tests.rounds import crossed, long, rounds, some

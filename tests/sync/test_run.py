@@ -20,12 +20,12 @@ from etl.errors import (
     StoppedError,
     WarehouseError,
 )
-from etl.load import load_files
+from etl.load.run import load_files
 from etl.sync.run import SyncOptions, sync_places
 from etl.sync.writer import Writer
 from etl.warehouse.database import open_warehouse
-from etl.warehouse.load import Batch, Loader, Written
 from etl.warehouse.lock import sync_lock
+from etl.warehouse.write.batch import Batch, Loader, Written
 from tests.aws import ACCOUNT, REGION, Fault
 from tests.support import call, rows
 from tests.sync.support import HOUR, NOW, World, utc

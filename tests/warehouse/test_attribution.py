@@ -19,18 +19,18 @@ from etl.normalise.profiles import parse_profile
 from etl.normalise.rows import Event
 from etl.normalise.rules import CONDITIONS, ApplicationRule
 from etl.sql_files import sql_names, sql_text
-from etl.warehouse.attribution import (
+from etl.warehouse.database import open_warehouse
+from etl.warehouse.schema import migrations
+from etl.warehouse.turns import Patience, Warehouse
+from etl.warehouse.write.attribution import (
     _KEYS,
     Attribution,
     apply_config,
     stored_aliases,
     stored_rules,
 )
-from etl.warehouse.database import open_warehouse
-from etl.warehouse.load import Batch, Loader
-from etl.warehouse.rollup import hours_of
-from etl.warehouse.schema import migrations
-from etl.warehouse.turns import Patience, Warehouse
+from etl.warehouse.write.batch import Batch, Loader
+from etl.warehouse.write.rollup import hours_of
 from tests.rounds import rounds, some
 from tests.support import (
     ACCOUNT,
@@ -298,7 +298,7 @@ def test_a_change_that_fails_half_way_leaves_everything_as_it_was(
         apply_config(db, [SEARCH], {"bob": "B."})
         before = dump(path)
         with monkeypatch.context() as patch:
-            patch.setattr("etl.warehouse.attribution.renew", fail)
+            patch.setattr("etl.warehouse.write.attribution.renew", fail)
             with pytest.raises(RuntimeError):
                 apply_config(db, [ALICE], {"alice": "A."})
         assert dump(path) == before
@@ -330,7 +330,7 @@ def test_hits_and_changed_calls_are_looked_up_by_their_whole_key(
             plans.update(step for *_, step in rows(db, f"explain query plan {sql}"))
         return hours_of(*arguments)
 
-    monkeypatch.setattr("etl.warehouse.attribution.hours_of", explain)
+    monkeypatch.setattr("etl.warehouse.write.attribution.hours_of", explain)
     db.conn.set_trace_callback(statements.append)
     apply_config(db, [ApplicationRule(application="S", session="*", user="*")], {})
     lookups = {re.sub(r" USING (COVERING )?INDEX \w+| LEFT-JOIN", "", plan) for plan in plans}

@@ -10,10 +10,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from sqlite_utils import Database
 
-from etl.decode.content import Decoder
+from etl.load.decoder.content import Decoder
 from etl.normalise.fields import NUL, SHOWN_NUL
-from etl.warehouse.check import run_checks
-from etl.warehouse.load import Batch, Loader
+from etl.warehouse.upkeep.check import run_checks
+from etl.warehouse.write.batch import Batch, Loader
 from tests.rounds import rounds as count
 from tests.support import call, role_identity, rows, user_identity
 

@@ -14,16 +14,16 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from sqlite_utils import Database
 
-from etl.decode.content import Keys
-from etl.inspect.events import EVENT, RawEvent
 from etl.inspect.explain import explain, load_trial
+from etl.inspect.find import EVENT, RawEvent
+from etl.load.decoder.content import Keys
 from etl.normalise.cloudtrail import parse_event
 from etl.normalise.invocation_log import parse_logged_call
 from etl.sql_files import sql_names, sql_text
-from etl.warehouse.inspect import locate_call
-from etl.warehouse.load import Batch, Loader
-from etl.warehouse.trial import open_trial
-from etl.warehouse.vacuum import drop_calls
+from etl.warehouse.read.inspect import locate_call
+from etl.warehouse.scratch import open_trial
+from etl.warehouse.upkeep.vacuum import drop_calls
+from etl.warehouse.write.batch import Batch, Loader
 from tests.rounds import crossed, rounds
 from tests.support import (
     call,

@@ -26,7 +26,7 @@ from typing import Any
 
 import pytest
 
-from etl.warehouse.database import explain, open_warehouse
+from etl.warehouse.database import explain_sqlite, open_warehouse
 from tests.aws import FakeAws
 from tests.cli.running import ROOT, run
 from tests.rounds import long, rounds, some
@@ -582,9 +582,9 @@ def test_every_failure_has_a_next_step(code: int, next_step: str) -> None:
         for name, value in vars(sqlite3).items()
         if name.startswith("SQLITE_") and value == code
     )
-    assert next_step in explain(error)
+    assert next_step in explain_sqlite(error)
 
 
 def test_what_is_not_of_the_disk_is_told_in_its_own_words() -> None:
-    told = explain(sqlite3.IntegrityError("UNIQUE constraint failed"))
+    told = explain_sqlite(sqlite3.IntegrityError("UNIQUE constraint failed"))
     assert told.startswith("UNIQUE constraint failed; `bedrock-usage check`")

@@ -17,19 +17,19 @@ from hypothesis import strategies as st
 from sqlite_utils import Database
 
 from etl.errors import DataError
-from etl.load import load_files
+from etl.load.run import load_files
 from etl.normalise.cloudtrail import parse_event
 from etl.normalise.rows import Event
 from etl.normalise.rules import ApplicationRule
 from etl.sql_files import sql_names
-from etl.warehouse.attribution import apply_config, stored_aliases
 from etl.warehouse.bookmarks import StreamId, finish_run, save_error, start_run
-from etl.warehouse.check import run_checks
 from etl.warehouse.database import open_warehouse
-from etl.warehouse.forget import check_name, forget
-from etl.warehouse.forgotten import Forgotten
-from etl.warehouse.load import Batch, Loader
-from etl.warehouse.vacuum import compact
+from etl.warehouse.pseudonyms import Forgotten
+from etl.warehouse.upkeep.check import run_checks
+from etl.warehouse.upkeep.forget import check_name, forget
+from etl.warehouse.upkeep.vacuum import compact
+from etl.warehouse.write.attribution import apply_config, stored_aliases
+from etl.warehouse.write.batch import Batch, Loader
 from tests.cli.running import run
 from tests.rounds import rounds
 from tests.support import (  # fmt: skip

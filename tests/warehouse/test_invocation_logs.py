@@ -246,7 +246,7 @@ def test_batches_of_any_size_come_to_the_same(
 
 def test_rules_decide_logged_calls_too(db: Database, tmp_path: Path) -> None:
     from etl.normalise.rules import ApplicationRule
-    from etl.warehouse.attribution import apply_config
+    from etl.warehouse.write.attribution import apply_config
 
     load(db, write_invocation_log(tmp_path / "l.jsonl", [logged(1)]))
     apply_config(db, [ApplicationRule(application="Mine", user="alice")], {})

@@ -20,13 +20,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from sqlite_utils import Database
 
-from etl.decode.content import Decoder
-from etl.load import load_files
+from etl.load.decoder.content import Decoder
+from etl.load.run import load_files
 from etl.normalise.cloudtrail import parse_event
 from etl.normalise.rows import Event
 from etl.sql_files import sql_names, sql_text
 from etl.warehouse.database import open_warehouse
-from etl.warehouse.load import Batch, Loader, Reject
+from etl.warehouse.write.batch import Batch, Loader, Reject
 from tests.rounds import long, rounds, some
 from tests.support import (
     ACCOUNT,
@@ -270,7 +270,7 @@ def test_a_failed_batch_leaves_nothing_of_itself_and_may_be_written_again(
         raise RuntimeError("power cut")
 
     with monkeypatch.context() as patch:
-        patch.setattr("etl.warehouse.incoming.add_usage", fail)
+        patch.setattr("etl.warehouse.write.bulk_insert.add_usage", fail)
         with pytest.raises(RuntimeError):
             loader.write(batch)
     counted = rows(db, "select (select count(*) from events) + (select count(*) from users)")
@@ -323,10 +323,10 @@ def _record(number: int, kind: str) -> dict[str, Any]:
 LOADER = """
 import sys
 from pathlib import Path
-from etl.decode import workers
-from etl.load import load_files
+from etl.load.decoder import pool
+from etl.load.run import load_files
 from etl.warehouse.database import open_warehouse
-workers.FEW_BYTES = int(sys.argv[3])
+pool.FEW_BYTES = int(sys.argv[3])
 with open_warehouse(Path(sys.argv[1]), create=True) as db:
     print("ready", flush=True)
     load_files(db, [Path(sys.argv[2])], batch_rows=40)

@@ -6,8 +6,8 @@ from pathlib import Path
 
 from etl.normalise.rows import FoundationModel
 from etl.warehouse.database import open_warehouse
-from etl.warehouse.load import Batch, Loader
-from etl.warehouse.renewed import renew_rows
+from etl.warehouse.write.batch import Batch, Loader
+from etl.warehouse.write.replaced_rows import renew_rows
 from tests.support import rows
 
 ONE, OTHER = FoundationModel("a.one", "One", "A"), FoundationModel("a.other", None, "A")

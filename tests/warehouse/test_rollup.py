@@ -13,12 +13,12 @@ from hypothesis import strategies as st
 from sqlite_utils import Database
 
 from etl.sql_files import sql_names, sql_text
-from etl.warehouse.attribution import apply_config
-from etl.warehouse.costs import PRICED
-from etl.warehouse.names import Names
 from etl.warehouse.price_file import COLUMNS, MAX_RATE
 from etl.warehouse.prices import ensure_list_prices
-from etl.warehouse.rollup import (
+from etl.warehouse.write.attribution import apply_config
+from etl.warehouse.write.costs import PRICED
+from etl.warehouse.write.dimensions import Names
+from etl.warehouse.write.rollup import (
     add_usage,
     all_hours,
     hours_of,

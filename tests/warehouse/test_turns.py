@@ -22,12 +22,12 @@ from etl.normalise.cloudtrail import parse_event
 from etl.normalise.rows import Event
 from etl.normalise.rules import ApplicationRule
 from etl.warehouse import turns
-from etl.warehouse.attribution import apply_config
-from etl.warehouse.check import rebuild
 from etl.warehouse.database import open_warehouse
-from etl.warehouse.load import Batch, Loader
 from etl.warehouse.turns import Patience
-from etl.warehouse.vacuum import compact, drop_unused_names
+from etl.warehouse.upkeep.check import rebuild
+from etl.warehouse.upkeep.vacuum import compact, drop_unused_names
+from etl.warehouse.write.attribution import apply_config
+from etl.warehouse.write.batch import Batch, Loader
 from tests.rounds import rounds
 from tests.support import call, dump, load, rows, write_log
 

@@ -18,14 +18,14 @@ from typing import Any
 import pytest
 from sqlite_utils import Database
 
-from etl.cli.long_work import LongWork, describe, next_line
+from etl.cli.long_work import LongWork, next_line, work_line
 from etl.errors import STOPPED
 from etl.sql_files import sql_names
-from etl.warehouse import upgrade
-from etl.warehouse.check import run_checks
 from etl.warehouse.database import ensure_schema, open_unchanged, open_warehouse
-from etl.warehouse.long_work import Progress, long_work, observed
+from etl.warehouse.long_work import WorkProgress, long_work, observed
 from etl.warehouse.schema import EFFORTS, Effort, migrations
+from etl.warehouse.upkeep import upgrade
+from etl.warehouse.upkeep.check import run_checks
 from tests.cli.running import ROOT, run
 from tests.rounds import IS_LONG, long, some
 from tests.support import dump, load, rows
@@ -128,7 +128,8 @@ def test_whatever_ends_it_leaves_what_was_there(
 HELD = """
 import sys
 from etl.cli import main
-from etl.warehouse import database, upgrade
+from etl.warehouse import database
+from etl.warehouse.upkeep import upgrade
 def apply(db, note):
     upgrade.apply_migrations(db, note)
     print("there", flush=True)
@@ -238,8 +239,8 @@ def test_long_work_is_told_of_now_and_then(db: Database, monkeypatch: pytest.Mon
     said: list[str] = []
     display = LongWork(said.append)
     for tenths in range(1000):
-        display(Progress("upgrading", "m011 (2 of 3)", tenths / 10, 50.0))
-    display(Progress("pricing", "", 0.5, None))
+        display(WorkProgress("upgrading", "m011 (2 of 3)", tenths / 10, 50.0))
+    display(WorkProgress("pricing", "", 0.5, None))
     assert said == [
         "Upgrading: m011 (2 of 3), 2 s of about 50 s ...",
         "Upgrading: m011 (2 of 3), 10 s of about 50 s ...",
@@ -248,8 +249,8 @@ def test_long_work_is_told_of_now_and_then(db: Database, monkeypatch: pytest.Mon
         "Upgrading: m011 (2 of 3), 1 min so far ...",
     ]
     assert next_line(2.0) == 10.0
-    assert describe(Progress("a", "", 3, None)) == "A, 3 s so far ..."
-    seen: list[Progress] = []
+    assert work_line(WorkProgress("a", "", 3, None)) == "A, 3 s so far ..."
+    seen: list[WorkProgress] = []
     with observed(seen.append), long_work(db, "outer"), long_work(db, "counting") as note:
         note("to a million")
         db.execute("with recursive n (n) as (select 1 union all select n + 1 from n limit 100000)"

@@ -19,8 +19,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from etl.errors import BusyError
-from etl.warehouse.visitor_processes import Answer, Statement, VisitorProcesses
-from etl.warehouse.visitor_sql import decode, encode
+from etl.warehouse.visitors.child import decode, encode
+from etl.warehouse.visitors.processes import Statement, StatementRows, VisitorProcesses
 from tests.rounds import rounds
 
 LIMIT_MS = 100
@@ -56,13 +56,15 @@ def processes(path: Path) -> Iterator[VisitorProcesses]:
     assert processes.running() == []
 
 
-def run(processes: VisitorProcesses, sql: str, *parameters: object, ms: float = 5000) -> Answer:
+def run(
+    processes: VisitorProcesses, sql: str, *parameters: object, ms: float = 5000
+) -> StatementRows:
     return asyncio.run(processes.run(Statement(sql, parameters, ms, max_rows=3)))
 
 
 def test_rows_come_back_as_they_are(processes: VisitorProcesses) -> None:
     answer = run(processes, "select a, b, ? as c, ? as c from t order by a", b"\0\xff", 1.5)
-    assert answer == Answer(
+    assert answer == StatementRows(
         ["a", "b", "c", "c"], [[1, "x", b"\0\xff", 1.5], [2, None, b"\0\xff", 1.5]], False
     )
     assert run(processes, f"{NUMBERS}select i from n").truncated
@@ -189,7 +191,7 @@ def test_a_process_knows_no_secret(path: Path, monkeypatch: pytest.MonkeyPatch) 
 
 
 def test_a_process_ends_with_the_server_in_the_middle_of_a_statement(path: Path) -> None:
-    command = [sys.executable, "-P", "-m", "etl.warehouse.visitor_sql"]
+    command = [sys.executable, "-P", "-m", "etl.warehouse.visitors.child"]
     settings = {"uri": f"{path.as_uri()}?mode=ro", "value_bytes": 10**5, "answer_bytes": 10**6}
     job = {"sql": ENDLESS["instr"], "parameters": [], "milliseconds": 60_000, "max_rows": None}
     with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process:

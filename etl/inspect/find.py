@@ -1,0 +1,306 @@
+"""Where raw events are found: in files, in an archive, in CloudTrail's event history.
+
+A file is read as ``load`` reads it, record by record. AWS is asked for one event by its id: where
+the warehouse knows the call, in its account, region and second; else in every place that is read.
+Each place that was looked into and had nothing, or could not be asked, leaves a note.
+
+Source: CloudTrail API reference, LookupEvents (checked 2026-11-26).
+"""
+
+from __future__ import annotations
+
+import heapq
+import json
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, field, replace
+from datetime import date, datetime, timedelta
+from itertools import chain
+from typing import Any, NamedTuple
+
+from etl.errors import BedrockUsageError, RejectError, StoppedError, reason_of
+from etl.load.decoder.cloudtrail import is_object, may_be_bedrock
+from etl.load.decoder.content import load_record
+from etl.normalise.boundary import attempt, storable
+from etl.normalise.cloudtrail import EventKind, classify, find_original
+from etl.normalise.fields import mapping, text
+from etl.normalise.invocation_log import event_id_of
+from etl.sources.aws import Place
+from etl.sources.cloudtrail import REACH, RETENTION, lookup_event, lookup_events
+from etl.sources.files import Events, parse_items
+from etl.sources.listing import FolderListing, each_file, survey
+from etl.sources.split import Unreadable
+from etl.sources.stores import Store, StoredFile
+
+EVENT, LOGGED_CALL = "event", "logged call"
+
+MOST_NOTES = 20
+
+_SECOND, _DAY = timedelta(seconds=1), timedelta(days=1)
+
+
+class RawEvent(NamedTuple):
+    """An event as it was written. ``kind``: EVENT of CloudTrail or LOGGED_CALL; ``where`` found."""
+
+    kind: str
+    record: Any
+    where: str
+
+    @property
+    def event_id(self) -> str:
+        """The id that its call has in the warehouse, if it is one."""
+        record = mapping(self.record)
+        if self.kind == LOGGED_CALL:
+            parts = (text(record.get(key)) for key in ("accountId", "region", "requestId"))
+            account_id, region, request_id = parts
+            return event_id_of(account_id or "", region or "unknown", request_id or "")
+        return find_original(record)[0] or text(record.get("eventID")) or ""
+
+    @property
+    def time(self) -> str:
+        record = mapping(self.record)
+        return text(record.get("eventTime" if self.kind == EVENT else "timestamp")) or ""
+
+    @property
+    def is_correction(self) -> bool:
+        return find_original(mapping(self.record))[0] is not None
+
+    def is_named(self, name: str) -> bool:
+        """Say whether a name is its event id, or its request's."""
+        record = mapping(self.record)
+        ids = (record.get("eventID"), record.get("requestID"), record.get("requestId"))
+        return name == self.event_id or name in ids
+
+
+@dataclass
+class Notes:
+    """What is to be told at the end: the first ones, and how many there were."""
+
+    kept: list[str] = field(default_factory=list)
+    total: int = 0
+
+    def add(self, note: str) -> None:
+        """Take a note that was not taken yet, or count it if there are many."""
+        if note in self.kept:
+            return
+        self.total += 1
+        if len(self.kept) < MOST_NOTES:
+            self.kept.append(note)
+
+    def lines(self) -> list[str]:
+        """Return them, with a line on those that were only counted."""
+        more = self.total - len(self.kept)
+        return self.kept + ([f"... and {more:,} more"] if more else [])
+
+
+class KnownEvent(NamedTuple):
+    """What the warehouse knows of where an event may be found."""
+
+    event_time: datetime
+    account_id: str
+    region: str
+    # Its corrections stand in the archive under the days of their own times.
+    is_corrected: bool = False
+
+
+def is_bedrock(event: RawEvent) -> bool:
+    """Say whether an event is Bedrock's, a call or not."""
+    if event.kind == LOGGED_CALL:
+        return True
+    return (
+        not isinstance(event.record, dict) or classify(event.record) is not EventKind.OTHER_SERVICE
+    )
+
+
+def read_events(
+    store: Store,
+    path: str,
+    notes: Notes,
+    *,
+    since: date | None = None,
+    until: date | None = None,
+    mark: str | None = None,
+) -> Iterator[RawEvent]:
+    """Yield the events and logged calls of a file or folder; note what could not be read.
+
+    Events of other services are left out where a glance tells that they are.
+    ``since``, ``until``: only day folders between these. ``mark``: events without this text are
+    left out. Memory holds a part of one file. Raises BedrockUsageError if the path is
+    nothing.
+    """
+    meant = store.find(path)
+    found = FolderListing()
+    if isinstance(meant, StoredFile):
+        files: Iterator[StoredFile] = iter([meant])
+    else:
+        found = survey(store, meant, since=since, until=until)
+        files = each_file(store, found)
+    for file in files:
+        try:
+            yield from _events_of(store.read(file).pieces(), storable(file.uri), mark, notes)
+        except StoppedError:
+            raise
+        except BedrockUsageError as error:
+            notes.add(storable(f"{file.uri}: {error}"))
+    for problem in found.problems:
+        notes.add(storable(f"{problem.folder}: {problem.error}"))
+
+
+def _events_of(
+    pieces: Iterable[bytes], uri: str, mark: str | None, notes: Notes
+) -> Iterator[RawEvent]:
+    for kind, raw, position in _raw_events(pieces, uri, notes):
+        where = f"{uri}, {position}"
+        if kind == EVENT and not _may_be_meant(raw, mark):
+            continue
+        try:
+            yield RawEvent(kind, attempt(load_record, raw), where)
+        except RejectError as error:
+            notes.add(f"{where}: {error}")
+
+
+def _may_be_meant(raw: bytes, mark: str | None) -> bool:
+    if is_object(raw) and not _may_be_ours(raw):
+        return False
+    return mark is None or mark.encode("utf-8", "replace") in raw or b"\\u" in raw
+
+
+_may_be_ours = may_be_bedrock(has_escapes=True)
+
+
+def _raw_events(
+    pieces: Iterable[bytes], uri: str, notes: Notes
+) -> Iterator[tuple[str, bytes, str]]:
+    """Yield kind, JSON and place of each event of a file; note what could not be read."""
+    try:
+        for found in parse_items(pieces):
+            if isinstance(found, Unreadable):
+                notes.add(f"{uri}, {found.position}: {found.reason}")
+            elif isinstance(found, Events):
+                for index, raw in enumerate(found.values.raws):
+                    yield EVENT, bytes(raw), found.values.position(index)
+            elif found.kind in (EVENT, LOGGED_CALL):
+                yield found.kind, found.value, found.position
+    except BedrockUsageError:
+        raise
+    except Exception as error:
+        notes.add(f"{uri}: {reason_of(error)}; what stood before was read")
+
+
+@dataclass
+class Finder:
+    """Looks an event up. ``archive``: its path, None for none; ``open_places`` asks AWS."""
+
+    archive: str | None
+    store_of: Callable[[str], Store]
+    open_places: Callable[[], Sequence[Place]]
+    now: datetime
+    notes: Notes = field(default_factory=Notes)
+    _places: Sequence[Place] | None = None
+
+    def find(self, name: str, known: KnownEvent | None) -> list[RawEvent]:
+        """Return the event of an id, or all of its versions, from the first place that has it.
+
+        Where it is found, what was not there on the way to it is no matter.
+        """
+        before = replace(self.notes, kept=list(self.notes.kept))
+        found = self._in_archive(name, known) or self._in_history(name, known)
+        if found:
+            self.notes.kept, self.notes.total = before.kept, before.total
+        return found
+
+    def newest(self, number: int) -> list[RawEvent]:
+        """Return the newest events of the event history, over all places, newest first."""
+        newest: list[RawEvent] = []
+        for place in self._all_places():
+            found = chain(newest, self._newest_of(place, number))
+            newest = heapq.nlargest(number, found, key=lambda event: event.time)
+        return newest
+
+    def _newest_of(self, place: Place, number: int) -> list[RawEvent]:
+        found: list[RawEvent] = []
+        try:
+            for page in lookup_events(place, self.now - REACH, self.now):
+                found += (RawEvent(EVENT, e.record, _history(place)) for e in page.events)
+                if len(found) >= number:
+                    break
+        except StoppedError:
+            raise
+        except BedrockUsageError as error:
+            self.notes.add(str(error))
+        return [event for event in found if event.record is not None][:number]
+
+    def _in_archive(self, name: str, known: KnownEvent | None) -> list[RawEvent]:
+        if self.archive is None:
+            self.notes.add("no archive to look in: none is configured, and no --archive given")
+            return []
+        day = known.event_time.date() if known and not known.is_corrected else None
+        try:
+            found = self._read_archive(self.archive, name, day)
+            if day and any(event.is_correction for event in found):
+                # What it corrects may be of any day.
+                found = self._read_archive(self.archive, name, None)
+        except StoppedError:
+            raise
+        except BedrockUsageError as error:
+            self.notes.add(f"the archive {self.archive}: {error}")
+            return []
+        if not found:
+            self.notes.add(f"not in the archive {self.archive}")
+        return _distinct(found)
+
+    def _read_archive(self, path: str, name: str, day: date | None) -> list[RawEvent]:
+        # A trail's own files stand under the day of their delivery.
+        store, until = self.store_of(path), day and day + _DAY
+        events = read_events(store, path, self.notes, since=day, until=until, mark=name)
+        return [event for event in events if event.is_named(name)]
+
+    def _in_history(self, name: str, known: KnownEvent | None) -> list[RawEvent]:
+        if known and known.event_time < self.now - RETENTION:
+            self.notes.add("too old for the event history, which keeps 90 days")
+            return []
+        span = (known.event_time - _SECOND, known.event_time + _SECOND) if known else None
+        places = [
+            place
+            for place in self._all_places()
+            if not known or (place.account_id, place.region) == (known.account_id, known.region)
+        ]
+        if known and self._places and not places:
+            self.notes.add(
+                f"region {known.region} of account {known.account_id} is not among those that are"
+                " read: see --region, --role-arn and --organization"
+            )
+        for place in places:
+            try:
+                # A correction has a time of its own.
+                found = lookup_event(place, name, span) or (
+                    lookup_event(place, name) if span else []
+                )
+            except StoppedError:
+                raise
+            except BedrockUsageError as error:
+                self.notes.add(str(error))
+                continue
+            if found:
+                return [RawEvent(EVENT, event.record, _history(place)) for event in found]
+            self.notes.add(f"not in {_history(place)}")
+        return []
+
+    def _all_places(self) -> Sequence[Place]:
+        if self._places is None:
+            try:
+                self._places = self.open_places()
+            except StoppedError:
+                raise
+            except BedrockUsageError as error:
+                self.notes.add(f"AWS was not asked: {error}")
+                self._places = []
+        return self._places
+
+
+def _history(place: Place) -> str:
+    return f"the event history of {place.region} (account {place.account_id})"
+
+
+def _distinct(events: Sequence[RawEvent]) -> list[RawEvent]:
+    """Leave out what is there twice; what AWS completed later is another."""
+    return list({json.dumps(event.record, sort_keys=True): event for event in events}.values())

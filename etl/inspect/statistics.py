@@ -1,0 +1,267 @@
+"""What many events come to: what they are, where their tokens stand, what is known of the calls.
+
+Events go through one by one and leave counts only. Memory grows with the number of *kinds* of calls
+(the same caller, model, operation and agent), which ends at ``MAX_KINDS``; what comes after that is
+counted and not told apart. One call of each kind is then loaded into a trial warehouse, which says
+what ``load`` makes of all of them: application, model, price.
+
+A survey of a warehouse has no raw events. It says the same of calls, and nothing of events that are
+none, or of where in an event tokens stood beyond the form that they came in.
+"""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any, NamedTuple
+
+from sqlite_utils import Database
+
+from etl.errors import RejectError
+from etl.inspect.explain import unread
+from etl.inspect.find import LOGGED_CALL, RawEvent, is_bedrock
+from etl.load.decoder.content import Keys
+from etl.normalise.boundary import attempt
+from etl.normalise.cloudtrail import JOBS, classify, find_tokens, parse_event
+from etl.normalise.fields import mapping, text
+from etl.normalise.identity import UNKNOWN as NOBODY
+from etl.normalise.invocation_log import find_logged_tokens, parse_logged_call
+from etl.normalise.packed import Shape, event_of, shape_of
+from etl.normalise.rows import Event, ServiceTokens, Tokens
+from etl.normalise.rules import role_name_of
+from etl.warehouse.read.inspect import call_kinds, trial_kinds
+from etl.warehouse.write.attribution import stored_rules
+from etl.warehouse.write.batch import Batch, Loader
+
+MAX_KINDS = 20_000
+
+STREAMS = frozenset(
+    {
+        *("InvokeModelWithResponseStream", "ConverseStream"),
+        *("InvokeModelWithBidirectionalStream",),
+    }
+)
+
+LOG = "a record of an invocation log"
+REFUSED = "refused: it cannot be read, see the table rejects after a load"
+
+# Every kind of token that may have a price, so that a price is looked for.
+_ONE_OF_EACH = Tokens("additionalEventData", 1, 1, images=1)
+
+_JOB_NAMES = frozenset(name for _, name in JOBS)
+
+
+@dataclass
+class CallCounts:
+    """Calls and what is known of them. ``last_seen``: when the last one was made, UTC."""
+
+    calls: int = 0
+    with_tokens: int = 0
+    failed: int = 0
+    last_seen: str = ""
+
+    def add(self, calls: int, with_tokens: int, failed: int, last_seen: str) -> None:
+        """Add others to these."""
+        self.calls += calls
+        self.with_tokens += with_tokens
+        self.failed += failed
+        self.last_seen = max(self.last_seen, last_seen)
+
+    @property
+    def lacking(self) -> int:
+        """How many might have tokens and have none: failed calls use none."""
+        return max(0, self.calls - self.failed - self.with_tokens)
+
+
+class SurveyedOperation(NamedTuple):
+    """What was asked of Bedrock, and whether that was a call."""
+
+    name: str
+    what: str
+
+
+class Caller(NamedTuple):
+    """Who calls, and with what: all there is to name an application by."""
+
+    role: str | None
+    user: str
+    user_agent: str | None
+
+
+class Model(NamedTuple):
+    """What a price is looked up by."""
+
+    model_id: str
+    raw_model_id: str
+    region: str
+    scope: str
+    tier: str
+
+
+@dataclass
+class Survey:
+    """The counts. ``has_events``: they are of raw events, not of a warehouse's calls.
+
+    ``paths``: (path of a count, operation) -> events; ``unread``: path that nothing reads ->
+    events; ``untold``: calls of kinds beyond ``MAX_KINDS``. ``has_session_rules``: applications may
+    depend on the names of sessions, so that these tell kinds apart.
+    """
+
+    has_events: bool
+    has_session_rules: bool = False
+    events: Counter[SurveyedOperation] = field(default_factory=Counter)
+    paths: Counter[tuple[str, str]] = field(default_factory=Counter)
+    unread: Counter[str] = field(default_factory=Counter)
+    operations: dict[str, CallCounts] = field(default_factory=dict)
+    nameless: dict[Caller, CallCounts] = field(default_factory=dict)
+    not_people: dict[tuple[str, str], CallCounts] = field(default_factory=dict)
+    unpriced: dict[Model, CallCounts] = field(default_factory=dict)
+    total: CallCounts = field(default_factory=CallCounts)
+    regions: Counter[str] = field(default_factory=Counter)
+    service_events: int = 0
+    untold: int = 0
+
+    def add_kind(self, kind: Mapping[str, Any], calls: CallCounts) -> None:
+        """Count the calls of a kind, a row of ``call_kinds``."""
+        counts = (calls.calls, calls.with_tokens, calls.failed, calls.last_seen)
+        self.total.add(*counts)
+        self.regions[kind["region"]] += calls.calls
+        self.operations.setdefault(kind["event_name"], CallCounts()).add(*counts)
+        role = role_name_of(kind["principal_arn"])
+        user = kind["raw_user_name"]
+        if kind["application"] == "Unknown":
+            caller = Caller(role, user, kind["user_agent"])
+            self.nameless.setdefault(caller, CallCounts()).add(*counts)
+        if kind["alias"] is None and (why := why_no_person(kind["principal_type"], role, user)):
+            self.not_people.setdefault((user, why), CallCounts()).add(*counts)
+        if not kind["is_priced"] and not kind["is_failed"]:
+            model = Model(
+                kind["model_id"],
+                kind["raw_model_id"],
+                kind["region"],
+                kind["inference_scope"],
+                kind["service_tier"] or "standard",
+            )
+            self.unpriced.setdefault(model, CallCounts()).add(*counts)
+
+
+def why_no_person(principal_type: str, role: str | None, user: str) -> str | None:
+    """Say why a user is nobody in particular; None for one who may be a person."""
+    if user == NOBODY:
+        return "the event names nobody"
+    if role == user:
+        return "a role"
+    if user.startswith("BedrockAPIKey-"):
+        return "an API key"
+    whose = {"AWSService": "an AWS service", "Root": "the root user", "AWSAccount": "an account"}
+    return whose.get(principal_type)
+
+
+def survey_warehouse(db: Database) -> Survey:
+    """Count over all calls that a warehouse holds."""
+    found = Survey(has_events=False)
+    for kind in call_kinds(db):
+        calls, failed = kind["calls"], kind["calls"] if kind["is_failed"] else 0
+        found.add_kind(
+            kind, CallCounts(calls, kind["calls_with_tokens"], failed, kind["last_seen"])
+        )
+    return found
+
+
+def survey_events(events: Iterable[RawEvent], trial: Database, keys: Keys) -> Survey:
+    """Count over raw events, each as it stands: a call that two files tell of counts twice."""
+    has_session_rules = any(rule.session for rule in stored_rules(trial))
+    found = Survey(has_events=True, has_session_rules=has_session_rules)
+    shapes: dict[Shape, CallCounts] = {}
+    for event in events:
+        try:
+            attempt(_count, event, found, shapes, keys)
+        except RejectError:
+            # Nobody foresaw what it holds; it costs no other event.
+            _tally(found.events, SurveyedOperation("(none)", REFUSED))
+    for kind, calls in _understood(shapes, trial):
+        found.add_kind(kind, calls)
+    return found
+
+
+def _count(event: RawEvent, found: Survey, shapes: dict[Shape, CallCounts], keys: Keys) -> None:
+    record = mapping(event.record)
+    is_log = event.kind == LOGGED_CALL
+    if not is_bedrock(event):
+        return
+    name = text(record.get("operation" if is_log else "eventName")) or "(none)"
+    what = LOG if is_log else str(classify(record).value)
+    try:
+        row = attempt(_row, event, keys)
+    except RejectError:
+        _tally(found.events, SurveyedOperation(name, REFUSED))
+        return
+    _tally(found.events, SurveyedOperation(name, what))
+    if row is None:
+        return
+    readings = (
+        find_logged_tokens(json.dumps(event.record).encode()) if is_log else find_tokens(record)[1]
+    )
+    for reading in readings.values():
+        _tally(found.paths, (reading.path, name))
+    for line in unread(record, event):
+        _tally(found.unread, line.field)
+    if isinstance(row, ServiceTokens):
+        found.service_events += 1
+    elif row.event_name not in _JOB_NAMES:
+        _add_call(row, found, shapes)
+
+
+def _row(event: RawEvent, keys: Keys) -> Event | ServiceTokens | None:
+    if event.kind == LOGGED_CALL:
+        record = json.dumps(event.record).encode()
+        return parse_logged_call(record, metadata_key=keys.metadata).row
+    return parse_event(event.record, metadata_key=keys.metadata).row
+
+
+def _add_call(row: Event, found: Survey, shapes: dict[Shape, CallCounts]) -> None:
+    shape = shape_of(_bare(row, found.has_session_rules))
+    if shape not in shapes and len(shapes) >= MAX_KINDS:
+        found.untold += 1
+        return
+    failed = 1 if row.error_code else 0
+    shapes.setdefault(shape, CallCounts()).add(1, 1 if row.tokens else 0, failed, row.event_time)
+
+
+def _bare(row: Event, has_session_rules: bool) -> Event:
+    """Return a call without what may be another for each and decides nothing that is counted."""
+    return row._replace(
+        session_name=row.session_name if has_session_rules else None,
+        error_code="failed" if row.error_code else None,
+        inference_region=None,
+        request_metadata=None,
+        guardrail_action=None,
+        is_home_copy=True,
+        is_correction=False,
+    )
+
+
+def _tally(counter: Counter[Any], key: object) -> None:
+    """Count, but not more different things than there could ever be in earnest."""
+    if key in counter or len(counter) < MAX_KINDS:
+        counter[key] += 1
+
+
+def _understood(
+    shapes: Mapping[Shape, CallCounts], trial: Database
+) -> Iterator[tuple[Mapping[str, Any], CallCounts]]:
+    """Load one call of each kind; yield what became of it, with the calls of the kind."""
+    by_id = {f"kind-{number}": shape for number, shape in enumerate(shapes)}
+    calls = [
+        event_of(shape)._replace(
+            event_time=shapes[shape].last_seen,
+            event_id=event_id,
+            tokens=_ONE_OF_EACH,
+        )
+        for event_id, shape in by_id.items()
+    ]
+    Loader(trial).write(Batch(events=calls))
+    for kind in trial_kinds(trial):
+        yield kind, shapes[by_id[kind["event_id"]]]

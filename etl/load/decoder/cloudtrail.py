@@ -1,0 +1,343 @@
+"""CloudTrail's log files, without building what is not needed.
+
+A file is cut into its records as raw bytes. One that cannot be a Bedrock call is not even parsed;
+one that can is decoded into just the fields that count. What its names mean is worked out by
+``etl.normalise.cloudtrail`` for the first call that has them, and remembered: the other calls of
+the same caller, model and operation differ in ids, time and tokens only. Who called, and with which
+parameters, is understood once for many such names. A record in any way unusual goes to
+``parse_event`` whole, so that both ways always come to the same rows.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from operator import attrgetter, itemgetter
+from typing import Any
+
+import msgspec
+
+from etl.errors import RejectError
+from etl.normalise.cloudtrail import CALLS, JOBS, name_call
+from etl.normalise.fields import MAX_COUNT, mapping, utc_time
+from etl.normalise.identity import parse_identity
+from etl.normalise.packed import PackedCall, Shape, shape_of, stored_id
+from etl.normalise.token_kinds import KINDS, counts_of
+from etl.normalise.token_sources import EVENT_TOKENS, KEYS
+from etl.sources.split import Raw
+
+_NULL = msgspec.Raw(b"null")
+
+
+class _Named(msgspec.Struct, frozen=True, gc=False, rename="camel"):
+    user_name: str | None = None
+    arn: str | None = None
+
+
+class _Federation(msgspec.Struct, frozen=True, gc=False, rename="camel"):
+    federated_provider: str | None = None
+
+
+class _Session(msgspec.Struct, frozen=True, gc=False, rename="camel"):
+    session_issuer: _Named | None = None
+    source_identity: str | None = None
+    web_id_federation_data: _Federation | None = None
+
+
+class _Person(msgspec.Struct, frozen=True, gc=False, rename="camel"):
+    user_id: str | None = None
+
+
+class _Identity(msgspec.Struct, frozen=True, gc=False, rename="camel"):
+    type: str | None = None
+    principal_id: str | None = None
+    arn: str | None = None
+    account_id: str | None = None
+    user_name: str | None = None
+    invoked_by: str | None = None
+    on_behalf_of: _Person | None = None
+    session_context: _Session | None = None
+
+
+class _Performance(msgspec.Struct, frozen=True, gc=False):
+    latency: str | None = None
+
+
+class _Parameters(msgspec.Struct, frozen=True, gc=False, rename="camel"):
+    model_id: str | None = None
+    model: str | None = None
+    performance_config: _Performance | None = None
+    service_tier: str | None = None
+    openai_service_tier: str | None = msgspec.field(default=None, name="service_tier")
+    # What is in them is for the slow way.
+    request_metadata: None = None
+    metadata: None = None
+
+
+class _Resource(msgspec.Struct, frozen=True, gc=False):
+    arn: str | None = msgspec.field(default=None, name="ARN")
+
+
+# The kinds that an event may tell: a field each, under its newest name. The names of the older
+# forms have no place here.
+_TOLD = [kind for kind in KINDS if kind.cloudtrail]
+_Counts: Any = msgspec.defstruct(
+    "_Counts",
+    [
+        *((kind.name, int | None, None) for kind in _TOLD),
+        *((name, type(None), None) for kind in _TOLD for name in kind.cloudtrail[1:]),
+    ],
+    rename={kind.name: kind.cloudtrail[0] for kind in _TOLD},
+    gc=False,
+)
+
+
+class _Extra(_Counts, gc=False, rename="camel"):  # type: ignore[call-arg, misc]
+    """additionalEventData; the token counts are no names, and each call has its own."""
+
+    inference_region: str | None = None
+    service_tier: str | None = None
+    resolved_service_tier: str | None = None
+
+
+class _EventRecord(msgspec.Struct, gc=False, rename="camel"):
+    """A call; who made it and with which parameters stays as it is in the file."""
+
+    event_id: str = msgspec.field(name="eventID")
+    event_time: str
+    event_source: str
+    event_name: str
+    aws_region: str | None = None
+    user_identity: msgspec.Raw = _NULL
+    user_agent: str | None = None
+    request_parameters: msgspec.Raw = _NULL
+    # An object here has tokens in an older form.
+    response_elements: None = None
+    additional_event_data: _Extra | None = None
+    resources: tuple[_Resource, ...] | None = None
+    request_id: str | None = msgspec.field(default=None, name="requestID")
+    shared_event_id: str | None = msgspec.field(default=None, name="sharedEventID")
+    recipient_account_id: str | None = None
+    error_code: str | None = None
+    event_type: str | None = None
+    event_category: str | None = None
+    addendum: None = None
+
+
+_decode_record = msgspec.json.Decoder(_EventRecord).decode
+_decode_identity = msgspec.json.Decoder(_Identity | None).decode
+_decode_parameters = msgspec.json.Decoder(_Parameters | None).decode
+
+_PLAIN_CALLS = CALLS - JOBS.keys()
+_NO_EXTRA = _Extra()
+
+_counts = attrgetter(*(kind.name for kind in _TOLD))
+_NO_COUNTS, _NO_OTHERS = (None,) * len(_TOLD), (None,) * len(_TOLD[2:])
+_UNKNOWN = (None,) * 3
+_NONE = (None,)
+# Puts them in the order of the stored counts; the last place is that of none.
+_in_order = itemgetter(
+    *(
+        -1 if place is None else place
+        for place in counts_of({kind.name: number for number, kind in enumerate(_TOLD)})
+    )
+)
+_SOURCE_KEY = KEYS[EVENT_TOKENS]
+
+_SECONDS = frozenset(f"{second:02}Z" for second in range(60))
+
+# More distinct callers than one process meets in a busy day; beyond it, all are looked at anew.
+_MAX_KNOWN = 20_000
+_MAX_LETTERS = 8 << 20
+
+
+# One after the other: for either alone, memory is searched ten times as fast as for both.
+_ours, _hidden = re.compile(rb"bedrock").search, re.compile(rb"\\u").search
+
+is_object = re.compile(rb"\{").match
+
+
+def may_be_bedrock(*, has_escapes: bool) -> Callable[[Raw], object]:
+    """Return a test of records: false only for what is an event of another service."""
+    # An escape may hide any letter.
+    return _ours_or_hidden if has_escapes else _ours
+
+
+def _ours_or_hidden(record: Raw) -> object:
+    return _ours(record) or _hidden(record)
+
+
+class TrailDecoder:
+    """Packs the plain calls among records. ``number_of`` gives the number of a shape."""
+
+    def __init__(self, number_of: Callable[[Shape], int]) -> None:
+        self._number_of = number_of
+        self._numbers: dict[tuple[Any, ...], int] = {}
+        self._letters = 0
+        self._identities = _Parts(_decode_identity, parse_identity)
+        self._parameters = _Parts(_decode_parameters, mapping)
+        self._minutes: set[str] = set()
+
+    def forget(self) -> None:
+        """Drop the numbers of shapes that are remembered."""
+        self._numbers.clear()
+        self._letters = 0
+
+    def pack(self, record: Raw) -> PackedCall | None:
+        """Return the packed call; None for whatever is not plain, which ``parse_event`` reads."""
+        try:
+            event = _decode_record(record)
+        except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
+            return None
+        extra = event.additional_event_data or _NO_EXTRA
+        tokens = _tokens(extra)
+        if tokens is None or not _is_plain(event) or not self._is_time(event.event_time):
+            return None
+        try:
+            event_id, request_id = _uuid(event.event_id), _uuid(event.request_id)
+            shared_event_id = _uuid(event.shared_event_id) if event.shared_event_id else None
+            number = self._number(event, extra)
+        except (ValueError, msgspec.MsgspecError, RecursionError):
+            return None
+        return (event.event_time, event_id, request_id, shared_event_id, number, *tokens)
+
+    def _is_time(self, text: str) -> bool:
+        """Return whether a time is ``YYYY-MM-DDTHH:MM:SSZ``; each minute is looked at once."""
+        minute = text[:16]
+        if len(text) != 20 or text[16] != ":" or text[17:] not in _SECONDS:
+            return False
+        if minute in self._minutes:
+            return True
+        try:
+            is_minute = utc_time(f"{minute}:00Z", "eventTime")[:16] == minute
+        except RejectError:
+            return False
+        if len(self._minutes) >= _MAX_KNOWN:
+            self._minutes.clear()
+        if is_minute:
+            self._minutes.add(minute)
+        return is_minute
+
+    def _number(self, event: _EventRecord, extra: _Extra) -> int:
+        """Return the number of the call's shape: the names it is made of, understood once."""
+        identity = self._identities.of(event.user_identity)
+        parameters = self._parameters.of(event.request_parameters)
+        key = (
+            identity,
+            event.event_name,
+            event.aws_region,
+            event.user_agent,
+            parameters,
+            event.resources,
+            event.recipient_account_id,
+            event.error_code,
+            extra.inference_region,
+            extra.service_tier,
+            extra.resolved_service_tier,
+            event.event_source,
+        )
+        number = self._numbers.get(key)
+        if number is None:
+            number = self._number_of(_shape(event, extra, identity, parameters))
+            self._letters += sum(len(part) for part in key if isinstance(part, str))
+            if len(self._numbers) >= _MAX_KNOWN or self._letters > _MAX_LETTERS:
+                self.forget()
+            self._numbers[key] = number
+        return number
+
+
+class _Part:
+    """What a part of a record comes to. Equal to itself alone, which is quickly told."""
+
+    __slots__ = ("meaning",)
+
+    def __init__(self, meaning: Any) -> None:
+        self.meaning = meaning
+
+
+class _Parts:
+    """Understands a part of records once: alike where it says the same, whatever else it has.
+
+    A session's keys and times change all the time, and nobody wants them. ``decode`` takes just
+    what counts, ``understand`` the whole as a dict.
+    """
+
+    def __init__(
+        self, decode: Callable[[bytes], Any], understand: Callable[[object], object]
+    ) -> None:
+        self._decode, self._understand = decode, understand
+        self._by_bytes: dict[bytes, _Part] = {}
+        self._letters = 0
+        self._by_value: dict[Any, _Part] = {}
+
+    def of(self, raw: msgspec.Raw) -> _Part:
+        """Return the part; raise msgspec.MsgspecError if it is not as usual."""
+        written = bytes(raw)
+        part = self._by_bytes.get(written)
+        if part is None:
+            part = self._part(self._decode(written), written)
+            self._letters += len(written)
+            if len(self._by_bytes) >= _MAX_KNOWN or self._letters > _MAX_LETTERS:
+                self._by_bytes.clear()
+                self._by_value.clear()
+                self._letters = 0
+            self._by_bytes[written] = part
+        return part
+
+    def _part(self, value: Any, written: bytes) -> _Part:
+        part = self._by_value.get(value)
+        if part is None:
+            part = _Part(self._understand(msgspec.json.decode(written)))
+            if len(self._by_value) >= _MAX_KNOWN:
+                self._by_value.clear()
+            self._by_value[value] = part
+        return part
+
+
+def _shape(event: _EventRecord, extra: _Extra, identity: _Part, parameters: _Part) -> Shape:
+    record = {
+        "eventSource": event.event_source,
+        "eventName": event.event_name,
+        "awsRegion": event.aws_region,
+        "userAgent": event.user_agent,
+        "requestParameters": parameters.meaning,
+        "resources": [{"ARN": resource.arn} for resource in event.resources or ()],
+        "recipientAccountId": event.recipient_account_id,
+        "errorCode": event.error_code,
+        "additionalEventData": {
+            "inferenceRegion": extra.inference_region,
+            "serviceTier": extra.service_tier,
+            "resolvedServiceTier": extra.resolved_service_tier,
+        },
+    }
+    return shape_of(name_call(record, identity.meaning))
+
+
+def _is_plain(event: _EventRecord) -> bool:
+    return (
+        (event.event_source, event.event_name) in _PLAIN_CALLS
+        and event.event_type == "AwsApiCall"
+        and event.event_category != "NetworkActivity"
+    )
+
+
+def _uuid(text: str | None) -> bytes | None:
+    """Return a UUID as it is stored. Raises ValueError for any other id."""
+    if text is None:
+        return None
+    stored = stored_id(text)
+    if stored is text:
+        raise ValueError
+    return stored  # type: ignore[return-value]
+
+
+def _tokens(extra: _Extra) -> tuple[Any, ...] | None:
+    """Return the end of a packed call: its tokens; None if one is no count."""
+    counts = _counts(extra)
+    if counts == _NO_COUNTS:
+        return _UNKNOWN
+    if not all(count is None or 0 <= count <= MAX_COUNT for count in counts):
+        return None
+    if counts[2:] == _NO_OTHERS:
+        return (_SOURCE_KEY, counts[0], counts[1])
+    return (_SOURCE_KEY, *_in_order(counts + _NONE), None)

@@ -1,0 +1,308 @@
+"""What stands in a file's bytes, as rows.
+
+``etl.sources`` cuts a file into records and says what each is; here they become rows. The calls of
+CloudTrail go the short way (``etl.load.decoder.cloudtrail``), whatever it does not take goes the
+long one: both come to the same rows.
+
+Rows come in chunks, so that memory is bounded whatever the file. Each record is read behind
+``etl.normalise.boundary``: one that cannot be understood is a reject and costs no other. Of the
+rejects of a file the first ``MAX_REJECTS`` are kept, the others are counted.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, field
+from typing import Any
+
+import msgspec
+
+from etl.errors import RejectError, reason_of
+from etl.load.decoder.cloudtrail import TrailDecoder, is_object, may_be_bedrock
+from etl.normalise.application import APPLICATION_KEY
+from etl.normalise.boundary import attempt
+from etl.normalise.cloudtrail import Parsed, parse_event
+from etl.normalise.cloudwatch import parse_csv_row, parse_results
+from etl.normalise.invocation_log import parse_logged_call
+from etl.normalise.packed import PackedCall, Shape, Shapes, next_range
+from etl.normalise.profiles import parse_profile
+from etl.normalise.rows import Event, InferenceProfile, MetricValue, ServiceTokens, StartedJob
+from etl.sources.files import Events, Item, parse_items
+from etl.sources.split import (
+    HeavyError,
+    Raw,
+    Unreadable,
+    Values,
+    json_problem,
+    limit_of,
+    load_value,
+)
+
+# What `reader` says in the ledger of files: raise it when a file may give more than it did.
+READER = 1
+
+# Enough to see what is wrong with a file.
+MAX_REJECTS = 100
+
+# A chunk: about so many rows, or letters in names that were not sent before.
+CHUNK_ROWS = 20_000
+_CHUNK_LETTERS = 4 << 20
+
+# A record above this is read by one process at a time.
+HEAVY_BYTES = 1 << 20
+
+# An event is among them only if it is a correction.
+OtherRow = Event | StartedJob | ServiceTokens | MetricValue | InferenceProfile
+
+
+@dataclass
+class Decoded:
+    """What a file holds. ``calls`` name their shapes by number, ``shapes`` are the new ones.
+
+    ``rejects``: (position, reason); ``rejected``: how many there are, of which not all are kept.
+    ``first_shape``: what has a lower number, of the same process, is not used any more; None for no
+    change. A large file comes in several of these: ``is_first``, ``is_last``. ``is_read``: the file
+    need not be read again.
+    """
+
+    calls: list[PackedCall] = field(default_factory=list)
+    shapes: list[tuple[int, Shape]] = field(default_factory=list)
+    rows: list[OtherRow] = field(default_factory=list)
+    rejects: list[tuple[str, str]] = field(default_factory=list)
+    events_read: int = 0
+    events_skipped: int = 0
+    metrics_skipped: int = 0
+    rejected: int = 0
+    first_shape: int | None = None
+    is_first: bool = True
+    is_last: bool = True
+    is_read: bool = True
+
+
+@dataclass(frozen=True)
+class Keys:
+    """The keys that name an application: of an inference profile's tag, of a request's metadata."""
+
+    application_tag: str = APPLICATION_KEY
+    metadata: str = APPLICATION_KEY
+
+
+class Decoder:
+    """Reads one file after the other. ``first``: the number of its first shape, of a free range."""
+
+    def __init__(self, keys: Keys | None = None, *, first: int | None = None) -> None:
+        self._keys = keys or Keys()
+        self._shapes = Shapes(next_range() if first is None else first)
+        self._trail = TrailDecoder(self._shapes.number_of)
+        self._first_shape: int | None = None
+
+    def decode(self, data: bytes) -> Decoded:
+        """Return what a file's bytes hold, all at once."""
+        whole, *others = self.chunks([data])
+        for chunk in others:
+            for part in ("calls", "shapes", "rows", "rejects"):
+                getattr(whole, part).extend(getattr(chunk, part))
+            for part in ("events_read", "events_skipped", "metrics_skipped", "rejected"):
+                setattr(whole, part, getattr(whole, part) + getattr(chunk, part))
+        return whole
+
+    def decode_small(self, data: bytes) -> Decoded | None:
+        """Return what a file's bytes hold; None if it is so much that it should come in chunks."""
+        try:
+            decoded = next(self._chunks([data], heavy=HEAVY_BYTES))
+        except HeavyError:
+            decoded = None
+        if decoded and decoded.is_last:
+            return decoded
+        # What was numbered for it is not sent.
+        self._shapes.take_new()
+        self._forget()
+        return None
+
+    def chunks(self, pieces: Iterable[bytes]) -> Iterator[Decoded]:
+        """Yield what a file holds, whose bytes come in pieces."""
+        return self._chunks(pieces, heavy=None)
+
+    def _chunks(self, pieces: Iterable[bytes], *, heavy: int | None) -> Iterator[Decoded]:
+        reader = _Reader(self._keys, self._shapes, self._trail)
+        is_first = True
+        self._forget_if_full()
+        for _ in reader.read(pieces, heavy):
+            if reader.is_full:
+                yield self._sent(reader.take(), is_first=is_first, is_last=False)
+                is_first = False
+                self._forget_if_full()
+        yield self._sent(reader.take(is_last=True), is_first=is_first, is_last=True)
+
+    def _sent(self, chunk: Decoded, *, is_first: bool, is_last: bool) -> Decoded:
+        chunk.shapes = self._shapes.take_new()
+        chunk.first_shape, self._first_shape = self._first_shape, None
+        chunk.is_first, chunk.is_last = is_first, is_last
+        return chunk
+
+    def _forget_if_full(self) -> None:
+        if self._shapes.is_full:
+            self._forget()
+
+    def _forget(self) -> None:
+        self._trail.forget()
+        self._first_shape = self._shapes.forget()
+
+
+class _Reader:
+    """Reads one file. The rows in hand are a ``Decoded`` at any time."""
+
+    def __init__(self, keys: Keys, shapes: Shapes, trail: TrailDecoder) -> None:
+        self._keys, self._shapes, self._trail = keys, shapes, trail
+        self._decoded = Decoded()
+        self._kept = self._left_out = 0
+
+    @property
+    def is_full(self) -> bool:
+        decoded = self._decoded
+        rows = len(decoded.calls) + len(decoded.rows)
+        return rows >= CHUNK_ROWS or self._shapes.new_letters >= _CHUNK_LETTERS
+
+    def take(self, *, is_last: bool = False) -> Decoded:
+        """Return what is in hand, and begin anew."""
+        decoded, self._decoded = self._decoded, Decoded()
+        if is_last and self._left_out:
+            decoded.rejects.append(("file", f"and {self._left_out:,} more that cannot be read"))
+        return decoded
+
+    def read(self, pieces: Iterable[bytes], heavy: int | None) -> Iterator[None]:
+        """Read a file; yield wherever a chunk may be taken."""
+        try:
+            for found in parse_items(pieces, heavy=heavy):
+                if isinstance(found, Events):
+                    self._add_events(found.values, heavy)
+                elif isinstance(found, Unreadable):
+                    self._refuse(*found)
+                elif found.kind in ("metric answer", "metric row"):
+                    yield from self._add_metrics(found)
+                else:
+                    self._add(found)
+                yield
+        except HeavyError:
+            raise
+        except RejectError as error:
+            # Its bytes are not to be had any more.
+            self._refuse("file", str(error))
+            self._decoded.is_read = False
+        except Exception as error:
+            self._refuse("file", f"{reason_of(error)}; what stood before was read")
+
+    def _refuse(self, position: str, reason: str, number: int = 1) -> None:
+        self._decoded.rejected += number
+        if self._kept < MAX_REJECTS:
+            self._kept += 1
+            self._decoded.rejects.append((position, reason))
+            number -= 1
+        self._left_out += number
+
+    def _add_events(self, values: Values, heavy: int | None) -> None:
+        pack, calls = self._trail.pack, self._decoded.calls
+        raws = values.raws
+        self._decoded.events_read += len(raws)
+        may_be_ours = may_be_bedrock(has_escapes=values.has_escapes)
+        skipped = 0
+        for index, record in enumerate(raws):
+            if not may_be_ours(record) and is_object(record):
+                skipped += 1
+            elif call := pack(record):
+                calls.append(call)
+            elif self._kept >= MAX_REJECTS and not is_object(record):
+                self._refuse("", "")
+            else:
+                self._add_event(record, values.position(index), heavy)
+        self._decoded.events_skipped += skipped
+
+    def _add_event(self, record: Raw, position: str, heavy: int | None = None) -> None:
+        written = bytes(record)
+        if heavy and len(written) > heavy:
+            raise HeavyError
+        self._parse(_parse_event, written, position)
+
+    def _add(self, item: Item) -> None:
+        if item.kind == "profile":
+            self._add_profile(item)
+            return
+        self._decoded.events_read += 1
+        if item.kind == "logged call":
+            self._parse(parse_logged_call, item.value, item.position)
+        elif not _may_be_ours(item.value) and is_object(item.value):
+            self._decoded.events_skipped += 1
+        elif call := self._trail.pack(item.value):
+            self._decoded.calls.append(call)
+        else:
+            self._parse(_parse_event, item.value, item.position)
+
+    def _parse(self, parse: Callable[..., Parsed], record: bytes, position: str) -> None:
+        try:
+            parsed = attempt(parse, record, metadata_key=self._keys.metadata)
+        except RejectError as error:
+            self._refuse(position, str(error))
+            return
+        for complaint in parsed.complaints:
+            self._refuse(position, complaint)
+        if parsed.row is None:
+            self._decoded.events_skipped += 1
+            return
+        if isinstance(parsed.row, Event) and not parsed.row.is_correction:
+            self._decoded.calls.append(self._shapes.pack(parsed.row))
+        else:
+            self._decoded.rows.append(parsed.row)
+        if parsed.job:
+            self._decoded.rows.append(parsed.job)
+
+    def _add_profile(self, item: Item) -> None:
+        try:
+            tag = self._keys.application_tag
+            self._decoded.rows.append(attempt(_parse_profile, item.value, tag))
+        except RejectError as error:
+            self._refuse(item.position, str(error))
+
+    def _add_metrics(self, item: Item) -> Iterator[None]:
+        """Add the totals of an answer, which may be many."""
+        for value in _metric_values(item):
+            if isinstance(value, MetricValue):
+                self._decoded.rows.append(value)
+            elif value is None:
+                self._decoded.metrics_skipped += 1
+            else:
+                self._refuse(item.position, str(value))
+            yield
+
+
+_may_be_ours = may_be_bedrock(has_escapes=True)
+
+
+def _parse_event(record: bytes, *, metadata_key: str) -> Parsed:
+    return parse_event(load_record(record), metadata_key=metadata_key)
+
+
+def _parse_profile(record: bytes, application_key: str) -> InferenceProfile:
+    return parse_profile(load_record(record), application_key=application_key)
+
+
+def load_record(record: bytes) -> Any:
+    """Build a record that is whole. Raises RejectError if it is no JSON, or too much."""
+    reason = limit_of(record) or ""
+    if not reason:
+        try:
+            return load_value(record)
+        except (ValueError, msgspec.MsgspecError):
+            reason = json_problem(record) or "not JSON"
+    # Raised out here, because an error that is being handled would hold the record.
+    raise RejectError(reason)
+
+
+def _metric_values(item: Item) -> Iterator[MetricValue | RejectError | None]:
+    """Yield what ``parse_results`` does; whatever goes wrong is a RejectError, and the end."""
+    try:
+        if item.kind == "metric row":
+            yield attempt(parse_csv_row, item.value)
+        else:
+            yield from parse_results(load_record(item.value))
+    except Exception as error:
+        yield RejectError(reason_of(error))

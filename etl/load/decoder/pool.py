@@ -1,0 +1,319 @@
+"""Read files in several processes at once, in the order in which they are given.
+
+Decompressing and decoding is most of the work of a load, and Python does it on one core a process.
+The processes are children that hold nothing but the file in hand; this one keeps the database.
+
+A child that dies costs the file it had, and that only when it dies over it a second time; another
+takes its place. Files whose rows are many, or that have a very large record, are read when it is
+their turn, by one process at a time.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import marshal
+import os
+import queue
+import signal
+import subprocess
+import sys
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from types import TracebackType
+from typing import TypeVar
+
+from etl.errors import BedrockUsageError, DecodeError, RejectError
+from etl.load.decoder.content import Decoded, Decoder, Keys
+from etl.load.decoder.process import (
+    END,
+    GONE,
+    LARGE,
+    NEXT,
+    PIECE,
+    ROWS,
+    SMALL,
+    dump,
+    receive,
+    restore,
+    send,
+)
+from etl.normalise.packed import next_range
+from etl.sources.prefetch import prefetch
+from etl.sources.stores import Pieces
+
+Tag = TypeVar("Tag")
+
+# A file: its bytes, or what gives them in pieces.
+Content = bytes | Pieces
+
+# More would wait for the one process that writes.
+_MAX_WORKERS = 4
+
+_MODULE = "etl.load.decoder.process"
+
+# Enough for the processes while a batch is written; a large file counts for many.
+_FILES_AHEAD = 40
+_BYTES_AHEAD = 32 << 20
+
+# How often a process may die over a file before the file is left out.
+_TRIES = 2
+
+# A file's content comes and goes. Unless told otherwise, glibc returns it to the system each time
+# and gets it anew, page by page, which takes as long as unzipping; others know none of these.
+_KEEP_MEMORY = {
+    "MALLOC_MMAP_THRESHOLD_": str(32 << 20),
+    "MALLOC_TRIM_THRESHOLD_": str(64 << 20),
+}
+
+# Processes take a moment to start: not worth it for less.
+FEW_BYTES = 1 << 20
+
+
+class _DeadError(Exception):
+    """A process that reads files has ended."""
+
+
+class _Worker:
+    """One child process, used by one thread at a time."""
+
+    def __init__(self, keys: Keys) -> None:
+        package = Path(__file__).parents[2]
+        path = os.pathsep.join(filter(None, (str(package), os.environ.get("PYTHONPATH"))))
+        with _without_stops():
+            self._process = subprocess.Popen(
+                # -P: a folder of the name etl where the program was started is not this package.
+                [sys.executable, "-P", "-m", _MODULE],
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                env=_KEEP_MEMORY | os.environ | {"PYTHONPATH": path},
+            )
+        settings = (keys.application_tag, keys.metadata, next_range())
+        assert self._process.stdin and self._process.stdout  # noqa: S101
+        self._jobs, self._results = self._process.stdin, self._process.stdout
+        send(self._jobs, marshal.dumps(settings))
+
+    def ask(self, data: bytes) -> bytes | None:
+        """Return what a small file holds, as the process sends it; None if it is too much at once.
+
+        Raises _DeadError.
+        """
+        self._send(SMALL + data)
+        answer = self._receive()
+        return answer[1:] if answer[:1] == ROWS else None
+
+    def stream(self, pieces: Iterator[bytes]) -> Iterator[Decoded]:
+        """Yield what a file holds, chunk by chunk. Raises _DeadError."""
+        self._send(LARGE)
+        while True:
+            answer = self._receive()
+            if answer[:1] == NEXT:
+                self._send(_next(pieces))
+                continue
+            chunk = restore(answer[1:])
+            yield chunk
+            if chunk.is_last:
+                return
+
+    def _send(self, message: bytes) -> None:
+        try:
+            send(self._jobs, message)
+        except OSError:
+            raise _DeadError from None
+
+    def _receive(self) -> bytes:
+        try:
+            message = receive(self._results)
+        except (OSError, EOFError):
+            message = None
+        if message is None:
+            raise _DeadError
+        return message
+
+    def close(self) -> None:
+        self._process.kill()
+        self._process.wait()
+        self._results.close()
+        with contextlib.suppress(OSError):  # what was not sent is not wanted any more
+            self._jobs.close()
+
+
+@contextlib.contextmanager
+def _without_stops() -> Iterator[None]:
+    """Start processes that no stop ends: one that is meant for all of us is for who started them.
+
+    They say so themselves, but a moment after they have begun.
+    """
+    if not hasattr(signal, "pthread_sigmask"):
+        yield
+        return
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT, signal.SIGTERM})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
+class Workers:
+    """Some processes, started when they are needed. A context manager; ends them at the end."""
+
+    def __init__(self, keys: Keys, count: int | None = None) -> None:
+        self._keys = keys
+        self._count = min(count or os.cpu_count() or 1, _MAX_WORKERS)
+        self._all: list[_Worker] = []
+        self._free: queue.SimpleQueue[_Worker] = queue.SimpleQueue()
+        self._own = Decoder(keys)
+
+    def __enter__(self) -> Workers:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, _: TracebackType | None
+    ) -> None:
+        while self._all:
+            self._all.pop().close()
+
+    def decode(self, files: Iterable[tuple[Tag, Content]]) -> Iterator[tuple[Tag, Decoded]]:
+        """Yield what each file holds, in their order; a large one in several parts.
+
+        A few small files are read right here. Raises DecodeError if no process can read anything.
+        """
+        files = iter(files)
+        small, size = [], 0
+        for tag, source in files:
+            small.append((tag, source))
+            size += _cost(source)
+            if size >= FEW_BYTES:
+                yield from self._decode_elsewhere(_chain(small, files))
+                return
+        for tag, source in small:
+            for chunk in self._own.chunks(_pieces_of(source)):
+                yield tag, chunk
+
+    def _decode_elsewhere(
+        self, files: Iterable[tuple[Tag, Content]]
+    ) -> Iterator[tuple[Tag, Decoded]]:
+        """Keep the processes busy while the caller writes: with files in hand, and rows to come."""
+        self.start()
+        answers = prefetch(
+            lambda file: self._ask(file[1]),
+            files,
+            threads=self._count,
+            ahead=_FILES_AHEAD,
+            cost=lambda file: len(file[1]) if isinstance(file[1], bytes) else 0,
+            weight=lambda message: len(message or b""),
+            budget=_BYTES_AHEAD,
+        )
+        with contextlib.closing(answers):
+            for (tag, source), message in answers:
+                for chunk in self._chunks(source, message):
+                    yield tag, chunk
+
+    def _chunks(
+        self, source: Content, message: bytes | BedrockUsageError | None
+    ) -> Iterator[Decoded]:
+        """Yield what a file holds, given what a process said of it."""
+        if isinstance(message, BedrockUsageError):
+            raise message
+        if message is not None:
+            yield restore(message)
+        else:
+            # Too much at once: now it is this one's turn, chunk by chunk, and no other like that.
+            yield from self._stream(source)
+
+    def start(self) -> None:
+        """Start the processes, if they are not: early, where there will be much to read."""
+        while len(self._all) < self._count:
+            self._free.put(self._new())
+
+    def _new(self) -> _Worker:
+        worker = _Worker(self._keys)
+        self._all.append(worker)
+        return worker
+
+    def _replace(self, worker: _Worker) -> _Worker:
+        worker.close()
+        with contextlib.suppress(ValueError):  # all of them are being ended
+            self._all.remove(worker)
+        return self._new()
+
+    def _ask(self, source: Content) -> bytes | None:
+        """Return what a small file holds. It has a second try: it may not have been its fault."""
+        if not isinstance(source, bytes):
+            return None
+        worker = self._free.get()
+        try:
+            for _ in range(_TRIES):
+                try:
+                    return worker.ask(source)
+                except _DeadError:
+                    worker = self._replace(worker)
+            return dump(_fatal(worker))
+        finally:
+            self._free.put(worker)
+
+    def _stream(self, source: Content) -> Iterator[Decoded]:
+        worker = self._free.get()
+        is_done = False
+        try:
+            for _ in range(_TRIES):
+                try:
+                    yield from worker.stream(iter(_pieces_of(source)))
+                except _DeadError:
+                    worker = self._replace(worker)
+                else:
+                    is_done = True
+                    return
+            yield _fatal(worker)
+            is_done = True
+        finally:
+            if is_done:
+                self._free.put(worker)
+            else:
+                # In the middle of a file that nobody wants any more.
+                worker.close()
+                with contextlib.suppress(ValueError):
+                    self._all.remove(worker)
+
+
+def _fatal(worker: _Worker) -> Decoded:
+    """Return what a file comes to that no process survived. ``worker`` is a new one.
+
+    Raises DecodeError if that cannot read anything either, so that no file is blamed for it.
+    """
+    try:
+        worker.ask(b"{}")
+    except _DeadError:
+        raise DecodeError(
+            "the processes that read files are ended from outside, maybe for want of memory; what"
+            " was committed stands: run it again"
+        ) from None
+    reason = (
+        f"the process that read it was ended {_TRIES} times, maybe for want of memory; it is left"
+        " out until it changes, or until `load --reread`"
+    )
+    return Decoded(rejects=[("file", reason)], rejected=1)
+
+
+def _next(pieces: Iterator[bytes]) -> bytes:
+    """Return the message that has the next piece, or that there is none."""
+    try:
+        piece = next(pieces, b"")
+    except RejectError as error:
+        return GONE + str(error).encode()
+    return PIECE + piece if piece else END
+
+
+def _pieces_of(source: Content) -> Iterable[bytes]:
+    return (source,) if isinstance(source, bytes) else source()
+
+
+def _cost(source: Content) -> int:
+    return len(source) if isinstance(source, bytes) else FEW_BYTES
+
+
+def _chain(
+    first: list[tuple[Tag, Content]], rest: Iterator[tuple[Tag, Content]]
+) -> Iterator[tuple[Tag, Content]]:
+    while first:
+        yield first.pop(0)
+    yield from rest

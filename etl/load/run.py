@@ -1,0 +1,183 @@
+"""Order the work of ``load``: files are found, fetched, decoded, and written in batches.
+
+Memory holds some files and one batch, whatever the number of files and their size. A batch is
+committed whole, with the ledger's entries of the files that end in it, so a load that was killed is
+simply run again and goes on where it was.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, field
+
+from sqlite_utils import Database
+
+from etl.errors import AccessError, BedrockUsageError, RejectError, SourceError
+from etl.load.batches import ReadFile, add_file, read_files, refuse_file
+from etl.load.decoder.content import READER, Keys
+from etl.load.decoder.pool import Workers
+from etl.normalise.boundary import storable
+from etl.sources.listing import FolderListing, each_file, survey
+from etl.sources.stores import LocalStore, Store, StoredFile
+from etl.warehouse.paths import files_of
+from etl.warehouse.turns import path_of
+from etl.warehouse.write.batch import Batch, Loader, Reject, Written
+from etl.warehouse.write.read_files import files_read
+
+BATCH_ROWS = 50_000
+
+# The files of a day come from as many folders as there are accounts and regions.
+_FOLDERS_REMEMBERED = 500
+
+
+@dataclass
+class LoadResult:
+    """The counts that a load ends with. ``files_unchanged``: read before, and not again."""
+
+    files: int = 0
+    files_unchanged: int = 0
+    events_read: int = 0
+    events_skipped: int = 0
+    metrics_skipped: int = 0
+    rejected: int = 0
+    written: Written = field(default_factory=Written)
+
+
+def load_files(
+    db: Database,
+    paths: Iterable[object],
+    *,
+    store_of: Callable[[str], Store] = lambda path: LocalStore(),
+    reread: bool = False,
+    remember: bool = True,
+    workers: Workers | None = None,
+    on_reject: Callable[[Reject], None] = lambda reject: None,
+    on_file: Callable[[StoredFile], None] = lambda file: None,
+    check: Callable[[], None] = lambda: None,
+    batch_rows: int = BATCH_ROWS,
+) -> LoadResult:
+    """Load every file under the paths; return what was found.
+
+    ``store_of`` gives the store of a path; ``reread``: also read what the ledger says was read;
+    ``remember``: enter in the ledger what is read.
+    ``workers``: who decodes, and which keys name applications. ``on_reject`` is told of each
+    reject once it is committed, ``on_file`` of each file read; ``check`` is asked before each file
+    and may raise StoppedError. A path that leads nowhere costs itself; if all do, the error of the
+    first is raised. Raises AccessError if not even the first file may be read.
+    """
+    load = _Load(db, on_reject, on_file, batch_rows, reread, remember)
+    with workers or Workers(Keys()) as decoding:
+        for path in map(str, paths):
+            store = store_of(path)
+            found = FolderListing()
+            try:
+                meant = store.find(path)
+            except (RejectError, SourceError) as error:
+                load.refuse_path(path, error)
+                continue
+            files = load.wanted(_files(store, meant, found))
+            for read in read_files(store, files, decoding, load.judge):
+                check()
+                load.add(read)
+            for problem in found.problems:
+                load.refuse(problem.folder, "folder", problem.error)
+            load.has_path = True
+    load.finish()
+    return load.result
+
+
+def _files(store: Store, meant: StoredFile | str, found: FolderListing) -> Iterator[StoredFile]:
+    """Yield a file, or those of a folder; ``found`` gets the folders that cannot be listed."""
+    if isinstance(meant, StoredFile):
+        yield meant
+        return
+    surveyed = survey(store, meant)
+    found.problems = surveyed.problems
+    yield from each_file(store, surveyed)
+
+
+class _Load:
+    """A load at work: its batch in hand and its counts."""
+
+    def __init__(
+        self,
+        db: Database,
+        on_reject: Callable[[Reject], None],
+        on_file: Callable[[StoredFile], None],
+        batch_rows: int,
+        reread: bool,
+        remember: bool,
+    ) -> None:
+        self._db, self._loader, self._batch = db, Loader(db), Batch()
+        self._on_reject, self._on_file = on_reject, on_file
+        self._batch_rows, self._reread, self._remember = batch_rows, reread, remember
+        self._is_let_in = False
+        self._own_files = {str(path) for path in files_of(path_of(db))}
+        self._refused: list[BedrockUsageError] = []
+        self.has_path = False
+        self.result = LoadResult()
+
+    def wanted(self, files: Iterable[StoredFile]) -> Iterator[StoredFile]:
+        """Leave out what was read before, and the warehouse itself (`load .` beside it)."""
+        known: dict[str, dict[str, str]] = {}
+        for file in files:
+            if file.uri in self._own_files:
+                continue
+            if file.folder not in known:
+                if len(known) >= _FOLDERS_REMEMBERED:
+                    known.clear()
+                folder = storable(file.folder)
+                known[file.folder] = files_read(self._db, folder, reader=READER)
+            if known[file.folder].get(storable(file.name)) == file.etag and not self._reread:
+                self.result.files_unchanged += 1
+                self._is_let_in = True
+                continue
+            yield file
+
+    def add(self, read: ReadFile) -> None:
+        """Take a file, or a part of it, into the batch; commit when that is large enough."""
+        result, decoded = self.result, read.decoded
+        add_file(self._batch, read)
+        result.files += decoded.is_last
+        result.events_read += decoded.events_read
+        result.events_skipped += decoded.events_skipped
+        result.metrics_skipped += decoded.metrics_skipped
+        result.rejected += decoded.rejected
+        if len(self._batch) >= self._batch_rows:
+            self.commit()
+        if decoded.is_last:
+            self._on_file(read.file)
+
+    def judge(self, file: StoredFile, error: BedrockUsageError | None) -> None:
+        """Take note of a file that is there, or cannot be had; raise that if nothing can be."""
+        if error:
+            self.refuse(file.uri, "file", error)
+        self._is_let_in = True
+
+    def refuse(self, uri: str, position: str, error: BedrockUsageError) -> None:
+        """Note what could not be read; raise it if it is the first and we are not let in."""
+        if isinstance(error, AccessError) and not self._is_let_in:
+            raise error
+        refuse_file(self._batch, uri, position, error)
+        self.result.rejected += 1
+
+    def refuse_path(self, path: str, error: BedrockUsageError) -> None:
+        """Note a path that leads nowhere."""
+        self._refused.append(error)
+        refuse_file(self._batch, path, "path", error)
+        self.result.rejected += 1
+
+    def finish(self) -> None:
+        """Write what is left in hand; raise what was wrong with the first path if none was good."""
+        if self._refused and not self.has_path:
+            raise self._refused[0]
+        self.commit()
+
+    def commit(self) -> None:
+        """Write the batch in hand."""
+        batch, self._batch = self._batch, Batch()
+        if not self._remember:
+            batch.files_read.clear()
+        self.result.written.add(self._loader.write(batch))
+        for reject in batch.rejects:
+            self._on_reject(reject)

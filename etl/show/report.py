@@ -1,0 +1,291 @@
+"""Reports for a terminal, a program or a spreadsheet: rows out of the warehouse, text out.
+
+``table`` is for people: rounded, aligned, with its caveats. ``json`` and ``csv`` hold the exact
+figures. Names come from logs that callers can write to, and are shown as ``etl.show.terminal``
+does.
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import partial
+
+import click
+from rich.box import SIMPLE_HEAD
+from rich.console import Console, Group
+from rich.table import Table
+from rich.text import Text
+from sqlite_utils import Database
+
+from etl.normalise.token_kinds import TOKENS_ALONE
+from etl.show.escaping import json_text, show_csv
+from etl.show.numbers import Row, cost, coverage, dollars, missing, number, percent, tokens
+from etl.show.spreadsheet import harmless_cell
+from etl.show.terminal import open_console, plain
+from etl.warehouse.read.reports import Filters, loaded_range, usage
+
+# Each kind of report: its title, the dimensions of a row, and those below a name.
+KINDS: Mapping[str, tuple[str, tuple[str, ...]]] = {
+    "users": ("Cost by user", ("user_name",)),
+    "applications": ("Cost by application", ("application",)),
+    "models": ("Cost by model", ("model_id",)),
+    "regions": ("Cost by region", ("region",)),
+    "days": ("Cost by day", ("day",)),
+    "coverage": ("Calls with token data", ("day", "region", "model_id")),
+    "breakdown": (
+        "Cost by application, user, region and model",
+        ("application", "user_name", "region", "model_id"),
+    ),
+}
+
+HEADINGS = {
+    "day": "Day (UTC)",
+    "user_name": "User",
+    "application": "Application",
+    "region": "Region",
+    "model_id": "Model",
+}
+
+# Shown also where nothing of them is known.
+_ALWAYS = ("input_tokens", "output_tokens")
+
+COVERAGE_COLUMNS = ("day", "region", "model_id", "calls", "calls_with_tokens", "coverage_pct")
+
+# What a narrow terminal leaves out, one step after the other; a number is never cut.
+_LAYOUTS: Sequence[frozenset[str]] = (
+    frozenset(),
+    frozenset({"long source"}),
+    frozenset({"long source", "Cache read", "Cache write"}),
+    frozenset({"long source", "Cache read", "Cache write", "Failed", "Share"}),
+)
+
+_SHORT_SOURCES = {
+    "Actual Tokens from CloudTrail": "CloudTrail",
+    "Actual Tokens from invocation log": "invocation log",
+    "CloudWatch (Estimated)": "estimated",
+    "No token data": "no tokens",
+    "Mixed": "mixed",
+}
+
+
+@dataclass
+class Report:
+    """One report. ``details`` are rows by region and model for the rows' single dimension."""
+
+    kind: str
+    range: str
+    rows: Sequence[Row]
+    total: Row | None
+    details: Sequence[Row] = field(default_factory=list)
+
+    @property
+    def dimensions(self) -> tuple[str, ...]:
+        return KINDS[self.kind][1]
+
+    def details_of(self, row: Row) -> list[Row]:
+        """Return the detail rows that stand below a row."""
+        name = self.dimensions[0]
+        return [detail for detail in self.details if detail[name] == row[name]]
+
+
+def build_report(db: Database, kind: str, filters: Filters, *, breakdown: bool = False) -> Report:
+    """Read one report from the warehouse."""
+    dimensions = KINDS[kind][1]
+    totals = usage(db, filters)
+    return Report(
+        kind=kind,
+        range=_range(db, filters),
+        rows=usage(db, filters, by=dimensions),
+        total=totals[0] if totals else None,
+        details=usage(db, filters, by=(*dimensions, "region", "model_id")) if breakdown else [],
+    )
+
+
+def _range(db: Database, filters: Filters) -> str:
+    first, last = loaded_range(db)
+    if first is None or last is None:
+        return "nothing is loaded"
+    start, end = filters.since or first, filters.until or last
+    if start > end:
+        # Nothing is loaded of it: what was asked for stands alone.
+        start, end = filters.since or end, filters.until or start
+    is_all = filters.since is None and filters.until is None
+    return f"{start} to {end} UTC" + (", all that is loaded" if is_all else "")
+
+
+def print_report(report: Report, format_: str = "table") -> None:
+    """Print to stdout; say on stderr why there is nothing to print."""
+    if format_ == "table":
+        print_table(report, open_console())
+    elif format_ == "json":
+        click.echo(to_json(report))
+    else:
+        show_csv(to_csv(report))
+    if not report.rows:
+        click.echo(
+            "No calls match. Look at what is loaded with `bedrock-usage report days`; CloudTrail"
+            " delivers events about 15 minutes late.",
+            err=True,
+        )
+
+
+def to_json(report: Report) -> str:
+    """Return the report as one JSON object: kind, range, rows (with their breakdown), total."""
+    name = report.dimensions[0]
+    rows = [dict(_columns(report, row)) for row in report.rows]
+    if report.details:
+        for row in rows:
+            row["breakdown"] = [
+                {k: v for k, v in detail.items() if k != name} for detail in report.details_of(row)
+            ]
+    return json_text(
+        {"report": report.kind, "range": report.range, "rows": rows, "total": report.total}
+    )
+
+
+def to_csv(report: Report) -> str:
+    """Return the rows as CSV with a header; with a breakdown, its rows instead."""
+    rows = [_columns(report, row) for row in report.details or report.rows]
+    return "\n".join(_csv_line(cells) for cells in (*rows[:1], *(row.values() for row in rows)))
+
+
+def _csv_line(cells: Iterable[object]) -> str:
+    text = io.StringIO()
+    # So that a cell with either of them is quoted; before Python 3.13 no other is.
+    csv.writer(text, lineterminator="\r\n").writerow(map(harmless_cell, cells))
+    return text.getvalue().removesuffix("\r\n")
+
+
+def _columns(report: Report, row: Row) -> Row:
+    if report.kind != "coverage":
+        return row
+    pct = round(100 * row["calls_with_tokens"] / row["calls"], 1) if row["calls"] else None
+    return {name: pct if name == "coverage_pct" else row[name] for name in COVERAGE_COLUMNS}
+
+
+def print_table(report: Report, console: Console) -> None:
+    """Print the report as a person wants to read it, in the width of the console."""
+    title = KINDS[report.kind][0]
+    console.print(Text(f"\n{title}, {report.range}", style="bold"))
+    if not report.rows:
+        return
+    if report.kind == "coverage":
+        console.print(Group(_coverage_table(report), *_notes(report)))
+        return
+    table, left_out = _fitting_table(report, console)
+    # Too narrow even so: the terminal wraps long lines, which is better than numbers cut off.
+    needed = table.__rich_measure__(console, console.options.update(width=1000)).minimum
+    console.print(table, width=max(console.width, needed), crop=False, no_wrap=True)
+    console.print(Group(*_notes(report)))
+    if left_out:
+        console.print(f"Left out to fit {console.width} columns: {', '.join(left_out)}.")
+
+
+def _fitting_table(report: Report, console: Console) -> tuple[Table, list[str]]:
+    columns = _cost_columns(report.total or {})
+    for without in _LAYOUTS:
+        table = _cost_table(report, columns, without)
+        if (
+            table.__rich_measure__(console, console.options.update(width=1000)).maximum
+            <= console.width
+        ):
+            break
+    return table, [heading for heading in columns if heading in without]
+
+
+def _table(report: Report) -> Table:
+    table = Table(
+        box=SIMPLE_HEAD, show_footer=report.total is not None, pad_edge=False, padding=(0, 1, 0, 0)
+    )
+    for index, name in enumerate(report.dimensions):
+        footer = "Total" if index == 0 else ""
+        table.add_column(HEADINGS[name], footer=footer, overflow="fold", min_width=12)
+    return table
+
+
+def _coverage_table(report: Report) -> Table:
+    table, total = _table(report), report.total or {}
+    for heading, value in (
+        ("Calls", number(total.get("calls"))),
+        ("With token data", number(total.get("calls_with_tokens"))),
+        ("Coverage", percent(total.get("calls_with_tokens"), total.get("calls"))),
+    ):
+        table.add_column(heading, footer=value, justify="right", no_wrap=True)
+    for row in report.rows:
+        table.add_row(
+            *(plain(row[name]) for name in report.dimensions),
+            number(row["calls"]),
+            number(row["calls_with_tokens"]),
+            percent(row["calls_with_tokens"], row["calls"]),
+        )
+    return table
+
+
+def _cost_table(
+    report: Report, columns: Mapping[str, Callable[[Row], str]], without: frozenset[str]
+) -> Table:
+    table, total = _table(report), report.total
+    totals = [total] if total else []
+    cells = {heading: cell for heading, cell in columns.items() if heading not in without}
+    for heading, cell in cells.items():
+        width = max(len(cell(row)) for row in (*report.rows, *report.details, *totals))
+        footer = cell(total) if total else ""
+        table.add_column(
+            heading,
+            footer=footer,
+            justify="right",
+            no_wrap=True,
+            min_width=max(width, len(heading)),
+        )
+    table.add_column("Data source", no_wrap=True, min_width=11)
+
+    def add(name: Sequence[Text], row: Row, style: str | None = None) -> None:
+        source = row["data_source"]
+        if "long source" in without:
+            source = _SHORT_SOURCES[source]
+        table.add_row(*name, *(cell(row) for cell in cells.values()), source, style=style)
+
+    for row in report.rows:
+        add([plain(row[name]) for name in report.dimensions], row)
+        for detail in report.details_of(row) if report.details else ():
+            add([Text(f"  {detail['region']} ").append(plain(detail["model_id"]))], detail, "dim")
+    return table
+
+
+def _cost_columns(total: Row) -> dict[str, Callable[[Row], str]]:
+    """Return heading and cell of each number; those of the rarer kinds where any is known."""
+    decimals = 2 if (total.get("cost_usd") or 0) >= 1 else 6
+    columns: dict[str, Callable[[Row], str]] = {
+        "Calls": lambda row: number(row["calls"]),
+        "Failed": lambda row: number(row["failed_calls"]),
+    }
+    for kind in TOKENS_ALONE:
+        if kind.shown in _ALWAYS or total.get(kind.shown) is not None:
+            columns[kind.heading] = partial(_tokens_in, kind.shown)
+    columns["Cost"] = lambda row: cost(row, decimals)
+    columns["Share"] = lambda row: percent(row["cost_usd"], total.get("cost_usd"))
+    return columns
+
+
+def _tokens_in(column: str, row: Row) -> str:
+    return tokens(row[column])
+
+
+def _notes(report: Report) -> Iterable[Text]:
+    total = report.total
+    if total is None:
+        return
+    with_tokens, calls = total["calls_with_tokens"], total["calls"]
+    yield Text(coverage(with_tokens, calls))
+    if report.kind == "coverage":
+        return
+    if total["estimated_cost_usd"]:
+        yield Text(
+            f"{dollars(total['estimated_cost_usd'], 2)} of the cost is estimated: CloudWatch's"
+            " totals shared out among the calls that tell no tokens."
+        )
+    if lacks := missing(total):
+        yield Text(f"≥ a lower bound: {lacks}.")

@@ -1,0 +1,342 @@
+"""How fresh the warehouse is: what it knows of itself, seen at a moment, as text.
+
+A *stream* is a source in one account and region. It is *stale* if it was last read to its end
+longer ago than somebody finds acceptable, or never. An attempt that failed makes nothing stale by
+itself: what was read before stays true, and grows old soon enough. The catalogue is read once a day
+only, so it may be that much older.
+
+``table`` is for people, ``json`` has every row and exact values.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any
+
+from rich.box import SIMPLE_HEAD
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from etl.registry import SOURCES
+from etl.show.escaping import json_text
+from etl.show.numbers import UNKNOWN, Row, count, coverage, number, span
+from etl.show.terminal import plain
+from etl.times import utc_text
+
+# How often a stream is read, where that is not every time.
+_READ_EVERY = {stream: one.read_every for one in SOURCES for stream in one.streams}
+
+# More streams than this are shown together where they stand alike; of a list, so many lines.
+_STREAMS_SHOWN = 12
+_LINES_SHOWN = 5
+
+_UNREAD = ("unread_from", "unread_to")
+
+NEVER_SYNCED = (
+    "Nothing was ever read from AWS: `bedrock-usage sync` does it,"
+    " `bedrock-usage doctor` checks what it needs."
+)
+
+
+@dataclass(frozen=True)
+class WarehouseStatus:
+    """The parts that ``etl.warehouse.read.status.read_status`` names, seen at ``checked_at``.
+
+    ``max_age`` None: nothing is said to be stale.
+    """
+
+    checked_at: datetime
+    max_age: timedelta | None
+    streams: Sequence[Row]
+    last_run: Row | None
+    gaps: Sequence[Row]
+    rereads: Sequence[Row]
+    provisional: Row
+    rejects: Sequence[Row]
+    unpriced: Sequence[Row]
+    coverage: Mapping[str, Row]
+
+    def since(self, moment: str | None) -> timedelta | None:
+        """Return how long ago a moment of the warehouse was, None for none."""
+        return self.checked_at - datetime.fromisoformat(moment) if moment else None
+
+    def is_stale(self, stream: Row) -> bool:
+        """Return whether a stream is older than ``max_age``; False without one."""
+        if self.max_age is None:
+            return False
+        age = self.since(stream["read_at"])
+        return age is None or age > self.max_age + _READ_EVERY.get(stream["source"], timedelta())
+
+    @property
+    def stale(self) -> list[Row]:
+        return [stream for stream in self.streams if self.is_stale(stream)]
+
+    @property
+    def is_fresh(self) -> bool | None:
+        """Whether all is as young as ``max_age``, None without one; nothing at all is not."""
+        return None if self.max_age is None else bool(self.streams) and not self.stale
+
+
+def stale_lines(status: WarehouseStatus) -> Iterator[str]:
+    """Say which streams are too old, and what to do."""
+    if status.max_age is None:
+        return
+    if not status.streams:
+        yield NEVER_SYNCED
+    for stream in status.stale:
+        age = status.since(stream["read_at"])
+        read = f"was read {span(age)} ago" if age is not None else "was never read to its end"
+        error = stream["error"]
+        yield f"Stale: {stream['stream']} {read}" + (f"; last error: {error}" if error else "")
+    if status.stale:
+        yield (
+            f"Older than {span(status.max_age)}: run `bedrock-usage sync`; what keeps it from"
+            " reading, `bedrock-usage doctor` tells."
+        )
+
+
+# -- for programs ---------------------------------------------------------------------------------
+
+
+def to_json(status: WarehouseStatus) -> str:
+    """Return the status as one JSON object; durations are seconds."""
+    run = status.last_run
+    answer = {
+        "checked_at": utc_text(status.checked_at),
+        "max_age_seconds": _seconds(status.max_age),
+        "is_fresh": status.is_fresh,
+        "streams": [_stream_json(status, stream) for stream in status.streams],
+        "last_run": dict(run) if run else None,
+        "gaps": list(status.gaps),
+        "rereads": list(status.rereads),
+        "provisional": dict(status.provisional),
+        "rejects": list(status.rejects),
+        "unpriced": list(status.unpriced),
+        "coverage": status.coverage,
+    }
+    return json_text(answer)
+
+
+def _stream_json(status: WarehouseStatus, stream: Row) -> dict[str, Any]:
+    return {
+        **stream,
+        "lag_seconds": _seconds(status.since(stream["watermark"])),
+        "age_seconds": _seconds(status.since(stream["read_at"])),
+        "is_stale": None if status.max_age is None else status.is_stale(stream),
+    }
+
+
+def _seconds(length: timedelta | None) -> int | None:
+    return None if length is None else int(length.total_seconds())
+
+
+# -- for people -----------------------------------------------------------------------------------
+
+
+def print_table(status: WarehouseStatus, console: Console) -> None:
+    """Print the status as a person wants to read it, in the width of the console."""
+    console.print(Text(f"\nStatus at {_minute(status.checked_at)} UTC", style="bold"))
+    if not status.streams:
+        console.print(Text(f"\n{NEVER_SYNCED}\n"))
+    for account in _accounts(status):
+        console.print(plain(f"Account {account}"))
+        console.print(_fitting_table(status, account, console))
+    grid = Table.grid(padding=(0, 2, 0, 0))
+    grid.add_column(no_wrap=True, style="bold")
+    grid.add_column(overflow="fold")
+    for heading, text in _facts(status):
+        grid.add_row(heading, text)
+    console.print(grid)
+
+
+def _accounts(status: WarehouseStatus) -> list[str]:
+    return list(dict.fromkeys(stream["account_id"] for stream in status.streams))
+
+
+@dataclass(frozen=True)
+class _Line:
+    """A line of an account's table: streams of one source that stand alike."""
+
+    streams: list[Row]
+    cells: tuple[str, ...]
+    is_stale: bool
+
+    @property
+    def region(self) -> Text:
+        first, *others = (stream["region"] for stream in self.streams)
+        return plain(f"{first} + {len(others)} more" if others else first)
+
+
+def _fitting_table(status: WarehouseStatus, account: str, console: Console) -> Table:
+    table = _streams_table(status, account, has_moment=True)
+    unlimited = console.options.update(width=1000)
+    if table.__rich_measure__(console, unlimited).maximum <= console.width:
+        return table
+    # The lag says it too, and is what counts.
+    return _streams_table(status, account, has_moment=False)
+
+
+def _streams_table(status: WarehouseStatus, account: str, *, has_moment: bool) -> Table:
+    table = Table(box=SIMPLE_HEAD, pad_edge=False, padding=(0, 1, 0, 0))
+    table.add_column("Source", no_wrap=True)
+    # As wide in every account's table, so that they stand in line.
+    longest = max(len(stream["region"]) for stream in status.streams)
+    table.add_column("Region", overflow="fold", min_width=min(longest, 14))
+    for heading in (*(["Complete to"] if has_moment else []), "Lag", "Read", "History"):
+        table.add_column(heading, justify="right", no_wrap=True, min_width=9)
+    for heading in ("Late", "Gaps"):
+        table.add_column(heading, justify="right", no_wrap=True)
+    for line in _lines(status, account):
+        cells = line.cells if has_moment else line.cells[1:]
+        style = "red" if line.is_stale else None
+        table.add_row(plain(line.streams[0]["source"]), line.region, *cells, style=style)
+    return table
+
+
+def _lines(status: WarehouseStatus, account: str) -> list[_Line]:
+    lines: dict[Any, _Line] = {}
+    are_many = len(status.streams) > _STREAMS_SHOWN
+    for stream in (one for one in status.streams if one["account_id"] == account):
+        cells, is_stale = _cells(status, stream), status.is_stale(stream)
+        # What went wrong stands alone.
+        is_alike = are_many and not stream["error"]
+        key = (stream["source"], cells, is_stale) if is_alike else stream["stream"]
+        lines.setdefault(key, _Line([], cells, is_stale)).streams.append(stream)
+    return list(lines.values())
+
+
+def _cells(status: WarehouseStatus, stream: Row) -> tuple[str, ...]:
+    read, lag = status.since(stream["read_at"]), status.since(stream["watermark"])
+    watermark = stream["watermark"]
+    return (
+        _minute(datetime.fromisoformat(watermark)) if watermark else UNKNOWN,
+        UNKNOWN if lag is None else span(lag),
+        "never" if read is None else f"{span(read)} ago",
+        _history(stream),
+        number(stream["late_events"]),
+        number(stream["gap_count"]),
+    )
+
+
+def _history(stream: Row) -> str:
+    if stream["is_history_complete"] is None:
+        return UNKNOWN
+    left = timedelta(days=stream["history_left_days"])
+    return "complete" if stream["is_history_complete"] else f"{span(left)} left"
+
+
+def _facts(status: WarehouseStatus) -> Iterator[tuple[str, Text]]:
+    """Yield what stands below the table: a heading, and what there is to say."""
+    errors = [_error(status, stream) for stream in status.streams if stream["error"]]
+    yield from _list("Errors", errors)
+    if status.last_run:
+        yield "Last run", _run(status, status.last_run)
+    yield from _list("Gaps", [_gap(gap) for gap in status.gaps])
+    yield from _list("Late", list(_late(status.rereads)))
+    yield from _list("Not read again", [_unread(row) for row in status.rereads if row["unread_to"]])
+    if status.provisional["hour_count"]:
+        yield "Provisional", _provisional(status.provisional)
+    yield from _list("Rejected", [_reject(row) for row in status.rejects], _total(status.rejects))
+    yield from _list("Unpriced", _unpriced(status.unpriced))
+    recent, everything = status.coverage["last_30_days"], status.coverage["all"]
+    yield from _list("Loaded", _loaded(everything))
+    if recent != everything:
+        yield "Last 30 days", Text(coverage(recent["calls_with_tokens"], recent["calls"]))
+
+
+def _list(
+    heading: str, lines: Sequence[Text], first: Text | None = None
+) -> Iterator[tuple[str, Text]]:
+    """Yield a heading with the first of its lines; nothing where there is none."""
+    shown = [*([first] if first and lines else []), *lines[:_LINES_SHOWN]]
+    if len(lines) > _LINES_SHOWN:
+        shown.append(Text(f"and {len(lines) - _LINES_SHOWN:,} more: --format json has them all"))
+    for index, line in enumerate(shown):
+        yield ("" if index else heading), line
+
+
+def _error(status: WarehouseStatus, stream: Row) -> Text:
+    age = status.since(stream["error_at"])
+    ago = f" {span(age)} ago" if age is not None else ""
+    return plain(f"{stream['stream']}{ago}: {stream['error']}")
+
+
+def _run(status: WarehouseStatus, run: Row) -> Text:
+    started = status.since(run["started_at"])
+    began = f"began {span(started)} ago" if started is not None else ""
+    if run["outcome"] is None:
+        return plain(
+            f"{began} and has not ended: it runs (process {run['pid']} on {run['host']}), or was"
+            " killed; the next run goes on from there"
+        )
+    took = span(timedelta(seconds=run["duration_seconds"]))
+    text = f"{began}, took {took}, {run['outcome']}: {count(run['calls_new'], 'new call')}"
+    # What it could not read stands among the errors, stream by stream.
+    return plain(f"{text}, {count(run['metric_values'], 'CloudWatch value')}")
+
+
+def _gap(gap: Row) -> Text:
+    start, end = (_minute(datetime.fromisoformat(gap[name])) for name in ("gap_start", "gap_end"))
+    return plain(f"{gap['stream']} {start} to {end} UTC: {gap['reason']}")
+
+
+def _late(rereads: Sequence[Row]) -> Iterator[Text]:
+    """Yield what reading the last days again has found."""
+    for row in rereads:
+        if row["late_events"]:
+            times = count(row["rereads"], "time")
+            yield plain(
+                f"{row['stream']}: {count(row['late_events'], 'event')}, at most"
+                f" {row['most_late_hours']:,} hours late, in the last days read again {times}"
+            )
+
+
+def _unread(row: Row) -> Text:
+    start, end = (_minute(datetime.fromisoformat(row[name])) for name in _UNREAD)
+    return plain(
+        f"{row['stream']} {start} to {end} UTC: not reached in {count(row['requests'], 'request')},"
+        " or too old for AWS by now; what came late there is missing"
+    )
+
+
+def _provisional(row: Row) -> Text:
+    first = _minute(datetime.fromisoformat(row["first_hour"]))
+    hours = count(row["hour_count"], "hour")
+    return Text(f"{hours} from {first} UTC on: CloudWatch may still change its totals")
+
+
+def _total(rejects: Sequence[Row]) -> Text:
+    total = sum(row["reject_count"] for row in rejects)
+    return Text(f"{count(total, 'record')} (table rejects)")
+
+
+def _reject(row: Row) -> Text:
+    return plain(f"{row['reject_count']:,} x {row['file']}: {row['reason']}")
+
+
+def _unpriced(rows: Sequence[Row]) -> list[Text]:
+    models: dict[str, list[Row]] = {}
+    for row in rows:
+        models.setdefault(row["model_id"], []).append(row)
+    return [
+        plain(
+            f"{model}: {count(sum(row['unpriced_calls'] for row in one), 'call')},"
+            f" {count(sum(row['unpriced_tokens'] for row in one), 'token')}"
+            f" in {', '.join(sorted({row['region'] for row in one}))}"
+        )
+        for model, one in models.items()
+    ]
+
+
+def _loaded(row: Row) -> list[Text]:
+    if row["first_day"] is None:
+        return [Text("nothing")]
+    days = f"{row['first_day']} to {row['last_day']} UTC"
+    return [Text(days), Text(coverage(row["calls_with_tokens"], row["calls"]))]
+
+
+def _minute(moment: datetime) -> str:
+    return moment.strftime("%Y-%m-%d %H:%M")

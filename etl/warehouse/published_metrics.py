@@ -1,0 +1,288 @@
+"""The ledger of live metrics: what was put into CloudWatch, and what nobody knows about yet.
+
+Grain: target (account and region) x application x model x metric x 5-minute period. ``published``
+is what is known to stand in CloudWatch; ``in_flight`` was sent, and no answer has said yet whether
+it got there. It is written before the request and taken off after the answer, each in one
+transaction, so a process that dies in between leaves a question behind, and never a lie. Amounts
+are whole: tokens, calls, pico-dollars.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import NamedTuple
+
+from sqlite_utils import Database
+
+from etl.warehouse.database import transaction
+
+
+class CustomMetric(NamedTuple):
+    """One custom metric, by the warehouse's own names."""
+
+    application: str
+    model_id: str
+    metric: str
+
+
+class Put(NamedTuple):
+    """An amount to be added to the Sum of a period."""
+
+    series: CustomMetric
+    period_start: str
+    amount: int
+
+
+class InFlight(NamedTuple):
+    """A put whose outcome is not known, on top of what is."""
+
+    series: CustomMetric
+    period_start: str
+    published: int
+    amount: int
+    sent_at: str
+
+
+@dataclass(frozen=True)
+class Target:
+    """Where metrics are published. Periods from ``published_from`` to ``published_to`` are done.
+
+    ``agreed_metrics``: so many were agreed to be paid for. ``levels_at``: when the costs of the day
+    were put last.
+    """
+
+    key: int
+    account_id: str
+    region: str
+    published_from: str | None
+    published_to: str | None
+    agreed_metrics: int
+    levels_at: str | None = None
+
+
+def find_target(db: Database, account_id: str, region: str) -> Target:
+    """Return a target, known or not; nothing is written (key 0: it is not known)."""
+    row = db.execute(
+        "select target_key, account_id, region, published_from, published_to, agreed_metrics,"
+        " levels_at from monitor_targets where account_id = ? and region = ?",
+        [account_id, region],
+    ).fetchone()
+    return Target(*row) if row else Target(0, account_id, region, None, None, 0)
+
+
+def ensure_target(db: Database, target: Target) -> Target:
+    """Write a target down, if it is not known yet."""
+    with transaction(db):
+        db.conn.execute(
+            "insert or ignore into monitor_targets (account_id, region) values (?, ?)",
+            [target.account_id, target.region],
+        )
+    return find_target(db, target.account_id, target.region)
+
+
+def save_agreement(db: Database, target: Target, metrics: int, now: str) -> None:
+    """Note how many metrics somebody has agreed to pay for."""
+    with transaction(db):
+        db.conn.execute(
+            "update monitor_targets set agreed_metrics = ?, agreed_at = ? where target_key = ?",
+            [metrics, now, target.key],
+        )
+
+
+def save_levels_at(db: Database, target: Target, now: str) -> None:
+    """Note when the costs of the day were put."""
+    with transaction(db):
+        db.conn.execute(
+            "update monitor_targets set levels_at = ? where target_key = ?", [now, target.key]
+        )
+
+
+def begin(db: Database, target: Target, since: str) -> None:
+    """Note that all periods from one on are looked at: nothing behind it counts as done now.
+
+    So a run that fails is made good by the next one, however far back it went.
+    """
+    with transaction(db):
+        db.conn.execute(
+            "update monitor_targets set"
+            " published_from = min(coalesce(published_from, :since), :since),"
+            " published_to = min(coalesce(published_to, :since), :since)"
+            " where target_key = :key",
+            {"since": since, "key": target.key},
+        )
+
+
+def finish(db: Database, target: Target, since: str, until: str) -> None:
+    """Note that periods are done, unless there are some before them that are not."""
+    with transaction(db):
+        db.conn.execute(
+            "update monitor_targets set published_to = ?"
+            " where target_key = ? and published_to >= ?",
+            [until, target.key, since],
+        )
+
+
+def known_series(db: Database, target: Target) -> set[CustomMetric]:
+    """Return the series that were put into in the last two weeks: those that are paid for."""
+    rows = db.execute(
+        "select application, model_id, metric from monitor_series where target_key = ? and exists"
+        " (select 1 from monitor_points where series_key = monitor_series.series_key)",
+        [target.key],
+    )
+    return {CustomMetric(*row) for row in rows}
+
+
+def dearest_applications(db: Database, target: Target, most: int) -> list[str]:
+    """Return the applications that were published, the dearest first."""
+    rows = db.execute(
+        "select application from monitor_series join monitor_points using (series_key)"
+        " where target_key = ? group by application"
+        " order by sum(iif(metric = 'CostUSD', published, 0)) desc, application limit ?",
+        [target.key, most],
+    )
+    return [application for (application,) in rows]
+
+
+def published_amounts(
+    db: Database, target: Target, since: str, until: str
+) -> dict[tuple[CustomMetric, str], int]:
+    """Return what is known to be published, of the periods from ``since`` to before ``until``."""
+    rows = db.execute(
+        "select application, model_id, metric, period_start, published"
+        " from monitor_series join monitor_points using (series_key)"
+        " where target_key = ? and period_start >= ? and period_start < ?",
+        [target.key, since, until],
+    )
+    return {(CustomMetric(*row[:3]), row[3]): row[4] for row in rows}
+
+
+def in_flight(db: Database, target: Target) -> list[InFlight]:
+    """Return the puts whose outcome is not known."""
+    rows = db.execute(
+        "select application, model_id, metric, period_start, published, in_flight, sent_at"
+        # A cross join, so that the few points in flight are looked for first, by their index.
+        " from monitor_points cross join monitor_series using (series_key)"
+        " where target_key = ? and in_flight is not null"
+        " order by period_start, application, model_id, metric",
+        [target.key],
+    )
+    return [InFlight(CustomMetric(*row[:3]), *row[3:]) for row in rows]
+
+
+def mark_in_flight(db: Database, target: Target, puts: Sequence[Put], now: str) -> None:
+    """Write down, before it is done, what is about to be put."""
+    with transaction(db):
+        keys = _series_keys(db, target, [put.series for put in puts])
+        db.conn.executemany(
+            "insert into monitor_points (series_key, period_start, in_flight, sent_at)"
+            " values (?, ?, ?, ?) on conflict do update"
+            " set in_flight = excluded.in_flight, sent_at = excluded.sent_at",
+            [(keys[put.series], put.period_start, put.amount, now) for put in puts],
+        )
+
+
+def confirm(db: Database, target: Target, puts: Iterable[Put]) -> None:
+    """Note that puts were done."""
+    _end(db, target, puts, "published = published + in_flight")
+
+
+def cancel(db: Database, target: Target, puts: Iterable[Put]) -> None:
+    """Note that puts were not done."""
+    _end(db, target, puts, "published = published")
+
+
+def save_amounts(db: Database, target: Target, amounts: Iterable[Put]) -> None:
+    """Note what CloudWatch itself shows to be published, whatever the ledger thought."""
+    amounts = list(amounts)
+    with transaction(db):
+        keys = _series_keys(db, target, [put.series for put in amounts])
+        db.conn.executemany(
+            "insert into monitor_points (series_key, period_start, published) values (?, ?, ?)"
+            " on conflict do update"
+            " set published = excluded.published, in_flight = null, sent_at = null",
+            [(keys[put.series], put.period_start, put.amount) for put in amounts],
+        )
+
+
+def forget_before(db: Database, target: Target, period_start: str) -> None:
+    """Drop what is too old to be put again. A series is known as long as it has a point."""
+    with transaction(db):
+        db.conn.execute(
+            "delete from monitor_points where period_start < ? and series_key in"
+            " (select series_key from monitor_series where target_key = ?)",
+            [period_start, target.key],
+        )
+
+
+def limits(db: Database, target: Target) -> dict[str, str]:
+    """Return the applications with a daily limit, and the limit in dollars, as text."""
+    rows = db.execute(
+        "select application, daily_limit_usd from monitor_limits where target_key = ?"
+        " order by application",
+        [target.key],
+    )
+    return dict(rows.fetchall())
+
+
+def save_limit(db: Database, target: Target, application: str, daily_limit_usd: str) -> None:
+    """Note that an application has a daily limit, or another one."""
+    with transaction(db):
+        db.conn.execute(
+            "insert or replace into monitor_limits values (?, ?, ?)",
+            [target.key, application, daily_limit_usd],
+        )
+
+
+def drop_limits(db: Database, target: Target) -> None:
+    """Note that there are no daily limits any more."""
+    with transaction(db):
+        db.conn.execute("delete from monitor_limits where target_key = ?", [target.key])
+
+
+def has_application(db: Database, application: str) -> bool:
+    """Return whether any usage of an application is known."""
+    row = db.execute(
+        "select 1 from daily_costs_by_application where application = ? limit 1", [application]
+    ).fetchone()
+    return row is not None
+
+
+def dropped_before(db: Database) -> str | None:
+    """Return the time before which ``vacuum`` dropped calls, None if it never did."""
+    row = db.execute("select max(dropped_before) from dropped_calls").fetchone()
+    return row[0] if row else None
+
+
+def _end(db: Database, target: Target, puts: Iterable[Put], outcome: str) -> None:
+    puts = list(puts)
+    with transaction(db):
+        keys = _series_keys(db, target, [put.series for put in puts])
+        rows = [(keys[put.series], put.period_start) for put in puts]
+        db.conn.executemany(
+            f"update monitor_points set {outcome}, in_flight = null, sent_at = null"
+            " where series_key = ? and period_start = ? and in_flight is not null",
+            rows,
+        )
+        # Nothing was ever published there.
+        db.conn.executemany(
+            "delete from monitor_points where series_key = ? and period_start = ?"
+            " and published = 0 and in_flight is null",
+            rows,
+        )
+
+
+def _series_keys(
+    db: Database, target: Target, series: Iterable[CustomMetric]
+) -> dict[CustomMetric, int]:
+    wanted = set(series)
+    db.conn.executemany(
+        "insert or ignore into monitor_series (target_key, application, model_id, metric)"
+        " values (?, ?, ?, ?)",
+        [(target.key, *one) for one in wanted],
+    )
+    rows = db.conn.execute(
+        "select series_key, application, model_id, metric from monitor_series where target_key = ?",
+        [target.key],
+    )
+    return {CustomMetric(*row[1:]): row[0] for row in rows}

@@ -1,0 +1,1 @@
+"""What reports, pages, ``status`` and ``inspect`` ask of a warehouse."""

@@ -1,0 +1,109 @@
+"""What ``inspect`` asks a warehouse."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any, NamedTuple
+
+from sqlite_utils import Database
+
+from etl.normalise.packed import stored_id
+from etl.warehouse.read.reports import run_report
+
+
+class Located(NamedTuple):
+    """A call by its key, and where it was made."""
+
+    event_time: str
+    event_id: str
+    account_id: str
+    region: str
+
+
+def locate_call(db: Database, name: str) -> Located | None:
+    """Return the call with an event id, else the newest with a request id; None if none has it.
+
+    The id of a correction leads to the call that it corrected. All calls are looked through: no
+    index of ids is kept, which would be the largest part of the database.
+    """
+    for table, column, value in (
+        ("events", "event_id", stored_id(name)),
+        ("corrections", "correction_id", name),
+        ("events", "request_id", stored_id(name)),
+    ):
+        keys = db.conn.execute(
+            f"select event_time, event_id from {table} where {column} = ?"
+            " order by event_time desc limit 1",
+            [value],
+        ).fetchone()
+        if keys:
+            rows = run_report(db, "inspect_located", {"event_time": keys[0], "event_key": keys[1]})
+            return Located(**rows[0])
+    return None
+
+
+def latest_calls(db: Database, number: int) -> list[Located]:
+    """Return the newest calls, the newest first."""
+    return [Located(**row) for row in run_report(db, "inspect_latest", {"number": number})]
+
+
+def read_call(db: Database, event_time: str, event_id: str) -> dict[str, Any] | None:
+    """Return a call's row of the view ``calls``; None if it is not there."""
+    key = {"event_time": event_time, "event_id": event_id}
+    return next(iter(run_report(db, "inspect_call", key)), None)
+
+
+def read_corrections(db: Database, event_time: str, event_id: str) -> list[tuple[str, str]]:
+    """Return the time and the event id of each correction of a call, the latest first."""
+    return db.conn.execute(
+        "select correction_time, correction_id from corrections"
+        " where event_id = ?2 and event_time = ?1 order by 1 desc, 2 desc",
+        [event_time, stored_id(event_id)],
+    ).fetchall()
+
+
+def read_call_prices(db: Database, event_time: str, event_id: str) -> list[dict[str, Any]]:
+    """Return the price of each kind of token that a call used; ``price_id`` is None without."""
+    return run_report(db, "inspect_prices", {"event_time": event_time, "event_id": event_id})
+
+
+def price_model_ids(db: Database, raw_model_id: str) -> list[str]:
+    """Return the ids that a model's price is looked for under, the first first."""
+    rows = db.conn.execute(
+        "select distinct price_model_id from int_models"
+        " join model_price_ids on model_price_ids.model_key = int_models.price_model_key"
+        " where int_models.model_id = ? order by match_rank",
+        [raw_model_id],
+    )
+    return [model_id for (model_id,) in rows]
+
+
+def profile_of(db: Database, raw_model_id: str) -> str | None:
+    """Return the ARN of the application inference profile that a model id names, if it is known."""
+    row = db.conn.execute(
+        "select profile_arn from models join inference_profiles on profile_id = model_tail"
+        " where model_id = ? and inference_profiles.application is not null"
+        " order by profile_arn",
+        [raw_model_id],
+    ).fetchone()
+    return row[0] if row else None
+
+
+def trial_kinds(db: Database) -> Iterator[dict[str, Any]]:
+    """Yield each call of a trial as ``call_kinds`` does a kind, with its ``event_id``.
+
+    The calls must have tokens of every kind that may have a price; ``calls`` is 1.
+    """
+    yield from db.query(
+        "select event_id, event_name, raw_model_id, model_id, inference_scope, region,"
+        " service_tier, principal_arn, principal_type, raw_user_name,"
+        " nullif(user_name, raw_user_name) as alias, user_agent, application,"
+        " error_code is not null as is_failed,"
+        " coalesce(input_price_id, output_price_id, image_price_id) is not null as is_priced,"
+        " event_time as last_seen, 1 as calls, 0 as calls_with_tokens from calls"
+    )
+
+
+def call_kinds(db: Database) -> Iterator[dict[str, Any]]:
+    """Yield the kinds of calls that a warehouse holds; see ``sql/reports/survey_calls.sql``."""
+    yield from run_report(db, "survey_calls", {})

@@ -1,0 +1,51 @@
+"""What the warehouse knows of itself: how far AWS was read, what is missing, what is unsure.
+
+None of it looks at calls or hours one by one, so that it answers at once however much is loaded.
+"""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from sqlite_utils import Database
+
+from etl.warehouse.read.reports import run_report
+
+# The days of the recent coverage, today included: UTC days.
+RECENT_DAYS = 30
+
+_FLAGS = ("is_history_complete",)
+
+
+def read_status(db: Database, now: datetime) -> dict[str, Any]:
+    """Return the parts of the status by name, each as its file of ``sql/reports`` says.
+
+    ``streams``, ``gaps``, ``rereads`` (of the same days as the recent coverage), ``rejects`` and
+    ``unpriced`` are lists of rows; ``last_run`` is one row,
+    None if nothing was ever synced; ``provisional`` and ``coverage`` are one row each, the latter
+    for ``last_30_days`` and ``all``.
+    """
+    since = now.astimezone(UTC).date() - timedelta(days=RECENT_DAYS - 1)
+    return {
+        "streams": [_with_flags(row) for row in run_report(db, "status_streams", {})],
+        "last_run": next(iter(run_report(db, "status_last_run", {})), None),
+        "gaps": run_report(db, "status_gaps", {}),
+        "rereads": run_report(db, "status_rereads", {"since": since.isoformat()}),
+        "provisional": run_report(db, "status_provisional", {})[0],
+        "rejects": run_report(db, "status_rejects", {}),
+        "unpriced": run_report(db, "status_unpriced", {}),
+        "coverage": {
+            "last_30_days": _coverage(db, since.isoformat()),
+            "all": _coverage(db, ""),
+        },
+    }
+
+
+def _coverage(db: Database, since: str) -> dict[str, Any]:
+    return run_report(db, "status_coverage", {"since": since})[0]
+
+
+def _with_flags(row: dict[str, Any]) -> dict[str, Any]:
+    known = {name: bool(row[name]) for name in _FLAGS if row[name] is not None}
+    return row | known

@@ -1,0 +1,52 @@
+"""A warehouse for trying something: empty, but with another's prices, rules and names.
+
+Whatever is loaded into it is understood and priced as it would be there, and is gone afterwards.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+from sqlite_utils import Database
+
+from etl.warehouse.database import open_warehouse
+from etl.warehouse.visitors.authorizer import SECRET_TABLES
+
+# What decides how an event is understood and priced, in the order of what refers to what.
+_TABLES = (
+    *("models", "model_price_ids", "inference_profiles", "foundation_models"),
+    *("prices", "context_bands", "application_rules"),
+    *SECRET_TABLES,
+)
+
+
+@contextmanager
+def open_trial(like: Database | None = None) -> Iterator[Database]:
+    """Open an empty warehouse like another: with its prices, rules, aliases and profiles.
+
+    Without one it is as a new warehouse, with list prices. It is deleted when it is closed.
+    """
+    with (
+        TemporaryDirectory(prefix="bedrock-usage-") as folder,
+        open_warehouse(Path(folder) / "trial.db", create=True) as db,
+    ):
+        if like is not None:
+            with db.atomic():
+                _copy(like, db)
+        yield db
+
+
+def _copy(source: Database, target: Database) -> None:
+    for table in _TABLES:
+        columns = [row[1] for row in source.conn.execute(f"pragma table_info({table})")]
+        rows = source.conn.execute(f"select {', '.join(columns)} from {table}").fetchall()
+        target.conn.execute(f"delete from {table}")
+        target.conn.executemany(
+            f"insert into {table} ({', '.join(columns)}) values ({', '.join('?' * len(columns))})",
+            rows,
+        )
+    aliases = source.conn.execute("select user_name, alias from users where alias is not null")
+    target.conn.executemany("insert into users (user_name, alias) values (?, ?)", aliases)

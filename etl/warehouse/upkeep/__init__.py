@@ -1,0 +1,1 @@
+"""What keeps a warehouse sound: checks, upgrades, dropping old calls, forgetting a person."""

@@ -1,0 +1,223 @@
+"""Forget a person: a pseudonym in the place of the name, wherever it stands; figures stay.
+
+- **Names are looked for in every column that may hold one** (``_COLUMNS``); the sessions that only
+  calls of a forgotten user have go as well, whatever their name, and so do aliases. Names of
+  things are left alone: models, regions, prices, what ``sync`` has read from where. Where a
+  forgotten name still stands in the text of such a column, or as a part of a longer one, that is
+  told (``Forgetting.left``).
+- **It is one transaction.** A trial is the same, rolled back.
+- **Nothing is merged.** Texts that differ have pseudonyms that differ, so that every sum stays a
+  sum over the same rows.
+- **What was overwritten is gone from the file** once it has been compacted
+  (``etl.warehouse.upkeep.vacuum.compact``); SQLite's ``secure_delete`` covers what is freed until
+  then.
+"""
+
+from __future__ import annotations
+
+import secrets
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+
+from sqlite_utils import Database
+
+from etl.errors import DataError
+from etl.warehouse.database import transaction
+from etl.warehouse.long_work import long_work
+from etl.warehouse.pseudonyms import (
+    RESERVED,
+    Forgotten,
+    forgotten_in,
+    is_pattern,
+    part_count,
+    replacing,
+    trimmed,
+)
+from etl.warehouse.write.attribution import store_rules, stored_rules
+
+# Where a person's name may stand. kind: text, or json where the texts are within it.
+_COLUMNS: tuple[tuple[str, str, str], ...] = (
+    ("users", "user_name", "text"),
+    ("users", "alias", "text"),
+    ("principals", "principal_arn", "text"),
+    ("sessions", "session_name", "text"),
+    ("user_agents", "user_agent", "text"),
+    ("request_metadata", "request_metadata", "json"),
+    ("applications", "application", "text"),
+    ("inference_profiles", "profile_name", "text"),
+    ("inference_profiles", "application", "text"),
+    ("inference_profiles", "tags", "json"),
+    ("application_rules", "application", "text"),
+    ("monitor_series", "application", "text"),
+    ("monitor_limits", "application", "text"),
+    ("rejects", "file", "text"),
+    ("log_folders", "folder", "text"),
+    ("log_files", "file_name", "text"),
+    ("sync_state", "error", "text"),
+    ("sync_runs", "message", "text"),
+)
+
+# Ids, times and amounts of many rows: no name stands there.
+_NOT_SEARCHED = frozenset(
+    {
+        *("events", "tokens", "pending_tokens", "cloudtrail_tokens", "jobs", "archived_events"),
+        *("usage_hourly", "usage_daily", "usage_hours", "metric_totals", "metric_hourly"),
+        *("priced_daily", "priced_daily_by_user", "priced_daily_by_application"),
+        *("priced_daily_by_model", "priced_rates", "rate_keys", "monitor_points", "prices"),
+        *("forgotten_patterns", "_sqlite_migrations", "seeds"),
+    }
+)
+
+_LEAST_LETTERS = 3
+_LEFT_SHOWN = 20
+
+
+@dataclass
+class Forgetting:
+    """What was replaced: ``replaced`` texts by table, of ``users`` users; and what was ``left``.
+
+    ``left``: (column, text) where a name still stands, as a part of something else.
+    """
+
+    users: int = 0
+    replaced: Counter[str] = field(default_factory=Counter)
+    left: list[tuple[str, str]] = field(default_factory=list)
+
+
+class _Trial(Exception):  # noqa: N818
+    """Rolls a trial back."""
+
+
+def check_name(name: str) -> str:
+    """Return a name or pattern as it is looked for; raise DataError if it would meet too much."""
+    if is_pattern(name):
+        if sum(c.isalnum() for c in name) < _LEAST_LETTERS:
+            raise DataError(f"{name!r} matches nearly everything: give {_LEAST_LETTERS} letters")
+        return name
+    found = trimmed(name)
+    if not found:
+        raise DataError(f"{name!r} has no letter or digit to look for")
+    if found.casefold() in RESERVED:
+        raise DataError(f"{found!r} is a word of AWS or of this program, and no person")
+    return found
+
+
+def forget(db: Database, names: Sequence[str], *, is_trial: bool = False) -> Forgetting:
+    """Replace names and patterns by pseudonyms, and remember to; ``is_trial``: only say what goes.
+
+    Raises DataError for a name that cannot be looked for. What was replaced may still be read in
+    the file's freed pages until it is compacted.
+    """
+    wanted = [check_name(name) for name in names]
+    done = Forgetting()
+    db.execute("pragma secure_delete = on")
+    try:
+        with long_work(db, "forgetting", can_stop=True) as note, transaction(db):
+            known = _remember(db, wanted)
+            done.users = _drop_aliases(db, known)
+            note("sessions")
+            done.replaced["sessions"] += _replace_sessions(db, known)
+            for table, column, kind in _COLUMNS:
+                note(f"{table}.{column}")
+                done.replaced[table] += _replace(db, known, table, column, kind)
+            done.replaced["application_rules"] += _replace_rules(db, known)
+            done.left = list(_left(db, wanted))
+            if is_trial:
+                raise _Trial
+    except _Trial:
+        pass
+    return done
+
+
+def _remember(db: Database, wanted: Sequence[str]) -> Forgotten:
+    """Store what later loads need; whoever is shown under one of the names goes by their own."""
+    conn = db.conn
+    conn.execute("insert or ignore into forget_key values (1, ?)", [secrets.token_bytes(32)])
+    conn.executemany(
+        "insert or ignore into forgotten_patterns values (?)",
+        [(name,) for name in wanted if is_pattern(name)],
+    )
+    known = _add_names(db, [name for name in wanted if not is_pattern(name)])
+    aliases = conn.execute("select user_name, alias from users where alias is not null")
+    shown = [user for user, alias in aliases.fetchall() if known.text(alias) != alias]
+    return _add_names(db, [found for user in shown if (found := trimmed(user))])
+
+
+def _add_names(db: Database, names: Sequence[str]) -> Forgotten:
+    known = forgotten_in(db)
+    db.conn.executemany(
+        "insert or ignore into forgotten_names values (?, ?)",
+        [(known.hash_of(name), part_count(name)) for name in names],
+    )
+    return forgotten_in(db)
+
+
+def _drop_aliases(db: Database, known: Forgotten) -> int:
+    """Drop the aliases of forgotten users; return how many users are forgotten now."""
+    users = [
+        (user,)
+        for (user,) in db.conn.execute("select user_name from users").fetchall()
+        if known.text(user) != user
+    ]
+    db.conn.executemany("update users set alias = null where user_name = ?", users)
+    return len(users)
+
+
+def _replace_sessions(db: Database, known: Forgotten) -> int:
+    """Replace the sessions that only forgotten users' calls have."""
+    rows = db.conn.execute(
+        "select session_name, user_name from"
+        " (select distinct session_key, user_key from events where session_key is not null)"
+        " join sessions using (session_key) join users using (user_key)"
+    )
+    of_others, theirs = set[str](), set[str]()
+    for session, user in rows:
+        (theirs if known.is_forgotten(user) else of_others).add(session)
+    changed = [
+        (new, session)
+        for session in sorted(theirs - of_others)
+        if (new := known.pseudonym(session)) != session
+    ]
+    db.conn.executemany("update sessions set session_name = ? where session_name = ?", changed)
+    return len(changed)
+
+
+def _replace(db: Database, known: Forgotten, table: str, column: str, kind: str) -> int:
+    """Replace the names in a column; return how many of its texts have changed."""
+    replaced = replacing(known, kind)
+    rows = db.conn.execute(f"select distinct {column} from {table} where {column} is not null")
+    changed = [(new, text) for (text,) in rows if (new := replaced(text)) != text]
+    db.conn.executemany(f"update {table} set {column} = ? where {column} = ?", changed)
+    return len(changed)
+
+
+def _replace_rules(db: Database, known: Forgotten) -> int:
+    rules = stored_rules(db)
+    replaced = [known.rule(rule) for rule in rules]
+    changed = sum(new != old for new, old in zip(replaced, rules, strict=True))
+    if changed:
+        store_rules(db, replaced)
+    return changed
+
+
+def _left(db: Database, wanted: Sequence[str]) -> Iterator[tuple[str, str]]:
+    """Yield where a name, given in full, still stands as a part of another text."""
+    names = [name for name in wanted if not is_pattern(name) and len(name) >= _LEAST_LETTERS]
+    columns = db.conn.execute(
+        "select tables.name, columns.name from sqlite_master as tables"
+        " join pragma_table_info(tables.name) as columns"
+        " where tables.type = 'table' and lower(columns.type) in ('text', 'any')"
+    ).fetchall()
+    for table, column in columns:
+        if table in _NOT_SEARCHED:
+            continue
+        for name in names:
+            yield from (
+                (f"{table}.{column}", text)
+                for (text,) in db.conn.execute(
+                    f"select distinct {column} from {table}"
+                    f" where instr(lower({column}), lower(?)) limit {_LEFT_SHOWN}",
+                    [name],
+                )
+            )

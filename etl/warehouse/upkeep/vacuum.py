@@ -1,0 +1,270 @@
+"""Drop old calls, and make the file smaller.
+
+What goes are the rows of single calls: ``events`` and whatever refers to them. The rollups stay, so
+that every report over usage says what it said before; ``calls`` has the newer ones only.
+
+- **A day at a time, each in a transaction of its own** that also notes in ``dropped_calls`` how
+  far it has come. However it ends, what is gone is written down: one row a run, whose
+  ``dropped_before`` moves on by days. It claims no more than was dropped: days after the last one
+  that had calls may still be loaded.
+- **Sums that are wrong are not made final.** The calls are all that could put them right, so
+  nothing is dropped where the rollup is not what the calls come to.
+- **Names that no call has any more** (sessions, say, which may be as many as calls) go as well.
+  What refers to a name is asked of the schema.
+- **Compacting** is SQLite's VACUUM: a copy is made beside the file and written back through its
+  log, so that others may go on reading. That needs twice the room of what is kept.
+"""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import NamedTuple
+
+from sqlite_utils import Database
+
+from etl.errors import WarehouseError
+from etl.warehouse import paths
+from etl.warehouse.long_work import make_interruptible
+from etl.warehouse.turns import in_turn, path_of, transaction
+from etl.warehouse.upkeep.check import differing_rows
+
+_NAME_TABLES = {
+    "sessions": "session_key",
+    "user_agents": "user_agent_key",
+    "principals": "principal_key",
+    "request_metadata": "request_metadata_key",
+}
+
+
+class CallRange(NamedTuple):
+    """How many calls, and the times of the first and the last; None where there are none."""
+
+    total: int = 0
+    first: str | None = None
+    last: str | None = None
+
+
+class VacuumPlan(NamedTuple):
+    """What a vacuum would do. Sizes in bytes.
+
+    ``before``: calls older than this go (None: none); ``size`` includes the log beside the file,
+    ``unused`` is what nothing is stored in; ``needed``: the most that compacting takes meanwhile.
+    """
+
+    before: str | None
+    calls: CallRange
+    calls_kept: int
+    size: int
+    unused: int
+    needed: int
+    free: int
+
+
+def cutoff(now: datetime, keep: timedelta) -> str:
+    """Return the start of the UTC day that is ``keep`` ago: calls older than that may go."""
+    day = (now.astimezone(UTC) - keep).date()
+    return f"{day.isoformat()}T00:00:00Z"
+
+
+def plan_vacuum(db: Database, before: str | None) -> VacuumPlan:
+    """Say what would go; nothing is changed."""
+    make_interruptible(db)
+    old = _calls_before(db, before) if before is not None else CallRange()
+    (total,) = db.conn.execute("select count(*) from events").fetchone()
+    return VacuumPlan(
+        before=before,
+        calls=old,
+        calls_kept=total - old.total,
+        size=size_of(db),
+        unused=_pragma(db, "page_size") * _pragma(db, "freelist_count"),
+        needed=_room_needed(db),
+        free=shutil.disk_usage(_folder(db)).free,
+    )
+
+
+def drop_calls(
+    db: Database,
+    before: str,
+    *,
+    dropped_at: str,
+    on_day: Callable[[str], None] = lambda day: None,
+) -> CallRange:
+    """Drop every call before a moment, the start of a UTC day; return what was dropped.
+
+    ``on_day`` is told each day that is done. Raises WarehouseError, and drops nothing, if the
+    rollup is not what the calls come to. Names that are then unused go with ``drop_unused_names``.
+    """
+    make_interruptible(db)
+    dropped = CallRange()
+    claimed: str | None = None
+    if _first_before(db, before):
+        _refuse_wrong_sums(db)
+    tables = ["events", *dict.fromkeys(table for table, _ in _references(db, "events"))]
+    with _without_foreign_keys(db):
+        while (first := _first_before(db, before)) is not None:
+            end = _next_day(first)
+            with transaction(db):
+                dropped = _add(dropped, _drop_until(db, end, tables))
+                _note(db, dropped_at, claimed, end, dropped)
+            claimed = end
+            on_day(first[:10])
+        with transaction(db):
+            db.conn.execute("delete from pending_tokens where event_time < ?", [before])
+    return dropped
+
+
+def drop_unused_names(db: Database) -> int:
+    """Drop the names of sessions, agents, principals and metadata that nothing refers to."""
+    dropped = 0
+    with _without_foreign_keys(db):
+        for table, key in _NAME_TABLES.items():
+            used = " union ".join(
+                f"select {column} from {source} where {column} is not null"
+                for source, column in _references(db, table)
+            )
+            with transaction(db):
+                dropped += db.conn.execute(
+                    f"delete from {table} where {key} not in ({used})"
+                ).rowcount
+    return dropped
+
+
+def compact(db: Database) -> bool:
+    """Make the file as small as what it holds; return whether that is done.
+
+    False: another process is reading what was there before, and the file becomes smaller once it
+    ends. Raises WarehouseError if there is not the room, sqlite3.Error as SQLite does.
+    """
+    make_interruptible(db)
+    _checkpoint(db)
+    require_room(db)
+    with _temporary_files_in(db, _folder(db)):
+        in_turn(db, "vacuum")
+    return _checkpoint(db)
+
+
+def require_room(db: Database) -> None:
+    """Raise WarehouseError if there is not the room to compact."""
+    folder = _folder(db)
+    needed, free = _room_needed(db), shutil.disk_usage(folder).free
+    if free < needed:
+        raise WarehouseError(
+            f"compacting needs {needed:,} bytes of room in {folder}, and {free:,} are free: make"
+            " room and run `bedrock-usage vacuum` again"
+        )
+
+
+def size_of(db: Database) -> int:
+    """Return the bytes of the file and of the log beside it."""
+    return paths.size_of(path_of(db))
+
+
+def _calls_before(db: Database, moment: str) -> CallRange:
+    row = db.conn.execute(
+        "select count(*), min(event_time), max(event_time) from events where event_time < ?",
+        [moment],
+    ).fetchone()
+    return CallRange(*row)
+
+
+def _first_before(db: Database, before: str) -> str | None:
+    (first,) = db.conn.execute("select min(event_time) from events").fetchone()
+    return first if first is not None and first < before else None
+
+
+def _refuse_wrong_sums(db: Database) -> None:
+    wrong = differing_rows(db, "rollup_matches_events")
+    if wrong:
+        raise WarehouseError(
+            f"nothing was dropped: {wrong:,} sums are not what the calls come to, and without the"
+            " calls that could not be repaired. `bedrock-usage check --rebuild` makes them anew"
+        )
+
+
+def _references(db: Database, table: str) -> list[tuple[str, str]]:
+    """Return the tables that refer to this one, each with the column that does."""
+    return db.conn.execute(
+        'select tables.name, keys."from" from sqlite_master as tables'
+        " join pragma_foreign_key_list(tables.name) as keys"
+        " where tables.type = 'table' and keys.\"table\" = ?",
+        [table],
+    ).fetchall()
+
+
+def _drop_until(db: Database, end: str, tables: Iterable[str]) -> CallRange:
+    """Drop the calls before a moment from ``events`` and the tables that share its key."""
+    dropped = _calls_before(db, end)
+    for table in tables:
+        db.conn.execute(f"delete from {table} where event_time < ?", [end])
+    return dropped
+
+
+def _add(one: CallRange, other: CallRange) -> CallRange:
+    return CallRange(one.total + other.total, one.first or other.first, other.last)
+
+
+def _note(
+    db: Database, dropped_at: str, claimed: str | None, before: str, calls: CallRange
+) -> None:
+    """Write down how far this run has come, in place of what it wrote for the day before."""
+    db.conn.execute(
+        "delete from dropped_calls where dropped_at = ? and dropped_before = ?",
+        [dropped_at, claimed],
+    )
+    db.conn.execute(
+        "insert into dropped_calls values (?, ?, ?, ?, ?)", [dropped_at, before, *calls]
+    )
+
+
+def _next_day(moment: str) -> str:
+    day = datetime.fromisoformat(moment).date() + timedelta(days=1)
+    return f"{day.isoformat()}T00:00:00Z"
+
+
+def _pragma(db: Database, name: str) -> int:
+    return int(db.conn.execute(f"pragma {name}").fetchone()[0])
+
+
+def _folder(db: Database) -> Path:
+    return path_of(db).parent
+
+
+def _room_needed(db: Database) -> int:
+    """Return the bytes that compacting takes: the copy, and the log that brings it back."""
+    pages = _pragma(db, "page_count") - _pragma(db, "freelist_count")
+    return 2 * pages * _pragma(db, "page_size")
+
+
+def _checkpoint(db: Database) -> bool:
+    """Bring the log into the file and empty it; return whether nobody was in the way."""
+    (is_busy, _, _) = db.conn.execute("pragma wal_checkpoint(truncate)").fetchone()
+    return not is_busy
+
+
+@contextmanager
+def _without_foreign_keys(db: Database) -> Iterator[None]:
+    # For each name that goes SQLite would look through all calls for one that refers to it.
+    before = _pragma(db, "foreign_keys")
+    db.conn.execute("pragma foreign_keys = off")
+    try:
+        yield
+    finally:
+        db.conn.execute(f"pragma foreign_keys = {before}")
+
+
+@contextmanager
+def _temporary_files_in(db: Database, folder: Path) -> Iterator[None]:
+    """Let SQLite put the copy it makes on the same disk, and not into memory."""
+    quoted = str(folder).replace("'", "''")
+    db.conn.execute("pragma temp_store = file")
+    # A SQLite built without this setting takes the system's temporary folder.
+    db.conn.execute(f"pragma temp_store_directory = '{quoted}'")
+    try:
+        yield
+    finally:
+        db.conn.execute("pragma temp_store_directory = ''")
+        db.conn.execute("pragma temp_store = memory")

@@ -1,0 +1,272 @@
+"""A few processes that run what visitors write as SQL, each killed when its time is over.
+
+SQLite can be asked to stop a statement, and does so between two steps: but one step may be a call
+of ``instr`` over long texts that runs for a minute. So a statement whose words, or whose patterns,
+are a visitor's does not run in the server. It waits for one of the processes, never for a thread
+that the pages need, and whoever asked may go: then it is ended at once.
+
+What a process answers is JSON, because somebody's SQL ran there, and because JSON can be no worse
+than wrong. It gets none of the server's variables, where tokens are.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import queue
+import select
+import sqlite3
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+from weakref import finalize
+
+from etl.errors import BusyError
+from etl.warehouse.paths import uri_of
+from etl.warehouse.visitors.child import decode, encode
+
+VALUE_BYTES = 100_000
+ANSWER_BYTES = 16 << 20
+# What sorting and grouping may take on the disk: each file, of which a statement has some eight.
+FILE_BYTES = 128 << 20
+
+# Escaped, an answer may be six times as long.
+_REPLY_BYTES = 6 * ANSWER_BYTES
+
+# How much later than its limit a statement is killed that did not stop by itself.
+MARGIN_SECONDS = 1.0
+_START_SECONDS = 30.0
+
+# Statements that wait for a process; the next is told to come again.
+MAX_WAITING = 30
+
+# All that Python and SQLite need to know; a variable that is missing here may be a secret.
+_VARIABLES = ("LANG", "LC_ALL", "LC_CTYPE", "LD_LIBRARY_PATH", "PATH", "SQLITE_TMPDIR", "TMPDIR")
+
+
+@dataclass(frozen=True)
+class Statement:
+    """What to run, for how long, and how many rows of it are wanted (None: all)."""
+
+    sql: str
+    parameters: Sequence[object] | Mapping[str, object]
+    milliseconds: float
+    max_rows: int | None = None
+
+
+@dataclass(frozen=True)
+class StatementRows:
+    """The rows of a statement; ``truncated``: there are more."""
+
+    columns: list[str]
+    rows: list[list[Any]]
+    truncated: bool
+
+
+class VisitorProcesses:
+    """The processes of one warehouse, started when they are needed and replaced when they end."""
+
+    def __init__(
+        self,
+        db: Path,
+        *,
+        count: int | None = None,
+        margin_seconds: float = MARGIN_SECONDS,
+        file_bytes: int = FILE_BYTES,
+        max_waiting: int = MAX_WAITING,
+    ) -> None:
+        self._count = count or min(4, max(2, os.cpu_count() or 1))
+        self._most = self._count + max_waiting
+        self._asked = 0
+        self._processes = [_Process(db, margin_seconds, file_bytes) for _ in range(self._count)]
+        # The one that ran last is started already.
+        self._free: queue.LifoQueue[_Process] = queue.LifoQueue()
+        for process in self._processes:
+            self._free.put(process)
+        # They only wait.
+        self._threads = ThreadPoolExecutor(self._count, thread_name_prefix="visitor-sql")
+        self._finalizer = finalize(self, _end_all, self._processes)
+
+    async def run(self, statement: Statement) -> StatementRows:
+        """Return the rows of a statement; cancelled, it is killed.
+
+        Raises TimeoutError when its time is over, BusyError if too many wait, and
+        sqlite3.OperationalError for all that is wrong with it.
+        """
+        if self._asked >= self._most:
+            raise BusyError("Too many statements are running; try again in a moment")
+        turn = _ProcessTurn()
+        self._asked += 1
+        try:
+            loop = asyncio.get_running_loop()
+            reply = await loop.run_in_executor(self._threads, self._run, statement, turn)
+        except asyncio.CancelledError:
+            turn.end_early()
+            raise
+        finally:
+            self._asked -= 1
+        if "error" not in reply:
+            return StatementRows(**reply)
+        if reply["is_late"]:
+            raise TimeoutError(reply["error"])
+        raise sqlite3.OperationalError(reply["error"])
+
+    def _run(self, statement: Statement, turn: _ProcessTurn) -> dict[str, Any]:
+        process = self._free.get()
+        process.is_unwanted = False
+        try:
+            with turn.at(process):
+                return process.run(statement)
+        finally:
+            self._free.put(process)
+
+    def running(self) -> list[int]:
+        """Return the numbers of the processes that are there."""
+        return [process.pid for process in self._processes if process.pid is not None]
+
+    def close(self) -> None:
+        """End all processes."""
+        for process in self._processes:
+            process.kill()
+        self._threads.shutdown(cancel_futures=True)
+        self._finalizer()
+
+
+def _end_all(processes: list[_Process]) -> None:
+    for process in processes:
+        process.end()
+
+
+class _ProcessTurn:
+    """One statement's time with a process, in which it may be ended, and not later."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._process: _Process | None = None
+        self._is_over = False
+
+    @contextmanager
+    def at(self, process: _Process) -> Iterator[None]:
+        with self._lock:
+            if self._is_over:
+                raise TimeoutError("nobody waits for it any more")
+            self._process = process
+        try:
+            yield
+        finally:
+            with self._lock:
+                self._process = None
+
+    def end_early(self) -> None:
+        with self._lock:
+            self._is_over = True
+            if self._process is not None:
+                self._process.kill()
+
+
+class _Process:
+    """One child process, used by one thread at a time; killed by any."""
+
+    def __init__(self, db: Path, margin_seconds: float, file_bytes: int) -> None:
+        self._settings = {
+            "uri": uri_of(db, "mode=ro"),
+            "value_bytes": VALUE_BYTES,
+            "answer_bytes": ANSWER_BYTES,
+            "file_bytes": file_bytes,
+        }
+        self._margin = margin_seconds
+        # Killed while it was being started.
+        self.is_unwanted = False
+        self._child: subprocess.Popen[bytes] | None = None
+
+    @property
+    def pid(self) -> int | None:
+        child = self._child
+        return child.pid if child and child.poll() is None else None
+
+    def run(self, statement: Statement) -> dict[str, Any]:
+        """Return what the process answers; start it first where it is not there."""
+        child = self._child
+        fault = "the process for visitors' SQL does not start"
+        try:
+            if child is None or child.poll() is not None:
+                child = self._start()
+            if self.is_unwanted:
+                raise EOFError
+            fault = "the statement has ended the process that ran it"
+            limit = statement.milliseconds / 1000 + self._margin
+            return _exchange(child, encode(asdict(statement)), limit)
+        except TimeoutError:
+            self.end()
+            return {"error": "the time is over", "is_late": True}
+        except (OSError, EOFError, ValueError):
+            status = self.end()
+            return {"error": f"{fault} (status {status})", "is_late": False}
+
+    def kill(self) -> None:
+        """End the process, whatever it does; whoever waits for its answer gets none."""
+        self.is_unwanted = True
+        child = self._child
+        if child is not None:
+            child.kill()
+
+    def _start(self) -> subprocess.Popen[bytes]:
+        self.end()
+        package = Path(__file__).parents[2]
+        path = os.pathsep.join(filter(None, (str(package), os.environ.get("PYTHONPATH"))))
+        known = {name: os.environ[name] for name in _VARIABLES if name in os.environ}
+        self._child = child = subprocess.Popen(
+            # -P: a folder of the name etl where the program was started is not this package.
+            [sys.executable, "-P", "-m", "etl.warehouse.visitors.child"],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            env=known | {"PYTHONPATH": path},
+            # The terminal's Ctrl-C is for the server; this process ends with its stdin.
+            start_new_session=True,
+        )
+        _exchange(child, encode(self._settings), _START_SECONDS)
+        return child
+
+    def end(self) -> int | None:
+        """End the process and return its status; None if there is none."""
+        child, self._child = self._child, None
+        if child is None:
+            return None
+        child.kill()
+        status = child.wait()
+        for stream in (child.stdin, child.stdout):
+            # What was not sent is not wanted any more.
+            with contextlib.suppress(OSError):
+                stream.close()  # type: ignore[union-attr]
+        return status
+
+
+def _exchange(child: subprocess.Popen[bytes], line: str, seconds: float) -> dict[str, Any]:
+    """Send a line and return the answer. Raises TimeoutError; EOFError if the process has ended."""
+    deadline = time.monotonic() + seconds
+    assert child.stdin and child.stdout  # noqa: S101
+    child.stdin.write(line.encode() + b"\n")
+    child.stdin.flush()
+    handle = child.stdout.fileno()
+    ready = select.poll()
+    ready.register(handle, select.POLLIN)
+    parts: list[bytes] = []
+    size = 0
+    while not (parts and parts[-1].endswith(b"\n")):
+        left = deadline - time.monotonic()
+        if left <= 0 or not ready.poll(left * 1000):
+            raise TimeoutError
+        parts.append(os.read(handle, 1 << 20))
+        size += len(parts[-1])
+        if not parts[-1] or size > _REPLY_BYTES:
+            raise EOFError
+    reply: dict[str, Any] = decode(b"".join(parts))
+    return reply

@@ -1,0 +1,284 @@
+"""A batch of packed calls on its way into the warehouse, in temporary tables.
+
+Most calls are new and concern no other: they go in by a few statements over all of them, in the
+order of their time. What is odd (seen before, corrected, copied, waited for) is taken out first and
+handed back as events, to be planned one by one in ``etl.warehouse.write.calls``.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from itertools import repeat
+from operator import itemgetter
+
+from sqlite_utils import Database
+
+from etl.normalise.application import CONFIG_RULE
+from etl.normalise.packed import SHORT, PackedCall, Shape, StoredId, event_of, range_of, unpack
+from etl.normalise.rows import INVOCATION_LOG, Event
+from etl.normalise.rules import (
+    ApplicationRule,
+    CompiledRule,
+    compile_rules,
+    evidence_of,
+    find_rule,
+)
+from etl.normalise.token_kinds import INPUT_COLUMNS, STORED_COLUMNS
+from etl.sql_files import sql_text
+from etl.warehouse.write.attribution import stored_rules
+from etl.warehouse.write.dimensions import Names
+from etl.warehouse.write.rollup import add_usage
+
+EventKey = tuple[str, StoredId]
+
+# As the columns of events that a shape decides.
+_SHAPE_COLUMNS = (
+    "account_key", "region_key", "operation_key", "model_key",
+    "principal_key", "session_key", "user_agent_key", "user_key",
+    "application_key", "found_application_key",
+    "error_code_key", "inference_region_key", "service_tier",
+    "is_home_copy", "is_correction",
+    "request_metadata_key", "guardrail_action", "reported_by",
+)  # fmt: skip
+
+# Their places in a row of call_shapes, which begins with the number.
+_MODEL, _REGION, _TIER = (
+    1 + _SHAPE_COLUMNS.index(column) for column in ("model_key", "region_key", "service_tier")
+)
+
+_CALL_COLUMNS = ("event_time", "event_id", "request_id", "shared_event_id")
+EVENT_COLUMNS = (*_CALL_COLUMNS, *_SHAPE_COLUMNS)
+
+# As the columns of tokens; a call's shape has a service tier as well.
+_TOKEN_COLUMNS = tuple("token_tier" if c == "service_tier" else c for c in STORED_COLUMNS)
+
+# As the values of a packed call.
+_INCOMING = (*_CALL_COLUMNS, "shape", *_TOKEN_COLUMNS)
+
+_TABLES = (
+    f"""
+    create temp table if not exists call_shapes (
+        shape integer primary key, {", ".join(_SHAPE_COLUMNS)}
+    )
+    """,
+    # In the order of its time, and without a key: to keep one costs more than all the rest.
+    # blob: a type that leaves every value as it is.
+    f"""
+    create temp table if not exists incoming (
+        event_time text, event_id blob, request_id blob, shared_event_id blob, shape integer,
+        {", ".join(_TOKEN_COLUMNS)}
+    )
+    """,
+    """
+    create temp table if not exists odd_calls (
+        event_time text, event_id blob, primary key (event_time, event_id)
+    ) without rowid
+    """,
+    "create temp table if not exists corrected_ids (event_id blob primary key) without rowid",
+)
+
+_ODD = (
+    # Seen before.
+    """
+    select incoming.event_time, incoming.event_id from incoming
+    cross join events
+        on events.event_time = incoming.event_time and events.event_id = incoming.event_id
+    """,
+    # What a log tells, which has to find its call.
+    f"""
+    select event_time, event_id from incoming cross join call_shapes using (shape)
+    where reported_by = {INVOCATION_LOG}
+    """,
+    # Corrected, by this batch or before it came.
+    """
+    select event_time, event_id from incoming
+    where event_id in (select event_id from corrected_ids)
+        or exists (select 1 from corrections where corrections.event_id = incoming.event_id)
+    """,
+    # Copies of one call in several accounts.
+    """
+    select event_time, event_id from incoming
+    where shared_event_id is not null and (
+        exists (
+            select 1 from events
+            where events.event_time = incoming.event_time
+                and events.shared_event_id = incoming.shared_event_id
+        )
+        or shared_event_id in (
+            select shared_event_id from incoming
+            where shared_event_id is not null
+            group by shared_event_id
+            having count(*) > 1
+        )
+    )
+    """,
+    # Tokens wait for it.
+    """
+    select event_time, event_id from incoming
+    where request_id in (select request_id from pending_tokens)
+    """,
+)
+
+
+class Incoming:
+    """The temporary tables of one connection. Call ``forget`` after a rollback."""
+
+    def __init__(self, db: Database, names: Names) -> None:
+        self._db, self._names = db, names
+        self._shapes: dict[int, Shape] = {}
+        self._is_stored = False
+        self._rules: tuple[ApplicationRule, ...] = ()
+        for table in _TABLES:
+            db.execute(table)
+
+    def forget(self) -> None:
+        """Write the shapes anew before the next batch."""
+        self._is_stored = False
+
+    def learn(self, shapes: Sequence[tuple[int, Shape]]) -> None:
+        """Take the shapes that the calls of this batch, or of later ones, name."""
+        self._shapes.update(shapes)
+        # Read in this transaction: another process may have changed them since the last one.
+        rules = stored_rules(self._db)
+        if rules != self._rules or not self._is_stored:
+            self._rules, self._is_stored = rules, True
+            self._db.execute("delete from call_shapes")
+            shapes = list(self._shapes.items())
+        self._store(shapes)
+
+    def drop(self, first: int) -> None:
+        """Drop the shapes of the range of ``first`` before it: no call names them any more."""
+        begin = range_of(first)
+        for number in [number for number in self._shapes if begin <= number < first]:
+            del self._shapes[number]
+        self._db.conn.execute(
+            "delete from call_shapes where shape >= ? and shape < ?", [begin, first]
+        )
+
+    def fill(self, calls: list[PackedCall]) -> list[Event]:
+        """Take the calls of a batch; return those that it holds more than once, in its order."""
+        repeated: list[PackedCall] = []
+        if len({call[1] for call in calls}) < len(calls):
+            times = Counter(call[:2] for call in calls)
+            repeated = [call for call in calls if times[call[:2]] > 1]
+            calls = [call for call in calls if times[call[:2]] == 1]
+        calls.sort(key=itemgetter(0))
+        self._db.conn.execute("delete from incoming")
+        for width in (SHORT, len(_INCOMING)):
+            columns, marks = ", ".join(_INCOMING[:width]), ", ".join("?" * width)
+            self._db.conn.executemany(
+                f"insert into incoming ({columns}) values ({marks})",
+                [call for call in calls if len(call) == width],
+            )
+        return [self._unpack(call) for call in repeated]
+
+    def drop_before(self, moment: str) -> int:
+        """Leave out the calls before a moment; return how many they were."""
+        return self._db.conn.execute("delete from incoming where event_time < ?", [moment]).rowcount
+
+    def take_odd(self, corrected: Iterable[StoredId]) -> list[Event]:
+        """Take out the calls that concern others, in the order of their keys.
+
+        ``corrected``: the ids of the calls that the corrections of the batch are of.
+        """
+        conn = self._db.conn
+        conn.execute("delete from odd_calls")
+        conn.execute("delete from corrected_ids")
+        conn.executemany(
+            "insert or ignore into corrected_ids values (?)", zip(corrected, strict=True)
+        )
+        for condition in _ODD:
+            conn.execute(f"insert or ignore into odd_calls {condition}")
+        if conn.execute("select 1 from odd_calls limit 1").fetchone() is None:
+            return []
+        are_odd = "from incoming where (event_time, event_id) in (select * from odd_calls)"
+        odd = conn.execute(f"select * {are_odd} order by event_time, event_id").fetchall()
+        conn.execute(f"delete {are_odd}")
+        return [self._unpack(row) for row in odd]
+
+    def insert(self) -> tuple[int, int]:
+        """Put what is left into events, tokens and the rollup; return calls, and with tokens."""
+        conn = self._db.conn
+        calls = conn.execute(
+            f"insert into events ({', '.join(EVENT_COLUMNS)})"
+            f" select {', '.join(EVENT_COLUMNS)} from incoming"
+            " cross join call_shapes using (shape)"
+        ).rowcount
+        if not calls:
+            return 0, 0
+        with_tokens = conn.execute(
+            f"insert into tokens (event_time, event_id, {', '.join(STORED_COLUMNS)})"
+            f" select event_time, event_id, {', '.join(_TOKEN_COLUMNS)}"
+            " from incoming where token_source_key is not null"
+        ).rowcount
+        usage = sql_text("load/usage_of_incoming")
+        add_usage(self._db, f"({usage})", has_new_rates=self._has_new_rates())
+        return calls, with_tokens
+
+    def _has_new_rates(self) -> bool:
+        """Whether a call may have a rate that is not its shape's: of another tier, or size."""
+        row = self._db.conn.execute(
+            "select 1 from incoming where token_tier is not null"
+            f" or {' + '.join(f'coalesce({column}, 0)' for column in INPUT_COLUMNS)}"
+            " > (select min(min_input_tokens) from context_bands where min_input_tokens > 0)"
+            " limit 1"
+        ).fetchone()
+        return row is not None
+
+    def hours(self) -> set[str]:
+        """Return the hours of what is left, as ``YYYY-MM-DDTHH``."""
+        rows = self._db.conn.execute("select distinct substr(event_time, 1, 13) from incoming")
+        return {hour for (hour,) in rows}
+
+    def _unpack(self, call: PackedCall) -> Event:
+        return unpack(call, self._shapes[call[4]])
+
+    def _store(self, shapes: Iterable[tuple[int, Shape]]) -> None:
+        rules = compile_rules(self._rules)
+        marks = ", ".join(repeat("?", len(_SHAPE_COLUMNS) + 1))
+        rows = [
+            (number, *_shape_keys(self._names, rules, event_of(shape))) for number, shape in shapes
+        ]
+        self._db.conn.executemany(f"insert or replace into call_shapes values ({marks})", rows)
+        # So that the calls need not be looked through for new rates.
+        self._db.conn.executemany(
+            "insert or ignore into rate_keys (model_key, region_key, service_tier,"
+            " min_input_tokens) values (?, ?, ?, 0)",
+            sorted({(row[_MODEL], row[_REGION], row[_TIER] or "standard") for row in rows}),
+        )
+
+
+def _shape_keys(names: Names, rules: Sequence[CompiledRule], event: Event) -> tuple[object, ...]:
+    """Return what stands in ``_SHAPE_COLUMNS`` for calls of this kind."""
+    event = names.forgotten.event(event)
+    return (
+        names.account(event.account_id),
+        names.region(event.region),
+        names.operation(event.event_source, event.event_name),
+        names.model(event.model_id, event.event_source),
+        names.principal(event.principal_arn, event.principal_type),
+        names.session(event.session_name),
+        names.user_agent(event.user_agent),
+        names.user(event.user_name),
+        *_applications(names, rules, event),
+        names.error_code(event.error_code),
+        names.region_or_none(event.inference_region),
+        event.service_tier,
+        event.is_home_copy,
+        event.is_correction,
+        names.request_metadata(event.request_metadata),
+        event.guardrail_action,
+        event.reported_by,
+    )
+
+
+def _applications(
+    names: Names, rules: Sequence[CompiledRule], event: Event
+) -> tuple[int, int | None]:
+    """Return the keys of the application, and of the one found where a rule decided another."""
+    found = names.application(event.application, event.application_source)
+    ruled = find_rule(rules, evidence_of(event)) if rules else None
+    if ruled is None:
+        return found, None
+    return names.application(ruled, CONFIG_RULE), found

@@ -1,0 +1,895 @@
+"""Write calls and their tokens, so that neither repetition nor order matters.
+
+- An event is known by its time and id. Seen again, it only adds what was missing (tokens, say).
+- A correction that AWS sends later replaces the names of its event and the counts that it carries.
+  The latest one wins, by its own time and id; the original never replaces a correction. The call
+  has its original's time, and its first correction's while the original has not been seen.
+- Of the copies of one call in several accounts, the home copy is kept, else the lowest id.
+- A call of an invocation log goes to the event of its request id; until that is seen, it is a call
+  of its own. When it comes, the log's call is taken out again, and goes to the event.
+- Tokens of a service event go to the call of their request id, or wait in ``pending_tokens``.
+- The stored rules decide the application of every call that is inserted.
+
+What concerns no other call goes in at once (``etl.warehouse.write.bulk_insert``). The rest of a
+batch is first planned against what is stored, then carried out together with its rollup.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Collection, Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from typing import Any, NamedTuple
+
+from sqlite_utils import Database
+
+from etl.normalise.application import APPLICATION_SOURCES, REQUEST_METADATA, UNKNOWN
+from etl.normalise.model_ids import NOT_STATED
+from etl.normalise.packed import (
+    PackedCall,
+    Shape,
+    Shapes,
+    StoredId,
+    next_range,
+    plain_id,
+    stored_id,
+    token_columns,
+    tokens_of,
+)
+from etl.normalise.reports import CorrectionKey, Reports, told_by
+from etl.normalise.rows import (
+    CLOUDTRAIL,
+    INVOCATION_LOG,
+    Event,
+    ServiceTokens,
+    Tokens,
+    merge_reports,
+)
+from etl.normalise.token_kinds import STORED_COLUMNS
+from etl.normalise.token_sources import NAMES
+from etl.times import utc_text
+from etl.warehouse.write.bulk_insert import EventKey, Incoming
+from etl.warehouse.write.dimensions import Names
+from etl.warehouse.write.rollup import add_calls, hours_of, take_calls
+
+# How far a call's time may lie from its service event's, or its log's: streams last minutes, clocks
+# differ.
+BEFORE_SERVICE_EVENT = timedelta(hours=2)
+AFTER_SERVICE_EVENT = timedelta(hours=1)
+
+# How long before its correction an event is looked for. All calls of that time are read for it, so
+# the last days come first. A correction is not sent before its event, but clocks differ.
+_CORRECTED_BEFORE = (timedelta(days=2), timedelta(days=90))
+_CORRECTED_AFTER = timedelta(hours=1)
+
+# What is known of the tokens of a call, beside its row in events; and the columns of each before
+# ``STORED_COLUMNS``.
+_KEY = ("event_time", "event_id")
+_TABLES_OF_TOKENS = {
+    "tokens": _KEY,
+    "cloudtrail_tokens": _KEY,
+    "token_reports": _KEY,
+    "corrections": (
+        *("event_id", "correction_time", "correction_id", "event_time"),
+        *("is_names", "has_original"),
+    ),
+}
+_PENDING_COLUMNS = (
+    *("request_id", "event_time", "event_id", "account_key", "region_key"),
+    *("inference_region_key", "is_correction"),
+)
+
+# account, region, request id
+Request = tuple[str, str, str]
+
+
+@dataclass
+class CallCounts:
+    """What became of the calls of a batch.
+
+    ``calls_logged``: calls of invocation logs that CloudTrail tells of as well;
+    ``tokens_attached``: calls that got tokens from a service event; ``tokens_pending``: service
+    events more (or, below zero, fewer) that wait for their call; ``calls_too_old``: calls that
+    were dropped from the warehouse before, and still count there.
+    """
+
+    calls_new: int = 0
+    calls_known: int = 0
+    calls_with_tokens: int = 0
+    calls_logged: int = 0
+    calls_too_old: int = 0
+    tokens_attached: int = 0
+    tokens_pending: int = 0
+
+
+class _Stored(NamedTuple):
+    """``has_original`` is False while only corrections of the call were seen."""
+
+    is_correction: bool
+    reports: Reports
+    has_original: bool
+
+
+class _Corrected(NamedTuple):
+    """The call that corrections are of, and these; see the table ``corrections``."""
+
+    event_time: str
+    has_original: bool
+    names: frozenset[CorrectionKey]
+
+
+@dataclass
+class _Plan:
+    """The changes a batch makes. A key both in ``delete`` and ``insert`` is replaced.
+
+    ``reports``: of the calls whose tokens change, and of all that are inserted. ``orphans``:
+    corrected calls whose original has not been seen; ``moved``: what corrected calls were before.
+    """
+
+    stored: dict[EventKey, _Stored]
+    insert: dict[EventKey, Event] = field(default_factory=dict)
+    delete: set[EventKey] = field(default_factory=set)
+    reports: dict[EventKey, Reports] = field(default_factory=dict)
+    inference_regions: dict[EventKey, str] = field(default_factory=dict)
+    orphans: dict[EventKey, bool] = field(default_factory=dict)
+    moved: dict[EventKey, EventKey] = field(default_factory=dict)
+
+    def replace(self, key: EventKey, event: Event) -> None:
+        """Put an event in the place of the one that is stored, or planned, under the key."""
+        self.insert[key] = event
+        self.reports[key] = self.reports_of(key)
+        if key in self.stored:
+            self.delete.add(key)
+
+    def take(self, key: EventKey) -> Reports:
+        """Take a call out, which will be another; return what was told of its tokens."""
+        reports = self.reports_of(key)
+        self.reports.pop(key, None)
+        self.insert.pop(key, None)
+        if key in self.stored:
+            self.delete.add(key)
+        return reports
+
+    def reports_of(self, key: EventKey) -> Reports:
+        """Return what was told of a call's tokens so far."""
+        stored = self.stored.get(key)
+        return self.reports.get(key) or (stored.reports if stored else Reports())
+
+    def add(self, key: EventKey, reports: Reports) -> bool:
+        """Give a call more reports of its tokens; return whether it knows more, or better, then."""
+        before = self.reports_of(key)
+        after = before.join(reports)
+        if after != before or key in self.insert:
+            self.reports[key] = after
+        return after.tokens != before.tokens
+
+    def keys_of(self, event_id: StoredId) -> list[EventKey]:
+        """Return where an event stands, as things are planned: at one time, or at several."""
+        keys = [key for key in self.stored if key not in self.delete] + list(self.insert)
+        return list(dict.fromkeys(key for key in keys if key[1] == event_id))
+
+    def is_correction(self, key: EventKey) -> bool:
+        """Return whether a call has a correction's names."""
+        event = self.insert.get(key)
+        return event.is_correction if event else self.stored[key].is_correction
+
+    def has_original(self, key: EventKey) -> bool:
+        """Return whether a call's own event has been seen, and not only corrections of it."""
+        stored = self.stored.get(key)
+        return not self.orphans.get(key, stored is not None and not stored.has_original)
+
+
+class CallWriter:
+    """Writes calls inside a transaction that its caller opens and ends."""
+
+    def __init__(self, db: Database, names: Names) -> None:
+        self._db = db
+        self._names = names
+        self._incoming = Incoming(db, names)
+        self._shapes = Shapes(next_range())
+        for table in ("wanted_calls", "changed_calls", "new_calls"):
+            db.execute(
+                # blob: a type that leaves every value as it is, so that the key of events is used.
+                f"create temp table if not exists {table} (event_time text, event_id blob,"
+                " primary key (event_time, event_id)) without rowid"
+            )
+        db.execute("create temp table if not exists wanted_requests (request_id blob primary key)")
+
+    def forget(self) -> None:
+        """Drop what a rollback has undone."""
+        self._incoming.forget()
+
+    def drop_shapes(self, first: int) -> None:
+        """Drop the shapes of a range before ``first``: no call names them any more."""
+        self._incoming.drop(first)
+
+    def write(
+        self,
+        events: Iterable[Event],
+        services: Sequence[ServiceTokens],
+        calls: Iterable[PackedCall] = (),
+        shapes: Sequence[tuple[int, Shape]] = (),
+    ) -> tuple[CallCounts, set[str]]:
+        """Write calls and the tokens of service events; return counts, and the hours changed.
+
+        ``calls`` are more calls in the packed form, ``shapes`` what they, or later ones, name.
+        """
+        counts, incoming = CallCounts(), self._incoming
+        events = list(events)
+        corrections = [event for event in events if event.correction_id is not None]
+        plain = (event for event in events if event.correction_id is None)
+        packed = [*map(self._shapes.pack, plain), *calls]
+        incoming.learn([*self._shapes.take_new(), *shapes])
+        odd = incoming.fill(packed)
+        horizon = self._horizon()
+        if horizon:
+            arrived = [*odd, *corrections]
+            odd = [event for event in odd if event.event_time >= horizon]
+            corrections = [event for event in corrections if event.event_time >= horizon]
+            dropped = len(arrived) - len(odd) - len(corrections)
+            counts.calls_too_old = incoming.drop_before(horizon) + dropped
+            services = [s for s in services if s.event_time >= horizon]
+        odd += incoming.take_odd(stored_id(event.event_id) for event in corrections)
+        counts.calls_new, counts.calls_with_tokens = incoming.insert()
+        hours = incoming.hours()
+        unexplained = self._logged_calls_of([*odd, *corrections])
+        if odd or corrections or services or unexplained:
+            plan = self._plan(odd, corrections, unexplained, services, counts)
+            hours |= self._carry_out(plan, counts)
+        if self._shapes.is_full:
+            self.drop_shapes(self._shapes.forget())
+        return counts, hours
+
+    def _horizon(self) -> str | None:
+        row = self._db.execute("select max(dropped_before) from dropped_calls").fetchone()
+        return row[0]  # type: ignore[no-any-return]
+
+    def _plan(
+        self,
+        odd: Sequence[Event],
+        corrections: Sequence[Event],
+        unexplained: Collection[EventKey],
+        services: Iterable[ServiceTokens],
+        counts: CallCounts,
+    ) -> _Plan:
+        plan = _Plan(self._stored({*map(_key, odd), *unexplained}))
+        logs = []
+        for event in odd:
+            if event.reported_by & CLOUDTRAIL:
+                self._plan_event(event, plan, counts)
+            else:
+                logs.append(event)
+        self._plan_corrections(odd, corrections, plan, counts)
+        self._drop_copies(plan, counts)
+        self._plan_logs(logs, unexplained, plan, counts)
+        self._plan_service_tokens(services, plan, counts)
+        return plan
+
+    def _plan_event(self, event: Event, plan: _Plan, counts: CallCounts) -> None:
+        key = _key(event)
+        if key in plan.insert or key in plan.stored:
+            counts.calls_known += 1
+        else:
+            plan.insert[key] = event
+        plan.add(key, Reports().tell(event.tokens))
+
+    def _plan_corrections(
+        self, odd: Sequence[Event], arrived: Sequence[Event], plan: _Plan, counts: CallCounts
+    ) -> None:
+        """Bring corrections and what they are of together, whichever came first."""
+        by_id: dict[StoredId, list[Event]] = defaultdict(list)
+        for event in arrived:
+            by_id[stored_id(event.event_id)].append(event)
+        originals = {stored_id(e.event_id): e for e in odd if e.reported_by & CLOUDTRAIL}
+        known = self._corrected(originals.keys() | by_id.keys())
+        if not by_id and not known:
+            return
+        where = {(corrected.event_time, id_) for id_, corrected in known.items()}
+        where |= self._corrected_by([by_id[id_][0] for id_ in by_id.keys() - known.keys()], plan)
+        plan.stored.update(self._stored(where - plan.stored.keys()))
+        copies = {event_id: time for time, event_id in where - plan.stored.keys()}
+        wanted = by_id.keys() | known.keys()
+        events = self._stored_events(key for key in plan.stored if key[1] in wanted)
+        for id_ in sorted(wanted, key=_sortable_id):
+            original = originals.get(id_)
+            before = known.get(id_) or _Corrected(copies.get(id_, ""), id_ in copies, frozenset())
+            self._correct(id_, by_id[id_], original, before, events, plan, counts)
+
+    def _correct(
+        self,
+        event_id: StoredId,
+        arrived: Sequence[Event],
+        original: Event | None,
+        before: _Corrected,
+        events: dict[EventKey, Event],
+        plan: _Plan,
+        counts: CallCounts,
+    ) -> None:
+        """Make one call of an event and its corrections. ``events``: those stored, in full."""
+        keys = plan.keys_of(event_id)
+        by_key = {_correction_key(event): event for event in arrived}
+        times = [key[0] for key in keys if not plan.is_correction(key)]
+        times += [before.event_time] if before.has_original else []
+        times += [original.event_time] if original else []
+        if not times and not keys and self._horizon():
+            # Its original may be among the calls that were dropped, and still counts.
+            counts.calls_too_old += len(arrived)
+            return
+        of_corrections = [correction.time for correction in {*by_key, *before.names}]
+        key = (min(times or [*of_corrections, *(key[0] for key in keys)]), event_id)
+        plan.orphans[key] = not times
+        reports = Reports()
+        for event in arrived:
+            reports = reports.correct(_correction_key(event), event.tokens)
+        counts.calls_known += len(arrived) - (not keys)
+        latest = max({*by_key, *before.names})
+        if keys == [key] and latest in before.names and bool(times) == before.has_original:
+            plan.add(key, reports)
+            return
+        # First what has the names of a correction, the latest one's.
+        calls = [by_key[latest]] if latest not in before.names else []
+        calls += sorted((plan.insert.get(k) or events[k] for k in keys), key=_is_original)
+        calls += [original] if original else []
+        if keys and plan.stored.keys() & set(keys) and key not in plan.stored:
+            # It was counted when it came first.
+            counts.calls_new -= 1
+            counts.calls_known += original is not None
+        for old in keys:
+            reports = plan.take(old).join(reports)
+            if latest in before.names:
+                plan.moved[old] = key
+        plan.insert[key] = _as_one(calls)._replace(event_time=key[0])
+        plan.reports[key] = reports
+
+    def _corrected(self, event_ids: Collection[StoredId]) -> dict[StoredId, _Corrected]:
+        """Return what is stored of the calls with these ids that were corrected by name."""
+        if self._db.execute("select 1 from corrections limit 1").fetchone() is None:
+            return {}
+        self._want_ids(event_ids)
+        names: dict[StoredId, set[CorrectionKey]] = defaultdict(set)
+        calls: dict[StoredId, tuple[str, bool]] = {}
+        rows = self._db.execute(
+            "select event_id, event_time, has_original, correction_time, correction_id"
+            " from corrected_ids cross join corrections using (event_id) where is_names"
+        )
+        for event_id, time, has_original, its_time, its_id in rows:
+            calls[event_id] = time, bool(has_original)
+            names[event_id].add(CorrectionKey(its_time, its_id))
+        return {id_: _Corrected(*call, frozenset(names[id_])) for id_, call in calls.items()}
+
+    def _corrected_by(self, corrections: Sequence[Event], plan: _Plan) -> set[EventKey]:
+        """Find the stored calls that corrections are of: at the same time, else before it.
+
+        Where only another account's copy is stored, its time stands with the correction's id.
+        """
+        planned = {key[1] for key in plan.insert}
+        found = self._stored({_key(event) for event in corrections}).keys() | set()
+        for reach in _CORRECTED_BEFORE:
+            open_ = [
+                event
+                for event in corrections
+                if stored_id(event.event_id) not in planned | {key[1] for key in found}
+            ]
+            if not open_:
+                break
+            times = [event.event_time for event in open_]
+            stretch = _stretch(min(times), max(times), reach, _CORRECTED_AFTER)
+            self._want_ids(stored_id(event.event_id) for event in open_)
+            found |= set(
+                self._db.execute(
+                    "select event_time, event_id from events where event_time between ? and ?"
+                    " and event_id in (select event_id from corrected_ids)",
+                    stretch,
+                )
+            )
+            shared = {
+                stored_id(event.shared_event_id): stored_id(event.event_id)
+                for event in open_
+                if event.shared_event_id
+            }
+            self._want_ids(shared)
+            found |= {
+                (time, shared[shared_id])
+                for time, shared_id in self._db.execute(
+                    "select event_time, shared_event_id from events"
+                    " where event_time between ? and ?"
+                    " and shared_event_id in (select event_id from corrected_ids)",
+                    stretch,
+                )
+            }
+        return found
+
+    def _stored(self, keys: Iterable[EventKey]) -> dict[EventKey, _Stored]:
+        self._fill("wanted_calls", keys)
+        rows = self._db.execute(f"""
+            select events.event_time, events.event_id, is_correction,
+                {", ".join(f"tokens.{c}" for c in STORED_COLUMNS)},
+                {", ".join(f"beside.{c}" for c in STORED_COLUMNS)}
+            from wanted_calls as wanted
+            cross join events
+                on events.event_time = wanted.event_time and events.event_id = wanted.event_id
+            left join tokens
+                on tokens.event_time = wanted.event_time and tokens.event_id = wanted.event_id
+            left join cloudtrail_tokens as beside
+                on beside.event_time = wanted.event_time and beside.event_id = wanted.event_id
+        """).fetchall()
+        width, told = len(STORED_COLUMNS), self._told()
+        corrections, orphans = self._corrections()
+        return {
+            (row[0], row[1]): _Stored(
+                bool(row[2]),
+                Reports(
+                    told.get(row[:2])
+                    or told_by(tokens_of(row[3 : 3 + width]), tokens_of(row[3 + width :])),
+                    corrections.get(row[:2], {}),
+                ),
+                row[:2] not in orphans,
+            )
+            for row in rows
+        }
+
+    def _told(self) -> dict[EventKey, dict[str, Tokens]]:
+        """Return what the sources said of the wanted calls, where that is kept by itself."""
+        told: dict[EventKey, dict[str, Tokens]] = defaultdict(dict)
+        rows = self._db.execute(f"""
+            select event_time, event_id, {", ".join(STORED_COLUMNS)}
+            from wanted_calls cross join token_reports using (event_time, event_id)
+        """)
+        for time, event_id, *columns in rows:
+            tokens = tokens_of(tuple(columns))
+            if tokens is not None:
+                told[time, event_id][tokens.source] = tokens
+        return told
+
+    def _corrections(
+        self,
+    ) -> tuple[dict[EventKey, dict[CorrectionKey, Tokens | None]], set[EventKey]]:
+        """Return the corrections of the wanted calls, and which calls have no original."""
+        found: dict[EventKey, dict[CorrectionKey, Tokens | None]] = defaultdict(dict)
+        orphans = set()
+        rows = self._db.execute(f"""
+            select event_time, event_id, has_original, correction_time, correction_id, is_names,
+                {", ".join(STORED_COLUMNS)}
+            from wanted_calls cross join corrections using (event_id, event_time)
+        """)
+        for time, event_id, has_original, its_time, its_id, is_names, *columns in rows:
+            key = CorrectionKey(its_time, its_id, bool(is_names))
+            found[time, event_id][key] = tokens_of(tuple(columns))
+            if not has_original:
+                orphans.add((time, event_id))
+        return found, orphans
+
+    def _stored_events(self, keys: Iterable[EventKey]) -> dict[EventKey, Event]:
+        """Return stored calls in full, without tokens, their application as they tell it."""
+        self._fill("wanted_calls", keys)
+        rows = self._db.execute(
+            """
+            select events.event_time, events.event_id, request_id, shared_event_id,
+                account_id, regions.region, event_source, event_name,
+                nullif(model_id, ?), principal_arn, principal_type, session_name,
+                user_agent, user_name, application, application_source, error_code,
+                inference_regions.region, service_tier, is_home_copy, is_correction,
+                request_metadata, guardrail_action, reported_by
+            from wanted_calls as wanted
+            cross join events
+                on events.event_time = wanted.event_time and events.event_id = wanted.event_id
+            join accounts using (account_key)
+            join regions using (region_key)
+            join operations using (operation_key)
+            join models using (model_key)
+            join principals using (principal_key)
+            left join sessions using (session_key)
+            left join user_agents using (user_agent_key)
+            join users using (user_key)
+            join applications on applications.application_key
+                = coalesce(events.found_application_key, events.application_key)
+            left join error_codes using (error_code_key)
+            left join regions as inference_regions
+                on inference_regions.region_key = events.inference_region_key
+            left join request_metadata using (request_metadata_key)
+        """,
+            [NOT_STATED],
+        )
+        return {
+            (row[0], row[1]): Event._make((
+                row[0], plain_id(row[1]), _text(row[2]), _text(row[3]), *row[4:19],
+                bool(row[19]), bool(row[20]), *row[21:], None, None,
+            ))
+            for row in rows
+        }  # fmt: skip
+
+    def _drop_copies(self, plan: _Plan, counts: CallCounts) -> None:
+        """Keep one of the copies of a call that CloudTrail gave to several accounts."""
+        copies: dict[tuple[str, str], list[tuple[bool, EventKey]]] = defaultdict(list)
+        for key, event in plan.insert.items():
+            if event.shared_event_id:
+                copies[key[0], event.shared_event_id].append((not event.is_home_copy, key))
+        for (time, shared_id), arrived in copies.items():
+            present = self._db.execute(
+                "select not is_home_copy, event_time, event_id from events"
+                " where event_time = ? and shared_event_id = ?",
+                [time, stored_id(shared_id)],
+            )
+            known = [(bool(away), (t, i)) for away, t, i in present if (t, i) not in plan.delete]
+            ranked = sorted(known + arrived, key=lambda copy: (copy[0], _sortable(copy[1])))
+            for _, key in ranked[1:]:
+                if plan.insert.pop(key, None) is None:
+                    plan.delete.add(key)
+                counts.calls_known += 1
+                plan.reports.pop(key, None)
+
+    def _logged_calls_of(self, odd: Iterable[Event]) -> list[EventKey]:
+        """Return the stored calls of logs whose events may be among those that just came."""
+        events = [event for event in odd if event.reported_by & CLOUDTRAIL]
+        first, last = self._db.execute(
+            "select min(event_time), max(event_time) from incoming"
+        ).fetchone()
+        times = [event.event_time for event in events] + ([first, last] if first else [])
+        if not times:
+            return []
+        stretch = _around(min(times), max(times))
+        logged = "from events where reported_by = 2 and event_time between ? and ?"
+        if self._db.execute(f"select 1 {logged} limit 1", stretch).fetchone() is None:
+            return []
+        self._want_requests(event.request_id for event in events if event.request_id)
+        self._db.conn.execute(
+            "insert or ignore into wanted_requests"
+            " select request_id from incoming where request_id is not null"
+        )
+        rows = self._db.execute(
+            f"select event_time, event_id {logged}"
+            " and request_id in (select request_id from wanted_requests)",
+            stretch,
+        )
+        return [(time, event_id) for time, event_id in rows]
+
+    def _plan_logs(
+        self,
+        logs: Sequence[Event],
+        unexplained: Collection[EventKey],
+        plan: _Plan,
+        counts: CallCounts,
+    ) -> None:
+        """Give each call of a log to the event of its request, or let it stand for itself.
+
+        ``unexplained``: stored calls of logs, to be looked at again with the events that came.
+        """
+        if not logs and not unexplained:
+            return
+        plan.delete.update(unexplained)
+        taken_back = self._stored_events(unexplained)
+        reports = [*taken_back.items(), *((_key(log), log) for log in logs)]
+        calls = self._calls_of({_request(log): log.event_time for _, log in reports}, plan)
+        events = self._stored_events(key for key in calls.values() if key not in plan.insert)
+        for number, (key, log) in enumerate(reports):
+            is_back = number < len(taken_back)
+            target = calls.setdefault(_request(log), key)
+            known = plan.insert.get(target) or events.get(target)
+            if known is None:
+                plan.insert[key] = log
+            else:
+                if is_back:
+                    counts.calls_new -= 1
+                else:
+                    counts.calls_known += 1
+                    counts.calls_logged += bool(known.reported_by & CLOUDTRAIL)
+                merged = merge_reports(known, log)
+                if merged != known:
+                    plan.replace(target, merged)
+            stored = plan.stored.get(key) if is_back else None
+            plan.add(target, stored.reports if stored else Reports().tell(log.tokens))
+
+    def _plan_service_tokens(
+        self, arrived: Iterable[ServiceTokens], plan: _Plan, counts: CallCounts
+    ) -> None:
+        waiting = self._waiting_for(plan.insert.values())
+        services = {(s.event_time, s.event_id): s for s in (*waiting, *arrived)}
+        calls = self._calls_of({_request(s): s.event_time for s in services.values()}, plan)
+        attached, pending = [], []
+        for service in services.values():
+            key = calls.get(_request(service))
+            if key is None:
+                pending.append(service)
+                continue
+            attached.append(service)
+            counts.tokens_attached += plan.add(key, _told_by_service(service))
+            if service.inference_region:
+                plan.inference_regions[key] = service.inference_region
+        counts.tokens_pending = self._keep(pending) - self._forget(attached)
+
+    def _waiting_for(self, events: Iterable[Event]) -> list[ServiceTokens]:
+        """Return the pending tokens whose request ids are among the events'."""
+        if self._db.execute("select 1 from pending_tokens limit 1").fetchone() is None:
+            return []
+        self._want_requests(event.request_id for event in events if event.request_id)
+        rows = self._db.execute(f"""
+            select pending.event_time, pending.event_id, account_id, regions.region,
+                pending.request_id, inference_regions.region, is_correction,
+                {", ".join(STORED_COLUMNS)}
+            from wanted_requests as wanted
+            cross join pending_tokens as pending on pending.request_id = wanted.request_id
+            join accounts using (account_key)
+            join regions using (region_key)
+            left join regions as inference_regions
+                on inference_regions.region_key = pending.inference_region_key
+        """)
+        return [_service_of(*row) for row in rows]
+
+    def _calls_of(self, wanted: dict[Request, str], plan: _Plan) -> dict[Request, EventKey]:
+        """Find the call of each request near its time: in the batch and in the store.
+
+        Where a request id is not unique, a successful call comes before a failed one, and an
+        earlier before a later.
+        """
+        candidates = [
+            ((event.account_id, event.region, event.request_id or ""), bool(event.error_code), key)
+            for key, event in plan.insert.items()
+        ]
+        candidates += self._stored_calls_of(wanted, plan)
+        candidates.sort(key=lambda candidate: (candidate[1], _sortable(candidate[2])), reverse=True)
+        calls = {
+            request: key
+            for request, _, key in candidates
+            if request in wanted and _is_near(key[0], wanted[request])
+        }
+        plan.stored.update(self._stored(calls.values()))
+        return calls
+
+    def _stored_calls_of(
+        self, wanted: dict[Request, str], plan: _Plan
+    ) -> Iterator[tuple[Request, bool, EventKey]]:
+        self._want_requests(request_id for _, _, request_id in wanted)
+        for start, end in _time_ranges(wanted.values()):
+            rows = self._db.execute(
+                """
+                select account_id, region, request_id, error_code_key is not null,
+                    event_time, event_id
+                from events
+                join accounts using (account_key)
+                join regions using (region_key)
+                where event_time between ? and ?
+                    and request_id in (select request_id from wanted_requests)
+                """,
+                [start, end],
+            )
+            for account_id, region, request_id, is_failed, time, event_id in rows.fetchall():
+                if (time, event_id) not in plan.delete:
+                    yield (
+                        (account_id, region, plain_id(request_id)),
+                        bool(is_failed),
+                        (time, event_id),
+                    )
+
+    def _keep(self, services: list[ServiceTokens]) -> int:
+        """Store tokens whose call has not been seen; return how many are new."""
+        names = self._names
+        rows = [
+            (
+                stored_id(s.request_id), s.event_time, stored_id(s.event_id),
+                names.account(s.account_id), names.region(s.region),
+                names.region_or_none(s.inference_region), s.is_correction, *token_columns(s.tokens),
+            )
+            for s in services
+        ]  # fmt: skip
+        return self._many(f"insert or ignore {_into('pending_tokens', _PENDING_COLUMNS)}", rows)
+
+    def _forget(self, services: list[ServiceTokens]) -> int:
+        return self._many(
+            "delete from pending_tokens where request_id = ? and event_time = ? and event_id = ?",
+            [(stored_id(s.request_id), s.event_time, stored_id(s.event_id)) for s in services],
+        )
+
+    def _carry_out(self, plan: _Plan, counts: CallCounts) -> set[str]:
+        """Make the changes, and return the hours they are in."""
+        changed = plan.delete | (plan.reports.keys() & plan.stored.keys())
+        self._fill("changed_calls", changed)
+        hours = hours_of(self._db, "changed_calls")
+        if changed:
+            take_calls(self._db, "changed_calls")
+        jobs = self._jobs_of(plan)
+        for table in (*_TABLES_OF_TOKENS, "jobs", "events"):
+            self._many(
+                f"delete from {table} where event_time = ? and event_id = ?",
+                sorted(plan.delete, key=_sortable),
+            )
+        self._insert(plan, counts)
+        hours |= self._incoming.hours()
+        self._update(plan, changed - plan.delete)
+        self._many("insert or ignore into jobs values (?, ?, ?, ?)", jobs)
+        return hours
+
+    def _jobs_of(self, plan: _Plan) -> list[tuple[Any, ...]]:
+        """Return the jobs of calls that a correction named before, as they will be."""
+        moved = {old: new for old, new in plan.moved.items() if new in plan.insert}
+        if not moved:
+            return []
+        self._fill("wanted_calls", moved)
+        rows = self._db.execute(
+            "select event_time, event_id, job_kind, job_arn"
+            " from wanted_calls cross join jobs using (event_time, event_id)"
+        )
+        return [(*moved[time, event_id], *job) for time, event_id, *job in rows]
+
+    def _insert(self, plan: _Plan, counts: CallCounts) -> None:
+        tokens = {key: reports.tokens for key, reports in plan.reports.items()}
+        new = plan.insert.keys() - plan.delete
+        counts.calls_new += len(new)
+        counts.calls_with_tokens += sum(tokens.get(key) is not None for key in new)
+        incoming = self._incoming
+        calls = [
+            self._shapes.pack(event._replace(tokens=tokens.get(key)))
+            for key, event in plan.insert.items()
+        ]
+        incoming.learn(self._shapes.take_new())
+        incoming.fill(calls)
+        incoming.insert()
+
+    def _update(self, plan: _Plan, changed: set[EventKey]) -> None:
+        """Write what was told of the tokens; count the calls that stay where they are anew."""
+        stay = sorted(plan.reports.keys() - plan.insert.keys(), key=_sortable)
+        for table in _TABLES_OF_TOKENS:
+            self._many(f"delete from {table} where event_time = ? and event_id = ?", stay)
+        rows: dict[str, list[tuple[Any, ...]]] = defaultdict(list)
+        for key in sorted(plan.reports, key=_sortable):
+            for table, row in _rows_of(key, plan):
+                rows[table].append(row)
+        for table, of_table in rows.items():
+            self._many(f"insert {_into(table, _TABLES_OF_TOKENS[table])}", of_table)
+        self._many(
+            "update events set inference_region_key = ?"
+            " where event_time = ? and event_id = ? and inference_region_key is null",
+            [(self._names.region(r), *key) for key, r in plan.inference_regions.items()],
+        )
+        if changed:
+            self._fill("new_calls", changed)
+            add_calls(self._db, "new_calls")
+
+    def _fill(self, table: str, keys: Iterable[EventKey]) -> None:
+        self._db.execute(f"delete from {table}")
+        self._many(f"insert or ignore into {table} values (?, ?)", keys)
+
+    def _want_ids(self, event_ids: Iterable[StoredId]) -> None:
+        self._db.execute("delete from corrected_ids")
+        self._many("insert or ignore into corrected_ids values (?)", [(i,) for i in event_ids])
+
+    def _want_requests(self, request_ids: Iterable[str]) -> None:
+        self._db.execute("delete from wanted_requests")
+        self._many(
+            "insert or ignore into wanted_requests values (?)",
+            [(stored_id(r),) for r in request_ids],
+        )
+
+    def _many(self, sql: str, rows: Iterable[tuple[Any, ...]]) -> int:
+        """Run a statement for every row; return how many rows of the database it changed."""
+        before = self._db.conn.total_changes
+        self._db.conn.executemany(sql, rows)
+        return self._db.conn.total_changes - before
+
+
+def _rows_of(key: EventKey, plan: _Plan) -> Iterator[tuple[str, tuple[Any, ...]]]:
+    """Yield the rows that keep what was told of a call's tokens, each with its table."""
+    reports = plan.reports[key]
+    tokens, beside = reports.tokens, reports.cloudtrail_tokens
+    if tokens is not None and key not in plan.insert:
+        yield "tokens", (*key, *token_columns(tokens))
+    if beside is not None:
+        yield "cloudtrail_tokens", (*key, *token_columns(beside))
+    if reports.told != told_by(tokens, beside):
+        for told in reports.told.values():
+            yield "token_reports", (*key, *token_columns(told))
+    has_original = plan.has_original(key)
+    for (time, event_id, is_names), counts in reports.corrections.items():
+        correction = (key[1], time, event_id, key[0], is_names, has_original)
+        yield "corrections", (*correction, *token_columns(counts))
+
+
+def _into(table: str, keys: Sequence[str]) -> str:
+    """Return the end of a statement that puts rows into a table: ``keys``, then the tokens."""
+    columns = (*keys, *STORED_COLUMNS)
+    return f"into {table} ({', '.join(columns)}) values ({', '.join('?' * len(columns))})"
+
+
+def _correction_key(event: Event) -> CorrectionKey:
+    return CorrectionKey(event.event_time, event.correction_id or "")
+
+
+def _is_original(event: Event) -> bool:
+    return not event.is_correction
+
+
+def _service_of(
+    time: str,
+    event_id: StoredId,
+    account_id: str,
+    region: str,
+    request_id: StoredId,
+    inference_region: str | None,
+    is_correction: int,
+    source_key: int,
+    *counts: Any,
+) -> ServiceTokens:
+    """Return tokens that waited, from their row: its keys, then its ``STORED_COLUMNS``."""
+    ids = plain_id(event_id), account_id, region, plain_id(request_id)
+    tokens = Tokens(NAMES[source_key], *counts)
+    return ServiceTokens(time, *ids, inference_region, tokens, bool(is_correction))
+
+
+def _told_by_service(service: ServiceTokens) -> Reports:
+    if service.is_correction:
+        correction = CorrectionKey(service.event_time, service.event_id, is_names=False)
+        return Reports().correct(correction, service.tokens)
+    return Reports().tell(service.tokens)
+
+
+def _as_one(calls: Sequence[Event]) -> Event:
+    """Return the first, a correction, with what it lacks of the others that are the same call."""
+    first, *others = calls
+    for other in others:
+        first = first._replace(
+            request_id=first.request_id or other.request_id,
+            shared_event_id=first.shared_event_id or other.shared_event_id,
+            model_id=first.model_id or other.model_id,
+            inference_region=first.inference_region or other.inference_region,
+            service_tier=first.service_tier or other.service_tier,
+        )
+        if other.reported_by & INVOCATION_LOG:
+            # What the log told of it is not to be lost with the event it was given to.
+            first = merge_reports(first, _logged_part(other))
+    return first._replace(is_correction=True, correction_id=None, tokens=None)
+
+
+def _logged_part(event: Event) -> Event:
+    """Return what an invocation log may have told of a stored call, as far as it is not in it."""
+    if event.application_source == REQUEST_METADATA:
+        return event
+    return event._replace(application=UNKNOWN, application_source=APPLICATION_SOURCES[-1])
+
+
+def _key(event: Event) -> EventKey:
+    return event.event_time, stored_id(event.event_id)
+
+
+def _text(value: StoredId | None) -> str | None:
+    return None if value is None else plain_id(value)
+
+
+def _request(report: Event | ServiceTokens) -> Request:
+    return report.account_id, report.region, report.request_id or ""
+
+
+def _sortable(key: EventKey) -> tuple[str, bool, StoredId]:
+    return key[0], *_sortable_id(key[1])
+
+
+def _sortable_id(event_id: StoredId) -> tuple[bool, StoredId]:
+    # As SQLite sorts: text before blobs.
+    return isinstance(event_id, bytes), event_id
+
+
+def _is_near(call_time: str, service_time: str) -> bool:
+    distance = datetime.fromisoformat(call_time) - datetime.fromisoformat(service_time)
+    return -BEFORE_SERVICE_EVENT <= distance <= AFTER_SERVICE_EVENT
+
+
+def _time_ranges(times: Iterable[str]) -> Iterator[tuple[str, str]]:
+    """Merge the stretches of time in which the calls of service events may lie."""
+    start = end = None
+    for moment in sorted(datetime.fromisoformat(time) for time in times):
+        low, high = moment - BEFORE_SERVICE_EVENT, moment + AFTER_SERVICE_EVENT
+        if start is not None and end is not None and low > end:
+            yield utc_text(start), utc_text(end)
+            start = None
+        start, end = start or low, high
+    if start is not None and end is not None:
+        yield utc_text(start), utc_text(end)
+
+
+def _around(first: str, last: str) -> tuple[str, str]:
+    """Return the stretch in which the logs of calls from ``first`` to ``last`` may lie."""
+    return _stretch(first, last, AFTER_SERVICE_EVENT, BEFORE_SERVICE_EVENT)
+
+
+def _stretch(first: str, last: str, before: timedelta, after: timedelta) -> tuple[str, str]:
+    start, end = datetime.fromisoformat(first) - before, datetime.fromisoformat(last) + after
+    return utc_text(start), utc_text(end)

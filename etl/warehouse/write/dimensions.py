@@ -1,0 +1,166 @@
+"""Intern the names that repeat: text in, a small integer key out."""
+
+from __future__ import annotations
+
+from sqlite_utils import Database
+
+from etl.normalise.application import APPLICATION_SOURCES
+from etl.normalise.cloudtrail import MANTLE
+from etl.normalise.fields import NUL, SHOWN_NUL
+from etl.normalise.model_ids import parse_model_id
+from etl.warehouse.pseudonyms import Forgotten, forgotten_in
+
+# Sessions and metadata may be as many as the calls.
+_MAX_REMEMBERED = 50_000
+
+_SOURCE_RANKS = {source: rank for rank, source in enumerate(APPLICATION_SOURCES, 1)}
+
+# Each table of names: its key, and the columns that make a name.
+_TABLES = {
+    "accounts": ("account_key", ("account_id",)),
+    "regions": ("region_key", ("region",)),
+    "operations": ("operation_key", ("event_source", "event_name")),
+    "principals": ("principal_key", ("principal_arn", "principal_type")),
+    "sessions": ("session_key", ("session_name",)),
+    "user_agents": ("user_agent_key", ("user_agent",)),
+    "users": ("user_key", ("user_name",)),
+    "applications": (
+        "application_key",
+        # source_rank: the precedence of the evidence, 1 the strongest; 0 where nobody looked
+        ("application", "application_source", "source_rank"),
+    ),
+    "error_codes": ("error_code_key", ("error_code",)),
+    "request_metadata": ("request_metadata_key", ("request_metadata",)),
+    "models": (
+        "model_key",
+        (
+            *("endpoint", "model_id", "model_tail", "cloudwatch_model_id"),
+            *("canonical_model_id", "inference_scope"),
+        ),
+    ),
+    "metric_series": (
+        "series_key",
+        ("account_key", "region_key", "model_key", "metric", "metric_kind"),
+    ),
+}
+
+
+class Names:
+    """Keys of names, remembered for the life of one connection.
+
+    Call ``forget`` after a rollback: keys given out since are gone from the database.
+    """
+
+    def __init__(self, db: Database) -> None:
+        self._db = db
+        self._keys: dict[str, dict[tuple[object, ...], int]] = {table: {} for table in _TABLES}
+        self._forgotten: Forgotten | None = None
+
+    @property
+    def forgotten(self) -> Forgotten:
+        """The people whose names are not to be stored again."""
+        if self._forgotten is None:
+            self._forgotten = forgotten_in(self._db)
+        return self._forgotten
+
+    def forget(self) -> None:
+        """Drop what is remembered."""
+        self._forgotten = None
+        for keys in self._keys.values():
+            keys.clear()
+
+    def account(self, account_id: str) -> int:
+        return self._key("accounts", account_id)
+
+    def region(self, region: str) -> int:
+        return self._key("regions", region)
+
+    def region_or_none(self, region: str | None) -> int | None:
+        return None if region is None else self.region(region)
+
+    def operation(self, event_source: str, event_name: str) -> int:
+        return self._key("operations", event_source, event_name)
+
+    def principal(self, principal_arn: str, principal_type: str) -> int:
+        return self._key("principals", principal_arn, principal_type)
+
+    def session(self, session_name: str | None) -> int | None:
+        return None if session_name is None else self._key("sessions", session_name)
+
+    def user_agent(self, user_agent: str | None) -> int | None:
+        return None if user_agent is None else self._key("user_agents", user_agent)
+
+    def user(self, user_name: str) -> int:
+        return self._key("users", user_name)
+
+    def application(self, application: str, application_source: str) -> int:
+        rank = _SOURCE_RANKS.get(application_source, 0)
+        return self._key("applications", application, application_source, rank)
+
+    def error_code(self, error_code: str | None) -> int | None:
+        return None if error_code is None else self._key("error_codes", error_code)
+
+    def request_metadata(self, request_metadata: str | None) -> int | None:
+        if request_metadata is None:
+            return None
+        return self._key("request_metadata", request_metadata)
+
+    def model(self, model_id: str | None, event_source: str = "") -> int:
+        """Return the key of a model id as sent; the two endpoints are told apart."""
+        endpoint = "mantle" if event_source == MANTLE else "runtime"
+        cached = self._keys["models"].get((model_id, endpoint))
+        return self._add_model(model_id, endpoint) if cached is None else cached
+
+    def _add_model(self, model_id: str | None, endpoint: str) -> int:
+        names = parse_model_id(model_id)
+        key = self._key(
+            "models",
+            endpoint,
+            names.model_id,
+            names.model_tail,
+            names.cloudwatch_model_id,
+            names.canonical_model_id,
+            names.inference_scope,
+        )
+        self._db.conn.executemany(
+            "insert or ignore into model_price_ids values (?, ?, ?)",
+            [(key, rank, price_id) for rank, price_id in enumerate(names.price_model_ids, 1)],
+        )
+        self._keys["models"][model_id, endpoint] = key
+        return key
+
+    def series(
+        self, account_key: int, region_key: int, model_key: int, metric: str, metric_kind: str
+    ) -> int:
+        """Return the key of a CloudWatch series, whose tokens can then be priced."""
+        series = (account_key, region_key, model_key, metric, metric_kind)
+        if series not in self._keys["metric_series"]:
+            self._db.conn.execute(
+                "insert or ignore into rate_keys (model_key, region_key, service_tier,"
+                " min_input_tokens) values (?, ?, 'standard', 0)",
+                [model_key, region_key],
+            )
+        return self._key("metric_series", *series)
+
+    def _key(self, table: str, *values: object) -> int:
+        keys = self._keys[table]
+        key = keys.get(values)
+        if key is None:
+            key = self._stored(table, values)
+            if len(keys) >= _MAX_REMEMBERED:
+                keys.clear()
+            keys[values] = key
+        return key
+
+    def _stored(self, table: str, values: tuple[object, ...]) -> int:
+        key, columns = _TABLES[table]
+        values = tuple(v.replace(NUL, SHOWN_NUL) if isinstance(v, str) else v for v in values)
+        conn = self._db.conn
+        conn.execute(
+            f"insert or ignore into {table} ({', '.join(columns)})"
+            f" values ({', '.join('?' * len(values))})",
+            values,
+        )
+        same = " and ".join(f"{column} = ?" for column in columns)
+        (found,) = conn.execute(f"select {key} from {table} where {same}", values).fetchone()
+        return int(found)

@@ -1,0 +1,101 @@
+"""Write CloudWatch totals, and keep ``metric_hourly`` equal to the view ``int_metric_hours``."""
+
+from __future__ import annotations
+
+from sqlite_utils import Database
+
+from etl.normalise.cloudtrail import BEDROCK, MANTLE
+from etl.normalise.cloudwatch import MANTLE_METRICS, METRICS
+from etl.normalise.rows import MetricValue
+from etl.warehouse.write.dimensions import Names
+
+
+class MetricWriter:
+    """Writes totals inside a transaction that its caller opens and ends."""
+
+    def __init__(self, db: Database, names: Names) -> None:
+        self._db = db
+        self._names = names
+        db.execute(
+            "create temp table if not exists changed_totals (hour text, series_key integer,"
+            " primary key (hour, series_key)) without rowid"
+        )
+
+    def write(self, metrics: list[MetricValue]) -> tuple[int, set[str]]:
+        """Write totals; return how many are new or changed, and in which hours."""
+        changed = [(self._series(m), m) for m in metrics]
+        changed = [(series, m) for series, m in changed if self._write(series, m)]
+        pairs = {(f"{m.period_start[:13]}:00:00Z", series) for series, m in changed}
+        self._renew_hours(pairs)
+        return len(changed), {hour[:13] for hour, _ in pairs}
+
+    def _series(self, metric: MetricValue) -> int:
+        names = self._names
+        source = MANTLE if metric.metric in MANTLE_METRICS else BEDROCK
+        return names.series(
+            names.account(metric.account_id),
+            names.region(metric.region),
+            names.model(metric.model_id, source),
+            metric.metric,
+            METRICS[metric.metric],
+        )
+
+    def _write(self, series_key: int, metric: MetricValue) -> bool:
+        # CloudWatch revises its sums: the value read last stands.
+        cursor = self._db.conn.execute(
+            "insert into metric_totals values (?, ?, ?, ?, ?)"
+            " on conflict do update"
+            " set value = excluded.value, is_provisional = excluded.is_provisional"
+            " where (value, is_provisional) <> (excluded.value, excluded.is_provisional)",
+            [
+                series_key,
+                metric.period_start,
+                metric.period_seconds,
+                metric.value,
+                metric.is_provisional,
+            ],
+        )
+        return cursor.rowcount > 0
+
+    def _renew_hours(self, pairs: set[tuple[str, int]]) -> None:
+        """Count once, for each hour, the changed series and all that count the same use."""
+        conn = self._db.conn
+        conn.execute("delete from changed_totals")
+        conn.executemany("insert into changed_totals values (?, ?)", sorted(pairs))
+        conn.execute(_RENEW_HOURS)
+
+
+# The three steps of int_metric_hours, for the changed hours and the series that count the same use
+# as a changed one: the view would read every total for it.
+_RENEW_HOURS = """
+with touched as (
+    select distinct hour, account_key, region_key, endpoint, cloudwatch_model_id, metric_kind
+    from changed_totals cross join metric_series using (series_key) join models using (model_key)
+),
+same_use as (
+    select hour, other.series_key, account_key, region_key, endpoint, cloudwatch_model_id,
+        model_tail, metric_kind, model_key
+    from touched
+    join models using (endpoint, cloudwatch_model_id)
+    join metric_series as other using (account_key, region_key, model_key, metric_kind)
+),
+period_sums as (
+    select same_use.*, period_seconds, sum(value) as value, max(is_provisional) as is_provisional
+    from same_use
+    cross join metric_totals on metric_totals.series_key = same_use.series_key
+        and period_start between hour and substr(hour, 1, 13) || ':59:59Z'
+    group by hour, same_use.series_key, period_seconds
+),
+counted_once as (
+    select *, max(value) as hour_value, max(is_provisional) as hour_is_provisional,
+        min(model_key) as least_model_key
+    from period_sums
+    group by hour, account_key, region_key, endpoint, cloudwatch_model_id, metric_kind, model_tail
+)
+insert or replace into metric_hourly (hour, account_key, region_key, endpoint,
+    cloudwatch_model_id, metric_kind, model_key, value, is_provisional)
+select hour, account_key, region_key, endpoint, cloudwatch_model_id, metric_kind,
+    min(least_model_key), sum(hour_value), max(hour_is_provisional)
+from counted_once
+group by hour, account_key, region_key, endpoint, cloudwatch_model_id, metric_kind
+"""

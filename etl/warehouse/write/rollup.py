@@ -1,0 +1,345 @@
+"""Keep the rollups in step with events and CloudWatch totals, in the transaction that changes them.
+
+- **Known part**: ``usage_hourly`` equals the sums of ``int_call_usage``, ``usage_daily`` those of
+  its hours. A change is applied to both as a difference: what the changed calls came to before is
+  taken away, what they come to now is added. All sums are whole numbers, so nothing drifts.
+- **Estimated part**: made anew for the hours that changed and have CloudWatch totals, and then
+  again applied as a difference, to those rows alone whose estimate is another.
+- A row that neither counts a call nor holds an estimate is no row.
+
+Whoever adds or takes usage calls ``renew`` with its hours before committing. The calls of the time
+before the latest ``dropped_calls`` are gone: a rebuild leaves what the rollups know of it alone.
+
+The files in ``sql/checks`` prove each of these equal to a computation from scratch.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from datetime import datetime, timedelta
+
+from sqlite_utils import Database
+
+from etl.normalise.identity import UNATTRIBUTED
+from etl.normalise.token_kinds import COUNT_COLUMNS, KINDS, UNKNOWN_CALLS
+from etl.warehouse.write.costs import PRICED, note_usage, renew_costs
+from etl.warehouse.write.dimensions import Names
+
+_KNOWN = ("calls", "failed_calls", *COUNT_COLUMNS, *UNKNOWN_CALLS)
+
+# Token kinds of the estimate, and the column of each.
+_ESTIMATED = {kind.name: kind.estimate for kind in KINDS}
+
+_RENEWED = ("estimated_calls", *_ESTIMATED.values())
+
+_RATE_KEY = ("model_key", "region_key", "service_tier", "min_input_tokens")
+_WHO = ("account_key", "rate_key", "user_key", "application_key", "token_source_key")
+
+_KEY = ("hour", *_WHO)
+
+# Each rollup, its column of time, and how that follows from an hour.
+# Without the cast, SQLite would not look a key up by it beyond the day.
+_DAY = "cast(substr(hour, 1, 10) as text)"
+_PERIODS = (("usage_hourly", "hour", "hour"), ("usage_daily", "day", _DAY))
+
+# Hours are renewed in stretches, so that a long history needs neither a statement an hour nor a
+# temporary table of everything.
+_STRETCH = timedelta(days=7)
+
+
+def _list(columns: Iterable[str], form: str = "{}") -> str:
+    return ", ".join(form.format(column) for column in columns)
+
+
+def _same(one: str, other: str, columns: Iterable[str]) -> str:
+    return " and ".join(f"{one}.{column} = {other}.{column}" for column in columns)
+
+
+_OLD = tuple(f"old_{column}" for column in _RENEWED)
+_NEW = tuple(f"new_{column}" for column in _RENEWED)
+_IS_ESTIMATED = f"coalesce({_list(_ESTIMATED.values())}) is not null"
+_IS_EMPTY = f"calls = 0 and failed_calls = 0 and not {_IS_ESTIMATED}"
+
+
+def add_usage(db: Database, relation: str, *, has_new_rates: bool = True) -> None:
+    """Add usage from any relation that has the columns of ``int_call_usage``.
+
+    ``relation`` is what may follow FROM: a table, or a select in parentheses. Needed are ``hour``,
+    the keys, ``service_tier``, ``min_input_tokens`` and all counts; a count may be NULL, for none
+    known. Rows may stand for one call or be sums already. ``has_new_rates``: false if all of their
+    rate keys are known to be there.
+    """
+    if has_new_rates:
+        _add_rate_keys(db, relation)
+    _apply(db, relation, "+")
+
+
+def add_calls(db: Database, keys: str) -> None:
+    """Add the calls whose (event_time, event_id) stand in the table ``keys``."""
+    add_usage(db, _calls(keys))
+
+
+def take_calls(db: Database, keys: str) -> None:
+    """Take the same calls away again: before they change or go."""
+    _apply(db, _calls(keys), "-")
+
+
+def hours_of(db: Database, keys: str) -> set[str]:
+    """Return the hours of the calls in the table ``keys``."""
+    return {h for (h,) in db.execute(f"select distinct substr(event_time, 1, 13) from {keys}")}
+
+
+def all_hours(db: Database) -> set[str]:
+    """Return every hour that has calls or totals, as ``YYYY-MM-DDTHH``."""
+    rows = db.execute("select hour from usage_hourly union select hour from metric_hourly")
+    return {hour[:13] for (hour,) in rows}
+
+
+def rebuild_rollups(db: Database) -> None:
+    """Make the rollups anew from every event and every CloudWatch total.
+
+    What they know of hours whose calls were dropped, in whole or in part, stays as it is.
+    """
+    (kept_from,) = db.execute(
+        "select coalesce(max(dropped_before), '') from dropped_calls"
+    ).fetchone()
+    db.execute("delete from usage_hourly where hour >= ?", [kept_from])
+    db.execute(
+        f"update usage_hourly set estimated_calls = 0, {_list(_ESTIMATED.values(), '{} = null')}"
+        f" where {_IS_ESTIMATED}"
+    )
+    db.execute(f"delete from usage_hourly where {_IS_EMPTY}")
+    db.execute("delete from usage_daily")
+    columns = _list((*_WHO, *_KNOWN))
+    db.execute(
+        f"insert into usage_daily (day, {columns})"
+        f" select substr(hour, 1, 10), {_list(_WHO)}, {_list(_KNOWN, 'sum({})')}"
+        f" from usage_hourly group by substr(hour, 1, 10), {_list(_WHO)}"
+    )
+    db.execute("delete from usage_hours")
+    db.execute(f"insert into usage_hours select distinct hour, {_DAY} from usage_hourly")
+    for table in PRICED:
+        db.execute(f"delete from {table}")
+    note_usage(db, "usage_daily", "day")
+    for first, last in _weeks(db):
+        hours = f"hour >= '{kept_from}' and event_time between '{first}' and '{last}:99'"
+        add_usage(db, f"(select * from int_call_usage where {hours})")
+    renew(db, Names(db), all_hours(db))
+
+
+def renew(db: Database, names: Names, hours: Iterable[str]) -> None:
+    """Renew the estimates of the hours (``YYYY-MM-DDTHH``), then the costs of all that changed."""
+    for first, last in _stretches(set(hours)):
+        stretch = {"first": f"{first}:00:00Z", "last": f"{last}:00:00Z"}
+        # Totals never go, so that hours without any have no estimates to lose either.
+        if db.execute(
+            "select 1 from metric_hourly where hour between :first and :last limit 1", stretch
+        ).fetchone():
+            _compute_estimates(db, names, stretch)
+            _find_estimate_changes(db, stretch)
+            _apply_estimate_changes(db)
+    renew_costs(db)
+
+
+def _calls(keys: str) -> str:
+    # CROSS JOIN makes SQLite go through the keys and look each call up, not the other way round.
+    return (
+        f"(select usage.* from {keys} as keys cross join int_call_usage as usage"
+        " on usage.event_time = keys.event_time and usage.event_id = keys.event_id)"
+    )
+
+
+def _add_rate_keys(db: Database, relation: str) -> None:
+    columns = _list(_RATE_KEY)
+    db.execute(
+        f"insert or ignore into rate_keys ({columns})"
+        f" select distinct {columns} from {relation} order by {columns}"
+    )
+
+
+def _create_temp(db: Database, table: str, numbers: Iterable[str]) -> None:
+    """Create an empty temporary table with the key of ``usage_hourly`` and some whole numbers.
+
+    Its types are those of that table: SQLite looks nothing up by a key of another type.
+    """
+    db.execute(f"drop table if exists temp.{table}")
+    db.execute(
+        f"create temp table {table} (hour text, {_list((*_WHO, *numbers), '{} integer')},"
+        f" primary key ({_list(_KEY)})) without rowid"
+    )
+
+
+def _apply(db: Database, relation: str, sign: str) -> None:
+    """Add the sums of a relation to hours and days (sign +), or take them away (-)."""
+    group = _list("rate_keys.rate_key" if c == "rate_key" else f"usage.{c}" for c in _KEY)
+    db.execute("drop table if exists temp.usage_changes")
+    db.execute(
+        f"create temp table usage_changes (hour text, {_list((*_WHO, *_KNOWN), '{} integer')})"
+    )
+    db.execute(
+        f"insert into usage_changes select {group},"
+        f" {_list(_KNOWN, f'{sign}coalesce(sum(usage.{{0}}), 0)')}"
+        f" from {relation} as usage"
+        f" cross join rate_keys on {_same('rate_keys', 'usage', _RATE_KEY)} group by {group}"
+    )
+    _add(
+        db,
+        "usage_hourly",
+        "hour",
+        f"select {_list((*_KEY, *_KNOWN))} from usage_changes where true",
+    )
+    by_day = f"{_DAY}, {_list(_WHO)}"
+    _add(
+        db,
+        "usage_daily",
+        "day",
+        f"select {by_day}, {_list(_KNOWN, 'sum({})')} from usage_changes where true"
+        f" group by {by_day}",
+    )
+    _note(db, "usage_changes")
+    if sign == "-":
+        _delete_empty(db, "usage_changes")
+
+
+def _add(db: Database, rollup: str, period: str, changes: str) -> None:
+    """Add the rows of a select to those of a rollup."""
+    db.execute(
+        f"insert into {rollup} ({period}, {_list((*_WHO, *_KNOWN))}) {changes}"
+        f" on conflict do update set {_list(_KNOWN, '{0} = {0} + excluded.{0}')}"
+    )
+
+
+def _note(db: Database, changes: str) -> None:
+    """Note hours that may be new, and days that must be priced again."""
+    db.execute(f"insert or ignore into usage_hours select distinct hour, {_DAY} from {changes}")
+    note_usage(db, changes, _DAY)
+
+
+def _delete_empty(db: Database, changes: str) -> None:
+    """Delete the rows that hold nothing any more, among those with the keys of ``changes``."""
+    for table, period, value in _PERIODS:
+        db.execute(
+            f"delete from {table} where ({period}, {_list(_WHO)}) in"
+            f" (select {value}, {_list(_WHO)} from {changes}) and {_IS_EMPTY}"
+        )
+    db.execute(
+        f"delete from usage_hours where hour in (select hour from {changes})"
+        " and not exists (select 1 from usage_hourly where usage_hourly.hour = usage_hours.hour)"
+    )
+
+
+def _compute_estimates(db: Database, names: Names, stretch: dict[str, str]) -> None:
+    """Make the temporary table ``estimates``: what the rows of ``usage_hourly`` should hold."""
+    who = {
+        "user_key": names.user(UNATTRIBUTED),
+        "application_key": names.application(UNATTRIBUTED, UNATTRIBUTED),
+    }
+    _create_temp(db, "estimates", _ESTIMATED.values())
+    db.execute(
+        f"insert into estimates select {_list(_KEY)}, {_by_kind('estimated_tokens')}"
+        f" from int_estimates where hour between :first and :last group by {_list(_KEY)}",
+        stretch,
+    )
+    db.execute(
+        "insert into estimates select hour, account_key, rate_key, :user_key, :application_key, 0,"
+        f" {_by_kind('residual_tokens')} from int_unattributed"
+        " where hour between :first and :last group by hour, account_key, rate_key",
+        stretch | who,
+    )
+
+
+def _by_kind(tokens: str) -> str:
+    return _list(_ESTIMATED, f"max(case when token_kind = '{{}}' then {tokens} end)")
+
+
+def _find_estimate_changes(db: Database, stretch: dict[str, str]) -> None:
+    """Make the temporary table ``estimate_changes``: rows whose estimate changes, both.
+
+    ``estimated_calls``: the calls without any tokens of their own, where they are estimated.
+    """
+    _create_temp(db, "estimate_changes", (*_OLD, *_NEW))
+    db.execute(
+        f"insert into estimate_changes"
+        f" select {_list(_KEY, 'usage.{}')}, {_list(_RENEWED, 'usage.{0} as old_{0}')},"
+        " iif(usage.token_source_key = 0 and estimates.hour is not null, usage.calls, 0)"
+        f" as new_estimated_calls, {_list(_ESTIMATED.values(), 'estimates.{0} as new_{0}')}"
+        f" from usage_hourly as usage left join estimates on {_same('estimates', 'usage', _KEY)}"
+        f" where usage.hour between :first and :last and ({_list(_NEW)}) is not ({_list(_OLD)})",
+        stretch,
+    )
+    # What no call can take, where nothing of it stood before.
+    db.execute(
+        f"insert into estimate_changes ({_list(_KEY)}, old_estimated_calls, new_estimated_calls,"
+        f" {_list(_ESTIMATED.values(), 'new_{}')})"
+        f" select {_list(_KEY)}, 0, 0, {_list(_ESTIMATED.values())} from estimates"
+        " where not exists (select 1 from usage_hourly as usage"
+        f" where {_same('usage', 'estimates', _KEY)})"
+    )
+
+
+def _apply_estimate_changes(db: Database) -> None:
+    """Put the new estimates into the hours; add what they differ by to the days."""
+    db.execute(
+        f"insert into usage_hourly ({_list((*_KEY, *_RENEWED))})"
+        f" select {_list((*_KEY, *_NEW))} from estimate_changes where true"
+        f" on conflict do update set {_list(_RENEWED, '{0} = excluded.{0}')}"
+    )
+    # NULL is no estimate, and what is added to it begins at 0.
+    difference = (
+        "iif(count(new_{0}) + count(old_{0}) > 0,"
+        " sum(coalesce(new_{0}, 0)) - sum(coalesce(old_{0}, 0)), null)"
+    )
+    db.execute(
+        f"insert into usage_daily (day, {_list((*_WHO, *_RENEWED))})"
+        f" select {_DAY}, {_list(_WHO)}, {_list(_RENEWED, difference)}"
+        f" from estimate_changes where true group by {_DAY}, {_list(_WHO)}"
+        " on conflict do update set "
+        + _list(_RENEWED, "{0} = coalesce({0} + excluded.{0}, {0}, excluded.{0})")
+    )
+    _note(db, "estimate_changes")
+    _renew_days_that_lost(db)
+    _delete_empty(db, "estimate_changes")
+
+
+def _renew_days_that_lost(db: Database) -> None:
+    """Add the hours up again where one has lost its estimate: it may have been the day's only."""
+    is_lost = " or ".join(f"old_{c} is not null and new_{c} is null" for c in _ESTIMATED.values())
+    hours = ", ".join(f"usage_daily.day || 'T{hour:02}:00:00Z'" for hour in range(24))
+    columns = _ESTIMATED.values()
+    db.execute(
+        f"update usage_daily set ({_list(columns)}) = (select {_list(columns, 'sum({})')}"
+        f" from usage_hourly where hour in ({hours})"
+        f" and {_same('usage_hourly', 'usage_daily', _WHO)})"
+        f" where (day, {_list(_WHO)}) in"
+        f" (select {_DAY}, {_list(_WHO)} from estimate_changes where {is_lost})"
+    )
+
+
+def _weeks(db: Database) -> Iterator[tuple[str, str]]:
+    """Cut the time that has events into stretches of whole hours."""
+    first, last = db.execute("select min(event_time), max(event_time) from events").fetchone()
+    if first is None:
+        return
+    start, end = (datetime.fromisoformat(f"{time[:13]}:00:00+00:00") for time in (first, last))
+    while start <= end:
+        yield _hour(start), _hour(start + _STRETCH - timedelta(hours=1))
+        start += _STRETCH
+
+
+def _stretches(hours: set[str]) -> Iterator[tuple[str, str]]:
+    """Join neighbouring hours, up to ``_STRETCH`` at a time."""
+    first = last = None
+    for hour in sorted(hours):
+        moment = datetime.fromisoformat(f"{hour}:00:00+00:00")
+        if first is not None and last is not None:
+            if moment - last <= timedelta(hours=1) and moment - first < _STRETCH:
+                last = moment
+                continue
+            yield _hour(first), _hour(last)
+        first = last = moment
+    if first is not None and last is not None:
+        yield _hour(first), _hour(last)
+
+
+def _hour(moment: datetime) -> str:
+    return moment.strftime("%Y-%m-%dT%H")

@@ -1,0 +1,85 @@
+"""The demo, loaded once and opened in Datasette once."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from etl.demo import write_demo_logs
+from etl.load.run import load_files
+from etl.warehouse.database import open_warehouse
+from tests.web.browser import Browser, open_chromium, open_page
+from tests.web.pages import Pages, open_pages
+
+NOW = datetime(2026, 11, 24, 12, 0, tzinfo=UTC)
+
+
+@pytest.fixture(scope="session")
+def demo_db(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The demo's warehouse, by another name than Datasette shows; not to be written to."""
+    folder = tmp_path_factory.mktemp("demo")
+    write_demo_logs(folder / "logs", NOW)
+    path = folder / "any name.db"
+    with open_warehouse(path, create=True) as db:
+        assert load_files(db, [folder / "logs"]).rejected == 0
+    return path
+
+
+@pytest.fixture(scope="session")
+def pages(demo_db: Path) -> Iterator[Pages]:
+    with open_pages(demo_db) as pages:
+        yield pages
+
+
+@pytest.fixture(scope="session")
+def serving() -> Callable[[Path], AbstractContextManager[str]]:
+    """Serve a warehouse by the command, in a process of its own, and stop it."""
+
+    @contextmanager
+    def serve(db: Path) -> Iterator[str]:
+        command = [sys.executable, "-m", "etl", "serve", "--db", str(db), "--port", "0"]
+        with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as process:
+            try:
+                assert process.stderr is not None
+                line = process.stderr.readline()
+                assert line.startswith("Datasette at http://127.0.0.1:"), line
+                yield line.split()[2]
+            finally:
+                process.terminate()
+
+    return serve
+
+
+@pytest.fixture(scope="module")
+def chromium() -> Iterator[Any]:
+    with open_chromium() as chromium:
+        yield chromium
+
+
+@pytest.fixture(scope="module")
+def browser(chromium: Any) -> Iterator[Browser]:
+    with open_page(chromium) as browser:
+        yield browser
+
+
+@pytest.fixture(scope="module")
+def url(demo_db: Path, serving: Callable[[Path], AbstractContextManager[str]]) -> Iterator[str]:
+    with serving(demo_db) as url:
+        yield url
+
+
+@pytest.fixture
+def page(browser: Browser) -> Iterator[Any]:
+    """The page, which must neither complain nor ask any other machine for anything."""
+    browser.hosts.clear()
+    browser.errors.clear()
+    yield browser.page
+    assert browser.hosts == {"127.0.0.1"}
+    assert browser.errors == []

@@ -1,0 +1,299 @@
+"""Our own pages: their figures are those of the reports, and the address says what they show."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import re
+from datetime import date
+from pathlib import Path
+from urllib.parse import parse_qs, parse_qsl, quote, urlsplit
+
+import pytest
+
+from etl.errors import DataError
+from etl.show import numbers
+from etl.warehouse.database import open_warehouse
+from etl.web.selection import PRESETS, STACKS, Selection, parse_selection
+from tests.cli.running import run
+from tests.rounds import rounds
+from tests.support import HAIKU, call, load, role_identity, write_log, write_metrics
+from tests.web.html_page import Page
+from tests.web.pages import Pages, open_pages
+
+LAST = date(2026, 11, 24)
+HOSTILE = "<script>document.title=1</script>\"'&"
+
+
+def select(address: str) -> Selection:
+    return parse_selection(parse_qsl(address), last_day=LAST)
+
+
+def page(pages: Pages, path: str) -> Page:
+    response = pages.open(path)
+    assert response.status_code == 200, response.text
+    return Page(response.text)
+
+
+@pytest.mark.parametrize(
+    ("address", "since", "until"),
+    [
+        ("", "2026-10-26", "2026-11-24"),
+        ("range=7d", "2026-11-18", "2026-11-24"),
+        ("range=90d", "2026-08-27", "2026-11-24"),
+        ("range=mtd", "2026-11-01", "2026-11-24"),
+        ("from=2026-11-01&to=2026-11-03", "2026-11-01", "2026-11-03"),
+        ("to=2026-11-03", "2026-10-05", "2026-11-03"),
+        ("range=7d&from=2026-11-20", "2026-11-20", "2026-11-24"),
+    ],
+)
+def test_a_range_is_counted_back_from_the_last_day_loaded(
+    address: str, since: str, until: str
+) -> None:
+    selection = select(address)
+    assert (str(selection.since), str(selection.until)) == (since, until)
+
+
+@pytest.mark.parametrize("preset", PRESETS)
+@pytest.mark.parametrize("stack", STACKS)
+def test_an_address_comes_to_the_same_selection_again(preset: str, stack: str) -> None:
+    names = f"application={quote('a, b&c')}&application=%F0%9F%92%A1&user=u&region=r&model=m%3A0"
+    selection = select(f"range={preset}&by={stack}&{names}")
+    assert selection.applications == ("a, b&c", "\N{ELECTRIC LIGHT BULB}")
+    assert select(selection.query()) == selection
+
+
+def test_defaults_are_not_in_the_address() -> None:
+    assert select("").query() == ""
+    assert select("by=application&range=30d&region=").query() == ""
+
+
+def test_the_range_before_is_as_long_and_ends_the_day_before() -> None:
+    before = select("from=2026-11-10&to=2026-11-12").before()
+    assert (str(before.since), str(before.until)) == ("2026-11-07", "2026-11-09")
+
+
+@pytest.mark.parametrize(
+    ("address", "complaint"),
+    [
+        ("range=8d", "range=8d is none of"),
+        ("by=color", "by=color is none of"),
+        ("from=yesterday", "from=yesterday is no day"),
+        ("to=2026-02-30", "to=2026-02-30 is no day"),
+        ("from=0001-01-01", "is no day"),
+        ("from=2026-11-03&to=2026-11-01", "is after to="),
+        ("from=2000-01-01&to=2026-11-01", "is more than"),
+    ],
+)
+def test_what_is_no_selection_is_refused_with_the_reason(
+    pages: Pages, address: str, complaint: str
+) -> None:
+    with pytest.raises(DataError, match=re.escape(complaint)):
+        select(address)
+    response = pages.open(f"/?{address}")
+    assert response.status_code == 400
+    assert complaint in response.text
+    assert '<a href="/">open the dashboard</a>' in response.text
+
+
+FILTERS = {
+    "": [],
+    "range=7d": ["--since", "2026-11-17"],
+    "application=ChatbotApp&application=WebPortal": [
+        *("--application", "ChatbotApp", "--application", "WebPortal"),
+    ],
+    "region=us-west-2&from=2026-11-10&to=2026-11-14": [
+        *("--region", "us-west-2", "--since", "2026-11-10", "--until", "2026-11-14"),
+    ],
+    "user=alice%40example.com": ["--user", "alice@example.com"],
+    "model=amazon.nova-pro-v1%3A0": ["--model", "amazon.nova-pro-v1:0"],
+}
+
+
+@pytest.mark.parametrize("address", FILTERS)
+def test_the_figures_are_those_of_the_report(pages: Pages, demo_db: Path, address: str) -> None:
+    since = [] if "--since" in FILTERS[address] else ["--since", "2026-10-26"]
+    status, out, _ = run(
+        *("report", "users", "--format", "json", "--db", demo_db, *FILTERS[address], *since)
+    )
+    assert status == 0
+    report = json.loads(out)
+    shown = page(pages, f"/?{address}")
+    total = report["total"]
+    assert f"Cost {numbers.cost(total, 2)}" in shown.text
+    assert f"Calls {total['calls']:,} {total['failed_calls']:,} failed" in shown.text
+    for row in report["rows"][:10]:
+        assert f"{row['user_name']} {numbers.cost(row, 2)}" in shown.text
+
+
+def test_every_link_of_our_pages_leads_to_a_page(pages: Pages) -> None:
+    seen, waiting = set[str](), ["/"]
+    while waiting and len(seen) < rounds(80, 400):
+        path = waiting.pop(0)
+        if path in seen:
+            continue
+        seen.add(path)
+        response = pages.open(path)
+        assert response.status_code == 200, path
+        own = urlsplit(path).path in ("/", "/application", "/user", "/model", "/cost")
+        if own:
+            links = Page(response.text).links
+            assert all(link.startswith(("/", "#")) for link in links), path
+            waiting += [link for link in links if not link.startswith("#")]
+    assert {urlsplit(path).path for path in seen} >= {
+        "/",
+        "/application",
+        "/user",
+        "/model",
+        "/cost",
+    }
+
+
+def test_every_chart_has_its_rows_as_csv_and_json(pages: Pages) -> None:
+    charts = page(pages, "/?application=ChatbotApp&by=user").figures
+    assert len(charts) == 5
+    for chart in charts:
+        path = chart["data-json"] or ""
+        rows = pages.open(path).json()["rows"]
+        assert rows
+        query = parse_qs(urlsplit(path).query)
+        assert query["applications"] == ['["ChatbotApp"]']
+        text = pages.open(
+            path.replace(".json?", ".csv?").replace("_shape=objects", "_size=max")
+        ).text
+        assert len(list(csv.DictReader(io.StringIO(text)))) == len(rows)
+
+
+def test_a_cost_leads_to_its_price_row_and_source(pages: Pages) -> None:
+    shown = page(pages, "/")
+    (cost,) = {
+        link
+        for link in shown.links
+        if link.startswith("/cost?") and "application=ChatbotApp" in link
+    }
+    made = page(pages, cost)
+    assert "Why a part of it is an estimate" in made.text
+    row = next(link for link in made.links if re.fullmatch(r"/bedrock_usage/prices/\d+", link))
+    assert "litellm" in pages.open(row).text
+    assert "litellm" in made.text
+
+
+def test_what_is_measured_is_not_called_an_estimate(pages: Pages) -> None:
+    made = page(pages, "/cost?application=DataAnalysisApp")
+    assert "Why it is not an estimate" in made.text
+
+
+def test_an_empty_range_says_what_to_do(pages: Pages) -> None:
+    shown = page(pages, "/?from=2020-01-01&to=2020-01-31")
+    assert "No calls in this range" in shown.text
+    assert re.search(r"The last call was .+ ago, 2026-11-2\dT", shown.text)
+    assert "/" in shown.links
+    assert "No calls in this range" in page(pages, "/application?name=nobody").text
+
+
+def test_an_empty_warehouse_says_what_to_do(tmp_path: Path) -> None:
+    with open_warehouse(tmp_path / "w.db", create=True):
+        pass
+    with open_pages(tmp_path / "w.db") as pages:
+        shown = page(pages, "/")
+    assert "Nothing is loaded yet" in shown.text
+    assert "bedrock-usage sync" in shown.text
+
+
+def test_a_page_of_a_subject_needs_one_name(pages: Pages) -> None:
+    assert pages.open("/application").status_code == 400
+    assert pages.open("/application?name=a&name=b").status_code == 400
+    assert pages.open("/colour?name=a").status_code == 404
+
+
+def test_the_change_is_told_where_the_days_before_are_loaded(tmp_path: Path) -> None:
+    days = {1: "2026-11-01", 2: "2026-11-02", 3: "2026-11-03"}
+    calls = [
+        call(n, eventTime=f"{day}T10:00:00Z", tokens=(n * 1_000_000, 0)) for n, day in days.items()
+    ]
+    with open_warehouse(tmp_path / "w.db", create=True) as db:
+        load(db, write_log(tmp_path / "log.json", calls))
+    with open_pages(tmp_path / "w.db") as pages:
+        assert "Change +50.0 % from $0.50" in page(pages, "/?from=2026-11-03&to=2026-11-03").text
+        # Two days before the 2nd are not loaded: half of a range is no range.
+        assert "Change –" in page(pages, "/?from=2026-11-02&to=2026-11-03").text
+
+
+def test_names_are_only_names(tmp_path: Path) -> None:
+    calls = [
+        call(1, tokens=(10, 1), userAgent=f"{HOSTILE} app/{HOSTILE}",
+             userIdentity=role_identity("AWSReservedSSO_x", session=HOSTILE),
+             requestParameters={"modelId": HOSTILE, "requestMetadata": {"application": HOSTILE}}),
+        call(2, tokens=(10, 1), requestParameters={"modelId": HAIKU}),
+    ]  # fmt: skip
+    with open_warehouse(tmp_path / "w.db", create=True) as db:
+        load(db, write_log(tmp_path / "log.json", calls))
+    name = quote(HOSTILE)
+    with open_pages(tmp_path / "w.db") as pages:
+        for path in (
+            *("/", f"/?application={name}&user={name}&region={name}&model={name}"),
+            *(f"/{kind}?name={name}" for kind in ("application", "user", "model")),
+            *("/cost", f"/cost?application={name}"),
+        ):
+            response = pages.open(path)
+            assert response.status_code == 200
+            assert "<script>document" not in response.text
+            shown = Page(response.text)
+            assert HOSTILE in "".join(shown.words)
+            scripts = [{"type", "src", "data-vega"}, {"type", "src"}]
+            assert [script.keys() for script in shown.scripts] == scripts
+        assert "<script>" not in pages.open(f"/?range={name}").text.replace(HOSTILE, "")
+        refused = Page(pages.open(f"/?range={name}").text)
+        assert HOSTILE in "".join(refused.words)
+        assert refused.scripts == []
+
+
+def test_another_datasette_of_the_process_is_left_alone(pages: Pages, tmp_path: Path) -> None:
+    from datasette.app import Datasette
+
+    other = Datasette(memory=True)
+    response = pages.run(other.client.get("/"))
+    assert response.status_code == 200
+    assert "Bedrock" not in response.text
+    other.executor.shutdown()
+
+
+def test_a_page_that_takes_too_long_says_what_to_do(
+    pages: Pages, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("etl.web.pages._SECONDS", -1)
+    monkeypatch.setattr("etl.warehouse.visitors.limits._STEPS", 1)
+    response = pages.open("/cost?from=2026-11-05&to=2026-11-06")
+    assert response.status_code == 400
+    assert "choose fewer days" in response.text
+    monkeypatch.undo()
+    assert pages.open("/cost").status_code == 200
+
+
+def test_an_address_that_chooses_too_much_is_refused(pages: Pages) -> None:
+    response = pages.open("/?" + "&".join(f"user=u{number}" for number in range(1_001)))
+    assert response.status_code == 400
+    assert "more than 1,000" in response.text
+
+
+def test_mixed_is_not_called_an_estimate_where_nothing_is_one(tmp_path: Path) -> None:
+    calls = [call(1, tokens=(1_000_000, 0)), call(2)]
+    with open_warehouse(tmp_path / "w.db", create=True) as db:
+        load(db, write_log(tmp_path / "log.json", calls))
+    with open_pages(tmp_path / "w.db") as pages:
+        shown = page(pages, "/").text
+    assert "estimated; " not in shown
+    assert "partly estimated" not in shown
+    assert "2026-11-02 ≥ $0.250000 2 0 1.00M 0 mixed" in shown
+
+
+def test_estimated_tokens_without_a_price_are_not_called_measured(tmp_path: Path) -> None:
+    model = "acme.unheard-of-v1"
+    with open_warehouse(tmp_path / "w.db", create=True) as db:
+        load(db, write_log(tmp_path / "log.json", [call(1, requestParameters={"modelId": model})]))
+        load(db, write_metrics(tmp_path / "t.csv", [(model, "InputTokenCount", 500)]))
+    with open_pages(tmp_path / "w.db") as pages:
+        made = page(pages, "/cost").text
+    assert "estimated from CloudWatch's totals, but have no price" in made
+    assert "So every token was measured" not in made
