@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from datetime import date
 from typing import TypeVar
 
-from etl.inspect.statistics import STREAMS, CallCounts, Caller, Model, Survey
+from etl.inspect.statistics import STREAMS, CallTotals, Caller, Model, Survey
 from etl.show.escaping import harmless, json_text
 from etl.show.numbers import count, percent
 
@@ -87,7 +87,7 @@ def _operations(found: Survey) -> Section:
     return Section("tokens", "Calls with tokens", columns, tuple(rows), _token_fix(found))
 
 
-def _share(one: CallCounts) -> str:
+def _share(one: CallTotals) -> str:
     return percent(one.with_tokens, one.calls - one.failed)
 
 
@@ -275,10 +275,10 @@ def _unread(found: Survey) -> Section:
     return Section("unread", title, ("path", "events"), rows, fix, left_out)
 
 
-def _most(counted: Mapping[_Key, CallCounts]) -> list[tuple[_Key, CallCounts]]:
+def _most(counted: Mapping[_Key, CallTotals]) -> list[tuple[_Key, CallTotals]]:
     return _ranked(counted)[:MOST_ROWS]
 
 
-def _ranked(counted: Mapping[_Key, CallCounts]) -> list[tuple[_Key, CallCounts]]:
+def _ranked(counted: Mapping[_Key, CallTotals]) -> list[tuple[_Key, CallTotals]]:
     """Return all, those with most calls first."""
     return sorted(counted.items(), key=lambda item: (-item[1].calls, repr(item[0])))

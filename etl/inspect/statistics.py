@@ -54,7 +54,7 @@ _JOB_NAMES = frozenset(name for _, name in JOBS)
 
 
 @dataclass
-class CallCounts:
+class CallTotals:
     """Calls and what is known of them. ``last_seen``: when the last one was made, UTC."""
 
     calls: int = 0
@@ -114,28 +114,28 @@ class Survey:
     events: Counter[SurveyedOperation] = field(default_factory=Counter)
     paths: Counter[tuple[str, str]] = field(default_factory=Counter)
     unread: Counter[str] = field(default_factory=Counter)
-    operations: dict[str, CallCounts] = field(default_factory=dict)
-    nameless: dict[Caller, CallCounts] = field(default_factory=dict)
-    not_people: dict[tuple[str, str], CallCounts] = field(default_factory=dict)
-    unpriced: dict[Model, CallCounts] = field(default_factory=dict)
-    total: CallCounts = field(default_factory=CallCounts)
+    operations: dict[str, CallTotals] = field(default_factory=dict)
+    nameless: dict[Caller, CallTotals] = field(default_factory=dict)
+    not_people: dict[tuple[str, str], CallTotals] = field(default_factory=dict)
+    unpriced: dict[Model, CallTotals] = field(default_factory=dict)
+    total: CallTotals = field(default_factory=CallTotals)
     regions: Counter[str] = field(default_factory=Counter)
     service_events: int = 0
     untold: int = 0
 
-    def add_kind(self, kind: Mapping[str, Any], calls: CallCounts) -> None:
+    def add_kind(self, kind: Mapping[str, Any], calls: CallTotals) -> None:
         """Count the calls of a kind, a row of ``call_kinds``."""
         counts = (calls.calls, calls.with_tokens, calls.failed, calls.last_seen)
         self.total.add(*counts)
         self.regions[kind["region"]] += calls.calls
-        self.operations.setdefault(kind["event_name"], CallCounts()).add(*counts)
+        self.operations.setdefault(kind["event_name"], CallTotals()).add(*counts)
         role = role_name_of(kind["principal_arn"])
         user = kind["raw_user_name"]
         if kind["application"] == "Unknown":
             caller = Caller(role, user, kind["user_agent"])
-            self.nameless.setdefault(caller, CallCounts()).add(*counts)
+            self.nameless.setdefault(caller, CallTotals()).add(*counts)
         if kind["alias"] is None and (why := why_no_person(kind["principal_type"], role, user)):
-            self.not_people.setdefault((user, why), CallCounts()).add(*counts)
+            self.not_people.setdefault((user, why), CallTotals()).add(*counts)
         if not kind["is_priced"] and not kind["is_failed"]:
             model = Model(
                 kind["model_id"],
@@ -144,7 +144,7 @@ class Survey:
                 kind["inference_scope"],
                 kind["service_tier"] or "standard",
             )
-            self.unpriced.setdefault(model, CallCounts()).add(*counts)
+            self.unpriced.setdefault(model, CallTotals()).add(*counts)
 
 
 def why_no_person(principal_type: str, role: str | None, user: str) -> str | None:
@@ -165,7 +165,7 @@ def survey_warehouse(db: Database) -> Survey:
     for kind in call_kinds(db):
         calls, failed = kind["calls"], kind["calls"] if kind["is_failed"] else 0
         found.add_kind(
-            kind, CallCounts(calls, kind["calls_with_tokens"], failed, kind["last_seen"])
+            kind, CallTotals(calls, kind["calls_with_tokens"], failed, kind["last_seen"])
         )
     return found
 
@@ -174,7 +174,7 @@ def survey_events(events: Iterable[RawEvent], trial: Database, keys: Keys) -> Su
     """Count over raw events, each as it stands: a call that two files tell of counts twice."""
     has_session_rules = any(rule.session for rule in stored_rules(trial))
     found = Survey(has_events=True, has_session_rules=has_session_rules)
-    shapes: dict[Shape, CallCounts] = {}
+    shapes: dict[Shape, CallTotals] = {}
     for event in events:
         try:
             attempt(_count, event, found, shapes, keys)
@@ -186,7 +186,7 @@ def survey_events(events: Iterable[RawEvent], trial: Database, keys: Keys) -> Su
     return found
 
 
-def _count(event: RawEvent, found: Survey, shapes: dict[Shape, CallCounts], keys: Keys) -> None:
+def _count(event: RawEvent, found: Survey, shapes: dict[Shape, CallTotals], keys: Keys) -> None:
     record = mapping(event.record)
     is_log = event.kind == LOGGED_CALL
     if not is_bedrock(event):
@@ -221,13 +221,13 @@ def _row(event: RawEvent, keys: Keys) -> Event | ServiceTokens | None:
     return parse_event(event.record, metadata_key=keys.metadata).row
 
 
-def _add_call(row: Event, found: Survey, shapes: dict[Shape, CallCounts]) -> None:
+def _add_call(row: Event, found: Survey, shapes: dict[Shape, CallTotals]) -> None:
     shape = shape_of(_bare(row, found.has_session_rules))
     if shape not in shapes and len(shapes) >= MAX_KINDS:
         found.untold += 1
         return
     failed = 1 if row.error_code else 0
-    shapes.setdefault(shape, CallCounts()).add(1, 1 if row.tokens else 0, failed, row.event_time)
+    shapes.setdefault(shape, CallTotals()).add(1, 1 if row.tokens else 0, failed, row.event_time)
 
 
 def _bare(row: Event, has_session_rules: bool) -> Event:
@@ -250,8 +250,8 @@ def _tally(counter: Counter[Any], key: object) -> None:
 
 
 def _understood(
-    shapes: Mapping[Shape, CallCounts], trial: Database
-) -> Iterator[tuple[Mapping[str, Any], CallCounts]]:
+    shapes: Mapping[Shape, CallTotals], trial: Database
+) -> Iterator[tuple[Mapping[str, Any], CallTotals]]:
     """Load one call of each kind; yield what became of it, with the calls of the kind."""
     by_id = {f"kind-{number}": shape for number, shape in enumerate(shapes)}
     calls = [

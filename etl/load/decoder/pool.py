@@ -44,7 +44,7 @@ from etl.sources.stores import Pieces
 Tag = TypeVar("Tag")
 
 # A file: its bytes, or what gives them in pieces.
-Content = bytes | Pieces
+Data = bytes | Pieces
 
 # More would wait for the one process that writes.
 _MAX_WORKERS = 4
@@ -172,7 +172,7 @@ class Workers:
         while self._all:
             self._all.pop().close()
 
-    def decode(self, files: Iterable[tuple[Tag, Content]]) -> Iterator[tuple[Tag, Decoded]]:
+    def decode(self, files: Iterable[tuple[Tag, Data]]) -> Iterator[tuple[Tag, Decoded]]:
         """Yield what each file holds, in their order; a large one in several parts.
 
         A few small files are read right here. Raises DecodeError if no process can read anything.
@@ -190,7 +190,7 @@ class Workers:
                 yield tag, chunk
 
     def _decode_elsewhere(
-        self, files: Iterable[tuple[Tag, Content]]
+        self, files: Iterable[tuple[Tag, Data]]
     ) -> Iterator[tuple[Tag, Decoded]]:
         """Keep the processes busy while the caller writes: with files in hand, and rows to come."""
         self.start()
@@ -209,7 +209,7 @@ class Workers:
                     yield tag, chunk
 
     def _chunks(
-        self, source: Content, message: bytes | BedrockUsageError | None
+        self, source: Data, message: bytes | BedrockUsageError | None
     ) -> Iterator[Decoded]:
         """Yield what a file holds, given what a process said of it."""
         if isinstance(message, BedrockUsageError):
@@ -236,7 +236,7 @@ class Workers:
             self._all.remove(worker)
         return self._new()
 
-    def _ask(self, source: Content) -> bytes | None:
+    def _ask(self, source: Data) -> bytes | None:
         """Return what a small file holds. It has a second try: it may not have been its fault."""
         if not isinstance(source, bytes):
             return None
@@ -251,7 +251,7 @@ class Workers:
         finally:
             self._free.put(worker)
 
-    def _stream(self, source: Content) -> Iterator[Decoded]:
+    def _stream(self, source: Data) -> Iterator[Decoded]:
         worker = self._free.get()
         is_done = False
         try:
@@ -303,17 +303,17 @@ def _next(pieces: Iterator[bytes]) -> bytes:
     return PIECE + piece if piece else END
 
 
-def _pieces_of(source: Content) -> Iterable[bytes]:
+def _pieces_of(source: Data) -> Iterable[bytes]:
     return (source,) if isinstance(source, bytes) else source()
 
 
-def _cost(source: Content) -> int:
+def _cost(source: Data) -> int:
     return len(source) if isinstance(source, bytes) else FEW_BYTES
 
 
 def _chain(
-    first: list[tuple[Tag, Content]], rest: Iterator[tuple[Tag, Content]]
-) -> Iterator[tuple[Tag, Content]]:
+    first: list[tuple[Tag, Data]], rest: Iterator[tuple[Tag, Data]]
+) -> Iterator[tuple[Tag, Data]]:
     while first:
         yield first.pop(0)
     yield from rest
