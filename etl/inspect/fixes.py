@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from datetime import date
 from typing import TypeVar
 
-from etl.inspect.statistics import STREAMS, CallTotals, Caller, Model, Survey
+from etl.inspect.statistics import STREAMS, Caller, CallTotals, Model, Survey
 from etl.show.escaping import harmless, json_text
 from etl.show.numbers import count, percent
 

@@ -189,9 +189,7 @@ class Workers:
             for chunk in self._own.chunks(_pieces_of(source)):
                 yield tag, chunk
 
-    def _decode_elsewhere(
-        self, files: Iterable[tuple[Tag, Data]]
-    ) -> Iterator[tuple[Tag, Decoded]]:
+    def _decode_elsewhere(self, files: Iterable[tuple[Tag, Data]]) -> Iterator[tuple[Tag, Decoded]]:
         """Keep the processes busy while the caller writes: with files in hand, and rows to come."""
         self.start()
         answers = prefetch(
@@ -208,9 +206,7 @@ class Workers:
                 for chunk in self._chunks(source, message):
                     yield tag, chunk
 
-    def _chunks(
-        self, source: Data, message: bytes | BedrockUsageError | None
-    ) -> Iterator[Decoded]:
+    def _chunks(self, source: Data, message: bytes | BedrockUsageError | None) -> Iterator[Decoded]:
         """Yield what a file holds, given what a process said of it."""
         if isinstance(message, BedrockUsageError):
             raise message
