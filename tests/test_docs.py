@@ -152,6 +152,39 @@ def test_messages_name_pages_that_are_there() -> None:
         _follow(README, link)
 
 
+def test_decisions_have_one_number_each_and_code_cites_those_that_exist() -> None:
+    text = (ROOT / "DECISIONS.md").read_text(encoding="utf-8")
+    numbers = re.findall(r"^\*\*(\d+)\. ", text, re.MULTILINE)
+    assert len(numbers) == len(set(numbers)) > 100
+    citations = [
+        (file.relative_to(ROOT).as_posix(), cited)
+        for folder in ("bench", "etl", "scripts", "sql", "tests")
+        for file in (ROOT / folder).rglob("*.*")
+        if file.suffix in (".py", ".html", ".js", ".sql", ".yml") and file != Path(__file__)
+        for cited in re.findall(r"\bDECISIONS\b(?!\.md)(.{0,20})", file.read_text(encoding="utf-8"))
+    ]
+    for name, cited in citations:
+        found = re.match(r" ((?:\d+, )*\d+)\)", cited)
+        assert found, (name, cited)
+        assert set(found[1].split(", ")) <= set(numbers), (name, cited)
+    assert len(citations) > 30
+
+
+def test_files_that_pages_name_are_there() -> None:
+    others = (ROOT / "DECISIONS.md", ROOT / "CHANGELOG.md")
+    named = {
+        (page.name, path)
+        for page in (*PAGES, *others)
+        for path in re.findall(
+            r"`((?:bench|docs|etl|examples|scripts|sql|tests)/[\w/]+\.\w+)`",
+            page.read_text(encoding="utf-8"),
+        )
+        if "NAME" not in path
+    }
+    assert len(named) > 50
+    assert {(page, path) for page, path in named if not (ROOT / path).is_file()} == set()
+
+
 def test_the_commands_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr("etl.sources.limiter.LOOKUP_SECONDS", 0.0)
