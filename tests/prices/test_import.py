@@ -63,14 +63,14 @@ def refused(db: Database, folder: Path, text: str | bytes) -> str:
     return "\n".join((str(raised.value), *raised.value.details))
 
 
-# Each is a slip that a person makes, as a change of a good row, and a word of the answer.
+# Each is a mistake that a person makes, as a change of a good row, and a word of the answer.
 SLIPS = [
-    ({"model_id": "anthropic.claude-3-hiaku-20240307-v1:0"}, f"is '{HAIKU}' meant"),
-    ({"model_id": "us." + HAIKU}, f"stands under '{HAIKU}'"),
+    ({"model_id": "anthropic.claude-3-hiaku-20240307-v1:0"}, f"did you mean '{HAIKU}'?"),
+    ({"model_id": "us." + HAIKU}, f"write it as '{HAIKU}'"),
     ({"model_id": "global." + HAIKU}, "scope global"),
-    ({"model_id": f"arn:aws:bedrock:us-east-1::foundation-model/{HAIKU}"}, "stands under"),
+    ({"model_id": f"arn:aws:bedrock:us-east-1::foundation-model/{HAIKU}"}, "write it as"),
     ({"model_id": HAIKU.upper()}, "--force-new"),
-    ({"region": "us-east1"}, "'us-east-1' meant"),
+    ({"region": "us-east1"}, "mean 'us-east-1'?"),
     ({"region": "US-EAST-1"}, "region"),
     ({"region": "Virginia"}, "region"),
     ({"region": "us-east-9"}, "region"),
@@ -138,12 +138,12 @@ OPEN, LATER = GOOD | {"usd_per_mtok": "800000"}, GOOD | {"effective_from": "2026
 
 
 def test_rates_that_hold_on_one_day_are_refused(db: Database, tmp_path: Path) -> None:
-    assert "line 3: for the same use as line 2" in refused(db, tmp_path, text_of(GOOD, OPEN))
-    assert "line 2: for the same use as line 3" in refused(db, tmp_path, text_of(LATER, GOOD))
+    assert "line 3: overlaps line 2 " in refused(db, tmp_path, text_of(GOOD, OPEN))
+    assert "line 2: overlaps line 3 " in refused(db, tmp_path, text_of(LATER, GOOD))
     import_text(db, tmp_path, text_of(GOOD))
-    with pytest.raises(DataError, match=r"line 2: .*imported before \(from 2026-01-01\)"):
+    with pytest.raises(DataError, match=r"line 2: .*earlier \(effective from 2026-01-01\)"):
         import_text(db, tmp_path, text_of(LATER))
-    # The one before is given its end with it, and may be given another rate.
+    # The same file may end the earlier rate, and change it.
     import_text(db, tmp_path, text_of(LATER, GOOD | {"effective_to": "2026-06-01"}))
     assert rows(db, "select count(*) from prices where is_override") == [(2,)]
 

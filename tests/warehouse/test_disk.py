@@ -121,7 +121,7 @@ def logs_of(folder: Path, *sizes: int) -> list[Path]:
 class SmallDisk:
     """A file system of its own, in memory."""
 
-    complaint = "room"
+    complaint = "space"
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
@@ -160,7 +160,7 @@ class SmallDisk:
 class LimitedFiles:
     """A folder whose files may not grow beyond a size: to SQLite an error of the disk."""
 
-    complaint = "the disk gave an error"
+    complaint = "the disk reported an error"
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
@@ -307,8 +307,8 @@ def test_reading_on_a_full_disk_says_so_or_works(small_disk: SmallDisk, tmp_path
     assert shutil.disk_usage(small_disk.folder).free == 0
     for words in READERS:
         ended = command(*words, "--db", path)
-        # Only `check` can do without the file that SQLite keeps beside the warehouse.
-        assert ended.status == 0 if words == ("check",) else "make room" in ended.told
+        # Only `check` can do without the file that SQLite keeps next to the warehouse.
+        assert ended.status == 0 if words == ("check",) else "free some space" in ended.told
     small_disk.make_room()
     assert dump(path) == before
     assert command("report", "users", "--db", path).status == 0
@@ -449,7 +449,7 @@ def test_a_folder_that_may_not_be_looked_into(tmp_path: Path) -> None:
     ended = command("report", "users", "--db", place.folder / "w.db", before=place.before)
     place.close()
     assert ended.status == 1
-    assert "w.db: Permission denied; allow reading it, or choose another" in ended.told
+    assert "w.db: Permission denied; make it readable, or choose another" in ended.told
 
 
 # -- damaged --------------------------------------------------------------------------------------
@@ -563,13 +563,13 @@ def test_a_log_of_changes_that_is_torn(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("code", "next_step"),
     [
-        (sqlite3.SQLITE_FULL, "make room and run the same command again"),
-        (sqlite3.SQLITE_IOERR_WRITE, "look into the system's log, then run the same command again (SQLITE_IOERR_WRITE)"),
+        (sqlite3.SQLITE_FULL, "free some space and run the same command again"),
+        (sqlite3.SQLITE_IOERR_WRITE, "check the system log, then run the same command again (SQLITE_IOERR_WRITE)"),
         (sqlite3.SQLITE_CORRUPT, "Restore a copy"),
         (sqlite3.SQLITE_CORRUPT_VTAB, "Restore a copy"),
         (sqlite3.SQLITE_NOTADB, "choose another with --db, or restore a copy"),
-        (sqlite3.SQLITE_READONLY, "allow writing, or copy the file"),
-        (sqlite3.SQLITE_READONLY_DIRECTORY, "allow writing, or copy the file"),
+        (sqlite3.SQLITE_READONLY, "make it writable, or copy the file"),
+        (sqlite3.SQLITE_READONLY_DIRECTORY, "make it writable, or copy the file"),
         (sqlite3.SQLITE_CANTOPEN, "its folder must exist and be writable"),
         (sqlite3.SQLITE_BUSY_SNAPSHOT, "wait for it, then run the same command again"),
     ],

@@ -191,7 +191,7 @@ def test_it_says_what_it_takes_before(tmp_path: Path, monkeypatch: pytest.Monkey
     for words in (("upgrade",), ("status",), ("load", EARLIER / "input")):
         status, _, err = run(*words, "--db", path)
         assert status == 1
-        assert "make room and run the same command again; nothing was changed" in err
+        assert "free some space and run the same command again; nothing was changed" in err
     assert dump(path) == before
 
 
@@ -207,9 +207,9 @@ def test_a_backup_is_the_old_file(tmp_path: Path) -> None:
     assert not list(tmp_path.glob("*.part*"))
     with open_warehouse(path) as db:
         assert not migrations.pending(db)
-    # It is a warehouse, and may be upgraded as well; a file that is there is left alone.
+    # The backup is a warehouse that can be upgraded too; an existing file is left alone.
     status, _, err = run("upgrade", "--backup", path, "--db", copy)
-    assert (status, f"{path} is there already" in err) == (1, True)
+    assert (status, f"{path} already exists" in err) == (1, True)
     status, _, err = run("upgrade", "--backup", tmp_path / "no" / "w.db", "--db", copy)
     assert (status, "is not a folder" in err) == (1, True)
     assert run("upgrade", "--db", copy)[0] == 0
@@ -235,7 +235,7 @@ def test_a_copy_that_is_stopped_leaves_nothing(tmp_path: Path) -> None:
 
 
 def test_long_work_is_told_of_now_and_then(db: Database, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("etl.warehouse.long_work._TELL_SECONDS", 0.0)
+    monkeypatch.setattr("etl.warehouse.long_work._REPORT_SECONDS", 0.0)
     said: list[str] = []
     display = LongWork(said.append)
     for tenths in range(1000):
