@@ -1,4 +1,4 @@
-"""A user's own rates: what is imported has an effect, and what could have none is refused."""
+"""A user's own rates: every imported rate has an effect, and one that could have none is refused."""
 
 from __future__ import annotations
 
@@ -196,7 +196,7 @@ def test_a_new_model_is_imported_when_it_is_said_to_be_new(db: Database, tmp_pat
     new = text_of(GOOD | {"model_id": "acme.model-v1:0"})
     assert "--force-new" in refused(db, tmp_path, new)
     assert import_text(db, tmp_path, new, force_new=True) == 1
-    # No flag makes a name of a profile the name of a model.
+    # No flag makes the name of a profile a model.
     with pytest.raises(DataError):
         import_text(
             db, tmp_path, text_of(GOOD | {"model_id": "eu.acme.model-v1:0"}), force_new=True
@@ -211,7 +211,7 @@ def test_a_model_and_a_region_of_a_call_are_known(db: Database, tmp_path: Path) 
 
 
 def test_what_is_listed_can_be_imported(db: Database, tmp_path: Path) -> None:
-    """Also where rates were imported before: they are listed in the list prices' place."""
+    """Also if rates were imported before: they are listed in place of the list prices."""
     for _ in range(2):
         listed = list(list_prices(db, "claude-3-haiku"))
         own = [dict(zip(COLUMNS, map(_cell, row), strict=True)) for row in listed]
@@ -234,7 +234,7 @@ def test_the_command_says_what_is_wrong_line_by_line(tmp_path: Path, empty_wareh
     assert len(said) == 3
 
 
-# Of a call of each kind, so that any mutation of a rate that is let through shows in a cost.
+# One call of each kind, so that any accepted mutation of a rate shows in a cost.
 CALLS = [
     call(1, tokens=(1_000_000, 1_000_000)),
     call(2, tokens=(1_000_000, 1_000_000), awsRegion="eu-west-1"),
