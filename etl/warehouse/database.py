@@ -215,7 +215,7 @@ def refuse_foreign(db: Database, path: Path) -> None:
     if unknown:
         raise WarehouseError(
             f"{path} was written by a newer bedrock-usage (it has {', '.join(unknown)}):"
-            " upgrade this one"
+            " upgrade this program"
         )
 
 

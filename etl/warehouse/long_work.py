@@ -67,7 +67,7 @@ def stoppable(is_stopped: Callable[[], bool]) -> Iterator[None]:
 
 
 def make_interruptible(db: Database) -> None:
-    """Let Ctrl-C end a statement that takes minutes: it works only while Python code runs."""
+    """Let Ctrl-C end a statement that takes minutes: Python sees it only when SQLite calls back."""
     db.conn.set_progress_handler(_look.get(), _INSTRUCTIONS)
 
 

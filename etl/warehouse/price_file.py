@@ -27,14 +27,14 @@ from etl.normalise.token_kinds import PRICE_UNITS
 TIERS = ("standard", "batch", "flex", "priority", "latency")
 SCOPES = ("regional", "global")
 
-MOST_PROBLEMS = 20
+MAX_PROBLEMS = 20
 
 # Up to this many known words are all listed.
-_MOST_LISTED = 12
+_MAX_LISTED = 12
 
 # A price list is a few hundred kB.
-_MOST_BYTES = 20_000_000
-_MOST_CHARACTERS = 1_000
+_MAX_BYTES = 20_000_000
+_MAX_CHARACTERS = 1_000
 
 # One dollar an image; up to this rate, no sum of costs exceeds 64 bits.
 MAX_RATE = 10**12
@@ -46,14 +46,14 @@ _OTHER_RATES = (10**6, MAX_RATE)
 
 # A rate this many times above or below the list price is a wrong unit or missing zeros, not a
 # discount.
-_MOST_TIMES = 100
+_MAX_TIMES = 100
 
 # No context window is longer, and no long-context price begins lower.
 _THRESHOLDS = (1_000, 100_000_000)
 
 # The first day is before all Bedrock calls, as in the list prices; a price that begins more than
 # this many years ahead is a mistake.
-_FIRST_DAY, _MOST_YEARS = date(2023, 1, 1), 10
+_FIRST_DAY, _MAX_YEARS = date(2023, 1, 1), 10
 
 _DAY = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}", re.ASCII)
 
@@ -136,11 +136,11 @@ def read_text(file: Path) -> str:
         raise DataError("not a regular file")
     try:
         with file.open("rb") as content:
-            data = content.read(_MOST_BYTES + 1)
+            data = content.read(_MAX_BYTES + 1)
     except OSError as error:
         raise DataError(f"cannot be read: {error.strerror}") from None
-    if len(data) > _MOST_BYTES:
-        raise DataError(f"larger than {_MOST_BYTES // 10**6} MB")
+    if len(data) > _MAX_BYTES:
+        raise DataError(f"larger than {_MAX_BYTES // 10**6} MB")
     if data.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
         raise DataError("the encoding is UTF-16; save it as CSV in UTF-8")
     try:
@@ -203,9 +203,9 @@ def _wrong(
 ) -> Iterator[str]:
     """Yield every problem of a row."""
     for column, cell in cells.items():
-        if not cell.isprintable() or len(cell) > _MOST_CHARACTERS:
+        if not cell.isprintable() or len(cell) > _MAX_CHARACTERS:
             yield (
-                f"{column} contains control characters, or is longer than {_MOST_CHARACTERS:,}"
+                f"{column} contains control characters, or is longer than {_MAX_CHARACTERS:,}"
                 " characters"
             )
             return
@@ -242,7 +242,7 @@ def _wrong_model(model: str, known: Collection[str], *, force_new: bool) -> Iter
 def _wrong_word(column: str, word: str, known: Collection[str], also: str = "") -> Iterator[str]:
     if word in known:
         return
-    listed = sorted(known) if len(known) <= _MOST_LISTED else []
+    listed = sorted(known) if len(known) <= _MAX_LISTED else []
     choice = f": use one of {', '.join(listed)}" if listed else ""
     yield f"{column} {_shown(word)} is unknown{choice}{_suggestion(word, known)}{also}"
 
@@ -272,7 +272,7 @@ def _wrong_rate(cells: Mapping[str, str], known: KnownValues) -> Iterator[str]:
         yield f"usd_per_mtok {rate} is ${rate / 10**6:,.7g} per million {noun}; the unit is {unit}"
     elif rate and (listed := known.list_rates.get((cells["model_id"], kind))):
         low, high = listed
-        if rate * _MOST_TIMES <= low or (high and rate >= high * _MOST_TIMES):
+        if rate * _MAX_TIMES <= low or (high and rate >= high * _MAX_TIMES):
             yield (
                 f"usd_per_mtok {rate} is too far from the list price,"
                 f" {low if rate < low else high}; the unit is {unit}"
@@ -295,12 +295,12 @@ def _wrong_days(cells: Mapping[str, str], today: date) -> Iterator[str]:
     start, end, checked = map(days.get, ("effective_from", "effective_to", "checked_on"))
     if start and start < _FIRST_DAY:
         yield f"effective_from {start} is before Bedrock existed; {_FIRST_DAY} means always"
-    if start and start.year > today.year + _MOST_YEARS:
-        yield f"effective_from {start} is more than {_MOST_YEARS} years ahead"
+    if start and start.year > today.year + _MAX_YEARS:
+        yield f"effective_from {start} is more than {_MAX_YEARS} years ahead"
     if start and end and end <= start:
         yield (
-            f"effective_to {end} must be after effective_from {start}: it is the day after the"
-            " last one"
+            f"effective_to {end} must be after effective_from {start}: it is the first day on which"
+            " the rate no longer applies"
         )
     # One day ahead is allowed: in the time zone of the file's author it may already be tomorrow.
     if checked and not _FIRST_DAY <= checked <= today + timedelta(days=1):
@@ -340,8 +340,8 @@ def _overlaps(
             start = one.effective_from if line == second else other.effective_from
             yield LineProblem(
                 line,
-                f"overlaps {where} (effective from {start}) for the same use: end the earlier rate"
-                " with an effective_to, the day after its last one",
+                f"overlaps {where} (effective from {start}) for the same use: set effective_to, the"
+                " day after the last, so that only one rate applies on each day",
             )
 
 
@@ -350,7 +350,7 @@ def _refusal(name: str, problems: Sequence[LineProblem]) -> DataError:
     if len(lines) == 1:
         place = f"{name}, " if problems[0].line else f"{name}: "
         return DataError(f"{place}{lines[0]}. Nothing was imported")
-    shown = lines[:MOST_PROBLEMS]
+    shown = lines[:MAX_PROBLEMS]
     if len(lines) > len(shown):
         shown.append(f"and {len(lines) - len(shown):,} more")
     return DataError(f"{name}: {len(lines):,} problems. Nothing was imported", shown)

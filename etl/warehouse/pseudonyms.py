@@ -43,7 +43,7 @@ RESERVED = frozenset(
 # The keys of a raw event whose values decide more than the caller: they are not replaced.
 _KEPT_KEYS = frozenset({"modelId", "eventID", "requestID", "requestId", "eventTime", "timestamp"})
 
-_MAX_REMEMBERED = 50_000
+_MAX_CACHED = 50_000
 
 
 class Forgotten:
@@ -92,7 +92,7 @@ class Forgotten:
             return text
         found = self._texts.get(text)
         if found is None:
-            if len(self._texts) >= _MAX_REMEMBERED:
+            if len(self._texts) >= _MAX_CACHED:
                 self._texts.clear()
             found = self._texts[text] = self._replaced(text, _PART)
         return found

@@ -17,7 +17,7 @@ from etl.times import parse_utc
 _AT_ONCE = timedelta(seconds=2)
 
 # The longest history read in one sync has fewer rounds, of a quarter of an hour each.
-_MOST_ROUNDS = 500
+_MAX_ROUNDS = 500
 
 
 @dataclass(frozen=True)
@@ -58,7 +58,7 @@ def last_sync(db: Database) -> SyncRun | None:
         "select started_at, finished_at, outcome, message, pid, host, calls_new,"
         " calls_with_tokens, late_events, metric_values, rejected"
         " from sync_runs order by run_id desc limit ?",
-        [_MOST_ROUNDS],
+        [_MAX_ROUNDS],
     )
     rounds = (SyncRun(*row) for row in rows.fetchall())
     total = next(rounds, None)

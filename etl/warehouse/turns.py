@@ -25,7 +25,7 @@ from sqlite_utils import Database
 _RETRY_SECONDS = 0.01
 _REPORT_AFTER_SECONDS = 5.0
 
-_TAKEN = frozenset({sqlite3.SQLITE_BUSY, sqlite3.SQLITE_PROTOCOL})
+_BUSY_CODES = frozenset({sqlite3.SQLITE_BUSY, sqlite3.SQLITE_PROTOCOL})
 
 # The byte of the -shm file that a writer locks:
 # https://www.sqlite.org/walformat.html#wal_locks
@@ -106,8 +106,8 @@ def _try(db: Database, statement: str, *, is_last: bool) -> bool:
         db.conn.execute(statement).fetchall()
     except sqlite3.OperationalError as error:
         # The low byte is the primary code.
-        is_taken = (getattr(error, "sqlite_errorcode", None) or 0) & 0xFF in _TAKEN
-        if is_last or not is_taken:
+        is_busy = (getattr(error, "sqlite_errorcode", None) or 0) & 0xFF in _BUSY_CODES
+        if is_last or not is_busy:
             raise
         return False
     return True

@@ -20,7 +20,7 @@ from etl.cli import main
 from etl.errors import DataError
 from etl.normalise.token_kinds import PRICE_KINDS
 from etl.sources.accounts import known_regions
-from etl.warehouse.price_file import COLUMNS, MOST_PROBLEMS, TIERS
+from etl.warehouse.price_file import COLUMNS, MAX_PROBLEMS, TIERS
 from etl.warehouse.prices import import_prices, list_prices
 from tests.rounds import rounds
 from tests.support import HAIKU, call, load, rows, write_log
@@ -131,7 +131,7 @@ def test_everything_that_is_wrong_is_said_at_once(db: Database, tmp_path: Path) 
     assert said[0] == "rates.csv: 90 problems. Nothing was imported"
     assert [line.split(":")[0] for line in said[1:4]] == ["line 3"] * 3
     assert said[-1] == "and 70 more"
-    assert len(said) == MOST_PROBLEMS + 2
+    assert len(said) == MAX_PROBLEMS + 2
 
 
 OPEN, LATER = GOOD | {"usd_per_mtok": "800000"}, GOOD | {"effective_from": "2026-06-01"}

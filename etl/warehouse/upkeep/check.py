@@ -90,7 +90,7 @@ def all_checks() -> list[Check]:
 def run_checks(
     db: Database, *, on_check: Callable[[str], None] = lambda name: None
 ) -> Iterator[CheckResult]:
-    """Check the warehouse; yield the result of each check. ``on_check`` gets its name before.
+    """Check the warehouse; yield the result of each check. ``on_check`` gets each name first.
 
     Raises WarehouseError if it is another program's database, and sqlite3.Error if it cannot be
     read for a reason other than damage.

@@ -69,7 +69,7 @@ _NOT_SEARCHED = frozenset(
     }
 )
 
-_LEAST_LETTERS = 3
+_MIN_LETTERS = 3
 _LEFT_SHOWN = 20
 
 
@@ -92,10 +92,9 @@ class _Trial(Exception):  # noqa: N818
 def check_name(name: str) -> str:
     """Return a name or pattern in the form to search for. Raises DataError if it is too broad."""
     if is_pattern(name):
-        if sum(c.isalnum() for c in name) < _LEAST_LETTERS:
+        if sum(c.isalnum() for c in name) < _MIN_LETTERS:
             raise DataError(
-                f"{name!r} matches nearly everything: use at least {_LEAST_LETTERS} letters or"
-                " digits"
+                f"{name!r} matches nearly everything: use at least {_MIN_LETTERS} letters or digits"
             )
         return name
     found = trimmed(name)
@@ -206,7 +205,7 @@ def _replace_rules(db: Database, known: Forgotten) -> int:
 
 def _left(db: Database, wanted: Sequence[str]) -> Iterator[tuple[str, str]]:
     """Yield where a name, if given in full, still appears within another text."""
-    names = [name for name in wanted if not is_pattern(name) and len(name) >= _LEAST_LETTERS]
+    names = [name for name in wanted if not is_pattern(name) and len(name) >= _MIN_LETTERS]
     columns = db.conn.execute(
         "select tables.name, columns.name from sqlite_master as tables"
         " join pragma_table_info(tables.name) as columns"

@@ -83,7 +83,7 @@ def plan_upgrade(db: Database) -> UpgradePlan:
 
 
 def _step(db: Database, migration: str) -> PendingMigration:
-    # A test demands that every effort is declared; an upgrade does not fail without.
+    # A test requires every effort to be declared; an upgrade does not fail without one.
     effort = EFFORTS.get(migration, NO_EFFORT)
     millions = _rows(db, effort) / _MILLION
     return PendingMigration(
@@ -111,7 +111,7 @@ def require_room(plan: UpgradePlan, *, backup_in: Path | None = None) -> None:
 
 
 def apply_migrations(db: Database, note: Callable[[str], None]) -> None:
-    """Apply pending migrations in the caller's transaction; ``note`` gets each name before."""
+    """Apply pending migrations in the caller's transaction; ``note`` gets each name first."""
     pending = [migration.name for migration in migrations.pending(db)]
     for number, name in enumerate(pending, 1):
         note(f"{name} ({number} of {len(pending)})")

@@ -144,7 +144,7 @@ class _Plan:
             self.delete.add(key)
 
     def take(self, key: EventKey) -> Reports:
-        """Remove a call that gets another key; return the reports of its tokens."""
+        """Remove a call that will be replaced; return the reports of its tokens."""
         reports = self.reports_of(key)
         self.reports.pop(key, None)
         self.insert.pop(key, None)
@@ -166,7 +166,7 @@ class _Plan:
         return after.tokens != before.tokens
 
     def keys_of(self, event_id: StoredId) -> list[EventKey]:
-        """Return the keys of an event id according to the plan: one, or several times."""
+        """Return the keys of an event id in the plan: one, or several with different times."""
         keys = [key for key in self.stored if key not in self.delete] + list(self.insert)
         return list(dict.fromkeys(key for key in keys if key[1] == event_id))
 

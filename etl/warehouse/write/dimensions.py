@@ -11,7 +11,7 @@ from etl.normalise.model_ids import parse_model_id
 from etl.warehouse.pseudonyms import Forgotten, forgotten_in
 
 # Sessions and metadata may be as many as the calls.
-_MAX_REMEMBERED = 50_000
+_MAX_CACHED = 50_000
 
 _SOURCE_RANKS = {source: rank for rank, source in enumerate(APPLICATION_SOURCES, 1)}
 
@@ -26,7 +26,7 @@ _TABLES = {
     "users": ("user_key", ("user_name",)),
     "applications": (
         "application_key",
-        # source_rank: the precedence of the evidence, 1 the strongest; 0 if there is none
+        # source_rank: the precedence of the evidence, 1 the strongest; 0 without evidence
         ("application", "application_source", "source_rank"),
     ),
     "error_codes": ("error_code_key", ("error_code",)),
@@ -147,7 +147,7 @@ class Names:
         key = keys.get(values)
         if key is None:
             key = self._stored(table, values)
-            if len(keys) >= _MAX_REMEMBERED:
+            if len(keys) >= _MAX_CACHED:
                 keys.clear()
             keys[values] = key
         return key

@@ -38,7 +38,7 @@ _WHO = ("account_key", "rate_key", "user_key", "application_key", "token_source_
 _KEY = ("hour", *_WHO)
 
 # Each rollup, its time column, and the expression that derives it from an hour. Without the cast,
-# SQLite would use only the day of the key in a lookup.
+# SQLite would use only the first column of the key, the day, in a lookup.
 _DAY = "cast(substr(hour, 1, 10) as text)"
 _PERIODS = (("usage_hourly", "hour", "hour"), ("usage_daily", "day", _DAY))
 
