@@ -1,5 +1,6 @@
 """The warehouse: the only code that opens SQLite.
 
-``database`` opens and migrates, ``load`` writes, ``rollup`` keeps ``usage_hourly`` in step,
-``prices`` fills the price table, ``read`` answers the reports.
+``database`` opens and migrates it, ``prices`` fills the price table, ``write`` stores rows and
+keeps the rollups in step, ``read`` answers the reports, ``upkeep`` checks, upgrades and compacts,
+and ``visitors`` runs SQL written by visitors.
 """

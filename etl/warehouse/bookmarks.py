@@ -1,12 +1,12 @@
-"""How far each stream of ``sync`` has come.
+"""How far ``sync`` has read each stream.
 
-A *stream* is one source in one account and region. Its state says what has been read for good, and
-is saved in the transaction that writes what it claims, so that it never claims more than is stored.
-Only one process at a time owns the states (``etl.warehouse.lock``), and in it one thread a stream.
+A *stream* is one source in one account and region. Its state says what has been read completely. It
+is saved in the transaction that writes the rows it claims, so it never claims more than is stored.
+Only one process at a time owns the states (``etl.warehouse.lock``), with one thread per stream.
 
-What is covered is one stretch of time without a hole, ``covered_from`` to ``watermark``, both ends
-included. It grows at both ends: by a *new* window after the watermark, by a *history* window before
-``covered_from``. A window in hand stands beside it with what is still open of it.
+The covered time is one interval without a gap, ``covered_from`` to ``watermark``, both ends
+included. It grows at both ends: by a *new* window after the watermark, and by a *history* window
+before ``covered_from``. A window that is being read is stored separately, with its open part.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ class StreamId(NamedTuple):
 
 
 class Window(NamedTuple):
-    """A stretch of time in hand, read from its end: ``start`` to ``fetched_down_to`` is open."""
+    """An interval being read, from its end: ``start`` to ``fetched_down_to`` is still open."""
 
     start: datetime
     end: datetime
@@ -45,7 +45,7 @@ class Window(NamedTuple):
 
 
 class Gap(NamedTuple):
-    """A stretch of time that can no longer be read, both ends included."""
+    """An interval that can no longer be read, both ends included."""
 
     start: datetime
     end: datetime
@@ -53,7 +53,7 @@ class Gap(NamedTuple):
 
 
 class Reread(NamedTuple):
-    """A stretch of covered time that is read again, its end first; see ``sync_rereads``."""
+    """A covered interval that is read again, from its end; see ``sync_rereads``."""
 
     started_at: datetime
     start: datetime
@@ -64,7 +64,7 @@ class Reread(NamedTuple):
 
 
 class SeriesState(NamedTuple):
-    """One metric of a model: all hours from ``covered_from`` to ``watermark`` were read."""
+    """One metric of a model, with all hours from ``covered_from`` to ``watermark`` read."""
 
     namespace: str
     model_id: str
@@ -77,9 +77,9 @@ class SeriesState(NamedTuple):
 class StreamState:
     """What a stream has read; see the table ``sync_state``. Times are UTC, whole seconds.
 
-    ``log_group``: what was read, where that is one of several that a place may have. ``windows``:
-    by kind (new, history, reread); ``gaps`` and ``series`` are those to be added or renewed;
-    ``reread``: what is in hand, or was last, of those that are counted.
+    ``log_group``: the log group that was read, as a region may have several. ``windows``: by kind
+    (new, history, reread). ``gaps`` and ``series`` are those to add or update. ``reread``: the
+    counted reread in progress, or the latest one.
     """
 
     stream: StreamId
@@ -96,15 +96,15 @@ class StreamState:
     reread: Reread | None = None
 
     def with_window(self, kind: str, window: Window | None) -> StreamState:
-        """Return the state with this window in hand; None for none of the kind."""
+        """Return the state with this window of the kind; None removes it."""
         others = {k: w for k, w in self.windows.items() if k != kind}
         return replace(self, windows=others | ({kind: window} if window else {}))
 
 
-# How long it is known what reading again has found.
+# How long the results of rereads are kept.
 _REREADS_KEPT = timedelta(days=180)
 
-# CloudWatch names these by their ARN, or by its tail.
+# CloudWatch names these by their ARN, or by the last part of it.
 _OPAQUE_ARN = re.compile(r"^arn:.*:(?:application-inference-profile|provisioned-model)/")
 
 _TIMES = ("covered_from", "watermark", "read_at", "history_from", "reread_at", "relisted_at")
@@ -153,12 +153,13 @@ def _reread(started_at: str, start: str, end: str, reached: str, requests: int) 
 def save_state(
     db: Database, state: StreamState, *, late_events: int = 0, late_from: str | None = None
 ) -> None:
-    """Store a state in the transaction of the caller; a success clears the stream's last error.
+    """Store a state in the caller's transaction; this clears the stream's last error.
 
-    ``late_events``: what the rows that it claims held of late events, ``late_from`` the oldest time
-    among those rows.
+    ``late_events``: how many late events the claimed rows contain; ``late_from``: the oldest time
+    of those rows.
 
-    Raises WarehouseError if the watermark would fall: nothing may ever claim less than before.
+    Raises WarehouseError if the watermark would move backwards: a state never claims less than
+    before.
     """
     name = str(state.stream)
     values = [getattr(state, column) for column in _TIMES]
@@ -179,8 +180,8 @@ def save_state(
     ).rowcount
     if not changed:
         raise WarehouseError(
-            f"the watermark of {name} would fall: this is a defect, please report it; nothing was"
-            " changed"
+            f"the watermark of {name} would move backwards: this is a bug, please report it;"
+            " nothing was changed"
         )
     db.conn.execute("delete from sync_windows where stream = ?", [name])
     db.conn.executemany(
@@ -228,7 +229,7 @@ def _save_reread(
 
 
 def save_error(db: Database, stream: StreamId, error: str, now: datetime) -> None:
-    """Note why a stream could not be read to its end; what it has covered stays."""
+    """Record why a stream could not be read to its end; what it has covered stays."""
     with db.atomic():
         db.conn.execute(
             "insert into sync_state (stream, source, account_id, region, error_at, error)"
@@ -239,7 +240,7 @@ def save_error(db: Database, stream: StreamId, error: str, now: datetime) -> Non
 
 
 def load_series(db: Database, stream: StreamId) -> list[SeriesState]:
-    """Return the series whose totals a stream has read."""
+    """Return the metric series that a stream has read."""
     rows = db.execute(
         "select namespace, model_id, metric, covered_from, watermark from sync_series"
         " where stream = ?",
@@ -249,9 +250,9 @@ def load_series(db: Database, stream: StreamId) -> list[SeriesState]:
 
 
 def models_called(db: Database, region: str) -> Iterator[tuple[str, str]]:
-    """Yield (endpoint, model id) for every name CloudWatch may give a model called in a region.
+    """Yield (endpoint, model id) for every name CloudWatch may use for a model called in a region.
 
-    In any account: the table of calls is not read for it, so that its size does not matter.
+    Includes all accounts: this does not read the table of calls, so its size does not matter.
     """
     rows = db.execute(
         "select distinct endpoint, model_id from rate_keys join models using (model_key)"
@@ -267,7 +268,7 @@ def models_called(db: Database, region: str) -> Iterator[tuple[str, str]]:
 
 
 def unknown_profiles(db: Database, account_id: str, region: str) -> list[str]:
-    """Return the application profiles that calls name and the catalogue does not know."""
+    """Return the application profiles that occur in calls but not in the catalogue."""
     arn = f"arn:%:bedrock:{region}:{account_id}:application-inference-profile/%"
     rows = db.execute(
         "select model_id from models where model_id like ?"
@@ -278,7 +279,7 @@ def unknown_profiles(db: Database, account_id: str, region: str) -> list[str]:
 
 
 def start_run(db: Database, now: datetime, *, pid: int, host: str) -> int:
-    """Note that a round begins; return its id."""
+    """Record the start of a round; return its id."""
     with db.atomic():
         cursor = db.conn.execute(
             "insert into sync_runs (started_at, pid, host) values (?, ?, ?)",
@@ -290,7 +291,7 @@ def start_run(db: Database, now: datetime, *, pid: int, host: str) -> int:
 def finish_run(
     db: Database, run_id: int, now: datetime, outcome: str, problems: Iterable[str], **counts: int
 ) -> None:
-    """Note how a round ended; ``counts`` are columns of ``sync_runs``."""
+    """Record how a round ended; ``counts`` are columns of ``sync_runs``."""
     columns = ", ".join(f"{name} = ?" for name in counts)
     message = forgotten_in(db).text("\n".join(problems)) or None
     with db.atomic():

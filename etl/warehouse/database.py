@@ -1,9 +1,9 @@
 """Open the warehouse: pragmas, migrations, views, list prices.
 
-Views are not migrated but replaced: before migrations run, every view goes; afterwards every file
-of ``VIEW_LAYERS`` comes back. Where nothing changed, opening writes nothing.
+Views are not migrated but replaced: every view is dropped before migrations run, and created again
+afterwards from the files of ``VIEW_LAYERS``. If nothing changed, opening writes nothing.
 
-Whatever SQLite then complains of ends as a WarehouseError that says what to do next (``explain``).
+Every SQLite error becomes a WarehouseError that says what to do next (``explain_sqlite``).
 """
 
 from __future__ import annotations
@@ -38,39 +38,39 @@ from etl.warehouse.upkeep.upgrade import apply_migrations, plan_upgrade, require
 
 VIEW_LAYERS = ("staging", "intermediate", "marts")
 
-# How long those wait that need not.
+# How long to wait for another writer, by default.
 _BUSY_SECONDS = 30
 
-# What SQLite complains of, by its primary code, and the next step.
+# What each primary error code of SQLite means, and the next step.
 _ADVICE = {
     sqlite3.SQLITE_NOTADB: NOT_A_DATABASE,
     sqlite3.SQLITE_CANTOPEN: (
-        "the file, or what SQLite needs beside it (-wal, -shm), cannot be opened;"
-        " its folder must exist and be writable, with room on the disk"
+        "the file, or a file that SQLite needs next to it (-wal, -shm), cannot be opened;"
+        " its folder must exist and be writable, with free space on the disk"
     ),
     sqlite3.SQLITE_READONLY: (
-        "the file, its folder or the disk is read-only; allow writing, or copy the file"
-        " to where it is allowed and name the copy with --db"
+        "the file, its folder or the disk is read-only; make it writable, or copy the file"
+        " to a writable place and name the copy with --db"
     ),
     sqlite3.SQLITE_BUSY: (
         f"another process has been writing for {_BUSY_SECONDS} s;"
         " wait for it, then run the same command again"
     ),
     sqlite3.SQLITE_FULL: (
-        "the disk is full; what was committed is safe: make room and run the same command again"
+        "the disk is full; committed data is safe: free some space and run the same command again"
     ),
     sqlite3.SQLITE_IOERR: (
-        "the disk gave an error; what was committed is safe: make room if the disk is full, else"
-        " look into the system's log, then run the same command again"
+        "the disk reported an error; committed data is safe: free some space if the disk is full,"
+        " otherwise check the system log, then run the same command again"
     ),
     sqlite3.SQLITE_CORRUPT: (
-        "the file is damaged; `bedrock-usage check` shows where. Restore a copy, salvage what is"
+        "the file is damaged; `bedrock-usage check` shows where. Restore a copy, recover what is"
         " left (`sqlite3 FILE .recover`), or delete the file and load or sync again"
     ),
 }
 
-# What SQLite complains of where it cannot keep a file beside the warehouse.
-_NO_FILE_BESIDE = (sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_READONLY, sqlite3.SQLITE_IOERR)
+# The errors of SQLite if it cannot keep a file next to the warehouse.
+_NO_COMPANION = (sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_READONLY, sqlite3.SQLITE_IOERR)
 
 
 @contextmanager
@@ -79,13 +79,13 @@ def open_warehouse(
 ) -> Iterator[Database]:
     """Open the warehouse for writing, brought up to date first.
 
-    ``patience``: how to wait for others that write; by default for half a minute.
-    Raises WarehouseError if there is none (unless ``create``), if the file is not one, or if a
-    newer version of the program wrote it; and for whatever SQLite complains of until it is closed.
+    ``patience``: how to wait for other writers; by default for half a minute.
+    Raises WarehouseError if there is no warehouse (unless ``create``), if the file is not one, if
+    a newer version of the program wrote it, and for every SQLite error until it is closed.
     """
     _require(path, create=create)
     with _connection(path, "mode=rw", patience) as db:
-        # Before the first pragma that writes: what is not ours stays as it is.
+        # Before the first pragma that writes: a database that is not ours stays unchanged.
         refuse_foreign(db, path)
         _set_up(db)
         ensure_schema(db)
@@ -95,10 +95,10 @@ def open_warehouse(
 
 @contextmanager
 def open_unchanged(path: Path) -> Iterator[Database]:
-    """Open a warehouse to look at, as it is: nothing is migrated and nothing can be written.
+    """Open a warehouse read-only, as it is: nothing is migrated and nothing can be written.
 
-    Its schema may be of another version, and the file damaged. Raises WarehouseError if there is
-    none, and for whatever SQLite complains of.
+    Its schema may be another version's, and the file may be damaged. Raises WarehouseError if
+    there is no warehouse, and for every SQLite error.
     """
     _require(path, even_damaged=True)
     mode = "mode=ro" if _is_readable_beside_writers(path) else "immutable=1"
@@ -107,12 +107,12 @@ def open_unchanged(path: Path) -> Iterator[Database]:
 
 
 def _require(path: Path, *, create: bool = False, even_damaged: bool = False) -> None:
-    """Raise WarehouseError where there is nothing to open; with ``create`` make it."""
+    """Raise WarehouseError if there is nothing to open; with ``create``, create it instead."""
     if is_there(path, even_damaged=even_damaged):
         return
     if not create:
         raise WarehouseError(
-            f"there is no warehouse at {path}: make one with `bedrock-usage load PATH`,"
+            f"there is no warehouse at {path}: create one with `bedrock-usage load PATH`,"
             " or try `bedrock-usage demo`"
         )
     with _explained(path):
@@ -120,7 +120,7 @@ def _require(path: Path, *, create: bool = False, even_damaged: bool = False) ->
 
 
 def _new_content() -> bytes:
-    """Return a database that holds what every warehouse does."""
+    """Return the bytes of an empty warehouse: the schema and the list prices."""
     with closing(sqlite3.connect(":memory:", isolation_level=None)) as connection:
         db = Warehouse(connection, Patience())
         ensure_schema(db)
@@ -129,7 +129,7 @@ def _new_content() -> bytes:
 
 
 def _set_up(db: Database) -> None:
-    """Choose how the connection writes, and how the file keeps what is written."""
+    """Set the journal mode of the file and the pragmas of the connection."""
     if db.execute("pragma journal_mode").fetchone() != ("wal",):
         in_turn(db, "pragma journal_mode = wal")
     for pragma in (
@@ -143,7 +143,7 @@ def _set_up(db: Database) -> None:
 
 @contextmanager
 def _connection(path: Path, mode: str, patience: Patience | None = None) -> Iterator[Database]:
-    # Autocommit: transactions begin and end where the code says so.
+    # Autocommit: transactions begin and end only where the code says so.
     options: Any = {"timeout": _BUSY_SECONDS, "isolation_level": None}
     with (
         _explained(path),
@@ -154,7 +154,7 @@ def _connection(path: Path, mode: str, patience: Patience | None = None) -> Iter
 
 @contextmanager
 def _explained(path: Path) -> Iterator[None]:
-    """Raise what SQLite complains of as an error of ours."""
+    """Turn SQLite errors into errors of ours."""
     try:
         yield
     except (sqlite3.Error, UnicodeDecodeError) as error:
@@ -166,46 +166,44 @@ def _explained(path: Path) -> Iterator[None]:
 
 
 def _is_readable_beside_writers(path: Path) -> bool:
-    """Return whether the usual way of reading works.
+    """Return whether the file can be read while others write.
 
-    Readers keep a file beside the warehouse. In a folder that cannot be written to, or on a full
-    disk, they have none, and read it as a file that nobody changes: right as long as no log of
-    changes (-wal) is there.
+    Readers need a file next to the warehouse (-shm). In a folder that is not writable, or on a full
+    disk, they cannot have it and must read the warehouse as a file that does not change. That is
+    correct only if there is no write-ahead log (-wal).
     """
     try:
         with closing(connect_readonly(path)) as connection:
             connection.execute("pragma schema_version").fetchone()
     except sqlite3.Error as error:
         wal = Path(f"{real_path(path)}-wal")
-        return primary_code(error) not in _NO_FILE_BESIDE or (
-            wal.exists() and wal.stat().st_size > 0
-        )
+        return primary_code(error) not in _NO_COMPANION or (wal.exists() and wal.stat().st_size > 0)
     return True
 
 
 def primary_code(error: sqlite3.Error) -> int:
-    """Return SQLite's primary code of an error, 0 where it did not come from SQLite."""
-    # The low byte is the primary code; the rest says more than advice needs.
+    """Return SQLite's primary code of an error, 0 if it did not come from SQLite."""
+    # The low byte is the primary code; advice does not need the rest.
     return (getattr(error, "sqlite_errorcode", None) or 0) & 0xFF
 
 
 def quotes_damage(error: UnicodeDecodeError) -> bool:
-    """Return whether these are SQLite's words, which quote damaged text of its schema.
+    """Return whether this is an SQLite message that quotes damaged text of the schema.
 
-    Python then has no other error for them.
+    Python cannot decode such a message, and raises only this error.
     """
     return error.object.startswith((b"malformed database schema", b"near ", b"no such "))
 
 
 def explain_sqlite(error: sqlite3.Error | UnicodeDecodeError) -> str:
-    """Say what SQLite complains of and what to do next."""
+    """Return what an SQLite error means and what to do next."""
     if isinstance(error, UnicodeDecodeError):
         return _ADVICE[sqlite3.SQLITE_CORRUPT]
     code = primary_code(error)
     advice = _ADVICE.get(code)
     if advice is None:
         return f"{error}; `bedrock-usage check` shows whether the file is damaged"
-    # Which of the disk's errors it was helps whoever looks into the system's log.
+    # The exact disk error helps when reading the system log.
     return f"{advice} ({error.sqlite_errorname})" if code == sqlite3.SQLITE_IOERR else advice
 
 
@@ -217,12 +215,12 @@ def refuse_foreign(db: Database, path: Path) -> None:
     if unknown:
         raise WarehouseError(
             f"{path} was written by a newer bedrock-usage (it has {', '.join(unknown)}):"
-            " upgrade this one"
+            " upgrade this program"
         )
 
 
 def schema_difference(db: Database) -> tuple[list[str], list[str]]:
-    """Return the migrations that the database lacks, and those that this program does not know."""
+    """Return the migrations that the database lacks, and those unknown to this program."""
     applied = {migration.name for migration in migrations.applied(db)}
     known = {migration.name for migration in migrations._migrations}
     return sorted(known - applied), sorted(applied - known)
@@ -230,7 +228,7 @@ def schema_difference(db: Database) -> tuple[list[str], list[str]]:
 
 @cache
 def view_sql() -> Mapping[str, str]:
-    """Return every view's statement by name, layers first to last."""
+    """Return the statement of every view by name, from the first layer to the last."""
     return {
         view: f"create view {view} as\n{sql_text(f'{layer}/{view}').rstrip()}"
         for layer in VIEW_LAYERS
@@ -239,10 +237,10 @@ def view_sql() -> Mapping[str, str]:
 
 
 def ensure_schema(db: Database) -> None:
-    """Bring tables and views up to date, in one transaction; write nothing if they are.
+    """Bring tables and views up to date, in one transaction; write nothing if they already are.
 
-    A kill, or a stop, at any moment leaves all as it was. Raises WarehouseError, before anything is
-    changed, if there is not the room, and StoppedError.
+    A kill or a stop at any moment leaves everything as it was. Raises WarehouseError, before
+    anything is changed, if the disk lacks the space, and StoppedError.
     """
     wanted = view_sql()
     if is_current(db, wanted):
@@ -253,13 +251,13 @@ def ensure_schema(db: Database) -> None:
         long_work(db, plan.title, expected_seconds=plan.seconds or None, can_stop=True) as note,
         transaction(db),
     ):
-        # Another process may have done it meanwhile.
+        # Another process may have upgraded it meanwhile.
         if not is_current(db, wanted):
             _upgrade(db, wanted, note)
 
 
 def is_current(db: Database, wanted: Mapping[str, str]) -> bool:
-    """Return whether no migration is pending and the views are the wanted ones."""
+    """Return whether no migration is pending and the views equal ``wanted``."""
     present = dict(db.execute("select name, sql from sqlite_master where type = 'view'").fetchall())
     # SQLite stores the statement with its first two words in capitals.
     current = {name: sql.replace("CREATE VIEW", "create view", 1) for name, sql in present.items()}
@@ -267,12 +265,12 @@ def is_current(db: Database, wanted: Mapping[str, str]) -> bool:
 
 
 def _upgrade(db: Database, wanted: Mapping[str, str], note: Callable[[str], None]) -> None:
-    """Do all of it in the transaction of the caller."""
+    """Run migrations and replace the views, in the caller's transaction."""
     for (name,) in db.execute("select name from sqlite_master where type = 'view'").fetchall():
         db.execute(f'drop view "{name}"')
     apply_migrations(db, note)
     for statement in wanted.values():
         db.execute(statement)
     for name in wanted:
-        # SQLite accepts a view over a missing column and fails only when it is read.
+        # SQLite accepts a view over a missing column and fails only when the view is read.
         db.execute(f"select * from {name} limit 0")

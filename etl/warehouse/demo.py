@@ -1,4 +1,4 @@
-"""Tell a demo warehouse from one that holds a user's own data."""
+"""Distinguish a demo warehouse from one with a user's own data."""
 
 from __future__ import annotations
 
@@ -10,24 +10,24 @@ from etl.errors import BedrockUsageError
 
 _SEED = "demo"
 
-# What a new warehouse has rows in.
+# The tables that have rows in a new warehouse.
 _SET_UP = frozenset({"prices", "seeds", "context_bands", "token_sources"})
 
 
 def mark_demo(db: Database, day: str) -> None:
-    """Note that the warehouse holds nothing but the demo, moved to end on this day."""
+    """Record that the warehouse holds only the demo, shifted to end on this day."""
     with db.atomic():
         db.execute("insert or replace into seeds values (?, ?)", [_SEED, day])
 
 
 def is_demo(db: Database) -> str | None:
-    """Return the day the demo was built for; None if the warehouse is no demo."""
+    """Return the day the demo was built for; None if the warehouse is not a demo."""
     row = db.execute("select sha256 from seeds where seed = ?", [_SEED]).fetchone()
     return str(row[0]) if row else None
 
 
 def holds_data(db: Database) -> bool:
-    """Return whether there is anything that was loaded, read from AWS, or set by somebody."""
+    """Return whether the warehouse has anything loaded, read from AWS or configured by a user."""
     tables = {
         name
         for (name,) in db.execute("select name from sqlite_master where type = 'table'")
@@ -39,7 +39,7 @@ def holds_data(db: Database) -> bool:
 
 
 def refuse_demo(db: Database, path: Path) -> None:
-    """Raise BedrockUsageError if the warehouse holds the demo, which nothing else may join."""
+    """Raise BedrockUsageError if the warehouse holds the demo: other data must not mix with it."""
     if is_demo(db):
         raise BedrockUsageError(
             f"{path} holds the demo's data: delete it first, or load into another file with --db"

@@ -1,7 +1,7 @@
-"""One sync, or vacuum, at a time on a database, over all processes of the machine.
+"""Allow one sync or vacuum at a time on a database, across all processes of the machine.
 
-The lock is the operating system's, on a file beside the database, so that a process that dies
-leaves none behind. Who holds it is written in ``sync_runs``.
+The lock is the operating system's, on a file next to the database, so a process that dies leaves
+none behind. ``sync_runs`` records the holder.
 """
 
 from __future__ import annotations
@@ -18,36 +18,36 @@ from etl.errors import LockedError, WarehouseError
 from etl.warehouse.database import open_warehouse
 from etl.warehouse.paths import PRIVATE, is_there, real_path
 
-# Whoever looks whether the lock is free takes it for a moment: a sync that begins just then waits
-# for so long, and is not told that another one runs.
+# Testing the lock takes it for a moment. A sync that begins at that moment waits this long before
+# it reports that another one is running.
 _PATIENCE_SECONDS = 0.5
 _LOOK_SECONDS = 0.2
 
 
 @contextmanager
 def sync_lock(path: Path) -> Iterator[None]:
-    """Hold the lock of a warehouse, which need not be there yet.
+    """Hold the lock of a warehouse, which need not exist yet.
 
-    Raises LockedError in a moment if another process holds it, WarehouseError if what is there is
-    no warehouse.
+    Raises LockedError after a moment if another process holds it, and WarehouseError if the file
+    is not a warehouse.
     """
-    is_there(path)  # nothing is put beside what is no warehouse
+    is_there(path)  # raises before a lock file appears next to a file that is not a warehouse
     if not path.parent.is_dir():
         raise WarehouseError(f"{path}: the folder must exist and be writable")
     lock = FileLock(_lock_file(path), timeout=_PATIENCE_SECONDS)
     try:
-        # Before the library would make it, for everybody to read.
+        # Created here first: the library would make it readable for everyone.
         os.close(os.open(lock.lock_file, os.O_RDWR | os.O_CREAT, PRIVATE))
         lock.acquire()
     except Timeout:
         raise LockedError(
-            f"{path} is being synchronised by {_holder(path)}; or it is being vacuumed,"
-            " published or rebuilt. Wait for it, or stop it"
+            f"{path} is being synced by {_holder(path)}, or it is being vacuumed, published or"
+            " rebuilt. Wait for that to finish, or stop it"
         ) from None
     except OSError as error:
         raise WarehouseError(
             f"{lock.lock_file}: {error.strerror};"
-            " the folder must be writable, with room on the disk"
+            " the folder must be writable, with free space on the disk"
         ) from None
     try:
         yield
@@ -56,23 +56,23 @@ def sync_lock(path: Path) -> Iterator[None]:
 
 
 def is_locked(path: Path) -> bool:
-    """Return whether a process holds the lock of a warehouse. Nothing is left behind."""
+    """Return whether a process holds the lock of a warehouse. Leaves nothing behind."""
     if not _lock_file(path).exists():
         return False
-    # Longer than another one looks.
+    # Waits longer than another test holds the lock.
     lock = FileLock(_lock_file(path), timeout=_LOOK_SECONDS)
     try:
         lock.acquire(poll_interval=_LOOK_SECONDS / 10)
     except Timeout:
         return True
     except OSError:
-        return False  # a file that nobody here may open: a sync says so in its own words
+        return False  # this user may not open the file: a sync reports that itself
     lock.release()
     return False
 
 
 def is_alive(pid: int, host: str) -> bool:
-    """Return whether a process may still be there; of another machine nobody knows."""
+    """Return whether a process may still be running; True for every process of another machine."""
     if host != socket.gethostname() or os.name != "posix":
         return True
     try:
@@ -80,7 +80,7 @@ def is_alive(pid: int, host: str) -> bool:
     except ProcessLookupError:
         return False
     except PermissionError:
-        pass  # it is another user's
+        pass  # another user's process
     return True
 
 
@@ -96,4 +96,4 @@ def _holder(path: Path) -> str:
         row = db.execute(
             "select pid, host, started_at from sync_runs order by run_id desc limit 1"
         ).fetchone()
-    return "process {} on {}, which began its last run at {}".format(*row) if row else unknown
+    return "process {} on {} (last run started at {})".format(*row) if row else unknown

@@ -1,9 +1,9 @@
-"""Work on the warehouse that may take minutes: it tells how it goes, and it can be stopped.
+"""Work on the warehouse that may take minutes: it reports progress, and it can be stopped.
 
-SQLite answers to nobody while a statement runs, except that it calls a function now and then. That
-function tells the observer what is being done and since when, and ends the statement where a stop
-was asked for. What is shown, and after how long, is the observer's business: most work is over
-before anything is worth saying.
+While a statement runs, SQLite does nothing but call a function now and then. That function reports
+to the observer what is being done and for how long, and ends the statement if a stop was requested.
+The observer decides what to show, and after how long: most work is finished before there is
+anything worth showing.
 """
 
 from __future__ import annotations
@@ -23,12 +23,12 @@ if TYPE_CHECKING:
 # About a millisecond of work.
 _INSTRUCTIONS = 100_000
 
-# Not so often that asking costs anything.
-_TELL_SECONDS = 0.25
+# Seldom enough that reporting costs nothing.
+_REPORT_SECONDS = 0.25
 
 
 class WorkProgress(NamedTuple):
-    """What is being done, how far it is, for how long so far and (None: unknown) in all."""
+    """What is being done, the current step, seconds so far and expected in all (None: unknown)."""
 
     what: str
     detail: str
@@ -42,13 +42,13 @@ _Look = Callable[[], int | None]
 _observer: ContextVar[WorkObserver | None] = ContextVar("observer", default=None)
 _is_stopped: ContextVar[Callable[[], bool]] = ContextVar("is_stopped", default=lambda: False)
 _can_stop: ContextVar[bool] = ContextVar("can_stop", default=False)
-# What SQLite calls now and then: of the innermost work.
+# The function of the innermost work, which SQLite calls now and then.
 _look: ContextVar[_Look] = ContextVar("look", default=lambda: None)
 
 
 @contextmanager
 def observed(observer: WorkObserver) -> Iterator[None]:
-    """Tell the observer of all long work that is done inside."""
+    """Report all long work inside to the observer."""
     token = _observer.set(observer)
     try:
         yield
@@ -58,7 +58,7 @@ def observed(observer: WorkObserver) -> Iterator[None]:
 
 @contextmanager
 def stoppable(is_stopped: Callable[[], bool]) -> Iterator[None]:
-    """Say who knows whether a stop was asked for, for the long work inside that can be stopped."""
+    """Let ``is_stopped`` stop the long work inside, if it can be stopped."""
     token = _is_stopped.set(is_stopped)
     try:
         yield
@@ -67,7 +67,7 @@ def stoppable(is_stopped: Callable[[], bool]) -> Iterator[None]:
 
 
 def make_interruptible(db: Database) -> None:
-    """Let Ctrl-C end a statement that takes minutes: Python looks for it between two of its own."""
+    """Let Ctrl-C end a statement that takes minutes: Python sees it only when SQLite calls back."""
     db.conn.set_progress_handler(_look.get(), _INSTRUCTIONS)
 
 
@@ -75,17 +75,17 @@ def make_interruptible(db: Database) -> None:
 def long_work(
     db: Database, what: str, *, expected_seconds: float | None = None, can_stop: bool = False
 ) -> Iterator[Callable[[str], None]]:
-    """Tell of the work inside while SQLite does it; yields a function that takes the detail.
+    """Report the work inside while SQLite does it; yield a function that sets the current step.
 
-    ``can_stop``: what is changed inside may be rolled back where a stop was asked for, also by the
-    work inside this. Raises StoppedError then.
+    ``can_stop``: the changes inside, nested work included, may be rolled back on request. Raises
+    StoppedError in that case.
     """
     work = _LongWork(what, expected_seconds, _observer.get())
     can_stop = can_stop or _can_stop.get()
     is_stopped = _is_stopped.get() if can_stop else lambda: False
 
     def look() -> int:
-        work.tell()
+        work.report()
         return is_stopped()
 
     tokens = _can_stop.set(can_stop), _look.set(look)
@@ -94,7 +94,9 @@ def long_work(
         yield work.note
     except sqlite3.OperationalError:
         if is_stopped():
-            raise StoppedError(f"stopped while {what}: the next command begins it anew") from None
+            raise StoppedError(
+                f"stopped while {what}: the next command starts it from the beginning"
+            ) from None
         raise
     finally:
         _can_stop.reset(tokens[0])
@@ -103,23 +105,23 @@ def long_work(
 
 
 class _LongWork:
-    """One piece of long work, and when it was told of last."""
+    """One piece of long work, and when it was last reported."""
 
     def __init__(self, what: str, expected: float | None, observer: WorkObserver | None) -> None:
         self._what, self._expected, self._observer = what, expected, observer
-        self._began = self._told = time.monotonic()
+        self._began = self._reported = time.monotonic()
         self._detail = ""
 
     def note(self, detail: str) -> None:
-        """Say what of it is being done."""
+        """Set the current step."""
         self._detail = detail
-        self.tell()
+        self.report()
 
-    def tell(self) -> None:
-        """Tell the observer, unless that was done just now."""
+    def report(self) -> None:
+        """Report to the observer, unless that was done a moment ago."""
         now = time.monotonic()
-        if self._observer and now - self._told >= _TELL_SECONDS:
-            self._told = now
+        if self._observer and now - self._reported >= _REPORT_SECONDS:
+            self._reported = now
             self._observer(
                 WorkProgress(self._what, self._detail, now - self._began, self._expected)
             )

@@ -1,12 +1,12 @@
-"""The file of a warehouse: what a name means, what is there, and how a new one comes to be.
+"""The file of a warehouse: what a name means, what is there, and how a new one is created.
 
-- **A name is a path and nothing else.** SQLite reads ``:memory:``, ``file:``, ``?``, ``#`` and
-  ``%`` in names its own way, so it is only ever given whole, escaped addresses (``uri_of``).
-- **What is no warehouse stays as it is**, and nothing is put beside it: ``is_there`` looks at a
-  file as one that nobody changes, before it is opened in earnest.
-- **A new warehouse appears whole**: it is made in memory, written under another name in the same
-  folder and then given its own. Whoever is killed leaves none, or one that is complete.
-- **Nobody else may read it.** SQLite gives the files beside it (-wal, -shm) the mode of the file.
+- **A name is a path and nothing else.** SQLite gives ``:memory:``, ``file:``, ``?``, ``#`` and
+  ``%`` in names a meaning of its own, so it only ever gets complete, escaped URIs (``uri_of``).
+- **A file that is not a warehouse stays as it is**, and no file is created next to it: ``is_there``
+  first reads it as a file that does not change.
+- **A new warehouse appears whole**: it is built in memory, written under another name in the same
+  folder and then renamed. A killed process leaves no warehouse, or a complete one.
+- **Only its owner may read it.** SQLite gives the files next to it (-wal, -shm) the same mode.
 """
 
 from __future__ import annotations
@@ -32,51 +32,51 @@ NOT_A_DATABASE = (
     " choose another with --db, or restore a copy"
 )
 
-# What stands beside a warehouse: of SQLite, of who synchronises, and of the pages.
-_BESIDE = ("-wal", "-shm", ".lock", ".secret", ".sessions")
+# The files next to a warehouse: SQLite's, the lock of a sync, and those of the pages.
+_COMPANIONS = ("-wal", "-shm", ".lock", ".secret", ".sessions")
 
-# Rights of what holds names and costs; whoever wants fewer sets a umask.
+# The mode of files with names and costs; a umask can only restrict it further.
 PRIVATE = 0o600
 
 _MAGIC = b"SQLite format 3\0"
 
-# Where SQLite's header says how changes are written, and its word for a log beside the file.
+# Where SQLite's header says how changes are written, and the value for a write-ahead log.
 _JOURNAL_MODE, _WAL = slice(18, 20), b"\2\2"
 
 
 def real_path(path: Path) -> Path:
-    """Return the path without links: SQLite keeps its files beside what a link points to."""
-    # Path.resolve raises where a link points to itself.
+    """Return the path without links: SQLite keeps its files next to the target of a link."""
+    # Path.resolve raises if a link points to itself.
     return Path(os.path.realpath(path))
 
 
 def files_of(path: Path) -> set[Path]:
-    """Return the files that a warehouse consists of, and those that may stand beside it."""
-    return {real_path(Path(f"{path}{suffix}")) for suffix in ("", *_BESIDE)}
+    """Return the file of a warehouse and those that may exist next to it."""
+    return {real_path(Path(f"{path}{suffix}")) for suffix in ("", *_COMPANIONS)}
 
 
 def size_of(path: Path) -> int:
-    """Return the bytes of a warehouse and of the log beside it."""
+    """Return the size of a warehouse and of its log, in bytes."""
     return sum(file.stat().st_size for file in (path, Path(f"{path}-wal")) if file.exists())
 
 
 def uri_of(path: Path, query: str) -> str:
-    """Return the address under which SQLite opens this very file; ``query``: like ``mode=ro``."""
+    """Return the URI with which SQLite opens exactly this file; ``query``: such as ``mode=ro``."""
     return f"{real_path(path).as_uri()}?{query}"
 
 
 def connect_readonly(path: Path, *, timeout: float = 5.0) -> sqlite3.Connection:
-    """Return a connection that only reads, for any thread."""
+    """Return a read-only connection that any thread may use."""
     return sqlite3.connect(
         uri_of(path, "mode=ro"), uri=True, timeout=timeout, check_same_thread=False
     )
 
 
 def is_there(path: Path, *, even_damaged: bool = False) -> bool:
-    """Return whether there is a database that is ours, or holds nothing yet; False: no file.
+    """Return whether there is a database that is ours, or empty; False if there is no file.
 
-    Raises WarehouseError for anything else; but a file that is damaged is left to whoever opens it,
-    at its very beginning only with ``even_damaged``.
+    Raises WarehouseError for anything else. Damage is left to the caller to find when it opens the
+    file; damage to the first bytes only with ``even_damaged``.
     """
     try:
         found = real_path(path).stat()
@@ -96,7 +96,7 @@ def is_there(path: Path, *, even_damaged: bool = False) -> bool:
         if is_database and _looks_foreign(real_path(path)):
             raise foreign(path)
     except sqlite3.DatabaseError as error:
-        # Of any other error whoever opens it finds out: it is damaged, or changed at this moment.
+        # The caller finds any other error when it opens the file: damage, or a change just now.
         is_database = getattr(error, "sqlite_errorcode", None) != sqlite3.SQLITE_NOTADB
     except UnicodeDecodeError:
         pass
@@ -111,7 +111,7 @@ def foreign(path: Path) -> WarehouseError:
 
 
 def is_foreign(db: Database) -> bool:
-    """Return whether anything is in the database, and no sign that this program put it there."""
+    """Return whether the database has content, and no sign that this program wrote it."""
     tables = {name for (name,) in db.execute("select name from sqlite_master where type = 'table'")}
     if migrations.migrations_table in tables:
         try:
@@ -125,9 +125,9 @@ def is_foreign(db: Database) -> bool:
 
 
 def make_file(path: Path, image: Callable[[], bytes]) -> None:
-    """Put a new database in place, unless another process is first. ``image``: its content.
+    """Create a new database file, unless another process is faster. ``image``: its content.
 
-    Raises WarehouseError where it cannot be written.
+    Raises WarehouseError if it cannot be written.
     """
     real = real_path(path)
     try:
@@ -138,27 +138,27 @@ def make_file(path: Path, image: Callable[[], bytes]) -> None:
         while not real.exists():
             _refuse_leftover(path, real)
             _remove_unfinished(real)
-            # Gone: another process that creates this warehouse took it for unfinished.
+            # Missing if another process that creates this warehouse removed it as unfinished.
             with contextlib.suppress(FileNotFoundError):
-                _put(real, content)
+                _write(real, content)
     except OSError as error:
         raise WarehouseError(f"{path}: {_advice(error)}") from None
 
 
 def _advice(error: OSError) -> str:
-    """Say what the system complains of and what to do next, in the words for SQLite's errors."""
+    """Return what the error means and what to do next, worded as for SQLite's errors."""
     if error.errno in (errno.ENOSPC, errno.EDQUOT):
-        return "the disk is full: make room and run the same command again"
+        return "the disk is full: free some space and run the same command again"
     if error.errno in (errno.EIO, errno.EFBIG):
         return (
-            f"the disk gave an error ({error.strerror}): look into the system's log, then run the"
+            f"the disk reported an error ({error.strerror}): check the system log, then run the"
             " same command again"
         )
-    return f"{error.strerror}; its folder must exist and be writable, with room on the disk"
+    return f"{error.strerror}; its folder must exist and be writable, with free space on the disk"
 
 
-def _put(real: Path, content: bytearray) -> None:
-    # mkstemp gives the file to its owner alone.
+def _write(real: Path, content: bytearray) -> None:
+    # mkstemp lets only the owner read the file.
     handle, name = tempfile.mkstemp(prefix=f".{real.name}.", suffix=".new", dir=real.parent)
     try:
         with os.fdopen(handle, "wb") as file:
@@ -172,7 +172,7 @@ def _put(real: Path, content: bytearray) -> None:
 
 
 def _remove_unfinished(real: Path) -> None:
-    """Remove what processes left that were killed while they wrote a new warehouse."""
+    """Remove the files left by processes that were killed while writing a new warehouse."""
     start, end = f".{real.name}.", ".new"
     for file in real.parent.iterdir():
         letters = file.name.removeprefix(start).removesuffix(end)
@@ -181,19 +181,19 @@ def _remove_unfinished(real: Path) -> None:
 
 
 def _refuse_leftover(path: Path, real: Path) -> None:
-    """Refuse to join a new database with the log of one that is gone: SQLite would mix the two."""
+    """Refuse a new database next to the log of a deleted one: SQLite would mix the two."""
     for suffix in ("-wal", "-journal"):
-        beside = Path(f"{real}{suffix}")
-        if beside.exists() and beside.stat().st_size and not real.exists():
+        leftover = Path(f"{real}{suffix}")
+        if leftover.exists() and leftover.stat().st_size and not real.exists():
             raise WarehouseError(
-                f"{path}{suffix} is left of a database that is gone: restore {path.name}, or delete"
-                f" {path.name}{suffix}"
+                f"{path}{suffix} is left over from a deleted database: restore {path.name}, or"
+                f" delete {path.name}{suffix}"
             )
 
 
 def _beginning(path: Path) -> bytes:
     try:
-        # Without waiting, should it be a pipe by now.
+        # Without waiting, in case it has become a pipe.
         handle = os.open(real_path(path), os.O_RDONLY | getattr(os, "O_NONBLOCK", 0))
     except OSError as error:
         raise _unreadable(path, error) from None
@@ -207,20 +207,20 @@ def _beginning(path: Path) -> bytes:
 
 def _unreadable(path: Path, error: OSError) -> WarehouseError:
     return WarehouseError(
-        f"{path}: {error.strerror}; allow reading it, or choose another with --db"
+        f"{path}: {error.strerror}; make it readable, or choose another with --db"
     )
 
 
 def _looks_foreign(real: Path) -> bool:
-    """Return whether a database is another program's, without a trace of having looked."""
-    # As a file that nobody changes: else readers put files beside it.
+    """Return whether a database is another program's; leaves no trace."""
+    # Read as a file that does not change: otherwise readers create files next to it.
     if _has(real, is_foreign):
         return True
     return _has_log(real) and _has(real, _is_empty) and _looks_foreign_with_log(real)
 
 
 def _looks_foreign_with_log(real: Path) -> bool:
-    """Return the same where all that it holds is still in its log: in a copy, for it changes."""
+    """Return the same if its whole content is still in its log; reads a copy, as reading writes."""
     with tempfile.TemporaryDirectory(prefix="bedrock-usage-") as folder:
         copy = Path(folder) / "copy.db"
         for suffix in ("", "-wal"):

@@ -1,10 +1,9 @@
-"""A CSV of a user's own rates: every value is checked against what is known, or nothing is taken.
+"""A CSV file of a user's own rates: every value is checked, and one wrong row refuses the file.
 
-A slip here costs money in silence: a rate of a tier that no call has, or of a model that is spelled
-in another way, changes nothing, and nobody is told. So a row is refused with its line where it
-would never price a call, where it cannot be told apart from a slip of the unit (a thousandth, a
-hundred times the list price), and where two rates would hold on one day. What is said is all that
-is wrong with a file, not the first of it.
+A mistake here costs money silently: a rate for a tier that no call uses, or for a misspelled model,
+has no effect, and nothing reports it. So a row is refused, with its line number, if it would never
+price a call, if it looks like a mistaken unit (a thousandth, or a hundred times the list price), or
+if two rates would apply on one day. All problems of a file are reported, not only the first.
 """
 
 from __future__ import annotations
@@ -28,31 +27,33 @@ from etl.normalise.token_kinds import PRICE_UNITS
 TIERS = ("standard", "batch", "flex", "priority", "latency")
 SCOPES = ("regional", "global")
 
-MOST_PROBLEMS = 20
+MAX_PROBLEMS = 20
 
-# Of as many known words all are named.
-_MOST_NAMED = 12
+# Up to this many known words are all listed.
+_MAX_LISTED = 12
 
 # A price list is a few hundred kB.
-_MOST_BYTES = 20_000_000
-_MOST_CHARACTERS = 1_000
+_MAX_BYTES = 20_000_000
+_MAX_CHARACTERS = 1_000
 
-# A dollar an image; no sum of costs leaves 64 bits before.
+# One dollar an image; up to this rate, no sum of costs exceeds 64 bits.
 MAX_RATE = 10**12
 
-# What a rate that is not 0 lies between. Of what is listed the cheapest token costs $0.02 a
-# million, the dearest $600, the dearest image $0.60.
+# The range of a rate that is not 0. In the list prices, tokens cost between $0.02 and $600 a
+# million, and an image $0.60 at most.
 _TOKEN_RATES = (1_000, 10**10)
 _OTHER_RATES = (10**6, MAX_RATE)
 
-# Of the list price: no discount, but a unit mistaken for another, or zeros that are missing.
-_FARTHEST = 100
+# A rate this many times above or below the list price is a wrong unit or missing zeros, not a
+# discount.
+_MAX_TIMES = 100
 
-# No context window is longer; no long-context price begins lower.
+# No context window is longer, and no long-context price begins lower.
 _THRESHOLDS = (1_000, 100_000_000)
 
-# Before all calls of Bedrock, as in the list prices; a price that begins later than this is a slip.
-_FIRST_DAY, _MOST_YEARS = date(2023, 1, 1), 10
+# The first day is before all Bedrock calls, as in the list prices; a price that begins more than
+# this many years ahead is a mistake.
+_FIRST_DAY, _MAX_YEARS = date(2023, 1, 1), 10
 
 _DAY = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}", re.ASCII)
 
@@ -74,7 +75,7 @@ class PriceRow(NamedTuple):
 
     @property
     def use(self) -> tuple[object, ...]:
-        """What has one rate on a day."""
+        """What can have only one rate on a day."""
         return self[:6]
 
 
@@ -83,7 +84,7 @@ COLUMNS = PriceRow._fields
 
 @dataclass(frozen=True)
 class KnownValues:
-    """What a row may name, and the lowest and highest list price of a model's kind."""
+    """What a row may name, and the lowest and highest list price by (model, token kind)."""
 
     models: Collection[str]
     regions: Collection[str]
@@ -92,7 +93,7 @@ class KnownValues:
 
 
 class LineProblem(NamedTuple):
-    """What is wrong in a line; 0 is the file as a whole."""
+    """A problem of a line; line 0 is the file as a whole."""
 
     line: int
     text: str
@@ -108,8 +109,8 @@ def read_prices(
 ) -> list[PriceRow]:
     """Return the rows of a file. Raises DataError, with every problem, if any row is wrong.
 
-    ``stored``: the user's rates so far, which a new one may replace but not overlap. ``force_new``
-    lets models through that nobody knows.
+    ``stored``: the user's rates so far. A new rate may replace one but not overlap it.
+    ``force_new`` accepts unknown models.
     """
     rows: list[tuple[int, PriceRow]] = []
     problems: list[LineProblem] = []
@@ -122,7 +123,7 @@ def read_prices(
     except DataError as error:
         problems.append(LineProblem(error.line, str(error)))
     if not rows and not problems:
-        problems.append(LineProblem(0, "there is no rate in it"))
+        problems.append(LineProblem(0, "the file contains no rate"))
     problems += _overlaps(rows, stored)
     if problems:
         raise _refusal(file.name, sorted(problems))
@@ -130,23 +131,23 @@ def read_prices(
 
 
 def read_text(file: Path) -> str:
-    """Return the text of a file that is read as a whole. Raises DataError."""
+    """Return the text of a whole file. Raises DataError."""
     if not file.is_file():
-        raise DataError("it is not a regular file")
+        raise DataError("not a regular file")
     try:
         with file.open("rb") as content:
-            data = content.read(_MOST_BYTES + 1)
+            data = content.read(_MAX_BYTES + 1)
     except OSError as error:
-        raise DataError(f"it cannot be read: {error.strerror}") from None
-    if len(data) > _MOST_BYTES:
-        raise DataError(f"it is larger than {_MOST_BYTES // 10**6} MB")
+        raise DataError(f"cannot be read: {error.strerror}") from None
+    if len(data) > _MAX_BYTES:
+        raise DataError(f"larger than {_MAX_BYTES // 10**6} MB")
     if data.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
-        raise DataError("it is UTF-16; save it as CSV in UTF-8")
+        raise DataError("the encoding is UTF-16; save it as CSV in UTF-8")
     try:
         return data.decode("utf-8-sig")
     except UnicodeDecodeError as error:
         line = data.count(b"\n", 0, error.start) + 1
-        raise DataError(f"it is not UTF-8 (line {line}); save it as CSV in UTF-8") from None
+        raise DataError(f"not UTF-8 (line {line}); save it as CSV in UTF-8") from None
 
 
 def parse_prices(text: str) -> Iterator[PriceRow]:
@@ -156,8 +157,8 @@ def parse_prices(text: str) -> Iterator[PriceRow]:
 
 
 def _records(text: str) -> Iterator[tuple[int, dict[str, str]]]:
-    """Yield the cells of each row with its line; raise DataError where it is no table of ours."""
-    # With newline="", csv finds the ends of lines of every system itself.
+    """Yield each row's line number and cells. Raises DataError if it is not a price table."""
+    # With newline="", the csv module recognises the line endings of every system.
     reader = csv.reader(io.StringIO(text, newline=""), strict=True)
     try:
         heading = [name.strip() for name in next(reader, [])]
@@ -171,22 +172,22 @@ def _records(text: str) -> Iterator[tuple[int, dict[str, str]]]:
                 )
             yield reader.line_num, dict(zip(heading, map(str.strip, cells), strict=True))
     except csv.Error as error:
-        raise DataError(f"it is not CSV: {error}", line=reader.line_num) from None
+        raise DataError(f"not valid CSV: {error}", line=reader.line_num) from None
 
 
 def _check_heading(heading: Sequence[str]) -> None:
     missing = [column for column in COLUMNS if column not in heading]
     if missing:
-        form = "docs/prices.md and `prices import --help` show the form"
+        form = "docs/prices.md and `prices import --help` show the format"
         raise DataError(f"no column {', '.join(missing)}; {form}")
     if unknown := [_shown(name) for name in heading if name not in COLUMNS]:
-        raise DataError(f"a price has no column {', '.join(unknown[:5])}; leave it out")
+        raise DataError(f"unknown column {', '.join(unknown[:5])}; remove it")
     if len(heading) != len(COLUMNS):
-        raise DataError("a column is named twice")
+        raise DataError("a column appears twice")
 
 
 def parse_row(cells: Mapping[str, str]) -> PriceRow:
-    """Return a row of checked cells by column. Raises ValueError where a number is none."""
+    """Return a row from checked cells by column. Raises ValueError if a number is malformed."""
     return PriceRow(
         **{
             **cells,
@@ -200,10 +201,13 @@ def parse_row(cells: Mapping[str, str]) -> PriceRow:
 def _wrong(
     cells: Mapping[str, str], known: KnownValues, today: date, *, force_new: bool
 ) -> Iterator[str]:
-    """Say everything that is wrong with a row."""
+    """Yield every problem of a row."""
     for column, cell in cells.items():
-        if not cell.isprintable() or len(cell) > _MOST_CHARACTERS:
-            yield f"{column} holds control characters, or more than {_MOST_CHARACTERS:,}"
+        if not cell.isprintable() or len(cell) > _MAX_CHARACTERS:
+            yield (
+                f"{column} contains control characters, or is longer than {_MAX_CHARACTERS:,}"
+                " characters"
+            )
             return
     for column in COLUMNS:
         if not cells[column] and column != "effective_to":
@@ -211,7 +215,7 @@ def _wrong(
             return
     yield from _wrong_model(cells["model_id"], known.models, force_new=force_new)
     if cells["region"] != "*":
-        yield from _wrong_word("region", cells["region"], known.regions, "; * is any")
+        yield from _wrong_word("region", cells["region"], known.regions, "; * is any region")
     yield from _wrong_word("scope", cells["scope"], SCOPES)
     yield from _wrong_word("service_tier", cells["service_tier"], known.tiers)
     yield from _wrong_word("token_kind", cells["token_kind"], PRICE_UNITS)
@@ -223,37 +227,37 @@ def _wrong(
 def _wrong_model(model: str, known: Collection[str], *, force_new: bool) -> Iterator[str]:
     names = parse_model_id(model)
     if names.canonical_model_id != model:
-        # A price of it would never be looked up.
+        # No call would look up a price under this id.
         yield (
-            f"model_id {_shown(model)}: a price stands under {_shown(names.canonical_model_id)},"
+            f"model_id {_shown(model)}: write it as {_shown(names.canonical_model_id)},"
             f" with scope {names.inference_scope}"
         )
     elif model not in known and not force_new:
         yield (
-            f"model_id {_shown(model)} is in no price list and of no call{_meant(model, known)};"
-            " if it is new, add --force-new"
+            f"model_id {_shown(model)} is in no price list and in no call"
+            f"{_suggestion(model, known)}; if it is new, add --force-new"
         )
 
 
 def _wrong_word(column: str, word: str, known: Collection[str], also: str = "") -> Iterator[str]:
     if word in known:
         return
-    named = sorted(known) if len(known) <= _MOST_NAMED else []
-    choice = f": one of {', '.join(named)}" if named else ""
-    yield f"{column} {_shown(word)} is unknown{choice}{_meant(word, known)}{also}"
+    listed = sorted(known) if len(known) <= _MAX_LISTED else []
+    choice = f": use one of {', '.join(listed)}" if listed else ""
+    yield f"{column} {_shown(word)} is unknown{choice}{_suggestion(word, known)}{also}"
 
 
-def _meant(word: str, known: Collection[str]) -> str:
+def _suggestion(word: str, known: Collection[str]) -> str:
     close = get_close_matches(word, sorted(known), n=1, cutoff=0.8)
-    return f" (is {_shown(close[0])} meant?)" if close else ""
+    return f" (did you mean {_shown(close[0])}?)" if close else ""
 
 
 def _wrong_threshold(text: str) -> Iterator[str]:
     number, (least, most) = _whole(text), _THRESHOLDS
     if number is None or (number != 0 and not least <= number <= most):
         yield (
-            f"min_input_tokens {_shown(text)}: 0, or a whole number of tokens from {least:,} to"
-            f" {most:,}, like 200000"
+            f"min_input_tokens {_shown(text)}: use 0, or a whole number of tokens from {least:,} to"
+            f" {most:,}, such as 200000"
         )
 
 
@@ -265,13 +269,13 @@ def _wrong_rate(cells: Mapping[str, str], known: KnownValues) -> Iterator[str]:
     if rate is None:
         yield f"usd_per_mtok {_shown(text)} is not a whole number of {unit}"
     elif rate and not least <= rate <= most:
-        yield f"usd_per_mtok {rate} is ${rate / 10**6:,.7g} per million {noun}; it is in {unit}"
+        yield f"usd_per_mtok {rate} is ${rate / 10**6:,.7g} per million {noun}; the unit is {unit}"
     elif rate and (listed := known.list_rates.get((cells["model_id"], kind))):
         low, high = listed
-        if rate * _FARTHEST <= low or (high and rate >= high * _FARTHEST):
+        if rate * _MAX_TIMES <= low or (high and rate >= high * _MAX_TIMES):
             yield (
-                f"usd_per_mtok {rate} is far from the list price, {low if rate < low else high};"
-                f" it is in {unit}"
+                f"usd_per_mtok {rate} is too far from the list price,"
+                f" {low if rate < low else high}; the unit is {unit}"
             )
 
 
@@ -287,17 +291,23 @@ def _wrong_days(cells: Mapping[str, str], today: date) -> Iterator[str]:
         if day is not None:
             days[column] = day
         elif text:
-            yield f"{column} {_shown(text)} is not a day like 2026-01-31"
+            yield f"{column} {_shown(text)} is not a date such as 2026-01-31"
     start, end, checked = map(days.get, ("effective_from", "effective_to", "checked_on"))
     if start and start < _FIRST_DAY:
-        yield f"effective_from {start} is before Bedrock; {_FIRST_DAY} means always"
-    if start and start.year > today.year + _MOST_YEARS:
-        yield f"effective_from {start} is more than {_MOST_YEARS} years ahead"
+        yield f"effective_from {start} is before Bedrock existed; {_FIRST_DAY} means always"
+    if start and start.year > today.year + _MAX_YEARS:
+        yield f"effective_from {start} is more than {_MAX_YEARS} years ahead"
     if start and end and end <= start:
-        yield f"effective_to {end} must be after effective_from {start}: the day after the last"
-    # A day ahead: it may be tomorrow already where the file was made.
+        yield (
+            f"effective_to {end} must be after effective_from {start}: it is the first day on which"
+            " the rate no longer applies"
+        )
+    # One day ahead is allowed: in the time zone of the file's author it may already be tomorrow.
     if checked and not _FIRST_DAY <= checked <= today + timedelta(days=1):
-        yield f"checked_on {checked} is no day on which the price can have been looked up"
+        yield (
+            f"checked_on {checked} must be between {_FIRST_DAY} and today: the day on which the"
+            " price was looked up"
+        )
 
 
 def _day(text: str) -> date | None:
@@ -310,7 +320,7 @@ def _day(text: str) -> date | None:
 def _overlaps(
     rows: Iterable[tuple[int, PriceRow]], stored: Iterable[PriceRow]
 ) -> Iterator[LineProblem]:
-    """Find rates that would hold on a day that another one has already."""
+    """Find rates that apply on a day for which another rate already applies."""
     rows = list(rows)
     replaced = {(row.use, row.effective_from) for _, row in rows}
     kept = [(0, row) for row in stored if (row.use, row.effective_from) not in replaced]
@@ -318,28 +328,29 @@ def _overlaps(
     def order(numbered: tuple[int, PriceRow]) -> tuple[object, ...]:
         return (*numbered[1].use, numbered[1].effective_from, numbered[0])
 
-    # By the use alone, whatever the kept ones are.
+    # Rates for the same use, new and stored ones together, in the order of their first days.
     for _, same in groupby(sorted([*rows, *kept], key=order), key=lambda one: one[1].use):
         for (first, one), (second, other) in pairwise(same):
             if one.effective_to is not None and one.effective_to <= other.effective_from:
                 continue
             if not first and not second:
-                continue  # stood there before
+                continue  # both were stored before
             line, before = (second, first) if second else (first, second)
-            where = f"line {before}" if before else "the rate imported before"
+            where = f"line {before}" if before else "a rate imported earlier"
             start = one.effective_from if line == second else other.effective_from
             yield LineProblem(
                 line,
-                f"for the same use as {where} (from {start}), and their days overlap: give each an"
-                " effective_to, the day after its last",
+                f"overlaps {where} (effective from {start}) for the same use: set effective_to, the"
+                " day after the last, so that only one rate applies on each day",
             )
 
 
 def _refusal(name: str, problems: Sequence[LineProblem]) -> DataError:
     lines = [f"line {line}: {text}" if line else text for line, text in problems]
     if len(lines) == 1:
-        return DataError(f"{name}, {lines[0]}. Nothing was imported")
-    shown = lines[:MOST_PROBLEMS]
+        place = f"{name}, " if problems[0].line else f"{name}: "
+        return DataError(f"{place}{lines[0]}. Nothing was imported")
+    shown = lines[:MAX_PROBLEMS]
     if len(lines) > len(shown):
         shown.append(f"and {len(lines) - len(shown):,} more")
     return DataError(f"{name}: {len(lines):,} problems. Nothing was imported", shown)

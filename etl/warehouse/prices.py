@@ -1,8 +1,7 @@
 """The price table: list prices from the bundled seed, and a user's own rates over them.
 
-List prices are replaced as a whole when the seed changes; overrides stay. With the prices, the
-days that they concern are priced again; where one moves a context threshold, the rollups are made
-anew.
+List prices are replaced as a whole when the seed changes; overrides stay. A change of prices prices
+the affected days again; if it moves a context threshold, the rollups are rebuilt.
 """
 
 from __future__ import annotations
@@ -32,9 +31,9 @@ _SEED = "list_prices.csv"
 
 
 def ensure_list_prices(db: Database) -> None:
-    """Load the bundled list prices if they are not the ones the warehouse has.
+    """Load the bundled list prices, unless the warehouse already has them.
 
-    Prices also the days that a migration has left without.
+    Also prices the days that a migration left unpriced.
     """
     content = (resources.SQL / "seeds" / _SEED).read_bytes()
     digest = hashlib.sha256(content).hexdigest()
@@ -42,7 +41,7 @@ def ensure_list_prices(db: Database) -> None:
     is_priced = db.execute("select 1 from stale_rate_keys limit 1").fetchone() is None
     if stored == (digest,) and is_priced:
         return
-    with long_work(db, "putting the list prices in force", can_stop=True), db.atomic():
+    with long_work(db, "applying the list prices", can_stop=True), db.atomic():
         db.execute("delete from prices where is_override = 0")
         _insert(db, parse_prices(content.decode("utf-8")), is_override=0)
         db.execute("insert or replace into seeds values (?, ?)", [_SEED, digest])
@@ -58,11 +57,11 @@ def import_prices(
     today: date | None = None,
     force_new: bool = False,
 ) -> int:
-    """Add a user's own rates from a CSV of the seed's form; return how many.
+    """Add a user's own rates from a CSV in the format of the seed; return how many.
 
-    A rate with the same key replaces the one imported before. ``regions`` are those that exist,
-    beside those that have prices or calls; ``force_new`` lets models through that nobody knows.
-    Raises DataError, and changes nothing, if any row is wrong.
+    A rate with the same key replaces the one imported before. ``regions`` are known regions in
+    addition to those with prices or calls; ``force_new`` accepts unknown models. Raises DataError,
+    and changes nothing, if any row is wrong.
     """
     today = today or datetime.now(UTC).date()
     with db.atomic():
@@ -73,7 +72,7 @@ def import_prices(
 
 
 def store_overrides(db: Database, rows: Iterable[PriceRow]) -> None:
-    """Write a user's rates, and price again what they concern."""
+    """Write a user's rates, and price the affected days again."""
     with db.atomic():
         _insert(db, rows, is_override=1)
         _ensure_context_bands(db)
@@ -81,7 +80,7 @@ def store_overrides(db: Database, rows: Iterable[PriceRow]) -> None:
 
 
 def _known(db: Database, regions: Collection[str]) -> KnownValues:
-    """Return what the prices and the calls of the warehouse name."""
+    """Return the models, regions, tiers and list rates that the warehouse knows."""
 
     def column(sql: str) -> set[str]:
         return {value for (value,) in db.execute(sql)}
@@ -138,9 +137,9 @@ def _ensure_context_bands(db: Database) -> None:
 
 
 def list_prices(db: Database, model: str | None = None) -> Iterator[tuple[object, ...]]:
-    """Yield the rates in the order of ``COLUMNS``, those that were imported after list prices.
+    """Yield the rates as ``COLUMNS``; for each model, imported rates follow list prices.
 
-    A list price is left out where a rate for the same use from the same day was imported.
+    Leaves out a list price if a rate for the same use and the same first day was imported.
     """
     same = " and ".join(f"own.{column} = listed.{column}" for column in (*COLUMNS[:6], COLUMNS[7]))
     yield from db.execute(

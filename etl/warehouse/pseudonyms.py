@@ -1,14 +1,13 @@
-"""Names that were forgotten: what stands in their place, and how they stay forgotten.
+"""Forgotten names: what replaces them, and how they stay forgotten.
 
-The warehouse does not keep the names. It keeps a random key and, of each name, a keyed hash, which
-is enough to know the name when it comes again; of a pattern it keeps the pattern itself. Whoever
-has the file and guesses a name can therefore find out whether it was forgotten.
+The warehouse does not keep the names. It keeps a random key and a keyed hash of each name, which is
+enough to recognise the name when it appears again. It keeps patterns as they are. Anyone who has
+the file and guesses a name can therefore find out whether it was forgotten.
 
-A *name* is looked for where one may stand: a stretch of letters, digits and ``_+.@-`` within a
-text, as in ARNs, user agents and metadata, or several stretches in a row for a name with other
-characters. Never a part of such a stretch: ``bob`` is not in ``bob.marley@example.com``. Case does
-not matter, but each way to write a name has a pseudonym of its own, so that what was told apart
-before is told apart after.
+A *name* matches a whole run of letters, digits and ``_+.@-`` within a text, as in ARNs, user agents
+and metadata, or several runs in a row for a name with other characters. It never matches part of a
+run: ``bob`` is not in ``bob.marley@example.com``. Case does not matter, but each spelling of a name
+has its own pseudonym, so texts that differed before still differ.
 """
 
 from __future__ import annotations
@@ -29,11 +28,11 @@ from etl.normalise.rows import Event
 from etl.normalise.rules import CONDITIONS, ApplicationRule
 
 _PART = re.compile(r"\w(?:[\w+.@-]*\w)?")
-# In a rule's pattern, a name beside a wildcard is only the part of one.
+# In a rule's pattern, a name next to a wildcard is only part of a name.
 _GLOB_PART = re.compile(r"[\w*?\[\]!](?:[\w+.@*?\[\]!-]*[\w*?\[\]!])?")
 _PSEUDONYM = re.compile(r"forgotten-[0-9a-f]{12}")
 
-# What stands in ARNs and in our own columns beside names.
+# Words that occur in ARNs and in our own columns and are not names.
 RESERVED = frozenset(
     {
         *("arn", "aws", "aws-cn", "aws-us-gov", "iam", "sts", "user", "role", "assumed-role"),
@@ -41,19 +40,19 @@ RESERVED = frozenset(
     }
 )
 
-# What decides more than who called, in a raw event.
+# The keys of a raw event whose values decide more than the caller: they are not replaced.
 _KEPT_KEYS = frozenset({"modelId", "eventID", "requestID", "requestId", "eventTime", "timestamp"})
 
-_MAX_REMEMBERED = 50_000
+_MAX_CACHED = 50_000
 
 
 class Forgotten:
-    """The names that are forgotten in one warehouse. False if there are none."""
+    """The forgotten names of one warehouse. Falsy if there are none."""
 
     def __init__(
         self, secret: bytes, hashes: Mapping[bytes, int], patterns: Iterable[str] = ()
     ) -> None:
-        """``hashes``: of the names, each with the number of its parts."""
+        """``hashes``: the hash of each name, and the number of its parts."""
         self._secret, self._hashes = secret, hashes
         self._patterns = [re.compile(fnmatch.translate(p.casefold())) for p in patterns]
         self._spans = sorted({1, *hashes.values()}, reverse=True)
@@ -63,13 +62,13 @@ class Forgotten:
         return bool(self._hashes or self._patterns)
 
     def is_forgotten(self, name: str) -> bool:
-        """Say whether a text is, as a whole, a name that is forgotten."""
+        """Return whether a text as a whole is a forgotten name."""
         folded = name.casefold()
         if folded in RESERVED or _PSEUDONYM.fullmatch(name):
             return False
         if self._hashes and self.hash_of(name) in self._hashes:
             return True
-        # A pattern is for one stretch: "*@example.com" must not take what stands before it.
+        # A pattern matches one part: "*@example.com" must not include what precedes the name.
         return bool(
             self._patterns
             and _PART.fullmatch(name)
@@ -77,37 +76,37 @@ class Forgotten:
         )
 
     def hash_of(self, name: str) -> bytes:
-        """Return what the warehouse keeps of a name."""
+        """Return the hash that the warehouse keeps of a name."""
         return hmac.digest(self._secret, b"name\0" + _bytes(name.casefold()), hashlib.sha256)
 
     def pseudonym(self, name: str) -> str:
-        """Return what stands in the place of a name, always the same."""
+        """Return the pseudonym of a name, always the same one."""
         if _PSEUDONYM.fullmatch(name):
             return name
         digest = hmac.new(self._secret, b"pseudonym\0" + _bytes(name), hashlib.sha256)
         return f"forgotten-{digest.hexdigest()[:12]}"
 
     def text(self, text: str) -> str:
-        """Return a text with pseudonyms for the forgotten names in it."""
+        """Return a text with its forgotten names replaced by pseudonyms."""
         if not self:
             return text
         found = self._texts.get(text)
         if found is None:
-            if len(self._texts) >= _MAX_REMEMBERED:
+            if len(self._texts) >= _MAX_CACHED:
                 self._texts.clear()
             found = self._texts[text] = self._replaced(text, _PART)
         return found
 
-    def meets(self, *texts: str) -> bool:
-        """Say whether any of the texts has a forgotten name in it."""
+    def found_in(self, *texts: str) -> bool:
+        """Return whether any of the texts contains a forgotten name."""
         return any(self.text(text) != text for text in texts)
 
     def text_or_none(self, text: str | None) -> str | None:
-        """The same for a text that may be missing."""
+        """Return the same for a text that may be missing."""
         return None if text is None else self.text(text)
 
     def json(self, text: str) -> str:
-        """Return a JSON text with pseudonyms in its texts, written as it was."""
+        """Return a JSON text with the names in its strings replaced, in the same format."""
         value = json.loads(text)
         replaced = self.value(value)
         if replaced == value:
@@ -117,7 +116,7 @@ class Forgotten:
         return json.dumps(replaced, ensure_ascii=False, sort_keys=True, separators=separators)
 
     def value(self, value: Any) -> Any:
-        """Return anything that JSON may hold with pseudonyms in its texts."""
+        """Return a JSON value with the names in its strings replaced."""
         match value:
             case str():
                 return self.text(value)
@@ -131,7 +130,7 @@ class Forgotten:
         return value
 
     def event(self, event: Event) -> Event:
-        """Return a call without the forgotten names; the session of a forgotten user goes too."""
+        """Return a call without forgotten names, nor the session name of a forgotten user."""
         if not self:
             return event
         metadata, session = event.request_metadata, self.text_or_none(event.session_name)
@@ -147,7 +146,7 @@ class Forgotten:
         )
 
     def record(self, record: Any) -> Any:
-        """Return a raw event without the forgotten names, to be shown."""
+        """Return a raw event without forgotten names, for display."""
         if not self:
             return record
         identity, _ = find_identity(mapping(record).get("userIdentity"))
@@ -158,7 +157,7 @@ class Forgotten:
         return shown
 
     def rule(self, rule: ApplicationRule) -> ApplicationRule:
-        """Return a rule that goes on matching whoever it names."""
+        """Return a rule that still matches the users it names."""
         texts = {name: self._replaced(glob, _GLOB_PART) for name, glob in rule.conditions.items()}
         return ApplicationRule(
             application=self.text(rule.application),
@@ -182,37 +181,37 @@ class Forgotten:
         return "".join([*pieces, text[done:]])
 
 
-NOBODY = Forgotten(b"", {})
+_NONE_FORGOTTEN = Forgotten(b"", {})
 
 
 def forgotten_in(db: Database) -> Forgotten:
-    """Return the names that are forgotten in a warehouse."""
+    """Return the forgotten names of a warehouse."""
     key = db.conn.execute("select secret from forget_key").fetchone()
     if key is None:
-        return NOBODY
+        return _NONE_FORGOTTEN
     hashes = dict(db.conn.execute("select name_hash, parts from forgotten_names").fetchall())
     patterns = [p for (p,) in db.conn.execute("select pattern from forgotten_patterns")]
     return Forgotten(key[0], hashes, patterns)
 
 
 def trimmed(name: str) -> str:
-    """Return a name as it can be found in a text; empty if there is nothing to find."""
+    """Return a name in the form that can be found in a text; empty if there is none."""
     parts = list(_PART.finditer(name))
     return name[parts[0].start() : parts[-1].end()] if parts else ""
 
 
 def part_count(name: str) -> int:
-    """Return of how many stretches a name consists."""
+    """Return the number of parts of a name: runs of letters and digits."""
     return len(_PART.findall(name))
 
 
 def is_pattern(name: str) -> bool:
-    """Say whether a name has wildcards."""
+    """Return whether a name has wildcards."""
     return any(character in name for character in "*?[")
 
 
 def replacing(forgotten: Forgotten, kind: str) -> Callable[[str], str]:
-    """Return how texts of a kind of column are replaced."""
+    """Return the function that replaces names in texts of a kind of column."""
     return forgotten.json if kind == "json" else forgotten.text
 
 

@@ -1,10 +1,10 @@
-"""The ledger of live metrics: what was put into CloudWatch, and what nobody knows about yet.
+"""The ledger of live metrics: what was published to CloudWatch, and what has an unknown outcome.
 
 Grain: target (account and region) x application x model x metric x 5-minute period. ``published``
-is what is known to stand in CloudWatch; ``in_flight`` was sent, and no answer has said yet whether
-it got there. It is written before the request and taken off after the answer, each in one
-transaction, so a process that dies in between leaves a question behind, and never a lie. Amounts
-are whole: tokens, calls, pico-dollars.
+is what CloudWatch is known to have; ``in_flight`` was sent, but no response has confirmed it. It is
+written before the request and cleared after the response, each in one transaction, so a process
+that dies in between leaves an open question, never a wrong amount. Amounts are whole numbers:
+tokens, calls, pico-dollars.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from etl.warehouse.database import transaction
 
 
 class CustomMetric(NamedTuple):
-    """One custom metric, by the warehouse's own names."""
+    """One custom metric, in the warehouse's names."""
 
     application: str
     model_id: str
@@ -27,7 +27,7 @@ class CustomMetric(NamedTuple):
 
 
 class Put(NamedTuple):
-    """An amount to be added to the Sum of a period."""
+    """An amount to add to the Sum of a period."""
 
     series: CustomMetric
     period_start: str
@@ -35,7 +35,7 @@ class Put(NamedTuple):
 
 
 class InFlight(NamedTuple):
-    """A put whose outcome is not known, on top of what is."""
+    """An amount with an unknown outcome, on top of the published one."""
 
     series: CustomMetric
     period_start: str
@@ -48,8 +48,8 @@ class InFlight(NamedTuple):
 class Target:
     """Where metrics are published. Periods from ``published_from`` to ``published_to`` are done.
 
-    ``agreed_metrics``: so many were agreed to be paid for. ``levels_at``: when the costs of the day
-    were put last.
+    ``agreed_metrics``: the number of custom metrics whose cost was accepted. ``levels_at``: when
+    the costs of the day were last published.
     """
 
     key: int
@@ -62,7 +62,7 @@ class Target:
 
 
 def find_target(db: Database, account_id: str, region: str) -> Target:
-    """Return a target, known or not; nothing is written (key 0: it is not known)."""
+    """Return a target; key 0 if it is not stored. Writes nothing."""
     row = db.execute(
         "select target_key, account_id, region, published_from, published_to, agreed_metrics,"
         " levels_at from monitor_targets where account_id = ? and region = ?",
@@ -72,7 +72,7 @@ def find_target(db: Database, account_id: str, region: str) -> Target:
 
 
 def ensure_target(db: Database, target: Target) -> Target:
-    """Write a target down, if it is not known yet."""
+    """Store a target, unless it is already stored; return it."""
     with transaction(db):
         db.conn.execute(
             "insert or ignore into monitor_targets (account_id, region) values (?, ?)",
@@ -82,7 +82,7 @@ def ensure_target(db: Database, target: Target) -> Target:
 
 
 def save_agreement(db: Database, target: Target, metrics: int, now: str) -> None:
-    """Note how many metrics somebody has agreed to pay for."""
+    """Record for how many metrics the user has accepted the cost."""
     with transaction(db):
         db.conn.execute(
             "update monitor_targets set agreed_metrics = ?, agreed_at = ? where target_key = ?",
@@ -91,7 +91,7 @@ def save_agreement(db: Database, target: Target, metrics: int, now: str) -> None
 
 
 def save_levels_at(db: Database, target: Target, now: str) -> None:
-    """Note when the costs of the day were put."""
+    """Record when the costs of the day were published."""
     with transaction(db):
         db.conn.execute(
             "update monitor_targets set levels_at = ? where target_key = ?", [now, target.key]
@@ -99,9 +99,9 @@ def save_levels_at(db: Database, target: Target, now: str) -> None:
 
 
 def begin(db: Database, target: Target, since: str) -> None:
-    """Note that all periods from one on are looked at: nothing behind it counts as done now.
+    """Record that all periods from ``since`` on are in progress and no longer count as done.
 
-    So a run that fails is made good by the next one, however far back it went.
+    So the next run makes up for a failed one, however far back that went.
     """
     with transaction(db):
         db.conn.execute(
@@ -114,7 +114,7 @@ def begin(db: Database, target: Target, since: str) -> None:
 
 
 def finish(db: Database, target: Target, since: str, until: str) -> None:
-    """Note that periods are done, unless there are some before them that are not."""
+    """Record that periods are done, unless earlier ones are not."""
     with transaction(db):
         db.conn.execute(
             "update monitor_targets set published_to = ?"
@@ -124,7 +124,7 @@ def finish(db: Database, target: Target, since: str, until: str) -> None:
 
 
 def known_series(db: Database, target: Target) -> set[CustomMetric]:
-    """Return the series that were put into in the last two weeks: those that are paid for."""
+    """Return the series published in the last two weeks: those that are paid for."""
     rows = db.execute(
         "select application, model_id, metric from monitor_series where target_key = ? and exists"
         " (select 1 from monitor_points where series_key = monitor_series.series_key)",
@@ -134,7 +134,7 @@ def known_series(db: Database, target: Target) -> set[CustomMetric]:
 
 
 def dearest_applications(db: Database, target: Target, most: int) -> list[str]:
-    """Return the applications that were published, the dearest first."""
+    """Return the published applications, the most expensive first."""
     rows = db.execute(
         "select application from monitor_series join monitor_points using (series_key)"
         " where target_key = ? group by application"
@@ -147,7 +147,7 @@ def dearest_applications(db: Database, target: Target, most: int) -> list[str]:
 def published_amounts(
     db: Database, target: Target, since: str, until: str
 ) -> dict[tuple[CustomMetric, str], int]:
-    """Return what is known to be published, of the periods from ``since`` to before ``until``."""
+    """Return the published amounts of the periods from ``since`` to before ``until``."""
     rows = db.execute(
         "select application, model_id, metric, period_start, published"
         " from monitor_series join monitor_points using (series_key)"
@@ -158,10 +158,10 @@ def published_amounts(
 
 
 def in_flight(db: Database, target: Target) -> list[InFlight]:
-    """Return the puts whose outcome is not known."""
+    """Return the amounts with an unknown outcome."""
     rows = db.execute(
         "select application, model_id, metric, period_start, published, in_flight, sent_at"
-        # A cross join, so that the few points in flight are looked for first, by their index.
+        # A cross join, so that SQLite finds the few points in flight first, by their index.
         " from monitor_points cross join monitor_series using (series_key)"
         " where target_key = ? and in_flight is not null"
         " order by period_start, application, model_id, metric",
@@ -171,7 +171,7 @@ def in_flight(db: Database, target: Target) -> list[InFlight]:
 
 
 def mark_in_flight(db: Database, target: Target, puts: Sequence[Put], now: str) -> None:
-    """Write down, before it is done, what is about to be put."""
+    """Record amounts before they are sent."""
     with transaction(db):
         keys = _series_keys(db, target, [put.series for put in puts])
         db.conn.executemany(
@@ -183,17 +183,17 @@ def mark_in_flight(db: Database, target: Target, puts: Sequence[Put], now: str) 
 
 
 def confirm(db: Database, target: Target, puts: Iterable[Put]) -> None:
-    """Note that puts were done."""
+    """Record that amounts were published."""
     _end(db, target, puts, "published = published + in_flight")
 
 
 def cancel(db: Database, target: Target, puts: Iterable[Put]) -> None:
-    """Note that puts were not done."""
+    """Record that amounts were not published."""
     _end(db, target, puts, "published = published")
 
 
 def save_amounts(db: Database, target: Target, amounts: Iterable[Put]) -> None:
-    """Note what CloudWatch itself shows to be published, whatever the ledger thought."""
+    """Record the amounts that CloudWatch itself shows, in place of those in the ledger."""
     amounts = list(amounts)
     with transaction(db):
         keys = _series_keys(db, target, [put.series for put in amounts])
@@ -206,7 +206,7 @@ def save_amounts(db: Database, target: Target, amounts: Iterable[Put]) -> None:
 
 
 def forget_before(db: Database, target: Target, period_start: str) -> None:
-    """Drop what is too old to be put again. A series is known as long as it has a point."""
+    """Drop points too old to publish again. A series is known as long as it has a point."""
     with transaction(db):
         db.conn.execute(
             "delete from monitor_points where period_start < ? and series_key in"
@@ -226,7 +226,7 @@ def limits(db: Database, target: Target) -> dict[str, str]:
 
 
 def save_limit(db: Database, target: Target, application: str, daily_limit_usd: str) -> None:
-    """Note that an application has a daily limit, or another one."""
+    """Store the daily limit of an application."""
     with transaction(db):
         db.conn.execute(
             "insert or replace into monitor_limits values (?, ?, ?)",
@@ -235,13 +235,13 @@ def save_limit(db: Database, target: Target, application: str, daily_limit_usd: 
 
 
 def drop_limits(db: Database, target: Target) -> None:
-    """Note that there are no daily limits any more."""
+    """Delete all daily limits of a target."""
     with transaction(db):
         db.conn.execute("delete from monitor_limits where target_key = ?", [target.key])
 
 
 def has_application(db: Database, application: str) -> bool:
-    """Return whether any usage of an application is known."""
+    """Return whether an application has any usage."""
     row = db.execute(
         "select 1 from daily_costs_by_application where application = ? limit 1", [application]
     ).fetchone()
@@ -249,7 +249,7 @@ def has_application(db: Database, application: str) -> bool:
 
 
 def dropped_before(db: Database) -> str | None:
-    """Return the time before which ``vacuum`` dropped calls, None if it never did."""
+    """Return the time before which ``vacuum`` dropped calls; None if it never did."""
     row = db.execute("select max(dropped_before) from dropped_calls").fetchone()
     return row[0] if row else None
 
@@ -264,7 +264,7 @@ def _end(db: Database, target: Target, puts: Iterable[Put], outcome: str) -> Non
             " where series_key = ? and period_start = ? and in_flight is not null",
             rows,
         )
-        # Nothing was ever published there.
+        # Points for which nothing was ever published.
         db.conn.executemany(
             "delete from monitor_points where series_key = ? and period_start = ?"
             " and published = 0 and in_flight is null",

@@ -1,32 +1,33 @@
-"""The tables, as append-only migrations, and why they are as they are.
+"""The tables, as append-only migrations, and the reasons for their design.
 
 Sized for ten million events on one machine; the figures are in docs/performance.md.
 
 - **Events are keyed by** (``event_time``, ``event_id``), WITHOUT ROWID. CloudTrail's event ids are
-  random, and a B-tree on random keys touches another page for every row; led by the time, new rows
-  land together at the end of the table. The id still decides what is the same event, because a
+  random, and a B-tree with random keys touches a different page for every row. With the time first,
+  new rows are stored together at the end of the table. The id still identifies the event, because a
   redelivered event keeps its time.
-- **There is no index on** ``request_id`` **or** ``shared_event_id``, random as well. What they join
-  (a call and its service event, two copies of one call) lies close in time, so the loader looks
-  only at that stretch of the key.
-- **Ids are stored as 16-byte blobs** where they are lower-case UUIDs, which nearly all are, and as
-  text otherwise; that saves 20 bytes a column and row. The view ``calls`` shows them as text.
+- **There is no index on** ``request_id`` **or** ``shared_event_id``, which are random too. What
+  they join (a call and its service event, two copies of one call) is close in time, so the loader
+  only searches that range of the key.
+- **Ids are stored as 16-byte blobs** if they are lower-case UUIDs, which nearly all are, and as
+  text otherwise; that saves 20 bytes per column and row. The view ``calls`` shows them as text.
 - **Text that repeats is interned**: a small table for each kind of name, an integer in the event.
-- **Tokens are a table of their own**, because they may arrive apart from their call and later, and
-  because half of the calls have none.
+- **Tokens have a separate table**, because they may arrive separately from their call and later,
+  and because half of the calls have none.
 - ``usage_hourly`` **sums events and tokens** and changes in the same transaction, by the difference
-  that the new rows make. Its sums are whole numbers, so differences are exact. It keeps the known
-  tokens and, for each kind of token, how many successful calls lack it; the estimates that follow
-  from them and from ``metric_hourly`` stand beside, renewed for every hour that changed.
-- **Foreign keys name their column**, because Datasette cannot follow one that does not.
+  that the new rows make. Its sums are whole numbers, so differences are exact. It has the known
+  tokens and, for each kind of token, the number of successful calls without it. Estimates, which
+  follow from these and from ``metric_hourly``, are in separate columns and are renewed for every
+  hour that changed.
+- **Foreign keys name their column**, because Datasette cannot follow one without.
 - ``usage_daily`` **sums the hours**, because most questions are about days and a busy hour has
-  nearly as many rows as calls. ``priced_daily`` and its sums by user, application and model are
-  what those days cost: the views that people open read them.
+  nearly as many rows as calls. ``priced_daily`` and its sums by user, application and model are the
+  costs of those days: the views that people open read them.
 - **Rates are looked up by** ``rate_keys``, the few combinations of model, region, service tier and
-  context size that occur, so that a price change needs no sums to be rebuilt, and only the priced
-  days of the rate keys it concerns.
-- **Nothing here holds a clock's time** except ``sync_runs`` and ``dropped_calls``: loading the same
-  input twice, or half of it twice, ends in the same rows.
+  context size that occur. A price change rebuilds no sums, only the priced days of the rate keys
+  that it affects.
+- **No table stores the current time** except ``sync_runs`` and ``dropped_calls``: loading the same
+  input twice, or half of it twice, results in the same rows.
 """
 
 from __future__ import annotations
@@ -45,9 +46,9 @@ migrations = Migrations("bedrock_usage")
 class Effort(NamedTuple):
     """What a migration may take for each million rows of a table, on a slow machine.
 
-    ``megabytes``: what the file and its log may grow by meanwhile. ``per``: ``events`` stands for
-    calls. All is 0 for one that only makes or alters tables, which takes a moment however large
-    the warehouse is.
+    ``megabytes``: how much the file and its log may grow meanwhile. ``per``: the table; ``events``
+    means calls. Zero for a migration that only creates or alters tables, which takes a moment
+    however large the warehouse is.
     """
 
     seconds: float
@@ -57,7 +58,7 @@ class Effort(NamedTuple):
 
 NO_EFFORT = Effort(0, 0, "events")
 
-# By the name of the migration.
+# By name of the migration.
 EFFORTS: dict[str, Effort] = {}
 
 _Migration = Callable[[Database], None]
@@ -66,7 +67,7 @@ _Migration = Callable[[Database], None]
 def takes(
     *, seconds: float = 0, megabytes: float = 0, per: str = "events"
 ) -> Callable[[_Migration], _Migration]:
-    """Declare a migration's effort, what it leaves to do when the warehouse is opened included."""
+    """Declare a migration's effort, including the work it leaves for opening the warehouse."""
 
     def declare(migration: _Migration) -> _Migration:
         EFFORTS[migration.__name__] = Effort(seconds, megabytes, per)
@@ -76,7 +77,7 @@ def takes(
 
 
 def _execute(db: Database, script: str) -> None:
-    """Run the statements of a script; ``executescript`` would commit the migration half done."""
+    """Run the statements of a script; ``executescript`` would commit a partial migration."""
     statement = ""
     for line in script.splitlines(keepends=True):
         statement += line
@@ -90,7 +91,7 @@ def _execute(db: Database, script: str) -> None:
 @migrations()
 @takes()
 def m001_create_names(db: Database) -> None:
-    """Names that repeat, one table a kind. An empty string never stands for "unknown"."""
+    """Names that repeat, one table for each kind. An empty string never means "unknown"."""
     for table, key, name in (
         ("accounts", "account_key", "account_id"),
         ("regions", "region_key", "region"),
@@ -167,7 +168,7 @@ def m001_create_names(db: Database) -> None:
 @migrations()
 @takes()
 def m002_create_events(db: Database) -> None:
-    """Calls, their tokens, and tokens whose call has not been seen yet."""
+    """Calls, their tokens, and tokens of calls not seen yet."""
     _execute(
         db,
         """
@@ -240,7 +241,7 @@ def m002_create_events(db: Database) -> None:
 @migrations()
 @takes()
 def m003_create_prices(db: Database) -> None:
-    """Dated rates, and the combinations that rates are looked up by."""
+    """Dated rates, and the combinations by which rates are looked up."""
     _execute(
         db,
         """
@@ -323,12 +324,12 @@ _USAGE_COLUMNS = """
 @migrations()
 @takes()
 def m004_create_usage(db: Database) -> None:
-    """The rollups, by hour and, of those, by day.
+    """The rollups, by hour and, summed from those, by day.
 
-    ``*_unknown_calls``: successful calls whose count of that kind is unknown. ``estimated_*``: what
-    CloudWatch's totals give them, NULL where CloudWatch has none; ``estimated_calls``: the calls
-    without any tokens of their own that are estimated. Rows of the user ``(unattributed)`` hold
-    what no call can take.
+    ``*_unknown_calls``: successful calls with an unknown count of that kind. ``estimated_*``: their
+    share of CloudWatch's totals, NULL if CloudWatch has none; ``estimated_calls``: the calls
+    without tokens of their own that have an estimate. Rows of the user ``(unattributed)`` have the
+    tokens that belong to no call.
     """
     for table, period in (("usage_hourly", "hour"), ("usage_daily", "day")):
         db.execute(
@@ -409,7 +410,7 @@ def m006_create_inference_profiles(db: Database) -> None:
 @migrations()
 @takes()
 def m007_create_bookkeeping(db: Database) -> None:
-    """Input that could not be read, and the state of synchronisation with AWS."""
+    """Input that could not be read, and the state of the sync with AWS."""
     _execute(
         db,
         """
@@ -451,7 +452,7 @@ def m007_create_bookkeeping(db: Database) -> None:
 def m008_create_sync(db: Database) -> None:
     """What ``sync`` has read from AWS, and what it knows to be missing.
 
-    The tables of m007 for this were never written to: they go, instead of being altered.
+    The tables of m007 for this were never written to: they are dropped, not altered.
     """
     db.execute("drop table sync_state")
     db.execute("drop table sync_runs")
@@ -531,10 +532,10 @@ def m008_create_sync(db: Database) -> None:
 @migrations()
 @takes()
 def m009_create_attribution(db: Database) -> None:
-    """What the configuration file says of applications and users.
+    """What the configuration file says about applications and users.
 
-    An event keeps what it says itself, so that a rule can be changed or taken back without reading
-    anything again.
+    An event keeps the application it names itself, so a rule can be changed or removed without
+    reading anything again.
     """
     _execute(
         db,
@@ -680,16 +681,16 @@ _KEY_TABLES = {
 
 
 @migrations()
-# Every day is priced: the file becomes twice as large, and its log as much.
+# Every day is priced: the file doubles, and the log grows by the same amount.
 @takes(seconds=60, megabytes=450, per="usage_daily")
 def m011_create_priced_days(db: Database) -> None:
-    """What each day costs, and what makes pages of hours quick.
+    """The cost of each day, and what makes pages of hours fast.
 
-    ``priced_daily*``: ``int_usage_daily_priced`` added up over data sources, and over applications,
-    users or both as well. ``calls_with_tokens``: calls whose tokens AWS reports call by call.
-    ``actual_tokens``, ``estimated_tokens``: tokens of all kinds, measured or estimated; NULL where
-    there are none of the sort, as tokens and costs are where none is known. A cost beyond 64 bits
-    is a floating-point number. ``data_source`` is Mixed where a row has several.
+    ``priced_daily*``: ``int_usage_daily_priced`` summed over data sources, and over applications,
+    users or both. ``calls_with_tokens``: calls for which AWS reports tokens call by call.
+    ``actual_tokens``, ``estimated_tokens``: tokens of all kinds, measured or estimated; NULL if
+    there are none, like tokens and costs if none is known. A cost beyond 64 bits is a
+    floating-point number. ``data_source`` is Mixed if a row has several.
     """
     for table, who in _COSTS.items():
         key = ("account_key", "rate_key", *who)
@@ -744,7 +745,7 @@ def m011_create_priced_days(db: Database) -> None:
 @migrations()
 @takes()
 def m012_create_jobs(db: Database) -> None:
-    """Calls that started a batch or an asynchronous job, whose tokens no event tells."""
+    """Calls that started a batch or asynchronous job; no event reports the tokens of the job."""
     _execute(
         db,
         """
@@ -764,16 +765,16 @@ def m012_create_jobs(db: Database) -> None:
 @migrations()
 @takes()
 def m013_add_log_group(db: Database) -> None:
-    """Which group of CloudWatch Logs a stream has read: of another one it has read nothing."""
+    """The CloudWatch Logs group that a stream has read; it has read nothing of any other."""
     db.execute("alter table sync_state add column log_group text")
 
 
 @migrations()
 @takes()
 def m014_create_archive(db: Database) -> None:
-    """Which raw events of the last 90 days are in which archive, so that each is written once.
+    """The raw events of the last 90 days in each archive, so that each is written once.
 
-    ``digest``: of the event's text. AWS may give an event again with more in it.
+    ``digest``: the digest of the event's text. AWS may return an event again with more fields.
     """
     _execute(
         db,
@@ -797,7 +798,7 @@ def m014_create_archive(db: Database) -> None:
 @migrations()
 @takes()
 def m015_create_monitor(db: Database) -> None:
-    """What ``monitor`` has put into CloudWatch. Amounts are tokens, calls or pico-dollars."""
+    """What ``monitor`` has published to CloudWatch. Amounts are tokens, calls or pico-dollars."""
     _execute(
         db,
         """
@@ -851,16 +852,16 @@ def m015_create_monitor(db: Database) -> None:
 @migrations()
 @takes()
 def m016_time_daily_costs(db: Database) -> None:
-    """When the costs of the day were put last: a day is told to its end by the run after it."""
+    """When the costs of the day were last published: the first run after a day completes it."""
     db.execute("alter table monitor_targets add column levels_at text")
 
 
 @migrations()
 @takes(seconds=3)
 def m017_price_kinds_alone(db: Database) -> None:
-    """Price again what lacked a price: where some kinds have one, the cost is what they come to.
+    """Price again what lacked a price: if only some kinds have one, the cost is their sum.
 
-    Only rate keys with a day that cost nothing or left something out; all others stay as they are.
+    Only rate keys with a day that cost nothing or left something unpriced; others stay unchanged.
     """
     db.execute(
         "insert or ignore into stale_rate_keys select distinct rate_key from priced_daily_by_model"
@@ -872,9 +873,10 @@ def m017_price_kinds_alone(db: Database) -> None:
 @migrations()
 @takes()
 def m018_keep_corrections(db: Database) -> None:
-    """What corrections say, and what each source said where that no longer shows in the tokens.
+    """What corrections report, and what each source reported if the tokens no longer show it.
 
-    So that a call comes to the same whatever came first, and a correction may lower a count.
+    So that a call ends up the same in whatever order reports arrive, and a correction may lower a
+    count.
     """
     counts = """
             input_tokens integer,
@@ -925,7 +927,7 @@ def m018_keep_corrections(db: Database) -> None:
     )
 
 
-# What calls name, and may hold a NUL.
+# The names in calls, which may contain a NUL.
 _NAMES = (
     *(("accounts", "account_id"), ("regions", "region"), ("principals", "principal_arn")),
     *(("sessions", "session_name"), ("user_agents", "user_agent"), ("users", "user_name")),
@@ -938,9 +940,9 @@ _NAMES = (
 @migrations()
 @takes()
 def m019_read_again(db: Database) -> None:
-    """What ``sync`` has read by series, and what reading again has found late.
+    """What ``sync`` has read by series, and the late events that rereads found.
 
-    And no name has a NUL any more: SQLite's functions for JSON took it for the end of the name.
+    Also removes NUL from all names: SQLite's JSON functions treat it as the end of the name.
     """
     _execute(
         db,
@@ -990,7 +992,7 @@ def m019_read_again(db: Database) -> None:
     """,
     )
     for table, column in _NAMES:
-        # In Python: SQLite's replace() takes a NUL for an empty text.
+        # In Python: SQLite's replace() treats a NUL as an empty text.
         names = db.execute(f"select {column} from {table} where instr({column}, char(0))")
         db.conn.executemany(
             f"update or ignore {table} set {column} = ? where {column} = ?",
@@ -1001,7 +1003,7 @@ def m019_read_again(db: Database) -> None:
 @migrations()
 @takes()
 def m020_create_forgotten(db: Database) -> None:
-    """Whom to forget in whatever is loaded later; see ``etl.warehouse.pseudonyms``."""
+    """The names to forget in later loads; see ``etl.warehouse.pseudonyms``."""
     _execute(
         db,
         """

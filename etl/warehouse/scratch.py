@@ -1,6 +1,6 @@
-"""A warehouse for trying something: empty, but with another's prices, rules and names.
+"""A temporary warehouse for trials: no calls, but the prices, rules and names of another.
 
-Whatever is loaded into it is understood and priced as it would be there, and is gone afterwards.
+Data loaded into it is interpreted and priced as in the other one, and deleted afterwards.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from sqlite_utils import Database
 from etl.warehouse.database import open_warehouse
 from etl.warehouse.visitors.authorizer import SECRET_TABLES
 
-# What decides how an event is understood and priced, in the order of what refers to what.
+# The tables that decide how an event is interpreted and priced, referenced tables first.
 _TABLES = (
     *("models", "model_price_ids", "inference_profiles", "foundation_models"),
     *("prices", "context_bands", "application_rules"),
@@ -25,9 +25,9 @@ _TABLES = (
 
 @contextmanager
 def open_trial(like: Database | None = None) -> Iterator[Database]:
-    """Open an empty warehouse like another: with its prices, rules, aliases and profiles.
+    """Open a warehouse without calls, with the prices, rules, aliases and profiles of ``like``.
 
-    Without one it is as a new warehouse, with list prices. It is deleted when it is closed.
+    Without ``like`` it equals a new warehouse, with list prices. It is deleted when closed.
     """
     with (
         TemporaryDirectory(prefix="bedrock-usage-") as folder,

@@ -1,7 +1,7 @@
-"""What the last ``sync`` came to, for those who did not start it.
+"""The result of the last ``sync``, for users who did not start it.
 
-A sync notes each of its rounds in ``sync_runs``. Rounds of one sync follow one another at once; a
-sync that repeats itself waits a minute at least in between, and each time counts for itself.
+A sync records each of its rounds in ``sync_runs``. The rounds of one sync follow each other without
+a pause. A repeating sync waits at least a minute in between, and each repetition counts as a sync.
 """
 
 from __future__ import annotations
@@ -13,16 +13,19 @@ from sqlite_utils import Database
 
 from etl.times import parse_utc
 
-# From the end of one round to the start of the next. Both are written in whole seconds.
+# From the end of one round to the start of the next. Both are stored in whole seconds.
 _AT_ONCE = timedelta(seconds=2)
 
-# The longest history that is read in one go has fewer rounds, of a quarter of an hour each.
-_MOST_ROUNDS = 500
+# The longest history read in one sync has fewer rounds, of a quarter of an hour each.
+_MAX_ROUNDS = 500
 
 
 @dataclass(frozen=True)
 class SyncRun:
-    """One sync: all its rounds. ``finished_at`` and ``outcome`` None: it runs, or was killed."""
+    """One sync with all its rounds.
+
+    ``finished_at`` and ``outcome`` are None if it is running, or was killed.
+    """
 
     started_at: str
     finished_at: str | None
@@ -37,7 +40,7 @@ class SyncRun:
     rejected: int
 
     def after(self, before: SyncRun) -> SyncRun:
-        """Return this round together with those that went before it."""
+        """Return this round combined with those before it."""
         return replace(
             self,
             started_at=before.started_at,
@@ -50,24 +53,24 @@ class SyncRun:
 
 
 def last_sync(db: Database) -> SyncRun | None:
-    """Return the sync that began last, with the counts of its rounds so far."""
+    """Return the latest sync, with the counts of its rounds so far."""
     rows = db.execute(
         "select started_at, finished_at, outcome, message, pid, host, calls_new,"
         " calls_with_tokens, late_events, metric_values, rejected"
         " from sync_runs order by run_id desc limit ?",
-        [_MOST_ROUNDS],
+        [_MAX_ROUNDS],
     )
     rounds = (SyncRun(*row) for row in rows.fetchall())
     total = next(rounds, None)
     for before in rounds:
-        if total is None or not _goes_on(before, total):
+        if total is None or not _is_same_sync(before, total):
             break
         total = total.after(before)
     return total
 
 
-def _goes_on(before: SyncRun, after: SyncRun) -> bool:
-    """Return whether one sync did both, one at once after the other."""
+def _is_same_sync(before: SyncRun, after: SyncRun) -> bool:
+    """Return whether two consecutive rounds belong to one sync."""
     if (before.pid, before.host) != (after.pid, after.host) or before.finished_at is None:
         return False
     pause = parse_utc(after.started_at) - parse_utc(before.finished_at)

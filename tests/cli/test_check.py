@@ -148,9 +148,7 @@ def test_dropped_calls_are_told_and_a_rebuild_keeps_them(path: Path) -> None:
                  " delete from tokens where event_time < '2026-11-05'; delete from events where event_time < '2026-11-05'")  # fmt: skip
     status, found = answer(path)
     assert (status, found["dropped_calls"]["status"]) == (0, "ok")
-    assert (
-        found["dropped_calls"]["detail"] == "5 calls before 2026-11-05 are kept in the sums only."
-    )
+    assert found["dropped_calls"]["detail"] == "5 calls before 2026-11-05 remain only in the sums."
     before = dump(path)
     assert run("check", "--rebuild", "--db", path)[0] == 0
     assert dump(path) == before
@@ -189,7 +187,8 @@ def test_a_newer_schema_is_told_and_looked_over(path: Path) -> None:
                  " values ('bedrock_usage', 'm999_from_the_future', '')")  # fmt: skip
     status, found = answer(path)
     assert (status, found["schema"]["status"]) == (0, "warning")
-    assert "newer bedrock-usage wrote it: it has m999_from_the_future" in found["schema"]["detail"]
+    detail = found["schema"]["detail"]
+    assert "by a newer bedrock-usage: it has m999_from_the_future" in detail
 
 
 def test_the_views_of_the_file_are_the_ones_that_are_checked(path: Path) -> None:
@@ -278,7 +277,7 @@ def test_words_of_sqlite_that_are_no_text(path: Path) -> None:
     path.write_bytes(sql[:at] + b"CREATE VIEW \xff\xfe\xfd" + sql[at + 15 :])
     status, found = answer(path)
     assert (status, found["file"]["status"]) == (1, "failed")
-    assert "SQLite says: malformed database schema" in found["file"]["detail"]
+    assert "SQLite reports: malformed database schema" in found["file"]["detail"]
     status, _, err = run("report", "users", "--db", path)
     assert (status, f"Error: {path}: the file is damaged" in err) == (1, True)
 

@@ -102,7 +102,7 @@ def test_a_wrong_price_file_is_status_1_and_says_the_line(tmp_path: Path) -> Non
     file.write_text("a,b\n1,2\n")
     status, _, err = run("prices", "import", file, "--db", tmp_path / "w.db")
     assert status == 1
-    assert "own.csv, no column model_id" in err
+    assert "own.csv: no column model_id" in err
 
 
 @pytest.mark.parametrize("width", [50, 80, 120])

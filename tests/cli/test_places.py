@@ -137,7 +137,7 @@ def test_the_log_of_a_database_that_is_gone_is_not_joined(tmp_path: Path) -> Non
     (tmp_path / "w.db").unlink()
     status, _, err = run("prices", "list", "--db", tmp_path / "w.db")
     assert status == 1
-    assert "w.db-wal is left of a database that is gone" in err
+    assert "w.db-wal is left over from a deleted database" in err
     assert not (tmp_path / "w.db").exists()
 
 

@@ -218,7 +218,7 @@ def test_every_so_often_until_sigterm_and_no_second_one_beside_it(
         wait_for(aws, 2)
         status, _, err = run("sync", *SMALL, "--db", database)
         assert status == 1
-        assert f"is being synchronised by process {process.pid} on " in err
+        assert f"is being synced by process {process.pid} on " in err
     finally:
         process.send_signal(signal.SIGTERM)
         _, err = process.communicate(timeout=30)

@@ -436,8 +436,8 @@ def test_without_room_it_says_how_much_and_what_was_dropped_stays_so(
         status, _, err = run("vacuum", "--keep-calls", "15d", "--db", path)
     assert status == 1
     assert "Dropped  " in err
-    assert "bytes of room in" in err
-    assert "100,000 are free: make room and run `bedrock-usage vacuum` again" in err
+    assert " bytes in " in err
+    assert "100,000 are free: free some space and run `bedrock-usage vacuum` again" in err
     assert is_sound(path)
     assert run("vacuum", "--db", path)[0] == 0
     assert query(path, "pragma freelist_count") == [(0,)]
@@ -466,7 +466,7 @@ def test_no_sync_meanwhile(path: Path) -> None:
     with sync_lock(path):
         status, _, err = run("vacuum", "--keep-calls", "1d", "--db", path)
     assert status == 1
-    assert "is being synchronised" in err
+    assert "is being synced by another process" in err
     assert dump(path) == before
 
 

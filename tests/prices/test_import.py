@@ -1,4 +1,4 @@
-"""A user's own rates: what is imported has an effect, and what could have none is refused."""
+"""A user's own rates: every imported rate has an effect, and one that could have none is refused."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from etl.cli import main
 from etl.errors import DataError
 from etl.normalise.token_kinds import PRICE_KINDS
 from etl.sources.accounts import known_regions
-from etl.warehouse.price_file import COLUMNS, MOST_PROBLEMS, TIERS
+from etl.warehouse.price_file import COLUMNS, MAX_PROBLEMS, TIERS
 from etl.warehouse.prices import import_prices, list_prices
 from tests.rounds import rounds
 from tests.support import HAIKU, call, load, rows, write_log
@@ -63,14 +63,14 @@ def refused(db: Database, folder: Path, text: str | bytes) -> str:
     return "\n".join((str(raised.value), *raised.value.details))
 
 
-# Each is a slip that a person makes, as a change of a good row, and a word of the answer.
+# Each is a mistake that a person makes, as a change of a good row, and a word of the answer.
 SLIPS = [
-    ({"model_id": "anthropic.claude-3-hiaku-20240307-v1:0"}, f"is '{HAIKU}' meant"),
-    ({"model_id": "us." + HAIKU}, f"stands under '{HAIKU}'"),
+    ({"model_id": "anthropic.claude-3-hiaku-20240307-v1:0"}, f"did you mean '{HAIKU}'?"),
+    ({"model_id": "us." + HAIKU}, f"write it as '{HAIKU}'"),
     ({"model_id": "global." + HAIKU}, "scope global"),
-    ({"model_id": f"arn:aws:bedrock:us-east-1::foundation-model/{HAIKU}"}, "stands under"),
+    ({"model_id": f"arn:aws:bedrock:us-east-1::foundation-model/{HAIKU}"}, "write it as"),
     ({"model_id": HAIKU.upper()}, "--force-new"),
-    ({"region": "us-east1"}, "'us-east-1' meant"),
+    ({"region": "us-east1"}, "mean 'us-east-1'?"),
     ({"region": "US-EAST-1"}, "region"),
     ({"region": "Virginia"}, "region"),
     ({"region": "us-east-9"}, "region"),
@@ -131,19 +131,19 @@ def test_everything_that_is_wrong_is_said_at_once(db: Database, tmp_path: Path) 
     assert said[0] == "rates.csv: 90 problems. Nothing was imported"
     assert [line.split(":")[0] for line in said[1:4]] == ["line 3"] * 3
     assert said[-1] == "and 70 more"
-    assert len(said) == MOST_PROBLEMS + 2
+    assert len(said) == MAX_PROBLEMS + 2
 
 
 OPEN, LATER = GOOD | {"usd_per_mtok": "800000"}, GOOD | {"effective_from": "2026-06-01"}
 
 
 def test_rates_that_hold_on_one_day_are_refused(db: Database, tmp_path: Path) -> None:
-    assert "line 3: for the same use as line 2" in refused(db, tmp_path, text_of(GOOD, OPEN))
-    assert "line 2: for the same use as line 3" in refused(db, tmp_path, text_of(LATER, GOOD))
+    assert "line 3: overlaps line 2 " in refused(db, tmp_path, text_of(GOOD, OPEN))
+    assert "line 2: overlaps line 3 " in refused(db, tmp_path, text_of(LATER, GOOD))
     import_text(db, tmp_path, text_of(GOOD))
-    with pytest.raises(DataError, match=r"line 2: .*imported before \(from 2026-01-01\)"):
+    with pytest.raises(DataError, match=r"line 2: .*earlier \(effective from 2026-01-01\)"):
         import_text(db, tmp_path, text_of(LATER))
-    # The one before is given its end with it, and may be given another rate.
+    # The same file may end the earlier rate, and change it.
     import_text(db, tmp_path, text_of(LATER, GOOD | {"effective_to": "2026-06-01"}))
     assert rows(db, "select count(*) from prices where is_override") == [(2,)]
 
@@ -196,7 +196,7 @@ def test_a_new_model_is_imported_when_it_is_said_to_be_new(db: Database, tmp_pat
     new = text_of(GOOD | {"model_id": "acme.model-v1:0"})
     assert "--force-new" in refused(db, tmp_path, new)
     assert import_text(db, tmp_path, new, force_new=True) == 1
-    # No flag makes a name of a profile the name of a model.
+    # No flag makes the name of a profile a model.
     with pytest.raises(DataError):
         import_text(
             db, tmp_path, text_of(GOOD | {"model_id": "eu.acme.model-v1:0"}), force_new=True
@@ -211,7 +211,7 @@ def test_a_model_and_a_region_of_a_call_are_known(db: Database, tmp_path: Path) 
 
 
 def test_what_is_listed_can_be_imported(db: Database, tmp_path: Path) -> None:
-    """Also where rates were imported before: they are listed in the list prices' place."""
+    """Also if rates were imported before: they are listed in place of the list prices."""
     for _ in range(2):
         listed = list(list_prices(db, "claude-3-haiku"))
         own = [dict(zip(COLUMNS, map(_cell, row), strict=True)) for row in listed]
@@ -234,7 +234,7 @@ def test_the_command_says_what_is_wrong_line_by_line(tmp_path: Path, empty_wareh
     assert len(said) == 3
 
 
-# Of a call of each kind, so that any mutation of a rate that is let through shows in a cost.
+# One call of each kind, so that any accepted mutation of a rate shows in a cost.
 CALLS = [
     call(1, tokens=(1_000_000, 1_000_000)),
     call(2, tokens=(1_000_000, 1_000_000), awsRegion="eu-west-1"),

@@ -1,6 +1,6 @@
-"""The list-price seed: known figures, its promises as a table, and how it is built.
+"""The list-price seed: known figures, the guarantees of the table, and how it is built.
 
-The figures are written down here by hand, in USD per million tokens, and looked up by a helper that
+The figures are written here by hand, in USD per million tokens, and looked up by a helper that
 shares no code with the build script or the SQL.
 """
 
@@ -473,7 +473,7 @@ def test_sources_that_contradict_each_other_stop_the_build(build):
         build(("one", "", "in_region", "input", "3"), ("us.one", "", "us", "input", "4"))
 
 
-def test_a_lone_entry_beside_a_global_one_stops_the_build(build):
+def test_a_lone_entry_next_to_a_global_one_stops_the_build(build):
     with pytest.raises(ValueError, match="could be the global price"):
         build(("one", "", "in_region", "input", "3"), ("global.one", "", "global", "input", "3"))
 

@@ -1,4 +1,4 @@
-"""The configuration's rules and aliases: obeyed by old calls and new ones, and taken back."""
+"""The configuration's rules and aliases apply to old and new calls, and can be removed."""
 
 from __future__ import annotations
 
@@ -146,7 +146,7 @@ def test_a_writer_obeys_rules_that_another_process_changed(db: Database, tmp_pat
 
 @pytest.mark.parametrize("order", [(0, 1), (1, 0)])
 @pytest.mark.parametrize("rules_first", [True, False])
-def test_a_correction_is_judged_by_what_it_says_itself(
+def test_rules_are_matched_against_the_names_of_a_correction(
     db: Database, tmp_path: Path, order: tuple[int, ...], rules_first: bool
 ) -> None:
     records = [
@@ -171,10 +171,10 @@ def test_a_late_service_event_leaves_the_application_alone(db: Database, tmp_pat
 
 
 @pytest.mark.parametrize("condition", some(CONDITIONS, 4))
-def test_stored_calls_and_new_ones_are_judged_alike_by_every_condition(
+def test_every_condition_matches_stored_and_new_calls_alike(
     db: Database, tmp_path: Path, condition: str
 ) -> None:
-    """Of two calls that differ in one thing, a rule on it takes the one, before and after."""
+    """Of two calls that differ in one field, a rule on it matches one, whether stored or new."""
     differences: dict[str, tuple[dict[str, Any], str]] = {
         "role": ({"userIdentity": role_identity("blue-role", "s")}, "blue-*"),
         "user": ({"user": "blue"}, "blue"),
@@ -319,13 +319,13 @@ def test_days_far_apart_are_all_attributed(db: Database, tmp_path: Path) -> None
 def test_hits_and_changed_calls_are_looked_up_by_their_whole_key(
     db: Database, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Else one second with many calls, or a rule that many sessions match, takes for ever."""
+    """Otherwise one second with many calls, or a rule that matches many sessions, takes forever."""
     load_records(db, tmp_path, call(1), by_role(2, "search-prod"))
     statements: list[str] = []
     plans: set[str] = set()
 
     def explain(*arguments: Any) -> set[str]:
-        # The temporary tables are there now, and only now.
+        # The temporary tables exist now, and only now.
         for sql in [s for s in statements if re.match(r"\s*(update events|insert into attr)", s)]:
             plans.update(step for *_, step in rows(db, f"explain query plan {sql}"))
         return hours_of(*arguments)
@@ -399,7 +399,7 @@ def test_usage_that_no_call_explains_keeps_its_name(db: Database, tmp_path: Path
     check(db)
 
 
-# -- old databases, and whatever comes ---------------------------------------------------------
+# -- old databases, and any order of changes ----------------------------------------------------
 
 
 def test_events_stored_before_there_were_rules(tmp_path: Path) -> None:
@@ -411,7 +411,7 @@ def test_events_stored_before_there_were_rules(tmp_path: Path) -> None:
     migrations.apply(old, stop_before="m009_create_attribution")
     old.execute("attach ? as new", [str(path)])
     for (table,) in rows(old, "select name from main.sqlite_master where type = 'table'"):
-        # token_sources is part of the schema, not of what was stored.
+        # token_sources is part of the schema, not of the data.
         if not table.startswith(("_sqlite", "sqlite", "token_sources")):
             columns = ", ".join(old.table(table).columns_dict)
             old.execute(f"delete from main.{table}")
@@ -444,7 +444,7 @@ RULES = (
     ApplicationRule(application="Alice's", role="night-*"),
 )
 
-# Divides by any number of calls below, so that no share depends on the order of keys.
+# Divisible by any number of calls below, so that no share depends on the order of keys.
 SHAREABLE = 27_720
 
 

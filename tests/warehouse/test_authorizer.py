@@ -1,4 +1,4 @@
-"""What a visitor's SQL may do: read. Nothing here is opened read-only, which would hold by itself."""
+"""A visitor's SQL may only read. Connections here are not read-only, which alone would ensure it."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def names(pragma: str) -> list[str]:
 
 
 def functions() -> list[tuple[str, int, str]]:
-    """Return name, number of arguments and kind (s, a, w) of all that this SQLite has."""
+    """Return name, number of arguments and kind (s, a, w) of all functions of this SQLite."""
     with closing(bare()) as connection:
         rows = connection.execute("select distinct name, narg, type from pragma_function_list")
         return [(name, number, kind) for name, number, kind in rows if name != "match"]
@@ -126,7 +126,7 @@ def test_of_tables_without_a_file_only_those_of_json_are_read(
     assert connection.execute("select count(*) from json_tree('[[1], 2]')").fetchall() == [(4,)]
 
 
-# Where Datasette is imported, Python tells of the error in the function as well.
+# If Datasette is imported, Python also prints the error in the function.
 @pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
 def test_the_function_that_sets_a_pointer_raises_even_past_the_list(
     connection: sqlite3.Connection,

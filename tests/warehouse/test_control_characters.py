@@ -1,4 +1,4 @@
-"""Names may hold any character: each stays a name of its own, and the warehouse sound."""
+"""Names may contain any character: each stays distinct, and the warehouse intact."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from etl.warehouse.write.batch import Batch, Loader
 from tests.rounds import rounds as count
 from tests.support import call, role_identity, rows, user_identity
 
-# Control characters, and some that are odd in another way; often the one that ends a text in C.
+# Control characters, and other unusual ones; often NUL, which ends a text in C.
 ODD = "\0\0\0\0" + "".join(map(chr, range(1, 32))) + "\x7f\x85\u200b\u202e\u2028\ufeff\ufffda'\""
 NAME = st.text(st.sampled_from(ODD), max_size=3).map(lambda odd: f"n{odd}z")
 RECORD = st.tuples(NAME, NAME, NAME, NAME, NAME, st.booleans())

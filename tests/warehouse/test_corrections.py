@@ -1,4 +1,4 @@
-"""A correction replaces the counts that it carries, lower ones too, whatever comes first."""
+"""A correction replaces the counts that it has, even with lower ones, whatever comes first."""
 
 from __future__ import annotations
 
@@ -115,7 +115,7 @@ def test_a_correction_lowers_the_counts_that_it_carries(
 
 
 def test_what_corrects_a_dropped_call_is_refused(db: Database, tmp_path: Path) -> None:
-    """Its tokens are in the sums, and it can no longer be told which."""
+    """Its tokens are in the sums, and no longer distinguishable."""
     log = write_log(tmp_path / "log.json", [original((5, 6, 7))])
     load(db, log)
     before = "2026-11-03T00:00:00Z"
@@ -145,7 +145,7 @@ CORRECTION = st.tuples(st.sampled_from([0, 0, 5, 90, 2000]), TOKENS)
 
 @st.composite
 def stories(draw: st.DrawFn) -> tuple[list[Any], list[int], dict[str, Any]]:
-    """Return what is told of one call, in some order, the batches, and what it must come to."""
+    """Draw reports of one call in some order, their batches, and the expected result."""
     has_original = draw(st.booleans()) or draw(st.booleans())
     base = draw(st.none() | TOKENS)
     made = draw(st.lists(CORRECTION, min_size=0 if has_original else 1, max_size=3))
@@ -239,5 +239,5 @@ def test_inspect_shows_what_corrected_a_call(db: Database, tmp_path: Path) -> No
         assert lines["corrected"] == at(50)
         is_correction = record is raw[1]
         assert ("a correction" in told.understood[0].how) == is_correction
-        # The event has 5 or 3 input tokens by itself; the call has 3.
+        # The event alone has 5 or 3 input tokens; the call has 3.
         assert lines.get("input_tokens") == (None if is_correction else 3)

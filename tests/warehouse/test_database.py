@@ -1,4 +1,4 @@
-"""Opening a warehouse: new, old, damaged, somebody else's."""
+"""Opening a warehouse: new, old, damaged, another program's."""
 
 from __future__ import annotations
 
@@ -137,15 +137,15 @@ def test_a_transaction_that_fails_leaves_nothing(db: Database) -> None:
     assert rows(db, "select account_id from accounts") == [("1",)]
 
 
-# Where the signal comes while SQLite asks, Python tells of it in its own way.
+# If the signal arrives during SQLite's callback, Python reports it in its own way.
 @pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
 def test_a_statement_that_takes_long_can_be_interrupted(db: Database) -> None:
-    """Without it SQLite would go on to the end, and Ctrl-C be answered then."""
+    """Without it SQLite would run to the end, and only then react to Ctrl-C."""
     make_interruptible(db)
     before = signal.signal(signal.SIGALRM, signal.default_int_handler)
     signal.setitimer(signal.ITIMER_REAL, 0.2)
     try:
-        # Python may raise what the signal raised, or SQLite what came of it.
+        # Python may raise the signal's exception, or SQLite the error caused by it.
         with pytest.raises((sqlite3.OperationalError, KeyboardInterrupt)):
             db.conn.execute(
                 "with recursive n (n) as (select 1 union all select n + 1 from n) select max(n) from n"

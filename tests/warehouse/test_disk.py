@@ -1,10 +1,10 @@
 """Disks that are full, fail or are read-only; files that are damaged.
 
-Whatever happens: nothing that was committed is lost, the message says what failed and what to do,
-and once the cause is gone the same command ends in the database of an undisturbed run.
+Whatever happens: no committed data is lost, the message says what failed and what to do, and once
+the cause is gone, the same command results in the database of an undisturbed run.
 
-The faults are real, and the commands are processes of their own, so that a crash would be seen.
-Where this user may not mount a small disk, a limit on the size of files stands in for a full one.
+The faults are real, and the commands run as processes, so that a crash would be noticed. If this
+user may not mount a small disk, a limit on the size of files replaces the full one.
 """
 
 from __future__ import annotations
@@ -33,27 +33,27 @@ from tests.rounds import long, rounds, some
 from tests.support import call, dump, load, write_log
 from tests.sync.support import utc
 
-# The limiter is the one thing that is not as in life: a test would last a minute.
+# Only the rate limiter is not real: a test would take a minute.
 PROGRAM = """
 from etl.sources import limiter
 limiter.LOOKUP_SECONDS = 0.0
 from etl.cli import main
 main()
 """
-# The room is there when it is asked for, and then another process takes it.
+# The space is free when it is checked, and then another process takes it.
 UNLIMITED = """
 import shutil
 shutil.disk_usage = lambda _: shutil._ntuple_diskusage(9**12, 0, 9**12)
 """
 READERS = (("report", "users"), ("status",), ("serve", "--port", "0"), ("check",))
 FILLER = "filler"
-# More than there is room for.
+# More than the disk has space for.
 CALLS = rounds(700, 3_000)
 
 
 @dataclass
 class Ended:
-    """How a command ended; whatever it is told was said on stderr."""
+    """How a command ended; ``told`` is its stderr."""
 
     status: int
     told: str
@@ -65,7 +65,7 @@ def command(
     before: Callable[[], None] | None = None,
     program: str = PROGRAM,
 ) -> Ended:
-    """Run a command as a process; it may fail, but neither crash nor print a traceback."""
+    """Run a command as a process; it may fail, but must not crash or print a traceback."""
     clean = {name: value for name, value in os.environ.items() if not name.startswith("AWS_")}
     ended = subprocess.run(
         [sys.executable, "-c", program, *map(str, words)], cwd=ROOT, env=clean | (env or {}),
@@ -77,7 +77,7 @@ def command(
 
 
 def copy_of(path: Path, folder: Path) -> Path:
-    """Copy a warehouse with its log: what a process that opens it next will find."""
+    """Copy a warehouse with its log: what the next process that opens it will find."""
     folder.mkdir(exist_ok=True)
     for suffix in ("", "-wal"):
         if Path(f"{path}{suffix}").exists():
@@ -100,7 +100,7 @@ def is_sound(path: Path) -> bool:
 
 
 def logs_of(folder: Path, *sizes: int) -> list[Path]:
-    """Write logs of so many calls each."""
+    """Write logs with this many calls each."""
     files: list[Path] = []
     number = 0
     folder.mkdir(exist_ok=True)
@@ -119,9 +119,9 @@ def logs_of(folder: Path, *sizes: int) -> list[Path]:
 
 
 class SmallDisk:
-    """A file system of its own, in memory."""
+    """A separate file system, in memory."""
 
-    complaint = "room"
+    complaint = "space"
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
@@ -136,7 +136,7 @@ class SmallDisk:
             pytest.skip(f"no right to mount a disk ({mounted.stderr.strip()}); the limit stands in")
 
     def leave(self, room: int) -> None:
-        """Fill the disk up to so many bytes."""
+        """Fill the disk, leaving this many bytes free."""
         free = shutil.disk_usage(self.folder).free
         with suppress(OSError), (self.folder / FILLER).open("wb", buffering=0) as file:
             file.write(bytes(max(0, free - room)))
@@ -158,9 +158,9 @@ class SmallDisk:
 
 
 class LimitedFiles:
-    """A folder whose files may not grow beyond a size: to SQLite an error of the disk."""
+    """A folder with a limit on the size of files: to SQLite a disk error."""
 
-    complaint = "the disk gave an error"
+    complaint = "the disk reported an error"
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
@@ -184,7 +184,7 @@ class LimitedFiles:
 Disk = SmallDisk | LimitedFiles
 
 
-# Both in a long run: what differs is what SQLite calls it.
+# Both only in a long run: they differ only in SQLite's error code.
 @pytest.fixture(params=some([SmallDisk, LimitedFiles], 1))
 def disk(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Disk]:
     disk = request.param(tmp_path / "disk")
@@ -251,7 +251,7 @@ def test_a_sync_that_runs_out_of_room_goes_on_later(disk: Disk, tmp_path: Path) 
                        "--db", path, env=aws.environment(), **how)  # fmt: skip
 
     def shown(path: Path) -> list[list[tuple[Any, ...]]]:
-        # The bookmarks hold the time of the run, and names have their keys in order of arrival.
+        # The bookmarks have the time of the run, and names get their keys in order of arrival.
         with closing(sqlite3.connect(copy_of(path, tmp_path / "copy"))) as connection:
             return [
                 sorted(connection.execute(f"select * from {view}"), key=repr)
@@ -290,7 +290,7 @@ def test_a_vacuum_that_runs_out_of_room_goes_on_later(
     before = dump(path)
     small_disk.leave(300_000)
     ended = command("vacuum", "--db", path)
-    assert (ended.status, "bytes of room" in ended.told) == (1, True)
+    assert (ended.status, "compacting needs" in ended.told) == (1, True)
     ended = command("vacuum", "--db", path, program=UNLIMITED + PROGRAM)
     assert (ended.status, "the disk is full" in ended.told) == (1, True)
     assert content(path, tmp_path / "copy") == before
@@ -307,8 +307,8 @@ def test_reading_on_a_full_disk_says_so_or_works(small_disk: SmallDisk, tmp_path
     assert shutil.disk_usage(small_disk.folder).free == 0
     for words in READERS:
         ended = command(*words, "--db", path)
-        # Only `check` can do without the file that SQLite keeps beside the warehouse.
-        assert ended.status == 0 if words == ("check",) else "make room" in ended.told
+        # Only `check` can do without the file that SQLite keeps next to the warehouse.
+        assert ended.status == 0 if words == ("check",) else "free some space" in ended.told
     small_disk.make_room()
     assert dump(path) == before
     assert command("report", "users", "--db", path).status == 0
@@ -353,7 +353,7 @@ class Permissions:
         path.chmod(0o644)
 
     def before(self) -> None:
-        """Let permissions bind root as well: take from what starts next the right to pass them."""
+        """Make permissions apply to root too: drop the right to bypass them in the next process."""
         if os.geteuid() == 0:
             pr_capbset_drop, cap_dac_override, cap_dac_read_search = 24, 1, 2
             for capability in (cap_dac_override, cap_dac_read_search):
@@ -364,7 +364,7 @@ class Permissions:
 
 
 class FilePermission(Permissions):
-    """The file alone: its folder may be written to."""
+    """Only the file: its folder is writable."""
 
     def close_to_writing(self, path: Path) -> None:
         path.chmod(0o444)
@@ -449,7 +449,7 @@ def test_a_folder_that_may_not_be_looked_into(tmp_path: Path) -> None:
     ended = command("report", "users", "--db", place.folder / "w.db", before=place.before)
     place.close()
     assert ended.status == 1
-    assert "w.db: Permission denied; allow reading it, or choose another" in ended.told
+    assert "w.db: Permission denied; make it readable, or choose another" in ended.told
 
 
 # -- damaged --------------------------------------------------------------------------------------
@@ -461,7 +461,7 @@ def damage_header(path: Path) -> None:
 
 
 def damage_pages(path: Path) -> None:
-    """Spoil what is behind the header, as a disk does that lost all but the first block."""
+    """Overwrite everything behind the header, like a disk that lost all but the first block."""
     with path.open("r+b") as file:
         file.seek(4096)
         file.write(random.Random(1).randbytes(path.stat().st_size - 4096))
@@ -479,7 +479,7 @@ def replace_by_text(path: Path) -> None:
     "damage", some([damage_pages, replace_by_text, cut_short, damage_header], 1)
 )
 def test_a_damaged_file(tmp_path: Path, damage: Callable[[Path], None]) -> None:
-    """Every command says so; with the copy back, the same command goes on."""
+    """Every command reports it; after the copy is restored, the same command continues."""
     first, second = logs_of(tmp_path / "logs", 300, 30)
     wanted = undisturbed(tmp_path / "clean.db", first, second)
     path = tmp_path / "w.db"
@@ -518,7 +518,7 @@ def in_the_log(tmp_path: Path, *logs: Path) -> Path:
 
 @long
 def test_a_log_of_changes_that_was_deleted(tmp_path: Path) -> None:
-    """What was in it only is gone; the same load brings it back."""
+    """What was only in it is lost; the same load restores it."""
     logs = logs_of(tmp_path / "logs", 30, 30)
     wanted = undisturbed(tmp_path / "clean.db", *logs)
     path = in_the_log(tmp_path, *logs)
@@ -530,7 +530,7 @@ def test_a_log_of_changes_that_was_deleted(tmp_path: Path) -> None:
 
 
 def test_a_log_of_changes_that_is_torn(tmp_path: Path) -> None:
-    """A crash of the machine may leave a part: whole transactions count, the rest never was."""
+    """A crash of the machine may leave part of it: only complete transactions count."""
     logs = logs_of(tmp_path / "logs", 30, 30, 30)
     wanted = undisturbed(tmp_path / "clean.db", *logs)
     whole = in_the_log(tmp_path, *logs)
@@ -557,19 +557,19 @@ def test_a_log_of_changes_that_is_torn(tmp_path: Path) -> None:
     assert len(counts) > 1
 
 
-# -- what is said ---------------------------------------------------------------------------------
+# -- messages -------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
     ("code", "next_step"),
     [
-        (sqlite3.SQLITE_FULL, "make room and run the same command again"),
-        (sqlite3.SQLITE_IOERR_WRITE, "look into the system's log, then run the same command again (SQLITE_IOERR_WRITE)"),
+        (sqlite3.SQLITE_FULL, "free some space and run the same command again"),
+        (sqlite3.SQLITE_IOERR_WRITE, "check the system log, then run the same command again (SQLITE_IOERR_WRITE)"),
         (sqlite3.SQLITE_CORRUPT, "Restore a copy"),
         (sqlite3.SQLITE_CORRUPT_VTAB, "Restore a copy"),
         (sqlite3.SQLITE_NOTADB, "choose another with --db, or restore a copy"),
-        (sqlite3.SQLITE_READONLY, "allow writing, or copy the file"),
-        (sqlite3.SQLITE_READONLY_DIRECTORY, "allow writing, or copy the file"),
+        (sqlite3.SQLITE_READONLY, "make it writable, or copy the file"),
+        (sqlite3.SQLITE_READONLY_DIRECTORY, "make it writable, or copy the file"),
         (sqlite3.SQLITE_CANTOPEN, "its folder must exist and be writable"),
         (sqlite3.SQLITE_BUSY_SNAPSHOT, "wait for it, then run the same command again"),
     ],
@@ -585,6 +585,6 @@ def test_every_failure_has_a_next_step(code: int, next_step: str) -> None:
     assert next_step in explain_sqlite(error)
 
 
-def test_what_is_not_of_the_disk_is_told_in_its_own_words() -> None:
-    told = explain_sqlite(sqlite3.IntegrityError("UNIQUE constraint failed"))
-    assert told.startswith("UNIQUE constraint failed; `bedrock-usage check`")
+def test_other_errors_keep_sqlites_own_message() -> None:
+    message = explain_sqlite(sqlite3.IntegrityError("UNIQUE constraint failed"))
+    assert message.startswith("UNIQUE constraint failed; `bedrock-usage check`")

@@ -1,4 +1,4 @@
-"""A person is forgotten: no byte of the name is left, every figure stays, and it stays so."""
+"""A person is forgotten: no byte of the name is left, every figure stays, and later loads agree."""
 
 from __future__ import annotations
 
@@ -53,13 +53,13 @@ def figures(db: Database) -> dict[str, list[tuple[Any, ...]]]:
 
 
 def unnamed(found: dict[str, list[tuple[Any, ...]]], *names: str) -> dict[str, list[str]]:
-    """Return figures with one word for every pseudonym and every one of the names."""
+    """Return figures with every pseudonym and every name replaced by the same word."""
     word = re.compile("|".join([PSEUDONYM.pattern, *map(re.escape, sorted(names, key=len)[::-1])]), re.I)  # fmt: skip
     return {mart: sorted(word.sub("NAME", repr(row)) for row in part) for mart, part in found.items()}  # fmt: skip
 
 
 def traces(folder: Path, *names: str) -> list[tuple[str, str]]:
-    """Return which files hold which name, whatever the case of its letters."""
+    """Return which files contain which name, in upper or lower case."""
     return [
         (file.name, name)
         for file in folder.glob("w.db*")
@@ -100,7 +100,7 @@ def test_a_name_is_found_between_other_characters(text: str, expected: str) -> N
     assert known.text(known.text(text)) == known.text(text)
 
 
-def test_each_way_to_write_a_name_is_told_apart() -> None:
+def test_each_spelling_of_a_name_stays_distinct() -> None:
     known = knowing("alice", "bob")
     pseudonyms = {known.text(name) for name in ("alice", "Alice", "bob")}
     assert len(pseudonyms) == 3
@@ -128,7 +128,7 @@ NAMES = ("zoe.quist", "zoe.quist@corp.example", "Żaneta-Łęcka", "yuri+dev@cor
 
 @st.composite
 def people(draw: st.DrawFn) -> list[dict[str, Any]]:
-    """Draw raw calls, some of them of those who are to be forgotten, in any place a name may be."""
+    """Draw raw calls, some by people to forget, with the names in any possible place."""
     records = []
     for number in range(draw(st.integers(3, 12))):
         who = draw(st.sampled_from((*NAMES, *(name.upper() for name in NAMES), "stays")))
@@ -186,13 +186,13 @@ def test_nothing_of_a_name_is_left_and_no_figure_changes(
             forget(db, [name])
         assert compact(db)
         after = figures(db)
-        # What a session of somebody forgotten is called says who it was.
+        # The session name of a forgotten user would reveal the user.
         sessions = (f"made-up-{number}" for number in range(12))
         everybody = (*NAMES, "Zoe", "X. Andra", *sessions)
         assert unnamed(after, *everybody) == unnamed(before, *everybody)
         assert [c for c in run_checks(db) if c.status != "ok"] == []
         _no_trace(folder)
-        # Again, and more of the same people, and the configuration that still names them.
+        # The same again, more from the same people, and a configuration that still names them.
         for name in order:
             assert not sum(forget(db, [name]).replaced.values())
         load(db, *files)
@@ -203,7 +203,7 @@ def test_nothing_of_a_name_is_left_and_no_figure_changes(
         compact(db)
         _no_trace(folder)
         later = figures(db)
-    # Forgetting first comes to what forgetting afterwards comes to.
+    # Forgetting first gives the same result as forgetting afterwards.
     with new_warehouse() as db:
         load(db, *files, logs / "b.json")
         apply_config(db, rules, aliases)
@@ -220,7 +220,7 @@ def _no_trace(folder: Path) -> None:
 
 
 def planted(db: Database, name: str) -> None:
-    """Put a name wherever the warehouse keeps texts of others."""
+    """Insert a name wherever the warehouse stores text from outside."""
     db.conn.executescript(f"""
         insert into sync_state (stream, source, account_id, region, error)
             values ('a', 'a', 'a', 'a', 'User: arn:aws:iam::1:user/{name} is not authorized');
@@ -268,11 +268,11 @@ def test_no_later_place_or_message_brings_it_back(db: Database, tmp_path: Path) 
     )
     assert tables_with(db, "zoe") == tables_with(db, "Zoe") == []
     assert rows(db, "select count(*) from rejects, log_files") == [(2,)]
-    # What was read is known by the pseudonym of its folder.
+    # Files that were read are found under the pseudonym of their folder.
     assert load_files(db, [folder]).files_unchanged == 2
 
 
-def test_what_is_not_the_name_is_told_and_left(db: Database, tmp_path: Path) -> None:
+def test_longer_texts_with_the_name_are_reported_and_left(db: Database, tmp_path: Path) -> None:
     load(db, write_log(tmp_path / "log.json", [call(1, user="zoe"), call(2, user="zoe.quist")]))
     done = forget(db, ["zoe"])
     assert ("users.user_name", "zoe.quist") in done.left
@@ -331,7 +331,7 @@ def test_the_command_says_what_goes_and_asks(tmp_path: Path) -> None:
     status, _, err = run(*words, "--yes")
     assert status == 0
     assert "Forgot         2 users" in err
-    # What is kept of a pattern is the pattern.
+    # A pattern is stored as it is.
     assert b"zoe@corp.example" not in path.read_bytes()
     assert b"zoe@corp.*" in path.read_bytes()
     assert run("check", "--db", path)[0] == 0
@@ -343,7 +343,7 @@ def test_the_command_says_what_goes_and_asks(tmp_path: Path) -> None:
     assert "zoe" not in out
 
 
-def test_a_reader_in_the_way_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_reader_in_the_way_is_reported(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("etl.warehouse.database._BUSY_SECONDS", 0.2)
     path = tmp_path / "w.db"
     assert (

@@ -1,4 +1,4 @@
-"""A call that CloudTrail and an invocation log tell of is one call, whichever comes first."""
+"""A call reported by CloudTrail and by an invocation log is one call, whichever comes first."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ def write(folder: Path, number: int, record: dict[str, Any]) -> Path:
 
 
 def checks(db: Database) -> dict[str, list[tuple[Any, ...]]]:
-    """Return the rows of each check that has some; there must be none."""
+    """Return the rows of each failing check; there must be none."""
     found = {name: rows(db, sql_text(f"checks/{name}")) for name in sql_names("checks")}
     return {name: wrong for name, wrong in found.items() if wrong}
 
@@ -81,7 +81,7 @@ def test_the_log_gives_a_call_its_tokens(db: Database, load_both: Any) -> None:
     assert rows(db, "select calls, input_tokens from user_costs") == [(1, 100)]
 
 
-def test_where_both_know_a_count_the_log_wins_and_the_difference_is_told(
+def test_if_both_report_a_count_the_log_wins_and_the_difference_is_reported(
     db: Database, load_both: Any
 ) -> None:
     load_both(call(1, tokens=(90, 10)), logged(1, tokens=(100, 10)))
@@ -100,7 +100,7 @@ def test_what_the_log_does_not_know_comes_from_cloudtrail(db: Database, load_bot
     assert rows(db, CALLS)[0][3:5] == (100, 20)
 
 
-def test_what_the_log_tells_beside_the_tokens(db: Database, load_both: Any) -> None:
+def test_what_the_log_reports_besides_tokens(db: Database, load_both: Any) -> None:
     load_both(
         call(1, requestParameters=None, userAgent="Search/1.0"),
         logged(
@@ -176,7 +176,7 @@ def test_the_summary_tells_of_logs_that_found_their_call(db: Database, tmp_path:
     assert (written.calls_new, written.calls_known, written.calls_logged) == (1, 1, 1)
 
 
-# Everything that may be told of two calls, in all the forms that may meet.
+# Every report of two calls, in all the forms that may meet.
 REPORTS = (
     call(1),
     call(1, tokens=(90, 9)),
@@ -287,7 +287,7 @@ def test_no_text_of_a_body_is_ever_written(
         records.append(record | {"output": body, "input": body})
         records.append({"schemaType": "ModelInvocationLog", "timestamp": canary, "requestId": "x"})
     path = write_invocation_log(tmp_path / "l.jsonl", records)
-    # Damaged, so that what is left of it is looked for by another way.
+    # Damaged, so that its remains are searched in another way.
     damaged = tmp_path / "d.jsonl"
     damaged.write_bytes(path.read_bytes()[:-40])
     told: list[object] = []

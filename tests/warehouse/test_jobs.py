@@ -1,4 +1,4 @@
-"""What starts a batch or an asynchronous job is counted, and its unknown tokens are listed."""
+"""Calls that start a batch or asynchronous job are counted, and their unknown tokens listed."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A call is counted once, whatever is loaded, how often, in what order, and whoever dies."""
+"""A call is counted once, whatever is loaded, how often, in what order, and what is killed."""
 
 from __future__ import annotations
 
@@ -393,7 +393,7 @@ def test_memory_does_not_grow_with_the_number_of_files(db: Database, tmp_path: P
         tracemalloc.stop()
         return most
 
-    # How much is read ahead is a matter of moments; what grows with the files is there each time.
+    # How much is read ahead depends on timing; growth with the number of files shows every time.
     few = max(peak(start, 150) for start in (0, 1000))
     many = min(peak(start, 600) for start in (2000, 3000))
     assert many < few + 4_000_000

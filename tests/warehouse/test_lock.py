@@ -1,4 +1,4 @@
-"""Looking at the lock of a warehouse."""
+"""Testing the lock of a warehouse."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def test_a_look_is_in_nobodys_way(tmp_path: Path) -> None:
     path = tmp_path / "w.db"
     with sync_lock(path):
         pass
-    # One who looks without a pause, and one who does what a schedule does.
+    # One tests the lock without a pause, the other takes it as a schedule does.
     looking = threading.Thread(target=lambda: [is_locked(path) for _ in range(300)])
     looking.start()
     for _ in range(100):

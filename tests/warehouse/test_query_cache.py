@@ -1,4 +1,4 @@
-"""Answers are kept until something is committed, and no longer."""
+"""Results are cached until something is committed, and no longer."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def other(path: Path) -> Iterator[sqlite3.Connection]:
 
 
 class Asked:
-    """Stands between, and counts the statements."""
+    """Wraps a connection, and counts its statements."""
 
     def __init__(self, connection: sqlite3.Connection) -> None:
         self._connection, self.statements = connection, 0
@@ -97,14 +97,14 @@ def test_what_is_not_committed_is_not_seen(
 def test_a_commit_while_a_statement_runs_is_not_missed(
     path: Path, connection: sqlite3.Connection, other: sqlite3.Connection
 ) -> None:
-    """The rows are older than the commit that came before they were kept."""
+    """The rows are older than a commit that came before they were stored."""
     answers = Answers(path)
 
     class Late(Asked):
         def execute(self, sql: str, parameters: Any) -> Any:
             rows = super().execute(sql, parameters).fetchall()
             other.execute("insert into names values ('c')")
-            # Another thread has seen the commit before these rows are there.
+            # Another thread sees the commit before these rows arrive.
             assert names(answers, connection, like="c") == ["c"]
             return SimpleNamespace(fetchall=lambda: rows)
 

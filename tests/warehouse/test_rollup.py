@@ -1,4 +1,4 @@
-"""The rollups stay in step, and keeping them so costs no more as history grows."""
+"""The rollups stay in step, at a cost that does not grow with history."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from etl.warehouse.write.rollup import (
     hours_of,
     rebuild_rollups,
     renew,
-    take_calls,
+    subtract_calls,
 )
 from tests.rounds import rounds
 from tests.support import (
@@ -90,7 +90,7 @@ def test_a_late_call_takes_its_share_and_a_late_token_gives_it_back(
 def test_a_series_seen_for_the_first_time_moves_earlier_hours_to_itself(
     db: Database, tmp_path: Path
 ) -> None:
-    """The canonical id stood in for the profile until CloudWatch showed the profile itself."""
+    """The canonical id replaces the profile until CloudWatch shows the profile itself."""
     plain, later = SONNET[3:], "2026-11-02T15:00:00Z"
     load(db, write_log(tmp_path / "log.json", [call(1, requestParameters={"modelId": SONNET})]),
          write_metrics(tmp_path / "m.csv", [(plain, "InputTokenCount", 100)]))  # fmt: skip
@@ -126,7 +126,7 @@ NewWarehouse = Callable[[], AbstractContextManager[Database]]
 
 CHECKS = {name: sql_text(f"checks/{name}") for name in sql_names("checks")}
 
-# Everything that is kept in step; what it holds follows from events, totals and prices.
+# Every table that is kept in step; its content follows from events, totals and prices.
 ROLLUPS = ("usage_hourly", "usage_daily", "usage_hours", *PRICED)
 
 
@@ -229,7 +229,7 @@ def test_whatever_comes_late_twice_corrected_or_out_of_order(
 def take_everything(db: Database) -> None:
     with db.atomic():
         hours = hours_of(db, "events")
-        take_calls(db, "events")
+        subtract_calls(db, "events")
         db.execute("delete from events")
         renew(db, Names(db), hours)
 
@@ -243,7 +243,7 @@ def test_what_is_taken_away_leaves_no_row(db: Database, tmp_path: Path) -> None:
     check(db)
 
 
-def test_what_is_taken_away_leaves_its_estimate_to_nobody(db: Database, tmp_path: Path) -> None:
+def test_the_estimate_of_removed_calls_becomes_unattributed(db: Database, tmp_path: Path) -> None:
     load(db, write_log(tmp_path / "log.json", [call(1), call(2, user="bob")]),
          write_metrics(tmp_path / "m.csv", [(HAIKU, "InputTokenCount", 100)]))  # fmt: skip
     take_everything(db)
@@ -315,7 +315,7 @@ def test_dropped_calls_stay_in_the_rollups(db: Database, tmp_path: Path, before:
         rebuild_rollups(db)
     assert content(db) == before_it
     check(db)
-    # What is left is still compared.
+    # The remaining calls are still compared.
     db.execute("update usage_hourly set calls = calls + 1 where hour >= ?", [before])
     assert rows(db, CHECKS["rollup_matches_events"]) != []
 
@@ -342,7 +342,7 @@ def test_a_price_that_comes_later_prices_what_is_there(db: Database, tmp_path: P
     [(1, 4), (4, 1)],
     ids=["one row beyond 64 bits", "a sum of rows beyond 64 bits"],
 )
-def test_a_price_beyond_all_measure_stops_nobody_from_loading(
+def test_an_enormous_price_does_not_stop_a_load(
     db: Database, tmp_path: Path, users: int, calls_of_each: int
 ) -> None:
     import_price(db, tmp_path, HAIKU, MAX_RATE)
@@ -371,7 +371,7 @@ def test_days_left_unpriced_are_priced_when_the_warehouse_is_opened(
 
 
 def test_a_commit_reads_no_more_than_what_it_changes(db: Database, tmp_path: Path) -> None:
-    """However much history there is: no statement goes through a rollup from end to end."""
+    """However much history there is: no statement scans a whole rollup."""
     metrics = [(HAIKU, "InputTokenCount", 100)]
     load(db, write_log(tmp_path / "1.json", [call(1), call(2, tokens=(5, 6))]),
          write_metrics(tmp_path / "m.csv", metrics))  # fmt: skip

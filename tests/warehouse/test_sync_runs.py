@@ -1,4 +1,4 @@
-"""The last sync, as the warehouse tells of it to others."""
+"""The last sync, as the warehouse shows it to others."""
 
 from __future__ import annotations
 

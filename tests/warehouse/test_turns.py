@@ -1,4 +1,4 @@
-"""Those who write take turns: nobody gives up, nobody is kept out, nothing is lost or doubled."""
+"""Writers take turns: none gives up, none is kept out, nothing is lost or counted twice."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ def batch(number: int) -> Batch:
 
 
 def told(path: Path) -> object:
-    """Return what people see of the calls, whatever keys the names have."""
+    """Return what users see of the calls, independent of the keys of names."""
     with open_warehouse(path) as db:
         return {
             name: sorted(rows(db, f"select * from {name}"), key=repr)
@@ -67,7 +67,7 @@ BESIDE: dict[str, Callable[[Database], object]] = {
 
 @pytest.mark.parametrize("seed", range(rounds(1, 60)))
 def test_between_two_batches_others_may_have_written_anything(tmp_path: Path, seed: int) -> None:
-    """Two loaders in turn, and commands in between; what a loader remembers is never wrong."""
+    """Two loaders in turn, and commands in between; a loader's caches are never wrong."""
     rng = random.Random(seed)
     numbers = [7, *(rng.randrange(40) for _ in range(24))]
     with (
@@ -113,7 +113,7 @@ def test_two_loads_at_once_on_a_warehouse_that_is_not_there_yet(tmp_path: Path) 
 
 
 def test_one_who_writes_without_a_pause_lets_others_in(db: Database, tmp_path: Path) -> None:
-    """Where another looked as seldom as SQLite does, it would wait for minutes."""
+    """A writer that retried as seldom as SQLite does would wait for minutes."""
     is_over = threading.Event()
     written = 0
 
@@ -144,7 +144,7 @@ def test_one_who_writes_without_a_pause_lets_others_in(db: Database, tmp_path: P
 def test_who_is_waited_for_is_said_once_and_a_stop_ends_it(
     db: Database, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, is_long: bool
 ) -> None:
-    monkeypatch.setattr(turns, "_SAY_AFTER_SECONDS", 0.0 if is_long else 60.0)
+    monkeypatch.setattr(turns, "_REPORT_AFTER_SECONDS", 0.0 if is_long else 60.0)
     path = tmp_path / "warehouse.db"
     writer = subprocess.Popen(
         [sys.executable, "-c", "import sqlite3, sys\n"
@@ -164,7 +164,7 @@ def test_who_is_waited_for_is_said_once_and_a_stop_ends_it(
             raise StoppedError("stopped")
 
     try:
-        db.patience = Patience(check=check, tell=said.append)  # type: ignore[attr-defined]
+        db.patience = Patience(check=check, report=said.append)  # type: ignore[attr-defined]
         with pytest.raises(StoppedError):
             Loader(db).write(batch(1))
         assert len(said) == is_long
@@ -183,7 +183,7 @@ def test_who_is_waited_for_is_said_once_and_a_stop_ends_it(
 
 
 def test_a_transaction_that_reads_first_still_waits(db: Database, tmp_path: Path) -> None:
-    """SQLite refuses at once to let such a one write after another; ours has its turn first."""
+    """SQLite refuses such a write at once; our transaction waits its turn first."""
     with open_warehouse(tmp_path / "warehouse.db") as other:
         with db.atomic():
             rows(db, "select count(*) from accounts")
@@ -214,7 +214,7 @@ def test_killed_in_the_first_second_it_leaves_nothing_or_a_warehouse(tmp_path: P
                 assert rows(db, "pragma integrity_check") == [("ok",)]
             for file in path.parent.iterdir():
                 file.unlink()
-    # What one leaves that is killed while it writes a new file goes with the next.
+    # The next process removes what a process killed while writing a new file left behind.
     (path.parent / ".w.db.abcd_123.new").write_bytes(b"SQLite")
     (path.parent / ".w.db.not-ours.new").write_bytes(b"")
     assert subprocess.run(words, cwd=ROOT, stderr=subprocess.DEVNULL, check=False).returncode == 0

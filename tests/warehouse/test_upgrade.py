@@ -1,4 +1,4 @@
-"""A warehouse of an earlier version: it comes to the same figures, and nothing on the way is lost."""
+"""A warehouse of an earlier version: an upgrade gives the same figures, and loses nothing."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ from tests.warehouse import earlier
 
 EARLIER = Path(earlier.__file__).parent
 SHAPES = ("m009", "m012", "m014")
-# What people see; the keys behind it depend on the order of the files.
+# What users see; the keys behind it depend on the order of the files.
 MARTS = sql_names("marts")
 
 
@@ -44,7 +44,7 @@ def warehouse_of(shape: str, folder: Path) -> Path:
 
 
 def inputs(shape: str) -> list[Path]:
-    """Return what the version of the shape could read."""
+    """Return the files that the version with this schema could read."""
     files = [EARLIER / "input"]
     return sorted(f for f in files[0].iterdir() if f.is_file()) if shape == "m009" else files
 
@@ -57,7 +57,7 @@ def figures(db: Database) -> dict[str, list[tuple[Any, ...]]]:
 def loaded(
     new_warehouse: Callable[[], AbstractContextManager[Database]],
 ) -> Callable[[list[Path]], dict[str, list[tuple[Any, ...]]]]:
-    """Return the figures of files that today's code has loaded, once for all shapes."""
+    """Return the figures of files loaded by today's code, once for all schemas."""
 
     @functools.cache
     def figures_of(files: tuple[Path, ...]) -> dict[str, list[tuple[Any, ...]]]:
@@ -89,7 +89,7 @@ def test_it_comes_to_the_figures_of_a_new_one(
 
 
 def test_every_migration_says_what_it_takes() -> None:
-    """Beside ``@migrations()``: ``@takes()``, or ``@takes(seconds=..., megabytes=..., per=...)``."""
+    """Next to ``@migrations()``: ``@takes()``, or ``@takes(seconds=..., megabytes=..., per=...)``."""
     names = {migration.name for migration in migrations._migrations}
     assert set(EFFORTS) == names
     tables = {effort.per for effort in EFFORTS.values()}
@@ -124,7 +124,7 @@ def test_whatever_ends_it_leaves_what_was_there(
         assert not migrations.pending(db)
 
 
-# It stands still in SQLite, with every migration done and none committed.
+# It waits inside SQLite, with every migration applied and none committed.
 HELD = """
 import sys
 from etl.cli import main
@@ -170,7 +170,7 @@ def test_a_signal_in_the_middle(
 
 @pytest.fixture
 def costly(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """Let a migration take a minute and a gigabyte for what the small warehouses hold."""
+    """Let a migration take a minute and a gigabyte for these small warehouses."""
     monkeypatch.setitem(EFFORTS, "m015_create_monitor", Effort(500_000, 8_000_000, "events"))
     yield
 
@@ -191,7 +191,7 @@ def test_it_says_what_it_takes_before(tmp_path: Path, monkeypatch: pytest.Monkey
     for words in (("upgrade",), ("status",), ("load", EARLIER / "input")):
         status, _, err = run(*words, "--db", path)
         assert status == 1
-        assert "make room and run the same command again; nothing was changed" in err
+        assert "free some space and run the same command again; nothing was changed" in err
     assert dump(path) == before
 
 
@@ -207,9 +207,9 @@ def test_a_backup_is_the_old_file(tmp_path: Path) -> None:
     assert not list(tmp_path.glob("*.part*"))
     with open_warehouse(path) as db:
         assert not migrations.pending(db)
-    # It is a warehouse, and may be upgraded as well; a file that is there is left alone.
+    # The backup is a warehouse that can be upgraded too; an existing file is left alone.
     status, _, err = run("upgrade", "--backup", path, "--db", copy)
-    assert (status, f"{path} is there already" in err) == (1, True)
+    assert (status, f"{path} already exists" in err) == (1, True)
     status, _, err = run("upgrade", "--backup", tmp_path / "no" / "w.db", "--db", copy)
     assert (status, "is not a folder" in err) == (1, True)
     assert run("upgrade", "--db", copy)[0] == 0
@@ -234,8 +234,8 @@ def test_a_copy_that_is_stopped_leaves_nothing(tmp_path: Path) -> None:
     assert {file.name for file in tmp_path.iterdir()} - {"w.db-shm", "w.db-wal"} == {"w.db"}
 
 
-def test_long_work_is_told_of_now_and_then(db: Database, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("etl.warehouse.long_work._TELL_SECONDS", 0.0)
+def test_long_work_is_reported_now_and_then(db: Database, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("etl.warehouse.long_work._REPORT_SECONDS", 0.0)
     said: list[str] = []
     display = LongWork(said.append)
     for tenths in range(1000):

@@ -1,4 +1,4 @@
-"""The processes that run visitors' SQL: each statement ends in time, and costs only itself."""
+"""The processes that run visitors' SQL: each statement ends in time, and affects no other."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ MARGIN = 0.4
 NUMBERS = "with recursive n (i) as (select 1 union all select i + 1 from n) "
 LONG = "with x (a) as (select hex(zeroblob(49000))) select "
 
-# The first kind stops between two steps; the others are in one step, or not yet in the first.
+# The first kind stops between two steps; the others are within one step, or before the first.
 ENDLESS = {
     "steps": f"{NUMBERS}select count(*) from n",
     "instr": LONG + " + ".join(f"instr(a, substr(a, 1, 40000) || {i})" for i in range(16)) + " from x",
@@ -103,7 +103,7 @@ def test_a_statement_without_end_ends_at_its_limit(processes: VisitorProcesses, 
         ("delete from t", "not authorized"),
         ("select zeroblob(100001)", "too big"),
         (f"{NUMBERS}select hex(zeroblob(49000)) from n limit 400", "larger than 16 MB"),
-        (f"{NUMBERS}select i, hex(zeroblob(999)) from n where i < 9999 order by 2, 1", "maybe it sorts"),
+        (f"{NUMBERS}select i, hex(zeroblob(999)) from n where i < 9999 order by 2, 1", "may sort or group too much"),
         ("select ?", "has no name"),
         ("select " + "(" * 3000, "overflow"),
     ],
@@ -148,7 +148,7 @@ def test_a_process_that_was_killed_is_replaced(processes: VisitorProcesses) -> N
         asked = asyncio.ensure_future(processes.run(Statement(ENDLESS["steps"], (), 9000)))
         await asyncio.sleep(0.2)
         os.kill(processes.running()[0], signal.SIGKILL)
-        with pytest.raises(sqlite3.OperationalError, match="has ended the process"):
+        with pytest.raises(sqlite3.OperationalError, match="the statement ended the process"):
             await asked
 
     asyncio.run(killed_at_work())
@@ -158,7 +158,7 @@ def test_a_process_that_was_killed_is_replaced(processes: VisitorProcesses) -> N
 def test_a_process_that_does_not_start_is_no_fault_of_the_statement(tmp_path: Path) -> None:
     processes = VisitorProcesses(tmp_path / "none.db", count=1)
     try:
-        with pytest.raises(sqlite3.OperationalError, match="does not start"):
+        with pytest.raises(sqlite3.OperationalError, match="did not start"):
             run(processes, "select 1")
     finally:
         processes.close()

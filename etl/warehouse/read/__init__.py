@@ -1,1 +1,1 @@
-"""What reports, pages, ``status`` and ``inspect`` ask of a warehouse."""
+"""Queries on a warehouse for reports, pages, ``status`` and ``inspect``."""

@@ -1,4 +1,4 @@
-"""What ``inspect`` asks a warehouse."""
+"""The queries of ``inspect`` on a warehouse."""
 
 from __future__ import annotations
 
@@ -21,10 +21,10 @@ class Located(NamedTuple):
 
 
 def locate_call(db: Database, name: str) -> Located | None:
-    """Return the call with an event id, else the newest with a request id; None if none has it.
+    """Return the call with this event id, else the newest with this request id, else None.
 
-    The id of a correction leads to the call that it corrected. All calls are looked through: no
-    index of ids is kept, which would be the largest part of the database.
+    The id of a correction leads to the call that it corrected. This scans all calls: an index of
+    ids would be the largest part of the database.
     """
     for table, column, value in (
         ("events", "event_id", stored_id(name)),
@@ -48,7 +48,7 @@ def latest_calls(db: Database, number: int) -> list[Located]:
 
 
 def read_call(db: Database, event_time: str, event_id: str) -> dict[str, Any] | None:
-    """Return a call's row of the view ``calls``; None if it is not there."""
+    """Return a call's row of the view ``calls``; None if there is none."""
     key = {"event_time": event_time, "event_id": event_id}
     return next(iter(run_report(db, "inspect_call", key)), None)
 
@@ -63,12 +63,12 @@ def read_corrections(db: Database, event_time: str, event_id: str) -> list[tuple
 
 
 def read_call_prices(db: Database, event_time: str, event_id: str) -> list[dict[str, Any]]:
-    """Return the price of each kind of token that a call used; ``price_id`` is None without."""
+    """Return the price of each kind of token that a call used; ``price_id`` None if unpriced."""
     return run_report(db, "inspect_prices", {"event_time": event_time, "event_id": event_id})
 
 
 def price_model_ids(db: Database, raw_model_id: str) -> list[str]:
-    """Return the ids that a model's price is looked for under, the first first."""
+    """Return the ids under which a model's price is looked up, in that order."""
     rows = db.conn.execute(
         "select distinct price_model_id from int_models"
         " join model_price_ids on model_price_ids.model_key = int_models.price_model_key"
@@ -79,7 +79,7 @@ def price_model_ids(db: Database, raw_model_id: str) -> list[str]:
 
 
 def profile_of(db: Database, raw_model_id: str) -> str | None:
-    """Return the ARN of the application inference profile that a model id names, if it is known."""
+    """Return the ARN of the application inference profile named by a model id, None if unknown."""
     row = db.conn.execute(
         "select profile_arn from models join inference_profiles on profile_id = model_tail"
         " where model_id = ? and inference_profiles.application is not null"
@@ -90,9 +90,9 @@ def profile_of(db: Database, raw_model_id: str) -> str | None:
 
 
 def trial_kinds(db: Database) -> Iterator[dict[str, Any]]:
-    """Yield each call of a trial as ``call_kinds`` does a kind, with its ``event_id``.
+    """Yield each call of a trial in the form of ``call_kinds``, with its ``event_id``.
 
-    The calls must have tokens of every kind that may have a price; ``calls`` is 1.
+    The calls must have tokens of every kind that can have a price; ``calls`` is 1.
     """
     yield from db.query(
         "select event_id, event_name, raw_model_id, model_id, inference_scope, region,"
@@ -105,5 +105,5 @@ def trial_kinds(db: Database) -> Iterator[dict[str, Any]]:
 
 
 def call_kinds(db: Database) -> Iterator[dict[str, Any]]:
-    """Yield the kinds of calls that a warehouse holds; see ``sql/reports/survey_calls.sql``."""
+    """Yield the kinds of calls in a warehouse; see ``sql/reports/survey_calls.sql``."""
     yield from run_report(db, "survey_calls", {})

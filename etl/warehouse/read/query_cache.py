@@ -1,9 +1,9 @@
-"""Answers that are kept for as long as nothing changes in the warehouse.
+"""A cache of query results, valid until the warehouse changes.
 
-Many people open the same page each morning, and between two syncs it says the same to all of them.
-SQLite tells a connection when another one has committed (``pragma data_version``, a look at shared
-memory); an answer belongs to what that said before the statement ran, so one that came too late is
-newer than it claims and never older.
+Many people open the same page each morning, and between two syncs it shows the same to all of them.
+``pragma data_version`` changes when another connection commits; reading it costs a look at shared
+memory. A result is stored with the version read before the statement ran, so it may be newer than
+its version, but never older.
 
 https://www.sqlite.org/pragma.html#pragma_data_version
 """
@@ -21,7 +21,7 @@ from weakref import finalize
 from etl.warehouse.paths import connect_readonly
 from etl.warehouse.visitors.limits import fetch_within
 
-# Of all answers together: some tens of megabytes.
+# Of all results together: some tens of megabytes.
 MAX_ROWS = 50_000
 _MAX_ANSWERS = 5_000
 
@@ -29,7 +29,7 @@ _Key = tuple[str, tuple[tuple[str, object], ...]]
 
 
 class Answers:
-    """The answers of one warehouse, for all threads; the ones not asked for longest go first."""
+    """The cached results of one warehouse, for all threads; drops the least recently used first."""
 
     def __init__(self, db: Path, *, max_rows: int = MAX_ROWS) -> None:
         self._db, self._max_rows = db, max_rows
@@ -47,7 +47,7 @@ class Answers:
         *,
         seconds: float,
     ) -> list[Any]:
-        """Return the rows of a statement, as ``fetch_within``; they are not to be changed."""
+        """Return the rows of a statement, as ``fetch_within``; the caller must not change them."""
         key = (sql, tuple(sorted(parameters.items())))
         with self._lock:
             version = self._look()
@@ -61,16 +61,17 @@ class Answers:
         return rows
 
     def forget(self) -> None:
-        """Keep none of them."""
+        """Empty the cache."""
         with self._lock:
             self._forget()
 
     def _look(self) -> int | None:
-        """Return the version of the data, and forget what belongs to another; None: not known."""
+        """Return the version of the data, and drop results of another one; None: not known."""
         try:
             version: int | None = self._connection().execute("pragma data_version").fetchone()[0]
         except sqlite3.OperationalError:
-            # Somebody has the file to himself for a moment: nothing is known, so nothing is kept.
+            # Another process has exclusive access for a moment: the version is unknown, so nothing
+            # is kept.
             version = None
         if version is None or version != self._version:
             self._forget()

@@ -1,4 +1,4 @@
-"""Answer the reports: run the files of ``sql`` and hand their rows out as dicts."""
+"""Run the reports in the files of ``sql`` and return their rows as dicts."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ DIMENSIONS = ("day", "user_name", "application", "region", "model_id")
 
 @dataclass(frozen=True)
 class Filters:
-    """What a report is limited to; days are UTC and inclusive, an empty tuple is no limit."""
+    """The filters of a report; days are UTC and inclusive, an empty tuple means no limit."""
 
     since: str | None = None
     until: str | None = None
@@ -36,7 +36,7 @@ class Filters:
             "models": _json(models),
             "users": _json(self.users),
             "applications": _json(self.applications),
-            # Whoever has the file may see all of it.
+            # A user with the file may see all of it.
             "_visitor_applications": None,
         }
 
@@ -44,7 +44,7 @@ class Filters:
 def usage(db: Database, filters: Filters, *, by: Iterable[str] = ()) -> list[dict[str, Any]]:
     """Return usage and cost, one row for each combination of the dimensions in ``by``.
 
-    ``by`` names some of ``DIMENSIONS``; without any there is one row in all, or none.
+    ``by`` names some of ``DIMENSIONS``; if it is empty, there is one row in all, or none.
     """
     wanted = set(by)
     flags = {

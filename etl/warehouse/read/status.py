@@ -1,6 +1,6 @@
-"""What the warehouse knows of itself: how far AWS was read, what is missing, what is unsure.
+"""The status of the warehouse: how far AWS was read, what is missing, what is provisional.
 
-None of it looks at calls or hours one by one, so that it answers at once however much is loaded.
+No query reads single calls or hours, so each is fast however much is loaded.
 """
 
 from __future__ import annotations
@@ -12,19 +12,18 @@ from sqlite_utils import Database
 
 from etl.warehouse.read.reports import run_report
 
-# The days of the recent coverage, today included: UTC days.
+# UTC days of the recent coverage, today included.
 RECENT_DAYS = 30
 
 _FLAGS = ("is_history_complete",)
 
 
 def read_status(db: Database, now: datetime) -> dict[str, Any]:
-    """Return the parts of the status by name, each as its file of ``sql/reports`` says.
+    """Return the parts of the status by name, each with the columns of its file in ``sql/reports``.
 
-    ``streams``, ``gaps``, ``rereads`` (of the same days as the recent coverage), ``rejects`` and
-    ``unpriced`` are lists of rows; ``last_run`` is one row,
-    None if nothing was ever synced; ``provisional`` and ``coverage`` are one row each, the latter
-    for ``last_30_days`` and ``all``.
+    ``streams``, ``gaps``, ``rereads`` (for the same days as the recent coverage), ``rejects`` and
+    ``unpriced`` are lists of rows; ``last_run`` is one row, None if nothing was ever synced;
+    ``provisional`` is one row; ``coverage`` is one row each for ``last_30_days`` and ``all``.
     """
     since = now.astimezone(UTC).date() - timedelta(days=RECENT_DAYS - 1)
     return {

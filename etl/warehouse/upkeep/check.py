@@ -1,13 +1,13 @@
-"""Look a warehouse over: is the file whole, and do its figures follow from its calls?
+"""Check a warehouse: is the file intact, and do its figures follow from its calls?
 
-- **file**: SQLite's own look at every page and index.
-- **schema**: tables and views are this version's. Others are looked over as far as it goes.
-- **keys**: every row finds the rows that it refers to. SQLite does not look while `load` is busy.
-- **every file of** ``sql/checks``: each returns a row for whatever is wrong. They read the views
-  that are in the file.
+- **file**: SQLite's own check of every page and index.
+- **schema**: tables and views are this version's. Another version is checked as far as possible.
+- **keys**: every reference finds its row. SQLite does not verify this while `load` writes.
+- **every file of** ``sql/checks``: each returns one row for each problem. They read the views that
+  are stored in the file.
 
-Nothing is written, so that a damaged file stays as it is. In a damaged file nothing else is looked
-at, because it would only tell the damage again in other words.
+Nothing is written, so a damaged file stays as it is. If the file is damaged, the other checks are
+skipped, because they would only report the same damage again.
 """
 
 from __future__ import annotations
@@ -34,25 +34,23 @@ from etl.warehouse.write.rollup import rebuild_rollups
 
 CheckStatus = Literal["ok", "warning", "failed", "not checked"]
 
-# Of what is wrong, the first rows are shown.
+# How many of the wrong rows a result shows.
 ROWS_SHOWN = 3
 
 _DAMAGED = (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB)
 
 _RESTORE = (
-    "Restore a copy; or salvage what is left with `sqlite3 FILE .recover`; or delete the file and"
-    " load or sync again: all comes back that the logs and AWS still have. Calls that `vacuum`"
-    " dropped are counted in this file only."
+    "Restore a copy; or recover what is left with `sqlite3 FILE .recover`; or delete the file and"
+    " load or sync again, which restores everything that the logs and AWS still have. Only this"
+    " file counts the calls that `vacuum` dropped."
 )
-_UPDATE = "`bedrock-usage status`, or any other command that may write, brings it up to date."
+_UPDATE = "`bedrock-usage status`, or any other command that writes, brings it up to date."
 _REBUILD = (
-    "`bedrock-usage check --rebuild` makes the sums anew; if it does not help, this is a defect of"
+    "`bedrock-usage check --rebuild` rebuilds the sums; if that does not help, this is a bug in"
     " bedrock-usage: please report it."
 )
-_DEFECT = "If bedrock-usage is up to date, this is a defect of it: please report it."
-_PRICES = (
-    "`bedrock-usage prices list` shows the rates; `bedrock-usage prices import` puts yours right."
-)
+_DEFECT = "If bedrock-usage is up to date, this is a bug in it: please report it."
+_PRICES = "`bedrock-usage prices list` shows the rates; `bedrock-usage prices import` fixes yours."
 _FIXES = {
     "prices_do_not_overlap": _PRICES,
     "money_is_whole": _PRICES,
@@ -61,7 +59,7 @@ _FIXES = {
 
 
 class CheckResult(NamedTuple):
-    """What came of one check. ``rows``: the first of the ``row_count`` rows that are wrong."""
+    """The result of one check. ``rows``: the first of the ``row_count`` rows that are wrong."""
 
     check: str
     status: CheckStatus
@@ -72,14 +70,14 @@ class CheckResult(NamedTuple):
 
 
 class Check(NamedTuple):
-    """One thing to look at. ``run`` may raise sqlite3.Error."""
+    """One check. ``run`` may raise sqlite3.Error."""
 
     name: str
     run: Callable[[Database], CheckResult]
 
 
 def all_checks() -> list[Check]:
-    """Return every check, in the order in which they make sense."""
+    """Return every check, in the order in which to run them."""
     return [
         Check("file", _check_file),
         Check("schema", _check_schema),
@@ -92,10 +90,10 @@ def all_checks() -> list[Check]:
 def run_checks(
     db: Database, *, on_check: Callable[[str], None] = lambda name: None
 ) -> Iterator[CheckResult]:
-    """Look the warehouse over; yield what came of each check. ``on_check`` is told each name first.
+    """Check the warehouse; yield the result of each check. ``on_check`` gets each name first.
 
-    Raises WarehouseError if it is another program's database, sqlite3.Error if it cannot be read
-    for another reason than damage.
+    Raises WarehouseError if it is another program's database, and sqlite3.Error if it cannot be
+    read for a reason other than damage.
     """
     _prepare(db)
     is_damaged = False
@@ -113,15 +111,15 @@ def run_checks(
 
 
 def rebuild(db: Database) -> None:
-    """Make all sums anew: of the totals by hour, of the calls by hour and by day.
+    """Rebuild all sums: CloudWatch totals by hour, and calls by hour and day.
 
-    What `vacuum` dropped stays in them. One transaction.
+    They still count the calls that `vacuum` dropped. One transaction.
     """
     columns = (
         "hour, account_key, region_key, endpoint, cloudwatch_model_id, metric_kind, model_key,"
         " value, is_provisional"
     )
-    with long_work(db, "making the sums anew"), transaction(db):
+    with long_work(db, "rebuilding the sums"), transaction(db):
         db.conn.execute("delete from metric_hourly")
         db.conn.execute(
             f"insert into metric_hourly ({columns}) select {columns} from int_metric_hours"
@@ -130,7 +128,7 @@ def rebuild(db: Database) -> None:
 
 
 def differing_rows(db: Database, check: str) -> int:
-    """Return how many rows a file of ``sql/checks`` finds wrong."""
+    """Return how many wrong rows a file of ``sql/checks`` finds."""
     return _check_sql(db, name=check).row_count
 
 
@@ -140,20 +138,20 @@ def _prepare(db: Database) -> None:
         db.conn.execute("pragma cache_size = -65536")
         foreign = is_foreign(db)
     except (sqlite3.Error, UnicodeDecodeError):
-        return  # the first check tells
+        return  # the first check reports it
     if foreign:
         raise WarehouseError("this is another program's database; choose another with --db")
 
 
 def _not_run(name: str, error: sqlite3.Error | UnicodeDecodeError) -> CheckResult:
-    """Turn an error into what came of the check; raise those that are no answer to it."""
+    """Turn an error into the result of the check; raise errors that say nothing about it."""
     if isinstance(error, UnicodeDecodeError):
         words = error.object.decode(errors="replace")
-        return CheckResult(name, "failed", f"SQLite says: {words}", _RESTORE)
+        return CheckResult(name, "failed", f"SQLite reports: {words}", _RESTORE)
     if primary_code(error) in _DAMAGED or "decode to UTF-8" in str(error):
-        return CheckResult(name, "failed", f"SQLite says: {error}", _RESTORE)
+        return CheckResult(name, "failed", f"SQLite reports: {error}", _RESTORE)
     if primary_code(error) == sqlite3.SQLITE_ERROR:
-        # A table or a column that this version of the schema does not have.
+        # The file's schema is another version's and lacks a table or column.
         return CheckResult(name, "not checked", str(error), _UPDATE)
     raise error
 
@@ -167,7 +165,7 @@ def _check_file(db: Database) -> CheckResult:
         if line != "ok" and not line.startswith("***")
     ]
     if not problems:
-        return CheckResult("file", "ok", "Every page and every index is as it should be.")
+        return CheckResult("file", "ok", "Every page and every index is intact.")
     shown = tuple(problems[:ROWS_SHOWN])
     return CheckResult("file", "failed", "The file is damaged.", _RESTORE, shown, len(problems))
 
@@ -175,17 +173,17 @@ def _check_file(db: Database) -> CheckResult:
 def _check_schema(db: Database) -> CheckResult:
     missing, unknown = schema_difference(db)
     if unknown:
-        detail = f"A newer bedrock-usage wrote it: it has {', '.join(unknown)}."
-        return CheckResult("schema", "warning", detail, "Upgrade this one.")
+        detail = f"Written by a newer bedrock-usage: it has {', '.join(unknown)}."
+        return CheckResult("schema", "warning", detail, "Upgrade this program.")
     if missing:
-        detail = f"An older bedrock-usage wrote it: it lacks {', '.join(missing)}."
+        detail = f"Written by an older bedrock-usage: it lacks {', '.join(missing)}."
         return CheckResult("schema", "warning", detail, _UPDATE)
     views = dict(db.conn.execute("select name, sql from sqlite_master where type = 'view'"))
     if {name: _body(sql) for name, sql in views.items()} != {
         name: _body(sql) for name, sql in view_sql().items()
     }:
-        return CheckResult("schema", "warning", "The views are another version's.", _UPDATE)
-    return CheckResult("schema", "ok", "Tables and views are this version's.")
+        return CheckResult("schema", "warning", "The views are from another version.", _UPDATE)
+    return CheckResult("schema", "ok", "Tables and views are from this version.")
 
 
 def _body(statement: str) -> str:
@@ -198,10 +196,11 @@ def _check_keys(db: Database) -> CheckResult:
         'select "table", parent, count(*) from pragma_foreign_key_check group by 1, 2 order by 1, 2'
     ).fetchall()
     if not rows:
-        return CheckResult("keys", "ok", "Every row finds what it refers to.")
+        return CheckResult("keys", "ok", "Every reference finds its row.")
     shown = tuple({"table": a, "missing_in": b, "rows": n} for a, b, n in rows[:ROWS_SHOWN])
     total = sum(n for _, _, n in rows)
-    return CheckResult("keys", "failed", f"{_count(total)} with a dead end.", _DEFECT, shown, total)
+    detail = f"{_count(total)} with a reference to a missing row."
+    return CheckResult("keys", "failed", detail, _DEFECT, shown, total)
 
 
 def _check_sql(db: Database, *, name: str) -> CheckResult:
@@ -210,7 +209,7 @@ def _check_sql(db: Database, *, name: str) -> CheckResult:
     names = [column[0] for column in cursor.description]
     rows = (dict(zip(names, row, strict=True)) for row in cursor)
     shown = tuple(islice(rows, ROWS_SHOWN))
-    # Counted one by one: where a sum is wrong everywhere, they are as many as the sums.
+    # Counted one by one, not kept: if a sum is wrong everywhere, there are as many as sums.
     total = len(shown) + sum(1 for _ in rows)
     if not total:
         return CheckResult(name, "ok", question_of(text))
@@ -228,20 +227,20 @@ def _check_dropped_calls(db: Database) -> CheckResult:
     (late,) = db.conn.execute(
         "select count(*) from events where event_time < ?", [before]
     ).fetchone()
-    detail = f"{calls:,} calls before {before[:10]} are kept in the sums only."
+    detail = f"{calls:,} calls before {before[:10]} remain only in the sums."
     if not late:
         return CheckResult("dropped_calls", "ok", detail)
     return CheckResult(
         "dropped_calls",
         "failed",
-        f"{detail} {_count(late)} of that time came back: they may be counted twice.",
+        f"{detail} {_count(late)} from that time were loaded again and may be counted twice.",
         _DEFECT,
         row_count=late,
     )
 
 
 def question_of(text: str) -> str:
-    """Return the question that the comment on top of a check asks."""
+    """Return the question in the comment at the top of a check."""
     comment = []
     for line in text.splitlines():
         if not line.startswith("--"):

@@ -1,16 +1,16 @@
-"""Forget a person: a pseudonym in the place of the name, wherever it stands; figures stay.
+"""Forget a person: replace the name with a pseudonym wherever it appears; figures stay.
 
-- **Names are looked for in every column that may hold one** (``_COLUMNS``); the sessions that only
-  calls of a forgotten user have go as well, whatever their name, and so do aliases. Names of
-  things are left alone: models, regions, prices, what ``sync`` has read from where. Where a
-  forgotten name still stands in the text of such a column, or as a part of a longer one, that is
-  told (``Forgetting.left``).
-- **It is one transaction.** A trial is the same, rolled back.
-- **Nothing is merged.** Texts that differ have pseudonyms that differ, so that every sum stays a
-  sum over the same rows.
-- **What was overwritten is gone from the file** once it has been compacted
-  (``etl.warehouse.upkeep.vacuum.compact``); SQLite's ``secure_delete`` covers what is freed until
-  then.
+- **Names are searched in every column that may contain one** (``_COLUMNS``). The sessions found
+  only in calls of a forgotten user are replaced too, whatever their name; aliases are removed.
+  Names of things are left alone: models, regions, prices, the places ``sync`` has read. If a
+  forgotten name still appears in such a column, or within a longer one, that is reported
+  (``Forgetting.left``).
+- **It is one transaction.** A trial is the same transaction, rolled back.
+- **Nothing is merged.** Different texts get different pseudonyms, so every sum stays a sum over the
+  same rows.
+- **Overwritten text is gone from the file** once the file is compacted
+  (``etl.warehouse.upkeep.vacuum.compact``); until then SQLite's ``secure_delete`` overwrites freed
+  space.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ from etl.warehouse.pseudonyms import (
 )
 from etl.warehouse.write.attribution import store_rules, stored_rules
 
-# Where a person's name may stand. kind: text, or json where the texts are within it.
+# Where a person's name may appear. kind: text, or json if the texts are inside a JSON value.
 _COLUMNS: tuple[tuple[str, str, str], ...] = (
     ("users", "user_name", "text"),
     ("users", "alias", "text"),
@@ -58,7 +58,7 @@ _COLUMNS: tuple[tuple[str, str, str], ...] = (
     ("sync_runs", "message", "text"),
 )
 
-# Ids, times and amounts of many rows: no name stands there.
+# Large tables of ids, times and amounts, which contain no names.
 _NOT_SEARCHED = frozenset(
     {
         *("events", "tokens", "pending_tokens", "cloudtrail_tokens", "jobs", "archived_events"),
@@ -69,15 +69,15 @@ _NOT_SEARCHED = frozenset(
     }
 )
 
-_LEAST_LETTERS = 3
+_MIN_LETTERS = 3
 _LEFT_SHOWN = 20
 
 
 @dataclass
 class Forgetting:
-    """What was replaced: ``replaced`` texts by table, of ``users`` users; and what was ``left``.
+    """The result: ``replaced`` counts texts by table, ``users`` the forgotten users.
 
-    ``left``: (column, text) where a name still stands, as a part of something else.
+    ``left``: (column, text) of each text that still contains a name as part of something else.
     """
 
     users: int = 0
@@ -90,24 +90,26 @@ class _Trial(Exception):  # noqa: N818
 
 
 def check_name(name: str) -> str:
-    """Return a name or pattern as it is looked for; raise DataError if it would meet too much."""
+    """Return a name or pattern in the form to search for. Raises DataError if it is too broad."""
     if is_pattern(name):
-        if sum(c.isalnum() for c in name) < _LEAST_LETTERS:
-            raise DataError(f"{name!r} matches nearly everything: give {_LEAST_LETTERS} letters")
+        if sum(c.isalnum() for c in name) < _MIN_LETTERS:
+            raise DataError(
+                f"{name!r} matches nearly everything: use at least {_MIN_LETTERS} letters or digits"
+            )
         return name
     found = trimmed(name)
     if not found:
-        raise DataError(f"{name!r} has no letter or digit to look for")
+        raise DataError(f"{name!r} has no letter or digit to search for")
     if found.casefold() in RESERVED:
-        raise DataError(f"{found!r} is a word of AWS or of this program, and no person")
+        raise DataError(f"{found!r} is a word of AWS or of this program, not a person")
     return found
 
 
 def forget(db: Database, names: Sequence[str], *, is_trial: bool = False) -> Forgetting:
-    """Replace names and patterns by pseudonyms, and remember to; ``is_trial``: only say what goes.
+    """Replace names and patterns with pseudonyms, now and in later loads.
 
-    Raises DataError for a name that cannot be looked for. What was replaced may still be read in
-    the file's freed pages until it is compacted.
+    ``is_trial``: change nothing, only report. Raises DataError for a name that cannot be searched
+    for. Until the file is compacted, replaced text may still be readable in its freed pages.
     """
     wanted = [check_name(name) for name in names]
     done = Forgetting()
@@ -131,7 +133,7 @@ def forget(db: Database, names: Sequence[str], *, is_trial: bool = False) -> For
 
 
 def _remember(db: Database, wanted: Sequence[str]) -> Forgotten:
-    """Store what later loads need; whoever is shown under one of the names goes by their own."""
+    """Store the names for later loads, with the user names that have one of them as alias."""
     conn = db.conn
     conn.execute("insert or ignore into forget_key values (1, ?)", [secrets.token_bytes(32)])
     conn.executemany(
@@ -154,7 +156,7 @@ def _add_names(db: Database, names: Sequence[str]) -> Forgotten:
 
 
 def _drop_aliases(db: Database, known: Forgotten) -> int:
-    """Drop the aliases of forgotten users; return how many users are forgotten now."""
+    """Drop the aliases of forgotten users; return how many users are now forgotten."""
     users = [
         (user,)
         for (user,) in db.conn.execute("select user_name from users").fetchall()
@@ -165,7 +167,7 @@ def _drop_aliases(db: Database, known: Forgotten) -> int:
 
 
 def _replace_sessions(db: Database, known: Forgotten) -> int:
-    """Replace the sessions that only forgotten users' calls have."""
+    """Replace the sessions that appear only in calls of forgotten users."""
     rows = db.conn.execute(
         "select session_name, user_name from"
         " (select distinct session_key, user_key from events where session_key is not null)"
@@ -184,7 +186,7 @@ def _replace_sessions(db: Database, known: Forgotten) -> int:
 
 
 def _replace(db: Database, known: Forgotten, table: str, column: str, kind: str) -> int:
-    """Replace the names in a column; return how many of its texts have changed."""
+    """Replace the names in a column; return how many of its texts changed."""
     replaced = replacing(known, kind)
     rows = db.conn.execute(f"select distinct {column} from {table} where {column} is not null")
     changed = [(new, text) for (text,) in rows if (new := replaced(text)) != text]
@@ -202,8 +204,8 @@ def _replace_rules(db: Database, known: Forgotten) -> int:
 
 
 def _left(db: Database, wanted: Sequence[str]) -> Iterator[tuple[str, str]]:
-    """Yield where a name, given in full, still stands as a part of another text."""
-    names = [name for name in wanted if not is_pattern(name) and len(name) >= _LEAST_LETTERS]
+    """Yield where a name, if given in full, still appears within another text."""
+    names = [name for name in wanted if not is_pattern(name) and len(name) >= _MIN_LETTERS]
     columns = db.conn.execute(
         "select tables.name, columns.name from sqlite_master as tables"
         " join pragma_table_info(tables.name) as columns"

@@ -1,8 +1,8 @@
-"""Bring a warehouse of an earlier version to today's shape: what it takes, a copy before, the work.
+"""Upgrade a warehouse of an earlier version: estimate the effort, back it up, migrate.
 
-All migrations are one transaction. SQLite keeps what was there until the last of them is committed,
-so that whatever ends it (Ctrl-C, a kill, a full disk) leaves the warehouse as it was, and the next
-command begins again. A copy of the old file is for whoever wants to go back to the old version.
+All migrations are one transaction. SQLite keeps the old content until it commits, so an upgrade
+that ends early (Ctrl-C, a kill, a full disk) leaves the warehouse as it was, and the next command
+starts it again. A backup of the old file allows a return to the old version.
 """
 
 from __future__ import annotations
@@ -24,12 +24,12 @@ from etl.warehouse.turns import path_of
 
 _MILLION = 1_000_000
 
-# Of the file, copied at a time; between two of them Ctrl-C is noticed.
+# Pages of the file to copy at a time; Ctrl-C takes effect in between.
 _PAGES = 2_000
 
 
 class PendingMigration(NamedTuple):
-    """A migration that is pending, what it may take on a slow machine, and how many bytes."""
+    """A pending migration, and the seconds (on a slow machine) and bytes that it may take."""
 
     migration: str
     seconds: float
@@ -37,9 +37,9 @@ class PendingMigration(NamedTuple):
 
 
 class UpgradePlan(NamedTuple):
-    """What an upgrade would do. ``version``: the last migration that was applied, None before one.
+    """What an upgrade would do. ``version``: the last migration applied, None if there is none.
 
-    ``size``: bytes of the file and its log.
+    ``size``: the bytes of the file and its log.
     """
 
     path: Path
@@ -51,25 +51,25 @@ class UpgradePlan(NamedTuple):
 
     @property
     def seconds(self) -> float:
-        """What all of it may take."""
+        """The seconds that all steps may take."""
         return sum(step.seconds for step in self.steps)
 
     @property
     def needed(self) -> int:
-        """The bytes that all of it may take."""
+        """The bytes that all steps may take."""
         return sum(step.needed for step in self.steps)
 
     @property
     def title(self) -> str:
-        """What is done, in a few words."""
+        """The upgrade in a few words."""
         if not self.steps:
-            return "renewing the warehouse's views"
-        room = f", which takes up to {self.needed / 1e6:,.0f} MB of disk" if self.needed else ""
-        return f"upgrading the warehouse to {self.steps[-1].migration}{room}"
+            return "updating the views"
+        space = f", which needs up to {self.needed / 1e6:,.0f} MB of disk" if self.needed else ""
+        return f"upgrading the warehouse to {self.steps[-1].migration}{space}"
 
 
 def plan_upgrade(db: Database) -> UpgradePlan:
-    """Say what is to be done, and what it takes in a warehouse of this size. Nothing is changed."""
+    """Return the pending steps, and what they take in a warehouse of this size. Changes nothing."""
     applied = [migration.name for migration in migrations.applied(db)]
     path = path_of(db)
     return UpgradePlan(
@@ -83,7 +83,7 @@ def plan_upgrade(db: Database) -> UpgradePlan:
 
 
 def _step(db: Database, migration: str) -> PendingMigration:
-    # What nobody has declared is a test's business; an upgrade does not fail for it.
+    # A test requires every effort to be declared; an upgrade does not fail without one.
     effort = EFFORTS.get(migration, NO_EFFORT)
     millions = _rows(db, effort) / _MILLION
     return PendingMigration(
@@ -92,11 +92,11 @@ def _step(db: Database, migration: str) -> PendingMigration:
 
 
 def require_room(plan: UpgradePlan, *, backup_in: Path | None = None) -> None:
-    """Raise WarehouseError if the disk has not the room, also for a copy into a folder."""
+    """Raise WarehouseError if the disk lacks the space, including that for a backup in a folder."""
     rooms = {plan.path.parent: plan.needed}
     if backup_in is not None:
         if not backup_in.is_dir():
-            raise WarehouseError(f"{backup_in} is not a folder: name another file after --backup")
+            raise WarehouseError(f"{backup_in} is not a folder: name another file with --backup")
         # The same disk may have to hold both.
         is_same = backup_in.stat().st_dev == plan.path.parent.stat().st_dev
         rooms[backup_in] = plan.size + (plan.needed if is_same else 0)
@@ -104,13 +104,14 @@ def require_room(plan: UpgradePlan, *, backup_in: Path | None = None) -> None:
         free = shutil.disk_usage(folder).free
         if needed > free:
             raise WarehouseError(
-                f"upgrading {plan.path.name} takes up to {needed:,} bytes of room in {folder}, and"
-                f" {free:,} are free: make room and run the same command again; nothing was changed"
+                f"upgrading {plan.path.name} needs up to {needed:,} bytes in {folder}, but only"
+                f" {free:,} are free: free some space and run the same command again; nothing was"
+                " changed"
             )
 
 
 def apply_migrations(db: Database, note: Callable[[str], None]) -> None:
-    """Apply what is pending, in the caller's transaction; ``note`` is told each name first."""
+    """Apply pending migrations in the caller's transaction; ``note`` gets each name first."""
     pending = [migration.name for migration in migrations.pending(db)]
     for number, name in enumerate(pending, 1):
         note(f"{name} ({number} of {len(pending)})")
@@ -119,7 +120,7 @@ def apply_migrations(db: Database, note: Callable[[str], None]) -> None:
 
 
 def backup_path(plan: UpgradePlan) -> Path:
-    """Return where a copy of the old file goes unless somebody says: beside it."""
+    """Return the default path of a backup, next to the file."""
     version = (plan.version or "m000").partition("_")[0]
     return plan.path.with_name(f"{plan.path.name}.{version}.backup")
 
@@ -127,11 +128,11 @@ def backup_path(plan: UpgradePlan) -> Path:
 def back_up(db: Database, target: Path, note: Callable[[int, int], None]) -> None:
     """Copy the open warehouse into a new file that only its owner may read.
 
-    ``note`` is told the pages that are done and all. The copy appears under its name once it is
-    whole. Raises WarehouseError if there is a file already, sqlite3.Error and OSError.
+    ``note`` gets the number of pages done and of all pages. The copy appears under its name once it
+    is complete. Raises WarehouseError if the file exists, sqlite3.Error and OSError.
     """
     if target.exists():
-        raise WarehouseError(f"{target} is there already: name another file after --backup")
+        raise WarehouseError(f"{target} already exists: name another file with --backup")
     part = target.with_name(f"{target.name}.part")
     part.unlink(missing_ok=True)
     os.close(os.open(part, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600))
@@ -140,7 +141,7 @@ def back_up(db: Database, target: Path, note: Callable[[int, int], None]) -> Non
             db.conn.backup(
                 copy, pages=_PAGES, progress=lambda _, left, total: note(total - left, total)
             )
-            # A file of its own, without a log beside it.
+            # A single file, without a log next to it.
             copy.execute("pragma journal_mode = delete")
         part.replace(target)
     finally:
@@ -152,7 +153,7 @@ def _rows(db: Database, effort: Effort) -> int:
         return 0
     if effort.per == "events":
         return _calls(db)
-    # A table that an earlier migration has yet to make has nothing in it.
+    # A table that a pending migration will create is still empty.
     if effort.per not in db.table_names():
         return 0
     (rows,) = db.conn.execute(f"select count(*) from {effort.per}").fetchone()
@@ -160,7 +161,7 @@ def _rows(db: Database, effort: Effort) -> int:
 
 
 def _calls(db: Database) -> int:
-    """Return about how many calls there are; to count them one by one takes a while itself."""
+    """Return about how many calls there are; counting them exactly would take a while."""
     if "usage_daily" not in db.table_names():
         return 0
     (calls,) = db.conn.execute(

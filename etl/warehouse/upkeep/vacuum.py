@@ -1,18 +1,18 @@
 """Drop old calls, and make the file smaller.
 
-What goes are the rows of single calls: ``events`` and whatever refers to them. The rollups stay, so
-that every report over usage says what it said before; ``calls`` has the newer ones only.
+This drops the rows of single calls: ``events`` and everything that refers to them. The rollups
+stay, so every usage report shows the same figures as before; ``calls`` has only the newer calls.
 
-- **A day at a time, each in a transaction of its own** that also notes in ``dropped_calls`` how
-  far it has come. However it ends, what is gone is written down: one row a run, whose
-  ``dropped_before`` moves on by days. It claims no more than was dropped: days after the last one
-  that had calls may still be loaded.
-- **Sums that are wrong are not made final.** The calls are all that could put them right, so
-  nothing is dropped where the rollup is not what the calls come to.
-- **Names that no call has any more** (sessions, say, which may be as many as calls) go as well.
-  What refers to a name is asked of the schema.
-- **Compacting** is SQLite's VACUUM: a copy is made beside the file and written back through its
-  log, so that others may go on reading. That needs twice the room of what is kept.
+- **One day at a time, each in its own transaction**, which also records the progress in
+  ``dropped_calls``. However a run ends, what it dropped is recorded: one row a run, with a
+  ``dropped_before`` that advances by days. It claims no more than was dropped: days after the last
+  one with calls may still be loaded.
+- **Wrong sums are not made permanent.** Only the calls could correct them, so nothing is dropped
+  if the rollup differs from the sums of the calls.
+- **Unused names** (sessions, for example, which may be as many as calls) are dropped too. The
+  schema shows what refers to a name.
+- **Compacting** is SQLite's VACUUM: it makes a copy next to the file and writes it back through the
+  log, so others can keep reading. It needs twice the space of the data that is kept.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ _NAME_TABLES = {
 
 
 class CallRange(NamedTuple):
-    """How many calls, and the times of the first and the last; None where there are none."""
+    """The number of calls, and the times of the first and the last; None if there are none."""
 
     total: int = 0
     first: str | None = None
@@ -51,8 +51,8 @@ class CallRange(NamedTuple):
 class VacuumPlan(NamedTuple):
     """What a vacuum would do. Sizes in bytes.
 
-    ``before``: calls older than this go (None: none); ``size`` includes the log beside the file,
-    ``unused`` is what nothing is stored in; ``needed``: the most that compacting takes meanwhile.
+    ``before``: calls older than this are dropped (None: none); ``size`` includes the log;
+    ``unused``: free pages in the file; ``needed``: the space that compacting takes at most.
     """
 
     before: str | None
@@ -65,13 +65,13 @@ class VacuumPlan(NamedTuple):
 
 
 def cutoff(now: datetime, keep: timedelta) -> str:
-    """Return the start of the UTC day that is ``keep`` ago: calls older than that may go."""
+    """Return the start of the UTC day ``keep`` ago: calls older than that may be dropped."""
     day = (now.astimezone(UTC) - keep).date()
     return f"{day.isoformat()}T00:00:00Z"
 
 
 def plan_vacuum(db: Database, before: str | None) -> VacuumPlan:
-    """Say what would go; nothing is changed."""
+    """Return what would be dropped; changes nothing."""
     make_interruptible(db)
     old = _calls_before(db, before) if before is not None else CallRange()
     (total,) = db.conn.execute("select count(*) from events").fetchone()
@@ -95,8 +95,8 @@ def drop_calls(
 ) -> CallRange:
     """Drop every call before a moment, the start of a UTC day; return what was dropped.
 
-    ``on_day`` is told each day that is done. Raises WarehouseError, and drops nothing, if the
-    rollup is not what the calls come to. Names that are then unused go with ``drop_unused_names``.
+    ``on_day`` gets each day that is done. Raises WarehouseError, and drops nothing, if the rollup
+    differs from the sums of the calls. ``drop_unused_names`` then drops unused names.
     """
     make_interruptible(db)
     dropped = CallRange()
@@ -118,7 +118,7 @@ def drop_calls(
 
 
 def drop_unused_names(db: Database) -> int:
-    """Drop the names of sessions, agents, principals and metadata that nothing refers to."""
+    """Drop unused sessions, user agents, principals and metadata; return how many."""
     dropped = 0
     with _without_foreign_keys(db):
         for table, key in _NAME_TABLES.items():
@@ -134,10 +134,10 @@ def drop_unused_names(db: Database) -> int:
 
 
 def compact(db: Database) -> bool:
-    """Make the file as small as what it holds; return whether that is done.
+    """Shrink the file to the size of its content; return whether that is done.
 
-    False: another process is reading what was there before, and the file becomes smaller once it
-    ends. Raises WarehouseError if there is not the room, sqlite3.Error as SQLite does.
+    False: another process still reads the old content, and the file shrinks once it finishes.
+    Raises WarehouseError if the disk lacks the space, and sqlite3.Error.
     """
     make_interruptible(db)
     _checkpoint(db)
@@ -148,18 +148,18 @@ def compact(db: Database) -> bool:
 
 
 def require_room(db: Database) -> None:
-    """Raise WarehouseError if there is not the room to compact."""
+    """Raise WarehouseError if the disk lacks the space to compact."""
     folder = _folder(db)
     needed, free = _room_needed(db), shutil.disk_usage(folder).free
     if free < needed:
         raise WarehouseError(
-            f"compacting needs {needed:,} bytes of room in {folder}, and {free:,} are free: make"
-            " room and run `bedrock-usage vacuum` again"
+            f"compacting needs {needed:,} bytes in {folder}, but only {free:,} are free: free some"
+            " space and run `bedrock-usage vacuum` again"
         )
 
 
 def size_of(db: Database) -> int:
-    """Return the bytes of the file and of the log beside it."""
+    """Return the size of the file and of its log, in bytes."""
     return paths.size_of(path_of(db))
 
 
@@ -180,13 +180,13 @@ def _refuse_wrong_sums(db: Database) -> None:
     wrong = differing_rows(db, "rollup_matches_events")
     if wrong:
         raise WarehouseError(
-            f"nothing was dropped: {wrong:,} sums are not what the calls come to, and without the"
-            " calls that could not be repaired. `bedrock-usage check --rebuild` makes them anew"
+            f"nothing was dropped: {wrong:,} sums differ from their calls, and without the calls"
+            " they could not be repaired. Run `bedrock-usage check --rebuild` first"
         )
 
 
 def _references(db: Database, table: str) -> list[tuple[str, str]]:
-    """Return the tables that refer to this one, each with the column that does."""
+    """Return (table, column) of every reference to this table."""
     return db.conn.execute(
         'select tables.name, keys."from" from sqlite_master as tables'
         " join pragma_foreign_key_list(tables.name) as keys"
@@ -210,7 +210,7 @@ def _add(one: CallRange, other: CallRange) -> CallRange:
 def _note(
     db: Database, dropped_at: str, claimed: str | None, before: str, calls: CallRange
 ) -> None:
-    """Write down how far this run has come, in place of what it wrote for the day before."""
+    """Record the progress of this run, replacing its record of the day before."""
     db.conn.execute(
         "delete from dropped_calls where dropped_at = ? and dropped_before = ?",
         [dropped_at, claimed],
@@ -234,20 +234,20 @@ def _folder(db: Database) -> Path:
 
 
 def _room_needed(db: Database) -> int:
-    """Return the bytes that compacting takes: the copy, and the log that brings it back."""
+    """Return the bytes that compacting takes: the copy, and the log to write it back."""
     pages = _pragma(db, "page_count") - _pragma(db, "freelist_count")
     return 2 * pages * _pragma(db, "page_size")
 
 
 def _checkpoint(db: Database) -> bool:
-    """Bring the log into the file and empty it; return whether nobody was in the way."""
+    """Write the log into the file and empty it; return whether no other process prevented that."""
     (is_busy, _, _) = db.conn.execute("pragma wal_checkpoint(truncate)").fetchone()
     return not is_busy
 
 
 @contextmanager
 def _without_foreign_keys(db: Database) -> Iterator[None]:
-    # For each name that goes SQLite would look through all calls for one that refers to it.
+    # Otherwise SQLite would search all calls for references to each dropped name.
     before = _pragma(db, "foreign_keys")
     db.conn.execute("pragma foreign_keys = off")
     try:
@@ -258,10 +258,10 @@ def _without_foreign_keys(db: Database) -> Iterator[None]:
 
 @contextmanager
 def _temporary_files_in(db: Database, folder: Path) -> Iterator[None]:
-    """Let SQLite put the copy it makes on the same disk, and not into memory."""
+    """Let SQLite write its copy to the same disk, not to memory."""
     quoted = str(folder).replace("'", "''")
     db.conn.execute("pragma temp_store = file")
-    # A SQLite built without this setting takes the system's temporary folder.
+    # A SQLite built without this setting uses the system's temporary folder.
     db.conn.execute(f"pragma temp_store_directory = '{quoted}'")
     try:
         yield

@@ -1,1 +1,1 @@
-"""SQL from visitors: what it may do, how much of it, and the processes that run it."""
+"""SQL from visitors: what it may do, its limits, and the processes that run it."""

@@ -1,10 +1,10 @@
-"""What SQL may do on a connection that a visitor's statement can reach: read, and nothing else.
+"""Restrict a connection that runs visitors' statements to reading, and nothing else.
 
-That the file is opened to be read does not do it: a statement may still attach another database,
-make tables of its own in memory, or call a function that sets a pointer of the process
-(``fts3_tokenizer`` with two arguments: SQLite has a switch for it, which a bound parameter passes).
-So what is allowed is listed, and SQLite asks before it prepares a statement. What it does not ask
-about, what a view of a database from elsewhere may call, ``trusted_schema`` answers.
+Opening the file read-only is not enough: a statement could still attach another database, create
+temporary tables, or call a function that sets a pointer in the process (``fts3_tokenizer`` with two
+arguments: SQLite has a switch against it, but a bound parameter bypasses it). So everything allowed
+is listed, and SQLite asks the authorizer when it prepares a statement. It does not ask about
+functions called by a view of a foreign database; ``trusted_schema`` covers those.
 
 https://www.sqlite.org/c3ref/set_authorizer.html
 """
@@ -40,11 +40,11 @@ _JSON = """
     json_replace json_set json_type json_valid
 """
 
-# Those that an SQLite does not have yet are named as well.
+# Includes functions that an older SQLite does not have.
 FUNCTIONS = frozenset(" ".join((_TEXT, _DATES, _AGGREGATES, _NUMBERS, _JSON)).split())
 
-# What Datasette asks of a schema, and lets visitors ask. With a value most would change something:
-# those that take the name of a table, an index or a function have True.
+# The pragmas that Datasette runs, and lets visitors run. With a value most would change something;
+# those that take the name of a table or an index have True.
 PRAGMAS = {
     "database_list": False,
     "foreign_key_list": True,
@@ -60,10 +60,10 @@ PRAGMAS = {
     "table_xinfo": True,
 }
 
-# The tables without a file that are of use; pragmas are asked about once more as such.
+# The useful table-valued functions. Pragmas are also checked under their own names.
 _TABLES = {"json_each", "json_tree"}
 
-# With the key somebody could try out whose name a pseudonym stands for; the others tell who was
+# With the key, anyone could test which name a pseudonym stands for; the other tables show who was
 # forgotten. No page needs them.
 SECRET_TABLES = frozenset({"forget_key", "forgotten_names", "forgotten_patterns"})
 
@@ -71,12 +71,12 @@ _DANGEROUS = "fts3_tokenizer"
 
 
 def allow_only_reading(connection: sqlite3.Connection) -> None:
-    """Let a connection read, with the functions and pragmas of the lists, and nothing else."""
+    """Let a connection only read, with the listed functions and pragmas."""
     modules = {name.lower() for (name,) in connection.execute("pragma module_list")}
-    # Another function of that name over SQLite's: should anything pass by the list, this raises.
+    # Replaces SQLite's function: if a call ever gets past the list, this raises.
     for arguments in (1, 2):
         connection.create_function(_DANGEROUS, arguments, _refuse)
-    _know_tables(connection)
+    _set_up_virtual_tables(connection)
     connection.execute("pragma query_only = on")
     connection.execute("pragma trusted_schema = off")
     _defend(connection)
@@ -84,10 +84,10 @@ def allow_only_reading(connection: sqlite3.Connection) -> None:
     connection.set_authorizer(_Authorizer(SECRET_TABLES | (modules - _TABLES)))
 
 
-def _know_tables(connection: sqlite3.Connection) -> None:
-    """Let SQLite set up the tables without a file: later it would ask whether it may make them."""
+def _set_up_virtual_tables(connection: sqlite3.Connection) -> None:
+    """Let SQLite create its virtual tables now: the authorizer would deny that later."""
     for name in (*sorted(_TABLES), *(f"pragma_{pragma}" for pragma in PRAGMAS)):
-        # An old SQLite does not know all of them.
+        # An old SQLite does not have all of them.
         with contextlib.suppress(sqlite3.OperationalError):
             connection.execute(f"select * from {name} limit 0").close()
 
@@ -97,7 +97,7 @@ def _refuse(*_: object) -> NoReturn:
 
 
 def _defend(connection: sqlite3.Connection) -> None:
-    """Switch on what SQLite has against hostile SQL, where Python (3.12) knows it."""
+    """Turn on SQLite's defences against hostile SQL, if Python supports them (3.12)."""
     switches = {
         "SQLITE_DBCONFIG_DEFENSIVE": True,
         "SQLITE_DBCONFIG_ENABLE_FTS3_TOKENIZER": False,
@@ -110,7 +110,7 @@ def _defend(connection: sqlite3.Connection) -> None:
 
 
 class _Authorizer:
-    """Answers SQLite's questions; anything that it does not know is denied."""
+    """SQLite's authorizer callback; denies everything it does not know."""
 
     def __init__(self, denied_tables: frozenset[str]) -> None:
         self._denied_tables = denied_tables
@@ -118,7 +118,7 @@ class _Authorizer:
     def __call__(
         self, action: int, first: str | None, second: str | None, schema: object, source: object
     ) -> int:
-        # Asked most often by far, once for each column.
+        # By far the most frequent question, once for each column.
         if action == sqlite3.SQLITE_READ:
             name = (first or "").lower()
             is_allowed = name not in self._denied_tables or name.startswith("pragma_")

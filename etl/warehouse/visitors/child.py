@@ -1,13 +1,14 @@
-"""A process that runs visitors' SQL: statements come on stdin, rows go out on stdout, as JSON.
+"""A process that runs visitors' SQL: reads statements from stdin, writes rows to stdout, as JSON.
 
 Started by ``etl.warehouse.visitors.processes`` as ``python -m etl.warehouse.visitors.child``. It
-ends when stdin does, in the middle of a statement too, so it never outlives the server. A statement
-can neither be stopped within one call of a function nor be kept from using all memory or disk in
-the server itself; here the system does both, and the server kills what takes too long.
+ends when stdin does, even in the middle of a statement, so it never outlives the server. Within the
+server, a statement could neither be stopped during a function call nor be kept from using all
+memory or disk. Here the system limits memory and disk, and the server kills the process if a
+statement takes too long.
 
-One line each way. First the settings, which an empty object answers; then ``sql``, ``parameters``,
-``milliseconds`` and ``max_rows`` (null: all), which ``columns``, ``rows`` and ``truncated`` answer,
-or ``error`` (``is_late``: the time was over). Bytes are ``{"bytes": base64}``.
+One line each way. First the settings, answered by an empty object. Then requests with ``sql``,
+``parameters``, ``milliseconds`` and ``max_rows`` (null: all), answered by ``columns``, ``rows`` and
+``truncated``, or by ``error`` (``is_late``: it timed out). Bytes are ``{"bytes": base64}``.
 """
 
 from __future__ import annotations
@@ -28,14 +29,14 @@ from typing import Any
 from etl.warehouse.visitors.authorizer import allow_only_reading
 from etl.warehouse.visitors.limits import limit_memory
 
-# Some eight more than there are; each that sorting and grouping need is limited in length.
+# About eight more than are open at the start; the size of each file is limited too.
 _OPEN_FILES = 16
 
-# Of SQLite, and of the whole process, for what SQLite does not count.
+# For SQLite, and for the whole process, which includes what SQLite does not count.
 _HEAP_BYTES = 192 << 20
 _ADDRESS_BYTES = 1 << 30
 
-# Between two looks at the clock; there is nobody here who would have to wait for them.
+# Steps of SQLite between two looks at the clock; nothing else in this process waits for them.
 _STEPS = 10_000
 
 
@@ -47,11 +48,11 @@ def encode(value: object) -> str:
 def _encode_bytes(value: object) -> dict[str, str]:
     if isinstance(value, bytes):
         return {"bytes": base64.b64encode(value).decode()}
-    raise TypeError(f"{type(value).__name__} is no value of SQLite")
+    raise TypeError(f"{type(value).__name__} is not a value of SQLite")
 
 
 def decode(line: bytes | str) -> Any:
-    """Turn the line of ``encode`` back."""
+    """Decode a line of ``encode``."""
     return json.loads(line, object_hook=_decode_bytes)
 
 
@@ -60,8 +61,8 @@ def _decode_bytes(value: dict[str, Any]) -> object:
 
 
 def main() -> None:
-    """Run one statement after the other."""
-    # The pages go first where cores are few.
+    """Run one statement after another."""
+    # The pages have priority if there are few cores.
     os.nice(10)
     settings = decode(sys.stdin.buffer.readline())
     connection = _connect(settings["uri"], settings["value_bytes"], settings["answer_bytes"])
@@ -75,7 +76,7 @@ def main() -> None:
 
 def _connect(uri: str, value_bytes: int, answer_bytes: int) -> sqlite3.Connection:
     connection = sqlite3.connect(uri, uri=True, isolation_level=None)
-    # As Datasette reads text.
+    # Decodes text as Datasette does.
     connection.text_factory = lambda text: str(text, "utf-8", "replace")
     connection.execute(f"pragma hard_heap_limit = {_HEAP_BYTES}")
     limit_memory(connection, value_bytes=value_bytes, answer_bytes=answer_bytes)
@@ -84,7 +85,7 @@ def _connect(uri: str, value_bytes: int, answer_bytes: int) -> sqlite3.Connectio
 
 
 def _limit_process(file_bytes: int) -> None:
-    """Limit memory, open files and what a file may grow to; never more than was allowed before."""
+    """Limit memory, open files and the size of a file; never above the existing limits."""
     for kind, limit in (
         (resource.RLIMIT_FSIZE, file_bytes),
         (resource.RLIMIT_NOFILE, _OPEN_FILES),
@@ -93,7 +94,7 @@ def _limit_process(file_bytes: int) -> None:
     ):
         _, hard = resource.getrlimit(kind)
         least = limit if hard == resource.RLIM_INFINITY else min(limit, hard)
-        # macOS has no limit of addresses.
+        # macOS has no limit on address space.
         with contextlib.suppress(ValueError, OSError):
             resource.setrlimit(kind, (least, least))
 
@@ -116,12 +117,12 @@ def _answer(connection: sqlite3.Connection, job: dict[str, Any]) -> dict[str, An
     deadline = time.monotonic() + job["milliseconds"] / 1000
     connection.set_progress_handler(lambda: time.monotonic() > deadline, _STEPS)
     try:
-        # Closed at once: a cursor that is not at its end keeps the log of changes from shrinking.
+        # Closed at once: an unfinished cursor keeps the write-ahead log from shrinking.
         with contextlib.closing(connection.execute(job["sql"], job["parameters"])) as cursor:
             rows = _fetch(cursor, job["max_rows"])
             columns = [column[0] for column in cursor.description or ()]
     except Exception as error:
-        # Whatever it is, it is the statement's: the next one has to find a process.
+        # Any error belongs to the statement: the process must stay alive for the next one.
         is_late = getattr(error, "sqlite_errorcode", None) == sqlite3.SQLITE_INTERRUPT
         return {"error": _explain(error), "is_late": is_late}
     is_truncated = job["max_rows"] is not None and len(rows) > job["max_rows"]
@@ -140,9 +141,9 @@ def _fetch(cursor: Iterable[sqlite3.Row], max_rows: int | None) -> list[tuple[An
 def _explain(error: Exception) -> str:
     code = (getattr(error, "sqlite_errorcode", None) or 0) & 0xFF
     if isinstance(error, MemoryError):
-        return "the statement needs too much memory; ask for less"
+        return "the statement needs too much memory; request less data"
     if code in (sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR, sqlite3.SQLITE_CANTOPEN):
-        return f"{error}: maybe it sorts or groups too much; ask for less"
+        return f"{error}: it may sort or group too much; request less data"
     return str(error)
 
 

@@ -1,7 +1,7 @@
-"""Limits of memory for a connection that anybody's SQL runs on.
+"""Memory limits for a connection that runs visitors' SQL.
 
 Time and the number of rows are limited elsewhere. Neither stops ``select zeroblob(100000000)``, or
-some thousand rows of a megabyte each.
+a few thousand rows of a megabyte each.
 """
 
 from __future__ import annotations
@@ -16,9 +16,8 @@ from etl.errors import DataError
 
 RowTuple = tuple[Any, ...]
 
-# Steps of SQLite between two looks at the clock, some milliseconds. Looks are Python, and where
-# several statements run at once each has to wait for it: with many looks they wait longer than they
-# run.
+# Steps of SQLite between two looks at the clock: some milliseconds. A look runs Python, and
+# statements that run at once wait for each other's: with many looks they wait longer than they run.
 _STEPS = 1_000_000
 
 
@@ -33,23 +32,23 @@ def fetch_within(
     except sqlite3.OperationalError as error:
         if getattr(error, "sqlite_errorcode", None) != sqlite3.SQLITE_INTERRUPT:
             raise
-        raise DataError(f"This takes longer than {seconds:g} s; choose fewer days") from None
+        raise DataError(f"The query takes longer than {seconds:g} s; choose fewer days") from None
     finally:
         connection.set_progress_handler(None, 0)
 
 
 def limit_memory(connection: sqlite3.Connection, *, value_bytes: int, answer_bytes: int) -> None:
-    """Let no value be larger than one limit, and no answer about as large as the other.
+    """Limit the size of a value and, approximately, the size of a result.
 
-    What is too large fails as sqlite3.DataError or sqlite3.OperationalError, before it is all in
-    memory. Rows become ``sqlite3.Row``.
+    Larger ones fail as sqlite3.DataError or sqlite3.OperationalError before all of it is in memory.
+    Rows become ``sqlite3.Row``.
     """
     connection.setlimit(sqlite3.SQLITE_LIMIT_LENGTH, value_bytes)
     connection.row_factory = _Rows(answer_bytes)
 
 
 class _Rows:
-    """Makes the rows of one statement after the other, and adds up what they hold."""
+    """Creates the rows of one statement after another, and adds up their size."""
 
     def __init__(self, limit: int) -> None:
         self._limit = limit
@@ -62,6 +61,6 @@ class _Rows:
         self._size += sum(len(v) if isinstance(v, (str, bytes)) else 8 for v in values)
         if self._size > self._limit:
             raise sqlite3.OperationalError(
-                f"the answer is larger than {self._limit >> 20} MB; ask for fewer rows or columns"
+                f"the result is larger than {self._limit >> 20} MB; select fewer rows or columns"
             )
         return sqlite3.Row(cursor, values)

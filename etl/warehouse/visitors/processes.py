@@ -1,12 +1,12 @@
-"""A few processes that run what visitors write as SQL, each killed when its time is over.
+"""A few processes that run the SQL of visitors, each killed if a statement exceeds its time limit.
 
-SQLite can be asked to stop a statement, and does so between two steps: but one step may be a call
-of ``instr`` over long texts that runs for a minute. So a statement whose words, or whose patterns,
-are a visitor's does not run in the server. It waits for one of the processes, never for a thread
-that the pages need, and whoever asked may go: then it is ended at once.
+SQLite can stop a statement between two steps, but a single step may be a call of ``instr`` on long
+texts that runs for a minute. So a statement with SQL or patterns from a visitor does not run in the
+server. It waits for one of the processes, never for a thread that the pages need. If the visitor
+disconnects, the statement is killed at once.
 
-What a process answers is JSON, because somebody's SQL ran there, and because JSON can be no worse
-than wrong. It gets none of the server's variables, where tokens are.
+A process replies in JSON, because it ran untrusted SQL, and JSON can be wrong but not harmful. It
+gets none of the server's environment variables, which may contain tokens.
 """
 
 from __future__ import annotations
@@ -35,26 +35,26 @@ from etl.warehouse.visitors.child import decode, encode
 
 VALUE_BYTES = 100_000
 ANSWER_BYTES = 16 << 20
-# What sorting and grouping may take on the disk: each file, of which a statement has some eight.
+# The largest file for sorting and grouping; a statement may use about eight of them.
 FILE_BYTES = 128 << 20
 
-# Escaped, an answer may be six times as long.
+# With escapes, a reply may be six times as long.
 _REPLY_BYTES = 6 * ANSWER_BYTES
 
-# How much later than its limit a statement is killed that did not stop by itself.
+# How long after its time limit a statement that did not stop is killed.
 MARGIN_SECONDS = 1.0
 _START_SECONDS = 30.0
 
-# Statements that wait for a process; the next is told to come again.
+# The most statements that wait for a process; further ones are refused.
 MAX_WAITING = 30
 
-# All that Python and SQLite need to know; a variable that is missing here may be a secret.
+# The environment variables that Python and SQLite need; any other may contain a secret.
 _VARIABLES = ("LANG", "LC_ALL", "LC_CTYPE", "LD_LIBRARY_PATH", "PATH", "SQLITE_TMPDIR", "TMPDIR")
 
 
 @dataclass(frozen=True)
 class Statement:
-    """What to run, for how long, and how many rows of it are wanted (None: all)."""
+    """A statement, its time limit, and how many rows to return (None: all)."""
 
     sql: str
     parameters: Sequence[object] | Mapping[str, object]
@@ -64,7 +64,7 @@ class Statement:
 
 @dataclass(frozen=True)
 class StatementRows:
-    """The rows of a statement; ``truncated``: there are more."""
+    """The rows of a statement; ``truncated``: it has more."""
 
     columns: list[str]
     rows: list[list[Any]]
@@ -72,7 +72,7 @@ class StatementRows:
 
 
 class VisitorProcesses:
-    """The processes of one warehouse, started when they are needed and replaced when they end."""
+    """The processes of one warehouse, started on demand and replaced when they end."""
 
     def __init__(
         self,
@@ -87,19 +87,19 @@ class VisitorProcesses:
         self._most = self._count + max_waiting
         self._asked = 0
         self._processes = [_Process(db, margin_seconds, file_bytes) for _ in range(self._count)]
-        # The one that ran last is started already.
+        # Last in, first out: the process used last is already running.
         self._free: queue.LifoQueue[_Process] = queue.LifoQueue()
         for process in self._processes:
             self._free.put(process)
-        # They only wait.
+        # These threads only wait.
         self._threads = ThreadPoolExecutor(self._count, thread_name_prefix="visitor-sql")
         self._finalizer = finalize(self, _end_all, self._processes)
 
     async def run(self, statement: Statement) -> StatementRows:
-        """Return the rows of a statement; cancelled, it is killed.
+        """Return the rows of a statement; kill it if this is cancelled.
 
-        Raises TimeoutError when its time is over, BusyError if too many wait, and
-        sqlite3.OperationalError for all that is wrong with it.
+        Raises TimeoutError if it exceeds its limit, BusyError if too many are waiting, and
+        sqlite3.OperationalError for every error in it.
         """
         if self._asked >= self._most:
             raise BusyError("Too many statements are running; try again in a moment")
@@ -129,7 +129,7 @@ class VisitorProcesses:
             self._free.put(process)
 
     def running(self) -> list[int]:
-        """Return the numbers of the processes that are there."""
+        """Return the ids of the running processes."""
         return [process.pid for process in self._processes if process.pid is not None]
 
     def close(self) -> None:
@@ -146,7 +146,7 @@ def _end_all(processes: list[_Process]) -> None:
 
 
 class _ProcessTurn:
-    """One statement's time with a process, in which it may be ended, and not later."""
+    """The time that one statement has a process: it may be killed then, but not later."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
@@ -157,7 +157,7 @@ class _ProcessTurn:
     def at(self, process: _Process) -> Iterator[None]:
         with self._lock:
             if self._is_over:
-                raise TimeoutError("nobody waits for it any more")
+                raise TimeoutError("the request was cancelled")
             self._process = process
         try:
             yield
@@ -183,7 +183,7 @@ class _Process:
             "file_bytes": file_bytes,
         }
         self._margin = margin_seconds
-        # Killed while it was being started.
+        # True if it was killed while starting.
         self.is_unwanted = False
         self._child: subprocess.Popen[bytes] | None = None
 
@@ -193,26 +193,26 @@ class _Process:
         return child.pid if child and child.poll() is None else None
 
     def run(self, statement: Statement) -> dict[str, Any]:
-        """Return what the process answers; start it first where it is not there."""
+        """Return the reply of the process; start it first if it is not running."""
         child = self._child
-        fault = "the process for visitors' SQL does not start"
+        fault = "the process for visitors' SQL did not start"
         try:
             if child is None or child.poll() is not None:
                 child = self._start()
             if self.is_unwanted:
                 raise EOFError
-            fault = "the statement has ended the process that ran it"
+            fault = "the statement ended the process that ran it"
             limit = statement.milliseconds / 1000 + self._margin
             return _exchange(child, encode(asdict(statement)), limit)
         except TimeoutError:
             self.end()
-            return {"error": "the time is over", "is_late": True}
+            return {"error": "the time limit was exceeded", "is_late": True}
         except (OSError, EOFError, ValueError):
             status = self.end()
             return {"error": f"{fault} (status {status})", "is_late": False}
 
     def kill(self) -> None:
-        """End the process, whatever it does; whoever waits for its answer gets none."""
+        """Kill the process, whatever it is doing; a thread that waits for its reply gets none."""
         self.is_unwanted = True
         child = self._child
         if child is not None:
@@ -224,7 +224,7 @@ class _Process:
         path = os.pathsep.join(filter(None, (str(package), os.environ.get("PYTHONPATH"))))
         known = {name: os.environ[name] for name in _VARIABLES if name in os.environ}
         self._child = child = subprocess.Popen(
-            # -P: a folder of the name etl where the program was started is not this package.
+            # -P: a folder named etl in the current directory is not this package.
             [sys.executable, "-P", "-m", "etl.warehouse.visitors.child"],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
@@ -236,21 +236,21 @@ class _Process:
         return child
 
     def end(self) -> int | None:
-        """End the process and return its status; None if there is none."""
+        """End the process and return its status; None if it is not running."""
         child, self._child = self._child, None
         if child is None:
             return None
         child.kill()
         status = child.wait()
         for stream in (child.stdin, child.stdout):
-            # What was not sent is not wanted any more.
+            # Unsent data is no longer needed.
             with contextlib.suppress(OSError):
                 stream.close()  # type: ignore[union-attr]
         return status
 
 
 def _exchange(child: subprocess.Popen[bytes], line: str, seconds: float) -> dict[str, Any]:
-    """Send a line and return the answer. Raises TimeoutError; EOFError if the process has ended."""
+    """Send a line and return the reply. Raises TimeoutError; EOFError if the process has ended."""
     deadline = time.monotonic() + seconds
     assert child.stdin and child.stdout  # noqa: S101
     child.stdin.write(line.encode() + b"\n")

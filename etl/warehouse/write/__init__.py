@@ -1,1 +1,1 @@
-"""How rows get into the warehouse: ``batch`` commits them with the bookmarks that claim them."""
+"""Write rows to the warehouse: ``batch`` commits them with the bookmarks that claim them."""

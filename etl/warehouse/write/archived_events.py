@@ -1,11 +1,11 @@
-"""Which raw events an archive holds, so that reading them again does not write them again.
+"""Which raw events an archive contains, so that an event read again is not written again.
 
-An event is known by its time, its id and a digest of its text: the same event with another text
-(one that AWS completed later) is another. Corrections that AWS sends as events of their own have
-ids of their own. An entry is committed with the rows of its event, after the archive has it; a
-crash in between leaves an event that is written twice and counts once.
+An event is identified by its time, its id and a digest of its text: the same event with a different
+text (completed later by AWS) is a new entry. Corrections that AWS sends as separate events have
+their own ids. An entry is committed with the rows of its event, after the archive has the event. A
+crash in between leaves an event that is written twice and counted once.
 
-Entries last as long as AWS may give the event again, which is 90 days.
+Entries are kept as long as AWS may return the event again: 90 days.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ def archived_event(archive: str, moment: datetime, event_id: str, text: str) -> 
 
 
 def find_archived(db: Database, events: Iterable[ArchivedEvent]) -> set[ArchivedEvent]:
-    """Return those of the events that their archive holds."""
+    """Return the events that their archive already contains."""
     query = (
         "select 1 from archived_events join archives using (archive_key)"
         " where uri = ? and event_time = ? and event_id = ? and digest = ?"
@@ -46,7 +46,7 @@ def find_archived(db: Database, events: Iterable[ArchivedEvent]) -> set[Archived
 
 
 def save_archived(db: Database, events: Sequence[ArchivedEvent]) -> None:
-    """Note events in the transaction of the caller."""
+    """Store the entries of events, in the caller's transaction."""
     uris = {event.archive for event in events}
     db.conn.executemany("insert or ignore into archives (uri) values (?)", [(u,) for u in uris])
     db.conn.executemany(
@@ -57,7 +57,7 @@ def save_archived(db: Database, events: Sequence[ArchivedEvent]) -> None:
 
 
 def forget_archived(db: Database, before: datetime) -> None:
-    """Drop the entries of events that AWS gives no more."""
+    """Drop the entries of events that AWS no longer returns."""
     with db.atomic():
         db.conn.execute("delete from archived_events where event_time < ?", [utc_text(before)])
 

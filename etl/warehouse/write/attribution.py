@@ -1,13 +1,14 @@
-"""Keep the configuration's application rules and user aliases, and obey them.
+"""Store the application rules and user aliases of the configuration, and apply them.
 
-- **An alias** stands beside the user's name, and views show it: nothing else has to change.
-- **A rule** decides ``events.application_key``, which the rollups are keyed by. What an event
-  itself tells then moves to ``found_application_key`` and comes back when no rule matches any more.
-  New calls are judged by ``etl.warehouse.write.calls``, stored ones here, when the rules change.
+- **An alias** is stored next to the user's name, and views show it: nothing else has to change.
+- **A rule** decides ``events.application_key``, which the rollups are keyed by. The application
+  that the event itself names moves to ``found_application_key``, and back when no rule matches any
+  more. ``etl.warehouse.write.calls`` applies the rules to new calls. This module applies them to
+  stored calls when the rules change.
 
-Stored calls are not judged one by one: the rules that are given look at some of an event's names,
-and only each distinct combination of those is. The events themselves are changed day by day, so
-that memory holds a day, but all in one transaction.
+Rules are not matched against every stored call, but once for each distinct combination of the names
+that they look at. The events are then updated day by day, so that memory holds one day, all in one
+transaction.
 """
 
 from __future__ import annotations
@@ -30,9 +31,9 @@ from etl.normalise.rules import (
 from etl.warehouse.long_work import long_work
 from etl.warehouse.pseudonyms import forgotten_in
 from etl.warehouse.write.dimensions import Names
-from etl.warehouse.write.rollup import add_calls, hours_of, renew, take_calls
+from etl.warehouse.write.rollup import add_calls, hours_of, renew, subtract_calls
 
-# The event's key that each condition looks behind.
+# The event's key whose name each condition looks at.
 _KEYS = {
     "role": "principal_key",
     "user": "user_key",
@@ -44,7 +45,7 @@ _KEYS = {
     "model": "model_key",
 }
 
-# What is behind each key: table and name, in the order in which evidence is read.
+# The table and name column of each key, in the order in which evidence is read.
 _NAMES = {
     "account_key": ("accounts", "account_id"),
     "region_key": ("regions", "region"),
@@ -59,7 +60,7 @@ _RULE_COLUMNS = ("application", *CONDITIONS)
 
 
 class Attribution(NamedTuple):
-    """What a configuration changed: calls whose application is another, users shown otherwise."""
+    """What a configuration changed: calls with a new application, users with a new alias."""
 
     calls_changed: int = 0
     users_renamed: int = 0
@@ -68,18 +69,18 @@ class Attribution(NamedTuple):
 def apply_config(
     db: Database, rules: Sequence[ApplicationRule], aliases: Mapping[str, str]
 ) -> Attribution:
-    """Store rules and aliases in place of those that were there, and attribute every call by them.
+    """Replace the stored rules and aliases, and attribute every call by the new rules.
 
-    All of it is one transaction; where nothing differs, nothing is written.
+    All of it is one transaction; if nothing differs, nothing is written.
     """
     known = forgotten_in(db)
     if known:
         rules = [known.rule(rule) for rule in rules]
-        aliases = {u: alias for u, alias in aliases.items() if not known.meets(u, alias)}
+        aliases = {u: alias for u, alias in aliases.items() if not known.found_in(u, alias)}
     if tuple(rules) == stored_rules(db) and dict(aliases) == stored_aliases(db):
         return Attribution()
     with db.atomic():
-        # Written first, so that nobody else writes between what is read next and its change.
+        # Written first, so that no other process writes between the next read and its change.
         users_renamed = _store_aliases(db, aliases)
         if tuple(rules) == stored_rules(db):
             return Attribution(users_renamed=users_renamed)
@@ -90,7 +91,7 @@ def apply_config(
 def apply_application_tag(db: Database, application_tag: str) -> int:
     """Name every application profile by this tag, else by its own name; return how many changed.
 
-    The tags are stored, so nothing has to be read again; views look the name up.
+    The tags are stored, so nothing has to be read from AWS again; views look up the name.
     """
     rows = db.execute(
         "select profile_arn, tags, profile_name, application from inference_profiles"
@@ -110,19 +111,19 @@ def apply_application_tag(db: Database, application_tag: str) -> int:
 
 
 def stored_rules(db: Database) -> tuple[ApplicationRule, ...]:
-    """Return the rules in force, the first to be tried first."""
+    """Return the rules in force, in the order in which they are tried."""
     columns = ", ".join(_RULE_COLUMNS)
     rows = db.conn.execute(f"select {columns} from application_rules order by rule_number")
     return tuple(ApplicationRule(**dict(zip(_RULE_COLUMNS, row, strict=True))) for row in rows)
 
 
 def stored_aliases(db: Database) -> dict[str, str]:
-    """Return the name to show for each user that has one."""
+    """Return the alias of each user that has one."""
     return dict(db.conn.execute("select user_name, alias from users where alias is not null"))
 
 
 def _store_aliases(db: Database, aliases: Mapping[str, str]) -> int:
-    """Store the aliases, also of users that have not been seen yet; return how many changed."""
+    """Store the aliases, including those of users not seen yet; return how many changed."""
     conn = db.conn
     before = conn.total_changes
     conn.execute(
@@ -140,7 +141,7 @@ def _store_aliases(db: Database, aliases: Mapping[str, str]) -> int:
 
 
 def store_rules(db: Database, rules: Iterable[ApplicationRule]) -> None:
-    """Store rules in place of those that were there; who is judged by them is not looked at."""
+    """Replace the stored rules; this does not attribute stored calls again."""
     db.conn.execute("delete from application_rules")
     db.conn.executemany(
         f"insert into application_rules (rule_number, {', '.join(_RULE_COLUMNS)})"
@@ -153,7 +154,7 @@ def store_rules(db: Database, rules: Iterable[ApplicationRule]) -> None:
 
 
 def _attribute(db: Database, rules: Sequence[ApplicationRule]) -> int:
-    """Attribute every stored call anew; return how many have another application now."""
+    """Attribute every stored call again; return how many have a different application now."""
     names = Names(db)
     looked_at = {_KEYS[condition] for rule in rules for condition in rule.conditions}
     keys = [key for key in _NAMES if key in looked_at]
@@ -164,12 +165,12 @@ def _attribute(db: Database, rules: Sequence[ApplicationRule]) -> int:
     )
     changed, hours = 0, set[str]()
     days = db.execute("select distinct day from usage_daily order by day").fetchall()
-    with long_work(db, "attributing all calls by the new rules", can_stop=True) as note:
+    with long_work(db, "applying the new rules to all calls", can_stop=True) as note:
         for number, (day,) in enumerate(days, 1):
             note(f"{day} ({number:,} of {len(days):,} days)")
             changed += _attribute_day(db, day, keys)
             hours |= hours_of(db, "attributed_calls")
-        note("their sums")
+        note("sums")
         renew(db, names, hours)
     db.execute("drop table attributed_calls")
     db.execute("drop table rule_hits")
@@ -179,9 +180,9 @@ def _attribute(db: Database, rules: Sequence[ApplicationRule]) -> int:
 def _find_hits(
     db: Database, names: Names, rules: Sequence[ApplicationRule], keys: Sequence[str]
 ) -> None:
-    """Make the temporary table ``rule_hits``: combination of keys -> the rule's application.
+    """Create the temporary table ``rule_hits``: combination of keys -> the rule's application.
 
-    A key of 0 stands for none: SQLite looks NULL up in no index of a left join.
+    A key of 0 stands for none: SQLite does not use an index to look up NULL in a left join.
     """
     db.execute("drop table if exists temp.rule_hits")
     columns = ", ".join(f"{key} integer" for key in (*keys, "application_key"))
@@ -208,7 +209,7 @@ def _find_hits(
 
 
 def _attribute_day(db: Database, day: str, keys: Sequence[str]) -> int:
-    """Attribute the calls of a day; leave those that changed in ``attributed_calls``."""
+    """Attribute the calls of a day; the changed ones are then in ``attributed_calls``."""
     same = " and ".join(f"hits.{key} = coalesce(events.{key}, 0)" for key in keys) or "true"
     db.execute("delete from attributed_calls")
     db.execute(
@@ -227,7 +228,7 @@ def _attribute_day(db: Database, day: str, keys: Sequence[str]) -> int:
         """,
         [day],
     )
-    take_calls(db, "attributed_calls")
+    subtract_calls(db, "attributed_calls")
     changed = db.conn.execute(
         "update events set application_key = calls.application_key,"
         " found_application_key = calls.found_application_key"

@@ -25,9 +25,9 @@ AnyRow = Event | StartedJob | ServiceTokens | MetricValue | InferenceProfile
 
 
 class Reject(NamedTuple):
-    """One piece of input that could not be read; the reason holds none of its text.
+    """One piece of input that could not be read; the reason contains none of its text.
 
-    ``file`` is the file, or the stream of ``sync``; ``position`` the place in it, or the event id.
+    ``file``: the file, or the stream of ``sync``; ``position``: the place in it, or the event id.
     """
 
     file: str
@@ -37,16 +37,16 @@ class Reject(NamedTuple):
 
 @dataclass
 class Batch:
-    """Rows to be written together, and the state that claims them.
+    """Rows to write together, and the state that claims them.
 
-    ``calls`` are events in the packed form, ``shapes`` what they, or those of later batches, name;
-    ``first_shapes``: with it a process began to number its shapes anew.
+    ``calls``: events in the packed form; ``shapes``: the shapes that they, or calls of later
+    batches, refer to; ``first_shapes``: the first numbers of a process that renumbered its shapes.
 
-    ``files``: files read from their start, whose old rejects go; ``files_read``: their entries for
-    the ledger; ``positions``: (file, position) of what was read again by itself; ``archived``: raw
-    events that an archive holds by now; ``renewed``: by table, rows for ``renew_rows``.
-    ``is_reread``: all of it lies in what the stream has covered already, so that whatever is new in
-    it came late; ``late_events``: what came late in batches before, which carried no state.
+    ``files``: files read from the start, which replaces their rejects; ``files_read``: their
+    entries for the ledger; ``positions``: (file, position) of input that was read again by itself;
+    ``archived``: raw events that an archive now contains; ``renewed``: rows for ``renew_rows`` by
+    table. ``is_reread``: the stream had already covered all of it, so anything new in it is late;
+    ``late_events``: the late events of previous batches, which carried no state.
     """
 
     events: list[Event] = field(default_factory=list)
@@ -72,7 +72,7 @@ class Batch:
         return sum(map(len, [*lists, *self.renewed.values()]))
 
     def add(self, row: AnyRow) -> None:
-        """Put a row where rows of its kind go."""
+        """Add a row to the list of its kind."""
         match row:
             case Event():
                 self.events.append(row)
@@ -88,9 +88,9 @@ class Batch:
 
 @dataclass
 class Written(CallCounts):
-    """What became of a batch; a metric value or profile that was there already counts nothing.
+    """The result of a batch; metric values and profiles count only if new or changed.
 
-    ``renewed``: by table, the rows that are new or changed.
+    ``renewed``: the number of new or changed rows by table.
     """
 
     metric_values: int = 0
@@ -109,8 +109,8 @@ class Loader:
     """Writes batches to one open warehouse."""
 
     def __init__(self, db: Database) -> None:
-        # Every key that is written was looked up in the same transaction; to look each up again
-        # would take a tenth of the time of a load. `bedrock-usage check` does.
+        # Every key that is written was looked up in the same transaction. Verifying each again
+        # would take a tenth of the time of a load; `bedrock-usage check` does so.
         db.execute("pragma foreign_keys = off")
         self._db = db
         self._version = 0
@@ -119,11 +119,11 @@ class Loader:
         self._metrics = MetricWriter(db, self._names)
 
     def write(self, batch: Batch) -> Written:
-        """Commit a batch, its rollup and its state, or nothing of it."""
+        """Commit a batch, its rollup and its state, or none of them."""
         return self.write_all([batch])[0]
 
     def write_all(self, batches: Iterable[Batch]) -> list[Written]:
-        """Commit batches in one transaction, or nothing of them; return what became of each."""
+        """Commit batches in one transaction, or none of them; return the result of each."""
         try:
             begin(self._db)
             self._forget_if_changed()
@@ -140,7 +140,7 @@ class Loader:
         return written
 
     def _forget_if_changed(self) -> None:
-        """Look names up anew if another connection wrote: `vacuum` drops those in no use."""
+        """Look up names again if another connection wrote: `vacuum` drops unused ones."""
         (version,) = self._db.conn.execute("pragma data_version").fetchone()
         if version != self._version:
             self._version = version
@@ -148,7 +148,7 @@ class Loader:
             self._calls.forget()
 
     def _write(self, batch: Batch, hours: set[str]) -> Written:
-        """Write one batch; add the hours whose estimates and days must be renewed to ``hours``."""
+        """Write one batch; add to ``hours`` those whose estimates and days must be renewed."""
         series_before = self._rate_series(batch)
         written = Written(profiles=sum(self._write_profile(p) for p in batch.profiles))
         for table, rows in batch.renewed.items():
@@ -179,7 +179,7 @@ class Loader:
         return written
 
     def _write_jobs(self, jobs: Iterable[StartedJob]) -> None:
-        # Only beside the call, which may be a copy that was not kept, or too old.
+        # Only if the call is stored: it may be a copy that was not kept, or too old.
         self._db.conn.executemany(
             "insert or ignore into jobs select event_time, event_id, ?3, ?4 from events"
             " where event_id = ?2 and event_time in (?1, (select event_time from corrections"
@@ -188,7 +188,7 @@ class Loader:
         )
 
     def _write_rejects(self, batch: Batch) -> None:
-        # What is read again may have been mended, or be understood by now.
+        # Input that is read again may have been fixed, or be understood by now.
         conn = self._db.conn
         place = self._names.forgotten.text
         conn.executemany(
@@ -204,9 +204,9 @@ class Loader:
         )
 
     def _rate_series(self, batch: Batch) -> set[tuple[int, int, str]]:
-        """Return which CloudWatch model counts the calls of each account and rate key."""
+        """Return the CloudWatch model that counts the calls of each account and rate key."""
         if not batch.metrics and not batch.profiles:
-            return set()  # nothing else can change it for calls that are there
+            return set()  # nothing else can change it for stored calls
         return set(
             self._db.conn.execute(
                 "select account_key, rate_key, cloudwatch_model_id from int_rate_series"
@@ -216,7 +216,7 @@ class Loader:
     def _hours_counted_elsewhere(
         self, before: set[tuple[int, int, str]], after: set[tuple[int, int, str]]
     ) -> set[str]:
-        """Return the hours of calls that a series, or a profile, seen for the first time counts."""
+        """Return the hours of calls that a new series or profile assigns to another series."""
         hours: set[str] = set()
         for account_key, rate_key, _ in before ^ after:
             rows = self._db.conn.execute(

@@ -1,8 +1,8 @@
-"""A batch of packed calls on its way into the warehouse, in temporary tables.
+"""Insert a batch of packed calls in bulk, through temporary tables.
 
-Most calls are new and concern no other: they go in by a few statements over all of them, in the
-order of their time. What is odd (seen before, corrected, copied, waited for) is taken out first and
-handed back as events, to be planned one by one in ``etl.warehouse.write.calls``.
+Most calls are new and affect no other: a few statements insert all of them, in the order of their
+time. Special calls (seen before, corrected, copied, or with tokens waiting) are first taken out and
+returned as events, which ``etl.warehouse.write.calls`` plans one by one.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ from etl.warehouse.write.rollup import add_usage
 
 EventKey = tuple[str, StoredId]
 
-# As the columns of events that a shape decides.
+# The columns of events that a shape determines.
 _SHAPE_COLUMNS = (
     "account_key", "region_key", "operation_key", "model_key",
     "principal_key", "session_key", "user_agent_key", "user_key",
@@ -42,7 +42,7 @@ _SHAPE_COLUMNS = (
     "request_metadata_key", "guardrail_action", "reported_by",
 )  # fmt: skip
 
-# Their places in a row of call_shapes, which begins with the number.
+# Their positions in a row of call_shapes, which begins with the shape's number.
 _MODEL, _REGION, _TIER = (
     1 + _SHAPE_COLUMNS.index(column) for column in ("model_key", "region_key", "service_tier")
 )
@@ -50,10 +50,10 @@ _MODEL, _REGION, _TIER = (
 _CALL_COLUMNS = ("event_time", "event_id", "request_id", "shared_event_id")
 EVENT_COLUMNS = (*_CALL_COLUMNS, *_SHAPE_COLUMNS)
 
-# As the columns of tokens; a call's shape has a service tier as well.
+# The columns of tokens; a call's shape has its own service tier.
 _TOKEN_COLUMNS = tuple("token_tier" if c == "service_tier" else c for c in STORED_COLUMNS)
 
-# As the values of a packed call.
+# The values of a packed call.
 _INCOMING = (*_CALL_COLUMNS, "shape", *_TOKEN_COLUMNS)
 
 _TABLES = (
@@ -62,8 +62,8 @@ _TABLES = (
         shape integer primary key, {", ".join(_SHAPE_COLUMNS)}
     )
     """,
-    # In the order of its time, and without a key: to keep one costs more than all the rest.
-    # blob: a type that leaves every value as it is.
+    # In the order of time, and without a key: maintaining one costs more than everything else.
+    # blob: the type that converts no value.
     f"""
     create temp table if not exists incoming (
         event_time text, event_id blob, request_id blob, shared_event_id blob, shape integer,
@@ -71,26 +71,26 @@ _TABLES = (
     )
     """,
     """
-    create temp table if not exists odd_calls (
+    create temp table if not exists special_calls (
         event_time text, event_id blob, primary key (event_time, event_id)
     ) without rowid
     """,
     "create temp table if not exists corrected_ids (event_id blob primary key) without rowid",
 )
 
-_ODD = (
+_SPECIAL = (
     # Seen before.
     """
     select incoming.event_time, incoming.event_id from incoming
     cross join events
         on events.event_time = incoming.event_time and events.event_id = incoming.event_id
     """,
-    # What a log tells, which has to find its call.
+    # Reported by an invocation log, which has to find its call.
     f"""
     select event_time, event_id from incoming cross join call_shapes using (shape)
     where reported_by = {INVOCATION_LOG}
     """,
-    # Corrected, by this batch or before it came.
+    # Corrected, in this batch or before the call arrived.
     """
     select event_time, event_id from incoming
     where event_id in (select event_id from corrected_ids)
@@ -113,7 +113,7 @@ _ODD = (
         )
     )
     """,
-    # Tokens wait for it.
+    # Tokens are waiting for it.
     """
     select event_time, event_id from incoming
     where request_id in (select request_id from pending_tokens)
@@ -133,13 +133,13 @@ class Incoming:
             db.execute(table)
 
     def forget(self) -> None:
-        """Write the shapes anew before the next batch."""
+        """Write the shapes again before the next batch."""
         self._is_stored = False
 
     def learn(self, shapes: Sequence[tuple[int, Shape]]) -> None:
-        """Take the shapes that the calls of this batch, or of later ones, name."""
+        """Add the shapes that the calls of this batch, or of later ones, refer to."""
         self._shapes.update(shapes)
-        # Read in this transaction: another process may have changed them since the last one.
+        # Read in this transaction: another process may have changed the rules since the last one.
         rules = stored_rules(self._db)
         if rules != self._rules or not self._is_stored:
             self._rules, self._is_stored = rules, True
@@ -148,7 +148,7 @@ class Incoming:
         self._store(shapes)
 
     def drop(self, first: int) -> None:
-        """Drop the shapes of the range of ``first`` before it: no call names them any more."""
+        """Drop the shapes before ``first`` in its range: no call refers to them any more."""
         begin = range_of(first)
         for number in [number for number in self._shapes if begin <= number < first]:
             del self._shapes[number]
@@ -157,7 +157,7 @@ class Incoming:
         )
 
     def fill(self, calls: list[PackedCall]) -> list[Event]:
-        """Take the calls of a batch; return those that it holds more than once, in its order."""
+        """Store the calls of a batch; return those that occur in it more than once, in order."""
         repeated: list[PackedCall] = []
         if len({call[1] for call in calls}) < len(calls):
             times = Counter(call[:2] for call in calls)
@@ -174,31 +174,31 @@ class Incoming:
         return [self._unpack(call) for call in repeated]
 
     def drop_before(self, moment: str) -> int:
-        """Leave out the calls before a moment; return how many they were."""
+        """Drop the calls before a moment; return how many."""
         return self._db.conn.execute("delete from incoming where event_time < ?", [moment]).rowcount
 
-    def take_odd(self, corrected: Iterable[StoredId]) -> list[Event]:
-        """Take out the calls that concern others, in the order of their keys.
+    def take_special(self, corrected: Iterable[StoredId]) -> list[Event]:
+        """Remove and return the calls that affect others, in the order of their keys.
 
-        ``corrected``: the ids of the calls that the corrections of the batch are of.
+        ``corrected``: the ids of the calls that the batch corrects.
         """
         conn = self._db.conn
-        conn.execute("delete from odd_calls")
+        conn.execute("delete from special_calls")
         conn.execute("delete from corrected_ids")
         conn.executemany(
             "insert or ignore into corrected_ids values (?)", zip(corrected, strict=True)
         )
-        for condition in _ODD:
-            conn.execute(f"insert or ignore into odd_calls {condition}")
-        if conn.execute("select 1 from odd_calls limit 1").fetchone() is None:
+        for condition in _SPECIAL:
+            conn.execute(f"insert or ignore into special_calls {condition}")
+        if conn.execute("select 1 from special_calls limit 1").fetchone() is None:
             return []
-        are_odd = "from incoming where (event_time, event_id) in (select * from odd_calls)"
-        odd = conn.execute(f"select * {are_odd} order by event_time, event_id").fetchall()
-        conn.execute(f"delete {are_odd}")
-        return [self._unpack(row) for row in odd]
+        source = "from incoming where (event_time, event_id) in (select * from special_calls)"
+        special = conn.execute(f"select * {source} order by event_time, event_id").fetchall()
+        conn.execute(f"delete {source}")
+        return [self._unpack(row) for row in special]
 
     def insert(self) -> tuple[int, int]:
-        """Put what is left into events, tokens and the rollup; return calls, and with tokens."""
+        """Insert the remaining calls, their tokens and usage; return calls, and with tokens."""
         conn = self._db.conn
         calls = conn.execute(
             f"insert into events ({', '.join(EVENT_COLUMNS)})"
@@ -217,7 +217,7 @@ class Incoming:
         return calls, with_tokens
 
     def _has_new_rates(self) -> bool:
-        """Whether a call may have a rate that is not its shape's: of another tier, or size."""
+        """Return whether a call may have a rate other than its shape's: another tier or size."""
         row = self._db.conn.execute(
             "select 1 from incoming where token_tier is not null"
             f" or {' + '.join(f'coalesce({column}, 0)' for column in INPUT_COLUMNS)}"
@@ -227,7 +227,7 @@ class Incoming:
         return row is not None
 
     def hours(self) -> set[str]:
-        """Return the hours of what is left, as ``YYYY-MM-DDTHH``."""
+        """Return the hours of the remaining calls, as ``YYYY-MM-DDTHH``."""
         rows = self._db.conn.execute("select distinct substr(event_time, 1, 13) from incoming")
         return {hour for (hour,) in rows}
 
@@ -241,7 +241,7 @@ class Incoming:
             (number, *_shape_keys(self._names, rules, event_of(shape))) for number, shape in shapes
         ]
         self._db.conn.executemany(f"insert or replace into call_shapes values ({marks})", rows)
-        # So that the calls need not be looked through for new rates.
+        # So that the calls need not be searched for new rates.
         self._db.conn.executemany(
             "insert or ignore into rate_keys (model_key, region_key, service_tier,"
             " min_input_tokens) values (?, ?, ?, 0)",
@@ -250,7 +250,7 @@ class Incoming:
 
 
 def _shape_keys(names: Names, rules: Sequence[CompiledRule], event: Event) -> tuple[object, ...]:
-    """Return what stands in ``_SHAPE_COLUMNS`` for calls of this kind."""
+    """Return the values of ``_SHAPE_COLUMNS`` for calls of this shape."""
     event = names.forgotten.event(event)
     return (
         names.account(event.account_id),
@@ -276,7 +276,7 @@ def _shape_keys(names: Names, rules: Sequence[CompiledRule], event: Event) -> tu
 def _applications(
     names: Names, rules: Sequence[CompiledRule], event: Event
 ) -> tuple[int, int | None]:
-    """Return the keys of the application, and of the one found where a rule decided another."""
+    """Return the key of the application, and if a rule decided it, of the one the event names."""
     found = names.application(event.application, event.application_source)
     ruled = find_rule(rules, evidence_of(event)) if rules else None
     if ruled is None:

@@ -1,17 +1,19 @@
 """Write calls and their tokens, so that neither repetition nor order matters.
 
-- An event is known by its time and id. Seen again, it only adds what was missing (tokens, say).
-- A correction that AWS sends later replaces the names of its event and the counts that it carries.
-  The latest one wins, by its own time and id; the original never replaces a correction. The call
-  has its original's time, and its first correction's while the original has not been seen.
+- An event is identified by its time and id. If it is seen again, it only adds what was missing
+  (tokens, for example).
+- A correction that AWS sends later replaces the names of its event and the counts that it has. The
+  latest one wins, by its own time and id; the original never replaces a correction. The call has
+  the time of its original, or of its first correction until the original is seen.
 - Of the copies of one call in several accounts, the home copy is kept, else the lowest id.
-- A call of an invocation log goes to the event of its request id; until that is seen, it is a call
-  of its own. When it comes, the log's call is taken out again, and goes to the event.
-- Tokens of a service event go to the call of their request id, or wait in ``pending_tokens``.
+- A call of an invocation log is merged into the event with its request id. Until that event is
+  seen, it is a separate call; then it is removed again and merged into the event.
+- Tokens of a service event are attached to the call with their request id, or wait in
+  ``pending_tokens``.
 - The stored rules decide the application of every call that is inserted.
 
-What concerns no other call goes in at once (``etl.warehouse.write.bulk_insert``). The rest of a
-batch is first planned against what is stored, then carried out together with its rollup.
+Calls that affect no other are inserted at once (``etl.warehouse.write.bulk_insert``). The rest of a
+batch is first planned against the stored calls, then written together with its rollup.
 """
 
 from __future__ import annotations
@@ -51,20 +53,19 @@ from etl.normalise.token_sources import NAMES
 from etl.times import utc_text
 from etl.warehouse.write.bulk_insert import EventKey, Incoming
 from etl.warehouse.write.dimensions import Names
-from etl.warehouse.write.rollup import add_calls, hours_of, take_calls
+from etl.warehouse.write.rollup import add_calls, hours_of, subtract_calls
 
-# How far a call's time may lie from its service event's, or its log's: streams last minutes, clocks
-# differ.
+# How far the time of a call may be from that of its service event or log: streams last minutes, and
+# clocks differ.
 BEFORE_SERVICE_EVENT = timedelta(hours=2)
 AFTER_SERVICE_EVENT = timedelta(hours=1)
 
-# How long before its correction an event is looked for. All calls of that time are read for it, so
-# the last days come first. A correction is not sent before its event, but clocks differ.
+# How long before a correction its event is searched for. The search reads all calls of that time,
+# so the last days come first. A correction is not sent before its event, but clocks differ.
 _CORRECTED_BEFORE = (timedelta(days=2), timedelta(days=90))
 _CORRECTED_AFTER = timedelta(hours=1)
 
-# What is known of the tokens of a call, beside its row in events; and the columns of each before
-# ``STORED_COLUMNS``.
+# The tables with the tokens of a call, and the columns of each before ``STORED_COLUMNS``.
 _KEY = ("event_time", "event_id")
 _TABLES_OF_TOKENS = {
     "tokens": _KEY,
@@ -86,12 +87,12 @@ Request = tuple[str, str, str]
 
 @dataclass
 class CallCounts:
-    """What became of the calls of a batch.
+    """The result for the calls of a batch.
 
-    ``calls_logged``: calls of invocation logs that CloudTrail tells of as well;
-    ``tokens_attached``: calls that got tokens from a service event; ``tokens_pending``: service
-    events more (or, below zero, fewer) that wait for their call; ``calls_too_old``: calls that
-    were dropped from the warehouse before, and still count there.
+    ``calls_logged``: calls of invocation logs that CloudTrail also reports; ``tokens_attached``:
+    calls that got tokens from a service event; ``tokens_pending``: the change in the number of
+    service events waiting for their call; ``calls_too_old``: calls of the time that `vacuum`
+    dropped, which the sums already count.
     """
 
     calls_new: int = 0
@@ -104,7 +105,7 @@ class CallCounts:
 
 
 class _Stored(NamedTuple):
-    """``has_original`` is False while only corrections of the call were seen."""
+    """A stored call. ``has_original`` is False while only corrections of it were seen."""
 
     is_correction: bool
     reports: Reports
@@ -112,7 +113,7 @@ class _Stored(NamedTuple):
 
 
 class _Corrected(NamedTuple):
-    """The call that corrections are of, and these; see the table ``corrections``."""
+    """A corrected call and its corrections; see the table ``corrections``."""
 
     event_time: str
     has_original: bool
@@ -121,10 +122,10 @@ class _Corrected(NamedTuple):
 
 @dataclass
 class _Plan:
-    """The changes a batch makes. A key both in ``delete`` and ``insert`` is replaced.
+    """The changes of a batch. A key in both ``delete`` and ``insert`` is replaced.
 
-    ``reports``: of the calls whose tokens change, and of all that are inserted. ``orphans``:
-    corrected calls whose original has not been seen; ``moved``: what corrected calls were before.
+    ``reports``: those of inserted calls and of calls whose tokens change. ``orphans``: corrected
+    calls, True if the original has not been seen; ``moved``: old to new keys of corrected calls.
     """
 
     stored: dict[EventKey, _Stored]
@@ -136,14 +137,14 @@ class _Plan:
     moved: dict[EventKey, EventKey] = field(default_factory=dict)
 
     def replace(self, key: EventKey, event: Event) -> None:
-        """Put an event in the place of the one that is stored, or planned, under the key."""
+        """Replace the event that is stored or planned under the key."""
         self.insert[key] = event
         self.reports[key] = self.reports_of(key)
         if key in self.stored:
             self.delete.add(key)
 
     def take(self, key: EventKey) -> Reports:
-        """Take a call out, which will be another; return what was told of its tokens."""
+        """Remove a call that will be replaced; return the reports of its tokens."""
         reports = self.reports_of(key)
         self.reports.pop(key, None)
         self.insert.pop(key, None)
@@ -152,12 +153,12 @@ class _Plan:
         return reports
 
     def reports_of(self, key: EventKey) -> Reports:
-        """Return what was told of a call's tokens so far."""
+        """Return the reports of a call's tokens so far."""
         stored = self.stored.get(key)
         return self.reports.get(key) or (stored.reports if stored else Reports())
 
     def add(self, key: EventKey, reports: Reports) -> bool:
-        """Give a call more reports of its tokens; return whether it knows more, or better, then."""
+        """Add reports of a call's tokens; return whether that changes its tokens."""
         before = self.reports_of(key)
         after = before.join(reports)
         if after != before or key in self.insert:
@@ -165,23 +166,23 @@ class _Plan:
         return after.tokens != before.tokens
 
     def keys_of(self, event_id: StoredId) -> list[EventKey]:
-        """Return where an event stands, as things are planned: at one time, or at several."""
+        """Return the keys of an event id in the plan: one, or several with different times."""
         keys = [key for key in self.stored if key not in self.delete] + list(self.insert)
         return list(dict.fromkeys(key for key in keys if key[1] == event_id))
 
     def is_correction(self, key: EventKey) -> bool:
-        """Return whether a call has a correction's names."""
+        """Return whether a call has the names of a correction."""
         event = self.insert.get(key)
         return event.is_correction if event else self.stored[key].is_correction
 
     def has_original(self, key: EventKey) -> bool:
-        """Return whether a call's own event has been seen, and not only corrections of it."""
+        """Return whether the original event of a call was seen, not only corrections."""
         stored = self.stored.get(key)
         return not self.orphans.get(key, stored is not None and not stored.has_original)
 
 
 class CallWriter:
-    """Writes calls inside a transaction that its caller opens and ends."""
+    """Writes calls inside the caller's transaction."""
 
     def __init__(self, db: Database, names: Names) -> None:
         self._db = db
@@ -190,18 +191,18 @@ class CallWriter:
         self._shapes = Shapes(next_range())
         for table in ("wanted_calls", "changed_calls", "new_calls"):
             db.execute(
-                # blob: a type that leaves every value as it is, so that the key of events is used.
+                # blob: the type that converts no value, so that SQLite uses the key of events.
                 f"create temp table if not exists {table} (event_time text, event_id blob,"
                 " primary key (event_time, event_id)) without rowid"
             )
         db.execute("create temp table if not exists wanted_requests (request_id blob primary key)")
 
     def forget(self) -> None:
-        """Drop what a rollback has undone."""
+        """Forget what a rollback undid."""
         self._incoming.forget()
 
     def drop_shapes(self, first: int) -> None:
-        """Drop the shapes of a range before ``first``: no call names them any more."""
+        """Drop the shapes before ``first`` in its range: no call refers to them any more."""
         self._incoming.drop(first)
 
     def write(
@@ -211,9 +212,10 @@ class CallWriter:
         calls: Iterable[PackedCall] = (),
         shapes: Sequence[tuple[int, Shape]] = (),
     ) -> tuple[CallCounts, set[str]]:
-        """Write calls and the tokens of service events; return counts, and the hours changed.
+        """Write calls and the tokens of service events; return counts and the changed hours.
 
-        ``calls`` are more calls in the packed form, ``shapes`` what they, or later ones, name.
+        ``calls``: more calls, in the packed form; ``shapes``: the shapes that they, or later calls,
+        refer to.
         """
         counts, incoming = CallCounts(), self._incoming
         events = list(events)
@@ -221,21 +223,21 @@ class CallWriter:
         plain = (event for event in events if event.correction_id is None)
         packed = [*map(self._shapes.pack, plain), *calls]
         incoming.learn([*self._shapes.take_new(), *shapes])
-        odd = incoming.fill(packed)
+        special = incoming.fill(packed)
         horizon = self._horizon()
         if horizon:
-            arrived = [*odd, *corrections]
-            odd = [event for event in odd if event.event_time >= horizon]
+            arrived = [*special, *corrections]
+            special = [event for event in special if event.event_time >= horizon]
             corrections = [event for event in corrections if event.event_time >= horizon]
-            dropped = len(arrived) - len(odd) - len(corrections)
+            dropped = len(arrived) - len(special) - len(corrections)
             counts.calls_too_old = incoming.drop_before(horizon) + dropped
             services = [s for s in services if s.event_time >= horizon]
-        odd += incoming.take_odd(stored_id(event.event_id) for event in corrections)
+        special += incoming.take_special(stored_id(event.event_id) for event in corrections)
         counts.calls_new, counts.calls_with_tokens = incoming.insert()
         hours = incoming.hours()
-        unexplained = self._logged_calls_of([*odd, *corrections])
-        if odd or corrections or services or unexplained:
-            plan = self._plan(odd, corrections, unexplained, services, counts)
+        unmatched = self._logged_calls_of([*special, *corrections])
+        if special or corrections or services or unmatched:
+            plan = self._plan(special, corrections, unmatched, services, counts)
             hours |= self._carry_out(plan, counts)
         if self._shapes.is_full:
             self.drop_shapes(self._shapes.forget())
@@ -247,22 +249,22 @@ class CallWriter:
 
     def _plan(
         self,
-        odd: Sequence[Event],
+        special: Sequence[Event],
         corrections: Sequence[Event],
-        unexplained: Collection[EventKey],
+        unmatched: Collection[EventKey],
         services: Iterable[ServiceTokens],
         counts: CallCounts,
     ) -> _Plan:
-        plan = _Plan(self._stored({*map(_key, odd), *unexplained}))
+        plan = _Plan(self._stored({*map(_key, special), *unmatched}))
         logs = []
-        for event in odd:
+        for event in special:
             if event.reported_by & CLOUDTRAIL:
                 self._plan_event(event, plan, counts)
             else:
                 logs.append(event)
-        self._plan_corrections(odd, corrections, plan, counts)
+        self._plan_corrections(special, corrections, plan, counts)
         self._drop_copies(plan, counts)
-        self._plan_logs(logs, unexplained, plan, counts)
+        self._plan_logs(logs, unmatched, plan, counts)
         self._plan_service_tokens(services, plan, counts)
         return plan
 
@@ -275,13 +277,13 @@ class CallWriter:
         plan.add(key, Reports().tell(event.tokens))
 
     def _plan_corrections(
-        self, odd: Sequence[Event], arrived: Sequence[Event], plan: _Plan, counts: CallCounts
+        self, special: Sequence[Event], arrived: Sequence[Event], plan: _Plan, counts: CallCounts
     ) -> None:
-        """Bring corrections and what they are of together, whichever came first."""
+        """Match corrections with their calls, whichever came first."""
         by_id: dict[StoredId, list[Event]] = defaultdict(list)
         for event in arrived:
             by_id[stored_id(event.event_id)].append(event)
-        originals = {stored_id(e.event_id): e for e in odd if e.reported_by & CLOUDTRAIL}
+        originals = {stored_id(e.event_id): e for e in special if e.reported_by & CLOUDTRAIL}
         known = self._corrected(originals.keys() | by_id.keys())
         if not by_id and not known:
             return
@@ -306,14 +308,14 @@ class CallWriter:
         plan: _Plan,
         counts: CallCounts,
     ) -> None:
-        """Make one call of an event and its corrections. ``events``: those stored, in full."""
+        """Combine an event and its corrections into one call. ``events``: the stored calls."""
         keys = plan.keys_of(event_id)
         by_key = {_correction_key(event): event for event in arrived}
         times = [key[0] for key in keys if not plan.is_correction(key)]
         times += [before.event_time] if before.has_original else []
         times += [original.event_time] if original else []
         if not times and not keys and self._horizon():
-            # Its original may be among the calls that were dropped, and still counts.
+            # Its original may be one of the dropped calls, which the sums still count.
             counts.calls_too_old += len(arrived)
             return
         of_corrections = [correction.time for correction in {*by_key, *before.names}]
@@ -327,12 +329,12 @@ class CallWriter:
         if keys == [key] and latest in before.names and bool(times) == before.has_original:
             plan.add(key, reports)
             return
-        # First what has the names of a correction, the latest one's.
+        # The first one determines the names: the latest correction.
         calls = [by_key[latest]] if latest not in before.names else []
         calls += sorted((plan.insert.get(k) or events[k] for k in keys), key=_is_original)
         calls += [original] if original else []
         if keys and plan.stored.keys() & set(keys) and key not in plan.stored:
-            # It was counted when it came first.
+            # It was counted when it first arrived.
             counts.calls_new -= 1
             counts.calls_known += original is not None
         for old in keys:
@@ -343,7 +345,7 @@ class CallWriter:
         plan.reports[key] = reports
 
     def _corrected(self, event_ids: Collection[StoredId]) -> dict[StoredId, _Corrected]:
-        """Return what is stored of the calls with these ids that were corrected by name."""
+        """Return the stored calls with these ids whose names were corrected."""
         if self._db.execute("select 1 from corrections limit 1").fetchone() is None:
             return {}
         self._want_ids(event_ids)
@@ -359,9 +361,9 @@ class CallWriter:
         return {id_: _Corrected(*call, frozenset(names[id_])) for id_, call in calls.items()}
 
     def _corrected_by(self, corrections: Sequence[Event], plan: _Plan) -> set[EventKey]:
-        """Find the stored calls that corrections are of: at the same time, else before it.
+        """Find the stored calls of corrections: at the same time, else before it.
 
-        Where only another account's copy is stored, its time stands with the correction's id.
+        If only the copy of another account is stored, return its time with the correction's id.
         """
         planned = {key[1] for key in plan.insert}
         found = self._stored({_key(event) for event in corrections}).keys() | set()
@@ -405,22 +407,23 @@ class CallWriter:
         rows = self._db.execute(f"""
             select events.event_time, events.event_id, is_correction,
                 {", ".join(f"tokens.{c}" for c in STORED_COLUMNS)},
-                {", ".join(f"beside.{c}" for c in STORED_COLUMNS)}
+                {", ".join(f"cloudtrail.{c}" for c in STORED_COLUMNS)}
             from wanted_calls as wanted
             cross join events
                 on events.event_time = wanted.event_time and events.event_id = wanted.event_id
             left join tokens
                 on tokens.event_time = wanted.event_time and tokens.event_id = wanted.event_id
-            left join cloudtrail_tokens as beside
-                on beside.event_time = wanted.event_time and beside.event_id = wanted.event_id
+            left join cloudtrail_tokens as cloudtrail
+                on cloudtrail.event_time = wanted.event_time
+                and cloudtrail.event_id = wanted.event_id
         """).fetchall()
-        width, told = len(STORED_COLUMNS), self._told()
+        width, by_source = len(STORED_COLUMNS), self._token_reports()
         corrections, orphans = self._corrections()
         return {
             (row[0], row[1]): _Stored(
                 bool(row[2]),
                 Reports(
-                    told.get(row[:2])
+                    by_source.get(row[:2])
                     or told_by(tokens_of(row[3 : 3 + width]), tokens_of(row[3 + width :])),
                     corrections.get(row[:2], {}),
                 ),
@@ -429,9 +432,9 @@ class CallWriter:
             for row in rows
         }
 
-    def _told(self) -> dict[EventKey, dict[str, Tokens]]:
-        """Return what the sources said of the wanted calls, where that is kept by itself."""
-        told: dict[EventKey, dict[str, Tokens]] = defaultdict(dict)
+    def _token_reports(self) -> dict[EventKey, dict[str, Tokens]]:
+        """Return what each source reported for the wanted calls, if stored in token_reports."""
+        found: dict[EventKey, dict[str, Tokens]] = defaultdict(dict)
         rows = self._db.execute(f"""
             select event_time, event_id, {", ".join(STORED_COLUMNS)}
             from wanted_calls cross join token_reports using (event_time, event_id)
@@ -439,13 +442,13 @@ class CallWriter:
         for time, event_id, *columns in rows:
             tokens = tokens_of(tuple(columns))
             if tokens is not None:
-                told[time, event_id][tokens.source] = tokens
-        return told
+                found[time, event_id][tokens.source] = tokens
+        return found
 
     def _corrections(
         self,
     ) -> tuple[dict[EventKey, dict[CorrectionKey, Tokens | None]], set[EventKey]]:
-        """Return the corrections of the wanted calls, and which calls have no original."""
+        """Return the corrections of the wanted calls, and the calls without an original."""
         found: dict[EventKey, dict[CorrectionKey, Tokens | None]] = defaultdict(dict)
         orphans = set()
         rows = self._db.execute(f"""
@@ -461,7 +464,7 @@ class CallWriter:
         return found, orphans
 
     def _stored_events(self, keys: Iterable[EventKey]) -> dict[EventKey, Event]:
-        """Return stored calls in full, without tokens, their application as they tell it."""
+        """Return stored calls in full, without tokens, with the application they name."""
         self._fill("wanted_calls", keys)
         rows = self._db.execute(
             """
@@ -500,7 +503,7 @@ class CallWriter:
         }  # fmt: skip
 
     def _drop_copies(self, plan: _Plan, counts: CallCounts) -> None:
-        """Keep one of the copies of a call that CloudTrail gave to several accounts."""
+        """Keep one of the copies of a call that CloudTrail delivered to several accounts."""
         copies: dict[tuple[str, str], list[tuple[bool, EventKey]]] = defaultdict(list)
         for key, event in plan.insert.items():
             if event.shared_event_id:
@@ -519,9 +522,9 @@ class CallWriter:
                 counts.calls_known += 1
                 plan.reports.pop(key, None)
 
-    def _logged_calls_of(self, odd: Iterable[Event]) -> list[EventKey]:
-        """Return the stored calls of logs whose events may be among those that just came."""
-        events = [event for event in odd if event.reported_by & CLOUDTRAIL]
+    def _logged_calls_of(self, special: Iterable[Event]) -> list[EventKey]:
+        """Return stored calls of logs whose events may be among those that just arrived."""
+        events = [event for event in special if event.reported_by & CLOUDTRAIL]
         first, last = self._db.execute(
             "select min(event_time), max(event_time) from incoming"
         ).fetchone()
@@ -547,18 +550,18 @@ class CallWriter:
     def _plan_logs(
         self,
         logs: Sequence[Event],
-        unexplained: Collection[EventKey],
+        unmatched: Collection[EventKey],
         plan: _Plan,
         counts: CallCounts,
     ) -> None:
-        """Give each call of a log to the event of its request, or let it stand for itself.
+        """Merge each call of a log into the event of its request, or insert it as a call.
 
-        ``unexplained``: stored calls of logs, to be looked at again with the events that came.
+        ``unmatched``: stored calls of logs, to match again with the events that arrived.
         """
-        if not logs and not unexplained:
+        if not logs and not unmatched:
             return
-        plan.delete.update(unexplained)
-        taken_back = self._stored_events(unexplained)
+        plan.delete.update(unmatched)
+        taken_back = self._stored_events(unmatched)
         reports = [*taken_back.items(), *((_key(log), log) for log in logs)]
         calls = self._calls_of({_request(log): log.event_time for _, log in reports}, plan)
         events = self._stored_events(key for key in calls.values() if key not in plan.insert)
@@ -593,13 +596,13 @@ class CallWriter:
                 pending.append(service)
                 continue
             attached.append(service)
-            counts.tokens_attached += plan.add(key, _told_by_service(service))
+            counts.tokens_attached += plan.add(key, _reports_of_service(service))
             if service.inference_region:
                 plan.inference_regions[key] = service.inference_region
         counts.tokens_pending = self._keep(pending) - self._forget(attached)
 
     def _waiting_for(self, events: Iterable[Event]) -> list[ServiceTokens]:
-        """Return the pending tokens whose request ids are among the events'."""
+        """Return the pending tokens with the request id of one of the events."""
         if self._db.execute("select 1 from pending_tokens limit 1").fetchone() is None:
             return []
         self._want_requests(event.request_id for event in events if event.request_id)
@@ -617,10 +620,10 @@ class CallWriter:
         return [_service_of(*row) for row in rows]
 
     def _calls_of(self, wanted: dict[Request, str], plan: _Plan) -> dict[Request, EventKey]:
-        """Find the call of each request near its time: in the batch and in the store.
+        """Find the call of each request near its time, in the batch and among stored calls.
 
-        Where a request id is not unique, a successful call comes before a failed one, and an
-        earlier before a later.
+        If a request id is not unique, a successful call wins over a failed one, and an earlier call
+        over a later one.
         """
         candidates = [
             ((event.account_id, event.region, event.request_id or ""), bool(event.error_code), key)
@@ -662,7 +665,7 @@ class CallWriter:
                     )
 
     def _keep(self, services: list[ServiceTokens]) -> int:
-        """Store tokens whose call has not been seen; return how many are new."""
+        """Store tokens whose call was not seen yet; return how many are new."""
         names = self._names
         rows = [
             (
@@ -681,12 +684,12 @@ class CallWriter:
         )
 
     def _carry_out(self, plan: _Plan, counts: CallCounts) -> set[str]:
-        """Make the changes, and return the hours they are in."""
+        """Make the changes, and return their hours."""
         changed = plan.delete | (plan.reports.keys() & plan.stored.keys())
         self._fill("changed_calls", changed)
         hours = hours_of(self._db, "changed_calls")
         if changed:
-            take_calls(self._db, "changed_calls")
+            subtract_calls(self._db, "changed_calls")
         jobs = self._jobs_of(plan)
         for table in (*_TABLES_OF_TOKENS, "jobs", "events"):
             self._many(
@@ -700,7 +703,7 @@ class CallWriter:
         return hours
 
     def _jobs_of(self, plan: _Plan) -> list[tuple[Any, ...]]:
-        """Return the jobs of calls that a correction named before, as they will be."""
+        """Return the jobs of moved calls, with their new keys."""
         moved = {old: new for old, new in plan.moved.items() if new in plan.insert}
         if not moved:
             return []
@@ -726,7 +729,7 @@ class CallWriter:
         incoming.insert()
 
     def _update(self, plan: _Plan, changed: set[EventKey]) -> None:
-        """Write what was told of the tokens; count the calls that stay where they are anew."""
+        """Write the token reports, and add the changed calls to the rollup again."""
         stay = sorted(plan.reports.keys() - plan.insert.keys(), key=_sortable)
         for table in _TABLES_OF_TOKENS:
             self._many(f"delete from {table} where event_time = ? and event_id = ?", stay)
@@ -761,23 +764,23 @@ class CallWriter:
         )
 
     def _many(self, sql: str, rows: Iterable[tuple[Any, ...]]) -> int:
-        """Run a statement for every row; return how many rows of the database it changed."""
+        """Run a statement for every row; return how many rows it changed."""
         before = self._db.conn.total_changes
         self._db.conn.executemany(sql, rows)
         return self._db.conn.total_changes - before
 
 
 def _rows_of(key: EventKey, plan: _Plan) -> Iterator[tuple[str, tuple[Any, ...]]]:
-    """Yield the rows that keep what was told of a call's tokens, each with its table."""
+    """Yield (table, row) for every row that stores the reports of a call's tokens."""
     reports = plan.reports[key]
-    tokens, beside = reports.tokens, reports.cloudtrail_tokens
+    tokens, by_cloudtrail = reports.tokens, reports.cloudtrail_tokens
     if tokens is not None and key not in plan.insert:
         yield "tokens", (*key, *token_columns(tokens))
-    if beside is not None:
-        yield "cloudtrail_tokens", (*key, *token_columns(beside))
-    if reports.told != told_by(tokens, beside):
-        for told in reports.told.values():
-            yield "token_reports", (*key, *token_columns(told))
+    if by_cloudtrail is not None:
+        yield "cloudtrail_tokens", (*key, *token_columns(by_cloudtrail))
+    if reports.told != told_by(tokens, by_cloudtrail):
+        for of_source in reports.told.values():
+            yield "token_reports", (*key, *token_columns(of_source))
     has_original = plan.has_original(key)
     for (time, event_id, is_names), counts in reports.corrections.items():
         correction = (key[1], time, event_id, key[0], is_names, has_original)
@@ -785,7 +788,7 @@ def _rows_of(key: EventKey, plan: _Plan) -> Iterator[tuple[str, tuple[Any, ...]]
 
 
 def _into(table: str, keys: Sequence[str]) -> str:
-    """Return the end of a statement that puts rows into a table: ``keys``, then the tokens."""
+    """Return the end of an insert statement for a table: ``keys``, then the token columns."""
     columns = (*keys, *STORED_COLUMNS)
     return f"into {table} ({', '.join(columns)}) values ({', '.join('?' * len(columns))})"
 
@@ -809,13 +812,13 @@ def _service_of(
     source_key: int,
     *counts: Any,
 ) -> ServiceTokens:
-    """Return tokens that waited, from their row: its keys, then its ``STORED_COLUMNS``."""
+    """Return pending tokens from their row: its keys, then its ``STORED_COLUMNS``."""
     ids = plain_id(event_id), account_id, region, plain_id(request_id)
     tokens = Tokens(NAMES[source_key], *counts)
     return ServiceTokens(time, *ids, inference_region, tokens, bool(is_correction))
 
 
-def _told_by_service(service: ServiceTokens) -> Reports:
+def _reports_of_service(service: ServiceTokens) -> Reports:
     if service.is_correction:
         correction = CorrectionKey(service.event_time, service.event_id, is_names=False)
         return Reports().correct(correction, service.tokens)
@@ -823,7 +826,7 @@ def _told_by_service(service: ServiceTokens) -> Reports:
 
 
 def _as_one(calls: Sequence[Event]) -> Event:
-    """Return the first, a correction, with what it lacks of the others that are the same call."""
+    """Return the first call, a correction, completed with fields of the other reports of it."""
     first, *others = calls
     for other in others:
         first = first._replace(
@@ -834,13 +837,13 @@ def _as_one(calls: Sequence[Event]) -> Event:
             service_tier=first.service_tier or other.service_tier,
         )
         if other.reported_by & INVOCATION_LOG:
-            # What the log told of it is not to be lost with the event it was given to.
+            # The log's data must not be lost with the event it was merged into.
             first = merge_reports(first, _logged_part(other))
     return first._replace(is_correction=True, correction_id=None, tokens=None)
 
 
 def _logged_part(event: Event) -> Event:
-    """Return what an invocation log may have told of a stored call, as far as it is not in it."""
+    """Return the part of a stored call that an invocation log may have reported."""
     if event.application_source == REQUEST_METADATA:
         return event
     return event._replace(application=UNKNOWN, application_source=APPLICATION_SOURCES[-1])
@@ -863,7 +866,7 @@ def _sortable(key: EventKey) -> tuple[str, bool, StoredId]:
 
 
 def _sortable_id(event_id: StoredId) -> tuple[bool, StoredId]:
-    # As SQLite sorts: text before blobs.
+    # SQLite's order: text before blobs.
     return isinstance(event_id, bytes), event_id
 
 
@@ -873,7 +876,7 @@ def _is_near(call_time: str, service_time: str) -> bool:
 
 
 def _time_ranges(times: Iterable[str]) -> Iterator[tuple[str, str]]:
-    """Merge the stretches of time in which the calls of service events may lie."""
+    """Merge the time ranges in which the calls of service events may be."""
     start = end = None
     for moment in sorted(datetime.fromisoformat(time) for time in times):
         low, high = moment - BEFORE_SERVICE_EVENT, moment + AFTER_SERVICE_EVENT
@@ -886,7 +889,7 @@ def _time_ranges(times: Iterable[str]) -> Iterator[tuple[str, str]]:
 
 
 def _around(first: str, last: str) -> tuple[str, str]:
-    """Return the stretch in which the logs of calls from ``first`` to ``last`` may lie."""
+    """Return the time range in which the logs of calls from ``first`` to ``last`` may be."""
     return _stretch(first, last, AFTER_SERVICE_EVENT, BEFORE_SERVICE_EVENT)
 
 

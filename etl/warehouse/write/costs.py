@@ -1,16 +1,15 @@
 """Keep the priced days in step with the days and the rates, in the transaction that changes them.
 
-``priced_daily`` is what the view ``int_usage_daily_priced`` comes to for each account, rate key,
-user and application of a day; ``priced_daily_by_user``, ``_by_application`` and ``_by_model`` sum
-it. ``PRICED`` tells their keys.
-A row is not changed by a difference but computed anew, from the rows of ``usage_daily`` behind it:
-prices change too, and whether a row has a cost at all depends on all that is in it.
+``priced_daily`` sums the view ``int_usage_daily_priced`` for each account, rate key, user and
+application of a day; ``priced_daily_by_user``, ``_by_application`` and ``_by_model`` sum it up.
+``PRICED`` has their keys. A row is not changed by a difference but computed again from its rows of
+``usage_daily``: prices change too, and whether a row has a cost at all depends on all its parts.
 
-Whoever changes ``usage_daily`` says so by ``note_usage``. A change of rates needs no note: the
-rates in force are compared with those that were used, which finds new prices, models and inference
+Code that changes ``usage_daily`` must call ``note_usage``. A change of rates needs no note: the
+rates in force are compared with those used before, which finds new prices, models and inference
 profiles alike.
 
-Names are not stored here. Aliases, application tags and the like need nothing renewed.
+Names are not stored here, so a change of aliases, application tags and the like needs no update.
 """
 
 from __future__ import annotations
@@ -33,7 +32,7 @@ PRICED = {
     "priced_daily_by_model": _MODEL,
 }
 
-# What each of them adds up: the fewest rows that can tell.
+# The relation that each of them sums: the one with the fewest rows that has the data.
 _BELOW = {
     "priced_daily": "int_usage_daily_priced",
     "priced_daily_by_user": "priced_daily",
@@ -54,9 +53,9 @@ _RATES = ", ".join(("rate_key", "valid_from", "valid_to", *RATES))
 
 
 def note_usage(db: Database, changes: str, day: str) -> None:
-    """Note that rows of ``usage_daily`` changed: those with the keys of the table ``changes``.
+    """Record that the rows of ``usage_daily`` with the keys of the table ``changes`` changed.
 
-    ``day`` is the expression that gives a row's day.
+    ``day``: the SQL expression for a row's day.
     """
     _ensure_notes(db)
     keys = ", ".join(_BOTH[1:])
@@ -72,10 +71,10 @@ def _ensure_notes(db: Database) -> None:
 
 
 def renew_costs(db: Database) -> None:
-    """Price again the days whose usage was noted or whose rates are others now."""
+    """Price again the days with noted usage or with changed rates."""
     if _note_rates(db):
-        # All their days, which may be millions of rows.
-        with long_work(db, "pricing anew what other rates concern") as note:
+        # All days of these rates, which may be millions of rows.
+        with long_work(db, "applying changed rates") as note:
             _renew_all(db, note)
     elif db.execute("select 1 from changed_days limit 1").fetchone() is not None:
         _renew_all(db, lambda table: None)
@@ -89,7 +88,7 @@ def _renew_all(db: Database, note: Callable[[str], None]) -> None:
 
 
 def _note_rates(db: Database) -> bool:
-    """Note all usage of the rate keys whose rates differ from those used; return whether any do."""
+    """Note all usage of rate keys with changed rates; return whether there are any."""
     _ensure_notes(db)
     db.execute("drop table if exists temp.current_rates")
     db.execute(f"create temp table current_rates as select {_RATES} from int_rates")
@@ -112,7 +111,7 @@ def _note_rates(db: Database) -> bool:
 
 
 def _renew(db: Database, table: str) -> None:
-    """Compute the changed rows of a table anew, from what it adds up."""
+    """Compute the changed rows of a table again, from the relation below it."""
     below = _BELOW[table]
     sums = _PRICED if table == "priced_daily" else _ADDED_UP
     keys = ", ".join(PRICED[table])
@@ -120,7 +119,7 @@ def _renew(db: Database, table: str) -> None:
     same = " and ".join(f"usage.{column} = changed.{column}" for column in PRICED[table])
     db.execute(f"delete from {table} where ({keys}) in ({changed})")
     # CROSS JOIN makes SQLite look up the usage of each key, not the other way round; without
-    # MATERIALIZED it would work a cost out again for each column that it goes into.
+    # MATERIALIZED it would compute a cost again for each column that uses it.
     db.execute(
         f"insert into {table} ({keys}, {', '.join(_COLUMNS)}) with usage as materialized"
         f" (select usage.* from ({changed}) as changed cross join {below} as usage on {same})"
@@ -129,18 +128,19 @@ def _renew(db: Database, table: str) -> None:
 
 
 def _whole(column: str, condition: str = "true") -> str:
-    # Never one sum: SQLite raises an error where it leaves 64 bits. This becomes a floating-point
-    # number, which the check money_is_whole finds, and stops nobody from loading.
+    # Not a single sum: SQLite raises an error if that exceeds 64 bits. This becomes a
+    # floating-point number instead, which does not stop a load, and which the check money_is_whole
+    # finds.
     parts = (f"sum({column} {part} 1000000) filter (where {condition})" for part in "/%")
     return " * 1000000 + ".join(parts)
 
 
 def _data_source(cost: str) -> str:
-    """Return the one data source of the rows that tell something, or Mixed."""
-    tells = f"filter (where calls > 0 or {cost} > 0 or unpriced_tokens > 0)"
+    """Return the common data source of the rows that have usage, or Mixed."""
+    has_usage = f"filter (where calls > 0 or {cost} > 0 or unpriced_tokens > 0)"
     return (
-        f"case when min(data_source) {tells} < max(data_source) {tells} then 'Mixed'"
-        f" else coalesce(max(data_source) {tells}, max(data_source)) end"
+        f"case when min(data_source) {has_usage} < max(data_source) {has_usage} then 'Mixed'"
+        f" else coalesce(max(data_source) {has_usage}, max(data_source)) end"
     )
 
 

@@ -11,11 +11,11 @@ from etl.normalise.model_ids import parse_model_id
 from etl.warehouse.pseudonyms import Forgotten, forgotten_in
 
 # Sessions and metadata may be as many as the calls.
-_MAX_REMEMBERED = 50_000
+_MAX_CACHED = 50_000
 
 _SOURCE_RANKS = {source: rank for rank, source in enumerate(APPLICATION_SOURCES, 1)}
 
-# Each table of names: its key, and the columns that make a name.
+# Each table of names: its key, and the columns that identify a name.
 _TABLES = {
     "accounts": ("account_key", ("account_id",)),
     "regions": ("region_key", ("region",)),
@@ -26,7 +26,7 @@ _TABLES = {
     "users": ("user_key", ("user_name",)),
     "applications": (
         "application_key",
-        # source_rank: the precedence of the evidence, 1 the strongest; 0 where nobody looked
+        # source_rank: the precedence of the evidence, 1 the strongest; 0 without evidence
         ("application", "application_source", "source_rank"),
     ),
     "error_codes": ("error_code_key", ("error_code",)),
@@ -46,9 +46,9 @@ _TABLES = {
 
 
 class Names:
-    """Keys of names, remembered for the life of one connection.
+    """Keys of names, cached for the life of one connection.
 
-    Call ``forget`` after a rollback: keys given out since are gone from the database.
+    Call ``forget`` after a rollback: the database no longer has the keys created since.
     """
 
     def __init__(self, db: Database) -> None:
@@ -58,13 +58,13 @@ class Names:
 
     @property
     def forgotten(self) -> Forgotten:
-        """The people whose names are not to be stored again."""
+        """The names that must not be stored again."""
         if self._forgotten is None:
             self._forgotten = forgotten_in(self._db)
         return self._forgotten
 
     def forget(self) -> None:
-        """Drop what is remembered."""
+        """Empty the cache."""
         self._forgotten = None
         for keys in self._keys.values():
             keys.clear()
@@ -106,7 +106,7 @@ class Names:
         return self._key("request_metadata", request_metadata)
 
     def model(self, model_id: str | None, event_source: str = "") -> int:
-        """Return the key of a model id as sent; the two endpoints are told apart."""
+        """Return the key of a model id as sent, which differs for the two endpoints."""
         endpoint = "mantle" if event_source == MANTLE else "runtime"
         cached = self._keys["models"].get((model_id, endpoint))
         return self._add_model(model_id, endpoint) if cached is None else cached
@@ -132,7 +132,7 @@ class Names:
     def series(
         self, account_key: int, region_key: int, model_key: int, metric: str, metric_kind: str
     ) -> int:
-        """Return the key of a CloudWatch series, whose tokens can then be priced."""
+        """Return the key of a CloudWatch series, and ensure a rate key for its tokens."""
         series = (account_key, region_key, model_key, metric, metric_kind)
         if series not in self._keys["metric_series"]:
             self._db.conn.execute(
@@ -147,7 +147,7 @@ class Names:
         key = keys.get(values)
         if key is None:
             key = self._stored(table, values)
-            if len(keys) >= _MAX_REMEMBERED:
+            if len(keys) >= _MAX_CACHED:
                 keys.clear()
             keys[values] = key
         return key

@@ -11,7 +11,7 @@ from etl.warehouse.write.dimensions import Names
 
 
 class MetricWriter:
-    """Writes totals inside a transaction that its caller opens and ends."""
+    """Writes totals inside the caller's transaction."""
 
     def __init__(self, db: Database, names: Names) -> None:
         self._db = db
@@ -41,7 +41,7 @@ class MetricWriter:
         )
 
     def _write(self, series_key: int, metric: MetricValue) -> bool:
-        # CloudWatch revises its sums: the value read last stands.
+        # CloudWatch revises its sums: the latest value read wins.
         cursor = self._db.conn.execute(
             "insert into metric_totals values (?, ?, ?, ?, ?)"
             " on conflict do update"
@@ -58,15 +58,15 @@ class MetricWriter:
         return cursor.rowcount > 0
 
     def _renew_hours(self, pairs: set[tuple[str, int]]) -> None:
-        """Count once, for each hour, the changed series and all that count the same use."""
+        """For each changed hour, count once the series that measure the same usage."""
         conn = self._db.conn
         conn.execute("delete from changed_totals")
         conn.executemany("insert into changed_totals values (?, ?)", sorted(pairs))
         conn.execute(_RENEW_HOURS)
 
 
-# The three steps of int_metric_hours, for the changed hours and the series that count the same use
-# as a changed one: the view would read every total for it.
+# The three steps of int_metric_hours, only for the changed hours and the series that measure the
+# same usage as a changed one: the view would read every total.
 _RENEW_HOURS = """
 with touched as (
     select distinct hour, account_key, region_key, endpoint, cloudwatch_model_id, metric_kind

@@ -1,8 +1,8 @@
 """Which log files were read: the ledger that keeps ``load`` and ``sync`` from reading one twice.
 
-Grain: a file, by its folder and name. An entry is written in the transaction of the file's rows.
-A file whose ``etag`` is another was replaced, and one that an older reader has read may hold more
-than that understood: both are read again, which changes nothing that was already right.
+Grain: a file, by folder and name. An entry is written in the transaction of the file's rows. A
+file with a different ``etag`` was replaced, and a file read by an older reader may contain more
+than that reader understood: both are read again, which does not change correct rows.
 """
 
 from __future__ import annotations
@@ -25,9 +25,9 @@ class FileRead(NamedTuple):
 
 
 def files_read(db: Database, folder: str, *, reader: int) -> dict[str, str]:
-    """Return the etag of each file of a folder that this reader, or a later one, has read.
+    """Return the etag of each file of a folder that this or a later version of the reader has read.
 
-    A name that is forgotten is not found: its file is read again, which changes nothing.
+    A forgotten name is not found: its file is read again, which changes nothing.
     """
     rows = db.execute(
         "select file_name, etag from log_files join log_folders using (folder_key)"
@@ -38,7 +38,7 @@ def files_read(db: Database, folder: str, *, reader: int) -> dict[str, str]:
 
 
 def has_files_below(db: Database, folder: str) -> bool:
-    """Return whether any file in a folder, or in one below it, was ever read."""
+    """Return whether any file in a folder or below it was ever read."""
     folder = forgotten_in(db).text(folder)
     row = db.execute(
         "select 1 from log_folders where folder >= ? and folder < ? limit 1",
@@ -48,7 +48,7 @@ def has_files_below(db: Database, folder: str) -> bool:
 
 
 def save_files(db: Database, files: Iterable[FileRead]) -> None:
-    """Enter files, in the transaction of the caller."""
+    """Add files to the ledger, in the caller's transaction."""
     keys: dict[str, int] = {}
     known = forgotten_in(db)
     for file in files:

@@ -1,4 +1,4 @@
-"""Tables whose rows are written as they come, each in place of the one with the same key."""
+"""Write rows that simply replace the stored row with the same key."""
 
 from __future__ import annotations
 
@@ -9,9 +9,9 @@ from sqlite_utils import Database
 
 
 def renew_rows(db: Database, table: str, rows: Sequence[Any]) -> int:
-    """Write named tuples whose fields are columns of a table; return how many are new or changed.
+    """Write named tuples, with the columns of a table as fields; return how many rows changed.
 
-    In the transaction of the caller. Names of people have to be looked up before: see
+    In the caller's transaction. Forgotten names must already be replaced: see
     ``etl.warehouse.pseudonyms``.
     """
     if not rows:

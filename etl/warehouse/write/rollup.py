@@ -1,16 +1,16 @@
 """Keep the rollups in step with events and CloudWatch totals, in the transaction that changes them.
 
-- **Known part**: ``usage_hourly`` equals the sums of ``int_call_usage``, ``usage_daily`` those of
-  its hours. A change is applied to both as a difference: what the changed calls came to before is
-  taken away, what they come to now is added. All sums are whole numbers, so nothing drifts.
-- **Estimated part**: made anew for the hours that changed and have CloudWatch totals, and then
-  again applied as a difference, to those rows alone whose estimate is another.
-- A row that neither counts a call nor holds an estimate is no row.
+- **Known part**: ``usage_hourly`` equals the sums of ``int_call_usage``, and ``usage_daily`` the
+  sums of its hours. A change is applied to both as a difference: the old sums of the changed calls
+  are subtracted, the new ones added. All sums are whole numbers, so nothing drifts.
+- **Estimated part**: computed again for hours that changed and have CloudWatch totals, and also
+  applied as a difference, only to rows whose estimate changed.
+- A row without calls and without an estimate is deleted.
 
-Whoever adds or takes usage calls ``renew`` with its hours before committing. The calls of the time
-before the latest ``dropped_calls`` are gone: a rebuild leaves what the rollups know of it alone.
+Code that adds or subtracts usage must call ``renew`` with its hours before committing. Calls before
+the latest ``dropped_calls`` are gone: a rebuild does not change the rollups of that time.
 
-The files in ``sql/checks`` prove each of these equal to a computation from scratch.
+The files in ``sql/checks`` verify that each of these equals a computation from scratch.
 """
 
 from __future__ import annotations
@@ -37,13 +37,13 @@ _WHO = ("account_key", "rate_key", "user_key", "application_key", "token_source_
 
 _KEY = ("hour", *_WHO)
 
-# Each rollup, its column of time, and how that follows from an hour.
-# Without the cast, SQLite would not look a key up by it beyond the day.
+# Each rollup, its time column, and the expression that derives it from an hour. Without the cast,
+# SQLite would use only the first column of the key, the day, in a lookup.
 _DAY = "cast(substr(hour, 1, 10) as text)"
 _PERIODS = (("usage_hourly", "hour", "hour"), ("usage_daily", "day", _DAY))
 
-# Hours are renewed in stretches, so that a long history needs neither a statement an hour nor a
-# temporary table of everything.
+# Hours are renewed in ranges of this length, so that a long history needs neither one statement an
+# hour nor a temporary table of everything.
 _STRETCH = timedelta(days=7)
 
 
@@ -64,10 +64,9 @@ _IS_EMPTY = f"calls = 0 and failed_calls = 0 and not {_IS_ESTIMATED}"
 def add_usage(db: Database, relation: str, *, has_new_rates: bool = True) -> None:
     """Add usage from any relation that has the columns of ``int_call_usage``.
 
-    ``relation`` is what may follow FROM: a table, or a select in parentheses. Needed are ``hour``,
-    the keys, ``service_tier``, ``min_input_tokens`` and all counts; a count may be NULL, for none
-    known. Rows may stand for one call or be sums already. ``has_new_rates``: false if all of their
-    rate keys are known to be there.
+    ``relation``: what may follow FROM, a table or a select in parentheses. It must have ``hour``,
+    the keys, ``service_tier``, ``min_input_tokens`` and all counts; an unknown count is NULL. A row
+    is one call, or already a sum. ``has_new_rates``: False if all rate keys are known to exist.
     """
     if has_new_rates:
         _add_rate_keys(db, relation)
@@ -75,12 +74,12 @@ def add_usage(db: Database, relation: str, *, has_new_rates: bool = True) -> Non
 
 
 def add_calls(db: Database, keys: str) -> None:
-    """Add the calls whose (event_time, event_id) stand in the table ``keys``."""
+    """Add the calls with the (event_time, event_id) in the table ``keys``."""
     add_usage(db, _calls(keys))
 
 
-def take_calls(db: Database, keys: str) -> None:
-    """Take the same calls away again: before they change or go."""
+def subtract_calls(db: Database, keys: str) -> None:
+    """Subtract the calls in the table ``keys``, before they change or are deleted."""
     _apply(db, _calls(keys), "-")
 
 
@@ -96,9 +95,9 @@ def all_hours(db: Database) -> set[str]:
 
 
 def rebuild_rollups(db: Database) -> None:
-    """Make the rollups anew from every event and every CloudWatch total.
+    """Rebuild the rollups from all events and CloudWatch totals.
 
-    What they know of hours whose calls were dropped, in whole or in part, stays as it is.
+    The known part of hours with dropped calls, all or some, stays as it is.
     """
     (kept_from,) = db.execute(
         "select coalesce(max(dropped_before), '') from dropped_calls"
@@ -131,7 +130,7 @@ def renew(db: Database, names: Names, hours: Iterable[str]) -> None:
     """Renew the estimates of the hours (``YYYY-MM-DDTHH``), then the costs of all that changed."""
     for first, last in _stretches(set(hours)):
         stretch = {"first": f"{first}:00:00Z", "last": f"{last}:00:00Z"}
-        # Totals never go, so that hours without any have no estimates to lose either.
+        # Totals are never deleted, so hours without any have no estimates to lose either.
         if db.execute(
             "select 1 from metric_hourly where hour between :first and :last limit 1", stretch
         ).fetchone():
@@ -142,7 +141,7 @@ def renew(db: Database, names: Names, hours: Iterable[str]) -> None:
 
 
 def _calls(keys: str) -> str:
-    # CROSS JOIN makes SQLite go through the keys and look each call up, not the other way round.
+    # CROSS JOIN makes SQLite look up the call of each key, not the other way round.
     return (
         f"(select usage.* from {keys} as keys cross join int_call_usage as usage"
         " on usage.event_time = keys.event_time and usage.event_id = keys.event_id)"
@@ -158,9 +157,9 @@ def _add_rate_keys(db: Database, relation: str) -> None:
 
 
 def _create_temp(db: Database, table: str, numbers: Iterable[str]) -> None:
-    """Create an empty temporary table with the key of ``usage_hourly`` and some whole numbers.
+    """Create an empty temporary table with the key of ``usage_hourly`` and integer columns.
 
-    Its types are those of that table: SQLite looks nothing up by a key of another type.
+    The types equal those of that table: otherwise SQLite would not use the key for lookups.
     """
     db.execute(f"drop table if exists temp.{table}")
     db.execute(
@@ -170,7 +169,7 @@ def _create_temp(db: Database, table: str, numbers: Iterable[str]) -> None:
 
 
 def _apply(db: Database, relation: str, sign: str) -> None:
-    """Add the sums of a relation to hours and days (sign +), or take them away (-)."""
+    """Add the sums of a relation to hours and days (sign +), or subtract them (-)."""
     group = _list("rate_keys.rate_key" if c == "rate_key" else f"usage.{c}" for c in _KEY)
     db.execute("drop table if exists temp.usage_changes")
     db.execute(
@@ -210,13 +209,13 @@ def _add(db: Database, rollup: str, period: str, changes: str) -> None:
 
 
 def _note(db: Database, changes: str) -> None:
-    """Note hours that may be new, and days that must be priced again."""
+    """Record hours that may be new, and days that must be priced again."""
     db.execute(f"insert or ignore into usage_hours select distinct hour, {_DAY} from {changes}")
     note_usage(db, changes, _DAY)
 
 
 def _delete_empty(db: Database, changes: str) -> None:
-    """Delete the rows that hold nothing any more, among those with the keys of ``changes``."""
+    """Delete the rows with keys of ``changes`` that are now empty."""
     for table, period, value in _PERIODS:
         db.execute(
             f"delete from {table} where ({period}, {_list(_WHO)}) in"
@@ -229,7 +228,7 @@ def _delete_empty(db: Database, changes: str) -> None:
 
 
 def _compute_estimates(db: Database, names: Names, stretch: dict[str, str]) -> None:
-    """Make the temporary table ``estimates``: what the rows of ``usage_hourly`` should hold."""
+    """Create the temporary table ``estimates``: the estimates ``usage_hourly`` should have."""
     who = {
         "user_key": names.user(UNATTRIBUTED),
         "application_key": names.application(UNATTRIBUTED, UNATTRIBUTED),
@@ -253,9 +252,9 @@ def _by_kind(tokens: str) -> str:
 
 
 def _find_estimate_changes(db: Database, stretch: dict[str, str]) -> None:
-    """Make the temporary table ``estimate_changes``: rows whose estimate changes, both.
+    """Create the temporary table ``estimate_changes``: rows whose estimate changes, old and new.
 
-    ``estimated_calls``: the calls without any tokens of their own, where they are estimated.
+    ``estimated_calls``: the calls without their own tokens that have an estimate.
     """
     _create_temp(db, "estimate_changes", (*_OLD, *_NEW))
     db.execute(
@@ -267,7 +266,7 @@ def _find_estimate_changes(db: Database, stretch: dict[str, str]) -> None:
         f" where usage.hour between :first and :last and ({_list(_NEW)}) is not ({_list(_OLD)})",
         stretch,
     )
-    # What no call can take, where nothing of it stood before.
+    # Tokens that belong to no call, if there was no row for them before.
     db.execute(
         f"insert into estimate_changes ({_list(_KEY)}, old_estimated_calls, new_estimated_calls,"
         f" {_list(_ESTIMATED.values(), 'new_{}')})"
@@ -278,13 +277,13 @@ def _find_estimate_changes(db: Database, stretch: dict[str, str]) -> None:
 
 
 def _apply_estimate_changes(db: Database) -> None:
-    """Put the new estimates into the hours; add what they differ by to the days."""
+    """Write the new estimates to the hours; add the differences to the days."""
     db.execute(
         f"insert into usage_hourly ({_list((*_KEY, *_RENEWED))})"
         f" select {_list((*_KEY, *_NEW))} from estimate_changes where true"
         f" on conflict do update set {_list(_RENEWED, '{0} = excluded.{0}')}"
     )
-    # NULL is no estimate, and what is added to it begins at 0.
+    # NULL means no estimate; adding to it starts at 0.
     difference = (
         "iif(count(new_{0}) + count(old_{0}) > 0,"
         " sum(coalesce(new_{0}, 0)) - sum(coalesce(old_{0}, 0)), null)"
@@ -302,7 +301,7 @@ def _apply_estimate_changes(db: Database) -> None:
 
 
 def _renew_days_that_lost(db: Database) -> None:
-    """Add the hours up again where one has lost its estimate: it may have been the day's only."""
+    """Sum the hours again if one lost its estimate: it may have been the only one of the day."""
     is_lost = " or ".join(f"old_{c} is not null and new_{c} is null" for c in _ESTIMATED.values())
     hours = ", ".join(f"usage_daily.day || 'T{hour:02}:00:00Z'" for hour in range(24))
     columns = _ESTIMATED.values()
@@ -316,7 +315,7 @@ def _renew_days_that_lost(db: Database) -> None:
 
 
 def _weeks(db: Database) -> Iterator[tuple[str, str]]:
-    """Cut the time that has events into stretches of whole hours."""
+    """Divide the time with events into ranges of whole hours."""
     first, last = db.execute("select min(event_time), max(event_time) from events").fetchone()
     if first is None:
         return
