@@ -205,7 +205,7 @@ def test_a_damaged_invocation_log_gives_its_whole_records() -> None:
     text = "\n".join(json.dumps(logged(number)) for number in range(10))
     decoded = Decoder().decode(text.encode()[:-50])
     assert len(decoded.calls) == 9
-    assert [reason for _, reason in decoded.rejects] == ["the JSON is cut off"]
+    assert [reason for _, reason in decoded.rejects] == ["the JSON is truncated"]
 
 
 def test_the_key_of_the_metadata_is_chosen() -> None:

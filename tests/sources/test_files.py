@@ -100,7 +100,9 @@ def test_several_gzip_members_are_one_file(tmp_path: Path) -> None:
 def test_a_log_that_is_cut_off_gives_its_complete_records(tmp_path: Path) -> None:
     items = read(tmp_path / "cut.json", LOG[: LOG.index(uuid_of(3).encode()) + 5])
     assert ids(items) == ALL[:3]
-    assert problems(items) == [("Records[3]", "the JSON is cut off; 3 records before it were read")]
+    assert problems(items) == [
+        ("Records[3]", "the JSON is truncated; 3 records before it were read")
+    ]
 
 
 def test_a_log_damaged_within_gives_what_stands_before(tmp_path: Path) -> None:
@@ -123,7 +125,10 @@ def test_gzip_that_is_cut_off_gives_what_it_holds(tmp_path: Path) -> None:
     packed = gzip.compress(lines)
     items = read(tmp_path / "cut.gz", packed[: len(packed) // 2])
     assert len(ids(items)) > 100
-    assert problems(items)[-1] == ("file", "the gzip data are cut off; what is there was read")
+    assert problems(items)[-1] == (
+        "file",
+        "the gzip data is truncated; everything before that was read",
+    )
 
 
 def test_gzip_that_is_damaged_says_so(tmp_path: Path) -> None:
@@ -131,7 +136,9 @@ def test_gzip_that_is_damaged_says_so(tmp_path: Path) -> None:
     packed[-6] ^= 0xFF  # the checksum
     items = read(tmp_path / "bad.gz", bytes(packed))
     assert ids(items) == ALL
-    assert problems(items) == [("file", "the gzip data are damaged; what stood before was read")]
+    assert problems(items) == [
+        ("file", "the gzip data is damaged; everything before that was read")
+    ]
 
 
 @pytest.mark.parametrize(
@@ -141,15 +148,15 @@ def test_gzip_that_is_damaged_says_so(tmp_path: Path) -> None:
         (b" \n ", "file", "empty"),
         (b"hello", "file", "not JSON (at character 0)"),
         (b"\x89PNG\r\n\x1a\n" + bytes(50), "file", "not text"),
-        (b'{"Records": [', "Records[0]", "the JSON is cut off; 0 records before it were read"),
-        (b'{"eventID": "x', "file", "the JSON is cut off"),
+        (b'{"Records": [', "Records[0]", "the JSON is truncated; 0 records before it were read"),
+        (b'{"eventID": "x', "file", "the JSON is truncated"),
         (b"[" * 100_000, "[0]", "nested too deeply; 0 records before it were read"),
         (b"{}", "file", "neither Records, Events, MetricDataResults, inferenceProfileSummaries nor an event"),
         (b'{"Records": {}}', "file", "neither Records, Events, MetricDataResults, inferenceProfileSummaries nor an event"),
         (b'{"events": [{}]}', "events[0]", "no message"),
-        (b'{"events": [{"message": "{"}]}', "events[0]", "message: the JSON is cut off"),
+        (b'{"events": [{"message": "{"}]}', "events[0]", "message: the JSON is truncated"),
         (b'{"Events": [{}]}', "Events[0]", "no CloudTrailEvent"),
-        (b'{"Events": [{"CloudTrailEvent": "{"}]}', "Events[0]", "CloudTrailEvent: the JSON is cut off"),
+        (b'{"Events": [{"CloudTrailEvent": "{"}]}', "Events[0]", "CloudTrailEvent: the JSON is truncated"),
         (b"account_id,region,value\n1,2,3\n", "line 1", "the CSV has no column model_id, period_start, period_seconds, metric"),
     ],
 )  # fmt: skip

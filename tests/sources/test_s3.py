@@ -181,7 +181,7 @@ def test_what_stays_damaged_is_told_without_any_of_it(aws: FakeAws, store: S3Sto
         store.read(file)
     assert "secret" not in str(caught.value)
     aws.faults[:] = [Fault("truncated", operation="ListObjectsV2", times=None)]
-    with pytest.raises(RetriableError, match="no KeyCount"):
+    with pytest.raises(RetriableError, match="KeyCount is missing"):
         store.list_folder(ROOT)
 
 

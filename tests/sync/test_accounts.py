@@ -114,7 +114,7 @@ def test_a_region_that_is_denied_or_dead_stops_no_other(world: World) -> None:
     messages = sync(world, [world.own], "us-east-1", "us-west-2", "eu-west-1")
     assert len(messages) == 2
     assert any("AccessDenied" in m and "us-west-2" in m for m in messages)
-    assert any("no answer" in m and "eu-west-1" in m for m in messages)
+    assert any("no response" in m and "eu-west-1" in m for m in messages)
     assert calls(world) == [(ACCOUNT, "us-east-1", 1)]
 
 
@@ -159,7 +159,7 @@ def test_a_profile_is_the_account_of_its_keys(
     [
         ("ThrottlingException", 400, RetriableError, "throttled by AWS"),
         ("SomethingNew", 429, RetriableError, "throttled by AWS"),
-        ("InternalFailure", 500, RetriableError, "cannot answer now"),
+        ("InternalFailure", 500, RetriableError, "is unavailable"),
         ("InvalidNextTokenException", 400, TokenError, "no longer valid"),
         ("SignatureDoesNotMatch", 403, AccessError, "this machine's clock"),
         ("OptInRequired", 403, AccessError, "Enable the region"),
@@ -168,7 +168,7 @@ def test_a_profile_is_the_account_of_its_keys(
             "InvalidTimeRangeException",
             400,
             AccessError,
-            r"AWS refused the request \(InvalidTimeRangeException\)",
+            r"AWS rejected the request \(InvalidTimeRangeException\)",
         ),
     ],
 )
@@ -194,7 +194,7 @@ def test_what_aws_says_is_told_by_what_helps(
 
 
 def test_an_unknown_profile_is_refused(world: World) -> None:
-    with pytest.raises(ConfigError, match="no profile 'nobody'"):
+    with pytest.raises(ConfigError, match="no AWS profile 'nobody'"):
         open_own_account("nobody", world.clock)
 
 
@@ -221,7 +221,7 @@ def test_a_configuration_file_of_boto3s_that_is_none_is_told(
     broken = tmp_path / "config"
     broken.write_text("not an ini file")
     monkeypatch.setenv("AWS_CONFIG_FILE", str(broken))
-    with pytest.raises(ConfigError, match="the AWS configuration cannot be used"):
+    with pytest.raises(ConfigError, match="the AWS configuration is not usable"):
         open_own_account(None, world.clock)
 
 

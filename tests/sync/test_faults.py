@@ -81,7 +81,7 @@ def test_a_truncated_answer_is_no_empty_page(world: World) -> None:
     truth = fill(world)
     world.aws.faults.append(Fault("truncated", operation="LookupEvents", times=None))
     outcome = world.sync()
-    assert "damaged" in outcome.problems[0].message
+    assert "incomplete response" in outcome.problems[0].message
     assert world.state()["watermark"] is None
     assert world.event_ids() == []
     world.aws.faults.clear()
@@ -104,7 +104,7 @@ def test_tokens_that_always_expire_within_one_second_are_told(world: World) -> N
         world.deliver(number, 2 * HOUR)
     world.aws.faults.append(Fault("expired-token", operation="LookupEvents", times=None))
     outcome = world.sync()
-    assert "again and again" in outcome.problems[0].message
+    assert "repeatedly" in outcome.problems[0].message
     world.aws.faults.clear()
     world.sync()
     assert len(world.event_ids()) == 120

@@ -305,7 +305,7 @@ def test_a_group_that_is_nowhere_tells_what_to_do_once(world: World) -> None:
     outcome = sync(world, REGION, "eu-west-1")
     (problem,) = outcome.problems
     assert "logs:FilterLogEvents in " in problem.message
-    assert f"there is no log group {GROUP}; switch" in problem.message
+    assert f"there is no log group {GROUP}; enable" in problem.message
     assert "log_group under [sources.invocation_logs]" in problem.message
     assert not outcome.is_complete
 
@@ -380,7 +380,7 @@ def test_tokens_that_always_expire_within_one_second_are_told(world: World) -> N
     world.aws.faults.append(Fault("expired-token", operation="FilterLogEvents", times=None))
     (problem,) = sync(world).problems
     assert problem.is_passing
-    assert "again and again" in problem.message
+    assert "repeatedly" in problem.message
 
 
 @pytest.mark.parametrize("kind", ["empty-page", "duplicates"])

@@ -269,8 +269,8 @@ def test_partial_data_is_followed_to_its_end(world: World) -> None:
     ("status", "words", "is_passing"),
     [
         ("Forbidden", "AccessDenied on cloudwatch:GetMetricData", False),
-        ("InternalError", "could not add up", True),
-        ("PartialData", "only a part", True),
+        ("InternalError", "internal error in CloudWatch", True),
+        ("PartialData", "partial data", True),
     ],
 )
 def test_a_result_that_is_not_whole_claims_nothing(
