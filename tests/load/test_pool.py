@@ -116,7 +116,7 @@ def test_a_file_that_no_process_survives_is_refused_and_the_others_are_read(
     assert [(tag, len(decoded.calls)) for tag, decoded in results] == [(0, 1), (1, 0), (2, 1)]
     ((position, reason),) = results[1][1].rejects
     assert position == "file"
-    assert "was ended 2 times" in reason
+    assert "died 2 times" in reason
     assert results[1][1].is_read
 
 

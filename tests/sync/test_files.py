@@ -224,7 +224,7 @@ def test_a_half_written_file_is_told_and_read_again_when_it_is_whole(
     outcome = bucket.sync()
     assert outcome.rejected
     assert 0 < len(world.event_ids()) < 50
-    assert "cut off" in str(world.rows("select reason from rejects"))
+    assert "truncated" in str(world.rows("select reason from rejects"))
     path.write_bytes(whole)
     assert bucket.sync().is_complete
     assert len(world.event_ids()) == 50
@@ -283,7 +283,7 @@ def test_another_root_is_read_from_its_beginning(
 
 def test_a_root_without_logs_says_what_to_name(world: World, bucket: Bucket) -> None:
     (message,) = bucket.sync().messages
-    assert "name the bucket and prefix that hold the folder AWSLogs" in message
+    assert "name the bucket and prefix that contain the folder AWSLogs" in message
 
 
 def test_invocation_logs_are_joined_to_the_trails_calls(world: World, bucket: Bucket) -> None:
