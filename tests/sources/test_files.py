@@ -1,4 +1,4 @@
-"""What stands in a file: every form, and every way to be damaged."""
+"""The content of a file: every form, and every kind of damage."""
 
 from __future__ import annotations
 
@@ -79,8 +79,10 @@ ALL = [uuid_of(n) for n in range(5)]
         [bytes, gzip.compress],
     ),
 )
-def test_every_form_is_told_from_its_content(tmp_path: Path, content: bytes, pack: type) -> None:
-    # The name says nothing, or lies.
+def test_every_form_is_detected_from_its_content(
+    tmp_path: Path, content: bytes, pack: type
+) -> None:
+    # The name is uninformative or wrong.
     items = read(tmp_path / "events.txt", pack(content))
     assert ids(items) == ALL
     assert not problems(items)
@@ -105,7 +107,7 @@ def test_a_log_that_is_cut_off_gives_its_complete_records(tmp_path: Path) -> Non
     ]
 
 
-def test_a_log_damaged_within_gives_what_stands_before(tmp_path: Path) -> None:
+def test_a_log_damaged_inside_yields_everything_before_the_damage(tmp_path: Path) -> None:
     at = LOG.index(uuid_of(2).encode())
     items = read(tmp_path / "bad.json", LOG[:at] + b'"\x00{' + LOG[at:])
     assert ids(items) == ALL[:2]
@@ -160,7 +162,7 @@ def test_gzip_that_is_damaged_says_so(tmp_path: Path) -> None:
         (b"account_id,region,value\n1,2,3\n", "line 1", "the CSV has no column model_id, period_start, period_seconds, metric"),
     ],
 )  # fmt: skip
-def test_what_cannot_be_read_is_told_with_its_place(
+def test_what_cannot_be_read_is_reported_with_its_position(
     tmp_path: Path, content: bytes, position: str, reason: str
 ) -> None:
     assert problems(read(tmp_path / "file", content)) == [(position, reason)]

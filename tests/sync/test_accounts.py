@@ -1,4 +1,4 @@
-"""Accounts and regions: one's own, by role, a whole organisation; one failure stops no other."""
+"""Accounts and regions: your own, by role, a whole organization; one failure stops no other."""
 
 from __future__ import annotations
 
@@ -134,7 +134,7 @@ def test_without_the_permission_for_all_regions_it_says_what_to_do(world: World)
     assert "--region" in str(problem)
 
 
-def test_a_region_that_is_none_is_refused_before_anything_is_asked(world: World) -> None:
+def test_an_unknown_region_is_refused_before_any_request(world: World) -> None:
     with pytest.raises(ConfigError, match="mars-north-1"):
         check_regions(world.own, ["us-east-1", "mars-north-1"])
     assert world.aws.requests == []
@@ -172,7 +172,7 @@ def test_a_profile_is_the_account_of_its_keys(
         ),
     ],
 )
-def test_what_aws_says_is_told_by_what_helps(
+def test_aws_errors_are_reported_with_what_helps(
     world: World,
     monkeypatch: pytest.MonkeyPatch,
     code: str,
@@ -205,7 +205,7 @@ def test_an_unknown_profile_is_refused(world: World) -> None:
         ("AWS_CA_BUNDLE", "/nowhere/ca.pem", "sts:GetCallerIdentity"),
     ],
 )
-def test_a_setting_of_boto3s_that_cannot_be_used_is_told(
+def test_an_unusable_boto3_setting_is_reported(
     world: World, monkeypatch: pytest.MonkeyPatch, name: str, value: str, words: str
 ) -> None:
     monkeypatch.setenv(name, value)
@@ -215,7 +215,7 @@ def test_a_setting_of_boto3s_that_cannot_be_used_is_told(
         open_own_account(None, world.clock)
 
 
-def test_a_configuration_file_of_boto3s_that_is_none_is_told(
+def test_an_invalid_aws_configuration_file_is_reported(
     world: World, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     broken = tmp_path / "config"
