@@ -62,8 +62,8 @@ def load_files(
     read. ``remember``: enter the files read in the ledger. ``workers``: the decoding processes,
     with the keys that name applications. ``on_reject`` gets each reject once it is committed,
     ``on_file`` each file read. ``check`` is called before each file and may raise StoppedError. A
-    path that does not exist costs only itself; if none exists, the error of the first is raised.
-    Raises AccessError if access to the very first file is denied.
+    path that does not exist does not stop the others; if none exists, the error of the first is
+    raised. Raises AccessError if access to the very first file is denied.
     """
     load = _Load(db, on_reject, on_file, batch_rows, reread, remember)
     with workers or Workers(Keys()) as decoding:
@@ -149,9 +149,7 @@ class _Load:
             self._on_file(read.file)
 
     def note_fetched(self, file: StoredFile, error: BedrockUsageError | None) -> None:
-        """Note a file that was fetched, or report that it cannot be; raise if there is no access at
-        all.
-        """
+        """Note a file that was fetched or cannot be. Raises the error if there is no access."""
         if error:
             self.refuse(file.uri, "file", error)
         self._has_access = True

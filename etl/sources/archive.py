@@ -64,8 +64,8 @@ class LocalArchive:
         except OSError as error:
             raise AccessError(
                 f"the archive {self._folder} cannot be written ({error.strerror}): fix its"
-                " permissions, free space, or name another folder. The next sync reads again what"
-                " is missing in it"
+                " permissions, free up space, or name another folder. The next sync reads again"
+                " what is missing there"
             ) from None
 
 

@@ -9,7 +9,7 @@ given to msgspec as a list. If msgspec accepts it, the guess was right. Otherwis
 found bracket by bracket, up to the end of that window. A small file that is one list is decoded
 whole, unless sampling suggests very many values in it.
 
-**Damage.** An invalid value costs only itself. Where its end cannot be found, reading resumes at
+**Damage.** An invalid value affects no other. Where its end cannot be found, reading resumes at
 the next line that begins with a bracket. Bytes scanned in vain are counted. Once they exceed the
 bytes read, a value must end before the next such line, so that no line is scanned again and again.
 

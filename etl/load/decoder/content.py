@@ -5,8 +5,8 @@ calls take the fast path (``etl.load.decoder.cloudtrail``), and anything it does
 the slow one. Both give the same rows.
 
 Rows come in chunks, so memory is bounded whatever the file. Each record is parsed behind
-``etl.normalise.boundary``: a record that cannot be parsed becomes a reject and costs no other. The
-first ``MAX_REJECTS`` rejects of a file are kept, the others are counted.
+``etl.normalise.boundary``: a record that cannot be parsed becomes a reject and affects no other.
+The first ``MAX_REJECTS`` rejects of a file are kept, the others are counted.
 """
 
 from __future__ import annotations
