@@ -1,8 +1,8 @@
 """The one boundary around everything that parses a record.
 
 Input may hold anything, and no parser foresees all of it. So each is called through ``attempt``: a
-failure rejects only that record, and the message holds none of its text. The result can be stored: it
-has no half of a surrogate pair, which UTF-8 cannot encode, and no number beyond 64 bits.
+failure rejects only that record, and the message holds none of its text. The result can be stored:
+it has no half of a surrogate pair, which UTF-8 cannot encode, and no number beyond 64 bits.
 """
 
 from __future__ import annotations

@@ -251,9 +251,7 @@ class Round:
     def _read(
         self, source: Source, place: Place, read: Callable[[Job], History | None]
     ) -> History | None:
-        """Read a source. Return what is left of it. A failure is recorded and stops no other
-        source.
-        """
+        """Read a source. Return what is left of it. A failure is recorded and stops no other."""
         job = Job(self._writer, self._observe, self._count, source.stream, place)
         try:
             history = _guard(lambda: read(job))
