@@ -66,7 +66,7 @@ _REFUSED_TIMES = frozenset(
         *("ValidationError", "InvalidParameterValue", "InvalidParameterCombination"),
     }
 )
-_PASSING = frozenset({"RequestTimeout", "RequestTimeoutException"})
+_TRANSIENT = frozenset({"RequestTimeout", "RequestTimeoutException"})
 _BAD_TOKEN = frozenset({"InvalidNextTokenException", "InvalidNextToken", "ExpiredNextToken"})
 
 # botocore's errors by name, because it is not imported yet.
@@ -253,7 +253,7 @@ class Place:
                 refusal.action = "sts:AssumeRole"
             refusal.date = date_of(error.response)
             refusal.request_id = error.response.get("ResponseMetadata", {}).get("RequestId")
-            refusal.is_undone = _status(error) < 500 and refusal.code not in _PASSING
+            refusal.is_undone = _status(error) < 500 and refusal.code not in _TRANSIENT
             return refusal
         if _is_one_of(_NO_CREDENTIALS, error):
             return AccessError(
@@ -283,7 +283,7 @@ class Place:
         where = f"{action} {self}"
         if code in THROTTLED or status == 429:
             return RetriableError(f"{where}: throttled by AWS ({code})")
-        if status >= 500 or code in _PASSING:
+        if status >= 500 or code in _TRANSIENT:
             return RetriableError(f"{where}: AWS is unavailable ({code})")
         if code in _BAD_TOKEN:
             return TokenError(f"{where}: the page token is no longer valid")

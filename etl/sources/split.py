@@ -228,7 +228,7 @@ class Splitter:
         while self._skip(_SPACE):
             where = "" if is_first else f"line {self._line}"
             start = self._peek(0)
-            if start in (b"{", b"[") and (count := self._nothings(_NOTHING)):
+            if start in (b"{", b"[") and (count := self._skip_empty(_NOTHING)):
                 yield Unreadable(where or "line 1", EMPTY, count)
             elif start in (b"{", b"[") and self._is_strict() and (count := self._open_lines()):
                 yield Unreadable(where or "file", CUT_OFF, count)
@@ -408,7 +408,7 @@ class Splitter:
             if self._peek(0) == b"]":
                 self._advance(1)
                 return True
-            if count := self._nothings(_SINGLES):
+            if count := self._skip_empty(_SINGLES):
                 yield Unreadable(Values(where, key, index, ()).position(0), EMPTY, count)
                 index += count
                 continue
@@ -422,7 +422,7 @@ class Splitter:
         yield Unreadable(Values(where, key, index, ()).position(0), _after(CUT_OFF, index))
         return False
 
-    def _nothings(self, pattern: re.Pattern[bytes]) -> int:
+    def _skip_empty(self, pattern: re.Pattern[bytes]) -> int:
         """Skip many empty values. Return how many; 0 if there are few."""
         if self._left() < _MANY_BYTES:
             self._more()
@@ -524,7 +524,7 @@ class Splitter:
         if self._resync(len(raw) or self._left()):
             return False
         if not is_ended:
-            return self._pass_over()
+            return self._skip_value()
         self._advance(len(raw))
         return True
 
@@ -559,7 +559,7 @@ class Splitter:
                 return end - self._at - begin
             if pattern is _SCALAR and end < len(self._buffer):
                 raise _UnendedError("not JSON (at character 0)")
-            self._hold_more(begin)
+            self._read_more(begin)
             if self._is_ended and pattern is _SCALAR:
                 return max(1, self._left() - begin)
 
@@ -575,7 +575,7 @@ class Splitter:
             if letter == b'"' and is_strict and self._buffer.find(b"\n", self._at + at) >= 0:
                 raise _UnendedError(CUT_OFF)
             if not letter or letter == b'"':
-                self._hold_more(begin)
+                self._read_more(begin)
                 continue
             if is_strict and depth and letter in b"{[" and self._buffer[self._at + at - 1] == 10:
                 raise _UnendedError(CUT_OFF)
@@ -600,7 +600,7 @@ class Splitter:
             return at, depth
         return at + size, depths[-1]
 
-    def _hold_more(self, begin: int) -> None:
+    def _read_more(self, begin: int) -> None:
         """Read on within a value. Raises _UnendedError if there is no more, or it is too large."""
         self._check_size(self._left() - begin)
         if not self._more():
@@ -612,14 +612,14 @@ class Splitter:
         if size > MAX_VALUE_BYTES:
             raise _UnendedError(TOO_LARGE)
 
-    def _pass_over(self) -> bool:
+    def _skip_value(self) -> bool:
         """Skip to the end of a value without holding it. Return whether it has one."""
         depth = 0
         while self._left() >= _WINDOW_BYTES or self._more() or self._left():
             window = self._buffer[self._at : self._at + _WINDOW_BYTES]
             size = _end(_WITH_STRINGS, window, 0)
             if not size:
-                if not self._pass_over_string():
+                if not self._skip_string():
                     return False
             else:
                 depths = _depths(window[:size], depth)
@@ -632,7 +632,7 @@ class Splitter:
                 return True
         return False
 
-    def _pass_over_string(self) -> bool:
+    def _skip_string(self) -> bool:
         self._advance(1)
         while self._skip(_IN_STRING):
             if self._peek(0) == b'"':

@@ -37,7 +37,7 @@ from etl.warehouse.write.archived_events import ArchivedEvent, archived_event, f
 _RANDOM_LETTERS = 16
 
 
-def keep(
+def archive_events(
     archive: Archive, job: Job, events: Iterable[LookedUp], *, bodies: bool = False
 ) -> list[ArchivedEvent]:
     """Write the events of a place that the archive lacks. Return the entries of just those.

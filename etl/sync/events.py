@@ -28,7 +28,7 @@ from etl.normalise.cloudtrail import Parsed, parse_event
 from etl.sources.cloudtrail import LAST_REACH, REACH, EventPage, LookedUp, find_edge, lookup_events
 from etl.sources.limiter import LOOKUP_SECONDS
 from etl.sync import windows
-from etl.sync.archive import keep
+from etl.sync.archive import archive_events
 from etl.sync.job import Job
 from etl.sync.options import SyncOptions
 from etl.sync.stream import PageOf, WindowedStream
@@ -184,7 +184,7 @@ class EventStream(WindowedStream[LookedUp]):
         if in_hand is None:
             return
         if self._archive:
-            in_hand.batch.archived = keep(
+            in_hand.batch.archived = archive_events(
                 self._archive, self._job, in_hand.events, bodies=self._options.archive_bodies
             )
         self._job.write(in_hand.batch)

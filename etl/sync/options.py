@@ -35,7 +35,7 @@ class SyncOptions:
     def keys(self) -> Keys:
         return Keys(self.application_tag, self.metadata_key)
 
-    def asks(self, source: Source) -> bool:
+    def reads(self, source: Source) -> bool:
         """Return whether places are read for a source. Its ``place_key`` is a name above."""
         key = source.place_key
         return source.name in self.sources and (key is None or getattr(self, key) is not None)

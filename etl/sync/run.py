@@ -235,7 +235,7 @@ class Round:
         """Read what is new of every source, then the history of those that have one."""
         histories: list[tuple[Source, History]] = []
         for source in map(source_of, PLACE_READERS):
-            if self._options.asks(source):
+            if self._options.reads(source):
                 history = self._read(source, place, partial(self._read_new, source))
                 histories += [(source, history)] if history else []
         for source, history in histories:

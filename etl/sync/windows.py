@@ -10,8 +10,8 @@ next time.
   last day at once, and continues backwards.
 - *reread*: once a day the last two days once more, in a single window, not split like the others:
   anything new in it came later than ``settle`` allows. Events up to a day late are always found.
-  With ``is_weekly``, it reaches eight days back once a week, or as far as a week before the last
-  time it did: events up to a week late are found too.
+  With ``is_weekly``, it once a week reaches eight days back, or a week before the last time it did
+  if that is further: events up to a week late are found too.
 
 Everything here is a function of the state and of ``as_of``, the time of the request.
 """
