@@ -339,7 +339,7 @@ WRONG_VALUES = [
     ('[[application_rules]]\napplication = "a"\nrole = ""', "application_rules #1: role is empty"),
     (
         '[[application_rules]]\napplication = "(unattributed)"\nrole = "a"',
-        "application_rules #1: application (unattributed) means",
+        "application_rules #1: application (unattributed) is reserved",
     ),
     ('[user_aliases]\nalice = ""', "user_aliases: 'alice' = '' has an empty name"),
     ('[user_aliases]\n"" = "alice"', "user_aliases: '' = 'alice' has an empty name"),

@@ -1,5 +1,5 @@
-"""Files become rows in the warehouse.
+"""Load files into the warehouse as rows.
 
 ``decoder`` turns the bytes of a file into rows, ``batches`` groups them for the warehouse (``sync``
-uses both), and ``run`` does the whole of ``load``.
+uses both), and ``run`` is the whole of ``load``.
 """

@@ -1,4 +1,4 @@
-"""Files from a store into batches for the warehouse; what ``load`` and ``sync`` have in common."""
+"""Files from a store into batches for the warehouse: the part that ``load`` and ``sync`` share."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from etl.warehouse.write.read_files import FileRead
 
 @dataclass(frozen=True)
 class ReadFile:
-    """A file and what it holds, or a part of that. ``etag``: of what was read."""
+    """A file and its rows, or part of them. ``etag``: of the content read."""
 
     file: StoredFile
     etag: str
@@ -30,10 +30,10 @@ def read_files(
     workers: Workers,
     on_fetched: Callable[[StoredFile, BedrockUsageError | None], None],
 ) -> Iterator[ReadFile]:
-    """Fetch and decode files, several at a time, and yield them in their order, some in parts.
+    """Fetch and decode files, several at a time, and yield them in order, some in parts.
 
-    ``on_fetched`` is told of each file as soon as it is there, or why it cannot be had; that one is
-    not among those yielded. What it raises ends the reading.
+    ``on_fetched`` gets each file as soon as it is fetched, or with why it cannot be. Such a file is
+    not yielded. An error raised there ends the reading.
     """
 
     def fetched() -> Iterator[tuple[tuple[StoredFile, str], bytes | Pieces]]:
@@ -49,7 +49,7 @@ def read_files(
 
 
 def add_file(batch: Batch, read: ReadFile) -> None:
-    """Put what a file holds into a batch, with what was refused, and its entry for the ledger.
+    """Add a file's rows to a batch, with its rejects and its entry for the ledger.
 
     The entry goes with the last part: until that is written, the file is read again from its start.
     """
@@ -70,9 +70,9 @@ def add_file(batch: Batch, read: ReadFile) -> None:
 
 
 def refuse_file(batch: Batch, uri: str, position: str, error: BedrockUsageError) -> Reject:
-    """Note in a batch that a file, or a folder, could not be read; return what was noted.
+    """Note in a batch that a file or folder could not be read. Return the reject.
 
-    It has no entry in the ledger: the next time, it is tried again.
+    It has no entry in the ledger, so the next run tries it again.
     """
     reject = Reject(storable(uri), position, storable(str(error)))
     batch.files.append(reject.file)

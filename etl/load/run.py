@@ -1,8 +1,8 @@
-"""Order the work of ``load``: files are found, fetched, decoded, and written in batches.
+"""Organize the work of ``load``: files are found, fetched, decoded, and written in batches.
 
-Memory holds some files and one batch, whatever the number of files and their size. A batch is
-committed whole, with the ledger's entries of the files that end in it, so a load that was killed is
-simply run again and goes on where it was.
+Memory holds some files and one batch, whatever the number and size of the files. A batch is
+committed whole, with the ledger entries of the files that end in it. So a load that was killed can
+simply be run again and continues where it was.
 """
 
 from __future__ import annotations
@@ -26,13 +26,13 @@ from etl.warehouse.write.read_files import files_read
 
 BATCH_ROWS = 50_000
 
-# The files of a day come from as many folders as there are accounts and regions.
+# A day's files come from as many folders as there are accounts and regions.
 _FOLDERS_REMEMBERED = 500
 
 
 @dataclass
 class LoadResult:
-    """The counts that a load ends with. ``files_unchanged``: read before, and not again."""
+    """The counts of a load. ``files_unchanged``: read before, so skipped."""
 
     files: int = 0
     files_unchanged: int = 0
@@ -56,14 +56,14 @@ def load_files(
     check: Callable[[], None] = lambda: None,
     batch_rows: int = BATCH_ROWS,
 ) -> LoadResult:
-    """Load every file under the paths; return what was found.
+    """Load every file under the paths. Return the counts.
 
-    ``store_of`` gives the store of a path; ``reread``: also read what the ledger says was read;
-    ``remember``: enter in the ledger what is read.
-    ``workers``: who decodes, and which keys name applications. ``on_reject`` is told of each
-    reject once it is committed, ``on_file`` of each file read; ``check`` is asked before each file
-    and may raise StoppedError. A path that leads nowhere costs itself; if all do, the error of the
-    first is raised. Raises AccessError if not even the first file may be read.
+    ``store_of`` returns the store of a path. ``reread``: also read files that the ledger lists as
+    read. ``remember``: enter the files read in the ledger. ``workers``: the decoding processes,
+    with the keys that name applications. ``on_reject`` gets each reject once it is committed,
+    ``on_file`` each file read. ``check`` is called before each file and may raise StoppedError. A
+    path that does not exist does not stop the others; if none exists, the error of the first is
+    raised. Raises AccessError if access to the very first file is denied.
     """
     load = _Load(db, on_reject, on_file, batch_rows, reread, remember)
     with workers or Workers(Keys()) as decoding:
@@ -71,12 +71,12 @@ def load_files(
             store = store_of(path)
             found = FolderListing()
             try:
-                meant = store.find(path)
+                target = store.find(path)
             except (RejectError, SourceError) as error:
                 load.refuse_path(path, error)
                 continue
-            files = load.wanted(_files(store, meant, found))
-            for read in read_files(store, files, decoding, load.judge):
+            files = load.unread(_files(store, target, found))
+            for read in read_files(store, files, decoding, load.note_fetched):
                 check()
                 load.add(read)
             for problem in found.problems:
@@ -86,18 +86,18 @@ def load_files(
     return load.result
 
 
-def _files(store: Store, meant: StoredFile | str, found: FolderListing) -> Iterator[StoredFile]:
+def _files(store: Store, target: StoredFile | str, found: FolderListing) -> Iterator[StoredFile]:
     """Yield a file, or those of a folder; ``found`` gets the folders that cannot be listed."""
-    if isinstance(meant, StoredFile):
-        yield meant
+    if isinstance(target, StoredFile):
+        yield target
         return
-    surveyed = survey(store, meant)
+    surveyed = survey(store, target)
     found.problems = surveyed.problems
     yield from each_file(store, surveyed)
 
 
 class _Load:
-    """A load at work: its batch in hand and its counts."""
+    """A load in progress: its current batch and its counts."""
 
     def __init__(
         self,
@@ -111,14 +111,14 @@ class _Load:
         self._db, self._loader, self._batch = db, Loader(db), Batch()
         self._on_reject, self._on_file = on_reject, on_file
         self._batch_rows, self._reread, self._remember = batch_rows, reread, remember
-        self._is_let_in = False
+        self._has_access = False
         self._own_files = {str(path) for path in files_of(path_of(db))}
         self._refused: list[BedrockUsageError] = []
         self.has_path = False
         self.result = LoadResult()
 
-    def wanted(self, files: Iterable[StoredFile]) -> Iterator[StoredFile]:
-        """Leave out what was read before, and the warehouse itself (`load .` beside it)."""
+    def unread(self, files: Iterable[StoredFile]) -> Iterator[StoredFile]:
+        """Leave out files read before, and the warehouse itself (for `load .` in its folder)."""
         known: dict[str, dict[str, str]] = {}
         for file in files:
             if file.uri in self._own_files:
@@ -130,12 +130,12 @@ class _Load:
                 known[file.folder] = files_read(self._db, folder, reader=READER)
             if known[file.folder].get(storable(file.name)) == file.etag and not self._reread:
                 self.result.files_unchanged += 1
-                self._is_let_in = True
+                self._has_access = True
                 continue
             yield file
 
     def add(self, read: ReadFile) -> None:
-        """Take a file, or a part of it, into the batch; commit when that is large enough."""
+        """Add a file, or a part of it, to the batch. Commit once that is large enough."""
         result, decoded = self.result, read.decoded
         add_file(self._batch, read)
         result.files += decoded.is_last
@@ -148,33 +148,33 @@ class _Load:
         if decoded.is_last:
             self._on_file(read.file)
 
-    def judge(self, file: StoredFile, error: BedrockUsageError | None) -> None:
-        """Take note of a file that is there, or cannot be had; raise that if nothing can be."""
+    def note_fetched(self, file: StoredFile, error: BedrockUsageError | None) -> None:
+        """Note a file that was fetched or cannot be. Raises the error if there is no access."""
         if error:
             self.refuse(file.uri, "file", error)
-        self._is_let_in = True
+        self._has_access = True
 
     def refuse(self, uri: str, position: str, error: BedrockUsageError) -> None:
-        """Note what could not be read; raise it if it is the first and we are not let in."""
-        if isinstance(error, AccessError) and not self._is_let_in:
+        """Note what could not be read; raise it if access is denied before anything was read."""
+        if isinstance(error, AccessError) and not self._has_access:
             raise error
         refuse_file(self._batch, uri, position, error)
         self.result.rejected += 1
 
     def refuse_path(self, path: str, error: BedrockUsageError) -> None:
-        """Note a path that leads nowhere."""
+        """Note a path that does not exist."""
         self._refused.append(error)
         refuse_file(self._batch, path, "path", error)
         self.result.rejected += 1
 
     def finish(self) -> None:
-        """Write what is left in hand; raise what was wrong with the first path if none was good."""
+        """Write the last batch. Raises the error of the first path if no path was good."""
         if self._refused and not self.has_path:
             raise self._refused[0]
         self.commit()
 
     def commit(self) -> None:
-        """Write the batch in hand."""
+        """Write the current batch."""
         batch, self._batch = self._batch, Batch()
         if not self._remember:
             batch.files_read.clear()

@@ -1,4 +1,4 @@
 """Raw dicts in, flat rows out: no AWS, no SQLite, no clock.
 
-``rows`` says what the rows are; every other module here makes them from one kind of input.
+``rows`` defines the rows. Every other module here makes them from one kind of input.
 """

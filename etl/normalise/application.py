@@ -1,9 +1,9 @@
-"""Which application made a call, and the evidence that says so.
+"""Which application made a call, and the evidence for it.
 
-The first hit wins, and the evidence is kept beside the name. Two kinds of evidence are not decided
-here, because they may change after the call: a user's own rules (``etl/normalise/rules.py``), which
-win over all, and the application of an inference profile (view ``int_models``), which comes between
-the role and the request metadata.
+The first hit wins, and the evidence is stored next to the name. Two kinds of evidence are not
+evaluated here, because they may change after the call: a user's own rules
+(``etl/normalise/rules.py``), which rank first, and the application of an inference profile (view
+``int_models``), which ranks between the role and the request metadata.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ INFERENCE_PROFILE = "inference profile"
 REQUEST_METADATA = "request metadata"
 USER_AGENT = "user agent"
 
-# The order is the precedence; the warehouse stores it as the rank of the evidence.
+# The order is the precedence. The warehouse stores it as the rank of the evidence.
 APPLICATION_SOURCES = (
     CONFIG_RULE,
     ROLE_NAME,
@@ -47,7 +47,7 @@ def find_application(
 ) -> tuple[str, str]:
     """Return the application and its source, one of ``APPLICATION_SOURCES``.
 
-    ``metadata_key``: the key of the request's metadata that names it.
+    ``metadata_key``: the key in the request metadata that names it.
     """
     hits = application_evidence(
         role_name=role_name,
@@ -65,7 +65,7 @@ def application_evidence(
     user_agent: str | None,
     metadata_key: str = APPLICATION_KEY,
 ) -> tuple[tuple[str | None, str], ...]:
-    """Return what each kind of evidence on a call names, the best first; None where nothing."""
+    """Return what each kind of evidence on a call names, the best first; None for nothing."""
     return (
         (_from_role(role_name), ROLE_NAME),
         (_from_metadata(request_parameters, metadata_key), REQUEST_METADATA),

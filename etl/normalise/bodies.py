@@ -1,7 +1,7 @@
-"""Which fields of an event may hold what somebody asked or was answered, and which cannot.
+"""Which fields of an event may hold prompts or responses, and which cannot.
 
-A list of names that bodies have is never complete: where callers write, only what is known to be
-something else counts as safe. ``etl.inspect`` shows events by it, the archive keeps them by it.
+A list of body names is never complete. So where callers write, only what is known to be something
+else counts as safe. ``etl.inspect`` uses this to show events, the archive to store them.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
-# What CloudTrail itself puts in place of a body.
+# What CloudTrail writes in place of a body.
 HIDDEN = "HIDDEN_DUE_TO_SECURITY_REASONS"
 
 CALLER_WRITTEN = frozenset({"requestParameters", "responseElements", "input", "output"})
@@ -25,7 +25,7 @@ BODY_NAMES = frozenset(
     }
 )
 
-# Of what a caller writes: names whose text is an id or one of a few words, and what they stand in.
+# In what a caller writes: names whose text is an id or a fixed word, and their containers.
 ID_NAMES = frozenset(
     {
         *("modelid", "model", "latency", "type", "servicetier", "service_tier", "trace"),
@@ -41,7 +41,7 @@ ENTERED = frozenset(
         *("guardrailconfig", "usage"),
     }
 )
-# Counts, settings and measures: what stands there as a number is no part of a prompt or an answer.
+# Counts, settings and measurements: a number under these names is not part of a prompt or response.
 NUMBER_NAMES = frozenset(
     {
         *("inputtokens", "outputtokens", "totaltokens", "input_tokens", "output_tokens"),
@@ -56,7 +56,7 @@ NUMBER_NAMES = frozenset(
     }
 )
 
-# Errors of AWS's own, raised before anybody looks at what was asked.
+# AWS's own errors, raised before the request content is examined.
 PLAIN_ERRORS = frozenset(
     {
         *("AccessDenied", "AccessDeniedException", "UnrecognizedClientException"),
@@ -68,27 +68,27 @@ PLAIN_ERRORS = frozenset(
 _ID = re.compile(r"[!-~]{1,2048}", re.ASCII)
 _NUMBER = re.compile(r"-?[0-9]{1,20}(?:\.[0-9]{1,10})?", re.ASCII)
 
-# What is left in place of a body.
+# The mark that replaces a body.
 STRIPPED = "STRIPPED_BY_BEDROCK_USAGE"
 
-# Of these all is kept: whose application a call is, and what the warehouse keeps of it.
+# These are kept whole: they name a call's application, and the warehouse stores them.
 _METADATA = frozenset({"requestmetadata", "metadata"})
 
-# What the warehouse reads. A text there is one of its names, whatever the caller has put in.
+# What the warehouse reads. Text there is one of these names, whatever the caller sent.
 _READ = frozenset({"modelid", "model", "jobarn", "invocationarn", "servicetier", "service_tier"})
 
 _DEEPEST = 50
 
 
 def is_id(value: str) -> bool:
-    """Return whether a text may be an id: without a blank, and not longer than ids are."""
+    """Return whether text may be an id: no whitespace, and not longer than ids are."""
     return _ID.fullmatch(value) is not None
 
 
 def without_bodies(text: str, record: object) -> str:
-    """Return an event's text with every body replaced; the very same text where there is none.
+    """Return an event's text with every body replaced; the identical text if there is none.
 
-    ``record``: what the text says. What is understood of an event stays the same.
+    ``record``: the parsed text. What the parsers read from an event stays the same.
     """
     if not isinstance(record, dict):
         return json.dumps(_strip(record))
@@ -105,7 +105,7 @@ def _top(key: str, value: object, record: Mapping[str, Any]) -> object:
 
 
 def _aws_written(key: str, value: object, depth: int) -> object:
-    """Return what AWS writes, which is no body unless it says so."""
+    """Return what AWS writes, which is not a body unless its name says so."""
     if key.casefold() in BODY_NAMES or (depth == 0 and isinstance(value, (dict, list))):
         return _strip(value)
     if isinstance(value, dict):
@@ -125,7 +125,7 @@ def _caller_field(name: str, value: object) -> object:
     if name in _METADATA:
         return value
     if isinstance(value, dict) and name in ENTERED:
-        # Of those none has any deeper inside.
+        # None of these is nested any deeper.
         return {key: _caller_value(key.casefold(), field) for key, field in value.items()}
     return _caller_value(name, value)
 
@@ -141,7 +141,7 @@ def _caller_value(name: str, value: object) -> object:
 
 
 def _strip(value: object) -> object:
-    """Return the mark for a body; nothing stays nothing, and what AWS hid stays hidden."""
+    """Return the mark for a body. Empty values stay empty, and what AWS hid stays hidden."""
     is_nothing = (
         value is None or value == HIDDEN or (not value and not isinstance(value, (int, float)))
     )

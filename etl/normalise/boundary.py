@@ -1,9 +1,8 @@
-"""The one boundary around everything that reads a record.
+"""The one boundary around everything that parses a record.
 
-What is sent to us may hold anything, and no reader foresees all of it. So each is called through
-``attempt``: whatever goes wrong costs the record, and is said in words that hold none of its
-text. What comes back can be stored: no half of a surrogate pair, which UTF-8 has no bytes for, no
-number beyond 64 bits.
+Input may hold anything, and no parser foresees all of it. So each is called through ``attempt``: a
+failure rejects only that record, and the message holds none of its text. The result can be stored:
+it has no half of a surrogate pair, which UTF-8 cannot encode, and no number beyond 64 bits.
 """
 
 from __future__ import annotations
@@ -14,14 +13,12 @@ from typing import ParamSpec, TypeVar
 
 from etl.errors import BedrockUsageError, RejectError, reason_of
 
-_Given = ParamSpec("_Given")
-_Wanted = TypeVar("_Wanted")
+_Args = ParamSpec("_Args")
+_Parsed = TypeVar("_Parsed")
 
 
-def attempt(
-    parse: Callable[_Given, _Wanted], *args: _Given.args, **options: _Given.kwargs
-) -> _Wanted:
-    """Return what ``parse`` makes of a record. Raises RejectError for whatever it raises."""
+def attempt(parse: Callable[_Args, _Parsed], *args: _Args.args, **options: _Args.kwargs) -> _Parsed:
+    """Return what ``parse`` makes of a record. Raises RejectError for any error it raises."""
     try:
         parsed = parse(*args, **options)
         _check(parsed)
@@ -31,15 +28,14 @@ def attempt(
         reason = reason_of(error)
     else:
         return parsed
-    # Out here, because an error that is being handled would hold the record.
+    # Outside the handler, because a handled error would keep the record alive.
     raise RejectError(reason)
 
 
 def storable(name: str) -> str:
-    """Return a name as it can be stored and printed: bytes that are no UTF-8 as escapes.
+    """Return a name that can be stored and printed: bytes that are not UTF-8 become escapes.
 
-    A file of this machine may have such a name; Python holds each of those bytes as half of a
-    surrogate pair.
+    A local file may have such a name. Python represents each such byte as half of a surrogate pair.
     """
     if name.isascii():
         return name
@@ -50,7 +46,7 @@ def storable(name: str) -> str:
 
 
 def _check(row: object) -> None:
-    """Raise if a row holds what SQLite cannot; rows are tuples of tuples and plain values."""
+    """Raise if SQLite cannot store a row. Rows are tuples of tuples and plain values."""
     for value in row if isinstance(row, tuple) else ():
         kind = type(value)
         if kind is str:

@@ -1,10 +1,10 @@
 """CloudTrail events: which of them are Bedrock calls, and what each call was.
 
-A *call* is an inference event of ``bedrock.amazonaws.com`` or ``bedrock-mantle.amazonaws.com``; the
-control plane (List..., Get..., Create...) is not. A streamed call may be followed by an
-``AwsServiceEvent`` that carries its tokens: that is never a call of its own. ``AwsVpceEvents``
-repeat a call as network activity and are skipped. Nothing of a request or a response is kept but
-ids, counts and names.
+A *call* is an inference event of ``bedrock.amazonaws.com`` or ``bedrock-mantle.amazonaws.com``. The
+control plane (List..., Get..., Create...) does not count. A streamed call may be followed by an
+``AwsServiceEvent`` that carries its tokens, which is never a separate call. ``AwsVpceEvents``
+repeat a call as network activity and are skipped. Of a request or response, only ids, counts and
+names are kept.
 """
 
 from __future__ import annotations
@@ -26,8 +26,8 @@ BEDROCK = "bedrock.amazonaws.com"
 MANTLE = "bedrock-mantle.amazonaws.com"
 
 # CloudTrail's inference events (Bedrock user guide, "Monitor API calls using CloudTrail", and its
-# page for bedrock-mantle; checked 2026-11-23). The first four are management events, and so is
-# CreateModelInvocationJob, which is no inference itself but starts a batch of it.
+# page for bedrock-mantle; checked 2026-11-23). The first four are management events. So is
+# CreateModelInvocationJob, which does no inference itself but starts a batch of it.
 CALLS = frozenset(
     {
         (BEDROCK, name)
@@ -55,8 +55,8 @@ _MODEL_ARN = re.compile(
     r"|custom-model|custom-model-deployment|imported-model|(?:default-)?prompt-router)/"
 )
 
-# Calls that only start something. What a job uses, no event tells: its tokens are never estimated,
-# and the view uncounted_jobs lists it. A batch job is billed at the batch tier.
+# Calls that only start a job. No event reports what a job uses: its tokens are never estimated, and
+# the view uncounted_jobs lists it. A batch job is billed at the batch tier.
 JOBS: Mapping[tuple[str, str], str] = {
     (BEDROCK, "CreateModelInvocationJob"): "batch",
     (BEDROCK, "StartAsyncInvoke"): "asynchronous",
@@ -67,14 +67,14 @@ BATCH_TIER = "batch"
 # Each count under the names it has in the token forms, the newest name first.
 _COUNT_NAMES = {kind.name: kind.cloudtrail for kind in KINDS if kind.cloudtrail}
 
-# Bedrock's words for "nothing special asked for".
+# Bedrock's names for the default tier.
 _DEFAULT_TIERS = frozenset({"default", "auto", "standard"})
 
 Complain = Callable[[str], None]
 
 
 class Parsed(NamedTuple):
-    """What one event came to: a call, the tokens of a call elsewhere, or neither (skipped).
+    """The result of one event: a call, the tokens of another call, or neither (skipped).
 
     ``complaints`` name the fields that could not be read; the call is kept without them. ``job``:
     what the call started.
@@ -89,17 +89,17 @@ SKIPPED = Parsed(None)
 
 
 class EventKind(Enum):
-    """What an event is to us; the value says why, in words."""
+    """What kind of event it is. The value says why, for users."""
 
     CALL = "a call"
-    SERVICE_EVENT = "no call of its own: a service event, which tells the tokens of one"
-    NETWORK_EVENT = "no call: it repeats one as a VPC endpoint's network activity"
-    OTHER_OPERATION = "no call: not one of Bedrock's inference operations"
-    OTHER_SERVICE = "no call: an event of another service"
+    SERVICE_EVENT = "not a separate call: a service event with the tokens of one"
+    NETWORK_EVENT = "not a call: it repeats one as a VPC endpoint's network activity"
+    OTHER_OPERATION = "not a call: not one of Bedrock's inference operations"
+    OTHER_SERVICE = "not a call: an event of another service"
 
 
 class TokenReading(NamedTuple):
-    """A token count and where it stands in the event."""
+    """A token count and its path in the event."""
 
     path: str
     value: int
@@ -114,7 +114,7 @@ class _Form(NamedTuple):
 
 
 def classify(record: Mapping[str, Any]) -> EventKind:
-    """Say what a CloudTrail event is."""
+    """Return the kind of a CloudTrail event."""
     source = text(record.get("eventSource"))
     if (source, text(record.get("eventName"))) not in CALLS:
         is_ours = source is not None and source.startswith("bedrock")
@@ -132,9 +132,9 @@ def classify(record: Mapping[str, Any]) -> EventKind:
 def parse_event(record: object, *, metadata_key: str = APPLICATION_KEY) -> Parsed:
     """Read one CloudTrail event as CloudTrail wrote it.
 
-    ``metadata_key``: the key of the request's metadata that names the application.
-    Raises RejectError if it is not an object, or a call without a usable ``eventID`` or
-    ``eventTime``; what is wrong with another service's event is no concern.
+    ``metadata_key``: the key in the request metadata that names the application. Raises RejectError
+    if it is not an object, or is a call without a usable ``eventID`` or ``eventTime``. Defects in
+    another service's event do not matter.
     """
     if not isinstance(record, dict):
         raise RejectError(f"not an object but {_json_type(record)}")
@@ -188,7 +188,7 @@ def _parse_call(
 
 
 def find_original(record: Mapping[str, Any]) -> tuple[str | None, str | None]:
-    """Return the event id and the request id of what a correction corrects; None if it is none."""
+    """Return the event id and request id that a correction corrects; None for other events."""
     addendum = mapping(record.get("addendum"))
     event_id = text(addendum.get("originalEventID"))
     return event_id, text(addendum.get("originalRequestID")) if event_id else None
@@ -197,9 +197,9 @@ def find_original(record: Mapping[str, Any]) -> tuple[str | None, str | None]:
 def name_call(
     record: Mapping[str, Any], identity: Identity, *, metadata_key: str = APPLICATION_KEY
 ) -> Event:
-    """Return what the names on a call come to: the event without its ids, time and tokens.
+    """Return the event that the names on a call amount to, without ids, time and tokens.
 
-    ``identity``: what its ``userIdentity`` says. ``eventSource`` and ``eventName`` must be there.
+    ``identity``: what its ``userIdentity`` says. ``eventSource`` and ``eventName`` must be present.
     """
     parameters = mapping(record.get("requestParameters"))
     extra = mapping(record.get("additionalEventData"))
@@ -248,7 +248,7 @@ def _parse_service_event(
     request_id = text(mapping(record.get("serviceEventDetails")).get("parentRequestId"))
     if request_id is None:
         raise RejectError(
-            "tokens in an AwsServiceEvent without parentRequestId: no call to give them to"
+            "tokens in an AwsServiceEvent without parentRequestId: no call to assign them to"
         )
     account_id = text(record.get("recipientAccountId")) or text(
         mapping(record.get("userIdentity")).get("accountId")
@@ -266,7 +266,7 @@ def _parse_service_event(
 
 
 def _entries(value: object) -> Mapping[str, Any]:
-    """Read ``additionalEntries``, seen both as a map and as a list of ``{key, value}``."""
+    """Read ``additionalEntries``, which occurs both as a map and as a list of ``{key, value}``."""
     if isinstance(value, list):
         return {
             item["key"]: item.get("value")
@@ -277,7 +277,7 @@ def _entries(value: object) -> Mapping[str, Any]:
 
 
 def find_model(record: Mapping[str, Any]) -> tuple[str | None, str | None]:
-    """Return the model id as sent, and where it stands; (None, None) if it stands nowhere."""
+    """Return the model id as sent and its path in the event; (None, None) if it has none."""
     parameters = mapping(record.get("requestParameters"))
     for name in ("modelId", "model"):
         if named := text(parameters.get(name)):
@@ -293,14 +293,14 @@ def _model_arns(resources: object) -> Iterator[tuple[str, str]]:
 
 
 def service_tier(parameters: Mapping[str, Any], extra: Mapping[str, Any]) -> str | None:
-    """Return the tier if the event states one that is not the default."""
+    """Return the tier if the event states one other than the default."""
     return find_service_tier(parameters, extra)[0]
 
 
 def find_service_tier(
     parameters: Mapping[str, Any], extra: Mapping[str, Any]
 ) -> tuple[str | None, str | None]:
-    """Return the tier, None for the default one, and where it is stated, None for nowhere."""
+    """Return the tier, None for the default one, and its path in the event, None if not stated."""
     if mapping(parameters.get("performanceConfig")).get("latency") == "optimized":
         return "latency", "requestParameters.performanceConfig.latency"
     for path, value in (
@@ -326,9 +326,9 @@ def _event_tokens(record: Mapping[str, Any], complain: Complain) -> Tokens | Non
 def find_tokens(
     record: Mapping[str, Any], complain: Complain = lambda complaint: None
 ) -> tuple[str | None, dict[str, TokenReading]]:
-    """Return the source of the tokens that stand on an event, and each count by its kind.
+    """Return the source of an event's tokens, and each count by its kind.
 
-    The newest form that has any names the source; the older ones give the counts that it lacks.
+    The newest form with any count names the source. Older forms supply the counts that it lacks.
     """
     source, found = None, dict[str, TokenReading]()
     for form in _token_forms(record):
@@ -339,7 +339,7 @@ def find_tokens(
 
 
 def token_places(record: Mapping[str, Any]) -> tuple[str, ...]:
-    """Return every path at which a token count of an event is looked for."""
+    """Return every path in an event that may hold a token count."""
     return _places(tuple(form.path for form in _token_forms(record)))
 
 

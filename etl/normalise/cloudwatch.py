@@ -1,7 +1,7 @@
-"""CloudWatch totals: a saved GetMetricData answer, or a plain CSV.
+"""CloudWatch totals: a saved GetMetricData response, or a plain CSV.
 
-A GetMetricData answer names neither account, region nor metric. So each result is read through its
-label, which CloudWatch fills in when the query asks for ``LABEL``; failing that, through the
+A GetMetricData response names neither account, region nor metric. So each result is identified by
+its label, which CloudWatch fills in when the query requests ``LABEL``, or else by the
 ``MetricDataQueries`` saved in the same file.
 """
 
@@ -31,13 +31,13 @@ _MANTLE = {
     **{metric: kind.name for kind in KINDS for metric in kind.mantle_metrics},
 }
 
-# The metrics that are totals of use, and what each counts.
+# The usage metrics, and what each counts.
 METRICS = {**_RUNTIME, **_MANTLE}
 
-# These exist in the namespace AWS/BedrockMantle only, so a metric's name tells its endpoint.
+# These exist only in the namespace AWS/BedrockMantle, so a metric's name identifies its endpoint.
 MANTLE_METRICS = frozenset(_MANTLE)
 
-# The totals that each namespace has.
+# The usage metrics of each namespace.
 METRICS_OF = {
     "AWS/Bedrock": frozenset(_RUNTIME),
     "AWS/BedrockMantle": MANTLE_METRICS,
@@ -51,9 +51,9 @@ LABEL = (
 
 
 def parse_csv_row(row: Mapping[str | None, object]) -> MetricValue | None:
-    """Read one row of the CSV; None for a metric that is not a total of use.
+    """Read one row of the CSV; None for a metric that is not a usage total.
 
-    Raises RejectError with the first thing wrong in it.
+    Raises RejectError with the first problem in it.
     """
     texts = {name: text(row.get(name)) for name in CSV_COLUMNS}
     missing = [name for name, value in texts.items() if value is None]
@@ -65,12 +65,13 @@ def parse_csv_row(row: Mapping[str | None, object]) -> MetricValue | None:
 def parse_results(
     answer: Mapping[str, Any], *, provisional_from: str | None = None
 ) -> Iterator[MetricValue | RejectError | None]:
-    """Read a GetMetricData answer, one item a data point.
+    """Read a GetMetricData response, one item per data point.
 
-    Periods from ``provisional_from`` (UTC) on are marked as what CloudWatch may still change.
+    Periods from ``provisional_from`` (UTC) on are marked as provisional: CloudWatch may still
+    change them.
 
-    Yields a RejectError, instead of raising it, for a result that cannot be read, so that the
-    others still count; None for a metric that is not a total of use.
+    A result that cannot be read yields a RejectError instead of raising it, so that the others
+    still count. A metric that is not a usage total yields None.
     """
     queries = {
         query["Id"]: query
@@ -96,7 +97,7 @@ def _parse_result(
     times, values = result.get("Timestamps") or [], result.get("Values") or []
     if not names:
         yield RejectError(
-            "account, region, metric, period and model are not stated: give each query the Label"
+            "account, region, metric, period and model are missing: give each query the Label"
             " in docs/files.md#load-saved-data, or save its MetricDataQueries in the same file"
         )
     elif not isinstance(times, list) or not isinstance(values, list):
@@ -130,7 +131,7 @@ def _from_query(query: Mapping[str, Any]) -> dict[str, str] | None:
     metric = mapping(stat.get("Metric"))
     dimensions = [mapping(dimension) for dimension in listing(metric.get("Dimensions"))]
     if len(dimensions) != 1 or dimensions[0].get("Name") not in ("ModelId", "Model"):
-        # A series with more dimensions repeats tokens that the plain one has already.
+        # A series with more dimensions repeats tokens of the plain series.
         return None
     period = stat.get("Period")
     names = {
@@ -153,7 +154,7 @@ def _metric_value(names: Mapping[str, str], start: object, value: object) -> Met
         seconds = 0
     if not _within_one_hour(period_start, seconds):
         raise RejectError(
-            "the period does not lie within one hour: fetch periods of 60, 300 or 3600 seconds"
+            "the period is not within one hour: fetch periods of 60, 300 or 3600 seconds"
         )
     return MetricValue(
         names["account_id"], names["region"], names["model_id"], names["metric"],

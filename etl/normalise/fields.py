@@ -1,4 +1,4 @@
-"""Reading single values out of raw dicts that may hold anything."""
+"""Read single values out of raw dicts that may hold anything."""
 
 from __future__ import annotations
 
@@ -9,32 +9,32 @@ from typing import Any
 from etl.errors import RejectError
 from etl.times import utc_text
 
-# No call uses a million million tokens; a larger number is damage, and would overflow a sum.
+# No call uses a million million tokens. A larger number is corrupt, and would overflow a sum.
 MAX_COUNT = 10**12
 
-# What AWS allows of the longest names, its ARNs. A longer text is cut: the call still counts.
+# The longest name that AWS allows, for its ARNs. Longer text is cut: the call still counts.
 MAX_LETTERS = 2048
 
-# Text that SQLite keeps holds no NUL: some of its functions take that for the end of the text, and
-# two names would look like one. Any other control character is a character like others to it.
+# Stored text holds no NUL: some SQLite functions treat it as the end of the text, and two names
+# would look the same. Other control characters are ordinary characters to SQLite.
 NUL, SHOWN_NUL = "\0", "\N{SYMBOL FOR NULL}"
 
 
 def mapping(value: object) -> Mapping[str, Any]:
-    """Return a dict as it is, and anything else as an empty one."""
+    """Return a dict unchanged, and an empty one for anything else."""
     return value if isinstance(value, dict) else {}
 
 
 def listing(value: object) -> list[Any]:
-    """Return a list as it is, and anything else as an empty one."""
+    """Return a list unchanged, and an empty one for anything else."""
     return value if isinstance(value, list) else []
 
 
 def text(value: object) -> str | None:
-    """Return a non-empty string without outer blanks, else None.
+    """Return a non-empty string without surrounding whitespace, or None.
 
-    Lone surrogates, which JSON allows and UTF-8 does not, become question marks; a NUL becomes the
-    symbol for it. What is longer than ``MAX_LETTERS`` is cut.
+    Lone surrogates, which JSON allows and UTF-8 does not, become question marks. A NUL becomes its
+    symbol. Text longer than ``MAX_LETTERS`` is cut.
     """
     if not isinstance(value, str):
         return None
@@ -51,7 +51,7 @@ def text(value: object) -> str | None:
 def count(value: object) -> int | None:
     """Return a token count given as a number or a string; None stays None.
 
-    Raises ValueError for anything that is not a whole number from 0 to ``MAX_COUNT``.
+    Raises ValueError for anything except a whole number from 0 to ``MAX_COUNT``.
     """
     if value is None:
         return None
@@ -65,9 +65,9 @@ def count(value: object) -> int | None:
 
 
 def utc_time(value: object, name: str) -> str:
-    """Return a time as ``YYYY-MM-DDTHH:MM:SSZ``, dropping fractions of a second.
+    """Return a time as ``YYYY-MM-DDTHH:MM:SSZ``, without fractions of a second.
 
-    Raises RejectError if it is missing, no time, or has no time zone.
+    Raises RejectError if it is missing, not a time, or has no time zone.
     """
     if not isinstance(value, str) or not value.strip():
         raise RejectError(f"no {name}")
@@ -80,5 +80,5 @@ def utc_time(value: object, name: str) -> str:
     if moment.tzinfo is None:
         raise RejectError(f"{name} has no time zone")
     if not 2000 <= moment.year < 3000:
-        raise RejectError(f"{name} is not a time of Bedrock's")
+        raise RejectError(f"{name} is outside the years 2000 to 2999")
     return utc_text(moment)

@@ -1,8 +1,8 @@
 """Who made a call: CloudTrail's ``userIdentity`` as a principal and a user name.
 
-The *user* is the person or the workload that somebody would recognise: for a person's federated
-session its session name, for a workload's role the role. The session name of a workload is noise
-(an instance id, a task id, a random uuid) and never a user.
+The *user* is the person or workload that a reader would recognize: the session name for a person's
+federated session, the role for a workload. A workload's session name is noise (an instance id, a
+task id, a random UUID) and never a user.
 """
 
 from __future__ import annotations
@@ -15,14 +15,14 @@ from etl.normalise.fields import mapping, text
 
 UNKNOWN = "(unknown)"
 
-# Stands for usage that no call explains; no user and no application may be given the name.
+# Usage that no call explains. No user and no application may have this name.
 UNATTRIBUTED = "(unattributed)"
 
-NOBODY_NAMED = "userIdentity names nobody"
+NOBODY_NAMED = "userIdentity has no name"
 
 _SSO_ROLE = "AWSReservedSSO_"
 
-# Session names that software makes up when nobody chose one.
+# Session names that software generates when none was chosen.
 _NOISE = re.compile(
     r"i-[0-9a-f]{8,17}"  # EC2
     r"|[0-9a-f]{32}"  # ECS
@@ -37,7 +37,7 @@ _NOISE = re.compile(
 class Identity(NamedTuple):
     """``principal_arn`` has no session part; ``role_name`` is None unless a role was assumed.
 
-    ``account_id``: the caller's, where it is stated.
+    ``account_id``: the caller's account, if stated.
     """
 
     principal_arn: str
@@ -49,12 +49,12 @@ class Identity(NamedTuple):
 
 
 def parse_identity(user_identity: object) -> Identity:
-    """Read a ``userIdentity`` of any kind; what cannot be told is ``(unknown)``."""
+    """Read a ``userIdentity`` of any kind. What it does not state is ``(unknown)``."""
     return find_identity(user_identity)[0]
 
 
 def find_identity(user_identity: object) -> tuple[Identity, str]:
-    """Return the identity, and where its user's name comes from and why."""
+    """Return the identity, and where the user's name comes from and why."""
     identity = mapping(user_identity)
     kind = text(identity.get("type")) or "Unknown"
     arn = text(identity.get("arn")) or ""
@@ -66,7 +66,7 @@ def find_identity(user_identity: object) -> tuple[Identity, str]:
 
 
 def _user_name(identity: Mapping[str, Any], kind: str, arn: str) -> tuple[str, str]:
-    """Return the name and where it stands."""
+    """Return the name and where it was found."""
     principal_id = text(identity.get("principalId")) or ""
     choices: tuple[tuple[str | None, str], ...] = (
         (text(identity.get("userName")), "userIdentity.userName"),
@@ -95,8 +95,8 @@ def _assumed_role(
     role = text(issuer.get("userName")) or _tail(text(issuer.get("arn")) or role_arn)
     choices = (
         _person(context, role, session),
-        (role, "the role: its session's name is no person's"),
-        (session, "the session's name: the role has none"),
+        (role, "the role: the session name is not a person's"),
+        (session, "the session name: the role has no name"),
     )
     user_name, rule = next((c for c in choices if c[0]), (UNKNOWN, NOBODY_NAMED))
     found = Identity(
@@ -118,10 +118,10 @@ def _person(
     if source_identity:
         return source_identity, "sourceIdentity, which a session cannot change"
     if role and role.startswith(_SSO_ROLE):
-        return session, "the session's name: under a role of Identity Center it is the person"
+        return session, "the session name: for an Identity Center role it is the person"
     is_federated = mapping(context.get("webIdFederationData")).get("federatedProvider")
     if is_federated and session and not _NOISE.fullmatch(session):
-        return session, "the session's name: it is a federated one, and not made up"
+        return session, "the session name: the session is federated, and the name was not generated"
     return None, ""
 
 
@@ -133,5 +133,5 @@ def _split_session(arn: str) -> tuple[str, str | None]:
 
 
 def _tail(arn: str) -> str | None:
-    """Return an ARN's last part, the name of its user or role, whatever path stands before it."""
+    """Return an ARN's last part, the name of its user or role without any path."""
     return arn.rpartition("/")[2] if "/" in arn else arn.rpartition(":")[2] or None

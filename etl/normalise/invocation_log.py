@@ -1,13 +1,14 @@
-"""Bedrock's model invocation logs: one record a call, with every count, and with bodies if those
-are switched on.
+"""Bedrock's model invocation logs: one record per call, with every count, and with bodies if body
+logging is enabled.
 
-Bodies are prompts and answers. The request's is never decoded; the response's only for numbers
-that stand nowhere else (how cache writes divide by lifetime, how many images there are) and for
-whether a guardrail stepped in. What is not a number or one of two fixed words stays bytes of the
-record: no text of a body leaves this module, in a row, in a complaint or in an error.
+Bodies are prompts and responses. The request body is never decoded. The response body is decoded
+only for numbers that are found nowhere else (how cache writes divide by lifetime, how many images
+there are) and for whether a guardrail intervened. Anything except a number or one of two fixed
+words stays bytes of the record: no text of a body leaves this module in a row, a complaint or an
+error.
 
-A log knows its caller by ARN only. So a person whom CloudTrail knows by what the ARN lacks (the
-source identity, a federated session) is told as the role.
+A log identifies its caller only by ARN. A person whom CloudTrail identifies by something the ARN
+lacks (the source identity, a federated session) appears as the role.
 
 Source: Bedrock user guide, "Monitor model invocation using CloudWatch Logs and Amazon S3"; the
 shapes of ``usage``: API reference, TokenUsage and CacheDetail, and Anthropic's Messages API
@@ -38,19 +39,19 @@ SCHEMA = "ModelInvocationLog"
 
 INTERVENED = "INTERVENED"
 
-# What Bedrock allows of requestMetadata.
+# Bedrock's limits for requestMetadata.
 _MAX_ITEMS = 16
 _MAX_LETTERS = 256
 
-# A number has no more letters than this, whatever is written there.
+# No valid number has more characters than this.
 _MAX_DIGITS = 40
 
 _NONE = msgspec.Raw(b"null")
 
 _UNREADABLE = (msgspec.MsgspecError, UnicodeDecodeError, RecursionError)
 
-# Half a surrogate pair, as a client writes that cuts a text in the middle of one. msgspec takes it
-# for no JSON.
+# Half of a surrogate pair, written by a client that cuts text in the middle of one. msgspec rejects
+# it.
 _LONE_SURROGATE = re.compile(
     rb"\\u[dD][89abAB][0-9a-fA-F]{2}(?!\\u[dD][c-fC-F][0-9a-fA-F]{2})"
     rb"|(?<!\\u[dD][89abAB][0-9a-fA-F]{2})\\u[dD][c-fC-F][0-9a-fA-F]{2}"
@@ -58,7 +59,7 @@ _LONE_SURROGATE = re.compile(
 
 
 class _LogRecord(msgspec.Struct, gc=False, rename="camel"):
-    """What is looked at; the rest of a record is not even built."""
+    """The fields that are read. The rest of a record is not decoded."""
 
     schema_type: Any = None
     timestamp: Any = None
@@ -78,7 +79,7 @@ class _LogRecord(msgspec.Struct, gc=False, rename="camel"):
 
 
 class _Body(msgspec.Struct, gc=False, rename="camel"):
-    """A response's body, a chunk of a streamed one, or what stands in a chunk under a name."""
+    """A response body, a chunk of a streamed one, or an object nested in a chunk."""
 
     usage: msgspec.Raw = _NONE
     message: msgspec.Raw = _NONE
@@ -98,21 +99,21 @@ class _CacheDetail(msgspec.Struct, gc=False, rename="camel"):
     input_tokens: msgspec.Raw = _NONE
 
 
-# A chunk without any of these says nothing of use; most chunks of a stream are such.
+# A chunk without any of these has no usage. Most chunks of a stream are such.
 _MARKS = (b'"usage"', b'"amazon-bedrock-', b"guardrail_intervened")
 
 _BLOCKED = (b'"INTERVENED"', b'"guardrail_intervened"')
 
-# Where a record has each count, whatever bodies it has.
+# The path of each count in a record, whatever bodies it has.
 COUNT_PATHS = {kind.name: kind.log for kind in KINDS if kind.log}
 
-# A body's ``usage`` has them as Converse, Anthropic, Nova or the metrics of a stream write them.
+# A body's ``usage`` names them as Converse, Anthropic, Nova or the metrics of a stream do.
 _LOGGED = [kind for kind in KINDS if kind.log or kind.body]
 
 _CREATED = {"ephemeral_5m_input_tokens": "5m", "ephemeral_1h_input_tokens": "1h"}
 _TTLS = {b'"5m"': "5m", b'"1h"': "1h"}
 
-# The fields of an object, not yet understood.
+# The fields of an object, not yet decoded.
 Fields = Mapping[str, msgspec.Raw]
 
 _Wanted = TypeVar("_Wanted")
@@ -121,18 +122,22 @@ _Wanted = TypeVar("_Wanted")
 def parse_logged_call(record: bytes | memoryview, *, metadata_key: str = APPLICATION_KEY) -> Parsed:
     """Read one record, a JSON object as Bedrock wrote it.
 
-    ``metadata_key``: the key of the request's metadata that names the application. Raises
-    RejectError if it is no invocation log, or lacks what a call is known by.
+    ``metadata_key``: the key in the request metadata that names the application. Raises RejectError
+    if it is not an invocation log, or lacks what identifies a call.
     """
-    logged = _decode_as(record, _LogRecord) or _decode_as(_mend(record), _LogRecord)
-    # Raised out here, because an error that is being handled would hold the record.
+    logged = _decode_as(record, _LogRecord) or _decode_as(
+        _replace_lone_surrogates(record), _LogRecord
+    )
+    # Raised outside the handler, because a handled error would keep the record alive.
     if logged is None:
-        raise RejectError("not a JSON object that can be read")
+        raise RejectError("not a readable JSON object")
     if logged.schema_type not in (SCHEMA, None):
-        raise RejectError(f"no invocation log: its schemaType is not {SCHEMA}")
+        raise RejectError(f"not an invocation log: its schemaType is not {SCHEMA}")
     request_id = text(logged.request_id)
     if request_id is None:
-        raise RejectError("no requestId: it cannot be told from a call that CloudTrail reports")
+        raise RejectError(
+            "no requestId: it cannot be matched with the calls that CloudTrail reports"
+        )
     account_id = text(logged.account_id)
     if account_id is None:
         raise RejectError("no accountId")
@@ -142,14 +147,14 @@ def parse_logged_call(record: bytes | memoryview, *, metadata_key: str = APPLICA
     return Parsed(event, tuple(complaints))
 
 
-def _mend(record: bytes | memoryview) -> bytes:
+def _replace_lone_surrogates(record: bytes | memoryview) -> bytes:
     return _LONE_SURROGATE.sub(rb"\\ufffd", bytes(record))
 
 
 def event_id_of(account_id: str, region: str, request_id: str) -> str:
-    """Return the event id of a call that CloudTrail has not told of: the same for the same call.
+    """Return the event id of a call that CloudTrail has not reported: always the same for a call.
 
-    A request id alone belongs to one account and region.
+    A request id alone is unique only within an account and region.
     """
     return str(uuid.uuid5(uuid.NAMESPACE_URL, f"{account_id}/{region}/{request_id}"))
 
@@ -213,20 +218,20 @@ _PRINCIPAL_TYPES = {
 
 
 def identity_of(identity: object) -> Identity:
-    """Return the caller that a record's ``identity`` tells."""
+    """Return the caller in a record's ``identity``."""
     return _identity(text(mapping(identity).get("arn")) or "")
 
 
 # A few callers make millions of calls.
 @lru_cache(maxsize=4096)
 def _identity(arn: str) -> Identity:
-    """Read the caller as CloudTrail's events are read, from the ARN alone."""
+    """Read the caller as for CloudTrail events, from the ARN alone."""
     resource = arn.split(":", 5)[-1].partition("/")[0]
     return parse_identity({"type": _PRINCIPAL_TYPES.get(resource, "Unknown"), "arn": arn})
 
 
 def _metadata(value: object, complain: Complain) -> dict[str, Any]:
-    """Return ``requestMetadata``, cut to what Bedrock allows."""
+    """Return ``requestMetadata``, cut to Bedrock's limits."""
     if value is None:
         return {}
     given = mapping(value)
@@ -237,12 +242,12 @@ def _metadata(value: object, complain: Complain) -> dict[str, Any]:
     }
     kept = dict(list(cut.items())[:_MAX_ITEMS])
     if kept != value:
-        complain("requestMetadata is more than Bedrock allows, or else; the rest is left out")
+        complain("requestMetadata is malformed or exceeds Bedrock's limits; the rest is dropped")
     return kept
 
 
 def _canonical(metadata: Mapping[str, Any]) -> str | None:
-    """Return the metadata as JSON, the same for the same metadata; None for none."""
+    """Return the metadata as canonical JSON; None if it is empty."""
     if not metadata:
         return None
     return json.dumps(metadata, sort_keys=True, ensure_ascii=False, separators=(",", ":"))
@@ -253,7 +258,7 @@ def _parts(logged: _LogRecord) -> Mapping[str, Fields]:
 
 
 def _tokens(parts: Mapping[str, Fields], bodies: list[_Body], complain: Complain) -> Tokens | None:
-    """Return the counts of the record, and those of the body's usage for what it lacks."""
+    """Return the counts of the record, completed by those of the body's usage."""
     found = _find_counts(parts, bodies, complain)
     values: dict[str, int | None] = {kind: reading.value for kind, reading in found.items()}
     written = values.get("cache_write")
@@ -264,8 +269,12 @@ def _tokens(parts: Mapping[str, Fields], bodies: list[_Body], complain: Complain
 
 
 def find_logged_tokens(record: bytes) -> dict[str, TokenReading]:
-    """Return each token count of a record by its kind, with where it stands."""
-    logged = _decode_as(record, _LogRecord) or _decode_as(_mend(record), _LogRecord) or _LogRecord()
+    """Return each token count of a record by its kind, with its path."""
+    logged = (
+        _decode_as(record, _LogRecord)
+        or _decode_as(_replace_lone_surrogates(record), _LogRecord)
+        or _LogRecord()
+    )
     parts = _parts(logged)
     return _find_counts(parts, list(_bodies(parts["output"])), lambda complaint: None)
 
@@ -300,7 +309,7 @@ def _count(raw: msgspec.Raw, name: str, complain: Complain) -> int | None:
 
 
 def _number(raw: msgspec.Raw) -> int | None:
-    """Return a count, None for null. Raises ValueError, whose words are not the record's."""
+    """Return a count, None for null. Raises ValueError with a message free of the record's text."""
     written = bytes(raw)
     if written == b"null":
         return None
@@ -320,7 +329,7 @@ def _usage_count(usage: Fields, kind: TokenKind, complain: Complain) -> TokenRea
 def _divide(
     written: int | None, usage: Fields, complain: Complain
 ) -> tuple[int | None, int | None]:
-    """Return the cache writes that live for 5 minutes and for 1 hour, where the body tells."""
+    """Return the cache writes that last for 5 minutes and for 1 hour, where the body says."""
     parts = _lifetimes(usage) if usage else []
     if not parts:
         return written, None
@@ -340,7 +349,7 @@ def _divide(
 
 
 def _lifetimes(usage: Fields) -> list[tuple[str, msgspec.Raw]]:
-    """Return the parts of the cache writes with their lifetimes; "other" for one not known."""
+    """Return the parts of the cache writes with their lifetimes; "other" for an unknown one."""
     created = _fields(usage.get("cache_creation", _NONE))
     parts = [(_CREATED[name], raw) for name, raw in created.items() if name in _CREATED]
     details = _decode_as(usage.get("cacheDetails", _NONE), list[_CacheDetail]) or []
@@ -348,7 +357,7 @@ def _lifetimes(usage: Fields) -> list[tuple[str, msgspec.Raw]]:
 
 
 def _usage(bodies: list[_Body]) -> Fields:
-    """Return the numbers of all usages by name. A stream counts up: its last word is the total."""
+    """Return the numbers of all usages by name. A stream counts up: the last value is the total."""
     found: dict[str, msgspec.Raw] = {}
     for body in bodies:
         inner = (_decode_as(part, _Body) for part in (body.message, body.metadata))
@@ -376,7 +385,7 @@ def _is_blocked(body: _Body) -> bool:
 
 
 def _bodies(output: Fields) -> Iterator[_Body]:
-    """Yield the response's body, or those chunks of a streamed one that may tell something."""
+    """Yield the response body, or those chunks of a streamed one that may have counts."""
     raw = output.get("outputBodyJson", _NONE)
     if raw is _NONE:
         return
@@ -390,12 +399,12 @@ def _bodies(output: Fields) -> Iterator[_Body]:
 
 
 def _fields(raw: msgspec.Raw) -> Fields:
-    """Return the fields of an object; none if it is something else."""
+    """Return the fields of an object; none for anything else."""
     return _decode_as(raw, dict[str, msgspec.Raw]) or {}
 
 
 def _decode_as(written: bytes | memoryview | msgspec.Raw, kind: type[_Wanted]) -> _Wanted | None:
-    """Return a part of the record as what it should be; None if it is something else."""
+    """Return a part of the record as the expected type; None for any other."""
     try:
         return msgspec.json.decode(written, type=kind)
     except _UNREADABLE:

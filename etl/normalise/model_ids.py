@@ -1,9 +1,9 @@
-"""What a ``modelId`` means: one model has many names, and every source uses another.
+"""What a ``modelId`` means: one model has many names, and every source uses a different one.
 
 CloudTrail holds whatever the caller sent (a plain id, a geo or global profile id, an ARN of either,
-an opaque ARN), CloudWatch names the tail of it, prices stand under the canonical id. Nothing here
-looks anything up: an application inference profile resolves to its model in the view
-``int_models``, so that a profile loaded later still counts.
+an opaque ARN), CloudWatch uses the tail of it, prices are listed under the canonical id. Nothing is
+looked up here: the view ``int_models`` resolves an application inference profile to its model, so
+that a profile loaded later still counts.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ class ModelNames(NamedTuple):
     """The names of one model id as sent.
 
     ``cloudwatch_model_id`` is the tail with its geo prefix, ``canonical_model_id`` the tail without
-    it, ``price_model_ids`` the ids a price may stand under, the best first.
+    it, ``price_model_ids`` the ids under which a price may be listed, the best first.
     """
 
     model_id: str
@@ -38,7 +38,7 @@ class ModelNames(NamedTuple):
 
 
 def parse_model_id(model_id: str | None) -> ModelNames:
-    """Read a model id as sent; None is a model of its own, ``(not stated)``, without a price."""
+    """Read a model id as sent. None becomes the model ``(not stated)``, which has no price."""
     if model_id is None:
         return ModelNames(NOT_STATED, NOT_STATED, NOT_STATED, NOT_STATED, "regional", ())
     tail = model_id.rsplit("/", 1)[-1] if model_id.startswith("arn:") else model_id
@@ -57,7 +57,7 @@ def _strip_geo_prefix(model_id: str) -> tuple[str, str]:
 
 
 def price_model_ids(canonical_model_id: str) -> tuple[str, ...]:
-    """Return the ids to look a price up by: exact, then without `:M`, `-vN:M`, the date."""
+    """Return the ids to look up a price by: exact, then without `:M`, `-vN:M`, the date."""
     unversioned = _VERSION.sub("", canonical_model_id)
     candidates = (
         canonical_model_id,

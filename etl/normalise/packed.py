@@ -1,8 +1,8 @@
-"""Calls in the form in which they go from process to process and into the warehouse.
+"""Calls in the form in which they pass between processes and into the warehouse.
 
 Most of what is known of a call (who, which model, where, how) is the same for many calls. All of
-that together is its *shape*: it is sent once, under a number, and a call is a flat tuple that names
-the number. Ids that are UUIDs become 16 bytes, as they are stored. Corrections are not packed.
+that together is its *shape*. It is sent once, with a number, and a call is a flat tuple that refers
+to the number. Ids that are UUIDs become 16 bytes, as they are stored. Corrections are not packed.
 """
 
 from __future__ import annotations
@@ -20,23 +20,23 @@ StoredId = bytes | str
 # Event's fields from account_id to reported_by.
 Shape = tuple[Any, ...]
 
-# event_time, event_id, request_id, shared_event_id, shape number, then its ``STORED_COLUMNS``.
-# A call that may know no more than its input and output tokens ends after these: so many values.
+# event_time, event_id, request_id, shared_event_id, shape number, then its ``STORED_COLUMNS``. A
+# call that can have only input and output tokens ends after these: so many values.
 PackedCall = tuple[Any, ...]
 SHORT = 8
 
 _FIRST, _LAST = Event._fields.index("account_id"), Event._fields.index("tokens")
-# Whoever numbers shapes does so in a range of its own, which it never fills.
+# Each numbering of shapes has a range of its own, which it never fills.
 SHAPES_A_RANGE = 1 << 40
 _ranges = itertools.count()
 
-# More shapes than a busy day has; what was numbered before is then forgotten, and sent again.
+# More shapes than a busy day has. Beyond it the numbers are forgotten, and shapes are sent again.
 _MAX_SHAPES = 20_000
 _MAX_LETTERS = 8 << 20
 
 
 def stored_id(text: str) -> StoredId:
-    """Return an id as it is stored: 16 bytes if it is a lower-case UUID, else its text."""
+    """Return an id as it is stored: 16 bytes if it is a lower-case UUID, otherwise its text."""
     if len(text) != 36 or not text[8] == text[13] == text[18] == text[23] == "-":
         return text
     try:
@@ -47,32 +47,32 @@ def stored_id(text: str) -> StoredId:
 
 
 def plain_id(value: StoredId) -> str:
-    """Return a stored id as the text it was."""
+    """Return a stored id as its original text."""
     return str(uuid.UUID(bytes=value)) if isinstance(value, bytes) else value
 
 
 def token_columns(tokens: Tokens | None) -> tuple[Any, ...]:
-    """Return tokens as the ``STORED_COLUMNS`` of a table hold them."""
+    """Return tokens as a table's ``STORED_COLUMNS`` hold them."""
     return (KEYS[tokens.source], *tokens[1:]) if tokens else (None,) * len(STORED_COLUMNS)
 
 
 def tokens_of(columns: tuple[Any, ...]) -> Tokens | None:
-    """Return the tokens in ``STORED_COLUMNS``, or the first of them; None where there are none."""
+    """Return the tokens in ``STORED_COLUMNS``, or in the first of them; None if there are none."""
     return None if columns[0] is None else Tokens(NAMES[columns[0]], *columns[1:])
 
 
 def next_range() -> int:
-    """Return the first number of a range that nobody else in this program numbers shapes in."""
+    """Return the first number of a range that nothing else in this program uses for shapes."""
     return next(_ranges) * SHAPES_A_RANGE
 
 
 def range_of(number: int) -> int:
-    """Return the first number of the range that a number is in."""
+    """Return the first number of a number's range."""
     return number // SHAPES_A_RANGE * SHAPES_A_RANGE
 
 
 class Shapes:
-    """Numbers shapes from ``first`` on; a warehouse takes those of several at the same time."""
+    """Numbers shapes from ``first`` on. A warehouse accepts those of several at the same time."""
 
     def __init__(self, first: int) -> None:
         self._next = first
@@ -87,7 +87,7 @@ class Shapes:
         if number is None:
             number = self._next
             self._next += 1
-            # Texts that other shapes have as well are held, and sent, once for all.
+            # Texts shared with other shapes are held, and sent, once.
             texts = self._texts
             size = sum(len(v) for v in shape if type(v) is str and v not in texts)
             self._letters += size
@@ -109,7 +109,7 @@ class Shapes:
         )
 
     def take_new(self) -> list[tuple[int, Shape]]:
-        """Return what was numbered since the last time."""
+        """Return what was numbered since the last call."""
         new, self._new = self._new, []
         self.new_letters = 0
         return new
@@ -119,7 +119,7 @@ class Shapes:
         return len(self._numbers) >= _MAX_SHAPES or self._letters >= _MAX_LETTERS
 
     def forget(self) -> int:
-        """Number everything anew; return the first number that will be used from now on."""
+        """Start numbering again. Return the first number that will be used from now on."""
         self._numbers.clear()
         self._texts.clear()
         self._letters = 0
@@ -143,10 +143,10 @@ def unpack(call: PackedCall, shape: Shape) -> Event:
 
 
 def shape_of(event: Event) -> Shape:
-    """Return what an event has in common with the calls of the same names."""
+    """Return what an event shares with other calls of the same names."""
     return tuple(event)[_FIRST:_LAST]
 
 
 def event_of(shape: Shape) -> Event:
-    """Return an event with what the calls of a shape have in common, its ids and time empty."""
+    """Return an event with what the calls of a shape share, with empty ids and time."""
     return Event._make(("", "", None, None, *shape, None, None))

@@ -1,7 +1,7 @@
-"""Inference profiles: saved answers of ``list-inference-profiles`` and ``get-inference-profile``.
+"""Inference profiles: saved responses of ``list-inference-profiles`` and ``get-inference-profile``.
 
-Neither answer has tags; they may be added to a profile as ``tags``, in the form that
-``list-tags-for-resource`` gives (``[{"key": ..., "value": ...}]``).
+Neither response has tags. They may be added to a profile as ``tags``, in the form that
+``list-tags-for-resource`` returns (``[{"key": ..., "value": ...}]``).
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ _MAX_TAGS = 200
 
 
 def parse_profile(profile: object, *, application_key: str = APPLICATION_KEY) -> InferenceProfile:
-    """Read one profile. Only an application profile gives an application: its tag, else its name.
+    """Read one profile. Only an application profile names an application: its tag, else its name.
 
     Raises RejectError if it has no ``inferenceProfileArn``.
     """
@@ -46,18 +46,18 @@ def parse_profile(profile: object, *, application_key: str = APPLICATION_KEY) ->
 def profile_application(
     tags: Mapping[str, Any], profile_name: str | None, application_key: str
 ) -> str | None:
-    """Return the application that an application profile stands for."""
+    """Return the application that an application profile represents."""
     return text(tags.get(application_key)) or profile_name
 
 
 def _scope(arn: str, model_arns: list[str]) -> str:
-    # A global profile lists a foundation model without a region beside the regional ones.
+    # A global profile lists a foundation model without a region next to the regional ones.
     names_no_region = any(model_arn.split(":")[3:4] == [""] for model_arn in model_arns)
     return "global" if names_no_region else parse_model_id(arn).inference_scope
 
 
 def _tags(raw: Mapping[str, Any]) -> dict[str, str]:
-    """Return the tags, of which AWS allows fifty; a value that is no text is empty."""
+    """Return the tags, of which AWS allows fifty. A value that is not text becomes empty."""
     tags = raw.get("tags")
     if isinstance(tags, dict):
         pairs = list(tags.items())

@@ -1,12 +1,12 @@
-"""What several reports of one call come to, whichever order they came in.
+"""Combine several reports of one call, whatever order they came in.
 
-A call's tokens may be told by its event, by service events, by an invocation log, and by
-corrections that AWS sends later. A count that several of them know is
+A call's tokens may be reported by its event, by service events, by an invocation log, and by
+corrections that AWS sends later. If several of them have a count, it is
 
 1. the invocation log's, which is the call's own;
-2. else the one of the latest correction that carries it, by the correction's own time and then by
-   its event id: also a lower one, or zero. A count that a correction lacks stays as it was;
-3. else the most trusted source's; the larger one where a source tells two.
+2. else the one of the latest correction that has it, by the correction's own time and then by its
+   event id, even if it is lower, or zero. A count that a correction lacks does not change;
+3. else the most trusted source's; the larger one if a source reports two.
 """
 
 from __future__ import annotations
@@ -20,9 +20,9 @@ from etl.normalise.token_sources import LOG_TOKENS, TOKEN_SOURCES, rank_of
 
 
 class CorrectionKey(NamedTuple):
-    """A correction's own time and event id, which say how late it is.
+    """A correction's own time and event id, which order it among others.
 
-    ``is_names``: it says who called what as well; one of a service event has counts only.
+    ``is_names``: it also corrects the names; a correction of a service event has only counts.
     """
 
     time: str
@@ -32,13 +32,13 @@ class CorrectionKey(NamedTuple):
 
 @dataclass(frozen=True)
 class Reports:
-    """What was told of a call's tokens: by source, and by correction (None: it has no counts)."""
+    """Reported tokens of a call: by source, and by correction (None: it has no counts)."""
 
     told: Mapping[str, Tokens] = field(default_factory=dict)
     corrections: Mapping[CorrectionKey, Tokens | None] = field(default_factory=dict)
 
     def tell(self, tokens: Tokens | None) -> Reports:
-        """Add what a source tells."""
+        """Add the report of a source."""
         if tokens is None:
             return self
         before = self.told.get(tokens.source)
@@ -52,7 +52,7 @@ class Reports:
         return replace(self, corrections={**self.corrections, key: joined})
 
     def join(self, other: Reports) -> Reports:
-        """Add all that another call's reports tell, which is the same call by now."""
+        """Add all reports of another call that turned out to be the same one."""
         joined = self
         for tokens in other.told.values():
             joined = joined.tell(tokens)
@@ -62,12 +62,12 @@ class Reports:
 
     @property
     def tokens(self) -> Tokens | None:
-        """What the call used, as far as it is known."""
+        """What the call used, as far as known."""
         return _fill((self.told.get(LOG_TOKENS), self._by_cloudtrail))
 
     @property
     def cloudtrail_tokens(self) -> Tokens | None:
-        """What CloudTrail says beside a log; None where there is no log."""
+        """What CloudTrail reports in addition to a log; None without a log."""
         return self._by_cloudtrail if LOG_TOKENS in self.told else None
 
     @property
@@ -78,13 +78,13 @@ class Reports:
 
 
 def told_by(tokens: Tokens | None, cloudtrail_tokens: Tokens | None) -> dict[str, Tokens]:
-    """Return the reports that such tokens stand for, where no others are kept."""
+    """Return the reports that stored tokens represent, where no others are stored."""
     known = (tokens, cloudtrail_tokens)
     return {report.source: report for report in known if report is not None}
 
 
 def _join(one: Tokens, other: Tokens) -> Tokens:
-    """Take the larger of each count, and the more trusted source's name."""
+    """Take the larger of each count, and the name of the more trusted source."""
     counts = (_larger(a, b) for a, b in zip(one.counts, other.counts, strict=True))
     source = min(one.source, other.source, key=rank_of)
     tier = max(one.service_tier or "", other.service_tier or "") or None
@@ -96,7 +96,7 @@ def _larger(one: int | None, other: int | None) -> int | None:
 
 
 def _fill(reports: Iterable[Tokens | None]) -> Tokens | None:
-    """Take each count from the first report that knows it, and the most trusted source's name."""
+    """Take each count from the first report that has it, and the most trusted source's name."""
     known = [report for report in reports if report is not None]
     if not known:
         return None

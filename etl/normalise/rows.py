@@ -14,7 +14,7 @@ class Tokens(NamedTuple):
     """What one call used: the counts of ``token_kinds``, each known or unknown by itself.
 
     Input, cache reads, cache writes and output are disjoint, as Bedrock bills them. A cache write
-    whose lifetime is not stated stands under ``cache_write_5m`` with ``cache_write_1h`` None.
+    without a stated lifetime is in ``cache_write_5m``, and ``cache_write_1h`` is None.
     """
 
     source: str
@@ -32,7 +32,7 @@ class Tokens(NamedTuple):
         return self[1:-1]
 
 
-# Who told of a call: the bits of ``events.reported_by``.
+# Who reported a call: the bits of ``events.reported_by``.
 CLOUDTRAIL = 1
 INVOCATION_LOG = 2
 
@@ -40,15 +40,15 @@ INVOCATION_LOG = 2
 class Event(NamedTuple):
     """One Bedrock call, as CloudTrail or an invocation log reports it.
 
-    Key: ``event_time``, ``event_id``; a log has no event id, one is made of its request's.
+    Key: ``event_time``, ``event_id``. A log has no event id; one is derived from its request id.
     ``is_home_copy`` is false for the copy of an event that CloudTrail delivers to an account other
     than the caller's. ``request_metadata`` is a JSON object. ``reported_by``: CLOUDTRAIL or
     INVOCATION_LOG.
 
-    ``is_correction`` is true for an event that AWS sent later to correct another: it has the
+    ``is_correction`` is true for an event that AWS sent later to correct another. It has the
     other's ``event_id`` (and ``request_id``), its own ``event_time``, which may be later, and its
-    own id in ``correction_id``. A call of the warehouse that was corrected is one as well, but
-    has its original's time and no ``correction_id``.
+    own id in ``correction_id``. It is also true for a stored call that was corrected, which keeps
+    its original time and has no ``correction_id``.
     """
 
     event_time: str
@@ -80,9 +80,9 @@ class Event(NamedTuple):
 
 
 def merge_reports(event: Event, logged: Event) -> Event:
-    """Complete what is known of a call by what an invocation log tells; tokens are left alone.
+    """Complete an event with what an invocation log reports about the call. Tokens stay unchanged.
 
-    What the event says stays, but an application that the request's metadata name counts more than
+    The event's values take precedence. But an application named in the request metadata ranks above
     one that only the user agent names.
     """
     rank = APPLICATION_SOURCES.index
@@ -100,9 +100,9 @@ def merge_reports(event: Event, logged: Event) -> Event:
 
 
 class StartedJob(NamedTuple):
-    """What a call has started and no event tells the tokens of; key: the call's.
+    """A job that a call started. No event reports its tokens. Key: the call's.
 
-    ``kind``: batch or asynchronous; ``job_arn``: None where the call failed, or the event lacks it.
+    ``kind``: batch or asynchronous. ``job_arn``: None if the call failed, or the event lacks it.
     """
 
     event_time: str
@@ -112,10 +112,10 @@ class StartedJob(NamedTuple):
 
 
 class ServiceTokens(NamedTuple):
-    """Tokens that CloudTrail reports apart from their call, in an ``AwsServiceEvent``.
+    """Tokens that CloudTrail reports separately from their call, in an ``AwsServiceEvent``.
 
-    Belongs to the call of the same account and region whose request id is ``request_id``.
-    ``is_correction``: AWS sent it later to correct another service event of that call.
+    Belongs to the call of the same account and region with this ``request_id``. ``is_correction``:
+    AWS sent it later to correct another service event of that call.
     """
 
     event_time: str
@@ -131,7 +131,7 @@ class ServiceTokens(NamedTuple):
 class MetricValue(NamedTuple):
     """One CloudWatch sum: account x region x model x metric x period.
 
-    ``is_provisional``: the period is so young that CloudWatch may still change its sum.
+    ``is_provisional``: the period is so recent that CloudWatch may still change its sum.
     """
 
     account_id: str
@@ -145,7 +145,7 @@ class MetricValue(NamedTuple):
 
 
 class FoundationModel(NamedTuple):
-    """A model as Bedrock's catalogue names it; ``model_id`` has no context suffix."""
+    """A model as named in Bedrock's catalogue. ``model_id`` has no context suffix."""
 
     model_id: str
     model_name: str | None
@@ -153,7 +153,7 @@ class FoundationModel(NamedTuple):
 
 
 class InferenceProfile(NamedTuple):
-    """One inference profile: what an opaque ARN in ``modelId`` stands for."""
+    """One inference profile: what an opaque ARN in ``modelId`` refers to."""
 
     profile_arn: str
     profile_id: str

@@ -1,13 +1,13 @@
-"""A user's own rules for which application a call belongs to.
+"""A user's own rules that assign calls to applications.
 
-Rules stand in an order and the first that matches wins, over every other evidence. All conditions
-of a rule must match. A condition is a glob (``*``, ``?``, ``[...]``), case-sensitive, over the
-whole text; where a call does not have the text (no session, say), not even ``*`` matches.
+Rules are ordered. The first that matches wins, over all other evidence. All conditions of a rule
+must match. A condition is a glob (``*``, ``?``, ``[...]``), case-sensitive, over the whole text. If
+a call lacks that text (no session, for example), not even ``*`` matches.
 
-Evidence is only what the warehouse keeps of a call, so that a stored call and one that just arrives
-are judged alike. Therefore the role is read from the principal's ARN, the user is the name before
-any alias, and a model is known by what was sent: an application inference profile by its ARN or
-id, whichever model is behind it.
+Only what the warehouse stores of a call is evidence, so that stored calls and new ones are treated
+alike. Therefore the role is read from the principal's ARN, the user is the name before any alias,
+and a model is matched as it was sent: an application inference profile by its ARN or id, whatever
+model is behind it.
 """
 
 from __future__ import annotations
@@ -30,7 +30,8 @@ _ROLE = re.compile(r":(?:assumed-role/|role/(?:.*/)?)([^/]+)$")
 class ApplicationRule(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Conditions, and the application of a call that meets all of them.
 
-    Raises ValueError if there is no condition, an empty text, or a name that is not free.
+    Raises ValueError if there is no condition, a text is empty, or the application's name is
+    reserved.
     """
 
     application: str
@@ -49,13 +50,15 @@ class ApplicationRule(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_
             if value is not None and not value.strip():
                 raise ValueError(f"{name} is empty")
         if self.application == UNATTRIBUTED:
-            raise ValueError(f"application {UNATTRIBUTED} means usage that no call explains")
+            raise ValueError(
+                f"application {UNATTRIBUTED} is reserved for usage that no call explains"
+            )
         if not self.conditions:
             raise ValueError(f"no condition; give at least one of {', '.join(CONDITIONS)}")
 
     @property
     def conditions(self) -> Mapping[str, str]:
-        """The globs that are given, by name."""
+        """The given globs, by name."""
         return {name: glob for name in CONDITIONS if (glob := getattr(self, name)) is not None}
 
 
@@ -63,7 +66,7 @@ CONDITIONS = ApplicationRule.__struct_fields__[1:]
 
 
 class Evidence(NamedTuple):
-    """What rules may look at; None where the call does not have it."""
+    """What rules can match; None where the call lacks it."""
 
     account_id: str | None
     region: str | None
@@ -79,7 +82,7 @@ Test = Callable[[Evidence], bool]
 
 
 class CompiledRule(NamedTuple):
-    """A rule ready to be asked."""
+    """A rule that is ready to match."""
 
     application: str
     tests: tuple[Test, ...]
@@ -90,7 +93,7 @@ class CompiledRule(NamedTuple):
 
 
 def compile_rules(rules: Iterable[ApplicationRule]) -> tuple[CompiledRule, ...]:
-    """Turn globs into patterns, once for all calls."""
+    """Compile globs to patterns, once for all calls."""
     return tuple(
         CompiledRule(
             rule.application,
@@ -116,7 +119,7 @@ def make_evidence(
     user_agent: str | None = None,
     model_id: str | None = None,
 ) -> Evidence:
-    """Return the evidence in the texts that are stored of a call, or in some of them."""
+    """Return the evidence from the stored texts of a call, or some of them."""
     return Evidence(
         account_id=account_id,
         region=region,
@@ -130,7 +133,7 @@ def make_evidence(
 
 
 def evidence_of(event: Event) -> Evidence:
-    """Return the evidence of a call that has just been read."""
+    """Return the evidence of a call that was just read."""
     return make_evidence(
         account_id=event.account_id,
         region=event.region,
@@ -143,7 +146,7 @@ def evidence_of(event: Event) -> Evidence:
 
 
 def role_name_of(principal_arn: str) -> str | None:
-    """Return the role in ``...:assumed-role/ROLE`` or ``...:role/PATH/ROLE``; None of others."""
+    """Return the role in ``...:assumed-role/ROLE`` or ``...:role/PATH/ROLE``; None for others."""
     found = _ROLE.search(principal_arn)
     return found[1] if found else None
 
@@ -164,7 +167,7 @@ def _pattern(glob: str) -> re.Pattern[str]:
 
 @lru_cache(maxsize=4096)
 def _model_names(model_id: str | None) -> tuple[str, ...]:
-    """Return the names that a model may be meant by: as sent, without its ARN, canonical."""
+    """Return the names that match a model: as sent, without its ARN, canonical."""
     if model_id is None:
         return ()
     names = parse_model_id(model_id)

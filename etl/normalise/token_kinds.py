@@ -1,12 +1,12 @@
-"""What a call uses, kind by kind: the one table that lists, columns and SQL follow.
+"""What a call uses, kind by kind: the one table behind lists, columns and SQL.
 
-A *kind* is what a source counts and CloudWatch's totals are shared out by. It has one *count* in a
-call, or several where prices tell more apart than AWS's reports do: a cache write is written for
-5 minutes or for an hour. A report that does not say which goes to the first.
+A *kind* is what a source counts and what CloudWatch's totals are divided by. It has one *count* in
+a call, or several where prices distinguish more than AWS's reports do: a cache write lasts 5
+minutes or an hour. A report that does not say which counts as the first.
 
 The names of stored columns follow from these by rule (``unknown_calls``, ``estimate``; a rate is
-``<price>_rate``), so a kind is added here and in a migration; docs/development.md has the recipe.
-``sql/macros/columns.sql`` reads this module as ``token_kinds``.
+``<price>_rate``), so a new kind is added here and in a migration; docs/development.md has the
+steps. ``sql/macros/columns.sql`` reads this module as ``token_kinds``.
 """
 
 from __future__ import annotations
@@ -16,9 +16,9 @@ from typing import NamedTuple
 
 
 class Count(NamedTuple):
-    """A number that is kept of each call.
+    """A number stored for each call.
 
-    ``column``: of the table ``tokens`` and of the rollups. ``price``: its ``prices.token_kind``.
+    ``column``: in the table ``tokens`` and in the rollups. ``price``: its ``prices.token_kind``.
     """
 
     column: str
@@ -26,17 +26,17 @@ class Count(NamedTuple):
 
 
 class TokenKind(NamedTuple):
-    """A kind, with its names everywhere.
+    """A kind, with all its names.
 
-    ``name``: in estimates and ``metric_series.metric_kind``. ``shown``: the column in which users
-    see it, all its counts in one.
+    ``name``: in estimates and ``metric_series.metric_kind``. ``shown``: the column that users see,
+    which adds up all its counts.
 
     Where AWS writes it, the newest name first: ``cloudtrail``, fields of an event; ``log``, the
     path in an invocation log's record; ``body``, fields of a logged response's ``usage``;
-    ``metrics``, of the namespace AWS/Bedrock; ``mantle_metrics``, of AWS/BedrockMantle.
+    ``metrics``, in the namespace AWS/Bedrock; ``mantle_metrics``, in AWS/BedrockMantle.
 
-    ``is_input``: it counts for the size of a request, which may decide its price. ``unit``: what is
-    not tokens is added to no sum of tokens.
+    ``is_input``: it counts towards the size of a request, which may decide its price. ``unit``: a
+    kind with another unit than tokens is not added to token sums.
     """
 
     name: str
@@ -53,12 +53,12 @@ class TokenKind(NamedTuple):
 
     @property
     def unknown_calls(self) -> str:
-        """The column of the rollups for successful calls that lack all its counts."""
+        """The rollup column for successful calls that lack all its counts."""
         return f"{self.name}_unknown_calls"
 
     @property
     def estimate(self) -> str:
-        """The column of the rollups for what CloudWatch gives such calls."""
+        """The rollup column for what CloudWatch assigns to such calls."""
         return f"estimated_{self.shown}"
 
 
@@ -112,7 +112,7 @@ KINDS = (
         metrics=("CacheWriteInputTokenCount", "CacheWriteInputTokens"),
         is_input=True,
     ),
-    # Counted in the response that an invocation log has.
+    # Counted in the response, as an invocation log has it.
     TokenKind(
         name="image",
         heading="Images",
@@ -131,17 +131,17 @@ RATES = tuple(f"{price}_rate" for price in PRICE_KINDS)
 UNKNOWN_CALLS = tuple(kind.unknown_calls for kind in KINDS)
 ESTIMATES = tuple(kind.estimate for kind in KINDS)
 
-# What CloudWatch gives each count; None for all but a kind's first, which gets all of it.
+# The estimate for each count. A kind's first count gets all of it, the others None.
 ESTIMATE_OF = {
     count.column: kind.estimate if count is kind.counts[0] else None
     for kind in KINDS
     for count in kind.counts
 }
 
-# An estimate, and the kind that it is priced as: its first count's.
+# An estimate, and the kind whose price applies: that of its first count.
 PRICED_ESTIMATES = tuple((kind.estimate, kind.counts[0].price) for kind in KINDS)
 
-# Those of the size of a request.
+# The counts that make up the size of a request.
 INPUT_COLUMNS = tuple(count.column for kind in KINDS if kind.is_input for count in kind.counts)
 
 TOKENS_ALONE = tuple(kind for kind in KINDS if kind.unit == "tokens")
@@ -149,7 +149,7 @@ TOKEN_COLUMNS = tuple(count.column for kind in TOKENS_ALONE for count in kind.co
 SHOWN = tuple(kind.shown for kind in KINDS)
 SHOWN_TOKENS = tuple(kind.shown for kind in TOKENS_ALONE)
 
-# The columns that hold what is known of a call's tokens, in whichever table.
+# The columns for a call's known tokens, in every table that has them.
 STORED_COLUMNS = ("token_source_key", *COUNT_COLUMNS, "service_tier")
 
 
@@ -161,6 +161,6 @@ _NAMES = tuple(
 def counts_of(values: Mapping[str, int | None]) -> tuple[int | None, ...]:
     """Return every count of a call, in the order of ``COUNTS``.
 
-    ``values``: by the kind's name, which stands for its first count; its others by their prices'.
+    ``values``: by kind name for a kind's first count, by price kind for its other counts.
     """
     return tuple(map(values.get, _NAMES))

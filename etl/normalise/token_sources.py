@@ -1,9 +1,9 @@
-"""Where the tokens of a call stood, and how much each place is trusted.
+"""Where the tokens of a call were found, and how much each source is trusted.
 
-The keys are stored with every call and in every rollup: they are written out, a source keeps its
-own for ever, and a new one takes the next that is free. The order of ``TOKEN_SOURCES`` is another
-thing: the most trusted first. Where two sources know the same count, the earlier one is kept
-(``etl.normalise.reports``).
+The keys are stored with every call and in every rollup, so they are written out. A source keeps its
+key permanently, and a new one takes the next free key. The order of ``TOKEN_SOURCES`` is
+independent of that: the most trusted first. If two sources have the same count, the earlier one is
+used (``etl.normalise.reports``).
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ TOKEN_SOURCES = (
     TokenSource(5, "responseElements", _CLOUDTRAIL),
 )
 
-# What stands for calls without any tokens, and for what CloudWatch gives them.
+# For calls without any tokens, and for tokens that CloudWatch assigns to them.
 NO_TOKENS = TokenSource(0, "none", "No token data")
 ESTIMATED = TokenSource(-1, "CloudWatch", "CloudWatch (Estimated)")
 
@@ -44,5 +44,5 @@ _RANKS = {source.name: rank for rank, source in enumerate(TOKEN_SOURCES)}
 
 
 def rank_of(name: str) -> int:
-    """Return the place of a source: 0 for the most trusted."""
+    """Return the rank of a source: 0 for the most trusted."""
     return _RANKS[name]

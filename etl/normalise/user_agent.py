@@ -1,25 +1,27 @@
-"""Which application a user agent names, if it names one.
+"""Which application a user agent names, if any.
 
-The rule: the SDK's own application id, ``app/NAME``, wins wherever it stands. Otherwise it is the
-last ``NAME/VERSION`` token that no SDK, runtime, operating system, HTTP client or library wrote
-about itself: they write first, what an application adds comes after. Without either the answer is
-None and no guess: a stock agent says what a call was made *with*, not what it was made *for*.
+The rule: the SDK's own application id, ``app/NAME``, wins wherever it is. Otherwise it is the last
+``NAME/VERSION`` token that no SDK, runtime, operating system, HTTP client or library wrote about
+itself: those come first, and an application's own addition comes after. Without either, the answer
+is None, not a guess: a stock agent says what a call was made *with*, not what it was made *for*.
 
-What somebody installs and runs is an application (``claude-cli``, ``opencode``; Cline and RooCode
-by their app ids). What a programmer builds on is not (LangChain, LiteLLM, the Vercel AI SDK, Lambda
-Powertools, Spring AI). An unknown name counts as an application; extend ``TOKEN_FAMILIES``.
+Software that is installed and run is an application (``claude-cli``, ``opencode``; Cline and
+RooCode by their app ids). Software that programmers build on is not (LangChain, LiteLLM, the Vercel
+AI SDK, Lambda Powertools, Spring AI). An unknown name counts as an application; extend
+``TOKEN_FAMILIES``.
 
-NAME ends where a version starts, so releases of an application stay one; ``PREFIX/name#value`` is
-metadata. App ids carry versions too, and most SDKs replace with ``-`` what they do not allow:
-``RooCode#3.25.0`` arrives like that or as ``RooCode-3.25.0``; both endings and ``/3`` are cut off,
-and so is what Powertools and Spring AI append to the app id after a slash.
+NAME ends where a version starts, so that releases of an application share a name.
+``PREFIX/name#value`` is metadata. App ids carry versions too, and most SDKs replace characters that
+they do not allow with ``-``: ``RooCode#3.25.0`` arrives as it is or as ``RooCode-3.25.0``. Both
+endings and ``/3`` are cut off, and so is what Powertools and Spring AI append to the app id after a
+slash.
 
-Refused whole, never repaired: browsers (each lists the others), comments in parentheses, names
+Rejected whole, never repaired: browsers (each lists the others), comments in parentheses, names
 longer than ``MAX_NAME_LENGTH``, names with a control, invisible or unpaired character. Markup is
-returned as it is: escaping is the display's work. The time is linear in the length of the text.
+returned unchanged: escaping is up to the display. Time is linear in the length of the text.
 
-Sources (read 2026-11-24): botocore useragent.py; the user-agent code of aws-sdk-js-v3, java-v2
-(app id not escaped), go-v2, net, php (not escaped) and ruby, and of smithy-rs, which has the ABNF;
+Sources (read 2026-11-24): botocore useragent.py; the user-agent code of aws-sdk-js-v3, java-v2 (app
+id not escaped), go-v2, net, php (not escaped) and ruby, and of smithy-rs, which has the ABNF;
 "Application ID" in the AWS SDKs and Tools Reference Guide; the agents in this module's tests.
 """
 
@@ -31,7 +33,7 @@ from functools import lru_cache
 
 MAX_NAME_LENGTH = 100  # AWS advises 50 for an app id; some SDKs only warn beyond it
 
-# The names that software gives itself, in lower case.
+# The names that software uses for itself, in lower case.
 TOKEN_FAMILIES = {
     "AWS SDK or tool": (
         "boto boto3 botocore aiobotocore aioboto3 aws-cli aws-sdk aws-crt awscrt seahorse apn "
@@ -79,7 +81,7 @@ _OWN_PREFIXES = (
     *("aws-sdk-", "aws-internal", "awspowershell", "com.amazonaws.", "software.amazon.awssdk"),
     *(".net", "windows_", "cygwin", "mingw", "msys", "x-client-framework"),
 )
-# Java's virtual machines (OpenJDK_64-Bit_Server_VM) and the host names of AWS services.
+# Java virtual machines (OpenJDK_64-Bit_Server_VM) and the host names of AWS services.
 _OWN_SUFFIXES = ("_vm", ".amazonaws.com", ".amazonaws.com.cn")
 
 _VERSION = re.compile(
@@ -95,21 +97,21 @@ _APP_ID_TAIL = re.compile(
 # A few thousand agents make millions of calls.
 @lru_cache(maxsize=4096)
 def parse_application(user_agent: str | None) -> str | None:
-    """Return the application that a user agent names, or None if it names none."""
+    """Return the application that a user agent names, or None."""
     return find_name(user_agent)[0]
 
 
 def find_name(user_agent: str | None) -> tuple[str | None, str]:
-    """Return the application that a user agent names, if any, and why it is that or none."""
+    """Return the application that a user agent names, if any, and the reason."""
     tokens = list(_tokens(user_agent or ""))
     if app_id := next(filter(None, map(_app_id, tokens)), None):
         return app_id, "the SDK's application id, app/NAME"
     if any(token.casefold().startswith("mozilla/") for token in tokens):
-        return None, "a browser, which names many"
+        return None, "a browser's user agent, which names several products"
     name = next(filter(None, map(_product, reversed(tokens))), None)
     if name:
-        return name, "the last NAME/VERSION that is no SDK's, runtime's or library's own"
-    return None, "no app/NAME, and every NAME/VERSION is an SDK's, a runtime's or a library's own"
+        return name, "the last NAME/VERSION that does not belong to an SDK, a runtime or a library"
+    return None, "no app/NAME, and every NAME/VERSION belongs to an SDK, a runtime or a library"
 
 
 def _tokens(user_agent: str) -> Iterator[str]:
@@ -126,21 +128,21 @@ def _tokens(user_agent: str) -> Iterator[str]:
 
 def _app_id(token: str) -> str | None:
     name = token.removeprefix("app/")
-    if name == token or not _is_sound(name):
+    if name == token or not _is_valid(name):
         return None
     return _APP_ID_TAIL.sub("", name) or None
 
 
 def _product(token: str) -> str | None:
-    # A comment may follow at once: NAME/1.0(comment), Java_HotSpot(TM)_64-Bit_Server_VM/25.
+    # A comment may follow without a space: NAME/1.0(comment), Java_HotSpot(TM)_64-Bit_Server_VM/25.
     token = token.partition("(")[0]
     version = _VERSION.search(token)
     name = token[: version.start()] if version else ""
-    is_name = _is_sound(name) and "://" not in name and any(map(str.isalpha, name))
+    is_name = _is_valid(name) and "://" not in name and any(map(str.isalpha, name))
     return name if is_name and not _is_own(name) else None
 
 
-def _is_sound(name: str) -> bool:
+def _is_valid(name: str) -> bool:
     return 0 < len(name) <= MAX_NAME_LENGTH and name.isprintable()
 
 

@@ -1,1 +1,1 @@
-"""Where raw data come from: one module a source, each yields raw dicts and knows no rows."""
+"""Where raw data comes from. Each module reads one source and yields raw dicts, never rows."""

@@ -1,7 +1,7 @@
-"""Which accounts and regions there are, and the way into each.
+"""Which accounts and regions there are, and how to access each.
 
-Every account but the caller's own is entered through a role. Its credentials come from STS when
-they are first needed and are renewed before they expire, so a run may last for days.
+Every account except the caller's own is accessed through a role. STS issues its credentials on
+first use, and they are renewed before they expire, so a run may last for days.
 
 Sources: Organizations ListAccounts, EC2 DescribeRegions, STS AssumeRole (checked 2026-11-25).
 """
@@ -18,39 +18,39 @@ from etl.sources.boto import boto3, botocore
 
 SESSION_NAME = "bedrock-usage"
 
-# Where a question is asked that concerns no region, if none is configured.
+# The region for global requests, if none is configured.
 _HOME_REGION = "us-east-1"
 
-# Who waits for the very first answer wants to know soon that there is none.
+# The first request fails early, because a user is waiting for it.
 _FIRST_ATTEMPTS = 4
 
 
 def open_own_account(profile: str | None, clock: Clock, *, attempts: int = MAX_ATTEMPTS) -> Account:
-    """Return the account that the credentials at hand belong to.
+    """Return the account of the current credentials.
 
     Raises ConfigError for an unknown profile, AccessError without usable credentials.
     """
     try:
         session = boto3.Session(profile_name=profile)
     except botocore.exceptions.ProfileNotFound:
-        known = ", ".join(boto3.Session().available_profiles) or "there is none"
-        raise ConfigError(f"AWS has no profile {profile!r} here; known: {known}") from None
+        known = ", ".join(boto3.Session().available_profiles) or "none"
+        raise ConfigError(f"no AWS profile {profile!r}; available: {known}") from None
     except botocore.exceptions.BotoCoreError as error:
-        raise ConfigError(f"the AWS configuration cannot be used: {error}") from None
+        raise ConfigError(f"the AWS configuration is not usable: {error}") from None
     region = home_region(session)
-    unnamed = Account("of the credentials at hand", session, min(attempts, _FIRST_ATTEMPTS))
+    unnamed = Account("of the current credentials", session, min(attempts, _FIRST_ATTEMPTS))
     caller = Place(unnamed, region, clock)
     answer = caller.call("sts", "GetCallerIdentity", {}, requires="Account")
     return Account(answer["Account"], session, attempts)
 
 
 def home_region(session: boto3.Session) -> str:
-    """Return the region for questions that concern no region."""
+    """Return the region for global requests."""
     return session.region_name or _HOME_REGION
 
 
 def assume_role(own: Account, role_arn: str) -> Account:
-    """Return the account of a role; STS is asked only when the account is first read."""
+    """Return a role's account. STS is called only when the account is first read."""
     base = own.session._session
     fetcher = botocore.credentials.AssumeRoleCredentialFetcher(
         client_creator=functools.partial(base.create_client, region_name=home_region(own.session)),
@@ -59,7 +59,7 @@ def assume_role(own: Account, role_arn: str) -> Account:
         extra_args={"RoleSessionName": SESSION_NAME},
     )
     session = botocore.session.Session()
-    # What AWS's services are like is read once, not anew for each of many accounts.
+    # Load the service models once, not again for each of many accounts.
     session.register_component("data_loader", base.get_component("data_loader"))
     session._credentials = botocore.credentials.DeferredRefreshableCredentials(
         method="assume-role", refresh_using=fetcher.fetch_credentials
@@ -72,7 +72,7 @@ def assume_role(own: Account, role_arn: str) -> Account:
 def organization_accounts(
     own: Account, role_name: str, clock: Clock, *, skip: Iterable[str] = ()
 ) -> list[Account]:
-    """Return every active account of the organisation, entered through the role of this name.
+    """Return every active account of the organization, accessed through the role of this name.
 
     The caller's own account needs no role. Raises the kinds of SourceError.
     """
@@ -98,7 +98,7 @@ def _role_arn(account_arn: str, account_id: str, role_name: str) -> str:
 
 
 def bedrock_regions(account: Account, clock: Clock) -> list[str]:
-    """Return the regions that have Bedrock and that the account has enabled.
+    """Return the regions that offer Bedrock and are enabled for the account.
 
     Raises the kinds of SourceError.
     """
@@ -111,7 +111,7 @@ def bedrock_regions(account: Account, clock: Clock) -> list[str]:
 
 
 def known_regions() -> frozenset[str]:
-    """Return the regions of AWS that the installed SDK knows, of every partition."""
+    """Return the AWS regions of every partition that the installed SDK knows."""
     session = boto3.session.Session()
     return frozenset(
         region
@@ -121,18 +121,18 @@ def known_regions() -> frozenset[str]:
 
 
 def check_regions(account: Account, regions: Sequence[str]) -> None:
-    """Raise ConfigError for a region that is none, before anything waits for its answer."""
+    """Raise ConfigError for an unknown region, before any request waits for a response."""
     for region in regions:
         try:
             account.session.get_partition_for_region(region)
         except botocore.exceptions.UnknownRegionError:
-            raise ConfigError(f"{region} is not a region of AWS") from None
+            raise ConfigError(f"{region} is not an AWS region") from None
 
 
 def find_places(
     accounts: Iterable[Account], regions: Sequence[str], clock: Clock
 ) -> tuple[list[Place], list[SourceError]]:
-    """Return each account in each of its regions, and why some could not be told.
+    """Return each account in each of its regions, and why some regions could not be listed.
 
     ``regions`` may be ``["all"]``: those enabled for Bedrock in each account.
     """

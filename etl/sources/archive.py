@@ -1,13 +1,14 @@
-"""Where raw events are kept for good: a folder here, or a bucket.
+"""Where raw events are archived permanently: a local folder or a bucket.
 
-A file appears whole or not at all. A local one is written beside its place under a name that no
-reader takes (it begins with a dot), reaches the disk, and is then renamed; S3 itself stores an
-object whole. Folders and files that are made here are for their owner alone. Names are made up by
-who writes (``layouts.trail_file``) and never used twice, so a request that is made again after a
-lost answer stores the same object.
+A file appears whole or not at all. A local file is written next to its final path under a name that
+readers ignore (it begins with a dot), synced to disk, and then renamed. S3 stores an object whole.
+New folders and files are accessible to their owner only. The caller chooses the names
+(``layouts.trail_file``) and never reuses one, so a request that is repeated after a lost response
+stores the same object.
 
-``check`` asks for all that writing takes before there is anything to write. In S3 it makes a marker
-only where there is none (``If-None-Match``): a bucket with versions does not get one with each run.
+``check`` tests everything that writing needs before there is anything to write. In S3 it creates a
+marker only if there is none (``If-None-Match``), so a versioned bucket does not gain a version at
+each run.
 
 Source: S3 API reference, PutObject (checked 2026-11-26).
 """
@@ -27,26 +28,26 @@ from etl.sources.s3 import explain_s3
 MARKER = "AWSLogs/.bedrock-usage"
 _MARKER_TEXT = b"Raw CloudTrail events of Amazon Bedrock, kept by `bedrock-usage sync --archive`.\n"
 
-# The marker is there already, or somebody else makes it at this moment: we may write.
+# The marker exists, or another process creates it right now: we may write.
 _IS_THERE = frozenset({"PreconditionFailed", "ConditionalRequestConflict"})
 
 
 class Archive(Protocol):
-    """A place for files, used by several threads; ``uri`` names it the same in every run."""
+    """A place for files, used by several threads. ``uri`` is the same in every run."""
 
     uri: str
 
     def check(self) -> None:
-        """Raise SourceError if nothing can be written, saying what to do."""
+        """Raise SourceError, with what to do, if nothing can be written."""
         ...
 
     def write(self, name: str, data: bytes) -> None:
-        """Store a file for good, whole; ``name``: its path below. Raises SourceError."""
+        """Store a file permanently and whole. ``name``: its path below. Raises SourceError."""
         ...
 
 
 class LocalArchive:
-    """A folder of this machine. Folders are made as they are needed."""
+    """A folder of this machine. Subfolders are created as needed."""
 
     def __init__(self, folder: str) -> None:
         self._folder = Path(folder).resolve()
@@ -62,24 +63,25 @@ class LocalArchive:
             _write_whole(file, data)
         except OSError as error:
             raise AccessError(
-                f"the archive {self._folder} cannot be written ({error.strerror}): allow it, make"
-                " room, or name another folder. What is not in it is read again by the next sync"
+                f"the archive {self._folder} cannot be written ({error.strerror}): fix its"
+                " permissions, free up space, or name another folder. The next sync reads again"
+                " what is missing there"
             ) from None
 
 
 def _make_folder(folder: Path) -> None:
-    """Make a folder and those above it so that they outlive a loss of power."""
+    """Create a folder and its parents, so that they survive a power failure."""
     if folder.is_dir():
         return
     _make_folder(folder.parent)
     folder.mkdir(mode=0o700, exist_ok=True)
-    _settle(folder.parent)
+    _sync_entries(folder.parent)
 
 
 def _write_whole(file: Path, data: bytes) -> None:
     part = file.with_name(f".{file.name}.{os.getpid()}.part")
     try:
-        # For its owner alone; an old one of this name, of a process that was killed, goes.
+        # For its owner only. An old one of this name, left by a killed process, is removed.
         part.unlink(missing_ok=True)
         with os.fdopen(os.open(part, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as opened:
             opened.write(data)
@@ -90,11 +92,11 @@ def _write_whole(file: Path, data: bytes) -> None:
         with contextlib.suppress(OSError):
             part.unlink(missing_ok=True)
         raise
-    _settle(file.parent)
+    _sync_entries(file.parent)
 
 
-def _settle(folder: Path) -> None:
-    """Bring a folder's list of names to the disk, where the system can do that."""
+def _sync_entries(folder: Path) -> None:
+    """Sync a folder's entries to disk, where the system can do that."""
     if os.name == "nt":
         return
     opened = os.open(folder, os.O_RDONLY)
@@ -105,7 +107,7 @@ def _settle(folder: Path) -> None:
 
 
 class S3Archive:
-    """A bucket, or a prefix in it. ``place``: whose credentials write, and the region to ask."""
+    """A bucket, or a prefix in it. ``place``: the account that writes, and the region to ask."""
 
     def __init__(self, place: Place, uri: str) -> None:
         self._place = place
@@ -139,6 +141,6 @@ class S3Archive:
 
 
 def folder_key(key: str) -> str:
-    """Return a prefix as that of a folder: empty, or with a slash at its end."""
+    """Return a prefix as a folder: empty, or ending with a slash."""
     trimmed = key.strip("/")
     return f"{trimmed}/" if trimmed else ""

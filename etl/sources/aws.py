@@ -1,12 +1,12 @@
-"""Calls to AWS that are checked, tried again, and fail with words that help.
+"""Call AWS: check every response, retry, and fail with a message that helps.
 
-Every operation goes through ``Place.call``. botocore's own retries are off, because they know
-nothing of the limiter, of a stop, or of an answer that lacks its list: botocore takes a 200 whose
-body is cut off or is no JSON for an empty answer, and a caller would take that for "nothing new".
-So each call names the key that its answer must have.
+Every operation goes through ``Place.call``. botocore's own retries are off, because they ignore the
+limiter, a stop request, and a response without its list. botocore treats a truncated or non-JSON
+200 response as an empty one, and a caller would read that as "nothing new". So each call names the
+key that its response must have.
 
-What AWS says in an error is shown with the action, the region and the account; no part of a body
-that could not be read ever is.
+AWS's error messages are shown with the action, the region and the account. Content of a response
+body that cannot be parsed is never shown.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ MAX_ATTEMPTS = 8
 
 _FIRST_PAUSE, _LONGEST_PAUSE = 0.5, 20.0
 
-# A model thinks before it answers.
+# A model takes time to answer.
 _ANSWER_SECONDS = 120
 
 THROTTLED = frozenset(
@@ -59,17 +59,17 @@ NOT_FOUND = frozenset(
         *("ResourceNotFound", "DashboardNotFoundError"),
     }
 )
-# How AWS refuses a time, among other things.
+# The codes with which AWS rejects a time range, among other things.
 _REFUSED_TIMES = frozenset(
     {
         *("InvalidTimeRangeException", "InvalidTimeRange", "ValidationException"),
         *("ValidationError", "InvalidParameterValue", "InvalidParameterCombination"),
     }
 )
-_PASSING = frozenset({"RequestTimeout", "RequestTimeoutException"})
+_TRANSIENT = frozenset({"RequestTimeout", "RequestTimeoutException"})
 _BAD_TOKEN = frozenset({"InvalidNextTokenException", "InvalidNextToken", "ExpiredNextToken"})
 
-# Errors of botocore, by their names: it is not imported yet.
+# botocore's errors by name, because it is not imported yet.
 _NO_CREDENTIALS = (
     *("NoCredentialsError", "PartialCredentialsError", "CredentialRetrievalError"),
     *("TokenRetrievalError", "SSOError", "RefreshWithMFAUnsupportedError"),
@@ -77,12 +77,12 @@ _NO_CREDENTIALS = (
 _NO_ANSWER = (
     *("HTTPClientError", "ConnectionError", "ResponseStreamingError", "IncompleteReadError"),
 )
-# There was no connection that a request could have gone over.
+# The request was never sent: there was no connection.
 _NOT_SENT = ("EndpointConnectionError", "ConnectTimeoutError", "ProxyConnectionError")
 _MISSING_ACTION = re.compile(r"not authorized to perform: ([\w-]+:\w+)")
 
 
-# Operations whose permission has another name. Converse has none of its own.
+# Operations with a differently named permission. Converse has no permission of its own.
 PERMISSIONS = {
     "bedrock-runtime:InvokeModel": "bedrock:InvokeModel",
     "bedrock-runtime:Converse": "bedrock:InvokeModel",
@@ -92,7 +92,7 @@ PERMISSIONS = {
 
 
 class NotFoundError(AccessError):
-    """What was asked for does not exist; the one refusal that a source may expect."""
+    """The requested resource does not exist. The only refusal that a source may expect."""
 
 
 @functools.cache
@@ -108,9 +108,9 @@ def _client_config() -> botocore.config.Config:
 
 @dataclass(frozen=True)
 class Account:
-    """An AWS account and the way in; its credentials renew themselves where they can.
+    """An AWS account and its session. Credentials renew themselves where possible.
 
-    ``attempts``: how often a request is made that fails for a reason that may pass.
+    ``attempts``: how many times a request that fails for a transient reason is made.
     """
 
     account_id: str
@@ -121,7 +121,7 @@ class Account:
     _clients: dict[tuple[str, str], Any] = field(default_factory=dict, repr=False)
 
     def client(self, service: str, region: str) -> Any:
-        """Return the account's client, one for all threads: sessions are not safe to share."""
+        """Return the account's client, shared by all threads: sessions are not thread-safe."""
         with self._lock:
             if (service, region) not in self._clients:
                 self._clients[service, region] = self.session.client(
@@ -130,15 +130,15 @@ class Account:
             return self._clients[service, region]
 
     def calling_as(self, user_agent: str | None) -> Account:
-        """Return the account for calls that an application makes, each of them once.
+        """Return the account for an application's calls, each made only once.
 
-        They do not name this program as theirs. ``user_agent``: what the application adds to its
-        user agent, ``NAME/VERSION``. A key for Bedrock alone (AWS_BEARER_TOKEN_BEDROCK) is not
-        used: it would make every call another user's.
+        Their user agent does not name this program. ``user_agent``: the ``NAME/VERSION`` that the
+        application adds to its own. A Bedrock API key (AWS_BEARER_TOKEN_BEDROCK) is not used,
+        because it would make every call another user's.
         """
         own = botocore.config.Config(
             read_timeout=_ANSWER_SECONDS,
-            # Not None: that would be the id of the environment or of the AWS configuration.
+            # Not None: None would take the id from the environment or the AWS configuration.
             user_agent_appid="",
             user_agent_extra=user_agent or "",
             signature_version="v4",
@@ -169,11 +169,11 @@ class Place:
         finish: Callable[[dict[str, Any]], None] | None = None,
         is_repeatable: bool = True,
     ) -> dict[str, Any]:
-        """Return the answer of an operation, which must have the key ``requires``.
+        """Return the response of an operation, which must have the key ``requires``.
 
-        Tries again what may pass; of what must not be done twice (not ``is_repeatable``) only what
-        AWS certainly did not do. ``finish`` is given the answer, to read its body or to
-        look closer at it, and belongs to the attempt: what it raises counts as the call's own.
+        Retries transient failures. If the operation must not run twice (not ``is_repeatable``),
+        retries only what AWS certainly did not do. ``finish`` gets the response, to read its body
+        or to check it further. It is part of the attempt: its errors are handled like the call's.
         Raises the kinds of SourceError, and StoppedError.
         """
         for attempt in range(1, self.account.attempts + 1):
@@ -198,7 +198,7 @@ class Place:
         requires: str,
         token: str = "NextToken",  # noqa: S107 (the name of a field)
     ) -> Iterator[dict[str, Any]]:
-        """Yield the answers of an operation, page by page; the arguments are those of ``call``."""
+        """Yield an operation's responses, page by page. The arguments are those of ``call``."""
         query = dict(parameters)
         while True:
             answer = self.call(service, operation, query, requires=requires)
@@ -226,14 +226,14 @@ class Place:
         except Exception as error:
             raise self._translate(error, action) from None
         if requires not in answer:
-            raise RetriableError(f"{action} {self}: the answer is damaged, it has no {requires}")
+            raise RetriableError(f"{action} {self}: incomplete response, {requires} is missing")
         return answer
 
     def _client(self, service: str, action: str) -> Any:
         try:
             return self.account.client(service, self.region)
         except ValueError as error:
-            # Its own words: nothing was asked yet, so nothing secret can be in them.
+            # Its text is safe to show: nothing has been sent, so it holds nothing secret.
             raise AccessError(
                 f"{action} {self}: {error}; check AWS_ENDPOINT_URL and the AWS configuration"
             ) from None
@@ -242,7 +242,7 @@ class Place:
         return f"in {self.region} (account {self.account_id})"
 
     def _translate(self, error: Exception, action: str) -> Exception:
-        """Return the error as one of ours; what is no error of AWS's stays as it is."""
+        """Return one of our errors for an AWS error, and any other error unchanged."""
         if isinstance(error, botocore.exceptions.ClientError):
             refusal = self._refusal(error, action)
             problem = error.response.get("Error", {})
@@ -253,7 +253,7 @@ class Place:
                 refusal.action = "sts:AssumeRole"
             refusal.date = date_of(error.response)
             refusal.request_id = error.response.get("ResponseMetadata", {}).get("RequestId")
-            refusal.is_undone = _status(error) < 500 and refusal.code not in _PASSING
+            refusal.is_undone = _status(error) < 500 and refusal.code not in _TRANSIENT
             return refusal
         if _is_one_of(_NO_CREDENTIALS, error):
             return AccessError(
@@ -261,16 +261,14 @@ class Place:
                 f" AWS_PROFILE, or name a profile with --profile ({type(error).__name__})"
             )
         if _is_one_of(_NO_ANSWER, error):
-            silence = RetriableError(
-                f"{action} {self}: no answer ({type(error).__name__}); if it stays so, look at the"
-                " network, or leave the region out with --region"
+            no_response = RetriableError(
+                f"{action} {self}: no response ({type(error).__name__}); if this persists, check"
+                " the network, or leave the region out with --region"
             )
-            silence.is_undone = _is_one_of(_NOT_SENT, error)
-            return silence
+            no_response.is_undone = _is_one_of(_NOT_SENT, error)
+            return no_response
         if _is_damage(error):
-            return RetriableError(
-                f"{action} {self}: the answer is damaged ({type(error).__name__})"
-            )
+            return RetriableError(f"{action} {self}: unreadable response ({type(error).__name__})")
         if isinstance(error, botocore.exceptions.BotoCoreError) and not isinstance(
             error, botocore.exceptions.ParamValidationError
         ):
@@ -285,10 +283,10 @@ class Place:
         where = f"{action} {self}"
         if code in THROTTLED or status == 429:
             return RetriableError(f"{where}: throttled by AWS ({code})")
-        if status >= 500 or code in _PASSING:
-            return RetriableError(f"{where}: AWS cannot answer now ({code})")
+        if status >= 500 or code in _TRANSIENT:
+            return RetriableError(f"{where}: AWS is unavailable ({code})")
         if code in _BAD_TOKEN:
-            return TokenError(f"{where}: the page's token is no longer valid")
+            return TokenError(f"{where}: the page token is no longer valid")
         return _fatal(code, action, where)
 
 
@@ -301,18 +299,18 @@ def _status(error: Any) -> int:
 
 
 def _is_damage(error: Exception) -> bool:
-    """Say whether an answer came that cannot be read, such as one whose checksum differs."""
+    """Say whether a response arrived but is unreadable, for example with a wrong checksum."""
     if isinstance(error, botocore.exceptions.BotoCoreError):
         return isinstance(error, botocore.exceptions.FlexibleChecksumError)
-    # XML that ends before the element that holds the answer, GetRoleResult for example.
+    # XML truncated before the element that holds the response, for example GetRoleResult.
     if isinstance(error, KeyError):
         return str(error.args[0]).endswith("Result")
-    # ValueError is UnicodeDecodeError and the like: a body that is no text.
+    # ValueError covers UnicodeDecodeError: the body is not text.
     return isinstance(error, (botocore.parsers.ResponseParserError, ValueError))
 
 
 def date_of(answer: Mapping[str, Any]) -> str | None:
-    """Return when AWS gave an answer, by its own clock."""
+    """Return the time of a response, by AWS's clock."""
     headers = answer.get("ResponseMetadata", {}).get("HTTPHeaders", {})
     date: str | None = headers.get("date")
     return date
@@ -321,12 +319,12 @@ def date_of(answer: Mapping[str, Any]) -> str | None:
 def _fatal(code: str, action: str, where: str) -> SourceError:
     if code in DENIED and action == "sts:AssumeRole":
         return AccessError(
-            f"AccessDenied on {where}: allow it in the caller's policy, and let the role trust the"
-            " caller; see docs/permissions.md"
+            f"AccessDenied on {where}: allow it in the caller's policy and in the role's trust"
+            " policy; see docs/permissions.md"
         )
     if code in DENIED:
-        is_of_the_lab = action.startswith("iam:") or action in PERMISSIONS.values()
-        printer = f"bedrock-usage policy{' --lab' if is_of_the_lab else ''}"
+        needs_lab_policy = action.startswith("iam:") or action in PERMISSIONS.values()
+        printer = f"bedrock-usage policy{' --lab' if needs_lab_policy else ''}"
         return AccessError(
             f"AccessDenied on {where}: add {action} to the policy of the role or user that runs"
             f" this (`{printer}` prints it); see docs/permissions.md"
@@ -335,7 +333,7 @@ def _fatal(code: str, action: str, where: str) -> SourceError:
         return AccessError(f"{where}: the credentials have expired; sign in again (aws sso login)")
     if code in UNKNOWN_CALLER:
         return AccessError(
-            f"{where}: AWS does not know these credentials there ({code}). Enable the region for"
+            f"{where}: AWS does not accept these credentials there ({code}). Enable the region for"
             " the account, leave it out with --region, or check the credentials"
         )
     if code in BAD_SIGNATURE:
@@ -343,11 +341,11 @@ def _fatal(code: str, action: str, where: str) -> SourceError:
     if code in NOT_FOUND:
         return NotFoundError(f"{where}: not found")
     if code in _REFUSED_TIMES:
-        return TooOldError(f"{where}: AWS refused the request ({code})")
-    return AccessError(f"{where}: AWS refused the request ({code})")
+        return TooOldError(f"{where}: AWS rejected the request ({code})")
+    return AccessError(f"{where}: AWS rejected the request ({code})")
 
 
 def _pause(attempt: int) -> float:
-    """Return how long to wait after a failed attempt: longer each time, never all at once."""
+    """Return how long to wait after a failed attempt: longer each time, with jitter."""
     longest = min(_LONGEST_PAUSE, _FIRST_PAUSE * 2 ** (attempt - 1))
     return random.uniform(longest / 2, longest)  # noqa: S311 (no secret)

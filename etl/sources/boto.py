@@ -1,8 +1,8 @@
-"""boto3, botocore and urllib3, imported when something of them is first used.
+"""boto3, botocore and urllib3, imported on first use.
 
-A report prints in less time than they take to import, and a load of local files needs none of them.
-So they are late here, once, and what reads AWS may be imported at the top of any file. Nothing of
-them may be used while a module is imported: no default of a class, no tuple of their errors.
+Importing them takes longer than printing a report, and a load of local files needs none of them.
+They are deferred here, once, so modules that read AWS can be imported at the top of any file. Do
+not use them at import time: not in a class default, not in a tuple of their errors.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 else:
 
     class _Late:
-        """Stands for a package that is imported when its first attribute is asked for."""
+        """Stands in for a package and imports it on the first attribute access."""
 
         def __init__(self, name: str) -> None:
             self._name = name

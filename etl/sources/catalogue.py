@@ -23,8 +23,8 @@ def fetch_foundation_models(place: Place) -> list[dict[str, Any]]:
 def fetch_inference_profiles(place: Place, arns: Iterable[str]) -> Iterator[dict[str, Any]]:
     """Yield every profile of the account and region, application profiles with ``tags``.
 
-    ``arns`` are asked for one by one where the lists do not have them: what an event names may be
-    too new for the list, or shared. One that no longer exists is left out.
+    ``arns`` that the lists lack are requested one by one: a profile that an event names may be too
+    new for the list, or shared. A profile that no longer exists is left out.
     """
     listed = set()
     for kind in ("SYSTEM_DEFINED", "APPLICATION"):
@@ -48,7 +48,7 @@ def fetch_inference_profiles(place: Place, arns: Iterable[str]) -> Iterator[dict
             )
             yield _with_tags(place, profile)
         except NotFoundError:
-            continue  # deleted: its calls keep the profile's id as their model, and are unpriced
+            continue  # deleted: its calls keep the profile's id as their model and have no price
 
 
 def _with_tags(place: Place, profile: dict[str, Any]) -> dict[str, Any]:

@@ -1,9 +1,9 @@
-"""CloudTrail's event history: LookupEvents, page by page, the newest event first.
+"""CloudTrail's event history: LookupEvents, page by page, newest event first.
 
-It holds the management events of the last 90 days, region by region. A page's token is bound to
-the query's exact parameters and may expire. The parameters are therefore frozen; when a token
-fails, the rest of the window is asked for anew, down from the oldest event seen: what is read twice
-is the same event to the warehouse.
+It holds the management events of the last 90 days of each region. A page token is bound to the
+exact parameters of its query and may expire. So the parameters are frozen. When a token fails, the
+rest of the window is requested again, from the oldest event seen downwards. The warehouse treats an
+event that is read twice as the same event.
 
 Source: CloudTrail API reference, LookupEvents (checked 2026-11-25).
 """
@@ -21,8 +21,8 @@ from etl.sources.limiter import lookup_limiter
 
 RETENTION = timedelta(days=90)
 
-# How far back a reading begins: less than events are kept, because clocks differ. And how far back
-# is still asked for when it has taken its time.
+# How far back a run starts: a little less than the retention, because clocks differ. And how far
+# back it still asks once it has been running for some time.
 REACH = RETENTION - timedelta(hours=1)
 LAST_REACH = RETENTION - timedelta(minutes=15)
 
@@ -36,9 +36,9 @@ _BEDROCK = [{"AttributeKey": "EventSource", "AttributeValue": "bedrock.amazonaws
 
 
 class LookedUp(NamedTuple):
-    """One event of a page; ``record`` is what CloudTrail wrote, None if that is no JSON.
+    """One event of a page. ``record``: what CloudTrail wrote, None if it is not JSON.
 
-    ``text`` is the same as it came; ``moment``: the event's time, UTC, None where none is given.
+    ``text``: the same, unparsed. ``moment``: the event's time in UTC, None if it has none.
     """
 
     event_id: str
@@ -48,9 +48,9 @@ class LookedUp(NamedTuple):
 
 
 class EventPage(NamedTuple):
-    """Events, newest first. ``oldest``, ``newest``: their times, None where the page is empty.
+    """Events, newest first. ``oldest``, ``newest``: their times, None for an empty page.
 
-    ``oldest`` is a whole second, rounded up, so that asking down from it leaves nothing out.
+    ``oldest`` is rounded up to a whole second, so asking again from there downwards misses nothing.
     """
 
     events: list[LookedUp]
@@ -62,10 +62,10 @@ class EventPage(NamedTuple):
 def lookup_events(place: Place, start: datetime, end: datetime) -> Iterator[EventPage]:
     """Yield the pages of all Bedrock events from ``start`` to ``end``, both included.
 
-    Ends only when CloudTrail said that there is no more. Raises the kinds of SourceError;
-    TooOldError if CloudTrail refuses to go back as far.
+    Ends only when CloudTrail reports no more pages. Raises the kinds of SourceError; TooOldError if
+    CloudTrail does not go back that far.
     """
-    # A second earlier, so that an event with fractions of one does not fall between two stretches.
+    # A second earlier, so that no event with fractional seconds falls between two windows.
     start -= _SECOND
     token, oldest = None, end
     query = _query(start, end)
@@ -80,8 +80,8 @@ def lookup_events(place: Place, start: datetime, end: datetime) -> Iterator[Even
             )
         except TokenError as error:
             if token is None or query == _query(start, oldest):
-                # Asked again from the same second it would end here again.
-                raise RetriableError(f"{error}, again and again") from None
+                # A retry from the same second would fail in the same place.
+                raise RetriableError(f"{error}, repeatedly") from None
             token, query = None, _query(start, oldest)
             continue
         token = answer.get("NextToken")
@@ -93,23 +93,26 @@ def lookup_events(place: Place, start: datetime, end: datetime) -> Iterator[Even
 
 
 def find_edge(place: Place, start: datetime, end: datetime) -> datetime | None:
-    """Return from when on CloudTrail gives events, to within ``EDGE_STEP``; None if it never does.
+    """Return the time from which CloudTrail returns events, to within ``EDGE_STEP``, or None.
 
-    It has refused ``start``. So a later one is tried, twice as far each time, and then what lies
-    between is halved. Raises the kinds of SourceError.
+    ``start`` was rejected. Later times are tried, doubling the step each time, and then the
+    interval is bisected. Raises the kinds of SourceError.
     """
-    refused, step = start, EDGE_STEP
-    while not _is_given(place, given := min(refused + step, end), end):
-        refused, step = given, step * 2
-        if refused >= end:
+    rejected, step = start, EDGE_STEP
+    while not _is_accepted(place, accepted := min(rejected + step, end), end):
+        rejected, step = accepted, step * 2
+        if rejected >= end:
             return None
-    while given - refused > EDGE_STEP:
-        middle = refused + (given - refused) / 2
-        refused, given = (refused, middle) if _is_given(place, middle, end) else (middle, given)
-    return given.replace(microsecond=0) + _SECOND
+    while accepted - rejected > EDGE_STEP:
+        middle = rejected + (accepted - rejected) / 2
+        if _is_accepted(place, middle, end):
+            accepted = middle
+        else:
+            rejected = middle
+    return accepted.replace(microsecond=0) + _SECOND
 
 
-def _is_given(place: Place, start: datetime, end: datetime) -> bool:
+def _is_accepted(place: Place, start: datetime, end: datetime) -> bool:
     query = _query(start.replace(microsecond=0), end) | {"MaxResults": 1}
     limiter = lookup_limiter(place.account_id, place.region)
     try:
@@ -122,10 +125,10 @@ def _is_given(place: Place, start: datetime, end: datetime) -> bool:
 def lookup_event(
     place: Place, event_id: str, span: tuple[datetime, datetime] | None = None
 ) -> list[LookedUp]:
-    """Return the event with an id, as a list of one or none; what is no JSON is none.
+    """Return the event with an id, as a list of one or none. Invalid JSON counts as none.
 
-    ``span``: when it was, both ends included; without it all that is kept is asked for. Raises the
-    kinds of SourceError.
+    ``span``: the time range to search, both ends included; None searches everything CloudTrail
+    retains. Raises the kinds of SourceError.
     """
     query: dict[str, Any] = {
         "LookupAttributes": [{"AttributeKey": "EventId", "AttributeValue": event_id}],
@@ -158,7 +161,7 @@ def _query(start: datetime, end: datetime) -> dict[str, Any]:
 
 
 def _page(items: list[Any], *, is_last: bool) -> EventPage:
-    # What is no event becomes one without anything, which is rejected like any other.
+    # An item that is not an event becomes an empty event, which is rejected like any other.
     events = [_looked_up(item if isinstance(item, Mapping) else {}) for item in items]
     times = [event.moment for event in events if event.moment]
     oldest = min(times, default=None)
@@ -173,7 +176,7 @@ def _looked_up(item: Mapping[str, Any]) -> LookedUp:
     try:
         moment = item["EventTime"].astimezone(UTC)
     except (KeyError, AttributeError, ValueError, OverflowError):
-        moment = None  # none, or one that no calendar has
+        moment = None  # missing, or not a valid date
     return LookedUp(str(item.get("EventId")), _record(text), text, moment)
 
 

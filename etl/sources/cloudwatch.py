@@ -1,7 +1,7 @@
 """CloudWatch: which models have totals, and the totals.
 
-ListMetrics names only series with data in the last two weeks. A series whose dimensions are more
-than the model repeats tokens that the plain one has, so only the plain one is taken.
+ListMetrics lists only series with data in the last two weeks. A series with more dimensions than
+the model repeats tokens of the plain series, so only the plain one is read.
 
 Source: CloudWatch API reference, GetMetricData and ListMetrics; Bedrock user guide, "Monitoring"
 (checked 2026-11-25).
@@ -16,7 +16,7 @@ from typing import Any, NamedTuple
 from etl.errors import AccessError, RetriableError
 from etl.sources.aws import Place
 
-# The dimension that names the model, and so the series that is taken.
+# The dimension that names the model. A series with only this dimension is read.
 MODEL_DIMENSION = {"AWS/Bedrock": "ModelId", "AWS/BedrockMantle": "Model"}
 
 MAX_QUERIES = 500
@@ -38,7 +38,7 @@ class TotalsSeries(NamedTuple):
 def list_series(place: Place, metrics_of: Mapping[str, Collection[str]]) -> set[TotalsSeries]:
     """Return every series that had data in the last two weeks.
 
-    ``metrics_of``: by namespace, the metrics that are wanted.
+    ``metrics_of``: the metrics to read, by namespace.
     """
     return {
         series
@@ -70,10 +70,10 @@ def fetch_totals(
     end: datetime,
     period_seconds: int,
 ) -> Iterator[dict[str, Any]]:
-    """Yield GetMetricData answers for the periods from ``start`` to before ``end``.
+    """Yield GetMetricData responses for the periods from ``start`` to before ``end``.
 
-    Each answer carries its ``MetricDataQueries`` with ``AccountId`` and ``Region``, as
-    ``parse_results`` reads them, and its times as text.
+    Each carries its ``MetricDataQueries`` with ``AccountId`` and ``Region``, as ``parse_results``
+    expects, and its times as text.
     """
     for first in range(0, len(series), MAX_QUERIES):
         queries = [
@@ -97,7 +97,7 @@ def _query(index: int, series: TotalsSeries, period_seconds: int) -> dict[str, A
 def fetch_queries(
     place: Place, queries: list[dict[str, Any]], start: datetime, end: datetime
 ) -> Iterator[dict[str, Any]]:
-    """Yield the answers to at most ``MAX_QUERIES`` queries, as ``fetch_totals`` does."""
+    """Yield the responses to at most ``MAX_QUERIES`` queries, as ``fetch_totals`` does."""
     named = [{**q, "AccountId": place.account_id, "Region": place.region} for q in queries]
     query = {
         "MetricDataQueries": queries,
@@ -111,8 +111,8 @@ def fetch_queries(
         yield {"MetricDataQueries": named, "MetricDataResults": results}
     if any(result.get("StatusCode") == "PartialData" for result in answer["MetricDataResults"]):
         raise RetriableError(
-            f"cloudwatch:GetMetricData {place}: CloudWatch gave only a part, without saying how to"
-            " get the rest"
+            f"cloudwatch:GetMetricData {place}: CloudWatch returned partial data and no token for"
+            " the rest"
         )
 
 
@@ -124,12 +124,12 @@ def _with_text_times(result: Mapping[str, Any], place: Place) -> dict[str, Any]:
             " docs/permissions.md"
         )
     if status == "InternalError":
-        raise RetriableError(f"cloudwatch:GetMetricData {place}: CloudWatch could not add up")
+        raise RetriableError(f"cloudwatch:GetMetricData {place}: internal error in CloudWatch")
     times = [time.astimezone(UTC).isoformat() for time in result.get("Timestamps", [])]
     return {"Id": result.get("Id"), "Timestamps": times, "Values": result.get("Values", [])}
 
 
 def calls_needed(series: int, points: int) -> int:
-    """Return how many GetMetricData calls so many series of so many points each take at most."""
+    """Return the most GetMetricData calls that so many series of so many points each can take."""
     batches = [MAX_QUERIES] * (series // MAX_QUERIES) + [series % MAX_QUERIES]
     return sum(max(1, -(-batch * points // MAX_POINTS)) for batch in batches if batch)

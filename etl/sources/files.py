@@ -1,12 +1,12 @@
-"""What stands in a file, raw: CloudTrail and invocation logs, saved ``lookup-events`` and
+"""The raw content of a file: CloudTrail and invocation logs, saved ``lookup-events`` and
 ``filter-log-events`` pages, CloudWatch totals, profiles.
 
-The format is told from the content, never from the name: gzip or plain (``etl.sources.unzip``), one
-JSON document or several, whose values ``etl.sources.split`` cuts out, or the CSV of
-``etl.totals_csv``. Here it is told what a value is. Nothing is understood: an item is the
-bytes of one record.
+The format is detected from the content, never from the name: gzip or plain (``etl.sources.unzip``),
+one JSON document or several, whose values ``etl.sources.split`` cuts out, or the CSV of
+``etl.totals_csv``. This module classifies each value. It interprets nothing: an item is the bytes
+of one record.
 
-What cannot be read is named with its place. No text of the file goes into that message.
+What cannot be read is reported with its position. The message holds no text of the file.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ from etl.totals_csv import CSV_COLUMNS
 
 _HEAD_BYTES = 4096
 
-# Nobody has a line of a table as long; the longest field that csv takes is half of it.
+# No real CSV line is as long. The longest field that csv accepts is half of it.
 _LINE_LETTERS = 1 << 18
 
 UNKNOWN = "neither Records, Events, MetricDataResults, inferenceProfileSummaries nor an event"
@@ -46,10 +46,10 @@ _LOGGED_CALL = b'{"schemaType":"ModelInvocationLog"'
 
 
 class Item(NamedTuple):
-    """One raw thing in a file.
+    """One raw record in a file.
 
-    ``kind`` is event, logged call, metric answer, metric row or profile. ``value`` is its JSON in
-    bytes, of a metric row the fields by their names.
+    ``kind`` is event, logged call, metric answer, metric row or profile. ``value`` is its JSON as
+    bytes; for a metric row, the fields by name.
     """
 
     position: str
@@ -58,13 +58,13 @@ class Item(NamedTuple):
 
 
 class Events(NamedTuple):
-    """Events of one list, all that a stretch of the file has; ``values`` knows their places."""
+    """Events of one list: all in one stretch of the file. ``values`` knows their positions."""
 
     values: Values
 
 
 class _Head(msgspec.Struct, gc=False):
-    """The keys that tell what a document is."""
+    """The keys that identify a document."""
 
     eventID: msgspec.Raw | msgspec.UnsetType = msgspec.UNSET  # noqa: N815
     eventTime: msgspec.Raw | msgspec.UnsetType = msgspec.UNSET  # noqa: N815
@@ -85,10 +85,10 @@ _decode_list = msgspec.json.Decoder(list[msgspec.Raw]).decode
 _decode_text = msgspec.json.Decoder(str).decode
 _NO_JSON = (msgspec.MsgspecError, UnicodeDecodeError, RecursionError)
 
-# What LookupEvents, and FilterLogEvents, give as a string inside of their own event.
+# What LookupEvents and FilterLogEvents return as a string inside their own event.
 _WRAPPERS = {"Events": ("CloudTrailEvent", "event"), "events": ("message", "logged call")}
 
-# Lists in lists are taken apart this deep: pages in an array, events in a page.
+# Nested lists are unpacked this deep: pages in an array, events in a page.
 _MAX_LISTS = 8
 
 
@@ -97,7 +97,7 @@ def parse_items(
 ) -> Iterator[Item | Events | Unreadable]:
     """Yield the raw items of a file, whose bytes come in pieces, gzip or not.
 
-    ``heavy``: the bytes of a record from which on HeavyError is raised.
+    ``heavy``: the record size in bytes above which HeavyError is raised.
     """
     unzipped = Unzipped(pieces)
     content = iter(unzipped)
@@ -144,7 +144,7 @@ def _as_utf8(pieces: Iterable[bytes], encoding: str) -> Iterator[bytes]:
 
 
 def classify(found: Values | Unreadable, depth: int = 0) -> Iterator[Item | Events | Unreadable]:
-    """Say what values are, and take apart those that hold others."""
+    """Classify values, and unpack those that hold others."""
     if isinstance(found, Unreadable):
         yield found
     elif found.key == "Records":
@@ -191,7 +191,8 @@ def _head(raw: bytes) -> _Head:
     try:
         return _decode_head(raw)
     except _NO_JSON:
-        # JSON for Python only: with NaN, or half of a surrogate pair. Written anew it is for both.
+        # Python accepts this JSON, msgspec does not: it has NaN, or half of a surrogate pair.
+        # Written again, both accept it.
         return _head_of(load_value(raw))
 
 
@@ -224,7 +225,7 @@ def _is_list(raw: msgspec.Raw | msgspec.UnsetType) -> bool:
 
 def _take_list(raw: Raw, where: str, key: str, depth: int) -> Iterator[Item | Events | Unreadable]:
     if depth >= _MAX_LISTS:
-        yield Unreadable(where or "file", "lists within lists, too many of them")
+        yield Unreadable(where or "file", "lists are nested too deeply")
         return
     try:
         raws = _decode_list(raw)
@@ -235,12 +236,12 @@ def _take_list(raw: Raw, where: str, key: str, depth: int) -> Iterator[Item | Ev
 
 
 def _unwrap(raw: bytes, position: str, key: str, kind: str) -> Item | Unreadable:
-    """Return the event that stands as a text under a key of another."""
+    """Return the event that is stored as text under a key of another."""
     value = load_value(raw)
     wrapped = value.get(key) if isinstance(value, dict) else None
     if not isinstance(wrapped, str):
         return Unreadable(position, f"no {key}")
-    # Half of a surrogate pair has no bytes.
+    # Half of a surrogate pair has no encoding.
     inner = wrapped.encode("utf-8", "replace")
     problem = json_problem(inner)
     return Unreadable(position, f"{key}: {problem}") if problem else Item(position, kind, inner)
@@ -255,7 +256,7 @@ def _is_csv(text: str) -> bool:
 
 
 def _lines(pieces: Iterable[bytes], encoding: str) -> Iterator[str | None]:
-    """Yield the lines of a text, whatever ends them; None for one that is too long."""
+    """Yield the lines of a text, whatever the line ending; None for one that is too long."""
     decoder = codecs.getincrementaldecoder(encoding)("replace")
     newlines = io.IncrementalNewlineDecoder(decoder, translate=True)
     rest, is_too_long = "", False
@@ -271,7 +272,7 @@ def _lines(pieces: Iterable[bytes], encoding: str) -> Iterator[str | None]:
 
 
 def _parse_csv(lines: Iterable[str | None]) -> Iterator[Item | Unreadable]:
-    """Read each line by itself: a quote that is never closed takes no other line with it."""
+    """Parse each line separately, so that an unclosed quote affects no other line."""
     header: list[str] = []
     for number, line in enumerate(lines, 1):
         place = f"line {number}"

@@ -1,12 +1,12 @@
-"""What a folder of AWS's two log layouts means, told from its path alone.
+"""What a folder of AWS's two log layouts means, from its path alone.
 
     [prefix/]AWSLogs/[o-id/]ACCOUNT/CloudTrail/REGION/YYYY/MM/DD/
     [prefix/]AWSLogs/[o-id/]ACCOUNT/BedrockModelInvocationLogs/REGION/YYYY/MM/DD/HH/
 
-A folder is a text that ends with ``/``: an absolute path, or ``s3://bucket/prefix/``. Everything
-hangs on the name of the service, so that a copy of a part (``logs/CloudTrail/us-east-1/...``) is
-understood as well; what it does not name is None. The date is the day of delivery: a file may hold
-calls of the day before.
+A folder is text that ends with ``/``: an absolute path, or ``s3://bucket/prefix/``. The service
+name alone identifies a layout, so a partial copy (``logs/CloudTrail/us-east-1/...``) is recognized
+too. What the path does not name is None. The date is the day of delivery: a file may hold calls of
+the day before.
 
 Source: CloudTrail user guide, "Finding your CloudTrail log files"; Bedrock user guide, "Model
 invocation logging" (checked 2026-11-25).
@@ -33,7 +33,7 @@ _KINDS: Mapping[str, LogKind] = {
     "BedrockModelInvocationLogs": "invocation_logs",
 }
 
-# Beside a trail's events in its bucket; none of them holds calls.
+# Next to a trail's events in its bucket. None of them holds calls.
 SKIPPED_FOLDERS = frozenset(
     {
         "CloudTrail-Digest",
@@ -42,7 +42,7 @@ SKIPPED_FOLDERS = frozenset(
         "CloudTrail-Aggregated",
     }
 )
-# Bedrock writes it when the logging is switched on, to see whether it may.
+# Bedrock writes it when logging is enabled, to check its permission.
 SKIPPED_FILES = frozenset({"amazon-bedrock-logs-permission-check"})
 
 _ORGANIZATION = "(?P<organization>o-[a-z0-9]{10,32})/"
@@ -55,9 +55,9 @@ _LOGS = re.compile(
     r")?\Z"
 )
 
-# The bodies that are too large for an invocation log: prompts, which nobody here wants to read.
+# Bodies too large for an invocation log: prompts, which are never read here.
 _BODIES = re.compile(r"/[0-9]{4}/[0-9]{2}/[0-9]{2}/[0-9]{2}/data/\Z")
-# Load balancers, flow logs, Config: AWS delivers them beside ours, and they hold no calls.
+# Load balancers, flow logs, Config: AWS delivers them to the same bucket. They hold no calls.
 _OTHER_SERVICE = re.compile(
     rf"/AWSLogs/(?:{_ORGANIZATION})?{_ACCOUNT}(?!(?:{'|'.join(_KINDS)})/)[^/]+/\Z"
 )
@@ -69,9 +69,9 @@ _BUCKET = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{1,253}[A-Za-z0-9]")
 
 
 class LogFolder(NamedTuple):
-    """The meaning of a folder. ``level`` root: it is none of the layouts' own.
+    """The meaning of a folder. ``level`` root: it belongs to neither layout.
 
-    ``first_day`` and ``last_day`` are all that it can hold, None above the years.
+    ``first_day`` and ``last_day`` bound the days it can hold, None above the years.
     ``stream_folder`` is the region's folder, None above it.
     """
 
@@ -95,7 +95,7 @@ class LogFolder(NamedTuple):
 class LogDelivery(NamedTuple):
     """What one account's service delivers in one region.
 
-    ``prefix`` is its folder: the region's, or the part of it that was asked for.
+    ``prefix`` is its folder: the region's, or the requested part of it.
     """
 
     kind: LogKind
@@ -105,7 +105,7 @@ class LogDelivery(NamedTuple):
 
 
 class DayFolder(NamedTuple):
-    """A folder with the files that one stream got in a day, or in an hour of it."""
+    """A folder with the files that one stream got in a day, or in one hour of it."""
 
     kind: LogKind
     account_id: str | None
@@ -122,7 +122,7 @@ class S3Address(NamedTuple):
 
 
 def locate(folder: str) -> LogFolder:
-    """Say what a folder is; what fits neither layout is a root."""
+    """Return the meaning of a folder. A folder that fits neither layout is a root."""
     match = _LOGS.search(folder)
     if match is None:
         return LogFolder(_level_above(folder))
@@ -161,13 +161,13 @@ def _days(match: re.Match[str]) -> tuple[FolderLevel, date, date]:
 
 
 def day_of(folder: str) -> date | None:
-    """Return the day whose files stand in a folder, None for one that is no day's or hour's."""
+    """Return the day of the files in a folder, None if it is not a day or hour folder."""
     meaning = locate(folder)
     return meaning.first_day if meaning.level in ("day", "hour") else None
 
 
 def day_prefix(stream: LogDelivery, day: date) -> str:
-    """Return the folder of a day of the stream; files of that day and later sort behind it."""
+    """Return the folder of a day of the stream. Files of that day and later sort after it."""
     folder = locate(stream.prefix).stream_folder or stream.prefix
     return f"{folder}{day:%Y/%m/%d}/"
 
@@ -179,7 +179,7 @@ def delivered_at(name: str) -> str:
 
 
 def is_skipped_folder(folder: str) -> bool:
-    """Say whether nothing is to be read in a folder that was met on the way."""
+    """Say whether a folder found in a listing holds nothing to read."""
     name = folder[:-1].rpartition("/")[2]
     return (
         name.startswith(".")
@@ -190,7 +190,7 @@ def is_skipped_folder(folder: str) -> bool:
 
 
 def is_skipped_below(root: str, folder: str) -> bool:
-    """Say whether a folder, or one between it and ``root``, is skipped; the root itself is not."""
+    """Say whether a folder, or one between it and ``root``, is skipped. The root itself is not."""
     end = len(root)
     while (slash := folder.find("/", end)) >= 0:
         end = slash + 1
@@ -200,14 +200,14 @@ def is_skipped_below(root: str, folder: str) -> bool:
 
 
 def is_skipped_file(name: str) -> bool:
-    """Say whether a file is not to be read; an object without a name is a console's folder."""
+    """Say whether a file is skipped. An object without a name is a folder made in the console."""
     return not name or name.startswith(".") or name in SKIPPED_FILES
 
 
 def trail_file(account_id: str, region: str, moment: datetime, unique: str) -> str:
     """Return the path of a trail's log file below the folder that holds ``AWSLogs/``.
 
-    ``moment`` is UTC; ``unique``: 16 letters and digits that no other file of the minute has.
+    ``moment`` is UTC. ``unique``: 16 letters and digits, unique among the files of that minute.
     """
     folder = f"AWSLogs/{account_id}/CloudTrail/{region}/{moment:%Y/%m/%d}"
     name = f"{account_id}_CloudTrail_{region}_{moment:%Y%m%dT%H%MZ}_{unique}.json.gz"
@@ -215,12 +215,10 @@ def trail_file(account_id: str, region: str, moment: datetime, unique: str) -> s
 
 
 def parse_s3_uri(uri: str) -> S3Address:
-    """Return the parts of ``s3://bucket/prefix``; raise ConfigError for what is none."""
+    """Return the parts of ``s3://bucket/prefix``. Raises ConfigError for anything else."""
     scheme, _, rest = uri.partition("://")
     bucket, _, key = rest.partition("/")
     if scheme != "s3" or not _BUCKET.fullmatch(bucket):
-        what = "a bucket's name, not an ARN" if bucket.startswith("arn:") else "bucket and prefix"
-        raise ConfigError(
-            f"{uri!r} is not an address in S3: give {what}, as in s3://bucket/prefix/"
-        )
+        what = "a bucket name, not an ARN" if bucket.startswith("arn:") else "bucket and prefix"
+        raise ConfigError(f"{uri!r} is not an S3 address: give {what}, as in s3://bucket/prefix/")
     return S3Address(bucket, key)

@@ -1,9 +1,9 @@
-"""Pace requests, because AWS throttles some operations far below what a client can ask.
+"""Pace requests, because AWS throttles some operations far below what a client can send.
 
-LookupEvents allows two requests a second per account and region (CloudTrail user guide, "Quotas",
-checked 2026-11-25), FilterLogEvents five (AWS re:Post, "How do I determine throttling in my
-CloudWatch logs?", checked 2026-11-25), whoever asks. So there is one limiter for each of those in
-the process, and every request and every retry goes through it.
+Per account and region, LookupEvents allows two requests a second (CloudTrail user guide, "Quotas",
+checked 2026-11-25) and FilterLogEvents five (AWS re:Post, "How do I determine throttling in my
+CloudWatch logs?", checked 2026-11-25), whoever makes them. So the process has one limiter for each,
+and every request and every retry goes through it.
 """
 
 from __future__ import annotations
@@ -12,8 +12,8 @@ import threading
 
 from etl.clock import Clock
 
-# A little under two a second: a request that the network holds up for 80 ms must not arrive
-# within a second of the second one after it.
+# A little under two a second: a request that the network delays by 80 ms must not arrive within a
+# second of the second request after it.
 LOOKUP_SECONDS = 0.54
 
 # A little under five a second.
@@ -24,7 +24,7 @@ _registry = threading.Lock()
 
 
 class Limiter:
-    """Lets one request start at a time, and the next only ``seconds`` later."""
+    """Starts one request at a time, at least ``seconds`` apart."""
 
     def __init__(self, seconds: float) -> None:
         self._seconds = seconds
@@ -32,7 +32,7 @@ class Limiter:
         self._last = float("-inf")
 
     def wait(self, clock: Clock) -> None:
-        """Return when a request may start; raise StoppedError when a stop is asked for."""
+        """Return when a request may start. Raises StoppedError on a stop request."""
         with self._lock:
             remaining = self._last + self._seconds - clock.monotonic()
             if remaining > 0:

@@ -1,12 +1,12 @@
-"""What there is to read below a root: found by listing folders, several at a time.
+"""Find what there is to read below a root, listing several folders at a time.
 
-``survey`` finds the days of AWS's log layouts and every other folder with files, at whatever level
-the root is: a bucket, an organisation, an account, a month. ``each_file`` then lists the files,
-days in the order of their dates over all accounts and regions, so that rows enter the warehouse in
-the order of time. Memory grows with the number of folders, and of the files of a few days.
+``survey`` finds the days of AWS's log layouts and every other folder with files, whatever level the
+root is: a bucket, an organization, an account, a month. ``each_file`` then lists the files, with
+the days in date order over all accounts and regions, so that rows enter the warehouse in time
+order. Memory grows with the number of folders, and with the files of a few days.
 
-``find_streams`` and ``stream_files`` are for who comes back: which streams there are, and what each
-of them got from a day on.
+``find_streams`` and ``stream_files`` are for repeated reads: which streams there are, and what each
+of them got since a given day.
 """
 
 from __future__ import annotations
@@ -33,8 +33,8 @@ _PREFIX_PARTS = 4
 class FolderListing:
     """What is to be read below a root.
 
-    ``days`` by date, ``loose``: folders with files of their own that are no day's, ``problems``:
-    what could not be listed; ``each_file`` adds those that it meets.
+    ``days``: by date. ``loose``: other folders that directly contain files. ``problems``: what
+    could not be listed, including what ``each_file`` finds.
     """
 
     days: list[DayFolder] = field(default_factory=list)
@@ -45,9 +45,10 @@ class FolderListing:
 def survey(
     store: Store, root: str, *, since: date | None = None, until: date | None = None
 ) -> FolderListing:
-    """Find the day folders and all other files below a root, at whatever level it is.
+    """Find the day folders and all other files below a root, whatever its level.
 
-    Days (and months and years) before ``since`` or after ``until`` are not listed; nor is a day.
+    Days, months and years before ``since`` or after ``until`` are not listed. Nor is the content of
+    a day.
     """
     found = FolderListing()
 
@@ -81,8 +82,8 @@ def _day_folder(folder: str) -> DayFolder | None:
 def find_streams(store: Store, root: str) -> tuple[list[LogDelivery], list[ListingProblem]]:
     """Return the log streams below a root, by prefix, and what could not be listed.
 
-    A root that is a part of a stream gives a stream of that part. Folders that belong to no layout
-    are followed four deep, which is as long as a trail's prefix may get.
+    A root inside a stream gives a stream of that part. Folders outside the layouts are followed
+    four levels deep, the longest prefix a trail may have.
     """
     streams: list[LogDelivery] = []
     problems: list[ListingProblem] = []
@@ -107,7 +108,7 @@ def stream_files(
     """Yield the files of a stream's days, both included, by day (``layouts.day_of``) and name.
 
     It is one flat listing from the first day to the last, so a stream with nothing new costs one
-    request. Raises as ``Store.files_below`` does.
+    request. Raises the same errors as ``Store.files_below``.
     """
     after = day_prefix(stream, since) if since else ""
     before = day_prefix(stream, until + timedelta(days=1)) if until else None
@@ -119,7 +120,7 @@ def stream_files(
 def _walk(
     store: Store, root: str, is_entered: Callable[[str], bool]
 ) -> Iterator[tuple[str, Listing | BedrockUsageError]]:
-    """Yield the listing of each folder that is entered, level by level, several at a time."""
+    """Yield the listing of each entered folder, level by level, several at a time."""
     level = [root] if is_entered(root) else []
     while level:
         below: list[str] = []
@@ -134,8 +135,8 @@ def _walk(
 def each_file(store: Store, found: FolderListing) -> Iterator[StoredFile]:
     """Yield the files of a survey: the loose ones by folder, then day by day as delivered.
 
-    The files of all accounts and regions of a day stand together, so that memory holds a day's
-    names. A folder that cannot be listed is added to ``found.problems`` and the rest goes on.
+    The files of a day are yielded together for all accounts and regions, so memory holds one day's
+    names. A folder that cannot be listed is added to ``found.problems``, and the rest continues.
     """
     for folder in found.loose:
         try:
@@ -157,16 +158,16 @@ def each_file(store: Store, found: FolderListing) -> Iterator[StoredFile]:
 
 
 def by_delivery(file: StoredFile) -> tuple[date, str, str]:
-    """Return what brings files into the order of their delivery, as far as their names tell it."""
+    """Return a key that sorts files by delivery, as far as their names show it."""
     return day_of(file.folder) or date.min, delivered_at(file.name), file.uri
 
 
 def _list_day(store: Store, day: DayFolder) -> tuple[list[StoredFile], list[ListingProblem]]:
-    """Return a day's files, as far as they can be listed, and why not all can."""
+    """Return the files of a day that can be listed, and why others cannot."""
     files: list[StoredFile] = []
     try:
         for file in store.files_below(day.folder):
-            files.append(file)  # noqa: PERF402 (what came before an error is kept)
+            files.append(file)  # noqa: PERF402 (the files before an error are kept)
     except StoppedError:
         raise
     except BedrockUsageError as error:

@@ -1,11 +1,12 @@
-"""CloudWatch Logs: the events of a log group that Bedrock writes its invocation logs to.
+"""CloudWatch Logs: the events of the log group that Bedrock writes its invocation logs to.
 
-FilterLogEvents gives the oldest event first. A page may be empty and not the last; only one without
-a token is. A token is good for 24 hours; when one fails, the rest of the time is asked for anew, up
-from the newest event seen: what is read twice is the same call to the warehouse.
+FilterLogEvents returns the oldest event first. A page may be empty without being the last: only a
+page without a token is the last. A token is valid for 24 hours. When one fails, the rest of the
+window is requested again, from the newest event seen. The warehouse treats a call that is read
+twice as the same call.
 
-Bedrock writes all calls of an account and region to one stream. It is asked for by its name as a
-prefix, because a stream that nobody has written to yet is an error by name and nothing by prefix.
+Bedrock writes all calls of an account and region to one stream. The request names it as a prefix,
+because a stream without events is an error when requested by name, but not by prefix.
 
 Source: CloudWatch Logs API reference, FilterLogEvents; Bedrock user guide, "Monitor model
 invocation using CloudWatch Logs and Amazon S3" (checked 2026-11-25).
@@ -23,7 +24,7 @@ from etl.sources.limiter import logs_limiter
 
 STREAM = "aws/bedrock/modelinvocations"
 
-# Bedrock writes this when the logging is switched on, to see whether it may.
+# Bedrock writes this when logging is enabled, to check its permission.
 PERMISSION_CHECK = "Permissions are correctly set for Amazon Bedrock logs."
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
@@ -32,16 +33,17 @@ _SECOND = timedelta(seconds=1)
 
 
 class LogEvent(NamedTuple):
-    """One event; ``message`` is what was written, None if there is none."""
+    """One event. ``message``: its text, None if it has none."""
 
     event_id: str
     message: str | None
 
 
 class LogPage(NamedTuple):
-    """Events, oldest first. ``oldest``, ``newest``: their times, None where the page is empty.
+    """Events, oldest first. ``oldest``, ``newest``: their times, None for an empty page.
 
-    Times are whole seconds, rounded down, so that asking up from one leaves nothing out.
+    Times are rounded down to whole seconds, so asking again from one of them upwards misses
+    nothing.
     """
 
     events: list[LogEvent]
@@ -55,8 +57,8 @@ def filter_events(
 ) -> Iterator[LogPage]:
     """Yield the pages of all invocation logs from ``start`` to ``end``, both seconds included.
 
-    Ends only when CloudWatch Logs said that there is no more. Raises the kinds of SourceError; a
-    NotFoundError if there is no such group.
+    Ends only when CloudWatch Logs reports no more pages. Raises the kinds of SourceError;
+    NotFoundError if the group does not exist.
     """
     token, newest, asked_from = None, start, start
     while True:
@@ -66,8 +68,8 @@ def filter_events(
             if token is None or not _is_bad_token(error):
                 raise
             if newest == asked_from:
-                # Asked again from the same second it would end here again.
-                raise RetriableError(f"{error}, again and again") from None
+                # A retry from the same second would fail in the same place.
+                raise RetriableError(f"{error}, repeatedly") from None
             token, asked_from = None, newest
             continue
         token = answer.get("nextToken")
@@ -79,7 +81,7 @@ def filter_events(
 
 
 def last_hour(log_group: str, now: datetime) -> dict[str, Any]:
-    """Return the parameters of the cheapest request there is."""
+    """Return the parameters of the cheapest possible request."""
     return _query(log_group, now - timedelta(hours=1), now, None) | {"limit": 1}
 
 
@@ -99,19 +101,19 @@ def _ask(place: Place, query: Mapping[str, Any]) -> dict[str, Any]:
         return place.call("logs", "FilterLogEvents", query, requires="events", limiter=limiter)
     except NotFoundError:
         raise NotFoundError(
-            f"logs:FilterLogEvents {place}: there is no log group {query['logGroupName']}; switch"
-            " Bedrock's invocation logging on, or name its group as log_group under"
-            " [sources.invocation_logs] (`bedrock-usage doctor` tells which it is)"
+            f"logs:FilterLogEvents {place}: there is no log group {query['logGroupName']}; enable"
+            " Bedrock's invocation logging, or name its group as log_group under"
+            " [sources.invocation_logs] (`bedrock-usage doctor` shows which it is)"
         ) from None
 
 
 def _is_bad_token(error: AccessError | TokenError) -> bool:
-    # CloudWatch Logs has no error of its own for it, and the rest of the request was right before.
+    # CloudWatch Logs has no specific error for it, and the other parameters were valid before.
     return isinstance(error, TokenError) or error.code == "InvalidParameterException"
 
 
 def _page(answered: list[Any], *, is_last: bool) -> LogPage:
-    # What is no entry becomes one without anything, which is rejected like any other.
+    # An item that is not an event becomes an empty event, which is rejected like any other.
     items = [item if isinstance(item, Mapping) else {} for item in answered]
     times = [moment for item in items if (moment := _second(item.get("timestamp")))]
     events = [LogEvent(str(item.get("eventId")), _text(item.get("message"))) for item in items]
@@ -127,7 +129,7 @@ def _milliseconds(moment: datetime) -> int:
 
 
 def _second(milliseconds: int | None) -> datetime | None:
-    """Return a time in whole seconds; None for none, or one that no calendar has."""
+    """Return a time in whole seconds; None if it is missing or not a valid date."""
     if not isinstance(milliseconds, int):
         return None
     try:

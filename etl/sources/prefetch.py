@@ -1,6 +1,6 @@
-"""Ask for the next things while one is being used, because the way to AWS and back is long.
+"""Request the next items while one is being used, because a round trip to AWS is slow.
 
-What is asked for ahead is bounded by number and by bytes, and comes in the order it was asked for.
+Prefetching is bounded by number and by bytes. Results come in the order of the items.
 """
 
 from __future__ import annotations
@@ -17,8 +17,8 @@ THREADS = 8
 FILES_AHEAD = 16
 BYTES_AHEAD = 32 << 20
 
-_Asked = TypeVar("_Asked")
-_Given = TypeVar("_Given")
+_Item = TypeVar("_Item")
+_Result = TypeVar("_Result")
 
 
 def download(
@@ -31,8 +31,8 @@ def download(
 ) -> Iterator[tuple[StoredFile, Content | BedrockUsageError]]:
     """Yield each file with its content, or why it could not be read, in the order of ``files``.
 
-    Memory holds at most ``ahead`` files and ``max_bytes``, the one that was yielded last included.
-    Raises StoppedError, and at its end what ``files`` raised.
+    Memory holds at most ``ahead`` files and ``max_bytes``, including the file yielded last. Raises
+    StoppedError, and at the end what ``files`` raised.
     """
 
     def read(file: StoredFile) -> Content:
@@ -54,29 +54,29 @@ def download(
 
 
 def prefetch(
-    function: Callable[[_Asked], _Given],
-    items: Iterable[_Asked],
+    function: Callable[[_Item], _Result],
+    items: Iterable[_Item],
     *,
     ahead: int,
     threads: int = THREADS,
-    cost: Callable[[_Asked], int] = lambda item: 0,
-    weight: Callable[[_Given], int] = lambda given: 0,
+    cost: Callable[[_Item], int] = lambda item: 0,
+    weight: Callable[[_Result], int] = lambda given: 0,
     budget: int = 0,
-) -> Generator[tuple[_Asked, _Given | BedrockUsageError], None, None]:
-    """Yield each item with what the function makes of it, or the error that it raised, in order.
+) -> Generator[tuple[_Item, _Result | BedrockUsageError], None, None]:
+    """Yield each item with the function's result, or the error that it raised, in order.
 
-    The function runs in threads for up to ``ahead`` items, as long as their costs, and the weights
-    of the results that are there, come to no more than the budget. Ending early waits for what runs
-    and starts nothing else. Raises StoppedError, any error that is none of ours, and an error of
-    ``items`` after all that came before it.
+    The function runs in threads for up to ``ahead`` items, as long as their costs plus the weights
+    of the finished results stay within the budget. Closing early waits for running calls and starts
+    no others. Raises StoppedError, any error that is not ours, and an error of ``items`` after all
+    that came before it.
     """
-    waiting: deque[tuple[_Asked, Future[_Given | BedrockUsageError]]] = deque()
+    waiting: deque[tuple[_Item, Future[_Result | BedrockUsageError]]] = deque()
     errors = list[BedrockUsageError]()
 
     def held() -> int:
         return sum(cost(item) + _weight(future, weight) for item, future in waiting)
 
-    def first() -> tuple[_Asked, _Given | BedrockUsageError]:
+    def first() -> tuple[_Item, _Result | BedrockUsageError]:
         item, future = waiting.popleft()
         return item, future.result()
 
@@ -94,14 +94,14 @@ def prefetch(
         raise errors[0]
 
 
-def _weight(future: Future[_Given | BedrockUsageError], weight: Callable[[_Given], int]) -> int:
+def _weight(future: Future[_Result | BedrockUsageError], weight: Callable[[_Result], int]) -> int:
     if not future.done():
         return 0
     result = future.result()
     return 0 if isinstance(result, BedrockUsageError) else weight(result)
 
 
-def _until_error(items: Iterable[_Asked], errors: list[BedrockUsageError]) -> Iterator[_Asked]:
+def _until_error(items: Iterable[_Item], errors: list[BedrockUsageError]) -> Iterator[_Item]:
     try:
         yield from items
     except StoppedError:
@@ -110,7 +110,7 @@ def _until_error(items: Iterable[_Asked], errors: list[BedrockUsageError]) -> It
         errors.append(error)
 
 
-def _attempt(function: Callable[[_Asked], _Given], item: _Asked) -> _Given | BedrockUsageError:
+def _attempt(function: Callable[[_Item], _Result], item: _Item) -> _Result | BedrockUsageError:
     try:
         return function(item)
     except StoppedError:

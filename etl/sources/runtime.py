@@ -1,13 +1,13 @@
-"""Calls of Bedrock's runtime that cost money: one question, and the tokens that it took.
+"""Bedrock runtime calls that cost money: one question, and the tokens it took.
 
-A call is made once; whether to make it again is its maker's to say. What the model answered is read
-to its end, because a stream tells its tokens last, and then dropped: only counts leave this module.
+A call is made once; the caller decides whether to repeat it. The model's response is read to its
+end, because a stream reports its tokens last, and then dropped. Only counts leave this module.
 
-**The counts.** Input, cache read, cache write and output are disjoint. InvokeModel has them in the
-body's ``usage``, its stream in ``amazon-bedrock-invocationMetrics`` of the last chunk (for how long
-the cache keeps what is written to it stands in the first), Converse in ``usage``, its stream in the
-event ``metadata``. A stream that breaks may end without an error: it then has no counts, which is
-not the same as none.
+**The counts.** Input, cache read, cache write and output are disjoint. InvokeModel returns them in
+the body's ``usage``. Its stream has them in ``amazon-bedrock-invocationMetrics`` of the last chunk,
+and the lifetime of cache writes in the first. Converse has them in ``usage``, its stream in the
+event ``metadata``. A broken stream may end without an error. It then has no counts, which is not
+the same as zero.
 
 Sources: API reference of InvokeModel, Converse and their streams; Anthropic Claude Messages API in
 the user guide (checked 2026-11-26).
@@ -27,7 +27,7 @@ _VERSION = "bedrock-2023-05-31"
 
 
 class Usage(NamedTuple):
-    """The tokens of one call. ``input_tokens`` is what was not cached."""
+    """The tokens of one call. ``input_tokens`` excludes cached tokens."""
 
     input_tokens: int
     output_tokens: int
@@ -37,7 +37,7 @@ class Usage(NamedTuple):
 
 
 class ModelAnswer(NamedTuple):
-    """What came of a call. ``usage`` None: the answer broke off, ``problem`` says how."""
+    """The result of a call. ``usage`` None: the response broke off, and ``problem`` says how."""
 
     request_id: str
     usage: Usage | None
@@ -45,7 +45,7 @@ class ModelAnswer(NamedTuple):
 
 
 class Question(NamedTuple):
-    """What is asked of a model."""
+    """What a model is asked."""
 
     model_id: str
     prompt: str
@@ -53,9 +53,9 @@ class Question(NamedTuple):
 
 
 def ask(place: Place, operation: str, question: Question) -> ModelAnswer:
-    """Ask a model by one of ``OPERATIONS``. Raises the kinds of SourceError.
+    """Ask a model with one of ``OPERATIONS``. Raises the kinds of SourceError.
 
-    A RetriableError without a ``code`` means that nobody knows whether the model was asked.
+    After a RetriableError without a ``code`` it is unknown whether the model ran.
     """
     call, read = OPERATIONS[operation]
     answer = call(place, question)
@@ -63,16 +63,16 @@ def ask(place: Place, operation: str, question: Question) -> ModelAnswer:
     try:
         usage = read(answer)
     except _broken_off() as error:
-        # Its kind only: its words may quote the answer.
-        return ModelAnswer(request_id, None, f"the answer broke off ({type(error).__name__})")
-    problem = None if usage else "the answer ended before its token counts"
+        # The type only, because the message may quote the response.
+        return ModelAnswer(request_id, None, f"the response broke off ({type(error).__name__})")
+    problem = None if usage else "the response ended before its token counts"
     return ModelAnswer(request_id, usage, problem)
 
 
 def _broken_off() -> tuple[type[Exception], ...]:
-    """Return what reading an answer may end in.
+    """Return the errors that reading a response may raise.
 
-    urllib3's own is not translated by botocore in a stream.
+    botocore does not translate urllib3's errors in a stream.
     """
     errors = botocore.exceptions
     return (
@@ -130,7 +130,7 @@ def _read_body(answer: Mapping[str, Any]) -> Usage | None:
 
 
 def _read_chunks(answer: Mapping[str, Any]) -> Usage | None:
-    """Read the counts that Bedrock adds; the split of the cache is in Anthropic's own."""
+    """Read the counts that Bedrock adds. The split of cache writes is in Anthropic's own."""
     first: Mapping[str, Any] = {}
     metrics: Mapping[str, Any] | None = None
     for event in _events(answer["body"]):
@@ -159,7 +159,7 @@ def _read_metadata(answer: Mapping[str, Any]) -> Usage | None:
 
 
 def _events(stream: Any) -> Iterable[Any]:
-    """Yield the events of a stream, and let go of its connection however that ends."""
+    """Yield the events of a stream, and always release its connection."""
     with closing(stream):
         yield from stream
 
@@ -193,7 +193,7 @@ def _split(written: int, for_an_hour: int) -> tuple[int, int]:
 _Call = Callable[[Place, Question], dict[str, Any]]
 _ReadUsage = Callable[[Mapping[str, Any]], "Usage | None"]
 
-# How each is called, and where its counts are.
+# How each operation is called, and how its counts are read.
 OPERATIONS: dict[str, tuple[_Call, _ReadUsage]] = {
     "InvokeModel": (_invoke, _read_body),
     "InvokeModelWithResponseStream": (_invoke_stream, _read_chunks),

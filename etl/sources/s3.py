@@ -1,14 +1,13 @@
-"""Files in S3: listings page by page, objects read whole and checked, large ones into a temporary
-file.
+"""Files in S3: paged listings, and objects that are read whole and verified, large ones into a
+temporary file.
 
-A listing counts only with its ``KeyCount`` and ``IsTruncated``: an answer that is cut off is no
-empty folder. An object counts only when all of it came: by its length, by its checksum where S3
-keeps one, and by the size it was listed with, unless it was replaced since. The etag is that of the
-answer.
+A listing is valid only with its ``KeyCount`` and ``IsTruncated``: a truncated response is not an
+empty folder. An object is valid only when all of it arrived. Its length is checked, its checksum
+where S3 stores one, and the size in the listing unless the object was replaced since. The etag is
+the one in the response.
 
-The bucket may be in any region: boto3 goes where S3 says it is, and remembers. It may belong to
-another account; then that account has to allow the reading too. Buckets whose requester pays are
-not read.
+The bucket may be in any region: boto3 follows S3's redirect and remembers it. It may belong to
+another account, which must then allow the access too. Requester Pays buckets are not read.
 
 Source: S3 API reference, ListObjectsV2, GetObject, "Error responses" (checked 2026-11-25).
 """
@@ -38,7 +37,7 @@ from etl.sources.layouts import (
 )
 from etl.sources.stores import SMALL_BYTES, Content, Listing, Pieces, StoredFile
 
-# The most that S3 gives at a time.
+# The most keys that S3 returns in a page.
 PAGE_KEYS = 1000
 
 _CHUNK_BYTES = 1 << 18
@@ -58,18 +57,18 @@ _ADVICE: Mapping[str, tuple[type[BedrockUsageError], str]] = {
     ),
     "locked": (
         AccessError,
-        "{address} is encrypted, and its key may not be used ({code}): allow {key_action} on that"
-        " KMS key, in the policy of the role or user that runs this and in the key's own",
+        "{address} is encrypted and access to its KMS key was denied ({code}): allow {key_action}"
+        " on that key, in the policy of the role or user that runs this and in the key policy",
     ),
     "denied": (
         AccessError,
         "AccessDenied on {action} for {address}: add {action} on the bucket to the policy of the"
         " role or user that runs this (`bedrock-usage policy` prints it). A bucket of another"
-        " account must allow it in its bucket policy as well",
+        " account must also allow it in its bucket policy",
     ),
     "elsewhere": (
         AccessError,
-        "{address} is in another region, and S3 does not say in which: set AWS_REGION to the one"
+        "{address} is in another region, and S3 does not say which: set AWS_REGION to the region"
         " that `aws s3api get-bucket-location --bucket {bucket}` prints",
     ),
 }
@@ -78,7 +77,7 @@ _ADVICE: Mapping[str, tuple[type[BedrockUsageError], str]] = {
 class S3Store:
     """The objects that an account can read, in any bucket; see ``etl.sources.stores.Store``.
 
-    ``place``: whose credentials are used, and the region that is asked first.
+    ``place``: the account whose credentials are used, and the region of the first request.
     """
 
     def __init__(self, place: Place, *, page_keys: int = PAGE_KEYS) -> None:
@@ -86,9 +85,9 @@ class S3Store:
         self._page_keys = page_keys
 
     def find(self, path: str) -> StoredFile | str:
-        """Return the object with this address, or else the prefix that it names as a folder.
+        """Return the object with this address, or the folder that it names as a prefix.
 
-        Raises ConfigError for what is no address, RejectError if there is nothing.
+        Raises ConfigError for an invalid address, RejectError if nothing is there.
         """
         bucket, key = parse_s3_uri(path)
         folder = key if key.endswith("/") or not key else f"{key}/"
@@ -151,16 +150,16 @@ class S3Store:
 
     def _read_body(self, answer: Mapping[str, Any], file: StoredFile) -> Content:
         etag = str(answer.get("ETag", "")).strip('"')
-        kept = _Kept()
+        buffer = _Buffer()
         with closing(answer["Body"]) as body:
             for chunk in self._chunks(body):
-                kept.add(chunk)
-        if not etag or (etag == file.etag and kept.size != file.size):
-            raise RetriableError("the answer is damaged, it is not what was listed")
-        return Content(kept.content(), etag)
+                buffer.add(chunk)
+        if not etag or (etag == file.etag and buffer.size != file.size):
+            raise RetriableError("incomplete object: its size differs from the listing")
+        return Content(buffer.content(), etag)
 
     def _chunks(self, body: Any) -> Iterator[bytes]:
-        """Yield all to the end, where boto3 compares length and checksum."""
+        """Yield the body up to its end, where boto3 verifies length and checksum."""
         while True:
             self._place.clock.check()
             try:
@@ -194,8 +193,8 @@ class S3Store:
             raise explain_s3(error, "s3:ListBucket", address) from None
 
 
-class _Kept:
-    """What came of an object: in memory, or, if it is large, in a file without a name."""
+class _Buffer:
+    """The content of an object: in memory, or in an unnamed file if it is large."""
 
     def __init__(self) -> None:
         self._file = tempfile.SpooledTemporaryFile(max_size=SMALL_BYTES)  # noqa: SIM115
@@ -210,7 +209,7 @@ class _Kept:
             self._file.write(chunk)
         except OSError as error:
             raise RejectError(
-                f"cannot be kept in {tempfile.gettempdir()}: {error.strerror}"
+                f"cannot be stored in {tempfile.gettempdir()}: {error.strerror}"
             ) from None
 
     def content(self) -> bytes | Pieces:
@@ -228,7 +227,7 @@ class _Kept:
 def _check_page(page: Mapping[str, Any]) -> None:
     has_token = not page.get("IsTruncated") or page.get("NextContinuationToken")
     if "IsTruncated" not in page or not has_token:
-        raise RetriableError("the listing is damaged, it does not say whether there is more")
+        raise RetriableError("incomplete listing: it does not say whether there are more pages")
 
 
 def _files(bucket: str, page: Mapping[str, Any]) -> Iterator[StoredFile]:
@@ -245,7 +244,7 @@ def _stored(bucket: str, found: Mapping[str, Any]) -> StoredFile:
 
 
 def explain_s3(error: SourceError, action: str, address: str) -> BedrockUsageError:
-    """Return the error with the address in it and, in S3's own cases, with what to do about it."""
+    """Return the error with the address and, for S3's own errors, with what to do about it."""
     kind, words = _ADVICE.get(_case(error), (type(error), "{address}: {error}"))
     explained = kind(
         words.format(
@@ -265,7 +264,7 @@ def explain_s3(error: SourceError, action: str, address: str) -> BedrockUsageErr
 def _case(error: SourceError) -> str:
     code = str(error.code)
     if error.action == "sts:AssumeRole":
-        return "not entered"  # whose own words say what to do
+        return "role not assumed"  # its own message says what to do
     if code.startswith("KMS.") or (code in DENIED and str(error.action).startswith("kms:")):
         return "locked"
     if code in DENIED:

@@ -1,21 +1,20 @@
-"""Cut a stream of bytes into raw JSON values, without understanding them.
+"""Cut a stream of bytes into raw JSON values without interpreting them.
 
-Memory holds a window and one value, whatever the length of the file; the time is linear in it,
-whatever is in it. The values of a list that is all of a log (``LIST_KEYS``), or stands at the top,
-come one by one, and so do documents that follow each other (JSON lines).
+Memory holds a window and one value, whatever the length of the file. Time is linear in that length,
+whatever the content. The values of a list that makes up a log (``LIST_KEYS``), or is at the top
+level, come one by one. So do consecutive documents (JSON lines).
 
 **Fast.** Most of a file is cut window by window: a stretch that ends where a value seems to end is
-given to msgspec as a list; if that takes it for one, the guess was right. Otherwise the next value
-is looked for bracket by bracket, as far as the window went. A small file that is one list is taken
-as a whole, if a look at some places does not find very many values in it.
+given to msgspec as a list. If msgspec accepts it, the guess was right. Otherwise the next value is
+found bracket by bracket, up to the end of that window. A small file that is one list is decoded
+whole, unless sampling suggests very many values in it.
 
-**Damage.** A value that is no JSON costs itself. Where it cannot be told where it ends, reading
-goes on at the next line that begins with a bracket. What is looked through for nothing is counted:
-when it is more than what was read, a value has to end before the next such line, so that no line is
-looked at again and again.
+**Damage.** An invalid value affects no other. Where its end cannot be found, reading resumes at
+the next line that begins with a bracket. Bytes scanned in vain are counted. Once they exceed the
+bytes read, a value must end before the next such line, so that no line is scanned again and again.
 
-**Limits.** A value has at most ``MAX_VALUE_BYTES`` and ``MAX_PARTS`` parts (what is built from it
-takes some hundred bytes a part). A larger one is passed over, and what comes after it is read.
+**Limits.** A value has at most ``MAX_VALUE_BYTES`` and ``MAX_PARTS`` parts (a decoded part takes
+some hundred bytes). A larger value is skipped, and what follows it is read.
 """
 
 from __future__ import annotations
@@ -34,26 +33,26 @@ from etl.errors import TOO_DEEP
 MAX_VALUE_BYTES = 16 << 20
 MAX_PARTS = 500_000
 
-# A smaller value cannot have too many parts to matter; a larger one is not made a text of, which
-# may take four bytes a letter.
+# A smaller value cannot have enough parts to matter. A larger one is not decoded to text, which may
+# take four bytes a character.
 _FEW_BYTES = 1 << 18
 _TEXT_BYTES = 1 << 20
 
 _WINDOW_BYTES = 1 << 17
 
-# Python gives up before; here it is what is not looked through for the end.
+# Python gives up earlier; here it limits the search for the end.
 _MAX_DEPTH = 10_000
 _HEAD_BYTES = 4096
 _JUMP_BYTES = 1 << 14
 
-# Looked through for nothing before a value has to end before the next line.
+# Bytes scanned in vain before a value must end before the next line.
 _WASTE_ALLOWED = 1 << 18
-# Beginning anew takes as long as looking through so much.
+# A restart takes as long as scanning so many bytes.
 _RESTART_BYTES = 100
 
 LIST_KEYS = ("Records", "Events", "events", "inferenceProfileSummaries")
 
-# A document with one of these is no list of others, whatever it has besides.
+# A document with one of these is not a list of others, whatever else it has.
 _OWN_KEYS = re.compile(
     rb'"(?:eventID|eventTime|eventSource|eventName|eventVersion|MetricDataResults'
     rb'|inferenceProfileArn|schemaType)"\s*\Z'
@@ -66,25 +65,25 @@ _SPACE = re.compile(rb"\s*+")
 _BETWEEN = re.compile(rb"[\s,]*+")
 _STRING = re.compile(rb'"(?:[^"\\]++|\\.)*+"', re.DOTALL)
 _SCALAR = re.compile(rb'[^\s,\[\]{}":]++')
-# All that stands before the next bracket; a string counts as one thing. A line's end is in no
-# string of JSON, but is in what looks like one after damage.
+# Everything before the next bracket; a string counts as one unit. A JSON string never contains a
+# line end, but something that looks like a string after damage may.
 _RUN = re.compile(rb'(?:[^"\[\]{}]++|"(?:[^"\\]++|\\.)*+")*+', re.DOTALL)
 _RUN_OF_LINE = re.compile(rb'(?:[^"\[\]{}]++|"(?:[^"\\\n]++|\\.)*+")*+')
-# For what is passed over: the rest of a string; all up to a string that has no end.
+# For skipped values: the rest of a string; everything up to an unclosed string.
 _IN_STRING = re.compile(rb'(?:[^"\\]++|\\.)*+', re.DOTALL)
 _WITH_STRINGS = re.compile(rb'(?:[^"]++|"(?:[^"\\]++|\\.)*+")*+', re.DOTALL)
 _NO_BRACKETS = bytes(letter for letter in range(256) if letter not in b"{}[]")
 _STEPS = {ord("{"): 1, ord("["): 1, ord("}"): -1, ord("]"): -1}
 
-# Values that hold nothing, and many of them: not worth a look each. In a list an empty object is an
+# Empty values in large numbers: not worth parsing one by one. In a list, an empty object is an
 # event of another service.
 _NOTHING = re.compile(rb"(?:\{\s*+\}|\[\s*+\])[\s,]*+")
 _SINGLES = re.compile(rb'(?:[^\s,\[\]{}":]++|\[\s*+\]|"[^"\\]*+")[\s,]++')
 _MANY = {one: re.compile(rb"(?:%b)++" % one.pattern) for one in (_NOTHING, _SINGLES)}
 _MANY_BYTES = 1 << 12
 
-# Lines that open what they do not close, with nothing in them: where a value has to end before the
-# next line, each is refused for itself.
+# Lines with unclosed brackets and no content: where a value must end before the next line, each of
+# them is refused separately.
 _OPEN_LINES = re.compile(
     rb"""(?:[{\[]                                # begins with a bracket
     (?:[^\[\]{}"\n]++|\{[ \t]*+\}|\[[ \t]*+\]|[{\[]|"(?:[^"\\\n]++|\\.)*+")*+
@@ -95,8 +94,9 @@ _OPEN_LINES = re.compile(
 
 _LINE_START = re.compile(rb"\n(?=[{\[])")
 
-# A list of so much is taken as a whole, unless it is dense: some ten times what events are. What is
-# made of it takes 56 bytes a value. Nobody can foresee which places are looked at.
+# A list within this size is decoded whole, unless it is dense: some ten times denser than events
+# are. A decoded value takes 56 bytes. The sampled places are random, so no file can be built to
+# fool them.
 _WHOLE_BYTES = 4 << 20
 _PLACES, _PLACE_BYTES = 64, 64
 _DENSE = _PLACES * _PLACE_BYTES // 8
@@ -110,18 +110,18 @@ _NO_JSON = (msgspec.MsgspecError, UnicodeDecodeError, RecursionError)
 
 Raw = bytes | msgspec.Raw
 
-CUT_OFF = "the JSON is cut off"
-EMPTY = "no record, but an empty or single value"
-TOO_LARGE = f"larger than {MAX_VALUE_BYTES >> 20} MiB, which no record is"
+CUT_OFF = "the JSON is truncated"
+EMPTY = "not a record but an empty or single value"
+TOO_LARGE = f"larger than {MAX_VALUE_BYTES >> 20} MiB, the limit for a record"
 TOO_MANY_PARTS = f"more than {MAX_PARTS:,} values in one record"
 
 
 class Values(NamedTuple):
-    """Raw values that stand side by side; an empty one is an empty line.
+    """Consecutive raw values. An empty one is an empty line.
 
-    ``key`` names the list that they are in, "" for one without a name, None where each is a
-    document on a line of its own. ``where`` is the place of the list, ``first`` the index (or line)
-    of the first value. ``has_escapes``: whether any may have a backslash.
+    ``key`` names the list that holds them, "" if it has no name, None if each is a document on its
+    own line. ``where`` is the position of the list, ``first`` the index (or line) of the first
+    value. ``has_escapes``: whether any may contain a backslash.
     """
 
     where: str
@@ -131,16 +131,16 @@ class Values(NamedTuple):
     has_escapes: bool = True
 
     def position(self, index: int) -> str:
-        """Return the place of a value, by its index in ``raws``."""
+        """Return the position of a value, by its index in ``raws``."""
         if self.key is None:
             return self.where or f"line {self.first + index}"
         return join(self.where, f"{self.key}[{self.first + index}]")
 
 
 class Unreadable(NamedTuple):
-    """A place in a file that could not be read, and why: in our words, none of the file's.
+    """A position in a file that could not be read, and why. The reason quotes nothing of the file.
 
-    ``number``: of so many values, the first of which is there.
+    ``number``: how many such values there are, starting at that position.
     """
 
     position: str
@@ -149,27 +149,27 @@ class Unreadable(NamedTuple):
 
 
 class HeavyError(Exception):
-    """A value is larger than whoever reads the file has room for."""
+    """A value is larger than the reader of the file has room for."""
 
 
 class _UnendedError(Exception):
-    """A value does not end where it has to; the text says why, "" for what only JSON can tell."""
+    """A value does not end where it must. The text says why; "" if only a JSON parser can say."""
 
 
 def join(where: str, place: str) -> str:
-    """Return a place within another."""
+    """Return a position within another."""
     return f"{where} {place}" if where else place
 
 
 def problem_of(raw: bytes) -> str:
-    """Say why a value cannot be taken; "" if it can."""
+    """Say why a value cannot be accepted; "" if it can."""
     if reason := limit_of(raw):
         return reason
     return "" if _is_json(raw) else json_problem(raw)
 
 
 def limit_of(raw: bytes) -> str:
-    """Say which limit a value is beyond; "" if it is within all."""
+    """Say which limit a value exceeds; "" if none."""
     if len(raw) <= _FEW_BYTES:
         return ""
     if len(raw) > MAX_VALUE_BYTES:
@@ -179,16 +179,16 @@ def limit_of(raw: bytes) -> str:
 
 
 def load_value(raw: bytes) -> Any:
-    """Build a value, within the limits, as Python reads JSON. Raises ValueError, RecursionError."""
+    """Decode a value within the limits, as Python does. Raises ValueError, RecursionError."""
     if len(raw) > _TEXT_BYTES:
         return msgspec.json.decode(raw)
     return json.loads(raw.decode("utf-8", "replace"))
 
 
 def json_problem(raw: bytes) -> str:
-    """Say why bytes are no JSON for Python, which takes more for it than msgspec; "" if they are.
+    """Say why Python rejects bytes as JSON (it accepts more than msgspec); "" if it does not.
 
-    Nothing of the bytes is in the words.
+    The text quotes nothing of the bytes.
     """
     try:
         load_value(raw)
@@ -213,13 +213,13 @@ def _is_json(raw: bytes) -> bool:
 
 
 class Splitter:
-    """Iterate over it once. ``heavy``: the bytes of a value from which on HeavyError is raised."""
+    """Iterate over it once. ``heavy``: the value size in bytes above which HeavyError is raised."""
 
     def __init__(self, pieces: Iterable[bytes], *, heavy: int | None = None) -> None:
         self._pieces = iter(pieces)
         self._heavy = heavy
         self._buffer, self._at, self._is_ended = b"", 0, False
-        # Bytes before the buffer, lines before what is at hand.
+        # Bytes before the buffer, lines before the current position.
         self._before, self._line = 0, 1
         self._wasted, self._step_until = 0, 0
 
@@ -228,7 +228,7 @@ class Splitter:
         while self._skip(_SPACE):
             where = "" if is_first else f"line {self._line}"
             start = self._peek(0)
-            if start in (b"{", b"[") and (count := self._nothings(_NOTHING)):
+            if start in (b"{", b"[") and (count := self._skip_empty(_NOTHING)):
                 yield Unreadable(where or "line 1", EMPTY, count)
             elif start in (b"{", b"[") and self._is_strict() and (count := self._open_lines()):
                 yield Unreadable(where or "file", CUT_OFF, count)
@@ -248,8 +248,10 @@ class Splitter:
     # The window.
 
     def _more(self) -> bool:
-        """Read on; return whether there was more. The more is held, the more is read at once, so
-        that nothing is moved often."""
+        """Read on. Return whether there was more.
+
+        The more is buffered, the more is read at once, so that data is rarely moved.
+        """
         if self._is_ended:
             return False
         rest = self._buffer[self._at :]
@@ -276,7 +278,7 @@ class Splitter:
         self._at = end
 
     def _skip(self, pattern: re.Pattern[bytes]) -> bool:
-        """Pass over what a pattern takes; return whether anything comes after it."""
+        """Skip what a pattern matches. Return whether anything follows."""
         while True:
             self._advance(_end(pattern, self._buffer, self._at) - self._at)
             if self._left():
@@ -287,7 +289,7 @@ class Splitter:
     # Documents.
 
     def _has_list(self) -> bool:
-        """Return whether there is a list near the start of an object that may be all of it."""
+        """Say whether an object has a list near its start that may make up all of it."""
         if self._left() < _HEAD_BYTES:
             self._more()
         end = self._at + _HEAD_BYTES
@@ -298,14 +300,14 @@ class Splitter:
         return has_key and bool(_LIST.search(self._buffer, self._at, end))
 
     def _lines(self) -> Values | None:
-        """Take the lines of the window that are a document each; None if the first is not."""
+        """Take the lines of the window that are one document each; None if the first is not."""
         if self._before + self._at < self._step_until:
             return None
         if self._left() < _WINDOW_BYTES:
             self._more()
         window = self._buffer[self._at : self._at + _WINDOW_BYTES]
         is_all = self._is_ended and len(window) == self._left()
-        # What stands after the last end of a line is none, unless it is the end of all.
+        # What follows the last line end is not a line yet, except at the end of the file.
         lines = window.split(b"\n")[: None if is_all else -1]
         raws: list[bytes] = []
         size = 0
@@ -341,12 +343,12 @@ class Splitter:
         return self._is_ended and _end(_SPACE, self._buffer, self._at + size) == len(self._buffer)
 
     def _junk(self, where: str) -> Iterator[Unreadable]:
-        """Pass over what begins with no bracket, to the next line that does."""
+        """Skip text that does not begin with a bracket, up to the next line that does."""
         yield Unreadable(where or "file", "not JSON (at character 0)")
         self._to_next_line()
 
     def _to_next_line(self) -> None:
-        """Go to the next line that begins with a bracket, or to the end."""
+        """Skip to the next line that begins with a bracket, or to the end."""
         while not self._resync(self._left()):
             # The last byte may be the end of a line.
             self._advance(max(0, self._left() - 1))
@@ -355,7 +357,7 @@ class Splitter:
                 return
 
     def _object(self, where: str) -> Iterator[Values | Unreadable]:
-        """Take an object apart that has a list near its start, if that is one of its own keys."""
+        """Unpack an object with a list near its start, if the list is under one of its own keys."""
         at = 1
         while found := _KEY.match(self._buffer, self._at + at):
             begin = found.end() - self._at
@@ -374,7 +376,7 @@ class Splitter:
         yield from self._document(where)
 
     def _end_of_object(self, where: str) -> Iterator[Unreadable]:
-        """Pass over the keys after a list, up to the end of its object."""
+        """Skip the keys after a list, up to the end of its object."""
         while self._skip(_BETWEEN):
             if self._peek(0) == b"}":
                 self._advance(1)
@@ -397,7 +399,7 @@ class Splitter:
     # Lists.
 
     def _list(self, where: str, key: str) -> Generator[Values | Unreadable, None, bool]:
-        """Yield the values of a list; return whether its end was reached."""
+        """Yield the values of a list. Return whether its end was reached."""
         index = 0
         if not where and (stretch := self._whole()):
             yield Values(where, key, 0, *stretch)
@@ -406,7 +408,7 @@ class Splitter:
             if self._peek(0) == b"]":
                 self._advance(1)
                 return True
-            if count := self._nothings(_SINGLES):
+            if count := self._skip_empty(_SINGLES):
                 yield Unreadable(Values(where, key, index, ()).position(0), EMPTY, count)
                 index += count
                 continue
@@ -420,8 +422,8 @@ class Splitter:
         yield Unreadable(Values(where, key, index, ()).position(0), _after(CUT_OFF, index))
         return False
 
-    def _nothings(self, pattern: re.Pattern[bytes]) -> int:
-        """Pass over many values that hold nothing; return how many, 0 where there are few."""
+    def _skip_empty(self, pattern: re.Pattern[bytes]) -> int:
+        """Skip many empty values. Return how many; 0 if there are few."""
         if self._left() < _MANY_BYTES:
             self._more()
         end = _end(_MANY[pattern], self._buffer, self._at)
@@ -439,7 +441,7 @@ class Splitter:
         if not found or _is_dense(self._buffer, begin):
             return None
         try:
-            # With its own brackets: nothing is copied.
+            # With its own brackets, so nothing is copied.
             raws = _RAWS.decode(memoryview(self._buffer)[begin - 1 : found.start() + 1])
         except _NO_JSON:
             return None
@@ -448,8 +450,7 @@ class Splitter:
         return (raws, has_escapes) if raws else None
 
     def _open_lines(self) -> int:
-        """Pass over many lines that nothing closes, but for the last, which may be the start of
-        something; return how many."""
+        """Skip many unclosed lines except the last, which may begin a value. Return how many."""
         end = _end(_OPEN_LINES, self._buffer, self._at)
         if end - self._at < _MANY_BYTES:
             return 0
@@ -459,8 +460,10 @@ class Splitter:
         return self._line - line
 
     def _stretch(self) -> tuple[list[msgspec.Raw], bool] | None:
-        """Take as many values as the window holds, and say whether they have escapes; None if it
-        does not begin with whole ones."""
+        """Take as many values as the window holds, with whether they have escapes.
+
+        None if the window does not begin with whole values.
+        """
         if self._before + self._at < self._step_until:
             return None
         if self._left() < _WINDOW_BYTES:
@@ -479,7 +482,7 @@ class Splitter:
         return None
 
     def _cuts(self, begin: int, end: int) -> Iterator[int]:
-        """Yield where a value may end in a part of the buffer, the likeliest place first."""
+        """Yield where a value may end in a part of the buffer, the likeliest position first."""
         find = self._buffer.rfind
         if self._is_ended and end == len(self._buffer) and (cut := find(b"]", begin, end)) > begin:
             yield cut
@@ -492,9 +495,9 @@ class Splitter:
     def _value(
         self, here: Values, size: int | _UnendedError | None = None
     ) -> Generator[Values | Unreadable, None, bool]:
-        """Take the value at hand; return whether it is known where the next one begins.
+        """Take the current value. Return whether the start of the next one is known.
 
-        ``size``: what ``_size`` came to, if it was called already.
+        ``size``: the result of ``_size``, if it was called before.
         """
         reason, is_ended = "", True
         try:
@@ -521,12 +524,12 @@ class Splitter:
         if self._resync(len(raw) or self._left()):
             return False
         if not is_ended:
-            return self._pass_over()
+            return self._skip_value()
         self._advance(len(raw))
         return True
 
     def _resync(self, size: int) -> bool:
-        """Go to the next line that begins with a bracket, if there is one within so many bytes."""
+        """Skip to the next line that begins with a bracket, if one is within so many bytes."""
         found = _LINE_START.search(self._buffer, self._at, self._at + size + 1)
         if not found:
             return False
@@ -556,7 +559,7 @@ class Splitter:
                 return end - self._at - begin
             if pattern is _SCALAR and end < len(self._buffer):
                 raise _UnendedError("not JSON (at character 0)")
-            self._hold_more(begin)
+            self._read_more(begin)
             if self._is_ended and pattern is _SCALAR:
                 return max(1, self._left() - begin)
 
@@ -572,7 +575,7 @@ class Splitter:
             if letter == b'"' and is_strict and self._buffer.find(b"\n", self._at + at) >= 0:
                 raise _UnendedError(CUT_OFF)
             if not letter or letter == b'"':
-                self._hold_more(begin)
+                self._read_more(begin)
                 continue
             if is_strict and depth and letter in b"{[" and self._buffer[self._at + at - 1] == 10:
                 raise _UnendedError(CUT_OFF)
@@ -585,8 +588,10 @@ class Splitter:
                 return at - begin
 
     def _jump(self, at: int, depth: int) -> tuple[int, int]:
-        """Go on within a large value, many brackets at once; as far as it surely neither ends nor
-        is too deep."""
+        """Advance within a large value by many brackets at once.
+
+        Goes only as far as the value certainly neither ends nor is too deep.
+        """
         begin = self._at + at
         window = self._buffer[begin : begin + _JUMP_BYTES]
         size = _end(_WITH_STRINGS, window, 0)
@@ -595,7 +600,7 @@ class Splitter:
             return at, depth
         return at + size, depths[-1]
 
-    def _hold_more(self, begin: int) -> None:
+    def _read_more(self, begin: int) -> None:
         """Read on within a value. Raises _UnendedError if there is no more, or it is too large."""
         self._check_size(self._left() - begin)
         if not self._more():
@@ -607,14 +612,14 @@ class Splitter:
         if size > MAX_VALUE_BYTES:
             raise _UnendedError(TOO_LARGE)
 
-    def _pass_over(self) -> bool:
-        """Go to the end of a value without holding it; return whether it has one."""
+    def _skip_value(self) -> bool:
+        """Skip to the end of a value without holding it. Return whether it has one."""
         depth = 0
         while self._left() >= _WINDOW_BYTES or self._more() or self._left():
             window = self._buffer[self._at : self._at + _WINDOW_BYTES]
             size = _end(_WITH_STRINGS, window, 0)
             if not size:
-                if not self._pass_over_string():
+                if not self._skip_string():
                     return False
             else:
                 depths = _depths(window[:size], depth)
@@ -627,13 +632,13 @@ class Splitter:
                 return True
         return False
 
-    def _pass_over_string(self) -> bool:
+    def _skip_string(self) -> bool:
         self._advance(1)
         while self._skip(_IN_STRING):
             if self._peek(0) == b'"':
                 self._advance(1)
                 return True
-            # A backslash whose letter is not there yet.
+            # The character after a backslash has not been read yet.
             if not self._more():
                 break
         self._advance(self._left())
@@ -641,20 +646,20 @@ class Splitter:
 
 
 def _is_dense(buffer: bytes, begin: int) -> bool:
-    """Say whether there may be very many values in a buffer."""
+    """Say whether a buffer may hold very many values."""
     last = max(begin, len(buffer) - _PLACE_BYTES)
     places = (randint(begin, last) for _ in range(_PLACES))  # noqa: S311 (not a secret)
     return sum(buffer.count(b",", at, at + _PLACE_BYTES) for at in places) > _DENSE
 
 
 def _depths(written: bytes, depth: int) -> list[int]:
-    """Return how deep it is before the first bracket and after each."""
+    """Return the nesting depth before the first bracket and after each."""
     brackets = _STRING.sub(b"", written).translate(None, _NO_BRACKETS)
     return list(accumulate(map(_STEPS.__getitem__, brackets), initial=depth))
 
 
 def _end_of_value(window: bytes, depth: int) -> int:
-    """Return where in a window a value ends that began so many brackets before."""
+    """Return where a value ends in a window, given how many brackets are open before it."""
     at = 0
     while True:
         at = _end(_RUN, window, at) + 1

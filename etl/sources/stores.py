@@ -1,13 +1,12 @@
-"""Where files stand: a local folder here, a bucket in ``etl.sources.s3``; the same words for both.
+"""Where files are stored: local folders here, buckets in ``etl.sources.s3``, with one interface.
 
-A folder is a text that ends with ``/`` and names it fully. Nothing outside of the folder that was
-asked for is ever listed. The identity of a file is its folder and its name; its ``etag`` tells one
-content from another, and the one that counts comes with the content, because a file may be replaced
-after it was listed.
+A folder is its full name as text, ending with ``/``. Nothing outside the requested folder is ever
+listed. A file is identified by its folder and name. Its ``etag`` identifies its content, and the
+etag that counts comes with the content, because a file may be replaced after it was listed.
 
-What cannot be read is a ``BedrockUsageError`` of its own and does not stop the rest: RejectError
-where something about the file is wrong, the kinds of SourceError where AWS does not give it. Of
-what a folder holds only regular files are read; a device, a pipe or a socket may have no end.
+Whatever cannot be read raises a ``BedrockUsageError`` and does not stop the rest: RejectError if
+something is wrong with the file, the kinds of SourceError if AWS does not return it. In a folder
+only regular files are read, because a device, a pipe or a socket may never end.
 """
 
 from __future__ import annotations
@@ -22,7 +21,7 @@ from typing import BinaryIO, NamedTuple, Protocol
 from etl.errors import BedrockUsageError, FileGoneError, RejectError
 from etl.sources.layouts import is_skipped_file, is_skipped_folder
 
-# A larger file is never held as a whole.
+# A larger file is never held in memory as a whole.
 SMALL_BYTES = 4 << 20
 
 _PIECE_BYTES = 1 << 18
@@ -38,7 +37,7 @@ _KINDS = {
 
 
 class StoredFile(NamedTuple):
-    """A file as it was listed; ``size`` in bytes."""
+    """A file as listed. ``size`` in bytes."""
 
     folder: str
     name: str
@@ -51,10 +50,10 @@ class StoredFile(NamedTuple):
 
 
 class Content(NamedTuple):
-    """What a file holds, and the etag of just that.
+    """A file's content and its etag.
 
-    Of a file above ``SMALL_BYTES`` it is what gives its bytes in pieces, each time anew from the
-    start; that raises RejectError if they are not to be had any more.
+    Above ``SMALL_BYTES``, ``data`` is a function that returns the bytes in pieces, from the start
+    at each call. It raises RejectError if they are no longer available.
     """
 
     data: bytes | Pieces
@@ -66,70 +65,70 @@ class Content(NamedTuple):
 
 
 class Listing(NamedTuple):
-    """What is immediately in a folder: the names of its folders, sorted, and whether files are."""
+    """What a folder directly contains: its folders' names, sorted, and whether it has files."""
 
     folders: list[str]
     has_files: bool
 
 
 class ListingProblem(NamedTuple):
-    """A folder that could not be listed, or not wholly, and why."""
+    """A folder that could not be listed completely, and why."""
 
     folder: str
     error: BedrockUsageError
 
 
 class Store(Protocol):
-    """A place with folders and files; several threads may use it at the same time.
+    """A place with folders and files. Several threads may use it at once.
 
     Skipped folders and files (``etl.sources.layouts``) are left out. Each method raises
     BedrockUsageError for what cannot be listed or read, and StoppedError.
     """
 
     def find(self, path: str) -> StoredFile | str:
-        """Return the file that a path names, or else the folder."""
+        """Return the file that a path names, or the folder."""
         ...
 
     def list_folder(self, folder: str) -> Listing:
-        """Return what is immediately in a folder; an S3 prefix without keys is an empty one."""
+        """Return what a folder directly contains. An S3 prefix without keys is an empty folder."""
         ...
 
     def files(self, folder: str) -> Iterator[StoredFile]:
-        """Yield the files immediately in a folder, by name."""
+        """Yield the files directly in a folder, by name."""
         ...
 
     def files_below(
         self, folder: str, after: str = "", before: str | None = None
     ) -> Iterator[StoredFile]:
-        """Yield all files in a folder and the folders in it, by URI: those between two URIs.
+        """Yield all files below a folder whose URI is between two URIs, in order of URI.
 
-        A part that cannot be listed does not stop the rest; the error is raised at the end.
+        A part that cannot be listed does not stop the rest. The error is raised at the end.
         """
         ...
 
     def read(self, file: StoredFile) -> Content:
-        """Return a file's content; raise FileGoneError if it is no longer there."""
+        """Return a file's content. Raises FileGoneError if it is no longer there."""
         ...
 
 
 class LocalStore:
-    """The files of this machine. Links to folders are not followed below the one asked for."""
+    """The files of this machine. Below the requested folder, links to folders are not followed."""
 
     def find(self, path: str) -> StoredFile | str:
-        """Return the file that a path names, or else the folder; raise RejectError for neither."""
+        """Return the file that a path names, or the folder. Raises RejectError if neither."""
         try:
             real = Path(path).resolve()
             if real.is_dir():
                 return f"{real}/".replace("//", "/")
             if not real.exists():
-                # A pipe of the shell, /dev/fd/63, leads to a name that is no path.
+                # A shell pipe, /dev/fd/63, resolves to a name that is not a path.
                 real = Path(path).parent.resolve() / Path(path).name
             status = real.stat()
         except OSError as error:
             raise RejectError(f"{path} cannot be read: {error.strerror}") from None
         except (RuntimeError, ValueError):
             raise RejectError(
-                f"{path} cannot be read: it is a link to itself, or no path"
+                f"{path} cannot be read: it is a link to itself, or not a path"
             ) from None
         return StoredFile(
             f"{real.parent}/".replace("//", "/"), real.name, _etag(status), status.st_size
@@ -161,7 +160,7 @@ class LocalStore:
                 data = opened.read(SMALL_BYTES + 1)
         except FileNotFoundError:
             if os.path.lexists(file.uri):
-                raise RejectError("is a link that leads nowhere") from None
+                raise RejectError("is a broken link") from None
             raise FileGoneError(f"{file.uri} is no longer there") from None
         except OSError as error:
             raise RejectError(f"cannot be read: {error.strerror}") from None
@@ -169,10 +168,10 @@ class LocalStore:
 
 
 def _open(path: str) -> BinaryIO:
-    """Open a regular file. Raises RejectError for anything else, without waiting for its writer."""
-    kind = stat.S_IFMT(os.stat(path).st_mode)  # noqa: PTH116 (a path that may be no UTF-8)
+    """Open a regular file. Raises RejectError for anything else, without waiting for a writer."""
+    kind = stat.S_IFMT(os.stat(path).st_mode)  # noqa: PTH116 (the path may not be UTF-8)
     if kind not in (stat.S_IFREG, stat.S_IFDIR):
-        raise RejectError(f"is {_KINDS.get(kind, 'no file')}: only regular files are read")
+        raise RejectError(f"is {_KINDS.get(kind, 'not a file')}: only regular files are read")
     opened = os.fdopen(os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0)), "rb")
     if not stat.S_ISREG(os.fstat(opened.fileno()).st_mode):
         opened.close()
@@ -194,7 +193,7 @@ def _etag(status: os.stat_result) -> str:
 
 
 def _scan(folder: str) -> list[os.DirEntry[str]]:
-    """Return what is in a folder, in the order of the names that S3 would have for it."""
+    """Return the entries of a folder, in the order that S3 would list their names."""
     try:
         with os.scandir(folder) as entries:
             return sorted(
@@ -210,7 +209,7 @@ def _is_folder(entry: os.DirEntry[str], folder: str) -> bool:
 
 
 def _is_file(entry: os.DirEntry[str]) -> bool:
-    """Say whether it is to be read, or told that it cannot be: anything that is no folder."""
+    """Say whether an entry is to be read or reported as unreadable: anything but a folder."""
     try:
         is_folder = entry.is_dir()
     except OSError:
@@ -219,7 +218,7 @@ def _is_file(entry: os.DirEntry[str]) -> bool:
 
 
 def _stored(folder: str, entry: os.DirEntry[str]) -> Iterator[StoredFile]:
-    """Yield the file, or nothing if it was deleted meanwhile."""
+    """Yield the file, or nothing if it has been deleted meanwhile."""
     try:
         try:
             status = entry.stat()

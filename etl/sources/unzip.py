@@ -1,8 +1,8 @@
-"""A file's content, piece by piece, whether it is gzip or not.
+"""A file's content, piece by piece, gzip or not.
 
-A megabyte of gzip may hold a gigabyte: a content within ``WHOLE_BYTES`` comes as one piece, which
-is the fastest; of a larger one no piece has more than ``PIECE_BYTES``, so memory does not grow with
-it. Of damaged data, what stands before the damage is given, and ``damage`` says afterwards what is
+A megabyte of gzip may hold a gigabyte. A content within ``WHOLE_BYTES`` comes as one piece, which
+is fastest. For a larger one no piece exceeds ``PIECE_BYTES``, so memory does not grow with it. If
+the data is damaged, everything before the damage is yielded, and ``damage`` says afterwards what is
 wrong.
 """
 
@@ -20,8 +20,9 @@ _CHUNK_BYTES = 1 << 16
 
 
 class Unzipped:
-    """Iterate over it once for the content; then ``damage`` is what is wrong with its end, if
-    anything."""
+    """Iterate over it once for the content. Then ``damage`` says what is wrong at its end, if
+    anything.
+    """
 
     def __init__(self, pieces: Iterable[bytes]) -> None:
         self._pieces = pieces
@@ -39,7 +40,7 @@ class Unzipped:
         return self._unzip(_chunks(chain([first], pieces)), is_begun=True)
 
     def _unzip(self, chunks: Iterator[bytes], *, is_begun: bool) -> Iterator[bytes]:
-        # By hand, because gzip.open gives nothing of a member that is cut off.
+        # By hand, because gzip.open returns nothing of a truncated member.
         member = zlib.decompressobj(wbits=31)
         chunk = next(chunks, b"")
         while chunk:
@@ -55,7 +56,7 @@ class Unzipped:
             except zlib.error:
                 if before is not None:
                     yield from _until_damage(before, chunk)
-                self.damage = "the gzip data are damaged; what stood before was read"
+                self.damage = "the gzip data is damaged; everything before that was read"
                 return
             if piece:
                 yield piece
@@ -65,11 +66,11 @@ class Unzipped:
                 chunk = member.unused_data
             chunk = chunk or next(chunks, b"")
         if is_begun:
-            self.damage = "the gzip data are cut off; what is there was read"
+            self.damage = "the gzip data is truncated; everything before that was read"
 
 
 def _until_damage(member: zlib._Decompress, chunk: bytes) -> Iterator[bytes]:
-    """Unzip byte by byte, because an error gives nothing of the chunk it is in."""
+    """Unzip byte by byte, because an error loses all of the chunk it is in."""
     for at in range(len(chunk)):
         byte = chunk[at : at + 1]
         while byte:
@@ -83,7 +84,7 @@ def _until_damage(member: zlib._Decompress, chunk: bytes) -> Iterator[bytes]:
 
 
 def _at_once(data: bytes) -> bytes | None:
-    """Return the content of data that are one whole member; None if they are not, or it is long."""
+    """Return the content of data that is one whole member; None if it is not, or is too long."""
     member = zlib.decompressobj(wbits=31)
     try:
         content = member.decompress(data, WHOLE_BYTES)
@@ -93,7 +94,7 @@ def _at_once(data: bytes) -> bytes | None:
 
 
 def _chunks(pieces: Iterable[bytes]) -> Iterator[bytes]:
-    """Yield the same bytes in chunks that are small enough to be unzipped twice."""
+    """Yield the same bytes in chunks small enough to be unzipped twice."""
     for piece in pieces:
         if len(piece) <= _CHUNK_BYTES:
             yield piece

@@ -1,7 +1,7 @@
-"""Order the work of ``sync``: what is new first, what is old while there is time.
+"""The work of ``sync``: new data first, then history while there is time.
 
-- ``windows`` decides which stretch of time a stream reads next; it knows no AWS and no clock.
-- ``events``, ``totals`` and ``catalogue`` read one source each of one account and region.
+- ``windows`` decides which time window a stream reads next. It uses neither AWS nor a clock.
+- ``events``, ``totals`` and ``catalogue`` each read one source of one account and region.
 - ``writer`` is the one thread that touches the database.
-- ``run`` reads all places at once, round by round; ``schedule`` repeats that for ever.
+- ``run`` reads all places at once, round by round; ``schedule`` repeats that until stopped.
 """

@@ -1,21 +1,21 @@
 """Keep the raw events of the event history as a trail's log files.
 
 **Before the bookmark.** The files of a batch are written before the transaction that stores its
-rows and moves the bookmark over them, so whatever is claimed is in the archive. A crash in between
-leaves events that the next run writes once more; ``load`` counts them once.
+rows and moves the bookmark past them, so whatever is claimed is in the archive. After a crash in
+between, the next run writes the same events again; ``load`` counts them once.
 
-**Once.** The last hour is read by every sync, the last two days once a day. An event whose text the
-archive has is not written again; with another text it is, because nothing that AWS says later may
-be lost (``etl.warehouse.write.archived_events``). All that LookupEvents gives is kept, also what
-this version takes for no call, and each event as it came, byte for byte. Only what is no JSON is
-left out: it would spoil the file, and stands in ``rejects``.
+**Once.** Every sync reads the last hour again, and once a day the last two days. An event whose
+text is archived is not written again. An event with a different text is, because nothing that AWS
+corrects may be lost (``etl.warehouse.write.archived_events``). All that LookupEvents returns is
+kept, including what this version does not count as a call, each event byte for byte as it came.
+Only invalid JSON is left out: it would corrupt the file, and it is in ``rejects``.
 
-**Without bodies,** unless they are asked for: what a caller wrote, or was answered, is replaced by
-a mark but for what is known to be an id, a count or a setting (``etl.normalise.bodies``). What the
-event is known by is still its whole text.
+**Without bodies,** unless they are requested: what a caller wrote, or got as a response, is
+replaced by a mark, except for known ids, counts and settings (``etl.normalise.bodies``). An event
+is still identified by its whole text.
 
-**Files.** As CloudTrail names its own, but a file's day and minute are those of its newest event,
-and no file spans two days: so an event is found by its time, and days load in their order.
+**Files.** They are named as CloudTrail names its own, but a file's day and minute are those of its
+newest event, and no file spans two days. So an event is found by its time, and days load in order.
 """
 
 from __future__ import annotations
@@ -37,13 +37,13 @@ from etl.warehouse.write.archived_events import ArchivedEvent, archived_event, f
 _RANDOM_LETTERS = 16
 
 
-def keep(
+def archive_events(
     archive: Archive, job: Job, events: Iterable[LookedUp], *, bodies: bool = False
 ) -> list[ArchivedEvent]:
-    """Write what the archive lacks of a place's events; return the entries of just that.
+    """Write the events of a place that the archive lacks. Return the entries of just those.
 
-    ``bodies``: with what was asked and answered, where an event has it.
-    Raises SourceError if it cannot be written; then nothing of it may be claimed.
+    ``bodies``: keep prompts and responses, where an event has them. Raises SourceError if it cannot
+    be written. Then none of it may be claimed.
     """
     now = job.place.clock.now()
     entries = {
@@ -71,6 +71,6 @@ def _name(job: Job, moment: datetime) -> str:
 
 def log_file(texts: Iterable[str]) -> bytes:
     """Return events, each as CloudTrail wrote it, as the content of one of its log files."""
-    # Half a surrogate pair has no bytes; JSON has an escape for it.
+    # Half of a surrogate pair has no UTF-8 encoding. JSON has an escape for it.
     records = ",".join(texts).encode("utf-8", "backslashreplace")
     return gzip.compress(b'{"Records":[' + records + b"]}", mtime=0)

@@ -1,7 +1,7 @@
-"""Read one place's catalogue: what models are called, and what a profile stands for.
+"""Read one place's catalogue: the names of models, and what each profile stands for.
 
-It changes seldom: it is read once a day, and within the hour when a call names an application
-profile that nobody knows yet.
+It rarely changes. It is read once a day, and within the hour when a call names an application
+profile that is not known yet.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ EVERY_WITH_UNKNOWN = timedelta(hours=1)
 
 
 def sync_catalogue(job: Job, options: SyncOptions) -> None:
-    """Read models and profiles, if that is due."""
+    """Read models and profiles, if due."""
     place, as_of, state = job.place, job.place.clock.now(), job.state()
     unknown = job.ask(lambda db: unknown_profiles(db, place.account_id, place.region))
     if not is_due(state, as_of, has_unknown=bool(unknown)):
@@ -46,7 +46,7 @@ def sync_catalogue(job: Job, options: SyncOptions) -> None:
         state, covered_from=state.covered_from or as_of, watermark=as_of, read_at=as_of
     )
     job.write(batch)
-    job.tell("whole", done=1, read=len(models) + len(batch.profiles), share=1.0)
+    job.report("whole", done=1, read=len(models) + len(batch.profiles), share=1.0)
 
 
 def is_due(state: StreamState, as_of: datetime, *, has_unknown: bool) -> bool:
@@ -58,7 +58,7 @@ def is_due(state: StreamState, as_of: datetime, *, has_unknown: bool) -> bool:
 def _parse(
     batch: Batch, job: Job, raw: Iterable[dict[str, Any]], parse: Callable[[object], ParsedItem]
 ) -> list[ParsedItem]:
-    """Return what was read; what cannot be is rejected in the batch."""
+    """Return the items that could be read. The others become rejects in the batch."""
     parsed = []
     for index, one in enumerate(raw):
         try:

@@ -1,19 +1,19 @@
 """Read one place's events from CloudTrail, window by window, page by page.
 
-Every page is committed with the state that claims it. Whatever happens, the next run goes on from
-the oldest page that was committed; what it reads twice is the same event to the warehouse.
+Every page is committed with the state that claims it. Whatever happens, the next run continues from
+the oldest committed page. The warehouse treats an event that is read twice as the same event.
 
 With an archive several pages share a commit, so that a file holds more than fifty events: up to
-``_ARCHIVE_EVENTS`` of one window, or what came in a minute. What a stop or a failure finds in hand
-is still archived and committed.
+``_ARCHIVE_EVENTS`` of one window, or the events of a minute of reading. On a stop or failure, the
+pages in hand are still archived and committed.
 
-**Late events** are looked for once a day and once a week (``windows``), in at most a quarter of the
-requests that AWS allows in the time since the last look, and in a quarter of a round while history
-is left. What that does not suffice for is not read again: ``sync_rereads`` says so, and how much
-each look has found.
+**Late events** are looked for once a day and once a week (``windows``), with at most a quarter of
+the requests that AWS allows in the time since the last look, and with a quarter of a round while
+history is left. The rest is not read again: ``sync_rereads`` shows that, and how much each look
+found.
 
 **The edge.** CloudTrail may refuse to go back as far as it should. Then the time from which it does
-answer is looked for, what lies before is a gap, and the reading goes on.
+respond is searched for, everything before it is a gap, and reading continues.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ from etl.normalise.cloudtrail import Parsed, parse_event
 from etl.sources.cloudtrail import LAST_REACH, REACH, EventPage, LookedUp, find_edge, lookup_events
 from etl.sources.limiter import LOOKUP_SECONDS
 from etl.sync import windows
-from etl.sync.archive import keep
+from etl.sync.archive import archive_events
 from etl.sync.job import Job
 from etl.sync.options import SyncOptions
 from etl.sync.stream import PageOf, WindowedStream
@@ -37,15 +37,15 @@ from etl.warehouse.bookmarks import Reread, StreamState
 from etl.warehouse.write.archived_events import forget_archived
 from etl.warehouse.write.batch import Batch
 
-# What a file of an archive may hold, and how long it may wait for that.
+# How many events a file of an archive may hold, and how long it may wait for them.
 _ARCHIVE_EVENTS, _ARCHIVE_SECONDS = 2000, 60.0
 
-# How much of the requests that AWS allows, and of a round, looking for late events may take.
+# The share of AWS's request limit, and of a round, that the search for late events may take.
 REREAD_SHARE = 0.25
 
 
 class _InHand:
-    """What was read and is not committed yet."""
+    """What was read but is not committed yet."""
 
     def __init__(self, batch: Batch, since: float) -> None:
         self.batch, self.since = batch, since
@@ -56,7 +56,7 @@ class _InHand:
 
 
 class EventStream(WindowedStream[LookedUp]):
-    """The events of CloudTrail, which gives the newest of a window first."""
+    """The events of CloudTrail, which returns the newest of a window first."""
 
     def __init__(self, job: Job, options: SyncOptions) -> None:
         super().__init__(job, options)
@@ -76,11 +76,11 @@ class EventStream(WindowedStream[LookedUp]):
 
     @property
     def _horizon(self) -> datetime:
-        """The oldest moment that may still be asked for; it moves while the stream is read."""
+        """The oldest time that can still be requested. It moves while the stream is read."""
         return max(self._edge, self._job.place.clock.now() - LAST_REACH)
 
     def read_older(self, deadline: float) -> bool:
-        """Read what is due again, for a part of the time if history is left; then history."""
+        """Read what is due again, for part of the time if history is left; then history."""
         now, share = self._job.place.clock.monotonic(), 1.0
         if self._next_history():
             share = REREAD_SHARE
@@ -94,7 +94,7 @@ class EventStream(WindowedStream[LookedUp]):
     def _next_reread(self) -> Task | None:
         task = windows.next_reread(self._state, self._as_of, self._horizon, is_weekly=True)
         if task and ("reread" not in self._state.windows or self._state.reread is None):
-            # What is too old by now is not read again either, and counts as that.
+            # What is too old by now is not read again either, and is recorded as such.
             wanted = windows.reread_from(self._state, self._as_of, is_weekly=True)
             reread = Reread(self._as_of, min(wanted, task.start), task.end, task.end)
             self._state = replace(self._state, reread=reread)
@@ -105,7 +105,7 @@ class EventStream(WindowedStream[LookedUp]):
         return super()._next_history()
 
     def _read_window(self, task: Task, deadline: float | None = None) -> bool:
-        """Read a window to its end, or to the edge, which is True; False if the deadline came."""
+        """Read a window to its end, or to the edge, and return True; False at the deadline."""
         try:
             is_read = super()._read_window(task, deadline)
         except TooOldError as error:
@@ -119,7 +119,7 @@ class EventStream(WindowedStream[LookedUp]):
         return is_read
 
     def _move_edge(self, task: Task, error: TooOldError) -> None:
-        """Give up what CloudTrail refuses; raise the error if that is not the time that it was."""
+        """Give up what CloudTrail refuses. Raises the error if the time was not its cause."""
         edge = find_edge(self._job.place, task.start, self._as_of)
         if edge is None or edge <= self._edge:
             raise error
@@ -128,7 +128,7 @@ class EventStream(WindowedStream[LookedUp]):
         if task.kind == "reread":
             self._state = windows.after_task(self._state, task, self._as_of)
             self._count(task, edge, is_over=True)
-        self._job.note(f"{error}: asked for what is from {edge:%Y-%m-%d %H:%M} UTC on")
+        self._job.note(f"{error}: continuing from {edge:%Y-%m-%d %H:%M} UTC")
         self._job.write(Batch(state=self._state))
 
     def _pages(self, task: Task) -> Iterator[EventPage]:
@@ -144,7 +144,7 @@ class EventStream(WindowedStream[LookedUp]):
         return windows.after_page(self._state, task, reached)
 
     def _is_used_up(self, task: Task) -> bool:
-        """Say whether a reread may make no more requests after the one that it has just made."""
+        """Say whether a reread may make no more requests after the one just made."""
         reread = self._state.reread
         if task.kind != "reread" or reread is None:
             return False
@@ -153,7 +153,7 @@ class EventStream(WindowedStream[LookedUp]):
         return reread.requests + 1 >= allowed * REREAD_SHARE
 
     def _count(self, task: Task, reached: datetime, *, is_over: bool) -> None:
-        """Note how far a reread has come, and in how many requests."""
+        """Record how far a reread has come, and in how many requests."""
         reread = self._state.reread
         if task.kind == "reread" and reread:
             self._state = replace(
@@ -166,7 +166,7 @@ class EventStream(WindowedStream[LookedUp]):
     def _take(
         self, page: PageOf[LookedUp], task: Task, reached: datetime, *, is_over: bool
     ) -> None:
-        """Put a page to what is in hand, and commit that when it is time."""
+        """Add a page to what is in hand, and commit that when it is due."""
         self._count(task, task.start if page.is_last else reached, is_over=is_over)
         now = self._job.place.clock.monotonic()
         if self._in_hand is None:
@@ -179,12 +179,12 @@ class EventStream(WindowedStream[LookedUp]):
 
     def _commit(self) -> None:
         """Archive what is in hand, then store it with the state that claims it."""
-        # Taken out first: what failed is not tried again on the way out.
+        # Cleared first, so that a failed commit is not tried again on the way out.
         in_hand, self._in_hand = self._in_hand, None
         if in_hand is None:
             return
         if self._archive:
-            in_hand.batch.archived = keep(
+            in_hand.batch.archived = archive_events(
                 self._archive, self._job, in_hand.events, bodies=self._options.archive_bodies
             )
         self._job.write(in_hand.batch)

@@ -1,12 +1,12 @@
 """Read the log files that AWS delivers to a bucket or folder: a trail's, or invocation logs.
 
-Names of files end at random, so no key is ever "the last": what is new is what the ledger lacks in
-the days from two hours before the watermark on. Once a day the last two days are listed again,
-once a week the last month; what that finds came late. A file's rows and its entry in the ledger are
-one transaction, a stream's state follows when every file of its days is in.
+File names end at random, so no key is ever "the last". New files are those that the ledger lacks in
+the days from two hours before the watermark on. The last two days are listed again once a day, the
+last month once a week; anything found then came late. A file's rows and its ledger entry are one
+transaction. A stream's state follows when every file of its days is stored.
 
-A *stream* is one account and region of a root; all of a root's streams are read together, in the
-order in which their files were delivered, so that rows enter the warehouse in the order of time.
+A *stream* is one account and region of a root. All of a root's streams are read together, in the
+order in which their files were delivered, so that rows enter the warehouse in time order.
 """
 
 from __future__ import annotations
@@ -37,11 +37,11 @@ from etl.warehouse.bookmarks import StreamId, StreamState
 from etl.warehouse.write.batch import Batch
 from etl.warehouse.write.read_files import files_read, has_files_below
 
-# How long after its time in the name a file may appear.
+# How long a file may appear after the time in its name.
 OVERLAP = timedelta(hours=2)
 FIRST = timedelta(days=1)
 
-# What is listed again for what came late, and how often.
+# How far back and how often to list again for late files.
 DAILY, DAILY_REACH = timedelta(days=1), timedelta(days=2)
 WEEKLY, WEEKLY_REACH = timedelta(days=7), timedelta(days=31)
 
@@ -54,7 +54,7 @@ _LISTS_AHEAD = 16
 
 @dataclass(frozen=True)
 class Root:
-    """Where files of one kind are delivered to; the kind is the name of the source."""
+    """Where files of one kind are delivered. The kind is the name of the source."""
 
     kind: str
     uri: str
@@ -63,10 +63,10 @@ class Root:
 
 @dataclass
 class _Stream:
-    """A stream in a round: from which day it is listed, and its state once that is read.
+    """A stream in a round: the day from which it is listed, and its state once that is read.
 
-    ``is_let_in``: one of its files was read; ``is_refused``: not even the first may be, so that the
-    others are not asked for.
+    ``has_access``: one of its files was read. ``is_denied``: access to its first file was denied,
+    so the others are not requested.
     """
 
     logs: LogDelivery
@@ -74,8 +74,8 @@ class _Stream:
     since: date
     after: StreamState
     error: BedrockUsageError | None = None
-    is_let_in: bool = False
-    is_refused: bool = False
+    has_access: bool = False
+    is_denied: bool = False
     late_events: int = 0
 
 
@@ -101,7 +101,7 @@ class FileReader:
     def read_new(self) -> None:
         """Read what was delivered since the last time, and what is due to be listed again.
 
-        Raises what keeps the root from being read at all.
+        Raises an error that prevents the root from being read at all.
         """
         folder = self._root.store.find(self._root.uri)
         if isinstance(folder, StoredFile):
@@ -117,11 +117,11 @@ class FileReader:
         if not self._streams:
             raise RejectError(
                 f"no {self._root.kind} files below {self._root.uri}: name the bucket and prefix"
-                " that hold the folder AWSLogs"
+                " that contain the folder AWSLogs"
             )
 
     def read_older(self, deadline: float) -> bool:
-        """Read history, newest first; return whether any is left when ``deadline`` has come."""
+        """Read history, newest first. Return whether any is left at ``deadline``."""
         while open_streams := [s for s in self._streams if self._has_history(s)]:
             newest = max(_covered_from(stream) for stream in open_streams)
             start = max(newest - _HISTORY_WINDOW, self._history_from)
@@ -131,15 +131,15 @@ class FileReader:
                 if stream.error is None:
                     self._save(stream, replace(stream.state, covered_from=start))
             if self._job.clock.monotonic() >= deadline:
-                # One window is read in any case, so that every round gets on.
+                # At least one window is read, so that every round makes progress.
                 return any(map(self._has_history, self._streams))
         return False
 
     def _begin(self, logs: LogDelivery) -> _Stream:
-        """Return a stream with the day from which it is to be listed now."""
+        """Return a stream with the day from which to list it now."""
         state = self._job.state(self._id(logs))
         if not self._job.ask(lambda db: has_files_below(db, logs.prefix)):
-            # Never read, or read from another root, which says nothing of what stands in this one.
+            # Never read, or read from another root, which says nothing about the files in this one.
             state = replace(state, covered_from=None)
         if self._is_since_given or state.history_from is None:
             state = replace(state, history_from=self._history_from)
@@ -164,28 +164,28 @@ class FileReader:
         return stream.error is None and _covered_from(stream) > self._history_from
 
     def _read(self, days: dict[LogDelivery, tuple[date, date | None]], phase: str) -> None:
-        """Read the files of some streams from a day to another (None: to the last)."""
+        """Read the files of some streams from one day to another (None: to the last)."""
         streams = self._listed(days)
         files = sorted(streams, key=by_delivery)
-        wanted = (file for file in files if not streams[file].is_refused)
+        wanted = (file for file in files if not streams[file].is_denied)
         self._begin_batch()
 
-        def judge(file: StoredFile, error: BedrockUsageError | None) -> None:
-            self._judge(file, error, streams[file])
+        def note_fetched(file: StoredFile, error: BedrockUsageError | None) -> None:
+            self._note_fetched(file, error, streams[file])
 
-        reads = read_files(self._root.store, wanted, self._workers, judge)
+        reads = read_files(self._root.store, wanted, self._workers, note_fetched)
         number = 0
         for read in reads:
             self._job.clock.check()
             self._take(read, streams[read.file])
             number += read.decoded.is_last
-            self._tell(phase, number / len(files))
+            self._report(phase, number / len(files))
         self._commit()
 
     def _listed(
         self, days: dict[LogDelivery, tuple[date, date | None]]
     ) -> dict[StoredFile, _Stream]:
-        """Return the files that were not read yet, and whose they are."""
+        """Return the files that were not read yet, each with its stream."""
         by_logs = {stream.logs: stream for stream in self._streams}
 
         def list_stream(logs: LogDelivery) -> list[StoredFile]:
@@ -211,7 +211,7 @@ class FileReader:
                 yield file
 
     def _take(self, read: ReadFile, stream: _Stream) -> None:
-        """Put a file into the batch in hand. What comes late has one of its own a stream."""
+        """Add a file to the current batch. A stream's late files have a batch of their own."""
         late = stream if self._is_late(stream, read.file) else None
         if late is not self._late or len(self._batch) >= _BATCH_ROWS:
             self._commit()
@@ -219,17 +219,19 @@ class FileReader:
         add_file(self._batch, read)
         self._events += read.decoded.events_read
 
-    def _judge(self, file: StoredFile, error: BedrockUsageError | None, stream: _Stream) -> None:
-        """See what a file says of its stream: one with a file that cannot be had is not claimed.
+    def _note_fetched(
+        self, file: StoredFile, error: BedrockUsageError | None, stream: _Stream
+    ) -> None:
+        """Record a fetched file, or why it could not be fetched. Then its stream is not claimed.
 
-        A file that is gone will never be there again: it is told, and holds nothing up.
+        A file that no longer exists will never come back: it is reported and holds nothing up.
         """
         if error is None:
-            stream.is_let_in = True
+            stream.has_access = True
             return
         refuse_file(self._batch, file.uri, "file", error)
         if isinstance(error, SourceError) and not isinstance(error, FileGoneError):
-            stream.is_refused = isinstance(error, AccessError) and not stream.is_let_in
+            stream.is_denied = isinstance(error, AccessError) and not stream.has_access
             self._fail(stream, error)
 
     def _begin_batch(self, late: _Stream | None = None) -> None:
@@ -241,14 +243,14 @@ class FileReader:
             self._late.late_events += written.late_events
 
     def _is_late(self, stream: _Stream, file: StoredFile) -> bool:
-        """Whether a file stands in a day that was read to its end before."""
+        """Whether a file is in a day that was read completely before."""
         state, day = stream.state, day_of(file.folder)
         if state.covered_from is None or state.watermark is None or day is None:
             return False
         return state.covered_from.date() <= day < (state.watermark - OVERLAP).date()
 
     def _fail(self, stream: _Stream, error: BedrockUsageError) -> None:
-        """Note why a stream cannot be claimed; what was read of it stands."""
+        """Record why a stream cannot be claimed. What was read of it is kept."""
         if stream.error is None:
             stream.error = error
             self._job.fail(self._id(stream.logs), error)
@@ -261,12 +263,12 @@ class FileReader:
     def _id(self, logs: LogDelivery) -> StreamId:
         return StreamId(self._root.kind, logs.account_id or "unknown", logs.region)
 
-    def _tell(self, phase: str, share: float) -> None:
-        self._job.tell(phase, read=self._events, share=share)
+    def _report(self, phase: str, share: float) -> None:
+        self._job.report(phase, read=self._events, share=share)
 
 
 def read_files_of(job: FilesJob, root: Root, options: SyncOptions, deadline: float) -> bool:
-    """Read what is new of a root's files, then what is old; return whether any of that is left."""
+    """Read what is new of a root's files, then history. Return whether any of that is left."""
     with Workers(options.keys) as workers:
         reader = FileReader(job, root, workers, since=options.since)
         reader.read_new()
@@ -275,7 +277,7 @@ def read_files_of(job: FilesJob, root: Root, options: SyncOptions, deadline: flo
 
 def _covered_from(stream: _Stream) -> datetime:
     if stream.state.covered_from is None:
-        raise AssertionError("history is read after what is new")
+        raise AssertionError("read_new() comes first")
     return stream.state.covered_from
 
 

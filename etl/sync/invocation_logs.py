@@ -1,14 +1,14 @@
 """Read one place's invocation logs from CloudWatch Logs, window by window, page by page.
 
 The windows are those of the events (``etl.sync.windows``), but each is read from its start, because
-CloudWatch Logs gives the oldest event first. So what is new is claimed page by page, and what is
-still open of an older window is what follows its start.
+CloudWatch Logs returns the oldest event first. So new data is claimed page by page, and of an older
+window the part after the last page read is still open.
 
-How far back a group goes is its own setting, which nothing here may ask for: what it no longer has
-is simply not there.
+How far back a group goes is its own setting, which this program may not read: what it no longer has
+is simply missing.
 
-The files of invocation logs (``etl.sync.files``) are streams of their own, of the same places:
-these have another name, so that neither moves the other's bookmarks.
+The files of invocation logs (``etl.sync.files``) are separate streams of the same places. These
+have another name, so that neither moves the other's bookmarks.
 """
 
 from __future__ import annotations
@@ -37,12 +37,12 @@ BEGAN = datetime(2023, 9, 1, tzinfo=UTC)
 
 
 class LogStream(WindowedStream[LogEvent]):
-    """The invocation logs of CloudWatch Logs, which gives the oldest of a window first."""
+    """The invocation logs of CloudWatch Logs, which returns the oldest of a window first."""
 
     def __init__(self, job: Job, options: SyncOptions) -> None:
         super().__init__(job, options)
         self._log_group = options.log_group or ""
-        state = of_group(job.state(), self._log_group)
+        state = for_group(job.state(), self._log_group)
         self._state = begin(state, self._as_of, since=options.since, settle=options.settle)
 
     @property
@@ -57,7 +57,7 @@ class LogStream(WindowedStream[LogEvent]):
             yield from filter_events(self._job.place, self._log_group, task.start, task.end)
         except NotFoundError as error:
             if self._job.state().log_group == self._log_group:
-                raise  # it was there
+                raise  # it existed before
             raise AbsentError(str(error)) from error
 
     def _begin(self, task: Task) -> datetime:
@@ -85,19 +85,19 @@ def _is_permission_check(event: LogEvent) -> bool:
     return (event.message or "").strip() == PERMISSION_CHECK
 
 
-def of_group(state: StreamState, log_group: str) -> StreamState:
-    """Return the state as it counts for a group: of another one nothing was read yet."""
+def for_group(state: StreamState, log_group: str) -> StreamState:
+    """Return the state for a log group: of another group nothing was read yet."""
     if state.log_group == log_group:
         return state
     state = replace(state, log_group=log_group, windows={})
-    # The watermark may not fall, but all before it is history again.
+    # The watermark must not move back, but everything before it is history again.
     return replace(state, covered_from=state.watermark + SECOND) if state.watermark else state
 
 
 def begin(
     state: StreamState, as_of: datetime, *, since: datetime | None, settle: timedelta
 ) -> StreamState:
-    """Return the state to go on from."""
+    """Return the state to continue from."""
     begun = windows.begin(
         state,
         as_of,
@@ -107,23 +107,23 @@ def begin(
         horizon=BEGAN,
     )
     if begun.history_from != state.history_from:
-        # Where the window in hand began was told by where history was to end: it is read anew.
+        # The start of an open window depended on where history was to end: it is read again.
         begun = begun.with_window("history", None)
     return begun
 
 
 def next_history(state: StreamState) -> Task | None:
-    """Return the next stretch before what is covered, None when enough is."""
+    """Return the next window before what is covered; None when enough is."""
     task, window = windows.next_history(state, BEGAN), state.windows.get("history")
     if task is None or window is None:
         return task
-    # The window begins at what is still open; what it was cut to begin at follows from its end.
+    # The window now starts at its open part. Its original start follows from its end.
     begun_at = window.end - HISTORY_WINDOW + SECOND
     return task._replace(claim=max(begun_at, state.history_from or begun_at))
 
 
 def after_page(state: StreamState, task: Task, newest: datetime) -> StreamState:
-    """Return the state when all events of the task older than ``newest`` are stored."""
+    """Return the state once all events of the task older than ``newest`` are stored."""
     if task.kind == "new":
         settled = max(state.watermark or newest, min(newest - SECOND, task.claim))
         return replace(state, watermark=settled)

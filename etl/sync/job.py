@@ -1,4 +1,4 @@
-"""One stream at work: where it reads from, where its rows go, who is told."""
+"""One stream being read: where it reads from, where its rows go, and who gets its progress."""
 
 from __future__ import annotations
 
@@ -19,11 +19,14 @@ Result = TypeVar("Result")
 
 
 class StreamProgress(NamedTuple):
-    """How far a stream is. ``phase``: new, history, reread, whole (it is read anew), done or
-    failed; or note, for a ``message`` about what is not as expected and does not stop it.
+    """How far a stream is.
 
-    ``windows_done`` and ``windows_left`` count windows of this round; ``read`` is what it has read
-    in it (events, totals or profiles); ``share`` how much of the windows' time is behind it.
+    ``phase``: new, history, reread, whole (all of it is read again), done or failed; or note, for a
+    ``message`` about something unexpected that does not stop it.
+
+    ``windows_done`` and ``windows_left`` count windows of this round. ``read`` is what it has read
+    in this round (events, totals or profiles). ``share`` is the part of the windows' time that is
+    done.
     """
 
     stream: StreamId
@@ -39,12 +42,14 @@ StreamObserver = Callable[[StreamProgress], None]
 
 
 class AbsentError(AccessError):
-    """A place never had what is read: no failure, as long as another place has it."""
+    """A place never had this source. Not a failure, as long as another place has it."""
 
 
 @dataclass(frozen=True)
 class _StreamJob:
-    """What every kind of job does. ``count`` is told what each batch came to, and was refused."""
+    """What every kind of job does. ``count`` gets what each batch wrote, and how many rejects it
+    had.
+    """
 
     writer: Writer
     observe: StreamObserver
@@ -57,7 +62,7 @@ class _StreamJob:
         return written
 
     def ask(self, question: Callable[[Database], Result]) -> Result:
-        """Ask the warehouse something."""
+        """Query the warehouse."""
         return self.writer.read(question)
 
 
@@ -76,23 +81,23 @@ class Job(_StreamJob):
         """Return how far the stream has come."""
         return self.ask(lambda db: load_state(db, self.stream))
 
-    def tell(
+    def report(
         self, phase: str, *, done: int = 0, left: int = 0, read: int = 0, share: float = 0.0
     ) -> None:
-        """Tell how far it is."""
+        """Report progress."""
         self.observe(StreamProgress(self.stream, phase, done, left, read, share))
 
     def note(self, message: str) -> None:
-        """Say something that does not stop the stream."""
+        """Report something that does not stop the stream."""
         self.observe(StreamProgress(self.stream, "note", message=message))
 
 
 @dataclass(frozen=True)
 class FilesJob(_StreamJob):
-    """The files of one root, of as many accounts and regions as it holds.
+    """The files of one root, for all the accounts and regions it holds.
 
-    ``name`` stands for all of its streams where progress is told. ``fail`` is told of the streams
-    that could not be read to their end.
+    ``name`` represents all of its streams in progress reports. ``fail`` gets each stream that could
+    not be read completely.
     """
 
     name: StreamId
@@ -103,6 +108,6 @@ class FilesJob(_StreamJob):
         """Return how far a stream has come."""
         return self.ask(lambda db: load_state(db, stream))
 
-    def tell(self, phase: str, *, read: int = 0, share: float = 0.0) -> None:
-        """Tell how far it is."""
+    def report(self, phase: str, *, read: int = 0, share: float = 0.0) -> None:
+        """Report progress."""
         self.observe(StreamProgress(self.name, phase, read=read, share=share))

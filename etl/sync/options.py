@@ -16,8 +16,8 @@ from etl.sources.archive import Archive
 class SyncOptions:
     """What to read. ``since`` None: as before, or 90 days in the first run.
 
-    ``log_group``: where each place may have its invocation logs in CloudWatch Logs; ``archive``:
-    where the raw events of the event history are kept, ``archive_bodies``: with what was said.
+    ``log_group``: the log group in CloudWatch Logs that each place may have its invocation logs in.
+    ``archive``: where the event history's raw events are kept. ``archive_bodies``: with bodies.
     """
 
     sources: Sequence[str] = NAMES
@@ -35,7 +35,7 @@ class SyncOptions:
     def keys(self) -> Keys:
         return Keys(self.application_tag, self.metadata_key)
 
-    def asks(self, source: Source) -> bool:
-        """Return whether places are asked for a source; its ``place_key`` is a name above."""
+    def reads(self, source: Source) -> bool:
+        """Return whether places are read for a source. Its ``place_key`` is a name above."""
         key = source.place_key
         return source.name in self.sources and (key is None or getattr(self, key) is not None)

@@ -1,4 +1,4 @@
-"""What reads each source of ``etl.registry``: in an account and region, or from a folder."""
+"""The reader of each source in ``etl.registry``: for an account and region, or for a folder."""
 
 from __future__ import annotations
 
@@ -15,20 +15,20 @@ from etl.sync.totals import sync_totals
 
 
 class History(Protocol):
-    """What is left of a source once all that is new was read."""
+    """What is left of a source once everything new was read."""
 
     def read_older(self, deadline: float) -> bool:
-        """Read until ``deadline`` (monotonic seconds); return whether anything is left then."""
+        """Read until ``deadline`` (monotonic seconds). Return whether anything is left."""
 
 
-# Reads what is new; returns what else there is to read, None for nothing.
+# Reads what is new. Returns what else there is to read, None for nothing.
 PlaceReader = Callable[[Job, SyncOptions], History | None]
 
-# Reads what is new, and what is old until a deadline; returns whether anything is left then.
+# Reads what is new, then history until a deadline. Returns whether anything is left.
 FolderReader = Callable[[FilesJob, Root, SyncOptions, float], bool]
 
-# In the order in which a place is asked: calls first, which name profiles to look up, and models
-# whose totals CloudWatch hides.
+# In the order in which a place is read: calls first, because they name the profiles to look up and
+# the models whose totals CloudWatch hides.
 PLACE_READERS: Mapping[str, PlaceReader] = {
     "cloudtrail": EventStream.catch_up,
     "catalogue": sync_catalogue,

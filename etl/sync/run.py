@@ -1,8 +1,8 @@
 """Read every account and region at once, round by round.
 
-A round reads what is new from every source of every place; then history, for as long as a round may
-last. So the newest figures are there first and stay fresh while a long history is being read. One
-thread works on a place at a time; one place's failure is told and does not stop the others.
+A round reads what is new from every source of every place, then history until the round's time is
+up. So the newest figures appear first and stay current while a long history is being read. One
+thread works on a place at a time. A place that fails is reported and does not stop the others.
 """
 
 from __future__ import annotations
@@ -42,13 +42,13 @@ Result = TypeVar("Result")
 # A stop is noticed this soon.
 _LOOK_SECONDS = 0.25
 
-# A stop waits this long for answers that are on their way; what they bring is read again next time.
+# A stop waits this long for pending responses. What they bring is read again next time.
 _GRACE_SECONDS = 5.0
 
 
 @dataclass
 class StreamProblem:
-    """Why a stream was not read to its end."""
+    """Why a stream was not read completely."""
 
     stream: StreamId
     message: str
@@ -57,7 +57,7 @@ class StreamProblem:
 
 @dataclass
 class SyncOutcome:
-    """What a round came to. ``lost``: why some accounts or regions were not even tried."""
+    """The result of a round. ``lost``: why some accounts or regions were not even tried."""
 
     written: Written = field(default_factory=Written)
     rejected: int = 0
@@ -68,7 +68,7 @@ class SyncOutcome:
 
     @property
     def is_complete(self) -> bool:
-        """Whether everything was read, and understood."""
+        """Whether everything was read, and nothing rejected."""
         return not (self.messages or self.rejected or self.is_stopped)
 
     @property
@@ -78,24 +78,24 @@ class SyncOutcome:
 
     @property
     def may_pass(self) -> bool:
-        """Whether trying again soon may bring what was not read."""
+        """Whether trying again soon may succeed."""
         passing = [problem.is_passing for problem in self.problems]
         return any((*passing, *map(is_passing, self.lost)))
 
     @property
     def name(self) -> str:
-        """How ``sync_runs`` calls it."""
+        """Its status in ``sync_runs``."""
         if self.is_stopped:
             return "stopped"
         return "incomplete" if self.messages else "done"
 
     def add(self, written: Written, rejected: int) -> None:
-        """Count what one stream wrote."""
+        """Add what one stream wrote."""
         self.written.add(written)
         self.rejected += rejected
 
     def follow(self, later: SyncOutcome) -> None:
-        """Take a later round's outcome on top of this."""
+        """Add a later round's outcome to this one."""
         self.add(later.written, later.rejected)
         self.problems, self.has_more = later.problems, later.has_more
         self.is_stopped = later.is_stopped
@@ -111,10 +111,10 @@ def sync_places(
     lost: Sequence[SourceError] = (),
     roots: Sequence[Root] = (),
 ) -> SyncOutcome:
-    """Read places and roots, round by round, until no history is left; return what it came to.
+    """Read places and roots, round by round, until no history is left. Return the outcome.
 
-    The problems are those of the last round: what was made good since is none. ``lost``: why some
-    places are not among these; the run is not done without them.
+    Its problems are those of the last round: one that was fixed since does not count. ``lost``: why
+    some places are missing here. The run is not done without them.
     """
     total = SyncOutcome(lost=lost)
     while True:
@@ -139,21 +139,21 @@ def sync_places(
 
 
 def is_passing(error: BedrockUsageError) -> bool:
-    """Return whether an error may be gone when the same is tried again."""
+    """Return whether an error may disappear when the same request is tried again."""
     return isinstance(error, (RetriableError, TokenError))
 
 
-# What an answer that nobody foresaw may raise; not what a failing disk or a stop does.
+# What an unforeseen response may raise, as opposed to a failing disk or a stop.
 _UNFORESEEN = (ArithmeticError, AttributeError, LookupError, TypeError, ValueError, RecursionError)
 
 
 def _guard(read: Callable[[], Result]) -> Result:
-    """Read a source; what its answers do that nobody foresaw is an error of that source alone."""
+    """Read a source. An unforeseen response is an error of that source alone."""
     try:
         return read()
     except _UNFORESEEN as error:
-        reason = f"an answer {reason_of(error).removeprefix('it ')}"
-    raise RetriableError(f"{reason}; the other sources go on. Please report it")
+        reason = f"a response {reason_of(error).removeprefix('it ')}"
+    raise RetriableError(f"{reason}; the other sources continue. Please report it")
 
 
 class Round:
@@ -167,20 +167,21 @@ class Round:
         self._outcome, self._lock = SyncOutcome(), threading.Lock()
         self._crash: BaseException | None = None
         self._working = 0
-        # Of sources that not every place has: who has them, and the first who never had.
+        # For sources that not every place has: those found somewhere, and the first place that
+        # never had one.
         self._present: set[Source] = set()
         self._absent: dict[Source, tuple[StreamId, AbsentError]] = {}
         self._deadline = clock.monotonic() + options.round_seconds
 
     def run(self, places: Iterable[Place], roots: Iterable[Root] = ()) -> SyncOutcome:
-        """Read places and roots; return when all are done, or soon after a stop was asked for."""
+        """Read places and roots. Return when all are done, or soon after a stop request."""
         jobs: queue.SimpleQueue[Place | Root] = queue.SimpleQueue()
         for root in roots:
             jobs.put(root)
         for place in places:
             jobs.put(place)
         threads = [
-            # Daemons: an answer that never comes must not keep the program from ending.
+            # Daemons: a response that never comes must not keep the program from exiting.
             threading.Thread(target=self._work, args=(jobs,), daemon=True)
             for _ in range(min(self._options.threads, jobs.qsize()))
         ]
@@ -190,7 +191,7 @@ class Round:
         try:
             self._serve()
         finally:
-            # If the database failed, the threads learn it when they next hand something in.
+            # If the database failed, the threads learn of it when they next submit work.
             self._writer.close()
         if self._crash:
             raise self._crash
@@ -206,7 +207,7 @@ class Round:
             try:
                 self._writer.serve(_LOOK_SECONDS)
             except StoppedError:
-                return  # while somebody else wrote
+                return  # while another process was writing
             if self._clock.stop.is_set():
                 stopping_since = stopping_since or self._clock.monotonic()
                 if self._clock.monotonic() - stopping_since > _GRACE_SECONDS:
@@ -223,7 +224,7 @@ class Round:
         except (queue.Empty, StoppedError):
             pass
         except BaseException as error:
-            # Nothing that a place does to us, but a defect: the whole run must show it.
+            # No place can cause this. It is a bug, and the whole run must show it.
             self._crash = error
         finally:
             with self._lock:
@@ -231,10 +232,10 @@ class Round:
             self._writer.wake()
 
     def _sync(self, place: Place) -> None:
-        """Read what is new of every source, then what is old of those that have a history."""
+        """Read what is new of every source, then the history of those that have one."""
         histories: list[tuple[Source, History]] = []
         for source in map(source_of, PLACE_READERS):
-            if self._options.asks(source):
+            if self._options.reads(source):
                 history = self._read(source, place, partial(self._read_new, source))
                 histories += [(source, history)] if history else []
         for source, history in histories:
@@ -250,7 +251,7 @@ class Round:
     def _read(
         self, source: Source, place: Place, read: Callable[[Job], History | None]
     ) -> History | None:
-        """Read a source; return what is left of it. A failure is noted, and stops no other."""
+        """Read a source. Return what is left of it. A failure is recorded and stops no other."""
         job = Job(self._writer, self._observe, self._count, source.stream, place)
         try:
             history = _guard(lambda: read(job))
@@ -262,11 +263,11 @@ class Round:
             return None
         self._present.add(source)
         if history is None:
-            job.tell("done", share=1.0)
+            job.report("done", share=1.0)
         return history
 
     def _sync_files(self, root: Root) -> None:
-        """Read what is new of a root's files, then what is old of them."""
+        """Read what is new of a root's files, then their history."""
         if root.kind not in self._options.sources:
             return
         name = StreamId(root.kind, "files", root.uri)
@@ -280,7 +281,7 @@ class Round:
         except BedrockUsageError as error:
             self._note(name, error)
         else:
-            job.tell("done", share=1.0)
+            job.report("done", share=1.0)
 
     def _count(self, written: Written, rejected: int) -> None:
         with self._lock:

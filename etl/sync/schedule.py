@@ -1,4 +1,4 @@
-"""Repeat a sync for ever: every so often, sooner after a failure that may pass, until stopped."""
+"""Repeat a sync at an interval until stopped, and sooner after a transient failure."""
 
 from __future__ import annotations
 
@@ -15,19 +15,19 @@ _OUTSIDE = (SourceError, WarehouseError)
 
 
 def repeat(
-    run: Callable[[], bool], every: timedelta, clock: Clock, tell: Callable[[str], None]
+    run: Callable[[], bool], every: timedelta, clock: Clock, report: Callable[[str], None]
 ) -> None:
-    """Call ``run`` until a stop is asked for; runs start ``every`` apart, or follow each other.
+    """Call ``run`` until a stop request. Runs start ``every`` apart, or one after the other.
 
-    ``run`` returns whether all went well, or only what time will not mend did not. What it raises
-    for a reason outside of the program (AWS, the disk) is told, and tried again. So is a
-    ConfigError, because the file may be edited meanwhile; but one of the first run is raised.
+    ``run`` returns False if something failed that may succeed later. An error with a cause outside
+    the program (AWS, the disk) is reported, and the run is tried again. So is a ConfigError,
+    because the file may be edited meanwhile; but a ConfigError of the first run is raised.
     """
     failures, is_first = 0, True
     while not clock.stop.is_set():
         started = clock.monotonic()
         survived = _OUTSIDE if is_first else (*_OUTSIDE, ConfigError)
-        failures = 0 if _run(run, tell, survived) else failures + 1
+        failures = 0 if _run(run, report, survived) else failures + 1
         is_first = False
         pause = min(every, FIRST_PAUSE * 2 ** min(failures - 1, 20)) if failures else every
         try:
@@ -38,7 +38,7 @@ def repeat(
 
 def _run(
     run: Callable[[], bool],
-    tell: Callable[[str], None],
+    report: Callable[[str], None],
     survived: tuple[type[BedrockUsageError], ...],
 ) -> bool:
     try:
@@ -46,5 +46,5 @@ def _run(
     except StoppedError:
         return True
     except survived as error:
-        tell(str(error))
+        report(str(error))
         return False

@@ -1,7 +1,7 @@
-"""What streams that are read window by window, page by page, have in common.
+"""What streams have in common that are read window by window, page by page.
 
-The windows are those of ``etl.sync.windows``. A stream says where its pages come from, at which end
-of a window they begin, how far each reaches, and what one of its events is.
+The windows are those of ``etl.sync.windows``. A stream defines where its pages come from, at which
+end of a window they begin, how far each reaches, and what one of its events is.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from etl.warehouse.write.batch import Batch, Reject
 
 
 class AnyEvent(Protocol):
-    """What a page holds."""
+    """An item of a page."""
 
     @property
     def event_id(self) -> str: ...
@@ -34,7 +34,7 @@ OneOfPage = TypeVar("OneOfPage", bound=AnyEvent, covariant=True)
 
 
 class PageOf(Protocol[OneOfPage]):
-    """Some events, and the times of the oldest and newest of them: None where it is empty."""
+    """Some events, and the times of the oldest and newest of them, None if it is empty."""
 
     @property
     def events(self) -> Sequence[OneOfPage]: ...
@@ -57,7 +57,7 @@ class WindowedStream(ABC, Generic[One]):
 
     @classmethod
     def catch_up(cls, job: Job, options: SyncOptions) -> Self:
-        """Return the stream that goes on where it was, once all that is new was read."""
+        """Read everything new. Return the stream, which can then continue with older windows."""
         stream = cls(job, options)
         stream.read_new()
         return stream
@@ -65,11 +65,11 @@ class WindowedStream(ABC, Generic[One]):
     @property
     @abstractmethod
     def _horizon(self) -> datetime:
-        """The oldest moment that may still be asked for."""
+        """The oldest time that can still be requested."""
 
     @abstractmethod
     def _pages(self, task: Task) -> Iterator[PageOf[One]]:
-        """Yield the pages of a stretch of time."""
+        """Yield the pages of a time window."""
 
     @abstractmethod
     def _begin(self, task: Task) -> datetime:
@@ -77,11 +77,11 @@ class WindowedStream(ABC, Generic[One]):
 
     @abstractmethod
     def _reach(self, before: datetime, oldest: datetime, newest: datetime) -> tuple[datetime, bool]:
-        """Return how far it is read after such a page, and if that follows what was before."""
+        """Return how far the window is read after a page, and if the page follows the last one."""
 
     @abstractmethod
     def _after_page(self, task: Task, reached: datetime) -> StreamState:
-        """Return the state when everything of a window as far as this is stored."""
+        """Return the state once everything in a window up to this time is stored."""
 
     @abstractmethod
     def _parse(self, event: One) -> Parsed:
@@ -89,7 +89,7 @@ class WindowedStream(ABC, Generic[One]):
 
     @abstractmethod
     def _take(self, page: PageOf[One], task: Task, reached: datetime, *, is_over: bool) -> None:
-        """Store a page with the state that claims it, or keep it to be stored with others."""
+        """Store a page with the state that claims it, or hold it to be stored with others."""
 
     def _next_new(self) -> Task | None:
         return windows.next_new(self._state, self._as_of, self._options.settle)
@@ -101,7 +101,7 @@ class WindowedStream(ABC, Generic[One]):
         return windows.next_history(self._state, self._horizon)
 
     def _is_used_up(self, task: Task) -> bool:
-        """Say whether a window may take no more requests after the one that was just made."""
+        """Say whether a window may make no more requests after the one just made."""
         return False
 
     def read_new(self) -> None:
@@ -119,18 +119,18 @@ class WindowedStream(ABC, Generic[One]):
         return self._read_until(lambda: self._next_reread() or self._next_history(), deadline)
 
     def _read_until(self, next_task: Callable[[], Task | None], deadline: float) -> bool:
-        """Read windows until the deadline; return whether any is left."""
+        """Read windows until the deadline. Return whether any is left."""
         while task := next_task():
             if not self._read_window(task, deadline):
                 return True
         return False
 
     def _read_window(self, task: Task, deadline: float | None = None) -> bool:
-        """Read a window to its end, which is True; False if the deadline came first."""
+        """Read a window to its end and return True; False if the deadline came first."""
         reached, is_ordered = self._begin(task), True
         for page in self._pages(task):
             if page.oldest and page.newest:
-                # Where the order does not hold, a page says nothing of what comes after it.
+                # If the order is broken, a page says nothing about what comes after it.
                 reached, is_next = self._reach(reached, page.oldest, page.newest)
                 is_ordered = is_ordered and is_next
             is_over = page.is_last or self._is_used_up(task)
@@ -141,7 +141,7 @@ class WindowedStream(ABC, Generic[One]):
                 self._state = self._after_page(task, reached)
             self._take(page, task, reached, is_over=is_over)
             self._read += len(page.events)
-            self._tell(task, reached, is_done=is_over)
+            self._report(task, reached, is_done=is_over)
             if is_over:
                 return True
             if deadline and self._job.place.clock.monotonic() >= deadline:
@@ -149,7 +149,7 @@ class WindowedStream(ABC, Generic[One]):
         return True
 
     def _add(self, events: Sequence[One], batch: Batch) -> None:
-        """Put events into a batch, each as what it is, or as why it cannot be read."""
+        """Add events to a batch, each as its row, or as a reject with the reason."""
         for event in events:
             where = (str(self._job.stream), storable(event.event_id))
             batch.positions.append(where)
@@ -164,11 +164,11 @@ class WindowedStream(ABC, Generic[One]):
             if parsed.job is not None:
                 batch.add(parsed.job)
 
-    def _tell(self, task: Task, reached: datetime, *, is_done: bool) -> None:
+    def _report(self, task: Task, reached: datetime, *, is_done: bool) -> None:
         span = (task.end - task.start).total_seconds() + 1
         behind = 1.0 if is_done else abs(reached - self._begin(task)).total_seconds() / span
         left = windows.windows_left(self._state, self._horizon) if task.kind == "history" else 0
         left = max(left, 0 if is_done else 1)
         total = self._done + left
         share = (self._done + (0 if is_done else behind)) / total if total else 1.0
-        self._job.tell(task.kind, done=self._done, left=left, read=self._read, share=share)
+        self._job.report(task.kind, done=self._done, left=left, read=self._read, share=share)

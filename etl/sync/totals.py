@@ -1,18 +1,18 @@
 """Read one place's totals from CloudWatch: which models, which hours, in few calls.
 
-CloudWatch revises young sums. So each run reads the current hour and the three before it again, and
-once a day the last two days, further back after a pause: to a day before they were last read again.
-Values are replaced. What is young is marked as provisional.
+CloudWatch revises recent sums. So each run reads the current hour and the three before it again,
+and once a day the last two days. After a pause it goes further back: to a day before the last such
+reread. Values are replaced. Recent values are marked as provisional.
 
-What was read is remembered by series: a metric that ListMetrics names later than its model's others
-has its history read like a new model's.
+Progress is stored per series: a metric that ListMetrics reports later than its model's others has
+its history read like a new model's.
 
-What CloudWatch refuses as too old is read by the hour instead, and where it refuses that too it is
-a gap. ``_MARGIN`` keeps clear of that: clocks differ, and a run takes its time.
+What CloudWatch refuses as too old is read by the hour instead, and where it refuses that too, it is
+a gap. ``_MARGIN`` avoids most refusals: clocks differ, and a run takes time.
 
 Periods of 300 seconds are read as far back as CloudWatch keeps them, unless so many series would
-take more than ``MAX_CALLS`` calls: then the older part is read by the hour, which is all that an
-estimate needs. 600 series of 90 days have 11 million points of 300 seconds, which is 113 calls.
+take more than ``MAX_CALLS`` calls. Then the older part is read by the hour, which is enough for an
+estimate. 600 series of 90 days have 11 million points of 300 seconds, which is 113 calls.
 """
 
 from __future__ import annotations
@@ -49,17 +49,17 @@ from etl.warehouse.write.batch import Batch, Reject
 
 YOUNG = timedelta(hours=3)
 
-# ListMetrics hides what was idle for two weeks; a day less, because its list is late as well.
+# ListMetrics hides series that were idle for two weeks. A day less, because its list lags too.
 HIDDEN_AFTER = timedelta(days=13)
 
 MAX_CALLS = 20
 
 HOUR, DETAIL = timedelta(hours=1), timedelta(seconds=300)
 
-# Each endpoint reports to a namespace of its own.
+# The namespace of each endpoint.
 NAMESPACES = {"runtime": "AWS/Bedrock", "mantle": "AWS/BedrockMantle"}
 
-# How much less is asked for than CloudWatch keeps.
+# How much less is requested than CloudWatch keeps.
 _MARGIN = timedelta(hours=1)
 
 _DAY = timedelta(days=1)
@@ -76,7 +76,7 @@ class Stretch(NamedTuple):
 
 
 def sync_totals(job: Job, options: SyncOptions) -> None:
-    """Bring the totals of a place up to now."""
+    """Bring the totals of a place up to date."""
     as_of = job.place.clock.now()
     state = _begin(job.state(), as_of, options.since)
     states = job.ask(lambda db: load_series(db, job.stream))
@@ -93,7 +93,7 @@ def sync_totals(job: Job, options: SyncOptions) -> None:
             batch.files, stale_rejects = stale_rejects, []
             job.write(batch)
             left = len(groups) - done
-            job.tell("whole", done=done, left=left, read=values, share=done / len(groups))
+            job.report("whole", done=done, left=left, read=values, share=done / len(groups))
         read = tuple(_read_series(one, known.get(one), start, as_of) for one in series)
         job.write(Batch(state=replace(state, series=read, gaps=reading.gaps)))
     reread_at = as_of if is_reread else state.reread_at
@@ -113,7 +113,7 @@ def sync_totals(job: Job, options: SyncOptions) -> None:
 def _begin(state: StreamState, as_of: datetime, since: datetime | None) -> StreamState:
     oldest = hour_of(as_of - RETENTION + _MARGIN) + HOUR
     wanted = hour_of(max(since or state.history_from or as_of - timedelta(days=90), oldest))
-    # What is wanted further back than before is read for every series again.
+    # If history is wanted further back than before, it is read again for every series.
     history_from = min(wanted, state.history_from or wanted)
     return replace(state, history_from=history_from, reread_at=state.reread_at or as_of)
 
@@ -126,9 +126,9 @@ def wanted_series(
 ) -> set[TotalsSeries]:
     """Return the series to read.
 
-    Those that CloudWatch lists. Of those that it hides because they were idle for two weeks, the
-    ones that may have unread totals from before: of models that calls name and nobody has read yet,
-    and what was last read before those weeks.
+    These are the series that CloudWatch lists, and two kinds that it hides because they were idle
+    for two weeks but that may have unread totals from before: those of called models that were
+    never read, and those last read before the two weeks.
     """
     wanted = set(listed)
     models = {(one.namespace, one.model_id) for one in known.keys() | wanted}
@@ -146,7 +146,7 @@ def group_by_start(
     *,
     is_reread: bool,
 ) -> dict[datetime, list[TotalsSeries]]:
-    """Return the hour that each series is read from, and the series of each such hour."""
+    """Return the hours to read from, and the series to read from each."""
     groups: dict[datetime, list[TotalsSeries]] = defaultdict(list)
     for one in sorted(wanted):
         series = known.get(one)
@@ -154,10 +154,10 @@ def group_by_start(
         if series is None or series.covered_from > history_from:
             groups[history_from].append(one)
             continue
-        # From the hours that were provisional at the last reading, so that none is left half read.
+        # From the hours that were provisional at the last read, so that none stays incomplete.
         start = hour_of(series.watermark) - YOUNG
         if is_reread:
-            # Whatever was still young when it was last read again may have changed since.
+            # Whatever was still recent at the last reread may have changed since.
             last = hour_of(state.reread_at or as_of) - REREAD_EVERY
             start = min(start, hour_of(as_of) - REREAD_WINDOW, last)
         groups[max(start, history_from)].append(one)
@@ -171,7 +171,7 @@ def _read_series(
 
 
 def detail_kept_from(as_of: datetime) -> datetime:
-    """Return the hour from which periods of 300 seconds are asked for."""
+    """Return the hour from which periods of 300 seconds are requested."""
     return hour_of(as_of - DETAIL_RETENTION + _MARGIN) + HOUR
 
 
@@ -180,7 +180,7 @@ def stretches(
 ) -> list[Stretch]:
     """Return what to read, by period: by the hour first, then in periods of 300 seconds.
 
-    ``kept_from``: where those begin at the earliest.
+    ``kept_from``: the earliest start of the latter.
     """
     end = _ceil(as_of, DETAIL)
     detail_from = max(start, kept_from or detail_kept_from(as_of))
@@ -200,7 +200,7 @@ def _calls(start: datetime, detail_from: datetime, end: datetime, series: int) -
 
 
 class _Reading:
-    """Reads some series from one hour on; ``gaps`` are what CloudWatch would not give."""
+    """Reads some series from one hour on. ``gaps`` are what CloudWatch refused."""
 
     def __init__(
         self, job: Job, series: list[TotalsSeries], start: datetime, as_of: datetime
@@ -212,8 +212,8 @@ class _Reading:
         self.gaps: tuple[Gap, ...] = ()
 
     def batches(self) -> Iterator[Batch]:
-        """Yield what is read; where CloudWatch refuses a time, go on from a later one."""
-        begun = self._start
+        """Yield what is read. Where CloudWatch refuses a time, continue from a later one."""
+        first_start = self._start
         while True:
             try:
                 yield from self._batches()
@@ -221,9 +221,9 @@ class _Reading:
             except TooOldError as error:
                 if not self._move_edge():
                     raise
-                self._job.note(f"{error}: asked again from a later time on")
-        if self._start > begun:
-            self.gaps = (Gap(begun, self._start - timedelta(seconds=1), REFUSED),)
+                self._job.note(f"{error}: trying again from a later time")
+        if self._start > first_start:
+            self.gaps = (Gap(first_start, self._start - timedelta(seconds=1), REFUSED),)
 
     def _batches(self) -> Iterator[Batch]:
         series, young = self._series, utc_text(hour_of(self._as_of) - YOUNG)
@@ -245,8 +245,8 @@ class _Reading:
         return batch
 
     def _move_edge(self) -> bool:
-        """Ask for a day less of what was refused, then two, then four; say if that is any use."""
-        # What is younger CloudWatch has: it was refused for another reason.
+        """Skip a day of what was refused, then two, then four. Return whether that makes sense."""
+        # CloudWatch has anything more recent: it was refused for another reason.
         latest = hour_of(self._as_of) - REREAD_WINDOW
         if self._refused.start >= latest:
             return False

@@ -1,19 +1,19 @@
-"""Which stretch of time an event stream reads next, and what it may claim afterwards.
+"""Which time window an event stream reads next, and what it may claim afterwards.
 
-CloudTrail delivers within minutes, as a rule, and gives the newest event first. So a window is
-read from its end; it may be claimed when its start is reached, and only up to ``settle`` before
-the moment it was asked for, because younger events may still be on their way. What is younger is
-stored as well, and read again next time.
+CloudTrail usually delivers within minutes, and returns the newest event first. So a window is read
+from its end. It may be claimed when its start is reached, and only up to ``settle`` before the time
+of the request, because more recent events may still be missing. They are stored too, and read again
+next time.
 
 - *new*: from the watermark to now, oldest window first, a day at most.
-- *history*: before what is covered, newest window first, a week at most. So the first run shows
-  the last day at once, and goes back from there.
-- *reread*: once a day the last two days once more, in one window, cut as no other: whatever is new
-  in it came later than ``settle`` allows for. What comes up to a day late is always found. Where
-  ``is_weekly``, it reaches eight days back once a week, and as far as a week before the last time
-  that it did: what comes up to a week late is found as well.
+- *history*: before what is covered, newest window first, a week at most. So the first run shows the
+  last day at once, and continues backwards.
+- *reread*: once a day the last two days once more, in a single window, not split like the others:
+  anything new in it came later than ``settle`` allows. Events up to a day late are always found.
+  With ``is_weekly``, it once a week reaches eight days back, or a week before the last time it did
+  if that is further: events up to a week late are found too.
 
-Everything here is a function of the state and of ``as_of``, the moment the stream was asked.
+Everything here is a function of the state and of ``as_of``, the time of the request.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ REFUSED = "CloudTrail refuses to go back as far, though its event history keeps 
 
 
 class Task(NamedTuple):
-    """A stretch to read now, both ends included; when it is done, ``claim`` is the new bound.
+    """A window to read now, both ends included. When it is done, ``claim`` is the new bound.
 
     The bound is the watermark of a new window, and ``covered_from`` of a history window.
     """
@@ -57,9 +57,9 @@ def begin(
     settle: timedelta,
     horizon: datetime,
 ) -> StreamState:
-    """Return the state to go on from: where a new stream starts, and what is lost by now.
+    """Return the state to continue from: where a new stream starts, and what is lost by now.
 
-    ``since`` is the wish of this run, if it has one; ``horizon`` the oldest moment still to be had.
+    ``since`` is the option of this run, if given; ``horizon`` is the oldest time still available.
     """
     if state.watermark is None or state.covered_from is None:
         wanted = since or default_since
@@ -78,19 +78,19 @@ def begin(
 
 
 def lose(state: StreamState, horizon: datetime, reason: str = TOO_OLD) -> StreamState:
-    """Give up what lies before the horizon and was not read: it is a gap, for this reason."""
+    """Give up what is before the horizon and was not read. It becomes a gap with this reason."""
     return _lose_history(_lose_new(state, horizon, reason), horizon, reason)
 
 
 def give_up(state: StreamState, edge: datetime) -> StreamState:
-    """Return the state when AWS refuses what lies before the edge: it is not asked for again."""
+    """Return the state when AWS refuses what is before the edge: it is not requested again."""
     state = lose(state, edge, REFUSED)
     edge = min(edge, _covered_from(state))
     return replace(state, history_from=max(state.history_from or edge, edge))
 
 
 def _lose_new(state: StreamState, horizon: datetime, reason: str) -> StreamState:
-    """Move the watermark over what can no longer be read, and keep that as a gap."""
+    """Move the watermark past what can no longer be read, and record that as a gap."""
     gaps = []
     window = state.windows.get("new")
     if window and window.start < horizon:
@@ -124,7 +124,7 @@ def _lose_history(state: StreamState, horizon: datetime, reason: str) -> StreamS
 
 
 def next_new(state: StreamState, as_of: datetime, settle: timedelta) -> Task | None:
-    """Return the next stretch after the watermark; one that ends at ``as_of`` is the last."""
+    """Return the next window after the watermark. One that ends at ``as_of`` is the last."""
     window = state.windows.get("new")
     if window:
         return Task("new", window.start, window.fetched_down_to, window.end)
@@ -137,7 +137,7 @@ def next_new(state: StreamState, as_of: datetime, settle: timedelta) -> Task | N
 
 
 def next_history(state: StreamState, horizon: datetime) -> Task | None:
-    """Return the next stretch before what is covered, None when enough is."""
+    """Return the next window before what is covered; None when enough is."""
     window = state.windows.get("history")
     if window:
         return Task("history", window.start, window.fetched_down_to, window.start)
@@ -152,7 +152,7 @@ def next_history(state: StreamState, horizon: datetime) -> Task | None:
 def next_reread(
     state: StreamState, as_of: datetime, horizon: datetime, *, is_weekly: bool = False
 ) -> Task | None:
-    """Return the last days to read once more, None while that is not due."""
+    """Return the last days to read once more; None while that is not due."""
     window = state.windows.get("reread")
     if window:
         return Task("reread", window.start, window.fetched_down_to, window.end)
@@ -164,9 +164,10 @@ def next_reread(
 
 
 def reread_from(state: StreamState, as_of: datetime, *, is_weekly: bool) -> datetime:
-    """Return from where on to read once more, whether that can still be had or not."""
+    """Return where a reread starts, whether that is still available or not."""
     end, last = _watermark(state), state.reread_at or as_of
-    # After a pause further back, so that what comes a day late is found whenever the runs were.
+    # After a pause it goes further back, so that events a day late are found whenever runs took
+    # place.
     wanted = min(end + SECOND - REREAD_WINDOW, last - REREAD_EVERY)
     if is_weekly and as_of - (state.relisted_at or last - WEEKLY_EVERY) >= WEEKLY_EVERY:
         wanted = min(wanted, _weekly_start(state, end))
@@ -179,22 +180,22 @@ def _weekly_start(state: StreamState, end: datetime) -> datetime:
 
 
 def after_page(state: StreamState, task: Task, oldest: datetime) -> StreamState:
-    """Return the state when all events of the task younger than ``oldest`` are stored."""
+    """Return the state once all events of the task more recent than ``oldest`` are stored."""
     window = state.windows.get(task.kind)
     end = window.end if window else task.claim if task.kind == "new" else task.end
     if oldest >= end:
-        return state  # nothing that could be claimed was read to its end
+        return state  # nothing that could be claimed is complete yet
     return state.with_window(task.kind, Window(task.start, end, oldest))
 
 
 def after_task(state: StreamState, task: Task, as_of: datetime) -> StreamState:
-    """Return the state when a task is done."""
+    """Return the state once a task is done."""
     state = state.with_window(task.kind, None)
     if task.kind == "history":
         return replace(state, covered_from=task.claim)
     if task.kind == "reread":
-        # A window that was cut short days ago says nothing of what was claimed since; nor of what
-        # came since its end was read, where that was first.
+        # A window that was interrupted days ago says nothing about what was claimed since. Nor
+        # about events that arrived since its end was read, if that came first.
         began = state.reread.started_at if state.reread else as_of
         reread_at = min(as_of, began, task.claim + REREAD_EVERY)
         has_week = task.start <= max(_covered_from(state), task.claim + SECOND - WEEKLY_WINDOW)
@@ -206,7 +207,7 @@ def after_task(state: StreamState, task: Task, as_of: datetime) -> StreamState:
 
 
 def windows_left(state: StreamState, horizon: datetime) -> int:
-    """Return how many history windows are still to be read."""
+    """Return how many history windows are left to read."""
     floor = max(state.history_from or horizon, horizon)
     return max(0, -((floor - _covered_from(state)) // HISTORY_WINDOW))
 

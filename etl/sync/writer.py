@@ -1,9 +1,9 @@
 """The one thread that touches the database, and how the others reach it.
 
-SQLite has one writer at a time. The threads that read AWS hand in what they have and wait for the
-commit; what several of them hand in meanwhile goes into one transaction, so that a slow commit is
-shared instead of being queued for. A stop never cuts a transaction: it is the writer's own thread
-that is told to stop, and it finishes what it has in hand.
+SQLite allows one writer at a time. The threads that read AWS submit their work and wait for the
+commit. Work that several of them submit meanwhile shares a transaction, so a slow commit is shared
+instead of queued for. A stop never interrupts a transaction: the stop request goes to the writer's
+own thread, which first finishes its current work.
 """
 
 from __future__ import annotations
@@ -22,14 +22,14 @@ from etl.warehouse.write.batch import Batch, Loader, Written
 
 Result = TypeVar("Result")
 
-# How much may share a transaction: enough for every thread, few enough to be over in a moment.
+# How many items may share a transaction: enough for every thread, few enough to finish quickly.
 _SHARED = 64
 
 _Question = Callable[[Database], Any]
 
 
 class Writer:
-    """Made in the thread that opened the database; ``serve`` runs there, the rest anywhere."""
+    """Created in the thread that opened the database. ``serve`` runs there, the rest anywhere."""
 
     def __init__(self, db: Database) -> None:
         self._db = db
@@ -38,7 +38,7 @@ class Writer:
         self._is_closed = threading.Event()
 
     def write(self, batch: Batch) -> Written:
-        """Commit a batch with its state; return when that is done."""
+        """Commit a batch with its state. Return when that is done."""
         return self._ask(batch)  # type: ignore[no-any-return]
 
     def read(self, question: Callable[[Database], Result]) -> Result:
@@ -49,26 +49,26 @@ class Writer:
         future: Future[Any] = Future()
         self._queue.put((work, future))
         if self._is_closed.is_set():
-            self._turn_away()
+            self._reject_pending()
         return future.result()
 
     def wake(self) -> None:
-        """Let ``serve`` return, if it waits."""
+        """Make a waiting ``serve`` return."""
         self._queue.put((lambda db: None, Future()))
 
     def close(self) -> None:
-        """Take no more work; whoever waits, or comes later, gets a StoppedError."""
+        """Accept no more work. Pending and later calls raise a StoppedError."""
         self._is_closed.set()
-        self._turn_away()
+        self._reject_pending()
 
-    def _turn_away(self) -> None:
+    def _reject_pending(self) -> None:
         with contextlib.suppress(queue.Empty):
             while True:
                 _, future = self._queue.get_nowait()
                 future.set_exception(StoppedError("the writer has stopped"))
 
     def serve(self, seconds: float) -> None:
-        """Do what was handed in; wait at most ``seconds`` for it."""
+        """Do the submitted work. Wait for it at most ``seconds``."""
         try:
             waiting = [self._queue.get(timeout=seconds)]
         except queue.Empty:
@@ -78,7 +78,8 @@ class Writer:
         try:
             self._do(waiting)
         except BaseException as error:
-            # A disk that is full concerns everybody: those who wait are told, and so is the caller.
+            # A full disk affects everyone: all waiting threads get the error, and so does the
+            # caller.
             for _, future in waiting:
                 if not future.done():
                     future.set_exception(error)

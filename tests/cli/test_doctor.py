@@ -310,7 +310,7 @@ def test_an_outage_is_told_after_two_tries_and_its_service_left_alone(aws: FakeA
     findings = visit(aws)
     failed = one(findings, "bedrock:ListFoundationModels")
     assert failed.status == FAILED
-    assert failed.detail == "AWS cannot answer now (ServiceUnavailable)"
+    assert failed.detail == "AWS is unavailable (ServiceUnavailable)"
     assert failed.fix == "try again later"
     assert aws.count("ListFoundationModels") == 2
     assert one(findings, LOGGING).status == NOT_CHECKED
@@ -349,7 +349,7 @@ def test_an_answer_that_is_damaged_is_no_permission(aws: FakeAws) -> None:
     aws.faults.append(Fault("truncated", operation="LookupEvents", times=None))
     failed = one(visit(aws), "cloudtrail:LookupEvents")
     assert failed.status == FAILED
-    assert "damaged" in failed.detail
+    assert "incomplete response" in failed.detail
 
 
 # -- tokens and logging ---------------------------------------------------------------------------
@@ -650,8 +650,8 @@ def test_the_command_ends_with_1_where_something_failed(real_time: FakeAws) -> N
     ("words", "message"),
     [
         (["--region", "nowhere"], "is no region"),
-        (["--region", "xx-nowhere-1"], "xx-nowhere-1 is not a region of AWS"),
-        (["--profile", "none"], "AWS has no profile 'none'"),
+        (["--region", "xx-nowhere-1"], "xx-nowhere-1 is not an AWS region"),
+        (["--profile", "none"], "no AWS profile 'none'"),
         (["--role-arn", "Reader"], "no role's ARN"),
         (["--organization"], "--role-name"),
         (["--source", "everything"], "is not one of"),

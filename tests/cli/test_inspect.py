@@ -275,7 +275,7 @@ def test_a_damaged_file_gives_what_there_is_and_status_1(alone: None, tmp_path: 
         status, out, err = run("inspect", tmp_path / "cut.json.gz", *words)
         assert status == 1
         assert "InvokeModel" in out
-        assert "cut off" in err
+        assert "truncated" in err
 
 
 # -- configuration --------------------------------------------------------------------------------

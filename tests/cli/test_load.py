@@ -44,7 +44,7 @@ def test_rejects_are_told_with_their_place_and_the_status_is_1(tmp_path: Path) -
     status, _, err = run("load", tmp_path, "--db", tmp_path / "w.db")
     assert status == 1
     assert f"{good}, Records[1]: not an object but a number" in err
-    assert f"{bad}, Records[0]: the JSON is cut off; 0 records before it were read" in err
+    assert f"{bad}, Records[0]: the JSON is truncated; 0 records before it were read" in err
     assert "Bedrock calls     1 new" in err
     assert "Rejected          2 (table rejects says where and why)" in err
 

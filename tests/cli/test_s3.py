@@ -93,7 +93,7 @@ def test_one_object(aws: FakeAws, tmp_path: Path) -> None:
     [
         ("s3://no-such-bucket/x", "there is no bucket no-such-bucket"),
         (f"s3://{BUCKET}/nothing/here", "there is nothing at"),
-        ("s3://", "not an address in S3"),
+        ("s3://", "not an S3 address"),
     ],
 )
 def test_what_is_not_there_is_told(aws: FakeAws, tmp_path: Path, address: str, said: str) -> None:
@@ -178,7 +178,7 @@ def test_a_role_that_does_not_let_us_in_is_told_as_that(aws: FakeAws, tmp_path: 
     status, _, err = run("sync", "--source", "trail", "--db", tmp_path / "w.db")
     assert status == 1
     assert "AccessDenied on sts:AssumeRole" in err
-    assert "let the role trust the caller" in err
+    assert "in the role's trust policy" in err
     assert "s3:ListBucket" not in err
     words = ("--role-arn", "arn:aws:iam::444455556666:role/Closed", "--db", tmp_path / "w.db")
     status, _, err = run("load", f"s3://{BUCKET}", *words)

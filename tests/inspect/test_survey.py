@@ -81,9 +81,9 @@ def test_events_are_counted_by_operation_and_what_they_are() -> None:
         ("Converse", "a call"): 1,
         ("ConverseStream", "a call"): 2,
         ("StartAsyncInvoke", "a call"): 1,
-        ("ConverseStream", "no call of its own"): 1,
-        ("ListFoundationModels", "no call"): 1,
-        ("InvokeModel", "no call"): 1,
+        ("ConverseStream", "not a separate call"): 1,
+        ("ListFoundationModels", "not a call"): 1,
+        ("InvokeModel", "not a call"): 1,
         ("InvokeModel", "refused"): 1,
         ("Converse", "a record of an invocation log"): 1,
     }

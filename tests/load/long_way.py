@@ -1,4 +1,4 @@
-"""The same file decoded without the shortcuts, and what came of it, to be compared."""
+"""The same file decoded without the shortcuts, with the result for comparison."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from etl.sources import split as split_module
 
 
 def shown(decoded: Decoded) -> dict[str, Any]:
-    """Return what a file came to, its calls as events in the order of the file."""
+    """Return the content of a file, its calls as events in file order."""
     shapes = dict(decoded.shapes)
     return {
         "events": [unpack(packed, shapes[packed[4]]) for packed in decoded.calls],

@@ -1,4 +1,4 @@
-"""Files in which anything may stand where something else belongs."""
+"""Files that have anything where something else belongs."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The short way through a log file comes to the same rows as the long one."""
+"""The fast path through a log file gives the same rows as the slow one."""
 
 from __future__ import annotations
 
@@ -86,7 +86,7 @@ BASES = (
 
 @st.composite
 def records(draw: st.DrawFn) -> list[object]:
-    """Draw records of which some differ from a usual one in a place or two."""
+    """Draw records, some of which differ from a usual one in a place or two."""
     drawn: list[object] = []
     for _ in range(draw(st.integers(1, 4))):
         record = draw(st.sampled_from(BASES))
@@ -98,7 +98,7 @@ def records(draw: st.DrawFn) -> list[object]:
 
 @settings(max_examples=rounds(120, 5000))
 @given(drawn=records())
-def test_the_short_way_comes_to_the_same_as_the_long_one(drawn: list[object]) -> None:
+def test_the_fast_path_gives_the_same_rows_as_the_slow_one(drawn: list[object]) -> None:
     data = log(*drawn)
     with pytest.MonkeyPatch.context() as monkeypatch:
         assert shown(Decoder().decode(data)) == shown(the_long_way(data, monkeypatch))
@@ -112,7 +112,7 @@ def test_each_field_may_hold_anything(
     assert shown(Decoder().decode(data)) == shown(the_long_way(data, monkeypatch))
 
 
-def test_what_plain_calls_have_in_common_is_understood_once(
+def test_what_plain_calls_share_is_interpreted_once(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     done = Counter[str]()
@@ -134,7 +134,7 @@ def counting(done: Counter[str], function: Callable[..., Any], name: str) -> Cal
 
 
 @pytest.mark.parametrize("part", ["requestParameters", "userIdentity", "tlsDetails"])
-def test_a_record_nested_too_deeply_is_told(part: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_record_nested_too_deeply_is_reported(part: str, monkeypatch: pytest.MonkeyPatch) -> None:
     record = json.dumps(call(2) | {part: "DEEP"}).replace('"DEEP"', DEEP)
     data = f'{{"Records":[{json.dumps(call(1))},{record}]}}'.encode()
     decoded = Decoder().decode(data)
@@ -146,7 +146,7 @@ def test_a_record_nested_too_deeply_is_told(part: str, monkeypatch: pytest.Monke
     assert decoded.rejects == [("Records[1]", "nested too deeply")]
 
 
-def test_a_line_nested_too_deeply_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_line_nested_too_deeply_is_reported(monkeypatch: pytest.MonkeyPatch) -> None:
     line = json.dumps(logged(1) | {"input": "DEEP"}).replace('"DEEP"', DEEP)
     data = f"{line}\n{json.dumps(logged(2))}\n".encode()
     decoded = Decoder().decode(data)
@@ -205,7 +205,7 @@ def test_a_damaged_invocation_log_gives_its_whole_records() -> None:
     text = "\n".join(json.dumps(logged(number)) for number in range(10))
     decoded = Decoder().decode(text.encode()[:-50])
     assert len(decoded.calls) == 9
-    assert [reason for _, reason in decoded.rejects] == ["the JSON is cut off"]
+    assert [reason for _, reason in decoded.rejects] == ["the JSON is truncated"]
 
 
 def test_the_key_of_the_metadata_is_chosen() -> None:

@@ -1,4 +1,4 @@
-"""The time that reading takes grows with what is read, not with its square."""
+"""Reading time grows linearly with the input, not with its square."""
 
 from __future__ import annotations
 

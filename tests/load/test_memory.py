@@ -1,4 +1,4 @@
-"""All processes of a load together stay small, whatever is in the files."""
+"""All processes of a load together use little memory, whatever the files contain."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from tests.support import call, write_log
 
 ROOT = Path(__file__).parents[2]
 
-# Read at once and whole, either would take half a gigabyte.
+# Read whole, either would take half a gigabyte.
 FEW = ("records that are numbers", "empty lines")
 
 pytestmark = pytest.mark.skipif(

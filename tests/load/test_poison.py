@@ -1,4 +1,4 @@
-"""Whatever a file holds costs that file, or that record, and says nothing of what was in it."""
+"""Bad content costs only its file or record, and no message quotes it."""
 
 from __future__ import annotations
 
@@ -55,7 +55,9 @@ def test_any_document_gives_rows_or_rejects_that_quote_nothing(data: bytes) -> N
 
 @settings(max_examples=rounds(2, 100), suppress_health_check=[HealthCheck.too_slow])
 @given(files=st.lists(poison(), min_size=20, max_size=20), elsewhere=st.booleans())
-def test_files_between_good_ones_cost_none_of_them(files: list[bytes], *, elsewhere: bool) -> None:
+def test_bad_files_do_not_affect_good_ones_around_them(
+    files: list[bytes], *, elsewhere: bool
+) -> None:
     with tempfile.TemporaryDirectory() as name, pytest.MonkeyPatch.context() as monkeypatch:
         folder = Path(name, "logs")
         folder.mkdir()
@@ -102,7 +104,7 @@ def test_the_examples_cost_no_more_than_themselves(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("kind", BOMBS)
-def test_what_is_kept_of_a_small_file_that_comes_to_much_is_little(kind: str) -> None:
+def test_little_is_kept_of_a_small_file_with_very_much_content(kind: str) -> None:
     chunks = list(Decoder().chunks([packed(BOMBS[kind](rounds(32_768, 4_000_000)))]))
     kept = [reject for chunk in chunks for reject in chunk.rejects]
     assert len(kept) <= MAX_REJECTS + 1

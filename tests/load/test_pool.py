@@ -1,4 +1,4 @@
-"""Several processes read files; the rows come in order, and nobody is left behind."""
+"""Several processes read files; the rows come in order, and no process is left running."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def file_of(*numbers: int) -> bytes:
 
 
 def children() -> set[int]:
-    """Return the processes of ours that read files."""
+    """Return our decoding processes."""
     found = set()
     for folder in Path("/proc").iterdir():
         if folder.name.isdigit():
@@ -102,7 +102,7 @@ def test_a_process_that_dies_costs_no_file() -> None:
 def test_a_file_that_no_process_survives_is_refused_and_the_others_are_read(
     monkeypatch: pytest.MonkeyPatch, *, is_large: bool
 ) -> None:
-    # A reader that has next to no room: a record of three megabytes is too much for it.
+    # A reader with very little memory: a record of three megabytes is too much for it.
     poison = b'{"eventID": "' + b"x" * (3 << 20) + b'"}'
     monkeypatch.setenv("TEST_READER_DIES_OF", str(len(poison)))
     files = [
@@ -116,7 +116,7 @@ def test_a_file_that_no_process_survives_is_refused_and_the_others_are_read(
     assert [(tag, len(decoded.calls)) for tag, decoded in results] == [(0, 1), (1, 0), (2, 1)]
     ((position, reason),) = results[1][1].rejects
     assert position == "file"
-    assert "was ended 2 times" in reason
+    assert "died 2 times" in reason
     assert results[1][1].is_read
 
 

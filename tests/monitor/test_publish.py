@@ -186,7 +186,7 @@ def test_a_request_that_got_lost_is_put_again_but_not_before_it_is_certain(live:
     live.sync()
     live.aws.faults.append(Fault("reset", operation="PutMetricData"))
     first = live.publish()
-    assert "no answer" in first.left[-1]
+    assert "no response" in first.left[-1]
     assert (first.values, live.puts(), live.in_flight()) == (0, 1, 4)
     live.clock.advance(5 * MINUTE)
     second = live.publish()
@@ -285,7 +285,7 @@ def test_without_a_connection_nothing_is_in_doubt(live: Live) -> None:
         place = Place(open_own_account(None, live.clock), REGION, live.clock)
         publisher = Publisher(db, place, EVERYTHING)
         result = publisher.run(publisher.plan())
-    assert "no answer (EndpointConnectionError)" in result.left[-1]
+    assert "no response (EndpointConnectionError)" in result.left[-1]
     assert live.in_flight() == 0
     assert live.publish().left == []
     assert live.sums("InputTokens") == live.costs("input_tokens") == {"Search": 1380, "Chat": 500}

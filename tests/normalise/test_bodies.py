@@ -1,4 +1,4 @@
-"""What somebody said never goes on, as text or as a number; what is understood stays the same."""
+"""No prompt or response is passed on, as text or number; what is parsed stays the same."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from tests.support import HAIKU, call
 SECRET = 918273645
 secrets = st.sampled_from([SECRET, str(SECRET), f"{SECRET}.5", float(SECRET), f"I earn {SECRET}", [SECRET], {"x": SECRET}, {str(SECRET): 1}, -SECRET])  # fmt: skip
 
-# Names that bodies have, names that nobody knows, and parts of names that are known.
+# Names of bodies, unknown names, and parts of known names.
 names = st.sampled_from(
     ["prompt", "messages", "inputText", "body", "text", "input", "promptSessionAttributes", "retrievalQuery",
      "somethingNew", "amount", "Prompt", "max", "tokens", "value", "sessionState", "stopSequences"]
@@ -58,7 +58,7 @@ def has_secret(value: object) -> bool:
 @settings(max_examples=rounds(90, 5000))
 @given(record=events())
 def test_nothing_that_was_said_is_kept_or_shown(record: dict[str, Any]) -> None:
-    # A name of a field may be anything too, where one of those that are gone may stand.
+    # A field name may be anything too, where removed fields may be.
     text = json.dumps(record)
     kept = without_bodies(text, record)
     assert str(SECRET) not in kept

@@ -66,7 +66,7 @@ def test_a_call_as_a_full_row() -> None:
         ({"additionalEventData": {"inputTokens": 0, "outputTokens": 0}}, Tokens("additionalEventData", 0, 0)),
         ({"responseElements": {"usage": {"inputTokens": 5, "outputTokens": "6"}}}, Tokens("responseElements.usage", 5, 6)),
         ({"responseElements": {"inputTokenCount": 5, "outputTokenCount": 6}}, Tokens("responseElements", 5, 6)),
-        # The newest form that is there wins; the others fill what it lacks.
+        # The newest form present wins; the others supply what it lacks.
         (
             {
                 "additionalEventData": {"inputTokens": 1},
@@ -88,7 +88,7 @@ def test_every_token_form_on_the_event(fields: dict[str, Any], tokens: Tokens | 
 
 
 @pytest.mark.parametrize("bad", ["many", -1, 1.5, True, "9" * 30, [], {}])
-def test_a_count_that_is_none_is_told_and_the_call_kept(bad: object) -> None:
+def test_an_invalid_count_is_reported_and_the_call_kept(bad: object) -> None:
     parsed = parse_event(call(additionalEventData={"inputTokens": bad, "outputTokens": 6}))
     assert isinstance(parsed.row, Event)
     assert parsed.row.tokens == Tokens("additionalEventData", None, 6)
@@ -174,7 +174,10 @@ def test_every_inference_operation_is_a_call(source_and_name: tuple[str, str]) -
         (call(eventTime="[REDACTED]"), "eventTime is not a time"),
         (call(eventTime="2026-13-01T00:00:00Z"), "eventTime is not a time"),
         (call(eventTime="2026-11-01T00:00:00"), "eventTime has no time zone"),
-        (call(eventTime="0001-01-01T00:00:00+14:00"), "eventTime is not a time of Bedrock's"),
+        (
+            call(eventTime="0001-01-01T00:00:00+14:00"),
+            "eventTime is outside the years 2000 to 2999",
+        ),
     ],
 )
 def test_a_record_without_identity_is_refused(record: object, reason: str) -> None:
@@ -194,10 +197,10 @@ def test_ids_lose_outer_blanks() -> None:
     assert event_of(call(eventID=f"{uuid_of(1)} ")).event_id == uuid_of(1)
 
 
-def test_a_copy_for_another_account_is_told_from_the_home_copy() -> None:
+def test_a_copy_for_another_account_is_distinguished_from_the_home_copy() -> None:
     assert event_of(call(recipientAccountId="444455556666")).is_home_copy is False
     assert event_of(call()).is_home_copy is True
-    # A service's call has no account of its own.
+    # A service's call has no caller account.
     assert (
         event_of(call(userIdentity={"type": "AWSService", "invokedBy": "x"})).is_home_copy is True
     )

@@ -1,4 +1,4 @@
-"""Every kind of userIdentity, and who it is."""
+"""Every kind of userIdentity, and the user it names."""
 
 from typing import Any
 
@@ -28,7 +28,7 @@ def federated(provider: str) -> dict[str, Any]:
         (role_identity("pod-role", "botocore-session-1700000000", **federated("oidc.eks")), "pod-role"),
         (role_identity("deploy", "GitHubActions", **federated("github")), "deploy"),
         (role_identity("agent", "BedrockAgentCore-1f6e2d7c-0000-4000-8000-000000000000"), "agent"),
-        # No session context, the ARN is the role's: the session stands in the principal id.
+        # No session context, the ARN is the role's: the session is in the principal id.
         (
             {
                 "type": "AssumedRole",
@@ -37,7 +37,7 @@ def federated(provider: str) -> dict[str, Any]:
             },
             "dave@example.com",
         ),
-        # An invocation log tells nothing but the session ARN.
+        # An invocation log has only the session ARN.
         ({"type": "AssumedRole", "arn": f"arn:aws:sts::{ACCOUNT}:assumed-role/app/s-1"}, "app"),
         ({"type": "Root", "arn": f"arn:aws:iam::{ACCOUNT}:root"}, "root"),
         ({"type": "AWSService", "invokedBy": "bedrock.amazonaws.com"}, "bedrock.amazonaws.com"),
@@ -59,7 +59,7 @@ def test_user_of_an_identity(identity: object, user: str) -> None:
     assert parse_identity(identity).user_name == user
 
 
-def test_principal_has_no_session_part_and_the_session_is_kept_beside_it() -> None:
+def test_principal_has_no_session_part_and_the_session_is_kept_separately() -> None:
     identity = parse_identity(role_identity("web-role", "i-0123456789abcdef0"))
     assert identity.principal_arn == f"arn:aws:sts::{ACCOUNT}:assumed-role/web-role"
     assert identity.session_name == "i-0123456789abcdef0"

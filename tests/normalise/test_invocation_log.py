@@ -1,4 +1,4 @@
-"""Records of the invocation log in, full rows out, and nothing of a prompt or an answer."""
+"""Records of the invocation log in, full rows out, and nothing of a prompt or a response."""
 
 from __future__ import annotations
 
@@ -144,7 +144,7 @@ def test_a_call_with_an_error_has_failed(error_code: str) -> None:
 
 
 @pytest.mark.parametrize("operation", ["StartAsyncInvoke", "CreateModelInvocationJob", "New"])
-def test_operations_that_nobody_knows_are_kept_as_they_are(operation: str) -> None:
+def test_unknown_operations_are_kept_unchanged(operation: str) -> None:
     assert event_of(logged(operation=operation)).event_name == operation
 
 
@@ -286,7 +286,7 @@ def test_a_bad_count_is_a_complaint_and_the_call_is_kept_without_it(value: objec
 
 
 @pytest.mark.parametrize("number", ["1e999", "1E2", "123e-1"])
-def test_a_number_is_judged_as_it_is_written(number: str) -> None:
+def test_a_number_is_checked_as_written(number: str) -> None:
     text = json.dumps(counts(input=4711)).replace("4711", number)
     parsed = parse_logged_call(text.encode())
     assert isinstance(parsed.row, Event)
@@ -386,7 +386,7 @@ def test_openai_s_prompt_tokens_are_not_taken_because_they_hold_those_of_the_cac
         (None, {"cacheDetails": [{"ttl": "1h", "inputTokens": 30}]}, (0, 30)),
     ],
 )
-def test_lifetimes_that_are_told_in_part(
+def test_lifetimes_that_are_only_partly_stated(
     written: int | None, usage: object, expected: tuple[int | None, int | None]
 ) -> None:
     record = counts(input=1, write=written)
@@ -472,15 +472,15 @@ def test_a_body_may_be_anything(body: object) -> None:
 @pytest.mark.parametrize(
     ("record", "reason"),
     [
-        (b"", "not a JSON object"),
-        (b"Permissions are correctly set for Amazon Bedrock logs.", "not a JSON object"),
-        (b'{"schemaType": "ModelInvocationLog"', "not a JSON object"),
-        (b"[1]", "not a JSON object"),
-        (b'"ModelInvocationLog"', "not a JSON object"),
-        (b'{"requestId": "\xff"}', "not a JSON object"),
-        (b'{"input": ' + b"[" * 100_000 + b"]" * 100_000 + b"}", "not a JSON object"),
-        ({"schemaType": "Other"}, "no invocation log"),
-        ({"schemaType": ["ModelInvocationLog"]}, "no invocation log"),
+        (b"", "not a readable JSON object"),
+        (b"Permissions are correctly set for Amazon Bedrock logs.", "not a readable JSON object"),
+        (b'{"schemaType": "ModelInvocationLog"', "not a readable JSON object"),
+        (b"[1]", "not a readable JSON object"),
+        (b'"ModelInvocationLog"', "not a readable JSON object"),
+        (b'{"requestId": "\xff"}', "not a readable JSON object"),
+        (b'{"input": ' + b"[" * 100_000 + b"]" * 100_000 + b"}", "not a readable JSON object"),
+        ({"schemaType": "Other"}, "not an invocation log"),
+        ({"schemaType": ["ModelInvocationLog"]}, "not an invocation log"),
         ({"requestId": None}, "no requestId"),
         ({"requestId": 7}, "no requestId"),
         ({"accountId": None}, "no accountId"),
@@ -519,7 +519,7 @@ BODY = st.recursive(
 
 
 def told(record: bytes) -> Iterator[str]:
-    """Yield all that parsing a record gives away."""
+    """Yield every text that parsing a record returns."""
     try:
         yield repr(parse_logged_call(record))
     except RejectError as reject:
@@ -577,7 +577,7 @@ KEPT = {
 
 
 @pytest.mark.parametrize("operation", BODIES)
-def test_no_other_text_of_a_record_gets_out_wherever_it_stands(operation: str) -> None:
+def test_no_other_text_of_a_record_gets_out_wherever_it_is(operation: str) -> None:
     record = counts(input=3, output=12, read=7, write=30) | {
         "requestMetadata": {"application": "Search"},
         "performanceConfig": {"latency": "optimized"},

@@ -38,7 +38,7 @@ def found(evidence: Evidence, **conditions: str) -> bool:
     return find_rule(rules, evidence) == "hit"
 
 
-# Every text is another, so that a condition that looks at the wrong one is found out.
+# Every text is different, so a condition that reads the wrong one is caught.
 DISTINCT = {
     "role": "role_name",
     "user": "user_name",
@@ -129,7 +129,7 @@ def test_what_a_call_does_not_have_matches_nothing(condition: str) -> None:
         (f"arn:aws:bedrock:us-east-1:{ACCOUNT}:application-inference-profile/abc", "abc"),
     ],
 )
-def test_a_model_goes_by_any_of_its_names(sent: str, glob: str) -> None:
+def test_a_model_matches_by_any_of_its_names(sent: str, glob: str) -> None:
     assert found(evidence(requestParameters={"modelId": sent}), model=glob)
 
 

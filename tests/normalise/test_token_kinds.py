@@ -1,4 +1,4 @@
-"""The tables of token kinds and token sources, and all that has to fit them."""
+"""The tables of token kinds and token sources, and everything that must match them."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ COUNT = st.none() | st.integers(0, 2**62)
 
 
 def test_stored_keys_are_for_ever(db: Database) -> None:
-    """Warehouses hold these numbers: whoever has to change this test re-labels every call."""
+    """Warehouses store these numbers: changing this test relabels every stored call."""
     assert token_sources.KEYS == {
         "invocation log": 1,
         "additionalEventData": 2,
@@ -73,7 +73,7 @@ def test_every_table_has_a_column_for_each_kind(db: Database) -> None:
     assert {table: columns for table, columns in lacking.items() if columns} == {}
 
 
-def test_no_name_stands_for_two_kinds() -> None:
+def test_no_name_belongs_to_two_kinds() -> None:
     for names in (
         [kind.name for kind in KINDS],
         [kind.shown for kind in KINDS],

@@ -360,7 +360,7 @@ def test_a_stock_agent_names_no_application(family: str, agent: str) -> None:
 
 
 @pytest.mark.parametrize("agent", [None, *NOT_AN_AGENT, *BROWSERS])
-def test_browsers_and_odd_texts_name_no_application(agent: str | None) -> None:
+def test_browsers_and_malformed_agents_name_no_application(agent: str | None) -> None:
     assert parse_application(agent) is None
 
 
@@ -418,7 +418,7 @@ def test_an_app_id_is_found_in_every_agent_without_one(agent: str, name: str) ->
 
 
 @given(text=st.text() | st.text(alphabet="aA1v/#().,;[]<> \t\n\x00\ud800-_:"))
-def test_any_text_gives_a_sound_name_or_none(text: str) -> None:
+def test_any_text_gives_a_valid_name_or_none(text: str) -> None:
     name = parse_application(text)
     assert name is None or (
         0 < len(name) <= MAX_NAME_LENGTH and name.isprintable() and name in text

@@ -1,4 +1,4 @@
-"""What stands in a file: every form, and every way to be damaged."""
+"""The content of a file: every form, and every kind of damage."""
 
 from __future__ import annotations
 
@@ -79,8 +79,10 @@ ALL = [uuid_of(n) for n in range(5)]
         [bytes, gzip.compress],
     ),
 )
-def test_every_form_is_told_from_its_content(tmp_path: Path, content: bytes, pack: type) -> None:
-    # The name says nothing, or lies.
+def test_every_form_is_detected_from_its_content(
+    tmp_path: Path, content: bytes, pack: type
+) -> None:
+    # The name is uninformative or wrong.
     items = read(tmp_path / "events.txt", pack(content))
     assert ids(items) == ALL
     assert not problems(items)
@@ -100,10 +102,12 @@ def test_several_gzip_members_are_one_file(tmp_path: Path) -> None:
 def test_a_log_that_is_cut_off_gives_its_complete_records(tmp_path: Path) -> None:
     items = read(tmp_path / "cut.json", LOG[: LOG.index(uuid_of(3).encode()) + 5])
     assert ids(items) == ALL[:3]
-    assert problems(items) == [("Records[3]", "the JSON is cut off; 3 records before it were read")]
+    assert problems(items) == [
+        ("Records[3]", "the JSON is truncated; 3 records before it were read")
+    ]
 
 
-def test_a_log_damaged_within_gives_what_stands_before(tmp_path: Path) -> None:
+def test_a_log_damaged_inside_yields_everything_before_the_damage(tmp_path: Path) -> None:
     at = LOG.index(uuid_of(2).encode())
     items = read(tmp_path / "bad.json", LOG[:at] + b'"\x00{' + LOG[at:])
     assert ids(items) == ALL[:2]
@@ -123,7 +127,10 @@ def test_gzip_that_is_cut_off_gives_what_it_holds(tmp_path: Path) -> None:
     packed = gzip.compress(lines)
     items = read(tmp_path / "cut.gz", packed[: len(packed) // 2])
     assert len(ids(items)) > 100
-    assert problems(items)[-1] == ("file", "the gzip data are cut off; what is there was read")
+    assert problems(items)[-1] == (
+        "file",
+        "the gzip data is truncated; everything before that was read",
+    )
 
 
 def test_gzip_that_is_damaged_says_so(tmp_path: Path) -> None:
@@ -131,7 +138,9 @@ def test_gzip_that_is_damaged_says_so(tmp_path: Path) -> None:
     packed[-6] ^= 0xFF  # the checksum
     items = read(tmp_path / "bad.gz", bytes(packed))
     assert ids(items) == ALL
-    assert problems(items) == [("file", "the gzip data are damaged; what stood before was read")]
+    assert problems(items) == [
+        ("file", "the gzip data is damaged; everything before that was read")
+    ]
 
 
 @pytest.mark.parametrize(
@@ -141,19 +150,19 @@ def test_gzip_that_is_damaged_says_so(tmp_path: Path) -> None:
         (b" \n ", "file", "empty"),
         (b"hello", "file", "not JSON (at character 0)"),
         (b"\x89PNG\r\n\x1a\n" + bytes(50), "file", "not text"),
-        (b'{"Records": [', "Records[0]", "the JSON is cut off; 0 records before it were read"),
-        (b'{"eventID": "x', "file", "the JSON is cut off"),
+        (b'{"Records": [', "Records[0]", "the JSON is truncated; 0 records before it were read"),
+        (b'{"eventID": "x', "file", "the JSON is truncated"),
         (b"[" * 100_000, "[0]", "nested too deeply; 0 records before it were read"),
         (b"{}", "file", "neither Records, Events, MetricDataResults, inferenceProfileSummaries nor an event"),
         (b'{"Records": {}}', "file", "neither Records, Events, MetricDataResults, inferenceProfileSummaries nor an event"),
         (b'{"events": [{}]}', "events[0]", "no message"),
-        (b'{"events": [{"message": "{"}]}', "events[0]", "message: the JSON is cut off"),
+        (b'{"events": [{"message": "{"}]}', "events[0]", "message: the JSON is truncated"),
         (b'{"Events": [{}]}', "Events[0]", "no CloudTrailEvent"),
-        (b'{"Events": [{"CloudTrailEvent": "{"}]}', "Events[0]", "CloudTrailEvent: the JSON is cut off"),
+        (b'{"Events": [{"CloudTrailEvent": "{"}]}', "Events[0]", "CloudTrailEvent: the JSON is truncated"),
         (b"account_id,region,value\n1,2,3\n", "line 1", "the CSV has no column model_id, period_start, period_seconds, metric"),
     ],
 )  # fmt: skip
-def test_what_cannot_be_read_is_told_with_its_place(
+def test_what_cannot_be_read_is_reported_with_its_position(
     tmp_path: Path, content: bytes, position: str, reason: str
 ) -> None:
     assert problems(read(tmp_path / "file", content)) == [(position, reason)]

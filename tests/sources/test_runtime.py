@@ -1,4 +1,4 @@
-"""Calls of the runtime, over the wire: every count that an answer has, cached ones too."""
+"""Calls of the runtime, over the wire: every count that a response has, cached ones too."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Objects in S3, over the real wire: whole listings, whole objects, and what to do about refusals."""
+"""Objects in S3, over the real wire: complete listings, complete objects, and what to do about errors."""
 
 from __future__ import annotations
 
@@ -149,7 +149,7 @@ def test_what_passes_is_tried_again(
     assert aws.faults[0].seen > 1
 
 
-def test_what_stays_out_of_service_is_told(aws: FakeAws, store: S3Store) -> None:
+def test_a_service_that_stays_down_is_reported(aws: FakeAws, store: S3Store) -> None:
     aws.faults.append(Fault("503", times=None))
     with pytest.raises(RetriableError):
         list(store.files_below(ROOT))
@@ -173,7 +173,9 @@ def test_an_object_that_was_replaced_has_the_etag_of_what_was_read(store: S3Stor
     assert (content.etag, content.etag == file.etag) == (now.etag, False)
 
 
-def test_what_stays_damaged_is_told_without_any_of_it(aws: FakeAws, store: S3Store) -> None:
+def test_a_response_that_stays_damaged_is_reported_without_its_content(
+    aws: FakeAws, store: S3Store
+) -> None:
     put("a/1", b"a secret prompt")
     (file,) = store.files_below(ROOT)
     aws.faults.append(Fault("cut", operation="GetObject", times=None))
@@ -181,7 +183,7 @@ def test_what_stays_damaged_is_told_without_any_of_it(aws: FakeAws, store: S3Sto
         store.read(file)
     assert "secret" not in str(caught.value)
     aws.faults[:] = [Fault("truncated", operation="ListObjectsV2", times=None)]
-    with pytest.raises(RetriableError, match="no KeyCount"):
+    with pytest.raises(RetriableError, match="KeyCount is missing"):
         store.list_folder(ROOT)
 
 
@@ -234,7 +236,7 @@ def test_a_large_object_is_kept_in_a_file_without_a_name(
         assert b"".join(content.pieces()) == b"x" * 5000
 
 
-def test_what_is_archived_is_told_and_is_a_matter_of_that_object(store: S3Store) -> None:
+def test_an_archived_object_is_reported_and_affects_no_other(store: S3Store) -> None:
     client().put_object(Bucket=BUCKET, Key="a/1", Body=b"x", StorageClass="GLACIER")
     put("a/2")
     results = [result for _, result in download(store, store.files_below(ROOT))]
@@ -297,7 +299,9 @@ def test_a_bucket_of_another_region_is_found_by_a_redirect_and_remembered(aws: F
     assert aws.count("GetObject", region="us-west-2") == 0
 
 
-def test_a_region_that_s3_does_not_tell_is_asked_of_the_user(aws: FakeAws, store: S3Store) -> None:
+def test_the_user_is_asked_for_a_region_that_s3_does_not_state(
+    aws: FakeAws, store: S3Store
+) -> None:
     put("a/1")
     aws.faults.append(Fault("elsewhere", operation="ListObjectsV2", times=None))
     with pytest.raises(AccessError, match=f"get-bucket-location --bucket {BUCKET}"):
@@ -314,7 +318,7 @@ def test_a_listing_that_is_denied_names_the_permission_not_the_operation(
 
 
 @pytest.mark.parametrize("name", ["typo", "typo/", "AWSLog"])
-def test_what_is_not_there_is_told(store: S3Store, name: str) -> None:
+def test_a_missing_object_is_reported(store: S3Store, name: str) -> None:
     put("AWSLogs/x")
     with pytest.raises(RejectError, match=f"there is nothing at {ROOT}{name}: check the name"):
         store.find(ROOT + name)

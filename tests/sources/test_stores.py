@@ -82,13 +82,13 @@ def test_a_path_is_a_file_or_a_folder(root: str) -> None:
         STORE.find(f"{root}none")
 
 
-def test_what_is_no_regular_file_is_told_and_not_waited_for(root: str) -> None:
+def test_a_file_that_is_not_regular_is_reported_without_waiting(root: str) -> None:
     put(root, "kept")
     os.mkfifo(f"{root}pipe")
     Path(root, "loop").symlink_to(Path(root, "loop"))
     Path(root, "zero").symlink_to("/dev/zero")
     with socket.socket(socket.AF_UNIX) as listening:
-        # The address of a socket may not be long.
+        # A socket address must be short.
         listening.bind(f"/proc/self/fd/{os.open(root, os.O_RDONLY)}/socket")
         told = {}
         for file in STORE.files(root):
@@ -136,7 +136,7 @@ def test_links_to_folders_are_not_followed_those_to_files_are(root: str) -> None
     Path(root, "link").symlink_to(Path(root, "a/1"))
     Path(root, "dead").symlink_to("/nowhere")
     assert below(root) == ["a/1", "dead", "link"]
-    with pytest.raises(RejectError, match="leads nowhere"):
+    with pytest.raises(RejectError, match="is a broken link"):
         STORE.read(StoredFile(root, "dead", "", 0))
 
 
@@ -174,7 +174,7 @@ def test_what_cannot_be_listed_does_not_stop_the_rest(
         for file in STORE.files_below(root):
             seen.append(file.name)  # noqa: PERF401 (it ends with an error)
     assert seen == ["1", "4"]
-    # Outside of the part that is asked for, nobody wants to know.
+    # Problems outside the requested part do not matter.
     assert below(root, "", "", f"{root}b/") == ["a/1"]
 
 
@@ -281,7 +281,7 @@ def test_without_any_layout_every_file_is_loose(root: str) -> None:
     assert names(found, root) == ["a", f"{A}/us-east-1/lookup.json", "b/1", "b/2", "c/d/3"]
 
 
-def test_a_copy_of_a_part_of_the_layout_is_understood(root: str) -> None:
+def test_a_partial_copy_of_the_layout_is_recognized(root: str) -> None:
     put(root, "copy/CloudTrail/us-east-1/2026/11/02/x")
     (day,) = survey(STORE, root).days
     assert (day.kind, day.account_id, day.region, day.day) == (
@@ -298,7 +298,7 @@ def test_what_is_out_of_range_is_not_even_listed(logs: str) -> None:
     assert dated == {"", "2026/", "2026/11/"}
 
 
-def test_problems_are_told_with_their_folder_and_stop_nothing(logs: str) -> None:
+def test_problems_are_reported_with_their_folder_and_stop_nothing(logs: str) -> None:
     put(logs, "loose/1")
     store = Broken(f"{logs}{TRAIL_B}", f"{logs}loose/")
     found = survey(store, logs)
@@ -331,7 +331,7 @@ def test_streams_and_their_files(logs: str) -> None:
     assert of(1, since=date(2026, 11, 3)) == []
 
 
-def test_a_day_that_cannot_be_listed_is_told_before_the_days_after_it(
+def test_a_day_that_cannot_be_listed_is_reported_before_later_days(
     logs: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     scan = os.scandir
@@ -371,7 +371,7 @@ def test_streams_are_not_looked_for_in_the_depths_of_other_folders(root: str) ->
 
 
 class Slow:
-    """A function that notes who is running, and answers when it is let."""
+    """A function that records its running calls, and returns when allowed."""
 
     def __init__(self, pause: float = 0.0) -> None:
         self.running = self.most = self.calls = 0
@@ -408,7 +408,7 @@ def test_no_more_is_asked_for_than_was_agreed() -> None:
             yield item
 
     for number, _ in prefetch(slow, items(), ahead=5):
-        # The one in hand, five ahead, and one that waits for its turn.
+        # The current one, five ahead, and one waiting for its turn.
         assert asked <= number + 7
         assert slow.calls <= number + 6
 
@@ -432,7 +432,7 @@ def test_bytes_are_bounded_and_a_large_file_is_read_alone() -> None:
         with lock:
             held -= size
     assert started == len(sizes)
-    # What was yielded last counts until the next is asked for, so it is never more than the budget.
+    # The item yielded last counts until the next is requested, so the budget is never exceeded.
     assert most <= 10
 
 
@@ -466,12 +466,12 @@ def test_results_that_are_there_count_as_well() -> None:
 
     results = prefetch(answer, items(), ahead=100, weight=len, budget=10)
     assert next(results) == (0, bytes(4))
-    # Three results are too much; the last may have been on its way when the next was asked for.
+    # Three results are too much; the last may have been pending when the next was requested.
     assert asked <= 5
     assert len(list(results)) == 19
 
 
-def test_an_error_stands_in_its_place() -> None:
+def test_an_error_comes_in_order() -> None:
     results = [result for _, result in prefetch(Slow(), [1, -2, 3], ahead=2)]
     assert [str(result) for result in results] == ["1", "-2", "9"]
     assert isinstance(results[1], RejectError)

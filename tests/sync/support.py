@@ -1,4 +1,4 @@
-"""A warehouse, a fake AWS and a clock that only moves when somebody waits."""
+"""A warehouse, a fake AWS and a clock that advances only when something waits."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def utc(moment: datetime) -> str:
 
 @contextmanager
 def environment(values: dict[str, str]) -> Iterator[None]:
-    """Set environment variables for a while; AWS's own are gone for as long."""
+    """Set environment variables for a while; AWS's own are unset meanwhile."""
     before = dict(os.environ)
     for name in list(os.environ):
         if name.startswith("AWS_"):
@@ -74,7 +74,7 @@ class World:
         return found
 
     def sync(self, *regions: str, db: Database | None = None, **options: Any) -> SyncOutcome:
-        """Do one sync of the events, unless other sources are asked for."""
+        """Do one sync of the events, unless other sources are given."""
         chosen = SyncOptions(**({"sources": ("cloudtrail",)} | options))
         if db is not None:
             return sync_places(db, self.places(*regions), self.clock, chosen, self.seen.append)

@@ -1,4 +1,4 @@
-"""Accounts and regions: one's own, by role, a whole organisation; one failure stops no other."""
+"""Accounts and regions: your own, by role, a whole organization; one failure stops no other."""
 
 from __future__ import annotations
 
@@ -114,7 +114,7 @@ def test_a_region_that_is_denied_or_dead_stops_no_other(world: World) -> None:
     messages = sync(world, [world.own], "us-east-1", "us-west-2", "eu-west-1")
     assert len(messages) == 2
     assert any("AccessDenied" in m and "us-west-2" in m for m in messages)
-    assert any("no answer" in m and "eu-west-1" in m for m in messages)
+    assert any("no response" in m and "eu-west-1" in m for m in messages)
     assert calls(world) == [(ACCOUNT, "us-east-1", 1)]
 
 
@@ -134,7 +134,7 @@ def test_without_the_permission_for_all_regions_it_says_what_to_do(world: World)
     assert "--region" in str(problem)
 
 
-def test_a_region_that_is_none_is_refused_before_anything_is_asked(world: World) -> None:
+def test_an_unknown_region_is_refused_before_any_request(world: World) -> None:
     with pytest.raises(ConfigError, match="mars-north-1"):
         check_regions(world.own, ["us-east-1", "mars-north-1"])
     assert world.aws.requests == []
@@ -159,7 +159,7 @@ def test_a_profile_is_the_account_of_its_keys(
     [
         ("ThrottlingException", 400, RetriableError, "throttled by AWS"),
         ("SomethingNew", 429, RetriableError, "throttled by AWS"),
-        ("InternalFailure", 500, RetriableError, "cannot answer now"),
+        ("InternalFailure", 500, RetriableError, "is unavailable"),
         ("InvalidNextTokenException", 400, TokenError, "no longer valid"),
         ("SignatureDoesNotMatch", 403, AccessError, "this machine's clock"),
         ("OptInRequired", 403, AccessError, "Enable the region"),
@@ -168,11 +168,11 @@ def test_a_profile_is_the_account_of_its_keys(
             "InvalidTimeRangeException",
             400,
             AccessError,
-            r"AWS refused the request \(InvalidTimeRangeException\)",
+            r"AWS rejected the request \(InvalidTimeRangeException\)",
         ),
     ],
 )
-def test_what_aws_says_is_told_by_what_helps(
+def test_aws_errors_are_reported_with_what_helps(
     world: World,
     monkeypatch: pytest.MonkeyPatch,
     code: str,
@@ -194,7 +194,7 @@ def test_what_aws_says_is_told_by_what_helps(
 
 
 def test_an_unknown_profile_is_refused(world: World) -> None:
-    with pytest.raises(ConfigError, match="no profile 'nobody'"):
+    with pytest.raises(ConfigError, match="no AWS profile 'nobody'"):
         open_own_account("nobody", world.clock)
 
 
@@ -205,7 +205,7 @@ def test_an_unknown_profile_is_refused(world: World) -> None:
         ("AWS_CA_BUNDLE", "/nowhere/ca.pem", "sts:GetCallerIdentity"),
     ],
 )
-def test_a_setting_of_boto3s_that_cannot_be_used_is_told(
+def test_an_unusable_boto3_setting_is_reported(
     world: World, monkeypatch: pytest.MonkeyPatch, name: str, value: str, words: str
 ) -> None:
     monkeypatch.setenv(name, value)
@@ -215,13 +215,13 @@ def test_a_setting_of_boto3s_that_cannot_be_used_is_told(
         open_own_account(None, world.clock)
 
 
-def test_a_configuration_file_of_boto3s_that_is_none_is_told(
+def test_an_invalid_aws_configuration_file_is_reported(
     world: World, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     broken = tmp_path / "config"
     broken.write_text("not an ini file")
     monkeypatch.setenv("AWS_CONFIG_FILE", str(broken))
-    with pytest.raises(ConfigError, match="the AWS configuration cannot be used"):
+    with pytest.raises(ConfigError, match="the AWS configuration is not usable"):
         open_own_account(None, world.clock)
 
 

@@ -1,4 +1,4 @@
-"""The archive: every raw event once, before it is claimed, and a warehouse can be made of it."""
+"""The archive: every raw event once, before it is claimed, and a warehouse can be built from it."""
 
 from __future__ import annotations
 
@@ -64,7 +64,7 @@ def archive(tmp_path: Path) -> LocalArchive:
 
 
 def views(path: Path) -> dict[str, list[tuple[Any, ...]]]:
-    """Return every mart that does not tell of the reading itself, as people see it."""
+    """Return every mart that does not describe the reading itself, as users see it."""
 
     names = sql_names("marts")
     with open_warehouse(path) as db:
@@ -365,7 +365,7 @@ def test_a_local_file_is_never_seen_half_written(
     monkeypatch.setattr(os, "fsync", look)
     place = archive(tmp_path)
     place.write("AWSLogs/a.json.gz", b"whole")
-    # The folders' names, the content under a name that no reader takes, the new name.
+    # The folders' names, the content under a name that readers ignore, the new name.
     assert [name for names in seen[:-1] for name in names if not name.startswith(".")] == []
     assert seen[-1] == ["a.json.gz"]
 
@@ -378,7 +378,7 @@ def test_a_local_file_is_never_seen_half_written(
     assert [file.name for file in (tmp_path / "kept").rglob("*") if file.is_file()] == ["a.json.gz"]
 
 
-def test_a_folder_that_cannot_be_one_is_told(tmp_path: Path) -> None:
+def test_an_impossible_folder_is_reported(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     with pytest.raises(AccessError, match="cannot be written"):
         LocalArchive(str(tmp_path / "file" / "below")).check()

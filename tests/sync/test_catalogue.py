@@ -1,4 +1,4 @@
-"""The catalogue: names of models, and what an opaque profile stands for."""
+"""The catalogue: names of models, and what an opaque profile refers to."""
 
 from __future__ import annotations
 

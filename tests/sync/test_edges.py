@@ -1,4 +1,4 @@
-"""What AWS no longer keeps, what comes days late, and what is revised while nobody looks."""
+"""What AWS no longer keeps, what comes days late, and what is revised between runs."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ def test_a_clock_that_is_off_by_minutes_ends_the_history_as_it_should(
 
 
 @pytest.mark.parametrize(("skew", "lost"), [(-290, 0), (290, 17)])
-def test_a_pause_longer_than_aws_keeps_leaves_a_gap_and_goes_on(
+def test_a_pause_longer_than_aws_retention_leaves_a_gap_and_continues(
     world: World, skew: int, lost: int
 ) -> None:
     world.aws.refuses_old, world.aws.skew = True, skew
@@ -67,7 +67,7 @@ def test_a_pause_longer_than_aws_keeps_leaves_a_gap_and_goes_on(
 
 @settings(max_examples=rounds(3, 200))
 @given(st.integers(1, 88 * 24), st.integers(-290, 290))
-def test_wherever_history_is_refused_the_rest_is_read_and_the_edge_is_told(
+def test_wherever_history_is_refused_the_rest_is_read_and_the_edge_is_reported(
     new_world: Callable[[], World], lost: int, skew: int
 ) -> None:
     world = new_world()
@@ -79,7 +79,7 @@ def test_wherever_history_is_refused_the_rest_is_read_and_the_edge_is_told(
     assert {reason for *_, reason in gaps(world)} <= {windows.REFUSED}
     assert gaps(world) or lost == 1
     assert world.rows(IS_COMPLETE) == [(1,)]
-    # It is not asked for again.
+    # It is not requested again.
     asked = world.lookups()
     world.sync()
     assert (world.lookups(), world.rows(IS_COMPLETE)) == (asked + 1, [(1,)])

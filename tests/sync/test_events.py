@@ -76,7 +76,7 @@ def test_the_newest_is_there_while_the_history_is_being_read(world: World) -> No
 
 
 def test_what_is_new_is_read_before_more_history(world: World) -> None:
-    """A round lasts so long and no longer; the next begins with what is new."""
+    """A round has a fixed duration; the next begins with what is new."""
     for number in range(1500):
         world.deliver(number, DAY + HOUR + number * HOUR)
     world.sync(round_seconds=5.0)
@@ -312,7 +312,7 @@ def test_history_that_was_left_too_long_becomes_a_gap_and_what_was_read_stays(wo
     assert set(ids(*made)) <= set(world.event_ids())
 
 
-def test_an_event_that_is_no_json_is_rejected_and_forgotten_when_it_is_mended(world: World) -> None:
+def test_an_event_of_invalid_json_is_rejected_until_it_is_fixed(world: World) -> None:
     record = world.deliver(1, 2 * HOUR)
     world.deliver(2, 30 * MINUTE)
     broken = record | {"eventID": uuid_of(3), "eventTime": utc(NOW - 20 * MINUTE)}

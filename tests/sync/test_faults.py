@@ -43,7 +43,7 @@ def test_what_passes_is_tried_again(world: World, kind: str, skip: int) -> None:
 
 
 @pytest.mark.parametrize("kind", some(PASSING, 2))
-def test_what_does_not_pass_ends_the_stream_and_the_next_run_goes_on(
+def test_a_lasting_failure_ends_the_stream_and_the_next_run_continues(
     world: World, kind: str
 ) -> None:
     truth = fill(world)
@@ -61,13 +61,13 @@ def test_what_does_not_pass_ends_the_stream_and_the_next_run_goes_on(
     world.sync()
     assert world.event_ids() == truth
     assert world.state()["error"] is None
-    # What was read is not asked for again, but for the last hour and the page in hand.
+    # What was read is not requested again, except the last hour and the current page.
     alone = 1 + 14 + 4
     assert world.lookups() - asked <= alone
 
 
 def test_it_waits_longer_each_time(world: World) -> None:
-    """A service that is down is not helped by being asked at once."""
+    """Retrying at once does not help a service that is down."""
     world.aws.faults.append(Fault("503", operation="LookupEvents", times=None))
     world.sync()
     pauses = [seconds for seconds in world.clock.sleeps if seconds > 0]
@@ -77,11 +77,11 @@ def test_it_waits_longer_each_time(world: World) -> None:
 
 
 def test_a_truncated_answer_is_no_empty_page(world: World) -> None:
-    """botocore makes an answer without events of it, and a paginator would end."""
+    """botocore turns it into a response without events, and a paginator would end."""
     truth = fill(world)
     world.aws.faults.append(Fault("truncated", operation="LookupEvents", times=None))
     outcome = world.sync()
-    assert "damaged" in outcome.problems[0].message
+    assert "incomplete response" in outcome.problems[0].message
     assert world.state()["watermark"] is None
     assert world.event_ids() == []
     world.aws.faults.clear()
@@ -99,12 +99,12 @@ def test_a_token_that_expires_costs_one_more_request(world: World, times: int | 
     assert len(world.event_ids()) == 260
 
 
-def test_tokens_that_always_expire_within_one_second_are_told(world: World) -> None:
+def test_tokens_that_always_expire_within_one_second_are_reported(world: World) -> None:
     for number in range(120):
         world.deliver(number, 2 * HOUR)
     world.aws.faults.append(Fault("expired-token", operation="LookupEvents", times=None))
     outcome = world.sync()
-    assert "again and again" in outcome.problems[0].message
+    assert "repeatedly" in outcome.problems[0].message
     world.aws.faults.clear()
     world.sync()
     assert len(world.event_ids()) == 120
@@ -126,7 +126,7 @@ def test_empty_pages_and_duplicates_change_nothing(world: World, kind: str) -> N
         ("invalid-credentials", "Enable the region"),
     ],
 )
-def test_what_somebody_must_mend_is_told_at_once(world: World, kind: str, words: str) -> None:
+def test_what_the_user_must_fix_is_reported_at_once(world: World, kind: str, words: str) -> None:
     world.aws.faults.append(Fault(kind, operation="LookupEvents", times=None))
     (problem,) = world.sync().problems
     assert words in problem.message
@@ -142,7 +142,7 @@ def test_a_slow_answer_is_waited_for(world: World) -> None:
 
 
 def test_pages_out_of_order_move_no_bookmark(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
-    """If an event stands below one that is older, a page says nothing of those after it."""
+    """If an event comes after an older one, a page says nothing about what follows it."""
     from etl.sources.cloudtrail import EventPage, LookedUp
 
     moments = [NOW - hours * HOUR for hours in (2, 9, 3, 20)]

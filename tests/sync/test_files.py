@@ -25,7 +25,7 @@ TRAIL = f"trail/{ACCOUNT}/us-east-1"
 
 
 class Counting(LocalStore):
-    """A local store that counts what is read of it, and fails where it is told to."""
+    """A local store that counts what is read of it, and fails where configured."""
 
     def __init__(self) -> None:
         self.read_files: list[str] = []
@@ -127,7 +127,9 @@ def test_the_last_day_comes_first_and_then_history_to_its_end(world: World, buck
     assert world.event_ids() == [uuid_of(number) for number in range(7)]
 
 
-def test_history_stops_at_the_round_and_goes_on_in_the_next(world: World, bucket: Bucket) -> None:
+def test_history_stops_with_the_round_and_continues_in_the_next(
+    world: World, bucket: Bucket
+) -> None:
     now = world.clock.now()
     for number in range(6):
         bucket.deliver(now - number * 14 * DAY, at(world, number * 14 * DAY, number))
@@ -215,7 +217,7 @@ def test_a_replaced_file_is_read_again(world: World, bucket: Bucket) -> None:
     assert (outcome.written.calls_new, outcome.written.calls_known) == (1, 1)
 
 
-def test_a_half_written_file_is_told_and_read_again_when_it_is_whole(
+def test_a_half_written_file_is_reported_and_read_again_when_complete(
     world: World, bucket: Bucket
 ) -> None:
     path = bucket.deliver(world.clock.now() - HOUR, *(at(world, HOUR, n) for n in range(50)))
@@ -224,14 +226,14 @@ def test_a_half_written_file_is_told_and_read_again_when_it_is_whole(
     outcome = bucket.sync()
     assert outcome.rejected
     assert 0 < len(world.event_ids()) < 50
-    assert "cut off" in str(world.rows("select reason from rejects"))
+    assert "truncated" in str(world.rows("select reason from rejects"))
     path.write_bytes(whole)
     assert bucket.sync().is_complete
     assert len(world.event_ids()) == 50
     assert world.rows("select * from rejects") == []
 
 
-def test_a_file_that_disappears_is_told_and_holds_up_nothing_else(
+def test_a_file_that_disappears_is_reported_and_holds_up_nothing_else(
     world: World, bucket: Bucket
 ) -> None:
     now = world.clock.now()
@@ -283,7 +285,7 @@ def test_another_root_is_read_from_its_beginning(
 
 def test_a_root_without_logs_says_what_to_name(world: World, bucket: Bucket) -> None:
     (message,) = bucket.sync().messages
-    assert "name the bucket and prefix that hold the folder AWSLogs" in message
+    assert "name the bucket and prefix that contain the folder AWSLogs" in message
 
 
 def test_invocation_logs_are_joined_to_the_trails_calls(world: World, bucket: Bucket) -> None:
@@ -342,7 +344,7 @@ def test_the_same_logs_come_to_the_same_rows_by_load_and_by_sync(
     assert dump(world.path)["log_files"] != []
 
 
-def test_a_stream_that_cannot_be_listed_is_told_and_holds_up_no_other(
+def test_a_stream_that_cannot_be_listed_is_reported_and_holds_up_no_other(
     world: World, bucket: Bucket, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     now = world.clock.now()

@@ -195,7 +195,7 @@ def test_what_comes_later_than_that_is_found_within_a_day_and_counted(world: Wor
     assert world.state(STREAM)["late_events"] == 1
 
 
-def test_a_call_that_cloudtrail_tells_as_well_is_one_call(world: World) -> None:
+def test_a_call_that_cloudtrail_also_reports_is_one_call(world: World) -> None:
     world.deliver(1, 2 * HOUR)
     log(world, 1, 2 * HOUR + SECOND, tokens=(7, 8))
     sync(world, sources=("cloudtrail", "invocation_logs"))
@@ -246,15 +246,15 @@ def test_what_is_no_record_is_rejected_by_the_id_of_its_event(world: World) -> N
     assert (outcome.rejected, stored(world)) == (3, requests(1, 3))
     no_count = "input.inputTokenCount is not a whole number of tokens; the call is kept without it"
     assert world.rows("select file, position, substr(reason, 1, 80) from rejects order by 2") == [
-        (STREAM, event_id(3), "no requestId: it cannot be told from a call that CloudTrail reports"),
-        (STREAM, event_id(4), "not a JSON object that can be read"),
+        (STREAM, event_id(3), "no requestId: it cannot be matched with the calls that CloudTrail reports"),
+        (STREAM, event_id(4), "not a readable JSON object"),
         (STREAM, event_id(5), no_count[:80]),
     ]  # fmt: skip
     sync(world)
     assert len(world.rows("select * from rejects")) == 3
 
 
-def test_a_reject_goes_when_its_event_can_be_read(world: World) -> None:
+def test_a_reject_disappears_when_its_event_can_be_read(world: World) -> None:
     world.place.log_invocation("{not json", NOW - 20 * MINUTE)
     assert sync(world).rejected == 1
     world.place.logs.groups.clear()
@@ -279,7 +279,7 @@ def test_nothing_of_a_prompt_is_stored(world: World) -> None:
     assert all(secret not in repr(progress) for progress in world.seen)
 
 
-def test_a_group_that_may_not_be_read_tells_what_to_do_and_the_others_go_on(world: World) -> None:
+def test_a_denied_group_says_what_to_do_and_the_others_continue(world: World) -> None:
     log(world, 1, 2 * HOUR)
     world.deliver(2, 2 * HOUR)
     world.aws.faults.append(Fault("denied", operation="FilterLogEvents", times=None))
@@ -300,12 +300,12 @@ def test_a_group_that_may_not_be_read_tells_what_to_do_and_the_others_go_on(worl
     assert stored(world) == requests(1, 2)
 
 
-def test_a_group_that_is_nowhere_tells_what_to_do_once(world: World) -> None:
+def test_a_group_that_does_not_exist_anywhere_says_what_to_do_once(world: World) -> None:
     world.place.logs.groups.clear()
     outcome = sync(world, REGION, "eu-west-1")
     (problem,) = outcome.problems
     assert "logs:FilterLogEvents in " in problem.message
-    assert f"there is no log group {GROUP}; switch" in problem.message
+    assert f"there is no log group {GROUP}; enable" in problem.message
     assert "log_group under [sources.invocation_logs]" in problem.message
     assert not outcome.is_complete
 
@@ -349,7 +349,7 @@ def test_what_passes_is_tried_again(world: World, kind: str, skip: int) -> None:
 @pytest.mark.parametrize(
     ("kind", "skip"), some(crossed([*PASSING, "denied", "expired-credentials"], [2, 9]), 2)
 )
-def test_what_does_not_pass_ends_the_stream_and_the_next_run_goes_on(
+def test_a_lasting_failure_ends_the_stream_and_the_next_run_continues(
     world: World, kind: str, skip: int
 ) -> None:
     truth = fill(world)
@@ -373,14 +373,14 @@ def test_a_token_that_expires_costs_one_more_request(world: World, times: int) -
     assert (outcome.problems, stored(world)) == ([], truth)
 
 
-def test_tokens_that_always_expire_within_one_second_are_told(world: World) -> None:
+def test_tokens_that_always_expire_within_one_second_are_reported(world: World) -> None:
     world.place.logs.page_events = 2
     for number in range(9):
         log(world, number, 2 * HOUR)
     world.aws.faults.append(Fault("expired-token", operation="FilterLogEvents", times=None))
     (problem,) = sync(world).problems
     assert problem.is_passing
-    assert "again and again" in problem.message
+    assert "repeatedly" in problem.message
 
 
 @pytest.mark.parametrize("kind", ["empty-page", "duplicates"])
@@ -412,7 +412,7 @@ def test_pages_out_of_order_move_no_bookmark(world: World, monkeypatch: pytest.M
     now = world.clock.now()
     assert [problem.message for problem in sync(world).problems] == ["enough"]
     assert stored(world) == requests(*range(30))
-    # The second page could not be known to be it; the third may not be all there is before it.
+    # The second page was not known to be out of order; the third may not be complete before it.
     assert world.state(STREAM)["watermark"] == utc(now - 9 * HOUR + 190 * MINUTE - SECOND)
 
 
@@ -464,7 +464,7 @@ def test_a_long_history_is_read_round_by_round_with_what_is_new_first(world: Wor
     assert all(0 <= share <= 1 for share in shares)
 
 
-def test_a_history_window_in_hand_goes_on_where_it_was(world: World) -> None:
+def test_an_open_history_window_continues_where_it_was(world: World) -> None:
     world.place.logs.page_events = 10
     for number in range(100):
         log(world, number, 3 * DAY + number * HOUR)
@@ -481,7 +481,7 @@ def test_a_history_window_in_hand_goes_on_where_it_was(world: World) -> None:
     sync(world)
     windows = [p for p in asked(world)[count:] if "nextToken" not in p]
     assert windows[1]["startTime"] == int((NOW - 3 * DAY - 70 * HOUR).timestamp() * 1000)
-    # What was read of the window before it was cut is claimed as well.
+    # What was read of the window before it was interrupted is claimed too.
     assert windows[2]["endTime"] == int((NOW - 8 * DAY).timestamp() * 1000) - 1
     assert stored(world) == requests(*range(100))
     assert world.state(STREAM)["covered_from"] == utc(NOW - 90 * DAY)
@@ -500,7 +500,7 @@ def test_a_history_window_in_hand_claims_nothing_that_is_wanted_since(world: Wor
     assert stored(world) == requests(*range(100))
 
 
-def test_a_reread_that_was_cut_short_goes_on(world: World) -> None:
+def test_an_interrupted_reread_continues(world: World) -> None:
     world.place.logs.page_events = 10
     for number in range(100):
         log(world, number, 2 * HOUR + number * 20 * MINUTE)

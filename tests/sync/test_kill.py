@@ -1,4 +1,4 @@
-"""Killed at any moment, and run again: every event once, and hardly a request too many."""
+"""Killed at any moment and run again: every event once, with hardly any extra request."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from tests.rounds import rounds
 from tests.support import call, dump, service_event, uuid_of
 from tests.sync.support import utc
 
-# The limiter is the one thing that is not as in life: the test would last a minute.
+# Only the limiter is not real: the test would last a minute.
 SYNC = """
 import sys
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""A run: many places at once, one writer, failures that are told, a stop that is clean."""
+"""A run: many places at once, one writer, reported failures, a clean stop."""
 
 from __future__ import annotations
 
@@ -76,7 +76,7 @@ def test_a_run_without_some_places_is_not_done(
     ]
 
 
-def test_a_failed_write_leaves_nobody_waiting(
+def test_a_failed_write_leaves_no_thread_waiting(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def full(*_: object) -> None:
@@ -112,7 +112,7 @@ def test_a_database_that_fails_ends_the_run_with_its_error(
 
 
 def handed_in(writer: Writer) -> Future[Written]:
-    """Hand a batch in from a thread of its own, which is no reason to wait if nobody takes it."""
+    """Submit a batch from a separate thread. It must not block if the batch is never taken."""
     result: Future[Written] = Future()
 
     def work() -> None:
@@ -126,7 +126,7 @@ def handed_in(writer: Writer) -> Future[Written]:
 
 
 def test_whoever_comes_when_the_writer_has_closed_is_turned_away(world: World) -> None:
-    """A thread that is late, after a stop or a failed database, must not wait for ever."""
+    """A thread that is late, after a stop or a failed database, must not wait forever."""
     with open_warehouse(world.path) as db:
         writer = Writer(db)
         waiting = handed_in(writer)
@@ -177,7 +177,7 @@ def test_a_defect_in_a_thread_is_reported_and_not_swallowed(
 def test_a_stop_is_obeyed_within_seconds_whatever_aws_does(
     world: World, kind: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """In real time: the request on its way is given up, what is committed stays."""
+    """In real time: the pending request is abandoned, what is committed is kept."""
     monkeypatch.setattr("etl.sync.run._GRACE_SECONDS", 0.5)
     clock = Clock()
     world.aws.reset(clock)

@@ -1,4 +1,4 @@
-"""``--every``: evenly, sooner after what may pass, until it is stopped."""
+"""``--every``: at even intervals, sooner after a transient failure, until stopped."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ EVERY = timedelta(minutes=15)
 
 
 class Runs:
-    """Runs that end as they are told, after so many seconds each; the last one stops the clock."""
+    """Runs that end as specified, after so many seconds each; the last one stops the clock."""
 
     def __init__(self, *results: bool | Exception, seconds: float = 0.0) -> None:
         self.clock, self.seconds = FakeClock(NOW), seconds
@@ -78,7 +78,7 @@ def test_a_stop_ends_it_during_a_run_and_during_a_pause() -> None:
     assert Runs(True).go() == []
 
 
-def test_a_file_that_is_spoilt_while_it_runs_is_told_and_may_be_mended() -> None:
+def test_a_config_file_broken_during_a_run_is_reported_and_can_be_fixed() -> None:
     runs = Runs(True, ConfigError("unknown key"), True)
     assert runs.go() == [15 * MINUTE, 30]
     assert runs.told == ["unknown key"]

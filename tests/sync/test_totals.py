@@ -75,7 +75,7 @@ def test_series_with_more_dimensions_repeat_the_same_tokens(world: World) -> Non
     )
     sync(world)
     assert hourly(world) == {utc(hour): 100}
-    # A model without a plain series is nothing to pay for.
+    # A model without a plain series costs nothing.
     (request,) = [r for r in world.aws.requests if r.operation == "GetMetricData"][:1]
     assert SONNET not in str(request.params)
 
@@ -122,7 +122,7 @@ def test_young_hours_are_provisional_until_they_are_not(world: World) -> None:
     sync(world)
     provisional = "select hour from metric_hourly where is_provisional order by 1 desc"
     assert world.rows(provisional) == [(utc(hour),) for hour in hours[:4]]
-    # However long the pause: an hour that was half read is read to its end.
+    # However long the pause: an hour that was partly read is read completely.
     put(world, {hours[0]: 500})
     world.clock.advance(7 * HOUR)
     sync(world)
@@ -269,8 +269,8 @@ def test_partial_data_is_followed_to_its_end(world: World) -> None:
     ("status", "words", "is_passing"),
     [
         ("Forbidden", "AccessDenied on cloudwatch:GetMetricData", False),
-        ("InternalError", "could not add up", True),
-        ("PartialData", "only a part", True),
+        ("InternalError", "internal error in CloudWatch", True),
+        ("PartialData", "partial data", True),
     ],
 )
 def test_a_result_that_is_not_whole_claims_nothing(

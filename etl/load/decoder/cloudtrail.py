@@ -1,11 +1,11 @@
-"""CloudTrail's log files, without building what is not needed.
+"""Decode CloudTrail's log files without building what is not needed.
 
-A file is cut into its records as raw bytes. One that cannot be a Bedrock call is not even parsed;
-one that can is decoded into just the fields that count. What its names mean is worked out by
-``etl.normalise.cloudtrail`` for the first call that has them, and remembered: the other calls of
-the same caller, model and operation differ in ids, time and tokens only. Who called, and with which
-parameters, is understood once for many such names. A record in any way unusual goes to
-``parse_event`` whole, so that both ways always come to the same rows.
+A file is cut into its records as raw bytes. A record that cannot be a Bedrock call is not even
+parsed. One that can be is decoded into just the fields that count. ``etl.normalise.cloudtrail``
+interprets its names for the first call that has them, and the result is remembered: other calls of
+the same caller, model and operation differ only in ids, time and tokens. Callers and parameters are
+interpreted once for many such combinations. Any unusual record goes whole to ``parse_event``, so
+both paths always give the same rows.
 """
 
 from __future__ import annotations
@@ -69,7 +69,7 @@ class _Parameters(msgspec.Struct, frozen=True, gc=False, rename="camel"):
     performance_config: _Performance | None = None
     service_tier: str | None = None
     openai_service_tier: str | None = msgspec.field(default=None, name="service_tier")
-    # What is in them is for the slow way.
+    # Their content is left to the slow path.
     request_metadata: None = None
     metadata: None = None
 
@@ -78,22 +78,22 @@ class _Resource(msgspec.Struct, frozen=True, gc=False):
     arn: str | None = msgspec.field(default=None, name="ARN")
 
 
-# The kinds that an event may tell: a field each, under its newest name. The names of the older
-# forms have no place here.
-_TOLD = [kind for kind in KINDS if kind.cloudtrail]
+# The kinds that an event may report: one field each, under its newest name. The names of older
+# forms are excluded.
+_REPORTED = [kind for kind in KINDS if kind.cloudtrail]
 _Counts: Any = msgspec.defstruct(
     "_Counts",
     [
-        *((kind.name, int | None, None) for kind in _TOLD),
-        *((name, type(None), None) for kind in _TOLD for name in kind.cloudtrail[1:]),
+        *((kind.name, int | None, None) for kind in _REPORTED),
+        *((name, type(None), None) for kind in _REPORTED for name in kind.cloudtrail[1:]),
     ],
-    rename={kind.name: kind.cloudtrail[0] for kind in _TOLD},
+    rename={kind.name: kind.cloudtrail[0] for kind in _REPORTED},
     gc=False,
 )
 
 
 class _Extra(_Counts, gc=False, rename="camel"):  # type: ignore[call-arg, misc]
-    """additionalEventData; the token counts are no names, and each call has its own."""
+    """additionalEventData. The token counts are not names: each call has its own."""
 
     inference_region: str | None = None
     service_tier: str | None = None
@@ -101,7 +101,7 @@ class _Extra(_Counts, gc=False, rename="camel"):  # type: ignore[call-arg, misc]
 
 
 class _EventRecord(msgspec.Struct, gc=False, rename="camel"):
-    """A call; who made it and with which parameters stays as it is in the file."""
+    """A call. The caller and the parameters stay raw, as in the file."""
 
     event_id: str = msgspec.field(name="eventID")
     event_time: str
@@ -111,7 +111,7 @@ class _EventRecord(msgspec.Struct, gc=False, rename="camel"):
     user_identity: msgspec.Raw = _NULL
     user_agent: str | None = None
     request_parameters: msgspec.Raw = _NULL
-    # An object here has tokens in an older form.
+    # An object here holds tokens in an older form.
     response_elements: None = None
     additional_event_data: _Extra | None = None
     resources: tuple[_Resource, ...] | None = None
@@ -131,34 +131,34 @@ _decode_parameters = msgspec.json.Decoder(_Parameters | None).decode
 _PLAIN_CALLS = CALLS - JOBS.keys()
 _NO_EXTRA = _Extra()
 
-_counts = attrgetter(*(kind.name for kind in _TOLD))
-_NO_COUNTS, _NO_OTHERS = (None,) * len(_TOLD), (None,) * len(_TOLD[2:])
+_counts = attrgetter(*(kind.name for kind in _REPORTED))
+_NO_COUNTS, _NO_OTHERS = (None,) * len(_REPORTED), (None,) * len(_REPORTED[2:])
 _UNKNOWN = (None,) * 3
 _NONE = (None,)
-# Puts them in the order of the stored counts; the last place is that of none.
+# Brings them into the order of the stored counts. The last element stands for a missing one.
 _in_order = itemgetter(
     *(
         -1 if place is None else place
-        for place in counts_of({kind.name: number for number, kind in enumerate(_TOLD)})
+        for place in counts_of({kind.name: number for number, kind in enumerate(_REPORTED)})
     )
 )
 _SOURCE_KEY = KEYS[EVENT_TOKENS]
 
 _SECONDS = frozenset(f"{second:02}Z" for second in range(60))
 
-# More distinct callers than one process meets in a busy day; beyond it, all are looked at anew.
+# More distinct callers than one process meets in a busy day. Beyond it, all are interpreted again.
 _MAX_KNOWN = 20_000
 _MAX_LETTERS = 8 << 20
 
 
-# One after the other: for either alone, memory is searched ten times as fast as for both.
+# Two patterns in sequence: each alone is found ten times as fast as both together.
 _ours, _hidden = re.compile(rb"bedrock").search, re.compile(rb"\\u").search
 
 is_object = re.compile(rb"\{").match
 
 
 def may_be_bedrock(*, has_escapes: bool) -> Callable[[Raw], object]:
-    """Return a test of records: false only for what is an event of another service."""
+    """Return a test of records: false only for events of another service."""
     # An escape may hide any letter.
     return _ours_or_hidden if has_escapes else _ours
 
@@ -168,7 +168,7 @@ def _ours_or_hidden(record: Raw) -> object:
 
 
 class TrailDecoder:
-    """Packs the plain calls among records. ``number_of`` gives the number of a shape."""
+    """Packs the plain calls among records. ``number_of`` returns the number of a shape."""
 
     def __init__(self, number_of: Callable[[Shape], int]) -> None:
         self._number_of = number_of
@@ -179,12 +179,12 @@ class TrailDecoder:
         self._minutes: set[str] = set()
 
     def forget(self) -> None:
-        """Drop the numbers of shapes that are remembered."""
+        """Forget the numbers of shapes."""
         self._numbers.clear()
         self._letters = 0
 
     def pack(self, record: Raw) -> PackedCall | None:
-        """Return the packed call; None for whatever is not plain, which ``parse_event`` reads."""
+        """Return the packed call; None for anything unusual, which ``parse_event`` reads."""
         try:
             event = _decode_record(record)
         except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
@@ -202,7 +202,7 @@ class TrailDecoder:
         return (event.event_time, event_id, request_id, shared_event_id, number, *tokens)
 
     def _is_time(self, text: str) -> bool:
-        """Return whether a time is ``YYYY-MM-DDTHH:MM:SSZ``; each minute is looked at once."""
+        """Return whether a time is ``YYYY-MM-DDTHH:MM:SSZ``. Each minute is checked once."""
         minute = text[:16]
         if len(text) != 20 or text[16] != ":" or text[17:] not in _SECONDS:
             return False
@@ -219,7 +219,7 @@ class TrailDecoder:
         return is_minute
 
     def _number(self, event: _EventRecord, extra: _Extra) -> int:
-        """Return the number of the call's shape: the names it is made of, understood once."""
+        """Return the number of the call's shape, whose names are interpreted only once."""
         identity = self._identities.of(event.user_identity)
         parameters = self._parameters.of(event.request_parameters)
         key = (
@@ -247,7 +247,7 @@ class TrailDecoder:
 
 
 class _Part:
-    """What a part of a record comes to. Equal to itself alone, which is quickly told."""
+    """The interpreted part of a record. Compares by identity, which is fast."""
 
     __slots__ = ("meaning",)
 
@@ -256,22 +256,22 @@ class _Part:
 
 
 class _Parts:
-    """Understands a part of records once: alike where it says the same, whatever else it has.
+    """Interprets a part of records once for all with the same relevant content.
 
-    A session's keys and times change all the time, and nobody wants them. ``decode`` takes just
-    what counts, ``understand`` the whole as a dict.
+    A session's keys and times change all the time and are not needed. ``decode`` extracts just what
+    counts, ``interpret`` gets the whole part as a dict.
     """
 
     def __init__(
-        self, decode: Callable[[bytes], Any], understand: Callable[[object], object]
+        self, decode: Callable[[bytes], Any], interpret: Callable[[object], object]
     ) -> None:
-        self._decode, self._understand = decode, understand
+        self._decode, self._interpret = decode, interpret
         self._by_bytes: dict[bytes, _Part] = {}
         self._letters = 0
         self._by_value: dict[Any, _Part] = {}
 
     def of(self, raw: msgspec.Raw) -> _Part:
-        """Return the part; raise msgspec.MsgspecError if it is not as usual."""
+        """Return the part. Raises msgspec.MsgspecError if it is unusual."""
         written = bytes(raw)
         part = self._by_bytes.get(written)
         if part is None:
@@ -287,7 +287,7 @@ class _Parts:
     def _part(self, value: Any, written: bytes) -> _Part:
         part = self._by_value.get(value)
         if part is None:
-            part = _Part(self._understand(msgspec.json.decode(written)))
+            part = _Part(self._interpret(msgspec.json.decode(written)))
             if len(self._by_value) >= _MAX_KNOWN:
                 self._by_value.clear()
             self._by_value[value] = part
@@ -332,7 +332,7 @@ def _uuid(text: str | None) -> bytes | None:
 
 
 def _tokens(extra: _Extra) -> tuple[Any, ...] | None:
-    """Return the end of a packed call: its tokens; None if one is no count."""
+    """Return the end of a packed call: its tokens; None if one is not a valid count."""
     counts = _counts(extra)
     if counts == _NO_COUNTS:
         return _UNKNOWN

@@ -1,12 +1,12 @@
-"""What stands in a file's bytes, as rows.
+"""The content of a file, as rows.
 
-``etl.sources`` cuts a file into records and says what each is; here they become rows. The calls of
-CloudTrail go the short way (``etl.load.decoder.cloudtrail``), whatever it does not take goes the
-long one: both come to the same rows.
+``etl.sources`` cuts a file into records and classifies each; here they become rows. CloudTrail's
+calls take the fast path (``etl.load.decoder.cloudtrail``), and anything it does not accept takes
+the slow one. Both give the same rows.
 
-Rows come in chunks, so that memory is bounded whatever the file. Each record is read behind
-``etl.normalise.boundary``: one that cannot be understood is a reject and costs no other. Of the
-rejects of a file the first ``MAX_REJECTS`` are kept, the others are counted.
+Rows come in chunks, so memory is bounded whatever the file. Each record is parsed behind
+``etl.normalise.boundary``: a record that cannot be parsed becomes a reject and affects no other.
+The first ``MAX_REJECTS`` rejects of a file are kept, the others are counted.
 """
 
 from __future__ import annotations
@@ -38,31 +38,31 @@ from etl.sources.split import (
     load_value,
 )
 
-# What `reader` says in the ledger of files: raise it when a file may give more than it did.
+# The ledger's `reader`. Raise it when files may give more than they did.
 READER = 1
 
 # Enough to see what is wrong with a file.
 MAX_REJECTS = 100
 
-# A chunk: about so many rows, or letters in names that were not sent before.
+# The size of a chunk: about so many rows, or characters in names not sent before.
 CHUNK_ROWS = 20_000
 _CHUNK_LETTERS = 4 << 20
 
 # A record above this is read by one process at a time.
 HEAVY_BYTES = 1 << 20
 
-# An event is among them only if it is a correction.
+# It includes an event only if that is a correction.
 OtherRow = Event | StartedJob | ServiceTokens | MetricValue | InferenceProfile
 
 
 @dataclass
 class Decoded:
-    """What a file holds. ``calls`` name their shapes by number, ``shapes`` are the new ones.
+    """The content of a file. ``calls`` refer to shapes by number, ``shapes`` are the new ones.
 
-    ``rejects``: (position, reason); ``rejected``: how many there are, of which not all are kept.
-    ``first_shape``: what has a lower number, of the same process, is not used any more; None for no
-    change. A large file comes in several of these: ``is_first``, ``is_last``. ``is_read``: the file
-    need not be read again.
+    ``rejects``: (position, reason). ``rejected``: how many there are, not all of which are kept.
+    ``first_shape``: lower numbers of the same process are no longer used; None for no change. A
+    large file comes in several of these: ``is_first``, ``is_last``. ``is_read``: the file need not
+    be read again.
     """
 
     calls: list[PackedCall] = field(default_factory=list)
@@ -81,14 +81,14 @@ class Decoded:
 
 @dataclass(frozen=True)
 class Keys:
-    """The keys that name an application: of an inference profile's tag, of a request's metadata."""
+    """The keys that name an application: in an inference profile's tags, in request metadata."""
 
     application_tag: str = APPLICATION_KEY
     metadata: str = APPLICATION_KEY
 
 
 class Decoder:
-    """Reads one file after the other. ``first``: the number of its first shape, of a free range."""
+    """Decodes one file after the other. ``first``: its first shape number, of a free range."""
 
     def __init__(self, keys: Keys | None = None, *, first: int | None = None) -> None:
         self._keys = keys or Keys()
@@ -97,7 +97,7 @@ class Decoder:
         self._first_shape: int | None = None
 
     def decode(self, data: bytes) -> Decoded:
-        """Return what a file's bytes hold, all at once."""
+        """Return the content of a file's bytes, all at once."""
         whole, *others = self.chunks([data])
         for chunk in others:
             for part in ("calls", "shapes", "rows", "rejects"):
@@ -107,20 +107,20 @@ class Decoder:
         return whole
 
     def decode_small(self, data: bytes) -> Decoded | None:
-        """Return what a file's bytes hold; None if it is so much that it should come in chunks."""
+        """Return the content of a file's bytes; None if it is large enough to come in chunks."""
         try:
             decoded = next(self._chunks([data], heavy=HEAVY_BYTES))
         except HeavyError:
             decoded = None
         if decoded and decoded.is_last:
             return decoded
-        # What was numbered for it is not sent.
+        # Its numbered shapes are not sent.
         self._shapes.take_new()
         self._forget()
         return None
 
     def chunks(self, pieces: Iterable[bytes]) -> Iterator[Decoded]:
-        """Yield what a file holds, whose bytes come in pieces."""
+        """Yield the content of a file, whose bytes come in pieces."""
         return self._chunks(pieces, heavy=None)
 
     def _chunks(self, pieces: Iterable[bytes], *, heavy: int | None) -> Iterator[Decoded]:
@@ -150,7 +150,7 @@ class Decoder:
 
 
 class _Reader:
-    """Reads one file. The rows in hand are a ``Decoded`` at any time."""
+    """Reads one file. The current rows are always a ``Decoded``."""
 
     def __init__(self, keys: Keys, shapes: Shapes, trail: TrailDecoder) -> None:
         self._keys, self._shapes, self._trail = keys, shapes, trail
@@ -164,14 +164,14 @@ class _Reader:
         return rows >= CHUNK_ROWS or self._shapes.new_letters >= _CHUNK_LETTERS
 
     def take(self, *, is_last: bool = False) -> Decoded:
-        """Return what is in hand, and begin anew."""
+        """Return the current rows, and start again."""
         decoded, self._decoded = self._decoded, Decoded()
         if is_last and self._left_out:
             decoded.rejects.append(("file", f"and {self._left_out:,} more that cannot be read"))
         return decoded
 
     def read(self, pieces: Iterable[bytes], heavy: int | None) -> Iterator[None]:
-        """Read a file; yield wherever a chunk may be taken."""
+        """Read a file. Yields wherever a chunk may be taken."""
         try:
             for found in parse_items(pieces, heavy=heavy):
                 if isinstance(found, Events):
@@ -186,11 +186,11 @@ class _Reader:
         except HeavyError:
             raise
         except RejectError as error:
-            # Its bytes are not to be had any more.
+            # Its bytes are no longer available.
             self._refuse("file", str(error))
             self._decoded.is_read = False
         except Exception as error:
-            self._refuse("file", f"{reason_of(error)}; what stood before was read")
+            self._refuse("file", f"{reason_of(error)}; everything before it was read")
 
     def _refuse(self, position: str, reason: str, number: int = 1) -> None:
         self._decoded.rejected += number
@@ -263,7 +263,7 @@ class _Reader:
             self._refuse(item.position, str(error))
 
     def _add_metrics(self, item: Item) -> Iterator[None]:
-        """Add the totals of an answer, which may be many."""
+        """Add the totals of a response, which may be many."""
         for value in _metric_values(item):
             if isinstance(value, MetricValue):
                 self._decoded.rows.append(value)
@@ -286,19 +286,19 @@ def _parse_profile(record: bytes, application_key: str) -> InferenceProfile:
 
 
 def load_record(record: bytes) -> Any:
-    """Build a record that is whole. Raises RejectError if it is no JSON, or too much."""
+    """Decode a complete record. Raises RejectError if it is not JSON, or too large."""
     reason = limit_of(record) or ""
     if not reason:
         try:
             return load_value(record)
         except (ValueError, msgspec.MsgspecError):
             reason = json_problem(record) or "not JSON"
-    # Raised out here, because an error that is being handled would hold the record.
+    # Raised outside the handler, because a handled error would keep the record alive.
     raise RejectError(reason)
 
 
 def _metric_values(item: Item) -> Iterator[MetricValue | RejectError | None]:
-    """Yield what ``parse_results`` does; whatever goes wrong is a RejectError, and the end."""
+    """Yield what ``parse_results`` does. Any error becomes a RejectError and ends it."""
     try:
         if item.kind == "metric row":
             yield attempt(parse_csv_row, item.value)

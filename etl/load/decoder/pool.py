@@ -1,11 +1,11 @@
-"""Read files in several processes at once, in the order in which they are given.
+"""Decode files in several processes at once, and return the rows in the order of the files.
 
-Decompressing and decoding is most of the work of a load, and Python does it on one core a process.
-The processes are children that hold nothing but the file in hand; this one keeps the database.
+Most of the work of a load is decompressing and decoding, and Python does that on one core per
+process. The child processes hold nothing but the current file; this process keeps the database.
 
-A child that dies costs the file it had, and that only when it dies over it a second time; another
-takes its place. Files whose rows are many, or that have a very large record, are read when it is
-their turn, by one process at a time.
+A child that dies over a file is replaced, and the file is tried once more. If a second child dies
+over it, the file is given up. Files with many rows, or with a very large record, are read when it
+is their turn, by one process at a time.
 """
 
 from __future__ import annotations
@@ -43,34 +43,35 @@ from etl.sources.stores import Pieces
 
 Tag = TypeVar("Tag")
 
-# A file: its bytes, or what gives them in pieces.
+# A file: its bytes, or a function that returns them in pieces.
 Data = bytes | Pieces
 
-# More would wait for the one process that writes.
+# More would only wait for the single writing process.
 _MAX_WORKERS = 4
 
 _MODULE = "etl.load.decoder.process"
 
-# Enough for the processes while a batch is written; a large file counts for many.
+# Enough for the processes while a batch is written. A large file counts for many.
 _FILES_AHEAD = 40
 _BYTES_AHEAD = 32 << 20
 
-# How often a process may die over a file before the file is left out.
+# How many processes may die over a file before it is given up.
 _TRIES = 2
 
-# A file's content comes and goes. Unless told otherwise, glibc returns it to the system each time
-# and gets it anew, page by page, which takes as long as unzipping; others know none of these.
+# File contents are allocated and freed again and again. By default, glibc returns that memory to
+# the system each time and gets it back page by page, which takes as long as unzipping. Other C
+# libraries ignore these variables.
 _KEEP_MEMORY = {
     "MALLOC_MMAP_THRESHOLD_": str(32 << 20),
     "MALLOC_TRIM_THRESHOLD_": str(64 << 20),
 }
 
-# Processes take a moment to start: not worth it for less.
+# Processes take a moment to start: not worth it for less than this.
 FEW_BYTES = 1 << 20
 
 
 class _DeadError(Exception):
-    """A process that reads files has ended."""
+    """A decoding process has ended."""
 
 
 class _Worker:
@@ -81,7 +82,7 @@ class _Worker:
         path = os.pathsep.join(filter(None, (str(package), os.environ.get("PYTHONPATH"))))
         with _without_stops():
             self._process = subprocess.Popen(
-                # -P: a folder of the name etl where the program was started is not this package.
+                # -P: a folder named etl in the working directory must not shadow this package.
                 [sys.executable, "-P", "-m", _MODULE],
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
@@ -93,7 +94,7 @@ class _Worker:
         send(self._jobs, marshal.dumps(settings))
 
     def ask(self, data: bytes) -> bytes | None:
-        """Return what a small file holds, as the process sends it; None if it is too much at once.
+        """Return a small file's rows, as the process sends them; None if they are too many at once.
 
         Raises _DeadError.
         """
@@ -102,7 +103,7 @@ class _Worker:
         return answer[1:] if answer[:1] == ROWS else None
 
     def stream(self, pieces: Iterator[bytes]) -> Iterator[Decoded]:
-        """Yield what a file holds, chunk by chunk. Raises _DeadError."""
+        """Yield a file's rows, chunk by chunk. Raises _DeadError."""
         self._send(LARGE)
         while True:
             answer = self._receive()
@@ -133,15 +134,15 @@ class _Worker:
         self._process.kill()
         self._process.wait()
         self._results.close()
-        with contextlib.suppress(OSError):  # what was not sent is not wanted any more
+        with contextlib.suppress(OSError):  # unsent data is no longer needed
             self._jobs.close()
 
 
 @contextlib.contextmanager
 def _without_stops() -> Iterator[None]:
-    """Start processes that no stop ends: one that is meant for all of us is for who started them.
+    """Start processes that ignore stop signals: one sent to the whole group is for their parent.
 
-    They say so themselves, but a moment after they have begun.
+    They also ignore them by themselves, but only a moment after they have started.
     """
     if not hasattr(signal, "pthread_sigmask"):
         yield
@@ -154,7 +155,7 @@ def _without_stops() -> Iterator[None]:
 
 
 class Workers:
-    """Some processes, started when they are needed. A context manager; ends them at the end."""
+    """A few processes, started on demand. A context manager that ends them on exit."""
 
     def __init__(self, keys: Keys, count: int | None = None) -> None:
         self._keys = keys
@@ -173,9 +174,10 @@ class Workers:
             self._all.pop().close()
 
     def decode(self, files: Iterable[tuple[Tag, Data]]) -> Iterator[tuple[Tag, Decoded]]:
-        """Yield what each file holds, in their order; a large one in several parts.
+        """Yield each file's rows, in the order of the files; a large file in several parts.
 
-        A few small files are read right here. Raises DecodeError if no process can read anything.
+        A few small files are decoded in this process. Raises DecodeError if no process can read
+        anything.
         """
         files = iter(files)
         small, size = [], 0
@@ -190,7 +192,7 @@ class Workers:
                 yield tag, chunk
 
     def _decode_elsewhere(self, files: Iterable[tuple[Tag, Data]]) -> Iterator[tuple[Tag, Decoded]]:
-        """Keep the processes busy while the caller writes: with files in hand, and rows to come."""
+        """Keep the processes busy while the caller writes: files are queued, and so are rows."""
         self.start()
         answers = prefetch(
             lambda file: self._ask(file[1]),
@@ -207,17 +209,17 @@ class Workers:
                     yield tag, chunk
 
     def _chunks(self, source: Data, message: bytes | BedrockUsageError | None) -> Iterator[Decoded]:
-        """Yield what a file holds, given what a process said of it."""
+        """Yield a file's rows, given what a process returned for it."""
         if isinstance(message, BedrockUsageError):
             raise message
         if message is not None:
             yield restore(message)
         else:
-            # Too much at once: now it is this one's turn, chunk by chunk, and no other like that.
+            # Too much at once: now it is this file's turn, chunk by chunk, and no other's like it.
             yield from self._stream(source)
 
     def start(self) -> None:
-        """Start the processes, if they are not: early, where there will be much to read."""
+        """Start the processes that are not running. Call it early if there is much to read."""
         while len(self._all) < self._count:
             self._free.put(self._new())
 
@@ -228,12 +230,12 @@ class Workers:
 
     def _replace(self, worker: _Worker) -> _Worker:
         worker.close()
-        with contextlib.suppress(ValueError):  # all of them are being ended
+        with contextlib.suppress(ValueError):  # all of them are being closed
             self._all.remove(worker)
         return self._new()
 
     def _ask(self, source: Data) -> bytes | None:
-        """Return what a small file holds. It has a second try: it may not have been its fault."""
+        """Return a small file's rows. It has a second try, because it may not be at fault."""
         if not isinstance(source, bytes):
             return None
         worker = self._free.get()
@@ -265,33 +267,33 @@ class Workers:
             if is_done:
                 self._free.put(worker)
             else:
-                # In the middle of a file that nobody wants any more.
+                # The consumer stopped in the middle of a file.
                 worker.close()
                 with contextlib.suppress(ValueError):
                     self._all.remove(worker)
 
 
 def _fatal(worker: _Worker) -> Decoded:
-    """Return what a file comes to that no process survived. ``worker`` is a new one.
+    """Return the reject for a file that no process survived. ``worker`` is a new one.
 
-    Raises DecodeError if that cannot read anything either, so that no file is blamed for it.
+    Raises DecodeError if that cannot read anything either, so that no file is blamed wrongly.
     """
     try:
         worker.ask(b"{}")
     except _DeadError:
         raise DecodeError(
-            "the processes that read files are ended from outside, maybe for want of memory; what"
-            " was committed stands: run it again"
+            "the processes that read files were killed, possibly because memory ran out; what was"
+            " committed is kept: run it again"
         ) from None
     reason = (
-        f"the process that read it was ended {_TRIES} times, maybe for want of memory; it is left"
-        " out until it changes, or until `load --reread`"
+        f"the process reading it died {_TRIES} times, possibly because memory ran out; the file is"
+        " skipped until it changes, or until `load --reread`"
     )
     return Decoded(rejects=[("file", reason)], rejected=1)
 
 
 def _next(pieces: Iterator[bytes]) -> bytes:
-    """Return the message that has the next piece, or that there is none."""
+    """Return the message with the next piece, or the one that says there is none."""
     try:
         piece = next(pieces, b"")
     except RejectError as error:

@@ -1,11 +1,11 @@
-"""A process that reads files for another one: jobs come on stdin, rows go out on stdout.
+"""A process that decodes files for another one: jobs come on stdin, rows go to stdout.
 
-A job is one message: a small file's bytes, answered by its rows, or by nothing if they are so many
-that they should come in chunks; or the word that a large file follows. Then this process asks for
-the file piece by piece (``NEXT``) and sends chunk after chunk, so neither side ever holds the file.
+A job is one message. It may be a small file's bytes: the reply is its rows, or a notice that they
+are too many and should come in chunks. Or it announces a large file. Then this process requests the
+file piece by piece (``NEXT``) and sends chunk after chunk, so neither side ever holds the file.
 
-Started by ``etl.load.decoder.pool`` as ``python -m etl.load.decoder.process``. It ends when stdin
-does, so that it never outlives the process that started it, even one that was killed.
+``etl.load.decoder.pool`` starts it as ``python -m etl.load.decoder.process``. It ends when stdin
+does, so it never outlives the process that started it, even if that was killed.
 """
 
 from __future__ import annotations
@@ -23,13 +23,13 @@ from typing import IO
 from etl.errors import RejectError
 from etl.load.decoder.content import Decoded, Decoder, Keys
 
-# What a job, and a piece of a large file, begins with.
+# First byte of a job, or of a piece of a large file.
 SMALL, LARGE, PIECE, END, GONE = b"s", b"l", b"p", b"e", b"g"
 
-# What an answer begins with.
+# First byte of a reply.
 NEXT, ROWS, TOO_MUCH = b"n", b"r", b"m"
 
-# Several times what the largest record takes. Beyond it a record is refused for want of memory.
+# Several times what the largest record takes. Beyond it a record is refused for lack of memory.
 MEMORY_BYTES = 400 << 20
 
 _LENGTH = struct.Struct("<Q")
@@ -57,15 +57,17 @@ def receive(stream: IO[bytes]) -> bytes | None:
 
 
 def dump(decoded: Decoded) -> bytes:
-    """Turn what a file holds into bytes. marshal is several times faster than pickle, but knows
-    only plain values."""
+    """Serialize decoded rows.
+
+    marshal is several times faster than pickle, but supports only plain values.
+    """
     rows = pickle.dumps(decoded.rows, pickle.HIGHEST_PROTOCOL)
     plain = {name: value for name, value in vars(decoded).items() if name != "rows"}
     return marshal.dumps((plain, rows))
 
 
 def restore(message: bytes) -> Decoded:
-    """Turn the bytes of ``dump`` back. They come from a process of our own, of the same Python."""
+    """Undo ``dump``. The bytes come from our own process, of the same Python."""
     plain, rows = marshal.loads(message)  # noqa: S302
     decoded = Decoded(**plain)
     decoded.rows = pickle.loads(rows)  # noqa: S301
@@ -73,10 +75,10 @@ def restore(message: bytes) -> Decoded:
 
 
 def main() -> None:
-    """Serve one job after the other. The first message says how, the others are files."""
-    # The one that writes is what everything waits for: it goes first where cores are few.
+    """Serve one job after the other. The first message has the settings, the others are files."""
+    # Everything waits for the writing process, so it gets priority where cores are few.
     os.nice(5)
-    # Both may reach the whole group; the process that started this one decides what they mean.
+    # Both may be sent to the whole group. The parent process decides what they mean.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
     jobs, results = sys.stdin.buffer, sys.stdout.buffer
@@ -97,7 +99,7 @@ def main() -> None:
 
 
 def _pieces(jobs: IO[bytes], results: IO[bytes]) -> Iterator[bytes]:
-    """Ask for a file piece by piece. Raises RejectError if the rest of it is not to be had."""
+    """Request a file piece by piece. Raises RejectError if the rest is no longer available."""
     while True:
         send(results, NEXT)
         message = receive(jobs)
@@ -111,7 +113,7 @@ def _pieces(jobs: IO[bytes], results: IO[bytes]) -> Iterator[bytes]:
 
 
 def _limit_memory() -> None:
-    """Let this process fail before the machine does, where the system can do that."""
+    """Make this process fail before the machine runs out of memory, where that is possible."""
     with contextlib.suppress(ImportError, OSError, ValueError):
         import resource
 

@@ -1,4 +1,4 @@
-"""What an answer of AWS holds that nobody foresaw costs that event, or that source, and no other."""
+"""An unforeseen response from AWS costs only that event, or that source."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ FIELDS = (
 )
 
 
-def test_odd_events_of_a_page_cost_none_of_the_good_ones(world: World) -> None:
+def test_malformed_events_of_a_page_do_not_affect_good_ones(world: World) -> None:
     world.deliver(1, HOUR * 3, tokens=(1, 2))
     moment = world.clock.now() - HOUR * 3
     for number, (field, value) in enumerate(product(FIELDS, ODD), 100):
@@ -46,8 +46,8 @@ def raising(error: BaseException) -> Callable[[], None]:
 
 
 @pytest.mark.parametrize("kind", [KeyError, IndexError, TypeError, ValueError, OverflowError])
-def test_what_nobody_foresaw_is_an_error_of_its_source(kind: type[Exception]) -> None:
-    with pytest.raises(RetriableError, match="the other sources go on") as caught:
+def test_an_unforeseen_response_is_an_error_of_its_source(kind: type[Exception]) -> None:
+    with pytest.raises(RetriableError, match="the other sources continue") as caught:
         _guard(raising(kind("CaNaRy")))
     assert "CaNaRy" not in str(caught.value)
     assert caught.value.__context__ is None
@@ -63,10 +63,10 @@ ANSWERS = ("GetMetricData", "ListMetrics", "ListInferenceProfiles", "ListFoundat
 
 
 @pytest.mark.parametrize("operation", ANSWERS)
-def test_odd_answers_of_one_source_cost_no_other(
+def test_malformed_responses_of_one_source_do_not_affect_the_others(
     operation: str, world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Each part of an answer is something else, one after the other."""
+    """Each part of a response in turn is something else."""
     real, odd = Place.call, cycle(ODD)
 
     def call_oddly(self: Place, service: str, asked: str, *args: Any, **options: Any) -> Any:
@@ -85,7 +85,7 @@ def test_odd_answers_of_one_source_cost_no_other(
 
 
 def answer_oddly(monkeypatch: pytest.MonkeyPatch, operation: str, key: str) -> None:
-    """Put into each page entries that are none, and entries with a part that is something else."""
+    """Add to each page invalid entries, and entries in which one part is something else."""
     real = Place.call
 
     def call_oddly(self: Place, service: str, asked: str, *args: Any, **options: Any) -> Any:
@@ -106,7 +106,7 @@ def answer_oddly(monkeypatch: pytest.MonkeyPatch, operation: str, key: str) -> N
         ("FilterLogEvents", "events", {"sources": ("invocation_logs",), "log_group": GROUP}),
     ],
 )
-def test_odd_entries_of_a_page_cost_none_of_the_good_ones(
+def test_malformed_entries_of_a_page_do_not_affect_good_ones(
     operation: str, key: str, sources: dict[str, Any], world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     world.place.log_group()
