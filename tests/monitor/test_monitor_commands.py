@@ -110,9 +110,7 @@ def test_yes_is_asked_for_once_and_again_when_it_costs_more(aws: FakeAws, path: 
     assert len(put_metrics(aws)) == 6
     assert monitor("publish", "--db", path, "--yes")[0] == 0
     assert len(put_metrics(aws)) == 9
-    assert (
-        "Nothing to send   periods after" in monitor("publish", "--dry-run", "--db", path)[1]
-    )
+    assert "Nothing to send   periods after" in monitor("publish", "--dry-run", "--db", path)[1]
     assert all(set(dimensions) == {"Application", "ModelId"} for _, dimensions in put_metrics(aws))
 
 
