@@ -553,7 +553,9 @@ def main(arguments: list[str] | None = None) -> int:
     if options.check:
         if options.output.exists() and options.output.read_text(encoding="utf-8") == text:
             return 0
-        print(f"{options.output} differs from its inputs: run again without --check", file=sys.stderr)
+        print(
+            f"{options.output} differs from its inputs: run again without --check", file=sys.stderr
+        )
         return 1
     options.output.write_text(text, encoding="utf-8")
     print(f"{len(rows)} rates of {len({row.model_id for row in rows})} models: {options.output}")
