@@ -1,19 +1,19 @@
-# Every target sets up what it needs in .venv, once; a second run starts at once.
+# Every target sets up what it needs in .venv, once; later runs start at once.
 PYTHON ?= python3
 SERVE ?= 1
-# Of `make bench`: runs of each program, files that memory is measured with, calls that are read
-# over. These take about 20 minutes; the full figures take about an hour:
+# For `make bench`: runs of each program, numbers of files for the memory measurement, numbers of
+# calls in the warehouses. These take about 20 minutes; the full figures take about an hour:
 # make bench RUNS=5 FILES="100 2000" EVENTS="1000000 10000000"
 RUNS ?= 3
 FILES ?= 100 1000
 EVENTS ?= 300000 3000000
 BIN := .venv/bin
-# The versions that were tested: `make constraints` renews them.
 # More processes than cores, because some tests wait.
 PYTEST := $(BIN)/python -m pytest -q -n $(shell expr $$(getconf _NPROCESSORS_ONLN) + 1) --dist worksteal
+# Installs the tested versions of constraints.txt; `make constraints` renews them.
 INSTALL := $(BIN)/python -m scripts.install
 
-# What is imported is compiled once, not by every process that a test starts.
+# Compile modules once, not in every process that a test starts.
 unexport PYTHONDONTWRITEBYTECODE
 
 .PHONY: demo test test-long check lint wheel-check second-python constraints docs sql screenshots
@@ -27,11 +27,11 @@ demo: .venv/installed
 test: .venv/installed-dev
 	$(PYTEST)
 
-# What a change needs before it is looked at: at most a minute.
+# The checks before a review: at most a minute.
 check: lint
 	$(PYTEST) -m "not slow"
 
-# The same tests with many more rounds of those that draw lots, and those that run for minutes.
+# All tests, with many more rounds of the randomised ones, and those that run for minutes.
 test-long: .venv/installed-dev
 	TEST_LONG=1 $(PYTEST)
 
@@ -42,22 +42,22 @@ lint: .venv/installed-dev
 	$(BIN)/python -m scripts.check_versions
 	$(BIN)/python -m scripts.build_list_prices --check
 
-# The wheel in an empty environment in another folder: demo and serve.
+# Demo and serve from the wheel, in an empty environment in another folder.
 wheel-check: .venv/installed-dev
 	$(BIN)/python -m scripts.check_wheel
 
-# The fast tests on another Python that is installed here, if there is one.
+# The fast tests on another installed Python, if there is one.
 second-python: .venv/installed-dev
 	$(BIN)/python -m scripts.second_python
 
-# The newest versions that pyproject.toml allows, written down if every test passes with them.
+# Pin the newest versions that pyproject.toml allows, if every test passes with them.
 constraints: .venv/bin/python
 	$(BIN)/python -m scripts.renew_constraints
 
 docs: .venv/installed-dev
 	$(BIN)/python -m scripts.update_docs
 
-# What SQLite gets of a file of sql/: make sql NAME=marts/user_costs
+# Print the SQL that SQLite gets from a file of sql/: make sql NAME=marts/user_costs
 sql: .venv/installed
 	@$(BIN)/python -m scripts.print_sql $(NAME)
 
@@ -91,7 +91,8 @@ clean:
 	$(INSTALL) --editable '.[dev,bench]'
 	touch .venv/installed .venv/installed-dev $@
 
-# It pins what we use in other versions. Where it cannot be installed, the benchmark goes without.
+# A separate environment, because it pins other versions of our dependencies. If it cannot be
+# installed, the benchmark runs without it.
 .venv/trailscraper/installed: | .venv/bin/python
 	$(BIN)/python -m venv .venv/trailscraper
 	-.venv/trailscraper/bin/python -m pip install --quiet --disable-pip-version-check 'trailscraper==0.10.0' && touch $@

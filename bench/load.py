@@ -1,28 +1,28 @@
-"""How fast ``load`` is, and how much memory it takes, beside what else reads the same files.
+"""The speed and memory of ``load``, compared with other programs that read the same files.
 
     python -m bench.load [--events 200000] [--runs 3] [--memory-files 100 1000]
 
-Whole processes on the same log files, start and end included, in turns, because no machine is
-equally busy all the time: the median of the runs is compared, never a time of another day. Beside
-the seconds stand those of the processors, of all processes of a contender together. Every contender
-must find the same Bedrock calls and the same input tokens, or the benchmark stops.
+Whole processes run on the same log files, start and end included. They take turns, because a
+machine is not equally busy all the time: the medians of the runs are compared, never times of
+different days. Next to the seconds are the CPU seconds of all processes of a contender. Every
+contender must find the same Bedrock calls and the same input tokens, or the benchmark stops.
 
 Workloads: A, every event is a call; B, 95 % are other services' events, as in a trail of a whole
 account. Both are gzip files of 2,000 events, read once before the first run.
 
 Contenders: *baseline* is one process that unzips and parses every file and does nothing else
-(``peers/parse_only.py``). *load* is the command, into a new warehouse, with all that it does.
-*DuckDB* is one statement from the files to a table of the same columns (``peers/read_json.py``).
-*sqlite-utils* is its ``insert`` of lines that are already unzipped, filtered and flattened, which
-is not counted: on B it is given one event in twenty, so its goal is for A. *trailscraper* is its
-``select`` of everything, the JSON written to a file: it has no filter by service.
+(``peers/parse_only.py``). *load* is the complete command, into a new warehouse. *DuckDB* is one
+statement from the files to a table of the same columns (``peers/read_json.py``). *sqlite-utils* is
+its ``insert`` of lines that are already unzipped, filtered and flattened; that work is not counted.
+On B it gets one event in twenty, so its goal is for A. *trailscraper* is its ``select`` of
+everything, with the JSON written to a file: it has no filter by service.
 
-Memory: the whole tree of ``load``'s processes in a run of its own, which is not timed. Every 20 ms
-the proportional set size (PSS) of each is summed: pages that processes share are counted once. What
-comes and goes between two looks is missed; the sum of each process's own peak is the upper bound.
-Files: those of A, again and again with other ids and days, so that every event is new.
+Memory: the whole tree of ``load``'s processes, in a separate run that is not timed. Every 20 ms the
+proportional set size (PSS) of the processes is summed; it counts shared pages once. Shorter peaks
+are missed; the sum of each process's own peak is the upper bound. Files: those of A, repeated with
+other ids and days, so every event is new.
 
-Nothing here fails because it is slow: goals are printed as met or missed.
+Slowness does not make the benchmark fail: goals are printed as met or missed.
 """
 
 from __future__ import annotations
@@ -57,7 +57,7 @@ OTHERS = {"A": 0.0, "B": 0.95}
 
 
 class Workload(NamedTuple):
-    """Log files, their Bedrock calls as flat JSON lines, and what is to be found in them."""
+    """Log files, their Bedrock calls as flat JSON lines, and the expected result."""
 
     name: str
     folder: Path
@@ -67,7 +67,7 @@ class Workload(NamedTuple):
 
 
 class Goal(NamedTuple):
-    """How many times another contender's seconds these may be: at most, or (peers) at least."""
+    """The ratio to another contender's seconds: at most, or (for peers) at least."""
 
     limit: float
     of: str
@@ -77,8 +77,8 @@ class Goal(NamedTuple):
 class Contender(NamedTuple):
     """A program to time.
 
-    ``command`` takes the workload and the database to make; ``found`` takes that database and the
-    file of the standard output. ``missing`` says how to install what is not there.
+    ``command`` takes the workload and the database to create; ``found`` takes that database and the
+    file of the standard output. ``missing`` says how to install a missing contender.
     """
 
     name: str
@@ -148,7 +148,7 @@ def contenders(trailscraper: str | None) -> list[Contender]:
 
 
 def load_command(database: Path) -> list[str | Path]:
-    """Return the words of ``bedrock-usage load``, without what to load."""
+    """Return the words of ``bedrock-usage load``, without the files to load."""
     return [sys.executable, "-m", "etl", "load", "--db", database]
 
 
@@ -186,7 +186,7 @@ def make_workload(name: str, folder: Path, events: int) -> Workload:
 
 
 def run(words: Sequence[str | Path], output: Path, scratch: Path) -> Spent:
-    """Run a program to its end; return what it took. Stops the benchmark if it fails."""
+    """Run a program; return the time it took. Stops the benchmark if it fails."""
     errors = scratch / "errors.txt"
     with output.open("wb") as out, errors.open("wb") as err:
         before = spent()
@@ -198,9 +198,9 @@ def run(words: Sequence[str | Path], output: Path, scratch: Path) -> Spent:
 
 
 def _environment() -> dict[str, str]:
-    """Return the environment without what would change what ``load`` does; our code is found.
+    """Return an environment in which ``load`` has its defaults, and Python finds our code.
 
-    Nor what keeps Python from storing compiled modules: those of what is installed are stored.
+    Python may store compiled modules, as it does for an installed program.
     """
     kept = {name: v for name, v in os.environ.items() if not name.startswith("BEDROCK_USAGE_")}
     kept.pop("PYTHONDONTWRITEBYTECODE", None)
@@ -223,7 +223,7 @@ def time_once(contender: Contender, workload: Workload, scratch: Path) -> Spent:
 
 
 def _check(contender: Contender, workload: Workload, database: Path, output: Path) -> None:
-    """Stop the benchmark if the contender did not find all that there is, and no more."""
+    """Stop the benchmark if the contender did not find exactly the expected calls."""
     found: Calls | int
     expected: Calls | int
     if contender.found is None:
@@ -237,16 +237,16 @@ def _check(contender: Contender, workload: Workload, database: Path, output: Pat
 def time_all(
     present: Sequence[Contender], workload: Workload, scratch: Path, runs: int
 ) -> dict[str, list[Spent]]:
-    """Return what each contender's runs took; they take turns."""
+    """Return the times of each contender's runs; the contenders take turns."""
     taken: dict[str, list[Spent]] = {contender.name: [] for contender in present}
     for number in range(1, runs + 1):
         for contender in present:
-            _tell(f"{workload.name}, run {number} of {runs}: {contender.name}")
+            _report(f"{workload.name}, run {number} of {runs}: {contender.name}")
             taken[contender.name].append(time_once(contender, workload, scratch))
     return taken
 
 
-def _tell(text: str) -> None:
+def _report(text: str) -> None:
     if sys.stderr.isatty():
         print(f"\r\033[K{text}", end="\r", file=sys.stderr, flush=True)
 
@@ -259,7 +259,7 @@ def print_times(
     size = sum(file.stat().st_size for file in files)
     print(
         f"\n{workload.name}: {workload.events:,} events, {workload.expected.calls:,} of them calls"
-        f" of Bedrock, in {len(files):,} files of {size / 1e6:.1f} MB together"
+        f" of Bedrock, in {len(files):,} files, {size / 1e6:.1f} MB in total"
     )
     print(f"{'':<46}{'seconds':>9}{'range':>16}{'CPU':>8}{'x baseline':>12}{'x load':>9}  goal")
     medians = {name: median(runs) for name, runs in taken.items()}
@@ -267,7 +267,7 @@ def print_times(
     for contender in programs:
         title = f"{contender.name}: {contender.what}"
         if contender.missing:
-            print(f"{title:<46}  not installed, so not measured: {contender.missing}")
+            print(f"{title:<46}  not measured, not installed: {contender.missing}")
             continue
         runs, middle = [one.wall for one in taken[contender.name]], medians[contender.name]
         print(
@@ -292,7 +292,7 @@ _DAY = re.compile(rb'("eventTime":")(\d{4}-\d\d-\d\d)')
 
 
 def multiply(source: Path, target: Path, files: int) -> None:
-    """Write ``files`` log files: those of ``source``, then again with other ids and later days."""
+    """Write ``files`` log files: those of ``source``, repeated with other ids and later days."""
     originals = list(log_files(source))
     for number in range(files):
         original, copy = originals[number % len(originals)], number // len(originals)
@@ -316,7 +316,7 @@ def measure_memory(workload: Workload, folder: Path, counts: Sequence[int]) -> N
     print(f"\nMemory of load: {'files':>8}{'calls':>12}{'processes':>11}{'peak MB':>9}{'bound':>8}")
     peaks = []
     for files in counts:
-        _tell(f"memory: {files:,} files")
+        _report(f"memory: {files:,} files")
         logs, scratch = folder / "many", folder / "scratch"
         for path in (logs, scratch):
             shutil.rmtree(path, ignore_errors=True)
@@ -333,12 +333,12 @@ def measure_memory(workload: Workload, folder: Path, counts: Sequence[int]) -> N
     verdict = "met" if max(peaks) < GOAL_BYTES else "missed"
     print(
         f"  goal: less than {GOAL_BYTES / 1e6:.0f} MB: {verdict};"
-        f" the last takes {peaks[-1] / peaks[0]:.2f} times the first"
+        f" the last peak is {peaks[-1] / peaks[0]:.2f} times the first"
     )
 
 
 def describe_machine(trailscraper: str | None) -> str:
-    """Say where and with what was measured."""
+    """Describe the machine and the versions."""
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
     parts = [f"{_processor()}, {cores} cores", f"Python {platform.python_version()}"]
     parts.append(f"SQLite {sqlite3.sqlite_version}")
@@ -363,7 +363,7 @@ def _processor() -> str:
 
 
 def find_trailscraper() -> str | None:
-    """Return the program: in the environment of its own that ``make bench`` makes, or the path."""
+    """Return the program: in the separate environment of ``make bench``, or on the PATH."""
     own = Path(sys.prefix) / "trailscraper/bin/trailscraper"
     return str(own) if own.exists() else shutil.which("trailscraper")
 
@@ -389,16 +389,16 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         for workload_name in OTHERS:
-            _tell(f"{workload_name}: writing the files")
+            _report(f"{workload_name}: writing the files")
             workload = make_workload(workload_name, folder, options.events)
             taken = time_all(present, workload, folder / "scratch", options.runs)
-            _tell("")
+            _report("")
             print_times(workload, programs, taken)
             if workload_name == "A" and options.memory_files:
                 if Path("/proc/self/smaps_rollup").exists():
                     measure_memory(workload, folder, options.memory_files)
                 else:
-                    print("\nMemory of load: not measured, it needs Linux' /proc/PID/smaps_rollup")
+                    print("\nMemory of load: not measured; it needs /proc/PID/smaps_rollup (Linux)")
             shutil.rmtree(workload.folder)
 
 

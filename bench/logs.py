@@ -25,7 +25,7 @@ FEW_DAYS = 1.8
 def write_logs(
     folder: Path, count: int, *, days: float = DAYS, others: float = 0.0, seed: int = 1
 ) -> int:
-    """Write ``count`` events, the share ``others`` of them another service's; return the files."""
+    """Write ``count`` events, a share ``others`` from other services; return the file count."""
     rng = random.Random(seed)
     waiting: dict[str, list[dict[str, Any]]] = {region: [] for region in REGIONS}
     files = 0
@@ -42,7 +42,7 @@ def write_logs(
 
 
 def _write(folder: Path, last: Call, records: list[dict[str, Any]], rng: random.Random) -> int:
-    """Write a file as CloudTrail delivers it, some minutes later and in no order."""
+    """Write a file as CloudTrail delivers it: some minutes later, and unordered."""
     delivered: datetime = last.moment + timedelta(minutes=5)
     rng.shuffle(records)
     name = f"{ACCOUNT}_CloudTrail_{last.region}_{delivered:%Y%m%dT%H%MZ}_{rng.getrandbits(64):016x}"
@@ -57,12 +57,12 @@ def _write(folder: Path, last: Call, records: list[dict[str, Any]], rng: random.
 
 
 def log_files(folder: Path) -> Iterator[Path]:
-    """Yield the files that were written, in the order of their names."""
+    """Yield the written files, ordered by name."""
     yield from sorted(folder.rglob("*.json.gz"))
 
 
 def main() -> None:
-    """Write, and say how much."""
+    """Write the files, and print their number."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("folder", type=Path)
     parser.add_argument("calls", type=int, nargs="?", default=200_000)

@@ -1,8 +1,7 @@
-"""The most memory that all processes of a program take together.
+"""The peak memory of all processes of a program together.
 
-Every 20 ms the proportional set size (PSS) of each is summed: pages that processes share are
-counted once. What comes and goes between two looks is missed; the sum of each process's own peak is
-the upper bound. Needs Linux.
+Every 20 ms the proportional set size (PSS) of the processes is summed; it counts shared pages once.
+Shorter peaks are missed; the sum of each process's own peak is the upper bound. Needs Linux.
 """
 
 from __future__ import annotations
@@ -20,7 +19,7 @@ SECONDS_BETWEEN_LOOKS = 0.02
 
 
 class Peak(NamedTuple):
-    """The most memory that a tree of processes took, in bytes, and of how many processes."""
+    """The peak memory of a tree of processes, in bytes, and the number of processes."""
 
     pss_bytes: int
     bound_bytes: int
@@ -33,9 +32,9 @@ def peak_memory(
     environment: Mapping[str, str],
     statuses: Sequence[int] = (0,),
 ) -> Peak:
-    """Run a program in a session of its own; return the peak of all processes of the session.
+    """Run a program in a new session; return the peak of all processes of the session.
 
-    ``statuses``: what it may end with. Raises RuntimeError if it ends with another.
+    ``statuses``: the allowed exit statuses. Raises RuntimeError for any other.
     """
     pss_bytes, processes = 0, 0
     own_peaks: dict[int, int] = {}
@@ -56,7 +55,7 @@ def peak_memory(
 
 
 def _session(leader: int) -> Iterator[int]:
-    """Yield the processes of a session, whoever their parent is."""
+    """Yield the processes of a session, regardless of their parent."""
     for stat in Path("/proc").glob("[0-9]*/stat"):
         with suppress(OSError):  # it has ended
             fields = stat.read_text(errors="replace").rpartition(")")[2].split()

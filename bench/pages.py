@@ -2,12 +2,12 @@
 
     python -m bench.pages [--events 10000000] [--database FILE] [--rounds 5]
 
-A warehouse that exists is measured as it is; another one is made, as by ``bench.reading``. Every
-page is asked for over its default range, by Datasette's own client in this process, and the median
-of some rounds is told. *changed*: by the first visitor after something was committed, in a warm
-cache of SQLite's. *server*: by every other one. *data*: the slowest of the answers that the page's
-charts ask for. *drawn*: from the first request until every chart is drawn, in headless Chromium
-against ``serve``; the first time, a browser has nothing in its cache.
+An existing warehouse is measured as it is; otherwise one is built as in ``bench.reading``. Every
+page is requested over its default range, by Datasette's own client in this process, and the median
+of several rounds is printed. *changed*: for the first visitor after a commit, with SQLite's cache
+warm. *server*: for all later visitors. *data*: the slowest of the answers for the page's charts.
+*drawn*: from the first request until every chart is drawn, in headless Chromium against ``serve``;
+the first time, the browser's cache is empty.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ ARGUMENTS = ("--no-sandbox", "--disable-quic", "--disable-background-networking"
 
 
 async def pages_of(datasette: Datasette) -> dict[str, str]:
-    """Return the address of each kind of page, about what costs most."""
+    """Return the address of each kind of page, for the most expensive subjects."""
     rows = (await datasette.client.get("/bedrock_usage/usage.json?by_application=1&by_user=1"
                                        "&by_model=1&_shape=array")).json()  # fmt: skip
     most = max(rows, key=lambda row: row["cost_usd"] or 0)
@@ -56,7 +56,7 @@ async def pages_of(datasette: Datasette) -> dict[str, str]:
 
 
 class Server(NamedTuple):
-    """What one page takes, as in this module's description."""
+    """The times of one page, as described at the top of this module."""
 
     changed: Spent
     server: Spent
@@ -64,7 +64,7 @@ class Server(NamedTuple):
 
 
 async def time_server(datasette: Datasette, path: str, rounds: int) -> Server:
-    """Return how long the server takes over a page, and over the data of its charts."""
+    """Return the server's time for a page, and for the data of its charts."""
     changed = await _median(datasette, path, rounds, datasette.bedrock_usage.answers.forget)
     page = await _median(datasette, path, rounds)
     html = (await datasette.client.get(path)).text
@@ -88,7 +88,7 @@ async def _median(
 
 @contextmanager
 def serving(db: Path) -> Iterator[str]:
-    """Serve a warehouse by the command; yield its address once its charts can be drawn."""
+    """Serve a warehouse with the command; yield its address once it is ready."""
     command = [sys.executable, "-m", "etl", "serve", "--db", str(db), "--port", "0"]
     with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as process:
         try:
@@ -99,7 +99,7 @@ def serving(db: Path) -> Iterator[str]:
 
 
 def time_drawing(db: Path, paths: dict[str, str], rounds: int) -> dict[str, list[float]]:
-    """Return the seconds until each page is drawn, once with an empty cache, then with a full."""
+    """Return the seconds until each page is drawn, first with an empty cache, then a full one."""
     from playwright.sync_api import sync_playwright
 
     chromium = next(filter(None, map(shutil.which, CHROMIUM)), None)
@@ -108,7 +108,7 @@ def time_drawing(db: Path, paths: dict[str, str], rounds: int) -> dict[str, list
     with serving(db) as url, sync_playwright() as driver:
         browser = driver.chromium.launch(executable_path=chromium, args=list(ARGUMENTS))
         context = browser.new_context(viewport={"width": 1280, "height": 900})
-        _draw(context, url)  # makes the script that draws, once a server
+        _draw(context, url)  # the server prepares its drawing script once
         context.close()
         seconds = {}
         for name, path in paths.items():
@@ -130,7 +130,7 @@ def _draw(context: Any, address: str) -> float:
 
 
 def main() -> None:
-    """Measure, and print a line a page."""
+    """Measure, and print one line per page."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n")[0])
     parser.add_argument("--events", type=int, default=10_000_000)
     parser.add_argument("--database", type=Path)
@@ -144,7 +144,7 @@ def main() -> None:
 
 
 def measure(database: Path, rounds: int) -> None:
-    """Print what each page of a warehouse takes."""
+    """Print the times of each page of a warehouse."""
 
     async def ask() -> tuple[dict[str, str], dict[str, Server]]:
         datasette = build_datasette(database)

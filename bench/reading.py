@@ -3,18 +3,18 @@
     python -m bench.reading [--events 1000000 10000000] [--database FILE ...] [--rounds 5]
 
 Both have the same 90 days, people, applications, models and regions, and CloudWatch's totals of
-every hour, so that the second only has more calls behind each figure. Databases that exist are
-measured as they are; others are made, which takes a minute a million calls.
+every hour, so the second only has more calls behind each figure. Existing databases are measured as
+they are; others are built, which takes a minute per million calls.
 
-Prints milliseconds on the wall and of the processor, the median of some rounds in a warm cache, in
-which the databases take turns, by the connection that Datasette uses, and what the last database
-takes compared with the first. Beside them stand the steps of SQLite's virtual machine, in
-thousands, which are the same however busy the machine is: to compare two versions of a view, run
-this in the checkout of each, over a copy of the same database, and compare the steps.
+Prints milliseconds of wall and CPU time, as the median of several rounds with a warm cache. The
+databases take turns, with connections like Datasette's. The ratio compares the last database with
+the first. Next to the times are thousands of steps of SQLite's virtual machine, which do not depend
+on how busy the machine is. To compare two versions of a view, run this in a checkout of each, over
+a copy of the same database, and compare the steps.
 
-Views with as many rows as there are calls or hours are read as a page is: the first hundred rows as
-the page sorts them, of all, of a day and of an hour. Then bytes a call, with every table and index
-counted.
+Views with as many rows as there are calls or hours are read like pages: the first hundred rows in
+the page's order, of all, of a day and of an hour. Last come the bytes per call, including all
+tables and indexes.
 """
 
 from __future__ import annotations
@@ -46,21 +46,21 @@ from etl.warehouse.write.batch import Batch, Loader
 from etl.web.site import DATABASE
 
 BATCH = 20_000
-# So many of SQLite's steps are counted at a time.
+# SQLite's steps are counted in units of this many.
 STEPS = 100
-# One more than the page shows, as Datasette asks.
+# One more than the page shows, as Datasette does.
 PAGE = 101
 BREAKDOWNS = ("users", "applications")
 BLANK = {"date_from": "", "date_to": "", "regions": "", "models": ""}
 
-# A call of the workload has 4,550 input tokens and 455 output tokens on the average.
+# A call of the workload has 4,550 input tokens and 455 output tokens on average.
 METRICS = (("InputTokenCount", 4_550), ("OutputTokenCount", 455))
-# A model that CloudWatch counts and no call explains.
+# A model with CloudWatch totals but no calls.
 UNCALLED = "amazon.titan-text-lite-v1"
 
 
 def fill(path: Path, count: int) -> None:
-    """Make a warehouse of ``count`` calls, evenly over all days, and CloudWatch's totals."""
+    """Build a warehouse with ``count`` calls, spread over all days, and CloudWatch's totals."""
     with open_warehouse(path, create=True) as db:
         loader = Loader(db)
         events = (_event(call) for call in calls(count))
@@ -103,7 +103,7 @@ def _event(call: Call) -> Event:
 
 
 def _totals(count: int) -> Iterator[MetricValue]:
-    """Yield hourly totals about as large as what the calls of an hour use, known and unknown."""
+    """Yield hourly totals close to what all calls of an hour use, with known tokens or not."""
     rng = random.Random(2)
     calls_of_series = count / (DAYS * 24 * len(MODELS) * len(REGIONS))
     for hour in range(DAYS * 24):
@@ -119,20 +119,20 @@ def _totals(count: int) -> Iterator[MetricValue]:
 
 
 class Taken(NamedTuple):
-    """What a question takes of one warehouse; ``steps`` are those of SQLite's virtual machine."""
+    """The cost of a question on one warehouse; ``steps``: of SQLite's virtual machine."""
 
     spent: Spent
     steps: int
 
 
 def measure(paths: list[Path], rounds: int) -> Iterator[tuple[str, list[Taken]]]:
-    """Yield each question's name, and what it takes of each warehouse; they take turns."""
+    """Yield each question's name and its cost on each warehouse; the warehouses take turns."""
     with ExitStack() as stack:
         dbs = [stack.enter_context(_opened(path)) for path in paths]
         asked = [_questions(db) for db in dbs]
         for name in asked[0]:
             asks = [questions[name] for questions in asked]
-            # This warms the cache as well.
+            # This also warms the cache.
             steps = [_steps(db, ask) for db, ask in zip(dbs, asks, strict=True)]
             rows = [[_take(ask) for ask in asks] for _ in range(rounds)]
             medians = [median(runs) for runs in zip(*rows, strict=True)]
@@ -155,8 +155,8 @@ def _steps(db: Database, ask: Callable[[], Any]) -> int:
 @contextmanager
 def _opened(path: Path) -> Iterator[Database]:
     with open_warehouse(path):
-        pass  # brought up to date, as `serve` does
-    # As Datasette opens it: read-only, SQLite's own small cache.
+        pass  # upgrade the schema, as `serve` does
+    # Like Datasette: read-only, with SQLite's small default cache.
     with closing(sqlite3.connect(f"{path.resolve().as_uri()}?mode=ro", uri=True)) as connection:
         yield Database(connection)
 

@@ -1,7 +1,7 @@
-"""What a piece of work took: seconds on the wall, and of the processors.
+"""The cost of a piece of work: wall seconds and CPU seconds.
 
-On a machine that does other things too the first says little; the second counts every process, our
-own and those that were started and have ended, and hardly changes with what else runs.
+On a busy machine wall seconds say little. CPU seconds count every process, our own and those that
+were started and have ended, and hardly depend on what else runs.
 """
 
 from __future__ import annotations
@@ -14,19 +14,19 @@ from typing import NamedTuple
 
 
 class Spent(NamedTuple):
-    """Seconds on the wall, and CPU seconds of all processes; ``children``: without our own."""
+    """Wall seconds, and CPU seconds of all processes; ``children``: without our own process."""
 
     wall: float
     cpu: float
     children: float
 
     def since(self, before: Spent) -> Spent:
-        """Return what was spent since then."""
+        """Return the difference to an earlier moment."""
         return Spent(*(now - then for now, then in zip(self, before, strict=True)))
 
 
 def spent() -> Spent:
-    """Return what this process and its children that have ended took so far.
+    """Return the total so far of this process and its finished children.
 
     A child of a child counts once its parent has waited for it.
     """
@@ -38,5 +38,5 @@ def spent() -> Spent:
 
 
 def median(runs: Iterable[Spent]) -> Spent:
-    """Return the median of each, which need not be of one run."""
+    """Return the median of each figure; they may come from different runs."""
     return Spent(*map(statistics.median, zip(*runs, strict=True)))

@@ -1,11 +1,11 @@
-"""How fast a backfill is, and what a sync costs that finds nothing new.
+"""The speed of a backfill, and the cost of a sync that finds nothing new.
 
     python -m bench.sync [--events N] [--large N]
 
-Against the tests' fake AWS, which allows two LookupEvents a second and account and region, as AWS
-does. 1: one region's backfill, as a share of the 100 events a second that AWS allows at most, and
-how often it was throttled. 2: four regions at once, as a multiple of the time of the largest alone.
-3: a sync with nothing new on a small and on a large warehouse: time and requests.
+It uses the tests' fake AWS, which allows two LookupEvents per second, account and region, as AWS
+does. 1: one region's backfill, as a share of AWS's maximum of 100 events a second, and how often it
+was throttled. 2: four regions at once, as a multiple of the time of the largest alone. 3: a sync
+with nothing new on a small and on a large warehouse: time and requests.
 """
 
 from __future__ import annotations
@@ -43,9 +43,9 @@ def fill(aws: FakeAws, region: str, events: int) -> None:
 
 
 def sync(aws: FakeAws, database: Path, *regions: str, since: str = f"{DAYS}d") -> Spent:
-    """Run the program; return what it took, start and end included.
+    """Run the program; return its cost, start and end included.
 
-    The fake AWS runs in this process: of the processors only ``children`` is the program's.
+    The fake AWS runs in this process: only ``children`` is the program's CPU time.
     """
     words = [sys.executable, "-m", "etl", "sync", "--since", since, "--db", str(database)]
     for region in regions:
@@ -56,7 +56,7 @@ def sync(aws: FakeAws, database: Path, *regions: str, since: str = f"{DAYS}d") -
 
 
 def measure_backfill(folder: Path, events: int) -> None:
-    """Print the rate of one region, and what three smaller ones beside it cost."""
+    """Print the rate of one region, and the cost of three smaller regions in addition."""
     with FakeAws() as aws:
         fill(aws, REGIONS[0], events)
         alone = sync(aws, folder / "one.db", REGIONS[0])
@@ -74,9 +74,9 @@ def measure_backfill(folder: Path, events: int) -> None:
 
 
 def measure_nothing_new(folder: Path, large: int, runs: int = 7) -> None:
-    """Print the time and the requests of a sync that finds nothing, small against large.
+    """Print the time and the requests of a sync that finds nothing, for both warehouses.
 
-    The two take turns, because the machine is not equally busy all the time.
+    The two take turns, because a machine is not equally busy all the time.
     """
     databases = {events: folder / f"{events}.db" for events in (1000, large)}
     taken: dict[int, list[Spent]] = {events: [] for events in databases}

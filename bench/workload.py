@@ -1,8 +1,8 @@
-"""Made-up calls of one account: the workload that every benchmark here measures.
+"""Made-up calls of one account: the workload of every benchmark here.
 
 60 users over 25 applications (108 pairs), 8 models and 2 regions: 1,728 combinations, each with and
-without tokens, because half of the calls tell theirs. Calls come evenly over the time; session
-names, keys and agents are as many as a real account has.
+without tokens, because half of the calls report theirs. Calls are spread evenly over time; the
+numbers of session names, keys and agents are those of a real account.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ USES = tuple(
 
 
 class Call(NamedTuple):
-    """One call, before anybody wrote it down; ``tokens`` is (input, output) or None."""
+    """One call, independent of any log format; ``tokens`` is (input, output) or None."""
 
     moment: datetime
     user: int
@@ -54,7 +54,7 @@ class Call(NamedTuple):
 
 
 def calls(count: int, *, days: float = DAYS, seed: int = 1) -> Iterator[Call]:
-    """Yield ``count`` calls spread evenly over the first ``days``, in the order of their time."""
+    """Yield ``count`` calls spread evenly over the first ``days``, ordered by time."""
     rng = random.Random(seed)
     step = days * 86_400 / count
     for number in range(count):
@@ -80,7 +80,7 @@ def _uuid(rng: random.Random) -> str:
 
 
 def cloudtrail_record(call: Call) -> dict[str, Any]:
-    """Return the call as CloudTrail writes it, every usual field included."""
+    """Return the call as CloudTrail writes it, with every usual field."""
     role = f"team-{call.user}-role"
     # An instance's credentials change every six hours.
     renewed = call.moment.replace(hour=call.moment.hour // 6 * 6, minute=0, second=0)
@@ -147,7 +147,7 @@ def cloudtrail_record(call: Call) -> dict[str, Any]:
     return record
 
 
-# What most of a trail is made of: source, name, parameters.
+# Most of a trail consists of these: source, name, parameters.
 _OTHER_SERVICES: tuple[tuple[str, str, dict[str, Any]], ...] = (
     ("sts.amazonaws.com", "AssumeRole",
      {"roleArn": "arn:aws:iam::111122223333:role/deploy", "roleSessionName": "deploy"}),

@@ -1,4 +1,4 @@
-"""Publish what an application uses of Amazon Bedrock as CloudWatch metrics, from the application.
+"""Publish an application's use of Amazon Bedrock as CloudWatch metrics, from the application.
 
 One file to copy; it needs boto3 and nothing else.
 
@@ -7,37 +7,38 @@ One file to copy; it needs boto3 and nothing else.
     bedrock = BedrockWithMetrics("WebPortal")  # wraps boto3.client("bedrock-runtime")
     answer = bedrock.converse(modelId=..., messages=[...])
 
-``invoke_model``, ``converse`` and their streams take the same arguments and give the same answers
-as boto3's and are measured; anything else is boto3's own. The role needs
-``cloudwatch:PutMetricData``. Clients of your own making can be given too (``bedrock=``,
-``cloudwatch=``); the one that is made here says the application's name in its user agent.
+``invoke_model``, ``converse`` and their streams take the same arguments and return the same
+answers as boto3's, and are measured. Everything else is passed to boto3 unchanged. The role needs
+``cloudwatch:PutMetricData``. You can pass your own clients (``bedrock=``, ``cloudwatch=``); the
+default Bedrock client sends the application's name in its user agent.
 
-**What is published**, for Application and ModelId and never for anything else (a user or a session
-as a dimension would be a metric at $0.30 a month for each): ``Calls``, ``FailedCalls``,
+**What is published**, by Application and ModelId and never by anything else (a user or a session
+as a dimension would cost $0.30 a month for each metric): ``Calls``, ``FailedCalls``,
 ``CallsWithUnknownTokens``, ``InputTokens``, ``OutputTokens``, ``CacheReadTokens``,
-``CacheWriteTokens``. Leave out what you do not need (``metrics=("Calls", "InputTokens")``). Each
-kind of tokens excludes the others, as on the bill. A model id has its own series once a call with
-it has succeeded, so that wrong ids make none, and the 51st in one process is ``(other)``.
+``CacheWriteTokens``. To publish fewer, set ``metrics=("Calls", "InputTokens")``. Each kind of
+tokens excludes the others, as on the bill. A model id gets its own series once a call with it has
+succeeded, so wrong ids create none; from the 51st in one process on, it is ``(other)``.
 
 **Unknown is not zero.** The counts are those that Bedrock states: in the headers of
-``invoke_model``, in the usage of ``converse``, at the end of a stream. Where a model states none,
-or a stream is not read to its end, what is unknown is not published, and
-``CallsWithUnknownTokens`` counts the call. (The model may go on for a while after nobody reads its
-stream, and what it writes is billed.)
+``invoke_model``, in the usage of ``converse``, at the end of a stream. If a model states none, or
+a stream is not read to its end, unknown counts are not published, and ``CallsWithUnknownTokens``
+counts the call. (The model may continue for a while after its stream is abandoned, and that output
+is billed.)
 
-**Minutes, not calls.** Counts are summed up by the minute and sent by a thread, as one
-StatisticSet for each metric: use Sum; percentiles cannot be had. A call never waits for
-CloudWatch, and no error of CloudWatch or of this file reaches it: each kind of problem is logged
-once and counted in ``bedrock.problems``. What CloudWatch refused is sent again with the next
-flush, up to a day and 10,000 values; older ones are given up first. A request whose answer was
-lost may have been stored, and is not sent again: a gap is better than double cost. Call
-``close()``, or use ``with``, to send the rest before the end; otherwise it is sent at exit. On AWS
-Lambda, where threads sleep between invocations, call ``flush()`` at the end of the handler.
+**Minutes, not calls.** Counts are summed by the minute and sent by a thread, as one StatisticSet
+per metric: use Sum; percentiles are not available. A call never waits for CloudWatch, and no error
+of CloudWatch or of this file reaches it: each kind of problem is logged once and counted in
+``bedrock.problems``. Values that CloudWatch refused are sent again with the next flush, for up to
+a day and up to 10,000 values; the oldest are dropped first. A request with a lost answer may have
+been stored, so it is not sent again: a gap is better than double cost. Call ``close()``, or use
+``with``, to send the rest before the end; otherwise it is sent at exit. On AWS Lambda, where
+threads sleep between invocations, call ``flush()`` at the end of the handler.
 
-**A sample** (``sample_rate=0.1``) is for processes that stream very much: a tenth of the calls has
-its tokens read, and each stands for ten, so that sums stay right on average and processes with
+**Sampling** (``sample_rate=0.1``) is for processes that stream a lot. Tokens are read for a tenth
+of the calls, and each of these counts for ten. So sums stay right on average, and processes with
 different rates can share a metric; minimum and maximum are those of the sample. ``Calls`` and
-``FailedCalls`` are always exact. It saves no money: CloudWatch charges for metrics, not for calls.
+``FailedCalls`` are always exact. Sampling saves no money: CloudWatch charges for metrics, not for
+calls.
 
 **Not in Custom/BedrockUsage.** ``bedrock-usage monitor publish`` fills that namespace with the
 same calls, found in CloudTrail. In one namespace every call would count twice, on dashboards and
@@ -84,16 +85,16 @@ _MOST_MODELS = 50
 _MOST_WAITING_CALLS = 100_000
 _MOST_WAITING_VALUES = 10_000
 _KEEP_SECONDS = 24 * 3600
-# PutMetricData takes 1,000 metrics and 1 MB at once.
+# PutMetricData accepts 1,000 metrics and 1 MB per request.
 _BATCH = 500
-# What they leave behind may have been stored.
+# After these errors the values may have been stored.
 _LOST_ANSWERS = (ReadTimeoutError, ConnectionClosedError)
 
 _log = logging.getLogger(__name__)
 
 
 class BedrockWithMetrics:
-    """A bedrock-runtime client that publishes what its calls use; see above."""
+    """A bedrock-runtime client that publishes the usage of its calls; see above."""
 
     def __init__(
         self,
@@ -108,7 +109,7 @@ class BedrockWithMetrics:
         flush_calls: int = 1000,
     ) -> None:
         if not 0 < sample_rate <= 1:
-            raise ValueError("sample_rate is a share of the calls: more than 0, at most 1")
+            raise ValueError("sample_rate must be more than 0 and at most 1")
         # CloudTrail then shows the same name in the user agent.
         named = Config(user_agent_appid=application)
         self._bedrock = bedrock or boto3.client("bedrock-runtime", config=named)
@@ -127,7 +128,7 @@ class BedrockWithMetrics:
         return getattr(self._bedrock, name)
 
     def invoke_model(self, *args: Any, **params: Any) -> Any:
-        """Call boto3's invoke_model; the body is not touched."""
+        """Call boto3's invoke_model; the body is not read."""
         return self._call("invoke_model", args, params, _Call.end_with_headers)
 
     def converse(self, *args: Any, **params: Any) -> Any:
@@ -144,15 +145,15 @@ class BedrockWithMetrics:
 
     @property
     def problems(self) -> Counter[str]:
-        """How often metrics met which problem."""
+        """How often each problem with metrics occurred."""
         return self._publisher.problems
 
     def flush(self) -> None:
-        """Send now what is there, and wait for it."""
+        """Send everything counted so far, and wait until it is sent."""
         self._publisher.flush()
 
     def close(self) -> None:
-        """Send what is there and end the thread; later calls work and are not measured."""
+        """Send the rest and end the thread; later calls work but are not measured."""
         self._publisher.close()
 
     def __enter__(self) -> Self:
@@ -180,7 +181,7 @@ class BedrockWithMetrics:
             raise
         try:
             measure(call, answer)
-        except Exception as error:  # an answer that nobody foresaw
+        except Exception as error:  # an answer of an unforeseen form
             self._publisher.note(error)
             call.end()
         return answer
@@ -188,11 +189,11 @@ class BedrockWithMetrics:
 
 @dataclass
 class _Call:
-    """A call while it runs: what is known of its tokens. It ends once."""
+    """A running call and what is known of its tokens. It ends once."""
 
     publisher: Publisher
     model_id: str
-    # How many calls its tokens stand for; None: it is not in the sample.
+    # How many calls it counts for; None: it is not in the sample.
     weight: float | None
     tokens: dict[str, int] = field(default_factory=dict)
     is_complete: bool = False
@@ -200,7 +201,7 @@ class _Call:
     failed: bool = False
 
     def end(self, *, failed: bool = False, wake: bool = True) -> None:
-        """Hand it over to be published."""
+        """Hand the call over to the publisher."""
         if not self.has_ended:
             self.has_ended, self.failed = True, failed
             self.publisher.record(self, wake=wake)
@@ -229,7 +230,7 @@ class _Call:
             self._learn_usage(event["metadata"].get("usage"))
 
     def _see_chunk(self, event: Mapping[str, Any]) -> None:
-        """Learn from the last chunk, and from the first of Claude's, which knows the input."""
+        """Learn from the last chunk, and from Claude's first one, which states the input."""
         text = event.get("chunk", {}).get("bytes", b"")
         if _LAST_CHUNK.encode() in text or b"message_start" in text:
             chunk = json.loads(text)
@@ -265,7 +266,7 @@ _COUNTS = {
     "cacheReadInputTokenCount": "CacheReadTokens",
     "cacheWriteInputTokenCount": "CacheWriteTokens",
 }
-# The first chunk's output_tokens are those of the first chunk.
+# The first chunk's output_tokens count only the first chunk.
 _FIRST_CHUNK = {
     "input_tokens": "InputTokens",
     "cache_read_input_tokens": "CacheReadTokens",
@@ -284,10 +285,10 @@ def _whole(text: str | None) -> int | None:
 
 
 class _WatchedStream:
-    """Boto3's event stream, which tells a call what passes by, and when it is over.
+    """Boto3's event stream, which shows its events to a call and reports when it is over.
 
-    Over is its end, an error, ``close()``, or that nobody holds it any more; not the end of one
-    ``for``: another may go on where it stopped.
+    It is over at its end, after an error, after ``close()``, or when nothing refers to it any
+    more; not at the end of one ``for``, because another may continue.
     """
 
     def __init__(self, stream: Any, call: _Call, see: Callable[[Any], None]) -> None:
@@ -311,14 +312,14 @@ class _WatchedStream:
         self._stream.close()
 
     def __del__(self) -> None:
-        # Not to wake anybody: this may interrupt the very lines that hold that lock.
+        # Do not wake the thread: this may interrupt code that holds the same lock.
         self._watching.end(wake=False)
 
     def _look(self, event: Any) -> None:
         try:
             if self._watching.weight is not None:
                 self._see(event)
-        except Exception as error:  # an event that nobody foresaw
+        except Exception as error:  # an event of an unforeseen form
             self._watching.publisher.note(error)
 
 
@@ -344,9 +345,9 @@ class _Statistics:
 
 
 class Publisher:
-    """Sums calls up by minute, model and metric, and sends the sums.
+    """Sums calls by minute, model and metric, and sends the sums.
 
-    A call only appends to a deque. All else is done by whoever flushes, one at a time.
+    A call only appends to a deque. A flush does everything else, one flush at a time.
     """
 
     def __init__(
@@ -362,13 +363,13 @@ class Publisher:
     ) -> None:
         is_printable = application.isascii() and application.isprintable()
         if not (application.strip() and is_printable and len(application) <= 255):
-            raise ValueError("application is a name of 1 to 255 printable ASCII characters")
+            raise ValueError("application must have 1 to 255 printable ASCII characters")
         if application.startswith(":"):
-            raise ValueError("application begins with a colon, which CloudWatch does not take")
+            raise ValueError("application must not begin with a colon: CloudWatch refuses it")
         if namespace == _TAKEN or namespace.startswith("AWS/"):
-            raise ValueError(f"{namespace} is filled by others: calls would count twice")
+            raise ValueError(f"choose another namespace than {namespace}: calls would count twice")
         if unknown := set(metrics) - set(METRICS):
-            raise ValueError(f"no such metrics: {', '.join(sorted(unknown))}")
+            raise ValueError(f"unknown metrics: {', '.join(sorted(unknown))}")
         self._application, self._given, self._region = application, cloudwatch, region
         self._namespace, self._metrics = namespace, frozenset(metrics)
         self._flush_seconds, self._flush_calls = flush_seconds, flush_calls
@@ -377,7 +378,7 @@ class Publisher:
         atexit.register(self.close)
 
     def _begin(self) -> None:
-        """Begin with nothing: also in a fork, where the parent sends what the parent counted."""
+        """Start empty, also in a fork: the parent sends what the parent counted."""
         self.problems: Counter[str] = Counter()
         self._cloudwatch = self._given
         self._noting = threading.RLock()
@@ -391,7 +392,7 @@ class Publisher:
         self._models: set[str] = set()
 
     def start(self) -> None:
-        """Start the thread that sends, unless it runs. Never raises."""
+        """Start the sending thread unless it is running. Never raises."""
         if self._thread is None and not self._is_closed:
             try:
                 with self._starting:
@@ -426,7 +427,7 @@ class Publisher:
             _log.warning("Bedrock metrics of %s: %s (logged once)", self._application, kind)
 
     def flush(self) -> None:
-        """Send now what is there, and wait for it. Never raises."""
+        """Send everything counted so far, and wait until it is sent. Never raises."""
         try:
             with self._flushing:
                 for _ in range(len(self._calls)):
@@ -437,7 +438,7 @@ class Publisher:
             self.note(error)
 
     def close(self) -> None:
-        """Send what is there and end the thread."""
+        """Send the rest and end the thread."""
         self._is_closed = True
         self._wake.set()
         self.flush()
@@ -461,7 +462,7 @@ class Publisher:
             self._add(minute, model, "CallsWithUnknownTokens", 1, call.weight)
 
     def _model(self, call: _Call) -> str:
-        """Return the model's id as CloudWatch's own metrics have it: without the ARN before it."""
+        """Return the model's id as in CloudWatch's own metrics: without the rest of its ARN."""
         name = call.model_id.rpartition("/")[2]
         if not call.failed and len(self._models) < _MOST_MODELS:
             self._models.add(name)
@@ -472,13 +473,13 @@ class Publisher:
             self._sums.setdefault((minute, model, metric), _Statistics()).add(value, weight)
 
     def _give_up_old(self, oldest: int) -> None:
-        """Forget what is too old or too much; the oldest stands first."""
+        """Drop values that are too old or too many; the oldest come first."""
         too_many = len(self._sums) - _MOST_WAITING_VALUES
         old = [key for place, key in enumerate(self._sums) if place < too_many or key[0] < oldest]
         for key in old:
             del self._sums[key]
         if old:
-            self.note("values that could not be sent for too long", len(old))
+            self.note("values that could not be sent in time", len(old))
 
     def _send(self) -> None:
         while batch := list(islice(self._sums.items(), _BATCH)):
@@ -494,9 +495,9 @@ class Publisher:
                 del self._sums[key]
 
     def _client(self) -> Any:
-        """Return a client that gives up soon, since the next flush tries again and closing waits.
+        """Return a client that gives up soon: the next flush tries again, and closing waits.
 
-        It is made here, in the process and the thread that use it.
+        It is created here, in the process and the thread that use it.
         """
         if self._cloudwatch is None:
             config = Config(connect_timeout=2, read_timeout=5, retries={"total_max_attempts": 1})
@@ -520,7 +521,7 @@ class Publisher:
 
 
 def _kind(error: Exception) -> str:
-    """Name an error by its kind alone: its text may quote what was sent."""
+    """Name an error by its kind only: its text may quote a request."""
     if isinstance(error, ClientError):
         return f"{error.operation_name}: {error.response.get('Error', {}).get('Code')}"
     return type(error).__name__
@@ -529,11 +530,11 @@ def _kind(error: Exception) -> str:
 _publishers: weakref.WeakSet[Publisher] = weakref.WeakSet()
 
 
-def _begin_anew() -> None:
+def _restart_all() -> None:
     for publisher in list(_publishers):
         publisher._begin()
 
 
-# Servers that fork their workers take a client along, but not its thread.
+# When a server forks its workers, they inherit a client but not its thread.
 if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_begin_anew)
+    os.register_at_fork(after_in_child=_restart_all)

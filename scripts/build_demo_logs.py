@@ -1,13 +1,13 @@
 """Write the demo's bundled data: ``python -m scripts.build_demo_logs [FOLDER]``.
 
-Everything that happens in the demo is said in the tables at the top: who calls what, how often, how
-large, and in which of CloudTrail's shapes its tokens are reported, if at all. Each sender of calls
-has a random generator of its own, seeded with its name, so that editing one leaves the calls of the
-others as they were; there is no clock. CloudWatch's totals are summed from the true tokens of all
-successful calls, also of those whose events carry none: the estimate has to find these again.
+The tables at the top define everything in the demo: who calls what, how often, how large the calls
+are, and in which of CloudTrail's forms their tokens are reported, if at all. Each sender has its
+own random generator, seeded with its name, so editing one sender does not change the calls of the
+others. There is no clock. CloudWatch's totals are summed from the true tokens of all successful
+calls, including those without tokens in their events: the estimate must recover these.
 
-Calls worth referring to stand in ``SPECIAL_CALLS``, by name, with the events that go with them in
-``SPECIAL_EVENTS``; ``special_event_id(name)`` is the event id of either.
+Calls to refer to are in ``SPECIAL_CALLS``, by name, and their related events in ``SPECIAL_EVENTS``;
+``special_event_id(name)`` is the event id of either.
 """
 
 from __future__ import annotations
@@ -65,7 +65,7 @@ HOSTILE_AGENT = 'Mozilla/5.0 "><script>alert(1)</script>'
 
 @dataclass(frozen=True)
 class Caller:
-    """Who signs the requests; ``session`` is given for roles and federated users only."""
+    """Who signs the requests; ``session`` is set for roles and federated users only."""
 
     kind: str
     name: str
@@ -92,9 +92,9 @@ API_KEY_USER = Caller("IAMUser", "BedrockAPIKey-7k2m")
 
 @dataclass(frozen=True)
 class Traffic:
-    """One sender's calls. A day uses every other one of ``hours``, the next day the others.
+    """One sender's calls. One day uses every other one of ``hours``, the next day the others.
 
-    ``forms`` says how token counts are reported, one picked for each call:
+    ``forms`` lists how token counts are reported; one is picked for each call:
     ``additional`` (and ``additional-text``, numbers as strings), ``usage`` and ``counts`` (the
     older forms in responseElements), ``service-map`` and ``service-list`` (a second event), and
     ``none``.
@@ -121,7 +121,7 @@ class Traffic:
     vpc_endpoint: bool = False
 
 
-# Few and shared by the senders of one model, so that the metrics stay small.
+# A few hours, shared by the senders of one model, keep the metrics small.
 HAIKU_HOURS = (8, 10, 11, 13, 14, 16)
 WEST_HOURS = (10, 12, 15, 14)
 BATCH_HOURS = (8, 17)
@@ -227,9 +227,9 @@ BY_NAME = {traffic.name: traffic for traffic in TRAFFIC}
 
 @dataclass(frozen=True)
 class Call:
-    """One call with its true tokens, whatever its event says of them.
+    """One call with its true tokens, whatever its event reports.
 
-    ``special`` is its name in ``SPECIAL_CALLS``, if it stands there.
+    ``special`` is its name in ``SPECIAL_CALLS``, if it has one.
     """
 
     traffic: Traffic
@@ -246,7 +246,7 @@ class Call:
 
 
 def stable_id(name: str) -> str:
-    """Return a uuid that depends on ``name`` alone."""
+    """Return a uuid that depends only on ``name``."""
     return str(uuid.UUID(bytes=hashlib.sha256(name.encode()).digest()[:16], version=4))
 
 
@@ -290,7 +290,7 @@ _SPECIAL = (
     _special("long-context", BY_NAME["analysis"], "18T14:42:19", (412_350, 7_940)),
     _special("service-event-first", BY_NAME["alice"], "05T12:58:30", (18_400, 3_720),
              "service-map"),
-    # Delivered to a second account too, under another event id: the caller's own copy counts.
+    # Also delivered to a second account, with another event id: the caller's own copy counts.
     _special("copied-call", replace(RESEARCH, caller=_person("data-team")), "10T10:26:51",
              (9_400, 1_350)),
     _special("vpc-endpoint", BY_NAME["backend"], "17T11:05:33", (2_950, 480)),
@@ -302,7 +302,7 @@ _SPECIAL = (
 # fmt: on
 SPECIAL_CALLS = {call.special: call for call in _SPECIAL}
 
-# The events that go with them and are not calls of their own.
+# The events related to them that are not calls.
 SPECIAL_EVENTS = (
     "service-event-first/service", "copied-call/copy", "vpc-endpoint/network-activity",
 )  # fmt: skip
@@ -332,8 +332,8 @@ OTHER_EVENTS = (
     ("bedrock.amazonaws.com", "GetFoundationModelAvailability", {"modelId": HAIKU}),
 )
 
-# What CloudWatch says beside the calls: (region, model, hour) -> invocations, input, output. The
-# first two hours hold no call at all; in the last every call knows its tokens, and some are over.
+# CloudWatch's totals beyond the calls: (region, model, hour) -> invocations, input, output. The
+# first two hours have no calls; in the last one every call has its tokens, and a rest remains.
 UNEXPLAINED = {
     (WEST, US_SONNET, "2026-11-09T02"): (6, 310_500, 14_200),
     (EAST, HAIKU, "2026-11-14T03"): (40, 118_000, 21_400),
@@ -348,12 +348,12 @@ WITHOUT_METRICS = {
 # (region, day): the same totals, in 300 s periods.
 FIVE_MINUTE_PERIODS = {(WEST, date(2026, 11, 19))}
 
-# Days of us-east-1 with two files: a service event can stand in an earlier one than its call.
+# Days of us-east-1 with two files: a service event can be in an earlier file than its call.
 SPLIT_DAYS = (date(2026, 11, 5), date(2026, 11, 12))
 SPLIT_HOUR = 13
 LATE_CALL = "service-event-first"
 REDELIVERED = (EAST, date(2026, 11, 13), 25)
-# The last minutes come from Event history; some of them are in a trail file as well.
+# The last minutes come from Event history; some of them are also in a trail file.
 HISTORY_FROM = datetime(2026, 11, 21, 17, 10, tzinfo=UTC)
 TRAIL_UNTIL = datetime(2026, 11, 21, 17, 15, tzinfo=UTC)
 # This day of the second account comes as JSON lines, as another system would export them.
@@ -413,13 +413,13 @@ def _call(traffic: Traffic, time: datetime, rng: random.Random) -> Call:
 
 
 def _request_id(traffic: Traffic, rng: random.Random) -> str:
-    """Return a time-based uuid, as of one host for each sender: half of it packs to nothing."""
+    """Return a time-based uuid, with one host for each sender: half of it compresses away."""
     host = stable_id(f"host {traffic.name}")[19:]
     return f"{rng.getrandbits(32):08x}-{rng.getrandbits(16):04x}-11f1-{host}"
 
 
 def _size(typical: int, rng: random.Random) -> int:
-    """Return a size near ``typical``, now and then twice as much."""
+    """Return a size near ``typical``, sometimes twice as large."""
     return int(typical * rng.triangular(0.3, 2.2, 0.7))
 
 
@@ -427,7 +427,7 @@ def _size(typical: int, rng: random.Random) -> int:
 
 
 def user_identity(caller: Caller, day: date) -> Json:
-    """Return CloudTrail's ``userIdentity`` of a caller."""
+    """Return CloudTrail's ``userIdentity`` for a caller."""
     if caller.kind == "AWSService":
         return {"type": "AWSService", "invokedBy": caller.name}
     if caller.kind == "Root":
@@ -440,7 +440,7 @@ def user_identity(caller: Caller, day: date) -> Json:
 
 
 def _key(prefix: str, caller: Caller) -> str:
-    """Return a key or principal id that says it is an example."""
+    """Return a key or principal id that is marked as an example."""
     digest = hashlib.sha256(f"{caller.name} {caller.session}".encode()).digest()
     return f"{prefix}{base64.b32encode(digest).decode()[:9]}EXAMPLE"
 
@@ -564,7 +564,7 @@ def _head(call: Call) -> Json:
 
 
 def _address(traffic: Traffic) -> str:
-    """Return a private address behind an endpoint, else one from the ranges for documentation."""
+    """Return a private address behind an endpoint, otherwise one reserved for documentation."""
     if traffic.caller.kind == "AWSService":
         return traffic.caller.name
     number = hashlib.sha256(traffic.caller.session.encode()).digest()[0]
@@ -625,12 +625,12 @@ def _additional_event_data(call: Call) -> Json:
 
 
 def _sends_api_key(traffic: Traffic) -> bool:
-    # The mantle endpoint says so among the request's parameters.
+    # The mantle endpoint reports this in the request's parameters.
     return traffic.bearer_token and traffic.event_name != "CreateInference"
 
 
 def _inference_region(call: Call) -> str:
-    """Pick the region that a profile routed to: near by, unless the profile is a global one."""
+    """Pick the region that a profile routed to: nearby, unless the profile is global."""
     choices = INFERENCE_REGIONS[: 5 if _tail(call.traffic).startswith("global.") else 3]
     return choices[int(call.event_id[0], 16) % len(choices)]
 
@@ -641,7 +641,7 @@ def _token_entries(call: Call, *, is_text: bool) -> Json:
 
 
 def _delivery(call: Call) -> Json:
-    """Return what an event says of its way here; one account's endpoint also gives a shared id."""
+    """Return the fields about an event's delivery; a VPC endpoint also adds a shared id."""
     shared = {"sharedEventID": stable_id(f"shared {call.event_id}")}
     if call.traffic.vpc_endpoint:
         endpoint = {"vpcEndpointId": "vpce-0123456789abcdef0", "vpcEndpointAccountId": MAIN}
@@ -672,7 +672,7 @@ def _tls(traffic: Traffic, is_mantle: bool) -> Json:
 
 
 def service_event(call: Call) -> Json:
-    """Return the second event of a streamed call: not a call, but its tokens."""
+    """Return the second event of a streamed call: not another call, but its tokens."""
     entries: Any = {"inferenceRegion": _inference_region(call)} | _token_entries(call, is_text=True)
     if call.form == "service-list":
         entries = [{"key": key, "value": value} for key, value in entries.items()]
@@ -703,7 +703,7 @@ def _service_event_id(call: Call) -> str:
 
 
 def copied_event() -> Json:
-    """Return what the second account is told of a call in the first: another id, the same call."""
+    """Return the second account's event of a call in the first: another id, the same call."""
     return call_event(SPECIAL_CALLS["copied-call"]) | {
         "eventID": special_event_id("copied-call/copy"),
         "recipientAccountId": SECOND,
@@ -711,7 +711,7 @@ def copied_event() -> Json:
 
 
 def network_activity_event() -> Json:
-    """Return what the VPC endpoint's owner is told of a call through it."""
+    """Return the event that a VPC endpoint's owner gets for a call through it."""
     return call_event(SPECIAL_CALLS["vpc-endpoint"]) | {
         "eventID": special_event_id("vpc-endpoint/network-activity"),
         "additionalEventData": None,
@@ -780,7 +780,7 @@ FileKey = tuple[str, str, date, int]
 
 
 def _batches(calls: Iterable[Call]) -> dict[FileKey, list[Json]]:
-    """Sort events into files. Within a file they stand by sender, not by time, as trails allow."""
+    """Sort events into files. Within a file they are ordered by sender, as trails allow."""
     batches: dict[FileKey, list[Json]] = defaultdict(list)
     for call in calls:
         if call.time < TRAIL_UNTIL:

@@ -8,11 +8,11 @@ INPUT_DIR, ``scripts/price_inputs`` by default, holds extracts of two MIT-licens
 ``genai_prices_bedrock.csv.gz`` (0.2.3). Same input, same bytes. ``--check`` writes nothing and
 fails if the file would change; ``make lint`` runs it, so an edit of the result alone does not pass.
 
-**A price is wrong: what to do.** Add a line to ``scripts/list_price_corrections.csv`` with the
-reason and where the right figure stands (see Corrections below), run
-``python -m scripts.build_list_prices``, read the difference in ``sql/seeds/list_prices.csv``, and
-commit both files. If a test in ``tests/prices/test_list_prices.py`` names the old figure, correct
-it from the source, not from the result.
+**How to correct a price.** Add a line to ``scripts/list_price_corrections.csv`` with the reason and
+the source of the right figure (see Corrections below), run ``python -m scripts.build_list_prices``,
+review the diff of ``sql/seeds/list_prices.csv``, and commit both files. If a test in
+``tests/prices/test_list_prices.py`` has the old figure, correct it from the source, not from the
+result.
 
 **One row** is one dated rate: ``model_id, region, scope, service_tier, token_kind,
 min_input_tokens`` and the half-open period ``[effective_from, effective_to)`` in UTC days.
@@ -21,48 +21,48 @@ min_input_tokens`` and the half-open period ``[effective_from, effective_to)`` i
 image, a second, a request, a search unit.
 
 **Regions.** A region's own row wins over ``*``. AWS bills ``us.``, ``eu.`` and other geographic
-profiles at the plain rate of the region that was called, so a profile's figure in litellm is some
-region's price, never a price of its own:
+profiles at the plain rate of the region that was called, so a profile's figure in litellm is the
+price of some region, never a separate price:
 
 - ``us.`` rows, and rows without a prefix that do not contradict them, are the price in the United
   States. If no other commercial region is known to differ, that is the ``*`` row.
 - If a single commercial region outside the US is known to differ, the US figure is written for
-  ``US_REGIONS`` only and there is no ``*`` row: a region nobody looked up stays unpriced and
-  visible instead of getting an American price. (Nova Lite input: 0.06 in Virginia, 0.078 in
-  Frankfurt; a published bill from Ireland works out at 0.069.)
+  ``US_REGIONS`` only and there is no ``*`` row: a region that was not looked up stays visibly
+  unpriced instead of getting a US price. (Nova Lite input: 0.06 in Virginia, 0.078 in Frankfurt; a
+  published bill from Ireland works out at 0.069.)
 - litellm's ``eu.``, ``apac.`` and ``jp.`` rows of Amazon's Nova models are the prices of Frankfurt,
-  Sydney and Tokyo; they go to those regions and nowhere else. A geo row of another vendor that
-  differs from the US price names no region: it rules out ``*`` and gives no row.
-- GovCloud regions always get the whole of what is known about them, from ``us-gov.`` rows too.
-  ``*`` speaks for the commercial regions: what GovCloud charges is not known from it.
+  Sydney and Tokyo, and are used for those regions only. A geo row of another vendor that differs
+  from the US price names no region: it rules out ``*`` and gives no row.
+- GovCloud regions always get everything known about them, including from ``us-gov.`` rows. ``*``
+  covers the commercial regions only and says nothing about GovCloud prices.
 
 **Scope.** ``global`` comes only from ``global.`` rows, ``regional`` from all others. Claude 4.5 and
 later, Nova 2 and GPT-6 without a prefix carry the *global* price in litellm, 10 % low; a row
 that contradicts the ``us.`` row is skipped if it is the global price, and stops the build if not.
 
 **Zeros.** An embedding's output (0) and Nova's cache writes (0 in the AWS Price List) are real
-prices. The zero token prices of rerankers are not, they are billed per search; those are left out.
-What is unknown has no row: no one-hour cache price, no batch price is ever derived.
+prices. The zero token prices of rerankers are not: rerankers are billed per search, so these are
+left out. Unknown prices have no row: a one-hour cache price or a batch price is never derived.
 
-**Long context.** litellm's ``above_200k_tokens`` rate holds for the whole request, all kinds, when
+**Long context.** litellm's ``above_200k_tokens`` rate applies to the whole request, all kinds, when
 its input is *more* than 200,000 tokens. So the row to use is the one with the largest
-``min_input_tokens`` that is less than the request's total input; 0 always applies.
+``min_input_tokens`` below the request's total input; 0 always applies.
 
 **Cache writes.** ``cache_write_5m`` is a model's ordinary cache write. OpenAI's, Moonshot's and
-Z.ai's live 30 minutes, not five; the calls do not say so either, hence no kind of its own.
+Z.ai's live 30 minutes, not five. The calls do not say so, so there is no separate kind.
 
-**Dates.** A rate that was always so starts at ``SINCE_LAUNCH``. genai-prices dates three price
-cuts, which are taken. litellm's own history is not: it mixes price changes with corrections and
-knows only release numbers, no days.
+**Dates.** A rate that never changed starts at ``SINCE_LAUNCH``. genai-prices dates three price
+cuts, which are used. litellm's own history is not: it mixes price changes with corrections and has
+release numbers, but no dates.
 
-**Corrections.** ``scripts/list_price_corrections.csv`` holds single facts, each with its reason.
-One that no longer applies is an error:
+**Corrections.** ``scripts/list_price_corrections.csv`` has one fact per line, with its reason. A
+correction that no longer applies is an error:
 
-- ``drop``: a whole entry of litellm not to use, named by its label in ``source``.
+- ``drop``: an entire litellm entry to ignore, named by its label in ``source``.
 - ``end``: the first day without a rate, for a model's rows of one ``min_input_tokens``.
-- ``replace``: a row in full, instead of the one with the same key, which is all columns up to
+- ``replace``: a complete row that replaces the one with the same key: all columns up to
   ``min_input_tokens``, and ``effective_from``.
-- ``add``: a row in full whose key nothing else has.
+- ``add``: a complete row with a new key.
 """
 
 import argparse
@@ -91,7 +91,7 @@ SINCE_LAUNCH = "2023-01-01"
 CHECKED_ON = "2026-11-23"
 
 # Where litellm lists several of these for a model, they never differ. Northern California is listed
-# for two models only, too few to say that it follows.
+# for two models only, too few to include it.
 US_REGIONS = ("us-east-1", "us-east-2", "us-west-2")
 GOV_REGIONS = ("us-gov-east-1", "us-gov-west-1")
 GEO_OUTSIDE_US = ("eu", "apac", "jp", "au", "in", "ca")
@@ -102,17 +102,17 @@ PROVIDER = re.compile(
     r"|nvidia|openai|qwen|stability|twelvelabs|writer|xai|zai)\.[^@/]+"
 )
 
-# Two ids for one model: the second takes the rows of the first. The mantle endpoint's Haiku has no
+# Two ids for one model: the first gets the rows of the second. The mantle endpoint's Haiku has no
 # date in its name, and litellm gives it the global price.
 SAME_MODEL = {
     "anthropic.claude-haiku-4-5": "anthropic.claude-haiku-4-5-20251001-v1:0",
     "moonshot.kimi-k2-thinking": "moonshotai.kimi-k2-thinking",
 }
-# Its twin without "-instruct" has other prices outside the US; litellm lists none for this id.
+# The id without "-instruct" has other prices outside the US; litellm lists none for this id.
 US_ONLY = {"qwen.qwen3-next-80b-a3b-instruct"}
 
-# Bedrock models that litellm does not list. genai-prices names some others in its own way
-# (claude-sonnet-5-v1:0), so its ids are taken by hand.
+# Bedrock models that litellm does not list. genai-prices names some models differently
+# (claude-sonnet-5-v1:0), so these ids are chosen by hand.
 GENAI_ONLY = {
     "amazon.nova-sonic-v1:0",
     "anthropic.claude-fable-5-2",
@@ -129,8 +129,8 @@ GENAI_KINDS = {
     "output_audio_mtok": "audio_output",
 }
 
-# litellm's names for what is not plain tokens, all in USD per unit. "per query" is a search for a
-# reranker and a text request for an embedding model.
+# litellm's names for units other than plain tokens, all in USD per unit. "per query" is a search
+# for a reranker and a text request for an embedding model.
 UNIT_KINDS = {
     "output_cost_per_image": "image",
     "input_cost_per_image": "image_input",
@@ -218,9 +218,9 @@ def read_csv(path: Path) -> list[dict[str, str]]:
 
 
 def image_kind(key: str) -> str:
-    """Return ``image``, or the size-specific kind that a name such as ``512-x-512/50-steps/`` says.
+    """Return ``image``, or the kind for the size in a name such as ``512-x-512/50-steps/``.
 
-    A plain ``image`` row means: one price, whatever the size, quality or steps.
+    A plain ``image`` row means: one price, regardless of size, quality or steps.
     """
     size, steps, *_ = [*key.split("/"), ""]
     if "-x-" not in size:
@@ -230,7 +230,7 @@ def image_kind(key: str) -> str:
 
 
 def parse_rate(row: dict[str, str]) -> tuple[Item, int] | None:
-    """Return what one litellm row sells and its price, or None for a zero that means nothing."""
+    """Return the item of a litellm row and its price, or None for a meaningless zero."""
     if row["mode"] == "rerank" and row["kind"] in ("input", "output"):
         return None
     if row["kind"] != "other":
@@ -243,10 +243,10 @@ def parse_rate(row: dict[str, str]) -> tuple[Item, int] | None:
 
 
 def is_on_demand_bedrock(row: dict[str, str]) -> bool:
-    """Leave out provisioned throughput, and Anthropic's own platform sold through AWS.
+    """Exclude provisioned throughput, and Anthropic's own platform sold through AWS.
 
-    The latter (``claude_platform``) has batch rates that litellm's Bedrock entries lack, for
-    another product: they are not Bedrock's. Names without a provider are not Bedrock ids either.
+    The latter (``claude_platform``) has batch rates that litellm's Bedrock entries lack, but they
+    belong to another product. Names without a provider are not Bedrock ids either.
     """
     model = row["model"].rpartition("/")[2]
     return (
@@ -285,7 +285,7 @@ def add_free_cache_writes(entry: Entry) -> Entry:
 
 
 def agrees(one: Sheet, other: Sheet) -> bool:
-    """Return whether no item has two prices; an item that only one of them has is no conflict."""
+    """Return whether no item has two prices; an item in only one sheet is not a conflict."""
     return all(one[item].usd_per_mtok == other[item].usd_per_mtok for item in one.keys() & other)
 
 
@@ -296,10 +296,10 @@ def global_sheet(entries: Iterable[Entry]) -> Sheet:
 def us_sheet(entries: list[Entry]) -> Sheet:
     """Return the regional price in the United States, from ``us.`` and from unprefixed entries.
 
-    The ``us.`` entry speaks first, then the mantle endpoint's, then the plain one; a later entry
-    fills gaps if it agrees with what is there, and is skipped if it is just the global price.
-    Raises ValueError if it is neither, or if there is a global price and no ``us.`` entry: then
-    nothing tells whether a plain entry is regional.
+    The ``us.`` entry comes first, then the mantle endpoint's, then the plain one. A later entry
+    fills gaps if it agrees with the earlier ones, and is skipped if it is just the global price.
+    Raises ValueError if it is neither, or if there is a global price but no ``us.`` entry: a plain
+    entry could then be either.
     """
     worldwide = global_sheet(entries)
     plain = [e for e in entries if e.geo == "in_region" and not e.region]
@@ -311,13 +311,13 @@ def us_sheet(entries: list[Entry]) -> Sheet:
                 continue
             raise ValueError(f"{entry.label} contradicts the other entries of {entry.model_id}")
         if not sheet and worldwide and entry.geo != "us":
-            raise ValueError(f"{entry.label}: could be the global price; no us. entry to tell")
+            raise ValueError(f"{entry.label}: may be the global price; there is no us. entry")
         sheet = entry.sheet | sheet
     return sheet
 
 
 def own_sheets(entries: list[Entry]) -> dict[str, Sheet]:
-    """Return what is known of single regions; an entry named after a region wins over a profile."""
+    """Return the prices of single regions; an entry named after a region wins over a profile."""
     sheets: dict[str, Sheet] = {}
     for entry in sorted(entries, key=lambda e: e.region != ""):
         nova = entry.model_id.startswith("amazon.nova-")
@@ -332,7 +332,7 @@ def own_sheets(entries: list[Entry]) -> dict[str, Sheet]:
 
 
 def is_us_price_only(home: Sheet, entries: Iterable[Entry]) -> bool:
-    """Return whether some commercial region outside the US is known to charge something else."""
+    """Return whether some commercial region outside the US is known to have another price."""
     return any(
         not agrees(home, entry.sheet)
         for entry in entries
@@ -364,7 +364,7 @@ def model_rows(model_id: str, entries: list[Entry]) -> Iterator[PriceRow]:
 
 
 def litellm_rows(entries: Iterable[Entry]) -> Iterator[PriceRow]:
-    """Yield every current rate of every model, under each id the model has."""
+    """Yield every current rate of every model, under each of its ids."""
     models: dict[str, list[Entry]] = {}
     for entry in entries:
         models.setdefault(SAME_MODEL.get(entry.model_id, entry.model_id), []).append(entry)
@@ -404,10 +404,10 @@ def genai_only_rows(rates: Iterable[Genai]) -> Iterator[PriceRow]:
 
 
 def date_price_cuts(rows: Iterable[PriceRow], rates: list[Genai]) -> Iterator[PriceRow]:
-    """Start today's rate on the day of a dated cut, and put the rate before it in front.
+    """Start today's rate on the day of a dated cut, and add the earlier rate.
 
-    genai-prices knows at most one cut a model, for the ``*`` rows; a kind or context tier that it
-    does not list before the cut has no row before it.
+    genai-prices has at most one cut per model, for the ``*`` rows; a kind or context tier that it
+    does not list before the cut gets no earlier row.
     """
     cuts = {(r.model_id, r.scope): r.since for r in rates if r.since}
     before = {(r.model_id, r.scope, r.item): r for r in rates if not r.since}
@@ -422,7 +422,7 @@ def date_price_cuts(rows: Iterable[PriceRow], rates: list[Genai]) -> Iterator[Pr
 
 
 def undated(model_id: str) -> str:
-    """Return the id without date and version, which genai-prices partly writes in its own way."""
+    """Return the id without date and version, which genai-prices sometimes writes differently."""
     return re.sub(r"(-20\d{6})?(-v\d+)?(:\d+)?$", "", model_id)
 
 
@@ -452,12 +452,12 @@ def read_corrections(path: Path) -> list[Correction]:
         if correction.action not in ACTIONS:
             raise ValueError(f"{correction.action!r} is not one of {', '.join(ACTIONS)}")
         if not correction.reason:
-            raise ValueError(f"{correction.action} without a reason: {correction.values}")
+            raise ValueError(f"{correction.action} needs a reason: {correction.values}")
     return corrections
 
 
 def drop_entries(entries: Iterable[Entry], drops: Iterable[Correction]) -> list[Entry]:
-    """Leave out the entries whose label a ``drop`` names in its ``source``."""
+    """Return the entries without those that a ``drop`` names by label in its ``source``."""
     kept = {entry.label: entry for entry in entries}
     for drop in drops:
         if kept.pop(drop.values["source"], None) is None:
@@ -466,7 +466,7 @@ def drop_entries(entries: Iterable[Entry], drops: Iterable[Correction]) -> list[
 
 
 def end_rows(rows: Iterable[PriceRow], ends: list[Correction]) -> Iterator[PriceRow]:
-    """Give rows their last day; an ``end`` names them by model and context threshold."""
+    """Set the last day of rows; an ``end`` names them by model and context threshold."""
     days = {
         (end.values["model_id"], int(end.values["min_input_tokens"])): end.values["effective_to"]
         for end in ends
@@ -481,10 +481,10 @@ def end_rows(rows: Iterable[PriceRow], ends: list[Correction]) -> Iterator[Price
 
 
 def replace_rows(rows: Iterable[PriceRow], replacements: Iterable[PriceRow]) -> Iterator[PriceRow]:
-    """Yield the rows, each with a replacement of its key as that one.
+    """Yield the rows, with replacements in place of rows that have the same key.
 
-    Raises ValueError for a replacement that names no row, and for one that the sources agree with
-    by now: it has the rate and the last day of the row that it would replace.
+    Raises ValueError for a replacement that names no row, and for one that is no longer needed: the
+    sources now have the same rate and last day.
     """
     waiting = {row_key(row): row for row in unique(replacements, key=row_key)}
     for row in rows:
@@ -500,7 +500,7 @@ def replace_rows(rows: Iterable[PriceRow], replacements: Iterable[PriceRow]) -> 
 
 
 def build_rows(input_dir: Path, corrections: list[Correction]) -> list[PriceRow]:
-    """Return every row of the result, sorted by its key; raise ValueError if a key comes twice."""
+    """Return every row of the result, sorted by key; raise ValueError if a key occurs twice."""
 
     def having(action: str) -> list[Correction]:
         return [c for c in corrections if c.action == action]
@@ -553,7 +553,9 @@ def main(arguments: list[str] | None = None) -> int:
     if options.check:
         if options.output.exists() and options.output.read_text(encoding="utf-8") == text:
             return 0
-        print(f"{options.output} differs: run again without --check", file=sys.stderr)
+        print(
+            f"{options.output} differs from its inputs: run again without --check", file=sys.stderr
+        )
         return 1
     options.output.write_text(text, encoding="utf-8")
     print(f"{len(rows)} rates of {len({row.model_id for row in rows})} models: {options.output}")

@@ -1,7 +1,7 @@
 """Compare the versions of dependencies with the first safe ones: python -m scripts.check_versions
 
-``scripts/safe_versions.toml`` says which those are, and why. Looked at are the lower bounds in
-pyproject.toml, the versions in constraints.txt, and what is installed.
+``scripts/safe_versions.toml`` lists them with reasons. This checks the lower bounds in
+pyproject.toml, the versions in constraints.txt, and the installed versions.
 """
 
 from __future__ import annotations
@@ -22,19 +22,19 @@ ROOT = Path(__file__).resolve().parents[1]
 PYPROJECT, CONSTRAINTS = ROOT / "pyproject.toml", ROOT / "constraints.txt"
 SAFE = ROOT / "scripts" / "safe_versions.toml"
 
-# What nobody gets who does not ask for it by name.
+# Extras for development only.
 _OF_TESTS = ("dev", "bench")
 
 Safe = Mapping[str, Mapping[str, Any]]
 
 
 def load_safe() -> Safe:
-    """Return what is known of each package."""
+    """Return the known facts about each package."""
     return tomllib.loads(SAFE.read_text(encoding="utf-8"))
 
 
 def load_bounds() -> dict[str, Version | None]:
-    """Return the lower bound of each dependency that an installation brings, None for none."""
+    """Return the lower bound of each dependency of an installation, None if it has none."""
     project = tomllib.loads(PYPROJECT.read_text(encoding="utf-8"))["project"]
     texts = [*project["dependencies"]]
     for extra, more in project["optional-dependencies"].items():
@@ -71,12 +71,12 @@ def problems(
     constraints: Mapping[str, Version],
     installed: Mapping[str, Version],
 ) -> Iterator[str]:
-    """Say what is not known to be safe, and what to change."""
+    """Yield what is not known to be safe, and what to change."""
     for name in sorted(set(bounds) - set(safe)):
-        yield f"{name}: not in {SAFE.name}; look its advisories up and write down what you find"
+        yield f"{name}: not in {SAFE.name}; look up its advisories and add an entry"
     for name, entry in safe.items():
         if not entry.get("reason") or not entry.get("checked"):
-            yield f"{name}: {SAFE.name} must say the reason, and when that was checked"
+            yield f"{name}: {SAFE.name} must give a reason and the day of the check"
         if "first_safe" not in entry:
             continue
         least = Version(entry["first_safe"])
@@ -85,11 +85,11 @@ def problems(
         if name not in constraints or constraints[name] < least:
             yield f"{name}: constraints.txt must name {least} or later; run `make constraints`"
         if name in installed and installed[name] < least:
-            yield f"{name}: {installed[name]} is installed, {least} is the first safe one"
+            yield f"{name}: {installed[name]} is installed; the first safe version is {least}"
 
 
 def foreign_lines(text: str) -> list[str]:
-    """Return the lines of a constraints file that are no exact version of a package."""
+    """Return the lines of a constraints file that do not pin an exact version."""
     plain = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*==[0-9][A-Za-z0-9.]*")
     lines = (line.strip() for line in text.splitlines())
     return [line for line in lines if line and line[0] != "#" and not plain.fullmatch(line)]
@@ -98,7 +98,7 @@ def foreign_lines(text: str) -> list[str]:
 def main() -> None:
     """Print every problem; exit with 1 if there is any."""
     safe, text = load_safe(), CONSTRAINTS.read_text(encoding="utf-8")
-    found = [f"{line}: constraints.txt names exact versions only" for line in foreign_lines(text)]
+    found = [f"{line}: constraints.txt must pin exact versions" for line in foreign_lines(text)]
     found += problems(safe, load_bounds(), load_constraints(text), load_installed(safe))
     sys.exit("\n".join(found) or 0)
 

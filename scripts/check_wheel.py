@@ -1,7 +1,7 @@
-"""Check the wheel as a stranger gets it: python -m scripts.check_wheel
+"""Check the wheel as a user installs it: python -m scripts.check_wheel
 
 Builds it, installs it into an empty environment in another folder, and there runs the demo and the
-server, from which it fetches two pages.
+server, and fetches two pages.
 """
 
 from __future__ import annotations
@@ -18,14 +18,14 @@ from urllib.request import urlopen
 from scripts.install import ROOT, install_command
 from scripts.renew_constraints import new_environment
 
-# The dashboard, and a file that the wheel has to bring along.
+# The dashboard, and a page that needs files of the wheel.
 _PAGES = {"": "<title>", "bedrock_usage/application_costs.json": "WebPortal"}
 
 _START_SECONDS = 60.0
 
 
 def main() -> None:
-    """Build, install, run; end with a message at the first thing that fails."""
+    """Build, install, run; exit with a message at the first failure."""
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         wheel = build(folder)
@@ -56,7 +56,7 @@ def install(wheel: Path, environment: Path) -> str:
 def serve(command: list[str], place: Path) -> None:
     """Start a server on a free port, fetch pages over loopback, stop it."""
     with subprocess.Popen(
-        command, cwd=place, env=environment_of_nobody(), stderr=subprocess.PIPE, text=True
+        command, cwd=place, env=clean_environment(), stderr=subprocess.PIPE, text=True
     ) as server:
         timer = threading.Timer(_START_SECONDS, server.kill)
         timer.start()
@@ -75,17 +75,17 @@ def serve(command: list[str], place: Path) -> None:
 
 
 def check(command: list[str], place: Path) -> subprocess.CompletedProcess[str]:
-    """Run a command to its end; end with what it said if it fails."""
+    """Run a command; if it fails, exit with its output."""
     done = subprocess.run(
-        command, cwd=place, env=environment_of_nobody(), capture_output=True, text=True
+        command, cwd=place, env=clean_environment(), capture_output=True, text=True
     )
     if done.returncode:
         sys.exit(f"{' '.join(command)}: status {done.returncode}\n{done.stdout}{done.stderr}")
     return done
 
 
-def environment_of_nobody() -> dict[str, str]:
-    """Return the environment without what would let the program find this repository."""
+def clean_environment() -> dict[str, str]:
+    """Return the environment without variables that let the program find this repository."""
     return {key: text for key, text in os.environ.items() if not key.startswith("PYTHON")}
 
 

@@ -1,8 +1,8 @@
 """Install into the environment that runs this: python -m scripts.install REQUIREMENT...
 
-In the versions of constraints.txt, by uv where this environment has it (``make`` puts it there),
-which takes seconds for what takes pip more than a minute; else by pip. What is installed is
-compiled when it is first imported: most of it never is.
+Uses the versions of constraints.txt, and uv if this environment has it (``make`` installs it): it
+takes seconds where pip takes more than a minute. Otherwise it uses pip. Modules are compiled when
+they are first imported: most never are.
 """
 
 from __future__ import annotations

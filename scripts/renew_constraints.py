@@ -1,7 +1,7 @@
 """Renew constraints.txt: python -m scripts.renew_constraints
 
 Installs the newest versions that pyproject.toml allows into a fresh environment, runs every test
-with them, and writes them down only if all pass. Takes as long as the tests, and a few minutes.
+with them, and pins them only if all pass. Takes a few minutes more than the tests.
 """
 
 from __future__ import annotations
@@ -44,21 +44,21 @@ def main() -> None:
 
 
 def new_environment(folder: Path) -> str:
-    """Make an environment of this Python; return its interpreter."""
+    """Make an environment for this Python; return its interpreter."""
     venv.create(folder, with_pip=True)
     return str(folder / ("Scripts" if sys.platform == "win32" else "bin") / "python")
 
 
 def constraints_of(frozen: str) -> str:
-    """Return the file for what ``pip freeze`` says: versions alone, no address of a wheel."""
+    """Return the file's content from the output of ``pip freeze``: versions, no wheel addresses."""
     names = dict(re.findall(r"^([\w.-]+)==(\S+)$", frozen, re.MULTILINE))
-    # Of a build of one's own (1.2+cpu) the version is what another place knows.
+    # Package indexes know a local build (1.2+cpu) by its public version only.
     lines = [f"{name}=={number.partition('+')[0]}" for name, number in names.items()]
     return HEADING + "".join(f"{line}\n" for line in sorted(lines, key=str.lower))
 
 
 def run(*command: str) -> None:
-    """Run a command in the repository; end with its status if it fails."""
+    """Run a command in the repository; exit with its status if it fails."""
     status = subprocess.run(command, cwd=ROOT).returncode
     if status:
         sys.exit(status)

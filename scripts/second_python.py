@@ -1,8 +1,8 @@
 """Run the fast tests on another Python: python -m scripts.second_python
 
-Takes the newest one that the program supports and that is installed, on the PATH or by pyenv, but
-not the one that runs this. Where there is none it says so. The environment is kept in
-``.venv/second`` until a version changes.
+Uses the newest supported Python that is installed, on the PATH or by pyenv, other than the one that
+runs this. If there is none it says so. The environment is kept in ``.venv/second`` until a version
+changes.
 """
 
 from __future__ import annotations
@@ -23,25 +23,25 @@ _PYPROJECT = ROOT / "pyproject.toml"
 
 
 def main() -> None:
-    """Install what the tests need, and run the fast ones."""
+    """Install what the tests need, and run the fast tests."""
     own = f"{sys.version_info.major}.{sys.version_info.minor}"
     for version in VERSIONS:
         if version != own and (found := find(version)):
             break
     else:
-        print(f"no second Python of {', '.join(VERSIONS)} is installed: not tested on it")
+        print(f"no second Python ({', '.join(VERSIONS)}) is installed: tests on it are skipped")
         return
     print(f"The fast tests on {found}", flush=True)
     run(environment(found), "-m", "pytest", "-q", "-n", "auto", "-m", "not slow")
 
 
 def find(version: str) -> str | None:
-    """Return an interpreter of a version that starts, if there is one."""
+    """Return a working interpreter of a version, if there is one."""
     return next((path for path in candidates(version) if _starts(path, version)), None)
 
 
 def candidates(version: str) -> Iterator[str]:
-    """Yield where an interpreter may be; pyenv's own commands start only what is switched on."""
+    """Yield where an interpreter may be; pyenv's commands start only activated versions."""
     if path := shutil.which(f"python{version}"):
         yield path
     if pyenv := shutil.which("pyenv"):
@@ -57,7 +57,7 @@ def _starts(path: str, version: str) -> bool:
 
 
 def environment(interpreter: str) -> str:
-    """Return the interpreter of an environment with what the tests need."""
+    """Return the interpreter of an environment that has what the tests need."""
     folder = ROOT / ".venv" / "second"
     python, stamp = folder / "bin" / "python", folder / "installed"
     wanted = interpreter + _PYPROJECT.read_text() + CONSTRAINTS.read_text()

@@ -1,4 +1,4 @@
-"""Take the pictures of README and docs/: the pages of the demo, as Chromium shows them.
+"""Take the pictures for README and docs/: the pages of the demo in Chromium.
 
     python -m scripts.take_screenshots [FOLDER]
 
@@ -27,7 +27,7 @@ from etl.warehouse.database import open_warehouse
 DOCS = Path(__file__).parents[1] / "docs"
 WIDE, PHONE = {"width": 1280, "height": 1000}, {"width": 390, "height": 844}
 
-# Each picture: the page, and what its window is like.
+# Each picture: the page, and the options of its window.
 PICTURES: dict[str, tuple[str, dict[str, Any]]] = {
     "dashboard": ("", {"viewport": WIDE}),
     "application": ("application?name=ChatbotApp", {"viewport": WIDE}),
@@ -36,10 +36,10 @@ PICTURES: dict[str, tuple[str, dict[str, Any]]] = {
     "cost": ("cost?application=ChatbotApp&range=7d", {"viewport": {**WIDE, "height": 760}}),
     "phone": ("?range=7d", {"viewport": PHONE, "color_scheme": "dark"}),
 }
-# A function: the pages' policy lets nobody evaluate a mere expression.
+# A function, because the pages' policy forbids evaluating an expression.
 ALL_DRAWN = "() => [...document.querySelectorAll('figure.chart')].every((c) => c.dataset.drawn)"
 
-# The day the demo ends on; any would do, but one day keeps the picture the same.
+# The last day of the demo; a fixed day keeps the pictures the same.
 DEMO_NOW = datetime(2026, 11, 24, 12, 0, tzinfo=UTC)
 
 CHROMIUM = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
@@ -48,7 +48,7 @@ ARGUMENTS = ("--no-sandbox", "--disable-background-networking", "--disable-compo
 
 @contextmanager
 def demo_url() -> Iterator[str]:
-    """Serve a demo of its own while the picture is taken."""
+    """Serve a separate demo while the pictures are taken."""
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         write_demo_logs(folder / "logs", DEMO_NOW)
@@ -64,7 +64,7 @@ def demo_url() -> Iterator[str]:
 
 
 def take(url: str, folder: Path, names: Iterable[str] = PICTURES) -> None:
-    """Open the page of each picture and write what is in sight to a file of its name."""
+    """Open the page of each picture and write the visible part to a file of its name."""
     with sync_playwright() as playwright:
         path = next(filter(None, map(shutil.which, CHROMIUM)), None)
         browser = playwright.chromium.launch(executable_path=path, args=list(ARGUMENTS))

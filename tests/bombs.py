@@ -1,7 +1,7 @@
-"""Small files that come to much: what each of them is made of, by the number of its parts.
+"""Small files that expand to huge ones: the content of each, for a given size.
 
-A generator gives the content; ``packed`` compresses it as it comes, so that making one takes no
-memory either.
+A generator yields the content, and ``packed`` compresses it piece by piece, so building one needs
+no memory either.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ _LOGGED = json.dumps(logged(1)).encode()
 
 
 def _of(start: bytes, part: bytes, end: bytes = b"") -> Callable[[int], Iterator[bytes]]:
-    """Return what yields ``part`` until it is so many bytes, between a start and an end."""
+    """Return a generator of ``part`` up to a size in bytes, between a start and an end."""
 
     def content(size: int) -> Iterator[bytes]:
         block = part * max(1, (1 << 16) // len(part))

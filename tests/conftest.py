@@ -19,16 +19,16 @@ from sqlite_utils import Database
 from etl.warehouse import database
 from etl.warehouse.database import open_warehouse
 
-# The same examples in every run; a shared machine's pauses are not the code's.
+# The same examples in every run; pauses of a shared machine are not the code's fault.
 settings.register_profile(
     "repeatable", deadline=None, derandomize=True, suppress_health_check=[HealthCheck.too_slow]
 )
 settings.load_profile("repeatable")
 
-# Every command in a test has a session of its own, which would read anew what AWS's services are
-# like: a quarter of a second.
+# Every command in a test has its own session, which would read the service models again: a quarter
+# of a second.
 botocore.session.create_loader = functools.cache(botocore.session.create_loader)
-# And it would work out anew what its hooks are called, and what they take.
+# It would also work out the names and aliases of its hooks again.
 _alias_event_name = botocore.hooks.EventAliaser._alias_event_name
 _aliases: dict[str, str] = {}
 
@@ -41,15 +41,15 @@ def _remembered_alias(aliaser: botocore.hooks.EventAliaser, name: str) -> str:
 
 botocore.hooks.EventAliaser._alias_event_name = _remembered_alias
 
-# What stays for the whole run is not looked through again and again for what may go.
+# Do not search long-lived objects for garbage again and again.
 gc.set_threshold(100_000, 50, 100)
 
-# A warehouse takes 150 ms to make, and the tests make two thousand: what a new one holds is made once
-# in this process. Processes that a test starts make theirs as everybody's do.
+# A new warehouse takes 150 ms, and the tests make two thousand: its initial content is built once in
+# this process. Processes that a test starts build theirs in the ordinary way.
 database._new_content = functools.cache(database._new_content)
 
 
-# What starts servers, browsers or processes, or plays a whole AWS. `make check` leaves it out.
+# Tests that start servers, browsers or processes, or simulate all of AWS. `make check` skips them.
 SLOW = (
     *("aws", "demo", "examples", "lab", "monitor", "sync", "web"),
     *("cli/test_archive", "cli/test_check", "cli/test_doctor", "cli/test_hostile_names"),
@@ -81,7 +81,7 @@ def pytest_report_header() -> str:
 
 @pytest.fixture(scope="session")
 def empty_warehouse(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """An empty warehouse with the list prices; to be copied, not written to."""
+    """An empty warehouse with the list prices; copy it, do not write to it."""
     path = tmp_path_factory.mktemp("empty") / "warehouse.db"
     with open_warehouse(path, create=True) as db:
         db.execute("pragma wal_checkpoint(truncate)")
@@ -90,7 +90,7 @@ def empty_warehouse(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def db(tmp_path: Path, empty_warehouse: Path) -> Iterator[Database]:
-    """A warehouse of one's own."""
+    """A separate warehouse."""
     path = tmp_path / "warehouse.db"
     shutil.copy(empty_warehouse, path)
     with open_warehouse(path) as warehouse:

@@ -1,4 +1,4 @@
-"""How often a test repeats itself: a few times with every change, many with ``make test-long``."""
+"""How often a test repeats: a few times with every change, many with ``make test-long``."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ T = TypeVar("T")
 VARIABLE = "TEST_LONG"
 IS_LONG = os.environ.get(VARIABLE, "") not in ("", "0")
 
-# For a test whose whole point is to run for minutes.
+# For a test that has to run for minutes.
 long = pytest.mark.skipif(not IS_LONG, reason="a long one: make test-long")
 
 
@@ -24,7 +24,7 @@ def rounds(few: int, many: int) -> int:
 
 
 def crossed(*tables: Iterable[Any]) -> list[tuple[Any, ...]]:
-    """Return every combination in a long run, else each value of each table at least once."""
+    """Return every combination in a long run, otherwise each value of each table once or more."""
     columns = [list(table) for table in tables]
     if IS_LONG:
         return list(itertools.product(*columns))
@@ -33,7 +33,7 @@ def crossed(*tables: Iterable[Any]) -> list[tuple[Any, ...]]:
 
 
 def some(values: Iterable[T], few: int) -> list[T]:
-    """Return all values in a long run, else a few from all over them."""
+    """Return all values in a long run, otherwise a few, evenly chosen."""
     values = list(values)
     count = len(values) if IS_LONG else min(few, len(values))
     return [values[index * len(values) // count] for index in range(count)]

@@ -1,4 +1,4 @@
-"""Texts that a spreadsheet may take for formulas, and whether it does."""
+"""Texts that a spreadsheet may treat as formulas, and whether it does."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ HARD = st.text(alphabet=SIGNS + "\t\r\n;|,'\" \ufeff\u200b\u00a0a1", max_size=12
 
 
 def runs(cell: str) -> bool:
-    """Tell whether a spreadsheet that splits at whatever it likes finds a formula in a text."""
+    """Return whether a spreadsheet that splits at any separator finds a formula in a text."""
     parts = re.split(r"[;|\t\r\n]", cell)
     starts = (re.sub(r"\A[\s\x00-\x20'\"\ufeff\u200b]+", lambda _: "", part) for part in parts)
     is_marked = (part.startswith("'") for part in parts)

@@ -1,4 +1,4 @@
-"""Raw events and warehouses for the tests. Ids are made of a number, so that tests can name them."""
+"""Raw events and warehouses for the tests. Ids are made from a number, so tests can name them."""
 
 from __future__ import annotations
 
@@ -137,7 +137,7 @@ def write_log(path: Path, records: Iterable[object]) -> Path:
 
 
 def write_metrics(path: Path, rows: Iterable[tuple[Any, ...]]) -> Path:
-    """Write the CSV of CloudWatch totals; a row is model, metric, value and, maybe, fields."""
+    """Write a CSV of CloudWatch totals; a row is model, metric, value and optionally the period."""
     lines = ["account_id,region,model_id,period_start,period_seconds,metric,value"]
     for model, metric, value, *rest in rows:
         start, seconds = rest or (HOUR, 3600)
@@ -147,12 +147,12 @@ def write_metrics(path: Path, rows: Iterable[tuple[Any, ...]]) -> Path:
 
 
 def load(db: Database, *paths: Path, reread: bool = True, **options: Any) -> LoadResult:
-    """Load files, also those that were read before: what a test looks at is what they hold."""
+    """Load files, including those read before: tests check their content."""
     return load_files(db, paths, reread=reread, **options)
 
 
 def import_any_price(db: Database, file: Path) -> int:
-    """Import rates that nobody would pay: how they are chosen is what a test looks at."""
+    """Import unrealistic rates: tests check how they are chosen."""
     rates = list(parse_prices(file.read_text()))
     store_overrides(db, rates)
     return len(rates)
@@ -162,7 +162,7 @@ def rows(db: Database, sql: str, parameters: Any = ()) -> list[tuple[Any, ...]]:
     return db.conn.execute(sql, parameters).fetchall()
 
 
-# Tables that differ between two warehouses with the same content: applied_at is a clock's time.
+# Tables that differ between two warehouses with the same content: applied_at is clock time.
 _NOT_CONTENT = ("_sqlite_migrations", "sqlite_sequence")
 
 

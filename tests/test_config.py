@@ -1,4 +1,4 @@
-"""``bedrock_usage.toml``: what it may say, and how it is told what it may not."""
+"""``bedrock_usage.toml``: what it may contain, and how errors are reported."""
 
 from __future__ import annotations
 
@@ -98,7 +98,7 @@ def read(tmp_path: Path, text: str) -> Config:
 
 
 def complaint(tmp_path: Path, text: str) -> str:
-    """Return what is said of a file that is refused, without the file's own name."""
+    """Return the error about a refused file, without the file's own name."""
     with pytest.raises(ConfigError) as caught:
         read(tmp_path, text)
     name, _, message = str(caught.value).partition(": ")
@@ -512,7 +512,7 @@ def test_a_visit_that_cannot_be_is_refused_without_a_secret(
 
 
 def uncommented(*, without: tuple[str, ...]) -> str:
-    """Return the example with its examples in force, but for some keys."""
+    """Return the example file with its commented keys enabled, except for some."""
     lines = (re.sub(r'^#(?=[\w\["])', "", line) for line in EXAMPLE.read_text().splitlines())
     return "\n".join(line for line in lines if not line.startswith(without))
 

@@ -63,7 +63,7 @@ def test_quotes_and_generated_pages_are_of_today() -> None:
     texts = updated().items()
     stale = [page.name for page, text in texts if page.read_text(encoding="utf-8") != text]
     assert stale == [], "run make docs"
-    # A quote that lost its marker is stale and does not say so.
+    # A quote without its marker could become stale unnoticed.
     assert (TEXT.count("<!-- report -->\n\n```"), TEXT.count("<!-- policy -->\n\n```")) == (1, 1)
 
 
@@ -87,7 +87,7 @@ def test_configuration_that_is_shown_is_accepted(tmp_path: Path) -> None:
     shown = [block for language, block in BLOCKS if language == "toml"]
     assert len(shown) > 4
     for block in shown:
-        # A hash is shown as its beginning.
+        # Only the beginning of a hash is shown.
         (tmp_path / "shown.toml").write_text(block.replace("$...", f"${'a' * 16}${'a' * 43}="))
         load_config(tmp_path / "shown.toml")
 
@@ -96,7 +96,7 @@ def test_the_prices_of_the_example_are_those_that_the_program_knows() -> None:
     for metrics, shown in ((10 * 5 * 3, "$45"), (10 * 5 * 7, "$105"), (1000 * 2 * 3, "$1,800")):
         assert prices.metrics_a_month(metrics) == Decimal(shown.strip("$").replace(",", ""))
         assert shown in TEXT
-    # GetMetricData asks for metrics, PutMetricData is a request; both at the same rate.
+    # GetMetricData is billed by metric, PutMetricData by request; both at the same rate.
     for requests, shown in ((5 * 7 * 2920, "$1.02"), (10 * 60 * 730, "$4.38"), (10**6, "$10")):
         assert f"{prices.requests(requests):.2f}".removesuffix(".00") == shown.strip("$")
         assert shown in TEXT
@@ -121,13 +121,13 @@ def _follow(page: Path, link: str) -> None:
 
 @functools.cache
 def _anchors(page: Path) -> set[str]:
-    """Return what GitHub calls the headings of a page."""
+    """Return GitHub's anchors for the headings of a page."""
     headings = re.findall(r"^#+ (.*)$", _prose(page.read_text(encoding="utf-8")), re.MULTILINE)
     return {re.sub(r"[^\w -]", "", heading.lower()).replace(" ", "-") for heading in headings}
 
 
 def _prose(text: str) -> str:
-    """Return a page without its blocks of code."""
+    """Return a page without its code blocks."""
     return re.sub(r"^ *```.*?^ *```", "", text, flags=re.DOTALL | re.MULTILINE)
 
 
@@ -213,7 +213,7 @@ def test_the_commands_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> No
         for language, block in BLOCKS:
             if language == "csv":
                 Path("documented.csv").write_text(block)
-                into = ("--db", "of_its_own.db")  # the price list of above has these days already
+                into = ("--db", "of_its_own.db")  # the price list above has these days already
                 assert run("prices", "import", "documented.csv", *into)[0] == 0, block
     assert "csv" in dict(BLOCKS)
     assert "alice" in run("report", "users")[1]
@@ -222,7 +222,7 @@ def test_the_commands_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> No
 def test_each_way_to_name_an_application_is_found_under_that_name(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The code blocks run as they stand, the profiles in a file, the variable in the environment."""
+    """The code blocks run unchanged, with the profiles in a file and the variable set."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.setitem(cloudwatch.OPERATIONS, "PutMetricData", lambda _: {})
     variables = set(re.findall(r"`(AWS_SDK_UA_APP_ID)=(\w+)`", TEXT))
@@ -260,13 +260,13 @@ def _run_code(code: str, **variables: str | None) -> None:
 
 
 def _default_profile() -> str:
-    """Return the profile that the pages' profiles begin with; "backend" has its own keys."""
+    """Return the profile that the pages' profiles start from; "backend" has its own keys."""
     key, secret = os.environ["AWS_ACCESS_KEY_ID"], os.environ["AWS_SECRET_ACCESS_KEY"]
     keys = f"aws_access_key_id = {key}\naws_secret_access_key = {secret}\n"
     return f"{keys}[default]\n{keys}"
 
 
 def test_it_promises_nothing_that_is_not_there() -> None:
-    """Words of later versions, of this machine, and of nobody's business."""
+    """Words of later versions, of this machine, and of no use to a reader."""
     for word in ("/work/", "TODO"):
         assert word not in TEXT

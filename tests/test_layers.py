@@ -12,7 +12,7 @@ from etl.cli.main import COMMANDS
 ETL = Path(__file__).parents[1] / "etl"
 TESTS = Path(__file__).parent
 
-# What each part of the package may import of the others.
+# Which other parts each part of the package may import.
 ALLOWED = {
     "errors": set(),
     "resources": set(),
@@ -88,7 +88,7 @@ def imports(file: Path) -> set[str]:
 
 
 def part_of(module: str) -> str:
-    """Return the part of a module below ``etl.``: its folder, or a part of one that is listed."""
+    """Return the part of a module below ``etl.``: its folder, or a listed part of a folder."""
     first, second = (*module.split("."), "")[:2]
     inner = f"{first}.{second}"
     return inner if inner in ALLOWED else first
@@ -112,7 +112,7 @@ def test_a_module_imports_only_what_comes_before_it() -> None:
 
 
 def misplaced(file: Path) -> set[str]:
-    """Return the libraries that a module imports and that have their place elsewhere."""
+    """Return the libraries that a module imports but that belong elsewhere."""
     own, banned = part(file), set()
     if own != "warehouse":
         banned |= {"sqlite3"}
@@ -128,7 +128,7 @@ def misplaced(file: Path) -> set[str]:
         banned |= {"boto3", "botocore", "urllib3"}
     if own not in ("config", "lab", "load.decoder", "normalise", "sources"):
         banned |= {"msgspec"}
-    # etl.sources.boto lends them to the sources only.
+    # etl.sources.boto provides them to the sources only.
     names = {name.removeprefix("etl.sources.boto.") for name in imports(file)}
     return banned & {name.split(".")[0] for name in names}
 
@@ -139,7 +139,7 @@ def test_each_library_has_its_place() -> None:
 
 
 def test_no_command_imports_another() -> None:
-    """What two of them share belongs below them: no command waits for what another needs."""
+    """Shared code belongs below the commands, so no command waits for another's imports."""
     commands = {f"etl.cli.{name}" for name in COMMANDS}
     assert len(commands) > 10
     wrong = {
@@ -150,12 +150,12 @@ def test_no_command_imports_another() -> None:
 
 
 def test_commands_import_at_the_top_of_their_files() -> None:
-    """What is late is late in one place: a command in the group, boto3 in its own module."""
+    """Late imports are in one place: commands in the group, boto3 in its own module."""
     found = {
         file.name: {node.lineno for function in functions(file) for node in inner_imports(function)}
         for file in (ETL / "cli").glob("*.py")
     }
-    # Both say why: Datasette changes tracebacks, and only a terminal has a progress bar.
+    # Both give a reason: Datasette changes tracebacks, and only a terminal has a progress bar.
     assert {name for name, lines in found.items() if lines} == {"serving.py", "loading.py"}
 
 
@@ -169,7 +169,7 @@ def inner_imports(function: ast.AST) -> list[ast.Import | ast.ImportFrom]:
 
 
 def test_no_module_of_tests_is_imported_by_another() -> None:
-    """What they share has a file with a name that says what it holds, not a test's."""
+    """Shared code has its own file, named for its content and not for a test."""
     files = sorted(TESTS.rglob("*.py"))
     assert len(files) > 100
     wrong = re.compile(r"^\s*(?:from|import) tests\b.*\btest_.*", re.MULTILINE)

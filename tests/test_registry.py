@@ -1,4 +1,4 @@
-"""Every source has all that a source consists of: what it lacks is reported here by its name."""
+"""Every source has all the parts of a source: a missing part is reported here by name."""
 
 from __future__ import annotations
 

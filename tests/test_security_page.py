@@ -1,4 +1,4 @@
-"""What docs/security.md promises has the tests that it names."""
+"""The tests that docs/security.md names exist."""
 
 from __future__ import annotations
 

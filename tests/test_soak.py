@@ -1,12 +1,12 @@
-"""Everything at once, for minutes: it ends in the truth.
+"""Everything at once, for minutes: the result is correct.
 
-Two people at one warehouse load files, synchronise with an AWS that has faults, make sums anew,
-vacuum, forget names and import prices, all at random and beside each other, and are killed at
-random. New files and new events come meanwhile, among them damaged ones, bombs and poison. In the
-end, after one undisturbed run of everything, the warehouse is what a new one comes to that is given
-the same things once; ``check`` has nothing to say, and no command ever showed a traceback.
+Two people with one warehouse load files, synchronise with a faulty AWS, rebuild sums, vacuum,
+forget names and import prices, all at random and in parallel, and their commands are killed at
+random. Meanwhile new files and events arrive, some of them damaged, bombs or poison. At the end,
+after one undisturbed run of everything, the warehouse equals a new one that got the same input
+once; ``check`` finds nothing, and no command ever showed a traceback.
 
-``SOAK_SECONDS`` (600) and ``SOAK_SEED`` (drawn, and printed) choose another.
+``SOAK_SECONDS`` (600) and ``SOAK_SEED`` (random, and printed) select another run.
 """
 
 from __future__ import annotations
@@ -50,7 +50,7 @@ from tests.sync.support import utc
 SECONDS = float(os.environ.get("SOAK_SECONDS", "600"))
 SEED = int(os.environ.get("SOAK_SEED", str(random.SystemRandom().randrange(10**6))))
 
-# The limiter is the one thing that is not as in life: a sync would last minutes.
+# Only the limiter is not realistic: with it a sync would take minutes.
 PROGRAM = """
 from etl.sources import limiter
 limiter.LOOKUP_SECONDS = 0.0
@@ -58,7 +58,7 @@ from etl.cli import main
 main()
 """
 ROOT = Path(__file__).parents[1]
-# No command may last longer, whoever else is at work.
+# No command may take longer, whatever else is running.
 PATIENCE_SECONDS = 240
 SYNC = ("sync", "--region", "us-east-1", "--since", "6d", "--source", "cloudtrail", "--source", "cloudwatch")  # fmt: skip
 PEOPLE = ("alice", "bob", "carol@example.com", "dave.x", "erin@example.com")
@@ -67,13 +67,13 @@ PRICES = "model_id,region,scope,service_tier,token_kind,min_input_tokens,usd_per
 MARTS = sorted(
     name
     for name in sql_names("marts")
-    # When it was read, and from where on.
+    # When it was read, and from which offset.
     if name != "sync_status"
 )
 
 
 class Inputs:
-    """Makes files and events; what was made once is the truth from then on."""
+    """Makes files and events; what it has made is the expected content."""
 
     def __init__(self, rng: random.Random, folder: Path, aws: FakeAws) -> None:
         self._rng, self._aws, self._number = rng, aws, 0
@@ -84,7 +84,7 @@ class Inputs:
         self._began = datetime.now(UTC)
 
     def record(self, moment: datetime | None = None) -> dict[str, Any]:
-        """Make a call: of anybody, with or without tokens, of the last days."""
+        """Make a call by any user, with or without tokens, in the last days."""
         rng, who = self._rng, self._rng.choice(PEOPLE)
         self._number += 1
         identity = rng.choice((
@@ -101,7 +101,7 @@ class Inputs:
         )  # fmt: skip
 
     def records(self) -> list[dict[str, Any]]:
-        """Make some calls, the service events of some, and here and there one of them twice."""
+        """Make some calls, service events for some of them, and a few duplicates."""
         made = [self.record() for _ in range(self._rng.randrange(1, 60))]
         for record in self._rng.sample(made, len(made) // 5):
             parent = int(record["requestID"][:8], 16) - 1_000_000
@@ -115,7 +115,7 @@ class Inputs:
         return [*made, *self._rng.sample(made, len(made) // 10), *corrections]
 
     def _correction(self) -> dict[str, Any]:
-        """Correct an event of any file so far; who loads parts of them may see this one first."""
+        """Correct an event of any file so far; a partial load may see the correction first."""
         original = self._rng.choice(self._made)
         self._number += 1
         later = datetime.fromisoformat(original["eventTime"])
@@ -128,12 +128,12 @@ class Inputs:
         }
 
     def deliver(self) -> None:
-        """Let AWS have an event of this moment."""
+        """Give AWS an event of this moment."""
         now = datetime.now(UTC)
         self._aws.place().deliver(self.record(now), now)
 
     def add_file(self) -> None:
-        """Put a new file, sound or not, among those to load; it appears whole."""
+        """Add a new file, sound or damaged, to those to load; it appears complete."""
         kind = self._rng.choice((*self._sound, *self._sound, *self._damaged))
         self._number += 1
         name = f"{self._number:07}-{kind.__name__.strip('_')}"
@@ -163,7 +163,7 @@ class Inputs:
         ])  # fmt: skip
 
     def _metrics(self, file: Path) -> None:
-        # Hours of their own: what two files say of one hour depends on their order.
+        # Each file has its own hours: if two files cover one hour, their order matters.
         hour = utc(datetime(2026, 1, 1, tzinfo=UTC) + timedelta(hours=self._number))
         write_metrics(file, [(HAIKU, "InputTokenCount", self._number, hour, 3600)])
 
@@ -207,7 +207,7 @@ class Inputs:
 
 
 class Soak:
-    """A warehouse, who works on it, and what they were told."""
+    """A warehouse, its users, and the output of their commands."""
 
     def __init__(self, seed: int, folder: Path, aws: FakeAws) -> None:
         self.rng, self.folder, self.aws = random.Random(seed), folder, aws
@@ -227,7 +227,7 @@ class Soak:
     def run(
         self, *words: object, path: Path | None = None, kill_after: tuple[float, int] | None = None
     ) -> int:
-        """Run a command to its end, or kill it; note what is wrong with what it said."""
+        """Run a command to its end, or kill it; note problems in its output."""
         clean = {n: v for n, v in os.environ.items() if not n.startswith("AWS_")}
         process = subprocess.Popen(
             [sys.executable, "-c", PROGRAM, *map(str, words), "--db", str(path or self.path)],
@@ -256,7 +256,7 @@ class Soak:
         return status
 
     def work(self, seed: int, until: float) -> None:
-        """Do one thing after the other, until the time is up."""
+        """Do one thing after another until the time is up."""
         rng = random.Random(seed)
         while time.monotonic() < until:
             kill = None
@@ -265,7 +265,7 @@ class Soak:
             self.run(*self.words(rng), kill_after=kill)
 
     def words(self, rng: random.Random) -> tuple[object, ...]:
-        """Draw a command."""
+        """Choose a command at random."""
         (kind,) = rng.choices(
             ("load", "part", "sync", "rebuild", "vacuum", "forget", "prices", "read"),
             (6, 4, 6, 1, 1, 1, 1, 2),
@@ -291,7 +291,7 @@ class Soak:
         return "load", inbox
 
     def disturb(self, until: float) -> None:
-        """Bring new files, new events and faults, until the time is up."""
+        """Add new files, events and faults until the time is up."""
         while time.monotonic() < until:
             if self.rng.random() < 0.5:
                 self.inputs.add_file()
@@ -316,7 +316,7 @@ class Soak:
 
 
 def truth(path: Path) -> dict[str, list[str]]:
-    """Return what a warehouse shows, with one word for every pseudonym."""
+    """Return what a warehouse shows, with the same word for every pseudonym."""
     pseudonym = re.compile("forgotten-[0-9a-f]{12}")
     queries = {mart: f"select * from {mart}" for mart in MARTS}
     queries["rejects"] = "select * from rejects"
@@ -324,7 +324,7 @@ def truth(path: Path) -> dict[str, list[str]]:
     found: dict[str, list[str]] = {}
     with open_warehouse(path) as db:
         for name, sql in queries.items():
-            # Numbers of prices depend on how often a file of them was imported.
+            # Price ids depend on how often a price file was imported.
             shown = (
                 repr({c: value for c, value in row.items() if not c.endswith("price_id")})
                 for row in db.query(sql)

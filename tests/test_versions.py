@@ -1,4 +1,4 @@
-"""The versions of what is used: the first safe ones at least, and those that were tested."""
+"""The versions of dependencies: not below the first safe ones, and pinned to those tested."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
-"""The Bedrock calls of log files as flat JSON lines: what sqlite-utils is given to insert.
+"""The Bedrock calls of log files as flat JSON lines, for sqlite-utils to insert.
 
-The columns are those of ``read_json.py``. It is also the count that every contender is checked
-against, because it reads the files by the simplest way there is.
+The columns are those of ``read_json.py``. Every contender's result is checked against the count
+made here, because this reads the files in the simplest way.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ class Calls(NamedTuple):
 
 
 def write_flat(folder: Path, file: Path) -> Calls:
-    """Write the calls under the folder as JSON lines; return what there is to be found."""
+    """Write the calls under the folder as JSON lines; return the expected result."""
     calls = input_tokens = 0
     with file.open("wb") as lines:
         for record in bedrock_records(folder):
@@ -42,12 +42,12 @@ def bedrock_records(folder: Path) -> Iterator[Mapping[str, Any]]:
 
 
 def is_bedrock(record: Mapping[str, Any]) -> bool:
-    """Return whether the event is Bedrock's; all those of the workload are calls."""
+    """Return whether the event is Bedrock's; in the workload all of these are calls."""
     return bool(record["eventSource"] == "bedrock.amazonaws.com")
 
 
 def input_tokens_of(record: Mapping[str, Any]) -> int | None:
-    """Return the input tokens that the event tells of."""
+    """Return the input tokens that the event states."""
     tokens: int | None = (record.get("additionalEventData") or {}).get("inputTokens")
     return tokens
 

@@ -1,9 +1,9 @@
-"""The least that anybody can do who reads a trail in Python: unzip and parse, and no more.
+"""The least work to read a trail in Python: unzip and parse.
 
 python parse_only.py FOLDER
 
-One process, one file after another: the standard library's gzip, then orjson, the fastest parser
-of JSON there is for Python. Nothing is kept but the number of events.
+One process, one file after another: the standard library's gzip, then orjson, the fastest JSON
+parser for Python. Only the number of events is kept.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ import orjson
 
 
 def count_events(folder: Path) -> int:
-    """Unzip and parse every log file under the folder; return how many events they hold."""
+    """Unzip and parse every log file under the folder; return the number of events."""
     return sum(
         len(orjson.loads(gzip.decompress(path.read_bytes()))["Records"])
         for path in folder.rglob("*.json.gz")

@@ -1,13 +1,13 @@
-"""What DuckDB's users do: one statement from the log files to a table of Bedrock calls.
+"""The usual way with DuckDB: one statement from the log files to a table of Bedrock calls.
 
 python read_json.py FOLDER DATABASE [--columns-only]
 
-The columns are given, so that nothing is sniffed, and ``records = true`` says that they are the
-keys of the document: ``columns`` alone does not, and DuckDB then takes ten times as long
-(``--columns-only``, measured too because it is what one writes first). Also tried, and not faster:
+The columns are given, so nothing is sniffed, and ``records = true`` says that they are the keys of
+the document. With ``columns`` alone, DuckDB takes ten times as long (``--columns-only``, measured
+too because it is the obvious first attempt). These were tried too, and are not faster:
 ``read_json_objects`` with ``json_transform``, filtering the JSON before it is cast, and
 ``list_filter`` before ``unnest``. Threads, memory and ``maximum_object_size`` (16 MiB, five times a
-file) are DuckDB's defaults. The table has no key, so it would take an event twice.
+file) are DuckDB's defaults. The table has no key, so it would accept an event twice.
 """
 
 from __future__ import annotations

@@ -1,9 +1,10 @@
 """Does reading AWS work here, and if not, what has to be done?
 
-Each permission is tried once, with the cheapest request that needs it; nothing is written, and what
-the answers hold is not kept. A request is not repeated for long: an outage is told. Where a service
-does not answer, or the credentials do not work in a region, what is left there is not tried at all.
+Each permission is tried once, with the cheapest request that needs it. Nothing is written, and the
+content of the answers is not kept. Requests are retried only briefly, so an outage is reported
+soon. If a service does not answer, or the credentials do not work in a region, the remaining checks
+there are skipped.
 
-``entry`` looks for the way into each account and bucket, ``places`` at what each region takes;
-``words`` says how to mend what fails.
+``entry`` checks access to each account and bucket; ``checks`` tries what each region needs;
+``advice`` says how to fix a failure.
 """

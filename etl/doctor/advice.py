@@ -1,4 +1,4 @@
-"""What went wrong, and what to do about it, in words that name who has to be allowed what."""
+"""What went wrong, and what to do about it: who needs which permission."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from etl.errors import RetriableError, SourceError
 from etl.sources.accounts import SESSION_NAME
 from etl.sources.aws import DENIED
 
-# The place stands in the finding already.
+# The finding names the place already.
 _WHERE = re.compile(r"^.*?\(account [^)]*\): ")
 
 
@@ -28,11 +28,11 @@ def advise(
 
 
 def add_permission(action: str, caller: str) -> str:
-    # Roles that this program has assumed need a policy of their own.
+    # Roles that this program has assumed need another policy.
     member = " --member" if caller.endswith(f"/{SESSION_NAME}") else ""
     return (
         f"add {action} to the policy of {principal(caller)}: `bedrock-usage policy{member}` prints"
-        " it. If it is there, a permissions boundary or a policy of the organisation denies it"
+        " it. If it is already there, a permissions boundary or an organisation policy denies it"
     )
 
 
@@ -46,9 +46,9 @@ def principal(arn: str) -> str:
 
 
 def principal_arn(arn: str) -> str:
-    """Return the ARN that a trust policy names; a session's role, or the account for roles of SSO.
+    """Return the ARN for a trust policy: a session's role, or for SSO roles the account.
 
-    The ARN of a session lacks the path of its role, which roles of Identity Center always have.
+    The ARN of a session lacks the path of its role, and Identity Center roles always have one.
     """
     partition, account, name = arn.split(":")[1], arn.split(":")[4], arn.split(":", 5)[-1]
     if not name.startswith("assumed-role/"):

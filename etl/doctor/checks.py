@@ -1,4 +1,4 @@
-"""What reading takes in one account and region: each permission, tokens, the invocation log."""
+"""What reading needs in one account and region: each permission, tokens, the invocation log."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from etl.sources.cloudtrail import LookedUp, lookup_events
 from etl.sources.limiter import lookup_limiter
 from etl.sources.logs import last_hour
 
-# How far back the newest calls are looked for.
+# How far back to look for the newest calls.
 TOKENS_SINCE = timedelta(days=7)
 
 _USELESS_HERE = SIGNED_OUT | UNKNOWN_CALLER | BAD_SIGNATURE
@@ -34,15 +34,15 @@ _LOGGED_BODIES = ("text", "image", "embedding", "video", "audio")
 _LOGS_TABLE = "under [sources.invocation_logs] in bedrock_usage.toml"
 _LOGGING_ADVICE = (
     "switch it on in Bedrock's settings with every data type off: it counts the tokens of each"
-    " call, cache included, and stores no prompt. It begins when it is switched on; then set"
+    " call, cache included, and stores no prompt. It covers calls from then on. Then set"
     f" log_group or uri {_LOGS_TABLE}"
 )
 
-_THROTTLED_ADVICE = "something else reads at the same time, maybe a sync: try again when it is done"
+_THROTTLED_ADVICE = "something else is reading, maybe a sync: try again when it is done"
 
 
 def check_place(place: Place, choice: Choice, caller: str) -> list[Finding]:
-    """Try all that reading the chosen sources takes in an account and region, as the caller."""
+    """Try everything that the chosen sources need in an account and region, as the caller."""
     tries = _Tries(place, caller)
     for source in choice.asked:
         CHECKS[source.name](tries, choice)
@@ -52,9 +52,9 @@ def check_place(place: Place, choice: Choice, caller: str) -> list[Finding]:
 
 @dataclass
 class _Tries:
-    """What was tried in a place, and what came of it.
+    """What was tried in a place, and the results.
 
-    ``closed``: why a service is left alone. ``signs``: whether each look showed use of Bedrock.
+    ``closed``: why a service is skipped. ``signs``: for each check whether it found use of Bedrock.
     """
 
     place: Place
@@ -70,9 +70,9 @@ class _Tries:
     def ask(
         self, action: str, parameters: Mapping[str, Any], requires: str, *, absent: str = ""
     ) -> Any:
-        """Try a permission; return the answer, None (and a finding why) if there was none.
+        """Try a permission; return the answer, or None and add a finding that says why.
 
-        ``absent``: what to say of a thing that is not there, where that is no failure.
+        ``absent``: what to say of a missing resource, if that is not a failure.
         """
         service, _, operation = action.partition(":")
         if reason := self.closed.get(service) or self.closed.get("*"):
@@ -92,9 +92,9 @@ class _Tries:
             return None
 
     def fail(self, action: str, error: SourceError) -> None:
-        """Note a failure; close what would only fail again."""
+        """Note a failure; close services that would only fail again."""
         if error.code in THROTTLED:
-            # Somebody is let in, and reads: nothing says that this permission is missing.
+            # Throttled is not denied: the permission may be there.
             self.add(action, WARNING, f"throttled ({error.code})", _THROTTLED_ADVICE)
             return
         self.add(action, FAILED, *advise(error, action, self.caller))
@@ -118,17 +118,17 @@ def _check_events(tries: _Tries, choice: Choice) -> None:
         return
     rows = [row for event in page.events if (row := _row(event)) is not None]
     tries.signs.append(bool(rows))
-    tries.add("tokens in CloudTrail", *_judge_tokens(rows, choice.sources))
+    tries.add("tokens in CloudTrail", *_rate_tokens(rows, choice.sources))
 
 
-def _judge_tokens(
+def _rate_tokens(
     rows: Sequence[Event | ServiceTokens], sources: Sequence[str]
 ) -> tuple[str, str, str | None]:
-    told_apart = {row.request_id for row in rows if isinstance(row, ServiceTokens)}
+    in_service_events = {row.request_id for row in rows if isinstance(row, ServiceTokens)}
     calls = [row for row in rows if isinstance(row, Event) and row.error_code is None]
-    known = sum(1 for row in calls if row.tokens or row.request_id in told_apart)
+    known = sum(1 for row in calls if row.tokens or row.request_id in in_service_events)
     if not calls:
-        return NOT_CHECKED, f"no call in {TOKENS_SINCE.days} days' newest events", None
+        return NOT_CHECKED, f"no call in the newest events of {TOKENS_SINCE.days} days", None
     detail = f"{known} of the {len(calls)} newest calls have them"
     if known:
         return OK, detail, None
@@ -161,11 +161,11 @@ def _check_totals(tries: _Tries, _: Choice) -> None:
         "cloudwatch:GetMetricData", {"MetricDataQueries": [query], **last_hour}, "MetricDataResults"
     )
     if answer is not None:
-        tries.add("cloudwatch:GetMetricData", *_judge_totals(answer, tries.caller))
+        tries.add("cloudwatch:GetMetricData", *_rate_totals(answer, tries.caller))
 
 
-def _judge_totals(answer: Mapping[str, Any], caller: str) -> tuple[str, str, str | None]:
-    # Denied in a 200: CloudWatch says it query by query.
+def _rate_totals(answer: Mapping[str, Any], caller: str) -> tuple[str, str, str | None]:
+    # CloudWatch can deny each query inside an answer with status 200.
     states = {result.get("StatusCode") for result in answer["MetricDataResults"]}
     if "Forbidden" in states:
         return FAILED, "denied (Forbidden)", add_permission("cloudwatch:GetMetricData", caller)
@@ -181,7 +181,7 @@ def _check_catalogue(tries: _Tries, _: Choice) -> None:
     if listed is not None:
         tries.add("bedrock:ListInferenceProfiles", OK)
     if not profiles:
-        reason = "the list was not given" if listed is None else "there is no application profile"
+        reason = "no list to choose from" if listed is None else "there is no application profile"
         for action in ("bedrock:GetInferenceProfile", "bedrock:ListTagsForResource"):
             tries.add(action, NOT_CHECKED, reason)
         return
@@ -202,7 +202,7 @@ def _check_log_group(tries: _Tries, choice: Choice) -> None:
 
 
 def _check_logging(tries: _Tries, logs: InvocationLogs | None) -> None:
-    # Where logging is off, the answer is empty: no key of its own can be asked for.
+    # Where logging is off, the answer is empty, so no particular key can be required.
     answer = tries.ask(
         "bedrock:GetModelInvocationLoggingConfiguration", {}, requires="ResponseMetadata"
     )
@@ -220,7 +220,7 @@ def _check_logging(tries: _Tries, logs: InvocationLogs | None) -> None:
 
 
 def _how_to_read(config: Mapping[str, Any], logs: InvocationLogs | None) -> str | None:
-    """Return what to configure so that the logs are read; None if they are, or go nowhere."""
+    """Return what to configure to read the logs; None if they are read or have no target."""
     keys = []
     if bucket := config.get("s3Config"):
         uri = f"s3://{bucket.get('bucketName')}/{bucket.get('keyPrefix', '')}".rstrip("/")
@@ -236,12 +236,12 @@ def _how_to_read(config: Mapping[str, Any], logs: InvocationLogs | None) -> str 
         return None
     return (
         f"set {' or '.join(keys)} {_LOGS_TABLE}: sync then reads the exact tokens of each call,"
-        " and nothing of what was said"
+        " but no prompts or answers"
     )
 
 
 def _is_covered(target: str, uri: str) -> bool:
-    """Say whether the folder that is read is the target, or above or below it, or maybe a copy."""
+    """Return whether the folder that is read is the target, above or below it, or maybe a copy."""
     if not uri.startswith("s3://"):
         return True
     one, other = target + "/", uri.rstrip("/") + "/"
@@ -258,7 +258,7 @@ def _describe_logging(config: Mapping[str, Any]) -> str:
     return f"on, to {' and '.join(targets) or 'nowhere'}; bodies: {', '.join(bodies) or 'none'}"
 
 
-# What is tried of each source that is asked in accounts and regions.
+# The checks of each source that is read per account and region.
 CHECKS: Mapping[str, Callable[[_Tries, Choice], None]] = {
     "cloudtrail": _check_events,
     "cloudwatch": _check_totals,

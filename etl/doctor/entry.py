@@ -1,6 +1,6 @@
-"""The way in: credentials, clock, the accounts and the regions of each; then every place.
+"""Access to AWS: credentials, clock, the accounts and the regions of each; then every place.
 
-And the buckets of log files, which belong to no place: who runs the program reads them, or a role.
+Buckets of log files belong to no place: the caller reads them, or a role that the caller assumes.
 """
 
 from __future__ import annotations
@@ -29,10 +29,10 @@ from etl.sources.accounts import (
 from etl.sources.aws import DENIED, Account, Place, date_of
 from etl.sources.s3 import S3Store
 
-# A request is tried so often before an outage is told.
+# How often a request is tried before an outage is reported.
 ATTEMPTS = 2
 
-# AWS refuses signatures that are five minutes off.
+# AWS rejects signatures that are five minutes off.
 SKEW_WARNING, SKEW_FAILURE = timedelta(seconds=60), timedelta(minutes=5)
 
 _LIST_ACCOUNTS = "organizations:ListAccounts"
@@ -45,16 +45,16 @@ Other = TypeVar("Other")
 
 
 class _Entrance(NamedTuple):
-    """An account, and the role that is assumed there; None for one's own."""
+    """An account, and the role that is assumed there; None for the caller's own account."""
 
     account: Account
     role_arn: str | None = None
 
 
 def examine(choice: Choice, clock: Clock) -> list[Finding]:
-    """Check the way in, then every account, then every region of each.
+    """Check the credentials, then every account, then every region of each.
 
-    Raises ConfigError for a profile or a region that is none.
+    Raises ConfigError for an unknown profile or region.
     """
     try:
         own = open_own_account(choice.profile, clock, attempts=ATTEMPTS)
@@ -106,7 +106,7 @@ def _entrances(choice: Choice, home: Place, caller: str) -> tuple[list[_Entrance
 
 
 def _check_bucket(folder: Folder, home: Place, caller: str) -> list[Finding]:
-    """Try to list a folder of files, as who reads it."""
+    """Try to list a folder of files, with the identity that reads it."""
     source, uri, role_arn = folder
     findings, place = list[Finding](), home
     if role_arn:
@@ -133,8 +133,8 @@ def _failed_bucket(
     problem, fix = advise(error)
     if error.code in DENIED:
         fix = (
-            f"add {_LIST_BUCKET} on the bucket to the policy of {principal(caller)}{printed}; a"
-            " bucket of another account must allow it in its bucket policy as well"
+            f"add {_LIST_BUCKET} on the bucket to the policy of {principal(caller)}{printed}; if"
+            " the bucket belongs to another account, its bucket policy must allow it too"
         )
     return Finding(_LIST_BUCKET, FAILED, f"{uri}: {problem}", fix, account_id)
 
@@ -142,7 +142,7 @@ def _failed_bucket(
 def _enter(
     entrance: _Entrance, choice: Choice, home: Place, caller: str
 ) -> tuple[list[Finding], list[Place], str]:
-    """Return the findings on the way into an account, its places, and who one is there."""
+    """Return the findings about access to an account, its places, and the caller's ARN there."""
     findings: list[Finding] = []
     account, place = entrance.account, _home(entrance.account, home.clock)
     if entrance.role_arn:
@@ -165,7 +165,7 @@ def _enter(
 def _all_at_once(
     work: Callable[[One], Other], items: Iterable[One], clock: Clock
 ) -> Iterator[Other]:
-    """Yield the results in the order of the items; a Ctrl-C ends with the requests in hand."""
+    """Yield the results in the order of the items; Ctrl-C waits only for running requests."""
     with ThreadPoolExecutor(_THREADS) as pool:
         try:
             yield from pool.map(work, items)
@@ -175,9 +175,9 @@ def _all_at_once(
 
 
 def _check_caller(place: Place, check: str = "credentials") -> tuple[list[Finding], str | None]:
-    """Ask AWS who calls; return the findings, clock included, and the caller's ARN.
+    """Ask AWS who the caller is; return the findings, clock included, and the caller's ARN.
 
-    Without an ARN there is no way into the account.
+    Without an ARN there is no access to the account.
     """
     account = {"account_id": place.account_id}
     try:
@@ -190,7 +190,7 @@ def _check_caller(place: Place, check: str = "credentials") -> tuple[list[Findin
 
 
 def _check_member(place: Place) -> tuple[list[Finding], str | None]:
-    """Ask AWS who one is in the role of a place; the clock was looked at already."""
+    """Ask AWS who the caller is in the role of a place; the clock was checked already."""
     found, arn = _check_caller(place, "sts:AssumeRole")
     return [finding for finding in found if finding.check != "clock"], arn
 
@@ -198,7 +198,7 @@ def _check_member(place: Place) -> tuple[list[Finding], str | None]:
 def _failed_entry(
     error: SourceError, now: datetime, check: str, account_id: str | None = None
 ) -> list[Finding]:
-    """Return the findings of a way in that is closed; a refusal still has AWS's time."""
+    """Return the findings of failed credentials; even a refusal carries AWS's time."""
     findings = [Finding(check, FAILED, *advise(error))]
     if error.date:
         findings.append(_check_clock(error.date, now))
@@ -213,7 +213,7 @@ def _check_clock(date: str | None, now: datetime) -> Finding:
     apart = (
         f"{abs(skew.total_seconds()):.0f} s {'ahead of' if skew > timedelta() else 'behind'} AWS"
     )
-    fix = "set this machine's clock (NTP): AWS refuses requests that are 5 minutes off"
+    fix = "set this machine's clock (NTP): AWS rejects requests that are 5 minutes off"
     if abs(skew) > SKEW_FAILURE:
         return Finding("clock", FAILED, apart, fix)
     if abs(skew) > SKEW_WARNING:
@@ -222,10 +222,10 @@ def _check_clock(date: str | None, now: datetime) -> Finding:
 
 
 def _failed_assume_role(findings: Iterable[Finding], role_arn: str, caller: str) -> list[Finding]:
-    """Return the findings of a role that lets nobody in, with what both sides need."""
+    """Return the findings of a role that cannot be assumed, with what both sides need."""
     fix = (
         f"allow sts:AssumeRole on {role_arn} in the policy of {principal(caller)}, and let the role"
-        f" trust it: `bedrock-usage policy --trust {principal_arn(caller)}` prints how"
+        f" trust it: `bedrock-usage policy --trust {principal_arn(caller)}` prints the trust policy"
     )
     return [
         finding._replace(fix=fix) if finding.detail.startswith("denied") else finding
@@ -234,8 +234,8 @@ def _failed_assume_role(findings: Iterable[Finding], role_arn: str, caller: str)
 
 
 def _failed_list(check: str, error: SourceError, place: Place, caller: str) -> Finding:
-    """Return the finding of a list (of accounts, of regions) that AWS does not give."""
+    """Return the finding of a list (of accounts, of regions) that AWS denies."""
     problem, fix = advise(error, check, caller)
     if check == _LIST_ACCOUNTS:
-        fix += ". Only the organisation's management account, or one that it delegates to, is told"
+        fix += ". Only the management account or a delegated administrator can list accounts"
     return Finding(check, FAILED, problem, fix, place.account_id)

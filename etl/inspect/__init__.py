@@ -1,9 +1,9 @@
-"""One event in full, and what many events come to: for when figures are not what was expected.
+"""One event in full, and statistics over many: for when figures are not what was expected.
 
-- ``events`` finds raw events: in files, in an archive, in CloudTrail's event history.
-- ``redact`` leaves out of them whatever could be a prompt or an answer.
-- ``explain`` says how each field was understood, by the functions that load it and by a trial
-  warehouse that has loaded it; so it cannot say anything but what ``load`` does.
-- ``survey`` counts over many events, ``fixes`` says what to do about what it finds.
+- ``find`` finds raw events: in files, in an archive, in CloudTrail's event history.
+- ``redact`` removes whatever could be a prompt or an answer.
+- ``explain`` says how each field was understood. It uses the functions that load the event and a
+  trial warehouse that has loaded it, so it always agrees with ``load``.
+- ``statistics`` counts over many events; ``fixes`` says what to do about what it finds.
 - ``show`` prints both.
 """

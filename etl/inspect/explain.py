@@ -1,8 +1,8 @@
 """How each field of an event was understood, and by what.
 
-Nothing is worked out here a second time. What an event says is told by the functions of
-``etl.normalise`` that decide it; what becomes of it (rules, profiles, prices, cost) is read from a
-trial warehouse that has loaded it with the prices, rules and names of the real one.
+Nothing is worked out here a second time. The functions of ``etl.normalise`` that interpret an event
+also explain it here. The rest (rules, profiles, prices, cost) is read from a trial warehouse that
+has loaded the event with the prices, rules and names of the real one.
 """
 
 from __future__ import annotations
@@ -66,7 +66,7 @@ from etl.warehouse.read.inspect import (
 from etl.warehouse.write.attribution import stored_rules
 from etl.warehouse.write.batch import Batch, Loader
 
-# What the warehouse may hold otherwise than the event by itself gives it.
+# Columns in which the warehouse may differ from what the event alone gives.
 _COMPARED = (
     *("raw_model_id", "model_id", "inference_scope", "inference_region", "service_tier"),
     *("user_name", "application", "application_source", "principal_arn", "session_name"),
@@ -74,7 +74,7 @@ _COMPARED = (
     *("request_metadata", "guardrail_action", "reported_by", "cost_usd"),
 )
 
-# Keys with "token" in them that are no counts of used tokens.
+# Keys with "token" in them that do not count used tokens.
 _NO_COUNTS = frozenset(
     {"maxtokens", "max_tokens", "maxtokencount", "nexttoken", "callwithbearertoken", "token"}
 )
@@ -88,7 +88,7 @@ _KNOWN_EXTRA = frozenset(
 
 
 class Line(NamedTuple):
-    """A field, what it was understood to be (None: unknown), and by what."""
+    """A field, the value understood (None: unknown), and how it was found."""
 
     field: str
     value: str | int | float | None
@@ -97,7 +97,7 @@ class Line(NamedTuple):
 
 @dataclass
 class Explanation:
-    """An event without texts, how it was understood, and what was not."""
+    """An event without texts, how it was understood, and what was not understood."""
 
     event_id: str
     where: str
@@ -108,7 +108,7 @@ class Explanation:
 
 
 def load_trial(trial: Database, events: Sequence[RawEvent], keys: Keys) -> None:
-    """Load events into a trial as ``load`` does: those of CloudTrail first, then the logs'."""
+    """Load events into a trial as ``load`` does: CloudTrail's first, then the logs'."""
     records = list(_written(event for event in events if event.kind != LOGGED_CALL))
     logged = list(_written(event for event in events if event.kind == LOGGED_CALL))
     contents = [f'{{"Records":[{",".join(records)}]}}'] if records else []
@@ -124,7 +124,7 @@ def load_trial(trial: Database, events: Sequence[RawEvent], keys: Keys) -> None:
 
 def _written(events: Iterable[RawEvent]) -> Iterator[str]:
     for event in events:
-        with contextlib.suppress(RecursionError):  # what that comes to is told with the event
+        with contextlib.suppress(RecursionError):  # the explanation of the event reports it
             yield json.dumps(event.record)
 
 
@@ -133,31 +133,31 @@ def explain(
 ) -> Explanation:
     """Explain an event that the trial has loaded; ``warehouse``: the real one, if there is one."""
     record = mapping(event.record)
-    told = Explanation(event.event_id, event.where, without_texts(record, keys.metadata))
+    result = Explanation(event.event_id, event.where, without_texts(record, keys.metadata))
     try:
         parsed = attempt(_parse, event, keys)
     except RejectError as error:
-        told.understood.append(Line("call", "refused", f"{error}: it goes to the table rejects"))
-        return told
-    told.not_understood = [Line("field", None, complaint) for complaint in parsed.complaints]
-    told.not_understood += unread(record, event)
+        result.understood.append(Line("call", "rejected", f"{error}: see the table rejects"))
+        return result
+    result.not_understood = [Line("field", None, complaint) for complaint in parsed.complaints]
+    result.not_understood += unread(record, event)
     if isinstance(parsed.row, Event):
-        told.understood = list(_call(event, record, parsed.row, trial, keys))
-        told.warehouse = _compare(parsed.row, trial, warehouse)
+        result.understood = list(_call(event, record, parsed.row, trial, keys))
+        result.warehouse = _compare(parsed.row, trial, warehouse)
     elif isinstance(parsed.row, ServiceTokens):
-        told.understood = list(_service_event(record, parsed.row))
+        result.understood = list(_service_event(record, parsed.row))
     else:
-        told.understood = [Line("call", "no", _no_call(record))]
-    return told
+        result.understood = [Line("call", "no", _why_not_a_call(record))]
+    return result
 
 
 def stored_only(event_id: str, event_time: str, warehouse: Database) -> Explanation:
-    """Tell of a call whose event is nowhere to be had what the warehouse holds of it."""
-    told = Explanation(event_id, "", None)
+    """Explain a call from the warehouse alone, when its event cannot be found."""
+    result = Explanation(event_id, "", None)
     row = read_call(warehouse, event_time, event_id) or {}
-    told.warehouse = [Line(name, value) for name, value in row.items() if value is not None]
-    told.warehouse += _prices(row or None, warehouse)
-    return told
+    result.warehouse = [Line(name, value) for name, value in row.items() if value is not None]
+    result.warehouse += _prices(row or None, warehouse)
+    return result
 
 
 def _parse(event: RawEvent, keys: Keys) -> Parsed:
@@ -166,11 +166,11 @@ def _parse(event: RawEvent, keys: Keys) -> Parsed:
     return parse_event(event.record, metadata_key=keys.metadata)
 
 
-def _no_call(record: Mapping[str, Any]) -> str:
+def _why_not_a_call(record: Mapping[str, Any]) -> str:
     kind = classify(record)
     why = str(kind.value)
     if kind is EventKind.SERVICE_EVENT:
-        why += f", but has none: looked at {', '.join(token_places(record))}"
+        why += f", but it has none: looked at {', '.join(token_places(record))}"
     return why
 
 
@@ -179,7 +179,7 @@ def _service_event(record: Mapping[str, Any], row: ServiceTokens) -> Iterator[Li
     yield Line("time", row.event_time, "eventTime, whole seconds")
     yield Line("account", row.account_id, "recipientAccountId, else userIdentity.accountId")
     yield Line("region", row.region, "awsRegion")
-    how = "serviceEventDetails.parentRequestId: its tokens go to the call of this request"
+    how = "serviceEventDetails.parentRequestId: the tokens belong to the call of this request"
     yield Line("request_id", row.request_id, how)
     yield from _tokens(find_tokens(record)[1], token_places(record))
 
@@ -193,7 +193,7 @@ def _call(
     yield Line("time", call.event_time, f"{'timestamp' if is_log else 'eventTime'}, whole seconds")
     yield Line("account", call.account_id, _account_path(record, is_log))
     yield Line("region", call.region, "region" if is_log else "awsRegion")
-    yield Line("operation", call.event_name, f"of {call.event_source}")
+    yield Line("operation", call.event_name, f"from {call.event_source}")
     yield from _model(record, call, row, trial, is_log)
     yield from _user(record, call, row, is_log)
     yield from _application(record, call, row, trial, keys, is_log)
@@ -212,31 +212,31 @@ def _call(
 def _account_path(record: Mapping[str, Any], is_log: bool) -> str:
     if is_log:
         return "accountId"
-    is_told = text(record.get("recipientAccountId")) is not None
-    return "recipientAccountId" if is_told else "userIdentity: there is no recipientAccountId"
+    has_recipient = text(record.get("recipientAccountId")) is not None
+    return "recipientAccountId" if has_recipient else "userIdentity: there is no recipientAccountId"
 
 
 def _why_call(call: Event, row: Mapping[str, Any] | None, is_log: bool) -> str:
     why = "a record of an invocation log" if is_log else EventKind.CALL.value
     if call.is_correction:
         why += (
-            "; a correction: its names, and the counts that it carries, replace those of the event"
-            " addendum.originalEventID, unless a later correction does"
+            "; a correction: its names and counts replace those of the event"
+            " addendum.originalEventID, unless a later correction replaces them"
         )
     if not call.is_home_copy:
-        why += "; the copy of another account: it counts only until the caller's own is seen"
+        why += "; another account's copy: it counts only until the caller's own copy is seen"
     if row and row["event_id"] != call.event_id:
-        why += f"; it counts as one with the event {row['event_id']}, and what follows is of both"
+        why += f"; it is the same call as event {row['event_id']}; what follows describes both"
     return why
 
 
 def _row_of(call: Event, db: Database) -> dict[str, Any] | None:
     """Return the call as a warehouse holds it, under its own id or its request's.
 
-    A log's record joins its event, and of the copies of an event one is kept.
+    A log's record joins its event; one of the copies of an event is kept.
     """
     row = read_call(db, call.event_time, call.event_id)
-    # A correction has a time of its own; its call has that of the event that is corrected.
+    # A correction has its own time; its call has the time of the corrected event.
     name = call.event_id if call.is_correction else call.request_id
     if row is None and name:
         located = locate_call(db, name)
@@ -254,24 +254,24 @@ def _model(
 ) -> Iterator[Line]:
     path = "modelId" if is_log else find_model(record)[1]
     places = "modelId" if is_log else "requestParameters.modelId, .model and resources[].ARN"
-    nowhere = f"nowhere: looked at {places}"
+    nowhere = f"not found: looked at {places}"
     yield Line("model as sent", call.model_id, path if call.model_id and path else nowhere)
     names = parse_model_id(call.model_id)
     profile = profile_of(trial, names.model_id)
     if profile:
         how = f"the model behind the application inference profile {profile}"
     elif ":application-inference-profile/" in names.model_id:
-        how = "an application inference profile that is not in the catalogue: sync reads that"
+        how = "an application inference profile not in the catalogue, which sync reads"
     else:
-        how = "without its ARN, geo prefix and context suffix"
+        how = "without ARN, geo prefix and context suffix"
     model_id = row["model_id"] if row else names.canonical_model_id
     yield Line("model", model_id, how)
     scope = row["inference_scope"] if row else names.inference_scope
-    yield Line("scope", scope, "global. routes anywhere; all else has the regional price")
-    yield Line("CloudWatch's name", names.cloudwatch_model_id, "estimates share its totals")
+    yield Line("scope", scope, "global. routes anywhere; everything else has the regional price")
+    yield Line("CloudWatch's name", names.cloudwatch_model_id, "estimates use its totals")
     where = "inferenceRegion" if is_log else "additionalEventData.inferenceRegion"
     if call.inference_region:
-        yield Line("ran in", call.inference_region, f"{where}; the price is the region's above")
+        yield Line("ran in", call.inference_region, f"{where}; the price is that of region above")
 
 
 def _user(
@@ -282,7 +282,7 @@ def _user(
     if row and row["user_name"] != call.user_name:
         yield Line("shown as", row["user_name"], "its alias in the configuration")
     yield Line("caller", call.principal_arn or None, call.principal_type)
-    yield Line("session", call.session_name, "" if call.session_name else "no session's name")
+    yield Line("session", call.session_name, "" if call.session_name else "no session name")
 
 
 def _application(
@@ -299,7 +299,7 @@ def _application(
     yield Line("application", application, f"{source}, rank {rank} of {len(APPLICATION_SOURCES)}")
     tries = _tries(record, call, trial, keys, is_log)
     for number, (name, (found, how)) in enumerate(tries.items(), 1):
-        # What comes after the hit was not asked; before it, nothing was found.
+        # Sources after the first hit were not tried; those before it found nothing.
         if number <= rank:
             yield Line(f"  {number}. {name}", found, how)
 
@@ -326,7 +326,7 @@ def _tries(
         )
     }
     role_how = f"the role {role} does not end in {ROLE_SUFFIX}" if role else "no role was assumed"
-    agent_how = find_name(call.user_agent)[1] if call.user_agent else "no user agent is told"
+    agent_how = find_name(call.user_agent)[1] if call.user_agent else "there is no user agent"
     found = {
         CONFIG_RULE: _rule(call, trial),
         ROLE_NAME: (evidence[ROLE_NAME], f"the role {role}" if evidence[ROLE_NAME] else role_how),
@@ -334,7 +334,7 @@ def _tries(
         REQUEST_METADATA: (
             evidence[REQUEST_METADATA],
             f"the key {keys.metadata} of requestMetadata"
-            + ("" if evidence[REQUEST_METADATA] else ": not there"),
+            + ("" if evidence[REQUEST_METADATA] else ": not present"),
         ),
         USER_AGENT: (evidence[USER_AGENT], agent_how),
     }
@@ -349,13 +349,13 @@ def _rule(call: Event, trial: Database) -> tuple[str | None, str]:
             conditions = rules[number - 1].conditions.items()
             given = ", ".join(f"{name} = {glob!r}" for name, glob in conditions)
             return rule.application, f"rule {number} of {len(rules)}: {given}"
-    return None, f"none of {len(rules)} matches" if rules else "there are no rules"
+    return None, f"none of the {len(rules)} matches" if rules else "there are no rules"
 
 
 def _profile(call: Event, trial: Database, keys: Keys) -> tuple[str | None, str]:
     profile = profile_of(trial, parse_model_id(call.model_id).model_id)
     if profile is None:
-        return None, "the model id names no application inference profile that is known"
+        return None, "the model id names no known application inference profile"
     row = trial.conn.execute(
         "select application from inference_profiles where profile_arn = ?", [profile]
     ).fetchone()
@@ -368,7 +368,7 @@ def _tokens(readings: Mapping[str, TokenReading], places: Sequence[str]) -> Iter
         if kind.name in readings:
             yield Line(f"{kind.name} tokens", readings[kind.name].value, readings[kind.name].path)
         elif looked:
-            yield Line(f"{kind.name} tokens", None, f"nowhere: looked at {', '.join(looked)}")
+            yield Line(f"{kind.name} tokens", None, f"not found: looked at {', '.join(looked)}")
 
 
 def _is_of(kind: TokenKind, place: str) -> bool:
@@ -378,14 +378,14 @@ def _is_of(kind: TokenKind, place: str) -> bool:
 def _stored_tokens(
     row: Mapping[str, Any] | None, readings: Mapping[str, TokenReading]
 ) -> Iterator[Line]:
-    """Tell of counts that another of the events here gave the call."""
+    """Yield the counts that the call has from another of these events."""
     if row is None:
         return
     columns = {"input": "input_tokens", "output": "output_tokens"}
     for kind, column in columns.items():
         own = readings[kind].value if kind in readings else None
         if row[column] != own:
-            yield Line(f"{kind} tokens, in all", row[column], f"from the {row['token_source']}")
+            yield Line(f"{kind} tokens, stored", row[column], f"from the {row['token_source']}")
 
 
 def _tier(
@@ -432,9 +432,9 @@ def _why_cost(row: Mapping[str, Any], prices: Sequence[Mapping[str, Any]], trial
             f" {row['service_tier']}: looked for {ids}; see `bedrock-usage prices import`"
         )
     if row["cost_usd"] is None:
-        why = "a failed call" if row["error_code"] else "no tokens are known of it"
-        return f"{why}; what CloudWatch adds by estimate exists per hour only"
-    return "USD: tokens x price, summed over the kinds that are known"
+        why = "a failed call" if row["error_code"] else "its tokens are unknown"
+        return f"{why}; CloudWatch's estimates are per hour only"
+    return "USD: tokens x price, summed over the known kinds"
 
 
 def _compare(call: Event, trial: Database, warehouse: Database | None) -> list[Line]:
@@ -449,13 +449,13 @@ def _compare(call: Event, trial: Database, warehouse: Database | None) -> list[L
         for name in _COMPARED
         if own and stored[name] != own.get(name)
     ]
-    how = "differs in what follows" if differing else "and holds just this"
+    how = "differs in the fields below" if differing else "with the same values"
     corrections = [
-        Line("corrected", time, f"by the event {event_id}, as far as no later one does")
+        Line("corrected", time, f"by event {event_id}, except where a later event corrects it")
         for time, event_id in read_corrections(warehouse, stored["event_time"], stored["event_id"])
     ]
-    told = f"holds it, told by {stored['reported_by']}"
-    return [Line("warehouse", told, how), *corrections, *differing]
+    found = f"holds it, reported by {stored['reported_by']}"
+    return [Line("warehouse", found, how), *corrections, *differing]
 
 
 def _or_dash(value: object) -> str:
@@ -463,7 +463,7 @@ def _or_dash(value: object) -> str:
 
 
 def unread(record: Mapping[str, Any], event: RawEvent) -> list[Line]:
-    """Return the fields that nothing has read and that look as if they could matter."""
+    """Return the fields that nothing reads and that look important."""
     read = COUNT_PATHS.values() if event.kind == LOGGED_CALL else token_places(record)
     others = {key: value for key, value in record.items() if key not in _NO_COUNTS_IN}
     return [
@@ -484,8 +484,8 @@ def _looks_important(path: str, value: object) -> bool:
 def _walk(record: Mapping[str, Any], above: str = "", depth: int = 6) -> Iterator[tuple[str, Any]]:
     """Yield every field of an event with its path, as ``find_tokens`` writes paths.
 
-    Bodies of logs are not entered, nor anything whose name is none. ``additionalEntries`` may be a
-    list of ``{key, value}``, which reads as a map.
+    Bodies of logs are skipped, as is anything without a proper name. ``additionalEntries`` may be
+    a list of ``{key, value}``; it is read as a map.
     """
     for key, value in record.items():
         if not key.replace("_", "").isalnum() or len(key) > 64 or key.endswith("BodyJson"):

@@ -1,8 +1,8 @@
 """Where raw events are found: in files, in an archive, in CloudTrail's event history.
 
-A file is read as ``load`` reads it, record by record. AWS is asked for one event by its id: where
-the warehouse knows the call, in its account, region and second; else in every place that is read.
-Each place that was looked into and had nothing, or could not be asked, leaves a note.
+A file is read as ``load`` reads it, record by record. AWS is asked for one event by its id: if the
+warehouse knows the call, in its account, region and second; otherwise in every place that is read.
+Each place that did not have the event, or could not be asked, leaves a note.
 
 Source: CloudTrail API reference, LookupEvents (checked 2026-11-26).
 """
@@ -39,7 +39,7 @@ _SECOND, _DAY = timedelta(seconds=1), timedelta(days=1)
 
 
 class RawEvent(NamedTuple):
-    """An event as it was written. ``kind``: EVENT of CloudTrail or LOGGED_CALL; ``where`` found."""
+    """An event as it was written. ``kind``: EVENT (CloudTrail) or LOGGED_CALL; ``where`` found."""
 
     kind: str
     record: Any
@@ -47,7 +47,7 @@ class RawEvent(NamedTuple):
 
     @property
     def event_id(self) -> str:
-        """The id that its call has in the warehouse, if it is one."""
+        """The id of its call in the warehouse, if it is a call."""
         record = mapping(self.record)
         if self.kind == LOGGED_CALL:
             parts = (text(record.get(key)) for key in ("accountId", "region", "requestId"))
@@ -65,7 +65,7 @@ class RawEvent(NamedTuple):
         return find_original(mapping(self.record))[0] is not None
 
     def is_named(self, name: str) -> bool:
-        """Say whether a name is its event id, or its request's."""
+        """Return whether a name is its event id or its request id."""
         record = mapping(self.record)
         ids = (record.get("eventID"), record.get("requestID"), record.get("requestId"))
         return name == self.event_id or name in ids
@@ -73,13 +73,13 @@ class RawEvent(NamedTuple):
 
 @dataclass
 class Notes:
-    """What is to be told at the end: the first ones, and how many there were."""
+    """Notes to print at the end: the first ones, and how many there were."""
 
     kept: list[str] = field(default_factory=list)
     total: int = 0
 
     def add(self, note: str) -> None:
-        """Take a note that was not taken yet, or count it if there are many."""
+        """Keep a new note, or only count it if there are many already."""
         if note in self.kept:
             return
         self.total += 1
@@ -87,23 +87,23 @@ class Notes:
             self.kept.append(note)
 
     def lines(self) -> list[str]:
-        """Return them, with a line on those that were only counted."""
+        """Return the notes, with a line for those that were only counted."""
         more = self.total - len(self.kept)
         return self.kept + ([f"... and {more:,} more"] if more else [])
 
 
 class KnownEvent(NamedTuple):
-    """What the warehouse knows of where an event may be found."""
+    """What the warehouse knows about where to find an event."""
 
     event_time: datetime
     account_id: str
     region: str
-    # Its corrections stand in the archive under the days of their own times.
+    # The archive files its corrections under the days of their own times.
     is_corrected: bool = False
 
 
 def is_bedrock(event: RawEvent) -> bool:
-    """Say whether an event is Bedrock's, a call or not."""
+    """Return whether an event is Bedrock's, a call or not."""
     if event.kind == LOGGED_CALL:
         return True
     return (
@@ -122,17 +122,17 @@ def read_events(
 ) -> Iterator[RawEvent]:
     """Yield the events and logged calls of a file or folder; note what could not be read.
 
-    Events of other services are left out where a glance tells that they are.
+    Events of other services are skipped where a quick look at the bytes is enough to tell.
     ``since``, ``until``: only day folders between these. ``mark``: events without this text are
-    left out. Memory holds a part of one file. Raises BedrockUsageError if the path is
-    nothing.
+    skipped. Memory holds a part of one file. Raises BedrockUsageError if the path does not
+    exist.
     """
-    meant = store.find(path)
+    target = store.find(path)
     found = FolderListing()
-    if isinstance(meant, StoredFile):
-        files: Iterator[StoredFile] = iter([meant])
+    if isinstance(target, StoredFile):
+        files: Iterator[StoredFile] = iter([target])
     else:
-        found = survey(store, meant, since=since, until=until)
+        found = survey(store, target, since=since, until=until)
         files = each_file(store, found)
     for file in files:
         try:
@@ -150,7 +150,7 @@ def _events_of(
 ) -> Iterator[RawEvent]:
     for kind, raw, position in _raw_events(pieces, uri, notes):
         where = f"{uri}, {position}"
-        if kind == EVENT and not _may_be_meant(raw, mark):
+        if kind == EVENT and not _may_match(raw, mark):
             continue
         try:
             yield RawEvent(kind, attempt(load_record, raw), where)
@@ -158,7 +158,7 @@ def _events_of(
             notes.add(f"{where}: {error}")
 
 
-def _may_be_meant(raw: bytes, mark: str | None) -> bool:
+def _may_match(raw: bytes, mark: str | None) -> bool:
     if is_object(raw) and not _may_be_ours(raw):
         return False
     return mark is None or mark.encode("utf-8", "replace") in raw or b"\\u" in raw
@@ -183,7 +183,7 @@ def _raw_events(
     except BedrockUsageError:
         raise
     except Exception as error:
-        notes.add(f"{uri}: {reason_of(error)}; what stood before was read")
+        notes.add(f"{uri}: {reason_of(error)}; everything before it was read")
 
 
 @dataclass
@@ -200,7 +200,7 @@ class Finder:
     def find(self, name: str, known: KnownEvent | None) -> list[RawEvent]:
         """Return the event of an id, or all of its versions, from the first place that has it.
 
-        Where it is found, what was not there on the way to it is no matter.
+        Once it is found, notes about the places that did not have it are dropped.
         """
         before = replace(self.notes, kept=list(self.notes.kept))
         found = self._in_archive(name, known) or self._in_history(name, known)
@@ -237,7 +237,7 @@ class Finder:
         try:
             found = self._read_archive(self.archive, name, day)
             if day and any(event.is_correction for event in found):
-                # What it corrects may be of any day.
+                # The event that it corrects may be of any day.
                 found = self._read_archive(self.archive, name, None)
         except StoppedError:
             raise
@@ -249,7 +249,7 @@ class Finder:
         return _distinct(found)
 
     def _read_archive(self, path: str, name: str, day: date | None) -> list[RawEvent]:
-        # A trail's own files stand under the day of their delivery.
+        # A trail files events under the day of their delivery.
         store, until = self.store_of(path), day and day + _DAY
         events = read_events(store, path, self.notes, since=day, until=until, mark=name)
         return [event for event in events if event.is_named(name)]
@@ -267,11 +267,11 @@ class Finder:
         if known and self._places and not places:
             self.notes.add(
                 f"region {known.region} of account {known.account_id} is not among those that are"
-                " read: see --region, --role-arn and --organization"
+                " read: set --region, --role-arn or --organization"
             )
         for place in places:
             try:
-                # A correction has a time of its own.
+                # A correction has its own time.
                 found = lookup_event(place, name, span) or (
                     lookup_event(place, name) if span else []
                 )
@@ -302,5 +302,5 @@ def _history(place: Place) -> str:
 
 
 def _distinct(events: Sequence[RawEvent]) -> list[RawEvent]:
-    """Leave out what is there twice; what AWS completed later is another."""
+    """Drop duplicates; a version that AWS completed later is a different event."""
     return list({json.dumps(event.record, sort_keys=True): event for event in events}.values())

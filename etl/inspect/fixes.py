@@ -1,7 +1,7 @@
-"""What a survey found, section by section, each with what to do about it, ready to be pasted.
+"""What a survey found, section by section, each with a fix that can be pasted.
 
-Names come from logs that callers can write to. In what is to be pasted they are quoted for where
-they go (TOML, CSV), and signs that globs know are escaped.
+Names come from logs that callers can write to. In text to be pasted they are quoted for their
+target (TOML, CSV), and special characters of globs are escaped.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ MOST_ROWS, MOST_REGIONS = 10, 3
 _REGION = re.compile(r"[a-z]{2,6}(?:-[a-z]+)+-[0-9]{1,2}")
 
 # Bedrock API reference, LoggingConfig (checked 2026-11-26). Every body is switched off by name: a
-# kind that is left out is delivered.
+# kind that is not named is delivered.
 BODIES = ("text", "image", "embedding", "video", "audio")
 
 CSV_HEADER = (
@@ -33,7 +33,7 @@ CSV_HEADER = (
     "effective_from,effective_to,source,checked_on"
 )
 
-# Before all calls of Bedrock, as in the list prices.
+# Before any call of Bedrock, as in the list prices.
 _FIRST_DAY = "2023-01-01"
 
 _Key = TypeVar("_Key")
@@ -45,7 +45,7 @@ Cell = str | int | None
 class Section:
     """A question, its answer as rows under ``columns``, and what to do (empty: nothing).
 
-    ``left_out``: how many rows, of fewer calls, come after these.
+    ``left_out``: how many more rows, with fewer calls each, are not shown.
     """
 
     key: str
@@ -94,20 +94,20 @@ def _share(one: CallTotals) -> str:
 def _token_fix(found: Survey) -> str:
     streams = sum(one.lacking for name, one in found.operations.items() if name in STREAMS)
     others = found.total.lacking - streams
-    told_apart = min(streams, found.service_events)
-    if found.total.lacking - told_apart <= 0:
+    covered = min(streams, found.service_events)
+    if found.total.lacking - covered <= 0:
         return ""
     lines = []
     if others > 0:
         lines.append(
-            f"{count(others, 'call')} without tokens in CloudTrail, and none of its settings adds"
+            f"{count(others, 'call')} without tokens in CloudTrail; no setting of CloudTrail adds"
             " them."
         )
     if streams > 0:
         here = f" ({found.service_events:,} here)" if found.has_events else ""
         lines.append(
-            f"{count(streams, 'streamed call')} without tokens: theirs come in a service event of"
-            f" their own{here}, if at all."
+            f"{count(streams, 'streamed call')} without tokens: these arrive in a separate service"
+            f" event{here}, if at all."
         )
     lines += [
         "`bedrock-usage sync` estimates them from CloudWatch's totals. For the exact counts of each"
@@ -116,10 +116,10 @@ def _token_fix(found: Survey) -> str:
         "",
         *(f"    {logging_command(region)}" for region in _regions(found)),
         "",
-        "(where logging is on already, it replaces that: `aws bedrock"
-        " get-model-invocation-logging-configuration` shows it first)",
-        "and set [sources.invocation_logs] uri in bedrock_usage.toml; `bedrock-usage doctor` checks"
-        " it.",
+        "(this replaces an existing logging configuration; first see it with `aws bedrock"
+        " get-model-invocation-logging-configuration`)",
+        "Then set [sources.invocation_logs] uri in bedrock_usage.toml; `bedrock-usage doctor`"
+        " checks it.",
     ]
     return "\n".join(lines)
 
@@ -130,7 +130,7 @@ def _regions(found: Survey) -> list[str]:
 
 
 def logging_command(region: str) -> str:
-    """Return the command that switches invocation logging on, and every body off."""
+    """Return the command that switches invocation logging on with every body off."""
     target = {"s3Config": {"bucketName": "YOUR-BUCKET", "keyPrefix": "bedrock"}}
     config = target | {f"{body}DataDeliveryEnabled": False for body in BODIES}
     return (
@@ -145,7 +145,7 @@ def _paths(found: Survey) -> Section:
         for (path, operation), events in found.paths.most_common()
     ]
     columns = ("path", "operation", "", "events")
-    return Section("paths", "Where tokens stand", columns, tuple(rows))
+    return Section("paths", "Where the tokens are", columns, tuple(rows))
 
 
 def _nameless(found: Survey) -> Section:
@@ -162,22 +162,23 @@ def _application_fix(callers: Iterable[Caller]) -> str:
     rules = dict.fromkeys(map(_rule, callers))
     return "\n".join(
         [
-            "Any of these names the application, the first without touching it:",
-            "- a rule in bedrock_usage.toml (write the name you want; loaded calls follow):",
+            "Each of these names the application; the first needs no change to it:",
+            "- a rule in bedrock_usage.toml (write the name you want; it applies to loaded calls"
+            " too):",
             "",
             *(f"    {line}" for rule in rules for line in rule.splitlines()),
             "",
-            "- a role of its own, named NAME-BedrockRole",
+            "- its own role, named NAME-BedrockRole",
             "- the SDK's application id: AWS_SDK_UA_APP_ID=NAME in its environment, or in Python",
             '  Config(user_agent_appid="NAME")',
-            "- an application inference profile with the tag application=NAME, called in place of"
+            "- an application inference profile with the tag application=NAME, called instead of"
             " the model",
         ]
     )
 
 
 def _rule(caller: Caller) -> str:
-    # Who shares a role of Identity Center has no application in common.
+    # People who share an Identity Center role do not share an application.
     is_role = caller.role is not None and caller.role == caller.user
     condition, name = ("role", caller.role) if is_role else ("user", caller.user)
     return "\n".join(
@@ -190,8 +191,8 @@ def _rule(caller: Caller) -> str:
 
 
 def _toml(text: str) -> str:
-    # A JSON string is a TOML string, as long as no escape names half a surrogate pair; in its place
-    # stands what matches any character.
+    # A JSON string is a TOML string unless an escape names half a surrogate pair; that is replaced
+    # by "?", which matches any character.
     return json_text(text.encode(errors="replace").decode())
 
 
@@ -203,12 +204,12 @@ def _not_people(found: Survey) -> Section:
     most = _most(found.not_people)
     rows = [(user, why, one.calls) for (user, why), one in most]
     lines = [
-        "Names to show for them, in bedrock_usage.toml (write the names you want):",
+        "Set the names to show for them in bedrock_usage.toml (write the names you want):",
         "",
         "    [user_aliases]",
         *(f"    {_toml(user)} = {_toml(user)}" for user in dict.fromkeys(u for (u, _), _ in most)),
         "",
-        "People who share a role are told apart by Identity Center, or where the role asks for"
+        "To tell apart people who share a role, use Identity Center, or let the role require"
         " sts:SourceIdentity.",
     ]
     columns = ("user", "what it is", "calls")
@@ -230,9 +231,9 @@ def _price_fix(models: Iterable[Model], today: date) -> str:
     lines = []
     if priced:
         lines += [
-            "Save this as prices.csv, with the micro-dollars per million tokens (3000000 is $3) for"
-            " RATE and the page that",
-            "says so for SOURCE, then: bedrock-usage prices import prices.csv",
+            "Save this as prices.csv. Replace RATE with micro-dollars per million tokens (3000000"
+            " is $3) and SOURCE with the",
+            "page that states it. Then run: bedrock-usage prices import prices.csv",
             "",
             f"    {CSV_HEADER}",
             *(
@@ -244,9 +245,9 @@ def _price_fix(models: Iterable[Model], today: date) -> str:
     if any(map(_is_opaque, models)):
         lines += [
             *([""] if lines else []),
-            "What stands behind an application inference profile, `bedrock-usage sync --source"
-            " catalogue` reads from the account and",
-            "region that it belongs to. Provisioned and custom models are priced by the hour, or by"
+            "`bedrock-usage sync --source catalogue` reads the model behind an application"
+            " inference profile from the account and",
+            "region of the profile. Provisioned and custom models are priced by the hour, or by"
             " your contract.",
         ]
     return "\n".join(lines)
@@ -280,5 +281,5 @@ def _most(counted: Mapping[_Key, CallTotals]) -> list[tuple[_Key, CallTotals]]:
 
 
 def _ranked(counted: Mapping[_Key, CallTotals]) -> list[tuple[_Key, CallTotals]]:
-    """Return all, those with most calls first."""
+    """Return all, the most calls first."""
     return sorted(counted.items(), key=lambda item: (-item[1].calls, repr(item[0])))

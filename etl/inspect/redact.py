@@ -1,17 +1,17 @@
 """An event as it may be shown: everything but what could be a prompt or an answer.
 
-Three kinds of fields are treated apart.
+Three kinds of fields have different rules.
 
 - What **AWS writes** (ids, names, counts, times) is shown, unless it is longer than such values
-  are, or stands under a name that bodies have.
+  are or has a field name that bodies use.
 - Where **AWS adds** fields (``additionalEventData``, ``serviceEventDetails``, any name that this
-  version does not know) texts and numbers are shown only under the names that it knows.
-- Of what the **caller writes** (``requestParameters``, ``responseElements``, ``input`` and
-  ``output`` of a log) texts are shown under the few names that are known to hold an id, numbers
-  under those of counts and settings: an amount in a prompt is as private as its words. Error
-  messages may quote a request; only those of errors that come before it is looked at are shown.
+  version does not know), texts and numbers are shown only under known names.
+- In what the **caller writes** (``requestParameters``, ``responseElements``, ``input`` and
+  ``output`` of a log), texts are shown under the few names known to hold an id, and numbers under
+  the names of counts and settings: an amount in a prompt is as private as its words. Error
+  messages may quote a request, so only those of errors raised before AWS reads it are shown.
 
-Nothing is dropped without a word: in its place stands what kind of value it was.
+Nothing is dropped silently: a placeholder says what kind of value it was.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ from etl.normalise.bodies import (
     is_id,
 )
 
-# CloudTrail user guide, "CloudTrail record contents" (checked 2026-11-26); and a log's record.
+# CloudTrail user guide, "CloudTrail record contents" (checked 2026-11-26), and a log's record.
 _KNOWN = frozenset(
     {
         *("eventVersion", "userIdentity", "eventTime", "eventSource", "eventName", "awsRegion"),
@@ -45,7 +45,7 @@ _KNOWN = frozenset(
         *("performanceConfig",),
     }
 )
-# Names of texts, and of what they stand in, where AWS adds fields.
+# Names of texts, and of the objects that contain them, where AWS adds fields.
 _ADDED = frozenset(
     {
         *("inferenceRegion", "serviceTier", "resolvedServiceTier", "parentRequestId", "type"),
@@ -56,7 +56,7 @@ _ADDED = frozenset(
 
 _NUMBER = re.compile(r"-?[0-9]{1,20}(?:\.[0-9]{1,10})?|true|false", re.ASCII)
 _KEY = re.compile(r"[A-Za-z_][A-Za-z0-9_.-]{0,63}", re.ASCII)
-# Counts the fields whose names are none.
+# The number of fields without a proper name.
 _UNNAMED = "(fields not shown)"
 
 _LONGEST, _LONGEST_AGENT = 300, 1100
@@ -64,9 +64,9 @@ _DEEPEST, _MOST_ITEMS = 12, 50
 
 
 def without_texts(record: Mapping[str, Any], metadata_key: str) -> dict[str, Any]:
-    """Return an event, or an invocation log's record, without what could be a body.
+    """Return an event, or an invocation log's record, without anything that could be a body.
 
-    ``metadata_key``: the one key of a request's metadata whose value is shown, as it is used.
+    ``metadata_key``: the only key of a request's metadata whose value is used, and so is shown.
     """
     return {key: _top(key, value, record, metadata_key) for key, value in _items(record)}
 
@@ -89,7 +89,7 @@ def _top(key: str, value: object, record: Mapping[str, Any], metadata_key: str) 
 
 
 def _items(record: Mapping[str, Any]) -> list[tuple[str, Any]]:
-    """Return the fields whose names are names; others are told by their number."""
+    """Return the fields with proper names, and the number of the others."""
     named = [(key, value) for key, value in record.items() if _KEY.fullmatch(key)]
     others = len(record) - len(named)
     return named + ([(_UNNAMED, others)] if others else [])
@@ -120,7 +120,7 @@ def _aws_field(key: str, value: object, metadata_key: str, depth: int) -> object
 
 
 def _added(value: object, depth: int) -> object:
-    """Return what AWS has added: texts only under the names that are known."""
+    """Return a field that AWS has added: texts only under known names."""
     if isinstance(value, dict) and depth:
         return {key: _added_field(key, field, depth - 1) for key, field in _items(value)}
     if isinstance(value, list) and depth:
@@ -168,13 +168,13 @@ def _metadata(value: object, metadata_key: str) -> object:
 
 
 def _short(value: object, longest: int) -> object:
-    """Return a number, or a text of a length that ids and names have; anything else is hidden."""
+    """Return a number, or a text no longer than ids and names are; hide anything else."""
     is_short = isinstance(value, str) and len(value) <= longest and value.isprintable()
     return value if is_short else _number(value)
 
 
 def _number(value: object) -> object:
-    """Return a number that stands where a count or a setting does; anything else is hidden."""
+    """Return a number in the place of a count or a setting; hide anything else."""
     is_number = isinstance(value, (bool, int)) or (
         isinstance(value, float) and math.isfinite(value)
     )
@@ -183,13 +183,13 @@ def _number(value: object) -> object:
 
 
 def _hide(value: object) -> object:
-    """Return what kind of thing a value is. Also a number, or a yes or no, may be an answer."""
+    """Return what kind of value it is. Even a number, or a yes or no, may be an answer."""
     if value is None or value == HIDDEN:
         return value
     if isinstance(value, bool):
         return "(not shown: true or false)"
     if isinstance(value, float) and not math.isfinite(value):
-        return "(?)"  # which JSON has no word for
+        return "(?)"  # JSON cannot write it
     if isinstance(value, (int, float)):
         return "(not shown: a number)"
     if isinstance(value, str):

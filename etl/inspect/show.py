@@ -1,6 +1,6 @@
 """Explanations and surveys, for people and programs.
 
-All of it may hold text that callers wrote: people get it through ``etl.show.terminal.plain``,
+All of it may contain text that callers wrote: people get it through ``etl.show.terminal.plain``,
 programs as JSON.
 """
 
@@ -21,7 +21,7 @@ from etl.show.numbers import UNKNOWN, number
 from etl.show.terminal import plain
 
 
-def explanations_to_json(told: Iterable[Explanation], notes: Sequence[str]) -> str:
+def explanations_to_json(explanations: Iterable[Explanation], notes: Sequence[str]) -> str:
     """Return explanations as one JSON object."""
     answer = {
         "events": [
@@ -33,11 +33,11 @@ def explanations_to_json(told: Iterable[Explanation], notes: Sequence[str]) -> s
                 "not_understood": _dicts(one.not_understood),
                 "warehouse": _dicts(one.warehouse),
             }
-            for one in told
+            for one in explanations
         ],
         "notes": list(notes),
     }
-    # Half a surrogate pair, as a name may hold, has no other form.
+    # A name may contain half a surrogate pair, which only JSON escapes can write.
     return json_text(answer)
 
 
@@ -45,20 +45,20 @@ def _dicts(lines: Iterable[Line]) -> list[dict[str, Any]]:
     return [{**line._asdict(), "field": line.field.strip()} for line in lines]
 
 
-def print_explanation(told: Explanation, console: Console) -> None:
+def print_explanation(explanation: Explanation, console: Console) -> None:
     """Print an event, and below it how it was understood."""
     console.print()
-    console.print(plain(f"Event {told.event_id or '(without an id)'}", "bold"))
-    if told.where:
-        console.print(plain(f"Found in {told.where}"))
-    if told.event is not None:
+    console.print(plain(f"Event {explanation.event_id or '(no id)'}", "bold"))
+    if explanation.where:
+        console.print(plain(f"Found in {explanation.where}"))
+    if explanation.event is not None:
         console.print()
-        for line in json_text(told.event).splitlines():
+        for line in json_text(explanation.event).splitlines():
             console.print(plain(line), soft_wrap=True)
     parts = (
-        ("How each field was understood", told.understood),
-        ("Not understood", told.not_understood),
-        ("In the warehouse", told.warehouse),
+        ("How each field was understood", explanation.understood),
+        ("Not understood", explanation.not_understood),
+        ("In the warehouse", explanation.warehouse),
     )
     for title, lines in parts:
         if lines:
@@ -92,7 +92,7 @@ def survey_to_json(found: Survey, sections: Iterable[Section], notes: Sequence[s
         "failed_calls": found.total.failed,
         "calls_with_tokens": found.total.with_tokens,
         "service_events": found.service_events,
-        "calls_not_told_apart": found.untold,
+        "calls_not_told_apart": found.ungrouped,
     }
     for section in sections:
         names = [column.replace(" ", "_") or "how" for column in section.columns]
@@ -107,18 +107,20 @@ def survey_to_json(found: Survey, sections: Iterable[Section], notes: Sequence[s
 def print_survey(found: Survey, sections: Iterable[Section], console: Console) -> None:
     """Print a survey, section by section."""
     if not found.has_events:
-        console.print("Of the warehouse's calls; name files, or --latest N, to see events too.")
+        console.print(
+            "These are the warehouse's calls; to see events too, name files or add --latest N."
+        )
     for section in sections:
         console.print()
         console.print(plain(section.title, "bold"))
         console.print(_table(section))
         if section.left_out:
-            console.print(f" ... and {section.left_out:,} more, of fewer calls")
+            console.print(f" ... and {section.left_out:,} more, with fewer calls each")
         for line in section.fix.splitlines():
-            # What is to be pasted stays a line.
+            # Text to be pasted must not be wrapped.
             console.print(plain(f" {line}" if line else ""), soft_wrap=True)
-    if found.untold:
-        console.print(f"\n{found.untold:,} more calls, of more callers than are told apart")
+    if found.ungrouped:
+        console.print(f"\n{found.ungrouped:,} more calls, from more callers than are listed")
 
 
 def _table(section: Section) -> Table:

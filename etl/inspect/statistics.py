@@ -1,12 +1,12 @@
-"""What many events come to: what they are, where their tokens stand, what is known of the calls.
+"""Statistics over many events: what they are, where their tokens are, what is known of the calls.
 
-Events go through one by one and leave counts only. Memory grows with the number of *kinds* of calls
-(the same caller, model, operation and agent), which ends at ``MAX_KINDS``; what comes after that is
-counted and not told apart. One call of each kind is then loaded into a trial warehouse, which says
-what ``load`` makes of all of them: application, model, price.
+Events are read one by one, and only counts are kept. Memory grows with the number of *kinds* of
+calls (the same caller, model, operation and agent), up to ``MAX_KINDS``; calls of further kinds are
+only counted. One call of each kind is then loaded into a trial warehouse, which shows what ``load``
+makes of it: application, model, price.
 
-A survey of a warehouse has no raw events. It says the same of calls, and nothing of events that are
-none, or of where in an event tokens stood beyond the form that they came in.
+A survey of a warehouse has no raw events. It reports the same about calls, but nothing about events
+that are not calls, or about where in an event the tokens were.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from etl.load.decoder.content import Keys
 from etl.normalise.boundary import attempt
 from etl.normalise.cloudtrail import JOBS, classify, find_tokens, parse_event
 from etl.normalise.fields import mapping, text
-from etl.normalise.identity import UNKNOWN as NOBODY
+from etl.normalise.identity import UNKNOWN as UNKNOWN_USER
 from etl.normalise.invocation_log import find_logged_tokens, parse_logged_call
 from etl.normalise.packed import Shape, event_of, shape_of
 from etl.normalise.rows import Event, ServiceTokens, Tokens
@@ -45,9 +45,9 @@ STREAMS = frozenset(
 )
 
 LOG = "a record of an invocation log"
-REFUSED = "refused: it cannot be read, see the table rejects after a load"
+REJECTED = "rejected: it cannot be read; after a load, see the table rejects"
 
-# Every kind of token that may have a price, so that a price is looked for.
+# Every kind of token that may have a price, so that prices are looked up.
 _ONE_OF_EACH = Tokens("additionalEventData", 1, 1, images=1)
 
 _JOB_NAMES = frozenset(name for _, name in JOBS)
@@ -55,7 +55,7 @@ _JOB_NAMES = frozenset(name for _, name in JOBS)
 
 @dataclass
 class CallTotals:
-    """Calls and what is known of them. ``last_seen``: when the last one was made, UTC."""
+    """Calls and what is known about them. ``last_seen``: when the last one was made, UTC."""
 
     calls: int = 0
     with_tokens: int = 0
@@ -63,7 +63,7 @@ class CallTotals:
     last_seen: str = ""
 
     def add(self, calls: int, with_tokens: int, failed: int, last_seen: str) -> None:
-        """Add others to these."""
+        """Add more calls to these."""
         self.calls += calls
         self.with_tokens += with_tokens
         self.failed += failed
@@ -71,19 +71,19 @@ class CallTotals:
 
     @property
     def lacking(self) -> int:
-        """How many might have tokens and have none: failed calls use none."""
+        """How many should have tokens and have none: failed calls use none."""
         return max(0, self.calls - self.failed - self.with_tokens)
 
 
 class SurveyedOperation(NamedTuple):
-    """What was asked of Bedrock, and whether that was a call."""
+    """An operation of Bedrock, and whether it was a call."""
 
     name: str
     what: str
 
 
 class Caller(NamedTuple):
-    """Who calls, and with what: all there is to name an application by."""
+    """Who calls, and with what: all that can identify an application."""
 
     role: str | None
     user: str
@@ -105,8 +105,8 @@ class Survey:
     """The counts. ``has_events``: they are of raw events, not of a warehouse's calls.
 
     ``paths``: (path of a count, operation) -> events; ``unread``: path that nothing reads ->
-    events; ``untold``: calls of kinds beyond ``MAX_KINDS``. ``has_session_rules``: applications may
-    depend on the names of sessions, so that these tell kinds apart.
+    events; ``ungrouped``: calls of kinds beyond ``MAX_KINDS``. ``has_session_rules``: applications
+    may depend on session names, so these are part of a kind.
     """
 
     has_events: bool
@@ -121,7 +121,7 @@ class Survey:
     total: CallTotals = field(default_factory=CallTotals)
     regions: Counter[str] = field(default_factory=Counter)
     service_events: int = 0
-    untold: int = 0
+    ungrouped: int = 0
 
     def add_kind(self, kind: Mapping[str, Any], calls: CallTotals) -> None:
         """Count the calls of a kind, a row of ``call_kinds``."""
@@ -134,7 +134,7 @@ class Survey:
         if kind["application"] == "Unknown":
             caller = Caller(role, user, kind["user_agent"])
             self.nameless.setdefault(caller, CallTotals()).add(*counts)
-        if kind["alias"] is None and (why := why_no_person(kind["principal_type"], role, user)):
+        if kind["alias"] is None and (why := why_not_a_person(kind["principal_type"], role, user)):
             self.not_people.setdefault((user, why), CallTotals()).add(*counts)
         if not kind["is_priced"] and not kind["is_failed"]:
             model = Model(
@@ -147,16 +147,16 @@ class Survey:
             self.unpriced.setdefault(model, CallTotals()).add(*counts)
 
 
-def why_no_person(principal_type: str, role: str | None, user: str) -> str | None:
-    """Say why a user is nobody in particular; None for one who may be a person."""
-    if user == NOBODY:
-        return "the event names nobody"
+def why_not_a_person(principal_type: str, role: str | None, user: str) -> str | None:
+    """Return why a user is not a particular person; None for one who may be."""
+    if user == UNKNOWN_USER:
+        return "the event names no one"
     if role == user:
         return "a role"
     if user.startswith("BedrockAPIKey-"):
         return "an API key"
-    whose = {"AWSService": "an AWS service", "Root": "the root user", "AWSAccount": "an account"}
-    return whose.get(principal_type)
+    others = {"AWSService": "an AWS service", "Root": "the root user", "AWSAccount": "an account"}
+    return others.get(principal_type)
 
 
 def survey_warehouse(db: Database) -> Survey:
@@ -171,7 +171,7 @@ def survey_warehouse(db: Database) -> Survey:
 
 
 def survey_events(events: Iterable[RawEvent], trial: Database, keys: Keys) -> Survey:
-    """Count over raw events, each as it stands: a call that two files tell of counts twice."""
+    """Count over raw events without joining them: a call that is in two files counts twice."""
     has_session_rules = any(rule.session for rule in stored_rules(trial))
     found = Survey(has_events=True, has_session_rules=has_session_rules)
     shapes: dict[Shape, CallTotals] = {}
@@ -179,8 +179,8 @@ def survey_events(events: Iterable[RawEvent], trial: Database, keys: Keys) -> Su
         try:
             attempt(_count, event, found, shapes, keys)
         except RejectError:
-            # Nobody foresaw what it holds; it costs no other event.
-            _tally(found.events, SurveyedOperation("(none)", REFUSED))
+            # Unforeseen content in one event must not affect the others.
+            _tally(found.events, SurveyedOperation("(none)", REJECTED))
     for kind, calls in _understood(shapes, trial):
         found.add_kind(kind, calls)
     return found
@@ -196,7 +196,7 @@ def _count(event: RawEvent, found: Survey, shapes: dict[Shape, CallTotals], keys
     try:
         row = attempt(_row, event, keys)
     except RejectError:
-        _tally(found.events, SurveyedOperation(name, REFUSED))
+        _tally(found.events, SurveyedOperation(name, REJECTED))
         return
     _tally(found.events, SurveyedOperation(name, what))
     if row is None:
@@ -224,14 +224,14 @@ def _row(event: RawEvent, keys: Keys) -> Event | ServiceTokens | None:
 def _add_call(row: Event, found: Survey, shapes: dict[Shape, CallTotals]) -> None:
     shape = shape_of(_bare(row, found.has_session_rules))
     if shape not in shapes and len(shapes) >= MAX_KINDS:
-        found.untold += 1
+        found.ungrouped += 1
         return
     failed = 1 if row.error_code else 0
     shapes.setdefault(shape, CallTotals()).add(1, 1 if row.tokens else 0, failed, row.event_time)
 
 
 def _bare(row: Event, has_session_rules: bool) -> Event:
-    """Return a call without what may be another for each and decides nothing that is counted."""
+    """Return a call without the fields that vary from call to call and affect no count."""
     return row._replace(
         session_name=row.session_name if has_session_rules else None,
         error_code="failed" if row.error_code else None,
@@ -244,7 +244,7 @@ def _bare(row: Event, has_session_rules: bool) -> Event:
 
 
 def _tally(counter: Counter[Any], key: object) -> None:
-    """Count, but not more different things than there could ever be in earnest."""
+    """Count, but limit the number of different keys to more than real events ever have."""
     if key in counter or len(counter) < MAX_KINDS:
         counter[key] += 1
 
@@ -252,7 +252,7 @@ def _tally(counter: Counter[Any], key: object) -> None:
 def _understood(
     shapes: Mapping[Shape, CallTotals], trial: Database
 ) -> Iterator[tuple[Mapping[str, Any], CallTotals]]:
-    """Load one call of each kind; yield what became of it, with the calls of the kind."""
+    """Load one call of each kind; yield the stored result with the calls of the kind."""
     by_id = {f"kind-{number}": shape for number, shape in enumerate(shapes)}
     calls = [
         event_of(shape)._replace(

@@ -1,6 +1,6 @@
-"""The lab: calls of known users and applications, and the proof that the warehouse tells them so.
+"""The lab: calls by known users and applications, and the proof that the warehouse shows them so.
 
-``scenarios`` says what is sent, ``roles`` makes the roles it is sent by, ``traffic`` sends it and
-writes each call into the ``ledger``, ``expected`` says what it will cost, ``verify`` holds the
-warehouse against the ledger. ``caller`` is who runs all that.
+``scenarios`` defines the calls, ``roles`` makes the roles that send them, ``expected`` estimates
+their cost, ``traffic`` sends them and writes each into the ledger (``sent_calls``), ``verify``
+compares the warehouse with the ledger. ``caller`` is the identity that runs all this.
 """

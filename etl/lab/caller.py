@@ -1,7 +1,7 @@
-"""Who runs the lab, by the name under which the warehouse has to show them.
+"""Who runs the lab, by the name that the warehouse must show.
 
-Told from the caller's ARN alone, and not with the code that reads CloudTrail's events: what is
-proved must not prove itself.
+It is derived from the caller's ARN alone, without the code that reads CloudTrail's events: that
+code is what the lab tests.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ _SSO = "AWSReservedSSO_"
 
 @dataclass(frozen=True)
 class LabCaller:
-    """The identity of the credentials at hand."""
+    """The identity of the current credentials."""
 
     account_id: str
     arn: str
@@ -28,7 +28,7 @@ class LabCaller:
 
     @property
     def user_name(self) -> str:
-        """The user's name; of a role its name, but of Identity Center's roles the person's."""
+        """The user's or role's name; for an Identity Center role the person's name."""
         kind, _, rest = self.arn.split(":", 5)[5].partition("/")
         if kind == "assumed-role":
             role, _, session = rest.partition("/")
@@ -37,7 +37,7 @@ class LabCaller:
 
     @property
     def is_root(self) -> bool:
-        """Whether it is the account's root user, whom AWS lets into no role."""
+        """Whether it is the account's root user, which cannot assume roles."""
         return self.arn.endswith(":root")
 
     @property
@@ -54,5 +54,5 @@ def find_caller(place: Place) -> LabCaller:
 
 
 def application_of_role(role_name: str) -> str:
-    """Return the application that a role's name says: what stands before ``-BedrockRole``."""
+    """Return the application that a role's name gives: the part before ``-BedrockRole``."""
     return role_name.removesuffix(ROLE_SUFFIX)

@@ -1,12 +1,12 @@
-"""What calls will cost at most, before they are made, by the warehouse's own prices.
+"""The most that planned calls will cost, by the warehouse's own prices.
 
-The planned calls are loaded as events that have not happened, into a trial warehouse with the
-prices and profiles of the real one, and read from the view ``calls``: so the rules that choose a
-price are the ones that will price them in earnest. What lacks a price, if only for one kind of
-token, is None: what it costs at most nobody knows.
+The planned calls are loaded as events into a trial warehouse with the prices and profiles of the
+real one, and read from the view ``calls``. So the rules that estimate their price are the ones that
+will price the real calls. If any kind of token lacks a price, the cost is None: there is no upper
+limit then.
 
-The tokens are an upper estimate: a token for three bytes of the prompt, which is one for a Chinese
-character, and as many for the answer as it may have.
+The tokens are an upper estimate: one per three bytes of the prompt (one per Chinese character), and
+the maximum for the answer.
 """
 
 from __future__ import annotations
@@ -46,9 +46,9 @@ class Expected(NamedTuple):
 
 
 def expected(calls: Sequence[PlannedCall], now: datetime, warehouse: Path | None) -> list[Expected]:
-    """Return what each scenario will take at most, at the prices of a warehouse if there is one.
+    """Return the most that each scenario will use, at the prices of a warehouse if there is one.
 
-    Raises WarehouseError for a file that is no warehouse.
+    Raises WarehouseError for a file that is not a warehouse.
     """
     costs = _costs(calls, now, warehouse)
     return [
@@ -58,7 +58,7 @@ def expected(calls: Sequence[PlannedCall], now: datetime, warehouse: Path | None
 
 
 def total(parts: Iterable[Expected]) -> tuple[Decimal, int]:
-    """Return what the known prices come to, and how many calls have none."""
+    """Return the sum of the known costs, and the number of calls without one."""
     known = list(parts)
     cost = sum((part.cost_usd for part in known if part.cost_usd is not None), Decimal(0))
     return cost, sum(part.calls for part in known if part.cost_usd is None)
@@ -82,7 +82,7 @@ def _sum(scenario: Scenario, calls: list[PlannedCall], costs: dict[str, int | No
 def _costs(
     calls: Sequence[PlannedCall], now: datetime, warehouse: Path | None
 ) -> dict[str, int | None]:
-    """Return the cost of each call in pico-dollars, by its request id; None for a lower bound."""
+    """Return each call's cost in pico-dollars by request id; None if it is only a lower bound."""
     moment = utc_text(now)
     parameters = {
         "first": moment,
@@ -106,7 +106,7 @@ def _costs(
 
 @contextmanager
 def _opened(path: Path | None) -> Iterator[Database | None]:
-    """Open a warehouse to look at, if there is one."""
+    """Open a warehouse for reading, if there is one."""
     if path is None or not is_there(path):
         yield None
         return

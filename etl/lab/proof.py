@@ -1,4 +1,4 @@
-"""What came of comparing a run with the warehouse, and whether it proves anything."""
+"""The result of comparing a run with the warehouse, and whether it proves anything."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ STATUSES = (MATCHES, DIFFERS, NOT_FOUND, REFUSED, UNKNOWN)
 
 
 class Difference(NamedTuple):
-    """What the warehouse shows and should not; None is unknown."""
+    """A field that the warehouse shows differently; None is unknown."""
 
     field: str
     expected: Any
@@ -27,7 +27,7 @@ class Difference(NamedTuple):
 
 @dataclass(frozen=True)
 class ComparedCall:
-    """What came of a call's comparison. ``notes``: what could not be compared, and why."""
+    """The result of comparing a call. ``notes``: what could not be compared, and why."""
 
     entry: Entry
     status: str
@@ -37,23 +37,23 @@ class ComparedCall:
 
     @property
     def is_found(self) -> bool:
-        """Whether nothing is to be waited for: a refused call need not be there."""
+        """Whether there is nothing to wait for: a refused call need not be there."""
         return self.status != NOT_FOUND
 
     @property
     def is_in_part(self) -> bool:
-        """Whether it matches as far as it could be compared, which was not the whole way."""
+        """Whether it matches, but not every field could be compared."""
         return self.status == MATCHES and bool(self.notes)
 
 
 def is_proved(checked: Sequence[ComparedCall]) -> bool:
-    """Return whether there was something to compare, and it agrees."""
+    """Return whether there was something to compare and all of it agrees."""
     statuses = {one.status for one in checked}
     return MATCHES in statuses and not statuses & {DIFFERS, NOT_FOUND}
 
 
 def summary(checked: Sequence[ComparedCall]) -> str:
-    """Count the calls by what came of them: 20 matches, 1 not found."""
+    """Count the calls by result: 20 matches, 1 not found."""
     counts = Counter(one.status for one in checked)
     in_part = sum(one.is_in_part for one in checked)
     more = {MATCHES: f" ({in_part} of them without tokens or cost)"} if in_part else {}

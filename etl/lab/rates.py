@@ -1,8 +1,8 @@
-"""What tokens cost, worked out beside the warehouse's views and not with them.
+"""The cost of tokens, worked out independently of the warehouse's views.
 
-The price table is the warehouse's, rates of the user's own included; the choice among its rows is
-made here once more, in the order that DESIGN gives it, so that ``verify`` does not hold a view
-against itself. Money is a whole number of pico-dollars.
+The price table is the warehouse's, including the user's own rates. The choice among its rows is
+made here a second time, in the order that DESIGN gives, because ``verify`` must not compare a view
+with itself. Money is a whole number of pico-dollars.
 """
 
 from __future__ import annotations
@@ -17,16 +17,16 @@ _OPAQUE = "application-inference-profile/"
 
 
 def is_priceable(model_id: str) -> bool:
-    """Return whether the id itself says the model; an application's profile does not."""
+    """Return whether the id itself names the model; an application inference profile does not."""
     return _OPAQUE not in model_id
 
 
 def cost_picodollars(
     rows: Iterable[Row], model_id: str, region: str, day: str, usage: Mapping[str, int]
 ) -> int | None:
-    """Return what the tokens that have a rate cost; None where some were used and none has one.
+    """Return the cost of the tokens that have a rate; None if tokens were used and none has one.
 
-    ``usage``: tokens by the names of the ledger, ``input_tokens`` and so on.
+    ``usage``: tokens by their names in the ledger, ``input_tokens`` and so on.
     """
     tail = model_id.rpartition("/")[2]
     names = _names(_GEO.sub("", tail))
@@ -69,7 +69,7 @@ def _rate(rows: Iterable[Row], kind: str, names: Sequence[str]) -> int | None:
 
 
 def _names(model_id: str) -> list[str]:
-    """Return the ids that a price may stand under, the exact one first."""
+    """Return the ids that a price may be listed under, the exact one first."""
     unversioned = re.sub(r"-v\d+(:\d+)?$", "", model_id)
     candidates = (
         model_id,

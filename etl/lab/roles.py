@@ -1,10 +1,9 @@
-"""The roles of the lab: made, brought to what they should be, deleted.
+"""The roles of the lab: create, repair, delete.
 
-A role is ours if it carries ``TAG``, which it is given as it is made; any other of its name is left
-alone, whatever it looks like. First the roles are looked at (``survey``), then a flat list of steps
-is made of what was seen, then the steps are carried out, role by role: what fails for one does not
-stop the others, and the next run begins with another look. So a run that was cut off is finished by
-the same command.
+A role is ours if it carries ``TAG``, which it gets when it is created; any other role of its name
+is left alone. First the roles are examined (``survey``), then a flat list of steps is planned, then
+the steps are carried out role by role. A failure in one role does not stop the others. The next run
+examines the roles again, so the same command finishes an interrupted run.
 
 A role may call models and nothing else, and only callers of its own account may assume it. Its
 policy names foundation models of every region, because a cross-region profile routes to others.
@@ -39,7 +38,7 @@ _WRITTEN = "ResponseMetadata"
 
 @dataclass(frozen=True)
 class Role:
-    """A role as it was found. ``lacks``: what has to be set; ``extra``: what is not ours in it."""
+    """A role as found. ``lacks``: what has to be set; ``extra``: policies that are not ours."""
 
     name: str
     state: str
@@ -51,7 +50,7 @@ class Role:
 class RoleStep(NamedTuple):
     """One thing to do to a role, or why nothing is done.
 
-    ``leave``: what was wanted cannot be; ``keep``: it was not meant.
+    ``leave``: the change cannot be made; ``keep``: the role is not the lab's.
     """
 
     role: str
@@ -60,21 +59,21 @@ class RoleStep(NamedTuple):
 
 
 class Done(NamedTuple):
-    """What came of a role's steps; ``problem`` None if all went well."""
+    """The result of a role's steps; ``problem`` None if all succeeded."""
 
     role: str
     problem: str | None
 
 
 def trust_policy(caller: LabCaller) -> dict[str, Any]:
-    """Return who may assume the roles: the caller's own account, by policies of its own."""
+    """Return who may assume the roles: the caller's account, where a policy allows it."""
     principal = f"arn:{caller.partition}:iam::{caller.account_id}:root"
     statement = {"Effect": "Allow", "Principal": {"AWS": principal}, "Action": "sts:AssumeRole"}
     return {"Version": "2012-10-17", "Statement": [statement]}
 
 
 def invoke_policy(caller: LabCaller) -> dict[str, Any]:
-    """Return what the roles may do. Converse needs no action of its own."""
+    """Return what the roles may do. Converse needs no separate action."""
     arn = f"arn:{caller.partition}:bedrock:*:"
     statement = {
         "Effect": "Allow",
@@ -117,7 +116,7 @@ def _policy_of(place: Place, name: str) -> Any:
 
 
 def _foreign_policies(place: Place, name: str) -> Iterator[str]:
-    """Yield the policies of a role that the lab did not put there."""
+    """Yield the policies of a role that the lab did not make."""
     query = {"RoleName": name}
     inline = place.call("iam", "ListRolePolicies", query, requires="PolicyNames")
     yield from (policy for policy in inline["PolicyNames"] if policy != POLICY)
@@ -126,31 +125,31 @@ def _foreign_policies(place: Place, name: str) -> Iterator[str]:
 
 
 def plan_creation(roles: Iterable[Role]) -> list[RoleStep]:
-    """Return what makes the roles what they should be; empty if they are."""
+    """Return the steps that create or repair the roles; empty if there is nothing to do."""
     steps = []
     for role in roles:
         if role.state == MISSING:
-            steps.append(RoleStep(role.name, "create role", f"trusts its own account, tag {TAG}"))
+            steps.append(RoleStep(role.name, "create role", f"trusts its account, tag {TAG}"))
         if role.state == FOREIGN:
             steps.append(
                 RoleStep(role.name, "leave", f"exists without the tag {TAG}: not the lab's")
             )
         if "trust" in role.lacks:
-            steps.append(RoleStep(role.name, "set trust", "its own account only"))
+            steps.append(RoleStep(role.name, "set trust", "its account only"))
         if role.state == MISSING or "policy" in role.lacks:
             steps.append(RoleStep(role.name, "put policy", f"{POLICY}: call models, nothing else"))
     return steps
 
 
 def plan_deletion(roles: Iterable[Role]) -> list[RoleStep]:
-    """Return what deletes the roles that are ours."""
+    """Return the steps that delete the roles that are ours."""
     steps = []
     for role in roles:
         if role.state == FOREIGN:
-            steps.append(RoleStep(role.name, "keep", f"carries no tag {TAG}: not the lab's"))
+            steps.append(RoleStep(role.name, "keep", f"has no tag {TAG}: not the lab's"))
         elif role.extra:
             detail = f"has policies that the lab did not make: {', '.join(role.extra)}"
-            steps.append(RoleStep(role.name, "leave", f"{detail}; take them off first"))
+            steps.append(RoleStep(role.name, "leave", f"{detail}; remove them first"))
         elif role.state != MISSING:
             steps.append(RoleStep(role.name, "delete policy", POLICY))
             steps.append(RoleStep(role.name, "delete role", role.arn or role.name))
@@ -160,7 +159,7 @@ def plan_deletion(roles: Iterable[Role]) -> list[RoleStep]:
 def carry_out(
     place: Place, caller: LabCaller, steps: Sequence[RoleStep], *, path: str
 ) -> Iterator[Done]:
-    """Do the steps, and yield what came of each role. ``path`` is where new roles are made."""
+    """Do the steps, and yield the result of each role. ``path``: the IAM path of new roles."""
     for role in dict.fromkeys(step.role for step in steps):
         problem = None
         try:
@@ -185,7 +184,7 @@ def _create(place: Place, caller: LabCaller, name: str, path: str) -> None:
     try:
         place.call("iam", "CreateRole", parameters, requires="Role")
     except AccessError as error:
-        # An attempt whose answer was lost may have made it, but so may somebody else.
+        # An attempt whose answer was lost may have made it, or someone else may have.
         if error.code != "EntityAlreadyExists" or _look_at(place, caller, name).state == FOREIGN:
             raise
 
@@ -218,7 +217,7 @@ def _gone(delete: Callable[[], object]) -> None:
     try:
         delete()
     except NotFoundError:
-        return  # by an attempt whose answer was lost, or by a run before this one
+        return  # an earlier run, or an attempt whose answer was lost, deleted it
 
 
 _ACTIONS: Mapping[str, Callable[[Place, LabCaller, str, str], None]] = {
@@ -235,25 +234,25 @@ def wait_until_assumable(
     arns: Iterable[str],
     clock: Clock,
     longest: timedelta,
-    tell: Callable[[str], None] = lambda arn: None,
+    report: Callable[[str], None] = lambda arn: None,
 ) -> list[str]:
     """Wait until each role can be assumed; return those that still cannot be.
 
-    A new role is known to IAM before it is known to STS, as a rule for some seconds. ``tell`` is
-    given a role each time that it has to be waited for. Raises the kinds of SourceError.
+    IAM knows a new role before STS does, usually by some seconds. ``report`` is called with a role
+    before each wait for it. Raises the kinds of SourceError.
     """
     deadline = clock.monotonic() + longest.total_seconds()
     waiting = list(arns)
     while waiting := [arn for arn in waiting if not can_be_assumed(place, arn)]:
         if clock.monotonic() + LOOK_SECONDS > deadline:
             break
-        tell(waiting[0])
+        report(waiting[0])
         clock.sleep(LOOK_SECONDS)
     return waiting
 
 
 def can_be_assumed(place: Place, arn: str) -> bool:
-    """Return whether the caller is let into a role now."""
+    """Return whether the caller can assume a role now."""
     query = {"RoleArn": arn, "RoleSessionName": SESSION_NAME, "DurationSeconds": 900}
     try:
         place.call("sts", "AssumeRole", query, requires="Credentials")

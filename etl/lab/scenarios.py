@@ -1,7 +1,7 @@
-"""What the lab sends: the scenarios that come with the program, or a file of one's own.
+"""What the lab sends: the built-in scenarios, or those of a file.
 
-A scenario is a number of calls of one application, whose name its role or its user agent tells. The
-warehouse's rules have to be able to find that name, else the proof would fail by design.
+A scenario is a number of calls by one application, named by its role or its user agent. The
+warehouse's rules must be able to find that name, or the proof would always fail.
 """
 
 from __future__ import annotations
@@ -22,8 +22,8 @@ from etl.normalise.user_agent import parse_application
 BUILT_IN = Path(__file__).with_name("scenarios.toml")
 
 
-class _Ended(NamedTuple):
-    """A model that AWS no longer answers for, but in some regions, and one to take instead."""
+class _RetiredModel(NamedTuple):
+    """A model that AWS has retired, except in some regions, and its replacement."""
 
     model: str
     on: date
@@ -32,8 +32,8 @@ class _Ended(NamedTuple):
 
 
 # Model cards in the Bedrock user guide (checked 2026-11-26).
-_ENDED = (
-    _Ended(
+_RETIRED = (
+    _RetiredModel(
         "anthropic.claude-3-haiku-20240307-v1:0",
         date(2026, 9, 10),
         ("ca-central-1", "eu-central-2", "sa-east-1", "ap-northeast-2"),
@@ -41,7 +41,7 @@ _ENDED = (
     ),
 )
 
-# More calls, or longer answers, than a proof needs are a slip that costs money.
+# More calls or longer answers than a proof needs are a mistake that costs money.
 MOST_CALLS, MOST_TOKENS = 1000, 4096
 
 _ROLE = re.compile(rf"[\w+=,.@-]{{1,{64 - len(ROLE_SUFFIX)}}}{ROLE_SUFFIX}", re.ASCII)
@@ -75,13 +75,13 @@ class Scenario(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
             ("model", self.model, _MODEL, "us.anthropic.claude-sonnet-4-5-20250929-v1:0"),
         ):
             if value is not None and not form.fullmatch(value):
-                raise ValueError(f"{key}: {value!r} will not do; write it like {like!r}")
+                raise ValueError(f"{key}: {value!r} is not valid; write it like {like!r}")
         for key, number, most in (
             ("calls", self.calls, MOST_CALLS),
             ("max_tokens", self.max_tokens, MOST_TOKENS),
         ):
             if not 1 <= number <= most:
-                raise ValueError(f"{key}: {number} will not do; from 1 to {most}")
+                raise ValueError(f"{key}: {number} is not between 1 and {most}")
         if not self.name.strip() or not self.prompts or not all(p.strip() for p in self.prompts):
             raise ValueError("name and prompts must not be empty")
         self._check_understood()
@@ -89,18 +89,18 @@ class Scenario(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     def _check_understood(self) -> None:
         if self.user_agent and parse_application(f"Boto3/1 {self.user_agent}") != self.application:
             raise ValueError(
-                f"user_agent: {self.user_agent!r} is how an SDK or a library calls itself, and no"
-                " application's name"
+                f"user_agent: {self.user_agent!r} names an SDK or a library, not an application;"
+                " choose another name"
             )
         is_anthropic = self.model.startswith("arn:") or "anthropic." in self.model
         if self.operation.startswith("Invoke") and not is_anthropic:
             raise ValueError(
-                f"operation: {self.operation} is spoken with models of Anthropic only; use Converse"
+                f"operation: {self.operation} works with Anthropic models only; use Converse"
             )
 
     @property
     def application(self) -> str:
-        """The application that the warehouse has to show."""
+        """The application that the warehouse must show."""
         if self.role:
             return application_of_role(self.role)
         return (self.user_agent or "").partition("/")[0]
@@ -115,11 +115,11 @@ class _File(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         names = [scenario.name for scenario in self.scenarios]
         for name in names:
             if names.count(name) > 1:
-                raise ValueError(f"{name!r} is the name of two scenarios")
+                raise ValueError(f"two scenarios are named {name!r}; names must be unique")
 
 
 def load_scenarios(path: Path | None) -> tuple[Scenario, ...]:
-    """Read a file of scenarios, or those that come with the program. Raises ConfigError."""
+    """Read a file of scenarios, or the built-in ones. Raises ConfigError."""
     file = path or BUILT_IN
     try:
         return msgspec.convert(tomllib.loads(file.read_text(encoding="utf-8")), _File).scenarios
@@ -127,12 +127,12 @@ def load_scenarios(path: Path | None) -> tuple[Scenario, ...]:
         raise ConfigError(f"{file}: {error.strerror}") from None
     except (ValueError, msgspec.ValidationError) as error:
         raise ConfigError(
-            f"{file}: {error}; `lab traffic --print-scenarios` prints a file that is right"
+            f"{file}: {error}; `lab traffic --print-scenarios` prints a valid file"
         ) from None
 
 
 def roles_of(scenarios: Iterable[Scenario]) -> tuple[str, ...]:
-    """Return the roles that scenarios are sent by, each once."""
+    """Return the roles that send the scenarios, each once."""
     return tuple(dict.fromkeys(scenario.role for scenario in scenarios if scenario.role))
 
 
@@ -159,16 +159,16 @@ def replace_models(
 
 
 def ended_models(scenarios: Iterable[Scenario], today: date) -> Iterator[str]:
-    """Say of each model that AWS has ended that its calls will fail, and what to do."""
+    """Yield a warning for each retired model in use: its calls will fail, and what to do."""
     uses = {(scenario.model, scenario.region) for scenario in scenarios}
-    for ended in _ENDED:
+    for retired in _RETIRED:
         regions = sorted(
             region
             for model, region in uses
-            if model.endswith(ended.model) and region not in ended.still_in
+            if model.endswith(retired.model) and region not in retired.still_in
         )
-        if regions and today >= ended.on:
+        if regions and today >= retired.on:
             yield (
-                f"{ended.model} reached the end of its life in {', '.join(regions)} on {ended.on}:"
-                f" its calls will fail. Replace it: --model {ended.model}={ended.instead}"
+                f"{retired.model} was retired in {', '.join(regions)} on {retired.on}:"
+                f" its calls will fail. Replace it: --model {retired.model}={retired.instead}"
             )

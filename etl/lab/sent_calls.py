@@ -1,10 +1,11 @@
 """The ledger: what was sent, call by call, in a file that only grows.
 
-A line is a JSON object, on the disk before the program goes on. Each attempt of a call has two: one
-with status ``sent`` before it is made, and one that says what came of it. So a run that was killed
-tells which call it was killed in: whether AWS had that one nobody knows, and it is never repeated.
+A line is a JSON object, and it is on the disk before the program goes on. Each attempt of a call
+has two: one with status ``sent`` before it is made, and one with the result. So the ledger of a
+killed run shows the call that was interrupted. Whether AWS received it is unknown, so it is never
+repeated.
 
-No line holds a word of a prompt or of an answer.
+No line contains any text of a prompt or an answer.
 """
 
 from __future__ import annotations
@@ -19,9 +20,9 @@ import msgspec
 
 from etl.errors import DataError
 
-# throttled: AWS did not take it up then, for that reason or because it was unavailable. failed: it
-# was refused, or never left. broken: the answer began and did not end. unknown: none came, none
-# that could be read, or an error of AWS's own, which does not say what was done.
+# throttled: AWS did not accept the call then, or was unavailable. failed: it was refused, or never
+# sent. broken: the answer began but did not end. unknown: no answer, an unreadable one, or an
+# internal error of AWS, which does not say what was done.
 CallStatus = Literal["sent", "ok", "throttled", "failed", "broken", "unknown"]
 
 KINDS = (
@@ -29,16 +30,16 @@ KINDS = (
     *("cache_write_5m_tokens", "cache_write_1h_tokens"),
 )
 
-# How each line begins, also one that was cut off.
+# How each line begins, even one that was cut off.
 _BEGINNING = b'{"run_id":'
-_FOREIGN = "it is not a ledger of the lab; name another with --ledger"
+_FOREIGN = "this is not a ledger of the lab; name another with --ledger"
 
 
 class Entry(msgspec.Struct, frozen=True, kw_only=True):
     """One attempt of a call. ``planned``: how many calls its run was to make.
 
-    ``user_name`` and ``application`` are what the warehouse has to show. ``usage``: the tokens by
-    ``KINDS``, None where the answer told none.
+    ``user_name`` and ``application`` are what the warehouse must show. ``usage``: the tokens by
+    ``KINDS``, None if the answer gave none.
     """
 
     run_id: str
@@ -71,7 +72,7 @@ class Ledger:
         self._path, self._descriptor = path, descriptor
 
     def write(self, entry: Entry) -> None:
-        """Write a line, and wait until the disk has it. Raises DataError."""
+        """Write a line and wait until it is on the disk. Raises DataError."""
         line = msgspec.json.encode(entry) + b"\n"
         try:
             while line:
@@ -79,16 +80,16 @@ class Ledger:
             os.fsync(self._descriptor)
         except OSError as error:
             raise DataError(
-                f"{self._path}: {error.strerror}; nothing more is sent. Make room, or name another"
+                f"{self._path}: {error.strerror}; the run stops. Free disk space, or name another"
                 " ledger with --ledger"
             ) from None
 
 
 @contextmanager
 def open_ledger(path: Path) -> Iterator[Ledger]:
-    """Open a ledger to write at its end; begin one if there is none.
+    """Open a ledger to append to it; create it if there is none.
 
-    Raises DataError, also for a file that is something else: nothing is added to that.
+    Raises DataError, also for a file that is not a ledger; nothing is added to it.
     """
     if path.is_file():
         read_ledger(path)
@@ -104,7 +105,7 @@ def open_ledger(path: Path) -> Iterator[Ledger]:
 
 
 def _end_line(descriptor: int) -> None:
-    """End a line that was cut off with the program that wrote it."""
+    """End a line that was cut off when its writer was killed."""
     size = os.fstat(descriptor).st_size
     if size and os.pread(descriptor, 1, size - 1) != b"\n":
         os.write(descriptor, b"\n")
@@ -113,7 +114,7 @@ def _end_line(descriptor: int) -> None:
 def read_ledger(path: Path) -> list[Entry]:
     """Return the last line of each attempt, in the order of the attempts.
 
-    A line that was cut off is left out: what it was to say is then unknown. Raises DataError.
+    A line that was cut off is skipped: the result of its call is then unknown. Raises DataError.
     """
     attempts: dict[tuple[str, int, int], Entry] = {}
     for number, line in enumerate(_lines(path), 1):
@@ -134,8 +135,8 @@ def _lines(path: Path) -> list[bytes]:
         return path.read_bytes().splitlines()
     except FileNotFoundError:
         raise DataError(
-            f"{path}: there is no such ledger; `bedrock-usage lab traffic` writes one, and --ledger"
-            " names another"
+            f"{path}: there is no such ledger; create one with `bedrock-usage lab traffic`, or name"
+            " another with --ledger"
         ) from None
     except OSError as error:
         raise DataError(f"{path}: {error.strerror}; name another with --ledger") from None

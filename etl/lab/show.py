@@ -33,7 +33,7 @@ def _table(*headings: str, right: Iterable[str] = ()) -> Table:
 
 
 def print_roles(roles: Iterable[Role], console: Console) -> None:
-    """Print each role, what it is, and what it lacks."""
+    """Print each role, its state, and what it lacks."""
     table = _table("Role", "State", "ARN")
     for role in roles:
         lacks = f": {', '.join(role.lacks)}" if role.lacks else ""
@@ -67,10 +67,10 @@ def print_plan(parts: Sequence[Expected], console: Console) -> None:
     console.print(table)
     cost, unpriced = total(parts)
     calls = sum(part.calls for part in parts)
-    more = f", and {count(unpriced, 'call')} whose price is not known" if unpriced else ""
+    more = f", plus {count(unpriced, 'call')} without a known price" if unpriced else ""
     console.print(
         f"{count(calls, 'call')}, at most about {at_most(cost)}{more}"
-        " (list prices; every answer as long as it may be)."
+        " (list prices; every answer at its maximum length)."
     )
 
 
@@ -100,7 +100,7 @@ def print_checked(checked: Sequence[ComparedCall], console: Console) -> None:
 
 
 def _verdict(checked: Sequence[ComparedCall]) -> str:
-    """Say what is proved: of calls that were refused, unknown or never sent nothing is."""
+    """Say what is proved: calls that were refused, unknown or never sent do not count."""
     if not is_proved(checked):
         return "not proved"
     planned = checked[0].entry.planned

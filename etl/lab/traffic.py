@@ -1,9 +1,8 @@
-"""Send the scenarios' calls, one after the other, and write each into the ledger.
+"""Send the scenarios' calls, one after another, and write each into the ledger.
 
-A call that AWS refused for a reason that may pass (throttled, unavailable) is made again, a few
-times. One that was answered in any other way, or not at all, or that ended in an error of AWS's own
-is not: it may have cost money. A failed call stops nothing; a stop asked for ends the run between
-two calls.
+A call that AWS refused for a temporary reason (throttled, unavailable) is retried a few times. A
+call with any other answer, with no answer, or with an internal error of AWS is not retried: it may
+have cost money. A failed call does not stop the run; a stop request ends it between two calls.
 """
 
 from __future__ import annotations
@@ -28,16 +27,16 @@ from etl.times import utc_text
 MAX_TRIES = 4
 _FIRST_PAUSE = 2.0
 
-# The way into a role: what is refused there was no call of a model.
-_ENTER = "sts:AssumeRole"
+# A refusal of this action means that no model was called.
+_ASSUME_ROLE = "sts:AssumeRole"
 
-# What AWS says of a call that it did not take up, though with a status of 500 and more.
+# Codes with status 500 or above of calls that AWS did not accept.
 _UNAVAILABLE = ("ServiceUnavailable", "ServiceUnavailableException")
 
-# What AWS says of a model that has retired, was mistyped, or may not be used.
+# Codes for a model that is retired, mistyped or not allowed.
 _NO_MODEL = ("ValidationException", "ResourceNotFoundException")
 _ANOTHER_MODEL = (
-    "; if the model has retired, or the account may not use it there, set another:"
+    "; if the model is retired, or the account may not use it there, choose another:"
     " --model OLD=NEW, or --print-scenarios and --scenarios FILE"
 )
 
@@ -53,7 +52,7 @@ class PlannedCall:
 
 @dataclass
 class TrafficOutcome:
-    """What a run came to: the numbers of the calls that succeeded."""
+    """The result of a run: the numbers of the calls that succeeded."""
 
     run_id: str
     calls: Sequence[PlannedCall]
@@ -62,7 +61,7 @@ class TrafficOutcome:
 
     @property
     def scenarios(self) -> tuple[int, int]:
-        """How many scenarios succeeded in whole, of how many."""
+        """How many scenarios succeeded completely, and how many there are."""
         failed = {c.scenario.name for c in self.calls if c.number not in self.succeeded}
         names = {call.scenario.name for call in self.calls}
         return len(names - failed), len(names)
@@ -74,7 +73,7 @@ class TrafficOutcome:
 
 
 def plan_calls(scenarios: Iterable[Scenario]) -> list[PlannedCall]:
-    """Return every call of the scenarios, in their order."""
+    """Return every call of the scenarios, in order."""
     wanted = [
         (scenario, scenario.prompts[turn % len(scenario.prompts)])
         for scenario in scenarios
@@ -86,7 +85,7 @@ def plan_calls(scenarios: Iterable[Scenario]) -> list[PlannedCall]:
 def open_ways(
     own: Account, scenarios: Iterable[Scenario], role_arns: Mapping[str, str]
 ) -> dict[str, Account]:
-    """Return the way into AWS of each scenario; nothing is asked yet."""
+    """Return the account that each scenario calls as; nothing is requested yet."""
     return {
         scenario.name: assume_role(own, role_arns[scenario.role]).calling_as(None)
         if scenario.role
@@ -101,9 +100,9 @@ def send(
     caller: LabCaller,
     ledger: Ledger,
     clock: Clock,
-    tell: Callable[[PlannedCall, Entry, str | None], None] = lambda call, entry, problem: None,
+    report: Callable[[PlannedCall, Entry, str | None], None] = lambda call, entry, problem: None,
 ) -> TrafficOutcome:
-    """Make the calls; return what came of them. ``tell`` hears of each when it is over."""
+    """Make the calls; return the result. ``report`` is called after each."""
     outcome = TrafficOutcome(_run_id(clock.now()), calls)
     for call in calls:
         try:
@@ -113,7 +112,7 @@ def send(
             break
         if problem is None:
             outcome.succeeded.add(call.number)
-        tell(call, entry, problem)
+        report(call, entry, problem)
     return outcome
 
 
@@ -129,7 +128,7 @@ def _make(
     clock: Clock,
     outcome: TrafficOutcome,
 ) -> tuple[Entry, str | None]:
-    """Make a call until it is answered for good; return its last line, and what is wrong."""
+    """Make a call until its result is final; return its last entry, and what is wrong."""
     attempt = 0
     while True:
         attempt += 1
@@ -147,7 +146,7 @@ def _entry(
     call: PlannedCall, caller: LabCaller, outcome: TrafficOutcome, attempt: int, now: datetime
 ) -> Entry:
     scenario = call.scenario
-    # A role's name comes before a user agent, also where it is the caller's own.
+    # A role's name takes precedence over a user agent, even if it is the caller's own role.
     role = caller.role_name or ""
     application = application_of_role(role)
     is_named_by_role = scenario.role is None and application not in ("", role)
@@ -187,8 +186,8 @@ def _answered(sent: Entry, answer: ModelAnswer) -> Entry:
 
 
 def _refused(sent: Entry, error: SourceError) -> Entry:
-    # Of a refused AssumeRole, the id is that of another request.
-    request_id = None if error.action == _ENTER else error.request_id
+    # If AssumeRole was refused, the id is that of another request.
+    request_id = None if error.action == _ASSUME_ROLE else error.request_id
     return msgspec.structs.replace(
         sent, status=_status(error), request_id=request_id, error_code=error.code
     )
@@ -203,10 +202,10 @@ def _status(error: SourceError) -> CallStatus:
 
 
 def _explain(error: SourceError) -> str:
-    if error.code in DENIED and error.action == _ENTER:
-        return f"{error}; for the lab that is `bedrock-usage policy --lab`"
+    if error.code in DENIED and error.action == _ASSUME_ROLE:
+        return f"{error}; `bedrock-usage policy --lab` prints the policy"
     if error.code in DENIED or error.code in _NO_MODEL:
         return f"{error}{_ANOTHER_MODEL}"
     if _status(error) == "unknown":
-        return f"{error}. It may have been made, and is not repeated"
+        return f"{error}. AWS may have made the call; it is not repeated"
     return str(error)

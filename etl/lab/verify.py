@@ -1,14 +1,14 @@
-"""Hold the warehouse against the ledger, call by call.
+"""Compare the warehouse with the ledger, call by call.
 
-Each call that was answered has to be in the warehouse once, with its user, application, model,
-operation, tokens and cost. What is compared is what the call itself told; an estimate is no token.
+Each call that was answered must be in the warehouse once, with its user, application, model,
+operation, tokens and cost. Only what the call itself reported is compared; estimates do not count.
 
-**What is no difference.** A stream's tokens are in CloudTrail only if AWS sends their service
-event, which it does not always: a stream without tokens is told, and is a difference only if
-``streams_need_tokens``. A call that is no stream has to have them. Cache tokens are not in
-CloudTrail at all: where the ledger has some and the warehouse does not, that is a difference,
-because the cost is too low then. A call that AWS refused must not be among the successful ones, and
-need not be there. Of a call whose outcome is unknown nothing can be said but that.
+**What is not a difference.** A stream's tokens are in CloudTrail only if AWS sends their service
+event, and it does not always. A stream without tokens is reported, but is a difference only with
+``streams_need_tokens``. Any other call must have them. Cache tokens are not in CloudTrail at all:
+if the ledger has some and the warehouse does not, that is a difference, because the cost is then
+too low. A call that AWS refused must not be among the successful ones, and need not be there. A
+call with an unknown outcome is only reported as such.
 """
 
 from __future__ import annotations
@@ -64,7 +64,7 @@ def _check(
     entry: Entry, rows: Sequence[Row], prices: Iterable[Row], streams_need_tokens: bool
 ) -> ComparedCall:
     if entry.status in ("sent", "unknown"):
-        why = "no answer came, or none that says what was done: AWS may have had it or not"
+        why = "there was no clear answer: AWS may or may not have made the call"
         return ComparedCall(entry, UNKNOWN, notes=(why,))
     if entry.status in ("failed", "throttled"):
         return _check_refused(entry, rows)
@@ -75,7 +75,7 @@ def _check(
     if len(rows) > 1:
         differences.append(Difference("calls", 1, len(rows)))
     if entry.usage is None:
-        notes = ["the answer broke off: its tokens are not known here"]
+        notes = ["the answer was cut off: its tokens are unknown"]
         return _result(entry, differences, notes)
     missing = _missing(entry.usage, row)
     differences += _compare_tokens(entry.usage, row)
@@ -106,13 +106,13 @@ def _compare_names(entry: Entry, row: Row) -> Iterable[Difference]:
     for field, expected in wanted.items():
         if row[field] != expected:
             found = row[field]
-            # A user's own rule may have given it another application, and that is worth knowing.
+            # The user's own rule may have given it another application: worth showing.
             by = f" (by {row['application_source']})" if field == "application" else ""
             yield Difference(field, expected, f"{found}{by}")
 
 
 def _missing(usage: dict[str, int], row: Row) -> list[str]:
-    """Return the kinds that the warehouse does not know; of the cache only what was used."""
+    """Return the kinds that the warehouse does not know; cache kinds only if they were used."""
     always = ("input_tokens", "output_tokens")
     return [k for k in KINDS if row[k] is None and (usage.get(k, 0) or k in always)]
 
@@ -128,7 +128,7 @@ def _compare_tokens(usage: dict[str, int], row: Row) -> list[Difference]:
 def _remedy(entry: Entry) -> str:
     if entry.is_stream:
         return (
-            "AWS does not always tell a stream's; invocation logs do"
+            "AWS does not always report a stream's tokens; invocation logs have them"
             " (docs/troubleshooting.md#no-tokens)"
         )
     return "invocation logs have them (docs/troubleshooting.md#no-tokens)"
@@ -142,7 +142,7 @@ def _compare_cost(
     differences: list[Difference],
 ) -> ComparedCall:
     if not is_priceable(entry.model_id):
-        notes = ["the cost is not compared: the id does not say which model is behind the profile"]
+        notes = ["the cost is not compared: the id does not name the model behind the profile"]
         return _result(entry, differences, notes)
     day = str(row["event_time"])[:10]
     cost = cost_picodollars(prices, entry.model_id, entry.region, day, usage)

@@ -11,7 +11,7 @@ from etl.show.numbers import count, span
 
 _LOOK_AGAIN = timedelta(minutes=1)
 
-# How long the tokens of a stream are waited for when its call is there already.
+# How long to wait for a stream's tokens once its call is there.
 _TOKENS_LATER = timedelta(minutes=5)
 
 
@@ -20,11 +20,11 @@ def wait_for_calls(
     sync: Callable[[], bool],
     clock: Clock,
     longest: timedelta,
-    tell: Callable[[str], None],
+    report: Callable[[str], None],
 ) -> list[ComparedCall]:
-    """Sync and compare until every call is there, or it has lasted long enough.
+    """Sync and compare until every call is there, or ``longest`` has passed.
 
-    ``sync`` returns whether a later one may bring more.
+    ``sync`` returns whether a later sync may bring more.
     """
     deadline = clock.monotonic() + longest.total_seconds()
     complete_at: float | None = None
@@ -39,21 +39,21 @@ def wait_for_calls(
             deadline = min(deadline, complete_at + _TOKENS_LATER.total_seconds())
         is_whole = len(found) == len(waited) and not any(one.lacks_tokens for one in waited)
         if not is_whole and not may_bring_more:
-            tell("Not waited for what is lacking: AWS refuses to be read, see above")
+            report("Not waiting for the rest: AWS denies access, see above")
         if is_whole or not may_bring_more or now >= deadline:
             return checked
         pause = min(_LOOK_AGAIN.total_seconds(), deadline - now)
-        tell(_what_is_there(found, waited) + _how_long(pause, deadline - now))
+        report(_progress(found, waited) + _next_look(pause, deadline - now))
         clock.sleep(pause)
 
 
-def _what_is_there(found: Sequence[ComparedCall], waited: Sequence[ComparedCall]) -> str:
+def _progress(found: Sequence[ComparedCall], waited: Sequence[ComparedCall]) -> str:
     lacks = sum(one.lacks_tokens for one in found)
     tokens = f", {count(lacks, 'call')} without tokens" if lacks else ""
     return f"{len(found)} of {count(len(waited), 'call')} found{tokens}"
 
 
-def _how_long(pause: float, most: float) -> str:
-    """Say in how many seconds the next look is, and after how many the last."""
+def _next_look(pause: float, most: float) -> str:
+    """Say when the next look is, and for how long the wait may go on."""
     next_, last = (span(timedelta(seconds=seconds)) for seconds in (pause, most))
     return f"; looking again in {next_}, for {last} at most"

@@ -1,4 +1,4 @@
-"""Publish after a sync, with nobody to ask: only what the configuration agrees to."""
+"""Publish after a sync, without asking: only what the configuration agrees to."""
 
 from __future__ import annotations
 
@@ -22,9 +22,9 @@ def publish_after_sync(
     profile: str | None,
     tell: Callable[[str], None],
 ) -> bool:
-    """Publish as the configuration says; tell how it went, and return whether all was published.
+    """Publish as configured; report the result, and return whether everything was published.
 
-    What fails here undoes nothing of the sync.
+    A failure here does not affect the sync.
     """
     try:
         publisher = Publisher(warehouse, open_place(config, clock, profile=profile), config.monitor)

@@ -1,21 +1,21 @@
 """Alarms: an application's cost of a day (UTC) over a limit.
 
-**Why a metric of its own.** An alarm cannot search, and one over a formula may name ten metrics: a
-model that an application begins to use would not be in it, just when it matters. Nor does a period
-of a day end at midnight. So ``publish`` puts, for each application with a limit, what the day has
-cost so far over all models (``DailyCostUSD``, under ModelId ``(all models)``), a level that begins
-at 0 each day, and the alarm looks whether its Maximum is over the limit. That is one metric ($0.30)
-and one alarm ($0.10) for each application.
+**Why a separate metric.** An alarm cannot search, and an alarm on a formula may name only ten
+metrics: a model that an application begins to use would be missing, just when it matters. Nor does
+a period of a day end at midnight. So ``publish`` sends, for each application with a limit, the
+day's cost so far over all models (``DailyCostUSD``, under ModelId ``(all models)``). This level
+starts at 0 each day, and the alarm checks whether its Maximum is over the limit. That is one metric
+($0.30) and one alarm ($0.10) per application.
 
-A day counts on until a run has seen it with its last calls: the first run after midnight puts the
-dearer of the two days, so what came after the last run before midnight raises an alarm as well.
+A day counts until a run has seen it with its last calls. The first run after midnight publishes the
+more expensive of the two days, so calls made after the last run before midnight raise an alarm too.
 
-**Missing data are ignored**: between two runs nothing is put, and an alarm that is on stays on
-until the next day's first value. An alarm therefore does not tell that nothing is published any
-more; the exit status of the run does. The cost is what is known, so it is a lower bound where calls
-have no tokens or no price.
+**Missing data are ignored**: nothing is published between two runs, and an active alarm stays
+active until the next day's first value. So an alarm does not show that publishing has stopped; the
+exit status of the run does. The cost is the known cost, so it is a lower bound where calls have no
+tokens or no price.
 
-Alarms and the topic carry a tag. Those of the same name without it are somebody else's.
+Alarms and the topic carry a tag. Those of the same name without the tag belong to someone else.
 """
 
 from __future__ import annotations
@@ -41,9 +41,9 @@ _LONGEST_NAME = 255
 
 @dataclass(frozen=True)
 class AlarmPlan:
-    """What is to be done. ``action``: ``create``, ``update`` or ``keep`` the alarm.
+    """What to do. ``action``: ``create``, ``update`` or ``keep`` the alarm.
 
-    ``makes_topic``: a topic is made for ``email`` first; ``subscribes``: the address is new to it.
+    ``makes_topic``: a topic is created for ``email`` first; ``subscribes``: the address is new.
     """
 
     action: str
@@ -56,7 +56,7 @@ class AlarmPlan:
 
     @property
     def a_month(self) -> Decimal:
-        """What it adds to a month's bill: the alarm, and the metric it looks at."""
+        """What it adds to a month's bill: the alarm and its metric."""
         price = prices.ALARM if self.action == "create" else Decimal(0)
         return price + (prices.metrics_a_month(1) if self.is_new_limit else 0)
 
@@ -70,15 +70,15 @@ def plan_alarm(
     email: str | None = None,
     is_new_limit: bool = True,
 ) -> AlarmPlan:
-    """Compare the alarm that is there with the one that is meant.
+    """Compare the existing alarm with the wanted one.
 
-    Without topic and address it goes on telling whom it tells already. Raises BedrockUsageError if
-    an alarm or topic of that name is not ours, or the topic is one that no alarm here can tell.
+    Without topic and address, an existing alarm keeps its actions. Raises BedrockUsageError if an
+    alarm or topic of that name is not ours, or the topic is in another region.
     """
     if topic is not None and topic.split(":")[3] != place.region:
         raise BedrockUsageError(
-            f"{topic} is not in {place.region}, and an alarm tells only topics of its own region:"
-            " name one of there, or another --region"
+            f"{topic} is not in {place.region}, and an alarm can notify only topics of its own"
+            " region: name a topic there, or set another --region"
         )
     makes_topic = subscribes = False
     if email is not None:
@@ -101,7 +101,7 @@ def plan_alarm(
 
 
 def make_alarm(place: Place, plan: AlarmPlan) -> None:
-    """Carry a plan out; what is done already may be done again."""
+    """Carry out a plan; repeating a step does no harm."""
     if plan.makes_topic:
         query = {"Name": TOPIC, "Tags": [TAG]}
         place.call("sns", "CreateTopic", query, requires="TopicArn")
@@ -113,13 +113,13 @@ def make_alarm(place: Place, plan: AlarmPlan) -> None:
             requires="SubscriptionArn",
         )
     if plan.action != "keep":
-        # Tags count only where the alarm is made; an update keeps those that it has.
+        # Tags are set only when the alarm is created; an update keeps its tags.
         query = {**plan.alarm, "Tags": [TAG]}
         place.call("cloudwatch", "PutMetricAlarm", query, requires="ResponseMetadata")
 
 
 def alarm_for(application: str, daily_limit: Decimal, topic: str | None) -> dict[str, Any]:
-    """Return an application's alarm as PutMetricAlarm takes it."""
+    """Return an application's alarm as PutMetricAlarm expects it."""
     return {
         "AlarmName": alarm_name(application),
         "AlarmDescription": (
@@ -150,13 +150,13 @@ def alarm_name(application: str) -> str:
 
 
 def own_topic(place: Place) -> str:
-    """Return the ARN of our topic, whether it is there or not."""
+    """Return the ARN of our topic, whether it exists or not."""
     partition = place.account.session.get_partition_for_region(place.region)
     return f"arn:{partition}:sns:{place.region}:{place.account_id}:{TOPIC}"
 
 
 def is_marked(tags: list[dict[str, str]]) -> bool:
-    """Tell whether these are the tags of something that this program made."""
+    """Return whether these are the tags of something that this program made."""
     return TAG in tags
 
 
@@ -186,8 +186,8 @@ def _present(place: Place, name: str) -> dict[str, Any] | None:
     present: dict[str, Any] = answer["MetricAlarms"][0]
     if not is_marked(alarm_tags(place, present["AlarmArn"])):
         raise BedrockUsageError(
-            f"the account has an alarm {name} that bedrock-usage did not make; it is"
-            " left alone: rename or delete it, then run this again"
+            f"the account has an alarm {name} that bedrock-usage did not make, so it was not"
+            " changed: rename or delete it, then run this again"
         )
     return present
 
@@ -200,7 +200,7 @@ def _compare(present: Mapping[str, Any] | None, alarm: Mapping[str, Any]) -> str
 
 
 def _comparable(value: Any) -> Any:
-    """Return a value in which the order of a list does not count: CloudWatch may change it."""
+    """Return a value that ignores the order of a list, which CloudWatch may change."""
     return sorted(value, key=str) if isinstance(value, list) else value
 
 
@@ -208,8 +208,8 @@ def _topic_is_there(place: Place, topic: str) -> bool:
     tags = topic_tags(place, topic)
     if tags is not None and not is_marked(tags):
         raise BedrockUsageError(
-            f"the account has a topic {TOPIC} that bedrock-usage did not make; it is left alone:"
-            " name it with --topic if it is the right one"
+            f"the account has a topic {TOPIC} that bedrock-usage did not make, so it was not"
+            " used: name it with --topic if it is the right one"
         )
     return tags is not None
 

@@ -1,9 +1,9 @@
-"""Custom metrics in CloudWatch: put them, and read their Sum back.
+"""Custom metrics in CloudWatch: publish them, and read their Sum back.
 
-PutMetricData cannot be told to do a thing once: what is sent twice counts twice. So it is tried
-again only where AWS refused the request or never got it; after any other failure nobody knows, and
-``UnknownOutcomeError`` says so. The Sum can be read back then, though not at once: how late depends
-on how old the time stamp was (API_PutMetricData, checked 2026-11-26).
+PutMetricData is not idempotent: a value that is sent twice counts twice. So it is retried only if
+AWS refused the request or never received it. After any other failure the outcome is unknown, and
+``UnknownOutcomeError`` is raised. The Sum can then be read back, though not at once: the delay
+depends on the age of the time stamp (API_PutMetricData, checked 2026-11-26).
 """
 
 from __future__ import annotations
@@ -22,8 +22,8 @@ from etl.sources.cloudwatch import MAX_QUERIES, fetch_queries
 from etl.times import utc_text
 from etl.warehouse.published_metrics import CustomMetric, Put
 
-# The age of a time stamp when it was put, and after how long its value must show. AWS names 2 and
-# "at least 48" hours for the older ones.
+# The age of a time stamp when it was sent, and after how long its value must be visible. AWS states
+# 2 and "at least 48" hours for the older ones.
 _SHOWN_AFTER = (
     (timedelta(hours=3), timedelta(minutes=15)),
     (timedelta(hours=24), timedelta(hours=3)),
@@ -32,20 +32,20 @@ _SHOWN_AFTER = (
 
 
 class UnknownOutcomeError(RetriableError):
-    """A request was sent, and whether it was carried out is not known."""
+    """A request was sent, and it is unknown whether it was carried out."""
 
 
 def explain_put(error: SourceError) -> str:
-    """Return an error's message; of a refusal also which policy would allow it."""
+    """Return an error's message; for a refusal, also the policy that would allow it."""
     if error.code in DENIED:
-        return f"{error}; for the monitor that is `bedrock-usage policy --monitor`"
+        return f"{error}; `bedrock-usage policy --monitor` prints the policy"
     return str(error)
 
 
 def open_place(
     config: Config, clock: Clock, *, profile: str | None = None, region: str | None = None
 ) -> Place:
-    """Return the account of the credentials at hand, and the region whose CloudWatch is meant."""
+    """Return the credentials' own account and the region of the CloudWatch to use."""
     own = open_own_account(profile or config.accounts.profile, clock)
     region = region or config.monitor.region or home_region(own.session)
     check_regions(own, [region])
@@ -67,13 +67,13 @@ def put_amounts(place: Place, puts: Sequence[Put]) -> None:
 
 
 def put_levels(place: Place, levels: Mapping[CustomMetric, int], now: datetime) -> None:
-    """Put what is no amount but a level: twice is as good as once."""
+    """Publish levels, not amounts; sending them twice does no harm."""
     data = [to_datum(series, now, amount) for series, amount in levels.items()]
     _put(place, data, is_repeatable=True)
 
 
 def _put(place: Place, data: list[dict[str, Any]], *, is_repeatable: bool) -> None:
-    # The answer has no body: that it came is all there is to know.
+    # The answer has no body; its arrival is the only information.
     place.call(
         "cloudwatch",
         "PutMetricData",
@@ -86,7 +86,7 @@ def _put(place: Place, data: list[dict[str, Any]], *, is_repeatable: bool) -> No
 def read_amounts(
     place: Place, series: Iterable[CustomMetric], since: datetime, until: datetime
 ) -> dict[tuple[CustomMetric, str], int]:
-    """Return the Sum of each series and period that CloudWatch shows any value of."""
+    """Return the Sum of each series and period for which CloudWatch shows a value."""
     wanted, shown = sorted(set(series)), {}
     for first in range(0, len(wanted), MAX_QUERIES):
         some = wanted[first : first + MAX_QUERIES]
@@ -111,6 +111,6 @@ def _query(index: int, series: CustomMetric) -> dict[str, Any]:
 
 
 def shows_after(period_start: datetime, sent_at: datetime) -> datetime:
-    """Return from when on a value that does not show was not put."""
+    """Return the time after which a missing value was not published."""
     age = sent_at - period_start
     return sent_at + next(wait for limit, wait in _SHOWN_AFTER if age < limit)

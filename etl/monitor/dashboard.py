@@ -1,16 +1,16 @@
 """The dashboard in CloudWatch: tokens, cost, the month's projection, daily limits.
 
-What it draws is found by search expressions, so models and applications that come up later are in
-the widgets by application and model without being named. Sums by application need the names, which
-are those of the ledger (a search cannot add up by a dimension): making it again takes in new ones.
+The widgets use search expressions, so models and applications that appear later are included by
+application and model without being named. Sums by application need the names (a search cannot add
+up by a dimension). These come from the ledger: creating the dashboard again includes new ones.
 
-**The projection** is the cost so far this month, over the hours of it that have passed, times the
-hours it has. It looks 31 days back, so the month's beginning is always in sight. Where publishing
-began in the course of the month, what came before is not in it; nor are metrics without a value for
-two weeks, which a search does not find. The text says so.
+**The projection** is the cost so far this month, divided by the hours that have passed, times the
+hours of the month. It looks 31 days back, so it always includes the beginning of the month. If
+publishing began during the month, earlier costs are missing; so are metrics without a value for two
+weeks, because a search does not find them. The dashboard's text says so.
 
-Names of dashboards are an account's, whatever the region. One that has our name and not our mark is
-somebody else's and is left alone.
+Dashboard names are unique per account, across regions. A dashboard with our name but not our mark
+belongs to someone else and is left alone.
 
 Sources: Dashboard Body Structure and Syntax; Metric math syntax and functions; search expression
 syntax, of the CloudWatch User Guide (checked 2026-11-26).
@@ -32,29 +32,29 @@ from etl.sources.aws import NotFoundError, Place
 NAME = "BedrockUsage"
 MARK = "made by `bedrock-usage monitor dashboard`"
 
-# Of the applications with a line of their own, and of a search expression (1,024 characters).
+# How many applications get a separate line; the longest search expression (1,024 characters).
 MOST_APPLICATIONS = 20
 _LONGEST_SEARCH = 1024
 _PARENTHESIS, _ESCAPED = re.compile(r"[()]"), r"\\\g<0>"
 
 _TEXT = f"""# Amazon Bedrock by application and model
-This dashboard was {MARK}, which writes it anew. To keep changes of your own, save it under another
+This dashboard was {MARK}, which overwrites it. To keep your own changes, save it under another
 name. Figures are sums over five minutes from `{NAMESPACE}`, at list price, a few minutes to an hour
-behind; only the statistic Sum has a meaning. Where publishing began this month, the projection
-lacks what came before, and what has had no value for two weeks: searches no longer find it.
+behind; only the statistic Sum is meaningful. If publishing began this month, the projection lacks
+earlier costs. It also lacks metrics without a value for two weeks: searches no longer find them.
 """
 
 
 @dataclass(frozen=True)
 class DashboardPlan:
-    """What is to be done: ``create``, ``update`` or ``keep``."""
+    """What to do: ``create``, ``update`` or ``keep``."""
 
     action: str
     body: Mapping[str, Any]
 
 
 def plan_dashboard(place: Place, body: Mapping[str, Any]) -> DashboardPlan:
-    """Compare the dashboard that is there with the one that is meant.
+    """Compare the existing dashboard with the wanted one.
 
     Raises BedrockUsageError if it is not ours.
     """
@@ -63,14 +63,14 @@ def plan_dashboard(place: Place, body: Mapping[str, Any]) -> DashboardPlan:
         return DashboardPlan("create", body)
     if MARK not in present:
         raise BedrockUsageError(
-            f"the account has a dashboard {NAME} that bedrock-usage did not make; it is left alone:"
-            " save it under another name and delete it, then run this again"
+            f"the account has a dashboard {NAME} that bedrock-usage did not make, so it was not"
+            " changed: save it under another name and delete it, then run this again"
         )
     return DashboardPlan("keep" if _is_same(present, body) else "update", body)
 
 
 def put_dashboard(place: Place, plan: DashboardPlan) -> list[str]:
-    """Create or update the dashboard; return what CloudWatch says against its body."""
+    """Create or update the dashboard; return CloudWatch's complaints about its body."""
     answer = place.call(
         "cloudwatch",
         "PutDashboard",
@@ -106,7 +106,7 @@ def dashboard_body(
     applications: Sequence[str],
     limits: Mapping[str, str],
 ) -> dict[str, Any]:
-    """Return the dashboard; ``limits``: the daily limit of some applications, in dollars."""
+    """Return the dashboard's body; ``limits``: daily limits of applications, in dollars."""
     widgets = [_text()]
     if "CostUSD" in metrics:
         widgets += [
@@ -126,7 +126,7 @@ def search(metric: str, period: int, application: str | None = None) -> str:
     """Return the search expression of a metric, over all models."""
     only = ""
     if application is not None:
-        # Names have no quotes and backslashes, see ``names``; parentheses are escaped here.
+        # Names have no quotes or backslashes, see ``encoding``; parentheses are escaped here.
         only = f' Application="{_PARENTHESIS.sub(_ESCAPED, to_dimension(application))}"'
     return (
         f'SEARCH(\'{{"{NAMESPACE}",Application,ModelId}} MetricName="{metric}"{only}\','
@@ -135,7 +135,7 @@ def search(metric: str, period: int, application: str | None = None) -> str:
 
 
 def projection() -> list[dict[str, Any]]:
-    """Return the expressions that lead to the projection, the visible ones last.
+    """Return the expressions that make up the projection, the visible ones included.
 
     ``filled``: the cost of each hour; hours count from 0, days from 1.
     """
@@ -174,7 +174,7 @@ def _projection(region: str) -> dict[str, Any]:
         "start": "-P31D",
         "metrics": [[step] for step in projection()],
     }
-    return _metric(region, "This month, and how it will end", properties)
+    return _metric(region, "This month, with projection", properties)
 
 
 def _by_application(
@@ -210,7 +210,7 @@ def _daily(region: str, limits: Mapping[str, str]) -> dict[str, Any]:
         for application, limit in limits.items()
     ]
     properties = {"stat": "Maximum", "metrics": lines, "annotations": {"horizontal": marks}}
-    return _metric(region, "Cost of the day, and daily limits (USD)", properties)
+    return _metric(region, "Cost of the day and daily limits (USD)", properties)
 
 
 def _metric(region: str, title: str, properties: Mapping[str, Any]) -> dict[str, Any]:
@@ -226,7 +226,7 @@ def _metric(region: str, title: str, properties: Mapping[str, Any]) -> dict[str,
 
 
 def _placed(widgets: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
-    """Return the widgets two in a row, below the text that is as wide as both."""
+    """Return the widgets two in a row, below the full-width text."""
     text, *others = widgets
     placed = [{**text, "x": 0, "y": 0}]
     for index, widget in enumerate(others):

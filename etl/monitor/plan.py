@@ -1,19 +1,19 @@
-"""What is to be put into CloudWatch, and what it costs a month. Asks nothing of anybody.
+"""What to publish to CloudWatch, and what it costs a month. Asks AWS nothing.
 
-**A value** is the difference between what the warehouse says of a period now and what was put there
-before: all of it the first time, nothing when it is right already, a negative number when there is
-less than was thought. A zero is not put, because a metric costs money as soon as it has a value,
-and a Sum over nothing is nothing. Unknown tokens or costs are not put either.
+**A value** is the difference between the warehouse's figure for a period and what was published for
+it before: the whole figure the first time, nothing if it is still right, a negative number if the
+figure is smaller now. Zeros are not published, because a metric costs money as soon as it has a
+value, and the Sum of no values is zero anyway. Unknown tokens or costs are not published either.
 
-**Which periods.** A period is put once it has been over for ``settle``. The first run puts the last
-day; a later one looks at all since the last run, and once more at what is younger than ``correct``.
-CloudWatch takes no time stamp older than two weeks: what is older is left out, and said. So is what
-is older than calls that ``vacuum`` dropped, of which nothing could be told any more. Estimates
-exist by the hour, and enter when the whole hour is settled.
+**Which periods.** A period is published once it has been over for ``settle``. The first run
+publishes the last day. A later run covers everything since the last run, and again everything
+younger than ``correct``. CloudWatch accepts no time stamp older than two weeks: older periods are
+left out, and the output says so. The same is true of periods whose calls ``vacuum`` dropped.
+Estimates are per hour, and are included when the whole hour is settled.
 
-**Which metrics.** Only as many as were agreed to be paid for. Names of applications come from
-callers, who could make up any number: what goes beyond the agreement, or ``max_metrics``, is left
-out, and what was published before goes on.
+**Which metrics.** Only as many as the user agreed to pay for. Application names come from callers,
+who could invent any number of them. Metrics beyond the agreement, or beyond ``max_metrics``, are
+left out; those published before continue.
 """
 
 from __future__ import annotations
@@ -36,25 +36,25 @@ NAMESPACE = "Custom/BedrockUsage"
 PERIOD = timedelta(minutes=5)
 FIRST_RUN = timedelta(days=1)
 
-# What the alarms look at: a level, not an amount, so it is in no ledger.
+# The metric of the alarms: a level, not an amount, so it is not in the ledger.
 DAILY_COST = "DailyCostUSD"
 ALL_MODELS = "(all models)"
 
-# Time stamps may be two weeks old; a run takes a while itself (PutMetricData, checked 2026-11-26).
+# Time stamps may be two weeks old; a run itself takes time (PutMetricData, checked 2026-11-26).
 OLDEST = timedelta(days=14) - timedelta(hours=1)
 
-# A ledger that was not used for so long may be a copy, put back: CloudWatch is asked first. Not
-# sooner, because each metric that is read costs $0.00001.
+# A ledger that was unused for this long may be a restored copy, so CloudWatch is read first. Not
+# sooner, because reading a metric costs $0.00001.
 PAUSE = timedelta(hours=6)
 
 MOST_METRICS_A_REQUEST = 1000
-# Of the megabyte that a request may have.
+# A request may have one megabyte.
 _MOST_BYTES = 900_000
 _PERIODS_A_MONTH = 730 * 12
 
 
 class MetricKind(NamedTuple):
-    """Where a metric comes from: the column of the query, its unit, how many make one."""
+    """Where a metric comes from: the query's column, the metric's unit, the column's scale."""
 
     column: str
     unit: str = "Count"
@@ -77,7 +77,7 @@ KINDS: Mapping[str, MetricKind] = {
 class Range:
     """The periods to look at, half open; hours before ``estimates_until`` have their estimates.
 
-    ``missed_from``: from there on periods are missing, because nobody can put them any more.
+    ``missed_from``: the first of the periods before ``since`` that can no longer be published.
     """
 
     since: datetime
@@ -101,7 +101,7 @@ class DailyCost(NamedTuple):
 
 @dataclass(frozen=True)
 class PublishPlan:
-    """All that a run would do. ``metrics``: the series that are paid for then."""
+    """Everything that a run would do."""
 
     target: Target
     range: Range
@@ -117,15 +117,15 @@ class PublishPlan:
 
     @property
     def new(self) -> frozenset[CustomMetric]:
-        """The series that nothing was put into before."""
+        """The series without any earlier values."""
         return frozenset(put.series for put in self.puts) - self.known
 
     @property
     def unread(self) -> frozenset[CustomMetric]:
-        """The series with puts where the ledger does not know what stands in CloudWatch.
+        """The series with puts for which the ledger does not know what CloudWatch has.
 
-        It knows nothing of new ones, nor of what is older than all that it ever looked at. After a
-        pause it may itself be older than what was put.
+        It knows nothing about new series, or about periods before its first one. After a pause the
+        ledger itself may be older than the last values published.
         """
         first = self.target.published_from or ""
         last = self.target.published_to or ""
@@ -135,7 +135,7 @@ class PublishPlan:
 
     @property
     def metrics(self) -> int:
-        """How many custom metrics are paid for, those of daily limits included."""
+        """The number of custom metrics that cost money, including those of daily limits."""
         return len(self.known | self.new) + len(self.limited)
 
     @property
@@ -143,7 +143,7 @@ class PublishPlan:
         """The price of a month in which every metric has values in every hour."""
         return price_a_month(self.metrics)
 
-    # Kept, because it writes every value out to know its size.
+    # Cached, because it serialises every value to know its size.
     @cached_property
     def batches(self) -> list[tuple[Put, ...]]:
         """The puts, request by request."""
@@ -151,21 +151,21 @@ class PublishPlan:
 
     @property
     def requests(self) -> int:
-        """How many requests the run takes."""
+        """The number of requests of the run."""
         return len(self.batches) + bool(self.levels)
 
     def is_agreed(self, accepted: Decimal) -> bool:
-        """Whether the price was agreed to, for so many metrics or in dollars."""
+        """Whether the price was agreed to, by number of metrics or in dollars."""
         return self.metrics <= self.target.agreed_metrics or self.a_month <= accepted
 
     def without_new(self) -> PublishPlan:
-        """Return the part that goes into series which are paid for already."""
+        """Return the part for series that are paid for already."""
         kept = tuple(put for put in self.puts if put.series in self.known)
         return replace(self, puts=kept, left_out=self.left_out | self.new)
 
 
 def price_a_month(metrics: int) -> Decimal:
-    """Return what so many metrics cost in a month, one request for each 1,000 and period."""
+    """Return the monthly price of metrics, with one request per 1,000 of them and period."""
     requests = _PERIODS_A_MONTH * -(-metrics // MOST_METRICS_A_REQUEST)
     return prices.metrics_a_month(metrics) + prices.requests(requests)
 
@@ -178,7 +178,7 @@ def choose_range(
     since: datetime | None = None,
     dropped_before: str | None = None,
 ) -> Range:
-    """Return which periods a run looks at."""
+    """Return the periods that a run covers."""
     until = _floor(now - parse_duration(monitor.settle), PERIOD)
     wanted = since or _usual_start(target, monitor, now, until)
     oldest = now - OLDEST
@@ -205,9 +205,9 @@ def plan_puts(
     undecided: set[tuple[CustomMetric, str]],
     monitor: Monitor,
 ) -> list[Put]:
-    """Return the differences between rows of ``monitor_periods`` and what is published of them.
+    """Return the differences between rows of ``monitor_periods`` and the published amounts.
 
-    Periods in ``undecided`` wait: what is published there is not known.
+    Periods in ``undecided`` wait: their published amounts are unknown.
     """
     wanted = {
         (CustomMetric(row["application"], row["model_id"], metric), row["period_start"]): amount
@@ -226,13 +226,13 @@ def plan_puts(
 
 
 def is_chosen(series: CustomMetric, monitor: Monitor) -> bool:
-    """Tell whether the configuration wants a series."""
+    """Return whether the configuration includes a series."""
     is_named = not monitor.applications or series.application in monitor.applications
     return is_named and series.metric in monitor.metrics
 
 
 def to_datum(series: CustomMetric, time: datetime, amount: int) -> dict[str, Any]:
-    """Return one value as PutMetricData takes it."""
+    """Return one value as PutMetricData expects it."""
     kind = KINDS[series.metric]
     return {
         "MetricName": series.metric,
@@ -244,7 +244,7 @@ def to_datum(series: CustomMetric, time: datetime, amount: int) -> dict[str, Any
 
 
 def dimensions(series: CustomMetric) -> list[dict[str, str]]:
-    """Return a series' dimensions as CloudWatch takes them."""
+    """Return a series' dimensions as CloudWatch expects them."""
     return [
         {"Name": "Application", "Value": to_dimension(series.application)},
         {"Name": "ModelId", "Value": to_dimension(series.model_id)},
@@ -252,7 +252,7 @@ def dimensions(series: CustomMetric) -> list[dict[str, str]]:
 
 
 def level_series(application: str) -> CustomMetric:
-    """Return the series of what an application has cost today."""
+    """Return the series of an application's cost today."""
     return CustomMetric(application, ALL_MODELS, DAILY_COST)
 
 
@@ -273,7 +273,7 @@ def batches(puts: Sequence[Put]) -> Iterator[tuple[Put, ...]]:
 
 
 def parse_time(text: str) -> datetime:
-    """Read one of the warehouse's times, or days."""
+    """Parse a time or a day of the warehouse."""
     moment = datetime.fromisoformat(text)
     return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
 

@@ -1,13 +1,13 @@
-"""What CloudWatch charges for what this package makes, in dollars.
+"""What CloudWatch charges for the resources of this package, in dollars.
 
 List prices of us-east-1; most regions have the same. A custom metric is a name with one set of
-dimensions: it is paid by the month for as long as values come, prorated by the hour ("metered only
-when you send metrics"), however many values those are. Each further value costs nothing but its
-share of a request. The free tier (10 metrics, 10 alarms, 3 dashboards, a million requests) is an
-account's, and others may have used it up: it is not counted.
+dimensions. It is billed by the month while values arrive, prorated by the hour ("metered only when
+you send metrics"), regardless of their number. Each further value costs only its share of a
+request. The free tier (10 metrics, 10 alarms, 3 dashboards, a million requests) is per account, and
+other uses may have exhausted it: it is not counted.
 
 Source: https://aws.amazon.com/cloudwatch/pricing/ and https://aws.amazon.com/sns/pricing/ (the
-rates are those that public copies of the pages gave, checked 2026-11-26).
+rates are from public copies of the pages, checked 2026-11-26).
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from decimal import Decimal
 
 SOURCE = "https://aws.amazon.com/cloudwatch/pricing/"
 
-# From how many metrics on, and what each of those costs a month.
+# The first metric of each tier, and the price of each metric in it per month.
 _METRIC_TIERS = (
     (0, Decimal("0.30")),
     (10_000, Decimal("0.10")),
@@ -29,7 +29,7 @@ ALARM = Decimal("0.10")
 
 
 def metrics_a_month(count: int) -> Decimal:
-    """Return what so many custom metrics cost in a month of values in every hour."""
+    """Return the price of ``count`` custom metrics for a month with values in every hour."""
     ends = [start for start, _ in _METRIC_TIERS[1:]] + [count]
     return sum(
         (
@@ -41,12 +41,12 @@ def metrics_a_month(count: int) -> Decimal:
 
 
 def requests(count: int) -> Decimal:
-    """Return what so many requests cost."""
+    """Return the price of ``count`` requests."""
     return REQUEST * count
 
 
 def dollars(amount: Decimal) -> str:
-    """Write an amount: $7.20; less than a cent with what it takes."""
+    """Format an amount: $7.20; less than a cent with all its digits."""
     if amount == 0 or amount >= Decimal("0.01"):
         return f"${amount:,.2f}"
     return f"${amount.normalize():f}"

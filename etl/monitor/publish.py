@@ -1,14 +1,18 @@
-"""Publish the plan, so that every value is counted once, whatever happens in between.
+"""Publish the plan; every value counts once, whatever happens in between.
 
-The order of a run: what it costs is agreed to (``agree``); puts of an earlier run whose outcome
-nobody knows are read back; so is what the ledger may not know (new series, periods older than any
-before or behind a long pause), because a warehouse made anew, or put back from a copy, must not
-double what it put before; then the levels that alarms look at, and then, request by request, the
-amounts: written to the ledger as in flight, put, taken off. A run that fails half way leaves what
-was put as put, and the rest for the next one.
+The order of a run:
 
-Two warehouses that publish to one account and region would be added up by CloudWatch: one publisher
-for each, please. Processes of one warehouse wait for its lock.
+1. The user agrees to the price (``agree``).
+2. Values of an earlier run with an unknown outcome are read back.
+3. So are those that the ledger may not know (new series, periods earlier than any before or after a
+   long pause): a warehouse that was rebuilt or restored from a copy must not publish twice.
+4. The levels for the alarms are sent.
+5. The amounts are sent, request by request: written to the ledger as in flight, sent, confirmed.
+
+If a run fails half way, values that were sent stay recorded; the next run sends the rest.
+
+CloudWatch would add up the values of two warehouses that publish to one account and region, so each
+account and region must have only one publisher. Processes of one warehouse wait for its lock.
 """
 
 from __future__ import annotations
@@ -52,17 +56,17 @@ from etl.warehouse import published_metrics as ledger
 from etl.warehouse.published_metrics import InFlight, Put, Target
 from etl.warehouse.read.reports import run_report
 
-# Values near enough to one another to be the same: CloudWatch adds up floating-point numbers.
+# Values this close are the same: CloudWatch adds up floating-point numbers.
 _ROUNDING = 1e-9
 
 
 class NotAgreedError(BedrockUsageError):
-    """What it costs was not agreed to, so nothing was sent."""
+    """The price was not agreed to, so nothing was sent."""
 
 
 @dataclass
 class Result:
-    """What a run came to. ``left``: what it could not do, and why."""
+    """The result of a run. ``left``: what it could not do, and why."""
 
     values: int = 0
     levels: int = 0
@@ -85,7 +89,7 @@ class Publisher:
     def plan(self, *, since: datetime | None = None) -> PublishPlan:
         """Return what a run would do now. Asks AWS nothing and writes nothing.
 
-        Raises ConfigError if it takes more metrics than ``max_metrics`` from the start.
+        Raises ConfigError if a first run needs more metrics than ``max_metrics``.
         """
         now = self.clock.now()
         target = ledger.find_target(self.db, self.place.account_id, self.place.region)
@@ -128,10 +132,10 @@ class Publisher:
         )
 
     def _levels(self, target: Target, limited: tuple[str, ...], now: datetime) -> list[DailyCost]:
-        """Return what each application with a daily limit has cost: today, or yesterday.
+        """Return the cost of each application with a daily limit, today or yesterday.
 
-        Yesterday counts, if it was dearer, until a run has seen it with its last calls
-        (``settle``): else no alarm would tell what came between its last run and midnight.
+        Yesterday counts, if it cost more, until a run has seen it with its last calls
+        (``settle``). Otherwise no alarm would report calls between its last run and midnight.
         """
         seen = parse_time(target.levels_at) if target.levels_at else now
         days = {day(now), day(max(seen - settle(self.monitor), now - timedelta(days=1)))}
@@ -141,22 +145,23 @@ class Publisher:
             rows = run_report(self.db, "monitor_days", parameters)
             costs = {row["day"]: row["cost_picodollars"] for row in rows if row["day"] in days}
             known = [cost for cost in costs.values() if cost is not None]
-            # A day without a row had no use; one whose use has no known cost says nothing.
+            # A day without a row had no calls; a day with calls but no known cost is skipped.
             if known or not costs:
                 levels.append(DailyCost(application, int(max(known, default=0))))
         return levels
 
     def run(self, plan: PublishPlan) -> Result:
-        """Carry out a plan that was agreed to; return what came of it.
+        """Carry out a plan that was agreed to; return the result.
 
-        Raises nothing for what AWS did not take: it is in the result, and is left for the next run.
+        Raises nothing for values that AWS did not accept: the result reports them, and the next run
+        sends them.
         """
         target = ledger.ensure_target(self.db, plan.target)
         result = Result()
         try:
             self._send(target, plan, result)
         except StoppedError:
-            result.left.append("stopped; run it again to go on from here")
+            result.left.append("stopped; run it again to continue")
         except SourceError as error:
             result.left.append(explain_put(error))
         return result
@@ -170,7 +175,7 @@ class Publisher:
         if self._adopt(target, plan) or has_looked:
             allowed = plan.known | plan.new
             plan = self._only(self._plan(target, plan.range, now), allowed)
-        # Not earlier: what is older than before counts as known from here on.
+        # Not earlier: from here on, periods before the ledger's first count as known.
         ledger.begin(self.db, target, since)
         if plan.levels:
             levels = {level_series(one.application): one.amount for one in plan.levels}
@@ -181,15 +186,15 @@ class Publisher:
         self._send_batches(target, plan, result)
         if plan.undecided:
             result.left.append(
-                f"{plan.undecided:,} values of an earlier run, of which CloudWatch does not show"
-                " yet whether they got there; a later run looks again"
+                f"{plan.undecided:,} values of an earlier run: CloudWatch does not show yet whether"
+                " they arrived; a later run checks again"
             )
             return
         ledger.finish(self.db, target, since, utc_text(plan.range.until))
 
     @staticmethod
     def _only(plan: PublishPlan, allowed: frozenset[ledger.CustomMetric]) -> PublishPlan:
-        """Return a plan made anew without what was not agreed to in the meantime."""
+        """Return a renewed plan without series that the agreement does not cover."""
         kept = tuple(put for put in plan.puts if put.series in allowed)
         return replace(plan, puts=kept)
 
@@ -199,7 +204,7 @@ class Publisher:
             try:
                 self._send_batch(target, batch)
             except (SourceError, StoppedError):
-                result.left.append(f"{left:,} of {len(plan.puts):,} values were not put")
+                result.left.append(f"{left:,} of {len(plan.puts):,} values were not sent")
                 raise
             result.values += len(batch)
             result.requests += 1
@@ -217,7 +222,7 @@ class Publisher:
         ledger.confirm(self.db, target, batch)
 
     def _settle_in_flight(self, target: Target, now: datetime) -> bool:
-        """Find out what became of puts without an answer; return whether there were any."""
+        """Find out the result of requests without an answer; return whether there were any."""
         flying = ledger.in_flight(self.db, target)
         if not flying:
             return False
@@ -239,9 +244,9 @@ class Publisher:
         return True
 
     def _adopt(self, target: Target, plan: PublishPlan) -> bool:
-        """Take over what stands where the ledger does not know it; return whether anything did.
+        """Record published amounts that the ledger does not know; return whether there were any.
 
-        Another warehouse, or this one before it was made anew, has put it there.
+        Another warehouse has published them, or this one before it was rebuilt.
         """
         if not plan.unread:
             return False
@@ -249,7 +254,7 @@ class Publisher:
         known = ledger.published_amounts(
             self.db, target, utc_text(plan.range.since), utc_text(plan.range.until)
         )
-        # Where it has a point it knows better: what was put a moment ago may not show yet.
+        # Where the ledger has a value it is right: a value sent just now may not be visible yet.
         unknown = [
             Put(*key, amount) for key, amount in shown.items() if amount and key not in known
         ]
@@ -258,10 +263,10 @@ class Publisher:
 
 
 def decide(put: InFlight, shown: int | None, now: datetime) -> int | None:
-    """Return what stands in CloudWatch after a put of unknown outcome, None if it is too early.
+    """Return CloudWatch's amount after a request of unknown outcome; None if it is too early.
 
-    What shows it was put is believed at once. That it was not put, or that the Sum is neither of
-    the two that it could be, is believed once the value would have to show.
+    A Sum that includes the value is accepted at once. A Sum without it, or an unexpected Sum, is
+    accepted only when the value would have to be visible.
     """
     after = put.published + put.amount
     if shown is not None and abs(shown - after) <= _ROUNDING * abs(after):
@@ -276,9 +281,9 @@ def decide(put: InFlight, shown: int | None, now: datetime) -> int | None:
 def agree(
     publisher: Publisher, plan: PublishPlan, ask: Callable[[PublishPlan], bool] | None
 ) -> PublishPlan:
-    """Return the plan as far as its price is agreed to; ``ask`` None: there is nobody to ask.
+    """Return the part of the plan whose price is agreed to; ``ask`` None: do not ask.
 
-    Raises NotAgreedError if that is nothing.
+    Raises NotAgreedError if there is no such part.
     """
     accepted = Decimal(str(publisher.monitor.accept_usd_a_month))
     if plan.is_agreed(accepted):
@@ -288,7 +293,7 @@ def agree(
         if part.known and part.is_agreed(accepted):
             return part
         raise NotAgreedError(
-            f"publishing costs {prices.dollars(plan.a_month)} a month, which nobody has agreed to:"
+            f"publishing costs {prices.dollars(plan.a_month)} a month, which was not agreed to:"
             " run `bedrock-usage monitor publish` once, or set accept_usd_a_month under [monitor]"
         )
     if not ask(plan):
@@ -300,7 +305,7 @@ def agree(
 
 
 def settle(monitor: Monitor) -> timedelta:
-    """Return how long a period is over before it is put."""
+    """Return how long a period must be over before it is published."""
     return parse_duration(monitor.settle)
 
 
@@ -310,7 +315,7 @@ def day(moment: datetime) -> str:
 
 
 def _not_in_cost(column: str, rows: list[dict[str, Any]], monitor: Monitor) -> int:
-    """Return how many calls or tokens the published costs leave out, by their column."""
+    """Return how many calls or tokens of a column are not in the published costs."""
     if "CostUSD" not in monitor.metrics:
         return 0
     chosen = set(monitor.applications)

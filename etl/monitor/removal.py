@@ -1,7 +1,7 @@
-"""Take away what this program made: the dashboard, alarms and topic that carry its mark.
+"""Delete what this program made: the dashboard, alarms and topic that carry its mark.
 
-Custom metrics cannot be deleted. They cost nothing as soon as nothing is put any more, and
-CloudWatch drops their values after 15 months; ListMetrics hides them after two weeks.
+Custom metrics cannot be deleted. They cost nothing once no values are published, and CloudWatch
+drops their values after 15 months; ListMetrics hides them after two weeks.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ class Thing(NamedTuple):
 
 
 def plan_removal(place: Place) -> list[Thing]:
-    """Return what carries our mark."""
+    """Return the things that carry our mark."""
     things = []
     if dashboard.MARK in (dashboard.read_dashboard(place) or ""):
         things.append(Thing("dashboard", dashboard.NAME))
@@ -35,7 +35,7 @@ def plan_removal(place: Place) -> list[Thing]:
 
 
 def remove(place: Place, things: list[Thing]) -> None:
-    """Delete them; the alarms before the topic that they write to."""
+    """Delete them; the alarms before their topic."""
     for thing in things:
         if thing.kind == "dashboard":
             query = {"DashboardNames": [thing.name]}

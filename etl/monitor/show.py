@@ -1,4 +1,4 @@
-"""What a plan of the monitor says on a terminal, and what came of it: lines of text."""
+"""Plans of the monitor, and their results, as lines of text for a terminal."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _PAIRS_SHOWN = 50
 
 
 def plan_lines(plan: PublishPlan) -> list[str]:
-    """Say what a run would do, and its price."""
+    """Return what a run would do, and its price."""
     target, chosen = plan.target, plan.range
     first, last = utc_text(chosen.since), utc_text(chosen.until)
     lines = [
@@ -33,14 +33,14 @@ def plan_lines(plan: PublishPlan) -> list[str]:
     ]
     if not plan.puts:
         lines.append(
-            f"Nothing to put    what is younger than {last} settles first ([monitor] settle); of"
-            " what is older, all is put or there were no calls (`bedrock-usage status`)"
+            f"Nothing to send   periods after {last} must settle first ([monitor] settle); earlier"
+            " ones are published or had no calls (`bedrock-usage status`)"
         )
     if chosen.missed_from is not None:
         missed = utc_text(chosen.missed_from)
         lines.append(
-            f"Left out          {missed} to {first}: CloudWatch takes nothing older than two weeks,"
-            " and what vacuum dropped cannot be told any more"
+            f"Left out          {missed} to {first}: CloudWatch accepts nothing older than two"
+            " weeks, and calls that vacuum dropped can no longer be published"
         )
     return [*lines, *_doubt_lines(plan)]
 
@@ -59,21 +59,21 @@ def _pair_lines(plan: PublishPlan) -> Iterator[str]:
 
 
 def _doubt_lines(plan: PublishPlan) -> Iterator[str]:
-    """Say what is not in the plan, and why."""
+    """Yield what is not in the plan, and why."""
     if plan.calls_without_cost:
         yield (
             f"Without cost      {count(plan.calls_without_cost, 'call')}: no price, no tokens, or"
-            " no estimate yet; nothing is put for what is unknown"
+            " no estimate yet; unknown costs are not published"
         )
     if plan.unpriced_tokens:
         yield (
-            f"Without a price   {count(plan.unpriced_tokens, 'token')}: CostUSD is what the others"
-            " cost (view unpriced_usage)"
+            f"Without a price   {count(plan.unpriced_tokens, 'token')}: CostUSD is the cost of the"
+            " others (view unpriced_usage)"
         )
     if plan.undecided:
         yield (
             f"In doubt          {count(plan.undecided, 'value')} that an earlier run sent without"
-            " an answer: read back first"
+            " an answer: they are read back first"
         )
     levels = {level.application for level in plan.levels}
     for application in set(plan.limited) - levels:
@@ -83,13 +83,13 @@ def _doubt_lines(plan: PublishPlan) -> Iterator[str]:
         yield (
             f"Left out          {count(len(plan.left_out), 'new metric')} of"
             f" {count(pairs, 'pair')} of an application and a model: more than was agreed to, or"
-            " than max_metrics; run `bedrock-usage monitor publish`, with --since if it began days"
-            " ago, or change [monitor]"
+            " than max_metrics; run `bedrock-usage monitor publish`, with --since if this began"
+            " days ago, or change [monitor]"
         )
 
 
 def result_lines(plan: PublishPlan, result: Result) -> Iterator[str]:
-    """Say what a run came to."""
+    """Yield the result of a run."""
     daily = f" and {count(result.levels, 'daily cost')}" if result.levels else ""
     requests = count(result.requests, "request")
     yield f"Published         {count(result.values, 'value')}{daily} in {requests}"
@@ -102,10 +102,10 @@ def result_lines(plan: PublishPlan, result: Result) -> Iterator[str]:
 def alarm_lines(plan: AlarmPlan, daily_limit: Decimal) -> Iterator[str]:
     yield f"Alarm             {plan.alarm['AlarmName']}: {plan.action}"
     yield f"Limit             {dollars(daily_limit)} a day (UTC), at list price"
-    for told in plan.alarm["AlarmActions"]:
-        yield f"Tells             {harmless(told)}{' (new)' if plan.makes_topic else ''}"
+    for topic in plan.alarm["AlarmActions"]:
+        yield f"Notifies          {harmless(topic)}{' (new)' if plan.makes_topic else ''}"
     if not plan.alarm["AlarmActions"]:
-        yield "Tells             nobody: name an address with --email, or a topic with --topic"
+        yield "Notifies          no one: name an address with --email, or a topic with --topic"
     if plan.subscribes:
-        yield f"Subscribes        {harmless(plan.email)}, who must confirm a mail"
+        yield f"Subscribes        {harmless(plan.email)}, who must confirm an email"
     yield f"Price             {dollars(plan.a_month)} a month: $0.10 an alarm, $0.30 its metric"

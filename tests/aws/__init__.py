@@ -4,11 +4,10 @@
         aws.place("111122223333", "us-east-1").deliver(record)
         subprocess.run([...], env=os.environ | aws.environment())
 
-``fake`` is the way of a request, ``server`` the sockets, ``requests`` and ``answers`` the protocols;
+``fake`` routes a request, ``server`` has the sockets, ``requests`` and ``answers`` the protocols;
 ``cloudtrail``, ``cloudwatch``, ``logs``, ``bedrock``, ``runtime`` and ``identity`` know what AWS
-answers, ``invocations`` what it records of a call of the runtime;
-``moto_route`` has the rest. Real AWS was not at hand: where its documentation leaves a choice, the
-module says which one was made.
+answers, ``invocations`` what it records of a runtime call; ``moto_route`` has the rest. Real AWS was
+not available: where its documentation leaves a choice, the module states the choice made.
 """
 
 from tests.aws.calls import Request

@@ -1,7 +1,7 @@
 """From a handler's dict, or an error, to HTTP: each protocol's form, by botocore's models.
 
-Codes as botocore 1.44 names them. A status from the model wins (``ThrottlingException`` is 400 for
-CloudTrail, which models none, and 429 for Bedrock, which does).
+Codes are those of botocore 1.44. A status from the model wins (``ThrottlingException`` is 400 for
+CloudTrail, which models none, and 429 for Bedrock, which models it).
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ _NOTHING = StructureShape("Nothing", {"type": "structure", "members": {}})
 
 
 class _Validator(ParamValidator):
-    """Botocore's validator, which of a long list checks the first items only: pages are long."""
+    """Botocore's validator, but only for the first items of a long list: pages are long."""
 
     def _validate_list(self, param: Any, shape: Shape, errors: ValidationErrors, name: str) -> None:
         short = param[:_CHECKED] if isinstance(param, list) else param
@@ -103,7 +103,7 @@ def _headers(shape: Shape, value: dict[str, Any]) -> dict[str, str]:
 
 
 def _stream(operation: OperationModel, payload: str, value: dict[str, Any]) -> Answer:
-    """Return the events of a list as frames; one that the model calls an exception is sent as one."""
+    """Return the events of a list as frames; an exception of the model is sent as an exception."""
     shape = operation.output_shape.members[payload]
     body = b""
     for event in value[payload]:
@@ -123,7 +123,7 @@ def _stream(operation: OperationModel, payload: str, value: dict[str, Any]) -> A
 
 
 def _timestamp(form: str | None, value: Any) -> Any:
-    """Return epoch seconds, or text where the model says so; numbers and text are made already."""
+    """Return epoch seconds, or text where the model says so; numbers and text pass unchanged."""
     if not isinstance(value, datetime):
         return value
     utc = value.astimezone(UTC)
@@ -163,7 +163,7 @@ def _fill(element: Xml.Element, shape: Shape | None, value: Any) -> None:
 
 
 def _xml_error(operation: OperationModel, problem: AwsError) -> bytes:
-    """Return S3's bare ``Error``, EC2's ``Response/Errors/Error`` or all others' ``ErrorResponse``."""
+    """Return S3's bare ``Error``, EC2's ``Response/Errors/Error`` or else ``ErrorResponse``."""
     problem_xml = Xml.Element("Error")
     Xml.SubElement(problem_xml, "Code").text = problem.code
     Xml.SubElement(problem_xml, "Message").text = problem.message

@@ -1,8 +1,8 @@
-"""Bedrock's control plane: models, inference profiles with their tags, and the logging's settings.
+"""Bedrock's control plane: models, inference profiles with tags, and the logging settings.
 
-A profile is the dict that ListInferenceProfiles shows, with two keys of our own: ``tags``, and
-``isHidden`` for one that GetInferenceProfile finds though it is not listed (as with profiles that
-other accounts share, or that were just deleted from the list).
+A profile is the dict that ListInferenceProfiles shows, with two additional keys: ``tags``, and
+``isHidden`` for a profile that GetInferenceProfile finds although it is not listed (such as one that
+another account shares, or that was just deleted from the list).
 
 https://docs.aws.amazon.com/bedrock/latest/APIReference/API_Operations_Amazon_Bedrock.html
 """
@@ -25,7 +25,7 @@ _FILTERS = {
 
 
 def list_foundation_models(call: Call) -> dict[str, Any]:
-    """Answer all models at once: this operation has no pages."""
+    """Answer with all models at once: this operation has no pages."""
     asked = {_FILTERS[key]: value for key, value in call.params.items() if key in _FILTERS}
     models = [
         model
@@ -38,7 +38,7 @@ def list_foundation_models(call: Call) -> dict[str, Any]:
 
 
 def list_inference_profiles(call: Call) -> dict[str, Any]:
-    """Answer a page of the profiles of one type, or of both."""
+    """Answer with a page of the profiles of one type, or of both."""
     kind = call.params.get("typeEquals")
     profiles = [
         _shown(profile)
@@ -51,12 +51,12 @@ def list_inference_profiles(call: Call) -> dict[str, Any]:
 
 
 def get_inference_profile(call: Call) -> dict[str, Any]:
-    """Answer the profile with this ARN or id."""
+    """Answer with the profile that has this ARN or id."""
     return _shown(_find(call, call.params["inferenceProfileIdentifier"]))
 
 
 def list_tags_for_resource(call: Call) -> dict[str, Any]:
-    """Answer the tags of a profile; other resources are not known."""
+    """Answer with the tags of a profile; other resources are unknown."""
     tags = _find(call, call.params["resourceARN"]).get("tags", {})
     return {"tags": [{"key": key, "value": value} for key, value in tags.items()]}
 

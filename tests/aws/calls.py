@@ -2,7 +2,7 @@
 
 An ``AwsError`` is an answer that AWS would give too; the client gets it in the protocol's own form.
 A ``Violation`` is a mistake of the program under test, of a test, or of the fake itself: something
-real AWS never sees or never says. It is kept, and fails the test when the fake stops.
+that real AWS never receives or never sends. It is recorded, and fails the test when the fake stops.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ class AwsError(Exception):
         self.code, self.message, self.status = code, message, status
 
 
-class Violation(Exception):  # noqa: N818 - it is no error of AWS
+class Violation(Exception):  # noqa: N818 - not an error of AWS
     """Something that must not happen; the test fails."""
 
 
@@ -53,7 +53,7 @@ class HttpRequest:
 
 @dataclass(frozen=True)
 class Answer:
-    """What goes back. ``ending`` says how: sent, "reset", "reset-in-body" or "hang"."""
+    """The answer. ``ending``: how it is sent: completely, "reset", "reset-in-body" or "hang"."""
 
     status: int = 200
     body: bytes = b""
@@ -79,9 +79,9 @@ class Request:
 
 @dataclass
 class Call:
-    """A request with all that its handler needs. ``twist``: a fault for the handler to play.
+    """A request with everything that its handler needs. ``twist``: a fault for it to simulate.
 
-    ``headers``: what the answer has beside the model's own; its request id is ``request_id``.
+    ``headers``: headers of the answer besides the model's; its request id is ``request_id``.
     """
 
     aws: FakeAws
@@ -106,7 +106,7 @@ class Call:
 
     @property
     def token(self) -> str | None:
-        """The page's token, whatever this service calls it."""
+        """The page's token, whatever its name in this service."""
         return self.params.get("NextToken") or self.params.get("nextToken")
 
 

@@ -1,9 +1,9 @@
-"""Time for tests: virtual time that only moves when somebody sleeps.
+"""Time for tests: virtual time that moves only when something sleeps.
 
-``FakeClock`` stands in for ``etl.clock.Clock`` (same methods, same ``stop``), so that minutes of
-polite waiting take no time, while the fake AWS that shares the clock still sees requests paced.
-Time is a whole number of microseconds: twenty sleeps of 0.05 s are exactly one second, which a sum
-of floats would not be, and a limiter's "one second later" has no rounding in it.
+``FakeClock`` replaces ``etl.clock.Clock`` (same methods, same ``stop``). Minutes of waiting take no
+time, while the fake AWS with the same clock still sees paced requests. Time is a whole number of
+microseconds: twenty sleeps of 0.05 s are exactly one second, unlike a sum of floats, and a limiter's
+"one second later" has no rounding error.
 """
 
 from __future__ import annotations
@@ -15,12 +15,12 @@ from typing import Protocol
 
 from etl.errors import StoppedError
 
-# Where virtual time may begin: the day after the events that ``tests.support`` makes.
+# A start for virtual time: the day after the events of ``tests.support``.
 NOW = datetime(2026, 11, 3, 12, tzinfo=UTC)
 
 
 class Times(Protocol):
-    """What the fake AWS needs of a clock."""
+    """What the fake AWS needs from a clock."""
 
     def now(self) -> datetime: ...
 
@@ -38,7 +38,7 @@ class RealClock:
 
 
 class FakeClock:
-    """Virtual time from ``start`` on; ``sleeps`` has every wait asked for, in order."""
+    """Virtual time from ``start`` on; ``sleeps`` has every requested wait, in order."""
 
     def __init__(self, start: datetime) -> None:
         self.stop = threading.Event()
@@ -55,7 +55,7 @@ class FakeClock:
         return self._passed.total_seconds()
 
     def sleep(self, seconds: float) -> None:
-        """Let virtual time pass at once; raise StoppedError when a stop was asked for."""
+        """Let virtual time pass at once; raise StoppedError after a stop request."""
         self.check()
         with self._lock:
             self.sleeps.append(seconds)

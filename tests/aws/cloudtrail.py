@@ -1,14 +1,14 @@
 """CloudTrail's Event history of one account and region: the last 90 days of management events.
 
-Newest first by whole second; inside a second, the event delivered last comes first. An event's place
-in that order never changes, and a token is such a place. So events that arrive while somebody pages
-cannot push an older one off a page; those that belong further down still come, and those that belong
-higher up are missed until the next look, as with AWS.
+Newest first by whole second; within a second, the event delivered last comes first. An event's place
+in that order never changes, and a token is such a place. So events that arrive between pages cannot
+push an older one off a page. Those that belong further down still appear; those that belong higher
+up are missed until the next query, as with AWS.
 
-Data events are not shown, whatever was delivered: those marked so, and the operations that Bedrock
-logs as data events only. ``StartTime`` and ``EndTime`` are inclusive whole seconds. Without
-``LookupAttributes`` AWS answers every event, and so does this; more than one attribute is refused.
-What is older than 90 days (less ``FakeAws.loses``) by AWS's own clock is left out, or refused if
+Delivered data events are not shown: those marked as such, and the operations that Bedrock logs as
+data events only. ``StartTime`` and ``EndTime`` are inclusive whole seconds. Without
+``LookupAttributes`` AWS returns every event, and so does this; more than one attribute is refused.
+Events older than 90 days (less ``FakeAws.loses``) by AWS's own clock are left out, or refused with
 ``FakeAws.refuses_old``.
 
 https://docs.aws.amazon.com/awscloudtrail/latest/APIReference/API_LookupEvents.html
@@ -62,7 +62,7 @@ class EventHistory:
         self._lock = threading.Lock()
 
     def deliver(self, record: dict[str, Any], at: datetime | None, text: str | None) -> None:
-        """Add a raw event; a data event goes nowhere."""
+        """Add a raw event; a data event is dropped."""
         if not _is_management(record):
             return
         second = int(_event_time(record).timestamp())
@@ -90,7 +90,7 @@ class EventHistory:
 
 
 class Query(NamedTuple):
-    """What one request asks for: whole seconds from ``first`` to ``last``, both included."""
+    """One request's query: whole seconds from ``first`` to ``last``, both included."""
 
     first: int
     last: int
@@ -99,7 +99,7 @@ class Query(NamedTuple):
     position: tuple[int, int] | None
 
     def matching(self, events: Iterable[Event]) -> Iterator[Event]:
-        """Yield what is visible and has the attribute; stop at the first that is too old."""
+        """Yield visible events with the attribute; stop at the first that is too old."""
         for event in events:
             if event.second < self.first:
                 return
@@ -116,7 +116,7 @@ class Query(NamedTuple):
 
 
 def lookup_events(call: Call) -> dict[str, Any]:
-    """Answer one page."""
+    """Answer with one page."""
     size = call.params.get("MaxResults", PAGE)
     if not 1 <= size <= PAGE:
         raise AwsError("InvalidMaxResultsException", f"MaxResults must be from 1 to {PAGE}.")

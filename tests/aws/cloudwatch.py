@@ -1,20 +1,20 @@
 """CloudWatch's metrics of one account and region.
 
-**Grain.** A series is a namespace, a name and a set of dimensions. Its points stand at whole minutes
-(``metric``), or every 300 s by a rule (``dense_metric``), which costs no memory for years of data.
+**Grain.** A series is a namespace, a name and a set of dimensions. Its points are at whole minutes
+(``metric``), or every 300 s by a rule (``dense_metric``), which needs no memory for years of data.
 
-**GetMetricData** sums points into periods that begin at multiples of the period. It sums those from
-``StartTime`` up to, not with, ``EndTime``: a period cut by either comes out smaller, so a reader that
-asks for ragged ranges is found out. Periods without a point are left out, never zero. What
-is older than 15 days is there only for periods of whole 5 minutes, older than 63 days only for whole
-hours, older than 455 days not at all. Only ``Sum`` of one metric: math and other statistics are
+**GetMetricData** sums points into periods that begin at multiples of the period. The range includes
+``StartTime`` and excludes ``EndTime``: a period cut by either is smaller, which exposes a reader that
+requests ragged ranges. Periods without a point are left out, never zero. Points older than 15 days
+are available only for periods of whole 5 minutes, older than 63 days only for whole hours, older
+than 455 days not at all. Only ``Sum`` of one metric is supported: math and other statistics are
 violations.
 
-**Pages** hold at most ``MaxDatapoints`` points over all series, in the order of the queries. A token
-is a query and the time of its last point; the series that it cuts says ``PartialData``, and is listed
+**Pages** have at most ``MaxDatapoints`` points over all series, in the order of the queries. A token
+is a query and the time of its last point; the series that it cuts has ``PartialData``, and is listed
 again on the next page. A series that a page does not reach is not listed on it.
 
-**PutMetricData** adds a value to what stands at its minute, and knows AWS's limits. What is put shows
+**PutMetricData** adds a value to its minute, and applies AWS's limits. New values are visible
 ``Metrics.lag`` later; AWS takes minutes to days.
 
 https://docs.aws.amazon.com/AmazonCloudWatch/latest/APIReference/API_GetMetricData.html
@@ -55,7 +55,7 @@ class SeriesKey(NamedTuple):
 
 
 class _Dense(NamedTuple):
-    """A point every 300 s from ``start`` up to ``end``; a function gets the point's epoch second."""
+    """A point every 300 s from ``start`` to ``end``; a function gets the point's epoch second."""
 
     value: Value
     start: int
@@ -81,7 +81,7 @@ class Series:
         self._dense: list[_Dense] = []
 
     def put(self, points: Mapping[datetime, float]) -> None:
-        """Add points, or give known ones a new value."""
+        """Add points, or replace the values of existing ones."""
         new = {int(time.timestamp()) // 60 * 60: float(value) for time, value in points.items()}
         self._points |= new
         self._minutes = sorted(self._points)
@@ -110,7 +110,7 @@ class Series:
 
 
 class Metrics:
-    """All series of one account and region, in the order in which they came up."""
+    """All series of one account and region, in order of appearance."""
 
     def __init__(self) -> None:
         self.hidden: set[tuple[str, frozenset[tuple[str, str]]]] = set()
@@ -125,13 +125,13 @@ class Metrics:
             return self._series.setdefault(key, Series())
 
     def add(self, key: SeriesKey, minute: int, value: float, now: datetime) -> None:
-        """Take a value that was put; it shows ``lag`` later."""
+        """Accept a published value; it is visible ``lag`` later."""
         with self.lock:
             self._late.append((now + self.lag, key, minute, value))
             self.show(now)
 
     def show(self, now: datetime) -> None:
-        """Let what was put show, as far as it is time."""
+        """Make published values visible when their time has come."""
         due = [one for one in self._late if one[0] <= now]
         self._late = [one for one in self._late if one[0] > now]
         for _, key, minute, value in due:
@@ -146,7 +146,7 @@ class Metrics:
 
 
 def list_metrics(call: Call) -> dict[str, Any]:
-    """Answer a page of the series that are not hidden."""
+    """Answer with a page of the series that are not hidden."""
     keys = [key for key in call.place.metrics.listed() if _is_asked(call, key)]
     if call.params.get("RecentlyActive"):
         now = int(call.aws.clock.now().timestamp())
@@ -157,7 +157,7 @@ def list_metrics(call: Call) -> dict[str, Any]:
 
 
 def get_metric_data(call: Call) -> dict[str, Any]:
-    """Answer a page of data points."""
+    """Answer with a page of data points."""
     queries = call.params["MetricDataQueries"]
     most = call.params.get("MaxDatapoints", MOST_POINTS)
     _check(call, queries, most)
@@ -172,7 +172,7 @@ def get_metric_data(call: Call) -> dict[str, Any]:
 
 
 def put_metric_data(call: Call) -> dict[str, Any]:
-    """Add the values of custom metrics to what there is."""
+    """Add the values of custom metrics."""
     now = call.aws.clock.now()
     data = call.params["MetricData"]
     _check_put(call, data, now)
@@ -193,7 +193,7 @@ OPERATIONS: dict[str, Handler] = {
 def _fill_page(
     call: Call, queries: list[dict[str, Any]], at: list[Any], room: int
 ) -> tuple[list[dict[str, Any]], list[Any] | None]:
-    """Return the results from ``at`` (query, last time sent) on, and where the next page begins."""
+    """Return the results after ``at`` (query, last time sent), and where the next page begins."""
     first, sent = at
     results = []
     for number, query in enumerate(queries[first:], first):
@@ -211,7 +211,7 @@ def _fill_page(
 
 
 def _points(call: Call, query: dict[str, Any], sent: int | None) -> Iterator[tuple[int, float]]:
-    """Yield the query's points in the order asked for, behind the time sent last."""
+    """Yield the query's points in the requested order, after the time sent last."""
     stat = query["MetricStat"]
     place = call.aws.place(query.get("AccountId", call.account), call.region)
     series = place.metrics.find(_key(stat["Metric"]))
@@ -226,7 +226,7 @@ def _points(call: Call, query: dict[str, Any], sent: int | None) -> Iterator[tup
 
 
 def _oldest(call: Call, period: int) -> int:
-    """Return the start of the oldest period that is still kept."""
+    """Return the start of the oldest period still kept."""
     kept = next(age for whole, age in _KEPT if period % whole == 0)
     oldest = int((call.aws.now - kept + call.aws.loses).timestamp())
     return -(-oldest // period) * period

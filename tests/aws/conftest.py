@@ -27,7 +27,7 @@ def aws(clock: FakeClock) -> Iterator[FakeAws]:
 
 @pytest.fixture(scope="session")
 def _session() -> boto3.Session:
-    """One session for all tests: reading the service models is what takes time."""
+    """One session for all tests: reading the service models is slow."""
     return boto3.Session(aws_access_key_id="x", aws_secret_access_key="x")
 
 

@@ -1,6 +1,6 @@
-"""AWS's event stream: frames with a checksum each, one event a frame.
+"""AWS's event stream: frames with checksums, one event per frame.
 
-Written as the protocol's page has it, and read back by botocore in the tests:
+Written as the protocol's page describes it, and read back by botocore in the tests:
 https://docs.aws.amazon.com/AmazonS3/latest/API/RESTSelectObjectAppendix.html (the same encoding).
 """
 
@@ -14,7 +14,7 @@ _STRING = 7
 
 
 def frame(headers: dict[str, str], payload: bytes) -> bytes:
-    """Return one frame: lengths, their checksum, headers, payload, checksum of it all."""
+    """Return one frame: lengths, their checksum, headers, payload, total checksum."""
     head = b"".join(_header(name, value) for name, value in headers.items())
     prelude = struct.pack("!II", 12 + len(head) + len(payload) + 4, len(head))
     message = prelude + struct.pack("!I", crc32(prelude)) + head + payload

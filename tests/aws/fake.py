@@ -1,14 +1,15 @@
-"""The fake AWS: what there is, what was asked, and the way of a request through it.
+"""The fake AWS: its content, the recorded requests, and how a request is handled.
 
 A request is understood (service, operation, account, region, parameters), recorded, checked against
 botocore's model, and then passes, in this order: the credentials, the limiter, the faults, the
-handler of its operation. Answers are checked against the model too. What neither a correct program
-nor AWS would send is a violation: the client gets a 500, and leaving the ``with`` raises.
+handler of its operation. Answers are checked against the model too. A request or an answer that
+neither a correct program nor AWS would send is a violation: the client gets a 500, and leaving the
+``with`` raises.
 
-**The limiter** allows ``lookup_rate`` LookupEvents a second and account and region, in any window of
-one second (below one a second: one in any ``1 / rate`` seconds). AWS says "two per second" and not
-how it counts. The window is the stricter reading: whatever passes it passes a token bucket of that
-rate and capacity too. Refused requests do not count.
+**The limiter** allows ``lookup_rate`` LookupEvents per second, account and region, in any window of
+one second (below one a second: one in any ``1 / rate`` seconds). AWS says "two per second", but not
+how it counts. The window is the stricter reading: whatever passes it also passes a token bucket of
+that rate and capacity. Refused requests do not count.
 """
 
 from __future__ import annotations
@@ -109,7 +110,7 @@ class FakeAws:
 
     @property
     def now(self) -> datetime:
-        """The time by AWS's own clock, which ``skew`` (seconds) is ahead of the tests'."""
+        """The time by AWS's own clock, which is ``skew`` seconds ahead of the tests'."""
         return self.clock.now() + timedelta(seconds=self.skew)
 
     @property
@@ -117,9 +118,9 @@ class FakeAws:
         return self._running.url
 
     def environment(self, account: str = ACCOUNT, region: str = REGION) -> dict[str, str]:
-        """Return the variables that lead an unmodified boto3 here, as a user of the account.
+        """Return the variables that point an unmodified boto3 here, as a user of the account.
 
-        ``AWS_PROFILE`` and ``AWS_SESSION_TOKEN`` have to be absent.
+        ``AWS_PROFILE`` and ``AWS_SESSION_TOKEN`` must not be set.
         """
         return {
             "AWS_ENDPOINT_URL": self.url,
@@ -134,12 +135,12 @@ class FakeAws:
         }
 
     def place(self, account: str = ACCOUNT, region: str = REGION) -> Place:
-        """Return the one place for this account and region."""
+        """Return the place of this account and region."""
         with self._lock:
             return self._places.setdefault((account, region), Place(account, region))
 
     def role(self, account: str, name: str, *, external_id: str | None = None) -> str:
-        """Make a role that AssumeRole lets anybody into; return its ARN."""
+        """Make a role that any caller may assume; return its ARN."""
         return self.accounts.role(account, name, external_id)
 
     def organization(self, accounts: list[str], *, suspended: Iterable[str] = ()) -> None:
@@ -149,7 +150,7 @@ class FakeAws:
         self.accounts.members = [ACCOUNT, *others]
 
     def expire_credentials(self) -> None:
-        """Expire the keys that AssumeRole gave out so far; those it gives out later are good."""
+        """Expire the keys that AssumeRole has issued so far; later ones are valid."""
         self.accounts.expire()
 
     def count(

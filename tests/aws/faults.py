@@ -1,9 +1,9 @@
-"""What goes wrong on purpose.
+"""Faults on purpose.
 
-A fault takes the place of the true answer, or spoils it. Faults stand in a list, and the first one
-that fires answers alone. Each request a fault matches uses up its ``skip`` first, then its ``times``;
-faults behind the one that fires do not see that request. A request that the limiter or the check of
-the credentials refuses meets no fault.
+A fault replaces the true answer, or corrupts it. Faults are in a list, and only the first one that
+fires takes effect. Each matching request uses up a fault's ``skip`` first, then its ``times``; later
+faults do not see that request. A request that the limiter or the credentials check refuses meets no
+fault.
 """
 
 from __future__ import annotations
@@ -23,10 +23,10 @@ _PAGED = (
     "FilterLogEvents",
 )
 
-# Faults for a handler to play -> the operations that can.
+# Faults that a handler simulates -> the operations that can.
 _TWISTS = {"empty-page": _PAGED, "duplicates": _PAGED, "stream-error": STREAMS}
 
-# kind -> code and status per protocol; "*" stands for the others.
+# kind -> code and status per protocol; "*" means all others.
 _CODES: dict[str, dict[str, tuple[str, int]]] = {
     "500": {"*": ("InternalFailure", 500)},
     "503": {"*": ("ServiceUnavailable", 503)},
@@ -79,10 +79,10 @@ _MESSAGES = {
 
 @dataclass
 class Fault:
-    """One thing to go wrong; None as operation, region or account matches any.
+    """One fault; None as operation, region or account matches any.
 
-    ``times`` None is for ever; before ``after`` (by the server's clock) the fault sleeps; ``seconds``
-    is how long "slow" takes. ``seen`` counts the requests it matched.
+    ``times`` None: always; the fault is inactive before ``after`` (by the server's clock);
+    ``seconds``: how long "slow" takes. ``seen`` counts the requests it matched.
     """
 
     kind: str
@@ -100,7 +100,7 @@ class Fault:
             raise ValueError(f"no such fault: {self.kind!r}; one of {', '.join(KINDS)}")
 
     def fires(self, call: Call) -> bool:
-        """Say whether this request goes wrong, and count it."""
+        """Return whether this request fails, and count it."""
         if not self._matches(call):
             return False
         self.seen += 1
@@ -118,7 +118,7 @@ class Fault:
     def answer(
         self, call: Call, perform: Callable[[Call], Answer], stopped: threading.Event
     ) -> Answer:
-        """Return the spoilt answer, or raise the error; ``perform`` makes the true one."""
+        """Return the corrupted answer, or raise the error; ``perform`` makes the true one."""
         if self.kind in _CODES:
             raise fault_error(self.kind, call)
         if self.kind == "expired-token":

@@ -1,13 +1,13 @@
 """Who calls: access keys, roles, the organization and the regions (STS, Organizations, EC2).
 
-These few operations are answered here and not by moto. Its Organizations makes up account ids, its
-AssumeRole lets anybody into any role, and its EC2 takes 1.4 s to import for one list of regions.
+These few operations are answered here and not by moto: its Organizations makes up account ids, its
+AssumeRole accepts any caller for any role, and its EC2 takes 1.4 s to import for one list of regions.
 
 AssumeRole knows the roles that a test makes here, and those that IAM (moto) made: the latter if
 their trust policy names the caller or its account, and ``role_delay`` after they were made.
 
-An account's key is known by its number; AssumeRole gives out keys of the role's account. Their
-``Expiration`` is real time, since boto3 compares it with real time; virtual time expires nothing.
+An account's key contains its number; AssumeRole issues keys of the role's account. Their
+``Expiration`` is in real time, because boto3 compares it with real time; virtual time expires none.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ _REGIONS = {
 
 @dataclass
 class Key:
-    """An access key, and whose it is."""
+    """An access key and its owner."""
 
     account: str
     arn: str
@@ -77,7 +77,7 @@ class Accounts:
         return access_key
 
     def role(self, account: str, name: str, external_id: str | None) -> str:
-        """Make a role that anybody may assume; return its ARN."""
+        """Make a role that any caller may assume; return its ARN."""
         arn = f"arn:aws:iam::{account}:role/{name}"
         with self._lock:
             self._roles[arn] = account, external_id
@@ -91,13 +91,13 @@ class Accounts:
         return key.arn if key else "anonymous"
 
     def expire(self) -> None:
-        """Expire every key that AssumeRole gave out so far."""
+        """Expire every key that AssumeRole has issued so far."""
         with self._lock:
             for key in self._keys.values():
                 key.is_expired |= key.is_session
 
     def assume(self, arn: str, session: str, external_id: str | None) -> tuple[str, Key] | None:
-        """Return a new session's access key, or None if the role does not let one in."""
+        """Return a new session's access key, or None if the caller may not assume the role."""
         with self._lock:
             account, wanted = self._roles.get(arn, ("", None))
             if not account or wanted not in (None, external_id):
@@ -131,7 +131,7 @@ def get_caller_identity(call: Call) -> dict[str, Any]:
 
 
 def assume_role(call: Call) -> dict[str, Any]:
-    """Let the caller into a role that the test made; refuse it as AWS does otherwise."""
+    """Let the caller assume a role that the test made; otherwise refuse as AWS does."""
     params, accounts = call.params, call.aws.accounts
     arn = params["RoleArn"]
     session = accounts.assume(arn, params["RoleSessionName"], params.get("ExternalId"))
@@ -154,7 +154,7 @@ def assume_role(call: Call) -> dict[str, Any]:
 
 
 def list_accounts(call: Call) -> dict[str, Any]:
-    """Answer a page of the organization's accounts, the management account first."""
+    """Answer with a page of the organization's accounts, the management account first."""
     accounts = call.aws.accounts
     _check_organization(call)
     if call.account != accounts.default:
@@ -185,7 +185,7 @@ def describe_organization(call: Call) -> dict[str, Any]:
 
 
 def describe_regions(call: Call) -> dict[str, Any]:
-    """Answer the regions: the enabled ones, or all."""
+    """Answer with the regions: the enabled ones, or all."""
     params = call.params
     wanted = {f["Name"]: f["Values"] for f in params.get("Filters", ())}
     statuses = wanted.get("opt-in-status")

@@ -1,12 +1,12 @@
-"""What AWS records of a call of Bedrock's runtime: a CloudTrail event, and CloudWatch's totals.
+"""What AWS records of a Bedrock runtime call: a CloudTrail event, and CloudWatch's totals.
 
-The event is the one of the public captures: the caller, the model as sent, the user agent as sent,
-the answer's request id, and, of a call that does not stream, the tokens in ``additionalEventData``.
-``inputTokens`` there is what was not cached; cache tokens are not in CloudTrail. A stream's event
-has no tokens; a second one, the service event, has them, where ``has_service_events`` says so.
+The event is like those of public captures: the caller, the model and the user agent as sent, the
+answer's request id, and, unless the call streams, the tokens in ``additionalEventData``. Its
+``inputTokens`` excludes cached tokens; cache tokens are not in CloudTrail. A stream's event has no
+tokens; a second one, the service event, has them if ``has_service_events`` is set.
 
-A failed call leaves an event too, but for a caller that AWS does not know. A stream that breaks on
-its way is recorded as a whole one: what AWS records of it was nowhere to be read.
+A failed call also leaves an event, unless AWS does not know the caller. A stream that breaks is
+recorded like a complete one: AWS does not document what it records.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ THROTTLED = "ThrottlingException"
 
 
 class Usage(NamedTuple):
-    """The tokens of a call; ``input`` is what was neither read from the cache nor written to it."""
+    """The tokens of a call; ``input``: neither read from the cache nor written to it."""
 
     input: int
     output: int
@@ -36,10 +36,10 @@ class Usage(NamedTuple):
 
 
 class Recording:
-    """How AWS records: ``delay`` until CloudTrail has an event; the next ``lost`` it never has.
+    """How AWS records: ``delay`` until CloudTrail has an event; it loses the next ``lost`` events.
 
-    A stream's service event comes ``service_delay`` after its call's. Without ``has_tokens`` no
-    event has any, as it was before 2026.
+    A stream's service event arrives ``service_delay`` after its call's. Without ``has_tokens`` no
+    event has tokens, as before 2026.
     """
 
     def __init__(self) -> None:
@@ -56,7 +56,7 @@ class Recording:
 
 
 def record_success(call: Call, usage: Usage) -> None:
-    """Leave what a call that was answered leaves."""
+    """Record a call that was answered."""
     recording = call.aws.recording
     _count(call, _totals(usage))
     if recording.lost > 0:
@@ -73,7 +73,7 @@ def record_success(call: Call, usage: Usage) -> None:
 
 
 def record_failure(call: Call, problem: AwsError) -> None:
-    """Leave what a refused call leaves."""
+    """Record a call that was refused."""
     key = call.aws.accounts.find(call.access_key)
     if key is None or key.is_expired:
         return
@@ -153,7 +153,7 @@ def _model_arn(call: Call) -> str:
 
 
 def user_identity(call: Call) -> dict[str, Any]:
-    """Return who the caller is, as CloudTrail tells it."""
+    """Return the caller's identity as CloudTrail writes it."""
     key = call.aws.accounts.find(call.access_key)
     if key is None:
         raise KeyError(call.access_key)

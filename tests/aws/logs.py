@@ -1,13 +1,13 @@
 """CloudWatch Logs: groups with the events that Bedrock writes to them, and FilterLogEvents.
 
-Oldest first, by timestamp, then by when they were written: an event's place in that order never
-changes, and a token is such a place. So an event that is written while somebody pages still comes if
-it belongs further up, and is missed until the next look if it belongs further down.
+Oldest first, by timestamp, then by time of writing: an event's place in that order never changes,
+and a token is such a place. So an event that is written between pages still appears if it belongs
+further down, and is missed until the next query if it belongs further up.
 
-Choices, where AWS says nothing: ``startTime`` and ``endTime`` are inclusive ("before", "later than");
-a stream that is named and does not exist is an error, a prefix that no stream has is none; a token is
-good for the same question only. ``page_events`` stands for AWS's 10,000 events or 1 MB. Not played:
-filter patterns, ``logGroupIdentifier`` and ``startFromHead``.
+Choices where AWS is silent: ``startTime`` and ``endTime`` are inclusive ("before", "later than"); a
+named stream that does not exist is an error, but a prefix without streams is not; a token is valid
+for the same query only. ``page_events`` replaces AWS's 10,000 events or 1 MB. Not simulated: filter
+patterns, ``logGroupIdentifier`` and ``startFromHead``.
 
 https://docs.aws.amazon.com/AmazonCloudWatchLogs/latest/APIReference/API_FilterLogEvents.html
 """
@@ -52,12 +52,12 @@ class Event(NamedTuple):
 
 
 def event_id(serial: int) -> str:
-    """Return the id of the event that was written as the ``serial``th of its group."""
+    """Return the id of the ``serial``th event written to its group."""
     return f"{serial:056d}"
 
 
 class LogGroup:
-    """The events of one group, sorted oldest first. ``kept``: how long, None for ever."""
+    """The events of one group, sorted oldest first. ``kept``: for how long, None: forever."""
 
     def __init__(self) -> None:
         self.kept: timedelta | None = None
@@ -101,7 +101,7 @@ class LogGroup:
 
 
 class Query(NamedTuple):
-    """What one request asks for: milliseconds from ``first`` to ``last``, both included."""
+    """One request's query: milliseconds from ``first`` to ``last``, both included."""
 
     first: int
     last: int
@@ -111,7 +111,7 @@ class Query(NamedTuple):
 
 
 class Logs:
-    """The log groups of one account and region. ``page_events``: so many, at most, on a page."""
+    """The log groups of one account and region. ``page_events``: the most events per page."""
 
     def __init__(self) -> None:
         self.groups: dict[str, LogGroup] = {}
@@ -125,7 +125,7 @@ class Logs:
 
 
 def filter_log_events(call: Call) -> dict[str, Any]:
-    """Answer one page."""
+    """Answer with one page."""
     for name in _NOT_PLAYED:
         if name in call.params:
             raise Violation(f"FilterLogEvents: {name} is not played by the fake AWS")

@@ -1,14 +1,14 @@
 """S3, IAM, SNS and CloudWatch's dashboards and alarms, answered by moto in this process.
 
-Not a bucket in another region, and not CloudWatch's metrics, which are ``tests.aws.cloudwatch``'s.
+Buckets in another region are answered here; CloudWatch's metrics are in ``tests.aws.cloudwatch``.
 
-Moto is imported at the first such request (about half a second, once a process) and called as a WSGI
-application: no second server, no second port. It takes the account from a header, which we set, so it
-agrees with us about every key. Its state is the process's: two fakes at the same time share buckets,
-and the one that stops first empties them.
+Moto is imported at the first such request (about half a second, once per process) and called as a
+WSGI application: no second server, no second port. It takes the account from a header that we set, so
+it agrees with us about every key. Its state is global to the process: two simultaneous fakes share
+buckets, and the one that stops first empties them.
 
-Moto finds every bucket from everywhere. S3 does not: us-east-1 names the region in an error about the
-signature, the others in a header of a redirect ("Error responses", checked 2026-11-25).
+Moto finds every bucket from every region. S3 does not: us-east-1 names the region in an error about
+the signature, the others in a redirect's header ("Error responses", checked 2026-11-25).
 """
 
 from __future__ import annotations
@@ -35,12 +35,12 @@ _lock = threading.Lock()
 
 
 def answers(call: Call) -> bool:
-    """Say whether moto answers this operation."""
+    """Return whether moto answers this operation."""
     return call.service in SERVICES or call.name in OPERATIONS.get(call.service, ())
 
 
 def forward(call: Call) -> Answer:
-    """Return moto's answer to the request as it came, or S3's to one that came to a wrong region."""
+    """Return moto's answer to the unchanged request, or S3's if it came to the wrong region."""
     with _lock:
         client = _client()
     region = _bucket_region(call)
@@ -62,7 +62,7 @@ def forward(call: Call) -> Answer:
 
 
 def trusts(role_arn: str, caller_arn: str) -> bool:
-    """Say whether IAM made the role, and its trust policy lets this caller in."""
+    """Return whether IAM made the role and its trust policy allows this caller."""
     role = _role(role_arn)
     if role is None:
         return False
@@ -77,9 +77,9 @@ def trusts(role_arn: str, caller_arn: str) -> bool:
 
 
 def allows(role_arn: str, action: str, resources: Iterable[str]) -> bool:
-    """Say whether a role's inline policies allow an action on all resources.
+    """Return whether a role's inline policies allow an action on all resources.
 
-    A role that IAM did not make may do anything: nobody said what it may.
+    A role that IAM did not make may do anything: it has no policies.
     """
     role = _role(role_arn)
     if role is None:
@@ -114,7 +114,7 @@ def _role_arn(account: str, name: str) -> str:
 
 
 def _bucket_region(call: Call) -> str | None:
-    """Return where the bucket is, None if there is none or it is being made."""
+    """Return the bucket's region, None if it does not exist or is being created."""
     if call.service != "s3" or call.name == "CreateBucket":
         return None
     from moto.s3.models import s3_backends
@@ -136,7 +136,7 @@ def _wrong_region(asked: str, region: str) -> Answer:
 
 
 def reset() -> None:
-    """Forget all buckets and users, if moto was ever called."""
+    """Delete all buckets and users, if moto was ever called."""
     if _client.cache_info().currsize:
         from moto.moto_api._internal import moto_api_backend
 

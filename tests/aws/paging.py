@@ -1,8 +1,8 @@
-"""Tokens of pages: opaque, and good for the very same question only.
+"""Page tokens: opaque, and valid for exactly the same query only.
 
 A token is a position and a digest of everything else in the request (operation, account, region,
-parameters). Sent with any other parameter it is refused, as AWS does. What a position means is the
-operation's own: a place in the order of events, or the number of items passed. No two tokens are
+parameters). With any other parameter it is refused, as by AWS. The meaning of a position depends on
+the operation: a place in the order of events, or the number of items so far. No two tokens are
 equal, even for one position: boto3's paginators give up when the same token comes twice.
 """
 
@@ -34,7 +34,7 @@ _CODES_OF_OPERATIONS = {
 
 
 def token_error(call: Call) -> AwsError:
-    """Return the error with which this operation refuses a token."""
+    """Return this operation's error for an invalid token."""
     code = _CODES_OF_OPERATIONS.get(call.name) or _CODES[call.service]
     return AwsError(code, "Invalid or expired NextToken.")
 
@@ -45,7 +45,7 @@ def make_token(call: Call, position: Any) -> str:
 
 
 def position(call: Call) -> Any:
-    """Return where the request's token stands; None: at the beginning."""
+    """Return the position of the request's token; None: the beginning."""
     if call.token is None:
         return None
     try:
@@ -58,7 +58,7 @@ def position(call: Call) -> Any:
 
 
 def page(call: Call, items: Sequence[Item], size: int) -> tuple[Sequence[Item], str | None]:
-    """Return the items of this page, and the token of the next one if there is more."""
+    """Return the items of this page, and the token of the next page if there is one."""
     start = position(call) or 0
     if call.twist == "empty-page":
         return [], make_token(call, start)

@@ -1,4 +1,4 @@
-"""One account and region, and what there is in it. Tests fill it at any time, also mid-way."""
+"""One account and region with its content. Tests may add to it at any time."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from tests.aws.logs import GROUP, LogGroup, Logs
 
 
 class Place:
-    """What the services of one region hold for one account."""
+    """The content of one region's services for one account."""
 
     def __init__(self, account: str, region: str) -> None:
         self.account = account
@@ -31,7 +31,7 @@ class Place:
         self.events.deliver(record, at, text)
 
     def log_group(self, name: str = GROUP) -> LogGroup:
-        """Make a log group, if there is none of the name; return it."""
+        """Make a log group if there is none of that name; return it."""
         return self.logs.groups.setdefault(name, LogGroup())
 
     def log_invocation(
@@ -53,7 +53,7 @@ class Place:
         dimensions: Mapping[str, str],
         points: Mapping[datetime, float],
     ) -> None:
-        """Add points at whole minutes to a series; a point that is there takes the new value."""
+        """Add points at whole minutes to a series; an existing point gets the new value."""
         with self.metrics.lock:
             self.metrics.series(namespace, name, dimensions).put(points)
 
@@ -65,7 +65,7 @@ class Place:
         time: datetime,
         value: float,
     ) -> None:
-        """Add to the point of a minute, as each call adds to what CloudWatch counts."""
+        """Add to the point of a minute, as each call adds to CloudWatch's count."""
         with self.metrics.lock:
             self.metrics.series(namespace, name, dimensions).add(time, value)
 
@@ -78,7 +78,7 @@ class Place:
         start: datetime,
         end: datetime,
     ) -> None:
-        """Add a point every 300 s up to, not with, ``end``; a function gets its epoch second."""
+        """Add a point every 300 s before ``end``; a function gets its epoch second."""
         with self.metrics.lock:
             self.metrics.series(namespace, name, dimensions).put_dense(value_per_300s, start, end)
 
@@ -110,7 +110,7 @@ class Place:
         tags: Mapping[str, str] | None = None,
         hidden: bool = False,
     ) -> str:
-        """Add an application's profile; return its ARN."""
+        """Add an application inference profile; return its ARN."""
         kind = "application-inference-profile"
         arn = f"arn:aws:bedrock:{self.region}:{self.account}:{kind}/{profile_id}"
         own = {"tags": dict(tags or {}), "isHidden": hidden}

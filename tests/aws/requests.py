@@ -1,8 +1,8 @@
 """From HTTP to an operation and its parameters, by botocore's own service models.
 
-Nothing is typed by hand for a single operation: paths, names and types come from the models that the
-client uses to write the request. The parameters come out as a caller of boto3 would have given them,
-timestamps as aware datetimes, and are then checked by botocore's validator.
+No operation is described by hand: paths, names and types come from the models that the client uses
+to write the request. The parameters are returned as a caller of boto3 would pass them, timestamps as
+aware datetimes, and are then checked by botocore's validator.
 """
 
 from __future__ import annotations
@@ -32,13 +32,13 @@ _SERVICES = {
     "sns": "sns",
     "ec2": "ec2",
 }
-# The runtime signs as its control plane does, and lives on another host: here, at other paths.
+# The runtime signs like its control plane but has another host: here it has other paths.
 _RUNTIME = "/model/"
 _CREDENTIAL = re.compile(r"Credential=([^/]+)/\d{8}/([^/]+)/([^/]+)/aws4_request")
 
 
 class Scope(NamedTuple):
-    """Who signs, and for which region and service: all that tells services apart on one port."""
+    """Who signs, and for which region and service: this distinguishes services on one port."""
 
     access_key: str
     region: str
@@ -60,7 +60,7 @@ def scope(http: HttpRequest) -> Scope:
 
 @cache
 def service_model(service: str) -> ServiceModel:
-    # A loader of its own: clients change what theirs has (S3's addresses).
+    # A separate loader: clients modify the models of theirs (S3's addresses).
     return ServiceModel(Loader().load_service_model(service, "service-2"), service_name=service)
 
 
@@ -128,10 +128,10 @@ def _operation(model: ServiceModel, name: str) -> OperationModel:
 
 
 class _Route(NamedTuple):
-    """Where an operation of a REST service lives, and what a request to it has to have.
+    """The address of a REST service's operation, and what a request to it must have.
 
-    S3 has many operations at one address (PutObject, CopyObject): constants in the query and the
-    required ``parameters`` (names in query or headers, small letters) tell them apart.
+    S3 has many operations at one address (PutObject, CopyObject). Constants in the query and the
+    required ``parameters`` (lower-case names in query or headers) distinguish them.
     """
 
     method: str
@@ -182,7 +182,7 @@ def _route_of(operation: OperationModel) -> _Route:
 
 
 def from_json(shape: Shape | None, value: Any) -> Any:
-    """Make datetimes of timestamps; leave all else, known to the model or not, as it is."""
+    """Convert timestamps to datetimes; leave everything else unchanged."""
     if shape is None:
         return value
     if shape.type_name == "timestamp":
@@ -208,7 +208,7 @@ def _scalar(shape: Shape, text: str) -> Any:
 
 
 def _from_query(protocol: str, shape: Shape | None, fields: dict[str, str], at: str) -> Any:
-    """Return what stands at the dotted name ``at``, or None."""
+    """Return the value at the dotted name ``at``, or None."""
     if shape is None:
         return None
     if shape.type_name == "structure":

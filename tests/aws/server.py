@@ -1,8 +1,8 @@
-"""The wire: HTTP/1.1 on 127.0.0.1 with keep-alive, one thread a connection.
+"""The wire: HTTP/1.1 on 127.0.0.1 with keep-alive, one thread per connection.
 
-It knows nothing of AWS. It can do what a well-behaved server cannot: reset a connection before or in
-the middle of an answer, or never answer. Stopping closes every connection, idle or hanging, and joins
-every thread, so that nothing of one test is left for the next.
+It knows nothing about AWS. It can misbehave: reset a connection before or during an answer, or never
+answer. Stopping closes every connection, idle or hanging, and joins every thread, so nothing is left
+for the next test.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ _JOIN_SECONDS = 10.0
 
 
 class Wire(ThreadingHTTPServer):
-    """A server that gives each request to ``respond``, and faults of its own to ``report``."""
+    """A server that passes each request to ``respond``, and its own failures to ``report``."""
 
     daemon_threads = True
     request_queue_size = 128
@@ -67,7 +67,7 @@ class Wire(ThreadingHTTPServer):
             self.report(f"{len(self._connections)} connections did not end")
 
     def server_bind(self) -> None:
-        """Bind without the look-up of the host's name, which may take seconds."""
+        """Bind without looking up the host's name, which may take seconds."""
         TCPServer.server_bind(self)
 
     def process_request(self, request: Any, client_address: Any) -> None:
@@ -81,13 +81,13 @@ class Wire(ThreadingHTTPServer):
             thread.start()
 
     def shutdown_request(self, request: Any) -> None:
-        """Close at once: the polite FIN that the base class sends would forestall a reset."""
+        """Close at once: the base class sends a FIN, which would prevent a reset."""
         with self._lock:
             self._connections.discard(request)
             request.close()
 
     def handle_error(self, request: Any, client_address: Any) -> None:
-        """Clients may leave whenever they like; anything else is a mistake."""
+        """Ignore clients that disconnect; report anything else."""
         problem = sys.exception()
         if not isinstance(problem, ConnectionError | TimeoutError):
             self.report(f"the server failed: {problem!r}")
@@ -107,14 +107,14 @@ class _Handler(BaseHTTPRequestHandler):
     disable_nagle_algorithm = True
 
     def log_message(self, format: str, *args: Any) -> None:
-        """Say nothing."""
+        """Log nothing."""
 
     def _respond(self) -> None:
         path, _, query = self.path.partition("?")
         length = int(self.headers.get("Content-Length", 0))
         body = self.rfile.read(length)
         if len(body) < length or self.server.stopped.is_set():
-            self.close_connection = True  # half a request: one of us has gone
+            self.close_connection = True  # half a request: one side is gone
             return
         answer = self.server.respond(HttpRequest(self.command, path, query, self.headers, body))
         self._send(answer)
@@ -146,6 +146,6 @@ class _Handler(BaseHTTPRequestHandler):
         return ("\r\n".join(lines) + "\r\n\r\n").encode("latin-1")
 
     def _reset(self) -> None:
-        """Make the close of the connection a reset."""
+        """Turn the close of the connection into a reset."""
         self.connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET_ON_CLOSE)
         self.close_connection = True

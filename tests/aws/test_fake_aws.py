@@ -1,4 +1,4 @@
-"""The fake itself: its wire, faults, records and violations, and its end."""
+"""The fake itself: its wire, faults, records and violations, and its shutdown."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ Clients = Callable[..., Any]
 
 @pytest.fixture
 def trail(client: Clients, aws: FakeAws) -> Any:
-    """CloudTrail with 12 events, none of them newer than another by number."""
+    """CloudTrail with 12 events; a higher number is older."""
     aws.lookup_rate = None
     for number in range(12):
         when = (NOW - timedelta(seconds=number)).isoformat()
@@ -47,7 +47,7 @@ def ids(page: dict[str, Any]) -> list[str]:
 
 
 def refused(operation: Callable[..., Any], **params: Any) -> tuple[str, int]:
-    """Return the code and the status with which the operation fails."""
+    """Return the code and the status of the operation's failure."""
     with pytest.raises(ClientError) as caught:
         operation(**params)
     response = caught.value.response

@@ -34,7 +34,7 @@ def query(
 
 
 def points(watch: Any, *queries: dict[str, Any], **params: Any) -> list[tuple[Any, float]]:
-    """Return the points of the only answer to the queries."""
+    """Return the points of the single answer to the queries."""
     params = {"StartTime": NOW - 3 * HOUR, "EndTime": NOW} | params
     answer = watch.get_metric_data(MetricDataQueries=list(queries) or [query()], **params)
     (result,) = answer["MetricDataResults"]

@@ -18,7 +18,7 @@ MOMENT = int(NOW.timestamp() * 1000)
 
 
 def write(aws: FakeAws, number: int, seconds: float, **options: Any) -> None:
-    """Write the record of a call made so long ago."""
+    """Write the record of a call made that long ago."""
     when = (NOW - timedelta(seconds=seconds)).isoformat()
     aws.place().log_invocation(logged(number, timestamp=when), **options)
 

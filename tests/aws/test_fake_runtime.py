@@ -1,4 +1,4 @@
-"""The fake's Bedrock runtime, as an unmodified boto3 sees it, and what it leaves for the readers."""
+"""The fake's Bedrock runtime, as an unmodified boto3 sees it, and what it records for the readers."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def runtime(client: Clients, aws: FakeAws) -> Any:
 
 @pytest.fixture
 def events(client: Clients) -> Callable[[], list[dict[str, Any]]]:
-    """Return what CloudTrail shows, the oldest first."""
+    """Return CloudTrail's events, the oldest first."""
     trail = client("cloudtrail")
 
     def look() -> list[dict[str, Any]]:
@@ -48,7 +48,7 @@ def events(client: Clients) -> Callable[[], list[dict[str, Any]]]:
 
 
 def ask(runtime: Any, operation: str, **more: Any) -> dict[str, Any]:
-    """Call an operation with the one question; return the answer."""
+    """Call an operation with the question; return the answer."""
     if "converse" in operation:
         params = {"messages": MESSAGES, "inferenceConfig": {"maxTokens": 100}} | more
     else:
@@ -57,7 +57,7 @@ def ask(runtime: Any, operation: str, **more: Any) -> dict[str, Any]:
 
 
 def usage_of(operation: str, answer: dict[str, Any]) -> dict[str, Any]:
-    """Read an answer to its end; return its usage as the operation gives it."""
+    """Read an answer to its end; return its usage in the operation's form."""
     if operation == "converse":
         return answer["usage"]
     if operation == "invoke_model":
@@ -245,7 +245,7 @@ def test_a_model_that_is_gone_and_a_bad_body(aws: FakeAws, runtime: Any, events:
 
 @pytest.mark.parametrize("operation", STREAMS)
 def test_a_stream_may_break_in_three_ways(aws: FakeAws, runtime: Any, operation: str) -> None:
-    """With AWS's word for it, with the connection, and without a word: botocore says nothing."""
+    """With AWS's error, with a closed connection, and silently: botocore reports nothing."""
     key = "stream" if operation == "converse_stream" else "body"
     name = EVENT_NAMES[operation]
     aws.faults += [Fault("stream-error", name), Fault("reset-in-body", name), Fault("cut", name)]

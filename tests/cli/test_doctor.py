@@ -1,4 +1,4 @@
-"""``bedrock-usage doctor``: each thing that may be wrong is named, with the way to mend it."""
+"""``bedrock-usage doctor``: each thing that may be wrong is named, with the way to fix it."""
 
 from __future__ import annotations
 
@@ -207,7 +207,7 @@ def test_a_role_that_lets_nobody_in_says_what_both_sides_need(aws: FakeAws) -> N
     assert failed.fix == (
         f"allow sts:AssumeRole on {closed} in the policy of user tester of account {ACCOUNT}, and"
         f" let the role trust it: `bedrock-usage policy --trust arn:aws:iam::{ACCOUNT}:user/tester`"
-        " prints how"
+        " prints the trust policy"
     )
     assert {f.account_id for f in findings if f.region} == {"777788889999"}
 
@@ -395,7 +395,7 @@ def test_without_a_call_nothing_is_said_of_tokens(aws: FakeAws, age: timedelta |
         aws.place().deliver(call(1, eventTime=(NOW - age).isoformat()))
     assert tokens(aws)[1:] == (
         NOT_CHECKED,
-        "no call in 7 days' newest events",
+        "no call in the newest events of 7 days",
         None,
         ACCOUNT,
         REGION,
@@ -555,8 +555,8 @@ def test_a_bucket_that_may_not_be_listed_or_is_not_there(aws: FakeAws) -> None:
     assert denied[1:3] == (FAILED, "s3://logs/prefix: denied (AccessDenied)")
     assert denied.fix == (
         f"add s3:ListBucket on the bucket to the policy of user tester of account {ACCOUNT}"
-        " (`bedrock-usage policy` prints it); a bucket of another account must allow it in its"
-        " bucket policy as well"
+        " (`bedrock-usage policy` prints it); if the bucket belongs to another account, its"
+        " bucket policy must allow it too"
     )
 
 
@@ -566,7 +566,7 @@ def test_a_bucket_is_listed_by_the_role_that_reads_it(aws: FakeAws) -> None:
     denied = bucket(visit(aws, trail=logs))
     assert denied.account_id == OTHER
     assert str(denied.fix).startswith(
-        f"add s3:ListBucket on the bucket to the policy of role LogReader of account {OTHER}; a"
+        f"add s3:ListBucket on the bucket to the policy of role LogReader of account {OTHER}; if"
     )
     closed = TrailFiles(uri=TRAIL.uri, role_arn=f"arn:aws:iam::{OTHER}:role/None")
     findings = visit(aws, trail=closed)

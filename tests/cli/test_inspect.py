@@ -98,8 +98,8 @@ def test_where_the_warehouse_knows_the_call_only_its_place_and_second_are_asked(
     aws.requests.clear()
     for name in (uuid_of(1), uuid_of(1_000_001)):  # of the event, of its request
         (event,) = inspected(name, *words, "--db", "w.db")["events"]
-        assert event["warehouse"][0]["value"] == "holds it, told by CloudTrail"
-        assert event["warehouse"][0]["how"] == "and holds just this"
+        assert event["warehouse"][0]["value"] == "holds it, reported by CloudTrail"
+        assert event["warehouse"][0]["how"] == "with the same values"
     assert aws.count("LookupEvents", region="us-east-1") == 0
     asked = [one.params for one in aws.requests if one.operation == "LookupEvents"]
     assert len(asked) == 2
@@ -358,7 +358,7 @@ def test_a_survey_of_files_of_the_warehouse_and_of_the_newest(aws: FakeAws, tmp_
     log = write_log(tmp_path / "log.json", [call(1), call(2, eventName="ConverseStream")])
     status, out, _ = run("inspect", "--survey", "--db", "w.db")
     assert status == 0
-    assert "Of the warehouse's calls" in out
+    assert "These are the warehouse's calls" in out
     assert (
         json.loads(run("inspect", "--survey", "--format", "json", "--db", "w.db")[1])["calls"] == 60
     )

@@ -1,4 +1,4 @@
-"""Every cost of the demo, worked again from the raw files, in Decimal, by code of its own.
+"""Every cost of the demo, worked out again from the raw files, in Decimal, by separate code.
 
 Nothing of ``etl`` is used but the bundled files and what was loaded: events are read with json,
 prices from the seed, and the rules (ids, scopes, tokens, dates) are written down a second time.

@@ -1,4 +1,4 @@
-"""The bundled demo data: what stands in it, that it can be rebuilt, and how it is moved in time.
+"""The bundled demo data: its content, that it can be rebuilt, and how it is moved in time.
 
 The events are read here with ``json`` alone, so that nothing this checks depends on the code that
 the data is there to show.
@@ -149,7 +149,7 @@ def test_the_data_is_small():
     assert sum(path.stat().st_size for path in DATA.rglob("*") if path.is_file()) < 300_000
 
 
-# What stands in it
+# Its content
 
 
 def test_every_call_of_the_generator_is_there_and_no_other():

@@ -51,7 +51,7 @@ STREAMS = {"invoke_model_with_response_stream": "body", "converse_stream": "stre
 
 @pytest.fixture
 def aws(monkeypatch: pytest.MonkeyPatch) -> Iterator[FakeAws]:
-    # What is asked is all that is looked at: statistic sets, some of them at made-up times.
+    # Only the requests are examined: statistic sets, some of them at made-up times.
     monkeypatch.setitem(cloudwatch.OPERATIONS, "PutMetricData", lambda _: {})
     more = {"AWS_DISABLE_REQUEST_COMPRESSION": "true"}
     with FakeAws() as fake, environment(fake.environment() | more):
@@ -60,7 +60,7 @@ def aws(monkeypatch: pytest.MonkeyPatch) -> Iterator[FakeAws]:
 
 @pytest.fixture
 def measured(aws: FakeAws) -> Iterator[Callable[..., BedrockWithMetrics]]:
-    """Make clients of the application WebPortal that flush only when they are told to."""
+    """Make clients of the application WebPortal that flush only on request."""
     made = []
 
     def make(**options: Any) -> BedrockWithMetrics:
@@ -83,7 +83,7 @@ def puts(aws: FakeAws) -> list[dict[str, Any]]:
 
 
 def published(aws: FakeAws) -> dict[tuple[str, str], float]:
-    """Return the sum of each metric and model that CloudWatch was given."""
+    """Return the sum of each metric and model that CloudWatch received."""
     sums: dict[tuple[str, str], float] = {}
     for put in puts(aws):
         for datum in put["MetricData"]:
@@ -97,7 +97,7 @@ def of_haiku(aws: FakeAws) -> dict[str, float]:
 
 
 def consume(method: str, answer: dict[str, Any]) -> Any:
-    """Read an answer to its end and return all of it but what no two calls share."""
+    """Read an answer to its end and return it without the fields that differ in every call."""
     answer.pop("ResponseMetadata")
     if method in STREAMS:
         key = STREAMS[method]
@@ -402,7 +402,7 @@ def test_memory_is_bounded_while_cloudwatch_is_down(
     assert minutes == [1_795_000_000 // 60 * 60 + 60 * minute for minute in range(4, 9)]
     assert of_haiku(aws) == {"Calls": 5 + 3}
     assert bedrock.problems["calls that were not measured"] == 1
-    assert bedrock.problems["values that could not be sent for too long"] == 3
+    assert bedrock.problems["values that could not be sent in time"] == 3
 
 
 def test_a_day_later_nobody_waits_for_a_value_any_more(
@@ -417,7 +417,7 @@ def test_a_day_later_nobody_waits_for_a_value_any_more(
     now[0] += 25 * 3600
     bedrock.flush()
     assert published(aws) == {}
-    assert bedrock.problems["values that could not be sent for too long"] == 1
+    assert bedrock.problems["values that could not be sent in time"] == 1
 
 
 def test_an_answer_that_nobody_foresaw_reaches_the_caller(

@@ -48,16 +48,16 @@ def explained(
         return [explain(event, trial, warehouse, keys) for event in events]
 
 
-def values(told: Explanation) -> dict[str, Any]:
-    return {line.field: line.value for line in told.understood}
+def values(result: Explanation) -> dict[str, Any]:
+    return {line.field: line.value for line in result.understood}
 
 
-def hows(told: Explanation) -> dict[str, str]:
-    return {line.field: line.how for line in told.understood}
+def hows(result: Explanation) -> dict[str, str]:
+    return {line.field: line.how for line in result.understood}
 
 
 def at(record: Any, path: str) -> Any:
-    """Return what stands at a path of an event."""
+    """Return the value at a path of an event."""
     for name in path.split("."):
         if isinstance(record, list):
             record = {item["key"]: item["value"] for item in record}
@@ -140,19 +140,19 @@ def prepared(db: Database, tmp_path: Path) -> Database:
 @pytest.mark.parametrize("name", some(RECORDS, 10))
 def test_it_says_what_a_load_does(prepared: Database, tmp_path: Path, name: str) -> None:
     record = RECORDS[name]
-    (told,) = explained(prepared, record)
+    (result,) = explained(prepared, record)
     write = write_invocation_log if "schemaType" in record else write_log
     load(prepared, write(tmp_path / "log.json", [record]))
     ((stored,),) = [list(prepared.query("select * from calls"))]
-    said = values(told)
-    assert told.event_id == stored["event_id"]
+    said = values(result)
+    assert result.event_id == stored["event_id"]
     assert (said["time"], said["account"], said["region"], said["operation"]) == (
         stored["event_time"], stored["account_id"], stored["region"], stored["event_name"],
     )  # fmt: skip
     assert said["user"] == stored["raw_user_name"]
     assert said.get("shown as", said["user"]) == stored["user_name"]
     assert said["application"] == stored["application"]
-    assert hows(told)["application"].startswith(f"{stored['application_source']}, rank ")
+    assert hows(result)["application"].startswith(f"{stored['application_source']}, rank ")
     assert (said["model"], said["scope"]) == (stored["model_id"], stored["inference_scope"])
     assert said["service tier"] == stored["service_tier"]
     assert said["error"] == stored["error_code"]
@@ -162,23 +162,23 @@ def test_it_says_what_a_load_does(prepared: Database, tmp_path: Path, name: str)
         stored["input_tokens"], stored["output_tokens"], stored["cache_read_tokens"]
     )  # fmt: skip
     if name in ("user", "profile", "logged"):
-        assert explained(prepared, record)[0].warehouse[0].how == "and holds just this"
-    assert told.not_understood == []
+        assert explained(prepared, record)[0].warehouse[0].how == "with the same values"
+    assert result.not_understood == []
 
 
 @pytest.fixture(scope="module")
-def all_told() -> dict[str, Explanation]:
+def explanations() -> dict[str, Explanation]:
     return dict(zip(RECORDS, explained(None, *RECORDS.values()), strict=True))
 
 
 @pytest.mark.parametrize("name", RECORDS)
-def test_a_count_stands_where_it_says(all_told: dict[str, Explanation], name: str) -> None:
-    record, told = RECORDS[name], all_told[name]
+def test_a_count_stands_where_it_says(explanations: dict[str, Explanation], name: str) -> None:
+    record, result = RECORDS[name], explanations[name]
     for kind in ("input", "output", "cache_read", "cache_write"):
-        line = next(line for line in told.understood if line.field == f"{kind} tokens")
+        line = next(line for line in result.understood if line.field == f"{kind} tokens")
         if line.value is None:
-            assert line.how.startswith("nowhere: looked at ")
-            for path in line.how.removeprefix("nowhere: looked at ").split(", "):
+            assert line.how.startswith("not found: looked at ")
+            for path in line.how.removeprefix("not found: looked at ").split(", "):
                 with pytest.raises((KeyError, TypeError)):
                     at(record, path)
         else:
@@ -210,29 +210,29 @@ def test_a_count_stands_where_it_says(all_told: dict[str, Explanation], name: st
         ("user", "application", "unknown, rank 6 of 6"),
         ("resource", "model as sent", "resources[1].ARN"),
         ("no model", "model as sent",
-         "nowhere: looked at requestParameters.modelId, .model and resources[].ARN"),
+         "not found: looked at requestParameters.modelId, .model and resources[].ARN"),
         ("profile", "model", f"the model behind the application inference profile {PROFILE_ARN}"),
         ("latency", "service tier", "requestParameters.performanceConfig.latency"),
         ("failed", "cost",
-         "a failed call; what CloudWatch adds by estimate exists per hour only"),
+         "a failed call; CloudWatch's estimates are per hour only"),
     ], 12),
 )  # fmt: skip
 def test_it_says_why(prepared: Database, name: str, field: str, how: str) -> None:
-    (told,) = explained(prepared, RECORDS[name])
-    assert hows(told)[field] == how
+    (result,) = explained(prepared, RECORDS[name])
+    assert hows(result)[field] == how
 
 
 def test_evidence_after_the_one_that_hit_is_not_told(prepared: Database) -> None:
-    (told,) = explained(prepared, RECORDS["role"])
-    assert [field for field in values(told) if field.startswith("  ")] == [
+    (result,) = explained(prepared, RECORDS["role"])
+    assert [field for field in values(result) if field.startswith("  ")] == [
         "  1. config rule",
         "  2. role name",
     ]
 
 
 def test_prices_come_with_their_source(prepared: Database) -> None:
-    told = explained(prepared, RECORDS["own price"], RECORDS["unpriced"], RECORDS["user"])
-    own, unpriced, listed = told
+    result = explained(prepared, RECORDS["own price"], RECORDS["unpriced"], RECORDS["user"])
+    own, unpriced, listed = result
     assert values(own)["price of input"] == 1.23
     assert "your own rate" in hows(own)["price of input"]
     assert "our contract (checked 2026-11-01)" in hows(own)["price of input"]
@@ -257,13 +257,13 @@ def test_prices_come_with_their_source(prepared: Database) -> None:
         (call(1, eventName="ListFoundationModels"), "not one of Bedrock's inference operations"),
         (call(1, eventType="AwsVpceEvents"), "repeats one as a VPC endpoint's network activity"),
         (call(1, eventSource="s3.amazonaws.com"), "an event of another service"),
-        (service_event(1, 2, {"nothing": 1}), "but has none: looked at serviceEventDetails."),
+        (service_event(1, 2, {"nothing": 1}), "but it has none: looked at serviceEventDetails."),
     ],
 )
 def test_what_is_no_call_says_why(record: dict[str, Any], why: str) -> None:
-    (told,) = explained(None, record)
-    assert told.understood[0].value == "no"
-    assert why in told.understood[0].how
+    (result,) = explained(None, record)
+    assert result.understood[0].value == "no"
+    assert why in result.understood[0].how
 
 
 def test_a_service_event_says_whose_tokens_it_tells_and_the_call_shows_them() -> None:
@@ -273,23 +273,23 @@ def test_a_service_event_says_whose_tokens_it_tells_and_the_call_shows_them() ->
     path = "serviceEventDetails.AdditionalEventData.additionalEntries.inputTokens"
     assert (values(tokens)["input tokens"], hows(tokens)["input tokens"]) == (5, path)
     assert values(stream)["input tokens"] is None
-    assert values(stream)["input tokens, in all"] == 5
-    assert hows(stream)["input tokens, in all"] == "from the AwsServiceEvent"
+    assert values(stream)["input tokens, stored"] == 5
+    assert hows(stream)["input tokens, stored"] == "from the AwsServiceEvent"
 
 
 def test_a_copy_and_a_correction_say_so() -> None:
     copy = call(1, recipientAccountId="444455556666")
     correction = call(2, addendum={"originalEventID": uuid_of(3)})
-    told = explained(None, copy, correction)
-    assert "the copy of another account" in told[0].understood[0].how
-    assert "a correction" in told[1].understood[0].how
-    assert told[1].event_id == uuid_of(3)
+    result = explained(None, copy, correction)
+    assert "another account's copy" in result[0].understood[0].how
+    assert "a correction" in result[1].understood[0].how
+    assert result[1].event_id == uuid_of(3)
 
 
 def test_what_cannot_be_loaded_says_so() -> None:
-    (told,) = explained(None, call(1, eventTime="yesterday"))
-    assert told.understood == [
-        ("call", "refused", "eventTime is not a time: it goes to the table rejects")
+    (result,) = explained(None, call(1, eventTime="yesterday"))
+    assert result.understood == [
+        ("call", "rejected", "eventTime is not a time: see the table rejects")
     ]
 
 
@@ -302,8 +302,8 @@ def test_what_nothing_reads_is_told_with_numbers_only() -> None:
         requestParameters={"modelId": HAIKU, "maxTokens": 5, "inferenceConfig": {"maxTokens": 6}},
         responseElements={"usage": {"totalTokens": "9", "cacheTokensText": "canary"}},
     )  # fmt: skip
-    (told,) = explained(None, record)
-    assert [(line.field, line.value) for line in told.not_understood] == [
+    (result,) = explained(None, record)
+    assert [(line.field, line.value) for line in result.not_understood] == [
         ("responseElements.usage.totalTokens", "9"),
         ("additionalEventData.reasoningTokens", 7),
         ("additionalEventData.note", None),
@@ -312,38 +312,38 @@ def test_what_nothing_reads_is_told_with_numbers_only() -> None:
 
 def test_where_the_account_stands_is_told_as_it_was_found() -> None:
     record = call(1)
-    (told,) = explained(None, record)
-    assert hows(told)["account"] == "recipientAccountId"
+    (result,) = explained(None, record)
+    assert hows(result)["account"] == "recipientAccountId"
     del record["recipientAccountId"]
-    (told,) = explained(None, record)
-    assert values(told)["account"] == "111122223333"
-    assert hows(told)["account"] == "userIdentity: there is no recipientAccountId"
+    (result,) = explained(None, record)
+    assert values(result)["account"] == "111122223333"
+    assert hows(result)["account"] == "userIdentity: there is no recipientAccountId"
 
 
 def test_a_call_without_its_event_is_told_with_its_prices(
     prepared: Database, tmp_path: Path
 ) -> None:
     load(prepared, write_log(tmp_path / "log.json", [call(1, tokens=(1_000_000, 0))]))
-    told = stored_only(uuid_of(1), call(1)["eventTime"], prepared)
-    lines = {line.field: line for line in told.warehouse}
+    result = stored_only(uuid_of(1), call(1)["eventTime"], prepared)
+    lines = {line.field: line for line in result.warehouse}
     assert lines["price of input"].value == 0.25
     assert "list price of anthropic.claude-3-haiku" in lines["price of input"].how
     assert lines["cost"].value == 0.25
 
 
 def test_a_count_that_cannot_be_read_is_told() -> None:
-    (told,) = explained(None, call(1, additionalEventData={"inputTokens": -5}))
+    (result,) = explained(None, call(1, additionalEventData={"inputTokens": -5}))
     assert "additionalEventData.inputTokens is not a whole number of tokens" in (
-        told.not_understood[0].how
+        result.not_understood[0].how
     )
 
 
 def test_what_the_warehouse_holds_otherwise_is_told(prepared: Database, tmp_path: Path) -> None:
     load(prepared, write_log(tmp_path / "log.json", [call(1)]))
     load(prepared, write_invocation_log(tmp_path / "i.json", [logged(1, tokens=(10, 5))]))
-    (told,) = explained(prepared, call(1))
-    assert told.warehouse[0].value == "holds it, told by CloudTrail, invocation log"
-    differing = {line.field: (line.value, line.how) for line in told.warehouse[1:]}
+    (result,) = explained(prepared, call(1))
+    assert result.warehouse[0].value == "holds it, reported by CloudTrail, invocation log"
+    differing = {line.field: (line.value, line.how) for line in result.warehouse[1:]}
     assert differing["input_tokens"] == (10, "this event alone gives –")
     assert differing["token_source"] == ("invocation log", "this event alone gives none")
     assert set(differing) == {
@@ -355,11 +355,11 @@ def test_a_log_s_record_is_one_with_its_event(prepared: Database, tmp_path: Path
     load(prepared, write_log(tmp_path / "log.json", [call(1)]))
     load(prepared, write_invocation_log(tmp_path / "i.json", [logged(1, tokens=(10, 5))]))
     event, log = explained(prepared, call(1), logged(1, tokens=(10, 5)))
-    assert f"as one with the event {uuid_of(1)}" in log.understood[0].how
+    assert f"the same call as event {uuid_of(1)};" in log.understood[0].how
     assert values(log)["cost"] == values(event)["cost"] is not None
-    for told in (event, log):
-        assert told.warehouse[0].value == "holds it, told by CloudTrail, invocation log"
-        assert told.warehouse[0].how == "and holds just this"
+    for result in (event, log):
+        assert result.warehouse[0].value == "holds it, reported by CloudTrail, invocation log"
+        assert result.warehouse[0].how == "with the same values"
     (alone,) = explained(prepared, logged(1, tokens=(10, 5)))
     assert "differs" in alone.warehouse[0].how
     other = logged(1, accountId="444455556666")
@@ -368,8 +368,8 @@ def test_a_log_s_record_is_one_with_its_event(prepared: Database, tmp_path: Path
 
 def test_the_metadata_key_of_the_configuration_counts() -> None:
     record = call(1, requestParameters={"modelId": HAIKU, "requestMetadata": {"team": "Search"}})
-    (told,) = explained(None, record, keys=Keys(metadata="team"))
-    assert values(told)["application"] == "Search"
+    (result,) = explained(None, record, keys=Keys(metadata="team"))
+    assert values(result)["application"] == "Search"
 
 
 def test_a_trial_leaves_the_warehouse_and_the_disk_alone(prepared: Database) -> None:

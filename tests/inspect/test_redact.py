@@ -1,4 +1,4 @@
-"""What may be shown of an event: nothing that somebody said, and everything else."""
+"""What may be shown of an event: nothing that anyone said, and everything else."""
 
 from __future__ import annotations
 

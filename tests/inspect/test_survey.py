@@ -84,7 +84,7 @@ def test_events_are_counted_by_operation_and_what_they_are() -> None:
         ("ConverseStream", "not a separate call"): 1,
         ("ListFoundationModels", "not a call"): 1,
         ("InvokeModel", "not a call"): 1,
-        ("InvokeModel", "refused"): 1,
+        ("InvokeModel", "rejected"): 1,
         ("Converse", "a record of an invocation log"): 1,
     }
 
@@ -109,7 +109,7 @@ def test_rows_that_are_left_out_are_told() -> None:
     assert (len(callers.rows), callers.left_out) == (10, 3)
     printed = StringIO()
     print_survey(found, [callers], Console(file=printed, width=200))
-    assert "... and 3 more, of fewer calls" in printed.getvalue()
+    assert "... and 3 more, with fewer calls each" in printed.getvalue()
 
 
 def test_paths_are_counted_where_counts_stand() -> None:
@@ -225,7 +225,7 @@ def test_text_that_a_caller_wrote_breaks_out_of_no_snippet() -> None:
         ({"type": "AWSService", "invokedBy": "x.amazonaws.com"}, "x.amazonaws.com", "an AWS service"),
         ({"type": "Root", "arn": "arn:aws:iam::111122223333:root"}, "root", "the root user"),
         ({"type": "IAMUser", "userName": "BedrockAPIKey-ab12"}, "BedrockAPIKey-ab12", "an API key"),
-        ({"type": "Unknown"}, "(unknown)", "the event names nobody"),
+        ({"type": "Unknown"}, "(unknown)", "the event names no one"),
     ],
 )  # fmt: skip
 def test_users_that_are_not_people_are_told(identity: Any, user: str, why: str) -> None:
@@ -303,7 +303,7 @@ def test_memory_does_not_grow_with_callers(monkeypatch: pytest.MonkeyPatch) -> N
     many = (call(number, user=f"user-{number}", eventName="Converse") for number in range(300))
     odd = (call(n, eventName=f"Odd{n}", additionalEventData={f"x{n}": 1}) for n in range(300))
     found = surveyed(*many, *odd)
-    assert (found.total.calls, found.untold) == (50, 250)
+    assert (found.total.calls, found.ungrouped) == (50, 250)
     assert len(found.nameless) == 50
     assert len(found.events) <= 50
 
@@ -313,10 +313,10 @@ def test_sessions_do_not_tell_kinds_apart_unless_a_rule_looks_at_them(
 ) -> None:
     monkeypatch.setattr(surveys, "MAX_KINDS", 2)
     records = [call(n, userIdentity=role_identity("worker", f"job-{n}")) for n in range(10)]
-    assert surveyed(*records, like=db).untold == 0
+    assert surveyed(*records, like=db).ungrouped == 0
     apply_config(db, [ApplicationRule(application="Jobs", session="job-1")], {})
     found = surveyed(*records, like=db)
-    assert (found.untold, sum(one.calls for one in found.nameless.values())) == (8, 1)
+    assert (found.ungrouped, sum(one.calls for one in found.nameless.values())) == (8, 1)
 
 
 def test_a_field_that_nothing_reads_is_counted() -> None:

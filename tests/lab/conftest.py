@@ -1,4 +1,4 @@
-"""An account to try the lab in: virtual time, and a folder of one's own."""
+"""An account to try the lab in: virtual time, and a separate folder."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from tests.sync.support import environment
 
 @pytest.fixture
 def clock(monkeypatch: pytest.MonkeyPatch) -> FakeClock:
-    """The time of the commands and of the fake AWS: it only passes while somebody waits."""
+    """The time of the commands and of the fake AWS: it passes only while something waits."""
     clock = FakeClock(NOW)
     for module in ("lab", "monitor"):
         monkeypatch.setattr(f"etl.cli.{module}.Clock", lambda: clock)

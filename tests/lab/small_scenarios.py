@@ -1,4 +1,4 @@
-"""Scenarios for the lab: a small file, and the roles of those that come with the program."""
+"""Scenarios for the lab: a small file, and the roles of the built-in ones."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ SECRET = "the quick brown fox of the prompt"
 
 
 def scenarios(**changes: Any) -> str:
-    """Return a file of two scenarios by user agent, three calls in all."""
+    """Return a file with two scenarios by user agent and three calls."""
     one = {
         "name": "Shop",
         "user_agent": "Shop/1.0",

@@ -1,4 +1,4 @@
-"""Whoever runs the lab, the warehouse shows the calls under that name."""
+"""The warehouse shows the lab's calls under the name of the person who runs it."""
 
 from __future__ import annotations
 

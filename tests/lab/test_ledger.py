@@ -70,7 +70,7 @@ def test_the_last_run_is_the_one_that_began_last(path: Path) -> None:
 
 def test_another_file_is_refused(path: Path) -> None:
     path.write_text('{"Records": []}\n')
-    with pytest.raises(DataError, match=r"line 1.*it is not a ledger of the lab"):
+    with pytest.raises(DataError, match=r"line 1.*this is not a ledger of the lab"):
         read_ledger(path)
     path.write_text("")
     with pytest.raises(DataError, match="the ledger is empty"):
@@ -79,7 +79,7 @@ def test_another_file_is_refused(path: Path) -> None:
 
 def test_another_file_is_neither_read_nor_added_to(path: Path) -> None:
     path.write_text("dear diary\n")
-    with pytest.raises(DataError, match=r"line 1: it is not a ledger of the lab"):
+    with pytest.raises(DataError, match=r"line 1: this is not a ledger of the lab"):
         read_ledger(path)
     with pytest.raises(DataError, match="name another with --ledger"):
         write(path, entry())

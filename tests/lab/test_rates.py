@@ -1,4 +1,4 @@
-"""Prices worked out beside the views: by hand here, and against the views elsewhere."""
+"""Prices worked out without the views: by hand here, compared with the views elsewhere."""
 
 from __future__ import annotations
 

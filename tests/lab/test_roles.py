@@ -1,4 +1,4 @@
-"""``lab roles``: made whole, finished after a failure, and only ever the lab's own."""
+"""``lab roles``: repaired, finished after a failure, and only the lab's own roles touched."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def iam(aws: FakeAws) -> Iterator[Any]:
 
 
 def changes(aws: FakeAws) -> list[tuple[str, str]]:
-    """Return what was asked to be changed, and of which role."""
+    """Return the requested changes, each with its role."""
     return [(r.operation, r.params["RoleName"]) for r in aws.requests if r.operation in CHANGES]
 
 
@@ -179,7 +179,7 @@ def test_a_role_of_somebody_else_is_left_alone(aws: FakeAws, iam: Any) -> None:
     assert "3 of 4 roles ready" in err
     status, out, err = run("lab", "roles", "delete", "--yes")
     assert (status, err) == (0, "3 roles deleted\n")
-    assert f"keep          {FIRST}  (carries no tag {TAG}: not the lab's)" in out
+    assert f"keep          {FIRST}  (has no tag {TAG}: not the lab's)" in out
     assert iam.get_role(RoleName=FIRST)["Role"] == before
     assert iam.list_role_policies(RoleName=FIRST)["PolicyNames"] == []
     assert roles_there(iam) == {FIRST}
@@ -190,7 +190,7 @@ def test_a_role_that_others_gave_a_policy_is_not_deleted(aws: FakeAws, iam: Any)
     iam.put_role_policy(RoleName=FIRST, PolicyName="extra", PolicyDocument=document("s3:*"))
     status, _, err = run("lab", "roles", "delete", "--yes")
     assert status == 1
-    assert "has policies that the lab did not make: extra; take them off first" in err
+    assert "has policies that the lab did not make: extra; remove them first" in err
     assert set(iam.list_role_policies(RoleName=FIRST)["PolicyNames"]) == {"extra", POLICY}
     iam.delete_role_policy(RoleName=FIRST, PolicyName="extra")
     assert run("lab", "roles", "delete", "--yes")[0] == 0

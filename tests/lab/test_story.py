@@ -26,13 +26,13 @@ USAGE = {
 
 
 def application_costs(db: str) -> dict[str, float]:
-    """Return what the report says that each application cost."""
+    """Return each application's cost in the report."""
     _, out, _ = run("report", "applications", "--format", "json", "--db", db)
     return {row["application"]: round(row["cost_usd"], 9) for row in json.loads(out)["rows"]}
 
 
 def published_costs(aws: FakeAws) -> dict[str, float]:
-    """Return what CloudWatch has of each application's cost, over all models and periods."""
+    """Return each application's cost in CloudWatch, over all models and periods."""
     metrics = aws.place().metrics
     metrics.show(aws.clock.now())
     costs: dict[str, float] = {}

@@ -1,4 +1,4 @@
-"""``lab traffic``: says the price, asks, sends each call once, and remembers what it sent."""
+"""``lab traffic``: states the price, asks, sends each call once, and records what it sent."""
 
 from __future__ import annotations
 
@@ -107,7 +107,7 @@ def test_a_price_that_is_not_known_is_said_and_needs_more_than_yes(
     words = ("lab", "traffic", "--scenarios", "new.toml")
     status, out, _ = run(*words, "--dry-run")
     assert "unpriced" in out
-    assert "and 2 calls whose price is not known" in out
+    assert "plus 2 calls without a known price" in out
     status, _, err = run(*words, "--yes")
     assert (status, aws.count()) == (2, 0)
     assert "2 calls of a model whose price is not known: --yes alone does not send them" in err
@@ -132,17 +132,17 @@ def test_the_scenarios_can_be_printed_changed_and_used(aws: FakeAws, tmp_path: P
 @pytest.mark.parametrize(
     ("changes", "said"),
     [
-        ({"calls": 0}, "calls: 0 will not do"),
-        ({"max_tokens": 100_000}, "max_tokens: 100000 will not do"),
+        ({"calls": 0}, "calls: 0 is not between 1 and"),
+        ({"max_tokens": 100_000}, "max_tokens: 100000 is not between 1 and"),
         ({"role": "App-BedrockRole"}, "either a role or a user_agent"),
-        ({"user_agent": "Boto3/1.0"}, "no application's name"),
-        ({"user_agent": "two words/1"}, "user_agent: 'two words/1' will not do"),
-        ({"region": "moon"}, "region: 'moon' will not do"),
+        ({"user_agent": "Boto3/1.0"}, "names an SDK or a library, not an application"),
+        ({"user_agent": "two words/1"}, "user_agent: 'two words/1' is not valid"),
+        ({"region": "moon"}, "region: 'moon' is not valid"),
         ({"operation": "Invoke"}, "operation"),
         ({"operation": "InvokeModel", "model": "amazon.nova-lite-v1:0"}, "use Converse"),
         ({"prompts": []}, "must not be empty"),
         ({"colour": "red"}, "colour"),
-        ({"name": "Desk"}, "two scenarios"),
+        ({"name": "Desk"}, "two scenarios are named"),
     ],
 )
 def test_a_wrong_file_is_refused_with_the_reason(
@@ -200,24 +200,24 @@ def test_a_role_that_lets_nobody_in_is_no_matter_of_the_model(aws: FakeAws) -> N
     assert (status, summary(out)) == (1, done("3/7", "9/21"))
     assert "AccessDenied on sts:AssumeRole" in err
     assert "`bedrock-usage policy --lab`" in err
-    assert "if the model has retired" not in err
+    assert "if the model is retired" not in err
 
 
 def test_a_model_that_is_gone_is_told_with_what_to_do(aws: FakeAws, small: list[str]) -> None:
     aws.recording.gone.add(SONNET)
     status, out, err = run(*small, "--yes")
     assert (status, summary(out)) == (1, done("1/2", "2/3"))
-    assert "if the model has retired" in err
+    assert "if the model is retired" in err
     assert "--model OLD=NEW, or --print-scenarios and --scenarios FILE" in err
 
 
 def test_a_model_can_be_replaced_where_it_stands(aws: FakeAws, small: list[str]) -> None:
     other = "us.anthropic.claude-haiku-4-5-20251001-v1:0"
     _, _, err = run(*small, "--dry-run")
-    assert f"{HAIKU} reached the end of its life in us-east-1 on 2026-09-10" in err
+    assert f"{HAIKU} was retired in us-east-1 on 2026-09-10" in err
     assert f"--model {HAIKU}={other}" in err
     status, _, err = run(*small, "--yes", "--model", f"{HAIKU}={other}")
-    assert (status, "end of its life" in err) == (0, False)
+    assert (status, "was retired" in err) == (0, False)
     assert [e.model_id for e in ledger()] == [other, other, SONNET]
     assert run("lab", "verify", "--db", "w.db")[0] == 0
 
@@ -236,7 +236,7 @@ def test_a_call_that_may_have_been_made_is_unknown_and_not_repeated(
     status, out, err = run(*small, "--yes")
     assert (status, summary(out), calls_made(aws)) == (1, done("1/2", "2/3"), 3)
     assert [e.status for e in ledger()] == ["unknown", "ok", "ok"]
-    assert "It may have been made, and is not repeated" in err
+    assert "AWS may have made the call; it is not repeated" in err
 
 
 def test_a_call_that_never_left_is_failed_and_not_unknown(
@@ -246,13 +246,13 @@ def test_a_call_that_never_left_is_failed_and_not_unknown(
     status, out, err = run(*small, "--yes")
     assert (status, summary(out), calls_made(aws)) == (1, done("0/2", "0/3"), 0)
     assert [e.status for e in ledger()] == ["failed"] * 3
-    assert "may have been made" not in err
+    assert "may have made" not in err
 
 
 def test_a_ledger_that_cannot_be_written_stops_the_run(
     aws: FakeAws, small: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """What is sent without a line in the ledger would be money for no proof."""
+    """A call without a line in the ledger would cost money and prove nothing."""
     write, written = os.write, []
 
     def full(descriptor: int, line: bytes) -> int:
@@ -313,7 +313,7 @@ def test_a_stop_ends_the_run_between_two_calls(
 def test_the_environment_gives_the_calls_no_other_name(
     aws: FakeAws, small: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """An SDK app id would win over the user agent, a key for Bedrock alone over the credentials."""
+    """An SDK app id would override the user agent, a Bedrock API key the credentials."""
     monkeypatch.setenv("AWS_SDK_UA_APP_ID", "SomethingElse")
     monkeypatch.setenv("AWS_BEARER_TOKEN_BEDROCK", "secret-key")
     assert run(*small, "--yes")[0] == 0

@@ -1,4 +1,4 @@
-"""``lab verify``: whatever is wrong with a call in the warehouse, it is found and said."""
+"""``lab verify``: finds and reports whatever is wrong with a call in the warehouse."""
 
 from __future__ import annotations
 
@@ -47,12 +47,12 @@ def differences(proof: dict[str, Any]) -> list[tuple[int, str, Any, Any]]:
 
 
 def looks(clock: FakeClock) -> int:
-    """Return how often it waited to look again; pauses of a second are the limiter's."""
+    """Return how often it waited to look again; one-second pauses are the limiter's."""
     return sum(pause > 5 for pause in clock.sleeps)
 
 
 def change_ledger(call: int, **changes: Any) -> None:
-    """Write into the ledger what was never sent so."""
+    """Change an entry of the ledger to something that was never sent."""
     file = Path("lab_ledger.jsonl")
     lines = [json.loads(line) for line in file.read_text().splitlines()]
     for line in lines:
@@ -92,7 +92,7 @@ def test_what_may_not_be_read_is_not_waited_for(aws: FakeAws, clock: FakeClock, 
     status, out, err = run(*VERIFY)
     assert (status, looks(clock)) == (1, 0)
     assert "add cloudtrail:LookupEvents to the policy" in err
-    assert "Not waited for what is lacking" in err
+    assert "Not waiting for the rest" in err
     assert out.splitlines()[-1].endswith(": 3 not found: not proved.")
 
 
@@ -190,8 +190,8 @@ def test_a_stream_may_lack_its_tokens_unless_that_is_asked_for(
     assert (status, differences(proof)) == (0, [])
     assert all(
         call["notes"] == [
-            "no input_tokens, output_tokens in CloudTrail: AWS does not always tell a stream's;"
-            " invocation logs do (docs/troubleshooting.md#no-tokens)"
+            "no input_tokens, output_tokens in CloudTrail: AWS does not always report a"
+            " stream's tokens; invocation logs have them (docs/troubleshooting.md#no-tokens)"
         ]
         for call in proof["calls"]
     )  # fmt: skip
@@ -280,7 +280,7 @@ def test_the_last_run_is_verified_or_the_one_that_is_named(aws: FakeAws, send: S
 def test_a_sync_that_runs_elsewhere_is_waited_for(
     aws: FakeAws, clock: FakeClock, send: Send, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The other one holds the lock until it has written what is waited for."""
+    """Another process holds the lock until it has written the awaited calls."""
     assert run("sync", "--region", "us-east-1", "--since", "1d", "--db", "w.db")[0] == 0
     send()
     records = [event.item["CloudTrailEvent"] for event in aws.place().events._events]
@@ -317,4 +317,4 @@ def test_credentials_of_another_account_are_refused(aws: FakeAws, send: Send) ->
 
 def test_without_a_ledger_it_says_what_writes_one(aws: FakeAws) -> None:
     status, _, err = run(*VERIFY)
-    assert (status, "`bedrock-usage lab traffic` writes one" in err) == (1, True)
+    assert (status, "create one with `bedrock-usage lab traffic`" in err) == (1, True)

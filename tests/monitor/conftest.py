@@ -1,4 +1,4 @@
-"""The world of the sync's tests, for publishing what it synchronised."""
+"""The world of the sync tests, used to publish what was synchronised."""
 
 from __future__ import annotations
 

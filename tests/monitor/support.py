@@ -1,4 +1,4 @@
-"""A warehouse that is published to the fake CloudWatch, and what CloudWatch then shows."""
+"""A warehouse published to the fake CloudWatch, and what CloudWatch then shows."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ EVERYTHING = Monitor(metrics=ALL, max_metrics=1000, accept_usd_a_month=1000.0)
 
 
 class Live:
-    """A world with calls of applications, to be published."""
+    """A world with applications' calls to publish."""
 
     def __init__(self, world: World) -> None:
         self.world, self.clock, self.aws = world, world.clock, world.aws
@@ -44,7 +44,7 @@ class Live:
         tokens: tuple[int, int] | None = (1000, 100),
         model: str = HAIKU,
     ) -> None:
-        """Load a call that comes later than a sync looks for it."""
+        """Load a call that arrives too late for any sync to find it."""
         record = self._record(application, ago, tokens, model, {})
         log = write_log(self.world.path.with_suffix(".json"), [record])
         with open_warehouse(self.world.path) as db:
@@ -75,18 +75,18 @@ class Live:
             return Publisher(db, self.world.places()[0], monitor).plan()
 
     def publish(self, monitor: Monitor = EVERYTHING, **options: Any) -> Result:
-        """Do one run, as a scheduled one: nobody is asked."""
+        """Do one run like a scheduled one, which does not ask."""
         with open_warehouse(self.world.path) as db:
             publisher = Publisher(db, self.world.places()[0], monitor)
             plan = agree(publisher, publisher.plan(**options), None)
             return publisher.run(plan)
 
     def puts(self) -> int:
-        """Count the requests to put that CloudWatch got, whatever it answered."""
+        """Count the PutMetricData requests that CloudWatch got, whatever it answered."""
         return self.aws.count("PutMetricData")
 
     def sums(self, metric: str, *, by: str = "Application") -> dict[str, float]:
-        """Return what CloudWatch has in all of a metric, by one of the dimensions."""
+        """Return CloudWatch's total of a metric by one of the dimensions."""
         metrics = self.world.place.metrics
         metrics.show(self.clock.now())
         found: dict[str, float] = {}
@@ -98,7 +98,7 @@ class Live:
         return found
 
     def points(self, metric: str, application: str = "Search") -> dict[int, float]:
-        """Return the sums of five minutes, by their epoch second."""
+        """Return the five-minute sums by epoch second."""
         metrics = self.world.place.metrics
         metrics.show(self.clock.now())
         points: dict[int, float] = {}
@@ -108,7 +108,7 @@ class Live:
         return points
 
     def costs(self, column: str = "cost_usd") -> dict[str, float]:
-        """Return what the view ``application_costs`` says."""
+        """Return the rows of the view ``application_costs``."""
         sql = f"select application, {column} from application_costs where {column} > 0"
         return {name: round(value, 12) for name, value in self.world.rows(sql)}
 

@@ -1,4 +1,4 @@
-"""The dashboard's body: what it searches for, and that its projection is what it says."""
+"""The dashboard's body: what it searches for, and that its projection is correct."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def titles(found: dict[str, Any]) -> list[str]:
 
 def test_it_has_tokens_cost_and_the_month_s_end() -> None:
     assert titles(body()) == [
-        "This month, and how it will end",
+        "This month, with projection",
         "Cost by application (USD)",
         "Cost by application and model (USD)",
         "Input tokens by application",
@@ -89,11 +89,11 @@ def test_expressions_are_not_longer_than_cloudwatch_takes() -> None:
         assert all(len(line[0]["expression"]) <= 1024 + len("SUM()") for line in lines)
 
 
-# -- the projection, worked out by a reader of metric math ----------------------------------------
+# -- the projection, evaluated by an interpreter of metric math -----------------------------------
 
 
 class MetricMath(ast.NodeVisitor):
-    """Works out expressions over the hours of ``times``, as far as the dashboard uses them."""
+    """Evaluates the expressions that the dashboard uses over the hours of ``times``."""
 
     def __init__(self, times: list[datetime], cost: Values) -> None:
         self.times = times

@@ -61,7 +61,7 @@ def put_metrics(aws: FakeAws) -> list[tuple[str, dict[str, str]]]:
 
 
 def monitor(*words: object, answer: str | None = None) -> tuple[int, str, str]:
-    """Run the command; ``answer``: what somebody types, None where nobody is there."""
+    """Run the command; ``answer``: what the user types, None without a terminal."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("etl.cli.consent.is_interactive", lambda: answer is not None)
         result = CliRunner().invoke(main, ["monitor", *map(str, words)], input=answer)
@@ -80,7 +80,7 @@ def test_a_dry_run_prints_the_plan_and_its_price_and_sends_nothing(
     assert "Custom/BedrockUsage in us-east-1 (account 111122223333)" in out
     assert "Values            6 values, 0 of them corrections, in 1 request ($0.00001)" in out
     assert "Metrics           6, 6 of them new" in out
-    assert "Nothing to put" not in out
+    assert "Nothing to send" not in out
     assert "  Chat, anthropic.claude-3-haiku-20240307-v1:0: CostUSD (new), InputTokens (new)" in out
     assert "Price             $1.89 a month at most: $0.30 for each metric" in out
     assert {request.operation for request in aws.requests} == {"GetCallerIdentity"}
@@ -110,9 +110,7 @@ def test_yes_is_asked_for_once_and_again_when_it_costs_more(aws: FakeAws, path: 
     assert len(put_metrics(aws)) == 6
     assert monitor("publish", "--db", path, "--yes")[0] == 0
     assert len(put_metrics(aws)) == 9
-    assert (
-        "Nothing to put    what is younger than" in monitor("publish", "--dry-run", "--db", path)[1]
-    )
+    assert "Nothing to send   periods after" in monitor("publish", "--dry-run", "--db", path)[1]
     assert all(set(dimensions) == {"Application", "ModelId"} for _, dimensions in put_metrics(aws))
 
 
@@ -120,7 +118,7 @@ def test_what_is_left_is_said_with_status_1(aws: FakeAws, path: Path) -> None:
     aws.faults.append(Fault("denied", operation="PutMetricData"))
     status, _, err = monitor("publish", "--db", path, "--yes")
     assert status == 1
-    assert "Not published     6 of 6 values were not put" in err
+    assert "Not published     6 of 6 values were not sent" in err
     assert "add cloudwatch:PutMetricData to the policy" in err
 
 
@@ -131,7 +129,7 @@ def test_killed_in_the_middle_of_a_put_it_counts_once(aws: FakeAws, path: Path) 
     wait_until(lambda: aws.count("PutMetricData") == 1)
     process.kill()
     process.wait()
-    assert put_metrics(aws) == []  # it was killed before the put was done
+    assert put_metrics(aws) == []  # it was killed before the request was done
     wait_until(lambda: len(put_metrics(aws)) == 6)
     status, _, err = monitor("publish", "--db", path)
     assert status == 0, err
@@ -213,7 +211,7 @@ def test_after_a_sync_it_is_published_if_the_file_says_so(aws: FakeAws, tmp_path
     status, _, err = run("sync", *words)
     assert status == 1
     assert "Bedrock calls     1 new" in err
-    assert "Not published     publishing costs $0.99 a month, which nobody has agreed to" in err
+    assert "Not published     publishing costs $0.99 a month, which was not agreed to" in err
     assert writes(aws) == []
     file.write_text("[monitor]\npublish_after_sync = true\naccept_usd_a_month = 1\n")
     status, _, err = run("sync", *words)
@@ -312,14 +310,14 @@ def test_another_limit_goes_on_telling_the_same(aws: FakeAws, path: Path) -> Non
         "alarm", "--application", "Search", "--daily-limit", "75", "--db", path
     )
     assert status == 0, err
-    assert f"Tells             {before['AlarmActions'][0]}" in err
+    assert f"Notifies          {before['AlarmActions'][0]}" in err
     (after,) = alarms()
     assert (after["Threshold"], after["AlarmActions"]) == (75.0, before["AlarmActions"])
 
 
 def test_an_alarm_that_tells_nobody_says_so(aws: FakeAws, path: Path) -> None:
     _, out, _ = monitor("alarm", *LIMIT, "--dry-run", "--db", path)
-    assert "Tells             nobody: name an address with --email" in out
+    assert "Notifies          no one: name an address with --email" in out
 
 
 def test_a_topic_of_another_region_is_refused_before_anything_is_done(
@@ -391,7 +389,7 @@ def test_remove_takes_away_all_that_is_ours_after_yes(aws: FakeAws, path: Path) 
     assert (alarms(), client("sns").list_topics()["Topics"]) == ([], [])
     status, out, _ = monitor("remove", "--dry-run", "--db", path)
     assert out == "Nothing of ours is there.\n"
-    # What was agreed to is taken back.
+    # The agreement is withdrawn.
     run("load", write_log(path.parent / "b.json", [a_call(5)]), "--db", path)
     assert monitor("publish", "--db", path)[0] == 1
 
@@ -405,7 +403,7 @@ def test_all_of_it_requests_exactly_what_the_policy_allows(aws: FakeAws, path: P
     monitor("remove", "--yes", "--db", path)
     requested = {f"{request.service}:{request.operation}" for request in aws.requests}
     allowed = {action for grant in MONITOR for action in grant.actions}
-    # Tags are given with what is made.
+    # Things get their tags when they are created.
     assert requested - {"sts:GetCallerIdentity"} == allowed - {
         "cloudwatch:TagResource",
         "sns:TagResource",

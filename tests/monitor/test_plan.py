@@ -1,4 +1,4 @@
-"""Names, prices, requests and periods: all that a plan works out without asking anybody."""
+"""Names, prices, requests and periods: everything that a plan works out without AWS."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ LATER = Target(1, "111122223333", "us-east-1", "2026-11-01T00:00:00Z", "2026-11-
 # -- names ----------------------------------------------------------------------------------------
 
 
-# A character is 12 at most, so that none of these is too long.
+# A character becomes 12 at most, so none of these is too long.
 @given(st.text(max_size=LONGEST // 12))
 def test_any_name_becomes_a_value_that_cloudwatch_takes_and_back(name: str) -> None:
     value = to_dimension(name)
@@ -163,7 +163,7 @@ def test_what_is_too_old_is_left_out_and_said() -> None:
     assert hours(chosen)[0] == "19 11:00"
 
 
-# -- what became of a put -------------------------------------------------------------------------
+# -- the outcome of a request ---------------------------------------------------------------------
 
 
 def flying(age: timedelta, published: int = 100, amount: int = 40) -> InFlight:

@@ -129,7 +129,7 @@ def test_estimates_are_put_too_and_add_up(live: Live) -> None:
         live.call(ago=minutes * MINUTE, tokens=None)
     live.call(ago=186 * MINUTE, tokens=(10, 20))
     with_totals(live, NOW - 4 * HOUR, 1000)  # 990 and 980 are shared by three calls
-    with_totals(live, NOW - 7 * HOUR, 101)  # no call can take these
+    with_totals(live, NOW - 7 * HOUR, 101)  # no call accounts for these
     live.sync("cloudtrail", "cloudwatch")
     live.publish()
     assert live.sums("InputTokens") == {"Search": 1000, "(unattributed)": 101}
@@ -250,7 +250,7 @@ def test_a_put_that_fails_halfway_leaves_the_rest_for_the_next_run(
     live.aws.faults.append(Fault("throttle", operation="PutMetricData", skip=1, times=None))
     result = live.publish()
     assert (result.values, live.in_flight()) == (4, 0)
-    assert f"{total - 4} of {total} values were not put" in result.left
+    assert f"{total - 4} of {total} values were not sent" in result.left
     assert "throttled" in result.left[-1]
     live.aws.faults.clear()
     rest = live.publish()
@@ -440,11 +440,11 @@ def test_only_the_applications_that_are_wanted(live: Live) -> None:
     some_calls(live)
     only = msgspec.structs.replace(EVERYTHING, applications=("Chat",), metrics=("CostUSD",))
     live.publish()
-    assert live.publish(only).values == 0  # nothing is taken back
+    assert live.publish(only).values == 0  # nothing is reversed
     assert live.plan(only).metrics == 1
 
 
-# -- the level that alarms look at ----------------------------------------------------------------
+# -- the level that alarms watch ------------------------------------------------------------------
 
 
 def levels(live: Live) -> list[float]:

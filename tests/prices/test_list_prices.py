@@ -474,7 +474,7 @@ def test_sources_that_contradict_each_other_stop_the_build(build):
 
 
 def test_a_lone_entry_next_to_a_global_one_stops_the_build(build):
-    with pytest.raises(ValueError, match="could be the global price"):
+    with pytest.raises(ValueError, match="may be the global price"):
         build(("one", "", "in_region", "input", "3"), ("global.one", "", "global", "input", "3"))
 
 
@@ -533,7 +533,7 @@ def test_a_replacement_that_changes_nothing_or_comes_twice_stops_the_build(scrip
 
 
 @pytest.mark.parametrize(
-    ("line", "message"), [("remove,A reason", "not one of"), ("replace,", "without a reason")]
+    ("line", "message"), [("remove,A reason", "not one of"), ("replace,", "needs a reason")]
 )
 def test_a_correction_says_a_known_action_and_why(script, tmp_path, line, message):
     file = tmp_path / "corrections.csv"
