@@ -84,9 +84,9 @@ def test_a_cost_is_followed_to_its_price_row(page: Any, url: str) -> None:
     row = page.get_by_role("row").filter(
         has=page.get_by_role("link", name="ChatbotApp", exact=True)
     )
-    row.get_by_title("How this cost was made").first.click()
+    row.get_by_title("How this cost is calculated").first.click()
     page.wait_for_url("**/cost?application=ChatbotApp")
-    assert "Why a part of it is an estimate" in page.locator("main").inner_text()
+    assert "Why part of it is an estimate" in page.locator("main").inner_text()
     page.get_by_role("link", name=re.compile("^row ")).first.click()
     page.wait_for_url("**/bedrock_usage/prices/*")
     assert "litellm" in page.locator("body").inner_text()
@@ -136,7 +136,7 @@ def test_nothing_is_wider_than_a_phone(chromium: Any, url: str, name: str) -> No
 def test_the_keyboard_reaches_the_filters(page: Any, url: str) -> None:
     page.goto(url)
     page.keyboard.press("Tab")
-    assert page.evaluate("document.activeElement.textContent") == "Skip to the figures"
+    assert page.evaluate("document.activeElement.textContent") == "Skip to content"
     page.get_by_text("Regions: all").focus()
     page.keyboard.press("Enter")
     page.keyboard.press("Tab")

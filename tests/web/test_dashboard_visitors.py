@@ -59,5 +59,5 @@ def test_no_link_is_offered_that_is_refused(demo_db: Path) -> None:
                 waiting += [link for link in Page(answer.text).links if link.startswith("/")]
         assert len(seen) > 30
         page = alice.get("/").text
-        assert "alice, who sees ChatbotApp" in " ".join(page.split())
+        assert "alice, limited to ChatbotApp" in " ".join(page.split())
         assert "All queries and views" not in page

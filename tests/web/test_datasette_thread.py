@@ -12,7 +12,7 @@ from urllib.parse import urlencode
 import pytest
 
 from etl.web import datasette_views, guard
-from etl.web.datasette_thread import Beside
+from etl.web.datasette_thread import DatasetteThread
 from etl.web.protocol import Message, Receive, Scope, Send
 from etl.web.site import DATABASE
 from tests.web.pages import Pages
@@ -76,7 +76,7 @@ def test_what_blocks_beside_keeps_nobody_waiting_and_is_sent_whole() -> None:
         async def send(message: Message) -> None:
             sent.append(message)
 
-        answer = asyncio.ensure_future(Beside().answer(app, {}, nothing, send))
+        answer = asyncio.ensure_future(DatasetteThread().answer(app, {}, nothing, send))
         await asyncio.sleep(0.01)
         may_go_on.set()
         await answer
@@ -102,7 +102,7 @@ def test_an_error_and_an_end_go_through() -> None:
             ended.set()
 
     async def ask() -> None:
-        answer = partial(Beside().answer, scope={}, receive=nothing, send=failing)  # type: ignore[arg-type]
+        answer = partial(DatasetteThread().answer, scope={}, receive=nothing, send=failing)  # type: ignore[arg-type]
         with pytest.raises(KeyError):
             await answer(failing)
         waiting = asyncio.ensure_future(answer(endless))

@@ -18,7 +18,7 @@ from etl.config import Serve
 from etl.errors import BedrockUsageError
 from etl.warehouse.database import open_warehouse
 from etl.web import guard, protocol
-from etl.web.login_attempts import MAX_FAILURES, WINDOW_SECONDS, Attempts
+from etl.web.login_attempts import MAX_FAILURES, WINDOW_SECONDS, LoginAttempts
 from etl.web.secret import signing_secret
 from etl.web.site import site_of
 from tests.rounds import crossed, some
@@ -226,7 +226,7 @@ def test_right_passwords_do_not_count(login: Pages) -> None:
 
 def test_attempts_are_forgotten_in_time() -> None:
     now = [0.0]
-    attempts = Attempts(lambda: now[0])
+    attempts = LoginAttempts(lambda: now[0])
     for second in range(MAX_FAILURES):
         now[0] = float(second)
         assert attempts.begin(["a", "b"]) == 0
@@ -268,7 +268,7 @@ def test_a_form_of_another_site_does_nothing_even_without_a_cookie(
     visitor = Visitor(pages, "127.0.0.1")
     answer = visitor.request("POST", "/-/messages", headers={"Host": "localhost:8001", **headers})
     assert answer.status_code == (403 if code == 403 else answer.status_code)
-    assert ("Not from another site" in answer.text) == (code == 403)
+    assert ("Forms from another site are refused" in answer.text) == (code == 403)
 
 
 def test_with_a_cookie_a_form_needs_its_token(login: Pages) -> None:
@@ -457,11 +457,11 @@ def test_a_secret_that_others_can_read_is_none(tmp_path: Path) -> None:
     file = tmp_path / "w.db.secret"
     file.write_text("x" * 64)
     file.chmod(0o640)
-    with pytest.raises(BedrockUsageError, match=r"w\.db\.secret: others may read it.*delete it"):
+    with pytest.raises(BedrockUsageError, match=r"w\.db\.secret: other users can read it.*delete it"):
         signing_secret(tmp_path / "w.db", Serve())
     file.write_text("")
     file.chmod(0o600)
-    with pytest.raises(BedrockUsageError, match="there is no secret in it"):
+    with pytest.raises(BedrockUsageError, match="it contains no secret"):
         signing_secret(tmp_path / "w.db", Serve())
 
 

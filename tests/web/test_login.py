@@ -16,7 +16,7 @@ import pytest
 
 from etl.config import Serve
 from etl.web import passwords, sessions
-from etl.web.login_attempts import MAX_FAILURES, PLACES, WINDOW_SECONDS, Attempts, keys_of
+from etl.web.login_attempts import MAX_FAILURES, SLOTS, WINDOW_SECONDS, LoginAttempts, attempt_keys
 from etl.web.passwords import AT_ONCE, MAX_WAITING, Passwords, TooManyChecksError
 from etl.web.sessions import LIFETIME_SECONDS, MAX_SESSIONS, Sessions
 from tests.web.pages import Pages
@@ -114,20 +114,20 @@ def test_not_more_are_looked_at_than_can_be_in_time(monkeypatch: pytest.MonkeyPa
 
 def test_no_number_of_other_names_pushes_a_lock_out() -> None:
     now = [0.0]
-    attempts = Attempts(lambda: now[0])
+    attempts = LoginAttempts(lambda: now[0])
     for _ in range(MAX_FAILURES):
-        assert attempts.begin(keys_of("victim", "192.0.2.1")) == 0
+        assert attempts.begin(attempt_keys("victim", "192.0.2.1")) == 0
     refused = 0
     for number in range(10_000):
         address = f"2001:db8:{number >> 8:x}:{number & 255:x}::1"
-        refused += attempts.begin(keys_of(f"name {number}", address)) > 0
+        refused += attempts.begin(attempt_keys(f"name {number}", address)) > 0
         now[0] += 0.02
-    assert attempts.begin(keys_of("victim", "198.51.100.1")) > 0
+    assert attempts.begin(attempt_keys("victim", "198.51.100.1")) > 0
     # Others are not locked by it.
     assert refused <= 5
-    assert len(attempts) <= PLACES
+    assert len(attempts) <= SLOTS
     now[0] = WINDOW_SECONDS + 0.1
-    assert attempts.begin(keys_of("victim", "198.51.100.1")) == 0
+    assert attempts.begin(attempt_keys("victim", "198.51.100.1")) == 0
 
 
 @pytest.mark.parametrize(
@@ -142,7 +142,7 @@ def test_no_number_of_other_names_pushes_a_lock_out() -> None:
     ],
 )
 def test_an_address_is_its_network(one: str, other: str, is_same: bool) -> None:
-    assert (keys_of("a", one) == keys_of("a", other)) == is_same
+    assert (attempt_keys("a", one) == attempt_keys("a", other)) == is_same
 
 
 # -- sessions ------------------------------------------------------------------------------------

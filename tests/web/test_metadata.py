@@ -78,7 +78,7 @@ def test_a_head_is_read_strictly(old: str, new: str, said: str) -> None:
 
 def test_the_recipe_is_a_canned_query() -> None:
     recipe = (Path(__file__).parents[2] / "docs/development.md").read_text(encoding="utf-8")
-    text = recipe.partition("```sql\n")[2].partition("```")[0]
+    text = "-- title:" + recipe.partition("```sql\n-- title:")[2].partition("```")[0]
     macros = {
         f"macros/{file.stem}": file.read_text() for file in (resources.SQL / "macros").iterdir()
     }

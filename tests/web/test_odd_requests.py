@@ -230,7 +230,7 @@ def test_an_exception_outside_of_datasette_is_caught_too() -> None:
         await send({"type": "http.response.start", "status": 200, "headers": []})
         raise RuntimeError("secret")
 
-    assert run_caught(broken) == [500, b"The server could not answer; its log names the place"]
+    assert run_caught(broken) == [500, b"The server failed; its log shows where"]
     assert run_caught(half) == [200]
 
 

@@ -185,7 +185,7 @@ def test_of_two_at_the_same_moment_one_is_started(held: Held, warehouse: Path) -
         assert sorted(response.status_code for response in responses) == [202] + [409] * 5
         (refused, *_) = [response.json() for response in responses if response.status_code == 409]
         pid = pid_of(visitor.state())
-        assert refused["error"].startswith(f"A refresh is running already: process {pid}, since ")
+        assert refused["error"].startswith(f"A refresh is already running: process {pid}, since ")
         assert (refused["ok"], refused["is_running"]) == (False, True)
         held.released.set()
         assert visitor.ended()["outcome"] == "done"
@@ -240,11 +240,11 @@ def test_a_refresh_that_was_killed_has_ended(aws: FakeAws, held: Held, warehouse
         os.kill(pid, signal.SIGKILL)
         state = visitor.ended()
         assert (state["outcome"], state["finished_at"]) == ("failed", None)
-        assert "ended by SIGKILL" in state["text"]
+        assert "killed by SIGKILL" in state["text"]
     with serving_here(warehouse) as url, Visitor(url) as visitor:
         state = visitor.state()
         assert (state["is_running"], state["outcome"]) == (False, "lost")
-        assert "killed before its end" in state["text"]
+        assert "killed before it finished" in state["text"]
         held.released.set()
         aws.faults.clear()
         assert visitor.press().status_code == 202
@@ -294,7 +294,7 @@ def test_a_form_without_a_script_comes_back_to_its_page(aws: FakeAws, warehouse:
         response = visitor.press(accept="text/html", referer=page)
         assert response.status_code == 303
         assert response.headers["location"] == "/bedrock_usage/user_costs?user_name=a"
-        assert "The refresh has begun" in visitor.get(response.headers["location"]).text
+        assert "The refresh has started" in visitor.get(response.headers["location"]).text
         visitor.ended()
 
 
@@ -391,9 +391,9 @@ def test_the_demo_has_nothing_to_refresh(tmp_path: Path, commands: list[list[str
         assert pages.run(refresh.refusal(pages.datasette)) is not None
         state = pages.open("/-/refresh.json").json()
         assert state["can_refresh"] is False
-        assert "the demo's figures" in state["reason"]
+        assert "This is demo data" in state["reason"]
         page = pages.open("/").text
-        assert "These are the demo&#39;s figures" in page
+        assert "This is demo data" in page
         assert "<button>Refresh" not in page
         response = press(pages)
     assert (response.status_code, response.json()["error"]) == (409, state["reason"])

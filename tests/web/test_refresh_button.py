@@ -238,7 +238,9 @@ def test_the_dashboard_says_so_without_scripts(
     press_on_the_dashboard: Callable[..., Any],
 ) -> None:
     page = press_on_the_dashboard(java_script_enabled=False)
-    playwright.expect(page.locator("main .warning").first).to_contain_text("The refresh has begun")
+    playwright.expect(page.locator("main .warning").first).to_contain_text(
+        "The refresh has started"
+    )
 
 
 def test_without_scripts_the_form_comes_back_to_the_page(

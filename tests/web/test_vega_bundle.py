@@ -15,9 +15,9 @@ from tests.rounds import long
 @pytest.fixture(autouse=True)
 def cache_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
-    vega_bundle._read_or_make.cache_clear()
+    vega_bundle._read_or_build.cache_clear()
     yield tmp_path / "bedrock-usage"
-    vega_bundle._read_or_make.cache_clear()
+    vega_bundle._read_or_build.cache_clear()
 
 
 @long
@@ -30,7 +30,7 @@ def test_it_is_made_once_and_read_from_then_on(
     (kept,) = cache_folder.iterdir()
     assert kept.name == vega_bundle.file_name()
     assert stat.S_IMODE(cache_folder.stat().st_mode) == 0o700
-    vega_bundle._read_or_make.cache_clear()
+    vega_bundle._read_or_build.cache_clear()
     monkeypatch.setattr(vega_bundle, "_SCRIPT", "raise SystemExit(1)")
     assert vega_bundle.javascript() == made
 

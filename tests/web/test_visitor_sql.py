@@ -292,7 +292,7 @@ def ask(pages: Pages, path: str, site: str, headers: dict[str, str]) -> httpx.Re
 def test_another_site_gets_nothing_through_a_visitor(pages: Pages, kind: str, site: str) -> None:
     for path in (*PAGES, *DATA):
         answer = ask(pages, path, site, KINDS[kind])
-        assert (answer.status_code, "Not for another site" in answer.text) == (403, True), path
+        assert (answer.status_code, "Refused to another site" in answer.text) == (403, True), path
 
 
 @pytest.mark.parametrize("path", DATA)

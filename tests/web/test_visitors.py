@@ -394,7 +394,7 @@ def test_an_extra_that_is_not_installed_is_told(
     monkeypatch.setattr("importlib.util.find_spec", lambda _: None)
     serve = Serve(**{key: {"alice": HASH if key == "passwords" else "TOKEN"}})
     with pytest.raises(
-        ConfigError, match=rf"serve\.{key}: first pip install 'bedrock-usage\[auth\]'"
+        ConfigError, match=rf"serve\.{key}: run pip install 'bedrock-usage\[auth\]' first"
     ):
         build_datasette(demo_db, Config(serve=serve))
 
