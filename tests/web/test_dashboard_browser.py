@@ -103,10 +103,8 @@ def test_a_bar_leads_to_the_page_of_its_name(browser: Browser, page: Any, url: s
 
 
 @pytest.mark.parametrize(("name", "scheme"), crossed(some(PAGES, 1), some(["light", "dark"], 1)))
-def test_nothing_keeps_anybody_from_using_it(
-    chromium: Any, url: str, name: str, scheme: str
-) -> None:
-    """Contrast, labels, names, order: what axe-core calls serious."""
+def test_the_pages_are_accessible(chromium: Any, url: str, name: str, scheme: str) -> None:
+    """Contrast, labels, names, order: no serious finding by axe-core."""
     axe = pytest.importorskip("axe_playwright_python.sync_playwright")
     with open_page(chromium, color_scheme=scheme) as browser:
         browser.page.goto(f"{url}{PAGES[name]}")

@@ -1,4 +1,4 @@
-"""Our own pages for visitors who see some applications: nothing else, and no link that is refused."""
+"""Our own pages for restricted visitors: only their applications, and no link that is refused."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ CROSSED = (
 
 
 def names_asked_for(path: str) -> str:
-    """Return what an address itself says, which a page may repeat."""
+    """Return the values in the address itself, which a page may repeat."""
     return " ".join(v for values in parse_qs(urlsplit(path).query).values() for v in values)
 
 

@@ -1,4 +1,4 @@
-"""The script that draws: made once, kept where only its user may write."""
+"""The chart library: built once, kept where only its user may write."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ def cache_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Pa
 
 
 @long
-def test_it_is_made_once_and_read_from_then_on(
+def test_it_is_built_once_and_then_read(
     cache_folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     made = vega_bundle.javascript()
@@ -35,7 +35,7 @@ def test_it_is_made_once_and_read_from_then_on(
     assert vega_bundle.javascript() == made
 
 
-def test_without_a_cache_it_is_there_all_the_same(
+def test_without_a_cache_it_still_works(
     cache_folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     cache_folder.write_text("in the way")
