@@ -26,7 +26,7 @@ SLOTS = 1 << 16
 
 
 class LoginAttempts:
-    """The failures of the last minutes. An attempt counts as a failure while it is pending."""
+    """The failures of the last minutes. A pending attempt counts as a failure."""
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         self._clock = clock

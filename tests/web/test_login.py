@@ -67,7 +67,7 @@ def test_a_wrong_password_and_a_wrong_name_get_the_same_answer(login: Pages) -> 
     shown = [
         (a.status_code, a.text.partition("csrftoken")[0], sorted(a.headers.keys())) for a in answers
     ]
-    assert shown[0] == told[1]
+    assert shown[0] == shown[1]
 
 
 def test_others_are_answered_while_passwords_are_checked(
