@@ -20,7 +20,7 @@ from etl.web.site import DATABASE, Site
 from etl.web.warehouse import WarehouseDatabase
 
 SETTINGS = {
-    # Charts draw only the rows that a query returns, so more than Datasette's 1,000 are allowed.
+    # Charts draw only the rows that a query returns: Datasette's default of 1,000 is too few.
     "max_returned_rows": 5000,
     "sql_time_limit_ms": 10_000,
     "facet_time_limit_ms": 2000,
@@ -28,26 +28,26 @@ SETTINGS = {
     "allow_download": False,
     "max_csv_mb": 50,
     "truncate_cells_html": 200,
-    # A browser would keep showing what it has for some seconds after a load.
+    # Otherwise a browser shows cached pages for some seconds after a load.
     "default_cache_ttl": 0,
 }
 
 
 class _UsageDatasette(Datasette):  # type: ignore[misc]
-    """Datasette about one site, which its hooks ask for while it is being made.
+    """Datasette for one site, which its hooks need while it is being built.
 
-    ``told_plugins`` (what other plugins are told, by name) stays out of the metadata, which every
-    visitor may read.
+    ``plugin_settings`` (the settings of other plugins, by name) stay out of the metadata, which
+    every visitor may read.
     """
 
-    def __init__(self, site: Site, told_plugins: Mapping[str, Any], **options: Any) -> None:
+    def __init__(self, site: Site, plugin_settings: Mapping[str, Any], **options: Any) -> None:
         self.bedrock_usage = site
-        self._told_plugins = told_plugins
+        self._plugin_settings = plugin_settings
         super().__init__(**options)
 
     def plugin_config(self, plugin_name: str, *words: Any, **options: Any) -> Any:
-        told = self._told_plugins.get(plugin_name)
-        return super().plugin_config(plugin_name, *words, **options) if told is None else told
+        ours = self._plugin_settings.get(plugin_name)
+        return super().plugin_config(plugin_name, *words, **options) if ours is None else ours
 
     def _routes(self) -> Any:
         return replace_views(super()._routes())
@@ -59,12 +59,12 @@ def build_datasette(
     config_path: Path | None = None,
     host: str = "127.0.0.1",
 ) -> Datasette:
-    """Return Datasette over this warehouse alone, read-only, as ``bedrock_usage``.
+    """Return Datasette over only this warehouse, read-only, as ``bedrock_usage``.
 
-    ``host``: the address that it will be served at. Raises ConfigError for a login that cannot be.
+    ``host``: the address to serve at. Raises ConfigError for a login that cannot work.
     """
     if not pm.is_registered(etl.web):
-        # Not by an entry point: whoever opens another database with Datasette does not mean us.
+        # No entry point: the plugin must not affect a Datasette that opens another database.
         pm.register(etl.web)
     config = config or Config()
     datasette = _UsageDatasette(
@@ -74,14 +74,14 @@ def build_datasette(
         settings=SETTINGS,
         secret=signing_secret(db, config.serve),
     )
-    # Without files Datasette offers an empty database in memory.
+    # Without files, Datasette adds an empty in-memory database.
     datasette.remove_database("_memory")
     datasette.add_database(WarehouseDatabase(datasette, db), name=DATABASE)
     return datasette
 
 
 def _metadata() -> dict[str, Any]:
-    # Datasette reads it in Python alone, which takes a third of a second of every start.
+    # Datasette parses it in pure Python, which adds a third of a second to every start.
     loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
     metadata: dict[str, Any] = yaml.load(resources.METADATA.read_bytes(), loader)  # noqa: S506
     return metadata

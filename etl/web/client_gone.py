@@ -1,4 +1,4 @@
-"""Work that ends when nobody waits for it any more."""
+"""Cancel work when its client disconnects."""
 
 from __future__ import annotations
 
@@ -10,19 +10,19 @@ from etl.web.protocol import App, Message, Receive, Scope, Send
 async def answer_while_connected(
     app: App, scope: Scope, body: Receive, receive: Receive, send: Send
 ) -> None:
-    """Let an app answer, and cancel it when the client goes: its statements then end too.
+    """Run an app, and cancel it when the client disconnects, which also stops its statements.
 
-    ``body``: what the app may read; ``receive``: where the server says that the client is gone.
+    ``body``: the ``receive`` for the app; ``receive``: the server's, which reports the disconnect.
     """
     is_sent = False
 
-    async def sending(message: Message) -> None:
+    async def send_and_note(message: Message) -> None:
         nonlocal is_sent
-        # Before it is sent: a server then says that the client is gone, which means nothing.
+        # Set this before sending: after a full response, a server always reports a disconnect.
         is_sent = message["type"] == "http.response.body" and not message.get("more_body", False)
         await send(message)
 
-    answer = asyncio.ensure_future(app(scope, body, sending))
+    answer = asyncio.ensure_future(app(scope, body, send_and_note))
     gone = asyncio.ensure_future(_wait_until_gone(receive))
     try:
         await asyncio.wait((answer, gone), return_when=asyncio.FIRST_COMPLETED)
@@ -31,12 +31,12 @@ async def answer_while_connected(
     finally:
         gone.cancel()
         answer.cancel()
-        # Both have ended before the server goes on.
+        # Both must end before the server continues.
         await asyncio.gather(answer, gone, return_exceptions=True)
 
 
 async def _wait_until_gone(receive: Receive) -> bool:
-    """Return True once the client has gone; False from a server that never says so."""
+    """Return True once the client disconnects; False if the server never reports it."""
     has_more = True
     while True:
         message = await receive()

@@ -1,10 +1,10 @@
-"""The connections of the server: idle ones are nobody's harm, slow ones end.
+"""The connections of the server: idle ones do no harm, slow ones are closed.
 
-uvicorn counts every connection against its limit, so that two hundred that ask for nothing refuse
-everybody, and it waits for ever for the rest of a request, and for whoever does not read an answer.
-Here requests are counted and connections are timed. Where there are too many of either, or answers
-that nobody reads fill the memory, a connection goes that waits for its client: the one that does so
-for longest, first of the address that has most of them.
+uvicorn counts every connection against its limit, so two hundred idle ones lock out every visitor.
+It also waits forever for the rest of a request, and for a client that does not read its response.
+Here requests are counted and connections have time limits. When there are too many of either, or
+unread responses fill the memory, a connection that waits for its client is closed: the one that has
+waited longest, from the address with the most such connections.
 """
 
 from __future__ import annotations
@@ -20,31 +20,31 @@ from uvicorn.protocols.http.h11_impl import H11Protocol
 from etl.web.login_attempts import network_of
 from etl.web.protocol import App, Receive, Scope, Send
 
-# More at once than people and their charts make; the next is told to come again.
+# At once; more than people and their charts make. The next one gets a 503 and may retry.
 MAX_REQUESTS = 200
-# Below the 1,024 files that a process may often have open.
+# Below 1,024, a common limit on the open files of a process.
 MAX_CONNECTIONS = 500
 
-# For the head of a request, from the connection or its first byte on.
+# For the head of a request, from the connection or the head's first byte.
 HEAD_SECONDS = 10.0
 # Between two requests.
 IDLE_SECONDS = 5
-# Without a byte of an answer being taken.
+# While the client reads no byte of a response.
 UNREAD_SECONDS = 60.0
-# Of all answers together that were written and not read.
+# Over all responses: bytes written and not yet read.
 UNREAD_BYTES = 128 << 20
 
 _open: WeakSet[Connection] = WeakSet()
 
 
 class Connection(H11Protocol):
-    """One connection. Idle is one that waits for its client."""
+    """One connection. It is idle while it waits for its client."""
 
     _head_timer: asyncio.TimerHandle | None = None
     _unread_timer: asyncio.TimerHandle | None = None
-    # When it last became idle, of the loop's clock.
+    # When it last became idle, on the loop's clock.
     idle_since = 0.0
-    # Whose it is: counted for each new connection, so it is found out once.
+    # The client's network. Every new connection may count these, so it is computed once.
     network = ""
 
     @property
@@ -54,26 +54,26 @@ class Connection(H11Protocol):
 
     @property
     def is_idle(self) -> bool:
-        """Whether it waits for a request, for the rest of one, or for somebody to read."""
+        """Whether it waits for a request, for the rest of one, or for its client to read."""
         return not self.has_request or self.cycle.more_body or self._unread_timer is not None
 
     @property
     def unread_bytes(self) -> int:
-        """How much was written and not read."""
+        """The number of bytes written and not yet read."""
         return int(self.transport.get_write_buffer_size())
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
-        """Begin, and end another connection where there are too many."""
+        """Start, and close another connection if there are too many."""
         super().connection_made(transport)
         self.idle_since = self.loop.time()
         self.network = network_of(self.client[0]) if self.client else ""
         self._head_timer = self.loop.call_later(HEAD_SECONDS, self.abort)
         _open.add(self)
-        if len(self.connections) > MAX_CONNECTIONS and not _end_one(but=self):
+        if len(self.connections) > MAX_CONNECTIONS and not _end_one(except_for=self):
             self.abort()
 
     def data_received(self, data: bytes) -> None:
-        """Wait for the rest of a head no longer than for all of it."""
+        """Allow the rest of a head no more time than a whole one."""
         super().data_received(data)
         if self.has_request:
             self._head_timer = _stopped(self._head_timer)
@@ -81,12 +81,12 @@ class Connection(H11Protocol):
             self._head_timer = self.loop.call_later(HEAD_SECONDS, self.abort)
 
     def on_response_complete(self) -> None:
-        """Be idle, until uvicorn's own timer ends it."""
+        """Become idle, until uvicorn's own timer closes the connection."""
         self.idle_since = self.loop.time()
         super().on_response_complete()
 
     def pause_writing(self) -> None:
-        """Wait for a reader who does not read."""
+        """Start the timer for a client that does not read."""
         super().pause_writing()
         self.idle_since = self.loop.time()
         self._unread_timer = self.loop.call_later(UNREAD_SECONDS, self.abort)
@@ -95,7 +95,7 @@ class Connection(H11Protocol):
             _end_first(unread)
 
     def resume_writing(self) -> None:
-        """Go on."""
+        """Stop the timer."""
         super().resume_writing()
         self._unread_timer = _stopped(self._unread_timer)
 
@@ -107,10 +107,10 @@ class Connection(H11Protocol):
         super().connection_lost(exc)
 
     def _unsupported_upgrade_warning(self) -> None:
-        """Say nothing: who asks for a web socket gets a page."""
+        """Log nothing: a request for a web socket gets a page."""
 
     def abort(self) -> None:
-        """End the connection at once."""
+        """Close the connection at once."""
         _open.discard(self)
         self.transport.abort()
 
@@ -121,9 +121,9 @@ def _stopped(timer: asyncio.TimerHandle | None) -> asyncio.TimerHandle | None:
     return None
 
 
-def _end_one(but: Connection) -> bool:
-    """End a connection that waits for its client; False if there is none ``but`` one."""
-    return _end_first([found for found in _open if found.is_idle and found is not but])
+def _end_one(*, except_for: Connection) -> bool:
+    """Close one other connection that waits for its client; False if there is none."""
+    return _end_first([found for found in _open if found.is_idle and found is not except_for])
 
 
 def _end_one_with_request() -> bool:
@@ -131,7 +131,7 @@ def _end_one_with_request() -> bool:
 
 
 def _end_first(idle: list[Connection]) -> bool:
-    """End the one that waits for longest, of the address with the most of them."""
+    """Close the one that has waited longest, of the address with the most of them."""
     if not idle:
         return False
     counts = Counter(found.network for found in idle)
@@ -142,7 +142,7 @@ def _end_first(idle: list[Connection]) -> bool:
 
 
 def at_most(app: App, limit: int = MAX_REQUESTS) -> App:
-    """Return an app that answers so many requests at once, and tells others to come again."""
+    """Return an app that answers at most ``limit`` requests at once, and the rest with a 503."""
     under_way = 0
 
     async def limited(scope: Scope, receive: Receive, send: Send) -> None:
@@ -160,5 +160,5 @@ def at_most(app: App, limit: int = MAX_REQUESTS) -> App:
 
 
 def settings() -> dict[str, Any]:
-    """Return what uvicorn is told of connections."""
+    """Return uvicorn's settings for connections."""
     return {"http": Connection, "timeout_keep_alive": IDLE_SECONDS}

@@ -1,10 +1,10 @@
-"""What pages of other sites may do through a visitor's browser: lead here, and nothing else.
+"""What other sites may do through a visitor's browser: link here, and nothing else.
 
-Browsers say with each request which site has caused it and for what (``Sec-Fetch-Site`` and its
-kin), over HTTPS and on this machine. An image, a script, a frame or a request of another site is
-refused, and so is data: JSON, CSV. A link opens a page. Where the address itself holds what
-Datasette would run (SQL, filters, facets), the page shows it and leaves running it to the visitor:
-whoever wrote the link has chosen the words.
+Over HTTPS and on this machine, browsers state with each request which site caused it and for what
+(``Sec-Fetch-Site`` and related headers). An image, script, frame or request from another site is
+refused, and so is data: JSON, CSV. A link opens a page. Where the address itself contains what
+Datasette would run (SQL, filters, facets), the page shows it and lets the visitor decide whether to
+run it: the author of the link chose the text.
 
 https://www.w3.org/TR/fetch-metadata/
 """
@@ -21,26 +21,26 @@ from etl.web.protocol import Scope
 from etl.web.site import DATABASE
 
 _OURS = {"same-origin", "none"}
-# Pages whose addresses choose nothing but values.
+# Pages whose addresses contain only values.
 _SAFE = re.compile(r"/|/(?:application|user|model|cost)|/-/[^.]*")
 _QUERY = re.compile(rf"/{DATABASE}/(\w+)")
 
 
 def refuse(scope: Scope, path: str) -> Response | None:
-    """Refuse what another site asks for, unless it is a page that a visitor is led to."""
+    """Refuse a request from another site, unless a visitor follows a link to a page."""
     if not _is_foreign(scope) or _is_visit(scope, path):
         return None
     return Response.text(
-        "Not for another site; open it from one of this server's own pages", status=403
+        "Refused to another site; open it from one of this server's own pages", status=403
     )
 
 
 async def stop_for_consent(datasette: Datasette, scope: Scope, path: str) -> Response | None:
-    """Return a page in place of what another site's link would run; None where it runs nothing."""
+    """Return a page in place of what another site's link would run; None if it runs nothing."""
     query = (scope.get("query_string") or b"").decode("latin-1")
     if not query or not _is_foreign(scope) or _is_safe(datasette, path):
         return None
-    # It may be the first request of all.
+    # This may be the first request since the start.
     await datasette.invoke_startup()
     pairs = parse_qsl(query, keep_blank_values=True)
     page = await datasette.render_template(
@@ -60,7 +60,7 @@ def _is_foreign(scope: Scope) -> bool:
 
 
 def _is_visit(scope: Scope, path: str) -> bool:
-    """Tell whether a visitor followed a link to a page: no frame, no image, no data."""
+    """Return whether a visitor followed a link to a page: no frame, no image, no data."""
     return (
         scope["method"] == "GET"
         and _values(scope, "mode") == ["navigate"]
@@ -72,7 +72,7 @@ def _is_visit(scope: Scope, path: str) -> bool:
 def _is_safe(datasette: Datasette, path: str) -> bool:
     query = _QUERY.fullmatch(path)
     database = datasette.get_database(DATABASE)
-    return bool(_SAFE.fullmatch(path) or (query and query[1] in database.names_of_queries))
+    return bool(_SAFE.fullmatch(path) or (query and query[1] in database.query_names))
 
 
 def _values(scope: Scope, name: str) -> list[str]:

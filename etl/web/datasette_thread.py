@@ -1,7 +1,7 @@
 """A thread that answers Datasette's own pages, so that the dashboard does not wait for them.
 
-Drawing five thousand rows is Python and takes ten seconds, in which an event loop answers nobody
-else. In a loop of another thread it takes no more than its share of the processor.
+Rendering five thousand rows takes ten seconds of Python, and an event loop answers no other request
+in that time. In another thread's loop it takes no more than its share of the processor.
 """
 
 from __future__ import annotations
@@ -15,11 +15,11 @@ from weakref import finalize
 
 from etl.web.protocol import App, Message, Receive, Scope, Send
 
-# Of an answer, before it goes from one thread to the other: CSV comes row by row.
+# Of a response, collected before it passes to the other thread: CSV arrives row by row.
 _PART_BYTES = 64 << 10
 
 
-class Beside:
+class DatasetteThread:
     """The thread of one site."""
 
     def __init__(self) -> None:
@@ -28,18 +28,18 @@ class Beside:
         finalize(self, _stop, self._loop)
 
     async def answer(self, app: App, scope: Scope, receive: Receive, send: Send) -> None:
-        """Let an app answer there; cancelled, it is cancelled.
+        """Run an app in the thread; cancelling this cancels the app.
 
-        ``receive`` is called there, and ``send`` here.
+        ``receive`` is called in the thread, and ``send`` in the caller's loop.
         """
-        here = asyncio.get_running_loop()
+        caller = asyncio.get_running_loop()
 
-        async def sending(message: Message) -> None:
-            if here.is_closed():
+        async def send_to_caller(message: Message) -> None:
+            if caller.is_closed():
                 raise ConnectionAbortedError("the server has stopped")
-            await _in(here, send(message))
+            await _run_in(caller, send(message))
 
-        await _in(self._loop, app(scope, receive, _in_parts(sending)))
+        await _run_in(self._loop, app(scope, receive, _in_parts(send_to_caller)))
 
 
 def _run(loop: asyncio.AbstractEventLoop) -> None:
@@ -59,15 +59,15 @@ def _stop(loop: asyncio.AbstractEventLoop) -> None:
     loop.call_soon_threadsafe(loop.stop)
 
 
-async def _in(loop: asyncio.AbstractEventLoop, work: Coroutine[Any, Any, None]) -> None:
+async def _run_in(loop: asyncio.AbstractEventLoop, work: Coroutine[Any, Any, None]) -> None:
     await asyncio.wrap_future(asyncio.run_coroutine_threadsafe(work, loop))
 
 
 def _in_parts(send: Send) -> Send:
-    """Put small parts of a body together."""
+    """Join small parts of a body."""
     part = bytearray()
 
-    async def sending(message: Message) -> None:
+    async def send_joined(message: Message) -> None:
         if message["type"] != "http.response.body":
             await send(message)
             return
@@ -78,4 +78,4 @@ def _in_parts(send: Send) -> Send:
             part.clear()
             await send({"type": "http.response.body", "body": body, "more_body": has_more})
 
-    return sending
+    return send_joined

@@ -1,7 +1,7 @@
 """What Datasette's own views do differently here.
 
-Datasette makes a view of the class that stands on its route for every request (``as_view``), so
-another class there is all it takes, and only this Datasette has it.
+For every request, Datasette creates a view of the class in its route (``as_view``). Replacing that
+class is enough, and it affects only this Datasette.
 """
 
 from __future__ import annotations
@@ -19,13 +19,13 @@ from etl.web import failures
 from etl.web.login import Logout
 from etl.web.warehouse import most_cells
 
-# Of a page. Thirty thousand cells take a second.
+# Per page. Thirty thousand cells take a second.
 PAGE_CELLS = 50_000
 PAGE_ROWS = 1_000
 
 
 def replace_views(routes: list[tuple[Any, Any]]) -> list[tuple[Any, Any]]:
-    """Put our classes in the place of Datasette's."""
+    """Replace Datasette's view classes with ours."""
     for _, view in routes:
         theirs = getattr(view, "view_class", object)
         if issubclass(theirs, DataView):
@@ -38,7 +38,7 @@ def replace_views(routes: list[tuple[Any, Any]]) -> list[tuple[Any, Any]]:
 
 
 class _ShortPage:
-    """A page with as many rows as can be drawn in a second or two; JSON and CSV have all."""
+    """A page with as many rows as render in a second or two; JSON and CSV have all rows."""
 
     async def data(self, request: Request, *words: Any, **options: Any) -> Any:
         """Return what Datasette shows."""
@@ -48,12 +48,12 @@ class _ShortPage:
 
 
 class _ShortTable:
-    """A table, of which the other rows are on the next page."""
+    """A table page that puts further rows on the next page."""
 
     async def data(self, request: Request, *words: Any, **options: Any) -> Any:
         """Return what Datasette shows."""
-        asked = request.args.get("_size") or ""
-        is_large = asked == "max" or (asked.isdecimal() and int(asked[:9]) > PAGE_ROWS)
+        size = request.args.get("_size") or ""
+        is_large = size == "max" or (size.isdecimal() and int(size[:9]) > PAGE_ROWS)
         if _is_page(request) and is_large:
             options["_size"] = PAGE_ROWS
         return await super().data(request, *words, **options)  # type: ignore[misc]
@@ -64,7 +64,7 @@ def _is_page(request: Request) -> bool:
 
 
 class _SpreadsheetCsv:
-    """CSV of a table, view, row, query or statement that no spreadsheet runs."""
+    """CSV of a table, view, row, query or statement, with no cell that a spreadsheet would run."""
 
     _is_csv = False
 
@@ -73,14 +73,14 @@ class _SpreadsheetCsv:
         return await super().as_csv(request, database)  # type: ignore[misc]
 
     async def data(self, request: Request, *words: Any, **options: Any) -> Any:
-        """Return what Datasette writes as CSV, and as it is what it shows in any other form."""
+        """Return harmless cells for CSV, and Datasette's own data for any other format."""
         try:
             answer = await super().data(request, *words, **options)  # type: ignore[misc]
         except Exception as error:
             if not self._is_csv or "_next" not in options:
                 raise
-            # A part has been sent, and Datasette would go on with the message, which may be the
-            # visitor's own words, into the file and the log.
+            # Part of the file has been sent. Datasette would write the error message, which may
+            # quote the visitor, into the file and the log.
             failures.log(request.method, request.path, 500, error)
             raise ConnectionAbortedError("the rest of the rows could not be read") from None
         if self._is_csv and not isinstance(answer, Response):
@@ -95,9 +95,9 @@ def _make_harmless(data: dict[str, Any]) -> None:
 
 
 class _HarmlessRow:
-    """A row whose cells are harmless one after the other, and as they are by their names.
+    """A row that yields harmless cells in order, and the original cells by name.
 
-    By its names Datasette makes the addresses of rows.
+    Datasette builds the addresses of rows from the cells by name.
     """
 
     def __init__(self, row: Any) -> None:
@@ -112,6 +112,6 @@ class _HarmlessRow:
 
 def _harmless(cell: object) -> object:
     if isinstance(cell, Mapping):
-        # A key, and the label of the row that it leads to.
+        # A foreign key, and the label of its row.
         return {key: harmless_cell(value) for key, value in cell.items()}
     return harmless_cell(cell)

@@ -1,9 +1,9 @@
-"""What a visitor, and the log, are told of a request that fails.
+"""What the visitor sees, and what is logged, when a request fails.
 
 Datasette prints every exception with the variables of each frame: passwords, their hashes and rows
-of the warehouse. Here it is one line: the method, the path, the status, what kind of exception and
-where. Nothing of the query, the headers or the body, and no message, because any of them may quote
-what nobody else is to read.
+of the warehouse. Here it is one line: the method, the path, the status, the type of the exception
+and where it was raised. The line contains nothing from the query, headers or body, and no exception
+message: any of them may quote private data.
 """
 
 from __future__ import annotations
@@ -28,16 +28,16 @@ from etl.web.protocol import App, Message, Receive, Scope, Send
 LOG = logging.getLogger("bedrock_usage.serve")
 
 _LONGEST_PATH = 200
-_NOT_UNDERSTOOD = "The address, or what was sent to it, cannot be understood"
-_TOO_LONG = "The statement took too long and was ended; ask for less"
-_OURS = "The server could not answer; its log names the place"
+_NOT_UNDERSTOOD = "The address or the submitted data cannot be understood"
+_TOO_LONG = "The query took too long and was stopped; ask for less"
+_OURS = "The server failed; its log shows where"
 
-# What no address can bring about.
-_TROUBLE = (OSError, MemoryError, RuntimeError, sqlite3.OperationalError, BedrockUsageError)
+# Failures that no address can cause.
+_SERVER_ERRORS = (OSError, MemoryError, RuntimeError, sqlite3.OperationalError, BedrockUsageError)
 
 
 class Failure(NamedTuple):
-    """What is said of one. ``title``: for the page, None for none."""
+    """What a visitor is shown. ``title``: the page's title, if it has its own."""
 
     status: int
     message: str
@@ -46,10 +46,11 @@ class Failure(NamedTuple):
 
 
 def failure_of(exception: Exception, *, is_own: bool) -> Failure:
-    """Return what is said of an exception.
+    """Return what to show for an exception.
 
-    ``is_own``: one of our pages, which say themselves what is wrong with an address. Datasette's
-    trip over it: all that they know is the address and the database.
+    ``is_own``: raised by one of our pages. These report a bad address themselves, so any other
+    exception is a server error. Datasette's pages raise arbitrary exceptions on a bad address:
+    their only input is the address and the database.
     """
     if isinstance(exception, Base400):
         return Failure(exception.status, str(exception.args[0] if exception.args else ""))
@@ -60,38 +61,38 @@ def failure_of(exception: Exception, *, is_own: bool) -> Failure:
     if isinstance(exception, DatasetteError):
         text = exception.message
         return Failure(
-            # It says 500 where it was not told otherwise, as of a column that there is not.
+            # The status defaults to 500, even for a missing column.
             400 if exception.status == 500 else exception.status,
             Markup(text) if exception.message_is_html else str(text),  # noqa: S704
             exception.title,
             exception.error_dict,
         )
-    if isinstance(exception, OSError) and not is_own and _is_no_name(exception):
+    if isinstance(exception, OSError) and not is_own and _is_bad_file_name(exception):
         return Failure(404, "404")
     if isinstance(exception, RecursionError):
-        # Ours recurse nowhere: it is JSON, or a value in it, that is nested too deeply.
+        # Our code does not recurse: JSON, or a value in it, is nested too deeply.
         return Failure(400, _NOT_UNDERSTOOD)
-    if is_own or isinstance(exception, _TROUBLE) or type(exception) is sqlite3.DatabaseError:
+    if is_own or isinstance(exception, _SERVER_ERRORS) or type(exception) is sqlite3.DatabaseError:
         return Failure(500, _OURS)
     return Failure(400, _NOT_UNDERSTOOD)
 
 
-def _is_no_name(error: OSError) -> bool:
-    """Tell whether a file was asked for by a name that none can have."""
+def _is_bad_file_name(error: OSError) -> bool:
+    """Return whether the request named a file that cannot exist."""
     return error.strerror in ("File name too long", "Not a directory", "Is a directory")
 
 
 async def catch(app: App, scope: Scope, receive: Receive, send: Send) -> None:
-    """Answer what comes through Datasette's own net, or break off what is sent in part."""
+    """Answer an exception that Datasette does not catch; cut off a response already begun."""
     has_begun = False
 
-    async def noting(message: Message) -> None:
+    async def send_and_note(message: Message) -> None:
         nonlocal has_begun
         has_begun = True
         await send(message)
 
     try:
-        await app(scope, receive, noting)
+        await app(scope, receive, send_and_note)
     except Exception as error:
         failure = failure_of(error, is_own=has_begun)
         log(scope["method"], scope["path"], failure.status, error)
@@ -102,10 +103,10 @@ async def catch(app: App, scope: Scope, receive: Receive, send: Send) -> None:
 async def answer(
     datasette: Datasette, request: Request, exception: Exception, *, is_own: bool
 ) -> Response:
-    """Log what happened, and return what the visitor is told: a page, or JSON as of Datasette."""
+    """Log the failure, and return the response: a page, or JSON in Datasette's form."""
     failure = failure_of(exception, is_own=is_own)
     log(request.method, request.path, failure.status, exception)
-    told = {
+    content = {
         **failure.details,
         "ok": False,
         "error": failure.message,
@@ -113,14 +114,14 @@ async def answer(
         "title": failure.title,
     }
     if request.path.endswith(".json"):
-        return Response.json(told, status=failure.status)
+        return Response.json(content, status=failure.status)
     template = datasette.jinja_env.get_template("usage_error.html")
-    page = await template.render_async(told | {"urls": datasette.urls})
+    page = await template.render_async(content | {"urls": datasette.urls})
     return Response.html(page, status=failure.status)
 
 
 def log(method: str, path: str, status: int, exception: Exception) -> None:
-    """Write the line."""
+    """Log the failure in one line."""
     what = type(exception).__name__
     if status >= 500:
         what = f"{what} at {_place(exception)}"

@@ -1,13 +1,13 @@
-"""What stands before Datasette: every request passes here first, every answer last.
+"""The guard in front of Datasette: it sees every request first and every response last.
 
 It refuses a request under a foreign host name (DNS rebinding), from anywhere but the proxy, from a
-form on another site, with a large body, in a form that could be read in two ways (``protocol``), or
-for a page that the visitor may not see. It puts the security headers on answers, cuts off what is
-too large, and logs what fails in one line (``failures``).
+form on another site, with a large body, with an ambiguous encoding (``protocol``), or for a page
+that the visitor may not see. It adds the security headers to responses, cuts off responses that are
+too large, and logs each failure in one line (``failures``).
 
-Pages are refused here by what is allowed, and not page by page: Datasette shows its settings,
-metadata and databases to whoever may see anything at all. Its permissions (``visitors``) refuse
-once more.
+Pages are checked against a list of what is allowed, not refused one by one: Datasette shows its
+settings, metadata and databases to every visitor who may see anything at all. Its permissions
+(``visitors``) are a second check.
 """
 
 from __future__ import annotations
@@ -30,15 +30,15 @@ from etl.web.visitors import Actor, allowed_applications, client_address, is_saf
 
 VALUE_BYTES = 1 << 20
 ANSWER_BYTES = 16 << 20
-# Rows grow when they are written as JSON or HTML.
+# Rows grow when they are rendered as JSON or HTML.
 RESPONSE_BYTES = 64 << 20
 
 LOOPBACK_NAMES = {"localhost", "127.0.0.1", "[::1]"}
 METHODS = {"GET", "HEAD", "POST"}
 
-# What a login page is drawn with.
+# What a login page needs.
 _OPEN = re.compile(r"/favicon\.ico|/-/static/.*|/-/static-plugins/.*")
-# What asks `allowed_applications`, or tells nothing.
+# Pages that apply `allowed_applications`, or show no usage data.
 _FOR_RESTRICTED = re.compile(
     r"/|/(?:application|user|model|cost)|/-/charts/.*|/-/actor(?:\.json)?|/-/logout"
 )
@@ -53,8 +53,8 @@ _POLICY_END = "connect-src 'self'; form-action 'self'; base-uri 'none'; frame-an
 OWN_POLICY = (
     "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; "
 ) + _POLICY_END
-# Datasette has scripts in its pages, metadata.yml a style sheet in an address, and datasette-vega
-# makes functions of the expressions in its charts.
+# Datasette has inline scripts, metadata.yml has a style sheet in a data: URL, and datasette-vega
+# compiles the expressions in its charts.
 DATASETTE_POLICY = (
     "default-src 'none'; script-src 'self' 'unsafe-inline' 'unsafe-eval';"
     " style-src 'self' 'unsafe-inline' data:; img-src 'self' data: blob:; font-src 'self' data:; "
@@ -62,12 +62,12 @@ DATASETTE_POLICY = (
 
 
 def wrap(datasette: Datasette, app: App) -> App:
-    """Return what to serve in place of Datasette."""
+    """Return the app to serve in place of Datasette."""
     site = site_of(datasette)
     if site is None:
         return app
 
-    # A function, and nothing else that can be called: uvicorn looks for one.
+    # It must be a function, not another callable: uvicorn checks for one.
     async def guarded(scope: Scope, receive: Receive, send: Send) -> None:
         await _handle(datasette, site, app, scope, receive, send)
 
@@ -104,12 +104,12 @@ async def _answer(
         await body.asgi_send(send)
     else:
         if not (is_own(datasette, path) or _OPEN.fullmatch(path)):
-            app = partial(site.beside.answer, app)
+            app = partial(site.datasette_thread.answer, app)
         await answer_while_connected(app, scope, protocol.replay(body), receive, send)
 
 
 def path_of(scope: Scope) -> str:
-    """Return the path as Datasette's router takes it: nothing in it is decoded."""
+    """Return the path as Datasette's router sees it: not decoded."""
     raw: bytes = scope.get("raw_path") or scope["path"].encode()
     return raw.partition(b"?")[0].decode("latin-1")
 
@@ -118,7 +118,7 @@ def path_of(scope: Scope) -> str:
 
 
 def _refuse_request(site: Site, scope: Scope) -> Response | None:
-    """Refuse what does not depend on who asks."""
+    """Refuse a request for reasons that do not depend on the visitor."""
     refusal = protocol.refusal(scope)
     if refusal:
         return refusal
@@ -126,17 +126,17 @@ def _refuse_request(site: Site, scope: Scope) -> Response | None:
     host = headers.only("host")
     if host is None or _name_of(host) not in host_names(site):
         return Response.text(
-            "This server does not go by that name; its names are host_names, under [serve]"
-            " in bedrock_usage.toml, and the address of --host",
+            "Unknown host name; add it to host_names under [serve] in bedrock_usage.toml,"
+            " or use the address of --host",
             status=421,
         )
     proxy = site.config.serve.behind_proxy
     if proxy and not proxy.trusts(client_address(scope)):
-        return Response.text("Only the proxy may ask", status=403)
+        return Response.text("Only the proxy may send requests", status=403)
     if scope["method"] not in METHODS:
         return Response.text("Method not allowed", status=405, headers={"Allow": "GET, HEAD, POST"})
     if scope["method"] == "POST" and _is_cross_site(headers, host):
-        return Response.text("Not from another site", status=403)
+        return Response.text("Forms from another site are refused", status=403)
     return None
 
 
@@ -149,7 +149,7 @@ class _Headers:
         return [value.decode("latin-1") for key, value in self._headers if key.lower() == wanted]
 
     def only(self, name: str) -> str | None:
-        """Return the header's value; None if there is none, or more than one."""
+        """Return the header's value; None if it is missing or repeated."""
         values = self.all(name)
         return values[0] if len(values) == 1 else None
 
@@ -160,10 +160,11 @@ def _name_of(host: str) -> str:
 
 
 def host_names(site: Site) -> set[str]:
-    """Return the names under which the server is asked rightly.
+    """Return the host names that the server accepts.
 
-    A page of a foreign site may make its own name resolve to this machine. The browser then takes
-    us for that site, and lets its scripts read everything: but it names that site as the host.
+    A foreign site can make its own name resolve to this machine. The browser then takes this
+    server for that site and lets its scripts read everything, but it sends that site's name as the
+    host.
     """
     names = {name.lower() for name in site.config.serve.host_names} | LOOPBACK_NAMES
     host = f"[{site.host}]" if ":" in site.host else site.host.lower()
@@ -178,10 +179,10 @@ def _is_any_address(host: str) -> bool:
 
 
 def _is_cross_site(headers: _Headers, host: str) -> bool:
-    """Tell whether a page of another site sent this.
+    """Return whether a page of another site sent the request.
 
-    Datasette's tokens against that are asked for only where there is a cookie, and a visitor
-    without login has none. Programs send neither header.
+    Datasette checks its tokens only on requests with a cookie, and a visitor without a login has no
+    cookie. Programs send neither header.
     """
     site = headers.all("sec-fetch-site")
     if site:
@@ -195,11 +196,11 @@ def _is_cross_site(headers: _Headers, host: str) -> bool:
 async def _refuse_page(
     datasette: Datasette, site: Site, scope: Scope, receive: Receive
 ) -> Response | None:
-    """Refuse what this visitor may not see."""
+    """Refuse a page that this visitor may not see."""
     serve = site.config.serve
     path = path_of(scope)
     if path.startswith("/-/password-tool"):
-        # It hashes passwords for whoever likes, for a third of a second each.
+        # It hashes passwords for any visitor, and each takes a third of a second.
         return Response.text("Not found", status=404)
     is_login = path == login.PATH and bool(serve.passwords)
     if not serve.has_login or is_login or _OPEN.fullmatch(path):
@@ -209,11 +210,11 @@ async def _refuse_page(
         return _ask_to_log_in(site, scope)
     if allowed_applications(datasette, actor) is None or is_for_restricted(path):
         return None
-    return Response.text("Not among what you may see", status=403)
+    return Response.text("You may not see this page", status=403)
 
 
 async def _actor(datasette: Datasette, request: Request) -> Actor:
-    """Return who asks, as Datasette's router will find it again."""
+    """Return the visitor, as Datasette's router will find it again."""
     for found in pm.hook.actor_from_request(datasette=datasette, request=request):
         actor: Actor = await await_me_maybe(found)
         if actor:
@@ -222,7 +223,7 @@ async def _actor(datasette: Datasette, request: Request) -> Actor:
 
 
 def is_for_restricted(path: str) -> bool:
-    """Tell whether a page shows each visitor only what that visitor may see."""
+    """Return whether a page shows each visitor only what that visitor may see."""
     query = _QUERY.fullmatch(path)
     return bool(_FOR_RESTRICTED.fullmatch(path) or (query and is_safe_query(query[1])))
 
@@ -237,18 +238,18 @@ def _ask_to_log_in(site: Site, scope: Scope) -> Response:
     return Response.text("Log in first", status=403)
 
 
-# -- answers -------------------------------------------------------------------------------------
+# -- responses -----------------------------------------------------------------------------------
 
 
 def policy_for(datasette: Datasette, path: str) -> str:
-    """Return the policy for a page, which one with a policy of its own does not get."""
-    # The form to log in is drawn with Datasette's template.
+    """Return the policy for a page; it is not applied to a response that has its own."""
+    # The login form uses Datasette's template.
     is_ours = is_own(datasette, path) and path != login.PATH
     return OWN_POLICY if is_ours else DATASETTE_POLICY
 
 
 def is_own(datasette: Datasette, path: str) -> bool:
-    """Tell whether this plugin answers: a list of its pages would have to be kept in step."""
+    """Return whether this plugin's routes match: a separate list could get out of step."""
     own = pm.get_plugin("etl.web")
     for hook in pm.hook.register_routes.get_hookimpls():
         if hook.plugin is own:
@@ -270,7 +271,7 @@ async def _send_with_headers(policy: str, send: Send, message: Message) -> None:
 
 
 def _limited(send: Send) -> Send:
-    """Refuse an answer that is too large, or break it off where a part of it is sent already."""
+    """Replace a response that is too large, or cut it off if part of it has been sent."""
     start: list[Message] = []
     size = 0
 
@@ -281,10 +282,10 @@ def _limited(send: Send) -> Send:
             return
         size += len(message.get("body", b""))
         if size > RESPONSE_BYTES and not start:
-            raise ConnectionAbortedError("an answer was too large and is broken off")
+            raise ConnectionAbortedError("a response was too large and was cut off")
         if size > RESPONSE_BYTES:
             start.clear()
-            await Response.text("The answer is too large; ask for less", 400).asgi_send(send)
+            await Response.text("The response is too large; ask for less", 400).asgi_send(send)
             return
         if start:
             await send(start.pop())

@@ -1,7 +1,7 @@
 """Logging in and out: the form, the cookie, and the session that it names.
 
-datasette-auth-passwords has the form as well, but hashes only for names that exist, while everybody
-else waits, and its cookie is valid for ever and for any script.
+datasette-auth-passwords also has a login form. But it hashes only for names that exist, it blocks
+all other requests meanwhile, and its cookie never expires and is readable by any script.
 """
 
 from __future__ import annotations
@@ -37,10 +37,10 @@ def routes() -> list[tuple[str, Any]]:
 
 
 async def login(request: Request, datasette: Datasette) -> Response:
-    """Answer with the form, or to what was filled in."""
+    """Answer with the form, or process the form that was sent."""
     site = site_of(datasette)
     if site is None or not site.config.serve.passwords:
-        raise NotFound("There are no passwords here")
+        raise NotFound("Passwords are not configured")
     if request.method == "POST":
         return await _log_in(request, datasette, site)
     return await _form(request, datasette)
@@ -55,7 +55,7 @@ async def _form(request: Request, datasette: Datasette, error: str | None = None
 async def _log_in(request: Request, datasette: Datasette, site: Site) -> Response:
     form = await request.post_vars()
     user = form.get("username", "")
-    keys = login_attempts.keys_of(user, _address(request))
+    keys = login_attempts.attempt_keys(user, _address(request))
     wait = site.attempts.begin(keys)
     if wait:
         headers = {"Retry-After": str(math.ceil(wait))}
@@ -65,12 +65,12 @@ async def _log_in(request: Request, datasette: Datasette, site: Site) -> Respons
     except TooManyChecksError:
         site.attempts.take_back(keys)
         headers = {"Retry-After": str(_SECONDS_TO_COME_BACK)}
-        return Response.text("Too many log in at once; try again", 503, headers)
+        return Response.text("Too many logins at once; try again", 503, headers)
     if not is_right:
         return await _form(request, datasette, _WRONG)
     site.attempts.take_back(keys)
     is_https = request.headers.get("x-forwarded-proto") == "https"
-    cookie = await asyncio.to_thread(_begin, datasette, site, user, is_https=is_https)
+    cookie = await asyncio.to_thread(_begin_session, datasette, site, user, is_https=is_https)
     return Response.redirect(datasette.urls.path("/"), headers={"Set-Cookie": cookie})
 
 
@@ -78,7 +78,7 @@ def _address(request: Request) -> str:
     address = client_address(request.scope)
     forwarded = request.headers.get("x-forwarded-for")
     if forwarded and _is_loopback(address):
-        # A proxy on this machine, behind which all have one address, adds the true one at the end.
+        # Behind a proxy on this machine all clients have its address; it appends the real one.
         address = forwarded.rpartition(",")[2].strip()[:50]
     return address
 
@@ -90,8 +90,8 @@ def _is_loopback(address: str) -> bool:
         return False
 
 
-def _begin(datasette: Datasette, site: Site, user: str, *, is_https: bool) -> str:
-    """Begin a session, and return the header ``Set-Cookie`` for it."""
+def _begin_session(datasette: Datasette, site: Site, user: str, *, is_https: bool) -> str:
+    """Begin a session, and return its ``Set-Cookie`` header."""
     signed = {
         "a": {"id": user},
         "e": baseconv.base62.encode(int(time.time()) + LIFETIME_SECONDS),
@@ -106,13 +106,13 @@ def _begin(datasette: Datasette, site: Site, user: str, *, is_https: bool) -> st
 
 
 def is_logged_in(datasette: Datasette, site: Site, cookie: str) -> bool:
-    """Tell whether a cookie names a session that is open."""
-    named = _named(datasette, cookie)
+    """Return whether a cookie names an open session."""
+    named = _user_and_session(datasette, cookie)
     return named is not None and site.sessions.is_open(*named)
 
 
-def _named(datasette: Datasette, cookie: str) -> tuple[str, str] | None:
-    """Return the user and the session that a cookie of ours names."""
+def _user_and_session(datasette: Datasette, cookie: str) -> tuple[str, str] | None:
+    """Return the user and the session that one of our cookies names."""
     try:
         signed: Any = datasette.unsign(cookie, "actor")
         user, session = signed["a"]["id"], signed["s"]
@@ -122,11 +122,12 @@ def _named(datasette: Datasette, cookie: str) -> tuple[str, str] | None:
 
 
 class Logout(LogoutView):  # type: ignore[misc]
-    """Datasette's page, which alone would only take the cookie out of this one browser."""
+    """Datasette's logout page, which by itself only removes the cookie from this browser."""
 
     async def post(self, request: Request) -> Response:
         """End the session that the cookie names."""
-        site, named = site_of(self.ds), _named(self.ds, request.cookies.get(COOKIE, ""))
+        site = site_of(self.ds)
+        named = _user_and_session(self.ds, request.cookies.get(COOKIE, ""))
         if site and named:
             await asyncio.to_thread(site.sessions.end, *named)
         return await super().post(request)

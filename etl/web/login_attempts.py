@@ -1,13 +1,13 @@
-"""Attempts to log in, of which there may not be too many.
+"""A limit on attempts to log in.
 
-Counted by the name that is tried and by the address it is tried from: one address may not try many
-names, and many addresses may not try one. Names that do not exist count alike, so that the answer
-tells nothing.
+Attempts are counted per name and per address: one address cannot try many names, and many addresses
+cannot try one name. Names that do not exist are counted the same way, so the response does not
+reveal whether a name exists.
 
-The counts stand in a table of a fixed size, each name and address at a place that a hash with a
-secret key gives it. So no number of other names takes much memory, or pushes one out that is
-locked. That five failures of others fall into one's own place takes hundreds of thousands of tries
-within minutes, and where they would, nobody can know.
+The counts are in a table of fixed size. A hash with a secret key maps each name and each address to
+a slot. So no number of other names uses much memory or evicts a locked name. For five failures of
+others to fall into a given slot takes hundreds of thousands of attempts within minutes, and no
+attacker can predict the slot.
 """
 
 from __future__ import annotations
@@ -21,12 +21,12 @@ from collections.abc import Callable, Iterable
 MAX_FAILURES = 5
 WINDOW_SECONDS = 300.0
 
-# Each takes some 300 bytes once it is used.
-PLACES = 1 << 16
+# A used slot takes about 300 bytes.
+SLOTS = 1 << 16
 
 
-class Attempts:
-    """The failures of the last minutes. One that is under way counts as a failure until it ends."""
+class LoginAttempts:
+    """The failures of the last minutes. A pending attempt counts as a failure."""
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         self._clock = clock
@@ -37,46 +37,46 @@ class Attempts:
         return len(self._failures)
 
     def begin(self, keys: Iterable[str]) -> float:
-        """Count an attempt and return 0, or return in how many seconds the next one is allowed."""
-        places = [self._place(key) for key in keys]
-        wait = max(map(self._wait, places))
+        """Count an attempt and return 0, or return the seconds until the next one is allowed."""
+        slots = [self._slot(key) for key in keys]
+        wait = max(map(self._wait, slots))
         if wait <= 0:
-            for place in places:
-                self._failures.setdefault(place, []).append(self._clock())
+            for slot in slots:
+                self._failures.setdefault(slot, []).append(self._clock())
         return max(wait, 0.0)
 
     def take_back(self, keys: Iterable[str]) -> None:
-        """Forget the last attempt: it was no failure."""
-        for place in map(self._place, keys):
-            failures = self._failures.get(place, [])
+        """Forget the last attempt: it was not a failure."""
+        for slot in map(self._slot, keys):
+            failures = self._failures.get(slot, [])
             if len(failures) > 1:
                 failures.pop()
             else:
-                self._failures.pop(place, None)
+                self._failures.pop(slot, None)
 
-    def _place(self, key: str) -> int:
+    def _slot(self, key: str) -> int:
         digest = hashlib.blake2b(key.encode("utf-8", "replace"), key=self._key, digest_size=8)
-        return int.from_bytes(digest.digest()) % PLACES
+        return int.from_bytes(digest.digest()) % SLOTS
 
-    def _wait(self, place: int) -> float:
+    def _wait(self, slot: int) -> float:
         start = self._clock() - WINDOW_SECONDS
-        failures = [moment for moment in self._failures.get(place, ()) if moment > start]
+        failures = [moment for moment in self._failures.get(slot, ()) if moment > start]
         if failures:
-            self._failures[place] = failures
+            self._failures[slot] = failures
         else:
-            self._failures.pop(place, None)
+            self._failures.pop(slot, None)
         if len(failures) < MAX_FAILURES:
             return 0.0
         return failures[-MAX_FAILURES] - start
 
 
-def keys_of(name: str, address: str) -> tuple[str, str]:
-    """Return what an attempt is counted by."""
+def attempt_keys(name: str, address: str) -> tuple[str, str]:
+    """Return the keys that an attempt is counted by."""
     return f"name {name[:100].casefold()}", f"address {network_of(address)}"
 
 
 def network_of(address: str) -> str:
-    """Return whose an address is: of IPv6 everybody has 2 ** 64 at least."""
+    """Return the network of an address: an IPv6 client has at least 2 ** 64 addresses."""
     try:
         found = ipaddress.ip_address(address)
     except ValueError:

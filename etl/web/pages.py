@@ -1,7 +1,7 @@
-"""The pages: from a request to the rows that it asks for, and to HTML.
+"""The pages: from a request to its rows, and to HTML.
 
-Every figure comes from a query of ``sql/pages``, under the parameters that the links to CSV and
-JSON have as well. Text from outside goes through Jinja, which escapes all of it.
+Every figure comes from a query of ``sql/pages``, with the same parameters as the links to CSV and
+JSON. External text goes through Jinja, which escapes all of it.
 """
 
 from __future__ import annotations
@@ -29,26 +29,26 @@ from etl.web.selection import NAMES, PRESETS, STACKS, Selection, parse_selection
 from etl.web.site import DATABASE
 from etl.web.visitors import allowed_applications, has_passwords
 
-# Names in charts, and in the tables under them; the links lead to all of them.
+# Names in charts and in the tables below them; the links lead to all names.
 _TOP = 10
 _STACKED = 8
 
-# For the chart of tokens: column, heading, whether it is input.
+# For the token chart: column, heading, whether it is input.
 _TOKEN_KINDS = json.dumps([(kind.shown, kind.heading, kind.is_input) for kind in TOKENS_ALONE])
 
-# More than anybody clicks together, in an address that servers accept.
+# More than a person selects, in an address that servers still accept.
 _MAX_FIELDS = 1000
 
-# Of one query, as Datasette allows all others (SETTINGS in app).
+# Per query; Datasette allows the same for all others (SETTINGS in app).
 _SECONDS = 10
 
-# The subjects that have a page, and how its title calls one.
+# The subjects that have a page, and the word in its title.
 SUBJECTS = {"application": "Application", "user": "User", "model": "Model"}
 
 
 @dataclass(frozen=True)
 class View:
-    """One visitor's request: what it may see, and of what."""
+    """One visitor's request, and the selection it shows."""
 
     datasette: Datasette
     request: Request
@@ -58,7 +58,7 @@ class View:
     async def rows(
         self, query: str, *by: str, over: Selection | None = None
     ) -> list[dict[str, Any]]:
-        """Return the rows of a query of ``sql/pages``; ``over``: another selection than its own."""
+        """Return the rows of a query of ``sql/pages``; ``over``: a selection other than its own."""
         parameters = (over or self.selection).parameters(*by)
         return await _rows(self.datasette, self.request, query, parameters)
 
@@ -68,9 +68,9 @@ class View:
         return f"{address}?{query}" if query else address
 
     def data(self, query: str, *by: str, top: int | None = None) -> dict[str, str]:
-        """Return where a query's rows are to be had: for a browser, as JSON and as CSV.
+        """Return the addresses of a query's rows: as a page, as JSON and as CSV.
 
-        ``top``: in JSON and CSV so many names and the others together, as in a chart.
+        ``top``: in JSON and CSV, list this many names and sum up the others, as a chart does.
         """
         parameters = self.selection.parameters(*by)
         drawn = urlencode(parameters | ({queries.TOP: str(top)} if top else {}))
@@ -81,12 +81,12 @@ class View:
         }
 
     def subject(self, kind: str, name: object, **changes: Any) -> str:
-        """Return the page of an application, user or model, over the same days or others."""
+        """Return the address of the page of an application, user or model."""
         rest = self.selection.query(without=kind, **changes)
         return self.link(f"/{kind}", urlencode({"name": str(name)}) + (f"&{rest}" if rest else ""))
 
     def cost_link(self, kind: str = "", name: object = "") -> str:
-        """Return the page that explains a cost of this selection, or of one name in it."""
+        """Return the address that explains the cost of this selection, or of one name in it."""
         selection = self.selection.about(kind, str(name)) if kind else self.selection
         return self.link("/cost", selection.query())
 
@@ -102,14 +102,14 @@ def routes() -> list[tuple[str, Callable[..., Awaitable[Response]]]]:
 
 
 async def vega() -> Response:
-    """Answer with the library that draws; its address changes with it."""
+    """Answer with the chart library; its address changes with its version."""
     script = await asyncio.to_thread(vega_bundle.javascript)
     headers = {"Cache-Control": "public, max-age=31536000, immutable"}
     return Response(script, content_type="text/javascript; charset=utf-8", headers=headers)
 
 
 async def dashboard(request: Request, datasette: Datasette) -> Response:
-    """Answer with the page that most people open: what was spent, by whom, on what."""
+    """Answer with the main page: what was spent, by whom, on what."""
     return await _answer(request, datasette, "usage_dashboard.html", _dashboard)
 
 
@@ -119,7 +119,7 @@ async def subject_page(request: Request, datasette: Datasette) -> Response:
 
 
 async def cost_page(request: Request, datasette: Datasette) -> Response:
-    """Answer with how a cost was made: tokens, prices with their source, calls."""
+    """Answer with how a cost is calculated: tokens, prices with their source, calls."""
     return await _answer(request, datasette, "usage_cost.html", _cost)
 
 
@@ -150,11 +150,11 @@ async def _view(datasette: Datasette, request: Request) -> View:
 
 
 def _pairs(request: Request) -> list[tuple[str, str]]:
-    """Return the query of the address; the page of a subject chooses it as well."""
+    """Return the address's parameters; a subject's page adds its own name to the selection."""
     try:
         pairs = parse_qsl(request.query_string, max_num_fields=_MAX_FIELDS)
     except ValueError:
-        raise DataError(f"The address chooses more than {_MAX_FIELDS:,} things") from None
+        raise DataError(f"The address has more than {_MAX_FIELDS:,} parameters") from None
     kind = request.url_vars.get("kind") if request.url_vars else None
     if kind is None:
         return pairs
@@ -179,7 +179,7 @@ async def _rows(
 
 
 def _frame(view: View) -> dict[str, Any]:
-    """Return what every page has: presets, what can be chosen, how fresh it all is."""
+    """Return the context of every page: presets, choices, and how fresh the data is."""
     return {
         "visitor": (view.request.actor or {}).get("id"),
         "has_password": has_passwords(view.datasette),
@@ -258,7 +258,7 @@ async def _cost(view: View) -> dict[str, Any]:
     )
     selection = view.selection
     return {
-        "title": "How this cost was made",
+        "title": "How this cost is calculated",
         **_totals(view, total, []),
         "lines": lines,
         "calls": calls,
@@ -269,7 +269,7 @@ async def _cost(view: View) -> dict[str, Any]:
 
 
 def _totals(view: View, total: Sequence[Row], before: Sequence[Row]) -> dict[str, Any]:
-    """Return the figures of the cards; None where nothing is in the range."""
+    """Return the figures of the cards; None where the range is empty."""
     row = total[0] if total and total[0]["calls"] is not None else None
     return {
         "total": row,
@@ -286,7 +286,7 @@ def _all_tokens(row: Row) -> int | None:
 
 
 def _change(view: View, row: Row | None, before: Row | None) -> dict[str, Any] | None:
-    """Compare with the range before; None where that was not loaded, or cost nothing known."""
+    """Compare with the range before; None if it is not loaded or has no known cost."""
     first, selection = view.freshness["first_day"], view.selection.before()
     if row is None or before is None or not first or first > selection.since.isoformat():
         return None
@@ -297,7 +297,7 @@ def _change(view: View, row: Row | None, before: Row | None) -> dict[str, Any] |
 
 
 def _choices(rows: Sequence[Row], selection: Selection) -> dict[str, list[tuple[str, bool]]]:
-    """Return the names of each kind, and whether they are chosen; also those that have no usage."""
+    """Return the names of each kind, and whether each is chosen; include those without usage."""
     choices = {}
     for kind in NAMES:
         chosen = selection.chosen(kind)

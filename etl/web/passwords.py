@@ -1,8 +1,8 @@
-"""Whether a password is right.
+"""Check whether a password is right.
 
-The answer takes the same time for every name, also one that does not exist: as many rounds of
-hashing as the most expensive hash of all takes. They run in threads of their own, a few at once,
-so that nobody who only reads waits for them.
+A check takes the same time for every name, even one that does not exist: as many rounds of hashing
+as the most expensive hash needs. Checks run in their own threads, a few at once, so that visitors
+who only read do not wait for them.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ import hashlib
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 
-# Of what a machine can hash; the others wait in line.
+# Checks that run at once; the others wait in a queue.
 AT_ONCE = 2
 MAX_WAITING = 20
 
@@ -20,11 +20,11 @@ _SALT = b"for nobody"
 
 
 class TooManyChecksError(Exception):
-    """So many wait for their password to be looked at that another would not be in time."""
+    """So many checks are waiting that another would take too long."""
 
 
 class Passwords:
-    """The hashes of all users, as ``datasette hash-password`` makes them."""
+    """The hashes of all users, as ``datasette hash-password`` prints them."""
 
     def __init__(self, hashes: Mapping[str, str]) -> None:
         self._hashes = dict(hashes)
@@ -36,7 +36,7 @@ class Passwords:
         return "Passwords(...)"
 
     async def check(self, user: str, password: str) -> bool:
-        """Tell whether this is the user's password. Raises TooManyChecksError."""
+        """Return whether this is the user's password. Raises TooManyChecksError."""
         if self._under_way >= AT_ONCE + MAX_WAITING:
             raise TooManyChecksError
         self._under_way += 1
@@ -47,7 +47,7 @@ class Passwords:
             self._under_way -= 1
 
     def _check(self, user: str, password: str) -> bool:
-        # An extra: without it there are no passwords (visitors.plugin_settings).
+        # An optional extra: without it there are no passwords (visitors.plugin_settings).
         from datasette_auth_passwords.utils import verify_password
 
         known = self._hashes.get(user)

@@ -1,7 +1,7 @@
-"""What HTTP allows and nobody who means well sends, and what programs read in two ways.
+"""Refuse requests that HTTP allows but no honest client sends, or that programs read differently.
 
-A proxy in front and this server must not take one request for two, Datasette not lead a browser
-elsewhere, and nothing that is sent end in an exception because it was never thought of.
+A proxy and this server must never disagree on where a request ends. Datasette must not redirect a
+browser to another host. No unexpected input may cause an exception.
 """
 
 from __future__ import annotations
@@ -20,35 +20,35 @@ Receive = Callable[[], Awaitable[Message]]
 Send = Callable[[Message], Coroutine[Any, Any, None]]
 App = Callable[[Scope, Receive, Send], Coroutine[Any, Any, None]]
 
-# Only forms are sent to us.
+# Clients send only forms.
 BODY_BYTES = 64 << 10
 BODY_SECONDS = 20.0
 
 _FORM = "application/x-www-form-urlencoded"
 
-# A path of this server and nothing else: no other host's address, and no backslash, which browsers
-# take for a slash.
+# Only a path on this server: no URL of another host, and no backslash, which browsers read as a
+# slash.
 _PATH = re.compile(rb"/[!-\[\]-~]*")
 _QUERY = re.compile(rb"[!-~]*")
 _LOCATION = re.compile(rb"/(?![/\\])[!-\[\]-~]*")
 
-# Ours, in letters that need no quotes, so that everything that reads them reads the same.
+# Our cookies, in characters that need no quotes, so that every program reads them the same way.
 _COOKIES = (b"ds_actor", b"ds_csrftoken", b"ds_messages")
 _COOKIE = re.compile(rb"(?P<name>[a-z_]+)=(?P<value>[!#-+\--:<-\[\]-~]*)")
 
 
 def refusal(scope: Scope) -> Response | None:
-    """Refuse a request that could be read in two ways."""
+    """Refuse an ambiguous request."""
     raw: bytes = scope.get("raw_path") or scope["path"].encode()
     if not _PATH.fullmatch(raw.partition(b"?")[0]) or not _QUERY.fullmatch(scope["query_string"]):
-        return Response.text("This is no path of this server", 400)
+        return Response.text("This is not a path on this server", 400)
     names = [name.lower() for name, _ in scope["headers"]]
     has_coding = b"transfer-encoding" in names
     if has_coding and (b"content-length" in names or scope.get("http_version") == "1.0"):
-        # Whatever comes behind it on this connection is not to be believed.
-        return Response.text("Two lengths of one body", 400, {"Connection": "close"})
+        # Nothing that follows on this connection can be trusted.
+        return Response.text("The body has two lengths", 400, {"Connection": "close"})
     if scope["method"] == "POST" and not _is_form(scope["headers"]):
-        return Response.text(f"Only forms are sent here, as {_FORM}", 400)
+        return Response.text(f"Only forms are accepted, as {_FORM}", 400)
     return None
 
 
@@ -64,11 +64,11 @@ def _kind(content_type: str) -> str:
 def trusted_headers(
     headers: Iterable[tuple[bytes, bytes]], is_logged_in: Callable[[str], bool]
 ) -> Iterator[tuple[bytes, bytes]]:
-    """Leave out what no one here should read.
+    """Drop the headers that this server must not read.
 
-    An Authorization that is no token: passwords are for the login page. Cookies that are not ours,
-    as any other server under the same name may have set them, and the one of a session that has
-    ended. Letters that cannot be compared with ours.
+    These are an Authorization that is not a token (passwords are for the login page), cookies that
+    are not ours (another server under the same host name may have set them), and the cookie of a
+    session that has ended. Characters that cannot be compared with our tokens become ``?``.
     """
     cookies: dict[bytes, bytes] = {}
     for name, value in headers:
@@ -92,22 +92,22 @@ def _cookies(header: bytes) -> dict[bytes, bytes]:
 
 
 async def read_form(scope: Scope, receive: Receive) -> bytes | Response:
-    """Return the body of a form, or why it is none."""
+    """Return the body of a form, or the response that refuses it."""
     if scope["method"] != "POST":
         return b""
     try:
         async with asyncio.timeout(BODY_SECONDS):
             body = await _read(receive)
     except TimeoutError:
-        return Response.text("The body takes too long", 408, {"Connection": "close"})
+        return Response.text("The request body took too long", 408, {"Connection": "close"})
     if body is None:
-        return Response.text("The body is too large, or ended early", 413)
+        return Response.text("The request body is too large or ended early", 413)
     try:
         fields = parse_qs(body.decode("utf-8"))
     except ValueError:
-        return Response.text("The form is no text", 400)
+        return Response.text("The form is not text", 400)
     if not all(token.isascii() for token in fields.get("csrftoken", [])):
-        return Response.text("The form's token is none of ours", 403)
+        return Response.text("The form's token is not from this server", 403)
     return body
 
 
@@ -123,7 +123,7 @@ async def _read(receive: Receive) -> bytes | None:
 
 
 def replay(body: bytes) -> Receive:
-    """Return what receives a body that was read already, and after it that nothing more comes."""
+    """Return a ``receive`` that yields a body already read, then a disconnect."""
     messages: list[Message] = [{"type": "http.request", "body": body, "more_body": False}]
 
     async def replayed() -> Message:
@@ -133,7 +133,7 @@ def replay(body: bytes) -> Receive:
 
 
 def without_foreign_location(message: Message) -> Message:
-    """Let no answer lead to another host, whoever made it of whatever address."""
+    """Turn a redirect to another host into a 404, whatever produced it."""
     headers = message.get("headers", [])
     locations = [bytes(value) for name, value in headers if bytes(name).lower() == b"location"]
     if message["type"] != "http.response.start" or all(map(_LOCATION.fullmatch, locations)):

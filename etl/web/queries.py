@@ -1,6 +1,6 @@
-"""The files of ``sql/pages``: what the pages show, and canned queries for everybody.
+"""The files of ``sql/pages``: the data of the pages, and canned queries for every visitor.
 
-So whatever a page shows can be had as CSV and JSON, under the same parameters.
+So all that a page shows is available as CSV and JSON, with the same parameters.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ from typing import Any
 
 from etl.sql_files import sql_names, sql_question, sql_text
 
-# Blank means no filter, or no such dimension.
+# A blank value means no filter, or that the dimension is not used.
 FILTERS = ("since", "until", "regions", "models", "users", "applications")
 DIMENSIONS = ("by_day", "by_user", "by_application", "by_region", "by_model")
 TOP = "top"
@@ -32,7 +32,7 @@ def names() -> list[str]:
 
 
 def canned_queries() -> dict[str, dict[str, Any]]:
-    """Return the queries as Datasette has them in its metadata."""
+    """Return the queries in the form of Datasette's metadata."""
     return {name: _canned(name) for name in names()}
 
 

@@ -1,10 +1,11 @@
-"""The refresh button: who may press it, and what it is told.
+"""The refresh button: who may press it, and what it shows.
 
-``POST /-/refresh`` starts a sync, ``GET /-/refresh.json`` says how it is getting on (``background``
-knows). Both are for the same visitors: counts of all calls are nothing for one who sees some.
+``POST /-/refresh`` starts a sync; ``GET /-/refresh.json`` reports its progress (``sync_process``
+knows it). Both are for the same visitors: a visitor limited to some applications must not see the
+counts of all calls.
 
-Every POST must bring the token of its form. Datasette asks for it only where a cookie comes with
-the request. From another site's page none comes, and its form would start a sync on this machine.
+Every POST must carry its form's token. Datasette checks the token only on requests with a cookie.
+A form on another site sends no cookie, and would otherwise start a sync on this machine.
 """
 
 from __future__ import annotations
@@ -22,25 +23,25 @@ from etl.errors import BedrockUsageError, LockedError
 from etl.warehouse.database import open_unchanged
 from etl.warehouse.demo import is_demo
 from etl.web.site import Site, site_of
-from etl.web.sync_process import Background, State
+from etl.web.sync_process import State, WarehouseSyncs
 from etl.web.visitors import Actor, allowed_applications, has_login
 
 ACTION = "bedrock-usage-refresh"
 PATH = "/-/refresh"
 
 _DEMO = (
-    "These are the demo's figures, made up and complete. For your own, run “bedrock-usage sync” and"
+    "This is demo data: made up and complete. For your own data, run “bedrock-usage sync” and"
     " “bedrock-usage serve” with another --db."
 )
-_STARTED = "The refresh has begun. Load this page again for its figures."
-_NOT_ALLOWED = "You may not start a refresh, nor see how one is getting on."
-_NO_TOKEN = "The form is too old, or not this site's. Load the page again, then try once more."  # noqa: S105
+_STARTED = "The refresh has started. Reload this page to see the new data."
+_NOT_ALLOWED = "You may not start a refresh or see its progress."
+_NO_TOKEN = "The form has expired or is from another site. Reload the page and try again."  # noqa: S105
 
-_backgrounds: WeakKeyDictionary[Datasette, Background] = WeakKeyDictionary()
+_syncs: WeakKeyDictionary[Datasette, WarehouseSyncs] = WeakKeyDictionary()
 
 
 class Offer(NamedTuple):
-    """What a page needs for the button; with a ``reason`` it shows that instead of the button."""
+    """What a page needs for the button; a ``reason`` is shown in its place."""
 
     action: str
     csrftoken: str
@@ -53,10 +54,10 @@ def routes() -> list[tuple[str, Any]]:
 
 
 async def may_refresh(datasette: Datasette, actor: Actor) -> bool:
-    """Return whether a visitor may start a refresh and see how it is getting on.
+    """Return whether a visitor may start a refresh and see its progress.
 
-    Anybody on a server without a login, else whoever is signed in, unless another plugin decides
-    otherwise; never a visitor who is restricted to some applications.
+    Without a login, every visitor may; with a login, every visitor who is logged in. Another plugin
+    may decide otherwise, but never for a visitor who is restricted to some applications.
     """
     if allowed_applications(datasette, actor) is not None:
         return False
@@ -65,24 +66,24 @@ async def may_refresh(datasette: Datasette, actor: Actor) -> bool:
 
 
 async def refusal(datasette: Datasette) -> str | None:
-    """Return why nobody can refresh this warehouse; None where it is possible."""
+    """Return why this warehouse cannot be refreshed; None if it can."""
     return await asyncio.to_thread(_refusal, datasette)
 
 
 async def offer(datasette: Datasette, request: Request) -> Offer | None:
-    """Return what a page needs for the button; None for a visitor who may not press it."""
+    """Return what a page needs for the button; None if the visitor may not press it."""
     if site_of(datasette) is None or not await may_refresh(datasette, request.actor):
         return None
     return Offer(datasette.urls.path(PATH), request.scope["csrftoken"](), await refusal(datasette))
 
 
 async def show_state(request: Request, datasette: Datasette) -> Response:
-    """Tell whether a sync runs and what the last one came to."""
+    """Report whether a sync runs, and the result of the last one."""
     _require_site(datasette)
     if not await may_refresh(datasette, request.actor):
         return _json({"ok": False, "error": _NOT_ALLOWED}, 403)
     try:
-        state = await asyncio.to_thread(_background(datasette).state)
+        state = await asyncio.to_thread(_syncs_of(datasette).state)
         reason = await refusal(datasette)
     except BedrockUsageError as error:
         return _json({"ok": False, "error": str(error)}, 500)
@@ -90,7 +91,7 @@ async def show_state(request: Request, datasette: Datasette) -> Response:
 
 
 async def post_refresh(request: Request, datasette: Datasette) -> Response:
-    """Start a sync, for a script of ours or for a plain form."""
+    """Start a sync, for our script or for a plain form."""
     _require_site(datasette)
     if request.method != "POST":
         return Response.text("Only POST starts a refresh.", status=405, headers={"allow": "POST"})
@@ -103,7 +104,7 @@ async def post_refresh(request: Request, datasette: Datasette) -> Response:
     try:
         state = await asyncio.to_thread(_start, datasette)
     except LockedError as error:
-        state = await asyncio.to_thread(_background(datasette).state)
+        state = await asyncio.to_thread(_syncs_of(datasette).state)
         return _answer(request, datasette, 409, str(error), state.as_json())
     except (BedrockUsageError, OSError) as error:
         return _answer(request, datasette, 500, f"The refresh could not be started: {error}")
@@ -113,7 +114,7 @@ async def post_refresh(request: Request, datasette: Datasette) -> Response:
 def _require_site(datasette: Datasette) -> Site:
     site = site_of(datasette)
     if site is None:
-        raise NotFound("This Datasette is about another database")
+        raise NotFound("This Datasette serves another database")
     return site
 
 
@@ -126,12 +127,12 @@ def _start(datasette: Datasette) -> State:
     reason = _refusal(datasette)
     if reason:
         raise LockedError(reason)
-    return _background(datasette).start()
+    return _syncs_of(datasette).start()
 
 
-def _background(datasette: Datasette) -> Background:
-    # Two threads may come at once: setdefault lets one of them win.
-    return _backgrounds.setdefault(datasette, Background(_require_site(datasette)))
+def _syncs_of(datasette: Datasette) -> WarehouseSyncs:
+    # Two threads may arrive at once: with setdefault, one of them wins.
+    return _syncs.setdefault(datasette, WarehouseSyncs(_require_site(datasette)))
 
 
 async def _has_token(request: Request) -> bool:
@@ -159,10 +160,10 @@ def _answer(
     error: str | None,
     state: dict[str, Any] | None = None,
 ) -> Response:
-    """Answer a script in JSON, and a form with the page it came from and a message on it."""
+    """Answer a script with JSON, and a form with a redirect to its page, which shows a message."""
     if _wants_json(request):
-        told = {"ok": error is None} | ({"error": error} if error else {}) | (state or {})
-        return _json(told, status)
+        content = {"ok": error is None} | ({"error": error} if error else {}) | (state or {})
+        return _json(content, status)
     if status == 403:
         return Response.text(error, status=403)
     kind = datasette.ERROR if error else datasette.INFO
@@ -171,7 +172,7 @@ def _answer(
 
 
 def _page_before(request: Request, datasette: Datasette) -> str:
-    """Return the path of the page that the form is on; never of another site."""
+    """Return the path of the page that holds the form; never a path on another site."""
     home: str = datasette.urls.path("/")
     try:
         before = urlsplit(request.headers.get("referer", ""))
@@ -179,10 +180,10 @@ def _page_before(request: Request, datasette: Datasette) -> str:
         return home
     path = f"{before.path}?{before.query}" if before.query else before.path
     is_ours = before.netloc == request.host and path.startswith(home) and path.isascii()
-    # Browsers read // and /\ at the beginning as the start of another host's name.
+    # Browsers read a leading // or /\ as the start of another host's name.
     is_path = not path.startswith("//") and "\\" not in path
     return path if is_ours and is_path else home
 
 
-def _json(told: dict[str, Any], status: int = 200) -> Response:
-    return Response.json(told, status=status, headers={"cache-control": "no-store"})
+def _json(content: dict[str, Any], status: int = 200) -> Response:
+    return Response.json(content, status=status, headers={"cache-control": "no-store"})

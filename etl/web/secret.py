@@ -19,26 +19,28 @@ SHORTEST = 32
 
 
 def signing_secret(db: Path, serve: Serve) -> str:
-    """Return a secret that survives a restart, but no change of any password.
+    """Return a secret that survives a restart, but changes whenever a password changes.
 
-    Datasette's cookies say who somebody is and nothing else: without this, whoever knew a password
-    that was changed, or belongs to a user who was removed, would stay logged in.
+    Datasette's cookies contain only the visitor's name. Without this, a user whose password was
+    changed, or who was removed, would stay logged in.
     """
     base = os.environ.get(VARIABLE) or _ensure_secret(Path(f"{real_path(db)}.secret"))
     if len(base) < SHORTEST:
-        raise BedrockUsageError(f"{VARIABLE} is shorter than {SHORTEST} characters; make it longer")
+        raise BedrockUsageError(
+            f"{VARIABLE} is shorter than {SHORTEST} characters; set a longer one"
+        )
     passwords = repr(sorted(serve.passwords.items()))
     return hmac.new(base.encode(), passwords.encode(), hashlib.sha256).hexdigest()
 
 
-# It stands beside the warehouse, as the lock does, and not in the user's home: a service often has
-# none, the folder must be writable anyway, and each warehouse has visitors of its own.
+# It is next to the warehouse, like the lock, not in the user's home: a service often has no home,
+# the folder must be writable anyway, and each warehouse has its own visitors.
 def _ensure_secret(path: Path) -> str:
     with contextlib.suppress(FileNotFoundError):
         return _read_secret(path)
     try:
-        # mkstemp makes a file that nobody else may read. It gets its name when it is complete, and
-        # only if no other process was first.
+        # mkstemp creates a file that no other user may read. It gets its final name once it is
+        # complete, and only if no other process was first.
         handle, name = tempfile.mkstemp(prefix=f"{path.name}.", dir=path.parent)
         try:
             with os.fdopen(handle, "w", encoding="ascii") as file:
@@ -49,7 +51,7 @@ def _ensure_secret(path: Path) -> str:
             Path(name).unlink()
     except OSError as error:
         raise BedrockUsageError(
-            f"{path}: {error.strerror}; the folder must be writable, or set {VARIABLE}"
+            f"{path}: {error.strerror}; make the folder writable, or set {VARIABLE}"
         ) from None
     return _read_secret(path)
 
@@ -58,8 +60,8 @@ def _read_secret(path: Path) -> str:
     try:
         if os.name == "posix" and path.stat().st_mode & 0o077:
             raise BedrockUsageError(
-                f"{path}: others may read it, and could log in as anybody; delete it, and everybody"
-                " logs in once more"
+                f"{path}: other users can read it and could log in as any visitor; delete it (all"
+                " visitors must then log in again)"
             )
         secret = path.read_text(encoding="ascii", errors="replace").strip()
     except FileNotFoundError:
@@ -67,5 +69,5 @@ def _read_secret(path: Path) -> str:
     except OSError as error:
         raise BedrockUsageError(f"{path}: {error.strerror}; or set {VARIABLE}") from None
     if len(secret) < SHORTEST:
-        raise BedrockUsageError(f"{path}: there is no secret in it; delete it, and it is made anew")
+        raise BedrockUsageError(f"{path}: it contains no secret; delete it to create a new one")
     return secret

@@ -1,6 +1,6 @@
-"""What a page is about: a range of days and some names, all of it in the address.
+"""What a page shows: a range of days and some names, all of it in the address.
 
-The address is what people bookmark and send, so it says nothing twice and leaves out defaults.
+People bookmark and send the address, so it repeats nothing and leaves out defaults.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from urllib.parse import urlencode
 
 from etl.errors import DataError
 
-# Counted back from the last day that is loaded; mtd: the month of that day, so far.
+# Counted back from the last loaded day; mtd: that day's month, to date.
 PRESETS: Mapping[str, str] = {
     "7d": "7 days",
     "30d": "30 days",
@@ -24,7 +24,7 @@ PRESETS: Mapping[str, str] = {
 DEFAULT_PRESET = "30d"
 MAX_DAYS = 3660
 
-# By what the cost per day is stacked: the word in the address, and the column.
+# How the cost per day is stacked: the word in the address, and the column.
 STACKS = {
     "application": "application",
     "user": "user_name",
@@ -33,15 +33,15 @@ STACKS = {
 }
 DEFAULT_STACK = "application"
 
-# The word in the address, the parameter of the queries.
+# The word in the address, and the parameter of the queries.
 NAMES = {"region": "regions", "model": "models", "user": "users", "application": "applications"}
 
 
 @dataclass(frozen=True)
 class Selection:
-    """Days, both included, and the names chosen of each kind (none: all).
+    """A range of days, both ends included, and the names chosen of each kind (none: all).
 
-    ``preset``: the preset that the days come from, None where they were given.
+    ``preset``: the preset that the days come from; None if they were given.
     """
 
     since: date
@@ -62,12 +62,12 @@ class Selection:
         return getattr(self, NAMES[kind])  # type: ignore[no-any-return]
 
     def before(self) -> Selection:
-        """Return the same over as many days just before."""
+        """Return the same selection over the same number of days just before."""
         until = self.since - timedelta(days=1)
         return replace(self, since=until - timedelta(days=self.days - 1), until=until, preset=None)
 
     def about(self, kind: str, name: str) -> Selection:
-        """Return the same about one name of a kind alone."""
+        """Return the same selection with only one name of a kind."""
         names: dict[str, Any] = {NAMES[kind]: (name,)}
         return replace(self, **names)
 
@@ -83,7 +83,7 @@ class Selection:
     def query(self, *, without: str = "", **changes: Any) -> str:
         """Return the selection, with changes, as the query of an address.
 
-        ``without``: a kind of name that the address tells by itself.
+        ``without``: a kind of name that the path already contains.
         """
         changed = replace(self, **changes)
         pairs: list[tuple[str, str]] = []
@@ -100,9 +100,9 @@ class Selection:
 
 
 def parse_selection(pairs: Iterable[tuple[str, str]], *, last_day: date) -> Selection:
-    """Read the query of an address; ``last_day``: the last one that is loaded.
+    """Parse the query of an address; ``last_day``: the last loaded day.
 
-    Raises DataError for a range or a stack that there is not.
+    Raises DataError for an invalid day or range, or an unknown preset or stack.
     """
     given: dict[str, list[str]] = {}
     for key, value in pairs:
@@ -111,7 +111,7 @@ def parse_selection(pairs: Iterable[tuple[str, str]], *, last_day: date) -> Sele
     since, until, preset = _range(given, last_day)
     by = given.get("by", [DEFAULT_STACK])[-1]
     if by not in STACKS:
-        raise DataError(f"by={by} is none of {', '.join(STACKS)}")
+        raise DataError(f"by={by} is not one of {', '.join(STACKS)}")
     names = {parameter: _unique(given.get(kind, ())) for kind, parameter in NAMES.items()}
     return Selection(since, until, preset, by=by, **names)
 
@@ -128,7 +128,7 @@ def _range(given: Mapping[str, Sequence[str]], last_day: date) -> tuple[date, da
         return since, until, None
     preset = given.get("range", [DEFAULT_PRESET])[-1]
     if preset not in PRESETS:
-        raise DataError(f"range={preset} is none of {', '.join(PRESETS)}")
+        raise DataError(f"range={preset} is not one of {', '.join(PRESETS)}")
     if preset == "mtd":
         return last_day.replace(day=1), last_day, preset
     return last_day - timedelta(days=int(preset[:-1]) - 1), last_day, preset
@@ -139,9 +139,9 @@ def _day(key: str, text: str) -> date:
         day = date.fromisoformat(text)
     except ValueError:
         day = date.min
-    # The range before it, and the calendar, must have room.
+    # Leave room in the calendar for the range before it.
     if not 2000 <= day.year < 3000:
-        raise DataError(f"{key}={text} is no day, like 2026-09-01")
+        raise DataError(f"{key}={text} is not a day, such as 2026-09-01")
     return day
 
 

@@ -1,9 +1,9 @@
-"""The sessions that are open.
+"""The open sessions.
 
-Datasette's cookie is signed and says who somebody is: a copy of it would outlive every logout. Ours
-names a session as well (``login``), and only a session that is open counts. The open ones stand in
-a file beside the warehouse, which a restart reads again. Where it is lost, or cannot be written,
-everybody logs in once more: what is forgotten is never open.
+Datasette's cookie is signed and contains only the visitor's name, so a copy of it would outlive
+every logout. Ours also names a session (``login``), and only an open session counts. The open ones
+are in a file next to the warehouse, which a restart reads. If the file is lost or cannot be
+written, all visitors must log in again: a forgotten session is never open.
 """
 
 from __future__ import annotations
@@ -22,17 +22,17 @@ from pathlib import Path
 
 LIFETIME_SECONDS = 7 * 24 * 3600
 
-# Of one user, who may share the name with others; the oldest ends when there is another.
+# Per user name, which several people may share; one more session ends the oldest.
 MAX_SESSIONS = 100
 
 LOG = logging.getLogger("bedrock_usage.serve")
 
-# Of each user: the hash of each session's name, and when it ends, in seconds since 1970.
+# By user: the hash of each session's name, and when it ends, in seconds since 1970.
 _Open = dict[str, dict[str, float]]
 
 
 class Sessions:
-    """The open sessions, for all threads. The file holds nothing that lets anybody in."""
+    """The open sessions, for all threads. Nothing in the file can be used to log in."""
 
     def __init__(self, path: Path, clock: Callable[[], float] = time.time) -> None:
         self._path, self._clock = path, clock
@@ -41,10 +41,10 @@ class Sessions:
         self._seen: tuple[int, ...] | None = None
 
     def begin(self, user: str) -> str:
-        """Open a session, and return its name."""
+        """Open a session and return its name."""
         name = secrets.token_urlsafe(24)
         with self._lock:
-            self._look()
+            self._reload()
             mine = self._open.setdefault(user, {})
             mine[_hash(name)] = self._clock() + LIFETIME_SECONDS
             for oldest in sorted(mine, key=mine.__getitem__)[:-MAX_SESSIONS]:
@@ -53,20 +53,20 @@ class Sessions:
         return name
 
     def end(self, user: str, name: str) -> None:
-        """End a session, for good."""
+        """End a session permanently."""
         with self._lock:
-            self._look()
+            self._reload()
             if self._open.get(user, {}).pop(_hash(name), None):
                 self._write()
 
     def is_open(self, user: str, name: str) -> bool:
-        """Tell whether a session has begun and not ended."""
+        """Return whether a session has begun and has not ended."""
         with self._lock:
-            self._look()
+            self._reload()
             return self._open.get(user, {}).get(_hash(name), 0.0) > self._clock()
 
-    def _look(self) -> None:
-        """Read the file, if another process, or the one before, has written it."""
+    def _reload(self) -> None:
+        """Read the file if another process, or an earlier one, has written it."""
         try:
             found = self._path.stat()
             seen = (found.st_mtime_ns, found.st_size, found.st_ino)
@@ -77,7 +77,7 @@ class Sessions:
             if self._seen is not None:
                 self._open, self._seen = {}, None
         except (OSError, ValueError, TypeError, AttributeError) as error:
-            LOG.warning("%s: %s; everybody logs in once more", self._path, type(error).__name__)
+            LOG.warning("%s: %s; all visitors must log in again", self._path, type(error).__name__)
 
     def _write(self) -> None:
         now = self._clock()
@@ -89,7 +89,7 @@ class Sessions:
         try:
             self._seen = _replace(self._path, json.dumps(self._open).encode())
         except OSError as error:
-            # What it says is out of date now: a session that has ended must not be read from it.
+            # The file is out of date now: an ended session must not be read from it.
             with contextlib.suppress(OSError):
                 self._path.unlink(missing_ok=True)
                 self._seen = None
@@ -109,7 +109,7 @@ def _parse(text: bytes) -> _Open:
 
 
 def _replace(path: Path, text: bytes) -> tuple[int, ...]:
-    """Write a file that only this user may read, all of it or nothing."""
+    """Write a file that only this user may read, atomically."""
     handle, name = tempfile.mkstemp(prefix=f"{path.name}.", dir=path.parent)
     try:
         with os.fdopen(handle, "wb") as file:

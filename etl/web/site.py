@@ -1,4 +1,4 @@
-"""What the pages are about."""
+"""The site that the pages serve: one warehouse and its configuration."""
 
 from __future__ import annotations
 
@@ -9,22 +9,22 @@ from typing import TYPE_CHECKING
 
 from etl.config import Config
 from etl.warehouse.read.query_cache import Answers
-from etl.web.datasette_thread import Beside
-from etl.web.login_attempts import Attempts
+from etl.web.datasette_thread import DatasetteThread
+from etl.web.login_attempts import LoginAttempts
 from etl.web.passwords import Passwords
 from etl.web.sessions import Sessions
 
 if TYPE_CHECKING:
     from datasette.app import Datasette
 
-# Datasette names a database after its file, and metadata.yml and every link go by that name. Here
-# it is always this one, so that a warehouse in any file has its descriptions and queries.
+# Datasette names a database after its file, and metadata.yml and every link use that name. Here the
+# name is fixed, so that a warehouse in any file has its descriptions and queries.
 DATABASE = "bedrock_usage"
 
 
 @dataclass(frozen=True)
 class Site:
-    """The warehouse, and the configuration that it is served with (None: there is no file).
+    """The warehouse and the configuration it is served with (``config_path`` None: no file).
 
     ``host``: the address that the server listens on.
     """
@@ -33,29 +33,29 @@ class Site:
     config: Config
     config_path: Path | None = None
     host: str = "127.0.0.1"
-    attempts: Attempts = field(default_factory=Attempts)
+    attempts: LoginAttempts = field(default_factory=LoginAttempts)
 
     @cached_property
     def passwords(self) -> Passwords:
-        """Those of the users who log in here."""
+        """The passwords of the users who log in here."""
         return Passwords(self.config.serve.passwords)
 
     @cached_property
     def sessions(self) -> Sessions:
-        """Those that are open; their file stands beside the warehouse, as the secret does."""
+        """The open sessions; their file is next to the warehouse, like the secret."""
         return Sessions(Path(f"{self.db.resolve()}.sessions"))
 
     @cached_property
-    def beside(self) -> Beside:
-        """The thread for pages that take long to draw."""
-        return Beside()
+    def datasette_thread(self) -> DatasetteThread:
+        """The thread for pages that take long to render."""
+        return DatasetteThread()
 
     @cached_property
     def answers(self) -> Answers:
-        """What the pages asked already."""
+        """The cached rows of the pages' queries."""
         return Answers(self.db)
 
 
 def site_of(datasette: Datasette) -> Site | None:
-    """Return what a Datasette of ours is about; None for any other in the same process."""
+    """Return the site of our Datasette; None for any other Datasette in the same process."""
     return getattr(datasette, "bedrock_usage", None)

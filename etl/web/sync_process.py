@@ -1,15 +1,16 @@
-"""A ``sync`` of the warehouse as a process of its own, and what is known of it.
+"""Run a ``sync`` of the warehouse in a separate process, and report its state.
 
-The server itself asks nothing of AWS and holds no lock. Whether a sync runs, the lock says, and
-what it came to, ``sync_runs``: so whatever started it (a schedule, another server, this one before
-it was restarted) is shown alike. Only of its own child a server knows more: what it says on stderr.
+The server itself makes no AWS calls and holds no lock. The lock shows whether a sync runs, and
+``sync_runs`` shows its result, so a sync is shown the same way whatever started it: a schedule,
+another server, or this server before a restart. A server knows more only about its own child: the
+lines on its stderr.
 
-The child outlives the server. It is one sync that ends by itself, its work is committed as it goes,
-and a server that is restarted, or closed with Ctrl-C, is no reason to stop reading. So it has a
-session of its own, which the terminal's Ctrl-C does not reach, and writes to a file, not to a pipe
-that would break. Whoever wants it to stop sends SIGTERM to the process that is shown.
+The child outlives the server. It is a single sync that ends by itself and commits as it reads, so
+a server that restarts, or stops on Ctrl-C, is no reason to stop reading. It therefore runs in its
+own session, which the terminal's Ctrl-C does not reach, and writes to a file, not to a pipe that
+would break. To stop it, send SIGTERM to the process that is shown.
 
-Everything here may wait for the disk: it is called from a thread, never from the event loop.
+Every function here may block on the disk: call it from a thread, never from the event loop.
 """
 
 from __future__ import annotations
@@ -36,12 +37,12 @@ from etl.warehouse.lock import is_alive, is_locked
 from etl.warehouse.sync_runs import SyncRun, last_sync
 from etl.web.site import Site
 
-# Of what a child says, a page shows the end.
+# A page shows the end of a child's output.
 _TAIL_BYTES = 16_384
 _TAIL_LINES = 6
 _LONGEST_LINE = 500
 
-# What a sync writes on stderr: how far a stream is, its own errors, and those that are defects.
+# What a sync writes on stderr: the progress of a stream, its own errors, and crashes.
 _PROGRESS = re.compile(r"\d{4}-\d\d-\d\dT[\d:]{8}Z ")
 _ERROR = re.compile(r"^Error: (?P<text>.*)\Z", re.MULTILINE | re.DOTALL)
 _CRASH = re.compile(
@@ -53,13 +54,13 @@ _SECRETS = (
     (re.compile(r"://[^/\s@]+@"), "://(password)@"),
 )
 _MOMENT = timedelta(seconds=3)
-_IN_A_TERMINAL = "“bedrock-usage sync” in a terminal shows where."
-_AGAIN = "What it read is kept; refresh again to go on from there."
+_IN_A_TERMINAL = "run “bedrock-usage sync” in a terminal to see why."
+_AGAIN = "What it read is kept; refresh again to continue from there."
 
 
 @dataclass(frozen=True)
 class SyncOutput:
-    """What a child has said so far: how many lines, and the last of them."""
+    """A child's output so far: the number of lines, and the latest progress line."""
 
     lines: int
     latest: str | None
@@ -67,11 +68,12 @@ class SyncOutput:
 
 @dataclass(frozen=True)
 class State:
-    """Whether a sync runs, and what the last one came to; ``text`` says it in a sentence.
+    """Whether a sync runs, and the result of the last one; ``text`` states it in a sentence.
 
-    ``since``, ``by`` and ``progress`` are of the one that runs. ``busy``: why none can be started
-    though none runs. ``outcome``: of the last one; done, incomplete, stopped (as in ``sync_runs``),
-    failed (it ended without a word there, and a child of this server) or lost (another's).
+    ``since``, ``by`` and ``progress`` describe the running sync. ``busy``: why no sync can start
+    although none runs. ``outcome`` of the last sync: done, incomplete or stopped (as in
+    ``sync_runs``); or no outcome was recorded, and it is failed (a child of this server) or lost
+    (any other process).
     """
 
     is_running: bool
@@ -85,10 +87,10 @@ class State:
     last: SyncRun | None = None
 
     def as_json(self) -> dict[str, Any]:
-        """Return what a browser is told; its names are a contract with the pages."""
-        told = asdict(self)
-        last = told.pop("last") or {}
-        return told | {
+        """Return the JSON for a browser; the pages depend on its names."""
+        state = asdict(self)
+        last = state.pop("last") or {}
+        return state | {
             "started_at": last.get("started_at"),
             "finished_at": last.get("finished_at"),
             "calls_new": last.get("calls_new", 0),
@@ -104,7 +106,7 @@ class Child:
 
     def __init__(self, command: list[str], environment: dict[str, str]) -> None:
         self.started_at = utc_text(datetime.now(UTC))
-        # Without a name: it is gone when both are, and nobody else can open it.
+        # It has no name: it vanishes with both processes, and no other process can open it.
         self._said: IO[bytes] = tempfile.TemporaryFile()  # noqa: SIM115
         self._process = subprocess.Popen(
             command,
@@ -116,7 +118,7 @@ class Child:
         )
         self._lines = self._counted = 0
         weakref.finalize(self, self._said.close)
-        # Somebody has to wait for a child that has ended, or it stays in the table of processes.
+        # Reap the child when it ends, or it remains as a zombie.
         threading.Thread(target=self._process.wait, daemon=True).start()
 
     @property
@@ -124,30 +126,30 @@ class Child:
         return self._process.pid
 
     def status(self) -> int | None:
-        """Return how it ended; None while it runs."""
+        """Return the exit status; None while it runs."""
         return self._process.poll()
 
-    def did(self, run: SyncRun | None) -> bool:
-        """Return whether this is the sync that the warehouse tells of."""
+    def recorded(self, run: SyncRun | None) -> bool:
+        """Return whether this child recorded the run in the warehouse."""
         return run is not None and run.pid == self.pid and run.started_at >= self.started_at
 
     def progress(self) -> SyncOutput:
-        """Return how far it says it is."""
+        """Return its latest progress."""
         while part := os.pread(self._said.fileno(), 1 << 16, self._counted):
             self._counted += len(part)
             self._lines += part.count(b"\n")
-        told = [line for line in self.tail().splitlines() if _PROGRESS.match(line)]
-        return SyncOutput(self._lines, _shown(told[-1]) if told else None)
+        lines = [line for line in self.tail().splitlines() if _PROGRESS.match(line)]
+        return SyncOutput(self._lines, _shown(lines[-1]) if lines else None)
 
     def tail(self) -> str:
-        """Return the last lines that it has finished, as it wrote them."""
+        """Return the last complete lines, as it wrote them."""
         end = os.fstat(self._said.fileno()).st_size
         data = os.pread(self._said.fileno(), _TAIL_BYTES, max(0, end - _TAIL_BYTES))
         return data.decode(errors="replace").rpartition("\n")[0]
 
 
-class Background:
-    """The syncs of one warehouse as one server sees them."""
+class WarehouseSyncs:
+    """The syncs of one warehouse, as one server sees them."""
 
     def __init__(self, site: Site) -> None:
         self._site = site
@@ -155,7 +157,7 @@ class Background:
         self._child: Child | None = None
 
     def state(self) -> State:
-        """Return what is going on."""
+        """Return the current state."""
         with self._lock:
             return self._state()
 
@@ -164,16 +166,16 @@ class Background:
         with self._lock:
             state = self._state()
             if state.is_running:
-                raise LockedError(f"A refresh is running already: {state.by}, since {state.since}.")
+                raise LockedError(f"A refresh is already running: {state.by}, since {state.since}.")
             if state.busy:
                 raise LockedError(state.busy)
-            # Should a sync of somebody else begin before the child has the lock, the child says so.
+            # If another sync takes the lock before the child does, the child reports it.
             self._child = Child(sync_command(self._site), child_environment())
             return self._state()
 
     def _state(self) -> State:
         child = self._child
-        # Before the table is read: what has ended by now has written all it will.
+        # Check this before reading the table: a child that has ended has written everything.
         status = child.status() if child else None
         has_other = (child is None or status is not None) and is_locked(self._site.db)
         with open_unchanged(self._site.db) as db:
@@ -188,23 +190,25 @@ class Background:
 
 
 def sync_command(site: Site) -> list[str]:
-    """Return the command that brings the warehouse up to date."""
-    # -P: a folder of the name etl where the server was started is not this package.
+    """Return the command that updates the warehouse."""
+    # -P: do not import a folder named etl in the working directory instead of this package.
     command = [sys.executable, "-P", "-m", "etl", "sync", "--db", str(site.db)]
     return [*command, "--config", str(site.config_path)] if site.config_path else command
 
 
 def child_environment() -> dict[str, str]:
-    """Return the server's own environment, in which the child finds the server's own package."""
+    """Return the server's environment, in which the child imports the server's own package."""
     package = Path(__file__).parents[2]
     path = os.pathsep.join(filter(None, (str(package), os.environ.get("PYTHONPATH"))))
     return os.environ | {"PYTHONPATH": path}
 
 
 def _is_about(child: Child, last: SyncRun | None) -> bool:
-    """Return whether the child is what happened last: it did that, or came to nothing after it."""
+    """Return whether the child is the latest sync: it recorded ``last``, or started after it."""
     return (
-        last is None or child.did(last) or (last.finished_at or last.started_at) <= child.started_at
+        last is None
+        or child.recorded(last)
+        or (last.finished_at or last.started_at) <= child.started_at
     )
 
 
@@ -216,15 +220,15 @@ def _child_running(child: Child, last: SyncRun | None) -> State:
         since=child.started_at,
         by=f"process {child.pid}",
         progress=progress,
-        last=last if child.did(last) else None,
+        last=last if child.recorded(last) else None,
     )
 
 
 def _other_running(last: SyncRun | None) -> State:
     if last is None or _is_over(last):
         busy = (
-            "The warehouse is in use: a sync that repeats by itself, or one that begins just now,"
-            " or a vacuum. Try again later."
+            "The warehouse is in use: by a repeating sync, by a sync that is just starting, or by a"
+            " vacuum. Try again later."
         )
         return State(is_running=False, text=busy, busy=busy)
     return State(
@@ -237,40 +241,39 @@ def _other_running(last: SyncRun | None) -> State:
 
 
 def _is_over(run: SyncRun) -> bool:
-    """Return whether it is another process that holds the lock."""
+    """Return whether the run is over, so another process holds the lock."""
     if not is_alive(run.pid, run.host):
         return True
-    # Between two rounds, and until its process has ended, a sync looks finished for a moment.
+    # A sync looks finished for a moment between two rounds and before its process exits.
     return run.finished_at is not None and datetime.now(UTC) - parse_utc(run.finished_at) > _MOMENT
 
 
 def _child_ended(child: Child, status: int, last: SyncRun | None) -> State:
-    if child.did(last) and last is not None and last.finished_at:
+    if child.recorded(last) and last is not None and last.finished_at:
         return _ended(last)
-    message = _last_words(child.tail(), status)
+    message = _exit_message(child.tail(), status)
     return State(
         is_running=False,
         text=f"The refresh failed. {message}",
         outcome="failed",
         message=message,
         progress=child.progress(),
-        last=last if child.did(last) else None,
+        last=last if child.recorded(last) else None,
     )
 
 
-def _last_words(said: str, status: int) -> str:
+def _exit_message(output: str, status: int) -> str:
     """Return the error that a child ended with.
 
-    Of what it said, only that: what an error that nobody foresaw quotes may be anything, a prompt
-    too.
+    It leaves out the rest of the output: an unexpected error may quote anything, even a prompt.
     """
     if status < 0:
-        return f"It was ended by {signal.Signals(-status).name}. {_AGAIN}"
-    if crash := _CRASH.search(said):
-        return f"It crashed ({crash['kind']}), which is a defect: {_IN_A_TERMINAL}"
-    if error := _ERROR.search(said):
+        return f"It was killed by {signal.Signals(-status).name}. {_AGAIN}"
+    if crash := _CRASH.search(output):
+        return f"It crashed ({crash['kind']}), which is a bug: {_IN_A_TERMINAL}"
+    if error := _ERROR.search(output):
         return _lines(error["text"])
-    return f"It ended with status {status}: {_IN_A_TERMINAL}"
+    return f"It exited with status {status}: {_IN_A_TERMINAL}"
 
 
 def _ended(last: SyncRun | None) -> State:
@@ -283,9 +286,9 @@ def _ended(last: SyncRun | None) -> State:
         is_running=False,
         text={
             "done": f"{new}.",
-            "incomplete": f"{new}, and not all could be read. {message or ''}".rstrip(),
-            "stopped": f"{new}; the refresh was stopped before its end. {_AGAIN}",
-            "lost": f"The last refresh was killed before its end. {_AGAIN}",
+            "incomplete": f"{new}, but not everything could be read. {message or ''}".rstrip(),
+            "stopped": f"{new}; the refresh was stopped before it finished. {_AGAIN}",
+            "lost": f"The last refresh was killed before it finished. {_AGAIN}",
         }[outcome],
         outcome=outcome,
         message=message,
@@ -301,8 +304,8 @@ def _lines(text: str) -> str:
 
 
 def _shown(line: str) -> str:
-    """Return a line as a page may show it."""
-    for pattern, instead in _SECRETS:
-        line = pattern.sub(instead, line)
+    """Return a line that is safe to show on a page."""
+    for pattern, replacement in _SECRETS:
+        line = pattern.sub(replacement, line)
     line = harmless(line)
     return line if len(line) <= _LONGEST_LINE else f"{line[:_LONGEST_LINE]}…"

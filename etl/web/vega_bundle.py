@@ -1,8 +1,8 @@
 """Vega, Vega-Lite and vega-embed as one file for the browser.
 
-It comes out of the package vl-convert-python, so that nothing is fetched from elsewhere and no copy
-is kept in the repository. Making it takes some seconds, in which Python does nothing else: so a
-process of its own makes it, when a server starts, and it is kept in the user's cache.
+The package vl-convert-python contains it, so nothing is fetched from another host and the
+repository holds no copy. Building it blocks Python for some seconds. A separate process therefore
+builds it when a server starts, and the result is kept in the user's cache.
 """
 
 from __future__ import annotations
@@ -33,18 +33,18 @@ def file_name() -> str:
 
 
 def prepare() -> None:
-    """Begin to make it, so that the first visitor need not wait."""
+    """Start building it, so that the first visitor does not wait."""
     threading.Thread(target=javascript, daemon=True).start()
 
 
 def javascript() -> bytes:
-    """Return the script; it leaves ``vegaEmbed`` behind. Blocks until it is there."""
+    """Return the script, which sets ``window.vegaEmbed``. Blocks until it is built."""
     with _lock:
-        return _read_or_make()
+        return _read_or_build()
 
 
 @cache
-def _read_or_make() -> bytes:
+def _read_or_build() -> bytes:
     file = _cache_folder() / file_name()
     with contextlib.suppress(OSError):
         return file.read_bytes()
@@ -56,12 +56,12 @@ def _read_or_make() -> bytes:
 
 
 def _cache_folder() -> Path:
-    # Never a folder that others may write to: whatever stands in the file runs in the browser.
+    # Never a folder that other users can write to: the browser runs the content of the file.
     return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "bedrock-usage"
 
 
 def _keep(file: Path, content: bytes) -> None:
-    """Write the file at once or not at all; without a cache it is made again next time."""
+    """Write the file atomically; if it cannot be written, it is built again next time."""
     with contextlib.suppress(OSError):
         file.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         with tempfile.NamedTemporaryFile(dir=file.parent, delete=False) as part:

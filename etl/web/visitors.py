@@ -1,10 +1,11 @@
-"""Who visits, and what a visitor may see.
+"""Who a visitor is, and what a visitor may see.
 
-Without a login everybody who reaches the server may see everything: it is then for this machine
-only (``etl.cli.serving``), and ``guard`` lets no other page in the browser reach it. With a login
-nobody sees anything before. A visitor may be restricted to some applications; such a visitor gets
-what asks ``allowed_applications`` and nothing else. Least of all SQL, because in Datasette nothing
-that is said of a table holds for a statement, or for a view over it.
+Without a login, every visitor who reaches the server may see everything. The server then listens
+only on this machine (``etl.cli.serving``), and ``guard`` keeps other sites in the browser away from
+it. With a login, a visitor sees nothing before logging in. A visitor may be restricted to some
+applications, and then gets only pages that apply ``allowed_applications``. Such a visitor never
+gets SQL: in Datasette, a permission on a table does not apply to a statement or a view that reads
+the table.
 """
 
 from __future__ import annotations
@@ -27,7 +28,7 @@ from etl.web.site import DATABASE, site_of
 
 Actor = dict[str, Any] | None
 
-# Nobody limits the attempts; anything shorter could be guessed.
+# Attempts with tokens are not limited: a shorter one could be guessed.
 SHORTEST_TOKEN = 16
 
 # The magic parameter that a query has to use, outside of its comments.
@@ -36,24 +37,24 @@ _QUERY_NAME = re.compile(r"[a-z][a-z0-9_]*")
 
 
 def has_login(datasette: Datasette) -> bool:
-    """Tell whether visitors have to say who they are."""
+    """Return whether visitors must identify themselves."""
     site = site_of(datasette)
     return site is not None and site.config.serve.has_login
 
 
 def has_passwords(datasette: Datasette) -> bool:
-    """Tell whether visitors log in here, and so can log out."""
+    """Return whether visitors log in here with a password, and so can log out."""
     site = site_of(datasette)
     return site is not None and bool(site.config.serve.passwords)
 
 
 async def without_login(links: Any) -> list[dict[str, str]]:
-    """Return the links of a plugin's menu but those to the page for passwords."""
+    """Return the links of a plugin's menu without those to the login page."""
     return [link for link in await await_me_maybe(links) or () if link["label"] != "Log in"]
 
 
 def allowed_applications(datasette: Datasette, actor: Actor) -> tuple[str, ...] | None:
-    """Return the applications that a visitor may see; None where it is all of them."""
+    """Return the applications that a visitor may see; None for all of them."""
     site = site_of(datasette)
     if site is None or not site.config.serve.has_login:
         return None
@@ -62,14 +63,14 @@ def allowed_applications(datasette: Datasette, actor: Actor) -> tuple[str, ...] 
 
 
 def _allowed(serve: Serve, visitor: str) -> tuple[str, ...] | None:
-    # Not by capitals: a proxy may write them as the visitor typed them.
+    # Ignore case: a proxy may pass on the name as the visitor typed it.
     restrictions = {entry.visitor.casefold(): entry.applications for entry in serve.restrictions}
     applications = restrictions.get(visitor.casefold(), restrictions.get(EVERY, (EVERY,)))
     return None if applications == (EVERY,) else applications
 
 
 def is_safe_query(name: str) -> bool:
-    """Tell whether a canned query shows each visitor only what that visitor may see."""
+    """Return whether a canned query shows each visitor only what that visitor may see."""
     return (
         _QUERY_NAME.fullmatch(name) is not None
         and name in sql_names("pages")
@@ -82,7 +83,7 @@ def _without_comments(sql: str) -> str:
 
 
 def is_permitted(datasette: Datasette, actor: Actor, action: str, resource: Any) -> bool | None:
-    """Answer Datasette's question for a permission; None leaves it to Datasette."""
+    """Return whether an action is permitted; None leaves it to Datasette."""
     if not has_login(datasette):
         return None
     if actor is None:
@@ -95,20 +96,20 @@ def is_permitted(datasette: Datasette, actor: Actor, action: str, resource: Any)
 
 
 def magic_parameter(datasette: Datasette, key: str, request: Request) -> str | None:
-    """Return what ``:_visitor_applications`` stands for: a JSON array, or NULL for all of them.
+    """Return the value of ``:_visitor_applications``: a JSON array, or NULL for all of them.
 
-    Never raises KeyError: Datasette would then take the value from the address of the page.
+    Never raises KeyError: Datasette would then take the value from the page's address.
     """
     if key != "applications":
-        raise ValueError(f":_visitor_{key} is unknown; there is :_visitor_applications")
+        raise ValueError(f":_visitor_{key} is unknown; use :_visitor_applications")
     allowed = allowed_applications(datasette, request.actor)
     return None if allowed is None else json.dumps(allowed)
 
 
 def actor_from_proxy(datasette: Datasette, request: Request) -> Actor:
-    """Return whom the proxy names in its header; None if it does not say, or it is not the proxy.
+    """Return the visitor that the proxy names; None if it names none or is not the proxy.
 
-    Two such headers are none: one of them may be the visitor's own.
+    A repeated header is ignored: the visitor may have sent one of the two.
     """
     site = site_of(datasette)
     proxy = site.config.serve.behind_proxy if site else None
@@ -126,18 +127,18 @@ def client_address(scope: Mapping[str, Any]) -> str:
 
 
 def plugin_settings(serve: Serve) -> dict[str, Any]:
-    """Return what the plugin that asks for tokens is told. Full of secrets.
+    """Return the settings of the token plugin. They contain secrets.
 
-    The one for passwords is told nothing: ``login`` asks for them.
+    The password plugin gets no settings: ``login`` checks passwords.
 
-    Raises ConfigError for a plugin that is not installed, and a token that is not there.
+    Raises ConfigError for a plugin that is not installed, or a token that is missing or too weak.
     """
     for key, module in (
         ("passwords", "datasette_auth_passwords"),
         ("tokens", "datasette_auth_tokens"),
     ):
         if getattr(serve, key) and importlib.util.find_spec(module) is None:
-            raise ConfigError(f"serve.{key}: first pip install 'bedrock-usage[auth]'")
+            raise ConfigError(f"serve.{key}: run pip install 'bedrock-usage[auth]' first")
     tokens = [
         {"token": _token(visitor, variable), "actor": {"id": visitor}}
         for visitor, variable in serve.tokens.items()
@@ -149,7 +150,7 @@ def _token(visitor: str, variable: str) -> str:
     token = os.environ.get(variable, "")
     if len(token) < SHORTEST_TOKEN or not token.isascii() or not token.isprintable():
         raise ConfigError(
-            f"serve.tokens: {variable}, the variable with the token of {visitor}, has to be set, to"
-            f" at least {SHORTEST_TOKEN} characters of ASCII"
+            f"serve.tokens: set {variable}, the variable with the token of {visitor}, to at least"
+            f" {SHORTEST_TOKEN} ASCII characters"
         )
     return token

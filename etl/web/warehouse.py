@@ -1,10 +1,10 @@
 """The warehouse as Datasette's database: which statement runs where.
 
-Ours (the pages' and the canned queries, whose words nobody chooses) run in the server's threads,
-and so do Datasette's own about the schema. All others have words of a visitor: SQL, or the filters,
-columns and facets of a table's page. They run in processes that can be ended (``etl.warehouse.
-visitor_processes``). Nobody has to tell the two apart by how a request looks: what is not known
-runs in a process.
+Our own statements (the queries of the pages and the canned queries, whose text is fixed) run in the
+server's threads, and so do Datasette's statements about the schema. All others contain a visitor's
+text: SQL, or the filters, columns and facets of a table's page. They run in processes that can be
+stopped (``etl.warehouse.visitors.processes``). The form of a request does not matter: an unknown
+statement always runs in a process.
 """
 
 from __future__ import annotations
@@ -27,12 +27,12 @@ from etl.warehouse.visitors.processes import Statement, StatementRows, VisitorPr
 from etl.web import queries
 from etl.web.site import DATABASE
 
-# A page counts all the rows that it shows some of. Where that takes longer, it shows no number:
-# over ten million calls it takes a minute, and the page itself a moment.
+# A page that shows some rows also counts all of them. If that takes longer, it shows no number:
+# counting ten million calls takes a minute, and the page itself a moment.
 COUNT_LIMIT_MS = 200
 
-# What Datasette 0.65 asks about a schema by way of ``execute``; by other ways it asks anyhow. A
-# statement that another version has would only take the longer way.
+# The statements about the schema that Datasette 0.65 runs through ``execute``; it runs others
+# directly. A new statement in another version would only run in a process, which is slower.
 _ABOUT_THE_SCHEMA = frozenset({
     "PRAGMA schema_version",
     "PRAGMA database_list;",
@@ -46,11 +46,11 @@ _ABOUT_THE_SCHEMA = frozenset({
     "select * from sqlite_master WHERE type = 'table'",
     "select name from sqlite_master where type in ('table', 'view') and name = ? collate nocase",
 })  # fmt: skip
-# How many rows each table has, on the page of the database: for some milliseconds.
+# The row counts of tables on the database page: they take some milliseconds.
 _COUNT_OF_A_TABLE = re.compile(r"select count\(\*\) from \[\w+\]")
 
 
-# How many cells of an answer are of use to who asks (None: all); it is truncated after them.
+# The most cells that the caller can use (None: all); results are truncated after them.
 most_cells: ContextVar[int | None] = ContextVar("most_cells", default=None)
 
 
@@ -60,14 +60,14 @@ class WarehouseDatabase(Database):  # type: ignore[misc]
     def __init__(self, datasette: Datasette, db: Path) -> None:
         super().__init__(datasette, path=str(db))
         self.processes = VisitorProcesses(db)
-        canned = queries.canned_queries() | _described(datasette)
-        self.names_of_queries = frozenset(canned)
+        canned = queries.canned_queries() | _metadata_queries(datasette)
+        self.query_names = frozenset(canned)
         self._ours = frozenset(query["sql"] for query in canned.values())
 
     def connect(self, write: bool = False) -> Any:
-        """Open a connection that reads: Datasette takes ?, # and % in a name for an address."""
+        """Open a read-only connection; Datasette reads ?, # and % in a name as URI syntax."""
         if write:
-            raise RuntimeError("the server only reads")
+            raise RuntimeError("the server is read-only")
         connection = connect_readonly(Path(self.path))
         self._all_file_connections.append(connection)
         return connection
@@ -81,7 +81,7 @@ class WarehouseDatabase(Database):  # type: ignore[misc]
         page_size: int | None = None,
         log_sql_errors: bool = True,
     ) -> Any:
-        """Run a statement where it belongs; the arguments and the errors are Datasette's."""
+        """Run a statement in a thread or a process, with Datasette's arguments and errors."""
         results = await self._execute(sql, params, truncate, custom_time_limit, page_size)
         return _within(results, most_cells.get()) if truncate else results
 
@@ -93,11 +93,11 @@ class WarehouseDatabase(Database):  # type: ignore[misc]
         custom_time_limit: float | None,
         page_size: int | None,
     ) -> Any:
-        # What a person asks for is truncated, and may take its time.
+        # A visitor's own statement is truncated, and may take its full time.
         if sql.startswith("select count(*) from ") and not truncate:
             custom_time_limit = custom_time_limit or COUNT_LIMIT_MS
         if self._is_ours(sql, truncate):
-            # Datasette's log of an error would hold what is bound to the statement.
+            # Datasette's error log would contain the statement's parameters.
             return await super().execute(sql, params, truncate, custom_time_limit, page_size, False)
         limit = min(custom_time_limit or self.ds.sql_time_limit_ms, self.ds.sql_time_limit_ms)
         max_rows = self.ds.max_returned_rows
@@ -117,7 +117,7 @@ class WarehouseDatabase(Database):  # type: ignore[misc]
         return not truncate and _COUNT_OF_A_TABLE.fullmatch(sql) is not None
 
     async def execute_fn(self, fn: Callable[[Any], Any]) -> Any:
-        """Run a function with a connection, in a thread; cancelled, its statement ends."""
+        """Run a function with a connection, in a thread; cancelling it stops its statement."""
         turn = _ConnectionTurn()
         try:
             return await super().execute_fn(lambda connection: turn.at(connection, fn))
@@ -126,20 +126,20 @@ class WarehouseDatabase(Database):  # type: ignore[misc]
             raise
 
     def close(self) -> None:
-        """Close all connections, and end the processes."""
+        """Close all connections and stop the processes."""
         super().close()
         self.processes.close()
 
 
-def _described(datasette: Datasette) -> dict[str, dict[str, Any]]:
+def _metadata_queries(datasette: Datasette) -> dict[str, dict[str, Any]]:
     """Return the canned queries of the metadata."""
-    described = (datasette.metadata("databases") or {}).get(DATABASE, {})
-    found: dict[str, dict[str, Any]] = described.get("queries", {})
+    database = (datasette.metadata("databases") or {}).get(DATABASE, {})
+    found: dict[str, dict[str, Any]] = database.get("queries", {})
     return found
 
 
 class _ConnectionTurn:
-    """The time that a function has a connection, in which its statement may be ended."""
+    """The time in which a function uses a connection and its statement may be interrupted."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
@@ -161,7 +161,7 @@ class _ConnectionTurn:
 
 
 class _NamedRow(tuple[Any, ...]):
-    """A row with names, as sqlite3.Row, which only a cursor can make."""
+    """A row with names, like sqlite3.Row, which only a cursor can create."""
 
     names: dict[str, int]
 
@@ -178,7 +178,7 @@ class _NamedRow(tuple[Any, ...]):
 
 
 def _within(results: Any, cells: int | None) -> Any:
-    """Return an answer with no more cells, in whole rows, of which one is left at least."""
+    """Return at most this many cells, in whole rows, and at least one row."""
     if cells is None:
         return results
     rows = max(1, cells // max(1, len(results.description)))
@@ -188,11 +188,11 @@ def _within(results: Any, cells: int | None) -> Any:
 
 
 def _results(answer: StatementRows) -> Any:
-    """Return an answer as Datasette's database gives it."""
-    # Of two columns of one name, the name means the first.
+    """Return the rows in the form of Datasette's database."""
+    # If two columns share a name, the name refers to the first.
     names: dict[str, int] = {}
-    for at, name in enumerate(answer.columns):
-        names.setdefault(name, at)
+    for index, name in enumerate(answer.columns):
+        names.setdefault(name, index)
     rows = []
     for values in answer.rows:
         row = _NamedRow(values)

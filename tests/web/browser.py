@@ -1,4 +1,4 @@
-"""Chromium for the tests, on this machine alone."""
+"""Chromium for the tests, limited to this machine."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ ARGUMENTS = (
 )
 
 
-# The canvas is there before the data are. Axes, labels and grid are grey; marks have a colour.
+# The canvas exists before the data is drawn. Axes, labels and grid are grey; marks have a colour.
 HAS_MARKS = """() => {
     const canvas = document.querySelector('.vega-embed canvas')
     if (!canvas) return false
@@ -41,7 +41,7 @@ ALL_DRAWN = """() => {
 
 
 class Browser:
-    """One page of Chromium that notes what goes wrong in it and refuses to leave the machine."""
+    """One Chromium page that records its errors and blocks requests to other machines."""
 
     def __init__(self, page: Any) -> None:
         self.page = page
@@ -88,7 +88,7 @@ def open_chromium() -> Iterator[Any]:
 
 @contextmanager
 def open_page(chromium: Any, **options: Any) -> Iterator[Browser]:
-    """Open a page of its own, of another size or scheme."""
+    """Open a new page, with its own size or colour scheme."""
     options.setdefault("viewport", {"width": 1280, "height": 900})
     page = chromium.new_page(**options)
     yield Browser(page)

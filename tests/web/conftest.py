@@ -1,4 +1,4 @@
-"""The demo, loaded once and opened in Datasette once."""
+"""The demo, loaded once and opened once in Datasette."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ NOW = datetime(2026, 11, 24, 12, 0, tzinfo=UTC)
 
 @pytest.fixture(scope="session")
 def demo_db(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The demo's warehouse, by another name than Datasette shows; not to be written to."""
+    """The demo's warehouse, in a file not named like its database in Datasette; do not write to it."""
     folder = tmp_path_factory.mktemp("demo")
     write_demo_logs(folder / "logs", NOW)
     path = folder / "any name.db"
@@ -40,7 +40,7 @@ def pages(demo_db: Path) -> Iterator[Pages]:
 
 @pytest.fixture(scope="session")
 def serving() -> Callable[[Path], AbstractContextManager[str]]:
-    """Serve a warehouse by the command, in a process of its own, and stop it."""
+    """Serve a warehouse with the command in a separate process, and stop it afterwards."""
 
     @contextmanager
     def serve(db: Path) -> Iterator[str]:
@@ -77,7 +77,7 @@ def url(demo_db: Path, serving: Callable[[Path], AbstractContextManager[str]]) -
 
 @pytest.fixture
 def page(browser: Browser) -> Iterator[Any]:
-    """The page, which must neither complain nor ask any other machine for anything."""
+    """The page; it must report no errors and request nothing from other machines."""
     browser.hosts.clear()
     browser.errors.clear()
     yield browser.page

@@ -1,4 +1,4 @@
-"""What is on a page of HTML."""
+"""The content of an HTML page."""
 
 from __future__ import annotations
 

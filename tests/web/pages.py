@@ -1,4 +1,4 @@
-"""What ``metadata.yml`` says, and a way to open Datasette's pages without a server."""
+"""The content of ``metadata.yml``, and a way to open Datasette's pages without a server."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ METADATA: dict[str, Any] = parse_metadata(resources.METADATA.read_text(encoding=
 QUERIES: dict[str, dict[str, Any]] = METADATA["databases"][DATABASE]["queries"]
 TABLES: dict[str, dict[str, Any]] = METADATA["databases"][DATABASE]["tables"]
 VIEWS = tuple(view_sql())
-# Datasette answers 500 for the page of a view that holds bytes; nobody is led there.
+# Datasette answers 500 for the page of a view with bytes in it; no page links there.
 CLOSED = tuple(name for name in TABLES if TABLES[name].get("allow") is False)
 CHARTS = tuple(name for name, query in QUERIES.items() if "fragment" in query)
 
@@ -39,7 +39,7 @@ class Pages:
         return self._runner.run(coroutine)
 
     def get(self, page: str = "", **parameters: str) -> httpx.Response:
-        """Open a page of the database; its status is the caller's to look at."""
+        """Open a page of the database; the caller checks the status."""
         path = f"/{DATABASE}/{page}" if page else f"/{DATABASE}"
         return self.open(f"{path}?{urlencode(parameters)}")
 
@@ -57,7 +57,7 @@ class Pages:
         return rows
 
     def sql(self, statement: str) -> list[tuple[Any, ...]]:
-        """Ask the database itself."""
+        """Query the database directly."""
         result = self.run(self.datasette.get_database(DATABASE).execute(statement))
         return [tuple(row) for row in result.rows]
 

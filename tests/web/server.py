@@ -1,4 +1,4 @@
-"""A server in a thread: what a page needs where the server's process is not the question."""
+"""A server in a thread, for tests of pages that need no separate process."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from etl.web.app import build_datasette
 
 @contextmanager
 def served(app: Any) -> Iterator[str]:
-    """Serve an application; its address."""
+    """Serve an application; yields its address."""
     with closing(socket.create_server(("127.0.0.1", 0))) as listener:
         server = uvicorn.Server(uvicorn.Config(app, log_level="warning", lifespan="off"))
         thread = threading.Thread(target=server.run, args=([listener],))
@@ -32,7 +32,7 @@ def served(app: Any) -> Iterator[str]:
 
 @contextmanager
 def serving_here(db: Path) -> Iterator[str]:
-    """Serve a warehouse with the configuration that the environment names, as `serve` does."""
+    """Serve a warehouse with the configuration named in the environment, as `serve` does."""
     named = os.environ.get("BEDROCK_USAGE_CONFIG")
     path = Path(named) if named else None
     datasette = build_datasette(db, load_config(path), path)

@@ -1,4 +1,4 @@
-"""The pages in a real browser: every chart is drawn, in sight, and nothing leaves this machine."""
+"""The pages in a real browser: every chart is drawn and visible, and no request leaves this machine."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def test_a_link_of_the_page_of_queries_draws_its_chart(
     assert page.url == f"{url}bedrock_usage/{name}#{QUERIES[name]['fragment']}"
     box = chart.bounding_box()
     assert box is not None
-    # In sight without scrolling, on a small laptop.
+    # Visible without scrolling on a small laptop.
     assert box["y"] < 450
     assert box["x"] + box["width"] <= 1280
 

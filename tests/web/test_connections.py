@@ -1,4 +1,4 @@
-"""Connections over raw sockets: idle and slow ones harm nobody else, and end."""
+"""Connections over raw sockets: idle and slow ones do not harm others, and are closed."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def soon(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @contextmanager
 def server(app: Any, limit: int = 4) -> Iterator[Callable[[], socket.socket]]:
-    """Serve in a thread; yields what connects."""
+    """Serve in a thread; yields a function that connects."""
     with socket.create_server(("127.0.0.1", 0)) as listener:
         settings = uvicorn.Config(
             connections.at_most(app, limit), log_level="critical", ws="none", lifespan="off",
@@ -68,14 +68,14 @@ def status(connection: socket.socket, request: bytes = GET % b"") -> bytes:
 
 
 def is_ended(connection: socket.socket) -> bool:
-    """Wait for the end of a connection that is sent nothing."""
+    """Wait until the server closes a connection on which nothing is sent."""
     try:
         return connection.recv(1) == b""
     except ConnectionResetError:
         return True
 
 
-def test_connections_that_ask_for_nothing_refuse_nobody() -> None:
+def test_idle_connections_lock_no_one_out() -> None:
     with server(hello) as connect:
         for number in range(40):
             idle = connect()
@@ -118,7 +118,7 @@ def test_half_a_request_after_an_answer_ends_too() -> None:
 
 
 def deaf(connect: Callable[[], socket.socket]) -> socket.socket:
-    """Ask for a large answer and do not read it."""
+    """Request a large response and do not read it."""
     connection = connect()
     connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
     connection.sendall(GET % b"100000000")
@@ -127,7 +127,7 @@ def deaf(connect: Callable[[], socket.socket]) -> socket.socket:
 
 
 def slow_body(connect: Callable[[], socket.socket]) -> socket.socket:
-    """Promise a body and send a part of it."""
+    """Announce a body and send only part of it."""
     connection = connect()
     connection.sendall(b"POST /body HTTP/1.1\r\nHost: localhost\r\nContent-Length: 9\r\n\r\nx")
     return connection
@@ -140,7 +140,7 @@ def half_head(connect: Callable[[], socket.socket]) -> socket.socket:
 
 
 async def reading(scope: Scope, receive: Receive, send: Send) -> None:
-    """Read all that is sent, then answer."""
+    """Read the whole body, then answer."""
     while scope["method"] == "POST":
         message = await receive()
         if message["type"] == "http.disconnect":
@@ -151,7 +151,7 @@ async def reading(scope: Scope, receive: Receive, send: Send) -> None:
 
 
 @pytest.mark.parametrize("waiting", [deaf, slow_body, half_head])
-def test_who_waits_for_himself_keeps_nobody_out(
+def test_a_client_that_stalls_keeps_no_one_out(
     waiting: Callable[[Callable[[], socket.socket]], socket.socket],
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
@@ -164,7 +164,7 @@ def test_who_waits_for_himself_keeps_nobody_out(
         del kept
 
 
-def test_who_does_not_read_an_answer_does_not_keep_it() -> None:
+def test_an_unread_response_is_dropped() -> None:
     with server(hello) as connect:
         kept, since = deaf(connect), time.monotonic()
         assert any(found.unread_bytes for found in [*connections._open])
@@ -174,7 +174,7 @@ def test_who_does_not_read_an_answer_does_not_keep_it() -> None:
         kept.close()
 
 
-def test_answers_that_nobody_reads_do_not_fill_the_memory(
+def test_unread_responses_do_not_fill_the_memory(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     async def large(scope: Scope, receive: Receive, send: Send) -> None:
@@ -190,7 +190,7 @@ def test_answers_that_nobody_reads_do_not_fill_the_memory(
         del kept
 
 
-def test_a_crowd_of_one_address_goes_before_others() -> None:
+def test_connections_of_the_busiest_address_are_closed_first() -> None:
     def made(network: str, since: float) -> Any:
         return Mock(network=network, idle_since=since)
 

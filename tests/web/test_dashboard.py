@@ -1,4 +1,4 @@
-"""Our own pages: their figures are those of the reports, and the address says what they show."""
+"""Our own pages: their figures match the reports, and the address determines what they show."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ def test_a_range_is_counted_back_from_the_last_day_loaded(
 
 @pytest.mark.parametrize("preset", PRESETS)
 @pytest.mark.parametrize("stack", STACKS)
-def test_an_address_comes_to_the_same_selection_again(preset: str, stack: str) -> None:
+def test_an_address_round_trips_to_the_same_selection(preset: str, stack: str) -> None:
     names = f"application={quote('a, b&c')}&application=%F0%9F%92%A1&user=u&region=r&model=m%3A0"
     selection = select(f"range={preset}&by={stack}&{names}")
     assert selection.applications == ("a, b&c", "\N{ELECTRIC LIGHT BULB}")
@@ -77,16 +77,16 @@ def test_the_range_before_is_as_long_and_ends_the_day_before() -> None:
 @pytest.mark.parametrize(
     ("address", "complaint"),
     [
-        ("range=8d", "range=8d is none of"),
-        ("by=color", "by=color is none of"),
-        ("from=yesterday", "from=yesterday is no day"),
-        ("to=2026-02-30", "to=2026-02-30 is no day"),
-        ("from=0001-01-01", "is no day"),
+        ("range=8d", "range=8d is not one of"),
+        ("by=color", "by=color is not one of"),
+        ("from=yesterday", "from=yesterday is not a day"),
+        ("to=2026-02-30", "to=2026-02-30 is not a day"),
+        ("from=0001-01-01", "is not a day"),
         ("from=2026-11-03&to=2026-11-01", "is after to="),
         ("from=2000-01-01&to=2026-11-01", "is more than"),
     ],
 )
-def test_what_is_no_selection_is_refused_with_the_reason(
+def test_an_invalid_selection_is_refused_with_the_reason(
     pages: Pages, address: str, complaint: str
 ) -> None:
     with pytest.raises(DataError, match=re.escape(complaint)):
@@ -173,7 +173,7 @@ def test_a_cost_leads_to_its_price_row_and_source(pages: Pages) -> None:
         if link.startswith("/cost?") and "application=ChatbotApp" in link
     }
     made = page(pages, cost)
-    assert "Why a part of it is an estimate" in made.text
+    assert "Why part of it is an estimate" in made.text
     row = next(link for link in made.links if re.fullmatch(r"/bedrock_usage/prices/\d+", link))
     assert "litellm" in pages.open(row).text
     assert "litellm" in made.text
@@ -187,7 +187,7 @@ def test_what_is_measured_is_not_called_an_estimate(pages: Pages) -> None:
 def test_an_empty_range_says_what_to_do(pages: Pages) -> None:
     shown = page(pages, "/?from=2020-01-01&to=2020-01-31")
     assert "No calls in this range" in shown.text
-    assert re.search(r"The last call was .+ ago, 2026-11-2\dT", shown.text)
+    assert re.search(r"The last call was .+ ago, at 2026-11-2\dT", shown.text)
     assert "/" in shown.links
     assert "No calls in this range" in page(pages, "/application?name=nobody").text
 
@@ -207,7 +207,7 @@ def test_a_page_of_a_subject_needs_one_name(pages: Pages) -> None:
     assert pages.open("/colour?name=a").status_code == 404
 
 
-def test_the_change_is_told_where_the_days_before_are_loaded(tmp_path: Path) -> None:
+def test_the_change_is_shown_if_the_days_before_are_loaded(tmp_path: Path) -> None:
     days = {1: "2026-11-01", 2: "2026-11-02", 3: "2026-11-03"}
     calls = [
         call(n, eventTime=f"{day}T10:00:00Z", tokens=(n * 1_000_000, 0)) for n, day in days.items()
@@ -216,11 +216,11 @@ def test_the_change_is_told_where_the_days_before_are_loaded(tmp_path: Path) -> 
         load(db, write_log(tmp_path / "log.json", calls))
     with open_pages(tmp_path / "w.db") as pages:
         assert "Change +50.0 % from $0.50" in page(pages, "/?from=2026-11-03&to=2026-11-03").text
-        # Two days before the 2nd are not loaded: half of a range is no range.
+        # The two days before the 2nd are not both loaded: half a range cannot be compared.
         assert "Change –" in page(pages, "/?from=2026-11-02&to=2026-11-03").text
 
 
-def test_names_are_only_names(tmp_path: Path) -> None:
+def test_names_are_shown_as_plain_text(tmp_path: Path) -> None:
     calls = [
         call(1, tokens=(10, 1), userAgent=f"{HOSTILE} app/{HOSTILE}",
              userIdentity=role_identity("AWSReservedSSO_x", session=HOSTILE),
@@ -271,7 +271,7 @@ def test_a_page_that_takes_too_long_says_what_to_do(
     assert pages.open("/cost").status_code == 200
 
 
-def test_an_address_that_chooses_too_much_is_refused(pages: Pages) -> None:
+def test_an_address_with_too_many_parameters_is_refused(pages: Pages) -> None:
     response = pages.open("/?" + "&".join(f"user=u{number}" for number in range(1_001)))
     assert response.status_code == 400
     assert "more than 1,000" in response.text
@@ -296,4 +296,4 @@ def test_estimated_tokens_without_a_price_are_not_called_measured(tmp_path: Path
     with open_pages(tmp_path / "w.db") as pages:
         made = page(pages, "/cost").text
     assert "estimated from CloudWatch's totals, but have no price" in made
-    assert "So every token was measured" not in made
+    assert "Every token is measured" not in made

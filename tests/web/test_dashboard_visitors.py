@@ -1,4 +1,4 @@
-"""Our own pages for visitors who see some applications: nothing else, and no link that is refused."""
+"""Our own pages for restricted visitors: only their applications, and no link that is refused."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ CROSSED = (
 
 
 def names_asked_for(path: str) -> str:
-    """Return what an address itself says, which a page may repeat."""
+    """Return the values in the address itself, which a page may repeat."""
     return " ".join(v for values in parse_qs(urlsplit(path).query).values() for v in values)
 
 
@@ -59,5 +59,5 @@ def test_no_link_is_offered_that_is_refused(demo_db: Path) -> None:
                 waiting += [link for link in Page(answer.text).links if link.startswith("/")]
         assert len(seen) > 30
         page = alice.get("/").text
-        assert "alice, who sees ChatbotApp" in " ".join(page.split())
+        assert "alice, limited to ChatbotApp" in " ".join(page.split())
         assert "All queries and views" not in page

@@ -1,4 +1,4 @@
-"""Datasette's own pages: drawn beside the others, and bounded in what they draw."""
+"""Datasette's own pages: rendered in a separate thread, and limited in size."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from urllib.parse import urlencode
 import pytest
 
 from etl.web import datasette_views, guard
-from etl.web.datasette_thread import Beside
+from etl.web.datasette_thread import DatasetteThread
 from etl.web.protocol import Message, Receive, Scope, Send
 from etl.web.site import DATABASE
 from tests.web.pages import Pages
@@ -25,7 +25,7 @@ async def nothing() -> Message:
 
 
 @pytest.mark.parametrize(
-    ("path", "is_beside"),
+    ("path", "is_in_datasette_thread"),
     [
         *(("/", False), ("/cost", False), ("/user", False), ("/-/login", False)),
         *(("/-/static/app.css", False), ("/favicon.ico", False), ("/-/refresh.json", False)),
@@ -33,8 +33,8 @@ async def nothing() -> Message:
         *(("/-/metadata", True), ("/-/logout", True), ("/nowhere", True)),
     ],
 )
-def test_only_our_own_pages_are_answered_in_the_thread_that_answers_everybody(
-    pages: Pages, path: str, is_beside: bool
+def test_only_our_own_pages_are_answered_in_the_servers_thread(
+    pages: Pages, path: str, is_in_datasette_thread: bool
 ) -> None:
     threads = []
 
@@ -56,10 +56,10 @@ def test_only_our_own_pages_are_answered_in_the_thread_that_answers_everybody(
         return sent
 
     assert [message["type"] for message in pages.run(ask())][-1] == "http.response.body"
-    assert (threads[0] is not threads[1]) == is_beside
+    assert (threads[0] is not threads[1]) == is_in_datasette_thread
 
 
-def test_what_blocks_beside_keeps_nobody_waiting_and_is_sent_whole() -> None:
+def test_what_blocks_in_the_datasette_thread_blocks_no_one_else_and_is_sent_whole() -> None:
     may_go_on = threading.Event()
     parts = [bytes([number % 256]) * number for number in range(700)]
 
@@ -76,7 +76,7 @@ def test_what_blocks_beside_keeps_nobody_waiting_and_is_sent_whole() -> None:
         async def send(message: Message) -> None:
             sent.append(message)
 
-        answer = asyncio.ensure_future(Beside().answer(app, {}, nothing, send))
+        answer = asyncio.ensure_future(DatasetteThread().answer(app, {}, nothing, send))
         await asyncio.sleep(0.01)
         may_go_on.set()
         await answer
@@ -89,7 +89,7 @@ def test_what_blocks_beside_keeps_nobody_waiting_and_is_sent_whole() -> None:
     assert len(body) < 10
 
 
-def test_an_error_and_an_end_go_through() -> None:
+def test_an_error_and_a_cancellation_are_passed_on() -> None:
     ended = threading.Event()
 
     async def failing(scope: Scope, receive: Receive, send: Send) -> None:
@@ -102,7 +102,7 @@ def test_an_error_and_an_end_go_through() -> None:
             ended.set()
 
     async def ask() -> None:
-        answer = partial(Beside().answer, scope={}, receive=nothing, send=failing)  # type: ignore[arg-type]
+        answer = partial(DatasetteThread().answer, scope={}, receive=nothing, send=failing)  # type: ignore[arg-type]
         with pytest.raises(KeyError):
             await answer(failing)
         waiting = asyncio.ensure_future(answer(endless))
@@ -130,7 +130,7 @@ def test_a_page_shows_as_many_cells_as_can_be_drawn_and_json_has_all(
         assert len(data.json()["rows"]) == 5000
 
 
-def test_a_table_goes_on_on_the_next_page(pages: Pages, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_table_continues_on_the_next_page(pages: Pages, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(datasette_views, "PAGE_ROWS", 50)
 
     def rows(address: str) -> tuple[int, bool]:

@@ -1,4 +1,4 @@
-"""What stands before Datasette: names of the server, logins, limits, headers, the secret."""
+"""The guard in front of Datasette: host names, logins, limits, headers, the secret."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from etl.config import Serve
 from etl.errors import BedrockUsageError
 from etl.warehouse.database import open_warehouse
 from etl.web import guard, protocol
-from etl.web.login_attempts import MAX_FAILURES, WINDOW_SECONDS, Attempts
+from etl.web.login_attempts import MAX_FAILURES, WINDOW_SECONDS, LoginAttempts
 from etl.web.secret import signing_secret
 from etl.web.site import site_of
 from tests.rounds import crossed, some
@@ -29,7 +29,7 @@ from tests.web.visits import HASH, HTML, LOGIN, Visitor, bearer, serving
 
 @pytest.fixture
 def login(demo_db: Path) -> Iterator[Pages]:
-    """A server that nobody has failed to log in to yet."""
+    """A server without failed logins."""
     with serving(demo_db, LOGIN) as pages:
         yield pages
 
@@ -41,7 +41,7 @@ def login(demo_db: Path) -> Iterator[Pages]:
     "localhost", "localhost:8001", "LOCALHOST:1", "127.0.0.1", "127.0.0.1:8001", "[::1]", "[::1]:80",
     "localhost.", "localhost:",
 ], 3))  # fmt: skip
-def test_this_machine_is_asked_by_its_names(pages: Pages, host: str) -> None:
+def test_this_machines_own_names_are_accepted(pages: Pages, host: str) -> None:
     answer = Visitor(pages, "127.0.0.1").get("/-/versions.json", headers={"Host": host})
     assert answer.status_code == 200
 
@@ -51,21 +51,21 @@ def test_this_machine_is_asked_by_its_names(pages: Pages, host: str) -> None:
     "127.0.0.1.nip.io", "192.0.2.7", "0.0.0.0", "[::2]", "::1", "localhost,evil.example", "",
     "127.0.0.1:8001:evil", "user@localhost", "usage.example.com",
 ])  # fmt: skip
-def test_a_name_that_was_made_to_lead_here_is_refused(pages: Pages, host: str) -> None:
+def test_a_rebound_host_name_is_refused(pages: Pages, host: str) -> None:
     for path in ("/", "/bedrock_usage.json?sql=select+1", "/-/static/app.css", "/no-such-page"):
         answer = Visitor(pages, "127.0.0.1").get(path, headers={"Host": host})
         assert answer.status_code == 421
         assert answer.headers["content-type"].startswith("text/plain")
 
 
-def test_two_names_are_none(pages: Pages) -> None:
+def test_two_host_headers_are_refused(pages: Pages) -> None:
     headers = [(b"host", b"localhost"), (b"host", b"evil.example")]
     assert pages.run(status(pages, headers)) == 421
     assert pages.run(status(pages, [])) == 421
     assert pages.run(status(pages, headers[:1])) == 200
 
 
-def test_a_cookie_of_another_server_may_be_no_text(pages: Pages) -> None:
+def test_a_cookie_of_another_server_may_be_malformed(pages: Pages) -> None:
     headers = [(b"host", b"localhost"), (b"cookie", b"theirs=\xff\xfe; ds_messages=\xc3\xa9")]
     assert pages.run(status(pages, headers)) == 200
 
@@ -115,7 +115,7 @@ async def status(pages: Pages, headers: list[tuple[bytes, bytes]]) -> int:
         4,
     ),
 )
-def test_a_shared_server_is_asked_by_its_names(
+def test_a_shared_server_accepts_only_its_configured_names(
     demo_db: Path, host: str, names: tuple[str, ...], asked: str, code: int
 ) -> None:
     serve = Serve(passwords={"alice": HASH}, host_names=names)
@@ -127,7 +127,7 @@ def test_a_shared_server_is_asked_by_its_names(
 # -- logging in --------------------------------------------------------------------------------
 
 
-def test_nobody_sees_anything_but_the_login_page(login: Pages) -> None:
+def test_without_logging_in_only_the_login_page_is_shown(login: Pages) -> None:
     visitor = Visitor(login)
     for path in ("/", "/cost?since=2026-11-01", "/bedrock_usage/calls", "/-/metadata"):
         answer = visitor.get(path, headers=HTML)
@@ -140,7 +140,7 @@ def test_nobody_sees_anything_but_the_login_page(login: Pages) -> None:
     assert visitor.get("/-/static/app.css").status_code == 200
 
 
-def test_a_password_lets_in_until_it_is_enough(login: Pages) -> None:
+def test_a_password_logs_in_until_logout(login: Pages) -> None:
     visitor = Visitor(login)
     assert visitor.log_in("carol").status_code == 302
     assert visitor.get("/-/actor.json").json() == {"actor": {"id": "carol"}}
@@ -187,7 +187,7 @@ def test_a_changed_password_logs_out(demo_db: Path) -> None:
         assert Visitor(pages, **cookie).get("/-/actor.json").status_code == 401
 
 
-def test_too_many_wrong_passwords_are_not_even_looked_at(login: Pages) -> None:
+def test_too_many_wrong_passwords_are_not_even_checked(login: Pages) -> None:
     site = site_of(login.datasette)
     assert site is not None
     attacker = Visitor(login, "192.0.2.66")
@@ -226,7 +226,7 @@ def test_right_passwords_do_not_count(login: Pages) -> None:
 
 def test_attempts_are_forgotten_in_time() -> None:
     now = [0.0]
-    attempts = Attempts(lambda: now[0])
+    attempts = LoginAttempts(lambda: now[0])
     for second in range(MAX_FAILURES):
         now[0] = float(second)
         assert attempts.begin(["a", "b"]) == 0
@@ -238,7 +238,7 @@ def test_attempts_are_forgotten_in_time() -> None:
     assert attempts.begin(["a"]) == 0
 
 
-def test_nobody_hashes_passwords_here_and_none_is_taken_from_a_header(login: Pages) -> None:
+def test_there_is_no_hashing_tool_and_no_password_in_a_header(login: Pages) -> None:
     assert Visitor(login).get("/-/password-tool").status_code == 404
     answer = Visitor(login).request("POST", "/-/password-tool", data={"password": "x"})
     assert answer.status_code == 404
@@ -268,7 +268,7 @@ def test_a_form_of_another_site_does_nothing_even_without_a_cookie(
     visitor = Visitor(pages, "127.0.0.1")
     answer = visitor.request("POST", "/-/messages", headers={"Host": "localhost:8001", **headers})
     assert answer.status_code == (403 if code == 403 else answer.status_code)
-    assert ("Not from another site" in answer.text) == (code == 403)
+    assert ("Forms from another site are refused" in answer.text) == (code == 403)
 
 
 def test_with_a_cookie_a_form_needs_its_token(login: Pages) -> None:
@@ -295,7 +295,7 @@ def test_other_methods_are_refused(pages: Pages, method: str) -> None:
         "with recursive n (n) as (select 1 union all select n + 1 from n) select hex(zeroblob(49000)) from n",
         "with recursive n (n) as (select 1 union all select n + 1 from n limit 9999) select group_concat(hex(zeroblob(1000))) from n",
     ]))  # fmt: skip
-def test_an_answer_without_end_is_refused(pages: Pages, sql: str, form: str) -> None:
+def test_an_endless_response_is_refused(pages: Pages, sql: str, form: str) -> None:
     answer = pages.run(pages.datasette.client.get(f"/bedrock_usage{form}", params={"sql": sql}))
     assert len(answer.content) < 100_000
     assert "too big" in answer.text or "larger than" in answer.text or form == ".csv"
@@ -309,7 +309,7 @@ def test_each_answer_is_measured_by_itself(pages: Pages) -> None:
 
 
 @pytest.mark.parametrize("parts", [[1], [2], [1, 1]])
-def test_an_answer_that_grew_is_refused_or_broken_off(
+def test_a_response_that_grew_is_refused_or_cut_off(
     monkeypatch: pytest.MonkeyPatch, parts: list[int]
 ) -> None:
     monkeypatch.setattr(guard, "RESPONSE_BYTES", 1000)
@@ -426,7 +426,7 @@ def test_markup_in_any_name_stays_text_on_every_page(tmp_path: Path) -> None:
 # -- the secret --------------------------------------------------------------------------------
 
 
-def test_the_secret_outlives_a_restart_and_is_nobody_elses(tmp_path: Path) -> None:
+def test_the_secret_survives_a_restart_and_is_private(tmp_path: Path) -> None:
     db = tmp_path / "w.db"
     old = os.umask(0)
     try:
@@ -453,15 +453,17 @@ def test_a_secret_from_the_environment(tmp_path: Path, monkeypatch: pytest.Monke
     assert "'short'" not in str(caught.value)
 
 
-def test_a_secret_that_others_can_read_is_none(tmp_path: Path) -> None:
+def test_a_secret_that_others_can_read_is_refused(tmp_path: Path) -> None:
     file = tmp_path / "w.db.secret"
     file.write_text("x" * 64)
     file.chmod(0o640)
-    with pytest.raises(BedrockUsageError, match=r"w\.db\.secret: others may read it.*delete it"):
+    with pytest.raises(
+        BedrockUsageError, match=r"w\.db\.secret: other users can read it.*delete it"
+    ):
         signing_secret(tmp_path / "w.db", Serve())
     file.write_text("")
     file.chmod(0o600)
-    with pytest.raises(BedrockUsageError, match="there is no secret in it"):
+    with pytest.raises(BedrockUsageError, match="it contains no secret"):
         signing_secret(tmp_path / "w.db", Serve())
 
 

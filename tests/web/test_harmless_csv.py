@@ -1,4 +1,4 @@
-"""Every CSV of the server is harmless to a spreadsheet, and says what JSON says."""
+"""Every CSV of the server is harmless to a spreadsheet, and has the same values as JSON."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Logging in and out: what an attacker learns, what outlives what, who waits."""
+"""Logging in and out: what an attacker learns, how long a session lasts, which requests wait."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ import pytest
 
 from etl.config import Serve
 from etl.web import passwords, sessions
-from etl.web.login_attempts import MAX_FAILURES, PLACES, WINDOW_SECONDS, Attempts, keys_of
+from etl.web.login_attempts import MAX_FAILURES, SLOTS, WINDOW_SECONDS, LoginAttempts, attempt_keys
 from etl.web.passwords import AT_ONCE, MAX_WAITING, Passwords, TooManyChecksError
 from etl.web.sessions import LIFETIME_SECONDS, MAX_SESSIONS, Sessions
 from tests.web.pages import Pages
@@ -40,7 +40,7 @@ def login(demo_db: Path) -> Iterator[Pages]:
 def test_every_name_takes_the_same_work(
     monkeypatch: pytest.MonkeyPatch, user: str, password: str
 ) -> None:
-    """Work is rounds of hashing: the time itself would depend on the machine's mood."""
+    """Count rounds of hashing: the time itself depends on the machine's load."""
     work: list[int] = []
     derive = hashlib.pbkdf2_hmac
 
@@ -64,13 +64,13 @@ def test_the_right_password_is_right_and_no_other() -> None:
 
 def test_a_wrong_password_and_a_wrong_name_get_the_same_answer(login: Pages) -> None:
     answers = [Visitor(login).log_in(user, "wrong") for user in ("carol", "nobody")]
-    told = [
+    shown = [
         (a.status_code, a.text.partition("csrftoken")[0], sorted(a.headers.keys())) for a in answers
     ]
-    assert told[0] == told[1]
+    assert shown[0] == shown[1]
 
 
-def test_others_are_answered_while_passwords_are_looked_at(
+def test_others_are_answered_while_passwords_are_checked(
     login: Pages, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     going_on = threading.Event()
@@ -93,7 +93,7 @@ async def _post(visitor: Visitor, form: Any) -> httpx.Response:
     return answer
 
 
-def test_not_more_are_looked_at_than_can_be_in_time(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_only_as_many_checks_wait_as_can_finish_in_time(monkeypatch: pytest.MonkeyPatch) -> None:
     going_on = threading.Event()
     monkeypatch.setattr(Passwords, "_check", lambda *_: going_on.wait(20))
 
@@ -112,22 +112,22 @@ def test_not_more_are_looked_at_than_can_be_in_time(monkeypatch: pytest.MonkeyPa
 # -- locks ---------------------------------------------------------------------------------------
 
 
-def test_no_number_of_other_names_pushes_a_lock_out() -> None:
+def test_no_number_of_other_names_evicts_a_lock() -> None:
     now = [0.0]
-    attempts = Attempts(lambda: now[0])
+    attempts = LoginAttempts(lambda: now[0])
     for _ in range(MAX_FAILURES):
-        assert attempts.begin(keys_of("victim", "192.0.2.1")) == 0
+        assert attempts.begin(attempt_keys("victim", "192.0.2.1")) == 0
     refused = 0
     for number in range(10_000):
         address = f"2001:db8:{number >> 8:x}:{number & 255:x}::1"
-        refused += attempts.begin(keys_of(f"name {number}", address)) > 0
+        refused += attempts.begin(attempt_keys(f"name {number}", address)) > 0
         now[0] += 0.02
-    assert attempts.begin(keys_of("victim", "198.51.100.1")) > 0
-    # Others are not locked by it.
+    assert attempts.begin(attempt_keys("victim", "198.51.100.1")) > 0
+    # Others are not locked.
     assert refused <= 5
-    assert len(attempts) <= PLACES
+    assert len(attempts) <= SLOTS
     now[0] = WINDOW_SECONDS + 0.1
-    assert attempts.begin(keys_of("victim", "198.51.100.1")) == 0
+    assert attempts.begin(attempt_keys("victim", "198.51.100.1")) == 0
 
 
 @pytest.mark.parametrize(
@@ -142,7 +142,7 @@ def test_no_number_of_other_names_pushes_a_lock_out() -> None:
     ],
 )
 def test_an_address_is_its_network(one: str, other: str, is_same: bool) -> None:
-    assert (keys_of("a", one) == keys_of("a", other)) == is_same
+    assert (attempt_keys("a", one) == attempt_keys("a", other)) == is_same
 
 
 # -- sessions ------------------------------------------------------------------------------------
@@ -153,7 +153,7 @@ def log_out(visitor: Visitor) -> None:
     assert visitor.request("POST", "/-/logout", data={"csrftoken": token}).status_code == 302
 
 
-def test_logging_out_ends_the_session_everywhere_and_for_good(demo_db: Path) -> None:
+def test_logging_out_ends_the_session_everywhere_and_permanently(demo_db: Path) -> None:
     with serving(demo_db, LOGIN) as pages:
         mine, other = Visitor(pages), Visitor(pages)
         mine.log_in("carol")
@@ -177,7 +177,7 @@ def codes(pages: Pages, cookies: list[dict[str, str]]) -> list[int]:
     return [Visitor(pages, **cookie).get("/-/actor.json").status_code for cookie in cookies]
 
 
-def test_a_cookie_without_a_session_is_none(login: Pages) -> None:
+def test_a_cookie_without_a_session_does_not_log_in(login: Pages) -> None:
     for signed in (
         {"a": {"id": "carol"}},
         {"a": {"id": "carol"}, "s": "made up"},
@@ -210,7 +210,7 @@ def test_sessions_end_and_do_not_pile_up(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     "text", [b"", b"[]", b'{"carol": 1}', b'{"carol": {"x": "y"}}', b"\xff", b"null"]
 )
-def test_a_file_that_says_nothing_opens_nothing(tmp_path: Path, text: bytes) -> None:
+def test_a_malformed_sessions_file_opens_no_session(tmp_path: Path, text: bytes) -> None:
     file = tmp_path / "sessions"
     name = Sessions(file).begin("carol")
     file.write_bytes(text)
@@ -235,7 +235,7 @@ def test_where_the_file_cannot_be_written_a_restart_ends_all(
     assert not Sessions(file).is_open("carol", ended)
 
 
-# -- what is no form -----------------------------------------------------------------------------
+# -- malformed forms -----------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
@@ -251,7 +251,7 @@ def test_where_the_file_cannot_be_written_a_restart_ends_all(
     ],
 )
 @pytest.mark.parametrize("cookie", ["", "ds_csrftoken=x", "a/b=1; ds_messages=x"])
-def test_what_is_no_form_is_a_400(
+def test_a_malformed_form_is_a_400(
     login: Pages, kind: str, body: bytes, code: int, cookie: str
 ) -> None:
     headers = {"Content-Type": kind} if kind else {}
@@ -259,7 +259,7 @@ def test_what_is_no_form_is_a_400(
     address = f"198.51.100.{hash((kind, body, cookie)) % 250}"
     visitor = Visitor(login, address, **headers, **({"Cookie": cookie} if cookie else {}))
     answer = visitor.request("POST", "/-/login", content=body)
-    # A form that is one needs its token, where there is a cookie.
+    # With a cookie, a valid form needs its token.
     assert answer.status_code == (403 if code == 200 and cookie else code)
 
 

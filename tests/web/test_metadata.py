@@ -1,4 +1,4 @@
-"""``metadata.yml`` is made of ``sql/``: what its sources have to say, and what they may not."""
+"""``metadata.yml`` is generated from ``sql/``: what its sources must and must not contain."""
 
 from __future__ import annotations
 
@@ -78,8 +78,7 @@ def test_a_head_is_read_strictly(old: str, new: str, said: str) -> None:
 
 def test_the_recipe_is_a_canned_query() -> None:
     recipe = (Path(__file__).parents[2] / "docs/development.md").read_text(encoding="utf-8")
-    recipe = recipe.partition("## Add a canned query")[2]
-    text = recipe.partition("```sql\n")[2].partition("```")[0]
+    text = "-- title:" + recipe.partition("```sql\n-- title:")[2].partition("```")[0]
     macros = {
         f"macros/{file.stem}": file.read_text() for file in (resources.SQL / "macros").iterdir()
     }
@@ -129,7 +128,7 @@ def test_each_meaning_of_a_column_is_written_once() -> None:
     loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
     text = (resources.SQL / "columns.yml").read_text(encoding="utf-8")
     columns = [(name.value, value) for name, value in yaml.compose(text, loader).value]
-    # By where it is written: what an alias stands for is written once.
+    # By node: an alias refers to the same node.
     texts: dict[str, set[int]] = {}
     for _, value in columns:
         for node in [one for _, one in value.value] if value.id == "mapping" else [value]:
@@ -143,7 +142,7 @@ def test_bookkeeping_is_hidden() -> None:
 
 
 def test_no_two_queries_have_one_name() -> None:
-    """Which of them ran, and what a visitor may run, would be different ones."""
+    """Otherwise the query that runs could differ from the one that a visitor may run."""
     assert {*sql_names("queries")} == {*QUERIES}
     assert not {*QUERIES} & {*sql_names("pages"), *TABLES}
 
@@ -183,6 +182,6 @@ def test_the_database_page_lists_every_query_with_its_chart(pages: Pages) -> Non
 
 
 def test_styles_come_from_the_page_itself() -> None:
-    # A file would need a folder that plain `datasette -m metadata.yml` is not told of.
+    # A file would need a folder that plain `datasette -m metadata.yml` does not know.
     assert all(url.startswith("data:text/css,") for url in METADATA["extra_css_urls"])
     assert "#" not in METADATA["extra_css_urls"][0]

@@ -1,4 +1,4 @@
-"""Whatever is sent, nothing is answered with 500, led elsewhere, or written down but in one line."""
+"""No request causes a 500, a redirect to another host, or more than one log line."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from tests.rounds import rounds
 from tests.web.pages import Pages
 from tests.web.visits import HASH, LOGIN, PASSWORD, Visitor, bearer, serving
 
-# Every kind of route, in every form.
+# Every kind of route, in every format.
 PATHS = [
     *("/", "/cost", "/user", "/application", "/model", "/-/refresh", "/-/refresh.json", "/favicon.ico"),
     *("/bedrock_usage", "/bedrock_usage.json", "/bedrock_usage.csv", "/bedrock_usage.jsono"),
@@ -125,7 +125,7 @@ def login(demo_db: Path) -> Iterator[Pages]:
 async def ask(
     app: Any, method: str, path: str, query: str = "", headers: Any = (), body: bytes = b""
 ) -> tuple[int, dict[bytes, bytes], bytes]:
-    """Ask as uvicorn does; return status, headers and body."""
+    """Send a request as uvicorn does; return status, headers and body."""
     sent: list[Any] = []
 
     async def send(message: Any) -> None:
@@ -148,11 +148,11 @@ async def ask(
     return sent[0]["status"], dict(sent[0]["headers"]), body
 
 
-# Datasette begins the facets one after the other and leaves the rest where one fails.
+# Datasette starts the facets one after the other and abandons the rest when one fails.
 @pytest.mark.filterwarnings("ignore:coroutine .* was never awaited:RuntimeWarning")
 @given(path=st.sampled_from(PATHS), query=QUERY, headers=HEADERS, method=st.sampled_from(["GET", "GET", "HEAD", "POST"]), body=BODY, kind=KIND)  # fmt: skip
 @settings(max_examples=rounds(40, 20_000), deadline=None)
-def test_nothing_that_is_sent_is_a_500(
+def test_no_request_causes_a_500(
     login: Pages, path: str, query: str, headers: Any, method: str, body: bytes, kind: str
 ) -> None:
     if method == "POST":
@@ -173,7 +173,7 @@ EXAMPLES = [
 
 
 @pytest.mark.parametrize(("path", "query", "code"), EXAMPLES)
-def test_what_is_no_address_is_a_400(
+def test_a_malformed_address_is_a_400(
     login: Pages, capfd: pytest.CaptureFixture[str], path: str, query: str, code: int
 ) -> None:
     assert login.run(ask(login.app, "GET", path, query))[0] == code
@@ -230,7 +230,7 @@ def test_an_exception_outside_of_datasette_is_caught_too() -> None:
         await send({"type": "http.response.start", "status": 200, "headers": []})
         raise RuntimeError("secret")
 
-    assert run_caught(broken) == [500, b"The server could not answer; its log names the place"]
+    assert run_caught(broken) == [500, b"The server failed; its log shows where"]
     assert run_caught(half) == [200]
 
 
@@ -259,8 +259,8 @@ def address(demo_db: Path) -> Iterator[tuple[str, int]]:
 @contextmanager
 def wired(app: Any) -> Iterator[tuple[str, int]]:
     with socket.create_server(("127.0.0.1", 0)) as listener:
-        told = uvicorn.Config(app, log_level="warning", ws="none", **connections.settings())
-        running = uvicorn.Server(told)
+        config = uvicorn.Config(app, log_level="warning", ws="none", **connections.settings())
+        running = uvicorn.Server(config)
         thread = threading.Thread(target=running.run, args=([listener],), daemon=True)
         thread.start()
         try:

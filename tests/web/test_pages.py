@@ -1,4 +1,4 @@
-"""Every page answers, whatever is asked of it, and shows names as names."""
+"""Every page answers every request, and shows names as plain text."""
 
 from __future__ import annotations
 
@@ -103,12 +103,12 @@ def test_a_script_in_any_name_is_shown_and_not_run(tmp_path: Path) -> None:
         assert "&lt;script&gt;alert(1)" in pages.get("breakdown_by_user").text
 
 
-def test_the_warehouse_goes_by_one_name(pages: Pages) -> None:
+def test_the_warehouse_has_one_name(pages: Pages) -> None:
     (shown,) = pages.open("/-/databases.json").json()
     assert (shown["name"], Path(shown["path"]).name) == (DATABASE, "any name.db")
 
 
-def test_the_warehouse_is_read_and_neither_written_nor_taken(pages: Pages) -> None:
+def test_the_warehouse_can_be_read_but_not_written_or_downloaded(pages: Pages) -> None:
     answer = pages.get(sql="delete from users")
     assert (answer.status_code, "Statement must be a SELECT" in answer.text) == (400, True)
     assert pages.open(f"/{DATABASE}.db").status_code == 403
@@ -116,5 +116,5 @@ def test_the_warehouse_is_read_and_neither_written_nor_taken(pages: Pages) -> No
     assert "access-control-allow-origin" not in pages.get("cost_by_user.json").headers
 
 
-def test_a_page_is_never_kept_by_the_browser(pages: Pages) -> None:
+def test_a_page_is_never_cached_by_the_browser(pages: Pages) -> None:
     assert pages.get("cost_by_user").headers["cache-control"] in ("no-cache", "max-age=0")

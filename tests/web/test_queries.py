@@ -1,4 +1,4 @@
-"""The canned queries tell the numbers of the reports and of the views, in the range asked for."""
+"""The canned queries have the numbers of the reports and views, for the requested range."""
 
 from __future__ import annotations
 
@@ -65,7 +65,7 @@ def by_name(rows: list[dict[str, Any]], *columns: str) -> dict[tuple[Any, ...], 
 
 
 @pytest.mark.parametrize(("limits", "query"), crossed(RANGES.values(), REPORTS))
-def test_a_query_tells_the_numbers_of_the_report(
+def test_a_query_has_the_numbers_of_the_report(
     pages: Pages, demo_db: Path, query: str, limits: tuple[dict[str, str], list[str]]
 ) -> None:
     parameters, words = limits
@@ -122,7 +122,7 @@ def test_activity_counts_every_call_and_nothing_else(pages: Pages) -> None:
         assert not {name for name in row if "cost" in name}
 
 
-def test_the_expensive_come_first(pages: Pages) -> None:
+def test_the_most_expensive_come_first(pages: Pages) -> None:
     for query, name in (
         ("breakdown_by_user", "user_name"),
         ("breakdown_by_application", "application"),
@@ -135,7 +135,7 @@ def test_the_expensive_come_first(pages: Pages) -> None:
 
 @pytest.mark.parametrize("model", [HAIKU, "acme.unheard-of-v1"])
 def test_every_query_is_limited_by_all_that_is_given(tmp_path: Path, model: str) -> None:
-    """How, is tests/sql/test_filters.py. 30 days end with 2 October: blank dates leave the west out."""
+    """tests/sql/test_filters.py tests how. 30 days end on 2 October: blank dates exclude the west."""
     sent = {"requestParameters": {"modelId": model}, "tokens": (1, 1)}
     calls = [
         call(1, eventTime="2026-10-01T23:59:59Z", awsRegion="us-west-2", **sent),

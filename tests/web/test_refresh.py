@@ -1,4 +1,4 @@
-"""The refresh button: over HTTP, as a process, with an AWS that is not there."""
+"""The refresh button: over HTTP, in a separate process, with a fake AWS."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ def warehouse(tmp_path: Path) -> Path:
 
 
 class Held(Fault):
-    """A request that is answered when the test says so."""
+    """A request that is answered when the test releases it."""
 
     def __init__(self, **where: Any) -> None:
         super().__init__("slow", operation="LookupEvents", **where)
@@ -79,7 +79,7 @@ class Visitor:
 
     def __init__(self, url: str) -> None:
         self._client = httpx.Client(base_url=url, timeout=20)
-        # Whoever comes without a token gets one, for the next try.
+        # A request without a token gets one, for the next try.
         assert self._client.post("-/refresh").status_code == 403
         self.token = self._client.cookies["ds_csrftoken"]
 
@@ -130,7 +130,7 @@ def pid_of(state: dict[str, Any]) -> int:
 
 
 def wait_for_end(pid: int) -> None:
-    """Wait for a process that nobody here is the parent of."""
+    """Wait for the end of a process that is not a child of this one."""
     deadline = time.monotonic() + PATIENCE
     while Path(f"/proc/{pid}/cmdline").exists() and Path(f"/proc/{pid}/cmdline").read_bytes():
         assert time.monotonic() < deadline
@@ -164,7 +164,7 @@ def test_a_refresh_brings_what_is_new_and_the_pages_show_it(aws: FakeAws, wareho
 
 
 @long
-def test_progress_is_told_while_it_runs(aws: FakeAws, warehouse: Path, tmp_path: Path) -> None:
+def test_progress_is_shown_while_it_runs(aws: FakeAws, warehouse: Path, tmp_path: Path) -> None:
     two = SETTINGS.replace('"us-east-1"', '"us-east-1", "eu-west-1"')
     (tmp_path / "settings.toml").write_text(two)
     aws.faults.append(held := Held(region="eu-west-1"))
@@ -185,7 +185,7 @@ def test_of_two_at_the_same_moment_one_is_started(held: Held, warehouse: Path) -
         assert sorted(response.status_code for response in responses) == [202] + [409] * 5
         (refused, *_) = [response.json() for response in responses if response.status_code == 409]
         pid = pid_of(visitor.state())
-        assert refused["error"].startswith(f"A refresh is running already: process {pid}, since ")
+        assert refused["error"].startswith(f"A refresh is already running: process {pid}, since ")
         assert (refused["ok"], refused["is_running"]) == (False, True)
         held.released.set()
         assert visitor.ended()["outcome"] == "done"
@@ -219,9 +219,9 @@ def test_a_refresh_goes_on_when_the_server_stops_and_the_next_server_shows_it(
     deliver(aws, 1)
     with serving(warehouse) as url, Visitor(url) as visitor:
         visitor.press()
-        # Once it stands in the warehouse.
+        # Once it is recorded in the warehouse.
         pid = pid_of(visitor.until(lambda state: state["started_at"] is not None))
-        # In a session of its own: so a Ctrl-C that ends the server is none for it.
+        # It has its own session, so Ctrl-C on the server does not reach it.
         assert os.getsid(pid) == pid
     with serving(warehouse) as url, Visitor(url) as visitor:
         state = visitor.state()
@@ -240,11 +240,11 @@ def test_a_refresh_that_was_killed_has_ended(aws: FakeAws, held: Held, warehouse
         os.kill(pid, signal.SIGKILL)
         state = visitor.ended()
         assert (state["outcome"], state["finished_at"]) == ("failed", None)
-        assert "ended by SIGKILL" in state["text"]
+        assert "killed by SIGKILL" in state["text"]
     with serving_here(warehouse) as url, Visitor(url) as visitor:
         state = visitor.state()
         assert (state["is_running"], state["outcome"]) == (False, "lost")
-        assert "killed before its end" in state["text"]
+        assert "killed before it finished" in state["text"]
         held.released.set()
         aws.faults.clear()
         assert visitor.press().status_code == 202
@@ -252,7 +252,7 @@ def test_a_refresh_that_was_killed_has_ended(aws: FakeAws, held: Held, warehouse
 
 
 @long
-def test_what_could_not_be_read_is_told(aws: FakeAws, warehouse: Path) -> None:
+def test_what_could_not_be_read_is_reported(aws: FakeAws, warehouse: Path) -> None:
     aws.faults.append(Fault("denied", operation="LookupEvents", times=None))
     with serving_here(warehouse) as url, Visitor(url) as visitor:
         visitor.press()
@@ -294,7 +294,7 @@ def test_a_form_without_a_script_comes_back_to_its_page(aws: FakeAws, warehouse:
         response = visitor.press(accept="text/html", referer=page)
         assert response.status_code == 303
         assert response.headers["location"] == "/bedrock_usage/user_costs?user_name=a"
-        assert "The refresh has begun" in visitor.get(response.headers["location"]).text
+        assert "The refresh has started" in visitor.get(response.headers["location"]).text
         visitor.ended()
 
 
@@ -303,7 +303,7 @@ def test_a_form_without_a_script_comes_back_to_its_page(aws: FakeAws, warehouse:
 
 @pytest.fixture
 def commands(monkeypatch: pytest.MonkeyPatch) -> list[list[str]]:
-    """Take the place of every sync; the commands that would have been run."""
+    """Replace every sync; returns the commands that would have run."""
     asked: list[list[str]] = []
     command = sync_process.sync_command
 
@@ -391,9 +391,9 @@ def test_the_demo_has_nothing_to_refresh(tmp_path: Path, commands: list[list[str
         assert pages.run(refresh.refusal(pages.datasette)) is not None
         state = pages.open("/-/refresh.json").json()
         assert state["can_refresh"] is False
-        assert "the demo's figures" in state["reason"]
+        assert "This is demo data" in state["reason"]
         page = pages.open("/").text
-        assert "These are the demo&#39;s figures" in page
+        assert "This is demo data" in page
         assert "<button>Refresh" not in page
         response = press(pages)
     assert (response.status_code, response.json()["error"]) == (409, state["reason"])
@@ -405,7 +405,7 @@ def may(pages: Pages, actor: dict[str, Any] | None) -> bool:
     return answer
 
 
-def test_without_a_login_everybody_may(opened: Pages) -> None:
+def test_without_a_login_every_visitor_may(opened: Pages) -> None:
     assert may(opened, None)
     assert may(opened, {"id": "ann"})
 
@@ -422,7 +422,9 @@ def answers(visitor: visits.Visitor) -> tuple[int, int, bool]:
     return pressed, visitor.get("/-/refresh.json").status_code, "refresh.js" in page.text
 
 
-def test_with_a_login_one_must_be_signed_in(warehouse: Path, commands: list[list[str]]) -> None:
+def test_with_a_login_a_visitor_must_be_logged_in(
+    warehouse: Path, commands: list[list[str]]
+) -> None:
     with visits.serving(warehouse, visits.LOGIN) as pages:
         assert answers(visits.Visitor(pages)) == (401, 401, False)
         assert commands == []
@@ -432,7 +434,7 @@ def test_with_a_login_one_must_be_signed_in(warehouse: Path, commands: list[list
     assert len(commands) == 1
 
 
-def test_a_restricted_visitor_may_not_and_is_told_nothing(
+def test_a_restricted_visitor_may_not_refresh_or_see_the_state(
     warehouse: Path, commands: list[list[str]]
 ) -> None:
     with visits.serving(warehouse, visits.LOGIN) as pages:
@@ -440,7 +442,7 @@ def test_a_restricted_visitor_may_not_and_is_told_nothing(
         alice.log_in("alice")
         assert answers(alice) == (403, 403, False)
         assert not may(pages, {"id": "alice"})
-        # Not even where another plugin asks.
+        # Not even if another plugin asks.
         allowed = pages.datasette.permission_allowed({"id": "alice"}, refresh.ACTION, default=True)
         assert pages.run(allowed) is False
     assert commands == []

@@ -1,4 +1,4 @@
-"""The refresh button in a real browser, on a page that has nothing else."""
+"""The refresh button in a real browser, on a page with nothing else."""
 
 from __future__ import annotations
 
@@ -35,9 +35,11 @@ POLICY = (
     "default-src 'none'; img-src data:; script-src 'self'; connect-src 'self'; form-action 'self';"
     " require-trusted-types-for 'script'"
 )
-LISTENER = "window.told = []; document.addEventListener('refreshed', (e) => told.push(e.detail))"
+LISTENER = (
+    "window.states = []; document.addEventListener('refreshed', (e) => states.push(e.detail))"
+)
 
-# What a sync does, as far as others see it; it says something, and waits until it may end.
+# What others see of a sync: it prints a line, and waits until the test lets it end.
 SYNC = """
 import os, socket, sqlite3, sys, time
 folder = {folder!r}
@@ -79,7 +81,7 @@ class _Page:
 
 @pytest.fixture
 def url(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
-    """The server's address; a sync that is started there ends when it is allowed to."""
+    """The server's address; a sync that it starts ends when the test allows it."""
     with open_warehouse(tmp_path / "w.db", create=True):
         pass
     script = SYNC.format(folder=str(tmp_path))
@@ -111,7 +113,7 @@ def chromium() -> Iterator[Any]:
 
 @pytest.fixture
 def open_page(chromium: Any, url: str) -> Iterator[Callable[..., Any]]:
-    """Open the page in a browser of its own, which must not complain."""
+    """Open the page in its own browser, which must report no errors."""
     contexts, errors = [], []
 
     def open_one(**options: Any) -> Any:
@@ -128,7 +130,7 @@ def open_page(chromium: Any, url: str) -> Iterator[Callable[..., Any]]:
     yield open_one
     for context in contexts:
         context.close()
-    # A refused request is told in the console too; what it says is tested.
+    # The console also reports a refused request; its message is tested elsewhere.
     assert [error for error in errors if "409" not in error] == []
 
 
@@ -136,7 +138,7 @@ def press(page: Any) -> None:
     page.get_by_role("button", name="Refresh").click()
 
 
-def test_it_tells_how_it_is_getting_on_and_what_came_of_it(
+def test_it_shows_the_progress_and_the_result(
     open_page: Callable[..., Any], tmp_path: Path
 ) -> None:
     page = open_page()
@@ -145,33 +147,29 @@ def test_it_tells_how_it_is_getting_on_and_what_came_of_it(
     playwright.expect(output).to_contain_text("cloudtrail/<img src=x onerror=alert(1)>: 7 read")
     playwright.expect(page.get_by_role("button")).to_have_attribute("aria-disabled", "true")
     assert page.locator("img").count() == 0
-    assert page.evaluate("told") == []
-    # Once more is nothing.
+    assert page.evaluate("states") == []
+    # A second click does nothing.
     page.evaluate("document.querySelector('button').click()")
     (tmp_path / "go").touch()
     playwright.expect(output).to_have_text("12 new calls.")
     playwright.expect(page.get_by_role("button")).to_have_attribute("aria-disabled", "false")
-    (told,) = page.evaluate("told")
-    assert (told["outcome"], told["calls_new"]) == ("done", 12)
+    (state,) = page.evaluate("states")
+    assert (state["outcome"], state["calls_new"]) == ("done", 12)
     assert page.url.endswith("/try")
 
 
 @long
-def test_a_page_that_comes_later_shows_it_too(
-    open_page: Callable[..., Any], tmp_path: Path
-) -> None:
+def test_a_page_opened_later_shows_it_too(open_page: Callable[..., Any], tmp_path: Path) -> None:
     press(open_page())
     page = open_page()
     playwright.expect(page.get_by_role("status")).to_contain_text("7 read")
     (tmp_path / "go").touch()
     playwright.expect(page.get_by_role("status")).to_have_text("12 new calls.")
-    assert len(page.evaluate("told")) == 1
+    assert len(page.evaluate("states")) == 1
 
 
 @long
-def test_a_page_that_came_before_is_led_to_it(
-    open_page: Callable[..., Any], tmp_path: Path
-) -> None:
+def test_a_page_opened_before_follows_it_too(open_page: Callable[..., Any], tmp_path: Path) -> None:
     first, second = open_page(), open_page()
     press(first)
     playwright.expect(first.get_by_role("status")).to_contain_text("7 read")
@@ -181,7 +179,7 @@ def test_a_page_that_came_before_is_led_to_it(
     playwright.expect(second.get_by_role("status")).to_have_text("12 new calls.")
 
 
-def test_a_refusal_is_told_and_the_button_works_again(
+def test_a_refusal_is_shown_and_the_button_works_again(
     open_page: Callable[..., Any], tmp_path: Path
 ) -> None:
     page = open_page()
@@ -195,7 +193,7 @@ def test_a_refusal_is_told_and_the_button_works_again(
 
 
 @long
-def test_a_page_that_loads_itself_anew_says_it_once_more(
+def test_a_page_that_reloads_itself_shows_the_result_once_more(
     open_page: Callable[..., Any], tmp_path: Path
 ) -> None:
     page = open_page()
@@ -238,7 +236,9 @@ def test_the_dashboard_says_so_without_scripts(
     press_on_the_dashboard: Callable[..., Any],
 ) -> None:
     page = press_on_the_dashboard(java_script_enabled=False)
-    playwright.expect(page.locator("main .warning").first).to_contain_text("The refresh has begun")
+    playwright.expect(page.locator("main .warning").first).to_contain_text(
+        "The refresh has started"
+    )
 
 
 def test_without_scripts_the_form_comes_back_to_the_page(

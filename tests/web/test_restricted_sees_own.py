@@ -1,4 +1,4 @@
-"""A restricted visitor gets the same bytes whatever others did."""
+"""A restricted visitor gets the same bytes whatever other users did."""
 
 from __future__ import annotations
 
@@ -32,13 +32,13 @@ OURS = [
     ], start=1)
 ]  # fmt: skip
 
-# What others may have done, at any time, anywhere, with any model.
+# What other users may have done, at any time, in any region, with any model.
 REGIONS = ("us-east-1", "eu-west-1", "ap-south-1")
 MODELS = (HAIKU, SONNET, "cohere.command-r-v1:0", "no.such-model")
 
 
 def of_others(seed: int) -> list[dict[str, Any]]:
-    """Return calls of others, none for 0."""
+    """Return calls of other users; none for seed 0."""
     draw = random.Random(seed)
     return [
         call(
@@ -63,7 +63,7 @@ def warehouse(folder: Path, seed: int) -> Path:
     with open_warehouse(path, create=True) as db:
         load(db, write_log(folder / "log.json", records))
         if seed:
-            # CloudWatch counts what no call of ours explains, in an hour when we made none.
+            # CloudWatch counts tokens that no call explains, in an hour without calls of ours.
             rows = [
                 ("cohere.embed-english-v3", "InputTokenCount", seed, "2026-11-21T10:00:00Z", 3600)
             ]

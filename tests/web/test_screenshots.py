@@ -1,4 +1,4 @@
-"""The pictures of README and docs/ can be taken from the pages as they are; each is shown."""
+"""The pictures in README and docs/ can be taken from the current pages, and each is used."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ def test_the_pictures_can_be_taken(url: str, tmp_path: Path) -> None:
     take(url, tmp_path, names)
     pictures = {file.stem: file.read_bytes() for file in tmp_path.iterdir()}
     assert pictures.keys() == set(names)
-    # A page that is not drawn is one colour, in some hundred bytes.
+    # A page that was not drawn is a single colour, in a few hundred bytes.
     assert all(len(picture) > 20_000 for picture in pictures.values())
 
 

@@ -1,4 +1,4 @@
-"""``bedrock-usage serve`` as a process: it reads while others write, and on this machine only."""
+"""``bedrock-usage serve`` as a process: it reads while others write, and listens only on this machine."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ from tests.rounds import long, some
 from tests.support import call, load, write_log
 from tests.web.pages import open_pages
 
-# Of PASSWORD, by `datasette hash-password`.
+# The hash of PASSWORD, from `datasette hash-password`.
 PASSWORD = "x"
 HASH = "pbkdf2_sha256$480000$547fd049b5dffc5c8da21143de7656d4$7xVs93pQ6PRatnNDnumVAHMm6EB8nhVK9WFX1cQHTXM="
 
@@ -85,7 +85,7 @@ def test_it_reads_while_a_load_is_writing_and_is_not_in_its_way(
         assert users(url) == {"carol"}
 
 
-def test_ctrl_c_ends_it_in_peace(warehouse: Path) -> None:
+def test_ctrl_c_stops_it_cleanly(warehouse: Path) -> None:
     command = [sys.executable, "-m", "etl", "serve", "--db", str(warehouse), "--port", "0"]
     with subprocess.Popen(
         command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
@@ -95,13 +95,13 @@ def test_ctrl_c_ends_it_in_peace(warehouse: Path) -> None:
         fetch(url)
         process.send_signal(signal.SIGINT)
         out, err = process.communicate(timeout=20)
-    # stdout is for data, and nobody needs a line for each request.
+    # stdout is for data, and a line for each request is noise.
     assert (process.returncode, out, err) == (0, "", "")
 
 
 @pytest.fixture
 def never_serving(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Fail where the command would start to serve, and so never end."""
+    """Fail if the command starts to serve: it would never end."""
 
     def run(*args: object, **options: object) -> None:
         raise AssertionError("it serves")
@@ -201,7 +201,7 @@ def test_a_password_is_asked_for_over_the_wire(warehouse: Path, tmp_path: Path) 
 
 
 @pytest.mark.usefixtures("never_serving")
-def test_a_port_in_use_is_told(warehouse: Path) -> None:
+def test_a_port_in_use_is_reported(warehouse: Path) -> None:
     with closing(socket.create_server(("127.0.0.1", 0))) as other:
         port = other.getsockname()[1]
         status, out, err = run("serve", "--db", warehouse, "--port", port)

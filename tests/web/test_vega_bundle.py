@@ -1,4 +1,4 @@
-"""The script that draws: made once, kept where only its user may write."""
+"""The chart library: built once, kept where only its user may write."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ from tests.rounds import long
 @pytest.fixture(autouse=True)
 def cache_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
-    vega_bundle._read_or_make.cache_clear()
+    vega_bundle._read_or_build.cache_clear()
     yield tmp_path / "bedrock-usage"
-    vega_bundle._read_or_make.cache_clear()
+    vega_bundle._read_or_build.cache_clear()
 
 
 @long
-def test_it_is_made_once_and_read_from_then_on(
+def test_it_is_built_once_and_then_read(
     cache_folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     made = vega_bundle.javascript()
@@ -30,12 +30,12 @@ def test_it_is_made_once_and_read_from_then_on(
     (kept,) = cache_folder.iterdir()
     assert kept.name == vega_bundle.file_name()
     assert stat.S_IMODE(cache_folder.stat().st_mode) == 0o700
-    vega_bundle._read_or_make.cache_clear()
+    vega_bundle._read_or_build.cache_clear()
     monkeypatch.setattr(vega_bundle, "_SCRIPT", "raise SystemExit(1)")
     assert vega_bundle.javascript() == made
 
 
-def test_without_a_cache_it_is_there_all_the_same(
+def test_without_a_cache_it_still_works(
     cache_folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     cache_folder.write_text("in the way")

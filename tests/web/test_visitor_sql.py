@@ -1,4 +1,4 @@
-"""SQL that a visitor writes: where it runs, what other sites can do with it, how much is allowed."""
+"""A visitor's SQL: where it runs, what other sites can do with it, and its limits."""
 
 from __future__ import annotations
 
@@ -23,13 +23,13 @@ STUCK = "with x (a) as (select hex(zeroblob(49000))) select " + " + ".join(
     f"instr(a, substr(a, 1, 40000) || {i})" for i in range(16)
 )
 STUCK_SQL = f"{STUCK} from x"
-# The words of a filter are the visitor's too.
+# A filter contains a visitor's text too.
 STUCK_WHERE = f"({STUCK} from x) > 0"
 
 
 @pytest.fixture(scope="module")
 def hurried(demo_db: Path) -> Iterator[Pages]:
-    """A server that gives a statement a third of a second."""
+    """A server that allows a statement a third of a second."""
     datasette = build_datasette(demo_db)
     datasette.sql_time_limit_ms = 300
     database = datasette.get_database(DATABASE)
@@ -41,7 +41,7 @@ def hurried(demo_db: Path) -> Iterator[Pages]:
 
 @pytest.fixture
 def asked(monkeypatch: pytest.MonkeyPatch) -> dict[str, list[str]]:
-    """What was asked here and in the processes."""
+    """The statements that ran here and in the processes."""
     asked: dict[str, list[str]] = {"here": [], "elsewhere": []}
     here, elsewhere = Database.execute, VisitorProcesses.run
 
@@ -61,7 +61,7 @@ def asked(monkeypatch: pytest.MonkeyPatch) -> dict[str, list[str]]:
 
 @pytest.fixture(autouse=True)
 def no_pictures_of_errors(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Datasette would draw each error with all variables, which takes seconds."""
+    """Datasette would print each error with all variables, which takes seconds."""
     monkeypatch.setattr("datasette.handle_exception.rich", None)
 
 
@@ -78,7 +78,7 @@ OF_A_VISITOR = (
 
 
 @pytest.mark.parametrize("address", OF_A_VISITOR)
-def test_a_visitors_words_never_run_in_the_server(
+def test_a_visitors_sql_never_runs_in_the_server(
     pages: Pages, asked: dict[str, list[str]], address: str
 ) -> None:
     assert pages.open(f"/{DATABASE}{address}").status_code == 200
@@ -142,7 +142,7 @@ def test_the_dashboard_does_not_wait_for_what_visitors_run(hurried: Pages) -> No
     assert all("took too long" in answer.json()["error"] for answer in answers)
 
 
-def test_who_closes_the_connection_ends_the_statement(hurried: Pages) -> None:
+def test_closing_the_connection_stops_the_statement(hurried: Pages) -> None:
     processes = hurried.datasette.get_database(DATABASE).processes
     hurried.datasette.sql_time_limit_ms = 60_000
     hurried.run(hurried.datasette.client.get(f"/{DATABASE}.json?sql=select+1"))
@@ -179,7 +179,7 @@ def test_who_closes_the_connection_ends_the_statement(hurried: Pages) -> None:
         hurried.datasette.sql_time_limit_ms = 300
 
 
-def test_who_closes_the_connection_ends_what_runs_in_the_server_too(pages: Pages) -> None:
+def test_closing_the_connection_stops_statements_in_the_server_too(pages: Pages) -> None:
     database = pages.datasette.get_database(DATABASE)
     ended: list[str] = []
 
@@ -231,7 +231,7 @@ def test_no_other_database_answers_sql(pages: Pages) -> None:
         assert pages.open(f"{path}?sql=select+1").status_code in (403, 404)
 
 
-# -- how much an address may ask -----------------------------------------------------------------
+# -- limits on an address -----------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
@@ -249,7 +249,7 @@ def test_no_other_database_answers_sql(pages: Pages) -> None:
     ],
     ids=str,
 )
-def test_an_address_may_ask_for_so_much(pages: Pages, query: str, code: int) -> None:
+def test_an_address_has_limits(pages: Pages, query: str, code: int) -> None:
     assert pages.open(f"/{DATABASE}/calls.json?_size=1&{query}").status_code == code
 
 
@@ -292,7 +292,7 @@ def ask(pages: Pages, path: str, site: str, headers: dict[str, str]) -> httpx.Re
 def test_another_site_gets_nothing_through_a_visitor(pages: Pages, kind: str, site: str) -> None:
     for path in (*PAGES, *DATA):
         answer = ask(pages, path, site, KINDS[kind])
-        assert (answer.status_code, "Not for another site" in answer.text) == (403, True), path
+        assert (answer.status_code, "Refused to another site" in answer.text) == (403, True), path
 
 
 @pytest.mark.parametrize("path", DATA)

@@ -24,7 +24,7 @@ from tests.web.visits import HASH, HTML, LOGIN, PROXY, SEARCH, VARIABLES, Visito
 
 SAFE = ("choices", "cost_lines", "evidence", "freshness", "hours_of_day", "latest_calls", "usage")
 
-# Everything that could tell of another application, in every form that Datasette knows.
+# Everything that could reveal another application, in every format that Datasette has.
 ATTACKS = {
     "database": "/bedrock_usage",
     "database as JSON": "/bedrock_usage.json",
@@ -80,8 +80,8 @@ ATTACKS = {
     "no page at all": "/-/no-such-page",
 }  # fmt: skip
 
-# What is shown to nobody, or is nowhere.
-TO_NOBODY = {
+# What no visitor may see, or what does not exist.
+NEVER_SHOWN = {
     "internal database", "internal table", "download", "permissions", "token of root",
     "refresh", "no page at all", "other form of a page's query",
     "capitals", "another name for a letter", "two slashes", "a slash at the end",
@@ -117,23 +117,23 @@ def by_proxy(_: Pages, proxy: Pages) -> Visitor:
 
 
 def not_named(_: Pages, proxy: Pages) -> Visitor:
-    return Visitor(proxy, "10.0.0.5", **{"X-Forwarded-User": "somebody"})
+    return Visitor(proxy, "10.0.0.5", **{"X-Forwarded-User": "other"})
 
 
 RESTRICTED: dict[str, Callable[[Pages, Pages], Visitor]] = {
     "restricted, by password": with_password,
     "restricted, by token": with_token,
     "restricted, by a proxy": by_proxy,
-    "restricted like everybody": not_named,
+    "restricted by default": not_named,
 }
 APPLICATIONS = {
     "restricted, by password": {SEARCH},
     "restricted, by token": {SEARCH, "WebPortal"},
     "restricted, by a proxy": {SEARCH},
-    "restricted like everybody": {"MobileApp"},
+    "restricted by default": {"MobileApp"},
 }
 ANONYMOUS: dict[str, Callable[[Pages, Pages], Visitor]] = {
-    "nobody": lambda login, _: Visitor(login),
+    "not logged in": lambda login, _: Visitor(login),
     "a wrong token": lambda login, _: Visitor(login, Authorization="Bearer wrong"),
     "a token of other letters": lambda login, _: Visitor(login, Authorization=b"Bearer \xe4"),
     "a password in the header": lambda login, _: Visitor(
@@ -167,7 +167,9 @@ def test_a_restricted_visitor_is_refused(visitors: dict[str, Visitor], attack: s
 
 
 @pytest.mark.parametrize("attack", [*ATTACKS, "dashboard", "page", "page's query"])
-def test_whoever_has_not_logged_in_is_refused(visitors: dict[str, Visitor], attack: str) -> None:
+def test_a_visitor_who_has_not_logged_in_is_refused(
+    visitors: dict[str, Visitor], attack: str
+) -> None:
     pages = {"dashboard": "/", "page": "/cost", "page's query": "/bedrock_usage/usage.json"}
     for who in ANONYMOUS:
         answer = visitors[who].get((ATTACKS | pages)[attack])
@@ -175,7 +177,7 @@ def test_whoever_has_not_logged_in_is_refused(visitors: dict[str, Visitor], atta
         assert SEARCH not in answer.text
 
 
-@pytest.mark.parametrize(("attack", "make"), crossed(some((name for name in ATTACKS if name not in TO_NOBODY), 12), [
+@pytest.mark.parametrize(("attack", "make"), crossed(some((name for name in ATTACKS if name not in NEVER_SHOWN), 12), [
     lambda login, _: Visitor(login, **bearer("boss")),
     lambda _, proxy: Visitor(proxy, "10.0.0.5", **{"X-Forwarded-User": "boss"}),
 ]))  # fmt: skip
@@ -189,8 +191,8 @@ def test_an_unrestricted_visitor_may(
         assert answer.status_code == 200
 
 
-@pytest.mark.parametrize("attack", sorted(TO_NOBODY))
-def test_what_is_shown_to_nobody_is_no_page_for_the_others_either(
+@pytest.mark.parametrize("attack", sorted(NEVER_SHOWN))
+def test_what_is_shown_to_no_visitor_is_no_page_for_unrestricted_visitors_either(
     login: Pages, attack: str
 ) -> None:
     answer = Visitor(login, **bearer("boss")).get(ATTACKS[attack])
@@ -233,7 +235,7 @@ def applications(rows: list[dict[str, Any]]) -> set[str]:
         RESTRICTED,
     ),
 )
-def test_a_restricted_visitor_gets_the_own_applications_whatever_the_address_says(
+def test_a_restricted_visitor_gets_only_allowed_applications_whatever_the_address_says(
     visitors: dict[str, Visitor], who: str, query: str
 ) -> None:
     address = (
@@ -250,7 +252,7 @@ def test_a_restricted_visitor_gets_the_own_applications_whatever_the_address_say
     assert "BackendAPI" not in as_page.text
 
 
-def test_the_parameter_is_the_visitors_for_everybody(login: Pages) -> None:
+def test_the_parameter_is_always_the_visitors_own(login: Pages) -> None:
     boss = Visitor(login, **bearer("boss"))
     for query in ("", '&_visitor_applications=["none"]'):
         answer = boss.get(f"/bedrock_usage/usage.json?_shape=objects&by_application=1{query}")
@@ -269,7 +271,7 @@ def test_every_query_of_the_pages_is_for_restricted_visitors(
 @pytest.mark.parametrize(
     "page", ["/", "/application?name=ChatbotApp", "/user?name=ChatbotApp-BedrockRole", "/cost"]
 )
-def test_the_pages_show_a_restricted_visitor_the_own_applications(
+def test_the_pages_show_a_restricted_visitor_only_allowed_applications(
     visitors: dict[str, Visitor], page: str
 ) -> None:
     answer = visitors["restricted, by password"].get(page, headers=HTML)
@@ -279,7 +281,7 @@ def test_the_pages_show_a_restricted_visitor_the_own_applications(
         assert other not in answer.text
 
 
-def test_the_page_of_another_application_tells_nothing(visitors: dict[str, Visitor]) -> None:
+def test_the_page_of_another_application_reveals_nothing(visitors: dict[str, Visitor]) -> None:
     page = "/application?name={}&preset=90d"
     real = visitors["restricted, by password"].get(page.format("DataAnalysisApp"), headers=HTML)
     made_up = visitors["restricted, by password"].get(page.format("NoSuchApplicatn"), headers=HTML)
@@ -287,7 +289,7 @@ def test_the_page_of_another_application_tells_nothing(visitors: dict[str, Visit
     assert real.text.replace("DataAnalysisApp", "NoSuchApplicatn") == made_up.text
 
 
-def test_a_query_is_safe_by_what_it_does_and_not_by_what_it_says(
+def test_a_query_is_safe_by_its_sql_and_not_by_its_comments(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for folder in ("macros", "pages", "queries"):
@@ -307,7 +309,7 @@ def test_a_query_is_safe_by_what_it_does_and_not_by_what_it_says(
         "none": "select 1",
     }.items():
         (tmp_path / "pages" / f"{name}.sql").write_text(sql)
-    # Plain Datasette has these as well, and no such parameter.
+    # Plain Datasette has these too, but not the parameter.
     for outside in ("outside.sql", "queries/query.sql", "macros/macro.sql"):
         (tmp_path / outside).write_text("select :_visitor_applications")
     monkeypatch.setattr(resources, "SQL", tmp_path)
@@ -345,7 +347,7 @@ def test_a_restricted_visitor_cannot_refresh(visitors: dict[str, Visitor]) -> No
         assert visitors[who].request("POST", "/-/refresh").status_code == 403
 
 
-def test_of_two_headers_none_is_believed(proxy: Pages) -> None:
+def test_two_proxy_headers_are_not_trusted(proxy: Pages) -> None:
     header = ("X-Forwarded-User", "boss")
     visitor = Visitor(proxy, "10.0.0.5")
     assert visitor.get("/-/actor.json", headers=[header]).json() == {"actor": {"id": "boss"}}
@@ -358,7 +360,7 @@ def test_only_the_proxy_is_answered_at_all(proxy: Pages) -> None:
     assert Visitor(proxy, "10.0.0.5").get("/-/static/app.css").status_code == 200
 
 
-def test_without_a_login_everybody_may_see_everything(pages: Pages) -> None:
+def test_without_a_login_every_visitor_may_see_everything(pages: Pages) -> None:
     assert allowed_applications(pages.datasette, None) is None
     for attack in ("SQL", "view as CSV", "metadata", "query as JSON", "facet", "where"):
         assert pages.open(ATTACKS[attack]).status_code == 200
@@ -374,7 +376,7 @@ def test_the_magic_parameter_has_one_name(login: Pages) -> None:
 
 
 @pytest.mark.parametrize("value", [None, "short", "not of ASCII \xe4\xf6\xfc \xe4\xf6\xfc"])
-def test_a_token_that_is_missing_or_weak_is_told_and_not_shown(
+def test_a_missing_or_weak_token_is_reported_but_not_shown(
     demo_db: Path, monkeypatch: pytest.MonkeyPatch, value: str | None
 ) -> None:
     monkeypatch.setenv(VARIABLES["boss"], "a token that is long enough")
@@ -388,13 +390,13 @@ def test_a_token_that_is_missing_or_weak_is_told_and_not_shown(
 
 
 @pytest.mark.parametrize("key", ["passwords", "tokens"])
-def test_an_extra_that_is_not_installed_is_told(
+def test_an_extra_that_is_not_installed_is_reported(
     demo_db: Path, monkeypatch: pytest.MonkeyPatch, key: str
 ) -> None:
     monkeypatch.setattr("importlib.util.find_spec", lambda _: None)
     serve = Serve(**{key: {"alice": HASH if key == "passwords" else "TOKEN"}})
     with pytest.raises(
-        ConfigError, match=rf"serve\.{key}: first pip install 'bedrock-usage\[auth\]'"
+        ConfigError, match=rf"serve\.{key}: run pip install 'bedrock-usage\[auth\]' first"
     ):
         build_datasette(demo_db, Config(serve=serve))
 
@@ -407,6 +409,6 @@ def test_secrets_are_on_no_page(login: Pages) -> None:
         assert "token-of-the" not in text
 
 
-def test_restrictions_are_by_visitor_before_they_are_for_all() -> None:
+def test_no_visitor_is_restricted_twice() -> None:
     with pytest.raises(ValueError, match="twice"):
         Serve(restrictions=(Restriction(visitor="*", applications=("a",)),) * 2)

@@ -18,7 +18,7 @@ auth = pytest.importorskip("datasette_auth_passwords.utils", reason="an extra, a
 pytest.importorskip("datasette_auth_tokens", reason="an extra, auth")
 
 PASSWORD = "correct horse battery staple"
-# Fewer rounds than anybody should take, so that the tests do not wait.
+# Fewer rounds than a real hash should have, to keep the tests fast.
 HASH = auth.hash_password(PASSWORD, iterations=100_000)
 TOKENS = {"boss": "token-of-the-boss-0", "nightly": "token-of-the-night-1"}
 VARIABLES = {visitor: f"TOKEN_{visitor.upper()}" for visitor in TOKENS}
@@ -44,7 +44,7 @@ HTML = {"Accept": "text/html"}
 
 
 class Visitor:
-    """Somebody at some address, with a browser or a program."""
+    """A client at some address: a browser or a program."""
 
     def __init__(self, pages: Pages, address: str = "192.0.2.7", **headers: str | bytes) -> None:
         self._pages = pages
@@ -63,7 +63,7 @@ class Visitor:
         return answer
 
     def log_in(self, user: str, password: str = PASSWORD, **headers: str) -> httpx.Response:
-        """Fill the form in, as a browser does."""
+        """Fill in the form, as a browser does."""
         self.get("/-/login", headers=HTML)
         token = self.client.cookies.get("ds_csrftoken", "")
         form = {"username": user, "password": password, "csrftoken": token}
@@ -76,7 +76,7 @@ def bearer(visitor: str) -> dict[str, str]:
 
 @contextmanager
 def serving(db: Path, serve: Serve, host: str = "0.0.0.0") -> Iterator[Pages]:
-    """Open the warehouse as ``bedrock-usage serve`` does for others."""
+    """Open the warehouse as ``bedrock-usage serve`` does for other machines."""
     with pytest.MonkeyPatch.context() as patch:
         for visitor, variable in VARIABLES.items():
             patch.setenv(variable, TOKENS[visitor])

@@ -1,6 +1,6 @@
-// Draws each <figure class="chart"> from the JSON that its links lead to, and fills its table.
-// Text of the data goes into textContent alone. Vega interprets its expressions instead of compiling
-// them, because our policy forbids code from text.
+// Draws each <figure class="chart"> from the JSON that it links to, and fills its table.
+// Text from the data is only ever set as textContent. Vega interprets its expressions instead of
+// compiling them, because our policy forbids running text as code.
 
 const script = document.querySelector("script[data-vega]");
 const OTHERS = "(others)";
@@ -9,13 +9,13 @@ const dollars = (value) =>
 const costCell = (row) => (row.is_lower_bound && row.cost_usd !== null ? "≥ " : "") + dollars(row.cost_usd);
 const whole = (value) => (value === null || value === undefined ? "–" : value.toLocaleString("en-US"));
 
-// Name -> what to draw of the rows: {values, spec, columns: [[heading, cell]]}.
+// Kind of chart -> what to draw from the rows: {values, spec, columns: [[heading, cell]]}.
 const KINDS = {
   cost(rows, { by }) {
     const values = rows.map((row) => ({ day: row.day, name: row[by], cost: row.cost_usd ?? 0, calls: row.calls }));
     const spent = new Map();
     for (const { name, cost } of values) spent.set(name, (spent.get(name) ?? 0) + cost);
-    const order = last([...spent].sort((a, b) => b[1] - a[1]).map(([name]) => name));
+    const order = othersLast([...spent].sort((a, b) => b[1] - a[1]).map(([name]) => name));
     return {
       values,
       spec: {
@@ -30,12 +30,12 @@ const KINDS = {
           tooltip: [dayTip(), { field: "name", title: "Name" }, { field: "cost", title: "Cost", format: "$,.4~f" }, { field: "calls", title: "Calls", format: "," }],
         },
       },
-      columns: [["Day", (row) => row.day], ["Name", (row) => row[by]], ["Cost", costCell], ["Calls", (row) => whole(row.calls)], ["Tokens are", (row) => row.data_source]],
+      columns: [["Day", (row) => row.day], ["Name", (row) => row[by]], ["Cost", costCell], ["Calls", (row) => whole(row.calls)], ["Token data", (row) => row.data_source]],
     };
   },
   bars(rows, { by }) {
     const values = rows.map((row) => ({ name: row[by], cost: row.cost_usd ?? 0, calls: row.calls, source: row.data_source }));
-    const order = last(values.map((row) => row.name));
+    const order = othersLast(values.map((row) => row.name));
     return {
       values,
       spec: {
@@ -43,10 +43,10 @@ const KINDS = {
         encoding: {
           y: { field: "name", type: "nominal", sort: order, title: null, axis: { labelLimit: 180 } },
           x: { field: "cost", type: "quantitative", title: "USD", axis: { format: "$,.2~f" } },
-          tooltip: [{ field: "name", title: "Name" }, { field: "cost", title: "Cost", format: "$,.4~f" }, { field: "calls", title: "Calls", format: "," }, { field: "source", title: "Tokens" }],
+          tooltip: [{ field: "name", title: "Name" }, { field: "cost", title: "Cost", format: "$,.4~f" }, { field: "calls", title: "Calls", format: "," }, { field: "source", title: "Token data" }],
         },
       },
-      columns: [["Name", (row) => row[by]], ["Cost", costCell], ["Calls", (row) => whole(row.calls)], ["Tokens are", (row) => row.data_source]],
+      columns: [["Name", (row) => row[by]], ["Cost", costCell], ["Calls", (row) => whole(row.calls)], ["Token data", (row) => row.data_source]],
     };
   },
   // tokenKinds: [column, heading, whether it is input].
@@ -63,23 +63,23 @@ const KINDS = {
       encoding: {
         y: { field: "tokens", type: "quantitative", title: "Tokens", axis: { format: "~s" } },
         color: { field: "kind", type: "nominal", title: null, sort: names, scale: { domain: names, scheme: "tableau10" }, legend: { orient: "bottom" } },
-        tooltip: [dayTip(), { field: "kind", title: "Kind" }, { field: "tokens", title: "Tokens", format: "," }, { field: "hit", title: "Read from cache, of all input", format: ".1%" }],
+        tooltip: [dayTip(), { field: "kind", title: "Kind" }, { field: "tokens", title: "Tokens", format: "," }, { field: "hit", title: "Share of input read from cache", format: ".1%" }],
       },
     };
     const line = {
       transform: [{ filter: "isValid(datum.hit)" }],
       mark: { type: "line", point: true, strokeDash: [4, 3], color: ink() },
-      encoding: { y: { aggregate: "max", field: "hit", type: "quantitative", title: "Cache hit share", axis: { format: ".0%", grid: false }, scale: { domain: [0, 1] } } },
+      encoding: { y: { aggregate: "max", field: "hit", type: "quantitative", title: "Cache hit rate", axis: { format: ".0%", grid: false }, scale: { domain: [0, 1] } } },
     };
     const hasHits = values.some((row) => row.hit !== null);
     return {
       values,
       spec: { encoding: { x: day() }, layer: hasHits ? [bars, line] : [bars], ...(hasHits ? { resolve: { scale: { y: "independent" } } } : {}) },
-      columns: [["Day", (row) => row.day], ...kinds.map(([field, kind]) => [kind, (row) => whole(row[field])]), ["Cache hit share", (row) => (hit(row) === null ? "–" : `${(100 * hit(row)).toFixed(1)} %`)]],
+      columns: [["Day", (row) => row.day], ...kinds.map(([field, kind]) => [kind, (row) => whole(row[field])]), ["Cache hit rate", (row) => (hit(row) === null ? "–" : `${(100 * hit(row)).toFixed(1)} %`)]],
     };
   },
   calls(rows) {
-    const values = rows.flatMap((row) => [{ day: row.day, what: "Done", count: row.calls }, { day: row.day, what: "Failed", count: row.failed_calls }]);
+    const values = rows.flatMap((row) => [{ day: row.day, what: "Succeeded", count: row.calls }, { day: row.day, what: "Failed", count: row.failed_calls }]);
     return {
       values,
       spec: {
@@ -87,7 +87,7 @@ const KINDS = {
         encoding: {
           x: day(),
           y: { field: "count", type: "quantitative", title: "Calls", axis: { format: "~s", tickMinStep: 1 } },
-          color: { field: "what", type: "nominal", title: null, scale: { domain: ["Done", "Failed"], range: ["#4c78a8", "#e45756"] }, legend: { orient: "bottom" } },
+          color: { field: "what", type: "nominal", title: null, scale: { domain: ["Succeeded", "Failed"], range: ["#4c78a8", "#e45756"] }, legend: { orient: "bottom" } },
           tooltip: [dayTip(), { field: "what", title: "Calls" }, { field: "count", title: "Number", format: "," }],
         },
       },
@@ -110,8 +110,8 @@ const KINDS = {
   },
 };
 
-// The others together come last, however large they are.
-function last(names) {
+// "(others)" comes last, however large it is.
+function othersLast(names) {
   return names.includes(OTHERS) ? [...names.filter((name) => name !== OTHERS), OTHERS] : names;
 }
 
@@ -165,10 +165,10 @@ function say(figure, text) {
 async function draw(figure) {
   const { chart, json, page } = figure.dataset;
   const answer = await fetch(json, { headers: { Accept: "application/json" } });
-  if (!answer.ok) throw new Error(`the figures could not be had (status ${answer.status})`);
+  if (!answer.ok) throw new Error(`the data could not be loaded (status ${answer.status})`);
   const { rows, truncated, error } = await answer.json();
   if (error) throw new Error(error);
-  if (truncated) throw new Error("these are too many rows to draw; choose fewer days");
+  if (truncated) throw new Error("too many rows to draw; choose fewer days");
   const { values, spec, columns } = KINDS[chart](rows, figure.dataset);
   fillTable(figure, rows, columns);
   if (!values.length) return say(figure, "Nothing to draw in this range.");
@@ -195,7 +195,7 @@ async function drawAll() {
   await Promise.all(figures.map((figure) => draw(figure).catch((error) => say(figure, `No chart: ${error.message}.`))));
 }
 
-// A long list of names can be searched.
+// A long list of names gets a search box.
 function addSearch(fieldset) {
   const labels = [...fieldset.querySelectorAll("label")];
   if (labels.length < 12) return;
@@ -218,7 +218,7 @@ document.addEventListener("click", (event) => {
 document.addEventListener("keydown", (event) => {
   if (event.key === "Escape") for (const open of document.querySelectorAll(".choice[open]")) open.open = false;
 });
-// An address that is sent to somebody says only what was chosen.
+// Empty fields stay out of the address, which people share.
 for (const form of document.querySelectorAll("form.filters")) {
   form.addEventListener("submit", () => {
     for (const input of form.querySelectorAll("input")) input.disabled ||= input.value === "";

@@ -1,16 +1,16 @@
-// The refresh button: starts a sync, says how it is getting on, and tells the page when it is done.
+// The refresh button: starts a sync, shows its progress, and notifies the page when it ends.
 //
 // For <form id="refresh" method="post" action="/-/refresh"> with the field csrftoken, a button and an
-// <output>. A refresh that somebody else started, or that began before the page was loaded, is shown
-// too. When one ends, `document` gets the event `refreshed` with the state as its detail. All words
-// come from the server and are shown as text. Without this file the form works as a plain one.
+// <output>. It also shows a refresh that another visitor started or that began before the page loaded.
+// When a refresh ends, `document` gets the event `refreshed` with the state as its detail. All status
+// text comes from the server and is set as text, not HTML. Without this file the form still works.
 
 const PAUSE_MS = 1500
-// What came of a refresh is said again on a page that loads itself anew for it.
+// The result of a refresh is shown again after the page reloads itself.
 const KEPT = "bedrock-usage-refreshed"
 const KEPT_MS = 10_000
-// A server that is being restarted is away for a moment.
-const MOST_FAILURES = 20
+// A server that restarts is unreachable for a moment.
+const MAX_FAILURES = 20
 
 const form = document.getElementById("refresh")
 if (form) attend(form)
@@ -26,14 +26,14 @@ function attend(form) {
     output.setAttribute("aria-live", "polite")
 
     function say(text) {
-        // A screen reader reads what changes, and need not hear the same again.
+        // A screen reader announces every change, even to the same text.
         if (text === shown) return
         shown = text
         output.textContent = text
     }
 
     function setBusy(isBusy) {
-        // Not `disabled`: the keyboard's focus would be lost.
+        // Not `disabled`, which would lose keyboard focus.
         button.setAttribute("aria-disabled", String(isBusy))
         form.toggleAttribute("data-running", isBusy)
     }
@@ -43,7 +43,7 @@ function attend(form) {
         const response = await fetch(address, {cache: "no-store", ...options, headers})
         const isJson = response.headers.get("content-type")?.includes("json")
         if (isJson) return {status: response.status, ...(await response.json())}
-        throw new Error(`The server answered ${response.status}. Load the page again.`)
+        throw new Error(`The server answered ${response.status}. Reload the page.`)
     }
 
     async function watch() {
@@ -51,19 +51,19 @@ function attend(form) {
         isWatching = true
         setBusy(true)
         try {
-            const state = await end()
+            const state = await waitForEnd()
             say(state.ok ? state.text : state.error)
             keep(shown)
             document.dispatchEvent(new CustomEvent("refreshed", {detail: state}))
         } catch (error) {
-            say(`How the refresh is getting on cannot be told: ${error.message}`)
+            say(`The progress of the refresh is unknown: ${error.message}`)
         } finally {
             isWatching = false
             setBusy(false)
         }
     }
 
-    async function end() {
+    async function waitForEnd() {
         let failures = 0
         for (;;) {
             try {
@@ -73,7 +73,7 @@ function attend(form) {
                 say(state.text)
             } catch (error) {
                 failures += 1
-                if (failures > MOST_FAILURES) throw error
+                if (failures > MAX_FAILURES) throw error
             }
             await new Promise((resolve) => setTimeout(resolve, PAUSE_MS))
         }
@@ -89,7 +89,7 @@ function attend(form) {
             })
             if (answer.ok) return watch()
             say(answer.error)
-            // Somebody else's refresh: its end is news here too.
+            // Another refresh is running: follow it to its end.
             if (answer.status === 409 && answer.is_running) return watch()
         } catch (error) {
             say(`The refresh could not be started: ${error.message}`)
@@ -110,7 +110,7 @@ function keep(text) {
     try {
         sessionStorage.setItem(KEPT, JSON.stringify({text, at: Date.now()}))
     } catch {
-        // A browser may keep nothing: then it is said once.
+        // Storage may be unavailable; the result is then shown only once.
     }
 }
 
