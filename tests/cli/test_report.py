@@ -230,12 +230,12 @@ def test_nothing_found_explains_itself(warehouse: Path) -> None:
     [
         (["report"], "Missing argument"),
         (["report", "everything"], "is not one of"),
-        (["report", "users", "--since", "soon"], "'soon' is not a date, like 2026-09-01"),
+        (["report", "users", "--since", "soon"], "'soon' is not a date like 2026-09-01"),
         (
             ["report", "users", "--since", "2026-11-03", "--until", "2026-11-02"],
             "--since is after --until",
         ),
-        (["report", "days", "--breakdown"], "--breakdown goes with users and applications"),
+        (["report", "days", "--breakdown"], "--breakdown works only with users and applications"),
     ],
 )
 def test_wrong_usage_is_status_2(words: list[str], message: str) -> None:

@@ -195,7 +195,7 @@ def test_a_dry_run_says_what_would_go_and_changes_nothing(
         == f"Would drop  {len(old)} calls before 2026-11-05 UTC ({old[0][0]} to {old[-1][0]})"
     )
     assert lines[1] == f"Would keep  {400 - len(old)} calls, and the usage and cost of all"
-    assert [line.split()[0] for line in lines[2:]] == ["Size", "Room"]
+    assert [line.split()[0] for line in lines[2:]] == ["Size", "Space"]
     assert path.read_bytes() == before
 
 
@@ -417,7 +417,7 @@ def test_others_may_read_meanwhile_what_was_there(
         monkeypatch.setattr("etl.warehouse.database._BUSY_SECONDS", 0.2)
         status, _, err = run("vacuum", "--keep-calls", "15d", "--db", path)
         assert status == 0
-        assert "smaller still when another process has ended its reading" in err
+        assert "it will shrink further when another process stops reading" in err
         assert reader.execute("select count(*) from events").fetchone() == (400,)
         reader.execute("commit")
         assert reader.execute("select count(*) from events").fetchone() < (400,)
@@ -508,7 +508,8 @@ def test_a_load_that_goes_on_beside_it_uses_no_name_that_is_gone(path: Path) -> 
 
 
 @pytest.mark.parametrize(
-    ("keep", "message"), [("23h", "at least 1d"), ("0d", "at least 1d"), ("soon", "not a duration")]
+    ("keep", "message"),
+    [("23h", "must be at least 1d"), ("0d", "must be at least 1d"), ("soon", "not a duration")],
 )
 def test_durations_that_are_refused(path: Path, keep: str, message: str) -> None:
     before = dump(path)

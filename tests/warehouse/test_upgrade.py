@@ -83,7 +83,7 @@ def test_it_comes_to_the_figures_of_a_new_one(
     assert run("upgrade", "--db", path) == (
         0,
         "",
-        f"{path} has the shape of this version already\n",
+        f"{path} is up to date\n",
     )
     assert len(expected["calls"]) > 100
 
@@ -186,7 +186,7 @@ def test_it_says_what_it_takes_before(tmp_path: Path, monkeypatch: pytest.Monkey
     assert lines[0].endswith(", 128 calls")
     assert lines[1] == "         m015_create_monitor: about 1 min, up to 1.0 GB"
     assert lines[-2] == "Time     about 1 min"
-    assert lines[-1].startswith("Room     up to 1.0 GB meanwhile; ")
+    assert lines[-1].startswith("Space    up to 1.0 GB meanwhile; ")
     monkeypatch.setattr(shutil, "disk_usage", lambda _: shutil._ntuple_diskusage(9, 0, 10**8))
     for words in (("upgrade",), ("status",), ("load", EARLIER / "input")):
         status, _, err = run(*words, "--db", path)

@@ -148,7 +148,7 @@ async def ask(
     return sent[0]["status"], dict(sent[0]["headers"]), body
 
 
-# Datasette begins the facets one after the other and leaves the rest where one fails.
+# Datasette starts the facets one by one and abandons the rest when one fails.
 @pytest.mark.filterwarnings("ignore:coroutine .* was never awaited:RuntimeWarning")
 @given(path=st.sampled_from(PATHS), query=QUERY, headers=HEADERS, method=st.sampled_from(["GET", "GET", "HEAD", "POST"]), body=BODY, kind=KIND)  # fmt: skip
 @settings(max_examples=rounds(40, 20_000), deadline=None)
