@@ -21,8 +21,8 @@ from tests.cli.running import ROOT, run
 DIFFERENT = {"--application", "--model", "--region", "--role-arn", "--since"}
 
 ACCEPTED = {
-    Duration: "is not a duration; write a number and s, m, h or d, like 36h",
-    HowFarBack: "is neither a duration, like 90d (or s, m, h), nor a date, like 2026-09-01",
+    Duration: "is not a duration; write a number with s, m, h or d, like 36h",
+    HowFarBack: "is neither a duration like 90d (or s, m, h) nor a date like 2026-09-01",
     Day: "is not a date like 2026-09-01",
 }
 

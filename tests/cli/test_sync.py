@@ -62,7 +62,7 @@ def test_a_log_group_of_the_configuration_is_read(aws: FakeAws, tmp_path: Path) 
     wrong = ("--source", "trail", "--db", tmp_path / "other.db")
     status, _, err = run("sync", *SMALL, *wrong)
     assert status != 0
-    assert "--source: 'trail' is nowhere to be found; set uri under [sources.trail]" in err
+    assert "--source: 'trail' is not configured; set uri under [sources.trail]" in err
 
 
 def test_with_faults_on_it_ends_in_the_views_that_load_makes(aws: FakeAws, tmp_path: Path) -> None:
