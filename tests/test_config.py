@@ -1,4 +1,4 @@
-"""``bedrock_usage.toml``: what it may say, and how it is told what it may not."""
+"""``bedrock_usage.toml``: what it accepts, and its messages for what it does not."""
 
 from __future__ import annotations
 
@@ -98,7 +98,7 @@ def read(tmp_path: Path, text: str) -> Config:
 
 
 def complaint(tmp_path: Path, text: str) -> str:
-    """Return what is said of a file that is refused, without the file's own name."""
+    """Return the message for a refused file, without the file's name."""
     with pytest.raises(ConfigError) as caught:
         read(tmp_path, text)
     name, _, message = str(caught.value).partition(": ")

@@ -12,7 +12,7 @@ from etl.cli.main import COMMANDS
 ETL = Path(__file__).parents[1] / "etl"
 TESTS = Path(__file__).parent
 
-# What each part of the package may import of the others.
+# What each part of the package may import from the others.
 ALLOWED = {
     "errors": set(),
     "resources": set(),
@@ -88,7 +88,7 @@ def imports(file: Path) -> set[str]:
 
 
 def part_of(module: str) -> str:
-    """Return the part of a module below ``etl.``: its folder, or a part of one that is listed."""
+    """Return the part that a module below ``etl.`` belongs to: its folder, or a listed part of it."""
     first, second = (*module.split("."), "")[:2]
     inner = f"{first}.{second}"
     return inner if inner in ALLOWED else first
@@ -139,7 +139,7 @@ def test_each_library_has_its_place() -> None:
 
 
 def test_no_command_imports_another() -> None:
-    """What two of them share belongs below them: no command waits for what another needs."""
+    """Shared code belongs below the commands: no command waits for what another needs."""
     commands = {f"etl.cli.{name}" for name in COMMANDS}
     assert len(commands) > 10
     wrong = {
@@ -150,7 +150,7 @@ def test_no_command_imports_another() -> None:
 
 
 def test_commands_import_at_the_top_of_their_files() -> None:
-    """What is late is late in one place: a command in the group, boto3 in its own module."""
+    """Late imports happen in one place: commands in the group, boto3 in its own module."""
     found = {
         file.name: {node.lineno for function in functions(file) for node in inner_imports(function)}
         for file in (ETL / "cli").glob("*.py")
@@ -169,7 +169,7 @@ def inner_imports(function: ast.AST) -> list[ast.Import | ast.ImportFrom]:
 
 
 def test_no_module_of_tests_is_imported_by_another() -> None:
-    """What they share has a file with a name that says what it holds, not a test's."""
+    """Shared code has a file named for what it contains, not a test file."""
     files = sorted(TESTS.rglob("*.py"))
     assert len(files) > 100
     wrong = re.compile(r"^\s*(?:from|import) tests\b.*\btest_.*", re.MULTILINE)

@@ -1,4 +1,4 @@
-"""Every source has all that a source consists of: what it lacks is reported here by its name."""
+"""Every source is complete: anything it lacks is reported here by name."""
 
 from __future__ import annotations
 

@@ -98,4 +98,4 @@ def _back_up(db: Path, target: Path) -> None:
             target,
             lambda done, total: status.update(f"Copying {done:,} of {total:,} pages ..."),
         )
-    click.echo(f"Copied   {harmless(db)} as it was, to {harmless(target)}", err=True)
+    click.echo(f"Copied   the old {harmless(db)} to {harmless(target)}", err=True)

@@ -1,4 +1,4 @@
-"""``--config``: where the configuration is looked for, and what ``load`` does with it."""
+"""``--config``: where the configuration is found, and what ``load`` does with it."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def configure(folder: Path, text: str, name: str = "bedrock_usage.toml") -> Path
 
 
 def load(*options: object) -> str:
-    """Load the calls; return what is said."""
+    """Load the calls; return stderr."""
     status, _, err = run("load", "log.json", *options)
     assert status == 0, err
     return err

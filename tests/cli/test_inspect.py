@@ -298,7 +298,7 @@ def test_the_configuration_decides_as_it_would_for_a_load(alone: None, tmp_path:
     assert values(events[uuid_of(1)])["application"] == "Search"
     assert values(events[uuid_of(2)])["application"] == "Tagged"
     assert values(events[uuid_of(2)])["shown as"] == "Alice"
-    # What the warehouse was loaded without differs.
+    # Only what the warehouse was loaded without differs.
     differing = {line["field"] for line in events[uuid_of(1)]["warehouse"]}
     assert "application" in differing
 
@@ -387,7 +387,7 @@ def test_a_survey_of_files_of_the_warehouse_and_of_the_newest(aws: FakeAws, tmp_
         ([""], "an empty argument is neither"),
         (["--survey", ""], "an empty argument is neither"),
         (["--survey", "--archive", "."], "inspect --survey ."),
-        (["x", "--archive", "https://example.com"], "no folder"),
+        (["x", "--archive", "https://example.com"], "not a folder"),
     ],
 )
 def test_wrong_usage_is_told_with_status_2(alone: None, words: list[str], said: str) -> None:

@@ -1,4 +1,4 @@
-"""``bedrock-usage policy``: exactly what is called is allowed, and nothing is called but that."""
+"""``bedrock-usage policy``: exactly the operations that are called are allowed."""
 
 from __future__ import annotations
 
@@ -209,8 +209,8 @@ def test_a_role_may_trust_a_caller(arn: str) -> None:
         (["--trust", "arn:aws:iam::111122223333:root", "--member"], "works alone"),
         (["--monitor", "--member"], "cannot be combined with"),
         (["--trust", "arn:aws:iam::111122223333:root", "--source", "cloudtrail"], "works alone"),
-        (["--role-arn", "Reader"], "no role's ARN"),
-        (["--role-arn", "arn:aws:iam::111122223333:role/*"], "no role's ARN"),
+        (["--role-arn", "Reader"], "not the ARN of a role"),
+        (["--role-arn", "arn:aws:iam::111122223333:role/*"], "not the ARN of a role"),
         (["--organization"], "--role-name"),
         (["--lab", "--member"], "--lab works alone"),
         (["--lab", "--source", "cloudtrail"], "--lab works alone"),
@@ -324,7 +324,7 @@ def test_nobody_else_calls_aws() -> None:
 
 
 def test_the_lab_s_roles_too() -> None:
-    # A role that is made with tags needs the permission to tag, and no operation.
+    # Creating a role with tags needs the permission to tag, but makes no call of its own.
     called = operations(ETL / "lab" / "roles.py") | {"iam:TagRole"}
     assert called == actions(*LAB_ROLES)
     assert operations(ETL / "lab" / "caller.py") == {FREE}
@@ -378,7 +378,7 @@ def test_who_is_given_the_lab_s_policy_is_told_what_it_amounts_to() -> None:
 
 def test_the_monitor_calls_what_its_policy_allows_and_nothing_else() -> None:
     called = {one for file in (ETL / "monitor").glob("*.py") for one in operations(file)}
-    # Tags given to what is made need permissions of their own; fetch_queries reads for it.
+    # Creating with tags needs a permission of its own; fetch_queries reads for it.
     implied = {"cloudwatch:TagResource", "sns:TagResource", "cloudwatch:GetMetricData"}
     assert called | implied == actions(*MONITOR)
     assert "fetch_queries" in (ETL / "monitor" / "cloudwatch.py").read_text()

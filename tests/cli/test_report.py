@@ -1,4 +1,4 @@
-"""``bedrock-usage report``: what a person, a program and a spreadsheet get."""
+"""``bedrock-usage report``: the output for a person, a program and a spreadsheet."""
 
 from __future__ import annotations
 

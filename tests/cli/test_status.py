@@ -66,7 +66,7 @@ def squeezed(lines: list[str]) -> str:
     return " ".join(" ".join(lines).split())
 
 
-# -- what it tells --------------------------------------------------------------------------------
+# -- what it reports ------------------------------------------------------------------------------
 
 
 def test_a_stream_with_its_lag_and_its_age(db: Database) -> None:
@@ -143,7 +143,10 @@ def test_an_error_is_told_with_its_age_and_in_full(db: Database) -> None:
     [
         ("done", "Last run began 10 min ago, took 2 min, done: 1 new call, 7 CloudWatch values"),
         ("incomplete", "took 2 min, incomplete: 1 new call"),
-        (None, "began 10 min ago and has not ended: it is running (process 4711 on box) or was killed"),
+        (
+            None,
+            "began 10 min ago and has not ended: it is running (process 4711 on box) or was killed",
+        ),
     ],
 )
 def test_the_last_run(db: Database, outcome: str | None, text: str) -> None:
@@ -348,7 +351,7 @@ def test_a_stream_that_nobody_reads_any_more_can_be_left_out(tmp_path: Path) -> 
     assert (status, err) == (0, "")
     assert "us-test-1" not in out
     assert run(*words, "--region", "us-test-1")[0] == 1
-    # Nothing that is left is nothing that is fresh.
+    # No streams left does not count as fresh.
     assert run(*words, "--source", "catalogue")[0] == 1
 
 

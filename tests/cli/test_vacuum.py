@@ -1,4 +1,4 @@
-"""``bedrock-usage vacuum``: old calls go, what they cost stays, and the file becomes smaller."""
+"""``bedrock-usage vacuum``: old calls are dropped, their cost stays, and the file shrinks."""
 
 from __future__ import annotations
 
@@ -283,7 +283,7 @@ def test_names_are_kept_as_long_as_anything_refers_to_them(db: Database, tmp_pat
 
 
 class CutShortError(Exception):
-    """Stands for whatever ends a run."""
+    """Represents anything that ends a run."""
 
 
 @pytest.mark.parametrize("days_done", some([1, 2, 3], 1))
@@ -332,7 +332,7 @@ def test_cut_short_after_any_day_it_is_sound_and_goes_on(
     ],
 )
 def test_a_day_that_fails_half_way_is_as_if_never_begun(path: Path, step: str) -> None:
-    """Neither do calls go that nobody wrote down, nor is written down what is still there."""
+    """No call is dropped without a record of it, and none recorded as dropped is still there."""
     with open_warehouse(path) as db:
         db.execute(f"create temp trigger cut before {step} begin select raise(abort, 'cut'); end")
         with pytest.raises(sqlite3.IntegrityError):
@@ -458,7 +458,7 @@ def test_its_copy_is_on_the_disk_and_not_in_memory(
         assert rows(db, "pragma temp_store_directory") == []
 
 
-# -- beside others --------------------------------------------------------------------------------
+# -- with other processes ------------------------------------------------------------------------
 
 
 def test_no_sync_meanwhile(path: Path) -> None:
@@ -485,7 +485,7 @@ def test_a_process_that_writes_is_told(path: Path, monkeypatch: pytest.MonkeyPat
 
 
 def test_a_load_that_goes_on_beside_it_uses_no_name_that_is_gone(path: Path) -> None:
-    """A writer remembers the keys of names; a name that went comes back under another."""
+    """A writer caches the keys of names; a dropped name comes back with a new key."""
 
     def batch(number: int, day: str) -> Batch:
         event = parse_event(

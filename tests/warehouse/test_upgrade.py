@@ -201,7 +201,7 @@ def test_a_backup_is_the_old_file(tmp_path: Path) -> None:
     status, _, err = run("upgrade", "--backup", "--db", path)
     copy = tmp_path / "w.db.m012.backup"
     assert status == 0
-    assert f"Copied   {path} as it was to {copy}" in err
+    assert f"Copied   the old {path} to {copy}" in err
     assert dump(copy) == before
     assert stat.S_IMODE(copy.stat().st_mode) == 0o600
     assert not list(tmp_path.glob("*.part*"))

@@ -133,7 +133,7 @@ UNSAFE: list[tuple[str, tuple[str, ...], str]] = [
     ("", PROXY[:2], "--behind-proxy and --proxy-address must be given together"),
     ("", PROXY[2:], "--behind-proxy and --proxy-address must be given together"),
     ("", (*PROXY, "--proxy-address", "0.0.0.0/0"), "--behind-proxy: addresses: '0.0.0.0/0' is everybody"),
-    ("", ("--behind-proxy", "a b", "--proxy-address", "10.0.0.5"), "--behind-proxy: header: 'a b' is no header"),
+    ("", ("--behind-proxy", "a b", "--proxy-address", "10.0.0.5"), "--behind-proxy: header: 'a b' is not a header"),
     (LOGIN, PROXY, "--behind-proxy: behind_proxy cannot be combined with passwords or tokens"),
     ('[serve.tokens]\nci = "NO_SUCH_TOKEN"', (), "NO_SUCH_TOKEN, the variable with the token of ci"),
     ("[serve]\nhostname = 1", (), "serve: unknown key hostname; did you mean host_names?"),
