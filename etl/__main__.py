@@ -10,13 +10,13 @@ from etl.errors import STOPPED
 
 
 def main() -> None:
-    """Run the command. A stop in the first moment is answered as later ones are."""
+    """Run the command. A stop during start-up is handled like any later one."""
     signal.signal(signal.SIGTERM, _stop)
-    # In the last moment all is done and said: Python would let a stop make a failure of it.
+    # At exit the work is done and reported: a stop then must not turn it into a failure.
     atexit.register(_ignore_stops)
     if signal.getsignal(signal.SIGINT) is signal.default_int_handler:
         signal.signal(signal.SIGINT, _stop)
-    # Takes a tenth of a second, and KeyboardInterrupt would come out of it with a traceback.
+    # The import takes 0.1 s, during which KeyboardInterrupt would print a traceback.
     from etl.cli import main as command
 
     if signal.getsignal(signal.SIGINT) is _stop:

@@ -1,7 +1,6 @@
-"""Time, and the wish to stop, for everything that waits.
+"""Time, and requests to stop, for everything that waits.
 
-All waiting goes through one ``Clock``, so that a stop is noticed within a moment and tests need not
-wait at all.
+All waiting uses one ``Clock``: a stop is noticed at once, and tests do not wait.
 """
 
 from __future__ import annotations
@@ -24,15 +23,15 @@ class Clock:
         return datetime.now(UTC).replace(microsecond=0)
 
     def monotonic(self) -> float:
-        """Return seconds that only ever grow."""
+        """Return seconds that never decrease."""
         return time.monotonic()
 
     def sleep(self, seconds: float) -> None:
-        """Wait; raise StoppedError at once when a stop is asked for."""
+        """Wait; raise StoppedError at once when a stop is requested."""
         if self.stop.wait(max(0.0, seconds)):
             raise StoppedError("stopped")
 
     def check(self) -> None:
-        """Raise StoppedError if a stop was asked for."""
+        """Raise StoppedError if a stop was requested."""
         if self.stop.is_set():
             raise StoppedError("stopped")

@@ -1,8 +1,8 @@
 """The configuration file, ``bedrock_usage.toml``.
 
-What cannot be right is refused when the file is read, with the file, the key and what is allowed:
-an unknown key is never ignored, because a setting that has no effect is worse than none. Nothing
-here asks AWS, the warehouse or the clock. ``docs/bedrock_usage.toml`` explains every key.
+Anything that cannot be right is refused when the file is read, with the file, the key and what is
+allowed. An unknown key is never ignored: a setting without effect is worse than none. Nothing here
+reads AWS, the warehouse or the clock. ``docs/bedrock_usage.toml`` explains every key.
 """
 
 from __future__ import annotations
@@ -33,14 +33,14 @@ ALL_REGIONS = ("all",)
 if TYPE_CHECKING:
     SourceName = str
 else:
-    # msgspec refuses any other name, and says where it stands.
+    # msgspec refuses any other name, and says where it is.
     SourceName = Literal[NAMES]
 
-# More than Bedrock exists; a longer one is a slip, and could leave the calendar.
+# Longer than Bedrock has existed; more is a typo, and could overflow the calendar.
 MAX_DURATION = timedelta(days=3660)
 
 _LONGEST_FILE = 1 << 20
-_TOO_DEEP = "nested deeper than any setting is"
+_TOO_DEEP = "nested more deeply than any setting"
 
 _UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days"}
 _DURATION = re.compile(r"([0-9]{1,9})([smhd])")
@@ -52,35 +52,35 @@ _ROLE_ARN = re.compile(rf"arn:aws[a-z-]*:iam::[0-9]{{12}}:role/{_ROLE_NAME.patte
 _S3_ADDRESS = re.compile(r"s3://[a-z0-9][a-z0-9.-]{1,61}[a-z0-9](?:/[^\x00-\x1f]*)?")
 _PATH = re.compile(r"(?!arn:)(?![A-Za-z][A-Za-z0-9+.-]*://)[^\x00-\x1f]*[^\x00-\x20][^\x00-\x1f]*")
 _LOG_GROUP = re.compile(r"[A-Za-z0-9._/#-]{1,512}")
-# In restrictions: whoever has none of their own, and all applications.
+# In restrictions: visitors without a restriction of their own, and all applications.
 EVERY = "*"
 _NAME = "letters, digits and any of _.@+-|:/\\"
 _VISITOR = re.compile(r"[A-Za-z0-9_.@+|:/\\-]{1,100}")
-# What `datasette hash-password` prints; with fewer rounds than this a hash is soon guessed.
+# What `datasette hash-password` prints; with fewer rounds a password is soon guessed.
 _PASSWORD_HASH = re.compile(
     r"pbkdf2_sha256\$[1-9][0-9]{5,6}\$[A-Za-z0-9]{8,64}\$[A-Za-z0-9+/]{43}="
 )
 _VARIABLE = re.compile(r"[A-Z_][A-Z0-9_]{0,99}")
 _HEADER = re.compile(r"[A-Za-z0-9-]{1,100}")
 _HOST_NAME = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9.-]{0,251}[A-Za-z0-9])?|\[[0-9A-Fa-f:.]+\]")
-_NO_ROLE_ARN = 'no role\'s ARN; like "arn:aws:iam::444455556666:role/NAME"'
+_NOT_A_ROLE_ARN = 'not the ARN of a role, like "arn:aws:iam::444455556666:role/NAME"'
 
 
 def parse_duration(text: str) -> timedelta:
     """Read a number and a unit: ``90s``, ``60m``, ``36h``, ``90d``. Raises ConfigError."""
     found = _DURATION.fullmatch(text)
     if found is None:
-        raise ConfigError(f"{text!r} is not a duration; write a number and s, m, h or d, like 36h")
+        raise ConfigError(f"{text!r} is not a duration; write a number with s, m, h or d, like 36h")
     duration = timedelta(**{_UNITS[found[2]]: int(found[1])})
     if duration > MAX_DURATION:
-        raise ConfigError(f"{text!r} is too long; at most {MAX_DURATION.days}d")
+        raise ConfigError(f"{text!r} is too long; the most is {MAX_DURATION.days}d")
     return duration
 
 
 def parse_since(text: str) -> timedelta | datetime:
     """Read how far back: a duration, or a date, which begins at midnight UTC. Raises ConfigError.
 
-    Whether the date has come yet is for those to say who have a clock.
+    Callers with a clock check that the date is not in the future.
     """
     if _DURATION.fullmatch(text):
         return parse_duration(text)
@@ -90,12 +90,12 @@ def parse_since(text: str) -> timedelta | datetime:
     except ValueError:
         pass  # 2026-02-30
     raise ConfigError(
-        f"{text!r} is neither a duration, like 90d (or s, m, h), nor a date, like 2026-09-01"
+        f"{text!r} is neither a duration like 90d (or s, m, h) nor a date like 2026-09-01"
     )
 
 
 def is_visitor(name: str) -> bool:
-    """Tell whether this could be the name of a visitor."""
+    """Return whether this could be the name of a visitor."""
     return _VISITOR.fullmatch(name) is not None
 
 
@@ -109,7 +109,7 @@ def _check_unique(key: str, values: Iterable[str]) -> None:
     seen: set[str] = set()
     for value in values:
         if value in seen:
-            raise ValueError(f"{key}: {value!r} stands there twice")
+            raise ValueError(f"{key}: {value!r} is listed twice")
         seen.add(value)
 
 
@@ -117,27 +117,27 @@ def _check_parsed(key: str, value: str, parse: Callable[[str], object]) -> None:
     try:
         parse(value)
     except ConfigError as error:
-        # msgspec adds the place to a ValueError only.
+        # msgspec adds the place only to a ValueError.
         raise ValueError(f"{key}: {error}") from None
 
 
 def _check_uri(uri: str | None, role_arn: str | None) -> None:
-    """Refuse what is neither an address in S3 nor a path, and a role that nothing is read with."""
+    """Refuse what is neither an S3 address nor a path, and a role that would not be used."""
     if uri is not None:
         _check_folder("uri", uri)
     if role_arn is not None:
-        _check_all("role_arn", [role_arn], _ROLE_ARN, _NO_ROLE_ARN)
+        _check_all("role_arn", [role_arn], _ROLE_ARN, _NOT_A_ROLE_ARN)
         if uri is None or not uri.startswith("s3://"):
-            raise ValueError("role_arn: a role is assumed for s3:// addresses only; leave it out")
+            raise ValueError("role_arn: a role is only assumed for s3:// addresses; leave it out")
 
 
 def _check_folder(key: str, uri: str) -> None:
     form = _S3_ADDRESS if uri.startswith("s3://") else _PATH
-    _check_all(key, [uri], form, 'no folder: neither like "s3://bucket/prefix" nor a path')
+    _check_all(key, [uri], form, 'not a folder: neither like "s3://bucket/prefix" nor a path')
 
 
 def check_archive(uri: str) -> str:
-    """Return a folder, here or in S3, as it is. Raises ConfigError for what can be none."""
+    """Return a folder, local or in S3, unchanged. Raises ConfigError if it cannot be one."""
     try:
         _check_folder("archive", uri)
     except ValueError as error:
@@ -146,9 +146,9 @@ def check_archive(uri: str) -> str:
 
 
 class TrailFiles(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """A trail's log files: ``uri`` is the folder that holds ``AWSLogs/``, or any part of it.
+    """A trail's log files: ``uri`` is the folder that contains ``AWSLogs/``, or any folder below.
 
-    ``role_arn``: the role to assume for reading it in S3, None for who runs the program.
+    ``role_arn``: the role to assume for reading it in S3, None for the caller itself.
     """
 
     uri: str
@@ -159,9 +159,9 @@ class TrailFiles(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
 
 
 class InvocationLogs(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Where Bedrock logs its calls: files as of a trail, a group of CloudWatch Logs, or both.
+    """Where Bedrock logs its calls: files like a trail's, a group in CloudWatch Logs, or both.
 
-    The group is looked for in every account and region that is read.
+    The group is read in every account and region that is read.
     """
 
     uri: str | None = None
@@ -170,33 +170,33 @@ class InvocationLogs(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_f
 
     def __post_init__(self) -> None:
         if self.uri is None and self.log_group is None:
-            raise ValueError("uri or log_group is missing; `bedrock-usage doctor` tells both")
+            raise ValueError("uri or log_group is missing; `bedrock-usage doctor` shows both")
         _check_uri(self.uri, self.role_arn)
         if self.log_group is not None:
-            no_group = 'no log group\'s name (nor an ARN); one is like "/bedrock/invocations"'
-            _check_all("log_group", [self.log_group], _LOG_GROUP, no_group)
+            not_a_group = 'not the name of a log group, like "/bedrock/invocations" (not its ARN)'
+            _check_all("log_group", [self.log_group], _LOG_GROUP, not_a_group)
 
 
 class Sources(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Where the sources are that not every account has, by their names; None where there is none.
+    """Where the sources are that not every account has, by name; None if not configured.
 
-    A ``uri`` of theirs is a folder, ``role_arn`` the role that may read it.
+    A ``uri`` is a folder, ``role_arn`` the role that may read it.
     """
 
     trail: TrailFiles | None = None
     invocation_logs: InvocationLogs | None = None
 
     def value(self, source: Source, key: str) -> Any:
-        """Return what stands under a key of a source; None for nothing."""
+        """Return the value of a source's key; None if not set."""
         return getattr(getattr(self, source.name, None), key, None)
 
 
 class Sync(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """What ``sync`` reads. ``since`` and ``settle`` are texts that the parse functions accept.
 
-    ``sources`` None: all that there are. ``since`` None: as before, or what the first run has for a
-    default. ``archive``: the folder, here or in S3, that raw events are kept in; None for nowhere;
-    ``archive_bodies``: with the prompts and answers that some have.
+    ``sources`` None: all that are available. ``since`` None: as before, or the default of the first
+    run. ``archive``: the folder, local or in S3, that raw events are kept in; None for nowhere.
+    ``archive_bodies``: keep the prompts and answers of events that have them.
     """
 
     regions: tuple[str, ...] = ALL_REGIONS
@@ -208,8 +208,8 @@ class Sync(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
 
     def __post_init__(self) -> None:
         if self.regions != ALL_REGIONS:
-            no_region = 'no region; list some, like "us-east-1", or "all" alone'
-            _check_all("regions", self.regions, _REGION, no_region)
+            not_a_region = 'not a region; list regions like "us-east-1", or only "all"'
+            _check_all("regions", self.regions, _REGION, not_a_region)
         for key, values in (("regions", self.regions), ("sources", self.sources)):
             if values is None:
                 continue
@@ -224,9 +224,9 @@ class Sync(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
 
 
 class Accounts(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Whose usage is read: the profile's own account, that of each role, or an organisation's.
+    """Whose usage is read: the profile's own account, each role's account, or an organisation's.
 
-    ``role_name`` and ``skip`` without ``organization`` wait for the option of that name.
+    Without ``organization``, ``role_name`` and ``skip`` apply once --organization is given.
     """
 
     profile: str | None = None
@@ -238,52 +238,59 @@ class Accounts(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     def __post_init__(self) -> None:
         if self.profile is not None and not self.profile.strip():
             raise ValueError("profile is empty")
-        _check_all("role_arns", self.role_arns, _ROLE_ARN, _NO_ROLE_ARN)
-        _check_all("skip", self.skip, _ACCOUNT_ID, 'no account id; 12 digits, like "999988887777"')
+        _check_all("role_arns", self.role_arns, _ROLE_ARN, _NOT_A_ROLE_ARN)
+        _check_all(
+            "skip", self.skip, _ACCOUNT_ID, 'not an account id: 12 digits, like "999988887777"'
+        )
         if self.role_name is not None:
-            _check_all("role_name", [self.role_name], _ROLE_NAME, "no name of a role (nor an ARN)")
+            not_a_name = "not the name of a role (not its ARN)"
+            _check_all("role_name", [self.role_name], _ROLE_NAME, not_a_name)
         _check_unique("role_arns", self.role_arns)
-        # Each would read the same streams, and move the same bookmarks.
+        # Both would read the same streams and move the same bookmarks.
         if len({arn.split(":")[4] for arn in self.role_arns}) < len(self.role_arns):
-            raise ValueError("role_arns: two roles of one account; keep the one that may read it")
+            raise ValueError(
+                "role_arns: two roles in one account; keep only the one that may read it"
+            )
         if self.organization and self.role_arns:
-            raise ValueError("organization and role_arns exclude each other; keep one of them")
+            raise ValueError("organization and role_arns cannot be combined; keep one of them")
         if self.organization and self.role_name is None:
             raise ValueError("organization needs role_name, the role to assume in each account")
 
 
 class BehindProxy(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """A proxy that asks for the password: it says in ``header`` who visits.
+    """A proxy that handles the login and names the visitor in ``header``.
 
-    Only requests from its ``addresses`` (or networks) are believed, and answered.
+    Only requests from its ``addresses`` (or networks) are trusted and answered.
     """
 
     header: str
     addresses: tuple[str, ...]
 
     def __post_init__(self) -> None:
-        _check_all("header", [self.header], _HEADER, 'no header; one is like "X-Forwarded-User"')
+        _check_all("header", [self.header], _HEADER, 'not a header, like "X-Forwarded-User"')
         if not self.addresses:
-            raise ValueError("addresses is empty; say where the proxy's requests come from")
+            raise ValueError(
+                "addresses is empty; list the addresses that the proxy's requests come from"
+            )
         _check_unique("addresses", self.addresses)
         for address in self.addresses:
             _check_address(address)
 
     def trusts(self, address: str) -> bool:
-        """Tell whether requests from this address are the proxy's."""
+        """Return whether requests from this address are the proxy's."""
         try:
             client = ipaddress.ip_address(address)
         except ValueError:
             return False
-        # A listener for both kinds of addresses sees IPv4 as ::ffff:10.0.0.5.
+        # A dual-stack listener sees IPv4 as ::ffff:10.0.0.5.
         client = getattr(client, "ipv4_mapped", None) or client
         return any(client in ipaddress.ip_network(network) for network in self.addresses)
 
 
-# 10.0.0.0/8 may be all of a company's; nobody has more, and all of the Internet is a few of those.
+# 10.0.0.0/8 may be a whole company's; no one has more, and a few of those cover the Internet.
 _SMALLEST_PREFIX = {4: 8, 6: 16}
 
-# IPv4 as a listener for both sees it; `trusts` turns it back.
+# IPv4 as a dual-stack listener sees it; `trusts` converts it back.
 _MAPPED = ipaddress.ip_network("::ffff:0:0/96")
 
 
@@ -292,20 +299,22 @@ def _check_address(address: str) -> None:
         network = ipaddress.ip_network(address)
     except ValueError:
         raise ValueError(
-            f"addresses: {address!r} is not an address or a network; one is like"
-            ' "10.0.0.5" or "10.0.0.0/28"'
+            f"addresses: {address!r} is neither an address nor a network,"
+            ' like "10.0.0.5" or "10.0.0.0/28"'
         ) from None
     if network.version == 6 and network.overlaps(_MAPPED):
-        raise ValueError(f"addresses: {address!r}: write addresses of IPv4 as such, like 10.0.0.5")
+        raise ValueError(
+            f"addresses: {address!r}: write IPv4 addresses in their own form, like 10.0.0.5"
+        )
     if network.prefixlen < _SMALLEST_PREFIX[network.version]:
-        who = "everybody" if network.prefixlen == 0 else "far more than a proxy has"
-        raise ValueError(f"addresses: {address!r} is {who}; name the proxy's own")
+        covered = "every address" if network.prefixlen == 0 else "far more than a proxy has"
+        raise ValueError(f"addresses: {address!r} is {covered}; list the proxy's own")
 
 
 class Restriction(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """The applications that a visitor may see; visitor ``*`` is whoever is not named elsewhere.
+    """The applications that a visitor may see; visitor ``*`` is anyone not named elsewhere.
 
-    Application ``*``, alone, is all of them.
+    A single application ``*`` means all of them.
     """
 
     visitor: str
@@ -313,20 +322,22 @@ class Restriction(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
 
     def __post_init__(self) -> None:
         if self.visitor != EVERY:
-            _check_all("visitor", [self.visitor], _VISITOR, f"no visitor's name; {_NAME}, or *")
+            _check_all("visitor", [self.visitor], _VISITOR, f"not a visitor's name: {_NAME}, or *")
         if not self.applications:
             raise ValueError('applications is empty; list some, like "Search", or "*" for all')
         if EVERY in self.applications and len(self.applications) > 1:
-            raise ValueError("applications: * is all of them; keep it alone or leave it out")
+            raise ValueError(
+                "applications: * means all of them; list nothing else, or leave it out"
+            )
         _check_unique("applications", self.applications)
 
 
 class Serve(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Who may visit what ``serve`` shows, under which names of the server.
+    """Who may visit the pages of ``serve``, and under which host names.
 
-    ``passwords``: user to hash. ``tokens``: visitor to the environment variable that holds the
-    token. Without one of these and without a proxy, whoever reaches the server is let in, so it is
-    then for this machine only.
+    ``passwords``: user to hash. ``tokens``: visitor to the environment variable that contains the
+    token. Without either and without a proxy, anyone who reaches the server is let in, so it then
+    serves this machine only.
     """
 
     host_names: tuple[str, ...] = ()
@@ -336,55 +347,55 @@ class Serve(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     restrictions: tuple[Restriction, ...] = ()
 
     def __post_init__(self) -> None:
-        no_host = 'no host name; one is like "usage.example.com", without a port'
-        _check_all("host_names", self.host_names, _HOST_NAME, no_host)
+        not_a_host = 'not a host name, like "usage.example.com" (without a port)'
+        _check_all("host_names", self.host_names, _HOST_NAME, not_a_host)
         for key, names in (("passwords", self.passwords), ("tokens", self.tokens)):
-            _check_all(key, names, _VISITOR, f"no visitor's name; {_NAME}")
+            _check_all(key, names, _VISITOR, f"not a visitor's name: {_NAME}")
         _check_secrets(self.passwords, self.tokens)
         visitors = [restriction.visitor.casefold() for restriction in self.restrictions]
         _check_unique("restrictions", visitors)
         self._check_known()
         if self.behind_proxy and (self.passwords or self.tokens):
             raise ValueError(
-                "behind_proxy goes without passwords and tokens; the proxy tells who visits"
+                "behind_proxy cannot be combined with passwords or tokens; the proxy names visitors"
             )
 
     def _check_known(self) -> None:
-        """Refuse a restriction of nobody: a name with a slip in it would leave its bearer free."""
+        """Refuse a restriction for an unknown visitor: a typo would leave the real one free."""
         known = {*self.passwords, *self.tokens}
         if not known or self.behind_proxy:
-            return  # only the proxy knows who comes
+            return  # only the proxy knows the visitors
         folded = {EVERY, *(name.casefold() for name in known)}
         for restriction in self.restrictions:
             if restriction.visitor.casefold() not in folded:
                 raise ValueError(
                     f"restrictions: {restriction.visitor!r} has neither a password nor a token;"
-                    f" known are {', '.join(sorted(known))}, and * for everybody else"
+                    f" known visitors are {', '.join(sorted(known))}, and * for everyone else"
                 )
 
     def __repr__(self) -> str:
-        """Say nothing: tracebacks print variables, and hashes are nobody's business."""
+        """Show nothing: tracebacks print variables, and hashes must not be among them."""
         return "Serve(...)"
 
     @property
     def has_login(self) -> bool:
-        """Whether visitors have to say, and prove, who they are."""
+        """Whether visitors have to log in."""
         return bool(self.passwords or self.tokens or self.behind_proxy)
 
 
 def _check_secrets(passwords: Mapping[str, str], tokens: Mapping[str, str]) -> None:
-    # The values themselves are never repeated: what stands there by mistake may be a secret.
+    # The values themselves are never quoted: one put there by mistake may be a secret.
     for user, password_hash in passwords.items():
         if not _PASSWORD_HASH.fullmatch(password_hash):
             raise ValueError(
-                f"passwords: what stands for {user!r} is not a hash of a password; put there what"
-                " `datasette hash-password` prints"
+                f"passwords: the value for {user!r} is not the hash of a password; use the output"
+                " of `datasette hash-password`"
             )
     for visitor, variable in tokens.items():
         if not _VARIABLE.fullmatch(variable):
             raise ValueError(
-                f"tokens: what stands for {visitor!r} is not the name of an environment variable"
-                " (A-Z, 0-9 and _); the token itself is never written into this file"
+                f"tokens: the value for {visitor!r} is not the name of an environment variable"
+                " (A-Z, 0-9 and _); never write the token itself into this file"
             )
 
 
@@ -395,11 +406,12 @@ METRICS = (
 
 
 class Monitor(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """What ``monitor`` puts into CloudWatch, and up to which price.
+    """What ``monitor`` publishes to CloudWatch, and up to which price.
 
-    ``region`` None: that of the AWS configuration. ``applications`` empty: all.
-    ``accept_usd_a_month``: up to this price nobody is asked. ``settle``, ``correct``: durations,
-    how long a period is over before it is put, and how long it is looked at again.
+    ``region`` None: the region of the AWS configuration. ``applications`` empty: all.
+    ``accept_usd_a_month``: a price up to this is accepted without asking. ``settle`` and
+    ``correct`` are durations: how long after its end a period is published, and for how long it is
+    checked for corrections.
     """
 
     publish_after_sync: bool = False
@@ -414,16 +426,16 @@ class Monitor(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
 
     def __post_init__(self) -> None:
         if self.region is not None:
-            _check_all("region", [self.region], _REGION, 'no region; one is like "us-east-1"')
+            _check_all("region", [self.region], _REGION, 'not a region, like "us-east-1"')
         if not self.metrics:
-            raise ValueError(f"metrics is empty; choose of {', '.join(METRICS)}")
+            raise ValueError(f"metrics is empty; choose from {', '.join(METRICS)}")
         for metric in self.metrics:
             if metric not in METRICS:
-                raise ValueError(f"metrics: {metric!r} is none of {', '.join(METRICS)}")
+                raise ValueError(f"metrics: {metric!r} is not one of {', '.join(METRICS)}")
         _check_unique("metrics", self.metrics)
         _check_unique("applications", self.applications)
         if self.max_metrics < 1:
-            raise ValueError("max_metrics must be 1 at least")
+            raise ValueError("max_metrics must be at least 1")
         if not 0 <= self.accept_usd_a_month < float("inf"):
             raise ValueError("accept_usd_a_month must be a price in dollars, 0 or more")
         for key in ("settle", "correct"):
@@ -431,7 +443,7 @@ class Monitor(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
 
 
 class Config(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """The whole file. ``user_aliases`` gives the name to show for a user's own."""
+    """The whole file. ``user_aliases`` maps a user's name to the name to show."""
 
     application_tag: str = APPLICATION_KEY
     application_metadata_key: str = APPLICATION_KEY
@@ -454,11 +466,11 @@ class Config(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
             if UNATTRIBUTED in (user, alias):
                 raise ValueError(
                     f"user_aliases: {UNATTRIBUTED} means usage that no call explains;"
-                    " it is nobody's name and has no other"
+                    " it is not a user and cannot be renamed"
                 )
 
     def with_proxy(self, proxy: BehindProxy) -> Config:
-        """Return the same with this proxy. Raises ValueError where passwords are configured."""
+        """Return the same with this proxy. Raises ValueError if passwords are configured."""
         serve = Serve(**{**msgspec.structs.asdict(self.serve), "behind_proxy": proxy})
         return msgspec.structs.replace(self, serve=serve)
 
@@ -468,9 +480,9 @@ class Config(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
         return msgspec.structs.replace(self, sync=sync)
 
     def choose_sources(self, names: Sequence[str] = ()) -> tuple[str, ...]:
-        """Return the sources to read: those named, else the file's choice, else all there are.
+        """Return the sources to read: those named, else the file's choice, else all available.
 
-        Raises ConfigError for one that the file does not say where to find.
+        Raises ConfigError for a source that is not configured.
         """
         try:
             _check_configured("--source", names, self.sources)
@@ -485,13 +497,12 @@ def _check_configured(key: str, names: Iterable[str], sources: Sources) -> None:
         keys = source_of(name).located_by
         if keys and getattr(sources, name) is None:
             raise ValueError(
-                f"{key}: {name!r} is nowhere to be found; set {' or '.join(keys)} under"
-                f" [sources.{name}]"
+                f"{key}: {name!r} is not configured; set {' or '.join(keys)} under [sources.{name}]"
             )
 
 
 class Folder(NamedTuple):
-    """Where files of a source are, and the role that reads them; None for who runs the program."""
+    """Where files of a source are, and the role that reads them; None for the caller itself."""
 
     source: Source
     uri: str
@@ -504,10 +515,10 @@ class Folder(NamedTuple):
 
 @dataclass(frozen=True)
 class Choice:
-    """What to read from, once options are put over the file. ``regions`` may be ``("all",)``.
+    """What to read, with the options applied over the file. ``regions`` may be ``("all",)``.
 
-    Without ``role_arns`` or ``organization`` it is the account of the credentials at hand.
-    ``located``: where the file says that sources are.
+    Without ``role_arns`` or ``organization`` it is the account of the current credentials.
+    ``located``: where the sources are, according to the file.
     """
 
     regions: Sequence[str]
@@ -521,7 +532,7 @@ class Choice:
 
     @property
     def asked(self) -> list[Source]:
-        """What is asked of every account and region; files alone need none of them."""
+        """The sources read in every account and region; files alone need neither."""
         return [
             one
             for one in sources_of(self.sources)
@@ -530,13 +541,13 @@ class Choice:
 
     @property
     def place_settings(self) -> dict[str, str]:
-        """What those who are asked are asked about, by the key of the file: log_group."""
+        """The settings of those sources, by key of the file: log_group."""
         keys = {one: one.place_key for one in self.asked}
         return {key: self.located.value(one, key) for one, key in keys.items() if key}
 
     @property
     def folders(self) -> list[Folder]:
-        """Where chosen files are read from."""
+        """The folders of the selected sources."""
         return [
             Folder(one, uri, self.located.value(one, "role_arn"))
             for one in sources_of(self.sources)
@@ -545,11 +556,11 @@ class Choice:
 
     @property
     def buckets(self) -> list[Folder]:
-        """Those of the folders that are in S3."""
+        """The folders that are in S3."""
         return [folder for folder in self.folders if folder.is_s3]
 
 
-# The tables in which a key may stand, by the place that msgspec names.
+# The tables that a key may be in, by the place that msgspec reports.
 _TABLES: Mapping[str, type[msgspec.Struct]] = {
     "": Config,
     "sync": Sync,
@@ -567,15 +578,15 @@ _LISTS = {"application_rules", "serve.restrictions"}
 
 
 def load_config(path: Path | None) -> Config:
-    """Read and check the file; None is no file, and all defaults.
+    """Read and check the file; None means no file and all defaults.
 
-    Raises ConfigError if the file is missing, cannot be read, or says what cannot be.
+    Raises ConfigError if the file is missing, cannot be read, or is invalid.
     """
     if path is None:
         return Config()
     try:
         text = _read(path).decode("utf-8-sig")
-        # As a text file is read.
+        # Line ends as in a text file.
         text = text.replace("\r\n", "\n").replace("\r", "\n")
         if _is_deep(text):
             raise ConfigError(f"{path}: {_TOO_DEEP}")
@@ -586,7 +597,7 @@ def load_config(path: Path | None) -> Config:
     except UnicodeDecodeError:
         raise ConfigError(f"{path}: not UTF-8 text") from None
     except tomllib.TOMLDecodeError as error:
-        # tomllib names a line only if it is not the last.
+        # tomllib names a line unless it is the last.
         end = f"at line {len(text.splitlines())}, the last"
         raise ConfigError(
             f"{path}: not TOML: {str(error).replace('at end of document', end)}"
@@ -596,26 +607,26 @@ def load_config(path: Path | None) -> Config:
     except RecursionError:
         raise ConfigError(f"{path}: {_TOO_DEEP}") from None
     except ValueError:
-        raise ConfigError(f"{path}: not TOML: a number is longer than any setting is") from None
+        raise ConfigError(f"{path}: not TOML: a number is longer than any setting") from None
 
 
 def _read(path: Path) -> bytes:
-    """Return the content. Raises OSError, and ConfigError for what is no file, or a huge one."""
-    # Without waiting, should it be a pipe.
+    """Return the content. Raises OSError, and ConfigError if it is not a file, or huge."""
+    # Non-blocking, in case it is a pipe.
     with os.fdopen(os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0)), "rb") as file:
         if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
             raise ConfigError(f"{path} is not a regular file; name another with --config")
         data = file.read(_LONGEST_FILE + 1)
     if len(data) > _LONGEST_FILE:
         raise ConfigError(
-            f"{path} is larger than {_LONGEST_FILE >> 20} MB, which no configuration is; name"
+            f"{path} is larger than {_LONGEST_FILE >> 20} MB, too large for a configuration; name"
             " another with --config"
         )
     return data
 
 
 def _is_deep(text: str) -> bool:
-    """Return whether reading would take minutes: tomllib's time grows with the square of dots."""
+    """Return whether parsing would take minutes: tomllib's time is quadratic in the dots."""
     lines = text.split("\n")
     of_tables = (line.count(".") for line in lines if line.lstrip().startswith("["))
     return max(of_tables, default=0) > 20 or sum(line.count(".") ** 2 for line in lines) > 10**7
@@ -637,7 +648,7 @@ _TYPES = {
     "date": "a bare date",
 }
 
-_QUOTES = "; a name with a dot, or with anything but A-Z a-z 0-9 _ -, stands in quotes"
+_QUOTES = "; a name with a dot, or with anything but A-Z a-z 0-9 _ -, must be in quotes"
 
 _ADVICE = {
     "application_rules": "; begin each rule with [[application_rules]]",
@@ -649,7 +660,7 @@ _ADVICE = {
 
 
 def _explain(message: str, raw: Mapping[str, Any]) -> str:
-    """Say in the words of the file what msgspec says in its own."""
+    """Turn msgspec's message into one in the words of the file."""
     text, place = _PLACE.fullmatch(message).groups("")  # type: ignore[union-attr]
     if found := _UNKNOWN_KEY.fullmatch(text):
         return _explain_unknown(found[1], place)
@@ -660,7 +671,7 @@ def _explain(message: str, raw: Mapping[str, Any]) -> str:
         wanted, got = (_TYPES.get(name, name) for name in found.groups())
         return f"{where} must be {wanted}, not {got}{_ADVICE.get(_table(place), '')}"
     if found := _WRONG_CHOICE.fullmatch(text):
-        return f"{where}: {found[1]!r} is none of {', '.join(NAMES)}"
+        return f"{where}: {found[1]!r} is not one of {', '.join(NAMES)}"
     own_key = text.partition(": ")[0] in _TABLES.get(_table(place), Config).__struct_fields__
     return f"{where}{'.' if own_key else ': '}{text}" if where else text
 
@@ -674,7 +685,7 @@ def _explain_unknown(key: str, place: str) -> str:
         elsewhere = [table for table in _TABLES if key in _TABLES[table].__struct_fields__]
         advice = f"it belongs {_heading(elsewhere[0])}. " if elsewhere else ""
     where = f"{_words(place, {})}: " if place else ""
-    return f"{where}unknown key {key}; {advice}Known here: {', '.join(known)}"
+    return f"{where}unknown key {key}; {advice}Known keys: {', '.join(known)}"
 
 
 def _heading(table: str) -> str:
@@ -684,7 +695,7 @@ def _heading(table: str) -> str:
 
 
 def _table(place: str) -> str:
-    """Return the table that a place is, or is in; of a list of tables, its name."""
+    """Return the table that a place is, or is in; for a list of tables, the list's name."""
     path = re.sub(r"\[.*?\]", "", place)
     while path not in _TABLES and path not in _ADVICE:
         path = path.rpartition(".")[0]
@@ -692,7 +703,7 @@ def _table(place: str) -> str:
 
 
 def _words(place: str, raw: Mapping[str, Any]) -> str:
-    """Return a place as people count: ``sync.regions #2``."""
+    """Return a place counted from 1: ``sync.regions #2``."""
     if place.endswith("[...]"):
         path = place.removesuffix("[...]")
         table: Any = raw

@@ -1,14 +1,13 @@
 """The least that AWS has to allow: IAM policies for exactly the operations that are called.
 
-Everything is read-only, but for the archive that ``sync`` may be told to write and for what the lab
-and ``MONITOR`` take. What a source takes stands in its record (``etl.registry``).
-``tests/cli/test_policy.py`` holds both against the code that calls AWS, so that neither can have an
-action that the other lacks. STS GetCallerIdentity is not in it: no
-permission is needed for it.
+Everything is read-only except the archive that ``sync`` can write, and what the lab and ``MONITOR``
+need. What a source needs is in its record (``etl.registry``). ``tests/cli/test_policy.py`` compares
+both with the code that calls AWS: neither can have an action that the other lacks. STS
+GetCallerIdentity is not listed, because it needs no permission.
 
-Resources: CloudTrail's LookupEvents, CloudWatch's reads, EC2's and Organizations' lists and
-Bedrock's lists know no resource, so theirs is ``*``. A single inference profile has an ARN, and so
-has a log group: in a policy, with ``:*`` behind its name.
+Resources: CloudTrail's LookupEvents, CloudWatch's reads, and the lists of EC2, Organizations and
+Bedrock take no resource, so theirs is ``*``. A single inference profile has an ARN. So does a log
+group: in a policy, with ``:*`` after its name.
 
 Source: Service Authorization Reference, pages of each service (checked 2026-11-25).
 """
@@ -23,20 +22,19 @@ from etl.registry import Grant, source_of, sources_of
 
 VERSION = "2012-10-17"
 
-
-# Of each folder of files that is read; both are asked for by who runs the program.
+# For each folder of files that is read; the caller itself makes both requests.
 LOG_FILES = (
     Grant("LogBuckets", ("s3:ListBucket",), "arn:{partition}:s3:::{bucket}"),
     Grant("LogFiles", ("s3:GetObject",), "arn:{partition}:s3:::{bucket}/{prefix}*"),
 )
-# Of the folder that a sync keeps raw events in: nothing of it is read, listed or deleted.
+# For the folder that a sync archives raw events in: nothing in it is read, listed or deleted.
 ARCHIVE = Grant("Archive", ("s3:PutObject",), "arn:{partition}:s3:::{bucket}/{prefix}AWSLogs/*")
 REGIONS = Grant("Regions", ("ec2:DescribeRegions",))
 ORGANIZATION = Grant("Organization", ("organizations:ListAccounts",))
 DOCTOR = Grant("Doctor", ("bedrock:GetModelInvocationLoggingConfiguration",))
-# Of who publishes. PutMetricData knows no resource; its condition is the namespace. Dashboards have
-# no region, alarms and topics have names of ours. Two actions of one service can have one name
-# (ListTagsForResource), so each statement is of one service.
+# For publishing. PutMetricData takes no resource; its condition is the namespace. Dashboards have
+# no region; alarms and topics have this program's names. Two services can have an action of the
+# same name (ListTagsForResource), so each statement covers one service.
 MONITOR = (
     Grant("MonitorMetrics", ("cloudwatch:PutMetricData",), "*", "Custom/BedrockUsage"),
     Grant("MonitorReadBack", ("cloudwatch:GetMetricData",)),
@@ -64,8 +62,8 @@ MONITOR = (
     ),
 )
 ASSUME_ROLE = "sts:AssumeRole"
-# Of the lab: its roles, whatever their path, and calls of models in the caller's own name. Roles of
-# applications in earnest have such names too: those without the tag may only be looked at.
+# For the lab: its roles, whatever their path, and calls of models in the caller's own name. Roles
+# of real applications may have such names too: those without the tag may only be read.
 LAB_TAG = ("bedrock-usage:lab", "true")
 _LAB_ROLE = "arn:{partition}:iam::*:role/*-BedrockRole"
 LAB_ROLES = (
@@ -98,13 +96,14 @@ LAB_MODELS = (
 
 @dataclass(frozen=True)
 class PolicyScope:
-    """What is read, and how it is entered.
+    """What is read, and through which roles.
 
-    ``sources``: what each account and region is asked for, ``settings``: what the resources of
-    their grants name. ``role_name``: the role in each account of the organisation, None without
-    one. ``role_arns``: the roles whose accounts are read instead of one's own. ``log_folders``:
-    what is read in S3, as ``s3://bucket/prefix/``. ``bucket_roles``: the roles to assume for other
-    folders in S3. ``archive``: the folder in S3 that raw events are written to, with its slash.
+    ``sources``: what is read in each account and region; ``settings``: what the resources of their
+    grants refer to. ``role_name``: the role in each account of the organisation, None without an
+    organisation. ``role_arns``: the roles whose accounts are read instead of the caller's own.
+    ``log_folders``: the folders read in S3, as ``s3://bucket/prefix/``. ``bucket_roles``: the roles
+    to assume for other folders in S3. ``archive``: the folder in S3 that raw events are written to,
+    with a trailing slash.
     """
 
     sources: Sequence[str]
@@ -124,10 +123,10 @@ class PolicyScope:
 
 
 def caller_policy(reading: PolicyScope) -> dict[str, Any]:
-    """Return the policy of who runs the program.
+    """Return the policy of the caller that runs the program.
 
-    With ``role_arns`` the own account is not read, so all that is needed is the way into those
-    roles. An organisation's management account is read directly.
+    With ``role_arns`` the caller's own account is not read, so the caller only needs to assume
+    those roles. An organisation's management account is read directly.
     """
     grants = [] if reading.role_arns else list(_account_grants(reading))
     if reading.role_name is not None and not reading.role_arns:
@@ -151,7 +150,7 @@ def member_policy(reading: PolicyScope) -> dict[str, Any]:
 
 
 def lab_policy(partition: str) -> dict[str, Any]:
-    """Return the policy of who runs the lab, beside what reading takes."""
+    """Return the policy for running the lab, in addition to what reading needs."""
     models = [model.format(partition=partition) for model in LAB_MODELS]
     statements = [
         *(_of_tag(grant, partition) for grant in LAB_ROLES),
@@ -171,9 +170,9 @@ def _of_tag(grant: Grant, partition: str) -> dict[str, Any]:
 
 
 def monitor_policy(partition: str) -> dict[str, Any]:
-    """Return the policy of who publishes live metrics, and makes the dashboard and alarms.
+    """Return the policy for publishing live metrics and creating the dashboard and alarms.
 
-    What it allows beyond reading is only about what carries this program's names.
+    Beyond reading it allows only actions on resources with this program's names.
     """
     statements = []
     for grant in MONITOR:
@@ -187,7 +186,7 @@ def monitor_policy(partition: str) -> dict[str, Any]:
 
 
 def trust_policy(principal_arn: str) -> dict[str, Any]:
-    """Return the trust policy of such a role: who may assume it."""
+    """Return the trust policy of such a role: the principal that may assume it."""
     statement = {
         "Sid": "BedrockUsage",
         "Effect": "Allow",
@@ -198,7 +197,7 @@ def trust_policy(principal_arn: str) -> dict[str, Any]:
 
 
 def _account_grants(reading: PolicyScope) -> Iterator[Grant]:
-    """Yield what reading one account takes."""
+    """Yield the grants for reading one account."""
     for source in sources_of(reading.sources):
         yield from source.grants
     if reading.has_all_regions:

@@ -1,10 +1,10 @@
-"""Every source of usage, a record each: what it is called, where it is, what AWS has to allow.
+"""Every source of usage, one record each: its names, its location, what AWS has to allow.
 
-Configuration, policy, doctor, sync, progress and status walk through ``SOURCES`` and name none of
-them. It imports nothing of the package, so that all of them can. What does the work is bound to the
-names where it belongs: the keys of ``[sources.NAME]`` in ``etl.config``, what the doctor tries in
-``etl.doctor.checks``, what reads in ``etl.sync.readers``. ``tests/test_registry.py`` reports what a
-source lacks; docs/development.md says how to add one.
+Configuration, policy, doctor, sync, progress and status loop over ``SOURCES`` and name no source.
+This module imports nothing from the package, so all of them can import it. The code for a source is
+tied to its name in other modules: the keys of ``[sources.NAME]`` in ``etl.config``, the doctor's
+checks in ``etl.doctor.checks``, the readers in ``etl.sync.readers``. ``tests/test_registry.py``
+reports what a source lacks; docs/development.md says how to add one.
 """
 
 from __future__ import annotations
@@ -18,8 +18,8 @@ from typing import Literal, NamedTuple
 class Grant(NamedTuple):
     """Some actions on some resources; ``{partition}`` stands for aws, aws-us-gov or aws-cn.
 
-    ``namespace``: the one of CloudWatch that they are limited to. ``tag_of``: whether what they are
-    limited to by ``LAB_TAG`` is the resource that is there, or the request.
+    ``namespace``: the CloudWatch namespace that they are limited to. ``tag_of``: where ``LAB_TAG``
+    is required, on the existing resource or in the request.
     """
 
     sid: str
@@ -31,15 +31,15 @@ class Grant(NamedTuple):
 
 @dataclass(frozen=True, kw_only=True)
 class Source:
-    """A source, which is asked in each account and region, read from a folder, or both.
+    """A source that is read from AWS in each account and region, from a folder, or both.
 
     - ``name``: in options, in the configuration and, unless ``stream`` is set, in the warehouse.
-    - ``heading``: what people see of it while it is read.
-    - ``grants``: what AWS has to allow in an account and region; none if only folders are read.
-    - ``located_by``: keys of ``[sources.NAME]``, each of which says where it is; none for what
-      every account has. With ``uri`` among them a folder is read, and that holds ``holds``.
-    - ``place_key``: which of them says that accounts are asked; a grant's resource may name it.
-    - ``stream``: what the streams of accounts are called, where folders have streams as well.
+    - ``heading``: the name shown while it is read.
+    - ``grants``: what AWS has to allow in an account and region; empty if only folders are read.
+    - ``located_by``: the keys of ``[sources.NAME]`` that say where it is; empty for a source that
+      every account has. ``uri`` is a folder that contains ``holds``.
+    - ``place_key``: the key that makes accounts be read too; a grant's resource may refer to it.
+    - ``stream``: the name of the accounts' streams, if folders have streams too.
     - ``read_every``: how often it is read, if not in every sync.
     - ``has_calls``: whether it reports single calls.
     """
@@ -59,11 +59,11 @@ class Source:
 
     @property
     def streams(self) -> set[str]:
-        """What its streams are called in the warehouse."""
+        """The names of its streams in the warehouse."""
         return {self.name, self.stream}
 
 
-# In the order in which they are listed to people.
+# In the order in which they are listed.
 SOURCES = (
     Source(
         name="cloudtrail",
@@ -115,7 +115,7 @@ SOURCES = (
 
 NAMES = tuple(one.name for one in SOURCES)
 
-# What every account has; the others are read where the configuration says that they are.
+# The sources that every account has; the others are read where the configuration says.
 STANDARD = tuple(one.name for one in SOURCES if not one.located_by)
 
 

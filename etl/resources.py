@@ -1,7 +1,7 @@
-"""Where the files that are not Python live: ``sql/`` and ``metadata.yml``.
+"""Where the files that are not Python are: ``sql/`` and ``metadata.yml``.
 
-In the repository they stand beside the package, where readers look for them; in an installed wheel
-they are inside it, so that the program works from any folder.
+In the repository they are next to the package, where readers look for them. In an installed wheel
+they are inside it, so the program works from any folder.
 """
 
 from pathlib import Path

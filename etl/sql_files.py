@@ -1,13 +1,13 @@
-"""The texts of ``sql/``; what several files share stands once, in ``sql/macros``, and is put in.
+"""The texts of ``sql/``; what several files share is written once, as a macro in ``sql/macros``.
 
-The files are Jinja templates, as dbt's are. A macro is called by its file and its name, without an
-import: ``{{ money.dollars('cost_picodollars') }}``. What it puts in is indented as the line is, so
-that a composed text reads like one written by hand: SQLite stores it as the view's definition,
-comments and all. A name that does not exist is an error, never nothing. ``token_kinds`` is the
-module ``etl.normalise.token_kinds``, so that the columns of a kind follow from its table.
+The files are Jinja templates, like dbt's. A macro is called by its file and name, without an
+import: ``{{ money.dollars('cost_picodollars') }}``. Its output is indented like the line it is on,
+so a composed text reads as if written by hand: SQLite stores it as the view's definition, comments
+included. An unknown name is an error, never an empty text. ``token_kinds`` is the module
+``etl.normalise.token_kinds``: the columns of a kind follow from its table.
 
-Composing takes longer than a report does, so the texts are kept where Python keeps its compiled
-modules, and made anew when a file has changed.
+Composing takes longer than a report, so the texts are cached where Python keeps its compiled
+modules, and composed again when a file changes.
 """
 
 from __future__ import annotations
@@ -27,15 +27,15 @@ from etl import resources
 from etl.normalise import token_kinds
 
 _MACROS = "macros"
-_PUT_IN = re.compile(r"^( *)([^{\n]*)\{\{ (.+?) \}\}", re.MULTILINE)
+_INSERTION = re.compile(r"^( *)([^{\n]*)\{\{ (.+?) \}\}", re.MULTILINE)
 
 
 class SqlTextError(Exception):
-    """A file of ``sql/`` cannot be composed: whoever edits it has to fix it."""
+    """A file of ``sql/`` cannot be composed: its author has to fix it."""
 
 
 def sql_text(name: str) -> str:
-    """Return the text that SQLite gets, by its path without suffix: ``marts/user_costs``."""
+    """Return the text for SQLite, by its path without suffix: ``marts/user_costs``."""
     return _texts(resources.SQL)[name]
 
 
@@ -53,9 +53,9 @@ def split_head(text: str) -> tuple[list[str], str]:
 
 
 def sql_question(name: str) -> tuple[str, str]:
-    """Return the question at the head of a text, and what is said of it: grain, units, caveats.
+    """Return the question at the head of a text, and its notes: grain, units, caveats.
 
-    What stands after a blank line is for those who read the SQL.
+    Anything after a blank line is for readers of the SQL.
     """
     head, _ = split_head(sql_text(name))
     question, _, rest = " ".join(map(str.strip, head)).partition("? ")
@@ -72,23 +72,23 @@ def _texts(folder: Path) -> Mapping[str, str]:
         str(file.relative_to(folder).with_suffix("")): file.read_text(encoding="utf-8")
         for file in sorted(folder.rglob("*.sql"))
     }
-    mark = _mark(sources)
+    mark = _hash_of(sources)
     kept = Path(cache_from_source(str(folder / "composed.py"))).with_suffix(".json")
-    texts = _read(kept, mark)
+    texts = _read_cache(kept, mark)
     if texts is None:
         texts = compose(sources)
-        _keep(kept, mark, texts)
+        _write_cache(kept, mark, texts)
     return texts
 
 
-def _mark(sources: Mapping[str, str]) -> str:
-    """Return what changes with any file, and with how and of what they are composed."""
+def _hash_of(sources: Mapping[str, str]) -> str:
+    """Return a hash of the files and of the code that composes them."""
     modules = [Path(file).read_text(encoding="utf-8") for file in (__file__, token_kinds.__file__)]
     content = json.dumps([sources, modules])
     return hashlib.sha256(content.encode()).hexdigest()
 
 
-def _read(kept: Path, mark: str) -> dict[str, str] | None:
+def _read_cache(kept: Path, mark: str) -> dict[str, str] | None:
     with suppress(OSError, ValueError):
         stored = json.loads(kept.read_text(encoding="utf-8"))
         if isinstance(stored, dict) and stored.get("mark") == mark:
@@ -97,8 +97,8 @@ def _read(kept: Path, mark: str) -> dict[str, str] | None:
     return None
 
 
-def _keep(kept: Path, mark: str, texts: Mapping[str, str]) -> None:
-    """Write the texts down, at once or not at all; where that is not possible, go without."""
+def _write_cache(kept: Path, mark: str, texts: Mapping[str, str]) -> None:
+    """Cache the texts, completely or not at all; if that is impossible, do without."""
     if sys.dont_write_bytecode:
         return
     with suppress(OSError):
@@ -109,8 +109,8 @@ def _keep(kept: Path, mark: str, texts: Mapping[str, str]) -> None:
 
 
 def compose(sources: Mapping[str, str]) -> dict[str, str]:
-    """Return every text that is not a macro's; raises SqlTextError, which names the file."""
-    # It takes longer to import than a report takes to make.
+    """Return every text except the macros. Raises SqlTextError, naming the file."""
+    # Importing it takes longer than making a report.
     from jinja2 import DictLoader, Environment, StrictUndefined, TemplateError
 
     environment = Environment(
@@ -130,7 +130,7 @@ def compose(sources: Mapping[str, str]) -> dict[str, str]:
                 environment.globals[Path(name).name] = template.module
             else:
                 texts[name] = template.render()
-        # TypeError: a macro is called with what it does not take.
+        # TypeError: a macro is called with arguments it does not take.
         except (TemplateError, TypeError) as error:
             message = f"sql/{name}.sql: {error}; the macros are in sql/{_MACROS}"
             raise SqlTextError(message) from error
@@ -138,8 +138,8 @@ def compose(sources: Mapping[str, str]) -> dict[str, str]:
 
 
 def _indented(source: str) -> str:
-    """Return a template that indents what it puts in first on each line."""
-    return _PUT_IN.sub(
+    """Return a template that indents the first insertion on each line."""
+    return _INSERTION.sub(
         lambda found: (
             f"{found[1]}{found[2]}{{{{ ({found[3]}) | trim | indent({len(found[1])}) }}}}"
         ),

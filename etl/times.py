@@ -1,4 +1,4 @@
-"""Moments as the warehouse, AWS's events and this program's JSON write them: UTC, whole seconds."""
+"""Times as the warehouse, AWS's events and this program's JSON write them: UTC, whole seconds."""
 
 from __future__ import annotations
 
@@ -6,10 +6,10 @@ from datetime import UTC, datetime
 
 
 def utc_text(moment: datetime) -> str:
-    """Return a moment, which has a time zone, as ``YYYY-MM-DDTHH:MM:SSZ``."""
+    """Return an aware datetime as ``YYYY-MM-DDTHH:MM:SSZ``."""
     return moment.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
 def parse_utc(text: str) -> datetime:
-    """Read a moment that ``utc_text`` wrote."""
+    """Read a time that ``utc_text`` wrote."""
     return datetime.fromisoformat(text)

@@ -1,4 +1,4 @@
-"""The CSV that totals of CloudWatch may be saved as; docs/files.md shows one."""
+"""The CSV format for CloudWatch totals; docs/files.md shows an example."""
 
 CSV_COLUMNS = (
     "account_id", "region", "model_id", "period_start", "period_seconds", "metric", "value"

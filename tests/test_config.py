@@ -1,4 +1,4 @@
-"""``bedrock_usage.toml``: what it may contain, and how errors are reported."""
+"""``bedrock_usage.toml``: what it accepts, and its messages for what it does not."""
 
 from __future__ import annotations
 
@@ -98,7 +98,7 @@ def read(tmp_path: Path, text: str) -> Config:
 
 
 def complaint(tmp_path: Path, text: str) -> str:
-    """Return the error about a refused file, without the file's own name."""
+    """Return the message for a refused file, without the file's name."""
     with pytest.raises(ConfigError) as caught:
         read(tmp_path, text)
     name, _, message = str(caught.value).partition(": ")
@@ -197,9 +197,9 @@ def test_the_sources_are_those_named_or_all_there_are(
 def test_a_source_that_is_nowhere_says_what_to_set(
     tmp_path: Path, source: str, advice: str
 ) -> None:
-    nowhere = f"{source!r} is nowhere to be found; {advice}"
-    assert complaint(tmp_path, f'[sync]\nsources = ["{source}"]') == f"sync.sources: {nowhere}"
-    with pytest.raises(ConfigError, match=f"^{re.escape(f'--source: {nowhere}')}$"):
+    unconfigured = f"{source!r} is not configured; {advice}"
+    assert complaint(tmp_path, f'[sync]\nsources = ["{source}"]') == f"sync.sources: {unconfigured}"
+    with pytest.raises(ConfigError, match=f"^{re.escape(f'--source: {unconfigured}')}$"):
         Config().choose_sources([source])
 
 
@@ -211,14 +211,14 @@ UNKNOWN_KEYS = [
     ("[sync]\nregion = []", ["sync:", "unknown key region;", "did you mean regions?"]),
     (
         "[sync]\nxyz = 1",
-        ["sync:", "unknown key xyz;", "Known here: regions, sources, since, settle"],
+        ["sync:", "unknown key xyz;", "Known keys: regions, sources, since, settle"],
     ),
     ('profile = "x"', ["unknown key profile;", "it belongs under [accounts]."]),
     ('[sync]\napplication_tag = "x"', ["unknown key application_tag;", "above the first [table]"]),
     ('[sync]\nsession = "x"', ["unknown key session;", "it belongs under [[application_rules]]"]),
     (
         '[sources.trail]\nurl = "x"',
-        ["sources.trail:", "unknown key url;", "did you mean uri?", "Known here: uri, role_arn"],
+        ["sources.trail:", "unknown key url;", "did you mean uri?", "Known keys: uri, role_arn"],
     ),
     ('[sources.trail]\nlog_group = "x"', ["it belongs under [sources.invocation_logs]."]),
     ("[sources.trails]", ["sources:", "unknown key trails;", "did you mean trail?"]),
@@ -237,7 +237,7 @@ def test_an_unknown_key_is_refused_and_the_right_one_named(
 ) -> None:
     message = complaint(tmp_path, text)
     assert [part for part in parts if part not in message] == []
-    assert "Known here: " in message
+    assert "Known keys: " in message
 
 
 WRONG_TYPES = [
@@ -271,64 +271,64 @@ WRONG_VALUES = [
     ('application_tag = " "', "application_tag is empty"),
     ('application_metadata_key = ""', "application_metadata_key is empty"),
     ("[sources.trail]", "sources.trail: uri is missing"),
-    ('[sources.trail]\nuri = ""', "sources.trail.uri: '' is no folder: neither like"),
-    ('[sources.trail]\nuri = " "', "sources.trail.uri: ' ' is no folder: neither like"),
-    ('[sources.trail]\nuri = "s3://"', "sources.trail.uri: 's3://' is no folder: neither like"),
-    ('[sources.trail]\nuri = "s3://Bucket"', "sources.trail.uri: 's3://Bucket' is no folder"),
-    ('[sources.trail]\nuri = "S3://bucket"', "sources.trail.uri: 'S3://bucket' is no folder"),
+    ('[sources.trail]\nuri = ""', "sources.trail.uri: '' is not a folder: neither like"),
+    ('[sources.trail]\nuri = " "', "sources.trail.uri: ' ' is not a folder: neither like"),
+    ('[sources.trail]\nuri = "s3://"', "sources.trail.uri: 's3://' is not a folder: neither like"),
+    ('[sources.trail]\nuri = "s3://Bucket"', "sources.trail.uri: 's3://Bucket' is not a folder"),
+    ('[sources.trail]\nuri = "S3://bucket"', "sources.trail.uri: 'S3://bucket' is not a folder"),
     ('[sources.trail]\nuri = "arn:aws:s3:::b"', "sources.trail.uri: 'arn:aws:s3:::b' is no"),
     ('[sources.trail]\nuri = "https://b.s3.amazonaws.com/"', "sources.trail.uri: 'https://b.s3"),
     (
         '[sources.trail]\nuri = "s3://bucket"\nrole_arn = "Reader"',
-        "sources.trail.role_arn: 'Reader' is no role's ARN; like",
+        "sources.trail.role_arn: 'Reader' is not the ARN of a role, like",
     ),
     (
         '[sources.trail]\nuri = "logs"\nrole_arn = "arn:aws:iam::444455556666:role/R"',
-        "sources.trail.role_arn: a role is assumed for s3:// addresses only; leave it out",
+        "sources.trail.role_arn: a role is only assumed for s3:// addresses; leave it out",
     ),
     ("[sources.invocation_logs]", "sources.invocation_logs: uri or log_group is missing; `bedr"),
     (
         '[sources.invocation_logs]\nlog_group = "/b"\nrole_arn = "arn:aws:iam::444455556666:role/R"',
-        "sources.invocation_logs.role_arn: a role is assumed for s3:// addresses only",
+        "sources.invocation_logs.role_arn: a role is only assumed for s3:// addresses",
     ),
     (
         '[sources.invocation_logs]\nlog_group = "arn:aws:logs:us-east-1:444455556666:log-group:x"',
-        "sources.invocation_logs.log_group: 'arn:aws:logs:us-east-1:444455556666:log-group:x' is no",
+        "sources.invocation_logs.log_group: 'arn:aws:logs:us-east-1:444455556666:log-group:x' is not the name of a log group",
     ),
-    ('[sync]\nregions = ["Virginia"]', "sync.regions: 'Virginia' is no region; list some, like"),
-    ('[sync]\nregions = ["all", "us-east-1"]', "sync.regions: 'all' is no region; list some, like"),
+    ('[sync]\nregions = ["Virginia"]', "sync.regions: 'Virginia' is not a region; list regions like"),
+    ('[sync]\nregions = ["all", "us-east-1"]', "sync.regions: 'all' is not a region; list regions like"),
     ("[sync]\nregions = []", "sync: regions is empty; leave it out for all"),
     ("[sync]\nsources = []", "sync: sources is empty; leave it out for all"),
-    ('[sync]\nsources = ["s3"]', "sync.sources #1: 's3' is none of cloudtrail, cloudwatch, catalogue"),
-    ('[sync]\nsources = ["cloudtrail", "cloudtrail"]', "sync.sources: 'cloudtrail' stands there twice"),
-    ('[sync]\nregions = ["us-east-1", "us-east-1"]', "sync.regions: 'us-east-1' stands there twice"),
-    ('[sync]\nsince = "3 weeks"', "sync.since: '3 weeks' is neither a duration, like 90d"),
+    ('[sync]\nsources = ["s3"]', "sync.sources #1: 's3' is not one of cloudtrail, cloudwatch, catalogue"),
+    ('[sync]\nsources = ["cloudtrail", "cloudtrail"]', "sync.sources: 'cloudtrail' is listed twice"),
+    ('[sync]\nregions = ["us-east-1", "us-east-1"]', "sync.regions: 'us-east-1' is listed twice"),
+    ('[sync]\nsince = "3 weeks"', "sync.since: '3 weeks' is neither a duration like 90d"),
     ('[sync]\nsince = "2026-02-30"', "sync.since: '2026-02-30' is neither"),
-    ('[sync]\nsettle = "2026-09-01"', "sync.settle: '2026-09-01' is not a duration; write a number and"),
+    ('[sync]\nsettle = "2026-09-01"', "sync.settle: '2026-09-01' is not a duration; write a number with"),
     ('[accounts]\nprofile = ""', "accounts: profile is empty"),
-    ('[accounts]\nskip = ["12"]', "accounts.skip: '12' is no account id; 12 digits"),
-    ('[accounts]\nskip = ["1234567890123"]', "accounts.skip: '1234567890123' is no account id"),
+    ('[accounts]\nskip = ["12"]', "accounts.skip: '12' is not an account id: 12 digits"),
+    ('[accounts]\nskip = ["1234567890123"]', "accounts.skip: '1234567890123' is not an account id"),
     (
         '[accounts]\nrole_arns = ["arn:aws:iam::444455556666:role/A", "arn:aws:iam::444455556666:role/B"]',
-        "accounts.role_arns: two roles of one account; keep the one",
+        "accounts.role_arns: two roles in one account; keep only the one",
     ),
-    ('[accounts]\nrole_arns = ["Reader"]', "accounts.role_arns: 'Reader' is no role's ARN; like"),
+    ('[accounts]\nrole_arns = ["Reader"]', "accounts.role_arns: 'Reader' is not the ARN of a role, like"),
     (
         '[accounts]\nrole_arns = ["arn:aws:sts::444455556666:assumed-role/R/s"]',
-        "accounts.role_arns: 'arn:aws:sts::444455556666:assumed-role/R/s' is no role's ARN",
+        "accounts.role_arns: 'arn:aws:sts::444455556666:assumed-role/R/s' is not the ARN of a role",
     ),
     ('[accounts]\nrole_name = "arn:aws:iam::444455556666:role/R"', "accounts.role_name: 'arn"),
     ("[accounts]\norganization = true", "accounts: organization needs role_name"),
     (
         '[accounts]\norganization = true\nrole_name = "R"\nrole_arns = ["arn:aws:iam::444455556666:role/R"]',
-        "accounts: organization and role_arns exclude each other",
+        "accounts: organization and role_arns cannot be combined",
     ),
-    ('[monitor]\nmetrics = ["Tokens"]', "monitor.metrics: 'Tokens' is none of InputTokens, Output"),
-    ("[monitor]\nmetrics = []", "monitor: metrics is empty; choose of InputTokens"),
-    ('[monitor]\nmetrics = ["Calls", "Calls"]', "monitor.metrics: 'Calls' stands there twice"),
-    ('[monitor]\napplications = ["a", "a"]', "monitor.applications: 'a' stands there twice"),
-    ('[monitor]\nregion = "Ireland"', "monitor.region: 'Ireland' is no region; one is like"),
-    ("[monitor]\nmax_metrics = 0", "monitor: max_metrics must be 1 at least"),
+    ('[monitor]\nmetrics = ["Tokens"]', "monitor.metrics: 'Tokens' is not one of InputTokens, Output"),
+    ("[monitor]\nmetrics = []", "monitor: metrics is empty; choose from InputTokens"),
+    ('[monitor]\nmetrics = ["Calls", "Calls"]', "monitor.metrics: 'Calls' is listed twice"),
+    ('[monitor]\napplications = ["a", "a"]', "monitor.applications: 'a' is listed twice"),
+    ('[monitor]\nregion = "Ireland"', "monitor.region: 'Ireland' is not a region, like"),
+    ("[monitor]\nmax_metrics = 0", "monitor: max_metrics must be at least 1"),
     ("[monitor]\naccept_usd_a_month = -1", "monitor: accept_usd_a_month must be a price in dollars"),
     ("[monitor]\naccept_usd_a_month = nan", "monitor: accept_usd_a_month must be a price in dollars"),
     ('[monitor]\nsettle = "soon"', "monitor.settle: 'soon' is not a duration"),
@@ -473,28 +473,28 @@ WRONG_VISITS = [
     ('[serve]\nhosts = []', "serve: unknown key hosts; did you mean host_names?"),
     ('passwords = 1', "unknown key passwords; it belongs under [serve]."),
     ('[serve]\nvisitor = "x"', "serve: unknown key visitor; it belongs under [[serve.restrictions]]."),
-    ('[serve]\nhost_names = ["http://x"]', "serve.host_names: 'http://x' is no host name; one is like"),
-    ('[serve]\nhost_names = ["x:80"]', "serve.host_names: 'x:80' is no host name; one is like"),
-    ('[serve]\nhost_names = [""]', "serve.host_names: '' is no host name"),
-    ('[serve.passwords]\nalice = "secret"', "serve.passwords: what stands for 'alice' is not a hash of a password; put there what `datasette hash-password` prints"),
-    (f'[serve.passwords]\nalice = "{HASH.replace("480000", "1000")}"', "serve.passwords: what stands for 'alice' is not a hash"),
-    (f'[serve.passwords]\n"a b" = "{HASH}"', "serve.passwords: 'a b' is no visitor's name; letters, digits"),
+    ('[serve]\nhost_names = ["http://x"]', "serve.host_names: 'http://x' is not a host name, like"),
+    ('[serve]\nhost_names = ["x:80"]', "serve.host_names: 'x:80' is not a host name, like"),
+    ('[serve]\nhost_names = [""]', "serve.host_names: '' is not a host name"),
+    ('[serve.passwords]\nalice = "secret"', "serve.passwords: the value for 'alice' is not the hash of a password; use the output of `datasette hash-password`"),
+    (f'[serve.passwords]\nalice = "{HASH.replace("480000", "1000")}"', "serve.passwords: the value for 'alice' is not the hash"),
+    (f'[serve.passwords]\n"a b" = "{HASH}"', "serve.passwords: 'a b' is not a visitor's name: letters, digits"),
     ('[serve.passwords]\nalice = 1', "serve.passwords.alice must be text in quotes, not a number"),
     ('[serve.passwords]\nalice.smith = "x"', "serve.passwords.alice must be text in quotes, not a table; a name with a dot"),
-    ('[serve.tokens]\nnightly = "s3cret-token"', "serve.tokens: what stands for 'nightly' is not the name of an environment variable"),
-    ('[serve.tokens]\nnightly = ""', "serve.tokens: what stands for 'nightly' is not the name of an environment variable"),
+    ('[serve.tokens]\nnightly = "s3cret-token"', "serve.tokens: the value for 'nightly' is not the name of an environment variable"),
+    ('[serve.tokens]\nnightly = ""', "serve.tokens: the value for 'nightly' is not the name of an environment variable"),
     (PROXY, "serve.behind_proxy: addresses is missing"),
-    (PROXY + "addresses = []", "serve.behind_proxy: addresses is empty; say where"),
-    (PROXY + 'addresses = ["proxy"]', "serve.behind_proxy.addresses: 'proxy' is not an address or a network"),
-    (PROXY + 'addresses = ["10.0.0.1/24"]', "serve.behind_proxy.addresses: '10.0.0.1/24' is not an address or"),
-    (PROXY + 'addresses = ["0.0.0.0/0"]', "serve.behind_proxy.addresses: '0.0.0.0/0' is everybody"),
-    ('[serve.behind_proxy]\nheader = "X User"\naddresses = ["::1"]', "serve.behind_proxy.header: 'X User' is no header"),
-    (PROXY + f'addresses = ["::1"]\n[serve.passwords]\nalice = "{HASH}"', "serve: behind_proxy goes without passwords"),
+    (PROXY + "addresses = []", "serve.behind_proxy: addresses is empty; list the addresses"),
+    (PROXY + 'addresses = ["proxy"]', "serve.behind_proxy.addresses: 'proxy' is neither an address nor a network"),
+    (PROXY + 'addresses = ["10.0.0.1/24"]', "serve.behind_proxy.addresses: '10.0.0.1/24' is neither an address nor"),
+    (PROXY + 'addresses = ["0.0.0.0/0"]', "serve.behind_proxy.addresses: '0.0.0.0/0' is every address"),
+    ('[serve.behind_proxy]\nheader = "X User"\naddresses = ["::1"]', "serve.behind_proxy.header: 'X User' is not a header"),
+    (PROXY + f'addresses = ["::1"]\n[serve.passwords]\nalice = "{HASH}"', "serve: behind_proxy cannot be combined with passwords"),
     (RESTRICTION + 'visitor = "alice"', "serve.restrictions #1: applications is missing"),
     (RESTRICTION + 'visitor = "alice"\napplications = []', "serve.restrictions #1: applications is empty; list"),
-    (RESTRICTION + 'visitor = "a b"\napplications = ["x"]', "serve.restrictions #1.visitor: 'a b' is no visitor's name"),
-    (RESTRICTION + 'visitor = "a"\napplications = ["*", "x"]', "serve.restrictions #1.applications: * is all"),
-    (2 * (RESTRICTION + 'visitor = "Alice"\napplications = ["x"]\n'), "serve.restrictions: 'alice' stands there twice"),
+    (RESTRICTION + 'visitor = "a b"\napplications = ["x"]', "serve.restrictions #1.visitor: 'a b' is not a visitor's name"),
+    (RESTRICTION + 'visitor = "a"\napplications = ["*", "x"]', "serve.restrictions #1.applications: * means all"),
+    (2 * (RESTRICTION + 'visitor = "Alice"\napplications = ["x"]\n'), "serve.restrictions: 'alice' is listed twice"),
     ('[serve.restrictions]\nvisitor = "alice"', "serve.restrictions must be a list, [...], not a table; begin each with [[serve.restrictions]]"),
 ]  # fmt: skip
 
@@ -591,7 +591,7 @@ def test_a_restriction_of_nobody_is_refused(tmp_path: Path) -> None:
     login = f'[serve.passwords]\nalice = "{HASH}"\n'
     other = '[[serve.restrictions]]\nvisitor = "alcie"\napplications = ["x"]\n'
     with pytest.raises(
-        ConfigError, match="'alcie' has neither a password nor a token; known are alice"
+        ConfigError, match="'alcie' has neither a password nor a token; known visitors are alice"
     ):
         read(tmp_path, login + other)
     proxy = '[serve.behind_proxy]\nheader = "X"\naddresses = ["10.0.0.5"]\n'

@@ -12,7 +12,7 @@ from etl.cli.main import COMMANDS
 ETL = Path(__file__).parents[1] / "etl"
 TESTS = Path(__file__).parent
 
-# Which other parts each part of the package may import.
+# What each part of the package may import from the others.
 ALLOWED = {
     "errors": set(),
     "resources": set(),
@@ -88,7 +88,7 @@ def imports(file: Path) -> set[str]:
 
 
 def part_of(module: str) -> str:
-    """Return the part of a module below ``etl.``: its folder, or a listed part of a folder."""
+    """Return the part that a module below ``etl.`` belongs to: its folder, or a listed part of it."""
     first, second = (*module.split("."), "")[:2]
     inner = f"{first}.{second}"
     return inner if inner in ALLOWED else first
@@ -139,7 +139,7 @@ def test_each_library_has_its_place() -> None:
 
 
 def test_no_command_imports_another() -> None:
-    """Shared code belongs below the commands, so no command waits for another's imports."""
+    """Shared code belongs below the commands: no command waits for what another needs."""
     commands = {f"etl.cli.{name}" for name in COMMANDS}
     assert len(commands) > 10
     wrong = {
@@ -150,7 +150,7 @@ def test_no_command_imports_another() -> None:
 
 
 def test_commands_import_at_the_top_of_their_files() -> None:
-    """Late imports are in one place: commands in the group, boto3 in its own module."""
+    """Late imports happen in one place: commands in the group, boto3 in its own module."""
     found = {
         file.name: {node.lineno for function in functions(file) for node in inner_imports(function)}
         for file in (ETL / "cli").glob("*.py")
@@ -169,7 +169,7 @@ def inner_imports(function: ast.AST) -> list[ast.Import | ast.ImportFrom]:
 
 
 def test_no_module_of_tests_is_imported_by_another() -> None:
-    """Shared code has its own file, named for its content and not for a test."""
+    """Shared code has a file named for what it contains, not a test file."""
     files = sorted(TESTS.rglob("*.py"))
     assert len(files) > 100
     wrong = re.compile(r"^\s*(?:from|import) tests\b.*\btest_.*", re.MULTILINE)

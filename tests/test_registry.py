@@ -1,4 +1,4 @@
-"""Every source has all the parts of a source: a missing part is reported here by name."""
+"""Every source is complete: anything it lacks is reported here by name."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""``bedrock-usage check``: can the warehouse be trusted, and if not, what has to be done?"""
+"""``bedrock-usage check``: can the warehouse be trusted, and if not, what needs doing?"""
 
 from __future__ import annotations
 
@@ -19,20 +19,20 @@ from etl.warehouse.upkeep.check import CheckResult, all_checks, rebuild, run_che
 
 
 @click.command()
-@click.option("--rebuild", "is_rebuild", is_flag=True, help="Make all sums anew first.")
+@click.option("--rebuild", "is_rebuild", is_flag=True, help="Recompute all sums first.")
 @format_option()
 @db_option
 def check(is_rebuild: bool, format_: str, db: Path) -> None:
-    """Check that the file is whole and that its figures follow from its calls.
+    """Check that the file is intact and its figures follow from its calls.
 
-    Writes nothing without --rebuild. Takes minutes where there are millions of calls.
+    Writes nothing without --rebuild. Takes minutes with millions of calls.
     """
     console = open_console(stderr=True)
     if is_rebuild:
         with (
             open_warehouse(db) as warehouse,
             sync_lock(db),
-            console.status("Making the sums anew ..."),
+            console.status("Recomputing the sums ..."),
         ):
             rebuild(warehouse)
     results = _run(db, console)
@@ -45,7 +45,7 @@ def check(is_rebuild: bool, format_: str, db: Path) -> None:
 
 
 def _run(db: Path, console: Console) -> list[CheckResult]:
-    """Look the warehouse over; show on a terminal what is being looked at."""
+    """Run the checks; show on a terminal which one is running."""
     total = len(all_checks())
     with open_unchanged(db) as warehouse, console.status("Checking ...") as status:
         started = 0
@@ -59,7 +59,7 @@ def _run(db: Path, console: Console) -> list[CheckResult]:
 
 
 def to_json(results: Sequence[CheckResult]) -> str:
-    """Return what came of the checks as one JSON object; ids that are no text are shown as hex."""
+    """Return the results as one JSON object; ids that are not text are shown as hex."""
     answer = {
         "is_ok": not any(result.status in (FAILED, NOT_CHECKED) for result in results),
         "checks": [result._asdict() for result in results],
@@ -68,12 +68,12 @@ def to_json(results: Sequence[CheckResult]) -> str:
 
 
 def _print(results: Sequence[CheckResult], console: Console) -> None:
-    """Print each check on a line; below it the first rows that are wrong, and what to do."""
+    """Print each check on a line, with the first wrong rows and the fix below it."""
     findings = [Finding(result.check, result.status, result.detail) for result in results]
     for result, finding in zip(results, findings, strict=True):
         print_lines([finding], console)
         for row in result.rows:
-            # What is 0 is what does not differ.
+            # A 0 is a column that does not differ.
             shown = (
                 f"{name} {_shown(value)}" for name, value in row.items() if value not in (0, None)
             )

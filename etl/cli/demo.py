@@ -1,4 +1,4 @@
-"""``bedrock-usage demo``: the whole path on bundled logs, without AWS."""
+"""``bedrock-usage demo``: the whole path, from bundled logs, without AWS."""
 
 from __future__ import annotations
 
@@ -25,11 +25,13 @@ from etl.warehouse.read.reports import Filters
 
 
 @click.command()
-@click.option("--serve/--no-serve", default=True, show_default=True, help="Serve it afterwards.")
+@click.option(
+    "--serve/--no-serve", default=True, show_default=True, help="Serve the warehouse afterwards."
+)
 @serve_options
 @db_option
 def demo(serve: bool, host: str, port: int, db: Path) -> None:
-    """Build a sample warehouse from bundled logs, print the report, serve it."""
+    """Build a sample warehouse from bundled logs, print its reports and serve it."""
     now = datetime.now(UTC)
     with sync_lock(db):
         _ensure_demo(db, now)
@@ -42,29 +44,29 @@ def demo(serve: bool, host: str, port: int, db: Path) -> None:
 
 
 def _ensure_demo(db: Path, now: datetime) -> None:
-    """Build today's demo warehouse, unless it is there; never touch any other."""
+    """Build today's demo warehouse unless it exists; never touch any other warehouse."""
     day = now.date().isoformat()
     if is_there(db):
         with open_warehouse(db) as warehouse:
             built_for, is_empty = is_demo(warehouse), not holds_data(warehouse)
         if built_for is None and not is_empty:
             raise BedrockUsageError(
-                f"{db} holds data of your own: give the demo another file, --db demo.db"
+                f"{db} holds your own data: use another file for the demo, --db demo.db"
             )
         if built_for == day:
-            click.echo(f"{harmless(db)} holds today's demo already", err=True)
+            click.echo(f"{harmless(db)} already holds today's demo", err=True)
             return
-        # The file last: what is beside it would be taken for a part of the next one.
+        # The file last: a -wal left next to it would be taken as part of the new one.
         for suffix in ("-wal", "-shm", ""):
             Path(f"{real_path(db)}{suffix}").unlink(missing_ok=True)
     with (
         open_warehouse(db, create=True) as warehouse,
         tempfile.TemporaryDirectory(prefix="bedrock-usage-demo-") as folder,
     ):
-        # Marked before anything is in it, so that a demo cut short is known for one.
+        # Marked while still empty, so that an interrupted demo is recognised as one.
         mark_demo(warehouse, "unfinished")
         write_demo_logs(Path(folder), now)
-        # The files are gone in a moment; nobody will ask for them again.
+        # The files are deleted in a moment and never loaded again.
         result = load_with_progress(warehouse, (Path(folder),), remember=False)
         click.echo(summary(result), err=True)
         if result.rejected:

@@ -1,4 +1,4 @@
-"""``bedrock-usage doctor``: does reading AWS work here, and if not, what has to be done?"""
+"""``bedrock-usage doctor``: can AWS be read from here, and if not, what needs doing?"""
 
 from __future__ import annotations
 
@@ -22,13 +22,13 @@ from etl.show.terminal import open_console
 @config_option
 @format_option()
 def doctor(config: Path | None, format_: str, **choice: Any) -> None:
-    """Check that AWS can be read, and say how to mend what is wrong.
+    """Check that AWS can be read, and explain how to fix what is wrong.
 
     Makes the cheapest request for each permission, in each account and region, and writes nothing.
     """
     chosen = choose(load_config(config), **choice)
     console = open_console(stderr=True)
-    with console.status("Asking AWS ..."):
+    with console.status("Checking AWS ..."):
         findings = examine(chosen, Clock())
     if format_ == "json":
         click.echo(to_json(findings))

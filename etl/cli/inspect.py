@@ -1,4 +1,4 @@
-"""``bedrock-usage inspect``: one event in full, or what many come to, and what to do about it."""
+"""``bedrock-usage inspect``: one event in full, or a summary of many and what to do about it."""
 
 from __future__ import annotations
 
@@ -52,28 +52,28 @@ from etl.warehouse.write.attribution import apply_application_tag, apply_config
 MOST_EVENTS = 50
 MOST_SURVEYED = 10_000
 
-# Of a file with more, the newest are shown.
+# Of a file that holds more, the newest are shown.
 EVENTS_SHOWN = 10
 
 _NEXT_STEP = (
-    "The event history keeps management events for 90 days and delivers within minutes, seldom"
-    " hours. Older and data events are in a trail's files: name those, or a folder with --archive."
-    " Keep events with `bedrock-usage sync --archive`"
+    "The event history keeps management events for 90 days and delivers them within minutes, rarely"
+    " hours. Older events and data events are in a trail's files: name those, or a folder with"
+    " --archive. To keep events, use `bedrock-usage sync --archive`"
 )
 
 
 @click.command()
-# No text: the name of a file may be any bytes.
+# Not text: a file name may be any bytes.
 @click.argument("targets", nargs=-1, metavar="[EVENT_ID | FILE]...", type=click.UNPROCESSED)
 @click.option(
     "--latest",
     type=click.IntRange(1, MOST_SURVEYED),
     metavar="N",
-    help="The newest N: of the files; else of the warehouse's calls; else of the event history,"
-    " which is what a survey takes.",
+    help="Only the newest N: of the files named, else of the warehouse's calls, else of the event"
+    " history. With --survey always of the event history.",
 )
-@click.option("--survey", is_flag=True, help="What many events come to, and what to do about it.")
-@archive_option("Where events are kept: a folder with log files, or s3://bucket/prefix.")
+@click.option("--survey", is_flag=True, help="Summarise many events, and suggest what to do.")
+@archive_option("Where events are archived: a folder with log files, or s3://bucket/prefix.")
 @format_option()
 @place_options
 @config_option
@@ -88,11 +88,11 @@ def inspect(
     db: Path,
     **choice: Any,
 ) -> None:
-    """Show how an event was understood, field by field.
+    """Show how an event was interpreted, field by field.
 
-    A target is the id of an event, or a file, folder or s3:// address with events. An event is
-    looked for in the archive, then in CloudTrail's event history. With --survey and no target it is
-    about all calls of the warehouse. Prompts and answers are never shown.
+    A target is an event's id, or a file, folder or s3:// address that contains events. An id is
+    looked up in the archive, then in CloudTrail's event history. --survey without a target covers
+    all calls of the warehouse. Prompts and answers are never shown.
     """
     _check_usage(targets, latest, archive, survey)
     settings, clock = load_config(config), Clock()
@@ -113,40 +113,40 @@ def _check_usage(
     targets: Sequence[str], latest: int | None, archive: str | None, survey: bool
 ) -> None:
     if "" in targets:
-        raise click.UsageError("an empty word is neither an event's id nor a file")
+        raise click.UsageError("an empty argument is neither an event's id nor a file")
     if survey:
         if archive:
             raise click.UsageError(
-                f"--archive is for events by their id; a survey of it: inspect --survey {archive}"
+                f"--archive looks up events by id; to survey it: inspect --survey {archive}"
             )
         for target in targets:
             if not _is_place(target):
-                raise click.UsageError(f"{target}: there is no such file; a survey is over files")
+                raise click.UsageError(f"{target}: no such file; a survey takes files")
         if targets and latest:
-            raise click.UsageError("--latest is about the event history: leave the files out")
+            raise click.UsageError("--latest surveys the event history: leave the files out")
         return
     if not targets and not latest:
-        raise click.UsageError("name an event's id or a file, or give --latest N, or --survey")
+        raise click.UsageError("give an event's id, a file, --latest N or --survey")
     if latest and latest > MOST_EVENTS:
-        raise click.UsageError(f"--latest {latest}: at most {MOST_EVENTS}; more with --survey")
+        raise click.UsageError(f"--latest {latest}: at most {MOST_EVENTS}, or more with --survey")
     if latest and not all(map(_is_place, targets)):
-        raise click.UsageError("--latest goes with files or alone, not with an event's id")
+        raise click.UsageError("--latest works with files or alone, not with an event's id")
     for target in targets:
-        # An id has neither; a path that is not there is a slip.
+        # An id has neither; a missing path is a typo.
         if not _is_place(target) and (
             "/" in target or target.endswith((".json", ".gz")) or not target.isprintable()
         ):
-            raise click.UsageError(f"{harmless(target)}: there is no such file")
+            raise click.UsageError(f"{harmless(target)}: no such file")
 
 
 def _is_place(target: str) -> bool:
-    # os.path.exists: what is too long for a file's name is none, and no error.
+    # os.path.exists: a name too long for a file is False, not an error.
     return is_s3(target) or os.path.exists(target)  # noqa: PTH110
 
 
 @contextmanager
 def _warehouse(path: Path) -> Iterator[Database | None]:
-    """Open the warehouse if there is one: an event can be explained without."""
+    """Open the warehouse if it exists: an event can be explained without it."""
     opened: AbstractContextManager[Database | None] = (
         open_warehouse(path) if is_there(path) else nullcontext(None)
     )
@@ -155,7 +155,7 @@ def _warehouse(path: Path) -> Iterator[Database | None]:
 
 
 class _Inspection:
-    """One run of the command: where it may look, and what it writes into."""
+    """One run of the command: where it looks, and what it writes to."""
 
     def __init__(
         self,
@@ -174,24 +174,24 @@ class _Inspection:
         self._notes = Notes()
 
     def explain(self, targets: Sequence[str], latest: int | None, format_: str) -> bool:
-        """Explain events; return whether all that were asked for were found."""
+        """Explain events; return whether all requested events were found."""
         finder = self._finder()
         events, missing = self._wanted(targets, latest, finder)
         forgotten = forgotten_in(self._trial)
         events = [event._replace(record=forgotten.record(event.record)) for event in events]
         load_trial(self._trial, events, self._keys)
-        told = list(self._explained(events))
-        told += self._stored_only(missing)
+        explained = list(self._explained(events))
+        explained += self._stored_only(missing)
         notes = [*self._notes.lines(), *missing_notes(missing)]
-        if not told and not missing:
-            notes.append("no event of Bedrock is there")
+        if not explained and not missing:
+            notes.append("no Bedrock events found")
         if format_ == "json":
-            click.echo(explanations_to_json(told, notes))
+            click.echo(explanations_to_json(explained, notes))
         else:
             console = open_console()
-            for one in told:
+            for one in explained:
                 print_explanation(one, console)
-        _tell([*notes, *([_NEXT_STEP] if missing else [])])
+        _report([*notes, *([_NEXT_STEP] if missing else [])])
         return not notes
 
     def _explained(self, events: Sequence[RawEvent]) -> Iterator[Explanation]:
@@ -210,20 +210,20 @@ class _Inspection:
             found = survey_warehouse(self._warehouse)
         else:
             raise click.UsageError(
-                "there is no warehouse to survey: name files, or give --latest N"
+                "there is no warehouse to survey: name files, or pass --latest N"
             )
         made = sections(found, self._clock.now().date())
         if not made:
             self._notes.add(
-                "no event of Bedrock is there"
+                "no Bedrock events found"
                 if found.has_events
-                else "the warehouse holds no call yet: run `bedrock-usage sync`, or name files"
+                else "the warehouse has no calls yet: run `bedrock-usage sync`, or name files"
             )
         if format_ == "json":
             click.echo(survey_to_json(found, made, self._notes.lines()))
         else:
             print_survey(found, made, open_console())
-        _tell(self._notes.lines())
+        _report(self._notes.lines())
         return not self._notes.total
 
     def _finder(self) -> Finder:
@@ -239,7 +239,7 @@ class _Inspection:
     def _wanted(
         self, targets: Sequence[str], latest: int | None, finder: Finder
     ) -> tuple[list[RawEvent], list[tuple[str, Located | None]]]:
-        """Return the events that are meant, and the calls whose events are nowhere to be had."""
+        """Return the requested events, and the calls whose events cannot be found."""
         places = [target for target in targets if _is_place(target)]
         events = self._shown_of(places, latest) if places else []
         names: list[tuple[str, Located | None]] = [
@@ -253,7 +253,7 @@ class _Inspection:
             events += [] if stored else finder.newest(latest)
         missing = []
         for name, located in names:
-            # An invocation log's call has an id of ours, which AWS does not know.
+            # A call from an invocation log has an id of this program, unknown to AWS.
             found = finder.find(located.event_id if located else name, self._known(located))
             events += found
             if not found:
@@ -282,8 +282,8 @@ class _Inspection:
         newest = heapq.nlargest(number, counted(), key=lambda event: event.time)
         if total > len(newest) and latest is None:
             click.echo(
-                f"{total:,} events of Bedrock; the newest {len(newest)} are shown. More: --latest N"
-                f" (up to {MOST_EVENTS}), a certain one: its id with --archive, all: --survey",
+                f"{total:,} Bedrock events; showing the newest {len(newest)}. For more, --latest N"
+                f" (up to {MOST_EVENTS}); for one, its id with --archive; for all, --survey",
                 err=True,
             )
         return newest
@@ -309,15 +309,15 @@ class _Inspection:
         ]
 
 
-def _tell(notes: Sequence[str]) -> None:
+def _report(notes: Sequence[str]) -> None:
     for note in notes:
         click.echo(harmless(note), err=True)
 
 
 def missing_notes(missing: Sequence[tuple[str, Located | None]]) -> list[str]:
-    """Say which events were not found, and what is known of them."""
+    """Say which events were not found, and whether the warehouse has their calls."""
     return [
         f"{name}: the event was not found"
-        + (" (the warehouse holds its call)" if located else " (nor does the warehouse know it)")
+        + (" (the warehouse has its call)" if located else " (nor is it in the warehouse)")
         for name, located in missing
     ]

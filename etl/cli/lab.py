@@ -1,6 +1,6 @@
-"""``bedrock-usage lab``: prove on a live account that the warehouse tells the truth.
+"""``bedrock-usage lab``: prove on a live account that the warehouse is right.
 
-Of its commands only ``roles`` changes anything in AWS, and only ``traffic`` spends money there.
+Only ``roles`` changes anything in AWS, and only ``traffic`` spends money there.
 """
 
 from __future__ import annotations
@@ -65,7 +65,7 @@ from etl.warehouse.lock import sync_lock
 
 DEFAULT_LEDGER = "lab_ledger.jsonl"
 
-# A policy takes effect some seconds after IAM has it, and nothing tells when.
+# A policy takes effect some seconds after IAM accepts it, and AWS does not say when.
 _SETTLE_SECONDS = 10.0
 
 _ROLE_PATH = r"/(?:[\x21-\x7e]{1,510}/)?"
@@ -79,7 +79,7 @@ _scenarios = click.option(
     "--scenarios",
     "scenarios_file",
     type=click.Path(dir_okay=False, path_type=Path),
-    help="A file of scenarios. [default: those that come with the program]",
+    help="A file of scenarios. [default: the built-in ones]",
 )
 _profile = profile_option()
 _dry_run = dry_run_option("Print the plan and stop.")
@@ -89,25 +89,25 @@ _ledger = click.option(
     type=click.Path(dir_okay=False, path_type=Path),
     default=DEFAULT_LEDGER,
     show_default=True,
-    help="What was sent, call by call.",
+    help="The file that records each call sent.",
 )
 
 
 @click.group()
 def lab() -> None:
-    """Send known calls, and check that the warehouse tells them.
+    """Send known calls and check that the warehouse reports them.
 
-    In this order: `lab roles create`, `lab traffic`, `lab verify`, `lab roles delete`.
+    Run in this order: `lab roles create`, `lab traffic`, `lab verify`, `lab roles delete`.
     """
 
 
 @lab.group()
 def roles() -> None:
-    """Make, list and delete the roles that the scenarios are sent by."""
+    """Create, list and delete the roles that send the scenarios' calls."""
 
 
 @roles.command("create")
-@click.option("--path", default="/", show_default=True, help="The path of new roles, like /lab/.")
+@click.option("--path", default="/", show_default=True, help="The path of new roles, e.g. /lab/.")
 @_wait_option("2m", "How long to wait until the roles can be assumed.")
 @_scenarios
 @_profile
@@ -121,9 +121,10 @@ def create_roles(
     config: Path | None,
     dry_run: bool,
 ) -> None:
-    """Make the roles, or bring them to what they should be.
+    """Create the roles, or bring them up to date.
 
-    A role of the name that the lab did not make is left alone. Ends when the roles can be assumed.
+    A role with the same name that the lab did not create is left alone. Returns when the roles can
+    be assumed.
     """
     _check_path(path)
     clock = Clock()
@@ -132,7 +133,7 @@ def create_roles(
         names = roles_of(load_scenarios(scenarios_file))
         _refuse_root(caller, names)
         steps = plan_creation(survey(place, caller, names))
-        _show_steps(steps, "The roles are as they should be.")
+        _show_steps(steps, "The roles are up to date.")
         if dry_run:
             return
         done = list(carry_out(place, caller, steps, path=path))
@@ -140,7 +141,7 @@ def create_roles(
         made = [role for role in survey(place, caller, names) if role.state == "ready"]
         waiting = _wait_for(place, made, clock, wait)
         if any(step.action == "put policy" for step in steps):
-            click.echo(f"Giving the policies {_SETTLE_SECONDS:.0f} s to take effect", err=True)
+            click.echo(f"Waiting {_SETTLE_SECONDS:.0f} s for the policies to take effect", err=True)
             clock.sleep(_SETTLE_SECONDS)
     ready = len(made) - len(waiting)
     click.echo(f"{ready} of {count(len(names), 'role')} ready", err=True)
@@ -155,7 +156,7 @@ def create_roles(
 def list_roles(
     scenarios_file: Path | None, profile: str | None, config: Path | None, format_: str
 ) -> None:
-    """Show the roles as they are."""
+    """Show the roles and their state."""
     place, caller = _open(_profile_of(profile, config), Clock())
     found = survey(place, caller, roles_of(load_scenarios(scenarios_file)))
     if format_ == "json":
@@ -182,7 +183,7 @@ def delete_roles(
     place, caller = _open(_profile_of(profile, config), clock)
     names = roles_of(load_scenarios(scenarios_file))
     steps = plan_deletion(survey(place, caller, names))
-    _show_steps(steps, "There are no roles of the lab.")
+    _show_steps(steps, "The lab has no roles.")
     doomed = [step for step in steps if step.action == "delete role"]
     if dry_run:
         return
@@ -198,14 +199,14 @@ def delete_roles(
 @lab.command()
 @_scenarios
 @click.option(
-    "--model", "models", multiple=True, metavar="OLD=NEW", help="Another model; repeatable."
+    "--model", "models", multiple=True, metavar="OLD=NEW", help="Replace a model; repeatable."
 )
-@click.option("--print-scenarios", is_flag=True, help="Print those of the program and stop.")
+@click.option("--print-scenarios", is_flag=True, help="Print the built-in scenarios and stop.")
 @_ledger
 @_profile
 @_dry_run
 @_yes
-@click.option("--allow-unpriced", is_flag=True, help="Also send what has no known price.")
+@click.option("--allow-unpriced", is_flag=True, help="Also send calls without a known price.")
 @config_option
 @db_option
 def traffic(
@@ -220,10 +221,10 @@ def traffic(
     config: Path | None,
     db: Path,
 ) -> None:
-    """Call models for real, as the scenarios say: this costs money.
+    """Send the scenarios' calls to real models; this costs money.
 
-    Says first what it will cost at most, and asks. Each call is written to the ledger. The prices
-    are the list prices, and those imported into the warehouse.
+    Shows the highest possible cost first, and asks. Each call is recorded in the ledger. The prices
+    are the list prices and those imported into the warehouse.
     """
     if print_scenarios:
         click.echo(BUILT_IN.read_text(encoding="utf-8"), nl=False)
@@ -240,27 +241,27 @@ def traffic(
     cost, unpriced = total(parts)
     if unpriced and yes and not allow_unpriced:
         raise click.UsageError(
-            f"{count(unpriced, 'call')} of a model whose price is not known: --yes alone does not"
-            " send them. Import the price (`bedrock-usage prices import`), or add --allow-unpriced"
+            f"{count(unpriced, 'call')} without a known price: --yes alone does not send them."
+            " Import the price (`bedrock-usage prices import`), or add --allow-unpriced"
         )
     place, caller = _open(_profile_of(profile, config), clock)
     arns = _arns(place, caller, scenarios)
-    more = f", and {count(unpriced, 'call')} at a price that is not known" if unpriced else ""
+    more = f", and {count(unpriced, 'call')} at an unknown price" if unpriced else ""
     sending = f"Send {count(len(calls), 'call')} for at most about {at_most(cost)}{more}?"
     require_consent(sending, yes)
     ways = open_ways(place.account, scenarios, arns)
     with stops(clock), open_ledger(ledger) as book:
-        outcome = send(calls, ways, caller, book, clock, _tell_call)
+        outcome = send(calls, ways, caller, book, clock, _report_call)
     _close(outcome, ledger)
 
 
 @lab.command()
 @_ledger
-@click.option("--run", "run_id", help="The run to verify. [default: the last one]")
-@click.option("--no-sync", is_flag=True, help="Only compare; ask nothing of AWS.")
+@click.option("--run", "run_id", help="The run to verify. [default: the latest]")
+@click.option("--no-sync", is_flag=True, help="Only compare; make no AWS requests.")
 @_wait_option("30m", "How long to wait for CloudTrail.")
 @click.option(
-    "--streams-need-tokens", is_flag=True, help="A stream without tokens is a difference."
+    "--streams-need-tokens", is_flag=True, help="Count a stream without tokens as a difference."
 )
 @_profile
 @format_option()
@@ -279,7 +280,7 @@ def verify(
 ) -> None:
     """Compare the warehouse with the ledger, call by call.
 
-    Syncs until CloudTrail has delivered every call. Exit status 1 on any difference.
+    Syncs until CloudTrail has delivered every call. Exits with status 1 on any difference.
     """
     entries = run_of(read_ledger(ledger), run_id)
     clock = Clock()
@@ -292,7 +293,7 @@ def verify(
             checked = look()
         else:
             sync = _syncing(db, clock, config, profile, entries)
-            checked = wait_for_calls(look, sync, clock, wait, _tell)
+            checked = wait_for_calls(look, sync, clock, wait, _report)
     if format_ == "json":
         click.echo(to_json(checked))
     else:
@@ -306,7 +307,7 @@ def _profile_of(profile: str | None, config: Path | None) -> str | None:
 
 
 def _open(profile: str | None, clock: Clock) -> tuple[Place, LabCaller]:
-    """Return where IAM and STS are asked, and who we are."""
+    """Return the place to call IAM and STS from, and the caller's identity."""
     own = open_own_account(profile, clock)
     place = Place(own, home_region(own.session), clock)
     return place, find_caller(place)
@@ -315,14 +316,14 @@ def _open(profile: str | None, clock: Clock) -> tuple[Place, LabCaller]:
 def _refuse_root(caller: LabCaller, roles: Sequence[str]) -> None:
     if roles and caller.is_root:
         raise BedrockUsageError(
-            "the account's root user can assume no role: use the credentials of a user or a role,"
+            "the account's root user cannot assume roles: use the credentials of a user or a role,"
             " with --profile or AWS_PROFILE. Nothing was done"
         )
 
 
 def _check_path(path: str) -> None:
     if not re.fullmatch(_ROLE_PATH, path):
-        raise click.UsageError(f"--path: {path!r} is not a path; one begins and ends with /")
+        raise click.UsageError(f"--path: {path!r} is not a path; it must begin and end with /")
 
 
 def _show_steps(steps: Sequence[RoleStep], nothing: str) -> None:
@@ -334,38 +335,38 @@ def _show_steps(steps: Sequence[RoleStep], nothing: str) -> None:
 
 def _wait_for(place: Place, made: Sequence[Role], clock: Clock, longest: timedelta) -> list[str]:
     arns = [role.arn for role in made if role.arn]
-    told: set[str] = set()
+    reported: set[str] = set()
 
-    def tell(arn: str) -> None:
-        if arn not in told:
+    def report(arn: str) -> None:
+        if arn not in reported:
             click.echo(f"Waiting until {harmless(arn)} can be assumed ...", err=True)
-        told.add(arn)
+        reported.add(arn)
 
     return [
-        f"{arn}: cannot be assumed after {span(longest)}. Run it again to wait longer; if it stays"
-        " so, allow sts:AssumeRole to the caller (`bedrock-usage policy --lab`)"
-        for arn in wait_until_assumable(place, arns, clock, longest, tell)
+        f"{arn}: still cannot be assumed after {span(longest)}. Run this again to wait longer; if"
+        " that does not help, allow the caller sts:AssumeRole (`bedrock-usage policy --lab`)"
+        for arn in wait_until_assumable(place, arns, clock, longest, report)
     ]
 
 
 def _arns(place: Place, caller: LabCaller, scenarios: Sequence[Scenario]) -> dict[str, str]:
-    """Return the ARN of each role that is needed; raise if one is not there yet."""
+    """Return the ARN of each role needed; raise if one is not ready."""
     _refuse_root(caller, roles_of(scenarios))
     found = survey(place, caller, roles_of(scenarios))
-    lacking = [f"{role.name} ({role.state})" for role in found if role.state != READY]
-    if lacking:
+    not_ready = [f"{role.name} ({role.state})" for role in found if role.state != READY]
+    if not_ready:
         raise BedrockUsageError(
-            f"not ready: {', '.join(lacking)}; run `bedrock-usage lab roles create` first. Nothing"
-            " was sent"
+            f"not ready: {', '.join(not_ready)}; run `bedrock-usage lab roles create` first."
+            " Nothing was sent"
         )
     return {role.name: role.arn for role in found if role.arn}
 
 
-def _tell(line: str) -> None:
+def _report(line: str) -> None:
     click.echo(line, err=True)
 
 
-def _tell_call(call: PlannedCall, entry: Entry, problem: str | None) -> None:
+def _report_call(call: PlannedCall, entry: Entry, problem: str | None) -> None:
     tokens = entry.usage or {}
     said = problem or f"{tokens['input_tokens']} input, {tokens['output_tokens']} output tokens"
     click.echo(harmless(f"{call.number:>3} {entry.scenario}: {entry.status}, {said}"), err=True)
@@ -374,11 +375,11 @@ def _tell_call(call: PlannedCall, entry: Entry, problem: str | None) -> None:
 def _close(outcome: TrafficOutcome, ledger: Path) -> None:
     done, of = outcome.scenarios
     click.echo(
-        f"Run {outcome.run_id} is in {harmless(ledger)}; `bedrock-usage lab verify` compares",
+        f"Run {outcome.run_id} is in {harmless(ledger)}; compare with `bedrock-usage lab verify`",
         err=True,
     )
     if outcome.is_stopped:
-        click.echo("Stopped: the calls that are left were not sent", err=True)
+        click.echo("Stopped: the remaining calls were not sent", err=True)
     click.echo(f"Successful scenarios: {done}/{of}")
     click.echo(f"Successful API calls: {len(outcome.succeeded)}/{len(outcome.calls)}")
     if not outcome.is_complete:
@@ -393,9 +394,9 @@ def _compare(db: Path, entries: Sequence[Entry], streams_need_tokens: bool) -> l
 def _syncing(
     db: Path, clock: Clock, config_path: Path | None, profile: str | None, entries: Sequence[Entry]
 ) -> Callable[[], bool]:
-    """Return what syncs the regions of a run, in the account that the credentials belong to.
+    """Return a function that syncs the regions of a run, in the account of the credentials.
 
-    It returns whether a later sync may bring more: not where every source of a region is refused.
+    It returns whether a later sync may bring more: not if every source of a region is refused.
     """
     config = load_config(config_path)
     chosen = _choice(config, profile, entries)
@@ -403,7 +404,7 @@ def _syncing(
     place, _ = _open(chosen.profile, clock)
     if place.account_id != wanted:
         raise BedrockUsageError(
-            f"the run was made in account {wanted}, and the credentials are of"
+            f"the run was made in account {wanted}, but the credentials belong to"
             f" {place.account_id}; choose others with --profile"
         )
 
@@ -412,7 +413,7 @@ def _syncing(
             with sync_lock(db):
                 outcome = sync_chosen(db, clock, config, config_path, chosen)
         except LockedError as error:
-            # It brings what we wait for as well as we would.
+            # The other process fetches what this one is waiting for.
             click.echo(f"Not synced now: {harmless(error)}", err=True)
             return True
         refused = [p.stream for p in outcome.problems if not p.is_passing]
@@ -426,7 +427,7 @@ def _syncing(
 
 
 def _choice(config: Config, profile: str | None, entries: Sequence[Entry]) -> Choice:
-    """Return the regions of a run, and every source that tells of single calls."""
+    """Return the regions of a run, and every source that reports single calls."""
     sources = [one.name for one in sources_of(config.choose_sources()) if one.has_calls]
     return Choice(
         regions=tuple(sorted({entry.region for entry in entries})),
@@ -437,8 +438,8 @@ def _choice(config: Config, profile: str | None, entries: Sequence[Entry]) -> Ch
 
 
 def _end(problems: Sequence[str]) -> None:
-    """Say what could not be done; exit with 1 if there is any such thing."""
+    """Report what could not be done; exit with 1 if there is anything."""
     for problem in problems:
-        click.echo(harmless(f"Left: {problem}"), err=True)
+        click.echo(harmless(f"Not done: {problem}"), err=True)
     if problems:
         sys.exit(1)

@@ -1,4 +1,4 @@
-"""``bedrock-usage load``: ingest files."""
+"""``bedrock-usage load``: load files."""
 
 from __future__ import annotations
 
@@ -40,8 +40,8 @@ class _PathOrAddress(click.Path):
 @click.command()
 @click.argument("paths", nargs=-1, required=True, type=_PathOrAddress(exists=True))
 @click.option("--reread", is_flag=True, help="Also read files that were read before.")
-@profile_option(", for s3:// addresses")
-@click.option("--role-arn", help="A role to assume for s3:// addresses.")
+@profile_option(" for s3:// addresses")
+@click.option("--role-arn", help="The role to assume for s3:// addresses.")
 @config_option
 @db_option
 def load(
@@ -55,9 +55,9 @@ def load(
     """Load CloudTrail logs, invocation logs and other saved data.
 
     PATHS are files, folders and s3:// addresses. Reads CloudTrail log files, Bedrock's invocation
-    logs, saved lookup-events pages, CloudWatch totals (a GetMetricData answer or a CSV) and
-    inference profiles; the format is told from the content. What was read before is left out, and
-    loading the same thing again changes nothing.
+    logs, saved lookup-events pages, CloudWatch totals (a GetMetricData response or a CSV) and
+    inference profiles. The format is recognised from the content. Files read before are skipped,
+    and loading the same data again changes nothing.
     """
     settings = load_config(config)
     clock = Clock()
@@ -65,7 +65,7 @@ def load(
         stores = Stores(clock, profile or settings.accounts.profile, role_arn)
         workers = Workers(Keys(settings.application_tag, settings.application_metadata_key))
         if any(is_s3(path) or Path(path).is_dir() for path in paths):
-            # They take a moment, in which the warehouse is opened.
+            # They take a moment to start; the warehouse is opened meanwhile.
             workers.start()
         patience = Patience(check=clock.check)
         with workers, open_warehouse(db, create=True, patience=patience) as warehouse:

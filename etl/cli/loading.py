@@ -1,4 +1,4 @@
-"""What the commands that fill a warehouse share: a load that shows itself, and the file's rules."""
+"""What commands that fill a warehouse share: a load with progress, and the file's rules."""
 
 from __future__ import annotations
 
@@ -23,9 +23,9 @@ MESSAGES_SHOWN = 20
 
 
 def apply_configuration(warehouse: Database, config: Config, file: Path | None) -> None:
-    """Make the file's rules and aliases those of the warehouse; tell what that changed.
+    """Apply the file's rules and aliases to the warehouse; report what that changed.
 
-    Without a file (None) the warehouse keeps what it has.
+    Without a file (None) the warehouse keeps its rules and aliases.
     """
     if file is None:
         return
@@ -33,7 +33,7 @@ def apply_configuration(warehouse: Database, config: Config, file: Path | None) 
     changed = apply_config(warehouse, config.application_rules, config.user_aliases).calls_changed
     if changed:
         calls = "1 call" if changed == 1 else f"{changed:,} calls"
-        click.echo(f"{calls} attributed anew: the application rules changed", err=True)
+        click.echo(f"{calls} reattributed: the application rules changed", err=True)
 
 
 def load_with_progress(
@@ -46,10 +46,10 @@ def load_with_progress(
     store_of: Callable[[str], Store] = lambda path: LocalStore(),
     check: Callable[[], None] = lambda: None,
 ) -> LoadResult:
-    """Load, with a count on a terminal; tell each of the first rejects on stderr."""
+    """Load, with a count on a terminal; report the first rejects on stderr."""
     shown = 0
 
-    def tell(reject: Reject) -> None:
+    def report(reject: Reject) -> None:
         nonlocal shown
         shown += 1
         if shown <= MESSAGES_SHOWN:
@@ -63,17 +63,19 @@ def load_with_progress(
             reread=reread,
             remember=remember,
             workers=workers,
-            on_reject=tell,
+            on_reject=report,
             check=check,
             on_file=display.step,
         )
     if shown > MESSAGES_SHOWN:
-        click.echo(f"... and {shown - MESSAGES_SHOWN:,} more, all in the table rejects", err=True)
+        click.echo(
+            f"... and {shown - MESSAGES_SHOWN:,} more; the table rejects has them all", err=True
+        )
     return result
 
 
 class _LoadDisplay(NamedTuple):
-    """``say`` shows a line of text, ``step`` that a file was read."""
+    """``say`` shows a line of text, ``step`` counts a file."""
 
     say: Callable[[str], None]
     step: Callable[[StoredFile], None]
@@ -81,11 +83,11 @@ class _LoadDisplay(NamedTuple):
 
 @contextmanager
 def _display() -> Iterator[_LoadDisplay]:
-    """Yield what shows a load on stderr: only a terminal has a count."""
+    """Yield the display of a load on stderr; only a terminal gets a count."""
     if not sys.stderr.isatty():
         yield _LoadDisplay(lambda text: click.echo(text, err=True), lambda file: None)
         return
-    # Here, because it takes a moment, in which a scheduled load would show nothing.
+    # Imported here: it takes a moment, and a scheduled load does not need it.
     from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 
     from etl.show.terminal import open_console
@@ -107,7 +109,7 @@ def _display() -> Iterator[_LoadDisplay]:
 
 
 def summary(result: LoadResult) -> str:
-    """Say what a load came to."""
+    """Return the result of a load as lines of text."""
     written = result.written
     lines = [
         f"Files             {result.files:,}"
@@ -117,7 +119,7 @@ def summary(result: LoadResult) -> str:
         f" {written.calls_known:,} already known",
         f"Tokens attached   {written.tokens_attached:,} from service events"
         + (
-            f", {written.tokens_pending:,} wait for their call"
+            f", {written.tokens_pending:,} waiting for their call"
             if written.tokens_pending > 0
             else ""
         ),
@@ -130,12 +132,12 @@ def summary(result: LoadResult) -> str:
         ),
         f"Profiles          {written.profiles:,} new or changed",
         f"Rejected          {result.rejected:,}"
-        + (" (table rejects says where and why)" if result.rejected else ""),
+        + (" (see table rejects for where and why)" if result.rejected else ""),
     ]
     if written.calls_logged:
-        lines.insert(3, f"Invocation logs   {written.calls_logged:,} told of known calls")
+        lines.insert(3, f"Invocation logs   {written.calls_logged:,} matched known calls")
     if written.calls_too_old:
         lines.insert(
-            3, f"Too old           {written.calls_too_old:,} left out: they were dropped before"
+            3, f"Too old           {written.calls_too_old:,} skipped: they were dropped by vacuum"
         )
     return "\n".join(lines)

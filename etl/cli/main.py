@@ -1,4 +1,4 @@
-"""The command ``bedrock-usage`` and how its errors look."""
+"""The command ``bedrock-usage``, and how its errors are printed."""
 
 from __future__ import annotations
 
@@ -12,38 +12,37 @@ from typing import Any
 import click
 
 from etl.cli.long_work import LongWork
-from etl.cli.signals import told_of_stops
+from etl.cli.signals import reported_stops
 from etl.cli.utf8 import refuse_bytes
 from etl.errors import BedrockUsageError, ConfigError, OutputError
 from etl.show.escaping import guarded_output, harmless
 from etl.warehouse.long_work import observed
 
-# In the order of a first use. Each is the command of its name in the module of its name, which is
-# imported when it is called and not before: a load does not wait for what a server needs, and the
-# list of all commands for none of them. So the first line of its help stands here as well.
+# In the order of first use. Each command is in the module of the same name, which is imported only
+# when the command is called: a load does not wait for what a server needs, and listing the commands
+# imports none of them. So the first line of each command's help is repeated here.
 COMMANDS = {
-    "demo": "Build a sample warehouse from bundled logs, print the report, serve it.",
-    "sync": "Fetch what is new from AWS.",
+    "demo": "Build a sample warehouse from bundled logs, print its reports and serve it.",
+    "sync": "Fetch new usage data from AWS.",
     "load": "Load CloudTrail logs, invocation logs and other saved data.",
     "report": "Report usage and cost by user, application, model, region or day.",
-    "status": "Show how far AWS was read, how fresh that is, and what is missing.",
-    "serve": "Serve the warehouse with Datasette, on this machine only unless there is a login.",
-    "inspect": "Show how an event was understood, field by field.",
+    "status": "Show how far AWS has been read, how fresh the data is, and what is missing.",
+    "serve": "Serve the warehouse with Datasette; without a login, on this machine only.",
+    "inspect": "Show how an event was interpreted, field by field.",
     "prices": "List the prices in use, or import your own.",
-    "policy": "Print the least-privilege IAM policy, as JSON.",
-    "doctor": "Check that AWS can be read, and say how to mend what is wrong.",
-    "check": "Check that the file is whole and that its figures follow from its calls.",
-    "vacuum": "Make the file smaller; drop the single calls of long ago, or forget a person,"
-    " if asked to.",
-    "upgrade": "Bring a warehouse that an earlier version made to this version's shape.",
-    "lab": "Send known calls, and check that the warehouse tells them.",
-    "monitor": "Show the figures live in CloudWatch: metrics, a dashboard, alarms.",
+    "policy": "Print the least-privilege IAM policy as JSON.",
+    "doctor": "Check that AWS can be read, and explain how to fix what is wrong.",
+    "check": "Check that the file is intact and its figures follow from its calls.",
+    "vacuum": "Shrink the file; optionally drop old calls or forget a person.",
+    "upgrade": "Upgrade a warehouse made by an earlier version.",
+    "lab": "Send known calls and check that the warehouse reports them.",
+    "monitor": "Show usage and cost live in CloudWatch: metrics, a dashboard, alarms.",
 }
 
 
 @contextmanager
 def _on_one_line() -> Iterator[None]:
-    """Let no word of the command line that an error quotes begin a line of its own."""
+    """Keep an error that quotes the command line on one line."""
     try:
         yield
     except click.ClickException as error:
@@ -52,7 +51,7 @@ def _on_one_line() -> Iterator[None]:
 
 
 class _Group(click.Group):
-    """Commands in the order of a first use; the program's own errors without a traceback."""
+    """Commands in the order of first use; the program's own errors have no traceback."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:
         return list(COMMANDS)
@@ -75,7 +74,7 @@ class _Group(click.Group):
             try:
                 return super().main(*args, **options)
             except OutputError as error:
-                # Of a help text: what a command writes is handled below.
+                # From printing a help text: what a command writes is handled below.
                 click.echo(f"Error: {error}", err=True)
                 sys.exit(1)
 
@@ -87,7 +86,7 @@ class _Group(click.Group):
         try:
             with (
                 _on_one_line(),
-                told_of_stops(),
+                reported_stops(),
                 observed(LongWork(lambda line: click.echo(line, err=True))),
             ):
                 return super().invoke(ctx)
@@ -99,15 +98,15 @@ class _Group(click.Group):
                 click.echo(harmless(line), err=True)
             sys.exit(1)
         except (click.ClickException, click.Abort, click.exceptions.Exit, BrokenPipeError):
-            raise  # click knows what to do
+            raise  # click handles these
         except Exception as error:
             if os.environ.get("BEDROCK_USAGE_DEBUG") == "1":
                 raise
-            # Its kind only: its words, and the values on the way to it, may be anybody's.
+            # Its type only: its message and the values in its traceback may be anyone's data.
             click.echo(
-                f"Error: something that this program does not expect ({type(error).__name__});"
-                " what was committed stands. Please report it with the output of the same command"
-                " under BEDROCK_USAGE_DEBUG=1, after a look at what that shows",
+                f"Error: an unexpected error ({type(error).__name__}); what was committed is kept."
+                " Please report it, with the output of the same command run with"
+                " BEDROCK_USAGE_DEBUG=1. Check that output for private data first",
                 err=True,
             )
             sys.exit(1)

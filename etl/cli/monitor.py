@@ -1,4 +1,4 @@
-"""``bedrock-usage monitor``: live metrics in CloudWatch, a dashboard and alarms over them."""
+"""``bedrock-usage monitor``: live metrics in CloudWatch, with a dashboard and alarms on them."""
 
 from __future__ import annotations
 
@@ -48,19 +48,21 @@ _TOPIC = re.compile(r"arn:aws[a-z-]*:sns:[a-z0-9-]+:[0-9]{12}:[A-Za-z0-9_-]{1,25
 _EMAIL = re.compile(r"[^\s@]+@[^\s@]+")
 _HIGHEST_LIMIT = Decimal(10**9)
 
-_region_option = click.option("--region", help="Whose CloudWatch. [default: the configuration's]")
-_yes_option = yes_option("Agree to the price; do not ask.")
+_region_option = click.option(
+    "--region", help="The region of CloudWatch. [default: from the configuration]"
+)
+_yes_option = yes_option("Accept the price; do not ask.")
 
 
 def _shared(command: Callable[..., Any]) -> Callable[..., Any]:
     """Add the options that all commands of the group have."""
     for option in (db_option, config_option, _region_option, profile_option(), _yes_option):
         command = option(command)
-    return dry_run_option("Print the plan and its price only.")(command)
+    return dry_run_option("Only print the plan and its price.")(command)
 
 
-class Desk(NamedTuple):
-    """What every command works with."""
+class _Session(NamedTuple):
+    """What every command works with: an open warehouse, the settings, where CloudWatch is."""
 
     warehouse: Database
     config: Config
@@ -69,10 +71,10 @@ class Desk(NamedTuple):
 
 @click.group()
 def monitor() -> None:
-    """Show the figures live in CloudWatch: metrics, a dashboard, alarms.
+    """Show usage and cost live in CloudWatch: metrics, a dashboard, alarms.
 
-    A metric costs $0.30 a month for each pair of an application and a model, not per call. Every
-    command shows its price first, and asks.
+    A metric costs $0.30 a month for each pair of application and model, not per call. Every command
+    shows its price first, and asks.
     """
 
 
@@ -80,42 +82,43 @@ def monitor() -> None:
 @since_option("2d", default="1d")
 @_shared
 def publish(since: timedelta | datetime | None, dry_run: bool, yes: bool, **where: Any) -> None:
-    """Put tokens and costs of every five minutes into CloudWatch.
+    """Publish tokens and costs to CloudWatch, in five-minute periods.
 
-    Each period is put once; what changes later is put as the difference, so only the statistic Sum
-    has a meaning. The namespace is Custom/BedrockUsage, its dimensions Application and ModelId.
+    Each period is published once. A later change is published as the difference, so only the
+    statistic Sum is meaningful. The namespace is Custom/BedrockUsage; the dimensions are
+    Application and ModelId.
     """
-    with _desk(**where) as (warehouse, config, place):
+    with _open_session(**where) as (warehouse, config, place):
         publisher = Publisher(warehouse, place, config.monitor)
         start = moment_of(since, place.clock.now())
         plan = publisher.plan(since=start)
-        _say(plan_lines(plan), err=not dry_run)
+        _print_lines(plan_lines(plan), err=not dry_run)
         if dry_run:
             return
         question = f"Publish, for up to {dollars(plan.a_month)} a month?"
         plan = agree(publisher, plan, lambda _: is_agreed(question, yes))
         with stops(place.clock):
             result = publisher.run(plan)
-    _say(result_lines(plan, result), err=True)
+    _print_lines(result_lines(plan, result), err=True)
     sys.exit(1 if result.left or plan.left_out else 0)
 
 
 @monitor.command()
 @_shared
 def dashboard(dry_run: bool, yes: bool, **where: Any) -> None:
-    """Make, or renew, the dashboard BedrockUsage in CloudWatch.
+    """Create or update the dashboard BedrockUsage in CloudWatch.
 
-    Tokens by application, cost by application and model, the month's projection, daily limits. Run
-    it again for lines of new applications. --dry-run prints the dashboard's JSON.
+    It shows tokens by application, cost by application and model, the month's projected cost and
+    the daily limits. Run it again to add new applications. --dry-run prints the dashboard's JSON.
     """
-    with _desk(**where) as (warehouse, config, place):
+    with _open_session(**where) as (warehouse, config, place):
         target = ledger.find_target(warehouse, place.account_id, place.region)
         applications = ledger.dearest_applications(warehouse, target, board.MOST_APPLICATIONS)
         limits = ledger.limits(warehouse, target)
         body = board.dashboard_body(place.region, config.monitor.metrics, applications, limits)
         plan = board.plan_dashboard(place, body)
         price = DASHBOARD if plan.action == "create" else Decimal(0)
-        _say(
+        _print_lines(
             [
                 f"Dashboard         {board.NAME}: {plan.action}",
                 f"Price             {dollars(price)} a month (an account's first three are free)",
@@ -127,7 +130,7 @@ def dashboard(dry_run: bool, yes: bool, **where: Any) -> None:
             return
         if plan.action == "keep":
             return
-        require_consent(f"Make the dashboard, for {dollars(price)} a month?", yes or not price)
+        require_consent(f"Create the dashboard for {dollars(price)} a month?", yes or not price)
         for message in board.put_dashboard(place, plan):
             click.echo(f"CloudWatch says   {harmless(message)}", err=True)
     click.echo(f"Done              open it in CloudWatch, Dashboards, {board.NAME}", err=True)
@@ -139,31 +142,31 @@ def _limit(_: click.Context, __: click.Parameter, text: str) -> Decimal:
     except InvalidOperation:
         limit = Decimal(0)
     if not (limit.is_finite() and 0 < limit <= _HIGHEST_LIMIT):
-        raise click.BadParameter(f"{text!r} is not an amount of dollars over 0")
+        raise click.BadParameter(f"{text!r} is not an amount in dollars above 0")
     return limit
 
 
 def _form(pattern: re.Pattern[str], example: str) -> Callable[..., str | None]:
     def check(_: click.Context, __: click.Parameter, text: str | None) -> str | None:
         if text is not None and not pattern.fullmatch(text):
-            raise click.BadParameter(f"{text!r} is not like {example}")
+            raise click.BadParameter(f"{text!r} does not look like {example}")
         return text
 
     return check
 
 
 @monitor.command()
-@click.option("--application", required=True, help="By its name in the reports.")
-@click.option("--daily-limit", required=True, callback=_limit, help="Dollars a day (UTC).")
+@click.option("--application", required=True, help="The application, by its name in the reports.")
+@click.option("--daily-limit", required=True, callback=_limit, help="Dollars per day (UTC).")
 @click.option(
     "--topic",
     callback=_form(_TOPIC, "arn:aws:sns:us-east-1:111122223333:NAME"),
-    help="The ARN of an SNS topic to tell.",
+    help="The ARN of an SNS topic to notify.",
 )
 @click.option(
     "--email",
-    callback=_form(_EMAIL, "somebody@example.com"),
-    help="An address to tell: makes a topic and subscribes it.",
+    callback=_form(_EMAIL, "name@example.com"),
+    help="An address to notify; creates a topic and subscribes the address.",
 )
 @_shared
 def alarm(
@@ -175,14 +178,14 @@ def alarm(
     yes: bool,
     **where: Any,
 ) -> None:
-    """Raise an alarm when an application's cost of a day is over a limit.
+    """Raise an alarm when an application's daily cost exceeds a limit.
 
-    It looks at a metric of its own, DailyCostUSD, that `monitor publish` puts from then on: $0.30
-    for the metric and $0.10 for the alarm a month.
+    The alarm has its own metric, DailyCostUSD, which `monitor publish` publishes from then on. The
+    metric costs $0.30 a month, the alarm $0.10.
     """
     if topic and email:
-        raise click.UsageError("--topic goes without --email")
-    with _desk(**where) as (warehouse, config, place):
+        raise click.UsageError("--topic cannot be combined with --email")
+    with _open_session(**where) as (warehouse, config, place):
         target = ledger.find_target(warehouse, place.account_id, place.region)
         is_new = application not in ledger.limits(warehouse, target)
         if is_new:
@@ -190,14 +193,14 @@ def alarm(
         plan = plan_alarm(
             place, application, daily_limit, topic=topic, email=email, is_new_limit=is_new
         )
-        _say(alarm_lines(plan, daily_limit), err=not dry_run)
+        _print_lines(alarm_lines(plan, daily_limit), err=not dry_run)
         if not ledger.has_application(warehouse, application):
             name = harmless(application)
-            click.echo(f"Note              no call of {name} is known so far", err=True)
+            click.echo(f"Note              no calls of {name} so far", err=True)
         if dry_run:
             return
         price = plan.a_month
-        require_consent(f"Make it, for {dollars(price)} a month?", yes or not price)
+        require_consent(f"Create the alarm for {dollars(price)} a month?", yes or not price)
         make_alarm(place, plan)
         target = ledger.ensure_target(warehouse, target)
         ledger.save_limit(warehouse, target, application, str(daily_limit))
@@ -205,33 +208,34 @@ def alarm(
             now = place.clock.now().isoformat()
             ledger.save_agreement(warehouse, target, target.agreed_metrics + 1, now)
     if plan.subscribes:
-        click.echo(f"Confirm           the mail that AWS has sent to {plan.email}", err=True)
-    click.echo("Done              it counts from the next `monitor publish` on", err=True)
+        click.echo(f"Confirm           the email that AWS has sent to {plan.email}", err=True)
+    click.echo("Done              it takes effect with the next `monitor publish`", err=True)
 
 
 def _check_room(warehouse: Database, target: Target, settings: Monitor) -> None:
-    """Raise ConfigError if one metric more is too many: then none would be published at all."""
+    """Raise ConfigError if one more metric is too many: then none would be published at all."""
     known = [one for one in ledger.known_series(warehouse, target) if is_chosen(one, settings)]
     used = len(known) + len(ledger.limits(warehouse, target))
     if used >= settings.max_metrics:
         raise ConfigError(
-            f"the alarm's metric would be one more than max_metrics allows: {used:,} are used of"
-            f" {settings.max_metrics:,}. Raise it under [monitor], or name fewer metrics"
+            f"the alarm's metric would be one more than max_metrics allows: {used:,} of"
+            f" {settings.max_metrics:,} are used. Raise it under [monitor], or list fewer metrics"
         )
 
 
 @monitor.command()
 @_shared
 def remove(dry_run: bool, yes: bool, **where: Any) -> None:
-    """Delete the dashboard, alarms and topic that these commands made, and no others.
+    """Delete the dashboard, alarms and topic that these commands created.
 
-    Custom metrics cannot be deleted: they cost nothing once nothing is put any more, and CloudWatch
-    drops them after 15 months. What was agreed to is taken back, so the next publish asks again.
+    Nothing else is deleted. Custom metrics cannot be: without new values they cost nothing, and
+    CloudWatch drops them after 15 months. Your agreement to the price is cancelled, so the next
+    publish asks again.
     """
-    with _desk(**where) as (warehouse, config, place):
+    with _open_session(**where) as (warehouse, config, place):
         things = removal.plan_removal(place)
         lines = [f"Delete            {thing.kind} {harmless(thing.name)}" for thing in things]
-        _say(lines or ["Nothing of ours is there."], err=not dry_run)
+        _print_lines(lines or ["There is nothing to delete."], err=not dry_run)
         if dry_run:
             return
         if things:
@@ -242,36 +246,36 @@ def remove(dry_run: bool, yes: bool, **where: Any) -> None:
         ledger.save_agreement(warehouse, target, 0, place.clock.now().isoformat())
         if config.monitor.publish_after_sync or config.monitor.accept_usd_a_month:
             click.echo(
-                "Note              the configuration still publishes: look at publish_after_sync"
+                "Note              the configuration still publishes: check publish_after_sync"
                 " and accept_usd_a_month under [monitor]",
                 err=True,
             )
     click.echo(
-        "Metrics           cannot be deleted; without new values they cost nothing, and are gone"
+        "Metrics           cannot be deleted; without new values they cost nothing and disappear"
         " after 15 months",
         err=True,
     )
 
 
 @contextmanager
-def _desk(
+def _open_session(
     *, profile: str | None, region: str | None, config: Path | None, db: Path
-) -> Iterator[Desk]:
-    """Open the warehouse, alone, and the way to CloudWatch."""
+) -> Iterator[_Session]:
+    """Lock and open the warehouse, and open a way to CloudWatch."""
     settings = load_config(config)
     with open_warehouse(db) as warehouse, sync_lock(db):
         if is_demo(warehouse):
             raise BedrockUsageError(
-                f"{db} holds the demo's data, which nobody has used: nothing of it is published."
+                f"{db} holds the demo's data, which is not real usage: none of it is published."
                 " Name another warehouse with --db"
             )
         place = open_place(settings, Clock(), profile=profile, region=region)
         try:
-            yield Desk(warehouse, settings, place)
+            yield _Session(warehouse, settings, place)
         except AccessError as error:
             raise AccessError(explain_put(error)) from None
 
 
-def _say(lines: Any, *, err: bool) -> None:
+def _print_lines(lines: Any, *, err: bool) -> None:
     for line in lines:
         click.echo(line, err=err)

@@ -1,4 +1,4 @@
-"""The types of options: what each takes, and one kind of message for what it does not take."""
+"""Option types: what each accepts, and the message for what it does not."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ from etl.errors import ConfigError
 
 
 class Duration(click.ParamType):  # type: ignore[type-arg]  # generic in newer clicks only
-    """A number and a unit: 36h. ``least``: what is shorter is refused, ``because`` of this."""
+    """A number and a unit: 36h. Anything shorter than ``least`` is refused, ``because`` of this."""
 
-    name = "text"
+    name = "duration"
 
     def __init__(self, least: str | None = None, because: str = "") -> None:
         self._least, self._because = least, because
@@ -31,14 +31,14 @@ class Duration(click.ParamType):  # type: ignore[type-arg]  # generic in newer c
         except ConfigError as error:
             self.fail(str(error), param, ctx)
         if self._least and duration < parse_duration(self._least):
-            self.fail(f"at least {self._least}: {self._because}", param, ctx)
+            self.fail(f"must be at least {self._least}: {self._because}", param, ctx)
         return duration
 
 
 class HowFarBack(click.ParamType):  # type: ignore[type-arg]
-    """A duration, 90d, or a date, 2026-09-01; ``moment_of`` makes a moment of either."""
+    """A duration, 90d, or a date, 2026-09-01; ``moment_of`` turns either into a moment."""
 
-    name = "text"
+    name = "duration|date"
 
     def convert(
         self, value: Any, param: click.Parameter | None, ctx: click.Context | None
@@ -52,15 +52,15 @@ class HowFarBack(click.ParamType):  # type: ignore[type-arg]
 
 
 def moment_of(since: timedelta | datetime | None, now: datetime) -> datetime | None:
-    """Return the moment that a duration or a date stands for.
+    """Return the moment that a duration or a date means.
 
-    Raises ConfigError for one that has not come yet.
+    Raises ConfigError if it is in the future.
     """
     if since is None:
         return None
     moment = now - since if isinstance(since, timedelta) else since
     if moment > now:
-        raise ConfigError(f"since is {moment.date()}, which has not come yet")
+        raise ConfigError(f"since is {moment.date()}, which is in the future")
     return moment
 
 
@@ -76,18 +76,18 @@ class Day(click.DateTime):
         try:
             return super().convert(value, param, ctx)
         except click.BadParameter:
-            self.fail(f"{value!r} is not a date, like 2026-09-01", param, ctx)
+            self.fail(f"{value!r} is not a date like 2026-09-01", param, ctx)
 
 
 class WarehousePath(click.Path):
-    """The path of a warehouse. What SQLite would take for something else is refused."""
+    """The path of a warehouse. A name that SQLite would not take as a file is refused."""
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Path:
         path = Path(str(super().convert(value, param, ctx)))
         if str(path) == ":memory:":
-            self.fail(f"{path}: a warehouse is a file, and not kept in memory", param, ctx)
+            self.fail(f"{path}: a warehouse must be a file, not in memory", param, ctx)
         if str(path).startswith("file:"):
-            self.fail(f"{path}: name the file by its path, without file:", param, ctx)
+            self.fail(f"{path}: give the plain path, without file:", param, ctx)
         return path
 
 

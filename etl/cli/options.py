@@ -1,7 +1,7 @@
 """Options that several commands share, each declared once.
 
-What differs from command to command is its help: what the option does there. An option of one name
-that means different things (``--model`` of a report, of a price list, of the lab) is its command's.
+Only the help differs between commands: it says what the option does there. An option that shares a
+name but not a meaning (``--model`` of a report, a price list, the lab) is declared by its command.
 """
 
 from __future__ import annotations
@@ -27,12 +27,12 @@ db_option = click.option(
     envvar="BEDROCK_USAGE_DB",
     show_default=True,
     show_envvar=True,
-    help="The warehouse.",
+    help="The warehouse file.",
 )
 
 
 def _or_default(_: click.Context, __: click.Parameter, file: Path | None) -> Path | None:
-    """Return the file that was named, else the one in this folder, else None: there is none."""
+    """Return the file named, else the one in this folder, else None."""
     return file or (DEFAULT_PATH if DEFAULT_PATH.exists() else None)
 
 
@@ -41,51 +41,52 @@ config_option = click.option(
     type=click.Path(dir_okay=False, path_type=Path),
     callback=_or_default,
     envvar="BEDROCK_USAGE_CONFIG",
-    show_default=f"{DEFAULT_PATH}, if there is one",
+    show_default=f"{DEFAULT_PATH}, if it exists",
     show_envvar=True,
-    help="The configuration.",
+    help="The configuration file.",
 )
 
 
 def archive_option(help_: str) -> Decorator:
-    """Add where raw events are kept."""
+    """Add the option for where raw events are kept."""
     return click.option("--archive", metavar="FOLDER", type=ArchiveFolder(), help=help_)
 
 
 def format_option(*more: str) -> Decorator:
-    """Add how an answer is printed: as a table or JSON, or in one of the forms that are named."""
+    """Add the output format: table, json, and any others named."""
     return click.option(
         "--format",
         "format_",
         type=click.Choice(["table", "json", *more]),
         default="table",
         show_default=True,
+        help="Output format.",
     )
 
 
 def since_option(example: str, default: str) -> Decorator:
-    """Add how far back to go; ``default`` is that of a first run."""
-    text = f"How far back: {example}, or 2026-09-01. [default of the first run: {default}]"
+    """Add how far back to go; ``default`` applies to a first run."""
+    text = f"How far back: {example}, or 2026-09-01. [default on the first run: {default}]"
     return click.option("--since", type=HowFarBack(), help=text)
 
 
 def dry_run_option(help_: str) -> Decorator:
-    """Add whether only to say what would be done."""
+    """Add the flag to show what would be done and do nothing."""
     return click.option("--dry-run", is_flag=True, help=help_)
 
 
 def yes_option(help_: str) -> Decorator:
-    """Add whether to go on without a question; ``etl.cli.consent`` asks it."""
+    """Add the flag that answers yes in advance; ``etl.cli.consent`` asks the question."""
     return click.option("--yes", is_flag=True, help=help_)
 
 
 def profile_option(use: str = "") -> Decorator:
-    """Add whose credentials are used; ``use``: what for, if not for all of the command."""
-    return click.option("--profile", help=f"A profile of the AWS configuration{use}.")
+    """Add the AWS profile; ``use``: what for, if not for the whole command."""
+    return click.option("--profile", help=f"The AWS profile to use{use}.")
 
 
 def region_option(help_: str) -> Decorator:
-    """Add one or more regions; each command says what it is about them."""
+    """Add one or more regions; the help says what the command does with them."""
     return click.option("--region", multiple=True, help=help_)
 
 
@@ -95,47 +96,53 @@ source_option = click.option(
 
 
 def serve_options(command: Callable[..., Any]) -> Callable[..., Any]:
-    """Add where to serve."""
+    """Add the address and port to serve on."""
     host = click.option(
         "--host",
         default="127.0.0.1",
         show_default=True,
-        help="An address of this machine; others than loopback need a login.",
+        help="The address to listen on; anything but loopback needs a login.",
     )
     port = click.option(
         "--port",
         type=click.IntRange(0, 65535),
         default=8001,
         show_default=True,
-        help="0: any free one.",
+        help="The port to listen on; 0 picks a free one.",
     )
     return host(port(command))
 
 
 _CHOICES: dict[str, Decorator] = {
-    "region": region_option('Repeatable; or "all". [default: all]'),
+    "region": region_option('A region, or "all"; repeatable. [default: all]'),
     "source": source_option,
     "profile": profile_option(),
     "role_arn": click.option(
-        "--role-arn", multiple=True, help="Read the account of this role instead; repeatable."
+        "--role-arn",
+        multiple=True,
+        help="Assume this role and read its account instead; repeatable.",
     ),
-    "organization": click.option("--organization", is_flag=True, help="Read every account of it."),
-    "role_name": click.option("--role-name", help="The role to assume in each account of it."),
+    "organization": click.option(
+        "--organization", is_flag=True, help="Read every account of the organisation."
+    ),
+    "role_name": click.option(
+        "--role-name", help="The role to assume in each account of the organisation."
+    ),
 }
 
 
 def aws_options(command: Callable[..., Any]) -> Callable[..., Any]:
-    """Add which accounts, regions and sources of AWS to read; ``etl.cli.scope`` takes them."""
+    """Add the AWS accounts, regions and sources to read; ``etl.cli.scope`` resolves them."""
     return _choice_of(command, without=None)
 
 
 def place_options(command: Callable[..., Any]) -> Callable[..., Any]:
-    """Add the same without the sources, for a command that asks one of them."""
+    """Add the same without the sources, for a command that reads only one of them."""
     return _choice_of(command, without="source")
 
 
 def choice_options(command: Callable[..., Any]) -> Callable[..., Any]:
-    """Add the same without the credentials, for a command that asks nothing of AWS."""
+    """Add the same without the credentials, for a command that makes no AWS requests."""
     return _choice_of(command, without="profile")
 
 

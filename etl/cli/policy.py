@@ -1,4 +1,4 @@
-"""``bedrock-usage policy``: what AWS has to allow, to be copied."""
+"""``bedrock-usage policy``: the policies that AWS needs, ready to copy."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def _principal(_: click.Context, __: click.Parameter, arn: str | None) -> str | 
     if arn is not None and not _PRINCIPAL.fullmatch(arn):
         example = "arn:aws:iam::111122223333:role/NAME"
         raise click.BadParameter(
-            f"{arn!r} is not the ARN of a role, a user or an account's root; one looks like"
+            f"{arn!r} is not the ARN of a role, a user or an account's root; it must look like"
             f" {example}"
         )
     return arn
@@ -38,29 +38,29 @@ def _principal(_: click.Context, __: click.Parameter, arn: str | None) -> str | 
 
 @click.command()
 @choice_options
-@archive_option("Also what `bedrock-usage sync --archive FOLDER` writes.")
+@archive_option("Also allow what `bedrock-usage sync --archive FOLDER` writes.")
 @config_option
 @click.option(
     "--doctor/--no-doctor",
     "has_doctor",
     default=True,
     show_default=True,
-    help="Also what `bedrock-usage doctor` asks.",
+    help="Also allow what `bedrock-usage doctor` checks.",
 )
-@click.option("--member", is_flag=True, help="The policy of a role that is assumed.")
+@click.option("--member", is_flag=True, help="Print the policy of a role that is assumed.")
 @click.option(
     "--monitor",
     "is_monitor",
     is_flag=True,
-    help="The policy of who runs `bedrock-usage monitor`; it writes.",
+    help="Print the policy for running `bedrock-usage monitor`, which writes.",
 )
 @click.option(
     "--trust",
     metavar="ARN",
     callback=_principal,
-    help="The trust policy of such a role; ARN is who runs this program.",
+    help="Print the trust policy of such a role; ARN is the caller that may assume it.",
 )
-@click.option("--lab", is_flag=True, help="The policy of who runs `bedrock-usage lab`.")
+@click.option("--lab", is_flag=True, help="Print the policy for running `bedrock-usage lab`.")
 def policy(
     config: Path | None,
     has_doctor: bool,
@@ -71,14 +71,16 @@ def policy(
     archive: str | None,
     **choice: Any,
 ) -> None:
-    """Print the least-privilege IAM policy, as JSON.
+    """Print the least-privilege IAM policy as JSON.
 
-    It allows reading and nothing else, but for an archive in S3, to which files may be added, and
-    for what --lab and --monitor take. Nothing is asked of AWS.
+    It allows only reading. The exceptions are adding files to an archive in S3, and what --lab and
+    --monitor need. Makes no AWS requests.
     """
     if is_monitor:
         if member or trust or lab or archive:
-            raise click.UsageError("--monitor goes without --member, --trust, --lab and --archive")
+            raise click.UsageError(
+                "--monitor cannot be combined with --member, --trust, --lab or --archive"
+            )
         chosen = choose(load_config(config), **choice)
         _print(monitor_policy(_partition((), chosen.regions)))
         return
@@ -89,11 +91,11 @@ def policy(
     if lab:
         others = [value for name, value in choice.items() if name != "region"]
         if member or archive or any(others):
-            raise click.UsageError("--lab goes alone, or with --region, which says the partition")
+            raise click.UsageError("--lab works alone or with --region, which sets the partition")
         _print(lab_policy(_partition((), choice["region"] or ALL_REGIONS)))
         click.echo(
-            "Who has this writes the policies of the lab's roles and assumes them, so it may give"
-            " itself any permission: grant it to an administrator, and take it back afterwards.",
+            "This policy can write the policies of the lab's roles and assume them, so its holder"
+            " can gain any permission: grant it to an administrator, and revoke it afterwards.",
             err=True,
         )
         return
@@ -102,8 +104,8 @@ def policy(
     _print(member_policy(reading) if member else caller_policy(reading))
     if reading.has_roles and not member:
         click.echo(
-            "This is for who runs bedrock-usage. Each role needs the policy that --member prints,"
-            " and must trust that caller: --trust ARN.",
+            "This policy is for the caller that runs bedrock-usage. Each role needs the policy that"
+            " --member prints, and must trust that caller: --trust ARN.",
             err=True,
         )
 
@@ -124,12 +126,12 @@ def _reading(choice: Choice, has_doctor: bool, archive: str | None) -> PolicySco
 
 
 def _archive(folder: str | None) -> str | None:
-    """Return the folder with its slash, None for one that is not in S3."""
+    """Return the folder with a trailing slash, None for one that is not in S3."""
     return f"{folder.rstrip('/')}/" if folder and folder.startswith("s3://") else None
 
 
 def _partition(role_arns: Sequence[str], regions: Sequence[str]) -> str:
-    """Return the partition that roles or regions lie in; roles say it themselves."""
+    """Return the partition of the roles or regions; a role's ARN contains it."""
     if role_arns:
         return role_arns[0].split(":")[1]
     found = {
@@ -137,13 +139,13 @@ def _partition(role_arns: Sequence[str], regions: Sequence[str]) -> str:
         for region in regions
     }
     if len(found) > 1:
-        raise click.UsageError(f"regions of {' and '.join(sorted(found))} take a policy each")
+        raise click.UsageError(f"regions of {' and '.join(sorted(found))} need separate policies")
     return found.pop()
 
 
 def _refuse_others(has_others: bool) -> None:
     if has_others:
-        raise click.UsageError("--trust goes alone: who is trusted is all that such a policy says")
+        raise click.UsageError("--trust works alone: a trust policy names only the caller")
 
 
 def _print(document: dict[str, Any]) -> None:

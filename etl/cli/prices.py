@@ -1,4 +1,4 @@
-"""``bedrock-usage prices``: what a token costs, and rates of one's own."""
+"""``bedrock-usage prices``: list prices, and import your own rates."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def prices() -> None:
 @click.option("--model", help="Only models whose id contains this.")
 @db_option
 def list_command(model: str | None, db: Path) -> None:
-    """Print prices as CSV, in the form that import reads.
+    """Print prices as CSV, in the format that import reads.
 
     usd_per_mtok is in micro-dollars per million tokens: 3300000 is $3.30.
     """
@@ -39,29 +39,29 @@ def list_command(model: str | None, db: Path) -> None:
 
 @prices.command("import")
 @click.argument("file", type=click.Path(exists=True, dir_okay=False, path_type=Path))
-@click.option("--force-new", is_flag=True, help="Also rates of models that nobody knows so far.")
+@click.option("--force-new", is_flag=True, help="Also import rates of unknown models.")
 @db_option
 def import_command(file: Path, force_new: bool, db: Path) -> None:
-    """Import your own rates from a CSV; they win over list prices.
+    """Import your own rates from a CSV file; they override list prices.
 
-    FILE has these columns (one line each), in UTF-8; all of it is imported, or nothing:
+    FILE is UTF-8 and has the columns below. All rows are imported, or none.
 
     \b
-    model_id          without us., eu., global. before it
-    region            where the call is made; * for any but GovCloud
-    scope             regional; global where the id sent begins with global.
+    model_id          without the prefix us., eu. or global.
+    region            where the call is made; * for all but GovCloud
+    scope             regional, or global if the id sent begins with global.
     service_tier      standard, batch, flex, priority or latency
     token_kind        input, output, cache_read, cache_write_5m,
                       cache_write_1h or image
-    min_input_tokens  0; else for requests with more input than this
+    min_input_tokens  0, or: only for requests with more input than this
     usd_per_mtok      micro-dollars per million tokens (or images):
                       3300000 is $3.30
-    effective_from    the first day, UTC, like 2026-01-31
-    effective_to      the day after the last; empty while it holds
-    source            where you have it from
-    checked_on        the day when you looked
+    effective_from    first day, UTC, e.g. 2026-01-31
+    effective_to      the day after the last day; empty if still valid
+    source            where the rate comes from
+    checked_on        the day you checked it
 
-    `bedrock-usage prices list --model ID` prints rows to begin with.
+    `bedrock-usage prices list --model ID` prints rows to start from.
     """
     with open_warehouse(db, create=True) as warehouse:
         count = import_prices(warehouse, file, regions=known_regions(), force_new=force_new)

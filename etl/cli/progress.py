@@ -1,4 +1,4 @@
-"""Show a sync while it runs: a line a stream on a terminal, plain lines of text elsewhere."""
+"""Show a sync while it runs: a line per stream on a terminal, lines of a log elsewhere."""
 
 from __future__ import annotations
 
@@ -27,15 +27,15 @@ PHASES = {
     "failed": "failed",
 }
 
-# Of a stream that is read as a whole.
+# For a stream that is read as a whole.
 _HEADINGS = {stream: one.heading for one in SOURCES for stream in one.streams}
 
-# How often a log hears of a stream that is still at the same thing.
+# How often a log gets a line on a stream whose phase has not changed.
 _LOG_SECONDS = 30.0
 
 
 class _SyncDisplay:
-    """Remembers of each stream when its round began and what it last told."""
+    """Remembers when each stream's round began, and its last progress."""
 
     def __init__(self, monotonic: Callable[[], float]) -> None:
         self._monotonic = monotonic
@@ -52,12 +52,12 @@ class _SyncDisplay:
             if last and progress.phase in ("done", "failed"):
                 progress = progress._replace(read=last.read)
             if last is None or progress.read < last.read:
-                self._began[progress.stream] = now  # a new round counts from nothing
+                self._began[progress.stream] = now  # a new round counts from 0
             self._last[progress.stream] = progress
             self.show(progress, now - self._began[progress.stream])
 
     def show(self, progress: StreamProgress, seconds: float) -> None:
-        """Show how far a stream is, so many seconds after it began."""
+        """Show how far a stream is, ``seconds`` after it began."""
         raise NotImplementedError
 
     def note(self, progress: StreamProgress) -> None:
@@ -66,14 +66,14 @@ class _SyncDisplay:
 
 
 class LogLines(_SyncDisplay):
-    """A line when a stream is done or has failed, and now and then while it lasts."""
+    """A line when a stream is done or has failed, and now and then until then."""
 
     def __init__(
         self, echo: Callable[[str], None], monotonic: Callable[[], float] = time.monotonic
     ) -> None:
         super().__init__(monotonic)
         self._echo = echo
-        self._told: dict[StreamId, float] = {}
+        self._logged_at: dict[StreamId, float] = {}
 
     def __enter__(self) -> LogLines:
         return self
@@ -84,11 +84,11 @@ class LogLines(_SyncDisplay):
     def show(self, progress: StreamProgress, seconds: float) -> None:
         """Write a line, unless one was written just now."""
         is_over = progress.phase in ("done", "failed")
-        # Negative: it was in the round before.
-        since = seconds - self._told.get(progress.stream, 0.0)
+        # Negative: the last line was in the previous round.
+        since = seconds - self._logged_at.get(progress.stream, 0.0)
         if not is_over and 0 <= since < _LOG_SECONDS:
             return
-        self._told[progress.stream] = seconds
+        self._logged_at[progress.stream] = seconds
         self._write(progress.stream, stream_line(progress, seconds))
 
     def note(self, progress: StreamProgress) -> None:
@@ -101,7 +101,7 @@ class LogLines(_SyncDisplay):
 
 
 class TerminalLines(_SyncDisplay):
-    """A line a stream that is renewed in place: windows, events, rate, time left."""
+    """A line per stream, updated in place: windows, events, rate, time left."""
 
     def __init__(self, console: Console, monotonic: Callable[[], float] = time.monotonic) -> None:
         super().__init__(monotonic)
@@ -121,7 +121,7 @@ class TerminalLines(_SyncDisplay):
         self._bars.stop()
 
     def show(self, progress: StreamProgress, seconds: float) -> None:
-        """Renew the stream's line."""
+        """Update the stream's line."""
         if progress.stream not in self._tasks:
             task = self._bars.add_task(harmless(progress.stream), total=1.0, detail="")
             self._tasks[progress.stream] = task
@@ -129,7 +129,7 @@ class TerminalLines(_SyncDisplay):
             self._tasks[progress.stream],
             completed=progress.share,
             detail=harmless(stream_line(progress, seconds)),
-            # More lines than the terminal has: those that are done make room.
+            # With more streams than the terminal has lines, finished ones are hidden.
             visible=progress.phase != "done" or len(self._tasks) < self._bars.console.height,
         )
 
@@ -139,14 +139,14 @@ class TerminalLines(_SyncDisplay):
 
 
 def progress_display(console: Console) -> LogLines | TerminalLines:
-    """Return what suits where stderr goes."""
+    """Return the display that suits stderr: a terminal or a log."""
     if console.is_terminal:
         return TerminalLines(console)
     return LogLines(lambda line: click.echo(line, err=True))
 
 
 def stream_line(progress: StreamProgress, seconds: float) -> str:
-    """Say how far a stream is after so many seconds: how fast, and how long it still takes."""
+    """Say how far a stream is after ``seconds``: how fast, and how long is left."""
     if progress.phase == "failed":
         return f"failed: {progress.message}"
     parts = [PHASES.get(progress.phase) or _HEADINGS[progress.stream.source]]

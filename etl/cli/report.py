@@ -16,13 +16,13 @@ from etl.warehouse.read.reports import Filters
 
 @click.command()
 @click.argument("kind", type=click.Choice(list(KINDS)))
-@click.option("--since", type=Day(), help="First day, UTC.")
-@click.option("--until", type=Day(), help="Last day, UTC, included.")
+@click.option("--since", type=Day(), metavar="DATE", help="First day, UTC.")
+@click.option("--until", type=Day(), metavar="DATE", help="Last day, UTC (included).")
 @region_option("Only this region; repeatable.")
 @click.option("--model", multiple=True, help="Only this model, by any of its ids; repeatable.")
 @click.option("--user", multiple=True, help="Only this user; repeatable.")
 @click.option("--application", multiple=True, help="Only this application; repeatable.")
-@click.option("--breakdown", is_flag=True, help="Regions and models under each name.")
+@click.option("--breakdown", is_flag=True, help="Also show regions and models under each name.")
 @format_option("csv")
 @db_option
 def report(
@@ -39,10 +39,10 @@ def report(
 ) -> None:
     """Report usage and cost by user, application, model, region or day.
 
-    Without dates a report covers all that is loaded. Costs are list prices in USD.
+    Without dates, a report covers everything loaded. Costs are in USD, at list prices.
     """
     if breakdown and kind not in ("users", "applications"):
-        raise click.UsageError("--breakdown goes with users and applications")
+        raise click.UsageError("--breakdown works only with users and applications")
     if since and until and since > until:
         raise click.UsageError("--since is after --until")
     filters = Filters(

@@ -1,4 +1,4 @@
-"""Which accounts, regions and sources are meant: what the options say, else the file."""
+"""Which accounts, regions and sources are selected: by the options, else by the file."""
 
 from __future__ import annotations
 
@@ -29,21 +29,23 @@ def choose(
     organization: bool = False,
     role_name: str | None = None,
 ) -> Choice:
-    """Return what is meant; an option replaces what the file says of the same thing.
+    """Return what is selected; an option overrides the same setting in the file.
 
-    Raises click.UsageError for options that contradict each other, ConfigError for a source that
-    the file does not say where to find.
+    Raises click.UsageError for options that contradict each other, ConfigError for a source whose
+    place is not configured.
     """
     accounts = config.accounts
     role_name = role_name or accounts.role_name
     if organization and role_arn:
-        raise click.UsageError("--organization goes without --role-arn")
+        raise click.UsageError("--organization cannot be combined with --role-arn")
     if organization and not role_name:
-        raise click.UsageError("--organization needs --role-name: the role to assume in each")
+        raise click.UsageError(
+            "--organization needs --role-name, the role to assume in each account"
+        )
     if "all" in region and len(region) > 1:
-        raise click.UsageError("--region all goes without other regions")
+        raise click.UsageError("--region all cannot be combined with other regions")
     try:
-        # The file's own checks, for what is no choice of click's.
+        # The file's own checks, for values that click does not check.
         Accounts(role_arns=tuple(role_arn), role_name=role_name)
         Sync(regions=tuple(region) or config.sync.regions)
     except ValueError as error:
@@ -62,9 +64,9 @@ def choose(
 
 
 def open_places(choice: Choice, clock: Clock) -> tuple[list[Place], list[SourceError]]:
-    """Return every account and region that is meant, and why some could not be told.
+    """Return every selected account and region, and why some could not be listed.
 
-    Raises ConfigError or a SourceError if there is no way in at all.
+    Raises ConfigError or a SourceError if none can be read.
     """
     own = open_own_account(choice.profile, clock)
     if list(choice.regions) != ["all"]:

@@ -1,4 +1,4 @@
-"""``bedrock-usage serve``: Datasette over the warehouse, with our pages."""
+"""``bedrock-usage serve``: Datasette over the warehouse, with this program's pages."""
 
 from __future__ import annotations
 
@@ -18,13 +18,13 @@ from etl.warehouse.database import open_warehouse
 @click.option(
     "--behind-proxy",
     metavar="HEADER",
-    help="A proxy asks for the password and names the visitor in this header.",
+    help="A proxy handles the login and names the visitor in this header.",
 )
 @click.option(
     "--proxy-address",
     multiple=True,
     metavar="ADDRESS",
-    help="Where its requests come from, an address or a network; repeatable.",
+    help="The proxy's address or network; repeatable.",
 )
 @config_option
 @db_option
@@ -36,23 +36,23 @@ def serve(
     config: Path | None,
     db: Path,
 ) -> None:
-    """Serve the warehouse with Datasette, on this machine only unless there is a login.
+    """Serve the warehouse with Datasette; without a login, on this machine only.
 
     New rows appear without a restart.
     """
     with endless():
         configured = _with_proxy(load_config(config), behind_proxy, proxy_address)
         with open_warehouse(db):
-            pass  # brings views and prices up to date before anybody looks
+            pass  # brings views and prices up to date before the first visit
         run_datasette(db, host, port, configured, config)
 
 
 def _with_proxy(config: Config, header: str | None, addresses: tuple[str, ...]) -> Config:
-    """Return the configuration with the options over it."""
+    """Return the configuration with the options applied."""
     if header is None and not addresses:
         return config
     if header is None or not addresses:
-        raise click.UsageError("--behind-proxy and --proxy-address go together")
+        raise click.UsageError("--behind-proxy and --proxy-address must be given together")
     try:
         return config.with_proxy(BehindProxy(header=header, addresses=addresses))
     except ValueError as error:

@@ -1,4 +1,4 @@
-"""Run Datasette over a warehouse, for others only where they have to log in."""
+"""Run Datasette over a warehouse; beyond this machine only with a login."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def run_datasette(
     config_path: Path | None = None,
 ) -> None:
     """Run Datasette until it is stopped."""
-    # Imported here because Datasette makes rich print the variables of every traceback: a raw
+    # Imported here because Datasette makes rich print the variables of every traceback, and a raw
     # event, with a prompt in it, must never be among them.
     import uvicorn
 
@@ -34,14 +34,14 @@ def run_datasette(
     with _listen(host, port) as listener:
         app = build_datasette(db, config, config_path, host).app()
         vega_bundle.prepare()
-        # Datasette begins the facets one after the other, and leaves the rest where one fails.
+        # Datasette starts the facets one by one and abandons the rest when one fails.
         warnings.filterwarnings("ignore", "coroutine .* was never awaited", RuntimeWarning)
         click.echo(f"Datasette at {_url(listener)} (stop with Ctrl-C)", err=True)
         settings = uvicorn.Config(
             connections.at_most(app),
             log_level="warning",
-            # Else whoever is on this machine could say to be the proxy: uvicorn would take the
-            # address of the client from X-Forwarded-For.
+            # Otherwise any process on this machine could pose as the proxy: uvicorn would take
+            # the client's address from X-Forwarded-For.
             proxy_headers=False,
             ws="none",
             **connections.settings(),
@@ -51,26 +51,26 @@ def run_datasette(
         except Terminated:
             raise
         except KeyboardInterrupt:
-            pass  # whoever sits before it knows
+            pass  # the person at the keyboard pressed Ctrl-C
 
 
 def _check_exposure(host: str, serve: Serve) -> None:
-    """Refuse to let others in without a login, and what has no effect without one."""
+    """Refuse a public address without a login, and settings that have no effect without one."""
     if not serve.has_login and (serve.restrictions or serve.host_names):
         raise ConfigError(
-            "serve: restrictions and host_names are for a server with a login; set passwords,"
-            " tokens or behind_proxy as well"
+            "serve: restrictions and host_names need a server with a login; also set passwords,"
+            " tokens or behind_proxy"
         )
     if not serve.has_login and not _is_loopback(host):
         raise click.UsageError(
-            f"{host} is not a loopback address. The warehouse names users and costs: before others"
-            " are let in, set passwords or tokens under [serve] in bedrock_usage.toml, or"
-            " --behind-proxy (docs/pages.md#sharing-it)"
+            f"{host} is not a loopback address. The warehouse contains names and costs: before"
+            " others can reach it, set passwords or tokens under [serve] in bedrock_usage.toml, or"
+            " pass --behind-proxy (docs/pages.md#sharing-it)"
         )
     if host in ("", "0.0.0.0", "::") and not serve.host_names:  # noqa: S104
         raise click.UsageError(
-            f"--host {host or repr(host)} is every address of this machine: say under [serve] in"
-            " bedrock_usage.toml by which host_names it is reached"
+            f"--host {host or repr(host)} is every address of this machine: set host_names, the"
+            " names that it is reached by, under [serve] in bedrock_usage.toml"
         )
 
 
@@ -82,12 +82,12 @@ def _is_loopback(host: str) -> bool:
 
 
 def _listen(host: str, port: int) -> socket.socket:
-    # The socket itself goes to the server: a free port that was only looked up may be taken since.
+    # The socket itself is passed to the server: a free port could be taken in the meantime.
     listener = socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET)
     listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     try:
         listener.bind((host, port))
-        # Whoever reads the address may use it at once; the first requests wait in line.
+        # The printed address works at once; the first requests are queued.
         listener.listen()
     except OSError as error:
         listener.close()

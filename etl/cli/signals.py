@@ -1,8 +1,8 @@
-"""What happens when somebody asks for a stop: by SIGTERM, as a system does, or with Ctrl-C.
+"""What happens on a stop: SIGTERM, as a system sends it, or Ctrl-C.
 
-Wherever it strikes, the same sentence is said and the status is 1, because what was to be done is
-not; but 0 for what would go on for ever, a server or a sync that repeats itself (``endless``). A
-command that writes step by step finishes the one in hand (``stops``), all others end at once.
+A stopped command always prints the same sentence and exits with 1, because its work is unfinished;
+a command that never ends by itself, a server or a repeating sync, exits with 0 (``endless``). A
+command that writes step by step finishes the current step (``stops``); all others end at once.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ _SIGNALS = (signal.SIGTERM, signal.SIGINT)
 
 
 class Terminated(KeyboardInterrupt):
-    """SIGTERM. It ends whatever Ctrl-C would end."""
+    """SIGTERM. It ends anything that Ctrl-C would end."""
 
 
 def _terminate(*_: object) -> None:
@@ -32,16 +32,17 @@ def _terminate(*_: object) -> None:
 
 @contextmanager
 def stops(clock: Clock) -> Iterator[None]:
-    """Let SIGTERM and SIGINT ask for a stop; the transaction in hand is finished."""
+    """Let SIGTERM and SIGINT request a stop; the current transaction is finished."""
 
     def ask(number: int, _: object) -> None:
         if clock.stop.is_set():
-            signal.signal(number, signal.SIG_DFL)  # asked twice: the next one ends it at once
+            # The second request: the next signal ends it at once.
+            signal.signal(number, signal.SIG_DFL)
         clock.stop.set()
 
     before = {number: signal.signal(number, ask) for number in _SIGNALS}
     try:
-        # What may take minutes before there is anything in hand, as an upgrade does, ends at once.
+        # Long work before the first step, such as an upgrade, ends at once.
         with stoppable(clock.stop.is_set):
             yield
     finally:
@@ -50,9 +51,9 @@ def stops(clock: Clock) -> Iterator[None]:
 
 
 @contextmanager
-def told_of_stops() -> Iterator[None]:
-    """Let SIGTERM end a command as Ctrl-C does; say that it was stopped, and exit with 1."""
-    # Only the main thread may have signals; elsewhere somebody else has arranged for them.
+def reported_stops() -> Iterator[None]:
+    """Let SIGTERM end a command as Ctrl-C does: report the stop and exit with 1."""
+    # Only the main thread may handle signals; elsewhere the caller handles them.
     is_main = threading.current_thread() is threading.main_thread()
     before = signal.getsignal(signal.SIGTERM)
     try:
@@ -68,7 +69,7 @@ def told_of_stops() -> Iterator[None]:
 
 @contextmanager
 def endless() -> Iterator[None]:
-    """Take a stop for the end of what would go on for ever: exit with 0."""
+    """Treat a stop as the normal end of a command that never ends by itself: exit with 0."""
     try:
         yield
     except (KeyboardInterrupt, StoppedError):

@@ -1,4 +1,4 @@
-"""``bedrock-usage status``: what the warehouse knows, and how fresh it is."""
+"""``bedrock-usage status``: what the warehouse contains, and how fresh it is."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from etl.warehouse.read.status import read_status
 @click.option(
     "--max-age",
     type=Duration(),
-    help="Exit with 1 if any source was read longer ago than this: 2h.",
+    help="Exit with status 1 if any source was last read longer ago than this, e.g. 2h.",
 )
 @region_option("Only streams of this region; repeatable.")
 @source_option
@@ -38,10 +38,10 @@ def status(
     format_: str,
     db: Path,
 ) -> None:
-    """Show how far AWS was read, how fresh that is, and what is missing.
+    """Show how far AWS has been read, how fresh the data is, and what is missing.
 
-    Lag is what separates the newest complete moment from now; an hour of it is usual, because
-    CloudTrail delivers late. The catalogue is read once a day and may be that much older.
+    Lag is the time since the newest complete moment. An hour is normal, because CloudTrail delivers
+    late. The catalogue is read only once a day, so it may be a day older.
     """
     with open_warehouse(db) as warehouse:
         found = build_status(warehouse, Clock().now(), max_age)
@@ -57,14 +57,14 @@ def status(
 
 
 def build_status(db: Database, now: datetime, max_age: timedelta | None = None) -> WarehouseStatus:
-    """Read the status from the warehouse, as of ``now``."""
+    """Read the status at ``now`` from the warehouse."""
     return WarehouseStatus(checked_at=now, max_age=max_age, **read_status(db, now))
 
 
 def limited(
     status: WarehouseStatus, regions: Collection[str], sources: Collection[str]
 ) -> WarehouseStatus:
-    """Return the status with these streams only, so that one nobody reads any more is not stale."""
+    """Return the status with these streams only: one that is no longer read is not stale."""
     names = {name for source in sources_of(sources) for name in source.streams}
     streams = [
         stream

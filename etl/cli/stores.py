@@ -1,4 +1,4 @@
-"""Where a path or an s3:// address is read from."""
+"""Which store reads a path or an s3:// address."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ def is_s3(path: str) -> bool:
 
 
 class Stores:
-    """The stores of a command. AWS is asked who we are when the first address needs it."""
+    """The stores of a command. Credentials are resolved when the first address needs them."""
 
     def __init__(self, clock: Clock, profile: str | None, role_arn: str | None = None) -> None:
         self._clock, self._profile, self._role_arn = clock, profile, role_arn
@@ -26,7 +26,7 @@ class Stores:
         self._own: Account | None = None
 
     def store_of(self, path: str, role_arn: str | None = None) -> Store:
-        """Return the store of a path; ``role_arn``: the role that may read it, if not our own."""
+        """Return the store of a path; ``role_arn``: the role that reads it, if not the caller."""
         if not is_s3(path):
             return self._local
         return S3Store(self._place(role_arn or self._role_arn))
@@ -43,7 +43,7 @@ class Stores:
 
 
 def open_roots(choice: Choice, clock: Clock) -> list[Root]:
-    """Return where the files are that are chosen. Raises as ``Stores.store_of`` does."""
+    """Return the folders of the selected sources. Raises as ``Stores.store_of`` does."""
     stores = Stores(clock, choice.profile)
     return [
         Root(source.name, uri, stores.store_of(uri, role_arn))

@@ -1,4 +1,4 @@
-"""``bedrock-usage sync``: fetch what is new from AWS."""
+"""``bedrock-usage sync``: fetch new usage data from AWS."""
 
 from __future__ import annotations
 
@@ -29,19 +29,19 @@ from etl.warehouse.turns import Patience
 
 @click.command()
 @since_option("90d", default="90d")
-@click.option(
-    "--settle", type=Duration(), help="How late an event may be delivered. [default: 60m]"
-)
+@click.option("--settle", type=Duration(), help="How late an event may arrive. [default: 60m]")
 @click.option(
     "--every",
     type=Duration(least="1m", because="CloudTrail itself takes minutes to deliver"),
-    help="Go on for ever, so often: 15m.",
+    help="Repeat at this interval, e.g. 15m.",
 )
 @archive_option(
-    "Keep the raw events here as CloudTrail log files: a folder, or s3://bucket/prefix."
+    "Also keep the raw events here, as CloudTrail log files: a folder or s3://bucket/prefix."
 )
 @click.option(
-    "--archive-bodies", is_flag=True, help="Keep prompts and answers there too, where events have."
+    "--archive-bodies",
+    is_flag=True,
+    help="Keep prompts and answers there too, where an event has them.",
 )
 @aws_options
 @config_option
@@ -56,10 +56,10 @@ def sync(
     db: Path,
     **choice: Any,
 ) -> None:
-    """Fetch what is new from AWS.
+    """Fetch new usage data from AWS.
 
-    The first run reads the last day, then back to --since; a later run reads what came since. It
-    may be stopped at any moment and goes on where it was.
+    The first run reads the last day, then back to --since. Later runs read what is new since then.
+    Stop it at any moment: the next run resumes where this one ended.
     """
     clock = Clock()
     run = partial(_run, db, clock, config, since, settle, archive, archive_bodies, choice)
@@ -68,11 +68,11 @@ def sync(
             outcome, is_published = run()
             clock.check()
             sys.exit(0 if outcome.is_complete and is_published else 1)
-        repeat(lambda: not run()[0].may_pass, every, clock, _tell_error)
+        repeat(lambda: not run()[0].may_pass, every, clock, _report_error)
         clock.check()
 
 
-def _tell_error(message: object) -> None:
+def _report_error(message: object) -> None:
     click.echo(f"Error: {harmless(message)}", err=True)
 
 
@@ -86,9 +86,9 @@ def _run(
     archive_bodies: bool,
     choice: dict[str, Any],
 ) -> tuple[SyncOutcome, bool]:
-    """Do one whole sync, and publish where the file says so; tell what it came to.
+    """Do one whole sync, and publish if the file says so; report the result.
 
-    Returns whether what is published is complete as well.
+    Returns the result, and whether publishing was complete.
     """
     config = load_config(config_path)
     if archive_bodies:

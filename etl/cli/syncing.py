@@ -1,4 +1,4 @@
-"""One whole sync of what is chosen, shown while it runs: what ``sync`` and ``lab verify`` share."""
+"""One whole sync of the selection, shown while it runs; ``sync`` and ``lab verify`` share it."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def sync_chosen(
     settle: timedelta | None = None,
     archive: str | None = None,
 ) -> SyncOutcome:
-    """Do one whole sync of what is chosen, and show it. Who calls holds the lock."""
+    """Do one whole sync of the selection, and show it. The caller holds the lock."""
     options = _options(config, chosen, since, settle, clock.now())
     with open_warehouse(db, create=True, patience=Patience(check=clock.check)) as warehouse:
         refuse_demo(warehouse, db)
@@ -49,21 +49,21 @@ def sync_chosen(
             outcome = sync_places(
                 warehouse, places, clock, options, display, lost=lost, roots=roots
             )
-    _tell(outcome)
+    _report(outcome)
     return outcome
 
 
 def _open_archive(
     named: str | None, config: Config, choice: Choice, clock: Clock
 ) -> Archive | None:
-    """Return where raw events are to be kept, once it is known that they can; None for nowhere.
+    """Return where to keep raw events, after checking that it works; None for nowhere.
 
-    What the file names is for those runs that read the event history.
+    The archive that the file names applies to runs that read the event history.
     """
     if "cloudtrail" not in choice.sources:
         if named:
             raise click.UsageError(
-                "--archive keeps what the event history gives: add --source cloudtrail"
+                "--archive keeps events of the event history: add --source cloudtrail"
             )
         return None
     folder = named or config.sync.archive
@@ -94,8 +94,8 @@ def _options(
     )
 
 
-def _tell(outcome: SyncOutcome) -> None:
-    """Say on stderr what a sync came to and what is left to do."""
+def _report(outcome: SyncOutcome) -> None:
+    """Report on stderr the result of a sync and what is left to do."""
     written = outcome.written
     catalogued = written.profiles + written.renewed["foundation_models"]
     lines = [
@@ -106,9 +106,11 @@ def _tell(outcome: SyncOutcome) -> None:
     if written.events_archived:
         lines.append(f"Archived          {count(written.events_archived, 'event')}")
     if written.late_events:
-        lines.append(f"Late              {written.late_events:,} came after the settle time")
+        lines.append(f"Late              {written.late_events:,} arrived after the settle time")
     if outcome.rejected:
-        lines.append(f"Rejected          {outcome.rejected:,} (table rejects says where and why)")
+        lines.append(
+            f"Rejected          {outcome.rejected:,} (see table rejects for where and why)"
+        )
     lines += [f"Not read          {message}" for message in outcome.messages]
     for line in lines:
         click.echo(harmless(line), err=True)

@@ -1,4 +1,4 @@
-"""``bedrock-usage upgrade``: bring a warehouse of an earlier version to this one's shape."""
+"""``bedrock-usage upgrade``: upgrade a warehouse made by an earlier version."""
 
 from __future__ import annotations
 
@@ -26,33 +26,35 @@ from etl.warehouse.upkeep.upgrade import (
     require_room,
 )
 
-_BESIDE = "(beside it)"
+_NEXT_TO_IT = "(next to it)"
 
 
 @click.command()
 @click.option(
     "--backup",
     is_flag=False,
-    flag_value=_BESIDE,
+    flag_value=_NEXT_TO_IT,
     metavar="[FILE]",
-    help="Copy the old file first; without a name, beside it.",
+    help="Copy the old file first; without FILE, next to it.",
 )
-@dry_run_option("Only say what it takes.")
+@dry_run_option("Only show what it would take.")
 @db_option
 def upgrade(backup: str | None, dry_run: bool, db: Path) -> None:
-    """Bring a warehouse that an earlier version made to this version's shape.
+    """Upgrade a warehouse made by an earlier version.
 
-    Any command that writes does the same on its way; this one says first how long it may take and
-    how much room it needs, and can keep a copy. Until all of it is done the file stays as it was:
-    stop it at any moment, and the next command begins anew.
+    Any command that writes also upgrades it. This one first shows how long that may take and how
+    much space it needs, and can keep a copy. The file changes only when all of the upgrade is done:
+    stop it at any moment, and the next command starts it again.
     """
     with open_unchanged(db) as warehouse:
         refuse_foreign(warehouse, db)
         plan = plan_upgrade(warehouse)
         if is_current(warehouse, view_sql()):
-            click.echo(f"{harmless(db)} has the shape of this version already", err=True)
+            click.echo(f"{harmless(db)} is up to date", err=True)
             return
-    target = None if backup is None else backup_path(plan) if backup == _BESIDE else Path(backup)
+    target = (
+        None if backup is None else backup_path(plan) if backup == _NEXT_TO_IT else Path(backup)
+    )
     if dry_run:
         click.echo(plan_lines(plan, target))
         return
@@ -67,18 +69,18 @@ def upgrade(backup: str | None, dry_run: bool, db: Path) -> None:
 
 
 def plan_lines(plan: UpgradePlan, target: Path | None) -> str:
-    """Say what is to be done, how long it may take and what room it needs."""
+    """Say what will be done, how long it may take and how much space it needs."""
     begins = plan.version or "nothing"
-    shape = f"{begins} to {plan.steps[-1].migration}" if plan.steps else "only its views"
+    shape = f"{begins} to {plan.steps[-1].migration}" if plan.steps else "views only"
     lines = [
         f"Upgrade  {shape}, {count(plan.calls, 'call')}",
         *(
             f"         {step.migration}: {_time(step.seconds)},"
-            f" {f'up to {size(step.needed)}' if step.needed else 'next to no room'}"
+            f" {f'up to {size(step.needed)}' if step.needed else 'almost no space'}"
             for step in plan.steps
         ),
         f"Time     {_time(plan.seconds)}",
-        f"Room     up to {size(plan.needed)} meanwhile; {size(plan.free)} are free",
+        f"Space    up to {size(plan.needed)} meanwhile; {size(plan.free)} free",
     ]
     if target is not None:
         lines.append(f"Backup   {size(plan.size)} in {harmless(target)}")
@@ -96,4 +98,4 @@ def _back_up(db: Path, target: Path) -> None:
             target,
             lambda done, total: status.update(f"Copying {done:,} of {total:,} pages ..."),
         )
-    click.echo(f"Copied   {harmless(db)} as it was to {harmless(target)}", err=True)
+    click.echo(f"Copied   the old {harmless(db)} to {harmless(target)}", err=True)

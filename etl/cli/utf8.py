@@ -1,4 +1,4 @@
-"""Every text of the command line is text: what is not UTF-8 is refused, but in a path."""
+"""Every argument is text: what is not UTF-8 is refused, except in a path."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from etl.show.escaping import harmless
 
 
 class Text(click.types.StringParamType):
-    """Text of the command line; bytes that are none come as half surrogates, and are refused."""
+    """Text from the command line; bytes that are not come as lone surrogates and are refused."""
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
         text = str(super().convert(value, param, ctx))
@@ -22,7 +22,7 @@ class Text(click.types.StringParamType):
 
 
 def refuse_bytes(command: click.Command) -> None:
-    """Let every text of a command and of those below it be a Text; paths may be any bytes."""
+    """Make every text of a command and its subcommands a Text; paths may be any bytes."""
     for parameter in command.params:
         if parameter.type is click.STRING:
             parameter.type = Text()

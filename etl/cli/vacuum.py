@@ -1,4 +1,4 @@
-"""``bedrock-usage vacuum``: drop old calls, keep what they cost, make the file smaller."""
+"""``bedrock-usage vacuum``: drop old calls but keep their cost, forget names, shrink the file."""
 
 from __future__ import annotations
 
@@ -45,8 +45,8 @@ def _names(_: click.Context, __: click.Parameter, names: tuple[str, ...]) -> tup
 @click.command()
 @click.option(
     "--keep-calls",
-    type=Duration(least="1d", because="what is younger may still get its tokens"),
-    help="Drop calls that are older: 400d. Their usage and cost stay. [default: keep all]",
+    type=Duration(least="1d", because="a younger call may still get its tokens"),
+    help="Drop calls older than this, e.g. 400d; their usage and cost stay. [default: keep all]",
 )
 @click.option(
     "--forget",
@@ -54,20 +54,20 @@ def _names(_: click.Context, __: click.Parameter, names: tuple[str, ...]) -> tup
     multiple=True,
     metavar="USER",
     callback=_names,
-    help="Put a pseudonym in the place of this name everywhere, for ever; repeatable. A name as"
-    " shown or as AWS has it, a session, an address; or a pattern (*, ?), which is itself kept.",
+    help="Permanently replace this name with a pseudonym everywhere; repeatable. A name as shown or"
+    " as in AWS, a session, an address, or a pattern (*, ?). The pattern itself is stored.",
 )
-@dry_run_option("Only say what would go.")
+@dry_run_option("Only show what would change.")
 @yes_option("Forget without asking.")
 @db_option
 def vacuum(
     keep_calls: timedelta | None, names: tuple[str, ...], dry_run: bool, yes: bool, db: Path
 ) -> None:
-    """Make the file smaller; drop the single calls of long ago, or forget a person, if asked to.
+    """Shrink the file; optionally drop old calls or forget a person.
 
-    Reports stay as they are to the last cent: they read sums. Only the view calls ends with the
-    oldest call that is kept. What was dropped is never loaded again, and who was forgotten stays
-    so in whatever is loaded later. No sync may run meanwhile.
+    Reports stay the same to the cent, because they read sums; only the view calls loses the dropped
+    calls. Dropped calls are never loaded again, and a forgotten name stays forgotten in whatever is
+    loaded later. No sync may run at the same time.
     """
     now = Clock().now()
     before = cutoff(now, keep_calls) if keep_calls else None
@@ -83,8 +83,8 @@ def vacuum(
             is_done = _vacuum(warehouse, before, now, names)
     if names and not is_done:
         raise WarehouseError(
-            "the names may still be read in the file's log (-wal), because another process is"
-            " reading: run `bedrock-usage vacuum` once it has ended"
+            "the names may still be readable in the file's log (-wal), because another process is"
+            " reading: run `bedrock-usage vacuum` again when it has finished"
         )
 
 
@@ -95,11 +95,11 @@ def _ask(warehouse: Database, names: tuple[str, ...], yes: bool) -> None:
         click.echo(
             forgetting_lines(forget(warehouse, names, is_trial=True), is_done=False), err=True
         )
-    require_consent("Put pseudonyms in their place? It cannot be undone.", yes)
+    require_consent("Replace them with pseudonyms? This cannot be undone.", yes)
 
 
 def forgetting_lines(found: Forgetting, *, is_done: bool) -> str:
-    """Say which names are replaced, and where some still stand."""
+    """Say which names are replaced, and where some remain."""
     what = ", ".join(
         f"{table.replace('_', ' ')} {number:,}"
         for table, number in found.replaced.items()
@@ -107,9 +107,9 @@ def forgetting_lines(found: Forgetting, *, is_done: bool) -> str:
     )
     lines = [
         f"{'Forgot' if is_done else 'Would forget':14} {count(found.users, 'user')}",
-        f"{'Replaced' if is_done else 'Would replace':14} {what or 'nothing: nobody has the name'}",
+        f"{'Replaced' if is_done else 'Would replace':14} {what or 'nothing: no such name'}",
         *(
-            f"Still there    {harmless(text)} ({column}): another name"
+            f"Still there    {harmless(text)} ({column}): a different name"
             for column, text in found.left[:LEFT_SHOWN]
         ),
     ]
@@ -119,7 +119,7 @@ def forgetting_lines(found: Forgetting, *, is_done: bool) -> str:
 
 
 def plan_lines(plan: VacuumPlan) -> str:
-    """Say what would go, how large the file is, and how much room is needed."""
+    """Say what would be dropped, how large the file is, and how much space is needed."""
     lines = []
     if plan.before:
         range_ = f" ({plan.calls.first} to {plan.calls.last})" if plan.calls.total else ""
@@ -129,13 +129,13 @@ def plan_lines(plan: VacuumPlan) -> str:
         ]
     lines += [
         f"Size        {size(plan.size)}, {size(plan.unused)} of it unused",
-        f"Room        compacting takes up to {size(plan.needed)}; {size(plan.free)} are free",
+        f"Space       compacting needs up to {size(plan.needed)}; {size(plan.free)} free",
     ]
     return "\n".join(lines)
 
 
 def _vacuum(warehouse: Database, before: str | None, now: datetime, names: tuple[str, ...]) -> bool:
-    """Do it; tell each step once it is done, because the next may fail. False: not all is gone."""
+    """Do it; report each step when done, as the next may fail. False: something is left."""
     console = open_console(stderr=True)
     size_before = size_of(warehouse)
     if before:
@@ -146,7 +146,7 @@ def _vacuum(warehouse: Database, before: str | None, now: datetime, names: tuple
         is_done = compact(warehouse)
     click.echo(f"Size     {size(size_before)} before, {size(size_of(warehouse))} now", err=True)
     if not is_done:
-        click.echo("         smaller still when another process has ended its reading", err=True)
+        click.echo("         it will shrink further when another process stops reading", err=True)
     return is_done
 
 
@@ -158,11 +158,11 @@ def _drop(warehouse: Database, before: str, now: datetime, console: Console) -> 
             dropped_at=utc_text(now),
             on_day=lambda day: status.update(f"Dropped {day} ..."),
         )
-        status.update("Dropping names that no call has any more ...")
+        status.update("Dropping names that no call uses any more ...")
         names = drop_unused_names(warehouse)
     range_ = f" ({dropped.first} to {dropped.last})" if dropped.total else ""
     click.echo(
         f"Dropped  {count(dropped.total, 'call')} before {before[:10]} UTC{range_}\n"
-        f"         {count(names, 'name')} that no call has any more",
+        f"         {count(names, 'name')} that no call uses any more",
         err=True,
     )

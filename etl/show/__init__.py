@@ -1,1 +1,1 @@
-"""Rows and results as text: numbers, tables, reports, the same in a terminal and on a page."""
+"""Rows and results as text: numbers, tables and reports, for the terminal and the pages alike."""

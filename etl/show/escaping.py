@@ -1,15 +1,14 @@
-"""What is shown: no character of somebody else's ever steers a terminal.
+"""Output that is safe to show: no character from outside ever controls a terminal.
 
-Much of what is shown comes from outside: names from logs that callers can write to, names of files,
-words of AWS. A control character in them could move the cursor, hide a line or answer for the
-keyboard; a bidirectional override shows a text as another one. ``harmless`` shows each of them as
-its escape, ``\\x1b``. Nobody has to remember it: ``guarded_output`` puts it between the program and
-its two streams for as long as a command runs, and the console of ``etl.show.terminal`` between rich
-and its text, so that what rich itself sends to steer the terminal still arrives. What they cannot
-know is where a line should end: a name in a line of text goes through ``harmless``, which also
-escapes the ends of lines.
+Much of the output comes from outside: names from logs that callers can write to, file names,
+messages from AWS. A control character in them could move the cursor, hide a line or imitate the
+keyboard; a bidirectional override makes one text look like another. ``harmless`` shows each of them
+as its escape, ``\\x1b``. No caller has to remember it. ``guarded_output`` sits between the program
+and its two streams while a command runs. The console of ``etl.show.terminal`` sits between rich and
+its text, so rich's own control codes still arrive. Neither can know where a line should end: a name
+inside a line must go through ``harmless``, which also escapes line ends.
 
-JSON stays JSON (``json_text``), and CSV exact, as long as it goes to a file or another program.
+JSON stays JSON (``json_text``). CSV stays exact, as long as it goes to a file or another program.
 """
 
 from __future__ import annotations
@@ -30,7 +29,7 @@ _UNENCODABLE = "bedrock_usage.escape"
 
 
 def harmless(value: object) -> str:
-    """Return text on one line, each character that is not to be printed as its escape."""
+    """Return text on one line, with every unprintable character as its escape."""
     text = str(value)
     if text.isprintable():
         return text
@@ -38,20 +37,20 @@ def harmless(value: object) -> str:
 
 
 def printable_lines(text: str) -> str:
-    """Return text as ``harmless`` does, but with its lines."""
+    """Return text as ``harmless`` does, but keep its lines."""
     return _printable(text, _escape)
 
 
 def json_text(value: object, default: Callable[[Any], Any] | None = None) -> str:
-    """Return JSON to read: no control character is in it but the ends of its lines."""
+    """Return readable JSON without control characters other than line ends."""
     text = json.dumps(value, indent=2, ensure_ascii=False, default=default)
     return _printable(text, _json_escape)
 
 
 def show_csv(text: str) -> None:
-    """Write CSV to stdout: as it is, but to a terminal without control characters.
+    """Write CSV to stdout: unchanged, except that a terminal gets no control characters.
 
-    Raises OutputError where the encoding of stdout lacks a character: an escape is not the name.
+    Raises OutputError if the encoding of stdout lacks a character: an escape is not the name.
     """
     stream = sys.stdout
     if stream is None:
@@ -64,7 +63,7 @@ def show_csv(text: str) -> None:
         text.encode(encoding)
     except UnicodeEncodeError:
         raise OutputError(
-            f"stdout takes {encoding}, which lacks a character of a name: set"
+            f"stdout uses {encoding}, which lacks a character of a name: set"
             " PYTHONIOENCODING=utf-8, or choose --format json"
         ) from None
     unguarded(stream).write(f"{text}\n")
@@ -72,11 +71,11 @@ def show_csv(text: str) -> None:
 
 @contextmanager
 def guarded_output() -> Iterator[None]:
-    """Let nothing but harmless text through to stdout and stderr, from whatever writes to them.
+    """Let only harmless text through to stdout and stderr, whatever writes to them.
 
-    What the encoding of a stream lacks is escaped too. At the end both are flushed. A reader that
-    went away ends the program quietly with status 1, a disk without room with a message; what
-    cannot be written to stderr stops nothing.
+    Characters that a stream cannot encode are escaped too. At the end both streams are flushed. If
+    the reader has gone, the program ends quietly with status 1; if the disk is full, with a
+    message. A failed write to stderr stops nothing.
     """
     before = sys.stdout, sys.stderr
     out, err = (_Guarded.over(stream) for stream in before)
@@ -96,7 +95,7 @@ def guarded_output() -> Iterator[None]:
 
 
 def _end(out: _Guarded, err: _Guarded | None) -> None:
-    """Write out what is left, which no command can see fail."""
+    """Flush what is left; no command is running to see that fail."""
     try:
         out.flush()
     except BrokenPipeError:
@@ -109,14 +108,14 @@ def _end(out: _Guarded, err: _Guarded | None) -> None:
 
 
 def unguarded(stream: TextIO) -> TextIO:
-    """Return the stream below the guard, for text that is harmless or is to arrive as it is."""
+    """Return the stream below the guard, for text that is harmless or must arrive unchanged."""
     return cast("TextIO", stream.unguarded()) if isinstance(stream, _Guarded) else stream
 
 
 class _Guarded:
-    """A text stream that escapes what it is given, unless ``escape`` is None.
+    """A text stream that escapes what is written to it, unless ``escape`` is None.
 
-    No ``io.TextIOBase``: that closes itself when nobody holds it any more, and swallows what fails.
+    Not an ``io.TextIOBase``: that closes itself when garbage-collected, and swallows failures.
     """
 
     def __init__(self, stream: TextIO, escape: Callable[[str], str] | None) -> None:
@@ -125,7 +124,7 @@ class _Guarded:
 
     @classmethod
     def over(cls, stream: TextIO | None) -> _Guarded | None:
-        """Return a guard over a stream, None where it is closed or has one already."""
+        """Return a guard over a stream, None if there is no stream or it has a guard already."""
         if stream is None or isinstance(stream, cls):
             return None
         if isinstance(stream, io.TextIOWrapper):
@@ -133,15 +132,15 @@ class _Guarded:
         return cls(stream, printable_lines)
 
     def unguarded(self) -> _Guarded:
-        """Return the stream for text that is to arrive as it is."""
+        """Return the stream for text that must arrive unchanged."""
         stream = _Guarded(self._stream, None)
         stream.is_optional = self.is_optional
         return stream
 
     def write(self, text: str, /) -> int:
         if not isinstance(text, str):
-            raise TypeError(f"text, not {type(text).__name__}")  # how click tells streams apart
-        if text:  # click tries with none what a stream is, and hears of no failure
+            raise TypeError(f"text, not {type(text).__name__}")  # how click detects text streams
+        if text:  # click probes a stream with an empty text and ignores failures
             with self._failing():
                 self._stream.write(self._escape(text) if self._escape else text)
         return len(text)
@@ -159,7 +158,7 @@ class _Guarded:
         try:
             yield
         except OSError as error:
-            # Else the interpreter tries once more when it ends, and says so in its own way.
+            # Otherwise the interpreter tries again at exit, and prints its own message.
             _discard(self._stream)
             if self.is_optional:
                 return
@@ -180,7 +179,7 @@ class _Guarded:
     def closed(self) -> bool:
         return self._stream.closed
 
-    # No ``buffer``: click would write past the guard.
+    # No ``buffer``: click would bypass the guard.
     @property
     def encoding(self) -> str:
         return getattr(self._stream, "encoding", None) or "utf-8"
@@ -191,7 +190,7 @@ class _Guarded:
 
 
 def _discard(stream: TextIO) -> None:
-    """Let what is still to be written to a stream go nowhere."""
+    """Discard what is still to be written to a stream."""
     with suppress(OSError, ValueError):
         nowhere = os.open(os.devnull, os.O_WRONLY)
         os.dup2(nowhere, stream.fileno())
@@ -209,7 +208,7 @@ def _escape(character: str) -> str:
 
 
 def _json_escape(character: str) -> str:
-    # UTF-16, as JSON has it; half a pair stands alone, as it does in the text.
+    # UTF-16, as in JSON; a lone surrogate stays alone, as in the text.
     code = character.encode("utf-16-be", "surrogatepass").hex()
     return "".join(f"\\u{code[at : at + 4]}" for at in range(0, len(code), 4))
 

@@ -1,8 +1,8 @@
-"""What ``doctor`` and ``check`` have found, for people and programs.
+"""What ``doctor`` and ``check`` found, for people and programs.
 
-A *finding* is one thing that was looked at. To the doctor, ``failed``: something will not be read;
-``warning``: it will, but the figures could be better; ``not checked``: there was nothing to try it
-with.
+A *finding* is the result of one check. For the doctor, ``failed`` means that something cannot be
+read; ``warning``, that it can but the figures could be better; ``not checked``, that there was
+nothing to test it with.
 """
 
 from __future__ import annotations
@@ -21,14 +21,14 @@ from etl.show.terminal import plain
 
 OK, WARNING, FAILED, NOT_CHECKED = "ok", "warning", "failed", "not checked"
 
-# Of a status, and of the name of a check.
+# The widths of a status and of a check's name.
 _WIDTHS = (13, 31)
 
 _STYLES = {OK: "green", WARNING: "yellow", FAILED: "bold red", NOT_CHECKED: "dim"}
 
 
 class Finding(NamedTuple):
-    """One thing that was looked at. ``fix``: what to do, None where nothing is to be done."""
+    """The result of one check. ``fix``: what to do, None for nothing."""
 
     check: str
     status: str
@@ -50,7 +50,7 @@ def to_json(findings: Sequence[Finding]) -> str:
 
 
 def print_findings(findings: Sequence[Finding], console: Console) -> None:
-    """Print the findings by account; regions that stand alike are told together."""
+    """Print the findings by account; regions with the same findings are grouped."""
     for account in dict.fromkeys(finding.account_id for finding in findings):
         of_account = [finding for finding in findings if finding.account_id == account]
         console.print()
@@ -84,7 +84,7 @@ def _by_region(findings: Sequence[Finding]) -> list[tuple[list[str], list[Findin
 
 
 def print_lines(findings: Iterable[Finding], console: Console) -> None:
-    """Print each finding on a line; below it what does not fit, and what to do."""
+    """Print each finding on a line, with what does not fit and the fix below it."""
     for finding in findings:
         line = Text(f" {finding.status:<{_WIDTHS[0]}}", _STYLES[finding.status])
         line.append_text(plain(f"{finding.check:<{_WIDTHS[1]}}", "none"))

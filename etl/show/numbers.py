@@ -1,4 +1,4 @@
-"""Words and numbers for people, the same in the terminal and on a page."""
+"""Numbers and words for people, the same in the terminal and on a page."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ UNKNOWN = "–"
 
 
 def number(value: int | None) -> str:
-    """Group the digits; None is unknown, never 0."""
+    """Group the digits; None means unknown, never 0."""
     return UNKNOWN if value is None else f"{value:,}"
 
 
@@ -31,13 +31,13 @@ def size(length: int) -> str:
 
 
 def coverage(with_tokens: int, calls: int) -> str:
-    """Say for how many calls AWS reports the tokens call by call."""
+    """Say for how many calls AWS reports tokens call by call."""
     known = f" ({percent(with_tokens, calls)})" if calls else ""
     return f"Events with token data: {with_tokens:,} / {calls:,}{known}"
 
 
 def percent(part: float | None, whole: float | None) -> str:
-    """Return a part in percent; a share of nothing is unknown."""
+    """Return a part in percent; unknown for a part of nothing."""
     if part is None or not whole:
         return UNKNOWN
     return f"{100 * part / whole:.1f} %"
@@ -60,7 +60,7 @@ def span(length: timedelta) -> str:
 
 
 def missing(total: Row) -> str:
-    """Say what is not in a cost, as the subject of a sentence with its verb; empty for nothing."""
+    """Say what a cost does not include, as a clause; empty if it includes everything."""
     calls, unpriced = total["unpriced_calls"], total["unpriced_tokens"]
     things = [count(calls, "call")] if calls else []
     if unpriced:
@@ -70,7 +70,7 @@ def missing(total: Row) -> str:
     if total["calls_without_tokens"]:
         things.append(f"{count(total['calls_without_tokens'], 'call')} without token data")
     is_single = calls + unpriced + total["calls_without_tokens"] == 1
-    return f"{' and '.join(things)} {'is' if is_single else 'are'} not in it" if things else ""
+    return f"{' and '.join(things)} {'is' if is_single else 'are'} not included" if things else ""
 
 
 def tokens(value: int | None) -> str:
@@ -85,7 +85,7 @@ def tokens(value: int | None) -> str:
 
 
 def cost(row: Row, decimals: int) -> str:
-    """Return a row's cost, marked where it is a lower bound; unpriced is not unknown.
+    """Return a row's cost, marked if it is a lower bound; unpriced is not the same as unknown.
 
     The row may be a sum or a call, which has no ``unpriced_calls``.
     """
@@ -96,6 +96,6 @@ def cost(row: Row, decimals: int) -> str:
 
 
 def dollars(value: float, decimals: int) -> str:
-    """Return US dollars; what would be rounded to nothing is said to be less than the smallest."""
+    """Return US dollars; an amount that would round to 0 is shown as below the smallest."""
     smallest = 10**-decimals
     return f"<${smallest:.{decimals}f}" if 0 < value < smallest else f"${value:,.{decimals}f}"

@@ -1,8 +1,7 @@
-"""Reports for a terminal, a program or a spreadsheet: rows out of the warehouse, text out.
+"""Reports for a terminal, a program or a spreadsheet: rows of the warehouse in, text out.
 
-``table`` is for people: rounded, aligned, with its caveats. ``json`` and ``csv`` hold the exact
-figures. Names come from logs that callers can write to, and are shown as ``etl.show.terminal``
-does.
+``table`` is for people: rounded, aligned, with caveats. ``json`` and ``csv`` have the exact
+figures. Names come from logs that callers can write to, and are shown as in ``etl.show.terminal``.
 """
 
 from __future__ import annotations
@@ -27,7 +26,7 @@ from etl.show.spreadsheet import harmless_cell
 from etl.show.terminal import open_console, plain
 from etl.warehouse.read.reports import Filters, loaded_range, usage
 
-# Each kind of report: its title, the dimensions of a row, and those below a name.
+# Each kind of report: its title and the dimensions of a row.
 KINDS: Mapping[str, tuple[str, tuple[str, ...]]] = {
     "users": ("Cost by user", ("user_name",)),
     "applications": ("Cost by application", ("application",)),
@@ -49,12 +48,12 @@ HEADINGS = {
     "model_id": "Model",
 }
 
-# Shown also where nothing of them is known.
+# Shown even if unknown.
 _ALWAYS = ("input_tokens", "output_tokens")
 
 COVERAGE_COLUMNS = ("day", "region", "model_id", "calls", "calls_with_tokens", "coverage_pct")
 
-# What a narrow terminal leaves out, one step after the other; a number is never cut.
+# What a narrow terminal leaves out, step by step; a number is never cut.
 _LAYOUTS: Sequence[frozenset[str]] = (
     frozenset(),
     frozenset({"long source"}),
@@ -86,7 +85,7 @@ class Report:
         return KINDS[self.kind][1]
 
     def details_of(self, row: Row) -> list[Row]:
-        """Return the detail rows that stand below a row."""
+        """Return the detail rows shown below a row."""
         name = self.dimensions[0]
         return [detail for detail in self.details if detail[name] == row[name]]
 
@@ -110,14 +109,14 @@ def _range(db: Database, filters: Filters) -> str:
         return "nothing is loaded"
     start, end = filters.since or first, filters.until or last
     if start > end:
-        # Nothing is loaded of it: what was asked for stands alone.
+        # None of it is loaded: show only what was requested.
         start, end = filters.since or end, filters.until or start
     is_all = filters.since is None and filters.until is None
-    return f"{start} to {end} UTC" + (", all that is loaded" if is_all else "")
+    return f"{start} to {end} UTC" + (", everything loaded" if is_all else "")
 
 
 def print_report(report: Report, format_: str = "table") -> None:
-    """Print to stdout; say on stderr why there is nothing to print."""
+    """Print to stdout; explain on stderr if there is nothing to print."""
     if format_ == "table":
         print_table(report, open_console())
     elif format_ == "json":
@@ -126,7 +125,7 @@ def print_report(report: Report, format_: str = "table") -> None:
         show_csv(to_csv(report))
     if not report.rows:
         click.echo(
-            "No calls match. Look at what is loaded with `bedrock-usage report days`; CloudTrail"
+            "No calls match. See what is loaded with `bedrock-usage report days`. CloudTrail"
             " delivers events about 15 minutes late.",
             err=True,
         )
@@ -147,14 +146,14 @@ def to_json(report: Report) -> str:
 
 
 def to_csv(report: Report) -> str:
-    """Return the rows as CSV with a header; with a breakdown, its rows instead."""
+    """Return the rows as CSV with a header; with a breakdown, the detail rows instead."""
     rows = [_columns(report, row) for row in report.details or report.rows]
     return "\n".join(_csv_line(cells) for cells in (*rows[:1], *(row.values() for row in rows)))
 
 
 def _csv_line(cells: Iterable[object]) -> str:
     text = io.StringIO()
-    # So that a cell with either of them is quoted; before Python 3.13 no other is.
+    # Both characters, so that a cell with either is quoted; Python before 3.13 needs this.
     csv.writer(text, lineterminator="\r\n").writerow(map(harmless_cell, cells))
     return text.getvalue().removesuffix("\r\n")
 
@@ -167,7 +166,7 @@ def _columns(report: Report, row: Row) -> Row:
 
 
 def print_table(report: Report, console: Console) -> None:
-    """Print the report as a person wants to read it, in the width of the console."""
+    """Print the report for people, within the width of the console."""
     title = KINDS[report.kind][0]
     console.print(Text(f"\n{title}, {report.range}", style="bold"))
     if not report.rows:
@@ -176,7 +175,7 @@ def print_table(report: Report, console: Console) -> None:
         console.print(Group(_coverage_table(report), *_notes(report)))
         return
     table, left_out = _fitting_table(report, console)
-    # Too narrow even so: the terminal wraps long lines, which is better than numbers cut off.
+    # If still too narrow, the terminal wraps long lines: better than cutting numbers off.
     needed = table.__rich_measure__(console, console.options.update(width=1000)).minimum
     console.print(table, width=max(console.width, needed), crop=False, no_wrap=True)
     console.print(Group(*_notes(report)))
@@ -256,7 +255,7 @@ def _cost_table(
 
 
 def _cost_columns(total: Row) -> dict[str, Callable[[Row], str]]:
-    """Return heading and cell of each number; those of the rarer kinds where any is known."""
+    """Return each number's heading and cell; rarer token kinds only if any is known."""
     decimals = 2 if (total.get("cost_usd") or 0) >= 1 else 6
     columns: dict[str, Callable[[Row], str]] = {
         "Calls": lambda row: number(row["calls"]),
@@ -285,7 +284,7 @@ def _notes(report: Report) -> Iterable[Text]:
     if total["estimated_cost_usd"]:
         yield Text(
             f"{dollars(total['estimated_cost_usd'], 2)} of the cost is estimated: CloudWatch's"
-            " totals shared out among the calls that tell no tokens."
+            " totals shared out among the calls without token data."
         )
-    if lacks := missing(total):
-        yield Text(f"≥ a lower bound: {lacks}.")
+    if left_out := missing(total):
+        yield Text(f"≥ is a lower bound: {left_out}.")

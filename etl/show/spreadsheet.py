@@ -1,13 +1,13 @@
-"""Cells that are safe in a spreadsheet, which runs text that it takes for a formula.
+"""Cells that are safe in a spreadsheet, which runs text that looks like a formula.
 
-Names in a warehouse come from logs that callers can write to. A text is dangerous where a cell
-begins with one of ``= + - @``, their wide forms, a tab or a line's end, white space, quotes and
-control characters before it aside. Spreadsheets that split at ``;``, tab, ``|`` or the end of a
-line, whatever quotes stand around, begin a cell after each of them as well.
+Names in a warehouse come from logs that callers can write to. A text is dangerous if a cell begins
+with one of ``= + - @``, their wide forms, a tab or a line end, after any white space, quotes and
+control characters. Some spreadsheets split at ``;``, tab, ``|`` or a line end even inside quotes:
+for them a new cell begins after each of these too.
 
-So an apostrophe is put where such a cell begins. The original comes back by taking one apostrophe
-away in front of whatever is still dangerous (``original``). Numbers are never touched, so that a
-column of costs stays one. Only for files that people open, never for those that programs read.
+So an apostrophe is inserted where such a cell begins. ``original`` restores the text: it removes
+one apostrophe before whatever is still dangerous. Numbers are never changed, so a column of costs
+stays numeric. Only for files that people open, never for files that programs read.
 https://owasp.org/www-community/attacks/CSV_Injection (2026-11)
 """
 
@@ -15,8 +15,8 @@ from __future__ import annotations
 
 import re
 
-# White space, what cannot be seen, and quotes, also those that word processors make.
-# Without tab and line ends, which are dangerous themselves: so each is looked at once.
+# White space, invisible characters, and quotes, including those of word processors. Not tab and
+# line ends, which are dangerous themselves: so each character is matched once.
 _SKIPPED = (
     r"[^\S\t\r\n]|[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\xad\u200b-\u200f\u2028-\u202e\u2060-\u2064\ufeff]"
     r"|['\"`´\u2018-\u201f]"
@@ -27,10 +27,10 @@ _MARKED = re.compile(rf"(\A|[;|\t\r\n])'(?=(?:{_SKIPPED})*{_SIGNS})")
 
 
 def harmless_cell(value: object) -> object:
-    """Return a cell that no spreadsheet runs; anything but text as it is."""
+    """Return a cell that no spreadsheet runs; anything but text is returned unchanged."""
     return _DANGER.sub(r"\1'", value) if isinstance(value, str) else value
 
 
 def original(value: str) -> str:
-    """Return the text that ``harmless_cell`` was given."""
+    """Return the text that was passed to ``harmless_cell``."""
     return _MARKED.sub(r"\1", value)

@@ -1,11 +1,11 @@
-"""How fresh the warehouse is: what it knows of itself, seen at a moment, as text.
+"""How fresh the warehouse is, at a given time, as text.
 
-A *stream* is a source in one account and region. It is *stale* if it was last read to its end
-longer ago than somebody finds acceptable, or never. An attempt that failed makes nothing stale by
-itself: what was read before stays true, and grows old soon enough. The catalogue is read once a day
-only, so it may be that much older.
+A *stream* is a source in one account and region. It is *stale* if it was last read completely
+longer ago than ``max_age``, or never. A failed attempt by itself makes nothing stale: what was read
+before stays true, and ages soon enough. The catalogue is read only once a day, so it may be a day
+older.
 
-``table`` is for people, ``json`` has every row and exact values.
+``table`` is for people; ``json`` has every row and exact values.
 """
 
 from __future__ import annotations
@@ -26,26 +26,26 @@ from etl.show.numbers import UNKNOWN, Row, count, coverage, number, span
 from etl.show.terminal import plain
 from etl.times import utc_text
 
-# How often a stream is read, where that is not every time.
+# How often a stream is read, if not in every sync.
 _READ_EVERY = {stream: one.read_every for one in SOURCES for stream in one.streams}
 
-# More streams than this are shown together where they stand alike; of a list, so many lines.
+# With more streams than this, equal ones are grouped; and the most lines of a list.
 _STREAMS_SHOWN = 12
 _LINES_SHOWN = 5
 
 _UNREAD = ("unread_from", "unread_to")
 
 NEVER_SYNCED = (
-    "Nothing was ever read from AWS: `bedrock-usage sync` does it,"
+    "Nothing has been read from AWS yet: run `bedrock-usage sync`."
     " `bedrock-usage doctor` checks what it needs."
 )
 
 
 @dataclass(frozen=True)
 class WarehouseStatus:
-    """The parts that ``etl.warehouse.read.status.read_status`` names, seen at ``checked_at``.
+    """What ``etl.warehouse.read.status.read_status`` returns, at ``checked_at``.
 
-    ``max_age`` None: nothing is said to be stale.
+    ``max_age`` None: no stream counts as stale.
     """
 
     checked_at: datetime
@@ -60,7 +60,7 @@ class WarehouseStatus:
     coverage: Mapping[str, Row]
 
     def since(self, moment: str | None) -> timedelta | None:
-        """Return how long ago a moment of the warehouse was, None for none."""
+        """Return how long ago a time in the warehouse was, None for None."""
         return self.checked_at - datetime.fromisoformat(moment) if moment else None
 
     def is_stale(self, stream: Row) -> bool:
@@ -76,25 +76,25 @@ class WarehouseStatus:
 
     @property
     def is_fresh(self) -> bool | None:
-        """Whether all is as young as ``max_age``, None without one; nothing at all is not."""
+        """Whether every stream is within ``max_age``, None without one; False without streams."""
         return None if self.max_age is None else bool(self.streams) and not self.stale
 
 
 def stale_lines(status: WarehouseStatus) -> Iterator[str]:
-    """Say which streams are too old, and what to do."""
+    """Yield which streams are too old, and what to do."""
     if status.max_age is None:
         return
     if not status.streams:
         yield NEVER_SYNCED
     for stream in status.stale:
         age = status.since(stream["read_at"])
-        read = f"was read {span(age)} ago" if age is not None else "was never read to its end"
+        read = f"was read {span(age)} ago" if age is not None else "was never read completely"
         error = stream["error"]
         yield f"Stale: {stream['stream']} {read}" + (f"; last error: {error}" if error else "")
     if status.stale:
         yield (
-            f"Older than {span(status.max_age)}: run `bedrock-usage sync`; what keeps it from"
-            " reading, `bedrock-usage doctor` tells."
+            f"Older than {span(status.max_age)}: run `bedrock-usage sync`. If that fails,"
+            " `bedrock-usage doctor` says why."
         )
 
 
@@ -137,7 +137,7 @@ def _seconds(length: timedelta | None) -> int | None:
 
 
 def print_table(status: WarehouseStatus, console: Console) -> None:
-    """Print the status as a person wants to read it, in the width of the console."""
+    """Print the status for people, within the width of the console."""
     console.print(Text(f"\nStatus at {_minute(status.checked_at)} UTC", style="bold"))
     if not status.streams:
         console.print(Text(f"\n{NEVER_SYNCED}\n"))
@@ -158,7 +158,7 @@ def _accounts(status: WarehouseStatus) -> list[str]:
 
 @dataclass(frozen=True)
 class _Line:
-    """A line of an account's table: streams of one source that stand alike."""
+    """A line of an account's table: streams of one source with equal values."""
 
     streams: list[Row]
     cells: tuple[str, ...]
@@ -175,14 +175,14 @@ def _fitting_table(status: WarehouseStatus, account: str, console: Console) -> T
     unlimited = console.options.update(width=1000)
     if table.__rich_measure__(console, unlimited).maximum <= console.width:
         return table
-    # The lag says it too, and is what counts.
+    # The lag says the same, and matters more.
     return _streams_table(status, account, has_moment=False)
 
 
 def _streams_table(status: WarehouseStatus, account: str, *, has_moment: bool) -> Table:
     table = Table(box=SIMPLE_HEAD, pad_edge=False, padding=(0, 1, 0, 0))
     table.add_column("Source", no_wrap=True)
-    # As wide in every account's table, so that they stand in line.
+    # The same width in every account's table, so that the columns align.
     longest = max(len(stream["region"]) for stream in status.streams)
     table.add_column("Region", overflow="fold", min_width=min(longest, 14))
     for heading in (*(["Complete to"] if has_moment else []), "Lag", "Read", "History"):
@@ -201,7 +201,7 @@ def _lines(status: WarehouseStatus, account: str) -> list[_Line]:
     are_many = len(status.streams) > _STREAMS_SHOWN
     for stream in (one for one in status.streams if one["account_id"] == account):
         cells, is_stale = _cells(status, stream), status.is_stale(stream)
-        # What went wrong stands alone.
+        # A stream with an error gets its own line.
         is_alike = are_many and not stream["error"]
         key = (stream["source"], cells, is_stale) if is_alike else stream["stream"]
         lines.setdefault(key, _Line([], cells, is_stale)).streams.append(stream)
@@ -229,7 +229,7 @@ def _history(stream: Row) -> str:
 
 
 def _facts(status: WarehouseStatus) -> Iterator[tuple[str, Text]]:
-    """Yield what stands below the table: a heading, and what there is to say."""
+    """Yield the lines below the table: a heading and a text."""
     errors = [_error(status, stream) for stream in status.streams if stream["error"]]
     yield from _list("Errors", errors)
     if status.last_run:
@@ -250,10 +250,10 @@ def _facts(status: WarehouseStatus) -> Iterator[tuple[str, Text]]:
 def _list(
     heading: str, lines: Sequence[Text], first: Text | None = None
 ) -> Iterator[tuple[str, Text]]:
-    """Yield a heading with the first of its lines; nothing where there is none."""
+    """Yield the lines, the first with the heading; nothing without lines."""
     shown = [*([first] if first and lines else []), *lines[:_LINES_SHOWN]]
     if len(lines) > _LINES_SHOWN:
-        shown.append(Text(f"and {len(lines) - _LINES_SHOWN:,} more: --format json has them all"))
+        shown.append(Text(f"and {len(lines) - _LINES_SHOWN:,} more: see --format json"))
     for index, line in enumerate(shown):
         yield ("" if index else heading), line
 
@@ -269,12 +269,12 @@ def _run(status: WarehouseStatus, run: Row) -> Text:
     began = f"began {span(started)} ago" if started is not None else ""
     if run["outcome"] is None:
         return plain(
-            f"{began} and has not ended: it runs (process {run['pid']} on {run['host']}), or was"
-            " killed; the next run goes on from there"
+            f"{began} and has not ended: it is running (process {run['pid']} on {run['host']}) or"
+            " was killed; the next run continues from there"
         )
     took = span(timedelta(seconds=run["duration_seconds"]))
     text = f"{began}, took {took}, {run['outcome']}: {count(run['calls_new'], 'new call')}"
-    # What it could not read stands among the errors, stream by stream.
+    # What it could not read is listed under Errors, stream by stream.
     return plain(f"{text}, {count(run['metric_values'], 'CloudWatch value')}")
 
 
@@ -284,13 +284,13 @@ def _gap(gap: Row) -> Text:
 
 
 def _late(rereads: Sequence[Row]) -> Iterator[Text]:
-    """Yield what reading the last days again has found."""
+    """Yield what was found by reading the last days again."""
     for row in rereads:
         if row["late_events"]:
             times = count(row["rereads"], "time")
             yield plain(
-                f"{row['stream']}: {count(row['late_events'], 'event')}, at most"
-                f" {row['most_late_hours']:,} hours late, in the last days read again {times}"
+                f"{row['stream']}: {count(row['late_events'], 'event')}, up to"
+                f" {row['most_late_hours']:,} hours late; the last days were read again {times}"
             )
 
 
@@ -298,7 +298,7 @@ def _unread(row: Row) -> Text:
     start, end = (_minute(datetime.fromisoformat(row[name])) for name in _UNREAD)
     return plain(
         f"{row['stream']} {start} to {end} UTC: not reached in {count(row['requests'], 'request')},"
-        " or too old for AWS by now; what came late there is missing"
+        " or too old for AWS by now; late events in it are missing"
     )
 
 

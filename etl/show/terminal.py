@@ -13,23 +13,23 @@ from etl.show.escaping import harmless, printable_lines, unguarded
 
 __all__ = ["harmless", "open_console", "plain"]
 
-# Wide enough that nothing is cut where there is no terminal to fit into.
+# Wide enough that nothing is cut when there is no terminal.
 _PIPE_WIDTH = 400
 
 
 def open_console(*, stderr: bool = False) -> Console:
-    """Return a console as wide as the terminal, or very wide where there is none."""
+    """Return a console as wide as the terminal, or very wide without one."""
     console = _SafeConsole(stderr=stderr)
     return console if console.is_terminal else _SafeConsole(stderr=stderr, width=_PIPE_WIDTH)
 
 
 def plain(value: object, style: str = "") -> Text:
-    """Return ``harmless`` text for rich: never taken as markup."""
+    """Return ``harmless`` text for rich, never treated as markup."""
     return Text(harmless(value), style)
 
 
 class _SafeConsole(Console):
-    """A console that knows no markup and escapes what it renders."""
+    """A console that has no markup and escapes what it renders."""
 
     def __init__(self, *, stderr: bool, width: int | None = None) -> None:
         super().__init__(stderr=stderr, width=width, markup=False, emoji=False, highlight=False)

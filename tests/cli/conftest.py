@@ -13,7 +13,7 @@ from tests.sync.support import environment
 
 @pytest.fixture
 def aws(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[FakeAws]:
-    """A fake AWS in real time, whose credentials commands find, and a folder of one's own."""
+    """A fake AWS in real time, its credentials in the environment, and a folder of its own."""
     monkeypatch.chdir(tmp_path)
     with FakeAws() as fake, environment(fake.environment()):
         yield fake

@@ -1,4 +1,4 @@
-"""What ``policy`` prints, and what a fake AWS was asked for, to be compared."""
+"""Compare what ``policy`` prints with the requests that a fake AWS received."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ def policy(*words: str) -> dict[str, Any]:
 
 
 def allowed(document: dict[str, Any]) -> dict[str, Any]:
-    """Return the resource of each action; an action stands once."""
+    """Return the resource of each action; each action occurs once."""
     pairs = [(action, one["Resource"]) for one in document["Statement"] for action in one["Action"]]
     assert all(one["Effect"] == "Allow" for one in document["Statement"])
     assert len(dict(pairs)) == len(pairs)

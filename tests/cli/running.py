@@ -13,7 +13,7 @@ ROOT = Path(__file__).parents[2]
 
 
 def run(*words: object) -> tuple[int, str, str]:
-    """Return the exit status, stdout and stderr of a command; what it does not handle is raised."""
+    """Return a command's exit status, stdout and stderr; errors it does not handle are raised."""
     result = CliRunner().invoke(main, [str(word) for word in words])
     assert result.exception is None or isinstance(result.exception, SystemExit), result.exception
     return result.exit_code, result.stdout, result.stderr

@@ -68,8 +68,8 @@ def test_a_place_that_cannot_be_written_is_told_before_anything_is_fetched(
 @pytest.mark.parametrize(
     ("words", "said"),
     [
-        (["--archive", "https://example.com/x"], "no folder"),
-        (["--archive", "s3://"], "no folder"),
+        (["--archive", "https://example.com/x"], "not a folder"),
+        (["--archive", "s3://"], "not a folder"),
         (["--archive", "kept", "--source", "cloudwatch"], "add --source cloudtrail"),
     ],
 )

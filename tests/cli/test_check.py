@@ -1,4 +1,4 @@
-"""``bedrock-usage check``: what is wrong is named, with what to do; nothing is written."""
+"""``bedrock-usage check``: every fault is named with its fix; nothing is written."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ def change(path: Path, sql: str) -> None:
 
 
 def answer(path: Path) -> tuple[int, dict[str, dict[str, Any]]]:
-    """Return the exit status, and what came of each check by its name."""
+    """Return the exit status, and each check's result by its name."""
     status, out, _ = run("check", "--format", "json", "--db", path)
     found = json.loads(out)
     assert found["is_ok"] == (status == 0)
@@ -271,7 +271,7 @@ def test_a_file_cut_short(path: Path) -> None:
 
 
 def test_words_of_sqlite_that_are_no_text(path: Path) -> None:
-    """It quotes what is damaged, and Python then raises no error of SQLite's."""
+    """SQLite's message quotes the damaged bytes, and Python then raises no SQLite error."""
     sql = path.read_bytes()
     at = sql.index(b"CREATE VIEW user_costs")
     path.write_bytes(sql[:at] + b"CREATE VIEW \xff\xfe\xfd" + sql[at + 15 :])

@@ -1,4 +1,4 @@
-"""Command lines that nobody means: status 0, 1 or 2, a message, and never a traceback."""
+"""Nonsense command lines: status 0, 1 or 2, a message, and never a traceback."""
 
 from __future__ import annotations
 
@@ -97,7 +97,7 @@ def value_of(parameter: click.Parameter) -> st.SearchStrategy[str]:
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory, empty_warehouse: Path) -> Iterator[Path]:
-    """A folder with what a path may lead to, and no AWS behind any door."""
+    """A folder with everything that a path may lead to, and no AWS to reach."""
     place = tmp_path_factory.mktemp("lines")
     (place / "folder").mkdir()
     (place / "empty").touch()

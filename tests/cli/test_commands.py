@@ -45,7 +45,7 @@ def test_the_demo_reports_and_a_second_run_changes_nothing(tmp_path: Path) -> No
     first = dump(db)
     status, again, err = run("demo", "--no-serve", "--db", db)
     assert (status, again) == (0, out)
-    assert "holds today's demo already" in err
+    assert "already holds today's demo" in err
     assert dump(db) == first
 
 

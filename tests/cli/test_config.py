@@ -1,4 +1,4 @@
-"""``--config``: where the configuration is looked for, and what ``load`` does with it."""
+"""``--config``: where the configuration is found, and what ``load`` does with it."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from tests.support import ACCOUNT, HAIKU, call, dump, write_log
 
 RULES = '[[application_rules]]\napplication = "Mine"\nuser = "alice"\n'
 ALIASES = '[user_aliases]\nalice = "A. Liddell"\n'
-ANEW = "attributed anew: the application rules changed"
+REATTRIBUTED = "reattributed: the application rules changed"
 
 
 @pytest.fixture
@@ -32,7 +32,7 @@ def configure(folder: Path, text: str, name: str = "bedrock_usage.toml") -> Path
 
 
 def load(*options: object) -> str:
-    """Load the calls; return what is said."""
+    """Load the calls; return stderr."""
     status, _, err = run("load", "log.json", *options)
     assert status == 0, err
     return err
@@ -46,7 +46,7 @@ def report(kind: str) -> dict[str, int]:
 
 def test_the_file_in_this_folder_is_obeyed(folder: Path) -> None:
     configure(folder, RULES + ALIASES)
-    assert ANEW not in load()
+    assert REATTRIBUTED not in load()
     assert report("applications") == {"Mine": 1, "Unknown": 1}
     assert report("users") == {"A. Liddell": 1, "bob": 1}
 
@@ -54,13 +54,13 @@ def test_the_file_in_this_folder_is_obeyed(folder: Path) -> None:
 def test_a_change_of_the_rules_reaches_the_calls_that_are_loaded(folder: Path) -> None:
     load()
     file = configure(folder, RULES)
-    assert load().startswith(f"1 call {ANEW}\n")
+    assert load().startswith(f"1 call {REATTRIBUTED}\n")
     assert report("applications") == {"Mine": 1, "Unknown": 1}
-    assert ANEW not in load()
+    assert REATTRIBUTED not in load()
     file.write_text(RULES.replace("alice", "*"))
-    assert load().startswith(f"1 call {ANEW}\n")
+    assert load().startswith(f"1 call {REATTRIBUTED}\n")
     file.write_text("")
-    assert load().startswith(f"2 calls {ANEW}\n")
+    assert load().startswith(f"2 calls {REATTRIBUTED}\n")
     assert report("applications") == {"Unknown": 2}
 
 
@@ -69,7 +69,7 @@ def test_without_a_file_rules_and_aliases_stay(folder: Path) -> None:
     load()
     file.unlink()
     write_log(folder / "log.json", [call(3, tokens=(1, 2))])
-    assert ANEW not in load()
+    assert REATTRIBUTED not in load()
     assert report("applications") == {"Mine": 2, "Unknown": 1}
     assert report("users") == {"A. Liddell": 2, "bob": 1}
 
@@ -78,7 +78,7 @@ def test_a_file_without_rules_or_aliases_means_there_are_none(folder: Path) -> N
     file = configure(folder, RULES + ALIASES)
     load()
     file.write_text('[sync]\nregions = ["us-east-1"]\n')
-    assert load().startswith(f"1 call {ANEW}\n")
+    assert load().startswith(f"1 call {REATTRIBUTED}\n")
     assert report("applications") == {"Unknown": 2}
     assert report("users") == {"alice": 1, "bob": 1}
 

@@ -1,4 +1,4 @@
-"""``bedrock-usage doctor``: each thing that may be wrong is named, with the way to fix it."""
+"""``bedrock-usage doctor``: each fault is named, with the way to fix it."""
 
 from __future__ import annotations
 
@@ -253,7 +253,7 @@ def test_credentials_that_do_not_work_end_it(
     assert (failed.status, failed.detail) == (FAILED, code)
     assert advice in str(failed.fix)
     assert len(aws.requests) == 1
-    # The refusal still tells AWS's time.
+    # The refusal still contains AWS's time.
     assert one(findings, "clock", None).status == OK
 
 
@@ -649,10 +649,10 @@ def test_the_command_ends_with_1_where_something_failed(real_time: FakeAws) -> N
 @pytest.mark.parametrize(
     ("words", "message"),
     [
-        (["--region", "nowhere"], "is no region"),
+        (["--region", "nowhere"], "is not a region"),
         (["--region", "xx-nowhere-1"], "xx-nowhere-1 is not an AWS region"),
         (["--profile", "none"], "no AWS profile 'none'"),
-        (["--role-arn", "Reader"], "no role's ARN"),
+        (["--role-arn", "Reader"], "not the ARN of a role"),
         (["--organization"], "--role-name"),
         (["--source", "everything"], "is not one of"),
     ],

@@ -1,4 +1,4 @@
-"""Whatever callers put into their names, no command's output holds a character that steers."""
+"""Whatever callers put into names, no output contains a character that controls a terminal."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ HOSTILE = "x\x1b[31m\x07\x9b2J\u202e\u2066\u200b\u2028\x85\r[red]\n[/]y"
 
 
 def hostile(value: Any, kept: tuple[str, ...] = ()) -> Any:
-    """Put hostile characters into every text of an event but what must be known to read it."""
+    """Put hostile characters into every text of an event except what is needed to read it."""
     if isinstance(value, dict):
         return {key: one if key in kept else hostile(one, kept) for key, one in value.items()} | {
             f"{HOSTILE}key": HOSTILE
@@ -58,7 +58,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory, empty_warehouse: Path) -> P
         call(3, errorCode="AccessDenied", errorMessage="no"),
     ]
     write_log(logs / "log.json", [hostile(one, KEPT) for one in calls])
-    # What keeps its region and time is a call; what does not, a reject.
+    # An event that keeps its region and time is a call; any other is a reject.
     mild = (*KEPT, "awsRegion", "region", "recipientAccountId")
     write_log(logs / "mild.json", [hostile(call(10 + n, tokens=(10, 1)), mild) for n in range(3)])
     write_log(logs / "time.json", [hostile(call(20), ("eventSource", "eventName", "type"))])

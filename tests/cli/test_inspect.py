@@ -170,7 +170,7 @@ def test_an_event_that_is_nowhere_is_told_with_where_it_was_looked_for(
     for said in (
         "not in the archive kept",
         f"not in the event history of us-east-1 (account {ACCOUNT})",
-        "was not found (nor does the warehouse know it)",
+        "was not found (nor is it in the warehouse)",
         "keeps management events for 90 days",
         "bedrock-usage sync --archive",
     ):
@@ -187,7 +187,7 @@ def test_a_call_that_only_the_warehouse_has_is_shown_as_it_holds_it(
     assert "alice" in out
     assert "price of" not in out  # no tokens
     assert "too old for the event history" in err
-    assert "the warehouse holds its call" in err
+    assert "the warehouse has its call" in err
     assert aws.count("LookupEvents") == 0
 
 
@@ -233,7 +233,7 @@ def test_of_a_large_file_the_newest_are_shown(alone: None, tmp_path: Path) -> No
     status, out, err = run("inspect", log)
     assert status == 0
     assert out.count("How each field was understood") == 10
-    assert "30 events of Bedrock; the newest 10 are shown" in err
+    assert "30 Bedrock events; showing the newest 10" in err
     assert [e["event_id"] for e in inspected(log, "--latest", 1)["events"]] == [uuid_of(29)]
 
 
@@ -243,13 +243,13 @@ def test_a_file_without_events_of_bedrock_says_so(alone: None, tmp_path: Path) -
         (tmp_path / "empty").mkdir(exist_ok=True)
         status, out, err = run("inspect", *words)
         assert (status, out) == (1, "")
-        assert "no event of Bedrock is there" in err
+        assert "no Bedrock events found" in err
 
 
 def test_a_survey_of_a_warehouse_without_calls_says_so(alone: None, tmp_path: Path) -> None:
     run("load", write_log(tmp_path / "log.json", []), "--db", "w.db")
     status, _, err = run("inspect", "--survey", "--db", "w.db")
-    assert (status, "the warehouse holds no call yet: run `bedrock-usage sync`" in err) == (1, True)
+    assert (status, "the warehouse has no calls yet: run `bedrock-usage sync`" in err) == (1, True)
 
 
 def test_json_has_no_word_for_numbers_without_end(alone: None, tmp_path: Path) -> None:
@@ -298,7 +298,7 @@ def test_the_configuration_decides_as_it_would_for_a_load(alone: None, tmp_path:
     assert values(events[uuid_of(1)])["application"] == "Search"
     assert values(events[uuid_of(2)])["application"] == "Tagged"
     assert values(events[uuid_of(2)])["shown as"] == "Alice"
-    # What the warehouse was loaded without differs.
+    # Only what the warehouse was loaded without differs.
     differing = {line["field"] for line in events[uuid_of(1)]["warehouse"]}
     assert "application" in differing
 
@@ -376,18 +376,18 @@ def test_a_survey_of_files_of_the_warehouse_and_of_the_newest(aws: FakeAws, tmp_
 @pytest.mark.parametrize(
     ("words", "said"),
     [
-        ([], "name an event's id or a file"),
+        ([], "give an event's id, a file"),
         (["--latest", "500"], "at most 50"),
         (["--latest", "0"], "0 is not in the range"),
-        (["nothing.json"], "there is no such file"),
-        (["--survey", "some-id"], "there is no such file"),
+        (["nothing.json"], "no such file"),
+        (["--survey", "some-id"], "no such file"),
         (["--survey", ".", "--latest", "5"], "leave the files out"),
         (["some-id", "--latest", "5"], "not with an event's id"),
         (["--survey", "--db", "none.db"], "there is no warehouse to survey"),
-        ([""], "an empty word is neither"),
-        (["--survey", ""], "an empty word is neither"),
+        ([""], "an empty argument is neither"),
+        (["--survey", ""], "an empty argument is neither"),
         (["--survey", "--archive", "."], "inspect --survey ."),
-        (["x", "--archive", "https://example.com"], "no folder"),
+        (["x", "--archive", "https://example.com"], "not a folder"),
     ],
 )
 def test_wrong_usage_is_told_with_status_2(alone: None, words: list[str], said: str) -> None:

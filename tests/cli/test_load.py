@@ -30,7 +30,7 @@ def test_it_ends_with_counts_on_stderr_and_nothing_on_stdout(tmp_path: Path) -> 
         "Files             1",
         "Events read       6",
         "Bedrock calls     2 new (2 with tokens), 1 already known",
-        "Tokens attached   1 from service events, 1 wait for their call",
+        "Tokens attached   1 from service events, 1 waiting for their call",
         "Other events      1 skipped",
         "CloudWatch values 0 new or changed",
         "Profiles          0 new or changed",
@@ -46,7 +46,7 @@ def test_rejects_are_told_with_their_place_and_the_status_is_1(tmp_path: Path) -
     assert f"{good}, Records[1]: not an object but a number" in err
     assert f"{bad}, Records[0]: the JSON is truncated; 0 records before it were read" in err
     assert "Bedrock calls     1 new" in err
-    assert "Rejected          2 (table rejects says where and why)" in err
+    assert "Rejected          2 (see table rejects for where and why)" in err
 
 
 def test_many_rejects_do_not_flood_the_terminal(tmp_path: Path) -> None:
@@ -54,7 +54,7 @@ def test_many_rejects_do_not_flood_the_terminal(tmp_path: Path) -> None:
         "load", write_log(tmp_path / "a.json", range(100)), "--db", tmp_path / "w.db"
     )
     assert status == 1
-    assert "... and 80 more, all in the table rejects" in err
+    assert "... and 80 more; the table rejects has them all" in err
 
 
 @pytest.mark.parametrize(
@@ -105,7 +105,7 @@ def test_the_demo_never_touches_own_data(tmp_path: Path) -> None:
     before = dump(db)
     status, _, err = run("demo", "--no-serve", "--db", db)
     assert status == 1
-    assert "holds data of your own" in err
+    assert "holds your own data" in err
     assert dump(db) == before
 
 

@@ -21,9 +21,9 @@ from tests.cli.running import ROOT, run
 DIFFERENT = {"--application", "--model", "--region", "--role-arn", "--since"}
 
 ACCEPTED = {
-    Duration: "is not a duration; write a number and s, m, h or d, like 36h",
-    HowFarBack: "is neither a duration, like 90d (or s, m, h), nor a date, like 2026-09-01",
-    Day: "is not a date, like 2026-09-01",
+    Duration: "is not a duration; write a number with s, m, h or d, like 36h",
+    HowFarBack: "is neither a duration like 90d (or s, m, h) nor a date like 2026-09-01",
+    Day: "is not a date like 2026-09-01",
 }
 
 
@@ -85,4 +85,4 @@ def test_a_duration_may_have_a_least_and_says_why() -> None:
     for words in (("sync", "--every", "59s"), ("vacuum", "--keep-calls", "23h")):
         status, _, err = run(*words)
         assert status == 2
-        assert f"Invalid value for '{words[1]}': at least 1" in err
+        assert f"Invalid value for '{words[1]}': must be at least 1" in err

@@ -1,4 +1,4 @@
-"""``--db``: a name is a path and nothing else, and what is no warehouse stays as it was."""
+"""``--db``: a name is only ever a path, and a file that is not a warehouse is not changed."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ from tests.rounds import rounds
 from tests.support import call, load, rows, write_log
 from tests.web.pages import open_pages
 
-# Every command that has --db, with what else it needs.
+# Every command that has --db, with its other arguments.
 WORDS = (
     ("load", "LOG"), ("sync", "--source", "cloudtrail", "--region", "us-east-1"), ("report", "days"),
     ("status",), ("check",), ("check", "--rebuild"), ("vacuum",), ("vacuum", "--dry-run"),
@@ -53,7 +53,7 @@ def test_every_command_that_has_a_warehouse_is_tried() -> None:
                 yield (*words, name)
             yield from commands(command, (*words, name))
 
-    # What is below these opens it through the same door.
+    # The commands below these open it in the same way.
     assert {words for words in commands(main) if words[:2] not in {("monitor", "alarm")}} == tried
 
 
@@ -171,7 +171,7 @@ NAMES = ("a%41.db", "a#b.db", "a?mode=memory.db", "a b&c.db", "%2e%2e.db", "ä.d
     )
 )
 def test_a_name_is_a_path(name: str, tmp_path_factory: pytest.TempPathFactory) -> None:
-    """Beside what it would mean as an address."""
+    """Next to what it would mean as an address."""
     if name.strip(".") == "":
         name += "x"
     folder = tmp_path_factory.mktemp("names")

@@ -1,4 +1,4 @@
-"""``bedrock-usage policy``: exactly what is called is allowed, and nothing is called but that."""
+"""``bedrock-usage policy``: exactly the operations that are called are allowed."""
 
 from __future__ import annotations
 
@@ -204,19 +204,19 @@ def test_a_role_may_trust_a_caller(arn: str) -> None:
 @pytest.mark.parametrize(
     ("words", "message"),
     [
-        (["--trust", "arn:aws:sts::111122223333:assumed-role/Ops/me"], "one looks like"),
-        (["--trust", "*"], "one looks like"),
-        (["--trust", "arn:aws:iam::111122223333:root", "--member"], "goes alone"),
-        (["--monitor", "--member"], "goes without"),
-        (["--trust", "arn:aws:iam::111122223333:root", "--source", "cloudtrail"], "goes alone"),
-        (["--role-arn", "Reader"], "no role's ARN"),
-        (["--role-arn", "arn:aws:iam::111122223333:role/*"], "no role's ARN"),
+        (["--trust", "arn:aws:sts::111122223333:assumed-role/Ops/me"], "it must look like"),
+        (["--trust", "*"], "it must look like"),
+        (["--trust", "arn:aws:iam::111122223333:root", "--member"], "works alone"),
+        (["--monitor", "--member"], "cannot be combined with"),
+        (["--trust", "arn:aws:iam::111122223333:root", "--source", "cloudtrail"], "works alone"),
+        (["--role-arn", "Reader"], "not the ARN of a role"),
+        (["--role-arn", "arn:aws:iam::111122223333:role/*"], "not the ARN of a role"),
         (["--organization"], "--role-name"),
-        (["--lab", "--member"], "--lab goes alone"),
-        (["--lab", "--source", "cloudtrail"], "--lab goes alone"),
-        (["--lab", "--trust", "arn:aws:iam::111122223333:root"], "goes alone"),
+        (["--lab", "--member"], "--lab works alone"),
+        (["--lab", "--source", "cloudtrail"], "--lab works alone"),
+        (["--lab", "--trust", "arn:aws:iam::111122223333:root"], "works alone"),
         (["--source", "everything"], "is not one of"),
-        (["--region", "us-east-1", "--region", "us-gov-west-1"], "a policy each"),
+        (["--region", "us-east-1", "--region", "us-gov-west-1"], "need separate policies"),
     ],
 )
 def test_wrong_usage_is_status_2(words: list[str], message: str) -> None:
@@ -324,7 +324,7 @@ def test_nobody_else_calls_aws() -> None:
 
 
 def test_the_lab_s_roles_too() -> None:
-    # A role that is made with tags needs the permission to tag, and no operation.
+    # Creating a role with tags needs the permission to tag, but makes no call of its own.
     called = operations(ETL / "lab" / "roles.py") | {"iam:TagRole"}
     assert called == actions(*LAB_ROLES)
     assert operations(ETL / "lab" / "caller.py") == {FREE}
@@ -373,12 +373,12 @@ def test_the_lab_may_change_and_assume_only_what_carries_its_tag() -> None:
 def test_who_is_given_the_lab_s_policy_is_told_what_it_amounts_to() -> None:
     _, out, err = run("policy", "--lab")
     assert json.loads(out)
-    assert "may give itself any permission" in err
+    assert "can gain any permission" in err
 
 
 def test_the_monitor_calls_what_its_policy_allows_and_nothing_else() -> None:
     called = {one for file in (ETL / "monitor").glob("*.py") for one in operations(file)}
-    # Tags given to what is made need permissions of their own; fetch_queries reads for it.
+    # Creating with tags needs a permission of its own; fetch_queries reads for it.
     implied = {"cloudwatch:TagResource", "sns:TagResource", "cloudwatch:GetMetricData"}
     assert called | implied == actions(*MONITOR)
     assert "fetch_queries" in (ETL / "monitor" / "cloudwatch.py").read_text()

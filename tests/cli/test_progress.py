@@ -15,7 +15,7 @@ STREAM = StreamId("cloudtrail", "111122223333", "us-east-1")
 
 
 class Seconds:
-    """A clock that is set by hand."""
+    """A clock set by hand."""
 
     now = 0.0
 
@@ -65,7 +65,7 @@ def test_a_log_gets_a_line_at_the_end_and_every_half_minute() -> None:
 
 
 def test_each_round_has_its_own_rate() -> None:
-    """A long history takes many rounds, and each counts from nothing."""
+    """A long history takes many rounds, and each counts from 0."""
     clock, shown = Seconds(), list[tuple[int, float]]()
     display = LogLines(lambda line: None, clock)
     display.show = lambda progress, seconds: shown.append((progress.read, seconds))  # type: ignore[method-assign]

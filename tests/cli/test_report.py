@@ -1,4 +1,4 @@
-"""``bedrock-usage report``: what a person, a program and a spreadsheet get."""
+"""``bedrock-usage report``: the output for a person, a program and a spreadsheet."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ def test_the_default_table_is_what_a_person_wants(warehouse: Path) -> None:
     status, out, err = run("report", "users", "--db", warehouse)
     lines = [line.rstrip() for line in out.splitlines() if line.strip()]
     assert (status, err) == (0, "")
-    assert lines[0] == "Cost by user, 2026-11-02 to 2026-11-03 UTC, all that is loaded"
+    assert lines[0] == "Cost by user, 2026-11-02 to 2026-11-03 UTC, everything loaded"
     assert lines[1].split() == [
         *["User", "Calls", "Failed", "Input", "Output", "Cost", "Share", "Data", "source"]
     ]
@@ -207,11 +207,11 @@ def test_what_is_not_in_a_cost_is_said(tmp_path: Path, calls: int, words: str) -
     ]
     run("load", write_log(tmp_path / "log.json", records), "--db", tmp_path / "w.db")
     _, out, _ = run("report", "users", "--db", tmp_path / "w.db")
-    assert f"≥ a lower bound: {words} not in it." in out
+    assert f"≥ is a lower bound: {words} not included." in out
 
 
 def test_the_range_is_said(warehouse: Path) -> None:
-    assert report(warehouse, "users")["range"] == "2026-11-02 to 2026-11-03 UTC, all that is loaded"
+    assert report(warehouse, "users")["range"] == "2026-11-02 to 2026-11-03 UTC, everything loaded"
     assert (
         report(warehouse, "users", "--since", "2026-11-03")["range"]
         == "2026-11-03 to 2026-11-03 UTC"
@@ -230,12 +230,12 @@ def test_nothing_found_explains_itself(warehouse: Path) -> None:
     [
         (["report"], "Missing argument"),
         (["report", "everything"], "is not one of"),
-        (["report", "users", "--since", "soon"], "'soon' is not a date, like 2026-09-01"),
+        (["report", "users", "--since", "soon"], "'soon' is not a date like 2026-09-01"),
         (
             ["report", "users", "--since", "2026-11-03", "--until", "2026-11-02"],
             "--since is after --until",
         ),
-        (["report", "days", "--breakdown"], "--breakdown goes with users and applications"),
+        (["report", "days", "--breakdown"], "--breakdown works only with users and applications"),
     ],
 )
 def test_wrong_usage_is_status_2(words: list[str], message: str) -> None:

@@ -66,7 +66,7 @@ def squeezed(lines: list[str]) -> str:
     return " ".join(" ".join(lines).split())
 
 
-# -- what it tells --------------------------------------------------------------------------------
+# -- what it reports ------------------------------------------------------------------------------
 
 
 def test_a_stream_with_its_lag_and_its_age(db: Database) -> None:
@@ -143,7 +143,10 @@ def test_an_error_is_told_with_its_age_and_in_full(db: Database) -> None:
     [
         ("done", "Last run began 10 min ago, took 2 min, done: 1 new call, 7 CloudWatch values"),
         ("incomplete", "took 2 min, incomplete: 1 new call"),
-        (None, "began 10 min ago and has not ended: it runs (process 4711 on box), or was killed"),
+        (
+            None,
+            "began 10 min ago and has not ended: it is running (process 4711 on box) or was killed",
+        ),
     ],
 )
 def test_the_last_run(db: Database, outcome: str | None, text: str) -> None:
@@ -215,7 +218,7 @@ def test_rejects_are_counted_by_file_and_reason(db: Database) -> None:
     ]
     text = squeezed(table(db))
     assert "Rejected 9 records (table rejects) 3 x a.json: no eventID 1 x 0.json: no JSON" in text
-    assert "and 2 more: --format json has them all" in text
+    assert "and 2 more: see --format json" in text
 
 
 def test_models_without_a_price_are_counted_over_regions(db: Database, tmp_path: Path) -> None:
@@ -315,7 +318,7 @@ def test_what_was_never_read_is_stale(db: Database) -> None:
     assert answer(db, max_age=365 * DAY)["is_fresh"] is False
     lines = list(stale_lines(build_status(db, NOW, 365 * DAY)))
     name = f"cloudwatch/{ACCOUNT}/us-east-1"
-    assert lines[0] == f"Stale: {name} was never read to its end; last error: denied"
+    assert lines[0] == f"Stale: {name} was never read completely; last error: denied"
     assert len(lines) == 2
     assert "bedrock-usage sync" in lines[1]
 
@@ -348,7 +351,7 @@ def test_a_stream_that_nobody_reads_any_more_can_be_left_out(tmp_path: Path) -> 
     assert (status, err) == (0, "")
     assert "us-test-1" not in out
     assert run(*words, "--region", "us-test-1")[0] == 1
-    # Nothing that is left is nothing that is fresh.
+    # No streams left does not count as fresh.
     assert run(*words, "--source", "catalogue")[0] == 1
 
 

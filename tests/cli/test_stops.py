@@ -1,4 +1,4 @@
-"""SIGTERM says the same, and ends with the same status, wherever it strikes."""
+"""SIGTERM gives the same message and status wherever it arrives."""
 
 from __future__ import annotations
 
@@ -56,13 +56,13 @@ def test_one_sentence_and_one_status(
     before = signal.getsignal(signal.SIGTERM)
     status, out, err = run(*WORDS[command], "--db", path)
     assert signal.getsignal(signal.SIGTERM) is before
-    # A server goes on for ever: to be stopped is its end, as it should be.
+    # A server never ends by itself: a stop is its normal end.
     assert (status, out) == (0 if command.startswith("serve") else 1, "")
     assert err.splitlines()[-1] == STOPPED
 
 
 def test_a_load_that_is_struck_at_any_moment_with_its_readers(tmp_path: Path) -> None:
-    """As a system does it: every process of the group at once."""
+    """As a system sends it: to every process of the group at once."""
     folder = tmp_path / "logs"
     folder.mkdir()
     for part in range(6):

@@ -62,7 +62,7 @@ def test_a_log_group_of_the_configuration_is_read(aws: FakeAws, tmp_path: Path) 
     wrong = ("--source", "trail", "--db", tmp_path / "other.db")
     status, _, err = run("sync", *SMALL, *wrong)
     assert status != 0
-    assert "--source: 'trail' is nowhere to be found; set uri under [sources.trail]" in err
+    assert "--source: 'trail' is not configured; set uri under [sources.trail]" in err
 
 
 def test_with_faults_on_it_ends_in_the_views_that_load_makes(aws: FakeAws, tmp_path: Path) -> None:
@@ -132,14 +132,14 @@ def test_the_configuration_file_is_obeyed_and_options_go_before_it(
     [
         (["--region", "mars-north-1"], "mars-north-1 is not a region"),
         (["--since", "soon"], "neither a duration"),
-        (["--since", "2999-01-01"], "has not come yet"),
+        (["--since", "2999-01-01"], "is in the future"),
         (["--settle", "1"], "is not a duration"),
-        (["--every", "1s"], "at least 1m"),
+        (["--every", "1s"], "must be at least 1m"),
         (["--organization"], "--organization needs --role-name"),
-        (["--organization", "--role-name", "R", "--role-arn", "arn:aws:iam::444455556666:role/R"], "without --role-arn"),
-        (["--region", "all", "--region", "us-east-1"], "without other regions"),
+        (["--organization", "--role-name", "R", "--role-arn", "arn:aws:iam::444455556666:role/R"], "cannot be combined with --role-arn"),
+        (["--region", "all", "--region", "us-east-1"], "cannot be combined with other regions"),
         (["--profile", "nobody"], "no profile 'nobody'"),
-        (["--role-arn", "Reader"], "no role's ARN"),
+        (["--role-arn", "Reader"], "not the ARN of a role"),
         (["--config", "missing.toml"], "missing.toml"),
     ],
 )  # fmt: skip
@@ -248,7 +248,7 @@ def test_stopped_before_it_was_done_the_status_is_1(aws: FakeAws, tmp_path: Path
     process.send_signal(signal.SIGTERM)
     _, err = process.communicate(timeout=30)
     assert process.returncode == 1
-    assert "run it again to go on from here" in err
+    assert "run it again to continue from here" in err
     assert "Traceback" not in err
 
 

@@ -1,4 +1,4 @@
-"""``bedrock-usage vacuum``: old calls go, what they cost stays, and the file becomes smaller."""
+"""``bedrock-usage vacuum``: old calls are dropped, their cost stays, and the file shrinks."""
 
 from __future__ import annotations
 
@@ -195,7 +195,7 @@ def test_a_dry_run_says_what_would_go_and_changes_nothing(
         == f"Would drop  {len(old)} calls before 2026-11-05 UTC ({old[0][0]} to {old[-1][0]})"
     )
     assert lines[1] == f"Would keep  {400 - len(old)} calls, and the usage and cost of all"
-    assert [line.split()[0] for line in lines[2:]] == ["Size", "Room"]
+    assert [line.split()[0] for line in lines[2:]] == ["Size", "Space"]
     assert path.read_bytes() == before
 
 
@@ -283,7 +283,7 @@ def test_names_are_kept_as_long_as_anything_refers_to_them(db: Database, tmp_pat
 
 
 class CutShortError(Exception):
-    """Stands for whatever ends a run."""
+    """Represents anything that ends a run."""
 
 
 @pytest.mark.parametrize("days_done", some([1, 2, 3], 1))
@@ -332,7 +332,7 @@ def test_cut_short_after_any_day_it_is_sound_and_goes_on(
     ],
 )
 def test_a_day_that_fails_half_way_is_as_if_never_begun(path: Path, step: str) -> None:
-    """Neither do calls go that nobody wrote down, nor is written down what is still there."""
+    """No call is dropped without a record of it, and none recorded as dropped is still there."""
     with open_warehouse(path) as db:
         db.execute(f"create temp trigger cut before {step} begin select raise(abort, 'cut'); end")
         with pytest.raises(sqlite3.IntegrityError):
@@ -417,7 +417,7 @@ def test_others_may_read_meanwhile_what_was_there(
         monkeypatch.setattr("etl.warehouse.database._BUSY_SECONDS", 0.2)
         status, _, err = run("vacuum", "--keep-calls", "15d", "--db", path)
         assert status == 0
-        assert "smaller still when another process has ended its reading" in err
+        assert "it will shrink further when another process stops reading" in err
         assert reader.execute("select count(*) from events").fetchone() == (400,)
         reader.execute("commit")
         assert reader.execute("select count(*) from events").fetchone() < (400,)
@@ -458,7 +458,7 @@ def test_its_copy_is_on_the_disk_and_not_in_memory(
         assert rows(db, "pragma temp_store_directory") == []
 
 
-# -- beside others --------------------------------------------------------------------------------
+# -- with other processes ------------------------------------------------------------------------
 
 
 def test_no_sync_meanwhile(path: Path) -> None:
@@ -485,7 +485,7 @@ def test_a_process_that_writes_is_told(path: Path, monkeypatch: pytest.MonkeyPat
 
 
 def test_a_load_that_goes_on_beside_it_uses_no_name_that_is_gone(path: Path) -> None:
-    """A writer remembers the keys of names; a name that went comes back under another."""
+    """A writer caches the keys of names; a dropped name comes back with a new key."""
 
     def batch(number: int, day: str) -> Batch:
         event = parse_event(
@@ -508,7 +508,8 @@ def test_a_load_that_goes_on_beside_it_uses_no_name_that_is_gone(path: Path) -> 
 
 
 @pytest.mark.parametrize(
-    ("keep", "message"), [("23h", "at least 1d"), ("0d", "at least 1d"), ("soon", "not a duration")]
+    ("keep", "message"),
+    [("23h", "must be at least 1d"), ("0d", "must be at least 1d"), ("soon", "not a duration")],
 )
 def test_durations_that_are_refused(path: Path, keep: str, message: str) -> None:
     before = dump(path)

@@ -100,7 +100,7 @@ def test_the_root_user_is_told_at_once_that_it_can_assume_no_role(
     asked, waited = aws.count("AssumeRole"), len(clock.sleeps)
     status, _, err = run("lab", *words)
     assert (status, aws.count("AssumeRole"), len(clock.sleeps)) == (1, asked, waited)
-    assert "the account's root user can assume no role: use the credentials of" in err
+    assert "the account's root user cannot assume roles: use the credentials of" in err
     assert not [r for r in aws.requests if r.service == "bedrock-runtime"]
 
 
@@ -132,7 +132,7 @@ def test_a_second_run_has_nothing_to_do(aws: FakeAws) -> None:
     assert len(made) == 8
     status, out, err = run("lab", "roles", "create")
     assert (status, out) == (0, "")
-    assert "The roles are as they should be." in err
+    assert "The roles are up to date." in err
     assert changes(aws) == made
 
 
@@ -143,9 +143,9 @@ def test_what_a_failure_left_is_finished_by_the_second_run(aws: FakeAws) -> None
     ]
     status, _, err = run("lab", "roles", "create")
     assert status == 1
-    assert f"Left: {ROLES[1]}: AccessDenied on iam:PutRolePolicy" in err
+    assert f"Not done: {ROLES[1]}: AccessDenied on iam:PutRolePolicy" in err
     assert "(`bedrock-usage policy --lab` prints it)" in err
-    assert f"Left: {ROLES[2]}: AccessDenied on iam:CreateRole" in err
+    assert f"Not done: {ROLES[2]}: AccessDenied on iam:CreateRole" in err
     assert "2 of 4 roles ready" in err
     assert states() == dict(zip(ROLES, ["ready", "incomplete", "missing", "ready"], strict=True))
     before = len(changes(aws))
@@ -175,7 +175,7 @@ def test_a_role_of_somebody_else_is_left_alone(aws: FakeAws, iam: Any) -> None:
     before = iam.get_role(RoleName=FIRST)["Role"]
     status, _, err = run("lab", "roles", "create")
     assert status == 1
-    assert f"Left: {FIRST}: left alone: exists without the tag {TAG}" in err
+    assert f"Not done: {FIRST}: left alone: exists without the tag {TAG}" in err
     assert "3 of 4 roles ready" in err
     status, out, err = run("lab", "roles", "delete", "--yes")
     assert (status, err) == (0, "3 roles deleted\n")
@@ -213,7 +213,7 @@ def test_nothing_is_deleted_without_a_yes(
 ) -> None:
     assert run("lab", "roles", "create")[0] == 0
     status, _, err = run("lab", "roles", "delete")
-    assert (status, "Delete 4 roles? Nobody is there to ask: say --yes" in err) == (2, True)
+    assert (status, "Delete 4 roles? Not a terminal: pass --yes" in err) == (2, True)
     monkeypatch.setattr("etl.cli.consent.is_interactive", lambda: True)
     status, _, err = run("lab", "roles", "delete")
     assert (status, "not agreed: nothing was done" in err) == (1, True)
@@ -224,7 +224,7 @@ def test_a_role_that_never_can_be_assumed_is_told_in_time(aws: FakeAws, clock: F
     aws.accounts.role_delay = timedelta(hours=1)
     status, _, err = run("lab", "roles", "create", "--wait", "30s")
     assert status == 1
-    assert f"role/{FIRST}: cannot be assumed after 30 s. Run it again to wait longer" in err
+    assert f"role/{FIRST}: still cannot be assumed after 30 s. Run this again to wait longer" in err
     assert "0 of 4 roles ready" in err
     assert sum(clock.sleeps) <= 30 + 10
     assert states()[FIRST] == "ready"

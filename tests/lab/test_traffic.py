@@ -65,7 +65,7 @@ def test_nothing_is_sent_before_a_yes(
     status, out, err = run(*small)
     assert (status, calls_made(aws)) == (2, 0)
     assert "3 calls, at most about $0.0" in out
-    assert "Nobody is there to ask: say --yes" in err
+    assert "Not a terminal: pass --yes" in err
     monkeypatch.setattr("etl.cli.consent.is_interactive", lambda: True)
     for answer, expected in (("\n", 1), ("n\n", 1), ("y\n", 0)):
         assert calls_made(aws) == 0
@@ -110,7 +110,7 @@ def test_a_price_that_is_not_known_is_said_and_needs_more_than_yes(
     assert "plus 2 calls without a known price" in out
     status, _, err = run(*words, "--yes")
     assert (status, aws.count()) == (2, 0)
-    assert "2 calls of a model whose price is not known: --yes alone does not send them" in err
+    assert "2 calls without a known price: --yes alone does not send them" in err
     status, out, _ = run(*words, "--yes", "--allow-unpriced")
     assert (status, summary(out)) == (0, done("2/2", "3/3"))
 
@@ -294,16 +294,16 @@ def test_an_answer_that_breaks_off_has_an_id_and_no_tokens(
 def test_a_stop_ends_the_run_between_two_calls(
     aws: FakeAws, clock: FakeClock, small: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    tell = lab._tell_call
+    tell = lab._report_call
 
     def stop(*words: Any) -> None:
         tell(*words)
         clock.stop.set()
 
-    monkeypatch.setattr(lab, "_tell_call", stop)
+    monkeypatch.setattr(lab, "_report_call", stop)
     status, out, err = run(*small, "--yes")
     assert (status, summary(out), calls_made(aws)) == (1, done("0/2", "1/3"), 1)
-    assert "Stopped: the calls that are left were not sent" in err
+    assert "Stopped: the remaining calls were not sent" in err
     assert [e.status for e in ledger()] == ["ok"]
 
 

@@ -312,7 +312,7 @@ def test_credentials_of_another_account_are_refused(aws: FakeAws, send: Send) ->
     with environment(aws.environment("444455556666")):
         status, _, err = run(*VERIFY)
     assert status == 1
-    assert "made in account 111122223333, and the credentials are of 444455556666" in err
+    assert "made in account 111122223333, but the credentials belong to 444455556666" in err
 
 
 def test_without_a_ledger_it_says_what_writes_one(aws: FakeAws) -> None:

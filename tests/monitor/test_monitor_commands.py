@@ -174,20 +174,23 @@ def test_names_that_callers_made_up_reach_neither_terminal_nor_cloudwatch_as_the
     ("words", "message"),
     [
         (["publish", "--since", "soon"], "neither a duration"),
-        (["publish", "--since", "2999-01-01"], "has not come yet"),
+        (["publish", "--since", "2999-01-01"], "is in the future"),
         (["publish", "--region", "mars-north-1"], "is not a region"),
-        (["alarm", "--application", "X", "--daily-limit", "0"], "not an amount of dollars over 0"),
+        (["alarm", "--application", "X", "--daily-limit", "0"], "not an amount in dollars above 0"),
         (
             ["alarm", "--application", "X", "--daily-limit", "NaN"],
-            "not an amount of dollars over 0",
+            "not an amount in dollars above 0",
         ),
         (
             ["alarm", "--application", "X", "--daily-limit", "1e400"],
-            "not an amount of dollars over 0",
+            "not an amount in dollars above 0",
         ),
-        (["alarm", "--application", "X", "--daily-limit", "-5"], "not an amount of dollars over 0"),
-        (["alarm", *LIMIT, "--topic", "T"], "is not like arn:aws:sns"),
-        (["alarm", *LIMIT, "--email", "nobody"], "is not like somebody@example.com"),
+        (
+            ["alarm", "--application", "X", "--daily-limit", "-5"],
+            "not an amount in dollars above 0",
+        ),
+        (["alarm", *LIMIT, "--topic", "T"], "does not look like arn:aws:sns"),
+        (["alarm", *LIMIT, "--email", "nobody"], "does not look like name@example.com"),
         (
             ["alarm", *LIMIT, "--email", "a@b", "--topic", "arn:aws:sns:us-east-1:111122223333:T"],
             "without --email",
@@ -388,8 +391,8 @@ def test_remove_takes_away_all_that_is_ours_after_yes(aws: FakeAws, path: Path) 
     assert "cannot be deleted; without new values they cost nothing" in err
     assert (alarms(), client("sns").list_topics()["Topics"]) == ([], [])
     status, out, _ = monitor("remove", "--dry-run", "--db", path)
-    assert out == "Nothing of ours is there.\n"
-    # The agreement is withdrawn.
+    assert out == "There is nothing to delete.\n"
+    # What was agreed to is taken back.
     run("load", write_log(path.parent / "b.json", [a_call(5)]), "--db", path)
     assert monitor("publish", "--db", path)[0] == 1
 

@@ -28,7 +28,7 @@ from tests.rounds import crossed
 
 ROOT = Path(__file__).parents[2]
 
-# One of each kind that steers a terminal or hides a text, and what is none of them.
+# One of each kind that controls a terminal or hides text, and harmless characters.
 HOSTILE = "\x00\x07\x08\t\r\x1b\x7f\x85\x9b\u00ad\u061c\u200b\u200e\u2028\u202e\u2066\ufeff\ud800\U000e0041"
 TEXT = st.text(st.sampled_from(HOSTILE + "\n[red]/é漢\\") | st.characters(exclude_categories=[]))
 
@@ -116,7 +116,7 @@ def test_csv_is_exact_or_refused(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 class _Failing(io.RawIOBase):
-    """A file on a full disk, or a pipe that nobody reads."""
+    """A file on a full disk, or a pipe without a reader."""
 
     def __init__(self, code: int) -> None:
         self._code = code
@@ -168,7 +168,7 @@ def test_no_stream_at_all(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_a_process_whose_stdout_takes_nothing(
     command: str, place: str, tmp_path: Path, empty_warehouse: Path
 ) -> None:
-    """Whether Python keeps what is written or not."""
+    """Whether or not Python buffers the output."""
     shutil.copy(empty_warehouse, tmp_path / "w.db")
     if place == "/dev/full" and not Path(place).exists():
         pytest.skip("no /dev/full here")

@@ -1,4 +1,4 @@
-"""No cell of a CSV is run by a spreadsheet, and every text comes back."""
+"""No spreadsheet runs a cell of a CSV, and every text can be restored."""
 
 from __future__ import annotations
 

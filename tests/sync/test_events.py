@@ -175,7 +175,10 @@ def test_a_longer_settle_time_never_lowers_the_watermark(world: World) -> None:
 def test_a_watermark_that_would_fall_is_refused(world: World) -> None:
     world.sync()
     stream = StreamId("cloudtrail", ACCOUNT, REGION)
-    with open_warehouse(world.path) as db, pytest.raises(WarehouseError, match="would move backwards"):
+    with (
+        open_warehouse(world.path) as db,
+        pytest.raises(WarehouseError, match="would move backwards"),
+    ):
         save_state(db, StreamState(stream, covered_from=NOW, watermark=NOW - 2 * HOUR))
     assert world.state()["watermark"] == utc(NOW - HOUR)
 

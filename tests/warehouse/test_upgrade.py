@@ -83,7 +83,7 @@ def test_it_comes_to_the_figures_of_a_new_one(
     assert run("upgrade", "--db", path) == (
         0,
         "",
-        f"{path} has the shape of this version already\n",
+        f"{path} is up to date\n",
     )
     assert len(expected["calls"]) > 100
 
@@ -186,7 +186,7 @@ def test_it_says_what_it_takes_before(tmp_path: Path, monkeypatch: pytest.Monkey
     assert lines[0].endswith(", 128 calls")
     assert lines[1] == "         m015_create_monitor: about 1 min, up to 1.0 GB"
     assert lines[-2] == "Time     about 1 min"
-    assert lines[-1].startswith("Room     up to 1.0 GB meanwhile; ")
+    assert lines[-1].startswith("Space    up to 1.0 GB meanwhile; ")
     monkeypatch.setattr(shutil, "disk_usage", lambda _: shutil._ntuple_diskusage(9, 0, 10**8))
     for words in (("upgrade",), ("status",), ("load", EARLIER / "input")):
         status, _, err = run(*words, "--db", path)
@@ -201,7 +201,7 @@ def test_a_backup_is_the_old_file(tmp_path: Path) -> None:
     status, _, err = run("upgrade", "--backup", "--db", path)
     copy = tmp_path / "w.db.m012.backup"
     assert status == 0
-    assert f"Copied   {path} as it was to {copy}" in err
+    assert f"Copied   the old {path} to {copy}" in err
     assert dump(copy) == before
     assert stat.S_IMODE(copy.stat().st_mode) == 0o600
     assert not list(tmp_path.glob("*.part*"))
