@@ -1,13 +1,13 @@
-"""The texts of ``sql/``; what several files share stands once, in ``sql/macros``, and is put in.
+"""Compose the SQL texts in ``sql/``. Code that several files share is a macro in ``sql/macros``.
 
-The files are Jinja templates, as dbt's are. A macro is called by its file and its name, without an
-import: ``{{ money.dollars('cost_picodollars') }}``. What it puts in is indented as the line is, so
-that a composed text reads like one written by hand: SQLite stores it as the view's definition,
-comments and all. A name that does not exist is an error, never nothing. ``token_kinds`` is the
-module ``etl.normalise.token_kinds``, so that the columns of a kind follow from its table.
+The files are Jinja templates, like dbt's. A macro is called by its file and name, without an
+import: ``{{ money.dollars('cost_picodollars') }}``. Its output gets the indentation of the line, so
+a composed text reads like handwritten SQL: SQLite stores it, with its comments, as the view's
+definition. An undefined name is an error, never empty text. ``token_kinds`` is the module
+``etl.normalise.token_kinds``, which defines the columns of each kind of token.
 
-Composing takes longer than a report does, so the texts are kept where Python keeps its compiled
-modules, and made anew when a file has changed.
+Composing takes longer than a report, so the texts are cached next to Python's compiled modules and
+composed again when a file changes.
 """
 
 from __future__ import annotations
@@ -27,15 +27,15 @@ from etl import resources
 from etl.normalise import token_kinds
 
 _MACROS = "macros"
-_PUT_IN = re.compile(r"^( *)([^{\n]*)\{\{ (.+?) \}\}", re.MULTILINE)
+_INSERTION = re.compile(r"^( *)([^{\n]*)\{\{ (.+?) \}\}", re.MULTILINE)
 
 
 class SqlTextError(Exception):
-    """A file of ``sql/`` cannot be composed: whoever edits it has to fix it."""
+    """A file in ``sql/`` cannot be composed. Fix the file."""
 
 
 def sql_text(name: str) -> str:
-    """Return the text that SQLite gets, by its path without suffix: ``marts/user_costs``."""
+    """Return a composed text by its path without suffix, such as ``marts/user_costs``."""
     return _texts(resources.SQL)[name]
 
 
@@ -53,9 +53,9 @@ def split_head(text: str) -> tuple[list[str], str]:
 
 
 def sql_question(name: str) -> tuple[str, str]:
-    """Return the question at the head of a text, and what is said of it: grain, units, caveats.
+    """Return the question at the head of a text, and the rest of it: grain, units, caveats.
 
-    What stands after a blank line is for those who read the SQL.
+    Comments after a blank line are left out: they are for readers of the SQL.
     """
     head, _ = split_head(sql_text(name))
     question, _, rest = " ".join(map(str.strip, head)).partition("? ")
@@ -72,45 +72,45 @@ def _texts(folder: Path) -> Mapping[str, str]:
         str(file.relative_to(folder).with_suffix("")): file.read_text(encoding="utf-8")
         for file in sorted(folder.rglob("*.sql"))
     }
-    mark = _mark(sources)
-    kept = Path(cache_from_source(str(folder / "composed.py"))).with_suffix(".json")
-    texts = _read(kept, mark)
+    version = _version(sources)
+    file = Path(cache_from_source(str(folder / "composed.py"))).with_suffix(".json")
+    texts = _cached(file, version)
     if texts is None:
         texts = compose(sources)
-        _keep(kept, mark, texts)
+        _write_cache(file, version, texts)
     return texts
 
 
-def _mark(sources: Mapping[str, str]) -> str:
-    """Return what changes with any file, and with how and of what they are composed."""
+def _version(sources: Mapping[str, str]) -> str:
+    """Return a hash of all files and of the modules that compose them."""
     modules = [Path(file).read_text(encoding="utf-8") for file in (__file__, token_kinds.__file__)]
     content = json.dumps([sources, modules])
     return hashlib.sha256(content.encode()).hexdigest()
 
 
-def _read(kept: Path, mark: str) -> dict[str, str] | None:
+def _cached(file: Path, version: str) -> dict[str, str] | None:
     with suppress(OSError, ValueError):
-        stored = json.loads(kept.read_text(encoding="utf-8"))
-        if isinstance(stored, dict) and stored.get("mark") == mark:
+        stored = json.loads(file.read_text(encoding="utf-8"))
+        if isinstance(stored, dict) and stored.get("version") == version:
             texts: dict[str, str] = stored["texts"]
             return texts
     return None
 
 
-def _keep(kept: Path, mark: str, texts: Mapping[str, str]) -> None:
-    """Write the texts down, at once or not at all; where that is not possible, go without."""
+def _write_cache(file: Path, version: str, texts: Mapping[str, str]) -> None:
+    """Cache the texts atomically. Do without a cache where it cannot be written."""
     if sys.dont_write_bytecode:
         return
     with suppress(OSError):
-        kept.parent.mkdir(parents=True, exist_ok=True)
-        new = kept.with_suffix(f".{os.getpid()}")
-        new.write_text(json.dumps({"mark": mark, "texts": texts}), encoding="utf-8")
-        new.replace(kept)
+        file.parent.mkdir(parents=True, exist_ok=True)
+        new = file.with_suffix(f".{os.getpid()}")
+        new.write_text(json.dumps({"version": version, "texts": texts}), encoding="utf-8")
+        new.replace(file)
 
 
 def compose(sources: Mapping[str, str]) -> dict[str, str]:
-    """Return every text that is not a macro's; raises SqlTextError, which names the file."""
-    # It takes longer to import than a report takes to make.
+    """Return every text except macros. Raises SqlTextError, which names the file."""
+    # Importing it takes longer than a whole report.
     from jinja2 import DictLoader, Environment, StrictUndefined, TemplateError
 
     environment = Environment(
@@ -130,7 +130,7 @@ def compose(sources: Mapping[str, str]) -> dict[str, str]:
                 environment.globals[Path(name).name] = template.module
             else:
                 texts[name] = template.render()
-        # TypeError: a macro is called with what it does not take.
+        # TypeError: a macro is called with the wrong arguments.
         except (TemplateError, TypeError) as error:
             message = f"sql/{name}.sql: {error}; the macros are in sql/{_MACROS}"
             raise SqlTextError(message) from error
@@ -138,8 +138,8 @@ def compose(sources: Mapping[str, str]) -> dict[str, str]:
 
 
 def _indented(source: str) -> str:
-    """Return a template that indents what it puts in first on each line."""
-    return _PUT_IN.sub(
+    """Return a template that indents the first insertion on each line like the line."""
+    return _INSERTION.sub(
         lambda found: (
             f"{found[1]}{found[2]}{{{{ ({found[3]}) | trim | indent({len(found[1])}) }}}}"
         ),

@@ -1,4 +1,4 @@
--- Is the rollup what the events come to? Each row is one that differs: its key, and by
+-- Does the rollup follow from the events? Each row is one that differs: its key, and by
 -- how much (rollup less events) its calls, failed calls and tokens are off.
 -- Only hours whose calls were not dropped are compared: from kept_from on.
 with kept as (

@@ -1,6 +1,6 @@
--- How much does each user spend by each application each day?
--- Grain: day x account x region x model x user x application, and finer: a row of its
--- own for each model id as sent, service tier and context size. Add them up.
+-- How much does each user spend through each application each day?
+-- Grain: day x account x region x model x user x application. A row is split further by
+-- model id as sent, service tier and context size; sum the rows.
 {{ costs.daily_units() }}
 select
     costs.day,

@@ -75,7 +75,7 @@ def test_texts_are_kept_until_a_file_changes(
     stored["texts"]["marts/costs"] = "as kept"
     made.write_text(json.dumps(stored))
     assert read() == "as kept"
-    for damage in ("", "[]", "{", '{"mark": 1}'):
+    for damage in ("", "[]", "{", '{"version": 1}'):
         made.write_text(damage)
         assert read() == "select 2\n"
     file.write_text("select {{ 1 + 2 }}\n")
