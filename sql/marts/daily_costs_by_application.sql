@@ -1,6 +1,6 @@
 -- How much does each application spend each day?
--- Grain: day x account x region x model x application. A row is split further by model
--- id as sent, service tier and context size; sum the rows.
+-- Grain: day x account x region x model x application. Rows are also split by model id
+-- as sent, service tier and context size, so sum them.
 {{ costs.daily_units() }}
 
 -- Every cost by application is a sum of these rows.

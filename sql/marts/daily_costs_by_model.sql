@@ -1,6 +1,6 @@
 -- How much does each model cost each day, in each region?
--- Grain: day x account x region x model. A row is split further by model id as sent,
--- service tier and context size; sum the rows.
+-- Grain: day x account x region x model. Rows are also split by model id as sent,
+-- service tier and context size, so sum them.
 {{ costs.daily_units() }}
 
 -- Every cost by model, region or day is a sum of these rows.
