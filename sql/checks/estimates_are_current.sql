@@ -1,4 +1,4 @@
--- Do the stored estimates follow from the current totals and calls?
+-- Do the stored estimates match the current totals and calls?
 -- Each row is an hour, account, rate key and user with a different stored estimate.
 {% set key = ['hour', 'account_key', 'rate_key', 'user_key', 'application_key'] %}
 with both_sides as (

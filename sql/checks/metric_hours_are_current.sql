@@ -1,4 +1,4 @@
--- Does metric_hourly follow from the loaded CloudWatch totals?
+-- Does metric_hourly match the loaded CloudWatch totals?
 -- Each row is one that is missing, left over or different.
 with recomputed as (
     select

@@ -1,4 +1,4 @@
--- Do the priced days follow from the days and the current prices?
+-- Do the priced days match the days at current prices?
 -- Each row is one of priced_daily, or of its sums by user, application or model, that
 -- is missing, left over or different.
 {% set priced_days = [

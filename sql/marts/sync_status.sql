@@ -1,4 +1,4 @@
--- How far has each source been read, in each account and region?
+-- How far has each source been read?
 -- Grain: one row per stream (source x account x region). Times are UTC, in whole
 -- seconds; covered_from and watermark are both included. history_left_days and
 -- is_history_complete are NULL where a source has no history (the catalogue) or was

@@ -1,12 +1,12 @@
 -- What was used and what did it cost, by user, application, region, model or day?
 -- Grain: one row for each combination of the requested dimensions (:by_..., 1 or 0).
--- Filters: :since and :until are UTC days, both included; :regions, :models, :users and
+-- :since and :until are UTC days, both included; :regions, :models, :users and
 -- :applications are exact names, in a JSON array or separated by commas. NULL or blank
--- is no filter.
--- :top, with one dimension besides the day: show this many names, those that cost most
--- in total, and sum the rest as (others). NULL or blank shows all names.
+-- is no filter. :top, with one dimension besides the day: keep this many names, those
+-- that cost most in total, and sum the rest as (others); NULL or blank keeps all.
+
 -- is_lower_bound: the cost leaves out calls or tokens without a price, or calls without
--- tokens; the columns next to it count them.
+-- tokens. The columns next to it count them.
 
 -- :_visitor_applications: those that the visitor may see, NULL for all.
 
