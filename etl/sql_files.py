@@ -1,13 +1,13 @@
-"""The texts of ``sql/``; what several files share is written once, as a macro in ``sql/macros``.
+"""Compose the SQL texts in ``sql/``. Code that several files share is a macro in ``sql/macros``.
 
 The files are Jinja templates, like dbt's. A macro is called by its file and name, without an
-import: ``{{ money.dollars('cost_picodollars') }}``. Its output is indented like the line it is on,
-so a composed text reads as if written by hand: SQLite stores it as the view's definition, comments
-included. An unknown name is an error, never an empty text. ``token_kinds`` is the module
-``etl.normalise.token_kinds``: the columns of a kind follow from its table.
+import: ``{{ money.dollars('cost_picodollars') }}``. Its output gets the indentation of the line, so
+a composed text reads like handwritten SQL: SQLite stores it, with its comments, as the view's
+definition. An undefined name is an error, never empty text. ``token_kinds`` is the module
+``etl.normalise.token_kinds``, which defines the columns of each kind of token.
 
-Composing takes longer than a report, so the texts are cached where Python keeps its compiled
-modules, and composed again when a file changes.
+Composing takes longer than a report, so the texts are cached next to Python's compiled modules and
+composed again when a file changes.
 """
 
 from __future__ import annotations
@@ -31,11 +31,11 @@ _INSERTION = re.compile(r"^( *)([^{\n]*)\{\{ (.+?) \}\}", re.MULTILINE)
 
 
 class SqlTextError(Exception):
-    """A file of ``sql/`` cannot be composed: its author has to fix it."""
+    """A file in ``sql/`` cannot be composed. Fix the file."""
 
 
 def sql_text(name: str) -> str:
-    """Return the text for SQLite, by its path without suffix: ``marts/user_costs``."""
+    """Return a composed text by its path without suffix, such as ``marts/user_costs``."""
     return _texts(resources.SQL)[name]
 
 
@@ -53,9 +53,9 @@ def split_head(text: str) -> tuple[list[str], str]:
 
 
 def sql_question(name: str) -> tuple[str, str]:
-    """Return the question at the head of a text, and its notes: grain, units, caveats.
+    """Return the question at the head of a text, and the rest of it: grain, units, caveats.
 
-    Anything after a blank line is for readers of the SQL.
+    Comments after a blank line are left out: they are for readers of the SQL.
     """
     head, _ = split_head(sql_text(name))
     question, _, rest = " ".join(map(str.strip, head)).partition("? ")
@@ -72,45 +72,45 @@ def _texts(folder: Path) -> Mapping[str, str]:
         str(file.relative_to(folder).with_suffix("")): file.read_text(encoding="utf-8")
         for file in sorted(folder.rglob("*.sql"))
     }
-    mark = _hash_of(sources)
-    kept = Path(cache_from_source(str(folder / "composed.py"))).with_suffix(".json")
-    texts = _read_cache(kept, mark)
+    version = _version(sources)
+    file = Path(cache_from_source(str(folder / "composed.py"))).with_suffix(".json")
+    texts = _cached(file, version)
     if texts is None:
         texts = compose(sources)
-        _write_cache(kept, mark, texts)
+        _write_cache(file, version, texts)
     return texts
 
 
-def _hash_of(sources: Mapping[str, str]) -> str:
-    """Return a hash of the files and of the code that composes them."""
+def _version(sources: Mapping[str, str]) -> str:
+    """Return a hash of all files and of the modules that compose them."""
     modules = [Path(file).read_text(encoding="utf-8") for file in (__file__, token_kinds.__file__)]
     content = json.dumps([sources, modules])
     return hashlib.sha256(content.encode()).hexdigest()
 
 
-def _read_cache(kept: Path, mark: str) -> dict[str, str] | None:
+def _cached(file: Path, version: str) -> dict[str, str] | None:
     with suppress(OSError, ValueError):
-        stored = json.loads(kept.read_text(encoding="utf-8"))
-        if isinstance(stored, dict) and stored.get("mark") == mark:
+        stored = json.loads(file.read_text(encoding="utf-8"))
+        if isinstance(stored, dict) and stored.get("version") == version:
             texts: dict[str, str] = stored["texts"]
             return texts
     return None
 
 
-def _write_cache(kept: Path, mark: str, texts: Mapping[str, str]) -> None:
-    """Cache the texts, completely or not at all; if that is impossible, do without."""
+def _write_cache(file: Path, version: str, texts: Mapping[str, str]) -> None:
+    """Cache the texts atomically. Do without a cache where it cannot be written."""
     if sys.dont_write_bytecode:
         return
     with suppress(OSError):
-        kept.parent.mkdir(parents=True, exist_ok=True)
-        new = kept.with_suffix(f".{os.getpid()}")
-        new.write_text(json.dumps({"mark": mark, "texts": texts}), encoding="utf-8")
-        new.replace(kept)
+        file.parent.mkdir(parents=True, exist_ok=True)
+        new = file.with_suffix(f".{os.getpid()}")
+        new.write_text(json.dumps({"version": version, "texts": texts}), encoding="utf-8")
+        new.replace(file)
 
 
 def compose(sources: Mapping[str, str]) -> dict[str, str]:
-    """Return every text except the macros. Raises SqlTextError, naming the file."""
-    # Importing it takes longer than making a report.
+    """Return every text except macros. Raises SqlTextError, which names the file."""
+    # Importing it takes longer than a whole report.
     from jinja2 import DictLoader, Environment, StrictUndefined, TemplateError
 
     environment = Environment(
@@ -130,7 +130,7 @@ def compose(sources: Mapping[str, str]) -> dict[str, str]:
                 environment.globals[Path(name).name] = template.module
             else:
                 texts[name] = template.render()
-        # TypeError: a macro is called with arguments it does not take.
+        # TypeError: a macro is called with the wrong arguments.
         except (TemplateError, TypeError) as error:
             message = f"sql/{name}.sql: {error}; the macros are in sql/{_MACROS}"
             raise SqlTextError(message) from error
@@ -138,7 +138,7 @@ def compose(sources: Mapping[str, str]) -> dict[str, str]:
 
 
 def _indented(source: str) -> str:
-    """Return a template that indents the first insertion on each line."""
+    """Return a template that indents the first insertion on each line like the line."""
     return _INSERTION.sub(
         lambda found: (
             f"{found[1]}{found[2]}{{{{ ({found[3]}) | trim | indent({len(found[1])}) }}}}"

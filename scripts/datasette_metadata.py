@@ -1,13 +1,13 @@
-"""What ``metadata.yml`` holds: everything that Datasette shows, made of the files in ``sql/``.
+"""Build ``metadata.yml``, everything that Datasette shows, from the files in ``sql/``.
 
-- a view's title and description: the question, and what follows it, at the head of its file
-- what columns mean: ``columns.yml``
-- a canned query: its file in ``queries``, whose head says title, description, parameters and chart
-- how views are sorted, and what tables are: ``tables.yml``
+- a view's title and description: the question and the text after it, at the head of its file
+- the meaning of columns: ``columns.yml``
+- a canned query: its file in ``queries``; the head has title, description, parameters and chart
+- the order of views, and the texts of tables: ``tables.yml``
 - title, introduction and style: ``datasette.yml``
 
 ``make docs`` writes it (``scripts.update_docs``). Only a warehouse knows the columns of views, so
-an empty one is made first. Whatever is missing or left over is an error that names the file.
+this module first creates an empty one. A missing or unused text is an error that names the file.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ from etl.web.site import DATABASE
 Schema = Mapping[str, tuple[str, ...]]
 
 _GENERATED = """\
-# Generated from sql/ by `make docs`: do not edit. To change a canned query, a text of a column or
+# Generated from sql/ by `make docs`; do not edit. To change a canned query, a column's text or
 # anything else here, see docs/development.md.
 #
 #     bedrock-usage serve
@@ -40,7 +40,7 @@ _GENERATED = """\
 #         --setting suggest_facets off
 """
 
-# A field begins a line; what continues it is indented further.
+# A field starts a line; its continuation lines are indented further.
 _FIELD = re.compile(r" ([a-z]+): (\S.*)")
 _MORE = re.compile(r"   (\S.*)")
 _FIELDS = ("title", "description", "parameters", "chart")
@@ -57,11 +57,11 @@ _TABLE_KEYS = {
 
 
 class MetadataError(Exception):
-    """A file of ``sql/`` lacks something or has too much: whoever edits it has to fix it."""
+    """A file in ``sql/`` lacks an entry or has one too many. Fix the file."""
 
 
 class _Dumper(yaml.SafeDumper):  # type: ignore[misc]
-    """Writes a text of several lines as such."""
+    """Writes a text of several lines as a block."""
 
     def represent_str(self, data: str) -> yaml.ScalarNode:
         style = "|" if "\n" in data else None
@@ -72,13 +72,13 @@ _Dumper.add_representer(str, _Dumper.represent_str)
 
 
 def metadata_text() -> str:
-    """Return ``metadata.yml`` as it has to be; raises MetadataError."""
+    """Return the text of ``metadata.yml``. Raises MetadataError."""
     options: dict[str, Any] = {"sort_keys": False, "allow_unicode": True, "width": 100}
     return _GENERATED + str(yaml.dump(metadata(schema()), Dumper=_Dumper, **options))
 
 
 def metadata(schema: Schema) -> dict[str, Any]:
-    """Return what Datasette is told of a warehouse with these columns; raises MetadataError."""
+    """Return Datasette's metadata for a warehouse with these columns. Raises MetadataError."""
     site = read("datasette.yml")
     queries = {name: _query(name) for name in sql_names("queries")}
     introduction, linked = _introduction(site["introduction"], queries, schema)
@@ -95,14 +95,14 @@ def metadata(schema: Schema) -> dict[str, Any]:
 
 
 def read(name: str) -> dict[str, Any]:
-    """Return a YAML file of ``sql/``."""
+    """Return the content of a YAML file in ``sql/``."""
     content: dict[str, Any] = yaml.safe_load((resources.SQL / name).read_text(encoding="utf-8"))
     return content
 
 
 @functools.cache
 def schema() -> Schema:
-    """Return the tables and views of an empty warehouse with their columns, in their order."""
+    """Return the tables and views of an empty warehouse, each with its columns in order."""
     found: dict[str, tuple[str, ...]] = {}
     with (
         tempfile.TemporaryDirectory() as folder,
@@ -121,14 +121,14 @@ def _query(name: str) -> dict[str, Any]:
 
 
 def canned_query(text: str) -> dict[str, Any]:
-    """Return a canned query as Datasette has it, from its file's composed text.
+    """Return Datasette's entry for a canned query, from the composed text of its file.
 
-    Raises MetadataError for a head that is not like the others.
+    Raises MetadataError for an invalid head.
     """
     head, sql = split_head(text)
     fields = _fields(head)
     if missing := [name for name in _FIELDS[:3] if name not in fields]:
-        raise MetadataError(f"its head has no {', '.join(missing)}")
+        raise MetadataError(f"the head has no {', '.join(missing)}")
     query = {
         "title": fields["title"],
         "description": fields["description"],
@@ -150,33 +150,33 @@ def _fields(head: Iterable[str]) -> dict[str, str]:
             fields[field[1]] = field[2]
         else:
             raise MetadataError(
-                f"--{line}: its head has {', '.join(_FIELDS)}, each once;"
-                " a longer text goes on after three blanks"
+                f"--{line}: invalid line in the head. Each of {', '.join(_FIELDS)} may appear once;"
+                " indent continuation lines by three spaces"
             )
     return fields
 
 
 def _fragment(chart: str) -> str:
-    """Return a chart as datasette-vega has it in the address, in its order: else it draws twice."""
+    """Return a chart as datasette-vega's fragment, in its order; otherwise it draws twice."""
     found = _CHART.fullmatch(chart)
     if not found:
         form = "bar x=day:ordinal y=cost_usd:quantitative color=application"
-        raise MetadataError(f"the chart {chart} is not of the form {form}")
+        raise MetadataError(f"the chart {chart} does not have the form {form}")
     return "&".join(f"g.{key}={value}" for key, value in found.groupdict().items() if value)
 
 
 def _introduction(
     template: str, queries: Mapping[str, Any], schema: Schema
 ) -> tuple[str, list[str]]:
-    """Return the introduction, and the names that it leads to."""
+    """Return the introduction and the names that it links to."""
     linked = []
 
     def link(name: str, text: str = "") -> str:
         query = queries.get(name, {})
         if not query and name not in schema:
-            raise MetadataError(f"sql/datasette.yml: link({name!r}) leads nowhere")
+            raise MetadataError(f"sql/datasette.yml: link({name!r}): no such query, view or table")
         linked.append(name)
-        # Datasette adds charts to its own links alone.
+        # Datasette adds charts only to its own links.
         chart = f"#{query['fragment']}" if "fragment" in query else ""
         words = text or query.get("title", name)
         return f'<a href="{DATABASE}/{name}{html.escape(chart)}">{html.escape(words)}</a>'
@@ -189,16 +189,16 @@ def _introduction(
 
 
 def tables(schema: Schema) -> dict[str, Any]:
-    """Return what Datasette is told of every view and table; raises MetadataError."""
-    told = read("tables.yml")
+    """Return Datasette's entry for every view and table. Raises MetadataError."""
+    settings = read("tables.yml")
     views = {name: layer for layer in VIEW_LAYERS for name in sql_names(layer)}
-    _require_equal("sql/tables.yml", told.keys() | views.keys(), schema.keys())
+    _require_equal("sql/tables.yml", settings.keys() | views.keys(), schema.keys())
     meanings = Meanings(read("columns.yml"))
     entries = {}
-    for name in (*views, *(name for name in told if name not in views)):
-        entry = {**(_view(views[name], name) if name in views else {}), **told.get(name, {})}
+    for name in (*views, *(name for name in settings if name not in views)):
+        entry = {**(_view(views[name], name) if name in views else {}), **settings.get(name, {})}
         _check(name, entry, schema[name])
-        # Nobody opens a table of which nothing is said.
+        # Tables without a description are internal: their columns need no texts.
         if "description" in entry:
             entry["columns"] = {column: meanings.of(name, column) for column in schema[name]}
         entries[name] = entry
@@ -213,9 +213,9 @@ def _view(layer: str, name: str) -> dict[str, str]:
 
 
 def _check(name: str, entry: Mapping[str, Any], columns: tuple[str, ...]) -> None:
-    # Datasette fails on some keys, such as units.
+    # Some keys make Datasette fail, such as units.
     if unknown := entry.keys() - _TABLE_KEYS:
-        raise MetadataError(f"sql/tables.yml: {name} has {', '.join(sorted(unknown))}")
+        raise MetadataError(f"sql/tables.yml: {name}: unknown {', '.join(sorted(unknown))}")
     if not entry.get("hidden") and not {"title", "description"} <= entry.keys():
         raise MetadataError(f"sql/tables.yml: {name} needs a title and a description, or hidden")
     named = [entry[key] for key in ("sort", "sort_desc", "label_column") if key in entry]
@@ -226,14 +226,14 @@ def _check(name: str, entry: Mapping[str, Any], columns: tuple[str, ...]) -> Non
 def _require_equal(file: str, named: set[str], known: Any) -> None:
     if wrong := named ^ known:
         raise MetadataError(
-            f"{file}: {', '.join(sorted(wrong))}: each table stands there once, and nothing else"
+            f"{file}: {', '.join(sorted(wrong))}: list each table once, and nothing else"
         )
 
 
 class Meanings:
-    """What columns mean (``columns.yml``); knows which of the texts were asked for.
+    """The meanings of columns (``columns.yml``). It records which texts are used.
 
-    ``defaults``: what each column means where nothing else is said, by its name.
+    ``defaults``: each column's text, by its name, where a table has no text of its own for it.
     """
 
     def __init__(self, texts: Mapping[str, str | Mapping[str, str]]) -> None:
@@ -248,7 +248,7 @@ class Meanings:
         self._unused = {*self._others, *((column, "default") for column in self.defaults)}
 
     def of(self, table: str, column: str) -> str:
-        """Return what a column means in a table or view; raises MetadataError without a text."""
+        """Return the meaning of a column in a table or view. Raises MetadataError if none."""
         place = (column, table if (column, table) in self._others else "default")
         self._unused.discard(place)
         meaning = self._others.get(place) or self.defaults.get(column)
@@ -260,4 +260,4 @@ class Meanings:
         """Raise MetadataError for texts of columns that do not exist."""
         if self._unused:
             left = ", ".join(f"{column} ({place})" for column, place in sorted(self._unused))
-            raise MetadataError(f"sql/columns.yml: no such column: {left}")
+            raise MetadataError(f"sql/columns.yml: no such columns: {left}")

@@ -1,10 +1,10 @@
-"""How much of ``sql/`` stands there more than once.
+"""Measure how much of ``sql/`` is repeated.
 
     python -m scripts.measure_repeats [FOLDER]
 
-A line is repeated where it belongs to a run of six or more lines that stands somewhere else too, in
-the same file or in another one; indentation and blank lines do not count. Prints the share of every
-file that has some, and of all of them.
+A line is repeated if it is part of a run of six or more lines that also occurs elsewhere, in the
+same file or another. Indentation and blank lines do not count. Prints the repeated lines of each
+file that has any, and the share in all files.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ Places = set[tuple[str, int]]
 
 
 def repeated(texts: Mapping[str, str]) -> dict[str, tuple[int, int]]:
-    """Return how many lines of each text are repeated, and how many it has."""
+    """Return the number of repeated lines and of all lines of each text."""
     lines = {
         name: [line.strip() for line in text.splitlines() if line.strip()]
         for name, text in texts.items()
@@ -45,13 +45,13 @@ def repeated(texts: Mapping[str, str]) -> dict[str, tuple[int, int]]:
 
 
 def sources(folder: Path) -> dict[str, str]:
-    """Return every text that is written by hand, SQL and YAML, by its path in the folder."""
+    """Return every hand-written text, SQL and YAML, by its path in the folder."""
     files = [file for file in folder.rglob("*") if file.suffix in (".sql", ".yml")]
     return {str(file.relative_to(folder)): file.read_text(encoding="utf-8") for file in files}
 
 
 def share(counts: Mapping[str, tuple[int, int]]) -> float:
-    """Return which part of all lines is repeated, in percent."""
+    """Return the share of repeated lines in all lines, in percent."""
     again = sum(repeats for repeats, _ in counts.values())
     return 100 * again / sum(lines for _, lines in counts.values())
 
@@ -64,7 +64,7 @@ def main() -> None:
     for name, (again, lines) in sorted(counts.items(), key=lambda item: -item[1][0]):
         if again:
             print(f"{again:>6} of {lines:>5}  {name}")
-    print(f"{share(counts):.1f} % of the lines")
+    print(f"{share(counts):.1f} % of all lines")
 
 
 if __name__ == "__main__":

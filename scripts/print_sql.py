@@ -1,4 +1,4 @@
-"""Print what SQLite gets of files of ``sql/``: python -m scripts.print_sql marts/user_costs ..."""
+"""Print the composed SQL of files in ``sql/``: python -m scripts.print_sql marts/user_costs ..."""
 
 from __future__ import annotations
 

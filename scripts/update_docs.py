@@ -1,11 +1,11 @@
-"""Write what README and docs/ quote from the program, and ``metadata.yml``.
+"""Update the generated parts of README and docs/, and ``metadata.yml``.
 
     python -m scripts.update_docs [--check]
 
-In hand-written pages a quote stands between a marker comment and the end of the block after it: a
-report, the IAM policy. ``docs/commands.md`` (help), ``docs/data.md`` (the views) and
-``metadata.yml`` (``scripts.datasette_metadata``) are written as a whole. ``--check`` writes nothing
-and fails if anything is out of date; a test does the same.
+Hand-written pages quote the program's output, such as a report or the IAM policy, in the code block
+after a marker comment. ``docs/commands.md`` (help), ``docs/data.md`` (views) and ``metadata.yml``
+(``scripts.datasette_metadata``) are generated in full. ``--check`` writes nothing and fails if
+anything is out of date; a test does the same.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ ROOT = Path(__file__).parents[1]
 README = ROOT / "README.md"
 DOCS = ROOT / "docs"
 
-# The day the demo in the README ends on; any would do.
+# The last day of the demo in the README. Any day would do.
 DEMO_NOW = datetime(2026, 11, 24, 12, 0, tzinfo=UTC)
 
 _QUOTE = re.compile(r"(?<=<!-- (?P<name>report|policy) -->\n\n)```.*?```", re.DOTALL)
@@ -45,32 +45,28 @@ _QUOTE = re.compile(r"(?<=<!-- (?P<name>report|policy) -->\n\n)```.*?```", re.DO
 _COMMANDS = """\
 # Commands
 
-Every command and its `--help`. This page is generated: `make docs` writes it.
+Every command with its `--help`. `make docs` generates this page.
 """
 
 _DATA = """\
 # Data: every view and column
 
-The warehouse is one SQLite file. Open the views of the first part; the `int_` and `stg_` views are
-their building blocks. A column means the same in every view that has it ([Columns](#columns));
-where it differs, the view says so. This page is generated from the heads of the files in `sql/` and
-`sql/columns.yml`: `make docs` writes it.
+The warehouse is one SQLite file. Open the views in the first part; the `int_` and `stg_` views are
+their building blocks. [Columns](#columns) says what each column means. A view lists the columns
+that mean something else there. `make docs` generates this page from the files in `sql/`.
 """
 
-# A folder of sql/ and what its views are.
+# Folders of sql/, with headings for their views.
 _LAYERS = {"marts": "Views to open", "intermediate": "Building blocks", "staging": "Stored sums"}
 
 
 def pages() -> list[Path]:
-    """Return every page that users and developers read, the README first."""
+    """Return every page for users and developers, the README first."""
     return [README, *sorted(DOCS.glob("*.md"))]
 
 
 def updated() -> dict[Path, str]:
-    """Return the text that each page has when everything it quotes is of today, and the metadata's.
-
-    Raises MetadataError.
-    """
+    """Return the up-to-date text of every page and of ``metadata.yml``. Raises MetadataError."""
     whole = {
         resources.METADATA: metadata_text,
         DOCS / "commands.md": _commands,
@@ -152,7 +148,7 @@ def _views(meanings: Meanings) -> Iterator[str]:
 
 
 def _plain(text: str) -> str:
-    """Return a text in which Markdown finds no signs of its own."""
+    """Return a text with Markdown's special characters escaped."""
     text = re.sub(r"\s+", " ", text).strip().replace("<", "&lt;").replace("|", "&#124;")
     return re.sub(r"(?<![\w`])[*:]?\w*_[\w*]*|(?<!\w)\*(?!\w)", lambda name: _code(name[0]), text)
 
@@ -167,7 +163,7 @@ def _table(meanings: Mapping[str, str]) -> str:
 
 
 def main() -> None:
-    """Update the pages, or check them."""
+    """Update or check the pages."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--check", action="store_true")
     check = parser.parse_args().check
@@ -179,7 +175,7 @@ def main() -> None:
         if page.is_file() and page.read_text(encoding="utf-8") == text:
             continue
         if check:
-            sys.exit(f"{page.relative_to(ROOT)} is out of date: make docs")
+            sys.exit(f"{page.relative_to(ROOT)} is out of date: run make docs")
         page.write_text(text, encoding="utf-8")
 
 

@@ -1,7 +1,6 @@
--- Do the costs of single calls come to the measured costs of the rollup?
--- Each row is a user whose calls and whose rows of usage_cost differ in cost, or in the
--- tokens that have no price. Only hours whose calls were not dropped are compared: from
--- kept_from on.
+-- Do the costs of single calls add up to the measured costs of the rollup?
+-- Each row is a user for whom calls and usage_cost differ in cost or in tokens without
+-- a price. Only hours whose calls were not dropped are compared: from kept_from on.
 with kept as (
     select coalesce(max(dropped_before), '') as kept_from
     from dropped_calls

@@ -1,5 +1,5 @@
--- Is every row of usage_daily the sum of its hours, to the last column?
--- Each row is one that is missing, left over, or has another value.
+-- Is every row of usage_daily the sum of its hours, in every column?
+-- Each row is one that is missing, left over or different.
 with recomputed as (
     select
         substr(hour, 1, 10) as day,

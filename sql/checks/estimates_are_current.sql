@@ -1,5 +1,5 @@
--- Are the stored estimates what the totals and the calls come to today?
--- Each row is an hour, account, rate key and user whose stored estimate differs.
+-- Do the stored estimates match the current totals and calls?
+-- Each row is an hour, account, rate key and user with a different stored estimate.
 {% set key = ['hour', 'account_key', 'rate_key', 'user_key', 'application_key'] %}
 with both_sides as (
     select

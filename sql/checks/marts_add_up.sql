@@ -1,6 +1,6 @@
--- Does every mart come to the same calls, tokens and cost as usage_cost?
--- Each row is a mart that does not, or whose cost leaves out something else. Cost may
--- differ by rounding at the 12th decimal.
+-- Does every mart add up to the same calls, tokens and cost as usage_cost?
+-- Each row is a mart that does not, or whose cost leaves out something different. Costs
+-- may differ by rounding at the 12th decimal.
 with usage as (
     select
         sum(calls) as calls,

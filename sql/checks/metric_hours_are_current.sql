@@ -1,5 +1,5 @@
--- Is metric_hourly what the loaded CloudWatch totals come to?
--- Each row is one that is missing, left over, or has another value.
+-- Does metric_hourly match the loaded CloudWatch totals?
+-- Each row is one that is missing, left over or different.
 with recomputed as (
     select
         {{ columns.each(columns.metric_hour) }},

@@ -1,7 +1,7 @@
 -- Is every amount a whole number of pico-dollars?
--- Each row is a row of usage_cost, or a day of a model, that is not: SQLite turns a
--- product beyond 64 bits into a floating-point number without a word. It would have to
--- cost over 9.2 million USD. What is wrong by user or application is so by model too.
+-- Each row is a row of usage_cost, or a day of a model, that is not: SQLite silently
+-- turns a product beyond 64 bits into a floating-point number. That takes a cost of
+-- over 9.2 million USD. An amount wrong by user or application is also wrong by model.
 select
     hour as period,
     account_id,

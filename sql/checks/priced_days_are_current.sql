@@ -1,6 +1,6 @@
--- Are the priced days what the days come to at today's prices?
+-- Do the priced days match the days at current prices?
 -- Each row is one of priced_daily, or of its sums by user, application or model, that
--- is missing, left over, or has another value.
+-- is missing, left over or different.
 {% set priced_days = [
     ('priced_daily', ['user_key', 'application_key']),
     ('priced_daily_by_user', ['user_key']),

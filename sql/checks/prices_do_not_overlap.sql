@@ -1,4 +1,5 @@
--- Is there one price at a time? Each row is a pair of rates for the same use and day.
+-- Is there only one price at a time? Each row is a pair of rates for the same usage and
+-- day.
 select
     one.price_id as price_id,
     other.price_id as other_price_id,

@@ -1,7 +1,7 @@
--- Does what users got, plus (unattributed), come to what CloudWatch counted?
--- Each row is an hour x account x region x endpoint x CloudWatch model where it does
+-- Do users' estimates, plus (unattributed), add up to what CloudWatch counted?
+-- Each row is an hour x account x region x endpoint x CloudWatch model where they do
 -- not: estimated tokens of all kinds against CloudWatch's totals less the known ones
--- (kind by kind; nothing where CloudWatch lags behind the known ones).
+-- (kind by kind; 0 where CloudWatch counted less than is known).
 with both_sides as (
     select
         {{ columns.each(columns.metric_model) }},

@@ -1,5 +1,5 @@
--- Is usage_cost one row per hour, account, region, model, user, application, data
--- source? Each row is a key that stands more than once.
+-- Does usage_cost have one row per hour, account, region, model, user, application and
+-- data source? Each row is a key that occurs more than once.
 select
     hour,
     account_id,

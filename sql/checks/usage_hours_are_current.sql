@@ -1,4 +1,4 @@
--- Does usage_hours name the hours that usage_hourly has?
+-- Does usage_hours list the hours that usage_hourly has?
 -- Each row is an hour that is missing or left over.
 with used as (
     select distinct

@@ -1,7 +1,7 @@
--- Which application is meant, by the model and by the application that was found?
--- Grain: models.model_key x applications.application_key. An inference profile that
--- names its application comes before what the user agent tells, and after a rule and a
--- role. model_id is the canonical id, raw_model_id the one as sent.
+-- Which application made a call, given its model and the application found for it?
+-- Grain: model_key x application_key. An inference profile that names its application
+-- ranks below a rule and a role name, and above the user agent.
+-- model_id is the canonical id, raw_model_id the id as sent.
 select
     models.model_key,
     applications.application_key,

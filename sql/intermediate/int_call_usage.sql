@@ -1,8 +1,9 @@
--- How does each call enter the rollup? The definition of usage_hourly: its rows are the
--- sums of these, grouped by hour, account, rate key, user, application and token
--- source.
+-- How does each call count in the rollup?
 -- Grain: one row per event. calls is 1 for a successful call, failed_calls for a failed
--- one; a failed call has no unknown counts, because it takes no part in an estimate.
+-- one. A failed call takes no part in an estimate, so it has no unknown counts.
+
+-- This is the definition of usage_hourly: its rows are the sums of these, grouped by
+-- hour, account, rate key, user, application and token source.
 with usage as (
     select
         events.*,

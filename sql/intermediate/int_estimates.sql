@@ -1,8 +1,10 @@
--- Which part of CloudWatch's residual does each user and application take?
+-- Which share of CloudWatch's residual does each user and application get?
 -- Grain: usage_hourly row x token kind, where calls lack that kind and CloudWatch has
 -- it. The residual is shared in proportion to the calls that lack the count. Shares are
--- whole tokens and add up to the residual exactly: each row takes what the residual
--- comes to up to and with its calls, less what it came to before them.
+-- whole tokens and add up to the residual exactly.
+
+-- Each row gets the residual's share for all calls up to and including its own, less
+-- the share for the calls before them.
 with series_calls as (
     select
         {{ columns.each(columns.metric_model, 'residuals.{}') }},
@@ -21,7 +23,7 @@ with series_calls as (
             and series.region_key = residuals.region_key
             and series.endpoint = residuals.endpoint
             and series.cloudwatch_model_id = residuals.cloudwatch_model_id
-    -- cross join: the hours and rates looked for first, then the rollup by its key.
+    -- cross join: first the hours and rates needed, then the rollup by its key.
     cross join usage_hourly as usage
         on
             usage.hour = residuals.hour

@@ -1,10 +1,11 @@
--- What did CloudWatch count in each hour, once? The definition of metric_hourly.
+-- What did CloudWatch count in each hour, with nothing counted twice?
 -- Grain: hour x account x region x endpoint x model as CloudWatch names it x kind.
--- Units: tokens, images or calls (metric_kind tells).
--- The same use may be loaded with two period lengths, under two names of one metric
--- (the cache metrics have two) and under two spellings of one model (an ARN and its
--- tail). A part of an hour is never more than the whole, so the largest of those is
--- taken.
+-- Units: tokens, images or calls, depending on metric_kind.
+
+-- This is the definition of metric_hourly. The same usage may be loaded with two period
+-- lengths, under two names of one metric (the cache metrics have two) and under two
+-- spellings of one model (an ARN and its tail). Part of an hour is never more than the
+-- whole, so the largest value is used.
 with period_sums as (
     select
         series_key,
@@ -41,7 +42,7 @@ counted_once as (
         metric_series.metric_kind
 ),
 
--- An id with a context suffix (:200k) is a series of its own beside the plain one.
+-- An id with a context suffix (:200k) has a series separate from the plain id's.
 final as (
     select
         {{ columns.each(columns.metric_hour) }},

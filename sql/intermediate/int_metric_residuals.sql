@@ -1,4 +1,4 @@
--- What is left of each CloudWatch total once the known tokens are taken off?
+-- What is left of each CloudWatch total after the known tokens?
 -- Grain: hour x account x region x endpoint x CloudWatch model x token kind; only where
 -- CloudWatch has a total. residual_tokens = max(total - known, 0).
 with known as (

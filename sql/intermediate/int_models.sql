@@ -1,9 +1,8 @@
--- Which model is meant by each model id as sent?
--- Grain: one row per models.model_key. An application inference profile that is loaded
--- resolves to its model, its scope and its application; until then it stands for
--- itself.
+-- Which model does each model id as sent stand for?
+-- Grain: one row per model id as sent. A loaded application inference profile resolves
+-- to its model, scope and application. Until it is loaded, it stands for itself.
 with application_profiles as (
-    -- One row per profile id, even if two accounts ever shared one.
+    -- One row per profile id, even if two accounts share one.
     select
         profile_id,
         min(profile_arn) as profile_arn

@@ -1,6 +1,5 @@
--- Which region, model and application are meant, by rate key and by the application
--- that was found?
--- Grain: rate_keys.rate_key x applications.application_key.
+-- Which region, model and application belong to a rate key and a found application?
+-- Grain: rate_key x application_key.
 select
     rate_keys.rate_key,
     int_applications.application_key,

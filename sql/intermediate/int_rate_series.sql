@@ -1,7 +1,7 @@
 -- Which CloudWatch model counts the calls of each account and rate key?
--- Grain: account x rate key. The id as sent (its tail, geo prefix kept) where
--- CloudWatch knows it in that account and region, else the canonical id; never another
--- profile.
+-- Grain: account x rate key. It is the id as sent (its tail, with the geo prefix) where
+-- CloudWatch has it in that account and region, else the canonical id. It is never
+-- another profile.
 with cloudwatch_models as (
     select distinct
         metric_series.account_key,

@@ -1,11 +1,11 @@
--- What does a token cost, for each combination of model, region, tier and context size
--- that occurs?
+-- What does a token cost, by model, region, tier and context size?
 -- Grain: rate key x period of unchanged rates [valid_from, valid_to), UTC days.
 -- Units: *_rate = pico-dollars per token (or image); NULL where there is no price.
--- Choice, kind by kind: a user's override before a list price, the exact model id
--- before looser ones, the exact region before '*' (which speaks for commercial
--- regions), the highest context threshold that is exceeded. Never another scope, tier
--- or kind.
+
+-- Each kind is looked up separately. A user's override comes before a list price, the
+-- exact model id before looser ones, the exact region before '*' (any commercial
+-- region), the highest context threshold exceeded before lower ones. A price of another
+-- scope, tier or kind never applies.
 with candidates as (
     select
         rate_keys.rate_key,
@@ -22,10 +22,10 @@ with candidates as (
             prices.model_id = model_price_ids.price_model_id
             and (
                 prices.region = regions.region
-                -- GovCloud has its own rates, mostly higher: never the commercial one.
+                -- GovCloud has its own rates, mostly higher: never use commercial ones.
                 or (prices.region = '*' and regions.region not like 'us-gov-%')
             )
-            -- The + leaves these to the index by model_id: else SQLite makes its own.
+            -- The + makes SQLite use the index by model_id rather than build its own.
             and +prices.scope = int_models.inference_scope
             and +prices.service_tier = rate_keys.service_tier
             and prices.min_input_tokens <= rate_keys.min_input_tokens

@@ -1,6 +1,6 @@
--- Which part of CloudWatch's residual can no call take?
--- Grain: hour x account x rate key x token kind. The standard rate of the model is
--- meant.
+-- Which part of CloudWatch's residual does no call account for?
+-- Grain: hour x account x rate key x token kind. The rate key is the model's for the
+-- standard tier and normal context size.
 select
     residuals.hour,
     residuals.account_key,

@@ -1,7 +1,8 @@
--- What is used that has no price, day by day?
--- Grain: day x row of usage of which some has no price. Units: calls, tokens; of tokens
--- only those without a price.
--- Which models lack a price, the priced days tell; only their usage is read.
+-- Which usage has no price, day by day?
+-- Grain: day x row of usage that lacks some price. Units: calls, tokens. Token columns
+-- count only tokens without a price.
+
+-- The priced days show which models lack a price; only the usage of those is read.
 with final as (
     select
         unpriced.day,

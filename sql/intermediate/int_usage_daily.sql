@@ -1,4 +1,4 @@
--- What was used each day, by whom, and how is it known?
+-- What was used each day, by whom, and how are the tokens known?
 -- Grain: stg_usage_daily row x data source, two at most.
 {{ usage.known_caveats() }}
 with parts as (

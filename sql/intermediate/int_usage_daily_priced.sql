@@ -1,4 +1,4 @@
--- What does the usage of each day cost at list price?
+-- What does each day's usage cost at list price?
 -- Grain: as int_usage_daily.
 {{ usage.priced_units() }}
 {{ usage.priced(['day'], 'int_usage_daily') }}

@@ -1,7 +1,8 @@
--- What was used each hour, by whom, and how is it known?
+-- What was used each hour, by whom, and how are the tokens known?
 -- Grain: stg_usage_hourly row x data source, two at most.
 {{ usage.known_caveats() }}
--- The hours come from usage_hours, where those of a day are found at once.
+
+-- The hours come from usage_hours, which finds those of a day at once.
 with parts as (
     select
         usage_hours.hour,

@@ -1,4 +1,4 @@
--- What does the usage of each hour cost at list price?
+-- What does each hour's usage cost at list price?
 -- Grain: as int_usage_hourly.
 {{ usage.priced_units() }}
 {{ usage.priced(['hour', 'day'], 'int_usage_hourly') }}

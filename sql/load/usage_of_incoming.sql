@@ -1,6 +1,6 @@
--- How does each call of a batch enter the rollup, before it is in events?
--- Grain: one row per incoming call. The columns of int_call_usage that a rollup needs,
--- which count as there.
+-- How does each call of a batch count in the rollup, before it is in events?
+-- Grain: one row per incoming call. The columns are those of int_call_usage that a
+-- rollup needs, and mean the same.
 select
     substr(incoming.event_time, 1, 13) || ':00:00Z' as hour,
     shapes.account_key,

@@ -1,4 +1,4 @@
--- How two queries of the same columns are compared: both CTEs are there already.
+-- Compares two queries of the same columns. The caller defines both as CTEs.
 
 {% macro differences(expected, stored) %}
 missing as (

@@ -1,17 +1,16 @@
--- What the marts of costs share.
+-- What the cost marts share.
 
 {% import 'macros/columns' as columns %}
 {% import 'macros/filters' as filters %}
 {% import 'macros/money' as money %}
 
 {% macro units() %}
--- Units: tokens; USD at list price, exact sums of whole pico-dollars.
--- cost_usd sums what has a price: a lower bound where is_lower_bound is 1, because
--- unpriced_calls, unpriced_tokens or calls_without_tokens is not 0. Tokens are NULL
--- where none is known.
+-- Units: tokens; USD at list price, summed exactly. Tokens are NULL where none are
+-- known. cost_usd is a lower bound where is_lower_bound is 1: it leaves out
+-- unpriced_calls, unpriced_tokens and calls_without_tokens.
 {% endmacro %}
 
--- The parts of a sum of daily costs.
+-- The columns of a sum of daily costs.
 {% macro use() %}
 sum(calls) as calls,
 sum(failed_calls) as failed_calls,
@@ -33,7 +32,7 @@ sum(unpriced_calls) + sum(unpriced_tokens) + sum(calls_without_tokens) > 0
 {{ money.data_source() }} as data_source
 {% endmacro %}
 
--- The costs of all days, by some columns of a view of daily costs.
+-- The costs of all days, by some columns of a daily costs view.
 {% macro totals(daily_costs, by) %}
 select
     {{ columns.each(by) }},
@@ -44,7 +43,7 @@ from {{ daily_costs }}
 group by {{ by | join(', ') }}
 {% endmacro %}
 
--- The same of the days, regions and models asked for, as canned queries show it.
+-- The same for the selected days, regions and models, as canned queries show it.
 {% macro period(daily_costs, by) %}
 select
     {{ columns.each(by) }},
@@ -57,7 +56,7 @@ where
 group by {{ by | join(', ') }}
 {% endmacro %}
 
--- Which models are used, since when, and whether they have a price: of each model_id.
+-- For each model_id: where and since when it is used, and whether it has a price.
 {% macro models() %}
 min(day) as first_seen,
 max(day) as last_seen,
@@ -72,7 +71,7 @@ case
 end as price_status
 {% endmacro %}
 
--- What has no price: of each model id as sent and region.
+-- For each model id as sent and region: the usage without a price.
 {% macro without_price() %}
 raw_model_id,
 model_id,
@@ -86,14 +85,11 @@ sum(unpriced_tokens) as unpriced_tokens,
 {% endmacro %}
 
 {% macro daily_units() %}
--- Units: tokens; USD at list price; *_picodollars are whole numbers, 10^12 = 1 USD, for
--- exact sums.
--- Caveats: tokens are NULL where none is known, costs where nothing can be priced. A
--- cost leaves something out where is_lower_bound is 1.
--- data_source tells measured from estimated rows, Mixed where a row is both.
+-- Units: tokens; USD at list price. Tokens are NULL where none are known, costs where
+-- nothing has a price. A cost is a lower bound where is_lower_bound is 1.
 {% endmacro %}
 
--- What is counted of a day's usage, from one of the tables of priced days.
+-- The figures of a day, from one of the tables of priced days.
 {% macro daily_columns() %}
 costs.calls,
 costs.failed_calls,

@@ -1,5 +1,5 @@
--- What pages and canned queries are limited to. Days are UTC, both inclusive; names are
--- exact, in a JSON array or with commas between them, NULL or blank for all.
+-- The filters of pages and canned queries. Days are UTC, both included. Names are
+-- exact, in a JSON array or separated by commas; NULL or blank means all.
 
 {% macro days(day='day') %}
 {{ day }} >= coalesce(:since, '')
@@ -10,7 +10,7 @@ and {{ day }} <= coalesce(nullif(:until, ''), '9999')
 coalesce(trim(:{{ parameter }}), '') = ''
 {% endmacro %}
 
--- A name that begins with [, or has a comma in it, can stand in an array only.
+-- A name that begins with [ or contains a comma needs an array.
 {% macro names(parameter) %}
 select iif(ltrim(:{{ parameter }}) like '[%', value, trim(value))
 from json_each(
@@ -31,7 +31,7 @@ from json_each(
 )
 {% endmacro %}
 
--- The same, for the keys of users.
+-- The same for the keys of users.
 {% macro of_users(user_key='user_key') %}
 (
     {{ is_blank('users') }}
@@ -53,9 +53,9 @@ from json_each(
 )
 {% endmacro %}
 
--- What every canned query is limited to, and how its description says so.
+-- The filters of every canned query, and how its description explains them.
 {% macro period() %}
--- A blank date_from means 30 days: up to date_to, or to the last loaded day.
+-- A blank date_from means 30 days, up to date_to or the last loaded day.
 day >= iif(
     trim(:date_from) <> '',
     date(trim(:date_from)),
@@ -74,6 +74,6 @@ and {{ chosen('models', 'model_id') }}
 {% endmacro %}
 
 {% macro period_in_words() %}
---   Blank dates: the last 30 days loaded. Dates are UTC days, both included. Regions
---   and models (their model_id): several with commas, blank for all.
+--   Dates are UTC days, both included; blank dates mean the last 30 days loaded.
+--   Separate several regions or models (model_id) with commas; blank means all.
 {% endmacro %}

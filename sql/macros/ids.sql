@@ -1,5 +1,4 @@
--- Ids of events and requests are stored in 16 bytes where they are UUIDs, as text where
--- they are not.
+-- Ids of events and requests are stored in 16 bytes where they are UUIDs, else as text.
 
 {% macro as_text(id) %}
 case typeof({{ id }})

@@ -1,5 +1,5 @@
--- Amounts are whole pico-dollars, of which SQLite can add up no more than nine million
--- dollars: sums of them are made of two parts.
+-- Amounts are whole pico-dollars. SQLite can sum no more than nine million dollars of
+-- them in one integer, so a sum has two parts.
 
 {% macro dollars(column) %}
 round(
@@ -11,21 +11,21 @@ round(
 )
 {% endmacro %}
 
--- How the amount of a group of rows is known. Rows that tell nothing do not count, as
--- long as there are others.
+-- How the amount of a group of rows is known. Rows without usage count only where there
+-- are no others.
 {% macro data_source(
-    tells='calls > 0 or cost_picodollars > 0 or unpriced_tokens > 0'
+    has_usage='calls > 0 or cost_picodollars > 0 or unpriced_tokens > 0'
 ) %}
 case
     when
         min(data_source)
-        filter (where {{ tells }})
+        filter (where {{ has_usage }})
         < max(data_source)
-        filter (where {{ tells }})
+        filter (where {{ has_usage }})
         then 'Mixed'
     else coalesce(
         max(data_source)
-        filter (where {{ tells }}),
+        filter (where {{ has_usage }}),
         max(data_source)
     )
 end

@@ -1,10 +1,10 @@
--- How an application is called. The view int_applications has it for every model and
--- application, int_names for every rate key; only what has to join both by outer joins
--- asks here.
+-- The name of an application. The view int_applications has it for every model and
+-- application, int_names for every rate key. These macros are for queries that need
+-- outer joins to both.
 
--- Whether the inference profile names it.
+-- Whether the name comes from the inference profile.
 {% macro is_profile(models, applications) %}
--- Rank 3 is the inference profile's place among the evidence.
+-- 3 is the inference profile's rank among the evidence.
 {{ models }}.profile_application is not null
 and {{ applications }}.source_rank > 3
 {% endmacro %}

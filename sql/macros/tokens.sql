@@ -1,13 +1,11 @@
 -- How many tokens a call has, and what they cost: each kind's count times its rate. An
--- unknown count adds nothing; a count of 0 needs no price. Where some kinds have a
--- price and others none, the cost is that of the first, and the others are counted as
--- unpriced.
+-- unknown count adds nothing; a count of 0 needs no price. Where only some kinds have a
+-- price, the cost covers those, and the others count as unpriced.
 
 {% import 'macros/columns' as columns %}
 
 -- The size of the request, which may decide its price: the largest threshold that it
--- exceeds. Nearly every request is smaller than any: those are not looked at one by
--- one.
+-- exceeds. Nearly every request is below all of them, so the lowest is checked first.
 {% macro context_band(call) %}
 {% set known = 'coalesce(' ~ call ~ '.{}, 0)' %}
 {% set size = columns.each(columns.input_counts, known, '\n+ ') | trim %}
@@ -32,7 +30,7 @@ case
 end
 {% endmacro %}
 
--- What a call uses, and which kinds of it a successful call does not tell.
+-- What a call uses, and which kinds a successful call does not report.
 {% macro counted(call, error_code_key) %}
 {{ columns.each(columns.counts, call ~ '.{}') }},
 {% for kind in columns.kinds %}
@@ -50,8 +48,8 @@ coalesce(
 ) is not null
 {% endmacro %}
 
--- Columns that say which of the counts are known and have a price, how many tokens have
--- none, and what the others cost. cost() makes one amount of them.
+-- Columns for which counts are known and have a price, how many tokens have none, and
+-- what the others cost. cost() turns them into one amount.
 {% macro pricing(counted=columns.priced_counts, of='tokens') %}
 {{ is_any(counted | map('first')) }} as has_{{ of }},
 coalesce(

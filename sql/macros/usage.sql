@@ -1,5 +1,5 @@
--- Usage by the hour and by the day: the same views over both tables, because SQLite has
--- no views with parameters.
+-- Usage by hour and by day: the same views over both tables, because SQLite views have
+-- no parameters.
 
 {% import 'macros/columns' as columns %}
 {% import 'macros/tokens' as tokens %}
@@ -26,13 +26,13 @@ from {{ table }}
 {% endmacro %}
 
 {% macro known_caveats() %}
--- The two are what calls are known to use (or the calls of which nothing is known, with
--- the failed ones), and what CloudWatch estimates ((unattributed) usage and the
--- estimated part of calls that know some of their counts count no call). A token column
--- is NULL where unknown. Estimated cache writes are taken as 5-minute ones.
+-- One is what calls report, and includes failed calls and calls without any tokens; the
+-- other is the estimate from CloudWatch, which counts no calls for (unattributed) usage
+-- or for calls that report some of their counts. A token column is NULL where unknown.
+-- Estimated cache writes count as 5-minute ones.
 {% endmacro %}
 
--- Of a CTE parts: rows of usage, with is_estimated.
+-- Needs a CTE parts: rows of usage, with is_estimated.
 {% macro known(periods) %}
 final as (
     select
@@ -64,20 +64,20 @@ select * from final
 {% endmacro %}
 
 {% macro priced_units() %}
--- Units: list_cost_picodollars is a whole number of pico-dollars (10^12 = 1 USD): what
--- the kinds of token that have a price come to. NULL where tokens lack a price and none
--- has one, or no tokens are known. An unknown count adds nothing to the cost; a known
--- count of 0 needs no price.
--- Left out are unpriced_tokens (images included; unpriced_... tells them by kind), and
--- unpriced_calls: those of a model that has no price at all on their day. Both follow
--- from sums of counts, so that hours add up to days.
+-- Units: list_cost_picodollars is a whole number of pico-dollars (10^12 = 1 USD), for
+-- the kinds of token that have a price. It is NULL where no tokens are known, or where
+-- some lack a price and none has one. It leaves out unpriced_tokens (images included)
+-- and unpriced_calls, the calls of a model with no price at all on that day.
+
+-- An unknown count adds nothing to the cost; a known count of 0 needs no price. What is
+-- left out follows from sums of counts, so hours add up to days.
 {% endmacro %}
 
 {% macro priced(periods, view) %}
 with rated as (
     select
         usage.*,
-        -- A model may have rates of no kind that is counted, such as search units.
+        -- A model may only have rates of kinds not counted here, such as search units.
         {{ tokens.is_any(columns.priced_kinds, '{}_rate') }} as has_rates,
 {% for count, price in columns.priced_counts %}
         iif({{ price }}_rate is null, coalesce({{ count }}, 0), 0)
@@ -118,7 +118,7 @@ final as (
 select * from final
 {% endmacro %}
 
--- The calls of a row of usage that lack a count, by its kind.
+-- The calls of a usage row that lack the count of a kind.
 {% macro unknown_calls_of(kind) %}
 case {{ kind }}
 {% for one in columns.kinds %}

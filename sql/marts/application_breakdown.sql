@@ -1,4 +1,4 @@
--- Which regions and models does each application spend on?
--- Grain: application x region x model, over all that is loaded.
+-- What does each application spend, by region and model?
+-- Grain: application x region x model, over all loaded data.
 {{ costs.units() }}
 {{ costs.totals('daily_costs_by_application', ['application', 'region', 'model_id']) }}

@@ -1,5 +1,5 @@
 -- How much does each application spend?
--- Grain: one row per application, over all that is loaded.
+-- Grain: one row per application, over all loaded data. Unknown: nothing names an
+-- application. (unattributed): no known call accounts for the usage.
 {{ costs.units() }}
--- Unknown: no rule found an application; (unattributed): no known call can take it.
 {{ costs.totals('daily_costs_by_application', ['application']) }}

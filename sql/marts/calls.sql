@@ -1,12 +1,13 @@
--- What was each call, who made it, what did it cost, and by which price?
--- Grain: one row per Bedrock call; event_id is CloudTrail's, or made of the request id
--- for a call that only an invocation log tells of. Units: tokens; USD at list price.
--- Caveats: only known tokens count here; what CloudWatch adds by estimate exists per
--- hour, in usage_cost. cost_usd is NULL for a failed call, without tokens, or where no
--- kind of token in it has a price; where only some have one it is a lower bound, and
--- unpriced_tokens counts what it leaves out. *_price_id name the rows of prices that
--- were used. user_name is the alias where the configuration gives one; raw_user_name is
--- AWS's name.
+-- What was each call, who made it, and what did it cost?
+-- Grain: one row per Bedrock call. Units: tokens; USD at list price.
+-- Only reported tokens count here; CloudWatch's estimates exist by the hour, in
+-- usage_cost. cost_usd is NULL for a failed call, and where no tokens are known or none
+-- has a price. Where only some kinds of token have one, it is a lower bound, and
+-- unpriced_tokens counts the rest. The *_price_id columns refer to rows of prices.
+
+-- event_id is CloudTrail's, or made from the request id for a call that only an
+-- invocation log reports. user_name is the alias where the configuration file gives
+-- one; raw_user_name is AWS's name.
 with named as (
     select
         usage.event_time,

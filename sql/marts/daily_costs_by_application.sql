@@ -1,8 +1,9 @@
--- How much does each application spend each day? Every cost by application adds this
--- up.
--- Grain: day x account x region x model x application, and finer: a row of its own for
--- each model id as sent, service tier and context size. Add them up.
+-- How much does each application spend each day?
+-- Grain: day x account x region x model x application. Rows are also split by model id
+-- as sent, service tier and context size, so sum them.
 {{ costs.daily_units() }}
+
+-- Every cost by application is a sum of these rows.
 select
     costs.day,
     accounts.account_id,

@@ -1,8 +1,9 @@
--- How much does each model cost each day, in each region? Every cost by model, region
--- or day adds this up.
--- Grain: day x account x region x model, and finer: a row of its own for each model id
--- as sent, service tier and context size. Add them up.
+-- How much does each model cost each day, in each region?
+-- Grain: day x account x region x model. Rows are also split by model id as sent,
+-- service tier and context size, so sum them.
 {{ costs.daily_units() }}
+
+-- Every cost by model, region or day is a sum of these rows.
 select
     costs.day,
     accounts.account_id,

@@ -1,6 +1,6 @@
--- How much does each user spend by each application each day?
--- Grain: day x account x region x model x user x application, and finer: a row of its
--- own for each model id as sent, service tier and context size. Add them up.
+-- How much does each user spend through each application each day?
+-- Grain: day x account x region x model x user x application. Rows are also split by
+-- model id as sent, service tier and context size, so sum them.
 {{ costs.daily_units() }}
 select
     costs.day,

@@ -1,8 +1,8 @@
--- Which models are used here, since when, and are they priced?
--- Grain: one row per canonical model id. Units: first_seen and last_seen are the UTC
--- days of the first and the last call or CloudWatch total; usage that no call explains
--- counts no call. model_name and provider_name are NULL until `sync` has read Bedrock's
--- catalogue, and for models that it does not list.
+-- Which models are in use, since when, and do they have a price?
+-- Grain: one row per canonical model id. first_seen and last_seen are the UTC days of
+-- the first and last call or CloudWatch total; (unattributed) usage adds no calls.
+-- model_name and provider_name are NULL until sync has read Bedrock's catalogue, and
+-- for models that it does not list.
 with used as (
     select
         model_id,

@@ -1,8 +1,8 @@
 -- Do the tokens given to users add up to what CloudWatch counted?
 -- Grain: day x region x model. Units: tokens of all kinds (input, output, cache).
--- attributed = actual + estimated; difference = attributed + unattributed - CloudWatch.
--- It is 0 where CloudWatch covers the hour, above 0 where events know more than
--- CloudWatch counted, or CloudWatch has no figures (cloudwatch_tokens is then NULL).
+-- difference = actual + estimated + unattributed - CloudWatch. It is 0 where CloudWatch
+-- covers every hour, above 0 where calls report more than CloudWatch counted or
+-- CloudWatch lacks hours, and NULL where CloudWatch has no figures.
 with attributed as (
     select
         day,

@@ -1,9 +1,11 @@
--- How far has each source been read, in each account and region?
--- Grain: stream (source x account x region). Units: UTC times in whole seconds; both
--- ends of covered_from to watermark count. How fresh that is, a reader's clock tells.
--- Caveats: history_left_days and is_history_complete are NULL where a source has no
--- history (the catalogue) or was never read to its end. Days that AWS no longer keeps
--- are a gap (table sync_gaps), and no history that is left.
+-- How far has each source been read?
+-- Grain: one row per stream (source x account x region). Times are UTC, in whole
+-- seconds; covered_from and watermark are both included. history_left_days and
+-- is_history_complete are NULL where a source has no history (the catalogue) or was
+-- never read to its end. Days that AWS no longer keeps are a gap (table sync_gaps), not
+-- history that is left.
+
+-- There is no column for the age of the data: that depends on the reader's clock.
 with states as (
     select * from sync_state
 ),
@@ -31,7 +33,7 @@ bounded as (
         windows.open_windows,
         coalesce(gaps.gap_count, 0) as gap_count,
         coalesce(windows.history_read_to, states.covered_from) as history_read_to,
-        -- What can no longer be read of the history wanted is a gap at its start.
+        -- Wanted history that can no longer be read is a gap at its start.
         coalesce(
             strftime('%Y-%m-%dT%H:%M:%SZ', lost.gap_end, '+1 second'),
             states.history_from

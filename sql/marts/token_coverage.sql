@@ -1,5 +1,6 @@
--- For how many calls does the event itself tell the tokens?
+-- For how many calls does AWS report the tokens call by call?
 -- Grain: day x region x model. Units: successful calls; coverage_pct is 0 to 100.
+
 -- "Events with token data: X / Y" is sum(calls_with_tokens) / sum(calls).
 select
     day,

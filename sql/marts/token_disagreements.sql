@@ -1,7 +1,7 @@
--- Where CloudTrail and the invocation log both know a call's tokens, do they agree?
--- Grain: day x region x model; only calls whose tokens both tell. Units: calls; tokens.
--- The log's counts are the ones that count. *_difference_tokens = log less CloudTrail,
--- over the calls where both know that kind.
+-- Do CloudTrail and the invocation logs report the same tokens?
+-- Grain: day x region x model, over the calls whose tokens both report. Units: calls;
+-- tokens. *_difference_tokens = log less CloudTrail, over the calls for which both
+-- report that kind. Costs use the log's counts.
 {% set names = columns.kinds_of_tokens | map(attribute='name') | list %}
 with compared as (
     select
@@ -14,7 +14,7 @@ with compared as (
             as {{ kind.name }}_difference{{ ',' if not loop.last }}
 {% endfor %}
     from cloudtrail_tokens as said
-    -- cross join: these calls first, then each of them by its key.
+    -- cross join: these calls first, then each by its key.
     cross join tokens
         on tokens.event_time = said.event_time and tokens.event_id = said.event_id
     cross join events

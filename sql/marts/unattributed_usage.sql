@@ -1,9 +1,9 @@
--- What did CloudWatch count that no known call can take?
+-- What did CloudWatch count that no known call accounts for?
 -- Grain: hour x account x region x model. Units: tokens; USD at list price.
--- Usual causes: calls not loaded (another trail, data events), or calls that all know
--- fewer tokens than CloudWatch counted.
+-- Usual causes: calls that are not loaded (another trail, data events), or calls that
+-- all report their tokens, but fewer than CloudWatch counted.
 with unattributed as (
-    -- Rows that count no call; an index holds only those.
+    -- Rows that count no call. An index covers exactly these.
     select
         hour,
         account_key,

@@ -1,10 +1,10 @@
--- Which jobs used tokens that nothing here counts?
--- Grain: one row per batch job (CreateModelInvocationJob) or asynchronous call
--- (StartAsyncInvoke) that was accepted and whose tokens are unknown. Each counts as one
--- call without tokens, and takes no part in an estimate if it is a batch job.
--- A batch is billed at about half the price; what it used stands in manifest.json.out
--- of its output in S3. Asynchronous calls are billed by what they make (seconds of
--- video), which no log tells.
+-- Which jobs used tokens that are not counted here?
+-- Grain: one row per accepted batch job (CreateModelInvocationJob) or asynchronous call
+-- (StartAsyncInvoke) without known tokens. Batch usage is billed at about half the
+-- price; manifest.json.out in the job's S3 output lists it. Asynchronous calls are
+-- billed by their output (seconds of video), which no log reports.
+
+-- Each counts as one call without tokens. A batch job takes no part in an estimate.
 select
     jobs.event_time,
     jobs.job_kind,
@@ -15,7 +15,7 @@ select
     users.user_name,
     applications.application
 from jobs
--- cross join: the few jobs first, then each of them by its key.
+-- cross join: the few jobs first, then each by its key.
 cross join events
     on events.event_time = jobs.event_time and events.event_id = jobs.event_id
 inner join accounts on accounts.account_key = events.account_key

@@ -1,17 +1,18 @@
--- Who used what, hour by hour, and what does it cost?
+-- Who used what each hour, and what did it cost?
 -- Grain: hour x account x region x model x user x application x data source.
--- Units: tokens; USD; *_picodollars are whole numbers, 10^12 = 1 USD, for exact sums.
--- Caveats: a token column is NULL where unknown, a cost where no tokens are known or
--- none has a price; it leaves something out where is_lower_bound is 1. data_source
--- tells measured from estimated rows. A row may count no call: the estimated part of
--- calls counted elsewhere, or (unattributed) usage.
--- For days and longer, usage_cost_daily gives the same sums from far fewer rows.
--- No discount is configured in this version: cost_usd equals list_cost_usd.
+-- Units: tokens; USD at list price. Tokens are NULL where unknown; a cost is NULL where
+-- no tokens are known or none has a price, and a lower bound where is_lower_bound is 1.
+-- usage_cost_daily has the same sums by the day, in far fewer rows.
 
--- Each hour is added up by itself, so that a page, an hour or a day of this view reads
--- no other. json_each is SQLite's one way to join what depends on the row before it. It
--- gets each sum in 20 places, blank for NULL, because SQLite before 3.41 lets a view of
--- a database that it does not trust call no function of JSON, and json_each alone.
+-- *_picodollars are whole numbers, 10^12 = 1 USD, for exact sums. data_source separates
+-- measured from estimated rows. A row may count no call: the estimated part of calls
+-- counted elsewhere, or (unattributed) usage. No discount can be configured in this
+-- version: cost_usd equals list_cost_usd.
+
+-- Each hour is summed separately: a page, an hour or a day of this view reads no other
+-- hours. json_each is SQLite's only way to join rows that depend on the row before. It
+-- gets each sum in 20 characters, blank for NULL, because before 3.41 SQLite lets views
+-- of an untrusted database call json_each, but no other JSON function.
 {% set names_of = ['user_key', 'account_key', 'rate_key', 'application_key'] %}
 {% set sums_of = ['calls', 'failed_calls'] + columns.shown
     + ['list_cost_picodollars'] + columns.left_out %}
@@ -57,8 +58,8 @@ summed as (
     cross join json_each((
         select '["' || group_concat(sums, '","') || '"]'
         from (
-            -- The names of a row with the least user_key stand for the group's: SQLite
-            -- takes columns beside one min() from one such row.
+            -- The names come from a row with the group's lowest user_key: next to a
+            -- single min(), SQLite takes other columns from such a row.
             select
                 printf(
 {% for some in (names_of + sums_of) | batch(5) %}

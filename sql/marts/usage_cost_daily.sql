@@ -1,15 +1,15 @@
--- Who used what, day by day, and what does it cost?
--- Grain: day x account x region x model x user x application x data source, and finer:
--- a row of its own for each model id as sent, service tier and context size. Add them
--- up.
--- Units: tokens; USD; *_picodollars are whole numbers, 10^12 = 1 USD, for exact sums.
--- Caveats: a token column is NULL where unknown, a cost where no tokens are known or
--- none has a price; it leaves something out where is_lower_bound is 1. data_source
--- tells measured from estimated rows. A row may count no call: the estimated part of
--- calls counted elsewhere, or (unattributed) usage.
--- For many days, daily_costs_by_user and daily_costs_by_application give the same sums
--- from fewer rows.
--- No discount is configured in this version: cost_usd equals list_cost_usd.
+-- Who used what each day, and what did it cost?
+-- Grain: day x account x region x model x user x application x data source. Rows are
+-- also split by model id as sent, service tier and context size, so sum them.
+-- Units: tokens; USD at list price. Tokens are NULL where unknown; a cost is NULL where
+-- no tokens are known or none has a price, and a lower bound where is_lower_bound is 1.
+
+-- *_picodollars are whole numbers, 10^12 = 1 USD, for exact sums. data_source separates
+-- measured from estimated rows. A row may count no call: the estimated part of calls
+-- counted elsewhere, or (unattributed) usage. No discount can be configured in this
+-- version: cost_usd equals list_cost_usd.
+-- For many days, daily_costs_by_user and daily_costs_by_application have the same sums
+-- in fewer rows.
 select
     usage.day,
     accounts.account_id,

@@ -1,4 +1,4 @@
--- Which regions and models does each user spend on?
--- Grain: user x region x model, over all that is loaded.
+-- What does each user spend, by region and model?
+-- Grain: user x region x model, over all loaded data.
 {{ costs.units() }}
 {{ costs.totals('daily_costs_by_user', ['user_name', 'region', 'model_id']) }}

@@ -1,6 +1,7 @@
--- Which regions, models, users and applications can be chosen?
--- Grain: kind x name, names in their order; kind: region, model, user, application.
--- Only what has usage between :since and :until, UTC days, both inclusive.
+-- Which regions, models, users and applications can be selected?
+-- Grain: kind x name, sorted. kind: region, model, user or application.
+-- Only names with usage from :since to :until, UTC days, both included.
+
 -- :_visitor_applications: those that the visitor may see, NULL for all.
 with used as (
     select distinct

@@ -1,11 +1,12 @@
--- How is a cost made: which tokens, at which price, by which row of prices?
+-- How is a cost calculated: which tokens, at which price?
 -- Grain: model x region x service tier x context size x period of unchanged prices x
--- data source x token kind, the most expensive first. Filters as in usage: :since,
--- :until, :regions, :models, :users, :applications.
+-- data source x token kind, most expensive first. Filters as in usage: :since, :until,
+-- :regions, :models, :users, :applications.
 -- Units: tokens (images for the kind image); usd_per_mtok = USD per million of them;
--- cost_usd = tokens x usd_per_mtok / 1e6, NULL where there is no price. calls: those
--- whose tokens the line's data source tells, the same on each of its lines.
--- A row of token_kind NULL counts calls of which no tokens are known.
+-- cost_usd = tokens x usd_per_mtok / 1e6, NULL without a price. calls are those whose
+-- tokens come from the line's data source; each of its lines shows the same number.
+-- A row with token_kind NULL counts calls without known tokens.
+
 -- :_visitor_applications: those that the visitor may see, NULL for all.
 with rates as materialized (
     select * from int_rates
@@ -35,7 +36,7 @@ chosen as materialized (
         and {{ filters.visible() }}
 ),
 
--- Added up before they are taken apart: the days have many rows.
+-- Summed before they are split by kind, because the days have many rows.
 summed as (
     select
         day,
@@ -73,7 +74,7 @@ dated as materialized (
             and summed.day < rates.valid_to
 ),
 
--- What calls tell, and what CloudWatch adds: source -1, as in int_usage_daily.
+-- What calls report, and CloudWatch's estimate: source -1, as in int_usage_daily.
 parts as materialized (
     select
         rate_key,

@@ -1,8 +1,9 @@
 -- How is it known which application made the calls?
--- Grain: application x evidence x user, of the days of a selection, most calls first.
+-- Grain: application x evidence x user, over the selected days, most calls first.
 -- Filters as in usage: :since, :until, :regions, :models, :users, :applications.
--- evidence: config rule, role name, inference profile, request metadata, user agent,
+-- evidence: config rule, role name, inference profile, request metadata, user agent or
 -- unknown.
+
 -- :_visitor_applications: those that the visitor may see, NULL for all.
 with chosen as materialized (
     select
@@ -18,7 +19,7 @@ with chosen as materialized (
         and {{ filters.visible() }}
 ),
 
--- Only what is asked for is added up, and named when it is.
+-- Only the selection is summed, and named afterwards.
 summed as (
     select
         rate_key,

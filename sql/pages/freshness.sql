@@ -1,8 +1,9 @@
--- How fresh is what is loaded?
--- Grain: one row; NULL where there is nothing. Times are UTC.
--- :_visitor_applications: those that the visitor may see, NULL for all. For some
--- applications the days and the last call are theirs, and how AWS was read, which tells
--- of all of them, is NULL.
+-- How fresh is the loaded data?
+-- Grain: one row; NULL where nothing is loaded. Times are UTC.
+
+-- :_visitor_applications: those that the visitor may see, NULL for all. With a list,
+-- the days and the last call are those of the list, and the columns on how far AWS has
+-- been read are NULL, because they concern all applications.
 with visible as materialized (
     select
         rate_key,

@@ -1,6 +1,7 @@
 -- At which hours of the day are calls made?
 -- Grain: hour of the day, 0 to 23, UTC; 24 rows. Filters as in usage: :since, :until,
 -- :regions, :models, :users, :applications.
+
 -- :_visitor_applications: those that the visitor may see, NULL for all.
 with recursive hours (hour_of_day) as (
     select 0

@@ -1,8 +1,9 @@
--- Which calls were the last of a selection?
--- Grain: one row per call, the latest first, 100 at most. Filters as in usage: :since,
--- :until, :regions, :models, :users, :applications.
--- Only the last day of the selection that has calls is looked through.
--- Units: tokens; USD at list price, of known tokens alone, as in the view calls.
+-- Which calls of a selection are the latest?
+-- Grain: one row per call, latest first, 100 at most, from the last selected day that
+-- has calls. Filters as in usage: :since, :until, :regions, :models, :users,
+-- :applications.
+-- Units: tokens; USD at list price, of reported tokens only, as in the view calls.
+
 -- :_visitor_applications: those that the visitor may see, NULL for all.
 with chosen as materialized (
     select

@@ -1,17 +1,18 @@
--- What was used and what does it cost, by any of user, application, region, model, day?
--- Grain: one row for each combination of the dimensions asked for (:by_...), 1 or 0.
--- Filters: :since, :until are UTC days, both inclusive; :regions, :models, :users and
--- :applications are exact names, in a JSON array or with commas between them; NULL or
--- blank is no filter.
--- :top, with one dimension beside the day: so many names, those that cost most in all;
--- the others together are (others). NULL or blank names all.
--- is_lower_bound: a cost leaves out calls or tokens without a price, or calls without
--- tokens; the columns beside it count them.
+-- What was used and what did it cost, by user, application, region, model or day?
+-- Grain: one row for each combination of the requested dimensions (:by_..., 1 or 0).
+-- :since and :until are UTC days, both included; :regions, :models, :users and
+-- :applications are exact names, in a JSON array or separated by commas. NULL or blank
+-- is no filter. :top, with one dimension besides the day: keep this many names, those
+-- that cost most in total, and sum the rest as (others); NULL or blank keeps all.
+
+-- is_lower_bound: the cost leaves out calls or tokens without a price, or calls without
+-- tokens. The columns next to it count them.
+
 -- :_visitor_applications: those that the visitor may see, NULL for all.
 
--- Only the priced days with the fewest rows that can answer are read: of the four parts
--- of usage, the parameters leave one. They are added up by key first and named then,
--- because joining names to every row would take longer than all the rest.
+-- Only the smallest table of priced days that can answer is read: the parameters leave
+-- one of the four parts of usage. Rows are summed by key first and named afterwards,
+-- because joining names to every row would take longer than everything else.
 with chosen_rates as materialized (
     select rate_keys.rate_key
     from rate_keys
@@ -22,8 +23,8 @@ with chosen_rates as materialized (
         and {{ filters.chosen('models', 'int_models.canonical_model_id') }}
 ),
 
--- A name may come from the model's inference profile as well, so that it is looked for
--- under each rate key.
+-- A name may also come from the model's inference profile, so it is looked up for each
+-- rate key.
 chosen_applications as materialized (
     select
         rate_key,
@@ -104,7 +105,7 @@ usage as not materialized (
 {% endfor %}
 ),
 
--- Rate keys that the answer's names depend on; the others are added up.
+-- Rate keys that decide a name in the answer; the others are summed.
 named_rates as materialized (
     select rate_keys.rate_key
     from rate_keys

@@ -1,6 +1,6 @@
 -- title: Activity by user
--- description: Who made how many calls, with which models, where and when; no prices in
---   it.
+-- description: How many calls each user made, with which models, where and when,
+--   without prices.
 {{ filters.period_in_words() }}
 -- parameters: date_from, date_to, regions, models
 -- chart: bar x=calls:quantitative y=user_name:ordinal
@@ -17,7 +17,7 @@ select
 from daily_costs_by_user
 where
     {{ filters.period() }}
-    -- Usage that no call explains is nobody's activity.
+    -- Usage that no known call accounts for is not a user's activity.
     and calls + failed_calls > 0
 group by user_name
 order by sum(calls) desc, user_name

@@ -1,6 +1,6 @@
 -- title: Applications by region and model
--- description: Which regions and models each application spends on, the one that costs
---   most first.
+-- description: What each application spends, by region and model, highest spend
+--   first.
 {{ filters.period_in_words() }}
 -- parameters: date_from, date_to, regions, models
 -- chart: bar x=cost_usd:quantitative y=application:ordinal color=model_id

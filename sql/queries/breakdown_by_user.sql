@@ -1,6 +1,5 @@
 -- title: Users by region and model
--- description: Which regions and models each user spends on, the user who costs most
---   first.
+-- description: What each user spends, by region and model, highest spend first.
 {{ filters.period_in_words() }}
 -- parameters: date_from, date_to, regions, models
 -- chart: bar x=cost_usd:quantitative y=user_name:ordinal color=model_id

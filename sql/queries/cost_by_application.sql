@@ -1,5 +1,5 @@
 -- title: Cost by application
--- description: What each application cost, the most expensive first.
+-- description: What each application costs, most expensive first.
 {{ filters.period_in_words() }}
 -- parameters: date_from, date_to, regions, models
 -- chart: bar x=cost_usd:quantitative y=application:ordinal color=data_source

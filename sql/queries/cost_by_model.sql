@@ -1,5 +1,5 @@
 -- title: Cost by model
--- description: What each model cost, the most expensive first.
+-- description: What each model costs, most expensive first.
 {{ filters.period_in_words() }}
 -- parameters: date_from, date_to, regions, models
 -- chart: bar x=cost_usd:quantitative y=model_id:ordinal color=data_source

@@ -1,5 +1,5 @@
 -- title: Cost by region
--- description: What was spent in each region, by where the calls were made.
+-- description: What is spent in each region, by where the calls were made.
 {{ filters.period_in_words() }}
 -- parameters: date_from, date_to, regions, models
 -- chart: bar x=cost_usd:quantitative y=region:ordinal color=data_source

@@ -1,5 +1,5 @@
 -- title: Cost by user
--- description: What each user cost, the most expensive first.
+-- description: What each user spends, highest spend first.
 {{ filters.period_in_words() }}
 -- parameters: date_from, date_to, regions, models
 -- chart: bar x=cost_usd:quantitative y=user_name:ordinal color=data_source

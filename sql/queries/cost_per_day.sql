@@ -1,5 +1,5 @@
 -- title: Cost per day
--- description: What each day cost.
+-- description: What is spent each day.
 {{ filters.period_in_words() }}
 -- parameters: date_from, date_to, regions, models
 -- chart: bar x=day:ordinal y=cost_usd:quantitative

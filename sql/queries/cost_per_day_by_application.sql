@@ -1,5 +1,5 @@
 -- title: Cost per day, by application
--- description: What each application cost each day, stacked.
+-- description: What each application costs each day, stacked.
 {{ filters.period_in_words() }}
 -- parameters: date_from, date_to, regions, models
 -- chart: bar x=day:ordinal y=cost_usd:quantitative color=application

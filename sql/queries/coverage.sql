@@ -1,6 +1,6 @@
 -- title: Token coverage per day
--- description: For how many calls AWS reports the tokens call by call. The rest is
---   estimated from CloudWatch's totals, or unknown.
+-- description: For how many calls AWS reports the tokens call by call. Tokens of the
+--   others are estimated from CloudWatch's totals, or unknown.
 {{ filters.period_in_words() }}
 -- parameters: date_from, date_to, regions, models
 -- chart: bar x=day:ordinal y=coverage_pct:quantitative

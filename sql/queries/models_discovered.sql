@@ -1,5 +1,5 @@
 -- title: Models in use
--- description: Which models were called, since when, and whether they have a price.
+-- description: Which models are in use, since when, and whether they have a price.
 {{ filters.period_in_words() }}
 -- parameters: date_from, date_to, regions, models
 -- chart: bar x=calls:quantitative y=model_id:ordinal color=price_status

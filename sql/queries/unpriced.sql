@@ -1,6 +1,6 @@
 -- title: Usage without a price
--- description: What is used that no price is known for, by model id as sent. It is in
---   no cost until it has one.
+-- description: Usage of models or kinds of token without a price, by model id as sent.
+--   No cost includes it.
 {{ filters.period_in_words() }}
 -- parameters: date_from, date_to, regions, models
 select

@@ -1,6 +1,5 @@
--- What does the warehouse know of these requests?
--- Grain: call. :request_ids is a JSON list; :first and :last are moments, both
--- included.
+-- What does the warehouse know about these requests?
+-- Grain: call. :request_ids is a JSON array; :first and :last are times, both included.
 -- Units: tokens; pico-dollars at list price.
 select
     request_id,

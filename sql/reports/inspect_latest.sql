@@ -1,5 +1,5 @@
--- Which are the newest calls?
--- Grain: call, the newest first, :number of them.
+-- Which calls are the newest?
+-- Grain: call, newest first, :number of them.
 select
     event_time,
     event_id,

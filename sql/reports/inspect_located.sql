@@ -1,5 +1,5 @@
 -- Which call has this key, and where was it made?
--- Grain: one row. :event_key is the id as it is stored.
+-- Grain: one row. :event_key is the id as stored.
 select
     events.event_time,
     {{ ids.as_text('events.event_id') }} as event_id,

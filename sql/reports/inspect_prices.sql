@@ -1,7 +1,6 @@
--- By which price did each kind of token of a call cost what?
--- Grain: kind of token that the call used, in the order of the columns of calls. Units:
--- tokens; USD per million tokens, USD. The columns of prices are NULL where there is
--- none.
+-- What did each kind of token of a call cost, and at which price?
+-- Grain: kind of token that the call used, in the column order of calls. Units: tokens;
+-- USD per million tokens, USD. The price columns are NULL where there is no price.
 with call as (
     select *
     from calls

@@ -1,5 +1,5 @@
 -- What did an application cost on each of the last days?
--- Grain: UTC day, of :application, from the day :since on.
+-- Grain: UTC day, for :application, from the day :since on.
 -- Units: *_picodollars are whole numbers, 10^12 = 1 USD; NULL where nothing is priced.
 select
     day,

@@ -1,14 +1,14 @@
--- What did each application use of each model in every five minutes?
+-- What did each application use of each model in each five minutes?
 -- Grain: 5-minute period x application x model (canonical), over all accounts and
--- regions. :since and :until are bounds of hours and periods, half open; hours before
--- :estimates_until are estimated, later ones not.
+-- regions. :since and :until are bounds of hours and periods, :until excluded. Hours
+-- before :estimates_until get estimates, later ones do not.
 -- Units: tokens; calls; *_picodollars are whole numbers, 10^12 = 1 USD.
--- Caveats: a token column is NULL where no count is known, a cost where nothing can be
--- priced; calls_without_cost are the successful calls that a cost leaves out,
--- unpriced_tokens the tokens, because they have no price. Estimates exist by the hour:
--- what a row of usage_hourly is given is shared out evenly among its calls that lack
--- the count, in the order of their times and in whole tokens that add up exactly; what
--- no call can take, (unattributed), over the hour's twelve periods.
+-- Caveats: a token column is NULL where no count is known, a cost where nothing has a
+-- price. calls_without_cost are the successful calls that a cost leaves out;
+-- unpriced_tokens are the tokens left out for lack of a price. Estimates exist by the
+-- hour. The estimate of a row of usage_hourly is divided evenly among its calls that
+-- lack the count, in time order and in whole tokens that add up exactly. (unattributed)
+-- usage is divided over the hour's twelve periods.
 with used as (
     select
         usage.*,
@@ -24,7 +24,7 @@ with used as (
     where usage.event_time >= :since and usage.event_time < :until
 ),
 
--- *_turn: which of the calls that lack the count a call is. *_of: how many there are.
+-- *_turn: a call's number among those that lack the count. *_of: how many there are.
 with_estimates as (
     select
         used.*,
@@ -57,7 +57,7 @@ with_estimates as (
     )
 ),
 
--- estimate * turn / of, less what it was a turn before; no product can overflow.
+-- estimate * turn / of, less its value one turn before; no product can overflow.
 by_call as (
     select
         event_time,

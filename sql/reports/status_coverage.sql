@@ -1,7 +1,7 @@
--- For how many calls does AWS report the tokens call by call, from a day on?
+-- For how many calls does AWS report the tokens call by call, from a given day on?
 -- Grain: one row. :since is a UTC day, '' for all. Units: successful calls;
--- coverage_pct is 0 to 100, NULL without a call.
--- As the view token_coverage.
+-- coverage_pct is 0 to 100, NULL without calls.
+-- Counts as in the view token_coverage.
 select
     min(day) as first_day,
     max(day) as last_day,

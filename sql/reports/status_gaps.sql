@@ -1,5 +1,5 @@
--- Which stretches of time can no longer be read?
--- Grain: gap. Both ends are missing.
+-- Which periods can no longer be read?
+-- Grain: gap. Both ends are part of the gap.
 select
     stream,
     gap_start,

@@ -1,6 +1,6 @@
 -- How did the last round of sync go?
--- Grain: one row, or none where nothing was ever synced. outcome and finished_at are
--- NULL while it runs, or where it was killed.
+-- Grain: one row, or none if nothing was ever synced. outcome and finished_at are NULL
+-- while it runs, and if it was killed.
 select
     run_id,
     started_at,

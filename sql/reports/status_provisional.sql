@@ -1,8 +1,8 @@
 -- Which hours may CloudWatch still change?
--- Grain: one row; first_hour is NULL where there is none. Units: UTC hours, counted
--- once however many models and regions they have.
--- Only the last day of each stream is looked at, hour by hour on the key, so that it
--- takes no longer the more is loaded: sync marks no hour older than that.
+-- Grain: one row; first_hour is NULL if there are none. Units: UTC hours, each counted
+-- once for all models and regions.
+-- Only the last day of each stream is read, hour by hour on the key, so the time taken
+-- does not grow with the data: sync marks no older hour.
 with recursive hours_back as (
     select 0 as back
     union all

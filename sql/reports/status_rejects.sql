@@ -1,5 +1,5 @@
--- What was refused, where, and why?
--- Grain: file (or stream) x reason, the most frequent first.
+-- What was rejected, where, and why?
+-- Grain: file (or stream) x reason, most frequent first.
 select
     file,
     reason,

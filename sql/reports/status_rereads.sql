@@ -1,8 +1,8 @@
--- What has reading again found that came late, and what was not read again?
--- Grain: stream that was read again since :since. late_events are those found since;
--- most_late_hours: at most so late was the latest of them. unread_from to unread_to,
--- both included: what the last time left out, for want of requests or because it was
--- too old for AWS by then.
+-- Which late events did rereading find, and what was not read again?
+-- Grain: stream that was reread since :since. late_events are those found since then;
+-- most_late_hours is the most that any of them can have been late. unread_from to
+-- unread_to, both included: what the last reread left out, for lack of requests or
+-- because AWS no longer had it.
 with recent as (
     select
         stream,

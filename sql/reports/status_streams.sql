@@ -1,5 +1,5 @@
 -- How far has each source been read?
--- Grain: stream. As the view sync_status, the streams of an account together.
+-- Grain: stream, as in the view sync_status; the streams of an account together.
 select
     stream,
     source,

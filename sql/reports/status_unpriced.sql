@@ -1,5 +1,5 @@
 -- Which models have no price?
--- Grain: raw model id (as sent) x region, as the view unpriced_usage.
+-- Grain: raw model id (as sent) x region, as in the view unpriced_usage.
 select
     model_id,
     raw_model_id,

@@ -1,7 +1,7 @@
--- Which kinds of calls are there, how many of each, and how many with tokens?
+-- Which kinds of calls are there, how many of each, and how many report tokens?
 -- Grain: operation x model as sent x region x tier x caller x user agent x application
 -- x failed or not. is_priced: some kind of token has a price on the day of the last
--- one. Batch and asynchronous jobs, which have no tokens, are left out.
+-- call. Batch and asynchronous jobs, which have no tokens, are left out.
 {% set kind = [
     'operation_key',
     'model_key',

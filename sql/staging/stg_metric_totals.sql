@@ -1,5 +1,5 @@
 -- What did CloudWatch count, hour by hour?
--- Grain: metric series x period (as metric_totals). Units: value as CloudWatch's Sum.
+-- Grain: metric series x period, as in metric_totals. Units: value is CloudWatch's Sum.
 select
     series_key,
     substr(period_start, 1, 13) || ':00:00Z' as hour,

@@ -1,4 +1,4 @@
--- What is known and estimated of the calls of each day, without prices?
--- Grain: as usage_daily. Units: tokens, images, calls. Known counts are NULL where no
--- call of the row knows them.
+-- What is known and estimated of each day's calls, without prices?
+-- Grain: as usage_daily. Units: tokens, images, calls. A known count is NULL where no
+-- call of the row reports it.
 {{ usage.staged('day', 'usage_daily') }}

@@ -1,5 +1,5 @@
--- What is each user called?
--- Grain: as users. user_name is the alias where the configuration gives one;
+-- What is each user's name?
+-- Grain: as users. user_name is the alias where the configuration file gives one;
 -- raw_user_name is AWS's name.
 select
     user_key,

@@ -77,9 +77,7 @@ def test_a_good_warehouse_passes_every_check(path: Path) -> None:
 def test_it_is_told_line_by_line(path: Path) -> None:
     status, out, err = run("check", "--db", path)
     assert (status, err) == (0, "")
-    assert (
-        " ok           rollup_matches_events          Is the rollup what the events come to?" in out
-    )
+    assert " ok           rollup_matches_events          Does the rollup match the events?" in out
     assert out.splitlines()[-1] == f"{len(SQL_CHECKS) + 4} ok"
 
 
@@ -124,9 +122,7 @@ def test_the_first_rows_are_shown_and_the_rest_counted(path: Path) -> None:
     change(path, "update usage_hourly set failed_calls = failed_calls + 2")
     status, out, _ = run("check", "--db", path)
     lines = [" ".join(line.split()) for line in out.splitlines()]
-    at = lines.index(
-        "failed rollup_matches_events Is the rollup what the events come to? No: 8 rows."
-    )
+    at = lines.index("failed rollup_matches_events Does the rollup match the events? No: 8 rows.")
     assert status == 1
     assert lines[at + 1].startswith("hour 2026-11-02T10:00:00Z, account_key 1,")
     assert lines[at + 1].endswith("failed_calls 2")

@@ -1,4 +1,4 @@
-"""Each check returns no rows on good data, and some on damaged."""
+"""Each check returns no rows for good data, and some for damaged data."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def loaded(db: Database, tmp_path: Path) -> Database:
 
 
 @pytest.mark.parametrize("check", CHECKS)
-def test_good_data_pass(loaded: Database, check: str) -> None:
+def test_good_data_passes(loaded: Database, check: str) -> None:
     assert rows(loaded, CHECKS[check]) == []
 
 

@@ -1,4 +1,4 @@
-"""CloudWatch's totals shared out among the calls whose tokens nobody recorded."""
+"""CloudWatch's totals are shared out among the calls without known tokens."""
 
 from __future__ import annotations
 
@@ -89,7 +89,7 @@ def test_cloudwatch_below_the_known_sum_leaves_nothing_to_share(
     ]
 
 
-def test_tokens_that_no_call_explains_stand_as_unattributed(db: Database, given_: Given) -> None:
+def test_tokens_that_no_call_accounts_for_are_unattributed(db: Database, given_: Given) -> None:
     given_([], [(HAIKU, "InputTokenCount", 10_000), (SONNET, "OutputTokenCount", 100)])
     assert rows(db, "select user_name, application, model_id, calls, input_tokens, output_tokens, cost_usd,"
                     " data_source from usage_cost order by model_id") == [
@@ -101,7 +101,7 @@ def test_tokens_that_no_call_explains_stand_as_unattributed(db: Database, given_
     ) == [(HOUR, 10_000)]
 
 
-def test_tokens_beyond_calls_that_know_all_theirs_are_unattributed(
+def test_tokens_beyond_those_that_all_calls_report_are_unattributed(
     db: Database, given_: Given
 ) -> None:
     given_([call(1, user="A", tokens=(4_000, 500))], [(HAIKU, "InputTokenCount", 4_100)])
@@ -142,8 +142,8 @@ def test_a_user_whose_other_calls_failed_is_not_mixed(db: Database, given_: Give
     assert rows(db, "select data_source from user_costs") == [(ACTUAL,)]
 
 
-def test_each_kind_stands_by_itself(db: Database, given_: Given) -> None:
-    """Calls that know input and output lack cache reads: those are estimated beside them."""
+def test_each_kind_is_estimated_separately(db: Database, given_: Given) -> None:
+    """Calls that report input and output lack cache reads, which are estimated separately."""
     given_(
         [call(1, user="A", tokens=(4_000, 500)), call(2, user="B")],
         [
@@ -204,7 +204,7 @@ def test_where_cloudwatch_knows_only_the_canonical_id_that_is_used(
         SONNET,
     ],
 )
-def test_every_spelling_of_a_model_meets_its_metrics(
+def test_every_spelling_of_a_model_matches_its_metrics(
     db: Database, given_: Given, sent: str
 ) -> None:
     given_(
@@ -213,7 +213,7 @@ def test_every_spelling_of_a_model_meets_its_metrics(
     assert usage(db, "input_tokens") == [("A", ESTIMATED, 1, 100)]
 
 
-def test_the_two_endpoints_have_totals_of_their_own(db: Database, given_: Given) -> None:
+def test_the_two_endpoints_have_separate_totals(db: Database, given_: Given) -> None:
     model = "anthropic.claude-opus-4-7"
     mantle = {"eventSource": "bedrock-mantle.amazonaws.com", "eventName": "CreateInference"}
     given_(
@@ -261,7 +261,9 @@ def test_a_revised_total_replaces_the_first(db: Database, given_: Given) -> None
     assert usage(db, "input_tokens") == [("A", ESTIMATED, 1, 60)]
 
 
-def test_whole_tokens_add_up_where_a_share_is_no_whole_number(db: Database, given_: Given) -> None:
+def test_whole_tokens_add_up_where_a_share_is_not_a_whole_number(
+    db: Database, given_: Given
+) -> None:
     given_(
         [call(n, user=f"user-{n}") for n in range(7)],
         [(HAIKU, "InputTokenCount", 100)],
@@ -272,7 +274,7 @@ def test_whole_tokens_add_up_where_a_share_is_no_whole_number(db: Database, give
 
 
 def test_large_totals_do_not_overflow(db: Database) -> None:
-    """The plain product of a residual and its calls would leave 64 bits."""
+    """The plain product of a residual and its calls would exceed 64 bits."""
     million = 10**6
     load_key = Loader(db)
     metric = MetricValue(ACCOUNT, "us-east-1", HAIKU, "InputTokenCount", HOUR, 3600, 10**12 - 1)
@@ -318,7 +320,7 @@ METRIC = st.tuples(
 
 @settings(max_examples=rounds(7, 500))
 @given(st.lists(CALL, max_size=12), st.lists(METRIC, max_size=8))
-def test_attributed_and_unattributed_come_to_cloudwatch(
+def test_attributed_and_unattributed_add_up_to_cloudwatch(
     new_warehouse: Callable[[], AbstractContextManager[Database]],
     tmp_path_factory: pytest.TempPathFactory,
     calls: list[tuple[Any, ...]],
@@ -337,8 +339,8 @@ def test_attributed_and_unattributed_come_to_cloudwatch(
         load(db, log, csv)
         for check in sql_names("checks"):
             assert rows(db, sql_text(f"checks/{check}")) == [], check
-        # Independently of the views: for each kind, all that is shown is CloudWatch's total where it
-        # has one that is not below what the calls know, else what the calls know.
+        # Independently of the views: for each kind, the sum shown is CloudWatch's total, or what the
+        # calls report where CloudWatch has no total or a lower one.
         for column, names in (
             ("input_tokens", ("InputTokenCount",)),
             ("output_tokens", ("OutputTokenCount",)),

@@ -1,4 +1,4 @@
-"""What limits pages and canned queries: names in a JSON array, or with commas between them."""
+"""The filters of pages and canned queries: names in a JSON array or separated by commas."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ SQL = compose(
         "days": "select day from known where {{ filters.period() }} order by day",
     }
 )
-# As sources have them: every text but NUL, which no stored name holds.
+# Names as sources have them: any text except NUL, which no stored name contains.
 TEXT = st.text(st.characters(exclude_characters="\0", exclude_categories=["Cs"]), max_size=8)
 # What can stand between commas.
 PLAIN = TEXT.map(lambda name: name.replace(",", "").strip(" ").lstrip("[")).filter(bool)
@@ -49,7 +49,7 @@ def chosen(db: sqlite3.Connection, names: str | None, known: list[str]) -> list[
 
 @settings(max_examples=rounds(60, 3000), deadline=None)
 @given(known=st.lists(TEXT, unique=True, max_size=5), data=st.data())
-def test_an_array_chooses_its_names_and_no_others(
+def test_an_array_selects_its_names_and_no_others(
     db: sqlite3.Connection, known: list[str], data: st.DataObject
 ) -> None:
     wanted = data.draw(st.lists(st.sampled_from(known) if known else TEXT, max_size=3))
@@ -60,7 +60,7 @@ def test_an_array_chooses_its_names_and_no_others(
 
 @settings(max_examples=rounds(60, 3000), deadline=None)
 @given(known=st.lists(PLAIN, unique=True, min_size=1, max_size=5), data=st.data())
-def test_a_list_with_commas_chooses_the_same(
+def test_a_list_with_commas_selects_the_same(
     db: sqlite3.Connection, known: list[str], data: st.DataObject
 ) -> None:
     wanted = data.draw(st.lists(st.sampled_from(known) | PLAIN, min_size=1, max_size=3))
@@ -75,12 +75,14 @@ def test_blank_is_everything(db: sqlite3.Connection, blank: str | None) -> None:
 
 
 @pytest.mark.parametrize("nothing", ["[]", ",", "A", "a b", "%", '"', "a' or 1=1 --", '"],["a'])
-def test_what_does_not_name_it_does_not_choose_it(db: sqlite3.Connection, nothing: str) -> None:
+def test_other_text_does_not_select_a_name(db: sqlite3.Connection, nothing: str) -> None:
     assert chosen(db, nothing, ["a"]) == []
 
 
 @pytest.mark.parametrize("broken", ["[", '["a"', "[a]", '["a"]]'])
-def test_a_broken_array_is_an_error_and_not_everything(db: sqlite3.Connection, broken: str) -> None:
+def test_a_malformed_array_is_an_error_and_does_not_select_everything(
+    db: sqlite3.Connection, broken: str
+) -> None:
     with pytest.raises(sqlite3.OperationalError, match="malformed JSON"):
         chosen(db, broken, ["a"])
 
@@ -109,7 +111,7 @@ def test_a_broken_array_is_an_error_and_not_everything(db: sqlite3.Connection, b
         ({"models": MODEL, "regions": "us-west-2"}, []),
     ],
 )
-def test_blank_dates_are_the_last_thirty_days_and_what_is_given_counts(
+def test_blank_dates_mean_the_last_thirty_days_and_given_ones_apply(
     db: sqlite3.Connection, given_: dict[str, Any], days: list[str]
 ) -> None:
     for table in ("known", "usage_daily"):

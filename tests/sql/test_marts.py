@@ -1,4 +1,4 @@
-"""The views people open: given calls, expected rows, and the names others rely on."""
+"""The views that users open: expected rows for given calls, and the names that scripts rely on."""
 
 from __future__ import annotations
 
@@ -71,7 +71,7 @@ def test_the_names_that_scripts_rely_on(db: Database, name: str) -> None:
 
 @pytest.fixture
 def week(db: Database, tmp_path: Path) -> Database:
-    """Two days, two regions, two people and an application; tokens, estimates, failures."""
+    """Two days, regions and people, and an application; tokens, estimates, failures."""
     chatbot = role_identity("ChatbotApp-BedrockRole")
     calls = [
         call(1, user="alice", tokens=(1_000_000, 0)),
@@ -175,7 +175,7 @@ def test_reconciliation(week: Database) -> None:
                       " from reconciliation where model_id = ? and region = 'us-east-1'", [HAIKU]) == [
         (1_000_000, 2_000_000, None, 3_000_000, 0)
     ]  # fmt: skip
-    # CloudWatch has no figures there: nothing to differ from.
+    # CloudWatch has no figures there, so there is no difference.
     assert rows(
         week,
         "select cloudwatch_tokens, difference_tokens from reconciliation where region = 'us-west-2'",
@@ -230,13 +230,13 @@ def test_a_profile_that_is_not_loaded_stands_for_itself(db: Database, tmp_path: 
     ]
 
 
-# -- how the SQL is kept --------------------------------------------------------------------------
+# -- the files of sql/ ----------------------------------------------------------------------------
 
 FOLDERS = (*VIEW_LAYERS, "checks", "load", "pages", "queries", "reports")
 
 
 @pytest.mark.parametrize("folder", FOLDERS)
-def test_every_text_says_its_question_and_is_kept_narrow(folder: str) -> None:
+def test_every_text_starts_with_a_question_and_is_narrow(folder: str) -> None:
     for name in sql_names(folder):
         text = sql_text(f"{folder}/{name}")
         lines = text.splitlines()
@@ -248,7 +248,7 @@ def test_every_text_says_its_question_and_is_kept_narrow(folder: str) -> None:
         assert folder not in VIEW_LAYERS or any("Grain:" in line for line in lines[:12]), name
 
 
-def test_every_file_is_of_a_known_folder() -> None:
+def test_every_file_is_in_a_known_folder() -> None:
     files = {file.parent.name for file in resources.SQL.rglob("*.sql")}
     assert files <= {*FOLDERS, "macros"}
 

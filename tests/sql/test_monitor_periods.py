@@ -1,4 +1,4 @@
-"""``sql/reports/monitor_periods.sql``: given calls and totals, these rows of five minutes."""
+"""``sql/reports/monitor_periods.sql``: expected five-minute rows for given calls and totals."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def periods(
     return [tuple(row[name] for name in COLUMNS) for row in found]
 
 
-def test_calls_stand_in_their_five_minutes_by_application_and_canonical_model(
+def test_calls_count_in_their_five_minutes_by_application_and_canonical_model(
     db: Database, tmp_path: Path
 ) -> None:
     log = [
@@ -51,7 +51,7 @@ def test_calls_stand_in_their_five_minutes_by_application_and_canonical_model(
         at(7, "10:59:59", tokens=None),
     ]
     load(db, write_log(tmp_path / "log.json", log))
-    # Claude 3 Haiku: $0.25 and $1.25 a million tokens; Sonnet 4.5 of a geo profile: $3.30, $16.50.
+    # Per million tokens: Claude 3 Haiku $0.25 and $1.25; Sonnet 4.5 by geo profile $3.30, $16.50.
     assert periods(db) == [
         ("2026-11-02T10:00:00Z", "Search", HAIKU, 2, 0, 300, 30, None, None, 112_500_000, 0),
         ("2026-11-02T10:05:00Z", "Chat", HAIKU, 1, 0, 1, 1, None, None, 1_500_000, 0),
@@ -103,7 +103,7 @@ def test_an_hour_s_estimate_goes_to_the_calls_that_lack_the_count(
     assert [row[5] for row in unestimated] == [100, None, None, None]
 
 
-def test_what_no_call_can_take_is_spread_over_the_hour(db: Database, tmp_path: Path) -> None:
+def test_unattributed_usage_is_spread_over_the_hour(db: Database, tmp_path: Path) -> None:
     totals = [(HAIKU, "InputTokenCount", 25), (HAIKU, "OutputTokenCount", 3)]
     load(db, write_metrics(tmp_path / "m.csv", totals))
     found = periods(db)
@@ -121,5 +121,5 @@ def test_a_call_without_a_price_has_no_cost(db: Database, tmp_path: Path) -> Non
     log = [at(1, "10:00:00", tokens=(100, 10), **unknown), at(2, "10:00:00", tokens=(0, 0), **unknown)]  # fmt: skip
     load(db, write_log(tmp_path / "log.json", log))
     ((*_, tokens, _, _, _, cost, without),) = periods(db)
-    # No tokens cost nothing, whatever the price.
+    # Zero tokens cost nothing at any price.
     assert (tokens, cost, without) == (100, 0, 1)

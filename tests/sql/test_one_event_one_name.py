@@ -1,7 +1,7 @@
-"""Whatever a view names (user, application, model, region), it names it as ``calls`` does.
+"""Every view names a user, application, model and region as ``calls`` does.
 
-One event a warehouse: everything in it is that event's, so each name must be the one of ``calls``,
-in every view, page and report. Aliases, rules, roles and tagged inference profiles all have a say.
+Each warehouse has one event, so every name in every view, page and report must be the name in
+``calls``. Aliases, rules, roles and tagged inference profiles all affect the names.
 """
 
 from __future__ import annotations
@@ -34,16 +34,16 @@ from tests.support import (
 )
 
 NAMES = ("user_name", "application", "model_id", "region")
-NOBODY = "(unattributed)"
-# There model_id is the id as sent.
+UNATTRIBUTED = "(unattributed)"
+# In int_models, model_id is the id as sent.
 VIEWS = sorted(view_sql().keys() - {"int_models"})
-# What holds the names of more than what happened: the rows of the event.
+# Views with more names than the event's, with a condition for its rows.
 OF_THE_EVENT = {
     "stg_users": "user_key in (select user_key from events)",
     "int_applications": "(model_key, application_key) in (select model_key, application_key from events)",
     "int_names": "(rate_key, application_key) in (select rate_key, application_key from usage_hourly)",
 }
-# Its names are those of a price, which may be for every region.
+# Names a price, which may be for every region.
 PRICES = "reports/inspect_prices"
 FILES = [f"{folder}/{name}" for folder in ("pages", "reports") for name in sql_names(folder)]
 
@@ -56,16 +56,16 @@ PROFILE = {
 }
 JOB = {"eventName": "CreateModelInvocationJob", "responseElements": {"jobArn": "arn:aws:x:job/1"}}
 
-# What happened: the fields of the event, and what else tells of it.
+# Events: their fields, and other sources that report them.
 EVENTS: dict[str, dict[str, Any]] = {
     "a call with tokens": {"tokens": (1000, 10)},
     "a call that CloudWatch estimates": {},
     "a call of which a kind has no price": {"additionalEventData": {"inputTokens": 5, "outputTokens": 0, "cacheWriteInputTokens": 9}},
-    "a call that two sources tell of": {"tokens": (100, 10)},
+    "a call that two sources report": {"tokens": (100, 10)},
     "a job": JOB,
     "a failed call": {"errorCode": "ThrottlingException"},
 }  # fmt: skip
-# Who made it, by which model id, and what names its application then.
+# Callers and model ids, and the evidence for the application.
 MAKERS: dict[str, tuple[dict[str, Any], str]] = {
     "a profile before the agent": ({"userAgent": "Agent/1.0", "requestParameters": {"modelId": ARN}}, "Tagged"),
     "a role before a profile": ({"userIdentity": role_identity("Chat-BedrockRole"), "requestParameters": {"modelId": ARN}}, "Chat"),
@@ -121,12 +121,12 @@ def write(db: Database, folder: Path, event: str, maker: dict[str, Any]) -> None
         fields["requestParameters"] = {**maker.get("requestParameters", {"modelId": HAIKU}), "jobName": "x"}  # fmt: skip
     record = call(1, **fields)
     files = [folder / "profiles.json", write_log(folder / "log.json", [record])]
-    if event == "a call that two sources tell of":
+    if event == "a call that two sources report":
         log = {"modelId": record["requestParameters"]["modelId"], "region": record["awsRegion"],
                "identity": {"arn": record["userIdentity"]["arn"]}}  # fmt: skip
         files.append(write_invocation_log(folder / "l.json", [logged(1, tokens=(90, 10), **log)]))
     if event == "a call that CloudWatch estimates" and record["awsRegion"] == "us-east-1":
-        hours = ("2026-11-02T10:00:00Z", "2026-11-02T12:00:00Z")  # the second is nobody's
+        hours = ("2026-11-02T10:00:00Z", "2026-11-02T12:00:00Z")  # no call in the second
         model = record["requestParameters"]["modelId"]
         files.append(write_metrics(folder / "m.csv", [(model, "InputTokenCount", 9, hour, 3600) for hour in hours]))  # fmt: skip
     load(db, *files)
@@ -146,10 +146,10 @@ def test_every_view_names_an_event_as_calls_does(
                 ((*names,),) = rows(db, f"select {', '.join(NAMES)} from calls")
                 truth = dict(zip(NAMES, names, strict=True))
                 assert (truth["application"], truth["model_id"]) == (application, HAIKU)
-                found = [one for one in names_in(db) if one[2] != NOBODY]
+                found = [one for one in names_in(db) if one[2] != UNATTRIBUTED]
                 named = {(view, name) for view in VIEWS for name in named_by(db, view)}
             seen |= {(where, name) for where, name, _ in found}
             wrong += [(event, maker, *one) for one in found if truth[one[1]] != one[2]]
     assert wrong == []
-    # No view is left out because nothing of any event was in it.
+    # Every view had names of some event.
     assert named - seen == {("sync_status", "region")}

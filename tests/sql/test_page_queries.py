@@ -1,4 +1,4 @@
-"""The queries behind the pages: given calls, expected rows, under every filter."""
+"""The queries behind the pages: expected rows for given calls, with every filter."""
 
 from __future__ import annotations
 
@@ -63,7 +63,7 @@ def days(db: Database, tmp_path: Path) -> Database:
     return db
 
 
-def test_what_can_be_chosen_is_what_was_used(days: Database) -> None:
+def test_only_what_was_used_can_be_selected(days: Database) -> None:
     chosen: dict[str, list[str]] = {}
     for row in ask(days, "choices"):
         chosen.setdefault(row["kind"], []).append(row["name"])
@@ -75,7 +75,7 @@ def test_what_can_be_chosen_is_what_was_used(days: Database) -> None:
     }
 
 
-def test_a_restricted_visitor_can_choose_nothing_else(days: Database) -> None:
+def test_a_restricted_visitor_can_select_nothing_else(days: Database) -> None:
     names = {
         (r["kind"], r["name"]) for r in ask(days, "choices", _visitor_applications='["Search"]')
     }
@@ -102,7 +102,7 @@ def test_how_fresh_it_is(days: Database, db: Database) -> None:
     ]
 
 
-def test_nothing_is_as_old_as_nothing(db: Database) -> None:
+def test_an_empty_warehouse_has_no_age(db: Database) -> None:
     assert set(ask(db, "freshness")[0].values()) == {None, 0}
 
 
@@ -145,7 +145,7 @@ def test_a_cost_is_tokens_times_the_price_of_a_row(days: Database) -> None:
         assert (line["price_source"], line["price_checked_on"]) == (source, checked)
 
 
-def test_an_estimate_and_what_has_no_price_are_lines_of_their_own(days: Database) -> None:
+def test_estimates_and_unpriced_kinds_have_separate_lines(days: Database) -> None:
     (line, other) = ask(days, "cost_lines", applications=["ChatbotApp"])
     assert (line["data_source"], line["token_kind"]) == ("CloudWatch (Estimated)", "input")
     assert (line["tokens"], line["cost_usd"]) == (1_000_000, 0.25)
@@ -191,7 +191,7 @@ def test_the_lines_of_a_cost_add_up_to_it(days: Database, filters: dict[str, Any
         assert tokens == total[f"{kind}_tokens"]
 
 
-def test_the_latest_calls_are_those_of_the_last_day_with_any(days: Database) -> None:
+def test_the_latest_calls_are_those_of_the_last_day_with_calls(days: Database) -> None:
     found = [row["event_id"] for row in ask(days, "latest_calls")]
     assert found == [uuid_of(n) for n in (2, 5, 4, 3)]
     (call_of_search,) = ask(days, "latest_calls", applications=["Search"])
@@ -227,7 +227,7 @@ def test_usage_of_a_restricted_visitor_is_that_of_its_applications(
 
 
 @pytest.mark.parametrize("name", FILES)
-def test_each_says_what_it_answers_and_of_which_grain(name: str) -> None:
+def test_each_head_has_its_question_and_grain(name: str) -> None:
     text = sql_text(f"pages/{name}")
     assert text.startswith("-- ")
     head = text.split("\nwith ")[0].split("\nselect")[0]
@@ -237,7 +237,7 @@ def test_each_says_what_it_answers_and_of_which_grain(name: str) -> None:
     assert max(map(len, text.splitlines())) <= 88
 
 
-def test_the_top_names_stay_and_the_others_are_one(days: Database) -> None:
+def test_the_top_names_are_kept_and_the_others_are_summed(days: Database) -> None:
     every = {row["application"]: row for row in ask(days, "usage", by_application="1")}
     top = {row["application"]: row for row in ask(days, "usage", by_application="1", top="1")}
     assert set(top) == {"Unknown", "(others)"}
@@ -248,7 +248,7 @@ def test_the_top_names_stay_and_the_others_are_one(days: Database) -> None:
     assert top["(others)"]["data_source"] == "Mixed"
 
 
-def test_who_is_on_top_is_decided_over_all_days(days: Database) -> None:
+def test_the_top_names_are_those_of_all_days(days: Database) -> None:
     rows = ask(days, "usage", by_day="1", by_application="1", top="2")
     assert {(row["day"], row["application"]) for row in rows} == {
         ("2026-11-02", "Search"),

@@ -1,4 +1,4 @@
-"""Which price a call gets, and that its cost is exact."""
+"""The price of each call, and exact costs."""
 
 from __future__ import annotations
 
@@ -87,7 +87,7 @@ def test_the_exact_id_before_looser_ones(db: Database, tmp_path: Path, price: An
 @pytest.mark.parametrize(
     "model_id", [MODEL, "acme.model-20260101-v1", "acme.model-20260101", "acme.model"]
 )
-def test_a_price_may_stand_under_a_looser_id(
+def test_a_price_may_be_listed_under_a_looser_id(
     db: Database, tmp_path: Path, price: Any, model_id: str
 ) -> None:
     price(7, model_id=model_id)
@@ -98,7 +98,7 @@ def test_a_price_may_stand_under_a_looser_id(
     ("sent", "scope"),
     [(f"us.{MODEL}", "global"), (f"global.{MODEL}", "regional"), (MODEL, "global")],
 )
-def test_never_from_one_scope_to_the_other(
+def test_never_across_scopes(
     db: Database, tmp_path: Path, price: Any, sent: str, scope: str
 ) -> None:
     price(1, scope=scope)
@@ -127,7 +127,7 @@ def test_a_kind_that_is_not_used_needs_no_price(db: Database, tmp_path: Path, pr
     assert cost(db, tmp_path, tokens=(1_000_000, 0)) == 1
 
 
-def test_commercial_prices_never_stand_for_govcloud(
+def test_commercial_prices_never_apply_to_govcloud(
     db: Database, tmp_path: Path, price: Any
 ) -> None:
     price(1)
@@ -144,7 +144,7 @@ def test_commercial_prices_never_stand_for_govcloud(
         ("2025-12-31", None),
     ],
 )
-def test_a_price_holds_from_its_first_day_until_before_its_last(
+def test_a_price_applies_from_its_first_day_until_before_its_last(
     db: Database, tmp_path: Path, price: Any, day: str, expected: int | None
 ) -> None:
     price(1, effective_to="2026-11-01")
@@ -153,10 +153,10 @@ def test_a_price_holds_from_its_first_day_until_before_its_last(
 
 
 @pytest.mark.parametrize(("tokens", "rate"), [(200_000, 3_300_000), (200_001, 6_600_000)])
-def test_a_long_request_is_decided_before_any_sum(
+def test_long_context_is_decided_by_request_before_any_sum(
     db: Database, tmp_path: Path, tokens: int, rate: int
 ) -> None:
-    """Sonnet 4.5 above 200,000 input tokens cost twice as much until 2026-04-30."""
+    """Until 2026-04-30, Sonnet 4.5 cost twice as much above 200,000 input tokens."""
     when = {"eventTime": "2026-04-30T10:00:00Z"}
     short = call(2, tokens=(1_000, 0), requestParameters={"modelId": SONNET}, **when)
     load(db, write_log(tmp_path / "short.json", [short]))
@@ -171,7 +171,7 @@ def test_a_long_request_is_decided_before_any_sum(
     ]
 
 
-def test_a_new_context_threshold_makes_the_rollup_anew(
+def test_a_new_context_threshold_rebuilds_the_rollup(
     db: Database, tmp_path: Path, price: Any
 ) -> None:
     price(1)

@@ -1,4 +1,4 @@
-"""What several files of ``sql/`` share is put into each, and what SQLite gets is plain SQL."""
+"""Macros shared by files in ``sql/`` are inserted into each, and SQLite gets plain SQL."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def composed(text: str) -> str:
     return compose({**MACROS, "marts/costs": text})["marts/costs"]
 
 
-def test_a_text_is_indented_as_the_line_that_it_is_put_in_on() -> None:
+def test_an_insertion_is_indented_like_its_line() -> None:
     text = "-- How much?\nselect\n    {{ money.dollars('cost') }} as cost_usd\nfrom costs\n"
     assert composed(text) == (
         "-- How much?\nselect\n    round(\n        cost / 1e12,\n        9\n    ) as cost_usd\nfrom costs\n"
@@ -42,7 +42,7 @@ def test_a_text_is_indented_as_the_line_that_it_is_put_in_on() -> None:
         ("select {{ money.dollars('cost')", "line 1|end of"),
     ],
 )
-def test_what_does_not_exist_is_an_error_that_names_the_file(text: str, said: str) -> None:
+def test_an_undefined_name_is_an_error_that_names_the_file(text: str, said: str) -> None:
     with pytest.raises(SqlTextError, match=rf"^sql/marts/costs\.sql: .*({said})"):
         composed(text)
 
@@ -54,7 +54,7 @@ def test_what_sqlite_gets_is_plain_sql() -> None:
             assert not [mark for mark in ("{{", "{%", "{#", "\n\n\n", " \n") if mark in text], name
 
 
-def test_texts_are_kept_until_a_file_changes(
+def test_texts_are_cached_until_a_file_changes(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(resources, "SQL", tmp_path)
@@ -70,32 +70,32 @@ def test_texts_are_kept_until_a_file_changes(
     file.write_text("select {{ 1 + 1 }}\n")
     assert read() == "select 2\n"
     (made,) = kept.iterdir()
-    # Read, not made anew.
+    # Read from the cache, not composed again.
     stored = json.loads(made.read_text())
     stored["texts"]["marts/costs"] = "as kept"
     made.write_text(json.dumps(stored))
     assert read() == "as kept"
-    for damage in ("", "[]", "{", '{"mark": 1}'):
+    for damage in ("", "[]", "{", '{"version": 1}'):
         made.write_text(damage)
         assert read() == "select 2\n"
     file.write_text("select {{ 1 + 2 }}\n")
     assert read() == "select 3\n"
-    # So does another table of kinds.
+    # A change of the kinds of token has the same effect.
     (other,) = kept.iterdir()
     other.write_text(other.read_text().replace("select 3", "select 4"))
     assert read() == "select 4\n"
     (tmp_path / "token_kinds.py").write_text("KINDS = ()\n")
     monkeypatch.setattr(sql_files.token_kinds, "__file__", str(tmp_path / "token_kinds.py"))
     assert read() == "select 3\n"
-    # Where nothing can be written, it goes without.
+    # Works without a cache where none can be written.
     other.unlink()
     kept.rmdir()
     kept.write_text("")
     assert read() == "select 3\n"
 
 
-def test_hardly_anything_stands_there_twice() -> None:
-    """python -m scripts.measure_repeats says where."""
+def test_hardly_anything_is_repeated() -> None:
+    """``python -m scripts.measure_repeats`` lists the repeats."""
     assert share(repeated(sources(resources.SQL))) < 5
 
 

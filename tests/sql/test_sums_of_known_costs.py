@@ -1,7 +1,7 @@
-"""What has a price is summed, what has none is counted, and every level says the same.
+"""Usage with a price is summed, usage without one is counted, and all levels agree.
 
-Any usage, by models of which some kinds of token have a price and some have none: the cost of a
-call, an hour, a day and of every sum of them is what Python comes to by itself, kind by kind.
+For any usage of models with prices for only some kinds of token, the cost of each call, hour, day
+and sum must equal what Python calculates separately, kind by kind.
 """
 
 from __future__ import annotations
@@ -31,14 +31,14 @@ from tests.rounds import rounds
 from tests.support import ACCOUNT, call, dump, load, rows, uuid_of, write_log, write_metrics
 
 KINDS = ("input", "output", "cache_read", "cache_write_5m", "cache_write_1h", "image")
-# Pico-dollars a token, and the day from which they hold. Whole nano-dollars, as the views round.
+# Pico-dollars per token, and their first day. Whole nano-dollars, because the views round.
 PRICES: dict[str, dict[str, tuple[int, str]]] = {
     "acme.all-v1": {kind: (1000 * (n + 1), "2026-01-01") for n, kind in enumerate(KINDS)},
     "acme.uncached-v1": {"input": (3000, "2026-01-01"), "output": (15_000, "2026-01-01")},
     "acme.later-v1": {"input": (2000, "2026-01-01"), "cache_read": (1000, "2026-11-03")},
     "acme.free-v1": {"input": (0, "2026-01-01"), "image": (40_000_000, "2026-11-03")},
     "acme.never-v1": {},
-    # No kind that is counted: as good as none.
+    # Only a kind that is not counted, which is the same as no price.
     "acme.sized-v1": {"image_512x512": (1000, "2026-01-01")},
 }
 HOURS = ("2026-11-02T10", "2026-11-02T11", "2026-11-03T10")
@@ -68,7 +68,7 @@ METRIC = st.tuples(
 
 
 class Part(NamedTuple):
-    """Some usage of one kind of evidence, where and by whom; ``tokens``: the known counts."""
+    """Usage with one data source, in one place, by one user. ``tokens``: the known counts."""
 
     hour: str
     user_name: str
@@ -93,7 +93,7 @@ class Part(NamedTuple):
 
 
 class Sum(NamedTuple):
-    """What parts come to. ``cost``: in pico-dollars, of what has a price."""
+    """The sum of parts. ``cost``: in pico-dollars, for usage that has a price."""
 
     cost: int
     unpriced_calls: int
@@ -113,10 +113,10 @@ def sum_of(parts: Iterable[Part]) -> Sum:
 
 
 def may_be(parts: Iterable[Part], is_null: bool) -> bool:
-    """Whether a cost of these parts may be NULL, or a number.
+    """Return whether the cost of these parts may be NULL (or, if not ``is_null``, a number).
 
-    It is a number where anything used has a price, NULL where nothing known is free of a need for
-    one. Between them stand calls of no tokens at all beside others that have no price.
+    It is a number where anything used has a price, and NULL where all known counts need a price
+    that is missing. Either is right for calls with zero tokens among calls without a price.
     """
     parts = list(parts)
     if any(n and kind in part.rates for part in parts for kind, n in part.tokens.items()):
@@ -126,7 +126,7 @@ def may_be(parts: Iterable[Part], is_null: bool) -> bool:
 
 
 def parts_of(db: Database, calls: list[Any]) -> list[Part]:
-    """Return the calls with tokens as they were made, and what was shared out among the others."""
+    """Return the calls with tokens, and what was shared out among the other calls."""
     parts = []
     for hour, user, application, model, counts, is_failed in calls:
         known = {
@@ -200,7 +200,7 @@ def event(
     )  # fmt: skip
 
 
-# What each view is by; more of the same stand beside it, and are added up here.
+# The columns that identify rows of each view. Several rows may share them and are summed here.
 WHO = ("day", "region", "model_id", "user_name", "application")
 LEVELS = {
     "usage_cost": ("hour", *WHO, "data_source"),
@@ -222,7 +222,7 @@ COUNTED = ("unpriced_calls", "unpriced_tokens", "calls_without_tokens")
 
 
 def levels(db: Database) -> Iterator[tuple[str, tuple[str, ...], list[dict[str, Any]]]]:
-    """Yield each level: its name, what its rows are by, and its rows."""
+    """Yield each level: its name, the columns that identify its rows, and its rows."""
     for view, by in LEVELS.items():
         yield view, by, list(db.query(f"select * from {view}"))
     for _, by in REPORTS.values():
@@ -232,7 +232,7 @@ def levels(db: Database) -> Iterator[tuple[str, tuple[str, ...], list[dict[str, 
 
 @settings(max_examples=rounds(4, 1000))
 @given(st.lists(CALL, min_size=4, max_size=14), st.lists(METRIC, max_size=10))
-def test_every_level_comes_to_what_is_known(
+def test_every_level_adds_up_to_what_is_known(
     priced: Callable[[], AbstractContextManager[Database]], calls: list[Any], metrics: list[Any]
 ) -> None:
     with priced() as db:
@@ -294,7 +294,7 @@ def compare_calls(db: Database, calls: list[Any]) -> None:
 
 
 def compare_by_kind(db: Database, parts: list[Part]) -> None:
-    """What has no price is listed kind by kind, and the lines of a cost add up to it."""
+    """Check that unpriced usage is listed by kind, and that the lines of a cost add up to it."""
     lacking: dict[str, dict[str, int]] = {}
     for part in parts:
         kinds = lacking.setdefault(part.model_id, dict.fromkeys(KINDS, 0))
@@ -325,7 +325,7 @@ _COLUMNS = (
 
 
 def compare_periods(db: Database, parts: list[Part]) -> None:
-    """What goes to CloudWatch every five minutes comes to the same, and so do costs of the day."""
+    """Check that five-minute figures and daily costs have the same sums."""
     bounds = {"since": HOURS[0], "until": "2026-11-04", "estimates_until": "2026-11-04"}
     periods = run_report(db, "monitor_periods", bounds)
     for application in {part.application for part in parts}:
@@ -337,14 +337,14 @@ def compare_periods(db: Database, parts: list[Part]) -> None:
         assert sum(row["cost_picodollars"] or 0 for row in days) == its.cost
 
 
-# -- the two ways in which it was found -----------------------------------------------------------
+# -- the two cases that once failed ---------------------------------------------------------------
 
 
 COHERE = "cohere.command-r-v1:0"
 
 
 def test_an_unpriced_kind_of_one_hour_hides_nothing(tmp_path: Path) -> None:
-    """CloudWatch's totals of two hours; nobody has a price for the cache reads of one."""
+    """CloudWatch's totals of two hours; the cache reads of one have no price."""
     totals = write_metrics(tmp_path / "m.csv", [
         (COHERE, "InputTokenCount", 1_000_000, "2026-11-02T10:00:00Z", 3600),
         (COHERE, "InputTokenCount", 1_000_000, "2026-11-02T11:00:00Z", 3600),
@@ -403,7 +403,7 @@ def test_an_older_warehouse_is_priced_again_where_it_lacked_a_price(
     load(db, write_log(tmp_path / "l.json", records), write_metrics(tmp_path / "m.csv", totals))
     path = Path(rows(db, "pragma database_list")[0][2])
     good = dump(path)
-    # As it was left: NULL where anything lacks a price, and images not counted.
+    # As older versions left it: NULL where anything lacks a price, and images not counted.
     for table in ("", "_by_user", "_by_application", "_by_model"):
         db.execute(f"update priced_daily{table} set cost_picodollars = null, unpriced_tokens ="
                    " max(unpriced_tokens - coalesce(image_count, 0), 0) where unpriced_tokens > 0")  # fmt: skip

@@ -1,4 +1,4 @@
-"""The view ``sync_status``: given bookmarks, expected rows. Nothing in it depends on a clock."""
+"""The view ``sync_status``: expected rows for given bookmarks, independent of the clock."""
 
 from __future__ import annotations
 
@@ -68,7 +68,7 @@ def test_a_second_that_is_left_is_not_complete(db: Database) -> None:
 
 
 @pytest.mark.parametrize(("short", "complete"), [(timedelta(), 1), (HOUR, 0)])
-def test_what_aws_no_longer_keeps_is_a_gap_and_not_left(
+def test_what_aws_no_longer_keeps_is_a_gap_and_not_history_left(
     db: Database, short: timedelta, complete: int
 ) -> None:
     lost = Gap(WANTED, WANTED + 2 * DAY - SECOND, "older than the 90 days")
@@ -78,7 +78,7 @@ def test_what_aws_no_longer_keeps_is_a_gap_and_not_left(
     assert (row["is_history_complete"], row["gap_count"]) == (complete, 2)
 
 
-def test_a_stream_that_failed_from_the_start_knows_nothing(db: Database) -> None:
+def test_a_stream_that_always_failed_has_no_figures(db: Database) -> None:
     save_error(db, EVENTS, "AccessDenied on cloudtrail:LookupEvents", READ)
     row = status(db)
     unknown = ("watermark", "read_at", "history_from", "is_history_complete", "history_left_days")
@@ -103,7 +103,7 @@ def test_the_catalogue_has_no_history(db: Database) -> None:
     assert (row["is_history_complete"], row["history_left_days"]) == (None, None)
 
 
-def test_windows_and_gaps_of_one_stream_are_no_other_s(db: Database) -> None:
+def test_windows_and_gaps_belong_to_one_stream(db: Database) -> None:
     other = StreamId("cloudtrail", ACCOUNT, "us-west-2")
     window = Window(READ - DAY, READ, READ - HOUR)
     save_state(db, DONE)
