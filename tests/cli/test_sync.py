@@ -130,7 +130,7 @@ def test_the_configuration_file_is_obeyed_and_options_go_before_it(
 @pytest.mark.parametrize(
     ("words", "message"),
     [
-        (["--region", "mars-north-1"], "mars-north-1 is not a region"),
+        (["--region", "mars-north-1"], "mars-north-1 is not an AWS region"),
         (["--since", "soon"], "neither a duration"),
         (["--since", "2999-01-01"], "has not come yet"),
         (["--settle", "1"], "is not a duration"),
@@ -138,7 +138,7 @@ def test_the_configuration_file_is_obeyed_and_options_go_before_it(
         (["--organization"], "--organization needs --role-name"),
         (["--organization", "--role-name", "R", "--role-arn", "arn:aws:iam::444455556666:role/R"], "without --role-arn"),
         (["--region", "all", "--region", "us-east-1"], "without other regions"),
-        (["--profile", "nobody"], "no profile 'nobody'"),
+        (["--profile", "nobody"], "no AWS profile 'nobody'"),
         (["--role-arn", "Reader"], "no role's ARN"),
         (["--config", "missing.toml"], "missing.toml"),
     ],
