@@ -130,7 +130,7 @@ def test_the_configuration_file_is_obeyed_and_options_go_before_it(
 @pytest.mark.parametrize(
     ("words", "message"),
     [
-        (["--region", "mars-north-1"], "mars-north-1 is not a region"),
+        (["--region", "mars-north-1"], "mars-north-1 is not an AWS region"),
         (["--since", "soon"], "neither a duration"),
         (["--since", "2999-01-01"], "is in the future"),
         (["--settle", "1"], "is not a duration"),

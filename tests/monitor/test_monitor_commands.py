@@ -175,7 +175,7 @@ def test_names_that_callers_made_up_reach_neither_terminal_nor_cloudwatch_as_the
     [
         (["publish", "--since", "soon"], "neither a duration"),
         (["publish", "--since", "2999-01-01"], "is in the future"),
-        (["publish", "--region", "mars-north-1"], "is not a region"),
+        (["publish", "--region", "mars-north-1"], "is not an AWS region"),
         (["alarm", "--application", "X", "--daily-limit", "0"], "not an amount in dollars above 0"),
         (
             ["alarm", "--application", "X", "--daily-limit", "NaN"],

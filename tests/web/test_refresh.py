@@ -270,7 +270,7 @@ def test_a_refresh_that_fails_at_once_says_why(
         visitor.press()
         state = visitor.ended()
         assert (state["outcome"], state["started_at"]) == ("failed", None)
-        assert "mars-north-1 is not a region" in state["text"]
+        assert "mars-north-1 is not an AWS region" in state["text"]
         (tmp_path / "settings.toml").write_text(SETTINGS)
         visitor.press()
         assert visitor.ended()["text"] == "No new calls."
