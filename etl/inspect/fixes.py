@@ -162,7 +162,7 @@ def _application_fix(callers: Iterable[Caller]) -> str:
     rules = dict.fromkeys(map(_rule, callers))
     return "\n".join(
         [
-            "Each of these names the application; the first needs no change to it:",
+            "Any of these names the application; the first needs no change in the application:",
             "- a rule in bedrock_usage.toml (write the name you want; it applies to loaded calls"
             " too):",
             "",

@@ -207,8 +207,8 @@ def test_text_that_a_caller_wrote_breaks_out_of_no_snippet() -> None:
     config = pasted(section(found, "applications").fix, "[[application_rules]]")
     assert len(config.application_rules) == 1
     assert "\x1b" not in section(found, "applications").fix
-    odd = {"modelId": "acme.\x1b[31m", "serviceTier": "x\n\x1b[31m,1"}
-    prices = section(surveyed(call(1, requestParameters=odd, awsRegion="us\n")), "prices").fix
+    strange = {"modelId": "acme.\x1b[31m", "serviceTier": "x\n\x1b[31m,1"}
+    prices = section(surveyed(call(1, requestParameters=strange, awsRegion="us\n")), "prices").fix
     assert all(line.isprintable() for line in prices.splitlines())
     assert [line.count(",") for line in prices.splitlines()[-2:]] == [11, 11]  # one is quoted
     assert len(pasted(section(surveyed(call(1, user="BedrockAPIKey-x\"\n[sync]")), "users").fix,
@@ -301,8 +301,8 @@ def test_regions_that_are_none_are_not_in_a_command() -> None:
 def test_memory_does_not_grow_with_callers(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(surveys, "MAX_KINDS", 50)
     many = (call(number, user=f"user-{number}", eventName="Converse") for number in range(300))
-    odd = (call(n, eventName=f"Odd{n}", additionalEventData={f"x{n}": 1}) for n in range(300))
-    found = surveyed(*many, *odd)
+    strange = (call(n, eventName=f"Odd{n}", additionalEventData={f"x{n}": 1}) for n in range(300))
+    found = surveyed(*many, *strange)
     assert (found.total.calls, found.ungrouped) == (50, 250)
     assert len(found.nameless) == 50
     assert len(found.events) <= 50
