@@ -220,7 +220,7 @@ class Soak:
             )
             file.write_text(PRICES + rate)
         self.forgotten: set[str] = set()
-        self.told: list[str] = []
+        self.output: list[str] = []
         self.failures: list[str] = []
         self.counts: dict[str, int] = {}
 
@@ -248,7 +248,7 @@ class Soak:
             out, _ = process.communicate()
             self.failures.append(f"{line}: not done after {PATIENCE_SECONDS} s")
         status = process.returncode
-        self.told.append(f"$ {line}\n{out}-> {status}")
+        self.output.append(f"$ {line}\n{out}-> {status}")
         self.counts[str(words[0])] = self.counts.get(str(words[0]), 0) + 1
         expected = {0, 1} if kill_after is None else {0, 1, -signal.SIGKILL, -signal.SIGTERM}
         if "Traceback" in out or status not in expected:
@@ -357,11 +357,11 @@ def test_it_ends_in_the_truth(tmp_path: Path, capsys: pytest.CaptureFixture[str]
             worker.join()
         soak.finish(soak.path)
         soak.finish(tmp_path / "clean.db")
-    (tmp_path / "told.txt").write_text("\n".join(soak.told), errors="backslashreplace")
+    (tmp_path / "output.txt").write_text("\n".join(soak.output), errors="backslashreplace")
     with capsys.disabled():
         sys.stderr.write(
             f"soak: {soak.counts}, {len(list(soak.inputs.inbox.iterdir()))} files,"
-            f" {len(soak.failures)} failures; all that was said: {tmp_path / 'told.txt'}\n"
+            f" {len(soak.failures)} failures; all output: {tmp_path / 'output.txt'}\n"
         )
     assert not soak.failures, "\n\n".join(soak.failures[:5])
     found, expected = truth(soak.path), truth(tmp_path / "clean.db")

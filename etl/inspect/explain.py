@@ -220,7 +220,7 @@ def _why_call(call: Event, row: Mapping[str, Any] | None, is_log: bool) -> str:
     why = "a record of an invocation log" if is_log else EventKind.CALL.value
     if call.is_correction:
         why += (
-            "; a correction: its names and counts replace those of the event"
+            "; a correction: its names, and the counts that it has, replace those of the event"
             " addendum.originalEventID, unless a later correction replaces them"
         )
     if not call.is_home_copy:
@@ -271,7 +271,7 @@ def _model(
     yield Line("CloudWatch's name", names.cloudwatch_model_id, "estimates use its totals")
     where = "inferenceRegion" if is_log else "additionalEventData.inferenceRegion"
     if call.inference_region:
-        yield Line("ran in", call.inference_region, f"{where}; the price is that of region above")
+        yield Line("ran in", call.inference_region, f"{where}; the called region sets the price")
 
 
 def _user(

@@ -106,8 +106,8 @@ def _token_fix(found: Survey) -> str:
     if streams > 0:
         here = f" ({found.service_events:,} here)" if found.has_events else ""
         lines.append(
-            f"{count(streams, 'streamed call')} without tokens: these arrive in a separate service"
-            f" event{here}, if at all."
+            f"{count(streams, 'streamed call')} without tokens: their tokens arrive in a separate"
+            f" service event{here}, if at all."
         )
     lines += [
         "`bedrock-usage sync` estimates them from CloudWatch's totals. For the exact counts of each"
@@ -116,8 +116,8 @@ def _token_fix(found: Survey) -> str:
         "",
         *(f"    {logging_command(region)}" for region in _regions(found)),
         "",
-        "(this replaces an existing logging configuration; first see it with `aws bedrock"
-        " get-model-invocation-logging-configuration`)",
+        "(this replaces an existing logging configuration; `aws bedrock"
+        " get-model-invocation-logging-configuration` shows it)",
         "Then set [sources.invocation_logs] uri in bedrock_usage.toml; `bedrock-usage doctor`"
         " checks it.",
     ]
@@ -162,7 +162,7 @@ def _application_fix(callers: Iterable[Caller]) -> str:
     rules = dict.fromkeys(map(_rule, callers))
     return "\n".join(
         [
-            "Each of these names the application; the first needs no change to it:",
+            "Any of these names the application; the first needs no change in the application:",
             "- a rule in bedrock_usage.toml (write the name you want; it applies to loaded calls"
             " too):",
             "",

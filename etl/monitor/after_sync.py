@@ -20,7 +20,7 @@ def publish_after_sync(
     config: Config,
     clock: Clock,
     profile: str | None,
-    tell: Callable[[str], None],
+    report: Callable[[str], None],
 ) -> bool:
     """Publish as configured; report the result, and return whether everything was published.
 
@@ -31,8 +31,8 @@ def publish_after_sync(
         plan = agree(publisher, publisher.plan(), None)
         result = publisher.run(plan)
     except BedrockUsageError as error:
-        tell(f"Not published     {harmless(error)}")
+        report(f"Not published     {harmless(error)}")
         return False
     for line in result_lines(plan, result):
-        tell(line)
+        report(line)
     return not (result.left or plan.left_out)

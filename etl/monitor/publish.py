@@ -223,17 +223,17 @@ class Publisher:
 
     def _settle_in_flight(self, target: Target, now: datetime) -> bool:
         """Find out the result of requests without an answer; return whether there were any."""
-        flying = ledger.in_flight(self.db, target)
-        if not flying:
+        waiting = ledger.in_flight(self.db, target)
+        if not waiting:
             return False
-        periods = [parse_time(one.period_start) for one in flying]
+        periods = [parse_time(one.period_start) for one in waiting]
         oldest = max(min(periods), now - OLDEST - timedelta(days=1))
         shown = read_amounts(
-            self.place, (one.series for one in flying), oldest, max(periods) + PERIOD
+            self.place, (one.series for one in waiting), oldest, max(periods) + PERIOD
         )
         decided = [
             (one, amount)
-            for one in flying
+            for one in waiting
             if (amount := decide(one, shown.get((one.series, one.period_start)), now)) is not None
         ]
         ledger.save_amounts(

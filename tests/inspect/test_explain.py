@@ -222,7 +222,7 @@ def test_it_says_why(prepared: Database, name: str, field: str, how: str) -> Non
     assert hows(result)[field] == how
 
 
-def test_evidence_after_the_one_that_hit_is_not_told(prepared: Database) -> None:
+def test_evidence_after_the_first_hit_is_not_shown(prepared: Database) -> None:
     (result,) = explained(prepared, RECORDS["role"])
     assert [field for field in values(result) if field.startswith("  ")] == [
         "  1. config rule",
@@ -293,7 +293,7 @@ def test_what_cannot_be_loaded_says_so() -> None:
     ]
 
 
-def test_what_nothing_reads_is_told_with_numbers_only() -> None:
+def test_unread_fields_are_reported_with_numbers_only() -> None:
     record = call(
         1,
         additionalEventData={
@@ -310,7 +310,7 @@ def test_what_nothing_reads_is_told_with_numbers_only() -> None:
     ]
 
 
-def test_where_the_account_stands_is_told_as_it_was_found() -> None:
+def test_the_field_of_the_account_is_reported() -> None:
     record = call(1)
     (result,) = explained(None, record)
     assert hows(result)["account"] == "recipientAccountId"
@@ -320,7 +320,7 @@ def test_where_the_account_stands_is_told_as_it_was_found() -> None:
     assert hows(result)["account"] == "userIdentity: there is no recipientAccountId"
 
 
-def test_a_call_without_its_event_is_told_with_its_prices(
+def test_a_call_without_its_event_is_shown_with_its_prices(
     prepared: Database, tmp_path: Path
 ) -> None:
     load(prepared, write_log(tmp_path / "log.json", [call(1, tokens=(1_000_000, 0))]))
@@ -331,14 +331,14 @@ def test_a_call_without_its_event_is_told_with_its_prices(
     assert lines["cost"].value == 0.25
 
 
-def test_a_count_that_cannot_be_read_is_told() -> None:
+def test_an_unreadable_count_is_reported() -> None:
     (result,) = explained(None, call(1, additionalEventData={"inputTokens": -5}))
     assert "additionalEventData.inputTokens is not a whole number of tokens" in (
         result.not_understood[0].how
     )
 
 
-def test_what_the_warehouse_holds_otherwise_is_told(prepared: Database, tmp_path: Path) -> None:
+def test_differences_in_the_warehouse_are_reported(prepared: Database, tmp_path: Path) -> None:
     load(prepared, write_log(tmp_path / "log.json", [call(1)]))
     load(prepared, write_invocation_log(tmp_path / "i.json", [logged(1, tokens=(10, 5))]))
     (result,) = explained(prepared, call(1))

@@ -103,7 +103,7 @@ def test_calls_and_their_tokens_are_counted() -> None:
     assert "(1 here)" in fix
 
 
-def test_rows_that_are_left_out_are_told() -> None:
+def test_rows_that_are_left_out_are_counted() -> None:
     found = surveyed(*(call(n, user=f"user-{n}") for n in range(13)))
     callers = section(found, "applications")
     assert (len(callers.rows), callers.left_out) == (10, 3)
@@ -154,7 +154,7 @@ def test_the_survey_of_a_warehouse_says_the_same_of_its_calls(db: Database, tmp_
 # -- applications ---------------------------------------------------------------------------------
 
 
-def test_callers_without_an_application_are_told_with_a_rule_that_names_them(
+def test_callers_without_an_application_are_listed_with_a_rule_that_names_them(
     db: Database, tmp_path: Path
 ) -> None:
     records = [
@@ -207,8 +207,8 @@ def test_text_that_a_caller_wrote_breaks_out_of_no_snippet() -> None:
     config = pasted(section(found, "applications").fix, "[[application_rules]]")
     assert len(config.application_rules) == 1
     assert "\x1b" not in section(found, "applications").fix
-    odd = {"modelId": "acme.\x1b[31m", "serviceTier": "x\n\x1b[31m,1"}
-    prices = section(surveyed(call(1, requestParameters=odd, awsRegion="us\n")), "prices").fix
+    strange = {"modelId": "acme.\x1b[31m", "serviceTier": "x\n\x1b[31m,1"}
+    prices = section(surveyed(call(1, requestParameters=strange, awsRegion="us\n")), "prices").fix
     assert all(line.isprintable() for line in prices.splitlines())
     assert [line.count(",") for line in prices.splitlines()[-2:]] == [11, 11]  # one is quoted
     assert len(pasted(section(surveyed(call(1, user="BedrockAPIKey-x\"\n[sync]")), "users").fix,
@@ -228,14 +228,14 @@ def test_text_that_a_caller_wrote_breaks_out_of_no_snippet() -> None:
         ({"type": "Unknown"}, "(unknown)", "the event names no one"),
     ],
 )  # fmt: skip
-def test_users_that_are_not_people_are_told(identity: Any, user: str, why: str) -> None:
+def test_users_that_are_not_people_are_listed(identity: Any, user: str, why: str) -> None:
     found = surveyed(call(1, userIdentity=identity))
     assert section(found, "users").rows == ((user, why, 1),)
     fix = section(found, "users").fix
     assert pasted(fix, "[user_aliases]").user_aliases == {user: user}
 
 
-def test_people_are_not_told() -> None:
+def test_people_are_not_listed() -> None:
     sso = role_identity("AWSReservedSSO_Dev_0123456789abcdef", "carol@x")
     assert not has(surveyed(call(1), call(2, userIdentity=sso)), "users")
 
@@ -243,7 +243,7 @@ def test_people_are_not_told() -> None:
 # -- prices ---------------------------------------------------------------------------------------
 
 
-def test_models_without_a_price_are_told_with_a_file_that_prices_them(
+def test_models_without_a_price_are_listed_with_a_file_that_prices_them(
     db: Database, tmp_path: Path
 ) -> None:
     arn = "arn:aws:bedrock:us-east-1:111122223333:provisioned-model/abc"
@@ -301,8 +301,8 @@ def test_regions_that_are_none_are_not_in_a_command() -> None:
 def test_memory_does_not_grow_with_callers(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(surveys, "MAX_KINDS", 50)
     many = (call(number, user=f"user-{number}", eventName="Converse") for number in range(300))
-    odd = (call(n, eventName=f"Odd{n}", additionalEventData={f"x{n}": 1}) for n in range(300))
-    found = surveyed(*many, *odd)
+    strange = (call(n, eventName=f"Odd{n}", additionalEventData={f"x{n}": 1}) for n in range(300))
+    found = surveyed(*many, *strange)
     assert (found.total.calls, found.ungrouped) == (50, 250)
     assert len(found.nameless) == 50
     assert len(found.events) <= 50

@@ -92,6 +92,6 @@ def test_a_program_that_was_killed_at_its_first_line_left_a_ledger(path: Path) -
     assert read_ledger(path) == [entry()]
 
 
-def test_a_folder_that_is_not_there_is_told(path: Path) -> None:
+def test_a_missing_folder_is_reported(path: Path) -> None:
     with pytest.raises(DataError, match="name another ledger"), open_ledger(path / "x"):
         pass

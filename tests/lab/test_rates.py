@@ -20,7 +20,7 @@ def dollars(db: Database, model: str, region: str = "us-east-1", day: str = DAY,
     return None if cost is None else Decimal(cost) / 10**12
 
 
-# Rates per million tokens, from list_prices.csv (sources stand there).
+# Rates per million tokens, from list_prices.csv (which names the sources).
 @pytest.mark.parametrize(
     ("model", "usage", "expected"),
     [

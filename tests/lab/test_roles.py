@@ -76,7 +76,7 @@ def test_a_role_trusts_its_account_calls_models_and_is_tagged(aws: FakeAws, iam:
 
 
 @pytest.mark.parametrize("account", [ACCOUNT, "444455556666"])
-def test_nobody_of_another_account_is_let_in(aws: FakeAws, account: str) -> None:
+def test_no_caller_of_another_account_may_assume_a_role(aws: FakeAws, account: str) -> None:
     assert run("lab", "roles", "create")[0] == 0
     key = aws.environment(account)["AWS_ACCESS_KEY_ID"]
     session = boto3.Session(aws_access_key_id=key, aws_secret_access_key="secret")
@@ -90,7 +90,7 @@ def test_nobody_of_another_account_is_let_in(aws: FakeAws, account: str) -> None
 
 
 @pytest.mark.parametrize("words", [("roles", "create"), ("traffic", "--yes")])
-def test_the_root_user_is_told_at_once_that_it_can_assume_no_role(
+def test_the_root_user_learns_at_once_that_it_cannot_assume_roles(
     aws: FakeAws, clock: FakeClock, words: tuple[str, ...]
 ) -> None:
     assert run("lab", "roles", "create")[0] == 0
@@ -170,7 +170,7 @@ def test_a_role_that_was_changed_is_brought_back(aws: FakeAws, iam: Any) -> None
     assert states()[FIRST] == "ready"
 
 
-def test_a_role_of_somebody_else_is_left_alone(aws: FakeAws, iam: Any) -> None:
+def test_a_role_of_someone_else_is_left_alone(aws: FakeAws, iam: Any) -> None:
     iam.create_role(RoleName=FIRST, AssumeRolePolicyDocument=EVERYBODY)
     before = iam.get_role(RoleName=FIRST)["Role"]
     status, _, err = run("lab", "roles", "create")
@@ -220,7 +220,9 @@ def test_nothing_is_deleted_without_a_yes(
     assert roles_there(iam) == set(ROLES)
 
 
-def test_a_role_that_never_can_be_assumed_is_told_in_time(aws: FakeAws, clock: FakeClock) -> None:
+def test_a_role_that_can_never_be_assumed_is_reported_in_time(
+    aws: FakeAws, clock: FakeClock
+) -> None:
     aws.accounts.role_delay = timedelta(hours=1)
     status, _, err = run("lab", "roles", "create", "--wait", "30s")
     assert status == 1

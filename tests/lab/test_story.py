@@ -12,7 +12,7 @@ from tests.aws import ACCOUNT, FakeAws, FakeClock
 from tests.cli.running import run
 from tests.lab.small_scenarios import ROLES
 
-# To tag a role as it is made is a permission and no operation; the trust was right at once.
+# Tagging a new role needs a permission but no extra operation; the trust was right at once.
 NOT_ASKED = {"iam:TagRole", "iam:UpdateAssumeRolePolicy"}
 USAGE = {
     ("CustomerServiceApp-BedrockRole", "CustomerServiceApp", "us-east-1"): 3,

@@ -193,7 +193,7 @@ def test_a_call_that_fails_for_good_stops_no_other(
 
 
 @long
-def test_a_role_that_lets_nobody_in_is_no_matter_of_the_model(aws: FakeAws) -> None:
+def test_a_role_that_cannot_be_assumed_is_not_blamed_on_the_model(aws: FakeAws) -> None:
     assert run("lab", "roles", "create")[0] == 0
     aws.faults.append(Fault("denied", operation="AssumeRole", times=None))
     status, out, err = run("lab", "traffic", "--yes")
@@ -203,7 +203,7 @@ def test_a_role_that_lets_nobody_in_is_no_matter_of_the_model(aws: FakeAws) -> N
     assert "if the model is retired" not in err
 
 
-def test_a_model_that_is_gone_is_told_with_what_to_do(aws: FakeAws, small: list[str]) -> None:
+def test_a_retired_model_is_reported_with_what_to_do(aws: FakeAws, small: list[str]) -> None:
     aws.recording.gone.add(SONNET)
     status, out, err = run(*small, "--yes")
     assert (status, summary(out)) == (1, done("1/2", "2/3"))

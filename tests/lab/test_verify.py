@@ -106,7 +106,7 @@ def test_what_may_be_read_again_soon_is_waited_for(
     assert "looking again" in err
 
 
-def test_a_match_in_part_is_not_told_as_a_whole_one(
+def test_a_partial_match_is_not_reported_as_a_full_one(
     aws: FakeAws, clock: FakeClock, tmp_path: Path, send: Send
 ) -> None:
     aws.recording.has_service_events = False
@@ -224,7 +224,7 @@ def test_failed_and_unknown_calls_are_no_differences(aws: FakeAws, send: Send) -
     assert [call["status"] for call in proof["calls"]] == ["refused", "unknown", "matches"]
 
 
-def test_calls_that_were_refused_are_not_told_as_proved(aws: FakeAws, send: Send) -> None:
+def test_refused_calls_are_not_reported_as_proved(aws: FakeAws, send: Send) -> None:
     aws.faults += [Fault("throttle", operation="Converse"), Fault("denied", operation="Converse")]
     send(1)
     status, out, _ = run(*VERIFY)

@@ -252,7 +252,7 @@ def test_the_dashboard_is_made_after_yes_and_renewed_without_a_price(
     assert 'Application=\\"Search\\"' in body
 
 
-def test_a_dashboard_of_somebody_else_is_left_alone(aws: FakeAws, path: Path) -> None:
+def test_a_dashboard_of_someone_else_is_left_alone(aws: FakeAws, path: Path) -> None:
     foreign = '{"widgets": []}'
     client("cloudwatch").put_dashboard(DashboardName="BedrockUsage", DashboardBody=foreign)
     status, _, err = monitor("dashboard", "--yes", "--db", path)
@@ -318,7 +318,7 @@ def test_another_limit_goes_on_telling_the_same(aws: FakeAws, path: Path) -> Non
     assert (after["Threshold"], after["AlarmActions"]) == (75.0, before["AlarmActions"])
 
 
-def test_an_alarm_that_tells_nobody_says_so(aws: FakeAws, path: Path) -> None:
+def test_an_alarm_that_notifies_no_one_says_so(aws: FakeAws, path: Path) -> None:
     _, out, _ = monitor("alarm", *LIMIT, "--dry-run", "--db", path)
     assert "Notifies          no one: name an address with --email" in out
 
@@ -352,7 +352,7 @@ def test_a_refusal_names_the_policy_that_allows_it(aws: FakeAws, path: Path) -> 
         assert (status, "`bedrock-usage policy --monitor`" in err) == (1, True), err
 
 
-def test_alarms_and_topics_of_somebody_else_are_left_alone(aws: FakeAws, path: Path) -> None:
+def test_alarms_and_topics_of_someone_else_are_left_alone(aws: FakeAws, path: Path) -> None:
     client("cloudwatch").put_metric_alarm(
         AlarmName="BedrockUsage/daily-cost/Search", MetricName="M", Namespace="N", Period=60,
         Statistic="Sum", Threshold=1.0, EvaluationPeriods=1,

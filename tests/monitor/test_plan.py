@@ -198,7 +198,7 @@ def test_that_it_was_put_is_believed_at_once() -> None:
     assert decide(flying(timedelta(hours=30), 0, 10**15), nearly, sent) == 10**15
 
 
-def test_a_sum_that_nobody_expected_is_believed_when_nothing_can_follow() -> None:
+def test_an_unexpected_sum_is_accepted_when_nothing_can_follow() -> None:
     sent = datetime(2026, 11, 20, 12, tzinfo=UTC)
     assert decide(flying(timedelta(hours=1)), 123, sent) is None
     assert decide(flying(timedelta(hours=1)), 123, sent + timedelta(minutes=15)) == 123

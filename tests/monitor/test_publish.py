@@ -291,7 +291,7 @@ def test_without_a_connection_nothing_is_in_doubt(live: Live) -> None:
     assert live.sums("InputTokens") == live.costs("input_tokens") == {"Search": 1380, "Chat": 500}
 
 
-def test_a_warehouse_made_anew_doubles_nothing(live: Live) -> None:
+def test_a_rebuilt_warehouse_doubles_nothing(live: Live) -> None:
     some_calls(live)
     live.publish()
     sums = live.sums("CostUSD")
@@ -406,7 +406,7 @@ def test_what_vacuum_dropped_is_not_taken_back(live: Live) -> None:
 # -- price ----------------------------------------------------------------------------------------
 
 
-def test_nothing_is_put_before_somebody_agreed(live: Live) -> None:
+def test_nothing_is_published_before_the_price_is_agreed_to(live: Live) -> None:
     some_calls(live)
     with pytest.raises(NotAgreedError, match=r"\$2\.79 a month"):
         live.publish(Monitor())
@@ -471,7 +471,7 @@ def levels_at(live: Live, *moments: timedelta) -> list[float]:
     return levels(live)
 
 
-def test_it_begins_at_0_each_day_once_the_day_before_was_told_to_its_end(live: Live) -> None:
+def test_it_begins_at_0_each_day_once_the_day_before_was_published_to_its_end(live: Live) -> None:
     live.limit("Search", "50")
     live.call(ago=2 * HOUR, tokens=(1_000_000, 0))
     live.sync()
@@ -480,7 +480,7 @@ def test_it_begins_at_0_each_day_once_the_day_before_was_told_to_its_end(live: L
     assert levels_at(live, *runs) == [0.25, 0.25, 0.25, 0.0]
 
 
-def test_what_came_between_the_last_run_and_midnight_is_told_by_the_next(live: Live) -> None:
+def test_calls_between_the_last_run_and_midnight_are_published_by_the_next(live: Live) -> None:
     live.limit("Search", "50")
     live.call(ago=2 * HOUR, tokens=(1_000_000, 0))
     live.sync()
@@ -508,7 +508,7 @@ def test_an_unknown_cost_of_the_day_is_no_level(live: Live) -> None:
     assert levels(live) == []
 
 
-def test_a_warehouse_made_anew_doubles_nothing_further_back_either(live: Live) -> None:
+def test_a_rebuilt_warehouse_doubles_no_earlier_values_either(live: Live) -> None:
     live.call(ago=5 * DAY, tokens=(1, 1))
     live.call(ago=2 * HOUR, tokens=(2, 1))
     live.sync()
