@@ -63,9 +63,9 @@ def _check_exposure(host: str, serve: Serve) -> None:
         )
     if not serve.has_login and not _is_loopback(host):
         raise click.UsageError(
-            f"{host} is not a loopback address. The warehouse contains names and costs: before"
-            " others can reach it, set passwords or tokens under [serve] in bedrock_usage.toml, or"
-            " pass --behind-proxy (docs/pages.md#sharing-it)"
+            f"{host} is not a loopback address. The warehouse contains user names and costs:"
+            " before others can reach it, set passwords or tokens under [serve] in"
+            " bedrock_usage.toml, or pass --behind-proxy (docs/pages.md#sharing-it)"
         )
     if host in ("", "0.0.0.0", "::") and not serve.host_names:  # noqa: S104
         raise click.UsageError(

@@ -139,7 +139,8 @@ class _Guarded:
 
     def write(self, text: str, /) -> int:
         if not isinstance(text, str):
-            raise TypeError(f"text, not {type(text).__name__}")  # how click detects text streams
+            # By this error click recognises a text stream.
+            raise TypeError(f"text, not {type(text).__name__}")
         if text:  # click probes a stream with an empty text and ignores failures
             with self._failing():
                 self._stream.write(self._escape(text) if self._escape else text)

@@ -287,4 +287,4 @@ def _notes(report: Report) -> Iterable[Text]:
             " totals shared out among the calls without token data."
         )
     if left_out := missing(total):
-        yield Text(f"≥ is a lower bound: {left_out}.")
+        yield Text(f"≥ marks a lower bound: {left_out}.")

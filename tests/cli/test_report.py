@@ -207,7 +207,7 @@ def test_what_is_not_in_a_cost_is_said(tmp_path: Path, calls: int, words: str) -
     ]
     run("load", write_log(tmp_path / "log.json", records), "--db", tmp_path / "w.db")
     _, out, _ = run("report", "users", "--db", tmp_path / "w.db")
-    assert f"≥ is a lower bound: {words} not included." in out
+    assert f"≥ marks a lower bound: {words} not included." in out
 
 
 def test_the_range_is_said(warehouse: Path) -> None:

@@ -193,7 +193,7 @@ def test_names_that_callers_made_up_reach_neither_terminal_nor_cloudwatch_as_the
         (["alarm", *LIMIT, "--email", "nobody"], "does not look like name@example.com"),
         (
             ["alarm", *LIMIT, "--email", "a@b", "--topic", "arn:aws:sns:us-east-1:111122223333:T"],
-            "without --email",
+            "cannot be combined with --email",
         ),
     ],
 )
@@ -337,7 +337,7 @@ def test_an_alarm_whose_metric_would_stop_all_publishing_is_refused(
     (path.parent / "bedrock_usage.toml").write_text("[monitor]\nmax_metrics = 6\n")
     assert monitor("publish", "--yes", "--db", path)[0] == 0
     status, _, err = monitor("alarm", *LIMIT, "--yes", "--db", path)
-    assert (status, "6 are used of 6. Raise it under [monitor]" in err) == (2, True), err
+    assert (status, "6 of 6 are used. Raise it under [monitor]" in err) == (2, True), err
     assert (alarms(), monitor("publish", "--db", path)[0]) == ([], 0)
 
 

@@ -354,7 +354,7 @@ def test_a_reader_in_the_way_is_reported(tmp_path: Path, monkeypatch: pytest.Mon
         reader.execute("select * from users").fetchall()
         status, _, err = run("vacuum", "--forget", "zoe", "--yes", "--db", path)
         assert status == 1
-        assert "may still be read in the file's log" in err
+        assert "may still be readable in the file's log" in err
         reader.execute("commit")
     assert run("vacuum", "--db", path)[0] == 0
     assert traces(tmp_path, "zoe") == []

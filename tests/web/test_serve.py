@@ -132,7 +132,7 @@ UNSAFE: list[tuple[str, tuple[str, ...], str]] = [
     ("", ("--host", "0.0.0.0", *PROXY), "set host_names, the names that it is reached by"),
     ("", PROXY[:2], "--behind-proxy and --proxy-address must be given together"),
     ("", PROXY[2:], "--behind-proxy and --proxy-address must be given together"),
-    ("", (*PROXY, "--proxy-address", "0.0.0.0/0"), "--behind-proxy: addresses: '0.0.0.0/0' is everybody"),
+    ("", (*PROXY, "--proxy-address", "0.0.0.0/0"), "--behind-proxy: addresses: '0.0.0.0/0' is every address"),
     ("", ("--behind-proxy", "a b", "--proxy-address", "10.0.0.5"), "--behind-proxy: header: 'a b' is not a header"),
     (LOGIN, PROXY, "--behind-proxy: behind_proxy cannot be combined with passwords or tokens"),
     ('[serve.tokens]\nci = "NO_SUCH_TOKEN"', (), "NO_SUCH_TOKEN, the variable with the token of ci"),
