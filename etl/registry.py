@@ -64,6 +64,7 @@ class Source:
 
 
 # In the order in which they are listed.
+# Pure records: what reads them is bound elsewhere (DECISIONS 145).
 SOURCES = (
     Source(
         name="cloudtrail",

@@ -97,6 +97,7 @@ def _cached(file: Path, version: str) -> dict[str, str] | None:
     return None
 
 
+# Composing takes most of the time of a report (DECISIONS 138, 152).
 def _write_cache(file: Path, version: str, texts: Mapping[str, str]) -> None:
     """Cache the texts atomically. Do without a cache where it cannot be written."""
     if sys.dont_write_bytecode:

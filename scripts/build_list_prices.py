@@ -81,6 +81,7 @@ from etl.warehouse.price_file import COLUMNS, PriceRow, parse_row
 
 ROOT = Path(__file__).resolve().parent.parent
 OUTPUT = ROOT / "sql" / "seeds" / "list_prices.csv"
+# The list itself is never edited (DECISIONS 136).
 CORRECTIONS = Path(__file__).with_name("list_price_corrections.csv")
 INPUTS = Path(__file__).with_name("price_inputs")
 GENAI = "genai_prices_bedrock.csv.gz"
@@ -331,6 +332,7 @@ def own_sheets(entries: list[Entry]) -> dict[str, Sheet]:
     return sheets
 
 
+# Then regions without a row are unpriced (DECISIONS 14).
 def is_us_price_only(home: Sheet, entries: Iterable[Entry]) -> bool:
     """Return whether some commercial region outside the US is known to have another price."""
     return any(

@@ -20,7 +20,7 @@ from etl.warehouse.long_work import observed
 
 # In the order of first use. Each command is in the module of the same name, which is imported only
 # when the command is called: a load does not wait for what a server needs, and listing the commands
-# imports none of them. So the first line of each command's help is repeated here.
+# imports none of them. So the first line of each command's help is repeated here (DECISIONS 142).
 COMMANDS = {
     "demo": "Build a sample warehouse from bundled logs, print its reports and serve it.",
     "sync": "Fetch new usage data from AWS.",

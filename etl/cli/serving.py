@@ -14,6 +14,7 @@ from etl.config import Config, Serve
 from etl.errors import BedrockUsageError, ConfigError
 
 
+# Datasette is imported here, not at the top (DECISIONS 18).
 def run_datasette(
     db: Path,
     host: str,
@@ -54,6 +55,7 @@ def run_datasette(
             pass  # the person at the keyboard pressed Ctrl-C
 
 
+# A configured login is required on loopback too (DECISIONS 59).
 def _check_exposure(host: str, serve: Serve) -> None:
     """Refuse a public address without a login, and settings that have no effect without one."""
     if not serve.has_login and (serve.restrictions or serve.host_names):

@@ -33,6 +33,7 @@ from etl.normalise.bodies import (
 )
 
 # CloudTrail user guide, "CloudTrail record contents" (checked 2026-11-26), and a log's record.
+# What is shown is listed, not what is hidden (DECISIONS 78).
 _KNOWN = frozenset(
     {
         *("eventVersion", "userIdentity", "eventTime", "eventSource", "eventName", "awsRegion"),

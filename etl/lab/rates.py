@@ -21,6 +21,7 @@ def is_priceable(model_id: str) -> bool:
     return _OPAQUE not in model_id
 
 
+# Prices are chosen here again, so that the lab proves the views (DECISIONS 68).
 def cost_picodollars(
     rows: Iterable[Row], model_id: str, region: str, day: str, usage: Mapping[str, int]
 ) -> int | None:

@@ -24,6 +24,7 @@ from etl.sources.aws import DENIED, Account, Place
 from etl.sources.runtime import ModelAnswer, Question, ask
 from etl.times import utc_text
 
+# Only a call that AWS says was not made is sent again (DECISIONS 69).
 MAX_TRIES = 4
 _FIRST_PAUSE = 2.0
 

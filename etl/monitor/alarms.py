@@ -118,6 +118,7 @@ def make_alarm(place: Place, plan: AlarmPlan) -> None:
         place.call("cloudwatch", "PutMetricAlarm", query, requires="ResponseMetadata")
 
 
+# The metric is the cost of the day so far, over all models (DECISIONS 84).
 def alarm_for(application: str, daily_limit: Decimal, topic: str | None) -> dict[str, Any]:
     """Return an application's alarm as PutMetricAlarm expects it."""
     return {

@@ -33,6 +33,7 @@ from etl.times import utc_text
 from etl.warehouse.published_metrics import CustomMetric, Put, Target
 
 NAMESPACE = "Custom/BedrockUsage"
+# Only the Sum of a period is meaningful (DECISIONS 79).
 PERIOD = timedelta(minutes=5)
 FIRST_RUN = timedelta(days=1)
 

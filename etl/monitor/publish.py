@@ -262,6 +262,7 @@ class Publisher:
         return bool(unknown)
 
 
+# No answer means in doubt, not failed (DECISIONS 80).
 def decide(put: InFlight, shown: int | None, now: datetime) -> int | None:
     """Return CloudWatch's amount after a request of unknown outcome; None if it is too early.
 

@@ -32,6 +32,7 @@ def attempt(parse: Callable[_Args, _Parsed], *args: _Args.args, **options: _Args
     raise RejectError(reason)
 
 
+# NUL is replaced, because SQLite's functions end there (DECISIONS 116).
 def storable(name: str) -> str:
     """Return a name that can be stored and printed: bytes that are not UTF-8 become escapes.
 

@@ -22,7 +22,7 @@ NOBODY_NAMED = "userIdentity has no name"
 
 _SSO_ROLE = "AWSReservedSSO_"
 
-# Session names that software generates when none was chosen.
+# Session names that software generates when none was chosen (DECISIONS 11).
 _NOISE = re.compile(
     r"i-[0-9a-f]{8,17}"  # EC2
     r"|[0-9a-f]{32}"  # ECS

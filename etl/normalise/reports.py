@@ -30,6 +30,7 @@ class CorrectionKey(NamedTuple):
     is_names: bool = True
 
 
+# The log wins over CloudTrail, and both are kept (DECISIONS 41).
 @dataclass(frozen=True)
 class Reports:
     """Reported tokens of a call: by source, and by correction (None: it has no counts)."""

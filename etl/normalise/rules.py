@@ -65,6 +65,7 @@ class ApplicationRule(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_
 CONDITIONS = ApplicationRule.__struct_fields__[1:]
 
 
+# Only what the warehouse keeps, so old and new calls are alike (DECISIONS 30).
 class Evidence(NamedTuple):
     """What rules can match; None where the call lacks it."""
 

@@ -25,6 +25,7 @@ _CLOUDTRAIL = "Actual Tokens from CloudTrail"
 LOG_TOKENS = "invocation log"
 EVENT_TOKENS = "additionalEventData"
 
+# Keys are stored, so they are written out (DECISIONS 147).
 TOKEN_SOURCES = (
     TokenSource(1, LOG_TOKENS, _LOG),
     TokenSource(2, EVENT_TOKENS, _CLOUDTRAIL),

@@ -33,7 +33,7 @@ from functools import lru_cache
 
 MAX_NAME_LENGTH = 100  # AWS advises 50 for an app id; some SDKs only warn beyond it
 
-# The names that software uses for itself, in lower case.
+# The names that software uses for itself, in lower case (DECISIONS 12).
 TOKEN_FAMILIES = {
     "AWS SDK or tool": (
         "boto boto3 botocore aiobotocore aioboto3 aws-cli aws-sdk aws-crt awscrt seahorse apn "

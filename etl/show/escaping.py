@@ -112,6 +112,7 @@ def unguarded(stream: TextIO) -> TextIO:
     return cast("TextIO", stream.unguarded()) if isinstance(stream, _Guarded) else stream
 
 
+# The stream escapes, so that code that prints need not (DECISIONS 104).
 class _Guarded:
     """A text stream that escapes what is written to it, unless ``escape`` is None.
 

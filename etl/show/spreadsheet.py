@@ -21,6 +21,7 @@ _SKIPPED = (
     r"[^\S\t\r\n]|[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\xad\u200b-\u200f\u2028-\u202e\u2060-\u2064\ufeff]"
     r"|['\"`´\u2018-\u201f]"
 )
+# Applied to texts only: numbers stay numbers (DECISIONS 123).
 _SIGNS = r"[=+\-@\t\r\n＝＋－＠﹦﹢﹣﹫−]"
 _DANGER = re.compile(rf"(\A|[;|\t\r\n])(?=(?:{_SKIPPED})*{_SIGNS})")
 _MARKED = re.compile(rf"(\A|[;|\t\r\n])'(?=(?:{_SKIPPED})*{_SIGNS})")

@@ -98,6 +98,7 @@ class NotFoundError(AccessError):
 @functools.cache
 def _client_config() -> botocore.config.Config:
     return botocore.config.Config(
+        # ``Place.call`` tries again itself (DECISIONS 26).
         retries={"total_max_attempts": 1, "mode": "standard"},
         connect_timeout=10,
         read_timeout=30,

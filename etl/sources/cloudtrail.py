@@ -23,6 +23,7 @@ RETENTION = timedelta(days=90)
 
 # How far back a run starts: a little less than the retention, because clocks differ. And how far
 # back it still asks once it has been running for some time.
+# The limit itself is found by asking (DECISIONS 114).
 REACH = RETENTION - timedelta(hours=1)
 LAST_REACH = RETENTION - timedelta(minutes=15)
 

@@ -96,7 +96,7 @@ _LINE_START = re.compile(rb"\n(?=[{\[])")
 
 # A list within this size is decoded whole, unless it is dense: some ten times denser than events
 # are. A decoded value takes 56 bytes. The sampled places are random, so no file can be built to
-# fool them.
+# fool them (DECISIONS 131).
 _WHOLE_BYTES = 4 << 20
 _PLACES, _PLACE_BYTES = 64, 64
 _DENSE = _PLACES * _PLACE_BYTES // 8

@@ -167,6 +167,7 @@ class LocalStore:
         return Content(data if len(data) <= SMALL_BYTES else partial(_pieces, file.uri), etag)
 
 
+# There is no telling whether a pipe ends (DECISIONS 121).
 def _open(path: str) -> BinaryIO:
     """Open a regular file. Raises RejectError for anything else, without waiting for a writer."""
     kind = stat.S_IFMT(os.stat(path).st_mode)  # noqa: PTH116 (the path may not be UTF-8)

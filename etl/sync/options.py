@@ -28,6 +28,7 @@ class SyncOptions:
     log_group: str | None = None
     archive: Archive | None = None
     archive_bodies: bool = False
+    # After this long, new events are read again (DECISIONS 20).
     round_seconds: float = 15 * 60
     threads: int = 32
 

@@ -118,6 +118,7 @@ def _begin(state: StreamState, as_of: datetime, since: datetime | None) -> Strea
     return replace(state, history_from=history_from, reread_at=state.reread_at or as_of)
 
 
+# Including models that ListMetrics hides (DECISIONS 25, 115).
 def wanted_series(
     known: Mapping[TotalsSeries, SeriesState],
     listed: Iterable[TotalsSeries],
@@ -175,6 +176,7 @@ def detail_kept_from(as_of: datetime) -> datetime:
     return hour_of(as_of - DETAIL_RETENTION + _MARGIN) + HOUR
 
 
+# Fine periods as far as they cost little (DECISIONS 24).
 def stretches(
     start: datetime, as_of: datetime, series: int, kept_from: datetime | None = None
 ) -> list[Stretch]:

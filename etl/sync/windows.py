@@ -136,6 +136,7 @@ def next_new(state: StreamState, as_of: datetime, settle: timedelta) -> Task | N
     return Task("new", start, end, end) if end < settled else Task("new", start, as_of, settled)
 
 
+# Newest first, so that one stretch of time is covered (DECISIONS 19).
 def next_history(state: StreamState, horizon: datetime) -> Task | None:
     """Return the next window before what is covered; None when enough is."""
     window = state.windows.get("history")
@@ -174,6 +175,7 @@ def reread_from(state: StreamState, as_of: datetime, *, is_weekly: bool) -> date
     return max(_covered_from(state), wanted)
 
 
+# Eight days alone would leave a gap (DECISIONS 112).
 def _weekly_start(state: StreamState, end: datetime) -> datetime:
     last = state.relisted_at or end
     return min(end + SECOND - WEEKLY_WINDOW, last - WEEKLY_EVERY)

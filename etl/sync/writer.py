@@ -28,6 +28,7 @@ _SHARED = 64
 _Question = Callable[[Database], Any]
 
 
+# Writes that arrive together share a transaction (DECISIONS 27).
 class Writer:
     """Created in the thread that opened the database. ``serve`` runs there, the rest anywhere."""
 

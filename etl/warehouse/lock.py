@@ -19,7 +19,7 @@ from etl.warehouse.database import open_warehouse
 from etl.warehouse.paths import PRIVATE, is_there, real_path
 
 # Testing the lock takes it for a moment. A sync that begins at that moment waits this long before
-# it reports that another one is running.
+# it reports that another one is running (DECISIONS 54).
 _PATIENCE_SECONDS = 0.5
 _LOOK_SECONDS = 0.2
 

@@ -38,6 +38,7 @@ _COMPANIONS = ("-wal", "-shm", ".lock", ".secret", ".sessions")
 # The mode of files with names and costs; a umask can only restrict it further.
 PRIVATE = 0o600
 
+# An empty file is not a warehouse (DECISIONS 96).
 _MAGIC = b"SQLite format 3\0"
 
 # Where SQLite's header says how changes are written, and the value for a write-ahead log.

@@ -45,7 +45,7 @@ _TOKEN_RATES = (1_000, 10**10)
 _OTHER_RATES = (10**6, MAX_RATE)
 
 # A rate this many times above or below the list price is a wrong unit or missing zeros, not a
-# discount.
+# discount (DECISIONS 106).
 _MAX_TIMES = 100
 
 # No context window is longer, and no long-context price begins lower.

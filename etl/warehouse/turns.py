@@ -22,6 +22,7 @@ from pathlib import Path
 
 from sqlite_utils import Database
 
+# SQLite's busy timeout is not enough (DECISIONS 94).
 _RETRY_SECONDS = 0.01
 _REPORT_AFTER_SECONDS = 5.0
 

@@ -130,6 +130,7 @@ def _end_one_with_request() -> bool:
     return _end_first([found for found in _open if found.is_idle and found.has_request])
 
 
+# No one who is being answered is cut off (DECISIONS 129, 134).
 def _end_first(idle: list[Connection]) -> bool:
     """Close the one that has waited longest, of the address with the most of them."""
     if not idle:

@@ -19,6 +19,7 @@ from etl.web.protocol import App, Message, Receive, Scope, Send
 _PART_BYTES = 64 << 10
 
 
+# A process would need all of Datasette twice (DECISIONS 133).
 class DatasetteThread:
     """The thread of one site."""
 

@@ -39,6 +39,7 @@ METHODS = {"GET", "HEAD", "POST"}
 # What a login page needs.
 _OPEN = re.compile(r"/favicon\.ico|/-/static/.*|/-/static-plugins/.*")
 # Pages that apply `allowed_applications`, or show no usage data.
+# A list of what is allowed, not of what is denied (DECISIONS 60).
 _FOR_RESTRICTED = re.compile(
     r"/|/(?:application|user|model|cost)|/-/charts/.*|/-/actor(?:\.json)?|/-/logout"
 )
@@ -178,6 +179,7 @@ def _is_any_address(host: str) -> bool:
         return False
 
 
+# Datasette's own token is not enough (DECISIONS 62).
 def _is_cross_site(headers: _Headers, host: str) -> bool:
     """Return whether a page of another site sent the request.
 

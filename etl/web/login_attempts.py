@@ -22,6 +22,7 @@ MAX_FAILURES = 5
 WINDOW_SECONDS = 300.0
 
 # A used slot takes about 300 bytes.
+# A list could be filled, or would have no limit (DECISIONS 126).
 SLOTS = 1 << 16
 
 

@@ -135,6 +135,7 @@ def _syncs_of(datasette: Datasette) -> WarehouseSyncs:
     return _syncs.setdefault(datasette, WarehouseSyncs(_require_site(datasette)))
 
 
+# Required even where no cookie is sent (DECISIONS 55).
 async def _has_token(request: Request) -> bool:
     wanted = request.scope["csrftoken"]()
     given = request.headers.get("x-csrftoken") or (await _form(request)).get("csrftoken", "")

@@ -18,6 +18,7 @@ VARIABLE = "DATASETTE_SECRET"
 SHORTEST = 32
 
 
+# A changed password logs everyone out (DECISIONS 63).
 def signing_secret(db: Path, serve: Serve) -> str:
     """Return a secret that survives a restart, but changes whenever a password changes.
 

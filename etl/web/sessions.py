@@ -23,6 +23,7 @@ from pathlib import Path
 LIFETIME_SECONDS = 7 * 24 * 3600
 
 # Per user name, which several people may share; one more session ends the oldest.
+# A list of open sessions cannot grow (DECISIONS 124).
 MAX_SESSIONS = 100
 
 LOG = logging.getLogger("bedrock_usage.serve")

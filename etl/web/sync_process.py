@@ -101,6 +101,7 @@ class State:
         }
 
 
+# It outlives the server, so it writes to a file (DECISIONS 53).
 class Child:
     """A sync that this server started."""
 

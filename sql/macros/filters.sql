@@ -1,5 +1,6 @@
 -- The filters of pages and canned queries. Days are UTC, both included. Names are
--- exact, in a JSON array or separated by commas; NULL or blank means all.
+-- exact, in a JSON array or separated by commas; NULL or blank means
+-- all (DECISIONS 140).
 
 {% macro days(day='day') %}
 {{ day }} >= coalesce(:since, '')

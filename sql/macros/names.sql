@@ -1,6 +1,6 @@
 -- The name of an application. The view int_applications has it for every model and
 -- application, int_names for every rate key. These macros are for queries that need
--- outer joins to both.
+-- outer joins to both (DECISIONS 137).
 
 -- Whether the name comes from the inference profile.
 {% macro is_profile(models, applications) %}

@@ -1,6 +1,6 @@
 -- How many tokens a call has, and what they cost: each kind's count times its rate. An
 -- unknown count adds nothing; a count of 0 needs no price. Where only some kinds have a
--- price, the cost covers those, and the others count as unpriced.
+-- price, the cost covers those, and the others count as unpriced (DECISIONS 1).
 
 {% import 'macros/columns' as columns %}
 

@@ -1,5 +1,5 @@
 -- Usage by hour and by day: the same views over both tables, because SQLite views have
--- no parameters.
+-- no parameters (DECISIONS 46).
 
 {% import 'macros/columns' as columns %}
 {% import 'macros/tokens' as tokens %}

@@ -167,6 +167,7 @@ def _ours_or_hidden(record: Raw) -> object:
     return _ours(record) or _hidden(record)
 
 
+# Names are understood once, by the careful parser (DECISIONS 36).
 class TrailDecoder:
     """Packs the plain calls among records. ``number_of`` returns the number of a shape."""
 

@@ -55,7 +55,7 @@ _MODULE = "etl.load.decoder.process"
 _FILES_AHEAD = 40
 _BYTES_AHEAD = 32 << 20
 
-# How many processes may die over a file before it is given up.
+# How many processes may die over a file before it is given up (DECISIONS 120).
 _TRIES = 2
 
 # File contents are allocated and freed again and again. By default, glibc returns that memory to
@@ -154,6 +154,7 @@ def _without_stops() -> Iterator[None]:
         signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
+# Plain children on pipes, not a pool (DECISIONS 37).
 class Workers:
     """A few processes, started on demand. A context manager that ends them on exit."""
 

@@ -191,6 +191,7 @@ def _body(statement: str) -> str:
     return statement[len("create view") :]
 
 
+# Keys are not enforced while loading (DECISIONS 43).
 def _check_keys(db: Database) -> CheckResult:
     rows = db.conn.execute(
         'select "table", parent, count(*) from pragma_foreign_key_check group by 1, 2 order by 1, 2'

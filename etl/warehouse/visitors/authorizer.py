@@ -41,6 +41,7 @@ _JSON = """
 """
 
 # Includes functions that an older SQLite does not have.
+# A list of what is allowed, not of what is denied (DECISIONS 89).
 FUNCTIONS = frozenset(" ".join((_TEXT, _DATES, _AGGREGATES, _NUMBERS, _JSON)).split())
 
 # The pragmas that Datasette runs, and lets visitors run. With a value most would change something;

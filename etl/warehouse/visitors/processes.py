@@ -52,6 +52,7 @@ MAX_WAITING = 30
 _VARIABLES = ("LANG", "LC_ALL", "LC_CTYPE", "LD_LIBRARY_PATH", "PATH", "SQLITE_TMPDIR", "TMPDIR")
 
 
+# A process can be killed; a step of SQLite cannot (DECISIONS 91).
 @dataclass(frozen=True)
 class Statement:
     """A statement, its time limit, and how many rows to return (None: all)."""

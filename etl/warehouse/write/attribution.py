@@ -66,6 +66,7 @@ class Attribution(NamedTuple):
     users_renamed: int = 0
 
 
+# What the event itself says is kept (DECISIONS 29, 32).
 def apply_config(
     db: Database, rules: Sequence[ApplicationRule], aliases: Mapping[str, str]
 ) -> Attribution:

@@ -121,6 +121,7 @@ _SPECIAL = (
 )
 
 
+# New calls that affect no others go in together (DECISIONS 38).
 class Incoming:
     """The temporary tables of one connection. Call ``forget`` after a rollback."""
 

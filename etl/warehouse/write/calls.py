@@ -62,6 +62,7 @@ AFTER_SERVICE_EVENT = timedelta(hours=1)
 
 # How long before a correction its event is searched for. The search reads all calls of that time,
 # so the last days come first. A correction is not sent before its event, but clocks differ.
+# AWS does not say which time a correction carries (DECISIONS 109).
 _CORRECTED_BEFORE = (timedelta(days=2), timedelta(days=90))
 _CORRECTED_AFTER = timedelta(hours=1)
 
@@ -243,6 +244,7 @@ class CallWriter:
             self.drop_shapes(self._shapes.forget())
         return counts, hours
 
+    # Older events are refused, not merged (DECISIONS 44, 111).
     def _horizon(self) -> str | None:
         row = self._db.execute("select max(dropped_before) from dropped_calls").fetchone()
         return row[0]  # type: ignore[no-any-return]
@@ -502,6 +504,7 @@ class CallWriter:
             for row in rows
         }  # fmt: skip
 
+    # The copy in the caller's account stays (DECISIONS 8).
     def _drop_copies(self, plan: _Plan, counts: CallCounts) -> None:
         """Keep one of the copies of a call that CloudTrail delivered to several accounts."""
         copies: dict[tuple[str, str], list[tuple[bool, EventKey]]] = defaultdict(list)
@@ -870,6 +873,7 @@ def _sortable_id(event_id: StoredId) -> tuple[bool, StoredId]:
     return isinstance(event_id, bytes), event_id
 
 
+# An index of random ids would be too large (DECISIONS 9, 39).
 def _is_near(call_time: str, service_time: str) -> bool:
     distance = datetime.fromisoformat(call_time) - datetime.fromisoformat(service_time)
     return -BEFORE_SERVICE_EVENT <= distance <= AFTER_SERVICE_EVENT

@@ -25,6 +25,7 @@ _MODEL = ("day", "account_key", "rate_key")
 _BOTH = (*_MODEL, "user_key", "application_key")
 
 # The tables, with their keys; the first is computed, the others sum it.
+# The sums by user and by application are worth having (DECISIONS 151).
 PRICED = {
     "priced_daily": _BOTH,
     "priced_daily_by_user": (*_MODEL, "user_key"),
