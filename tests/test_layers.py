@@ -153,7 +153,7 @@ def test_commands_import_at_the_top_of_their_files() -> None:
     """Late imports happen in one place: commands in the group, boto3 in its own module."""
     found = {
         file.name: {node.lineno for function in functions(file) for node in inner_imports(function)}
-        for file in (ETL / "cli").glob("*.py")
+        for file in (ETL / "cli").rglob("*.py")
     }
     # Both give a reason: Datasette changes tracebacks, and only a terminal has a progress bar.
     assert {name for name, lines in found.items() if lines} == {"serving.py", "loading.py"}

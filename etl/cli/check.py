@@ -9,7 +9,7 @@ from pathlib import Path
 import click
 from rich.console import Console
 
-from etl.cli.options import db_option, format_option
+from etl.cli.shared.options import db_option, format_option
 from etl.show.escaping import json_text
 from etl.show.findings import FAILED, NOT_CHECKED, Finding, print_below, print_lines, summary
 from etl.show.terminal import open_console, plain

@@ -9,10 +9,10 @@ from pathlib import Path
 
 import click
 
-from etl.cli.loading import load_with_progress, summary
-from etl.cli.options import db_option, serve_options
-from etl.cli.serving import run_datasette
-from etl.cli.signals import endless
+from etl.cli.shared.loading import load_with_progress, summary
+from etl.cli.shared.options import db_option, serve_options
+from etl.cli.shared.serving import run_datasette
+from etl.cli.shared.signals import endless
 from etl.demo import write_demo_logs
 from etl.errors import BedrockUsageError
 from etl.show.escaping import harmless

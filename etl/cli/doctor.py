@@ -8,8 +8,8 @@ from typing import Any
 
 import click
 
-from etl.cli.options import aws_options, config_option, format_option
-from etl.cli.scope import choose
+from etl.cli.shared.options import aws_options, config_option, format_option
+from etl.cli.shared.scope import choose
 from etl.clock import Clock
 from etl.config import load_config
 from etl.doctor.entry import examine

@@ -15,16 +15,16 @@ from typing import Any
 import click
 from sqlite_utils import Database
 
-from etl.cli.options import (
+from etl.cli.shared.options import (
     archive_option,
     config_option,
     db_option,
     format_option,
     place_options,
 )
-from etl.cli.scope import choose, open_places
-from etl.cli.signals import stops
-from etl.cli.stores import Stores, is_s3
+from etl.cli.shared.scope import choose, open_places
+from etl.cli.shared.signals import stops
+from etl.cli.shared.stores import Stores, is_s3
 from etl.clock import Clock
 from etl.config import Config, load_config
 from etl.errors import RejectError

@@ -13,9 +13,9 @@ from pathlib import Path
 
 import click
 
-from etl.cli.consent import require_consent
-from etl.cli.option_types import Duration
-from etl.cli.options import (
+from etl.cli.shared.consent import require_consent
+from etl.cli.shared.option_types import Duration
+from etl.cli.shared.options import (
     Decorator,
     config_option,
     db_option,
@@ -24,8 +24,8 @@ from etl.cli.options import (
     profile_option,
     yes_option,
 )
-from etl.cli.signals import stops
-from etl.cli.syncing import sync_chosen
+from etl.cli.shared.signals import stops
+from etl.cli.shared.syncing import sync_chosen
 from etl.clock import Clock
 from etl.config import Choice, Config, load_config
 from etl.errors import BedrockUsageError, LockedError

@@ -7,10 +7,10 @@ from pathlib import Path
 
 import click
 
-from etl.cli.loading import apply_configuration, load_with_progress, summary
-from etl.cli.options import config_option, db_option, profile_option
-from etl.cli.signals import stops
-from etl.cli.stores import Stores, is_s3
+from etl.cli.shared.loading import apply_configuration, load_with_progress, summary
+from etl.cli.shared.options import config_option, db_option, profile_option
+from etl.cli.shared.signals import stops
+from etl.cli.shared.stores import Stores, is_s3
 from etl.clock import Clock
 from etl.config import load_config
 from etl.errors import ConfigError

@@ -11,9 +11,9 @@ from typing import Any
 
 import click
 
-from etl.cli.long_work import LongWork
-from etl.cli.signals import reported_stops
-from etl.cli.utf8 import refuse_bytes
+from etl.cli.shared.long_work import LongWork
+from etl.cli.shared.signals import reported_stops
+from etl.cli.shared.utf8 import refuse_bytes
 from etl.errors import BedrockUsageError, ConfigError, OutputError
 from etl.show.escaping import guarded_output, harmless
 from etl.warehouse.long_work import observed

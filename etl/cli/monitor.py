@@ -14,9 +14,9 @@ from typing import Any, NamedTuple
 import click
 from sqlite_utils import Database
 
-from etl.cli.consent import is_agreed, require_consent
-from etl.cli.option_types import moment_of
-from etl.cli.options import (
+from etl.cli.shared.consent import is_agreed, require_consent
+from etl.cli.shared.option_types import moment_of
+from etl.cli.shared.options import (
     config_option,
     db_option,
     dry_run_option,
@@ -24,11 +24,11 @@ from etl.cli.options import (
     since_option,
     yes_option,
 )
-from etl.cli.signals import stops
+from etl.cli.shared.signals import stops
 from etl.clock import Clock
 from etl.config import Config, Monitor, load_config
 from etl.errors import AccessError, BedrockUsageError, ConfigError
-from etl.monitor import dashboard as board
+from etl.monitor import cloudwatch_dashboard as board
 from etl.monitor import removal
 from etl.monitor.alarms import make_alarm, plan_alarm
 from etl.monitor.cloudwatch import explain_put, open_place

@@ -9,8 +9,8 @@ from typing import Any
 
 import click
 
-from etl.cli.options import archive_option, choice_options, config_option
-from etl.cli.scope import choose
+from etl.cli.shared.options import archive_option, choice_options, config_option
+from etl.cli.shared.scope import choose
 from etl.config import ALL_REGIONS, Choice, load_config
 from etl.policy import (
     PolicyScope,

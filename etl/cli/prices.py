@@ -8,7 +8,7 @@ from pathlib import Path
 
 import click
 
-from etl.cli.options import db_option
+from etl.cli.shared.options import db_option
 from etl.show.escaping import show_csv
 from etl.sources.accounts import known_regions
 from etl.warehouse.database import open_warehouse

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import click
 
-from etl.cli.option_types import Day
-from etl.cli.options import db_option, format_option, region_option
+from etl.cli.shared.option_types import Day
+from etl.cli.shared.options import db_option, format_option, region_option
 from etl.show.report import KINDS, build_report, print_report
 from etl.warehouse.database import open_warehouse
 from etl.warehouse.read.reports import Filters

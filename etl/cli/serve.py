@@ -6,9 +6,9 @@ from pathlib import Path
 
 import click
 
-from etl.cli.options import config_option, db_option, serve_options
-from etl.cli.serving import run_datasette
-from etl.cli.signals import endless
+from etl.cli.shared.options import config_option, db_option, serve_options
+from etl.cli.shared.serving import run_datasette
+from etl.cli.shared.signals import endless
 from etl.config import BehindProxy, Config, load_config
 from etl.warehouse.database import open_warehouse
 

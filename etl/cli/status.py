@@ -11,8 +11,8 @@ from pathlib import Path
 import click
 from sqlite_utils import Database
 
-from etl.cli.option_types import Duration
-from etl.cli.options import db_option, format_option, region_option, source_option
+from etl.cli.shared.option_types import Duration
+from etl.cli.shared.options import db_option, format_option, region_option, source_option
 from etl.clock import Clock
 from etl.registry import sources_of
 from etl.show.status import WarehouseStatus, print_table, stale_lines, to_json

@@ -11,11 +11,17 @@ from typing import Any
 
 import click
 
-from etl.cli.option_types import Duration
-from etl.cli.options import archive_option, aws_options, config_option, db_option, since_option
-from etl.cli.scope import choose
-from etl.cli.signals import endless, stops
-from etl.cli.syncing import sync_chosen
+from etl.cli.shared.option_types import Duration
+from etl.cli.shared.options import (
+    archive_option,
+    aws_options,
+    config_option,
+    db_option,
+    since_option,
+)
+from etl.cli.shared.scope import choose
+from etl.cli.shared.signals import endless, stops
+from etl.cli.shared.syncing import sync_chosen
 from etl.clock import Clock
 from etl.config import load_config
 from etl.monitor.after_sync import publish_after_sync

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import click
 
-from etl.cli.options import db_option, dry_run_option
+from etl.cli.shared.options import db_option, dry_run_option
 from etl.show.numbers import count, size, span
 from etl.show.terminal import harmless, open_console
 from etl.warehouse.database import (

@@ -9,9 +9,9 @@ import click
 from rich.console import Console
 from sqlite_utils import Database
 
-from etl.cli.consent import require_consent
-from etl.cli.option_types import Duration
-from etl.cli.options import db_option, dry_run_option, yes_option
+from etl.cli.shared.consent import require_consent
+from etl.cli.shared.option_types import Duration
+from etl.cli.shared.options import db_option, dry_run_option, yes_option
 from etl.clock import Clock
 from etl.errors import DataError, WarehouseError
 from etl.show.escaping import harmless

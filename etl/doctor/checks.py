@@ -22,8 +22,8 @@ from etl.sources.aws import (
     Place,
 )
 from etl.sources.cloudtrail import LookedUp, lookup_events
+from etl.sources.invocation_logs import last_hour
 from etl.sources.limiter import lookup_limiter
-from etl.sources.logs import last_hour
 
 # How far back to look for the newest calls.
 TOKENS_SINCE = timedelta(days=7)

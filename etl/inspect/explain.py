@@ -44,7 +44,7 @@ from etl.normalise.cloudtrail import (
 )
 from etl.normalise.fields import mapping, text
 from etl.normalise.identity import find_identity
-from etl.normalise.invocation_log import (
+from etl.normalise.invocation_logs import (
     COUNT_PATHS,
     find_logged_tokens,
     identity_of,

@@ -18,12 +18,12 @@ from itertools import chain
 from typing import Any, NamedTuple
 
 from etl.errors import BedrockUsageError, RejectError, StoppedError, reason_of
-from etl.load.decoder.cloudtrail import is_object, may_be_bedrock
 from etl.load.decoder.content import load_record
+from etl.load.decoder.fast_cloudtrail import is_object, may_be_bedrock
 from etl.normalise.boundary import attempt, storable
 from etl.normalise.cloudtrail import EventKind, classify, find_original
 from etl.normalise.fields import mapping, text
-from etl.normalise.invocation_log import event_id_of
+from etl.normalise.invocation_logs import event_id_of
 from etl.sources.aws import Place
 from etl.sources.cloudtrail import REACH, RETENTION, lookup_event, lookup_events
 from etl.sources.files import Events, parse_items

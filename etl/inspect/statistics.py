@@ -27,7 +27,7 @@ from etl.normalise.boundary import attempt
 from etl.normalise.cloudtrail import JOBS, classify, find_tokens, parse_event
 from etl.normalise.fields import mapping, text
 from etl.normalise.identity import UNKNOWN as UNKNOWN_USER
-from etl.normalise.invocation_log import find_logged_tokens, parse_logged_call
+from etl.normalise.invocation_logs import find_logged_tokens, parse_logged_call
 from etl.normalise.packed import Shape, event_of, shape_of
 from etl.normalise.rows import Event, ServiceTokens, Tokens
 from etl.normalise.rules import role_name_of

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-from etl.monitor import dashboard
+from etl.monitor import cloudwatch_dashboard
 from etl.monitor.alarms import PREFIX, alarm_tags, is_marked, own_topic, topic_tags
 from etl.sources.aws import Place
 
@@ -25,8 +25,8 @@ class Thing(NamedTuple):
 def plan_removal(place: Place) -> list[Thing]:
     """Return the things that carry our mark."""
     things = []
-    if dashboard.MARK in (dashboard.read_dashboard(place) or ""):
-        things.append(Thing("dashboard", dashboard.NAME))
+    if cloudwatch_dashboard.MARK in (cloudwatch_dashboard.read_dashboard(place) or ""):
+        things.append(Thing("dashboard", cloudwatch_dashboard.NAME))
     things += [Thing("alarm", name) for name in _own_alarms(place)]
     topic = own_topic(place)
     if is_marked(topic_tags(place, topic) or []):

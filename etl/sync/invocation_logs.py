@@ -19,9 +19,9 @@ from datetime import UTC, datetime, timedelta
 
 from etl.normalise.boundary import attempt
 from etl.normalise.cloudtrail import Parsed
-from etl.normalise.invocation_log import parse_logged_call
+from etl.normalise.invocation_logs import parse_logged_call
 from etl.sources.aws import NotFoundError
-from etl.sources.logs import PERMISSION_CHECK, LogEvent, LogPage, filter_events
+from etl.sources.invocation_logs import PERMISSION_CHECK, LogEvent, LogPage, filter_events
 from etl.sync import windows
 from etl.sync.job import AbsentError, Job
 from etl.sync.options import SyncOptions

@@ -6,12 +6,12 @@ from collections.abc import Callable, Mapping
 from typing import Protocol
 
 from etl.sync.catalogue import sync_catalogue
-from etl.sync.events import EventStream
+from etl.sync.cloudtrail import EventStream
+from etl.sync.cloudwatch import sync_totals
 from etl.sync.files import Root, read_files_of
 from etl.sync.invocation_logs import LogStream
 from etl.sync.job import FilesJob, Job
 from etl.sync.options import SyncOptions
-from etl.sync.totals import sync_totals
 
 
 class History(Protocol):

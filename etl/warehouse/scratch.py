@@ -13,7 +13,7 @@ from tempfile import TemporaryDirectory
 from sqlite_utils import Database
 
 from etl.warehouse.database import open_warehouse
-from etl.warehouse.visitors.authorizer import SECRET_TABLES
+from etl.warehouse.visitor_sql.authorizer import SECRET_TABLES
 
 # The tables that decide how an event is interpreted and priced, referenced tables first.
 _TABLES = (

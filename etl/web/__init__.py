@@ -15,8 +15,8 @@ from datasette import hookimpl
 from datasette.app import Datasette
 from datasette.utils.asgi import Request
 
-from etl.warehouse.visitors.authorizer import allow_only_reading
-from etl.warehouse.visitors.limits import limit_memory
+from etl.warehouse.visitor_sql.authorizer import allow_only_reading
+from etl.warehouse.visitor_sql.limits import limit_memory
 from etl.web import failures, guard, login, pages, queries, refresh, visitors
 from etl.web.protocol import App
 from etl.web.site import DATABASE, site_of

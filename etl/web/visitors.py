@@ -1,11 +1,11 @@
 """Who a visitor is, and what a visitor may see.
 
 Without a login, every visitor who reaches the server may see everything. The server then listens
-only on this machine (``etl.cli.serving``), and ``guard`` keeps other sites in the browser away from
-it. With a login, a visitor sees nothing before logging in. A visitor may be restricted to some
-applications, and then gets only pages that apply ``allowed_applications``. Such a visitor never
-gets SQL: in Datasette, a permission on a table does not apply to a statement or a view that reads
-the table.
+only on this machine (``etl.cli.shared.serving``), and ``guard`` keeps other sites in the browser
+away from it. With a login, a visitor sees nothing before logging in. A visitor may be restricted to
+some applications, and then gets only pages that apply ``allowed_applications``. Such a visitor
+never gets SQL: in Datasette, a permission on a table does not apply to a statement or a view that
+reads the table.
 """
 
 from __future__ import annotations

@@ -3,7 +3,7 @@
 Our own statements (the queries of the pages and the canned queries, whose text is fixed) run in the
 server's threads, and so do Datasette's statements about the schema. All others contain a visitor's
 text: SQL, or the filters, columns and facets of a table's page. They run in processes that can be
-stopped (``etl.warehouse.visitors.processes``). The form of a request does not matter: an unknown
+stopped (``etl.warehouse.visitor_sql.processes``). The form of a request does not matter: an unknown
 statement always runs in a process.
 """
 
@@ -23,7 +23,7 @@ from datasette.views.base import DatasetteError
 
 from etl.errors import BusyError
 from etl.warehouse.paths import connect_readonly
-from etl.warehouse.visitors.processes import Statement, StatementRows, VisitorProcesses
+from etl.warehouse.visitor_sql.processes import Statement, StatementRows, VisitorProcesses
 from etl.web import queries
 from etl.web.site import DATABASE
 

@@ -148,9 +148,9 @@ def test_a_crash_never_prints_what_was_in_an_event(tmp_path: Path) -> None:
     secret = call(1, requestParameters={"modelId": "m", "prompt": "canary-prompt"})
     log = write_log(tmp_path / "log.json", [secret])
     crash = (
-        "import etl.load.decoder.cloudtrail\n"
+        "import etl.load.decoder.fast_cloudtrail\n"
         "def crash(*_): raise RuntimeError('bug')\n"
-        "etl.load.decoder.cloudtrail.name_call = crash\n"
+        "etl.load.decoder.fast_cloudtrail.name_call = crash\n"
         "from etl.cli import main\n"
         f"main(['load', {str(log)!r}, '--db', {str(tmp_path / 'w.db')!r}])\n"
     )

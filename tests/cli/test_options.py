@@ -12,7 +12,7 @@ import click
 import pytest
 
 from etl.cli import main
-from etl.cli.option_types import Day, Duration, HowFarBack
+from etl.cli.shared.option_types import Day, Duration, HowFarBack
 from tests.cli.running import ROOT, run
 
 # One name for different things: a model of a report, part of a price's, OLD=NEW of the lab; many
@@ -41,7 +41,7 @@ def declared(file: Path) -> set[str]:
 
 def test_an_option_is_declared_in_one_file() -> None:
     files = defaultdict(set)
-    for file in (ROOT / "etl" / "cli").glob("*.py"):
+    for file in (ROOT / "etl" / "cli").rglob("*.py"):
         for option in declared(file):
             files[option].add(file.name)
     assert len(files) > 40

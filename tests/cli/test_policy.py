@@ -13,12 +13,12 @@ import pytest
 from click.testing import CliRunner
 
 from etl.cli import main
-from etl.cli.scope import open_places
+from etl.cli.shared.scope import open_places
 from etl.config import Choice, InvocationLogs, Sources
 from etl.doctor.entry import examine
 from etl.lab.roles import TAG, TAG_VALUE
 from etl.monitor.alarms import PREFIX, TOPIC
-from etl.monitor.dashboard import NAME as DASHBOARD
+from etl.monitor.cloudwatch_dashboard import NAME as DASHBOARD
 from etl.monitor.plan import NAMESPACE
 from etl.policy import (
     ARCHIVE,

@@ -7,7 +7,7 @@ import io
 import pytest
 from rich.console import Console
 
-from etl.cli.progress import LogLines, TerminalLines, stream_line
+from etl.cli.shared.progress import LogLines, TerminalLines, stream_line
 from etl.sync.job import StreamProgress
 from etl.warehouse.bookmarks import StreamId
 

@@ -214,7 +214,7 @@ def test_nothing_is_deleted_without_a_yes(
     assert run("lab", "roles", "create")[0] == 0
     status, _, err = run("lab", "roles", "delete")
     assert (status, "Delete 4 roles? Not a terminal: pass --yes" in err) == (2, True)
-    monkeypatch.setattr("etl.cli.consent.is_interactive", lambda: True)
+    monkeypatch.setattr("etl.cli.shared.consent.is_interactive", lambda: True)
     status, _, err = run("lab", "roles", "delete")
     assert (status, "not agreed: nothing was done" in err) == (1, True)
     assert roles_there(iam) == set(ROLES)

@@ -66,7 +66,7 @@ def test_nothing_is_sent_before_a_yes(
     assert (status, calls_made(aws)) == (2, 0)
     assert "3 calls, at most about $0.0" in out
     assert "Not a terminal: pass --yes" in err
-    monkeypatch.setattr("etl.cli.consent.is_interactive", lambda: True)
+    monkeypatch.setattr("etl.cli.shared.consent.is_interactive", lambda: True)
     for answer, expected in (("\n", 1), ("n\n", 1), ("y\n", 0)):
         assert calls_made(aws) == 0
         result = CliRunner().invoke(main, small, input=answer)

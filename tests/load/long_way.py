@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
-from etl.load.decoder import cloudtrail as trail_module
 from etl.load.decoder import content as content_module
+from etl.load.decoder import fast_cloudtrail as trail_module
 from etl.load.decoder.content import Decoded, Decoder
 from etl.normalise.packed import unpack
 from etl.sources import split as split_module

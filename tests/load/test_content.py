@@ -14,8 +14,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from etl.load.decoder import cloudtrail as trail_module
 from etl.load.decoder import content as content_module
+from etl.load.decoder import fast_cloudtrail as trail_module
 from etl.load.decoder.content import Decoder, Keys
 from tests.load.long_way import shown, the_long_way
 from tests.rounds import rounds, some

@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from etl.monitor.dashboard import dashboard_body, projection, search
+from etl.monitor.cloudwatch_dashboard import dashboard_body, projection, search
 from etl.monitor.encoding import to_dimension
 
 METRICS = ("InputTokens", "OutputTokens", "CostUSD")

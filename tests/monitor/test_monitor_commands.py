@@ -63,7 +63,7 @@ def put_metrics(aws: FakeAws) -> list[tuple[str, dict[str, str]]]:
 def monitor(*words: object, answer: str | None = None) -> tuple[int, str, str]:
     """Run the command; ``answer``: what the user types, None without a terminal."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("etl.cli.consent.is_interactive", lambda: answer is not None)
+        patch.setattr("etl.cli.shared.consent.is_interactive", lambda: answer is not None)
         result = CliRunner().invoke(main, ["monitor", *map(str, words)], input=answer)
     assert result.exception is None or isinstance(result.exception, SystemExit), result.exception
     return result.exit_code, result.stdout, result.stderr

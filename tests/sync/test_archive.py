@@ -461,12 +461,12 @@ from etl.clock import Clock
 from etl.sources import limiter
 from etl.sources.accounts import find_places, open_own_account
 from etl.sources.archive import LocalArchive
-from etl.sync import events
+from etl.sync import cloudtrail
 from etl.sync.run import SyncOptions, sync_places
 from etl.warehouse.database import open_warehouse
 from etl.config import parse_duration
 limiter.LOOKUP_SECONDS = 0.0
-events._ARCHIVE_EVENTS = 100
+cloudtrail._ARCHIVE_EVENTS = 100
 clock = Clock()
 places, _ = find_places([open_own_account(None, clock)], ["us-east-1"], clock)
 options = SyncOptions(sources=("cloudtrail",), since=clock.now() - parse_duration("20d"),

@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 
 from etl.cli.status import build_status
 from etl.show.status import to_json
-from etl.sync import events, windows
-from etl.sync.totals import REFUSED, hour_of
+from etl.sync import cloudtrail, windows
+from etl.sync.cloudwatch import REFUSED, hour_of
 from etl.times import parse_utc
 from etl.warehouse.database import open_warehouse
 from tests.rounds import rounds
@@ -135,8 +135,8 @@ def test_reading_again_ends_where_its_requests_are_used_up_and_status_says_so(
     world.sync(since=NOW - 2 * DAY)
     pause = 25 * HOUR
     # Three requests in that time.
-    share = 2.9 * events.LOOKUP_SECONDS / pause.total_seconds()
-    monkeypatch.setattr(events, "REREAD_SHARE", share)
+    share = 2.9 * cloudtrail.LOOKUP_SECONDS / pause.total_seconds()
+    monkeypatch.setattr(cloudtrail, "REREAD_SHARE", share)
     world.clock.advance(pause)
     asked = world.lookups()
     assert world.sync().problems == []

@@ -153,7 +153,7 @@ def test_pages_out_of_order_move_no_bookmark(world: World, monkeypatch: pytest.M
             yield EventPage([LookedUp(record["eventID"], record)], moment, moment, is_last=False)
         raise RetriableError("lost")
 
-    monkeypatch.setattr("etl.sync.events.lookup_events", pages)
+    monkeypatch.setattr("etl.sync.cloudtrail.lookup_events", pages)
     world.sync()
     # The second page set it; the third, out of order, must not be trusted, nor what follows it.
     assert world.rows("select fetched_down_to from sync_windows") == [(utc(moments[1]),)]

@@ -166,7 +166,7 @@ def test_a_defect_in_a_thread_is_reported_and_not_swallowed(
     def broken(*_: object, **__: object) -> None:
         raise ZeroDivisionError("a defect")
 
-    monkeypatch.setattr("etl.sync.events.windows.begin", broken)
+    monkeypatch.setattr("etl.sync.cloudtrail.windows.begin", broken)
     (problem,) = world.sync().problems
     assert "ZeroDivisionError" in problem.message
     assert "a defect" not in problem.message

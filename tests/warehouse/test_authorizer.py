@@ -11,7 +11,12 @@ from pathlib import Path
 import pytest
 
 from etl.warehouse.database import open_warehouse
-from etl.warehouse.visitors.authorizer import FUNCTIONS, PRAGMAS, SECRET_TABLES, allow_only_reading
+from etl.warehouse.visitor_sql.authorizer import (
+    FUNCTIONS,
+    PRAGMAS,
+    SECRET_TABLES,
+    allow_only_reading,
+)
 
 
 def bare() -> sqlite3.Connection:

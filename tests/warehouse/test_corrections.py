@@ -18,7 +18,7 @@ from etl.inspect.explain import explain, load_trial
 from etl.inspect.find import EVENT, RawEvent
 from etl.load.decoder.content import Keys
 from etl.normalise.cloudtrail import parse_event
-from etl.normalise.invocation_log import parse_logged_call
+from etl.normalise.invocation_logs import parse_logged_call
 from etl.sql_files import sql_names, sql_text
 from etl.warehouse.read.inspect import locate_call
 from etl.warehouse.scratch import open_trial

@@ -18,7 +18,7 @@ from typing import Any
 import pytest
 from sqlite_utils import Database
 
-from etl.cli.long_work import LongWork, next_line, work_line
+from etl.cli.shared.long_work import LongWork, next_line, work_line
 from etl.errors import STOPPED
 from etl.sql_files import sql_names
 from etl.warehouse.database import ensure_schema, open_unchanged, open_warehouse

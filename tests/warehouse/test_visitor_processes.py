@@ -19,8 +19,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from etl.errors import BusyError
-from etl.warehouse.visitors.child import decode, encode
-from etl.warehouse.visitors.processes import Statement, StatementRows, VisitorProcesses
+from etl.warehouse.visitor_sql.child import decode, encode
+from etl.warehouse.visitor_sql.processes import Statement, StatementRows, VisitorProcesses
 from tests.rounds import rounds
 
 LIMIT_MS = 100
@@ -191,7 +191,7 @@ def test_a_process_knows_no_secret(path: Path, monkeypatch: pytest.MonkeyPatch) 
 
 
 def test_a_process_ends_with_the_server_in_the_middle_of_a_statement(path: Path) -> None:
-    command = [sys.executable, "-P", "-m", "etl.warehouse.visitors.child"]
+    command = [sys.executable, "-P", "-m", "etl.warehouse.visitor_sql.child"]
     settings = {"uri": f"{path.as_uri()}?mode=ro", "value_bytes": 10**5, "answer_bytes": 10**6}
     job = {"sql": ENDLESS["instr"], "parameters": [], "milliseconds": 60_000, "max_rows": None}
     with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process:

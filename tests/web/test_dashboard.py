@@ -263,7 +263,7 @@ def test_a_page_that_takes_too_long_says_what_to_do(
     pages: Pages, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("etl.web.pages._SECONDS", -1)
-    monkeypatch.setattr("etl.warehouse.visitors.limits._STEPS", 1)
+    monkeypatch.setattr("etl.warehouse.visitor_sql.limits._STEPS", 1)
     response = pages.open("/cost?from=2026-11-05&to=2026-11-06")
     assert response.status_code == 400
     assert "choose fewer days" in response.text

@@ -19,7 +19,7 @@ import httpx
 import pytest
 
 from etl.warehouse.database import open_warehouse
-from etl.warehouse.visitors.processes import Statement, VisitorProcesses
+from etl.warehouse.visitor_sql.processes import Statement, VisitorProcesses
 from etl.web.app import SETTINGS
 from etl.web.connections import Connection
 from etl.web.warehouse import COUNT_LIMIT_MS

@@ -13,7 +13,7 @@ import httpx
 import pytest
 from datasette.database import Database
 
-from etl.warehouse.visitors.processes import Statement, VisitorProcesses
+from etl.warehouse.visitor_sql.processes import Statement, VisitorProcesses
 from etl.web.addresses import MAX_FACET_SIZE, MAX_FACETS, MAX_FIELDS
 from etl.web.app import build_datasette
 from etl.web.site import DATABASE

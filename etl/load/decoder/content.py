@@ -1,8 +1,8 @@
 """The content of a file, as rows.
 
 ``etl.sources`` cuts a file into records and classifies each; here they become rows. CloudTrail's
-calls take the fast path (``etl.load.decoder.cloudtrail``), and anything it does not accept takes
-the slow one. Both give the same rows.
+calls take the fast path (``etl.load.decoder.fast_cloudtrail``), and anything it does not accept
+takes the slow one. Both give the same rows.
 
 Rows come in chunks, so memory is bounded whatever the file. Each record is parsed behind
 ``etl.normalise.boundary``: a record that cannot be parsed becomes a reject and affects no other.
@@ -18,12 +18,12 @@ from typing import Any
 import msgspec
 
 from etl.errors import RejectError, reason_of
-from etl.load.decoder.cloudtrail import TrailDecoder, is_object, may_be_bedrock
+from etl.load.decoder.fast_cloudtrail import TrailDecoder, is_object, may_be_bedrock
 from etl.normalise.application import APPLICATION_KEY
 from etl.normalise.boundary import attempt
 from etl.normalise.cloudtrail import Parsed, parse_event
 from etl.normalise.cloudwatch import parse_csv_row, parse_results
-from etl.normalise.invocation_log import parse_logged_call
+from etl.normalise.invocation_logs import parse_logged_call
 from etl.normalise.packed import PackedCall, Shape, Shapes, next_range
 from etl.normalise.profiles import parse_profile
 from etl.normalise.rows import Event, InferenceProfile, MetricValue, ServiceTokens, StartedJob

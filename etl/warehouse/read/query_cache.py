@@ -19,7 +19,7 @@ from typing import Any
 from weakref import finalize
 
 from etl.warehouse.paths import connect_readonly
-from etl.warehouse.visitors.limits import fetch_within
+from etl.warehouse.visitor_sql.limits import fetch_within
 
 # Of all results together: some tens of megabytes.
 MAX_ROWS = 50_000

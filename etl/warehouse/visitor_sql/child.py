@@ -1,8 +1,8 @@
 """A process that runs visitors' SQL: reads statements from stdin, writes rows to stdout, as JSON.
 
-Started by ``etl.warehouse.visitors.processes`` as ``python -m etl.warehouse.visitors.child``. It
-ends when stdin does, even in the middle of a statement, so it never outlives the server. Within the
-server, a statement could neither be stopped during a function call nor be kept from using all
+Started by ``etl.warehouse.visitor_sql.processes`` as ``python -m etl.warehouse.visitor_sql.child``.
+It ends when stdin does, even in the middle of a statement, so it never outlives the server. Within
+the server, a statement could neither be stopped during a function call nor be kept from using all
 memory or disk. Here the system limits memory and disk, and the server kills the process if a
 statement takes too long.
 
@@ -26,8 +26,8 @@ import time
 from collections.abc import Iterable
 from typing import Any
 
-from etl.warehouse.visitors.authorizer import allow_only_reading
-from etl.warehouse.visitors.limits import limit_memory
+from etl.warehouse.visitor_sql.authorizer import allow_only_reading
+from etl.warehouse.visitor_sql.limits import limit_memory
 
 # About eight more than are open at the start; the size of each file is limited too.
 _OPEN_FILES = 16

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from etl.errors import RejectError
 from etl.normalise.cloudtrail import parse_event
-from etl.normalise.invocation_log import event_id_of, parse_logged_call
+from etl.normalise.invocation_logs import event_id_of, parse_logged_call
 from etl.normalise.rows import INVOCATION_LOG, Event, Tokens
 from tests.support import ACCOUNT, HAIKU, SONNET, call, role_identity, user_identity, uuid_of
 

@@ -8,11 +8,11 @@ from pathlib import Path
 
 import click
 
-from etl.cli.loading import apply_configuration
-from etl.cli.option_types import moment_of
-from etl.cli.progress import progress_display
-from etl.cli.scope import open_places
-from etl.cli.stores import Stores, open_roots
+from etl.cli.shared.loading import apply_configuration
+from etl.cli.shared.option_types import moment_of
+from etl.cli.shared.progress import progress_display
+from etl.cli.shared.scope import open_places
+from etl.cli.shared.stores import Stores, open_roots
 from etl.clock import Clock
 from etl.config import Choice, Config, parse_duration, parse_since
 from etl.show.escaping import harmless

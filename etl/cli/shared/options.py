@@ -12,7 +12,7 @@ from typing import Any
 
 import click
 
-from etl.cli.option_types import ArchiveFolder, HowFarBack, WarehousePath
+from etl.cli.shared.option_types import ArchiveFolder, HowFarBack, WarehousePath
 from etl.config import DEFAULT_PATH
 from etl.registry import NAMES
 
@@ -76,7 +76,7 @@ def dry_run_option(help_: str) -> Decorator:
 
 
 def yes_option(help_: str) -> Decorator:
-    """Add the flag that answers yes in advance; ``etl.cli.consent`` asks the question."""
+    """Add the flag that answers yes in advance; ``etl.cli.shared.consent`` asks the question."""
     return click.option("--yes", is_flag=True, help=help_)
 
 
@@ -132,7 +132,7 @@ _CHOICES: dict[str, Decorator] = {
 
 
 def aws_options(command: Callable[..., Any]) -> Callable[..., Any]:
-    """Add the AWS accounts, regions and sources to read; ``etl.cli.scope`` resolves them."""
+    """Add the AWS accounts, regions and sources to read; ``etl.cli.shared.scope`` resolves them."""
     return _choice_of(command, without=None)
 
 

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import click
 
-from etl.cli.signals import Terminated
+from etl.cli.shared.signals import Terminated
 from etl.config import Config, Serve
 from etl.errors import BedrockUsageError, ConfigError
 

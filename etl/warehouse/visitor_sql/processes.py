@@ -31,7 +31,7 @@ from weakref import finalize
 
 from etl.errors import BusyError
 from etl.warehouse.paths import uri_of
-from etl.warehouse.visitors.child import decode, encode
+from etl.warehouse.visitor_sql.child import decode, encode
 
 VALUE_BYTES = 100_000
 ANSWER_BYTES = 16 << 20
@@ -226,7 +226,7 @@ class _Process:
         known = {name: os.environ[name] for name in _VARIABLES if name in os.environ}
         self._child = child = subprocess.Popen(
             # -P: a folder named etl in the current directory is not this package.
-            [sys.executable, "-P", "-m", "etl.warehouse.visitors.child"],
+            [sys.executable, "-P", "-m", "etl.warehouse.visitor_sql.child"],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             env=known | {"PYTHONPATH": path},

@@ -10,7 +10,7 @@ import pytest
 from etl.normalise.cloudwatch import METRICS_OF
 from etl.sources.aws import Place
 from etl.sql_files import sql_names, sql_text
-from etl.sync.totals import MAX_CALLS, Stretch, hour_of, stretches
+from etl.sync.cloudwatch import MAX_CALLS, Stretch, hour_of, stretches
 from tests.aws import Fault
 from tests.rounds import crossed, long, some
 from tests.support import HAIKU, SONNET

@@ -8,7 +8,7 @@ from typing import Any
 
 import click
 
-from etl.cli.utf8 import Text
+from etl.cli.shared.utf8 import Text
 from etl.config import check_archive, parse_duration, parse_since
 from etl.errors import ConfigError
 
