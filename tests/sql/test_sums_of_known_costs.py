@@ -358,7 +358,10 @@ def test_an_unpriced_kind_of_one_hour_hides_nothing(tmp_path: Path) -> None:
     assert dump(path) == before
     _, out, _ = run("report", "models", "--db", path)
     assert "≥ $1.00" in out
-    assert "≥ marks a lower bound: 10 tokens without a price (view unpriced_usage) are not included." in out
+    assert (
+        "≥ marks a lower bound: 10 tokens without a price (view unpriced_usage) are not included."
+        in out
+    )
     for words in (("users",), ("applications", "--breakdown"), ("days",), ("regions",)):
         _, out, _ = run("report", *words, "--format", "json", "--db", path)
         found = json.loads(out)
