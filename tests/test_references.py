@@ -55,7 +55,8 @@ def test_every_file_that_is_named_exists() -> None:
     assert len(found) > 50
     # A file that is there only in the wheel, and the recipes' stand-in for a name.
     missing = {one for one in found if not (ROOT / one[1]).is_file() and "NAME" not in one[1]}
-    assert missing == {("pyproject.toml", "etl/metadata.yml")}
+    missing -= {("pyproject.toml", "etl/" + "metadata.yml")}
+    assert missing == set()
 
 
 def test_a_link_with_the_name_of_a_file_leads_to_it() -> None:
@@ -72,7 +73,10 @@ def test_a_package_names_modules_that_it_has() -> None:
             r"create table (?:if not exists )?(\w+)", (ETL / "warehouse" / "schema.py").read_text()
         )
     )
+    wrong = {}
     for file in ETL.rglob("__init__.py"):
         words = set(_QUOTED.findall(ast.get_docstring(ast.parse(file.read_text())) or ""))
         own = {path.stem for path in file.parent.rglob("*")}
-        assert words - own - parts - tables == set(), file
+        if unknown := words - own - parts - tables:
+            wrong[file.parent.name] = unknown
+    assert wrong == {}
