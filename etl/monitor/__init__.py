@@ -6,7 +6,7 @@ the only statistic with a meaning**: a period that changes later is corrected by
 difference, which may be negative.
 
 ``plan`` works out what to publish and what it costs, without asking AWS; ``publish`` sends it and
-keeps the ledger (``etl.warehouse.published_metrics``); ``cloudwatch_dashboard``, ``alarms`` and ``removal``
-create and delete what uses the metrics. Everything they create carries a mark, and nothing without
-the mark is touched.
+keeps the ledger (``etl.warehouse.published_metrics``); ``cloudwatch_dashboard``, ``alarms`` and
+``removal`` create and delete what uses the metrics. Everything they create carries a mark, and
+nothing without the mark is touched.
 """
