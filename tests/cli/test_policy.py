@@ -254,7 +254,9 @@ def test_accounts_and_regions_too() -> None:
 
 
 def test_log_groups_too() -> None:
-    assert operations(ETL / "sources" / "logs.py") == actions(*source_of("invocation_logs").grants)
+    assert operations(ETL / "sources" / "invocation_logs.py") == actions(
+        *source_of("invocation_logs").grants
+    )
 
 
 def test_log_files_too() -> None:
@@ -306,7 +308,7 @@ def test_log_files_are_allowed_by_bucket_and_prefix_to_who_runs_the_program() ->
 
 def test_nobody_else_calls_aws() -> None:
     known = {f"{source}.py" for source in STANDARD}
-    known |= {"accounts.py", "archive.py", "aws.py", "logs.py", "runtime.py", "s3.py"}
+    known |= {"accounts.py", "archive.py", "aws.py", "invocation_logs.py", "runtime.py", "s3.py"}
     for file in (ETL / "sources").glob("*.py"):
         assert file.name in known or not operations(file), file
     outside = [
@@ -318,7 +320,7 @@ def test_nobody_else_calls_aws() -> None:
     assert sorted(outside) == [
         *("doctor/checks.py", "doctor/entry.py"),
         *("lab/caller.py", "lab/roles.py"),
-        *("monitor/alarms.py", "monitor/cloudwatch.py", "monitor/dashboard.py"),
+        *("monitor/alarms.py", "monitor/cloudwatch.py", "monitor/cloudwatch_dashboard.py"),
         "monitor/removal.py",
     ]
 

@@ -138,7 +138,7 @@ def test_the_configuration_file_is_obeyed_and_options_go_before_it(
         (["--organization"], "--organization needs --role-name"),
         (["--organization", "--role-name", "R", "--role-arn", "arn:aws:iam::444455556666:role/R"], "cannot be combined with --role-arn"),
         (["--region", "all", "--region", "us-east-1"], "cannot be combined with other regions"),
-        (["--profile", "nobody"], "no profile 'nobody'"),
+        (["--profile", "nobody"], "no AWS profile 'nobody'"),
         (["--role-arn", "Reader"], "not the ARN of a role"),
         (["--config", "missing.toml"], "missing.toml"),
     ],

@@ -324,7 +324,7 @@ def test_the_command_says_what_goes_and_asks(tmp_path: Path) -> None:
         "Would forget   2 users",
         "Would replace  sessions 1, users 2, principals 1",
     ]
-    assert "Still there    zoe-2 (users.user_name): another name" in lines
+    assert "Still there    zoe-2 (users.user_name): a different name" in lines
     assert traces(tmp_path, "zoe@corp") == [("w.db", "zoe@corp")]
     assert run(*words)[0] == 2
     assert traces(tmp_path, "zoe@corp") == [("w.db", "zoe@corp")]
