@@ -16,6 +16,7 @@ TESTS = Path(__file__).parent
 ALLOWED = {
     "errors": set(),
     "resources": set(),
+    "child_process": set(),
     "sql_files": {"normalise", "resources"},
     "registry": set(),
     "times": set(),
@@ -24,8 +25,8 @@ ALLOWED = {
     "sources": {"clock", "errors", "totals_csv"},
     "normalise": {"errors", "times", "totals_csv"},
     "config": {"errors", "normalise", "registry"},
-    "warehouse": {"errors", "normalise", "resources", "sql_files", "times"},
-    "load.decoder": {"errors", "normalise", "sources"},
+    "warehouse": {"child_process", "errors", "normalise", "resources", "sql_files", "times"},
+    "load.decoder": {"child_process", "errors", "normalise", "sources"},
     "load.batches": {"errors", "load.decoder", "normalise", "sources", "warehouse"},
     "load.run": {"errors", "load.batches", "load.decoder", "normalise", "sources", "warehouse"},
     "sync": {
@@ -61,7 +62,7 @@ ALLOWED = {
         "warehouse",
     },
     "web": {
-        *("clock", "config", "errors", "normalise", "resources", "show.numbers"),
+        *("child_process", "clock", "config", "errors", "normalise", "resources", "show.numbers"),
         *("show.spreadsheet", "show.terminal", "sql_files", "times", "warehouse"),
     },
     "cli": {

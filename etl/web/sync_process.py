@@ -19,15 +19,14 @@ import os
 import re
 import signal
 import subprocess
-import sys
 import tempfile
 import threading
 import weakref
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime, timedelta
-from pathlib import Path
 from typing import IO, Any
 
+from etl.child_process import child_command, import_path
 from etl.errors import LockedError
 from etl.show.numbers import count
 from etl.show.terminal import harmless
@@ -192,16 +191,13 @@ class WarehouseSyncs:
 
 def sync_command(site: Site) -> list[str]:
     """Return the command that updates the warehouse."""
-    # -P: do not import a folder named etl in the working directory instead of this package.
-    command = [sys.executable, "-P", "-m", "etl", "sync", "--db", str(site.db)]
+    command = child_command("etl", "sync", "--db", str(site.db))
     return [*command, "--config", str(site.config_path)] if site.config_path else command
 
 
 def child_environment() -> dict[str, str]:
     """Return the server's environment, in which the child imports the server's own package."""
-    package = Path(__file__).parents[2]
-    path = os.pathsep.join(filter(None, (str(package), os.environ.get("PYTHONPATH"))))
-    return os.environ | {"PYTHONPATH": path}
+    return os.environ | {"PYTHONPATH": import_path()}
 
 
 def _is_about(child: Child, last: SyncRun | None) -> bool:

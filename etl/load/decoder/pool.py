@@ -16,12 +16,11 @@ import os
 import queue
 import signal
 import subprocess
-import sys
 from collections.abc import Iterable, Iterator
-from pathlib import Path
 from types import TracebackType
 from typing import TypeVar
 
+from etl.child_process import child_command, import_path
 from etl.errors import BedrockUsageError, DecodeError, RejectError
 from etl.load.decoder.content import Decoded, Decoder, Keys
 from etl.load.decoder.process import (
@@ -78,15 +77,12 @@ class _Worker:
     """One child process, used by one thread at a time."""
 
     def __init__(self, keys: Keys) -> None:
-        package = Path(__file__).parents[2]
-        path = os.pathsep.join(filter(None, (str(package), os.environ.get("PYTHONPATH"))))
         with _without_stops():
             self._process = subprocess.Popen(
-                # -P: a folder named etl in the working directory must not shadow this package.
-                [sys.executable, "-P", "-m", _MODULE],
+                child_command(_MODULE),
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
-                env=_KEEP_MEMORY | os.environ | {"PYTHONPATH": path},
+                env=_KEEP_MEMORY | os.environ | {"PYTHONPATH": import_path()},
             )
         settings = (keys.application_tag, keys.metadata, next_range())
         assert self._process.stdin and self._process.stdout  # noqa: S101

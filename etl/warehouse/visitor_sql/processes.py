@@ -18,7 +18,6 @@ import queue
 import select
 import sqlite3
 import subprocess
-import sys
 import threading
 import time
 from collections.abc import Iterator, Mapping, Sequence
@@ -29,6 +28,7 @@ from pathlib import Path
 from typing import Any
 from weakref import finalize
 
+from etl.child_process import child_command, import_path
 from etl.errors import BusyError
 from etl.warehouse.paths import uri_of
 from etl.warehouse.visitor_sql.child import decode, encode
@@ -221,15 +221,12 @@ class _Process:
 
     def _start(self) -> subprocess.Popen[bytes]:
         self.end()
-        package = Path(__file__).parents[2]
-        path = os.pathsep.join(filter(None, (str(package), os.environ.get("PYTHONPATH"))))
         known = {name: os.environ[name] for name in _VARIABLES if name in os.environ}
         self._child = child = subprocess.Popen(
-            # -P: a folder named etl in the current directory is not this package.
-            [sys.executable, "-P", "-m", "etl.warehouse.visitor_sql.child"],
+            child_command("etl.warehouse.visitor_sql.child"),
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
-            env=known | {"PYTHONPATH": path},
+            env=known | {"PYTHONPATH": import_path()},
             # The terminal's Ctrl-C is for the server; this process ends with its stdin.
             start_new_session=True,
         )
