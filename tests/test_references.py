@@ -13,7 +13,7 @@ from etl.cli.main import COMMANDS
 ROOT = Path(__file__).parents[1]
 ETL = ROOT / "etl"
 
-_MODULE = re.compile(r'(?<![\w/."])etl(?:\.[a-z_0-9]+)+')
+_MODULE = re.compile(r'(?<![\w/."])etl(?:\.[a-z][a-z_0-9]*)+')
 _FILE = re.compile(
     r"(?<![\w/])(?:etl|tests|sql|scripts|bench|examples|docs)/[\w/.-]*\w\.(?:py|sql|yml|md|csv|toml|js|css)\b"
 )
