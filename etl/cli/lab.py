@@ -45,9 +45,9 @@ from etl.lab.roles import (
 from etl.lab.scenarios import (
     BUILT_IN,
     Scenario,
-    ended_models,
     load_scenarios,
     replace_models,
+    retired_models,
     roles_of,
 )
 from etl.lab.sent_calls import Entry, open_ledger, read_ledger, run_of
@@ -234,7 +234,7 @@ def traffic(
     calls = plan_calls(scenarios)
     parts = expected(calls, clock.now(), db)
     print_plan(parts, open_console())
-    for warning in ended_models(scenarios, clock.now().date()):
+    for warning in retired_models(scenarios, clock.now().date()):
         click.echo(f"Warning: {harmless(warning)}", err=True)
     if dry_run:
         return

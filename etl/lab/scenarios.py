@@ -158,7 +158,7 @@ def replace_models(
     return found
 
 
-def ended_models(scenarios: Iterable[Scenario], today: date) -> Iterator[str]:
+def retired_models(scenarios: Iterable[Scenario], today: date) -> Iterator[str]:
     """Yield a warning for each retired model in use: its calls will fail, and what to do."""
     uses = {(scenario.model, scenario.region) for scenario in scenarios}
     for retired in _RETIRED:

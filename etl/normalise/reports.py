@@ -35,16 +35,16 @@ class CorrectionKey(NamedTuple):
 class Reports:
     """Reported tokens of a call: by source, and by correction (None: it has no counts)."""
 
-    told: Mapping[str, Tokens] = field(default_factory=dict)
+    by_source: Mapping[str, Tokens] = field(default_factory=dict)
     corrections: Mapping[CorrectionKey, Tokens | None] = field(default_factory=dict)
 
-    def tell(self, tokens: Tokens | None) -> Reports:
+    def add(self, tokens: Tokens | None) -> Reports:
         """Add the report of a source."""
         if tokens is None:
             return self
-        before = self.told.get(tokens.source)
+        before = self.by_source.get(tokens.source)
         joined = _join(before, tokens) if before else tokens
-        return replace(self, told={**self.told, tokens.source: joined})
+        return replace(self, by_source={**self.by_source, tokens.source: joined})
 
     def correct(self, key: CorrectionKey, tokens: Tokens | None) -> Reports:
         """Add a correction."""
@@ -55,8 +55,8 @@ class Reports:
     def join(self, other: Reports) -> Reports:
         """Add all reports of another call that turned out to be the same one."""
         joined = self
-        for tokens in other.told.values():
-            joined = joined.tell(tokens)
+        for tokens in other.by_source.values():
+            joined = joined.add(tokens)
         for key, corrected in other.corrections.items():
             joined = joined.correct(key, corrected)
         return joined
@@ -64,21 +64,21 @@ class Reports:
     @property
     def tokens(self) -> Tokens | None:
         """What the call used, as far as known."""
-        return _fill((self.told.get(LOG_TOKENS), self._by_cloudtrail))
+        return _fill((self.by_source.get(LOG_TOKENS), self._by_cloudtrail))
 
     @property
     def cloudtrail_tokens(self) -> Tokens | None:
         """What CloudTrail reports in addition to a log; None without a log."""
-        return self._by_cloudtrail if LOG_TOKENS in self.told else None
+        return self._by_cloudtrail if LOG_TOKENS in self.by_source else None
 
     @property
     def _by_cloudtrail(self) -> Tokens | None:
         latest = [self.corrections[key] for key in sorted(self.corrections, reverse=True)]
-        trusted = [self.told.get(s.name) for s in TOKEN_SOURCES if s.name != LOG_TOKENS]
+        trusted = [self.by_source.get(s.name) for s in TOKEN_SOURCES if s.name != LOG_TOKENS]
         return _fill((*latest, *trusted))
 
 
-def told_by(tokens: Tokens | None, cloudtrail_tokens: Tokens | None) -> dict[str, Tokens]:
+def stored_reports(tokens: Tokens | None, cloudtrail_tokens: Tokens | None) -> dict[str, Tokens]:
     """Return the reports that stored tokens represent, where no others are stored."""
     known = (tokens, cloudtrail_tokens)
     return {report.source: report for report in known if report is not None}

@@ -39,7 +39,7 @@ from etl.normalise.packed import (
     token_columns,
     tokens_of,
 )
-from etl.normalise.reports import CorrectionKey, Reports, told_by
+from etl.normalise.reports import CorrectionKey, Reports, stored_reports
 from etl.normalise.rows import (
     CLOUDTRAIL,
     INVOCATION_LOG,
@@ -276,7 +276,7 @@ class CallWriter:
             counts.calls_known += 1
         else:
             plan.insert[key] = event
-        plan.add(key, Reports().tell(event.tokens))
+        plan.add(key, Reports().add(event.tokens))
 
     def _plan_corrections(
         self, special: Sequence[Event], arrived: Sequence[Event], plan: _Plan, counts: CallCounts
@@ -426,7 +426,7 @@ class CallWriter:
                 bool(row[2]),
                 Reports(
                     by_source.get(row[:2])
-                    or told_by(tokens_of(row[3 : 3 + width]), tokens_of(row[3 + width :])),
+                    or stored_reports(tokens_of(row[3 : 3 + width]), tokens_of(row[3 + width :])),
                     corrections.get(row[:2], {}),
                 ),
                 row[:2] not in orphans,
@@ -584,7 +584,7 @@ class CallWriter:
                 if merged != known:
                     plan.replace(target, merged)
             stored = plan.stored.get(key) if is_back else None
-            plan.add(target, stored.reports if stored else Reports().tell(log.tokens))
+            plan.add(target, stored.reports if stored else Reports().add(log.tokens))
 
     def _plan_service_tokens(
         self, arrived: Iterable[ServiceTokens], plan: _Plan, counts: CallCounts
@@ -781,8 +781,8 @@ def _rows_of(key: EventKey, plan: _Plan) -> Iterator[tuple[str, tuple[Any, ...]]
         yield "tokens", (*key, *token_columns(tokens))
     if by_cloudtrail is not None:
         yield "cloudtrail_tokens", (*key, *token_columns(by_cloudtrail))
-    if reports.told != told_by(tokens, by_cloudtrail):
-        for of_source in reports.told.values():
+    if reports.by_source != stored_reports(tokens, by_cloudtrail):
+        for of_source in reports.by_source.values():
             yield "token_reports", (*key, *token_columns(of_source))
     has_original = plan.has_original(key)
     for (time, event_id, is_names), counts in reports.corrections.items():
@@ -825,7 +825,7 @@ def _reports_of_service(service: ServiceTokens) -> Reports:
     if service.is_correction:
         correction = CorrectionKey(service.event_time, service.event_id, is_names=False)
         return Reports().correct(correction, service.tokens)
-    return Reports().tell(service.tokens)
+    return Reports().add(service.tokens)
 
 
 def _as_one(calls: Sequence[Event]) -> Event:
