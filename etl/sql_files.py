@@ -36,7 +36,10 @@ class SqlTextError(Exception):
 
 def sql_text(name: str) -> str:
     """Return a composed text by its path without suffix, such as ``marts/user_costs``."""
-    return _texts(resources.SQL)[name]
+    texts = _texts(resources.SQL)
+    if name not in texts:
+        raise SqlTextError(f"there is no sql/{name}.sql")
+    return texts[name]
 
 
 def sql_names(folder: str) -> list[str]:

@@ -192,7 +192,9 @@ def tables(schema: Schema) -> dict[str, Any]:
     """Return Datasette's entry for every view and table. Raises MetadataError."""
     settings = read("tables.yml")
     views = {name: layer for layer in VIEW_LAYERS for name in sql_names(layer)}
-    _require_equal("sql/tables.yml", settings.keys() | views.keys(), schema.keys())
+    if wrong := (settings.keys() | views.keys()) ^ schema.keys():
+        names = ", ".join(sorted(wrong))
+        raise MetadataError(f"sql/tables.yml: {names}: list each table once, and nothing else")
     meanings = Meanings(read("columns.yml"))
     entries = {}
     for name in (*views, *(name for name in settings if name not in views)):
@@ -221,13 +223,6 @@ def _check(name: str, entry: Mapping[str, Any], columns: tuple[str, ...]) -> Non
     named = [entry[key] for key in ("sort", "sort_desc", "label_column") if key in entry]
     if wrong := {*named, *entry.get("facets", ())} - {*columns}:
         raise MetadataError(f"sql/tables.yml: {name} has no column {', '.join(sorted(wrong))}")
-
-
-def _require_equal(file: str, named: set[str], known: Any) -> None:
-    if wrong := named ^ known:
-        raise MetadataError(
-            f"{file}: {', '.join(sorted(wrong))}: list each table once, and nothing else"
-        )
 
 
 class Meanings:

@@ -4,7 +4,18 @@ from __future__ import annotations
 
 import sys
 
-from etl.sql_files import sql_text
+from etl.sql_files import SqlTextError, sql_text
+
+
+def main(names: list[str]) -> None:
+    """Print the texts, or exit with what is wrong."""
+    if not names:
+        sys.exit("name a file of sql/: make sql NAME=marts/user_costs")
+    try:
+        print("\n".join(map(sql_text, names)), end="")
+    except SqlTextError as error:
+        sys.exit(str(error))
+
 
 if __name__ == "__main__":
-    print("\n".join(map(sql_text, sys.argv[1:])), end="")
+    main(sys.argv[1:])

@@ -1,16 +1,14 @@
 """Update the generated parts of README and docs/, and ``metadata.yml``.
 
-    python -m scripts.update_docs [--check]
+    python -m scripts.update_docs
 
 Hand-written pages quote the program's output, such as a report or the IAM policy, in the code block
 after a marker comment. ``docs/commands.md`` (help), ``docs/data.md`` (views) and ``metadata.yml``
-(``scripts.datasette_metadata``) are generated in full. ``--check`` writes nothing and fails if
-anything is out of date; a test does the same.
+(``scripts.datasette_metadata``) are generated in full. A test fails if anything is out of date.
 """
 
 from __future__ import annotations
 
-import argparse
 import io
 import re
 import sys
@@ -28,7 +26,7 @@ from etl.cli import main as program
 from etl.demo import write_demo_logs
 from etl.load.run import load_files
 from etl.show.report import build_report, print_table
-from etl.sql_files import sql_names, sql_question
+from etl.sql_files import SqlTextError, sql_names, sql_question
 from etl.warehouse.database import open_warehouse
 from etl.warehouse.read.reports import Filters
 from scripts.datasette_metadata import Meanings, MetadataError, metadata_text, read, schema
@@ -96,7 +94,10 @@ def _demo_report() -> str:
 
 
 def _policy() -> str:
-    return _block(CliRunner().invoke(program, ["policy"]).stdout.strip(), "json")
+    printed = CliRunner().invoke(program, ["policy"], catch_exceptions=False)
+    if printed.exit_code:
+        sys.exit(f"bedrock-usage policy: {printed.output}")
+    return _block(printed.stdout.strip(), "json")
 
 
 def _block(text: str, language: str = "text") -> str:
@@ -141,7 +142,9 @@ def _views(meanings: Meanings) -> Iterator[str]:
             yield f"### {view}\n\n**{_plain(question)}**\n\n{_plain(rest)}\n\nColumns: {names}.\n"
             own = {column: meanings.of(view, column) for column in columns}
             own = {
-                column: text for column, text in own.items() if text != meanings.defaults[column]
+                column: text
+                for column, text in own.items()
+                if text != meanings.defaults.get(column)
             }
             if own:
                 yield _table(own)
@@ -163,20 +166,14 @@ def _table(meanings: Mapping[str, str]) -> str:
 
 
 def main() -> None:
-    """Update or check the pages."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--check", action="store_true")
-    check = parser.parse_args().check
+    """Update the pages."""
     try:
         texts = updated()
-    except MetadataError as error:
+    except (MetadataError, SqlTextError) as error:
         sys.exit(str(error))
     for page, text in texts.items():
-        if page.is_file() and page.read_text(encoding="utf-8") == text:
-            continue
-        if check:
-            sys.exit(f"{page.relative_to(ROOT)} is out of date: run make docs")
-        page.write_text(text, encoding="utf-8")
+        if not page.is_file() or page.read_text(encoding="utf-8") != text:
+            page.write_text(text, encoding="utf-8")
 
 
 if __name__ == "__main__":

@@ -5,8 +5,7 @@ with usage as (
     select
         sum(calls) as calls,
         sum(failed_calls) as failed_calls,
-        sum(input_tokens) as input_tokens,
-        sum(output_tokens) as output_tokens,
+        {{ columns.each(columns.shown_tokens, 'sum({0}) as {0}') }},
         sum(cost_picodollars / 1000000) / 1e6
         + sum(cost_picodollars % 1000000) / 1e12 as cost_usd,
         sum(unpriced_calls) as unpriced_calls,
@@ -30,8 +29,7 @@ marts as (
         '{{ mart }}' as mart,
         calls,
         failed_calls,
-        input_tokens,
-        output_tokens,
+        {{ columns.each(columns.shown_tokens) }},
         cost_usd,
         unpriced_calls,
         unpriced_tokens,
@@ -45,14 +43,12 @@ marts as (
 ),
 
 final as (
+{% set difference = 'coalesce(sum(marts.{0}), 0)\n    - coalesce(usage.{0}, 0) as {0}' %}
     select
         marts.mart,
         sum(marts.calls) - usage.calls as calls,
         sum(marts.failed_calls) - usage.failed_calls as failed_calls,
-        coalesce(sum(marts.input_tokens), 0) - coalesce(usage.input_tokens, 0)
-            as input_tokens,
-        coalesce(sum(marts.output_tokens), 0) - coalesce(usage.output_tokens, 0)
-            as output_tokens,
+        {{ columns.each(columns.shown_tokens, difference) }},
         coalesce(sum(marts.cost_usd), 0) - coalesce(usage.cost_usd, 0) as cost_usd,
         sum(marts.unpriced_calls) - usage.unpriced_calls as unpriced_calls,
         sum(marts.unpriced_tokens) - usage.unpriced_tokens as unpriced_tokens,
@@ -69,8 +65,7 @@ from final
 where
     calls <> 0
     or failed_calls <> 0
-    or input_tokens <> 0
-    or output_tokens <> 0
+    or {{ columns.each(columns.shown_tokens, '{} <> 0', '\nor ') }}
     or abs(cost_usd) > 1e-6
     or unpriced_calls <> 0
     or unpriced_tokens <> 0

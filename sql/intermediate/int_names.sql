@@ -6,7 +6,6 @@ select
     rate_keys.model_key,
     regions.region,
     int_applications.model_id,
-    int_applications.raw_model_id,
     int_applications.application,
     int_applications.application_source
 from rate_keys

@@ -56,6 +56,18 @@ where
 group by {{ by | join(', ') }}
 {% endmacro %}
 
+-- The same for each region and model of a name, the name that costs most first.
+{% macro period_breakdown(daily_costs, name) %}
+{{ period(daily_costs, [name, 'region', 'model_id']) }}
+order by
+    sum(sum(cost_picodollars / 1000000)) over (partition by {{ name }}) desc,
+    {{ name }},
+    cost_usd desc,
+    calls desc,
+    region,
+    model_id
+{% endmacro %}
+
 -- For each model_id: where and since when it is used, and whether it has a price.
 {% macro models() %}
 min(day) as first_seen,

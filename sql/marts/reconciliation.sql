@@ -22,8 +22,13 @@ cloudwatch as (
         substr(hours.hour, 1, 10) as day,
         regions.region,
         int_models.canonical_model_id as model_id,
-        sum(hours.value) filter (where hours.metric_kind not in ('calls', 'image'))
-            as cloudwatch_tokens,
+        sum(hours.value)
+        filter (
+            where
+                hours.metric_kind in (
+                    {{ columns.each(columns.kinds_of_tokens | map(attribute='name'), "'{}'") }}
+                )
+        ) as cloudwatch_tokens,
         sum(hours.value) filter (where hours.metric_kind = 'calls') as cloudwatch_calls,
         max(hours.is_provisional) as is_provisional
     from metric_hourly as hours

@@ -3,11 +3,4 @@
 {{ filters.period_in_words() }}
 -- parameters: date_from, date_to, regions, models
 -- chart: bar x=cost_usd:quantitative y=user_name:ordinal color=model_id
-{{ costs.period('daily_costs_by_user', ['user_name', 'region', 'model_id']) }}
-order by
-    sum(sum(cost_picodollars / 1000000)) over (partition by user_name) desc,
-    user_name,
-    cost_usd desc,
-    calls desc,
-    region,
-    model_id
+{{ costs.period_breakdown('daily_costs_by_user', 'user_name') }}

@@ -40,8 +40,7 @@ final as (
         user_agents.user_agent,
         applications.application,
         kinds.is_failed,
-        coalesce(rates.input_rate, rates.output_rate, rates.image_rate) is not null
-            as is_priced,
+        {{ tokens.is_any(columns.priced_kinds, 'rates.{}_rate') }} as is_priced,
         kinds.last_seen,
         kinds.calls,
         kinds.calls_with_tokens

@@ -189,7 +189,7 @@ def test_a_newer_schema_is_told_and_looked_over(path: Path) -> None:
 
 def test_the_views_of_the_file_are_the_ones_that_are_checked(path: Path) -> None:
     change(path, "drop view user_costs; create view user_costs as"
-                 " select 0 as calls, failed_calls, input_tokens, output_tokens, cost_usd, unpriced_calls,"
+                 " select 0 as calls, failed_calls, input_tokens, output_tokens, cache_read_tokens, cache_write_tokens, cost_usd, unpriced_calls,"
                  " unpriced_tokens, calls_without_tokens, is_lower_bound from application_costs")  # fmt: skip
     status, found = answer(path)
     assert (status, found["schema"]["status"], found["marts_add_up"]["status"]) == (

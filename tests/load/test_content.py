@@ -133,29 +133,27 @@ def counting(done: Counter[str], function: Callable[..., Any], name: str) -> Cal
     return counted
 
 
+def rejects_of_two(data: bytes, monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, str]]:
+    """Return the rejects of two calls, one nested deeply: none only where Python can read it."""
+    decoded = Decoder().decode(data)
+    assert shown(decoded) == shown(the_long_way(data, monkeypatch))
+    assert READS_DEEP or decoded.rejects
+    assert len(decoded.calls) == (1 if decoded.rejects else 2)
+    return decoded.rejects
+
+
 @pytest.mark.parametrize("part", ["requestParameters", "userIdentity", "tlsDetails"])
 def test_a_record_nested_too_deeply_is_reported(part: str, monkeypatch: pytest.MonkeyPatch) -> None:
     record = json.dumps(call(2) | {part: "DEEP"}).replace('"DEEP"', DEEP)
     data = f'{{"Records":[{json.dumps(call(1))},{record}]}}'.encode()
-    decoded = Decoder().decode(data)
-    assert shown(decoded) == shown(the_long_way(data, monkeypatch))
-    if READS_DEEP and not decoded.rejects:
-        assert len(decoded.calls) == 2
-        return
-    assert len(decoded.calls) == 1
-    assert decoded.rejects == [("Records[1]", "nested too deeply")]
+    assert rejects_of_two(data, monkeypatch) in ([], [("Records[1]", "nested too deeply")])
 
 
 def test_a_line_nested_too_deeply_is_reported(monkeypatch: pytest.MonkeyPatch) -> None:
     line = json.dumps(logged(1) | {"input": "DEEP"}).replace('"DEEP"', DEEP)
     data = f"{line}\n{json.dumps(logged(2))}\n".encode()
-    decoded = Decoder().decode(data)
-    assert shown(decoded) == shown(the_long_way(data, monkeypatch))
-    if READS_DEEP and not decoded.rejects:
-        assert len(decoded.calls) == 2
-        return
-    assert len(decoded.calls) == 1
-    assert [reason for _, reason in decoded.rejects] == ["nested too deeply"]
+    reasons = [reason for _, reason in rejects_of_two(data, monkeypatch)]
+    assert reasons in ([], ["nested too deeply"])
 
 
 def test_other_services_are_not_parsed_at_all(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -12,6 +12,7 @@ import pytest
 from etl import resources, sql_files
 from etl.sql_files import SqlTextError, compose, sql_names, sql_text
 from etl.warehouse.database import VIEW_LAYERS
+from scripts import print_sql
 from scripts.measure_repeats import repeated, share, sources
 
 MACROS = {
@@ -47,8 +48,17 @@ def test_an_undefined_name_is_an_error_that_names_the_file(text: str, said: str)
         composed(text)
 
 
+@pytest.mark.parametrize(
+    ("names", "said"),
+    [([], "name a file of sql/"), (["marts/bills"], "there is no sql/marts/bills")],
+)
+def test_printing_says_what_is_wrong(names: list[str], said: str) -> None:
+    with pytest.raises(SystemExit, match=said):
+        print_sql.main(names)
+
+
 def test_what_sqlite_gets_is_plain_sql() -> None:
-    for folder in (*VIEW_LAYERS, "checks", "pages", "queries", "reports"):
+    for folder in (*VIEW_LAYERS, "checks", "load", "pages", "queries", "reports"):
         for name in sql_names(folder):
             text = sql_text(f"{folder}/{name}")
             assert not [mark for mark in ("{{", "{%", "{#", "\n\n\n", " \n") if mark in text], name

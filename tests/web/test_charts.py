@@ -69,7 +69,7 @@ def test_a_name_is_only_a_name_in_a_chart_and_its_tooltip(
         box = browser.chart().bounding_box()
         assert box is not None
         tooltips = set()
-        for y in range(0, int(box["height"]), 8):
+        for y in range(0, int(box["height"]), 20):
             page.mouse.move(box["x"] + box["width"] / 2, box["y"] + y)
             tooltips |= set(page.locator("#vg-tooltip-element").all_inner_texts())
         assert any(hostile in text for text in tooltips)

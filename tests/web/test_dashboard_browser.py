@@ -161,7 +161,7 @@ def test_markup_in_a_name_stays_text(
         bars.scroll_into_view_if_needed()
         box = bars.bounding_box()
         tooltips = set()
-        for y in range(0, int(box["height"]), 8):
+        for y in range(0, int(box["height"]), 20):
             page.mouse.move(box["x"] + box["width"] / 2, box["y"] + y)
             tooltips |= set(page.locator("#vg-tooltip-element").all_inner_texts())
         assert any(hostile in text for text in tooltips)
