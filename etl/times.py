@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime
 
 
 def utc_text(moment: datetime) -> str:
     """Return an aware datetime as ``YYYY-MM-DDTHH:MM:SSZ``."""
     return moment.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
+def day_start(day: date) -> str:
+    """Return the first moment of a UTC day."""
+    return utc_text(datetime(day.year, day.month, day.day, tzinfo=UTC))
 
 
 def parse_utc(text: str) -> datetime:

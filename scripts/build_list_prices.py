@@ -71,7 +71,7 @@ import gzip
 import io
 import re
 import sys
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Container, Iterable, Iterator
 from decimal import Decimal
 from itertools import chain
 from pathlib import Path
@@ -428,12 +428,17 @@ def undated(model_id: str) -> str:
     return re.sub(r"(-20\d{6})?(-v\d+)?(:\d+)?$", "", model_id)
 
 
-def second_opinions(rows: list[PriceRow], rates: list[Genai]) -> Iterator[str]:
-    """Yield a line for every current rate on which genai-prices disagrees."""
+def second_opinions(
+    rows: list[PriceRow], rates: list[Genai], decided: Container[PriceRow] = ()
+) -> Iterator[str]:
+    """Yield a line for every current rate on which genai-prices disagrees.
+
+    ``decided``: rows that replace a source's, with a reason: on those there is no other opinion.
+    """
     ours = {
         (row.model_id, row.scope, item_of(row)): row.usd_per_mtok
         for row in rows
-        if row.region in ("*", US_REGIONS[0]) and not row.effective_to
+        if row.region in ("*", US_REGIONS[0]) and not row.effective_to and row not in decided
     }
     ours |= {(undated(key[0]), *key[1:]): amount for key, amount in ours.items()}
     latest = {(r.model_id, r.scope, r.item): r for r in sorted(rates, key=lambda r: r.since)}
@@ -468,7 +473,10 @@ def drop_entries(entries: Iterable[Entry], drops: Iterable[Correction]) -> list[
 
 
 def end_rows(rows: Iterable[PriceRow], ends: list[Correction]) -> Iterator[PriceRow]:
-    """Set the last day of rows; an ``end`` names them by model and context threshold."""
+    """Set the last day of rows without one; an ``end`` names them by model and context threshold.
+
+    Raises ValueError for one that ends nothing, or nothing any more.
+    """
     days = {
         (end.values["model_id"], int(end.values["min_input_tokens"])): end.values["effective_to"]
         for end in ends
@@ -476,8 +484,11 @@ def end_rows(rows: Iterable[PriceRow], ends: list[Correction]) -> Iterator[Price
     used = set()
     for row in rows:
         key = (row.model_id, row.min_input_tokens)
-        used.add(key)
-        yield row._replace(effective_to=days.get(key, row.effective_to))
+        # An earlier price of the model has its last day already.
+        if key in days and not row.effective_to:
+            used.add(key)
+            row = row._replace(effective_to=days[key])
+        yield row
     if missing := days.keys() - used:
         raise ValueError(f"nothing to end: {sorted(missing)}")
 
@@ -501,14 +512,16 @@ def replace_rows(rows: Iterable[PriceRow], replacements: Iterable[PriceRow]) -> 
 # The whole
 
 
+def given_rows(corrections: Iterable[Correction], action: str) -> list[PriceRow]:
+    """Return the rows that corrections of an action give in full."""
+    return [parse_row(one.values) for one in corrections if one.action == action]
+
+
 def build_rows(input_dir: Path, corrections: list[Correction]) -> list[PriceRow]:
     """Return every row of the result, sorted by key; raise ValueError if a key occurs twice."""
 
     def having(action: str) -> list[Correction]:
         return [c for c in corrections if c.action == action]
-
-    def given_rows(action: str) -> list[PriceRow]:
-        return [parse_row(correction.values) for correction in having(action)]
 
     old = read_litellm(input_dir / "litellm_1.98.0_bedrock.csv.gz")
     new = read_litellm(input_dir / "litellm_bedrock.csv.gz")
@@ -516,8 +529,8 @@ def build_rows(input_dir: Path, corrections: list[Correction]) -> list[PriceRow]
     entries = drop_entries((old | new).values(), having("drop"))
     rows = date_price_cuts(litellm_rows(map(add_free_cache_writes, entries)), rates)
     rows = end_rows(chain(rows, genai_only_rows(rates)), having("end"))
-    rows = replace_rows(unique(rows, key=row_key), given_rows("replace"))
-    return sorted(unique(chain(rows, given_rows("add")), key=row_key), key=row_key)
+    rows = replace_rows(unique(rows, key=row_key), given_rows(corrections, "replace"))
+    return sorted(unique(chain(rows, given_rows(corrections, "add")), key=row_key), key=row_key)
 
 
 def row_key(row: PriceRow) -> tuple[Any, ...]:
@@ -547,9 +560,10 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--check", action="store_true", help="write nothing; fail on a difference")
     options = parser.parse_args(arguments)
 
-    rows = build_rows(options.input_dir, read_corrections(CORRECTIONS))
+    corrections = read_corrections(CORRECTIONS)
+    rows = build_rows(options.input_dir, corrections)
     rates = read_genai(options.input_dir / GENAI)
-    for line in second_opinions(rows, rates):
+    for line in second_opinions(rows, rates, given_rows(corrections, "replace")):
         print(f"genai-prices disagrees: {line}", file=sys.stderr)
     text = render(rows)
     if options.check:

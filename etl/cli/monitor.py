@@ -38,6 +38,7 @@ from etl.monitor.publish import Publisher, agree
 from etl.monitor.show import alarm_lines, plan_lines, result_lines
 from etl.show.escaping import harmless, json_text
 from etl.sources.aws import Place
+from etl.times import utc_text
 from etl.warehouse import published_metrics as ledger
 from etl.warehouse.database import open_warehouse
 from etl.warehouse.demo import is_demo
@@ -61,7 +62,7 @@ def _shared(command: Callable[..., Any]) -> Callable[..., Any]:
     return dry_run_option("Only print the plan and its price.")(command)
 
 
-class _Session(NamedTuple):
+class _MonitorSession(NamedTuple):
     """What every command works with: an open warehouse, the settings, where CloudWatch is."""
 
     warehouse: Database
@@ -205,7 +206,7 @@ def alarm(
         target = ledger.ensure_target(warehouse, target)
         ledger.save_limit(warehouse, target, application, str(daily_limit))
         if is_new:
-            now = place.clock.now().isoformat()
+            now = utc_text(place.clock.now())
             ledger.save_agreement(warehouse, target, target.agreed_metrics + 1, now)
     if plan.subscribes:
         click.echo(f"Confirm           the email that AWS has sent to {plan.email}", err=True)
@@ -243,7 +244,7 @@ def remove(dry_run: bool, yes: bool, **where: Any) -> None:
             removal.remove(place, things)
         target = ledger.find_target(warehouse, place.account_id, place.region)
         ledger.drop_limits(warehouse, target)
-        ledger.save_agreement(warehouse, target, 0, place.clock.now().isoformat())
+        ledger.save_agreement(warehouse, target, 0, utc_text(place.clock.now()))
         if config.monitor.publish_after_sync or config.monitor.accept_usd_a_month:
             click.echo(
                 "Note              the configuration still publishes: check publish_after_sync"
@@ -260,7 +261,7 @@ def remove(dry_run: bool, yes: bool, **where: Any) -> None:
 @contextmanager
 def _open_session(
     *, profile: str | None, region: str | None, config: Path | None, db: Path
-) -> Iterator[_Session]:
+) -> Iterator[_MonitorSession]:
     """Lock and open the warehouse, and open a way to CloudWatch."""
     settings = load_config(config)
     with open_warehouse(db) as warehouse, sync_lock(db):
@@ -271,7 +272,7 @@ def _open_session(
             )
         place = open_place(settings, Clock(), profile=profile, region=region)
         try:
-            yield _Session(warehouse, settings, place)
+            yield _MonitorSession(warehouse, settings, place)
         except AccessError as error:
             raise AccessError(explain_put(error)) from None
 

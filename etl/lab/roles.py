@@ -23,7 +23,7 @@ from typing import Any, NamedTuple
 from etl.clock import Clock
 from etl.errors import AccessError, SourceError
 from etl.lab.caller import LabCaller
-from etl.policy import LAB_TAG
+from etl.policy import ASSUME_ROLE, LAB_TAG, VERSION
 from etl.sources.aws import DENIED, NotFoundError, Place
 
 TAG, TAG_VALUE = LAB_TAG
@@ -68,8 +68,8 @@ class Done(NamedTuple):
 def trust_policy(caller: LabCaller) -> dict[str, Any]:
     """Return who may assume the roles: the caller's account, where a policy allows it."""
     principal = f"arn:{caller.partition}:iam::{caller.account_id}:root"
-    statement = {"Effect": "Allow", "Principal": {"AWS": principal}, "Action": "sts:AssumeRole"}
-    return {"Version": "2012-10-17", "Statement": [statement]}
+    statement = {"Effect": "Allow", "Principal": {"AWS": principal}, "Action": ASSUME_ROLE}
+    return {"Version": VERSION, "Statement": [statement]}
 
 
 def invoke_policy(caller: LabCaller) -> dict[str, Any]:
@@ -84,7 +84,7 @@ def invoke_policy(caller: LabCaller) -> dict[str, Any]:
             f"{arn}{caller.account_id}:application-inference-profile/*",
         ],
     }
-    return {"Version": "2012-10-17", "Statement": [statement]}
+    return {"Version": VERSION, "Statement": [statement]}
 
 
 def survey(place: Place, caller: LabCaller, names: Iterable[str]) -> list[Role]:

@@ -82,7 +82,6 @@ class _Head(msgspec.Struct, gc=False):
 
 _decode_head = msgspec.json.Decoder(_Head).decode
 _decode_list = msgspec.json.Decoder(list[msgspec.Raw]).decode
-_decode_text = msgspec.json.Decoder(str).decode
 _NO_JSON = (msgspec.MsgspecError, UnicodeDecodeError, RecursionError)
 
 # What LookupEvents and FilterLogEvents return as a string inside their own event.

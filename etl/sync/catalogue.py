@@ -15,6 +15,7 @@ from etl.errors import RejectError
 from etl.normalise.boundary import attempt
 from etl.normalise.foundation_models import parse_foundation_model
 from etl.normalise.profiles import parse_profile
+from etl.registry import source_of
 from etl.sources.catalogue import fetch_foundation_models, fetch_inference_profiles
 from etl.sync.job import Job
 from etl.sync.options import SyncOptions
@@ -23,7 +24,7 @@ from etl.warehouse.write.batch import Batch, Reject
 
 ParsedItem = TypeVar("ParsedItem")
 
-EVERY = timedelta(days=1)
+_EVERY = source_of("catalogue").read_every
 EVERY_WITH_UNKNOWN = timedelta(hours=1)
 
 
@@ -51,7 +52,7 @@ def sync_catalogue(job: Job, options: SyncOptions) -> None:
 
 def is_due(state: StreamState, as_of: datetime, *, has_unknown: bool) -> bool:
     """Return whether the catalogue should be read now."""
-    every = EVERY_WITH_UNKNOWN if has_unknown else EVERY
+    every = EVERY_WITH_UNKNOWN if has_unknown else _EVERY
     return state.read_at is None or as_of - state.read_at >= every
 
 

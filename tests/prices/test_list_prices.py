@@ -532,6 +532,46 @@ def test_a_replacement_that_changes_nothing_or_comes_twice_stops_the_build(scrip
     assert build(entry, corrections=[ended]) == {("*", "regional", "input"): 3_000_000}
 
 
+def of_action(script, action, **values):
+    return script.Correction(action, "A reason.", {"min_input_tokens": "0", **values})
+
+
+def test_a_correction_that_drops_or_ends_nothing_stops_the_build(script, build):
+    entry = ("one", "", "in_region", "input", "3")
+    with pytest.raises(ValueError, match="nothing left to drop: litellm two"):
+        build(entry, corrections=[of_action(script, "drop", source="litellm two")])
+    end = of_action(script, "end", model_id="xai.two", effective_to="2026-05-01")
+    with pytest.raises(ValueError, match="nothing to end"):
+        build(entry, corrections=[end])
+
+
+def row_of(script, usd, since, until):
+    cells = dict(zip(COLUMNS, (*KEY[:6], usd, since, until, "AWS", TODAY), strict=True))
+    return script.parse_row({name: str(cell) for name, cell in cells.items()})
+
+
+def test_an_end_leaves_an_earlier_price_its_own_last_day(script):
+    rows = [row_of(script, 5, "2023-01-01", "2025-01-01"), row_of(script, 3, "2025-01-01", "")]
+    end = of_action(script, "end", model_id="xai.one", effective_to="2026-05-01")
+    ended = list(script.end_rows(rows, [end]))
+    assert [row.effective_to for row in ended] == ["2025-01-01", "2026-05-01"]
+    with pytest.raises(ValueError, match="nothing to end"):
+        list(script.end_rows(ended, [end]))
+
+
+def test_a_second_opinion_is_reported_unless_the_rate_was_decided(script):
+    row = row_of(script, 3_000_000, "2023-01-01", "")
+    item = script.item_of(row)
+    agrees, differs = (
+        script.Genai("genai-prices xai.one", "xai.one", "regional", item, usd, "")
+        for usd in (3_000_000, 2_000_000)
+    )
+    assert list(script.second_opinions([row], [agrees])) == []
+    (line,) = script.second_opinions([row], [differs])
+    assert line.startswith("genai-prices xai.one") and "2000000 there, 3000000 here" in line
+    assert list(script.second_opinions([row], [differs], [row])) == []
+
+
 @pytest.mark.parametrize(
     ("line", "message"), [("remove,A reason", "not one of"), ("replace,", "needs a reason")]
 )

@@ -15,6 +15,7 @@ from etl.config import Config
 from etl.load.decoder.pool import Workers
 from etl.load.run import LoadResult, load_files
 from etl.show.escaping import harmless
+from etl.show.numbers import count
 from etl.sources.stores import LocalStore, Store, StoredFile
 from etl.warehouse.write.attribution import apply_application_tag, apply_config
 from etl.warehouse.write.batch import Reject
@@ -32,8 +33,9 @@ def apply_configuration(warehouse: Database, config: Config, file: Path | None) 
     apply_application_tag(warehouse, config.application_tag)
     changed = apply_config(warehouse, config.application_rules, config.user_aliases).calls_changed
     if changed:
-        calls = "1 call" if changed == 1 else f"{changed:,} calls"
-        click.echo(f"{calls} reattributed: the application rules changed", err=True)
+        click.echo(
+            f"{count(changed, 'call')} reattributed: the application rules changed", err=True
+        )
 
 
 def load_with_progress(

@@ -27,6 +27,7 @@ from typing import NamedTuple
 from sqlite_utils import Database
 
 from etl.errors import WarehouseError
+from etl.times import day_start, parse_utc
 from etl.warehouse import paths
 from etl.warehouse.long_work import make_interruptible
 from etl.warehouse.turns import in_turn, path_of, transaction
@@ -66,8 +67,7 @@ class VacuumPlan(NamedTuple):
 
 def cutoff(now: datetime, keep: timedelta) -> str:
     """Return the start of the UTC day ``keep`` ago: calls older than that may be dropped."""
-    day = (now.astimezone(UTC) - keep).date()
-    return f"{day.isoformat()}T00:00:00Z"
+    return day_start((now.astimezone(UTC) - keep).date())
 
 
 def plan_vacuum(db: Database, before: str | None) -> VacuumPlan:
@@ -221,8 +221,7 @@ def _note(
 
 
 def _next_day(moment: str) -> str:
-    day = datetime.fromisoformat(moment).date() + timedelta(days=1)
-    return f"{day.isoformat()}T00:00:00Z"
+    return day_start(parse_utc(moment).date() + timedelta(days=1))
 
 
 def _pragma(db: Database, name: str) -> int:
