@@ -414,7 +414,7 @@ def _price(price: Mapping[str, Any]) -> str:
         return "no price"
     until = price["effective_to"] or "now"
     band = f", above {price['min_input_tokens']:,} input" if price["min_input_tokens"] else ""
-    kind = "your own rate" if price["is_override"] else "list price"
+    kind = "your own rate" if price["origin"] == "import" else "list price"
     return (
         f"USD per million: {kind} of {price['model_id']} in {price['region']}, {price['scope']},"
         f" {price['service_tier']}{band}, {price['effective_from']} to {until};"

@@ -15,6 +15,9 @@ from etl.show.numbers import Row
 _GEO = re.compile(r"^(us-gov|us|eu|apac|jp|au|ca|in|global)\.(?=[\w-]+\.)")
 _OPAQUE = "application-inference-profile/"
 
+# The origins of rates, the one that is used first.
+ORIGINS = ("import", "price_list", "seed")
+
 
 def is_priceable(model_id: str) -> bool:
     """Return whether the id itself names the model; an application inference profile does not."""
@@ -58,7 +61,7 @@ def _rate(rows: Iterable[Row], kind: str, names: Sequence[str]) -> int | None:
     best = max(
         (row for row in rows if row["token_kind"] == kind),
         key=lambda row: (
-            row["is_override"],
+            -ORIGINS.index(row["origin"]),
             -names.index(row["model_id"]),
             row["region"] != "*",
             row["min_input_tokens"],

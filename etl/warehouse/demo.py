@@ -33,7 +33,7 @@ def holds_data(db: Database) -> bool:
         for (name,) in db.execute("select name from sqlite_master where type = 'table'")
         if not name.startswith(("sqlite_", "_sqlite_"))
     }
-    own_prices = "select 1 from prices where is_override = 1 limit 1"
+    own_prices = "select 1 from prices where origin = 'import' limit 1"
     others = (f"select 1 from {table} limit 1" for table in sorted(tables - _SET_UP))
     return any(db.execute(sql).fetchone() is not None for sql in (own_prices, *others))
 

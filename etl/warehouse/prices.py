@@ -42,8 +42,8 @@ def ensure_list_prices(db: Database) -> None:
     if stored == (digest,) and is_priced:
         return
     with long_work(db, "applying the list prices", can_stop=True), db.atomic():
-        db.execute("delete from prices where is_override = 0")
-        _insert(db, parse_prices(content.decode("utf-8")), is_override=0)
+        db.execute("delete from prices where origin = 'seed'")
+        _insert(db, parse_prices(content.decode("utf-8")), origin="seed")
         db.execute("insert or replace into seeds values (?, ?)", [_SEED, digest])
         _ensure_context_bands(db)
         renew_costs(db)
@@ -74,7 +74,7 @@ def import_prices(
 def store_overrides(db: Database, rows: Iterable[PriceRow]) -> None:
     """Write a user's rates, and price the affected days again."""
     with db.atomic():
-        _insert(db, rows, is_override=1)
+        _insert(db, rows, origin="import")
         _ensure_context_bands(db)
         renew_costs(db)
 
@@ -101,7 +101,7 @@ def _known(db: Database, regions: Collection[str]) -> KnownValues:
             (model, kind): (low, high)
             for model, kind, low, high in db.execute(
                 "select model_id, token_kind, min(usd_per_mtok), max(usd_per_mtok) from prices"
-                " where is_override = 0 and usd_per_mtok > 0 group by model_id, token_kind"
+                " where origin <> 'import' and usd_per_mtok > 0 group by model_id, token_kind"
             )
         },
     )
@@ -109,19 +109,26 @@ def _known(db: Database, regions: Collection[str]) -> KnownValues:
 
 def _overrides(db: Database) -> list[PriceRow]:
     columns = ", ".join(COLUMNS)
-    return [PriceRow(*row) for row in db.execute(f"select {columns} from prices where is_override")]
+    return [
+        PriceRow(*row)
+        for row in db.execute(
+            f"select {columns} from prices where origin = 'import' and corrected_on is null"
+        )
+    ]
 
 
 def rates(db: Database) -> list[dict[str, object]]:
-    """Return every row of the price table, with ``is_override``."""
-    return list(db.query(f"select {', '.join(COLUMNS)}, is_override from prices"))
+    """Return every rate of the price table that no correction replaced, with ``origin``."""
+    return list(
+        db.query(f"select {', '.join(COLUMNS)}, origin from prices where corrected_on is null")
+    )
 
 
-def _insert(db: Database, rows: Iterable[tuple[object, ...]], *, is_override: int) -> None:
+def _insert(db: Database, rows: Iterable[tuple[object, ...]], *, origin: str) -> None:
     names = ", ".join(COLUMNS)
     marks = ", ".join("?" * len(COLUMNS))
     db.conn.executemany(
-        f"insert or replace into prices ({names}, is_override) values ({marks}, {is_override})",
+        f"insert or replace into prices ({names}, origin) values ({marks}, '{origin}')",
         rows,
     )
 
@@ -144,8 +151,10 @@ def list_prices(db: Database, model: str | None = None) -> Iterator[tuple[object
     same = " and ".join(f"own.{column} = listed.{column}" for column in (*COLUMNS[:6], COLUMNS[7]))
     yield from db.execute(
         f"select {', '.join(COLUMNS)} from prices as listed where instr(model_id, ?) > 0"
-        " and (is_override or not exists"
-        f" (select 1 from prices as own where own.is_override and {same}))"
-        " order by model_id, is_override, scope, region, service_tier, token_kind, effective_from",
+        " and corrected_on is null"
+        " and (origin = 'import' or not exists"
+        f" (select 1 from prices as own where own.origin = 'import' and {same}))"
+        " order by model_id, origin = 'import', scope, region, service_tier, token_kind,"
+        " effective_from",
         [model or ""],
     )

@@ -1024,3 +1024,56 @@ def m020_create_forgotten(db: Database) -> None:
         ) strict, without rowid;
     """,
     )
+
+
+@migrations()
+@takes()
+def m021_add_price_origins(db: Database) -> None:
+    """Where a rate comes from, whether it is negotiated, and rates that a correction replaced."""
+    _execute(
+        db,
+        """
+        create temp table old_prices as select * from prices;
+        drop table prices;
+
+        -- usd_per_mtok: micro-dollars per million tokens = pico-dollars per token (or per image).
+        -- min_input_tokens: the rate of requests with more input than this (0: of all).
+        -- effective_from, effective_to: UTC days, half open; NULL = still in force.
+        -- origin: import (by a user), price_list (AWS's) or seed (of this release). The first that
+        -- has a rate is used; the names are in that order.
+        -- rate_class: negotiated only for a user's own rate; list_cost_usd leaves it out.
+        -- corrected_on: since when a corrected row replaces this one, which then prices nothing.
+        create table prices (
+            price_id integer primary key,
+            model_id text not null,
+            region text not null,
+            scope text not null check (scope in ('regional', 'global')),
+            service_tier text not null,
+            token_kind text not null,
+            min_input_tokens integer not null check (min_input_tokens >= 0),
+            usd_per_mtok integer not null check (usd_per_mtok >= 0),
+            effective_from text not null,
+            effective_to text check (effective_to > effective_from),
+            source text not null,
+            checked_on text not null,
+            origin text not null check (origin in ('import', 'price_list', 'seed')),
+            rate_class text not null default 'list'
+                check (rate_class = 'list' or (rate_class = 'negotiated' and origin = 'import')),
+            corrected_on text
+        ) strict;
+
+        create unique index prices_by_use on prices (model_id, region, scope, service_tier,
+            token_kind, min_input_tokens, effective_from, origin, rate_class)
+            where corrected_on is null;
+
+        insert into prices (price_id, model_id, region, scope, service_tier, token_kind,
+            min_input_tokens, usd_per_mtok, effective_from, effective_to, source, checked_on,
+            origin)
+        select price_id, model_id, region, scope, service_tier, token_kind,
+            min_input_tokens, usd_per_mtok, effective_from, effective_to, source, checked_on,
+            iif(is_override, 'import', 'seed')
+        from old_prices;
+
+        drop table old_prices;
+    """,
+    )

@@ -17,7 +17,10 @@ inner join prices as other
         and other.service_tier = one.service_tier
         and other.token_kind = one.token_kind
         and other.min_input_tokens = one.min_input_tokens
-        and other.is_override = one.is_override
+        and other.origin = one.origin
+        and other.rate_class = one.rate_class
+        and one.corrected_on is null
+        and other.corrected_on is null
         and other.price_id <> one.price_id
         and other.effective_from >= one.effective_from
         and (one.effective_to is null or other.effective_from < one.effective_to)

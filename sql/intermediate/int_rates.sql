@@ -2,10 +2,11 @@
 -- Grain: rate key x period of unchanged rates [valid_from, valid_to), UTC days.
 -- Units: *_rate = pico-dollars per token (or image); NULL where there is no price.
 
--- Each kind is looked up separately. A user's override comes before a list price, the
--- exact model id before looser ones, the exact region before '*' (any commercial
--- region), the highest context threshold exceeded before lower ones. A price of another
--- scope, tier or kind never applies.
+-- Each kind is looked up separately. A user's own rate comes before AWS's Price List,
+-- and that before this release's prices: the names of the origins are in that order.
+-- Then the exact model id comes before looser ones, the exact region before '*' (any
+-- commercial region), the highest context threshold exceeded before lower ones. A price
+-- of another scope, tier or kind never applies.
 with candidates as (
     select
         rate_keys.rate_key,
@@ -29,6 +30,7 @@ with candidates as (
             and +prices.scope = int_models.inference_scope
             and +prices.service_tier = rate_keys.service_tier
             and prices.min_input_tokens <= rate_keys.min_input_tokens
+            and prices.corrected_on is null
 ),
 
 changes as (
@@ -63,7 +65,7 @@ ranked as (
         row_number() over (
             partition by periods.rate_key, periods.valid_from, candidates.token_kind
             order by
-                candidates.is_override desc,
+                candidates.origin,
                 candidates.match_rank,
                 candidates.is_any_region,
                 candidates.min_input_tokens desc,

@@ -139,7 +139,7 @@ final as (
         prices.source as price_source,
         prices.checked_on as price_checked_on,
         prices.effective_from as price_effective_from,
-        prices.is_override as price_is_own
+        prices.origin = 'import' as price_is_own
     from lines
     inner join rated on rated.rate_key = lines.rate_key
     inner join token_sources

@@ -36,7 +36,7 @@ select
     prices.effective_to,
     prices.source,
     prices.checked_on,
-    prices.is_override
+    prices.origin
 from used
 left join prices on prices.price_id = used.price_id
 where used.tokens > 0

@@ -26,8 +26,8 @@ def scenario(model: str) -> Scenario:
 def test_a_lower_bound_is_not_what_calls_cost_at_most(db: Database) -> None:
     db.execute(
         "insert into prices (model_id, region, scope, service_tier, token_kind, min_input_tokens,"
-        " usd_per_mtok, effective_from, source, checked_on) values ('acme.half-v1', '*', 'regional',"
-        " 'standard', 'input', 0, 20000, '2026-01-01', 'nobody has a price for output', '2026-11-01')"
+        " usd_per_mtok, effective_from, source, checked_on, origin) values ('acme.half-v1', '*', 'regional',"
+        " 'standard', 'input', 0, 20000, '2026-01-01', 'nobody has a price for output', '2026-11-01', 'seed')"
     )
     db.conn.commit()
     path = Path(db.execute("pragma database_list").fetchone()[2])

@@ -59,7 +59,7 @@ def import_text(db: Database, folder: Path, text: str | bytes, **options: Any) -
 def refused(db: Database, folder: Path, text: str | bytes) -> str:
     with pytest.raises(DataError) as raised:
         import_text(db, folder, text)
-    assert rows(db, "select count(*) from prices where is_override") == [(0,)]
+    assert rows(db, "select count(*) from prices where origin = 'import'") == [(0,)]
     return "\n".join((str(raised.value), *raised.value.details))
 
 
@@ -145,7 +145,7 @@ def test_rates_that_hold_on_one_day_are_refused(db: Database, tmp_path: Path) ->
         import_text(db, tmp_path, text_of(LATER))
     # The same file may end the earlier rate, and change it.
     import_text(db, tmp_path, text_of(LATER, GOOD | {"effective_to": "2026-06-01"}))
-    assert rows(db, "select count(*) from prices where is_override") == [(2,)]
+    assert rows(db, "select count(*) from prices where origin = 'import'") == [(2,)]
 
 
 FORMS = {

@@ -47,8 +47,9 @@ def test_damage_is_found(loaded: Database, check: str) -> None:
 
 def test_two_prices_at_a_time_are_found(loaded: Database) -> None:
     loaded.execute(
-        "insert into prices select null, model_id, region, scope, service_tier, token_kind, min_input_tokens,"
-        " usd_per_mtok, date(effective_from, '+1 day'), effective_to, source, checked_on, is_override from prices"
+        "insert into prices (model_id, region, scope, service_tier, token_kind, min_input_tokens, usd_per_mtok,"
+        " effective_from, effective_to, source, checked_on, origin) select model_id, region, scope, service_tier, token_kind, min_input_tokens,"
+        " usd_per_mtok, date(effective_from, '+1 day'), effective_to, source, checked_on, origin from prices"
         " where effective_to is null limit 1"
     )
     assert len(rows(loaded, CHECKS["prices_do_not_overlap"])) == 1

@@ -30,13 +30,12 @@ def price(db: Database, tmp_path: Path) -> Any:
         row = {
             "model_id": MODEL, "region": "*", "scope": "regional", "service_tier": "standard",
             "token_kind": "input", "min_input_tokens": 0, "usd_per_mtok": usd_per_mtok,
-            "effective_from": "2026-01-01", "effective_to": "", "source": "test", "checked_on": "2026-11-01",
+            "effective_from": "2026-01-01", "effective_to": None, "source": "test", "checked_on": "2026-11-01",
+            "origin": "seed",
         } | fields  # fmt: skip
-        names = [*row, *(["is_override"] if "is_override" in row else [])]
-        columns = dict.fromkeys(names)
         db.execute(
-            f"insert into prices ({', '.join(columns)}) values ({', '.join('?' * len(columns))})",
-            [row[name] or None if name == "effective_to" else row[name] for name in columns],
+            f"insert into prices ({', '.join(row)}) values ({', '.join('?' * len(row))})",
+            [*row.values()],
         )
 
     return add
@@ -72,9 +71,20 @@ def test_an_exact_region_before_any(db: Database, tmp_path: Path, price: Any) ->
     assert cost(db, tmp_path) == 2
 
 
-def test_an_override_before_an_exact_region(db: Database, tmp_path: Path, price: Any) -> None:
-    price(2, region="us-east-1")
-    price(1, is_override=1)
+def test_an_import_before_the_price_list_before_this_release(
+    db: Database, tmp_path: Path, price: Any
+) -> None:
+    price(3, model_id=MODEL, region="us-east-1")
+    price(2, origin="price_list")
+    assert cost(db, tmp_path) == 2
+    price(1, origin="import")
+    assert cost(db, tmp_path) == 1
+
+
+def test_a_corrected_rate_prices_nothing(db: Database, tmp_path: Path, price: Any) -> None:
+    price(2, origin="price_list", corrected_on="2026-11-02")
+    assert cost(db, tmp_path) is None
+    price(1, origin="price_list")
     assert cost(db, tmp_path) == 1
 
 

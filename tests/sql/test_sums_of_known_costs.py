@@ -161,8 +161,8 @@ def priced(
     with open_warehouse(template) as db:
         db.conn.executemany(
             "insert into prices (model_id, region, scope, service_tier, token_kind, min_input_tokens,"
-            " usd_per_mtok, effective_from, source, checked_on)"
-            " values (?, '*', 'regional', 'standard', ?, 0, ?, ?, 'test', '2026-11-01')",
+            " usd_per_mtok, effective_from, source, checked_on, origin)"
+            " values (?, '*', 'regional', 'standard', ?, 0, ?, ?, 'test', '2026-11-01', 'seed')",
             [(m, k, *price) for m, kinds in PRICES.items() for k, price in kinds.items()],
         )
         db.execute("pragma wal_checkpoint(truncate)")
