@@ -8,6 +8,7 @@ from pathlib import Path
 
 import click
 
+from etl.cli.prices_sync import sync_command
 from etl.cli.shared.options import db_option
 from etl.show.escaping import show_csv
 from etl.sources.accounts import known_regions
@@ -18,7 +19,10 @@ from etl.warehouse.prices import import_prices, list_prices
 
 @click.group()
 def prices() -> None:
-    """List the prices in use, or import your own."""
+    """List the prices in use, import your own, or take AWS's."""
+
+
+prices.add_command(sync_command)
 
 
 @prices.command("list")

@@ -365,7 +365,7 @@ def _axes(price: OfferPrice, groups: Mapping[str, str], tables: Tables) -> dict[
 
 
 def _meaning(text: str, tables: Tables) -> dict[str, str] | None:
-    """Return the axes that all words name; None if a word is unknown, or two disagree."""
+    """Return the axes that the words name; None if a word is unknown, or two name one axis."""
     words = [word for word in re.split(r"[-_ ]+", _CAMEL.sub("_", text).lower()) if word]
     longest = max(map(len, tables.words))
     axes: dict[str, str] = {}
@@ -375,8 +375,9 @@ def _meaning(text: str, tables: Tables) -> dict[str, str] | None:
         if not size:
             return None
         axis, value = tables.words[tuple(words[:size])]
-        if axes.setdefault(axis, value) != value:
+        if axis in axes:
             return None
+        axes[axis] = value
         del words[:size]
     return axes
 

@@ -28,7 +28,7 @@ from typing import NamedTuple
 from sqlite_utils import Database
 
 from etl.normalise.model_ids import price_model_ids
-from etl.normalise.price_list import Book, Key, Snapshot
+from etl.normalise.price_list import Key, Snapshot
 
 _KEY = ", ".join(Key._fields)
 
@@ -171,12 +171,18 @@ def _keep(db: Database, key: Key, version_key: int, value: Value) -> None:
 
 
 class _Seeded(NamedTuple):
-    model_id: str
+    scope: str
+    service_tier: str
+    token_kind: str
     region: str
     min_input_tokens: int
     usd_per_mtok: int
     effective_from: str
     effective_to: str | None
+
+    @property
+    def use(self) -> tuple[str, ...]:
+        return self[:3]
 
     def holds(self, region: str, day: str) -> bool:
         # GovCloud has its own rates, as in int_rates.
@@ -189,21 +195,16 @@ class Seed:
     """The rates of this release, looked up as ``int_rates`` does."""
 
     def __init__(self, db: Database) -> None:
-        self._rows: dict[tuple[str, ...], list[_Seeded]] = defaultdict(list)
-        for model, scope, tier, kind, *rest in db.execute(
-            "select model_id, scope, service_tier, token_kind, region, min_input_tokens,"
-            " usd_per_mtok, effective_from, effective_to from prices where origin = 'seed'"
-            " and corrected_on is null"
-        ):
-            self._rows[model, scope, tier, kind].append(_Seeded(model, *rest))
+        self._db = db
+        self._rows: dict[str, list[_Seeded]] = {}
 
     def rate(self, region: str, key: Key, day: str) -> int | None:
         """Return the rate that a request of this size has on a day."""
         for model in price_model_ids(key.model_id):
             found = [
                 row
-                for row in self._rows.get((model, *key[1:4]), ())
-                if row.holds(region, day) and row.min_input_tokens <= key.min_input_tokens
+                for row in self._of(model, key, region, day)
+                if row.min_input_tokens <= key.min_input_tokens
             ]
             if found:
                 return max(
@@ -217,19 +218,24 @@ class Seed:
         return {
             key._replace(min_input_tokens=row.min_input_tokens)
             for model in price_model_ids(key.model_id)
-            for row in self._rows.get((model, *key[1:4]), ())
-            if row.min_input_tokens > key.min_input_tokens and row.holds(region, day)
+            for row in self._of(model, key, region, day)
+            if row.min_input_tokens > key.min_input_tokens
         }
 
-    def book(self, models: Iterable[str], day: str) -> Book:
-        """Return the known models, and the thresholds in force on a day."""
-        thresholds: dict[str, set[int]] = defaultdict(set)
-        for rows in self._rows.values():
-            for row in rows:
-                ends = row.effective_to or "9999"
-                if row.min_input_tokens and row.effective_from <= day < ends:
-                    thresholds[row.model_id].add(row.min_input_tokens)
-        return Book({*models, *(names[0] for names in self._rows)}, thresholds)
+    def _of(self, model: str, key: Key, region: str, day: str) -> Iterator[_Seeded]:
+        if model not in self._rows:
+            self._rows[model] = [
+                _Seeded(*row)
+                for row in self._db.execute(
+                    "select scope, service_tier, token_kind, region, min_input_tokens,"
+                    " usd_per_mtok, effective_from, effective_to from prices"
+                    " where model_id = ? and origin = 'seed' and corrected_on is null",
+                    [model],
+                )
+            ]
+        for row in self._rows[model]:
+            if row.use == key[1:4] and row.holds(region, day):
+                yield row
 
 
 # -- what follows ---------------------------------------------------------------------------------
@@ -264,9 +270,9 @@ class _Known:
     published: Mapping[tuple[str, str], Sequence[str]]
 
 
-def follow(db: Database) -> Outcome:
+def follow(db: Database, seed: Seed) -> Outcome:
     """Return the rates that follow from everything kept."""
-    known = _Known(Seed(db), _accepted(db), _standing(db), _published(db))
+    known = _Known(seed, _accepted(db), _standing(db), _published(db))
     outcome = Outcome()
     for region, events in _events(db):
         by_key: dict[Key, list[_Event]] = defaultdict(list)

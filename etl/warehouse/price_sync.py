@@ -6,6 +6,7 @@ wrong stays as a corrected one. The same versions again change nothing.
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -66,9 +67,16 @@ def price_list_tables() -> Tables:
 
 
 def known_book(db: Database, published_at: str) -> Book:
-    """Return the models of the warehouse, and the thresholds on the day of a publication."""
-    models = [model for (model,) in db.execute("select canonical_model_id from int_models")]
-    return Seed(db).book(models, published_at[:10])
+    """Return the models that are known, and the thresholds on the day of a publication."""
+    models = {model for (model,) in db.execute("select distinct model_id from prices")}
+    thresholds: dict[str, set[int]] = defaultdict(set)
+    for model, threshold in db.execute(
+        "select distinct model_id, min_input_tokens from prices where min_input_tokens > 0"
+        " and origin = 'seed' and effective_from <= ? and coalesce(effective_to, '9999') > ?",
+        [published_at[:10]] * 2,
+    ):
+        thresholds[model].add(threshold)
+    return Book(models | used_models(db), thresholds)
 
 
 def used_models(db: Database) -> set[str]:
@@ -97,16 +105,16 @@ def sync_prices(
 
     ``accept``: also make the changes that are held. ``dry_run``: write nothing.
     """
-    result = SyncedPrices()
+    result, seed = SyncedPrices(), Seed(db)
     with suppress(_UndoError), db.atomic():
         for snapshot in snapshots:
             record(db, snapshot)
-        outcome = follow(db)
+        outcome = follow(db, seed)
         while accept and outcome.held:
             _accept(db, outcome.held)
-            outcome = follow(db)
+            outcome = follow(db, seed)
         result.held, result.stopped = outcome.held, outcome.stopped
-        _compare(db, outcome.rates, result)
+        _compare(_stored(db), outcome.rates, seed, result)
         _write(db, outcome.rates, today, result)
         if dry_run:
             raise _UndoError
@@ -127,15 +135,15 @@ def _accept(db: Database, held: Iterable[Held]) -> None:
 # -- what changes ---------------------------------------------------------------------------------
 
 
-def _compare(db: Database, rates: Sequence[Rate], result: SyncedPrices) -> None:
+def _compare(
+    stored: Sequence[Rate], rates: Sequence[Rate], seed: Seed, result: SyncedPrices
+) -> None:
     """Add the changes from the rates in force before."""
-    stored = _stored(db)
     known = {(*rate[:4], rate.corrected_on) for rate in stored}
     standing = {rate[:4] for rate in stored if not (rate.effective_to or rate.corrected_on)}
     live = [rate for rate in rates if not rate.corrected_on]
     begun = {(rate.region, rate.key, rate.effective_from): rate.usd_per_mtok for rate in live}
     ended = {(rate.region, rate.key, rate.effective_to): rate.usd_per_mtok for rate in live}
-    seed = Seed(db)
     for rate in rates:
         region, key, usd, day, end, corrected_on = rate[:6]
         if (region, key, usd, day, corrected_on) not in known:
