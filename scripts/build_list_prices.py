@@ -2,13 +2,16 @@
 
     python -m scripts.build_list_prices [INPUT_DIR] [--output FILE] [--check]
 
-INPUT_DIR, ``scripts/price_inputs`` by default, holds what is known (see its ``NOTICE.md``): extracts
-of two MIT-licensed packages, one rate a row, ``litellm_bedrock.csv.gz``,
-``litellm_1.98.0_bedrock.csv.gz`` (still lists models that were retired since) and
-``genai_prices_bedrock.csv.gz``, made by ``scripts.extract_prices``; ``regional_2026-11.csv``, prices
-by region that neither package has; and ``rules.csv``, what the packages do not say about a vendor's
-prices. Same input, same bytes. ``--check`` writes nothing and fails if the file would change;
-``make lint`` runs it, so an edit of the result alone does not pass.
+INPUT_DIR, ``scripts/price_inputs`` by default, holds what is known (see its ``NOTICE.md``):
+
+- extracts of two MIT-licensed packages, one rate a row, made by ``scripts.extract_prices``:
+  ``litellm_bedrock.csv.gz``, ``litellm_1.98.0_bedrock.csv.gz`` (which still lists models that were
+  retired since) and ``genai_prices_bedrock.csv.gz``
+- ``regional_2026-11.csv``: prices by region that neither package has
+- ``rules.csv``: what the packages do not say about a vendor's prices
+
+Same input, same bytes. ``--check`` writes nothing and fails if the file would change; ``make lint``
+runs it, so an edit of the result alone does not pass.
 
 **How to correct a price.** Add a line to ``scripts/list_price_corrections.csv`` with the reason and
 the source of the right figure (see Corrections below), run ``python -m scripts.build_list_prices``,
@@ -42,8 +45,8 @@ holds wherever the profile can be called, so its region is ``*``. Claude 4.5 and
 GPT-6 without a prefix carry the *global* price in litellm, 10 % low; a row that contradicts the
 ``us.`` row is skipped if it is the global price, and stops the build if not.
 
-**Ids.** The entries of all ids of one model (``sql/seeds/model_aliases.csv``) are read as one, under
-the id that the price is looked up by in the end.
+**Ids.** The entries of all ids of one model (``sql/seeds/model_aliases.csv``) are read as one. A
+price of the model is looked up under each of them.
 
 **Zeros.** An embedding's output (0) and Nova's cache writes (0 in the AWS Price List) are real
 prices. The zero token prices of rerankers are not: rerankers are billed per search, so these are
@@ -215,10 +218,10 @@ class Knowledge(NamedTuple):
         """Return an item under the kind that this model's price has."""
         kind = item.token_kind
         if kind == "cache_write_5m" and self.holds("cache_write_30m", model_id):
-            return item._replace(token_kind="cache_write_30m")
-        if kind in ("input", "output") and self.holds("text_tokens", model_id):
-            return item._replace(token_kind=f"text_{kind}")
-        return item
+            kind = "cache_write_30m"
+        elif kind in ("input", "output") and self.holds("text_tokens", model_id):
+            kind = f"text_{kind}"
+        return item._replace(token_kind=kind)
 
 
 def read_knowledge(input_dir: Path) -> Knowledge:
@@ -555,9 +558,12 @@ def move_cuts(rows: Iterable[PriceRow], moves: Iterable[Correction]) -> Iterator
         days = waiting.get(row.model_id)
         if days and (row.effective_to or row.effective_from != SINCE_LAUNCH):
             used.add(row.model_id)
-            edge = "effective_to" if row.effective_to else "effective_from"
-            source = f"{row.source}; {days['source']}"
-            row = row._replace(**{edge: days[edge]}, source=source)
+            row = row._replace(source=f"{row.source}; {days['source']}")
+            row = (
+                row._replace(effective_to=days["effective_to"])
+                if row.effective_to
+                else row._replace(effective_from=days["effective_from"])
+            )
         yield row
     if missing := waiting.keys() - used:
         raise ValueError(f"no cut to move: {sorted(missing)}")

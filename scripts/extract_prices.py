@@ -125,7 +125,7 @@ def _plain(amount: Decimal) -> str:
 
 
 def read_genai(text: str, source: str) -> Rows:
-    """Yield the rates of its provider ``aws``: a module of literals in calls, parsed and not run."""
+    """Yield the rates of its provider ``aws``: a module of literals in calls, which is not run."""
     for call in ast.walk(ast.parse(text)):
         if _is_call(call, "Provider") and _literal(_arguments(call).get("id")) == "aws":
             for model in _arguments(call)["models"].elts:
