@@ -60,7 +60,7 @@ its input is *more* than 200,000 tokens. So the row to use is the one with the l
 the vendors whose caches live 30 minutes (rule ``cache_write_30m``). A call does not say which.
 
 **Text and speech.** The text rates of a model that also counts tokens of speech are ``text_input``
-and ``text_output`` (rule ``text_tokens``): the plain counts of its calls may be either, at up to 50
+and ``text_output`` (rule ``text_tokens``): the plain counts of its calls may be either, at up to 57
 times the price, and stay unpriced.
 
 **Dates.** A rate that never changed starts at ``SINCE_LAUNCH``. genai-prices dates three price

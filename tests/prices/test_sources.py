@@ -10,7 +10,7 @@ from decimal import Decimal
 from pathlib import Path
 
 from etl.normalise.model_ids import parse_model_id
-from tests.prices.test_list_prices import ALIASES, ROWS, TODAY, US_REGIONS, look_up, read_rows
+from tests.prices.seed import ALIASES, ROWS, TODAY, US_REGIONS, look_up, read_rows
 
 SCRIPTS = Path(__file__).resolve().parents[2] / "scripts"
 INPUTS = SCRIPTS / "price_inputs"
