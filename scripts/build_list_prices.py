@@ -89,11 +89,17 @@ import io
 import re
 import sys
 from collections.abc import Callable, Container, Iterable, Iterator
-from decimal import Decimal
 from itertools import chain
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from etl.normalise.listed_prices import (
+    GENAI_KINDS,
+    Item,
+    is_on_demand_bedrock,
+    parse_amount,
+    parse_rate,
+)
 from etl.warehouse.price_file import COLUMNS, PriceRow, parse_row
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -116,11 +122,6 @@ US_REGIONS = ("us-east-1", "us-east-2", "us-west-2")
 GOV_REGIONS = ("us-gov-east-1", "us-gov-west-1")
 GEO_OUTSIDE_US = ("eu", "apac", "jp", "au", "in", "ca")
 
-PROVIDER = re.compile(
-    r"(ai21|amazon|anthropic|cohere|deepseek|google|meta|minimax|mistral|moonshot|moonshotai"
-    r"|nvidia|openai|qwen|stability|twelvelabs|writer|xai|zai)\.[^@/]+"
-)
-
 # Bedrock models that litellm does not list. genai-prices names some models differently
 # (claude-sonnet-5-v1:0), so these ids are chosen by hand.
 GENAI_ONLY = {
@@ -128,36 +129,6 @@ GENAI_ONLY = {
     "anthropic.claude-fable-5-2",
     "anthropic.claude-mythos-5-2",
 }
-GENAI_KINDS = {
-    "input_mtok": "input",
-    "output_mtok": "output",
-    "cache_read_mtok": "cache_read",
-    "cache_write_mtok": "cache_write_5m",
-    "cache_write_1h_mtok": "cache_write_1h",
-    "input_audio_mtok": "audio_input",
-    "output_audio_mtok": "audio_output",
-}
-
-# litellm's names for units other than plain tokens, all in USD per unit. "per query" is a search
-# for a reranker and a text request for an embedding model.
-UNIT_KINDS = {
-    "output_cost_per_image": "image",
-    "input_cost_per_image": "image_input",
-    "input_cost_per_image_token": "image_token_input",
-    "input_cost_per_audio_token": "audio_input",
-    "output_cost_per_audio_token": "audio_output",
-    "input_cost_per_audio_per_second": "audio_second_input",
-    "input_cost_per_video_per_second": "video_second_input",
-    "input_cost_per_query": "text_request",
-}
-
-
-class Item(NamedTuple):
-    """What is being sold."""
-
-    service_tier: str
-    token_kind: str
-    min_input_tokens: int
 
 
 class Price(NamedTuple):
@@ -251,14 +222,6 @@ class Genai(NamedTuple):
     since: str
 
 
-def parse_amount(text: str, *, scale: int) -> int:
-    """Return ``text`` dollars times ``10 ** scale``; raise ValueError unless that is whole."""
-    amount = Decimal(text).scaleb(scale)
-    if amount != amount.to_integral_value() or amount < 0:
-        raise ValueError(f"{text!r} USD is not a whole number of 10^-{scale} dollars")
-    return int(amount)
-
-
 def read_csv(path: Path) -> list[dict[str, str]]:
     """Return the rows of a CSV file, compressed if its name says so."""
     opener = gzip.open if path.suffix == ".gz" else open
@@ -267,45 +230,6 @@ def read_csv(path: Path) -> list[dict[str, str]]:
 
 
 # litellm
-
-
-def image_kind(key: str) -> str:
-    """Return ``image``, or the kind for the size in a name such as ``512-x-512/50-steps/``.
-
-    A plain ``image`` row means: one price, regardless of size, quality or steps.
-    """
-    size, steps, *_ = [*key.split("/"), ""]
-    if "-x-" not in size:
-        return "image"
-    size = "max" if size == "max-x-max" else size.replace("-x-", "x")
-    return f"image_{size}_{steps.replace('-', '_')}"
-
-
-def parse_rate(row: dict[str, str]) -> tuple[Item, int] | None:
-    """Return the item of a litellm row and its price, or None for a meaningless zero."""
-    if row["mode"] == "rerank" and row["kind"] in ("input", "output"):
-        return None
-    if row["kind"] != "other":
-        item = Item(row["tier"], row["kind"], int(row["ctx_min"]))
-        return item, parse_amount(row["usd_per_mtok"], scale=6)
-    name, _, usd = row["raw_key"].partition("=")
-    kind = "search_unit" if row["mode"] == "rerank" else UNIT_KINDS[name]
-    kind = image_kind(row["key"]) if kind == "image" else kind
-    return Item(row["tier"], kind, int(row["ctx_min"])), parse_amount(usd, scale=12)
-
-
-def is_on_demand_bedrock(row: dict[str, str]) -> bool:
-    """Exclude provisioned throughput, and Anthropic's own platform sold through AWS.
-
-    The latter (``claude_platform``) has batch rates that litellm's Bedrock entries lack, but they
-    belong to another product. Names without a provider are not Bedrock ids either.
-    """
-    model = row["model"].rpartition("/")[2]
-    return (
-        not row["commitment"]
-        and row["endpoint"] != "claude_platform"
-        and PROVIDER.fullmatch(model) is not None
-    )
 
 
 def read_litellm(path: Path, known: Knowledge) -> dict[str, Entry]:

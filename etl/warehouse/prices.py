@@ -129,6 +129,17 @@ def rates(db: Database) -> list[dict[str, object]]:
     )
 
 
+def rates_by_origin(db: Database) -> list[list[PriceRow]]:
+    """Return the list rates that no correction replaced, by origin, the one chosen first first."""
+    origins: dict[str, list[PriceRow]] = {}
+    for origin, *row in db.execute(
+        f"select origin, {', '.join(COLUMNS)} from prices"
+        " where corrected_on is null and rate_class = 'list' order by origin"
+    ):
+        origins.setdefault(origin, []).append(PriceRow(*row))
+    return list(origins.values())
+
+
 def _insert(db: Database, rows: Iterable[tuple[object, ...]], *, origin: str) -> None:
     names = ", ".join(COLUMNS)
     marks = ", ".join("?" * len(COLUMNS))
