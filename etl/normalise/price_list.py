@@ -23,6 +23,7 @@ from typing import NamedTuple, TypeVar
 import msgspec
 
 from etl.errors import DataError
+from etl.normalise.model_ids import model_aliases
 from etl.times import utc_text
 
 # The first has Amazon's own models and open ones, the second what is sold through the Marketplace,
@@ -38,6 +39,10 @@ _CAMEL = re.compile(r"(?<=[a-z0-9])(?=[A-Z])")
 # What a usage type means if it does not say.
 _DEFAULTS = {"service_tier": "standard", "scope": "regional", "context": "short"}
 _TIME_TO_LIVE = "5m"
+
+# Of a model whose tokens are all text, AWS says so in some usage types and not in others.
+_OF_TEXT = {"text_input": "input", "text_output": "output"}
+_PLAIN = frozenset(_OF_TEXT.values())
 
 # Nova writes to the cache for nothing, and AWS lists that as a price of zero. Any other zero may as
 # well be a price that AWS has not entered yet.
@@ -108,10 +113,14 @@ class Offer(NamedTuple):
 
 @dataclass(frozen=True)
 class Book:
-    """The models that have a price or a call, and the thresholds of their long-context prices."""
+    """The models that have a price or a call, and the thresholds of their long-context prices.
+
+    ``speaking``: those whose plain tokens may be text or speech, which have different prices.
+    """
 
     models: Collection[str]
     thresholds: Mapping[str, Collection[int]]
+    speaking: Collection[str] = ()
 
 
 # -- offer files ----------------------------------------------------------------------------------
@@ -402,7 +411,7 @@ def _named(
     if model_id := groups.get("id"):
         # The id of the model itself, by which a new one is priced too.
         alias = tables.names.get(("id", _folded(model_id)))
-        yield alias.model_ids if alias else (model_id,)
+        yield alias.model_ids if alias else (_listed_id(model_id),)
     if token := groups.get("model"):
         yield _ids("usagetype", token, tables, book)
     for attribute in ("model", "titanModel"):
@@ -415,10 +424,15 @@ def _named(
 def _ids(attribute: str, name: str, tables: Tables, book: Book) -> tuple[str, ...]:
     known = tables.names.get((attribute, _folded(name)))
     if known is None:
-        return (name,) if name in book.models else ()
+        return (_listed_id(name),) if name in book.models else ()
     if known.excluded:
         raise _ExcludedError(known.excluded)
     return known.model_ids
+
+
+def _listed_id(model_id: str) -> str:
+    """Return the id under which the prices of all of a model's ids are listed."""
+    return model_aliases().get(model_id, model_id)
 
 
 def _keys(rule: _Rule, axes: Mapping[str, str], models: Iterable[str], book: Book) -> list[Key]:
@@ -430,11 +444,18 @@ def _keys(rule: _Rule, axes: Mapping[str, str], models: Iterable[str], book: Boo
             model,
             axes["scope"],
             axes["service_tier"],
-            kind,
+            _kind(kind, model, book),
             _threshold(model, book) if axes["context"] == "long" else 0,
         )
         for model in models
     ]
+
+
+def _kind(kind: str, model: str, book: Book) -> str:
+    """Return the kind, given whether the model's plain tokens are always text."""
+    if kind in _PLAIN and model in book.speaking:
+        raise _UnclearError("its plain tokens may be text or speech")
+    return kind if model in book.speaking else _OF_TEXT.get(kind, kind)
 
 
 def _threshold(model: str, book: Book) -> int:

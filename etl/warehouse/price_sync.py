@@ -76,7 +76,8 @@ def known_book(db: Database, published_at: str) -> Book:
         [published_at[:10]] * 2,
     ):
         thresholds[model].add(threshold)
-    return Book(models | used_models(db), thresholds)
+    speaking = db.execute("select distinct model_id from prices where token_kind = 'text_input'")
+    return Book(models | used_models(db), thresholds, {model for (model,) in speaking})
 
 
 def used_models(db: Database) -> set[str]:

@@ -57,7 +57,9 @@ def seed() -> list[PriceRow]:
 
 BOOK = Book(
     {row.model_id for row in seed()},
+    # Those of the past among them.
     {row.model_id: {row.min_input_tokens} for row in seed() if row.min_input_tokens},
+    {row.model_id for row in seed() if row.token_kind == "text_input"},
 )
 
 
@@ -134,7 +136,7 @@ EXAMPLES = [
         ("USE1-NovaCanvas-T2I-1024-Standard", "0.04", "image", {},
          (key("amazon.nova-canvas-v1:0", "image_1024x1024_standard"), 40_000_000_000)),
         ("USE1-Nova2.0Omni-input-audio-token-count", "0.001", "1K tokens", {"inferenceType": "Input Audio Token Count"},
-         "a preview; its model id is not known"),
+         (key("amazon.nova-2-omni-v1:0", "audio_input"), 1_000_000)),
         ("USE1-Nova2.0Lite-ProvisionedThroughput-NoCommit-ModelUnits", "60.50", "hour",
          {"feature": "Provisioned Throughput Inference - no commit"},
          "provisioned throughput is paid by the hour, not by use"),
@@ -221,7 +223,8 @@ def test_a_name_of_two_models_is_refused() -> None:
 # -- a round trip ---------------------------------------------------------------------------------
 
 TIERS = {"standard", "batch", "flex", "priority"}
-KINDS = {"input", "output", "cache_read", "cache_write_5m", "cache_write_1h"}
+KINDS = {"input", "output", "cache_read", "cache_write_5m", "cache_write_30m", "cache_write_1h"}
+LASTING = ("30m", "1h")
 STYLES = ("id", "token", "camel", "snake")
 
 
@@ -255,7 +258,7 @@ def in_style(row: PriceRow, style: str, prefix: str) -> Product | None:
             "cache_read": "cache-read-tokens",
         }
         parts = words(row, long="long-ctx", world="global", tier=row.service_tier)
-        ending = [form.get(base, "cache-write-tokens"), *([ttl] if ttl == "1h" else []), *parts]
+        ending = [form.get(base, "cache-write-tokens"), *([ttl] if ttl in LASTING else []), *parts]
         unit = "1K tokens"
         return Product(
             f"{prefix}-{row.model_id}-mantle-{'-'.join(ending)}", per(unit, row.usd_per_mtok)
@@ -273,7 +276,9 @@ def in_style(row: PriceRow, style: str, prefix: str) -> Product | None:
         token = names("usagetype").get(row.model_id)
         usd = per("1K tokens", row.usd_per_mtok)
         return (
-            Product(f"{prefix}-{token}-{'-'.join(ending)}", usd) if token and ttl != "1h" else None
+            Product(f"{prefix}-{token}-{'-'.join(ending)}", usd)
+            if token and ttl not in LASTING
+            else None
         )
     name = names("name").get(row.model_id)
     if name is None:
@@ -286,7 +291,7 @@ def in_style(row: PriceRow, style: str, prefix: str) -> Product | None:
             "output": "OutputTokenCount",
             "cache_read": "CacheReadInputTokenCount",
         }
-        write = f"CacheWrite{'1h' if ttl == '1h' else ''}InputTokenCount"
+        write = f"CacheWrite{ttl if ttl in LASTING else ''}InputTokenCount"
         tier = "" if row.service_tier == "standard" else "Batch"
         ending = [form.get(base, write), *words(row, long="LCtx", world="Global", tier=tier)]
         said = "Million Tokens"
@@ -296,7 +301,7 @@ def in_style(row: PriceRow, style: str, prefix: str) -> Product | None:
             "output": "output_tokens",
             "cache_read": "cache_read_tokens",
         }
-        write = f"cache_write_tokens{'_1h' if ttl == '1h' else ''}"
+        write = f"cache_write_tokens{f'_{ttl}' if ttl in LASTING else ''}"
         ending = [
             form.get(base, write),
             *words(row, long="long_ctx", world="global", tier=row.service_tier),
@@ -431,12 +436,34 @@ def test_a_new_model_is_priced_by_its_own_id_and_an_old_spelling_by_the_right_on
 
 
 def test_a_model_with_two_ids_gets_both_prices() -> None:
-    found = meaning(S45_INPUT._replace(attributes=sold_as("Claude Haiku 4.5")))
+    found = meaning(
+        INPUT._replace(usage_type="USE1-x-input-tokens", attributes=named("Qwen3 Next 80B A3B"))
+    )
     assert isinstance(found, list)
     assert {one.key.model_id for one in found} == {
-        "anthropic.claude-haiku-4-5",
-        "anthropic.claude-haiku-4-5-20251001-v1:0",
+        "qwen.qwen3-next-80b-a3b",
+        "qwen.qwen3-next-80b-a3b-instruct",
     }
+
+
+def test_another_id_of_a_model_has_the_model_s_price() -> None:
+    mantle = Product(
+        "USE1-qwen.qwen3-32b-mantle-input-tokens-standard", "0.00015", attributes=named("Qwen3 32B")
+    )
+    assert meaning(mantle) == [Listed(key("qwen.qwen3-32b-v1:0", "input"), 150_000)]
+
+
+def test_text_and_speech_of_one_model_are_never_confused() -> None:
+    sonic = "amazon.nova-2-sonic-v1:0"
+    for word, kind in (("speech", "audio_input"), ("text", "text_input")):
+        product = Product(f"USE1-NovaSonic2.0-{word}-input-tokens", "0.003")
+        assert meaning(product) == [Listed(key(sonic, kind), 3_000_000)]
+    found = meaning(Product("USE1-NovaSonic2.0-input-tokens", "0.003"))
+    assert isinstance(found, Unclear)
+    assert "text or speech" in found.reason
+    pro = Product("USE1-Nova2.0Pro-text-input-tokens-priority-cross-region-global", "0.003")
+    (listed,) = meaning(pro)
+    assert listed.key.token_kind == "input"
 
 
 def test_ireland_has_a_prefix_of_its_own_and_the_region_counts() -> None:
