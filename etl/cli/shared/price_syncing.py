@@ -142,11 +142,13 @@ def sync_prices_if_due(
 ) -> None:
     """Read the Price List if the configuration says so and a week has passed.
 
-    A failure is reported and affects nothing else; it is tried again a day later.
+    Without calls there is nothing to price. A failure is reported and affects nothing else; it is
+    tried again a day later.
     """
-    if config.prices.sync == "off" or not is_sync_due(db, clock.now()):
+    regions = regions_of(db, config)
+    if config.prices.sync == "off" or not regions or not is_sync_due(db, clock.now()):
         return
-    choice = PriceListChoice(regions_of(db, config), api=config.prices.api, profile=profile)
+    choice = PriceListChoice(regions, api=config.prices.api, profile=profile)
     try:
         found = sync_price_list(db, choice, clock)
     except StoppedError:
