@@ -22,7 +22,7 @@ from etl.cli.main import COMMANDS as NAMES
 from etl.config import load_config
 from etl.demo import write_demo_logs
 from etl.monitor import prices
-from etl.normalise.price_list import SERVICE_CODES
+from etl.normalise.offer_files import SERVICE_CODES
 from scripts.update_docs import DEMO_NOW, README, ROOT, pages, updated
 from tests.aws import ACCOUNT, FakeAws, cloudwatch
 from tests.cli.running import run

@@ -18,7 +18,8 @@ from sqlite_utils import Database
 from etl import resources
 from etl.normalise.price_list import Book, Key, Snapshot, Tables, parse_tables
 from etl.times import parse_utc, utc_text
-from etl.warehouse.price_list import Held, Rate, Seed, follow, record
+from etl.warehouse.price_list import Held, Rate, Seed, follow
+from etl.warehouse.price_versions import record
 from etl.warehouse.prices import renew_prices
 
 _KEY = ", ".join(Key._fields)

@@ -14,17 +14,14 @@ from hypothesis import strategies as st
 
 from etl import resources
 from etl.errors import DataError
+from etl.normalise.offer_files import SERVICE_CODES, OfferPrice, parse_offer, parse_products
 from etl.normalise.price_list import (
-    SERVICE_CODES,
     Book,
     Excluded,
     Key,
     Listed,
-    OfferPrice,
     Unclear,
     classify,
-    parse_offer,
-    parse_products,
     parse_tables,
     snapshots,
 )

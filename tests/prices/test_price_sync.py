@@ -12,7 +12,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from sqlite_utils import Database
 
-from etl.normalise.price_list import Key, parse_offer, snapshots
+from etl.normalise.offer_files import parse_offer
+from etl.normalise.price_list import Key, snapshots
 from etl.warehouse import prices
 from etl.warehouse.price_list import Seed, follow
 from etl.warehouse.price_sync import (

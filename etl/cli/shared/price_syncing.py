@@ -13,15 +13,8 @@ from etl.clock import Clock
 from etl.config import ALL_REGIONS, Config
 from etl.errors import BedrockUsageError, DataError, SourceError, StoppedError
 from etl.normalise.model_ids import price_model_ids
-from etl.normalise.price_list import (
-    SERVICE_CODES,
-    Offer,
-    Problem,
-    Snapshot,
-    parse_offer,
-    parse_products,
-    snapshots,
-)
+from etl.normalise.offer_files import SERVICE_CODES, Offer, parse_offer, parse_products
+from etl.normalise.price_list import Problem, Snapshot, snapshots
 from etl.show.escaping import harmless
 from etl.show.numbers import count
 from etl.sources.accounts import open_own_account
