@@ -126,6 +126,11 @@ class Names:
             "insert or ignore into model_price_ids values (?, ?, ?)",
             [(key, rank, price_id) for rank, price_id in enumerate(names.price_model_ids, 1)],
         )
+        self._db.conn.execute(
+            "insert or ignore into model_input_forms"
+            " select * from int_model_input_forms where model_key = ?",
+            [key],
+        )
         self._keys["models"][model_id, endpoint] = key
         return key
 
