@@ -59,7 +59,7 @@ def import_command(file: Path, force_new: bool, db: Path) -> None:
     scope             regional, or global if the id sent begins with global.
     service_tier      standard, batch, flex, priority or latency
     token_kind        input, output, cache_read, cache_write_5m,
-                      cache_write_1h or image
+                      cache_write_30m, cache_write_1h or image
     min_input_tokens  0, or: only for requests with more input than this
     usd_per_mtok      micro-dollars per million tokens (or images):
                       3300000 is $3.30

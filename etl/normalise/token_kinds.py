@@ -18,11 +18,13 @@ from typing import NamedTuple
 class Count(NamedTuple):
     """A number stored for each call.
 
-    ``column``: in the table ``tokens`` and in the rollups. ``price``: its ``prices.token_kind``.
+    ``column``: in the table ``tokens`` and in the rollups. ``price``: its ``prices.token_kind``;
+    ``or_price``: those that price it for a model without a rate of that kind, the first one first.
     """
 
     column: str
     price: str
+    or_price: tuple[str, ...] = ()
 
 
 class TokenKind(NamedTuple):
@@ -103,7 +105,8 @@ KINDS = (
         heading="Cache write",
         shown="cache_write_tokens",
         counts=(
-            Count("cache_write_5m_tokens", "cache_write_5m"),
+            # A model's ordinary cache write, which lives 30 minutes with some vendors.
+            Count("cache_write_5m_tokens", "cache_write_5m", ("cache_write_30m",)),
             Count("cache_write_1h_tokens", "cache_write_1h"),
         ),
         cloudtrail=("cacheWriteInputTokens", "cacheWriteInputTokenCount"),
@@ -126,7 +129,18 @@ KINDS = (
 COUNTS = tuple(count for kind in KINDS for count in kind.counts)
 COUNT_COLUMNS = tuple(count.column for count in COUNTS)
 PRICE_KINDS = tuple(count.price for count in COUNTS)
-PRICE_UNITS = {count.price: kind.unit for kind in KINDS for count in kind.counts}
+PRICED_COUNTS = tuple((count.column, count.price) for count in COUNTS)
+# Each other kind of price with the one in whose place it prices a count, and its turn.
+OTHER_PRICES = tuple(
+    (other, count.price, turn) for count in COUNTS for turn, other in enumerate(count.or_price, 1)
+)
+# Every kind of price that prices a count.
+PRICE_UNITS = {
+    price: kind.unit
+    for kind in KINDS
+    for count in kind.counts
+    for price in (count.price, *count.or_price)
+}
 RATES = tuple(f"{price}_rate" for price in PRICE_KINDS)
 UNKNOWN_CALLS = tuple(kind.unknown_calls for kind in KINDS)
 ESTIMATES = tuple(kind.estimate for kind in KINDS)

@@ -22,7 +22,7 @@ from rich.text import Text
 
 from etl.registry import SOURCES
 from etl.show.escaping import json_text
-from etl.show.numbers import UNKNOWN, Row, count, coverage, number, span
+from etl.show.numbers import HOW_TO_PRICE, UNKNOWN, Row, count, coverage, number, span
 from etl.show.terminal import plain
 from etl.times import utc_text
 
@@ -241,6 +241,8 @@ def _facts(status: WarehouseStatus) -> Iterator[tuple[str, Text]]:
         yield "Provisional", _provisional(status.provisional)
     yield from _list("Rejected", [_reject(row) for row in status.rejects], _total(status.rejects))
     yield from _list("Unpriced", _unpriced(status.unpriced))
+    if status.unpriced:
+        yield "", Text(HOW_TO_PRICE)
     recent, everything = status.coverage["last_30_days"], status.coverage["all"]
     yield from _list("Loaded", _loaded(everything))
     if recent != everything:

@@ -8,8 +8,9 @@
 {% set input_counts = token_kinds.INPUT_COLUMNS | list %}
 
 -- Each count with the kind that prices use for it.
-{% set priced_counts = token_kinds.COUNTS | list %}
+{% set priced_counts = token_kinds.PRICED_COUNTS | list %}
 {% set priced_kinds = token_kinds.PRICE_KINDS | list %}
+{% set other_prices = token_kinds.OTHER_PRICES | list %}
 
 -- The calls that lack a kind, and CloudWatch's estimate for it.
 {% set unknown_calls = token_kinds.UNKNOWN_CALLS | list %}

@@ -131,7 +131,8 @@ final as (
         rated.min_input_tokens,
         token_sources.data_source,
         lines.calls,
-        lines.token_kind,
+        -- As the price row has it: a cache write may be one of 30 minutes.
+        coalesce(prices.token_kind, lines.token_kind) as token_kind,
         lines.tokens,
         prices.usd_per_mtok / 1e6 as usd_per_mtok,
         round(lines.tokens * (prices.usd_per_mtok / 1e12), 9) as cost_usd,
