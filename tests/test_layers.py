@@ -45,6 +45,7 @@ ALLOWED = {
         *("normalise", "show.escaping", "show.numbers", "show.spreadsheet", "show.terminal"),
         "warehouse",
     },
+    "show.prices": {"show.escaping", "show.numbers", "show.spreadsheet", "show.terminal"},
     "doctor": {
         *("clock", "config", "errors", "normalise", "show.findings", "show.numbers"),
         *("show.terminal", "sources"),
@@ -68,8 +69,8 @@ ALLOWED = {
     "cli": {
         *("clock", "config", "demo", "doctor", "errors", "inspect", "lab", "load.decoder"),
         *("load.run", "monitor", "normalise", "policy", "registry", "resources"),
-        *("show.escaping", "show.findings", "show.numbers", "show.report", "show.status"),
-        *("show.terminal", "sources", "sync", "times", "warehouse", "web"),
+        *("show.escaping", "show.findings", "show.numbers", "show.prices", "show.report"),
+        *("show.status", "show.terminal", "sources", "sync", "times", "warehouse", "web"),
     },
     "__main__": {"cli", "errors"},
 }

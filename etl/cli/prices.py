@@ -1,4 +1,4 @@
-"""``bedrock-usage prices``: list prices, and import your own rates."""
+"""``bedrock-usage prices``: list prices, show how they changed, and import your own rates."""
 
 from __future__ import annotations
 
@@ -8,17 +8,20 @@ from pathlib import Path
 
 import click
 
-from etl.cli.shared.options import db_option
+from etl.cli.shared.options import db_option, format_option, region_option
+from etl.clock import Clock
 from etl.show.escaping import show_csv
+from etl.show.prices import print_history
 from etl.sources.accounts import known_regions
 from etl.warehouse.database import open_warehouse
 from etl.warehouse.price_file import COLUMNS
 from etl.warehouse.prices import import_prices, list_prices
+from etl.warehouse.read.prices import price_history
 
 
 @click.group()
 def prices() -> None:
-    """List the prices in use, or import your own."""
+    """List the prices in use, see how they changed, or import your own."""
 
 
 @prices.command("list")
@@ -66,3 +69,19 @@ def import_command(file: Path, force_new: bool, db: Path) -> None:
     with open_warehouse(db, create=True) as warehouse:
         count = import_prices(warehouse, file, regions=known_regions(), force_new=force_new)
     click.echo(f"{count:,} rates imported", err=True)
+
+
+@prices.command("history")
+@click.argument("model")
+@region_option("Only rates that apply in this region; repeatable.")
+@format_option("csv")
+@db_option
+def history_command(model: str, region: tuple[str, ...], format_: str, db: Path) -> None:
+    """Show every dated rate of MODEL, the oldest first, and which is in force today.
+
+    MODEL may be any of the model's ids. Rates that a correction replaced are shown too, and so are
+    rates that one of a higher origin supersedes: import, then price_list, then seed.
+    """
+    with open_warehouse(db, create=True) as warehouse:
+        rows = price_history(warehouse, model, regions=region, today=Clock().now().date())
+        print_history(model, rows, format_)

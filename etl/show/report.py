@@ -288,3 +288,5 @@ def _notes(report: Report) -> Iterable[Text]:
         )
     if left_out := missing(total):
         yield Text(f"≥ marks a lower bound: {left_out}.")
+    if total["unpriced_calls"] or total["unpriced_tokens"]:
+        yield Text("`bedrock-usage report gaps` shows the nearest prices, and how to add one.")

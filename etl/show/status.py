@@ -35,6 +35,8 @@ _LINES_SHOWN = 5
 
 _UNREAD = ("unread_from", "unread_to")
 
+_GAPS = "`bedrock-usage report gaps` shows the nearest prices, and how to add one"
+
 NEVER_SYNCED = (
     "Nothing has been read from AWS yet: run `bedrock-usage sync`."
     " `bedrock-usage doctor` checks what it needs."
@@ -241,6 +243,8 @@ def _facts(status: WarehouseStatus) -> Iterator[tuple[str, Text]]:
         yield "Provisional", _provisional(status.provisional)
     yield from _list("Rejected", [_reject(row) for row in status.rejects], _total(status.rejects))
     yield from _list("Unpriced", _unpriced(status.unpriced))
+    if status.unpriced:
+        yield "", Text(_GAPS)
     recent, everything = status.coverage["last_30_days"], status.coverage["all"]
     yield from _list("Loaded", _loaded(everything))
     if recent != everything:
