@@ -435,6 +435,8 @@ def _price(price: Mapping[str, Any]) -> str:
 
 
 def _why_cost(row: Mapping[str, Any], prices: Sequence[Mapping[str, Any]], trial: Database) -> str:
+    if row["cost_usd"] is None and ":provisioned-model/" in row["raw_model_id"]:
+        return "provisioned capacity: AWS bills its hours, not its tokens (view capacity_hours)"
     lacking = [price["token_kind"] for price in prices if price["price_id"] is None]
     if lacking:
         ids = ", ".join(price_model_ids(trial, row["raw_model_id"])) or "no id"

@@ -73,6 +73,15 @@ def missing(total: Row) -> str:
     return f"{' and '.join(things)} {'is' if is_single else 'are'} not included" if things else ""
 
 
+def capacity(row: Row) -> str:
+    """Say which hours of provisioned capacity no cost includes; empty if there are none."""
+    if not row["hours"]:
+        return ""
+    hours = f"{row['hours']:,.0f} hour{'' if round(row['hours']) == 1 else 's'}"
+    units = f"{row['model_unit_hours']:,.0f} x model unit"
+    return f"{hours} of provisioned capacity ({units}) are not in these costs"
+
+
 def tokens(value: int | None) -> str:
     """Round to three digits: 1,234 as it is, 56.7k, 8.90M."""
     if value is None:

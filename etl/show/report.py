@@ -20,11 +20,12 @@ from rich.text import Text
 from sqlite_utils import Database
 
 from etl.normalise.token_kinds import TOKENS_ALONE
+from etl.show import numbers
 from etl.show.escaping import json_text, show_csv
 from etl.show.numbers import Row, cost, coverage, dollars, missing, number, percent, tokens
 from etl.show.spreadsheet import harmless_cell
 from etl.show.terminal import open_console, plain
-from etl.warehouse.read.reports import Filters, loaded_range, usage
+from etl.warehouse.read.reports import Filters, capacity, loaded_range, usage
 
 # Each kind of report: its title and the dimensions of a row.
 KINDS: Mapping[str, tuple[str, tuple[str, ...]]] = {
@@ -72,12 +73,16 @@ _SHORT_SOURCES = {
 
 @dataclass
 class Report:
-    """One report. ``details`` are rows by region and model for the rows' single dimension."""
+    """One report. ``details`` are rows by region and model for the rows' single dimension.
+
+    ``capacity``: what to say of hours that no cost includes.
+    """
 
     kind: str
     range: str
     rows: Sequence[Row]
     total: Row | None
+    capacity: str = ""
     details: Sequence[Row] = field(default_factory=list)
 
     @property
@@ -99,6 +104,7 @@ def build_report(db: Database, kind: str, filters: Filters, *, breakdown: bool =
         range=_range(db, filters),
         rows=usage(db, filters, by=dimensions),
         total=totals[0] if totals else None,
+        capacity=numbers.capacity(capacity(db, filters)),
         details=usage(db, filters, by=(*dimensions, "region", "model_id")) if breakdown else [],
     )
 
@@ -290,3 +296,5 @@ def _notes(report: Report) -> Iterable[Text]:
         yield Text(f"≥ marks a lower bound: {left_out}.")
     if total["unpriced_calls"] or total["unpriced_tokens"]:
         yield Text("`bedrock-usage report gaps` shows the nearest prices, and how to add one.")
+    if report.capacity:
+        yield Text(f"{report.capacity} (view capacity_hours).")

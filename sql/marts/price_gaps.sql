@@ -37,6 +37,7 @@ with unpriced as materialized (
         -- What an application profile stands for, its model id does not say.
         int_models.model_id like '%:application-inference-profile/%'
         and int_models.profile_application is null as is_unknown_profile,
+        int_models.is_provisioned,
         unpriced.token_kind,
         unpriced.day,
         unpriced.calls,
@@ -164,6 +165,7 @@ used as (
         periods.changed_on,
         periods.changed_next,
         max(unpriced.is_unknown_profile) as is_unknown_profile,
+        max(unpriced.is_provisioned) as is_provisioned,
         min(unpriced.day) as first_day,
         max(unpriced.day) as last_day,
         sum(unpriced.calls) as calls,
@@ -249,6 +251,7 @@ gaps as (
         token_kind,
         price_id,
         max(is_unknown_profile) as is_unknown_profile,
+        max(is_provisioned) as is_provisioned,
         min(first_day) as first_day,
         max(last_day) as last_day,
         sum(calls) as calls,
@@ -295,7 +298,7 @@ ended as (
             )
         ) as import_kind,
         case
-            when model_id = '(not stated)' then null
+            when is_provisioned or model_id = '(not stated)' then null
             when is_unknown_profile then 'bedrock-usage sync --source catalogue'
             else 'bedrock-usage prices import FILE'
         end as command
@@ -310,16 +313,16 @@ final as (
         ended.last_day,
         ended.calls,
         ended.tokens,
-        iif(
-            ended.other_model,
-            'model',
-            rtrim(
+        case
+            when ended.is_provisioned then 'provisioned capacity'
+            when ended.other_model then 'model'
+            else rtrim(
 {% for difference in differences | reverse %}
                 {{ '|| ' if not loop.first }}iif(ended.{{ difference }}, '{{ difference[6:] }}, ', '')
 {% endfor %}
                 , ', '
             )
-        ) as missing,
+        end as missing,
         ended.price_id as near_price_id,
         near.model_id
         || ', ' || near.region
