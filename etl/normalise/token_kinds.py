@@ -35,6 +35,7 @@ class TokenKind(NamedTuple):
 
     Where AWS writes it, the newest name first: ``cloudtrail``, fields of an event; ``log``, the
     path in an invocation log's record; ``body``, fields of a logged response's ``usage``;
+    ``openai``, the same as OpenAI's APIs write it;
     ``metrics``, in the namespace AWS/Bedrock; ``mantle_metrics``, in AWS/BedrockMantle.
 
     ``is_input``: it counts towards the size of a request, which may decide its price. ``unit``: a
@@ -48,6 +49,7 @@ class TokenKind(NamedTuple):
     cloudtrail: tuple[str, ...] = ()
     log: str | None = None
     body: tuple[str, ...] = ()
+    openai: tuple[str, ...] = ()
     metrics: tuple[str, ...] = ()
     mantle_metrics: tuple[str, ...] = ()
     is_input: bool = False
@@ -73,6 +75,7 @@ KINDS = (
         cloudtrail=("inputTokens", "inputTokenCount"),
         log="input.inputTokenCount",
         body=("inputTokens", "input_tokens", "inputTokenCount"),
+        openai=("input_tokens", "prompt_tokens"),
         metrics=("InputTokenCount",),
         mantle_metrics=("TotalInputTokens",),
         is_input=True,
@@ -85,6 +88,7 @@ KINDS = (
         cloudtrail=("outputTokens", "outputTokenCount"),
         log="output.outputTokenCount",
         body=("outputTokens", "output_tokens", "outputTokenCount"),
+        openai=("output_tokens", "completion_tokens"),
         metrics=("OutputTokenCount",),
         mantle_metrics=("TotalOutputTokens",),
     ),
@@ -96,6 +100,7 @@ KINDS = (
         cloudtrail=("cacheReadInputTokens", "cacheReadInputTokenCount"),
         log="input.cacheReadInputTokenCount",
         body=("cacheReadInputTokens", "cache_read_input_tokens", "cacheReadInputTokenCount"),
+        openai=("input_tokens_details.cached_tokens", "prompt_tokens_details.cached_tokens"),
         # Both names are in use; the view int_metric_hours counts them once.
         metrics=("CacheReadInputTokenCount", "CacheReadInputTokens"),
         is_input=True,
@@ -112,6 +117,10 @@ KINDS = (
         cloudtrail=("cacheWriteInputTokens", "cacheWriteInputTokenCount"),
         log="input.cacheWriteInputTokenCount",
         body=("cacheWriteInputTokens", "cache_creation_input_tokens", "cacheWriteInputTokenCount"),
+        openai=(
+            "input_tokens_details.cache_write_tokens",
+            "prompt_tokens_details.cache_write_tokens",
+        ),
         metrics=("CacheWriteInputTokenCount", "CacheWriteInputTokens"),
         is_input=True,
     ),
@@ -155,8 +164,13 @@ ESTIMATE_OF = {
 # An estimate, and the kind whose price applies: that of its first count.
 PRICED_ESTIMATES = tuple((kind.estimate, kind.counts[0].price) for kind in KINDS)
 
-# The counts that make up the size of a request.
+# The counts that make up the size of a request: its input, then what a cache had or took of it.
+INPUT_KINDS = tuple(kind.name for kind in KINDS if kind.is_input)
 INPUT_COLUMNS = tuple(count.column for kind in KINDS if kind.is_input for count in kind.counts)
+CACHE_COLUMNS = INPUT_COLUMNS[1:]
+
+# The known input that CloudWatch's cache totals say is from the cache: it is not counted twice.
+CACHED_INPUT = "estimated_cached_input_tokens"
 
 TOKENS_ALONE = tuple(kind for kind in KINDS if kind.unit == "tokens")
 TOKEN_COLUMNS = tuple(count.column for kind in TOKENS_ALONE for count in kind.counts)
@@ -164,7 +178,7 @@ SHOWN = tuple(kind.shown for kind in KINDS)
 SHOWN_TOKENS = tuple(kind.shown for kind in TOKENS_ALONE)
 
 # The columns for a call's known tokens, in every table that has them.
-STORED_COLUMNS = ("token_source_key", *COUNT_COLUMNS, "service_tier")
+STORED_COLUMNS = ("token_source_key", *COUNT_COLUMNS, "service_tier", "input_sources")
 
 
 _NAMES = tuple(

@@ -44,7 +44,9 @@ summed as (
         token_source_key,
         sum(calls) as calls,
         sum(estimated_calls) as estimated_calls,
-        {{ columns.each(columns.counts, 'sum({0}) as {0}') }},
+{% for count in columns.counts %}
+        sum({{ columns.counted(count) }}) as {{ count }},
+{% endfor %}
         {{ columns.each(columns.estimates, 'sum({0}) as {0}') }}
     from usage_daily
     where

@@ -64,6 +64,7 @@ EVERYTHING = {
     "cloudwatch:ListMetrics",
     "bedrock:ListFoundationModels",
     "bedrock:ListInferenceProfiles",
+    "bedrock:ListProvisionedModelThroughputs",
     "bedrock:GetInferenceProfile",
     "bedrock:ListTagsForResource",
     "ec2:DescribeRegions",

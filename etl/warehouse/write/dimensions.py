@@ -123,6 +123,11 @@ class Names:
             names.inference_scope,
         )
         _add_price_ids(self._db, key, names)
+        self._db.conn.execute(
+            "insert or ignore into model_input_forms"
+            " select * from int_model_input_forms where model_key = ?",
+            [key],
+        )
         self._keys["models"][model_id, endpoint] = key
         return key
 
