@@ -69,10 +69,10 @@ class Excluded(NamedTuple):
 
 
 class Unclear(NamedTuple):
-    """A price without exactly one meaning, and why. ``keys``: whose price it may be."""
+    """A price without exactly one meaning, and why. ``key``: whose price it may be."""
 
     reason: str
-    keys: tuple[Key, ...] = ()
+    key: Key | None = None
 
 
 @dataclass(frozen=True)
@@ -103,7 +103,7 @@ class _Rule(NamedTuple):
 
 
 class _Name(NamedTuple):
-    model_ids: tuple[str, ...]
+    model_id: str
     excluded: str
 
 
@@ -149,7 +149,7 @@ def parse_tables(usage_types: str, words: str, models: str, units: str) -> Table
             (
                 (
                     (row["attribute"], _folded(row["name"])),
-                    _Name(tuple(row["model_ids"].split()), row["excluded"]),
+                    _Name(row["model_id"], row["excluded"]),
                 )
                 for row in _rows(models)
             ),
@@ -199,19 +199,18 @@ class _ExcludedError(Exception):
     """A part says that it is no price of a call."""
 
 
-def classify(price: OfferPrice, tables: Tables, book: Book) -> list[Listed] | Excluded | Unclear:
-    """Return the price of each id of its model, or why it is none."""
-    keys: list[Key] = []
+def classify(price: OfferPrice, tables: Tables, book: Book) -> Listed | Excluded | Unclear:
+    """Return what this is the price of, or why it is none."""
+    key = None
     try:
         rule, groups = _rule(price, tables)
         axes = _axes(price, groups, tables)
-        models = _models(price, groups, tables, book)
-        keys = _keys(rule, axes, models, book)
-        return [Listed(key, _rate(price, rule, key, tables)) for key in keys]
+        key = _key(rule, axes, _model(price, groups, tables, book), book)
+        return Listed(key, _rate(price, rule, key, tables))
     except _ExcludedError as reason:
         return Excluded(str(reason))
     except _UnclearError as reason:
-        return Unclear(str(reason), tuple(keys))
+        return Unclear(str(reason), key)
 
 
 def _rule(price: OfferPrice, tables: Tables) -> tuple[_Rule, Mapping[str, str]]:
@@ -260,43 +259,39 @@ def _meaning(text: str, tables: Tables) -> dict[str, str] | None:
     return axes
 
 
-def _models(
-    price: OfferPrice, groups: Mapping[str, str], tables: Tables, book: Book
-) -> tuple[str, ...]:
-    """Return the ids of the one model that all of the product's names mean."""
-    named = [ids for ids in _named(price, groups, tables, book) if ids]
-    if not named:
+def _model(price: OfferPrice, groups: Mapping[str, str], tables: Tables, book: Book) -> str:
+    """Return the one model that all of the product's names mean."""
+    models = set(filter(None, _named(price, groups, tables, book)))
+    if not models:
         raise _UnclearError("no model is known by this name")
-    common = [one for one in named[0] if all(one in ids for ids in named)]
-    if not common:
+    if len(models) > 1:
         raise _UnclearError("its names mean different models")
-    return tuple(common)
+    return models.pop()
 
 
 def _named(
     price: OfferPrice, groups: Mapping[str, str], tables: Tables, book: Book
-) -> Iterator[tuple[str, ...]]:
-    """Yield the ids that each name stands for, nothing for an unknown name."""
+) -> Iterator[str | None]:
+    """Yield the model that each name stands for, None for an unknown name."""
     if model_id := groups.get("id"):
         # The id of the model itself, by which a new one is priced too.
-        alias = tables.names.get(("id", _folded(model_id)))
-        yield alias.model_ids if alias else (_listed_id(model_id),)
+        yield _named_model("id", model_id, tables, book) or _listed_id(model_id)
     if token := groups.get("model"):
-        yield _ids("usagetype", token, tables, book)
+        yield _named_model("usagetype", token, tables, book)
     for attribute in ("model", "titanModel"):
         if name := price.attributes.get(attribute):
-            yield _ids("name", name, tables, book)
+            yield _named_model("name", name, tables, book)
     if EDITION.search(service := price.attributes.get("servicename", "")):
-        yield _ids("name", EDITION.sub("", service), tables, book)
+        yield _named_model("name", EDITION.sub("", service), tables, book)
 
 
-def _ids(attribute: str, name: str, tables: Tables, book: Book) -> tuple[str, ...]:
+def _named_model(attribute: str, name: str, tables: Tables, book: Book) -> str | None:
     known = tables.names.get((attribute, _folded(name)))
     if known is None:
-        return (_listed_id(name),) if name in book.models else ()
+        return _listed_id(name) if name in book.models else None
     if known.excluded:
         raise _ExcludedError(known.excluded)
-    return known.model_ids
+    return known.model_id
 
 
 def _listed_id(model_id: str) -> str:
@@ -304,20 +299,12 @@ def _listed_id(model_id: str) -> str:
     return model_aliases().get(model_id, model_id)
 
 
-def _keys(rule: _Rule, axes: Mapping[str, str], models: Iterable[str], book: Book) -> list[Key]:
+def _key(rule: _Rule, axes: Mapping[str, str], model: str, book: Book) -> Key:
     if "ttl" in axes and "{ttl}" not in rule.token_kind:
         raise _UnclearError("a time to live, and no cache write")
     kind = rule.token_kind.format(ttl=axes.get("ttl", _TIME_TO_LIVE))
-    return [
-        Key(
-            model,
-            axes["scope"],
-            axes["service_tier"],
-            _kind(kind, model, book),
-            _threshold(model, book) if axes["context"] == "long" else 0,
-        )
-        for model in models
-    ]
+    above = _threshold(model, book) if axes["context"] == "long" else 0
+    return Key(model, axes["scope"], axes["service_tier"], _kind(kind, model, book), above)
 
 
 def _kind(kind: str, model: str, book: Book) -> str:
@@ -382,7 +369,7 @@ class Problem(NamedTuple):
     price: str
     reason: str
     is_excluded: bool
-    model_ids: tuple[str, ...] = ()
+    model_id: str | None = None
 
 
 class Observation(NamedTuple):
@@ -425,19 +412,19 @@ def _snapshot(
     offer: Offer, region: str, prices: Iterable[OfferPrice], tables: Tables, book: Book
 ) -> Snapshot:
     found: dict[Key, set[tuple[str, int]]] = {}
-    unclear: dict[Key, str] = {}
+    unclear: dict[Key, set[str]] = {}
     problems: list[Problem] = []
     for price in prices:
         match classify(price, tables, book):
+            case Listed(key, rate):
+                found.setdefault(key, set()).add((price.usage_type, rate))
             case Excluded(reason):
                 problems.append(_problem(price, reason, is_excluded=True))
-            case Unclear(reason, keys):
-                unclear |= dict.fromkeys(keys, price.usage_type)
-                problems.append(_problem(price, reason, [key.model_id for key in keys]))
-            case listed:
-                for key, rate in listed:
-                    found.setdefault(key, set()).add((price.usage_type, rate))
-    observed = {key: Observation(None, usage_type) for key, usage_type in unclear.items()}
+            case Unclear(reason, own):
+                if own:
+                    unclear.setdefault(own, set()).add(price.usage_type)
+                problems.append(_problem(price, reason, own.model_id if own else None))
+    observed = {key: Observation(None, min(usage_types)) for key, usage_types in unclear.items()}
     for key, rates in found.items():
         if len({rate for _, rate in rates}) > 1:
             problems += _contradictions(region, key, sorted(rates))
@@ -451,16 +438,14 @@ def _snapshot(
 
 
 def _problem(
-    price: OfferPrice, reason: str, model_ids: Iterable[str] = (), *, is_excluded: bool = False
+    price: OfferPrice, reason: str, model_id: str | None = None, *, is_excluded: bool = False
 ) -> Problem:
     usd = "none" if price.usd is None else f"{price.usd} per {price.unit or 'unknown unit'}"
-    return Problem(
-        price.usage_type, price.name, price.region, usd, reason, is_excluded, tuple(model_ids)
-    )
+    return Problem(price.usage_type, price.name, price.region, usd, reason, is_excluded, model_id)
 
 
 def _contradictions(region: str, key: Key, rates: Iterable[tuple[str, int]]) -> Iterator[Problem]:
     for usage_type, rate in rates:
         usd = f"{Decimal(rate) / _MICRO:f} per million"
         reason = f"two prices for {key.token_kind}"
-        yield Problem(usage_type, key.model_id, region, usd, reason, False, (key.model_id,))
+        yield Problem(usage_type, key.model_id, region, usd, reason, False, key.model_id)

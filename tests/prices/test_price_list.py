@@ -69,7 +69,7 @@ def price(product: Product) -> OfferPrice:
     return parse_offer(offer_bytes(BEDROCK, [product])).prices[0]
 
 
-def meaning(product: Product, book: Book = BOOK) -> list[Listed] | Excluded | Unclear:
+def meaning(product: Product, book: Book = BOOK) -> Listed | Excluded | Unclear:
     return classify(price(product), TABLES, book)
 
 
@@ -177,7 +177,7 @@ def test_each_usage_type_that_was_seen_has_its_price_or_its_reason(example: Exam
     if isinstance(example.means, str):
         assert found == Excluded(example.means)
     else:
-        assert found == [Listed(*example.means)]
+        assert found == Listed(*example.means)
 
 
 # -- the tables -----------------------------------------------------------------------------------
@@ -196,8 +196,8 @@ def test_each_rule_has_an_example_that_no_rule_before_it_takes() -> None:
 
 def test_each_name_is_of_one_model_that_the_book_has() -> None:
     for row in table("models"):
-        assert bool(row["model_ids"]) != bool(row["excluded"]), row
-        assert set(row["model_ids"].split()) <= set(BOOK.models), row
+        assert bool(row["model_id"]) != bool(row["excluded"]), row
+        assert row["model_id"] in ("", *BOOK.models), row
     everything = [
         row for name in ("usage_types", "words", "models", "units") for row in table(name)
     ]
@@ -229,10 +229,7 @@ STYLES = ("id", "token", "camel", "snake")
 def names(attribute: str) -> Mapping[str, str]:
     """Return a name of this kind for each model that has one."""
     return {
-        model: row["name"]
-        for row in table("models")
-        if row["attribute"] == attribute
-        for model in row["model_ids"].split()
+        row["model_id"]: row["name"] for row in table("models") if row["attribute"] == attribute
     }
 
 
@@ -420,52 +417,42 @@ def test_prices_are_exact() -> None:
         ("0.6824", ONE_M, 682_400),
         ("0.0008", "1000 Tokens", 800_000),
     ]:
-        assert meaning(INPUT._replace(usd=usd, unit=unit)) == [Listed(key(NOVA_PRO, "input"), rate)]
+        assert meaning(INPUT._replace(usd=usd, unit=unit)) == Listed(key(NOVA_PRO, "input"), rate)
     million = S45_INPUT._replace(unit="Units", description="AWS|x|Million Input Tokens Regional")
-    assert meaning(million) == [Listed(key(SONNET, "input"), 3_300_000)]
+    assert meaning(million) == Listed(key(SONNET, "input"), 3_300_000)
 
 
 def test_a_new_model_is_priced_by_its_own_id_and_an_old_spelling_by_the_right_one() -> None:
     new = Product("EUW2-acme.big-9-mantle-output-tokens-standard", "1", ONE_M, region="eu-west-2")
-    assert meaning(new) == [Listed(key("acme.big-9", "output"), 1_000_000)]
+    assert meaning(new) == Listed(key("acme.big-9", "output"), 1_000_000)
     old = Product("USE1-zai.glm5-mantle-input-tokens-standard", "1", ONE_M, named("GLM 5"))
-    assert meaning(old) == [Listed(key("zai.glm-5", "input"), 1_000_000)]
-
-
-def test_a_model_with_two_ids_gets_both_prices() -> None:
-    found = meaning(
-        INPUT._replace(usage_type="USE1-x-input-tokens", attributes=named("Qwen3 Next 80B A3B"))
-    )
-    assert isinstance(found, list)
-    assert {one.key.model_id for one in found} == {
-        "qwen.qwen3-next-80b-a3b",
-        "qwen.qwen3-next-80b-a3b-instruct",
-    }
+    assert meaning(old) == Listed(key("zai.glm-5", "input"), 1_000_000)
 
 
 def test_another_id_of_a_model_has_the_model_s_price() -> None:
     mantle = Product(
         "USE1-qwen.qwen3-32b-mantle-input-tokens-standard", "0.00015", attributes=named("Qwen3 32B")
     )
-    assert meaning(mantle) == [Listed(key("qwen.qwen3-32b-v1:0", "input"), 150_000)]
+    assert meaning(mantle) == Listed(key("qwen.qwen3-32b-v1:0", "input"), 150_000)
 
 
 def test_text_and_speech_of_one_model_are_never_confused() -> None:
     sonic = "amazon.nova-2-sonic-v1:0"
     for word, kind in (("speech", "audio_input"), ("text", "text_input")):
         product = Product(f"USE1-NovaSonic2.0-{word}-input-tokens", "0.003")
-        assert meaning(product) == [Listed(key(sonic, kind), 3_000_000)]
+        assert meaning(product) == Listed(key(sonic, kind), 3_000_000)
     found = meaning(Product("USE1-NovaSonic2.0-input-tokens", "0.003"))
     assert isinstance(found, Unclear)
     assert "text or speech" in found.reason
     pro = Product("USE1-Nova2.0Pro-text-input-tokens-priority-cross-region-global", "0.003")
-    (listed,) = meaning(pro)
-    assert listed.key.token_kind == "input"
+    found = meaning(pro)
+    assert isinstance(found, Listed)
+    assert found.key.token_kind == "input"
 
 
 def test_ireland_has_a_prefix_of_its_own_and_the_region_counts() -> None:
     ireland = INPUT._replace(usage_type="EU-NovaPro-input-tokens", region="eu-west-1")
-    assert meaning(ireland) == [Listed(key(NOVA_PRO, "input"), 800_000)]
+    assert meaning(ireland) == Listed(key(NOVA_PRO, "input"), 800_000)
     assert price(ireland).region == "eu-west-1"
 
 
@@ -492,9 +479,9 @@ def test_no_other_row_is_ever_taken_for_the_base_row(
     other = f"{usage}{ending}-{added}" if at_end and ending else f"{usage}{mark}{added}{ending}"
     means = meaning(base)
     found = meaning(base._replace(usage_type=other))
-    assert isinstance(means, list)
-    if isinstance(found, list) and added.lower() not in ("standard", "regional", "geo", "5m"):
-        assert not {one.key for one in found} & {one.key for one in means}
+    assert isinstance(means, Listed)
+    if isinstance(found, Listed) and added.lower() not in ("standard", "regional", "geo", "5m"):
+        assert found.key != means.key
 
 
 # -- files ----------------------------------------------------------------------------------------
@@ -530,9 +517,9 @@ def test_a_long_price_has_the_threshold_of_the_book() -> None:
         attributes=named("Claude Sonnet 4"),
     )
     book = Book(BOOK.models, {sonnet: {200_000}})
-    assert meaning(long, book) == [
-        Listed(key(sonnet, "input", scope="global", above=200_000), 6_000_000)
-    ]
+    assert meaning(long, book) == Listed(
+        key(sonnet, "input", scope="global", above=200_000), 6_000_000
+    )
 
 
 @pytest.mark.parametrize(

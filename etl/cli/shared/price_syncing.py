@@ -57,7 +57,7 @@ class PriceReport:
     @property
     def is_complete(self) -> bool:
         """Whether every price that matters to the calls so far was understood and applied."""
-        unclear = {model for one in self.problems if not one.is_excluded for model in one.model_ids}
+        unclear = {one.model_id for one in self.problems if not one.is_excluded}
         unclear |= {one.key.model_id for one in self.synced.stopped}
         used = {name for model in self.used_models for name in price_model_ids(model)}
         return not (unclear & used or self.failures or self.synced.held)
