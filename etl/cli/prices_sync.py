@@ -50,7 +50,7 @@ from etl.warehouse.turns import Patience
 @profile_option(" with --api")
 @dry_run_option("Show what would change, and write nothing.")
 @click.option("--accept", is_flag=True, help="Also make the changes that are held back.")
-@click.option("--details", is_flag=True, help="List every price that is not used.")
+@click.option("--details", is_flag=True, help="Show all changes, and every price that is not used.")
 @config_option
 @db_option
 def sync_command(

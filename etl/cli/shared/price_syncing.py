@@ -162,7 +162,7 @@ def summary_lines(report: PriceReport) -> list[str]:
     synced = report.synced
     lines = [
         f"Prices            {count(len(synced.changes), 'change')},"
-        f" {synced.confirmed:,} new in the Price List and as in force before"
+        f" {synced.confirmed:,} confirmed as they were"
     ]
     if synced.held:
         lines.append(f"Held back         {count(len(synced.held), 'change')}")
