@@ -1,4 +1,4 @@
-"""``bedrock-usage prices``: list prices, check them, and import your own rates."""
+"""``bedrock-usage prices``: list prices, check them, show how they changed, import your own."""
 
 from __future__ import annotations
 
@@ -10,22 +10,25 @@ from pathlib import Path
 
 import click
 
-from etl.cli.shared.options import db_option, format_option, other_db_option
+from etl.cli.shared.options import db_option, format_option, other_db_option, region_option
+from etl.clock import Clock
 from etl.price_check.book import read_seed
 from etl.price_check.other_lists import read_lists
 from etl.price_check.run import check_prices
 from etl.show import price_check
 from etl.show.escaping import show_csv
+from etl.show.prices import print_history
 from etl.show.terminal import open_console
 from etl.sources.accounts import known_regions
 from etl.warehouse.database import open_warehouse
 from etl.warehouse.price_file import COLUMNS
 from etl.warehouse.prices import import_prices, list_prices, rates_by_origin
+from etl.warehouse.read.prices import price_history
 
 
 @click.group()
 def prices() -> None:
-    """List the prices in use, check them, or import your own."""
+    """List the prices in use, check them, see how they changed, or import your own."""
 
 
 @prices.command("list")
@@ -115,3 +118,19 @@ def check_command(
         price_check.print_outcome(outcome, open_console())
     if outcome.findings:
         sys.exit(1)
+
+
+@prices.command("history")
+@click.argument("model")
+@region_option("Only rates that apply in this region; repeatable.")
+@format_option("csv")
+@db_option
+def history_command(model: str, region: tuple[str, ...], format_: str, db: Path) -> None:
+    """Show every dated rate of MODEL, the oldest first, and which is in force today.
+
+    MODEL may be any of the model's ids. Rates that a correction replaced are shown too, and so are
+    rates that one of a higher origin supersedes: import, then price_list, then seed.
+    """
+    with open_warehouse(db, create=True) as warehouse:
+        rows = price_history(warehouse, model, regions=region, today=Clock().now().date())
+        print_history(model, rows, format_)

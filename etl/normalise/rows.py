@@ -157,6 +157,27 @@ class FoundationModel(NamedTuple):
     provider_name: str | None
 
 
+class ProvisionedThroughput(NamedTuple):
+    """Capacity paid by the hour, with the values it had from ``seen_from`` to ``seen_to``.
+
+    Key: ``provisioned_model_arn``, ``seen_from``. ``model_id``: the foundation model, canonical;
+    ``served_model_arn`` may be a custom model made of it.
+    """
+
+    provisioned_model_arn: str
+    seen_from: str
+    seen_to: str
+    account_id: str
+    region: str
+    model_id: str | None
+    served_model_arn: str | None
+    model_units: int
+    commitment_duration: str | None
+    status: str
+    created_at: str
+    modified_at: str
+
+
 class InferenceProfile(NamedTuple):
     """One inference profile: what an opaque ARN in ``modelId`` refers to."""
 

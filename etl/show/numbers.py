@@ -75,8 +75,8 @@ def missing(total: Row) -> str:
 
 # A price in one region is never used for another, so the region is part of what is missing.
 HOW_TO_PRICE = (
-    "`bedrock-usage prices sync` reads AWS's Price List for these regions;"
-    " `bedrock-usage prices import` adds your own rates"
+    "`bedrock-usage report gaps` shows the nearest prices; `bedrock-usage prices sync` reads AWS's"
+    " Price List, and `bedrock-usage prices import` adds your own rates"
 )
 
 
@@ -87,6 +87,15 @@ def without_price(rows: Iterable[Row]) -> list[str]:
         if row["unpriced_calls"] or row["unpriced_tokens"]:
             regions.setdefault(row["model_id"], set()).add(row["region"])
     return [f"{model} in {', '.join(sorted(places))}" for model, places in regions.items()]
+
+
+def capacity(row: Row) -> str:
+    """Say which hours of provisioned capacity no cost includes; empty if there are none."""
+    if not row["hours"]:
+        return ""
+    hours = f"{row['hours']:,.0f} hour{'' if round(row['hours']) == 1 else 's'}"
+    units = f"{row['model_unit_hours']:,.0f} x model unit"
+    return f"{hours} of provisioned capacity ({units}) are not in these costs"
 
 
 def tokens(value: int | None) -> str:

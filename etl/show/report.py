@@ -20,6 +20,7 @@ from rich.text import Text
 from sqlite_utils import Database
 
 from etl.normalise.token_kinds import TOKENS_ALONE
+from etl.show import numbers
 from etl.show.escaping import json_text, show_csv
 from etl.show.numbers import (
     HOW_TO_PRICE,
@@ -35,7 +36,7 @@ from etl.show.numbers import (
 )
 from etl.show.spreadsheet import harmless_cell
 from etl.show.terminal import open_console, plain
-from etl.warehouse.read.reports import Filters, loaded_range, usage
+from etl.warehouse.read.reports import Filters, capacity, loaded_range, usage
 
 # Each kind of report: its title and the dimensions of a row.
 KINDS: Mapping[str, tuple[str, tuple[str, ...]]] = {
@@ -88,13 +89,15 @@ _SHORT_SOURCES = {
 class Report:
     """One report. ``details`` are rows by region and model for the rows' single dimension.
 
-    ``without_price`` names the models that lack a price, and where.
+    ``without_price`` names the models that lack a price, and where; ``capacity``: what to say of
+    hours that no cost includes.
     """
 
     kind: str
     range: str
     rows: Sequence[Row]
     total: Row | None
+    capacity: str = ""
     details: Sequence[Row] = field(default_factory=list)
     without_price: Sequence[str] = ()
 
@@ -119,6 +122,7 @@ def build_report(db: Database, kind: str, filters: Filters, *, breakdown: bool =
         range=_range(db, filters),
         rows=usage(db, filters, by=dimensions),
         total=total,
+        capacity=numbers.capacity(capacity(db, filters)),
         details=usage(db, filters, by=(*dimensions, "region", "model_id")) if breakdown else [],
         without_price=without_price(usage(db, filters, by=("region", "model_id"))) if lacks else (),
     )
@@ -312,3 +316,5 @@ def _notes(report: Report) -> Iterable[Text]:
     if names := report.without_price:
         more = f" and {len(names) - _NAMES:,} more" if len(names) > _NAMES else ""
         yield plain(f"No price for {'; '.join(names[:_NAMES])}{more}. {HOW_TO_PRICE}.")
+    if report.capacity:
+        yield Text(f"{report.capacity} (view capacity_hours).")

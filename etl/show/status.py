@@ -35,6 +35,7 @@ _LINES_SHOWN = 5
 
 _UNREAD = ("unread_from", "unread_to")
 
+
 NEVER_SYNCED = (
     "Nothing has been read from AWS yet: run `bedrock-usage sync`."
     " `bedrock-usage doctor` checks what it needs."
@@ -325,12 +326,17 @@ def _unpriced(rows: Sequence[Row]) -> list[Text]:
         models.setdefault(row["model_id"], []).append(row)
     return [
         plain(
-            f"{model}: {count(sum(row['unpriced_calls'] for row in one), 'call')},"
+            f"{model}{_reason(one)}: {count(sum(row['unpriced_calls'] for row in one), 'call')},"
             f" {count(sum(row['unpriced_tokens'] for row in one), 'token')}"
             f" in {', '.join(sorted({row['region'] for row in one}))}"
         )
         for model, one in models.items()
     ]
+
+
+def _reason(rows: Sequence[Row]) -> str:
+    reasons = {row["reason"] for row in rows} - {"no price"}
+    return f" ({', '.join(reasons)}, billed by the hour)" if reasons else ""
 
 
 def _loaded(row: Row) -> list[Text]:

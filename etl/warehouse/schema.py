@@ -1121,3 +1121,33 @@ def m023_add_input_forms(db: Database) -> None:
         insert into model_input_forms select model_key, 1 << 7, 0 from models;
     """,
     )
+
+
+@migrations()
+@takes()
+def m027_create_provisioned_throughputs(db: Database) -> None:
+    """Capacity that is paid by the hour, as Bedrock listed it from time to time."""
+    _execute(
+        db,
+        """
+        -- One row for each time that a provisioned throughput was listed with other values than
+        -- before; read with these values from seen_from to seen_to, UTC. Once AWS no longer lists
+        -- it, no row is added. status: Creating, InService, Updating or Failed.
+        -- commitment_duration: OneMonth, SixMonths; NULL = none.
+        create table provisioned_throughputs (
+            provisioned_model_arn text not null,
+            seen_from text not null,
+            seen_to text not null,
+            account_id text not null,
+            region text not null,
+            model_id text,
+            served_model_arn text,
+            model_units integer not null check (model_units >= 0),
+            commitment_duration text,
+            status text not null,
+            created_at text not null,
+            modified_at text not null,
+            primary key (provisioned_model_arn, seen_from)
+        ) strict, without rowid;
+    """,
+    )
