@@ -57,6 +57,7 @@ class WarehouseStatus:
     provisional: Row
     rejects: Sequence[Row]
     unpriced: Sequence[Row]
+    input_forms: Sequence[Row]
     coverage: Mapping[str, Row]
 
     def since(self, moment: str | None) -> timedelta | None:
@@ -115,6 +116,7 @@ def to_json(status: WarehouseStatus) -> str:
         "provisional": dict(status.provisional),
         "rejects": list(status.rejects),
         "unpriced": list(status.unpriced),
+        "input_forms": list(status.input_forms),
         "coverage": status.coverage,
     }
     return json_text(answer)
@@ -241,6 +243,7 @@ def _facts(status: WarehouseStatus) -> Iterator[tuple[str, Text]]:
         yield "Provisional", _provisional(status.provisional)
     yield from _list("Rejected", [_reject(row) for row in status.rejects], _total(status.rejects))
     yield from _list("Unpriced", _unpriced(status.unpriced))
+    yield from _list("Input", list(_input_forms(status.input_forms)))
     recent, everything = status.coverage["last_30_days"], status.coverage["all"]
     yield from _list("Loaded", _loaded(everything))
     if recent != everything:
@@ -329,6 +332,20 @@ def _unpriced(rows: Sequence[Row]) -> list[Text]:
         )
         for model, one in models.items()
     ]
+
+
+def _input_forms(rows: Sequence[Row]) -> Iterator[Text]:
+    """Yield where cached tokens may be charged twice, and where reports contradict themselves."""
+    for row in rows:
+        whose = f"{row['model_id']}, by {row['token_source']}"
+        if row["cached_tokens"]:
+            yield plain(
+                f"{whose}: the input of {count(row['calls'], 'call')} may contain their cached"
+                f" tokens, so up to {number(row['cached_tokens'])} may be charged twice"
+            )
+        if row["input_contradictions"]:
+            calls = count(row["input_contradictions"], "call")
+            yield plain(f"{whose}: {calls} with more cached tokens than input, which has them")
 
 
 def _loaded(row: Row) -> list[Text]:
