@@ -1080,7 +1080,7 @@ def m021_add_price_origins(db: Database) -> None:
 
 
 @migrations()
-@takes()
+@takes(seconds=1, per="usage_daily")
 def m023_add_input_forms(db: Database) -> None:
     """Whether a model's input contains its cached tokens, by the source that reports it."""
     for table in ("tokens", "cloudtrail_tokens", "token_reports", "corrections", "pending_tokens"):
@@ -1093,6 +1093,10 @@ def m023_add_input_forms(db: Database) -> None:
         )
         # How much of the known input CloudWatch's cache totals say is from the cache.
         db.execute(f"alter table {table} add column estimated_cached_input_tokens integer")
+    db.execute(
+        "create index usage_daily_with_contradictions on usage_daily (day)"
+        " where input_contradictions > 0"
+    )
     _execute(
         db,
         """
