@@ -1080,6 +1080,23 @@ def m021_add_price_origins(db: Database) -> None:
 
 
 @migrations()
+@takes(seconds=1, per="usage_hourly")
+def m025_add_search_units(db: Database) -> None:
+    """Search units, in which rerankers are billed. Nothing is known about the calls so far."""
+    reported = ("tokens", "cloudtrail_tokens", "token_reports", "corrections", "pending_tokens")
+    for table in reported:
+        db.execute(f"alter table {table} add column search_units integer")
+    for table in ("usage_hourly", "usage_daily"):
+        for column in ("search_units", "search_unknown_calls"):
+            db.execute(f"alter table {table} add column {column} integer not null default 0")
+        db.execute(f"alter table {table} add column estimated_search_units integer")
+        db.execute(f"update {table} set search_unknown_calls = calls")
+    for table in _COSTS:
+        db.execute(f"alter table {table} add column search_units integer")
+    db.execute("alter table priced_rates add column search_unit_rate integer")
+
+
+@migrations()
 @takes()
 def m027_create_provisioned_throughputs(db: Database) -> None:
     """Capacity that is paid by the hour, as Bedrock listed it from time to time."""
