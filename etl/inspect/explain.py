@@ -55,6 +55,7 @@ from etl.normalise.rows import Event, ServiceTokens
 from etl.normalise.rules import compile_rules, evidence_of
 from etl.normalise.token_kinds import COUNT_COLUMNS, KINDS, TokenKind
 from etl.normalise.user_agent import find_name
+from etl.show.numbers import HOW_TO_PRICE
 from etl.warehouse.read.inspect import (
     locate_call,
     near_price,
@@ -443,7 +444,7 @@ def _why_cost(row: Mapping[str, Any], prices: Sequence[Mapping[str, Any]], trial
         bound = "" if row["cost_usd"] is None else "USD, a lower bound: "
         return (
             f"{bound}no {' and '.join(lacking)} price in {row['region']}, {row['inference_scope']},"
-            f" {row['service_tier']}: looked for {ids}; see `bedrock-usage report gaps`"
+            f" {row['service_tier']}: looked for {ids}. {HOW_TO_PRICE}"
         )
     if row["cost_usd"] is None:
         why = "a failed call" if row["error_code"] else "its tokens are unknown"

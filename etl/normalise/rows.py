@@ -13,8 +13,12 @@ from etl.normalise.application import APPLICATION_SOURCES
 class Tokens(NamedTuple):
     """What one call used: the counts of ``token_kinds``, each known or unknown by itself.
 
-    Input, cache reads, cache writes and output are disjoint, as Bedrock bills them. A cache write
+    The counts are those reported. Whether input contains the cache reads and writes depends on the
+    model and the source, and is decided where the warehouse counts a call. A cache write
     without a stated lifetime is in ``cache_write_5m``, and ``cache_write_1h`` is None.
+
+    ``input_sources``: the sources (``bit_of``) of the input and of the cache counts above zero,
+    where they are not ``source`` alone.
     """
 
     source: str
@@ -26,11 +30,12 @@ class Tokens(NamedTuple):
     images: int | None = None
     search_units: int | None = None
     service_tier: str | None = None
+    input_sources: int | None = None
 
     @property
     def counts(self) -> tuple[int | None, ...]:
         """All counts, in the order of ``token_kinds.COUNTS``."""
-        return self[1:-1]
+        return self[1:-2]
 
 
 # Who reported a call: the bits of ``events.reported_by``.

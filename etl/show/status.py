@@ -22,7 +22,7 @@ from rich.text import Text
 
 from etl.registry import SOURCES
 from etl.show.escaping import json_text
-from etl.show.numbers import UNKNOWN, Row, count, coverage, number, span
+from etl.show.numbers import HOW_TO_PRICE, UNKNOWN, Row, count, coverage, number, span
 from etl.show.terminal import plain
 from etl.times import utc_text
 
@@ -35,7 +35,6 @@ _LINES_SHOWN = 5
 
 _UNREAD = ("unread_from", "unread_to")
 
-_GAPS = "`bedrock-usage report gaps` shows the nearest prices, and how to add one"
 
 NEVER_SYNCED = (
     "Nothing has been read from AWS yet: run `bedrock-usage sync`."
@@ -244,7 +243,7 @@ def _facts(status: WarehouseStatus) -> Iterator[tuple[str, Text]]:
     yield from _list("Rejected", [_reject(row) for row in status.rejects], _total(status.rejects))
     yield from _list("Unpriced", _unpriced(status.unpriced))
     if status.unpriced:
-        yield "", Text(_GAPS)
+        yield "", Text(HOW_TO_PRICE)
     recent, everything = status.coverage["last_30_days"], status.coverage["all"]
     yield from _list("Loaded", _loaded(everything))
     if recent != everything:

@@ -62,7 +62,8 @@ JOB = {"eventName": "CreateModelInvocationJob", "responseElements": {"jobArn": "
 EVENTS: dict[str, dict[str, Any]] = {
     "a call with tokens": {"tokens": (1000, 10)},
     "a call that CloudWatch estimates": {},
-    "a call of which a kind has no price": {"additionalEventData": {"inputTokens": 5, "outputTokens": 0, "cacheWriteInputTokens": 9}},
+    # GovCloud has no price of this model's cache writes.
+    "a call of which a kind has no price": {"awsRegion": "us-gov-west-1", "additionalEventData": {"inputTokens": 5, "outputTokens": 0, "cacheWriteInputTokens": 9}},
     "a call that two sources report": {"tokens": (100, 10)},
     "a job": JOB,
     "a failed call": {"errorCode": "ThrottlingException"},
