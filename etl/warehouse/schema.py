@@ -1080,24 +1080,7 @@ def m021_add_price_origins(db: Database) -> None:
 
 
 @migrations()
-@takes(seconds=1, per="usage_hourly")
-def m025_add_search_units(db: Database) -> None:
-    """Search units, in which rerankers are billed. Nothing is known about the calls so far."""
-    reported = ("tokens", "cloudtrail_tokens", "token_reports", "corrections", "pending_tokens")
-    for table in reported:
-        db.execute(f"alter table {table} add column search_units integer")
-    for table in ("usage_hourly", "usage_daily"):
-        for column in ("search_units", "search_unknown_calls"):
-            db.execute(f"alter table {table} add column {column} integer not null default 0")
-        db.execute(f"alter table {table} add column estimated_search_units integer")
-        db.execute(f"update {table} set search_unknown_calls = calls")
-    for table in _COSTS:
-        db.execute(f"alter table {table} add column search_units integer")
-    db.execute("alter table priced_rates add column search_unit_rate integer")
-
-
-@migrations()
-@takes()
+@takes(seconds=1, per="usage_daily")
 def m023_add_input_forms(db: Database) -> None:
     """Whether a model's input contains its cached tokens, by the source that reports it."""
     for table in ("tokens", "cloudtrail_tokens", "token_reports", "corrections", "pending_tokens"):
@@ -1110,6 +1093,10 @@ def m023_add_input_forms(db: Database) -> None:
         )
         # How much of the known input CloudWatch's cache totals say is from the cache.
         db.execute(f"alter table {table} add column estimated_cached_input_tokens integer")
+    db.execute(
+        "create index usage_daily_with_contradictions on usage_daily (day)"
+        " where input_contradictions > 0"
+    )
     _execute(
         db,
         """
@@ -1138,6 +1125,23 @@ def m023_add_input_forms(db: Database) -> None:
         insert into model_input_forms select model_key, 1 << 7, 0 from models;
     """,
     )
+
+
+@migrations()
+@takes(seconds=1, per="usage_hourly")
+def m025_add_search_units(db: Database) -> None:
+    """Search units, in which rerankers are billed. Nothing is known about the calls so far."""
+    reported = ("tokens", "cloudtrail_tokens", "token_reports", "corrections", "pending_tokens")
+    for table in reported:
+        db.execute(f"alter table {table} add column search_units integer")
+    for table in ("usage_hourly", "usage_daily"):
+        for column in ("search_units", "search_unknown_calls"):
+            db.execute(f"alter table {table} add column {column} integer not null default 0")
+        db.execute(f"alter table {table} add column estimated_search_units integer")
+        db.execute(f"update {table} set search_unknown_calls = calls")
+    for table in _COSTS:
+        db.execute(f"alter table {table} add column search_units integer")
+    db.execute("alter table priced_rates add column search_unit_rate integer")
 
 
 @migrations()
