@@ -66,9 +66,10 @@ def import_command(file: Path, force_new: bool, db: Path) -> None:
     scope             regional, or global if the id sent begins with global.
     service_tier      standard, batch, flex, priority or latency
     token_kind        input, output, cache_read, cache_write_5m,
-                      cache_write_30m, cache_write_1h or image
+                      cache_write_30m, cache_write_1h, image or
+                      search_unit
     min_input_tokens  0, or: only for requests with more input than this
-    usd_per_mtok      micro-dollars per million tokens (or images):
+    usd_per_mtok      micro-dollars per million tokens (or units):
                       3300000 is $3.30
     effective_from    first day, UTC, e.g. 2026-01-31
     effective_to      the day after the last day; empty if still valid

@@ -1,11 +1,11 @@
 """Bedrock's model invocation logs: one record per call, with every count, and with bodies if body
 logging is enabled.
 
-Bodies are prompts and responses. The request body is never decoded. The response body is decoded
-only for numbers that are found nowhere else (how cache writes divide by lifetime, how many images
-there are) and for whether a guardrail intervened. Anything except a number or one of two fixed
-words stays bytes of the record: no text of a body leaves this module in a row, a complaint or an
-error.
+Bodies are prompts and responses. The request body is decoded only for a reranker's number of
+documents. The response body is decoded only for numbers that are found nowhere else (how cache
+writes divide by lifetime, how many images there are) and for whether a guardrail intervened.
+Anything except a number or one of two fixed words stays bytes of the record: no text of a body
+leaves this module in a row, a complaint or an error.
 
 A log identifies its caller only by ARN. A person whom CloudTrail identifies by something the ARN
 lacks (the source identity, a federated session) appears as the role.
@@ -31,6 +31,7 @@ from etl.normalise.application import APPLICATION_KEY, find_application
 from etl.normalise.cloudtrail import BEDROCK, Complain, Parsed, TokenReading, service_tier
 from etl.normalise.fields import count, mapping, text, utc_time
 from etl.normalise.identity import Identity, parse_identity
+from etl.normalise.model_ids import parse_model_id
 from etl.normalise.rows import INVOCATION_LOG, Event, Tokens
 from etl.normalise.token_kinds import INPUT_KINDS, KINDS, TokenKind, counts_of
 from etl.normalise.token_sources import (
@@ -105,6 +106,18 @@ class _CacheDetail(msgspec.Struct, gc=False, rename="camel"):
     ttl: msgspec.Raw = _NONE
     input_tokens: msgspec.Raw = _NONE
 
+
+class _RerankBody(msgspec.Struct, gc=False):
+    """The request body of a reranker."""
+
+    documents: msgspec.Raw = _NONE
+
+
+# A reranker is billed by the query of up to so many documents: 350 documents are four queries. A
+# document of more than 500 tokens is billed as several, which no log shows. Source: Amazon Bedrock
+# pricing, notes on Rerank models (checked 2026-11-29 in copies of the page).
+_DOCUMENTS_A_QUERY = 100
+_RERANKERS = ("amazon.rerank", "cohere.rerank")
 
 # A chunk without any of these has no usage. Most chunks of a stream are such.
 _MARKS = (b'"usage"', b'"amazon-bedrock-', b"guardrail_intervened")
@@ -217,7 +230,7 @@ def _event(
         request_metadata=_canonical(metadata),
         guardrail_action=INTERVENED if any(map(_is_blocked, bodies)) else None,
         reported_by=INVOCATION_LOG,
-        tokens=_tokens(parts, bodies, complain),
+        tokens=_tokens(parts, bodies, _search_units(logged, parts["input"]), complain),
     )
 
 
@@ -276,13 +289,15 @@ class _Found(NamedTuple):
     source: str
 
 
-def _tokens(parts: Mapping[str, Fields], bodies: list[_Body], complain: Complain) -> Tokens | None:
+def _tokens(
+    parts: Mapping[str, Fields], bodies: list[_Body], search_units: int | None, complain: Complain
+) -> Tokens | None:
     """Return the counts of the record and of the body's usage, the more useful of each."""
     found = _find_counts(parts, bodies, complain)
     values: dict[str, int | None] = {kind: one.reading.value for kind, one in found.items()}
     written = values.get("cache_write")
     values["cache_write"], values["cache_write_1h"] = _divide(written, _usage(bodies), complain)
-    values["image"] = _images(bodies)
+    values["image"], values["search"] = _images(bodies), search_units
     source, sources = _sources(found)
     tokens = Tokens._make((source, *counts_of(values), None, sources))
     return None if all(value is None for value in tokens.counts) else tokens
@@ -471,6 +486,19 @@ def _images(bodies: list[_Body]) -> int | None:
             if images is not None:
                 return len(images)
     return None
+
+
+def _search_units(logged: _LogRecord, request: Fields) -> int | None:
+    """Return how many queries a reranker is billed for; None for other models, or without a body.
+
+    A lower bound: see ``_DOCUMENTS_A_QUERY``.
+    """
+    model = parse_model_id(text(logged.model_id)).canonical_model_id
+    if not model.startswith(_RERANKERS):
+        return None
+    body = _decode_as(request.get("inputBodyJson", _NONE), _RerankBody)
+    documents = _decode_as(body.documents, list[msgspec.Raw]) if body else None
+    return -(-len(documents) // _DOCUMENTS_A_QUERY) if documents else None
 
 
 def _is_blocked(body: _Body) -> bool:

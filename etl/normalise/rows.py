@@ -28,6 +28,7 @@ class Tokens(NamedTuple):
     cache_write_5m: int | None = None
     cache_write_1h: int | None = None
     images: int | None = None
+    search_units: int | None = None
     service_tier: str | None = None
     input_sources: int | None = None
 

@@ -133,6 +133,14 @@ KINDS = (
         metrics=("OutputImageCount",),
         unit="images",
     ),
+    # Of documents, as a log with bodies shows them.
+    TokenKind(
+        name="search",
+        heading="Search units",
+        shown="search_units",
+        counts=(Count("search_units", "search_unit"),),
+        unit="search units",
+    ),
 )
 
 COUNTS = tuple(count for kind in KINDS for count in kind.counts)

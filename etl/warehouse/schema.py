@@ -1128,6 +1128,23 @@ def m023_add_input_forms(db: Database) -> None:
 
 
 @migrations()
+@takes(seconds=1, per="usage_hourly")
+def m025_add_search_units(db: Database) -> None:
+    """Search units, in which rerankers are billed. Nothing is known about the calls so far."""
+    reported = ("tokens", "cloudtrail_tokens", "token_reports", "corrections", "pending_tokens")
+    for table in reported:
+        db.execute(f"alter table {table} add column search_units integer")
+    for table in ("usage_hourly", "usage_daily"):
+        for column in ("search_units", "search_unknown_calls"):
+            db.execute(f"alter table {table} add column {column} integer not null default 0")
+        db.execute(f"alter table {table} add column estimated_search_units integer")
+        db.execute(f"update {table} set search_unknown_calls = calls")
+    for table in _COSTS:
+        db.execute(f"alter table {table} add column search_units integer")
+    db.execute("alter table priced_rates add column search_unit_rate integer")
+
+
+@migrations()
 @takes()
 def m026_create_price_list(db: Database) -> None:
     """What the versions of AWS's Price List say, from which the rates of that origin follow."""

@@ -80,7 +80,7 @@ SLIPS = [
     ({"service_tier": "Standard"}, "service_tier"),
     ({"token_kind": "inputs"}, "token_kind"),
     ({"token_kind": "cache_write"}, "token_kind"),
-    ({"token_kind": "search_unit"}, "token_kind"),
+    ({"token_kind": "text_request"}, "token_kind"),
     ({"min_input_tokens": "200k"}, "min_input_tokens"),
     ({"min_input_tokens": "200"}, "min_input_tokens"),
     ({"min_input_tokens": "-1"}, "min_input_tokens"),
