@@ -23,6 +23,7 @@ from etl.warehouse.read.reports import Filters
 @click.option("--user", multiple=True, help="Only this user; repeatable.")
 @click.option("--application", multiple=True, help="Only this application; repeatable.")
 @click.option("--breakdown", is_flag=True, help="Also show regions and models under each name.")
+@click.option("--list", "with_list", is_flag=True, help="Also show the cost at list price.")
 @format_option("csv")
 @db_option
 def report(
@@ -34,15 +35,20 @@ def report(
     user: tuple[str, ...],
     application: tuple[str, ...],
     breakdown: bool,
+    with_list: bool,
     format_: str,
     db: Path,
 ) -> None:
     """Report usage and cost by user, application, model, region or day.
 
-    Without dates, a report covers everything loaded. Costs are in USD, at list prices.
+    Without dates, a report covers everything loaded. Costs are in USD, with your own rates and
+    discounts. --list puts the list cost, and what you save, next to them; JSON and CSV always have
+    it, in list_cost_usd.
     """
     if breakdown and kind not in ("users", "applications"):
         raise click.UsageError("--breakdown works only with users and applications")
+    if with_list and kind == "coverage":
+        raise click.UsageError("--list does not work with coverage, which has no costs")
     if since and until and since > until:
         raise click.UsageError("--since is after --until")
     filters = Filters(
@@ -54,4 +60,5 @@ def report(
         applications=application,
     )
     with open_warehouse(db) as warehouse:
-        print_report(build_report(warehouse, kind, filters, breakdown=breakdown), format_)
+        built = build_report(warehouse, kind, filters, breakdown=breakdown, with_list=with_list)
+        print_report(built, format_)

@@ -128,6 +128,7 @@ COUNT_COLUMNS = tuple(count.column for count in COUNTS)
 PRICE_KINDS = tuple(count.price for count in COUNTS)
 PRICE_UNITS = {count.price: kind.unit for kind in KINDS for count in kind.counts}
 RATES = tuple(f"{price}_rate" for price in PRICE_KINDS)
+LIST_RATES = tuple(f"{price}_list_rate" for price in PRICE_KINDS)
 UNKNOWN_CALLS = tuple(kind.unknown_calls for kind in KINDS)
 ESTIMATES = tuple(kind.estimate for kind in KINDS)
 

@@ -48,6 +48,9 @@
 -- What a cost leaves out: usage without a price or without tokens.
 {% set left_out = ['unpriced_calls', 'unpriced_tokens', 'calls_without_tokens'] %}
 
+-- What usage costs without discounts and negotiated rates, and what that leaves out.
+{% set at_list_price = ['list_cost_picodollars', 'list_unpriced_tokens'] %}
+
 -- The sum of a kind's counts; unknown where the first is. {} is the column.
 {% macro total(kind, pattern='{}', plus=' + ') -%}
 {{ pattern.format(kind.counts[0].column) }}
