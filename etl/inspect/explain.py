@@ -56,8 +56,10 @@ from etl.normalise.rows import Event, ServiceTokens
 from etl.normalise.rules import compile_rules, evidence_of
 from etl.normalise.token_kinds import COUNT_COLUMNS, KINDS, TokenKind
 from etl.normalise.user_agent import find_name
+from etl.show.numbers import HOW_TO_PRICE
 from etl.warehouse.read.inspect import (
     locate_call,
+    near_price,
     price_model_ids,
     profile_of,
     read_call,
@@ -411,9 +413,20 @@ def _prices(row: Mapping[str, Any] | None, trial: Database) -> Iterator[Line]:
         yield Line(
             f"price of {price['token_kind']}", price["usd_per_mtok"], _price(price, discounts)
         )
+        if price["price_id"] is None:
+            yield from _near_price(near_price(trial, row, price["token_kind"]))
     yield Line("cost", row["cost_usd"], _why_cost(row, prices, trial))
     if row["list_cost_usd"] != row["cost_usd"] or row["list_unpriced_tokens"]:
         yield Line("list cost", row["list_cost_usd"], _why_list_cost(row))
+
+
+def _near_price(gap: Mapping[str, Any] | None) -> Iterator[Line]:
+    if gap is not None and gap["near_price_id"] is not None:
+        how = (
+            f"USD per million, not used: another {gap['missing'].replace(', ', ' and another ')}:"
+            f" {gap['near_price']} (row {gap['near_price_id']} of prices)"
+        )
+        yield Line("  nearest price", gap["near_usd_per_mtok"], how)
 
 
 def _price(price: Mapping[str, Any], discounts: Sequence[Discount]) -> str:
@@ -423,7 +436,8 @@ def _price(price: Mapping[str, Any], discounts: Sequence[Discount]) -> str:
     band = f", above {price['min_input_tokens']:,} input" if price["min_input_tokens"] else ""
     kind = "your own rate" if price["origin"] == "import" else "list price"
     return (
-        f"USD per million: {kind}{_before(price, discounts)} of {price['model_id']} in {price['region']}, {price['scope']},"
+        f"USD per million: {kind}{_before(price, discounts)} of {price['model_id']}"
+        f" in {price['region']}, {price['scope']},"
         f" {price['service_tier']}{band}, {price['effective_from']} to {until};"
         f" {price['source']} (checked {price['checked_on']})"
     )
@@ -450,13 +464,15 @@ def _why_list_cost(row: Mapping[str, Any]) -> str:
 
 
 def _why_cost(row: Mapping[str, Any], prices: Sequence[Mapping[str, Any]], trial: Database) -> str:
+    if row["cost_usd"] is None and ":provisioned-model/" in row["raw_model_id"]:
+        return "provisioned capacity: AWS bills its hours, not its tokens (view capacity_hours)"
     lacking = [price["token_kind"] for price in prices if price["price_id"] is None]
     if lacking:
         ids = ", ".join(price_model_ids(trial, row["raw_model_id"])) or "no id"
         bound = "" if row["cost_usd"] is None else "USD, a lower bound: "
         return (
             f"{bound}no {' and '.join(lacking)} price in {row['region']}, {row['inference_scope']},"
-            f" {row['service_tier']}: looked for {ids}; see `bedrock-usage prices import`"
+            f" {row['service_tier']}: looked for {ids}. {HOW_TO_PRICE}"
         )
     if row["cost_usd"] is None:
         why = "a failed call" if row["error_code"] else "its tokens are unknown"
