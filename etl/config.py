@@ -444,6 +444,23 @@ class Monitor(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
             _check_parsed(key, getattr(self, key), parse_duration)
 
 
+PRICE_SYNCS = ("off", "weekly")
+
+
+class Prices(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Whether ``sync`` also reads AWS's Price List, and how.
+
+    ``api``: through the API, which needs permissions, rather than from the public files.
+    """
+
+    sync: str = "off"
+    api: bool = False
+
+    def __post_init__(self) -> None:
+        if self.sync not in PRICE_SYNCS:
+            raise ValueError(f"sync: {self.sync!r} is not one of {', '.join(PRICE_SYNCS)}")
+
+
 class Config(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """The whole file. ``user_aliases`` maps a user's name to the name to show."""
 
@@ -454,6 +471,7 @@ class Config(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     sources: Sources = Sources()
     serve: Serve = Serve()
     monitor: Monitor = Monitor()
+    prices: Prices = Prices()
     application_rules: tuple[ApplicationRule, ...] = ()
     user_aliases: dict[str, str] = {}
     discounts: tuple[Discount, ...] = ()
@@ -522,7 +540,8 @@ class Choice:
     """What to read, with the options applied over the file. ``regions`` may be ``("all",)``.
 
     Without ``role_arns`` or ``organization`` it is the account of the current credentials.
-    ``located``: where the sources are, according to the file.
+    ``located``: where the sources are, according to the file. ``price_api``: whether prices are
+    read through the API.
     """
 
     regions: Sequence[str]
@@ -533,6 +552,7 @@ class Choice:
     role_name: str | None = None
     skip: Sequence[str] = ()
     located: Sources = field(default_factory=Sources)
+    price_api: bool = False
 
     @property
     def asked(self) -> list[Source]:
@@ -575,6 +595,7 @@ _TABLES: Mapping[str, type[msgspec.Struct]] = {
     "serve.behind_proxy": BehindProxy,
     "serve.restrictions": Restriction,
     "monitor": Monitor,
+    "prices": Prices,
     "application_rules": ApplicationRule,
     "discounts": Discount,
 }
@@ -690,7 +711,7 @@ def _type_in_words(names: str) -> str:
 def _explain_unknown(key: str, place: str) -> str:
     own = _TABLES[_table(place)]
     known = _keys(own)
-    if close := difflib.get_close_matches(key, known, n=1):
+    if close := difflib.get_close_matches(key, known, n=1, cutoff=0.65):
         advice = f"did you mean {close[0]}? "
     else:
         elsewhere = [table for table in _TABLES if key in _keys(_TABLES[table])]

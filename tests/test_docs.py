@@ -22,9 +22,11 @@ from etl.cli.main import COMMANDS as NAMES
 from etl.config import load_config
 from etl.demo import write_demo_logs
 from etl.monitor import prices
+from etl.normalise.offer_files import SERVICE_CODES
 from scripts.update_docs import DEMO_NOW, README, ROOT, pages, updated
 from tests.aws import ACCOUNT, FakeAws, cloudwatch
 from tests.cli.running import run
+from tests.prices.offer_files import Product, offer
 from tests.support import HAIKU, call
 from tests.sync.support import environment
 
@@ -205,6 +207,8 @@ def test_the_commands_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> No
             Body=json.dumps({"Records": [call(2)]}).encode(),
         )
         now = datetime.now(UTC)
+        for code in SERVICE_CODES:
+            aws.price_lists.publish(offer(code, [Product("USE1-NovaPro-input-tokens", "0.0008")]))
         aws.place().deliver(call(1, eventTime=now.strftime("%Y-%m-%dT%H:%M:%SZ"), tokens=(1, 2)))
         for command in COMMANDS:
             words, _, target = command.partition(" > ")

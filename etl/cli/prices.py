@@ -10,6 +10,7 @@ from pathlib import Path
 
 import click
 
+from etl.cli.prices_sync import sync_command
 from etl.cli.shared.options import db_option, format_option, other_db_option, region_option
 from etl.clock import Clock
 from etl.price_check.book import read_seed
@@ -28,7 +29,10 @@ from etl.warehouse.read.prices import price_history
 
 @click.group()
 def prices() -> None:
-    """List the prices in use, check them, see how they changed, or import your own."""
+    """List prices and how they changed, check them, import your own, or take AWS's."""
+
+
+prices.add_command(sync_command)
 
 
 @prices.command("list")

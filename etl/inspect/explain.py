@@ -54,7 +54,7 @@ from etl.normalise.invocation_logs import (
 from etl.normalise.model_ids import parse_model_id
 from etl.normalise.rows import Event, ServiceTokens
 from etl.normalise.rules import compile_rules, evidence_of
-from etl.normalise.token_kinds import COUNT_COLUMNS, KINDS, TokenKind
+from etl.normalise.token_kinds import CACHE_COLUMNS, COUNT_COLUMNS, KINDS, TokenKind
 from etl.normalise.user_agent import find_name
 from etl.show.numbers import HOW_TO_PRICE
 from etl.warehouse.read.inspect import (
@@ -65,6 +65,7 @@ from etl.warehouse.read.inspect import (
     read_call,
     read_call_prices,
     read_corrections,
+    read_input_forms,
 )
 from etl.warehouse.write.attribution import stored_rules
 from etl.warehouse.write.batch import Batch, Loader
@@ -160,6 +161,7 @@ def stored_only(event_id: str, event_time: str, warehouse: Database) -> Explanat
     result = Explanation(event_id, "", None)
     row = read_call(warehouse, event_time, event_id) or {}
     result.warehouse = [Line(name, value) for name, value in row.items() if value is not None]
+    result.warehouse += _input_form(row or None, warehouse)
     result.warehouse += _prices(row or None, warehouse)
     return result
 
@@ -208,6 +210,7 @@ def _call(
         readings, places = find_tokens(record)[1], token_places(record)
     yield from _tokens(readings, places)
     yield from _stored_tokens(row, readings)
+    yield from _input_form(row, trial)
     yield Line("error", call.error_code, "errorCode" if call.error_code else "no errorCode")
     yield from _tier(record, call, row, is_log)
     yield from _prices(row, trial)
@@ -385,11 +388,41 @@ def _stored_tokens(
     """Yield the counts that the call has from another of these events."""
     if row is None:
         return
-    columns = {"input": "input_tokens", "output": "output_tokens"}
+    columns = {"input": "reported_input_tokens", "output": "output_tokens"}
     for kind, column in columns.items():
         own = readings[kind].value if kind in readings else None
         if row[column] != own:
             yield Line(f"{kind} tokens, stored", row[column], f"from the {row['token_source']}")
+
+
+def _input_form(row: Mapping[str, Any] | None, db: Database) -> Iterator[Line]:
+    """Yield whether the reported input contains the cached tokens, who says so, and the rest."""
+    if row is None or row["input_form"] is None:
+        return
+    forms = read_input_forms(db, row["event_time"], row["event_id"])
+    for number, form in enumerate(forms):
+        family = "any model" if form["family"] == "*" else f"models {form['family']}*"
+        how = (
+            f"{form['token_source']} of {family}, table input_forms: {form['source']}"
+            f" (checked {form['checked_on']})"
+        )
+        name = "input form" if len(forms) == 1 else f"input form {number + 1}"
+        yield Line(name, form["form"], how)
+    yield Line("input counted", row["input_tokens"], _why_input(row, len(forms)))
+
+
+def _why_input(row: Mapping[str, Any], sources: int) -> str:
+    cached = sum(row[column] or 0 for column in CACHE_COLUMNS)
+    reported = row["reported_input_tokens"]
+    match row["input_form"]:
+        case "net":
+            return "as reported: it does not contain the cached tokens"
+        case "gross" if cached > reported:
+            return f"as reported: it should contain the {cached:,} cached tokens, but is less"
+        case "gross":
+            return f"{reported:,} reported, less the {cached:,} cached tokens in it"
+    several = "the counts are from several sources; " if sources > 1 else ""
+    return f"as reported: {several}whether the cached tokens are in it is not known"
 
 
 def _tier(

@@ -22,7 +22,7 @@ from sqlite_utils import Database
 
 from etl.lab.proof import DIFFERS, MATCHES, NOT_FOUND, REFUSED, UNKNOWN, ComparedCall, Difference
 from etl.lab.rates import Place, cost_picodollars, is_priceable
-from etl.lab.sent_calls import KINDS, Entry
+from etl.lab.sent_calls import CACHED, KINDS, Entry
 from etl.normalise.discounts import Discount
 from etl.show.numbers import Row
 from etl.times import utc_text
@@ -87,13 +87,14 @@ def _check(
         notes = ["the answer was cut off: its tokens are unknown"]
         return _result(entry, differences, notes)
     missing = _missing(entry.usage, row)
-    differences += _compare_tokens(entry.usage, row)
+    usage = _as_counted(entry.usage, row)
+    differences += _compare_tokens(usage, row)
     if missing:
         if not entry.is_stream or streams_need_tokens:
             differences += [Difference(kind, entry.usage[kind], None) for kind in missing]
         notes = [f"no {', '.join(missing)} in CloudTrail: {_remedy(entry)}"]
         return _result(entry, differences, notes, lacks_tokens=True)
-    return _compare_cost(entry, entry.usage, row, book, differences)
+    return _compare_cost(entry, usage, row, book, differences)
 
 
 def _check_refused(entry: Entry, rows: Sequence[Row]) -> ComparedCall:
@@ -124,6 +125,20 @@ def _missing(usage: dict[str, int], row: Row) -> list[str]:
     """Return the kinds that the warehouse does not know; cache kinds only if they were used."""
     always = ("input_tokens", "output_tokens")
     return [k for k in KINDS if row[k] is None and (usage.get(k, 0) or k in always)]
+
+
+def _as_counted(usage: dict[str, int], row: Row) -> dict[str, int]:
+    """Return what the warehouse should count, given what is known of the input's form.
+
+    Where a model's input may contain its cached tokens, the answer and the report may differ by
+    these; ``etl.lab.forms`` says what that shows.
+    """
+    said, cached = usage.get("input_tokens", 0), sum(usage.get(kind, 0) for kind in CACHED)
+    reported, form = row["reported_input_tokens"], row["input_form"]
+    if form in (None, "net") or reported not in (said, said - cached, said + cached):
+        return usage
+    is_within = form == "gross" and cached <= reported
+    return usage | {"input_tokens": reported - cached if is_within else reported}
 
 
 def _compare_tokens(usage: dict[str, int], row: Row) -> list[Difference]:

@@ -81,6 +81,12 @@ def store_overrides(db: Database, rows: Iterable[PriceRow]) -> None:
     """Write a user's rates, and price the affected days again."""
     with db.atomic():
         _insert(db, rows, origin="import")
+        renew_prices(db)
+
+
+def renew_prices(db: Database) -> None:
+    """Apply changed rows of ``prices``: price the affected days again."""
+    with db.atomic():
         _ensure_context_bands(db)
         renew_costs(db)
 

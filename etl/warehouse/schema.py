@@ -26,8 +26,8 @@ Sized for ten million events on one machine; the figures are in docs/performance
 - **Rates are looked up by** ``rate_keys``, the few combinations of model, region, service tier and
   context size that occur. A price change rebuilds no sums, only the priced days of the rate keys
   that it affects.
-- **No table stores the current time** except ``sync_runs`` and ``dropped_calls``: loading the same
-  input twice, or half of it twice, results in the same rows.
+- **No table stores the current time** except ``sync_runs``, ``dropped_calls`` and
+  ``price_list_reads``: loading the same input twice, or half of it twice, results in the same rows.
 """
 
 from __future__ import annotations
@@ -1080,7 +1080,7 @@ def m021_add_price_origins(db: Database) -> None:
 
 
 @migrations()
-@takes()
+@takes(seconds=1, per="usage_daily")
 def m023_add_input_forms(db: Database) -> None:
     """Whether a model's input contains its cached tokens, by the source that reports it."""
     for table in ("tokens", "cloudtrail_tokens", "token_reports", "corrections", "pending_tokens"):
@@ -1093,6 +1093,10 @@ def m023_add_input_forms(db: Database) -> None:
         )
         # How much of the known input CloudWatch's cache totals say is from the cache.
         db.execute(f"alter table {table} add column estimated_cached_input_tokens integer")
+    db.execute(
+        "create index usage_daily_with_contradictions on usage_daily (day)"
+        " where input_contradictions > 0"
+    )
     _execute(
         db,
         """
@@ -1175,6 +1179,62 @@ def m024_add_discounts(db: Database) -> None:
     db.execute(
         "insert or ignore into stale_rate_keys select rate_key from rate_keys"
         " where exists (select 1 from prices where origin = 'import')"
+    )
+
+
+@migrations()
+@takes()
+def m026_create_price_list(db: Database) -> None:
+    """What the versions of AWS's Price List say, from which the rates of that origin follow."""
+    _execute(
+        db,
+        """
+        -- Each version of an offer file that was read, by service and region.
+        create table price_list_versions (
+            version_key integer primary key,
+            service_code text not null,
+            region text not null,
+            version text not null,
+            published_at text not null,
+            unique (service_code, region, version)
+        ) strict;
+
+        -- Where a version differs from the one before it, of the same service and region.
+        -- state: listed (at usd_per_mtok), unclear (listed without exactly one price) or absent.
+        create table price_list_changes (
+            model_id text not null,
+            scope text not null,
+            service_tier text not null,
+            token_kind text not null,
+            min_input_tokens integer not null,
+            version_key integer not null references price_list_versions (version_key),
+            state text not null check (state in ('listed', 'unclear', 'absent')),
+            usd_per_mtok integer check ((usd_per_mtok is not null) = (state = 'listed')),
+            usage_type text not null,
+            primary key (model_id, scope, service_tier, token_kind, min_input_tokens, version_key)
+        ) strict, without rowid;
+
+        create index price_list_changes_by_version on price_list_changes (version_key);
+
+        -- Changes that a user accepted. usd_per_mtok: -1 for a price that is no longer listed.
+        create table price_list_accepted (
+            region text not null,
+            model_id text not null,
+            scope text not null,
+            service_tier text not null,
+            token_kind text not null,
+            min_input_tokens integer not null,
+            usd_per_mtok integer not null,
+            primary key (region, model_id, scope, service_tier, token_kind, min_input_tokens,
+                usd_per_mtok)
+        ) strict, without rowid;
+
+        -- The last time that it was read from AWS: one row.
+        create table price_list_reads (
+            read_at text primary key,
+            outcome text not null check (outcome in ('done', 'incomplete'))
+        ) strict, without rowid;
+    """,
     )
 
 

@@ -12,6 +12,8 @@ select
     application_source,
     error_code,
     token_source,
+    input_form,
+    reported_input_tokens,
     {{ columns.each(columns.token_counts) }},
     cost_picodollars,
     unpriced_tokens,

@@ -401,3 +401,52 @@ def test_a_discount_is_said_with_the_list_price(db: Database) -> None:
     )
     assert "discount" not in hows(result)["price of output"]
     assert (values(result)["cost"], values(result)["list cost"]) == (1.46875, 1.5)
+
+
+# -- what input contains ---------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("usage", "model", "form", "counted", "why"),
+    [
+        (
+            {"inputTokens": 1000, "cacheReadInputTokens": 600},
+            "openai.gpt-5.4",
+            ("gross", "invocation log body of models openai.*"),
+            400,
+            "1,000 reported, less the 600 cached tokens in it",
+        ),
+        (
+            {"prompt_tokens": 5, "prompt_tokens_details": {"cached_tokens": 600}},
+            "moonshotai.kimi-k3",
+            ("gross", "invocation log body (OpenAI) of any model"),
+            5,
+            "as reported: it should contain the 600 cached tokens, but is less",
+        ),
+        (
+            {"inputTokens": 1000, "cacheReadInputTokens": 600},
+            HAIKU,
+            ("net", "invocation log body of any model"),
+            1000,
+            "as reported: it does not contain the cached tokens",
+        ),
+        (
+            None,
+            "openai.gpt-5.4",
+            ("unknown", "invocation log of models openai.*"),
+            1000,
+            "as reported: whether the cached tokens are in it is not known",
+        ),
+    ],
+)
+def test_what_the_input_contains_and_which_row_says_so(
+    usage: dict[str, Any] | None, model: str, form: tuple[str, str], counted: int, why: str
+) -> None:
+    record = logged(tokens=(1000, 0), cache=(600, 0), modelId=model)
+    if usage:
+        record = logged(tokens=None, modelId=model, output={"outputBodyJson": {"usage": usage}})
+    (result,) = explained(None, record)
+    assert values(result)["input form"] == form[0]
+    assert hows(result)["input form"].startswith(f"{form[1]}, table input_forms: ")
+    assert (values(result)["input counted"], hows(result)["input counted"]) == (counted, why)
+    assert "input tokens, stored" not in values(result)
