@@ -1081,7 +1081,7 @@ def m021_add_price_origins(db: Database) -> None:
 
 @migrations()
 @takes(seconds=1, per="usage_daily")
-def m023_add_input_forms(db: Database) -> None:
+def m022_add_input_forms(db: Database) -> None:
     """Whether a model's input contains its cached tokens, by the source that reports it."""
     for table in ("tokens", "cloudtrail_tokens", "token_reports", "corrections", "pending_tokens"):
         # The sources of the input and the cache counts, a bit each; NULL: token_source_key alone.
@@ -1129,7 +1129,7 @@ def m023_add_input_forms(db: Database) -> None:
 
 @migrations()
 @takes(seconds=1, per="usage_hourly")
-def m025_add_search_units(db: Database) -> None:
+def m023_add_search_units(db: Database) -> None:
     """Search units, in which rerankers are billed. Nothing is known about the calls so far."""
     reported = ("tokens", "cloudtrail_tokens", "token_reports", "corrections", "pending_tokens")
     for table in reported:
@@ -1145,8 +1145,63 @@ def m025_add_search_units(db: Database) -> None:
 
 
 @migrations()
+# Every priced day gets two figures; days are priced again only if rates were imported.
+@takes(seconds=20, megabytes=150, per="usage_daily")
+def m024_add_discounts(db: Database) -> None:
+    """Discounts, and what the priced days cost at list price.
+
+    Rates that were imported so far are what a file without ``rate_class`` means: negotiated. Days
+    are priced again if there are any. Otherwise all costs are at list price.
+    """
+    _execute(
+        db,
+        """
+        -- The discounts of the configuration; the first that matches is used. Conditions: JSON
+        -- arrays of patterns with * and ?, NULL = any. percent: a decimal number, as it was given.
+        -- kept_millionths: what it leaves of a price, in millionths.
+        create table discounts (
+            discount_number integer primary key,
+            models text check (models is null or json_valid(models)),
+            regions text check (regions is null or json_valid(regions)),
+            accounts text check (accounts is null or json_valid(accounts)),
+            tiers text check (tiers is null or json_valid(tiers)),
+            kinds text check (kinds is null or json_valid(kinds)),
+            percent text not null,
+            kept_millionths integer not null check (kept_millionths between 0 and 1000000),
+            effective_from text not null,
+            effective_to text check (effective_to > effective_from)
+        ) strict;
+
+        create index prices_negotiated on prices (rate_class) where rate_class = 'negotiated';
+
+        -- The group of each account that a discount names; see int_account_discounts. All others
+        -- are in group 0.
+        create table account_discounts (
+            account_key integer primary key references accounts (account_key),
+            discount_group integer not null
+        ) strict;
+    """,
+    )
+    _add_list_rates(db)
+    for table in _COSTS:
+        db.execute(f"alter table {table} add column list_cost_picodollars any")
+        db.execute(
+            f"alter table {table} add column list_unpriced_tokens integer not null default 0"
+        )
+        db.execute(
+            f"update {table} set list_cost_picodollars = cost_picodollars,"
+            " list_unpriced_tokens = unpriced_tokens"
+        )
+    db.execute("update prices set rate_class = 'negotiated' where origin = 'import'")
+    db.execute(
+        "insert or ignore into stale_rate_keys select rate_key from rate_keys"
+        " where exists (select 1 from prices where origin = 'import')"
+    )
+
+
+@migrations()
 @takes()
-def m026_create_price_list(db: Database) -> None:
+def m025_create_price_list(db: Database) -> None:
     """What the versions of AWS's Price List say, from which the rates of that origin follow."""
     _execute(
         db,
@@ -1202,7 +1257,7 @@ def m026_create_price_list(db: Database) -> None:
 
 @migrations()
 @takes()
-def m027_create_provisioned_throughputs(db: Database) -> None:
+def m026_create_provisioned_throughputs(db: Database) -> None:
     """Capacity that is paid by the hour, as Bedrock listed it from time to time."""
     _execute(
         db,
@@ -1228,3 +1283,24 @@ def m027_create_provisioned_throughputs(db: Database) -> None:
         ) strict, without rowid;
     """,
     )
+
+
+def _add_list_rates(db: Database) -> None:
+    """Key the rates of the priced days by group of accounts as well, and add list rates."""
+    rates = [column.name for column in db["priced_rates"].columns if column.name.endswith("_rate")]
+    old = f"rate_key, valid_from, valid_to, {', '.join(rates)}"
+    listed = [f"{rate.removesuffix('_rate')}_list_rate" for rate in rates]
+    db.execute("alter table priced_rates rename to old_rates")
+    db.execute(
+        # The key first: SQLite 3.40 finds damage where there is none if it is not.
+        "create table priced_rates (rate_key integer not null references rate_keys (rate_key),"
+        " discount_group integer not null default 0, valid_from text not null,"
+        " valid_to text not null,"
+        f" {', '.join(f'{rate} integer' for rate in (*rates, *listed))},"
+        " primary key (rate_key, discount_group, valid_from)) strict, without rowid"
+    )
+    db.execute(
+        f"insert into priced_rates ({old}, {', '.join(listed)})"
+        f" select {old}, {', '.join(rates)} from old_rates"
+    )
+    db.execute("drop table old_rates")
