@@ -71,6 +71,7 @@ with named as (
             and rate_keys.region_key = usage.region_key
             and rate_keys.service_tier = usage.service_tier
             and rate_keys.min_input_tokens = usage.min_input_tokens
+            and rate_keys.variant = usage.variant
     left join int_rates as rates
         on
             rates.rate_key = rate_keys.rate_key
