@@ -10,6 +10,7 @@ select
     coalesce(incoming.token_source_key, 0) as token_source_key,
     coalesce(incoming.token_tier, shapes.service_tier, 'standard') as service_tier,
     {{ tokens.context_band('incoming', has_cached=false) }} as min_input_tokens,
+    coalesce(incoming.variant, '') as variant,
     shapes.error_code_key is null as calls,
     shapes.error_code_key is not null as failed_calls,
     {{ tokens.counted('incoming', 'shapes.error_code_key', has_cached=false) }}

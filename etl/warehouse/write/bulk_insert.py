@@ -229,7 +229,7 @@ class Incoming:
     def _has_new_rates(self, inputs: Sequence[str]) -> bool:
         """Return whether a call may have a rate other than its shape's: another tier or size."""
         row = self._db.conn.execute(
-            "select 1 from incoming where token_tier is not null"
+            "select 1 from incoming where token_tier is not null or variant is not null"
             f" or {' + '.join(f'coalesce({column}, 0)' for column in inputs)}"
             " > (select min(min_input_tokens) from context_bands where min_input_tokens > 0)"
             " limit 1"

@@ -35,7 +35,7 @@ _ESTIMATED = {**{kind.name: kind.estimate for kind in KINDS}, "cached_input": CA
 
 _RENEWED = ("estimated_calls", *_ESTIMATED.values())
 
-_RATE_KEY = ("model_key", "region_key", "service_tier", "min_input_tokens")
+_RATE_KEY = ("model_key", "region_key", "service_tier", "min_input_tokens", "variant")
 _WHO = ("account_key", "rate_key", "user_key", "application_key", "token_source_key")
 
 _KEY = ("hour", *_WHO)
@@ -68,8 +68,8 @@ def add_usage(db: Database, relation: str, *, has_new_rates: bool = True) -> Non
     """Add usage from any relation that has the columns of ``int_call_usage``.
 
     ``relation``: what may follow FROM, a table or a select in parentheses. It must have ``hour``,
-    the keys, ``service_tier``, ``min_input_tokens`` and all counts; an unknown count is NULL. A row
-    is one call, or already a sum. ``has_new_rates``: False if all rate keys are known to exist.
+    the keys, the columns of ``_RATE_KEY`` and all counts; an unknown count is NULL. A row is one
+    call, or already a sum. ``has_new_rates``: False if all rate keys are known to exist.
     """
     if has_new_rates:
         _add_rate_keys(db, relation)
