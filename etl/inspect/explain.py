@@ -42,6 +42,7 @@ from etl.normalise.cloudtrail import (
     parse_event,
     token_places,
 )
+from etl.normalise.discounts import Discount
 from etl.normalise.fields import mapping, text
 from etl.normalise.identity import find_identity
 from etl.normalise.invocation_logs import (
@@ -68,6 +69,7 @@ from etl.warehouse.read.inspect import (
 )
 from etl.warehouse.write.attribution import stored_rules
 from etl.warehouse.write.batch import Batch, Loader
+from etl.warehouse.write.discounts import stored_discounts
 
 # Columns in which the warehouse may differ from what the event alone gives.
 _COMPARED = (
@@ -439,11 +441,16 @@ def _prices(row: Mapping[str, Any] | None, trial: Database) -> Iterator[Line]:
     if row is None:
         return
     prices = read_call_prices(trial, row["event_time"], row["event_id"])
+    discounts = stored_discounts(trial)
     for price in prices:
-        yield Line(f"price of {price['token_kind']}", price["usd_per_mtok"], _price(price))
+        yield Line(
+            f"price of {price['token_kind']}", price["usd_per_mtok"], _price(price, discounts)
+        )
         if price["price_id"] is None:
             yield from _near_price(near_price(trial, row, price["token_kind"]))
     yield Line("cost", row["cost_usd"], _why_cost(row, prices, trial))
+    if row["list_cost_usd"] != row["cost_usd"] or row["list_unpriced_tokens"]:
+        yield Line("list cost", row["list_cost_usd"], _why_list_cost(row))
 
 
 def _near_price(gap: Mapping[str, Any] | None) -> Iterator[Line]:
@@ -455,17 +462,38 @@ def _near_price(gap: Mapping[str, Any] | None) -> Iterator[Line]:
         yield Line("  nearest price", gap["near_usd_per_mtok"], how)
 
 
-def _price(price: Mapping[str, Any]) -> str:
+def _price(price: Mapping[str, Any], discounts: Sequence[Discount]) -> str:
     if price["price_id"] is None:
         return "no price"
     until = price["effective_to"] or "now"
     band = f", above {price['min_input_tokens']:,} input" if price["min_input_tokens"] else ""
     kind = "your own rate" if price["origin"] == "import" else "list price"
     return (
-        f"USD per million: {kind} of {price['model_id']} in {price['region']}, {price['scope']},"
+        f"USD per million: {kind}{_before(price, discounts)} of {price['model_id']}"
+        f" in {price['region']}, {price['scope']},"
         f" {price['service_tier']}{band}, {price['effective_from']} to {until};"
         f" {price['source']} (checked {price['checked_on']})"
     )
+
+
+def _before(price: Mapping[str, Any], discounts: Sequence[Discount]) -> str:
+    """Say what list price a rate started from, and which discount changed it."""
+    listed, number = price["list_usd_per_mtok"], price["discount_number"]
+    if number:
+        return (
+            f" {listed:g} less discount {number} of {len(discounts)} ({discounts[number - 1]}),"
+            " the price"
+        )
+    if price["rate_class"] != "negotiated":
+        return ""
+    known = "without a list price" if listed is None else f"list price {listed:g}"
+    return f" (negotiated, {known})"
+
+
+def _why_list_cost(row: Mapping[str, Any]) -> str:
+    lacking = row["list_unpriced_tokens"]
+    without = f"; {lacking:,} tokens have no list price" if lacking else ""
+    return f"USD: without discounts and negotiated rates{without}"
 
 
 def _why_cost(row: Mapping[str, Any], prices: Sequence[Mapping[str, Any]], trial: Database) -> str:

@@ -159,6 +159,7 @@ PRICE_UNITS = {
     for price in (count.price, *count.or_price)
 }
 RATES = tuple(f"{price}_rate" for price in PRICE_KINDS)
+LIST_RATES = tuple(f"{price}_list_rate" for price in PRICE_KINDS)
 UNKNOWN_CALLS = tuple(kind.unknown_calls for kind in KINDS)
 ESTIMATES = tuple(kind.estimate for kind in KINDS)
 

@@ -19,7 +19,7 @@ from etl.warehouse.visitor_sql.authorizer import SECRET_TABLES
 _TABLES = (
     *("models", "model_price_ids", "inference_profiles", "foundation_models"),
     *("input_forms", "model_input_forms"),
-    *("prices", "context_bands", "application_rules"),
+    *("prices", "context_bands", "application_rules", "discounts"),
     *SECRET_TABLES,
 )
 

@@ -93,19 +93,19 @@ coalesce(
 
 -- Columns for which counts are known and have a price, how many tokens have none, and
 -- what the others cost. cost() turns them into one amount.
-{% macro pricing(counted=columns.priced_counts, of='tokens') %}
+{% macro pricing(counted=columns.priced_counts, of='tokens', rate='rate') %}
 {{ is_any(counted | map('first')) }} as has_{{ of }},
 coalesce(
 {% for count, price in counted %}
-    iif({{ count }} > 0, {{ price }}_rate, null){{ ',' if not loop.last }}
+    iif({{ count }} > 0, {{ price }}_{{ rate }}, null){{ ',' if not loop.last }}
 {% endfor %}
 ) is not null as has_priced_{{ of }},
 {% for count, price in counted %}
-{% if not loop.first %}+ {% endif %}iif({{ price }}_rate is null, coalesce({{ count }}, 0), 0)
+{% if not loop.first %}+ {% endif %}iif({{ price }}_{{ rate }} is null, coalesce({{ count }}, 0), 0)
 {% endfor %}
     as unpriced_{{ of }},
 {% for count, price in counted %}
-{% if not loop.first %}+ {% endif %}coalesce({{ count }} * {{ price }}_rate, 0)
+{% if not loop.first %}+ {% endif %}coalesce({{ count }} * {{ price }}_{{ rate }}, 0)
 {% endfor %}
     as cost_of_priced_{{ of }}
 {% endmacro %}
@@ -115,4 +115,22 @@ case
     when has_priced_{{ of }} or (has_{{ of }} and unpriced_{{ of }} = 0)
         then cost_of_priced_{{ of }}
 end
+{% endmacro %}
+
+-- The same at list rates; where all rates are list rates, nothing is computed twice.
+{% macro list_pricing() %}
+is_list,
+{{ pricing(of='listed', rate='list_rate') }}
+{% endmacro %}
+
+{% macro list_cost() %}
+iif(
+    is_list,
+    {{ cost() }},
+    {{ cost('listed') }}
+)
+{% endmacro %}
+
+{% macro list_unpriced() %}
+iif(is_list, unpriced_tokens, unpriced_listed)
 {% endmacro %}

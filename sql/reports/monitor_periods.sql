@@ -66,6 +66,7 @@ by_call as (
     select
         event_time,
         day,
+        account_key,
         rate_key,
         application_key,
         calls,
@@ -95,6 +96,7 @@ unattributed as (
         substr(usage.hour, 1, 14) || printf('%02d', twelfths.value * 5) || ':00Z'
             as event_time,
         substr(usage.hour, 1, 10) as day,
+        usage.account_key,
         usage.rate_key,
         usage.application_key,
         0 as calls,
@@ -127,11 +129,7 @@ priced as (
         {{ tokens.pricing(of='known') }},
         {{ tokens.pricing(columns.priced_estimates, of='estimated') }}
     from parts
-    left join int_rates as rates
-        on
-            rates.rate_key = parts.rate_key
-            and parts.day >= rates.valid_from
-            and parts.day < rates.valid_to
+    {{ rates.in_force('parts.account_key', 'parts.rate_key', 'parts.day') }}
 ),
 
 named as (

@@ -70,7 +70,7 @@ COLUMNS = {
         ("usage_hourly", "usage_daily"),
         (*token_kinds.COUNT_COLUMNS, *token_kinds.UNKNOWN_CALLS, *token_kinds.ESTIMATES),
     ),
-    "priced_rates": token_kinds.RATES,
+    "priced_rates": (*token_kinds.RATES, *token_kinds.LIST_RATES),
 }
 
 

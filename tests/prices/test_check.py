@@ -302,6 +302,13 @@ def test_a_wheel_has_no_extracts_and_says_so(elsewhere: Path) -> None:
 # -- a user's warehouse ----------------------------------------------------------------------------
 
 
+def test_a_rate_that_another_origin_supersedes_breaks_no_rule() -> None:
+    batch, own = rate(1_000_000, service_tier="batch"), rate(2_000_000)
+    assert checks.check_prices([[own], [BASE, batch]], [], TODAY).findings == []
+    (one,) = checks.check_prices([[], [BASE, batch]], [], TODAY).findings
+    assert one[:2] == (RULE, "batch_is_half")
+
+
 def test_the_rates_in_force_of_a_warehouse(db: Database, elsewhere: Path) -> None:
     columns = "region, scope, service_tier, token_kind, min_input_tokens, effective_from, source, checked_on"
     db.execute(
