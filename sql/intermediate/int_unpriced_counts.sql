@@ -13,6 +13,7 @@ with unpriced as materialized (
     left join priced_rates as rates
         on
             rates.rate_key = priced.rate_key
+            and rates.discount_group = {{ rates.group_of('priced.account_key') }}
             and priced.day >= rates.valid_from
             and priced.day < rates.valid_to
     where priced.unpriced_calls > 0 or priced.unpriced_tokens > 0

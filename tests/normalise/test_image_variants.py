@@ -89,12 +89,12 @@ def test_each_size_and_quality_has_its_own_price(
     (tmp_path / "own.csv").write_text(",".join(COLUMNS) + f"\n{row}\n")
     import_prices(db, tmp_path / "own.csv")
     assert [row[0] for row in rows(db, gaps)] == ["image"]
-    # A price for any size is only for those that have none of their own.
+    # One's own price for any size comes before list prices, and after one's own by size.
     row = found[0][3].replace("USD_PER_MTOK", "30000000000").replace("SOURCE", "test")
     (tmp_path / "own.csv").write_text(",".join(COLUMNS) + f"\n{row}\n")
     import_prices(db, tmp_path / "own.csv")
     costs = rows(db, "select cost_usd from calls where model_id = ? order by 1", [TITAN])
-    assert costs == [(0.016,), (0.02,), (0.06,)]
-    assert rows(db, "select sum(cost_usd) from user_costs") == [(0.256,)]
+    assert costs == [(0.02,), (0.06,), (0.06,)]
+    assert rows(db, "select sum(cost_usd) from user_costs") == [(0.3,)]
     for check in sql_names("checks"):
         assert rows(db, sql_text(f"checks/{check}")) == [], check
