@@ -11,7 +11,13 @@ from pathlib import Path
 import click
 
 from etl.cli.prices_sync import sync_command
-from etl.cli.shared.options import db_option, format_option, other_db_option, region_option
+from etl.cli.shared.options import (
+    as_of_option,
+    db_option,
+    format_option,
+    other_db_option,
+    region_option,
+)
 from etl.clock import Clock
 from etl.price_check.book import read_seed
 from etl.price_check.other_lists import read_lists
@@ -94,11 +100,7 @@ _LIST_FILE = click.Path(exists=True, path_type=Path)
 @click.option("--litellm", type=_LIST_FILE, help="litellm's prices: a wheel, folder or data file.")
 @click.option("--genai", type=_LIST_FILE, help="Likewise those of genai-prices.")
 @other_db_option("Check the rates of this warehouse. [default: the list prices of this release]")
-@click.option(
-    "--as-of",
-    type=click.DateTime(["%Y-%m-%d"]),
-    help="The day for which to check. [default: today]",
-)
+@as_of_option("The day for which to check. [default: today]")
 @format_option("csv")
 def check_command(
     litellm: Path | None, genai: Path | None, db: Path | None, as_of: datetime | None, format_: str

@@ -9,6 +9,7 @@ from pathlib import Path
 import click
 
 from etl.cli.shared.options import (
+    as_of_option,
     config_option,
     db_option,
     dry_run_option,
@@ -40,11 +41,7 @@ from etl.warehouse.turns import Patience
     type=click.Path(exists=True, path_type=Path),
     help="Read offer files (.json, .json.gz) from a folder, or one file, instead of AWS.",
 )
-@click.option(
-    "--as-of",
-    type=click.DateTime(["%Y-%m-%d"]),
-    help="Read the prices that were published by the end of this day, e.g. 2026-03-31.",
-)
+@as_of_option("Read the prices that were published by the end of this day, e.g. 2026-03-31.")
 @region_option('A region, or "all"; repeatable. [default: the regions read, or of the calls]')
 @click.option("--api", is_flag=True, help="Read through AWS's API, which needs permissions.")
 @profile_option(" with --api")
@@ -88,7 +85,6 @@ def sync_command(
             profile or settings.accounts.profile,
         )
         report = sync_price_list(warehouse, choice, clock, accept=accept, dry_run=dry_run)
-        clock.check()
     print_sync(report.synced, report.problems, open_console(), details=details)
     _summarise(report, dry_run=dry_run)
     sys.exit(0 if report.is_complete else 1)

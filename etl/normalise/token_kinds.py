@@ -170,6 +170,13 @@ ESTIMATE_OF = {
     for count in kind.counts
 }
 
+# Images are priced by what was asked for. ``image_<variant>`` prices those up to this size, plain
+# ``image`` those of any size, or of an unknown one.
+IMAGE_SIZES = (512, 1024, 2048)
+IMAGE_QUALITIES = ("standard", "premium")
+IMAGE_VARIANTS = tuple(f"{n}x{n}_{quality}" for n in IMAGE_SIZES for quality in IMAGE_QUALITIES)
+PRICE_UNITS |= {f"image_{variant}": "images" for variant in IMAGE_VARIANTS}
+
 # An estimate, and the kind whose price applies: that of its first count.
 PRICED_ESTIMATES = tuple((kind.estimate, kind.counts[0].price) for kind in KINDS)
 
@@ -187,7 +194,7 @@ SHOWN = tuple(kind.shown for kind in KINDS)
 SHOWN_TOKENS = tuple(kind.shown for kind in TOKENS_ALONE)
 
 # The columns for a call's known tokens, in every table that has them.
-STORED_COLUMNS = ("token_source_key", *COUNT_COLUMNS, "service_tier", "input_sources")
+STORED_COLUMNS = ("token_source_key", *COUNT_COLUMNS, "service_tier", "input_sources", "variant")
 
 
 _NAMES = tuple(

@@ -1129,11 +1129,16 @@ def m022_add_input_forms(db: Database) -> None:
 
 @migrations()
 @takes(seconds=1, per="usage_hourly")
-def m023_add_search_units(db: Database) -> None:
-    """Search units, in which rerankers are billed. Nothing is known about the calls so far."""
+def m023_add_units(db: Database) -> None:
+    """Search units, in which rerankers are billed, and the variant of an image.
+
+    Nothing is known about the calls so far.
+    """
     reported = ("tokens", "cloudtrail_tokens", "token_reports", "corrections", "pending_tokens")
     for table in reported:
         db.execute(f"alter table {table} add column search_units integer")
+        # What was asked for where the price depends on it, such as 1024x1024_premium.
+        db.execute(f"alter table {table} add column variant text")
     for table in ("usage_hourly", "usage_daily"):
         for column in ("search_units", "search_unknown_calls"):
             db.execute(f"alter table {table} add column {column} integer not null default 0")
@@ -1142,6 +1147,30 @@ def m023_add_search_units(db: Database) -> None:
     for table in _COSTS:
         db.execute(f"alter table {table} add column search_units integer")
     db.execute("alter table priced_rates add column search_unit_rate integer")
+    _execute(
+        db,
+        """
+        create temp table old_rate_keys as select * from rate_keys;
+        drop table rate_keys;
+
+        -- min_input_tokens: the largest threshold of any price that the request's input exceeds.
+        -- variant: of the images; empty where there are none, or their size is unknown.
+        create table rate_keys (
+            rate_key integer primary key,
+            model_key integer not null references models (model_key),
+            region_key integer not null references regions (region_key),
+            service_tier text not null,
+            min_input_tokens integer not null,
+            variant text not null default '',
+            unique (model_key, region_key, service_tier, min_input_tokens, variant)
+        ) strict;
+
+        insert into rate_keys (rate_key, model_key, region_key, service_tier, min_input_tokens)
+        select rate_key, model_key, region_key, service_tier, min_input_tokens from old_rate_keys;
+
+        drop table old_rate_keys;
+    """,
+    )
 
 
 @migrations()

@@ -37,10 +37,12 @@ end
 -- The size of the request, which may decide its price: the largest threshold that it
 -- exceeds. Nearly every request is below all of them even with its cached tokens counted
 -- twice, so that is checked first.
-{% macro context_band(call) %}
+{% macro context_band(call, has_cached=true) %}
 case
     when
-        coalesce({{ call }}.input_tokens, 0) + {{ call }}.cached_tokens
+        coalesce({{ call }}.input_tokens, 0)
+        {%- if has_cached %} + {{ call }}.cached_tokens{% endif %}
+
         <= (
             select coalesce(min(min_input_tokens), 0)
             from context_bands
@@ -53,11 +55,13 @@ case
             where
                 context_bands.min_input_tokens
                 < coalesce({{ call }}.input_tokens, 0)
+{% if has_cached %}
                 + iif(
                     {{ contains_cached(call) }},
                     0,
                     {{ call }}.cached_tokens
                 )
+{% endif %}
         ),
         0
     )
@@ -66,13 +70,17 @@ end
 
 -- What a call uses, which kinds a successful call does not report, and whether its gross
 -- input is less than the cached tokens that should be in it.
-{% macro counted(call, error_code_key) %}
+{% macro counted(call, error_code_key, has_cached=true) %}
+{% if has_cached %}
 {{ call }}.input_tokens
 - iif(
     {{ contains_cached(call) }},
     {{ call }}.cached_tokens,
     0
 ) as input_tokens,
+{% else %}
+{{ call }}.input_tokens,
+{% endif %}
 {{ columns.each(columns.counts[1:], call ~ '.{}') }},
 {% for kind in columns.kinds %}
 {{ error_code_key }} is null
@@ -81,8 +89,15 @@ and {{ call }}.{{ count.column }} is null
 {% endfor %}
     as {{ kind.unknown_calls }},
 {% endfor %}
-{{ call }}.is_gross and {{ call }}.cached_tokens > {{ call }}.input_tokens
-    as input_contradictions
+{% if has_cached %}
+iif(
+    {{ call }}.is_gross and {{ call }}.cached_tokens > {{ call }}.input_tokens,
+    1,
+    0
+) as input_contradictions
+{% else %}
+0 as input_contradictions
+{% endif %}
 {% endmacro %}
 
 {% macro is_any(names, pattern='{}') %}

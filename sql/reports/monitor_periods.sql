@@ -22,6 +22,7 @@ with used as (
             and rate_keys.region_key = usage.region_key
             and rate_keys.service_tier = usage.service_tier
             and rate_keys.min_input_tokens = usage.min_input_tokens
+            and rate_keys.variant = usage.variant
     where usage.event_time >= :since and usage.event_time < :until
 ),
 

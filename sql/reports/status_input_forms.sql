@@ -28,7 +28,7 @@ with unknown as (
             and usage.rate_key = days.rate_key
     where
         forms.unknown_sources > 0
-        and coalesce(days.cache_read_tokens, 0) + coalesce(days.cache_write_tokens, 0) > 0
+        and (days.cache_read_tokens > 0 or days.cache_write_tokens > 0)
         and usage.token_source_key > 0
         and (forms.unknown_sources >> usage.token_source_key) & 1
 ),

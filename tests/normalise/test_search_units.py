@@ -34,8 +34,12 @@ def test_a_query_of_up_to_100_documents_is_a_unit(documents: object, units: int 
     assert "CaNaRy" not in repr(row)
 
 
-def test_documents_of_other_models_are_no_search_units() -> None:
-    row = parse_logged_call(json.dumps(query(1, ["x"], HAIKU)).encode()).row
+@pytest.mark.parametrize(
+    "other",
+    [query(1, ["x"], HAIKU), query(1, ["x"], "acme.x-rerank"), query(1, ["x"], errorCode="Denied")],
+)
+def test_other_models_and_failed_calls_have_no_search_units(other: dict[str, Any]) -> None:
+    row = parse_logged_call(json.dumps(other).encode()).row
     assert isinstance(row, Event)
     assert row.tokens is None
 

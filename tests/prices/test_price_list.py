@@ -6,11 +6,13 @@ import csv
 import functools
 import io
 from collections.abc import Iterator, Mapping
+from datetime import date
 from typing import NamedTuple
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from sqlite_utils import Database
 
 from etl import resources
 from etl.errors import DataError
@@ -26,7 +28,7 @@ from etl.normalise.price_list import (
     snapshots,
 )
 from etl.warehouse.price_file import PriceRow, parse_prices
-from etl.warehouse.price_sync import price_list_tables
+from etl.warehouse.price_sync import known_book, price_list_tables, sync_prices
 from tests.prices.offer_files import (
     BEDROCK,
     FOUNDATION,
@@ -40,6 +42,7 @@ from tests.prices.offer_files import (
     sold_as,
 )
 from tests.rounds import rounds, some
+from tests.support import rows
 
 TABLES = price_list_tables()
 SEEDS = resources.SQL / "seeds"
@@ -321,28 +324,28 @@ def sellable() -> Iterator[PriceRow]:
 
 
 @pytest.mark.parametrize("style", STYLES)
-def test_the_book_s_own_rates_come_back_from_every_style(style: str) -> None:
+def test_the_book_s_own_rates_come_back_from_every_style(style: str, db: Database) -> None:
     wanted: dict[tuple[str, Key], int] = {}
-    products: dict[tuple[str, str, str], Product] = {}
-    for row in some(sellable(), 500):
+    products: list[Product] = []
+    models = some(sorted({row.model_id for row in sellable()}), 40)
+    for row in sellable():
         region = "us-west-2" if row.region == "*" else row.region
         product = in_style(row, style, PREFIXES[region])
-        if product is not None:
-            which = (region, product.usage_type, str(product.attributes))
-            # Where a name is of two ids of a model, the first is enough.
-            if which not in products:
-                products[which] = product._replace(region=region)
-                wanted[region, Key(row.model_id, *row[2:6])] = row.usd_per_mtok
-    chosen = list(products.values())
-    file = parse_offer(offer_bytes(FOUNDATION, chosen))
-    found = {
-        (snapshot.region, one): seen.usd_per_mtok
-        for snapshot in snapshots(file, TABLES, BOOK)
-        for one, seen in snapshot.prices.items()
-    }
-    assert [p for s in snapshots(file, TABLES, BOOK) for p in s.problems] == []
-    assert {one: found.get(one) for one in wanted} == wanted
-    assert len(wanted) > 50
+        if product is not None and row.model_id in models:
+            products.append(product._replace(region=region))
+            wanted[region, Key(row.model_id, *row[2:6])] = row.usd_per_mtok
+    file = parse_offer(offer_bytes(FOUNDATION, products))
+    found = snapshots(file, TABLES, known_book(db, file.published_at))
+    assert [problem for snapshot in found for problem in snapshot.problems] == []
+    result = sync_prices(db, found, today=date(2026, 11, 29))
+    assert (result.changes, result.held, result.stopped) == ([], [], [])
+    assert result.confirmed == len(wanted) > 50
+    synced = rows(
+        db,
+        f"select region, {', '.join(Key._fields)}, usd_per_mtok from prices"
+        " where origin = 'price_list'",
+    )
+    assert {(region, Key(*one)): usd for region, *one, usd in synced} == wanted
 
 
 # -- what is not guessed --------------------------------------------------------------------------
