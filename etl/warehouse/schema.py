@@ -1145,8 +1145,8 @@ def m023_add_search_units(db: Database) -> None:
 
 
 @migrations()
-# Every priced day gets two figures; days are priced again only if rates were imported.
-@takes(seconds=20, megabytes=150, per="usage_daily")
+# Every row of the priced days gets two figures, and is computed again if rates were imported.
+@takes(seconds=75, megabytes=500, per="usage_daily")
 def m024_add_discounts(db: Database) -> None:
     """Discounts, and what the priced days cost at list price.
 
