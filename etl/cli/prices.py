@@ -24,6 +24,7 @@ from etl.price_check.other_lists import read_lists
 from etl.price_check.run import check_prices
 from etl.show import price_check
 from etl.show.escaping import show_csv
+from etl.show.numbers import count as counted
 from etl.show.prices import print_history
 from etl.show.terminal import open_console
 from etl.sources.accounts import known_regions
@@ -90,7 +91,7 @@ def import_command(file: Path, force_new: bool, db: Path) -> None:
     """
     with open_warehouse(db, create=True) as warehouse:
         count = import_prices(warehouse, file, regions=known_regions(), force_new=force_new)
-    click.echo(f"{count:,} rates imported", err=True)
+    click.echo(f"{counted(count, 'rate')} imported", err=True)
 
 
 _LIST_FILE = click.Path(exists=True, path_type=Path)

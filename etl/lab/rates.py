@@ -90,8 +90,8 @@ def _rate(
         (row for row in rows if row["token_kind"] in kinds),
         key=lambda row: (
             row["rate_class"] == "negotiated",
-            -kinds.index(row["token_kind"]),
             -ORIGINS.index(row["origin"]),
+            -kinds.index(row["token_kind"]),
             -names.index(row["model_id"]),
             row["region"] != "*",
             row["min_input_tokens"],

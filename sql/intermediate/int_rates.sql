@@ -87,8 +87,8 @@ ranked as (
                 candidates.counted_as,
                 candidates.rate_class
             order by
-                candidates.turn,
                 candidates.origin,
+                candidates.turn,
                 candidates.match_rank,
                 candidates.is_any_region,
                 candidates.min_input_tokens desc,
