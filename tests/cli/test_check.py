@@ -166,16 +166,16 @@ def test_dropped_calls_that_came_back_are_told(path: Path) -> None:
 def test_an_older_schema_is_told_and_stays(tmp_path: Path) -> None:
     path = tmp_path / "old.db"
     old = Database(path)
-    migrations.apply(old, stop_before="m010_create_logs")
+    migrations.apply(old, stop_before="m024_add_discounts")
     old.close()
     status, found = answer(path)
     assert status == 1
     assert found["schema"]["status"] == "warning"
-    assert "lacks m010_create_logs" in found["schema"]["detail"]
+    assert "lacks m024_add_discounts" in found["schema"]["detail"]
     assert "bedrock-usage status" in found["schema"]["fix"]
     assert found["file"]["status"] == found["prices_do_not_overlap"]["status"] == "ok"
     assert found["marts_add_up"]["status"] == "not checked"
-    assert "dropped_calls" not in dump(path)
+    assert "account_discounts" not in dump(path)
 
 
 def test_a_newer_schema_is_told_and_looked_over(path: Path) -> None:
@@ -189,8 +189,8 @@ def test_a_newer_schema_is_told_and_looked_over(path: Path) -> None:
 
 def test_the_views_of_the_file_are_the_ones_that_are_checked(path: Path) -> None:
     change(path, "drop view user_costs; create view user_costs as"
-                 " select 0 as calls, failed_calls, input_tokens, output_tokens, cache_read_tokens, cache_write_tokens, cost_usd, unpriced_calls,"
-                 " unpriced_tokens, calls_without_tokens, is_lower_bound from application_costs")  # fmt: skip
+                 " select 0 as calls, failed_calls, input_tokens, output_tokens, cache_read_tokens, cache_write_tokens, list_cost_usd, cost_usd, unpriced_calls,"
+                 " unpriced_tokens, list_unpriced_tokens, calls_without_tokens, is_lower_bound from application_costs")  # fmt: skip
     status, found = answer(path)
     assert (status, found["schema"]["status"], found["marts_add_up"]["status"]) == (
         1,
