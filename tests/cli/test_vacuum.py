@@ -148,7 +148,8 @@ def test_calls_go_and_every_figure_stays(path: Path, monkeypatch: pytest.MonkeyP
 def test_nothing_of_them_is_left(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     with closing(sqlite3.connect(path)) as connection:
         connection.executescript(
-            "insert into cloudtrail_tokens select event_time, event_id, 2, 1, 1, 0, 0, 0, 0, null from tokens;"
+            "insert into cloudtrail_tokens (event_time, event_id, token_source_key, input_tokens)"
+            " select event_time, event_id, 2, 1 from tokens;"
             "insert into jobs select event_time, event_id, 'batch', null from events"
         )
     at(monkeypatch)

@@ -19,11 +19,12 @@ import pytest
 from sqlite_utils import Database
 
 from etl.normalise import token_kinds
+from etl.normalise.discounts import TIERS
 from etl.normalise.rows import Event, MetricValue, Tokens
 from etl.show.report import KINDS as REPORTS
 from etl.sql_files import sql_names, sql_text
 from etl.warehouse.database import view_sql
-from etl.warehouse.price_file import TIERS, PriceRow
+from etl.warehouse.price_file import PriceRow
 from etl.warehouse.prices import store_overrides
 from etl.warehouse.read.reports import Filters, run_report, usage
 from etl.warehouse.write.batch import Batch, Loader
