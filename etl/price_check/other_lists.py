@@ -27,7 +27,7 @@ from etl.normalise.listed_prices import (
 from etl.normalise.model_ids import parse_model_id
 from etl.price_check.book import Use
 
-_REGIONS = resources.SQL / "seeds" / "price_list_regions.csv"
+_REGIONS = resources.SQL / "seeds" / "geo_profile_regions.csv"
 _LITELLM, _GENAI = "litellm", "genai-prices"
 
 # The data of a package is a few MB.

@@ -89,10 +89,10 @@ def named_by(db: Database, view: str) -> set[str]:
 def names_in(db: Database) -> Iterator[Found]:
     """Yield every name in every view, page and report: where, of what, and the name."""
     for view in VIEWS:
-        for name in named_by(db, view):
+        if named := sorted(named_by(db, view)):
             of = OF_THE_EVENT.get(view, "true")
-            for (value,) in rows(db, f"select distinct {name} from {view} where {of}"):
-                yield view, name, value
+            for values in rows(db, f"select {', '.join(named)} from {view} where {of}"):
+                yield from ((view, *one) for one in zip(named, values, strict=True))
     for file in {*FILES} - PRICES:
         for row in db.query(sql_text(file), parameters_of(db)):
             if file == "pages/choices":
