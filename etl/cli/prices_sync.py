@@ -42,7 +42,9 @@ from etl.warehouse.turns import Patience
     help="Read offer files (.json, .json.gz) from a folder, or one file, instead of AWS.",
 )
 @as_of_option("Read the prices that were published by the end of this day, e.g. 2026-03-31.")
-@region_option('A region, or "all"; repeatable. [default: the regions read, or of the calls]')
+@region_option(
+    'A region, or "all"; repeatable. [default: the regions read, or of the calls; all with --from]'
+)
 @click.option("--api", is_flag=True, help="Read through AWS's API, which needs permissions.")
 @profile_option(" with --api")
 @dry_run_option("Show what would change, and write nothing.")
@@ -73,12 +75,14 @@ def sync_command(
     """
     if folder and (as_of or api):
         raise click.UsageError("--from cannot be combined with --as-of or --api")
-    settings, clock, named = load_config(config), Clock(), _regions(region)
+    # A user's own files are read whole.
+    named = _regions(region or (("all",) if folder else ()))
+    settings, clock = load_config(config), Clock()
     with stops(clock), open_warehouse(
         db, create=not dry_run, patience=Patience(check=clock.check)
     ) as warehouse:  # fmt: skip
         choice = PriceListChoice(
-            named if region else regions_of(warehouse, settings),
+            named if region or folder else regions_of(warehouse, settings),
             folder,
             api or settings.prices.api,
             as_of.date() if as_of else None,

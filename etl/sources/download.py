@@ -46,7 +46,11 @@ def _download_once(url: str, clock: Clock, max_bytes: int) -> bytes:
         raise AccessError(
             f"{url}: the certificate is not trusted; if a proxy replaces it, set AWS_CA_BUNDLE"
         ) from None
-    except (botocore.exceptions.HTTPClientError, urllib3.exceptions.HTTPError) as error:
+    except (
+        botocore.exceptions.ConnectionError,
+        botocore.exceptions.HTTPClientError,
+        urllib3.exceptions.HTTPError,
+    ) as error:
         raise RetriableError(
             f"{url}: no complete response ({type(error).__name__}); check the network and the proxy"
         ) from None

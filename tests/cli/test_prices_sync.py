@@ -182,6 +182,25 @@ def test_by_default_the_regions_of_the_calls_or_of_the_configuration_are_read(
     assert {row[0] for row in synced()} == {"eu-west-1", "us-east-1"}
 
 
+def test_files_of_ones_own_are_read_for_all_their_regions(
+    aws: FakeAws, lists: Any, tmp_path: Path
+) -> None:
+    write_log(tmp_path / "log.json", [call(1, awsRegion="us-east-1")])
+    assert run("load", tmp_path / "log.json")[0] == 0
+    file = lists.files[BEDROCK, "20261110120000", "eu-west-1"]
+    (tmp_path / "offer.json").write_text(json.dumps(file))
+    status, out, err = run("prices", "sync", "--from", tmp_path / "offer.json")
+    assert (status, {row[0] for row in synced()}) == (0, {"eu-west-1"}), out + err
+
+
+def test_an_address_where_nobody_answers_is_said(
+    aws: FakeAws, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("AWS_ENDPOINT_URL_PRICING", "http://127.0.0.1:9")
+    status, _, err = run("prices", "sync")
+    assert (status, "check the network" in err, "unexpected" in err) == (1, True, False), err
+
+
 def test_without_calls_all_regions_are_read(lists: Any) -> None:
     assert run("prices", "sync")[0] == 0
     assert {row[0] for row in synced()} == {"eu-west-1", "us-east-1"}
