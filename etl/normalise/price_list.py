@@ -69,9 +69,13 @@ class Excluded(NamedTuple):
 
 
 class Unclear(NamedTuple):
-    """A price without exactly one meaning, and why. ``key``: whose price it may be."""
+    """A price without exactly one meaning, and why.
+
+    ``model_id`` and ``key``: whose price it may be, as far as that is known.
+    """
 
     reason: str
+    model_id: str | None = None
     key: Key | None = None
 
 
@@ -103,8 +107,11 @@ class _Rule(NamedTuple):
 
 
 class _Name(NamedTuple):
+    """What a name stands for. ``service_tier``: empty unless the name says it."""
+
     model_id: str
-    excluded: str
+    service_tier: str = ""
+    excluded: str = ""
 
 
 class _Unit(NamedTuple):
@@ -149,7 +156,7 @@ def parse_tables(usage_types: str, words: str, models: str, units: str) -> Table
             (
                 (
                     (row["attribute"], _folded(row["name"])),
-                    _Name(row["model_id"], row["excluded"]),
+                    _Name(row["model_id"], row["service_tier"], row["excluded"]),
                 )
                 for row in _rows(models)
             ),
@@ -201,16 +208,19 @@ class _ExcludedError(Exception):
 
 def classify(price: OfferPrice, tables: Tables, book: Book) -> Listed | Excluded | Unclear:
     """Return what this is the price of, or why it is none."""
-    key = None
+    model_id, key = None, None
     try:
         rule, groups = _rule(price, tables)
+        model_id, named_tier = _model(price, groups, tables, book)
         axes = _axes(price, groups, tables)
-        key = _key(rule, axes, _model(price, groups, tables, book), book)
+        if named_tier not in ("", axes["service_tier"]):
+            raise _UnclearError("the model's name contradicts the usage type")
+        key = _key(rule, axes, model_id, book)
         return Listed(key, _rate(price, rule, key, tables))
     except _ExcludedError as reason:
         return Excluded(str(reason))
     except _UnclearError as reason:
-        return Unclear(str(reason), key)
+        return Unclear(str(reason), model_id, key)
 
 
 def _rule(price: OfferPrice, tables: Tables) -> tuple[_Rule, Mapping[str, str]]:
@@ -259,25 +269,32 @@ def _meaning(text: str, tables: Tables) -> dict[str, str] | None:
     return axes
 
 
-def _model(price: OfferPrice, groups: Mapping[str, str], tables: Tables, book: Book) -> str:
-    """Return the one model that all of the product's names mean."""
-    models = set(filter(None, _named(price, groups, tables, book)))
+def _model(
+    price: OfferPrice, groups: Mapping[str, str], tables: Tables, book: Book
+) -> tuple[str, str]:
+    """Return the one model that all of the product's names mean, and the tier they say, if any."""
+    names = [name for name in _named(price, groups, tables, book) if name]
+    models, tiers = {name.model_id for name in names}, {name.service_tier for name in names} - {""}
     if not models:
         raise _UnclearError("no model is known by this name")
     if len(models) > 1:
         raise _UnclearError("its names mean different models")
-    return models.pop()
+    return models.pop(), next(iter(tiers), "")
 
 
 def _named(
     price: OfferPrice, groups: Mapping[str, str], tables: Tables, book: Book
-) -> Iterator[str | None]:
-    """Yield the model that each name stands for, None for an unknown name."""
+) -> Iterator[_Name | None]:
+    """Yield what each name stands for, None for an unknown name."""
     if model_id := groups.get("id"):
         # The id of the model itself, by which a new one is priced too.
-        yield _named_model("id", model_id, tables, book) or _listed_id(model_id)
+        yield _named_model("id", model_id, tables, book) or _Name(_listed_id(model_id))
     if token := groups.get("model"):
-        yield _named_model("usagetype", token, tables, book)
+        found = _named_model("usagetype", token, tables, book)
+        if found is None and _begins_with_a_known_one(token, tables):
+            # What follows may be anything: another size, a tier, a customised model.
+            raise _UnclearError(f"{token!r} is more than the name of a model")
+        yield found
     for attribute in ("model", "titanModel"):
         if name := price.attributes.get(attribute):
             yield _named_model("name", name, tables, book)
@@ -285,13 +302,18 @@ def _named(
         yield _named_model("name", EDITION.sub("", service), tables, book)
 
 
-def _named_model(attribute: str, name: str, tables: Tables, book: Book) -> str | None:
+def _named_model(attribute: str, name: str, tables: Tables, book: Book) -> _Name | None:
     known = tables.names.get((attribute, _folded(name)))
     if known is None:
-        return _listed_id(name) if name in book.models else None
+        return _Name(_listed_id(name)) if name in book.models else None
     if known.excluded:
         raise _ExcludedError(known.excluded)
-    return known.model_id
+    return known
+
+
+def _begins_with_a_known_one(token: str, tables: Tables) -> bool:
+    names = (name for attribute, name in tables.names if attribute == "usagetype")
+    return _folded(token).startswith(tuple(names))
 
 
 def _listed_id(model_id: str) -> str:
@@ -420,10 +442,10 @@ def _snapshot(
                 found.setdefault(key, set()).add((price.usage_type, rate))
             case Excluded(reason):
                 problems.append(_problem(price, reason, is_excluded=True))
-            case Unclear(reason, own):
-                if own:
-                    unclear.setdefault(own, set()).add(price.usage_type)
-                problems.append(_problem(price, reason, own.model_id if own else None))
+            case Unclear(reason, model_id, key):
+                if key:
+                    unclear.setdefault(key, set()).add(price.usage_type)
+                problems.append(_problem(price, reason, model_id))
     observed = {key: Observation(None, min(usage_types)) for key, usage_types in unclear.items()}
     for key, rates in found.items():
         if len({rate for _, rate in rates}) > 1:

@@ -328,10 +328,13 @@ def test_what_is_not_used_is_listed_once_for_all_regions_and_in_full_on_request(
     assert "EU-Nova9-input-tokens" in out
 
 
+@pytest.mark.parametrize(
+    "product", [Product(IN, "1", "2K tokens"), Product(f"{IN}-turbo", "1"), Product(f"{IN}-long-context", "1")]
+)  # fmt: skip
 def test_a_price_of_a_model_in_use_that_is_not_clear_is_status_1(
-    aws: FakeAws, tmp_path: Path
+    aws: FakeAws, tmp_path: Path, product: Product
 ) -> None:
-    (tmp_path / "one.json").write_text(json.dumps(offer(BEDROCK, [Product(IN, "1", "2K tokens")])))
+    (tmp_path / "one.json").write_text(json.dumps(offer(BEDROCK, [product])))
     assert run("prices", "sync", "--from", tmp_path / "one.json")[0] == 0
     write_log(tmp_path / "log.json", [call(1, requestParameters={"modelId": f"us.{NOVA}"})])
     assert run("load", tmp_path / "log.json")[0] == 0

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import functools
 import io
+import re
 from collections.abc import Iterator, Mapping
 from datetime import date
 from typing import NamedTuple
@@ -471,20 +472,32 @@ ADDED = st.one_of(
 
 
 @settings(max_examples=rounds(60, 5000))
-@given(base=st.sampled_from(BASES), added=ADDED, at_end=st.booleans())
-def test_no_other_row_is_ever_taken_for_the_base_row(
-    base: Product, added: str, at_end: bool
-) -> None:
+@given(base=st.sampled_from(BASES), added=ADDED, where=st.sampled_from(("model", "words", "end")))
+def test_no_other_row_is_ever_taken_for_the_base_row(base: Product, added: str, where: str) -> None:
     """The usual mistake: a customised model's row, or a latency-optimised one."""
     usage = base.usage_type.removesuffix("-Units")
     ending = base.usage_type[len(usage) :]
     mark = "_" if "_" in usage else "-"
-    other = f"{usage}{ending}-{added}" if at_end and ending else f"{usage}{mark}{added}{ending}"
+    model = re.match(r"[A-Z0-9]+-[A-Z][A-Za-z0-9.]*(?=-)", usage)
+    if where == "model" and model:
+        other = f"{model[0]}{added}{usage[model.end() :]}{ending}"
+    elif where == "end" and ending:
+        other = f"{usage}{ending}-{added}"
+    else:
+        other = f"{usage}{mark}{added}{ending}"
     means = meaning(base)
     found = meaning(base._replace(usage_type=other))
     assert isinstance(means, Listed)
     if isinstance(found, Listed) and added.lower() not in ("standard", "regional", "geo", "5m"):
         assert found.key != means.key
+
+
+def test_a_name_that_says_latency_is_not_the_base_row() -> None:
+    row = INPUT._replace(attributes={"model": "Nova Pro Latency Optimized"})
+    assert isinstance(meaning(row), Unclear)
+    fast = row._replace(usage_type=f"{INPUT.usage_type}-latency-optimized")
+    assert isinstance(found := meaning(fast), Listed)
+    assert found.key.service_tier == "latency"
 
 
 # -- files ----------------------------------------------------------------------------------------
