@@ -162,6 +162,7 @@ def test_messages_name_pages_that_are_there() -> None:
 def test_decisions_have_one_number_each_and_code_cites_those_that_exist() -> None:
     text = (ROOT / "DECISIONS.md").read_text(encoding="utf-8")
     numbers = re.findall(r"^\*\*(\d+)\. ", text, re.MULTILINE)
+    assert re.findall(r"[^\n]\n\*\*\d+\. ", text) == [], "not a paragraph of its own"
     assert len(numbers) == len(set(numbers)) > 100
     citations = [
         (file.relative_to(ROOT).as_posix(), cited)

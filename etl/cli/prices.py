@@ -72,7 +72,7 @@ def import_command(file: Path, force_new: bool, db: Path) -> None:
     model_id          without the prefix us., eu. or global.
     region            where the call is made; * for all but GovCloud
     scope             regional, or global if the id sent begins with global.
-    service_tier      standard, batch, flex, priority or latency
+    service_tier      standard, batch, flex, priority, latency or ultrafast
     token_kind        input, output, cache_read, cache_write_5m,
                       cache_write_30m, cache_write_1h, image or
                       search_unit

@@ -26,6 +26,7 @@ from etl.cli.shared.price_syncing import (
 from etl.cli.shared.signals import stops
 from etl.clock import Clock
 from etl.config import load_config
+from etl.show.escaping import harmless
 from etl.show.numbers import count
 from etl.show.price_sync import print_sync
 from etl.show.terminal import open_console
@@ -81,6 +82,8 @@ def sync_command(
     with stops(clock), open_warehouse(
         db, create=not dry_run, patience=Patience(check=clock.check)
     ) as warehouse:  # fmt: skip
+        if profile and not (api or settings.prices.api):
+            raise click.UsageError("--profile needs --api: the public files need no credentials")
         choice = PriceListChoice(
             named if region or folder else regions_of(warehouse, settings),
             folder,
@@ -107,7 +110,8 @@ def _regions(named: tuple[str, ...]) -> set[str] | None:
 
 def _summarise(report: PriceReport, *, dry_run: bool) -> None:
     lines = [
-        f"Read              {count(report.files, 'file')}: {', '.join(report.versions) or '–'}"
+        f"Read              {count(report.files, 'file')}:"
+        f" {harmless(', '.join(report.versions)) or '–'}"
     ]
     lines += summary_lines(report)
     if dry_run:

@@ -21,7 +21,7 @@ import msgspec
 from etl.normalise.token_kinds import PRICE_KINDS
 
 # The tiers that calls can have; each has its own prices.
-TIERS = ("standard", "batch", "flex", "priority", "latency")
+TIERS = ("standard", "batch", "flex", "priority", "latency", "ultrafast")
 
 Patterns = str | tuple[str, ...] | None
 

@@ -87,7 +87,7 @@ def parse_offer(content: bytes | str) -> Offer:
     """Read an offer file. Raises DataError if it is not one of Bedrock's."""
     try:
         file = msgspec.json.decode(content, type=_File)
-    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise DataError(f"not an offer file of the AWS Price List ({error})") from None
     terms = file.terms.get("OnDemand", {})
     prices = [
@@ -105,7 +105,7 @@ def parse_products(items: Iterable[str]) -> Offer | None:
     for text in items:
         try:
             item = msgspec.json.decode(text, type=_Item)
-        except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
             raise DataError(
                 f"GetProducts returned something else than products ({error})"
             ) from None
@@ -119,10 +119,10 @@ def _offer(file: _File | _Item, prices: Sequence[OfferPrice]) -> Offer:
         raise DataError(f"prices of {file.code!r}, not of Bedrock")
     try:
         published = datetime.fromisoformat(file.published)
-    except ValueError:
+        moment = utc_text(published.replace(tzinfo=published.tzinfo or UTC))
+    except (ValueError, OverflowError):
         raise DataError(f"publicationDate {file.published!r} is not a time") from None
-    moment = published.replace(tzinfo=published.tzinfo or UTC)
-    return Offer(file.code, file.version, utc_text(moment), prices)
+    return Offer(file.code, file.version, moment, prices)
 
 
 def _prices(product: _Product, terms: Mapping[str, _Term] | None) -> Iterator[OfferPrice]:

@@ -57,7 +57,7 @@ def read_litellm(text: str, source: str) -> Rows:
         where = _place(key)
         for name, value in entry.items():
             if isinstance(value, Decimal | int) and (what := _rate(name, value)):
-                yield (key, *where, entry["mode"], *what, source)
+                yield (key, *where, entry.get("mode", ""), *what, source)
 
 
 def _place(key: str) -> tuple[str, str, str, str, str]:

@@ -54,8 +54,8 @@ class Book:
 
     def look_up(self, use: Use) -> PriceRow | None:
         """Return the rate in force, None if the use has none."""
-        for kind in (use.item.token_kind, *_ALSO.get(use.item.token_kind, ())):
-            for found in self._found:
+        for found in self._found:
+            for kind in (use.item.token_kind, *_ALSO.get(use.item.token_kind, ())):
                 for model_id in price_model_ids(use.model_id):
                     key = model_id, use.scope, use.item.service_tier, kind
                     fitting = [row for row in found.get(key, ()) if _fits(row, use)]

@@ -35,8 +35,8 @@ _MAX_BYTES = 100_000_000
 
 # What a file that is something else leads to.
 _NOT_ITS_DATA = (
-    *(AttributeError, LookupError, RecursionError, SyntaxError, TypeError, ValueError),
-    *(EOFError, csv.Error, zipfile.BadZipFile, zlib.error),
+    *(ArithmeticError, AttributeError, LookupError, RecursionError, SyntaxError, TypeError),
+    *(ValueError, EOFError, csv.Error, zipfile.BadZipFile, zlib.error),
 )
 
 Row = Mapping[str, str]
@@ -72,16 +72,22 @@ def read_lists(litellm: Path | None, genai: Path | None, day: str) -> list[Other
     lists = []
     if files:
         rows = [row for file in files for row in _rows(file, _LITELLM)]
-        lists.append(_other_list(_LITELLM, rows, _litellm_rates(rows)))
+        lists.append(_other_list(_LITELLM, files[-1], rows, _litellm_rates(rows)))
     file = genai or extracts / "genai_prices_bedrock.csv.gz"
     if genai or file.exists():
         rows = _rows(file, _GENAI)
-        lists.append(_other_list(_GENAI, rows, _genai_rates(rows, day)))
+        lists.append(_other_list(_GENAI, file, rows, _genai_rates(rows, day)))
     return lists
 
 
-def _other_list(name: str, rows: list[Row], rates: Iterable[Listed]) -> OtherList:
-    return OtherList(name, tuple(dict.fromkeys(row["source"] for row in rows)), list(rates))
+def _other_list(name: str, path: Path, rows: list[Row], rates: Iterable[Listed]) -> OtherList:
+    try:
+        found = list(rates)
+    except _NOT_ITS_DATA as error:
+        raise _refusal(path, name, error) from None
+    if not found:
+        raise _refusal(path, name)
+    return OtherList(name, tuple(dict.fromkeys(row["source"] for row in rows)), found)
 
 
 # Files
@@ -93,15 +99,20 @@ def _rows(path: Path, name: str) -> list[Row]:
         rows = _read(path, name)
     except OSError as error:
         raise DataError(f"{path}: {error.strerror or error}") from None
-    except _NOT_ITS_DATA:
-        rows = []
+    except _NOT_ITS_DATA as error:
+        raise _refusal(path, name, error) from None
     # To compare with nothing is not the same as to find nothing.
     if not rows:
-        raise DataError(
-            f"{path} has no Bedrock prices of {name}: give its data file, its wheel, or the folder"
-            " where it is installed"
-        )
+        raise _refusal(path, name)
     return rows
+
+
+def _refusal(path: Path, name: str, error: Exception | None = None) -> DataError:
+    why = f" that can be read ({type(error).__name__} {str(error)[:200]!r})" if error else ""
+    return DataError(
+        f"{path} has no Bedrock prices of {name}{why}: give its data file, its wheel, or the folder"
+        " where it is installed"
+    )
 
 
 def _read(path: Path, name: str) -> list[Row]:

@@ -16,6 +16,14 @@ def number(value: int | None) -> str:
     return UNKNOWN if value is None else f"{value:,}"
 
 
+def rate(micro_dollars: int | None) -> str:
+    """Return a rate in dollars per million, exactly, with two decimals at least."""
+    if micro_dollars is None:
+        return UNKNOWN
+    dollars, rest = divmod(micro_dollars, 10**6)
+    return f"{dollars:,}.{f'{rest:06}'.rstrip('0'):0<2}"
+
+
 def count(value: int, noun: str) -> str:
     """Count things: 1 call, 2 calls."""
     return f"{value:,} {noun}{'' if value == 1 else 's'}"

@@ -10,7 +10,7 @@ from rich.console import Console
 from etl.price_check.finding import COLUMNS, DIFFERS, GAP, MISSING, OLD, RULE, STALE, Finding
 from etl.price_check.run import Outcome
 from etl.show.escaping import json_text
-from etl.show.numbers import count
+from etl.show.numbers import count, rate
 from etl.show.terminal import plain
 
 _HEADINGS = {
@@ -72,10 +72,10 @@ def _line(finding: Finding) -> str:
 
 
 def _rates(finding: Finding) -> str:
-    """Return both rates, in micro-dollars per million tokens, and how far apart they are."""
+    """Return both rates, in dollars per million tokens, and how far apart they are."""
     if finding.expected is None:
         return ""
     if finding.found is None:
-        return f"{finding.expected:,}; "
+        return f"${rate(finding.expected)}; "
     off = f", {finding.found / finding.expected - 1:+.1%}" if finding.expected else ""
-    return f"{finding.found:,}, not {finding.expected:,}{off}; "
+    return f"${rate(finding.found)}, not ${rate(finding.expected)}{off}; "

@@ -5,19 +5,19 @@ from __future__ import annotations
 import re
 from collections import Counter
 from collections.abc import Iterable, Sequence
-from decimal import Decimal
 
 from rich.console import Console
 from rich.table import Table
 
 from etl.normalise.price_list import Key, Problem
-from etl.show.numbers import UNKNOWN, count
+from etl.show.numbers import count, rate
 from etl.show.terminal import plain
 from etl.warehouse.price_list import Held
 from etl.warehouse.price_sync import NEW, Change, SyncedPrices
 
 # So many rows of a table are shown; all of them on request.
 _SHOWN_CHANGES, _SHOWN_KINDS = 200, 20
+_SHOWN_PRICES = 3
 
 _KEY_COLUMNS = ("Model", "Region", "Scope", "Tier", "Kind", "Above")
 
@@ -51,7 +51,7 @@ def _print_changes(changes: Sequence[Change], console: Console, shown: int | Non
         :shown
     ]:
         cells = (one.what, *_key_cells(one.key, one.region))
-        _add(table, *cells, usd(one.before), usd(one.after), one.day)
+        _add(table, *cells, rate(one.before), rate(one.after), one.day)
     _print(table, console, len(changes), "more change")
 
 
@@ -59,7 +59,7 @@ def _print_held(title: str, held: Sequence[Held], console: Console, shown: int |
     table = _table(title, (*_KEY_COLUMNS, "In force", "Listed", "Since", "Why"))
     for one in sorted(held, key=lambda one: (one.key, one.region))[:shown]:
         cells = _key_cells(one.key, one.region)
-        _add(table, *cells, usd(one.before), usd(one.after), one.day, one.reason)
+        _add(table, *cells, rate(one.before), rate(one.after), one.day, one.reason)
     _print(table, console, len(held), "more price")
 
 
@@ -80,17 +80,15 @@ def _print_unclear(problems: Iterable[Problem], console: Console, *, details: bo
     for (reason, name, usage), found in sorted(groups.items())[: None if details else _SHOWN_KINDS]:
         regions = sorted({problem.region for problem in found})
         where = ", ".join(regions) if len(regions) < 3 else f"{len(regions)} regions"
-        _add(table, usage, name, where, found[0].price, reason)
+        _add(table, usage, name, where, _prices(found), reason)
     _print(table, console, len(groups), "more kind")
 
 
-def usd(rate: int | None) -> str:
-    """Return a rate in dollars per million, exactly."""
-    if rate is None:
-        return UNKNOWN
-    text = f"{Decimal(rate) / 10**6:f}"
-    whole, _, part = text.partition(".")
-    return f"{int(whole):,}.{part.rstrip('0'):0<2}"
+def _prices(problems: Iterable[Problem]) -> str:
+    """Return the different prices, the first few of many."""
+    prices = list(dict.fromkeys(problem.price for problem in problems))
+    more = f" and {len(prices) - _SHOWN_PRICES} more" if len(prices) > _SHOWN_PRICES else ""
+    return f"{', '.join(prices[:_SHOWN_PRICES])}{more}"
 
 
 def _key_cells(key: Key, region: str) -> tuple[str, ...]:

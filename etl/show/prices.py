@@ -18,7 +18,7 @@ from rich.table import Table
 from rich.text import Text
 
 from etl.show.escaping import json_text, show_csv
-from etl.show.numbers import UNKNOWN, Row, count, number
+from etl.show.numbers import Row, count, number, rate
 from etl.show.spreadsheet import harmless_cell
 from etl.show.terminal import open_console, plain
 
@@ -72,8 +72,8 @@ def _rate(row: Row) -> tuple[str, ...]:
         str(row["price_id"]),
         row["effective_from"],
         row["effective_to"] or "",
-        rate_text(row["usd_per_mtok"]),
-        rate_text(row["replaced_usd_per_mtok"]),
+        rate(row["usd_per_mtok"]),
+        rate(row["replaced_usd_per_mtok"]),
         state,
         source,
     )
@@ -81,14 +81,6 @@ def _rate(row: Row) -> tuple[str, ...]:
 
 def _style(row: Row) -> str | None:
     return None if row["state"] == "in force" else "dim"
-
-
-def rate_text(micro_dollars: int | None) -> str:
-    """Return a rate in dollars, exact, with two decimals at least."""
-    if micro_dollars is None:
-        return UNKNOWN
-    dollars, rest = divmod(micro_dollars, 10**6)
-    return f"{dollars:,}.{f'{rest:06}'.rstrip('0'):0<2}"
 
 
 def print_gaps(rows: Sequence[Row], format_: str) -> None:

@@ -71,12 +71,21 @@ def public_files(
         return []
     listed = _index(f"{base}/{version}/region_index.json", "regions", clock)
     return [
-        PriceFile(f"{service_code} {region}", _download(f"{endpoint()}{address}", clock))
+        PriceFile(f"{service_code} {region}", _public_file(found, clock))
         for region, found in sorted(listed.items())
-        if (regions is None or region in regions)
-        and isinstance(found, dict)
-        and _ADDRESS.fullmatch(address := str(found.get("currentVersionUrl")))
+        if regions is None or region in regions
     ]
+
+
+def _public_file(listed: Any, clock: Clock) -> Callable[[], bytes]:
+    address = str(listed.get("currentVersionUrl") if isinstance(listed, dict) else listed)
+
+    def read() -> bytes:
+        if not _ADDRESS.fullmatch(address):
+            raise DataError("the Price List names an unexpected address for this file")
+        return download(f"{endpoint()}{address}", clock, max_bytes=_MAX_BYTES)
+
+    return read
 
 
 def _version_of(url: str, as_of: date, clock: Clock) -> str | None:
@@ -94,10 +103,6 @@ def _index(url: str, key: str, clock: Clock) -> dict[str, Any]:
     if not isinstance(found, dict):
         raise RetriableError(f"{url}: incomplete response, {key} is missing; try again later")
     return found
-
-
-def _download(url: str, clock: Clock) -> Callable[[], bytes]:
-    return lambda: download(url, clock, max_bytes=_MAX_BYTES)
 
 
 def api_files(

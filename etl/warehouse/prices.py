@@ -170,15 +170,27 @@ def list_prices(db: Database, model: str | None = None) -> Iterator[tuple[object
 
     ``rate_class`` is empty for a price that was not imported, so that a copy of it becomes a
     negotiated rate unless it says otherwise. Leaves out such a price if a rate for the same use and
-    the same first day was imported.
+    the same first day was imported. A price of this release ends where the Price List has one, so
+    that two never overlap.
     """
-    same = " and ".join(f"own.{column} = listed.{column}" for column in (*COLUMNS[:6], COLUMNS[7]))
+    last = "nullif(min(coalesce(effective_to, '9'), synced_from), '9')"
+    columns = ", ".join(last if column == "effective_to" else column for column in COLUMNS)
+    same_use = " and ".join(f"other.{column} = listed.{column}" for column in COLUMNS[:6])
+    synced_from = (
+        "select min(other.effective_from) from prices as other where other.origin = 'price_list'"
+        f" and other.corrected_on is null and {same_use}"
+        " and (other.effective_to is null or other.effective_to > listed.effective_from)"
+    )
+    imported = (
+        "select 1 from prices as other where other.origin = 'import'"
+        f" and other.effective_from = listed.effective_from and {same_use}"
+    )
     yield from db.execute(
-        f"select {', '.join(COLUMNS)}, iif(origin = 'import', rate_class, '') from prices as listed"
-        " where instr(model_id, ?) > 0"
-        " and corrected_on is null"
-        " and (origin = 'import' or not exists"
-        f" (select 1 from prices as own where own.origin = 'import' and {same}))"
+        f"select {columns}, iif(origin = 'import', rate_class, '') from (select listed.*,"
+        f" coalesce(iif(origin = 'seed', ({synced_from}), null), '9') as synced_from"
+        " from prices as listed where instr(model_id, ?) > 0 and corrected_on is null"
+        f" and (origin = 'import' or not exists ({imported})))"
+        " where effective_from < synced_from"
         " order by model_id, origin = 'import', scope, region, service_tier, token_kind,"
         " effective_from",
         [model or ""],

@@ -12,6 +12,8 @@ from typing import Any
 
 import pytest
 
+from etl.cli.shared import price_syncing
+from etl.errors import ConfigError
 from etl.sources import download, price_list
 from tests.aws import ACCOUNT, FakeAws, Fault
 from tests.aws.calls import Answer
@@ -212,6 +214,7 @@ def test_without_calls_all_regions_are_read(lists: Any) -> None:
         (["--region", "us-esat-1"], "is not an AWS region"),
         (["--region", "all", "--region", "us-east-1"], "cannot be combined"),
         (["--from", ".", "--api"], "cannot be combined"),
+        (["--profile", "own"], "--profile needs --api"),
         (["--from", ".", "--as-of", "2026-11-20"], "cannot be combined"),
         (["--as-of", "yesterday"], "does not match the format"),
     ],
@@ -283,8 +286,31 @@ def test_an_answer_of_the_api_without_its_list_is_no_empty_list(aws: FakeAws, li
 def test_an_address_that_leaves_the_price_list_is_not_followed(lists: Any) -> None:
     index = {"regions": {"us-east-1": {"currentVersionUrl": "@evil.example/x.json"}}}
     lists.faults += [Answer(200, json.dumps(index).encode())]
-    assert run("prices", "sync", "--region", "us-east-1")[0] == 0
+    status, _, err = run("prices", "sync", "--region", "us-east-1")
+    assert (status, "AmazonBedrock us-east-1: " in err, "unexpected address" in err) == (
+        1,
+        True,
+        True,
+    )
     assert synced() == EAST[1:]
+
+
+def test_a_region_without_a_list_is_named(lists: Any) -> None:
+    status, _, err = run("prices", "sync", "--region", "us-east-1", "--region", "eu-north-1")
+    assert (status, "No price list     eu-north-1" in err) == (0, True), err
+
+
+def test_an_odd_file_does_not_stop_the_others(lists: Any, tmp_path: Path) -> None:
+    good = lists.files[BEDROCK, "20261110120000", "eu-west-1"]
+    (tmp_path / "good.json").write_text(json.dumps(good))
+    (tmp_path / "old.json").write_text(json.dumps(good | {"publicationDate": "0001-01-01T00:00:00+10:00"}))  # fmt: skip
+    deep = json.dumps(good | {"deep": 0}).replace('"deep": 0', f'"deep": {"[" * 5000}{"]" * 5000}')
+    (tmp_path / "deep.json").write_text(deep)
+    (tmp_path / "shown.json").write_text(json.dumps(good | {"version": "\x1b[31m"}))
+    status, _, err = run("prices", "sync", "--from", tmp_path)
+    assert (status, "old.json: " in err, "deep.json: " in err) == (1, True, True), err
+    assert "\x1b" not in err
+    assert [row[:2] for row in synced()] == [("eu-west-1", NOVA)]
 
 
 # -- what it says ---------------------------------------------------------------------------------
@@ -353,9 +379,9 @@ def weekly(aws: FakeAws, tmp_path: Path) -> Iterator[Path]:
     yield file
 
 
-def forget_reading(days: int) -> None:
+def forget_reading(minutes: int) -> None:
     query(
-        f"update price_list_reads set read_at = strftime('%Y-%m-%dT%H:%M:%SZ', 'now', '-{days} days')",
+        f"update price_list_reads set read_at = strftime('%Y-%m-%dT%H:%M:%SZ', 'now', '-{minutes} minutes')",
     )
 
 
@@ -366,8 +392,9 @@ def test_sync_reads_it_once_a_week_if_that_is_switched_on(
     assert (status, "Prices            1 change" in err) == (0, True), err
     assert synced() == EAST
     lists.downloads.clear()
-    for days, downloads in ((0, 0), (6, 0), (8, 6)):
-        forget_reading(days)
+    week = 7 * 24 * 60
+    for minutes, downloads in ((0, 0), (week - 2, 0), (week + 1, 6)):
+        forget_reading(minutes)
         assert run(*SYNC)[0] == 0
         assert len(lists.downloads) == downloads
         lists.downloads.clear()
@@ -378,6 +405,22 @@ def test_it_is_off_by_default(aws: FakeAws, lists: Any) -> None:
     assert (lists.downloads, synced()) == ([], [])
 
 
+def test_a_sync_without_the_right_to_ask_says_so(
+    aws: FakeAws, weekly: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    weekly.write_text(weekly.read_text() + "api = true\n")
+    assert run(*SYNC)[0] == 0
+    monkeypatch.setattr(price_syncing, "open_own_account", refuse)
+    forget_reading(8 * 24 * 60)
+    status, _, err = run(*SYNC)
+    assert (status, "Prices not read   no credentials" in err) == (0, True), err
+    assert "bedrock-usage prices sync --dry-run" in err
+
+
+def refuse(*_: object) -> None:
+    raise ConfigError("no credentials")
+
+
 def test_a_failure_is_a_warning_and_is_tried_again_a_day_later(
     aws: FakeAws, lists: Any, weekly: Path
 ) -> None:
@@ -386,9 +429,10 @@ def test_a_failure_is_a_warning_and_is_tried_again_a_day_later(
     assert status == 0
     assert "Not read          AmazonBedrock: " in err
     assert "bedrock-usage prices sync --dry-run" in err
-    for days, downloads in ((0, 0), (2, 6)):
+    day = 24 * 60
+    for minutes, downloads in ((day - 2, 0), (day + 1, 6)):
         lists.downloads.clear()
-        forget_reading(days)
+        forget_reading(minutes)
         assert run(*SYNC)[0] == 0
         assert len(lists.downloads) == downloads
 

@@ -18,7 +18,7 @@ from etl import resources
 from etl.errors import DataError
 from etl.normalise import price_packages
 from etl.normalise.listed_prices import Item
-from etl.normalise.price_packages import LITELLM_COLUMNS, read_litellm
+from etl.normalise.price_packages import GENAI_COLUMNS, LITELLM_COLUMNS, read_litellm
 from etl.price_check import finding as findings
 from etl.price_check import other_lists
 from etl.price_check import run as checks
@@ -273,16 +273,24 @@ def test_a_list_may_be_a_file_a_wheel_a_folder_or_an_extract(elsewhere: Path) ->
     assert read() == set()
 
 
-@pytest.mark.parametrize(
-    "content", ["", "{", "[1]", '{"a": {}}', "import os\nos.remove('x')", "PK\x03\x04"]
-)
-def test_what_is_no_list_is_refused(elsewhere: Path, content: str) -> None:
-    file = elsewhere / "x"
-    file.write_text(content)
+def test_what_is_no_list_is_refused(elsewhere: Path) -> None:
     (elsewhere / "empty").mkdir()
-    (elsewhere / "x.csv").write_text(f"key,{content}\n1,2\n")
+    files = [elsewhere / "empty"]
+    contents = ["", "{", "[1]", '{"a": {}}', "import os\nos.remove('x')", "PK\x03\x04"]
+    odd = json.loads(json.dumps(GENAI))
+    odd[1]["models"][1]["prices"][0]["prices"]["output_mtok"] = "abc"
+    for number, content in enumerate([*contents, json.dumps(odd)]):
+        file = elsewhere / f"x{number}"
+        file.write_text(content)
+        table = file.with_suffix(".csv")
+        table.write_text(f"key,{content}\n1,2\n")
+        files += [file, table]
+    for number, columns in enumerate((GENAI_COLUMNS, LITELLM_COLUMNS)):
+        table = elsewhere / f"extract{number}.csv"
+        table.write_text(f"{','.join(columns)}\n{','.join('oops' for _ in columns)}\n")
+        files.append(table)
     for option in ("--litellm", "--genai"):
-        for path in (file, elsewhere / "empty", elsewhere / "x.csv"):
+        for path in files:
             status, out, err = run("prices", "check", option, path, "--as-of", "2026-11-29")
             assert (status, out) == (1, ""), (option, path)
             assert "has no Bedrock prices" in err
@@ -330,7 +338,4 @@ def test_the_rates_in_force_of_a_warehouse(db: Database, elsewhere: Path) -> Non
     (one,) = (row for row in answer["findings"] if row["model_id"] == MODEL)
     assert (status, answer["is_ok"], one["by"], one["expected"], one["found"]) == (1, False, "batch_is_half", 1_000_000, 2_000_000)  # fmt: skip
     _, out, _ = run(*words)
-    assert (
-        f"{MODEL}, *, regional, batch, input: 2,000,000, not 1,000,000, +100.0%; batch_is_half"
-        in out
-    )
+    assert f"{MODEL}, *, regional, batch, input: $2.00, not $1.00, +100.0%; batch_is_half" in out

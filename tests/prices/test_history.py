@@ -15,7 +15,7 @@ from sqlite_utils import Database
 
 from etl.cli import main
 from etl.errors import DataError
-from etl.show.prices import rate_text
+from etl.show.numbers import rate as rate_text
 from etl.warehouse.price_file import PriceRow
 from etl.warehouse.read.prices import price_history
 

@@ -214,7 +214,13 @@ def test_a_model_and_a_region_of_a_call_are_known(db: Database, tmp_path: Path) 
 
 
 def test_what_is_listed_can_be_imported(db: Database, tmp_path: Path) -> None:
-    """Also if rates were imported before: they are listed in place of the list prices."""
+    """Also if rates were imported or synced: they are listed in place of the list prices."""
+    db.execute(
+        "insert into prices (model_id, region, scope, service_tier, token_kind, min_input_tokens, usd_per_mtok,"
+        " effective_from, source, checked_on, origin) select model_id, region, scope, service_tier, token_kind,"
+        " min_input_tokens, usd_per_mtok + 1000, '2026-10-01', 'x', '2026-10-01', 'price_list' from prices"
+        " where instr(model_id, 'claude-3-haiku') > 0 and token_kind = 'input' and effective_to is null"
+    )
     for _ in range(2):
         listed = list(list_prices(db, "claude-3-haiku"))
         own = [dict(zip(OWN_COLUMNS, map(_cell, row), strict=True)) for row in listed]

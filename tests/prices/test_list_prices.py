@@ -13,6 +13,7 @@ from itertools import combinations, groupby
 
 import pytest
 
+from etl.normalise.discounts import TIERS
 from tests.prices.seed import COLUMNS, KINDS, ROOT, ROWS, SEED, TODAY, US_REGIONS, look_up
 
 SCRIPT = ROOT / "scripts" / "build_list_prices.py"
@@ -174,10 +175,9 @@ def test_values_are_known_words():
     kinds |= {"audio_second_input", "video_second_input", "video_second_540p", "video_second_720p"}
     kinds |= {"search_unit", "grounding_request"}
     sized = re.compile(r"image_(max|\d+x\d+)_(standard|premium|max_steps|\d+_steps)")
-    tiers = {"standard", "batch", "flex", "priority", "latency", "ultrafast"}
     for row in ROWS:
         assert row["scope"] in ("regional", "global"), row
-        assert row["service_tier"] in tiers, row
+        assert row["service_tier"] in TIERS, row
         assert row["token_kind"] in kinds or sized.fullmatch(row["token_kind"]), row
         assert re.fullmatch(r"\*|[a-z]{2}(-gov)?-[a-z]+-\d", row["region"]), row
         assert row["min_input_tokens"] in ("0", "100000", "200000", "272000"), row

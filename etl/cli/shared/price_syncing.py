@@ -45,7 +45,10 @@ class PriceListChoice:
 
 @dataclass
 class PriceReport:
-    """What was read and what changed. ``failures``: what could not be read, and why."""
+    """What was read and what changed. ``failures``: what could not be read, and why.
+
+    ``without_list``: regions asked for, of which no file has a price.
+    """
 
     synced: SyncedPrices
     problems: list[Problem]
@@ -53,6 +56,7 @@ class PriceReport:
     failures: list[str]
     used_models: Collection[str]
     versions: list[str] = field(default_factory=list)
+    without_list: list[str] = field(default_factory=list)
 
     @property
     def is_complete(self) -> bool:
@@ -98,6 +102,7 @@ def sync_price_list(
         failures,
         used_models(db),
         sorted({f"{offer.service_code} {offer.version}" for offer in offers}),
+        sorted(set(choice.regions or ()) - {snapshot.region for snapshot in found}),
     )
 
 
@@ -135,8 +140,8 @@ def sync_prices_if_due(
 ) -> None:
     """Read the Price List if the configuration says so and a week has passed.
 
-    Without calls there is nothing to price. A failure is reported and affects nothing else; it is
-    tried again a day later.
+    Without calls, and without regions in the configuration, there is nothing to price. A failure is
+    reported and affects nothing else; it is tried again a day later.
     """
     regions = regions_of(db, config)
     if config.prices.sync == "off" or not regions or not is_sync_due(db, clock.now()):
@@ -168,5 +173,7 @@ def summary_lines(report: PriceReport) -> list[str]:
         lines.append(f"Held back         {count(len(synced.held), 'change')}")
     if synced.stopped:
         lines.append(f"Not clear         {count(len(synced.stopped), 'price')}")
+    if report.without_list:
+        lines.append(f"No price list     {', '.join(report.without_list)}")
     lines += [f"Not read          {harmless(failure)}" for failure in report.failures]
     return lines
