@@ -399,8 +399,8 @@ def genai_only_rows(rates: Iterable[Genai], known: Knowledge) -> Iterator[PriceR
 def date_price_cuts(rows: Iterable[PriceRow], rates: list[Genai]) -> Iterator[PriceRow]:
     """Start today's rate on the day of a dated cut, and add the earlier rate.
 
-    genai-prices has at most one cut per model, for the ``*`` rows; a kind, context tier or scope that
-    it does not list before the cut gets no earlier row.
+    genai-prices has at most one cut per model, for the ``*`` rows; a kind, context tier or scope
+    that it does not list before the cut gets no earlier row.
     """
     cuts = {r.model_id: r.since for r in rates if r.since}
     dated = {(r.model_id, r.scope) for r in rates if r.since}
