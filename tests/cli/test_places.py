@@ -130,7 +130,8 @@ def test_a_database_that_holds_nothing_may_become_one(tmp_path: Path) -> None:
     """As one that an older version left when it was killed."""
     foreign("create table x (y)", "drop table x", wal=True)(tmp_path / "w.db")
     assert is_there(tmp_path / "w.db")
-    assert run("demo", "--no-serve", "--db", tmp_path / "w.db")[0] == 0
+    log = write_log(tmp_path / "log.json", [call(1)])
+    assert run("load", log, "--db", tmp_path / "w.db")[0] == 0
 
 
 def test_the_log_of_a_database_that_is_gone_is_not_joined(tmp_path: Path) -> None:

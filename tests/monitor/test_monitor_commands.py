@@ -20,7 +20,7 @@ from etl.monitor.plan import NAMESPACE
 from etl.policy import MONITOR
 from tests.aws import FakeAws, Fault
 from tests.cli.running import ROOT, run
-from tests.support import call, role_identity, write_log
+from tests.support import call, marked_demo, role_identity, write_log
 from tests.sync.support import environment
 
 WRITES = {
@@ -147,9 +147,9 @@ def wait_until(is_so: Callable[[], bool]) -> None:
 
 
 def test_the_demo_is_published_nowhere(aws: FakeAws, tmp_path: Path) -> None:
-    run("demo", "--no-serve", "--db", tmp_path / "demo.db")
+    demo = marked_demo(tmp_path / "demo.db")
     for command in (["publish", "--yes"], ["dashboard", "--yes"], ["alarm", *LIMIT], ["remove"]):
-        status, _, err = monitor(*command, "--db", tmp_path / "demo.db")
+        status, _, err = monitor(*command, "--db", demo)
         assert status == 1
         assert "holds the demo's data" in err
     assert aws.requests == []
