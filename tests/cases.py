@@ -6,15 +6,17 @@ Only for cases that leave nothing behind: they share the fixtures of the test.
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 import pytest
 
 
-def cases(names: str, table: Iterable[Any]) -> Callable[[Callable[..., None]], Callable[..., None]]:
+def cases(
+    names: str | Sequence[str], table: Iterable[Any]
+) -> Callable[[Callable[..., None]], Callable[..., None]]:
     """Run a test for each case, like ``parametrize``, and name every case that fails."""
-    arguments = names.replace(",", " ").split()
+    arguments = [names] if isinstance(names, str) else [*names]
     rows = [row if len(arguments) > 1 else (row,) for row in table]
     assert rows, "no cases"
 

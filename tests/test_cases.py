@@ -12,7 +12,9 @@ from tests.cases import cases
 def test_every_case_that_fails_is_named(tmp_path: Path) -> None:
     seen = []
 
-    @cases("number, text", [(1, "one"), (2, "wrong"), (3, "raises"), (4, "nothing"), (5, "last")])
+    @cases(
+        ("number", "text"), [(1, "one"), (2, "wrong"), (3, "raises"), (4, "nothing"), (5, "last")]
+    )
     def check(tmp_path: Path, text: str, number: int) -> None:
         seen.append((number, tmp_path))
         if text == "raises":
