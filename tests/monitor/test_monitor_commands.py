@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import subprocess
 import sys
 import time
@@ -44,11 +45,17 @@ def a_call(number: int, application: str = "Search", **fields: Any) -> dict[str,
     return call(number, eventTime=moment.strftime("%Y-%m-%dT%H:%M:%SZ"), userIdentity=identity, **fields)  # fmt: skip
 
 
+@pytest.fixture(scope="module")
+def loaded(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("loaded")
+    log = write_log(folder / "log.json", [a_call(1), a_call(2, "Chat")])
+    assert run("load", log, "--db", folder / "w.db")[0] == 0
+    return folder / "w.db"
+
+
 @pytest.fixture
-def path(aws: FakeAws, tmp_path: Path) -> Path:
-    path = tmp_path / "w.db"
-    run("load", write_log(tmp_path / "log.json", [a_call(1), a_call(2, "Chat")]), "--db", path)
-    return path
+def path(aws: FakeAws, tmp_path: Path, loaded: Path) -> Path:
+    return Path(shutil.copy(loaded, tmp_path))
 
 
 def writes(aws: FakeAws) -> list[str]:
