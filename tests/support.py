@@ -11,6 +11,8 @@ from typing import Any
 from sqlite_utils import Database
 
 from etl.load.run import LoadResult, load_files
+from etl.warehouse.database import open_warehouse
+from etl.warehouse.demo import mark_demo
 from etl.warehouse.price_file import parse_prices
 from etl.warehouse.prices import store_overrides
 
@@ -149,6 +151,13 @@ def write_metrics(path: Path, rows: Iterable[tuple[Any, ...]]) -> Path:
 def load(db: Database, *paths: Path, reread: bool = True, **options: Any) -> LoadResult:
     """Load files, including those read before: tests check their content."""
     return load_files(db, paths, reread=reread, **options)
+
+
+def marked_demo(path: Path, day: str = "2026-11-02") -> Path:
+    """Make an empty warehouse that says that it holds the demo: what is refused asks no more."""
+    with open_warehouse(path, create=True) as db:
+        mark_demo(db, day)
+    return path
 
 
 def import_any_price(db: Database, file: Path) -> int:

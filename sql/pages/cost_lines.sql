@@ -103,38 +103,44 @@ parts as materialized (
     group by discount_group, rate_key, valid_from
 ),
 
+kinds (token_kind) as (
+    values
+{% for _, price in columns.priced_counts %}
+    ('{{ price }}'),
+{% endfor %}
+    (null)
+),
+
+-- The rates are joined once, not for each kind: SQLite would expand them as often, a
+-- third of a second for the first page of a connection.
 lines as (
-{% for count, price in columns.priced_counts %}
     select
         parts.rate_key,
         parts.token_source_key,
         parts.calls,
-        '{{ price }}' as token_kind,
-        parts.{{ count }} as tokens,
-        rates.{{ price }}_rate as rate,
-        rates.{{ price }}_list_rate as list_rate,
-        rates.{{ price }}_discount as discount_number,
-        rates.{{ price }}_price_id as price_id
+        kinds.token_kind,
+{% for name, column in [
+    ('tokens', 'parts.{0}'),
+    ('rate', 'rates.{1}_rate'),
+    ('list_rate', 'rates.{1}_list_rate'),
+    ('discount_number', 'rates.{1}_discount'),
+    ('price_id', 'rates.{1}_price_id'),
+] %}
+        case kinds.token_kind
+{% for count, price in columns.priced_counts %}
+            when '{{ price }}' then {{ column.format(count, price) }}
+{% endfor %}
+        end as {{ name }}{{ ',' if not loop.last }}
+{% endfor %}
     from parts
+    cross join kinds
     left join rates
         on
             rates.account_rate_key = parts.discount_group + parts.rate_key
             and rates.valid_from = parts.valid_from
-    where parts.{{ count }} > 0
-    union all
-{% endfor %}
-    select
-        rate_key,
-        token_source_key,
-        calls,
-        null as token_kind,
-        null as tokens,
-        null as rate,
-        null as list_rate,
-        null as discount_number,
-        null as price_id
-    from parts
-    where token_source_key = 0 and calls > 0
+    where
+        tokens > 0
+        or (kinds.token_kind is null and parts.token_source_key = 0 and parts.calls > 0)
 ),
 
 final as (

@@ -13,7 +13,7 @@ from tests.cli.policies import FREE, allowed, policy, requested
 from tests.cli.recent import SMALL, record
 from tests.cli.running import run
 from tests.rounds import crossed
-from tests.support import query
+from tests.support import marked_demo, query
 
 BUCKET = "kept-events"
 CALLS = "select event_time, event_id, user_name, application, input_tokens, cost_usd from calls"
@@ -88,8 +88,8 @@ def test_the_configured_archive_is_for_runs_that_read_the_event_history(
 
 
 def test_the_demo_is_kept_nowhere(aws: FakeAws, tmp_path: Path) -> None:
-    run("demo", "--no-serve", "--db", tmp_path / "demo.db")
-    status, _, err = run("sync", *SMALL, "--archive", "kept", "--db", tmp_path / "demo.db")
+    demo = marked_demo(tmp_path / "demo.db")
+    status, _, err = run("sync", *SMALL, "--archive", "kept", "--db", demo)
     assert status == 1
     assert "holds the demo's data" in err
     assert not (tmp_path / "kept").exists()

@@ -34,17 +34,23 @@ DAMAGE = {
 }
 
 
-@pytest.fixture
-def path(tmp_path: Path, empty_warehouse: Path) -> Path:
+@pytest.fixture(scope="module")
+def loaded(tmp_path_factory: pytest.TempPathFactory, empty_warehouse: Path) -> Path:
     """A warehouse with calls of every kind and CloudWatch's totals."""
-    path = tmp_path / "w.db"
+    folder = tmp_path_factory.mktemp("loaded")
+    path = folder / "w.db"
     shutil.copy(empty_warehouse, path)
     calls = [call(1, tokens=(2_000, 5)), call(2, user="bob"), call(3, errorCode="AccessDenied")]
     calls += [call(n, eventTime=f"2026-11-0{n - 1}T08:00:00Z", tokens=(n, 1)) for n in range(4, 9)]
     with open_warehouse(path) as db:
-        load(db, write_log(tmp_path / "log.json", calls),
-             write_metrics(tmp_path / "m.csv", [(HAIKU, "InputTokenCount", 5_000)]))  # fmt: skip
+        load(db, write_log(folder / "log.json", calls),
+             write_metrics(folder / "m.csv", [(HAIKU, "InputTokenCount", 5_000)]))  # fmt: skip
     return path
+
+
+@pytest.fixture
+def path(tmp_path: Path, loaded: Path) -> Path:
+    return Path(shutil.copy(loaded, tmp_path))
 
 
 def change(path: Path, sql: str) -> None:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import csv
 import io
 import re
-import sqlite3
 import subprocess
 import sys
 from datetime import UTC, datetime
@@ -19,7 +18,7 @@ from etl.cli.main import COMMANDS
 from etl.errors import BedrockUsageError
 from tests.cli.running import ROOT, run
 from tests.rounds import long, some
-from tests.support import dump
+from tests.support import call, dump, marked_demo, query, write_log
 
 
 def test_help_of_every_command() -> None:
@@ -49,28 +48,17 @@ def test_the_demo_reports_and_a_second_run_changes_nothing(tmp_path: Path) -> No
     assert dump(db) == first
 
 
-def test_the_demo_ends_today(tmp_path: Path) -> None:
-    db = tmp_path / "w.db"
-    run("demo", "--no-serve", "--db", db)
-    connection = sqlite3.connect(db)
-    ((newest,),) = connection.execute("select max(event_time) from events").fetchall()
-    connection.close()
-    age = datetime.now(UTC) - datetime.fromisoformat(newest)
-    assert 0 <= age.total_seconds() < 86_400 + 60
-
-
 @pytest.mark.parametrize("mark", some(["unfinished", "2001-01-01"], 1))
-def test_an_old_or_unfinished_demo_is_built_again(tmp_path: Path, mark: str) -> None:
-    db = tmp_path / "w.db"
-    run("demo", "--no-serve", "--db", db)
-    connection = sqlite3.connect(db)
-    connection.execute("update seeds set sha256 = ? where seed = 'demo'", [mark])
-    connection.execute("delete from usage_hourly")
-    connection.commit()
-    connection.close()
+def test_an_old_or_unfinished_demo_is_built_again_and_ends_today(tmp_path: Path, mark: str) -> None:
+    db = marked_demo(tmp_path / "w.db", mark)
     status, out, _ = run("demo", "--no-serve", "--db", db)
     assert status == 0
     assert "CustomerServiceApp" in out
+    ((newest,),) = query(db, "select max(event_time) from events")
+    age = datetime.now(UTC) - datetime.fromisoformat(newest)
+    assert 0 <= age.total_seconds() < 86_400 + 60
+    log = write_log(tmp_path / "log.json", [call(1)])
+    assert "holds the demo's data" in run("load", log, "--db", db)[2]
 
 
 @long

@@ -9,7 +9,7 @@ import pytest
 
 from tests.cli.running import run
 from tests.rounds import long
-from tests.support import ACCOUNT, HAIKU, call, dump, write_log
+from tests.support import ACCOUNT, HAIKU, call, dump, marked_demo, write_log
 
 RULES = '[[application_rules]]\napplication = "Mine"\nuser = "alice"\n'
 ALIASES = '[user_aliases]\nalice = "A. Liddell"\n'
@@ -147,7 +147,8 @@ def test_the_demo_obeys_no_configuration(folder: Path) -> None:
 
 
 def test_loading_into_the_demo_is_refused_before_its_calls_are_attributed(folder: Path) -> None:
-    run("demo", "--no-serve", "--db", "demo.db")
+    run("load", "log.json", "--db", "demo.db")
+    marked_demo(folder / "demo.db")
     before = dump(folder / "demo.db")
     configure(folder, '[[application_rules]]\napplication = "Mine"\nregion = "*"\n')
     status, _, err = run("load", "log.json", "--db", "demo.db")

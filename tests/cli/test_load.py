@@ -16,7 +16,7 @@ from etl.load.run import load_files
 from etl.warehouse.database import open_warehouse
 from tests.cli.running import ROOT, run
 from tests.rounds import long
-from tests.support import call, dump, service_event, write_log
+from tests.support import call, dump, marked_demo, service_event, write_log
 
 
 def test_it_ends_with_counts_on_stderr_and_nothing_on_stdout(tmp_path: Path) -> None:
@@ -92,8 +92,7 @@ def test_the_warehouse_may_be_named_by_the_environment(
 
 
 def test_own_data_are_never_mixed_with_the_demo(tmp_path: Path) -> None:
-    db = tmp_path / "w.db"
-    assert run("demo", "--no-serve", "--db", db)[0] == 0
+    db = marked_demo(tmp_path / "w.db")
     status, _, err = run("load", write_log(tmp_path / "a.json", [call(1)]), "--db", db)
     assert status == 1
     assert "holds the demo's data" in err

@@ -18,6 +18,7 @@ from hypothesis import strategies as st
 from etl.cli import main
 from etl.cli.main import COMMANDS
 from etl.config import Serve
+from etl.lab.sent_calls import open_ledger
 from etl.sources.archive import LocalArchive
 from etl.warehouse.database import open_unchanged, open_warehouse
 from etl.warehouse.lock import sync_lock
@@ -25,7 +26,7 @@ from etl.warehouse.paths import is_there, uri_of
 from etl.web.app import build_datasette
 from etl.web.secret import signing_secret
 from etl.web.sessions import Sessions
-from tests.cli.running import ROOT, run
+from tests.cli.running import run
 from tests.rounds import rounds
 from tests.support import call, load, rows, write_log
 from tests.web.pages import open_pages
@@ -130,7 +131,8 @@ def test_a_database_that_holds_nothing_may_become_one(tmp_path: Path) -> None:
     """As one that an older version left when it was killed."""
     foreign("create table x (y)", "drop table x", wal=True)(tmp_path / "w.db")
     assert is_there(tmp_path / "w.db")
-    assert run("demo", "--no-serve", "--db", tmp_path / "w.db")[0] == 0
+    log = write_log(tmp_path / "log.json", [call(1)])
+    assert run("load", log, "--db", tmp_path / "w.db")[0] == 0
 
 
 def test_the_log_of_a_database_that_is_gone_is_not_joined(tmp_path: Path) -> None:
@@ -226,30 +228,37 @@ def test_the_pages_show_the_file_that_was_named(tmp_path: Path) -> None:
 
 
 def modes(folder: Path) -> dict[str, int]:
-    return {file.name: stat.S_IMODE(file.lstat().st_mode) for file in folder.rglob("*")}
+    return {
+        str(file.relative_to(folder)): stat.S_IMODE(file.lstat().st_mode)
+        for file in folder.rglob("*")
+    }
+
+
+@contextmanager
+def with_umask(umask: int) -> Iterator[None]:
+    before = os.umask(umask)
+    try:
+        yield
+    finally:
+        os.umask(before)
 
 
 @pytest.mark.parametrize("umask", [0o000, 0o277])
-def test_only_the_owner_may_read_and_a_stricter_umask_is_kept(umask: int, tmp_path: Path) -> None:
-    script = (
-        "import os, sys\nfrom pathlib import Path\nos.umask(int(sys.argv[1]))\n"
-        "from etl.sources.archive import LocalArchive\nfrom etl.warehouse.database import open_warehouse\n"
-        "from etl.warehouse.lock import sync_lock\nfrom etl.web.secret import signing_secret\n"
-        "from etl.config import Serve\nfrom etl.lab.sent_calls import open_ledger\nos.chdir(sys.argv[2])\n"
-        "with open_ledger(Path('l.jsonl')): pass\n"
-        "LocalArchive('kept').write('a/b.json.gz', b'x')\n"
-        "signing_secret(Path('w.db'), Serve())\n"
-        "with open_warehouse(Path('w.db'), create=True) as db, sync_lock(Path('w.db')):\n"
-        "    db.execute(\"insert into accounts (account_id) values ('1')\")\n"
-        "    for file in sorted(Path('.').rglob('*')): print(file, oct(file.lstat().st_mode & 0o777))\n"
-    )
+def test_only_the_owner_may_read_and_a_stricter_umask_is_kept(
+    umask: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     if umask == 0o277 and os.geteuid():
         pytest.skip("what is read-only is that for everybody but root")
-    done = subprocess.run(
-        [sys.executable, "-c", script, str(umask), str(tmp_path)],
-        cwd=ROOT, capture_output=True, text=True, check=True, env=os.environ | {"PYTHONPATH": str(ROOT)},
-    )  # fmt: skip
-    found = dict(line.rsplit(" ", 1) for line in done.stdout.splitlines())
+    monkeypatch.chdir(tmp_path)
+    path = Path("w.db")
+    with with_umask(umask):
+        with open_ledger(Path("l.jsonl")):
+            pass
+        LocalArchive("kept").write("a/b.json.gz", b"x")
+        signing_secret(path, Serve())
+        with open_warehouse(path, create=True) as db, sync_lock(path):
+            db.execute("insert into accounts (account_id) values ('1')")
+            found = modes(tmp_path)
     assert {
         "w.db",
         "w.db-wal",
@@ -261,7 +270,7 @@ def test_only_the_owner_may_read_and_a_stricter_umask_is_kept(umask: int, tmp_pa
     } <= set(found)
     for name, mode in found.items():
         wanted = (0o700 if name in ("kept", "kept/a") else 0o600) & ~umask
-        assert mode == oct(wanted), name
+        assert oct(mode) == oct(wanted), name
 
 
 def test_files_that_are_there_keep_their_mode(tmp_path: Path) -> None:

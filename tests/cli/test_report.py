@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import json
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -24,9 +25,11 @@ from tests.rounds import crossed, some
 from tests.support import HAIKU, SONNET, call, load, role_identity, rows, write_log, write_metrics
 
 
-@pytest.fixture
-def warehouse(tmp_path: Path) -> Path:
-    path = tmp_path / "w.db"
+@pytest.fixture(scope="module")
+def warehouse(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A warehouse that is only read: copy it to change it."""
+    folder = tmp_path_factory.mktemp("report")
+    path = folder / "w.db"
     chatbot = role_identity("ChatbotApp-BedrockRole")
     calls = [
         call(1, user="alice", tokens=(1_000_000, 0)),
@@ -43,8 +46,8 @@ def warehouse(tmp_path: Path) -> Path:
         call(6, user="carol", requestParameters={"modelId": "acme.unknown"}, tokens=(5, 5)),
     ]
     with open_warehouse(path, create=True) as db:
-        load(db, write_log(tmp_path / "log.json", calls),
-             write_metrics(tmp_path / "m.csv", [(HAIKU, "InputTokenCount", 3_000_000)]))  # fmt: skip
+        load(db, write_log(folder / "log.json", calls),
+             write_metrics(folder / "m.csv", [(HAIKU, "InputTokenCount", 3_000_000)]))  # fmt: skip
     return path
 
 
@@ -273,7 +276,8 @@ def test_names_from_logs_are_only_ever_text(db: Database, tmp_path: Path) -> Non
     assert "'=1+1" in out
 
 
-def test_list_shows_what_is_saved(warehouse: Path) -> None:
+def test_list_shows_what_is_saved(warehouse: Path, tmp_path: Path) -> None:
+    warehouse = Path(shutil.copy(warehouse, tmp_path))
     with open_warehouse(warehouse) as db:
         apply_discounts(db, [Discount(percent=50, model="*haiku*")])
     status, out, _ = run("report", "models", "--list", "--db", warehouse)

@@ -18,7 +18,7 @@ from tests.aws import ACCOUNT, FakeAws, Fault
 from tests.cli.recent import SMALL, record
 from tests.cli.running import ROOT, run
 from tests.rounds import long
-from tests.support import HAIKU, logged, query, role_identity, uuid_of, write_log
+from tests.support import HAIKU, logged, marked_demo, query, role_identity, uuid_of, write_log
 
 
 def test_the_first_sync_and_the_next(aws: FakeAws, tmp_path: Path) -> None:
@@ -184,8 +184,7 @@ def test_an_organisation_is_read_account_by_account(aws: FakeAws, tmp_path: Path
 
 
 def test_the_demo_is_left_alone(aws: FakeAws, tmp_path: Path) -> None:
-    run("demo", "--no-serve", "--db", tmp_path / "demo.db")
-    status, _, err = run("sync", *SMALL, "--db", tmp_path / "demo.db")
+    status, _, err = run("sync", *SMALL, "--db", marked_demo(tmp_path / "demo.db"))
     assert status == 1
     assert "holds the demo's data" in err
 

@@ -19,7 +19,7 @@ from etl.warehouse.prices import import_prices
 from etl.warehouse.scratch import open_trial
 from etl.warehouse.write.attribution import apply_config
 from etl.warehouse.write.discounts import apply_discounts
-from tests.rounds import some
+from tests.cases import cases
 from tests.support import (
     HAIKU,
     SONNET,
@@ -140,33 +140,42 @@ def prepared(db: Database, tmp_path: Path) -> Database:
     return db
 
 
-@pytest.mark.parametrize("name", some(RECORDS, 10))
-def test_it_says_what_a_load_does(prepared: Database, tmp_path: Path, name: str) -> None:
-    record = RECORDS[name]
-    (result,) = explained(prepared, record)
-    write = write_invocation_log if "schemaType" in record else write_log
-    load(prepared, write(tmp_path / "log.json", [record]))
-    ((stored,),) = [list(prepared.query("select * from calls"))]
+def test_it_says_what_a_load_does(prepared: Database, tmp_path: Path) -> None:
+    told = explained(prepared, *RECORDS.values())
+    logs = [record for record in RECORDS.values() if "schemaType" in record]
+    load(prepared, write_invocation_log(tmp_path / "i.json", logs))
+    events = [record for record in RECORDS.values() if record not in logs]
+    load(prepared, write_log(tmp_path / "log.json", events))
+    calls = {row["event_id"]: row for row in prepared.query("select * from calls")}
+    assert {result.event_id for result in told} == {*calls}
+    assert len(calls) == len(RECORDS)
+    wrong = [
+        (name, field, pair)
+        for name, result in zip(RECORDS, told, strict=True)
+        for field, pair in said_and_stored(result, calls[result.event_id]).items()
+        if pair[0] != pair[1]
+    ]
+    assert wrong == []
+    assert [result.not_understood for result in told if result.not_understood] == []
+    same = explained(prepared, *RECORDS.values())
+    assert {result.warehouse[0].how for result in same} == {"with the same values"}
+
+
+def said_and_stored(result: Explanation, stored: dict[str, Any]) -> dict[str, tuple[Any, Any]]:
+    """Return what the explanation says and what the warehouse has, by field."""
     said = values(result)
-    assert result.event_id == stored["event_id"]
-    assert (said["time"], said["account"], said["region"], said["operation"]) == (
-        stored["event_time"], stored["account_id"], stored["region"], stored["event_name"],
-    )  # fmt: skip
-    assert said["user"] == stored["raw_user_name"]
-    assert said.get("shown as", said["user"]) == stored["user_name"]
-    assert said["application"] == stored["application"]
-    assert hows(result)["application"].startswith(f"{stored['application_source']}, rank ")
-    assert (said["model"], said["scope"]) == (stored["model_id"], stored["inference_scope"])
-    assert said["service tier"] == stored["service_tier"]
-    assert said["error"] == stored["error_code"]
-    assert said["cost"] == stored["cost_usd"]
-    counts = (said["input tokens"], said["output tokens"], said["cache_read tokens"])
-    assert counts == (
-        stored["input_tokens"], stored["output_tokens"], stored["cache_read_tokens"]
-    )  # fmt: skip
-    if name in ("user", "profile", "logged"):
-        assert explained(prepared, record)[0].warehouse[0].how == "with the same values"
-    assert result.not_understood == []
+    columns = {
+        "time": "event_time", "account": "account_id", "region": "region", "operation": "event_name",
+        "user": "raw_user_name", "application": "application", "model": "model_id",
+        "scope": "inference_scope", "service tier": "service_tier", "error": "error_code",
+        "cost": "cost_usd", "input tokens": "input_tokens", "output tokens": "output_tokens",
+        "cache_read tokens": "cache_read_tokens",
+    }  # fmt: skip
+    rank = hows(result)["application"]
+    return {field: (said[field], stored[column]) for field, column in columns.items()} | {
+        "shown as": (said.get("shown as", said["user"]), stored["user_name"]),
+        "rank": (rank.partition(", rank ")[0], stored["application_source"]),
+    }
 
 
 @pytest.fixture(scope="module")
@@ -174,7 +183,7 @@ def explanations() -> dict[str, Explanation]:
     return dict(zip(RECORDS, explained(None, *RECORDS.values()), strict=True))
 
 
-@pytest.mark.parametrize("name", RECORDS)
+@cases("name", RECORDS)
 def test_a_count_stands_where_it_says(explanations: dict[str, Explanation], name: str) -> None:
     record, result = RECORDS[name], explanations[name]
     for kind in ("input", "output", "cache_read", "cache_write"):
@@ -188,41 +197,40 @@ def test_a_count_stands_where_it_says(explanations: dict[str, Explanation], name
             assert int(at(record, line.how)) == line.value
 
 
-@pytest.mark.parametrize(
-    ("name", "field", "how"),
-    some([
-        ("user", "user", "userIdentity.userName"),
-        ("role", "user", "the role: the session name is not a person's"),
-        ("sso", "user", "the session name: for an Identity Center role it is the person"),
-        ("web", "user", "the session name: the session is federated, and the name was not generated"),
-        ("source identity", "user", "sourceIdentity, which a session cannot change"),
-        ("service", "user", "userIdentity.invokedBy, the service that called"),
-        ("nobody", "user", "userIdentity has no name"),
-        ("logged", "user", "identity.arn"),
-        ("alias", "shown as", "its alias in the configuration"),
-        ("rule", "  1. config rule", "rule 1 of 1: role = 'search-*'"),
-        ("role", "  2. role name", "the role Chat-BedrockRole"),
-        ("logged role", "  2. role name", "the role Chat-BedrockRole"),
-        ("profile", "  3. inference profile", "its tag application, else its name"),
-        ("metadata", "  4. request metadata", "the key application of requestMetadata"),
-        ("app id", "  5. user agent", "the SDK's application id, app/NAME"),
-        ("agent", "  5. user agent",
-         "the last NAME/VERSION that does not belong to an SDK, a runtime or a library"),
-        ("user", "  2. role name", "no role was assumed"),
-        ("rule", "application", "config rule, rank 1 of 6"),
-        ("user", "application", "unknown, rank 6 of 6"),
-        ("resource", "model as sent", "resources[1].ARN"),
-        ("no model", "model as sent",
-         "not found: looked at requestParameters.modelId, .model and resources[].ARN"),
-        ("profile", "model", f"the model behind the application inference profile {PROFILE_ARN}"),
-        ("latency", "service tier", "requestParameters.performanceConfig.latency"),
-        ("failed", "cost",
-         "a failed call; CloudWatch's estimates are per hour only"),
-    ], 12),
-)  # fmt: skip
-def test_it_says_why(prepared: Database, name: str, field: str, how: str) -> None:
-    (result,) = explained(prepared, RECORDS[name])
-    assert hows(result)[field] == how
+REASONS = [
+    ("user", "user", "userIdentity.userName"),
+    ("role", "user", "the role: the session name is not a person's"),
+    ("sso", "user", "the session name: for an Identity Center role it is the person"),
+    ("web", "user", "the session name: the session is federated, and the name was not generated"),
+    ("source identity", "user", "sourceIdentity, which a session cannot change"),
+    ("service", "user", "userIdentity.invokedBy, the service that called"),
+    ("nobody", "user", "userIdentity has no name"),
+    ("logged", "user", "identity.arn"),
+    ("alias", "shown as", "its alias in the configuration"),
+    ("rule", "  1. config rule", "rule 1 of 1: role = 'search-*'"),
+    ("role", "  2. role name", "the role Chat-BedrockRole"),
+    ("logged role", "  2. role name", "the role Chat-BedrockRole"),
+    ("profile", "  3. inference profile", "its tag application, else its name"),
+    ("metadata", "  4. request metadata", "the key application of requestMetadata"),
+    ("app id", "  5. user agent", "the SDK's application id, app/NAME"),
+    ("agent", "  5. user agent",
+     "the last NAME/VERSION that does not belong to an SDK, a runtime or a library"),
+    ("user", "  2. role name", "no role was assumed"),
+    ("rule", "application", "config rule, rank 1 of 6"),
+    ("user", "application", "unknown, rank 6 of 6"),
+    ("resource", "model as sent", "resources[1].ARN"),
+    ("no model", "model as sent",
+     "not found: looked at requestParameters.modelId, .model and resources[].ARN"),
+    ("profile", "model", f"the model behind the application inference profile {PROFILE_ARN}"),
+    ("latency", "service tier", "requestParameters.performanceConfig.latency"),
+    ("failed", "cost",
+     "a failed call; CloudWatch's estimates are per hour only"),
+]  # fmt: skip
+
+
+def test_it_says_why(prepared: Database) -> None:
+    told = dict(zip(RECORDS, map(hows, explained(prepared, *RECORDS.values())), strict=True))
+    assert [one for one in REASONS if told[one[0]].get(one[1]) != one[2]] == []
 
 
 def test_evidence_after_the_first_hit_is_not_shown(prepared: Database) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import subprocess
 import sys
 import time
@@ -20,7 +21,7 @@ from etl.monitor.plan import NAMESPACE
 from etl.policy import MONITOR
 from tests.aws import FakeAws, Fault
 from tests.cli.running import ROOT, run
-from tests.support import call, role_identity, write_log
+from tests.support import call, marked_demo, role_identity, write_log
 from tests.sync.support import environment
 
 WRITES = {
@@ -44,11 +45,17 @@ def a_call(number: int, application: str = "Search", **fields: Any) -> dict[str,
     return call(number, eventTime=moment.strftime("%Y-%m-%dT%H:%M:%SZ"), userIdentity=identity, **fields)  # fmt: skip
 
 
+@pytest.fixture(scope="module")
+def loaded(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("loaded")
+    log = write_log(folder / "log.json", [a_call(1), a_call(2, "Chat")])
+    assert run("load", log, "--db", folder / "w.db")[0] == 0
+    return folder / "w.db"
+
+
 @pytest.fixture
-def path(aws: FakeAws, tmp_path: Path) -> Path:
-    path = tmp_path / "w.db"
-    run("load", write_log(tmp_path / "log.json", [a_call(1), a_call(2, "Chat")]), "--db", path)
-    return path
+def path(aws: FakeAws, tmp_path: Path, loaded: Path) -> Path:
+    return Path(shutil.copy(loaded, tmp_path))
 
 
 def writes(aws: FakeAws) -> list[str]:
@@ -147,9 +154,9 @@ def wait_until(is_so: Callable[[], bool]) -> None:
 
 
 def test_the_demo_is_published_nowhere(aws: FakeAws, tmp_path: Path) -> None:
-    run("demo", "--no-serve", "--db", tmp_path / "demo.db")
+    demo = marked_demo(tmp_path / "demo.db")
     for command in (["publish", "--yes"], ["dashboard", "--yes"], ["alarm", *LIMIT], ["remove"]):
-        status, _, err = monitor(*command, "--db", tmp_path / "demo.db")
+        status, _, err = monitor(*command, "--db", demo)
         assert status == 1
         assert "holds the demo's data" in err
     assert aws.requests == []

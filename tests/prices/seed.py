@@ -1,6 +1,7 @@
 """The list prices as the file has them, looked up by code that shares nothing with the package."""
 
 import csv
+from collections import defaultdict
 from decimal import Decimal
 from pathlib import Path
 
@@ -20,6 +21,9 @@ def read_rows(path):
 
 
 ROWS = read_rows(SEED)
+OF_MODEL = defaultdict(list)
+for _row in ROWS:
+    OF_MODEL[_row["model_id"]].append(_row)
 ALIASES = {r["alias_id"]: r["model_id"] for r in read_rows(SEED.with_name("model_aliases.csv"))}
 
 
@@ -29,8 +33,8 @@ def look_up(model, region, kind, *, scope="regional", tier="standard", day=TODAY
     for place in (region,) if "-gov-" in region else (region, "*"):
         hits = [
             row
-            for row in ROWS
-            if (row["model_id"], row["region"], row["scope"]) == (model, place, scope)
+            for row in OF_MODEL.get(model, ())
+            if (row["region"], row["scope"]) == (place, scope)
             and (row["service_tier"], row["token_kind"]) == (tier, kind)
             and row["effective_from"] <= day < (row["effective_to"] or "9999")
             and (row["min_input_tokens"] == "0" or int(row["min_input_tokens"]) < total_input)

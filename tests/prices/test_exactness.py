@@ -88,10 +88,22 @@ def rate_of(book: list[PriceRow], used: Used, kind: str) -> Decimal | None:
     return Decimal(max(own, key=lambda row: row.min_input_tokens).usd_per_mtok) / PICO
 
 
-def cost_of(book: list[PriceRow], used: Iterable[Used]) -> Decimal:
-    """Return what all this costs, without what has no price."""
-    known = ((n, rate_of(book, one, kind)) for one in used for kind, n in one.counts.items() if n)
-    return sum((n * rate for n, rate in known if rate is not None), Decimal(0))
+class Bill:
+    """What each call costs, worked out once: sums on every level are of the same calls."""
+
+    def __init__(self, book: list[PriceRow], calls: list[Used]) -> None:
+        self._costs = {id(one): self._cost(book, one) for one in calls}
+        # So that no other call gets an address of these.
+        self._calls = calls
+
+    @staticmethod
+    def _cost(book: list[PriceRow], one: Used) -> Decimal:
+        known = ((n, rate_of(book, one, kind)) for kind, n in one.counts.items() if n)
+        return sum((n * rate for n, rate in known if rate is not None), Decimal(0))
+
+    def total(self, used: Iterable[Used]) -> Decimal:
+        """Return what all this costs, without what has no price."""
+        return sum((self._costs[id(one)] for one in used), Decimal(0))
 
 
 # -- random books and calls ------------------------------------------------------------------------
@@ -217,23 +229,22 @@ def test_every_cost_is_as_decimal_has_it(
     with new_warehouse() as db:
         store_overrides(db, book)
         write(db, calls, counted)
-        compare_calls(db, book, calls)
-        compare_levels(db, book, calls, counted)
-        compare_totals(db, cost_of(book, [*calls, *counted]))
+        bill = Bill(book, [*calls, *counted])
+        compare_calls(db, bill, calls)
+        compare_levels(db, bill, calls, counted)
+        compare_totals(db, bill.total([*calls, *counted]))
         assert_whole(db)
         for check in sql_names("checks"):
             assert rows(db, sql_text(f"checks/{check}")) == [], check
 
 
-def compare_calls(db: Database, book: list[PriceRow], calls: list[Used]) -> None:
+def compare_calls(db: Database, bill: Bill, calls: list[Used]) -> None:
     costs = dict(rows(db, "select event_id, cost_picodollars from calls"))
     for number, one in enumerate(calls):
-        assert Decimal(costs[uuid_of(number)] or 0) / PICO == cost_of(book, [one]), one
+        assert Decimal(costs[uuid_of(number)] or 0) / PICO == bill.total([one]), one
 
 
-def compare_levels(
-    db: Database, book: list[PriceRow], calls: list[Used], counted: list[Used]
-) -> None:
+def compare_levels(db: Database, bill: Bill, calls: list[Used], counted: list[Used]) -> None:
     """Compare each row; of an estimate, it is not asked which user it went to."""
     levels = {name: (by, list(db.query(f"select * from {name}"))) for name, by in LEVELS.items()}
     levels |= {f"usage by {by}": (by, usage(db, Filters(), by=by)) for _, by in REPORTS.values()}
@@ -247,12 +258,12 @@ def compare_levels(
             key = tuple(row[name][:13] if name == "hour" else row[name] for name in names)
             sums[key] += amount(row)
         for key, used in expected.items():
-            assert near(sums.pop(key, Decimal(0)), cost_of(book, used)), (level, key)
+            assert near(sums.pop(key, Decimal(0)), bill.total(used)), (level, key)
         assert set(sums.values()) <= {0}, level
         if "user_name" in by:
             for user in (*USERS, "carol"):
-                own = cost_of(book, (one for one in calls if one.user_name == user))
-                rest = cost_of(book, counted) if user in USERS else Decimal(0)
+                own = bill.total(one for one in calls if one.user_name == user)
+                rest = bill.total(counted) if user in USERS else Decimal(0)
                 total = sum((amount(row) for row in found if row["user_name"] == user), Decimal(0))
                 assert own - Decimal("1e-8") <= total <= own + rest + Decimal("1e-8"), level
 

@@ -52,8 +52,9 @@ SONNET, OPUS = "anthropic.claude-sonnet-4-5-20250929-v1:0", "anthropic.claude-op
 ASTRA = "openai.gpt-6-astra"
 
 
-def seed() -> list[PriceRow]:
-    return list(parse_prices((SEEDS / "list_prices.csv").read_text()))
+@functools.cache
+def seed() -> tuple[PriceRow, ...]:
+    return tuple(parse_prices((SEEDS / "list_prices.csv").read_text()))
 
 
 BOOK = Book(

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 
 import pytest
 from sqlite_utils import Database
 
 from etl.sql_files import sql_names, sql_text
+from tests.cases import cases
 from tests.support import HAIKU, call, load, rows, write_log, write_metrics
 
 CHECKS = {name: sql_text(f"checks/{name}") for name in sql_names("checks")}
@@ -26,33 +29,53 @@ DAMAGE = {
 }
 
 
-@pytest.fixture
-def loaded(db: Database, tmp_path: Path) -> Database:
+@pytest.fixture(scope="module")
+def good(
+    new_warehouse: Callable[[], AbstractContextManager[Database]],
+    tmp_path_factory: pytest.TempPathFactory,
+) -> Iterator[Database]:
+    folder = tmp_path_factory.mktemp("good")
     calls = [call(1, tokens=(2_000, 5)), call(2, user="bob"), call(3, errorCode="AccessDenied")]
-    load(db, write_log(tmp_path / "log.json", calls),
-         write_metrics(tmp_path / "m.csv", [(HAIKU, "InputTokenCount", 5_000)]))  # fmt: skip
-    return db
+    arn = f"arn:aws:bedrock:us-east-1::foundation-model/{HAIKU}"
+    calls += [call(12, requestParameters={"modelId": arn}, tokens=(1, 1))]
+    with new_warehouse() as db:
+        load(db, write_log(folder / "log.json", calls),
+             write_metrics(folder / "m.csv", [(HAIKU, "InputTokenCount", 5_000)]))  # fmt: skip
+        yield db
 
 
-@pytest.mark.parametrize("check", CHECKS)
-def test_good_data_passes(loaded: Database, check: str) -> None:
-    assert rows(loaded, CHECKS[check]) == []
+@contextmanager
+def rolled_back(db: Database) -> Iterator[None]:
+    """Undo what is done to the data and to the views."""
+    db.execute("begin")
+    try:
+        yield
+    finally:
+        db.execute("rollback")
 
 
-@pytest.mark.parametrize("check", DAMAGE)
-def test_damage_is_found(loaded: Database, check: str) -> None:
-    loaded.execute(DAMAGE[check])
-    assert rows(loaded, CHECKS[check]) != []
+@cases("check", CHECKS)
+def test_good_data_passes(good: Database, check: str) -> None:
+    assert rows(good, CHECKS[check]) == []
 
 
-def test_two_prices_at_a_time_are_found(loaded: Database) -> None:
-    loaded.execute(
-        "insert into prices (model_id, region, scope, service_tier, token_kind, min_input_tokens, usd_per_mtok,"
-        " effective_from, effective_to, source, checked_on, origin) select model_id, region, scope, service_tier, token_kind, min_input_tokens,"
-        " usd_per_mtok, date(effective_from, '+1 day'), effective_to, source, checked_on, origin from prices"
-        " where effective_to is null limit 1"
-    )
-    assert len(rows(loaded, CHECKS["prices_do_not_overlap"])) == 1
+@cases("check", DAMAGE)
+def test_damage_is_found(good: Database, check: str) -> None:
+    with rolled_back(good):
+        good.execute(DAMAGE[check])
+        assert rows(good, CHECKS[check]) != []
+    assert rows(good, CHECKS[check]) == []
+
+
+def test_two_prices_at_a_time_are_found(good: Database) -> None:
+    with rolled_back(good):
+        good.execute(
+            "insert into prices (model_id, region, scope, service_tier, token_kind, min_input_tokens, usd_per_mtok,"
+            " effective_from, effective_to, source, checked_on, origin) select model_id, region, scope, service_tier, token_kind, min_input_tokens,"
+            " usd_per_mtok, date(effective_from, '+1 day'), effective_to, source, checked_on, origin from prices"
+            " where effective_to is null limit 1"
+        )
+        assert len(rows(good, CHECKS["prices_do_not_overlap"])) == 1
 
 
 def replace_view(db: Database, view: str, old: str, new: str) -> None:
@@ -62,7 +85,7 @@ def replace_view(db: Database, view: str, old: str, new: str) -> None:
     db.execute(sql.replace(old, new))
 
 
-@pytest.mark.parametrize(
+@cases(
     ("check", "view", "old", "new"),
     [
         ("marts_add_up", "user_costs", "from daily_costs_by_user", "from daily_costs_by_user where data_source like 'Actual%'"),
@@ -74,15 +97,11 @@ def replace_view(db: Database, view: str, old: str, new: str) -> None:
         ),
     ],
 )  # fmt: skip
-def test_a_broken_mart_is_found(
-    loaded: Database, tmp_path: Path, check: str, view: str, old: str, new: str
-) -> None:
-    arn = f"arn:aws:bedrock:us-east-1::foundation-model/{HAIKU}"
-    more = call(12, requestParameters={"modelId": arn}, tokens=(1, 1))
-    load(loaded, write_log(tmp_path / "more.json", [more]))
-    assert rows(loaded, CHECKS[check]) == []
-    replace_view(loaded, view, old, new)
-    assert rows(loaded, CHECKS[check]) != []
+def test_a_broken_mart_is_found(good: Database, check: str, view: str, old: str, new: str) -> None:
+    assert rows(good, CHECKS[check]) == []
+    with rolled_back(good):
+        replace_view(good, view, old, new)
+        assert rows(good, CHECKS[check]) != []
 
 
 @pytest.mark.parametrize("new", ["tokens_up_to", "tokens_up_to - tokens_before + 1"])

@@ -10,6 +10,7 @@ from sqlite_utils import Database
 from etl import resources
 from etl.sql_files import sql_names, sql_text
 from etl.warehouse.database import VIEW_LAYERS
+from tests.cases import cases
 from tests.support import (
     ACCOUNT,
     HAIKU,
@@ -67,7 +68,7 @@ TABLES = {
 }  # fmt: skip
 
 
-@pytest.mark.parametrize("name", [*CONTRACT, *TABLES])
+@cases("name", [*CONTRACT, *TABLES])
 def test_the_names_that_scripts_rely_on(db: Database, name: str) -> None:
     present = {row[1] for row in rows(db, f"pragma table_info({name})")}
     assert set((CONTRACT | TABLES)[name].split()) <= present

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any
 
@@ -42,9 +44,13 @@ def ask(db: Database, query: str, **given: Any) -> list[dict[str, Any]]:
     return list(db.query(sql, parameters))
 
 
-@pytest.fixture
-def days(db: Database, tmp_path: Path) -> Database:
+@pytest.fixture(scope="module")
+def days(
+    new_warehouse: Callable[[], AbstractContextManager[Database]],
+    tmp_path_factory: pytest.TempPathFactory,
+) -> Iterator[Database]:
     """Two applications by role and a person; two days, regions and models; an estimate."""
+    folder = tmp_path_factory.mktemp("days")
     calls = [
         call(1, userIdentity=SEARCH, tokens=(1_000_000, 100_000)),
         call(2, userIdentity=SEARCH, eventTime="2026-11-03T22:00:00Z", awsRegion="us-west-2",
@@ -58,9 +64,10 @@ def days(db: Database, tmp_path: Path) -> Database:
         (HAIKU, "InputTokenCount", 3_000_000, "2026-11-03T10:00:00Z", 3600),
         (HAIKU, "OutputTokenCount", 40, "2026-11-03T10:00:00Z", 3600),
     ]
-    load(db, write_log(tmp_path / "log.json", calls))
-    load(db, write_metrics(tmp_path / "totals.csv", totals))
-    return db
+    with new_warehouse() as db:
+        load(db, write_log(folder / "log.json", calls))
+        load(db, write_metrics(folder / "totals.csv", totals))
+        yield db
 
 
 def test_only_what_was_used_can_be_selected(days: Database) -> None:
@@ -89,7 +96,7 @@ def test_a_restricted_visitor_can_select_nothing_else(days: Database) -> None:
     }
 
 
-def test_how_fresh_it_is(days: Database, db: Database) -> None:
+def test_how_fresh_it_is(days: Database) -> None:
     assert ask(days, "freshness") == [
         {
             "last_event_time": "2026-11-03T22:00:00Z",

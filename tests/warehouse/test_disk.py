@@ -3,8 +3,8 @@
 Whatever happens: no committed data is lost, the message says what failed and what to do, and once
 the cause is gone, the same command results in the database of an undisturbed run.
 
-The faults are real, and the commands run as processes, so that a crash would be noticed. If this
-user may not mount a small disk, a limit on the size of files replaces the full one.
+The faults are real, and where there is one, the commands run as processes, so that a crash would be
+noticed. If this user may not mount a small disk, a limit on the size of files replaces the full one.
 """
 
 from __future__ import annotations
@@ -91,12 +91,13 @@ def content(path: Path, folder: Path) -> dict[str, list[tuple[Any, ...]]]:
 
 
 def undisturbed(path: Path, *logs: Path) -> dict[str, list[tuple[Any, ...]]]:
-    assert command("load", *logs, "--db", path).status == 0
+    """Return what a load makes where nothing is wrong, or nothing is wrong any more."""
+    assert run("load", *logs, "--db", path)[0] == 0
     return dump(path)
 
 
 def is_sound(path: Path) -> bool:
-    return command("check", "--db", path).status == 0
+    return run("check", "--db", path)[0] == 0
 
 
 def logs_of(folder: Path, *sizes: int) -> list[Path]:
@@ -212,8 +213,7 @@ def load_without_room(disk: Disk, tmp_path: Path) -> None:
     first, second = logs_of(tmp_path / "logs", 20, CALLS)
     wanted = undisturbed(tmp_path / "clean.db", first, second)
     path = disk.folder / "w.db"
-    assert command("load", first, "--db", path).status == 0
-    committed = dump(path)
+    committed = undisturbed(path, first)
     disk.leave(150_000)
     for _ in range(rounds(1, 3)):
         ended = command("load", first, second, "--db", path, before=disk.limit)
@@ -226,8 +226,7 @@ def load_without_room(disk: Disk, tmp_path: Path) -> None:
         assert set(committed["events"]) <= set(found["events"])
         assert is_sound(tmp_path / "copy" / "w.db")
     disk.make_room()
-    assert command("load", first, second, "--db", path, before=disk.limit).status == 0
-    assert dump(path) == wanted
+    assert undisturbed(path, first, second) == wanted
 
 
 @long
@@ -240,8 +239,7 @@ def test_no_room_for_a_new_warehouse(disk: Disk, tmp_path: Path) -> None:
         ended = command("load", log, "--db", path, before=disk.limit)
         assert (ended.status, disk.complaint in ended.told) == (1, True), ended.told
         disk.make_room()
-    assert command("load", log, "--db", path, before=disk.limit).status == 0
-    assert dump(path) == wanted
+    assert undisturbed(path, log) == wanted
 
 
 @long
@@ -295,7 +293,7 @@ def test_a_vacuum_that_runs_out_of_room_goes_on_later(
     assert (ended.status, "the disk is full" in ended.told) == (1, True)
     assert content(path, tmp_path / "copy") == before
     small_disk.make_room()
-    assert command("vacuum", "--db", path).status == 0
+    assert run("vacuum", "--db", path)[0] == 0
     assert dump(path) == before
     assert is_sound(path)
 
@@ -311,7 +309,7 @@ def test_reading_on_a_full_disk_says_so_or_works(small_disk: SmallDisk, tmp_path
         assert ended.status == 0 if words == ("check",) else "free some space" in ended.told
     small_disk.make_room()
     assert dump(path) == before
-    assert command("report", "users", "--db", path).status == 0
+    assert run("report", "users", "--db", path)[0] == 0
 
 
 # -- read-only ------------------------------------------------------------------------------------
@@ -421,8 +419,7 @@ def test_what_may_only_be_read(read_only: ReadOnly, tmp_path: Path) -> None:
         read_only.open_to_writing(path)
     assert dump(path) == before
     assert [file for file in files if not file.exists()] == []
-    assert command("load", second, "--db", path).status == 0
-    assert dump(path) == wanted
+    assert undisturbed(path, second) == wanted
 
 
 @long
@@ -498,8 +495,7 @@ def test_a_damaged_file(tmp_path: Path, damage: Callable[[Path], None]) -> None:
         assert "restore a copy" in ended.told.lower(), words
         assert path.read_bytes() == damaged
     shutil.copy(tmp_path / "copy.db", path)
-    assert command("load", second, "--db", path).status == 0
-    assert dump(path) == wanted
+    assert undisturbed(path, second) == wanted
 
 
 def in_the_log(tmp_path: Path, *logs: Path) -> Path:
@@ -525,8 +521,7 @@ def test_a_log_of_changes_that_was_deleted(tmp_path: Path) -> None:
     Path(f"{path}-wal").unlink()
     assert is_sound(path)
     assert dump(path)["events"] == []
-    assert command("load", *logs, "--db", path).status == 0
-    assert dump(path) == wanted
+    assert undisturbed(path, *logs) == wanted
 
 
 def test_a_log_of_changes_that_is_torn(tmp_path: Path) -> None:

@@ -20,13 +20,12 @@ from typing import Any
 import httpx
 import pytest
 
-from etl.cli.demo import _ensure_demo
 from etl.warehouse.database import open_warehouse
 from etl.web import refresh, sync_process
 from etl.web.app import build_datasette
 from tests.aws import FakeAws, Fault
 from tests.rounds import long
-from tests.support import call
+from tests.support import call, marked_demo
 from tests.sync.support import environment
 from tests.web import visits
 from tests.web.pages import Pages, closing_pages, open_pages
@@ -386,8 +385,7 @@ def test_only_a_post_starts_one(opened: Pages, commands: list[list[str]]) -> Non
 
 
 def test_the_demo_has_nothing_to_refresh(tmp_path: Path, commands: list[list[str]]) -> None:
-    _ensure_demo(tmp_path / "demo.db", datetime.now(UTC))
-    with open_pages(tmp_path / "demo.db") as pages:
+    with open_pages(marked_demo(tmp_path / "demo.db")) as pages:
         assert pages.run(refresh.refusal(pages.datasette)) is not None
         state = pages.open("/-/refresh.json").json()
         assert state["can_refresh"] is False
