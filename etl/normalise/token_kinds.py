@@ -172,10 +172,11 @@ ESTIMATE_OF = {
 
 # Images are priced by what was asked for. ``image_<variant>`` prices those up to this size, plain
 # ``image`` those of any size, or of an unknown one.
+IMAGE_PRICE = "image"
 IMAGE_SIZES = (512, 1024, 2048)
 IMAGE_QUALITIES = ("standard", "premium")
 IMAGE_VARIANTS = tuple(f"{n}x{n}_{quality}" for n in IMAGE_SIZES for quality in IMAGE_QUALITIES)
-PRICE_UNITS |= {f"image_{variant}": "images" for variant in IMAGE_VARIANTS}
+PRICE_UNITS |= {f"{IMAGE_PRICE}_{variant}": "images" for variant in IMAGE_VARIANTS}
 
 # An estimate, and the kind whose price applies: that of its first count.
 PRICED_ESTIMATES = tuple((kind.estimate, kind.counts[0].price) for kind in KINDS)

@@ -347,8 +347,10 @@ def _input_forms(rows: Sequence[Row]) -> Iterator[Text]:
     for row in rows:
         whose = f"{row['model_id']}, by {row['token_source']}"
         if row["cached_tokens"]:
+            calls = row["calls"]
+            which = f"of {count(calls, 'call')}" if calls else "that fits no loaded call"
             yield plain(
-                f"{whose}: the input of {count(row['calls'], 'call')} may contain their cached"
+                f"{whose}: the input {which} may contain {'their' if calls else 'its'} cached"
                 f" tokens, so up to {number(row['cached_tokens'])} may be charged twice"
             )
         if row["input_contradictions"]:

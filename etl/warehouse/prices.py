@@ -15,7 +15,7 @@ from sqlite_utils import Database
 
 from etl import resources
 from etl.normalise.discounts import TIERS
-from etl.normalise.model_ids import model_aliases, price_model_ids
+from etl.normalise.model_ids import GEO_PREFIXES, model_aliases, price_model_ids
 from etl.warehouse.long_work import long_work
 from etl.warehouse.price_file import (
     COLUMNS,
@@ -26,8 +26,9 @@ from etl.warehouse.price_file import (
     read_prices,
 )
 from etl.warehouse.write.costs import renew_costs
-from etl.warehouse.write.dimensions import renew_model_names
-from etl.warehouse.write.rollup import rebuild_rollups
+from etl.warehouse.write.dimensions import Names, renew_model_names
+from etl.warehouse.write.input_forms import renew_input_forms
+from etl.warehouse.write.rollup import hours_of_models, rebuild_rollups, renew
 
 _SEED = "list_prices.csv"
 _ALIASES = "model_aliases.csv"
@@ -37,11 +38,13 @@ def ensure_list_prices(db: Database) -> None:
     """Load the bundled list prices, unless the warehouse already has them.
 
     Also prices the days that a migration left unpriced. New prices may be listed under other names
-    of a model, so its names are read again.
+    of a model, so its names are read again. They decide which of CloudWatch's totals a call shares
+    and what its input contains.
     """
     content = (resources.SQL / "seeds" / _SEED).read_bytes()
     aliases = (resources.SQL / "seeds" / _ALIASES).read_bytes()
-    digest = hashlib.sha256(content + aliases).hexdigest()
+    names = repr(GEO_PREFIXES).encode()
+    digest = hashlib.sha256(content + aliases + names).hexdigest()
     stored = next(iter(db.execute("select sha256 from seeds where seed = ?", [_SEED])), None)
     is_priced = db.execute("select 1 from stale_rate_keys limit 1").fetchone() is None
     if stored == (digest,) and is_priced:
@@ -50,9 +53,10 @@ def ensure_list_prices(db: Database) -> None:
         db.execute("delete from prices where origin = 'seed'")
         _insert(db, parse_prices(content.decode("utf-8")), origin="seed")
         db.execute("insert or replace into seeds values (?, ?)", [_SEED, digest])
-        renew_model_names(db)
+        renamed = renew_model_names(db)
+        hours = renew_input_forms(db) | hours_of_models(db, ", ".join(map(str, sorted(renamed))))
         _ensure_context_bands(db)
-        renew_costs(db)
+        renew(db, Names(db), hours)
 
 
 def import_prices(

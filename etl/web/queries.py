@@ -18,7 +18,7 @@ _PARAMETERS = {
     "usage": (*DIMENSIONS, TOP, *FILTERS),
     "choices": ("since", "until"),
     "freshness": (),
-    "capacity": ("since", "until", "regions"),
+    "capacity": ("since", "until", "regions", "models"),
 }
 
 

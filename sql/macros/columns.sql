@@ -15,6 +15,19 @@
 {% set priced_kinds = token_kinds.PRICE_KINDS | list %}
 {% set other_prices = token_kinds.OTHER_PRICES | list %}
 
+-- Images have prices by size, and by quality or steps: image_<variant>.
+{% macro by_variant(kind, variant) %}
+iif(
+    {{ kind }} = '{{ token_kinds.IMAGE_PRICE }}' and {{ variant }} <> '',
+    '{{ token_kinds.IMAGE_PRICE }}_' || {{ variant }},
+    {{ kind }}
+)
+{% endmacro %}
+
+{% macro is_by_variant(kind) -%}
+{{ kind }} like '{{ token_kinds.IMAGE_PRICE }}_%x%'
+{%- endmacro %}
+
 -- The calls that lack a kind, and CloudWatch's estimate for it.
 {% set unknown_calls = token_kinds.UNKNOWN_CALLS | list %}
 {% set estimates = token_kinds.ESTIMATES | list %}

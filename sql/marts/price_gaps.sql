@@ -2,7 +2,8 @@
 -- Grain: model x region x scope x tier x context size x kind of token x price nearly
 -- matched. Units: calls; tokens (or images); USD per million; UTC days. missing says in
 -- what the price differs. It is only shown: the usage is in no cost. import_row is what
--- to write into a file for command: replace USD_PER_MTOK and SOURCE.
+-- to write into a file for command: replace USD_PER_MTOK and SOURCE. It is NULL where
+-- another row's import_row is for the same price.
 
 -- The nearest price is one of the model's, with the fewest differences; of those, one
 -- that differs in the first of date, size, region, scope, tier and kind. Then: as
@@ -38,11 +39,8 @@ with unpriced as materialized (
         int_models.model_id like '%:application-inference-profile/%'
         and int_models.profile_application is null as is_unknown_profile,
         int_models.is_provisioned,
-        iif(
-            unpriced.token_kind = 'image' and rate_keys.variant <> '',
-            'image_' || rate_keys.variant,
-            unpriced.token_kind
-        ) as token_kind,
+        {{ columns.by_variant('unpriced.token_kind', 'rate_keys.variant') }}
+            as token_kind,
         unpriced.day,
         unpriced.calls,
         unpriced.tokens
@@ -121,7 +119,7 @@ candidates as materialized (
         prices.service_tier <> ids.service_tier as other_tier,
         prices.min_input_tokens > ids.min_input_tokens as is_larger,
         case
-            when prices.token_kind like 'image_%x%' then 'image'
+            when {{ columns.is_by_variant('prices.token_kind') }} then 'image'
 {% for other, price, turn in columns.other_prices %}
             when prices.token_kind = '{{ other }}' then '{{ price }}'
 {% endfor %}
@@ -201,7 +199,7 @@ compared as (
         candidates.other_model,
         coalesce(
             candidates.counted_as
-            <> iif(used.token_kind like 'image_%', 'image', used.token_kind),
+            <> iif({{ columns.is_by_variant('used.token_kind') }}, 'image', used.token_kind),
             candidates.counted_as not in (
                 {{ columns.each(columns.priced_kinds, "'{}'") }}
             )
@@ -287,39 +285,66 @@ gaps as (
         other_date
 ),
 
-ended as (
+{% set import_key = key[:4] + ['import_kind', 'import_min_input_tokens'] %}
+importable as (
     select
-        *,
-        nullif(
-            min(
-                coalesce(nullif(later_price_from, ''), '9999'),
-                lead(first_day, 1, '9999') over (
-                    partition by
-                        {{ columns.each(key) }},
-                        token_kind
-                    order by first_day
-                )
-            ),
-            '9999'
-        ) as next_from,
+        gaps.*,
         -- A price of the input stands for calls without counts too.
         coalesce(
-            token_kind,
+            gaps.token_kind,
             iif(
-                max(coalesce(token_kind = 'input', 0)) over (
+                max(coalesce(gaps.token_kind = 'input', 0)) over (
                     partition by
-                        {{ columns.each(key) }}
+                        {{ columns.each(key, 'gaps.{}') }}
                 ),
                 null,
                 'input'
             )
         ) as import_kind,
+        iif(
+            near.min_input_tokens <= gaps.min_input_tokens,
+            near.min_input_tokens,
+            0
+        ) as import_min_input_tokens,
         case
-            when is_provisioned or model_id = '(not stated)' then null
-            when is_unknown_profile then 'bedrock-usage sync --source catalogue'
+            when gaps.is_provisioned or gaps.model_id = '(not stated)' then null
+            when gaps.is_unknown_profile then 'bedrock-usage sync --source catalogue'
             else 'bedrock-usage prices import FILE'
         end as command
     from gaps
+    left join prices as near on near.price_id = gaps.price_id
+),
+
+-- One row may price several gaps, such as those of two sizes.
+ended as (
+    select
+        *,
+        nullif(
+            min(
+                coalesce(min(nullif(later_price_from, '')) over same_day, '9999'),
+                coalesce(min(first_day) over next_day, '9999')
+            ),
+            '9999'
+        ) as next_from,
+        row_number() over (
+            partition by
+                {{ columns.each(import_key) }},
+                first_day
+            order by last_day desc, min_input_tokens, token_kind, price_id
+        ) as import_number
+    from importable
+    window
+        same_day as (
+            partition by
+                {{ columns.each(import_key) }},
+                first_day
+        ),
+        next_day as (
+            partition by
+                {{ columns.each(import_key) }}
+            order by first_day
+            groups between 1 following and 1 following
+        )
 ),
 
 final as (
@@ -352,7 +377,9 @@ final as (
         near.usd_per_mtok / 1e6 as near_usd_per_mtok,
         ended.command,
         iif(
-            ended.command like '% prices import %' and ended.import_kind is not null,
+            ended.command like '% prices import %'
+            and ended.import_kind is not null
+            and ended.import_number = 1,
             printf(
                 '%s,%s,%s,%s,%s,%d,USD_PER_MTOK,%s,%s,SOURCE,%s',
                 iif(
@@ -364,11 +391,7 @@ final as (
                 ended.inference_scope,
                 ended.service_tier,
                 ended.import_kind,
-                iif(
-                    near.min_input_tokens <= ended.min_input_tokens,
-                    near.min_input_tokens,
-                    0
-                ),
+                ended.import_min_input_tokens,
                 ended.first_day,
                 coalesce(ended.next_from, ''),
                 date('now')

@@ -11,3 +11,14 @@ where
     :_visitor_applications is null
     and {{ filters.days() }}
     and {{ filters.chosen('regions', 'region') }}
+    and (
+        {{ filters.chosen('models', 'model_id') }}
+        -- Calls to it are shown under its own id.
+        or provisioned_model_arn in (
+            select models.model_id from models
+            where
+                models.canonical_model_id in (
+                    {{ filters.names('models') }}
+                )
+        )
+    )

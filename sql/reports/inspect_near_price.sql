@@ -1,18 +1,36 @@
 -- Which price did a kind of token of a call nearly match?
 -- Grain: one row of the view price_gaps, or none.
+with call as (
+    select
+        int_models.canonical_model_id as model_id,
+        int_models.inference_scope,
+        regions.region,
+        usage.service_tier,
+        usage.min_input_tokens,
+        substr(usage.event_time, 1, 10) as day,
+        {{ columns.by_variant(':token_kind', 'usage.variant') }} as token_kind
+    from int_call_usage as usage
+    inner join int_models on int_models.model_key = usage.model_key
+    inner join regions on regions.region_key = usage.region_key
+    where usage.event_time = :event_time and usage.event_id = :event_key
+)
+
 select
-    missing,
-    near_price,
-    near_price_id,
-    near_usd_per_mtok,
-    command
-from price_gaps
-where
-    model_id = :model_id
-    and region = :region
-    and inference_scope = :inference_scope
-    and service_tier = :service_tier
-    and (token_kind = :token_kind or token_kind like :token_kind || '_%x%')
-    and :day between first_day and last_day
-order by min_input_tokens
+    gaps.missing,
+    gaps.near_price,
+    gaps.near_price_id,
+    gaps.near_usd_per_mtok,
+    gaps.command
+from call
+inner join price_gaps as gaps
+    on
+        gaps.model_id = call.model_id
+        and gaps.region = call.region
+        and gaps.inference_scope = call.inference_scope
+        and gaps.service_tier = call.service_tier
+        and gaps.min_input_tokens = call.min_input_tokens
+        and gaps.token_kind = call.token_kind
+        and call.day between gaps.first_day and gaps.last_day
+-- Two gaps may overlap: one has days before and after the other.
+order by gaps.first_day desc
 limit 1

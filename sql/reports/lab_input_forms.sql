@@ -6,6 +6,8 @@ with wanted as (
     select
         events.event_time,
         events.event_id,
+        events.account_key,
+        events.region_key,
         events.model_key,
         {{ ids.as_text('events.request_id') }} as request_id
     from events
@@ -64,6 +66,9 @@ inner join int_models on int_models.model_key = wanted.model_key
 inner join metric_hourly as totals
     on
         totals.hour = substr(wanted.event_time, 1, 13) || ':00:00Z'
+        and totals.account_key = wanted.account_key
+        and totals.region_key = wanted.region_key
+        and totals.endpoint = int_models.endpoint
         and totals.cloudwatch_model_id = int_models.cloudwatch_model_id
         and totals.metric_kind = '{{ columns.input_kind }}'
 inner join int_input_forms as forms
@@ -73,7 +78,12 @@ inner join token_sources as answer_sources
     on
         answer_sources.token_source_key = answers.token_source_key
         and answer_sources.token_source = 'invocation log body'
-group by totals.hour, totals.account_key, totals.region_key, totals.cloudwatch_model_id
+group by
+    totals.hour,
+    totals.account_key,
+    totals.region_key,
+    totals.endpoint,
+    totals.cloudwatch_model_id
 having
     sum(wanted.request_id in (select value from json_each(:request_ids))) = count(*)
     and count(*) = (

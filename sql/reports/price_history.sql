@@ -2,7 +2,8 @@
 -- Grain: row of prices whose model_id is in :model_ids (a JSON array), corrected rows
 -- too, those of one use together, the oldest first. usd_per_mtok: micro-dollars per
 -- million tokens (or units). state on the day :today: in force, superseded (another row
--- comes first), ended, to come or corrected. replaced_*: the row that applied before.
+-- comes first), ended, to come or corrected. replaced_*: the row that it corrects, or
+-- that applied before; NULL for a row that is superseded on its first day.
 {% set use = [
     'model_id',
     'region',
@@ -38,8 +39,8 @@ numbered as (
     from listed
 ),
 
--- What a row replaced: the row that it corrects, else what applied on the day before,
--- or, of an origin that ranks lower, on the same day.
+-- What a row replaced: the row that it corrects, else one of an origin that ranks lower
+-- from the same day on, else what applied on the day before.
 replaced as (
     select
         numbered.price_id,
@@ -48,9 +49,11 @@ replaced as (
         row_number() over (
             partition by numbered.price_id
             order by
-                other.effective_from desc,
-                other.origin,
+                other.corrected_on is null,
                 other.corrected_on desc,
+                other.effective_from < numbered.effective_from,
+                other.origin,
+                other.effective_from desc,
                 other.price_id desc
         ) as choice
     from numbered
@@ -65,13 +68,31 @@ replaced as (
                     then
                         other.effective_from = numbered.effective_from
                         and other.origin = numbered.origin
+                when other.effective_from = numbered.effective_from
+                    then other.origin > numbered.origin
                 else
                     other.effective_from < numbered.effective_from
-                    or (
-                        other.effective_from = numbered.effective_from
-                        and other.origin > numbered.origin
+                    and (
+                        other.effective_to is null
+                        or other.effective_to >= numbered.effective_from
                     )
             end
+            and (
+                other.corrected_on is not null
+                or not exists (
+                    select 1 from listed as first
+                    where
+                        {{ columns.each(use, 'first.{0} = numbered.{0}', '\nand ') }}
+                        and first.rate_class = numbered.rate_class
+                        and first.corrected_on is null
+                        and first.origin < numbered.origin
+                        and first.effective_from <= numbered.effective_from
+                        and (
+                            first.effective_to is null
+                            or first.effective_to > numbered.effective_from
+                        )
+                )
+            )
 ),
 
 final as (

@@ -1,7 +1,8 @@
 -- Where may cached tokens be charged twice, and where do reports contradict themselves?
--- Grain: model as sent x source of the counts; only where there is something to tell.
+-- Grain: model as sent x source of the input; only where there is something to tell.
 -- calls, cached_tokens: successful calls whose input is of unknown form, and the cached
--- tokens known or estimated for them, of which some may be charged twice.
+-- tokens known or estimated for them, of which some may be charged twice. Input that is
+-- estimated is from CloudWatch; no call may account for it, so calls may be 0.
 -- input_contradictions: calls whose cached tokens exceed the input that should contain
 -- them.
 
@@ -9,8 +10,9 @@
 with unknown as (
     select
         models.model_id,
-        usage.token_source_key,
-        usage.calls,
+        iif(usage.token_source_key = 0, -1, usage.token_source_key)
+            as token_source_key,
+        iif(usage.token_source_key = 0, usage.estimated_calls, usage.calls) as calls,
         {{ columns.each(columns.cache_counts, 'usage.{}', '\n+ ') }}
 {% for kind in columns.kinds if kind.name in columns.cache_kinds %}
         + coalesce(usage.{{ kind.estimate }}, 0)
@@ -29,7 +31,8 @@ with unknown as (
     where
         forms.unknown_sources > 0
         and (days.cache_read_tokens > 0 or days.cache_write_tokens > 0)
-        and usage.token_source_key > 0
+        -- The lowest bit is CloudWatch's, and key 0 is of calls without counts of their own.
+        and (usage.token_source_key > 0 or usage.estimated_input_tokens > 0)
         and (forms.unknown_sources >> usage.token_source_key) & 1
 ),
 

@@ -29,6 +29,7 @@ DAMAGE = {
     "estimates_are_current": "update usage_hourly set estimated_input_tokens = estimated_input_tokens + 1",
     "metric_hours_are_current": "update metric_hourly set value = value + 1",
     "metric_hours_are_current ": "delete from metric_hourly",
+    "model_input_forms_are_current": "insert into model_input_forms select max(model_key), 1, 0 from models",
     "marts_add_up": "update priced_daily_by_user set calls = calls + 1",
     "days_add_up ": "delete from usage_daily",
 }

@@ -459,3 +459,19 @@ def test_input_that_may_contain_cached_tokens_and_input_that_cannot(
         " tokens, so up to 1,225 may be charged twice" in text
     )
     assert "(OpenAI): 1 call with more cached tokens than input, which has them" in text
+
+
+def test_estimated_input_that_may_contain_cached_tokens(db: Database, tmp_path: Path) -> None:
+    model, other = "openai.gpt-5.4", "openai.gpt-5.6-terra"
+    events = [call(n, requestParameters={"modelId": model}) for n in range(2)]
+    totals = [(model, 1_000, 600), (other, 900, 500), (HAIKU, 800, 400)]
+    names = ("InputTokenCount", "CacheReadInputTokenCount")
+    metrics = [(one, name, n) for one, *both in totals for name, n in zip(names, both, strict=True)]
+    load(db, write_log(tmp_path / "e.json", events), write_metrics(tmp_path / "m.csv", metrics))
+    assert [tuple(row.values()) for row in answer(db)["input_forms"]] == [
+        (model, "CloudWatch", 2, 600, 0),
+        (other, "CloudWatch", 0, 500, 0),
+    ]
+    text = squeezed(table(db, 200))
+    assert "by CloudWatch: the input of 2 calls may contain their cached tokens" in text
+    assert "by CloudWatch: the input that fits no loaded call may contain its cached" in text

@@ -87,6 +87,20 @@ def test_what_the_table_says_already_needs_no_line(db: Database, tmp_path: Path)
         assert (seen.model_id, seen.form, seen.line) == (model, "net", None)
 
 
+def test_each_region_s_calls_are_compared_with_its_own_totals(db: Database, tmp_path: Path) -> None:
+    there = "eu-west-1"
+    events = [event(1, 1000, 600), event(2, 500, 300) | {"awsRegion": there}]
+    files = [write_log(tmp_path / "l.json", events)]
+    for region, total in (("us-east-1", 1000), (there, 500)):
+        metrics = [(GPT, "InputTokenCount", total), (GPT, "Invocations", 1)]
+        files.append(write_metrics(tmp_path / f"{region}.csv", metrics))
+        files[-1].write_text(files[-1].read_text().replace("us-east-1", region))
+    load(db, *files)
+    entries = [entry(1, 1000, 600), entry(2, 500, 300)]
+    seen = {one.source: (one.form, one.calls) for one in seen_forms(db, entries, TODAY)}
+    assert seen["CloudWatch"] == ("gross", 2)
+
+
 def test_other_calls_of_the_hour_hide_what_cloudwatch_counts(db: Database, tmp_path: Path) -> None:
     metrics = [(GPT, "InputTokenCount", 1000), (GPT, "Invocations", 2)]
     load(

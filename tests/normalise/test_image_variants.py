@@ -14,6 +14,7 @@ from etl.normalise.rows import Event
 from etl.sql_files import sql_names, sql_text
 from etl.warehouse.price_file import COLUMNS
 from etl.warehouse.prices import import_prices
+from etl.warehouse.read.inspect import read_call_prices
 from tests.support import call, load, logged, rows, write_invocation_log, write_log
 
 TITAN, STABLE = "amazon.titan-image-generator-v2:0", "stability.stable-image-core-v1:1"
@@ -96,5 +97,8 @@ def test_each_size_and_quality_has_its_own_price(
     costs = rows(db, "select cost_usd from calls where model_id = ? order by 1", [TITAN])
     assert costs == [(0.02,), (0.06,), (0.06,)]
     assert rows(db, "select sum(cost_usd) from user_costs") == [(0.3,)]
+    # Each call's price is the one that its cost has, although its model has calls of other sizes.
+    for time, name, cost in rows(db, "select event_time, event_id, cost_usd from calls"):
+        assert [one["cost_usd"] for one in read_call_prices(db, time, name)] == [cost]
     for check in sql_names("checks"):
         assert rows(db, sql_text(f"checks/{check}")) == [], check

@@ -54,8 +54,21 @@ def test_a_rate_s_changes_in_order(db: Database) -> None:
         (wrong, 70, "corrected", None),
         (right, 7, "in force", wrong),
         (own, 5, "ended", right),
-        (later, 4, "to come", own),
+        # The day before, one's own rate has ended.
+        (later, 4, "to come", right),
     ]
+
+
+def test_a_row_replaces_what_applied_the_day_before(db: Database) -> None:
+    old = add(db, "seed", usd_per_mtok=9, effective_to="2026-03-01")
+    own = add(db, "import", usd_per_mtok=5, effective_from="2026-02-01", effective_to="2026-06-01")
+    # After a gap, and while one's own rate comes first.
+    new = add(db, "seed", usd_per_mtok=8, effective_from="2026-05-01", effective_to="2026-06-01")
+    last = add(db, "seed", usd_per_mtok=7, effective_from="2026-06-01", effective_to="2026-07-01")
+    after = add(db, "seed", usd_per_mtok=6, effective_from="2026-08-01")
+    assert [(row[0], row[3]) for row in history(db)] == [
+        (old, None), (own, old), (new, None), (last, own), (after, None),
+    ]  # fmt: skip
 
 
 def test_each_use_and_class_has_its_own_history(db: Database) -> None:

@@ -18,8 +18,9 @@ from etl.cli import main
 from etl.errors import RejectError
 from etl.normalise.provisioned import continue_rows, parse_provisioned
 from etl.normalise.rows import ProvisionedThroughput
+from etl.warehouse.read.reports import Filters, capacity
 from etl.warehouse.write.replaced_rows import renew_rows
-from tests.support import ACCOUNT, call, load, rows, write_log
+from tests.support import ACCOUNT, HAIKU, call, load, rows, write_log
 
 ARN = f"arn:aws:bedrock:us-east-1:{ACCOUNT}:provisioned-model/abc123def456"
 ROW = ProvisionedThroughput(
@@ -147,6 +148,9 @@ def test_calls_to_it_are_neither_free_nor_priced_by_the_token(db: Database, tmp_
     later = run("report", "users", "--since", "2026-11-02").stdout
     assert "24 hours of provisioned capacity" in later
     assert "hours of" not in run("report", "users", "--region", "eu-west-1").stdout
+    assert "30 hours of" in run("report", "users", "--model", ARN).stdout
+    for model, hours in (("amazon.nova-pro-v1:0", 30), (ARN, 30), (HAIKU, None)):
+        assert capacity(db, Filters(models=(model,)))["hours"] == hours
     assert "(provisioned capacity, billed by the hour)" in " ".join(run("status").stdout.split())
     explained = run("inspect", str(tmp_path / "log.json"), "--format", "json").stdout
     assert "AWS bills its hours" in json.dumps(json.loads(explained)["events"][0]["understood"])

@@ -45,8 +45,6 @@ OF_THE_EVENT = {
 }
 # Name prices, which may be for every region.
 PRICES = {"reports/inspect_prices", "reports/price_history"}
-# The parameters of the nearest price of a call.
-NEAR = ("model_id", "region", "inference_scope", "service_tier", "token_kind", "day")
 FILES = [f"{folder}/{name}" for folder in ("pages", "reports") for name in sql_names(folder)]
 
 ARN = f"arn:aws:bedrock:us-east-1:{ACCOUNT}:application-inference-profile/a1b2c3d4e5f6"
@@ -108,7 +106,7 @@ def parameters_of(db: Database) -> dict[str, Any]:
     ((stored,),) = rows(db, "select event_id from events")
     filters = (*FILTERS, *DIMENSIONS, TOP, "_visitor_applications")
     return {
-        **dict.fromkeys((*filters, *NEAR)),
+        **dict.fromkeys((*filters, "token_kind")),
         **dict.fromkeys(DIMENSIONS, True),
         **{"event_time": time, "event_id": key, "event_key": stored, "number": 1},
         **{"first": time, "last": time, "request_ids": json.dumps([request])},

@@ -18,7 +18,8 @@ from sqlite_utils import Database
 from etl.cli import main
 from etl.show.prices import NO_GAPS
 from etl.warehouse.price_file import COLUMNS
-from etl.warehouse.prices import import_prices
+from etl.warehouse.prices import import_prices, renew_prices
+from etl.warehouse.read.inspect import near_price
 from etl.warehouse.write.costs import renew_costs
 from tests.rounds import rounds
 from tests.support import call, load, logged, rows, write_invocation_log, write_log
@@ -177,6 +178,55 @@ def test_a_gap_lasts_while_its_nearest_price_is_the_same(db: Database, tmp_path:
     assert days_of == [("2026-11-01", "2026-11-04"), ("2026-11-04", "")]
 
 
+def test_one_row_prices_all_sizes(db: Database, tmp_path: Path) -> None:
+    add(db, region="us-west-2")
+    add(db, model_id="acme.other", min_input_tokens=1_000)
+    renew_prices(db)
+    days = ("2026-11-01", "2026-11-01", "2026-11-02", "2026-11-03")
+    calls = [used(number, day=day) for number, day in enumerate(days)]
+    for one in calls[1::2]:
+        one["additionalEventData"] = {"inputTokens": 1_001, "outputTokens": 0}
+    loaded(db, tmp_path, *calls)
+    found = rows(
+        db, "select min_input_tokens, first_day, last_day, import_row from price_gaps order by 1"
+    )
+    assert [gap[:3] for gap in found] == [
+        (0, "2026-11-01", "2026-11-02"),
+        (1_000, "2026-11-01", "2026-11-03"),
+    ]
+    assert found[0][3] is None
+    assert found[1][3].startswith(f"{MODEL},us-east-1,regional,standard,input,0,")
+
+
+def test_the_nearest_price_of_a_call_is_that_of_its_size(db: Database, tmp_path: Path) -> None:
+    """Of its input, or of its images."""
+    near = [
+        add(db, region="us-west-2"),
+        add(db, region="us-west-2", min_input_tokens=1_000),
+        add(db, region="us-west-2", token_kind="image_512x512_standard"),
+        add(db, region="us-west-2", token_kind="image_1024x1024_standard"),
+    ]
+    renew_prices(db)
+    images = [
+        {
+            "input": {"inputBodyJson": {"imageGenerationConfig": {"width": n, "height": n}}},
+            "output": {"outputBodyJson": {"images": ["x"]}},
+        }
+        for n in (512, 1_024)
+    ]
+    records = [
+        *(logged(n, tokens=(n, 0), modelId=MODEL) for n in (1_000, 1_001)),
+        *(logged(n, tokens=None, modelId=MODEL, **one) for n, one in enumerate(images)),
+    ]
+    load(db, write_invocation_log(tmp_path / "l.jsonl", records))
+    calls = list(
+        db.query("select * from calls order by input_tokens is null, input_tokens, request_id")
+    )
+    kinds = ("input", "input", "image", "image")
+    found = [near_price(db, row, kind) for row, kind in zip(calls, kinds, strict=True)]
+    assert [(one or {})["near_price_id"] for one in found] == near
+
+
 def test_calls_without_any_count_are_a_gap(db: Database, tmp_path: Path) -> None:
     near = add(db, region="us-west-2")
     add(db, region="us-east-1", model_id="acme.priced")
@@ -217,6 +267,7 @@ PRICE = st.fixed_dictionaries(
         "token_kind": st.sampled_from(["input", "output", "cache_read", "cache_write_5m"]),
         "min_input_tokens": st.sampled_from([0, 1_000]),
         "effective_from": st.sampled_from(["2026-10-01", "2026-11-02", "2026-11-03"]),
+        "origin": st.sampled_from(["seed", "seed", "import"]),
     }
 )
 
@@ -237,6 +288,7 @@ def test_the_gaps_are_all_that_is_unpriced_and_their_rows_price_it(
     with new_warehouse() as db:
         for price in listed:
             add(db, **price)
+        renew_prices(db)
         records = [
             logged(
                 number,

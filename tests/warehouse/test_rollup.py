@@ -12,7 +12,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from sqlite_utils import Database
 
+from etl.normalise import model_ids
 from etl.sql_files import sql_names, sql_text
+from etl.warehouse import prices
 from etl.warehouse.price_file import COLUMNS, MAX_RATE
 from etl.warehouse.prices import ensure_list_prices
 from etl.warehouse.write.attribution import apply_config
@@ -367,6 +369,29 @@ def test_days_left_unpriced_are_priced_when_the_warehouse_is_opened(
     db.execute("insert into stale_rate_keys select rate_key from rate_keys")
     ensure_list_prices(db)
     assert content(db) == priced
+    check(db)
+
+
+def test_estimates_follow_the_names_that_a_new_version_reads_from_a_model_id(
+    db: Database, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Two ids are one model now: they share CloudWatch's totals, and their input is alike."""
+    model = "openai.gpt-5.4"
+    calls = [
+        call(n, user=user, requestParameters={"modelId": sent})
+        for n, (user, sent) in enumerate([("A", f"amer.{model}"), ("B", model)])
+    ]
+    with monkeypatch.context() as earlier:
+        for module in (model_ids, prices):
+            earlier.setattr(module, "GEO_PREFIXES", ("us.", "global."))
+        ensure_list_prices(db)
+        load(db, write_log(tmp_path / "l.json", calls),
+             write_metrics(tmp_path / "m.csv", [(model, "InputTokenCount", 1_000)]))  # fmt: skip
+        shares = "select user_name, input_tokens from user_costs order by 1"
+        assert rows(db, shares) == [("A", None), ("B", 1_000)]
+    ensure_list_prices(db)
+    assert rows(db, shares) == [("A", 500), ("B", 500)]
+    assert rows(db, "select count(*) from model_input_forms") == [(2,)]
     check(db)
 
 

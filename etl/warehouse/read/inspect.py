@@ -72,9 +72,8 @@ def near_price(db: Database, row: Mapping[str, Any], token_kind: str) -> dict[st
 
     ``row``: the call's row of the view ``calls``.
     """
-    names = ("model_id", "region", "inference_scope", "service_tier")
-    key = {name: row[name] for name in names}
-    key |= {"token_kind": token_kind, "day": row["event_time"][:10]}
+    key = {"event_time": row["event_time"], "event_key": stored_id(row["event_id"])}
+    key["token_kind"] = token_kind
     return next(iter(run_report(db, "inspect_near_price", key)), None)
 
 

@@ -62,7 +62,7 @@ def loaded_range(db: Database) -> tuple[str | None, str | None]:
 
 
 def capacity(db: Database, filters: Filters) -> dict[str, Any]:
-    """Return the hours of provisioned capacity in the days and regions of a report."""
+    """Return the hours of provisioned capacity of a report's days, regions and models."""
     return _run(db, "pages/capacity", filters.parameters())[0]
 
 

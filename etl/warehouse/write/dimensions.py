@@ -168,8 +168,12 @@ class Names:
         return int(found)
 
 
-def renew_model_names(db: Database) -> None:
-    """Read the ids of all stored models again, as this release understands them."""
+def renew_model_names(db: Database) -> set[int]:
+    """Read the ids of all stored models again, as this release understands them.
+
+    Returns the keys of the models that have other names now, also by what their profile stands for.
+    """
+    before = _names_in_use(db)
     for key, model_id in db.execute("select model_key, model_id from models").fetchall():
         names = parse_model_id(None if model_id == NOT_STATED else model_id)
         db.conn.execute(
@@ -179,6 +183,13 @@ def renew_model_names(db: Database) -> None:
         )
         db.conn.execute("delete from model_price_ids where model_key = ?", [key])
         _add_price_ids(db, key, names)
+    return {key for key, *_ in before ^ _names_in_use(db)}
+
+
+def _names_in_use(db: Database) -> set[tuple[int, str, str]]:
+    return set(
+        db.execute("select model_key, cloudwatch_model_id, canonical_model_id from int_models")
+    )
 
 
 def _add_price_ids(db: Database, key: int, names: ModelNames) -> None:

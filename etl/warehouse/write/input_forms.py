@@ -18,7 +18,7 @@ from sqlite_utils import Database
 from etl import resources
 from etl.warehouse.long_work import long_work
 from etl.warehouse.write.dimensions import Names
-from etl.warehouse.write.rollup import add_calls, renew, subtract_calls
+from etl.warehouse.write.rollup import add_calls, hours_of_models, renew, subtract_calls
 
 _SEED = "input_forms.csv"
 _COLUMNS = ("family", "token_source", "form", "source", "checked_on")
@@ -49,6 +49,9 @@ def renew_input_forms(db: Database) -> set[str]:
 
     Returns the hours (``YYYY-MM-DDTHH``) whose estimates and costs must be renewed.
     """
+    # After a migration the table is loaded last: until then, no form has changed.
+    if db.execute("select 1 from input_forms limit 1").fetchone() is None:
+        return set()
     db.execute("drop table if exists temp.changed_forms")
     db.execute(
         "create temp table changed_forms as"
@@ -59,27 +62,17 @@ def renew_input_forms(db: Database) -> set[str]:
     )
     if db.execute("select 1 from changed_forms limit 1").fetchone() is None:
         return set()
-    hours = _changed_hours(db)
+    changed = "select model_key from changed_forms"
+    hours = hours_of_models(db, changed)
     _find_calls(db)
     subtract_calls(db, "recounted_calls")
-    changed = "(select model_key from changed_forms)"
-    db.execute(f"delete from model_input_forms where model_key in {changed}")
+    db.execute(f"delete from model_input_forms where model_key in ({changed})")
     db.execute(
         "insert into model_input_forms"
-        f" select * from int_model_input_forms where model_key in {changed}"
+        f" select * from int_model_input_forms where model_key in ({changed})"
     )
     add_calls(db, "recounted_calls")
     return hours
-
-
-def _changed_hours(db: Database) -> set[str]:
-    rows = db.execute(
-        "select hour from usage_hourly join rate_keys using (rate_key)"
-        " where model_key in (select model_key from changed_forms)"
-        " union select hour from metric_hourly"
-        " where model_key in (select model_key from changed_forms)"
-    )
-    return {hour[:13] for (hour,) in rows}
 
 
 def _find_calls(db: Database) -> None:

@@ -97,11 +97,24 @@ def all_hours(db: Database) -> set[str]:
     return {hour[:13] for (hour,) in rows}
 
 
+def hours_of_models(db: Database, models: str) -> set[str]:
+    """Return the hours with calls or totals of models: keys, or a select, as ``in`` takes them."""
+    rows = db.execute(
+        "select hour from usage_hourly join rate_keys using (rate_key)"
+        f" where model_key in ({models})"
+        f" union select hour from metric_hourly where model_key in ({models})"
+    )
+    return {hour[:13] for (hour,) in rows}
+
+
 def rebuild_rollups(db: Database) -> None:
     """Rebuild the rollups from all events and CloudWatch totals.
 
-    The known part of hours with dropped calls, all or some, stays as it is.
+    What each model's input contains is read again first. The known part of hours with dropped
+    calls, all or some, stays as it is.
     """
+    db.execute("delete from model_input_forms")
+    db.execute("insert into model_input_forms select * from int_model_input_forms")
     (kept_from,) = db.execute(
         "select coalesce(max(dropped_before), '') from dropped_calls"
     ).fetchone()
