@@ -238,6 +238,7 @@ def _bare(row: Event, has_session_rules: bool) -> Event:
         inference_region=None,
         request_metadata=None,
         guardrail_action=None,
+        guardrail_use=None,
         is_home_copy=True,
         is_correction=False,
     )

@@ -18,6 +18,7 @@ from typing import Any, NamedTuple
 from etl.errors import RejectError
 from etl.normalise.application import APPLICATION_KEY, find_application
 from etl.normalise.fields import count, mapping, text, utc_time
+from etl.normalise.guardrails import use_of_event
 from etl.normalise.identity import Identity, parse_identity
 from etl.normalise.rows import Event, ServiceTokens, StartedJob, Tokens
 from etl.normalise.token_kinds import INPUT_KINDS, KINDS, counts_of
@@ -237,6 +238,7 @@ def name_call(
         else service_tier(parameters, extra),
         is_home_copy=recipient is None or caller_account is None or recipient == caller_account,
         is_correction=False,
+        guardrail_use=use_of_event(record, operation[1]),
     )
 
 

@@ -2,10 +2,11 @@
 logging is enabled.
 
 Bodies are prompts and responses. The request body is decoded only for a reranker's number of
-documents, and for the size and quality of images. The response body is decoded only for numbers
-that are found nowhere else (how cache writes divide by lifetime, how many images there are) and for
-whether a guardrail intervened. Anything except a number or one of a few fixed words stays bytes of
-the record: no text of a body leaves this module in a row, a complaint or an error.
+documents, for the size and quality of images, and for the id of a guardrail. The response body is
+decoded only for numbers that are found nowhere else (how cache writes divide by lifetime, how many
+images there are, what guardrails charge) and for whether a guardrail intervened. Anything except a
+number, the id of a guardrail or one of a few fixed words stays bytes of the record: no text of a
+body leaves this module in a row, a complaint or an error.
 
 A log identifies its caller only by ARN. A person whom CloudTrail identifies by something the ARN
 lacks (the source identity, a federated session) appears as the role.
@@ -30,6 +31,7 @@ from etl.errors import RejectError
 from etl.normalise.application import APPLICATION_KEY, find_application
 from etl.normalise.cloudtrail import BEDROCK, Complain, Parsed, TokenReading, service_tier
 from etl.normalise.fields import count, mapping, text, utc_time
+from etl.normalise.guardrails import Units, guardrail_id, units_of_traces, use_of
 from etl.normalise.identity import Identity, parse_identity
 from etl.normalise.rows import INVOCATION_LOG, Event, Tokens
 from etl.normalise.token_kinds import IMAGE_SIZES, INPUT_KINDS, KINDS, TokenKind, counts_of
@@ -98,6 +100,8 @@ class _Body(msgspec.Struct, gc=False, rename="camel"):
     images: msgspec.Raw = _NONE
     artifacts: msgspec.Raw = _NONE
     guardrail: msgspec.Raw = msgspec.field(default=_NONE, name="amazon-bedrock-guardrailAction")
+    trace: msgspec.Raw = _NONE
+    bedrock_trace: msgspec.Raw = msgspec.field(default=_NONE, name="amazon-bedrock-trace")
     metrics: msgspec.Raw = msgspec.field(default=_NONE, name="amazon-bedrock-invocationMetrics")
 
 
@@ -124,6 +128,16 @@ class _ImageBody(msgspec.Struct, gc=False, rename="camel"):
     """The request body of an image generator."""
 
     image_generation_config: _ImageConfig | None = None
+
+
+class _GuardrailConfig(msgspec.Struct, gc=False, rename="camel"):
+    guardrail_identifier: Any = None
+
+
+class _Guarded(msgspec.Struct, gc=False, rename="camel"):
+    """The request body of a Converse call with a guardrail."""
+
+    guardrail_config: _GuardrailConfig | None = None
 
 
 # A reranker is billed by the query of up to so many documents: 350 documents are four queries. A
@@ -242,6 +256,7 @@ def _event(
         is_correction=False,
         request_metadata=_canonical(metadata),
         guardrail_action=INTERVENED if any(map(_is_blocked, bodies)) else None,
+        guardrail_use=_guardrail_use(parts["input"], bodies, complain),
         reported_by=INVOCATION_LOG,
         tokens=_tokens(parts, bodies, _search_units(logged, parts["input"]), complain),
     )
@@ -540,6 +555,33 @@ def _is_blocked(body: _Body) -> bool:
     for part in (body, *filter(None, inner)):
         words += (part.stop_reason, part.anthropic_stop_reason)
     return any(bytes(word) in _BLOCKED for word in words)
+
+
+def _guardrail_use(request: Fields, bodies: list[_Body], complain: Complain) -> str | None:
+    """Return what guardrails did; unknown units where no trace says how many."""
+    traces = [trace for body in bodies for trace in _traces(body)]
+    units: Mapping[str, Units] = {}
+    try:
+        units = units_of_traces(traces)
+    except (*_UNREADABLE, ValueError):
+        complain("the trace of a guardrail cannot be read; the call is kept without its units")
+    if units:
+        return use_of(units)
+    body = request.get("inputBodyJson", _NONE)
+    # Most requests have none, and may be long.
+    named = _decode_as(body, _Guarded) if b'"guardrailConfig"' in bytes(body) else None
+    config = named.guardrail_config if named else None
+    acted = any(bytes(one.guardrail) != b"null" or _is_blocked(one) for one in bodies)
+    if not (traces or config or acted):
+        return None
+    return use_of({guardrail_id(config.guardrail_identifier if config else None): None})
+
+
+def _traces(body: _Body) -> Iterator[bytes]:
+    for raw in (body.trace, body.bedrock_trace, _fields(body.metadata).get("trace", _NONE)):
+        guardrail = _fields(raw).get("guardrail", _NONE)
+        if bytes(guardrail) != b"null":
+            yield bytes(guardrail)
 
 
 def _bodies(output: Fields) -> Iterator[_Body]:

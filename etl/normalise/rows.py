@@ -49,7 +49,8 @@ class Event(NamedTuple):
 
     Key: ``event_time``, ``event_id``. A log has no event id; one is derived from its request id.
     ``is_home_copy`` is false for the copy of an event that CloudTrail delivers to an account other
-    than the caller's. ``request_metadata`` is a JSON object. ``reported_by``: CLOUDTRAIL or
+    than the caller's. ``request_metadata`` is a JSON object. ``guardrail_use``: the units that
+    guardrails charged, as ``etl.normalise.guardrails`` has them. ``reported_by``: CLOUDTRAIL or
     INVOCATION_LOG.
 
     ``is_correction`` is true for an event that AWS sent later to correct another. It has the
@@ -81,6 +82,7 @@ class Event(NamedTuple):
     is_correction: bool
     request_metadata: str | None = None
     guardrail_action: str | None = None
+    guardrail_use: str | None = None
     reported_by: int = CLOUDTRAIL
     tokens: Tokens | None = None
     correction_id: str | None = None
@@ -102,6 +104,7 @@ def merge_reports(event: Event, logged: Event) -> Event:
         service_tier=event.service_tier or logged.service_tier,
         request_metadata=logged.request_metadata or event.request_metadata,
         guardrail_action=logged.guardrail_action or event.guardrail_action,
+        guardrail_use=logged.guardrail_use or event.guardrail_use,
         reported_by=event.reported_by | logged.reported_by,
     )
 

@@ -14,6 +14,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import NamedTuple
 
+from etl.normalise import guardrails
+
 
 class Count(NamedTuple):
     """A number stored for each call.
@@ -177,6 +179,8 @@ IMAGE_SIZES = (512, 1024, 2048)
 IMAGE_QUALITIES = ("standard", "premium")
 IMAGE_VARIANTS = tuple(f"{n}x{n}_{quality}" for n in IMAGE_SIZES for quality in IMAGE_QUALITIES)
 PRICE_UNITS |= {f"{IMAGE_PRICE}_{variant}": "images" for variant in IMAGE_VARIANTS}
+# No counts of a call: the view guardrail_usage has their costs.
+PRICE_UNITS |= guardrails.PRICE_UNITS
 
 # An estimate, and the kind whose price applies: that of its first count.
 PRICED_ESTIMATES = tuple((kind.estimate, kind.counts[0].price) for kind in KINDS)

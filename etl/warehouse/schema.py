@@ -1336,3 +1336,37 @@ def m027_add_variants(db: Database) -> None:
         drop table old_rate_keys;
     """,
     )
+
+
+@migrations()
+@takes()
+def m028_create_guardrail_uses(db: Database) -> None:
+    """The units that guardrails charged, where a log or an event shows them."""
+    _execute(
+        db,
+        """
+        -- A JSON object: each guardrail's id (empty: unknown) to its units by policy, or to null
+        -- where they are unknown.
+        create table guardrail_uses (
+            guardrail_use_key integer primary key,
+            guardrail_use text not null unique check (json_valid(guardrail_use))
+        ) strict;
+
+        alter table events add column
+            guardrail_use_key integer references guardrail_uses (guardrail_use_key);
+
+        -- The sums of the calls with guardrails, failed ones included.
+        create table guardrail_daily (
+            day text not null,
+            account_key integer not null references accounts (account_key),
+            region_key integer not null references regions (region_key),
+            model_key integer not null references models (model_key),
+            user_key integer not null references users (user_key),
+            application_key integer not null references applications (application_key),
+            guardrail_use_key integer not null references guardrail_uses (guardrail_use_key),
+            calls integer not null,
+            primary key (day, account_key, region_key, model_key, user_key, application_key,
+                guardrail_use_key)
+        ) strict, without rowid;
+    """,
+    )

@@ -118,8 +118,10 @@ def write(db: Database, folder: Path, event: str, maker: dict[str, Any]) -> None
     (folder / "profiles.json").write_text(json.dumps({"inferenceProfileSummaries": [PROFILE]}))
     apply_config(db, RULES, ALIASES)
     fields = {**EVENTS[event], **maker}
-    if event == "a job":
-        fields["requestParameters"] = {**maker.get("requestParameters", {"modelId": HAIKU}), "jobName": "x"}  # fmt: skip
+    if also := {"a job": {"jobName": "x"}, "a call with tokens": {"guardrailIdentifier": "x"}}.get(
+        event
+    ):
+        fields["requestParameters"] = {**maker.get("requestParameters", {"modelId": HAIKU}), **also}
     record = call(1, **fields)
     files = [folder / "profiles.json", write_log(folder / "log.json", [record])]
     if event == "a call that two sources report":

@@ -28,6 +28,7 @@ SAFE = (
     "cost_lines",
     "evidence",
     "freshness",
+    "guardrails",
     "hours_of_day",
     "latest_calls",
     "usage",

@@ -39,7 +39,7 @@ _SHAPE_COLUMNS = (
     "application_key", "found_application_key",
     "error_code_key", "inference_region_key", "service_tier",
     "is_home_copy", "is_correction",
-    "request_metadata_key", "guardrail_action", "reported_by",
+    "request_metadata_key", "guardrail_action", "guardrail_use_key", "reported_by",
 )  # fmt: skip
 
 # Their positions in a row of call_shapes, which begins with the shape's number.
@@ -279,6 +279,7 @@ def _shape_keys(names: Names, rules: Sequence[CompiledRule], event: Event) -> tu
         event.is_correction,
         names.request_metadata(event.request_metadata),
         event.guardrail_action,
+        names.guardrail_use(event.guardrail_use),
         event.reported_by,
     )
 

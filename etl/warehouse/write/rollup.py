@@ -5,6 +5,7 @@
   are subtracted, the new ones added. All sums are whole numbers, so nothing drifts.
 - **Estimated part**: computed again for hours that changed and have CloudWatch totals, and also
   applied as a difference, only to rows whose estimate changed.
+- **Guardrails**: ``guardrail_daily`` has the sums of the calls with a ``guardrail_use_key``.
 - A row without calls and without an estimate is deleted.
 
 Code that adds or subtracts usage must call ``renew`` with its hours before committing. Calls before
@@ -39,6 +40,12 @@ _RATE_KEY = ("model_key", "region_key", "service_tier", "min_input_tokens", "var
 _WHO = ("account_key", "rate_key", "user_key", "application_key", "token_source_key")
 
 _KEY = ("hour", *_WHO)
+
+# The key of guardrail_daily, after the day.
+_GUARDED = (
+    *("account_key", "region_key", "model_key", "user_key", "application_key"),
+    "guardrail_use_key",
+)
 
 # Each rollup, its time column, and the expression that derives it from an hour. Without the cast,
 # SQLite would use only the first column of the key, the day, in a lookup.
@@ -124,6 +131,7 @@ def rebuild_rollups(db: Database) -> None:
         f" where {_IS_ESTIMATED}"
     )
     db.execute(f"delete from usage_hourly where {_IS_EMPTY}")
+    db.execute("delete from guardrail_daily where day >= ?", [kept_from[:10]])
     db.execute("delete from usage_daily")
     columns = _list((*_WHO, *_KNOWN, _RARE))
     db.execute(
@@ -204,6 +212,22 @@ def _apply(db: Database, relation: str, sign: str) -> None:
     _note(db, "usage_changes")
     if sign == "-":
         _delete_empty(db, "usage_changes")
+    # Most warehouses have no guardrails: the calls are not read again for them.
+    if db.execute("select 1 from guardrail_uses limit 1").fetchone():
+        _apply_guardrails(db, relation, sign)
+
+
+def _apply_guardrails(db: Database, relation: str, sign: str) -> None:
+    """Add the calls with guardrails to their days (sign +), or subtract them (-)."""
+    group = f"{_DAY}, {_list(_GUARDED)}"
+    db.execute(
+        f"insert into guardrail_daily (day, {_list(_GUARDED)}, calls)"
+        f" select {group}, {sign}sum(calls + failed_calls) from {relation} as usage"
+        f" where guardrail_use_key is not null group by {group}"
+        " on conflict do update set calls = calls + excluded.calls"
+    )
+    if sign == "-":
+        db.execute("delete from guardrail_daily where calls = 0")
 
 
 def _add_changes(db: Database, columns: Sequence[str]) -> None:
