@@ -75,7 +75,7 @@ def import_command(file: Path, force_new: bool, db: Path) -> None:
     service_tier      standard, batch, flex, priority, latency or ultrafast
     token_kind        input, output, cache_read, cache_write_5m,
                       cache_write_30m, cache_write_1h, image,
-                      search_unit or guardrail_POLICY
+                      search_unit, video_second or guardrail_POLICY
     min_input_tokens  0, or: only for requests with more input than this
     usd_per_mtok      micro-dollars per million tokens (or units):
                       3300000 is $3.30

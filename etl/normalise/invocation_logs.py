@@ -2,11 +2,12 @@
 logging is enabled.
 
 Bodies are prompts and responses. The request body is decoded only for a reranker's number of
-documents, for the size and quality of images, and for the id of a guardrail. The response body is
-decoded only for numbers that are found nowhere else (how cache writes divide by lifetime, how many
-images there are, what guardrails charge) and for whether a guardrail intervened. Anything except a
-number, the id of a guardrail or one of a few fixed words stays bytes of the record: no text of a
-body leaves this module in a row, a complaint or an error.
+documents, for the size and quality of images, for the length of a video, and for the id of a
+guardrail. The response body is decoded only for numbers that are found nowhere else (how cache
+writes divide by lifetime, how many images there are, how long a video is, what guardrails charge)
+and for whether a guardrail intervened. Anything except a number, the id of a guardrail or one of a
+few fixed words stays bytes of the record: no text of a body leaves this module in a row, a
+complaint or an error.
 
 A log identifies its caller only by ARN. A person whom CloudTrail identifies by something the ARN
 lacks (the source identity, a federated session) appears as the role.
@@ -34,7 +35,14 @@ from etl.normalise.fields import count, mapping, text, utc_time
 from etl.normalise.guardrails import Units, guardrail_id, units_of_traces, use_of
 from etl.normalise.identity import Identity, parse_identity
 from etl.normalise.rows import INVOCATION_LOG, Event, Tokens
-from etl.normalise.token_kinds import IMAGE_SIZES, INPUT_KINDS, KINDS, TokenKind, counts_of
+from etl.normalise.token_kinds import (
+    IMAGE_SIZES,
+    INPUT_KINDS,
+    KINDS,
+    VIDEO_VARIANTS,
+    TokenKind,
+    counts_of,
+)
 from etl.normalise.token_sources import (
     BODY_TOKENS,
     LOG_TOKENS,
@@ -99,6 +107,9 @@ class _Body(msgspec.Struct, gc=False, rename="camel"):
     anthropic_stop_reason: msgspec.Raw = msgspec.field(default=_NONE, name="stop_reason")
     images: msgspec.Raw = _NONE
     artifacts: msgspec.Raw = _NONE
+    video: msgspec.Raw = msgspec.field(default=_NONE, name="outputVideoDurationSeconds")
+    video_height: Any = msgspec.field(default=None, name="outputVideoHeight")
+    video_width: Any = msgspec.field(default=None, name="outputVideoWidth")
     guardrail: msgspec.Raw = msgspec.field(default=_NONE, name="amazon-bedrock-guardrailAction")
     trace: msgspec.Raw = _NONE
     bedrock_trace: msgspec.Raw = msgspec.field(default=_NONE, name="amazon-bedrock-trace")
@@ -130,6 +141,27 @@ class _ImageBody(msgspec.Struct, gc=False, rename="camel"):
     image_generation_config: _ImageConfig | None = None
 
 
+class _VideoConfig(msgspec.Struct, gc=False, rename="camel"):
+    """What is asked of Nova Reel."""
+
+    duration_seconds: Any = None
+    dimension: Any = None
+
+
+class _VideoBody(msgspec.Struct, gc=False, rename="camel"):
+    """The request body of a video generator: Nova Reel's, or Luma Ray's two fields."""
+
+    video_generation_config: _VideoConfig = msgspec.field(default_factory=_VideoConfig)
+    duration: Any = None
+    resolution: Any = None
+
+
+class _AsyncBody(msgspec.Struct, gc=False, rename="camel"):
+    """The same, as StartAsyncInvoke takes it."""
+
+    model_input: msgspec.Raw = _NONE
+
+
 class _GuardrailConfig(msgspec.Struct, gc=False, rename="camel"):
     guardrail_identifier: Any = None
 
@@ -145,6 +177,12 @@ class _Guarded(msgspec.Struct, gc=False, rename="camel"):
 # pricing, notes on Rerank models (checked 2026-11-29 in copies of the page).
 _DOCUMENTS_A_QUERY = 100
 _RERANKERS = re.compile(r"(?:^|[/.])(?:amazon|cohere)\.rerank")
+
+# The models that are billed by the second of the video that they make. Others answer in words, or
+# are billed by the second of what they are shown, which no log has.
+_VIDEO_MAKERS = re.compile(r"(?:^|[/.])(?:amazon\.nova-reel|luma\.ray)")
+_SECONDS = re.compile(r"([1-9][0-9]{0,3})s?")
+_DIMENSION = re.compile(r"([1-9][0-9]{0,4})x([1-9][0-9]{0,4})")
 
 # A chunk without any of these has no usage. Most chunks of a stream are such.
 _MARKS = (b'"usage"', b'"amazon-bedrock-', b"guardrail_intervened")
@@ -258,7 +296,7 @@ def _event(
         guardrail_action=INTERVENED if any(map(_is_blocked, bodies)) else None,
         guardrail_use=_guardrail_use(parts["input"], bodies, complain),
         reported_by=INVOCATION_LOG,
-        tokens=_tokens(parts, bodies, _search_units(logged, parts["input"]), complain),
+        tokens=_tokens(logged, parts, bodies, complain),
     )
 
 
@@ -318,16 +356,18 @@ class _Found(NamedTuple):
 
 
 def _tokens(
-    parts: Mapping[str, Fields], bodies: list[_Body], search_units: int | None, complain: Complain
+    logged: _LogRecord, parts: Mapping[str, Fields], bodies: list[_Body], complain: Complain
 ) -> Tokens | None:
     """Return the counts of the record and of the body's usage, the more useful of each."""
     found = _find_counts(parts, bodies, complain)
     values: dict[str, int | None] = {kind: one.reading.value for kind, one in found.items()}
     written = values.get("cache_write")
     values["cache_write"], values["cache_write_1h"] = _divide(written, _usage(bodies), complain)
-    values["image"], values["search"] = _images(bodies), search_units
+    values["image"], values["search"] = _images(bodies), _search_units(logged, parts["input"])
     source, sources = _sources(found)
     variant = _variant(parts["input"]) if values["image"] else None
+    values["video"], resolution = _video(logged, parts, bodies)
+    variant = variant or resolution
     tokens = Tokens._make((source, *counts_of(values), None, sources, variant))
     return None if all(value is None for value in tokens.counts) else tokens
 
@@ -547,6 +587,46 @@ def _search_units(logged: _LogRecord, request: Fields) -> int | None:
     body = _decode_as(request.get("inputBodyJson", _NONE), _RerankBody)
     documents = _decode_as(body.documents, list[msgspec.Raw]) if body else None
     return -(-len(documents) // _DOCUMENTS_A_QUERY) if documents else None
+
+
+def _video(
+    logged: _LogRecord, parts: Mapping[str, Fields], bodies: list[_Body]
+) -> tuple[int | None, str | None]:
+    """Return the seconds of a generated video, and its resolution; None where unknown.
+
+    A failed call made none. What the response says comes first if it is a whole number: a file may
+    be a frame longer than what was asked for and is billed. The request names the resolution.
+    """
+    model = text(logged.model_id) or ""
+    if _VIDEO_MAKERS.search(model) is None or text(logged.error_code) is not None:
+        return None, None
+    body = parts["input"].get("inputBodyJson", _NONE)
+    outer = _decode_as(body, _AsyncBody)
+    inner = outer.model_input if outer and bytes(outer.model_input) != b"null" else body
+    asked = _decode_as(inner, _VideoBody) or _VideoBody()
+    of_record = _decode_as(logged.output, _Body)
+    made = [*bodies, *([of_record] if of_record else [])]
+    config = asked.video_generation_config
+    seconds = [*(_seconds(one.video) for one in made), _seconds(config.duration_seconds)]
+    seconds.append(_seconds(asked.duration))
+    sizes = [asked.resolution, _side(config.dimension)]
+    sizes += [_side(f"{one.video_width}x{one.video_height}") for one in made]
+    known = (size for size in sizes if isinstance(size, str) and size in VIDEO_VARIANTS)
+    found = next(filter(None, seconds), None)
+    return found, next(known, None) if found else None
+
+
+def _seconds(value: object) -> int | None:
+    """Return a whole number of seconds, as Nova Reel (6) or Luma Ray ("6s") writes it."""
+    written = bytes(value).decode() if isinstance(value, msgspec.Raw) else str(value)
+    found = _SECONDS.fullmatch(written.removesuffix(".0"))
+    return int(found[1]) if found else None
+
+
+def _side(dimension: object) -> str | None:
+    """Return the resolution of "1280x720", by the shorter side: 720p."""
+    found = _DIMENSION.fullmatch(dimension) if isinstance(dimension, str) else None
+    return f"{min(map(int, found.groups()))}p" if found else None
 
 
 def _is_blocked(body: _Body) -> bool:

@@ -18,7 +18,8 @@ class Tokens(NamedTuple):
     without a stated lifetime is in ``cache_write_5m``, and ``cache_write_1h`` is None.
 
     ``input_sources``: the sources (``bit_of``) of the input and of the cache counts above zero,
-    where they are not ``source`` alone. ``variant``: of the images, one of ``IMAGE_VARIANTS``.
+    where they are not ``source`` alone. ``variant``: of the images, one of ``IMAGE_VARIANTS``, or
+    of the video, one of ``VIDEO_VARIANTS``.
     """
 
     source: str
@@ -29,6 +30,7 @@ class Tokens(NamedTuple):
     cache_write_1h: int | None = None
     images: int | None = None
     search_units: int | None = None
+    video_seconds: int | None = None
     service_tier: str | None = None
     input_sources: int | None = None
     variant: str | None = None

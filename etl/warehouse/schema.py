@@ -1370,3 +1370,21 @@ def m028_create_guardrail_uses(db: Database) -> None:
         ) strict, without rowid;
     """,
     )
+
+
+@migrations()
+@takes(seconds=1, per="usage_hourly")
+def m028b_add_video_seconds(db: Database) -> None:
+    """Seconds of video, in which video generators are billed. Nothing is known so far."""
+    reported = ("tokens", "cloudtrail_tokens", "token_reports", "corrections", "pending_tokens")
+    for table in reported:
+        db.execute(f"alter table {table} add column video_seconds integer")
+    for table in ("usage_hourly", "usage_daily"):
+        for column in ("video_seconds", "video_unknown_calls"):
+            db.execute(f"alter table {table} add column {column} integer not null default 0")
+        db.execute(f"alter table {table} add column estimated_video_seconds integer")
+        db.execute(f"update {table} set video_unknown_calls = calls")
+    for table in _COSTS:
+        db.execute(f"alter table {table} add column video_seconds integer")
+    for column in ("video_second_rate", "video_second_list_rate"):
+        db.execute(f"alter table priced_rates add column {column} integer")
