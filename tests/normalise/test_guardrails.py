@@ -120,8 +120,9 @@ def test_what_they_cost_is_beside_all_other_costs(db: Database, tmp_path: Path) 
         call(1),
         call(6, eventName="ApplyGuardrail", requestParameters={"guardrailIdentifier": "xyz"}),
     ]
-    load(db, write_log(tmp_path / "trail.json", trail))
+    # The log's call is replaced by the event's, then seen again.
     load(db, write_invocation_log(tmp_path / "log.jsonl", log))
+    load(db, write_log(tmp_path / "trail.json", trail))
     load(db, write_invocation_log(tmp_path / "again.jsonl", log))
     view = "select region, guardrail_id, policy, calls, units, cost_usd, missing from guardrail_usage order by 1, 2, 3"
     # litellm 1.110.2, bedrock/guardrails; AWS Price List for London.
