@@ -618,7 +618,9 @@ def _video(
 
 def _seconds(value: object) -> int | None:
     """Return a whole number of seconds, as Nova Reel (6) or Luma Ray ("6s") writes it."""
-    written = bytes(value).decode(errors="replace") if isinstance(value, msgspec.Raw) else str(value)
+    if isinstance(value, msgspec.Raw):
+        value = bytes(value).decode(errors="replace")
+    written = str(value)
     found = _SECONDS.fullmatch(written.removesuffix(".0"))
     return int(found[1]) if found else None
 

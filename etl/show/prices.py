@@ -94,10 +94,10 @@ def print_gaps(rows: Sequence[Row], format_: str, guardrails: str = "") -> None:
         show_csv(_csv(rows))
     elif rows:
         _print_gap_table(rows, open_console())
-    if not rows:
-        click.echo(NO_GAPS, err=True)
     if guardrails:
         click.echo(f"{guardrails} (view guardrail_usage).", err=True)
+    elif not rows:
+        click.echo(NO_GAPS, err=True)
 
 
 _GAP_CELLS: Mapping[str, Callable[[Row], str]] = {
