@@ -40,6 +40,7 @@ from etl.sync.run import SyncOptions, sync_places
 from etl.warehouse.database import open_warehouse
 from tests.aws import ACCOUNT, NOW, REGION, FakeAws, FakeClock
 from tests.aws.logs import GROUP
+from tests.cases import cases
 from tests.cli.policies import FREE, allowed, policy, requested
 from tests.cli.running import run
 from tests.support import HAIKU, call, logged
@@ -203,7 +204,7 @@ def test_a_role_may_trust_a_caller(arn: str) -> None:
     ]
 
 
-@pytest.mark.parametrize(
+@cases(
     ("words", "message"),
     [
         (["--trust", "arn:aws:sts::111122223333:assumed-role/Ops/me"], "it must look like"),

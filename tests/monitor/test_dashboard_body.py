@@ -15,6 +15,7 @@ import pytest
 
 from etl.monitor.cloudwatch_dashboard import dashboard_body, projection, search
 from etl.monitor.encoding import to_dimension
+from tests.cases import cases
 
 METRICS = ("InputTokens", "OutputTokens", "CostUSD")
 Values = list[float | None]
@@ -65,7 +66,7 @@ def test_ids_are_cloudwatch_s_and_unique_in_their_widget() -> None:
         assert all(re.fullmatch(r"[a-z][A-Za-z0-9_]*", one) for one in ids)
 
 
-@pytest.mark.parametrize("name", ["Search", "it's", 'say "hi"', "a\\b", "Süche", "x" * 5000])
+@cases("name", ["Search", "it's", 'say "hi"', "a\\b", "Süche", "x" * 5000])
 def test_no_name_breaks_out_of_a_search(name: str) -> None:
     found = search("CostUSD", 300, name)
     start = """SEARCH('{"Custom/BedrockUsage",Application,ModelId} MetricName="CostUSD" Application=\""""

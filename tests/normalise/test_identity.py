@@ -2,9 +2,8 @@
 
 from typing import Any
 
-import pytest
-
 from etl.normalise.identity import parse_identity
+from tests.cases import cases
 from tests.support import ACCOUNT, role_identity, user_identity
 
 SSO_ROLE = "AWSReservedSSO_BedrockUser_0123456789abcdef"
@@ -14,7 +13,7 @@ def federated(provider: str) -> dict[str, Any]:
     return {"webIdFederationData": {"federatedProvider": provider}}
 
 
-@pytest.mark.parametrize(
+@cases(
     ("identity", "user"),
     [
         (user_identity("alice"), "alice"),

@@ -30,6 +30,7 @@ from etl.normalise.price_list import (
 )
 from etl.warehouse.price_file import PriceRow, parse_prices
 from etl.warehouse.price_sync import known_book, price_list_tables, sync_prices
+from tests.cases import cases
 from tests.prices.offer_files import (
     BEDROCK,
     FOUNDATION,
@@ -539,7 +540,7 @@ def test_a_long_price_has_the_threshold_of_the_book() -> None:
     )
 
 
-@pytest.mark.parametrize(
+@cases(
     "content",
     [
         b"",

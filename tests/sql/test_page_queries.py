@@ -12,6 +12,7 @@ import pytest
 from sqlite_utils import Database
 
 from etl.sql_files import sql_names, sql_text
+from tests.cases import cases
 from tests.support import (
     HAIKU,
     SONNET,
@@ -233,7 +234,7 @@ def test_usage_of_a_restricted_visitor_is_that_of_its_applications(
     assert ask(days, "usage", _visitor_applications="[]") == []
 
 
-@pytest.mark.parametrize("name", FILES)
+@cases("name", FILES)
 def test_each_head_has_its_question_and_grain(name: str) -> None:
     text = sql_text(f"pages/{name}")
     assert text.startswith("-- ")

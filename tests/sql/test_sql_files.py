@@ -14,6 +14,7 @@ from etl.sql_files import SqlTextError, compose, sql_names, sql_text
 from etl.warehouse.database import VIEW_LAYERS
 from scripts import print_sql
 from scripts.measure_repeats import repeated, share, sources
+from tests.cases import cases
 
 MACROS = {
     "macros/money": "{% macro dollars(column) %}\nround(\n    {{ column }} / 1e12,\n    9\n)\n{%- endmacro %}"
@@ -31,7 +32,7 @@ def test_an_insertion_is_indented_like_its_line() -> None:
     )
 
 
-@pytest.mark.parametrize(
+@cases(
     ("text", "said"),
     [
         ("select {{ money.dolars('cost') }}", "dolars"),

@@ -17,6 +17,7 @@ from etl.sql_files import compose, sql_names
 from etl.web.site import DATABASE
 from scripts import datasette_metadata
 from scripts.datasette_metadata import MetadataError, canned_query, metadata, schema
+from tests.cases import cases
 from tests.web.pages import CHARTS, METADATA, QUERIES, TABLES, Pages
 
 # People have these bookmarked.
@@ -53,7 +54,7 @@ def test_a_canned_query_is_its_file() -> None:
     }
 
 
-@pytest.mark.parametrize(
+@cases(
     ("old", "new", "said"),
     [
         ("-- title:", "-- titel:", "titel: Cost per day"),
