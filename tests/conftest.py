@@ -44,7 +44,7 @@ botocore.hooks.EventAliaser._alias_event_name = _remembered_alias
 # Do not search long-lived objects for garbage again and again.
 gc.set_threshold(100_000, 50, 100)
 
-# A new warehouse takes 150 ms, and the tests make two thousand: its initial content is built once in
+# A new warehouse takes 300 ms, and the tests make two thousand: its initial content is built once in
 # this process. Processes that a test starts build theirs in the ordinary way.
 database._new_content = functools.cache(database._new_content)
 
