@@ -169,7 +169,7 @@ TRAIL = '[sources.trail]\nuri = "logs"\n'
 GROUP = '[sources.invocation_logs]\nlog_group = "/bedrock"\n'
 
 
-@pytest.mark.parametrize(
+@cases(
     ("text", "chosen", "sources"),
     [
         ("", (), STANDARD),
@@ -232,7 +232,7 @@ UNKNOWN_KEYS = [
 ]
 
 
-@pytest.mark.parametrize(("text", "parts"), UNKNOWN_KEYS)
+@cases(("text", "parts"), UNKNOWN_KEYS)
 def test_an_unknown_key_is_refused_and_the_right_one_named(
     tmp_path: Path, text: str, parts: list[str]
 ) -> None:
@@ -263,7 +263,7 @@ WRONG_TYPES = [
 ]  # fmt: skip
 
 
-@pytest.mark.parametrize(("text", "message"), WRONG_TYPES)
+@cases(("text", "message"), WRONG_TYPES)
 def test_a_wrong_type_is_refused_with_its_place(tmp_path: Path, text: str, message: str) -> None:
     assert complaint(tmp_path, text).startswith(message)
 
@@ -349,7 +349,7 @@ WRONG_VALUES = [
 ]  # fmt: skip
 
 
-@pytest.mark.parametrize(("text", "message"), WRONG_VALUES)
+@cases(("text", "message"), WRONG_VALUES)
 def test_a_value_that_cannot_be_is_refused(tmp_path: Path, text: str, message: str) -> None:
     assert complaint(tmp_path, text).startswith(message)
 
@@ -500,7 +500,7 @@ WRONG_VISITS = [
 ]  # fmt: skip
 
 
-@pytest.mark.parametrize(("text", "message"), WRONG_VISITS)
+@cases(("text", "message"), WRONG_VISITS)
 def test_a_visit_that_cannot_be_is_refused_without_a_secret(
     tmp_path: Path, text: str, message: str
 ) -> None:

@@ -17,6 +17,7 @@ from etl.errors import ConfigError
 from etl.sources import download, price_list
 from tests.aws import ACCOUNT, FakeAws, Fault
 from tests.aws.calls import Answer
+from tests.cases import cases
 from tests.cli.policies import FREE, allowed, policy, requested
 from tests.cli.running import run
 from tests.prices.offer_files import BEDROCK, FOUNDATION, SERVICE, Product, offer, sold_as
@@ -208,7 +209,7 @@ def test_without_calls_all_regions_are_read(lists: Any) -> None:
     assert {row[0] for row in synced()} == {"eu-west-1", "us-east-1"}
 
 
-@pytest.mark.parametrize(
+@cases(
     ("words", "message"),
     [
         (["--region", "us-esat-1"], "is not an AWS region"),

@@ -162,7 +162,7 @@ def projected(now: datetime, cost_of: Callable[[datetime], float | None]) -> flo
     return float(math_reader.known["projected"][-1])
 
 
-@pytest.mark.parametrize(
+@cases(
     "now",
     [
         datetime(2026, 11, 20, 12, 30, tzinfo=UTC),
@@ -172,7 +172,6 @@ def projected(now: datetime, cost_of: Callable[[datetime], float | None]) -> flo
         datetime(2028, 2, 29, 5, 0, tzinfo=UTC),
         datetime(2028, 3, 1, 5, 0, tzinfo=UTC),
     ],
-    ids=str,
 )
 def test_even_spending_is_projected_to_all_hours_of_the_month(now: datetime) -> None:
     hours = calendar.monthrange(now.year, now.month)[1] * 24

@@ -170,7 +170,7 @@ def test_the_service_tier_where_it_is_stated(fields: dict[str, Any], tier: str |
 # -- who ------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize(
+@cases(
     "identity",
     [
         user_identity("alice"),
@@ -182,7 +182,6 @@ def test_the_service_tier_where_it_is_stated(fields: dict[str, Any], tier: str |
         {"type": "Root", "arn": f"arn:aws:iam::{ACCOUNT}:root", "accountId": ACCOUNT},
         {"type": "FederatedUser", "arn": f"arn:aws-us-gov:sts::{ACCOUNT}:federated-user/reports"},
     ],
-    ids=lambda identity: identity["arn"].rpartition(":")[2],
 )
 def test_a_caller_is_the_one_that_cloudtrail_names(identity: dict[str, Any]) -> None:
     from_trail = parse_event(call(userIdentity=identity)).row

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import subprocess
 import sys
 from pathlib import Path
 
@@ -116,7 +115,6 @@ def test_what_is_repeated() -> None:
     assert repeated(texts) == {"a": (6, 8), "b": (6, 6), "c": (0, 5), "d": (0, 2)}
 
 
-def test_a_text_can_be_printed() -> None:
-    command = [sys.executable, "-m", "scripts.print_sql", "marts/user_costs"]
-    printed = subprocess.run(command, check=True, capture_output=True, text=True).stdout
-    assert printed == sql_text("marts/user_costs")
+def test_a_text_can_be_printed(capsys: pytest.CaptureFixture[str]) -> None:
+    print_sql.main(["marts/user_costs"])
+    assert capsys.readouterr().out == sql_text("marts/user_costs")

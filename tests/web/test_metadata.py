@@ -157,7 +157,7 @@ def test_every_query_lists_its_parameters(pages: Pages) -> None:
         assert query["params"] == PARAMETERS or name not in CONTRACT, name
 
 
-@pytest.mark.parametrize("name", CHARTS)
+@cases("name", CHARTS)
 def test_every_chart_draws_columns_of_its_query(pages: Pages, name: str) -> None:
     shown = set(pages.rows(name)[0])
     fragment = QUERIES[name]["fragment"]
