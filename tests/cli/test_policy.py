@@ -427,13 +427,13 @@ def aws() -> Iterator[FakeAws]:
     with FakeAws(FakeClock(NOW)) as fake, environment(fake.environment()):
         fake.organization([OTHER])
         fake.role(OTHER, "Reader")
-        # Two requests: one of both accounts would be one call, with the profile or the model of its
-        # log, whichever is read first.
+        # No two profiles of AWS have one id, and no two calls: what is known of one account would be
+        # taken for the other's, depending on which is read first.
         for number, account in enumerate((ACCOUNT, OTHER), 1):
             place = fake.place(account)
             model = place.foundation_model(HAIKU, "Claude 3 Haiku")
             place.application_profile("listed", "Chat", model)
-            hidden = place.application_profile("hidden", "Chat", model, hidden=True)
+            hidden = place.application_profile(f"hidden{number}", "Chat", model, hidden=True)
             when = (NOW - timedelta(hours=2)).isoformat()
             identity = {"type": "Root", "accountId": account}
             place.deliver(
