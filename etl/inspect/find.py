@@ -159,12 +159,9 @@ def _events_of(
 
 
 def _may_match(raw: bytes, mark: str | None) -> bool:
-    if is_object(raw) and not _may_be_ours(raw):
+    if is_object(raw) and not may_be_bedrock(raw):
         return False
     return mark is None or mark.encode("utf-8", "replace") in raw or b"\\u" in raw
-
-
-_may_be_ours = may_be_bedrock(has_escapes=True)
 
 
 def _raw_events(

@@ -247,7 +247,7 @@ def test_what_is_no_record_is_rejected_by_the_id_of_its_event(world: World) -> N
     no_count = "input.inputTokenCount is not a whole number of tokens; the call is kept without it"
     assert world.rows("select file, position, substr(reason, 1, 80) from rejects order by 2") == [
         (STREAM, event_id(3), "no requestId: it cannot be matched with the calls that CloudTrail reports"),
-        (STREAM, event_id(4), "not a readable JSON object"),
+        (STREAM, event_id(4), "not JSON (at character 1)"),
         (STREAM, event_id(5), no_count[:80]),
     ]  # fmt: skip
     sync(world)
