@@ -100,9 +100,10 @@ class _Part:
 
 
 def _tar(content: Iterable[bytes]) -> Iterator[Member | Unreadable]:
-    stream, number = _Stream(content), 0
+    stream, number, is_ended = _Stream(content), 0, False
     while len(header := stream.exactly(_BLOCK)) == _BLOCK:
         if not header.strip(b"\0"):
+            is_ended = True
             continue
         size = _size(header)
         if size is None or _checksum(header) != _octal(header[148:156]):
@@ -116,9 +117,10 @@ def _tar(content: Iterable[bytes]) -> Iterator[Member | Unreadable]:
         for _ in part:
             pass
         if part.left:
-            yield Unreadable(f"member {number}", "the tar is truncated")
-            return
+            break
         stream.exactly(-size % _BLOCK)
+    if not is_ended:
+        yield Unreadable("file", "the tar is truncated; everything before that was read")
 
 
 def _size(header: bytes) -> int | None:

@@ -23,8 +23,8 @@ from etl.sources.split import LIST_KEYS, Raw, load_value
 
 MAX_LEVELS = 8
 
-# Bedrock writes this when logging is enabled, to check its permission.
-PERMISSION_CHECK = "Permissions are correctly set for Amazon Bedrock logs."
+# What Bedrock and CloudWatch Logs write to check that they may.
+CHECKS = ("Permissions are correctly set for Amazon Bedrock logs.", "CWL CONTROL MESSAGE:")
 
 EVENT, LOGGED_CALL = "event", "logged call"
 
@@ -32,10 +32,18 @@ Fields = Mapping[str, msgspec.Raw]
 
 
 class Envelope(NamedTuple):
-    """``path``: the keys to the content, in lower case. ``name``: as people know it."""
+    """``path``: the keys to the content, in lower case. ``name``: as people know it.
+
+    ``is_list``: it holds a list of envelopes, and is none itself.
+    """
 
     path: tuple[str, ...]
     name: str
+    is_list: bool = False
+
+
+def _named(*keys: str, is_list: bool = False) -> tuple[Envelope, ...]:
+    return tuple(Envelope((key,), key, is_list) for key in keys)
 
 
 # The first whose content holds a record counts: one event may be in an object several times.
@@ -47,24 +55,25 @@ ENVELOPES = (
     Envelope(("@message",), "@message of CloudWatch Logs"),
     Envelope(("cloudtrailevent",), "CloudTrailEvent of LookupEvents"),
     Envelope(("awslogs", "data"), "awslogs.data of CloudWatch Logs"),
-    Envelope(("logevents",), "logEvents of CloudWatch Logs"),
-    Envelope(("kinesis", "data"), "kinesis.data"),
-    Envelope(("sns", "message"), "Sns.Message"),
+    Envelope(("kinesis", "data"), "data of Kinesis"),
+    Envelope(("sns", "message"), "Message of SNS"),
     Envelope(("detail",), "detail of EventBridge"),
     Envelope(("_source",), "_source of Elastic"),
     Envelope(("body", "stringvalue"), "body of OpenTelemetry"),
-    *(
-        Envelope((key,), key)
-        for key in (
-            *("records", "events", "results", "queryresultrows", "messages", "entries", "hits"),
-            *("resourcelogs", "scopelogs", "logrecords", "streams", "values", "rows", "logs"),
-            *("items", "response", "rawresponse"),
-            *("event", "result", "message", "body", "data", "log", "line", "msg", "raw"),
-            *("record", "payload", "value", "attributes", "content", "fields", "source"),
-            *("requestpayload", "responsepayload", "jsonpayload", "textpayload", "record_content"),
-            *("record_value", "raw_event", "rawevent", "raw_log", "rawlog", "original", "src"),
-            *("variant", "json", "text", "v", "document", "doc", "cloudtrail", "cloudtrail_event"),
-        )
+    Envelope(("hits", "hits"), "hits of Elastic", is_list=True),
+    Envelope(("data", "result"), "result of Loki", is_list=True),
+    *_named(
+        *("logevents", "records", "events", "results", "queryresultrows", "messages", "entries"),
+        *("resourcelogs", "scopelogs", "logrecords", "streams", "values", "rows", "logs", "items"),
+        is_list=True,
+    ),
+    *_named(
+        *("event", "result", "message", "body", "data", "log", "line", "msg", "raw", "record"),
+        *("payload", "value", "attributes", "content", "fields", "source", "response"),
+        *("rawresponse", "requestpayload", "responsepayload", "jsonpayload", "textpayload"),
+        *("record_content", "record_value", "raw_event", "rawevent", "raw_log", "rawlog"),
+        *("original", "src", "variant", "json", "text", "v", "document", "doc", "cloudtrail"),
+        "cloudtrail_event",
     ),
 )
 
@@ -318,30 +327,31 @@ def _is_wrapped(fields: Fields) -> bool:
 
 
 def is_other(fields: Fields) -> bool:
-    """Say whether an object that holds no record is one that deliveries send now and then."""
-    return "detail-type" in fields or bytes(fields.get("messageType", b"")) == b'"CONTROL_MESSAGE"'
+    """Say whether an object that holds no record is an event of EventBridge's for others."""
+    return "detail-type" in fields
 
 
-def contents(fields: Fields) -> Iterator[tuple[str, str, Raw]]:
-    """Yield what an object may wrap, the likeliest first: the envelope's name, key and content."""
+def contents(fields: Fields) -> Iterator[tuple[Envelope, str, bytes]]:
+    """Yield what an object may wrap, the likeliest first: the envelope, its key and content."""
     lower = {key.lower(): (key, raw) for key, raw in fields.items() if len(key) <= _KEY_LETTERS}
     taken: set[str] = set()
-    for path, name in ENVELOPES:
+    for envelope in ENVELOPES:
+        path = envelope.path
         if path[0] not in lower or path[0] in taken:
             continue
-        key, content = lower[path[0]]
-        raw: Raw = content
+        key, raw = lower[path[0]]
         if len(path) > 1:
             inner = _inner(raw, path[1])
             if inner is None:
                 continue
             key, raw = f"{key}.{inner[0]}", inner[1]
-        if bytes(raw).startswith((b"{", b"[", b'"')):
+        content = bytes(raw)
+        if content.startswith((b"{", b"[", b'"')):
             taken.add(path[0])
-            yield name, key, raw
+            yield envelope, key, content
 
 
-def _inner(raw: Raw, wanted: str) -> tuple[str, Raw] | None:
+def _inner(raw: Raw, wanted: str) -> tuple[str, msgspec.Raw] | None:
     if not bytes(raw).startswith(b"{"):
         return None
     fields = fields_of(raw)

@@ -21,6 +21,7 @@ import csv
 import io
 import json
 import re
+from collections import deque
 from collections.abc import Generator, Iterable, Iterator, Sequence
 from itertools import chain
 from typing import Any, NamedTuple
@@ -30,10 +31,11 @@ import msgspec
 from etl.errors import RejectError, reason_of
 from etl.sources import archives
 from etl.sources.envelopes import (
+    CHECKS,
     EVENT,
     LOGGED_CALL,
     MAX_LEVELS,
-    PERMISSION_CHECK,
+    Envelope,
     Fields,
     Unfit,
     contents,
@@ -87,11 +89,10 @@ _NO_JSON = (msgspec.MsgspecError, UnicodeDecodeError, RecursionError)
 _MOMENT = re.compile(
     rb'"?(?:[0-9]{10,19}(?:\.[0-9]+)?|[0-9]{4}-[0-9]{2}-[0-9]{2}[T ][0-9:.Z+]+)"?\Z'
 )
-_BASE64 = re.compile(r"[A-Za-z0-9+/_-]{16,}={0,2}")
-_SPACE = re.compile(r"\s+")
-_URL_SAFE = str.maketrans("-_", "+/")
-# Bytes that a document, or compressed data, begins with.
-_CONTENT = re.compile(rb'\s*(?:[{\[]|"[{\[]|[0-9]{4}-[0-9]{2}-[0-9]{2}|[A-Za-z0-9+/]{16})')
+_BASE64 = re.compile(rb"[A-Za-z0-9+/_-]{16,}={0,2}")
+_URL_SAFE = bytes.maketrans(b"-_", b"+/")
+# No text has others of the control characters.
+_NO_TEXT = re.compile(rb"[\x00-\x08\x0e-\x1a\x1c-\x1f]")
 
 # The columns of a table that hold whole records.
 _WHOLE_COLUMNS = frozenset({"@message", "_raw", "message", "cloudtrailevent", "raw", "event"})
@@ -309,7 +310,7 @@ class Peeler:
             has_any = yield from self._within(fields, at, problems)
             if has_any:
                 return
-            if is_other(fields):
+            if is_other(fields) and all(one.reason == UNKNOWN for one in problems):
                 yield at.item("other", raw)
             elif key in _WANTED and not problems:
                 yield at.problem(f"no {_WANTED[key]}")
@@ -327,9 +328,9 @@ class Peeler:
         for position, row in tables(fields):
             has_any = True
             yield from self._value(row, at.within(position), None)
-        for name, key, raw in () if has_any else contents(fields):
+        for envelope, key, raw in () if has_any else contents(fields):
             own: list[Unreadable] = []
-            has_any = yield from _good(self._level(bytes(raw), at, key, name), own)
+            has_any = yield from _good(self._envelope(envelope, raw, at, key), own)
             if has_any:
                 break
             if not problems:
@@ -365,34 +366,41 @@ class Peeler:
 
     # Envelopes.
 
-    def _level(self, raw: bytes, at: At, key: str, name: str) -> Iterator[Found]:
-        """Yield the records in the content of an envelope. A list is no level of its own."""
-        if raw.startswith(b"["):
+    def _envelope(self, envelope: Envelope, raw: bytes, at: At, key: str) -> Iterator[Found]:
+        if envelope.is_list and raw.startswith(b"["):
             yield from self._list(raw, at, key)
-        elif len(at.peeled) >= MAX_LEVELS:
-            yield at._replace(key="").problem(TOO_MANY_LEVELS)
         else:
-            inner = at._replace(key=key, peeled=(*at.peeled, name), lists=0)
-            if raw.startswith(b'"'):
-                yield from self.text(load_value(raw), inner)
-            else:
-                yield from self._value(raw, inner, None)
+            yield from self._level(raw, at, key, envelope.name)
+
+    def _level(self, raw: bytes, at: At, key: str, name: str) -> Iterator[Found]:
+        """Yield the records in the content of an envelope, one level deeper."""
+        if len(at.peeled) >= MAX_LEVELS:
+            yield at._replace(key="").problem(TOO_MANY_LEVELS)
+            return
+        inner = at._replace(key=key, peeled=(*at.peeled, name), lists=0)
+        if raw.startswith(b'"'):
+            yield from self.text(load_value(raw), inner)
+        elif raw.startswith(b"["):
+            yield from self._list(raw, inner, key)
+        else:
+            yield from self._value(raw, inner, None)
 
     def text(self, text: str, at: At) -> Iterator[Found]:
         """Yield the records in a text."""
         # Half of a surrogate pair has no encoding.
         written = text.strip().encode("utf-8", "replace")
-        if text.strip() == PERMISSION_CHECK:
+        if text.lstrip().startswith(CHECKS):
             yield at.item("other", written)
         elif reason := limit_of(written):
             yield at.problem(reason)
         elif written.startswith(b"{") and is_json(written):
             yield from self._value(written, at, None)
-        elif (decoded := _decoded(text)) is not None:
+        elif (encoded := _encoded(written)) is None:
+            yield from self.content([written], at)
+        elif decoded := _decoded(encoded):
             yield from self.content([decoded], at)
         else:
-            for found in Splitter([written], heavy=self._heavy):
-                yield from self._values(found, at)
+            yield at.problem("not JSON (at character 0)")
 
     # Tables.
 
@@ -413,7 +421,8 @@ class Peeler:
             yield self._unfit(known, at)
             return
         is_metrics = _is_metrics(header)
-        for found in _parse_csv(lines, CSV_COLUMNS if is_metrics else ()):
+        rows = lines if is_metrics else _whole_rows(lines, len(header))
+        for found in _parse_csv(rows, CSV_COLUMNS if is_metrics else ()):
             if isinstance(found, Unreadable):
                 yield at.problem_of(found)
             elif is_metrics:
@@ -463,18 +472,23 @@ def _raws_of(raw: Raw) -> Sequence[Raw]:
         return [json.dumps(value).encode() for value in load_value(bytes(raw))]
 
 
-def _decoded(text: str) -> bytes | None:
-    """Return the content that a text is in base64; None if it is not."""
-    text = _SPACE.sub("", text) if "\n" in text else text.strip()
-    if not _BASE64.fullmatch(text):
-        return None
-    text = text.translate(_URL_SAFE).rstrip("=")
+def _encoded(text: bytes) -> bytes | None:
+    """Return a text in base64, on one line; None for any other."""
+    if b"\n" in text[:100]:
+        text = b"".join(text.split())
+    return text if _BASE64.fullmatch(text) else None
+
+
+def _decoded(text: bytes) -> bytes | None:
+    """Return what a text in base64 is: compressed, an archive or text; None for anything else."""
+    text = text.translate(_URL_SAFE).rstrip(b"=")
     try:
-        decoded = binascii.a2b_base64(text + "=" * (-len(text) % 4))
+        decoded = binascii.a2b_base64(text + b"=" * (-len(text) % 4))
     except binascii.Error:
         return None
-    is_content = is_compressed(decoded) or _CONTENT.match(decoded) or archives.format_of(decoded)
-    return decoded if is_content else None
+    head = decoded[:_HEAD_BYTES]
+    is_content = is_compressed(head) or archives.format_of(head) or head.startswith(PARQUET)
+    return decoded if is_content or not _NO_TEXT.search(head) else None
 
 
 def _as_utf8(pieces: Iterable[bytes], encoding: str) -> Iterator[bytes]:
@@ -507,7 +521,7 @@ def _csv_header(text: str) -> list[str] | None:
 
 
 def _is_metrics(header: Sequence[str]) -> bool:
-    return len(header) > 1 and any("account_id" in name.lower() for name in header)
+    return len(header) > 1 and any(name.strip().lower() == "account_id" for name in header)
 
 
 def _lines(pieces: Iterable[bytes], encoding: str) -> Iterator[str | None]:
@@ -550,7 +564,29 @@ def _parse_csv(lines: Iterable[str | None], wanted: Iterable[str]) -> Iterator[I
             yield Item(place, "metric row", row)
 
 
+def _whole_rows(lines: Iterable[str | None], columns: int) -> Iterator[str | None]:
+    """Yield lines; those that are one row together, because a cell has line ends, as one."""
+    following, waiting = iter(lines), deque[str | None]()
+    while waiting or (line := next(following, "")) != "":
+        line = waiting.popleft() if waiting else line
+        row, taken = line or "", list[str | None]()
+        while row.count('"') % 2 and len(row) <= _LINE_LETTERS and (more := next(following, None)):
+            taken.append(more)
+            row += more
+        if taken and not _is_row(row, columns):
+            waiting.extend(taken)
+            row = line or ""
+        yield row if line is not None else None
+
+
+def _is_row(line: str, columns: int) -> bool:
+    try:
+        return len(_fields(line)) == columns
+    except csv.Error:
+        return False
+
+
 def _fields(line: str | None) -> list[str]:
     if line is None:
         raise csv.Error
-    return next(csv.reader([line.lstrip("\ufeff")], strict=True), [])
+    return next(csv.reader(io.StringIO(line.lstrip("\ufeff"), newline=""), strict=True), [])

@@ -62,7 +62,7 @@ _MAX_HOLDERS = 3
 # A document with one of these is not a list of others, whatever else it has.
 _OWN_KEYS = re.compile(
     rb'"(?:eventID|eventTime|eventSource|eventName|eventVersion|MetricDataResults'
-    rb'|inferenceProfileArn|schemaType)"\s*\Z'
+    rb'|inferenceProfileArn|schemaType|columns|ResultSet|resultSetMetaData)"\s*\Z'
 )
 _LIST = re.compile(rb'"(?:%b)"\s*:\s*\[' % "|".join(LIST_KEYS).encode())
 _LIST_MARKS = tuple(f'"{key}"'.encode() for key in LIST_KEYS)
@@ -105,17 +105,22 @@ _PREFIX = re.compile(
     rb"""(?:\x1b\[[0-9;]*+m|<[0-9]{1,3}>[0-9]?[ ]?|[\[(])*+
     (?:[0-9]{4}-[0-9]{2}-[0-9]{2}[T ][0-9]{2}:[0-9]{2}|[0-9]{10,19}(?=[\s,])
     |[A-Z][a-z]{2}[ ]{1,2}[0-9]{1,2}[ ][0-9]{2}:|EVENTS\t)
-    [^\n{]{0,400}?(?=\{\s*+"|\[\s*+\{|"\{)""",
+    [^\n{]{0,400}?(?=\{\s*+"|\[\s*+[\[{"]|"(?:\\\\")?[\[{]
+    |(?<=\s)[A-Za-z0-9+/_-]{60,}+={0,2}[ \t]*+(?:\r?\n|\Z))""",
     re.VERBOSE,
 )
 _REST_OF_LINE = re.compile(rb"[^\n{\[\"]*+(?=\n|\Z)")
 
-# The beginnings of a document, or of compressed data, in base64; of those in base64 once more.
-_ENCODED = rb"H4sI|eyJ|ewo|ewog|W3s|WyJ|Wwog|KLUv|Qlpo|UEsD|MjAy|SDRz|ZXlK"
-# Written on one line or on lines of a fixed length.
+# Content in base64, on one line or on lines of the lengths that programs write.
 _BASE64 = re.compile(
-    rb"(?:%b)(?:[A-Za-z0-9+/_-]++|(?<=[A-Za-z0-9+/]{60})\r?\n(?!%b)(?=[A-Za-z0-9+/]))*+={0,2}(?=\s|\Z)"
-    % (_ENCODED, _ENCODED)
+    b"(?:%b)={0,2}(?=\\s|\\Z)"
+    % b"|".join(
+        (
+            rb"[A-Za-z0-9+/]{76}(?:\r?\n[A-Za-z0-9+/]{76})*+(?:\r?\n[A-Za-z0-9+/]{1,75}(?=[=\s]|\Z))?+",
+            rb"[A-Za-z0-9+/]{64}(?:\r?\n[A-Za-z0-9+/]{64})*+(?:\r?\n[A-Za-z0-9+/]{1,63}(?=[=\s]|\Z))?+",
+            rb"[A-Za-z0-9+/_-]{40,}+",
+        )
+    )
 )
 
 _LINE_START = re.compile(rb'\n(?=[{\[]|"\{|%b)' % _PREFIX.pattern, re.VERBOSE)
@@ -364,7 +369,10 @@ class Splitter:
     def _prefixed(self, where: str) -> Iterator[Values | Unreadable]:
         size = 0 if self._peek(0) in (b"{", b'"') else self._prefix()
         self._advance(size)
-        yield from self._document(where)
+        if self._peek(0) in (b"{", b"[", b'"'):
+            yield from self._document(where)
+        else:
+            yield from self._encoded(where)
         if size:
             self._advance(_end(_REST_OF_LINE, self._buffer, self._at) - self._at)
 
@@ -714,9 +722,9 @@ def _document_of(line: bytes) -> bytes | None:
         return line if line.endswith(b"}") and is_json(line) else None
     if not line:
         return line
+    line = line[_end(_PREFIX, line, 0) :]
     if found := _BASE64.fullmatch(line):
         return b'"' + found[0] + b'"'
-    line = line[_end(_PREFIX, line, 0) :]
     return line if line[:1] in (b"{", b'"', b"[") and is_json(line) else None
 
 
