@@ -71,7 +71,7 @@ _LINE_LETTERS = 1 << 18
 
 UNKNOWN = "neither Records, Events, MetricDataResults, inferenceProfileSummaries nor an event"
 TOO_MANY_LEVELS = f"wrapped more than {MAX_LEVELS} times: unwrap it first"
-TOO_MANY_LAYERS = f"compressed or packed more than {MAX_LEVELS} times: unpack it first"
+TOO_MANY_PACKS = f"compressed or packed more than {MAX_LEVELS} times: unpack it first"
 
 _LOGGED_CALL = b'{"schemaType":"ModelInvocationLog"'
 # What the values of these lists must have.
@@ -121,23 +121,28 @@ class UnfitItem(Unreadable):
 class At(NamedTuple):
     """A place in a file. ``key``: of the text at that position, "" if it is not in another.
 
-    ``layers``: the compressions and archives around it, ``peeled``: the envelopes, ``lists``: how
-    many lists, within the innermost of these.
+    ``peeled``: what is around it, from outside. ``packs`` counts the compressions and archives
+    among these, ``levels`` the envelopes, ``lists`` the lists within the innermost of them.
     """
 
     where: str = ""
     key: str = ""
-    layers: tuple[str, ...] = ()
     peeled: tuple[str, ...] = ()
+    packs: int = 0
+    levels: int = 0
     lists: int = 0
 
     def within(self, position: str) -> At:
         """Return a place by its position relative to this one."""
         return self if position == "file" else self._replace(where=join(self.where, position))
 
+    def as_row(self, of: str) -> At:
+        """Return the place of a row that is put together to an object."""
+        return self._replace(peeled=(*self.peeled, f"row of {of}"))
+
     def item(self, kind: str, value: Any) -> Item:
         """Return a record at this place."""
-        return Item(self.where or "file", kind, value, self.layers + self.peeled)
+        return Item(self.where or "file", kind, value, self.peeled)
 
     def problem(self, reason: str, number: int = 1) -> Unreadable:
         """Return why there is no record at this place."""
@@ -161,7 +166,7 @@ class Events(NamedTuple):
 
     @property
     def peeled(self) -> tuple[str, ...]:
-        return self.at.layers + self.at.peeled
+        return self.at.peeled
 
     def opened(self, index: int) -> Iterator[Found]:
         """Yield what an envelope holds; nothing if the value of that index is none."""
@@ -203,11 +208,11 @@ class Peeler:
         while len(head) < _HEAD_BYTES and (piece := next(content, b"")):
             head += piece
         kind = archives.format_of(head) or (PARQUET.decode() if head.startswith(PARQUET) else None)
-        layers = [name for name in (unzipped.name, kind) if name]
-        at = at._replace(layers=(*at.layers, *layers)) if layers else at
+        if packs := [name for name in (unzipped.name, kind) if name]:
+            at = at._replace(peeled=(*at.peeled, *packs), packs=at.packs + len(packs))
         everything = chain([head], content)
-        if len(at.layers) > MAX_LEVELS:
-            yield at.problem(TOO_MANY_LAYERS)
+        if at.packs > MAX_LEVELS:
+            yield at.problem(TOO_MANY_PACKS)
             return
         if kind:
             yield from self._packed(kind, everything, at)
@@ -257,7 +262,8 @@ class Peeler:
         elif found.key == "Records":
             yield Events(found._replace(where=join(at.where, found.where)), at, self)
         elif found.key == "" and (row := _row_of(found.raws)):
-            yield from self._value(row, at.within(found.where or "file"), None)
+            inner = at.within(found.where or "file")
+            yield from self._value(row, inner.as_row("fields and values"), None)
         else:
             for index, raw in enumerate(found.raws):
                 if raw or found.key is not None:
@@ -327,7 +333,7 @@ class Peeler:
         has_any = False
         for position, row in tables(fields):
             has_any = True
-            yield from self._value(row, at.within(position), None)
+            yield from self._value(row, at.within(position).as_row("a table"), None)
         for envelope, key, raw in () if has_any else contents(fields):
             own: list[Unreadable] = []
             has_any = yield from _good(self._envelope(envelope, raw, at, key), own)
@@ -374,10 +380,11 @@ class Peeler:
 
     def _level(self, raw: bytes, at: At, key: str, name: str) -> Iterator[Found]:
         """Yield the records in the content of an envelope, one level deeper."""
-        if len(at.peeled) >= MAX_LEVELS:
+        if at.levels >= MAX_LEVELS:
             yield at._replace(key="").problem(TOO_MANY_LEVELS)
             return
-        inner = at._replace(key=key, peeled=(*at.peeled, name), lists=0)
+        around, levels = (*at.peeled, name), at.levels + 1
+        inner = at._replace(key=key, peeled=around, levels=levels, lists=0)
         if raw.startswith(b'"'):
             yield from self.text(load_value(raw), inner)
         elif raw.startswith(b"["):

@@ -13,16 +13,19 @@ import tarfile
 import time
 import zipfile
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
+from click.testing import CliRunner
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from etl.cli import main
 from etl.load.decoder.content import Decoder
 from etl.sources import unzip
 from etl.sources.envelopes import MAX_LEVELS, UNFIT
-from etl.sources.files import TOO_MANY_LAYERS, TOO_MANY_LEVELS, UNKNOWN
+from etl.sources.files import TOO_MANY_LEVELS, TOO_MANY_PACKS, UNKNOWN
 from tests.load.long_way import shown, the_long_way
 from tests.load.poison import CANARY, nodes
 from tests.load.wrapping import ENVELOPES, EVENT_BRIDGE, base64_of, file_of, fits, lines
@@ -182,7 +185,7 @@ def test_layers_are_counted() -> None:
     for _ in range(MAX_LEVELS):
         data = gzip.compress(data, mtime=0)
     assert read(data) == PLAIN
-    assert rejects(gzip.compress(data)) == [("file", TOO_MANY_LAYERS)]
+    assert rejects(gzip.compress(data)) == [("file", TOO_MANY_PACKS)]
 
 
 def test_an_encrypted_member_is_named() -> None:
@@ -497,6 +500,18 @@ def test_without_a_reader_of_parquet_the_message_says_how_to_get_one(
     assert rejects(b"PAR1" + bytes(40) + b"PAR1") == [
         ("file", 'Parquet: to read it, pip install "bedrock-usage[parquet]"')
     ]
+
+
+def test_inspect_says_what_was_opened(tmp_path: Path) -> None:
+    value = ENVELOPES["SQS"]([ENVELOPES["get-query-results"]([call(1)])])
+    (tmp_path / "file").write_bytes(gzip.compress(file_of(value)))
+    words = ["inspect", str(tmp_path / "file"), "--db", str(tmp_path / "w.db")]
+    told = "gzip, then body, then row of fields and values, then @message of CloudWatch Logs"
+    assert (
+        f"Unwrapped from {told}" in CliRunner().invoke(main, words, env={"COLUMNS": "200"}).output
+    )
+    found = json.loads(CliRunner().invoke(main, [*words, "--format", "json"]).output)
+    assert found["events"][0]["unwrapped_from"] == told.split(", then ")
 
 
 def test_what_people_save_of_the_console() -> None:
