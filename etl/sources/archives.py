@@ -8,14 +8,14 @@ temporary file without a name, as compressed as it is. Members that hold no reco
 
 from __future__ import annotations
 
-import tempfile
-import zipfile
-import zlib
 from collections.abc import Iterable, Iterator
-from typing import IO, NamedTuple
+from typing import IO, TYPE_CHECKING, NamedTuple
 
-from etl.sources.layouts import is_skipped_file
 from etl.sources.split import Unreadable
+
+if TYPE_CHECKING:
+    # Importing what few files need would take a tenth of the time that a process takes to start.
+    import zipfile
 
 _BLOCK = 512
 _PIECE_BYTES = 1 << 17
@@ -51,6 +51,8 @@ def members(kind: str, content: Iterable[bytes]) -> Iterator[Member | Unreadable
 
 def spooled(content: Iterable[bytes]) -> IO[bytes]:
     """Return a file with the content, in memory if it is small, that is gone once it is closed."""
+    import tempfile
+
     # The caller closes it.
     file: IO[bytes] = tempfile.SpooledTemporaryFile(max_size=_IN_MEMORY)  # noqa: SIM115
     for piece in content:
@@ -60,6 +62,8 @@ def spooled(content: Iterable[bytes]) -> IO[bytes]:
 
 
 def _is_skipped(name: str) -> bool:
+    from etl.sources.layouts import is_skipped_file
+
     folder, _, base = name.rpartition("/")
     return is_skipped_file(base) or "__MACOSX" in folder.split("/")
 
@@ -143,6 +147,8 @@ def _checksum(header: bytes) -> int:
 
 
 def _zip(content: Iterable[bytes]) -> Iterator[Member | Unreadable]:
+    import zipfile
+
     with spooled(content) as file:
         try:
             archive = zipfile.ZipFile(file)
@@ -159,6 +165,9 @@ def _zip(content: Iterable[bytes]) -> Iterator[Member | Unreadable]:
 def _member(
     archive: zipfile.ZipFile, info: zipfile.ZipInfo, position: str
 ) -> Iterator[Member | Unreadable]:
+    import zipfile
+    import zlib
+
     if info.flag_bits & 1:
         yield Unreadable(position, "encrypted: unpack it first")
         return

@@ -5,7 +5,6 @@ It is read by pyarrow, or else by DuckDB, neither of which the rest of the progr
 
 from __future__ import annotations
 
-import tempfile
 from collections.abc import Iterator
 from datetime import date, datetime
 from decimal import Decimal
@@ -56,6 +55,8 @@ def _by_duckdb(file: IO[bytes]) -> Iterator[Row | str]:
     except ImportError:
         yield NEEDS_READER
         return
+    import tempfile
+
     with tempfile.NamedTemporaryFile(suffix=".parquet") as named, duckdb.connect() as connection:
         while piece := file.read(1 << 20):
             named.write(piece)

@@ -11,7 +11,6 @@ layers of a file yield: no more than a single layer of gzip could.
 
 from __future__ import annotations
 
-import bz2
 from collections.abc import Callable, Generator, Iterable, Iterator
 from itertools import chain
 from typing import Any, NamedTuple, Protocol
@@ -101,6 +100,12 @@ class _DamageError(Exception):
         self.rest, self.state = rest, state
 
 
+def _bzip2() -> _Member:
+    import bz2
+
+    return bz2.BZ2Decompressor()
+
+
 def _zstd() -> _Member:
     """Return a decompressor. Raises ImportError before Python 3.14 without ``backports.zstd``."""
     try:
@@ -122,7 +127,7 @@ class _Format(NamedTuple):
 _GZIP = _Format("gzip", b"\x1f\x8b", _Gzip)
 _FORMATS = (
     _GZIP,
-    _Format("bzip2", b"BZh", bz2.BZ2Decompressor),
+    _Format("bzip2", b"BZh", _bzip2),
     _Format("zstd", b"\x28\xb5\x2f\xfd", _zstd),
 )
 _MAGIC_BYTES = max(len(one.magic) for one in _FORMATS)

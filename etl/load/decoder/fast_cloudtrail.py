@@ -153,14 +153,14 @@ _MAX_KNOWN = 20_000
 _MAX_LETTERS = 8 << 20
 
 
-# Patterns in sequence: each alone is found ten times as fast as all together.
-_word, _hidden = re.compile(rb"bedrock").search, re.compile(rb"\\u").search
 _our_source = re.compile(rb'"eventSource"\s*+:\s*+"\s*+bedrock').search
 _other_source = re.compile(rb'"eventSource"\s*+:\s*+"[a-z0-9.-]++\.amazonaws\.com"').search
 # As CloudTrail itself writes an event. No envelope begins like that.
 _is_textbook = re.compile(
     rb'\{\s*+"eventVersion"\s*+:\s*+"1\.[0-9]++"\s*+,\s*+"userIdentity"\s*+:'
 ).match
+# Two patterns in sequence: each alone is found ten times as fast as both together.
+_word, _hidden = re.compile(rb"bedrock").search, re.compile(rb"\\u").search
 
 is_object = re.compile(rb"\{").match
 
@@ -168,24 +168,18 @@ is_object = re.compile(rb"\{").match
 def is_other_event(*, has_escapes: bool) -> Callable[[Raw], object]:
     """Return a test of records of a trail: true only for events of another service.
 
-    Most are told apart by whether the word bedrock is anywhere in them, the others by their source.
+    The source decides: many events of other services mention the word bedrock.
     """
     # An escape may hide any letter.
     return _is_other_plainly if has_escapes else _is_other
 
 
 def _is_other(record: Raw) -> object:
-    if _word(record) and (_our_source(record) or not _is_event(record)):
-        return False
-    return _is_event(record)
-
-
-def _is_event(record: Raw) -> object:
-    return _is_textbook(record) or _other_source(record)
+    return not _our_source(record) and (_is_textbook(record) or _other_source(record))
 
 
 def _is_other_plainly(record: Raw) -> object:
-    return not _hidden(record) and _is_other(record)
+    return _is_other(record) and not _hidden(record)
 
 
 def may_be_bedrock(record: Raw) -> object:
