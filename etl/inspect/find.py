@@ -206,7 +206,7 @@ def _records_of_list(found: Events, uri: str, notes: Notes) -> Iterator[Item]:
         if is_other(raw):
             continue
         is_envelope = False
-        for inner in found.opened(index) if is_object(raw) else ():
+        for inner in found.opened(index):
             is_envelope = True
             yield from _records([inner], uri, notes)
         if not is_envelope:

@@ -64,8 +64,7 @@ def spooled(content: Iterable[bytes]) -> IO[bytes]:
 def _is_skipped(name: str) -> bool:
     from etl.sources.layouts import is_skipped_file
 
-    folder, _, base = name.rpartition("/")
-    return is_skipped_file(base) or "__MACOSX" in folder.split("/")
+    return is_skipped_file(name.rpartition("/")[2])
 
 
 # Tar.

@@ -72,7 +72,18 @@ ENVELOPES = (
         *("payload", "value", "attributes", "content", "fields", "source", "response"),
         *("rawresponse", "requestpayload", "responsepayload", "jsonpayload", "textpayload"),
         *("record_content", "record_value", "raw_event", "rawevent", "raw_log", "rawlog"),
-        *("original", "src", "variant", "json", "text", "v", "document", "doc", "cloudtrail"),
+        *(
+            "logrecord",
+            "original",
+            "src",
+            "variant",
+            "json",
+            "text",
+            "v",
+            "document",
+            "doc",
+            "cloudtrail",
+        ),
         "cloudtrail_event",
     ),
 )
@@ -161,7 +172,7 @@ UNFIT = (
     Unfit(
         "a notification that a file was delivered",
         "load that file: its bucket and key are in the notification",
-        _sets("s3 eventsource", "bucket object requestid"),
+        _sets("s3 eventsource", "s3bucket s3objectkey", "bucket object requestid"),
     ),
     Unfit(
         "the table of the event history in CSV",

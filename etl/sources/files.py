@@ -344,7 +344,10 @@ class Peeler:
         return has_any
 
     def opened(self, raw: bytes, at: At) -> Iterator[Found]:
-        """Yield what an object among events holds; nothing if it holds nothing, or is an event."""
+        """Yield what a value among events holds; nothing if it holds nothing, or is an event."""
+        if not raw.startswith(b"{"):
+            yield from self._value(raw, at, None)
+            return
         try:
             fields = fields_of(raw)
             kind = kind_of(fields)

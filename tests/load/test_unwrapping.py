@@ -40,7 +40,7 @@ RECORDS = [
     call(20, eventSource="s3.amazonaws.com", eventName="GetObject"),
     call(21, eventName="ListFoundationModels"),
 ]
-PARTS = ("events", "rows", "rejects", "skipped")
+PARTS = ("events", "rows", "rejects", "read", "skipped")
 
 
 def read(data: bytes) -> dict[str, Any]:

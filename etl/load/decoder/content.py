@@ -214,10 +214,11 @@ class _Reader:
                 skipped += 1
             elif call := pack(record):
                 calls.append(call)
-            elif not is_object(record):
-                self._refuse_value(record, values.position(index))
             elif len(bytes(record)) < _SMALL_BYTES:
-                skipped += 1
+                if is_object(record):
+                    skipped += 1
+                else:
+                    self._refuse_value(record, values.position(index))
             else:
                 yield from self._open(found, index, heavy)
                 # It may have been taken.
@@ -225,7 +226,7 @@ class _Reader:
         self._decoded.events_skipped += skipped
 
     def _open(self, found: Events, index: int, heavy: int | None) -> Iterator[None]:
-        """Add what an object among events is: an event that is not plain, or an envelope."""
+        """Add what a value among events is: an event that is not plain, or an envelope."""
         record, is_envelope = bytes(found.values.raws[index]), False
         if heavy and len(record) > heavy:
             raise HeavyError

@@ -27,7 +27,8 @@ from etl.normalise.token_sources import EVENT_TOKENS, KEYS
 from etl.sources.split import Raw
 
 _NULL = msgspec.Raw(b"null")
-# Flattened fields (userIdentity.arn) are left to the slow path.
+# No JSON: an event without userIdentity may be a flattened one (userIdentity.arn), and is left to
+# the slow path.
 _ABSENT = msgspec.Raw(b"")
 
 
@@ -339,7 +340,6 @@ def _is_plain(event: _EventRecord) -> bool:
         (event.event_source, event.event_name) in _PLAIN_CALLS
         and event.event_type == "AwsApiCall"
         and event.event_category != "NetworkActivity"
-        and event.user_identity is not _ABSENT
     )
 
 
