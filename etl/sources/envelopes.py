@@ -13,6 +13,7 @@ GetQueryResults; Splunk, "Format events for HTTP Event Collector"; Elastic Commo
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Collection, Iterator, Mapping
 from functools import lru_cache
 from typing import NamedTuple
@@ -90,6 +91,8 @@ ENVELOPES = (
 
 # These hold a whole event even next to some of its fields.
 _WHOLE = frozenset({"_raw", "@message", "cloudtrailevent", "event.original"})
+# An object with one of these is an envelope, whatever other keys it has.
+_SURE = _WHOLE | {"detail", "_source", "logevents", "awslogs", "kinesis", "sns"}
 
 _KEYS_OF_EVENTS = ("eventID", "eventTime", "eventSource", "eventName", "eventVersion")
 # Of an event under other names, at least one of these is there.
@@ -97,6 +100,11 @@ _ALSO_OF_EVENTS = (
     *("awsregion", "useridentity", "requestparameters", "recipientaccountid", "eventversion"),
     "eventtype",
 )
+
+# As CloudTrail itself writes an event. No envelope begins like that.
+is_textbook = re.compile(
+    rb'\{\s*+"eventVersion"\s*+:\s*+"1\.[0-9]++"\s*+,\s*+"userIdentity"\s*+:'
+).match
 
 # A larger object is decoded only under the names of the tables, not under all it may have.
 _ALL_BYTES = 1 << 20
@@ -147,7 +155,7 @@ _BODY = Unfit(
             "output usage metrics",
             "amazonbedrockinvocationmetrics",
             "tasktype",
-            "textgenerationconfig",
+            *("textgenerationconfig", "images", "artifacts"),
         ),
     ),
 )
@@ -270,7 +278,8 @@ def unfit(fields: Fields) -> Unfit | None:
         bytes(kind) in _PARTS or (bytes(kind) == b'"message"' and "role" in fields)
     ):
         return _BODY
-    return unfit_columns(fields)
+    known = unfit_columns(fields)
+    return None if known and any(key.lower() in _SURE for key in fields) else known
 
 
 def unfit_columns(names: Collection[str]) -> Unfit | None:
@@ -298,6 +307,11 @@ _KNOWN = (
         "columns",
         "type",
     ),
+    *("anthropic_version", "messages", "inferenceConfig", "max_tokens", "system", "inputText"),
+    *("output", "usage", "metrics", "stopReason", "choices", "prompt", "images", "artifacts"),
+    *("embedding", "content", "role", "taskType", "completion", "recordId", "modelInput"),
+    *("modelOutput", "ResultsByTime", "daily", "totals", "resourceSpans", "formatVersion"),
+    *("offerCode", "configurationItems"),
 )
 _Known = msgspec.defstruct(
     "_Known",

@@ -42,6 +42,7 @@ from etl.sources.envelopes import (
     fields_of,
     fold,
     is_other,
+    is_textbook,
     kind_of,
     row_of,
     tables,
@@ -283,6 +284,8 @@ class Peeler:
             yield at.item("profile", raw)
         elif raw.startswith(_LOGGED_CALL):
             yield at.item(LOGGED_CALL, raw)
+        elif is_textbook(raw):
+            yield at.item(EVENT, raw)
         elif raw.startswith(b"{"):
             yield from self._object(raw, at, key)
         elif raw.startswith(b"["):

@@ -282,6 +282,8 @@ def test_what_cannot_serve_is_named_once_with_what_to_do(unfit: Any) -> None:
         [{"type": "message_start", "message": {"usage": {"input_tokens": 1000}}}, {"type": "message_stop"}],
         [{"messageStart": {"role": "assistant"}}, {"contentBlockDelta": {"delta": {"text": CANARY}}}],
         [{"role": "user", "content": json.dumps(call(1))}],
+        {"system": "x", "messages": [{"role": "user", "content": "y" * 1_100_000}]},
+        {"images": ["eyJ" * 400_000]},
     ],
 )  # fmt: skip
 def test_a_body_without_its_record_gives_one_message_and_no_call(chunks: list[Any]) -> None:
@@ -290,6 +292,13 @@ def test_a_body_without_its_record_gives_one_message_and_no_call(chunks: list[An
     ((position, reason),) = found["rejects"]
     assert position in ("file", "[0]")
     assert reason.startswith("the body of a call")
+
+
+def test_an_envelope_is_opened_whatever_else_is_in_it() -> None:
+    extra = {"choices": [], "completion": "x", "blocks": 1, "type": "log", "spend": 0}
+    for name in ("EventBridge's lines", "Elastic, flattened"):
+        wrapped = [json.loads(line) | extra for line in ENVELOPES[name](RECORDS).splitlines()]
+        assert read(lines(wrapped).encode()) == PLAIN
 
 
 def test_no_body_leaves_its_record() -> None:

@@ -32,7 +32,7 @@ from etl.normalise.invocation_logs import parse_logged_call
 from etl.normalise.packed import PackedCall, Shape, Shapes, next_range
 from etl.normalise.profiles import parse_profile
 from etl.normalise.rows import Event, InferenceProfile, MetricValue, ServiceTokens, StartedJob
-from etl.sources.envelopes import EVENT, LOGGED_CALL
+from etl.sources.envelopes import EVENT, LOGGED_CALL, is_textbook
 from etl.sources.files import Events, Found, Item, parse_items, parse_text
 from etl.sources.split import (
     HeavyError,
@@ -230,7 +230,7 @@ class _Reader:
         record, is_envelope = bytes(found.values.raws[index]), False
         if heavy and len(record) > heavy:
             raise HeavyError
-        for inner in found.opened(index):
+        for inner in () if is_textbook(record) else found.opened(index):
             if not is_envelope:
                 is_envelope = True
                 self._decoded.events_read -= 1
