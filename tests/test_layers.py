@@ -23,7 +23,7 @@ ALLOWED = {
     "totals_csv": set(),
     "clock": {"errors"},
     "sources": {"clock", "errors", "totals_csv"},
-    "normalise": {"errors", "times", "totals_csv"},
+    "normalise": {"errors", "resources", "times", "totals_csv"},
     "config": {"errors", "normalise", "registry"},
     "warehouse": {"child_process", "errors", "normalise", "resources", "sql_files", "times"},
     "load.decoder": {"child_process", "errors", "normalise", "sources"},
@@ -45,6 +45,10 @@ ALLOWED = {
         *("normalise", "show.escaping", "show.numbers", "show.spreadsheet", "show.terminal"),
         "warehouse",
     },
+    "show.price_sync": {"normalise", "show.numbers", "show.terminal", "warehouse"},
+    "price_check": {"errors", "normalise", "resources", "warehouse"},
+    "show.price_check": {"price_check", "show.escaping", "show.numbers", "show.terminal"},
+    "show.prices": {"show.escaping", "show.numbers", "show.spreadsheet", "show.terminal"},
     "doctor": {
         *("clock", "config", "errors", "normalise", "show.findings", "show.numbers"),
         *("show.terminal", "sources"),
@@ -67,9 +71,10 @@ ALLOWED = {
     },
     "cli": {
         *("clock", "config", "demo", "doctor", "errors", "inspect", "lab", "load.decoder"),
-        *("load.run", "monitor", "normalise", "policy", "registry", "resources"),
-        *("show.escaping", "show.findings", "show.numbers", "show.report", "show.status"),
-        *("show.terminal", "sources", "sync", "times", "warehouse", "web"),
+        *("load.run", "monitor", "normalise", "policy", "price_check", "registry", "resources"),
+        *("show.escaping", "show.findings", "show.numbers", "show.price_check"),
+        *("show.price_sync", "show.prices", "show.report"),
+        *("show.status", "show.terminal", "sources", "sync", "times", "warehouse", "web"),
     },
     "__main__": {"cli", "errors"},
 }

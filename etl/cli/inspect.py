@@ -48,6 +48,7 @@ from etl.warehouse.pseudonyms import forgotten_in
 from etl.warehouse.read.inspect import Located, latest_calls, locate_call, read_corrections
 from etl.warehouse.scratch import open_trial
 from etl.warehouse.write.attribution import apply_application_tag, apply_config
+from etl.warehouse.write.discounts import apply_discounts
 
 MOST_EVENTS = 50
 MOST_SURVEYED = 10_000
@@ -101,6 +102,7 @@ def inspect(
         if config is not None:
             apply_application_tag(trial, settings.application_tag)
             apply_config(trial, settings.application_rules, settings.user_aliases)
+            apply_discounts(trial, settings.discounts)
         is_complete = (
             job.survey(targets, latest, format_)
             if survey

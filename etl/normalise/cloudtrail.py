@@ -21,7 +21,8 @@ from etl.normalise.fields import count, mapping, text, utc_time
 from etl.normalise.identity import Identity, parse_identity
 from etl.normalise.plain_forms import plain_event
 from etl.normalise.rows import Event, ServiceTokens, StartedJob, Tokens
-from etl.normalise.token_kinds import KINDS, counts_of
+from etl.normalise.token_kinds import INPUT_KINDS, KINDS, counts_of
+from etl.normalise.token_sources import SERVICE_TOKENS, bit_of, if_mixed
 
 BEDROCK = "bedrock.amazonaws.com"
 MANTLE = "bedrock-mantle.amazonaws.com"
@@ -322,7 +323,18 @@ def _event_tokens(record: Mapping[str, Any], complain: Complain) -> Tokens | Non
     if source is None:
         return None
     counts = counts_of({kind: reading.value for kind, reading in found.items()})
-    return Tokens._make((source, *counts, None))
+    return Tokens._make((source, *counts, None, _input_sources(source, found), None))
+
+
+def _input_sources(source: str, found: Mapping[str, TokenReading]) -> int | None:
+    """Return the forms that the input and the cache counts come from, if from several."""
+    if source == SERVICE_TOKENS:
+        return None
+    sources = 0
+    for kind in INPUT_KINDS:
+        if kind in found and (found[kind].value or kind == INPUT_KINDS[0]):
+            sources |= bit_of(found[kind].path.rpartition(".")[0])
+    return if_mixed(source, sources)
 
 
 def find_tokens(
@@ -371,7 +383,7 @@ def _service_form(record: Mapping[str, Any]) -> _Form:
     details = mapping(record.get("serviceEventDetails"))
     name = "AdditionalEventData" if details.get("AdditionalEventData") else "additionalEventData"
     entries = _entries(mapping(details.get(name)).get("additionalEntries"))
-    return _Form("AwsServiceEvent", f"serviceEventDetails.{name}.additionalEntries", entries)
+    return _Form(SERVICE_TOKENS, f"serviceEventDetails.{name}.additionalEntries", entries)
 
 
 def _readings(form: _Form, complain: Complain) -> dict[str, TokenReading]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from datetime import timedelta
 from typing import Any
 
@@ -73,6 +73,31 @@ def missing(total: Row) -> str:
     return f"{' and '.join(things)} {'is' if is_single else 'are'} not included" if things else ""
 
 
+# A price in one region is never used for another, so the region is part of what is missing.
+HOW_TO_PRICE = (
+    "`bedrock-usage report gaps` shows the nearest prices; `bedrock-usage prices sync` reads AWS's"
+    " Price List, and `bedrock-usage prices import` adds your own rates"
+)
+
+
+def without_price(rows: Iterable[Row]) -> list[str]:
+    """Return "MODEL in REGION, REGION" for rows of usage that lack a price."""
+    regions: dict[str, set[str]] = {}
+    for row in rows:
+        if row["unpriced_calls"] or row["unpriced_tokens"]:
+            regions.setdefault(row["model_id"], set()).add(row["region"])
+    return [f"{model} in {', '.join(sorted(places))}" for model, places in regions.items()]
+
+
+def capacity(row: Row) -> str:
+    """Say which hours of provisioned capacity no cost includes; empty if there are none."""
+    if not row["hours"]:
+        return ""
+    hours = f"{row['hours']:,.0f} hour{'' if round(row['hours']) == 1 else 's'}"
+    units = f"{row['model_unit_hours']:,.0f} x model unit"
+    return f"{hours} of provisioned capacity ({units}) are not in these costs"
+
+
 def tokens(value: int | None) -> str:
     """Round to three digits: 1,234 as it is, 56.7k, 8.90M."""
     if value is None:
@@ -95,7 +120,38 @@ def cost(row: Row, decimals: int) -> str:
     return ("≥ " if row["is_lower_bound"] else "") + dollars(row["cost_usd"], decimals)
 
 
+def list_cost(row: Row, decimals: int) -> str:
+    """Return what a row costs at list price, marked if it is a lower bound."""
+    is_lower_bound = row["is_lower_bound"] or row["list_unpriced_tokens"]
+    listed = {"cost_usd": row["list_cost_usd"], "unpriced_tokens": row["list_unpriced_tokens"]}
+    return cost({**row, **listed, "is_lower_bound": is_lower_bound}, decimals)
+
+
+def saved(row: Row, decimals: int) -> str:
+    """Return what discounts and negotiated rates save."""
+    amount = saving(row)
+    return UNKNOWN if amount is None else dollars(amount, decimals)
+
+
+def saving(row: Row) -> float | None:
+    """Return list cost less cost, None where they do not cover the same tokens."""
+    listed, paid = row["list_cost_usd"], row["cost_usd"]
+    if listed is None or paid is None or row["list_unpriced_tokens"] > row["unpriced_tokens"]:
+        return None
+    return float(round(listed - paid, 9))
+
+
+def differs_from_list(row: Row) -> bool:
+    """Return whether a discount or a negotiated rate changes what a row costs."""
+    return bool(
+        row["list_cost_usd"] != row["cost_usd"]
+        or row["list_unpriced_tokens"] != row["unpriced_tokens"]
+    )
+
+
 def dollars(value: float, decimals: int) -> str:
     """Return US dollars; an amount that would round to 0 is shown as below the smallest."""
+    if value < 0:
+        return f"-{dollars(-value, decimals)}"
     smallest = 10**-decimals
     return f"<${smallest:.{decimals}f}" if 0 < value < smallest else f"${value:,.{decimals}f}"

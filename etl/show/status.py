@@ -22,7 +22,7 @@ from rich.text import Text
 
 from etl.registry import SOURCES
 from etl.show.escaping import json_text
-from etl.show.numbers import UNKNOWN, Row, count, coverage, number, span
+from etl.show.numbers import HOW_TO_PRICE, UNKNOWN, Row, count, coverage, number, span
 from etl.show.terminal import plain
 from etl.times import utc_text
 
@@ -34,6 +34,7 @@ _STREAMS_SHOWN = 12
 _LINES_SHOWN = 5
 
 _UNREAD = ("unread_from", "unread_to")
+
 
 NEVER_SYNCED = (
     "Nothing has been read from AWS yet: run `bedrock-usage sync`."
@@ -57,6 +58,7 @@ class WarehouseStatus:
     provisional: Row
     rejects: Sequence[Row]
     unpriced: Sequence[Row]
+    input_forms: Sequence[Row]
     coverage: Mapping[str, Row]
 
     def since(self, moment: str | None) -> timedelta | None:
@@ -115,6 +117,7 @@ def to_json(status: WarehouseStatus) -> str:
         "provisional": dict(status.provisional),
         "rejects": list(status.rejects),
         "unpriced": list(status.unpriced),
+        "input_forms": list(status.input_forms),
         "coverage": status.coverage,
     }
     return json_text(answer)
@@ -241,6 +244,9 @@ def _facts(status: WarehouseStatus) -> Iterator[tuple[str, Text]]:
         yield "Provisional", _provisional(status.provisional)
     yield from _list("Rejected", [_reject(row) for row in status.rejects], _total(status.rejects))
     yield from _list("Unpriced", _unpriced(status.unpriced))
+    if status.unpriced:
+        yield "", Text(HOW_TO_PRICE)
+    yield from _list("Input", list(_input_forms(status.input_forms)))
     recent, everything = status.coverage["last_30_days"], status.coverage["all"]
     yield from _list("Loaded", _loaded(everything))
     if recent != everything:
@@ -323,12 +329,31 @@ def _unpriced(rows: Sequence[Row]) -> list[Text]:
         models.setdefault(row["model_id"], []).append(row)
     return [
         plain(
-            f"{model}: {count(sum(row['unpriced_calls'] for row in one), 'call')},"
+            f"{model}{_reason(one)}: {count(sum(row['unpriced_calls'] for row in one), 'call')},"
             f" {count(sum(row['unpriced_tokens'] for row in one), 'token')}"
             f" in {', '.join(sorted({row['region'] for row in one}))}"
         )
         for model, one in models.items()
     ]
+
+
+def _reason(rows: Sequence[Row]) -> str:
+    reasons = {row["reason"] for row in rows} - {"no price"}
+    return f" ({', '.join(reasons)}, billed by the hour)" if reasons else ""
+
+
+def _input_forms(rows: Sequence[Row]) -> Iterator[Text]:
+    """Yield where cached tokens may be charged twice, and where reports contradict themselves."""
+    for row in rows:
+        whose = f"{row['model_id']}, by {row['token_source']}"
+        if row["cached_tokens"]:
+            yield plain(
+                f"{whose}: the input of {count(row['calls'], 'call')} may contain their cached"
+                f" tokens, so up to {number(row['cached_tokens'])} may be charged twice"
+            )
+        if row["input_contradictions"]:
+            calls = count(row["input_contradictions"], "call")
+            yield plain(f"{whose}: {calls} with more cached tokens than input, which has them")
 
 
 def _loaded(row: Row) -> list[Text]:

@@ -35,6 +35,7 @@ from etl.warehouse.schema import migrations
 from etl.warehouse.turns import Patience, Warehouse, in_turn
 from etl.warehouse.turns import transaction as transaction
 from etl.warehouse.upkeep.upgrade import apply_migrations, plan_upgrade, require_room
+from etl.warehouse.write.input_forms import ensure_input_forms
 
 VIEW_LAYERS = ("staging", "intermediate", "marts")
 
@@ -90,6 +91,7 @@ def open_warehouse(
         _set_up(db)
         ensure_schema(db)
         ensure_list_prices(db)
+        ensure_input_forms(db)
         yield db
 
 
@@ -125,6 +127,7 @@ def _new_content() -> bytes:
         db = Warehouse(connection, Patience())
         ensure_schema(db)
         ensure_list_prices(db)
+        ensure_input_forms(db)
         return connection.serialize()
 
 
@@ -249,11 +252,23 @@ def ensure_schema(db: Database) -> None:
     require_room(plan)
     with (
         long_work(db, plan.title, expected_seconds=plan.seconds or None, can_stop=True) as note,
+        _without_foreign_keys(db),
         transaction(db),
     ):
         # Another process may have upgraded it meanwhile.
         if not is_current(db, wanted):
             _upgrade(db, wanted, note)
+
+
+@contextmanager
+def _without_foreign_keys(db: Database) -> Iterator[None]:
+    """A migration may replace a table that others refer to. Outside a transaction only."""
+    (before,) = db.execute("pragma foreign_keys").fetchone()
+    db.conn.execute("pragma foreign_keys = off")
+    try:
+        yield
+    finally:
+        db.conn.execute(f"pragma foreign_keys = {before}")
 
 
 def is_current(db: Database, wanted: Mapping[str, str]) -> bool:

@@ -18,7 +18,8 @@ from etl.warehouse.visitor_sql.authorizer import SECRET_TABLES
 # The tables that decide how an event is interpreted and priced, referenced tables first.
 _TABLES = (
     *("models", "model_price_ids", "inference_profiles", "foundation_models"),
-    *("prices", "context_bands", "application_rules"),
+    *("input_forms", "model_input_forms"),
+    *("prices", "context_bands", "application_rules", "discounts"),
     *SECRET_TABLES,
 )
 

@@ -204,17 +204,19 @@ def _age(moment: str | None) -> str | None:
 
 async def _dashboard(view: View) -> dict[str, Any]:
     selection = view.selection
-    total, before, days, choices, *tops = await asyncio.gather(
+    total, before, days, choices, capacity, *tops = await asyncio.gather(
         view.rows("usage"),
         view.rows("usage", over=selection.before()),
         view.rows("usage", "day"),
         view.rows("choices"),
+        view.rows("capacity"),
         *(view.rows("usage", stack) for stack in STACKS),
     )
     return {
         "title": "Amazon Bedrock usage and cost",
         **_totals(view, total, before),
         "choices": _choices(choices, selection),
+        "capacity": numbers.capacity(capacity[0]),
         "days": days,
         "tops": [
             _top(view, kind, column, rows)
@@ -274,6 +276,7 @@ def _totals(view: View, total: Sequence[Row], before: Sequence[Row]) -> dict[str
     return {
         "total": row,
         "lacks": numbers.missing(row) if row else "",
+        "shows_list": numbers.differs_from_list(row) if row else False,
         "all_tokens": _all_tokens(row) if row else None,
         "change": _change(view, row, before[0] if before else None),
         "decimals": 2 if row and (row["cost_usd"] or 0) >= 1 else 6,

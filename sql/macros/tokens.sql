@@ -4,14 +4,45 @@
 
 {% import 'macros/columns' as columns %}
 
+-- What a call reports as input may contain what the cache had or took (gross) or not
+-- (net). That depends on the model and on where the counts are from: forms is the model's
+-- row of model_input_forms, in which each source is a bit. Several sources must be alike.
+{% macro of_cache(counts, forms) %}
+{{ columns.each(columns.cache_counts, 'coalesce(' ~ counts ~ '.{}, 0)', '\n+ ') }}
+    as cached_tokens,
+coalesce({{ counts }}.input_sources, 1 << {{ counts }}.token_source_key)
+& ~{{ forms }}.gross_sources = 0
+    as is_gross,
+coalesce({{ counts }}.input_sources, 1 << {{ counts }}.token_source_key)
+& ({{ forms }}.gross_sources | {{ forms }}.unknown_sources) = 0
+    as is_net
+{% endmacro %}
+
+-- The macros below need the columns of of_cache. A model without a row is net.
+{% macro input_form(call) %}
+case
+    when {{ call }}.input_tokens is null then null
+    when {{ call }}.is_gross then 'gross'
+    when {{ call }}.is_net is not 0 then 'net'
+    else 'unknown'
+end
+{% endmacro %}
+
+-- Gross input is counted without the cached tokens. Where they exceed it, it cannot
+-- contain them, and stays as it is.
+{% macro contains_cached(call) -%}
+{{ call }}.is_gross and {{ call }}.cached_tokens <= {{ call }}.input_tokens
+{%- endmacro %}
+
 -- The size of the request, which may decide its price: the largest threshold that it
--- exceeds. Nearly every request is below all of them, so the lowest is checked first.
-{% macro context_band(call) %}
-{% set known = 'coalesce(' ~ call ~ '.{}, 0)' %}
-{% set size = columns.each(columns.input_counts, known, '\n+ ') | trim %}
+-- exceeds. Nearly every request is below all of them even with its cached tokens counted
+-- twice, so that is checked first.
+{% macro context_band(call, has_cached=true) %}
 case
     when
-        {{ size }}
+        coalesce({{ call }}.input_tokens, 0)
+        {%- if has_cached %} + {{ call }}.cached_tokens{% endif %}
+
         <= (
             select coalesce(min(min_input_tokens), 0)
             from context_bands
@@ -23,23 +54,50 @@ case
             from context_bands
             where
                 context_bands.min_input_tokens
-                < {{ size }}
+                < coalesce({{ call }}.input_tokens, 0)
+{% if has_cached %}
+                + iif(
+                    {{ contains_cached(call) }},
+                    0,
+                    {{ call }}.cached_tokens
+                )
+{% endif %}
         ),
         0
     )
 end
 {% endmacro %}
 
--- What a call uses, and which kinds a successful call does not report.
-{% macro counted(call, error_code_key) %}
-{{ columns.each(columns.counts, call ~ '.{}') }},
+-- What a call uses, which kinds a successful call does not report, and whether its gross
+-- input is less than the cached tokens that should be in it.
+{% macro counted(call, error_code_key, has_cached=true) %}
+{% if has_cached %}
+{{ call }}.input_tokens
+- iif(
+    {{ contains_cached(call) }},
+    {{ call }}.cached_tokens,
+    0
+) as input_tokens,
+{% else %}
+{{ call }}.input_tokens,
+{% endif %}
+{{ columns.each(columns.counts[1:], call ~ '.{}') }},
 {% for kind in columns.kinds %}
 {{ error_code_key }} is null
 {% for count in kind.counts %}
 and {{ call }}.{{ count.column }} is null
 {% endfor %}
-    as {{ kind.unknown_calls }}{{ ',' if not loop.last }}
+    as {{ kind.unknown_calls }},
 {% endfor %}
+{% if has_cached %}
+iif(
+    {{ call }}.is_gross and {{ call }}.cached_tokens > {{ call }}.input_tokens,
+    1,
+    0
+) as input_contradictions
+{% else %}
+0 as input_contradictions
+{% endif %}
 {% endmacro %}
 
 {% macro is_any(names, pattern='{}') %}
@@ -50,19 +108,19 @@ coalesce(
 
 -- Columns for which counts are known and have a price, how many tokens have none, and
 -- what the others cost. cost() turns them into one amount.
-{% macro pricing(counted=columns.priced_counts, of='tokens') %}
+{% macro pricing(counted=columns.priced_counts, of='tokens', rate='rate') %}
 {{ is_any(counted | map('first')) }} as has_{{ of }},
 coalesce(
 {% for count, price in counted %}
-    iif({{ count }} > 0, {{ price }}_rate, null){{ ',' if not loop.last }}
+    iif({{ count }} > 0, {{ price }}_{{ rate }}, null){{ ',' if not loop.last }}
 {% endfor %}
 ) is not null as has_priced_{{ of }},
 {% for count, price in counted %}
-{% if not loop.first %}+ {% endif %}iif({{ price }}_rate is null, coalesce({{ count }}, 0), 0)
+{% if not loop.first %}+ {% endif %}iif({{ price }}_{{ rate }} is null, coalesce({{ count }}, 0), 0)
 {% endfor %}
     as unpriced_{{ of }},
 {% for count, price in counted %}
-{% if not loop.first %}+ {% endif %}coalesce({{ count }} * {{ price }}_rate, 0)
+{% if not loop.first %}+ {% endif %}coalesce({{ count }} * {{ price }}_{{ rate }}, 0)
 {% endfor %}
     as cost_of_priced_{{ of }}
 {% endmacro %}
@@ -72,4 +130,22 @@ case
     when has_priced_{{ of }} or (has_{{ of }} and unpriced_{{ of }} = 0)
         then cost_of_priced_{{ of }}
 end
+{% endmacro %}
+
+-- The same at list rates; where all rates are list rates, nothing is computed twice.
+{% macro list_pricing() %}
+is_list,
+{{ pricing(of='listed', rate='list_rate') }}
+{% endmacro %}
+
+{% macro list_cost() %}
+iif(
+    is_list,
+    {{ cost() }},
+    {{ cost('listed') }}
+)
+{% endmacro %}
+
+{% macro list_unpriced() %}
+iif(is_list, unpriced_tokens, unpriced_listed)
 {% endmacro %}

@@ -8,7 +8,8 @@
 -- unpriced_tokens are the tokens left out for lack of a price. Estimates exist by the
 -- hour. The estimate of a row of usage_hourly is divided evenly among its calls that
 -- lack the count, in time order and in whole tokens that add up exactly. (unattributed)
--- usage is divided over the hour's twelve periods.
+-- usage is divided over the hour's twelve periods. Estimated cached tokens that calls
+-- report as input leave the input of the hour's first calls.
 with used as (
     select
         usage.*,
@@ -21,6 +22,7 @@ with used as (
             and rate_keys.region_key = usage.region_key
             and rate_keys.service_tier = usage.service_tier
             and rate_keys.min_input_tokens = usage.min_input_tokens
+            and rate_keys.variant = usage.variant
     where usage.event_time >= :since and usage.event_time < :until
 ),
 
@@ -32,8 +34,10 @@ with_estimates as (
         estimates.{{ kind.estimate }} as {{ kind.name }}_estimate,
         estimates.{{ kind.unknown_calls }} as {{ kind.name }}_of,
         sum(used.{{ kind.unknown_calls }}) over earlier
-            as {{ kind.name }}_turn{{ ',' if not loop.last }}
+            as {{ kind.name }}_turn,
 {% endfor %}
+        estimates.{{ columns.cached_input }} as cached_input,
+        sum(used.{{ columns.counts[0] }}) over earlier as input_up_to
     from used
     left join usage_hourly as estimates
         on
@@ -62,11 +66,17 @@ by_call as (
     select
         event_time,
         day,
+        account_key,
         rate_key,
         application_key,
         calls,
         failed_calls,
-        {{ columns.each(columns.counts) }},
+        input_tokens
+        - max(
+            min(input_tokens, coalesce(cached_input, 0) - (input_up_to - input_tokens)),
+            0
+        ) as input_tokens,
+        {{ columns.each(columns.counts[1:]) }},
 {% for kind in columns.kinds %}
         case
             when {{ kind.unknown_calls }}
@@ -86,6 +96,7 @@ unattributed as (
         substr(usage.hour, 1, 14) || printf('%02d', twelfths.value * 5) || ':00Z'
             as event_time,
         substr(usage.hour, 1, 10) as day,
+        usage.account_key,
         usage.rate_key,
         usage.application_key,
         0 as calls,
@@ -118,11 +129,7 @@ priced as (
         {{ tokens.pricing(of='known') }},
         {{ tokens.pricing(columns.priced_estimates, of='estimated') }}
     from parts
-    left join int_rates as rates
-        on
-            rates.rate_key = parts.rate_key
-            and parts.day >= rates.valid_from
-            and parts.day < rates.valid_to
+    {{ rates.in_force('parts.account_key', 'parts.rate_key', 'parts.day') }}
 ),
 
 named as (

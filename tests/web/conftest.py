@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import shutil
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
@@ -11,12 +13,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from filelock import FileLock
 
 from etl.demo import write_demo_logs
 from etl.load.run import load_files
 from etl.warehouse.database import open_warehouse
 from tests.web.browser import Browser, open_chromium, open_page
 from tests.web.pages import Pages, open_pages
+from tests.web.server import serving_here
 
 NOW = datetime(2026, 11, 24, 12, 0, tzinfo=UTC)
 
@@ -24,12 +28,24 @@ NOW = datetime(2026, 11, 24, 12, 0, tzinfo=UTC)
 @pytest.fixture(scope="session")
 def demo_db(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The demo's warehouse, in a file not named like its database in Datasette; do not write to it."""
-    folder = tmp_path_factory.mktemp("demo")
-    write_demo_logs(folder / "logs", NOW)
-    path = folder / "any name.db"
-    with open_warehouse(path, create=True) as db:
-        assert load_files(db, [folder / "logs"]).rejected == 0
+    run = tmp_path_factory.getbasetemp()
+    if "PYTEST_XDIST_WORKER" in os.environ:
+        run = run.parent
+    built = run / "demo.db"
+    # Loading it takes two seconds: the first process does that for all.
+    with FileLock(f"{built}.lock"):
+        if not built.exists():
+            _load_demo(run / "unfinished.db", tmp_path_factory.mktemp("logs"))
+            (run / "unfinished.db").rename(built)
+    path = tmp_path_factory.mktemp("demo") / "any name.db"
+    shutil.copy(built, path)
     return path
+
+
+def _load_demo(path: Path, logs: Path) -> None:
+    write_demo_logs(logs, NOW)
+    with open_warehouse(path, create=True) as db:
+        assert load_files(db, [logs]).rejected == 0
 
 
 @pytest.fixture(scope="session")
@@ -40,7 +56,10 @@ def pages(demo_db: Path) -> Iterator[Pages]:
 
 @pytest.fixture(scope="session")
 def serving() -> Callable[[Path], AbstractContextManager[str]]:
-    """Serve a warehouse with the command in a separate process, and stop it afterwards."""
+    """Serve a warehouse with the command in a separate process, and stop it afterwards.
+
+    It takes a second of its own: for what only the pages show, use ``serving_here``.
+    """
 
     @contextmanager
     def serve(db: Path) -> Iterator[str]:
@@ -70,8 +89,8 @@ def browser(chromium: Any) -> Iterator[Browser]:
 
 
 @pytest.fixture(scope="module")
-def url(demo_db: Path, serving: Callable[[Path], AbstractContextManager[str]]) -> Iterator[str]:
-    with serving(demo_db) as url:
+def url(demo_db: Path) -> Iterator[str]:
+    with serving_here(demo_db) as url:
         yield url
 
 

@@ -19,14 +19,15 @@ from etl.show.numbers import count
 from etl.sources.stores import LocalStore, Store, StoredFile
 from etl.warehouse.write.attribution import apply_application_tag, apply_config
 from etl.warehouse.write.batch import Reject
+from etl.warehouse.write.discounts import apply_discounts
 
 MESSAGES_SHOWN = 20
 
 
 def apply_configuration(warehouse: Database, config: Config, file: Path | None) -> None:
-    """Apply the file's rules and aliases to the warehouse; report what that changed.
+    """Apply the file's rules, aliases and discounts to the warehouse; report what that changed.
 
-    Without a file (None) the warehouse keeps its rules and aliases.
+    Without a file (None) the warehouse keeps those it has.
     """
     if file is None:
         return
@@ -35,6 +36,10 @@ def apply_configuration(warehouse: Database, config: Config, file: Path | None) 
     if changed:
         click.echo(
             f"{count(changed, 'call')} reattributed: the application rules changed", err=True
+        )
+    if apply_discounts(warehouse, config.discounts):
+        click.echo(
+            f"{count(len(config.discounts), 'discount')} in force: costs have changed", err=True
         )
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any, NamedTuple
 
 from sqlite_utils import Database
@@ -67,6 +67,23 @@ def read_call_prices(db: Database, event_time: str, event_id: str) -> list[dict[
     return run_report(db, "inspect_prices", {"event_time": event_time, "event_id": event_id})
 
 
+def near_price(db: Database, row: Mapping[str, Any], token_kind: str) -> dict[str, Any] | None:
+    """Return the price that a kind of token without one nearly matched; None if there is none.
+
+    ``row``: the call's row of the view ``calls``.
+    """
+    names = ("model_id", "region", "inference_scope", "service_tier")
+    key = {name: row[name] for name in names}
+    key |= {"token_kind": token_kind, "day": row["event_time"][:10]}
+    return next(iter(run_report(db, "inspect_near_price", key)), None)
+
+
+def read_input_forms(db: Database, event_time: str, event_id: str) -> list[dict[str, Any]]:
+    """Return the row of ``input_forms`` for each source of a call's input and cached tokens."""
+    key = {"event_time": event_time, "event_key": stored_id(event_id)}
+    return run_report(db, "inspect_input_form", key)
+
+
 def price_model_ids(db: Database, raw_model_id: str) -> list[str]:
     """Return the ids under which a model's price is looked up, in that order."""
     rows = db.conn.execute(
@@ -99,7 +116,8 @@ def trial_kinds(db: Database) -> Iterator[dict[str, Any]]:
         " service_tier, principal_arn, principal_type, raw_user_name,"
         " nullif(user_name, raw_user_name) as alias, user_agent, application,"
         " error_code is not null as is_failed,"
-        " coalesce(input_price_id, output_price_id, image_price_id) is not null as is_priced,"
+        " coalesce(input_price_id, output_price_id, image_price_id, search_unit_price_id)"
+        " is not null as is_priced,"
         " event_time as last_seen, 1 as calls, 0 as calls_with_tokens from calls"
     )
 
