@@ -56,8 +56,9 @@ def load(
 
     PATHS are files, folders and s3:// addresses. Reads CloudTrail log files, Bedrock's invocation
     logs, saved lookup-events pages, CloudWatch totals (a GetMetricData response or a CSV) and
-    inference profiles. The format is recognised from the content. Files read before are skipped,
-    and loading the same data again changes nothing.
+    inference profiles. The format is recognised from the content, and so is what wraps it:
+    EventBridge, CloudWatch Logs, SQS, Splunk, Athena, archives and more. Files read before are
+    skipped, and loading the same data again changes nothing.
     """
     settings = load_config(config)
     clock = Clock()

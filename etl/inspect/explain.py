@@ -17,7 +17,7 @@ from typing import Any, NamedTuple
 from sqlite_utils import Database
 
 from etl.errors import RejectError
-from etl.inspect.find import LOGGED_CALL, RawEvent
+from etl.inspect.find import RawEvent
 from etl.inspect.redact import without_texts
 from etl.load.decoder.content import Decoder, Keys
 from etl.normalise.application import (
@@ -57,6 +57,7 @@ from etl.normalise.rules import compile_rules, evidence_of
 from etl.normalise.token_kinds import CACHE_COLUMNS, COUNT_COLUMNS, KINDS, TokenKind
 from etl.normalise.user_agent import find_name
 from etl.show.numbers import HOW_TO_PRICE
+from etl.sources.envelopes import LOGGED_CALL
 from etl.warehouse.read.inspect import (
     locate_call,
     near_price,
@@ -102,11 +103,15 @@ class Line(NamedTuple):
 
 @dataclass
 class Explanation:
-    """An event without texts, how it was understood, and what was not understood."""
+    """An event without texts, how it was understood, and what was not understood.
+
+    ``peeled``: what it was wrapped in, from outside.
+    """
 
     event_id: str
     where: str
     event: Mapping[str, Any] | None
+    peeled: tuple[str, ...] = ()
     understood: list[Line] = field(default_factory=list)
     not_understood: list[Line] = field(default_factory=list)
     warehouse: list[Line] = field(default_factory=list)
@@ -138,7 +143,8 @@ def explain(
 ) -> Explanation:
     """Explain an event that the trial has loaded; ``warehouse``: the real one, if there is one."""
     record = mapping(event.record)
-    result = Explanation(event.event_id, event.where, without_texts(record, keys.metadata))
+    shown = without_texts(record, keys.metadata)
+    result = Explanation(event.event_id, event.where, shown, event.peeled)
     try:
         parsed = attempt(_parse, event, keys)
     except RejectError as error:

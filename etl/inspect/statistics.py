@@ -21,7 +21,7 @@ from sqlite_utils import Database
 
 from etl.errors import RejectError
 from etl.inspect.explain import unread
-from etl.inspect.find import LOGGED_CALL, RawEvent, is_bedrock
+from etl.inspect.find import RawEvent, is_bedrock
 from etl.load.decoder.content import Keys
 from etl.normalise.boundary import attempt
 from etl.normalise.cloudtrail import JOBS, classify, find_tokens, parse_event
@@ -31,6 +31,7 @@ from etl.normalise.invocation_logs import find_logged_tokens, parse_logged_call
 from etl.normalise.packed import Shape, event_of, shape_of
 from etl.normalise.rows import Event, ServiceTokens, Tokens
 from etl.normalise.rules import role_name_of
+from etl.sources.envelopes import LOGGED_CALL
 from etl.warehouse.read.inspect import call_kinds, trial_kinds
 from etl.warehouse.write.attribution import stored_rules
 from etl.warehouse.write.batch import Batch, Loader

@@ -19,6 +19,7 @@ from etl.errors import RejectError
 from etl.normalise.application import APPLICATION_KEY, find_application
 from etl.normalise.fields import count, mapping, text, utc_time
 from etl.normalise.identity import Identity, parse_identity
+from etl.normalise.plain_forms import plain_event
 from etl.normalise.rows import Event, ServiceTokens, StartedJob, Tokens
 from etl.normalise.token_kinds import INPUT_KINDS, KINDS, counts_of
 from etl.normalise.token_sources import SERVICE_TOKENS, bit_of, if_mixed
@@ -131,12 +132,13 @@ def classify(record: Mapping[str, Any]) -> EventKind:
 
 
 def parse_event(record: object, *, metadata_key: str = APPLICATION_KEY) -> Parsed:
-    """Read one CloudTrail event as CloudTrail wrote it.
+    """Read one CloudTrail event, as CloudTrail wrote it or as tables keep it.
 
     ``metadata_key``: the key in the request metadata that names the application. Raises RejectError
     if it is not an object, or is a call without a usable ``eventID`` or ``eventTime``. Defects in
     another service's event do not matter.
     """
+    record = plain_event(record)
     if not isinstance(record, dict):
         raise RejectError(f"not an object but {_json_type(record)}")
     kind = classify(record)
@@ -149,7 +151,7 @@ def parse_event(record: object, *, metadata_key: str = APPLICATION_KEY) -> Parse
         raise RejectError("no eventTime")
     if kind is EventKind.NETWORK_EVENT:
         return SKIPPED
-    utc = utc_time(record["eventTime"], "eventTime")
+    utc = utc_time(record["eventTime"], "eventTime", is_utc=True)
     complaints: list[str] = []
     if kind is EventKind.SERVICE_EVENT:
         tokens = _parse_service_event(record, event_id, utc, complaints.append)

@@ -31,6 +31,7 @@ from etl.normalise.application import APPLICATION_KEY, find_application
 from etl.normalise.cloudtrail import BEDROCK, Complain, Parsed, TokenReading, service_tier
 from etl.normalise.fields import count, mapping, text, utc_time
 from etl.normalise.identity import Identity, parse_identity
+from etl.normalise.plain_forms import plain_log
 from etl.normalise.rows import INVOCATION_LOG, Event, Tokens
 from etl.normalise.token_kinds import IMAGE_SIZES, INPUT_KINDS, KINDS, TokenKind, counts_of
 from etl.normalise.token_sources import (
@@ -158,11 +159,12 @@ _Wanted = TypeVar("_Wanted")
 
 
 def parse_logged_call(record: bytes | memoryview, *, metadata_key: str = APPLICATION_KEY) -> Parsed:
-    """Read one record, a JSON object as Bedrock wrote it.
+    """Read one record, a JSON object as Bedrock wrote it or as tables keep it.
 
     ``metadata_key``: the key in the request metadata that names the application. Raises RejectError
     if it is not an invocation log, or lacks what identifies a call.
     """
+    record = plain_log(bytes(record))
     logged = _decode_as(record, _LogRecord) or _decode_as(
         _replace_lone_surrogates(record), _LogRecord
     )
@@ -179,7 +181,7 @@ def parse_logged_call(record: bytes | memoryview, *, metadata_key: str = APPLICA
     account_id = text(logged.account_id)
     if account_id is None:
         raise RejectError("no accountId")
-    utc = utc_time(logged.timestamp, "timestamp")
+    utc = utc_time(logged.timestamp, "timestamp", is_utc=True)
     complaints: list[str] = []
     event = _event(logged, request_id, account_id, utc, metadata_key, complaints.append)
     return Parsed(event, tuple(complaints))

@@ -529,13 +529,19 @@ def test_a_body_may_be_anything(body: object) -> None:
         ({"timestamp": None}, "no timestamp"),
         ({"timestamp": 1700000000}, "no timestamp"),
         ({"timestamp": "yesterday"}, "timestamp is not a time"),
-        ({"timestamp": "2026-11-02T10:15:00"}, "timestamp has no time zone"),
     ],
 )
 def test_what_a_call_is_known_by_must_be_there(record: Any, reason: str) -> None:
     text = record if isinstance(record, bytes) else json.dumps(logged(**record)).encode()
     with pytest.raises(RejectError, match=f"^{reason}"):
         parse_logged_call(text)
+
+
+def test_a_time_without_a_zone_is_utc() -> None:
+    record = json.dumps(logged(timestamp="2026-11-02 10:15:00.123")).encode()
+    row = parse_logged_call(record).row
+    assert row is not None
+    assert row.event_time == "2026-11-02T10:15:00Z"
 
 
 # -- what never gets out --------------------------------------------------------------------------

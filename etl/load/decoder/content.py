@@ -18,7 +18,12 @@ from typing import Any
 import msgspec
 
 from etl.errors import RejectError, reason_of
-from etl.load.decoder.fast_cloudtrail import TrailDecoder, is_object, may_be_bedrock
+from etl.load.decoder.fast_cloudtrail import (
+    TrailDecoder,
+    is_object,
+    is_other_event,
+    may_be_bedrock,
+)
 from etl.normalise.application import APPLICATION_KEY
 from etl.normalise.boundary import attempt
 from etl.normalise.cloudtrail import Parsed, parse_event
@@ -27,19 +32,19 @@ from etl.normalise.invocation_logs import parse_logged_call
 from etl.normalise.packed import PackedCall, Shape, Shapes, next_range
 from etl.normalise.profiles import parse_profile
 from etl.normalise.rows import Event, InferenceProfile, MetricValue, ServiceTokens, StartedJob
-from etl.sources.files import Events, Item, parse_items
+from etl.sources.envelopes import EVENT, LOGGED_CALL, is_textbook
+from etl.sources.files import Events, Found, Item, parse_items, parse_text
 from etl.sources.split import (
     HeavyError,
     Raw,
     Unreadable,
-    Values,
     json_problem,
     limit_of,
     load_value,
 )
 
 # The ledger's `reader`. Raise it when files may give more than they did.
-READER = 1
+READER = 2
 
 # Enough to see what is wrong with a file.
 MAX_REJECTS = 100
@@ -47,6 +52,9 @@ MAX_REJECTS = 100
 # The size of a chunk: about so many rows, or characters in names not sent before.
 CHUNK_ROWS = 20_000
 _CHUNK_LETTERS = 4 << 20
+
+# No event and no envelope of one is smaller.
+_SMALL_BYTES = 60
 
 # A record above this is read by one process at a time.
 HEAVY_BYTES = 1 << 20
@@ -175,13 +183,9 @@ class _Reader:
         try:
             for found in parse_items(pieces, heavy=heavy):
                 if isinstance(found, Events):
-                    self._add_events(found.values, heavy)
-                elif isinstance(found, Unreadable):
-                    self._refuse(*found)
-                elif found.kind in ("metric answer", "metric row"):
-                    yield from self._add_metrics(found)
+                    yield from self._add_events(found, heavy)
                 else:
-                    self._add(found)
+                    yield from self._add_found(found)
                 yield
         except HeavyError:
             raise
@@ -200,37 +204,66 @@ class _Reader:
             number -= 1
         self._left_out += number
 
-    def _add_events(self, values: Values, heavy: int | None) -> None:
-        pack, calls = self._trail.pack, self._decoded.calls
-        raws = values.raws
-        self._decoded.events_read += len(raws)
-        may_be_ours = may_be_bedrock(has_escapes=values.has_escapes)
-        skipped = 0
-        for index, record in enumerate(raws):
-            if not may_be_ours(record) and is_object(record):
+    def _add_events(self, found: Events, heavy: int | None) -> Iterator[None]:
+        values, pack, decoded = found.values, self._trail.pack, self._decoded
+        is_other = is_other_event(has_escapes=values.has_escapes)
+        decoded.events_read += len(values.raws)
+        calls, skipped = decoded.calls, 0
+        for index, record in enumerate(values.raws):
+            if is_other(record):
                 skipped += 1
             elif call := pack(record):
                 calls.append(call)
-            elif self._kept >= MAX_REJECTS and not is_object(record):
-                self._refuse("", "")
+            elif len(bytes(record)) < _SMALL_BYTES:
+                if is_object(record):
+                    skipped += 1
+                else:
+                    self._refuse_value(record, values.position(index))
             else:
-                self._add_event(record, values.position(index), heavy)
+                yield from self._open(found, index, heavy)
+                # It may have been taken.
+                calls = self._decoded.calls
         self._decoded.events_skipped += skipped
 
-    def _add_event(self, record: Raw, position: str, heavy: int | None = None) -> None:
-        written = bytes(record)
-        if heavy and len(written) > heavy:
+    def _open(self, found: Events, index: int, heavy: int | None) -> Iterator[None]:
+        """Add what a value among events is: an event that is not plain, or an envelope."""
+        record, is_envelope = bytes(found.values.raws[index]), False
+        if heavy and len(record) > heavy:
             raise HeavyError
-        self._parse(_parse_event, written, position)
+        for inner in () if is_textbook(record) else found.opened(index):
+            if not is_envelope:
+                is_envelope = True
+                self._decoded.events_read -= 1
+            if isinstance(inner, Events):
+                yield from self._add_events(inner, heavy)
+            else:
+                yield from self._add_found(inner)
+            yield
+        if not is_envelope:
+            self._parse(_parse_event, record, found.values.position(index))
+
+    def _refuse_value(self, record: Raw, position: str) -> None:
+        """Refuse what is no object. There may be very many of them."""
+        if self._kept >= MAX_REJECTS:
+            self._refuse("", "")
+        else:
+            self._parse(_parse_event, bytes(record), position)
+
+    def _add_found(self, found: Item | Unreadable) -> Iterator[None]:
+        if isinstance(found, Unreadable):
+            self._refuse(*found)
+        elif found.kind in ("metric answer", "metric row"):
+            yield from self._add_metrics(found)
+        elif found.kind == "profile":
+            self._add_profile(found)
+        elif found.kind != "repeat":
+            self._add(found)
 
     def _add(self, item: Item) -> None:
-        if item.kind == "profile":
-            self._add_profile(item)
-            return
         self._decoded.events_read += 1
-        if item.kind == "logged call":
+        if item.kind == LOGGED_CALL:
             self._parse(parse_logged_call, item.value, item.position)
-        elif not _may_be_ours(item.value) and is_object(item.value):
+        elif item.kind == "other" or (is_object(item.value) and not may_be_bedrock(item.value)):
             self._decoded.events_skipped += 1
         elif call := self._trail.pack(item.value):
             self._decoded.calls.append(call)
@@ -274,7 +307,41 @@ class _Reader:
             yield
 
 
-_may_be_ours = may_be_bedrock(has_escapes=True)
+def parse_message(message: str, *, metadata_key: str) -> Iterator[Parsed]:
+    """Yield the records in a text, such as the message of an event in a log group.
+
+    Raises RejectError, after those that can be read, if any cannot.
+    """
+    problems: list[str] = []
+    for kind, record in _records_of(parse_text(message), problems):
+        parse = parse_logged_call if kind == LOGGED_CALL else _parse_event
+        try:
+            yield attempt(parse, record, metadata_key=metadata_key)
+        except RejectError as error:
+            problems.append(str(error))
+    if problems:
+        raise RejectError(problems[0])
+
+
+def _records_of(found: Iterable[Found], problems: list[str]) -> Iterator[tuple[str, bytes]]:
+    for one in found:
+        if isinstance(one, Unreadable):
+            problems.append(one.reason)
+        elif isinstance(one, Item):
+            if one.kind in (EVENT, LOGGED_CALL):
+                yield one.kind, one.value
+        else:
+            yield from _records_among(one, problems)
+
+
+def _records_among(events: Events, problems: list[str]) -> Iterator[tuple[str, bytes]]:
+    for index, raw in enumerate(events.values.raws):
+        is_envelope = False
+        for inner in _records_of(events.opened(index), problems):
+            is_envelope = True
+            yield inner
+        if not is_envelope:
+            yield EVENT, bytes(raw)
 
 
 def _parse_event(record: bytes, *, metadata_key: str) -> Parsed:
