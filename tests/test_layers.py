@@ -23,7 +23,7 @@ ALLOWED = {
     "totals_csv": set(),
     "clock": {"errors"},
     "sources": {"clock", "errors", "totals_csv"},
-    "normalise": {"errors", "times", "totals_csv"},
+    "normalise": {"errors", "resources", "times", "totals_csv"},
     "config": {"errors", "normalise", "registry"},
     "warehouse": {"child_process", "errors", "normalise", "resources", "sql_files", "times"},
     "load.decoder": {"child_process", "errors", "normalise", "sources"},

@@ -8,7 +8,8 @@ words stays bytes of the record: no text of a body leaves this module in a row, 
 error.
 
 A log identifies its caller only by ARN. A person whom CloudTrail identifies by something the ARN
-lacks (the source identity, a federated session) appears as the role.
+lacks (the source identity, a federated session) appears as the role, until CloudTrail has told of
+the session (``etl.warehouse.write.sessions``).
 
 Source: Bedrock user guide, "Monitor model invocation using CloudWatch Logs and Amazon S3"; the
 shapes of ``usage``: API reference, TokenUsage and CacheDetail, and Anthropic's Messages API
@@ -21,7 +22,6 @@ import json
 import re
 import uuid
 from collections.abc import Iterator, Mapping
-from functools import lru_cache
 from typing import Any, TypeVar
 
 import msgspec
@@ -30,7 +30,7 @@ from etl.errors import RejectError
 from etl.normalise.application import APPLICATION_KEY, find_application
 from etl.normalise.cloudtrail import BEDROCK, Complain, Parsed, TokenReading, service_tier
 from etl.normalise.fields import count, mapping, text, utc_time
-from etl.normalise.identity import Identity, parse_identity
+from etl.normalise.identity import Identity, find_identity_of_arn
 from etl.normalise.rows import INVOCATION_LOG, Event, Tokens
 from etl.normalise.token_kinds import KINDS, TokenKind, counts_of
 from etl.normalise.token_sources import LOG_TOKENS
@@ -209,25 +209,9 @@ def _event(
     )
 
 
-_PRINCIPAL_TYPES = {
-    "assumed-role": "AssumedRole",
-    "user": "IAMUser",
-    "federated-user": "FederatedUser",
-    "root": "Root",
-}
-
-
 def identity_of(identity: object) -> Identity:
-    """Return the caller in a record's ``identity``."""
-    return _identity(text(mapping(identity).get("arn")) or "")
-
-
-# A few callers make millions of calls.
-@lru_cache(maxsize=4096)
-def _identity(arn: str) -> Identity:
-    """Read the caller as for CloudTrail events, from the ARN alone."""
-    resource = arn.split(":", 5)[-1].partition("/")[0]
-    return parse_identity({"type": _PRINCIPAL_TYPES.get(resource, "Unknown"), "arn": arn})
+    """Return the caller in a record's ``identity``, read as for CloudTrail from the ARN alone."""
+    return find_identity_of_arn(text(mapping(identity).get("arn")) or "")[0]
 
 
 def _metadata(value: object, complain: Complain) -> dict[str, Any]:
