@@ -27,11 +27,11 @@ from typing import Any, TypeVar
 import msgspec
 
 from etl.errors import RejectError
-from etl.normalise.application import APPLICATION_KEY, find_application
+from etl.normalise.application import APPLICATION_KEY, KeyNames, find_application
 from etl.normalise.cloudtrail import BEDROCK, Complain, Parsed, TokenReading, service_tier
 from etl.normalise.fields import count, mapping, text, utc_time
 from etl.normalise.identity import Identity, find_identity_of_arn
-from etl.normalise.rows import INVOCATION_LOG, Event, Tokens
+from etl.normalise.rows import INVOCATION_LOG, PROMPT_ROUTER, Event, Tokens
 from etl.normalise.token_kinds import KINDS, TokenKind, counts_of
 from etl.normalise.token_sources import LOG_TOKENS
 
@@ -47,6 +47,11 @@ _MAX_LETTERS = 256
 _MAX_DIGITS = 40
 
 _NONE = msgspec.Raw(b"null")
+
+# The ARN of a model or an inference profile, or a model id.
+_MODEL = re.compile(
+    r"(?:arn:aws[a-z-]*:bedrock:[a-z0-9-]*:[0-9]*:[a-z-]+/)?[a-z0-9-]{1,64}(?:[.:][A-Za-z0-9-]{1,64}){0,8}"
+)
 
 _UNREADABLE = (msgspec.MsgspecError, UnicodeDecodeError, RecursionError)
 
@@ -86,6 +91,7 @@ class _Body(msgspec.Struct, gc=False, rename="camel"):
     metadata: msgspec.Raw = _NONE
     delta: msgspec.Raw = _NONE
     message_stop: msgspec.Raw = _NONE
+    trace: msgspec.Raw = _NONE
     stop_reason: msgspec.Raw = _NONE
     anthropic_stop_reason: msgspec.Raw = msgspec.field(default=_NONE, name="stop_reason")
     images: msgspec.Raw = _NONE
@@ -99,8 +105,8 @@ class _CacheDetail(msgspec.Struct, gc=False, rename="camel"):
     input_tokens: msgspec.Raw = _NONE
 
 
-# A chunk without any of these has no usage. Most chunks of a stream are such.
-_MARKS = (b'"usage"', b'"amazon-bedrock-', b"guardrail_intervened")
+# A chunk without any of these tells nothing. Most chunks of a stream are such.
+_MARKS = (b'"usage"', b'"amazon-bedrock-', b"guardrail_intervened", b'"promptRouter"')
 
 _BLOCKED = (b'"INTERVENED"', b'"guardrail_intervened"')
 
@@ -119,11 +125,13 @@ Fields = Mapping[str, msgspec.Raw]
 _Wanted = TypeVar("_Wanted")
 
 
-def parse_logged_call(record: bytes | memoryview, *, metadata_key: str = APPLICATION_KEY) -> Parsed:
+def parse_logged_call(
+    record: bytes | memoryview, *, metadata_key: KeyNames = APPLICATION_KEY
+) -> Parsed:
     """Read one record, a JSON object as Bedrock wrote it.
 
-    ``metadata_key``: the key in the request metadata that names the application. Raises RejectError
-    if it is not an invocation log, or lacks what identifies a call.
+    ``metadata_key``: the key, or the keys in order, in the request metadata that names the
+    application. Raises RejectError if it is not an invocation log, or lacks what identifies a call.
     """
     logged = _decode_as(record, _LogRecord) or _decode_as(
         _replace_lone_surrogates(record), _LogRecord
@@ -164,7 +172,7 @@ def _event(
     request_id: str,
     account_id: str,
     utc: str,
-    metadata_key: str,
+    metadata_key: KeyNames,
     complain: Complain,
 ) -> Event:
     identity = identity_of(logged.identity)
@@ -187,7 +195,7 @@ def _event(
         region=region,
         event_source=BEDROCK,
         event_name=text(logged.operation) or "unknown",
-        model_id=text(logged.model_id),
+        model_id=find_answering_model(text(logged.model_id), bodies),
         principal_arn=identity.principal_arn,
         principal_type=identity.principal_type,
         session_name=identity.session_name,
@@ -349,6 +357,21 @@ def _usage(bodies: list[_Body]) -> Fields:
             usage = _fields(raw)
             found |= {name: number for name, number in usage.items() if bytes(number) != b"null"}
     return found
+
+
+def find_answering_model(sent: str | None, bodies: list[_Body]) -> str | None:
+    """Return the model of a call; for a prompt router the one that answered, if a body says so."""
+    if sent is None or PROMPT_ROUTER not in sent:
+        return sent
+    for body in bodies:
+        metadata = _decode_as(body.metadata, _Body)
+        for trace in (body.trace, metadata.trace if metadata else _NONE):
+            router = _fields(_fields(trace).get("promptRouter", _NONE))
+            model = _decode_as(router.get("invokedModelId", _NONE), str) or ""
+            # Nothing else of a body may be stored.
+            if _MODEL.fullmatch(model):
+                return model
+    return sent
 
 
 def _images(bodies: list[_Body]) -> int | None:

@@ -57,6 +57,7 @@ class WarehouseStatus:
     provisional: Row
     rejects: Sequence[Row]
     unpriced: Sequence[Row]
+    operations: Sequence[Row]
     coverage: Mapping[str, Row]
 
     def since(self, moment: str | None) -> timedelta | None:
@@ -115,6 +116,7 @@ def to_json(status: WarehouseStatus) -> str:
         "provisional": dict(status.provisional),
         "rejects": list(status.rejects),
         "unpriced": list(status.unpriced),
+        "operations_not_known": list(status.operations),
         "coverage": status.coverage,
     }
     return json_text(answer)
@@ -241,6 +243,7 @@ def _facts(status: WarehouseStatus) -> Iterator[tuple[str, Text]]:
         yield "Provisional", _provisional(status.provisional)
     yield from _list("Rejected", [_reject(row) for row in status.rejects], _total(status.rejects))
     yield from _list("Unpriced", _unpriced(status.unpriced))
+    yield from _list("Not known yet", [_operation(row) for row in status.operations])
     recent, everything = status.coverage["last_30_days"], status.coverage["all"]
     yield from _list("Loaded", _loaded(everything))
     if recent != everything:
@@ -329,6 +332,14 @@ def _unpriced(rows: Sequence[Row]) -> list[Text]:
         )
         for model, one in models.items()
     ]
+
+
+def _operation(row: Row) -> Text:
+    events = count(row["event_count"], "event")
+    return plain(
+        f"{row['event_name']} ({row['event_source']}): {events}, not counted as calls; a newer"
+        " version may know it"
+    )
 
 
 def _loaded(row: Row) -> list[Text]:

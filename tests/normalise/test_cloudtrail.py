@@ -138,7 +138,7 @@ def test_a_mantle_inference_is_a_call_of_its_own_endpoint() -> None:
         "bedrock-mantle.amazonaws.com",
         "anthropic.claude-opus-4-7",
     )
-    assert (event.service_tier, event.application) == (None, "Unknown")
+    assert (event.service_tier, event.application) == (None, "proj_1")
 
 
 @pytest.mark.parametrize(

@@ -18,6 +18,7 @@ from typing import Any
 import msgspec
 
 from etl.errors import RejectError
+from etl.normalise.addresses import DEFAULT_DETAIL, AddressDetail, find_address
 from etl.normalise.cloudtrail import CALLS, JOBS, name_call
 from etl.normalise.fields import MAX_COUNT, mapping, utc_time
 from etl.normalise.identity import parse_identity
@@ -118,6 +119,7 @@ class _EventRecord(msgspec.Struct, gc=False, rename="camel"):
     request_id: str | None = msgspec.field(default=None, name="requestID")
     shared_event_id: str | None = msgspec.field(default=None, name="sharedEventID")
     recipient_account_id: str | None = None
+    source_address: str | None = msgspec.field(default=None, name="sourceIPAddress")
     error_code: str | None = None
     event_type: str | None = None
     event_category: str | None = None
@@ -171,8 +173,11 @@ def _ours_or_hidden(record: Raw) -> object:
 class TrailDecoder:
     """Packs the plain calls among records. ``number_of`` returns the number of a shape."""
 
-    def __init__(self, number_of: Callable[[Shape], int]) -> None:
+    def __init__(
+        self, number_of: Callable[[Shape], int], addresses: AddressDetail = DEFAULT_DETAIL
+    ) -> None:
         self._number_of = number_of
+        self._addresses = addresses
         self._numbers: dict[tuple[Any, ...], int] = {}
         self._letters = 0
         self._identities = _Parts(_decode_identity, parse_identity)
@@ -236,10 +241,12 @@ class TrailDecoder:
             extra.service_tier,
             extra.resolved_service_tier,
             event.event_source,
+            find_address(event.source_address, self._addresses),
         )
         number = self._numbers.get(key)
         if number is None:
-            number = self._number_of(_shape(event, extra, identity, parameters))
+            shape = _shape(event, extra, identity, parameters, key[-1])
+            number = self._number_of(shape)
             self._letters += sum(len(part) for part in key if isinstance(part, str))
             if len(self._numbers) >= _MAX_KNOWN or self._letters > _MAX_LETTERS:
                 self.forget()
@@ -295,7 +302,13 @@ class _Parts:
         return part
 
 
-def _shape(event: _EventRecord, extra: _Extra, identity: _Part, parameters: _Part) -> Shape:
+def _shape(
+    event: _EventRecord,
+    extra: _Extra,
+    identity: _Part,
+    parameters: _Part,
+    source_address: str | None,
+) -> Shape:
     record = {
         "eventSource": event.event_source,
         "eventName": event.event_name,
@@ -311,7 +324,8 @@ def _shape(event: _EventRecord, extra: _Extra, identity: _Part, parameters: _Par
             "resolvedServiceTier": extra.resolved_service_tier,
         },
     }
-    return shape_of(name_call(record, identity.meaning))
+    call = name_call(record, identity.meaning)
+    return shape_of(call._replace(source_address=source_address))
 
 
 def _is_plain(event: _EventRecord) -> bool:
