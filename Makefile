@@ -7,6 +7,9 @@ SERVE ?= 1
 RUNS ?= 3
 FILES ?= 100 1000
 EVENTS ?= 300000 3000000
+# The day on which the price list was last gone through. A fixed one, so that no commit fails only
+# because time has passed: `bedrock-usage prices check` says what has become old since.
+PRICES_REVIEWED := 2026-11-29
 BIN := .venv/bin
 # More processes than cores, because some tests wait.
 PYTEST := $(BIN)/python -m pytest -q -n $(shell expr $$(getconf _NPROCESSORS_ONLN) + 1) --dist worksteal
@@ -41,6 +44,7 @@ lint: .venv/installed-dev
 	$(BIN)/mypy
 	$(BIN)/python -m scripts.check_versions
 	$(BIN)/python -m scripts.build_list_prices --check
+	$(BIN)/bedrock-usage prices check --as-of $(PRICES_REVIEWED)
 
 # Demo and serve from the wheel, in an empty environment in another folder.
 wheel-check: .venv/installed-dev

@@ -81,7 +81,14 @@ SOURCES = (
         name="catalogue",
         heading="catalogue",
         grants=(
-            Grant("Catalogue", ("bedrock:ListFoundationModels", "bedrock:ListInferenceProfiles")),
+            Grant(
+                "Catalogue",
+                (
+                    "bedrock:ListFoundationModels",
+                    "bedrock:ListInferenceProfiles",
+                    "bedrock:ListProvisionedModelThroughputs",
+                ),
+            ),
             Grant(
                 "CatalogueProfiles",
                 ("bedrock:GetInferenceProfile", "bedrock:ListTagsForResource"),

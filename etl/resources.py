@@ -11,3 +11,6 @@ _ROOT = _PACKAGE if (_PACKAGE / "sql").is_dir() else _PACKAGE.parent
 
 SQL = _ROOT / "sql"
 METADATA = _ROOT / "metadata.yml"
+
+# What other price lists said, of which the list prices are built. Not in a wheel.
+EXTRACTS = _ROOT / "scripts" / "price_inputs"

@@ -2,11 +2,16 @@
 
     python -m scripts.build_list_prices [INPUT_DIR] [--output FILE] [--check]
 
-INPUT_DIR, ``scripts/price_inputs`` by default, holds extracts of two MIT-licensed packages (see its
-``NOTICE.md``), one rate a row: ``litellm_bedrock.csv.gz`` (1.109.1),
-``litellm_1.98.0_bedrock.csv.gz`` (still lists models that were retired since) and
-``genai_prices_bedrock.csv.gz`` (0.2.3). Same input, same bytes. ``--check`` writes nothing and
-fails if the file would change; ``make lint`` runs it, so an edit of the result alone does not pass.
+INPUT_DIR, ``scripts/price_inputs`` by default, holds what is known (see its ``NOTICE.md``):
+
+- extracts of two MIT-licensed packages, one rate a row, made by ``scripts.extract_prices``:
+  ``litellm_bedrock.csv.gz``, ``litellm_1.98.0_bedrock.csv.gz`` (which still lists models that were
+  retired since) and ``genai_prices_bedrock.csv.gz``
+- ``regional_2026-11.csv``: prices by region that neither package has
+- ``rules.csv``: what the packages do not say about a vendor's prices
+
+Same input, same bytes. ``--check`` writes nothing and fails if the file would change; ``make lint``
+runs it, so an edit of the result alone does not pass.
 
 **How to correct a price.** Add a line to ``scripts/list_price_corrections.csv`` with the reason and
 the source of the right figure (see Corrections below), run ``python -m scripts.build_list_prices``,
@@ -25,20 +30,23 @@ profiles at the plain rate of the region that was called, so a profile's figure 
 price of some region, never a separate price:
 
 - ``us.`` rows, and rows without a prefix that do not contradict them, are the price in the United
-  States. If no other commercial region is known to differ, that is the ``*`` row.
-- If a single commercial region outside the US is known to differ, the US figure is written for
-  ``US_REGIONS`` only and there is no ``*`` row: a region that was not looked up stays visibly
-  unpriced instead of getting a US price. (Nova Lite input: 0.06 in Virginia, 0.078 in Frankfurt; a
-  published bill from Ireland works out at 0.069.)
-- litellm's ``eu.``, ``apac.`` and ``jp.`` rows of Amazon's Nova models are the prices of Frankfurt,
-  Sydney and Tokyo, and are used for those regions only. A geo row of another vendor that differs
-  from the US price names no region: it rules out ``*`` and gives no row.
+  States, which is written for ``US_REGIONS``. A region that no source has stays visibly unpriced
+  instead of getting the US price: it would be 3 to 55 % too low for most models.
+- ``*`` rows, the price in every commercial region, are the exception: for the vendors whose price
+  is known to be one (rule ``same_everywhere``), unless a source has another price for some region
+  outside the United States after all.
+- A row of a profile outside the United States names no region: it gives a price where a rule
+  ``regions_of_PROFILE`` says whose it is (litellm's ``eu.`` rows of Nova are Frankfurt's).
 - GovCloud regions always get everything known about them, including from ``us-gov.`` rows. ``*``
   covers the commercial regions only and says nothing about GovCloud prices.
 
-**Scope.** ``global`` comes only from ``global.`` rows, ``regional`` from all others. Claude 4.5 and
-later, Nova 2 and GPT-6 without a prefix carry the *global* price in litellm, 10 % low; a row
-that contradicts the ``us.`` row is skipped if it is the global price, and stops the build if not.
+**Scope.** ``global`` comes only from ``global.`` rows, ``regional`` from all others. A global price
+holds wherever the profile can be called, so its region is ``*``. Claude 4.5 and later, Nova 2 and
+GPT-6 without a prefix carry the *global* price in litellm, 10 % low; a row that contradicts the
+``us.`` row is skipped if it is the global price, and stops the build if not.
+
+**Ids.** The entries of all ids of one model (``sql/seeds/model_aliases.csv``) are read as one. A
+price of the model is looked up under each of them.
 
 **Zeros.** An embedding's output (0) and Nova's cache writes (0 in the AWS Price List) are real
 prices. The zero token prices of rerankers are not: rerankers are billed per search, so these are
@@ -48,8 +56,12 @@ left out. Unknown prices have no row: a one-hour cache price or a batch price is
 its input is *more* than 200,000 tokens. So the row to use is the one with the largest
 ``min_input_tokens`` below the request's total input; 0 always applies.
 
-**Cache writes.** ``cache_write_5m`` is a model's ordinary cache write. OpenAI's, Moonshot's and
-Z.ai's live 30 minutes, not five. The calls do not say so, so there is no separate kind.
+**Cache writes.** ``cache_write_5m`` is a model's ordinary cache write, ``cache_write_30m`` that of
+the vendors whose caches live 30 minutes (rule ``cache_write_30m``). A call does not say which.
+
+**Text and speech.** The text rates of a model that also counts tokens of speech are ``text_input``
+and ``text_output`` (rule ``text_tokens``): the plain counts of its calls may be either, at up to 57
+times the price, and stay unpriced.
 
 **Dates.** A rate that never changed starts at ``SINCE_LAUNCH``. genai-prices dates three price
 cuts, which are used. litellm's own history is not: it mixes price changes with corrections and has
@@ -59,6 +71,11 @@ release numbers, but no dates.
 correction that no longer applies is an error:
 
 - ``drop``: an entire litellm entry to ignore, named by its label in ``source``.
+- ``global``: an entry without a prefix whose figures are the global price, named in the same way.
+- ``move``: the days of a dated cut of a model: the old rate's ``effective_to``, the new one's
+  ``effective_from``. Between them, there is no rate.
+- ``gap``: days on which a model's rates in a region do not apply, from ``effective_from`` until
+  ``effective_to``.
 - ``end``: the first day without a rate, for a model's rows of one ``min_input_tokens``.
 - ``replace``: a complete row that replaces the one with the same key: all columns up to
   ``min_input_tokens``, and ``effective_from``.
@@ -72,11 +89,17 @@ import io
 import re
 import sys
 from collections.abc import Callable, Container, Iterable, Iterator
-from decimal import Decimal
 from itertools import chain
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from etl.normalise.listed_prices import (
+    GENAI_KINDS,
+    Item,
+    is_on_demand_bedrock,
+    parse_amount,
+    parse_rate,
+)
 from etl.warehouse.price_file import COLUMNS, PriceRow, parse_row
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -84,33 +107,20 @@ OUTPUT = ROOT / "sql" / "seeds" / "list_prices.csv"
 # The list itself is never edited (DECISIONS 136).
 CORRECTIONS = Path(__file__).with_name("list_price_corrections.csv")
 INPUTS = Path(__file__).with_name("price_inputs")
+ALIASES = OUTPUT.with_name("model_aliases.csv")
 GENAI = "genai_prices_bedrock.csv.gz"
+REGIONAL = "regional_2026-11.csv"
 
-ACTIONS = ("drop", "end", "replace", "add")
+ACTIONS = ("drop", "global", "move", "gap", "end", "replace", "add")
 
 SINCE_LAUNCH = "2023-01-01"
-CHECKED_ON = "2026-11-23"
+CHECKED_ON = "2026-11-29"
 
-# Where litellm lists several of these for a model, they never differ. Northern California is listed
-# for two models only, too few to include it.
+# Where litellm lists several of these for a model, they never differ. Northern California is not
+# one of them: where a source has its price, it is higher.
 US_REGIONS = ("us-east-1", "us-east-2", "us-west-2")
 GOV_REGIONS = ("us-gov-east-1", "us-gov-west-1")
 GEO_OUTSIDE_US = ("eu", "apac", "jp", "au", "in", "ca")
-NOVA_REGIONS = {"eu": "eu-central-1", "apac": "ap-southeast-2", "jp": "ap-northeast-1"}
-
-PROVIDER = re.compile(
-    r"(ai21|amazon|anthropic|cohere|deepseek|google|meta|minimax|mistral|moonshot|moonshotai"
-    r"|nvidia|openai|qwen|stability|twelvelabs|writer|xai|zai)\.[^@/]+"
-)
-
-# Two ids for one model: the first gets the rows of the second. The mantle endpoint's Haiku has no
-# date in its name, and litellm gives it the global price.
-SAME_MODEL = {
-    "anthropic.claude-haiku-4-5": "anthropic.claude-haiku-4-5-20251001-v1:0",
-    "moonshot.kimi-k2-thinking": "moonshotai.kimi-k2-thinking",
-}
-# The id without "-instruct" has other prices outside the US; litellm lists none for this id.
-US_ONLY = {"qwen.qwen3-next-80b-a3b-instruct"}
 
 # Bedrock models that litellm does not list. genai-prices names some models differently
 # (claude-sonnet-5-v1:0), so these ids are chosen by hand.
@@ -118,38 +128,7 @@ GENAI_ONLY = {
     "amazon.nova-sonic-v1:0",
     "anthropic.claude-fable-5-2",
     "anthropic.claude-mythos-5-2",
-    "moonshotai.kimi-k3.1",
 }
-GENAI_KINDS = {
-    "input_mtok": "input",
-    "output_mtok": "output",
-    "cache_read_mtok": "cache_read",
-    "cache_write_mtok": "cache_write_5m",
-    "cache_write_1h_mtok": "cache_write_1h",
-    "input_audio_mtok": "audio_input",
-    "output_audio_mtok": "audio_output",
-}
-
-# litellm's names for units other than plain tokens, all in USD per unit. "per query" is a search
-# for a reranker and a text request for an embedding model.
-UNIT_KINDS = {
-    "output_cost_per_image": "image",
-    "input_cost_per_image": "image_input",
-    "input_cost_per_image_token": "image_token_input",
-    "input_cost_per_audio_token": "audio_input",
-    "output_cost_per_audio_token": "audio_output",
-    "input_cost_per_audio_per_second": "audio_second_input",
-    "input_cost_per_video_per_second": "video_second_input",
-    "input_cost_per_query": "text_request",
-}
-
-
-class Item(NamedTuple):
-    """What is being sold."""
-
-    service_tier: str
-    token_kind: str
-    min_input_tokens: int
 
 
 class Price(NamedTuple):
@@ -181,6 +160,49 @@ def item_of(row: PriceRow) -> Item:
     return Item(row.service_tier, row.token_kind, row.min_input_tokens)
 
 
+class Rule(NamedTuple):
+    """What is true of the prices of models whose id begins so; the longest beginning decides."""
+
+    rule: str
+    model_id_prefix: str
+    value: str
+
+
+class Knowledge(NamedTuple):
+    """What the packages do not say: the rules, and for each other id of a model its own."""
+
+    rules: list[Rule]
+    aliases: dict[str, str]
+
+    def rule(self, name: str, model_id: str) -> str:
+        """Return the value of a rule for a model; empty if there is none."""
+        found = [r for r in self.rules if r.rule == name and model_id.startswith(r.model_id_prefix)]
+        return max(found, key=lambda r: len(r.model_id_prefix)).value if found else ""
+
+    def holds(self, name: str, model_id: str) -> bool:
+        return self.rule(name, model_id) == "yes"
+
+    def model(self, model_id: str) -> str:
+        return self.aliases.get(model_id, model_id)
+
+    def item(self, model_id: str, item: Item) -> Item:
+        """Return an item under the kind that this model's price has."""
+        kind = item.token_kind
+        if kind == "cache_write_5m" and self.holds("cache_write_30m", model_id):
+            kind = "cache_write_30m"
+        elif kind in ("input", "output") and self.holds("text_tokens", model_id):
+            kind = f"text_{kind}"
+        return item._replace(token_kind=kind)
+
+
+def read_knowledge(input_dir: Path) -> Knowledge:
+    rules = [
+        Rule(row["rule"], row["model_id_prefix"], row["value"])
+        for row in read_csv(input_dir / "rules.csv")
+    ]
+    return Knowledge(rules, {row["alias_id"]: row["model_id"] for row in read_csv(ALIASES)})
+
+
 class Correction(NamedTuple):
     """One line of the corrections file: ``action``, ``reason``, then the columns of a row."""
 
@@ -200,14 +222,6 @@ class Genai(NamedTuple):
     since: str
 
 
-def parse_amount(text: str, *, scale: int) -> int:
-    """Return ``text`` dollars times ``10 ** scale``; raise ValueError unless that is whole."""
-    amount = Decimal(text).scaleb(scale)
-    if amount != amount.to_integral_value() or amount < 0:
-        raise ValueError(f"{text!r} USD is not a whole number of 10^-{scale} dollars")
-    return int(amount)
-
-
 def read_csv(path: Path) -> list[dict[str, str]]:
     """Return the rows of a CSV file, compressed if its name says so."""
     opener = gzip.open if path.suffix == ".gz" else open
@@ -218,55 +232,16 @@ def read_csv(path: Path) -> list[dict[str, str]]:
 # litellm
 
 
-def image_kind(key: str) -> str:
-    """Return ``image``, or the kind for the size in a name such as ``512-x-512/50-steps/``.
-
-    A plain ``image`` row means: one price, regardless of size, quality or steps.
-    """
-    size, steps, *_ = [*key.split("/"), ""]
-    if "-x-" not in size:
-        return "image"
-    size = "max" if size == "max-x-max" else size.replace("-x-", "x")
-    return f"image_{size}_{steps.replace('-', '_')}"
-
-
-def parse_rate(row: dict[str, str]) -> tuple[Item, int] | None:
-    """Return the item of a litellm row and its price, or None for a meaningless zero."""
-    if row["mode"] == "rerank" and row["kind"] in ("input", "output"):
-        return None
-    if row["kind"] != "other":
-        item = Item(row["tier"], row["kind"], int(row["ctx_min"]))
-        return item, parse_amount(row["usd_per_mtok"], scale=6)
-    name, _, usd = row["raw_key"].partition("=")
-    kind = "search_unit" if row["mode"] == "rerank" else UNIT_KINDS[name]
-    kind = image_kind(row["key"]) if kind == "image" else kind
-    return Item(row["tier"], kind, int(row["ctx_min"])), parse_amount(usd, scale=12)
-
-
-def is_on_demand_bedrock(row: dict[str, str]) -> bool:
-    """Exclude provisioned throughput, and Anthropic's own platform sold through AWS.
-
-    The latter (``claude_platform``) has batch rates that litellm's Bedrock entries lack, but they
-    belong to another product. Names without a provider are not Bedrock ids either.
-    """
-    model = row["model"].rpartition("/")[2]
-    return (
-        not row["commitment"]
-        and row["endpoint"] != "claude_platform"
-        and PROVIDER.fullmatch(model) is not None
-    )
-
-
-def read_litellm(path: Path) -> dict[str, Entry]:
+def read_litellm(path: Path, known: Knowledge) -> dict[str, Entry]:
     """Return the entries of one litellm release by name."""
     entries: dict[str, Entry] = {}
     for row in filter(is_on_demand_bedrock, read_csv(path)):
         label = f"{row['source']} {row['key']}"
-        model_id = row["model"].rpartition("/")[2]
+        model_id = known.model(row["model"].rpartition("/")[2])
         new = Entry(label, model_id, row["endpoint"], row["region"], row["scope"], {})
         entry = entries.setdefault(row["key"], new)
         if rate := parse_rate(row):
-            entry.sheet[rate[0]] = Price(rate[1], label)
+            entry.sheet[known.item(model_id, rate[0])] = Price(rate[1], label)
     return entries
 
 
@@ -317,23 +292,21 @@ def us_sheet(entries: list[Entry]) -> Sheet:
     return sheet
 
 
-def own_sheets(entries: list[Entry]) -> dict[str, Sheet]:
+def own_sheets(entries: list[Entry], known: Knowledge) -> dict[str, Sheet]:
     """Return the prices of single regions; an entry named after a region wins over a profile."""
     sheets: dict[str, Sheet] = {}
     for entry in sorted(entries, key=lambda e: e.region != ""):
-        nova = entry.model_id.startswith("amazon.nova-")
-        regions: tuple[str, ...] = (entry.region,) if entry.region else ()
+        regions = [entry.region] if entry.region else []
         if entry.geo == "us-gov":
-            regions = GOV_REGIONS
-        elif nova and entry.geo in NOVA_REGIONS:
-            regions = (NOVA_REGIONS[entry.geo],)
+            regions = [*GOV_REGIONS]
+        elif not entry.region:
+            regions = known.rule(f"regions_of_{entry.geo}", entry.model_id).split()
         for region in regions:
             sheets[region] = sheets.get(region, {}) | entry.sheet
     return sheets
 
 
-# Then regions without a row are unpriced (DECISIONS 14).
-def is_us_price_only(home: Sheet, entries: Iterable[Entry]) -> bool:
+def is_known_to_differ(home: Sheet, entries: Iterable[Entry]) -> bool:
     """Return whether some commercial region outside the US is known to have another price."""
     return any(
         not agrees(home, entry.sheet)
@@ -342,10 +315,11 @@ def is_us_price_only(home: Sheet, entries: Iterable[Entry]) -> bool:
     )
 
 
-def regional_sheets(model_id: str, entries: list[Entry]) -> dict[str, Sheet]:
+# A region that no source has is unpriced (DECISIONS 14).
+def regional_sheets(model_id: str, entries: list[Entry], known: Knowledge) -> dict[str, Sheet]:
     """Return the regional rates by region, ``*`` included; see the module's note on regions."""
-    home, own = us_sheet(entries), own_sheets(entries)
-    if model_id in US_ONLY or is_us_price_only(home, entries):
+    home, own = us_sheet(entries), own_sheets(entries, known)
+    if not known.holds("same_everywhere", model_id) or is_known_to_differ(home, entries):
         return own | {region: home | own.get(region, {}) for region in US_REGIONS}
     for region in own.keys() - set(GOV_REGIONS):
         own[region] = {i: p for i, p in own[region].items() if i not in home or home[i][0] != p[0]}
@@ -358,38 +332,52 @@ def sheet_rows(model_id: str, region: str, scope: str, sheet: Sheet) -> Iterator
         yield PriceRow(model_id, region, scope, *item, usd, SINCE_LAUNCH, None, source, CHECKED_ON)
 
 
-def model_rows(model_id: str, entries: list[Entry]) -> Iterator[PriceRow]:
-    """Yield every current rate of one model."""
-    yield from sheet_rows(model_id, "*", "global", global_sheet(entries))
-    for region, sheet in regional_sheets(model_id, entries).items():
-        yield from sheet_rows(model_id, region, "regional", sheet)
-
-
-def litellm_rows(entries: Iterable[Entry]) -> Iterator[PriceRow]:
-    """Yield every current rate of every model, under each of its ids."""
+def litellm_rows(entries: Iterable[Entry], known: Knowledge) -> Iterator[PriceRow]:
+    """Yield every current rate of every model."""
     models: dict[str, list[Entry]] = {}
     for entry in entries:
-        models.setdefault(SAME_MODEL.get(entry.model_id, entry.model_id), []).append(entry)
+        models.setdefault(entry.model_id, []).append(entry)
     for model_id, group in models.items():
-        yield from model_rows(model_id, group)
-    for other_id, model_id in SAME_MODEL.items():
-        yield from model_rows(other_id, models.get(model_id, []))
+        yield from sheet_rows(model_id, "*", "global", global_sheet(group))
+        for region, sheet in regional_sheets(model_id, group, known).items():
+            yield from sheet_rows(model_id, region, "regional", sheet)
+
+
+# Prices by region
+
+
+def read_regional(path: Path) -> Iterator[PriceRow]:
+    """Yield the rates of a file that has a model's prices in one region a row."""
+    for row in read_csv(path):
+        amounts = {
+            kind: parse_amount(row[f"{kind}_usd_per_mtok"], scale=6)
+            for kind in ("input", "output", "cache_read")
+            if row[f"{kind}_usd_per_mtok"]
+        }
+        entry = Entry("", row["model_id"], "", row["region"], "in_region", {})
+        for kind, amount in amounts.items():
+            entry.sheet[Item("standard", kind, 0)] = Price(amount, row["source"])
+        for one in sheet_rows(
+            row["model_id"], row["region"], "regional", add_free_cache_writes(entry).sheet
+        ):
+            yield one._replace(checked_on=row["checked_on"])
 
 
 # genai-prices
 
 
-def read_genai(path: Path) -> list[Genai]:
+def read_genai(path: Path, known: Knowledge) -> list[Genai]:
     rates = []
     for row in read_csv(path):
         prefix, dot, rest = row["model_id"].partition(".")
-        known = prefix in ("global", "regional")
+        model_id = known.model(rest if prefix in ("global", "regional") else prefix + dot + rest)
+        item = Item("standard", GENAI_KINDS[row["price_key"]], int(row["tier_start"]))
         rates.append(
             Genai(
                 label=f"{row['source']} {row['model_id']}",
-                model_id=rest if known else prefix + dot + rest,
+                model_id=model_id,
                 scope="global" if prefix == "global" else "regional",
-                item=Item("standard", GENAI_KINDS[row["price_key"]], int(row["tier_start"])),
+                item=known.item(model_id, item),
                 usd_per_mtok=parse_amount(row["usd"], scale=6),
                 since=row["effective_from"],
             )
@@ -397,12 +385,15 @@ def read_genai(path: Path) -> list[Genai]:
     return rates
 
 
-def genai_only_rows(rates: Iterable[Genai]) -> Iterator[PriceRow]:
+def genai_only_rows(rates: Iterable[Genai], known: Knowledge) -> Iterator[PriceRow]:
     """Yield the rates of models that only genai-prices lists."""
     for rate in rates:
-        if rate.model_id in GENAI_ONLY:
+        if rate.model_id not in GENAI_ONLY:
+            continue
+        everywhere = rate.scope == "global" or known.holds("same_everywhere", rate.model_id)
+        for region in ("*",) if everywhere else US_REGIONS:
             price = Price(rate.usd_per_mtok, rate.label)
-            yield from sheet_rows(rate.model_id, "*", rate.scope, {rate.item: price})
+            yield from sheet_rows(rate.model_id, region, rate.scope, {rate.item: price})
 
 
 def date_price_cuts(rows: Iterable[PriceRow], rates: list[Genai]) -> Iterator[PriceRow]:
@@ -472,6 +463,52 @@ def drop_entries(entries: Iterable[Entry], drops: Iterable[Correction]) -> list[
     return list(kept.values())
 
 
+def mark_global(entries: Iterable[Entry], marks: Iterable[Correction]) -> Iterator[Entry]:
+    """Yield the entries, those that a ``global`` names by label as ones of that profile."""
+    labels = {mark.values["source"] for mark in marks}
+    for entry in entries:
+        named = entry.label in labels
+        labels.discard(entry.label)
+        yield entry._replace(geo="global") if named else entry
+    if labels:
+        raise ValueError(f"no entry to call global: {sorted(labels)}")
+
+
+def move_cuts(rows: Iterable[PriceRow], moves: Iterable[Correction]) -> Iterator[PriceRow]:
+    """Give a model's dated cut other days, and its rows the source of these days."""
+    waiting = {move.values["model_id"]: move.values for move in moves}
+    used = set()
+    for row in rows:
+        days = waiting.get(row.model_id)
+        if days and (row.effective_to or row.effective_from != SINCE_LAUNCH):
+            used.add(row.model_id)
+            row = row._replace(source=f"{row.source}; {days['source']}")
+            row = (
+                row._replace(effective_to=days["effective_to"])
+                if row.effective_to
+                else row._replace(effective_from=days["effective_from"])
+            )
+        yield row
+    if missing := waiting.keys() - used:
+        raise ValueError(f"no cut to move: {sorted(missing)}")
+
+
+def cut_gaps(rows: Iterable[PriceRow], gaps: Iterable[Correction]) -> Iterator[PriceRow]:
+    """Take days out of the rates of a model in a region, which then start again after them."""
+    waiting = {(gap.values["model_id"], gap.values["region"]): gap.values for gap in gaps}
+    used = set()
+    for row in rows:
+        days = waiting.get((row.model_id, row.region))
+        if days is None:
+            yield row
+            continue
+        used.add((row.model_id, row.region))
+        yield row._replace(effective_to=days["effective_from"])
+        yield row._replace(effective_from=days["effective_to"])
+    if missing := waiting.keys() - used:
+        raise ValueError(f"no rates to take days from: {sorted(missing)}")
+
+
 def end_rows(rows: Iterable[PriceRow], ends: list[Correction]) -> Iterator[PriceRow]:
     """Set the last day of rows without one; an ``end`` names them by model and context threshold.
 
@@ -523,12 +560,15 @@ def build_rows(input_dir: Path, corrections: list[Correction]) -> list[PriceRow]
     def having(action: str) -> list[Correction]:
         return [c for c in corrections if c.action == action]
 
-    old = read_litellm(input_dir / "litellm_1.98.0_bedrock.csv.gz")
-    new = read_litellm(input_dir / "litellm_bedrock.csv.gz")
-    rates = read_genai(input_dir / GENAI)
-    entries = drop_entries((old | new).values(), having("drop"))
-    rows = date_price_cuts(litellm_rows(map(add_free_cache_writes, entries)), rates)
-    rows = end_rows(chain(rows, genai_only_rows(rates)), having("end"))
+    known = read_knowledge(input_dir)
+    old = read_litellm(input_dir / "litellm_1.98.0_bedrock.csv.gz", known)
+    new = read_litellm(input_dir / "litellm_bedrock.csv.gz", known)
+    rates = read_genai(input_dir / GENAI, known)
+    entries = mark_global(drop_entries((old | new).values(), having("drop")), having("global"))
+    rows = date_price_cuts(litellm_rows(map(add_free_cache_writes, entries), known), rates)
+    rows = cut_gaps(move_cuts(rows, having("move")), having("gap"))
+    rows = end_rows(chain(rows, genai_only_rows(rates, known)), having("end"))
+    rows = chain(rows, read_regional(input_dir / REGIONAL))
     rows = replace_rows(unique(rows, key=row_key), given_rows(corrections, "replace"))
     return sorted(unique(chain(rows, given_rows(corrections, "add")), key=row_key), key=row_key)
 
@@ -562,7 +602,7 @@ def main(arguments: list[str] | None = None) -> int:
 
     corrections = read_corrections(CORRECTIONS)
     rows = build_rows(options.input_dir, corrections)
-    rates = read_genai(options.input_dir / GENAI)
+    rates = read_genai(options.input_dir / GENAI, read_knowledge(options.input_dir))
     for line in second_opinions(rows, rates, given_rows(corrections, "replace")):
         print(f"genai-prices disagrees: {line}", file=sys.stderr)
     text = render(rows)

@@ -182,10 +182,10 @@ def dump(path: Path) -> dict[str, list[tuple[Any, ...]]]:
         connection.close()
 
 
-def query(database: Path, sql: str) -> list[tuple[object, ...]]:
-    """Return the rows of a query; the file is not opened as a warehouse, so nothing changes."""
-    connection = sqlite3.connect(database)
+def query(database: Path, sql: str, parameters: Any = ()) -> list[tuple[Any, ...]]:
+    """Return the rows of a statement; the file is not opened as a warehouse, which takes longer."""
+    connection = sqlite3.connect(database, isolation_level=None)
     try:
-        return connection.execute(sql).fetchall()
+        return connection.execute(sql, parameters).fetchall()
     finally:
         connection.close()

@@ -230,14 +230,15 @@ def test_each_way_to_name_an_application_is_found_under_that_name(
     with FakeAws() as aws, environment(aws.environment() | {"PYTHONPATH": "examples"}):
         for role in re.findall(r"role/(\w+-BedrockRole)", TEXT):
             aws.role(ACCOUNT, role)
-        for code in PYTHON:
-            _run_code(code)
-        for name, value in variables:
-            _run_code(PLAIN, **{name: value})
+        blocks: list[tuple[str, dict[str, str | None]]] = [(code, {}) for code in PYTHON]
+        blocks += [(PLAIN, {name: value}) for name, value in variables]
         for number, (text, profile) in enumerate(PROFILES):
             (tmp_path / f"config-{number}").write_text(text + _default_profile())
             names = {"AWS_CONFIG_FILE": str(tmp_path / f"config-{number}"), "AWS_PROFILE": profile}
-            _run_code(PLAIN, AWS_ACCESS_KEY_ID=None, AWS_SECRET_ACCESS_KEY=None, **names)
+            blocks.append(
+                (PLAIN, names | {"AWS_ACCESS_KEY_ID": None, "AWS_SECRET_ACCESS_KEY": None})
+            )
+        _run_code(*blocks)
         assert run("sync", "--since", "1d")[0] == 0
     _, out, _ = run("report", "applications", "--format", "json")
     assert {row["application"]: row["calls"] for row in json.loads(out)["rows"]} == {
@@ -246,17 +247,33 @@ def test_each_way_to_name_an_application_is_found_under_that_name(
     }
 
 
-def _run_code(code: str, **variables: str | None) -> None:
-    changed = os.environ | variables
+# Each in a process of its own, which need not import boto3 again.
+_RUN_EACH = """
+import json, os, sys
+import boto3, botocore.auth, botocore.client, botocore.credentials, botocore.handlers
+for code, variables in json.load(sys.stdin):
+    if not os.fork():
+        os.environ.update((name, value) for name, value in variables.items() if value is not None)
+        for name in (name for name, value in variables.items() if value is None):
+            del os.environ[name]
+        exec(code)
+        sys.exit()
+    if os.wait()[1]:
+        sys.exit(code)
+"""
+
+
+def _run_code(*blocks: tuple[str, dict[str, str | None]]) -> None:
+    """Run each block with these environment variables, or without those that are None."""
     done = subprocess.run(
-        [sys.executable, "-W", "error", "-c", code],
-        env={name: value for name, value in changed.items() if value is not None},
+        [sys.executable, "-W", "error", "-c", _RUN_EACH],
+        input=json.dumps(blocks),
         cwd=ROOT,
         capture_output=True,
         text=True,
         timeout=60,
     )
-    assert (done.returncode, done.stderr) == (0, ""), code
+    assert (done.returncode, done.stderr) == (0, "")
 
 
 def _default_profile() -> str:

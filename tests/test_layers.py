@@ -45,6 +45,9 @@ ALLOWED = {
         *("normalise", "show.escaping", "show.numbers", "show.spreadsheet", "show.terminal"),
         "warehouse",
     },
+    "price_check": {"errors", "normalise", "resources", "warehouse"},
+    "show.price_check": {"price_check", "show.escaping", "show.numbers", "show.terminal"},
+    "show.prices": {"show.escaping", "show.numbers", "show.spreadsheet", "show.terminal"},
     "doctor": {
         *("clock", "config", "errors", "normalise", "show.findings", "show.numbers"),
         *("show.terminal", "sources"),
@@ -67,9 +70,10 @@ ALLOWED = {
     },
     "cli": {
         *("clock", "config", "demo", "doctor", "errors", "inspect", "lab", "load.decoder"),
-        *("load.run", "monitor", "normalise", "policy", "registry", "resources"),
-        *("show.escaping", "show.findings", "show.numbers", "show.report", "show.status"),
-        *("show.terminal", "sources", "sync", "times", "warehouse", "web"),
+        *("load.run", "monitor", "normalise", "policy", "price_check", "registry", "resources"),
+        *("show.escaping", "show.findings", "show.numbers", "show.price_check", "show.prices"),
+        "show.report",
+        *("show.status", "show.terminal", "sources", "sync", "times", "warehouse", "web"),
     },
     "__main__": {"cli", "errors"},
 }

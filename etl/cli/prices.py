@@ -1,24 +1,34 @@
-"""``bedrock-usage prices``: list prices, and import your own rates."""
+"""``bedrock-usage prices``: list prices, check them, show how they changed, import your own."""
 
 from __future__ import annotations
 
 import csv
 import io
+import sys
+from datetime import UTC, datetime
 from pathlib import Path
 
 import click
 
-from etl.cli.shared.options import db_option
+from etl.cli.shared.options import db_option, format_option, other_db_option, region_option
+from etl.clock import Clock
+from etl.price_check.book import read_seed
+from etl.price_check.other_lists import read_lists
+from etl.price_check.run import check_prices
+from etl.show import price_check
 from etl.show.escaping import show_csv
+from etl.show.prices import print_history
+from etl.show.terminal import open_console
 from etl.sources.accounts import known_regions
 from etl.warehouse.database import open_warehouse
 from etl.warehouse.price_file import COLUMNS
-from etl.warehouse.prices import import_prices, list_prices
+from etl.warehouse.prices import import_prices, list_prices, rates_by_origin
+from etl.warehouse.read.prices import price_history
 
 
 @click.group()
 def prices() -> None:
-    """List the prices in use, or import your own."""
+    """List the prices in use, check them, see how they changed, or import your own."""
 
 
 @prices.command("list")
@@ -52,7 +62,7 @@ def import_command(file: Path, force_new: bool, db: Path) -> None:
     scope             regional, or global if the id sent begins with global.
     service_tier      standard, batch, flex, priority or latency
     token_kind        input, output, cache_read, cache_write_5m,
-                      cache_write_1h or image
+                      cache_write_30m, cache_write_1h or image
     min_input_tokens  0, or: only for requests with more input than this
     usd_per_mtok      micro-dollars per million tokens (or images):
                       3300000 is $3.30
@@ -66,3 +76,61 @@ def import_command(file: Path, force_new: bool, db: Path) -> None:
     with open_warehouse(db, create=True) as warehouse:
         count = import_prices(warehouse, file, regions=known_regions(), force_new=force_new)
     click.echo(f"{count:,} rates imported", err=True)
+
+
+_LIST_FILE = click.Path(exists=True, path_type=Path)
+
+
+@prices.command("check")
+@click.option("--litellm", type=_LIST_FILE, help="litellm's prices: a wheel, folder or data file.")
+@click.option("--genai", type=_LIST_FILE, help="Likewise those of genai-prices.")
+@other_db_option("Check the rates of this warehouse. [default: the list prices of this release]")
+@click.option(
+    "--as-of",
+    type=click.DateTime(["%Y-%m-%d"]),
+    help="The day for which to check. [default: today]",
+)
+@format_option("csv")
+def check_command(
+    litellm: Path | None, genai: Path | None, db: Path | None, as_of: datetime | None, format_: str
+) -> None:
+    """Compare the list prices with other lists, with rules, and with the calendar.
+
+    Finds rates that differ from litellm's or genai-prices' by more than 0.1 %,
+    rates that are missing, rates that contradict each other, gaps between dated
+    rates, and rates that nobody checked for 90 days. Negotiated rates are left
+    out, and so are disagreements that were reviewed. Exits with 1 if anything
+    else is found.
+    """
+    day = (as_of or datetime.now(UTC)).date()
+    lists = read_lists(litellm, genai, day.isoformat())
+    if db:
+        with open_warehouse(db) as warehouse:
+            origins = rates_by_origin(warehouse)
+    else:
+        origins = [read_seed()]
+    outcome = check_prices(origins, lists, day, is_seed=db is None)
+    if format_ == "json":
+        click.echo(price_check.to_json(outcome))
+    elif format_ == "csv":
+        show_csv(price_check.to_csv(outcome))
+    else:
+        price_check.print_outcome(outcome, open_console())
+    if outcome.findings:
+        sys.exit(1)
+
+
+@prices.command("history")
+@click.argument("model")
+@region_option("Only rates that apply in this region; repeatable.")
+@format_option("csv")
+@db_option
+def history_command(model: str, region: tuple[str, ...], format_: str, db: Path) -> None:
+    """Show every dated rate of MODEL, the oldest first, and which is in force today.
+
+    MODEL may be any of the model's ids. Rates that a correction replaced are shown too, and so are
+    rates that one of a higher origin supersedes: import, then price_list, then seed.
+    """
+    with open_warehouse(db, create=True) as warehouse:
+        rows = price_history(warehouse, model, regions=region, today=Clock().now().date())
+        print_history(model, rows, format_)

@@ -9,13 +9,17 @@ import click
 
 from etl.cli.shared.option_types import Day
 from etl.cli.shared.options import db_option, format_option, region_option
+from etl.show.prices import print_gaps
 from etl.show.report import KINDS, build_report, print_report
 from etl.warehouse.database import open_warehouse
+from etl.warehouse.read.prices import price_gaps
 from etl.warehouse.read.reports import Filters
+
+GAPS = "gaps"
 
 
 @click.command()
-@click.argument("kind", type=click.Choice(list(KINDS)))
+@click.argument("kind", type=click.Choice([*KINDS, GAPS]))
 @click.option("--since", type=Day(), metavar="DATE", help="First day, UTC.")
 @click.option("--until", type=Day(), metavar="DATE", help="Last day, UTC (included).")
 @region_option("Only this region; repeatable.")
@@ -39,10 +43,13 @@ def report(
 ) -> None:
     """Report usage and cost by user, application, model, region or day.
 
-    Without dates, a report covers everything loaded. Costs are in USD, at list prices.
+    Without dates, a report covers everything loaded. Costs are in USD, at list prices. gaps is the
+    usage without a price, with the price that it nearly matches and what would price it.
     """
     if breakdown and kind not in ("users", "applications"):
         raise click.UsageError("--breakdown works only with users and applications")
+    if kind == GAPS and (user or application):
+        raise click.UsageError("gaps has no users and no applications")
     if since and until and since > until:
         raise click.UsageError("--since is after --until")
     filters = Filters(
@@ -54,4 +61,7 @@ def report(
         applications=application,
     )
     with open_warehouse(db) as warehouse:
+        if kind == GAPS:
+            print_gaps(price_gaps(warehouse, filters), format_)
+            return
         print_report(build_report(warehouse, kind, filters, breakdown=breakdown), format_)

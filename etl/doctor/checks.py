@@ -176,6 +176,15 @@ def _rate_totals(answer: Mapping[str, Any], caller: str) -> tuple[str, str, str 
 def _check_catalogue(tries: _Tries, _: Choice) -> None:
     if tries.ask("bedrock:ListFoundationModels", {}, "modelSummaries") is not None:
         tries.add("bedrock:ListFoundationModels", OK)
+    if (
+        tries.ask(
+            "bedrock:ListProvisionedModelThroughputs",
+            {"maxResults": 1},
+            "provisionedModelSummaries",
+        )
+        is not None
+    ):
+        tries.add("bedrock:ListProvisionedModelThroughputs", OK)
     one = {"typeEquals": "APPLICATION", "maxResults": 1}
     listed = tries.ask("bedrock:ListInferenceProfiles", one, "inferenceProfileSummaries")
     profiles = listed["inferenceProfileSummaries"] if listed else []

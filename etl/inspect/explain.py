@@ -59,8 +59,10 @@ from etl.normalise.rows import Event, OtherOperation, ServiceTokens
 from etl.normalise.rules import ApplicationRule, Rule, UserRule, compile_rules, evidence_of
 from etl.normalise.token_kinds import COUNT_COLUMNS, KINDS, TokenKind
 from etl.normalise.user_agent import find_name
+from etl.show.numbers import HOW_TO_PRICE
 from etl.warehouse.read.inspect import (
     locate_call,
+    near_price,
     price_model_ids,
     profile_of,
     read_call,
@@ -464,7 +466,18 @@ def _prices(row: Mapping[str, Any] | None, trial: Database) -> Iterator[Line]:
     prices = read_call_prices(trial, row["event_time"], row["event_id"])
     for price in prices:
         yield Line(f"price of {price['token_kind']}", price["usd_per_mtok"], _price(price))
+        if price["price_id"] is None:
+            yield from _near_price(near_price(trial, row, price["token_kind"]))
     yield Line("cost", row["cost_usd"], _why_cost(row, prices, trial))
+
+
+def _near_price(gap: Mapping[str, Any] | None) -> Iterator[Line]:
+    if gap is not None and gap["near_price_id"] is not None:
+        how = (
+            f"USD per million, not used: another {gap['missing'].replace(', ', ' and another ')}:"
+            f" {gap['near_price']} (row {gap['near_price_id']} of prices)"
+        )
+        yield Line("  nearest price", gap["near_usd_per_mtok"], how)
 
 
 def _price(price: Mapping[str, Any]) -> str:
@@ -481,13 +494,15 @@ def _price(price: Mapping[str, Any]) -> str:
 
 
 def _why_cost(row: Mapping[str, Any], prices: Sequence[Mapping[str, Any]], trial: Database) -> str:
+    if row["cost_usd"] is None and ":provisioned-model/" in row["raw_model_id"]:
+        return "provisioned capacity: AWS bills its hours, not its tokens (view capacity_hours)"
     lacking = [price["token_kind"] for price in prices if price["price_id"] is None]
     if lacking:
         ids = ", ".join(price_model_ids(trial, row["raw_model_id"])) or "no id"
         bound = "" if row["cost_usd"] is None else "USD, a lower bound: "
         return (
             f"{bound}no {' and '.join(lacking)} price in {row['region']}, {row['inference_scope']},"
-            f" {row['service_tier']}: looked for {ids}; see `bedrock-usage prices import`"
+            f" {row['service_tier']}: looked for {ids}. {HOW_TO_PRICE}"
         )
     if row["cost_usd"] is None:
         why = "a failed call" if row["error_code"] else "its tokens are unknown"

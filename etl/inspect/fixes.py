@@ -231,7 +231,8 @@ def _price_fix(models: Iterable[Model], today: date) -> str:
     lines = []
     if priced:
         lines += [
-            "Save this as prices.csv. Replace RATE with micro-dollars per million tokens (3000000"
+            "Run `bedrock-usage prices sync`, which reads AWS's Price List. For what it lacks, save"
+            " this as prices.csv. Replace RATE with micro-dollars per million tokens (3000000"
             " is $3) and SOURCE with the",
             "page that states it. Then run: bedrock-usage prices import prices.csv",
             "",

@@ -10,9 +10,10 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Mapping, Sequence
 
+from etl.normalise.model_ids import model_aliases
 from etl.show.numbers import Row
 
-_GEO = re.compile(r"^(us-gov|us|eu|apac|jp|au|ca|in|global)\.(?=[\w-]+\.)")
+_GEO = re.compile(r"^(us-gov|us|eu|apac|jp|au|ca|in|amer|global)\.(?=[\w-]+\.)")
 _OPAQUE = "application-inference-profile/"
 
 # The origins of rates, the one that is used first.
@@ -58,9 +59,12 @@ def _is_of_region(row: Row, region: str) -> bool:
 
 
 def _rate(rows: Iterable[Row], kind: str, names: Sequence[str]) -> int | None:
+    # The ordinary cache write of some vendors lives 30 minutes.
+    kinds = (kind, "cache_write_30m") if kind == "cache_write_5m" else (kind,)
     best = max(
-        (row for row in rows if row["token_kind"] == kind),
+        (row for row in rows if row["token_kind"] in kinds),
         key=lambda row: (
+            -kinds.index(row["token_kind"]),
             -ORIGINS.index(row["origin"]),
             -names.index(row["model_id"]),
             row["region"] != "*",
@@ -79,6 +83,7 @@ def _names(model_id: str) -> list[str]:
         model_id,
         re.sub(r":\d+$", "", model_id),
         unversioned,
-        re.sub(r"-20\d{6}$", "", unversioned),
+        re.sub(r"-20\d{2}-?\d{2}-?\d{2}$", "", unversioned),
+        model_aliases().get(model_id, model_id),
     )
     return list(dict.fromkeys(candidates))

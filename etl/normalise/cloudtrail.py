@@ -22,7 +22,8 @@ from etl.normalise.fields import count, listing, mapping, text, utc_time
 from etl.normalise.identity import Identity, parse_identity
 from etl.normalise.operations import Role, calls, find_operation
 from etl.normalise.rows import Event, OtherOperation, ServiceTokens, StartedJob, Tokens
-from etl.normalise.token_kinds import KINDS, counts_of
+from etl.normalise.token_kinds import INPUT_KINDS, KINDS, counts_of
+from etl.normalise.token_sources import SERVICE_TOKENS, bit_of, if_mixed
 
 BEDROCK = "bedrock.amazonaws.com"
 MANTLE = "bedrock-mantle.amazonaws.com"
@@ -79,8 +80,10 @@ class EventKind(Enum):
     CALL = "a call"
     SERVICE_EVENT = "not a separate call: a service event with the tokens of one"
     NETWORK_EVENT = "not a call: it repeats one as a VPC endpoint's network activity"
-    KEPT_OPERATION = "not a call: an operation of the control plane, kept for its security"
-    UNKNOWN_OPERATION = "not a call so far: an operation of Bedrock that is not known yet"
+    KEPT_OPERATION = (
+        "not a call: not one of Bedrock's inference operations; kept, as it matters for security"
+    )
+    UNKNOWN_OPERATION = "not known yet: an operation of Bedrock, kept, and counted as no call"
     OTHER_OPERATION = "not a call: not one of Bedrock's inference operations"
     OTHER_SERVICE = "not a call: an event of another service"
 
@@ -376,7 +379,18 @@ def _event_tokens(record: Mapping[str, Any], complain: Complain) -> Tokens | Non
     if source is None:
         return None
     counts = counts_of({kind: reading.value for kind, reading in found.items()})
-    return Tokens._make((source, *counts, None))
+    return Tokens._make((source, *counts, None, _input_sources(source, found)))
+
+
+def _input_sources(source: str, found: Mapping[str, TokenReading]) -> int | None:
+    """Return the forms that the input and the cache counts come from, if from several."""
+    if source == SERVICE_TOKENS:
+        return None
+    sources = 0
+    for kind in INPUT_KINDS:
+        if kind in found and (found[kind].value or kind == INPUT_KINDS[0]):
+            sources |= bit_of(found[kind].path.rpartition(".")[0])
+    return if_mixed(source, sources)
 
 
 def find_tokens(
@@ -425,7 +439,7 @@ def _service_form(record: Mapping[str, Any]) -> _Form:
     details = mapping(record.get("serviceEventDetails"))
     name = "AdditionalEventData" if details.get("AdditionalEventData") else "additionalEventData"
     entries = _entries(mapping(details.get(name)).get("additionalEntries"))
-    return _Form("AwsServiceEvent", f"serviceEventDetails.{name}.additionalEntries", entries)
+    return _Form(SERVICE_TOKENS, f"serviceEventDetails.{name}.additionalEntries", entries)
 
 
 def _readings(form: _Form, complain: Complain) -> dict[str, TokenReading]:

@@ -13,7 +13,7 @@ the session (``etl.warehouse.write.sessions``).
 
 Source: Bedrock user guide, "Monitor model invocation using CloudWatch Logs and Amazon S3"; the
 shapes of ``usage``: API reference, TokenUsage and CacheDetail, and Anthropic's Messages API
-(checked 2026-11-25).
+(checked 2026-11-25); OpenAI's Chat Completions and Responses APIs (checked 2026-11-29).
 """
 
 from __future__ import annotations
@@ -21,8 +21,8 @@ from __future__ import annotations
 import json
 import re
 import uuid
-from collections.abc import Iterator, Mapping
-from typing import Any, TypeVar
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any, NamedTuple, TypeVar
 
 import msgspec
 
@@ -32,8 +32,14 @@ from etl.normalise.cloudtrail import BEDROCK, Complain, Parsed, TokenReading, se
 from etl.normalise.fields import count, mapping, text, utc_time
 from etl.normalise.identity import Identity, find_identity_of_arn
 from etl.normalise.rows import INVOCATION_LOG, PROMPT_ROUTER, Event, Tokens
-from etl.normalise.token_kinds import KINDS, TokenKind, counts_of
-from etl.normalise.token_sources import LOG_TOKENS
+from etl.normalise.token_kinds import INPUT_KINDS, KINDS, TokenKind, counts_of
+from etl.normalise.token_sources import (
+    BODY_TOKENS,
+    LOG_TOKENS,
+    OPENAI_TOKENS,
+    bit_of,
+    if_mixed,
+)
 
 SCHEMA = "ModelInvocationLog"
 
@@ -89,6 +95,7 @@ class _Body(msgspec.Struct, gc=False, rename="camel"):
     usage: msgspec.Raw = _NONE
     message: msgspec.Raw = _NONE
     metadata: msgspec.Raw = _NONE
+    response: msgspec.Raw = _NONE
     delta: msgspec.Raw = _NONE
     message_stop: msgspec.Raw = _NONE
     trace: msgspec.Raw = _NONE
@@ -113,8 +120,13 @@ _BLOCKED = (b'"INTERVENED"', b'"guardrail_intervened"')
 # The path of each count in a record, whatever bodies it has.
 COUNT_PATHS = {kind.name: kind.log for kind in KINDS if kind.log}
 
-# A body's ``usage`` names them as Converse, Anthropic, Nova or the metrics of a stream do.
+# A body's ``usage`` names them as Converse, Anthropic, Nova, OpenAI or a stream's metrics do.
 _LOGGED = [kind for kind in KINDS if kind.log or kind.body]
+
+_INPUT = INPUT_KINDS[0]
+
+# Names in a ``usage`` that only OpenAI's Chat and Responses APIs write.
+_OPENAI_ALONE = ("prompt_tokens", "prompt_tokens_details", "input_tokens_details")
 
 _CREATED = {"ephemeral_5m_input_tokens": "5m", "ephemeral_1h_input_tokens": "1h"}
 _TTLS = {b'"5m"': "5m", b'"1h"': "1h"}
@@ -249,15 +261,34 @@ def _parts(logged: _LogRecord) -> Mapping[str, Fields]:
     return {"input": _fields(logged.input), "output": _fields(logged.output)}
 
 
+class _Found(NamedTuple):
+    """A count, and which of ``LOG_SOURCES`` it is from."""
+
+    reading: TokenReading
+    source: str
+
+
 def _tokens(parts: Mapping[str, Fields], bodies: list[_Body], complain: Complain) -> Tokens | None:
-    """Return the counts of the record, completed by those of the body's usage."""
+    """Return the counts of the record and of the body's usage, the more useful of each."""
     found = _find_counts(parts, bodies, complain)
-    values: dict[str, int | None] = {kind: reading.value for kind, reading in found.items()}
+    values: dict[str, int | None] = {kind: one.reading.value for kind, one in found.items()}
     written = values.get("cache_write")
     values["cache_write"], values["cache_write_1h"] = _divide(written, _usage(bodies), complain)
     values["image"] = _images(bodies)
-    tokens = Tokens._make((LOG_TOKENS, *counts_of(values), None))
+    source, sources = _sources(found)
+    tokens = Tokens._make((source, *counts_of(values), None, sources))
     return None if all(value is None for value in tokens.counts) else tokens
+
+
+def _sources(found: Mapping[str, _Found]) -> tuple[str, int | None]:
+    """Return the source of the input, and all of its and the cache's, if there are several."""
+    one = found.get(_INPUT) or next(iter(found.values()), None)
+    source = one.source if one else LOG_TOKENS
+    bits = 0
+    for kind in INPUT_KINDS:
+        if kind in found and (found[kind].reading.value or kind == _INPUT):
+            bits |= bit_of(found[kind].source)
+    return source, if_mixed(source, bits)
 
 
 def find_logged_tokens(record: bytes) -> dict[str, TokenReading]:
@@ -268,18 +299,70 @@ def find_logged_tokens(record: bytes) -> dict[str, TokenReading]:
         or _LogRecord()
     )
     parts = _parts(logged)
-    return _find_counts(parts, list(_bodies(parts["output"])), lambda complaint: None)
+    found = _find_counts(parts, list(_bodies(parts["output"])), lambda complaint: None)
+    return {kind: one.reading for kind, one in found.items()}
 
 
+# The response's input says what it contains, the record's own does not.
 def _find_counts(
     parts: Mapping[str, Fields], bodies: list[_Body], complain: Complain
-) -> dict[str, TokenReading]:
-    usage, found = _usage(bodies), {}
-    for kind in _LOGGED:
-        reading = _record_count(parts, kind, complain) or _usage_count(usage, kind, complain)
-        if reading is not None:
-            found[kind.name] = reading
+) -> dict[str, _Found]:
+    """Return each count by its kind: the record's own, else the body's.
+
+    But the body's input is used, together with its cache counts, wherever it is the record's own,
+    or that with the cache's in it; and always if an API of OpenAI's wrote it.
+    """
+    own = _readings(lambda kind: _record_count(parts, kind, complain))
+    if not bodies:
+        return {kind: _Found(reading, LOG_TOKENS) for kind, reading in own.items()}
+    usage, metrics = _usage(bodies), _metrics(bodies)
+    is_openai = any(name in usage for name in _OPENAI_ALONE)
+    source = OPENAI_TOKENS if is_openai else BODY_TOKENS
+
+    def complain_of(kind: TokenKind) -> Complain:
+        # What the record has itself may be anything in the body.
+        return complain if kind.name not in own else lambda complaint: None
+
+    of_body = _readings(
+        lambda kind: _usage_count(usage, kind.openai if is_openai else kind.body, complain_of(kind))
+    )
+    by_aws = _readings(lambda kind: _usage_count(metrics, kind.body, complain_of(kind)))
+    is_whole = _is_whole(own, of_body, is_openai=is_openai)
+    found = {}
+    for kind in (kind.name for kind in _LOGGED):
+        candidates = [(own, LOG_TOKENS), (of_body, source), (by_aws, LOG_TOKENS)]
+        if kind in INPUT_KINDS and is_whole:
+            candidates = [(of_body, source), (own, LOG_TOKENS)]
+        elif kind in INPUT_KINDS and is_openai and _INPUT in own:
+            candidates.pop(1)
+        for readings, its_source in candidates:
+            if kind in readings:
+                found[kind] = _Found(readings[kind], its_source)
+                break
     return found
+
+
+_Readings = Mapping[str, TokenReading]
+
+
+def _readings(find: Callable[[TokenKind], TokenReading | None]) -> _Readings:
+    found = {kind.name: find(kind) for kind in _LOGGED}
+    return {kind: reading for kind, reading in found.items() if reading is not None}
+
+
+def _is_whole(own: _Readings, of_body: _Readings, *, is_openai: bool) -> bool:
+    """Return whether the body's input and cache counts stand for the record's own."""
+    if _INPUT not in of_body:
+        return False
+    cached = {kind: own[kind].value for kind in INPUT_KINDS[1:] if kind in own}
+    if any(number and kind not in of_body for kind, number in cached.items()):
+        return False
+    if is_openai or _INPUT not in own:
+        return True
+    number = of_body[_INPUT].value
+    if number == own[_INPUT].value:
+        return all(of_body[k].value == n for k, n in cached.items() if k in of_body)
+    return number == own[_INPUT].value + sum(cached.values())
 
 
 def _record_count(
@@ -309,10 +392,12 @@ def _number(raw: msgspec.Raw) -> int | None:
     return count("" if number is None else number)
 
 
-def _usage_count(usage: Fields, kind: TokenKind, complain: Complain) -> TokenReading | None:
-    for name in kind.body:
+def _usage_count(usage: Fields, names: tuple[str, ...], complain: Complain) -> TokenReading | None:
+    for name in names:
         path = f"output.outputBodyJson usage.{name}"
-        value = _count(usage.get(name, _NONE), path, complain)
+        outer, _, inner = name.partition(".")
+        raw = usage.get(outer, _NONE)
+        value = _count(_fields(raw).get(inner, _NONE) if inner else raw, path, complain)
         if value is not None:
             return TokenReading(path, value)
     return None
@@ -352,10 +437,10 @@ def _usage(bodies: list[_Body]) -> Fields:
     """Return the numbers of all usages by name. A stream counts up: the last value is the total."""
     found: dict[str, msgspec.Raw] = {}
     for body in bodies:
-        inner = (_decode_as(part, _Body) for part in (body.message, body.metadata))
-        for raw in (*(part.usage for part in inner if part), body.usage, body.metrics):
-            usage = _fields(raw)
-            found |= {name: number for name, number in usage.items() if bytes(number) != b"null"}
+        nested = (body.message, body.metadata, body.response)
+        inner = (_decode_as(part, _Body) for part in nested)
+        for raw in (*(part.usage for part in inner if part), body.usage):
+            _add_numbers(found, raw)
     return found
 
 
@@ -372,6 +457,18 @@ def find_answering_model(sent: str | None, bodies: list[_Body]) -> str | None:
             if _MODEL.fullmatch(model):
                 return model
     return sent
+
+
+def _metrics(bodies: list[_Body]) -> Fields:
+    """Return the numbers that Bedrock itself adds to the end of a stream."""
+    found: dict[str, msgspec.Raw] = {}
+    for body in bodies:
+        _add_numbers(found, body.metrics)
+    return found
+
+
+def _add_numbers(found: dict[str, msgspec.Raw], raw: msgspec.Raw) -> None:
+    found |= {name: number for name, number in _fields(raw).items() if bytes(number) != b"null"}
 
 
 def _images(bodies: list[_Body]) -> int | None:

@@ -2,24 +2,32 @@
 
 CloudTrail holds whatever the caller sent (a plain id, a geo or global profile id, an ARN of either,
 an opaque ARN), CloudWatch uses the tail of it, prices are listed under the canonical id. Nothing is
-looked up here: the view ``int_models`` resolves an application inference profile to its model, so
-that a profile loaded later still counts.
+looked up here but the other ids of a model, in ``sql/seeds/model_aliases.csv``: the view
+``int_models`` resolves an application inference profile to its model, so that a profile loaded
+later still counts.
 """
 
 from __future__ import annotations
 
+import csv
+import functools
 import re
 from typing import NamedTuple
 
+from etl import resources
+
 # `global.` routes anywhere and has its own prices; every other prefix bills the regional price.
-GEO_PREFIXES = ("us-gov.", "us.", "eu.", "apac.", "jp.", "au.", "ca.", "in.", "global.")
+GEO_PREFIXES = (
+    *("us-gov.", "us.", "eu.", "apac.", "jp.", "au.", "ca.", "in.", "amer."),
+    "global.",
+)
 
 NOT_STATED = "(not stated)"
 
 _CONTEXT_SUFFIX = re.compile(r":(?:\d+[km]|\d{3,}|mm)$")
 _REVISION = re.compile(r":\d+$")
 _VERSION = re.compile(r"-v\d+(?::\d+)?$")
-_DATE = re.compile(r"-20\d{6}$")
+_DATE = re.compile(r"-20\d{2}(?:\d{4}|-\d{2}-\d{2})$")
 
 
 class ModelNames(NamedTuple):
@@ -57,12 +65,23 @@ def _strip_geo_prefix(model_id: str) -> tuple[str, str]:
 
 
 def price_model_ids(canonical_model_id: str) -> tuple[str, ...]:
-    """Return the ids to look up a price by: exact, then without `:M`, `-vN:M`, the date."""
+    """Return the ids to look up a price by: exact, then without `:M`, `-vN:M`, the date.
+
+    Last, the id that the exact one is another name of; never that of a similar one.
+    """
     unversioned = _VERSION.sub("", canonical_model_id)
     candidates = (
         canonical_model_id,
         _REVISION.sub("", canonical_model_id),
         unversioned,
         _DATE.sub("", unversioned),
+        model_aliases().get(canonical_model_id, canonical_model_id),
     )
     return tuple(dict.fromkeys(candidates))
+
+
+@functools.cache
+def model_aliases() -> dict[str, str]:
+    """Return the other ids of models, each with the id under which prices are listed."""
+    with (resources.SQL / "seeds" / "model_aliases.csv").open(encoding="utf-8", newline="") as file:
+        return {row["alias_id"]: row["model_id"] for row in csv.DictReader(file)}

@@ -11,12 +11,26 @@ corrections that AWS sends later. If several of them have a count, it is
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import NamedTuple
 
 from etl.normalise.rows import Tokens
-from etl.normalise.token_sources import LOG_TOKENS, TOKEN_SOURCES, rank_of
+from etl.normalise.token_kinds import CACHE_COLUMNS, COUNT_COLUMNS
+from etl.normalise.token_sources import (
+    LOG_SOURCES,
+    TOKEN_SOURCES,
+    bit_of,
+    if_mixed,
+    rank_of,
+)
+
+_INPUT = COUNT_COLUMNS.index("input_tokens")
+_CACHE = tuple(COUNT_COLUMNS.index(column) for column in CACHE_COLUMNS)
+
+
+# A count, and the report that has it.
+_Found = tuple[int, Tokens] | None
 
 
 class CorrectionKey(NamedTuple):
@@ -64,17 +78,25 @@ class Reports:
     @property
     def tokens(self) -> Tokens | None:
         """What the call used, as far as known."""
-        return _fill((self.by_source.get(LOG_TOKENS), self._by_cloudtrail))
+        return _fill((*self._by_logs, self._by_cloudtrail))
 
     @property
     def cloudtrail_tokens(self) -> Tokens | None:
         """What CloudTrail reports in addition to a log; None without a log."""
-        return self._by_cloudtrail if LOG_TOKENS in self.by_source else None
+        return self._by_cloudtrail if self._by_logs else None
+
+    @property
+    def _by_logs(self) -> list[Tokens]:
+        return [self.by_source[name] for name in LOG_SOURCES if name in self.by_source]
 
     @property
     def _by_cloudtrail(self) -> Tokens | None:
         latest = [self.corrections[key] for key in sorted(self.corrections, reverse=True)]
-        trusted = [self.by_source.get(s.name) for s in TOKEN_SOURCES if s.name != LOG_TOKENS]
+        trusted = [
+            self.by_source.get(source.name)
+            for source in TOKEN_SOURCES
+            if source.name not in LOG_SOURCES
+        ]
         return _fill((*latest, *trusted))
 
 
@@ -89,7 +111,12 @@ def _join(one: Tokens, other: Tokens) -> Tokens:
     counts = (_larger(a, b) for a, b in zip(one.counts, other.counts, strict=True))
     source = min(one.source, other.source, key=rank_of)
     tier = max(one.service_tier or "", other.service_tier or "") or None
-    return Tokens._make((source, *counts, tier))
+    sources = if_mixed(source, _sources_of(one) | _sources_of(other))
+    return Tokens._make((source, *counts, tier, sources))
+
+
+def _sources_of(tokens: Tokens) -> int:
+    return tokens.input_sources or bit_of(tokens.source)
 
 
 def _larger(one: int | None, other: int | None) -> int | None:
@@ -101,10 +128,29 @@ def _fill(reports: Iterable[Tokens | None]) -> Tokens | None:
     known = [report for report in reports if report is not None]
     if not known:
         return None
-    counts = (
-        next((count for count in counts if count is not None), None)
-        for counts in zip(*(report.counts for report in known), strict=True)
-    )
+    found = [_first(known, place) for place in range(len(COUNT_COLUMNS))]
     source = min((report.source for report in known), key=rank_of)
     tier = next((report.service_tier for report in known if report.service_tier), None)
-    return Tokens._make((source, *counts, tier))
+    return Tokens._make((source, *map(_count, found), tier, if_mixed(source, _sources(found))))
+
+
+def _first(reports: Iterable[Tokens], place: int) -> _Found:
+    for report in reports:
+        count = report.counts[place]
+        if count is not None:
+            return count, report
+    return None
+
+
+def _count(found: _Found) -> int | None:
+    return found[0] if found else None
+
+
+def _sources(found: Sequence[_Found]) -> int:
+    """Return where the input and the cache counts above zero come from."""
+    sources = 0
+    for place in (_INPUT, *_CACHE):
+        one = found[place]
+        if one and (one[0] or place == _INPUT):
+            sources |= _sources_of(one[1])
+    return sources

@@ -13,8 +13,12 @@ from etl.normalise.application import APPLICATION_SOURCES
 class Tokens(NamedTuple):
     """What one call used: the counts of ``token_kinds``, each known or unknown by itself.
 
-    Input, cache reads, cache writes and output are disjoint, as Bedrock bills them. A cache write
+    The counts are those reported. Whether input contains the cache reads and writes depends on the
+    model and the source, and is decided where the warehouse counts a call. A cache write
     without a stated lifetime is in ``cache_write_5m``, and ``cache_write_1h`` is None.
+
+    ``input_sources``: the sources (``bit_of``) of the input and of the cache counts above zero,
+    where they are not ``source`` alone.
     """
 
     source: str
@@ -25,11 +29,12 @@ class Tokens(NamedTuple):
     cache_write_1h: int | None = None
     images: int | None = None
     service_tier: str | None = None
+    input_sources: int | None = None
 
     @property
     def counts(self) -> tuple[int | None, ...]:
         """All counts, in the order of ``token_kinds.COUNTS``."""
-        return self[1:-1]
+        return self[1:-2]
 
 
 # Who reported a call: the bits of ``events.reported_by``.
@@ -190,6 +195,27 @@ class FoundationModel(NamedTuple):
     model_id: str
     model_name: str | None
     provider_name: str | None
+
+
+class ProvisionedThroughput(NamedTuple):
+    """Capacity paid by the hour, with the values it had from ``seen_from`` to ``seen_to``.
+
+    Key: ``provisioned_model_arn``, ``seen_from``. ``model_id``: the foundation model, canonical;
+    ``served_model_arn`` may be a custom model made of it.
+    """
+
+    provisioned_model_arn: str
+    seen_from: str
+    seen_to: str
+    account_id: str
+    region: str
+    model_id: str | None
+    served_model_arn: str | None
+    model_units: int
+    commitment_duration: str | None
+    status: str
+    created_at: str
+    modified_at: str
 
 
 class InferenceProfile(NamedTuple):

@@ -18,11 +18,13 @@ from typing import NamedTuple
 class Count(NamedTuple):
     """A number stored for each call.
 
-    ``column``: in the table ``tokens`` and in the rollups. ``price``: its ``prices.token_kind``.
+    ``column``: in the table ``tokens`` and in the rollups. ``price``: its ``prices.token_kind``;
+    ``or_price``: those that price it for a model without a rate of that kind, the first one first.
     """
 
     column: str
     price: str
+    or_price: tuple[str, ...] = ()
 
 
 class TokenKind(NamedTuple):
@@ -33,6 +35,7 @@ class TokenKind(NamedTuple):
 
     Where AWS writes it, the newest name first: ``cloudtrail``, fields of an event; ``log``, the
     path in an invocation log's record; ``body``, fields of a logged response's ``usage``;
+    ``openai``, the same as OpenAI's APIs write it;
     ``metrics``, in the namespace AWS/Bedrock; ``mantle_metrics``, in AWS/BedrockMantle.
 
     ``is_input``: it counts towards the size of a request, which may decide its price. ``unit``: a
@@ -46,6 +49,7 @@ class TokenKind(NamedTuple):
     cloudtrail: tuple[str, ...] = ()
     log: str | None = None
     body: tuple[str, ...] = ()
+    openai: tuple[str, ...] = ()
     metrics: tuple[str, ...] = ()
     mantle_metrics: tuple[str, ...] = ()
     is_input: bool = False
@@ -71,6 +75,7 @@ KINDS = (
         cloudtrail=("inputTokens", "inputTokenCount"),
         log="input.inputTokenCount",
         body=("inputTokens", "input_tokens", "inputTokenCount"),
+        openai=("input_tokens", "prompt_tokens"),
         metrics=("InputTokenCount",),
         mantle_metrics=("TotalInputTokens",),
         is_input=True,
@@ -83,6 +88,7 @@ KINDS = (
         cloudtrail=("outputTokens", "outputTokenCount"),
         log="output.outputTokenCount",
         body=("outputTokens", "output_tokens", "outputTokenCount"),
+        openai=("output_tokens", "completion_tokens"),
         metrics=("OutputTokenCount",),
         mantle_metrics=("TotalOutputTokens",),
     ),
@@ -94,6 +100,7 @@ KINDS = (
         cloudtrail=("cacheReadInputTokens", "cacheReadInputTokenCount"),
         log="input.cacheReadInputTokenCount",
         body=("cacheReadInputTokens", "cache_read_input_tokens", "cacheReadInputTokenCount"),
+        openai=("input_tokens_details.cached_tokens", "prompt_tokens_details.cached_tokens"),
         # Both names are in use; the view int_metric_hours counts them once.
         metrics=("CacheReadInputTokenCount", "CacheReadInputTokens"),
         is_input=True,
@@ -103,12 +110,17 @@ KINDS = (
         heading="Cache write",
         shown="cache_write_tokens",
         counts=(
-            Count("cache_write_5m_tokens", "cache_write_5m"),
+            # A model's ordinary cache write, which lives 30 minutes with some vendors.
+            Count("cache_write_5m_tokens", "cache_write_5m", ("cache_write_30m",)),
             Count("cache_write_1h_tokens", "cache_write_1h"),
         ),
         cloudtrail=("cacheWriteInputTokens", "cacheWriteInputTokenCount"),
         log="input.cacheWriteInputTokenCount",
         body=("cacheWriteInputTokens", "cache_creation_input_tokens", "cacheWriteInputTokenCount"),
+        openai=(
+            "input_tokens_details.cache_write_tokens",
+            "prompt_tokens_details.cache_write_tokens",
+        ),
         metrics=("CacheWriteInputTokenCount", "CacheWriteInputTokens"),
         is_input=True,
     ),
@@ -126,7 +138,18 @@ KINDS = (
 COUNTS = tuple(count for kind in KINDS for count in kind.counts)
 COUNT_COLUMNS = tuple(count.column for count in COUNTS)
 PRICE_KINDS = tuple(count.price for count in COUNTS)
-PRICE_UNITS = {count.price: kind.unit for kind in KINDS for count in kind.counts}
+PRICED_COUNTS = tuple((count.column, count.price) for count in COUNTS)
+# Each other kind of price with the one in whose place it prices a count, and its turn.
+OTHER_PRICES = tuple(
+    (other, count.price, turn) for count in COUNTS for turn, other in enumerate(count.or_price, 1)
+)
+# Every kind of price that prices a count.
+PRICE_UNITS = {
+    price: kind.unit
+    for kind in KINDS
+    for count in kind.counts
+    for price in (count.price, *count.or_price)
+}
 RATES = tuple(f"{price}_rate" for price in PRICE_KINDS)
 UNKNOWN_CALLS = tuple(kind.unknown_calls for kind in KINDS)
 ESTIMATES = tuple(kind.estimate for kind in KINDS)
@@ -141,8 +164,13 @@ ESTIMATE_OF = {
 # An estimate, and the kind whose price applies: that of its first count.
 PRICED_ESTIMATES = tuple((kind.estimate, kind.counts[0].price) for kind in KINDS)
 
-# The counts that make up the size of a request.
+# The counts that make up the size of a request: its input, then what a cache had or took of it.
+INPUT_KINDS = tuple(kind.name for kind in KINDS if kind.is_input)
 INPUT_COLUMNS = tuple(count.column for kind in KINDS if kind.is_input for count in kind.counts)
+CACHE_COLUMNS = INPUT_COLUMNS[1:]
+
+# The known input that CloudWatch's cache totals say is from the cache: it is not counted twice.
+CACHED_INPUT = "estimated_cached_input_tokens"
 
 TOKENS_ALONE = tuple(kind for kind in KINDS if kind.unit == "tokens")
 TOKEN_COLUMNS = tuple(count.column for kind in TOKENS_ALONE for count in kind.counts)
@@ -150,7 +178,7 @@ SHOWN = tuple(kind.shown for kind in KINDS)
 SHOWN_TOKENS = tuple(kind.shown for kind in TOKENS_ALONE)
 
 # The columns for a call's known tokens, in every table that has them.
-STORED_COLUMNS = ("token_source_key", *COUNT_COLUMNS, "service_tier")
+STORED_COLUMNS = ("token_source_key", *COUNT_COLUMNS, "service_tier", "input_sources")
 
 
 _NAMES = tuple(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from datetime import timedelta
 from typing import Any
 
@@ -71,6 +71,31 @@ def missing(total: Row) -> str:
         things.append(f"{count(total['calls_without_tokens'], 'call')} without token data")
     is_single = calls + unpriced + total["calls_without_tokens"] == 1
     return f"{' and '.join(things)} {'is' if is_single else 'are'} not included" if things else ""
+
+
+# A price in one region is never used for another, so the region is part of what is missing.
+HOW_TO_PRICE = (
+    "`bedrock-usage report gaps` shows the nearest prices; `bedrock-usage prices sync` reads AWS's"
+    " Price List, and `bedrock-usage prices import` adds your own rates"
+)
+
+
+def without_price(rows: Iterable[Row]) -> list[str]:
+    """Return "MODEL in REGION, REGION" for rows of usage that lack a price."""
+    regions: dict[str, set[str]] = {}
+    for row in rows:
+        if row["unpriced_calls"] or row["unpriced_tokens"]:
+            regions.setdefault(row["model_id"], set()).add(row["region"])
+    return [f"{model} in {', '.join(sorted(places))}" for model, places in regions.items()]
+
+
+def capacity(row: Row) -> str:
+    """Say which hours of provisioned capacity no cost includes; empty if there are none."""
+    if not row["hours"]:
+        return ""
+    hours = f"{row['hours']:,.0f} hour{'' if round(row['hours']) == 1 else 's'}"
+    units = f"{row['model_unit_hours']:,.0f} x model unit"
+    return f"{hours} of provisioned capacity ({units}) are not in these costs"
 
 
 def tokens(value: int | None) -> str:

@@ -20,11 +20,23 @@ from rich.text import Text
 from sqlite_utils import Database
 
 from etl.normalise.token_kinds import TOKENS_ALONE
+from etl.show import numbers
 from etl.show.escaping import json_text, show_csv
-from etl.show.numbers import Row, cost, coverage, dollars, missing, number, percent, tokens
+from etl.show.numbers import (
+    HOW_TO_PRICE,
+    Row,
+    cost,
+    coverage,
+    dollars,
+    missing,
+    number,
+    percent,
+    tokens,
+    without_price,
+)
 from etl.show.spreadsheet import harmless_cell
 from etl.show.terminal import open_console, plain
-from etl.warehouse.read.reports import Filters, loaded_range, usage
+from etl.warehouse.read.reports import Filters, capacity, loaded_range, usage
 
 # Each kind of report: its title and the dimensions of a row.
 KINDS: Mapping[str, tuple[str, tuple[str, ...]]] = {
@@ -61,6 +73,9 @@ _LAYOUTS: Sequence[frozenset[str]] = (
     frozenset({"long source", "Cache read", "Cache write", "Failed", "Share"}),
 )
 
+# As many models without a price are named.
+_NAMES = 5
+
 _SHORT_SOURCES = {
     "Actual Tokens from CloudTrail": "CloudTrail",
     "Actual Tokens from invocation log": "invocation log",
@@ -72,13 +87,19 @@ _SHORT_SOURCES = {
 
 @dataclass
 class Report:
-    """One report. ``details`` are rows by region and model for the rows' single dimension."""
+    """One report. ``details`` are rows by region and model for the rows' single dimension.
+
+    ``without_price`` names the models that lack a price, and where; ``capacity``: what to say of
+    hours that no cost includes.
+    """
 
     kind: str
     range: str
     rows: Sequence[Row]
     total: Row | None
+    capacity: str = ""
     details: Sequence[Row] = field(default_factory=list)
+    without_price: Sequence[str] = ()
 
     @property
     def dimensions(self) -> tuple[str, ...]:
@@ -94,12 +115,16 @@ def build_report(db: Database, kind: str, filters: Filters, *, breakdown: bool =
     """Read one report from the warehouse."""
     dimensions = KINDS[kind][1]
     totals = usage(db, filters)
+    total = totals[0] if totals else None
+    lacks = total and (total["unpriced_calls"] or total["unpriced_tokens"])
     return Report(
         kind=kind,
         range=_range(db, filters),
         rows=usage(db, filters, by=dimensions),
-        total=totals[0] if totals else None,
+        total=total,
+        capacity=numbers.capacity(capacity(db, filters)),
         details=usage(db, filters, by=(*dimensions, "region", "model_id")) if breakdown else [],
+        without_price=without_price(usage(db, filters, by=("region", "model_id"))) if lacks else (),
     )
 
 
@@ -288,3 +313,8 @@ def _notes(report: Report) -> Iterable[Text]:
         )
     if left_out := missing(total):
         yield Text(f"≥ marks a lower bound: {left_out}.")
+    if names := report.without_price:
+        more = f" and {len(names) - _NAMES:,} more" if len(names) > _NAMES else ""
+        yield plain(f"No price for {'; '.join(names[:_NAMES])}{more}. {HOW_TO_PRICE}.")
+    if report.capacity:
+        yield Text(f"{report.capacity} (view capacity_hours).")

@@ -22,7 +22,7 @@ from rich.text import Text
 
 from etl.registry import SOURCES
 from etl.show.escaping import json_text
-from etl.show.numbers import UNKNOWN, Row, count, coverage, number, span
+from etl.show.numbers import HOW_TO_PRICE, UNKNOWN, Row, count, coverage, number, span
 from etl.show.terminal import plain
 from etl.times import utc_text
 
@@ -34,6 +34,7 @@ _STREAMS_SHOWN = 12
 _LINES_SHOWN = 5
 
 _UNREAD = ("unread_from", "unread_to")
+
 
 NEVER_SYNCED = (
     "Nothing has been read from AWS yet: run `bedrock-usage sync`."
@@ -243,6 +244,8 @@ def _facts(status: WarehouseStatus) -> Iterator[tuple[str, Text]]:
         yield "Provisional", _provisional(status.provisional)
     yield from _list("Rejected", [_reject(row) for row in status.rejects], _total(status.rejects))
     yield from _list("Unpriced", _unpriced(status.unpriced))
+    if status.unpriced:
+        yield "", Text(HOW_TO_PRICE)
     yield from _list("Not known yet", [_operation(row) for row in status.operations])
     recent, everything = status.coverage["last_30_days"], status.coverage["all"]
     yield from _list("Loaded", _loaded(everything))
@@ -326,12 +329,17 @@ def _unpriced(rows: Sequence[Row]) -> list[Text]:
         models.setdefault(row["model_id"], []).append(row)
     return [
         plain(
-            f"{model}: {count(sum(row['unpriced_calls'] for row in one), 'call')},"
+            f"{model}{_reason(one)}: {count(sum(row['unpriced_calls'] for row in one), 'call')},"
             f" {count(sum(row['unpriced_tokens'] for row in one), 'token')}"
             f" in {', '.join(sorted({row['region'] for row in one}))}"
         )
         for model, one in models.items()
     ]
+
+
+def _reason(rows: Sequence[Row]) -> str:
+    reasons = {row["reason"] for row in rows} - {"no price"}
+    return f" ({', '.join(reasons)}, billed by the hour)" if reasons else ""
 
 
 def _operation(row: Row) -> Text:

@@ -1,7 +1,7 @@
-"""Bedrock's own lists: foundation models, and inference profiles with their tags.
+"""Bedrock's own lists: foundation models, inference profiles with their tags, capacity.
 
 Source: Bedrock API reference, ListFoundationModels, ListInferenceProfiles, GetInferenceProfile,
-ListTagsForResource (checked 2026-11-25).
+ListTagsForResource (checked 2026-11-25), ListProvisionedModelThroughputs (checked 2026-11-29).
 """
 
 from __future__ import annotations
@@ -49,6 +49,18 @@ def fetch_inference_profiles(place: Place, arns: Iterable[str]) -> Iterator[dict
             yield _with_tags(place, profile)
         except NotFoundError:
             continue  # deleted: its calls keep the profile's id as their model and have no price
+
+
+def fetch_provisioned_throughputs(place: Place) -> Iterator[dict[str, Any]]:
+    """Yield every provisioned throughput that exists now in the account and region."""
+    for page in place.pages(
+        "bedrock",
+        "ListProvisionedModelThroughputs",
+        {},
+        requires="provisionedModelSummaries",
+        token="nextToken",  # noqa: S106 (the name of a field)
+    ):
+        yield from page["provisionedModelSummaries"]
 
 
 def _with_tags(place: Place, profile: dict[str, Any]) -> dict[str, Any]:

@@ -21,6 +21,7 @@ from sqlite_utils import Database
 
 from etl.errors import WarehouseError
 from etl.normalise.model_ids import NOT_STATED, parse_model_id
+from etl.normalise.rows import ProvisionedThroughput
 from etl.times import parse_utc, utc_text
 from etl.warehouse.pseudonyms import forgotten_in
 
@@ -276,6 +277,17 @@ def unknown_profiles(db: Database, account_id: str, region: str) -> list[str]:
         [arn],
     )
     return [model_id for (model_id,) in rows]
+
+
+def latest_throughputs(db: Database, account_id: str, region: str) -> list[ProvisionedThroughput]:
+    """Return what each provisioned throughput of a place was when it was last seen."""
+    columns = ", ".join(ProvisionedThroughput._fields)
+    rows = db.execute(
+        f"select {columns}, max(seen_from) from provisioned_throughputs"
+        " where account_id = ? and region = ? group by provisioned_model_arn",
+        [account_id, region],
+    )
+    return [ProvisionedThroughput(*row[:-1]) for row in rows]
 
 
 def start_run(db: Database, now: datetime, *, pid: int, host: str) -> int:

@@ -35,6 +35,7 @@ from etl.warehouse.schema import migrations
 from etl.warehouse.turns import Patience, Warehouse, in_turn
 from etl.warehouse.turns import transaction as transaction
 from etl.warehouse.upkeep.upgrade import apply_migrations, plan_upgrade, require_room
+from etl.warehouse.write.input_forms import ensure_input_forms
 
 VIEW_LAYERS = ("staging", "intermediate", "marts")
 
@@ -90,6 +91,7 @@ def open_warehouse(
         _set_up(db)
         ensure_schema(db)
         ensure_list_prices(db)
+        ensure_input_forms(db)
         yield db
 
 
@@ -125,6 +127,7 @@ def _new_content() -> bytes:
         db = Warehouse(connection, Patience())
         ensure_schema(db)
         ensure_list_prices(db)
+        ensure_input_forms(db)
         return connection.serialize()
 
 

@@ -11,7 +11,7 @@ from etl.errors import BedrockUsageError
 _SEED = "demo"
 
 # The tables that have rows in a new warehouse.
-_SET_UP = frozenset({"prices", "seeds", "context_bands", "token_sources"})
+_SET_UP = frozenset({"prices", "seeds", "context_bands", "token_sources", "input_forms"})
 
 
 def mark_demo(db: Database, day: str) -> None:

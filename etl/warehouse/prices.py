@@ -14,7 +14,7 @@ from pathlib import Path
 from sqlite_utils import Database
 
 from etl import resources
-from etl.normalise.model_ids import price_model_ids
+from etl.normalise.model_ids import model_aliases, price_model_ids
 from etl.warehouse.long_work import long_work
 from etl.warehouse.price_file import (
     COLUMNS,
@@ -25,18 +25,22 @@ from etl.warehouse.price_file import (
     read_prices,
 )
 from etl.warehouse.write.costs import renew_costs
+from etl.warehouse.write.dimensions import renew_model_names
 from etl.warehouse.write.rollup import rebuild_rollups
 
 _SEED = "list_prices.csv"
+_ALIASES = "model_aliases.csv"
 
 
 def ensure_list_prices(db: Database) -> None:
     """Load the bundled list prices, unless the warehouse already has them.
 
-    Also prices the days that a migration left unpriced.
+    Also prices the days that a migration left unpriced. New prices may be listed under other names
+    of a model, so its names are read again.
     """
     content = (resources.SQL / "seeds" / _SEED).read_bytes()
-    digest = hashlib.sha256(content).hexdigest()
+    aliases = (resources.SQL / "seeds" / _ALIASES).read_bytes()
+    digest = hashlib.sha256(content + aliases).hexdigest()
     stored = next(iter(db.execute("select sha256 from seeds where seed = ?", [_SEED])), None)
     is_priced = db.execute("select 1 from stale_rate_keys limit 1").fetchone() is None
     if stored == (digest,) and is_priced:
@@ -45,6 +49,7 @@ def ensure_list_prices(db: Database) -> None:
         db.execute("delete from prices where origin = 'seed'")
         _insert(db, parse_prices(content.decode("utf-8")), origin="seed")
         db.execute("insert or replace into seeds values (?, ?)", [_SEED, digest])
+        renew_model_names(db)
         _ensure_context_bands(db)
         renew_costs(db)
 
@@ -90,7 +95,7 @@ def _known(db: Database, regions: Collection[str]) -> KnownValues:
         models=column(
             "select canonical_model_id from int_models"
             " union select price_model_id from model_price_ids"
-        ).union(*map(price_model_ids, listed)),
+        ).union(model_aliases(), *map(price_model_ids, listed)),
         regions=column("select region from prices union select region from regions")
         .union(regions)
         .difference("*"),
@@ -122,6 +127,17 @@ def rates(db: Database) -> list[dict[str, object]]:
     return list(
         db.query(f"select {', '.join(COLUMNS)}, origin from prices where corrected_on is null")
     )
+
+
+def rates_by_origin(db: Database) -> list[list[PriceRow]]:
+    """Return the list rates that no correction replaced, by origin, the one chosen first first."""
+    origins: dict[str, list[PriceRow]] = {}
+    for origin, *row in db.execute(
+        f"select origin, {', '.join(COLUMNS)} from prices"
+        " where corrected_on is null and rate_class = 'list' order by origin"
+    ):
+        origins.setdefault(origin, []).append(PriceRow(*row))
+    return list(origins.values())
 
 
 def _insert(db: Database, rows: Iterable[tuple[object, ...]], *, origin: str) -> None:

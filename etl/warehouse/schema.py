@@ -1080,6 +1080,80 @@ def m021_add_price_origins(db: Database) -> None:
 
 
 @migrations()
+@takes()
+def m023_add_input_forms(db: Database) -> None:
+    """Whether a model's input contains its cached tokens, by the source that reports it."""
+    for table in ("tokens", "cloudtrail_tokens", "token_reports", "corrections", "pending_tokens"):
+        # The sources of the input and the cache counts, a bit each; NULL: token_source_key alone.
+        db.execute(f"alter table {table} add column input_sources integer")
+    for table in ("usage_hourly", "usage_daily"):
+        # Calls with gross input that is less than the cached tokens it should contain.
+        db.execute(
+            f"alter table {table} add column input_contradictions integer not null default 0"
+        )
+        # How much of the known input CloudWatch's cache totals say is from the cache.
+        db.execute(f"alter table {table} add column estimated_cached_input_tokens integer")
+    _execute(
+        db,
+        """
+        insert into token_sources values
+            (6, 'invocation log body', 'Actual Tokens from invocation log'),
+            (7, 'invocation log body (OpenAI)', 'Actual Tokens from invocation log');
+
+        -- family: what the ids of its models begin with; '*': any model, or any source.
+        create table input_forms (
+            family text not null,
+            token_source text not null,
+            form text not null check (form in ('gross', 'net', 'unknown')),
+            source text not null,
+            checked_on text not null,
+            primary key (family, token_source)
+        ) strict, without rowid;
+
+        -- The forms that the rollups were computed with, as int_model_input_forms says.
+        create table model_input_forms (
+            model_key integer primary key references models (model_key),
+            gross_sources integer not null,
+            unknown_sources integer not null
+        ) strict;
+
+        -- So that only models with an unusual form are counted again. No call has source 7 yet.
+        insert into model_input_forms select model_key, 1 << 7, 0 from models;
+    """,
+    )
+
+
+@migrations()
+@takes()
+def m027_create_provisioned_throughputs(db: Database) -> None:
+    """Capacity that is paid by the hour, as Bedrock listed it from time to time."""
+    _execute(
+        db,
+        """
+        -- One row for each time that a provisioned throughput was listed with other values than
+        -- before; read with these values from seen_from to seen_to, UTC. Once AWS no longer lists
+        -- it, no row is added. status: Creating, InService, Updating or Failed.
+        -- commitment_duration: OneMonth, SixMonths; NULL = none.
+        create table provisioned_throughputs (
+            provisioned_model_arn text not null,
+            seen_from text not null,
+            seen_to text not null,
+            account_id text not null,
+            region text not null,
+            model_id text,
+            served_model_arn text,
+            model_units integer not null check (model_units >= 0),
+            commitment_duration text,
+            status text not null,
+            created_at text not null,
+            modified_at text not null,
+            primary key (provisioned_model_arn, seen_from)
+        ) strict, without rowid;
+    """,
+    )
+
+
+@migrations()
 # The index of calls that only logs report.
 @takes(seconds=2, megabytes=30)
 def m029_add_callers(db: Database) -> None:
@@ -1175,7 +1249,11 @@ def m029_add_callers(db: Database) -> None:
         alter table applications add column label text;
 
         -- A project now ranks before the request metadata.
-        update applications set source_rank = source_rank + 1
+        update applications set source_rank = case application_source
+            when 'request metadata' then 5
+            when 'user agent' then 6
+            else 7
+        end
         where application_source in ('request metadata', 'user agent', 'unknown');
     """,
     )

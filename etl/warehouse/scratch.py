@@ -18,6 +18,7 @@ from etl.warehouse.visitor_sql.authorizer import SECRET_TABLES
 # The tables that decide how an event is interpreted and priced, referenced tables first.
 _TABLES = (
     *("models", "model_price_ids", "inference_profiles", "foundation_models"),
+    *("input_forms", "model_input_forms"),
     *("prices", "context_bands", "attribution_rules", "user_aliases", "project_names", "projects"),
     *SECRET_TABLES,
 )

@@ -204,17 +204,19 @@ def _age(moment: str | None) -> str | None:
 
 async def _dashboard(view: View) -> dict[str, Any]:
     selection = view.selection
-    total, before, days, choices, *tops = await asyncio.gather(
+    total, before, days, choices, capacity, *tops = await asyncio.gather(
         view.rows("usage"),
         view.rows("usage", over=selection.before()),
         view.rows("usage", "day"),
         view.rows("choices"),
+        view.rows("capacity"),
         *(view.rows("usage", stack) for stack in STACKS),
     )
     return {
         "title": "Amazon Bedrock usage and cost",
         **_totals(view, total, before),
         "choices": _choices(choices, selection),
+        "capacity": numbers.capacity(capacity[0]),
         "days": days,
         "tops": [
             _top(view, kind, column, rows)

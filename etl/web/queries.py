@@ -18,6 +18,7 @@ _PARAMETERS = {
     "usage": (*DIMENSIONS, TOP, *FILTERS),
     "choices": ("since", "until"),
     "freshness": (),
+    "capacity": ("since", "until", "regions"),
 }
 
 

@@ -16,6 +16,25 @@ both_sides as (
     where
         data_source like 'Actual%' and hour >= (select kept_from from kept)
     union all
+    -- Calls know nothing of what estimates take from their input.
+    select
+        users.user_name,
+        usage.estimated_cached_input_tokens * rates.input_rate / 1000000
+            as microdollars,
+        usage.estimated_cached_input_tokens * rates.input_rate % 1000000 as rest,
+        iif(rates.input_rate is null, usage.estimated_cached_input_tokens, 0)
+            as unpriced_tokens
+    from usage_hourly as usage
+    inner join stg_users as users on users.user_key = usage.user_key
+    left join int_rates as rates
+        on
+            rates.rate_key = usage.rate_key
+            and substr(usage.hour, 1, 10) >= rates.valid_from
+            and substr(usage.hour, 1, 10) < rates.valid_to
+    where
+        usage.estimated_cached_input_tokens > 0
+        and usage.hour >= (select kept_from from kept)
+    union all
     select
         user_name,
         -(cost_picodollars / 1000000) as microdollars,

@@ -20,7 +20,7 @@ with both_sides as (
     union all
     select
         {{ columns.each(key) }},
-        {{ columns.each(columns.estimates, '-coalesce({}, 0)', '\n') }}
+        {{ columns.each(columns.estimates + [columns.cached_input], '-coalesce({}, 0)', '\n') }}
     from usage_hourly
 )
 

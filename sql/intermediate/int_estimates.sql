@@ -1,61 +1,9 @@
 -- Which share of CloudWatch's residual does each user and application get?
 -- Grain: usage_hourly row x token kind, where calls lack that kind and CloudWatch has
 -- it. The residual is shared in proportion to the calls that lack the count. Shares are
--- whole tokens and add up to the residual exactly.
-
--- Each row gets the residual's share for all calls up to and including its own, less
--- the share for the calls before them.
-with series_calls as (
-    select
-        {{ columns.each(columns.metric_model, 'residuals.{}') }},
-        residuals.token_kind,
-        residuals.residual_tokens,
-        residuals.unknown_calls as all_calls,
-        usage.rate_key,
-        usage.user_key,
-        usage.application_key,
-        usage.token_source_key,
-        {{ usage.unknown_calls_of('residuals.token_kind') }} as unknown_calls
-    from int_metric_residuals as residuals
-    inner join int_rate_series as series
-        on
-            series.account_key = residuals.account_key
-            and series.region_key = residuals.region_key
-            and series.endpoint = residuals.endpoint
-            and series.cloudwatch_model_id = residuals.cloudwatch_model_id
-    -- cross join: first the hours and rates needed, then the rollup by its key.
-    cross join usage_hourly as usage
-        on
-            usage.hour = residuals.hour
-            and usage.account_key = residuals.account_key
-            and usage.rate_key = series.rate_key
-    where residuals.unknown_calls > 0
-),
-
-running as (
-    select
-        *,
-        sum(unknown_calls) over (
-            partition by
-                hour, account_key, region_key, endpoint, cloudwatch_model_id, token_kind
-            order by rate_key, user_key, application_key, token_source_key
-            rows unbounded preceding
-        ) as calls_up_to
-    from series_calls
-    where unknown_calls > 0
-),
-
--- residual * calls / all_calls, written so that no product can overflow.
-shares as (
-    select
-        *,
-        residual_tokens / all_calls * calls_up_to
-        + residual_tokens % all_calls * calls_up_to / all_calls as tokens_up_to,
-        residual_tokens / all_calls * (calls_up_to - unknown_calls)
-        + residual_tokens % all_calls * (calls_up_to - unknown_calls) / all_calls
-            as tokens_before
-    from running
-),
+-- whole tokens and add up to the residual exactly. The kind cached_input is what the
+-- shares of cached tokens take from the row's known input.
+{{ estimates.shares('int_metric_residuals') }},
 
 final as (
     select
@@ -64,6 +12,13 @@ final as (
         token_kind,
         tokens_up_to - tokens_before as estimated_tokens
     from shares
+    union all
+    select
+        hour,
+        {{ columns.each(columns.keys) }},
+        'cached_input' as token_kind,
+        cached_tokens as estimated_tokens
+    from int_cached_input
 )
 
 select * from final

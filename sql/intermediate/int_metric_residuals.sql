@@ -1,52 +1,79 @@
 -- What is left of each CloudWatch total after the known tokens?
--- Grain: hour x account x region x endpoint x CloudWatch model x token kind; only where
--- CloudWatch has a total. residual_tokens = max(total - known, 0).
-with known as (
-    select
-        {{ columns.each(columns.metric_model, 'totals.{}') }},
-        totals.metric_kind as token_kind,
-        totals.model_key,
-        totals.value as total_tokens,
-        case totals.metric_kind
-{% for kind in columns.kinds %}
-            when '{{ kind.name }}'
-                then {{ columns.total(kind, 'usage.{}', '\n+ ') }}
-{% endfor %}
-        end as known_tokens,
-        {{ usage.unknown_calls_of('totals.metric_kind') }} as unknown_calls
-    from metric_hourly as totals
-    left join int_rate_series as series
-        on
-            series.account_key = totals.account_key
-            and series.region_key = totals.region_key
-            and series.endpoint = totals.endpoint
-            and series.cloudwatch_model_id = totals.cloudwatch_model_id
-    left join usage_hourly as usage
-        on
-            usage.hour = totals.hour
-            and usage.account_key = totals.account_key
-            and usage.rate_key = series.rate_key
-    where
-        totals.metric_kind in (
-            {{ columns.each(columns.kinds | map(attribute='name'), "'{}'") }}
-        )
-),
+-- Grain: as int_metric_known. residual_tokens = max(total - known, 0).
 
-final as (
+-- Input is compared in the form in which CloudWatch counts it for that model. Net: with
+-- the known input less what the estimated cached tokens take from it. Gross: with all
+-- cached tokens in it, known and estimated, which are not estimated as input again.
+-- Unknown: with what calls report, as they report it.
+with parts as (
     select
         {{ columns.each(columns.metric_model) }},
         token_kind,
         model_key,
         total_tokens,
-        coalesce(sum(known_tokens), 0) as known_tokens,
-        coalesce(sum(unknown_calls), 0) as unknown_calls,
-        max(total_tokens - coalesce(sum(known_tokens), 0), 0) as residual_tokens
-    from known
-    group by
+        known_tokens,
+        unknown_calls,
+        cached_tokens,
+        gross_cached_tokens,
+        iif(
+            token_kind in ({{ columns.each(columns.cache_kinds, "'{}'", ', ') }}),
+            max(total_tokens - known_tokens, 0),
+            0
+        ) as cache_residual,
+        0 as taken_from_input
+    from int_metric_known
+    union all
+    select
         {{ columns.each(columns.metric_model) }},
-        token_kind,
-        model_key,
-        total_tokens
+        'cached_input' as token_kind,
+        null as model_key,
+        null as total_tokens,
+        null as known_tokens,
+        null as unknown_calls,
+        null as cached_tokens,
+        null as gross_cached_tokens,
+        0 as cache_residual,
+        cached_tokens as taken_from_input
+    from int_cached_input
+),
+
+together as (
+    select
+        *,
+        sum(cache_residual) over series as cache_residuals,
+        sum(taken_from_input) over series as cached_input
+    from parts
+    window series as (
+        partition by {{ columns.metric_model | join(', ') }}
+    )
+),
+
+compared as (
+    select
+        {{ columns.each(columns.metric_model, 'together.{}') }},
+        together.token_kind,
+        together.model_key,
+        together.total_tokens,
+        case
+            when together.token_kind <> '{{ columns.input_kind }}' then together.known_tokens
+            -- The lowest bit is CloudWatch's.
+            when forms.gross_sources & 1
+                then
+                    together.known_tokens
+                    + together.cached_tokens
+                    + together.cache_residuals
+                    - together.cached_input
+            when forms.unknown_sources & 1
+                then together.known_tokens + together.gross_cached_tokens
+            else together.known_tokens - together.cached_input
+        end as known_tokens,
+        together.unknown_calls
+    from together
+    left join model_input_forms as forms on forms.model_key = together.model_key
+    where together.token_kind <> 'cached_input'
 )
 
-select * from final
+select
+    *,
+    max(total_tokens - known_tokens, 0) as residual_tokens
+from compared

@@ -21,7 +21,9 @@ resolved as (
             as canonical_model_id,
         coalesce(profile.inference_scope, models.inference_scope) as inference_scope,
         coalesce(target.model_key, models.model_key) as price_model_key,
-        profile.application as profile_application
+        profile.application as profile_application,
+        -- Paid by the hour, whatever the calls use: no price per token applies.
+        models.model_id like 'arn:%:provisioned-model/%' as is_provisioned
     from models
     left join application_profiles
         on application_profiles.profile_id = models.model_tail

@@ -6,12 +6,25 @@
 -- and that before this release's prices: the names of the origins are in that order.
 -- Then the exact model id comes before looser ones, the exact region before '*' (any
 -- commercial region), the highest context threshold exceeded before lower ones. A price
--- of another scope, tier or kind never applies.
+-- of another scope, tier or kind never applies, but for the ordinary cache write: that
+-- of a model without a 5-minute rate has its 30-minute one.
 with candidates as (
     select
         rate_keys.rate_key,
         prices.*,
         model_price_ids.match_rank,
+        case prices.token_kind
+{% for other, price, turn in columns.other_prices %}
+            when '{{ other }}' then '{{ price }}'
+{% endfor %}
+            else prices.token_kind
+        end as counted_as,
+        case prices.token_kind
+{% for other, price, turn in columns.other_prices %}
+            when '{{ other }}' then {{ turn }}
+{% endfor %}
+            else 0
+        end as turn,
         prices.region = '*' as is_any_region
     from rate_keys
     inner join regions on regions.region_key = rate_keys.region_key
@@ -59,12 +72,13 @@ ranked as (
         periods.rate_key,
         periods.valid_from,
         periods.valid_to,
-        candidates.token_kind,
+        candidates.counted_as as token_kind,
         candidates.usd_per_mtok,
         candidates.price_id,
         row_number() over (
-            partition by periods.rate_key, periods.valid_from, candidates.token_kind
+            partition by periods.rate_key, periods.valid_from, candidates.counted_as
             order by
+                candidates.turn,
                 candidates.origin,
                 candidates.match_rank,
                 candidates.is_any_region,

@@ -8,6 +8,7 @@ with final as (
         unpriced.day,
         int_models.model_id as raw_model_id,
         int_models.canonical_model_id as model_id,
+        int_models.is_provisioned,
         regions.region,
         usage.calls,
         usage.unpriced_calls,

@@ -6,10 +6,14 @@
 {% set counts = token_kinds.COUNT_COLUMNS | list %}
 {% set token_counts = token_kinds.TOKEN_COLUMNS | list %}
 {% set input_counts = token_kinds.INPUT_COLUMNS | list %}
+{% set input_kind = token_kinds.INPUT_KINDS | first %}
+{% set cache_kinds = token_kinds.INPUT_KINDS[1:] | list %}
+{% set cache_counts = token_kinds.CACHE_COLUMNS | list %}
 
 -- Each count with the kind that prices use for it.
-{% set priced_counts = token_kinds.COUNTS | list %}
+{% set priced_counts = token_kinds.PRICED_COUNTS | list %}
 {% set priced_kinds = token_kinds.PRICE_KINDS | list %}
+{% set other_prices = token_kinds.OTHER_PRICES | list %}
 
 -- The calls that lack a kind, and CloudWatch's estimate for it.
 {% set unknown_calls = token_kinds.UNKNOWN_CALLS | list %}
@@ -18,8 +22,9 @@
 {% set priced_estimates = token_kinds.PRICED_ESTIMATES | list %}
 
 -- Everything that usage_hourly and usage_daily count.
-{% set known = ['calls', 'failed_calls'] + counts + unknown_calls %}
-{% set usage = known + ['estimated_calls'] + estimates %}
+{% set known = ['calls', 'failed_calls'] + counts + unknown_calls + ['input_contradictions'] %}
+{% set cached_input = token_kinds.CACHED_INPUT %}
+{% set usage = known + ['estimated_calls'] + estimates + [cached_input] %}
 
 -- The key of usage_hourly and usage_daily, besides their time.
 {% set keys = [
@@ -47,6 +52,12 @@
 
 -- What a cost leaves out: usage without a price or without tokens.
 {% set left_out = ['unpriced_calls', 'unpriced_tokens', 'calls_without_tokens'] %}
+
+-- A count of a rollup, without what the estimated cached tokens take from it.
+{% macro counted(count, pattern='{}') -%}
+{{ pattern.format(count) }}
+{%- if count == input_counts[0] %} - coalesce({{ pattern.format(cached_input) }}, 0){% endif %}
+{%- endmacro %}
 
 -- The sum of a kind's counts; unknown where the first is. {} is the column.
 {% macro total(kind, pattern='{}', plus=' + ') -%}

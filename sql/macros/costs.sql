@@ -79,6 +79,11 @@ group_concat(distinct region) as regions,
 case
     when sum(unpriced_calls) + sum(unpriced_tokens) = 0 then 'priced'
     when max(cost_picodollars) > 0 then 'partly priced'
+    when
+        model_id in (
+            select canonical_model_id from int_models
+            where is_provisioned
+        ) then 'provisioned capacity'
     else 'unpriced'
 end as price_status
 {% endmacro %}
@@ -88,6 +93,7 @@ end as price_status
 raw_model_id,
 model_id,
 region,
+iif(max(is_provisioned), 'provisioned capacity', 'no price') as reason,
 min(day) as first_seen,
 max(day) as last_seen,
 sum(calls) as calls,

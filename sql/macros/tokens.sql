@@ -4,14 +4,43 @@
 
 {% import 'macros/columns' as columns %}
 
+-- What a call reports as input may contain what the cache had or took (gross) or not
+-- (net). That depends on the model and on where the counts are from: forms is the model's
+-- row of model_input_forms, in which each source is a bit. Several sources must be alike.
+{% macro of_cache(counts, forms) %}
+{{ columns.each(columns.cache_counts, 'coalesce(' ~ counts ~ '.{}, 0)', '\n+ ') }}
+    as cached_tokens,
+coalesce({{ counts }}.input_sources, 1 << {{ counts }}.token_source_key)
+& ~{{ forms }}.gross_sources = 0
+    as is_gross,
+coalesce({{ counts }}.input_sources, 1 << {{ counts }}.token_source_key)
+& ({{ forms }}.gross_sources | {{ forms }}.unknown_sources) = 0
+    as is_net
+{% endmacro %}
+
+-- The macros below need the columns of of_cache. A model without a row is net.
+{% macro input_form(call) %}
+case
+    when {{ call }}.input_tokens is null then null
+    when {{ call }}.is_gross then 'gross'
+    when {{ call }}.is_net is not 0 then 'net'
+    else 'unknown'
+end
+{% endmacro %}
+
+-- Gross input is counted without the cached tokens. Where they exceed it, it cannot
+-- contain them, and stays as it is.
+{% macro contains_cached(call) -%}
+{{ call }}.is_gross and {{ call }}.cached_tokens <= {{ call }}.input_tokens
+{%- endmacro %}
+
 -- The size of the request, which may decide its price: the largest threshold that it
--- exceeds. Nearly every request is below all of them, so the lowest is checked first.
+-- exceeds. Nearly every request is below all of them even with its cached tokens counted
+-- twice, so that is checked first.
 {% macro context_band(call) %}
-{% set known = 'coalesce(' ~ call ~ '.{}, 0)' %}
-{% set size = columns.each(columns.input_counts, known, '\n+ ') | trim %}
 case
     when
-        {{ size }}
+        coalesce({{ call }}.input_tokens, 0) + {{ call }}.cached_tokens
         <= (
             select coalesce(min(min_input_tokens), 0)
             from context_bands
@@ -23,23 +52,37 @@ case
             from context_bands
             where
                 context_bands.min_input_tokens
-                < {{ size }}
+                < coalesce({{ call }}.input_tokens, 0)
+                + iif(
+                    {{ contains_cached(call) }},
+                    0,
+                    {{ call }}.cached_tokens
+                )
         ),
         0
     )
 end
 {% endmacro %}
 
--- What a call uses, and which kinds a successful call does not report.
+-- What a call uses, which kinds a successful call does not report, and whether its gross
+-- input is less than the cached tokens that should be in it.
 {% macro counted(call, error_code_key) %}
-{{ columns.each(columns.counts, call ~ '.{}') }},
+{{ call }}.input_tokens
+- iif(
+    {{ contains_cached(call) }},
+    {{ call }}.cached_tokens,
+    0
+) as input_tokens,
+{{ columns.each(columns.counts[1:], call ~ '.{}') }},
 {% for kind in columns.kinds %}
 {{ error_code_key }} is null
 {% for count in kind.counts %}
 and {{ call }}.{{ count.column }} is null
 {% endfor %}
-    as {{ kind.unknown_calls }}{{ ',' if not loop.last }}
+    as {{ kind.unknown_calls }},
 {% endfor %}
+{{ call }}.is_gross and {{ call }}.cached_tokens > {{ call }}.input_tokens
+    as input_contradictions
 {% endmacro %}
 
 {% macro is_any(names, pattern='{}') %}

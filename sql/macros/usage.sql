@@ -15,7 +15,7 @@ select
     iif(
         calls > {{ kind.unknown_calls }}
         or {{ columns.total(kind) }} > 0,
-        {{ count.column }},
+        {{ columns.counted(count.column) }},
         null
     ) as {{ count.column }},
 {% endfor %}

@@ -3,7 +3,8 @@
 -- Only reported tokens count here; CloudWatch's estimates exist by the hour, in
 -- usage_cost. cost_usd is NULL for a failed call, and where no tokens are known or none
 -- has a price. Where only some kinds of token have one, it is a lower bound, and
--- unpriced_tokens counts the rest. The *_price_id columns refer to rows of prices.
+-- unpriced_tokens counts the rest. input_tokens are net of the cached tokens, unless
+-- input_form is unknown. The *_price_id columns refer to rows of prices.
 
 -- event_id is CloudTrail's, or made from the request id for a call that only an
 -- invocation log reports. user_name is the alias where the configuration file gives
@@ -41,6 +42,8 @@ with named as (
         usage.guardrail_action,
         token_sources.data_source,
         token_sources.token_source,
+        usage.input_form,
+        usage.reported_input_tokens,
         {{ columns.each(columns.counts, 'usage.{}') }},
         {{ columns.each(columns.priced_kinds, 'rates.{}_rate') }},
         {{ columns.each(columns.priced_kinds, 'rates.{}_price_id') }}
@@ -128,7 +131,9 @@ final as (
 {% endfor %}
         raw_user_name,
         request_metadata,
-        guardrail_action
+        guardrail_action,
+        input_form,
+        reported_input_tokens
     from summed
 )
 

@@ -17,24 +17,49 @@ with attributed as (
     group by day, region, model_id
 ),
 
-cloudwatch as (
+by_hour as (
     select
-        substr(hours.hour, 1, 10) as day,
-        regions.region,
-        int_models.canonical_model_id as model_id,
-        sum(hours.value)
+        substr(hour, 1, 10) as day,
+        region_key,
+        min(model_key) as model_key,
+        sum(value)
         filter (
             where
-                hours.metric_kind in (
+                metric_kind in (
                     {{ columns.each(columns.kinds_of_tokens | map(attribute='name'), "'{}'") }}
                 )
+        ) as tokens,
+        sum(value) filter (where metric_kind = '{{ columns.input_kind }}') as input_tokens,
+        sum(value)
+        filter (where metric_kind in ({{ columns.each(columns.cache_kinds, "'{}'", ', ') }}))
+            as cached_tokens,
+        sum(value) filter (where metric_kind = 'calls') as calls,
+        max(is_provisional) as is_provisional
+    from metric_hourly
+    group by {{ columns.metric_model | join(', ') }}
+),
+
+cloudwatch as (
+    select
+        by_hour.day,
+        regions.region,
+        int_models.canonical_model_id as model_id,
+        -- The lowest bit is CloudWatch's: its input has the cached tokens in it.
+        sum(by_hour.tokens)
+        - sum(
+            iif(
+                forms.gross_sources & 1,
+                coalesce(min(by_hour.input_tokens, by_hour.cached_tokens), 0),
+                0
+            )
         ) as cloudwatch_tokens,
-        sum(hours.value) filter (where hours.metric_kind = 'calls') as cloudwatch_calls,
-        max(hours.is_provisional) as is_provisional
-    from metric_hourly as hours
-    inner join regions on regions.region_key = hours.region_key
-    inner join int_models on int_models.model_key = hours.model_key
-    group by day, regions.region, int_models.canonical_model_id
+        sum(by_hour.calls) as cloudwatch_calls,
+        max(by_hour.is_provisional) as is_provisional
+    from by_hour
+    inner join regions on regions.region_key = by_hour.region_key
+    inner join int_models on int_models.model_key = by_hour.model_key
+    left join model_input_forms as forms on forms.model_key = by_hour.model_key
+    group by by_hour.day, regions.region, int_models.canonical_model_id
 ),
 
 final as (

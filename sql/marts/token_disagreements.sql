@@ -1,7 +1,8 @@
 -- Do CloudTrail and the invocation logs report the same tokens?
 -- Grain: day x region x model, over the calls whose tokens both report. Units: calls;
 -- tokens. *_difference_tokens = log less CloudTrail, over the calls for which both
--- report that kind. Costs use the log's counts.
+-- report that kind, as reported: input may contain cached tokens in one of them only.
+-- Costs use the log's counts.
 {% set names = columns.kinds_of_tokens | map(attribute='name') | list %}
 with compared as (
     select

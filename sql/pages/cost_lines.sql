@@ -44,7 +44,9 @@ summed as (
         token_source_key,
         sum(calls) as calls,
         sum(estimated_calls) as estimated_calls,
-        {{ columns.each(columns.counts, 'sum({0}) as {0}') }},
+{% for count in columns.counts %}
+        sum({{ columns.counted(count) }}) as {{ count }},
+{% endfor %}
         {{ columns.each(columns.estimates, 'sum({0}) as {0}') }}
     from usage_daily
     where
@@ -131,7 +133,8 @@ final as (
         rated.min_input_tokens,
         token_sources.data_source,
         lines.calls,
-        lines.token_kind,
+        -- As the price row has it: a cache write may be one of 30 minutes.
+        coalesce(prices.token_kind, lines.token_kind) as token_kind,
         lines.tokens,
         prices.usd_per_mtok / 1e6 as usd_per_mtok,
         round(lines.tokens * (prices.usd_per_mtok / 1e12), 9) as cost_usd,

@@ -1,6 +1,6 @@
 -- title: Usage without a price
 -- description: Usage of models or kinds of token without a price, by model id as sent.
---   No cost includes it.
+--   No cost includes it. The view price_gaps has the price that it nearly matches.
 {{ filters.period_in_words() }}
 -- parameters: date_from, date_to, regions, models
 select

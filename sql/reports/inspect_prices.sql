@@ -22,7 +22,8 @@ used as (
 )
 
 select
-    used.token_kind,
+    -- As the price row has it: a cache write may be one of 30 minutes.
+    coalesce(prices.token_kind, used.token_kind) as token_kind,
     used.tokens,
     used.price_id,
     prices.usd_per_mtok / 1e6 as usd_per_mtok,

@@ -8,7 +8,8 @@
 -- unpriced_tokens are the tokens left out for lack of a price. Estimates exist by the
 -- hour. The estimate of a row of usage_hourly is divided evenly among its calls that
 -- lack the count, in time order and in whole tokens that add up exactly. (unattributed)
--- usage is divided over the hour's twelve periods.
+-- usage is divided over the hour's twelve periods. Estimated cached tokens that calls
+-- report as input leave the input of the hour's first calls.
 with used as (
     select
         usage.*,
@@ -32,8 +33,10 @@ with_estimates as (
         estimates.{{ kind.estimate }} as {{ kind.name }}_estimate,
         estimates.{{ kind.unknown_calls }} as {{ kind.name }}_of,
         sum(used.{{ kind.unknown_calls }}) over earlier
-            as {{ kind.name }}_turn{{ ',' if not loop.last }}
+            as {{ kind.name }}_turn,
 {% endfor %}
+        estimates.{{ columns.cached_input }} as cached_input,
+        sum(used.{{ columns.counts[0] }}) over earlier as input_up_to
     from used
     left join usage_hourly as estimates
         on
@@ -66,7 +69,12 @@ by_call as (
         application_key,
         calls,
         failed_calls,
-        {{ columns.each(columns.counts) }},
+        input_tokens
+        - max(
+            min(input_tokens, coalesce(cached_input, 0) - (input_up_to - input_tokens)),
+            0
+        ) as input_tokens,
+        {{ columns.each(columns.counts[1:]) }},
 {% for kind in columns.kinds %}
         case
             when {{ kind.unknown_calls }}

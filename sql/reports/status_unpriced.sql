@@ -4,6 +4,7 @@ select
     model_id,
     raw_model_id,
     region,
+    reason,
     first_seen,
     last_seen,
     unpriced_calls,

@@ -1,4 +1,4 @@
-"""Bedrock's control plane: models, inference profiles with tags, and the logging settings.
+"""Bedrock's control plane: models, profiles with tags, capacity, and the logging settings.
 
 A profile is the dict that ListInferenceProfiles shows, with two additional keys: ``tags``, and
 ``isHidden`` for a profile that GetInferenceProfile finds although it is not listed (such as one that
@@ -61,6 +61,15 @@ def list_tags_for_resource(call: Call) -> dict[str, Any]:
     return {"tags": [{"key": key, "value": value} for key, value in tags.items()]}
 
 
+def list_provisioned_throughputs(call: Call) -> dict[str, Any]:
+    """Answer with a page of what exists now."""
+    listed, token = page(
+        call, call.place.provisioned_throughputs, call.params.get("maxResults", PAGE)
+    )
+    answer: dict[str, Any] = {"provisionedModelSummaries": listed}
+    return answer | ({"nextToken": token} if token else {})
+
+
 def get_logging_configuration(call: Call) -> dict[str, Any]:
     config = call.place.logging_config
     return {} if config is None else {"loggingConfig": config}
@@ -70,6 +79,7 @@ OPERATIONS: dict[str, Handler] = {
     "ListFoundationModels": list_foundation_models,
     "ListInferenceProfiles": list_inference_profiles,
     "GetInferenceProfile": get_inference_profile,
+    "ListProvisionedModelThroughputs": list_provisioned_throughputs,
     "ListTagsForResource": list_tags_for_resource,
     "GetModelInvocationLoggingConfiguration": get_logging_configuration,
 }

@@ -22,6 +22,7 @@ class Place:
         self.logs = Logs()
         self.foundation_models: list[dict[str, Any]] = []
         self.inference_profiles: list[dict[str, Any]] = []
+        self.provisioned_throughputs: list[dict[str, Any]] = []
         self.logging_config: dict[str, Any] | None = None
 
     def deliver(

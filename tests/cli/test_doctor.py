@@ -30,6 +30,7 @@ PERMISSIONS = [
     "cloudwatch:ListMetrics",
     "cloudwatch:GetMetricData",
     "bedrock:ListFoundationModels",
+    "bedrock:ListProvisionedModelThroughputs",
     "bedrock:ListInferenceProfiles",
     "bedrock:GetInferenceProfile",
     "bedrock:ListTagsForResource",
@@ -606,7 +607,7 @@ def test_json_has_every_finding(aws: FakeAws) -> None:
     findings = visit(aws)
     answer = json.loads(to_json(findings))
     assert (answer["is_ok"], len(answer["findings"])) == (True, len(findings))
-    assert answer["counts"] == {"ok": 7, "warning": 2, "failed": 0, "not checked": 2}
+    assert answer["counts"] == {"ok": 8, "warning": 2, "failed": 0, "not checked": 2}
     assert answer["findings"][0] == {
         "check": "credentials",
         "status": "ok",

@@ -63,6 +63,7 @@ EVERYTHING = {
     "cloudwatch:ListMetrics",
     "bedrock:ListFoundationModels",
     "bedrock:ListInferenceProfiles",
+    "bedrock:ListProvisionedModelThroughputs",
     "bedrock:GetInferenceProfile",
     "bedrock:ListTagsForResource",
     "ec2:DescribeRegions",

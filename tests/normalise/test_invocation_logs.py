@@ -340,13 +340,13 @@ BODIES = {
 def test_lifetimes_of_cache_writes_stand_in_the_body_alone(operation: str) -> None:
     record = counts(input=3, output=12, read=7, write=30)
     record["output"]["outputBodyJson"] = BODIES[operation]
-    assert tokens_of(record) == Tokens("invocation log", 3, 12, 7, 10, 20)
+    assert tokens_of(record) == Tokens("invocation log body", 3, 12, 7, 10, 20)
 
 
 @pytest.mark.parametrize("operation", BODIES)
 def test_the_body_s_usage_stands_in_for_counts_that_the_record_lacks(operation: str) -> None:
     record = logged(input={}, output={"outputBodyJson": BODIES[operation]}, operation=operation)
-    assert tokens_of(record) == Tokens("invocation log", 3, 12, 7, 10, 20)
+    assert tokens_of(record) == Tokens("invocation log body", 3, 12, 7, 10, 20)
 
 
 def test_a_stream_s_metrics_and_nova_s_own_names_do_so_too() -> None:
@@ -354,7 +354,7 @@ def test_a_stream_s_metrics_and_nova_s_own_names_do_so_too() -> None:
     last = {"type": "message_stop", "amazon-bedrock-invocationMetrics": metrics}
     assert tokens_of(logged(input={}, output={}, body=[last])) == Tokens("invocation log", 3, 12)
     usage = {"inputTokens": 3, "cacheReadInputTokenCount": 4, "cacheWriteInputTokenCount": 0}
-    expected = Tokens("invocation log", 3, None, 4, 0)
+    expected = Tokens("invocation log body", 3, None, 4, 0)
     assert tokens_of(logged(input={}, output={}, body={"usage": usage})) == expected
 
 
@@ -364,9 +364,50 @@ def test_the_record_s_own_counts_go_before_the_body_s() -> None:
     assert tokens_of(record) == Tokens("invocation log", 1, 2, 3, 10, 20)
 
 
-def test_openai_s_prompt_tokens_are_not_taken_because_they_hold_those_of_the_cache() -> None:
-    body = {"usage": {"prompt_tokens": 3, "completion_tokens": 12}}
-    assert tokens_of(logged(input={}, output={}, body=body)) is None
+CHAT = {"usage": {
+    "prompt_tokens": 1000, "completion_tokens": 12, "total_tokens": 1012,
+    "prompt_tokens_details": {"cached_tokens": 600, "audio_tokens": 0},
+}}  # fmt: skip
+RESPONSE = {"usage": {
+    "input_tokens": 1000, "output_tokens": 12, "total_tokens": 1012,
+    "input_tokens_details": {"cached_tokens": 600, "cache_write_tokens": 100},
+}}  # fmt: skip
+OPENAI, BODY, LOG = "invocation log body (OpenAI)", "invocation log body", "invocation log"
+GROSS = {"inputTokens": 1000, "outputTokens": 12, "cacheReadInputTokens": 600}
+
+
+@pytest.mark.parametrize(
+    ("own", "body", "tokens"),
+    [
+        ({}, CHAT, Tokens(OPENAI, 1000, 12, 600)),
+        ({}, RESPONSE, Tokens(OPENAI, 1000, 12, 600, 100)),
+        ({}, [{"choices": [], "usage": None}, CHAT, "[DONE]"], Tokens(OPENAI, 1000, 12, 600)),
+        ({}, [{"type": "response.completed", "response": RESPONSE}], Tokens(OPENAI, 1000, 12, 600, 100)),
+        ({}, {"usage": {"prompt_tokens": 3, "completion_tokens": 2}}, Tokens(OPENAI, 3, 2)),
+        # Whatever the record has itself, OpenAI's input and cache stay together.
+        ({"input": 999, "output": 11}, CHAT, Tokens(OPENAI, 1000, 11, 600)),
+        ({"input": 400, "read": 600, "write": 0}, CHAT, Tokens(OPENAI, 1000, 12, 600, 0)),
+        ({"input": 999}, {"usage": {"prompt_tokens_details": {"cached_tokens": 6}}}, Tokens(LOG, 999)),
+        # The body has no word of a cache that the record has: not a mix, but the record's own.
+        ({"input": 999, "read": 6}, {"usage": {"prompt_tokens": 9}}, Tokens(LOG, 999, None, 6)),
+        # Converse: the same numbers, or the record's with the cache's in them.
+        ({"input": 1000, "read": 600}, {"usage": GROSS}, Tokens(BODY, 1000, 12, 600)),
+        ({"input": 1000}, {"usage": GROSS}, Tokens(BODY, 1000, 12, 600)),
+        ({"input": 400, "read": 600}, {"usage": GROSS}, Tokens(BODY, 1000, 12, 600)),
+        ({"input": 1000, "read": 0}, {"usage": GROSS}, Tokens(LOG, 1000, 12, 0)),
+        # Two sources: which says what the input contains is not known.
+        ({"input": 900}, {"usage": GROSS}, Tokens(LOG, 900, 12, 600, input_sources=1 << 1 | 1 << 6)),
+        ({"read": 7}, {"usage": {"inputTokens": 9}}, Tokens(BODY, 9, None, 7, input_sources=1 << 1 | 1 << 6)),
+        ({"read": 0}, {"usage": {"inputTokens": 9}}, Tokens(BODY, 9, None, 0)),
+    ],
+)  # fmt: skip
+def test_which_of_a_record_s_two_sources_its_counts_are_from(
+    own: dict[str, int], body: object, tokens: Tokens
+) -> None:
+    record = counts(**own)
+    record["output"]["outputBodyJson"] = body
+    assert parse(record) == (event_of(record), ())
+    assert tokens_of(record) == tokens
 
 
 @pytest.mark.parametrize(
@@ -603,3 +644,32 @@ def test_half_a_surrogate_pair_in_a_prompt_costs_no_call() -> None:
     assert tokens_of(record) == Tokens("invocation log", 3)
     event = event_of(record | {"requestMetadata": {"mood": "\ud83d\ude00"}})
     assert event.request_metadata == '{"mood":"\U0001f600"}'
+
+
+ROUTER = f"arn:aws:bedrock:eu-west-1:{ACCOUNT}:prompt-router/r0uter"
+ANSWERED = f"arn:aws:bedrock:eu-west-1:{ACCOUNT}:inference-profile/eu.amazon.nova-lite-v1:0"
+
+
+def routed(invoked: object, *, sent: str = ROUTER, is_stream: bool = False) -> str | None:
+    trace = {"trace": {"promptRouter": {"invokedModelId": invoked}}, "usage": {"inputTokens": 5}}
+    body: object = [{"contentBlockDelta": {}}, {"metadata": trace}] if is_stream else trace
+    record = logged(modelId=sent, operation="Converse")
+    record["output"]["outputBodyJson"] = body
+    return event_of(record).model_id
+
+
+@pytest.mark.parametrize("is_stream", [False, True])
+def test_a_prompt_routers_call_has_the_model_that_answered(is_stream: bool) -> None:
+    assert routed(ANSWERED, is_stream=is_stream) == ANSWERED
+    assert routed("amazon.nova-lite-v1:0", is_stream=is_stream) == "amazon.nova-lite-v1:0"
+    default = f"arn:aws:bedrock:eu-west-1:{ACCOUNT}:default-prompt-router/amazon.nova:1"
+    assert routed(ANSWERED, sent=default, is_stream=is_stream) == ANSWERED
+    assert routed(ANSWERED, sent=HAIKU, is_stream=is_stream) == HAIKU
+
+
+@pytest.mark.parametrize(
+    "invoked", [None, 7, "", "my secret prompt", "a" * 3000, "x'; drop table events; --", ["a.b"]]
+)
+def test_nothing_but_a_models_id_leaves_the_body(invoked: object) -> None:
+    assert routed(invoked) == ROUTER
+    assert routed(invoked, is_stream=True) == ROUTER

@@ -25,6 +25,8 @@ def test_stored_keys_are_for_ever(db: Database) -> None:
         "AwsServiceEvent": 3,
         "responseElements.usage": 4,
         "responseElements": 5,
+        "invocation log body": 6,
+        "invocation log body (OpenAI)": 7,
     }
     table = {*token_sources.TOKEN_SOURCES, token_sources.NO_TOKENS, token_sources.ESTIMATED}
     assert table == set(db.execute("select * from token_sources"))
@@ -35,7 +37,15 @@ def test_trust_is_the_order_of_the_table_and_not_of_the_keys() -> None:
     assert sorted(sorted(names), key=token_sources.rank_of) == names
 
 
-@given(st.builds(Tokens, st.sampled_from([*token_sources.KEYS]), *[COUNT] * len(COUNTS), st.none()))
+@given(
+    st.builds(
+        Tokens,
+        st.sampled_from([*token_sources.KEYS]),
+        *[COUNT] * len(COUNTS),
+        st.none(),
+        st.none() | st.integers(1, 255),
+    )
+)
 def test_tokens_are_what_they_were(tokens: Tokens) -> None:
     stored = token_columns(tokens)
     assert tokens_of(stored) == tokens
@@ -44,7 +54,7 @@ def test_tokens_are_what_they_were(tokens: Tokens) -> None:
 
 
 def test_each_count_has_a_field_in_its_place() -> None:
-    fields = dict(zip(Tokens._fields[1:-1], COUNTS, strict=True))
+    fields = dict(zip(Tokens._fields[1:-2], COUNTS, strict=True))
     assert [field for field, count in fields.items() if not field.startswith(count.price)] == []
     told = {"input": 1, "output": 2, "cache_read": 3, "cache_write": 4, "image": 6}
     assert counts_of(told)[:6] == (1, 2, 3, 4, None, 6)
@@ -85,6 +95,7 @@ def test_no_name_belongs_to_two_kinds() -> None:
         [kind.log for kind in KINDS if kind.log],
         [name for kind in KINDS for name in kind.cloudtrail],
         [name for kind in KINDS for name in kind.body],
+        [name for kind in KINDS for name in kind.openai],
         [metric for kind in KINDS for metric in (*kind.metrics, *kind.mantle_metrics)],
     ):
         assert len(names) == len(set(names)), names

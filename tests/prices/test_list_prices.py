@@ -4,56 +4,26 @@ The figures are written here by hand, in USD per million tokens, and looked up b
 shares no code with the build script or the SQL.
 """
 
-import csv
 import gzip
 import importlib.util
 import re
 from decimal import Decimal
+from functools import partial
 from itertools import combinations, groupby
-from pathlib import Path
 
 import pytest
 
-ROOT = Path(__file__).resolve().parents[2]
-SEED = ROOT / "sql" / "seeds" / "list_prices.csv"
+from tests.prices.seed import COLUMNS, KINDS, ROOT, ROWS, SEED, TODAY, US_REGIONS, look_up
+
 SCRIPT = ROOT / "scripts" / "build_list_prices.py"
-
-COLUMNS = [
-    *("model_id", "region", "scope", "service_tier", "token_kind", "min_input_tokens"),
-    *("usd_per_mtok", "effective_from", "effective_to", "source", "checked_on"),
-]
-TODAY = "2026-11-23"
-
-with SEED.open(encoding="utf-8", newline="") as _file:
-    ROWS = list(csv.DictReader(_file))
-
-
-def look_up(model, region, kind, *, scope="regional", tier="standard", day=TODAY, total_input=1):
-    """Return USD per million as a Decimal, or None if that is unpriced."""
-    for place in (region, "*"):
-        hits = [
-            row
-            for row in ROWS
-            if (row["model_id"], row["region"], row["scope"]) == (model, place, scope)
-            and (row["service_tier"], row["token_kind"]) == (tier, kind)
-            and row["effective_from"] <= day < (row["effective_to"] or "9999")
-            and (row["min_input_tokens"] == "0" or int(row["min_input_tokens"]) < total_input)
-        ]
-        if hits:
-            best = max(hits, key=lambda row: int(row["min_input_tokens"]))
-            return Decimal(best["usd_per_mtok"]) / 1_000_000
-    return None
-
-
-KINDS = ("input", "output", "cache_read", "cache_write_5m", "cache_write_1h")
 
 # (models, region, scope, "input output [cache_read [cache_write_5m [cache_write_1h]]]")
 FIGURES = [
     # litellm 1.98.0 anthropic.claude-3-haiku-20240307-v1:0; genai-prices 0.2.3 regional. the same
     (["anthropic.claude-3-haiku-20240307-v1:0"], "us-east-1", "regional", ".25 1.25"),
-    # litellm 1.109.1 us.anthropic.claude-3-5-haiku-20241022-v1:0; genai-prices 0.2.3 regional.
+    # litellm 1.110.2 us.anthropic.claude-3-5-haiku-20241022-v1:0; genai-prices 0.2.3 regional.
     (["anthropic.claude-3-5-haiku-20241022-v1:0"], "us-east-1", "regional", ".80 4 .08 1"),
-    # litellm 1.109.1 us.anthropic.*; genai-prices 0.2.3 regional.anthropic.*
+    # litellm 1.110.2 us.anthropic.*; genai-prices 0.2.3 regional.anthropic.*
     (
         [
             "anthropic.claude-3-5-sonnet-20241022-v2:0",
@@ -64,10 +34,10 @@ FIGURES = [
         "regional",
         "3 15 .30 3.75",
     ),
-    # litellm 1.109.1 and genai-prices 0.2.3, both global.anthropic.claude-sonnet-4-20250514-v1:0
+    # litellm 1.110.2 and genai-prices 0.2.3, both global.anthropic.claude-sonnet-4-20250514-v1:0
     (["anthropic.claude-sonnet-4-20250514-v1:0"], "us-east-1", "global", "3 15 .30 3.75"),
     # AWS Price List, Claude Sonnet 4.5 (Amazon Bedrock Edition): InputTokenCount 3.3,
-    # CacheReadInputTokenCount 0.33, CacheWriteInputTokenCount 4.125; litellm 1.109.1 us.anthropic.*
+    # CacheReadInputTokenCount 0.33, CacheWriteInputTokenCount 4.125; litellm 1.110.2 us.anthropic.*
     (
         ["anthropic.claude-sonnet-4-5-20250929-v1:0", "anthropic.claude-sonnet-4-6"],
         "us-east-1",
@@ -75,14 +45,14 @@ FIGURES = [
         "3.30 16.50 .33 4.125 6.60",
     ),
     # AWS Price List, Claude Sonnet 4.5: InputTokenCount_Global 3.0,
-    # CacheWrite1hInputTokenCount_Global 6.0; litellm 1.109.1 global.anthropic.*
+    # CacheWrite1hInputTokenCount_Global 6.0; litellm 1.110.2 global.anthropic.*
     (
         ["anthropic.claude-sonnet-4-5-20250929-v1:0", "anthropic.claude-sonnet-4-6"],
         "us-east-1",
         "global",
         "3 15 .30 3.75 6",
     ),
-    # litellm 1.109.1 us. and global.anthropic.claude-haiku-4-5-20251001-v1:0; genai-prices 0.2.3
+    # litellm 1.110.2 us. and global.anthropic.claude-haiku-4-5-20251001-v1:0; genai-prices 0.2.3
     (
         ["anthropic.claude-haiku-4-5-20251001-v1:0"],
         "us-east-1",
@@ -90,7 +60,7 @@ FIGURES = [
         "1.10 5.50 .11 1.375 2.20",
     ),
     (["anthropic.claude-haiku-4-5-20251001-v1:0"], "us-east-1", "global", "1 5 .10 1.25 2"),
-    # litellm 1.109.1 us.anthropic.claude-opus-4-*; genai-prices 0.2.3 regional.
+    # litellm 1.110.2 us.anthropic.claude-opus-4-*; genai-prices 0.2.3 regional.
     (
         ["anthropic.claude-opus-4-20250514-v1:0", "anthropic.claude-opus-4-1-20250805-v1:0"],
         "us-east-1",
@@ -98,7 +68,7 @@ FIGURES = [
         "15 75 1.50 18.75",
     ),
     # AWS Price List, Claude Opus 4.7: input_tokens_standard 5.5, input_tokens_global_standard 5.0;
-    # litellm 1.109.1 us. and global.anthropic.*; genai-prices 0.2.3 regional. and global.
+    # litellm 1.110.2 us. and global.anthropic.*; genai-prices 0.2.3 regional. and global.
     *(
         (
             [
@@ -117,21 +87,21 @@ FIGURES = [
             ("global", "5 25 .50 6.25 10"),
         )
     ),
-    # litellm 1.109.1 us.amazon.nova-*; the Price List has NovaPro at .80, 3.20, read .20, write 0
+    # litellm 1.110.2 us.amazon.nova-*; the Price List has NovaPro at .80, 3.20, read .20, write 0
     (["amazon.nova-micro-v1:0"], "us-east-1", "regional", ".035 .14 .00875 0"),
     (["amazon.nova-lite-v1:0"], "us-east-1", "regional", ".06 .24 .015 0"),
     (["amazon.nova-pro-v1:0"], "us-east-1", "regional", ".80 3.20 .20 0"),
-    # litellm 1.98.0 us.amazon.nova-premier-v1:0, litellm 1.109.1 and genai-prices 0.2.3 without us.
+    # litellm 1.98.0 us.amazon.nova-premier-v1:0, litellm 1.110.2 and genai-prices 0.2.3 without us.
     (["amazon.nova-premier-v1:0"], "us-east-1", "regional", "2.50 12.50 .625 0"),
-    # litellm 1.109.1 eu.amazon.nova-*: Frankfurt's prices
+    # litellm 1.110.2 eu.amazon.nova-*: Frankfurt's prices
     (["amazon.nova-micro-v1:0"], "eu-central-1", "regional", ".046 .184 .0115 0"),
     (["amazon.nova-lite-v1:0"], "eu-central-1", "regional", ".078 .312 .0195 0"),
     (["amazon.nova-pro-v1:0"], "eu-central-1", "regional", "1.05 4.20 .2625 0"),
-    # AWS Price List, TitanEmbeddingV2-Text-input-tokens 0.00002 per 1K; litellm 1.109.1
+    # AWS Price List, TitanEmbeddingV2-Text-input-tokens 0.00002 per 1K; litellm 1.110.2
     (["amazon.titan-embed-text-v2:0"], "us-east-1", "regional", ".02 0"),
-    # litellm 1.109.1 and genai-prices 0.2.3 amazon.titan-embed-text-v1
+    # litellm 1.110.2 and genai-prices 0.2.3 amazon.titan-embed-text-v1
     (["amazon.titan-embed-text-v1"], "us-east-1", "regional", ".10 0"),
-    # litellm 1.109.1 us.meta.*; genai-prices 0.2.3
+    # litellm 1.110.2 us.meta.*; genai-prices 0.2.3
     (["meta.llama3-1-8b-instruct-v1:0"], "us-east-1", "regional", ".22 .22"),
     (
         ["meta.llama3-1-70b-instruct-v1:0", "meta.llama3-3-70b-instruct-v1:0"],
@@ -139,12 +109,12 @@ FIGURES = [
         "regional",
         ".72 .72",
     ),
-    # litellm 1.109.1 and genai-prices 0.2.3 mistral.mistral-large-3-675b-instruct
+    # litellm 1.110.2 and genai-prices 0.2.3 mistral.mistral-large-3-675b-instruct
     (["mistral.mistral-large-3-675b-instruct"], "us-east-1", "regional", ".50 1.50"),
     # litellm 1.98.0 (retired since)
     (["cohere.command-r-v1:0"], "us-east-1", "regional", ".50 1.50"),
     (["cohere.command-r-plus-v1:0"], "us-east-1", "regional", "3 15"),
-    # litellm 1.109.1 and genai-prices 0.2.3; with and without the runtime endpoint's version
+    # litellm 1.110.2 and genai-prices 0.2.3; with and without the runtime endpoint's version
     (["openai.gpt-oss-120b-1:0", "openai.gpt-oss-120b"], "us-east-1", "regional", ".15 .60"),
     (["openai.gpt-oss-20b-1:0", "openai.gpt-oss-20b"], "us-east-1", "regional", ".07 .30"),
 ]
@@ -199,8 +169,10 @@ def test_periods_of_one_key_do_not_overlap():
 
 
 def test_values_are_known_words():
-    kinds = {*KINDS, "image", "image_input", "image_token_input", "audio_input", "audio_output"}
-    kinds |= {"audio_second_input", "video_second_input", "text_request", "search_unit"}
+    kinds = {*KINDS, "cache_write_30m", "text_input", "text_output", "audio_input", "audio_output"}
+    kinds |= {"image", "image_input", "image_token_input", "image_token_output", "text_request"}
+    kinds |= {"audio_second_input", "video_second_input", "video_second_540p", "video_second_720p"}
+    kinds |= {"search_unit", "grounding_request"}
     sized = re.compile(r"image_(max|\d+x\d+)_(standard|premium|max_steps|\d+_steps)")
     tiers = {"standard", "batch", "flex", "priority", "latency", "ultrafast"}
     for row in ROWS:
@@ -213,8 +185,10 @@ def test_values_are_known_words():
 
 def test_every_row_says_where_it_is_from_and_when_that_was_checked():
     for row in ROWS:
-        assert row["source"].startswith(("litellm ", "genai-prices ", "AWS Price List ")), row
-        assert row["checked_on"] == TODAY, row
+        one = row["source"].removeprefix("one source: ")
+        known = ("litellm ", "genai-prices ", "AWS Price List ", "AWS page copy ", "Portkey ")
+        assert one.startswith((*known, "truefoundry ")), row
+        assert row["checked_on"] in ("2026-11-28", TODAY), row
 
 
 def test_model_ids_are_canonical():
@@ -261,9 +235,9 @@ def test_global_rows_hold_everywhere():
 
 
 def test_nova_where_its_price_is_not_known_is_unpriced():
-    for region in ("eu-west-1", "eu-north-1", "ap-northeast-1"):
+    for region in ("af-south-1", "eu-central-2", "ap-southeast-5"):
         assert look_up("amazon.nova-lite-v1:0", region, "input") is None
-    # litellm 1.109.1 apac.amazon.nova-lite-v1:0 and jp.amazon.nova-2-lite-v1:0
+    # litellm 1.110.2 apac.amazon.nova-lite-v1:0 and jp.amazon.nova-2-lite-v1:0
     assert look_up("amazon.nova-lite-v1:0", "ap-southeast-2", "input") == Decimal(".063")
     assert look_up("amazon.nova-2-lite-v1:0", "ap-northeast-1", "input") == Decimal(".396")
     assert look_up("amazon.nova-2-lite-v1:0", "ap-southeast-2", "input") is None
@@ -277,10 +251,10 @@ def test_a_region_with_its_own_price_never_gets_another_regions_tier():
 
 
 def test_govcloud_has_its_own_prices():
-    # litellm 1.109.1 bedrock/us-gov-west-1/anthropic.claude-sonnet-4-5-20250929-v1:0
+    # litellm 1.110.2 bedrock/us-gov-west-1/anthropic.claude-sonnet-4-5-20250929-v1:0
     model = "anthropic.claude-sonnet-4-5-20250929-v1:0"
     assert look_up(model, "us-gov-west-1", "input") == Decimal("3.6")
-    # litellm 1.109.1 us-gov.anthropic.claude-sonnet-4-5-20250929-v1:0, until 2026-04-30
+    # litellm 1.110.2 us-gov.anthropic.claude-sonnet-4-5-20250929-v1:0, until 2026-04-30
     long = look_up(model, "us-gov-east-1", "input", day="2026-01-01", total_input=200_001)
     assert long == Decimal("7.2")
 
@@ -309,22 +283,23 @@ def test_images_have_a_plain_price_only_if_it_is_the_only_one():
 
 # Tiers
 
-# Half, rounded to a cent by AWS: litellm 1.109.1, *_cost_per_token_batches
+# Half, rounded to a cent by AWS: litellm 1.110.2, *_cost_per_token_batches
 ROUNDED_HALVES = {
-    ("google.gemma-3-12b-it", "*", "input"),
-    ("google.gemma-3-12b-it", "*", "output"),
-    ("google.gemma-3-27b-it", "*", "input"),
-    ("mistral.ministral-3-8b-instruct", "*", "input"),
-    ("mistral.ministral-3-8b-instruct", "*", "output"),
+    ("google.gemma-3-12b-it", "us", "input"),
+    ("google.gemma-3-12b-it", "us", "output"),
+    ("google.gemma-3-27b-it", "us", "input"),
+    ("mistral.ministral-3-8b-instruct", "us", "input"),
+    ("mistral.ministral-3-8b-instruct", "us", "output"),
     ("mistral.voxtral-mini-3b-2507", "ap-northeast-1", "input"),
     ("mistral.voxtral-mini-3b-2507", "ap-northeast-1", "output"),
     ("mistral.voxtral-small-24b-2507", "eu-west-2", "output"),
-    ("nvidia.nemotron-nano-9b-v2", "*", "output"),
-    ("openai.gpt-oss-safeguard-120b", "*", "input"),
-    ("openai.gpt-oss-safeguard-20b", "*", "input"),
+    ("nvidia.nemotron-nano-9b-v2", "us", "output"),
+    # 1.2 times the rounded one.
+    ("nvidia.nemotron-nano-9b-v2", "us-gov", "output"),
+    ("openai.gpt-oss-safeguard-120b", "us", "input"),
+    ("openai.gpt-oss-safeguard-20b", "us", "input"),
     ("qwen.qwen3-next-80b-a3b", "ap-south-1", "output"),
-    ("qwen.qwen3-vl-235b-a22b", "*", "input"),
-    ("qwen.qwen3-vl-235b-a22b-instruct", "*", "input"),
+    ("qwen.qwen3-vl-235b-a22b", "us", "input"),
 }
 
 
@@ -334,8 +309,9 @@ def test_batch_is_half_of_standard():
     for (model, region, scope, tier, kind, threshold), rate in rates.items():
         standard = rates.get((model, region, scope, "standard", kind, threshold))
         if tier == "batch" and standard is not None and rate * 2 != standard:
-            exceptions.add((model, region, kind))
-            assert abs(rate * 2 - standard) <= 10_000
+            gov = "us-gov" if region.startswith("us-gov-") else region
+            exceptions.add((model, "us" if region in US_REGIONS else gov, kind))
+            assert abs(rate * 2 - standard) <= 12_000
     assert exceptions == ROUNDED_HALVES
 
 
@@ -344,7 +320,8 @@ def test_tiers_are_kept_apart():
     model = "amazon.nova-pro-v1:0"
     assert look_up(model, "us-east-1", "input", tier="priority") == Decimal("1.4")
     assert look_up(model, "us-east-1", "output", tier="flex") == Decimal("1.6")
-    assert look_up(model, "us-east-1", "input", tier="latency") is None
+    assert look_up(model, "us-east-1", "input", tier="latency") == 1
+    assert look_up(model, "eu-central-1", "input", tier="latency") is None
 
 
 # Long context and dates
@@ -367,14 +344,63 @@ def test_long_sonnet_requests_cost_more_until_the_beta_ended(model, scope):
         assert price(kind, day="2026-05-01") == base
 
 
-def test_only_the_ended_long_context_rows_end_on_that_day():
-    ended = {row["model_id"] for row in ROWS if row["effective_to"] == "2026-05-01"}
-    assert ended == {row["model_id"] for row in ROWS if row["min_input_tokens"] == "200000"}
-    assert len(ended) == 2
+def test_long_context_at_200k_is_history():
+    ended = {(r["model_id"], r["effective_to"]) for r in ROWS if r["min_input_tokens"] == "200000"}
+    assert ended == {
+        ("anthropic.claude-sonnet-4-20250514-v1:0", "2026-05-01"),
+        ("anthropic.claude-sonnet-4-5-20250929-v1:0", "2026-05-01"),
+        ("anthropic.claude-opus-4-6-v1", "2026-03-13"),
+        ("anthropic.claude-sonnet-4-6", "2026-03-13"),
+    }
+
+
+# AWS Price List of 2026-02-19, global; litellm 1.82.6 us.anthropic.*, the ordinary regional price
+@pytest.mark.parametrize(
+    ("model", "scope", "figures"),
+    [
+        ("anthropic.claude-opus-4-6-v1", "global", "10 37.50 1 12.50 20"),
+        ("anthropic.claude-opus-4-6-v1", "regional", "11 41.25 1.10 13.75 22"),
+        ("anthropic.claude-sonnet-4-6", "global", "6 22.50 .60 7.50 12"),
+        ("anthropic.claude-sonnet-4-6", "regional", "6.60 24.75 .66 8.25 13.20"),
+    ],
+)
+def test_early_long_requests_of_claude_4_6_cost_more(model, scope, figures):
+    for kind, usd in zip(KINDS, figures.split(), strict=True):
+        price = partial(look_up, model, "us-east-1", kind, scope=scope)
+        assert price(day="2026-02-19", total_input=200_001) == Decimal(usd)
+        base = price(day="2026-02-19", total_input=200_000)
+        assert price(day="2026-03-18", total_input=200_001) == base < Decimal(usd)
+
+
+# AWS page copy of 2026-07-24: Public Extended Access, effective 1 Dec 2025
+@pytest.mark.parametrize(
+    ("model", "regions", "elsewhere"),
+    [
+        (
+            "anthropic.claude-3-5-sonnet-20240620-v1:0",
+            (*US_REGIONS, "eu-central-1", "eu-central-2", "eu-west-1", "eu-west-3"),
+            "ap-northeast-1",
+        ),
+        ("anthropic.claude-3-5-sonnet-20241022-v2:0", US_REGIONS, "eu-central-1"),
+    ],
+)
+def test_extended_access_of_claude_3_5_sonnet_costs_twice_as_much(model, regions, elsewhere):
+    def price(region, day, tier):
+        found = (look_up(model, region, kind, day=day, tier=tier) for kind in ("input", "output"))
+        return tuple(found)
+
+    for region in (*regions, elsewhere):
+        assert price(region, "2025-11-30", "standard") == (3, 15)
+        assert price(region, "2025-11-30", "batch") == (Decimal("1.5"), Decimal("7.5"))
+    for region in regions:
+        assert price(region, "2025-12-01", "standard") == (6, 30)
+        assert price(region, "2026-02-28", "batch") == (3, 15)
+    assert price(elsewhere, "2025-12-01", "standard") == (None, None)
+    assert price(elsewhere, "2025-12-01", "batch") == (None, None)
 
 
 def test_long_haiku_5_5_requests_cost_five_times_as_much():
-    # litellm 1.109.1 us.anthropic.claude-haiku-5-5, above_100k_tokens
+    # litellm 1.110.2 us.anthropic.claude-haiku-5-5, above_100k_tokens
     for kind in KINDS:
         short = look_up("anthropic.claude-haiku-5-5", "us-east-1", kind, total_input=100_000)
         long = look_up("anthropic.claude-haiku-5-5", "us-east-1", kind, total_input=100_001)
@@ -384,17 +410,28 @@ def test_long_haiku_5_5_requests_cost_five_times_as_much():
 @pytest.mark.parametrize(
     ("model", "scope", "before", "day", "after"),
     [
-        # genai-prices 0.2.3 regional. and global.openai.gpt-5.6-*; litellm 1.109.1 has the last
+        # genai-prices 0.2.3 regional. and global.openai.gpt-5.6-*; litellm 1.110.2 has the last
         ("openai.gpt-5.6-luna", "regional", "1.1", "2026-07-30", ".22"),
         ("openai.gpt-5.6-terra", "regional", "2.75", "2026-07-30", "2.2"),
-        ("openai.gpt-5.6-sol", "regional", "5.5", "2026-08-21", "4.4"),
-        ("openai.gpt-5.6-sol", "global", "5", "2026-08-21", "4"),
     ],
 )
 def test_dated_price_cut(model, scope, before, day, after):
     eve = f"{day[:-2]}{int(day[-2:]) - 1:02}"
     assert look_up(model, "us-east-1", "input", scope=scope, day=eve) == Decimal(before)
     assert look_up(model, "us-east-1", "input", scope=scope, day=day) == Decimal(after)
+
+
+@pytest.mark.parametrize(
+    ("scope", "before", "after"), [("regional", "5.5 33", "4.4 22"), ("global", "5 30", "4 20")]
+)
+def test_a_cut_that_was_billed_later_than_announced_is_unpriced_in_between(scope, before, after):
+    # Announced for 2026-08-21. litellm pulls 38615 (bills of 24 to 26 August) and 41586 (a bill by
+    # 17 September)
+    days = {"2026-08-26": before, "2026-08-27": None, "2026-09-16": None, "2026-09-17": after}
+    for day, figures in days.items():
+        for kind, usd in zip(("input", "output"), (figures or "").split() or "  ", strict=True):
+            price = look_up("openai.gpt-5.6-sol", "us-east-1", kind, scope=scope, day=day)
+            assert price == (Decimal(usd) if figures else None)
 
 
 # The script
@@ -416,7 +453,7 @@ def build(script, tmp_path):
     def write(name, text):
         (tmp_path / f"{name}.csv.gz").write_bytes(gzip.compress(text.encode(), 1))
 
-    def write_and_build(*entries, corrections=()):
+    def write_and_build(*entries, corrections=(), rules=("same_everywhere,xai.one,yes",)):
         lines = [f"{header},raw_key,source"]
         for name, region, geo, kind, usd in entries:
             cells = [
@@ -438,6 +475,9 @@ def build(script, tmp_path):
         write("litellm_1.98.0_bedrock", lines[0])
         genai = "model_id,price_key,tier_start,usd,effective_from,source\n"
         write("genai_prices_bedrock", genai)
+        head = "model_id,region,input_usd_per_mtok,output_usd_per_mtok,cache_read_usd_per_mtok"
+        (tmp_path / script.REGIONAL).write_text(f"{head},source,checked_on\n")
+        (tmp_path / "rules.csv").write_text("\n".join(("rule,model_id_prefix,value", *rules)))
         rows = script.build_rows(tmp_path, corrections)
         return {(row.region, row.scope, row.token_kind): row.usd_per_mtok for row in rows}
 
@@ -478,16 +518,39 @@ def test_a_lone_entry_next_to_a_global_one_stops_the_build(build):
         build(("one", "", "in_region", "input", "3"), ("global.one", "", "global", "input", "3"))
 
 
+def test_only_a_vendor_known_for_one_price_has_it_everywhere(build):
+    entry = ("one", "", "in_region", "input", "1")
+    us = {(region, "regional", "input"): 1_000_000 for region in US_REGIONS}
+    assert build(entry, rules=()) == us
+    assert build(entry, rules=("same_everywhere,xai.,yes", "same_everywhere,xai.o,no")) == us
+    assert build(entry) == {("*", "regional", "input"): 1_000_000}
+    assert build(("global.one", "", "global", "input", "1"), rules=()) == {
+        ("*", "global", "input"): 1_000_000
+    }
+
+
+def test_a_profile_prices_the_regions_that_a_rule_names(build):
+    entries = [("one", "", "in_region", "input", "1"), ("eu.one", "", "eu", "input", "2")]
+    assert ("eu-west-1", "regional", "input") not in build(*entries)
+    rows = build(*entries, rules=("regions_of_eu,xai.,eu-west-1 eu-west-3",))
+    assert [rows[f"eu-west-{n}", "regional", "input"] for n in (1, 3)] == [2_000_000] * 2
+
+
+def test_a_rule_says_what_kind_a_price_is_of(build):
+    entries = [("one", "", "in_region", kind, "1") for kind in ("input", "cache_write_5m")]
+    rules = ("text_tokens,xai.,yes", "cache_write_30m,xai.,yes")
+    assert {kind for _, _, kind in build(*entries, rules=rules)} == {
+        *("text_input", "cache_write_30m")
+    }
+
+
 def test_a_region_that_differs_takes_the_star_row_away(build):
     rows = build(
         ("one", "", "in_region", "input", "1"),
         ("bedrock/eu-west-2/one", "eu-west-2", "in_region", "input", "2"),
     )
-    us = {(region, "regional", "input"): 1_000_000 for region in ("us-east-1", "us-east-2")}
-    assert rows == us | {
-        ("us-west-2", "regional", "input"): 1_000_000,
-        ("eu-west-2", "regional", "input"): 2_000_000,
-    }
+    us = {(region, "regional", "input"): 1_000_000 for region in US_REGIONS}
+    assert rows == us | {("eu-west-2", "regional", "input"): 2_000_000}
 
 
 def test_a_region_that_does_not_differ_has_no_row(build):
@@ -543,6 +606,48 @@ def test_a_correction_that_drops_or_ends_nothing_stops_the_build(script, build):
     end = of_action(script, "end", model_id="xai.two", effective_to="2026-05-01")
     with pytest.raises(ValueError, match="nothing to end"):
         build(entry, corrections=[end])
+
+
+def test_an_entry_can_be_called_global(script, build):
+    entries = [("one", "", "in_region", "input", "1"), ("us.one", "", "us", "input", "1.1")]
+    rows = build(*entries, corrections=[of_action(script, "global", source="test one")])
+    assert rows == {("*", "global", "input"): 1_000_000, ("*", "regional", "input"): 1_100_000}
+
+
+def test_days_are_taken_out_of_a_rate_and_a_cut_is_moved(script):
+    days = {"model_id": "xai.one", "region": "*", "source": "a bill"}
+    days |= {"effective_from": "2025-03-01", "effective_to": "2025-02-01"}
+    cut = [row_of(script, 5, "2023-01-01", "2025-01-01"), row_of(script, 3, "2025-01-01", "")]
+    moved = list(script.move_cuts(cut, [script.Correction("move", "why", days)]))
+    assert [(r.effective_from, r.effective_to, r.source) for r in moved] == [
+        ("2023-01-01", "2025-02-01", "AWS; a bill"),
+        ("2025-03-01", None, "AWS; a bill"),
+    ]
+    gap = days | {"effective_from": "2025-04-01", "effective_to": "2025-05-01"}
+    whole = row_of(script, 3, "2023-01-01", "")
+    kept = script.cut_gaps([whole], [script.Correction("gap", "why", gap)])
+    assert [(r.effective_from, r.effective_to) for r in kept] == [
+        ("2023-01-01", "2025-04-01"),
+        ("2025-05-01", None),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("action", "message"),
+    [("global", "call global"), ("move", "no cut"), ("gap", "take days from")],
+)
+def test_a_global_a_move_and_a_gap_name_something(script, build, action, message):
+    correction = of_action(
+        script,
+        action,
+        model_id="xai.two",
+        region="*",
+        source="test two",
+        effective_from="2025-01-01",
+        effective_to="2025-02-01",
+    )
+    with pytest.raises(ValueError, match=message):
+        build(("one", "", "in_region", "input", "3"), corrections=[correction])
 
 
 def row_of(script, usd, since, until):

@@ -45,6 +45,10 @@ CONTRACT = {
     "discovered_models": "model_id first_seen last_seen calls regions price_status model_name provider_name",
     "token_coverage": "day region model_id calls calls_with_tokens coverage_pct",
     "unpriced_usage": "raw_model_id region calls unpriced_calls unpriced_tokens",
+    "capacity_hours": "day account_id region provisioned_model_arn model_id model_units commitment_duration hours"
+    " model_unit_hours calls is_used",
+    "price_gaps": "model_id region inference_scope service_tier min_input_tokens token_kind first_day last_day calls"
+    " tokens missing near_price_id near_price near_usd_per_mtok command import_row",
     "sync_status": "stream source account_id region covered_from watermark read_at history_from"
     " is_history_complete history_left_days open_windows late_events gap_count error_at error",
     "unattributed_usage": "hour region model_id input_tokens output_tokens",

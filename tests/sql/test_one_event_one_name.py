@@ -35,16 +35,18 @@ from tests.support import (
 
 NAMES = ("user_name", "application", "model_id", "region")
 UNATTRIBUTED = "(unattributed)"
-# In int_models, model_id is the id as sent.
-VIEWS = sorted(view_sql().keys() - {"int_models"})
+# In int_models, model_id is the id as sent. Capacity is no event's.
+VIEWS = sorted(view_sql().keys() - {"int_models", "capacity_hours"})
 # Views with more names than the event's, with a condition for its rows.
 OF_THE_EVENT = {
     "stg_users": "user_key in (select user_key from events)",
     "int_applications": "(model_key, application_key) in (select model_key, application_key from events)",
     "int_names": "(rate_key, application_key) in (select rate_key, application_key from usage_hourly)",
 }
-# Names a price, which may be for every region.
-PRICES = "reports/inspect_prices"
+# Name prices, which may be for every region.
+PRICES = {"reports/inspect_prices", "reports/price_history"}
+# The parameters of the nearest price of a call.
+NEAR = ("model_id", "region", "inference_scope", "service_tier", "token_kind", "day")
 FILES = [f"{folder}/{name}" for folder in ("pages", "reports") for name in sql_names(folder)]
 
 ARN = f"arn:aws:bedrock:us-east-1:{ACCOUNT}:application-inference-profile/a1b2c3d4e5f6"
@@ -60,7 +62,8 @@ JOB = {"eventName": "CreateModelInvocationJob", "responseElements": {"jobArn": "
 EVENTS: dict[str, dict[str, Any]] = {
     "a call with tokens": {"tokens": (1000, 10)},
     "a call that CloudWatch estimates": {},
-    "a call of which a kind has no price": {"additionalEventData": {"inputTokens": 5, "outputTokens": 0, "cacheWriteInputTokens": 9}},
+    # GovCloud has no price of this model's cache writes.
+    "a call of which a kind has no price": {"awsRegion": "us-gov-west-1", "additionalEventData": {"inputTokens": 5, "outputTokens": 0, "cacheWriteInputTokens": 9}},
     "a call that two sources report": {"tokens": (100, 10)},
     "a job": JOB,
     "a failed call": {"errorCode": "ThrottlingException"},
@@ -90,7 +93,7 @@ def names_in(db: Database) -> Iterator[Found]:
             of = OF_THE_EVENT.get(view, "true")
             for (value,) in rows(db, f"select distinct {name} from {view} where {of}"):
                 yield view, name, value
-    for file in {*FILES} - {PRICES}:
+    for file in {*FILES} - PRICES:
         for row in db.query(sql_text(file), parameters_of(db)):
             if file == "pages/choices":
                 column = {"user": "user_name", "model": "model_id"}.get(row["kind"], row["kind"])
@@ -105,7 +108,7 @@ def parameters_of(db: Database) -> dict[str, Any]:
     ((stored,),) = rows(db, "select event_id from events")
     filters = (*FILTERS, *DIMENSIONS, TOP, "_visitor_applications")
     return {
-        **dict.fromkeys(filters),
+        **dict.fromkeys((*filters, *NEAR)),
         **dict.fromkeys(DIMENSIONS, True),
         **{"event_time": time, "event_id": key, "event_key": stored, "number": 1},
         **{"first": time, "last": time, "request_ids": json.dumps([request])},

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import os
 import shutil
+import sqlite3
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -18,7 +19,7 @@ from etl.sync.job import StreamProgress
 from etl.sync.run import SyncOptions, SyncOutcome, sync_places
 from etl.warehouse.database import open_warehouse
 from tests.aws import ACCOUNT, REGION, FakeAws, FakeClock
-from tests.support import call, rows
+from tests.support import call, query
 
 NOW = datetime(2026, 11, 20, 12, 0, tzinfo=UTC)
 EVENTS = f"cloudtrail/{ACCOUNT}/{REGION}"
@@ -84,15 +85,16 @@ class World:
             )
 
     def rows(self, sql: str, *parameters: Any) -> list[tuple[Any, ...]]:
-        with open_warehouse(self.path) as db:
-            return rows(db, sql, parameters)
+        return query(self.path, sql, parameters)
 
     def event_ids(self) -> list[str]:
         return [event_id for (event_id,) in self.rows("select event_id from calls order by 1")]
 
     def state(self, stream: str = EVENTS) -> dict[str, Any]:
-        with open_warehouse(self.path) as db:
-            return next(iter(db.query("select * from sync_state where stream = ?", [stream])), {})
+        with closing(sqlite3.connect(self.path)) as connection:
+            connection.row_factory = sqlite3.Row
+            sql = "select * from sync_state where stream = ?"
+            return dict(connection.execute(sql, [stream]).fetchone() or {})
 
     def lookups(self) -> int:
         return self.aws.count("LookupEvents")

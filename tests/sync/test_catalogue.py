@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from etl.warehouse.database import open_warehouse
 from etl.warehouse.write.attribution import apply_application_tag
 from tests.aws import Fault
 from tests.support import HAIKU
-from tests.sync.support import DAY, HOUR, MINUTE, World
+from tests.sync.support import DAY, HOUR, MINUTE, NOW, World, utc
 
 SOURCES = ("cloudtrail", "catalogue")
 
@@ -91,3 +93,62 @@ def test_denied_tags_name_the_permission_and_leave_the_rest(world: World) -> Non
     (problem,) = world.sync(sources=SOURCES).problems
     assert "add bedrock:ListTagsForResource" in problem.message
     assert len(world.event_ids()) == 1
+
+
+def throughput(number: int, **fields: Any) -> dict[str, Any]:
+    arn = f"arn:aws:bedrock:us-east-1:111122223333:provisioned-model/{number:012x}"
+    created = NOW - 2 * DAY
+    return {
+        "provisionedModelName": f"capacity-{number}",
+        "provisionedModelArn": arn,
+        "modelArn": "arn:aws:bedrock:us-east-1:111122223333:custom-model/x/y",
+        "desiredModelArn": "arn:aws:bedrock:us-east-1:111122223333:custom-model/x/y",
+        "foundationModelArn": f"arn:aws:bedrock:us-east-1::foundation-model/{HAIKU}",
+        "modelUnits": 1,
+        "desiredModelUnits": 1,
+        "status": "InService",
+        "commitmentDuration": "OneMonth",
+        "creationTime": utc(created),
+        "lastModifiedTime": utc(created),
+    } | fields
+
+
+def test_capacity_is_kept_with_what_was_seen_when(world: World) -> None:
+    world.place.provisioned_throughputs += [throughput(number) for number in range(130)]
+    assert world.sync(sources=SOURCES).problems == []
+    world.clock.advance(DAY)
+    del world.place.provisioned_throughputs[2:]
+    world.place.provisioned_throughputs[1]["modelUnits"] = 5
+    world.sync(sources=SOURCES)
+    first, second = utc(NOW), utc(world.clock.now())
+    seen = world.rows("select model_units, seen_from, seen_to from provisioned_throughputs order by"
+                      " provisioned_model_arn, seen_from limit 4")  # fmt: skip
+    assert [(units, start == first, end == first) for units, start, end in seen] == [
+        (1, True, False),
+        (1, True, True),
+        (5, False, False),
+        (1, True, True),
+    ]
+    assert seen[0][2][:10] == second[:10]
+    columns = "model_id, commitment_duration, status, account_id, region, created_at"
+    assert world.rows(f"select distinct {columns} from provisioned_throughputs") == [
+        (HAIKU, "OneMonth", "InService", "111122223333", "us-east-1", utc(NOW - 2 * DAY))
+    ]
+    assert world.rows("select count(distinct provisioned_model_arn) from capacity_hours") == [
+        (130,)
+    ]
+
+
+def test_denied_capacity_is_a_warning_and_loses_nothing_else(world: World) -> None:
+    model = world.place.foundation_model(HAIKU, "Claude 3 Haiku")
+    world.place.application_profile("abc123", "named", model)
+    world.aws.faults.append(
+        Fault("denied", operation="ListProvisionedModelThroughputs", times=None)
+    )
+    (problem,) = world.sync(sources=SOURCES).problems
+    assert "add bedrock:ListProvisionedModelThroughputs" in problem.message
+    assert world.rows("select count(*) from foundation_models") == [(1,)]
+    assert world.rows("select count(*) from inference_profiles") == [(1,)]
+    # It is said once a day, not in every sync.
+    world.clock.advance(HOUR)
+    assert world.sync(sources=SOURCES).problems == []

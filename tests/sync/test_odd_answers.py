@@ -59,7 +59,13 @@ def test_what_was_foreseen_stays_what_it_is(error: BaseException) -> None:
         _guard(raising(error))
 
 
-ANSWERS = ("GetMetricData", "ListMetrics", "ListInferenceProfiles", "ListFoundationModels")
+ANSWERS = (
+    "GetMetricData",
+    "ListMetrics",
+    "ListInferenceProfiles",
+    "ListFoundationModels",
+    "ListProvisionedModelThroughputs",
+)
 
 
 @pytest.mark.parametrize("operation", ANSWERS)

@@ -17,6 +17,7 @@ from etl.load.run import load_files
 from etl.warehouse.database import open_warehouse
 from tests.web.browser import Browser, open_chromium, open_page
 from tests.web.pages import Pages, open_pages
+from tests.web.server import serving_here
 
 NOW = datetime(2026, 11, 24, 12, 0, tzinfo=UTC)
 
@@ -40,7 +41,10 @@ def pages(demo_db: Path) -> Iterator[Pages]:
 
 @pytest.fixture(scope="session")
 def serving() -> Callable[[Path], AbstractContextManager[str]]:
-    """Serve a warehouse with the command in a separate process, and stop it afterwards."""
+    """Serve a warehouse with the command in a separate process, and stop it afterwards.
+
+    It takes a second of its own: for what only the pages show, use ``serving_here``.
+    """
 
     @contextmanager
     def serve(db: Path) -> Iterator[str]:
@@ -70,8 +74,8 @@ def browser(chromium: Any) -> Iterator[Browser]:
 
 
 @pytest.fixture(scope="module")
-def url(demo_db: Path, serving: Callable[[Path], AbstractContextManager[str]]) -> Iterator[str]:
-    with serving(demo_db) as url:
+def url(demo_db: Path) -> Iterator[str]:
+    with serving_here(demo_db) as url:
         yield url
 
 

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any
 
@@ -14,8 +12,7 @@ from tests.rounds import long, some
 from tests.support import HAIKU, call, load, write_log
 from tests.web.browser import Browser
 from tests.web.pages import CHARTS, QUERIES
-
-Serving = Callable[[Path], AbstractContextManager[str]]
+from tests.web.server import serving_here
 
 
 @pytest.mark.parametrize("name", some(CHARTS, 1))
@@ -52,7 +49,7 @@ def test_the_pages_around_the_charts_are_in_order(page: Any, url: str) -> None:
 
 
 def test_a_name_is_only_a_name_in_a_chart_and_its_tooltip(
-    browser: Browser, page: Any, serving: Serving, tmp_path: Path
+    browser: Browser, page: Any, tmp_path: Path
 ) -> None:
     hostile = "<img src=x onerror=document.title=1>"
     with open_warehouse(tmp_path / "w.db", create=True) as db:
@@ -62,7 +59,7 @@ def test_a_name_is_only_a_name_in_a_chart_and_its_tooltip(
             })
             for number, name in enumerate([hostile, "' + alert(1) + '"])
         ]))  # fmt: skip
-    with serving(tmp_path / "w.db") as url:
+    with serving_here(tmp_path / "w.db") as url:
         page.goto(
             f"{url}bedrock_usage/cost_by_application#{QUERIES['cost_by_application']['fragment']}"
         )

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
-from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any
 
@@ -14,8 +12,7 @@ from etl.warehouse.database import open_unchanged, open_warehouse
 from tests.rounds import crossed, long, some
 from tests.support import HAIKU, call, load, write_log
 from tests.web.browser import Browser, open_page
-
-Serving = Callable[[Path], AbstractContextManager[str]]
+from tests.web.server import serving_here
 
 PAGES = {
     "dashboard": "",
@@ -144,9 +141,7 @@ def test_the_keyboard_reaches_the_filters(page: Any, url: str) -> None:
     assert not page.get_by_label("us-east-1").is_visible()
 
 
-def test_markup_in_a_name_stays_text(
-    browser: Browser, page: Any, serving: Serving, tmp_path: Path
-) -> None:
+def test_markup_in_a_name_stays_text(browser: Browser, page: Any, tmp_path: Path) -> None:
     hostile = "<script>document.title=1</script><img src=x onerror=document.title=1>"
     with open_warehouse(tmp_path / "w.db", create=True) as db:
         load(db, write_log(tmp_path / "log.json", [
@@ -154,7 +149,7 @@ def test_markup_in_a_name_stays_text(
                  requestParameters={"modelId": HAIKU, "requestMetadata": {"application": hostile}}),
             call(2, tokens=(10, 1), requestParameters={"modelId": HAIKU}),
         ]))  # fmt: skip
-    with serving(tmp_path / "w.db") as url:
+    with serving_here(tmp_path / "w.db") as url:
         page.goto(url)
         browser.drawn()
         bars = page.locator("figure[data-chart=bars] canvas").first

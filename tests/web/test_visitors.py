@@ -22,7 +22,16 @@ from tests.rounds import crossed, some
 from tests.web.pages import QUERIES, Pages
 from tests.web.visits import HASH, HTML, LOGIN, PROXY, SEARCH, VARIABLES, Visitor, bearer, serving
 
-SAFE = ("choices", "cost_lines", "evidence", "freshness", "hours_of_day", "latest_calls", "usage")
+SAFE = (
+    "capacity",
+    "choices",
+    "cost_lines",
+    "evidence",
+    "freshness",
+    "hours_of_day",
+    "latest_calls",
+    "usage",
+)
 
 # Everything that could reveal another application, in every format that Datasette has.
 ATTACKS = {

@@ -31,6 +31,12 @@ db_option = click.option(
 )
 
 
+def other_db_option(help_: str) -> Decorator:
+    """Add the warehouse for a command that needs none; the help says what it is used for."""
+    type_ = WarehousePath(dir_okay=False, path_type=Path)
+    return click.option("--db", type=type_, help=help_)
+
+
 def _or_default(_: click.Context, __: click.Parameter, file: Path | None) -> Path | None:
     """Return the file named, else the one in this folder, else None."""
     return file or (DEFAULT_PATH if DEFAULT_PATH.exists() else None)

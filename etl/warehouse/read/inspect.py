@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any, NamedTuple
 
 from sqlite_utils import Database
@@ -65,6 +65,17 @@ def read_corrections(db: Database, event_time: str, event_id: str) -> list[tuple
 def read_call_prices(db: Database, event_time: str, event_id: str) -> list[dict[str, Any]]:
     """Return the price of each kind of token that a call used; ``price_id`` None if unpriced."""
     return run_report(db, "inspect_prices", {"event_time": event_time, "event_id": event_id})
+
+
+def near_price(db: Database, row: Mapping[str, Any], token_kind: str) -> dict[str, Any] | None:
+    """Return the price that a kind of token without one nearly matched; None if there is none.
+
+    ``row``: the call's row of the view ``calls``.
+    """
+    names = ("model_id", "region", "inference_scope", "service_tier")
+    key = {name: row[name] for name in names}
+    key |= {"token_kind": token_kind, "day": row["event_time"][:10]}
+    return next(iter(run_report(db, "inspect_near_price", key)), None)
 
 
 def price_model_ids(db: Database, raw_model_id: str) -> list[str]:

@@ -61,6 +61,11 @@ def loaded_range(db: Database) -> tuple[str | None, str | None]:
     return row["first_day"], row["last_day"]
 
 
+def capacity(db: Database, filters: Filters) -> dict[str, Any]:
+    """Return the hours of provisioned capacity in the days and regions of a report."""
+    return _run(db, "pages/capacity", filters.parameters())[0]
+
+
 def run_report(db: Database, report: str, parameters: dict[str, Any]) -> list[dict[str, Any]]:
     """Return the rows of a file of ``sql/reports``."""
     return _run(db, f"reports/{report}", parameters)

@@ -23,6 +23,7 @@ from etl.warehouse.turns import begin
 from etl.warehouse.write.archived_events import ArchivedEvent, save_archived
 from etl.warehouse.write.calls import CallCounts, CallWriter
 from etl.warehouse.write.dimensions import Names
+from etl.warehouse.write.input_forms import renew_input_forms
 from etl.warehouse.write.metrics import MetricWriter
 from etl.warehouse.write.operations import write_operations
 from etl.warehouse.write.read_files import FileRead, save_files
@@ -166,6 +167,8 @@ class Loader:
         """Write one batch; add to ``hours`` those whose estimates and days must be renewed."""
         series_before = self._rate_series(batch)
         written = Written(profiles=sum(self._write_profile(p) for p in batch.profiles))
+        if written.profiles:
+            hours |= renew_input_forms(self._db)
         for table, rows in batch.renewed.items():
             written.renewed[table] = renew_rows(self._db, table, rows)
         written.metric_values, changed = self._metrics.write(batch.metrics)

@@ -7,7 +7,7 @@ from sqlite_utils import Database
 from etl.normalise.application import APPLICATION_SOURCES, MANTLE_PROJECT
 from etl.normalise.cloudtrail import MANTLE
 from etl.normalise.fields import NUL, SHOWN_NUL
-from etl.normalise.model_ids import parse_model_id
+from etl.normalise.model_ids import NOT_STATED, ModelNames, parse_model_id
 from etl.warehouse.pseudonyms import Forgotten, forgotten_in
 from etl.warehouse.write.shown_names import Aliases, project_label, stored_aliases
 
@@ -151,9 +151,11 @@ class Names:
             names.canonical_model_id,
             names.inference_scope,
         )
-        self._db.conn.executemany(
-            "insert or ignore into model_price_ids values (?, ?, ?)",
-            [(key, rank, price_id) for rank, price_id in enumerate(names.price_model_ids, 1)],
+        _add_price_ids(self._db, key, names)
+        self._db.conn.execute(
+            "insert or ignore into model_input_forms"
+            " select * from int_model_input_forms where model_key = ?",
+            [key],
         )
         self._keys["models"][model_id, endpoint] = key
         return key
@@ -203,3 +205,23 @@ class Names:
                 f" and {column} is null",
                 [shown, key],
             )
+
+
+def renew_model_names(db: Database) -> None:
+    """Read the ids of all stored models again, as this release understands them."""
+    for key, model_id in db.execute("select model_key, model_id from models").fetchall():
+        names = parse_model_id(None if model_id == NOT_STATED else model_id)
+        db.conn.execute(
+            "update models set model_tail = ?, cloudwatch_model_id = ?, canonical_model_id = ?,"
+            " inference_scope = ? where model_key = ?",
+            [*names[1:5], key],
+        )
+        db.conn.execute("delete from model_price_ids where model_key = ?", [key])
+        _add_price_ids(db, key, names)
+
+
+def _add_price_ids(db: Database, key: int, names: ModelNames) -> None:
+    db.conn.executemany(
+        "insert or ignore into model_price_ids values (?, ?, ?)",
+        [(key, rank, price_id) for rank, price_id in enumerate(names.price_model_ids, 1)],
+    )

@@ -21,14 +21,14 @@ from datetime import datetime, timedelta
 from sqlite_utils import Database
 
 from etl.normalise.identity import UNATTRIBUTED
-from etl.normalise.token_kinds import COUNT_COLUMNS, KINDS, UNKNOWN_CALLS
+from etl.normalise.token_kinds import CACHED_INPUT, COUNT_COLUMNS, KINDS, UNKNOWN_CALLS
 from etl.warehouse.write.costs import PRICED, note_usage, renew_costs
 from etl.warehouse.write.dimensions import Names
 
-_KNOWN = ("calls", "failed_calls", *COUNT_COLUMNS, *UNKNOWN_CALLS)
+_KNOWN = ("calls", "failed_calls", *COUNT_COLUMNS, *UNKNOWN_CALLS, "input_contradictions")
 
-# Token kinds of the estimate, and the column of each.
-_ESTIMATED = {kind.name: kind.estimate for kind in KINDS}
+# Token kinds of the estimate, and the column of each; and what it takes from known input.
+_ESTIMATED = {**{kind.name: kind.estimate for kind in KINDS}, "cached_input": CACHED_INPUT}
 
 _RENEWED = ("estimated_calls", *_ESTIMATED.values())
 
