@@ -9,6 +9,7 @@ response, only ids, counts and names are kept.
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Callable, Iterator, Mapping
 from enum import Enum
@@ -21,6 +22,7 @@ from etl.normalise.application import APPLICATION_KEY, KeyNames, find_applicatio
 from etl.normalise.fields import count, listing, mapping, text, utc_time
 from etl.normalise.identity import Identity, parse_identity
 from etl.normalise.operations import Role, calls, find_operation
+from etl.normalise.profiles import read_tags
 from etl.normalise.rows import Event, OtherOperation, ServiceTokens, StartedJob, Tokens
 from etl.normalise.token_kinds import INPUT_KINDS, KINDS, counts_of
 from etl.normalise.token_sources import SERVICE_TOKENS, bit_of, if_mixed
@@ -194,7 +196,21 @@ def _other_operation(
         source_address=find_address(record.get("sourceIPAddress"), addresses),
         error_code=text(record.get("errorCode")),
         resource=find_model(record)[0] or next(filter(None, arns), None),
-    )
+    )._replace(**_created_project(record))
+
+
+def _created_project(record: Mapping[str, Any]) -> dict[str, str | None]:
+    """Return the ARN, name and tags of the project that an event creates; nothing for others."""
+    arn = text(mapping(record.get("responseElements")).get("arn"))
+    if record["eventName"].strip() != "CreateProject" or not arn or not _PROJECT_ARN.search(arn):
+        return {}
+    parameters = mapping(record.get("requestParameters"))
+    tags = read_tags(parameters.get("tags"))
+    return {
+        "resource": arn,
+        "project_name": text(parameters.get("name")),
+        "project_tags": json.dumps(tags, ensure_ascii=False, sort_keys=True) if tags else None,
+    }
 
 
 def _job(record: Mapping[str, Any], event: Event) -> StartedJob | None:

@@ -30,7 +30,11 @@ def parse_profile(
     arn = text(raw.get("inferenceProfileArn"))
     if arn is None:
         raise RejectError("an inference profile without inferenceProfileArn")
-    name, kind, tags = text(raw.get("inferenceProfileName")), text(raw.get("type")), _tags(raw)
+    name, kind, tags = (
+        text(raw.get("inferenceProfileName")),
+        text(raw.get("type")),
+        read_tags(raw.get("tags")),
+    )
     arns = [a for m in listing(raw.get("models")) if (a := text(mapping(m).get("modelArn")))]
     is_application = kind == "APPLICATION" or ":application-inference-profile/" in arn
     return InferenceProfile(
@@ -63,13 +67,12 @@ def _scope(arn: str, model_arns: list[str]) -> str:
     return "global" if names_no_region else parse_model_id(arn).inference_scope
 
 
-def _tags(raw: Mapping[str, Any]) -> dict[str, str]:
+def read_tags(tags: object) -> dict[str, str]:
     """Return the tags, of which AWS allows fifty. A value that is not text becomes empty."""
-    tags = raw.get("tags")
     if isinstance(tags, dict):
         pairs = list(tags.items())
     else:
         pairs = [(tag.get("key"), tag.get("value")) for tag in map(mapping, listing(tags))]
     if len(pairs) > _MAX_TAGS:
-        raise RejectError(f"an inference profile with more than {_MAX_TAGS} tags")
+        raise RejectError(f"more than {_MAX_TAGS} tags")
     return {name: text(value) or "" for key, value in pairs if (name := text(key))}

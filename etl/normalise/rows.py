@@ -124,6 +124,7 @@ class OtherOperation(NamedTuple):
 
     ``is_known``: it is one of the control plane that matters for security; otherwise an operation
     that this version does not know. ``resource``: the ARN of the first resource that it names.
+    ``project_name``, ``project_tags`` (a JSON object): of the project that it creates.
     """
 
     event_time: str
@@ -142,6 +143,8 @@ class OtherOperation(NamedTuple):
     source_address: str | None
     error_code: str | None
     resource: str | None
+    project_name: str | None = None
+    project_tags: str | None = None
 
 
 class StartedJob(NamedTuple):

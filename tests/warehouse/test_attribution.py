@@ -407,9 +407,10 @@ def test_a_project_is_named_by_the_configuration_by_its_tags_else_by_its_id(
     ])  # fmt: skip
     assert rows(db, COSTS) == [("acme", 1, 5), ("proj_a", 1, 5), ("proj_b", 1, 5)]
     apply_config(db, [], {}, {"proj_a": "Tickets"})
-    with db.atomic():
-        tags = '{"app":"Catalogue","cost-center":"7"}'
-        db.execute("update projects set tags = ? where project like '%_b'", [tags])
+    tags = [{"key": "app", "value": "Catalogue"}, {"key": "cost-center", "value": "7"}]
+    created = {"eventName": "CreateProject", "responseElements": {"arn": f"{arn}proj_b"}}
+    load_records(db, tmp_path, call(8, requestParameters={"name": "B", "tags": tags}, **created))
+    assert {name for name, *_ in rows(db, COSTS)} == {"Tickets", "B", "acme"}
     assert apply_application_tag(db, ("application", "app")) == 1
     load_records(db, tmp_path, call(9))
     rules = [ApplicationRule(application="Shared", project="*:project/default")]

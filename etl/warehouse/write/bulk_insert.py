@@ -145,9 +145,10 @@ class Incoming:
             self._db.execute("delete from call_shapes")
             self._logged.clear()
             shapes = list(self._shapes.items())
-        told = self._sessions.learn(event_of(shape) for _, shape in shapes)
+        events = [(number, event_of(shape)) for number, shape in shapes]
+        told = self._sessions.learn(event for _, event in events)
         before = [number for session in told for number in self._logged.get(session, ())]
-        self._store([*shapes, *((number, self._shapes[number]) for number in before)])
+        self._store([*events, *((number, event_of(self._shapes[number])) for number in before)])
 
     def take_told(self) -> list[Session]:
         """Return the sessions whose user CloudTrail has told since the last call."""
@@ -246,14 +247,12 @@ class Incoming:
     def _unpack(self, call: PackedCall) -> Event:
         return unpack(call, self._shapes[call[4]])
 
-    def _store(self, shapes: Iterable[tuple[int, Shape]]) -> None:
+    def _store(self, events: Iterable[tuple[int, Event]]) -> None:
         attributor = Attributor(self._names, self._rules)
         marks = ", ".join(repeat("?", len(_SHAPE_COLUMNS) + 1))
         rows = []
-        for number, shape in shapes:
-            event = event_of(shape)
-            session = session_of(event)
-            if session and event.reported_by == INVOCATION_LOG:
+        for number, event in events:
+            if event.reported_by == INVOCATION_LOG and (session := session_of(event)):
                 self._logged[session].append(number)
             rows.append((number, *self._keys(attributor, event)))
         self._db.conn.executemany(f"insert or replace into call_shapes values ({marks})", rows)

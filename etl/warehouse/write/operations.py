@@ -13,6 +13,7 @@ from etl.normalise.fields import NUL, SHOWN_NUL
 from etl.normalise.packed import stored_id
 from etl.normalise.rows import OtherOperation
 from etl.warehouse.write.dimensions import Names
+from etl.warehouse.write.shown_names import store_project
 
 _COLUMNS = (
     *("event_time", "event_id", "account_key", "region_key", "operation_key", "principal_key"),
@@ -39,6 +40,10 @@ def write_operations(
             f" values ({', '.join('?' * len(_COLUMNS))})",
             _row(names, operation),
         ).rowcount
+        if operation.project_name and operation.resource:
+            known = names.forgotten
+            tags = operation.project_tags and known.json(operation.project_tags)
+            store_project(db, operation.resource, known.text(operation.project_name), tags)
     return new[True], new[False]
 
 

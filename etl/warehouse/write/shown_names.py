@@ -11,7 +11,7 @@ from collections.abc import Mapping
 
 from sqlite_utils import Database
 
-from etl.normalise.application import MANTLE_PROJECT, KeyNames
+from etl.normalise.application import APPLICATION_KEY, MANTLE_PROJECT, KeyNames
 from etl.normalise.profiles import named_by
 from etl.normalise.rules import Glob, filled, is_glob
 
@@ -72,7 +72,7 @@ def store_project_names(db: Database, names: Mapping[str, str]) -> None:
     """Replace the names of projects."""
     db.conn.execute("delete from project_names")
     db.conn.executemany("insert into project_names values (?, ?)", names.items())
-    _label_projects(db)
+    label_projects(db)
 
 
 def name_projects_by_tags(db: Database, tag_keys: KeyNames) -> int:
@@ -86,11 +86,11 @@ def name_projects_by_tags(db: Database, tag_keys: KeyNames) -> int:
     if changed:
         with db.atomic():
             db.conn.executemany("update projects set application = ? where project = ?", changed)
-            _label_projects(db)
+            label_projects(db)
     return len(changed)
 
 
-def _label_projects(db: Database) -> None:
+def label_projects(db: Database) -> None:
     """Store the name to show for every project that is evidence."""
     rows = db.conn.execute(
         "select application_key, application, label from applications where application_source = ?",
@@ -98,6 +98,20 @@ def _label_projects(db: Database) -> None:
     ).fetchall()
     changed = [(new, key) for key, name, old in rows if (new := project_label(db, name)) != old]
     db.conn.executemany("update applications set label = ? where application_key = ?", changed)
+
+
+def store_project(db: Database, project: str, name: str | None, tags: str | None) -> None:
+    """Store what AWS tells of a project. The next command names it by the configured tags."""
+    named = named_by(json.loads(tags), APPLICATION_KEY) if tags else None
+    changed = db.conn.execute(
+        "insert into projects (project, project_name, tags, application) values (?, ?, ?, ?)"
+        " on conflict do update set project_name = excluded.project_name, tags = excluded.tags,"
+        " application = coalesce(application, excluded.application)"
+        " where (project_name, tags) is not (excluded.project_name, excluded.tags)",
+        [project, name, tags, named],
+    ).rowcount
+    if changed:
+        label_projects(db)
 
 
 def project_label(db: Database, project_id: str) -> str | None:
