@@ -199,7 +199,7 @@ def _other_operation(
     )._replace(**_created_project(record))
 
 
-def _created_project(record: Mapping[str, Any]) -> dict[str, str | None]:
+def _created_project(record: Mapping[str, Any]) -> dict[str, Any]:
     """Return the ARN, name and tags of the project that an event creates; nothing for others."""
     arn = text(mapping(record.get("responseElements")).get("arn"))
     if record["eventName"].strip() != "CreateProject" or not arn or not _PROJECT_ARN.search(arn):
