@@ -24,8 +24,10 @@ import msgspec
 from etl.errors import ConfigError
 from etl.normalise.addresses import DEFAULT_DETAIL, AddressDetail
 from etl.normalise.application import APPLICATION_KEY, KeyNames, key_names
+from etl.normalise.discounts import Discount, check_order
 from etl.normalise.identity import UNATTRIBUTED
 from etl.normalise.rules import ApplicationRule, Rule, UserRule, captures_in
+from etl.normalise.toml_depth import is_deep
 from etl.registry import NAMES, SOURCES, STANDARD, Source, source_of, sources_of
 
 DEFAULT_PATH = Path("bedrock_usage.toml")
@@ -443,6 +445,23 @@ class Monitor(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
             _check_parsed(key, getattr(self, key), parse_duration)
 
 
+PRICE_SYNCS = ("off", "weekly")
+
+
+class Prices(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Whether ``sync`` also reads AWS's Price List, and how.
+
+    ``api``: through the API, which needs permissions, rather than from the public files.
+    """
+
+    sync: str = "off"
+    api: bool = False
+
+    def __post_init__(self) -> None:
+        if self.sync not in PRICE_SYNCS:
+            raise ValueError(f"sync: {self.sync!r} is not one of {', '.join(PRICE_SYNCS)}")
+
+
 class Config(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """The whole file.
 
@@ -459,12 +478,15 @@ class Config(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     sources: Sources = Sources()
     serve: Serve = Serve()
     monitor: Monitor = Monitor()
+    prices: Prices = Prices()
     application_rules: tuple[ApplicationRule, ...] = ()
     user_rules: tuple[UserRule, ...] = ()
     user_aliases: dict[str, str] = {}
     project_names: dict[str, str] = {}
+    discounts: tuple[Discount, ...] = ()
 
     def __post_init__(self) -> None:
+        check_order(self.discounts)
         for key in ("application_tag", "application_metadata_key"):
             names = key_names(getattr(self, key))
             if not names or not all(name.strip() for name in names):
@@ -545,7 +567,8 @@ class Choice:
     """What to read, with the options applied over the file. ``regions`` may be ``("all",)``.
 
     Without ``role_arns`` or ``organization`` it is the account of the current credentials.
-    ``located``: where the sources are, according to the file.
+    ``located``: where the sources are, according to the file. ``price_api``: whether prices are
+    read through the API.
     """
 
     regions: Sequence[str]
@@ -556,6 +579,7 @@ class Choice:
     role_name: str | None = None
     skip: Sequence[str] = ()
     located: Sources = field(default_factory=Sources)
+    price_api: bool = False
 
     @property
     def asked(self) -> list[Source]:
@@ -598,11 +622,13 @@ _TABLES: Mapping[str, type[msgspec.Struct]] = {
     "serve.behind_proxy": BehindProxy,
     "serve.restrictions": Restriction,
     "monitor": Monitor,
+    "prices": Prices,
     "application_rules": ApplicationRule,
     "user_rules": UserRule,
+    "discounts": Discount,
 }
 
-_LISTS = {"application_rules", "user_rules", "serve.restrictions"}
+_LISTS = {"application_rules", "user_rules", "serve.restrictions", "discounts"}
 
 
 def load_config(path: Path | None) -> Config:
@@ -616,7 +642,7 @@ def load_config(path: Path | None) -> Config:
         text = _read(path).decode("utf-8-sig")
         # Line ends as in a text file.
         text = text.replace("\r\n", "\n").replace("\r", "\n")
-        if _is_deep(text):
+        if is_deep(text):
             raise ConfigError(f"{path}: {_TOO_DEEP}")
         raw = tomllib.loads(text)
         return msgspec.convert(raw, Config)
@@ -653,13 +679,6 @@ def _read(path: Path) -> bytes:
     return data
 
 
-def _is_deep(text: str) -> bool:
-    """Return whether parsing would take minutes: tomllib's time is quadratic in the dots."""
-    lines = text.split("\n")
-    of_tables = (line.count(".") for line in lines if line.lstrip().startswith("["))
-    return max(of_tables, default=0) > 20 or sum(line.count(".") ** 2 for line in lines) > 10**7
-
-
 _PLACE = re.compile(r"(.*?)(?: - at `\$\.?(.*)`)?", re.DOTALL)
 _UNKNOWN_KEY = re.compile(r"Object contains unknown field `(.*)`", re.DOTALL)
 _MISSING_KEY = re.compile(r"Object missing required field `(.*)`")
@@ -672,9 +691,9 @@ _TYPES = {
     "float": "a number",
     "bool": "true or false",
     "array": "a list, [...]",
-    "str | array": "text in quotes, or a list of texts",
     "object": "a table",
     "date": "a bare date",
+    "datetime": "a time",
 }
 
 _QUOTES = "; a name with a dot, or with anything but A-Z a-z 0-9 _ -, must be in quotes"
@@ -682,6 +701,7 @@ _QUOTES = "; a name with a dot, or with anything but A-Z a-z 0-9 _ -, must be in
 _ADVICE = {
     "application_rules": "; begin each rule with [[application_rules]]",
     "user_rules": "; begin each rule with [[user_rules]]",
+    "discounts": "; begin each with [[discounts]]",
     "serve.restrictions": "; begin each with [[serve.restrictions]]",
     "serve.passwords": _QUOTES,
     "serve.tokens": _QUOTES,
@@ -699,22 +719,33 @@ def _explain(message: str, raw: Mapping[str, Any]) -> str:
     if found := _MISSING_KEY.fullmatch(text):
         return f"{where}: {found[1]} is missing"
     if found := _WRONG_TYPE.fullmatch(text):
-        wanted, got = (_TYPES.get(name, name) for name in found.groups())
+        wanted, got = map(_type_in_words, found.groups())
         return f"{where} must be {wanted}, not {got}{_ADVICE.get(_table(place), '')}"
+    if text.startswith("Invalid RFC3339"):
+        return f"{where}: not a date; write one like 2026-11-01"
     if found := _WRONG_CHOICE.fullmatch(text):
         choices = NAMES if place.startswith("sync.") else get_args(AddressDetail)
         return f"{where}: {found[1]!r} is not one of {', '.join(choices)}"
-    own_key = text.partition(": ")[0] in _TABLES.get(_table(place), Config).__struct_fields__
+    own_key = text.partition(": ")[0] in _keys(_TABLES.get(_table(place), Config))
     return f"{where}{'.' if own_key else ': '}{text}" if where else text
+
+
+def _keys(table: type[msgspec.Struct]) -> tuple[str, ...]:
+    """Return the keys of a table as the file has them."""
+    return table.__struct_encode_fields__
+
+
+def _type_in_words(names: str) -> str:
+    return " or ".join(dict.fromkeys(_TYPES.get(name, name) for name in names.split(" | ")))
 
 
 def _explain_unknown(key: str, place: str) -> str:
     own = _TABLES[_table(place)]
-    known = own.__struct_fields__
-    if close := difflib.get_close_matches(key, known, n=1):
+    known = _keys(own)
+    if close := difflib.get_close_matches(key, known, n=1, cutoff=0.65):
         advice = f"did you mean {close[0]}? "
     else:
-        elsewhere = [table for table in _TABLES if key in _TABLES[table].__struct_fields__]
+        elsewhere = [table for table in _TABLES if key in _keys(_TABLES[table])]
         advice = f"it belongs {_heading(elsewhere[0])}. " if elsewhere else ""
     where = f"{_words(place, {})}: " if place else ""
     return f"{where}unknown key {key}; {advice}Known keys: {', '.join(known)}"

@@ -31,6 +31,10 @@ LOG_FILES = (
 ARCHIVE = Grant("Archive", ("s3:PutObject",), "arn:{partition}:s3:::{bucket}/{prefix}AWSLogs/*")
 REGIONS = Grant("Regions", ("ec2:DescribeRegions",))
 ORGANIZATION = Grant("Organization", ("organizations:ListAccounts",))
+# AWS's Price List through its API; the public files need no permission.
+PRICES = Grant(
+    "Prices", ("pricing:GetPriceListFileUrl", "pricing:GetProducts", "pricing:ListPriceLists")
+)
 DOCTOR = Grant("Doctor", ("bedrock:GetModelInvocationLoggingConfiguration",))
 # For publishing. PutMetricData takes no resource; its condition is the namespace. Dashboards have
 # no region; alarms and topics have this program's names. Two services can have an action of the
@@ -103,7 +107,7 @@ class PolicyScope:
     organisation. ``role_arns``: the roles whose accounts are read instead of the caller's own.
     ``log_folders``: the folders read in S3, as ``s3://bucket/prefix/``. ``bucket_roles``: the roles
     to assume for other folders in S3. ``archive``: the folder in S3 that raw events are written to,
-    with a trailing slash.
+    with a trailing slash. ``has_prices``: whether the Price List is read through the API.
     """
 
     sources: Sequence[str]
@@ -116,6 +120,7 @@ class PolicyScope:
     settings: Mapping[str, str] = field(default_factory=dict)
     bucket_roles: Sequence[str] = ()
     archive: str | None = None
+    has_prices: bool = False
 
     @property
     def has_roles(self) -> bool:
@@ -131,6 +136,8 @@ def caller_policy(reading: PolicyScope) -> dict[str, Any]:
     grants = [] if reading.role_arns else list(_account_grants(reading))
     if reading.role_name is not None and not reading.role_arns:
         grants.append(ORGANIZATION)
+    if reading.has_prices:
+        grants.append(PRICES)
     statements = [_statement(grant.sid, grant.actions, _of(grant, reading)) for grant in grants]
     statements += _log_statements(reading)
     if reading.archive:

@@ -589,7 +589,7 @@ def render(rows: Iterable[PriceRow]) -> str:
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow(COLUMNS)
-    writer.writerows(rows)
+    writer.writerows(row[: len(COLUMNS)] for row in rows)
     return text.getvalue()
 
 

@@ -74,8 +74,8 @@ SLOW = (
     *("aws", "demo", "examples", "lab", "monitor", "sync", "web"),
     *("cli/test_archive", "cli/test_check", "cli/test_doctor", "cli/test_hostile_names"),
     *("cli/test_inspect", "cli/test_places", "cli/test_policy", "cli/test_s3", "cli/test_stops"),
-    *("cli/test_sync", "cli/test_vacuum", "load/test_memory", "inspect/test_explain"),
-    "sources/test_s3",
+    *("cli/test_prices_sync", "cli/test_sync", "cli/test_vacuum", "load/test_memory"),
+    *("inspect/test_explain", "sources/test_s3"),
     *(
         "show/test_escaping",
         "test_docs",

@@ -254,7 +254,7 @@ def test_an_unknown_key_is_refused_and_the_right_one_named(
 
 
 WRONG_TYPES = [
-    ("application_tag = 1", "application_tag must be text in quotes, or a list of texts, not a number"),
+    ("application_tag = 1", "application_tag must be text in quotes or a list, [...], not a number"),
     ("application_tag = [1]", "application_tag #1 must be text in quotes, not a number"),
     ("sync = 1", "sync must be a table, not a number"),
     ('[sync]\nregions = "us-east-1"', "sync.regions must be a list, [...], not text in quotes"),
@@ -630,3 +630,58 @@ def test_a_proxy_is_no_half_of_the_internet(network: str) -> None:
     with pytest.raises(ValueError, match=re.escape(network)):
         BehindProxy(header="X", addresses=(network,))
     assert BehindProxy(header="X", addresses=("10.0.0.0/8", "fd00:1::/32")).trusts("10.255.0.1")
+
+
+WRONG_DISCOUNTS = {
+    "": "#1: percent is missing",
+    'percent = "5"': "#1.percent must be a number, not text",
+    "percent = true": "#1.percent must be a number, not true or false",
+    "percent = 101": "#1.percent: 101 is not between 0 and 100",
+    "percent = -1": "#1.percent: -1 is not between",
+    "percent = nan": "#1.percent: nan is not between",
+    "percent = 0.12345": "#1.percent: 0.12345 has more than four decimals",
+    "percnt = 1": "#1: unknown key percnt; did you mean percent?",
+    "percent = 1\nstart = 2026-01-01": "Known keys: percent, model, region, account, tier, kind, from",
+    "percent = 1\nmodel = 5": "#1.model must be text in quotes or a list, [...], not a number",
+    "percent = 1\nmodel = []": "#1: model is empty",
+    'percent = 1\nmodel = ""': "#1.model: '' is neither",
+    'percent = 1\nmodel = "a[bc]"': "#1.model: 'a[bc]' is neither",
+    'percent = 1\nmodel = ["a", "a"]': "#1.model: 'a' is listed twice",
+    'percent = 1\nregion = "Virginia"': "#1.region: 'Virginia' is neither a region",
+    'percent = 1\nregion = "us-east"': "#1.region: 'us-east' is neither a region",
+    'percent = 1\naccount = "1234"': "#1.account: '1234' is neither an account id",
+    "percent = 1\naccount = 444455556666": "#1.account must be text in quotes",
+    'percent = 1\ntier = "std*"': "#1.tier: 'std*' matches none of standard, batch",
+    'percent = 1\nkind = "inputs"': "#1.kind: 'inputs' matches none of input, output",
+    'percent = 1\nfrom = "soon"': "#1.from: not a date; write one like 2026-11-01",
+    "percent = 1\nfrom = 2026-11-01T00:00:00Z": "#1.from must be a bare date, not a time",
+    "percent = 1\nfrom = 1999-01-01": "#1.from: 1999-01-01 is not between",
+    "percent = 1\nfrom = 2026-11-01\nto = 2026-11-01": "#1.to: 2026-11-01 must be after from",
+    "percent = 1\n[[discounts]]\npercent = 2": "#1 matches everything, so those after it",
+    'percent = 1\nkind = "input"\n[[discounts]]\npercent = 200': "#2.percent: 200",
+}
+
+
+def test_a_mistake_in_a_discount_is_refused_with_its_place(tmp_path: Path) -> None:
+    for text, said in WRONG_DISCOUNTS.items():
+        message = complaint(tmp_path, f"[[discounts]]\n{text}\n")
+        assert message.startswith("discounts #"), text
+        assert said in message, text
+    assert "under [[discounts]]" in complaint(tmp_path, "percent = 5\n")
+
+
+def test_a_discount_says_itself_in_a_line(tmp_path: Path) -> None:
+    text = """
+[[discounts]]
+percent = 12.50
+model = "anthropic.*"
+kind = ["input", "cache_*"]
+from = 2026-11-01
+to = "2027-01-01"
+"""
+    (discount,) = read(tmp_path, text).discounts
+    assert str(discount) == (
+        "12.5 % for model = 'anthropic.*', kind = 'input' or 'cache_*', from 2026-11-01,"
+        " to 2027-01-01"
+    )
+    assert discount.kept_millionths == 875_000

@@ -22,9 +22,11 @@ from etl.cli.main import COMMANDS as NAMES
 from etl.config import load_config
 from etl.demo import write_demo_logs
 from etl.monitor import prices
+from etl.normalise.offer_files import SERVICE_CODES
 from scripts.update_docs import DEMO_NOW, README, ROOT, pages, updated
 from tests.aws import ACCOUNT, FakeAws, cloudwatch
 from tests.cli.running import run
+from tests.prices.offer_files import Product, offer
 from tests.support import HAIKU, call
 from tests.sync.support import environment
 
@@ -41,6 +43,11 @@ COMMANDS = list(
     )
 )
 
+RATES = [
+    (language, block)
+    for language, block in BLOCKS
+    if language in ("csv", "yaml") or (language == "toml" and "[[rates]]" in block)
+]
 PYTHON = [block for language, block in BLOCKS if language == "python"]
 PROFILES = [
     (block, found[1])
@@ -84,7 +91,7 @@ def test_every_command_that_is_shown_exists_with_its_options() -> None:
 
 
 def test_configuration_that_is_shown_is_accepted(tmp_path: Path) -> None:
-    shown = [block for language, block in BLOCKS if language == "toml"]
+    shown = [block for language, block in BLOCKS if language == "toml" and "[[rates]]" not in block]
     assert len(shown) > 4
     for block in shown:
         # Only the beginning of a hash is shown.
@@ -200,6 +207,8 @@ def test_the_commands_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> No
             Body=json.dumps({"Records": [call(2)]}).encode(),
         )
         now = datetime.now(UTC)
+        for code in SERVICE_CODES:
+            aws.price_lists.publish(offer(code, [Product("USE1-NovaPro-input-tokens", "0.0008")]))
         aws.place().deliver(call(1, eventTime=now.strftime("%Y-%m-%dT%H:%M:%SZ"), tokens=(1, 2)))
         for command in COMMANDS:
             words, _, target = command.partition(" > ")
@@ -210,12 +219,14 @@ def test_the_commands_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> No
             assert status == 0, (command, err)
             if target:
                 Path(target).write_text(out)
-        for language, block in BLOCKS:
-            if language == "csv":
-                Path("documented.csv").write_text(block)
-                into = ("--db", "of_its_own.db")  # the price list above has these days already
-                assert run("prices", "import", "documented.csv", *into)[0] == 0, block
-    assert "csv" in dict(BLOCKS)
+        imported = set()
+        for form, block in RATES:
+            Path(f"documented.{form}").write_text(block)
+            into = ("--db", f"{form}.db")  # the price list above has these days already
+            assert run("prices", "import", f"documented.{form}", *into)[0] == 0, block
+            imported.add(run("prices", "list", "--model", HAIKU, *into)[1])
+    assert len(RATES) == 3
+    assert len(imported) == 1
     assert "alice" in run("report", "users")[1]
 
 

@@ -45,6 +45,7 @@ ALLOWED = {
         *("normalise", "show.escaping", "show.numbers", "show.spreadsheet", "show.terminal"),
         "warehouse",
     },
+    "show.price_sync": {"normalise", "show.numbers", "show.terminal", "warehouse"},
     "price_check": {"errors", "normalise", "resources", "warehouse"},
     "show.price_check": {"price_check", "show.escaping", "show.numbers", "show.terminal"},
     "show.prices": {"show.escaping", "show.numbers", "show.spreadsheet", "show.terminal"},
@@ -71,8 +72,8 @@ ALLOWED = {
     "cli": {
         *("clock", "config", "demo", "doctor", "errors", "inspect", "lab", "load.decoder"),
         *("load.run", "monitor", "normalise", "policy", "price_check", "registry", "resources"),
-        *("show.escaping", "show.findings", "show.numbers", "show.price_check", "show.prices"),
-        "show.report",
+        *("show.escaping", "show.findings", "show.numbers", "show.price_check"),
+        *("show.price_sync", "show.prices", "show.report"),
         *("show.status", "show.terminal", "sources", "sync", "times", "warehouse", "web"),
     },
     "__main__": {"cli", "errors"},

@@ -47,6 +47,7 @@ from etl.warehouse.paths import is_there
 from etl.warehouse.pseudonyms import forgotten_in
 from etl.warehouse.read.inspect import Located, latest_calls, locate_call, read_corrections
 from etl.warehouse.scratch import open_trial
+from etl.warehouse.write.discounts import apply_discounts
 
 MOST_EVENTS = 50
 MOST_SURVEYED = 10_000
@@ -99,6 +100,7 @@ def inspect(
         job = _Inspection(settings, clock, archive, choice, warehouse, trial)
         if config is not None:
             apply_rules(trial, settings)
+            apply_discounts(trial, settings.discounts)
         is_complete = (
             job.survey(targets, latest, format_)
             if survey

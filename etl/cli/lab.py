@@ -31,6 +31,7 @@ from etl.config import Choice, Config, load_config
 from etl.errors import BedrockUsageError, LockedError
 from etl.lab.caller import LabCaller, find_caller
 from etl.lab.expected import at_most, expected, total
+from etl.lab.forms import seen_forms
 from etl.lab.proof import ComparedCall, is_proved, to_json
 from etl.lab.roles import (
     READY,
@@ -294,10 +295,12 @@ def verify(
         else:
             sync = _syncing(db, clock, config, profile, entries)
             checked = wait_for_calls(look, sync, clock, wait, _report)
+    with open_warehouse(db) as warehouse:
+        forms = seen_forms(warehouse, entries, clock.now().date())
     if format_ == "json":
-        click.echo(to_json(checked))
+        click.echo(to_json(checked, forms))
     else:
-        print_checked(checked, open_console())
+        print_checked(checked, forms, open_console())
     if not is_proved(checked):
         sys.exit(1)
 

@@ -29,7 +29,7 @@ COMMANDS = {
     "status": "Show how far AWS has been read, how fresh the data is, and what is missing.",
     "serve": "Serve the warehouse with Datasette; without a login, on this machine only.",
     "inspect": "Show how an event was interpreted, field by field.",
-    "prices": "List the prices in use, check them, see how they changed, or import your own.",
+    "prices": "List prices and how they changed, check them, import your own, or take AWS's.",
     "policy": "Print the least-privilege IAM policy as JSON.",
     "doctor": "Check that AWS can be read, and explain how to fix what is wrong.",
     "check": "Check that the file is intact and its figures follow from its calls.",

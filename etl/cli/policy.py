@@ -122,6 +122,7 @@ def _reading(choice: Choice, has_doctor: bool, archive: str | None) -> PolicySco
         log_folders=[folder.uri for folder in choice.buckets if folder.role_arn is None],
         bucket_roles=[folder.role_arn for folder in choice.buckets if folder.role_arn is not None],
         archive=_archive(archive) if "cloudtrail" in choice.sources else None,
+        has_prices=choice.price_api,
     )
 
 

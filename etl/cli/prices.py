@@ -10,25 +10,36 @@ from pathlib import Path
 
 import click
 
-from etl.cli.shared.options import db_option, format_option, other_db_option, region_option
+from etl.cli.prices_sync import sync_command
+from etl.cli.shared.options import (
+    as_of_option,
+    db_option,
+    format_option,
+    other_db_option,
+    region_option,
+)
 from etl.clock import Clock
 from etl.price_check.book import read_seed
 from etl.price_check.other_lists import read_lists
 from etl.price_check.run import check_prices
 from etl.show import price_check
 from etl.show.escaping import show_csv
+from etl.show.numbers import count as counted
 from etl.show.prices import print_history
 from etl.show.terminal import open_console
 from etl.sources.accounts import known_regions
 from etl.warehouse.database import open_warehouse
-from etl.warehouse.price_file import COLUMNS
+from etl.warehouse.price_file import OWN_COLUMNS
 from etl.warehouse.prices import import_prices, list_prices, rates_by_origin
 from etl.warehouse.read.prices import price_history
 
 
 @click.group()
 def prices() -> None:
-    """List the prices in use, check them, see how they changed, or import your own."""
+    """List prices and how they changed, check them, import your own, or take AWS's."""
+
+
+prices.add_command(sync_command)
 
 
 @prices.command("list")
@@ -41,7 +52,7 @@ def list_command(model: str | None, db: Path) -> None:
     """
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(COLUMNS)
+    writer.writerow(OWN_COLUMNS)
     with open_warehouse(db, create=True) as warehouse:
         writer.writerows(list_prices(warehouse, model))
     show_csv(text.getvalue().rstrip("\n"))
@@ -52,9 +63,10 @@ def list_command(model: str | None, db: Path) -> None:
 @click.option("--force-new", is_flag=True, help="Also import rates of unknown models.")
 @db_option
 def import_command(file: Path, force_new: bool, db: Path) -> None:
-    """Import your own rates from a CSV file; they override list prices.
+    """Import your own rates from a file; they override list prices.
 
-    FILE is UTF-8 and has the columns below. All rows are imported, or none.
+    FILE is CSV, YAML or TOML (docs/prices.md) and has the columns below. All rows are imported, or
+    none.
 
     \b
     model_id          without the prefix us., eu. or global.
@@ -62,20 +74,24 @@ def import_command(file: Path, force_new: bool, db: Path) -> None:
     scope             regional, or global if the id sent begins with global.
     service_tier      standard, batch, flex, priority or latency
     token_kind        input, output, cache_read, cache_write_5m,
-                      cache_write_30m, cache_write_1h or image
+                      cache_write_30m, cache_write_1h, image or
+                      search_unit
     min_input_tokens  0, or: only for requests with more input than this
-    usd_per_mtok      micro-dollars per million tokens (or images):
+    usd_per_mtok      micro-dollars per million tokens (or units):
                       3300000 is $3.30
+    usd_per_million   or this instead: in dollars, 3.30
     effective_from    first day, UTC, e.g. 2026-01-31
     effective_to      the day after the last day; empty if still valid
     source            where the rate comes from
     checked_on        the day you checked it
+    rate_class        negotiated (also if empty), or list: it corrects a
+                      list price, so the list cost has it too
 
     `bedrock-usage prices list --model ID` prints rows to start from.
     """
     with open_warehouse(db, create=True) as warehouse:
         count = import_prices(warehouse, file, regions=known_regions(), force_new=force_new)
-    click.echo(f"{count:,} rates imported", err=True)
+    click.echo(f"{counted(count, 'rate')} imported", err=True)
 
 
 _LIST_FILE = click.Path(exists=True, path_type=Path)
@@ -85,11 +101,7 @@ _LIST_FILE = click.Path(exists=True, path_type=Path)
 @click.option("--litellm", type=_LIST_FILE, help="litellm's prices: a wheel, folder or data file.")
 @click.option("--genai", type=_LIST_FILE, help="Likewise those of genai-prices.")
 @other_db_option("Check the rates of this warehouse. [default: the list prices of this release]")
-@click.option(
-    "--as-of",
-    type=click.DateTime(["%Y-%m-%d"]),
-    help="The day for which to check. [default: today]",
-)
+@as_of_option("The day for which to check. [default: today]")
 @format_option("csv")
 def check_command(
     litellm: Path | None, genai: Path | None, db: Path | None, as_of: datetime | None, format_: str

@@ -27,6 +27,7 @@ GAPS = "gaps"
 @click.option("--user", multiple=True, help="Only this user; repeatable.")
 @click.option("--application", multiple=True, help="Only this application; repeatable.")
 @click.option("--breakdown", is_flag=True, help="Also show regions and models under each name.")
+@click.option("--list", "with_list", is_flag=True, help="Also show the cost at list price.")
 @format_option("csv")
 @db_option
 def report(
@@ -38,16 +39,21 @@ def report(
     user: tuple[str, ...],
     application: tuple[str, ...],
     breakdown: bool,
+    with_list: bool,
     format_: str,
     db: Path,
 ) -> None:
     """Report usage and cost by user, application, model, region or day.
 
-    Without dates, a report covers everything loaded. Costs are in USD, at list prices. gaps is the
-    usage without a price, with the price that it nearly matches and what would price it.
+    Without dates, a report covers everything loaded. Costs are in USD, with your own rates and
+    discounts. --list puts the list cost, and what you save, next to them; JSON and CSV always have
+    it, in list_cost_usd. gaps is the usage without a price, with the price that it nearly matches
+    and what would price it.
     """
     if breakdown and kind not in ("users", "applications"):
         raise click.UsageError("--breakdown works only with users and applications")
+    if with_list and kind in ("coverage", GAPS):
+        raise click.UsageError(f"--list does not work with {kind}, which has no costs")
     if kind == GAPS and (user or application):
         raise click.UsageError("gaps has no users and no applications")
     if since and until and since > until:
@@ -64,4 +70,5 @@ def report(
         if kind == GAPS:
             print_gaps(price_gaps(warehouse, filters), format_)
             return
-        print_report(build_report(warehouse, kind, filters, breakdown=breakdown), format_)
+        built = build_report(warehouse, kind, filters, breakdown=breakdown, with_list=with_list)
+        print_report(built, format_)

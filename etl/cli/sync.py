@@ -19,6 +19,7 @@ from etl.cli.shared.options import (
     db_option,
     since_option,
 )
+from etl.cli.shared.price_syncing import sync_prices_if_due
 from etl.cli.shared.scope import choose
 from etl.cli.shared.signals import endless, stops
 from etl.cli.shared.syncing import sync_chosen
@@ -101,9 +102,15 @@ def _run(
         config = config.with_archive_bodies()
     chosen = choose(config, **choice)
     outcome = sync_chosen(db, clock, config, config_path, chosen, since, settle, archive)
-    if outcome.is_stopped or not config.monitor.publish_after_sync:
+    publishes = config.monitor.publish_after_sync
+    if outcome.is_stopped or not (publishes or config.prices.sync != "off"):
         return outcome, True
     with open_warehouse(db, patience=Patience(check=clock.check)) as warehouse:
-        return outcome, publish_after_sync(
-            warehouse, config, clock, chosen.profile, lambda line: click.echo(line, err=True)
-        )
+        sync_prices_if_due(warehouse, config, clock, chosen.profile, _report)
+        if not publishes:
+            return outcome, True
+        return outcome, publish_after_sync(warehouse, config, clock, chosen.profile, _report)
+
+
+def _report(line: str) -> None:
+    click.echo(line, err=True)

@@ -50,6 +50,25 @@ def check_place(place: Place, choice: Choice, caller: str) -> list[Finding]:
     return tries.findings
 
 
+def check_prices(place: Place, caller: str) -> list[Finding]:
+    """Try everything that reading the Price List through its API needs."""
+    tries = _Tries(place, caller)
+    service = {"ServiceCode": "AmazonBedrock"}
+    now = {"EffectiveDate": place.clock.now(), "CurrencyCode": "USD", "MaxResults": 1}
+    listed = tries.ask("pricing:ListPriceLists", service | now, "PriceLists")
+    if listed is not None:
+        tries.add("pricing:ListPriceLists", OK)
+    if listed and listed["PriceLists"]:
+        file = {"PriceListArn": listed["PriceLists"][0]["PriceListArn"], "FileFormat": "json"}
+        if tries.ask("pricing:GetPriceListFileUrl", file, "Url") is not None:
+            tries.add("pricing:GetPriceListFileUrl", OK)
+    else:
+        tries.add("pricing:GetPriceListFileUrl", NOT_CHECKED, "no list to choose from")
+    if tries.ask("pricing:GetProducts", service | {"MaxResults": 1}, "PriceList") is not None:
+        tries.add("pricing:GetProducts", OK)
+    return tries.findings
+
+
 @dataclass
 class _Tries:
     """What was tried in a place, and the results.

@@ -14,7 +14,7 @@ from typing import NamedTuple, TypeVar
 from etl.clock import Clock
 from etl.config import ALL_REGIONS, Choice, Folder
 from etl.doctor.advice import advise, principal, principal_arn
-from etl.doctor.checks import check_place
+from etl.doctor.checks import check_place, check_prices
 from etl.errors import SourceError
 from etl.show.findings import FAILED, NOT_CHECKED, OK, WARNING, Finding
 from etl.show.numbers import count
@@ -27,6 +27,7 @@ from etl.sources.accounts import (
     organization_accounts,
 )
 from etl.sources.aws import DENIED, Account, Place, date_of
+from etl.sources.price_list import API_REGION
 from etl.sources.s3 import S3Store
 
 # How often a request is tried before an outage is reported.
@@ -70,6 +71,8 @@ def examine(choice: Choice, clock: Clock) -> list[Finding]:
     findings += found
     for folder in choice.buckets:
         findings += _check_bucket(folder, home, caller)
+    if choice.price_api:
+        findings += check_prices(Place(own, API_REGION, clock), caller)
 
     def enter(entrance: _Entrance) -> tuple[list[Finding], list[Place], str]:
         return _enter(entrance, choice, home, caller)

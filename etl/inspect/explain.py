@@ -46,6 +46,7 @@ from etl.normalise.cloudtrail import (
     token_places,
     what_it_does,
 )
+from etl.normalise.discounts import Discount
 from etl.normalise.fields import mapping, text
 from etl.normalise.identity import find_identity, find_identity_of_arn
 from etl.normalise.invocation_logs import (
@@ -57,7 +58,7 @@ from etl.normalise.invocation_logs import (
 from etl.normalise.model_ids import parse_model_id
 from etl.normalise.rows import Event, OtherOperation, ServiceTokens
 from etl.normalise.rules import ApplicationRule, Rule, UserRule, compile_rules, evidence_of
-from etl.normalise.token_kinds import COUNT_COLUMNS, KINDS, TokenKind
+from etl.normalise.token_kinds import CACHE_COLUMNS, COUNT_COLUMNS, KINDS, TokenKind
 from etl.normalise.user_agent import find_name
 from etl.show.numbers import HOW_TO_PRICE
 from etl.warehouse.read.inspect import (
@@ -68,10 +69,12 @@ from etl.warehouse.read.inspect import (
     read_call,
     read_call_prices,
     read_corrections,
+    read_input_forms,
 )
 from etl.warehouse.write.attribution import stored_rules
 from etl.warehouse.write.batch import Batch, Loader
 from etl.warehouse.write.dimensions import Names
+from etl.warehouse.write.discounts import stored_discounts
 from etl.warehouse.write.sessions import SessionUsers
 from etl.warehouse.write.shown_names import project_label
 
@@ -167,6 +170,7 @@ def stored_only(event_id: str, event_time: str, warehouse: Database) -> Explanat
     result = Explanation(event_id, "", None)
     row = read_call(warehouse, event_time, event_id) or {}
     result.warehouse = [Line(name, value) for name, value in row.items() if value is not None]
+    result.warehouse += _input_form(row or None, warehouse)
     result.warehouse += _prices(row or None, warehouse)
     return result
 
@@ -223,6 +227,7 @@ def _call(
         readings, places = find_tokens(record)[1], token_places(record)
     yield from _tokens(readings, places)
     yield from _stored_tokens(row, readings)
+    yield from _input_form(row, trial)
     yield Line("error", call.error_code, "errorCode" if call.error_code else "no errorCode")
     yield from _tier(record, call, row, is_log)
     yield from _prices(row, trial)
@@ -441,11 +446,41 @@ def _stored_tokens(
     """Yield the counts that the call has from another of these events."""
     if row is None:
         return
-    columns = {"input": "input_tokens", "output": "output_tokens"}
+    columns = {"input": "reported_input_tokens", "output": "output_tokens"}
     for kind, column in columns.items():
         own = readings[kind].value if kind in readings else None
         if row[column] != own:
             yield Line(f"{kind} tokens, stored", row[column], f"from the {row['token_source']}")
+
+
+def _input_form(row: Mapping[str, Any] | None, db: Database) -> Iterator[Line]:
+    """Yield whether the reported input contains the cached tokens, who says so, and the rest."""
+    if row is None or row["input_form"] is None:
+        return
+    forms = read_input_forms(db, row["event_time"], row["event_id"])
+    for number, form in enumerate(forms):
+        family = "any model" if form["family"] == "*" else f"models {form['family']}*"
+        how = (
+            f"{form['token_source']} of {family}, table input_forms: {form['source']}"
+            f" (checked {form['checked_on']})"
+        )
+        name = "input form" if len(forms) == 1 else f"input form {number + 1}"
+        yield Line(name, form["form"], how)
+    yield Line("input counted", row["input_tokens"], _why_input(row, len(forms)))
+
+
+def _why_input(row: Mapping[str, Any], sources: int) -> str:
+    cached = sum(row[column] or 0 for column in CACHE_COLUMNS)
+    reported = row["reported_input_tokens"]
+    match row["input_form"]:
+        case "net":
+            return "as reported: it does not contain the cached tokens"
+        case "gross" if cached > reported:
+            return f"as reported: it should contain the {cached:,} cached tokens, but is less"
+        case "gross":
+            return f"{reported:,} reported, less the {cached:,} cached tokens in it"
+    several = "the counts are from several sources; " if sources > 1 else ""
+    return f"as reported: {several}whether the cached tokens are in it is not known"
 
 
 def _tier(
@@ -464,11 +499,16 @@ def _prices(row: Mapping[str, Any] | None, trial: Database) -> Iterator[Line]:
     if row is None:
         return
     prices = read_call_prices(trial, row["event_time"], row["event_id"])
+    discounts = stored_discounts(trial)
     for price in prices:
-        yield Line(f"price of {price['token_kind']}", price["usd_per_mtok"], _price(price))
+        yield Line(
+            f"price of {price['token_kind']}", price["usd_per_mtok"], _price(price, discounts)
+        )
         if price["price_id"] is None:
             yield from _near_price(near_price(trial, row, price["token_kind"]))
     yield Line("cost", row["cost_usd"], _why_cost(row, prices, trial))
+    if row["list_cost_usd"] != row["cost_usd"] or row["list_unpriced_tokens"]:
+        yield Line("list cost", row["list_cost_usd"], _why_list_cost(row))
 
 
 def _near_price(gap: Mapping[str, Any] | None) -> Iterator[Line]:
@@ -480,17 +520,38 @@ def _near_price(gap: Mapping[str, Any] | None) -> Iterator[Line]:
         yield Line("  nearest price", gap["near_usd_per_mtok"], how)
 
 
-def _price(price: Mapping[str, Any]) -> str:
+def _price(price: Mapping[str, Any], discounts: Sequence[Discount]) -> str:
     if price["price_id"] is None:
         return "no price"
     until = price["effective_to"] or "now"
     band = f", above {price['min_input_tokens']:,} input" if price["min_input_tokens"] else ""
     kind = "your own rate" if price["origin"] == "import" else "list price"
     return (
-        f"USD per million: {kind} of {price['model_id']} in {price['region']}, {price['scope']},"
+        f"USD per million: {kind}{_before(price, discounts)} of {price['model_id']}"
+        f" in {price['region']}, {price['scope']},"
         f" {price['service_tier']}{band}, {price['effective_from']} to {until};"
         f" {price['source']} (checked {price['checked_on']})"
     )
+
+
+def _before(price: Mapping[str, Any], discounts: Sequence[Discount]) -> str:
+    """Say what list price a rate started from, and which discount changed it."""
+    listed, number = price["list_usd_per_mtok"], price["discount_number"]
+    if number:
+        return (
+            f" {listed:g} less discount {number} of {len(discounts)} ({discounts[number - 1]}),"
+            " the price"
+        )
+    if price["rate_class"] != "negotiated":
+        return ""
+    known = "without a list price" if listed is None else f"list price {listed:g}"
+    return f" (negotiated, {known})"
+
+
+def _why_list_cost(row: Mapping[str, Any]) -> str:
+    lacking = row["list_unpriced_tokens"]
+    without = f"; {lacking:,} tokens have no list price" if lacking else ""
+    return f"USD: without discounts and negotiated rates{without}"
 
 
 def _why_cost(row: Mapping[str, Any], prices: Sequence[Mapping[str, Any]], trial: Database) -> str:

@@ -48,7 +48,7 @@ LOG = "a record of an invocation log"
 REJECTED = "rejected: it cannot be read; after a load, see the table rejects"
 
 # Every kind of token that may have a price, so that prices are looked up.
-_ONE_OF_EACH = Tokens("additionalEventData", 1, 1, images=1)
+_ONE_OF_EACH = Tokens("additionalEventData", 1, 1, images=1, search_units=1)
 
 _JOB_NAMES = frozenset(name for _, name in JOBS)
 

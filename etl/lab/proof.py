@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
+from etl.lab.forms import SeenForm
 from etl.lab.sent_calls import Entry
 from etl.show.escaping import json_text
 
@@ -62,14 +63,15 @@ def summary(checked: Sequence[ComparedCall]) -> str:
     )
 
 
-def to_json(checked: Sequence[ComparedCall]) -> str:
-    """Return the comparison as one JSON object."""
+def to_json(checked: Sequence[ComparedCall], forms: Sequence[SeenForm] = ()) -> str:
+    """Return the comparison, and what it shows of input forms, as one JSON object."""
     counts = Counter(one.status for one in checked)
     answer = {
         "is_proved": is_proved(checked),
         "counts": {status: counts[status] for status in STATUSES},
         "matches_in_part": sum(one.is_in_part for one in checked),
         "calls": [_call(one) for one in checked],
+        "input_forms": [form._asdict() for form in forms],
     }
     return json_text(answer)
 

@@ -25,10 +25,8 @@ from etl.errors import DataError
 # internal error of AWS, which does not say what was done.
 CallStatus = Literal["sent", "ok", "throttled", "failed", "broken", "unknown"]
 
-KINDS = (
-    *("input_tokens", "output_tokens", "cache_read_tokens"),
-    *("cache_write_5m_tokens", "cache_write_1h_tokens"),
-)
+CACHED = ("cache_read_tokens", "cache_write_5m_tokens", "cache_write_1h_tokens")
+KINDS = ("input_tokens", "output_tokens", *CACHED)
 
 # How each line begins, even one that was cut off.
 _BEGINNING = b'{"run_id":'

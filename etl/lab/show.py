@@ -10,6 +10,7 @@ from rich.console import Console
 from rich.table import Table
 
 from etl.lab.expected import Expected, at_most, total
+from etl.lab.forms import SeenForm
 from etl.lab.proof import DIFFERS, MATCHES, NOT_FOUND, ComparedCall, is_proved, summary
 from etl.lab.roles import Role
 from etl.show.escaping import json_text
@@ -74,8 +75,10 @@ def print_plan(parts: Sequence[Expected], console: Console) -> None:
     )
 
 
-def print_checked(checked: Sequence[ComparedCall], console: Console) -> None:
-    """Print each call with a mark; below it what differs, and what could not be compared."""
+def print_checked(
+    checked: Sequence[ComparedCall], forms: Iterable[SeenForm], console: Console
+) -> None:
+    """Print each call with a mark; below what differs, what could not be compared, what is seen."""
     names = ("Application", "User", "Region", "Operation", "Request")
     table = _table("", "Call", *names, "Tokens", right=("Tokens",))
     for one in checked:
@@ -96,6 +99,10 @@ def print_checked(checked: Sequence[ComparedCall], console: Console) -> None:
     console.print(table)
     for one in checked:
         _print_details(one, console)
+    for form in forms:
+        console.print(plain(form.words))
+        if form.line:
+            console.print(plain(f"  to add to sql/seeds/input_forms.csv: {form.line}"))
     console.print(f"Run {checked[0].entry.run_id}: {summary(checked)}: {_verdict(checked)}.")
 
 

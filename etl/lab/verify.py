@@ -16,20 +16,29 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable, Sequence
 from datetime import datetime, timedelta
-from typing import Any
+from typing import Any, NamedTuple
 
 from sqlite_utils import Database
 
 from etl.lab.proof import DIFFERS, MATCHES, NOT_FOUND, REFUSED, UNKNOWN, ComparedCall, Difference
-from etl.lab.rates import cost_picodollars, is_priceable
-from etl.lab.sent_calls import KINDS, Entry
+from etl.lab.rates import Place, cost_picodollars, is_priceable
+from etl.lab.sent_calls import CACHED, KINDS, Entry
+from etl.normalise.discounts import Discount
 from etl.show.numbers import Row
 from etl.times import utc_text
 from etl.warehouse.prices import rates
 from etl.warehouse.read.reports import run_report
+from etl.warehouse.write.discounts import stored_discounts
 
 # A call's event carries the time of its end; clocks differ by less than this.
 _MARGIN = timedelta(hours=2)
+
+
+class _Book(NamedTuple):
+    """What prices a call."""
+
+    rates: Sequence[Row]
+    discounts: Sequence[Discount]
 
 
 def check_run(
@@ -39,9 +48,9 @@ def check_run(
     found: dict[str, list[Row]] = {}
     for row in _find(db, entries):
         found.setdefault(row["request_id"], []).append(row)
-    prices = rates(db)
+    book = _Book(rates(db), stored_discounts(db))
     return [
-        _check(entry, found.get(entry.request_id or "", []), prices, streams_need_tokens)
+        _check(entry, found.get(entry.request_id or "", []), book, streams_need_tokens)
         for entry in entries
     ]
 
@@ -61,7 +70,7 @@ def _find(db: Database, entries: Sequence[Entry]) -> list[dict[str, Any]]:
 
 
 def _check(
-    entry: Entry, rows: Sequence[Row], prices: Iterable[Row], streams_need_tokens: bool
+    entry: Entry, rows: Sequence[Row], book: _Book, streams_need_tokens: bool
 ) -> ComparedCall:
     if entry.status in ("sent", "unknown"):
         why = "there was no clear answer: AWS may or may not have made the call"
@@ -78,13 +87,14 @@ def _check(
         notes = ["the answer was cut off: its tokens are unknown"]
         return _result(entry, differences, notes)
     missing = _missing(entry.usage, row)
-    differences += _compare_tokens(entry.usage, row)
+    usage = _as_counted(entry.usage, row)
+    differences += _compare_tokens(usage, row)
     if missing:
         if not entry.is_stream or streams_need_tokens:
             differences += [Difference(kind, entry.usage[kind], None) for kind in missing]
         notes = [f"no {', '.join(missing)} in CloudTrail: {_remedy(entry)}"]
         return _result(entry, differences, notes, lacks_tokens=True)
-    return _compare_cost(entry, entry.usage, row, prices, differences)
+    return _compare_cost(entry, usage, row, book, differences)
 
 
 def _check_refused(entry: Entry, rows: Sequence[Row]) -> ComparedCall:
@@ -117,6 +127,20 @@ def _missing(usage: dict[str, int], row: Row) -> list[str]:
     return [k for k in KINDS if row[k] is None and (usage.get(k, 0) or k in always)]
 
 
+def _as_counted(usage: dict[str, int], row: Row) -> dict[str, int]:
+    """Return what the warehouse should count, given what is known of the input's form.
+
+    Where a model's input may contain its cached tokens, the answer and the report may differ by
+    these; ``etl.lab.forms`` says what that shows.
+    """
+    said, cached = usage.get("input_tokens", 0), sum(usage.get(kind, 0) for kind in CACHED)
+    reported, form = row["reported_input_tokens"], row["input_form"]
+    if form in (None, "net") or reported not in (said, said - cached, said + cached):
+        return usage
+    is_within = form == "gross" and cached <= reported
+    return usage | {"input_tokens": reported - cached if is_within else reported}
+
+
 def _compare_tokens(usage: dict[str, int], row: Row) -> list[Difference]:
     return [
         Difference(kind, usage.get(kind, 0), row[kind])
@@ -138,14 +162,14 @@ def _compare_cost(
     entry: Entry,
     usage: dict[str, int],
     row: Row,
-    prices: Iterable[Row],
+    book: _Book,
     differences: list[Difference],
 ) -> ComparedCall:
     if not is_priceable(entry.model_id):
         notes = ["the cost is not compared: the id does not name the model behind the profile"]
         return _result(entry, differences, notes)
-    day = str(row["event_time"])[:10]
-    cost = cost_picodollars(prices, entry.model_id, entry.region, day, usage)
+    place = Place(entry.model_id, entry.region, entry.account_id, str(row["event_time"])[:10])
+    cost = cost_picodollars(book.rates, place, usage, book.discounts)
     if cost != row["cost_picodollars"]:
         differences.append(Difference("cost_picodollars", cost, row["cost_picodollars"]))
     return _result(entry, differences, [] if cost is not None else ["the model has no price"])

@@ -39,9 +39,9 @@ _PARENTHESIS, _ESCAPED = re.compile(r"[()]"), r"\\\g<0>"
 
 _TEXT = f"""# Amazon Bedrock by application and model
 This dashboard was {MARK}, which overwrites it. To keep your own changes, save it under another
-name. Figures are sums over five minutes from `{NAMESPACE}`, at list price, a few minutes to an hour
-behind; only the statistic Sum is meaningful. If publishing began this month, the projection lacks
-earlier costs. It also lacks metrics without a value for two weeks: searches no longer find them.
+name. Figures are sums over five minutes from `{NAMESPACE}`, a few minutes to an hour behind; only
+the statistic Sum is meaningful. If publishing began this month, the projection lacks earlier costs.
+It also lacks metrics without a value for two weeks: searches no longer find them.
 """
 
 

@@ -101,7 +101,7 @@ def result_lines(plan: PublishPlan, result: Result) -> Iterator[str]:
 
 def alarm_lines(plan: AlarmPlan, daily_limit: Decimal) -> Iterator[str]:
     yield f"Alarm             {plan.alarm['AlarmName']}: {plan.action}"
-    yield f"Limit             {dollars(daily_limit)} a day (UTC), at list price"
+    yield f"Limit             {dollars(daily_limit)} a day (UTC)"
     for topic in plan.alarm["AlarmActions"]:
         yield f"Notifies          {harmless(topic)}{' (new)' if plan.makes_topic else ''}"
     if not plan.alarm["AlarmActions"]:

@@ -395,7 +395,7 @@ def _event_tokens(record: Mapping[str, Any], complain: Complain) -> Tokens | Non
     if source is None:
         return None
     counts = counts_of({kind: reading.value for kind, reading in found.items()})
-    return Tokens._make((source, *counts, None, _input_sources(source, found)))
+    return Tokens._make((source, *counts, None, _input_sources(source, found), None))
 
 
 def _input_sources(source: str, found: Mapping[str, TokenReading]) -> int | None:

@@ -1,11 +1,11 @@
 """Bedrock's model invocation logs: one record per call, with every count, and with bodies if body
 logging is enabled.
 
-Bodies are prompts and responses. The request body is never decoded. The response body is decoded
-only for numbers that are found nowhere else (how cache writes divide by lifetime, how many images
-there are) and for whether a guardrail intervened. Anything except a number or one of two fixed
-words stays bytes of the record: no text of a body leaves this module in a row, a complaint or an
-error.
+Bodies are prompts and responses. The request body is decoded only for a reranker's number of
+documents, and for the size and quality of images. The response body is decoded only for numbers
+that are found nowhere else (how cache writes divide by lifetime, how many images there are) and for
+whether a guardrail intervened. Anything except a number or one of a few fixed words stays bytes of
+the record: no text of a body leaves this module in a row, a complaint or an error.
 
 A log identifies its caller only by ARN. A person whom CloudTrail identifies by something the ARN
 lacks (the source identity, a federated session) appears as the role, until CloudTrail has told of
@@ -22,7 +22,7 @@ import json
 import re
 import uuid
 from collections.abc import Callable, Iterator, Mapping
-from typing import Any, NamedTuple, TypeVar
+from typing import Any, Literal, NamedTuple, TypeVar
 
 import msgspec
 
@@ -32,7 +32,7 @@ from etl.normalise.cloudtrail import BEDROCK, Complain, Parsed, TokenReading, se
 from etl.normalise.fields import count, mapping, text, utc_time
 from etl.normalise.identity import Identity, find_identity_of_arn
 from etl.normalise.rows import INVOCATION_LOG, PROMPT_ROUTER, Event, Tokens
-from etl.normalise.token_kinds import INPUT_KINDS, KINDS, TokenKind, counts_of
+from etl.normalise.token_kinds import IMAGE_SIZES, INPUT_KINDS, KINDS, TokenKind, counts_of
 from etl.normalise.token_sources import (
     BODY_TOKENS,
     LOG_TOKENS,
@@ -111,6 +111,32 @@ class _CacheDetail(msgspec.Struct, gc=False, rename="camel"):
     ttl: msgspec.Raw = _NONE
     input_tokens: msgspec.Raw = _NONE
 
+
+class _RerankBody(msgspec.Struct, gc=False):
+    """The request body of a reranker."""
+
+    documents: msgspec.Raw = _NONE
+
+
+class _ImageConfig(msgspec.Struct, gc=False):
+    """What is asked of Nova Canvas or Titan Image Generator; standard is AWS's default."""
+
+    width: int = 0
+    height: int = 0
+    quality: Literal["standard", "premium"] = "standard"
+
+
+class _ImageBody(msgspec.Struct, gc=False, rename="camel"):
+    """The request body of an image generator."""
+
+    image_generation_config: _ImageConfig | None = None
+
+
+# A reranker is billed by the query of up to so many documents: 350 documents are four queries. A
+# document of more than 500 tokens is billed as several, which no log shows. Source: Amazon Bedrock
+# pricing, notes on Rerank models (checked 2026-11-29 in copies of the page).
+_DOCUMENTS_A_QUERY = 100
+_RERANKERS = re.compile(r"(?:^|[/.])(?:amazon|cohere)\.rerank")
 
 # A chunk without any of these tells nothing. Most chunks of a stream are such.
 _MARKS = (b'"usage"', b'"amazon-bedrock-', b"guardrail_intervened", b'"promptRouter"')
@@ -225,7 +251,7 @@ def _event(
         request_metadata=_canonical(metadata),
         guardrail_action=INTERVENED if any(map(_is_blocked, bodies)) else None,
         reported_by=INVOCATION_LOG,
-        tokens=_tokens(parts, bodies, complain),
+        tokens=_tokens(parts, bodies, _search_units(logged, parts["input"]), complain),
     )
 
 
@@ -268,15 +294,18 @@ class _Found(NamedTuple):
     source: str
 
 
-def _tokens(parts: Mapping[str, Fields], bodies: list[_Body], complain: Complain) -> Tokens | None:
+def _tokens(
+    parts: Mapping[str, Fields], bodies: list[_Body], search_units: int | None, complain: Complain
+) -> Tokens | None:
     """Return the counts of the record and of the body's usage, the more useful of each."""
     found = _find_counts(parts, bodies, complain)
     values: dict[str, int | None] = {kind: one.reading.value for kind, one in found.items()}
     written = values.get("cache_write")
     values["cache_write"], values["cache_write_1h"] = _divide(written, _usage(bodies), complain)
-    values["image"] = _images(bodies)
+    values["image"], values["search"] = _images(bodies), search_units
     source, sources = _sources(found)
-    tokens = Tokens._make((source, *counts_of(values), None, sources))
+    variant = _variant(parts["input"]) if values["image"] else None
+    tokens = Tokens._make((source, *counts_of(values), None, sources, variant))
     return None if all(value is None for value in tokens.counts) else tokens
 
 
@@ -478,6 +507,38 @@ def _images(bodies: list[_Body]) -> int | None:
             if images is not None:
                 return len(images)
     return None
+
+
+def _variant(request: Fields) -> str | None:
+    """Return the variant of images by the request: the smallest size that holds them, quality.
+
+    None where the request does not say it, or where it depends on whether AWS compares sides or
+    areas, which it does not say.
+    """
+    body = _decode_as(request.get("inputBodyJson", _NONE), _ImageBody)
+    config = body.image_generation_config if body else None
+    if config is None or min(config.width, config.height) < 1:
+        return None
+    side, area = max(config.width, config.height), config.width * config.height
+    sizes = {
+        next((size for size in IMAGE_SIZES if side <= size), None),
+        next((size for size in IMAGE_SIZES if area <= size * size), None),
+    }
+    size = sizes.pop()
+    return None if sizes or size is None else f"{size}x{size}_{config.quality}"
+
+
+def _search_units(logged: _LogRecord, request: Fields) -> int | None:
+    """Return how many queries a reranker is billed for; None for other models, or without a body.
+
+    A lower bound: see ``_DOCUMENTS_A_QUERY``. A failed call is billed for none.
+    """
+    model = text(logged.model_id) or ""
+    if _RERANKERS.search(model) is None or text(logged.error_code) is not None:
+        return None
+    body = _decode_as(request.get("inputBodyJson", _NONE), _RerankBody)
+    documents = _decode_as(body.documents, list[msgspec.Raw]) if body else None
+    return -(-len(documents) // _DOCUMENTS_A_QUERY) if documents else None
 
 
 def _is_blocked(body: _Body) -> bool:

@@ -112,7 +112,8 @@ def _join(one: Tokens, other: Tokens) -> Tokens:
     source = min(one.source, other.source, key=rank_of)
     tier = max(one.service_tier or "", other.service_tier or "") or None
     sources = if_mixed(source, _sources_of(one) | _sources_of(other))
-    return Tokens._make((source, *counts, tier, sources))
+    variant = max(one.variant or "", other.variant or "") or None
+    return Tokens._make((source, *counts, tier, sources, variant))
 
 
 def _sources_of(tokens: Tokens) -> int:
@@ -131,7 +132,9 @@ def _fill(reports: Iterable[Tokens | None]) -> Tokens | None:
     found = [_first(known, place) for place in range(len(COUNT_COLUMNS))]
     source = min((report.source for report in known), key=rank_of)
     tier = next((report.service_tier for report in known if report.service_tier), None)
-    return Tokens._make((source, *map(_count, found), tier, if_mixed(source, _sources(found))))
+    variant = next((report.variant for report in known if report.variant), None)
+    sources = if_mixed(source, _sources(found))
+    return Tokens._make((source, *map(_count, found), tier, sources, variant))
 
 
 def _first(reports: Iterable[Tokens], place: int) -> _Found:

@@ -18,7 +18,7 @@ class Tokens(NamedTuple):
     without a stated lifetime is in ``cache_write_5m``, and ``cache_write_1h`` is None.
 
     ``input_sources``: the sources (``bit_of``) of the input and of the cache counts above zero,
-    where they are not ``source`` alone.
+    where they are not ``source`` alone. ``variant``: of the images, one of ``IMAGE_VARIANTS``.
     """
 
     source: str
@@ -28,13 +28,15 @@ class Tokens(NamedTuple):
     cache_write_5m: int | None = None
     cache_write_1h: int | None = None
     images: int | None = None
+    search_units: int | None = None
     service_tier: str | None = None
     input_sources: int | None = None
+    variant: str | None = None
 
     @property
     def counts(self) -> tuple[int | None, ...]:
         """All counts, in the order of ``token_kinds.COUNTS``."""
-        return self[1:-2]
+        return self[1:-3]
 
 
 # Who reported a call: the bits of ``events.reported_by``.

@@ -133,6 +133,14 @@ KINDS = (
         metrics=("OutputImageCount",),
         unit="images",
     ),
+    # Of documents, as a log with bodies shows them.
+    TokenKind(
+        name="search",
+        heading="Search units",
+        shown="search_units",
+        counts=(Count("search_units", "search_unit"),),
+        unit="search units",
+    ),
 )
 
 COUNTS = tuple(count for kind in KINDS for count in kind.counts)
@@ -151,6 +159,7 @@ PRICE_UNITS = {
     for price in (count.price, *count.or_price)
 }
 RATES = tuple(f"{price}_rate" for price in PRICE_KINDS)
+LIST_RATES = tuple(f"{price}_list_rate" for price in PRICE_KINDS)
 UNKNOWN_CALLS = tuple(kind.unknown_calls for kind in KINDS)
 ESTIMATES = tuple(kind.estimate for kind in KINDS)
 
@@ -160,6 +169,13 @@ ESTIMATE_OF = {
     for kind in KINDS
     for count in kind.counts
 }
+
+# Images are priced by what was asked for. ``image_<variant>`` prices those up to this size, plain
+# ``image`` those of any size, or of an unknown one.
+IMAGE_SIZES = (512, 1024, 2048)
+IMAGE_QUALITIES = ("standard", "premium")
+IMAGE_VARIANTS = tuple(f"{n}x{n}_{quality}" for n in IMAGE_SIZES for quality in IMAGE_QUALITIES)
+PRICE_UNITS |= {f"image_{variant}": "images" for variant in IMAGE_VARIANTS}
 
 # An estimate, and the kind whose price applies: that of its first count.
 PRICED_ESTIMATES = tuple((kind.estimate, kind.counts[0].price) for kind in KINDS)
@@ -178,7 +194,7 @@ SHOWN = tuple(kind.shown for kind in KINDS)
 SHOWN_TOKENS = tuple(kind.shown for kind in TOKENS_ALONE)
 
 # The columns for a call's known tokens, in every table that has them.
-STORED_COLUMNS = ("token_source_key", *COUNT_COLUMNS, "service_tier", "input_sources")
+STORED_COLUMNS = ("token_source_key", *COUNT_COLUMNS, "service_tier", "input_sources", "variant")
 
 
 _NAMES = tuple(

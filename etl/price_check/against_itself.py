@@ -24,7 +24,7 @@ from etl.warehouse.price_file import PriceRow
 RULES = resources.SQL / "seeds" / "price_rules.csv"
 MAX_AGE = timedelta(days=90)
 
-_SAME_USE = PriceRow._fields[:6]
+_SAME_USE = (*("model_id", "region", "scope", "service_tier", "token_kind", "min_input_tokens"),)
 
 
 class Rule(NamedTuple):
@@ -50,15 +50,19 @@ class Rule(NamedTuple):
 
     def base_of(self, row: PriceRow) -> tuple[str, ...]:
         """Return the use that a rate is compared with."""
-        use = dict(zip(_SAME_USE, row.use, strict=True)) | {self.column: self.base}
+        use = dict(zip(_SAME_USE, _use_of(row), strict=True)) | {self.column: self.base}
         if self.column == "scope":
             use["region"] = "*"
-        return (*map(str, use.values()),)
+        return tuple(use.values())
 
     def is_kept(self, rate: int, base: int) -> bool:
         """Return whether a rate is that many times its base, but for rounding or a thousandth."""
         expected = base * self.times
         return abs(rate - expected) <= max(Decimal(self.rounding), expected / 1000)
+
+
+def _use_of(row: PriceRow) -> tuple[str, ...]:
+    return (*(str(getattr(row, name)) for name in _SAME_USE),)
 
 
 def read_rules() -> list[Rule]:
@@ -76,7 +80,7 @@ def broken_rules(rows: Iterable[PriceRow], rules: Sequence[Rule]) -> Iterator[Fi
     """Yield each rate that breaks a rule, on any day on which both rates were in force."""
     by_use = defaultdict(list)
     for row in rows:
-        by_use[(*map(str, row.use),)].append(row)
+        by_use[_use_of(row)].append(row)
     for row in (row for same in by_use.values() for row in same):
         compared = set()
         for rule in rules:
@@ -98,8 +102,8 @@ def _overlap(one: PriceRow, other: PriceRow) -> bool:
 
 def gaps(rows: Iterable[PriceRow]) -> Iterator[Finding]:
     """Yield each stretch of days without a rate between two rates for the same use."""
-    ordered = sorted(rows, key=lambda row: (*row.use, row.effective_from))
-    for _, same in groupby(ordered, key=lambda row: row.use):
+    ordered = sorted(rows, key=lambda row: (_use_of(row), row.effective_from))
+    for _, same in groupby(ordered, key=_use_of):
         for one, other in pairwise(same):
             if one.effective_to and one.effective_to < other.effective_from:
                 days = f"{one.effective_to} to {other.effective_from}"

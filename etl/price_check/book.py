@@ -35,15 +35,19 @@ class Use(NamedTuple):
 
 
 class Book:
-    """Rates, those that come before others first: one sequence for each origin."""
+    """Rates, those that come before others first: one sequence for each origin.
+
+    ``rows`` are those that price something: not those of a use for which an earlier origin has any.
+    """
 
     def __init__(self, origins: Sequence[Iterable[PriceRow]], day: str) -> None:
         self.rows: list[PriceRow] = []
         self._found: list[dict[tuple[str, str, str, str], list[PriceRow]]] = []
-        for rows in origins:
+        for rows in map(list, origins):
             found = defaultdict(list)
+            before = {_use_of(row) for row in self.rows}
+            self.rows += [row for row in rows if _use_of(row) not in before]
             for row in rows:
-                self.rows.append(row)
                 if row.effective_from <= day < (row.effective_to or "9999"):
                     found[row.model_id, row.scope, row.service_tier, row.token_kind].append(row)
             self._found.append(found)
@@ -60,6 +64,11 @@ class Book:
                             fitting, key=lambda row: (row.region == "*", -row.min_input_tokens)
                         )
         return None
+
+
+def _use_of(row: PriceRow) -> Use:
+    item = Item(row.service_tier, row.token_kind, row.min_input_tokens)
+    return Use(row.model_id, row.region, row.scope, item)
 
 
 def _fits(row: PriceRow, use: Use) -> bool:

@@ -11,6 +11,7 @@ import gzip
 import zipfile
 import zlib
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from decimal import Decimal
 from pathlib import Path, PurePath
 from typing import NamedTuple
 
@@ -21,7 +22,6 @@ from etl.normalise.listed_prices import (
     GENAI_KINDS,
     Item,
     is_on_demand_bedrock,
-    parse_amount,
     parse_rate,
 )
 from etl.normalise.model_ids import parse_model_id
@@ -105,11 +105,12 @@ def _rows(path: Path, name: str) -> list[Row]:
 
 
 def _read(path: Path, name: str) -> list[Row]:
+    package = _PACKAGES[name]
     if path.name.endswith((".csv", ".csv.gz")):
         opened = gzip.open if path.suffix == ".gz" else open
         with opened(path, "rt", encoding="utf-8", newline="") as file:
-            return list(csv.DictReader(file))
-    package = _PACKAGES[name]
+            extract = csv.DictReader(file)
+            return list(extract) if {*package.columns} <= {*(extract.fieldnames or ())} else []
     rates = package.read(_text(path, package.is_data), f"{name} of {path.name}")
     return [dict(zip(package.columns, rate, strict=True)) for rate in rates]
 
@@ -190,12 +191,17 @@ def _entries(rows: Iterable[Row]) -> dict[str, _Entry]:
 
 
 def _rate(row: Row) -> tuple[Item, int] | None:
-    """Return a rate; one in a unit that is new to us has that unit as its kind."""
+    """Return a rate; one in a unit that is new to us has that unit as its kind.
+
+    A rate finer than the price list can have is rounded: here a thousandth is no difference.
+    """
     try:
         return parse_rate(row)
-    except KeyError:
+    except (KeyError, ValueError):
         name, _, usd = row["raw_key"].partition("=")
-        return Item(row["tier"], name, int(row["ctx_min"])), parse_amount(usd, scale=12)
+        kind = name if usd else row["kind"]
+        amount = Decimal(usd).scaleb(12) if usd else Decimal(row["usd_per_mtok"]).scaleb(6)
+        return Item(row["tier"], kind, int(row["ctx_min"])), round(amount)
 
 
 def _is_the_global_price(entry: _Entry, entries: Iterable[_Entry]) -> bool:
@@ -241,4 +247,4 @@ def _genai_rates(rows: Iterable[Row], day: str) -> Iterator[Listed]:
         names = parse_model_id(name.removeprefix("regional."))
         region = "*" if names.inference_scope == "global" else "us-east-1"
         use = Use(names.canonical_model_id, region, names.inference_scope, item)
-        yield Listed(f"{_GENAI} {name}", use, parse_amount(row["usd"], scale=6))
+        yield Listed(f"{_GENAI} {name}", use, round(Decimal(row["usd"]).scaleb(6)))

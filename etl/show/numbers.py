@@ -120,7 +120,38 @@ def cost(row: Row, decimals: int) -> str:
     return ("≥ " if row["is_lower_bound"] else "") + dollars(row["cost_usd"], decimals)
 
 
+def list_cost(row: Row, decimals: int) -> str:
+    """Return what a row costs at list price, marked if it is a lower bound."""
+    is_lower_bound = row["is_lower_bound"] or row["list_unpriced_tokens"]
+    listed = {"cost_usd": row["list_cost_usd"], "unpriced_tokens": row["list_unpriced_tokens"]}
+    return cost({**row, **listed, "is_lower_bound": is_lower_bound}, decimals)
+
+
+def saved(row: Row, decimals: int) -> str:
+    """Return what discounts and negotiated rates save."""
+    amount = saving(row)
+    return UNKNOWN if amount is None else dollars(amount, decimals)
+
+
+def saving(row: Row) -> float | None:
+    """Return list cost less cost, None where they do not cover the same tokens."""
+    listed, paid = row["list_cost_usd"], row["cost_usd"]
+    if listed is None or paid is None or row["list_unpriced_tokens"] > row["unpriced_tokens"]:
+        return None
+    return float(round(listed - paid, 9))
+
+
+def differs_from_list(row: Row) -> bool:
+    """Return whether a discount or a negotiated rate changes what a row costs."""
+    return bool(
+        row["list_cost_usd"] != row["cost_usd"]
+        or row["list_unpriced_tokens"] != row["unpriced_tokens"]
+    )
+
+
 def dollars(value: float, decimals: int) -> str:
     """Return US dollars; an amount that would round to 0 is shown as below the smallest."""
+    if value < 0:
+        return f"-{dollars(-value, decimals)}"
     smallest = 10**-decimals
     return f"<${smallest:.{decimals}f}" if 0 < value < smallest else f"${value:,.{decimals}f}"

@@ -28,9 +28,11 @@ from etl.show.numbers import (
     cost,
     coverage,
     dollars,
+    list_cost,
     missing,
     number,
     percent,
+    saved,
     tokens,
     without_price,
 )
@@ -89,6 +91,7 @@ _SHORT_SOURCES = {
 class Report:
     """One report. ``details`` are rows by region and model for the rows' single dimension.
 
+    ``with_list``: the table also has the list cost, and what is saved.
     ``without_price`` names the models that lack a price, and where; ``capacity``: what to say of
     hours that no cost includes.
     """
@@ -99,6 +102,7 @@ class Report:
     total: Row | None
     capacity: str = ""
     details: Sequence[Row] = field(default_factory=list)
+    with_list: bool = False
     without_price: Sequence[str] = ()
 
     @property
@@ -111,7 +115,14 @@ class Report:
         return [detail for detail in self.details if detail[name] == row[name]]
 
 
-def build_report(db: Database, kind: str, filters: Filters, *, breakdown: bool = False) -> Report:
+def build_report(
+    db: Database,
+    kind: str,
+    filters: Filters,
+    *,
+    breakdown: bool = False,
+    with_list: bool = False,
+) -> Report:
     """Read one report from the warehouse."""
     dimensions = KINDS[kind][1]
     totals = usage(db, filters)
@@ -124,6 +135,7 @@ def build_report(db: Database, kind: str, filters: Filters, *, breakdown: bool =
         total=total,
         capacity=numbers.capacity(capacity(db, filters)),
         details=usage(db, filters, by=(*dimensions, "region", "model_id")) if breakdown else [],
+        with_list=with_list,
         without_price=without_price(usage(db, filters, by=("region", "model_id"))) if lacks else (),
     )
 
@@ -209,7 +221,7 @@ def print_table(report: Report, console: Console) -> None:
 
 
 def _fitting_table(report: Report, console: Console) -> tuple[Table, list[str]]:
-    columns = _cost_columns(report.total or {})
+    columns = _cost_columns(report.total or {}, with_list=report.with_list)
     for without in _LAYOUTS:
         table = _cost_table(report, columns, without)
         if (
@@ -279,7 +291,7 @@ def _cost_table(
     return table
 
 
-def _cost_columns(total: Row) -> dict[str, Callable[[Row], str]]:
+def _cost_columns(total: Row, *, with_list: bool) -> dict[str, Callable[[Row], str]]:
     """Return each number's heading and cell; rarer token kinds only if any is known."""
     decimals = 2 if (total.get("cost_usd") or 0) >= 1 else 6
     columns: dict[str, Callable[[Row], str]] = {
@@ -289,6 +301,9 @@ def _cost_columns(total: Row) -> dict[str, Callable[[Row], str]]:
     for kind in TOKENS_ALONE:
         if kind.shown in _ALWAYS or total.get(kind.shown) is not None:
             columns[kind.heading] = partial(_tokens_in, kind.shown)
+    if with_list:
+        columns["List cost"] = lambda row: list_cost(row, decimals)
+        columns["Saved"] = lambda row: saved(row, decimals)
     columns["Cost"] = lambda row: cost(row, decimals)
     columns["Share"] = lambda row: percent(row["cost_usd"], total.get("cost_usd"))
     return columns
@@ -310,6 +325,11 @@ def _notes(report: Report) -> Iterable[Text]:
         yield Text(
             f"{dollars(total['estimated_cost_usd'], 2)} of the cost is estimated: CloudWatch's"
             " totals shared out among the calls without token data."
+        )
+    if report.with_list and (unlisted := total["list_unpriced_tokens"] - total["unpriced_tokens"]):
+        yield Text(
+            f"{tokens(unlisted)} token{'' if unlisted == 1 else 's'} with a negotiated rate"
+            " have no list price: the list cost leaves them out."
         )
     if left_out := missing(total):
         yield Text(f"≥ marks a lower bound: {left_out}.")

@@ -59,6 +59,7 @@ class WarehouseStatus:
     rejects: Sequence[Row]
     unpriced: Sequence[Row]
     operations: Sequence[Row]
+    input_forms: Sequence[Row]
     coverage: Mapping[str, Row]
 
     def since(self, moment: str | None) -> timedelta | None:
@@ -118,6 +119,7 @@ def to_json(status: WarehouseStatus) -> str:
         "rejects": list(status.rejects),
         "unpriced": list(status.unpriced),
         "operations_not_known": list(status.operations),
+        "input_forms": list(status.input_forms),
         "coverage": status.coverage,
     }
     return json_text(answer)
@@ -247,6 +249,7 @@ def _facts(status: WarehouseStatus) -> Iterator[tuple[str, Text]]:
     if status.unpriced:
         yield "", Text(HOW_TO_PRICE)
     yield from _list("Not known yet", [_operation(row) for row in status.operations])
+    yield from _list("Input", list(_input_forms(status.input_forms)))
     recent, everything = status.coverage["last_30_days"], status.coverage["all"]
     yield from _list("Loaded", _loaded(everything))
     if recent != everything:
@@ -340,6 +343,20 @@ def _unpriced(rows: Sequence[Row]) -> list[Text]:
 def _reason(rows: Sequence[Row]) -> str:
     reasons = {row["reason"] for row in rows} - {"no price"}
     return f" ({', '.join(reasons)}, billed by the hour)" if reasons else ""
+
+
+def _input_forms(rows: Sequence[Row]) -> Iterator[Text]:
+    """Yield where cached tokens may be charged twice, and where reports contradict themselves."""
+    for row in rows:
+        whose = f"{row['model_id']}, by {row['token_source']}"
+        if row["cached_tokens"]:
+            yield plain(
+                f"{whose}: the input of {count(row['calls'], 'call')} may contain their cached"
+                f" tokens, so up to {number(row['cached_tokens'])} may be charged twice"
+            )
+        if row["input_contradictions"]:
+            calls = count(row["input_contradictions"], "call")
+            yield plain(f"{whose}: {calls} with more cached tokens than input, which has them")
 
 
 def _operation(row: Row) -> Text:

@@ -187,7 +187,7 @@ class Place:
                 may_repeat = is_repeatable or error.is_undone
                 if attempt == self.account.attempts or not may_repeat:
                     raise
-                self.clock.sleep(_pause(attempt))
+                self.clock.sleep(pause(attempt))
         raise AssertionError("unreachable")
 
     def pages(
@@ -346,7 +346,7 @@ def _fatal(code: str, action: str, where: str) -> SourceError:
     return AccessError(f"{where}: AWS rejected the request ({code})")
 
 
-def _pause(attempt: int) -> float:
+def pause(attempt: int) -> float:
     """Return how long to wait after a failed attempt: longer each time, with jitter."""
     longest = min(_LONGEST_PAUSE, _FIRST_PAUSE * 2 ** (attempt - 1))
     return random.uniform(longest / 2, longest)  # noqa: S311 (no secret)

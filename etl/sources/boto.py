@@ -12,12 +12,15 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     import boto3
+    import botocore.awsrequest
     import botocore.config
     import botocore.credentials
     import botocore.eventstream
     import botocore.exceptions
+    import botocore.httpsession
     import botocore.parsers
     import botocore.session
+    import botocore.utils
     import urllib3.exceptions
 else:
 

@@ -252,11 +252,23 @@ def ensure_schema(db: Database) -> None:
     require_room(plan)
     with (
         long_work(db, plan.title, expected_seconds=plan.seconds or None, can_stop=True) as note,
+        _without_foreign_keys(db),
         transaction(db),
     ):
         # Another process may have upgraded it meanwhile.
         if not is_current(db, wanted):
             _upgrade(db, wanted, note)
+
+
+@contextmanager
+def _without_foreign_keys(db: Database) -> Iterator[None]:
+    """A migration may replace a table that others refer to. Outside a transaction only."""
+    (before,) = db.execute("pragma foreign_keys").fetchone()
+    db.conn.execute("pragma foreign_keys = off")
+    try:
+        yield
+    finally:
+        db.conn.execute(f"pragma foreign_keys = {before}")
 
 
 def is_current(db: Database, wanted: Mapping[str, str]) -> bool:

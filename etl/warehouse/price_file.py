@@ -1,4 +1,4 @@
-"""A CSV file of a user's own rates: every value is checked, and one wrong row refuses the file.
+"""A file of a user's own rates: every value is checked, and one wrong row refuses the file.
 
 A mistake here costs money silently: a rate for a tier that no call uses, or for a misspelled model,
 has no effect, and nothing reports it. So a row is refused, with its line number, if it would never
@@ -9,8 +9,6 @@ if two rates would apply on one day. All problems of a file are reported, not on
 from __future__ import annotations
 
 import codecs
-import csv
-import io
 import re
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -23,9 +21,12 @@ from typing import NamedTuple
 from etl.errors import DataError
 from etl.normalise.model_ids import parse_model_id
 from etl.normalise.token_kinds import PRICE_UNITS
+from etl.warehouse.price_forms import read_csv, read_records
 
-TIERS = ("standard", "batch", "flex", "priority", "latency")
 SCOPES = ("regional", "global")
+
+# A list price is what AWS publishes, a negotiated rate what a contract says instead.
+LIST, NEGOTIATED = CLASSES = ("list", "negotiated")
 
 MAX_PROBLEMS = 20
 
@@ -56,6 +57,7 @@ _THRESHOLDS = (1_000, 100_000_000)
 _FIRST_DAY, _MAX_YEARS = date(2023, 1, 1), 10
 
 _DAY = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}", re.ASCII)
+_DECIMAL = re.compile(r"([0-9]{1,9})(?:\.([0-9]{1,6}))?", re.ASCII)
 
 
 class PriceRow(NamedTuple):
@@ -72,14 +74,22 @@ class PriceRow(NamedTuple):
     effective_to: str | None
     source: str
     checked_on: str
+    rate_class: str = LIST
 
     @property
     def use(self) -> tuple[object, ...]:
         """What can have only one rate on a day."""
-        return self[:6]
+        return (*self[:6], self.rate_class)
 
 
-COLUMNS = PriceRow._fields
+# The columns of our own price list, all of them list prices, and of a user's file.
+COLUMNS = PriceRow._fields[:-1]
+OWN_COLUMNS = (*COLUMNS, "rate_class")
+
+# What a user's file may have instead of usd_per_mtok: dollars, as a decimal number.
+_DOLLARS = "usd_per_million"
+_OPTIONAL = ("effective_to", "rate_class")
+_HEADING = tuple(column for column in COLUMNS if column != "usd_per_mtok")
 
 
 @dataclass(frozen=True)
@@ -115,7 +125,10 @@ def read_prices(
     rows: list[tuple[int, PriceRow]] = []
     problems: list[LineProblem] = []
     try:
-        for line, cells in _records(read_text(file)):
+        text = read_text(file)
+        every = (*OWN_COLUMNS, _DOLLARS)
+        for line, record in read_records(file, text, every, required=_HEADING):
+            cells = _completed(record)
             wrong = list(_wrong(cells, known, today, force_new=force_new))
             problems += [LineProblem(line, text) for text in wrong]
             if not wrong:
@@ -142,48 +155,18 @@ def read_text(file: Path) -> str:
     if len(data) > _MAX_BYTES:
         raise DataError(f"larger than {_MAX_BYTES // 10**6} MB")
     if data.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
-        raise DataError("the encoding is UTF-16; save it as CSV in UTF-8")
+        raise DataError("the encoding is UTF-16; save it in UTF-8")
     try:
         return data.decode("utf-8-sig")
     except UnicodeDecodeError as error:
         line = data.count(b"\n", 0, error.start) + 1
-        raise DataError(f"not UTF-8 (line {line}); save it as CSV in UTF-8") from None
+        raise DataError(f"not UTF-8 (line {line}); save it in UTF-8") from None
 
 
 def parse_prices(text: str) -> Iterator[PriceRow]:
     """Yield the rows of our own price list."""
-    for _, cells in _records(text):
+    for _, cells in read_csv(text, COLUMNS):
         yield parse_row(cells)
-
-
-def _records(text: str) -> Iterator[tuple[int, dict[str, str]]]:
-    """Yield each row's line number and cells. Raises DataError if it is not a price table."""
-    # With newline="", the csv module recognises the line endings of every system.
-    reader = csv.reader(io.StringIO(text, newline=""), strict=True)
-    try:
-        heading = [name.strip() for name in next(reader, [])]
-        _check_heading(heading)
-        for cells in reader:
-            if not cells or not any(map(str.strip, cells)):
-                continue
-            if len(cells) != len(heading):
-                raise DataError(
-                    f"{len(cells)} cells for {len(heading)} columns", line=reader.line_num
-                )
-            yield reader.line_num, dict(zip(heading, map(str.strip, cells), strict=True))
-    except csv.Error as error:
-        raise DataError(f"not valid CSV: {error}", line=reader.line_num) from None
-
-
-def _check_heading(heading: Sequence[str]) -> None:
-    missing = [column for column in COLUMNS if column not in heading]
-    if missing:
-        form = "docs/prices.md and `prices import --help` show the format"
-        raise DataError(f"no column {', '.join(missing)}; {form}")
-    if unknown := [_shown(name) for name in heading if name not in COLUMNS]:
-        raise DataError(f"unknown column {', '.join(unknown[:5])}; remove it")
-    if len(heading) != len(COLUMNS):
-        raise DataError("a column appears twice")
 
 
 def parse_row(cells: Mapping[str, str]) -> PriceRow:
@@ -198,8 +181,15 @@ def parse_row(cells: Mapping[str, str]) -> PriceRow:
     )
 
 
+def _completed(record: Mapping[str, str]) -> dict[str, str]:
+    """Return all cells of a row; those that it lacks are empty."""
+    cells = dict.fromkeys((*OWN_COLUMNS, _DOLLARS), "") | dict(record)
+    cells["rate_class"] = cells["rate_class"] or NEGOTIATED
+    return cells
+
+
 def _wrong(
-    cells: Mapping[str, str], known: KnownValues, today: date, *, force_new: bool
+    cells: dict[str, str], known: KnownValues, today: date, *, force_new: bool
 ) -> Iterator[str]:
     """Yield every problem of a row."""
     for column, cell in cells.items():
@@ -209,9 +199,12 @@ def _wrong(
                 " characters"
             )
             return
+    for problem in _wrong_form_of_rate(cells):
+        yield problem
+        return
     for column in COLUMNS:
-        if not cells[column] and column != "effective_to":
-            yield f"no {column}"
+        if not cells[column] and column not in _OPTIONAL:
+            yield f"no {column}" + (f" or {_DOLLARS}" if column == "usd_per_mtok" else "")
             return
     yield from _wrong_model(cells["model_id"], known.models, force_new=force_new)
     if cells["region"] != "*":
@@ -220,6 +213,7 @@ def _wrong(
     yield from _wrong_word("service_tier", cells["service_tier"], known.tiers)
     yield from _wrong_word("token_kind", cells["token_kind"], PRICE_UNITS)
     yield from _wrong_threshold(cells["min_input_tokens"])
+    yield from _wrong_word("rate_class", cells["rate_class"], CLASSES)
     yield from _wrong_rate(cells, known)
     yield from _wrong_days(cells, today)
 
@@ -258,6 +252,22 @@ def _wrong_threshold(text: str) -> Iterator[str]:
         yield (
             f"min_input_tokens {_shown(text)}: use 0, or a whole number of tokens from {least:,} to"
             f" {most:,}, such as 200000"
+        )
+
+
+def _wrong_form_of_rate(cells: dict[str, str]) -> Iterator[str]:
+    """Yield what is wrong with usd_per_million; otherwise it becomes usd_per_mtok."""
+    dollars = cells.pop(_DOLLARS)
+    if not dollars:
+        return
+    if cells["usd_per_mtok"]:
+        yield f"usd_per_mtok and {_DOLLARS}: keep one of them"
+    elif found := _DECIMAL.fullmatch(dollars):
+        cells["usd_per_mtok"] = str(int(found[1] + (found[2] or "").ljust(6, "0")))
+    else:
+        yield (
+            f"{_DOLLARS} {_shown(dollars)} is not a number of dollars such as 3.30, with six"
+            " decimals at most"
         )
 
 

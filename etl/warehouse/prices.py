@@ -14,11 +14,12 @@ from pathlib import Path
 from sqlite_utils import Database
 
 from etl import resources
+from etl.normalise.discounts import TIERS
 from etl.normalise.model_ids import model_aliases, price_model_ids
 from etl.warehouse.long_work import long_work
 from etl.warehouse.price_file import (
     COLUMNS,
-    TIERS,
+    OWN_COLUMNS,
     KnownValues,
     PriceRow,
     parse_prices,
@@ -62,7 +63,7 @@ def import_prices(
     today: date | None = None,
     force_new: bool = False,
 ) -> int:
-    """Add a user's own rates from a CSV in the format of the seed; return how many.
+    """Add a user's own rates from a CSV, YAML or TOML file; return how many.
 
     A rate with the same key replaces the one imported before. ``regions`` are known regions in
     addition to those with prices or calls; ``force_new`` accepts unknown models. Raises DataError,
@@ -80,6 +81,12 @@ def store_overrides(db: Database, rows: Iterable[PriceRow]) -> None:
     """Write a user's rates, and price the affected days again."""
     with db.atomic():
         _insert(db, rows, origin="import")
+        renew_prices(db)
+
+
+def renew_prices(db: Database) -> None:
+    """Apply changed rows of ``prices``: price the affected days again."""
+    with db.atomic():
         _ensure_context_bands(db)
         renew_costs(db)
 
@@ -113,7 +120,7 @@ def _known(db: Database, regions: Collection[str]) -> KnownValues:
 
 
 def _overrides(db: Database) -> list[PriceRow]:
-    columns = ", ".join(COLUMNS)
+    columns = ", ".join(OWN_COLUMNS)
     return [
         PriceRow(*row)
         for row in db.execute(
@@ -123,10 +130,9 @@ def _overrides(db: Database) -> list[PriceRow]:
 
 
 def rates(db: Database) -> list[dict[str, object]]:
-    """Return every rate of the price table that no correction replaced, with ``origin``."""
-    return list(
-        db.query(f"select {', '.join(COLUMNS)}, origin from prices where corrected_on is null")
-    )
+    """Return every rate that no correction replaced, with ``rate_class`` and ``origin``."""
+    columns = ", ".join((*OWN_COLUMNS, "origin"))
+    return list(db.query(f"select {columns} from prices where corrected_on is null"))
 
 
 def rates_by_origin(db: Database) -> list[list[PriceRow]]:
@@ -141,8 +147,8 @@ def rates_by_origin(db: Database) -> list[list[PriceRow]]:
 
 
 def _insert(db: Database, rows: Iterable[tuple[object, ...]], *, origin: str) -> None:
-    names = ", ".join(COLUMNS)
-    marks = ", ".join("?" * len(COLUMNS))
+    names = ", ".join(OWN_COLUMNS)
+    marks = ", ".join("?" * len(OWN_COLUMNS))
     db.conn.executemany(
         f"insert or replace into prices ({names}, origin) values ({marks}, '{origin}')",
         rows,
@@ -160,13 +166,16 @@ def _ensure_context_bands(db: Database) -> None:
 
 
 def list_prices(db: Database, model: str | None = None) -> Iterator[tuple[object, ...]]:
-    """Yield the rates as ``COLUMNS``; for each model, imported rates follow list prices.
+    """Yield the rates as ``OWN_COLUMNS``; for each model, imported rates follow list prices.
 
-    Leaves out a list price if a rate for the same use and the same first day was imported.
+    ``rate_class`` is empty for a price that was not imported, so that a copy of it becomes a
+    negotiated rate unless it says otherwise. Leaves out such a price if a rate for the same use and
+    the same first day was imported.
     """
     same = " and ".join(f"own.{column} = listed.{column}" for column in (*COLUMNS[:6], COLUMNS[7]))
     yield from db.execute(
-        f"select {', '.join(COLUMNS)} from prices as listed where instr(model_id, ?) > 0"
+        f"select {', '.join(COLUMNS)}, iif(origin = 'import', rate_class, '') from prices as listed"
+        " where instr(model_id, ?) > 0"
         " and corrected_on is null"
         " and (origin = 'import' or not exists"
         f" (select 1 from prices as own where own.origin = 'import' and {same}))"

@@ -26,8 +26,8 @@ Sized for ten million events on one machine; the figures are in docs/performance
 - **Rates are looked up by** ``rate_keys``, the few combinations of model, region, service tier and
   context size that occur. A price change rebuilds no sums, only the priced days of the rate keys
   that it affects.
-- **No table stores the current time** except ``sync_runs`` and ``dropped_calls``: loading the same
-  input twice, or half of it twice, results in the same rows.
+- **No table stores the current time** except ``sync_runs``, ``dropped_calls`` and
+  ``price_list_reads``: loading the same input twice, or half of it twice, results in the same rows.
 """
 
 from __future__ import annotations
@@ -1080,8 +1080,8 @@ def m021_add_price_origins(db: Database) -> None:
 
 
 @migrations()
-@takes()
-def m023_add_input_forms(db: Database) -> None:
+@takes(seconds=1, per="usage_daily")
+def m022_add_input_forms(db: Database) -> None:
     """Whether a model's input contains its cached tokens, by the source that reports it."""
     for table in ("tokens", "cloudtrail_tokens", "token_reports", "corrections", "pending_tokens"):
         # The sources of the input and the cache counts, a bit each; NULL: token_source_key alone.
@@ -1093,6 +1093,10 @@ def m023_add_input_forms(db: Database) -> None:
         )
         # How much of the known input CloudWatch's cache totals say is from the cache.
         db.execute(f"alter table {table} add column estimated_cached_input_tokens integer")
+    db.execute(
+        "create index usage_daily_with_contradictions on usage_daily (day)"
+        " where input_contradictions > 0"
+    )
     _execute(
         db,
         """
@@ -1124,8 +1128,136 @@ def m023_add_input_forms(db: Database) -> None:
 
 
 @migrations()
+@takes(seconds=1, per="usage_hourly")
+def m023_add_search_units(db: Database) -> None:
+    """Search units, in which rerankers are billed. Nothing is known about the calls so far."""
+    reported = ("tokens", "cloudtrail_tokens", "token_reports", "corrections", "pending_tokens")
+    for table in reported:
+        db.execute(f"alter table {table} add column search_units integer")
+    for table in ("usage_hourly", "usage_daily"):
+        for column in ("search_units", "search_unknown_calls"):
+            db.execute(f"alter table {table} add column {column} integer not null default 0")
+        db.execute(f"alter table {table} add column estimated_search_units integer")
+        db.execute(f"update {table} set search_unknown_calls = calls")
+    for table in _COSTS:
+        db.execute(f"alter table {table} add column search_units integer")
+    db.execute("alter table priced_rates add column search_unit_rate integer")
+
+
+@migrations()
+# Every row of the priced days gets two figures, and is computed again if rates were imported.
+@takes(seconds=75, megabytes=500, per="usage_daily")
+def m024_add_discounts(db: Database) -> None:
+    """Discounts, and what the priced days cost at list price.
+
+    Rates that were imported so far are what a file without ``rate_class`` means: negotiated. Days
+    are priced again if there are any. Otherwise all costs are at list price.
+    """
+    _execute(
+        db,
+        """
+        -- The discounts of the configuration; the first that matches is used. Conditions: JSON
+        -- arrays of patterns with * and ?, NULL = any. percent: a decimal number, as it was given.
+        -- kept_millionths: what it leaves of a price, in millionths.
+        create table discounts (
+            discount_number integer primary key,
+            models text check (models is null or json_valid(models)),
+            regions text check (regions is null or json_valid(regions)),
+            accounts text check (accounts is null or json_valid(accounts)),
+            tiers text check (tiers is null or json_valid(tiers)),
+            kinds text check (kinds is null or json_valid(kinds)),
+            percent text not null,
+            kept_millionths integer not null check (kept_millionths between 0 and 1000000),
+            effective_from text not null,
+            effective_to text check (effective_to > effective_from)
+        ) strict;
+
+        create index prices_negotiated on prices (rate_class) where rate_class = 'negotiated';
+
+        -- The group of each account that a discount names; see int_account_discounts. All others
+        -- are in group 0.
+        create table account_discounts (
+            account_key integer primary key references accounts (account_key),
+            discount_group integer not null
+        ) strict;
+    """,
+    )
+    _add_list_rates(db)
+    for table in _COSTS:
+        db.execute(f"alter table {table} add column list_cost_picodollars any")
+        db.execute(
+            f"alter table {table} add column list_unpriced_tokens integer not null default 0"
+        )
+        db.execute(
+            f"update {table} set list_cost_picodollars = cost_picodollars,"
+            " list_unpriced_tokens = unpriced_tokens"
+        )
+    db.execute("update prices set rate_class = 'negotiated' where origin = 'import'")
+    db.execute(
+        "insert or ignore into stale_rate_keys select rate_key from rate_keys"
+        " where exists (select 1 from prices where origin = 'import')"
+    )
+
+
+@migrations()
 @takes()
-def m027_create_provisioned_throughputs(db: Database) -> None:
+def m025_create_price_list(db: Database) -> None:
+    """What the versions of AWS's Price List say, from which the rates of that origin follow."""
+    _execute(
+        db,
+        """
+        -- Each version of an offer file that was read, by service and region.
+        create table price_list_versions (
+            version_key integer primary key,
+            service_code text not null,
+            region text not null,
+            version text not null,
+            published_at text not null,
+            unique (service_code, region, version)
+        ) strict;
+
+        -- Where a version differs from the one before it, of the same service and region.
+        -- state: listed (at usd_per_mtok), unclear (listed without exactly one price) or absent.
+        create table price_list_changes (
+            model_id text not null,
+            scope text not null,
+            service_tier text not null,
+            token_kind text not null,
+            min_input_tokens integer not null,
+            version_key integer not null references price_list_versions (version_key),
+            state text not null check (state in ('listed', 'unclear', 'absent')),
+            usd_per_mtok integer check ((usd_per_mtok is not null) = (state = 'listed')),
+            usage_type text not null,
+            primary key (model_id, scope, service_tier, token_kind, min_input_tokens, version_key)
+        ) strict, without rowid;
+
+        create index price_list_changes_by_version on price_list_changes (version_key);
+
+        -- Changes that a user accepted. usd_per_mtok: -1 for a price that is no longer listed.
+        create table price_list_accepted (
+            region text not null,
+            model_id text not null,
+            scope text not null,
+            service_tier text not null,
+            token_kind text not null,
+            min_input_tokens integer not null,
+            usd_per_mtok integer not null,
+            primary key (region, model_id, scope, service_tier, token_kind, min_input_tokens,
+                usd_per_mtok)
+        ) strict, without rowid;
+
+        -- The last time that it was read from AWS: one row.
+        create table price_list_reads (
+            read_at text primary key,
+            outcome text not null check (outcome in ('done', 'incomplete'))
+        ) strict, without rowid;
+    """,
+    )
+
+
+@migrations()
+@takes()
+def m026_create_provisioned_throughputs(db: Database) -> None:
     """Capacity that is paid by the hour, as Bedrock listed it from time to time."""
     _execute(
         db,
@@ -1149,6 +1281,59 @@ def m027_create_provisioned_throughputs(db: Database) -> None:
             modified_at text not null,
             primary key (provisioned_model_arn, seen_from)
         ) strict, without rowid;
+    """,
+    )
+
+
+def _add_list_rates(db: Database) -> None:
+    """Key the rates of the priced days by group of accounts as well, and add list rates."""
+    rates = [column.name for column in db["priced_rates"].columns if column.name.endswith("_rate")]
+    old = f"rate_key, valid_from, valid_to, {', '.join(rates)}"
+    listed = [f"{rate.removesuffix('_rate')}_list_rate" for rate in rates]
+    db.execute("alter table priced_rates rename to old_rates")
+    db.execute(
+        # The key first: SQLite 3.40 finds damage where there is none if it is not.
+        "create table priced_rates (rate_key integer not null references rate_keys (rate_key),"
+        " discount_group integer not null default 0, valid_from text not null,"
+        " valid_to text not null,"
+        f" {', '.join(f'{rate} integer' for rate in (*rates, *listed))},"
+        " primary key (rate_key, discount_group, valid_from)) strict, without rowid"
+    )
+    db.execute(
+        f"insert into priced_rates ({old}, {', '.join(listed)})"
+        f" select {old}, {', '.join(rates)} from old_rates"
+    )
+    db.execute("drop table old_rates")
+
+
+@migrations()
+@takes()
+def m027_add_variants(db: Database) -> None:
+    """The variant of a call's images, where the price depends on it: 1024x1024_premium."""
+    for table in ("tokens", "cloudtrail_tokens", "token_reports", "corrections", "pending_tokens"):
+        db.execute(f"alter table {table} add column variant text")
+    _execute(
+        db,
+        """
+        create temp table old_rate_keys as select * from rate_keys;
+        drop table rate_keys;
+
+        -- min_input_tokens: the largest threshold of any price that the request's input exceeds.
+        -- variant: of the images; empty where there are none, or their size is unknown.
+        create table rate_keys (
+            rate_key integer primary key,
+            model_key integer not null references models (model_key),
+            region_key integer not null references regions (region_key),
+            service_tier text not null,
+            min_input_tokens integer not null,
+            variant text not null default '',
+            unique (model_key, region_key, service_tier, min_input_tokens, variant)
+        ) strict;
+
+        insert into rate_keys (rate_key, model_key, region_key, service_tier, min_input_tokens)
+        select rate_key, model_key, region_key, service_tier, min_input_tokens from old_rate_keys;
+
+        drop table old_rate_keys;
     """,
     )
 

@@ -19,7 +19,8 @@ from etl.warehouse.visitor_sql.authorizer import SECRET_TABLES
 _TABLES = (
     *("models", "model_price_ids", "inference_profiles", "foundation_models"),
     *("input_forms", "model_input_forms"),
-    *("prices", "context_bands", "attribution_rules", "user_aliases", "project_names", "projects"),
+    *("prices", "context_bands", "discounts"),
+    *("attribution_rules", "user_aliases", "project_names", "projects"),
     *SECRET_TABLES,
 )
 

@@ -276,6 +276,7 @@ def _totals(view: View, total: Sequence[Row], before: Sequence[Row]) -> dict[str
     return {
         "total": row,
         "lacks": numbers.missing(row) if row else "",
+        "shows_list": numbers.differs_from_list(row) if row else False,
         "all_tokens": _all_tokens(row) if row else None,
         "change": _change(view, row, before[0] if before else None),
         "decimals": 2 if row and (row["cost_usd"] or 0) >= 1 else 6,

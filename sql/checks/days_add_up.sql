@@ -2,7 +2,7 @@
 -- Each row is a day, account and data source where usage_cost_daily and usage_cost
 -- differ.
 {% set compared = ['calls', 'failed_calls'] + columns.shown_tokens
-    + ['cost_picodollars'] + columns.left_out %}
+    + ['cost_picodollars'] + columns.at_list_price + columns.left_out %}
 with both_sides as (
     select
         day,

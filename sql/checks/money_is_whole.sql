@@ -9,9 +9,10 @@ select
     model_id,
     user_name,
     application,
-    cost_picodollars
+    cost_picodollars,
+    list_cost_picodollars
 from usage_cost
-where typeof(cost_picodollars) = 'real'
+where 'real' in (typeof(cost_picodollars), typeof(list_cost_picodollars))
 union all
 select
     day as period,
@@ -20,6 +21,7 @@ select
     model_id,
     null as user_name,
     null as application,
-    cost_picodollars
+    cost_picodollars,
+    list_cost_picodollars
 from daily_costs_by_model
-where typeof(cost_picodollars) = 'real'
+where 'real' in (typeof(cost_picodollars), typeof(list_cost_picodollars))

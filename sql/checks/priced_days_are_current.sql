@@ -12,7 +12,7 @@ with usage as (
         *,
         data_source like 'Actual%' as is_actual,
         data_source = 'CloudWatch (Estimated)' as is_estimated,
-        calls > 0 or list_cost_picodollars > 0 or unpriced_tokens > 0 as tells,
+        calls > 0 or cost_picodollars > 0 or unpriced_tokens > 0 as tells,
         {{ columns.each(columns.shown_tokens, 'coalesce({}, 0)', '\n+ ') }} as tokens
     from int_usage_daily_priced
 ),
@@ -32,14 +32,15 @@ recomputed as (
         sum(calls_without_tokens) as calls_without_tokens,
         sum(unpriced_calls) as unpriced_calls,
         sum(unpriced_tokens) as unpriced_tokens,
+        sum(list_unpriced_tokens) as list_unpriced_tokens,
         {{ columns.each(columns.shown, 'sum({0}) as {0}') }},
         sum(tokens) filter (where is_actual) as actual_tokens,
         sum(tokens) filter (where is_estimated) as estimated_tokens,
-        sum(list_cost_picodollars) as cost_picodollars,
-        sum(list_cost_picodollars) filter (where is_actual)
-            as actual_cost_picodollars,
-        sum(list_cost_picodollars) filter (where is_estimated)
+        sum(cost_picodollars) as cost_picodollars,
+        sum(cost_picodollars) filter (where is_actual) as actual_cost_picodollars,
+        sum(cost_picodollars) filter (where is_estimated)
             as estimated_cost_picodollars,
+        sum(list_cost_picodollars) as list_cost_picodollars,
         case
             when count(distinct iif(tells, data_source, null)) > 1 then 'Mixed'
             else coalesce(max(iif(tells, data_source, null)), max(data_source))
@@ -67,12 +68,14 @@ stored as (
         calls_without_tokens,
         unpriced_calls,
         unpriced_tokens,
+        list_unpriced_tokens,
         {{ columns.each(columns.shown) }},
         actual_tokens,
         estimated_tokens,
         cost_picodollars,
         actual_cost_picodollars,
         estimated_cost_picodollars,
+        list_cost_picodollars,
         data_source
     from {{ table }}
 {% if not loop.last %}

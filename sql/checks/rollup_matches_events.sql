@@ -23,6 +23,7 @@ recomputed as (
             and rate_keys.region_key = usage.region_key
             and rate_keys.service_tier = usage.service_tier
             and rate_keys.min_input_tokens = usage.min_input_tokens
+            and rate_keys.variant = usage.variant
     where usage.hour >= (select kept_from from kept)
 ),
 

@@ -1,7 +1,7 @@
 -- What is left of CloudWatch's cached tokens after the known ones?
--- Grain: as int_metric_known, for the kinds of cached tokens. surplus_input: by how much
--- the known input exceeds CloudWatch's, both without cached tokens, as far as they are
--- known; NULL where it is unknown what CloudWatch's input contains.
+-- Grain: as int_metric_known, for the kinds of cached tokens. surplus_input: by how
+-- much the known input exceeds CloudWatch's, both without cached tokens, as far as they
+-- are known; NULL where it is unknown what CloudWatch's input contains.
 with together as (
     select
         *,

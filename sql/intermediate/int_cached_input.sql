@@ -3,9 +3,9 @@
 -- CloudWatch's cached tokens. cached_tokens leave the row's input, or would be charged
 -- twice.
 
--- First each row's own share, as far as its input goes. More leaves the largest inputs of
--- that hour and CloudWatch model where they are still more than CloudWatch counted; or,
--- where that is unknown, by how much a share exceeds its row's input.
+-- First each row's own share, as far as its input goes. More leaves the largest inputs
+-- of that hour and CloudWatch model where they are still more than CloudWatch counted;
+-- or, where that is unknown, by how much a share exceeds its row's input.
 {{ estimates.shares('int_cache_residuals', ['surplus_input']) }},
 
 by_row as (

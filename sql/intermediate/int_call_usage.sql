@@ -11,6 +11,7 @@ with usage as (
         coalesce(tokens.token_source_key, 0) as token_source_key,
         coalesce(tokens.service_tier, events.service_tier, 'standard') as billed_tier,
         {{ columns.each(columns.counts, 'tokens.{}') }},
+        coalesce(tokens.variant, '') as variant,
         {{ tokens.of_cache('tokens', 'forms') }}
     from events
     left join tokens
@@ -30,6 +31,7 @@ select
     token_source_key,
     billed_tier as service_tier,
     {{ tokens.context_band('usage') }} as min_input_tokens,
+    variant,
     error_code_key is null as calls,
     error_code_key is not null as failed_calls,
     {{ tokens.counted('usage', 'error_code_key') }},

@@ -1,25 +1,29 @@
 -- What does a token cost, by model, region, tier and context size?
 -- Grain: rate key x period of unchanged rates [valid_from, valid_to), UTC days.
--- Units: *_rate = pico-dollars per token (or image); NULL where there is no price.
+-- Units: *_rate = pico-dollars per token (or image) before discounts; NULL where there
+-- is no price. *_list_rate leaves out negotiated rates, which come before all others.
 
 -- Each kind is looked up separately. A user's own rate comes before AWS's Price List,
 -- and that before this release's prices: the names of the origins are in that order.
 -- Then the exact model id comes before looser ones, the exact region before '*' (any
 -- commercial region), the highest context threshold exceeded before lower ones. A price
 -- of another scope, tier or kind never applies, but for the ordinary cache write: that
--- of a model without a 5-minute rate has its 30-minute one.
+-- of a model without a 5-minute rate has its 30-minute one, and images, whose price is
+-- that of their size and quality before one for any.
 with candidates as (
     select
         rate_keys.rate_key,
         prices.*,
         model_price_ids.match_rank,
         case prices.token_kind
+            when 'image_' || rate_keys.variant then 'image'
 {% for other, price, turn in columns.other_prices %}
             when '{{ other }}' then '{{ price }}'
 {% endfor %}
             else prices.token_kind
         end as counted_as,
         case prices.token_kind
+            when 'image_' || rate_keys.variant then -1
 {% for other, price, turn in columns.other_prices %}
             when '{{ other }}' then {{ turn }}
 {% endfor %}
@@ -75,11 +79,16 @@ ranked as (
         candidates.counted_as as token_kind,
         candidates.usd_per_mtok,
         candidates.price_id,
+        candidates.rate_class,
         row_number() over (
-            partition by periods.rate_key, periods.valid_from, candidates.counted_as
+            partition by
+                periods.rate_key,
+                periods.valid_from,
+                candidates.counted_as,
+                candidates.rate_class
             order by
-                candidates.turn,
                 candidates.origin,
+                candidates.turn,
                 candidates.match_rank,
                 candidates.is_any_region,
                 candidates.min_input_tokens desc,
@@ -97,22 +106,43 @@ ranked as (
             )
 ),
 
-final as (
+chosen as (
     select
         rate_key,
         valid_from,
         coalesce(valid_to, '9999-12-31') as valid_to,
+{% for class in ('list', 'negotiated') %}
 {% for price in columns.priced_kinds %}
-        max(case when token_kind = '{{ price }}' then usd_per_mtok end)
-            as {{ price }}_rate,
+        max(usd_per_mtok)
+        filter (where token_kind = '{{ price }}' and rate_class = '{{ class }}')
+            as {{ price }}_{{ class }}_rate,
+        max(price_id)
+        filter (where token_kind = '{{ price }}' and rate_class = '{{ class }}')
+            as {{ price }}_{{ class }}_price_id{{ ',' if not loop.last }}
 {% endfor %}
-{% for price in columns.priced_kinds %}
-        max(case when token_kind = '{{ price }}' then price_id end)
-            as {{ price }}_price_id{{ ',' if not loop.last }}
+        {{- ',' if not loop.last }}
 {% endfor %}
     from ranked
     where choice = 1
     group by rate_key, valid_from, valid_to
+),
+
+final as (
+    select
+        rate_key,
+        valid_from,
+        valid_to,
+{% for price in columns.priced_kinds %}
+        coalesce({{ price }}_negotiated_rate, {{ price }}_list_rate)
+            as {{ price }}_rate,
+{% endfor %}
+        {{ columns.each(columns.priced_kinds, '{}_list_rate') }},
+{% for price in columns.priced_kinds %}
+        coalesce({{ price }}_negotiated_price_id, {{ price }}_list_price_id)
+            as {{ price }}_price_id,
+{% endfor %}
+        {{ columns.each(columns.priced_kinds, '{}_list_price_id') }}
+    from chosen
 )
 
 select * from final

@@ -1,59 +1,67 @@
 -- How much of each kind has no price, day by day?
--- Grain: rate key x kind as prices name it x day. Units: calls; tokens (or images).
--- token_kind is NULL for calls without any count, of a model without any price. calls
--- are those of the rows of usage_daily that have the kind.
+-- Grain: rate key x kind as prices name it x day. Units: calls; tokens, images, others.
+-- token_kind is NULL where nothing is counted, for a model without any price. calls are
+-- all successful calls of the day; for cache writes, those of users who have some.
 
--- The priced days show which models lack a price; only the usage of those is read, with
--- the rates that it was priced with.
+-- The priced days have one row for all users. Only kinds of cache write share a column
+-- there: for those the usage of the day is read.
 with unpriced as materialized (
     select
-        usage.*,
-        rates.rate_key is null
-        or not {{ tokens.is_any(columns.priced_kinds, 'rates.{}_rate') }} as is_unpriced,
+        priced.*,
         {{ columns.each(columns.priced_kinds, 'rates.{}_rate') }}
-    from (
-        select distinct
-            day,
-            account_key,
-            rate_key
-        from priced_daily_by_model
-        where unpriced_calls > 0 or unpriced_tokens > 0
-    ) as priced
-    cross join int_usage_daily as usage
-        on
-            usage.day = priced.day
-            and usage.account_key = priced.account_key
-            and usage.rate_key = priced.rate_key
+    from priced_daily_by_model as priced
     left join priced_rates as rates
         on
-            rates.rate_key = usage.rate_key
-            and usage.day >= rates.valid_from
-            and usage.day < rates.valid_to
+            rates.rate_key = priced.rate_key
+            and rates.discount_group = {{ rates.group_of('priced.account_key') }}
+            and priced.day >= rates.valid_from
+            and priced.day < rates.valid_to
+    where priced.unpriced_calls > 0 or priced.unpriced_tokens > 0
 ),
 
 counts as (
-{% for count, price in columns.priced_counts %}
+{% for kind in columns.kinds %}
+{% for count in kind.counts %}
+{% if kind.counts | length == 1 %}
     select
         rate_key,
         day,
-        '{{ price }}' as token_kind,
+        '{{ count.price }}' as token_kind,
         calls,
-        {{ count }} as tokens
+        {{ kind.shown }} as tokens
     from unpriced
-    where {{ count }} > 0 and {{ price }}_rate is null
+    where {{ kind.shown }} > 0 and {{ count.price }}_rate is null
+{% else %}
+    select
+        unpriced.rate_key,
+        unpriced.day,
+        '{{ count.price }}' as token_kind,
+        usage.calls,
+        usage.{{ count.column }} as tokens
+    from unpriced
+    cross join int_usage_daily as usage
+        on
+            usage.day = unpriced.day
+            and usage.account_key = unpriced.account_key
+            and usage.rate_key = unpriced.rate_key
+    where
+        unpriced.{{ kind.shown }} > 0
+        and unpriced.{{ count.price }}_rate is null
+        and usage.{{ count.column }} > 0
+{% endif %}
     union all
+{% endfor %}
 {% endfor %}
     select
         rate_key,
         day,
         null as token_kind,
-        calls,
+        unpriced_calls as calls,
         null as tokens
     from unpriced
     where
-        is_unpriced
-        and calls > 0
-        and {{ columns.each(columns.counts, 'coalesce({}, 0)', '\n+ ') }} = 0
+        unpriced_calls > 0
+        and {{ columns.each(columns.shown, 'coalesce({}, 0)', '\n+ ') }} = 0
 ),
 
 final as (

@@ -27,6 +27,7 @@ select
     coalesce(token_source_key, 0) as token_source_key,
     coalesce(token_tier, service_tier, 'standard') as service_tier,
     {{ tokens.context_band('usage') }} as min_input_tokens,
+    coalesce(variant, '') as variant,
     error_code_key is null as calls,
     error_code_key is not null as failed_calls,
     {{ tokens.counted('usage', 'error_code_key') }}

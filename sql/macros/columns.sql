@@ -53,6 +53,9 @@
 -- What a cost leaves out: usage without a price or without tokens.
 {% set left_out = ['unpriced_calls', 'unpriced_tokens', 'calls_without_tokens'] %}
 
+-- What usage costs without discounts and negotiated rates, and what that leaves out.
+{% set at_list_price = ['list_cost_picodollars', 'list_unpriced_tokens'] %}
+
 -- A count of a rollup, without what the estimated cached tokens take from it.
 {% macro counted(count, pattern='{}') -%}
 {{ pattern.format(count) }}

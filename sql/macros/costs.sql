@@ -5,9 +5,10 @@
 {% import 'macros/money' as money %}
 
 {% macro units() %}
--- Units: tokens; USD at list price, summed exactly. Tokens are NULL where none are
--- known. cost_usd is a lower bound where is_lower_bound is 1: it leaves out
--- unpriced_calls, unpriced_tokens and calls_without_tokens.
+-- Units: tokens; USD, summed exactly. Tokens are NULL where none are known. cost_usd is
+-- a lower bound where is_lower_bound is 1: it leaves out unpriced_calls,
+-- unpriced_tokens and calls_without_tokens. list_cost_usd is without discounts and
+-- negotiated rates; it leaves out list_unpriced_tokens.
 {% endmacro %}
 
 -- The columns of a sum of daily costs.
@@ -18,6 +19,7 @@ sum(failed_calls) as failed_calls,
 {% endmacro %}
 
 {% macro amounts() %}
+{{ money.list_dollars() }} as list_cost_usd,
 {{ money.dollars('cost_picodollars') }} as cost_usd,
 {{ money.dollars('actual_cost_picodollars') }} as actual_cost_usd,
 {{ money.dollars('estimated_cost_picodollars') }} as estimated_cost_usd
@@ -26,6 +28,7 @@ sum(failed_calls) as failed_calls,
 {% macro completeness() %}
 sum(unpriced_calls) as unpriced_calls,
 sum(unpriced_tokens) as unpriced_tokens,
+{{ money.list_unpriced() }} as list_unpriced_tokens,
 sum(calls_without_tokens) as calls_without_tokens,
 sum(unpriced_calls) + sum(unpriced_tokens) + sum(calls_without_tokens) > 0
     as is_lower_bound,
@@ -103,8 +106,9 @@ sum(unpriced_tokens) as unpriced_tokens,
 {% endmacro %}
 
 {% macro daily_units() %}
--- Units: tokens; USD at list price. Tokens are NULL where none are known, costs where
--- nothing has a price. A cost is a lower bound where is_lower_bound is 1.
+-- Units: tokens; USD. Tokens are NULL where none are known, costs where nothing has a
+-- price. A cost is a lower bound where is_lower_bound is 1. list_cost_usd is without
+-- discounts and negotiated rates; it leaves out list_unpriced_tokens.
 {% endmacro %}
 
 -- The figures of a day, from one of the tables of priced days.
@@ -114,14 +118,17 @@ costs.failed_calls,
 {{ columns.each(columns.shown, 'costs.{}') }},
 costs.actual_tokens,
 costs.estimated_tokens,
+costs.list_cost_picodollars / 1e12 as list_cost_usd,
 costs.cost_picodollars / 1e12 as cost_usd,
 costs.actual_cost_picodollars / 1e12 as actual_cost_usd,
 costs.estimated_cost_picodollars / 1e12 as estimated_cost_usd,
+costs.list_cost_picodollars,
 costs.cost_picodollars,
 costs.actual_cost_picodollars,
 costs.estimated_cost_picodollars,
 costs.unpriced_calls,
 costs.unpriced_tokens,
+costs.list_unpriced_tokens,
 costs.calls_with_tokens,
 costs.calls_without_tokens,
 costs.unpriced_calls + costs.unpriced_tokens + costs.calls_without_tokens > 0

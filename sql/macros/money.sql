@@ -1,6 +1,8 @@
 -- Amounts are whole pico-dollars. SQLite can sum no more than nine million dollars of
 -- them in one integer, so a sum has two parts.
 
+{% import 'macros/rates' as rates %}
+
 {% macro dollars(column) %}
 round(
     (
@@ -8,6 +10,31 @@ round(
         + sum({{ column }} % 1000000) / 1e6
     ) / 1e6,
     9
+)
+{% endmacro %}
+
+-- The same at list price, which is summed only if it may differ.
+{% macro list_dollars() %}
+iif(
+    {{ rates.may_differ() }},
+    round(
+        (
+            sum(list_cost_picodollars / 1000000)
+            filter (where {{ rates.may_differ() }})
+            + sum(list_cost_picodollars % 1000000)
+            filter (where {{ rates.may_differ() }}) / 1e6
+        ) / 1e6,
+        9
+    ),
+    {{ dollars('cost_picodollars') }}
+)
+{% endmacro %}
+
+{% macro list_unpriced() %}
+iif(
+    {{ rates.may_differ() }},
+    sum(list_unpriced_tokens) filter (where {{ rates.may_differ() }}),
+    sum(unpriced_tokens)
 )
 {% endmacro %}
 

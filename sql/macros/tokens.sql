@@ -37,10 +37,12 @@ end
 -- The size of the request, which may decide its price: the largest threshold that it
 -- exceeds. Nearly every request is below all of them even with its cached tokens counted
 -- twice, so that is checked first.
-{% macro context_band(call) %}
+{% macro context_band(call, has_cached=true) %}
 case
     when
-        coalesce({{ call }}.input_tokens, 0) + {{ call }}.cached_tokens
+        coalesce({{ call }}.input_tokens, 0)
+        {%- if has_cached %} + {{ call }}.cached_tokens{% endif %}
+
         <= (
             select coalesce(min(min_input_tokens), 0)
             from context_bands
@@ -53,11 +55,13 @@ case
             where
                 context_bands.min_input_tokens
                 < coalesce({{ call }}.input_tokens, 0)
+{% if has_cached %}
                 + iif(
                     {{ contains_cached(call) }},
                     0,
                     {{ call }}.cached_tokens
                 )
+{% endif %}
         ),
         0
     )
@@ -66,13 +70,17 @@ end
 
 -- What a call uses, which kinds a successful call does not report, and whether its gross
 -- input is less than the cached tokens that should be in it.
-{% macro counted(call, error_code_key) %}
+{% macro counted(call, error_code_key, has_cached=true) %}
+{% if has_cached %}
 {{ call }}.input_tokens
 - iif(
     {{ contains_cached(call) }},
     {{ call }}.cached_tokens,
     0
 ) as input_tokens,
+{% else %}
+{{ call }}.input_tokens,
+{% endif %}
 {{ columns.each(columns.counts[1:], call ~ '.{}') }},
 {% for kind in columns.kinds %}
 {{ error_code_key }} is null
@@ -81,8 +89,15 @@ and {{ call }}.{{ count.column }} is null
 {% endfor %}
     as {{ kind.unknown_calls }},
 {% endfor %}
-{{ call }}.is_gross and {{ call }}.cached_tokens > {{ call }}.input_tokens
-    as input_contradictions
+{% if has_cached %}
+iif(
+    {{ call }}.is_gross and {{ call }}.cached_tokens > {{ call }}.input_tokens,
+    1,
+    0
+) as input_contradictions
+{% else %}
+0 as input_contradictions
+{% endif %}
 {% endmacro %}
 
 {% macro is_any(names, pattern='{}') %}
@@ -93,19 +108,19 @@ coalesce(
 
 -- Columns for which counts are known and have a price, how many tokens have none, and
 -- what the others cost. cost() turns them into one amount.
-{% macro pricing(counted=columns.priced_counts, of='tokens') %}
+{% macro pricing(counted=columns.priced_counts, of='tokens', rate='rate') %}
 {{ is_any(counted | map('first')) }} as has_{{ of }},
 coalesce(
 {% for count, price in counted %}
-    iif({{ count }} > 0, {{ price }}_rate, null){{ ',' if not loop.last }}
+    iif({{ count }} > 0, {{ price }}_{{ rate }}, null){{ ',' if not loop.last }}
 {% endfor %}
 ) is not null as has_priced_{{ of }},
 {% for count, price in counted %}
-{% if not loop.first %}+ {% endif %}iif({{ price }}_rate is null, coalesce({{ count }}, 0), 0)
+{% if not loop.first %}+ {% endif %}iif({{ price }}_{{ rate }} is null, coalesce({{ count }}, 0), 0)
 {% endfor %}
     as unpriced_{{ of }},
 {% for count, price in counted %}
-{% if not loop.first %}+ {% endif %}coalesce({{ count }} * {{ price }}_rate, 0)
+{% if not loop.first %}+ {% endif %}coalesce({{ count }} * {{ price }}_{{ rate }}, 0)
 {% endfor %}
     as cost_of_priced_{{ of }}
 {% endmacro %}
@@ -115,4 +130,22 @@ case
     when has_priced_{{ of }} or (has_{{ of }} and unpriced_{{ of }} = 0)
         then cost_of_priced_{{ of }}
 end
+{% endmacro %}
+
+-- The same at list rates; where all rates are list rates, nothing is computed twice.
+{% macro list_pricing() %}
+is_list,
+{{ pricing(of='listed', rate='list_rate') }}
+{% endmacro %}
+
+{% macro list_cost() %}
+iif(
+    is_list,
+    {{ cost() }},
+    {{ cost('listed') }}
+)
+{% endmacro %}
+
+{% macro list_unpriced() %}
+iif(is_list, unpriced_tokens, unpriced_listed)
 {% endmacro %}

@@ -2,6 +2,7 @@
 -- no parameters (DECISIONS 46).
 
 {% import 'macros/columns' as columns %}
+{% import 'macros/rates' as rates %}
 {% import 'macros/tokens' as tokens %}
 
 {% macro staged(period, table) %}
@@ -64,10 +65,11 @@ select * from final
 {% endmacro %}
 
 {% macro priced_units() %}
--- Units: list_cost_picodollars is a whole number of pico-dollars (10^12 = 1 USD), for
--- the kinds of token that have a price. It is NULL where no tokens are known, or where
--- some lack a price and none has one. It leaves out unpriced_tokens (images included)
--- and unpriced_calls, the calls of a model with no price at all on that day.
+-- Units: *cost_picodollars are whole numbers of pico-dollars (10^12 = 1 USD), for the
+-- kinds of token that have a price. They are NULL where no tokens are known, or where
+-- some lack a price and none has one. cost_picodollars leaves out unpriced_tokens
+-- (images included) and unpriced_calls, the calls of a model with no price at all on
+-- that day; list_cost_picodollars those calls and list_unpriced_tokens.
 
 -- An unknown count adds nothing to the cost; a known count of 0 needs no price. What is
 -- left out follows from sums of counts, so hours add up to days.
@@ -83,13 +85,10 @@ with rated as (
         iif({{ price }}_rate is null, coalesce({{ count }}, 0), 0)
             as unpriced_{{ count }},
 {% endfor %}
-        {{ tokens.pricing() }}
+        {{ tokens.pricing() }},
+        {{ tokens.list_pricing() }}
     from {{ view }} as usage
-    left join int_rates as rates
-        on
-            rates.rate_key = usage.rate_key
-            and usage.day >= rates.valid_from
-            and usage.day < rates.valid_to
+    {{ rates.in_force('usage.account_key', 'usage.rate_key', 'usage.day') }}
 ),
 
 final as (
@@ -105,9 +104,11 @@ final as (
 {% for kind in columns.kinds %}
         {{ columns.shown_total(kind) }},
 {% endfor %}
-        {{ tokens.cost() }} as list_cost_picodollars,
+        {{ tokens.cost() }} as cost_picodollars,
+        {{ tokens.list_cost() }} as list_cost_picodollars,
         iif(has_rates, 0, calls) as unpriced_calls,
         unpriced_tokens,
+        {{ tokens.list_unpriced() }} as list_unpriced_tokens,
 {% for kind in columns.kinds %}
         {{ columns.shown_total(kind, 'unpriced_') }},
 {% endfor %}

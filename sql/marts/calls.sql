@@ -1,10 +1,11 @@
 -- What was each call, who made it, and what did it cost?
--- Grain: one row per Bedrock call. Units: tokens; USD at list price.
+-- Grain: one row per Bedrock call. Units: tokens; USD.
 -- Only reported tokens count here; CloudWatch's estimates exist by the hour, in
 -- usage_cost. cost_usd is NULL for a failed call, and where no tokens are known or none
 -- has a price. Where only some kinds of token have one, it is a lower bound, and
 -- unpriced_tokens counts the rest. input_tokens are net of the cached tokens, unless
 -- input_form is unknown. The *_price_id columns refer to rows of prices.
+-- list_cost_usd is without discounts and negotiated rates.
 
 -- event_id is CloudTrail's, or made from the request id for a call that only an
 -- invocation log reports. user_name is the alias where the configuration file gives
@@ -45,7 +46,9 @@ with named as (
         usage.input_form,
         usage.reported_input_tokens,
         {{ columns.each(columns.counts, 'usage.{}') }},
+        rates.is_list,
         {{ columns.each(columns.priced_kinds, 'rates.{}_rate') }},
+        {{ columns.each(columns.priced_kinds, 'rates.{}_list_rate') }},
         {{ columns.each(columns.priced_kinds, 'rates.{}_price_id') }}
     from int_call_usage as usage
     inner join accounts on accounts.account_key = usage.account_key
@@ -71,18 +74,16 @@ with named as (
             and rate_keys.region_key = usage.region_key
             and rate_keys.service_tier = usage.service_tier
             and rate_keys.min_input_tokens = usage.min_input_tokens
-    left join int_rates as rates
-        on
-            rates.rate_key = rate_keys.rate_key
-            and substr(usage.event_time, 1, 10) >= rates.valid_from
-            and substr(usage.event_time, 1, 10) < rates.valid_to
+            and rate_keys.variant = usage.variant
+    {{ rates.in_force('usage.account_key', 'rate_keys.rate_key', 'substr(usage.event_time, 1, 10)') }}
 ),
 
 priced as (
     select
         *,
         {{ tokens.is_any(columns.priced_kinds, '{}_rate') }} as has_rates,
-        {{ tokens.pricing() }}
+        {{ tokens.pricing() }},
+        {{ tokens.list_pricing() }}
     from named
 ),
 
@@ -90,6 +91,8 @@ summed as (
     select
         *,
         {{ tokens.cost() }} as cost_picodollars,
+        {{ tokens.list_cost() }} as list_cost_picodollars,
+        {{ tokens.list_unpriced() }} as list_unpriced_tokens,
         unpriced_tokens > 0
         or (error_code is null and not (has_tokens and has_rates)) as is_lower_bound
     from priced
@@ -121,9 +124,12 @@ final as (
         data_source,
         token_source,
         {{ columns.each(columns.counts) }},
+        list_cost_picodollars / 1e12 as list_cost_usd,
         cost_picodollars / 1e12 as cost_usd,
+        list_cost_picodollars,
         cost_picodollars,
         unpriced_tokens,
+        list_unpriced_tokens,
         is_lower_bound,
 {% for count, price in columns.priced_counts %}
         case when {{ count }} > 0 then {{ price }}_price_id end

@@ -38,7 +38,11 @@ with unpriced as materialized (
         int_models.model_id like '%:application-inference-profile/%'
         and int_models.profile_application is null as is_unknown_profile,
         int_models.is_provisioned,
-        unpriced.token_kind,
+        iif(
+            unpriced.token_kind = 'image' and rate_keys.variant <> '',
+            'image_' || rate_keys.variant,
+            unpriced.token_kind
+        ) as token_kind,
         unpriced.day,
         unpriced.calls,
         unpriced.tokens
@@ -115,7 +119,14 @@ candidates as materialized (
         prices.*,
         prices.scope <> ids.inference_scope as other_scope,
         prices.service_tier <> ids.service_tier as other_tier,
-        prices.min_input_tokens > ids.min_input_tokens as other_size,
+        prices.min_input_tokens > ids.min_input_tokens as is_larger,
+        case
+            when prices.token_kind like 'image_%x%' then 'image'
+{% for other, price, turn in columns.other_prices %}
+            when prices.token_kind = '{{ other }}' then '{{ price }}'
+{% endfor %}
+            else prices.token_kind
+        end as counted_as,
         prices.region <> ids.region
         and (prices.region <> '*' or ids.region like 'us-gov-%') as other_region,
         prices.region = '*' as is_any_region,
@@ -189,15 +200,21 @@ compared as (
         candidates.price_id,
         candidates.other_model,
         coalesce(
-            candidates.token_kind <> used.token_kind,
-            candidates.token_kind not in (
+            candidates.counted_as
+            <> iif(used.token_kind like 'image_%', 'image', used.token_kind),
+            candidates.counted_as not in (
                 {{ columns.each(columns.priced_kinds, "'{}'") }}
             )
         ) as other_kind,
         candidates.other_tier,
         candidates.other_scope,
         candidates.other_region,
-        candidates.other_size,
+        -- A price of images of one size is none of another, or of an unknown one.
+        candidates.is_larger
+        or (
+            candidates.counted_as = 'image'
+            and candidates.token_kind not in ('image', used.token_kind)
+        ) as other_size,
         candidates.effective_from > used.first_day
         or coalesce(candidates.effective_to <= used.first_day, 0) as other_date,
         candidates.origin,

@@ -1,5 +1,5 @@
 -- What did CloudWatch count that no known call accounts for?
--- Grain: hour x account x region x model. Units: tokens; USD at list price.
+-- Grain: hour x account x region x model. Units: tokens; USD.
 -- Usual causes: calls that are not loaded (another trail, data events), or calls that
 -- all report their tokens, but fewer than CloudWatch counted.
 with unattributed as (
@@ -20,8 +20,14 @@ select
     regions.region,
     int_models.canonical_model_id as model_id,
     {{ columns.each(columns.shown, 'sum(usage.{0}) as {0}') }},
-    sum(usage.list_cost_picodollars) / 1e12 as cost_usd,
+    iif(
+        {{ rates.may_differ() }},
+        sum(usage.list_cost_picodollars) filter (where {{ rates.may_differ() }}),
+        sum(usage.cost_picodollars)
+    ) / 1e12 as list_cost_usd,
+    sum(usage.cost_picodollars) / 1e12 as cost_usd,
     sum(usage.unpriced_tokens) as unpriced_tokens,
+    {{ money.list_unpriced() }} as list_unpriced_tokens,
     sum(usage.unpriced_tokens) > 0 as is_lower_bound
 from unattributed
 cross join int_usage_hourly_priced as usage

@@ -1,13 +1,13 @@
 -- Who used what each hour, and what did it cost?
 -- Grain: hour x account x region x model x user x application x data source.
--- Units: tokens; USD at list price. Tokens are NULL where unknown; a cost is NULL where
+-- Units: tokens; USD. Tokens are NULL where unknown; a cost is NULL where
 -- no tokens are known or none has a price, and a lower bound where is_lower_bound is 1.
 -- usage_cost_daily has the same sums by the day, in far fewer rows.
 
 -- *_picodollars are whole numbers, 10^12 = 1 USD, for exact sums. data_source separates
 -- measured from estimated rows. A row may count no call: the estimated part of calls
--- counted elsewhere, or (unattributed) usage. No discount can be configured in this
--- version: cost_usd equals list_cost_usd.
+-- counted elsewhere, or (unattributed) usage. cost_usd is list_cost_usd less discounts,
+-- or at negotiated rates; list_cost_usd leaves out list_unpriced_tokens.
 
 -- Each hour is summed separately: a page, an hour or a day of this view reads no other
 -- hours. json_each is SQLite's only way to join rows that depend on the row before. It
@@ -15,7 +15,7 @@
 -- of an untrusted database call json_each, but no other JSON function.
 {% set names_of = ['user_key', 'account_key', 'rate_key', 'application_key'] %}
 {% set sums_of = ['calls', 'failed_calls'] + columns.shown
-    + ['list_cost_picodollars'] + columns.left_out %}
+    + ['cost_picodollars'] + columns.left_out %}
 with names as not materialized (
     select
         accounts.account_key,
@@ -62,13 +62,16 @@ summed as (
             -- single min(), SQLite takes other columns from such a row.
             select
                 printf(
-{% for some in (names_of + sums_of) | batch(5) %}
+{% for some in (names_of + sums_of + columns.at_list_price) | batch(5) %}
                     '{{ '%20s' * (some | length) }}' ||
 {% endfor %}
                     '%s',
                     min(user_key),
                     {{ columns.each(names_of[1:]) }},
                     {{ columns.each(sums_of, 'sum({})') }},
+{% for column in columns.at_list_price %}
+                    sum({{ column }}) filter (where {{ rates.may_differ() }}),
+{% endfor %}
                     data_source
                 ) as sums
             from named
@@ -86,11 +89,11 @@ read_back as (
 {% for column in names_of %}
         substr(sums, {{ loop.index0 * 20 + 1 }}, 20) + 0 as {{ column }},
 {% endfor %}
-{% for column in sums_of %}
+{% for column in sums_of + columns.at_list_price %}
         nullif(substr(sums, {{ (loop.index0 + 4) * 20 + 1 }}, 20), blank) + 0
             as {{ column }},
 {% endfor %}
-        substr(sums, {{ (names_of | length + sums_of | length) * 20 + 1 }}) as data_source
+        substr(sums, {{ ((names_of + sums_of + columns.at_list_price) | length) * 20 + 1 }}) as data_source
     from (select *, printf('%20s', '') as blank from summed)
 )
 
@@ -106,11 +109,25 @@ select
     read_back.calls,
     read_back.failed_calls,
     {{ columns.each(columns.shown, 'read_back.{}') }},
-    read_back.list_cost_picodollars / 1e12 as list_cost_usd,
-    read_back.list_cost_picodollars / 1e12 as cost_usd,
-    read_back.list_cost_picodollars as cost_picodollars,
+    iif(
+        {{ rates.may_differ() }},
+        read_back.list_cost_picodollars,
+        read_back.cost_picodollars
+    ) / 1e12 as list_cost_usd,
+    read_back.cost_picodollars / 1e12 as cost_usd,
+    iif(
+        {{ rates.may_differ() }},
+        read_back.list_cost_picodollars,
+        read_back.cost_picodollars
+    ) as list_cost_picodollars,
+    read_back.cost_picodollars,
     read_back.unpriced_calls,
     read_back.unpriced_tokens,
+    iif(
+        {{ rates.may_differ() }},
+        read_back.list_unpriced_tokens,
+        read_back.unpriced_tokens
+    ) as list_unpriced_tokens,
     read_back.calls_without_tokens,
     read_back.unpriced_calls
     + read_back.unpriced_tokens

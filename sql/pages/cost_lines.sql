@@ -1,15 +1,16 @@
 -- How is a cost calculated: which tokens, at which price?
 -- Grain: model x region x service tier x context size x period of unchanged prices x
--- data source x token kind, most expensive first. Filters as in usage: :since, :until,
--- :regions, :models, :users, :applications.
+-- discount x data source x token kind, most expensive first. Filters as in usage:
+-- :since, :until, :regions, :models, :users, :applications.
 -- Units: tokens (images for the kind image); usd_per_mtok = USD per million of them;
--- cost_usd = tokens x usd_per_mtok / 1e6, NULL without a price. calls are those whose
+-- cost_usd = tokens x usd_per_mtok / 1e6, NULL without a price. list_usd_per_mtok is
+-- the list price, discount_number the discount in usd_per_mtok. calls are those whose
 -- tokens come from the line's data source; each of its lines shows the same number.
 -- A row with token_kind NULL counts calls without known tokens.
 
 -- :_visitor_applications: those that the visitor may see, NULL for all.
 with rates as materialized (
-    select * from int_rates
+    select * from int_account_rates
 ),
 
 rated as (
@@ -40,6 +41,7 @@ chosen as materialized (
 summed as (
     select
         day,
+        {{ rates.group_of('account_key') }} as discount_group,
         rate_key,
         token_source_key,
         sum(calls) as calls,
@@ -61,7 +63,7 @@ summed as (
             or (rate_key, application_key) in (select * from chosen)
         )
         and {{ filters.of_users() }}
-    group by day, rate_key, token_source_key
+    group by day, discount_group, rate_key, token_source_key
 ),
 
 dated as materialized (
@@ -71,7 +73,7 @@ dated as materialized (
     from summed
     left join rates
         on
-            rates.rate_key = summed.rate_key
+            rates.account_rate_key = summed.discount_group + summed.rate_key
             and summed.day >= rates.valid_from
             and summed.day < rates.valid_to
 ),
@@ -79,15 +81,17 @@ dated as materialized (
 -- What calls report, and CloudWatch's estimate: source -1, as in int_usage_daily.
 parts as materialized (
     select
+        discount_group,
         rate_key,
         valid_from,
         token_source_key,
         sum(iif(token_source_key = 0, calls - estimated_calls, calls)) as calls,
         {{ columns.each(columns.counts, 'sum({0}) as {0}') }}
     from dated
-    group by rate_key, valid_from, token_source_key
+    group by discount_group, rate_key, valid_from, token_source_key
     union all
     select
+        discount_group,
         rate_key,
         valid_from,
         -1 as token_source_key,
@@ -96,7 +100,7 @@ parts as materialized (
         {{ 'sum(' ~ estimate ~ ')' if estimate else 0 }} as {{ count }}{{ ',' if not loop.last }}
 {% endfor %}
     from dated
-    group by rate_key, valid_from
+    group by discount_group, rate_key, valid_from
 ),
 
 lines as (
@@ -107,10 +111,15 @@ lines as (
         parts.calls,
         '{{ price }}' as token_kind,
         parts.{{ count }} as tokens,
+        rates.{{ price }}_rate as rate,
+        rates.{{ price }}_list_rate as list_rate,
+        rates.{{ price }}_discount as discount_number,
         rates.{{ price }}_price_id as price_id
     from parts
     left join rates
-        on rates.rate_key = parts.rate_key and rates.valid_from = parts.valid_from
+        on
+            rates.account_rate_key = parts.discount_group + parts.rate_key
+            and rates.valid_from = parts.valid_from
     where parts.{{ count }} > 0
     union all
 {% endfor %}
@@ -120,6 +129,9 @@ lines as (
         calls,
         null as token_kind,
         null as tokens,
+        null as rate,
+        null as list_rate,
+        null as discount_number,
         null as price_id
     from parts
     where token_source_key = 0 and calls > 0
@@ -136,13 +148,16 @@ final as (
         -- As the price row has it: a cache write may be one of 30 minutes.
         coalesce(prices.token_kind, lines.token_kind) as token_kind,
         lines.tokens,
-        prices.usd_per_mtok / 1e6 as usd_per_mtok,
-        round(lines.tokens * (prices.usd_per_mtok / 1e12), 9) as cost_usd,
+        lines.rate / 1e6 as usd_per_mtok,
+        round(lines.tokens * (lines.rate / 1e12), 9) as cost_usd,
+        lines.list_rate / 1e6 as list_usd_per_mtok,
+        lines.discount_number,
         lines.price_id,
         prices.source as price_source,
         prices.checked_on as price_checked_on,
         prices.effective_from as price_effective_from,
-        prices.origin = 'import' as price_is_own
+        prices.origin = 'import' as price_is_own,
+        prices.rate_class = 'negotiated' as price_is_negotiated
     from lines
     inner join rated on rated.rate_key = lines.rate_key
     inner join token_sources
@@ -160,4 +175,5 @@ order by
     token_kind,
     service_tier,
     min_input_tokens,
-    price_id
+    price_id,
+    discount_number

@@ -2,7 +2,7 @@
 -- Grain: one row per call, latest first, 100 at most, from the last selected day that
 -- has calls. Filters as in usage: :since, :until, :regions, :models, :users,
 -- :applications.
--- Units: tokens; USD at list price, of reported tokens only, as in the view calls.
+-- Units: tokens; USD, of reported tokens only, as in the view calls.
 
 -- :_visitor_applications: those that the visitor may see, NULL for all.
 with chosen as materialized (

@@ -60,8 +60,10 @@ usage as not materialized (
         cost_picodollars,
         actual_cost_picodollars,
         estimated_cost_picodollars,
+        list_cost_picodollars,
         unpriced_calls,
         unpriced_tokens,
+        list_unpriced_tokens,
         data_source
     from {{ priced_days }}
     where
@@ -134,6 +136,12 @@ summed as (
         sum(actual_cost_picodollars % 1000000) as actual_cost_rest,
         sum(estimated_cost_picodollars / 1000000) as estimated_cost_microdollars,
         sum(estimated_cost_picodollars % 1000000) as estimated_cost_rest,
+        sum(list_cost_picodollars / 1000000) filter (where {{ rates.may_differ() }})
+            as list_cost_microdollars,
+        sum(list_cost_picodollars % 1000000) filter (where {{ rates.may_differ() }})
+            as list_cost_rest,
+        sum(list_unpriced_tokens) filter (where {{ rates.may_differ() }})
+            as list_unpriced_tokens,
         {{ money.data_source() }} as data_source
     from usage
     group by 1, 2, 3, 4
@@ -192,6 +200,11 @@ select
     sum(calls) as calls,
     sum(failed_calls) as failed_calls,
     {{ columns.each(columns.shown_tokens, 'sum({0}) as {0}') }},
+    iif(
+        {{ rates.may_differ() }},
+        round((sum(list_cost_microdollars) + sum(list_cost_rest) / 1e6) / 1e6, 9),
+        round((sum(cost_microdollars) + sum(cost_rest) / 1e6) / 1e6, 9)
+    ) as list_cost_usd,
     round((sum(cost_microdollars) + sum(cost_rest) / 1e6) / 1e6, 9) as cost_usd,
     round((sum(actual_cost_microdollars) + sum(actual_cost_rest) / 1e6) / 1e6, 9)
         as actual_cost_usd,
@@ -201,6 +214,11 @@ select
     sum(calls_without_tokens) as calls_without_tokens,
     sum(unpriced_calls) as unpriced_calls,
     sum(unpriced_tokens) as unpriced_tokens,
+    iif(
+        {{ rates.may_differ() }},
+        sum(list_unpriced_tokens),
+        sum(unpriced_tokens)
+    ) as list_unpriced_tokens,
     sum(unpriced_calls) + sum(unpriced_tokens) + sum(calls_without_tokens) > 0
         as is_lower_bound,
     {{ money.data_source('tells') }} as data_source

@@ -1,6 +1,6 @@
 -- What does the warehouse know about these requests?
 -- Grain: call. :request_ids is a JSON array; :first and :last are times, both included.
--- Units: tokens; pico-dollars at list price.
+-- Units: tokens; pico-dollars after discounts.
 select
     request_id,
     account_id,
@@ -12,6 +12,8 @@ select
     application_source,
     error_code,
     token_source,
+    input_form,
+    reported_input_tokens,
     {{ columns.each(columns.token_counts) }},
     cost_picodollars,
     unpriced_tokens,

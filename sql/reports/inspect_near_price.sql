@@ -12,7 +12,7 @@ where
     and region = :region
     and inference_scope = :inference_scope
     and service_tier = :service_tier
-    and token_kind = :token_kind
+    and (token_kind = :token_kind or token_kind like :token_kind || '_%x%')
     and :day between first_day and last_day
 order by min_input_tokens
 limit 1

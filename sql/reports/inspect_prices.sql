@@ -1,10 +1,29 @@
 -- What did each kind of token of a call cost, and at which price?
 -- Grain: kind of token that the call used, in the column order of calls. Units: tokens;
--- USD per million tokens, USD. The price columns are NULL where there is no price.
+-- USD per million tokens, USD. usd_per_mtok is after the discount, list_usd_per_mtok
+-- the list price before it. The price columns are NULL where there is no price.
 with call as (
     select *
     from calls
     where event_time = :event_time and event_id = :event_id
+),
+
+rated as (
+    select
+        {{ columns.each(columns.priced_kinds, 'rates.{}_rate') }},
+        {{ columns.each(columns.priced_kinds, 'rates.{}_list_rate') }},
+        {{ columns.each(columns.priced_kinds, 'rates.{}_discount') }}
+    from int_call_usage as usage
+    inner join rate_keys
+        on
+            rate_keys.model_key = usage.model_key
+            and rate_keys.region_key = usage.region_key
+            and rate_keys.service_tier = usage.service_tier
+            and rate_keys.min_input_tokens = usage.min_input_tokens
+    {{ rates.in_force('usage.account_key', 'rate_keys.rate_key', 'substr(usage.event_time, 1, 10)') }}
+    where
+        usage.event_time = :event_time
+        and {{ ids.as_text('usage.event_id') }} = :event_id
 ),
 
 used as (
@@ -12,9 +31,13 @@ used as (
     select
         {{ loop.index }} as position,
         '{{ price }}' as token_kind,
-        {{ count }} as tokens,
-        {{ price }}_price_id as price_id
+        call.{{ count }} as tokens,
+        rated.{{ price }}_rate as rate,
+        rated.{{ price }}_list_rate as list_rate,
+        rated.{{ price }}_discount as discount_number,
+        call.{{ price }}_price_id as price_id
     from call
+    left join rated on true
 {% if not loop.last %}
     union all
 {% endif %}
@@ -26,8 +49,10 @@ select
     coalesce(prices.token_kind, used.token_kind) as token_kind,
     used.tokens,
     used.price_id,
-    prices.usd_per_mtok / 1e6 as usd_per_mtok,
-    used.tokens * prices.usd_per_mtok / 1e12 as cost_usd,
+    used.rate / 1e6 as usd_per_mtok,
+    used.tokens * used.rate / 1e12 as cost_usd,
+    used.list_rate / 1e6 as list_usd_per_mtok,
+    used.discount_number,
     prices.model_id,
     prices.region,
     prices.scope,
@@ -37,7 +62,8 @@ select
     prices.effective_to,
     prices.source,
     prices.checked_on,
-    prices.origin
+    prices.origin,
+    prices.rate_class
 from used
 left join prices on prices.price_id = used.price_id
 where used.tokens > 0

@@ -22,6 +22,7 @@ with used as (
             and rate_keys.region_key = usage.region_key
             and rate_keys.service_tier = usage.service_tier
             and rate_keys.min_input_tokens = usage.min_input_tokens
+            and rate_keys.variant = usage.variant
     where usage.event_time >= :since and usage.event_time < :until
 ),
 
@@ -65,6 +66,7 @@ by_call as (
     select
         event_time,
         day,
+        account_key,
         rate_key,
         application_key,
         calls,
@@ -94,6 +96,7 @@ unattributed as (
         substr(usage.hour, 1, 14) || printf('%02d', twelfths.value * 5) || ':00Z'
             as event_time,
         substr(usage.hour, 1, 10) as day,
+        usage.account_key,
         usage.rate_key,
         usage.application_key,
         0 as calls,
@@ -126,11 +129,7 @@ priced as (
         {{ tokens.pricing(of='known') }},
         {{ tokens.pricing(columns.priced_estimates, of='estimated') }}
     from parts
-    left join int_rates as rates
-        on
-            rates.rate_key = parts.rate_key
-            and parts.day >= rates.valid_from
-            and parts.day < rates.valid_to
+    {{ rates.in_force('parts.account_key', 'parts.rate_key', 'parts.day') }}
 ),
 
 named as (

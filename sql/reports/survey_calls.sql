@@ -1,12 +1,13 @@
 -- Which kinds of calls are there, how many of each, and how many report tokens?
--- Grain: operation x model as sent x region x tier x caller x user agent x application
--- x failed or not. is_priced: some kind of token has a price on the day of the last
--- call. Batch and asynchronous jobs, which have no tokens, are left out.
+-- Grain: operation x model as sent x region x tier x variant x caller x user agent x
+-- application x failed or not. is_priced: some kind of token has a price on the day of
+-- the last call. Batch and asynchronous jobs, which have no tokens, are left out.
 {% set kind = [
     'operation_key',
     'model_key',
     'region_key',
     'service_tier',
+    'variant',
     'principal_key',
     'user_key',
     'user_agent_key',
@@ -60,6 +61,7 @@ final as (
             and rate_keys.region_key = kinds.region_key
             and rate_keys.service_tier = kinds.service_tier
             and rate_keys.min_input_tokens = 0
+            and rate_keys.variant = kinds.variant
     left join int_rates as rates
         on
             rates.rate_key = rate_keys.rate_key

@@ -6,8 +6,9 @@
 
 ``fake`` routes a request, ``server`` has the sockets, ``requests`` and ``answers`` the protocols;
 ``cloudtrail``, ``cloudwatch``, ``logs``, ``bedrock``, ``runtime`` and ``identity`` know what AWS
-answers, ``invocations`` what it records of a runtime call; ``moto_route`` has the rest. Real AWS was
-not available: where its documentation leaves a choice, the module states the choice made.
+answers, ``price_list`` the Price List, with its public files, ``invocations`` what AWS records of a
+runtime call; ``moto_route`` has the rest. Real AWS was not available: where its documentation leaves
+a choice, the module states the choice made.
 """
 
 from tests.aws.calls import Request

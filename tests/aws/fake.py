@@ -32,6 +32,7 @@ from tests.aws import (
     invocations,
     logs,
     moto_route,
+    price_list,
     runtime,
 )
 from tests.aws.calls import Answer, AwsError, Call, Handler, HttpRequest, Request, Violation
@@ -40,6 +41,7 @@ from tests.aws.faults import Fault, fault_error
 from tests.aws.identity import Accounts
 from tests.aws.invocations import Recording
 from tests.aws.place import Place
+from tests.aws.price_list import PriceLists
 from tests.aws.requests import parse, scope
 from tests.aws.server import Wire
 
@@ -51,6 +53,7 @@ _HANDLERS: dict[str, dict[str, Handler]] = {
     "logs": logs.OPERATIONS,
     "bedrock": bedrock.OPERATIONS,
     "bedrock-runtime": runtime.OPERATIONS,
+    "pricing": price_list.OPERATIONS,
     "sts": identity.STS,
     "organizations": identity.ORGANIZATIONS,
     "ec2": identity.EC2,
@@ -72,6 +75,7 @@ class FakeAws:
         self.clock: Times = clock or RealClock()
         self.accounts = Accounts(ACCOUNT)
         self.recording = Recording()
+        self.price_lists = PriceLists()
         self.faults: list[Fault] = []
         self.requests: list[Request] = []
         self.lookup_rate: float | None = 2.0
@@ -185,6 +189,8 @@ class FakeAws:
             self.violations.append(text)
 
     def _respond(self, http: HttpRequest) -> Answer:
+        if http.path.startswith("/offers/"):
+            return self.price_lists.answer(http)
         try:
             call = self._understand(http)
             request = self._record(call)

@@ -26,6 +26,7 @@ _CODES = {
     "organizations": "InvalidInputException",
     "bedrock": "ValidationException",
     "logs": "InvalidParameterException",
+    "pricing": "InvalidNextTokenException",
 }
 _CODES_OF_OPERATIONS = {
     "GetMetricData": "InvalidNextToken",

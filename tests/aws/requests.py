@@ -28,6 +28,7 @@ _SERVICES = {
     "sts": "sts",
     "iam": "iam",
     "organizations": "organizations",
+    "pricing": "pricing",
     "s3": "s3",
     "sns": "sns",
     "ec2": "ec2",

@@ -36,7 +36,8 @@ WORDS = (
     ("status",), ("check",), ("check", "--rebuild"), ("vacuum",), ("vacuum", "--dry-run"),
     ("serve", "--port", "0"), ("demo", "--no-serve"), ("inspect", "LOG"), ("prices", "list"),
     ("upgrade",), ("prices", "import", "LOG"), ("monitor", "publish"), ("monitor", "dashboard"),
-    ("monitor", "remove"), ("prices", "check"), ("lab", "verify", "--ledger", "LOG"), ("lab", "traffic", "--dry-run"),
+    ("monitor", "remove"), ("lab", "verify", "--ledger", "LOG"), ("lab", "traffic", "--dry-run"),
+    ("prices", "check"), ("prices", "history", "any"), ("prices", "sync", "--from", "LOG"),
 )  # fmt: skip
 
 

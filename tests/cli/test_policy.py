@@ -28,6 +28,7 @@ from etl.policy import (
     LOG_FILES,
     MONITOR,
     ORGANIZATION,
+    PRICES,
     REGIONS,
     PolicyScope,
     caller_policy,
@@ -267,6 +268,10 @@ def test_log_files_too() -> None:
     assert {renamed.get(operation, operation) for operation in called} == actions(*LOG_FILES)
 
 
+def test_the_price_list_too() -> None:
+    assert operations(ETL / "sources" / "price_list.py") == actions(PRICES)
+
+
 def test_the_archive_too() -> None:
     assert operations(ETL / "sources" / "archive.py") == actions(ARCHIVE)
 
@@ -310,6 +315,7 @@ def test_log_files_are_allowed_by_bucket_and_prefix_to_who_runs_the_program() ->
 def test_nobody_else_calls_aws() -> None:
     known = {f"{source}.py" for source in STANDARD}
     known |= {"accounts.py", "archive.py", "aws.py", "invocation_logs.py", "runtime.py", "s3.py"}
+    known |= {"price_list.py"}
     for file in (ETL / "sources").glob("*.py"):
         assert file.name in known or not operations(file), file
     outside = [
@@ -410,7 +416,7 @@ def test_the_doctor_asks_for_every_permission_and_no_other() -> None:
         if isinstance(node, ast.Call) and getattr(node.func, "attr", "") == "ask"
     }
     everything = [grant for source in SOURCES for grant in source.grants]
-    assert asked == actions(*everything, DOCTOR)
+    assert asked == actions(*everything, DOCTOR, PRICES)
     assert operations(ETL / "doctor" / "entry.py") == {FREE}
 
 

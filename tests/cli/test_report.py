@@ -12,9 +12,13 @@ import pytest
 from rich.console import Console
 from sqlite_utils import Database
 
+from etl.normalise.discounts import Discount
 from etl.show.report import KINDS, build_report, print_table
 from etl.warehouse.database import open_warehouse
+from etl.warehouse.price_file import PriceRow
+from etl.warehouse.prices import store_overrides
 from etl.warehouse.read.reports import Filters
+from etl.warehouse.write.discounts import apply_discounts
 from tests.cli.running import run
 from tests.rounds import crossed, some
 from tests.support import HAIKU, SONNET, call, load, role_identity, rows, write_log, write_metrics
@@ -267,3 +271,34 @@ def test_names_from_logs_are_only_ever_text(db: Database, tmp_path: Path) -> Non
     assert "[bold]x[/bold] <script>" in out
     _, out, _ = run("report", "users", "--format", "csv", "--db", path)
     assert "'=1+1" in out
+
+
+def test_list_shows_what_is_saved(warehouse: Path) -> None:
+    with open_warehouse(warehouse) as db:
+        apply_discounts(db, [Discount(percent=50, model="*haiku*")])
+    status, out, _ = run("report", "models", "--list", "--db", warehouse)
+    assert status == 0
+    lines = {words[0]: words[1:] for line in out.splitlines() if (words := line.split())}
+    assert {"List", "Saved"} <= set(out.split())
+    haiku = next(row for row in report(warehouse, "models")["rows"] if row["model_id"] == HAIKU)
+    assert haiku["list_cost_usd"] == pytest.approx(2 * haiku["cost_usd"])
+    assert haiku["list_unpriced_tokens"] == 0
+    assert f"${haiku['list_cost_usd'] - haiku['cost_usd']:.2f}" in lines[HAIKU]
+    assert run("report", "coverage", "--list", "--db", warehouse)[0] == 2
+
+
+def test_a_list_cost_that_lacks_something_has_no_saving(db: Database, tmp_path: Path) -> None:
+    own = call(tokens=(1_000_000, 1_000_000), requestParameters={"modelId": "a.b"})
+    load(db, write_log(tmp_path / "log.json", [own]))
+    rates = [
+        PriceRow("a.b", "*", "regional", "standard", kind, 0, 10**6, "2023-01-01", None, "x", "2026-11-01", class_)
+        for kind, class_ in (("input", "list"), ("output", "negotiated"))
+    ]  # fmt: skip
+    store_overrides(db, rates)
+    console = Console(record=True, width=200)
+    print_table(build_report(db, "models", Filters(), with_list=True), console)
+    text = console.export_text()
+    assert "≥ $1.00" in text
+    assert "$2.00" in text
+    assert "–" in next(line for line in text.splitlines() if line.startswith(" a.b"))
+    assert "1.00M tokens with a negotiated rate have no list price" in text

@@ -27,7 +27,18 @@ from etl.warehouse.bookmarks import (
 from etl.warehouse.database import open_warehouse
 from etl.warehouse.write.batch import Batch, Loader, Reject
 from tests.cli.running import run
-from tests.support import ACCOUNT, HAIKU, SONNET, call, load, rows, write_log, write_metrics
+from tests.support import (
+    ACCOUNT,
+    HAIKU,
+    SONNET,
+    call,
+    load,
+    logged,
+    rows,
+    write_invocation_log,
+    write_log,
+    write_metrics,
+)
 
 NOW = datetime(2026, 11, 20, 12, tzinfo=UTC)
 DAY, HOUR, MINUTE = timedelta(days=1), timedelta(hours=1), timedelta(minutes=1)
@@ -413,3 +424,38 @@ def test_without_a_warehouse_it_says_how_to_make_one(tmp_path: Path) -> None:
 )
 def test_lengths_of_time_for_people(length: timedelta, text: str) -> None:
     assert span(length) == text
+
+
+def test_input_that_may_contain_cached_tokens_and_input_that_cannot(
+    db: Database, tmp_path: Path
+) -> None:
+    model = "openai.gpt-5.4"
+    usage = {"prompt_tokens": 5, "prompt_tokens_details": {"cached_tokens": 600}}
+    body = {"outputBodyJson": {"usage": usage}}
+    records = [
+        *(logged(n, cache=(600, 0), modelId=model) for n in range(2)),
+        logged(3, modelId=model),
+        logged(4, cache=(600, 0)),
+        logged(5, tokens=None, modelId=model, output=body),
+    ]
+    known = {"additionalEventData": {"inputTokens": 900}}
+    event = call(6, requestParameters={"modelId": model}, **known)
+    load(
+        db,
+        write_invocation_log(tmp_path / "l.jsonl", records),
+        write_log(tmp_path / "e.json", [event]),
+        write_metrics(tmp_path / "m.csv", [(model, "CacheReadInputTokenCount", 1850)]),
+    )
+    found = [tuple(row.values())[1:] for row in answer(db)["input_forms"]]
+    # 1,850 less 1,800 known: 50 are shared by the two calls that do not report any.
+    assert found == [
+        ("invocation log", 3, 1225, 0),
+        ("additionalEventData", 1, 25, 0),
+        ("invocation log body (OpenAI)", 0, 0, 1),
+    ]
+    text = squeezed(table(db, 200))
+    assert (
+        "Input openai.gpt-5.4, by invocation log: the input of 3 calls may contain their cached"
+        " tokens, so up to 1,225 may be charged twice" in text
+    )
+    assert "(OpenAI): 1 call with more cached tokens than input, which has them" in text

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from datetime import date
 from pathlib import Path
 from typing import Any
 
@@ -12,10 +13,12 @@ from sqlite_utils import Database
 from etl.inspect.explain import Explanation, explain, load_trial, stored_only
 from etl.inspect.find import EVENT, LOGGED_CALL, RawEvent
 from etl.load.decoder.content import Keys
+from etl.normalise.discounts import Discount
 from etl.normalise.rules import ApplicationRule, UserRule
 from etl.warehouse.prices import import_prices
 from etl.warehouse.scratch import open_trial
 from etl.warehouse.write.attribution import apply_config
+from etl.warehouse.write.discounts import apply_discounts
 from tests.rounds import some
 from tests.support import (
     ACCOUNT,
@@ -418,3 +421,68 @@ def test_a_log_says_who_cloudtrail_tells_is_behind_its_session(
     (result,) = explained(db, logged(2, identity={"arn": arn}))
     assert values(result)["user"] == "vera"
     assert hows(result)["user"] == "CloudTrail tells who is behind this session; its ARN does not"
+
+
+def test_a_discount_is_said_with_the_list_price(db: Database) -> None:
+    discounts = [
+        Discount(percent=10, region="eu-*"),
+        Discount(percent=12.5, model="anthropic.*", kind=("input",), start=date(2026, 11, 1)),
+    ]
+    apply_discounts(db, discounts)
+    (result,) = explained(db, call(1, tokens=(1_000_000, 1_000_000)))
+    assert (values(result)["price of input"], values(result)["price of output"]) == (0.21875, 1.25)
+    assert hows(result)["price of input"].startswith(
+        "USD per million: list price 0.25 less discount 2 of 2 (12.5 % for model = 'anthropic.*',"
+        " kind = 'input', from 2026-11-01), the price of anthropic.claude-3-haiku"
+    )
+    assert "discount" not in hows(result)["price of output"]
+    assert (values(result)["cost"], values(result)["list cost"]) == (1.46875, 1.5)
+
+
+# -- what input contains ---------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("usage", "model", "form", "counted", "why"),
+    [
+        (
+            {"inputTokens": 1000, "cacheReadInputTokens": 600},
+            "openai.gpt-5.4",
+            ("gross", "invocation log body of models openai.*"),
+            400,
+            "1,000 reported, less the 600 cached tokens in it",
+        ),
+        (
+            {"prompt_tokens": 5, "prompt_tokens_details": {"cached_tokens": 600}},
+            "moonshotai.kimi-k3",
+            ("gross", "invocation log body (OpenAI) of any model"),
+            5,
+            "as reported: it should contain the 600 cached tokens, but is less",
+        ),
+        (
+            {"inputTokens": 1000, "cacheReadInputTokens": 600},
+            HAIKU,
+            ("net", "invocation log body of any model"),
+            1000,
+            "as reported: it does not contain the cached tokens",
+        ),
+        (
+            None,
+            "openai.gpt-5.4",
+            ("unknown", "invocation log of models openai.*"),
+            1000,
+            "as reported: whether the cached tokens are in it is not known",
+        ),
+    ],
+)
+def test_what_the_input_contains_and_which_row_says_so(
+    usage: dict[str, Any] | None, model: str, form: tuple[str, str], counted: int, why: str
+) -> None:
+    record = logged(tokens=(1000, 0), cache=(600, 0), modelId=model)
+    if usage:
+        record = logged(tokens=None, modelId=model, output={"outputBodyJson": {"usage": usage}})
+    (result,) = explained(None, record)
+    assert values(result)["input form"] == form[0]
+    assert hows(result)["input form"].startswith(f"{form[1]}, table input_forms: ")
+    assert (values(result)["input counted"], hows(result)["input counted"]) == (counted, why)
+    assert "input tokens, stored" not in values(result)

@@ -7,16 +7,16 @@ from decimal import Decimal
 import pytest
 from sqlite_utils import Database
 
-from etl.lab.rates import cost_picodollars
+from etl.lab.rates import Place, cost_picodollars
 from etl.warehouse.prices import rates
-from tests.support import HAIKU, SONNET
+from tests.support import ACCOUNT, HAIKU, SONNET
 
 DAY = "2026-11-03"
 
 
 def dollars(db: Database, model: str, region: str = "us-east-1", day: str = DAY, **usage: int) -> Decimal | None:  # fmt: skip
     tokens = {f"{kind}_tokens": count for kind, count in usage.items()}
-    cost = cost_picodollars(rates(db), model, region, day, tokens)
+    cost = cost_picodollars(rates(db), Place(model, region, ACCOUNT, day), tokens)
     return None if cost is None else Decimal(cost) / 10**12
 
 

@@ -54,10 +54,10 @@ def test_tokens_are_what_they_were(tokens: Tokens) -> None:
 
 
 def test_each_count_has_a_field_in_its_place() -> None:
-    fields = dict(zip(Tokens._fields[1:-2], COUNTS, strict=True))
+    fields = dict(zip(Tokens._fields[1:-3], COUNTS, strict=True))
     assert [field for field, count in fields.items() if not field.startswith(count.price)] == []
-    told = {"input": 1, "output": 2, "cache_read": 3, "cache_write": 4, "image": 6}
-    assert counts_of(told)[:6] == (1, 2, 3, 4, None, 6)
+    told = {"input": 1, "output": 2, "cache_read": 3, "cache_write": 4, "image": 6, "search": 7}
+    assert counts_of(told)[:7] == (1, 2, 3, 4, None, 6, 7)
 
 
 COLUMNS = {
@@ -70,7 +70,7 @@ COLUMNS = {
         ("usage_hourly", "usage_daily"),
         (*token_kinds.COUNT_COLUMNS, *token_kinds.UNKNOWN_CALLS, *token_kinds.ESTIMATES),
     ),
-    "priced_rates": token_kinds.RATES,
+    "priced_rates": (*token_kinds.RATES, *token_kinds.LIST_RATES),
 }
 
 

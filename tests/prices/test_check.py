@@ -16,9 +16,11 @@ from sqlite_utils import Database
 
 from etl import resources
 from etl.errors import DataError
+from etl.normalise import price_packages
 from etl.normalise.listed_prices import Item
 from etl.normalise.price_packages import LITELLM_COLUMNS, read_litellm
 from etl.price_check import finding as findings
+from etl.price_check import other_lists
 from etl.price_check import run as checks
 from etl.price_check.book import Use
 from etl.price_check.finding import DIFFERS, GAP, MISSING, OLD, RULE, STALE, Finding, read_known
@@ -184,6 +186,7 @@ LITELLM: dict[str, Any] = {
     "bedrock/us-gov-west-1/amazon.nova-x": {"input_cost_per_token_batches": 2e-06},
     "bedrock/eu-west-2/1-month-commitment/amazon.nova-x": {"input_cost_per_second": 1.0},
     "amazon.reel-x": {"output_cost_per_video_per_second": 0.08},
+    "amazon.fine-x": {"input_cost_per_token": 1.23456789e-7},
     "gpt-x": {"input_cost_per_token": 1.0, "litellm_provider": "openai"},
 }
 FROM_LITELLM = {
@@ -193,7 +196,8 @@ FROM_LITELLM = {
     ("litellm anthropic.claude-x", "*", "global", "standard", "output", 0, 15_000_000),
     ("litellm eu.amazon.nova-x", "eu-central-1", "regional", "standard", "input", 200_000, 1_000_000),
     ("litellm bedrock/us-gov-west-1/amazon.nova-x", "us-gov-west-1", "regional", "batch", "input", 0, 2_000_000),
-    # A unit that is new to us is no reason to stop.
+    # A unit that is new to us, and a rate of less than a micro-dollar, are no reason to stop.
+    ("litellm amazon.fine-x", "us-east-1", "regional", "standard", "input", 0, 123_457),
     ("litellm amazon.reel-x", "us-east-1", "regional", "standard", "output_cost_per_video_per_second", 0, 80_000_000_000),
 }  # fmt: skip
 GENAI: list[dict[str, Any]] = [
@@ -276,11 +280,18 @@ def test_what_is_no_list_is_refused(elsewhere: Path, content: str) -> None:
     file = elsewhere / "x"
     file.write_text(content)
     (elsewhere / "empty").mkdir()
+    (elsewhere / "x.csv").write_text(f"key,{content}\n1,2\n")
     for option in ("--litellm", "--genai"):
-        for path in (file, elsewhere / "empty"):
+        for path in (file, elsewhere / "empty", elsewhere / "x.csv"):
             status, out, err = run("prices", "check", option, path, "--as-of", "2026-11-29")
             assert (status, out) == (1, ""), (option, path)
             assert "has no Bedrock prices" in err
+
+
+def test_every_prefix_has_a_region_to_compare_in() -> None:
+    assert price_packages._GEO.pattern.count("|") > 5
+    for prefix in re.findall(r"[a-z-]+(?=[|)])", price_packages._GEO.pattern.split(r"\.")[0]):
+        assert other_lists._geo_regions().keys() >= {prefix} - {"global"}, prefix
 
 
 def test_a_wheel_has_no_extracts_and_says_so(elsewhere: Path) -> None:
@@ -289,6 +300,13 @@ def test_a_wheel_has_no_extracts_and_says_so(elsewhere: Path) -> None:
 
 
 # -- a user's warehouse ----------------------------------------------------------------------------
+
+
+def test_a_rate_that_another_origin_supersedes_breaks_no_rule() -> None:
+    batch, own = rate(1_000_000, service_tier="batch"), rate(2_000_000)
+    assert checks.check_prices([[own], [BASE, batch]], [], TODAY).findings == []
+    (one,) = checks.check_prices([[], [BASE, batch]], [], TODAY).findings
+    assert one[:2] == (RULE, "batch_is_half")
 
 
 def test_the_rates_in_force_of_a_warehouse(db: Database, elsewhere: Path) -> None:

@@ -18,6 +18,7 @@ from typing import Any, NamedTuple
 import pytest
 from sqlite_utils import Database
 
+from etl.normalise import token_kinds
 from etl.normalise.rows import Event, MetricValue, Tokens
 from etl.show.report import KINDS as REPORTS
 from etl.sql_files import sql_names, sql_text
@@ -32,9 +33,11 @@ from tests.support import ACCOUNT, rows, uuid_of
 MODEL, BIG, COUNTED = "acme.one-v1", "acme.big-v1", "acme.counted-v1"
 REGIONS = ("us-east-1", "eu-west-1", "us-gov-west-1")
 SCOPES = ("regional", "global")
-INPUT = ("input", "cache_read", "cache_write_5m", "cache_write_1h")
-KINDS = (*INPUT, "output", "image")
-FIELDS = {"image": "images"}
+# Every kind that a call counts, by the name of its price, with its field.
+FIELDS = dict(zip((count.price for count in token_kinds.COUNTS), Tokens._fields[1:], strict=False))
+INPUT = tuple(count.price for kind in token_kinds.KINDS if kind.is_input for count in kind.counts)
+# OpenAI's cache writes live for 30 minutes, and have a price of their own instead.
+ALSO = {"cache_write_5m": "cache_write_30m"}
 LIMITS = (1_000, 200_000)
 # A rate changes at midnight UTC between the first two.
 MOMENTS = ("2026-11-09T23:59:59Z", "2026-11-10T00:00:00Z", "2026-11-10T23:59:59Z", "2026-11-11T00:00:00Z")  # fmt: skip
@@ -72,7 +75,7 @@ def rate_of(book: list[PriceRow], used: Used, kind: str) -> Decimal | None:
         row
         for row in book
         if (row.model_id, row.scope, row.service_tier, row.token_kind)
-        == (used.model_id, used.scope, used.tier, kind)
+        in [(used.model_id, used.scope, used.tier, name) for name in (kind, ALSO.get(kind))]
         and row.effective_from <= used.day
         and (row.effective_to is None or used.day < row.effective_to)
         and (row.min_input_tokens == 0 or row.min_input_tokens < size)
@@ -116,9 +119,10 @@ def book_of(chance: random.Random) -> list[PriceRow]:
         PriceRow(COUNTED, "*", "regional", "standard", "input", 0, 7_000_001, "2023-01-01", CHANGE, "test", "2026-11-01"),
         PriceRow(COUNTED, "*", "regional", "standard", "input", 0, 3_000_003, CHANGE, None, "test", "2026-11-01"),
     ]  # fmt: skip
+    kinds = [chance.choice([kind, ALSO.get(kind, kind)]) for kind in FIELDS]
     for scope in SCOPES:
         for tier in TIERS:
-            for kind in KINDS:
+            for kind in kinds:
                 for limit in (0, *LIMITS):
                     for region in ("*", *chance.sample(REGIONS, chance.randrange(2))):
                         book += periods(MODEL, region, scope, tier, kind, limit)
@@ -126,11 +130,12 @@ def book_of(chance: random.Random) -> list[PriceRow]:
 
 
 def split(chance: random.Random, total: int) -> dict[str, int]:
-    """Return input of several kinds that adds up to a total, and output."""
+    """Return input of several kinds that adds up to a total, and some of each other kind."""
     cuts = sorted(chance.randrange(total + 1) for _ in INPUT[1:])
     parts = [after - before for before, after in zip([0, *cuts], [*cuts, total], strict=True)]
-    counts = dict(zip(INPUT, parts, strict=True)) | {"output": chance.choice([0, 1, 12_345])}
-    return counts | ({"image": chance.randrange(3)} if chance.randrange(2) else {})
+    others = [kind for kind in FIELDS if kind not in INPUT and chance.randrange(4)]
+    counts = dict(zip(INPUT, parts, strict=True))
+    return counts | {kind: chance.choice([0, 1, 12_345]) for kind in others}
 
 
 def calls_of(chance: random.Random) -> list[Used]:
@@ -164,7 +169,7 @@ def write(db: Database, calls: list[Used], counted: list[Used]) -> None:
 
 
 def event(number: int, one: Used, source: str | None = "additionalEventData") -> Event:
-    counts = {FIELDS.get(kind, kind): n for kind, n in one.counts.items()}
+    counts = {FIELDS[kind]: n for kind, n in one.counts.items()}
     return Event(
         event_time=one.moment, event_id=uuid_of(number), request_id=None, shared_event_id=None,
         account_id=ACCOUNT, region=one.region, event_source="bedrock.amazonaws.com", event_name="InvokeModel",

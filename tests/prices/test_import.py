@@ -18,9 +18,10 @@ from sqlite_utils import Database
 
 from etl.cli import main
 from etl.errors import DataError
+from etl.normalise.discounts import TIERS
 from etl.normalise.token_kinds import PRICE_KINDS
 from etl.sources.accounts import known_regions
-from etl.warehouse.price_file import COLUMNS, MAX_PROBLEMS, TIERS
+from etl.warehouse.price_file import MAX_PROBLEMS, OWN_COLUMNS
 from etl.warehouse.prices import import_prices, list_prices
 from tests.rounds import rounds
 from tests.support import HAIKU, call, load, rows, write_log
@@ -43,8 +44,10 @@ GOOD = {
 
 
 def text_of(*records: dict[str, str]) -> str:
+    has_class = any("rate_class" in record for record in records)
+    columns = OWN_COLUMNS if has_class else OWN_COLUMNS[:-1]
     out = io.StringIO()
-    writer = csv.DictWriter(out, COLUMNS, lineterminator="\n")
+    writer = csv.DictWriter(out, columns, lineterminator="\n")
     writer.writeheader()
     writer.writerows(records)
     return out.getvalue()
@@ -80,7 +83,7 @@ SLIPS = [
     ({"service_tier": "Standard"}, "service_tier"),
     ({"token_kind": "inputs"}, "token_kind"),
     ({"token_kind": "cache_write"}, "token_kind"),
-    ({"token_kind": "search_unit"}, "token_kind"),
+    ({"token_kind": "text_request"}, "token_kind"),
     ({"min_input_tokens": "200k"}, "min_input_tokens"),
     ({"min_input_tokens": "200"}, "min_input_tokens"),
     ({"min_input_tokens": "-1"}, "min_input_tokens"),
@@ -214,7 +217,7 @@ def test_what_is_listed_can_be_imported(db: Database, tmp_path: Path) -> None:
     """Also if rates were imported before: they are listed in place of the list prices."""
     for _ in range(2):
         listed = list(list_prices(db, "claude-3-haiku"))
-        own = [dict(zip(COLUMNS, map(_cell, row), strict=True)) for row in listed]
+        own = [dict(zip(OWN_COLUMNS, map(_cell, row), strict=True)) for row in listed]
         assert import_text(db, tmp_path, text_of(*own)) == len(listed)
 
 
@@ -317,3 +320,108 @@ def _is_as_good(column: str, value: str) -> bool:
         or (column == "effective_to" and value > "2026-11-02")
         or (column == "min_input_tokens" and int(value) < 10**6)
     )
+
+
+DEFAULTS = {key: value for key, value in GOOD.items() if key not in ("token_kind", "usd_per_mtok")}
+AS_YAML = (
+    "# ours\ndefaults:\n"
+    + "".join(f"  {key}: '{value}'\n" for key, value in DEFAULTS.items())
+    + "rates:\n- token_kind: input\n  usd_per_million: 0.70\n- {token_kind: output, usd_per_mtok: 800000}\n"
+)
+AS_TOML = (
+    "[defaults]\n"
+    + "".join(f'{key} = "{value}"\n' for key, value in DEFAULTS.items())
+    + '[[rates]]\ntoken_kind = "input"\nusd_per_million = 0.70\n'
+    + '[[ rates ]]\ntoken_kind = "output"\nusd_per_mtok = 800_000\neffective_from = 2026-01-01\n'
+)
+
+
+def import_file(db: Database, folder: Path, name: str, text: str) -> int:
+    (folder / name).write_text(text)
+    return import_prices(db, folder / name, today=TODAY, regions=REGIONS)
+
+
+def test_yaml_and_toml_say_the_same_as_csv(db: Database, tmp_path: Path) -> None:
+    sql = "select token_kind, usd_per_mtok, rate_class from prices where origin = 'import'"
+    for name, text in (
+        *(("a.yaml", AS_YAML), ("a.YML", AS_YAML), ("a.toml", AS_TOML)),
+        *(("rates", AS_YAML), ("rates", AS_TOML), ("rates", text_of(GOOD))),
+    ):
+        assert import_file(db, tmp_path, name, text) == (1 if "," in text[:20] else 2), name
+        assert set(rows(db, sql)) == {
+            ("input", 700000, "negotiated"),
+            ("output", 800000, "negotiated"),
+        }
+
+
+WRONG_FILES = {
+    "a.yaml": [
+        ("rates: [", "line"),
+        ("rates:\n- token_kind: input\n  token_kind: output\n", "line 3: the key 'token_kind'"),
+        ("rates: &a\n- *a\n", "line 2: an alias"),
+        ("rates:\n- a: 1\n", "line 2: unknown key 'a'"),
+        ("rates:\n- token_kind: [input]\n", "line 2: token_kind is not one value"),
+        ("rates: [[[[[[[[[]]]]]]]]]", "line 1: nested"),
+        ("rates: 5\n", "line 1: no list"),
+        ("rates:\n- 5\n", "line 2: a rate has no keys"),
+        ("rates: []\n---\nrates: []\n", "another document"),
+        ("prices: []\n", "unknown key 'prices'"),
+        ("rates: []\n", "no rate"),
+        ("", "the document has no keys"),
+        ("rates: !!python/object:os.system []\n", "no rate"),
+        ("rates:\n- \x07\n", "not valid YAML"),
+        (AS_YAML.replace("output", "outputs"), "line 15: token_kind 'outputs'"),
+        (AS_YAML.replace("0.70", "0.7000001"), "line 13: usd_per_million '0.7000001'"),
+        (AS_YAML.replace("0.70", "$0.70"), "line 13: usd_per_million"),
+        (AS_YAML.replace("0.70", "null"), "line 13: no usd_per_mtok or usd_per_million"),
+        (AS_YAML.replace("0.70", "0.7\n  usd_per_mtok: 1"), "line 13: usd_per_mtok and"),
+    ],
+    "a.toml": [
+        ("[[rates]\n", "line 1: not valid TOML"),
+        ("a = 1\na = 2\n", "line 2: not valid TOML"),
+        ("[[rates]]\na = 1\n", "line 1: unknown key 'a'"),
+        ("rates = [{}]\n", "begin each rate"),
+        ("rates = 5\n", "begin each rate"),
+        ("[defaults]\nsource = ''\n", "begin each rate"),
+        ("[[rates]]\ntoken_kind = true\n", "line 1: token_kind is neither"),
+        ("[[rates]]\neffective_from = 2026-01-01T00:00:00Z\n", "line 1: effective_from is neither"),
+        ("a" + ".a" * 5000 + " = 1\n", "nested"),
+        ("a = " + "[" * 5000 + "\n", "nested"),
+        (AS_TOML.replace("output", "outputs"), "line 14: token_kind 'outputs'"),
+    ],
+    "a.csv": [
+        (text_of(GOOD | {"rate_class": "contract"}), "line 2: rate_class 'contract'"),
+        (text_of(GOOD).replace("usd_per_mtok", "usd_per_million"), "line 2: usd_per_mtok 7"),
+    ],
+}  # fmt: skip
+
+
+def test_a_mistake_in_any_form_is_refused_with_its_line(db: Database, tmp_path: Path) -> None:
+    for name, files in WRONG_FILES.items():
+        for text, said in files:
+            with pytest.raises(DataError) as raised:
+                import_file(db, tmp_path, name, text)
+            assert said in "\n".join((str(raised.value), *raised.value.details)), text
+    assert rows(db, "select count(*) from prices where origin = 'import'") == [(0,)]
+
+
+def test_a_list_row_moves_both_costs_and_a_negotiated_one_its_own(
+    db: Database, tmp_path: Path
+) -> None:
+    load(db, write_log(tmp_path / "log.json", [call(tokens=(1_000_000, 1_000_000))]))
+    costs = "select cost_usd, list_cost_usd, list_unpriced_tokens from user_costs"
+    assert rows(db, costs) == [(1.5, 1.5, 0)]
+    import_text(db, tmp_path, text_of(GOOD | {"rate_class": "list"}))
+    assert rows(db, costs) == [(1.95, 1.95, 0)]
+    import_text(db, tmp_path, text_of(GOOD | {"usd_per_mtok": "100000"}))
+    assert rows(db, costs) == [(1.35, 1.95, 0)]
+
+
+def test_what_only_a_contract_prices_is_not_in_the_list_cost(db: Database, tmp_path: Path) -> None:
+    own = call(tokens=(1_000_000, 1_000_000), requestParameters={"modelId": "a.b"})
+    load(db, write_log(tmp_path / "log.json", [own]))
+    import_text(db, tmp_path, text_of(GOOD | {"model_id": "a.b"}))
+    costs = "cost_usd, unpriced_tokens, list_cost_usd, list_unpriced_tokens"
+    expected = [(0.7, 1_000_000, None, 2_000_000)]
+    for view in ("calls", "user_costs", "usage_cost", "daily_costs_by_model"):
+        assert rows(db, f"select {costs} from {view}") == expected, view

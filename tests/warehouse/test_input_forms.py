@@ -15,10 +15,11 @@ from hypothesis import strategies as st
 from sqlite_utils import Database
 
 from etl.sql_files import sql_names, sql_text
+from etl.warehouse.read.reports import run_report
 from etl.warehouse.write.dimensions import Names
 from etl.warehouse.write.input_forms import renew_input_forms
 from etl.warehouse.write.rollup import renew
-from tests.rounds import rounds
+from tests.rounds import rounds, some
 from tests.support import (
     ACCOUNT,
     HOUR,
@@ -124,7 +125,6 @@ def test_each_source_of_each_family(
         assert [row[:4] for row in rows(db, COUNTED)] == [(wanted, 1000, net, 600)]
         assert rows(db, "select token_source from calls") == [(source,)]
         assert rows(db, "select input_tokens, cache_read_tokens from user_costs") == [(net, 600)]
-        assert checks(db) == {}
         if model == GPT:
             assert rows(db, COUNTED)[0][4] == net * 2_750_000 + 600 * 275_000
 
@@ -185,12 +185,11 @@ def test_several_sources_of_one_call_in_any_order(
     counted: tuple[Any, ...],
     source: str,
 ) -> None:
-    for order in itertools.permutations(records):
+    for order in some(itertools.permutations(records), 2):
         with new_warehouse() as db:
             load_records(db, tmp_path, order)
             assert [row[:4] for row in rows(db, COUNTED)] == [counted]
             assert rows(db, "select token_source from calls") == [(source,)]
-            assert checks(db) == {}
 
 
 def test_two_sources_that_are_both_known_to_be_gross_are_gross(
@@ -205,7 +204,7 @@ def test_two_sources_that_are_both_known_to_be_gross_are_gross(
     ):
         set_forms(db, forms)
         assert rows(db, "select input_form, input_tokens from calls") == [expected]
-        assert checks(db) == {}
+    assert checks(db) == {}
 
 
 def test_a_contradiction_is_counted_and_nothing_is_taken_out(db: Database, tmp_path: Path) -> None:
@@ -301,10 +300,37 @@ def test_an_hour_by_hand(
         assert rows(db, "select difference_tokens from reconciliation") == [(0,)]
     lines = rows(db, sql_text("pages/cost_lines"), PAGE)
     assert sum(line[7] for line in lines if line[6] == "input") == sum(n for _, n, _ in expected)
+    day = {"since": "2026-11-02T00:00:00Z", "until": "2026-11-03T00:00:00Z"}
+    periods = run_report(db, "monitor_periods", day | {"estimates_until": day["until"]})
+    assert sum(one["input_tokens"] for one in periods) == sum(n for _, n, _ in expected)
 
 
 PAGE = dict.fromkeys(("since", "until", "regions", "models", "users", "applications"), "")
 PAGE |= {"_visitor_applications": None}  # type: ignore[dict-item]
+
+
+@pytest.mark.parametrize(
+    ("cloudwatch", "whole", "expected"),
+    [
+        # Each gets half of the cached tokens, but B's 10 cannot hold so many: 490 more leave A's.
+        ("gross", 1_010, [("A", 10, 500), ("B", 0, 500)]),
+        ("net", 10, [("A", 10, 500), ("B", 0, 500)]),
+        # What B used is not known, so nothing more can be said of A.
+        ("unknown", 1_010, [("A", 500, 500), ("B", 10, 500)]),
+    ],
+)
+def test_cached_tokens_that_do_not_fit_leave_the_largest_input(
+    db: Database, tmp_path: Path, cloudwatch: str, whole: int, expected: list[tuple[Any, ...]]
+) -> None:
+    set_forms(db, {EVENT: "gross", METRICS: cloudwatch})
+    metrics = [(GPT, "InputTokenCount", whole), (GPT, "CacheReadInputTokenCount", 1_000)]
+    calls = [
+        event(1, user="A", additionalEventData={"inputTokens": 1_000}),
+        event(2, user="B"),
+    ]
+    load(db, write_log(tmp_path / "l.json", calls), write_metrics(tmp_path / "m.csv", metrics))
+    sums = "select user_name, input_tokens, cache_read_tokens from user_costs order by 1"
+    assert rows(db, sums) == expected
 
 
 def test_what_a_log_reports_with_its_cache_is_not_unattributed_as_well(
@@ -317,7 +343,7 @@ def test_what_a_log_reports_with_its_cache_is_not_unattributed_as_well(
         metrics = [(GPT, "InputTokenCount", total), (GPT, "CacheReadInputTokenCount", 600)]
         load(db, write_metrics(tmp_path / "m.csv", metrics))
         assert usage(db) == [("alice", "Actual", 1, 400, 600)]
-        assert checks(db) == {}
+    assert checks(db) == {}
 
 
 class Call(NamedTuple):
@@ -369,7 +395,7 @@ def totals_of(made: list[Call], form: str) -> list[tuple[Any, ...]]:
 ALL = "coalesce(input_tokens, 0) + coalesce(cache_read_tokens, 0) + coalesce(cache_write_tokens, 0)"
 
 
-@settings(max_examples=rounds(5, 400))
+@settings(max_examples=rounds(3, 400))
 @given(
     st.lists(calls(), min_size=1, max_size=8),
     st.sampled_from(["gross", "net"]),

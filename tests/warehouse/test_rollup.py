@@ -281,9 +281,9 @@ def test_sums_are_added_as_calls_are(db: Database, tmp_path: Path) -> None:
         db.execute("delete from usage_daily")
         add_usage(
             db,
-            f"(select {keys}, service_tier, min_input_tokens,"
+            f"(select {keys}, service_tier, min_input_tokens, variant,"
             f" {', '.join(f'sum({c}) as {c}' for c in counts)} from int_call_usage"
-            f" group by {keys}, service_tier, min_input_tokens)",
+            f" group by {keys}, service_tier, min_input_tokens, variant)",
         )
         renew(db, Names(db), all_hours(db))
     assert content(db) == once

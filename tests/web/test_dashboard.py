@@ -13,8 +13,10 @@ from urllib.parse import parse_qs, parse_qsl, quote, urlsplit
 import pytest
 
 from etl.errors import DataError
+from etl.normalise.discounts import Discount
 from etl.show import numbers
 from etl.warehouse.database import open_warehouse
+from etl.warehouse.write.discounts import apply_discounts
 from etl.web.selection import PRESETS, STACKS, Selection, parse_selection
 from tests.cli.running import run
 from tests.rounds import rounds
@@ -297,3 +299,21 @@ def test_estimated_tokens_without_a_price_are_not_called_measured(tmp_path: Path
         made = page(pages, "/cost").text
     assert "estimated from CloudWatch's totals, but have no price" in made
     assert "Every token is measured" not in made
+
+
+def test_the_list_cost_is_shown_where_it_differs(tmp_path: Path) -> None:
+    path = tmp_path / "w.db"
+    with open_warehouse(path, create=True) as db:
+        load(db, write_log(tmp_path / "log.json", [call(tokens=(8_000_000, 0))]))
+    for discounts, shown in (([], False), ([Discount(percent=25)], True)):
+        with open_warehouse(path) as db:
+            apply_discounts(db, discounts)
+        with open_pages(path) as pages:
+            texts = [
+                pages.open(address).text
+                for address in ("/", f"/model?name={quote(HAIKU)}", "/cost")
+            ]
+        for text in texts:
+            assert ("$2.00 at list price; $0.50 saved" in text) == shown
+        assert all(("List cost" in text) == shown for text in texts[:2])
+        assert ("list 0.25, discount 1" in texts[2]) == shown

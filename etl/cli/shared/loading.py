@@ -20,20 +20,25 @@ from etl.show.numbers import count
 from etl.sources.stores import LocalStore, Store, StoredFile
 from etl.warehouse.write.attribution import apply_application_tag, apply_config
 from etl.warehouse.write.batch import Reject
+from etl.warehouse.write.discounts import apply_discounts
 
 MESSAGES_SHOWN = 20
 
 
 def apply_configuration(warehouse: Database, config: Config, file: Path | None) -> None:
-    """Apply the file's rules and names to the warehouse; report what that changed.
+    """Apply the file's rules, names and discounts to the warehouse; report what that changed.
 
-    Without a file (None) the warehouse keeps its rules and names.
+    Without a file (None) the warehouse keeps those it has.
     """
     if file is None:
         return
     changed = apply_rules(warehouse, config)
     if changed:
         click.echo(f"{count(changed, 'call')} reattributed: the rules changed", err=True)
+    if apply_discounts(warehouse, config.discounts):
+        click.echo(
+            f"{count(len(config.discounts), 'discount')} in force: costs have changed", err=True
+        )
 
 
 def apply_rules(warehouse: Database, config: Config) -> int:

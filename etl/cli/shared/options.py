@@ -76,6 +76,11 @@ def since_option(example: str, default: str) -> Decorator:
     return click.option("--since", type=HowFarBack(), help=text)
 
 
+def as_of_option(help_: str) -> Decorator:
+    """Add the day to which prices are read or checked."""
+    return click.option("--as-of", type=click.DateTime(["%Y-%m-%d"]), help=help_)
+
+
 def dry_run_option(help_: str) -> Decorator:
     """Add the flag to show what would be done and do nothing."""
     return click.option("--dry-run", is_flag=True, help=help_)

@@ -60,6 +60,7 @@ def choose(
         role_name=role_name,
         skip=tuple(accounts.skip),
         located=config.sources,
+        price_api=config.prices.api,
     )
 
 

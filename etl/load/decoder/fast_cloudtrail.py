@@ -355,4 +355,4 @@ def _tokens(extra: _Extra) -> tuple[Any, ...] | None:
         return None
     if counts[2:] == _NO_OTHERS:
         return (_SOURCE_KEY, counts[0], counts[1])
-    return (_SOURCE_KEY, *_in_order(counts + _NONE), None, None)
+    return (_SOURCE_KEY, *_in_order(counts + _NONE), None, None, None)

@@ -78,6 +78,12 @@ def near_price(db: Database, row: Mapping[str, Any], token_kind: str) -> dict[st
     return next(iter(run_report(db, "inspect_near_price", key)), None)
 
 
+def read_input_forms(db: Database, event_time: str, event_id: str) -> list[dict[str, Any]]:
+    """Return the row of ``input_forms`` for each source of a call's input and cached tokens."""
+    key = {"event_time": event_time, "event_key": stored_id(event_id)}
+    return run_report(db, "inspect_input_form", key)
+
+
 def price_model_ids(db: Database, raw_model_id: str) -> list[str]:
     """Return the ids under which a model's price is looked up, in that order."""
     rows = db.conn.execute(
@@ -110,7 +116,8 @@ def trial_kinds(db: Database) -> Iterator[dict[str, Any]]:
         " service_tier, principal_arn, principal_type, raw_user_name,"
         " nullif(user_name, raw_user_name) as alias, user_agent, application,"
         " error_code is not null as is_failed,"
-        " coalesce(input_price_id, output_price_id, image_price_id) is not null as is_priced,"
+        " coalesce(input_price_id, output_price_id, image_price_id, search_unit_price_id)"
+        " is not null as is_priced,"
         " event_time as last_seen, 1 as calls, 0 as calls_with_tokens from calls"
     )
 

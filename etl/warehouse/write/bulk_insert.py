@@ -17,7 +17,7 @@ from sqlite_utils import Database
 from etl.normalise.packed import SHORT, PackedCall, Shape, StoredId, event_of, range_of, unpack
 from etl.normalise.rows import INVOCATION_LOG, Event
 from etl.normalise.rules import Rule
-from etl.normalise.token_kinds import INPUT_COLUMNS, STORED_COLUMNS
+from etl.normalise.token_kinds import CACHE_COLUMNS, INPUT_COLUMNS, STORED_COLUMNS
 from etl.sql_files import sql_text
 from etl.warehouse.write.attribution import Attributor, stored_rules
 from etl.warehouse.write.dimensions import Names
@@ -225,15 +225,24 @@ class Incoming:
             f" select event_time, event_id, {', '.join(_TOKEN_COLUMNS)}"
             " from incoming where token_source_key is not null"
         ).rowcount
-        usage = sql_text("load/usage_of_incoming")
-        add_usage(self._db, f"({usage})", has_new_rates=self._has_new_rates())
+        has_cached = self._has_cached()
+        usage = sql_text(f"load/usage_of_{'incoming' if has_cached else 'uncached'}")
+        inputs = INPUT_COLUMNS if has_cached else INPUT_COLUMNS[:1]
+        add_usage(self._db, f"({usage})", has_new_rates=self._has_new_rates(inputs))
         return calls, with_tokens
 
-    def _has_new_rates(self) -> bool:
+    def _has_cached(self) -> bool:
+        """Return whether a call reports cached tokens; CloudTrail's usually do not."""
+        row = self._db.conn.execute(
+            f"select 1 from incoming where coalesce({', '.join(CACHE_COLUMNS)}) is not null limit 1"
+        ).fetchone()
+        return row is not None
+
+    def _has_new_rates(self, inputs: Sequence[str]) -> bool:
         """Return whether a call may have a rate other than its shape's: another tier or size."""
         row = self._db.conn.execute(
-            "select 1 from incoming where token_tier is not null"
-            f" or {' + '.join(f'coalesce({column}, 0)' for column in INPUT_COLUMNS)}"
+            "select 1 from incoming where token_tier is not null or variant is not null"
+            f" or {' + '.join(f'coalesce({column}, 0)' for column in inputs)}"
             " > (select min(min_input_tokens) from context_bands where min_input_tokens > 0)"
             " limit 1"
         ).fetchone()

@@ -6,8 +6,8 @@ application of a day; ``priced_daily_by_user``, ``_by_application`` and ``_by_mo
 ``usage_daily``: prices change too, and whether a row has a cost at all depends on all its parts.
 
 Code that changes ``usage_daily`` must call ``note_usage``. A change of rates needs no note: the
-rates in force are compared with those used before, which finds new prices, models and inference
-profiles alike.
+rates in force are compared with those used before, which finds new prices, discounts, models and
+inference profiles alike. Only the days on which a rate differs are priced again.
 
 Names are not stored here, so a change of aliases, application tags and the like needs no update.
 """
@@ -18,7 +18,7 @@ from collections.abc import Callable
 
 from sqlite_utils import Database
 
-from etl.normalise.token_kinds import RATES, SHOWN, SHOWN_TOKENS
+from etl.normalise.token_kinds import LIST_RATES, RATES, SHOWN, SHOWN_TOKENS
 from etl.warehouse.long_work import long_work
 
 _MODEL = ("day", "account_key", "rate_key")
@@ -43,14 +43,20 @@ _BELOW = {
 
 _SUMS = (
     "calls", "failed_calls", "calls_with_tokens", "calls_without_tokens",
-    "unpriced_calls", "unpriced_tokens",
+    "unpriced_calls", "unpriced_tokens", "list_unpriced_tokens",
     *SHOWN,
     "actual_tokens", "estimated_tokens",
 )  # fmt: skip
-_COSTS = ("cost_picodollars", "actual_cost_picodollars", "estimated_cost_picodollars")
+_COSTS = (
+    "cost_picodollars", "actual_cost_picodollars", "estimated_cost_picodollars",
+    "list_cost_picodollars",
+)  # fmt: skip
 _COLUMNS = (*_SUMS, *_COSTS, "data_source")
 
-_RATES = ", ".join(("rate_key", "valid_from", "valid_to", *RATES))
+_RATES = ", ".join(
+    ("discount_group", "rate_key", "valid_from", "valid_to", *RATES, *LIST_RATES)
+)  # fmt: skip
+_DIFFERS = " or ".join(f"old.{rate} is not new.{rate}" for rate in (*RATES, *LIST_RATES))
 
 
 def note_usage(db: Database, changes: str, day: str) -> None:
@@ -89,26 +95,101 @@ def _renew_all(db: Database, note: Callable[[str], None]) -> None:
 
 
 def _note_rates(db: Database) -> bool:
-    """Note all usage of rate keys with changed rates; return whether there are any."""
+    """Note all usage with changed rates; return whether any rate changed."""
     _ensure_notes(db)
+    is_regrouped = _renew_groups(db)
     db.execute("drop table if exists temp.current_rates")
-    db.execute(f"create temp table current_rates as select {_RATES} from int_rates")
-    db.execute(
-        "insert or ignore into stale_rate_keys select rate_key from"
-        f" (select {_RATES} from current_rates except select {_RATES} from priced_rates)"
-        " union select rate_key from"
-        f" (select {_RATES} from priced_rates except select {_RATES} from current_rates)"
-    )
-    if db.execute("select 1 from stale_rate_keys limit 1").fetchone() is None:
+    db.execute(f"create temp table current_rates as select {_RATES} from int_account_rates")
+    new, old = (f"select {_RATES} from {table}" for table in ("current_rates", "priced_rates"))
+    is_changed = db.execute(
+        f"select exists ({new} except {old}) or exists ({old} except {new})"
+        " or exists (select 1 from stale_rate_keys)"
+    ).fetchone()
+    if not is_regrouped and is_changed == (0,):
         return False
+    _note_changed_days(db)
     note_usage(db, "usage_daily where rate_key in (select rate_key from stale_rate_keys)", "day")
-    db.execute("delete from priced_rates where rate_key in (select rate_key from stale_rate_keys)")
-    db.execute(
-        f"insert into priced_rates ({_RATES}) select {_RATES} from current_rates"
-        " where rate_key in (select rate_key from stale_rate_keys)"
-    )
+    db.execute("delete from priced_rates")
+    db.execute(f"insert into priced_rates ({_RATES}) {new}")
     db.execute("delete from stale_rate_keys")
     return True
+
+
+def _renew_groups(db: Database) -> bool:
+    """Store the discount group of each account; return whether any changed.
+
+    ``regroupings`` then has each account with its old group and its new one.
+    """
+    db.execute("drop table if exists temp.regroupings")
+    db.execute(
+        "create temp table regroupings (account_key integer primary key, old integer, new integer)"
+    )
+    db.execute(
+        "insert into regroupings select account_key, coalesce(stored.discount_group, 0),"
+        " coalesce(now.discount_group, 0) from accounts"
+        " left join account_discounts as stored using (account_key)"
+        " left join int_account_discounts as now using (account_key)"
+    )
+    changed = db.execute("select exists (select 1 from regroupings where old <> new)").fetchone()
+    if changed == (0,):
+        return False
+    db.execute("delete from account_discounts")
+    db.execute("insert into account_discounts select * from int_account_discounts")
+    return True
+
+
+def _note_changed_days(db: Database) -> None:
+    """Note the usage of the days on which a rate of its account is not what it was.
+
+    Between two days on which a rate changes, before or now, both are constant.
+    """
+    db.execute("drop table if exists temp.changed_rates")
+    db.execute(
+        f"""
+        create temp table changed_rates as
+        with pairs as (select distinct old as old_group, new as new_group from regroupings),
+        periods as (
+            select pairs.*, rate_key, valid_from, valid_to
+            from pairs join priced_rates on discount_group = old_group
+            union
+            select pairs.*, rate_key, valid_from, valid_to
+            from pairs join current_rates on discount_group = new_group
+        ),
+        edges as (
+            select old_group, new_group, rate_key, valid_from as day from periods
+            union select old_group, new_group, rate_key, valid_to from periods
+        ),
+        stretches as (
+            select edges.*, lead(day) over (
+                partition by old_group, new_group, rate_key order by day
+            ) as next_day
+            from edges
+        )
+        select stretches.*
+        from stretches
+        left join priced_rates as old
+            on old.rate_key = stretches.rate_key and old.discount_group = old_group
+            and day >= old.valid_from and day < old.valid_to
+        left join current_rates as new
+            on new.rate_key = stretches.rate_key and new.discount_group = new_group
+            and day >= new.valid_from and day < new.valid_to
+        where next_day is not null and ({_DIFFERS})
+        """
+    )
+    db.execute("create index temp.changed_rates_by_key on changed_rates (rate_key)")
+    note_usage(
+        db,
+        """
+        usage_daily as usage where exists (
+            select 1 from changed_rates as changed
+            cross join regroupings on regroupings.account_key = usage.account_key
+            where changed.rate_key = usage.rate_key and changed.day <= usage.day
+            and changed.next_day > usage.day and changed.old_group = regroupings.old
+            and changed.new_group = regroupings.new
+        )
+        """,
+        "day",
+    )
 
 
 def _renew(db: Database, table: str) -> None:
@@ -156,10 +237,11 @@ _PRICED = ", ".join(
         "calls_with_tokens": f"coalesce(sum(calls) filter (where {_IS_ACTUAL}), 0)",
         "actual_tokens": f"{_TOKENS} filter (where {_IS_ACTUAL})",
         "estimated_tokens": f"{_TOKENS} filter (where {_IS_ESTIMATED})",
-        "cost_picodollars": _whole("list_cost_picodollars"),
-        "actual_cost_picodollars": _whole("list_cost_picodollars", _IS_ACTUAL),
-        "estimated_cost_picodollars": _whole("list_cost_picodollars", _IS_ESTIMATED),
-        "data_source": _data_source("list_cost_picodollars"),
+        "cost_picodollars": _whole("cost_picodollars"),
+        "actual_cost_picodollars": _whole("cost_picodollars", _IS_ACTUAL),
+        "estimated_cost_picodollars": _whole("cost_picodollars", _IS_ESTIMATED),
+        "list_cost_picodollars": _whole("list_cost_picodollars"),
+        "data_source": _data_source("cost_picodollars"),
     }.values()
 )
 

@@ -15,7 +15,7 @@ The files in ``sql/checks`` verify that each of these equals a computation from 
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from datetime import datetime, timedelta
 
 from sqlite_utils import Database
@@ -25,14 +25,17 @@ from etl.normalise.token_kinds import CACHED_INPUT, COUNT_COLUMNS, KINDS, UNKNOW
 from etl.warehouse.write.costs import PRICED, note_usage, renew_costs
 from etl.warehouse.write.dimensions import Names
 
-_KNOWN = ("calls", "failed_calls", *COUNT_COLUMNS, *UNKNOWN_CALLS, "input_contradictions")
+_KNOWN = ("calls", "failed_calls", *COUNT_COLUMNS, *UNKNOWN_CALLS)
+
+# Nearly always 0, so it is added only where it is not.
+_RARE = "input_contradictions"
 
 # Token kinds of the estimate, and the column of each; and what it takes from known input.
 _ESTIMATED = {**{kind.name: kind.estimate for kind in KINDS}, "cached_input": CACHED_INPUT}
 
 _RENEWED = ("estimated_calls", *_ESTIMATED.values())
 
-_RATE_KEY = ("model_key", "region_key", "service_tier", "min_input_tokens")
+_RATE_KEY = ("model_key", "region_key", "service_tier", "min_input_tokens", "variant")
 _WHO = ("account_key", "rate_key", "user_key", "application_key", "token_source_key")
 
 _KEY = ("hour", *_WHO)
@@ -65,8 +68,8 @@ def add_usage(db: Database, relation: str, *, has_new_rates: bool = True) -> Non
     """Add usage from any relation that has the columns of ``int_call_usage``.
 
     ``relation``: what may follow FROM, a table or a select in parentheses. It must have ``hour``,
-    the keys, ``service_tier``, ``min_input_tokens`` and all counts; an unknown count is NULL. A row
-    is one call, or already a sum. ``has_new_rates``: False if all rate keys are known to exist.
+    the keys, the columns of ``_RATE_KEY`` and all counts; an unknown count is NULL. A row is one
+    call, or already a sum. ``has_new_rates``: False if all rate keys are known to exist.
     """
     if has_new_rates:
         _add_rate_keys(db, relation)
@@ -109,10 +112,10 @@ def rebuild_rollups(db: Database) -> None:
     )
     db.execute(f"delete from usage_hourly where {_IS_EMPTY}")
     db.execute("delete from usage_daily")
-    columns = _list((*_WHO, *_KNOWN))
+    columns = _list((*_WHO, *_KNOWN, _RARE))
     db.execute(
         f"insert into usage_daily (day, {columns})"
-        f" select substr(hour, 1, 10), {_list(_WHO)}, {_list(_KNOWN, 'sum({})')}"
+        f" select substr(hour, 1, 10), {_list(_WHO)}, {_list((*_KNOWN, _RARE), 'sum({})')}"
         f" from usage_hourly group by substr(hour, 1, 10), {_list(_WHO)}"
     )
     db.execute("delete from usage_hours")
@@ -172,39 +175,49 @@ def _apply(db: Database, relation: str, sign: str) -> None:
     """Add the sums of a relation to hours and days (sign +), or subtract them (-)."""
     group = _list("rate_keys.rate_key" if c == "rate_key" else f"usage.{c}" for c in _KEY)
     db.execute("drop table if exists temp.usage_changes")
+    known = (*_KNOWN, _RARE)
     db.execute(
-        f"create temp table usage_changes (hour text, {_list((*_WHO, *_KNOWN), '{} integer')})"
+        f"create temp table usage_changes (hour text, {_list((*_WHO, *known), '{} integer')})"
     )
     db.execute(
         f"insert into usage_changes select {group},"
-        f" {_list(_KNOWN, f'{sign}coalesce(sum(usage.{{0}}), 0)')}"
+        f" {_list(known, f'{sign}coalesce(sum(usage.{{0}}), 0)')}"
         f" from {relation} as usage"
         f" cross join rate_keys on {_same('rate_keys', 'usage', _RATE_KEY)} group by {group}"
     )
+    _add_changes(db, _KNOWN)
+    if db.execute(f"select 1 from usage_changes where {_RARE} <> 0 limit 1").fetchone():
+        _add_changes(db, (_RARE,))
+    _note(db, "usage_changes")
+    if sign == "-":
+        _delete_empty(db, "usage_changes")
+
+
+def _add_changes(db: Database, columns: Sequence[str]) -> None:
+    """Add these columns of ``usage_changes`` to hours and days."""
     _add(
         db,
         "usage_hourly",
         "hour",
-        f"select {_list((*_KEY, *_KNOWN))} from usage_changes where true",
+        columns,
+        f"select {_list((*_KEY, *columns))} from usage_changes where true",
     )
     by_day = f"{_DAY}, {_list(_WHO)}"
     _add(
         db,
         "usage_daily",
         "day",
-        f"select {by_day}, {_list(_KNOWN, 'sum({})')} from usage_changes where true"
+        columns,
+        f"select {by_day}, {_list(columns, 'sum({})')} from usage_changes where true"
         f" group by {by_day}",
     )
-    _note(db, "usage_changes")
-    if sign == "-":
-        _delete_empty(db, "usage_changes")
 
 
-def _add(db: Database, rollup: str, period: str, changes: str) -> None:
+def _add(db: Database, rollup: str, period: str, columns: Sequence[str], changes: str) -> None:
     """Add the rows of a select to those of a rollup."""
     db.execute(
-        f"insert into {rollup} ({period}, {_list((*_WHO, *_KNOWN))}) {changes}"
-        f" on conflict do update set {_list(_KNOWN, '{0} = {0} + excluded.{0}')}"
+        f"insert into {rollup} ({period}, {_list((*_WHO, *columns))}) {changes}"
+        f" on conflict do update set {_list(columns, '{0} = {0} + excluded.{0}')}"
     )
 
 

@@ -1,0 +1,61 @@
+-- The rates in force for an account, and the conditions of discounts.
+
+{% import 'macros/columns' as columns %}
+
+-- The group of an account.
+{% macro group_of(account_key) %}
+coalesce(
+    (
+        select account_discounts.discount_group from account_discounts
+        where account_discounts.account_key = {{ account_key }}
+    ),
+    0
+)
+{% endmacro %}
+
+-- Joins int_account_rates as rates. The sum of a group and a rate key is looked up as one
+-- integer, which takes SQLite less time than two columns.
+{% macro in_force(account_key, rate_key, day) %}
+left join account_discounts
+    on account_discounts.account_key = {{ account_key }}
+left join int_account_rates as rates
+    on
+        rates.account_rate_key
+        = coalesce(account_discounts.discount_group, 0) + {{ rate_key }}
+        and {{ day }} >= rates.valid_from
+        and {{ day }} < rates.valid_to
+{% endmacro %}
+
+-- Whether any cost may differ from the cost at list price: 1 or 0, looked up only once.
+{% macro may_differ() %}
+(
+    select
+        exists (select 1 from discounts)
+        or exists (select 1 from prices where rate_class = 'negotiated')
+)
+{% endmacro %}
+
+-- Whether a discount's condition, a JSON array of patterns, is met by one of the values.
+{% macro meets(condition, values) %}
+(
+    discounts.{{ condition }} is null
+    or exists (
+        select 1 from json_each(discounts.{{ condition }}) as patterns
+        where
+            {{ columns.each(values, '{} glob patterns.value', '\nor ') }}
+    )
+)
+{% endmacro %}
+
+{% macro is_of_kind(price) %}
+matching.kinds is null
+or exists (
+    select 1 from json_each(matching.kinds) as patterns
+    where '{{ price }}' glob patterns.value
+)
+{% endmacro %}
+
+-- Whether neither a discount nor a negotiated rate changes what a call costs.
+{% macro is_list() %}
+{{ columns.each(columns.priced_kinds, '{0}_rate is {0}_list_rate', '\nand ') }}
+{% endmacro %}
