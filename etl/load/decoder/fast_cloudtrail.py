@@ -178,6 +178,7 @@ class TrailDecoder:
     ) -> None:
         self._number_of = number_of
         self._addresses = addresses
+        self._kept_of: dict[str | None, str | None] = {None: None}
         self._numbers: dict[tuple[Any, ...], int] = {}
         self._letters = 0
         self._identities = _Parts(_decode_identity, parse_identity)
@@ -224,6 +225,13 @@ class TrailDecoder:
             self._minutes.add(minute)
         return is_minute
 
+    def _keep(self, address: str | None) -> str | None:
+        """Return what is kept of an address, and remember it."""
+        if len(self._kept_of) >= _MAX_KNOWN:
+            self._kept_of = {None: None}
+        kept = self._kept_of[address] = find_address(address, self._addresses)
+        return kept
+
     def _number(self, event: _EventRecord, extra: _Extra) -> int:
         """Return the number of the call's shape, whose names are interpreted only once."""
         identity = self._identities.of(event.user_identity)
@@ -241,7 +249,9 @@ class TrailDecoder:
             extra.service_tier,
             extra.resolved_service_tier,
             event.event_source,
-            find_address(event.source_address, self._addresses),
+            self._kept_of[event.source_address]
+            if event.source_address in self._kept_of
+            else self._keep(event.source_address),
         )
         number = self._numbers.get(key)
         if number is None:
