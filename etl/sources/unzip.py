@@ -15,10 +15,8 @@ from collections.abc import Callable, Generator, Iterable, Iterator
 from itertools import chain
 from typing import Any, NamedTuple, Protocol
 
-try:  # as Python's own, and twice as fast
-    from zlib_ng import zlib_ng as zlib
-except ImportError:
-    import zlib
+# As Python's own, and twice as fast.
+from zlib_ng import zlib_ng as zlib
 
 WHOLE_BYTES = 4 << 20
 PIECE_BYTES = 1 << 17

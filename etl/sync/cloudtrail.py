@@ -192,4 +192,12 @@ class EventStream(WindowedStream[LookedUp]):
     def _parse(self, event: LookedUp) -> Iterable[Parsed]:
         if event.record is None:
             raise RejectError("CloudTrailEvent is not JSON")
-        return [attempt(parse_event, event.record, metadata_key=self._options.metadata_key)]
+        options = self._options
+        return [
+            attempt(
+                parse_event,
+                event.record,
+                metadata_key=options.metadata_key,
+                addresses=options.addresses,
+            )
+        ]

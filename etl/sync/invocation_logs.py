@@ -76,7 +76,7 @@ class LogStream(WindowedStream[LogEvent]):
         self._job.write(batch)
 
     def _parse(self, event: LogEvent) -> Iterable[Parsed]:
-        return parse_message(event.message or "", metadata_key=self._options.metadata_key)
+        return parse_message(event.message or "", self._options.keys)
 
 
 def for_group(state: StreamState, log_group: str) -> StreamState:

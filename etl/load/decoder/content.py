@@ -24,14 +24,22 @@ from etl.load.decoder.fast_cloudtrail import (
     is_other_event,
     may_be_bedrock,
 )
-from etl.normalise.application import APPLICATION_KEY
+from etl.normalise.addresses import DEFAULT_DETAIL, AddressDetail
+from etl.normalise.application import APPLICATION_KEY, KeyNames
 from etl.normalise.boundary import attempt
 from etl.normalise.cloudtrail import Parsed, parse_event
 from etl.normalise.cloudwatch import parse_csv_row, parse_results
 from etl.normalise.invocation_logs import parse_logged_call
 from etl.normalise.packed import PackedCall, Shape, Shapes, next_range
 from etl.normalise.profiles import parse_profile
-from etl.normalise.rows import Event, InferenceProfile, MetricValue, ServiceTokens, StartedJob
+from etl.normalise.rows import (
+    Event,
+    InferenceProfile,
+    MetricValue,
+    OtherOperation,
+    ServiceTokens,
+    StartedJob,
+)
 from etl.sources.envelopes import EVENT, LOGGED_CALL, is_textbook
 from etl.sources.files import Events, Found, Item, parse_items, parse_text
 from etl.sources.split import (
@@ -60,7 +68,7 @@ _SMALL_BYTES = 60
 HEAVY_BYTES = 1 << 20
 
 # It includes an event only if that is a correction.
-OtherRow = Event | StartedJob | ServiceTokens | MetricValue | InferenceProfile
+OtherRow = Event | StartedJob | ServiceTokens | OtherOperation | MetricValue | InferenceProfile
 
 
 @dataclass
@@ -89,10 +97,15 @@ class Decoded:
 
 @dataclass(frozen=True)
 class Keys:
-    """The keys that name an application: in an inference profile's tags, in request metadata."""
+    """How to read: the keys that name an application, and what to keep of source addresses.
 
-    application_tag: str = APPLICATION_KEY
-    metadata: str = APPLICATION_KEY
+    ``application_tag``: in an inference profile's tags, ``metadata``: in request metadata; each is
+    one key, or several in order.
+    """
+
+    application_tag: KeyNames = APPLICATION_KEY
+    metadata: KeyNames = APPLICATION_KEY
+    addresses: AddressDetail = DEFAULT_DETAIL
 
 
 class Decoder:
@@ -101,7 +114,7 @@ class Decoder:
     def __init__(self, keys: Keys | None = None, *, first: int | None = None) -> None:
         self._keys = keys or Keys()
         self._shapes = Shapes(next_range() if first is None else first)
-        self._trail = TrailDecoder(self._shapes.number_of)
+        self._trail = TrailDecoder(self._shapes.number_of, self._keys.addresses)
         self._first_shape: int | None = None
 
     def decode(self, data: bytes) -> Decoded:
@@ -262,7 +275,7 @@ class _Reader:
     def _add(self, item: Item) -> None:
         self._decoded.events_read += 1
         if item.kind == LOGGED_CALL:
-            self._parse(parse_logged_call, item.value, item.position)
+            self._parse(_parse_log, item.value, item.position)
         elif item.kind == "other" or (is_object(item.value) and not may_be_bedrock(item.value)):
             self._decoded.events_skipped += 1
         elif call := self._trail.pack(item.value):
@@ -272,14 +285,15 @@ class _Reader:
 
     def _parse(self, parse: Callable[..., Parsed], record: bytes, position: str) -> None:
         try:
-            parsed = attempt(parse, record, metadata_key=self._keys.metadata)
+            parsed = attempt(parse, record, self._keys)
         except RejectError as error:
             self._refuse(position, str(error))
             return
         for complaint in parsed.complaints:
             self._refuse(position, complaint)
-        if parsed.row is None:
+        if parsed.row is None or isinstance(parsed.row, OtherOperation):
             self._decoded.events_skipped += 1
+        if parsed.row is None:
             return
         if isinstance(parsed.row, Event) and not parsed.row.is_correction:
             self._decoded.calls.append(self._shapes.pack(parsed.row))
@@ -307,16 +321,16 @@ class _Reader:
             yield
 
 
-def parse_message(message: str, *, metadata_key: str) -> Iterator[Parsed]:
+def parse_message(message: str, keys: Keys) -> Iterator[Parsed]:
     """Yield the records in a text, such as the message of an event in a log group.
 
     Raises RejectError, after those that can be read, if any cannot.
     """
     problems: list[str] = []
     for kind, record in _records_of(parse_text(message), problems):
-        parse = parse_logged_call if kind == LOGGED_CALL else _parse_event
+        parse = _parse_log if kind == LOGGED_CALL else _parse_event
         try:
-            yield attempt(parse, record, metadata_key=metadata_key)
+            yield attempt(parse, record, keys)
         except RejectError as error:
             problems.append(str(error))
     if problems:
@@ -344,11 +358,15 @@ def _records_among(events: Events, problems: list[str]) -> Iterator[tuple[str, b
             yield EVENT, bytes(raw)
 
 
-def _parse_event(record: bytes, *, metadata_key: str) -> Parsed:
-    return parse_event(load_record(record), metadata_key=metadata_key)
+def _parse_event(record: bytes, keys: Keys) -> Parsed:
+    return parse_event(load_record(record), metadata_key=keys.metadata, addresses=keys.addresses)
 
 
-def _parse_profile(record: bytes, application_key: str) -> InferenceProfile:
+def _parse_log(record: bytes, keys: Keys) -> Parsed:
+    return parse_logged_call(record, metadata_key=keys.metadata)
+
+
+def _parse_profile(record: bytes, application_key: KeyNames) -> InferenceProfile:
     return parse_profile(load_record(record), application_key=application_key)
 
 

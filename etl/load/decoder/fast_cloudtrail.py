@@ -18,6 +18,7 @@ from typing import Any
 import msgspec
 
 from etl.errors import RejectError
+from etl.normalise.addresses import DEFAULT_DETAIL, AddressDetail, find_address
 from etl.normalise.cloudtrail import CALLS, JOBS, name_call
 from etl.normalise.fields import MAX_COUNT, mapping, utc_time
 from etl.normalise.identity import parse_identity
@@ -122,6 +123,7 @@ class _EventRecord(msgspec.Struct, gc=False, rename="camel"):
     request_id: str | None = msgspec.field(default=None, name="requestID")
     shared_event_id: str | None = msgspec.field(default=None, name="sharedEventID")
     recipient_account_id: str | None = None
+    source_address: str | None = msgspec.field(default=None, name="sourceIPAddress")
     error_code: str | None = None
     event_type: str | None = None
     event_category: str | None = None
@@ -191,8 +193,12 @@ def may_be_bedrock(record: Raw) -> object:
 class TrailDecoder:
     """Packs the plain calls among records. ``number_of`` returns the number of a shape."""
 
-    def __init__(self, number_of: Callable[[Shape], int]) -> None:
+    def __init__(
+        self, number_of: Callable[[Shape], int], addresses: AddressDetail = DEFAULT_DETAIL
+    ) -> None:
         self._number_of = number_of
+        self._addresses = addresses
+        self._kept_of: dict[str | None, str | None] = {None: None}
         self._numbers: dict[tuple[Any, ...], int] = {}
         self._letters = 0
         self._identities = _Parts(_decode_identity, parse_identity)
@@ -239,6 +245,13 @@ class TrailDecoder:
             self._minutes.add(minute)
         return is_minute
 
+    def _keep(self, address: str | None) -> str | None:
+        """Return what is kept of an address, and remember it."""
+        if len(self._kept_of) >= _MAX_KNOWN:
+            self._kept_of = {None: None}
+        kept = self._kept_of[address] = find_address(address, self._addresses)
+        return kept
+
     def _number(self, event: _EventRecord, extra: _Extra) -> int:
         """Return the number of the call's shape, whose names are interpreted only once."""
         identity = self._identities.of(event.user_identity)
@@ -256,10 +269,14 @@ class TrailDecoder:
             extra.service_tier,
             extra.resolved_service_tier,
             event.event_source,
+            self._kept_of[event.source_address]
+            if event.source_address in self._kept_of
+            else self._keep(event.source_address),
         )
         number = self._numbers.get(key)
         if number is None:
-            number = self._number_of(_shape(event, extra, identity, parameters))
+            shape = _shape(event, extra, identity, parameters, key[-1])
+            number = self._number_of(shape)
             self._letters += sum(len(part) for part in key if isinstance(part, str))
             if len(self._numbers) >= _MAX_KNOWN or self._letters > _MAX_LETTERS:
                 self.forget()
@@ -315,7 +332,13 @@ class _Parts:
         return part
 
 
-def _shape(event: _EventRecord, extra: _Extra, identity: _Part, parameters: _Part) -> Shape:
+def _shape(
+    event: _EventRecord,
+    extra: _Extra,
+    identity: _Part,
+    parameters: _Part,
+    source_address: str | None,
+) -> Shape:
     record = {
         "eventSource": event.event_source,
         "eventName": event.event_name,
@@ -331,7 +354,8 @@ def _shape(event: _EventRecord, extra: _Extra, identity: _Part, parameters: _Par
             "resolvedServiceTier": extra.resolved_service_tier,
         },
     }
-    return shape_of(name_call(record, identity.meaning))
+    call = name_call(record, identity.meaning)
+    return shape_of(call._replace(source_address=source_address))
 
 
 def _is_plain(event: _EventRecord) -> bool:
