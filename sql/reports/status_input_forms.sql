@@ -31,7 +31,7 @@ with unknown as (
     where
         forms.unknown_sources > 0
         and (days.cache_read_tokens > 0 or days.cache_write_tokens > 0)
-        -- The lowest bit is CloudWatch's, and key 0 is of calls without counts of their own.
+        -- The lowest bit is CloudWatch's; key 0: calls without counts of their own.
         and (usage.token_source_key > 0 or usage.estimated_input_tokens > 0)
         and (forms.unknown_sources >> usage.token_source_key) & 1
 ),
