@@ -30,7 +30,7 @@ from etl.config import (
     parse_since,
 )
 from etl.errors import ConfigError
-from etl.normalise.rules import ApplicationRule
+from etl.normalise.rules import ApplicationRule, UserRule
 from tests.cases import cases
 
 EXAMPLE = Path(__file__).parents[1] / "docs" / "bedrock_usage.toml"
@@ -38,6 +38,7 @@ EXAMPLE = Path(__file__).parents[1] / "docs" / "bedrock_usage.toml"
 EVERYTHING = """
 application_tag = "cost-center"
 application_metadata_key = "team"
+source_addresses = "whole"
 
 [sync]
 regions = ["us-east-1", "eu-west-1", "us-gov-west-1", "eusc-de-east-1"]
@@ -86,9 +87,17 @@ account_id = "1*"
 region = "eu-*"
 model = "m"
 
+[[user_rules]]
+user = "{who}@corp.example"
+session = "{who}-agent"
+tag = "team=*"
+
 [user_aliases]
 "BedrockAPIKey-abcd" = "Nightly batch"
 AIDAEXAMPLE = "alice"
+
+[project_names]
+proj_77 = "Tickets"
 """
 
 
@@ -154,6 +163,10 @@ def test_every_key_arrives_where_it_belongs(tmp_path: Path) -> None:
             account_id="1*", region="eu-*", model="m",
         ),
     )  # fmt: skip
+    agents = UserRule(user="{who}@corp.example", session="{who}-agent", tag="team=*")
+    assert config.user_rules == (agents,)
+    assert config.rules == (agents, *config.application_rules)
+    assert (config.source_addresses, config.project_names) == ("whole", {"proj_77": "Tickets"})
     assert config.user_aliases == {"BedrockAPIKey-abcd": "Nightly batch", "AIDAEXAMPLE": "alice"}
 
 
@@ -242,7 +255,8 @@ def test_an_unknown_key_is_refused_and_the_right_one_named(
 
 
 WRONG_TYPES = [
-    ("application_tag = 1", "application_tag must be text in quotes, not a number"),
+    ("application_tag = 1", "application_tag must be text in quotes or a list, [...], not a number"),
+    ("application_tag = [1]", "application_tag #1 must be text in quotes, not a number"),
     ("sync = 1", "sync must be a table, not a number"),
     ('[sync]\nregions = "us-east-1"', "sync.regions must be a list, [...], not text in quotes"),
     ('[sync]\nregions = ["us-east-1", 1]', "sync.regions #2 must be text in quotes, not a number"),
@@ -271,6 +285,16 @@ def test_a_wrong_type_is_refused_with_its_place(tmp_path: Path, text: str, messa
 WRONG_VALUES = [
     ('application_tag = " "', "application_tag is empty"),
     ('application_metadata_key = ""', "application_metadata_key is empty"),
+    ("application_metadata_key = []", "application_metadata_key is empty"),
+    ('application_tag = ["a", ""]', "application_tag is empty"),
+    ('application_tag = ["a", "a"]', "application_tag: 'a' is listed twice"),
+    ('source_addresses = "half"', "source_addresses: 'half' is not one of network, whole, none"),
+    ('[[user_rules]]\nuser = "{x}"\nsession = "*"', "user_rules #1.user: {x} is in none of the conditions"),
+    ('[[user_rules]]\nuser = "x"', "user_rules #1: no condition; give at least one of role, session,"),
+    ('[user_rules]\nuser = "x"', "user_rules must be a list, [...], not a table; begin each rule with [[user_rules]]"),
+    ('[user_aliases]\n"{a}@x" = "{b}"', "user_aliases: '{a}@x' = '{b}': {b} is not in the first"),
+    ('[user_aliases]\n"{a}-{a}" = "{a}"', "user_aliases: '{a}-{a}' has the same {name} twice"),
+    ('[project_names]\nproj_1 = " "', "project_names: 'proj_1' = ' ' has an empty name"),
     ("[sources.trail]", "sources.trail: uri is missing"),
     ('[sources.trail]\nuri = ""', "sources.trail.uri: '' is not a folder: neither like"),
     ('[sources.trail]\nuri = " "', "sources.trail.uri: ' ' is not a folder: neither like"),
@@ -540,7 +564,9 @@ def test_the_example_shows_every_key_and_each_is_valid(tmp_path: Path) -> None:
     assert {name for rule in one.application_rules for name in rule.conditions} == {
         *ApplicationRule.__struct_fields__
     } - {"application"}
+    assert one.user_rules
     assert one.user_aliases
+    assert one.project_names
     assert one.serve.passwords
     assert one.serve.tokens
     assert other.serve.behind_proxy

@@ -527,13 +527,19 @@ def test_a_body_may_be_anything(body: object) -> None:
         ({"timestamp": None}, "no timestamp"),
         ({"timestamp": 1700000000}, "no timestamp"),
         ({"timestamp": "yesterday"}, "timestamp is not a time"),
-        ({"timestamp": "2026-11-02T10:15:00"}, "timestamp has no time zone"),
     ],
 )
 def test_what_a_call_is_known_by_must_be_there(record: Any, reason: str) -> None:
     text = record if isinstance(record, bytes) else json.dumps(logged(**record)).encode()
     with pytest.raises(RejectError, match=f"^{reason}"):
         parse_logged_call(text)
+
+
+def test_a_time_without_a_zone_is_utc() -> None:
+    record = json.dumps(logged(timestamp="2026-11-02 10:15:00.123")).encode()
+    row = parse_logged_call(record).row
+    assert row is not None
+    assert row.event_time == "2026-11-02T10:15:00Z"
 
 
 # -- what never gets out --------------------------------------------------------------------------
@@ -642,3 +648,32 @@ def test_half_a_surrogate_pair_in_a_prompt_costs_no_call() -> None:
     assert tokens_of(record) == Tokens("invocation log", 3)
     event = event_of(record | {"requestMetadata": {"mood": "\ud83d\ude00"}})
     assert event.request_metadata == '{"mood":"\U0001f600"}'
+
+
+ROUTER = f"arn:aws:bedrock:eu-west-1:{ACCOUNT}:prompt-router/r0uter"
+ANSWERED = f"arn:aws:bedrock:eu-west-1:{ACCOUNT}:inference-profile/eu.amazon.nova-lite-v1:0"
+
+
+def routed(invoked: object, *, sent: str = ROUTER, is_stream: bool = False) -> str | None:
+    trace = {"trace": {"promptRouter": {"invokedModelId": invoked}}, "usage": {"inputTokens": 5}}
+    body: object = [{"contentBlockDelta": {}}, {"metadata": trace}] if is_stream else trace
+    record = logged(modelId=sent, operation="Converse")
+    record["output"]["outputBodyJson"] = body
+    return event_of(record).model_id
+
+
+@pytest.mark.parametrize("is_stream", [False, True])
+def test_a_prompt_routers_call_has_the_model_that_answered(is_stream: bool) -> None:
+    assert routed(ANSWERED, is_stream=is_stream) == ANSWERED
+    assert routed("amazon.nova-lite-v1:0", is_stream=is_stream) == "amazon.nova-lite-v1:0"
+    default = f"arn:aws:bedrock:eu-west-1:{ACCOUNT}:default-prompt-router/amazon.nova:1"
+    assert routed(ANSWERED, sent=default, is_stream=is_stream) == ANSWERED
+    assert routed(ANSWERED, sent=HAIKU, is_stream=is_stream) == HAIKU
+
+
+@pytest.mark.parametrize(
+    "invoked", [None, 7, "", "my secret prompt", "a" * 3000, "x'; drop table events; --", ["a.b"]]
+)
+def test_nothing_but_a_models_id_leaves_the_body(invoked: object) -> None:
+    assert routed(invoked) == ROUTER
+    assert routed(invoked, is_stream=True) == ROUTER

@@ -38,6 +38,7 @@ _NAME_TABLES = {
     "user_agents": "user_agent_key",
     "principals": "principal_key",
     "request_metadata": "request_metadata_key",
+    "source_addresses": "source_address_key",
 }
 
 
@@ -113,7 +114,8 @@ def drop_calls(
             claimed = end
             on_day(first[:10])
         with transaction(db):
-            db.conn.execute("delete from pending_tokens where event_time < ?", [before])
+            for table in ("pending_tokens", "control_events", "unknown_operations"):
+                db.conn.execute(f"delete from {table} where event_time < ?", [before])
     return dropped
 
 
@@ -121,6 +123,12 @@ def drop_unused_names(db: Database) -> int:
     """Drop unused sessions, user agents, principals and metadata; return how many."""
     dropped = 0
     with _without_foreign_keys(db):
+        with transaction(db):
+            # What CloudTrail told of sessions without calls.
+            db.conn.execute(
+                "delete from session_users where session_key not in"
+                " (select session_key from events where session_key is not null)"
+            )
         for table, key in _NAME_TABLES.items():
             used = " union ".join(
                 f"select {column} from {source} where {column} is not null"
