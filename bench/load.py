@@ -54,6 +54,8 @@ from bench.spent import Spent, median, spent
 PEERS = Path(__file__).with_name("peers")
 SETUP = "pip install --editable '.[bench]', or make bench"
 OTHERS = {"A": 0.0, "B": 0.95}
+# The CPU seconds of ``load``, all its processes together, in those of the baseline: at most.
+CPU_GOALS = {"A": 3.2, "B": 0.8}
 
 
 class Workload(NamedTuple):
@@ -276,6 +278,11 @@ def print_times(
             f"{middle.wall / walls['load']:>9.2f}"
             f"  {_verdict(contender.goals.get(workload.name), middle.wall, walls)}".rstrip()
         )
+
+    ratio = medians["load"].children / medians["baseline"].children
+    is_met = "met" if ratio <= CPU_GOALS[workload.name] else "missed"
+    goal = f"at most {CPU_GOALS[workload.name]:g}: {is_met}"
+    print(f"CPU seconds of load: {ratio:.2f} x baseline; {goal}")
 
 
 def _verdict(goal: Goal | None, wall: float, walls: dict[str, float]) -> str:

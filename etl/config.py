@@ -22,10 +22,11 @@ from typing import TYPE_CHECKING, Any, Literal, NamedTuple, get_args, get_type_h
 import msgspec
 
 from etl.errors import ConfigError
-from etl.normalise.application import APPLICATION_KEY
+from etl.normalise.addresses import DEFAULT_DETAIL, AddressDetail
+from etl.normalise.application import APPLICATION_KEY, KeyNames, key_names
 from etl.normalise.discounts import Discount, check_order
 from etl.normalise.identity import UNATTRIBUTED
-from etl.normalise.rules import ApplicationRule
+from etl.normalise.rules import ApplicationRule, Rule, UserRule, captures_in
 from etl.normalise.toml_depth import is_deep
 from etl.registry import NAMES, SOURCES, STANDARD, Source, source_of, sources_of
 
@@ -462,10 +463,16 @@ class Prices(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
 
 
 class Config(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """The whole file. ``user_aliases`` maps a user's name to the name to show."""
+    """The whole file.
 
-    application_tag: str = APPLICATION_KEY
-    application_metadata_key: str = APPLICATION_KEY
+    ``application_tag``, ``application_metadata_key``: one key, or several in order.
+    ``user_aliases`` maps a user's name, or a glob, to the name to show, ``project_names`` a
+    project's ARN or id.
+    """
+
+    application_tag: KeyNames = APPLICATION_KEY
+    application_metadata_key: KeyNames = APPLICATION_KEY
+    source_addresses: AddressDetail = DEFAULT_DETAIL
     sync: Sync = Sync()
     accounts: Accounts = Accounts()
     sources: Sources = Sources()
@@ -473,23 +480,26 @@ class Config(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     monitor: Monitor = Monitor()
     prices: Prices = Prices()
     application_rules: tuple[ApplicationRule, ...] = ()
+    user_rules: tuple[UserRule, ...] = ()
     user_aliases: dict[str, str] = {}
+    project_names: dict[str, str] = {}
     discounts: tuple[Discount, ...] = ()
 
     def __post_init__(self) -> None:
         check_order(self.discounts)
         for key in ("application_tag", "application_metadata_key"):
-            if not getattr(self, key).strip():
+            names = key_names(getattr(self, key))
+            if not names or not all(name.strip() for name in names):
                 raise ValueError(f"{key} is empty")
+            _check_unique(key, names)
         _check_configured("sync.sources", self.sync.sources or (), self.sources)
-        for user, alias in self.user_aliases.items():
-            if not user.strip() or not alias.strip():
-                raise ValueError(f"user_aliases: {user!r} = {alias!r} has an empty name")
-            if UNATTRIBUTED in (user, alias):
-                raise ValueError(
-                    f"user_aliases: {UNATTRIBUTED} means usage that no call explains;"
-                    " it is not a user and cannot be renamed"
-                )
+        for table in ("user_aliases", "project_names"):
+            _check_names(table, getattr(self, table))
+
+    @property
+    def rules(self) -> tuple[Rule, ...]:
+        """The rules of all kinds."""
+        return (*self.user_rules, *self.application_rules)
 
     def with_proxy(self, proxy: BehindProxy) -> Config:
         """Return the same with this proxy. Raises ValueError if passwords are configured."""
@@ -512,6 +522,23 @@ class Config(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
             raise ConfigError(str(error)) from None
         configured = [one.name for one in SOURCES if getattr(self.sources, one.name, None)]
         return tuple(names) or self.sync.sources or (*STANDARD, *configured)
+
+
+def _check_names(table: str, names: Mapping[str, str]) -> None:
+    for name, shown in names.items():
+        if not name.strip() or not shown.strip():
+            raise ValueError(f"{table}: {name!r} = {shown!r} has an empty name")
+        if UNATTRIBUTED in (name, shown):
+            raise ValueError(
+                f"{table}: {UNATTRIBUTED} means usage that no call explains;"
+                " it cannot be renamed, and nothing else can have its name"
+            )
+        captured = captures_in(name)
+        for part in captures_in(shown):
+            if part not in captured:
+                raise ValueError(f"{table}: {name!r} = {shown!r}: {{{part}}} is not in the first")
+        if len(set(captured)) < len(captured):
+            raise ValueError(f"{table}: {name!r} has the same {{name}} twice")
 
 
 def _check_configured(key: str, names: Iterable[str], sources: Sources) -> None:
@@ -597,10 +624,11 @@ _TABLES: Mapping[str, type[msgspec.Struct]] = {
     "monitor": Monitor,
     "prices": Prices,
     "application_rules": ApplicationRule,
+    "user_rules": UserRule,
     "discounts": Discount,
 }
 
-_LISTS = {"application_rules", "serve.restrictions", "discounts"}
+_LISTS = {"application_rules", "user_rules", "serve.restrictions", "discounts"}
 
 
 def load_config(path: Path | None) -> Config:
@@ -672,11 +700,13 @@ _QUOTES = "; a name with a dot, or with anything but A-Z a-z 0-9 _ -, must be in
 
 _ADVICE = {
     "application_rules": "; begin each rule with [[application_rules]]",
+    "user_rules": "; begin each rule with [[user_rules]]",
     "discounts": "; begin each with [[discounts]]",
     "serve.restrictions": "; begin each with [[serve.restrictions]]",
     "serve.passwords": _QUOTES,
     "serve.tokens": _QUOTES,
     "user_aliases": _QUOTES,
+    "project_names": _QUOTES,
 }
 
 
@@ -694,7 +724,8 @@ def _explain(message: str, raw: Mapping[str, Any]) -> str:
     if text.startswith("Invalid RFC3339"):
         return f"{where}: not a date; write one like 2026-11-01"
     if found := _WRONG_CHOICE.fullmatch(text):
-        return f"{where}: {found[1]!r} is not one of {', '.join(NAMES)}"
+        choices = NAMES if place.startswith("sync.") else get_args(AddressDetail)
+        return f"{where}: {found[1]!r} is not one of {', '.join(choices)}"
     own_key = text.partition(": ")[0] in _keys(_TABLES.get(_table(place), Config))
     return f"{where}{'.' if own_key else ': '}{text}" if where else text
 

@@ -64,6 +64,15 @@ BOMBS: dict[str, Callable[[int], Iterator[bytes]]] = {
     ),
     "totals": _of(b'{"MetricDataResults":[', b'{"Id":"a","Values":[1]},', b"1]}"),
     "pages": _of(b'{"Events":[', b'{"CloudTrailEvent":"{}"},', b"1]}"),
+    "lines of envelopes": _of(b"", b'{"message":"{}"}\n'),
+    "lines after a time": _of(b"", b'2026-11-02T10:15:00Z {"a":1}\n'),
+    "lines of texts": _of(b"", b'"{}"\n'),
+    "lines of base64": _of(b"", b"e30K" * 20 + b"\n"),
+    "base64 without end": _of(b"", b"eyJh"),
+    "texts in a list": _of(b'{"Records":[', b'"[[[[[[[[[[]]]]]]]]]]",', b'""]}'),
+    "rows": _of(
+        b'{"results":[', b'[{"field":"a","value":"b"},{"field":"c","value":"{}"}],', b"[]]}"
+    ),
     "escapes": _of(b'{"Records":["', b"\\\\", b'"]}'),
 }
 

@@ -30,13 +30,15 @@ from etl.config import (
     parse_since,
 )
 from etl.errors import ConfigError
-from etl.normalise.rules import ApplicationRule
+from etl.normalise.rules import ApplicationRule, UserRule
+from tests.cases import cases
 
 EXAMPLE = Path(__file__).parents[1] / "docs" / "bedrock_usage.toml"
 
 EVERYTHING = """
 application_tag = "cost-center"
 application_metadata_key = "team"
+source_addresses = "whole"
 
 [sync]
 regions = ["us-east-1", "eu-west-1", "us-gov-west-1", "eusc-de-east-1"]
@@ -85,9 +87,17 @@ account_id = "1*"
 region = "eu-*"
 model = "m"
 
+[[user_rules]]
+user = "{who}@corp.example"
+session = "{who}-agent"
+tag = "team=*"
+
 [user_aliases]
 "BedrockAPIKey-abcd" = "Nightly batch"
 AIDAEXAMPLE = "alice"
+
+[project_names]
+proj_77 = "Tickets"
 """
 
 
@@ -153,6 +163,10 @@ def test_every_key_arrives_where_it_belongs(tmp_path: Path) -> None:
             account_id="1*", region="eu-*", model="m",
         ),
     )  # fmt: skip
+    agents = UserRule(user="{who}@corp.example", session="{who}-agent", tag="team=*")
+    assert config.user_rules == (agents,)
+    assert config.rules == (agents, *config.application_rules)
+    assert (config.source_addresses, config.project_names) == ("whole", {"proj_77": "Tickets"})
     assert config.user_aliases == {"BedrockAPIKey-abcd": "Nightly batch", "AIDAEXAMPLE": "alice"}
 
 
@@ -168,7 +182,7 @@ TRAIL = '[sources.trail]\nuri = "logs"\n'
 GROUP = '[sources.invocation_logs]\nlog_group = "/bedrock"\n'
 
 
-@pytest.mark.parametrize(
+@cases(
     ("text", "chosen", "sources"),
     [
         ("", (), STANDARD),
@@ -231,7 +245,7 @@ UNKNOWN_KEYS = [
 ]
 
 
-@pytest.mark.parametrize(("text", "parts"), UNKNOWN_KEYS)
+@cases(("text", "parts"), UNKNOWN_KEYS)
 def test_an_unknown_key_is_refused_and_the_right_one_named(
     tmp_path: Path, text: str, parts: list[str]
 ) -> None:
@@ -241,7 +255,8 @@ def test_an_unknown_key_is_refused_and_the_right_one_named(
 
 
 WRONG_TYPES = [
-    ("application_tag = 1", "application_tag must be text in quotes, not a number"),
+    ("application_tag = 1", "application_tag must be text in quotes or a list, [...], not a number"),
+    ("application_tag = [1]", "application_tag #1 must be text in quotes, not a number"),
     ("sync = 1", "sync must be a table, not a number"),
     ('[sync]\nregions = "us-east-1"', "sync.regions must be a list, [...], not text in quotes"),
     ('[sync]\nregions = ["us-east-1", 1]', "sync.regions #2 must be text in quotes, not a number"),
@@ -262,7 +277,7 @@ WRONG_TYPES = [
 ]  # fmt: skip
 
 
-@pytest.mark.parametrize(("text", "message"), WRONG_TYPES)
+@cases(("text", "message"), WRONG_TYPES)
 def test_a_wrong_type_is_refused_with_its_place(tmp_path: Path, text: str, message: str) -> None:
     assert complaint(tmp_path, text).startswith(message)
 
@@ -270,6 +285,16 @@ def test_a_wrong_type_is_refused_with_its_place(tmp_path: Path, text: str, messa
 WRONG_VALUES = [
     ('application_tag = " "', "application_tag is empty"),
     ('application_metadata_key = ""', "application_metadata_key is empty"),
+    ("application_metadata_key = []", "application_metadata_key is empty"),
+    ('application_tag = ["a", ""]', "application_tag is empty"),
+    ('application_tag = ["a", "a"]', "application_tag: 'a' is listed twice"),
+    ('source_addresses = "half"', "source_addresses: 'half' is not one of network, whole, none"),
+    ('[[user_rules]]\nuser = "{x}"\nsession = "*"', "user_rules #1.user: {x} is in none of the conditions"),
+    ('[[user_rules]]\nuser = "x"', "user_rules #1: no condition; give at least one of role, session,"),
+    ('[user_rules]\nuser = "x"', "user_rules must be a list, [...], not a table; begin each rule with [[user_rules]]"),
+    ('[user_aliases]\n"{a}@x" = "{b}"', "user_aliases: '{a}@x' = '{b}': {b} is not in the first"),
+    ('[user_aliases]\n"{a}-{a}" = "{a}"', "user_aliases: '{a}-{a}' has the same {name} twice"),
+    ('[project_names]\nproj_1 = " "', "project_names: 'proj_1' = ' ' has an empty name"),
     ("[sources.trail]", "sources.trail: uri is missing"),
     ('[sources.trail]\nuri = ""', "sources.trail.uri: '' is not a folder: neither like"),
     ('[sources.trail]\nuri = " "', "sources.trail.uri: ' ' is not a folder: neither like"),
@@ -348,7 +373,7 @@ WRONG_VALUES = [
 ]  # fmt: skip
 
 
-@pytest.mark.parametrize(("text", "message"), WRONG_VALUES)
+@cases(("text", "message"), WRONG_VALUES)
 def test_a_value_that_cannot_be_is_refused(tmp_path: Path, text: str, message: str) -> None:
     assert complaint(tmp_path, text).startswith(message)
 
@@ -373,7 +398,7 @@ def test_a_file_that_is_no_text(tmp_path: Path) -> None:
         load_config(path)
 
 
-@pytest.mark.parametrize(
+@cases(
     ("text", "duration"),
     [
         ("90s", timedelta(seconds=90)),
@@ -391,7 +416,7 @@ def test_durations(text: str, duration: timedelta) -> None:
 NO_DURATIONS = ["", "90", "d", "-1d", "1.5h", "1 d", "1w", "1D", "1d ", "1d\n", "٣d", "3661d", "999999999d", "9" * 5000 + "s"]  # fmt: skip
 
 
-@pytest.mark.parametrize("text", NO_DURATIONS)
+@cases("text", NO_DURATIONS)
 def test_what_is_no_duration(text: str) -> None:
     with pytest.raises(ConfigError):
         parse_duration(text)
@@ -449,7 +474,7 @@ def test_who_may_visit(tmp_path: Path) -> None:
     assert HASH not in repr(Config(serve=serve))
 
 
-@pytest.mark.parametrize(
+@cases(
     ("addresses", "client", "trusted"),
     [
         (["10.0.0.5"], "10.0.0.5", True),
@@ -499,7 +524,7 @@ WRONG_VISITS = [
 ]  # fmt: skip
 
 
-@pytest.mark.parametrize(("text", "message"), WRONG_VISITS)
+@cases(("text", "message"), WRONG_VISITS)
 def test_a_visit_that_cannot_be_is_refused_without_a_secret(
     tmp_path: Path, text: str, message: str
 ) -> None:
@@ -539,7 +564,9 @@ def test_the_example_shows_every_key_and_each_is_valid(tmp_path: Path) -> None:
     assert {name for rule in one.application_rules for name in rule.conditions} == {
         *ApplicationRule.__struct_fields__
     } - {"application"}
+    assert one.user_rules
     assert one.user_aliases
+    assert one.project_names
     assert one.serve.passwords
     assert one.serve.tokens
     assert other.serve.behind_proxy
@@ -599,7 +626,7 @@ def test_a_restriction_of_nobody_is_refused(tmp_path: Path) -> None:
     assert read(tmp_path, login + other.replace("alcie", "ALICE")).serve.restrictions
 
 
-@pytest.mark.parametrize("network", ["0.0.0.0/1", "128.0.0.0/1", "0.0.0.0/0", "16.0.0.0/7", "::/0", "2000::/3", "::ffff:0:0/96", "::ffff:10.0.0.5"])  # fmt: skip
+@cases("network", ["0.0.0.0/1", "128.0.0.0/1", "0.0.0.0/0", "16.0.0.0/7", "::/0", "2000::/3", "::ffff:0:0/96", "::ffff:10.0.0.5"])  # fmt: skip
 def test_a_proxy_is_no_half_of_the_internet(network: str) -> None:
     with pytest.raises(ValueError, match=re.escape(network)):
         BehindProxy(header="X", addresses=(network,))

@@ -15,6 +15,7 @@ from typing import Any
 import click
 from sqlite_utils import Database
 
+from etl.cli.shared.loading import apply_rules, reading_keys
 from etl.cli.shared.options import (
     archive_option,
     config_option,
@@ -38,7 +39,6 @@ from etl.inspect.show import (
     survey_to_json,
 )
 from etl.inspect.statistics import survey_events, survey_warehouse
-from etl.load.decoder.content import Keys
 from etl.normalise.boundary import attempt
 from etl.show.terminal import harmless, open_console
 from etl.sources.aws import Place
@@ -47,7 +47,6 @@ from etl.warehouse.paths import is_there
 from etl.warehouse.pseudonyms import forgotten_in
 from etl.warehouse.read.inspect import Located, latest_calls, locate_call, read_corrections
 from etl.warehouse.scratch import open_trial
-from etl.warehouse.write.attribution import apply_application_tag, apply_config
 from etl.warehouse.write.discounts import apply_discounts
 
 MOST_EVENTS = 50
@@ -100,8 +99,7 @@ def inspect(
     with stops(clock), _warehouse(db) as warehouse, open_trial(warehouse) as trial:
         job = _Inspection(settings, clock, archive, choice, warehouse, trial)
         if config is not None:
-            apply_application_tag(trial, settings.application_tag)
-            apply_config(trial, settings.application_rules, settings.user_aliases)
+            apply_rules(trial, settings)
             apply_discounts(trial, settings.discounts)
         is_complete = (
             job.survey(targets, latest, format_)
@@ -170,7 +168,7 @@ class _Inspection:
     ) -> None:
         self._settings, self._clock, self._choice = settings, clock, choice
         self._warehouse, self._trial = warehouse, trial
-        self._keys = Keys(settings.application_tag, settings.application_metadata_key)
+        self._keys = reading_keys(settings)
         self._archive = archive or settings.sync.archive
         self._stores = Stores(clock, choice.get("profile") or settings.accounts.profile)
         self._notes = Notes()

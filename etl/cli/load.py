@@ -7,14 +7,18 @@ from pathlib import Path
 
 import click
 
-from etl.cli.shared.loading import apply_configuration, load_with_progress, summary
+from etl.cli.shared.loading import (
+    apply_configuration,
+    load_with_progress,
+    reading_keys,
+    summary,
+)
 from etl.cli.shared.options import config_option, db_option, profile_option
 from etl.cli.shared.signals import stops
 from etl.cli.shared.stores import Stores, is_s3
 from etl.clock import Clock
 from etl.config import load_config
 from etl.errors import ConfigError
-from etl.load.decoder.content import Keys
 from etl.load.decoder.pool import Workers
 from etl.sources.layouts import parse_s3_uri
 from etl.warehouse.database import open_warehouse
@@ -56,14 +60,15 @@ def load(
 
     PATHS are files, folders and s3:// addresses. Reads CloudTrail log files, Bedrock's invocation
     logs, saved lookup-events pages, CloudWatch totals (a GetMetricData response or a CSV) and
-    inference profiles. The format is recognised from the content. Files read before are skipped,
-    and loading the same data again changes nothing.
+    inference profiles. The format is recognised from the content, and so is what wraps it:
+    EventBridge, CloudWatch Logs, SQS, Splunk, Athena, archives and more. Files read before are
+    skipped, and loading the same data again changes nothing.
     """
     settings = load_config(config)
     clock = Clock()
     with stops(clock):
         stores = Stores(clock, profile or settings.accounts.profile, role_arn)
-        workers = Workers(Keys(settings.application_tag, settings.application_metadata_key))
+        workers = Workers(reading_keys(settings))
         if any(is_s3(path) or Path(path).is_dir() for path in paths):
             # They take a moment to start; the warehouse is opened meanwhile.
             workers.start()

@@ -11,7 +11,7 @@ from etl.config import Choice, InvocationLogs
 from etl.doctor.advice import add_permission, advise
 from etl.errors import RejectError, RetriableError, SourceError
 from etl.normalise.cloudtrail import parse_event
-from etl.normalise.rows import Event, ServiceTokens
+from etl.normalise.rows import Event, OtherOperation, ServiceTokens
 from etl.show.findings import FAILED, NOT_CHECKED, OK, WARNING, Finding
 from etl.sources.aws import (
     BAD_SIGNATURE,
@@ -161,7 +161,8 @@ def _rate_tokens(
 
 def _row(event: LookedUp) -> Event | ServiceTokens | None:
     try:
-        return parse_event(event.record).row if event.record is not None else None
+        row = parse_event(event.record).row if event.record is not None else None
+        return None if isinstance(row, OtherOperation) else row
     except RejectError:
         return None
 

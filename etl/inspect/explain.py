@@ -17,18 +17,21 @@ from typing import Any, NamedTuple
 from sqlite_utils import Database
 
 from etl.errors import RejectError
-from etl.inspect.find import LOGGED_CALL, RawEvent
+from etl.inspect.find import RawEvent
 from etl.inspect.redact import without_texts
 from etl.load.decoder.content import Decoder, Keys
 from etl.normalise.application import (
     APPLICATION_SOURCES,
     CONFIG_RULE,
     INFERENCE_PROFILE,
+    MANTLE_PROJECT,
     REQUEST_METADATA,
     ROLE_NAME,
     ROLE_SUFFIX,
     USER_AGENT,
     application_evidence,
+    find_metadata,
+    key_names,
 )
 from etl.normalise.boundary import attempt
 from etl.normalise.cloudtrail import (
@@ -41,10 +44,11 @@ from etl.normalise.cloudtrail import (
     find_tokens,
     parse_event,
     token_places,
+    what_it_does,
 )
 from etl.normalise.discounts import Discount
 from etl.normalise.fields import mapping, text
-from etl.normalise.identity import find_identity
+from etl.normalise.identity import find_identity, find_identity_of_arn
 from etl.normalise.invocation_logs import (
     COUNT_PATHS,
     find_logged_tokens,
@@ -52,11 +56,12 @@ from etl.normalise.invocation_logs import (
     parse_logged_call,
 )
 from etl.normalise.model_ids import parse_model_id
-from etl.normalise.rows import Event, ServiceTokens
-from etl.normalise.rules import compile_rules, evidence_of
+from etl.normalise.rows import Event, OtherOperation, ServiceTokens
+from etl.normalise.rules import ApplicationRule, Rule, UserRule, compile_rules, evidence_of
 from etl.normalise.token_kinds import CACHE_COLUMNS, COUNT_COLUMNS, KINDS, TokenKind
 from etl.normalise.user_agent import find_name
 from etl.show.numbers import HOW_TO_PRICE
+from etl.sources.envelopes import LOGGED_CALL
 from etl.warehouse.read.inspect import (
     locate_call,
     near_price,
@@ -69,7 +74,10 @@ from etl.warehouse.read.inspect import (
 )
 from etl.warehouse.write.attribution import stored_rules
 from etl.warehouse.write.batch import Batch, Loader
+from etl.warehouse.write.dimensions import Names
 from etl.warehouse.write.discounts import stored_discounts
+from etl.warehouse.write.sessions import SessionUsers
+from etl.warehouse.write.shown_names import project_label
 
 # Columns in which the warehouse may differ from what the event alone gives.
 _COMPARED = (
@@ -102,11 +110,15 @@ class Line(NamedTuple):
 
 @dataclass
 class Explanation:
-    """An event without texts, how it was understood, and what was not understood."""
+    """An event without texts, how it was understood, and what was not understood.
+
+    ``peeled``: what it was wrapped in, from outside.
+    """
 
     event_id: str
     where: str
     event: Mapping[str, Any] | None
+    peeled: tuple[str, ...] = ()
     understood: list[Line] = field(default_factory=list)
     not_understood: list[Line] = field(default_factory=list)
     warehouse: list[Line] = field(default_factory=list)
@@ -138,7 +150,8 @@ def explain(
 ) -> Explanation:
     """Explain an event that the trial has loaded; ``warehouse``: the real one, if there is one."""
     record = mapping(event.record)
-    result = Explanation(event.event_id, event.where, without_texts(record, keys.metadata))
+    shown = without_texts(record, keys.metadata)
+    result = Explanation(event.event_id, event.where, shown, event.peeled)
     try:
         parsed = attempt(_parse, event, keys)
     except RejectError as error:
@@ -153,6 +166,8 @@ def explain(
         result.understood = list(_service_event(record, parsed.row))
     else:
         result.understood = [Line("call", "no", _why_not_a_call(record))]
+        if isinstance(parsed.row, OtherOperation):
+            result.understood += _operation(record, parsed.row)
     return result
 
 
@@ -169,7 +184,15 @@ def stored_only(event_id: str, event_time: str, warehouse: Database) -> Explanat
 def _parse(event: RawEvent, keys: Keys) -> Parsed:
     if event.kind == LOGGED_CALL:
         return parse_logged_call(json.dumps(event.record).encode(), metadata_key=keys.metadata)
-    return parse_event(event.record, metadata_key=keys.metadata)
+    return parse_event(event.record, metadata_key=keys.metadata, addresses=keys.addresses)
+
+
+def _operation(record: Mapping[str, Any], row: OtherOperation) -> Iterator[Line]:
+    """Yield what is kept of an operation that is no call."""
+    table = "control_events" if row.is_known else "unknown_operations"
+    yield Line("operation", row.event_name, what_it_does(record) or f"from {row.event_source}")
+    yield Line("kept in", table, "")
+    yield Line("user", row.user_name, find_identity(record.get("userIdentity"))[1])
 
 
 def _why_not_a_call(record: Mapping[str, Any]) -> str:
@@ -201,7 +224,7 @@ def _call(
     yield Line("region", call.region, "region" if is_log else "awsRegion")
     yield Line("operation", call.event_name, f"from {call.event_source}")
     yield from _model(record, call, row, trial, is_log)
-    yield from _user(record, call, row, is_log)
+    yield from _user(record, call, row, trial, is_log)
     yield from _application(record, call, row, trial, keys, is_log)
     if is_log:
         readings = find_logged_tokens(json.dumps(event.record).encode())
@@ -282,14 +305,40 @@ def _model(
 
 
 def _user(
-    record: Mapping[str, Any], call: Event, row: Mapping[str, Any] | None, is_log: bool
+    record: Mapping[str, Any],
+    call: Event,
+    row: Mapping[str, Any] | None,
+    trial: Database,
+    is_log: bool,
 ) -> Iterator[Line]:
-    rule = "identity.arn" if is_log else find_identity(record.get("userIdentity"))[1]
-    yield Line("user", call.user_name, rule)
-    if row and row["user_name"] != call.user_name:
+    if is_log:
+        arn = text(mapping(record.get("identity")).get("arn")) or ""
+        why = f"identity.arn: {find_identity_of_arn(arn)[1]}"
+    else:
+        why = find_identity(record.get("userIdentity"))[1]
+    user, told = call.user_name, _told(call, trial)
+    if told:
+        user, why = told, "CloudTrail tells who is behind this session; its ARN does not"
+    ruled, rule = _rule(UserRule, call._replace(user_name=user), trial)
+    if ruled:
+        yield Line("user", ruled, f"user {rule}")
+        yield Line("  otherwise", user, why)
+    else:
+        yield Line("user", user, why)
+    if row and row["user_name"] != (ruled or user):
         yield Line("shown as", row["user_name"], "its alias in the configuration")
     yield Line("caller", call.principal_arn or None, call.principal_type)
     yield Line("session", call.session_name, "" if call.session_name else "no session name")
+    if call.provider:
+        yield Line("provider", call.provider, "sessionContext.webIdFederationData")
+    if call.source_address:
+        yield Line("called from", call.source_address, "sourceIPAddress, as far as it is kept")
+
+
+def _told(call: Event, trial: Database) -> str | None:
+    """Return the user whom CloudTrail names for the session of a logged call, None if none."""
+    named = SessionUsers(trial, Names(trial)).name_user(call).user_name
+    return named if named != call.user_name else None
 
 
 def _application(
@@ -304,7 +353,8 @@ def _application(
     source = row["application_source"] if row else call.application_source
     rank = APPLICATION_SOURCES.index(source) + 1
     yield Line("application", application, f"{source}, rank {rank} of {len(APPLICATION_SOURCES)}")
-    tries = _tries(record, call, trial, keys, is_log)
+    named = call._replace(user_name=row["raw_user_name"]) if row else call
+    tries = _tries(record, named, trial, keys, is_log)
     for number, (name, (found, how)) in enumerate(tries.items(), 1):
         # Sources after the first hit were not tried; those before it found nothing.
         if number <= rank:
@@ -329,34 +379,48 @@ def _tries(
             role_name=role,
             request_parameters=parameters,
             user_agent=call.user_agent,
+            project=call.project,
             metadata_key=keys.metadata,
         )
     }
+    used = find_metadata(parameters, keys.metadata)[1]
+    asked = f"the key {used or ' or '.join(key_names(keys.metadata))} of requestMetadata"
     role_how = f"the role {role} does not end in {ROLE_SUFFIX}" if role else "no role was assumed"
     agent_how = find_name(call.user_agent)[1] if call.user_agent else "there is no user agent"
     found = {
-        CONFIG_RULE: _rule(call, trial),
+        CONFIG_RULE: _rule(ApplicationRule, call, trial),
         ROLE_NAME: (evidence[ROLE_NAME], f"the role {role}" if evidence[ROLE_NAME] else role_how),
         INFERENCE_PROFILE: _profile(call, trial, keys),
+        MANTLE_PROJECT: _project(evidence[MANTLE_PROJECT], call, trial),
         REQUEST_METADATA: (
             evidence[REQUEST_METADATA],
-            f"the key {keys.metadata} of requestMetadata"
-            + ("" if evidence[REQUEST_METADATA] else ": not present"),
+            asked + ("" if evidence[REQUEST_METADATA] else ": not present"),
         ),
         USER_AGENT: (evidence[USER_AGENT], agent_how),
     }
     return {source: found[source] for source in APPLICATION_SOURCES if source in found}
 
 
-def _rule(call: Event, trial: Database) -> tuple[str | None, str]:
-    rules = stored_rules(trial)
+def _rule(kind: type[Rule], call: Event, trial: Database) -> tuple[str | None, str]:
+    """Return the name that a rule of a kind gives to a call, and which rule it is."""
+    rules = [rule for rule in stored_rules(trial) if type(rule) is kind]
     evidence = evidence_of(call)
     for number, rule in enumerate(compile_rules(rules), 1):
-        if rule.matches(evidence):
+        name = rule.name_for(evidence)
+        if name is not None:
             conditions = rules[number - 1].conditions.items()
             given = ", ".join(f"{name} = {glob!r}" for name, glob in conditions)
-            return rule.application, f"rule {number} of {len(rules)}: {given}"
+            return name, f"rule {number} of {len(rules)}: {given}"
     return None, f"none of the {len(rules)} matches" if rules else "there are no rules"
+
+
+def _project(found: str | None, call: Event, trial: Database) -> tuple[str | None, str]:
+    if found is None:
+        why = "the default project names nothing" if call.project else "no project is stated"
+        return None, why
+    label = project_label(trial, found)
+    named = "named by the configuration or its tags" if label else "its id: nothing names it"
+    return label or found, f"the project {call.project}, {named}"
 
 
 def _profile(call: Event, trial: Database, keys: Keys) -> tuple[str | None, str]:
@@ -366,7 +430,7 @@ def _profile(call: Event, trial: Database, keys: Keys) -> tuple[str | None, str]
     row = trial.conn.execute(
         "select application from inference_profiles where profile_arn = ?", [profile]
     ).fetchone()
-    return row[0], f"its tag {keys.application_tag}, else its name"
+    return row[0], f"its tag {' or '.join(key_names(keys.application_tag))}, else its name"
 
 
 def _tokens(readings: Mapping[str, TokenReading], places: Sequence[str]) -> Iterator[Line]:

@@ -19,19 +19,19 @@ from typing import Any, NamedTuple
 
 from etl.errors import BedrockUsageError, RejectError, StoppedError, reason_of
 from etl.load.decoder.content import load_record
-from etl.load.decoder.fast_cloudtrail import is_object, may_be_bedrock
+from etl.load.decoder.fast_cloudtrail import is_object, is_other_event, may_be_bedrock
 from etl.normalise.boundary import attempt, storable
 from etl.normalise.cloudtrail import EventKind, classify, find_original
 from etl.normalise.fields import mapping, text
 from etl.normalise.invocation_logs import event_id_of
+from etl.normalise.plain_forms import plain_event, plain_log
 from etl.sources.aws import Place
 from etl.sources.cloudtrail import REACH, RETENTION, lookup_event, lookup_events
-from etl.sources.files import Events, parse_items
+from etl.sources.envelopes import EVENT, LOGGED_CALL
+from etl.sources.files import Events, Found, Item, parse_items
 from etl.sources.listing import FolderListing, each_file, survey
 from etl.sources.split import Unreadable
 from etl.sources.stores import Store, StoredFile
-
-EVENT, LOGGED_CALL = "event", "logged call"
 
 MOST_NOTES = 20
 
@@ -39,11 +39,15 @@ _SECOND, _DAY = timedelta(seconds=1), timedelta(days=1)
 
 
 class RawEvent(NamedTuple):
-    """An event as it was written. ``kind``: EVENT (CloudTrail) or LOGGED_CALL; ``where`` found."""
+    """An event as AWS wrote it. ``kind``: EVENT (CloudTrail) or LOGGED_CALL; ``where`` found.
+
+    ``peeled``: what it was wrapped in, from outside.
+    """
 
     kind: str
     record: Any
     where: str
+    peeled: tuple[str, ...] = ()
 
     @property
     def event_id(self) -> str:
@@ -148,42 +152,65 @@ def read_events(
 def _events_of(
     pieces: Iterable[bytes], uri: str, mark: str | None, notes: Notes
 ) -> Iterator[RawEvent]:
-    for kind, raw, position in _raw_events(pieces, uri, notes):
-        where = f"{uri}, {position}"
-        if kind == EVENT and not _may_match(raw, mark):
+    for item in _items(pieces, uri, notes):
+        where = f"{uri}, {item.position}"
+        if item.kind == EVENT and not _may_match(item.value, mark):
             continue
         try:
-            yield RawEvent(kind, attempt(load_record, raw), where)
+            yield RawEvent(item.kind, attempt(_record, item), where, _told(item.peeled))
         except RejectError as error:
             notes.add(f"{where}: {error}")
 
 
+def _record(item: Item) -> Any:
+    """Return the record of an item, in AWS's form."""
+    if item.kind == LOGGED_CALL:
+        return load_record(plain_log(item.value))
+    return plain_event(load_record(item.value))
+
+
+def _told(peeled: tuple[str, ...]) -> tuple[str, ...]:
+    """Return what a record was wrapped in; nothing for AWS's own gzip."""
+    return () if peeled == ("gzip",) else peeled
+
+
 def _may_match(raw: bytes, mark: str | None) -> bool:
-    if is_object(raw) and not _may_be_ours(raw):
+    if is_object(raw) and not may_be_bedrock(raw):
         return False
     return mark is None or mark.encode("utf-8", "replace") in raw or b"\\u" in raw
 
 
-_may_be_ours = may_be_bedrock(has_escapes=True)
-
-
-def _raw_events(
-    pieces: Iterable[bytes], uri: str, notes: Notes
-) -> Iterator[tuple[str, bytes, str]]:
-    """Yield kind, JSON and place of each event of a file; note what could not be read."""
+def _items(pieces: Iterable[bytes], uri: str, notes: Notes) -> Iterator[Item]:
+    """Yield the events and logged calls of a file; note what could not be read."""
     try:
-        for found in parse_items(pieces):
-            if isinstance(found, Unreadable):
-                notes.add(f"{uri}, {found.position}: {found.reason}")
-            elif isinstance(found, Events):
-                for index, raw in enumerate(found.values.raws):
-                    yield EVENT, bytes(raw), found.values.position(index)
-            elif found.kind in (EVENT, LOGGED_CALL):
-                yield found.kind, found.value, found.position
+        yield from _records(parse_items(pieces), uri, notes)
     except BedrockUsageError:
         raise
     except Exception as error:
         notes.add(f"{uri}: {reason_of(error)}; everything before it was read")
+
+
+def _records(items: Iterable[Found], uri: str, notes: Notes) -> Iterator[Item]:
+    for found in items:
+        if isinstance(found, Unreadable):
+            notes.add(f"{uri}, {found.position}: {found.reason}")
+        elif isinstance(found, Events):
+            yield from _records_of_list(found, uri, notes)
+        elif found.kind in (EVENT, LOGGED_CALL):
+            yield found
+
+
+def _records_of_list(found: Events, uri: str, notes: Notes) -> Iterator[Item]:
+    is_other = is_other_event(has_escapes=True)
+    for index, raw in enumerate(found.values.raws):
+        if is_other(raw):
+            continue
+        is_envelope = False
+        for inner in found.opened(index):
+            is_envelope = True
+            yield from _records([inner], uri, notes)
+        if not is_envelope:
+            yield Item(found.values.position(index), EVENT, bytes(raw), found.peeled)
 
 
 @dataclass

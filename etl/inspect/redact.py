@@ -21,6 +21,7 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
+from etl.normalise.application import KeyNames, key_names
 from etl.normalise.bodies import (
     BODY_NAMES,
     CALLER_WRITTEN,
@@ -64,15 +65,15 @@ _LONGEST, _LONGEST_AGENT = 300, 1100
 _DEEPEST, _MOST_ITEMS = 12, 50
 
 
-def without_texts(record: Mapping[str, Any], metadata_key: str) -> dict[str, Any]:
+def without_texts(record: Mapping[str, Any], metadata_key: KeyNames) -> dict[str, Any]:
     """Return an event, or an invocation log's record, without anything that could be a body.
 
-    ``metadata_key``: the only key of a request's metadata whose value is used, and so is shown.
+    ``metadata_key``: the keys of a request's metadata whose values are used, and so are shown.
     """
     return {key: _top(key, value, record, metadata_key) for key, value in _items(record)}
 
 
-def _top(key: str, value: object, record: Mapping[str, Any], metadata_key: str) -> object:
+def _top(key: str, value: object, record: Mapping[str, Any], metadata_key: KeyNames) -> object:
     if key == _UNNAMED:
         return value
     if key == "requestMetadata":
@@ -96,7 +97,7 @@ def _items(record: Mapping[str, Any]) -> list[tuple[str, Any]]:
     return named + ([(_UNNAMED, others)] if others else [])
 
 
-def _aws_written(value: object, metadata_key: str, depth: int) -> object:
+def _aws_written(value: object, metadata_key: KeyNames, depth: int) -> object:
     if depth == 0:
         return _hide(value)
     if isinstance(value, dict):
@@ -110,7 +111,7 @@ def _aws_written(value: object, metadata_key: str, depth: int) -> object:
     return _short(value, _LONGEST)
 
 
-def _aws_field(key: str, value: object, metadata_key: str, depth: int) -> object:
+def _aws_field(key: str, value: object, metadata_key: KeyNames, depth: int) -> object:
     if key == _UNNAMED:
         return value
     if key == "requestMetadata":
@@ -140,7 +141,7 @@ def _added_field(key: str, value: object, depth: int) -> object:
     return _short(value, _LONGEST) if is_known_text else _added(value, depth)
 
 
-def _caller_written(fields: Mapping[str, Any], metadata_key: str) -> dict[str, Any]:
+def _caller_written(fields: Mapping[str, Any], metadata_key: KeyNames) -> dict[str, Any]:
     shown: dict[str, Any] = {}
     for key, value in _items(fields):
         name = key.casefold()
@@ -159,12 +160,12 @@ def _caller_written(fields: Mapping[str, Any], metadata_key: str) -> dict[str, A
     return shown
 
 
-def _metadata(value: object, metadata_key: str) -> object:
+def _metadata(value: object, metadata_key: KeyNames) -> object:
     if not isinstance(value, dict):
         return _hide(value)
-    used = value.get(metadata_key)
-    others = len(value) - (used is not None)
-    shown = {metadata_key: _short(used, _LONGEST)} if used is not None else {}
+    keys = [key for key in key_names(metadata_key) if value.get(key) is not None]
+    others = len(value) - len(keys)
+    shown = {key: _short(value[key], _LONGEST) for key in keys}
     return shown | ({"(other keys, not shown)": others} if others else {})
 
 

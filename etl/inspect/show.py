@@ -28,6 +28,7 @@ def explanations_to_json(explanations: Iterable[Explanation], notes: Sequence[st
             {
                 "event_id": one.event_id,
                 "found_in": one.where or None,
+                "unwrapped_from": list(one.peeled),
                 "event": one.event,
                 "understood": _dicts(one.understood),
                 "not_understood": _dicts(one.not_understood),
@@ -51,6 +52,8 @@ def print_explanation(explanation: Explanation, console: Console) -> None:
     console.print(plain(f"Event {explanation.event_id or '(no id)'}", "bold"))
     if explanation.where:
         console.print(plain(f"Found in {explanation.where}"))
+    if explanation.peeled:
+        console.print(plain(f"Unwrapped from {', then '.join(explanation.peeled)}"))
     if explanation.event is not None:
         console.print()
         for line in json_text(explanation.event).splitlines():

@@ -21,7 +21,7 @@ from sqlite_utils import Database
 
 from etl.errors import RejectError
 from etl.inspect.explain import unread
-from etl.inspect.find import LOGGED_CALL, RawEvent, is_bedrock
+from etl.inspect.find import RawEvent, is_bedrock
 from etl.load.decoder.content import Keys
 from etl.normalise.boundary import attempt
 from etl.normalise.cloudtrail import JOBS, classify, find_tokens, parse_event
@@ -29,8 +29,9 @@ from etl.normalise.fields import mapping, text
 from etl.normalise.identity import UNKNOWN as UNKNOWN_USER
 from etl.normalise.invocation_logs import find_logged_tokens, parse_logged_call
 from etl.normalise.packed import Shape, event_of, shape_of
-from etl.normalise.rows import Event, ServiceTokens, Tokens
+from etl.normalise.rows import Event, OtherOperation, ServiceTokens, Tokens
 from etl.normalise.rules import role_name_of
+from etl.sources.envelopes import LOGGED_CALL
 from etl.warehouse.read.inspect import call_kinds, trial_kinds
 from etl.warehouse.write.attribution import stored_rules
 from etl.warehouse.write.batch import Batch, Loader
@@ -217,8 +218,10 @@ def _count(event: RawEvent, found: Survey, shapes: dict[Shape, CallTotals], keys
 def _row(event: RawEvent, keys: Keys) -> Event | ServiceTokens | None:
     if event.kind == LOGGED_CALL:
         record = json.dumps(event.record).encode()
-        return parse_logged_call(record, metadata_key=keys.metadata).row
-    return parse_event(event.record, metadata_key=keys.metadata).row
+        logged = parse_logged_call(record, metadata_key=keys.metadata).row
+        return logged if isinstance(logged, Event) else None
+    row = parse_event(event.record, metadata_key=keys.metadata).row
+    return None if isinstance(row, OtherOperation) else row
 
 
 def _add_call(row: Event, found: Survey, shapes: dict[Shape, CallTotals]) -> None:

@@ -21,6 +21,7 @@ CONFIG_RULE = "config rule"
 
 ROLE_NAME = "role name"
 INFERENCE_PROFILE = "inference profile"
+MANTLE_PROJECT = "mantle project"
 REQUEST_METADATA = "request metadata"
 USER_AGENT = "user agent"
 
@@ -29,6 +30,7 @@ APPLICATION_SOURCES = (
     CONFIG_RULE,
     ROLE_NAME,
     INFERENCE_PROFILE,
+    MANTLE_PROJECT,
     REQUEST_METADATA,
     USER_AGENT,
     "unknown",
@@ -38,21 +40,36 @@ ROLE_SUFFIX = "-BedrockRole"
 APPLICATION_KEY = "application"
 
 
+# One key, or several in order.
+KeyNames = str | tuple[str, ...]
+
+# Requests without a project belong to this one: it says nothing about the application.
+_DEFAULT_PROJECT = "default"
+
+
+def key_names(keys: KeyNames) -> tuple[str, ...]:
+    """Return keys in their order."""
+    return (keys,) if isinstance(keys, str) else keys
+
+
 def find_application(
     *,
     role_name: str | None,
     request_parameters: Mapping[str, Any],
     user_agent: str | None,
-    metadata_key: str = APPLICATION_KEY,
+    project: str | None = None,
+    metadata_key: KeyNames = APPLICATION_KEY,
 ) -> tuple[str, str]:
     """Return the application and its source, one of ``APPLICATION_SOURCES``.
 
-    ``metadata_key``: the key in the request metadata that names it.
+    ``project``: the ARN of a project. ``metadata_key``: the keys in the request metadata that may
+    name it.
     """
     hits = application_evidence(
         role_name=role_name,
         request_parameters=request_parameters,
         user_agent=user_agent,
+        project=project,
         metadata_key=metadata_key,
     )
     return next(((name, source) for name, source in hits if name), (UNKNOWN, "unknown"))
@@ -63,12 +80,14 @@ def application_evidence(
     role_name: str | None,
     request_parameters: Mapping[str, Any],
     user_agent: str | None,
-    metadata_key: str = APPLICATION_KEY,
+    project: str | None = None,
+    metadata_key: KeyNames = APPLICATION_KEY,
 ) -> tuple[tuple[str | None, str], ...]:
     """Return what each kind of evidence on a call names, the best first; None for nothing."""
     return (
         (_from_role(role_name), ROLE_NAME),
-        (_from_metadata(request_parameters, metadata_key), REQUEST_METADATA),
+        (_from_project(project), MANTLE_PROJECT),
+        (find_metadata(request_parameters, metadata_key)[0], REQUEST_METADATA),
         (parse_user_agent_application(user_agent), USER_AGENT),
     )
 
@@ -79,10 +98,20 @@ def _from_role(role_name: str | None) -> str | None:
     return None
 
 
-def _from_metadata(request_parameters: Mapping[str, Any], metadata_key: str) -> str | None:
+def _from_project(project: str | None) -> str | None:
+    """Return a project's id; the warehouse knows its name (``etl.warehouse.write.shown_names``)."""
+    project_id = (project or "").rpartition("/")[2]
+    return project_id if project_id != _DEFAULT_PROJECT else None
+
+
+def find_metadata(
+    request_parameters: Mapping[str, Any], metadata_key: KeyNames
+) -> tuple[str | None, str | None]:
+    """Return the application that the metadata names, and under which key; (None, None) if none."""
     # Converse calls it requestMetadata, the OpenAI-compatible endpoint metadata.
-    for key in ("requestMetadata", "metadata"):
-        name = text(mapping(request_parameters.get(key)).get(metadata_key))
-        if name:
-            return name
-    return None
+    for key in key_names(metadata_key):
+        for field in ("requestMetadata", "metadata"):
+            name = text(mapping(request_parameters.get(field)).get(key))
+            if name:
+                return name, key
+    return None, None

@@ -1,14 +1,15 @@
 """CloudTrail events: which of them are Bedrock calls, and what each call was.
 
-A *call* is an inference event of ``bedrock.amazonaws.com`` or ``bedrock-mantle.amazonaws.com``. The
-control plane (List..., Get..., Create...) does not count. A streamed call may be followed by an
-``AwsServiceEvent`` that carries its tokens, which is never a separate call. ``AwsVpceEvents``
-repeat a call as network activity and are skipped. Of a request or response, only ids, counts and
-names are kept.
+A *call* is an event of a runtime's operation (table ``operations``). The control plane does not
+count; what of it matters for security is kept, and so is an operation that is not known yet. A
+streamed call may be followed by an ``AwsServiceEvent`` that carries its tokens, which is never a
+separate call. ``AwsVpceEvents`` repeat a call as network activity and are skipped. Of a request or
+response, only ids, counts and names are kept.
 """
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Callable, Iterator, Mapping
 from enum import Enum
@@ -16,41 +17,24 @@ from functools import lru_cache
 from typing import Any, NamedTuple
 
 from etl.errors import RejectError
-from etl.normalise.application import APPLICATION_KEY, find_application
-from etl.normalise.fields import count, mapping, text, utc_time
+from etl.normalise.addresses import DEFAULT_DETAIL, AddressDetail, find_address
+from etl.normalise.application import APPLICATION_KEY, KeyNames, find_application
+from etl.normalise.fields import count, listing, mapping, text, utc_time
 from etl.normalise.guardrails import use_of_event
 from etl.normalise.identity import Identity, parse_identity
-from etl.normalise.rows import Event, ServiceTokens, StartedJob, Tokens
+from etl.normalise.operations import Role, calls, find_operation
+from etl.normalise.plain_forms import plain_event
+from etl.normalise.profiles import read_tags
+from etl.normalise.rows import Event, OtherOperation, ServiceTokens, StartedJob, Tokens
 from etl.normalise.token_kinds import INPUT_KINDS, KINDS, counts_of
 from etl.normalise.token_sources import SERVICE_TOKENS, bit_of, if_mixed
 
 BEDROCK = "bedrock.amazonaws.com"
 MANTLE = "bedrock-mantle.amazonaws.com"
 
-# CloudTrail's inference events (Bedrock user guide, "Monitor API calls using CloudTrail", and its
-# page for bedrock-mantle; checked 2026-11-23). The first four are management events. So is
-# CreateModelInvocationJob, which does no inference itself but starts a batch of it.
-CALLS = frozenset(
-    {
-        (BEDROCK, name)
-        for name in (
-            "InvokeModel",
-            "InvokeModelWithResponseStream",
-            "Converse",
-            "ConverseStream",
-            "InvokeModelWithBidirectionalStream",
-            "StartAsyncInvoke",
-            "CreateModelInvocationJob",
-            "InvokeAgent",
-            "InvokeInlineAgent",
-            "InvokeFlow",
-            "Retrieve",
-            "RetrieveAndGenerate",
-            "ApplyGuardrail",
-        )
-    }
-    | {(MANTLE, "CreateInference")}
-)
+# Most are data events. Of InvokeModel, Converse and their streams there are management events, and
+# of CreateModelInvocationJob, which does no inference itself but starts a batch of it.
+CALLS = calls()
 
 _MODEL_ARN = re.compile(
     r":(?:foundation-model|inference-profile|application-inference-profile|provisioned-model"
@@ -74,15 +58,19 @@ _DEFAULT_TIERS = frozenset({"default", "auto", "standard"})
 
 Complain = Callable[[str], None]
 
+_PROJECT_ARN = re.compile(r":bedrock(?:-mantle)?:[^:]*:[^:]*:project/[^/]+$")
+
 
 class Parsed(NamedTuple):
-    """The result of one event: a call, the tokens of another call, or neither (skipped).
+    """The result of one event: a call, the tokens of another call, or neither.
+
+    What is neither is skipped (None), or kept as an operation that is no call.
 
     ``complaints`` name the fields that could not be read; the call is kept without them. ``job``:
     what the call started.
     """
 
-    row: Event | ServiceTokens | None
+    row: Event | ServiceTokens | OtherOperation | None
     complaints: tuple[str, ...] = ()
     job: StartedJob | None = None
 
@@ -96,6 +84,10 @@ class EventKind(Enum):
     CALL = "a call"
     SERVICE_EVENT = "not a separate call: a service event with the tokens of one"
     NETWORK_EVENT = "not a call: it repeats one as a VPC endpoint's network activity"
+    KEPT_OPERATION = (
+        "not a call: not one of Bedrock's inference operations; kept, as it matters for security"
+    )
+    UNKNOWN_OPERATION = "not known yet: an operation of Bedrock, kept, and counted as no call"
     OTHER_OPERATION = "not a call: not one of Bedrock's inference operations"
     OTHER_SERVICE = "not a call: an event of another service"
 
@@ -117,27 +109,50 @@ class _Form(NamedTuple):
 
 def classify(record: Mapping[str, Any]) -> EventKind:
     """Return the kind of a CloudTrail event."""
-    source = text(record.get("eventSource"))
-    if (source, text(record.get("eventName"))) not in CALLS:
-        is_ours = source is not None and source.startswith("bedrock")
-        return EventKind.OTHER_OPERATION if is_ours else EventKind.OTHER_SERVICE
-    if (
+    source, name = text(record.get("eventSource")), text(record.get("eventName"))
+    if source is None or not source.startswith("bedrock"):
+        return EventKind.OTHER_SERVICE
+    is_network_event = (
         record.get("eventType") == "AwsVpceEvents"
         or record.get("eventCategory") == "NetworkActivity"
-    ):
-        return EventKind.NETWORK_EVENT
-    return (
-        EventKind.SERVICE_EVENT if record.get("eventType") == "AwsServiceEvent" else EventKind.CALL
     )
+    is_service_event = record.get("eventType") == "AwsServiceEvent"
+    if (source, name) in CALLS:
+        if is_network_event:
+            return EventKind.NETWORK_EVENT
+        return EventKind.SERVICE_EVENT if is_service_event else EventKind.CALL
+    if is_network_event or is_service_event or name is None:
+        return EventKind.OTHER_OPERATION
+    return _OF_ROLE.get(_operation(record, source, name)[0], EventKind.OTHER_OPERATION)
 
 
-def parse_event(record: object, *, metadata_key: str = APPLICATION_KEY) -> Parsed:
-    """Read one CloudTrail event as CloudTrail wrote it.
+_OF_ROLE = {Role.KEPT: EventKind.KEPT_OPERATION, Role.UNKNOWN: EventKind.UNKNOWN_OPERATION}
 
-    ``metadata_key``: the key in the request metadata that names the application. Raises RejectError
-    if it is not an object, or is a call without a usable ``eventID`` or ``eventTime``. Defects in
-    another service's event do not matter.
+
+def _operation(record: Mapping[str, Any], source: str, name: str) -> tuple[Role, str]:
+    is_data = record.get("eventCategory") == "Data" or record.get("managementEvent") is False
+    return find_operation(source, name, is_data=is_data)
+
+
+def what_it_does(record: Mapping[str, Any]) -> str:
+    """Return what an event's operation does, as far as the table says."""
+    source, name = text(record.get("eventSource")), text(record.get("eventName"))
+    return _operation(record, source or "", name or "")[1]
+
+
+def parse_event(
+    record: object,
+    *,
+    metadata_key: KeyNames = APPLICATION_KEY,
+    addresses: AddressDetail = DEFAULT_DETAIL,
+) -> Parsed:
+    """Read one CloudTrail event, as CloudTrail wrote it or as tables keep it.
+
+    ``metadata_key``: the key, or the keys in order, in the request metadata that names the
+    application. Raises RejectError if it is not an object, or is a call or an operation to keep
+    without a usable ``eventID`` or ``eventTime``. Defects in another event do not matter.
     """
+    record = plain_event(record)
     if not isinstance(record, dict):
         raise RejectError(f"not an object but {_json_type(record)}")
     kind = classify(record)
@@ -150,13 +165,55 @@ def parse_event(record: object, *, metadata_key: str = APPLICATION_KEY) -> Parse
         raise RejectError("no eventTime")
     if kind is EventKind.NETWORK_EVENT:
         return SKIPPED
-    utc = utc_time(record["eventTime"], "eventTime")
+    utc = utc_time(record["eventTime"], "eventTime", is_utc=True)
+    if kind in (EventKind.KEPT_OPERATION, EventKind.UNKNOWN_OPERATION):
+        is_known = kind is EventKind.KEPT_OPERATION
+        return Parsed(_other_operation(record, event_id, utc, addresses, is_known=is_known))
     complaints: list[str] = []
     if kind is EventKind.SERVICE_EVENT:
         tokens = _parse_service_event(record, event_id, utc, complaints.append)
         return Parsed(tokens, tuple(complaints))
-    event = _parse_call(record, event_id, utc, metadata_key, complaints.append)
+    event = _parse_call(record, event_id, utc, metadata_key, addresses, complaints.append)
     return Parsed(event, tuple(complaints), _job(record, event))
+
+
+def _other_operation(
+    record: Mapping[str, Any], event_id: str, utc: str, addresses: AddressDetail, *, is_known: bool
+) -> OtherOperation:
+    identity = parse_identity(record.get("userIdentity"))
+    arns = (text(mapping(one).get("ARN")) for one in listing(record.get("resources")))
+    return OtherOperation(
+        event_time=utc,
+        event_id=event_id,
+        is_known=is_known,
+        account_id=text(record.get("recipientAccountId")) or identity.account_id or "unknown",
+        region=text(record.get("awsRegion")) or "unknown",
+        event_source=record["eventSource"].strip(),
+        event_name=record["eventName"].strip(),
+        principal_arn=identity.principal_arn,
+        principal_type=identity.principal_type,
+        session_name=identity.session_name,
+        user_agent=text(record.get("userAgent")),
+        user_name=identity.user_name,
+        provider=identity.provider,
+        source_address=find_address(record.get("sourceIPAddress"), addresses),
+        error_code=text(record.get("errorCode")),
+        resource=find_model(record)[0] or next(filter(None, arns), None),
+    )._replace(**_created_project(record))
+
+
+def _created_project(record: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the ARN, name and tags of the project that an event creates; nothing for others."""
+    arn = text(mapping(record.get("responseElements")).get("arn"))
+    if record["eventName"].strip() != "CreateProject" or not arn or not _PROJECT_ARN.search(arn):
+        return {}
+    parameters = mapping(record.get("requestParameters"))
+    tags = read_tags(parameters.get("tags"))
+    return {
+        "resource": arn,
+        "project_name": text(parameters.get("name")),
+        "project_tags": json.dumps(tags, ensure_ascii=False, sort_keys=True) if tags else None,
+    }
 
 
 def _job(record: Mapping[str, Any], event: Event) -> StartedJob | None:
@@ -174,7 +231,12 @@ def _json_type(value: object) -> str:
 
 
 def _parse_call(
-    record: Mapping[str, Any], event_id: str, utc: str, metadata_key: str, complain: Complain
+    record: Mapping[str, Any],
+    event_id: str,
+    utc: str,
+    metadata_key: KeyNames,
+    addresses: AddressDetail,
+    complain: Complain,
 ) -> Event:
     original_event_id, original_request_id = find_original(record)
     identity = parse_identity(record.get("userIdentity"))
@@ -184,6 +246,7 @@ def _parse_call(
         request_id=original_request_id or text(record.get("requestID")),
         shared_event_id=text(record.get("sharedEventID")),
         is_correction=original_event_id is not None,
+        source_address=find_address(record.get("sourceIPAddress"), addresses),
         tokens=_event_tokens(record, complain),
         correction_id=event_id if original_event_id else None,
     )
@@ -197,9 +260,9 @@ def find_original(record: Mapping[str, Any]) -> tuple[str | None, str | None]:
 
 
 def name_call(
-    record: Mapping[str, Any], identity: Identity, *, metadata_key: str = APPLICATION_KEY
+    record: Mapping[str, Any], identity: Identity, *, metadata_key: KeyNames = APPLICATION_KEY
 ) -> Event:
-    """Return the event that the names on a call amount to, without ids, time and tokens.
+    """Return the event that the names on a call amount to, without ids, time, address and tokens.
 
     ``identity``: what its ``userIdentity`` says. ``eventSource`` and ``eventName`` must be present.
     """
@@ -208,8 +271,10 @@ def name_call(
     user_agent = text(record.get("userAgent"))
     recipient, caller_account = text(record.get("recipientAccountId")), identity.account_id
     operation = (record["eventSource"].strip(), record["eventName"].strip())
+    project = find_project(record)[0]
     application, application_source = find_application(
         role_name=identity.role_name,
+        project=project,
         request_parameters=parameters,
         user_agent=user_agent,
         metadata_key=metadata_key,
@@ -239,6 +304,8 @@ def name_call(
         is_home_copy=recipient is None or caller_account is None or recipient == caller_account,
         is_correction=False,
         guardrail_use=use_of_event(record, operation[1]),
+        provider=identity.provider,
+        project=project,
     )
 
 
@@ -289,10 +356,19 @@ def find_model(record: Mapping[str, Any]) -> tuple[str | None, str | None]:
 
 
 def _model_arns(resources: object) -> Iterator[tuple[str, str]]:
-    for index, resource in enumerate(resources if isinstance(resources, list) else ()):
+    for index, resource in enumerate(listing(resources)):
         arn = text(mapping(resource).get("ARN"))
         if arn and _MODEL_ARN.search(arn):
             yield arn, f"resources[{index}].ARN"
+
+
+def find_project(record: Mapping[str, Any]) -> tuple[str | None, str | None]:
+    """Return the ARN of the project of a call and its path; (None, None) if it has none."""
+    for index, resource in enumerate(listing(record.get("resources"))):
+        arn = text(mapping(resource).get("ARN"))
+        if arn and _PROJECT_ARN.search(arn):
+            return arn, f"resources[{index}].ARN"
+    return None, None
 
 
 def service_tier(parameters: Mapping[str, Any], extra: Mapping[str, Any]) -> str | None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Any
 
 from etl.errors import RejectError
@@ -64,10 +64,11 @@ def count(value: object) -> int | None:
     return value
 
 
-def utc_time(value: object, name: str) -> str:
+def utc_time(value: object, name: str, *, is_utc: bool = False) -> str:
     """Return a time as ``YYYY-MM-DDTHH:MM:SSZ``, without fractions of a second.
 
-    Raises RejectError if it is missing, not a time, or has no time zone.
+    ``is_utc``: a time without a zone is UTC. Raises RejectError if it is missing, not a time, or
+    has no time zone.
     """
     if not isinstance(value, str) or not value.strip():
         raise RejectError(f"no {name}")
@@ -77,6 +78,8 @@ def utc_time(value: object, name: str) -> str:
         moment = None
     if moment is None:
         raise RejectError(f"{name} is not a time") from None
+    if moment.tzinfo is None and is_utc:
+        moment = moment.replace(tzinfo=UTC)
     if moment.tzinfo is None:
         raise RejectError(f"{name} has no time zone")
     if not 2000 <= moment.year < 3000:

@@ -1,17 +1,29 @@
 """Who made a call: CloudTrail's ``userIdentity`` as a principal and a user name.
 
 The *user* is the person or workload that a reader would recognize: the session name for a person's
-federated session, the role for a workload. A workload's session name is noise (an instance id, a
-task id, a random UUID) and never a user.
+session, the role for a workload. Whether a session is a person's shows, in this order:
+
+1. the source identity, which a session cannot change;
+2. a role of Identity Center, whose sessions are named after the person;
+3. a session name that software made up (table ``session_names``): nobody;
+4. a session name that is a mail address: a person, whatever the federation. SAML leaves no other
+   sign of it;
+5. the provider of a web identity (table ``identity_providers``): people log in at some, machines at
+   others. At one that the table does not have, people do.
+
+All but 1 and 5 need only the ARN of the session, so an invocation log names the same user. What 1
+and 5 tell of a session, the warehouse remembers for its logs (``etl.warehouse.write.sessions``).
 """
 
 from __future__ import annotations
 
 import re
 from collections.abc import Mapping
+from functools import cache, lru_cache
 from typing import Any, NamedTuple
 
 from etl.normalise.fields import mapping, text
+from etl.normalise.seeds import any_of, seed_rows
 
 UNKNOWN = "(unknown)"
 
@@ -22,22 +34,16 @@ NOBODY_NAMED = "userIdentity has no name"
 
 _SSO_ROLE = "AWSReservedSSO_"
 
-# Session names that software generates when none was chosen (DECISIONS 11).
-_NOISE = re.compile(
-    r"i-[0-9a-f]{8,17}"  # EC2
-    r"|[0-9a-f]{32}"  # ECS
-    r"|BedrockAgentCore-.*"
-    r"|(?:botocore|boto3)-session-.*|aws-sdk-.*|aws-go-sdk-.*|eks-.*"
-    r"|[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}"
-    r"|\d{10,}"
-    r"|GitHubActions"
-)
+_MAIL = re.compile(r"[^@\s]+@[^@\s.]+(?:\.[^@\s.]+)+")
+
+_OIDC_PROVIDER = ":oidc-provider/"
 
 
 class Identity(NamedTuple):
     """``principal_arn`` has no session part; ``role_name`` is None unless a role was assumed.
 
-    ``account_id``: the caller's account, if stated.
+    ``account_id``: the caller's account, if stated. ``provider``: who vouched for a federated
+    session, as a host and path, or the ARN of a SAML provider.
     """
 
     principal_arn: str
@@ -46,6 +52,14 @@ class Identity(NamedTuple):
     session_name: str | None = None
     role_name: str | None = None
     account_id: str | None = None
+    provider: str | None = None
+
+
+class Provider(NamedTuple):
+    """An identity provider: whether people log in there, and what it is."""
+
+    is_for_people: bool
+    what: str
 
 
 def parse_identity(user_identity: object) -> Identity:
@@ -63,6 +77,46 @@ def find_identity(user_identity: object) -> tuple[Identity, str]:
         return _assumed_role(identity, arn, account_id)
     named = ("root", "the type is Root") if kind == "Root" else _user_name(identity, kind, arn)
     return Identity(arn, kind, named[0], account_id=account_id), named[1]
+
+
+_PRINCIPAL_TYPES = {
+    "assumed-role": "AssumedRole",
+    "user": "IAMUser",
+    "federated-user": "FederatedUser",
+    "root": "Root",
+}
+
+
+# A few callers make millions of calls.
+@lru_cache(maxsize=4096)
+def find_identity_of_arn(arn: str) -> tuple[Identity, str]:
+    """Return the same for a principal of which only the ARN is known."""
+    resource = arn.split(":", 5)[-1].partition("/")[0]
+    return find_identity({"type": _PRINCIPAL_TYPES.get(resource, "Unknown"), "arn": arn})
+
+
+def user_of_session(principal_arn: str, session_name: str | None) -> str:
+    """Return the user that the ARN of a session names, as far as it alone tells."""
+    arn = f"{principal_arn}/{session_name}" if session_name else principal_arn
+    return find_identity_of_arn(arn)[0].user_name
+
+
+@lru_cache(maxsize=4096)
+def find_provider(provider: str) -> Provider | None:
+    """Return what is known of an identity provider, a host and path; None for nothing."""
+    host = provider.casefold()
+    return next((known for pattern, known in _providers() if pattern.match(host)), None)
+
+
+@lru_cache(maxsize=4096)
+def is_made_up(session_name: str) -> bool:
+    """Return whether software gave a session its name because nobody chose one."""
+    return _made_up().fullmatch(session_name) is not None
+
+
+def is_mail_address(name: str) -> bool:
+    """Return whether a name is a mail address."""
+    return _MAIL.fullmatch(name) is not None
 
 
 def _user_name(identity: Mapping[str, Any], kind: str, arn: str) -> tuple[str, str]:
@@ -93,10 +147,15 @@ def _assumed_role(
     principal_session = (text(identity.get("principalId")) or "").partition(":")[2]
     session = arn_session or principal_session or None
     role = text(issuer.get("userName")) or _tail(text(issuer.get("arn")) or role_arn)
+    provider = _provider_of(context)
+    person, why = _person(context, role, session, provider)
     choices = (
-        _person(context, role, session),
-        (role, "the role: the session name is not a person's"),
-        (session, "the session name: the role has no name"),
+        (person, why),
+        (role, f"the role: {why}"),
+        (
+            None if session and is_made_up(session) else session,
+            "the session name: the role has no name",
+        ),
     )
     user_name, rule = next((c for c in choices if c[0]), (UNKNOWN, NOBODY_NAMED))
     found = Identity(
@@ -106,23 +165,56 @@ def _assumed_role(
         session_name=session,
         role_name=role,
         account_id=account_id,
+        provider=provider,
     )
     return found, rule
 
 
 def _person(
-    context: Mapping[str, Any], role: str | None, session: str | None
+    context: Mapping[str, Any], role: str | None, session: str | None, provider: str | None
 ) -> tuple[str | None, str]:
-    # The source identity survives role chaining and cannot be changed by the session.
+    """Return the person behind a session, None if it is nobody's, and why."""
     source_identity = text(context.get("sourceIdentity"))
     if source_identity:
         return source_identity, "sourceIdentity, which a session cannot change"
+    if session is None:
+        return None, "there is no session name"
     if role and role.startswith(_SSO_ROLE):
         return session, "the session name: for an Identity Center role it is the person"
-    is_federated = mapping(context.get("webIdFederationData")).get("federatedProvider")
-    if is_federated and session and not _NOISE.fullmatch(session):
-        return session, "the session name: the session is federated, and the name was not generated"
-    return None, ""
+    if is_made_up(session):
+        return None, "software made the session name up"
+    if is_mail_address(session):
+        return session, "the session name: a mail address is a person's"
+    if provider is None:
+        return None, "the session name is not a person's"
+    known = find_provider(provider)
+    if known is None:
+        return session, f"the session name: {provider} is not known as a provider for software"
+    if known.is_for_people:
+        return session, f"the session name: people log in at {provider} ({known.what})"
+    return None, f"software logs in at {provider} ({known.what})"
+
+
+def _provider_of(context: Mapping[str, Any]) -> str | None:
+    """Return who vouched for a session: a host and path, without the ARN of its OIDC provider."""
+    named = text(mapping(context.get("webIdFederationData")).get("federatedProvider"))
+    if named is None:
+        return None
+    return named.partition(_OIDC_PROVIDER)[2] or named
+
+
+@cache
+def _providers() -> tuple[tuple[re.Pattern[str], Provider], ...]:
+    return tuple(
+        (any_of([row["provider"]]), Provider(row["kind"] == "person", row["what"]))
+        for row in seed_rows("identity_providers")
+    )
+
+
+@cache
+def _made_up() -> re.Pattern[str]:
+    patterns = (row["pattern"] for row in seed_rows("session_names"))
+    return re.compile("|".join(f"(?:{pattern})" for pattern in patterns))
 
 
 def _split_session(arn: str) -> tuple[str, str | None]:

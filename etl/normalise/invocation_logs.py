@@ -10,7 +10,8 @@ few fixed words stays bytes of the record: no text of a body leaves this module 
 complaint or an error.
 
 A log identifies its caller only by ARN. A person whom CloudTrail identifies by something the ARN
-lacks (the source identity, a federated session) appears as the role.
+lacks (the source identity, a federated session) appears as the role, until CloudTrail has told of
+the session (``etl.warehouse.write.sessions``).
 
 Source: Bedrock user guide, "Monitor model invocation using CloudWatch Logs and Amazon S3"; the
 shapes of ``usage``: API reference, TokenUsage and CacheDetail, and Anthropic's Messages API
@@ -23,18 +24,18 @@ import json
 import re
 import uuid
 from collections.abc import Callable, Iterator, Mapping
-from functools import lru_cache
 from typing import Any, Literal, NamedTuple, TypeVar
 
 import msgspec
 
 from etl.errors import RejectError
-from etl.normalise.application import APPLICATION_KEY, find_application
+from etl.normalise.application import APPLICATION_KEY, KeyNames, find_application
 from etl.normalise.cloudtrail import BEDROCK, Complain, Parsed, TokenReading, service_tier
 from etl.normalise.fields import count, mapping, text, utc_time
 from etl.normalise.guardrails import Units, guardrail_id, units_of_traces, use_of
-from etl.normalise.identity import Identity, parse_identity
-from etl.normalise.rows import INVOCATION_LOG, Event, Tokens
+from etl.normalise.identity import Identity, find_identity_of_arn
+from etl.normalise.plain_forms import plain_log
+from etl.normalise.rows import INVOCATION_LOG, PROMPT_ROUTER, Event, Tokens
 from etl.normalise.token_kinds import (
     IMAGE_SIZES,
     INPUT_KINDS,
@@ -63,6 +64,11 @@ _MAX_LETTERS = 256
 _MAX_DIGITS = 40
 
 _NONE = msgspec.Raw(b"null")
+
+# The ARN of a model or an inference profile, or a model id.
+_MODEL = re.compile(
+    r"(?:arn:aws[a-z-]*:bedrock:[a-z0-9-]*:[0-9]*:[a-z-]+/)?[a-z0-9-]{1,64}(?:[.:][A-Za-z0-9-]{1,64}){0,8}"
+)
 
 _UNREADABLE = (msgspec.MsgspecError, UnicodeDecodeError, RecursionError)
 
@@ -184,8 +190,8 @@ _VIDEO_MAKERS = re.compile(r"(?:^|[/.])(?:amazon\.nova-reel|luma\.ray)")
 _SECONDS = re.compile(r"([1-9][0-9]{0,3})s?")
 _DIMENSION = re.compile(r"([1-9][0-9]{0,4})x([1-9][0-9]{0,4})")
 
-# A chunk without any of these has no usage. Most chunks of a stream are such.
-_MARKS = (b'"usage"', b'"amazon-bedrock-', b"guardrail_intervened")
+# A chunk without any of these tells nothing. Most chunks of a stream are such.
+_MARKS = (b'"usage"', b'"amazon-bedrock-', b"guardrail_intervened", b'"promptRouter"')
 
 _BLOCKED = (b'"INTERVENED"', b'"guardrail_intervened"')
 
@@ -209,12 +215,15 @@ Fields = Mapping[str, msgspec.Raw]
 _Wanted = TypeVar("_Wanted")
 
 
-def parse_logged_call(record: bytes | memoryview, *, metadata_key: str = APPLICATION_KEY) -> Parsed:
-    """Read one record, a JSON object as Bedrock wrote it.
+def parse_logged_call(
+    record: bytes | memoryview, *, metadata_key: KeyNames = APPLICATION_KEY
+) -> Parsed:
+    """Read one record, a JSON object as Bedrock wrote it or as tables keep it.
 
-    ``metadata_key``: the key in the request metadata that names the application. Raises RejectError
-    if it is not an invocation log, or lacks what identifies a call.
+    ``metadata_key``: the key, or the keys in order, in the request metadata that names the
+    application. Raises RejectError if it is not an invocation log, or lacks what identifies a call.
     """
+    record = plain_log(bytes(record))
     logged = _decode_as(record, _LogRecord) or _decode_as(
         _replace_lone_surrogates(record), _LogRecord
     )
@@ -231,7 +240,7 @@ def parse_logged_call(record: bytes | memoryview, *, metadata_key: str = APPLICA
     account_id = text(logged.account_id)
     if account_id is None:
         raise RejectError("no accountId")
-    utc = utc_time(logged.timestamp, "timestamp")
+    utc = utc_time(logged.timestamp, "timestamp", is_utc=True)
     complaints: list[str] = []
     event = _event(logged, request_id, account_id, utc, metadata_key, complaints.append)
     return Parsed(event, tuple(complaints))
@@ -254,7 +263,7 @@ def _event(
     request_id: str,
     account_id: str,
     utc: str,
-    metadata_key: str,
+    metadata_key: KeyNames,
     complain: Complain,
 ) -> Event:
     identity = identity_of(logged.identity)
@@ -277,7 +286,7 @@ def _event(
         region=region,
         event_source=BEDROCK,
         event_name=text(logged.operation) or "unknown",
-        model_id=text(logged.model_id),
+        model_id=find_answering_model(text(logged.model_id), bodies),
         principal_arn=identity.principal_arn,
         principal_type=identity.principal_type,
         session_name=identity.session_name,
@@ -300,25 +309,9 @@ def _event(
     )
 
 
-_PRINCIPAL_TYPES = {
-    "assumed-role": "AssumedRole",
-    "user": "IAMUser",
-    "federated-user": "FederatedUser",
-    "root": "Root",
-}
-
-
 def identity_of(identity: object) -> Identity:
-    """Return the caller in a record's ``identity``."""
-    return _identity(text(mapping(identity).get("arn")) or "")
-
-
-# A few callers make millions of calls.
-@lru_cache(maxsize=4096)
-def _identity(arn: str) -> Identity:
-    """Read the caller as for CloudTrail events, from the ARN alone."""
-    resource = arn.split(":", 5)[-1].partition("/")[0]
-    return parse_identity({"type": _PRINCIPAL_TYPES.get(resource, "Unknown"), "arn": arn})
+    """Return the caller in a record's ``identity``, read as for CloudTrail from the ARN alone."""
+    return find_identity_of_arn(text(mapping(identity).get("arn")) or "")[0]
 
 
 def _metadata(value: object, complain: Complain) -> dict[str, Any]:
@@ -534,6 +527,21 @@ def _usage(bodies: list[_Body]) -> Fields:
         for raw in (*(part.usage for part in inner if part), body.usage):
             _add_numbers(found, raw)
     return found
+
+
+def find_answering_model(sent: str | None, bodies: list[_Body]) -> str | None:
+    """Return the model of a call; for a prompt router the one that answered, if a body says so."""
+    if sent is None or PROMPT_ROUTER not in sent:
+        return sent
+    for body in bodies:
+        metadata = _decode_as(body.metadata, _Body)
+        for trace in (body.trace, metadata.trace if metadata else _NONE):
+            router = _fields(_fields(trace).get("promptRouter", _NONE))
+            model = _decode_as(router.get("invokedModelId", _NONE), str) or ""
+            # Nothing else of a body may be stored.
+            if _MODEL.fullmatch(model):
+                return model
+    return sent
 
 
 def _metrics(bodies: list[_Body]) -> Fields:

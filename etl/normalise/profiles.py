@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from etl.errors import RejectError
-from etl.normalise.application import APPLICATION_KEY
+from etl.normalise.application import APPLICATION_KEY, KeyNames, key_names
 from etl.normalise.fields import listing, mapping, text
 from etl.normalise.model_ids import parse_model_id
 from etl.normalise.rows import InferenceProfile
@@ -19,7 +19,9 @@ from etl.normalise.rows import InferenceProfile
 _MAX_TAGS = 200
 
 
-def parse_profile(profile: object, *, application_key: str = APPLICATION_KEY) -> InferenceProfile:
+def parse_profile(
+    profile: object, *, application_key: KeyNames = APPLICATION_KEY
+) -> InferenceProfile:
     """Read one profile. Only an application profile names an application: its tag, else its name.
 
     Raises RejectError if it has no ``inferenceProfileArn``.
@@ -28,7 +30,11 @@ def parse_profile(profile: object, *, application_key: str = APPLICATION_KEY) ->
     arn = text(raw.get("inferenceProfileArn"))
     if arn is None:
         raise RejectError("an inference profile without inferenceProfileArn")
-    name, kind, tags = text(raw.get("inferenceProfileName")), text(raw.get("type")), _tags(raw)
+    name, kind, tags = (
+        text(raw.get("inferenceProfileName")),
+        text(raw.get("type")),
+        read_tags(raw.get("tags")),
+    )
     arns = [a for m in listing(raw.get("models")) if (a := text(mapping(m).get("modelArn")))]
     is_application = kind == "APPLICATION" or ":application-inference-profile/" in arn
     return InferenceProfile(
@@ -44,10 +50,15 @@ def parse_profile(profile: object, *, application_key: str = APPLICATION_KEY) ->
 
 
 def profile_application(
-    tags: Mapping[str, Any], profile_name: str | None, application_key: str
+    tags: Mapping[str, Any], profile_name: str | None, application_key: KeyNames
 ) -> str | None:
-    """Return the application that an application profile represents."""
-    return text(tags.get(application_key)) or profile_name
+    """Return the application that an application profile, or a project, represents."""
+    return named_by(tags, application_key) or profile_name
+
+
+def named_by(tags: Mapping[str, Any], keys: KeyNames) -> str | None:
+    """Return the value of the first of the keys that the tags have."""
+    return next((value for key in key_names(keys) if (value := text(tags.get(key)))), None)
 
 
 def _scope(arn: str, model_arns: list[str]) -> str:
@@ -56,13 +67,12 @@ def _scope(arn: str, model_arns: list[str]) -> str:
     return "global" if names_no_region else parse_model_id(arn).inference_scope
 
 
-def _tags(raw: Mapping[str, Any]) -> dict[str, str]:
+def read_tags(tags: object) -> dict[str, str]:
     """Return the tags, of which AWS allows fifty. A value that is not text becomes empty."""
-    tags = raw.get("tags")
     if isinstance(tags, dict):
         pairs = list(tags.items())
     else:
         pairs = [(tag.get("key"), tag.get("value")) for tag in map(mapping, listing(tags))]
     if len(pairs) > _MAX_TAGS:
-        raise RejectError(f"an inference profile with more than {_MAX_TAGS} tags")
+        raise RejectError(f"more than {_MAX_TAGS} tags")
     return {name: text(value) or "" for key, value in pairs if (name := text(key))}

@@ -59,6 +59,9 @@ class Event(NamedTuple):
     other's ``event_id`` (and ``request_id``), its own ``event_time``, which may be later, and its
     own id in ``correction_id``. It is also true for a stored call that was corrected, which keeps
     its original time and has no ``correction_id``.
+
+    ``provider``: who vouched for a federated session. ``project``: the ARN of a project of the
+    OpenAI-compatible endpoint. ``source_address``: see ``etl.normalise.addresses``.
     """
 
     event_time: str
@@ -85,6 +88,9 @@ class Event(NamedTuple):
     request_metadata: str | None = None
     guardrail_action: str | None = None
     guardrail_use: str | None = None
+    provider: str | None = None
+    project: str | None = None
+    source_address: str | None = None
     reported_by: int = CLOUDTRAIL
     tokens: Tokens | None = None
     correction_id: str | None = None
@@ -99,7 +105,7 @@ def merge_reports(event: Event, logged: Event) -> Event:
     rank = APPLICATION_SOURCES.index
     best = min((event, logged), key=lambda report: rank(report.application_source))
     return event._replace(
-        model_id=event.model_id or logged.model_id,
+        model_id=_better_model(event.model_id, logged.model_id),
         application=best.application,
         application_source=best.application_source,
         inference_region=event.inference_region or logged.inference_region,
@@ -109,6 +115,43 @@ def merge_reports(event: Event, logged: Event) -> Event:
         guardrail_use=logged.guardrail_use or event.guardrail_use,
         reported_by=event.reported_by | logged.reported_by,
     )
+
+
+def _better_model(sent: str | None, logged: str | None) -> str | None:
+    """Return the model of a call; a log may know which one a prompt router chose."""
+    return logged if logged and (sent is None or PROMPT_ROUTER in sent) else sent
+
+
+# In the ARN of a prompt router, which is no model.
+PROMPT_ROUTER = "prompt-router/"
+
+
+class OtherOperation(NamedTuple):
+    """An event of Bedrock that is no call and is kept. Key: ``event_time``, ``event_id``.
+
+    ``is_known``: it is one of the control plane that matters for security; otherwise an operation
+    that this version does not know. ``resource``: the ARN of the first resource that it names.
+    ``project_name``, ``project_tags`` (a JSON object): of the project that it creates.
+    """
+
+    event_time: str
+    event_id: str
+    is_known: bool
+    account_id: str
+    region: str
+    event_source: str
+    event_name: str
+    principal_arn: str
+    principal_type: str
+    session_name: str | None
+    user_agent: str | None
+    user_name: str
+    provider: str | None
+    source_address: str | None
+    error_code: str | None
+    resource: str | None
+    project_name: str | None = None
+    project_tags: str | None = None
 
 
 class StartedJob(NamedTuple):

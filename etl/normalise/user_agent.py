@@ -1,14 +1,21 @@
 """Which application a user agent names, if any.
 
-The rule: the SDK's own application id, ``app/NAME``, wins wherever it is. Otherwise it is the last
-``NAME/VERSION`` token that no SDK, runtime, operating system, HTTP client or library wrote about
-itself: those come first, and an application's own addition comes after. Without either, the answer
-is None, not a guess: a stock agent says what a call was made *with*, not what it was made *for*.
+In this order:
+
+1. the SDK's own application id, ``app/NAME``, wherever it is;
+2. the first ``NAME/VERSION`` with a comment in parentheses behind it: the comment describes the
+   host, and so does what follows it (``codex-tui/0.146.0 (Mac OS 26.5.0; arm64) iTerm.app/3.6``). A
+   comment with an address (``(+https://...)``) describes the product alone and does not count;
+3. the last ``NAME/VERSION``: SDKs and runtimes come first, an application's own addition after.
+
+In 2 and 3, a name that an SDK, a runtime, an operating system, a library, an HTTP client or a
+browser uses for itself does not count (table ``user_agent_names``): it says what a call was made
+*with*, not what it was made *for*. So ``Mozilla/5.0 (...) Cursor/1.2 Chrome/132.0`` is Cursor. If
+no name is left, the answer is None, not a guess.
 
 Software that is installed and run is an application (``claude-cli``, ``opencode``; Cline and
 RooCode by their app ids). Software that programmers build on is not (LangChain, LiteLLM, the Vercel
-AI SDK, Lambda Powertools, Spring AI). An unknown name counts as an application; extend
-``TOKEN_FAMILIES``.
+AI SDK, Lambda Powertools, Spring AI). An unknown name counts as an application; extend the table.
 
 NAME ends where a version starts, so that releases of an application share a name.
 ``PREFIX/name#value`` is metadata. App ids carry versions too, and most SDKs replace characters that
@@ -16,9 +23,9 @@ they do not allow with ``-``: ``RooCode#3.25.0`` arrives as it is or as ``RooCod
 endings and ``/3`` are cut off, and so is what Powertools and Spring AI append to the app id after a
 slash.
 
-Rejected whole, never repaired: browsers (each lists the others), comments in parentheses, names
-longer than ``MAX_NAME_LENGTH``, names with a control, invisible or unpaired character. Markup is
-returned unchanged: escaping is up to the display. Time is linear in the length of the text.
+Rejected whole, never repaired: comments in parentheses, names longer than ``MAX_NAME_LENGTH``,
+names with a control, invisible or unpaired character. Markup is returned unchanged: escaping is up
+to the display. Time is linear in the length of the text.
 
 Sources (read 2026-11-24): botocore useragent.py; the user-agent code of aws-sdk-js-v3, java-v2 (app
 id not escaped), go-v2, net, php (not escaped) and ruby, and of smithy-rs, which has the ABNF;
@@ -31,58 +38,16 @@ import re
 from collections.abc import Iterator
 from functools import lru_cache
 
+from etl.normalise.seeds import any_of, seed_rows
+
 MAX_NAME_LENGTH = 100  # AWS advises 50 for an app id; some SDKs only warn beyond it
 
 # The names that software uses for itself, in lower case (DECISIONS 12).
-TOKEN_FAMILIES = {
-    "AWS SDK or tool": (
-        "boto boto3 botocore aiobotocore aioboto3 aws-cli aws-sdk aws-crt awscrt seahorse apn "
-        "s3manager s3console s3transfermanager s3crypto resource waiter paginated powershell "
-        "powershellcore windowspowershell cdk aws-cdk aws-cdk-lib aws-sam-cli aws-amplify amplify "
-        "hadoop-aws hadoop-s3a l5mod sxmod zf2mod"
-    ),
-    "SDK metadata": (
-        "app ua os lang md api exec-env cfg m ft lib io http hll vendor business-metrics internal "
-        "exe prompt command source docker goos goarch appversion apiversion"
-    ),
-    "language or runtime": (
-        "python cpython pypy jython ironpython java openjdk jvm graalvm dalvik kotlin scala groovy "
-        "clojure jruby ruby php hhvm go rust swift node nodejs node.js bun deno runtime electron "
-        "js javascript typescript perl c++ gcc clang msvc dart erlang elixir dotnet"
-    ),
-    "operating system": (
-        "linux darwin windows macos mac_os_x mac osx ios ipados iphone-os tvos watchos android "
-        "freebsd openbsd netbsd sunos aix win32 win64 ubuntu debian alpine"
-    ),
-    "HTTP client": (
-        "python-requests httpx python-httpx python-urllib urllib3 python-urllib3 aiohttp axios "
-        "python-httplib2 node-fetch undici got superagent node-superagent go-http-client go-resty "
-        "fasthttp curl libcurl pycurl wget okhttp apache-httpclient java-http-client netty jersey "
-        "reactornetty ktor-client guzzle guzzlehttp symfony faraday httparty rest-client typhoeus "
-        "reqwest hyper ureq restsharp cfnetwork alamofire postmanruntime insomnia httpie k6"
-    ),
-    "model client": (
-        "openai asyncopenai azureopenai asyncazureopenai anthropic asyncanthropic anthropicaws "
-        "asyncanthropicaws anthropicbedrock asyncanthropicbedrock anthropicbedrockmantle "
-        "asyncanthropicbedrockmantle anthropicvertex asyncanthropicvertex"
-    ),
-    "library": (
-        "litellm langchain langchain-aws langchain-core langchainjs langchain4j langgraph haystack "
-        "llama-index llama_index llamaindex semantic-kernel ai-sdk ai strands strands-agents "
-        "bedrock-agentcore crewai autogen pydantic-ai dspy smolagents mastra genkit spring-ai "
-        "spring-ai-agentcore powertools pt ptenv sagemaker aws-sagemaker-python-sdk"
-    ),
-    "browser": "mozilla opera applewebkit chrome headlesschrome safari firefox version",
-}
-SDK_TOKENS = frozenset(name for names in TOKEN_FAMILIES.values() for name in names.split())
-
-# aws-sdk-go-v2, AWSPowerShell.Common, .NET_Core, Windows_10, x-client-framework:langchain-aws ...
-_OWN_PREFIXES = (
-    *("aws-sdk-", "aws-internal", "awspowershell", "com.amazonaws.", "software.amazon.awssdk"),
-    *(".net", "windows_", "cygwin", "mingw", "msys", "x-client-framework"),
+SDK_TOKENS = frozenset(
+    row["name"] for row in seed_rows("user_agent_names") if "*" not in row["name"]
 )
-# Java virtual machines (OpenJDK_64-Bit_Server_VM) and the host names of AWS services.
-_OWN_SUFFIXES = ("_vm", ".amazonaws.com", ".amazonaws.com.cn")
+# aws-sdk-go-v2, AWSPowerShell.Common, .NET_Core, the host names of AWS services ...
+_OWN = any_of(row["name"] for row in seed_rows("user_agent_names") if "*" in row["name"]).match
 
 _VERSION = re.compile(
     r"/(?=v?\d|(?:[0-9a-f]{7,40}|dev|development|local|latest|snapshot|unknown)(?:/|$))",
@@ -103,27 +68,44 @@ def parse_application(user_agent: str | None) -> str | None:
 
 def find_name(user_agent: str | None) -> tuple[str | None, str]:
     """Return the application that a user agent names, if any, and the reason."""
-    tokens = list(_tokens(user_agent or ""))
+    words = list(_words(user_agent or ""))
+    tokens = [word for word, _ in words]
     if app_id := next(filter(None, map(_app_id, tokens)), None):
         return app_id, "the SDK's application id, app/NAME"
-    if any(token.casefold().startswith("mozilla/") for token in tokens):
-        return None, "a browser's user agent, which names several products"
+    before_comment = (word for word, is_commented in words if is_commented)
+    if name := next(filter(None, map(_product, before_comment)), None):
+        return name, "the first NAME/VERSION before a comment, which describes the host"
     name = next(filter(None, map(_product, reversed(tokens))), None)
     if name:
-        return name, "the last NAME/VERSION that does not belong to an SDK, a runtime or a library"
-    return None, "no app/NAME, and every NAME/VERSION belongs to an SDK, a runtime or a library"
+        return name, f"the last NAME/VERSION that does not belong to {_OTHERS}"
+    return None, f"no app/NAME, and every NAME/VERSION belongs to {_OTHERS}"
 
 
-def _tokens(user_agent: str) -> Iterator[str]:
-    """Yield the words outside comments; CloudTrail puts some agents in square brackets."""
+_OTHERS = "an SDK, a runtime, a library or a browser"
+
+
+def _words(user_agent: str) -> Iterator[tuple[str, bool]]:
+    """Yield each word outside comments, and whether a comment on the host follows it.
+
+    CloudTrail puts some agents in square brackets.
+    """
     text = user_agent.strip(" \t")
     if text.startswith("["):
         text = text[1:].removesuffix("]")
-    depth = 0
+    depth, last = 0, ""
     for word in re.split(r"[ \t]+", text):
-        if depth == 0 and not word.startswith("("):
-            yield word.rstrip(",;")
+        if depth == 0:
+            if last:
+                is_commented = word.startswith("(") and not word.startswith(_ADDRESS)
+                yield last, is_commented or "(" in last
+            last = "" if word.startswith("(") else word.rstrip(",;")
         depth = max(0, depth + word.count("(") - word.count(")"))
+    if last:
+        yield last, False
+
+
+# The comment of a robot or a plugin: where to read about it.
+_ADDRESS = ("(+http", "(http")
 
 
 def _app_id(token: str) -> str | None:
@@ -148,4 +130,4 @@ def _is_valid(name: str) -> bool:
 
 def _is_own(name: str) -> bool:
     first = name.casefold().partition("/")[0]
-    return first in SDK_TOKENS or first.startswith(_OWN_PREFIXES) or first.endswith(_OWN_SUFFIXES)
+    return first in SDK_TOKENS or _OWN(first) is not None

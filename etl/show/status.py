@@ -59,6 +59,7 @@ class WarehouseStatus:
     rejects: Sequence[Row]
     unpriced: Sequence[Row]
     guardrails: Row
+    operations: Sequence[Row]
     input_forms: Sequence[Row]
     coverage: Mapping[str, Row]
 
@@ -119,6 +120,7 @@ def to_json(status: WarehouseStatus) -> str:
         "rejects": list(status.rejects),
         "unpriced": list(status.unpriced),
         "guardrails": dict(status.guardrails),
+        "operations_not_known": list(status.operations),
         "input_forms": list(status.input_forms),
         "coverage": status.coverage,
     }
@@ -250,6 +252,7 @@ def _facts(status: WarehouseStatus) -> Iterator[tuple[str, Text]]:
         yield "", Text(HOW_TO_PRICE)
     if told := guardrails(status.guardrails, "any cost"):
         yield "Guardrails", Text(f"{told} (view guardrail_usage)")
+    yield from _list("Not known yet", [_operation(row) for row in status.operations])
     yield from _list("Input", list(_input_forms(status.input_forms)))
     recent, everything = status.coverage["last_30_days"], status.coverage["all"]
     yield from _list("Loaded", _loaded(everything))
@@ -360,6 +363,14 @@ def _input_forms(rows: Sequence[Row]) -> Iterator[Text]:
         if row["input_contradictions"]:
             calls = count(row["input_contradictions"], "call")
             yield plain(f"{whose}: {calls} with more cached tokens than input, which has them")
+
+
+def _operation(row: Row) -> Text:
+    events = count(row["event_count"], "event")
+    return plain(
+        f"{row['event_name']} ({row['event_source']}): {events}, not counted as calls; a newer"
+        " version may know it"
+    )
 
 
 def _loaded(row: Row) -> list[Text]:

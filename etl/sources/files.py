@@ -1,37 +1,68 @@
-"""The raw content of a file: CloudTrail and invocation logs, saved ``lookup-events`` and
-``filter-log-events`` pages, CloudWatch totals, profiles.
+"""The raw content of a file: CloudTrail and invocation logs, CloudWatch totals and profiles, in
+whatever wraps them.
 
-The format is detected from the content, never from the name: gzip or plain (``etl.sources.unzip``),
-one JSON document or several, whose values ``etl.sources.split`` cuts out, or the CSV of
-``etl.totals_csv``. This module classifies each value. It interprets nothing: an item is the bytes
-of one record.
+The format is detected from the content, never from the name: compressed or packed
+(``etl.sources.unzip``, ``etl.sources.archives``, ``etl.sources.parquet``), one JSON document or
+several, whose values ``etl.sources.split`` cuts out, or CSV. This module looks at each value. One
+that is an envelope (``etl.sources.envelopes``) is opened, up to ``MAX_LEVELS`` deep, until a record
+is found. It interprets nothing: an item is the bytes of one record.
+
+A text is content like a file's: JSON, lines of JSON, base64, gzip. So there is one way to read, and
+memory is bounded on every level as it is for files.
 
 What cannot be read is reported with its position. The message holds no text of the file.
 """
 
 from __future__ import annotations
 
+import binascii
 import codecs
 import csv
 import io
 import json
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+import re
+from collections import deque
+from collections.abc import Generator, Iterable, Iterator, Sequence
 from itertools import chain
 from typing import Any, NamedTuple
 
 import msgspec
 
-from etl.errors import reason_of
+from etl.errors import RejectError, reason_of
+from etl.sources import archives
+from etl.sources.envelopes import (
+    CHECKS,
+    EVENT,
+    LOGGED_CALL,
+    MAX_LEVELS,
+    Envelope,
+    Fields,
+    Unfit,
+    contents,
+    fields_of,
+    fold,
+    is_other,
+    is_textbook,
+    kind_of,
+    row_of,
+    tables,
+    unfit,
+    unfit_columns,
+)
+from etl.sources.parquet import MAGIC as PARQUET
+from etl.sources.parquet import read_rows
 from etl.sources.split import (
-    LIST_KEYS,
+    HeavyError,
     Raw,
     Splitter,
     Unreadable,
     Values,
-    json_problem,
+    is_json,
+    join,
+    limit_of,
     load_value,
 )
-from etl.sources.unzip import Unzipped
+from etl.sources.unzip import Budget, Unzipped, is_compressed
 from etl.totals_csv import CSV_COLUMNS
 
 _HEAD_BYTES = 4096
@@ -40,96 +71,437 @@ _HEAD_BYTES = 4096
 _LINE_LETTERS = 1 << 18
 
 UNKNOWN = "neither Records, Events, MetricDataResults, inferenceProfileSummaries nor an event"
+TOO_MANY_LEVELS = f"wrapped more than {MAX_LEVELS} times: unwrap it first"
+TOO_MANY_PACKS = f"compressed or packed more than {MAX_LEVELS} times: unpack it first"
 
-_KEYS_OF_EVENTS = ("eventID", "eventTime", "eventSource", "eventName", "eventVersion")
 _LOGGED_CALL = b'{"schemaType":"ModelInvocationLog"'
+# What the values of these lists must have.
+_WANTED = {"Events": "CloudTrailEvent", "events": "message"}
+
+# Nested lists are unpacked this deep: pages in an array, events in a page.
+_MAX_LISTS = 8
+
+# A content that holds no record leaves so many problems; the others are counted.
+_MAX_PROBLEMS = 100
+
+_decode_list = msgspec.json.Decoder(list[msgspec.Raw]).decode
+_NO_JSON = (msgspec.MsgspecError, UnicodeDecodeError, RecursionError)
+
+_MOMENT = re.compile(
+    rb'"?(?:[0-9]{10,19}(?:\.[0-9]+)?|[0-9]{4}-[0-9]{2}-[0-9]{2}[T ][0-9:.Z+]+)"?\Z'
+)
+_BASE64 = re.compile(rb"[A-Za-z0-9+/_-]{16,}={0,2}")
+_URL_SAFE = bytes.maketrans(b"-_", b"+/")
+# No text has others of the control characters.
+_NO_TEXT = re.compile(rb"[\x00-\x08\x0e-\x1a\x1c-\x1f]")
+
+# The columns of a table that hold whole records.
+_WHOLE_COLUMNS = frozenset({"@message", "_raw", "message", "cloudtrailevent", "raw", "event"})
 
 
 class Item(NamedTuple):
     """One raw record in a file.
 
-    ``kind`` is event, logged call, metric answer, metric row or profile. ``value`` is its JSON as
-    bytes; for a metric row, the fields by name.
+    ``kind``: event, logged call, metric answer, metric row or profile; other for what deliveries
+    send besides; repeat for what was named before. ``value`` is its JSON as bytes; for a metric
+    row, the fields by name. ``peeled``: what was around it, from outside.
     """
 
     position: str
     kind: str
     value: Any
+    peeled: tuple[str, ...] = ()
+
+
+class UnfitItem(Unreadable):
+    """Something known that cannot serve. Its reason says what to do."""
+
+    __slots__ = ()
+
+
+class At(NamedTuple):
+    """A place in a file. ``key``: of the text at that position, "" if it is not in another.
+
+    ``peeled``: what is around it, from outside. ``packs`` counts the compressions and archives
+    among these, ``levels`` the envelopes, ``lists`` the lists within the innermost of them.
+    """
+
+    where: str = ""
+    key: str = ""
+    peeled: tuple[str, ...] = ()
+    packs: int = 0
+    levels: int = 0
+    lists: int = 0
+
+    def within(self, position: str) -> At:
+        """Return a place by its position relative to this one."""
+        return self if position == "file" else self._replace(where=join(self.where, position))
+
+    def as_row(self, of: str) -> At:
+        """Return the place of a row that is put together to an object."""
+        return self._replace(peeled=(*self.peeled, f"row of {of}"))
+
+    def item(self, kind: str, value: Any) -> Item:
+        """Return a record at this place."""
+        return Item(self.where or "file", kind, value, self.peeled)
+
+    def problem(self, reason: str, number: int = 1) -> Unreadable:
+        """Return why there is no record at this place."""
+        why = f"{self.key}: {reason}" if self.key else reason
+        return Unreadable(self.where or "file", why, number)
+
+    def problem_of(self, found: Unreadable) -> Unreadable:
+        """Return a problem that was found at a position relative to this one."""
+        return self.within(found.position).problem(found.reason, found.number)
 
 
 class Events(NamedTuple):
-    """Events of one list: all in one stretch of the file. ``values`` knows their positions."""
+    """Events of one list: all in one stretch of the file. ``values`` knows their positions.
+
+    One that is no event may be an envelope: ``opened`` looks into it.
+    """
 
     values: Values
+    at: At
+    peeler: Peeler
+
+    @property
+    def peeled(self) -> tuple[str, ...]:
+        return self.at.peeled
+
+    def opened(self, index: int) -> Iterator[Found]:
+        """Yield what an envelope holds; nothing if the value of that index is none."""
+        at = self.at._replace(where=self.values.position(index))
+        return self.peeler.opened(bytes(self.values.raws[index]), at)
 
 
-class _Head(msgspec.Struct, gc=False):
-    """The keys that identify a document."""
-
-    eventID: msgspec.Raw | msgspec.UnsetType = msgspec.UNSET  # noqa: N815
-    eventTime: msgspec.Raw | msgspec.UnsetType = msgspec.UNSET  # noqa: N815
-    eventSource: msgspec.Raw | msgspec.UnsetType = msgspec.UNSET  # noqa: N815
-    eventName: msgspec.Raw | msgspec.UnsetType = msgspec.UNSET  # noqa: N815
-    eventVersion: msgspec.Raw | msgspec.UnsetType = msgspec.UNSET  # noqa: N815
-    schemaType: msgspec.Raw | msgspec.UnsetType = msgspec.UNSET  # noqa: N815
-    inferenceProfileArn: msgspec.Raw | msgspec.UnsetType = msgspec.UNSET  # noqa: N815
-    MetricDataResults: msgspec.Raw | msgspec.UnsetType = msgspec.UNSET
-    Records: msgspec.Raw | msgspec.UnsetType = msgspec.UNSET
-    Events: msgspec.Raw | msgspec.UnsetType = msgspec.UNSET
-    events: msgspec.Raw | msgspec.UnsetType = msgspec.UNSET
-    inferenceProfileSummaries: msgspec.Raw | msgspec.UnsetType = msgspec.UNSET  # noqa: N815
+Found = Item | Events | Unreadable
 
 
-_decode_head = msgspec.json.Decoder(_Head).decode
-_decode_list = msgspec.json.Decoder(list[msgspec.Raw]).decode
-_NO_JSON = (msgspec.MsgspecError, UnicodeDecodeError, RecursionError)
-
-# What LookupEvents and FilterLogEvents return as a string inside their own event.
-_WRAPPERS = {"Events": ("CloudTrailEvent", "event"), "events": ("message", "logged call")}
-
-# Nested lists are unpacked this deep: pages in an array, events in a page.
-_MAX_LISTS = 8
-
-
-def parse_items(
-    pieces: Iterable[bytes], *, heavy: int | None = None
-) -> Iterator[Item | Events | Unreadable]:
-    """Yield the raw items of a file, whose bytes come in pieces, gzip or not.
+def parse_items(pieces: Iterable[bytes], *, heavy: int | None = None) -> Iterator[Found]:
+    """Yield the raw items of a file, whose bytes come in pieces, whatever they are wrapped in.
 
     ``heavy``: the record size in bytes above which HeavyError is raised.
     """
-    unzipped = Unzipped(pieces)
-    content = iter(unzipped)
-    head = b""
-    while len(head) < _HEAD_BYTES and (piece := next(content, b"")):
-        head += piece
-    yield from _parse_content(head, content, unzipped, heavy)
-    if unzipped.damage:
-        yield Unreadable("file", unzipped.damage)
+    budget = Budget()
+    return Peeler(budget, heavy).content(budget.reading(pieces), At())
 
 
-def _parse_content(
-    head: bytes, rest: Iterator[bytes], unzipped: Unzipped, heavy: int | None
-) -> Iterator[Item | Events | Unreadable]:
-    encoding = json.detect_encoding(head)
-    text = head[:_HEAD_BYTES].decode(encoding, "replace").lstrip("\ufeff")
-    if not head:
-        if not unzipped.damage:
-            yield Unreadable("file", "empty")
-        return
-    if "\0" in text[:1024]:
-        yield Unreadable("file", "not text")
-        return
-    content = chain([head], rest)
-    if _is_csv(text):
-        yield from _parse_csv(_lines(content, encoding))
-        return
-    is_empty = True
-    for found in Splitter(_as_utf8(content, encoding), heavy=heavy):
-        is_empty = False
-        yield from classify(found)
-    if is_empty and not unzipped.damage:
-        yield Unreadable("file", "empty")
+def parse_text(text: str) -> Iterator[Found]:
+    """Yield the raw items of a text, such as the message of an event in a log group."""
+    return Peeler(Budget()).text(text, At())
+
+
+class Peeler:
+    """Finds the records of one file. Each method yields those in one form of content."""
+
+    def __init__(self, budget: Budget, heavy: int | None = None) -> None:
+        self._budget, self._heavy = budget, heavy
+        self._named: set[Unfit] = set()
+
+    # Bytes.
+
+    def content(self, pieces: Iterable[bytes], at: At) -> Iterator[Found]:
+        """Yield the records in bytes, which may be compressed, an archive or text."""
+        unzipped = Unzipped(pieces, self._budget)
+        content = iter(unzipped)
+        head = b""
+        while len(head) < _HEAD_BYTES and (piece := next(content, b"")):
+            head += piece
+        kind = archives.format_of(head) or (PARQUET.decode() if head.startswith(PARQUET) else None)
+        if packs := [name for name in (unzipped.name, kind) if name]:
+            at = at._replace(peeled=(*at.peeled, *packs), packs=at.packs + len(packs))
+        everything = chain([head], content)
+        if at.packs > MAX_LEVELS:
+            yield at.problem(TOO_MANY_PACKS)
+            return
+        if kind:
+            yield from self._packed(kind, everything, at)
+        elif unzipped.name and is_compressed(head):
+            yield from self.content(everything, at)
+        elif head:
+            yield from self._plain(head, everything, at, unzipped)
+        elif not unzipped.damage:
+            yield at.problem("empty")
+        if unzipped.damage:
+            yield at.problem(unzipped.damage)
+
+    def _packed(self, kind: str, content: Iterable[bytes], at: At) -> Iterator[Found]:
+        if kind == PARQUET.decode():
+            yield from self._parquet(content, at)
+            return
+        for found in archives.members(kind, content):
+            if isinstance(found, Unreadable):
+                yield at.problem_of(found)
+            else:
+                yield from self.content(found.content, at.within(found.position))
+
+    def _plain(
+        self, head: bytes, content: Iterable[bytes], at: At, unzipped: Unzipped
+    ) -> Iterator[Found]:
+        encoding = json.detect_encoding(head)
+        text = head[:_HEAD_BYTES].decode(encoding, "replace").lstrip("\ufeff")
+        if "\0" in text[:1024]:
+            yield at.problem("not text")
+            return
+        if header := _csv_header(text):
+            yield from self._csv(header, _lines(content, encoding), at)
+            return
+        is_empty = True
+        for found in Splitter(_as_utf8(content, encoding), heavy=self._heavy):
+            is_empty = False
+            yield from self._values(found, at)
+        if is_empty and not unzipped.damage:
+            yield at.problem("empty")
+
+    # Values.
+
+    def _values(self, found: Values | Unreadable, at: At) -> Iterator[Found]:
+        """Yield the records in consecutive values, whose positions are relative to the place."""
+        if isinstance(found, Unreadable):
+            yield at.problem_of(found)
+        elif found.key == "Records":
+            yield Events(found._replace(where=join(at.where, found.where)), at, self)
+        elif found.key == "" and (row := _row_of(found.raws)):
+            inner = at.within(found.where or "file")
+            yield from self._value(row, inner.as_row("fields and values"), None)
+        else:
+            for index, raw in enumerate(found.raws):
+                if raw or found.key is not None:
+                    yield from self._value(bytes(raw), at.within(found.position(index)), found.key)
+
+    def _value(self, raw: bytes, at: At, key: str | None) -> Iterator[Found]:
+        """Yield the records in one value. ``key``: of the list that it is in."""
+        try:
+            yield from self._any(raw, at, key)
+        except (HeavyError, RejectError):
+            raise
+        except Exception as error:
+            yield at.problem(reason_of(error))
+
+    def _any(self, raw: bytes, at: At, key: str | None) -> Iterator[Found]:
+        if key == "inferenceProfileSummaries":
+            yield at.item("profile", raw)
+        elif raw.startswith(_LOGGED_CALL):
+            yield at.item(LOGGED_CALL, raw)
+        elif is_textbook(raw):
+            yield at.item(EVENT, raw)
+        elif raw.startswith(b"{"):
+            yield from self._object(raw, at, key)
+        elif raw.startswith(b"["):
+            yield from self._list(raw, at, "")
+        elif raw.startswith(b'"'):
+            yield from self._level(raw, at, "", "text")
+        elif key in _WANTED:
+            yield at.problem(f"no {_WANTED[key]}")
+        else:
+            yield at.item(EVENT, raw)
+
+    def _list(self, raw: Raw, at: At, key: str) -> Iterator[Found]:
+        if at.lists >= _MAX_LISTS:
+            yield at.problem("lists are nested too deeply")
+            return
+        raws = _raws_of(raw)
+        at = at._replace(lists=at.lists + 1)
+        if (line := _line_of(raws)) is not None:
+            yield from self._value(line, at, None)
+        else:
+            yield from self._values(Values("", key, 0, raws), at)
+
+    def _object(self, raw: bytes, at: At, key: str | None) -> Iterator[Found]:
+        fields = fields_of(raw)
+        if kind := kind_of(fields):
+            yield at.item(kind, raw)
+        elif known := unfit(fields):
+            yield self._unfit(known, at)
+        else:
+            problems: list[Unreadable] = []
+            has_any = yield from self._within(fields, at, problems)
+            if has_any:
+                return
+            if is_other(fields) and all(one.reason == UNKNOWN for one in problems):
+                yield at.item("other", raw)
+            elif key in _WANTED and not problems:
+                yield at.problem(f"no {_WANTED[key]}")
+            else:
+                yield from problems or [at._replace(key="").problem(UNKNOWN)]
+
+    def _within(
+        self, fields: Fields, at: At, problems: list[Unreadable]
+    ) -> Generator[Found, None, bool]:
+        """Yield the records of the first content of an object that has any. Return whether one has.
+
+        If none has, ``problems`` says why the first has none.
+        """
+        has_any = False
+        for position, row in tables(fields):
+            has_any = True
+            yield from self._value(row, at.within(position).as_row("a table"), None)
+        for envelope, key, raw in () if has_any else contents(fields):
+            own: list[Unreadable] = []
+            has_any = yield from _good(self._envelope(envelope, raw, at, key), own)
+            if has_any:
+                break
+            if not problems:
+                problems += own
+        return has_any
+
+    def opened(self, raw: bytes, at: At) -> Iterator[Found]:
+        """Yield what a value among events holds; nothing if it holds nothing, or is an event."""
+        if not raw.startswith(b"{"):
+            yield from self._value(raw, at, None)
+            return
+        try:
+            fields = fields_of(raw)
+            kind = kind_of(fields)
+            if kind == EVENT:
+                return
+            if kind:
+                yield at.item(kind, raw)
+            elif known := unfit(fields):
+                yield self._unfit(known, at)
+            else:
+                problems: list[Unreadable] = []
+                yield from self._within(fields, at, problems)
+                yield from problems
+        except (HeavyError, RejectError):
+            raise
+        except Exception as error:
+            yield at.problem(reason_of(error))
+
+    def _unfit(self, known: Unfit, at: At) -> Item | UnfitItem:
+        """Name what cannot serve, once in a file."""
+        if known in self._named:
+            return at.item("repeat", b"")
+        self._named.add(known)
+        return UnfitItem(*at._replace(key="").problem(known.reason))
+
+    # Envelopes.
+
+    def _envelope(self, envelope: Envelope, raw: bytes, at: At, key: str) -> Iterator[Found]:
+        if envelope.is_list and raw.startswith(b"["):
+            yield from self._list(raw, at, key)
+        else:
+            yield from self._level(raw, at, key, envelope.name)
+
+    def _level(self, raw: bytes, at: At, key: str, name: str) -> Iterator[Found]:
+        """Yield the records in the content of an envelope, one level deeper."""
+        if at.levels >= MAX_LEVELS:
+            yield at._replace(key="").problem(TOO_MANY_LEVELS)
+            return
+        around, levels = (*at.peeled, name), at.levels + 1
+        inner = at._replace(key=key, peeled=around, levels=levels, lists=0)
+        if raw.startswith(b'"'):
+            yield from self.text(load_value(raw), inner)
+        elif raw.startswith(b"["):
+            yield from self._list(raw, inner, key)
+        else:
+            yield from self._value(raw, inner, None)
+
+    def text(self, text: str, at: At) -> Iterator[Found]:
+        """Yield the records in a text."""
+        # Half of a surrogate pair has no encoding.
+        written = text.strip().encode("utf-8", "replace")
+        if text.lstrip().startswith(CHECKS):
+            yield at.item("other", written)
+        elif reason := limit_of(written):
+            yield at.problem(reason)
+        elif written.startswith(b"{") and is_json(written):
+            yield from self._value(written, at, None)
+        elif (encoded := _encoded(written)) is None:
+            yield from self.content([written], at)
+        elif decoded := _decoded(encoded):
+            yield from self.content([decoded], at)
+        else:
+            yield at.problem("not JSON (at character 0)")
+
+    # Tables.
+
+    def _parquet(self, content: Iterable[bytes], at: At) -> Iterator[Found]:
+        with archives.spooled(content) as file:
+            for number, row in enumerate(read_rows(file)):
+                if isinstance(row, str):
+                    yield at.problem(row)
+                elif number == 0 and (known := unfit_columns(row.keys())):
+                    yield self._unfit(known, at)
+                    return
+                else:
+                    raw = json.dumps(row, default=str).encode()
+                    yield from self._value(raw, at.within(f"row {number + 1}"), None)
+
+    def _csv(self, header: Sequence[str], lines: Iterable[str | None], at: At) -> Iterator[Found]:
+        if known := unfit_columns(header):
+            yield self._unfit(known, at)
+            return
+        is_metrics = _is_metrics(header)
+        rows = lines if is_metrics else _whole_rows(lines, len(header))
+        for found in _parse_csv(rows, CSV_COLUMNS if is_metrics else ()):
+            if isinstance(found, Unreadable):
+                yield at.problem_of(found)
+            elif is_metrics:
+                yield at.within(found.position).item(found.kind, found.value)
+            else:
+                row = {name: cell for name, cell in found.value.items() if cell}
+                yield from self._value(json.dumps(row).encode(), at.within(found.position), None)
+
+
+def _good(found: Iterator[Found], problems: list[Unreadable]) -> Generator[Found, None, bool]:
+    """Yield what was found if there is any record in it. Return whether there is."""
+    has_any = False
+    for one in found:
+        if not has_any and isinstance(one, Unreadable) and not isinstance(one, UnfitItem):
+            if len(problems) < _MAX_PROBLEMS:
+                problems.append(one)
+            else:
+                last = problems.pop()
+                problems.append(last._replace(number=last.number + one.number))
+            continue
+        if not has_any:
+            yield from problems
+            has_any = True
+        yield one
+    return has_any
+
+
+def _row_of(raws: Sequence[Raw]) -> bytes | None:
+    try:
+        return row_of(raws)
+    except (ValueError, RecursionError):
+        return None
+
+
+def _line_of(raws: Sequence[Raw]) -> bytes | None:
+    """Return the line of a list with its time, as Loki and Fluentd write it; None for any other."""
+    for index in range(min(len(raws) - 1, 2)):
+        if len(raws) <= 3 and _MOMENT.match(bytes(raws[index])):
+            return bytes(raws[index + 1])
+    return None
+
+
+def _raws_of(raw: Raw) -> Sequence[Raw]:
+    try:
+        return _decode_list(raw)
+    except _NO_JSON:
+        return [json.dumps(value).encode() for value in load_value(bytes(raw))]
+
+
+def _encoded(text: bytes) -> bytes | None:
+    """Return a text in base64, on one line; None for any other."""
+    if b"\n" in text[:100]:
+        text = b"".join(text.split())
+    return text if _BASE64.fullmatch(text) else None
+
+
+def _decoded(text: bytes) -> bytes | None:
+    """Return what a text in base64 is: compressed, an archive or text; None for anything else."""
+    text = text.translate(_URL_SAFE).rstrip(b"=")
+    try:
+        decoded = binascii.a2b_base64(text + b"=" * (-len(text) % 4))
+    except binascii.Error:
+        return None
+    head = decoded[:_HEAD_BYTES]
+    is_content = is_compressed(head) or archives.format_of(head) or head.startswith(PARQUET)
+    return decoded if is_content or not _NO_TEXT.search(head) else None
 
 
 def _as_utf8(pieces: Iterable[bytes], encoding: str) -> Iterator[bytes]:
@@ -142,116 +514,27 @@ def _as_utf8(pieces: Iterable[bytes], encoding: str) -> Iterator[bytes]:
         is_first = False
 
 
-def classify(found: Values | Unreadable, depth: int = 0) -> Iterator[Item | Events | Unreadable]:
-    """Classify values, and unpack those that hold others."""
-    if isinstance(found, Unreadable):
-        yield found
-    elif found.key == "Records":
-        yield Events(found)
-    else:
-        for index, raw in enumerate(found.raws):
-            if raw or found.key is not None:
-                yield from _classify_one(bytes(raw), found.position(index), found.key, depth)
-
-
-def _classify_one(
-    raw: bytes, place: str, key: str | None, depth: int
-) -> Sequence[Item | Events | Unreadable]:
-    try:
-        if key in _WRAPPERS:
-            return [_unwrap(raw, place, *_WRAPPERS[key])]
-        if key == "inferenceProfileSummaries":
-            return [Item(place, "profile", raw)]
-        return list(_classify_document(raw, place, depth))
-    except Exception as error:
-        return [Unreadable(place, reason_of(error))]
-
-
-def _classify_document(raw: bytes, place: str, depth: int) -> Iterator[Item | Events | Unreadable]:
-    where = "" if place == "file" else place
-    if raw.startswith(_LOGGED_CALL):
-        yield Item(place, "logged call", raw)
-    elif raw.startswith(b"["):
-        yield from _take_list(raw, where, "", depth)
-    elif not raw.startswith(b"{"):
-        yield Item(place, "event", raw)
-    else:
-        head = _head(raw)
-        key = next((key for key in LIST_KEYS if _is_list(getattr(head, key))), None)
-        if kind := _kind(head):
-            yield Item(place, kind, raw)
-        elif key:
-            yield from _take_list(getattr(head, key), where, key, depth)
-        else:
-            yield Unreadable(place, UNKNOWN)
-
-
-def _head(raw: bytes) -> _Head:
-    try:
-        return _decode_head(raw)
-    except _NO_JSON:
-        # Python accepts this JSON, msgspec does not: it has NaN, or half of a surrogate pair.
-        # Written again, both accept it.
-        return _head_of(load_value(raw))
-
-
-def _head_of(document: Mapping[str, Any]) -> _Head:
-    return _Head(
-        **{
-            key: msgspec.Raw(json.dumps(document[key]).encode())
-            for key in _Head.__struct_fields__
-            if key in document
-        }
-    )
-
-
-def _kind(head: _Head) -> str | None:
-    if any(getattr(head, key) is not msgspec.UNSET for key in _KEYS_OF_EVENTS):
-        return "event"
-    if head.MetricDataResults is not msgspec.UNSET:
-        return "metric answer"
-    if head.inferenceProfileArn is not msgspec.UNSET:
-        return "profile"
-    is_log = head.schemaType is not msgspec.UNSET and (
-        bytes(head.schemaType) == b'"ModelInvocationLog"'
-    )
-    return "logged call" if is_log else None
-
-
-def _is_list(raw: msgspec.Raw | msgspec.UnsetType) -> bool:
-    return raw is not msgspec.UNSET and bytes(raw).startswith(b"[")
-
-
-def _take_list(raw: Raw, where: str, key: str, depth: int) -> Iterator[Item | Events | Unreadable]:
-    if depth >= _MAX_LISTS:
-        yield Unreadable(where or "file", "lists are nested too deeply")
-        return
-    try:
-        raws = _decode_list(raw)
-    except _NO_JSON:
-        values = load_value(bytes(raw))
-        raws = [msgspec.Raw(json.dumps(value).encode()) for value in values]
-    yield from classify(Values(where, key, 0, raws), depth + 1)
-
-
-def _unwrap(raw: bytes, position: str, key: str, kind: str) -> Item | Unreadable:
-    """Return the event that is stored as text under a key of another."""
-    value = load_value(raw)
-    wrapped = value.get(key) if isinstance(value, dict) else None
-    if not isinstance(wrapped, str):
-        return Unreadable(position, f"no {key}")
-    # Half of a surrogate pair has no encoding.
-    inner = wrapped.encode("utf-8", "replace")
-    problem = json_problem(inner)
-    return Unreadable(position, f"{key}: {problem}") if problem else Item(position, kind, inner)
-
-
 # Tables.
 
 
-def _is_csv(text: str) -> bool:
-    header = text.lstrip().splitlines()[0].lower() if text.strip() else ""
-    return "{" not in header and "account_id" in header and "," in header
+def _csv_header(text: str) -> list[str] | None:
+    """Return the columns of a table that is CSV; None for any other text."""
+    line = text.lstrip().splitlines()[0] if text.strip() else ""
+    if not line or line[0] in "{[" or "{" in line:
+        return None
+    try:
+        header = _fields(line)
+    except csv.Error:
+        return ["account_id"] if "account_id" in line.lower() else None
+    folded = {fold(name) for name in header}
+    is_events = {"eventname", "eventsource"} <= folded or {"modelid", "requestid"} <= folded
+    is_whole = any(name.lower() in _WHOLE_COLUMNS for name in header)
+    is_table = _is_metrics(header) or is_events or is_whole or unfit_columns(header)
+    return header if is_table else None
+
+
+def _is_metrics(header: Sequence[str]) -> bool:
+    return len(header) > 1 and any(name.strip().lower() == "account_id" for name in header)
 
 
 def _lines(pieces: Iterable[bytes], encoding: str) -> Iterator[str | None]:
@@ -270,7 +553,7 @@ def _lines(pieces: Iterable[bytes], encoding: str) -> Iterator[str | None]:
         yield None if is_too_long else rest
 
 
-def _parse_csv(lines: Iterable[str | None]) -> Iterator[Item | Unreadable]:
+def _parse_csv(lines: Iterable[str | None], wanted: Iterable[str]) -> Iterator[Item | Unreadable]:
     """Parse each line separately, so that an unclosed quote affects no other line."""
     header: list[str] = []
     for number, line in enumerate(lines, 1):
@@ -284,7 +567,7 @@ def _parse_csv(lines: Iterable[str | None]) -> Iterator[Item | Unreadable]:
             continue
         if not header:
             header = fields
-            if missing := [name for name in CSV_COLUMNS if name not in header]:
+            if missing := [name for name in wanted if name not in header]:
                 yield Unreadable(place, f"the CSV has no column {', '.join(missing)}")
                 return
         elif len(fields) > len(header):
@@ -294,7 +577,29 @@ def _parse_csv(lines: Iterable[str | None]) -> Iterator[Item | Unreadable]:
             yield Item(place, "metric row", row)
 
 
+def _whole_rows(lines: Iterable[str | None], columns: int) -> Iterator[str | None]:
+    """Yield lines; those that are one row together, because a cell has line ends, as one."""
+    following, waiting = iter(lines), deque[str | None]()
+    while waiting or (line := next(following, "")) != "":
+        line = waiting.popleft() if waiting else line
+        row, taken = line or "", list[str | None]()
+        while row.count('"') % 2 and len(row) <= _LINE_LETTERS and (more := next(following, None)):
+            taken.append(more)
+            row += more
+        if taken and not _is_row(row, columns):
+            waiting.extend(taken)
+            row = line or ""
+        yield row if line is not None else None
+
+
+def _is_row(line: str, columns: int) -> bool:
+    try:
+        return len(_fields(line)) == columns
+    except csv.Error:
+        return False
+
+
 def _fields(line: str | None) -> list[str]:
     if line is None:
         raise csv.Error
-    return next(csv.reader([line.lstrip("\ufeff")], strict=True), [])
+    return next(csv.reader(io.StringIO(line.lstrip("\ufeff"), newline=""), strict=True), [])

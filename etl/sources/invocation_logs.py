@@ -24,9 +24,6 @@ from etl.sources.limiter import logs_limiter
 
 STREAM = "aws/bedrock/modelinvocations"
 
-# Bedrock writes this when logging is enabled, to check its permission.
-PERMISSION_CHECK = "Permissions are correctly set for Amazon Bedrock logs."
-
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MILLISECOND = timedelta(milliseconds=1)
 _SECOND = timedelta(seconds=1)

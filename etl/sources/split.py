@@ -2,7 +2,8 @@
 
 Memory holds a window and one value, whatever the length of the file. Time is linear in that length,
 whatever the content. The values of a list that makes up a log (``LIST_KEYS``), or is at the top
-level, come one by one. So do consecutive documents (JSON lines).
+level, come one by one. So do consecutive documents (JSON lines). A line may begin with a time, and
+a document may be a text: quoted, or base64 as it is.
 
 **Fast.** Most of a file is cut window by window: a stretch that ends where a value seems to end is
 given to msgspec as a list. If msgspec accepts it, the guess was right. Otherwise the next value is
@@ -50,14 +51,20 @@ _WASTE_ALLOWED = 1 << 18
 # A restart takes as long as scanning so many bytes.
 _RESTART_BYTES = 100
 
-LIST_KEYS = ("Records", "Events", "events", "inferenceProfileSummaries")
+LIST_KEYS = (
+    *("Records", "Events", "events", "inferenceProfileSummaries", "logEvents", "records"),
+    *("results", "QueryResultRows", "Messages", "hits", "rows", "data", "result", "logs"),
+)
+# Objects that hold such a list among a few other things: hits.hits, data.result.
+_HOLDERS = ("hits", "data", "response", "rawResponse")
+_MAX_HOLDERS = 3
 
 # A document with one of these is not a list of others, whatever else it has.
 _OWN_KEYS = re.compile(
     rb'"(?:eventID|eventTime|eventSource|eventName|eventVersion|MetricDataResults'
-    rb'|inferenceProfileArn|schemaType)"\s*\Z'
+    rb'|inferenceProfileArn|schemaType|columns|ResultSet|resultSetMetaData)"\s*\Z'
 )
-_LIST = re.compile(rb'"(Records|Events|events|inferenceProfileSummaries)"\s*:\s*\[')
+_LIST = re.compile(rb'"(?:%b)"\s*:\s*\[' % "|".join(LIST_KEYS).encode())
 _LIST_MARKS = tuple(f'"{key}"'.encode() for key in LIST_KEYS)
 _KEY = re.compile(rb'[\s,]*("(?:[^"\\]++|\\.)*+")\s*:\s*', re.DOTALL)
 
@@ -92,7 +99,32 @@ _OPEN_LINES = re.compile(
     re.VERBOSE,
 )
 
-_LINE_START = re.compile(rb"\n(?=[{\[])")
+# What stands before a document on its line: `aws logs tail`, an export task, syslog, a container's
+# log, `--output text`. It may be coloured.
+_PREFIX = re.compile(
+    rb"""(?:\x1b\[[0-9;]*+m|<[0-9]{1,3}>[0-9]?[ ]?|[\[(])*+
+    (?:[0-9]{4}[-/][0-9]{2}[-/][0-9]{2}[T ][0-9]{2}:[0-9]{2}|[0-9]{10,19}(?=[\s,.:])
+    |(?:[A-Z][a-z]{2}[ ])?[A-Z][a-z]{2}[ ]{1,2}[0-9]{1,2}[ ][0-9]{2}:|[0-9]{2}:[0-9]{2}:[0-9]{2}
+    |[0-9]{2}/[A-Z][a-z]{2}/[0-9]{4}:|EVENTS\t)
+    [^\n{]{0,400}?(?=\{\s*+"|\[\s*+[\[{"]|"(?:\\\\")?[\[{]
+    |(?<=\s)[A-Za-z0-9+/_-]{60,}+={0,2}[ \t]*+(?:\r?\n|\Z))""",
+    re.VERBOSE,
+)
+_REST_OF_LINE = re.compile(rb"[^\n{\[\"]*+(?=\n|\Z)")
+
+# Content in base64, on one line or on lines of the lengths that programs write.
+_BASE64 = re.compile(
+    b"(?:%b)={0,2}(?=\\s|\\Z)"
+    % b"|".join(
+        (
+            rb"[A-Za-z0-9+/]{76}(?:\r?\n[A-Za-z0-9+/]{76})*+(?:\r?\n[A-Za-z0-9+/]{1,75}(?=[=\s]|\Z))?+",
+            rb"[A-Za-z0-9+/]{64}(?:\r?\n[A-Za-z0-9+/]{64})*+(?:\r?\n[A-Za-z0-9+/]{1,63}(?=[=\s]|\Z))?+",
+            rb"[A-Za-z0-9+/_-]{40,}+",
+        )
+    )
+)
+
+_LINE_START = re.compile(rb'\n(?=[{\[]|"\{|%b)' % _PREFIX.pattern, re.VERBOSE)
 
 # A list within this size is decoded whole, unless it is dense: some ten times denser than events
 # are. A decoded value takes 56 bytes. The sampled places are random, so no file can be built to
@@ -165,7 +197,7 @@ def problem_of(raw: bytes) -> str:
     """Say why a value cannot be accepted; "" if it can."""
     if reason := limit_of(raw):
         return reason
-    return "" if _is_json(raw) else json_problem(raw)
+    return "" if is_json(raw) else json_problem(raw)
 
 
 def limit_of(raw: bytes) -> str:
@@ -204,7 +236,8 @@ def json_problem(raw: bytes) -> str:
     return ""
 
 
-def _is_json(raw: bytes) -> bool:
+def is_json(raw: bytes) -> bool:
+    """Say whether a value is JSON that msgspec accepts."""
     try:
         _RAW.decode(raw)
     except _NO_JSON:
@@ -232,17 +265,18 @@ class Splitter:
                 yield Unreadable(where or "line 1", EMPTY, count)
             elif start in (b"{", b"[") and self._is_strict() and (count := self._open_lines()):
                 yield Unreadable(where or "file", CUT_OFF, count)
-            elif start == b"[":
+            elif start == b"[" and not self._prefix():
                 self._advance(1)
                 yield from self._list(where, "")
-            elif start != b"{":
-                yield from self._junk(where)
-            elif self._has_list():
+            elif start == b"{" and self._has_list():
                 yield from self._object(where)
-            elif lines := self._lines():
-                yield lines
+            elif start in (b"{", b'"') or self._prefix():
+                if lines := self._lines():
+                    yield lines
+                else:
+                    yield from self._prefixed(where)
             else:
-                yield from self._document(where)
+                yield from self._encoded(where)
             is_first = False
 
     # The window.
@@ -312,8 +346,8 @@ class Splitter:
         raws: list[bytes] = []
         size = 0
         for line in lines:
-            raw = line.strip()
-            if raw and not (raw.startswith(b"{") and raw.endswith(b"}") and _is_json(raw)):
+            raw = _document_of(line.strip())
+            if raw is None:
                 self._step_until = self._before + self._at + len(window)
                 break
             raws.append(raw)
@@ -326,6 +360,38 @@ class Splitter:
         found = Values("", None, self._line, raws)
         self._advance(min(size, self._left()))
         return found
+
+    def _prefix(self) -> int:
+        """Return the size of what stands before a document on its line; 0 if that is nothing."""
+        if self._left() < _HEAD_BYTES:
+            self._more()
+        return _end(_PREFIX, self._buffer, self._at) - self._at
+
+    def _prefixed(self, where: str) -> Iterator[Values | Unreadable]:
+        size = 0 if self._peek(0) in (b"{", b'"') else self._prefix()
+        self._advance(size)
+        if self._peek(0) in (b"{", b"[", b'"'):
+            yield from self._document(where)
+        else:
+            yield from self._encoded(where)
+        if size:
+            self._advance(_end(_REST_OF_LINE, self._buffer, self._at) - self._at)
+
+    def _encoded(self, where: str) -> Iterator[Values | Unreadable]:
+        """Take a document in base64 as the text that it is."""
+        if self._left() < _HEAD_BYTES:
+            self._more()
+        while (found := _BASE64.match(self._buffer, self._at)) and found.end() == len(self._buffer):
+            if len(found[0]) > MAX_VALUE_BYTES or not self._more():
+                break
+        if not found or len(found[0]) > MAX_VALUE_BYTES:
+            yield from self._junk(where)
+            return
+        if self._heavy is not None and len(found[0]) > self._heavy:
+            raise HeavyError
+        raw = b'"' + b"".join(found[0].split()) + b'"'
+        yield Values(where or "file", None, self._line, (raw,))
+        self._advance(len(found[0]))
 
     def _document(self, where: str) -> Iterator[Values | Unreadable]:
         line = self._line
@@ -358,7 +424,7 @@ class Splitter:
 
     def _object(self, where: str) -> Iterator[Values | Unreadable]:
         """Unpack an object with a list near its start, if the list is under one of its own keys."""
-        at = 1
+        at, depth = 1, 1
         while found := _KEY.match(self._buffer, self._at + at):
             begin = found.end() - self._at
             key = found[1][1:-1].decode("utf-8", "replace")
@@ -366,21 +432,26 @@ class Splitter:
                 break
             if key in LIST_KEYS and self._peek(begin) == b"[":
                 self._advance(begin + 1)
-                if (yield from self._list(where, key)):
-                    yield from self._end_of_object(where)
+                is_ended = yield from self._list(where, key)
+                while is_ended and depth:
+                    is_ended = yield from self._end_of_object(where)
+                    depth -= 1
                 return
+            if key in _HOLDERS and depth < _MAX_HOLDERS and self._peek(begin) == b"{":
+                at, depth = begin + 1, depth + 1
+                continue
             try:
                 at = begin + self._size(begin)
             except _UnendedError:
                 break
         yield from self._document(where)
 
-    def _end_of_object(self, where: str) -> Iterator[Unreadable]:
-        """Skip the keys after a list, up to the end of its object."""
+    def _end_of_object(self, where: str) -> Generator[Unreadable, None, bool]:
+        """Skip the keys after a list, up to the end of its object. Return whether it has one."""
         while self._skip(_BETWEEN):
             if self._peek(0) == b"}":
                 self._advance(1)
-                return
+                return True
             if self._left() < _HEAD_BYTES:
                 self._more()
             found = _KEY.match(self._buffer, self._at)
@@ -392,9 +463,10 @@ class Splitter:
             if not size:
                 yield Unreadable(where or "file", "not JSON after the list")
                 self._to_next_line()
-                return
+                return False
             self._advance(size)
         yield Unreadable(where or "file", CUT_OFF)
+        return False
 
     # Lists.
 
@@ -643,6 +715,18 @@ class Splitter:
                 break
         self._advance(self._left())
         return False
+
+
+def _document_of(line: bytes) -> bytes | None:
+    """Return the document that makes up a line, empty for an empty one; None if none does."""
+    if line.startswith(b"{"):
+        return line if line.endswith(b"}") and is_json(line) else None
+    if not line:
+        return line
+    line = line[_end(_PREFIX, line, 0) :]
+    if found := _BASE64.fullmatch(line):
+        return b'"' + found[0] + b'"'
+    return line if line[:1] in (b"{", b'"', b"[") and is_json(line) else None
 
 
 def _is_dense(buffer: bytes, begin: int) -> bool:

@@ -18,7 +18,7 @@ respond is searched for, everything before it is a gap, and reading continues.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from datetime import datetime
 
@@ -189,7 +189,15 @@ class EventStream(WindowedStream[LookedUp]):
             )
         self._job.write(in_hand.batch)
 
-    def _parse(self, event: LookedUp) -> Parsed:
+    def _parse(self, event: LookedUp) -> Iterable[Parsed]:
         if event.record is None:
             raise RejectError("CloudTrailEvent is not JSON")
-        return attempt(parse_event, event.record, metadata_key=self._options.metadata_key)
+        options = self._options
+        return [
+            attempt(
+                parse_event,
+                event.record,
+                metadata_key=options.metadata_key,
+                addresses=options.addresses,
+            )
+        ]

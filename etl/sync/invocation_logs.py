@@ -13,15 +13,14 @@ have another name, so that neither moves the other's bookmarks.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
-from etl.normalise.boundary import attempt
+from etl.load.decoder.content import parse_message
 from etl.normalise.cloudtrail import Parsed
-from etl.normalise.invocation_logs import parse_logged_call
 from etl.sources.aws import NotFoundError
-from etl.sources.invocation_logs import PERMISSION_CHECK, LogEvent, LogPage, filter_events
+from etl.sources.invocation_logs import LogEvent, LogPage, filter_events
 from etl.sync import windows
 from etl.sync.job import AbsentError, Job
 from etl.sync.options import SyncOptions
@@ -73,16 +72,11 @@ class LogStream(WindowedStream[LogEvent]):
         self, page: PageOf[LogEvent], task: Task, reached: datetime, *, is_over: bool
     ) -> None:
         batch = Batch(state=self._state, is_reread=task.kind == "reread")
-        self._add([event for event in page.events if not _is_permission_check(event)], batch)
+        self._add(page.events, batch)
         self._job.write(batch)
 
-    def _parse(self, event: LogEvent) -> Parsed:
-        message = (event.message or "").encode("utf-8", "replace")
-        return attempt(parse_logged_call, message, metadata_key=self._options.metadata_key)
-
-
-def _is_permission_check(event: LogEvent) -> bool:
-    return (event.message or "").strip() == PERMISSION_CHECK
+    def _parse(self, event: LogEvent) -> Iterable[Parsed]:
+        return parse_message(event.message or "", self._options.keys)
 
 
 def for_group(state: StreamState, log_group: str) -> StreamState:

@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from etl.load.decoder.content import Keys
-from etl.normalise.application import APPLICATION_KEY
+from etl.normalise.addresses import DEFAULT_DETAIL, AddressDetail
+from etl.normalise.application import APPLICATION_KEY, KeyNames
 from etl.registry import NAMES, Source
 from etl.sources.archive import Archive
 
@@ -23,8 +24,9 @@ class SyncOptions:
     sources: Sequence[str] = NAMES
     since: datetime | None = None
     settle: timedelta = timedelta(minutes=60)
-    application_tag: str = "application"
-    metadata_key: str = APPLICATION_KEY
+    application_tag: KeyNames = APPLICATION_KEY
+    metadata_key: KeyNames = APPLICATION_KEY
+    addresses: AddressDetail = DEFAULT_DETAIL
     log_group: str | None = None
     archive: Archive | None = None
     archive_bodies: bool = False
@@ -34,7 +36,7 @@ class SyncOptions:
 
     @property
     def keys(self) -> Keys:
-        return Keys(self.application_tag, self.metadata_key)
+        return Keys(self.application_tag, self.metadata_key, self.addresses)
 
     def reads(self, source: Source) -> bool:
         """Return whether places are read for a source. Its ``place_key`` is a name above."""

@@ -7,7 +7,7 @@ end of a window they begin, how far each reaches, and what one of its events is.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from datetime import datetime
 from typing import Generic, Protocol, Self, TypeVar
 
@@ -84,7 +84,7 @@ class WindowedStream(ABC, Generic[One]):
         """Return the state once everything in a window up to this time is stored."""
 
     @abstractmethod
-    def _parse(self, event: One) -> Parsed:
+    def _parse(self, event: One) -> Iterable[Parsed]:
         """Read an event. Raises RejectError."""
 
     @abstractmethod
@@ -154,15 +154,14 @@ class WindowedStream(ABC, Generic[One]):
             where = (str(self._job.stream), storable(event.event_id))
             batch.positions.append(where)
             try:
-                parsed = self._parse(event)
+                for parsed in self._parse(event):
+                    batch.rejects += (Reject(*where, complaint) for complaint in parsed.complaints)
+                    if parsed.row is not None:
+                        batch.add(parsed.row)
+                    if parsed.job is not None:
+                        batch.add(parsed.job)
             except RejectError as error:
                 batch.rejects.append(Reject(*where, str(error)))
-                continue
-            batch.rejects += (Reject(*where, complaint) for complaint in parsed.complaints)
-            if parsed.row is not None:
-                batch.add(parsed.row)
-            if parsed.job is not None:
-                batch.add(parsed.job)
 
     def _report(self, task: Task, reached: datetime, *, is_done: bool) -> None:
         span = (task.end - task.start).total_seconds() + 1

@@ -25,11 +25,11 @@ from sqlite_utils import Database
 from etl.normalise.fields import mapping
 from etl.normalise.identity import find_identity
 from etl.normalise.rows import Event
-from etl.normalise.rules import CONDITIONS, ApplicationRule
+from etl.normalise.rules import Rule
 
 _PART = re.compile(r"\w(?:[\w+.@-]*\w)?")
 # In a rule's pattern, a name next to a wildcard is only part of a name.
-_GLOB_PART = re.compile(r"[\w*?\[\]!](?:[\w+.@*?\[\]!-]*[\w*?\[\]!])?")
+_GLOB_PART = re.compile(r"[\w*?\[\]{}!](?:[\w+.@*?\[\]{}!-]*[\w*?\[\]{}!])?")
 _PSEUDONYM = re.compile(r"forgotten-[0-9a-f]{12}")
 
 # Words that occur in ARNs and in our own columns and are not names.
@@ -130,12 +130,14 @@ class Forgotten:
         return value
 
     def event(self, event: Event) -> Event:
-        """Return a call without forgotten names, nor the session name of a forgotten user."""
+        """Return a call without forgotten names, nor a forgotten user's session and address."""
         if not self:
             return event
         metadata, session = event.request_metadata, self.text_or_none(event.session_name)
-        if session is not None and self.is_forgotten(event.user_name):
-            session = self.pseudonym(session)
+        address = self.text_or_none(event.source_address)
+        if self.is_forgotten(event.user_name):
+            session = None if session is None else self.pseudonym(session)
+            address = None if address is None else self.pseudonym(address)
         return event._replace(
             principal_arn=self.text(event.principal_arn),
             session_name=session,
@@ -143,6 +145,7 @@ class Forgotten:
             user_name=self.text(event.user_name),
             application=self.text(event.application),
             request_metadata=None if metadata is None else self.json(metadata),
+            source_address=address,
         )
 
     def record(self, record: Any) -> Any:
@@ -156,13 +159,9 @@ class Forgotten:
             shown = json.loads(json.dumps(shown).replace(json.dumps(session)[1:-1], pseudonym))
         return shown
 
-    def rule(self, rule: ApplicationRule) -> ApplicationRule:
+    def rule(self, rule: Rule) -> Rule:
         """Return a rule that still matches the users it names."""
-        texts = {name: self._replaced(glob, _GLOB_PART) for name, glob in rule.conditions.items()}
-        return ApplicationRule(
-            application=self.text(rule.application),
-            **{name: texts.get(name) for name in CONDITIONS},
-        )
+        return rule.with_texts(self.text, lambda glob: self._replaced(glob, _GLOB_PART))
 
     def _replaced(self, text: str, part: re.Pattern[str]) -> str:
         parts = [found.span() for found in part.finditer(text)]

@@ -1388,3 +1388,135 @@ def m028b_add_video_seconds(db: Database) -> None:
         db.execute(f"alter table {table} add column video_seconds integer")
     for column in ("video_second_rate", "video_second_list_rate"):
         db.execute(f"alter table priced_rates add column {column} integer")
+
+
+@migrations()
+# The index of calls that only logs report.
+@takes(seconds=2, megabytes=30)
+def m029_add_callers(db: Database) -> None:
+    """Where calls come from, rules of every kind, and operations that are no calls."""
+    _execute(
+        db,
+        """
+        -- Who vouches for federated sessions: a host and path, or the ARN of a SAML provider.
+        create table providers (
+            provider_key integer primary key,
+            provider text not null unique
+        ) strict;
+
+        -- A network (/24, /48), a whole address or the name of an AWS service.
+        create table source_addresses (
+            source_address_key integer primary key,
+            source_address text not null unique
+        ) strict;
+
+        -- The projects of the OpenAI-compatible endpoint by their ARNs. project_name and tags (a
+        -- JSON object): as far as AWS has told. application: what its tags name.
+        create table projects (
+            project_key integer primary key,
+            project text not null unique,
+            project_name text,
+            tags text check (tags is null or json_valid(tags)),
+            application text
+        ) strict;
+
+        -- NULL in calls of logs, and where the event has none.
+        alter table events add column
+            provider_key integer references providers (provider_key);
+        alter table events add column
+            project_key integer references projects (project_key);
+        alter table events add column
+            source_address_key integer references source_addresses (source_address_key);
+
+        -- The user that the event itself names, where a rule decided another; NULL where user_key
+        -- is what the event names.
+        alter table events add column
+            found_user_key integer references users (user_key);
+
+        -- What CloudTrail tells of a session that its ARN does not: who it is. A session with two
+        -- users is nobody's. Logs, which have only the ARN, are attributed by this.
+        create table session_users (
+            principal_key integer not null references principals (principal_key),
+            session_key integer not null references sessions (session_key),
+            user_key integer not null references users (user_key),
+            primary key (principal_key, session_key, user_key)
+        ) strict, without rowid;
+
+        create index events_only_logged_by_session on events (principal_key, session_key)
+            where reported_by = 2;
+
+        -- rule_kind: what the rule gives. rule_number: 1 is tried first, within a kind.
+        -- conditions: a JSON object of globs by the names that the file gives them.
+        create table attribution_rules (
+            rule_kind text not null,
+            rule_number integer not null,
+            name text not null,
+            conditions text not null check (json_valid(conditions)),
+            primary key (rule_kind, rule_number)
+        ) strict, without rowid;
+
+        -- A name with {word} means something else now; the configuration stores it again.
+        insert into attribution_rules
+        select 'application', rule_number, application, json_patch('{}', json_object(
+            'role', role, 'user', user, 'session', session, 'principal_arn', principal_arn,
+            'user_agent', user_agent, 'account_id', account_id, 'region', region, 'model', model
+        ))
+        from application_rules
+        where not (application like '%{%}%');
+
+        drop table application_rules;
+
+        -- The aliases of the configuration: user_name may be a glob. users.alias follows.
+        create table user_aliases (
+            alias_number integer primary key,
+            user_name text not null unique,
+            alias text not null
+        ) strict;
+
+        insert into user_aliases (user_name, alias)
+        select user_name, alias from users where alias is not null order by user_name;
+
+        -- The names that the configuration gives to projects, by ARN or id.
+        create table project_names (
+            project text primary key,
+            application text not null
+        ) strict, without rowid;
+
+        -- The name to show for a project that is the evidence; NULL = its id.
+        alter table applications add column label text;
+
+        -- A project now ranks before the request metadata.
+        update applications set source_rank = case application_source
+            when 'request metadata' then 5
+            when 'user agent' then 6
+            else 7
+        end
+        where application_source in ('request metadata', 'user agent', 'unknown');
+    """,
+    )
+    for table, comment in (
+        ("control_events", "Operations of the control plane that matter for security."),
+        ("unknown_operations", "Operations of Bedrock that this version does not know."),
+    ):
+        _execute(
+            db,
+            f"""
+            -- {comment} resource: the ARN of the first resource that the event names.
+            create table {table} (
+                event_time text not null,
+                event_id any not null,
+                account_key integer not null references accounts (account_key),
+                region_key integer not null references regions (region_key),
+                operation_key integer not null references operations (operation_key),
+                principal_key integer not null references principals (principal_key),
+                session_key integer references sessions (session_key),
+                user_agent_key integer references user_agents (user_agent_key),
+                user_key integer not null references users (user_key),
+                provider_key integer references providers (provider_key),
+                source_address_key integer references source_addresses (source_address_key),
+                error_code_key integer references error_codes (error_code_key),
+                resource text,
+                primary key (event_time, event_id)
+            ) strict, without rowid;
+        """,
+        )

@@ -19,7 +19,8 @@ from etl.warehouse.visitor_sql.authorizer import SECRET_TABLES
 _TABLES = (
     *("models", "model_price_ids", "inference_profiles", "foundation_models"),
     *("input_forms", "model_input_forms"),
-    *("prices", "context_bands", "application_rules", "discounts"),
+    *("prices", "context_bands", "discounts"),
+    *("attribution_rules", "user_aliases", "project_names", "projects"),
     *SECRET_TABLES,
 )
 
@@ -51,3 +52,26 @@ def _copy(source: Database, target: Database) -> None:
         )
     aliases = source.conn.execute("select user_name, alias from users where alias is not null")
     target.conn.executemany("insert into users (user_name, alias) values (?, ?)", aliases)
+    _copy_sessions(source, target)
+
+
+def _copy_sessions(source: Database, target: Database) -> None:
+    """Copy what CloudTrail told of sessions."""
+    rows = source.conn.execute(
+        "select principal_arn, principal_type, session_name, user_name from session_users"
+        " join principals using (principal_key) join sessions using (session_key)"
+        " join users using (user_key)"
+    ).fetchall()
+    for names, columns in (
+        ({row[:2] for row in rows}, "principals (principal_arn, principal_type)"),
+        ({row[2:3] for row in rows}, "sessions (session_name)"),
+        ({row[3:] for row in rows}, "users (user_name)"),
+    ):
+        marks = ", ".join("?" * (columns.count(",") + 1))
+        target.conn.executemany(f"insert or ignore into {columns} values ({marks})", names)
+    target.conn.executemany(
+        "insert into session_users select principal_key, session_key, user_key"
+        " from principals, sessions, users where principal_arn = ? and principal_type = ?"
+        " and session_name = ? and user_name = ?",
+        rows,
+    )

@@ -17,13 +17,7 @@ recomputed as (
         -1 as sign,
         {{ columns.each(columns.known, 'usage.{}') }}
     from int_call_usage as usage
-    left join rate_keys
-        on
-            rate_keys.model_key = usage.model_key
-            and rate_keys.region_key = usage.region_key
-            and rate_keys.service_tier = usage.service_tier
-            and rate_keys.min_input_tokens = usage.min_input_tokens
-            and rate_keys.variant = usage.variant
+    {{ rates.of_call('left') }}
     where usage.hour >= (select kept_from from kept)
 ),
 

@@ -13,6 +13,17 @@ coalesce(
 )
 {% endmacro %}
 
+-- Joins the rate key of each row of int_call_usage as usage.
+{% macro of_call(kind) %}
+{{ kind }} join rate_keys
+    on
+        rate_keys.model_key = usage.model_key
+        and rate_keys.region_key = usage.region_key
+        and rate_keys.service_tier = usage.service_tier
+        and rate_keys.min_input_tokens = usage.min_input_tokens
+        and rate_keys.variant = usage.variant
+{% endmacro %}
+
 -- Joins int_account_rates as rates. The sum of a group and a rate key is looked up as one
 -- integer, which takes SQLite less time than two columns.
 {% macro in_force(account_key, rate_key, day) %}

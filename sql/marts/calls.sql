@@ -68,13 +68,7 @@ with named as (
         on inference_regions.region_key = usage.inference_region_key
     left join request_metadata
         on request_metadata.request_metadata_key = usage.request_metadata_key
-    left join rate_keys
-        on
-            rate_keys.model_key = usage.model_key
-            and rate_keys.region_key = usage.region_key
-            and rate_keys.service_tier = usage.service_tier
-            and rate_keys.min_input_tokens = usage.min_input_tokens
-            and rate_keys.variant = usage.variant
+    {{ rates.of_call('left') }}
     {{ rates.in_force('usage.account_key', 'rate_keys.rate_key', 'substr(usage.event_time, 1, 10)') }}
 ),
 

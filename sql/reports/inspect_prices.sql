@@ -14,13 +14,7 @@ rated as (
         {{ columns.each(columns.priced_kinds, 'rates.{}_list_rate') }},
         {{ columns.each(columns.priced_kinds, 'rates.{}_discount') }}
     from int_call_usage as usage
-    inner join rate_keys
-        on
-            rate_keys.model_key = usage.model_key
-            and rate_keys.region_key = usage.region_key
-            and rate_keys.service_tier = usage.service_tier
-            and rate_keys.min_input_tokens = usage.min_input_tokens
-            and rate_keys.variant = usage.variant
+    {{ rates.of_call('inner') }}
     {{ rates.in_force('usage.account_key', 'rate_keys.rate_key', 'substr(usage.event_time, 1, 10)') }}
     where
         usage.event_time = :event_time

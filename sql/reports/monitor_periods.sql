@@ -16,13 +16,7 @@ with used as (
         rate_keys.rate_key,
         substr(usage.event_time, 1, 10) as day
     from int_call_usage as usage
-    inner join rate_keys
-        on
-            rate_keys.model_key = usage.model_key
-            and rate_keys.region_key = usage.region_key
-            and rate_keys.service_tier = usage.service_tier
-            and rate_keys.min_input_tokens = usage.min_input_tokens
-            and rate_keys.variant = usage.variant
+    {{ rates.of_call('inner') }}
     where usage.event_time >= :since and usage.event_time < :until
 ),
 

@@ -13,7 +13,7 @@ from tests.support import ACCOUNT, HAIKU, call, dump, marked_demo, write_log
 
 RULES = '[[application_rules]]\napplication = "Mine"\nuser = "alice"\n'
 ALIASES = '[user_aliases]\nalice = "A. Liddell"\n'
-REATTRIBUTED = "reattributed: the application rules changed"
+REATTRIBUTED = "reattributed: the rules changed"
 
 
 @pytest.fixture

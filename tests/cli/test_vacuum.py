@@ -102,7 +102,11 @@ class Figures(NamedTuple):
 
 def figures(path: Path) -> Figures:
     with open_warehouse(path) as db:
-        views = [name for name in view_sql() if name not in ("calls", "int_call_usage")]
+        views = [
+            name
+            for name in view_sql()
+            if name not in ("calls", "int_call_usage", "int_call_origins")
+        ]
         usage = {name: sorted(rows(db, f"select * from {name}"), key=repr) for name in views}
         usage |= {
             name: rows(db, f"select * from {name}") for name in ("usage_hourly", "usage_daily")

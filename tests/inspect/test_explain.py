@@ -14,13 +14,14 @@ from etl.inspect.explain import Explanation, explain, load_trial, stored_only
 from etl.inspect.find import EVENT, LOGGED_CALL, RawEvent
 from etl.load.decoder.content import Keys
 from etl.normalise.discounts import Discount
-from etl.normalise.rules import ApplicationRule
+from etl.normalise.rules import ApplicationRule, UserRule
 from etl.warehouse.prices import import_prices
 from etl.warehouse.scratch import open_trial
 from etl.warehouse.write.attribution import apply_config
 from etl.warehouse.write.discounts import apply_discounts
 from tests.cases import cases
 from tests.support import (
+    ACCOUNT,
     HAIKU,
     SONNET,
     call,
@@ -35,6 +36,7 @@ from tests.support import (
 )
 
 PROFILE_ARN = "arn:aws:bedrock:us-east-1:111122223333:application-inference-profile/abc123"
+PROJECT_ARN = f"arn:aws:bedrock-mantle:us-east-1:{ACCOUNT}:project/proj_77"
 WEB = {"webIdFederationData": {"federatedProvider": "accounts.example.com"}}
 
 
@@ -75,6 +77,11 @@ RECORDS = {
     "sso": call(4, userIdentity=role_identity("AWSReservedSSO_Dev_0123456789abcdef", "alice@x")),
     "web": call(5, userIdentity=role_identity("deploy", "carol", **WEB)),
     "source identity": call(6, userIdentity=role_identity("shared", sourceIdentity="dave")),
+    "project": call(
+        30, eventSource="bedrock-mantle.amazonaws.com", eventName="CreateInference",
+        requestParameters={"model": "openai.gpt-oss-120b"}, resources=[{"ARN": PROJECT_ARN}],
+    ),
+    "ruled": call(31, userIdentity=role_identity("lab", "vera-agent")),
     "agent": call(7, userAgent="Boto3/1.42.97 Botocore/1.42.97 MobileApp/2.1.0"),
     "app id": call(8, userAgent="aws-sdk-js/3.1 app/WebPortal ua/2.1"),
     "metadata": call(
@@ -136,7 +143,11 @@ def prepared(db: Database, tmp_path: Path) -> Database:
         "2023-01-01,,our contract,2026-11-01\n"
     )
     import_prices(db, tmp_path / "own.csv")
-    apply_config(db, [ApplicationRule(application="Search", role="search-*")], {"bob": "Robert"})
+    rules = [
+        ApplicationRule(application="Search", role="search-*"),
+        UserRule(user="{who}@corp.example", session="{who}-agent"),
+    ]
+    apply_config(db, rules, {"bob": "Robert"})
     return db
 
 
@@ -199,25 +210,28 @@ def test_a_count_stands_where_it_says(explanations: dict[str, Explanation], name
 
 REASONS = [
     ("user", "user", "userIdentity.userName"),
-    ("role", "user", "the role: the session name is not a person's"),
+    ("role", "user", "the role: software made the session name up"),
     ("sso", "user", "the session name: for an Identity Center role it is the person"),
-    ("web", "user", "the session name: the session is federated, and the name was not generated"),
+    ("web", "user", "the session name: accounts.example.com is not known as a provider for software"),
     ("source identity", "user", "sourceIdentity, which a session cannot change"),
     ("service", "user", "userIdentity.invokedBy, the service that called"),
     ("nobody", "user", "userIdentity has no name"),
-    ("logged", "user", "identity.arn"),
+    ("logged", "user", "identity.arn: the end of userIdentity.arn"),
     ("alias", "shown as", "its alias in the configuration"),
     ("rule", "  1. config rule", "rule 1 of 1: role = 'search-*'"),
     ("role", "  2. role name", "the role Chat-BedrockRole"),
     ("logged role", "  2. role name", "the role Chat-BedrockRole"),
     ("profile", "  3. inference profile", "its tag application, else its name"),
-    ("metadata", "  4. request metadata", "the key application of requestMetadata"),
-    ("app id", "  5. user agent", "the SDK's application id, app/NAME"),
-    ("agent", "  5. user agent",
-     "the last NAME/VERSION that does not belong to an SDK, a runtime or a library"),
+    ("metadata", "  5. request metadata", "the key application of requestMetadata"),
+    ("project", "  4. mantle project", f"the project {PROJECT_ARN}, its id: nothing names it"),
+    ("ruled", "user", "user rule 1 of 1: session = '{who}-agent'"),
+    ("ruled", "  otherwise", "the role: the session name is not a person's"),
+    ("app id", "  6. user agent", "the SDK's application id, app/NAME"),
+    ("agent", "  6. user agent",
+     "the last NAME/VERSION that does not belong to an SDK, a runtime, a library or a browser"),
     ("user", "  2. role name", "no role was assumed"),
-    ("rule", "application", "config rule, rank 1 of 6"),
-    ("user", "application", "unknown, rank 6 of 6"),
+    ("rule", "application", "config rule, rank 1 of 7"),
+    ("user", "application", "unknown, rank 7 of 7"),
     ("resource", "model as sent", "resources[1].ARN"),
     ("no model", "model as sent",
      "not found: looked at requestParameters.modelId, .model and resources[].ARN"),
@@ -388,11 +402,33 @@ def test_a_trial_leaves_the_warehouse_and_the_disk_alone(prepared: Database) -> 
     with open_trial(prepared) as trial:
         folder = Path(rows(trial, "pragma database_list")[0][2]).parent
         assert folder.exists()
-        for table in ("prices", "application_rules", "inference_profiles", "models"):
+        for table in ("prices", "attribution_rules", "inference_profiles", "models"):
             count = f"select count(*) from {table}"
             assert rows(trial, count) == rows(prepared, count)
     assert not folder.exists()
     assert prepared.conn.total_changes == before
+
+
+def test_what_is_kept_of_an_operation_that_is_no_call() -> None:
+    new, listed = explained(
+        None,
+        call(1, eventName="DreamModel", eventCategory="Data"),
+        call(2, eventName="ListFoundationModels"),
+    )
+    assert values(new)["kept in"] == "unknown_operations"
+    assert "not known yet" in hows(new)["call"]
+    assert (values(listed)["kept in"], hows(listed)["operation"]) == ("control_events", "listing")
+
+
+def test_a_log_says_who_cloudtrail_tells_is_behind_its_session(
+    db: Database, tmp_path: Path
+) -> None:
+    told = call(1, userIdentity=role_identity("lab", "job", sourceIdentity="vera"))
+    load(db, write_log(tmp_path / "log.json", [told]))
+    arn = f"arn:aws:sts::{ACCOUNT}:assumed-role/lab/job"
+    (result,) = explained(db, logged(2, identity={"arn": arn}))
+    assert values(result)["user"] == "vera"
+    assert hows(result)["user"] == "CloudTrail tells who is behind this session; its ARN does not"
 
 
 def test_a_discount_is_said_with_the_list_price(db: Database) -> None:

@@ -156,9 +156,11 @@ def test_a_line_nested_too_deeply_is_reported(monkeypatch: pytest.MonkeyPatch) -
     assert reasons in ([], ["nested too deeply"])
 
 
-def test_other_services_are_not_parsed_at_all(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("agent", ["x", "bedrock", "runtime.bedrock.amazonaws.com"])
+def test_other_services_are_not_parsed_at_all(agent: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(content_module, "parse_event", None)
-    others = (call(n, eventSource="s3.amazonaws.com", userAgent="x") for n in range(50))
+    monkeypatch.setattr(trail_module, "_decode_record", None)
+    others = (call(n, eventSource="s3.amazonaws.com", userAgent=agent) for n in range(50))
     decoded = Decoder().decode(log(*others))
     assert (decoded.events_read, decoded.events_skipped, decoded.calls) == (50, 50, [])
 

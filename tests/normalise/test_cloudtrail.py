@@ -5,13 +5,16 @@ from __future__ import annotations
 import contextlib
 from typing import Any
 
+import botocore.session
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from etl.errors import RejectError
 from etl.normalise.cloudtrail import CALLS, parse_event
-from etl.normalise.rows import Event, ServiceTokens, Tokens
+from etl.normalise.rows import Event, OtherOperation, ServiceTokens, Tokens
+from etl.normalise.seeds import seed_rows
+from tests.cases import cases
 from tests.support import ACCOUNT, HAIKU, SONNET, call, role_identity, service_event, uuid_of
 
 
@@ -57,7 +60,7 @@ def test_a_call_as_a_full_row() -> None:
     )
 
 
-@pytest.mark.parametrize(
+@cases(
     ("fields", "tokens"),
     [
         ({"additionalEventData": {"inputTokens": 5, "outputTokens": 6}}, Tokens("additionalEventData", 5, 6)),
@@ -87,7 +90,7 @@ def test_every_token_form_on_the_event(fields: dict[str, Any], tokens: Tokens | 
     assert event_of(call(**fields)).tokens == tokens
 
 
-@pytest.mark.parametrize("bad", ["many", -1, 1.5, True, "9" * 30, [], {}])
+@cases("bad", ["many", -1, 1.5, True, "9" * 30, [], {}])
 def test_an_invalid_count_is_reported_and_the_call_kept(bad: object) -> None:
     parsed = parse_event(call(additionalEventData={"inputTokens": bad, "outputTokens": 6}))
     assert isinstance(parsed.row, Event)
@@ -138,14 +141,19 @@ def test_a_mantle_inference_is_a_call_of_its_own_endpoint() -> None:
         "bedrock-mantle.amazonaws.com",
         "anthropic.claude-opus-4-7",
     )
-    assert (event.service_tier, event.application) == (None, "Unknown")
+    assert (event.service_tier, event.application) == (None, "proj_1")
 
 
 @pytest.mark.parametrize(
     "fields",
     [
-        {"eventName": "ListFoundationModels"},
+        {"eventName": "ListTagsForResource"},
         {"eventName": "CreateInference"},
+        {"eventName": "CountTokens", "eventCategory": "Data"},
+        {"eventName": "PutInvocationStep", "eventCategory": "Data"},
+        {"eventSource": "bedrock-agentcore.amazonaws.com", "eventName": "InvokeAgentRuntime"},
+        {"eventName": "ListFoundationModels", "eventType": "AwsVpceEvents"},
+        {"eventName": "SomethingNew", "eventType": "AwsServiceEvent"},
         {"eventSource": "s3.amazonaws.com", "eventName": "InvokeModel"},
         {"eventType": "AwsVpceEvents"},
         {"eventCategory": "NetworkActivity"},
@@ -155,13 +163,13 @@ def test_other_events_are_skipped(fields: dict[str, Any]) -> None:
     assert parse_event(call(**fields)).row is None
 
 
-@pytest.mark.parametrize("source_and_name", sorted(CALLS))
+@cases("source_and_name", sorted(CALLS))
 def test_every_inference_operation_is_a_call(source_and_name: tuple[str, str]) -> None:
     source, name = source_and_name
     assert event_of(call(eventSource=source, eventName=name)).event_name == name
 
 
-@pytest.mark.parametrize(
+@cases(
     ("record", "reason"),
     [
         ("text", "not an object but a string"),
@@ -173,7 +181,6 @@ def test_every_inference_operation_is_a_call(source_and_name: tuple[str, str]) -
         (call(eventTime=None), "no eventTime"),
         (call(eventTime="[REDACTED]"), "eventTime is not a time"),
         (call(eventTime="2026-13-01T00:00:00Z"), "eventTime is not a time"),
-        (call(eventTime="2026-11-01T00:00:00"), "eventTime has no time zone"),
         (
             call(eventTime="0001-01-01T00:00:00+14:00"),
             "eventTime is outside the years 2000 to 2999",
@@ -188,6 +195,8 @@ def test_a_record_without_identity_is_refused(record: object, reason: str) -> No
 
 def test_times_are_whole_utc_seconds() -> None:
     assert event_of(call(eventTime="2026-11-05T10:15:30.987Z")).event_time == "2026-11-05T10:15:30Z"
+    for without_zone in ("2026-11-05 10:15:30.987654321", "2026-11-05T10:15:30"):
+        assert event_of(call(eventTime=without_zone)).event_time == "2026-11-05T10:15:30Z"
     assert (
         event_of(call(eventTime="2026-11-05T12:15:30+02:00")).event_time == "2026-11-05T10:15:30Z"
     )
@@ -290,3 +299,81 @@ def test_no_field_of_any_type_breaks_the_parser(fields: dict[str, Any]) -> None:
     record = call() | fields
     with contextlib.suppress(RejectError):
         parse_event(record)
+
+
+RUNTIMES = ("bedrock-runtime", "bedrock-agent-runtime", "bedrock-data-automation-runtime")
+
+
+def test_every_operation_of_the_runtimes_that_the_sdk_has_is_known() -> None:
+    session = botocore.session.get_session()
+    # The tags of these services' own resources.
+    names = {n for s in RUNTIMES for n in session.get_service_model(s).operation_names}
+    names = {
+        name for name in names if not name.lower().endswith(("tagresource", "tagsforresource"))
+    }
+    assert len(names) > 40
+    named = {(row["event_source"], row["event_name"]) for row in seed_rows("operations")}
+    assert {name for name in names if ("bedrock.amazonaws.com", name) not in named} == set()
+
+
+@pytest.mark.parametrize(
+    ("fields", "is_known"),
+    [
+        ({"eventName": "ListFoundationModels"}, True),
+        ({"eventName": "PutModelInvocationLoggingConfiguration"}, True),
+        ({"eventSource": "bedrock-mantle.amazonaws.com", "eventName": "CreateProject"}, True),
+        ({"eventName": "DreamModel"}, False),
+        ({"eventName": "ListDreams", "eventCategory": "Data"}, False),
+        ({"eventName": "ListDreams", "managementEvent": False}, False),
+        ({"eventSource": "bedrock-dreams.amazonaws.com", "eventName": "InvokeModel"}, False),
+    ],
+)
+def test_an_operation_that_is_no_call_is_kept_if_it_is_unknown_or_matters(
+    fields: dict[str, Any], is_known: bool
+) -> None:
+    arn = f"arn:aws:bedrock:us-east-1:{ACCOUNT}:dream/d1"
+    record = call(sourceIPAddress="198.51.100.77", resources=[{}, {"ARN": arn}], **fields)
+    row = parse_event(record | {"requestParameters": None, "errorCode": "AccessDenied"}).row
+    assert isinstance(row, OtherOperation)
+    assert (row.is_known, row.event_name) == (is_known, fields["eventName"])
+    assert (row.user_name, row.source_address) == ("alice", "198.51.100.0/24")
+    assert (row.error_code, row.resource) == ("AccessDenied", arn)
+    with pytest.raises(RejectError, match="no eventID"):
+        parse_event({**record, "eventID": None})
+
+
+@pytest.mark.parametrize(
+    ("address", "network", "whole"),
+    [
+        ("198.51.100.77", "198.51.100.0/24", "198.51.100.77"),
+        ("2001:db8:1:2:3::4", "2001:db8:1::/48", "2001:db8:1:2:3::4"),
+        ("::ffff:198.51.100.77", "198.51.100.0/24", "198.51.100.77"),
+        ("fe80::1%eth0", "fe80::/48", "fe80::1"),
+        ("lambda.amazonaws.com", "lambda.amazonaws.com", "lambda.amazonaws.com"),
+        ("AWS Internal", "AWS Internal", "AWS Internal"),
+        ("x" * 101, None, None),
+        ("a\nb", None, None),
+        (["198.51.100.77"], None, None),
+        (None, None, None),
+    ],
+)
+def test_of_an_address_the_network_is_kept_or_all_or_nothing(
+    address: object, network: str | None, whole: str | None
+) -> None:
+    record = call(sourceIPAddress=address)
+    for detail, expected in (("network", network), ("whole", whole), ("none", None)):
+        event = parse_event(record, addresses=detail).row  # type: ignore[arg-type]
+        assert isinstance(event, Event)
+        assert event.source_address == expected
+
+
+def test_the_first_key_that_the_metadata_has_names_the_application() -> None:
+    def named(metadata: dict[str, str], keys: tuple[str, ...]) -> str:
+        record = call(requestParameters={"modelId": HAIKU, "requestMetadata": metadata})
+        event = parse_event(record, metadata_key=keys).row
+        assert isinstance(event, Event)
+        return event.application
+
+    assert named({"app": "a", "service": "s"}, ("service", "app")) == "s"
+    assert named({"app": "a", "service": " "}, ("service", "app")) == "a"
+    assert named({"app": "a"}, ("service",)) == "Unknown"

@@ -1,12 +1,18 @@
 """Every kind of userIdentity, and the user it names."""
 
+import base64
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
-from etl.normalise.identity import parse_identity
+from etl.normalise.identity import find_identity_of_arn, parse_identity
+from etl.normalise.seeds import seed_rows
+from tests.cases import cases
 from tests.support import ACCOUNT, role_identity, user_identity
 
+ROLE = f"arn:aws:sts::{ACCOUNT}:assumed-role"
 SSO_ROLE = "AWSReservedSSO_BedrockUser_0123456789abcdef"
 
 
@@ -14,7 +20,7 @@ def federated(provider: str) -> dict[str, Any]:
     return {"webIdFederationData": {"federatedProvider": provider}}
 
 
-@pytest.mark.parametrize(
+@cases(
     ("identity", "user"),
     [
         (user_identity("alice"), "alice"),
@@ -57,6 +63,93 @@ def federated(provider: str) -> dict[str, Any]:
 )  # fmt: skip
 def test_user_of_an_identity(identity: object, user: str) -> None:
     assert parse_identity(identity).user_name == user
+
+
+MADE_UP = [row["example"] for row in seed_rows("session_names")]
+PROVIDERS = [row["provider"].replace("*", "x") for row in seed_rows("identity_providers")]
+# As SDKs, agents and CI write them when nobody names the session; digits stand for any time or run.
+DEFAULT_NAMES = [
+    *("botocore-session-{}", "AWS-CLI-session-{}", "aws-go-sdk-{}", "aws-sdk-java-{}"),
+    *("aws-sdk-js-session-{}", "aws-sdk-js-{}", "aws-sdk-php-{}", "aws-sdk-kotlin-{}"),
+    *("aws-dotnet-sdk-session-{}", "web-identity-token-{}", "assume-role-provider-{}"),
+    *("litellm-session-{}", "GitHubActions-{}", "GitLabRunner-17-{}", "CircleCI-{}", "{}"),
+    *("CognitoIdentityCredentials", "GitHubActions", "web-identity", "default_session"),
+    "BedrockAgentCore-0f1e2d3c-4b5a-4678-9abc-{:.12}",
+]
+
+
+def session_names() -> st.SearchStrategy[str]:
+    uuids = st.uuids(version=4).map(str)
+    return st.one_of(
+        st.builds(str.format, st.sampled_from(DEFAULT_NAMES), st.integers(10**12, 10**19).map(str)),
+        st.sampled_from(MADE_UP),
+        uuids,
+        uuids.map(str.upper),
+        uuids.map(lambda uuid: base64.b64encode(uuid.encode()).decode()),
+        uuids.map(lambda uuid: uuid.replace("-", "")),
+    )
+
+
+@given(
+    session=session_names(), provider=st.none() | st.sampled_from([*PROVIDERS, "id.corp.example"])
+)
+def test_no_name_that_software_makes_up_is_ever_a_person(
+    session: str, provider: str | None
+) -> None:
+    context = federated(provider) if provider else {}
+    assert parse_identity(role_identity("chat", session, **context)).user_name == "chat"
+    assert find_identity_of_arn(f"{ROLE}/chat/{session}")[0].user_name == "chat"
+    nameless = parse_identity({"type": "AssumedRole", "principalId": f"AROA:{session}"})
+    assert nameless.user_name == "(unknown)"
+
+
+@given(
+    session=st.from_regex(r"[a-z]{1,8}(\.[a-z]{1,8})?(\+[a-z]{1,4})?@[a-z]{1,8}\.(example|co\.test)", fullmatch=True),
+    provider=st.none() | st.sampled_from([*PROVIDERS, "id.corp.example"]),
+)  # fmt: skip
+def test_a_mail_address_is_a_person_whatever_the_federation(
+    session: str, provider: str | None
+) -> None:
+    context = federated(provider) if provider else {}
+    assert parse_identity(role_identity("chat", session, **context)).user_name == session
+    assert find_identity_of_arn(f"{ROLE}/chat/{session}")[0].user_name == session
+
+
+@pytest.mark.parametrize(
+    ("provider", "user"),
+    [
+        ("oidc.eks.eu-west-1.amazonaws.com/id/0F1E", "chat"),
+        ("token.actions.githubusercontent.com", "chat"),
+        ("gitlab.com", "chat"),
+        ("gitlab.corp.example", "chat"),
+        ("cognito-identity.amazonaws.com", "chat"),
+        ("cognito-idp.eu-west-1.amazonaws.com/eu-west-1_Ab12", "rosa.v"),
+        ("accounts.google.com", "rosa.v"),
+        ("corp.okta.com", "rosa.v"),
+        ("id.corp.example/realms/staff", "rosa.v"),
+        ("id.corp.example", "rosa.v"),
+        (f"arn:aws:iam::{ACCOUNT}:saml-provider/corp", "rosa.v"),
+    ],
+)
+def test_a_web_identity_is_judged_by_its_provider(provider: str, user: str) -> None:
+    arn = (
+        provider
+        if provider.startswith("arn:")
+        else f"arn:aws:iam::{ACCOUNT}:oidc-provider/{provider}"
+    )
+    for named in (arn, provider):
+        identity = parse_identity(role_identity("chat", "rosa.v", **federated(named)))
+        assert (identity.user_name, identity.provider) == (user, provider)
+
+
+@pytest.mark.parametrize(
+    ("session", "is_person"),
+    [("prod@v2", False), ("@corp.example", False), ("a b@corp.example", False), ("x@y@z.example", False),
+     ("vera@corp.example.", False), ("vera@corp.example", True)],
+)  # fmt: skip
+def test_not_everything_with_an_at_sign_is_a_mail_address(session: str, is_person: bool) -> None:
+    user = parse_identity(role_identity("chat", session)).user_name
+    assert user == (session if is_person else "chat")
 
 
 def test_principal_has_no_session_part_and_the_session_is_kept_separately() -> None:

@@ -10,7 +10,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from etl.normalise.seeds import seed_rows
 from etl.normalise.user_agent import MAX_NAME_LENGTH, SDK_TOKENS, parse_application
+from tests.cases import cases
 
 BOTO3 = "Boto3/1.42.97 md/Botocore#1.42.97 md/awscrt#0.31.1 ua/2.1 os/linux#6.1.172-216.329.amzn2023.x86_64 md/arch#x86_64 lang/python#3.9.25 md/pyimpl#CPython m/D,b,Z cfg/retry-mode#legacy"
 JAVA_2 = "aws-sdk-java/2.26.22-SNAPSHOT ua/2.1 os/Mac_OS_X#14.6.1 lang/java#21.0.2 md/OpenJDK_64-Bit_Server_VM#21.0.2+13-LTS md/vendor#Amazon.com_Inc. md/en_US md/Kotlin md/Scala exec-env/lambda"
@@ -236,7 +238,10 @@ STOCK = {
 # Any browser's developer tools; the last is made up.
 BROWSERS = [
     "Mozilla/5.0 (Macintosh; Intel Mac OS X 10_15_7) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/139.0.0.0 Safari/537.36",
-    "Mozilla/5.0 (Macintosh; Intel Mac OS X 10_15_7) AppleWebKit/537.36 (KHTML, like Gecko) Slack/4.38.125 Chrome/124.0.6367.243 Electron/30.1.1 Safari/537.36",
+    "Mozilla/5.0 (iPhone; CPU iPhone OS 18_1 like Mac OS X) AppleWebKit/605.1.15 (KHTML, like Gecko) Version/18.1 Mobile/15E148 Safari/604.1",
+    "Mozilla/5.0 (Windows NT 10.0; Win64; x64) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/139.0.0.0 Safari/537.36 Edg/139.0.0.0",
+    "Mozilla/5.0 (Linux; Android 14) AppleWebKit/537.36 (KHTML, like Gecko) SamsungBrowser/25.0 Chrome/121.0.0.0 Mobile Safari/537.36",
+    "Mozilla/5.0 (Windows NT 10.0; Win64; x64) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/132.0.6834.210 Electron/34.5.1 Safari/537.36",
     "[Mozilla/5.0 (X11; Linux x86_64; rv:131.0) Gecko/20100101 Firefox/131.0]",
     'Mozilla/5.0 "><script>alert(1)</script>',
 ]
@@ -330,6 +335,17 @@ NAMED = [
     ("product", "opencode/1.18.30 ai-sdk/provider-utils/4.0.23 runtime/node.js/24", "opencode"),
     ("product", "ZCode/3.14.3 ai/6.0.193 ai-sdk/provider-utils/4.0.27 runtime/node.js/22", "ZCode"),
     ("product", "aider/0.86.1", "aider"),
+    # The comment describes the host, and so does what follows it; a browser's or SDK's name does not count.
+    ("host", "qwen-term/0.9.1 (Darwin 25.1.0; arm64) WezTerm/20240203 (qwen-term; 0.9.1)", "qwen-term"),
+    ("host", "acme_agent/2.0 (Ubuntu 24.04; x86_64) vscode/1.105.0", "acme_agent"),
+    ("host", "acme_agent/2.0(Ubuntu 24.04) kitty/0.36.1", "acme_agent"),
+    ("host", "OpenAI/Python 1.99.0 (Linux; x86_64) acme_agent/2.0", "acme_agent"),
+    ("host", "acme_agent/2.0 (+https://acme.example/agent) acme-plugin/1.1", "acme-plugin"),
+    ("host", "Boto3/1.42.97 (linux) acme_agent/2.0 (linux) ghostty/1.2", "acme_agent"),
+    ("browser", "Mozilla/5.0 (X11; Linux x86_64) Cursor/1.2", "Cursor"),
+    ("electron", "Mozilla/5.0 (Macintosh; Intel Mac OS X 10_15_7) AppleWebKit/537.36 (KHTML, like Gecko) Slack/4.38.125 Chrome/124.0.6367.243 Electron/30.1.1 Safari/537.36", "Slack"),
+    ("electron", "Mozilla/5.0 (Windows NT 10.0; Win64; x64) AppleWebKit/537.36 (KHTML, like Gecko) Code/1.99.3 Chrome/132.0.6834.210 Electron/34.3.2 Safari/537.36", "Code"),
+    ("electron", "Mozilla/5.0 (X11; Linux x86_64) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/132.0.0.0 Electron/34.3.2 Safari/537.36 app/acme-desk", "acme-desk"),
     # Versions.
     ("commit", f"{BOTO3} checkout/9f2c4e1", "checkout"),
     ("commit", f"{BOTO3} checkout/c4e19f2d77aa03b15e6f8c9d0a1b2c3d4e5f6a7b", "checkout"),
@@ -352,19 +368,28 @@ def test_the_table_of_stock_agents_is_broad() -> None:
     assert len(STOCK) >= 20
 
 
-@pytest.mark.parametrize(
-    ("family", "agent"), [(family, agent) for family in STOCK for agent in STOCK[family]]
-)
+@cases(("family", "agent"), [(family, agent) for family in STOCK for agent in STOCK[family]])
 def test_a_stock_agent_names_no_application(family: str, agent: str) -> None:
     assert parse_application(agent) is None
 
 
-@pytest.mark.parametrize("agent", [None, *NOT_AN_AGENT, *BROWSERS])
+@cases("agent", [None, *NOT_AN_AGENT, *BROWSERS])
 def test_browsers_and_malformed_agents_name_no_application(agent: str | None) -> None:
     assert parse_application(agent) is None
 
 
-@pytest.mark.parametrize(("family", "agent", "application"), NAMED)
+HTTP_LIBRARIES = [
+    row["name"] for row in seed_rows("user_agent_names") if row["family"] == "HTTP client"
+]
+
+
+@given(library=st.sampled_from(HTTP_LIBRARIES), host=st.sampled_from(["", " (linux; x64)", "(x)"]))
+def test_an_http_library_is_no_application(library: str, host: str) -> None:
+    assert parse_application(f"{library.title()}/2.31.0{host}") is None
+    assert parse_application(f"acme_agent/1.0 {library}/2.31.0{host}") == "acme_agent"
+
+
+@cases(("family", "agent", "application"), NAMED)
 def test_an_application_is_found(family: str, agent: str, application: str) -> None:
     assert parse_application(agent) == application
 
@@ -446,7 +471,7 @@ def test_a_token_of_the_sdks_is_never_an_application(parts: list[str]) -> None:
     assert name is None or "app/" in agent or name.casefold() not in SDK_TOKENS
 
 
-@pytest.mark.parametrize(
+@cases(
     "piece", ["(", ")", "/", "a/1 ", "a/deadbee", "app/ ", "-1.1.1", "app/-1.1.1", "#1.", " ", "/v"]
 )
 def test_a_huge_agent_takes_no_time(piece: str) -> None:

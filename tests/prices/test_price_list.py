@@ -30,6 +30,7 @@ from etl.normalise.price_list import (
 )
 from etl.warehouse.price_file import PriceRow, parse_prices
 from etl.warehouse.price_sync import known_book, price_list_tables, sync_prices
+from tests.cases import cases
 from tests.prices.offer_files import (
     BEDROCK,
     FOUNDATION,
@@ -183,7 +184,7 @@ EXAMPLES = [
 ]  # fmt: skip
 
 
-@pytest.mark.parametrize("example", EXAMPLES, ids=lambda example: example.product.usage_type)
+@cases("example", EXAMPLES)
 def test_each_usage_type_that_was_seen_has_its_price_or_its_reason(example: Example) -> None:
     found = meaning(example.product)
     if isinstance(example.means, str):
@@ -363,7 +364,7 @@ INPUT = Product("USE1-NovaPro-input-tokens", "0.0008")
 S45_INPUT = Product("USE1-MP:USE1_InputTokenCount-Units", "3.3", ONE_M, S45)
 
 
-@pytest.mark.parametrize(
+@cases(
     ("product", "reason"),
     [
         # Units.
@@ -405,7 +406,6 @@ S45_INPUT = Product("USE1-MP:USE1_InputTokenCount-Units", "3.3", ONE_M, S45)
         # Long context.
         (INPUT._replace(usage_type="USE1-NovaPro-input-tokens-long-context"), "no threshold for"),
     ],
-    ids=lambda value: value if isinstance(value, str) else None,
 )
 def test_what_is_not_certain_is_listed_with_its_reason(product: Product, reason: str) -> None:
     found = meaning(product)
@@ -546,7 +546,7 @@ def test_a_long_price_has_the_threshold_of_the_book() -> None:
     )
 
 
-@pytest.mark.parametrize(
+@cases(
     "content",
     [
         b"",

@@ -242,7 +242,7 @@ def test_a_profile_that_is_not_loaded_stands_for_itself(db: Database, tmp_path: 
 FOLDERS = (*VIEW_LAYERS, "checks", "load", "pages", "queries", "reports")
 
 
-@pytest.mark.parametrize("folder", FOLDERS)
+@cases("folder", FOLDERS)
 def test_every_text_starts_with_a_question_and_is_narrow(folder: str) -> None:
     for name in sql_names(folder):
         text = sql_text(f"{folder}/{name}")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import json
 from collections.abc import Callable
 from datetime import timedelta
 from pathlib import Path
@@ -19,7 +20,7 @@ from etl.warehouse.write.batch import Batch, Loader, Written
 from tests.aws import ACCOUNT, REGION, Fault
 from tests.aws.logs import GROUP, event_id
 from tests.rounds import crossed, long, rounds, some
-from tests.support import logged, uuid_of
+from tests.support import call, logged, uuid_of
 from tests.sync.support import DAY, HOUR, MINUTE, NOW, World, utc
 
 STREAM = f"log_group/{ACCOUNT}/{REGION}"
@@ -233,6 +234,23 @@ def test_requests_keep_under_five_a_second(world: World) -> None:
     assert max(map(seconds.count, seconds)) <= 5
 
 
+def test_messages_may_be_wrapped_or_events_of_a_trail(world: World) -> None:
+    moment = NOW - 2 * HOUR
+    event = call(1, eventTime=utc(moment))
+    record = logged(2, timestamp=utc(moment))
+    texts = (
+        json.dumps(record),
+        f"{utc(moment)} {json.dumps(record)}",
+        json.dumps({"detail": event}),
+    )
+    for text in texts:
+        world.place.log_invocation(text, moment)
+    both = {"Records": [event, {"body": json.dumps(logged(3, timestamp=utc(moment)))}]}
+    world.place.log_invocation(json.dumps(both), moment)
+    outcome = sync(world)
+    assert (outcome.rejected, stored(world)) == (0, requests(1, 2, 3))
+
+
 # -- what cannot be read --------------------------------------------------------------------------
 
 
@@ -247,7 +265,7 @@ def test_what_is_no_record_is_rejected_by_the_id_of_its_event(world: World) -> N
     no_count = "input.inputTokenCount is not a whole number of tokens; the call is kept without it"
     assert world.rows("select file, position, substr(reason, 1, 80) from rejects order by 2") == [
         (STREAM, event_id(3), "no requestId: it cannot be matched with the calls that CloudTrail reports"),
-        (STREAM, event_id(4), "not a readable JSON object"),
+        (STREAM, event_id(4), "not JSON (at character 1)"),
         (STREAM, event_id(5), no_count[:80]),
     ]  # fmt: skip
     sync(world)

@@ -17,7 +17,7 @@ from sqlite_utils import Database
 from etl.normalise.cloudtrail import parse_event
 from etl.normalise.profiles import parse_profile
 from etl.normalise.rows import Event
-from etl.normalise.rules import CONDITIONS, ApplicationRule
+from etl.normalise.rules import CONDITIONS, ApplicationRule, UserRule
 from etl.sql_files import sql_names, sql_text
 from etl.warehouse.database import open_warehouse
 from etl.warehouse.schema import migrations
@@ -25,6 +25,7 @@ from etl.warehouse.turns import Patience, Warehouse
 from etl.warehouse.write.attribution import (
     _KEYS,
     Attribution,
+    apply_application_tag,
     apply_config,
     stored_aliases,
     stored_rules,
@@ -336,10 +337,88 @@ def test_hits_and_changed_calls_are_looked_up_by_their_whole_key(
     lookups = {re.sub(r" USING (COVERING )?INDEX \w+| LEFT-JOIN", "", plan) for plan in plans}
     assert lookups == {
         "SEARCH events USING PRIMARY KEY (event_time>? AND event_time<?)",
-        "SEARCH hits (session_key=? AND user_key=?)",
+        "SEARCH application_hits (session_key=? AND user_key=?)",
         "SCAN calls",
         "SEARCH events USING PRIMARY KEY (event_time=? AND event_id=?)",
     }
+
+
+# -- rules for users -------------------------------------------------------------------------------
+
+
+def by_session(number: int, session: str, **fields: Any) -> dict[str, Any]:
+    return call(number, userIdentity=role_identity("lab", session), tokens=(5, 6), **fields)
+
+
+USERS = "select user_name, sum(calls), sum(input_tokens) from usage_cost group by 1 order by 1"
+AGENTS = UserRule(user="{who}@corp.example", session="{who}-agent")
+
+
+def test_a_rule_gives_stored_and_new_calls_their_user_and_can_go_again(
+    db: Database, tmp_path: Path
+) -> None:
+    load_records(db, tmp_path, by_session(1, "vera-agent"), by_session(2, "i-0123456789abcdef0"))
+    before = rows(db, "select * from calls"), rows(db, "select * from usage_cost")
+    assert rows(db, USERS) == [("lab", 2, 10)]
+    assert apply_config(db, [AGENTS], {}) == Attribution(calls_changed=1)
+    load_records(db, tmp_path, by_session(3, "vera-agent"), by_session(4, "vera@corp.example"))
+    assert rows(db, USERS) == [("lab", 1, 5), ("vera@corp.example", 3, 15)]
+    check(db)
+    # An application rule sees the user that the rule gave, whichever is listed first.
+    vera = ApplicationRule(application="Vera's", user="vera@*")
+    assert apply_config(db, [vera, AGENTS], {}) == Attribution(calls_changed=3)
+    assert rows(db, COSTS) == [("Unknown", 1, 5), ("Vera's", 3, 15)]
+    check(db)
+    assert apply_config(db, [AGENTS], {"vera@corp.example": "Vera"}).users_renamed == 1
+    assert rows(db, USERS) == [("Vera", 3, 15), ("lab", 1, 5)]
+    apply_config(db, [], {})
+    rest = "event_time || event_id not like '%-00000000000_'"
+    assert rows(db, USERS) == [("lab", 3, 15), ("vera@corp.example", 1, 5)]
+    assert rows(db, f"select * from calls where {rest} or input_tokens = 5 limit 2") == before[0]
+    check(db)
+
+
+def test_an_alias_may_be_a_pattern_for_users_now_and_later(db: Database, tmp_path: Path) -> None:
+    aliases = {"{who}@old.example": "{who}@corp.example", "ada@old.example": "Ada", "*": "others"}
+    load_records(db, tmp_path, by_session(1, "vera@old.example"), by_session(2, "ada@old.example"))
+    assert apply_config(db, [], aliases).users_renamed == 2
+    load_records(db, tmp_path, by_session(3, "kim@old.example"), by_session(4, "i-01234567"))
+    assert rows(db, USERS) == [
+        ("Ada", 1, 5), ("kim@corp.example", 1, 5), ("others", 1, 5), ("vera@corp.example", 1, 5)
+    ]  # fmt: skip
+    assert apply_config(db, [], aliases) == Attribution()
+    assert apply_config(db, [], {"ada@old.example": "Ada"}).users_renamed == 3
+    assert len(rows(db, "select 1 from users where alias is not null")) == 1
+
+
+# -- projects ----------------------------------------------------------------------------------
+
+
+def test_a_project_is_named_by_the_configuration_by_its_tags_else_by_its_id(
+    db: Database, tmp_path: Path
+) -> None:
+    arn = f"arn:aws:bedrock-mantle:us-east-1:{ACCOUNT}:project/"
+    load_records(db, tmp_path, *[
+        call(n, eventSource="bedrock-mantle.amazonaws.com", eventName="CreateInference",
+             eventCategory="Data", userAgent="acme/1.0", tokens=(5, 6),
+             requestParameters={"model": "openai.gpt-oss-120b"},
+             resources=[{"type": "AWS::BedrockMantle::Project", "ARN": f"{arn}{project}"}])
+        for n, project in enumerate(["proj_a", "proj_b", "default"])
+    ])  # fmt: skip
+    assert rows(db, COSTS) == [("acme", 1, 5), ("proj_a", 1, 5), ("proj_b", 1, 5)]
+    apply_config(db, [], {}, {"proj_a": "Tickets"})
+    tags = [{"key": "app", "value": "Catalogue"}, {"key": "cost-center", "value": "7"}]
+    created = {"eventName": "CreateProject", "responseElements": {"arn": f"{arn}proj_b"}}
+    load_records(db, tmp_path, call(8, requestParameters={"name": "B", "tags": tags}, **created))
+    assert {name for name, *_ in rows(db, COSTS)} == {"Tickets", "B", "acme"}
+    assert apply_application_tag(db, ("application", "app")) == 1
+    load_records(db, tmp_path, call(9))
+    rules = [ApplicationRule(application="Shared", project="*:project/default")]
+    apply_config(db, rules, {}, {"proj_a": "Tickets"})
+    assert rows(db, "select application, calls from application_costs order by 1") == [
+        ("Catalogue", 1), ("Shared", 1), ("Tickets", 1), ("Unknown", 1)
+    ]  # fmt: skip
+    check(db)
 
 
 # -- aliases -----------------------------------------------------------------------------------
@@ -442,6 +521,10 @@ RULES = (
     ApplicationRule(application="Sonnet", model="anthropic.claude-sonnet-*", principal_arn="arn:*"),
     ApplicationRule(application="Other", account_id="4*"),
     ApplicationRule(application="Alice's", role="night-*"),
+    ApplicationRule(application="Nobody's", user="nobody*"),
+    UserRule(user="bob", role="search-*"),
+    UserRule(user="nobody of {region}", region="{region}-1", session="*"),
+    UserRule(user="the {app}", user_agent="{app}/1.0"),
 )
 
 # Divisible by any number of calls below, so that no share depends on the order of keys.

@@ -305,3 +305,14 @@ def test_no_text_of_a_body_is_ever_written(
 def test_account_is_of_the_record(db: Database, tmp_path: Path) -> None:
     load(db, write_invocation_log(tmp_path / "l.jsonl", [logged(1)]))
     assert rows(db, "select account_id, region from calls") == [(ACCOUNT, "us-east-1")]
+
+
+def test_the_model_that_a_prompt_router_chose_comes_from_the_log(
+    db: Database, load_both: Any
+) -> None:
+    router = f"arn:aws:bedrock:us-east-1:{ACCOUNT}:default-prompt-router/anthropic.claude:1"
+    record = logged(1, modelId=router)
+    trace = {"promptRouter": {"invokedModelId": SONNET}}
+    record["output"] |= {"outputBodyJson": {"trace": trace}}
+    load_both(call(1, requestParameters={"modelId": router}), record)
+    assert rows(db, "select raw_model_id, cost_usd > 0 from calls") == [(SONNET, 1)]

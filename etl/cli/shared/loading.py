@@ -12,6 +12,7 @@ import click
 from sqlite_utils import Database
 
 from etl.config import Config
+from etl.load.decoder.content import Keys
 from etl.load.decoder.pool import Workers
 from etl.load.run import LoadResult, load_files
 from etl.show.escaping import harmless
@@ -25,22 +26,32 @@ MESSAGES_SHOWN = 20
 
 
 def apply_configuration(warehouse: Database, config: Config, file: Path | None) -> None:
-    """Apply the file's rules, aliases and discounts to the warehouse; report what that changed.
+    """Apply the file's rules, names and discounts to the warehouse; report what that changed.
 
     Without a file (None) the warehouse keeps those it has.
     """
     if file is None:
         return
-    apply_application_tag(warehouse, config.application_tag)
-    changed = apply_config(warehouse, config.application_rules, config.user_aliases).calls_changed
+    changed = apply_rules(warehouse, config)
     if changed:
-        click.echo(
-            f"{count(changed, 'call')} reattributed: the application rules changed", err=True
-        )
+        click.echo(f"{count(changed, 'call')} reattributed: the rules changed", err=True)
     if apply_discounts(warehouse, config.discounts):
         click.echo(
             f"{count(len(config.discounts), 'discount')} in force: costs have changed", err=True
         )
+
+
+def apply_rules(warehouse: Database, config: Config) -> int:
+    """Apply the file's rules and names; return how many calls have another user or application."""
+    apply_application_tag(warehouse, config.application_tag)
+    return apply_config(
+        warehouse, config.rules, config.user_aliases, config.project_names
+    ).calls_changed
+
+
+def reading_keys(config: Config) -> Keys:
+    """Return how the file says to read."""
+    return Keys(config.application_tag, config.application_metadata_key, config.source_addresses)
 
 
 def load_with_progress(
@@ -130,7 +141,12 @@ def summary(result: LoadResult) -> str:
             if written.tokens_pending > 0
             else ""
         ),
-        f"Other events      {result.events_skipped:,} skipped",
+        f"Other events      {result.events_skipped:,} skipped"
+        + (
+            f", {written.operations_unknown:,} of them not known yet (see `bedrock-usage status`)"
+            if written.operations_unknown
+            else ""
+        ),
         f"CloudWatch values {written.metric_values:,} new or changed"
         + (
             f", {result.metrics_skipped:,} of other metrics skipped"

@@ -89,6 +89,7 @@ def _options(
         settle=parse_duration(config.sync.settle) if settle is None else settle,
         application_tag=config.application_tag,
         metadata_key=config.application_metadata_key,
+        addresses=config.source_addresses,
         log_group=choice.place_settings.get("log_group"),
         archive_bodies=config.sync.archive_bodies,
     )

@@ -18,28 +18,41 @@ from typing import Any
 import msgspec
 
 from etl.errors import RejectError, reason_of
-from etl.load.decoder.fast_cloudtrail import TrailDecoder, is_object, may_be_bedrock
-from etl.normalise.application import APPLICATION_KEY
+from etl.load.decoder.fast_cloudtrail import (
+    TrailDecoder,
+    is_object,
+    is_other_event,
+    may_be_bedrock,
+)
+from etl.normalise.addresses import DEFAULT_DETAIL, AddressDetail
+from etl.normalise.application import APPLICATION_KEY, KeyNames
 from etl.normalise.boundary import attempt
 from etl.normalise.cloudtrail import Parsed, parse_event
 from etl.normalise.cloudwatch import parse_csv_row, parse_results
 from etl.normalise.invocation_logs import parse_logged_call
 from etl.normalise.packed import PackedCall, Shape, Shapes, next_range
 from etl.normalise.profiles import parse_profile
-from etl.normalise.rows import Event, InferenceProfile, MetricValue, ServiceTokens, StartedJob
-from etl.sources.files import Events, Item, parse_items
+from etl.normalise.rows import (
+    Event,
+    InferenceProfile,
+    MetricValue,
+    OtherOperation,
+    ServiceTokens,
+    StartedJob,
+)
+from etl.sources.envelopes import EVENT, LOGGED_CALL, is_textbook
+from etl.sources.files import Events, Found, Item, parse_items, parse_text
 from etl.sources.split import (
     HeavyError,
     Raw,
     Unreadable,
-    Values,
     json_problem,
     limit_of,
     load_value,
 )
 
 # The ledger's `reader`. Raise it when files may give more than they did.
-READER = 1
+READER = 2
 
 # Enough to see what is wrong with a file.
 MAX_REJECTS = 100
@@ -48,11 +61,14 @@ MAX_REJECTS = 100
 CHUNK_ROWS = 20_000
 _CHUNK_LETTERS = 4 << 20
 
+# No event and no envelope of one is smaller.
+_SMALL_BYTES = 60
+
 # A record above this is read by one process at a time.
 HEAVY_BYTES = 1 << 20
 
 # It includes an event only if that is a correction.
-OtherRow = Event | StartedJob | ServiceTokens | MetricValue | InferenceProfile
+OtherRow = Event | StartedJob | ServiceTokens | OtherOperation | MetricValue | InferenceProfile
 
 
 @dataclass
@@ -81,10 +97,15 @@ class Decoded:
 
 @dataclass(frozen=True)
 class Keys:
-    """The keys that name an application: in an inference profile's tags, in request metadata."""
+    """How to read: the keys that name an application, and what to keep of source addresses.
 
-    application_tag: str = APPLICATION_KEY
-    metadata: str = APPLICATION_KEY
+    ``application_tag``: in an inference profile's tags, ``metadata``: in request metadata; each is
+    one key, or several in order.
+    """
+
+    application_tag: KeyNames = APPLICATION_KEY
+    metadata: KeyNames = APPLICATION_KEY
+    addresses: AddressDetail = DEFAULT_DETAIL
 
 
 class Decoder:
@@ -93,7 +114,7 @@ class Decoder:
     def __init__(self, keys: Keys | None = None, *, first: int | None = None) -> None:
         self._keys = keys or Keys()
         self._shapes = Shapes(next_range() if first is None else first)
-        self._trail = TrailDecoder(self._shapes.number_of)
+        self._trail = TrailDecoder(self._shapes.number_of, self._keys.addresses)
         self._first_shape: int | None = None
 
     def decode(self, data: bytes) -> Decoded:
@@ -175,13 +196,9 @@ class _Reader:
         try:
             for found in parse_items(pieces, heavy=heavy):
                 if isinstance(found, Events):
-                    self._add_events(found.values, heavy)
-                elif isinstance(found, Unreadable):
-                    self._refuse(*found)
-                elif found.kind in ("metric answer", "metric row"):
-                    yield from self._add_metrics(found)
+                    yield from self._add_events(found, heavy)
                 else:
-                    self._add(found)
+                    yield from self._add_found(found)
                 yield
         except HeavyError:
             raise
@@ -200,37 +217,66 @@ class _Reader:
             number -= 1
         self._left_out += number
 
-    def _add_events(self, values: Values, heavy: int | None) -> None:
-        pack, calls = self._trail.pack, self._decoded.calls
-        raws = values.raws
-        self._decoded.events_read += len(raws)
-        may_be_ours = may_be_bedrock(has_escapes=values.has_escapes)
-        skipped = 0
-        for index, record in enumerate(raws):
-            if not may_be_ours(record) and is_object(record):
+    def _add_events(self, found: Events, heavy: int | None) -> Iterator[None]:
+        values, pack, decoded = found.values, self._trail.pack, self._decoded
+        is_other = is_other_event(has_escapes=values.has_escapes)
+        decoded.events_read += len(values.raws)
+        calls, skipped = decoded.calls, 0
+        for index, record in enumerate(values.raws):
+            if is_other(record):
                 skipped += 1
             elif call := pack(record):
                 calls.append(call)
-            elif self._kept >= MAX_REJECTS and not is_object(record):
-                self._refuse("", "")
+            elif len(bytes(record)) < _SMALL_BYTES:
+                if is_object(record):
+                    skipped += 1
+                else:
+                    self._refuse_value(record, values.position(index))
             else:
-                self._add_event(record, values.position(index), heavy)
+                yield from self._open(found, index, heavy)
+                # It may have been taken.
+                calls = self._decoded.calls
         self._decoded.events_skipped += skipped
 
-    def _add_event(self, record: Raw, position: str, heavy: int | None = None) -> None:
-        written = bytes(record)
-        if heavy and len(written) > heavy:
+    def _open(self, found: Events, index: int, heavy: int | None) -> Iterator[None]:
+        """Add what a value among events is: an event that is not plain, or an envelope."""
+        record, is_envelope = bytes(found.values.raws[index]), False
+        if heavy and len(record) > heavy:
             raise HeavyError
-        self._parse(_parse_event, written, position)
+        for inner in () if is_textbook(record) else found.opened(index):
+            if not is_envelope:
+                is_envelope = True
+                self._decoded.events_read -= 1
+            if isinstance(inner, Events):
+                yield from self._add_events(inner, heavy)
+            else:
+                yield from self._add_found(inner)
+            yield
+        if not is_envelope:
+            self._parse(_parse_event, record, found.values.position(index))
+
+    def _refuse_value(self, record: Raw, position: str) -> None:
+        """Refuse what is no object. There may be very many of them."""
+        if self._kept >= MAX_REJECTS:
+            self._refuse("", "")
+        else:
+            self._parse(_parse_event, bytes(record), position)
+
+    def _add_found(self, found: Item | Unreadable) -> Iterator[None]:
+        if isinstance(found, Unreadable):
+            self._refuse(*found)
+        elif found.kind in ("metric answer", "metric row"):
+            yield from self._add_metrics(found)
+        elif found.kind == "profile":
+            self._add_profile(found)
+        elif found.kind != "repeat":
+            self._add(found)
 
     def _add(self, item: Item) -> None:
-        if item.kind == "profile":
-            self._add_profile(item)
-            return
         self._decoded.events_read += 1
-        if item.kind == "logged call":
-            self._parse(parse_logged_call, item.value, item.position)
-        elif not _may_be_ours(item.value) and is_object(item.value):
+        if item.kind == LOGGED_CALL:
+            self._parse(_parse_log, item.value, item.position)
+        elif item.kind == "other" or (is_object(item.value) and not may_be_bedrock(item.value)):
             self._decoded.events_skipped += 1
         elif call := self._trail.pack(item.value):
             self._decoded.calls.append(call)
@@ -239,14 +285,15 @@ class _Reader:
 
     def _parse(self, parse: Callable[..., Parsed], record: bytes, position: str) -> None:
         try:
-            parsed = attempt(parse, record, metadata_key=self._keys.metadata)
+            parsed = attempt(parse, record, self._keys)
         except RejectError as error:
             self._refuse(position, str(error))
             return
         for complaint in parsed.complaints:
             self._refuse(position, complaint)
-        if parsed.row is None:
+        if parsed.row is None or isinstance(parsed.row, OtherOperation):
             self._decoded.events_skipped += 1
+        if parsed.row is None:
             return
         if isinstance(parsed.row, Event) and not parsed.row.is_correction:
             self._decoded.calls.append(self._shapes.pack(parsed.row))
@@ -274,14 +321,52 @@ class _Reader:
             yield
 
 
-_may_be_ours = may_be_bedrock(has_escapes=True)
+def parse_message(message: str, keys: Keys) -> Iterator[Parsed]:
+    """Yield the records in a text, such as the message of an event in a log group.
+
+    Raises RejectError, after those that can be read, if any cannot.
+    """
+    problems: list[str] = []
+    for kind, record in _records_of(parse_text(message), problems):
+        parse = _parse_log if kind == LOGGED_CALL else _parse_event
+        try:
+            yield attempt(parse, record, keys)
+        except RejectError as error:
+            problems.append(str(error))
+    if problems:
+        raise RejectError(problems[0])
 
 
-def _parse_event(record: bytes, *, metadata_key: str) -> Parsed:
-    return parse_event(load_record(record), metadata_key=metadata_key)
+def _records_of(found: Iterable[Found], problems: list[str]) -> Iterator[tuple[str, bytes]]:
+    for one in found:
+        if isinstance(one, Unreadable):
+            problems.append(one.reason)
+        elif isinstance(one, Item):
+            if one.kind in (EVENT, LOGGED_CALL):
+                yield one.kind, one.value
+        else:
+            yield from _records_among(one, problems)
 
 
-def _parse_profile(record: bytes, application_key: str) -> InferenceProfile:
+def _records_among(events: Events, problems: list[str]) -> Iterator[tuple[str, bytes]]:
+    for index, raw in enumerate(events.values.raws):
+        is_envelope = False
+        for inner in _records_of(events.opened(index), problems):
+            is_envelope = True
+            yield inner
+        if not is_envelope:
+            yield EVENT, bytes(raw)
+
+
+def _parse_event(record: bytes, keys: Keys) -> Parsed:
+    return parse_event(load_record(record), metadata_key=keys.metadata, addresses=keys.addresses)
+
+
+def _parse_log(record: bytes, keys: Keys) -> Parsed:
+    return parse_logged_call(record, metadata_key=keys.metadata)
+
+
+def _parse_profile(record: bytes, application_key: KeyNames) -> InferenceProfile:
     return parse_profile(load_record(record), application_key=application_key)
 
 

@@ -18,15 +18,20 @@ from typing import Any
 import msgspec
 
 from etl.errors import RejectError
+from etl.normalise.addresses import DEFAULT_DETAIL, AddressDetail, find_address
 from etl.normalise.cloudtrail import CALLS, JOBS, name_call
 from etl.normalise.fields import MAX_COUNT, mapping, utc_time
 from etl.normalise.identity import parse_identity
 from etl.normalise.packed import PackedCall, Shape, shape_of, stored_id
 from etl.normalise.token_kinds import KINDS, counts_of
 from etl.normalise.token_sources import EVENT_TOKENS, KEYS
+from etl.sources.envelopes import is_textbook
 from etl.sources.split import Raw
 
 _NULL = msgspec.Raw(b"null")
+# No JSON: an event without userIdentity may be a flattened one (userIdentity.arn), and is left to
+# the slow path.
+_ABSENT = msgspec.Raw(b"")
 
 
 class _Named(msgspec.Struct, frozen=True, gc=False, rename="camel"):
@@ -110,7 +115,7 @@ class _EventRecord(msgspec.Struct, gc=False, rename="camel"):
     event_source: str
     event_name: str
     aws_region: str | None = None
-    user_identity: msgspec.Raw = _NULL
+    user_identity: msgspec.Raw = _ABSENT
     user_agent: str | None = None
     request_parameters: msgspec.Raw = _NULL
     # An object here holds tokens in an older form.
@@ -120,6 +125,7 @@ class _EventRecord(msgspec.Struct, gc=False, rename="camel"):
     request_id: str | None = msgspec.field(default=None, name="requestID")
     shared_event_id: str | None = msgspec.field(default=None, name="sharedEventID")
     recipient_account_id: str | None = None
+    source_address: str | None = msgspec.field(default=None, name="sourceIPAddress")
     error_code: str | None = None
     event_type: str | None = None
     event_category: str | None = None
@@ -153,28 +159,48 @@ _MAX_KNOWN = 20_000
 _MAX_LETTERS = 8 << 20
 
 
+_our_source = re.compile(rb'"eventSource"\s*+:\s*+"\s*+bedrock').search
+_other_source = re.compile(rb'"eventSource"\s*+:\s*+"[a-z0-9.-]++\.amazonaws\.com"').search
 # Two patterns in sequence: each alone is found ten times as fast as both together.
-_ours, _hidden = re.compile(rb"bedrock").search, re.compile(rb"\\u").search
+_word, _hidden = re.compile(rb"bedrock").search, re.compile(rb"\\u").search
 
 is_object = re.compile(rb"\{").match
 
 
-def may_be_bedrock(*, has_escapes: bool) -> Callable[[Raw], object]:
-    """Return a test of records: false only for events of another service."""
+def is_other_event(*, has_escapes: bool) -> Callable[[Raw], object]:
+    """Return a test of records of a trail: true only for events of another service.
+
+    The source decides: many events of other services mention the word bedrock.
+    """
     # An escape may hide any letter.
-    return _ours_or_hidden if has_escapes else _ours
+    return _is_other_plainly if has_escapes else _is_other
 
 
-def _ours_or_hidden(record: Raw) -> object:
-    return _ours(record) or _hidden(record)
+def _is_other(record: Raw) -> object:
+    if _our_source(record):
+        return False
+    return is_textbook(record) or (not _word(record) and _other_source(record))
+
+
+def _is_other_plainly(record: Raw) -> object:
+    return _is_other(record) and not _hidden(record)
+
+
+def may_be_bedrock(record: Raw) -> object:
+    """Return whether an event, whatever its form, may be Bedrock's."""
+    return _word(record) or _hidden(record)
 
 
 # Names are understood once, by the careful parser (DECISIONS 36).
 class TrailDecoder:
     """Packs the plain calls among records. ``number_of`` returns the number of a shape."""
 
-    def __init__(self, number_of: Callable[[Shape], int]) -> None:
+    def __init__(
+        self, number_of: Callable[[Shape], int], addresses: AddressDetail = DEFAULT_DETAIL
+    ) -> None:
         self._number_of = number_of
+        self._addresses = addresses
+        self._kept_of: dict[str | None, str | None] = {None: None}
         self._numbers: dict[tuple[Any, ...], int] = {}
         self._letters = 0
         self._identities = _Parts(_decode_identity, parse_identity)
@@ -221,6 +247,13 @@ class TrailDecoder:
             self._minutes.add(minute)
         return is_minute
 
+    def _keep(self, address: str | None) -> str | None:
+        """Return what is kept of an address, and remember it."""
+        if len(self._kept_of) >= _MAX_KNOWN:
+            self._kept_of = {None: None}
+        kept = self._kept_of[address] = find_address(address, self._addresses)
+        return kept
+
     def _number(self, event: _EventRecord, extra: _Extra) -> int:
         """Return the number of the call's shape, whose names are interpreted only once."""
         identity = self._identities.of(event.user_identity)
@@ -238,10 +271,14 @@ class TrailDecoder:
             extra.service_tier,
             extra.resolved_service_tier,
             event.event_source,
+            self._kept_of[event.source_address]
+            if event.source_address in self._kept_of
+            else self._keep(event.source_address),
         )
         number = self._numbers.get(key)
         if number is None:
-            number = self._number_of(_shape(event, extra, identity, parameters))
+            shape = _shape(event, extra, identity, parameters, key[-1])
+            number = self._number_of(shape)
             self._letters += sum(len(part) for part in key if isinstance(part, str))
             if len(self._numbers) >= _MAX_KNOWN or self._letters > _MAX_LETTERS:
                 self.forget()
@@ -297,7 +334,13 @@ class _Parts:
         return part
 
 
-def _shape(event: _EventRecord, extra: _Extra, identity: _Part, parameters: _Part) -> Shape:
+def _shape(
+    event: _EventRecord,
+    extra: _Extra,
+    identity: _Part,
+    parameters: _Part,
+    source_address: str | None,
+) -> Shape:
     record = {
         "eventSource": event.event_source,
         "eventName": event.event_name,
@@ -313,7 +356,8 @@ def _shape(event: _EventRecord, extra: _Extra, identity: _Part, parameters: _Par
             "resolvedServiceTier": extra.resolved_service_tier,
         },
     }
-    return shape_of(name_call(record, identity.meaning))
+    call = name_call(record, identity.meaning)
+    return shape_of(call._replace(source_address=source_address))
 
 
 def _is_plain(event: _EventRecord) -> bool:

@@ -86,8 +86,8 @@ def main() -> None:
     settings = receive(jobs)
     if settings is None:
         return
-    application_tag, metadata, first = marshal.loads(settings)  # noqa: S302
-    decoder = Decoder(Keys(application_tag, metadata), first=first)
+    *keys, first = marshal.loads(settings)  # noqa: S302
+    decoder = Decoder(Keys(*keys), first=first)
     with contextlib.suppress(BrokenPipeError, EOFError):
         while (job := receive(jobs)) is not None:
             if job[:1] == SMALL:

@@ -22,9 +22,9 @@ def read_status(db: Database, now: datetime) -> dict[str, Any]:
     """Return the parts of the status by name, each with the columns of its file in ``sql/reports``.
 
     ``streams``, ``gaps``, ``rereads`` (for the same days as the recent coverage), ``rejects``,
-    ``unpriced`` and ``input_forms`` are lists of rows; ``last_run`` is one row, None if nothing
-    was ever synced; ``guardrails`` and ``provisional`` are one row; ``coverage`` is one row each
-    for ``last_30_days`` and ``all``.
+    ``unpriced``, ``operations`` and ``input_forms`` are lists of rows; ``last_run`` is one row,
+    None if nothing was ever synced; ``guardrails`` and ``provisional`` are one row; ``coverage`` is
+    one row each for ``last_30_days`` and ``all``.
     """
     since = now.astimezone(UTC).date() - timedelta(days=RECENT_DAYS - 1)
     return {
@@ -36,6 +36,7 @@ def read_status(db: Database, now: datetime) -> dict[str, Any]:
         "rejects": run_report(db, "status_rejects", {}),
         "unpriced": run_report(db, "status_unpriced", {}),
         "guardrails": guardrails(db, Filters()),
+        "operations": run_report(db, "status_operations", {}),
         "input_forms": run_report(db, "status_input_forms", {}),
         "coverage": {
             "last_30_days": _coverage(db, since.isoformat()),

@@ -1,7 +1,8 @@
 """Forget a person: replace the name with a pseudonym wherever it appears; figures stay.
 
-- **Names are searched in every column that may contain one** (``_COLUMNS``). The sessions found
-  only in calls of a forgotten user are replaced too, whatever their name; aliases are removed.
+- **Names are searched in every column that may contain one** (``_COLUMNS``). The sessions and
+  addresses found only in calls of a forgotten user are replaced too, whatever their name; aliases
+  are removed.
   Names of things are left alone: models, regions, prices, the places ``sync`` has read. If a
   forgotten name still appears in such a column, or within a longer one, that is reported
   (``Forgetting.left``).
@@ -48,7 +49,15 @@ _COLUMNS: tuple[tuple[str, str, str], ...] = (
     ("inference_profiles", "profile_name", "text"),
     ("inference_profiles", "application", "text"),
     ("inference_profiles", "tags", "json"),
-    ("application_rules", "application", "text"),
+    ("applications", "label", "text"),
+    ("projects", "project_name", "text"),
+    ("projects", "application", "text"),
+    ("projects", "tags", "json"),
+    ("project_names", "application", "text"),
+    ("source_addresses", "source_address", "text"),
+    ("control_events", "resource", "text"),
+    ("unknown_operations", "resource", "text"),
+    ("attribution_rules", "name", "text"),
     ("monitor_series", "application", "text"),
     ("monitor_limits", "application", "text"),
     ("rejects", "file", "text"),
@@ -57,6 +66,9 @@ _COLUMNS: tuple[tuple[str, str, str], ...] = (
     ("sync_state", "error", "text"),
     ("sync_runs", "message", "text"),
 )
+
+# Names that belong to a person without containing the person's name.
+_THEIRS = {"sessions": "session_name", "source_addresses": "source_address"}
 
 # Large tables of ids, times and amounts, which contain no names.
 _NOT_SEARCHED = frozenset(
@@ -119,11 +131,12 @@ def forget(db: Database, names: Sequence[str], *, is_trial: bool = False) -> For
             known = _remember(db, wanted)
             done.users = _drop_aliases(db, known)
             note("sessions")
-            done.replaced["sessions"] += _replace_sessions(db, known)
+            for table, column in _THEIRS.items():
+                done.replaced[table] += _replace_theirs(db, known, table, column)
             for table, column, kind in _COLUMNS:
                 note(f"{table}.{column}")
                 done.replaced[table] += _replace(db, known, table, column, kind)
-            done.replaced["application_rules"] += _replace_rules(db, known)
+            done.replaced["attribution_rules"] += _replace_rules(db, known)
             done.left = list(_left(db, wanted))
             if is_trial:
                 raise _Trial
@@ -163,25 +176,31 @@ def _drop_aliases(db: Database, known: Forgotten) -> int:
         if known.text(user) != user
     ]
     db.conn.executemany("update users set alias = null where user_name = ?", users)
+    aliases = db.conn.execute("select user_name, alias from user_aliases").fetchall()
+    dropped = [(user,) for user, alias in aliases if known.found_in(user, alias)]
+    db.conn.executemany("delete from user_aliases where user_name = ?", dropped)
     return len(users)
 
 
-def _replace_sessions(db: Database, known: Forgotten) -> int:
-    """Replace the sessions that appear only in calls of forgotten users."""
+def _replace_theirs(db: Database, known: Forgotten, table: str, column: str) -> int:
+    """Replace the names in a table that appear only with forgotten users."""
+    key = f"{column.removesuffix('_name')}_key"
+    used = " union ".join(
+        f"select distinct {key}, {user} as user_key from {source} where {key} is not null"
+        for source in ("events", "control_events", "unknown_operations")
+        for user in (("user_key", "found_user_key") if source == "events" else ("user_key",))
+    )
     rows = db.conn.execute(
-        "select session_name, user_name from"
-        " (select distinct session_key, user_key from events where session_key is not null)"
-        " join sessions using (session_key) join users using (user_key)"
+        f"select {column}, user_name from ({used}) join {table} using ({key})"
+        " join users using (user_key)"
     )
     of_others, theirs = set[str](), set[str]()
-    for session, user in rows:
-        (theirs if known.is_forgotten(user) else of_others).add(session)
+    for name, user in rows:
+        (theirs if known.is_forgotten(user) else of_others).add(name)
     changed = [
-        (new, session)
-        for session in sorted(theirs - of_others)
-        if (new := known.pseudonym(session)) != session
+        (new, name) for name in sorted(theirs - of_others) if (new := known.pseudonym(name)) != name
     ]
-    db.conn.executemany("update sessions set session_name = ? where session_name = ?", changed)
+    db.conn.executemany(f"update {table} set {column} = ? where {column} = ?", changed)
     return len(changed)
 
 

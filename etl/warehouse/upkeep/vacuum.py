@@ -39,6 +39,7 @@ _NAME_TABLES = {
     "principals": "principal_key",
     "request_metadata": "request_metadata_key",
     "guardrail_uses": "guardrail_use_key",
+    "source_addresses": "source_address_key",
 }
 
 
@@ -114,7 +115,8 @@ def drop_calls(
             claimed = end
             on_day(first[:10])
         with transaction(db):
-            db.conn.execute("delete from pending_tokens where event_time < ?", [before])
+            for table in ("pending_tokens", "control_events", "unknown_operations"):
+                db.conn.execute(f"delete from {table} where event_time < ?", [before])
     return dropped
 
 
@@ -122,6 +124,12 @@ def drop_unused_names(db: Database) -> int:
     """Drop unused sessions, user agents, principals and metadata; return how many."""
     dropped = 0
     with _without_foreign_keys(db):
+        with transaction(db):
+            # What CloudTrail told of sessions without calls.
+            db.conn.execute(
+                "delete from session_users where session_key not in"
+                " (select session_key from events where session_key is not null)"
+            )
         for table, key in _NAME_TABLES.items():
             used = " union ".join(
                 f"select {column} from {source} where {column} is not null"

@@ -10,7 +10,14 @@ from typing import Any, NamedTuple
 from sqlite_utils import Database
 
 from etl.normalise.packed import PackedCall, Shape, stored_id
-from etl.normalise.rows import Event, InferenceProfile, MetricValue, ServiceTokens, StartedJob
+from etl.normalise.rows import (
+    Event,
+    InferenceProfile,
+    MetricValue,
+    OtherOperation,
+    ServiceTokens,
+    StartedJob,
+)
 from etl.warehouse.bookmarks import StreamState, save_state
 from etl.warehouse.turns import begin
 from etl.warehouse.write.archived_events import ArchivedEvent, save_archived
@@ -18,11 +25,12 @@ from etl.warehouse.write.calls import CallCounts, CallWriter
 from etl.warehouse.write.dimensions import Names
 from etl.warehouse.write.input_forms import renew_input_forms
 from etl.warehouse.write.metrics import MetricWriter
+from etl.warehouse.write.operations import write_operations
 from etl.warehouse.write.read_files import FileRead, save_files
 from etl.warehouse.write.replaced_rows import renew_rows
 from etl.warehouse.write.rollup import renew
 
-AnyRow = Event | StartedJob | ServiceTokens | MetricValue | InferenceProfile
+AnyRow = Event | StartedJob | ServiceTokens | OtherOperation | MetricValue | InferenceProfile
 
 
 class Reject(NamedTuple):
@@ -55,6 +63,7 @@ class Batch:
     shapes: list[tuple[int, Shape]] = field(default_factory=list)
     jobs: list[StartedJob] = field(default_factory=list)
     service_tokens: list[ServiceTokens] = field(default_factory=list)
+    operations: list[OtherOperation] = field(default_factory=list)
     metrics: list[MetricValue] = field(default_factory=list)
     profiles: list[InferenceProfile] = field(default_factory=list)
     first_shapes: list[int] = field(default_factory=list)
@@ -81,6 +90,8 @@ class Batch:
                 self.jobs.append(row)
             case ServiceTokens():
                 self.service_tokens.append(row)
+            case OtherOperation():
+                self.operations.append(row)
             case MetricValue():
                 self.metrics.append(row)
             case InferenceProfile():
@@ -91,11 +102,15 @@ class Batch:
 class Written(CallCounts):
     """The result of a batch; metric values and profiles count only if new or changed.
 
+    ``operations_kept``, ``operations_unknown``: new events of the control plane that matter for
+    security, and of operations that are not known yet.
     ``renewed``: the number of new or changed rows by table.
     """
 
     metric_values: int = 0
     profiles: int = 0
+    operations_kept: int = 0
+    operations_unknown: int = 0
     renewed: Counter[str] = field(default_factory=Counter)
     late_events: int = 0
     events_archived: int = 0
@@ -167,6 +182,9 @@ class Loader:
             for first in batch.first_shapes:
                 self._calls.drop_shapes(first)
         self._write_jobs(batch.jobs)
+        written.operations_kept, written.operations_unknown = write_operations(
+            self._db, self._names, batch.operations
+        )
         save_files(self._db, batch.files_read)
         save_archived(self._db, batch.archived)
         written.events_archived = len(batch.archived)

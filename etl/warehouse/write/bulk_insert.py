@@ -7,39 +7,34 @@ returned as events, which ``etl.warehouse.write.calls`` plans one by one.
 
 from __future__ import annotations
 
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Iterable, Sequence
 from itertools import repeat
 from operator import itemgetter
 
 from sqlite_utils import Database
 
-from etl.normalise.application import CONFIG_RULE
 from etl.normalise.packed import SHORT, PackedCall, Shape, StoredId, event_of, range_of, unpack
 from etl.normalise.rows import INVOCATION_LOG, Event
-from etl.normalise.rules import (
-    ApplicationRule,
-    CompiledRule,
-    compile_rules,
-    evidence_of,
-    find_rule,
-)
+from etl.normalise.rules import Rule
 from etl.normalise.token_kinds import CACHE_COLUMNS, INPUT_COLUMNS, STORED_COLUMNS
 from etl.sql_files import sql_text
-from etl.warehouse.write.attribution import stored_rules
+from etl.warehouse.write.attribution import Attributor, stored_rules
 from etl.warehouse.write.dimensions import Names
 from etl.warehouse.write.rollup import add_usage
+from etl.warehouse.write.sessions import Session, SessionUsers, session_of
 
 EventKey = tuple[str, StoredId]
 
 # The columns of events that a shape determines.
 _SHAPE_COLUMNS = (
     "account_key", "region_key", "operation_key", "model_key",
-    "principal_key", "session_key", "user_agent_key", "user_key",
+    "principal_key", "session_key", "user_agent_key", "user_key", "found_user_key",
     "application_key", "found_application_key",
     "error_code_key", "inference_region_key", "service_tier",
     "is_home_copy", "is_correction",
-    "request_metadata_key", "guardrail_action", "guardrail_use_key", "reported_by",
+    "request_metadata_key", "guardrail_action", "guardrail_use_key",
+    "provider_key", "project_key", "source_address_key", "reported_by",
 )  # fmt: skip
 
 # Their positions in a row of call_shapes, which begins with the shape's number.
@@ -129,13 +124,16 @@ class Incoming:
         self._db, self._names = db, names
         self._shapes: dict[int, Shape] = {}
         self._is_stored = False
-        self._rules: tuple[ApplicationRule, ...] = ()
+        self._rules: tuple[Rule, ...] = ()
+        self._sessions = SessionUsers(db, names)
+        self._logged: dict[Session, list[int]] = defaultdict(list)
         for table in _TABLES:
             db.execute(table)
 
     def forget(self) -> None:
         """Write the shapes again before the next batch."""
         self._is_stored = False
+        self._sessions.forget()
 
     def learn(self, shapes: Sequence[tuple[int, Shape]]) -> None:
         """Add the shapes that the calls of this batch, or of later ones, refer to."""
@@ -145,14 +143,28 @@ class Incoming:
         if rules != self._rules or not self._is_stored:
             self._rules, self._is_stored = rules, True
             self._db.execute("delete from call_shapes")
+            self._logged.clear()
             shapes = list(self._shapes.items())
-        self._store(shapes)
+        events = [(number, event_of(shape)) for number, shape in shapes]
+        told = self._sessions.learn(event for _, event in events)
+        before = [number for session in told for number in self._logged.get(session, ())]
+        self._store([*events, *((number, event_of(self._shapes[number])) for number in before)])
+
+    def take_told(self) -> list[Session]:
+        """Return the sessions whose user CloudTrail has told since the last call."""
+        return self._sessions.take_told()
 
     def drop(self, first: int) -> None:
         """Drop the shapes before ``first`` in its range: no call refers to them any more."""
         begin = range_of(first)
         for number in [number for number in self._shapes if begin <= number < first]:
             del self._shapes[number]
+        for session, numbers in list(self._logged.items()):
+            kept = [number for number in numbers if number in self._shapes]
+            if kept:
+                self._logged[session] = kept
+            else:
+                del self._logged[session]
         self._db.conn.execute(
             "delete from call_shapes where shape >= ? and shape < ?", [begin, first]
         )
@@ -244,12 +256,14 @@ class Incoming:
     def _unpack(self, call: PackedCall) -> Event:
         return unpack(call, self._shapes[call[4]])
 
-    def _store(self, shapes: Iterable[tuple[int, Shape]]) -> None:
-        rules = compile_rules(self._rules)
+    def _store(self, events: Iterable[tuple[int, Event]]) -> None:
+        attributor = Attributor(self._names, self._rules)
         marks = ", ".join(repeat("?", len(_SHAPE_COLUMNS) + 1))
-        rows = [
-            (number, *_shape_keys(self._names, rules, event_of(shape))) for number, shape in shapes
-        ]
+        rows = []
+        for number, event in events:
+            if event.reported_by == INVOCATION_LOG and (session := session_of(event)):
+                self._logged[session].append(number)
+            rows.append((number, *self._keys(attributor, event)))
         self._db.conn.executemany(f"insert or replace into call_shapes values ({marks})", rows)
         # So that the calls need not be searched for new rates.
         self._db.conn.executemany(
@@ -258,38 +272,29 @@ class Incoming:
             sorted({(row[_MODEL], row[_REGION], row[_TIER] or "standard") for row in rows}),
         )
 
-
-def _shape_keys(names: Names, rules: Sequence[CompiledRule], event: Event) -> tuple[object, ...]:
-    """Return the values of ``_SHAPE_COLUMNS`` for calls of this shape."""
-    event = names.forgotten.event(event)
-    return (
-        names.account(event.account_id),
-        names.region(event.region),
-        names.operation(event.event_source, event.event_name),
-        names.model(event.model_id, event.event_source),
-        names.principal(event.principal_arn, event.principal_type),
-        names.session(event.session_name),
-        names.user_agent(event.user_agent),
-        names.user(event.user_name),
-        *_applications(names, rules, event),
-        names.error_code(event.error_code),
-        names.region_or_none(event.inference_region),
-        event.service_tier,
-        event.is_home_copy,
-        event.is_correction,
-        names.request_metadata(event.request_metadata),
-        event.guardrail_action,
-        names.guardrail_use(event.guardrail_use),
-        event.reported_by,
-    )
-
-
-def _applications(
-    names: Names, rules: Sequence[CompiledRule], event: Event
-) -> tuple[int, int | None]:
-    """Return the key of the application, and if a rule decided it, of the one the event names."""
-    found = names.application(event.application, event.application_source)
-    ruled = find_rule(rules, evidence_of(event)) if rules else None
-    if ruled is None:
-        return found, None
-    return names.application(ruled, CONFIG_RULE), found
+    def _keys(self, attributor: Attributor, event: Event) -> tuple[object, ...]:
+        """Return the values of ``_SHAPE_COLUMNS`` for calls of an event's shape."""
+        names = self._names
+        event = names.forgotten.event(self._sessions.name_user(event))
+        return (
+            names.account(event.account_id),
+            names.region(event.region),
+            names.operation(event.event_source, event.event_name),
+            names.model(event.model_id, event.event_source),
+            names.principal(event.principal_arn, event.principal_type),
+            names.session(event.session_name),
+            names.user_agent(event.user_agent),
+            *attributor.keys(event),
+            names.error_code(event.error_code),
+            names.region_or_none(event.inference_region),
+            event.service_tier,
+            event.is_home_copy,
+            event.is_correction,
+            names.request_metadata(event.request_metadata),
+            event.guardrail_action,
+            names.guardrail_use(event.guardrail_use),
+            names.provider(event.provider),
+            names.project(event.project),
+            names.source_address(event.source_address),
+            event.reported_by,
+        )

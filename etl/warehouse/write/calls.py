@@ -10,7 +10,8 @@
   seen, it is a separate call; then it is removed again and merged into the event.
 - Tokens of a service event are attached to the call with their request id, or wait in
   ``pending_tokens``.
-- The stored rules decide the application of every call that is inserted.
+- The stored rules decide the user and the application of every call that is inserted.
+- A call of a log has the user that CloudTrail tells of its session, whichever comes first.
 
 Calls that affect no other are inserted at once (``etl.warehouse.write.bulk_insert``). The rest of a
 batch is first planned against the stored calls, then written together with its rollup.
@@ -54,6 +55,7 @@ from etl.times import utc_text
 from etl.warehouse.write.bulk_insert import EventKey, Incoming
 from etl.warehouse.write.dimensions import Names
 from etl.warehouse.write.rollup import add_calls, hours_of, subtract_calls
+from etl.warehouse.write.sessions import Session
 
 # How far the time of a call may be from that of its service event or log: streams last minutes, and
 # clocks differ.
@@ -65,6 +67,9 @@ AFTER_SERVICE_EVENT = timedelta(hours=1)
 # AWS does not say which time a correction carries (DECISIONS 109).
 _CORRECTED_BEFORE = (timedelta(days=2), timedelta(days=90))
 _CORRECTED_AFTER = timedelta(hours=1)
+
+# Memory holds so many calls that are attributed again.
+_NAMED_AT_ONCE = 10_000
 
 # The tables with the tokens of a call, and the columns of each before ``STORED_COLUMNS``.
 _KEY = ("event_time", "event_id")
@@ -240,9 +245,31 @@ class CallWriter:
         if special or corrections or services or unmatched:
             plan = self._plan(special, corrections, unmatched, services, counts)
             hours |= self._carry_out(plan, counts)
+        hours |= self._name_again(incoming.take_told())
         if self._shapes.is_full:
             self.drop_shapes(self._shapes.forget())
         return counts, hours
+
+    def _name_again(self, sessions: Iterable[Session]) -> set[str]:
+        """Attribute the stored calls of logs whose user only CloudTrail tells, which it now has."""
+        keys: list[EventKey] = []
+        for principal_arn, principal_type, session_name in sessions:
+            keys += self._db.execute(
+                "select event_time, event_id from events"
+                " where principal_key = ? and session_key = ? and reported_by = 2",
+                [
+                    self._names.principal(principal_arn, principal_type),
+                    self._names.session(session_name),
+                ],
+            )
+        hours: set[str] = set()
+        for start in range(0, len(keys), _NAMED_AT_ONCE):
+            some = keys[start : start + _NAMED_AT_ONCE]
+            plan = _Plan(self._stored(some))
+            for key, event in self._stored_events(some).items():
+                plan.replace(key, event)
+            hours |= self._carry_out(plan, CallCounts())
+        return hours
 
     # Older events are refused, not merged (DECISIONS 44, 111).
     def _horizon(self) -> str | None:
@@ -473,9 +500,10 @@ class CallWriter:
             select events.event_time, events.event_id, request_id, shared_event_id,
                 account_id, regions.region, event_source, event_name,
                 nullif(model_id, ?), principal_arn, principal_type, session_name,
-                user_agent, user_name, application, application_source, error_code,
-                inference_regions.region, service_tier, is_home_copy, is_correction,
-                request_metadata, guardrail_action, guardrail_use, reported_by
+                user_agent, user_name, applications.application, application_source,
+                error_code, inference_regions.region, service_tier, is_home_copy,
+                is_correction, request_metadata, guardrail_action, guardrail_use, provider, project,
+                source_address, reported_by
             from wanted_calls as wanted
             cross join events
                 on events.event_time = wanted.event_time and events.event_id = wanted.event_id
@@ -486,9 +514,12 @@ class CallWriter:
             join principals using (principal_key)
             left join sessions using (session_key)
             left join user_agents using (user_agent_key)
-            join users using (user_key)
+            join users on users.user_key = coalesce(events.found_user_key, events.user_key)
             join applications on applications.application_key
                 = coalesce(events.found_application_key, events.application_key)
+            left join providers using (provider_key)
+            left join projects using (project_key)
+            left join source_addresses using (source_address_key)
             left join error_codes using (error_code_key)
             left join regions as inference_regions
                 on inference_regions.region_key = events.inference_region_key
@@ -839,6 +870,9 @@ def _as_one(calls: Sequence[Event]) -> Event:
             model_id=first.model_id or other.model_id,
             inference_region=first.inference_region or other.inference_region,
             service_tier=first.service_tier or other.service_tier,
+            provider=first.provider or other.provider,
+            project=first.project or other.project,
+            source_address=first.source_address or other.source_address,
         )
         if other.reported_by & INVOCATION_LOG:
             # The log's data must not be lost with the event it was merged into.

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from sqlite_utils import Database
 
-from etl.normalise.application import APPLICATION_SOURCES
+from etl.normalise.application import APPLICATION_SOURCES, MANTLE_PROJECT
 from etl.normalise.cloudtrail import MANTLE
 from etl.normalise.fields import NUL, SHOWN_NUL
 from etl.normalise.model_ids import NOT_STATED, ModelNames, parse_model_id
 from etl.warehouse.pseudonyms import Forgotten, forgotten_in
+from etl.warehouse.write.shown_names import Aliases, project_label, stored_aliases
 
 # Sessions and metadata may be as many as the calls.
 _MAX_CACHED = 50_000
@@ -30,6 +31,9 @@ _TABLES = {
         ("application", "application_source", "source_rank"),
     ),
     "error_codes": ("error_code_key", ("error_code",)),
+    "providers": ("provider_key", ("provider",)),
+    "projects": ("project_key", ("project",)),
+    "source_addresses": ("source_address_key", ("source_address",)),
     "request_metadata": ("request_metadata_key", ("request_metadata",)),
     "guardrail_uses": ("guardrail_use_key", ("guardrail_use",)),
     "models": (
@@ -56,6 +60,14 @@ class Names:
         self._db = db
         self._keys: dict[str, dict[tuple[object, ...], int]] = {table: {} for table in _TABLES}
         self._forgotten: Forgotten | None = None
+        self._aliases: Aliases | None = None
+
+    @property
+    def aliases(self) -> Aliases:
+        """The names to show for users."""
+        if self._aliases is None:
+            self._aliases = Aliases(stored_aliases(self._db))
+        return self._aliases
 
     @property
     def forgotten(self) -> Forgotten:
@@ -66,7 +78,7 @@ class Names:
 
     def forget(self) -> None:
         """Empty the cache."""
-        self._forgotten = None
+        self._forgotten = self._aliases = None
         for keys in self._keys.values():
             keys.clear()
 
@@ -92,11 +104,28 @@ class Names:
         return None if user_agent is None else self._key("user_agents", user_agent)
 
     def user(self, user_name: str) -> int:
-        return self._key("users", user_name)
+        is_new = (user_name,) not in self._keys["users"]
+        key = self._key("users", user_name)
+        if is_new:
+            self._show("users", key, self.aliases.of(user_name))
+        return key
 
     def application(self, application: str, application_source: str) -> int:
-        rank = _SOURCE_RANKS.get(application_source, 0)
-        return self._key("applications", application, application_source, rank)
+        name = (application, application_source, _SOURCE_RANKS.get(application_source, 0))
+        is_new = name not in self._keys["applications"]
+        key = self._key("applications", *name)
+        if is_new and application_source == MANTLE_PROJECT:
+            self._show("applications", key, project_label(self._db, application))
+        return key
+
+    def provider(self, provider: str | None) -> int | None:
+        return None if provider is None else self._key("providers", provider)
+
+    def project(self, project: str | None) -> int | None:
+        return None if project is None else self._key("projects", project)
+
+    def source_address(self, source_address: str | None) -> int | None:
+        return None if source_address is None else self._key("source_addresses", source_address)
 
     def error_code(self, error_code: str | None) -> int | None:
         return None if error_code is None else self._key("error_codes", error_code)
@@ -170,6 +199,16 @@ class Names:
         same = " and ".join(f"{column} = ?" for column in columns)
         (found,) = conn.execute(f"select {key} from {table} where {same}", values).fetchone()
         return int(found)
+
+    def _show(self, table: str, key: int, shown: str | None) -> None:
+        """Store the name to show for a name that is new, if it is another."""
+        if shown is not None:
+            column = "alias" if table == "users" else "label"
+            self._db.conn.execute(
+                f"update {table} set {column} = ?1 where {_TABLES[table][0]} = ?2"
+                f" and {column} is null",
+                [shown, key],
+            )
 
 
 def renew_model_names(db: Database) -> set[int]:

@@ -25,6 +25,7 @@ from etl.normalise.identity import UNATTRIBUTED
 from etl.normalise.token_kinds import CACHED_INPUT, COUNT_COLUMNS, KINDS, UNKNOWN_CALLS
 from etl.warehouse.write.costs import PRICED, note_usage, renew_costs
 from etl.warehouse.write.dimensions import Names
+from etl.warehouse.write.emptied import empty_temp_table
 
 _KNOWN = ("calls", "failed_calls", *COUNT_COLUMNS, *UNKNOWN_CALLS)
 
@@ -180,26 +181,21 @@ def _add_rate_keys(db: Database, relation: str) -> None:
     )
 
 
-def _create_temp(db: Database, table: str, numbers: Iterable[str]) -> None:
-    """Create an empty temporary table with the key of ``usage_hourly`` and integer columns.
+def _empty_temp(db: Database, table: str, numbers: Iterable[str]) -> None:
+    """Make an empty temporary table with the key of ``usage_hourly`` and integer columns.
 
     The types equal those of that table: otherwise SQLite would not use the key for lookups.
     """
-    db.execute(f"drop table if exists temp.{table}")
-    db.execute(
-        f"create temp table {table} (hour text, {_list((*_WHO, *numbers), '{} integer')},"
-        f" primary key ({_list(_KEY)})) without rowid"
-    )
+    columns = f"hour text, {_list((*_WHO, *numbers), '{} integer')}"
+    empty_temp_table(db, table, f"{columns}, primary key ({_list(_KEY)})", "without rowid")
 
 
 def _apply(db: Database, relation: str, sign: str) -> None:
     """Add the sums of a relation to hours and days (sign +), or subtract them (-)."""
     group = _list("rate_keys.rate_key" if c == "rate_key" else f"usage.{c}" for c in _KEY)
-    db.execute("drop table if exists temp.usage_changes")
     known = (*_KNOWN, _RARE)
-    db.execute(
-        f"create temp table usage_changes (hour text, {_list((*_WHO, *known), '{} integer')})"
-    )
+    columns = f"hour text, {_list((*_WHO, *known), '{} integer')}"
+    empty_temp_table(db, "usage_changes", columns)
     db.execute(
         f"insert into usage_changes select {group},"
         f" {_list(known, f'{sign}coalesce(sum(usage.{{0}}), 0)')}"
@@ -283,7 +279,7 @@ def _compute_estimates(db: Database, names: Names, stretch: dict[str, str]) -> N
         "user_key": names.user(UNATTRIBUTED),
         "application_key": names.application(UNATTRIBUTED, UNATTRIBUTED),
     }
-    _create_temp(db, "estimates", _ESTIMATED.values())
+    _empty_temp(db, "estimates", _ESTIMATED.values())
     db.execute(
         f"insert into estimates select {_list(_KEY)}, {_by_kind('estimated_tokens')}"
         f" from int_estimates where hour between :first and :last group by {_list(_KEY)}",
@@ -306,7 +302,7 @@ def _find_estimate_changes(db: Database, stretch: dict[str, str]) -> None:
 
     ``estimated_calls``: the calls without their own tokens that have an estimate.
     """
-    _create_temp(db, "estimate_changes", (*_OLD, *_NEW))
+    _empty_temp(db, "estimate_changes", (*_OLD, *_NEW))
     db.execute(
         f"insert into estimate_changes"
         f" select {_list(_KEY, 'usage.{}')}, {_list(_RENEWED, 'usage.{0} as old_{0}')},"

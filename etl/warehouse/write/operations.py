@@ -1,0 +1,74 @@
+"""Write the operations that are no calls and are kept: see ``etl.normalise.operations``.
+
+Their users are those that the events name; the configuration's rules are for calls.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from sqlite_utils import Database
+
+from etl.normalise.fields import NUL, SHOWN_NUL
+from etl.normalise.packed import stored_id
+from etl.normalise.rows import OtherOperation
+from etl.warehouse.write.dimensions import Names
+from etl.warehouse.write.shown_names import store_project
+
+_COLUMNS = (
+    *("event_time", "event_id", "account_key", "region_key", "operation_key", "principal_key"),
+    *("session_key", "user_agent_key", "user_key", "provider_key", "source_address_key"),
+    *("error_code_key", "resource"),
+)
+
+
+def write_operations(
+    db: Database, names: Names, operations: Iterable[OtherOperation]
+) -> tuple[int, int]:
+    """Write operations; return how many known and unknown ones are new.
+
+    Those of the time that `vacuum` dropped are left out, like calls.
+    """
+    new = {True: 0, False: 0}
+    (horizon,) = db.conn.execute("select max(dropped_before) from dropped_calls").fetchone()
+    for operation in operations:
+        if horizon and operation.event_time < horizon:
+            continue
+        table = "control_events" if operation.is_known else "unknown_operations"
+        new[operation.is_known] += db.conn.execute(
+            f"insert or ignore into {table} ({', '.join(_COLUMNS)})"
+            f" values ({', '.join('?' * len(_COLUMNS))})",
+            _row(names, operation),
+        ).rowcount
+        if operation.project_name and operation.resource:
+            known = names.forgotten
+            tags = operation.project_tags and known.json(operation.project_tags)
+            store_project(db, operation.resource, known.text(operation.project_name), tags)
+    return new[True], new[False]
+
+
+def _row(names: Names, operation: OtherOperation) -> tuple[object, ...]:
+    known = names.forgotten
+    user = operation.user_name
+    # A forgotten user's session and address are replaced, whatever they are.
+    replaced = known.pseudonym if known.is_forgotten(user) else known.text
+    session, address = (
+        None if name is None else replaced(name)
+        for name in (operation.session_name, operation.source_address)
+    )
+    resource = known.text_or_none(operation.resource)
+    return (
+        operation.event_time,
+        stored_id(operation.event_id),
+        names.account(operation.account_id),
+        names.region(operation.region),
+        names.operation(operation.event_source, operation.event_name),
+        names.principal(known.text(operation.principal_arn), operation.principal_type),
+        names.session(session),
+        names.user_agent(known.text_or_none(operation.user_agent)),
+        names.user(known.text(user)),
+        names.provider(operation.provider),
+        names.source_address(address),
+        names.error_code(operation.error_code),
+        resource.replace(NUL, SHOWN_NUL) if resource else None,
+    )

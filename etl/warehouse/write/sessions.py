@@ -1,0 +1,112 @@
+"""Who is behind a session, where only CloudTrail tells.
+
+An invocation log knows a caller by the ARN of the session. CloudTrail may know more: the source
+identity, the provider of a web identity. So that one person is one user, whoever tells of the call,
+the table ``session_users`` keeps each user of a session that its ARN alone does not name. A logged
+call of a session with one such user is that user's. With two it is the role's: the session name
+does not tell which.
+
+It does not matter which comes first: once CloudTrail has told, the logged calls before it are
+attributed again (``etl.warehouse.write.calls``).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from sqlite_utils import Database
+
+from etl.normalise.identity import user_of_session
+from etl.normalise.rows import CLOUDTRAIL, INVOCATION_LOG, Event
+from etl.warehouse.write.dimensions import Names
+
+# Principal ARN, principal type, session name.
+Session = tuple[str, str, str]
+
+
+def session_of(event: Event) -> Session | None:
+    """Return the session of a call; None for a caller without one."""
+    if event.session_name is None:
+        return None
+    return event.principal_arn, event.principal_type, event.session_name
+
+
+class SessionUsers:
+    """What CloudTrail tells of sessions, in the tables and since. Call ``forget`` after a rollback.
+
+    Names are those of the events: forgotten ones too.
+    """
+
+    def __init__(self, db: Database, names: Names) -> None:
+        self._db, self._names = db, names
+        self._known: set[tuple[Session, str]] = set()
+        self._told: list[Session] = []
+
+    def forget(self) -> None:
+        """Look at the tables again."""
+        self._known.clear()
+        self._told.clear()
+
+    def learn(self, events: Iterable[Event]) -> list[Session]:
+        """Store what events tell of their sessions; return those of which something is new."""
+        told = []
+        for event in events:
+            session = session_of(event)
+            if session is None or not event.reported_by & CLOUDTRAIL:
+                continue
+            if event.user_name == user_of_session(event.principal_arn, event.session_name):
+                continue
+            if (session, event.user_name) in self._known:
+                continue
+            self._known.add((session, event.user_name))
+            if self._store(event):
+                told.append(session)
+        return told
+
+    def take_told(self) -> list[Session]:
+        """Return the sessions of which something was new since the last call."""
+        told, self._told = self._told, []
+        return told
+
+    def name_user(self, event: Event) -> Event:
+        """Return a call with its user, where only CloudTrail tells the user of its session."""
+        if event.reported_by != INVOCATION_LOG or event.session_name is None:
+            return event
+        users = self._users_of(event)
+        if not users:
+            return event
+        if len(users) > 1:
+            user = user_of_session(event.principal_arn, event.session_name)
+            return event._replace(user_name=user)
+        ((user, session_name),) = users
+        return event._replace(user_name=user, session_name=session_name)
+
+    def _store(self, event: Event) -> bool:
+        """Store who is behind the session of an event; return whether that is new."""
+        names, session_name = self._names, event.session_name
+        event = names.forgotten.event(event)
+        principal_key = names.principal(event.principal_arn, event.principal_type)
+        user_key = names.user(event.user_name)
+        is_new = self._db.conn.execute(
+            "insert or ignore into session_users values (?, ?, ?)",
+            [principal_key, names.session(event.session_name), user_key],
+        ).rowcount
+        if is_new:
+            # Logs of a forgotten user's session may have it under its own name.
+            for stored in {event.session_name, names.forgotten.text_or_none(session_name)}:
+                self._told.append((event.principal_arn, event.principal_type, stored or ""))
+        return bool(is_new)
+
+    def _users_of(self, event: Event) -> list[tuple[str, str]]:
+        """Return the users of a call's session, and the session's name as it is stored."""
+        known, session = self._names.forgotten, event.session_name or ""
+        # Of a forgotten user, the name of the session is replaced as well.
+        stored = {known.text(session), known.pseudonym(session)} if known else {session}
+        return self._db.conn.execute(
+            "select user_name, session_name from session_users"
+            " join principals using (principal_key) join sessions using (session_key)"
+            " join users using (user_key)"
+            " where principal_arn = ? and principal_type = ?"
+            f" and session_name in ({', '.join('?' * len(stored))}) order by user_name",
+            [known.text(event.principal_arn), event.principal_type, *sorted(stored)],
+        ).fetchall()

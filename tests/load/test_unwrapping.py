@@ -1,0 +1,531 @@
+"""Whatever records are wrapped in, they give the same rows; what cannot serve is named."""
+
+from __future__ import annotations
+
+import base64
+import bz2
+import csv
+import gzip
+import io
+import json
+import sys
+import tarfile
+import time
+import zipfile
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from click.testing import CliRunner
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from etl.cli import main
+from etl.load.decoder.content import Decoder
+from etl.sources import unzip
+from etl.sources.envelopes import MAX_LEVELS, UNFIT
+from etl.sources.files import TOO_MANY_LEVELS, TOO_MANY_PACKS, UNKNOWN
+from tests.load.long_way import shown, the_long_way
+from tests.load.poison import CANARY, nodes
+from tests.load.wrapping import ENVELOPES, EVENT_BRIDGE, base64_of, file_of, fits, lines
+from tests.rounds import rounds, some
+from tests.support import ACCOUNT, HAIKU, call, logged, role_identity, service_event
+
+RECORDS = [
+    *(call(number, tokens=(number, 1), user=f"u{number}") for number in range(1, 4)),
+    call(4, userIdentity=role_identity("Chat-BedrockRole"), userAgent="Größe/1.0 {x}"),
+    *(logged(number, cache=(3, 4)) for number in (11, 12)),
+    service_event(13, 1, {"inputTokens": 3}),
+    call(20, eventSource="s3.amazonaws.com", eventName="GetObject"),
+    call(21, eventName="ListFoundationModels"),
+]
+PARTS = ("events", "rows", "rejects", "read", "skipped")
+
+
+def read(data: bytes) -> dict[str, Any]:
+    found = shown(Decoder().decode(data))
+    return {part: found[part] for part in PARTS}
+
+
+PLAIN = read(file_of(RECORDS))
+
+
+def rejects(data: bytes) -> list[tuple[str, str]]:
+    return [(position, reason) for position, reason in read(data)["rejects"]]
+
+
+def test_the_plain_records_are_understood() -> None:
+    assert len(PLAIN["events"]) == 6
+    # Rows: the service event, and the operation that is kept though it is no call.
+    assert (len(PLAIN["rows"]), PLAIN["skipped"], PLAIN["rejects"]) == (2, 2, [])
+
+
+@pytest.mark.parametrize("name", ENVELOPES)
+def test_an_envelope_changes_nothing(name: str) -> None:
+    assert read(file_of(ENVELOPES[name](RECORDS))) == PLAIN
+
+
+PAIRS = [(outer, inner) for outer in ENVELOPES for inner in ENVELOPES]
+
+
+@pytest.mark.parametrize("pairs", [PAIRS[part::9] for part in range(rounds(1, 9))])
+def test_nor_does_an_envelope_in_an_envelope(pairs: list[tuple[str, str]]) -> None:
+    for outer, inner in pairs:
+        value = ENVELOPES[inner](RECORDS)
+        if fits(outer, value):
+            assert read(file_of(ENVELOPES[outer]([value]))) == PLAIN, f"{inner} in {outer}"
+
+
+@settings(max_examples=rounds(12, 5000), deadline=None)
+@given(
+    names=st.lists(st.sampled_from(sorted(ENVELOPES)), min_size=1, max_size=4),
+    share=st.integers(1, 8),
+)
+def test_any_chain_of_envelopes_around_some_records(names: list[str], share: int) -> None:
+    value: Any = ENVELOPES["array"](RECORDS[:share])
+    for name in names:
+        if fits(name, value):
+            value = ENVELOPES[name]([value])
+    data = file_of(value)
+    if not any(reason == TOO_MANY_LEVELS for _, reason in rejects(data)):
+        assert read(data) == read(file_of(RECORDS[:share]))
+    with pytest.MonkeyPatch.context() as monkeypatch:
+        assert shown(Decoder().decode(data)) == shown(the_long_way(data, monkeypatch))
+
+
+@pytest.mark.parametrize("name", ["EventBridge", "subscription", "SQS", "Elastic", "text in text"])
+def test_eight_levels_are_opened_and_a_ninth_is_named(name: str) -> None:
+    value: Any = call(1, tokens=(5, 1))
+    value = json.dumps(value) if name == "text in text" else value
+    for level in range(1, MAX_LEVELS + 2):
+        value = json.dumps(value) if name == "text in text" else ENVELOPES[name]([value])
+        found = read(file_of(value))
+        if level <= MAX_LEVELS:
+            assert (len(found["events"]), found["rejects"]) == (1, [])
+        else:
+            assert (found["events"], found["skipped"]) == ([], 0)
+            ((_, reason),) = found["rejects"]
+            assert reason == TOO_MANY_LEVELS
+
+
+# Compressed, archived.
+
+
+def tar_of(*files: bytes) -> bytes:
+    written = io.BytesIO()
+    with tarfile.open(fileobj=written, mode="w", format=tarfile.PAX_FORMAT) as archive:
+        for number, data in enumerate(files):
+            for name in (f"{number}.json", f"folder/._{number}.json"):
+                info = tarfile.TarInfo(name)
+                info.size, info.pax_headers = len(data), {"comment": "ü" * 300}
+                archive.addfile(info, io.BytesIO(data if name[7:8] != "." else bytes(len(data))))
+    return written.getvalue()
+
+
+def zip_of(*files: bytes, method: int = zipfile.ZIP_DEFLATED) -> bytes:
+    written = io.BytesIO()
+    with zipfile.ZipFile(written, "w", method) as archive:
+        for number, data in enumerate(files):
+            archive.writestr(f"folder/{number}.json", data)
+            archive.writestr(f"__MACOSX/folder/._{number}.json", b"\0\5\26\7")
+    return written.getvalue()
+
+
+def zstd_of(data: bytes) -> bytes:
+    if sys.version_info >= (3, 14):
+        from compression import zstd
+
+        return zstd.compress(data)
+    return pytest.importorskip("backports.zstd").compress(data)
+
+
+PACKS: dict[str, Callable[[bytes], bytes]] = {
+    "gzip": lambda data: gzip.compress(data, mtime=0),
+    "bzip2": bz2.compress,
+    "zstd": zstd_of,
+    "tar": tar_of,
+    "zip": zip_of,
+    "zip, not compressed": lambda data: zip_of(data, method=zipfile.ZIP_STORED),
+    "two members of gzip": lambda data: gzip.compress(data[:99]) + gzip.compress(data[99:]),
+    "base64": lambda data: base64.b64encode(data),
+}
+
+
+@pytest.mark.parametrize("outer", PACKS)
+@pytest.mark.parametrize("inner", PACKS)
+def test_what_is_compressed_or_packed_twice(outer: str, inner: str) -> None:
+    assert read(PACKS[outer](PACKS[inner](file_of(RECORDS)))) == PLAIN
+    assert read(PACKS[outer](file_of(ENVELOPES["EventBridge's lines"](RECORDS)))) == PLAIN
+
+
+@pytest.mark.parametrize("pack", [tar_of, zip_of])
+def test_each_member_of_an_archive_is_read(pack: Callable[..., bytes]) -> None:
+    files = [gzip.compress(file_of(record)) for record in RECORDS]
+    assert read(pack(*files)) == PLAIN
+    damaged = [files[0], b"\x1f\x8b no gzip", b"words", *files[1:]]
+    found = read(pack(*damaged))
+    assert found["events"] == PLAIN["events"]
+    assert [position for position, _ in found["rejects"]] == ["member 2", "member 3"]
+
+
+@pytest.mark.parametrize("name", sorted(PACKS.keys() - {"base64"}))
+def test_a_damaged_archive_keeps_what_came_before(name: str) -> None:
+    data = PACKS[name](file_of(RECORDS * 5))
+    for cut in (
+        data[: len(data) // 2],
+        data[: len(data) // 2] + b"\xff" * 64 + data[len(data) // 2 :],
+    ):
+        found = read(cut)
+        assert found["rejects"] or (name == "tar" and found["events"])
+        assert all(CANARY not in reason for _, reason in found["rejects"])
+
+
+def test_layers_are_counted() -> None:
+    data = file_of(RECORDS)
+    for _ in range(MAX_LEVELS):
+        data = gzip.compress(data, mtime=0)
+    assert read(data) == PLAIN
+    assert rejects(gzip.compress(data)) == [("file", TOO_MANY_PACKS)]
+
+
+def test_an_encrypted_member_is_named() -> None:
+    data = bytearray(zip_of(b"{}"))
+    for mark, at in ((b"PK\3\4", 6), (b"PK\1\2", 8)):
+        data[data.index(mark) + at] |= 1
+    assert rejects(bytes(data)) == [("member 1", "encrypted: unpack it first")]
+
+
+# Bombs.
+
+
+def test_gzip_in_gzip_expands_no_more_than_gzip(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(unzip, "_FREE_BYTES", 1 << 16)
+    data = file_of({"Records": RECORDS}) + b" " * 4_000_000
+    for _ in range(2):
+        data = gzip.compress(data)
+    for text in (data, file_of({"message": base64_of(data)})):
+        before = time.process_time()
+        found = read(text)
+        assert time.process_time() - before < 1
+        assert any("expands to more than" in reason for _, reason in found["rejects"])
+
+
+@pytest.mark.parametrize(
+    "part",
+    [
+        '{"message":"', '{"event":{"original":', '{"detail":', '{"a":1,"body":{"result":{"_raw":',
+        '[{"event":', '{"Records":[{"body":', '{"message":[{"log":1,"event":[',
+    ],
+)  # fmt: skip
+def test_what_opens_ever_more_takes_linear_time(part: str) -> None:
+    for size in (20_000, 160_000):
+        before = time.process_time()
+        chunk = Decoder().decode((part * size)[:size].encode())
+        assert chunk.rejected
+        assert time.process_time() - before < 1.5
+
+
+def test_an_envelope_with_everything_at_every_level_takes_little_time() -> None:
+    keys = ("detail", "event", "result", "message", "body", "data", "log", "value", "fields")
+    value: Any = {"x": 1}
+    for _ in range(rounds(3, 5)):
+        value = dict.fromkeys(keys, value)
+    before = time.process_time()
+    assert rejects(file_of(value)) == [("file", UNKNOWN)]
+    assert time.process_time() - before < 3
+
+
+# Damage, and what holds nothing.
+
+
+def test_a_damaged_line_costs_that_line() -> None:
+    good = [json.dumps(EVENT_BRIDGE | {"detail": call(number)}) for number in range(4)]
+    text = lines([good[0], good[1][:-40], json.dumps({"message": '{"eventID": oops'}), *good[2:]])
+    found = read(text.encode())
+    assert len(found["events"]) == 3
+    assert [position for position, _ in found["rejects"]] == ["line 2", "line 3"]
+    inner = file_of({"message": text})
+    assert len(read(inner)["events"]) == 3
+    assert [position for position, _ in rejects(inner)] == ["line 2", "line 3"]
+
+
+def test_what_holds_no_event_is_no_event_of_another_service() -> None:
+    sqs = {"messageId": "1", "body": "words", "eventSource": "aws:sqs"}
+    assert read(file_of({"Records": [sqs]}))["rejects"] == [
+        ("Records[0]", "body: not JSON (at character 0)")
+    ]
+    control = {
+        "messageType": "CONTROL_MESSAGE",
+        "logEvents": [{"message": "CWL CONTROL MESSAGE: x"}],
+    }
+    scheduled = EVENT_BRIDGE | {"detail-type": "Scheduled Event", "detail": {}}
+    check = {"events": [{"message": "Permissions are correctly set for Amazon Bedrock logs."}]}
+    found = read(lines([control, scheduled, check]).encode())
+    assert (found["skipped"], found["rejects"]) == (3, [])
+
+
+@pytest.mark.parametrize("unfit", UNFIT, ids=lambda unfit: unfit.name)
+def test_what_cannot_serve_is_named_once_with_what_to_do(unfit: Any) -> None:
+    for keys in unfit.keys:
+        value = dict.fromkeys(keys, f"secret {CANARY}")
+        forms = [file_of(value), file_of([value, value]), lines([value] * 3).encode()]
+        forms += [file_of(ENVELOPES[name]([value])) for name in ("SQS", "Elastic", "subscription")]
+        for data in forms:
+            ((_, reason),) = rejects(data)
+            assert reason == unfit.reason
+            assert ": " in reason
+
+
+@pytest.mark.parametrize(
+    "chunks",
+    [
+        [{"type": "message_start", "message": {"usage": {"input_tokens": 1000}}}, {"type": "message_stop"}],
+        [{"messageStart": {"role": "assistant"}}, {"contentBlockDelta": {"delta": {"text": CANARY}}}],
+        [{"role": "user", "content": json.dumps(call(1))}],
+        {"system": "x", "messages": [{"role": "user", "content": "y" * 1_100_000}]},
+        {"images": ["eyJ" * 400_000]},
+    ],
+)  # fmt: skip
+def test_a_body_without_its_record_gives_one_message_and_no_call(chunks: list[Any]) -> None:
+    found = read(file_of(chunks))
+    assert (found["events"], found["skipped"]) == ([], 0)
+    ((position, reason),) = found["rejects"]
+    assert position in ("file", "[0]")
+    assert reason.startswith("the body of a call")
+
+
+def test_an_envelope_is_opened_whatever_else_is_in_it() -> None:
+    extra = {"choices": [], "completion": "x", "blocks": 1, "type": "log", "spend": 0}
+    for name in ("EventBridge's lines", "Elastic, flattened"):
+        wrapped = [json.loads(line) | extra for line in ENVELOPES[name](RECORDS).splitlines()]
+        assert read(lines(wrapped).encode()) == PLAIN
+
+
+def test_no_body_leaves_its_record() -> None:
+    body = {"messages": [{"role": "user", "content": json.dumps({"detail": call(7)}) + CANARY}]}
+    record = logged(1)
+    record["input"]["inputBodyJson"] = record["output"]["outputBodyJson"] = body
+    odd = record | {"timestamp": CANARY}
+    for name, envelope in ENVELOPES.items():
+        found = read(file_of(envelope([record, odd])))
+        assert len(found["events"]) == 1, name
+        assert CANARY not in repr(found)
+
+
+# Other names.
+
+
+def snake(name: str) -> str:
+    words = name.replace("ID", "Id").replace("ARN", "arn").replace("IPA", "IpA")
+    return "".join(f"_{letter.lower()}" if letter.isupper() else letter for letter in words)
+
+
+def renamed(value: Any, rename: Callable[[str], str]) -> Any:
+    if isinstance(value, dict):
+        return {rename(key): renamed(inner, rename) for key, inner in value.items()}
+    return [renamed(item, rename) for item in value] if isinstance(value, list) else value
+
+
+def texts(record: dict[str, Any]) -> dict[str, Any]:
+    return {k: json.dumps(v) if isinstance(v, (dict, list)) else v for k, v in record.items()}
+
+
+def flat(value: Any, before: str = "") -> dict[str, Any]:
+    if not isinstance(value, dict):
+        return {before: value}
+    fields: dict[str, Any] = {}
+    for key, inner in value.items():
+        fields |= flat(inner, f"{before}.{key}" if before else key)
+    return fields
+
+
+def athena_row(value: Any) -> Any:
+    if not isinstance(value, dict):
+        return value
+    return (
+        "{" + ", ".join(f"{key.lower()}={athena_row(inner)}" for key, inner in value.items()) + "}"
+    )
+
+
+def in_columns(records: list[dict[str, Any]]) -> bytes:
+    written = io.StringIO()
+    rows = csv.DictWriter(written, list(dict.fromkeys(key for one in records for key in one)))
+    rows.writeheader()
+    rows.writerows(records)
+    return written.getvalue().encode()
+
+
+def ocsf(event: dict[str, Any]) -> dict[str, Any]:
+    identity = event["userIdentity"]
+    session = identity.get("sessionContext", {}).get("sessionIssuer", {})
+    return {
+        "class_uid": 6003,
+        "class_name": "API Activity",
+        "time": 1793614500000,
+        "metadata": {
+            "uid": event["eventID"],
+            "product": {"version": "1.11"},
+            "event_code": "AwsApiCall",
+        },
+        "api": {
+            "operation": event["eventName"],
+            "service": {"name": event["eventSource"]},
+            "request": {
+                "uid": event.get("requestID"),
+                "data": json.dumps(event.get("requestParameters")),
+            },
+            "response": {"error": event.get("errorCode")},
+        },
+        "actor": {
+            "user": {
+                "type": identity["type"],
+                "uid": identity["arn"],
+                "uid_alt": identity.get("principalId"),
+                "name": identity.get("userName"),
+                "account": {"uid": identity["accountId"]},
+            },
+            "session": {"issuer": session.get("arn")},
+        },
+        "cloud": {"region": event["awsRegion"], "account": {"uid": ACCOUNT}},
+        "http_request": {"user_agent": event["userAgent"]},
+        "unmapped": {
+            f"additionalEventData.{key}": str(value)
+            for key, value in event.get("additionalEventData", {}).items()
+        }
+        | {"eventType": "AwsApiCall", "eventCategory": "Management"},
+    }
+
+
+EVENTS = [
+    record for record in RECORDS if "eventID" in record and "serviceEventDetails" not in record
+]
+LOGS = [record for record in RECORDS if "schemaType" in record]
+TABLES: dict[str, Callable[[dict[str, Any]], dict[str, Any]]] = {
+    "lower case": lambda event: renamed(event, str.lower),
+    "upper case": lambda event: {key.upper(): value for key, value in event.items()},
+    "snake case": lambda event: renamed(event, snake),
+    "nested texts": texts,
+    "lower case, nested texts": lambda event: renamed(texts(event), str.lower),
+    "flattened": flat,
+    "flattened, all text": lambda event: {key: str(value) for key, value in flat(event).items()},
+    "a time without a zone": lambda e: e | {"eventTime": "2026-11-02 10:15:00.000000000"},
+    "a time with a blank": lambda e: e | {"eventTime": "2026-11-02 10:15:00.000 UTC"},
+    "a time in milliseconds": lambda e: e | {"eventTime": 1793614500000},
+    "Athena's rows": lambda e: {
+        key.lower(): athena_row(v)
+        if key == "userIdentity"
+        else json.dumps(v)
+        if isinstance(v, dict)
+        else v
+        for key, v in e.items()
+    },
+    "OCSF": ocsf,
+}
+
+
+@pytest.mark.parametrize("name", TABLES)
+def test_events_under_other_names(name: str) -> None:
+    wanted, table = read(file_of(EVENTS)), [TABLES[name](event) for event in EVENTS]
+    for data in (
+        file_of(table),
+        lines(table).encode(),
+        file_of({"Records": table}),
+        file_of(ENVELOPES["SQS"](table)),
+    ):
+        assert read(data) == wanted
+    if name not in ("OCSF", "upper case"):
+        assert read(in_columns([texts(row) for row in table])) == wanted
+
+
+def test_rows_of_fields_and_values() -> None:
+    wanted = read(file_of(EVENTS))
+    rows = [[{key: value} for key, value in texts(event).items()] for event in EVENTS]
+    assert read(file_of({"QueryStatus": "FINISHED", "QueryResultRows": rows})) == wanted
+    fields = [[{"field": k, "value": str(v)} for k, v in flat(event).items()] for event in EVENTS]
+    assert read(file_of({"results": fields, "status": "Complete"})) == wanted
+    names = list(dict.fromkeys(key for event in EVENTS for key in event))
+    cells = [[texts(event).get(name) for name in names] for event in EVENTS]
+    head = [{"VarCharValue": name.lower()} for name in names]
+    data = [{"Data": [{"VarCharValue": cell} if cell else {} for cell in row]} for row in cells]
+    assert read(file_of({"ResultSet": {"Rows": [{"Data": head}, *data]}})) == wanted
+    types = {"rowType": [{"name": name.upper()} for name in names]}
+    assert read(file_of({"resultSetMetaData": types, "data": cells})) == wanted
+
+
+@pytest.mark.parametrize(
+    "table",
+    [texts, lambda log: renamed(log, str.lower), lambda log: renamed(log, snake), lambda log: log | {"input": json.dumps(log["input"])}],
+)  # fmt: skip
+def test_logs_under_other_names(table: Callable[[dict[str, Any]], dict[str, Any]]) -> None:
+    data = [table(log | {"requestMetadata": {"Team_Name": "x"}}) for log in LOGS]
+    if "requestmetadata" in data[0] or "request_metadata" in data[0]:
+        key = "requestmetadata" if "requestmetadata" in data[0] else "request_metadata"
+        data = [one | {key: {"Team_Name": "x"}} for one in data]
+    wanted = read(file_of([log | {"requestMetadata": {"Team_Name": "x"}} for log in LOGS]))
+    assert read(file_of(data)) == wanted
+    assert read(lines(data).encode()) == wanted
+
+
+def test_an_event_may_have_anything_under_other_names() -> None:
+    for path in some(nodes(renamed(EVENTS[3], snake)), 12):
+        for value in (None, 7, "x", [], {}, "{", "{a=1", [1, {"b": 2}], {"\ud800": 1}):
+            event = renamed(json.loads(json.dumps(EVENTS[3])), snake)
+            part = event
+            for key in path[:-1]:
+                part = part[key]
+            part[path[-1]] = value
+            for position, reason in rejects(file_of([event])):
+                assert "cannot be understood" not in reason, (path, value, position)
+
+
+def test_rows_of_parquet() -> None:
+    parquet = pytest.importorskip("pyarrow.parquet")
+    import pyarrow
+
+    wanted = read(file_of(EVENTS))
+    for table in (
+        EVENTS,
+        [TABLES["snake case"](texts(event)) for event in EVENTS],
+        list(map(ocsf, EVENTS)),
+    ):
+        written = io.BytesIO()
+        parquet.write_table(pyarrow.Table.from_pylist(table), written, compression="zstd")
+        assert read(written.getvalue()) == wanted
+        assert read(gzip.compress(written.getvalue())) == wanted
+    assert rejects(written.getvalue()[:200]) == [
+        ("file", "the Parquet data is damaged or truncated")
+    ]
+    bill = io.BytesIO()
+    parquet.write_table(pyarrow.table({"line_item_usage_type": ["x"]}), bill)
+    ((_, reason),) = rejects(bill.getvalue())
+    assert reason.startswith("a row of a cost and usage report (CUR): ")
+
+
+def test_without_a_reader_of_parquet_the_message_says_how_to_get_one(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    for module in ("pyarrow", "pyarrow.parquet", "duckdb"):
+        monkeypatch.setitem(sys.modules, module, None)
+    assert rejects(b"PAR1" + bytes(40) + b"PAR1") == [
+        ("file", 'Parquet: to read it, pip install "bedrock-usage[parquet]"')
+    ]
+
+
+def test_inspect_says_what_was_opened(tmp_path: Path) -> None:
+    value = ENVELOPES["SQS"]([ENVELOPES["get-query-results"]([call(1)])])
+    (tmp_path / "file").write_bytes(gzip.compress(file_of(value)))
+    words = ["inspect", str(tmp_path / "file"), "--db", str(tmp_path / "w.db")]
+    told = "gzip, then body, then row of fields and values, then @message of CloudWatch Logs"
+    assert (
+        f"Unwrapped from {told}" in CliRunner().invoke(main, words, env={"COLUMNS": "200"}).output
+    )
+    found = json.loads(CliRunner().invoke(main, [*words, "--format", "json"]).output)
+    assert found["events"][0]["unwrapped_from"] == told.split(", then ")
+
+
+def test_what_people_save_of_the_console() -> None:
+    header = "Event name,Event time,User name,Event source,Resource type,Resource name"
+    ((_, reason),) = rejects(f"{header}\nConverse,x,alice,bedrock.amazonaws.com,,\n".encode())
+    assert reason.startswith("the table of the event history in CSV: ")
+    assert HAIKU

@@ -1,0 +1,262 @@
+"""What deliveries wrap around records: each envelope as a function from records to what people have.
+
+An envelope takes values (records, or other envelopes) and returns a JSON value or a text.
+"""
+
+from __future__ import annotations
+
+import base64
+import csv
+import gzip
+import io
+import json
+from collections.abc import Callable
+from typing import Any
+
+Envelope = Callable[[list[Any]], Any]
+
+
+def text_of(value: Any) -> str:
+    """Return a value as the text that a field or a file holds."""
+    return value if isinstance(value, str) else json.dumps(value)
+
+
+def file_of(value: Any) -> bytes:
+    return text_of(value).encode()
+
+
+def base64_of(data: bytes) -> str:
+    return base64.b64encode(data).decode()
+
+
+def lines(values: list[Any], before: str = "", after: str = "") -> str:
+    return "".join(f"{before}{text_of(value).strip()}{after}\n" for value in values)
+
+
+def subscription(values: list[Any]) -> dict[str, Any]:
+    events = [{"id": str(n), "timestamp": 1, "message": text_of(v)} for n, v in enumerate(values)]
+    return {
+        "messageType": "DATA_MESSAGE",
+        "owner": "111122223333",
+        "logGroup": "/aws/bedrock/invocations",
+        "logStream": "aws/bedrock/modelinvocations",
+        "subscriptionFilters": ["all"],
+        "logEvents": events,
+    }
+
+
+def packed(values: list[Any]) -> str:
+    return base64_of(gzip.compress(file_of(subscription(values)), mtime=0))
+
+
+def sns(value: Any) -> dict[str, Any]:
+    return {"Type": "Notification", "MessageId": "m", "TopicArn": "arn", "Message": text_of(value)}
+
+
+def insights_row(value: Any) -> list[dict[str, str]]:
+    fields = {"@timestamp": "2026-11-02 10:15:00.000", "@message": text_of(value), "@ptr": "Cp"}
+    return [{"field": name, "value": written} for name, written in fields.items()]
+
+
+def column(name: str, values: list[Any]) -> str:
+    written = io.StringIO()
+    rows = csv.writer(written, quoting=csv.QUOTE_ALL)
+    rows.writerow(["@timestamp", name])
+    rows.writerows(["2026-11-02 10:15:00.000", text_of(value)] for value in values)
+    return written.getvalue()
+
+
+def each(wrap: Callable[[Any], Any]) -> Envelope:
+    """Return the array of envelopes of one value each."""
+    return lambda values: [wrap(value) for value in values]
+
+
+def records(wrap: Callable[[Any], dict[str, Any]]) -> Envelope:
+    """Return what a Lambda function gets."""
+    return lambda values: {"Records": [wrap(value) for value in values]}
+
+
+def hits(values: list[Any]) -> dict[str, Any]:
+    found = [{"_index": "logs", "_id": str(n), "_source": v} for n, v in enumerate(values)]
+    total = {"value": len(found), "relation": "eq"}
+    return {"took": 1, "timed_out": False, "hits": {"total": total, "hits": found}}
+
+
+def open_telemetry(values: list[Any]) -> dict[str, Any]:
+    logged = [{"timeUnixNano": "1", "body": {"stringValue": text_of(value)}} for value in values]
+    return {"resourceLogs": [{"resource": {}, "scopeLogs": [{"logRecords": logged}]}]}
+
+
+def loki(values: list[Any]) -> dict[str, Any]:
+    stream = {
+        "stream": {"job": "x"},
+        "values": [["1789380307000000000", text_of(v)] for v in values],
+    }
+    return {"status": "success", "data": {"resultType": "streams", "result": [stream]}}
+
+
+EVENT_BRIDGE = {
+    "version": "0",
+    "id": "1",
+    "detail-type": "AWS API Call via CloudTrail",
+    "source": "aws.bedrock",
+    "account": "111122223333",
+    "time": "2026-11-02T10:15:00Z",
+    "resources": [],
+}
+
+ENVELOPES: dict[str, Envelope] = {
+    "array": list,
+    "array of texts": each(text_of),
+    "text in text": each(lambda value: text_of(json.dumps(text_of(value)))),
+    "EventBridge": each(lambda value: EVENT_BRIDGE | {"detail": value}),
+    "EventBridge's lines": lambda values: lines([EVENT_BRIDGE | {"detail": v} for v in values]),
+    "subscription": subscription,
+    "awslogs.data": lambda values: {"awslogs": {"data": packed(values)}},
+    "filter-log-events": lambda values: {
+        "events": [
+            {"logStreamName": "s", "timestamp": 1, "message": text_of(v), "eventId": "1"}
+            for v in values
+        ],
+        "searchedLogStreams": [],
+    },
+    "lookup-events": lambda values: {
+        "Events": [
+            {"EventId": "e", "EventName": "n", "EventSource": "s", "CloudTrailEvent": text_of(v)}
+            for v in values
+        ]
+    },
+    "get-query-results": lambda values: {
+        "results": [insights_row(value) for value in values],
+        "statistics": {"recordsMatched": 1.0},
+        "status": "Complete",
+    },
+    "Insights in CSV": lambda values: column("@message", values),
+    "Splunk in CSV": lambda values: column("_raw", values),
+    "export task": lambda values: lines(values, "2026-11-02T10:15:00.000Z "),
+    "logs tail": lambda values: lines(values, "2026-11-02T10:15:00.123000+00:00 aws/bedrock/x "),
+    "coloured": lambda values: lines(
+        values, "\x1b[32m2026-11-02T10:15:00+00:00\x1b[0m \x1b[36ms\x1b[0m "
+    ),
+    "text output": lambda values: lines(
+        values, "EVENTS\t1\t1789380307000\tstream\t", "\t1789380307"
+    ),
+    "syslog": lambda values: lines(values, "<134>1 2026-11-02T10:15:00Z host app - - - "),
+    "old syslog": lambda values: lines(values, "Nov  2 10:15:00 host app[1]: "),
+    "container's log": lambda values: lines(values, "2026-11-02T10:15:00.123456789Z stdout F "),
+    "indented after a time": lambda values: "".join(
+        f"2026-11-02T10:15:00 s {json.dumps(v, indent=2)}\n" for v in values
+    ),
+    "lines of texts": lambda values: lines([json.dumps(text_of(value)) for value in values]),
+    "lines of base64": lambda values: lines([base64_of(file_of(value)) for value in values]),
+    "base64 in lines": lambda values: base64.encodebytes(file_of(values)).decode(),
+    "SQS": records(
+        lambda value: {
+            "messageId": "1",
+            "body": text_of(value),
+            "eventSource": "aws:sqs",
+            "awsRegion": "us-east-1",
+        }
+    ),
+    "SQS received": lambda values: {
+        "Messages": [{"MessageId": "1", "ReceiptHandle": "h", "Body": text_of(v)} for v in values]
+    },
+    "SNS": records(
+        lambda value: {"EventSource": "aws:sns", "EventVersion": "1.0", "Sns": sns(value)}
+    ),
+    "SNS in SQS": records(
+        lambda value: {"body": json.dumps(sns(value)), "eventSource": "aws:sqs", "messageId": "1"}
+    ),
+    "Kinesis": records(
+        lambda value: {
+            "kinesis": {"partitionKey": "p", "data": base64_of(file_of(value))},
+            "eventSource": "aws:kinesis",
+            "eventVersion": "1.0",
+            "eventID": "shardId-000000000006:1",
+            "eventName": "aws:kinesis:record",
+            "awsRegion": "us-east-1",
+        }
+    ),
+    "subscription in Kinesis": records(
+        lambda value: {"kinesis": {"data": packed([value])}, "eventSource": "aws:kinesis"}
+    ),
+    "get-records": lambda values: {
+        "Records": [{"SequenceNumber": "1", "Data": base64_of(file_of(v))} for v in values],
+        "NextShardIterator": "x",
+    },
+    "Firehose": lambda values: {
+        "invocationId": "i",
+        "deliveryStreamArn": "arn",
+        "records": [{"recordId": str(n), "data": packed([v])} for n, v in enumerate(values)],
+    },
+    "Splunk HEC": lambda values: "".join(
+        json.dumps({"time": 1, "host": "h", "sourcetype": "aws:cloudtrail", "event": v})
+        for v in values
+    ),
+    "Splunk export": lambda values: lines(
+        [
+            {"preview": False, "offset": 1, "result": {"_raw": text_of(v), "host": "h"}}
+            for v in values
+        ]
+    ),
+    "Splunk results": lambda values: {
+        "preview": False,
+        "fields": [{"name": "_raw"}],
+        "results": [
+            {"_raw": text_of(v), "eventName": "Converse", "eventSource": "x"} for v in values
+        ],
+    },
+    "Elastic": hits,
+    "Elastic, original": lambda values: hits(
+        [
+            {
+                "@timestamp": "t",
+                "event": {"action": "x", "original": text_of(v)},
+                "message": "words",
+            }
+            for v in values
+        ]
+    ),
+    "Elastic, flattened": lambda values: lines(
+        [{"_source": {"event.original": text_of(v), "tags": ["x"]}} for v in values]
+    ),
+    "Logstash": lambda values: lines(
+        [{"@timestamp": "t", "@version": "1", "message": text_of(v), "event": {}} for v in values]
+    ),
+    "Fluent Bit": lambda values: lines(
+        [{"log": text_of(v) + "\n", "stream": "stdout"} for v in values]
+    ),
+    "Fluentd": each(lambda value: ["tag", 1789380307.5, {"message": text_of(value)}]),
+    "Loki": loki,
+    "Datadog": lambda values: {
+        "data": [
+            {"id": "a", "type": "log", "attributes": {"message": text_of(v), "tags": []}}
+            for v in values
+        ],
+        "meta": {"page": {}},
+    },
+    "OpenTelemetry": open_telemetry,
+    "columns and rows": lambda values: {
+        "columns": [{"name": "time"}, {"name": "MESSAGE"}],
+        "rows": [["t", text_of(v)] for v in values],
+    },
+    "Snowflake's variant": lambda values: lines([{"RECORD_CONTENT": v} for v in values]),
+    "Lambda's destination": each(
+        lambda value: {"version": "1.0", "requestContext": {}, "requestPayload": value}
+    ),
+}
+
+# Each value is a document on one line, or indented.
+ONE_LINE = frozenset({"text output", "indented after a time"})
+AFTER_A_TIME = frozenset(
+    {"export task", "logs tail", "coloured", "syslog", "old syslog", "container's log"}
+)
+
+
+def fits(name: str, value: Any) -> bool:
+    """Return whether an envelope can hold a value: some hold no text of several lines."""
+    if not isinstance(value, str):
+        return True
+    if name in ONE_LINE:
+        return False
+    return name not in AFTER_A_TIME or "\n" not in value.strip() or value.startswith("{")
