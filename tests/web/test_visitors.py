@@ -30,6 +30,7 @@ SAFE = (
     "freshness",
     "hours_of_day",
     "latest_calls",
+    "metadata",
     "usage",
 )
 
