@@ -73,6 +73,7 @@ def test_a_refused_file_stays_so_until_it_is_accepted_or_changes(
     os.utime(file, (1, 1))
     changed = load_again(file)
     assert (changed.is_complete, changed.files_refused) == (False, 1)
+    assert load_again(file).files_still_refused == 1
     write_log(file, [call(1)])
     assert load_again(file).is_complete
     assert query(tmp_path / "w.db", "select * from rejected_files") == []
