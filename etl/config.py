@@ -462,6 +462,27 @@ class Prices(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
             raise ValueError(f"sync: {self.sync!r} is not one of {', '.join(PRICE_SYNCS)}")
 
 
+class Metadata(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """The keys of the request metadata by whose values usage is shown.
+
+    ``max_values``: so many values of a key are named, the others are one row.
+    """
+
+    keys: tuple[str, ...] = ()
+    max_values: int = 100
+
+    def __post_init__(self) -> None:
+        if not all(key.strip() for key in self.keys):
+            raise ValueError("keys: a key is empty")
+        _check_unique("keys", self.keys)
+        if not 1 <= self.max_values <= _MOST_VALUES:
+            raise ValueError(f"max_values must be between 1 and {_MOST_VALUES:,}")
+
+
+# More rows are no report.
+_MOST_VALUES = 10_000
+
+
 class Config(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """The whole file.
 
@@ -473,6 +494,7 @@ class Config(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     application_tag: KeyNames = APPLICATION_KEY
     application_metadata_key: KeyNames = APPLICATION_KEY
     source_addresses: AddressDetail = DEFAULT_DETAIL
+    metadata: Metadata = Metadata()
     sync: Sync = Sync()
     accounts: Accounts = Accounts()
     sources: Sources = Sources()

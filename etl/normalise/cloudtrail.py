@@ -25,7 +25,14 @@ from etl.normalise.identity import Identity, parse_identity
 from etl.normalise.operations import Role, calls, find_operation
 from etl.normalise.plain_forms import plain_event
 from etl.normalise.profiles import read_tags
-from etl.normalise.rows import Event, OtherOperation, ServiceTokens, StartedJob, Tokens
+from etl.normalise.rows import (
+    Event,
+    OtherOperation,
+    ServiceTokens,
+    SkippedOperation,
+    StartedJob,
+    Tokens,
+)
 from etl.normalise.token_kinds import INPUT_KINDS, KINDS, counts_of
 from etl.normalise.token_sources import SERVICE_TOKENS, bit_of, if_mixed
 
@@ -67,12 +74,13 @@ class Parsed(NamedTuple):
     What is neither is skipped (None), or kept as an operation that is no call.
 
     ``complaints`` name the fields that could not be read; the call is kept without them. ``job``:
-    what the call started.
+    what the call started. ``skipped``: the operation of Bedrock that is skipped.
     """
 
     row: Event | ServiceTokens | OtherOperation | None
     complaints: tuple[str, ...] = ()
     job: StartedJob | None = None
+    skipped: SkippedOperation | None = None
 
 
 SKIPPED = Parsed(None)
@@ -156,8 +164,10 @@ def parse_event(
     if not isinstance(record, dict):
         raise RejectError(f"not an object but {_json_type(record)}")
     kind = classify(record)
-    if kind in (EventKind.OTHER_OPERATION, EventKind.OTHER_SERVICE):
+    if kind is EventKind.OTHER_SERVICE:
         return SKIPPED
+    if kind is EventKind.OTHER_OPERATION:
+        return Parsed(None, skipped=_skipped_operation(record))
     event_id = text(record.get("eventID"))
     if event_id is None:
         raise RejectError("no eventID")
@@ -175,6 +185,27 @@ def parse_event(
         return Parsed(tokens, tuple(complaints))
     event = _parse_call(record, event_id, utc, metadata_key, addresses, complaints.append)
     return Parsed(event, tuple(complaints), _job(record, event))
+
+
+def _skipped_operation(record: Mapping[str, Any]) -> SkippedOperation | None:
+    """Return an operation that is only counted; None if the event lacks what that takes."""
+    event_id, name = text(record.get("eventID")), text(record.get("eventName"))
+    if event_id is None or name is None:
+        return None
+    try:
+        utc = utc_time(record.get("eventTime"), "eventTime", is_utc=True)
+    except RejectError:
+        return None
+    owner = text(record.get("recipientAccountId"))
+    caller = text(mapping(record.get("userIdentity")).get("accountId"))
+    return SkippedOperation(
+        event_time=utc,
+        event_id=event_id,
+        account_id=owner or caller or "unknown",
+        region=text(record.get("awsRegion")) or "unknown",
+        event_source=record["eventSource"].strip(),
+        event_name=name,
+    )
 
 
 def _other_operation(

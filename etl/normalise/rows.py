@@ -154,6 +154,20 @@ class OtherOperation(NamedTuple):
     project_tags: str | None = None
 
 
+class SkippedOperation(NamedTuple):
+    """An event of Bedrock that is neither a call nor kept: only that it was there.
+
+    Key: ``event_time``, ``event_id``.
+    """
+
+    event_time: str
+    event_id: str
+    account_id: str
+    region: str
+    event_source: str
+    event_name: str
+
+
 class StartedJob(NamedTuple):
     """A job that a call started. No event reports its tokens. Key: the call's.
 

@@ -1520,3 +1520,47 @@ def m029_add_callers(db: Database) -> None:
             ) strict, without rowid;
         """,
         )
+
+
+@migrations()
+# The index of calls with metadata.
+@takes(seconds=2, megabytes=30)
+def m031_add_refusals(db: Database) -> None:
+    """Files that stay refused until they change or are accepted; operations that are skipped; the
+    keys of the request metadata by which usage is shown.
+
+    What was refused before is not marked: an older reader read it, so it is read again.
+    """
+    _execute(
+        db,
+        """
+        -- is_refused: nothing of the file could be read, or not all of it because it is damaged.
+        -- accepted_on: the day since which nobody wants to hear of its rejects, NULL = not so. Both
+        -- are for this etag.
+        alter table log_files add column is_refused integer not null default 0;
+        alter table log_files add column accepted_on text;
+
+        create index log_files_refused on log_files (folder_key) where is_refused = 1;
+        create index log_files_accepted on log_files (folder_key) where accepted_on is not null;
+
+        -- Events of Bedrock that are neither calls nor kept, so that each is counted once.
+        create table skipped_operations (
+            event_time text not null,
+            event_id any not null,
+            account_key integer not null references accounts (account_key),
+            region_key integer not null references regions (region_key),
+            operation_key integer not null references operations (operation_key),
+            primary key (event_time, event_id)
+        ) strict, without rowid;
+
+        -- The keys of the request metadata that the configuration names: usage is shown by their
+        -- values, of which max_values are named.
+        create table metadata_keys (
+            metadata_key text primary key,
+            max_values integer not null check (max_values >= 1)
+        ) strict, without rowid;
+
+        create index events_by_metadata on events (request_metadata_key)
+            where request_metadata_key is not null;
+    """,
+    )

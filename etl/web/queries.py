@@ -16,6 +16,7 @@ TOP = "top"
 
 _PARAMETERS = {
     "usage": (*DIMENSIONS, TOP, *FILTERS),
+    "metadata": ("metadata_key", *FILTERS),
     "choices": ("since", "until"),
     "freshness": (),
     "capacity": ("since", "until", "regions", "models"),

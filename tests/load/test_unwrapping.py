@@ -8,6 +8,7 @@ import csv
 import gzip
 import io
 import json
+import lzma
 import sys
 import tarfile
 import time
@@ -143,6 +144,7 @@ def zstd_of(data: bytes) -> bytes:
 PACKS: dict[str, Callable[[bytes], bytes]] = {
     "gzip": lambda data: gzip.compress(data, mtime=0),
     "bzip2": bz2.compress,
+    "xz": lzma.compress,
     "zstd": zstd_of,
     "tar": tar_of,
     "zip": zip_of,
@@ -420,6 +422,15 @@ TABLES: dict[str, Callable[[dict[str, Any]], dict[str, Any]]] = {
         else v
         for key, v in e.items()
     },
+    "Sentinel": lambda e: (
+        {
+            f"{'Aws' if key in ('eventID', 'requestID') else ''}{key[0].upper()}{key[1:]}": value
+            for key, value in texts(e).items()
+            if key not in ("userIdentity", "eventTime")
+        }
+        | {"TimeGenerated": e["eventTime"]}
+        | {f"UserIdentity{key[0].upper()}{key[1:]}": v for key, v in e["userIdentity"].items()}
+    ),
     "OCSF": ocsf,
 }
 
@@ -465,6 +476,18 @@ def test_logs_under_other_names(table: Callable[[dict[str, Any]], dict[str, Any]
     wanted = read(file_of([log | {"requestMetadata": {"Team_Name": "x"}} for log in LOGS]))
     assert read(file_of(data)) == wanted
     assert read(lines(data).encode()) == wanted
+
+
+@pytest.mark.parametrize("between", [".", "_"])
+def test_logs_with_flattened_fields(between: str) -> None:
+    for log in LOGS:
+        fields = {k.replace(".", between): str(v) for k, v in flat(log).items()}
+        wanted = read(file_of([log]))
+        assert read(file_of([fields])) == wanted
+        assert read(in_columns([fields])) == wanted
+        chosen = {key: value for key, value in fields.items() if not key.startswith("schema")}
+        row = [{"field": key, "value": value} for key, value in chosen.items()]
+        assert read(file_of({"results": [row]})) == wanted
 
 
 def test_an_event_may_have_anything_under_other_names() -> None:

@@ -107,7 +107,7 @@ def parameters_of(db: Database) -> dict[str, Any]:
     ((stored,),) = rows(db, "select event_id from events")
     filters = (*FILTERS, *DIMENSIONS, TOP, "_visitor_applications")
     return {
-        **dict.fromkeys((*filters, "token_kind")),
+        **dict.fromkeys((*filters, "token_kind", "metadata_key")),
         **dict.fromkeys(DIMENSIONS, True),
         **{"event_time": time, "event_id": key, "event_key": stored, "number": 1},
         **{"first": time, "last": time, "request_ids": json.dumps([request])},
@@ -136,7 +136,7 @@ def write(db: Database, folder: Path, event: str, maker: dict[str, Any]) -> None
     load(db, *files)
 
 
-OTHERS = ("int_other_operations", "operations_not_known", "security_events")
+OTHERS = (*("int_other_operations", "operations_not_known", "other_operations", "security_events"),)
 
 
 def test_every_view_names_an_event_as_calls_does(

@@ -32,6 +32,7 @@ SAFE = (
     "guardrails",
     "hours_of_day",
     "latest_calls",
+    "metadata",
     "usage",
 )
 

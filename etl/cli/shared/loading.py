@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -21,8 +22,10 @@ from etl.sources.stores import LocalStore, Store, StoredFile
 from etl.warehouse.write.attribution import apply_application_tag, apply_config
 from etl.warehouse.write.batch import Reject
 from etl.warehouse.write.discounts import apply_discounts
+from etl.warehouse.write.metadata_keys import apply_metadata_keys
 
 MESSAGES_SHOWN = 20
+_NAMES = 5
 
 
 def apply_configuration(warehouse: Database, config: Config, file: Path | None) -> None:
@@ -32,6 +35,7 @@ def apply_configuration(warehouse: Database, config: Config, file: Path | None) 
     """
     if file is None:
         return
+    apply_metadata_keys(warehouse, config.metadata.keys, config.metadata.max_values)
     changed = apply_rules(warehouse, config)
     if changed:
         click.echo(f"{count(changed, 'call')} reattributed: the rules changed", err=True)
@@ -60,6 +64,7 @@ def load_with_progress(
     *,
     reread: bool = False,
     remember: bool = True,
+    accept_on: str | None = None,
     workers: Workers | None = None,
     store_of: Callable[[str], Store] = lambda path: LocalStore(),
     check: Callable[[], None] = lambda: None,
@@ -80,6 +85,7 @@ def load_with_progress(
             store_of=store_of,
             reread=reread,
             remember=remember,
+            accept_on=accept_on,
             workers=workers,
             on_reject=report,
             check=check,
@@ -126,6 +132,13 @@ def _display() -> Iterator[_LoadDisplay]:
         )
 
 
+def _names(operations: Counter[str]) -> str:
+    """Return operations with how many new events each has, the most frequent first."""
+    named = sorted(operations.items(), key=lambda one: (-one[1], one[0]))
+    more = f" and {len(named) - _NAMES:,} more" if len(named) > _NAMES else ""
+    return harmless(", ".join(f"{number:,} {name}" for name, number in named[:_NAMES]) + more)
+
+
 def summary(result: LoadResult) -> str:
     """Return the result of a load as lines of text."""
     written = result.written
@@ -157,6 +170,18 @@ def summary(result: LoadResult) -> str:
         f"Rejected          {result.rejected:,}"
         + (" (see table rejects for where and why)" if result.rejected else ""),
     ]
+    if result.files_refused:
+        lines.append(
+            f"Refused           {count(result.files_refused, 'file')}: every load says so until"
+            " they change, or `bedrock-usage load --accept PATH`"
+        )
+    if result.files_accepted:
+        lines.append(
+            f"Accepted          {count(result.files_accepted, 'file')}: reported again only after a"
+            " change"
+        )
+    if written.operations:
+        lines.insert(5, f"Other operations  {_names(written.operations)} (of Bedrock, no calls)")
     if written.calls_logged:
         lines.insert(3, f"Invocation logs   {written.calls_logged:,} matched known calls")
     if written.calls_too_old:

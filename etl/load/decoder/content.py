@@ -38,6 +38,7 @@ from etl.normalise.rows import (
     MetricValue,
     OtherOperation,
     ServiceTokens,
+    SkippedOperation,
     StartedJob,
 )
 from etl.sources.envelopes import EVENT, LOGGED_CALL, is_textbook
@@ -46,6 +47,7 @@ from etl.sources.split import (
     HeavyError,
     Raw,
     Unreadable,
+    is_rest_lost,
     json_problem,
     limit_of,
     load_value,
@@ -68,7 +70,15 @@ _SMALL_BYTES = 60
 HEAVY_BYTES = 1 << 20
 
 # It includes an event only if that is a correction.
-OtherRow = Event | StartedJob | ServiceTokens | OtherOperation | MetricValue | InferenceProfile
+OtherRow = (
+    Event
+    | StartedJob
+    | ServiceTokens
+    | OtherOperation
+    | SkippedOperation
+    | MetricValue
+    | InferenceProfile
+)
 
 
 @dataclass
@@ -78,7 +88,8 @@ class Decoded:
     ``rejects``: (position, reason). ``rejected``: how many there are, not all of which are kept.
     ``first_shape``: lower numbers of the same process are no longer used; None for no change. A
     large file comes in several of these: ``is_first``, ``is_last``. ``is_read``: the file need not
-    be read again.
+    be read again. ``is_refused``, with the last: nothing of the file could be read, or not all of
+    it because it is damaged.
     """
 
     calls: list[PackedCall] = field(default_factory=list)
@@ -93,6 +104,7 @@ class Decoded:
     is_first: bool = True
     is_last: bool = True
     is_read: bool = True
+    is_refused: bool = False
 
 
 @dataclass(frozen=True)
@@ -125,6 +137,7 @@ class Decoder:
                 getattr(whole, part).extend(getattr(chunk, part))
             for part in ("events_read", "events_skipped", "metrics_skipped", "rejected"):
                 setattr(whole, part, getattr(whole, part) + getattr(chunk, part))
+            whole.is_refused = chunk.is_refused
         return whole
 
     def decode_small(self, data: bytes) -> Decoded | None:
@@ -177,6 +190,7 @@ class _Reader:
         self._keys, self._shapes, self._trail = keys, shapes, trail
         self._decoded = Decoded()
         self._kept = self._left_out = 0
+        self._has_any = self._is_damaged = False
 
     @property
     def is_full(self) -> bool:
@@ -187,6 +201,11 @@ class _Reader:
     def take(self, *, is_last: bool = False) -> Decoded:
         """Return the current rows, and start again."""
         decoded, self._decoded = self._decoded, Decoded()
+        skipped = decoded.events_skipped + decoded.metrics_skipped
+        self._has_any = self._has_any or bool(decoded.calls or decoded.rows or skipped)
+        if is_last:
+            has_rejects = bool(self._kept or self._left_out)
+            decoded.is_refused = has_rejects and (self._is_damaged or not self._has_any)
         if is_last and self._left_out:
             decoded.rejects.append(("file", f"and {self._left_out:,} more that cannot be read"))
         return decoded
@@ -207,6 +226,7 @@ class _Reader:
             self._refuse("file", str(error))
             self._decoded.is_read = False
         except Exception as error:
+            self._is_damaged = True
             self._refuse("file", f"{reason_of(error)}; everything before it was read")
 
     def _refuse(self, position: str, reason: str, number: int = 1) -> None:
@@ -264,6 +284,7 @@ class _Reader:
 
     def _add_found(self, found: Item | Unreadable) -> Iterator[None]:
         if isinstance(found, Unreadable):
+            self._is_damaged = self._is_damaged or is_rest_lost(found)
             self._refuse(*found)
         elif found.kind in ("metric answer", "metric row"):
             yield from self._add_metrics(found)
@@ -293,6 +314,8 @@ class _Reader:
             self._refuse(position, complaint)
         if parsed.row is None or isinstance(parsed.row, OtherOperation):
             self._decoded.events_skipped += 1
+        if parsed.skipped:
+            self._decoded.rows.append(parsed.skipped)
         if parsed.row is None:
             return
         if isinstance(parsed.row, Event) and not parsed.row.is_correction:

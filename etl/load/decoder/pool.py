@@ -286,7 +286,7 @@ def _fatal(worker: _Worker) -> Decoded:
         f"the process reading it died {_TRIES} times, possibly because memory ran out; the file is"
         " skipped until it changes, or until `load --reread`"
     )
-    return Decoded(rejects=[("file", reason)], rejected=1)
+    return Decoded(rejects=[("file", reason)], rejected=1, is_refused=True)
 
 
 def _next(pieces: Iterator[bytes]) -> bytes:

@@ -77,6 +77,7 @@ _NOT_SEARCHED = frozenset(
         *("usage_hourly", "usage_daily", "usage_hours", "metric_totals", "metric_hourly"),
         *("priced_daily", "priced_daily_by_user", "priced_daily_by_application"),
         *("priced_daily_by_model", "priced_rates", "rate_keys", "monitor_points", "prices"),
+        "skipped_operations",
         *("forgotten_patterns", "_sqlite_migrations", "seeds"),
     }
 )

@@ -43,6 +43,10 @@ _NAME_TABLES = {
 }
 
 
+# Events that are no calls, by their time.
+_OTHER_EVENTS = ("control_events", "unknown_operations", "skipped_operations")
+
+
 class CallRange(NamedTuple):
     """The number of calls, and the times of the first and the last; None if there are none."""
 
@@ -115,7 +119,7 @@ def drop_calls(
             claimed = end
             on_day(first[:10])
         with transaction(db):
-            for table in ("pending_tokens", "control_events", "unknown_operations"):
+            for table in (*_OTHER_EVENTS, "pending_tokens"):
                 db.conn.execute(f"delete from {table} where event_time < ?", [before])
     return dropped
 

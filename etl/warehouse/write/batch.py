@@ -16,6 +16,7 @@ from etl.normalise.rows import (
     MetricValue,
     OtherOperation,
     ServiceTokens,
+    SkippedOperation,
     StartedJob,
 )
 from etl.warehouse.bookmarks import StreamState, save_state
@@ -30,7 +31,15 @@ from etl.warehouse.write.read_files import FileRead, save_files
 from etl.warehouse.write.replaced_rows import renew_rows
 from etl.warehouse.write.rollup import renew
 
-AnyRow = Event | StartedJob | ServiceTokens | OtherOperation | MetricValue | InferenceProfile
+AnyRow = (
+    Event
+    | StartedJob
+    | ServiceTokens
+    | OtherOperation
+    | SkippedOperation
+    | MetricValue
+    | InferenceProfile
+)
 
 
 class Reject(NamedTuple):
@@ -63,7 +72,7 @@ class Batch:
     shapes: list[tuple[int, Shape]] = field(default_factory=list)
     jobs: list[StartedJob] = field(default_factory=list)
     service_tokens: list[ServiceTokens] = field(default_factory=list)
-    operations: list[OtherOperation] = field(default_factory=list)
+    operations: list[OtherOperation | SkippedOperation] = field(default_factory=list)
     metrics: list[MetricValue] = field(default_factory=list)
     profiles: list[InferenceProfile] = field(default_factory=list)
     first_shapes: list[int] = field(default_factory=list)
@@ -90,7 +99,7 @@ class Batch:
                 self.jobs.append(row)
             case ServiceTokens():
                 self.service_tokens.append(row)
-            case OtherOperation():
+            case OtherOperation() | SkippedOperation():
                 self.operations.append(row)
             case MetricValue():
                 self.metrics.append(row)
@@ -102,14 +111,14 @@ class Batch:
 class Written(CallCounts):
     """The result of a batch; metric values and profiles count only if new or changed.
 
-    ``operations_kept``, ``operations_unknown``: new events of the control plane that matter for
-    security, and of operations that are not known yet.
+    ``operations``: new events of Bedrock that are no calls, by operation; ``operations_unknown``:
+    those of them that are not known yet.
     ``renewed``: the number of new or changed rows by table.
     """
 
     metric_values: int = 0
     profiles: int = 0
-    operations_kept: int = 0
+    operations: Counter[str] = field(default_factory=Counter)
     operations_unknown: int = 0
     renewed: Counter[str] = field(default_factory=Counter)
     late_events: int = 0
@@ -182,7 +191,7 @@ class Loader:
             for first in batch.first_shapes:
                 self._calls.drop_shapes(first)
         self._write_jobs(batch.jobs)
-        written.operations_kept, written.operations_unknown = write_operations(
+        written.operations, written.operations_unknown = write_operations(
             self._db, self._names, batch.operations
         )
         save_files(self._db, batch.files_read)
