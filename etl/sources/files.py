@@ -256,11 +256,10 @@ class Peeler:
         if table := _csv_header(text):
             yield from self._csv(*table, _lines(content, encoding), at)
             return
-        is_empty = True
-        for found in Splitter(_as_utf8(content, encoding), heavy=self._heavy):
-            is_empty = False
+        splitter = Splitter(_as_utf8(content, encoding), heavy=self._heavy)
+        for found in splitter:
             yield from self._values(found, at)
-        if is_empty and not unzipped.damage:
+        if splitter.is_blank and not unzipped.damage:
             yield at.problem("empty")
 
     # Values.

@@ -256,7 +256,10 @@ def is_json(raw: bytes) -> bool:
 
 
 class Splitter:
-    """Iterate over it once. ``heavy``: the value size in bytes above which HeavyError is raised."""
+    """Iterate over it once. ``heavy``: the value size in bytes above which HeavyError is raised.
+
+    ``is_blank``: there was nothing but white space so far. An empty list is something: a quiet day.
+    """
 
     def __init__(self, pieces: Iterable[bytes], *, heavy: int | None = None) -> None:
         self._pieces = iter(pieces)
@@ -265,11 +268,12 @@ class Splitter:
         # Bytes before the buffer, lines before the current position.
         self._before, self._line = 0, 1
         self._wasted, self._step_until = 0, 0
+        self.is_blank = True
 
     def __iter__(self) -> Iterator[Values | Unreadable]:
-        is_first = True
         while self._skip(_BETWEEN):
-            where = "" if is_first else f"line {self._line}"
+            where = "" if self.is_blank else f"line {self._line}"
+            self.is_blank = False
             start = self._peek(0)
             if start in (b"{", b"[") and (count := self._skip_empty(_NOTHING)):
                 yield Unreadable(where or "line 1", EMPTY, count)
@@ -287,7 +291,6 @@ class Splitter:
                     yield from self._prefixed(where)
             else:
                 yield from self._encoded(where)
-            is_first = False
 
     # The window.
 
