@@ -26,6 +26,7 @@ GAPS = "gaps"
 @click.option("--model", multiple=True, help="Only this model, by any of its ids; repeatable.")
 @click.option("--user", multiple=True, help="Only this user; repeatable.")
 @click.option("--application", multiple=True, help="Only this application; repeatable.")
+@click.option("--team", multiple=True, help="Only this team; repeatable.")
 @click.option("--breakdown", is_flag=True, help="Also show regions and models under each name.")
 @click.option("--list", "with_list", is_flag=True, help="Also show the cost at list price.")
 @format_option("csv")
@@ -38,24 +39,25 @@ def report(
     model: tuple[str, ...],
     user: tuple[str, ...],
     application: tuple[str, ...],
+    team: tuple[str, ...],
     breakdown: bool,
     with_list: bool,
     format_: str,
     db: Path,
 ) -> None:
-    """Report usage and cost by user, application, model, region or day.
+    """Report usage and cost by user, application, team, model, region or day.
 
     Without dates, a report covers everything loaded. Costs are in USD, with your own rates and
     discounts. --list puts the list cost, and what you save, next to them; JSON and CSV always have
     it, in list_cost_usd. gaps is the usage without a price, with the price that it nearly matches
     and what would price it.
     """
-    if breakdown and kind not in ("users", "applications"):
-        raise click.UsageError("--breakdown works only with users and applications")
+    if breakdown and kind not in ("users", "applications", "teams"):
+        raise click.UsageError("--breakdown works only with users, applications and teams")
     if with_list and kind in ("coverage", GAPS):
         raise click.UsageError(f"--list does not work with {kind}, which has no costs")
-    if kind == GAPS and (user or application):
-        raise click.UsageError("gaps has no users and no applications")
+    if kind == GAPS and (user or application or team):
+        raise click.UsageError("gaps has no users, no applications and no teams")
     if since and until and since > until:
         raise click.UsageError("--since is after --until")
     filters = Filters(
@@ -65,6 +67,7 @@ def report(
         models=model,
         users=user,
         applications=application,
+        teams=team,
     )
     with open_warehouse(db) as warehouse:
         if kind == GAPS:

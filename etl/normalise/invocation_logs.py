@@ -18,7 +18,6 @@ shapes of ``usage``: API reference, TokenUsage and CacheDetail, and Anthropic's 
 
 from __future__ import annotations
 
-import json
 import re
 import uuid
 from collections.abc import Callable, Iterator, Mapping
@@ -28,7 +27,14 @@ import msgspec
 
 from etl.errors import RejectError
 from etl.normalise.application import APPLICATION_KEY, KeyNames, find_application
-from etl.normalise.cloudtrail import BEDROCK, Complain, Parsed, TokenReading, service_tier
+from etl.normalise.cloudtrail import (
+    BEDROCK,
+    Complain,
+    Parsed,
+    TokenReading,
+    canonical_metadata,
+    service_tier,
+)
 from etl.normalise.fields import count, mapping, text, utc_time
 from etl.normalise.identity import Identity, find_identity_of_arn
 from etl.normalise.plain_forms import plain_log
@@ -250,7 +256,7 @@ def _event(
         ),
         is_home_copy=True,
         is_correction=False,
-        request_metadata=_canonical(metadata),
+        request_metadata=canonical_metadata(metadata),
         guardrail_action=INTERVENED if any(map(_is_blocked, bodies)) else None,
         reported_by=INVOCATION_LOG,
         tokens=_tokens(parts, bodies, _search_units(logged, parts["input"]), complain),
@@ -276,13 +282,6 @@ def _metadata(value: object, complain: Complain) -> dict[str, Any]:
     if kept != value:
         complain("requestMetadata is malformed or exceeds Bedrock's limits; the rest is dropped")
     return kept
-
-
-def _canonical(metadata: Mapping[str, Any]) -> str | None:
-    """Return the metadata as canonical JSON; None if it is empty."""
-    if not metadata:
-        return None
-    return json.dumps(metadata, sort_keys=True, ensure_ascii=False, separators=(",", ":"))
 
 
 def _parts(logged: _LogRecord) -> Mapping[str, Fields]:

@@ -44,6 +44,7 @@ from etl.warehouse.read.reports import Filters, capacity, loaded_range, usage
 KINDS: Mapping[str, tuple[str, tuple[str, ...]]] = {
     "users": ("Cost by user", ("user_name",)),
     "applications": ("Cost by application", ("application",)),
+    "teams": ("Cost by team", ("team",)),
     "models": ("Cost by model", ("model_id",)),
     "regions": ("Cost by region", ("region",)),
     "days": ("Cost by day", ("day",)),
@@ -58,6 +59,7 @@ HEADINGS = {
     "day": "Day (UTC)",
     "user_name": "User",
     "application": "Application",
+    "team": "Team",
     "region": "Region",
     "model_id": "Model",
 }

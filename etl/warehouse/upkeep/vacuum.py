@@ -27,7 +27,7 @@ from typing import NamedTuple
 from sqlite_utils import Database
 
 from etl.errors import WarehouseError
-from etl.times import day_start, parse_utc
+from etl.times import day_start, parse_utc, utc_text
 from etl.warehouse import paths
 from etl.warehouse.long_work import make_interruptible
 from etl.warehouse.turns import in_turn, path_of, transaction
@@ -40,6 +40,8 @@ _NAME_TABLES = {
     "request_metadata": "request_metadata_key",
     "source_addresses": "source_address_key",
 }
+
+_LONGEST_SESSION = timedelta(days=2)
 
 
 class CallRange(NamedTuple):
@@ -129,6 +131,14 @@ def drop_unused_names(db: Database) -> int:
                 "delete from session_users where session_key not in"
                 " (select session_key from events where session_key is not null)"
             )
+            # Credentials whose calls may still arrive stay: no session lasts two days.
+            db.conn.execute(
+                "delete from credentials where credential_key not in"
+                " (select credential_key from events where credential_key is not null"
+                " union select parent_key from credentials where parent_key is not null)"
+                " and coalesce(told_at, '') < ?",
+                [_oldest_session(db)],
+            )
         for table, key in _NAME_TABLES.items():
             used = " union ".join(
                 f"select {column} from {source} where {column} is not null"
@@ -139,6 +149,12 @@ def drop_unused_names(db: Database) -> int:
                     f"delete from {table} where {key} not in ({used})"
                 ).rowcount
     return dropped
+
+
+def _oldest_session(db: Database) -> str:
+    """Return when the oldest session may have begun of which calls may still arrive."""
+    (last,) = db.conn.execute("select max(event_time) from events").fetchone()
+    return utc_text(parse_utc(last) - _LONGEST_SESSION) if last else ""
 
 
 def compact(db: Database) -> bool:
