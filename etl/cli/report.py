@@ -33,6 +33,7 @@ GAPS = "gaps"
 @click.option("--model", multiple=True, help="Only this model, by any of its ids; repeatable.")
 @click.option("--user", multiple=True, help="Only this user; repeatable.")
 @click.option("--application", multiple=True, help="Only this application; repeatable.")
+@click.option("--team", multiple=True, help="Only this team; repeatable.")
 @click.option("--breakdown", is_flag=True, help="Also show regions and models under each name.")
 @click.option("--list", "with_list", is_flag=True, help="Also show the cost at list price.")
 @format_option("csv")
@@ -46,12 +47,13 @@ def report(
     model: tuple[str, ...],
     user: tuple[str, ...],
     application: tuple[str, ...],
+    team: tuple[str, ...],
     breakdown: bool,
     with_list: bool,
     format_: str,
     db: Path,
 ) -> None:
-    """Report usage and cost by user, application, model, region or day.
+    """Report usage and cost by user, application, team, model, region or day.
 
     Without dates, a report covers everything loaded. Costs are in USD, with your own rates and
     discounts. --list puts the list cost, and what you save, next to them; JSON and CSV always have
@@ -61,12 +63,12 @@ def report(
     if (kind is None) == (by is None):
         raise click.UsageError("Missing argument 'KIND'" if by is None else "--by replaces KIND")
     key = None if by is None else _key_of(by)
-    if breakdown and kind not in ("users", "applications"):
-        raise click.UsageError("--breakdown works only with users and applications")
+    if breakdown and kind not in ("users", "applications", "teams"):
+        raise click.UsageError("--breakdown works only with users, applications and teams")
     if with_list and kind in ("coverage", GAPS):
         raise click.UsageError(f"--list does not work with {kind}, which has no costs")
-    if kind == GAPS and (user or application):
-        raise click.UsageError("gaps has no users and no applications")
+    if kind == GAPS and (user or application or team):
+        raise click.UsageError("gaps has no users, no applications and no teams")
     if since and until and since > until:
         raise click.UsageError("--since is after --until")
     filters = Filters(
@@ -76,6 +78,7 @@ def report(
         models=model,
         users=user,
         applications=application,
+        teams=team,
     )
     with open_warehouse(db) as warehouse:
         if kind == GAPS:

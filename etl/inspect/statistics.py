@@ -29,7 +29,7 @@ from etl.normalise.fields import mapping, text
 from etl.normalise.identity import UNKNOWN as UNKNOWN_USER
 from etl.normalise.invocation_logs import find_logged_tokens, parse_logged_call
 from etl.normalise.packed import Shape, event_of, shape_of
-from etl.normalise.rows import Event, OtherOperation, ServiceTokens, Tokens
+from etl.normalise.rows import Event, OtherOperation, RoleSession, ServiceTokens, Tokens
 from etl.normalise.rules import role_name_of
 from etl.sources.envelopes import LOGGED_CALL
 from etl.warehouse.read.inspect import call_kinds, trial_kinds
@@ -221,7 +221,7 @@ def _row(event: RawEvent, keys: Keys) -> Event | ServiceTokens | None:
         logged = parse_logged_call(record, metadata_key=keys.metadata).row
         return logged if isinstance(logged, Event) else None
     row = parse_event(event.record, metadata_key=keys.metadata).row
-    return None if isinstance(row, OtherOperation) else row
+    return None if isinstance(row, OtherOperation | RoleSession) else row
 
 
 def _add_call(row: Event, found: Survey, shapes: dict[Shape, CallTotals]) -> None:

@@ -18,7 +18,7 @@ from typing import Any, NamedTuple
 
 from etl.errors import RejectError
 from etl.normalise.addresses import DEFAULT_DETAIL, AddressDetail, find_address
-from etl.normalise.application import APPLICATION_KEY, KeyNames, find_application
+from etl.normalise.application import APPLICATION_KEY, KeyNames, find_application, key_names
 from etl.normalise.fields import count, listing, mapping, text, utc_time
 from etl.normalise.guardrails import use_of_event
 from etl.normalise.identity import Identity, parse_identity
@@ -28,11 +28,13 @@ from etl.normalise.profiles import read_tags
 from etl.normalise.rows import (
     Event,
     OtherOperation,
+    RoleSession,
     ServiceTokens,
     SkippedOperation,
     StartedJob,
     Tokens,
 )
+from etl.normalise.teams import TEAM_KEY, parse_role_session
 from etl.normalise.token_kinds import INPUT_KINDS, KINDS, counts_of
 from etl.normalise.token_sources import SERVICE_TOKENS, bit_of, if_mixed
 
@@ -71,13 +73,13 @@ _PROJECT_ARN = re.compile(r":bedrock(?:-mantle)?:[^:]*:[^:]*:project/[^/]+$")
 class Parsed(NamedTuple):
     """The result of one event: a call, the tokens of another call, or neither.
 
-    What is neither is skipped (None), or kept as an operation that is no call.
+    What is neither is skipped (None), or kept: an operation that is no call, or a session.
 
     ``complaints`` name the fields that could not be read; the call is kept without them. ``job``:
     what the call started. ``skipped``: the operation of Bedrock that is skipped.
     """
 
-    row: Event | ServiceTokens | OtherOperation | None
+    row: Event | ServiceTokens | OtherOperation | RoleSession | None
     complaints: tuple[str, ...] = ()
     job: StartedJob | None = None
     skipped: SkippedOperation | None = None
@@ -152,19 +154,22 @@ def parse_event(
     record: object,
     *,
     metadata_key: KeyNames = APPLICATION_KEY,
+    team_key: KeyNames = TEAM_KEY,
     addresses: AddressDetail = DEFAULT_DETAIL,
 ) -> Parsed:
     """Read one CloudTrail event, as CloudTrail wrote it or as tables keep it.
 
     ``metadata_key``: the key, or the keys in order, in the request metadata that names the
-    application. Raises RejectError if it is not an object, or is a call or an operation to keep
-    without a usable ``eventID`` or ``eventTime``. Defects in another event do not matter.
+    application; ``team_key``: the team. Raises RejectError if it is not an object, or is a call or
+    an operation to keep without a usable ``eventID`` or ``eventTime``. Defects in another event do
+    not matter.
     """
     record = plain_event(record)
     if not isinstance(record, dict):
         raise RejectError(f"not an object but {_json_type(record)}")
     kind = classify(record)
     if kind is EventKind.OTHER_SERVICE:
+        return Parsed(parse_role_session(record))
         return SKIPPED
     if kind is EventKind.OTHER_OPERATION:
         return Parsed(None, skipped=_skipped_operation(record))
@@ -184,6 +189,7 @@ def parse_event(
         tokens = _parse_service_event(record, event_id, utc, complaints.append)
         return Parsed(tokens, tuple(complaints))
     event = _parse_call(record, event_id, utc, metadata_key, addresses, complaints.append)
+    event = event._replace(request_metadata=_team_metadata(record, team_key))
     return Parsed(event, tuple(complaints), _job(record, event))
 
 
@@ -283,6 +289,25 @@ def _parse_call(
     )
 
 
+def _team_metadata(record: Mapping[str, Any], team_key: KeyNames) -> str | None:
+    """Return what the request's metadata has under these keys, as logs keep all of it, or None."""
+    parameters = mapping(record.get("requestParameters"))
+    named = {
+        key: value
+        for key in key_names(team_key)
+        for field in ("metadata", "requestMetadata")
+        if (value := text(mapping(parameters.get(field)).get(key)))
+    }
+    return canonical_metadata(named)
+
+
+def canonical_metadata(metadata: Mapping[str, Any]) -> str | None:
+    """Return the metadata as canonical JSON; None if it is empty."""
+    if not metadata:
+        return None
+    return json.dumps(metadata, sort_keys=True, ensure_ascii=False, separators=(",", ":"))
+
+
 def find_original(record: Mapping[str, Any]) -> tuple[str | None, str | None]:
     """Return the event id and request id that a correction corrects; None for other events."""
     addendum = mapping(record.get("addendum"))
@@ -337,6 +362,7 @@ def name_call(
         guardrail_use=use_of_event(record, operation[1]),
         provider=identity.provider,
         project=project,
+        credential=identity.access_key_id,
     )
 
 

@@ -54,6 +54,7 @@ from etl.warehouse.read.reports import (
 KINDS: Mapping[str, tuple[str, tuple[str, ...]]] = {
     "users": ("Cost by user", ("user_name",)),
     "applications": ("Cost by application", ("application",)),
+    "teams": ("Cost by team", ("team",)),
     "models": ("Cost by model", ("model_id",)),
     "regions": ("Cost by region", ("region",)),
     "days": ("Cost by day", ("day",)),
@@ -68,6 +69,7 @@ HEADINGS = {
     "day": "Day (UTC)",
     "user_name": "User",
     "application": "Application",
+    "team": "Team",
     "region": "Region",
     "model_id": "Model",
 }

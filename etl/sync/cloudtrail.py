@@ -198,6 +198,7 @@ class EventStream(WindowedStream[LookedUp]):
                 parse_event,
                 event.record,
                 metadata_key=options.metadata_key,
+                team_key=options.team_key,
                 addresses=options.addresses,
             )
         ]

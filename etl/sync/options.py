@@ -9,6 +9,7 @@ from datetime import datetime, timedelta
 from etl.load.decoder.content import Keys
 from etl.normalise.addresses import DEFAULT_DETAIL, AddressDetail
 from etl.normalise.application import APPLICATION_KEY, KeyNames
+from etl.normalise.teams import TEAM_KEY
 from etl.registry import NAMES, Source
 from etl.sources.archive import Archive
 
@@ -26,6 +27,7 @@ class SyncOptions:
     settle: timedelta = timedelta(minutes=60)
     application_tag: KeyNames = APPLICATION_KEY
     metadata_key: KeyNames = APPLICATION_KEY
+    team_key: KeyNames = TEAM_KEY
     addresses: AddressDetail = DEFAULT_DETAIL
     log_group: str | None = None
     archive: Archive | None = None
@@ -36,7 +38,7 @@ class SyncOptions:
 
     @property
     def keys(self) -> Keys:
-        return Keys(self.application_tag, self.metadata_key, self.addresses)
+        return Keys(self.application_tag, self.metadata_key, self.addresses, self.team_key)
 
     def reads(self, source: Source) -> bool:
         """Return whether places are read for a source. Its ``place_key`` is a name above."""

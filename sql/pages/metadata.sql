@@ -1,15 +1,15 @@
 -- What was used and what did it cost, by the values of a key of the request metadata?
 -- Grain: one row per value of :metadata_key, which is one of those in the configuration
 -- ([metadata]); none for any other key. :since and :until are UTC days, both included;
--- :regions, :models, :users and :applications are exact names, in a JSON array or
--- separated by commas. NULL or blank is no filter.
+-- :regions, :models, :users, :applications and :teams are exact names, in a JSON array
+-- or separated by commas. NULL or blank is no filter.
 
 -- At most max_values values are named, those that cost most; the others are one row,
 -- (others), and distinct_values counts what is in each. A NULL value is everything
 -- else: calls without the key, calls that vacuum dropped, and what is estimated from
 -- CloudWatch's totals, which know no metadata. So all rows add up to the usage.
 
--- :_visitor_applications: those that the visitor may see, NULL for all.
+-- :_visitor_applications, :_visitor_teams: what the visitor may see, NULL for all.
 with configured as materialized (
     select
         metadata_key,
@@ -41,13 +41,7 @@ of_calls as (
         sum(usage.failed_calls) as failed_calls,
         {{ columns.each(columns.counts, 'sum(usage.{0}) as {0}') }}
     from int_call_usage as usage
-    inner join rate_keys
-        on
-            rate_keys.model_key = usage.model_key
-            and rate_keys.region_key = usage.region_key
-            and rate_keys.service_tier = usage.service_tier
-            and rate_keys.min_input_tokens = usage.min_input_tokens
-            and rate_keys.variant = usage.variant
+    {{ rates.of_call('inner') }}
     inner join token_sources
         on token_sources.token_source_key = usage.token_source_key
     where
@@ -77,7 +71,8 @@ known as materialized (
         and {{ filters.chosen('models', 'names.model_id') }}
         and {{ filters.chosen('users', 'users.user_name') }}
         and {{ filters.chosen('applications', 'names.application') }}
-        and {{ filters.visible('application') }}
+        and {{ filters.chosen('teams', 'names.team') }}
+        and {{ filters.visible() }}
 ),
 
 ranked as materialized (
@@ -139,6 +134,7 @@ everything as (
         and {{ filters.chosen('models', 'model_id') }}
         and {{ filters.chosen('users', 'user_name') }}
         and {{ filters.chosen('applications', 'application') }}
+        and {{ filters.chosen('teams', 'team') }}
         and {{ filters.visible() }}
 ),
 

@@ -61,6 +61,9 @@ PATHS = (
     ("userIdentity", "sessionContext", "sessionIssuer"),
     ("userIdentity", "sessionContext", "sessionIssuer", "userName"),
     ("userIdentity", "sessionContext", "sessionIssuer", "arn"),
+    ("userIdentity", "accessKeyId"), ("requestParameters", "tags"),
+    ("requestParameters", "principalTags"), ("requestParameters", "transitiveTagKeys"),
+    ("responseElements", "credentials"), ("responseElements", "credentials", "accessKeyId"),
 )  # fmt: skip
 
 
@@ -81,6 +84,18 @@ BASES = (
     call(1, eventName="GetFoundationModel"),
     service_event(1, 7, {"inputTokens": 3}),
     call(1, eventSource="s3.amazonaws.com", eventName="GetObject"),
+    call(
+        1,
+        userIdentity={**role_identity("first"), "accessKeyId": "ASIAFIRST"},
+        eventSource="sts.amazonaws.com",
+        eventName="AssumeRole",
+        requestParameters={
+            "tags": [{"key": "team", "value": "Search"}],
+            "incomingTransitiveTags": {"cost": "7"},
+            "transitiveTagKeys": ["team"],
+        },
+        responseElements={"credentials": {"accessKeyId": "ASIASECOND"}},
+    ),
 )
 
 

@@ -23,6 +23,7 @@ from etl.warehouse.write.attribution import apply_application_tag, apply_config
 from etl.warehouse.write.batch import Reject
 from etl.warehouse.write.discounts import apply_discounts
 from etl.warehouse.write.metadata_keys import apply_metadata_keys
+from etl.warehouse.write.team_shares import apply_team_shares
 
 MESSAGES_SHOWN = 20
 _NAMES = 5
@@ -39,6 +40,10 @@ def apply_configuration(warehouse: Database, config: Config, file: Path | None) 
     changed = apply_rules(warehouse, config)
     if changed:
         click.echo(f"{count(changed, 'call')} reattributed: the rules changed", err=True)
+    if apply_team_shares(warehouse, config.team_shares):
+        click.echo(
+            f"{count(len(config.team_shares), 'shared application')} split by team", err=True
+        )
     if apply_discounts(warehouse, config.discounts):
         click.echo(
             f"{count(len(config.discounts), 'discount')} in force: costs have changed", err=True
@@ -46,16 +51,25 @@ def apply_configuration(warehouse: Database, config: Config, file: Path | None) 
 
 
 def apply_rules(warehouse: Database, config: Config) -> int:
-    """Apply the file's rules and names; return how many calls have another user or application."""
+    """Apply the file's rules and names; return how many calls are attributed otherwise now."""
     apply_application_tag(warehouse, config.application_tag)
     return apply_config(
-        warehouse, config.rules, config.user_aliases, config.project_names
+        warehouse,
+        config.rules,
+        config.user_aliases,
+        config.project_names,
+        config.team_settings,
     ).calls_changed
 
 
 def reading_keys(config: Config) -> Keys:
     """Return how the file says to read."""
-    return Keys(config.application_tag, config.application_metadata_key, config.source_addresses)
+    return Keys(
+        config.application_tag,
+        config.application_metadata_key,
+        config.source_addresses,
+        config.team_metadata_key,
+    )
 
 
 def load_with_progress(

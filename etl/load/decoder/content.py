@@ -22,7 +22,9 @@ from etl.load.decoder.fast_cloudtrail import (
     TrailDecoder,
     is_object,
     is_other_event,
-    may_be_bedrock,
+    is_session,
+    may_be_ours,
+    read_session,
 )
 from etl.normalise.addresses import DEFAULT_DETAIL, AddressDetail
 from etl.normalise.application import APPLICATION_KEY, KeyNames
@@ -37,10 +39,12 @@ from etl.normalise.rows import (
     InferenceProfile,
     MetricValue,
     OtherOperation,
+    RoleSession,
     ServiceTokens,
     SkippedOperation,
     StartedJob,
 )
+from etl.normalise.teams import TEAM_KEY
 from etl.sources.envelopes import EVENT, LOGGED_CALL, is_textbook
 from etl.sources.files import Events, Found, Item, parse_items, parse_text
 from etl.sources.split import (
@@ -76,6 +80,7 @@ OtherRow = (
     | ServiceTokens
     | OtherOperation
     | SkippedOperation
+    | RoleSession
     | MetricValue
     | InferenceProfile
 )
@@ -112,12 +117,13 @@ class Keys:
     """How to read: the keys that name an application, and what to keep of source addresses.
 
     ``application_tag``: in an inference profile's tags, ``metadata``: in request metadata; each is
-    one key, or several in order.
+    one key, or several in order. ``team``: of the team, in request metadata.
     """
 
     application_tag: KeyNames = APPLICATION_KEY
     metadata: KeyNames = APPLICATION_KEY
     addresses: AddressDetail = DEFAULT_DETAIL
+    team: KeyNames = TEAM_KEY
 
 
 class Decoder:
@@ -247,6 +253,8 @@ class _Reader:
                 skipped += 1
             elif call := pack(record):
                 calls.append(call)
+            elif is_session(record):
+                self._add_session(record, values.position(index))
             elif len(bytes(record)) < _SMALL_BYTES:
                 if is_object(record):
                     skipped += 1
@@ -257,6 +265,16 @@ class _Reader:
                 # It may have been taken.
                 calls = self._decoded.calls
         self._decoded.events_skipped += skipped
+
+    def _add_session(self, record: Raw, position: str) -> None:
+        try:
+            session = read_session(record)
+        except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
+            self._parse(_parse_event, bytes(record), position)
+            return
+        self._decoded.events_skipped += 1
+        if session:
+            self._decoded.rows.append(session)
 
     def _open(self, found: Events, index: int, heavy: int | None) -> Iterator[None]:
         """Add what a value among events is: an event that is not plain, or an envelope."""
@@ -297,7 +315,7 @@ class _Reader:
         self._decoded.events_read += 1
         if item.kind == LOGGED_CALL:
             self._parse(_parse_log, item.value, item.position)
-        elif item.kind == "other" or (is_object(item.value) and not may_be_bedrock(item.value)):
+        elif item.kind == "other" or (is_object(item.value) and not may_be_ours(item.value)):
             self._decoded.events_skipped += 1
         elif call := self._trail.pack(item.value):
             self._decoded.calls.append(call)
@@ -312,7 +330,7 @@ class _Reader:
             return
         for complaint in parsed.complaints:
             self._refuse(position, complaint)
-        if parsed.row is None or isinstance(parsed.row, OtherOperation):
+        if parsed.row is None or isinstance(parsed.row, OtherOperation | RoleSession):
             self._decoded.events_skipped += 1
         if parsed.skipped:
             self._decoded.rows.append(parsed.skipped)
@@ -382,7 +400,12 @@ def _records_among(events: Events, problems: list[str]) -> Iterator[tuple[str, b
 
 
 def _parse_event(record: bytes, keys: Keys) -> Parsed:
-    return parse_event(load_record(record), metadata_key=keys.metadata, addresses=keys.addresses)
+    return parse_event(
+        load_record(record),
+        metadata_key=keys.metadata,
+        team_key=keys.team,
+        addresses=keys.addresses,
+    )
 
 
 def _parse_log(record: bytes, keys: Keys) -> Parsed:

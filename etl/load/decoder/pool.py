@@ -84,7 +84,7 @@ class _Worker:
                 stdout=subprocess.PIPE,
                 env=_KEEP_MEMORY | os.environ | {"PYTHONPATH": import_path()},
             )
-        settings = (keys.application_tag, keys.metadata, keys.addresses, next_range())
+        settings = (keys.application_tag, keys.metadata, keys.addresses, keys.team, next_range())
         assert self._process.stdin and self._process.stdout  # noqa: S101
         self._jobs, self._results = self._process.stdin, self._process.stdout
         send(self._jobs, marshal.dumps(settings))

@@ -13,7 +13,7 @@ from etl.errors import DataError
 from etl.normalise.model_ids import parse_model_id
 from etl.sql_files import sql_text
 
-DIMENSIONS = ("day", "user_name", "application", "region", "model_id")
+DIMENSIONS = ("day", "user_name", "application", "team", "region", "model_id")
 
 
 @dataclass(frozen=True)
@@ -26,6 +26,7 @@ class Filters:
     models: tuple[str, ...] = ()
     users: tuple[str, ...] = ()
     applications: tuple[str, ...] = ()
+    teams: tuple[str, ...] = ()
 
     def parameters(self) -> dict[str, str | None]:
         """Return the named parameters of ``sql/pages/usage.sql``; any name of a model will do."""
@@ -37,8 +38,10 @@ class Filters:
             "models": _json(models),
             "users": _json(self.users),
             "applications": _json(self.applications),
+            "teams": _json(self.teams),
             # A user with the file may see all of it.
             "_visitor_applications": None,
+            "_visitor_teams": None,
         }
 
 
