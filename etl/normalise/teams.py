@@ -92,8 +92,12 @@ def make_role_session(
     if time is None or access_key_id is None or not is_temporary(access_key_id):
         return None
     parent = caller_key_id if caller_key_id and is_temporary(caller_key_id) else None
+    if parent is None and not any(tags):
+        return None
     try:
         utc = utc_time(time, "eventTime", is_utc=True)
+        if not any(tags):
+            return RoleSession(utc, access_key_id, parent, "{}", "[]")
         inherited, *own = [read_any_tags(some) for some in tags]
     except RejectError:
         return None

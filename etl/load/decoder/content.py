@@ -19,10 +19,10 @@ import msgspec
 
 from etl.errors import RejectError, reason_of
 from etl.load.decoder.fast_cloudtrail import (
+    SESSION,
     TrailDecoder,
     is_object,
     is_other_event,
-    is_session,
     may_be_ours,
     read_session,
 )
@@ -249,12 +249,13 @@ class _Reader:
         decoded.events_read += len(values.raws)
         calls, skipped = decoded.calls, 0
         for index, record in enumerate(values.raws):
-            if is_other(record):
-                skipped += 1
+            if other := is_other(record):
+                if other is SESSION:
+                    self._add_session(record, values.position(index))
+                else:
+                    skipped += 1
             elif call := pack(record):
                 calls.append(call)
-            elif is_session(record):
-                self._add_session(record, values.position(index))
             elif len(bytes(record)) < _SMALL_BYTES:
                 if is_object(record):
                     skipped += 1
