@@ -19,7 +19,7 @@ from sqlite_utils import Database
 from etl.errors import RejectError
 from etl.inspect.find import RawEvent
 from etl.inspect.redact import without_texts
-from etl.load.decoder.content import Decoder, Keys
+from etl.load.decoder.content import Decoder, Keys, read_event
 from etl.normalise.application import (
     APPLICATION_SOURCES,
     CONFIG_RULE,
@@ -42,7 +42,6 @@ from etl.normalise.cloudtrail import (
     find_model,
     find_service_tier,
     find_tokens,
-    parse_event,
     token_places,
     what_it_does,
 )
@@ -205,9 +204,7 @@ def stored_only(event_id: str, event_time: str, warehouse: Database) -> Explanat
 def _parse(event: RawEvent, keys: Keys) -> Parsed:
     if event.kind == LOGGED_CALL:
         return parse_logged_call(json.dumps(event.record).encode(), metadata_key=keys.metadata)
-    return parse_event(
-        event.record, metadata_key=keys.metadata, team_key=keys.team, addresses=keys.addresses
-    )
+    return read_event(event.record, keys)
 
 
 def _operation(record: Mapping[str, Any], row: OtherOperation) -> Iterator[Line]:

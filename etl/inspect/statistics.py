@@ -22,9 +22,9 @@ from sqlite_utils import Database
 from etl.errors import RejectError
 from etl.inspect.explain import unread
 from etl.inspect.find import RawEvent, is_bedrock
-from etl.load.decoder.content import Keys
+from etl.load.decoder.content import Keys, read_event
 from etl.normalise.boundary import attempt
-from etl.normalise.cloudtrail import JOBS, classify, find_tokens, parse_event
+from etl.normalise.cloudtrail import JOBS, classify, find_tokens
 from etl.normalise.fields import mapping, text
 from etl.normalise.identity import UNKNOWN as UNKNOWN_USER
 from etl.normalise.invocation_logs import find_logged_tokens, parse_logged_call
@@ -220,7 +220,7 @@ def _row(event: RawEvent, keys: Keys) -> Event | ServiceTokens | None:
         record = json.dumps(event.record).encode()
         logged = parse_logged_call(record, metadata_key=keys.metadata).row
         return logged if isinstance(logged, Event) else None
-    row = parse_event(event.record, metadata_key=keys.metadata).row
+    row = read_event(event.record, keys).row
     return None if isinstance(row, OtherOperation | RoleSession) else row
 
 

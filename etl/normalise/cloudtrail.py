@@ -11,14 +11,14 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from enum import Enum
 from functools import lru_cache
 from typing import Any, NamedTuple
 
 from etl.errors import RejectError
 from etl.normalise.addresses import DEFAULT_DETAIL, AddressDetail, find_address
-from etl.normalise.application import APPLICATION_KEY, KeyNames, find_application, key_names
+from etl.normalise.application import APPLICATION_KEY, KeyNames, find_application
 from etl.normalise.fields import count, listing, mapping, text, utc_time
 from etl.normalise.guardrails import use_of_event
 from etl.normalise.identity import Identity, parse_identity
@@ -154,15 +154,15 @@ def parse_event(
     record: object,
     *,
     metadata_key: KeyNames = APPLICATION_KEY,
-    team_key: KeyNames = TEAM_KEY,
+    stored_keys: Sequence[str] = (TEAM_KEY,),
     addresses: AddressDetail = DEFAULT_DETAIL,
 ) -> Parsed:
     """Read one CloudTrail event, as CloudTrail wrote it or as tables keep it.
 
     ``metadata_key``: the key, or the keys in order, in the request metadata that names the
-    application; ``team_key``: the team. Raises RejectError if it is not an object, or is a call or
-    an operation to keep without a usable ``eventID`` or ``eventTime``. Defects in another event do
-    not matter.
+    application; ``stored_keys``: those whose values are stored. Raises RejectError if it is not an
+    object, or is a call or an operation to keep without a usable ``eventID`` or ``eventTime``.
+    Defects in another event do not matter.
     """
     record = plain_event(record)
     if not isinstance(record, dict):
@@ -170,7 +170,6 @@ def parse_event(
     kind = classify(record)
     if kind is EventKind.OTHER_SERVICE:
         return Parsed(parse_role_session(record))
-        return SKIPPED
     if kind is EventKind.OTHER_OPERATION:
         return Parsed(None, skipped=_skipped_operation(record))
     event_id = text(record.get("eventID"))
@@ -189,7 +188,7 @@ def parse_event(
         tokens = _parse_service_event(record, event_id, utc, complaints.append)
         return Parsed(tokens, tuple(complaints))
     event = _parse_call(record, event_id, utc, metadata_key, addresses, complaints.append)
-    event = event._replace(request_metadata=_team_metadata(record, team_key))
+    event = event._replace(request_metadata=_stored_metadata(record, stored_keys))
     return Parsed(event, tuple(complaints), _job(record, event))
 
 
@@ -289,12 +288,12 @@ def _parse_call(
     )
 
 
-def _team_metadata(record: Mapping[str, Any], team_key: KeyNames) -> str | None:
-    """Return what the request's metadata has under these keys, as logs keep all of it, or None."""
+def _stored_metadata(record: Mapping[str, Any], keys: Sequence[str]) -> str | None:
+    """Return what the request's metadata has under these keys, in the form of logs, or None."""
     parameters = mapping(record.get("requestParameters"))
     named = {
         key: value
-        for key in key_names(team_key)
+        for key in keys
         for field in ("metadata", "requestMetadata")
         if (value := text(mapping(parameters.get(field)).get(key)))
     }

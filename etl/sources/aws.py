@@ -147,7 +147,7 @@ class Account:
             user_agent_extra=user_agent or "",
             signature_version="v4",
         )
-        return Account(self.account_id, self.session, 1, _client_config().merge(own))
+        return Account(self.account_id, self.session, 1, config=_client_config().merge(own))
 
 
 @dataclass(frozen=True)

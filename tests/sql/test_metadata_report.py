@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sqlite3
 from pathlib import Path
 from typing import Any
 
@@ -134,6 +135,22 @@ def test_dropped_calls_are_of_no_value(db: Database, tmp_path: Path) -> None:
     found = by_tenant(db)
     assert list(found) == [None]
     assert found[None]["cost_usd"] == before[0]["cost_usd"]
+
+
+def test_of_an_event_only_the_named_keys_are_stored(tmp_path: Path) -> None:
+    db, config = tmp_path / "w.db", tmp_path / "c.toml"
+    metadata = {"tenant": "north", "team": "red", "note": "words of a prompt"}
+    parameters = {"modelId": HAIKU, "requestMetadata": metadata}
+    events = write_log(tmp_path / "c.json", [call(1, requestParameters=parameters), call(2)])
+    config.write_text('[metadata]\nkeys = ["tenant"]\n')
+    assert run("load", events, "--config", config, "--db", db)[0] == 0
+    stored = sqlite3.connect(db).execute("select request_metadata from request_metadata").fetchall()
+    assert list(map(json.loads, *zip(*stored, strict=True))) == [{"team": "red", "tenant": "north"}]
+    found = json.loads(run("report", "--by", "metadata:tenant", "--format", "json", "--db", db)[1])
+    assert [(row["value"], row["calls"]) for row in found["rows"]] == [
+        ("north", 1),
+        ("(no tenant)", 1),
+    ]
 
 
 def test_the_report_names_the_key_and_what_is_too_much(tmp_path: Path) -> None:

@@ -69,6 +69,7 @@ def reading_keys(config: Config) -> Keys:
         config.application_metadata_key,
         config.source_addresses,
         config.team_metadata_key,
+        config.metadata.keys,
     )
 
 

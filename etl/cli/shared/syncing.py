@@ -10,7 +10,7 @@ from pathlib import Path
 import click
 from sqlite_utils import Database
 
-from etl.cli.shared.loading import apply_configuration
+from etl.cli.shared.loading import apply_configuration, reading_keys
 from etl.cli.shared.option_types import moment_of
 from etl.cli.shared.progress import progress_display
 from etl.cli.shared.scope import open_places
@@ -105,10 +105,7 @@ def _options(
         sources=choice.sources,
         since=moment_of(since, now),
         settle=parse_duration(config.sync.settle) if settle is None else settle,
-        application_tag=config.application_tag,
-        metadata_key=config.application_metadata_key,
-        team_key=config.team_metadata_key,
-        addresses=config.source_addresses,
+        keys=reading_keys(config),
         log_group=choice.place_settings.get("log_group"),
         archive_bodies=config.sync.archive_bodies,
     )

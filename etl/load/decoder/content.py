@@ -27,7 +27,7 @@ from etl.load.decoder.fast_cloudtrail import (
     read_session,
 )
 from etl.normalise.addresses import DEFAULT_DETAIL, AddressDetail
-from etl.normalise.application import APPLICATION_KEY, KeyNames
+from etl.normalise.application import APPLICATION_KEY, KeyNames, key_names
 from etl.normalise.boundary import attempt
 from etl.normalise.cloudtrail import Parsed, parse_event
 from etl.normalise.cloudwatch import parse_csv_row, parse_results
@@ -117,13 +117,20 @@ class Keys:
     """How to read: the keys that name an application, and what to keep of source addresses.
 
     ``application_tag``: in an inference profile's tags, ``metadata``: in request metadata; each is
-    one key, or several in order. ``team``: of the team, in request metadata.
+    one key, or several in order. ``team``: of the team, in request metadata. ``shown``: those by
+    which usage is shown.
     """
 
     application_tag: KeyNames = APPLICATION_KEY
     metadata: KeyNames = APPLICATION_KEY
     addresses: AddressDetail = DEFAULT_DETAIL
     team: KeyNames = TEAM_KEY
+    shown: tuple[str, ...] = ()
+
+    @property
+    def stored(self) -> tuple[str, ...]:
+        """The keys whose values in an event's request metadata are stored; of logs, all are."""
+        return (*key_names(self.team), *self.shown)
 
 
 class Decoder:
@@ -400,13 +407,18 @@ def _records_among(events: Events, problems: list[str]) -> Iterator[tuple[str, b
             yield EVENT, bytes(raw)
 
 
-def _parse_event(record: bytes, keys: Keys) -> Parsed:
+def read_event(record: object, keys: Keys) -> Parsed:
+    """Read one event. See ``etl.normalise.cloudtrail.parse_event``."""
     return parse_event(
-        load_record(record),
+        record,
         metadata_key=keys.metadata,
-        team_key=keys.team,
+        stored_keys=keys.stored,
         addresses=keys.addresses,
     )
+
+
+def _parse_event(record: bytes, keys: Keys) -> Parsed:
+    return read_event(load_record(record), keys)
 
 
 def _parse_log(record: bytes, keys: Keys) -> Parsed:
