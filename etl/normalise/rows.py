@@ -286,3 +286,16 @@ class InferenceProfile(NamedTuple):
     inference_scope: str
     application: str | None
     tags: str | None
+
+
+# What the files and streams of calls, totals and profiles give.
+Row = (
+    Event
+    | StartedJob
+    | ServiceTokens
+    | OtherOperation
+    | SkippedOperation
+    | RoleSession
+    | MetricValue
+    | InferenceProfile
+)

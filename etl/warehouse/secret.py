@@ -78,7 +78,8 @@ def _read(path: Path, otherwise: str) -> str:
         if os.name == "posix" and path.stat().st_mode & 0o077:
             raise BedrockUsageError(
                 f"{path}: other users can read it and could log in as any visitor; delete it (all"
-                " visitors must then log in again)"
+                " visitors must then log in again, and sessions that were read lose their tags in"
+                " later calls)"
             )
         secret = path.read_text(encoding="ascii", errors="replace").strip()
     except FileNotFoundError:

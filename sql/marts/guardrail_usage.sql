@@ -107,7 +107,7 @@ discounted as (
                         {{ rates.meets('accounts', ['ranked.account_id']) }}
                         and {{ rates.meets('regions', ['ranked.region']) }}
                         and {{ rates.meets('tiers', ["'standard'"]) }}
-                        and {{ rates.meets('models', ["'amazon.bedrock-guardrails'"]) }}
+                        and {{ rates.meets('models', ["'" ~ price_model ~ "'"]) }}
                         and {{ rates.meets('kinds', ['ranked.token_kind']) }}
                         and discounts.effective_from <= ranked.day
                         and coalesce(discounts.effective_to, '9999-12-31') > ranked.day

@@ -40,9 +40,7 @@ from etl.normalise.rows import (
     MetricValue,
     OtherOperation,
     RoleSession,
-    ServiceTokens,
-    SkippedOperation,
-    StartedJob,
+    Row,
 )
 from etl.normalise.teams import TEAM_KEY
 from etl.sources.envelopes import EVENT, LOGGED_CALL, is_textbook
@@ -73,22 +71,11 @@ _SMALL_BYTES = 60
 # A record above this is read by one process at a time.
 HEAVY_BYTES = 1 << 20
 
-# It includes an event only if that is a correction.
-OtherRow = (
-    Event
-    | StartedJob
-    | ServiceTokens
-    | OtherOperation
-    | SkippedOperation
-    | RoleSession
-    | MetricValue
-    | InferenceProfile
-)
-
 
 @dataclass
 class Decoded:
     """The content of a file. ``calls`` refer to shapes by number, ``shapes`` are the new ones.
+    ``rows``: all else; an event is among them only if it is a correction.
 
     ``rejects``: (position, reason). ``rejected``: how many there are, not all of which are kept.
     ``first_shape``: lower numbers of the same process are no longer used; None for no change. A
@@ -99,7 +86,7 @@ class Decoded:
 
     calls: list[PackedCall] = field(default_factory=list)
     shapes: list[tuple[int, Shape]] = field(default_factory=list)
-    rows: list[OtherRow] = field(default_factory=list)
+    rows: list[Row] = field(default_factory=list)
     rejects: list[tuple[str, str]] = field(default_factory=list)
     events_read: int = 0
     events_skipped: int = 0

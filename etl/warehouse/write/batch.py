@@ -18,6 +18,7 @@ from etl.normalise.rows import (
     OtherOperation,
     PrincipalTags,
     RoleSession,
+    Row,
     ServiceTokens,
     SkippedOperation,
     StartedJob,
@@ -35,17 +36,6 @@ from etl.warehouse.write.read_files import FileRead, save_files
 from etl.warehouse.write.replaced_rows import renew_rows
 from etl.warehouse.write.role_sessions import write_sessions
 from etl.warehouse.write.rollup import renew
-
-AnyRow = (
-    Event
-    | StartedJob
-    | ServiceTokens
-    | OtherOperation
-    | SkippedOperation
-    | RoleSession
-    | MetricValue
-    | InferenceProfile
-)
 
 
 class Reject(NamedTuple):
@@ -97,7 +87,7 @@ class Batch:
         lists = [part for part in vars(self).values() if isinstance(part, list)]
         return sum(map(len, [*lists, *self.renewed.values()]))
 
-    def add(self, row: AnyRow) -> None:
+    def add(self, row: Row) -> None:
         """Add a row to the list of its kind."""
         match row:
             case Event():
