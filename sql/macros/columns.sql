@@ -82,6 +82,9 @@ end
     + shown + ['actual_tokens', 'estimated_tokens', 'cost_picodollars', 'actual_cost_picodollars',
     'estimated_cost_picodollars', 'list_cost_picodollars'] %}
 
+-- Those that are not split among teams, because they follow from others.
+{% set follow = ['calls', 'unpriced_calls', 'cost_picodollars', 'list_cost_picodollars'] %}
+
 -- A team's part of a value of a shared application; of others, the value.
 {% macro shared(column) %}
 iif(

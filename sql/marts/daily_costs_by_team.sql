@@ -3,13 +3,20 @@
 -- model id as sent, service tier and context size, so sum them.
 {{ costs.daily_units() }}
 -- A shared application is split by its fixed shares: each count and cost of a row by
--- the largest remainder, so that the teams' parts are whole and add up to the row.
+-- the largest remainder, so that the teams' parts are whole and add up to the row. Calls
+-- with and without tokens are split, and the calls are their sum; so is the cost of what
+-- is actual and estimated. If the row is a lower bound, each part of it is one.
 
 -- team_share_parts has what each team gets of the rest of a division by the sum of the
 -- shares: value / total * share + part(value % total).
 with named as (
     select
         costs.*,
+        costs.calls - costs.calls_with_tokens - costs.calls_without_tokens
+            as estimated_calls,
+        {{ costs.leaves_out('costs') }} as is_lower_bound,
+        costs.unpriced_calls > 0 as is_unpriced,
+        costs.list_cost_picodollars is costs.cost_picodollars as is_list,
         accounts.account_id,
         names.region,
         names.model_id,
@@ -26,7 +33,7 @@ with named as (
     left join int_team_shares as shares on shares.application = names.application
 ),
 
-costs as (
+parts as (
     select
         day,
         account_id,
@@ -35,10 +42,36 @@ costs as (
         application,
         team,
         data_source,
-{% for column in columns.daily %}
+        is_lower_bound,
+        is_unpriced,
+        is_list,
+        {{ columns.shared('estimated_calls') }} as estimated_calls,
+        {{ columns.shared('list_cost_picodollars') }} as split_list_cost,
+{% for column in columns.daily if column not in columns.follow %}
         {{ columns.shared(column) }} as {{ column }}{{ ',' if not loop.last }}
 {% endfor %}
     from named
+),
+
+totals as (
+    select
+        *,
+        calls_with_tokens + calls_without_tokens + estimated_calls as calls,
+        coalesce(
+            actual_cost_picodollars + estimated_cost_picodollars,
+            actual_cost_picodollars,
+            estimated_cost_picodollars
+        ) as cost_picodollars
+    from parts
+),
+
+-- On one day, a rate key has a price for all of its calls, or for none.
+costs as (
+    select
+        *,
+        iif(is_unpriced, calls, 0) as unpriced_calls,
+        iif(is_list, cost_picodollars, split_list_cost) as list_cost_picodollars
+    from totals
 )
 
 select
@@ -48,5 +81,5 @@ select
     costs.model_id,
     costs.application,
     costs.team,
-    {{ costs.daily_columns() }}
+    {{ costs.daily_columns(is_split=true) }}
 from costs
