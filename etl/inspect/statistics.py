@@ -20,8 +20,8 @@ from typing import Any, NamedTuple
 from sqlite_utils import Database
 
 from etl.errors import RejectError
-from etl.inspect.explain import unread
-from etl.inspect.find import RawEvent, is_bedrock
+from etl.inspect.explain import SESSION, unread
+from etl.inspect.find import RawEvent, is_bedrock, is_session
 from etl.load.decoder.content import Keys, read_event
 from etl.normalise.boundary import attempt
 from etl.normalise.cloudtrail import JOBS, canonical_metadata, classify, find_tokens
@@ -224,6 +224,9 @@ def _looked_at(rules: Iterable[Rule]) -> LookedAt:
 def _count(event: RawEvent, found: Survey, shapes: dict[Shape, CallTotals], keys: Keys) -> None:
     record = mapping(event.record)
     is_log = event.kind == LOGGED_CALL
+    if is_session(event):
+        _tally(found.events, SurveyedOperation(text(record.get("eventName")) or "(none)", SESSION))
+        return
     if not is_bedrock(event):
         return
     name = text(record.get("operation" if is_log else "eventName")) or "(none)"
