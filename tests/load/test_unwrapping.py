@@ -195,6 +195,19 @@ def test_a_damaged_archive_keeps_what_came_before(name: str) -> None:
         assert all(CANARY not in reason for _, reason in found["rejects"])
 
 
+@pytest.mark.parametrize("name", ["xz", "zstd"])
+def test_what_takes_too_much_memory_to_unpack_is_not_called_damaged(
+    name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(unzip, "_XZ_BYTES", 1 << 20)
+    data = PACKS[name](file_of(RECORDS))
+    if name == "zstd":
+        # A frame with a window of two gigabytes.
+        data = b"\x28\xb5\x2f\xfd\x00\xa8\x01\x00\x00"
+    why = f"the {name} data takes too much memory to unpack here: unpack it first"
+    assert rejects(data) == [("file", f"{why}; everything before that was read")]
+
+
 def test_layers_are_counted() -> None:
     data = file_of(RECORDS)
     for _ in range(MAX_LEVELS):
