@@ -13,6 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from sqlite_utils import Database
 
+from etl.normalise.cloudtrail import parse_event
 from etl.normalise.rows import AccountName, PrincipalTags
 from etl.normalise.rules import ApplicationRule, Rule, TeamRule, UserRule
 from etl.normalise.team_shares import TeamShare
@@ -199,6 +200,38 @@ def test_rules_match_what_is_known_of_a_call_and_change_with_it(
     assert teams(db)[0] == ("Both", "config rule")
     apply_config(db, [], {})
     assert set(teams(db)) == {("(no team)", "none")}
+    check(db)
+
+
+def mantle_call(number: int, project: str) -> dict[str, Any]:
+    return call(
+        number,
+        eventSource="bedrock-mantle.amazonaws.com",
+        eventName="CreateInference",
+        eventCategory="Data",
+        requestParameters={"model": "openai.gpt-oss-120b"},
+        resources=[{"type": "AWS::BedrockMantle::Project", "ARN": project}],
+    )
+
+
+def test_a_project_that_is_named_after_its_calls_has_its_team(db: Database, tmp_path: Path) -> None:
+    """Stored calls have it, and later ones of a connection that knew the project by its id."""
+    apply_config(db, [TeamRule(team="T", application="Nice")], {})
+    arn = f"arn:aws:bedrock-mantle:us-east-1:{ACCOUNT}:project/proj_a"
+    created = call(
+        2,
+        eventName="CreateProject",
+        requestParameters={"name": "Nice"},
+        responseElements={"arn": arn},
+    )
+    records = [mantle_call(1, arn), created, mantle_call(3, arn)]
+    batches = [Batch() for _ in records]
+    for batch, record in zip(batches, records, strict=True):
+        row = parse_event(record).row
+        assert row is not None
+        batch.add(row)
+    Loader(db).write_all(batches)
+    assert teams(db) == [("T", "config rule")] * 2
     check(db)
 
 
