@@ -312,6 +312,41 @@ def test_parts_are_whole_and_add_up(count: int, shares: dict[str, int]) -> None:
     assert parts == {team: count // total * one + rest[team] for team, one in shares.items()}
 
 
+PARTS = "sum(calls), sum(calls_with_tokens), sum(calls_without_tokens), max(is_lower_bound)"
+
+
+@pytest.mark.parametrize(
+    ("shares", "parts"),
+    [
+        ({"A": 6, "B": 6, "C": 2}, [("A", 5, 4, 1, 1), ("B", 4, 4, 0, 1), ("C", 2, 2, 0, 1)]),
+        ({"A": 1}, [("A", 11, 10, 1, 1)]),
+    ],
+)
+def test_the_parts_of_a_shared_application_agree(
+    db: Database,
+    tmp_path: Path,
+    shares: dict[str, int],
+    parts: list[tuple[Any, ...]],
+) -> None:
+    """A part's calls are those with and without tokens; each is as incomplete as the whole."""
+    apply_config(db, [ApplicationRule(application="Gateway", role="gateway")], {})
+    records = [*map(session_call, range(1, 11))]
+    records.append(session_call(11) | {"additionalEventData": None})
+    unknown = {"requestParameters": {"modelId": "acme.unheard-of"}}
+    load(db, write_log(tmp_path / "a.json", [*records, session_call(12, **unknown)]))
+    apply_team_shares(db, [TeamShare(application="Gateway", shares=shares)])
+    of_known = "from daily_costs_by_team where model_id <> 'acme.unheard-of' group by 1 order by 1"
+    assert rows(db, f"select team, {PARTS} {of_known}") == parts
+    assert rows(db, "select max(is_lower_bound), min(is_lower_bound) from team_costs") == [(1, 1)]
+    wrong = (
+        "calls <> calls_with_tokens + calls_without_tokens or unpriced_calls > calls"
+        " or cost_picodollars is not list_cost_picodollars"
+        " or cost_picodollars <> actual_cost_picodollars + coalesce(estimated_cost_picodollars, 0)"
+    )
+    assert rows(db, f"select * from daily_costs_by_team where {wrong}") == []
+    check(db)
+
+
 def test_a_shared_application_is_split_in_the_views_of_teams_alone(
     db: Database, tmp_path: Path
 ) -> None:
