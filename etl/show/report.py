@@ -172,7 +172,8 @@ def build_metadata_report(
     """Read the report by the values of a key of the request metadata. Raises DataError."""
     rows = usage_by_metadata(db, key, filters)
     for row in rows:
-        row["value"] = f"(no {key})" if row["value"] is None else row["value"]
+        if row["value_kind"] == "none":
+            row["value"] = f"(no {key})"
     report = build_report(db, "models", filters, with_list=with_list)
     return replace(report, kind=f"metadata:{key}", rows=rows, metadata_key=key)
 
@@ -339,10 +340,17 @@ def _cost_table(
         table.add_row(*name, *(cell(row) for cell in cells.values()), source, style=style)
 
     for row in report.rows:
-        add([plain(row[name]) for name in report.dimensions], row)
+        add([plain(_name(row, name)) for name in report.dimensions], row)
         for detail in report.details_of(row) if report.details else ():
             add([Text(f"  {detail['region']} ").append(plain(detail["model_id"]))], detail, "dim")
     return table
+
+
+def _name(row: Row, dimension: str) -> str:
+    """Return a name as a table shows it; a value that looks like (others) is in quotes."""
+    name: str = row[dimension]
+    is_sent = row.get("value_kind") == "named"
+    return f'"{name}"' if is_sent and name.startswith("(") and name.endswith(")") else name
 
 
 def _cost_columns(total: Row, *, with_list: bool) -> dict[str, Callable[[Row], str]]:
@@ -364,8 +372,8 @@ def _cost_columns(total: Row, *, with_list: bool) -> dict[str, Callable[[Row], s
 
 
 def _notes_on_values(key: str, rows: Sequence[Row]) -> Iterator[Text]:
-    others = sum(row["distinct_values"] for row in rows if row["value"] == "(others)")
-    if others > 1:
+    others = sum(row["distinct_values"] for row in rows if row["value_kind"] == "others")
+    if others:
         named = sum(row["distinct_values"] for row in rows) - others
         yield plain(
             f"{key} has {named + others:,} values here, more than the {named:,} that cost most and"

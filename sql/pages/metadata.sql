@@ -4,9 +4,10 @@
 -- :regions, :models, :users, :applications and :teams are exact names, in a JSON array
 -- or separated by commas. NULL or blank is no filter.
 
--- At most max_values values are named, those that cost most; the others are one row,
--- (others), and distinct_values counts what is in each. A NULL value is everything
--- else: calls without the key, calls that vacuum dropped, and what is estimated from
+-- value_kind tells the rows apart, whatever callers name a value. named: one of the
+-- values that cost most, of which there are at most max_values. others: one row for all
+-- other values, which distinct_values counts. none: everything else, with a NULL value:
+-- calls without the key, calls that vacuum dropped, and what is estimated from
 -- CloudWatch's totals, which know no metadata. So all rows add up to the usage; only
 -- calls with such an estimate count as without tokens under their value all the same,
 -- because its row has nothing of it.
@@ -150,6 +151,7 @@ ranked as materialized (
 -- Sums in whole micro-dollars and the rest, which a sum of nine million dollars needs.
 by_value as (
     select
+        iif(ranked.is_other, 'others', 'named') as value_kind,
         iif(ranked.is_other, '(others)', known.value) as value,
         count(distinct known.value) as distinct_values,
         sum(calls) as calls,
@@ -167,7 +169,7 @@ by_value as (
         {{ money.data_source() }} as data_source
     from known
     inner join ranked on ranked.value = known.value
-    group by 1
+    group by 1, 2
 ),
 
 everything as (
@@ -211,6 +213,7 @@ parts as (
     select * from by_value
     union all
     select
+        'none' as value_kind,
         null as value,
         0 as distinct_values,
         {{ columns.each(sums, 'everything.{0} - of_values.{0}\n            as {0}') }},
@@ -222,6 +225,7 @@ parts as (
 
 final as (
     select
+        value_kind,
         value,
         distinct_values,
         calls,
@@ -240,6 +244,7 @@ final as (
 
 select
     value,
+    value_kind,
     distinct_values,
     calls,
     failed_calls,
@@ -255,13 +260,13 @@ select
     data_source
 from final
 where
-    value is not null
+    value_kind <> 'none'
     or {{ columns.each(['calls', 'failed_calls'] + columns.shown_tokens
         + ['list_cost_microdollars', 'cost_microdollars', 'unpriced_tokens'],
         'coalesce({}, 0) <> 0', '\n    or ') }}
 order by
-    value is null,
-    value = '(others)',
+    value_kind = 'none',
+    value_kind = 'others',
     cost_microdollars desc,
     calls desc,
     value

@@ -220,6 +220,30 @@ def test_of_an_event_only_the_named_keys_are_stored(tmp_path: Path) -> None:
     ]
 
 
+def test_values_named_like_the_other_rows_are_told_from_them(tmp_path: Path) -> None:
+    db, config = tmp_path / "w.db", tmp_path / "c.toml"
+    tenants = ["plain", "(others)", "(no tenant)", "(others)"]
+    logs = [tagged(9 - n, tenant) for n, tenant in enumerate(tenants)]
+    loaded = write_invocation_log(tmp_path / "l.json", [*logs, logged(1), tagged(2, "cheap")])
+    config.write_text('[metadata]\nkeys = ["tenant"]\nmax_values = 3\n')
+    assert run("load", loaded, "--config", config, "--db", db)[0] == 0
+    report = ("report", "--by", "metadata:tenant", "--db", db)
+    found = json.loads(run(*report, "--format", "json")[1])["rows"]
+    assert [(row["value"], row["value_kind"], row["calls"]) for row in found] == [
+        ("(others)", "named", 2),
+        ("plain", "named", 1),
+        ("(no tenant)", "named", 1),
+        ("(others)", "others", 1),
+        ("(no tenant)", "none", 1),
+    ]
+    assert [row["distinct_values"] for row in found] == [1, 1, 1, 1, 0]
+    table = run(*report)[1]
+    names = ['"(others)"', "plain", '"(no tenant)"', "(others)", "(no tenant)"]
+    shown = [line.strip().split("  ")[0] for line in table.splitlines()]
+    assert [name for name in shown if name in names] == names
+    assert "tenant has 4 values here, more than the 3 that cost most" in " ".join(table.split())
+
+
 def test_the_report_names_the_key_and_what_is_too_much(tmp_path: Path) -> None:
     db, config = tmp_path / "w.db", tmp_path / "c.toml"
     logs = write_invocation_log(tmp_path / "l.json", [tagged(n, f"t{n}") for n in range(1, 9)])
