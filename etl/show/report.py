@@ -9,7 +9,7 @@ from __future__ import annotations
 import csv
 import io
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from functools import partial
 
 import click
@@ -148,22 +148,10 @@ def build_report(
 ) -> Report:
     """Read one report from the warehouse."""
     dimensions = KINDS[kind][1]
-    totals = usage(db, filters)
-    total = totals[0] if totals else None
-    rows = usage(db, filters, by=dimensions)
-    lacks = total and (total["unpriced_calls"] or total["unpriced_tokens"])
-    return Report(
-        kind=kind,
-        range=_range(db, filters),
-        rows=rows,
-        total=total,
-        capacity=numbers.capacity(capacity(db, filters)),
-        guardrails=numbers.guardrails(guardrails(db, filters)),
-        details=usage(db, filters, by=(*dimensions, "region", "model_id")) if breakdown else [],
-        with_list=with_list,
-        without_price=without_price(usage(db, filters, by=("region", "model_id"))) if lacks else (),
-        left_out=None if rows else left_out(db),
-    )
+    report = _report(db, kind, filters, usage(db, filters, by=dimensions), with_list=with_list)
+    if breakdown:
+        report.details = usage(db, filters, by=(*dimensions, "region", "model_id"))
+    return report
 
 
 def build_metadata_report(
@@ -174,8 +162,29 @@ def build_metadata_report(
     for row in rows:
         if row["value_kind"] == "none":
             row["value"] = f"(no {key})"
-    report = build_report(db, "models", filters, with_list=with_list)
-    return replace(report, kind=f"metadata:{key}", rows=rows, metadata_key=key)
+    report = _report(db, f"metadata:{key}", filters, rows, with_list=with_list)
+    report.metadata_key = key
+    return report
+
+
+def _report(
+    db: Database, kind: str, filters: Filters, rows: Sequence[Row], *, with_list: bool
+) -> Report:
+    """Return a report of these rows, with their total and what to say of it."""
+    totals = usage(db, filters)
+    total = totals[0] if totals else None
+    lacks = total and (total["unpriced_calls"] or total["unpriced_tokens"])
+    return Report(
+        kind=kind,
+        range=_range(db, filters),
+        rows=rows,
+        total=total,
+        capacity=numbers.capacity(capacity(db, filters)),
+        guardrails=numbers.guardrails(guardrails(db, filters)),
+        with_list=with_list,
+        without_price=without_price(usage(db, filters, by=("region", "model_id"))) if lacks else (),
+        left_out=None if rows else left_out(db),
+    )
 
 
 def _range(db: Database, filters: Filters) -> str:

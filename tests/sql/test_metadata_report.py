@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import sqlite3
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,7 @@ import pytest
 from sqlite_utils import Database
 
 from etl.errors import DataError
+from etl.show.report import build_metadata_report
 from etl.sql_files import sql_text
 from etl.warehouse.read.reports import Filters, usage, usage_by_metadata
 from etl.warehouse.upkeep.vacuum import drop_calls
@@ -242,6 +244,23 @@ def test_values_named_like_the_other_rows_are_told_from_them(tmp_path: Path) -> 
     shown = [line.strip().split("  ")[0] for line in table.splitlines()]
     assert [name for name in shown if name in names] == names
     assert "tenant has 4 values here, more than the 3 that cost most" in " ".join(table.split())
+
+
+def test_the_report_reads_no_other_report(
+    db: Database, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    load(db, write_invocation_log(tmp_path / "l.json", [tagged(1, "t1")]))
+    apply_metadata_keys(db, ["tenant"], 100)
+    asked = []
+
+    def watched(*arguments: Any, by: Sequence[str] = ()) -> list[dict[str, Any]]:
+        asked.append(by)
+        return usage(*arguments, by=by)
+
+    monkeypatch.setattr("etl.show.report.usage", watched)
+    report = build_metadata_report(db, "tenant", Filters())
+    assert (report.kind, report.title) == ("metadata:tenant", "Cost by tenant")
+    assert asked == [()]
 
 
 def test_the_report_names_the_key_and_what_is_too_much(tmp_path: Path) -> None:
