@@ -17,6 +17,7 @@ from etl.warehouse.database import open_warehouse
 from tests.cli.running import ROOT, run
 from tests.rounds import long
 from tests.support import call, dump, marked_demo, service_event, write_log
+from tests.warehouse.test_teams import PROFILE, assumed, profile, session_call, tags
 
 
 def test_it_ends_with_counts_on_stderr_and_nothing_on_stdout(tmp_path: Path) -> None:
@@ -37,6 +38,29 @@ def test_it_ends_with_counts_on_stderr_and_nothing_on_stdout(tmp_path: Path) -> 
         "Profiles          0 new or changed",
         "Rejected          0",
     ]
+
+
+def test_it_says_how_many_stored_calls_late_evidence_gave_another_team(tmp_path: Path) -> None:
+    def summary(name: str, text: str) -> str:
+        (tmp_path / name).write_text(text)
+        status, _, err = run("load", tmp_path / name, "--db", tmp_path / "w.db")
+        assert status == 0, err
+        return err
+
+    metadata = {"modelId": PROFILE}
+    calls = [session_call(1), session_call(2), call(3, requestParameters=metadata)]
+    for late in (
+        summary("calls.json", json.dumps({"Records": calls})),
+        summary("untagged.json", json.dumps({"inferenceProfileSummaries": [profile()]})),
+    ):
+        assert "Reattributed" not in late and "Sessions" not in late
+    told = {"Records": [assumed(1, "ASIAONE", tags=tags(team="Search")), session_call(4)]}
+    late = summary("session.json", json.dumps(told))
+    assert "Sessions          1 kept, for the tags of their calls" in late
+    assert "Reattributed      2 stored calls, to another team" in late
+    assert "Other events      0 skipped" in late
+    late = summary("profile.json", json.dumps({"inferenceProfileSummaries": [profile(team="Ads")]}))
+    assert "Reattributed      1 stored call, to another team" in late
 
 
 def test_rejects_are_told_with_their_place_and_the_status_is_1(tmp_path: Path) -> None:

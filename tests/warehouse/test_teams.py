@@ -80,6 +80,10 @@ def check(db: Database) -> None:
     assert rows(db, "pragma foreign_key_check") == []
 
 
+def team_of_calls(db: Database) -> dict[str, str]:
+    return dict(rows(db, "select event_id, team from calls"))
+
+
 def teams(db: Database) -> list[tuple[str, str]]:
     return rows(db, TEAMS)
 
@@ -230,7 +234,11 @@ def test_session_tags_follow_the_chain_whenever_they_arrive(
     with new_warehouse() as db:
         for some in (order[:cut], order[cut:]):
             if some:
-                load(db, write_log(folder / "one.json", [CHAINS[n] for n in some]))
+                before = team_of_calls(db)
+                result = load(db, write_log(folder / "one.json", [CHAINS[n] for n in some]))
+                # Calls that came with this load are none that it gave another team.
+                changed = before.items() - team_of_calls(db).items()
+                assert result.written.calls_reattributed == len(changed)
         tag, none = "session tag", ("(no team)", "none")
         assert teams(db) == [
             *[("Search", tag)] * 3,
