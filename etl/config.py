@@ -13,7 +13,7 @@ import os
 import re
 import stat
 import tomllib
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -793,11 +793,14 @@ def _explain(message: str, raw: Mapping[str, Any]) -> str:
     text, place = _PLACE.fullmatch(message).groups("")  # type: ignore[union-attr]
     if found := _UNKNOWN_KEY.fullmatch(text):
         return _explain_unknown(found[1], place)
-    where = _words(place, raw)
+    wrong = _WRONG_TYPE.fullmatch(text)
+    where = _words(place, raw, int if wrong and wrong[1] == "int" else str)
     if found := _MISSING_KEY.fullmatch(text):
         return f"{where}: {found[1]} is missing"
-    if found := _WRONG_TYPE.fullmatch(text):
-        wanted, got = map(_type_in_words, found.groups())
+    if wrong:
+        wanted, got = map(_type_in_words, wrong.groups())
+        if wanted == got:
+            wanted, got = "a whole number", "a fraction"
         return f"{where} must be {wanted}, not {got}{_ADVICE.get(_table(place), '')}"
     if text.startswith("Invalid RFC3339"):
         return f"{where}: not a date; write one like 2026-11-01"
@@ -843,16 +846,18 @@ def _table(place: str) -> str:
     return path
 
 
-def _words(place: str, raw: Mapping[str, Any]) -> str:
-    """Return a place counted from 1: ``sync.regions #2``."""
-    if place.endswith("[...]"):
-        path = place.removesuffix("[...]")
-        table: Any = raw
-        for key in path.split("."):
-            table = table[key]
-        return f"{path}.{next(_not_texts(table))}"
-    return re.sub(r"\[(\d+)\]", lambda found: f" #{int(found[1]) + 1}", place)
+def _words(place: str, raw: Mapping[str, Any], wanted: type = str) -> str:
+    """Return a place counted from 1: ``sync.regions #2``.
 
-
-def _not_texts(table: Mapping[str, object]) -> Iterator[str]:
-    return (key for key, value in table.items() if not isinstance(value, str))
+    Of a table with keys of the user's own, msgspec names none (``[...]``): it is the first whose
+    value is not of the type that is ``wanted``.
+    """
+    path = place.removesuffix("[...]")
+    counted = re.sub(r"\[(\d+)\]", lambda found: f" #{int(found[1]) + 1}", path)
+    if path == place:
+        return counted
+    table: Any = raw
+    for key, index in re.findall(r"([^.\[\]]+)|\[(\d+)\]", path):
+        table = table[key] if key else table[int(index)]
+    wrong = next(key for key, value in table.items() if type(value) is not wanted)
+    return f"{counted}.{wrong}"

@@ -83,7 +83,9 @@ def report(
     with open_warehouse(db) as warehouse:
         if kind == GAPS:
             rows = price_gaps(warehouse, filters)
-            print_gaps(rows, format_, numbers.guardrails(guardrails(warehouse, filters)))
+            used = guardrails(warehouse, filters)
+            lacks = used["unpriced_units"] or used["unknown_calls"]
+            print_gaps(rows, format_, numbers.guardrails(used) if lacks else "")
             return
         if key is not None:
             built = build_metadata_report(warehouse, key, filters, with_list=with_list)

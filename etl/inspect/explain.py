@@ -170,7 +170,7 @@ def explain(
 ) -> Explanation:
     """Explain an event that the trial has loaded; ``warehouse``: the real one, if there is one."""
     record = mapping(event.record)
-    shown = without_texts(record, keys.metadata)
+    shown = without_texts(record, (*key_names(keys.metadata), *keys.stored))
     result = Explanation(event.event_id, event.where, shown, event.peeled)
     try:
         parsed = attempt(_parse, event, keys)

@@ -242,6 +242,7 @@ def _bare(row: Event, has_session_rules: bool) -> Event:
         request_metadata=None,
         guardrail_action=None,
         guardrail_use=None,
+        source_address=None,
         is_home_copy=True,
         is_correction=False,
     )

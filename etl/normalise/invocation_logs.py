@@ -163,7 +163,7 @@ class _VideoConfig(msgspec.Struct, gc=False, rename="camel"):
 class _VideoBody(msgspec.Struct, gc=False, rename="camel"):
     """The request body of a video generator: Nova Reel's, or Luma Ray's two fields."""
 
-    video_generation_config: _VideoConfig = msgspec.field(default_factory=_VideoConfig)
+    video_generation_config: _VideoConfig | None = None
     duration: Any = None
     resolution: Any = None
 
@@ -613,7 +613,7 @@ def _video(
     asked = _decode_as(inner, _VideoBody) or _VideoBody()
     of_record = _decode_as(logged.output, _Body)
     made = [*bodies, *([of_record] if of_record else [])]
-    config = asked.video_generation_config
+    config = asked.video_generation_config or _VideoConfig()
     seconds = [*(_seconds(one.video) for one in made), _seconds(config.duration_seconds)]
     seconds.append(_seconds(asked.duration))
     sizes = [asked.resolution, _side(config.dimension)]

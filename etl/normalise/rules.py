@@ -356,6 +356,17 @@ def _tags(request_metadata: str | None) -> tuple[str, ...]:
     return pairs_of(json.loads(request_metadata))
 
 
+def keys_of_tags(rules: Iterable[Rule]) -> tuple[str, ...]:
+    """Return the keys that the conditions ``tag`` of rules name, as far as they are no patterns."""
+    patterns = (dict(rule.conditions).get("tag") for rule in rules)
+    keys = (pattern.partition("=")[0] for pattern in patterns if pattern)
+    return tuple(dict.fromkeys(key for key in keys if key and not _PATTERN.search(key)))
+
+
+# What is more than plain text in a pattern.
+_PATTERN = re.compile(r"[*?\[{]")
+
+
 def pairs_of(tags: Mapping[str, object]) -> tuple[str, ...]:
     """Return tags as ``key=value``, as rules match them."""
     return tuple(f"{key}={value}" for key, value in tags.items())

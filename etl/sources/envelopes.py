@@ -47,6 +47,10 @@ def _named(*keys: str, is_list: bool = False) -> tuple[Envelope, ...]:
     return tuple(Envelope((key,), key, is_list) for key in keys)
 
 
+_DETAIL = Envelope(("detail",), "detail of EventBridge")
+# Of an event that a program sends: fields of its own are not guessed at.
+OWN_DETAIL = Envelope(("detail",), "detail of a program's event")
+
 # A field under a name of somebody's own, such as those that `--query` gives.
 UNNAMED = Envelope((), "a field", is_list=True)
 
@@ -71,7 +75,7 @@ ENVELOPES = (
     Envelope(("awslogs", "data"), "awslogs.data of CloudWatch Logs"),
     Envelope(("kinesis", "data"), "data of Kinesis"),
     Envelope(("sns", "message"), "Message of SNS"),
-    Envelope(("detail",), "detail of EventBridge"),
+    _DETAIL,
     Envelope(("_source",), "_source of Elastic"),
     Envelope(("body", "stringvalue"), "body of OpenTelemetry"),
     Envelope(("hits", "hits"), "hits of Elastic", is_list=True),
@@ -432,11 +436,16 @@ def contents(fields: Fields) -> Iterator[tuple[Envelope, str, bytes]]:
         content = bytes(raw)
         if content.startswith((b"{", b"[", b'"')):
             taken.add(path[0])
-            yield envelope, key, content
+            yield OWN_DETAIL if envelope is _DETAIL and _is_own(fields) else envelope, key, content
     for name, (_, raw) in lower.items():
         # A field under any name, where something in it looks like a record.
         if name not in taken and name not in _WORDS and _may_hold_record(bytes(raw)):
             yield UNNAMED, UNNAMED.name, bytes(raw)
+
+
+def _is_own(fields: Fields) -> bool:
+    """Say whether an event of EventBridge's is a program's, not AWS's."""
+    return not bytes(fields.get("source", b'"aws.')).startswith(b'"aws.')
 
 
 def _inner(raw: Raw, wanted: str) -> tuple[str, msgspec.Raw] | None:

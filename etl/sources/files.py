@@ -35,6 +35,7 @@ from etl.sources.envelopes import (
     EVENT,
     LOGGED_CALL,
     MAX_LEVELS,
+    OWN_DETAIL,
     UNNAMED,
     Envelope,
     Fields,
@@ -349,6 +350,8 @@ class Peeler:
             has_any = True
             yield from self._value(row, at.within(position).as_row("a table"), None)
         for envelope, key, raw in () if has_any else contents(fields):
+            if envelope is UNNAMED and OWN_DETAIL.name in at.peeled[-1:]:
+                break
             own: list[Unreadable] = []
             has_any |= yield from _good(self._envelope(envelope, raw, at, key), own)
             if has_any and envelope is not UNNAMED:

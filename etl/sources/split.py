@@ -101,7 +101,8 @@ _OPEN_LINES = re.compile(
 
 # What stands before a document on its line: `aws logs tail`, an export task, syslog, a container's
 # log, `--output text`. It may be coloured. Without a time, it is what names a source: a container
-# ("app-1  | "), a pod, a file that was searched, a level.
+# ("app-1  | "), a pod, a file that was searched, a level. A few words without punctuation: what a
+# sentence quotes is no record.
 _PREFIX = re.compile(
     rb"""(?:\x1b\[[0-9;]*+m|<[0-9]{1,3}>[0-9]?[ ]?|[\[(])*+
     (?:[0-9]{4}[-/][0-9]{2}[-/][0-9]{2}[T ][0-9]{2}:[0-9]{2}|(?<![\[(])[0-9]{10,19}(?=[\s,.:])
@@ -110,7 +111,7 @@ _PREFIX = re.compile(
     |[0-9]{2}/[A-Z][a-z]{2}/[0-9]{4}:|EVENTS\t)
     [^\n{]{0,400}?(?=\{\s*+"|\[\s*+[\[{"]|"(?:\\\\")?[\[{]
     |(?<=\s)[A-Za-z0-9+/_-]{60,}+={0,2}[ \t]*+(?:\r?\n|\Z))
-    |(?:\[[^\[\]\n"{},]{1,100}\]|[A-Za-z0-9./$#-])[^\n"{\[,]{0,200}?[\s:|=]
+    |(?:(?:\[[^\[\]\n"{},]{1,100}\]|[A-Za-z0-9._/$\#@-]{1,200}+)[\t\ :|=]++){1,4}
         (?=\{\s*+"|\[\s*+[\[{"]|"[\[{])""",
     re.VERBOSE,
 )

@@ -32,6 +32,9 @@ def sync_principal_tags(job: Job, options: SyncOptions) -> None:
     for arn in job.ask(lambda db: principals_of(db, place.account_id)):
         role, name = role_name_of(arn), arn.rpartition("/")[2]
         found = fetch_role_tags(place, role) if role else fetch_user_tags(place, name)
+        # Of one that was deleted, what is known stays: its calls stay too.
+        if found is None:
+            continue
         tags = json.dumps(read_any_tags(found), ensure_ascii=False, sort_keys=True)
         rows.append(PrincipalTags(arn, tags))
     batch = Batch(files=[str(job.stream)], renewed={"principal_tags": rows})

@@ -127,6 +127,13 @@ def test_each_field_may_hold_anything(
     assert shown(Decoder().decode(data)) == shown(the_long_way(data, monkeypatch))
 
 
+def test_a_caller_s_words_do_not_make_a_call_another_service_s() -> None:
+    metadata = {"eventSource": "sts.amazonaws.com"}
+    parameters = {"modelId": HAIKU, "requestMetadata": metadata}
+    record = {"requestParameters": parameters} | call(1, requestParameters=parameters)
+    assert len(shown(Decoder().decode(log(record)))["events"]) == 1
+
+
 def test_what_plain_calls_share_is_interpreted_once(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:

@@ -95,6 +95,18 @@ def test_any_chain_of_envelopes_around_some_records(names: list[str], share: int
         assert shown(Decoder().decode(data)) == shown(the_long_way(data, monkeypatch))
 
 
+def test_what_somebody_says_about_an_event_is_no_event() -> None:
+    said = f"why was this denied, please? {json.dumps(call(1))}"
+    for quoted in (
+        {"level": "info", "text": said},
+        {"level": "info", "question": json.dumps(call(1))},
+        {"detail-type": "Chat", "source": "my.app", "detail": {"chat": json.dumps(call(1))}},
+        {"detail-type": "Chat", "source": "my.app", "detail": {"chat": {"said": call(1)}}},
+    ):
+        assert read(file_of(quoted))["events"] == [], quoted
+    assert read(said.encode())["events"] == []
+
+
 @pytest.mark.parametrize("name", ["EventBridge", "subscription", "SQS", "Elastic", "text in text"])
 def test_eight_levels_are_opened_and_a_ninth_is_named(name: str) -> None:
     value: Any = call(1, tokens=(5, 1))

@@ -139,13 +139,18 @@ def test_dropped_calls_are_of_no_value(db: Database, tmp_path: Path) -> None:
 
 def test_of_an_event_only_the_named_keys_are_stored(tmp_path: Path) -> None:
     db, config = tmp_path / "w.db", tmp_path / "c.toml"
-    metadata = {"tenant": "north", "team": "red", "note": "words of a prompt"}
+    metadata = {"tenant": "north", "team": "red", "app": "search", "note": "words of a prompt"}
     parameters = {"modelId": HAIKU, "requestMetadata": metadata}
     events = write_log(tmp_path / "c.json", [call(1, requestParameters=parameters), call(2)])
-    config.write_text('[metadata]\nkeys = ["tenant"]\n')
+    rule = '[[application_rules]]\napplication = "{app}"\ntag = "app={app}"\n'
+    config.write_text(f'[metadata]\nkeys = ["tenant"]\n{rule}')
     assert run("load", events, "--config", config, "--db", db)[0] == 0
     stored = sqlite3.connect(db).execute("select request_metadata from request_metadata").fetchall()
-    assert list(map(json.loads, *zip(*stored, strict=True))) == [{"team": "red", "tenant": "north"}]
+    assert list(map(json.loads, *zip(*stored, strict=True))) == [
+        {"app": "search", "team": "red", "tenant": "north"}
+    ]
+    applications = sqlite3.connect(db).execute("select application from calls order by event_time")
+    assert applications.fetchall() == [("search",), ("Unknown",)]
     found = json.loads(run("report", "--by", "metadata:tenant", "--format", "json", "--db", db)[1])
     assert [(row["value"], row["calls"]) for row in found["rows"]] == [
         ("north", 1),

@@ -76,10 +76,16 @@ def test_tags_of_the_callers_are_read_once_a_day_in_one_region(
         ("Ads", "principal tag"), ("Desk", "principal tag"), ("(no team)", "none"),
     ]  # fmt: skip
     assert (world.aws.count("ListRoleTags"), world.aws.count("ListUserTags")) == (2, 1)
+    # What was known of a role stays when the role is deleted.
+    iam.delete_role(RoleName="gateway")
+    world.clock.advance(timedelta(hours=25))
+    assert world.sync(sources=tagged).problems == []
+    assert world.rows(TEAMS)[0] == ("Ads", "principal tag")
     # And no more than the policy allows, which the doctor tries.
     asked = {f"{one.service}:{one.operation}" for one in world.aws.requests} - {
         "iam:CreateRole",
         "iam:CreateUser",
+        "iam:DeleteRole",
     }
     words = [word for name in tagged for word in ("--source", name)]
     needed = set(allowed(policy(*words, "--region", REGION, "--no-doctor")))

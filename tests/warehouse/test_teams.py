@@ -18,6 +18,7 @@ from etl.normalise.rules import ApplicationRule, Rule, TeamRule, UserRule
 from etl.normalise.team_shares import TeamShare
 from etl.normalise.teams import TeamSettings
 from etl.sql_files import sql_names, sql_text
+from etl.warehouse.scratch import open_trial
 from etl.warehouse.upkeep.forget import forget
 from etl.warehouse.upkeep.vacuum import drop_unused_names
 from etl.warehouse.write.attribution import apply_config
@@ -247,6 +248,10 @@ def test_session_tags_follow_the_chain_whenever_they_arrive(
         ]  # fmt: skip
         check(db)
         assert rows(db, "select distinct length(credential_hash) from credentials") == [(16,)]
+        # `inspect` copies them into a trial.
+        told = "select count(*) from credentials where told_at is not null"
+        with open_trial(db) as trial:
+            assert rows(trial, told) == rows(db, told)
 
 
 def test_a_hash_goes_with_its_calls_or_its_user(db: Database, tmp_path: Path) -> None:

@@ -16,6 +16,7 @@ from etl.config import Config
 from etl.load.decoder.content import Keys
 from etl.load.decoder.pool import Workers
 from etl.load.run import LoadResult, load_files
+from etl.normalise.rules import keys_of_tags
 from etl.show.escaping import harmless
 from etl.show.numbers import count
 from etl.sources.stores import LocalStore, Store, StoredFile
@@ -69,7 +70,7 @@ def reading_keys(config: Config) -> Keys:
         config.application_metadata_key,
         config.source_addresses,
         config.team_metadata_key,
-        config.metadata.keys,
+        (*config.metadata.keys, *keys_of_tags(config.rules)),
     )
 
 

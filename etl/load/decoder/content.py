@@ -104,20 +104,20 @@ class Keys:
     """How to read: the keys that name an application, and what to keep of source addresses.
 
     ``application_tag``: in an inference profile's tags, ``metadata``: in request metadata; each is
-    one key, or several in order. ``team``: of the team, in request metadata. ``shown``: those by
-    which usage is shown.
+    one key, or several in order. ``team``: of the team, in request metadata. ``others``: those by
+    which usage is shown, and those that rules look at.
     """
 
     application_tag: KeyNames = APPLICATION_KEY
     metadata: KeyNames = APPLICATION_KEY
     addresses: AddressDetail = DEFAULT_DETAIL
     team: KeyNames = TEAM_KEY
-    shown: tuple[str, ...] = ()
+    others: tuple[str, ...] = ()
 
     @property
     def stored(self) -> tuple[str, ...]:
         """The keys whose values in an event's request metadata are stored; of logs, all are."""
-        return (*key_names(self.team), *self.shown)
+        return (*key_names(self.team), *self.others)
 
 
 class Decoder:

@@ -184,8 +184,12 @@ def is_other_event(*, has_escapes: bool) -> Callable[[Raw], object]:
 
 def _is_other(record: Raw) -> object:
     if source := _our_source(record):
-        if not source[1] or not _makes_session(record):
-            return source[1]
+        if not source[1]:
+            return False
+        # In another order of fields it may be a caller's word: request metadata may have any key.
+        is_sure = is_textbook(record) or not _word(record)
+        if not _makes_session(record):
+            return is_sure
         return SESSION if is_textbook(record) else False
     return is_textbook(record) or (not _word(record) and _other_source(record))
 
