@@ -17,7 +17,7 @@ from etl.warehouse.database import open_warehouse
 from tests.cli.running import ROOT, run
 from tests.rounds import long
 from tests.support import call, dump, marked_demo, service_event, write_log
-from tests.warehouse.test_teams import PROFILE, assumed, profile, session_call, tags
+from tests.team_evidence import PROFILE, assumed, profile, session_call, tags
 
 
 def test_it_ends_with_counts_on_stderr_and_nothing_on_stdout(tmp_path: Path) -> None:

@@ -6,7 +6,6 @@ import json
 from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager
 from pathlib import Path
-from typing import Any
 
 import pytest
 from hypothesis import given, settings
@@ -25,54 +24,12 @@ from etl.warehouse.write.attribution import apply_config
 from etl.warehouse.write.batch import Batch, Loader
 from etl.warehouse.write.team_shares import apply_team_shares
 from tests.rounds import rounds
-from tests.support import ACCOUNT, HAIKU, call, load, role_identity, rows, uuid_of, write_log
+from tests.support import ACCOUNT, call, load, rows, write_log
+from tests.team_evidence import PROFILE, assumed, profile, session_call, tags
 
 NewWarehouse = Callable[[], AbstractContextManager[Database]]
 
 TEAMS = "select team, team_source from calls order by event_time, event_id"
-PROFILE = f"arn:aws:bedrock:us-east-1:{ACCOUNT}:application-inference-profile/a1b2c3"
-
-
-def session_call(number: int, key: str = "ASIAONE", **fields: Any) -> dict[str, Any]:
-    identity = {**role_identity("gateway", "job"), "accessKeyId": key}
-    return call(number, userIdentity=identity, tokens=(100 + number, 10), **fields)
-
-
-def assumed(
-    number: int, made: str, by: str | None = None, name: str = "AssumeRole", **parameters: Any
-) -> dict[str, Any]:
-    """Return the event of STS that made an access key, as CloudTrail writes it."""
-    caller = {"type": "AWSService", "invokedBy": "lambda.amazonaws.com"}
-    if by is not None:
-        caller = {**role_identity("first", "job"), "accessKeyId": by}
-    return {
-        "eventVersion": "1.08",
-        "userIdentity": caller,
-        "eventTime": "2026-09-14T08:00:00Z",
-        "eventSource": "sts.amazonaws.com",
-        "eventName": name,
-        "awsRegion": "us-east-1",
-        "requestParameters": {"roleArn": "arn:aws:iam::111122223333:role/gateway", **parameters},
-        "responseElements": {"credentials": {"accessKeyId": made, "sessionToken": "..."}},
-        "eventID": uuid_of(9000 + number),
-        "eventType": "AwsApiCall",
-        "recipientAccountId": ACCOUNT,
-    }
-
-
-def tags(**values: str) -> list[dict[str, str]]:
-    return [{"key": key, "value": value} for key, value in values.items()]
-
-
-def profile(**values: str) -> dict[str, Any]:
-    return {
-        "inferenceProfileArn": PROFILE,
-        "inferenceProfileId": "a1b2c3",
-        "inferenceProfileName": "chat",
-        "type": "APPLICATION",
-        "models": [{"modelArn": f"arn:aws:bedrock:us-east-1::foundation-model/{HAIKU}"}],
-        "tags": values,
-    }
 
 
 def check(db: Database) -> None:
