@@ -45,7 +45,7 @@ SERVE = Serve(
     host_names=("usage.example.com",),
     restrictions=(
         Restriction(visitor="alice", teams=("Search",)),
-        Restriction(visitor="carol", teams=("Ads",), applications=("Other",)),
+        Restriction(visitor="carol", teams=("Ads", "Nobody"), applications=("Other",)),
     ),
 )
 
@@ -93,6 +93,9 @@ def test_a_visitor_of_a_team_sees_nothing_of_the_others(db: Path) -> None:
         values = alice.get("/bedrock_usage/metadata.csv?metadata_key=team").text.splitlines()
         assert [line.split(",")[:3] for line in values[1:]] == [["night", "1", "1"]]
         assert "alice, limited to team Search" in " ".join(alice.get("/").text.split())
+        page = " ".join(carol.get("/").text.split())
+        # One of each, so no comma between teams and applications.
+        assert "carol, limited to teams Ads, Nobody in Other" in page
 
 
 def test_a_page_of_a_team_and_the_stack_by_team(db: Path) -> None:
