@@ -29,6 +29,7 @@ from etl.warehouse.database import open_warehouse
 from etl.warehouse.demo import refuse_demo
 from etl.warehouse.turns import Patience
 from etl.warehouse.write.batch import Batch, Loader, Written
+from etl.warehouse.write.teams import stored_units
 
 
 def sync_chosen(
@@ -61,10 +62,18 @@ def sync_chosen(
 
 
 def _store_account_names(warehouse: Database, places: Sequence[Place]) -> Written:
-    """Store the names that an organization gives to its accounts: they may name teams."""
+    """Store the names that an organization gives to its accounts: they may name teams.
+
+    A unit that was not read stays as it is known.
+    """
     accounts = {place.account_id: place.account for place in places}
+    units = stored_units(warehouse)
     rows = [
-        AccountName(account_id, account.name, account.unit)
+        AccountName(
+            account_id,
+            account.name,
+            units.get(account_id) if account.unit is None else account.unit or None,
+        )
         for account_id, account in sorted(accounts.items())
         if account.name is not None
     ]
