@@ -110,14 +110,12 @@ sum(unpriced_tokens) as unpriced_tokens,
 -- discounts and negotiated rates; it leaves out list_unpriced_tokens.
 {% endmacro %}
 
--- Whether a cost leaves something out.
-{% macro leaves_out(usage) -%}
-{{ columns.each(columns.left_out, usage ~ '.{}', ' + ') }} > 0
+{% macro leaves_something_out() -%}
+costs.unpriced_calls + costs.unpriced_tokens + costs.calls_without_tokens > 0
 {%- endmacro %}
 
--- The figures of a day, from one of the tables of priced days, or from a split of one,
--- which knows itself whether the cost that was split is a lower bound.
-{% macro daily_columns(is_split=false) %}
+-- The figures of a day, from one of the tables of priced days.
+{% macro daily_columns(is_lower_bound=leaves_something_out()) %}
 costs.calls,
 costs.failed_calls,
 {{ columns.each(columns.shown, 'costs.{}') }},
@@ -136,6 +134,7 @@ costs.unpriced_tokens,
 costs.list_unpriced_tokens,
 costs.calls_with_tokens,
 costs.calls_without_tokens,
-{{ 'costs.is_lower_bound' if is_split else leaves_out('costs') }} as is_lower_bound,
+{{ is_lower_bound }}
+    as is_lower_bound,
 costs.data_source
 {% endmacro %}

@@ -3,27 +3,26 @@
 -- model id as sent, service tier and context size, so sum them.
 {{ costs.daily_units() }}
 -- A shared application is split by its fixed shares: each count and cost of a row by
--- the largest remainder, so that the teams' parts are whole and add up to the row. Calls
--- with and without tokens are split, and the calls are their sum; so is the cost of what
--- is actual and estimated. If the row is a lower bound, each part of it is one.
+-- the largest remainder, so that the teams' parts are whole and add up to the row. Each
+-- part is a lower bound if the row is one.
 
 -- team_share_parts has what each team gets of the rest of a division by the sum of the
 -- shares: value / total * share + part(value % total).
 with named as (
     select
         costs.*,
-        costs.calls - costs.calls_with_tokens - costs.calls_without_tokens
-            as estimated_calls,
-        {{ costs.leaves_out('costs') }} as is_lower_bound,
-        costs.unpriced_calls > 0 as is_unpriced,
-        costs.list_cost_picodollars is costs.cost_picodollars as is_list,
         accounts.account_id,
         names.region,
         names.model_id,
         names.application,
         coalesce(shares.team, names.team) as team,
         shares.share,
-        shares.total
+        shares.total,
+        -- Those of which the tokens are estimated.
+        costs.calls - costs.calls_with_tokens - costs.calls_without_tokens
+            as other_calls,
+        {{ costs.leaves_something_out() }}
+            as is_lower_bound
     from priced_daily_by_application as costs
     inner join accounts on accounts.account_key = costs.account_key
     inner join int_names as names
@@ -43,20 +42,20 @@ parts as (
         team,
         data_source,
         is_lower_bound,
-        is_unpriced,
-        is_list,
-        {{ columns.shared('estimated_calls') }} as estimated_calls,
-        {{ columns.shared('list_cost_picodollars') }} as split_list_cost,
-{% for column in columns.daily if column not in columns.follow %}
+        -- All calls of the row are of one model and day, with a price or without.
+        unpriced_calls > 0 as is_unpriced,
+        cost_picodollars is list_cost_picodollars as is_list,
+        {{ columns.shared('list_cost_picodollars') }} as own_list_cost,
+{% for column in columns.split %}
         {{ columns.shared(column) }} as {{ column }}{{ ',' if not loop.last }}
 {% endfor %}
     from named
 ),
 
-totals as (
+summed as (
     select
         *,
-        calls_with_tokens + calls_without_tokens + estimated_calls as calls,
+        calls_with_tokens + calls_without_tokens + other_calls as calls,
         coalesce(
             actual_cost_picodollars + estimated_cost_picodollars,
             actual_cost_picodollars,
@@ -65,13 +64,12 @@ totals as (
     from parts
 ),
 
--- On one day, a rate key has a price for all of its calls, or for none.
 costs as (
     select
         *,
         iif(is_unpriced, calls, 0) as unpriced_calls,
-        iif(is_list, cost_picodollars, split_list_cost) as list_cost_picodollars
-    from totals
+        iif(is_list, cost_picodollars, own_list_cost) as list_cost_picodollars
+    from summed
 )
 
 select
@@ -81,5 +79,5 @@ select
     costs.model_id,
     costs.application,
     costs.team,
-    {{ costs.daily_columns(is_split=true) }}
+    {{ costs.daily_columns(is_lower_bound='costs.is_lower_bound') }}
 from costs

@@ -51,7 +51,8 @@ def test_sessions_are_read_from_the_event_history_on_request(world: World) -> No
     world.place.deliver(assumed(3 * HOUR, "ASIAHISTORY"), NOW - 3 * HOUR)
     world.sync()
     assert world.rows(TEAMS) == [("(no team)", "none")]
-    assert world.sync(sources=SOURCES).problems == []
+    outcome = world.sync(sources=SOURCES)
+    assert (outcome.problems, outcome.written.calls_reattributed) == ([], 1)
     assert world.rows(TEAMS) == [("Search", "session tag")]
     assert b"ASIAHISTORY" not in world.path.read_bytes()
 
@@ -68,8 +69,10 @@ def test_tags_of_the_callers_are_read_once_a_day_in_one_region(
     world.deliver(2, 2 * HOUR)
     world.deliver(3, 1 * HOUR, userIdentity=role_identity("deleted"))
     tagged = ("cloudtrail", "principal_tags")
-    for _ in range(2):
-        assert world.sync(sources=tagged).problems == []
+    world.sync()
+    for reattributed in (2, 0):
+        outcome = world.sync(sources=tagged)
+        assert (outcome.problems, outcome.written.calls_reattributed) == ([], reattributed)
     assert world.rows(TEAMS) == [
         ("Ads", "principal tag"), ("Desk", "principal tag"), ("(no team)", "none"),
     ]  # fmt: skip
@@ -111,7 +114,7 @@ def test_accounts_have_the_names_of_the_organization(world: World) -> None:
         ).accounts
         places, _ = find_places(accounts, [REGION], world.clock)
         with open_warehouse(world.path) as db:
-            _store_account_names(db, places)
+            assert _store_account_names(db, places).calls_reattributed == (not with_units)
         assert world.rows("select * from account_names order by 1") == [
             (ACCOUNT, f"account-{ACCOUNT}", None), (OTHER, f"account-{OTHER}", expected),
         ]  # fmt: skip
