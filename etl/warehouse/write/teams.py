@@ -194,20 +194,22 @@ EVIDENCE_KEYS = (
 )
 
 
-def fill_evidence(db: Database, names: Names, calls: str | None = None) -> list[str]:
-    """Create a temporary table for each kind of evidence that names a team; return their keys.
+def fill_evidence(db: Database, names: Names, calls: str | None = None) -> dict[str, str]:
+    """Create a temporary table for each kind of evidence that names a team.
 
-    ``team_by_KEY`` has the key of events and the team that it names, without rules. ``calls``: a
-    relation of calls, the only ones that it is for; None for all.
+    Returns their names, each with the key of events that is its own key; ``team_key``: the team
+    that it names, without rules. ``calls``: a relation of calls, the only ones that it is for; None
+    for all.
     """
-    settings, filled = stored_settings(db), []
+    settings, filled = stored_settings(db), dict[str, str]()
     for key, rows in zip(EVIDENCE_KEYS, _evidence(db, settings, calls), strict=True):
-        db.execute(f"drop table if exists temp.team_by_{key}")
+        table = f"team_by_{key}"
+        db.execute(f"drop table if exists temp.{table}")
         teams = [(one, names.team(*found)) for one, found in rows if found is not None]
         if teams:
-            db.execute(f"create temp table team_by_{key} ({key} integer primary key, team_key)")
-            db.conn.executemany(f"insert or ignore into team_by_{key} values (?, ?)", teams)
-            filled.append(key)
+            db.execute(f"create temp table {table} ({key} integer primary key, team_key)")
+            db.conn.executemany(f"insert or ignore into {table} values (?, ?)", teams)
+            filled[table] = key
     return filled
 
 
