@@ -90,8 +90,10 @@ def test_a_visitor_of_a_team_sees_nothing_of_the_others(db: Path) -> None:
         for path in ("/bedrock_usage/team_costs", "/bedrock_usage/teams.json", "/bedrock_usage"):
             assert alice.get(path).status_code == 403, path
         assert "Search" in alice.get("/team?name=Search").text
-        values = alice.get("/bedrock_usage/metadata.csv?metadata_key=team").text.splitlines()
-        assert [line.split(",")[:3] for line in values[1:]] == [["night", "1", "1"]]
+        values = alice.get("/bedrock_usage/metadata.json?metadata_key=team&_shape=array").json()
+        assert [(row["value"], row["distinct_values"], row["calls"]) for row in values] == [
+            ("night", 1, 1)
+        ]
         assert "alice, limited to team Search" in " ".join(alice.get("/").text.split())
         page = " ".join(carol.get("/").text.split())
         # One of each, so no comma between teams and applications.
