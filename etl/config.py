@@ -451,6 +451,12 @@ class Monitor(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
         _check_unique("metrics", self.metrics)
         if self.by not in METRIC_DIMENSIONS:
             raise ValueError(f"by: {self.by!r} is not one of {', '.join(METRIC_DIMENSIONS)}")
+        for dimension in METRIC_DIMENSIONS:
+            if dimension != self.by and getattr(self, f"{dimension}s"):
+                raise ValueError(
+                    f'{dimension}s has no effect with by = "{self.by}": remove it, or set'
+                    f' by = "{dimension}"'
+                )
         for key in ("applications", "teams"):
             _check_unique(key, getattr(self, key))
         if self.max_metrics < 1:

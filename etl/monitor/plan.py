@@ -248,10 +248,15 @@ def to_datum(series: CustomMetric, time: datetime, amount: int) -> dict[str, Any
     }
 
 
+def dimension_name(by: str) -> str:
+    """Return CloudWatch's name of the dimension that an application's or a team's name is in."""
+    return by.capitalize()
+
+
 def dimensions(series: CustomMetric) -> list[dict[str, str]]:
     """Return a series' dimensions as CloudWatch expects them."""
     return [
-        {"Name": series.dimension.capitalize(), "Value": to_dimension(series.application)},
+        {"Name": dimension_name(series.dimension), "Value": to_dimension(series.application)},
         {"Name": "ModelId", "Value": to_dimension(series.model_id)},
     ]
 

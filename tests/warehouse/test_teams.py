@@ -26,60 +26,22 @@ from etl.warehouse.write.attribution import apply_config
 from etl.warehouse.write.batch import Batch, Loader
 from etl.warehouse.write.team_shares import apply_team_shares
 from tests.rounds import rounds
-from tests.support import ACCOUNT, HAIKU, call, load, role_identity, rows, uuid_of, write_log
+from tests.support import ACCOUNT, call, load, rows, write_log
+from tests.team_evidence import PROFILE, assumed, profile, session_call, tags
 
 NewWarehouse = Callable[[], AbstractContextManager[Database]]
 
 TEAMS = "select team, team_source from calls order by event_time, event_id"
-PROFILE = f"arn:aws:bedrock:us-east-1:{ACCOUNT}:application-inference-profile/a1b2c3"
-
-
-def session_call(number: int, key: str = "ASIAONE", **fields: Any) -> dict[str, Any]:
-    identity = {**role_identity("gateway", "job"), "accessKeyId": key}
-    return call(number, userIdentity=identity, tokens=(100 + number, 10), **fields)
-
-
-def assumed(
-    number: int, made: str, by: str | None = None, name: str = "AssumeRole", **parameters: Any
-) -> dict[str, Any]:
-    """Return the event of STS that made an access key, as CloudTrail writes it."""
-    caller = {"type": "AWSService", "invokedBy": "lambda.amazonaws.com"}
-    if by is not None:
-        caller = {**role_identity("first", "job"), "accessKeyId": by}
-    return {
-        "eventVersion": "1.08",
-        "userIdentity": caller,
-        "eventTime": "2026-09-14T08:00:00Z",
-        "eventSource": "sts.amazonaws.com",
-        "eventName": name,
-        "awsRegion": "us-east-1",
-        "requestParameters": {"roleArn": "arn:aws:iam::111122223333:role/gateway", **parameters},
-        "responseElements": {"credentials": {"accessKeyId": made, "sessionToken": "..."}},
-        "eventID": uuid_of(9000 + number),
-        "eventType": "AwsApiCall",
-        "recipientAccountId": ACCOUNT,
-    }
-
-
-def tags(**values: str) -> list[dict[str, str]]:
-    return [{"key": key, "value": value} for key, value in values.items()]
-
-
-def profile(**values: str) -> dict[str, Any]:
-    return {
-        "inferenceProfileArn": PROFILE,
-        "inferenceProfileId": "a1b2c3",
-        "inferenceProfileName": "chat",
-        "type": "APPLICATION",
-        "models": [{"modelArn": f"arn:aws:bedrock:us-east-1::foundation-model/{HAIKU}"}],
-        "tags": values,
-    }
 
 
 def check(db: Database) -> None:
     for file in sql_names("checks"):
         assert rows(db, sql_text(f"checks/{file}")) == [], file
     assert rows(db, "pragma foreign_key_check") == []
+
+
+def team_of_calls(db: Database) -> dict[str, str]:
+    return dict(rows(db, "select event_id, team from calls"))
 
 
 def teams(db: Database) -> list[tuple[str, str]]:
@@ -270,7 +232,11 @@ def test_session_tags_follow_the_chain_whenever_they_arrive(
     with new_warehouse() as db:
         for some in (order[:cut], order[cut:]):
             if some:
-                load(db, write_log(folder / "one.json", [CHAINS[n] for n in some]))
+                before = team_of_calls(db)
+                result = load(db, write_log(folder / "one.json", [CHAINS[n] for n in some]))
+                # Calls that came with this load are none that it gave another team.
+                changed = before.items() - team_of_calls(db).items()
+                assert result.written.calls_reattributed == len(changed)
         tag, none = "session tag", ("(no team)", "none")
         assert teams(db) == [
             *[("Search", tag)] * 3,

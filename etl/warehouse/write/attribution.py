@@ -337,7 +337,7 @@ def attribute_all(db: Database, names: Names, rules: Sequence[Rule]) -> int:
     stage = _Stage(db, names, rules, "events")
     changed, hours = 0, set[str]()
     days = db.execute("select distinct day from usage_daily order by day").fetchall()
-    with long_work(db, "applying the new rules to all calls", can_stop=True) as note:
+    with long_work(db, "attributing all calls again", can_stop=True) as note:
         for number, (day,) in enumerate(days, 1):
             note(f"{day} ({number:,} of {len(days):,} days)")
             changed += stage.attribute(day)

@@ -112,7 +112,7 @@ class Written(CallCounts):
 
     ``operations``: new events of Bedrock that are no calls, by operation; ``operations_unknown``:
     those of them that are not known yet.
-    ``renewed``: the number of new or changed rows by table.
+    ``renewed``: the number of new or changed rows by table; ``sessions``: what events told of them.
     """
 
     metric_values: int = 0
@@ -120,6 +120,7 @@ class Written(CallCounts):
     operations: Counter[str] = field(default_factory=Counter)
     operations_unknown: int = 0
     renewed: Counter[str] = field(default_factory=Counter)
+    sessions: int = 0
     late_events: int = 0
     events_archived: int = 0
 
@@ -190,9 +191,10 @@ class Loader:
             # Also of the calls of this connection's next batches.
             self._calls.forget()
             self._names.forget_labels()
-            renew_teams(self._db, self._names)
+            written.calls_reattributed = renew_teams(self._db, self._names)
         written.metric_values, changed = self._metrics.write(batch.metrics)
         hours |= changed
+        written.sessions = len(batch.sessions)
         tagged = write_sessions(self._db, self._names, batch.sessions)
         if batch.events or batch.calls or batch.shapes or batch.service_tokens or tagged:
             counts, hours_of_calls = self._calls.write(

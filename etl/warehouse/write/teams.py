@@ -66,6 +66,15 @@ def store_settings(db: Database, settings: TeamSettings) -> None:
     )
 
 
+def stored_units(db: Database) -> dict[str, str]:
+    """Return the organizational units of accounts, as far as any are known."""
+    return dict(
+        db.conn.execute(
+            "select account_id, unit_name from account_names where unit_name is not null"
+        ).fetchall()
+    )
+
+
 class Teams:
     """Decides the team of calls by what the warehouse knows now. Lives for one batch at most."""
 
