@@ -296,6 +296,7 @@ WRONG_VALUES = [
     ('application_tag = ["a", ""]', "application_tag is empty"),
     ('application_tag = ["a", "a"]', "application_tag: 'a' is listed twice"),
     ('source_addresses = "half"', "source_addresses: 'half' is not one of network, whole, none"),
+    ('team_from_account = "Name"', "team_from_account: 'Name' is not one of name, unit, off"),
     ('[[user_rules]]\nuser = "{x}"\nsession = "*"', "user_rules #1.user: {x} is in none of the conditions"),
     ('[[user_rules]]\nuser = "x"', "user_rules #1: no condition; give at least one of role, session,"),
     ('[user_rules]\nuser = "x"', "user_rules must be a list, [...], not a table; begin each rule with [[user_rules]]"),

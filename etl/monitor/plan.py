@@ -233,7 +233,7 @@ def is_chosen(series: CustomMetric, monitor: Monitor) -> bool:
     """Return whether the configuration includes a series."""
     if series.dimension != monitor.by or series.metric not in monitor.metrics:
         return False
-    return not monitor.names or series.application in monitor.names
+    return not monitor.names or series.name in monitor.names
 
 
 def to_datum(series: CustomMetric, time: datetime, amount: int) -> dict[str, Any]:
@@ -256,7 +256,7 @@ def dimension_name(by: str) -> str:
 def dimensions(series: CustomMetric) -> list[dict[str, str]]:
     """Return a series' dimensions as CloudWatch expects them."""
     return [
-        {"Name": dimension_name(series.dimension), "Value": to_dimension(series.application)},
+        {"Name": dimension_name(series.dimension), "Value": to_dimension(series.name)},
         {"Name": "ModelId", "Value": to_dimension(series.model_id)},
     ]
 

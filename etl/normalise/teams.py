@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 from etl.errors import RejectError
 from etl.normalise.fields import listing, mapping, text, utc_time
@@ -36,7 +36,7 @@ CHAINED_TYPES = ("AssumedRole", "FederatedUser")
 TEAM_KEY = "team"
 
 # Whether an account tells the team of its calls: by its name, by its unit, or not at all.
-ACCOUNT_EVIDENCE = ("name", "unit", "off")
+AccountEvidence = Literal["name", "unit", "off"]
 
 
 class TeamSettings(NamedTuple):
@@ -44,7 +44,7 @@ class TeamSettings(NamedTuple):
 
     tags: tuple[str, ...] = (TEAM_KEY,)
     metadata: tuple[str, ...] = (TEAM_KEY,)
-    account: str = ACCOUNT_EVIDENCE[0]
+    account: AccountEvidence = "name"
 
 
 def parse_role_session(record: Mapping[str, Any]) -> RoleSession | None:

@@ -21,10 +21,11 @@ from etl.warehouse.database import transaction
 class CustomMetric(NamedTuple):
     """One custom metric, in the warehouse's names.
 
-    ``dimension``: what the name in ``application`` is: application or team.
+    ``name``: of what ``dimension`` says, an application or a team. The column that it is stored in
+    is ``application``, whatever it is.
     """
 
-    application: str
+    name: str
     model_id: str
     metric: str
     dimension: str = "application"

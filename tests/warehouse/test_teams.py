@@ -104,6 +104,7 @@ def test_each_kind_of_evidence_wins_over_the_next(db: Database, tmp_path: Path) 
         )
         assert teams(db) == [expected] * calls
         check(db)
+        assert rows(db, "select name from sqlite_temp_master where name like 'team_by%'") == []
     for before in (steps[6], steps[5]):
         if before is steps[5]:
             apply_config(db, [], {}, settings=TeamSettings(tags=("none",)))

@@ -196,21 +196,23 @@ def profile_of(db: Database, model_tail: str) -> Profile:
     return Profile(tuple(filter(None, row[:3])), row[3], json.loads(row[4] or "{}"))
 
 
-def fill_evidence(db: Database, names: Names, calls: str | None = None) -> list[str]:
-    """Create a temporary table for each kind of evidence that names a team; return their keys.
+def fill_evidence(db: Database, names: Names, calls: str | None = None) -> dict[str, str]:
+    """Create a temporary table for each kind of evidence that names a team.
 
-    ``team_by_KEY`` has the key of events and the team that it names, without rules. ``calls``: a
-    relation of calls, the only ones that it is for; None for all.
+    Returns their names, each with the key of events that is its own key; ``team_key``: the team
+    that it names, without rules. ``calls``: a relation of calls, the only ones that it is for; None
+    for all.
     """
-    settings, filled = stored_settings(db), []
+    settings, filled = stored_settings(db), dict[str, str]()
     for key, _, rows_of in _KINDS:
         used = f"{key} in (select {key} from {calls})" if calls else "true"
-        db.execute(f"drop table if exists temp.team_by_{key}")
+        table = f"team_by_{key}"
+        db.execute(f"drop table if exists temp.{table}")
         teams = [(one, names.team(*found)) for one, found in rows_of(db, settings, used) if found]
         if teams:
-            db.execute(f"create temp table team_by_{key} ({key} integer primary key, team_key)")
-            db.conn.executemany(f"insert or ignore into team_by_{key} values (?, ?)", teams)
-            filled.append(key)
+            db.execute(f"create temp table {table} ({key} integer primary key, team_key)")
+            db.conn.executemany(f"insert or ignore into {table} values (?, ?)", teams)
+            filled[table] = key
     return filled
 
 
