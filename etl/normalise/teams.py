@@ -15,7 +15,6 @@ from collections.abc import Mapping
 from typing import Any, Literal, NamedTuple
 
 from etl.errors import RejectError
-from etl.normalise.application import CONFIG_RULE, INFERENCE_PROFILE, REQUEST_METADATA
 from etl.normalise.fields import listing, mapping, text, utc_time
 from etl.normalise.identity import NO_TEAM, UNATTRIBUTED, is_temporary
 from etl.normalise.profiles import read_tags
@@ -23,24 +22,10 @@ from etl.normalise.rows import RoleSession
 
 STS = "sts.amazonaws.com"
 
-NO_EVIDENCE = "none"
-
 SESSION_TAG = "session tag"
 PRINCIPAL_TAG = "principal tag"
 ACCOUNT_NAME = "account name"
 ACCOUNT_UNIT = "organizational unit"
-
-# The order is the precedence.
-TEAM_SOURCES = (
-    CONFIG_RULE,
-    SESSION_TAG,
-    REQUEST_METADATA,
-    INFERENCE_PROFILE,
-    PRINCIPAL_TAG,
-    ACCOUNT_NAME,
-    ACCOUNT_UNIT,
-    NO_EVIDENCE,
-)
 
 # Names that no evidence may give.
 RESERVED_TEAMS = frozenset({NO_TEAM, UNATTRIBUTED})

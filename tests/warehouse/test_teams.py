@@ -94,9 +94,15 @@ def test_each_kind_of_evidence_wins_over_the_next(db: Database, tmp_path: Path) 
             ("By rule", "config rule"),
         ),
     ]
+    calls = 1
     for change, expected in steps:
         change()
-        assert teams(db) == [expected]
+        assert teams(db) == [expected] * calls
+        calls += 1
+        load(
+            db, write_log(tmp_path / "log.json", [session_call(calls, requestParameters=metadata)])
+        )
+        assert teams(db) == [expected] * calls
         check(db)
         assert rows(db, "select name from sqlite_temp_master where name like 'team_by%'") == []
     for before in (steps[6], steps[5]):
@@ -104,7 +110,7 @@ def test_each_kind_of_evidence_wins_over_the_next(db: Database, tmp_path: Path) 
             apply_config(db, [], {}, settings=TeamSettings(tags=("none",)))
         else:
             apply_config(db, [], {})
-        assert teams(db) == [before[1]]
+        assert teams(db) == [before[1]] * calls
     check(db)
 
 
