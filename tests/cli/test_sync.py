@@ -288,5 +288,4 @@ def test_on_a_terminal_each_stream_has_a_line(aws: FakeAws, tmp_path: Path) -> N
     assert process.returncode == 0
     assert "cloudtrail/111122223333/us-east-1" in text
     assert "history" in text
-    assert "/s" in text
     assert "done, 120 read" in text
