@@ -46,8 +46,10 @@ from etl.warehouse.read.reports import (
     guardrails,
     left_out,
     loaded_range,
+    shared_applications,
     usage,
     usage_by_metadata,
+    usage_by_team,
 )
 
 # Each kind of report: its title and the dimensions of a row.
@@ -109,7 +111,7 @@ class Report:
     ``without_price`` names the models that lack a price, and where; ``capacity`` and
     ``guardrails``: what to say of the hours, and of the charges, that no cost includes;
     ``left_out``: what was refused or skipped, where there are no rows; ``metadata_key``: where the
-    rows are its values.
+    rows are its values; ``shared``: what to say of shared applications, where the rows are teams.
     """
 
     kind: str
@@ -123,6 +125,7 @@ class Report:
     without_price: Sequence[str] = ()
     left_out: LeftOut | None = None
     metadata_key: str | None = None
+    shared: str = ""
 
     @property
     def title(self) -> str:
@@ -148,10 +151,25 @@ def build_report(
 ) -> Report:
     """Read one report from the warehouse."""
     dimensions = KINDS[kind][1]
-    report = _report(db, kind, filters, usage(db, filters, by=dimensions), with_list=with_list)
+    shared = shared_applications(db) if kind == "teams" else []
+    # A share is of all usage of an application, not of what some users have of it.
+    read = usage_by_team if shared and not filters.users else usage
+    rows = read(db, filters, by=dimensions)
+    report = _report(db, kind, filters, rows, with_list=with_list, read=read)
+    report.shared = _words_on_shares(shared, is_split=read is usage_by_team)
     if breakdown:
-        report.details = usage(db, filters, by=(*dimensions, "region", "model_id"))
+        report.details = read(db, filters, by=(*dimensions, "region", "model_id"))
     return report
+
+
+def _words_on_shares(applications: Sequence[str], *, is_split: bool) -> str:
+    if not applications:
+        return ""
+    names = ", ".join(applications[:_NAMES])
+    more = f" and {len(applications) - _NAMES:,} more" if len(applications) > _NAMES else ""
+    if is_split:
+        return f"Split by fixed shares: {names}{more}."
+    return f"Not split by the shares of {names}{more}: only some users' calls are counted."
 
 
 def build_metadata_report(
@@ -168,10 +186,19 @@ def build_metadata_report(
 
 
 def _report(
-    db: Database, kind: str, filters: Filters, rows: Sequence[Row], *, with_list: bool
+    db: Database,
+    kind: str,
+    filters: Filters,
+    rows: Sequence[Row],
+    *,
+    with_list: bool,
+    read: Callable[..., Sequence[Row]] = usage,
 ) -> Report:
-    """Return a report of these rows, with their total and what to say of it."""
-    totals = usage(db, filters)
+    """Return a report of these rows, with their total and what to say of it.
+
+    ``read``: ``usage``, or what reads the same columns.
+    """
+    totals = read(db, filters)
     total = totals[0] if totals else None
     lacks = total and (total["unpriced_calls"] or total["unpriced_tokens"])
     return Report(
@@ -182,7 +209,7 @@ def _report(
         capacity=numbers.capacity(capacity(db, filters)),
         guardrails=numbers.guardrails(guardrails(db, filters)),
         with_list=with_list,
-        without_price=without_price(usage(db, filters, by=("region", "model_id"))) if lacks else (),
+        without_price=without_price(read(db, filters, by=("region", "model_id"))) if lacks else (),
         left_out=None if rows else left_out(db),
     )
 
@@ -405,6 +432,8 @@ def _notes(report: Report) -> Iterable[Text]:
         return
     if report.metadata_key:
         yield from _notes_on_values(report.metadata_key, report.rows)
+    if report.shared:
+        yield plain(report.shared)
     if total["estimated_cost_usd"]:
         where = f" All of it is in (no {report.metadata_key})." if report.metadata_key else ""
         yield plain(

@@ -18,7 +18,9 @@ from etl.normalise.rows import AccountName, PrincipalTags
 from etl.normalise.rules import ApplicationRule, Rule, TeamRule, UserRule
 from etl.normalise.team_shares import TeamShare
 from etl.normalise.teams import TeamSettings
+from etl.show.report import build_report
 from etl.sql_files import sql_names, sql_text
+from etl.warehouse.read.reports import Filters, usage, usage_by_team
 from etl.warehouse.scratch import open_trial
 from etl.warehouse.upkeep.forget import forget
 from etl.warehouse.upkeep.vacuum import drop_unused_names
@@ -338,8 +340,28 @@ def test_a_shared_application_is_split_in_the_views_of_teams_alone(
     )
     names = {team for (team,) in rows(db, "select team from team_costs")}
     assert {"Search", "Ads", "Desk"} <= names
+    report = build_report(db, "teams", Filters(), breakdown=True)
+    shown = [
+        (row["team"], row["calls"], row["input_tokens"], row["cost_usd"]) for row in report.rows
+    ]
+    assert sorted(shown) == sorted(
+        rows(db, "select team, calls, input_tokens, cost_usd from team_costs")
+    )
+    assert report.shared == "Split by fixed shares: Gateway."
+    assert report.total == usage(db, Filters())[0]
+    assert sum(row["calls"] for row in report.details) == 12
+    of_ads = build_report(db, "teams", Filters(teams=("Ads",)))
+    assert [of_ads.total["calls"]] == [calls for team, calls, *_ in shown if team == "Ads"]
+    # A share is of all usage: some users' calls have the team of their evidence.
+    of_some = build_report(db, "teams", Filters(users=("carol",)))
+    assert not {row["team"] for row in of_some.rows} & {"Search", "Ads", "Desk"}
+    assert of_some.shared.startswith("Not split by the shares of Gateway: ")
     # The evidence itself stays.
     assert not names & {"Search", "Ads", "Desk"} & {team for team, _ in teams(db)}
     check(db)
     apply_team_shares(db, [])
     assert "Ads" not in {team for (team,) in rows(db, "select team from team_costs")}
+    for by in ((), ("team",), ("team", "region", "model_id")):
+        assert list(map(list, map(dict.items, usage_by_team(db, Filters(), by=by)))) == list(
+            map(list, map(dict.items, usage(db, Filters(), by=by)))
+        )
