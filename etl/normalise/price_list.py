@@ -62,6 +62,25 @@ class Listed(NamedTuple):
     usd_per_mtok: int
 
 
+class Use(NamedTuple):
+    """What a bill's line counts: ``counts`` is tokens, images, ...
+
+    ``per_million``: how many of the line's unit are a million; None if the unit is unknown.
+    """
+
+    key: Key
+    counts: str
+    charge_kind: str
+    per_million: int | None
+
+
+class NoUse(NamedTuple):
+    """A bill's line that is no use of a model, or of one without a kind; the kind of its charge."""
+
+    reason: str
+    charge_kind: str
+
+
 class Excluded(NamedTuple):
     """A price that is none of a call's, and why."""
 
@@ -104,6 +123,7 @@ class _Rule(NamedTuple):
     token_kind: str
     counts: str
     excluded: str
+    charge_kind: str
 
 
 class _Name(NamedTuple):
@@ -144,6 +164,7 @@ def parse_tables(usage_types: str, words: str, models: str, units: str) -> Table
                 row["token_kind"],
                 row["counts"],
                 row["excluded"],
+                row["charge_kind"] or "usage",
             )
             for row in _rows(usage_types)
         ],
@@ -205,6 +226,10 @@ class _UnclearError(Exception):
 class _ExcludedError(Exception):
     """A part says that it is no price of a call."""
 
+    def __init__(self, reason: str, charge_kind: str = "usage") -> None:
+        super().__init__(reason)
+        self.charge_kind = charge_kind
+
 
 def classify(price: OfferPrice, tables: Tables, book: Book) -> Listed | Excluded | Unclear:
     """Return what this is the price of, or why it is none."""
@@ -212,15 +237,33 @@ def classify(price: OfferPrice, tables: Tables, book: Book) -> Listed | Excluded
     try:
         rule, groups = _rule(price, tables)
         model_id, named_tier = _model(price, groups, tables, book)
-        axes = _axes(price, groups, tables)
-        if named_tier not in ("", axes["service_tier"]):
-            raise _UnclearError("the model's name contradicts the usage type")
-        key = _key(rule, axes, model_id, book)
+        key = _key(rule, _axes(price, groups, tables, named_tier), model_id, book)
         return Listed(key, _rate(price, rule, key, tables))
     except _ExcludedError as reason:
         return Excluded(str(reason))
     except _UnclearError as reason:
         return Unclear(str(reason), model_id, key)
+
+
+def identify(price: OfferPrice, tables: Tables, book: Book) -> Use | NoUse | Unclear:
+    """Return what a bill's line with these names counts, by the same tables as its price.
+
+    The line has no price of its own: what it costs proves the unit, not the meaning.
+    """
+    model_id = None
+    try:
+        rule, groups = _rule(price, tables)
+        model_id, named_tier = _model(price, groups, tables, book)
+        key = _key(rule, _axes(price, groups, tables, named_tier), model_id, book)
+    except _ExcludedError as reason:
+        return NoUse(str(reason), reason.charge_kind)
+    except _UnclearError as reason:
+        return Unclear(str(reason), model_id)
+    try:
+        per_million = _unit(price, rule, tables).per_million
+    except _UnclearError:
+        per_million = None
+    return Use(key, rule.counts, rule.charge_kind, per_million)
 
 
 def _rule(price: OfferPrice, tables: Tables) -> tuple[_Rule, Mapping[str, str]]:
@@ -231,13 +274,18 @@ def _rule(price: OfferPrice, tables: Tables) -> tuple[_Rule, Mapping[str, str]]:
         text = price.attributes.get(rule.attribute, "")
         if found := rule.pattern.fullmatch(text):
             if rule.excluded:
-                raise _ExcludedError(rule.excluded)
+                raise _ExcludedError(rule.excluded, rule.charge_kind)
             return rule, {name: part or "" for name, part in found.groupdict().items()}
     raise _UnclearError("no rule for this usage type")
 
 
-def _axes(price: OfferPrice, groups: Mapping[str, str], tables: Tables) -> dict[str, str]:
-    """Return what the words of the usage type say, with the defaults for what they do not."""
+def _axes(
+    price: OfferPrice, groups: Mapping[str, str], tables: Tables, named_tier: str
+) -> dict[str, str]:
+    """Return what the words of the usage type say, with the defaults for what they do not.
+
+    ``named_tier``: what the model's name says, if anything.
+    """
     text = f"{groups.get('words', '')}-{groups.get('more', '')}"
     said = _meaning(text, tables)
     if said is None:
@@ -248,6 +296,8 @@ def _axes(price: OfferPrice, groups: Mapping[str, str], tables: Tables) -> dict[
         repeated = _meaning(price.attributes.get(attribute, ""), tables) or {}
         if any(axes.get(axis) != value for axis, value in repeated.items()):
             raise _UnclearError(f"{attribute} contradicts the usage type")
+    if named_tier not in ("", axes["service_tier"]):
+        raise _UnclearError("the model's name contradicts the usage type")
     return axes
 
 
