@@ -28,7 +28,11 @@ ALLOWED = {
     "warehouse": {"child_process", "errors", "normalise", "resources", "sql_files", "times"},
     "load.decoder": {"child_process", "errors", "normalise", "sources"},
     "load.batches": {"errors", "load.decoder", "normalise", "sources", "warehouse"},
-    "load.run": {"errors", "load.batches", "load.decoder", "normalise", "sources", "warehouse"},
+    "load.bills": {"errors", "normalise", "sources"},
+    "load.run": {
+        *("errors", "load.batches", "load.bills", "load.decoder", "normalise", "sources", "times"),
+        "warehouse",
+    },
     "sync": {
         *("clock", "errors", "load.batches", "load.decoder", "normalise", "registry", "sources"),
         *("times", "warehouse"),

@@ -67,7 +67,8 @@ def load(
     PATHS are files, folders and s3:// addresses. Reads CloudTrail log files, Bedrock's invocation
     logs, saved lookup-events pages, CloudWatch totals (a GetMetricData response or a CSV) and
     inference profiles. The format is recognised from the content, and so is what wraps it:
-    EventBridge, CloudWatch Logs, SQS, Splunk, Athena, archives and more. Files read before are
+    EventBridge, CloudWatch Logs, SQS, Splunk, Athena, archives and more. Exports of the AWS bill
+    (CUR 2.0, legacy CUR, FOCUS) are read by their manifests, each month as a whole. Files read before are
     skipped, and loading the same data again changes nothing. A file of which nothing can be read,
     or not all because it is damaged, is reported by every load until it changes or is accepted.
     """
@@ -91,6 +92,7 @@ def load(
                 accept_on=clock.now().date().isoformat() if accept else None,
                 store_of=stores.store_of,
                 check=clock.check,
+                now=clock.now(),
             )
     click.echo(summary(result), err=True)
     if not result.is_complete:

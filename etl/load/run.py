@@ -9,20 +9,26 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
+from datetime import datetime
 from typing import NamedTuple
 
 from sqlite_utils import Database
 
-from etl.errors import AccessError, BedrockUsageError, RejectError, SourceError
+from etl.errors import AccessError, BedrockUsageError, RejectError, SourceError, StoppedError
 from etl.load.batches import ReadFile, add_file, read_files, refuse_file
+from etl.load.bills import newest_manifests, read_month
 from etl.load.decoder.content import READER, Keys
 from etl.load.decoder.pool import Workers
+from etl.normalise.bill_manifests import bill_file
+from etl.normalise.bills import Meanings
 from etl.normalise.boundary import storable
 from etl.sources.listing import FolderListing, each_file, survey
 from etl.sources.stores import LocalStore, Store, StoredFile
+from etl.times import utc_text
 from etl.warehouse.paths import files_of
 from etl.warehouse.turns import path_of
 from etl.warehouse.write.batch import Batch, Loader, Reject, Written
+from etl.warehouse.write.bills import bill_meanings
 from etl.warehouse.write.read_files import (
     FileRead,
     accepted_files,
@@ -32,6 +38,11 @@ from etl.warehouse.write.read_files import (
 )
 
 BATCH_ROWS = 50_000
+
+_NO_MANIFEST = (
+    "data of a bill's export without its manifest, which AWS writes last: nothing of it is read."
+    " Load the export's whole folder"
+)
 
 # A day's files come from as many folders as there are accounts and regions.
 _FOLDERS_REMEMBERED = 500
@@ -78,20 +89,24 @@ def load_files(
     on_file: Callable[[StoredFile], None] = lambda file: None,
     check: Callable[[], None] = lambda: None,
     batch_rows: int = BATCH_ROWS,
+    now: datetime | None = None,
 ) -> LoadResult:
     """Load every file under the paths. Return the counts.
+
+    The exports of a bill among them are read by their manifests only, after the other files.
 
     ``store_of`` returns the store of a path. ``reread``: also read files that the ledger lists as
     read. ``remember``: enter the files read in the ledger. ``accept_on``: today, to accept what is
     rejected of these files until they change. ``workers``: the decoding processes,
-    with the keys that name applications. ``on_reject`` gets each reject once it is committed,
-    ``on_file`` each file read. ``check`` is called before each file and may raise StoppedError. A
+    with the keys that name applications. ``now``: when a bill is read. ``on_reject`` gets each
+    reject once it is committed, ``on_file`` each file read. ``check`` is called before each file and may raise StoppedError. A
     path that does not exist does not stop the others; if none exists, the error of the first is
     raised. Raises AccessError if access to the very first file is denied.
     """
     load = _Load(
         db, on_reject, on_file, batch_rows, reread=reread, remember=remember, accept_on=accept_on
     )
+    read_at = utc_text(now) if now else None
     with workers or Workers(Keys()) as decoding:
         for path in map(str, paths):
             store = store_of(path)
@@ -107,6 +122,7 @@ def load_files(
                 load.add(read)
             for problem in found.problems:
                 load.refuse(problem.folder, "folder", problem.error)
+            load.add_bills(store, check, read_at)
             load.has_path = True
     load.finish()
     return load.result
@@ -156,6 +172,10 @@ class _Load:
         self._refused: list[BedrockUsageError] = []
         self.has_path = False
         self.result = LoadResult()
+        # The manifests of exports to read; months of exports with data, and those with a manifest.
+        self._manifests: list[StoredFile] = []
+        self._months: dict[bool, set[tuple[str, str]]] = {False: set(), True: set()}
+        self._meanings: Meanings | None = None
 
     def unread(self, files: Iterable[StoredFile]) -> Iterator[StoredFile]:
         """Leave out files read before, and the warehouse itself (for `load .` in its folder)."""
@@ -163,12 +183,19 @@ class _Load:
         for file in files:
             if file.uri in self._own_files:
                 continue
+            bill = bill_file(file.uri)
+            if bill:
+                self._months[bill.is_manifest].add((bill.root, bill.month))
+                if not bill.is_manifest:
+                    continue
             if file.folder not in folders:
                 if len(folders) >= _FOLDERS_REMEMBERED:
                     folders.clear()
                 folders[file.folder] = self._known_files(storable(file.folder))
             known, name = folders[file.folder], storable(file.name)
-            if known.etags.get(name) != file.etag:
+            if bill and (known.etags.get(name) != file.etag or self._reread):
+                self._manifests.append(file)
+            elif known.etags.get(name) != file.etag:
                 yield file
             elif self._reread:
                 if name in known.accepted:
@@ -252,6 +279,40 @@ class _Load:
     def _count_refused(self) -> None:
         self.result.rejected += 1
         self.result.rejected_open += 1
+
+    def add_bills(self, store: Store, check: Callable[[], None], read_at: str | None) -> None:
+        """Read the exports of a bill that were found, each month as a whole."""
+        manifests, self._manifests = newest_manifests(self._manifests), []
+        for file in manifests:
+            check()
+            self._add_bill(store, file, read_at)
+        for root, month in sorted(self._months[False] - self._months[True]):
+            if month:
+                self.refuse(f"{root}{month}", "export", RejectError(_NO_MANIFEST))
+        for months in self._months.values():
+            months.clear()
+
+    def _add_bill(self, store: Store, file: StoredFile, read_at: str | None) -> None:
+        """Replace a month of a bill, or note why it stays as it is."""
+        if self._meanings is None:
+            self._meanings = bill_meanings(self._db, read_at or "9999")
+        try:
+            month = read_month(store, file, self._meanings, read_at=read_at)
+        except StoppedError:
+            raise
+        except BedrockUsageError as error:
+            self.refuse(file.uri, "export", error)
+            return
+        self._has_access = True
+        self.commit()
+        self._batch.bills.append(month)
+        self._batch.files.append(storable(file.uri))
+        self._batch.files_read.append(
+            FileRead(storable(file.folder), storable(file.name), file.etag, READER)
+        )
+        self.result.files += 1
+        self.commit()
+        self._on_file(file)
 
     def finish(self) -> None:
         """Write the last batch. Raises the error of the first path if no path was good."""

@@ -26,8 +26,9 @@ Sized for ten million events on one machine; the figures are in docs/performance
 - **Rates are looked up by** ``rate_keys``, the few combinations of model, region, service tier and
   context size that occur. A price change rebuilds no sums, only the priced days of the rate keys
   that it affects.
-- **No table stores the current time** except ``sync_runs``, ``dropped_calls`` and
-  ``price_list_reads``: loading the same input twice, or half of it twice, results in the same rows.
+- **No table stores the current time** except ``sync_runs``, ``dropped_calls``,
+  ``price_list_reads`` and ``bill_months``: loading the same input twice, or half of it twice,
+  results in the same rows.
 """
 
 from __future__ import annotations
@@ -1688,5 +1689,96 @@ def m032_add_refusals(db: Database) -> None:
 
         create index events_by_metadata on events (request_metadata_key)
             where request_metadata_key is not null;
+    """,
+    )
+
+
+@migrations()
+# Only creates tables.
+@takes()
+def m035_create_bill(db: Database) -> None:
+    """AWS's bill: the months of its exports, and Bedrock's lines of each."""
+    _execute(
+        db,
+        """
+        -- export: the ARN of a data export; of a legacy report, the folder it is delivered to.
+        create table bill_exports (
+            export_key integer primary key,
+            export text not null unique
+        ) strict;
+
+        -- A month as AWS wrote it last. run: the execution that wrote it; source: the folder it was
+        -- read from; columns: a JSON array of those that were read; columns_lost, columns_new: the
+        -- same, compared with the version before; version: 1 is the first that was read; digest: of
+        -- all lines, to notice whether a new run changed any.
+        create table bill_months (
+            month_key integer primary key,
+            export_key integer not null references bill_exports (export_key),
+            month text not null,
+            form text not null,
+            source text not null,
+            run text not null,
+            version integer not null,
+            digest text not null,
+            columns text not null check (json_valid(columns)),
+            columns_lost text not null check (json_valid(columns_lost)),
+            columns_new text not null check (json_valid(columns_new)),
+            read_at text,
+            unique (export_key, month)
+        ) strict;
+
+        -- The accounts in a month of an export. Several exports may have the same account of the
+        -- same payer: views use the first by rank, then by export_key.
+        create table bill_accounts (
+            month_key integer not null references bill_months (month_key),
+            payer_account_id text not null,
+            account_id text not null,
+            rank integer not null,
+            primary key (month_key, payer_account_id, account_id)
+        ) strict, without rowid;
+
+        -- Whom lines are charged for. model_key: an application inference profile;
+        -- request_metadata_key: the line's tags. NULL: the bill does not say. user_key and
+        -- application_key follow from the other columns, as those of an event do.
+        create table bill_callers (
+            caller_key integer primary key,
+            account_key integer references accounts (account_key),
+            region_key integer references regions (region_key),
+            principal_key integer references principals (principal_key),
+            session_key integer references sessions (session_key),
+            model_key integer references models (model_key),
+            request_metadata_key integer references request_metadata (request_metadata_key),
+            user_key integer not null references users (user_key),
+            application_key integer not null references applications (application_key)
+        ) strict;
+
+        create index bill_callers_by_principal on bill_callers (principal_key, session_key);
+
+        -- Sums of Bedrock's lines. lines: how many; amount: what they count, see counts; costs in
+        -- 10^-12 of the currency, NULL = unknown.
+        create table bill_lines (
+            line_key integer primary key,
+            month_key integer not null references bill_months (month_key),
+            day text not null,
+            payer_account_id text not null,
+            caller_key integer not null references bill_callers (caller_key),
+            charge_kind text not null,
+            usage_type text not null,
+            currency text not null,
+            model_id text,
+            token_kind text,
+            inference_scope text,
+            service_tier text,
+            min_input_tokens integer,
+            counts text,
+            unit_evidence text,
+            reason text,
+            lines integer not null,
+            amount integer,
+            cost_pico integer not null,
+            net_cost_pico integer
+        ) strict;
+
+        create index bill_lines_by_month on bill_lines (month_key, day);
     """,
     )

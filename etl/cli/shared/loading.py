@@ -6,6 +6,7 @@ import sys
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
+from datetime import datetime
 from pathlib import Path
 from typing import NamedTuple
 
@@ -22,6 +23,7 @@ from etl.show.numbers import count
 from etl.sources.stores import LocalStore, Store, StoredFile
 from etl.warehouse.write.attribution import apply_application_tag, apply_config
 from etl.warehouse.write.batch import Reject, Written
+from etl.warehouse.write.bills import BillsWritten
 from etl.warehouse.write.discounts import apply_discounts
 from etl.warehouse.write.metadata_keys import apply_metadata_keys
 from etl.warehouse.write.team_shares import apply_team_shares
@@ -84,6 +86,7 @@ def load_with_progress(
     workers: Workers | None = None,
     store_of: Callable[[str], Store] = lambda path: LocalStore(),
     check: Callable[[], None] = lambda: None,
+    now: datetime | None = None,
 ) -> LoadResult:
     """Load, with a count on a terminal; report the first rejects on stderr."""
     shown = 0
@@ -106,6 +109,7 @@ def load_with_progress(
             on_reject=report,
             check=check,
             on_file=display.step,
+            now=now,
         )
     if shown > MESSAGES_SHOWN:
         click.echo(
@@ -166,6 +170,29 @@ def team_lines(written: Written) -> list[str]:
     return lines
 
 
+def bill_lines(bills: BillsWritten) -> list[str]:
+    """Return what was read of a bill, as lines of text; none if nothing was."""
+    if not (bills.months or bills.months_unchanged):
+        return []
+    unchanged = f", {bills.months_unchanged:,} unchanged" if bills.months_unchanged else ""
+    unclear = (
+        f", {bills.lines_not_understood:,} not understood" if bills.lines_not_understood else ""
+    )
+    read = f" ({count(bills.lines, 'line')} of Bedrock{unclear})" if bills.months else ""
+    lines = [f"AWS bill          {count(bills.months, 'month')} new or changed{read}{unchanged}"]
+    for export, month, lost, new in bills.columns:
+        changes = [f"{word} {', '.join(some)}" for word, some in _column_changes(lost, new)]
+        lines.append(harmless(f"Columns changed   {export}, {month}: {'; '.join(changes)}"))
+    return lines
+
+
+def _column_changes(lost: list[str], new: list[str]) -> Iterator[tuple[str, list[str]]]:
+    if lost:
+        yield "no longer has", lost
+    if new:
+        yield "now has", new
+
+
 def summary(result: LoadResult) -> str:
     """Return the result of a load as lines of text."""
     written = result.written
@@ -210,6 +237,8 @@ def summary(result: LoadResult) -> str:
     if written.operations:
         lines.insert(5, f"Other operations  {_names(written.operations)} (of Bedrock, no calls)")
     lines[4:4] = team_lines(written)
+    rejected = next(at for at, line in enumerate(lines) if line.startswith("Rejected"))
+    lines[rejected:rejected] = bill_lines(written.bills)
     if written.calls_logged:
         lines.insert(3, f"Invocation logs   {written.calls_logged:,} matched known calls")
     if written.calls_too_old:

@@ -73,12 +73,17 @@ _COLUMNS: tuple[tuple[str, str, str], ...] = (
     ("rejects", "file", "text"),
     ("log_folders", "folder", "text"),
     ("log_files", "file_name", "text"),
+    ("bill_exports", "export", "text"),
+    ("bill_months", "source", "text"),
     ("sync_state", "error", "text"),
     ("sync_runs", "message", "text"),
 )
 
 # Names that belong to a person without containing the person's name.
 _THEIRS = {"sessions": "session_name", "source_addresses": "source_address"}
+
+# The tables with the keys of users and of such names; a bill has no addresses.
+_CALLERS = ("events", "control_events", "unknown_operations")
 
 # Tables of ids, times and amounts, most of them large, and of keys: none contains names.
 _NOT_SEARCHED = frozenset(
@@ -88,6 +93,7 @@ _NOT_SEARCHED = frozenset(
         *("priced_daily", "priced_daily_by_user", "priced_daily_by_application"),
         *("priced_daily_by_model", "priced_rates", "rate_keys", "monitor_points", "prices"),
         *("skipped_operations", "team_settings"),
+        *("bill_accounts", "bill_callers", "bill_lines"),
         *("forgotten_patterns", "_sqlite_migrations", "seeds"),
     }
 )
@@ -199,7 +205,7 @@ def _replace_theirs(db: Database, known: Forgotten, table: str, column: str) -> 
     key = f"{column.removesuffix('_name')}_key"
     used = " union ".join(
         f"select distinct {key}, {user} as user_key from {source} where {key} is not null"
-        for source in ("events", "control_events", "unknown_operations")
+        for source in _CALLERS + ("bill_callers",) * (table == "sessions")
         for user in (("user_key", "found_user_key") if source == "events" else ("user_key",))
     )
     rows = db.conn.execute(

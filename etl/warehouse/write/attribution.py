@@ -44,6 +44,7 @@ from etl.normalise.rules import (
 from etl.normalise.teams import TeamSettings
 from etl.warehouse.long_work import long_work
 from etl.warehouse.pseudonyms import forgotten_in
+from etl.warehouse.write.bill_callers import attribute_bill
 from etl.warehouse.write.dimensions import Names
 from etl.warehouse.write.role_sessions import tags_of
 from etl.warehouse.write.rollup import add_calls, hours_of, renew, subtract_calls
@@ -345,6 +346,7 @@ def attribute_all(db: Database, names: Names, rules: Sequence[Rule]) -> int:
         note("sums")
         renew(db, names, hours)
     stage.drop()
+    attribute_bill(db, names, Attributor(names, rules).keys)
     store_applied(db, evidence_state(db, rules))
     return changed
 
@@ -356,6 +358,7 @@ def renew_teams(db: Database, names: Names) -> int:
     if state == applied_state(db):
         return 0
     if db.execute("select 1 from events limit 1").fetchone() is None:
+        attribute_bill(db, names, Attributor(names, rules).keys)
         store_applied(db, state)
         return 0
     return attribute_all(db, names, rules)

@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 
 from sqlite_utils import Database
 
+from etl.normalise.bills import BillMonth
 from etl.normalise.packed import PackedCall, Shape, stored_id
 from etl.normalise.rows import (
     AccountName,
@@ -27,6 +28,7 @@ from etl.warehouse.bookmarks import StreamState, save_state
 from etl.warehouse.turns import begin
 from etl.warehouse.write.archived_events import ArchivedEvent, save_archived
 from etl.warehouse.write.attribution import renew_teams
+from etl.warehouse.write.bills import BillsWritten, write_bills
 from etl.warehouse.write.calls import CallCounts, CallWriter
 from etl.warehouse.write.dimensions import Names
 from etl.warehouse.write.input_forms import renew_input_forms
@@ -59,8 +61,9 @@ class Batch:
     ``files``: files read from the start, which replaces their rejects; ``files_read``: their
     entries for the ledger; ``positions``: (file, position) of input that was read again by itself;
     ``archived``: raw events that an archive now contains; ``renewed``: rows for ``renew_rows`` by
-    table. ``is_reread``: the stream had already covered all of it, so anything new in it is late;
-    ``late_events``: the late events of previous batches, which carried no state.
+    table; ``bills``: whole months of a bill. ``is_reread``: the stream had already covered all of
+    it, so anything new in it is late; ``late_events``: the late events of previous batches, which
+    carried no state.
     """
 
     events: list[Event] = field(default_factory=list)
@@ -79,6 +82,7 @@ class Batch:
     rejects: list[Reject] = field(default_factory=list)
     archived: list[ArchivedEvent] = field(default_factory=list)
     renewed: dict[str, list[Any]] = field(default_factory=dict)
+    bills: list[BillMonth] = field(default_factory=list)
     state: StreamState | None = None
     is_reread: bool = False
     late_events: int = 0
@@ -123,6 +127,7 @@ class Written(CallCounts):
     sessions: int = 0
     late_events: int = 0
     events_archived: int = 0
+    bills: BillsWritten = field(default_factory=BillsWritten)
 
     def add(self, other: CallCounts) -> None:
         """Add another batch's counts to these."""
@@ -208,6 +213,7 @@ class Loader:
         written.operations, written.operations_unknown = write_operations(
             self._db, self._names, batch.operations
         )
+        written.bills = write_bills(self._db, self._names, batch.bills)
         save_files(self._db, batch.files_read)
         save_archived(self._db, batch.archived)
         written.events_archived = len(batch.archived)

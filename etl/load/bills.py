@@ -1,0 +1,128 @@
+"""A month of a bill's export into one row for the warehouse: all of it, or an error.
+
+The manifest says which files belong to the month. If one of them is missing, damaged or of other
+columns, or if AWS replaces the manifest meanwhile, nothing of the month is used.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Collection, Iterable
+from itertools import groupby
+
+from etl.errors import FileGoneError, RejectError
+from etl.normalise.bill_manifests import (
+    BillFile,
+    Manifest,
+    bill_file,
+    column_name,
+    newest_run,
+    parse_manifest,
+)
+from etl.normalise.bills import BillLines, BillMonth, Form, Meanings, form_of
+from etl.normalise.boundary import attempt, storable
+from etl.sources.bill_files import on_disk, read_table
+from etl.sources.stores import Store, StoredFile
+
+# What an address has from the export's folder on.
+_BELOW = re.compile(
+    r"/((?:data/billing_period=|[0-9]{8}-[0-9]{8}/|(?:[^/]+/)?year=[0-9]{4}/).*)\Z", re.IGNORECASE
+)
+
+_MAX_MANIFEST_BYTES = 64 << 20
+
+# The fields of a line that say whether it can be Bedrock's.
+_TELLING = ("family", "code", "service", "flat_names", "seller")
+
+
+def newest_manifests(files: Iterable[StoredFile]) -> list[StoredFile]:
+    """Return the manifest of the newest run of each month of each export."""
+    found = sorted(
+        ((place, file) for file in files if (place := bill_file(file.uri))),
+        key=lambda one: one[0],
+    )
+    newest = []
+    for _, group in groupby(found, key=lambda one: (one[0].root, one[0].month)):
+        runs = dict(group)
+        newest.append(runs[newest_run(runs)])
+    return newest
+
+
+def read_month(
+    store: Store, file: StoredFile, meanings: Meanings, *, read_at: str | None = None
+) -> BillMonth:
+    """Read the month of a manifest. Raises BedrockUsageError with why it cannot be used."""
+    place, content = bill_file(file.uri), store.read(file)
+    if place is None or not place.is_manifest:
+        raise RejectError("is no manifest of a bill's export in the folders that AWS writes")
+    manifest = parse_manifest(_whole(content.pieces()))
+    if not manifest.files:
+        raise RejectError("the manifest names no file")
+    form = form_of(manifest.columns, is_report=not manifest.export.startswith("arn:"))
+    lines = BillLines(form, meanings)
+    for address in manifest.files:
+        _read_file(store, _find(store, place, address), form, lines)
+    if store.read(file).etag != content.etag:
+        raise RejectError("AWS replaced the export while it was read: load it again")
+    return BillMonth(
+        source=storable(place.root),
+        export=_name_of(manifest),
+        form=form.name,
+        month=place.month,
+        run=manifest.run,
+        columns=tuple(sorted({*form.columns} & {*manifest.columns})),
+        lines=lines.sums(),
+        read_at=read_at,
+    )
+
+
+def _whole(pieces: Iterable[bytes]) -> bytes:
+    content = bytearray()
+    for piece in pieces:
+        content += piece
+        if len(content) > _MAX_MANIFEST_BYTES:
+            raise RejectError("the manifest is too large")
+    return bytes(content)
+
+
+def _name_of(manifest: Manifest) -> str:
+    """Return what identifies the export wherever it is copied to: its ARN, or its first folder."""
+    if manifest.export.startswith("arn:"):
+        return manifest.export
+    return _BELOW.sub("", manifest.files[0])
+
+
+def _find(store: Store, place: BillFile, address: str) -> StoredFile:
+    """Return the file of an address, in the folder that the manifest is in."""
+    below = _BELOW.search(address)
+    problem = f"the manifest names {storable(address)}, which is not there: nothing of it is used"
+    if below is None:
+        raise RejectError(problem)
+    try:
+        found = store.find(place.root + below[1])
+    except (RejectError, FileGoneError):
+        raise RejectError(problem) from None
+    if isinstance(found, str):
+        raise RejectError(problem)
+    return found
+
+
+def _read_file(store: Store, file: StoredFile, form: Form, lines: BillLines) -> None:
+    """Add the rows of a data file. Raises an error that names it."""
+
+    def wanted(names: list[str]) -> tuple[Collection[str], Collection[str]]:
+        written = {column_name(name): name for name in names}
+        if missing := [name for name in form.columns if name not in written]:
+            raise RejectError(
+                f"it lacks the columns {', '.join(missing)}, which the manifest names"
+            )
+        sieve = form.columns_of(*_TELLING)
+        return [written[name] for name in form.columns], [written[name] for name in sieve]
+
+    try:
+        with on_disk(store, file) as path:
+            for rows in read_table(path, file.name, wanted):
+                renamed = ({column_name(name): v for name, v in row.items()} for row in rows)
+                attempt(lines.add, renamed)
+    except RejectError as error:
+        raise RejectError(f"{storable(file.name)}: {error}") from None

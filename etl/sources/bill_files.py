@@ -1,0 +1,203 @@
+"""The data files of a bill's export: Parquet, and CSV in gzip or zip.
+
+Of a whole organization's bill, one row in some hundred is Bedrock's. So only the wanted columns are
+decoded, and of those only where a row can be Bedrock's: ``sieve`` names the few columns that say
+so. A CSV is not parsed but searched, as what is Bedrock's has that word in its line. What passes
+may still be other rows; what does not is none of Bedrock's.
+
+Memory holds some thousand rows, whatever the size of the file. Parquet is read in place, so a file
+from elsewhere is kept on the disk meanwhile.
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+import tempfile
+import zipfile
+from collections.abc import Callable, Collection, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import IO, Any
+
+from zlib_ng import gzip_ng
+from zlib_ng import zlib_ng as zlib
+
+from etl.errors import RejectError
+from etl.sources.parquet import DAMAGED, without_nanoseconds
+from etl.sources.stores import LocalStore, Store, StoredFile
+
+NEEDS_READER = 'a bill in Parquet: to read it, pip install "bedrock-usage[bill]"'
+
+_WORD = "edrock"
+_SELLER = "arketplace"
+_BLOCK_BYTES = 1 << 20
+_BATCH_ROWS = 1 << 14
+
+# No line of a bill is longer; a file that seems to have one is damaged.
+_MAX_LINE_BYTES = 64 << 20
+
+Rows = list[dict[str, Any]]
+# The names of the columns in the file, to the columns to read and those that tell Bedrock's rows.
+Wanted = Callable[[list[str]], tuple[Collection[str], Collection[str]]]
+
+
+@contextmanager
+def on_disk(store: Store, file: StoredFile) -> Iterator[Path]:
+    """Yield a file of this machine with the content of a stored one."""
+    if isinstance(store, LocalStore):
+        yield Path(file.uri)
+        return
+    with tempfile.NamedTemporaryFile() as copy:
+        for piece in store.read(file).pieces():
+            copy.write(piece)
+        copy.flush()
+        yield Path(copy.name)
+
+
+def read_table(path: Path, name: str, wanted: Wanted) -> Iterator[Rows]:
+    """Yield the rows of a data file that may be Bedrock's, some at a time.
+
+    ``name``: as the manifest has it; it says the format. Raises RejectError if the file is damaged
+    or cut short, at the end at the latest.
+    """
+    if name.endswith(".parquet"):
+        yield from _parquet(path, wanted)
+        return
+    try:
+        with _unzipped(path, name) as opened:
+            yield from _csv(opened, wanted)
+    except (EOFError, OSError, zlib.error, zipfile.BadZipFile, csv.Error):
+        raise RejectError("the file is damaged or cut short") from None
+
+
+# -- Parquet --------------------------------------------------------------------------------------
+
+
+def _parquet(path: Path, wanted: Wanted) -> Iterator[Rows]:
+    try:
+        import pyarrow
+        import pyarrow.parquet
+    except ImportError:
+        raise RejectError(NEEDS_READER) from None
+    try:
+        with pyarrow.parquet.ParquetFile(path, memory_map=False, pre_buffer=False) as parquet:
+            columns, sieve = wanted(parquet.schema_arrow.names)
+        with pyarrow.parquet.ParquetFile(
+            path, read_dictionary=sorted(sieve), memory_map=False, pre_buffer=False
+        ) as parquet:
+            for number in range(parquet.num_row_groups):
+                yield from _row_group(parquet, number, sorted(columns), sorted(sieve))
+    except (pyarrow.ArrowException, OSError, ValueError):
+        raise RejectError(DAMAGED) from None
+
+
+def _row_group(parquet: Any, number: int, columns: list[str], sieve: list[str]) -> Iterator[Rows]:
+    import pyarrow.compute
+
+    mask = _mask(parquet.read_row_group(number, columns=sieve, use_threads=False))
+    if not pyarrow.compute.any(mask).as_py():
+        return
+    begin = 0
+    for batch in parquet.iter_batches(
+        _BATCH_ROWS, row_groups=[number], columns=columns, use_threads=False
+    ):
+        part = mask.slice(begin, batch.num_rows)
+        begin += batch.num_rows
+        if pyarrow.compute.any(part).as_py():
+            found = without_nanoseconds(batch.filter(part))
+            yield found.to_pylist(maps_as_pydicts="lossy")
+
+
+def _mask(table: Any) -> Any:
+    """Return which rows say that they may be Bedrock's."""
+    import pyarrow
+    import pyarrow.compute
+
+    mask = pyarrow.array([False] * table.num_rows)
+    for column in table.columns:
+        says = pyarrow.concat_arrays([_says(chunk) for chunk in column.chunks])
+        mask = pyarrow.compute.or_(mask, says)
+    return mask
+
+
+def _says(chunk: Any) -> Any:
+    import pyarrow.compute
+
+    # Each different text is searched once.
+    texts = chunk.dictionary
+    found = pyarrow.compute.or_(
+        pyarrow.compute.match_substring(texts, _WORD),
+        pyarrow.compute.match_substring(texts, _SELLER),
+    )
+    return pyarrow.compute.fill_null(found.take(chunk.indices), False)
+
+
+# -- CSV ------------------------------------------------------------------------------------------
+
+
+@contextmanager
+def _unzipped(path: Path, name: str) -> Iterator[IO[bytes]]:
+    if name.endswith(".zip"):
+        with zipfile.ZipFile(path) as archive:
+            if len(archive.namelist()) != 1:
+                raise RejectError("the archive has more than one file")
+            with archive.open(archive.namelist()[0]) as opened:
+                yield opened
+        return
+    with gzip_ng.open(path, "rb") as opened:
+        yield opened
+
+
+def _csv(opened: IO[bytes], wanted: Wanted) -> Iterator[Rows]:
+    blocks = _blocks(opened)
+    first = next(blocks, b"")
+    head, _, rest = first.partition(b"\n")
+    names = next(csv.reader([head.decode("utf-8-sig", "replace")]), [])
+    columns, _ = wanted(names)
+    places = [(name, at) for at, name in enumerate(names) if name in columns]
+    for block in (part for parts in ([rest], blocks) for part in parts):
+        if rows := [_row(line, names, places) for line in _lines(block)]:
+            yield rows
+
+
+def _row(line: list[str], names: list[str], places: list[tuple[str, int]]) -> dict[str, str]:
+    if len(line) != len(names):
+        raise RejectError(f"a line has {len(line)} fields, and the head has {len(names)}")
+    return {name: line[at] for name, at in places}
+
+
+def _blocks(opened: IO[bytes]) -> Iterator[bytes]:
+    """Yield whole lines, about a megabyte at a time: an even number of quotes ends none within."""
+    rest = b""
+    while piece := opened.read(_BLOCK_BYTES):
+        rest += piece
+        end = rest.rfind(b"\n") + 1
+        if end and rest.count(b'"', 0, end) % 2 == 0:
+            yield rest[:end]
+            rest = rest[end:]
+        elif len(rest) > _MAX_LINE_BYTES:
+            raise RejectError("the file is damaged: a line has no end")
+    if rest.count(b'"') % 2:
+        raise RejectError("the file is damaged or cut short")
+    if rest:
+        yield rest
+
+
+def _lines(block: bytes) -> Iterator[list[str]]:
+    """Yield the fields of the lines that have the word."""
+    word, at = _WORD.encode(), 0
+    while (at := block.find(word, at)) >= 0:
+        begin, end = block.rfind(b"\n", 0, at) + 1, block.find(b"\n", at) + 1 or len(block)
+        line = block[begin:end]
+        if line.count(b'"') % 2:
+            # A field has a line break: only from the start of the block is it clear where.
+            text = io.StringIO(block.decode("utf-8", "replace"), newline="")
+            yield from (fields for fields in csv.reader(text) if _mentions(fields))
+            return
+        yield from csv.reader([line.decode("utf-8", "replace")])
+        at = end
+
+
+def _mentions(fields: list[str]) -> bool:
+    return any(_WORD in field for field in fields)

@@ -1,0 +1,158 @@
+"""Write months of a bill. Each replaces the month that is stored, in the caller's transaction.
+
+A month that is the same as before stays as it is, whichever run wrote it: only the run is noted.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections import defaultdict
+from collections.abc import Sequence
+from dataclasses import dataclass, field, fields
+
+from sqlite_utils import Database
+
+from etl.normalise.bills import FORMS, NOT_UNDERSTOOD, BillMonth, Meanings, columns_that_changed
+from etl.normalise.price_list import Key
+from etl.warehouse.price_sync import known_book, price_list_tables
+from etl.warehouse.write.attribution import Attributor, stored_rules
+from etl.warehouse.write.bill_callers import BillCallers
+from etl.warehouse.write.dimensions import Names
+
+_LINE = (
+    *("month_key", "day", "payer_account_id", "caller_key", "charge_kind", "usage_type"),
+    *("currency", "model_id", "token_kind", "inference_scope", "service_tier"),
+    *("min_input_tokens", "counts", "unit_evidence", "reason"),
+    *("lines", "amount", "cost_pico", "net_cost_pico"),
+)
+
+
+@dataclass
+class BillsWritten:
+    """The result. ``lines``: of the months that changed, as the bill has them.
+
+    ``columns``: for each month whose columns changed, its export and month, what it lost and has.
+    """
+
+    months: int = 0
+    months_unchanged: int = 0
+    lines: int = 0
+    lines_not_understood: int = 0
+    columns: list[tuple[str, str, list[str], list[str]]] = field(default_factory=list)
+
+    def __add__(self, other: BillsWritten) -> BillsWritten:
+        return BillsWritten(
+            *(getattr(self, part.name) + getattr(other, part.name) for part in fields(self))
+        )
+
+
+def bill_meanings(db: Database, published_at: str) -> Meanings:
+    """Return what lines mean, by the prices and profiles that the warehouse knows."""
+    rates: dict[tuple[str, Key], set[int]] = defaultdict(set)
+    for region, rate, *key in db.execute(
+        f"select region, usd_per_mtok, {', '.join(Key._fields)} from prices"
+        " where corrected_on is null and rate_class = 'list'"
+    ):
+        rates[region, Key(*key)].add(rate)
+    profiles = dict(
+        db.execute(
+            "select profile_arn, canonical_model_id from inference_profiles"
+            " join models using (model_key)"
+        ).fetchall()
+    )
+    return Meanings(price_list_tables(), known_book(db, published_at), rates, profiles)
+
+
+def write_bills(db: Database, names: Names, months: Sequence[BillMonth]) -> BillsWritten:
+    """Replace months of exports by those that were read."""
+    written = BillsWritten()
+    if not months:
+        return written
+    callers = BillCallers(db, names, Attributor(names, stored_rules(db)).keys)
+    for month in months:
+        _write(db, names, callers, month, written)
+    if written.months:
+        db.conn.execute(
+            "delete from bill_callers where caller_key not in (select caller_key from bill_lines)"
+        )
+    return written
+
+
+def _write(
+    db: Database, names: Names, callers: BillCallers, month: BillMonth, written: BillsWritten
+) -> None:
+    export_key = _export_key(db, names.forgotten.text(month.export))
+    stored = db.conn.execute(
+        "select month_key, version, digest, columns from bill_months"
+        " where (export_key, month) = (?, ?)",
+        [export_key, month.month],
+    ).fetchone()
+    digest = _digest(month)
+    if stored and stored[2] == digest:
+        db.conn.execute(
+            "update bill_months set run = ? where month_key = ?", [month.run, stored[0]]
+        )
+        written.months_unchanged += 1
+        return
+    lost, new = columns_that_changed(json.loads(stored[3]), month.columns) if stored else ([], [])
+    if lost or new:
+        written.columns.append((month.export, month.month, lost, new))
+    version = stored[1] + 1 if stored else 1
+    if stored:
+        _delete(db, stored[0])
+    key = db.conn.execute(
+        "insert into bill_months (export_key, month, form, source, run, version, digest, columns,"
+        " columns_lost, columns_new, read_at) values (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+        [
+            *(export_key, month.month, month.form, names.forgotten.text(month.source)),
+            *(month.run, version, digest, json.dumps(month.columns), json.dumps(lost)),
+            *(json.dumps(new), month.read_at),
+        ],
+    ).lastrowid
+    _insert_lines(db, callers, int(key or 0), month)
+    written.months += 1
+    written.lines += sum(sums.lines for sums in month.lines.values())
+    written.lines_not_understood += sum(
+        sums.lines for key, sums in month.lines.items() if key.charge_kind == NOT_UNDERSTOOD
+    )
+
+
+def _export_key(db: Database, export: str) -> int:
+    db.conn.execute("insert or ignore into bill_exports (export) values (?)", [export])
+    (key,) = db.conn.execute(
+        "select export_key from bill_exports where export = ?", [export]
+    ).fetchone()
+    return int(key)
+
+
+def _digest(month: BillMonth) -> str:
+    content = [month.form, month.columns, sorted(month.lines.items(), key=repr)]
+    return hashlib.sha256(repr(content).encode("utf-8", "surrogatepass")).hexdigest()
+
+
+def _delete(db: Database, month_key: int) -> None:
+    for table in ("bill_lines", "bill_accounts", "bill_months"):
+        db.conn.execute(f"delete from {table} where month_key = ?", [month_key])
+
+
+def _insert_lines(db: Database, callers: BillCallers, month_key: int, month: BillMonth) -> None:
+    db.conn.executemany(
+        f"insert into bill_lines ({', '.join(_LINE)}) values ({', '.join('?' * len(_LINE))})",
+        (
+            (month_key, key.day, key.payer, callers.key(key.caller), *key[3:], *sums)
+            for key, sums in month.lines.items()
+        ),
+    )
+    # An export that names callers is preferred to one that does not.
+    names_callers = {
+        (key.payer, key.caller.account_id) for key in month.lines if key.caller.principal
+    }
+    accounts = {(key.payer, key.caller.account_id) for key in month.lines}
+    db.conn.executemany(
+        "insert into bill_accounts values (?, ?, ?, ?)",
+        [
+            (month_key, *account, FORMS.index(month.form) + 10 * (account not in names_callers))
+            for account in sorted(accounts)
+        ],
+    )

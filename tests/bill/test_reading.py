@@ -1,0 +1,328 @@
+"""Exports are read by their manifests alone, and a month is replaced as a whole or not at all."""
+
+from __future__ import annotations
+
+import gzip
+import itertools
+import json
+import shutil
+from collections import Counter
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+
+import pytest
+from sqlite_utils import Database
+
+from etl.load.run import LoadResult
+from etl.warehouse.write import bills
+from tests.bill.exports import (
+    ACCOUNT,
+    FORMATS,
+    HAIKU,
+    MODELS,
+    NOVA,
+    OTHER_ACCOUNT,
+    PAYER,
+    SONNET,
+    STYLES,
+    Line,
+    usage,
+    write_export,
+)
+from tests.support import load, rows
+
+CHAT = f"arn:aws:sts::{ACCOUNT}:assumed-role/chat-BedrockRole/i-0123456789abcdef0"
+DAY = "2026-10-03"
+
+EC2 = Line(
+    DAY, "USE1-BoxUsage", Decimal(1), Decimal(5), "Hrs", code="AmazonEC2", family="Compute",
+    description="An instance named bedrock", product=(("product_name", "EC2"), ("servicename", "")),
+)  # fmt: skip
+
+
+def history() -> list[Line]:
+    """Return one line for each model and kind of token, some by the hour, among others."""
+    used = [
+        usage(model, kind, 1_000_000 * number, DAY, principal=CHAT, hour=None if number % 2 else 7)
+        for model in MODELS
+        for number, kind in enumerate(model.names, 1)
+    ]
+    return [*itertools.chain.from_iterable((line, EC2) for line in used)]
+
+
+def of_models() -> dict[tuple[str, str], int]:
+    return {
+        (model.model_id, kind): 1_000_000 * number
+        for model in MODELS
+        for number, kind in enumerate(model.names, 1)
+    }
+
+
+def billed(db: Database) -> dict[tuple[str, str], int]:
+    found = rows(db, "select model_id, token_kind, billed_tokens from billed_usage")
+    return {(model, kind): tokens for model, kind, tokens in found}
+
+
+def content(db: Database) -> tuple[Any, ...]:
+    """Return the bill without its keys."""
+    return (
+        Counter(rows(db, "select * from billed_usage")),
+        rows(db, "select month, version, run from bill_months order by 1"),
+    )
+
+
+def load_export(db: Database, folder: Path) -> LoadResult:
+    return load(db, folder, reread=False)
+
+
+STYLES_AND_FORMATS = list(itertools.product(STYLES, FORMATS))
+
+
+@pytest.mark.parametrize(("style", "form"), STYLES_AND_FORMATS)
+def test_every_style_and_format_says_the_same(
+    db: Database, tmp_path: Path, style: str, form: str
+) -> None:
+    write_export(tmp_path, history(), style=style, form=form, parts=2, row_group=3)
+    result = load_export(db, tmp_path)
+    assert result.is_complete
+    assert billed(db) == of_models()
+    cost = sum(line.cost for line in history() if line is not EC2)
+    assert rows(db, "select sum(billed_cost_usd) from billed_costs_by_model") == [(float(cost),)]
+    callers = {("chat-BedrockRole", "chat")} if style == "cur2" else {("(unknown)", "Unknown")}
+    assert set(rows(db, "select user_name, application from billed_usage")) == callers
+    form_name = {"cur2": "CUR 2.0", "legacy": "legacy CUR"}.get(style, style.replace("f", "F", 1))
+    assert rows(db, "select lower(form) from bill_status") == [
+        (form_name.lower().replace("focus1", "focus 1"),)
+    ]
+
+
+def test_the_same_export_twice_changes_nothing(db: Database, tmp_path: Path) -> None:
+    write_export(tmp_path, history())
+    load_export(db, tmp_path)
+    before = content(db)
+    assert load_export(db, tmp_path).written.bills.months == 0
+    again = load(db, tmp_path, reread=True)
+    assert (again.written.bills.months, again.written.bills.months_unchanged) == (0, 1)
+    assert content(db) == before
+
+
+def test_a_re_export_replaces_its_month_and_no_other(db: Database, tmp_path: Path) -> None:
+    september = [usage(NOVA, "input", 5_000, "2026-09-30")]
+    first = [usage(NOVA, "input", 1_000 * day, f"2026-10-{day:02d}") for day in range(1, 6)]
+    write_export(tmp_path, september, month="2026-09")
+    write_export(tmp_path, first, parts=2)
+    load_export(db, tmp_path)
+    second = [
+        usage(NOVA, "input", 9_000 * day, f"2026-10-{day:02d}") if day in (2, 4) else line
+        for day, line in enumerate(first, 1)
+    ]
+    write_export(tmp_path, second, run="run-2")
+    written = load_export(db, tmp_path).written.bills
+    assert (written.months, written.lines) == (1, 5)
+    found = rows(db, "select day, billed_tokens from billed_usage order by day")
+    assert found == [
+        ("2026-09-30", 5_000), ("2026-10-01", 1_000), ("2026-10-02", 18_000),
+        ("2026-10-03", 3_000), ("2026-10-04", 36_000), ("2026-10-05", 5_000),
+    ]  # fmt: skip
+    assert rows(db, "select month, version, run from bill_status order by 1") == [
+        ("2026-09", 1, "run-1"), ("2026-10", 2, "run-2"),
+    ]  # fmt: skip
+
+
+def test_only_the_files_that_the_manifest_names_are_read(db: Database, tmp_path: Path) -> None:
+    manifest = write_export(tmp_path, history(), form="csv.gz", parts=2)
+    data = tmp_path / "exports/bedrock/data/BILLING_PERIOD=2026-10"
+    shutil.copy(data / "bedrock-00001.csv.gz", data / "bedrock-00003.csv.gz")
+    (data / "bedrock-00004.csv.gz").write_bytes(b"of a run that is not finished")
+    assert load_export(db, tmp_path).is_complete
+    assert billed(db) == of_models()
+    assert load(db, manifest).written.bills.months_unchanged == 1
+
+
+def test_a_folder_may_hold_several_exports_of_one_bill(db: Database, tmp_path: Path) -> None:
+    for style in STYLES:
+        write_export(tmp_path, history(), style=style, name=f"all-{style}")
+    other = [usage(NOVA, "input", 7_000, DAY, account=OTHER_ACCOUNT)]
+    write_export(tmp_path, other, name="member")
+    assert load_export(db, tmp_path).written.bills.months == 5
+    assert billed(db) | {(NOVA.model_id, "input"): 1_000_000} == of_models()
+    found = rows(
+        db, "select account_id, sum(billed_tokens), max(user_name) from billed_usage group by 1"
+    )
+    assert found == [
+        (ACCOUNT, sum(of_models().values()), "chat-BedrockRole"),
+        (OTHER_ACCOUNT, 7_000, "(unknown)"),
+    ]
+    used = rows(db, "select form from bill_status where is_used order by 1")
+    assert used == [("CUR 2.0",), ("CUR 2.0",)]
+
+
+def test_the_newest_of_several_runs_counts(db: Database, tmp_path: Path) -> None:
+    root = tmp_path / "exports/bedrock"
+    for number, run in enumerate(("20261004T0101Z-a", "20261005T0101Z-b"), 1):
+        manifest = write_export(
+            tmp_path, [usage(NOVA, "input", 1_000 * number, DAY)], form="csv.gz", run=run
+        )
+        text = manifest.read_text().replace("2026-10/bedrock", f"2026-10/{run}/bedrock")
+        month = root / "data/BILLING_PERIOD=2026-10"
+        (month / run).mkdir()
+        (month / "bedrock-00001.csv.gz").rename(month / run / "bedrock-00001.csv.gz")
+        (manifest.parent / run).mkdir()
+        (manifest.parent / run / manifest.name).write_text(text)
+        manifest.unlink()
+    load_export(db, tmp_path)
+    assert billed(db) == {(NOVA.model_id, "input"): 2_000}
+
+
+# -- nothing is half replaced ---------------------------------------------------------------------
+
+
+def missing(data: Path, manifest: Path) -> None:
+    min(data.iterdir()).unlink()
+
+
+def cut(data: Path, manifest: Path) -> None:
+    file = max(data.iterdir())
+    file.write_bytes(file.read_bytes()[:-20])
+
+
+def cut_manifest(data: Path, manifest: Path) -> None:
+    manifest.write_bytes(manifest.read_bytes()[:-20])
+
+
+def without_a_needed_column(data: Path, manifest: Path) -> None:
+    text = json.loads(manifest.read_text())
+    text["columns"] = [one for one in text["columns"] if "usage_type" not in one["name"]]
+    manifest.write_text(json.dumps(text))
+
+
+def of_other_columns(data: Path, manifest: Path) -> None:
+    """Leave a file of the run before, which had a column less."""
+    write_export(
+        data.parents[4] / "other", history()[:1], form="csv.gz", columns=["line_item_usage_type"]
+    )
+    before = data.parents[4] / "other/exports/bedrock/data/BILLING_PERIOD=2026-10"
+    for file in data.iterdir():
+        file.unlink()
+        file.write_bytes((before / "bedrock-00001.csv.gz").read_bytes())
+
+
+def no_number(data: Path, manifest: Path) -> None:
+    for file in data.glob("*.csv.gz"):
+        text = gzip.decompress(file.read_bytes()).decode().replace(",USD,", ",USD,many")
+        file.write_bytes(gzip.compress(text.encode()))
+
+
+DEFECTS = [
+    (missing, "which is not there"),
+    (cut, "damaged or"),
+    (cut_manifest, "it may be cut short"),
+    (without_a_needed_column, "lacks the columns line_item_usage_type"),
+    (of_other_columns, "which the manifest names"),
+    (no_number, "no number"),
+]
+
+
+@pytest.mark.parametrize("form", FORMATS)
+@pytest.mark.parametrize(("defect", "says"), DEFECTS)
+def test_a_defect_is_reported_and_the_month_stays(
+    db: Database, tmp_path: Path, defect: Any, says: str, form: str
+) -> None:
+    if form == "parquet" and defect in (of_other_columns, no_number):
+        pytest.skip("made of text")
+    folder = tmp_path / "bucket"
+    write_export(folder, history(), form=form, parts=2)
+    load_export(db, folder)
+    before = content(db)
+    doubled = [line._replace(cost=line.cost * 2) for line in history()]
+    manifest = write_export(folder, doubled, form=form, parts=2, run="run-2")
+    defect(folder / "exports/bedrock/data/BILLING_PERIOD=2026-10", manifest)
+    result = load_export(db, folder)
+    assert not result.is_complete
+    assert content(db) == before
+    ((file, reason),) = rows(db, "select file, reason from rejects")
+    assert says in reason
+    assert file == str(manifest.resolve())
+    # Until it is whole, every load says so; then nothing is left of it.
+    assert not load_export(db, folder).is_complete
+    write_export(folder, doubled, form=form, parts=2, run="run-2")
+    assert load_export(db, folder).is_complete
+    assert not rows(db, "select * from rejects")
+    assert content(db)[1] == [("2026-10", 2, "run-2")]
+
+
+def test_data_without_a_manifest_is_an_unfinished_export(db: Database, tmp_path: Path) -> None:
+    write_export(tmp_path, history(), form="csv.gz").unlink()
+    assert not load_export(db, tmp_path).is_complete
+    ((reason,),) = rows(db, "select reason from rejects")
+    assert "without its manifest" in reason
+    assert not rows(db, "select * from bill_months")
+
+
+def test_a_column_that_an_export_loses_is_reported(db: Database, tmp_path: Path) -> None:
+    write_export(tmp_path, history())
+    load_export(db, tmp_path)
+    names = json.loads(write_export(tmp_path / "x", history()).read_text())["columns"]
+    kept = [one["name"] for one in names if one["name"] != "line_item_iam_principal"]
+    write_export(tmp_path, history(), run="run-2", columns=kept)
+    shutil.rmtree(tmp_path / "x")
+    written = load_export(db, tmp_path).written.bills
+    assert [change[2:] for change in written.columns] == [(["line_item_iam_principal"], [])]
+    assert rows(db, "select columns_lost, columns_new from bill_status") == [
+        ('["line_item_iam_principal"]', "[]")
+    ]
+
+
+def test_a_failure_while_a_month_is_replaced_leaves_the_old_one(
+    db: Database, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write_export(tmp_path, history())
+    load_export(db, tmp_path)
+    before = content(db)
+    write_export(tmp_path, [usage(SONNET, "input", 1, DAY)], run="run-2")
+
+    def fails(*_: object) -> None:
+        raise MemoryError
+
+    with monkeypatch.context() as patch:
+        patch.setattr(bills, "_insert_lines", fails)
+        with pytest.raises(MemoryError):
+            load_export(db, tmp_path)
+    assert content(db) == before
+    load_export(db, tmp_path)
+    assert billed(db) == {(SONNET.model_id, "input"): 1}
+
+
+def test_a_field_with_a_line_break_and_quotes_is_read(db: Database, tmp_path: Path) -> None:
+    odd = 'a "quoted"\nBedrock line, of two'
+    lines = [EC2._replace(description=odd), usage(HAIKU, "input", 3_000, DAY, description=odd)]
+    write_export(tmp_path, [*lines, usage(NOVA, "output", 2_000, DAY)], form="csv.gz")
+    assert load_export(db, tmp_path).is_complete
+    assert billed(db) == {(HAIKU.model_id, "input"): 3_000, (NOVA.model_id, "output"): 2_000}
+
+
+def test_payers_and_currencies_stand_apart(db: Database, tmp_path: Path) -> None:
+    second = "222211110000"
+    write_export(
+        tmp_path,
+        [
+            usage(NOVA, "input", 1_000_000, DAY),
+            usage(NOVA, "input", 2_000_000, DAY, payer=second),
+            usage(NOVA, "input", 4_000_000, DAY, currency="EUR"),
+        ],
+    )
+    load_export(db, tmp_path)
+    found = rows(
+        db,
+        "select payer_account_id, currency, billed_tokens, billed_cost_usd, billed_cost"
+        " from billed_usage order by 3",
+    )
+    assert found == [
+        (PAYER, "USD", 1_000_000, 0.8, 0.8),
+        (second, "USD", 2_000_000, 1.6, 1.6),
+        (PAYER, "EUR", 4_000_000, None, 3.2),
+    ]
+    assert rows(db, "select currency, billed_cost_usd from billed_costs_by_model order by 1") == [
+        ("EUR", None), ("USD", 2.4),
+    ]  # fmt: skip
