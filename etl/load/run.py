@@ -99,9 +99,9 @@ def load_files(
     read. ``remember``: enter the files read in the ledger. ``accept_on``: today, to accept what is
     rejected of these files until they change. ``workers``: the decoding processes,
     with the keys that name applications. ``now``: when a bill is read. ``on_reject`` gets each
-    reject once it is committed, ``on_file`` each file read. ``check`` is called before each file and may raise StoppedError. A
-    path that does not exist does not stop the others; if none exists, the error of the first is
-    raised. Raises AccessError if access to the very first file is denied.
+    reject once it is committed, ``on_file`` each file read. ``check`` is called before each file
+    and may raise StoppedError. A path that does not exist does not stop the others; if none exists,
+    the error of the first is raised. Raises AccessError if access to the very first file is denied.
     """
     load = _Load(
         db, on_reject, on_file, batch_rows, reread=reread, remember=remember, accept_on=accept_on
