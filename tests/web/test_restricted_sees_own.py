@@ -16,6 +16,7 @@ from etl.warehouse.database import open_warehouse
 from etl.warehouse.write.metadata_keys import apply_metadata_keys
 from etl.web import pages as web_pages
 from etl.web import queries
+from tests.bill.exports import NOVA, usage, write_export
 from tests.rounds import rounds
 from tests.support import HAIKU, SONNET, call, load, uuid_of, write_log, write_metrics
 from tests.web.visits import HTML, VARIABLES, Visitor, bearer, serving
@@ -35,6 +36,9 @@ OURS = [
         ("alice", "Ours", "2026-11-02T10:00:00Z", "blue"), ("bob", "Ours", "2026-11-05T00:00:00Z", "blue"),
     ], start=1)
 ]  # fmt: skip
+
+# Even of their own application, the bill is not for restricted visitors.
+BILLED = "arn:aws:sts::111122223333:assumed-role/Ours-BedrockRole/job"
 
 # What other users may have done, at any time, in any region, with any model.
 REGIONS = ("us-east-1", "eu-west-1", "ap-south-1")
@@ -76,6 +80,8 @@ def warehouse(folder: Path, seed: int) -> Path:
                 ("cohere.embed-english-v3", "InputTokenCount", seed, "2026-11-21T10:00:00Z", 3600)
             ]
             load(db, write_metrics(folder / "metrics.csv", rows))
+            billed = [usage(NOVA, "input", seed, "2026-11-02", principal=BILLED)]
+            load(db, write_export(folder, billed, form="csv.gz", month="2026-11"))
             db.execute(
                 "insert into sync_state (source, account_id, region, stream, read_at, error)"
                 " values ('event-history', '1', 'eu-west-1', '', '2026-11-22T00:00:00Z', 'x')"
@@ -107,6 +113,7 @@ def addresses() -> Iterator[str]:
         yield from (f"/bedrock_usage/{query}{form}?by_application=1" for form in ("", ".csv"))
     yield from (f"/bedrock_usage/metadata.json?metadata_key=team&{filter_}" for filter_ in FILTERS)
     yield from (f"/bedrock_usage/metadata{form}?metadata_key=team" for form in ("", ".csv"))
+    yield from (f"/bedrock_usage/{table}.json" for table in ("billed_usage", "bill_lines"))
     for path in ("/bedrock_usage", "/bedrock_usage/calls", "/bedrock_usage/calls.json?_facet=x"):
         yield path
     for path in ("/-/refresh.json", "/-/databases.json", "/-/actor.json", "/x", "/-/logout"):
