@@ -13,11 +13,13 @@ from typing import Any
 import pytest
 from sqlite_utils import Database
 
+from etl.normalise.rows import PrincipalTags
 from etl.normalise.rules import ApplicationRule, Rule, TeamRule, UserRule
 from etl.warehouse.database import open_warehouse
 from etl.warehouse.upkeep.forget import forget
 from etl.warehouse.upkeep.vacuum import drop_unused_names
 from etl.warehouse.write.attribution import apply_config
+from etl.warehouse.write.batch import Batch, Loader
 from tests.bill.exports import (
     ACCOUNT,
     HAIKU,
@@ -105,6 +107,12 @@ def test_each_charge_has_its_kind_and_the_sum_is_the_invoice(db: Database, tmp_p
     ]
     assert rows(db, "select lines_not_understood, not_understood_cost_usd from bill_status") == [
         (3, 2.1)
+    ]
+    reasons = "select usage_type, reason from bill_lines where reason is not null order by lines, 1"
+    assert rows(db, reasons) == [
+        ("USE1-NovaPro-input-tokens", "this type of line is not known"),
+        ("USE1-NovaPro-something-new", "no rule for this usage type"),
+        ("USE1-Unheard-input-tokens", "no model is known by this name"),
     ]
     # A discount says of which model it is, and counts no tokens.
     discounts = "select model_id, billed_tokens from billed_usage where charge_kind = 'discount'"
@@ -255,6 +263,14 @@ def test_tags_are_kept_for_rules(db: Database, tmp_path: Path) -> None:
     assert rows(db, "select application, team, billed_tokens from billed_usage order by 3") == [
         ("Unknown", "(no team)", 1), ("Chat", "Red", 1_000),
     ]  # fmt: skip
+
+
+def test_tags_of_a_role_that_arrive_later_name_the_team(db: Database, tmp_path: Path) -> None:
+    write_export(tmp_path, [usage(NOVA, "input", 1_000, DAY, principal=PRINCIPALS[3])])
+    load(db, tmp_path)
+    role = f"{SESSION}/chat-BedrockRole"
+    Loader(db).write(Batch(renewed={"principal_tags": [PrincipalTags(role, '{"team": "Red"}')]}))
+    assert named(db, "billed_usage") == {("chat-BedrockRole", "chat", "Red")}
 
 
 def test_an_inference_profile_names_application_and_model(db: Database, tmp_path: Path) -> None:

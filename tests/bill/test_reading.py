@@ -15,6 +15,8 @@ import pytest
 from sqlite_utils import Database
 
 from etl.load.run import LoadResult
+from etl.sources import bill_files
+from etl.sources.stores import LocalStore, StoredFile
 from etl.warehouse.write import bills
 from tests.bill.exports import (
     ACCOUNT,
@@ -294,7 +296,11 @@ def test_a_failure_while_a_month_is_replaced_leaves_the_old_one(
     assert billed(db) == {(SONNET.model_id, "input"): 1}
 
 
-def test_a_field_with_a_line_break_and_quotes_is_read(db: Database, tmp_path: Path) -> None:
+@pytest.mark.parametrize("block", [1 << 20, 64])
+def test_a_field_with_a_line_break_and_quotes_is_read(
+    db: Database, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, block: int
+) -> None:
+    monkeypatch.setattr(bill_files, "_BLOCK_BYTES", block)
     odd = 'a "quoted"\nBedrock line, of two'
     lines = [EC2._replace(description=odd), usage(HAIKU, "input", 3_000, DAY, description=odd)]
     write_export(tmp_path, [*lines, usage(NOVA, "output", 2_000, DAY)], form="csv.gz")
@@ -326,3 +332,24 @@ def test_payers_and_currencies_stand_apart(db: Database, tmp_path: Path) -> None
     assert rows(db, "select currency, billed_cost_usd from billed_costs_by_model order by 1") == [
         ("EUR", None), ("USD", 2.4),
     ]  # fmt: skip
+
+
+class _Replacing(LocalStore):
+    """A folder in which AWS replaces the manifest once its first data file is looked up."""
+
+    def find(self, path: str) -> StoredFile | str:
+        found = super().find(path)
+        if "/data/" in path:
+            for manifest in Path(path.partition("/data/")[0]).rglob("*Manifest.json"):
+                manifest.write_text(manifest.read_text() + " ")
+        return found
+
+
+def test_an_export_that_is_replaced_while_it_is_read_is_not_used(
+    db: Database, tmp_path: Path
+) -> None:
+    write_export(tmp_path, history(), form="csv.gz")
+    load(db, tmp_path, reread=False, store_of=lambda path: _Replacing())
+    ((reason,),) = rows(db, "select reason from rejects")
+    assert "replaced the export while it was read" in reason
+    assert not rows(db, "select * from bill_months")

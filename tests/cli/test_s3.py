@@ -12,6 +12,7 @@ import boto3
 import pytest
 
 from tests.aws import ACCOUNT, FakeAws, Fault
+from tests.bill.exports import HAIKU, NOVA, usage, write_export
 from tests.cli.running import run
 from tests.support import call, dump, logged, query, uuid_of
 
@@ -184,3 +185,27 @@ def test_a_role_that_does_not_let_us_in_is_told_as_that(aws: FakeAws, tmp_path: 
     status, _, err = run("load", f"s3://{BUCKET}", *words)
     assert status == 1
     assert "AccessDenied on sts:AssumeRole" in err
+
+
+def test_a_bill_is_read_from_a_bucket_as_from_a_folder(aws: FakeAws, tmp_path: Path) -> None:
+    folder, database = tmp_path / "copy", tmp_path / "w.db"
+    used = [usage(NOVA, "input", 3_000, "2026-11-02"), usage(HAIKU, "output", 2_000, "2026-11-02")]
+    manifest = write_export(folder, used, month="2026-11", parts=2)
+    write_export(folder, used, style="legacy", form="csv.gz", name="old", month="2026-11")
+    for file in folder.rglob("*.*"):
+        put(str(file.relative_to(folder)), file.read_bytes())
+    status, _, err = run("load", f"s3://{BUCKET}", "--db", database)
+    assert status == 0, err
+    assert "AWS bill          2 months new or changed (4 lines of Bedrock)" in err
+    billed = "select sum(billed_tokens), sum(lines) from billed_usage"
+    assert query(database, billed) == [(5_000, 2)]
+    status, _, err = run("load", folder, "--db", database)
+    assert (status, query(database, billed)) == (0, [(5_000, 2)])
+    assert "AWS bill          0 months new or changed, 2 unchanged" in err
+    # A new run, of which one file is not there.
+    text = manifest.read_text().replace("run-1", "run-2").replace("00002", "00007")
+    put(str(manifest.relative_to(folder)), text.encode())
+    status, _, err = run("load", f"s3://{BUCKET}", "--db", database)
+    assert status == 1
+    assert "bedrock-00007.snappy.parquet, which is not there: nothing of it is used" in err
+    assert query(database, billed) == [(5_000, 2)]
