@@ -25,6 +25,7 @@ from etl.monitor import prices
 from etl.normalise.offer_files import SERVICE_CODES
 from scripts.update_docs import DEMO_NOW, README, ROOT, pages, updated
 from tests.aws import ACCOUNT, FakeAws, cloudwatch
+from tests.bill.exports import NOVA, usage, write_export
 from tests.cli.running import run
 from tests.prices.offer_files import Product, offer
 from tests.support import HAIKU, call
@@ -207,6 +208,11 @@ def test_the_commands_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> No
             Key="AWSLogs/111122223333/CloudTrail/us-east-1/2026/11/02/a.json",
             Body=json.dumps({"Records": [call(2)]}).encode(),
         )
+        bucket.create_bucket(Bucket="your-billing-bucket")
+        write_export(tmp_path / "bill", [usage(NOVA, "input", 1_000, "2026-10-03")])
+        for file in (tmp_path / "bill").rglob("*.*"):
+            key = str(file.relative_to(tmp_path / "bill"))
+            bucket.upload_file(str(file), "your-billing-bucket", key)
         now = datetime.now(UTC)
         for code in SERVICE_CODES:
             aws.price_lists.publish(offer(code, [Product("USE1-NovaPro-input-tokens", "0.0008")]))

@@ -30,13 +30,13 @@ def read_rows(file: IO[bytes]) -> Iterator[Row | str]:
     try:
         parquet = pyarrow.parquet.ParquetFile(file, memory_map=False, pre_buffer=False)
         for batch in parquet.iter_batches(_BATCH_ROWS, use_threads=False):
-            batch = without_nanoseconds(batch)
+            batch = _without_nanoseconds(batch)
             yield from map(_plain, batch.to_pylist(maps_as_pydicts="lossy"))
     except (pyarrow.ArrowException, OSError, ValueError):
         yield DAMAGED
 
 
-def without_nanoseconds(batch: Any) -> Any:
+def _without_nanoseconds(batch: Any) -> Any:
     """Cut times to microseconds: Python's have no more."""
     import pyarrow
 

@@ -6,6 +6,7 @@ import gzip
 import itertools
 import json
 import shutil
+import zipfile
 from collections import Counter
 from decimal import Decimal
 from pathlib import Path
@@ -141,6 +142,16 @@ def test_only_the_files_that_the_manifest_names_are_read(db: Database, tmp_path:
     assert load_export(db, tmp_path).is_complete
     assert billed(db) == of_models()
     assert load(db, manifest).written.bills.months_unchanged == 1
+
+
+def test_a_legacy_report_may_be_zipped(db: Database, tmp_path: Path) -> None:
+    manifest = write_export(tmp_path, history(), style="legacy", form="csv.gz")
+    (file,) = tmp_path.rglob("*.csv.gz")
+    with zipfile.ZipFile(file.with_suffix(".zip"), "w") as archive:
+        archive.writestr("bedrock-1.csv", gzip.decompress(file.read_bytes()))
+    manifest.write_text(manifest.read_text().replace(".csv.gz", ".csv.zip"))
+    assert load_export(db, tmp_path).is_complete
+    assert billed(db) == of_models()
 
 
 def test_a_folder_may_hold_several_exports_of_one_bill(db: Database, tmp_path: Path) -> None:
