@@ -116,7 +116,9 @@ def _read_file(store: Store, file: StoredFile, form: Form, lines: BillLines) -> 
             raise RejectError(
                 f"it lacks the columns {', '.join(missing)}, which the manifest names"
             )
-        sieve = form.columns_of(*_TELLING)
+        # What the Marketplace sells, only the description may say then.
+        more = () if "seller" in form.fields else ("description",)
+        sieve = form.columns_of(*_TELLING, *more)
         return [written[name] for name in form.columns], [written[name] for name in sieve]
 
     try:

@@ -11,9 +11,10 @@ understood is a line of its own kind.
   the cost proves them: at the price book's rate, only one power of a thousand is near.
 - **The caller** is the line's principal, empty where the bill does not say. Sessions of AgentCore
   have a name each and are one caller.
-- **Money** is whole 10^-12 of the line's own currency. In CUR, discounts and credits are lines of
-  their own and ``cost`` is unblended, so the sum of all lines is the invoice. FOCUS has deducted
-  them in ``BilledCost``, which is both ``cost`` and ``net_cost`` here.
+- **Money** is whole 10^-12 of the line's own currency. In CUR, ``cost`` is unblended, and discounts
+  and credits are lines of their own, or become such: so the sum of all lines is the invoice. FOCUS
+  has deducted discounts in ``BilledCost``, which is both ``cost`` and ``net_cost`` here (AWS's
+  dictionary of FOCUS 1.2: "inclusive of all reduced rates and discounts").
 - **Refused**: an export without a needed column, or with a date or an amount that is none.
 """
 
@@ -456,6 +457,7 @@ class BillLines:
         if isinstance(found, Unclear):
             if self._is_other(line):
                 return key._replace(charge_kind=OTHER), None
+            key = key._replace(model_id=found.model_id)
             if is_usage:
                 return key._replace(charge_kind=NOT_UNDERSTOOD, reason=found.reason), None
             return key, None
@@ -484,10 +486,29 @@ class BillLines:
             key: LineSums(lines, _whole(self._amounts[key]), self._costs[key], self._net[key])
             for key, lines in self._lines.items()
         }
+        found |= _discounts(found)
         for sums in found.values():
             if any(abs(value or 0) > _MAX_AMOUNT for value in sums):
                 raise RejectError("a day of one caller costs more than 9 million: too much for one")
         return found
+
+
+def _discounts(lines: Mapping[LineKey, LineSums]) -> dict[LineKey, LineSums]:
+    """Return a discount for each sum of lines whose net cost is another, of no lines itself.
+
+    CUR 2.0 has lines of discounts only with "manual discount compatibility"; otherwise the net cost
+    alone shows them. So none are added for a payer whose bill has such lines.
+    """
+    with_lines = {key.payer for key in lines if key.charge_kind == DISCOUNT}
+    found: dict[LineKey, LineSums] = {}
+    for key, sums in lines.items():
+        if sums.net_cost in (None, sums.cost) or key.payer in with_lines:
+            continue
+        less = key._replace(charge_kind=DISCOUNT, counts=None, unit_evidence=None, reason=None)
+        before = found.get(less, LineSums(0, None, 0, 0))
+        cost = before.cost + (sums.net_cost or 0) - sums.cost
+        found[less] = LineSums(0, None, cost, 0)
+    return found
 
 
 def _sum(so_far: Any, more: Any) -> Any:

@@ -49,6 +49,8 @@ def other(
     return Line(DAY, usage_type, Decimal(1), d(cost), kind=kind, **fields)
 
 
+TURBO = "'turbo' in the usage type has no one meaning"
+
 # What a month has beside usage, and the kind of charge that each must be.
 CHARGES = {
     "discount": [other("EdpDiscount", "-1.25"), other("PrivateRateDiscount", "-0.5")],
@@ -71,6 +73,7 @@ CHARGES = {
         other("Usage", "0.6", "USE1-NovaPro-something-new"),
         other("Usage", "0.7", "USE1-Unheard-input-tokens", product=(("model", "Unheard"),)),
         other("NewLineType", "0.8"),
+        other("Usage", "0.9", "USE1-NovaPro-input-tokens-turbo"),
     ],
 }  # fmt: skip
 
@@ -106,13 +109,14 @@ def test_each_charge_has_its_kind_and_the_sum_is_the_invoice(db: Database, tmp_p
         (pytest.approx(float(sum(line.cost for line in lines)), abs=1e-9),)
     ]
     assert rows(db, "select lines_not_understood, not_understood_cost_usd from bill_status") == [
-        (3, 2.1)
+        (4, 3.0)
     ]
-    reasons = "select usage_type, reason from bill_lines where reason is not null order by lines, 1"
+    reasons = "select usage_type, model_id, reason from bill_lines where reason is not null order by lines, 1"
     assert rows(db, reasons) == [
-        ("USE1-NovaPro-input-tokens", "this type of line is not known"),
-        ("USE1-NovaPro-something-new", "no rule for this usage type"),
-        ("USE1-Unheard-input-tokens", "no model is known by this name"),
+        ("USE1-NovaPro-input-tokens", None, "this type of line is not known"),
+        ("USE1-NovaPro-input-tokens-turbo", NOVA.model_id, TURBO),
+        ("USE1-NovaPro-something-new", None, "no rule for this usage type"),
+        ("USE1-Unheard-input-tokens", None, "no model is known by this name"),
     ]
     # A discount says of which model it is, and counts no tokens.
     discounts = "select model_id, billed_tokens from billed_usage where charge_kind = 'discount'"
@@ -127,6 +131,27 @@ def test_net_costs_stand_beside_and_are_never_subtracted(db: Database, tmp_path:
     load(db, tmp_path)
     assert rows(db, "select billed_cost_usd, net_cost_usd from billed_costs_by_model") == [
         (0.72, 0.72)
+    ]
+
+
+def test_a_discount_that_only_the_net_cost_shows_is_a_row(db: Database, tmp_path: Path) -> None:
+    used = [
+        usage(NOVA, "input", 1_000_000, DAY, net_cost=d("0.72"), hour=hour) for hour in (None, 3)
+    ]
+    write_export(tmp_path, [*used, other("Tax", "0.1", net_cost=d("0.1"))])
+    load(db, tmp_path)
+    found = rows(
+        db,
+        "select charge_kind, billed_tokens, billed_cost_usd, net_cost_usd, lines from billed_usage"
+        " order by 1",
+    )
+    assert found == [
+        ("discount", None, -0.16, 0.0, 0),
+        ("tax", None, 0.1, 0.1, 1),
+        ("usage", 2_000_000, 1.6, 1.44, 2),
+    ]
+    assert rows(db, "select sum(billed_cost_usd), sum(net_cost_usd) from billed_costs_by_team") == [
+        (1.54, 1.54)
     ]
 
 
