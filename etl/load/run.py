@@ -172,8 +172,10 @@ class _Load:
         self._refused: list[BedrockUsageError] = []
         self.has_path = False
         self.result = LoadResult()
-        # The manifests of exports to read; months of exports with data, and those with a manifest.
+        # All manifests of exports, and the URIs of those that were not read yet; months of exports
+        # with data, and those with a manifest.
         self._manifests: list[StoredFile] = []
+        self._unread_manifests: set[str] = set()
         self._months: dict[bool, set[tuple[str, str]]] = {False: set(), True: set()}
         self._meanings: Meanings | None = None
 
@@ -188,13 +190,14 @@ class _Load:
                 self._months[bill.is_manifest].add((bill.root, bill.month))
                 if not bill.is_manifest:
                     continue
+                self._manifests.append(file)
             if file.folder not in folders:
                 if len(folders) >= _FOLDERS_REMEMBERED:
                     folders.clear()
                 folders[file.folder] = self._known_files(storable(file.folder))
             known, name = folders[file.folder], storable(file.name)
             if bill and (known.etags.get(name) != file.etag or self._reread):
-                self._manifests.append(file)
+                self._unread_manifests.add(file.uri)
             elif known.etags.get(name) != file.etag:
                 yield file
             elif self._reread:
@@ -282,10 +285,13 @@ class _Load:
 
     def add_bills(self, store: Store, check: Callable[[], None], read_at: str | None) -> None:
         """Read the exports of a bill that were found, each month as a whole."""
-        manifests, self._manifests = newest_manifests(self._manifests), []
-        for file in manifests:
-            check()
-            self._add_bill(store, file, read_at)
+        # Of the runs of a month only the newest counts, even if an earlier one was never read.
+        for file in newest_manifests(self._manifests):
+            if file.uri in self._unread_manifests:
+                check()
+                self._add_bill(store, file, read_at)
+        self._manifests.clear()
+        self._unread_manifests.clear()
         for root, month in sorted(self._months[False] - self._months[True]):
             if month:
                 self.refuse(f"{root}{month}", "export", RejectError(_NO_MANIFEST))
@@ -306,7 +312,7 @@ class _Load:
         self._has_access = True
         self.commit()
         self._batch.bills.append(month)
-        self._batch.files.append(storable(file.uri))
+        self._batch.files += (storable(file.uri), storable(f"{month.source}{month.month}"))
         self._batch.files_read.append(
             FileRead(storable(file.folder), storable(file.name), file.etag, READER)
         )

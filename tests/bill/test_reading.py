@@ -185,8 +185,9 @@ def test_the_newest_of_several_runs_counts(db: Database, tmp_path: Path) -> None
         (manifest.parent / run).mkdir()
         (manifest.parent / run / manifest.name).write_text(text)
         manifest.unlink()
-    load_export(db, tmp_path)
-    assert billed(db) == {(NOVA.model_id, "input"): 2_000}
+    for _ in range(2):
+        load_export(db, tmp_path)
+        assert billed(db) == {(NOVA.model_id, "input"): 2_000}
 
 
 # -- nothing is half replaced ---------------------------------------------------------------------
@@ -273,6 +274,9 @@ def test_data_without_a_manifest_is_an_unfinished_export(db: Database, tmp_path:
     ((reason,),) = rows(db, "select reason from rejects")
     assert "without its manifest" in reason
     assert not rows(db, "select * from bill_months")
+    write_export(tmp_path, history(), form="csv.gz")
+    assert load_export(db, tmp_path).is_complete
+    assert not rows(db, "select * from rejects")
 
 
 def test_a_column_that_an_export_loses_is_reported(db: Database, tmp_path: Path) -> None:
