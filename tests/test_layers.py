@@ -34,6 +34,7 @@ ALLOWED = {
         *("times", "warehouse"),
     },
     "demo": set(),
+    "estimate": set(),
     "policy": {"registry"},
     "show.numbers": set(),
     "show.escaping": {"errors"},
@@ -130,6 +131,8 @@ def misplaced(file: Path) -> set[str]:
         banned |= {"click", "rich"}
     if own == "normalise":
         banned |= {"sqlite_utils", "time"}
+    if own != "estimate":
+        banned |= {"numpy"}
     if own != "sources":
         banned |= {"boto3", "botocore", "urllib3"}
     if own not in ("config", "lab", "load.decoder", "normalise", "sources"):
