@@ -22,7 +22,8 @@ class Observed:
     """A series in buckets of ``size`` seconds, without gaps. ``starts``: seconds since 1970.
 
     ``calls``: calls without a count (bucket x caller). ``events``: all successful calls, which
-    CloudWatch counts as ``invocations``. ``tokens``: what calls with a count leave of the total.
+    CloudWatch counts as ``invocations``. ``tokens``: CloudWatch's; ``known``: those that calls with
+    a count report.
     """
 
     size: int
@@ -31,6 +32,19 @@ class Observed:
     events: Array
     invocations: Array
     tokens: Array
+    known: Array
+
+
+@dataclass(frozen=True)
+class Moved:
+    """An ``Observed`` as CloudWatch stamps it: the calls and tokens that are to be explained.
+
+    ``tokens`` is below 0 where known calls were counted in another bucket than they should.
+    """
+
+    calls: Array
+    tokens: Array
+    shares: Array
 
 
 @dataclass(frozen=True)
@@ -52,10 +66,13 @@ class Calibration:
     equations: Rows
 
 
-def moved(observed: Observed) -> tuple[Array, Array]:
-    """Return the calls where CloudWatch counts them, and the lag's kernel."""
+def move(observed: Observed) -> Moved:
+    """Estimate the lag; return the calls where CloudWatch counts them, and what tokens are left."""
     shares = lag.kernel(observed.events, observed.invocations, lag.taps(observed.size))
-    return lag.shifted(observed.calls, shares), shares
+    calls, tokens = lag.shifted(observed.calls, shares), observed.tokens
+    if observed.known.any():
+        tokens = tokens - lag.shifted(observed.known, shares)
+    return Moved(calls, tokens, shares)
 
 
 def calibrate(
@@ -106,16 +123,16 @@ def _prepare(
     known: tuple[Array, ...] | None,
     start: Array | None,
 ) -> _Prepared:
-    calls, shares = moved(observed)
-    calls = groups.joined(calls, group)
+    moved = move(observed)
+    calls = groups.joined(moved.calls, group)
     seen = calls.sum(axis=1) > 0
-    equations = rows(calls, observed.tokens, (known[0], known[1]) if known else None)
+    equations = rows(calls, moved.tokens, (known[0], known[1]) if known else None)
     first = None
     if start is not None:
         # A group's weight is its first member's: all of them have the same.
         first = start[np.unique(group, return_index=True)[1]]
     blocks = held_out.blocks(observed.starts)[seen]
-    return _Prepared(observed.size, shares, equations, blocks, fit(equations, start=first))
+    return _Prepared(observed.size, moved.shares, equations, blocks, fit(equations, start=first))
 
 
 def _best(

@@ -33,7 +33,8 @@ def observed(calls, tokens, counted=None, size=MINUTE):
     calls, tokens = np.array(calls, dtype=float), np.array(tokens, dtype=float)
     events = calls.sum(axis=1)
     starts = np.arange(len(calls)) * size
-    return Observed(size, starts, calls, events, events if counted is None else counted, tokens)
+    counted = events if counted is None else counted
+    return Observed(size, starts, calls, events, counted, tokens, np.zeros_like(tokens))
 
 
 def off(shares, used):
