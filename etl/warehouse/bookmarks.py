@@ -250,6 +250,29 @@ def load_series(db: Database, stream: StreamId) -> list[SeriesState]:
     return [SeriesState(n, m, s, parse_utc(start), parse_utc(end)) for n, m, s, start, end in rows]
 
 
+def series_lacking_tokens(
+    db: Database, account_id: str, region: str, since: str
+) -> Iterator[tuple[str, str, str, str | None]]:
+    """Yield the series that calls without tokens need: those of the kinds they lack, and calls.
+
+    As (endpoint, model id, metric, the last hour whose minutes are known). ``since``: an hour; only
+    calls from then on count.
+    """
+    rows = db.execute(
+        "select models.endpoint, models.model_id, metric, (select max(hour) from metric_minutes"
+        " where metric_minutes.series_key = metric_series.series_key)"
+        " from metric_series join models using (model_key)"
+        " join accounts using (account_key) join regions using (region_key)"
+        " join (select distinct account_key, region_key, endpoint, cloudwatch_model_id, token_kind"
+        " from int_metric_known where unknown_calls > 0 and hour >= ?) as lacking"
+        " using (account_key, region_key, endpoint, cloudwatch_model_id)"
+        " where account_id = ? and region = ? and metric_kind in (token_kind, 'calls')"
+        " group by metric_series.series_key",
+        [since, account_id, region],
+    )
+    yield from rows.fetchall()
+
+
 def models_called(db: Database, region: str) -> Iterator[tuple[str, str]]:
     """Yield (endpoint, model id) for every name CloudWatch may use for a model called in a region.
 

@@ -1468,3 +1468,23 @@ def m029_add_callers(db: Database) -> None:
             ) strict, without rowid;
         """,
         )
+
+
+@migrations()
+@takes()
+def m032_create_metric_minutes(db: Database) -> None:
+    """What CloudWatch counted by the minute, where calls lack counts."""
+    _execute(
+        db,
+        """
+        -- minutes: a JSON object, the value by the minute of the hour; minutes without are left
+        -- out. CloudWatch keeps them for 15 days; here they stay, because the hour's shares follow
+        -- from them.
+        create table metric_minutes (
+            series_key integer not null references metric_series (series_key),
+            hour text not null,
+            minutes text not null check (json_valid(minutes)),
+            primary key (series_key, hour)
+        ) strict, without rowid;
+    """,
+    )

@@ -48,6 +48,7 @@ class Reject(NamedTuple):
 class Batch:
     """Rows to write together, and the state that claims them.
 
+    ``minutes``: totals of 60 seconds, kept besides those of longer periods.
     ``calls``: events in the packed form; ``shapes``: the shapes that they, or calls of later
     batches, refer to; ``first_shapes``: the first numbers of a process that renumbered its shapes.
 
@@ -65,6 +66,7 @@ class Batch:
     service_tokens: list[ServiceTokens] = field(default_factory=list)
     operations: list[OtherOperation] = field(default_factory=list)
     metrics: list[MetricValue] = field(default_factory=list)
+    minutes: list[MetricValue] = field(default_factory=list)
     profiles: list[InferenceProfile] = field(default_factory=list)
     first_shapes: list[int] = field(default_factory=list)
     files: list[str] = field(default_factory=list)
@@ -173,6 +175,7 @@ class Loader:
             written.renewed[table] = renew_rows(self._db, table, rows)
         written.metric_values, changed = self._metrics.write(batch.metrics)
         hours |= changed
+        self._metrics.write_minutes(batch.minutes)
         if batch.events or batch.calls or batch.shapes or batch.service_tokens:
             counts, hours_of_calls = self._calls.write(
                 batch.events, batch.service_tokens, batch.calls, batch.shapes

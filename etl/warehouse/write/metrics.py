@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import json
+from collections import defaultdict
+
 from sqlite_utils import Database
 
 from etl.normalise.cloudtrail import BEDROCK, MANTLE
@@ -28,6 +31,18 @@ class MetricWriter:
         pairs = {(f"{m.period_start[:13]}:00:00Z", series) for series, m in changed}
         self._renew_hours(pairs)
         return len(changed), {hour[:13] for hour, _ in pairs}
+
+    def write_minutes(self, metrics: list[MetricValue]) -> None:
+        """Write totals of 60 seconds, by the hour; other minutes of the hour stay as they are."""
+        hours: dict[tuple[int, str], dict[str, int]] = defaultdict(dict)
+        for one in metrics:
+            hour, minute = f"{one.period_start[:13]}:00:00Z", str(int(one.period_start[14:16]))
+            hours[self._series(one), hour][minute] = one.value
+        self._db.conn.executemany(
+            "insert into metric_minutes values (?, ?, ?)"
+            " on conflict do update set minutes = json_patch(minutes, excluded.minutes)",
+            [(*key, json.dumps(minutes)) for key, minutes in hours.items()],
+        )
 
     def _series(self, metric: MetricValue) -> int:
         names = self._names
