@@ -462,6 +462,21 @@ class Prices(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
             raise ValueError(f"sync: {self.sync!r} is not one of {', '.join(PRICE_SYNCS)}")
 
 
+ALLOCATIONS = ("calibrated", "calls")
+
+
+class Estimate(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """How ``calibrate`` has CloudWatch's totals shared: by tokens per call, or by calls alone."""
+
+    allocation: str = "calibrated"
+
+    def __post_init__(self) -> None:
+        if self.allocation not in ALLOCATIONS:
+            raise ValueError(
+                f"allocation: {self.allocation!r} is not one of {', '.join(ALLOCATIONS)}"
+            )
+
+
 class Config(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """The whole file.
 
@@ -479,6 +494,7 @@ class Config(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     serve: Serve = Serve()
     monitor: Monitor = Monitor()
     prices: Prices = Prices()
+    estimate: Estimate = Estimate()
     application_rules: tuple[ApplicationRule, ...] = ()
     user_rules: tuple[UserRule, ...] = ()
     user_aliases: dict[str, str] = {}

@@ -33,6 +33,7 @@ ALLOWED = {
         *("clock", "errors", "load.batches", "load.decoder", "normalise", "registry", "sources"),
         *("times", "warehouse"),
     },
+    "calibrate": {"estimate", "warehouse"},
     "demo": set(),
     "estimate": set(),
     "policy": {"registry"},
@@ -71,7 +72,17 @@ ALLOWED = {
         *("show.spreadsheet", "show.terminal", "sql_files", "times", "warehouse"),
     },
     "cli": {
-        *("clock", "config", "demo", "doctor", "errors", "inspect", "lab", "load.decoder"),
+        *(
+            "calibrate",
+            "clock",
+            "config",
+            "demo",
+            "doctor",
+            "errors",
+            "inspect",
+            "lab",
+            "load.decoder",
+        ),
         *("load.run", "monitor", "normalise", "policy", "price_check", "registry", "resources"),
         *("show.escaping", "show.findings", "show.numbers", "show.price_check"),
         *("show.price_sync", "show.prices", "show.report"),
@@ -131,7 +142,7 @@ def misplaced(file: Path) -> set[str]:
         banned |= {"click", "rich"}
     if own == "normalise":
         banned |= {"sqlite_utils", "time"}
-    if own != "estimate":
+    if own not in ("calibrate", "estimate"):
         banned |= {"numpy"}
     if own != "sources":
         banned |= {"boto3", "botocore", "urllib3"}

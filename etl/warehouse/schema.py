@@ -1472,8 +1472,12 @@ def m029_add_callers(db: Database) -> None:
 
 @migrations()
 @takes()
-def m032_create_metric_minutes(db: Database) -> None:
-    """What CloudWatch counted by the minute, where calls lack counts."""
+def m032_create_minutes(db: Database) -> None:
+    """What CloudWatch counted by the minute, and who called when; both stay when calls are dropped.
+
+    Calls by the minute follow from the calls, as ``sql/macros/minutes.sql`` says, but for the hours
+    in ``stale_minutes``, whose calls changed since.
+    """
     _execute(
         db,
         """
@@ -1485,6 +1489,72 @@ def m032_create_metric_minutes(db: Database) -> None:
             hour text not null,
             minutes text not null check (json_valid(minutes)),
             primary key (series_key, hour)
+        ) strict, without rowid;
+
+        -- unknown_kinds: bit n is set if the calls lack kind n of etl/normalise/token_kinds.py.
+        -- minutes: the number of successful calls in each minute.
+        create table call_minutes (
+            hour text not null,
+            account_key integer not null references accounts (account_key),
+            rate_key integer not null references rate_keys (rate_key),
+            user_key integer not null references users (user_key),
+            application_key integer not null references applications (application_key),
+            unknown_kinds integer not null,
+            minutes text not null check (json_valid(minutes)),
+            primary key
+                (hour, account_key, rate_key, user_key, application_key, unknown_kinds)
+        ) strict, without rowid;
+
+        -- minutes: the tokens that calls report in each minute.
+        create table known_minutes (
+            hour text not null,
+            account_key integer not null references accounts (account_key),
+            rate_key integer not null references rate_keys (rate_key),
+            token_kind text not null,
+            minutes text not null check (json_valid(minutes)),
+            primary key (hour, account_key, rate_key, token_kind)
+        ) strict, without rowid;
+
+        create table stale_minutes (
+            hour text primary key
+        ) strict, without rowid;
+
+        insert into stale_minutes select distinct hour from usage_hourly;
+
+        -- What a fit found for a series and kind in a window of days. Its weights serve the hours
+        -- from valid_from to before valid_to, if they predict better than equal ones (is_used).
+        -- held_out_gain: which part of the error of equal weights they save in hours not seen.
+        create table calibrations (
+            calibration_key integer primary key,
+            account_key integer not null references accounts (account_key),
+            region_key integer not null references regions (region_key),
+            endpoint text not null,
+            cloudwatch_model_id text not null,
+            token_kind text not null,
+            window_start text not null,
+            valid_from text not null,
+            valid_to text not null,
+            bucket_seconds integer not null,
+            buckets integer not null,
+            average_weight integer not null,
+            held_out_gain real not null,
+            is_used integer not null,
+            unique (
+                account_key, region_key, endpoint, cloudwatch_model_id, token_kind, window_start
+            )
+        ) strict;
+
+        -- weight: thousandths of a token for each call. group_number: callers with the same number
+        -- always call together, and share by calls. relative_error: of the weight, one standard
+        -- error.
+        create table call_weights (
+            calibration_key integer not null references calibrations (calibration_key),
+            user_key integer not null references users (user_key),
+            application_key integer not null references applications (application_key),
+            weight integer not null check (weight > 0),
+            relative_error real not null,
+            group_number integer not null,
+            primary key (calibration_key, user_key, application_key)
         ) strict, without rowid;
     """,
     )

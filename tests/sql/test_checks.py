@@ -24,6 +24,8 @@ DAMAGE = {
     "usage_hours_are_current": "delete from usage_hours",
     "estimates_are_current": "update usage_hourly set estimated_input_tokens = estimated_input_tokens + 1",
     "totals_reconcile": "update usage_hourly set estimated_input_tokens = estimated_input_tokens - 1",
+    "call_minutes_match_events": "delete from stale_minutes",
+    "known_minutes_match_events": "delete from stale_minutes",
     "metric_hours_are_current": "update metric_hourly set value = value + 1",
     "money_is_whole": "update prices set usd_per_mtok = 9000000000000000 where model_id like '%haiku-2024%'",
 }

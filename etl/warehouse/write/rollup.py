@@ -24,6 +24,7 @@ from etl.normalise.identity import UNATTRIBUTED
 from etl.normalise.token_kinds import CACHED_INPUT, COUNT_COLUMNS, KINDS, UNKNOWN_CALLS
 from etl.warehouse.write.costs import PRICED, note_usage, renew_costs
 from etl.warehouse.write.dimensions import Names
+from etl.warehouse.write.minutes import note_changed_hours
 
 _KNOWN = ("calls", "failed_calls", *COUNT_COLUMNS, *UNKNOWN_CALLS)
 
@@ -144,7 +145,9 @@ def rebuild_rollups(db: Database) -> None:
 
 def renew(db: Database, names: Names, hours: Iterable[str]) -> None:
     """Renew the estimates of the hours (``YYYY-MM-DDTHH``), then the costs of all that changed."""
-    for first, last in _stretches(set(hours)):
+    hours = set(hours)
+    note_changed_hours(db, hours)
+    for first, last in _stretches(hours):
         stretch = {"first": f"{first}:00:00Z", "last": f"{last}:00:00Z"}
         # Totals are never deleted, so hours without any have no estimates to lose either.
         if db.execute(

@@ -1,0 +1,47 @@
+"""Keep calls by the minute: who called when, for the estimate, also after calls are dropped.
+
+A change of calls only notes its hours, so that loading does not wait for what few commands read.
+``renew_minutes`` computes them again, and every reader calls it first.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from sqlite_utils import Database
+
+from etl.sql_files import sql_text
+
+_TABLES = ("call_minutes", "known_minutes")
+
+
+def note_changed_hours(db: Database, hours: Iterable[str]) -> None:
+    """Record hours (``YYYY-MM-DDTHH``) whose calls changed, in the caller's transaction."""
+    db.conn.executemany(
+        "insert or ignore into stale_minutes values (?)", [(f"{hour}:00:00Z",) for hour in hours]
+    )
+
+
+def renew_minutes(db: Database, before: str = "9") -> None:
+    """Compute the minutes of the stale hours before a moment, in the caller's transaction.
+
+    Hours with dropped calls keep theirs.
+    """
+    (kept_from,) = db.execute(
+        "select coalesce(max(dropped_before), '') from dropped_calls"
+    ).fetchone()
+    db.execute("delete from stale_minutes where hour < ?", [kept_from])
+    days = db.execute(
+        "select min(hour), max(hour) from stale_minutes where hour < ?"
+        " group by substr(hour, 1, 10)",
+        [before],
+    ).fetchall()
+    for first, last in days:
+        _renew(db, {"first": first, "last": f"{last[:13]}:99"})
+    db.execute("delete from stale_minutes where hour < ?", [before])
+
+
+def _renew(db: Database, times: dict[str, str]) -> None:
+    for table in _TABLES:
+        db.execute(f"delete from {table} where hour >= :first and hour < :last", times)
+        db.execute(f"insert into {table} {sql_text(f'load/{table}')}", times)

@@ -1,0 +1,204 @@
+"""CloudWatch's totals are shared by tokens per call where they tell them, and conserved."""
+
+from __future__ import annotations
+
+import random
+from collections import defaultdict
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+from sqlite_utils import Database
+
+from etl.calibrate import run
+from etl.calibrate.run import calibrate_all, share_by_calls
+from etl.sql_files import sql_names
+from etl.times import utc_text
+from etl.warehouse.upkeep.check import differing_rows
+from tests.support import HAIKU, call, load, rows, write_log, write_metrics
+
+START = datetime(2026, 11, 2, tzinfo=UTC)
+SIZES = {"A": 100, "B": 900, "C": 5_000}
+ESTIMATED = "CloudWatch (Estimated)"
+
+
+def fleet(folder: Path, hours: int = 60, seed: int = 1) -> tuple[dict[str, int], list[Path]]:
+    """Write calls without tokens and totals by the minute; return the true input of each user."""
+    chance, number = random.Random(seed), 0
+    truth: dict[str, int] = defaultdict(int)
+    calls, totals, counted = [], defaultdict(int), defaultdict(int)
+    for hour in range(hours):
+        for user, mean in SIZES.items():
+            for _ in range(chance.choice((0, 1, 2, 4))):
+                number += 1
+                at = START + timedelta(hours=hour, minutes=chance.randrange(60))
+                tokens = round(mean * chance.uniform(0.5, 1.5))
+                truth[user] += tokens
+                totals[at] += tokens
+                counted[at] += 1
+                calls.append(call(number, user=user, eventTime=utc_text(at)))
+    metrics = [
+        (HAIKU, name, value, utc_text(at), 60)
+        for name, values in (("InputTokenCount", totals), ("Invocations", counted))
+        for at, value in sorted(values.items())
+    ]
+    return dict(truth), [
+        write_log(folder / "fleet.json", calls),
+        write_metrics(folder / "fleet.csv", metrics),
+    ]
+
+
+@pytest.fixture
+def truth(db: Database, tmp_path: Path) -> dict[str, int]:
+    used, files = fleet(tmp_path)
+    load(db, *files)
+    return used
+
+
+def shares(db: Database) -> dict[str, int]:
+    return dict(
+        rows(db, "select user_name, sum(input_tokens) from usage_cost group by 1 order by 1")
+    )
+
+
+def off(found: dict[str, int], truth: dict[str, int]) -> float:
+    return sum(abs(found[user] - truth[user]) for user in truth) / sum(truth.values())
+
+
+def wrong(db: Database) -> list[str]:
+    return [name for name in sql_names("checks") if differing_rows(db, name)]
+
+
+def stored(db: Database) -> list[list[tuple[Any, ...]]]:
+    return [
+        rows(db, f"select * from {table}")
+        for table in ("calibrations", "call_weights", "usage_hourly", "usage_daily")
+    ]
+
+
+def hourly_totals(db: Database) -> list[tuple[Any, ...]]:
+    return rows(
+        db,
+        "select hour, sum(value), (select sum(estimated_input_tokens) from usage_hourly"
+        " where usage_hourly.hour = metric_hourly.hour)"
+        " from metric_hourly where metric_kind = 'input' group by hour order by hour",
+    )
+
+
+def test_sizes_of_calls_decide_and_every_hour_stays_cloudwatchs(
+    db: Database, truth: dict[str, int]
+) -> None:
+    by_calls = shares(db)
+    outcome = calibrate_all(db)
+    assert (outcome.series, outcome.used, outcome.changed, outcome.left) == (1, 1, 1, 0)
+    calibrated = shares(db)
+    assert off(calibrated, truth) < 0.05 < 0.5 < off(by_calls, truth)
+    assert sum(calibrated.values()) == sum(truth.values())
+    assert all(total == shared for _, total, shared in hourly_totals(db))
+    assert rows(db, "select count(*) from usage_hourly where estimated_input_tokens < 0") == [(0,)]
+    assert wrong(db) == []
+    ((kind, size, gain),) = rows(
+        db, "select token_kind, bucket_seconds, held_out_gain from calibrations"
+    )
+    assert (kind, size) == ("input", 60) and gain > 0.5
+    means = dict(
+        rows(db, "select user_name, weight / 1000 from call_weights join users using (user_key)")
+    )
+    assert all(abs(means[user] / mean - 1) < 0.25 for user, mean in SIZES.items())
+
+
+def test_a_second_run_changes_nothing(db: Database, truth: dict[str, int]) -> None:
+    calibrate_all(db)
+    before = stored(db)
+    assert calibrate_all(db).changed == 0
+    assert stored(db) == before
+
+
+def test_switched_off_the_shares_are_those_of_before(db: Database, truth: dict[str, int]) -> None:
+    before = stored(db)
+    calibrate_all(db)
+    assert stored(db) != before
+    assert share_by_calls(db) and not share_by_calls(db)
+    assert stored(db) == before
+    assert wrong(db) == []
+
+
+def test_what_comes_later_is_shared_by_the_weights_too(
+    db: Database, truth: dict[str, int], tmp_path: Path
+) -> None:
+    calibrate_all(db)
+    later = "2026-12-24T10:15:00Z"
+    calls = [
+        call(9_001, user="A", eventTime=later),
+        call(9_002, user="C", eventTime=later),
+        # Somebody new is taken for average.
+        call(9_003, user="D", eventTime=later),
+    ]
+    load(
+        db,
+        write_log(tmp_path / "later.json", calls),
+        write_metrics(
+            tmp_path / "later.csv",
+            [(HAIKU, "InputTokenCount", 1_001, "2026-12-24T10:00:00Z", 3600)],
+        ),
+    )
+    found = dict(
+        rows(
+            db,
+            "select user_name, input_tokens from usage_cost where hour like '2026-12-24%'",
+        )
+    )
+    assert sum(found.values()) == 1_001
+    assert found["A"] < 100 < found["D"] < found["C"]
+    assert wrong(db) == []
+
+
+def test_a_corrected_total_and_a_late_call_are_shared_again(
+    db: Database, truth: dict[str, int], tmp_path: Path
+) -> None:
+    calibrate_all(db)
+    hour = rows(db, "select min(hour) from metric_hourly")[0][0]
+    late = call(9_001, user="A", eventTime=hour)
+    more = (HAIKU, "InputTokenCount", 999_999, hour, 3600)
+    load(db, write_log(tmp_path / "l.json", [late]), write_metrics(tmp_path / "m.csv", [more]))
+    assert hourly_totals(db)[0] == (hour, 999_999, 999_999)
+    assert wrong(db) == []
+    calibrate_all(db)
+    assert (hourly_totals(db)[0], wrong(db)) == ((hour, 999_999, 999_999), [])
+
+
+def test_eight_and_two_calls_stay_eight_and_two(db: Database, tmp_path: Path) -> None:
+    calls = [call(number, user="A" if number < 8 else "B") for number in range(10)]
+    load(
+        db,
+        write_log(tmp_path / "log.json", calls),
+        write_metrics(tmp_path / "m.csv", [(HAIKU, "InputTokenCount", 10_000)]),
+    )
+    assert calibrate_all(db).used == 0
+    assert shares(db) == {"A": 8_000, "B": 2_000}
+    assert rows(db, "select is_used, average_weight from calibrations") == [(0, 1_000_000)]
+
+
+def test_an_interrupted_calibration_leaves_nothing_half_used(
+    db: Database, truth: dict[str, int], monkeypatch: Any
+) -> None:
+    before = stored(db)
+
+    def fail(*_: Any) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("etl.warehouse.calibrations.renew", fail)
+    with pytest.raises(KeyboardInterrupt):
+        calibrate_all(db)
+    assert stored(db) == before
+    monkeypatch.undo()
+    assert calibrate_all(db, is_late=lambda: True).left == 1
+    assert stored(db) == before
+    assert run.calibrate_all(db).used == 1
+
+
+def test_a_doubled_share_shows_in_the_checks(db: Database, truth: dict[str, int]) -> None:
+    calibrate_all(db)
+    db.execute("update call_weights set weight = weight * 2 where weight > 1000000")
+    assert "estimates_are_current" in wrong(db)
