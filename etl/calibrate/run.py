@@ -3,30 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import NamedTuple
 
 import numpy as np
 from sqlite_utils import Database
 
 from etl.calibrate.observed import WindowData, windows
+from etl.calibrate.outcome import Outcome
 from etl.estimate.calibrate import calibrate
 from etl.warehouse.calibrations import (
     Weight,
     Window,
     drop_calibrations,
+    note_done,
     prepare,
     save_windows,
     series_to_share,
 )
-
-
-class Outcome(NamedTuple):
-    """How many series were fitted, how many use weights or changed, and how many are left."""
-
-    series: int = 0
-    used: int = 0
-    changed: int = 0
-    left: int = 0
 
 
 def calibrate_all(db: Database, *, is_late: Callable[[], bool] = lambda: False) -> Outcome:
@@ -46,12 +38,8 @@ def calibrate_all(db: Database, *, is_late: Callable[[], bool] = lambda: False) 
         done += 1
     if done == len(found):
         drop_calibrations(db, found)
+        note_done(db)
     return Outcome(done, used, changed, len(found) - done)
-
-
-def share_by_calls(db: Database) -> bool:
-    """Drop all weights; return whether there were any."""
-    return drop_calibrations(db)
 
 
 def fit_window(data: WindowData) -> Window:

@@ -7,7 +7,9 @@ from pathlib import Path
 
 import click
 
-from etl.calibrate.run import Outcome, calibrate_all, share_by_calls
+from etl.calibrate.outcome import share_by_calls
+from etl.calibrate.run import calibrate_all
+from etl.cli.shared.calibrating import outcome_line
 from etl.cli.shared.option_types import Duration
 from etl.cli.shared.options import config_option, db_option
 from etl.clock import Clock
@@ -44,13 +46,4 @@ def calibrate(time_limit: timedelta, config: Path | None, db: Path) -> None:
         end = clock.monotonic() + time_limit.total_seconds()
         with open_console(stderr=True).status("Calibrating ..."):
             outcome = calibrate_all(warehouse, is_late=lambda: clock.monotonic() >= end)
-    click.echo(summary(outcome), err=True)
-
-
-def summary(outcome: Outcome) -> str:
-    """Say what was found."""
-    text = f"Calibrated {outcome.used:,} of {outcome.series:,} series"
-    text += f"; {outcome.changed} changed"
-    if outcome.left:
-        text += f"; {outcome.left} left for want of time: run it again with --time-limit 1h"
-    return text
+    click.echo(outcome_line(outcome), err=True)

@@ -189,6 +189,29 @@ def save_windows(db: Database, series: Series, windows: Sequence[Window]) -> boo
     return True
 
 
+def is_due(db: Database) -> bool:
+    """Return whether totals of another day have settled since the last complete calibration."""
+    (done,) = db.execute("select max(hour) from calibrated_until").fetchone()
+    settled = _last_settled_hour(db)
+    return settled is not None and settled[:10] > (done or "")[:10]
+
+
+def note_done(db: Database) -> None:
+    """Record that everything that has settled is calibrated."""
+    hour = _last_settled_hour(db)
+    with transaction(db):
+        db.execute("delete from calibrated_until")
+        if hour is not None:
+            db.execute("insert into calibrated_until values (?)", [hour])
+
+
+def _last_settled_hour(db: Database) -> str | None:
+    row = db.execute(
+        "select hour from metric_hourly where not is_provisional order by hour desc limit 1"
+    ).fetchone()
+    return row[0] if row else None
+
+
 def drop_calibrations(db: Database, kept: Iterable[Series] = ()) -> bool:
     """Drop all calibrations but those of some series, and share by calls again."""
     with transaction(db):
@@ -199,6 +222,7 @@ def drop_calibrations(db: Database, kept: Iterable[Series] = ()) -> bool:
             _delete(db, "where (account_key, region_key, endpoint, cloudwatch_model_id,"
                     " token_kind) = (?, ?, ?, ?, ?)", list(series))  # fmt: skip
         if gone:
+            db.execute("delete from calibrated_until")
             renew(db, Names(db), all_hours(db))
     return bool(gone)
 

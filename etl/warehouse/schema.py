@@ -1556,5 +1556,10 @@ def m032_create_minutes(db: Database) -> None:
             group_number integer not null,
             primary key (calibration_key, user_key, application_key)
         ) strict, without rowid;
+
+        -- One row, if everything was ever calibrated: the last settled hour of that time.
+        create table calibrated_until (
+            hour text not null
+        ) strict;
     """,
     )

@@ -12,7 +12,8 @@ import pytest
 from sqlite_utils import Database
 
 from etl.calibrate import run
-from etl.calibrate.run import calibrate_all, share_by_calls
+from etl.calibrate.outcome import Outcome, calibrate_if_due, share_by_calls
+from etl.calibrate.run import calibrate_all
 from etl.sql_files import sql_names
 from etl.times import utc_text
 from etl.warehouse.upkeep.check import differing_rows
@@ -122,6 +123,7 @@ def test_switched_off_the_shares_are_those_of_before(db: Database, truth: dict[s
     assert share_by_calls(db) and not share_by_calls(db)
     assert stored(db) == before
     assert wrong(db) == []
+    assert calibrate_if_due(db, is_late=lambda: False).used == 1
 
 
 def test_what_comes_later_is_shared_by_the_weights_too(
@@ -202,3 +204,14 @@ def test_a_doubled_share_shows_in_the_checks(db: Database, truth: dict[str, int]
     calibrate_all(db)
     db.execute("update call_weights set weight = weight * 2 where weight > 1000000")
     assert "estimates_are_current" in wrong(db)
+
+
+def test_a_calibration_is_due_when_another_day_has_settled(
+    db: Database, truth: dict[str, int], tmp_path: Path
+) -> None:
+    assert calibrate_if_due(db, is_late=lambda: True).left == 1
+    assert calibrate_if_due(db, is_late=lambda: False).used == 1
+    assert calibrate_if_due(db, is_late=lambda: False) == Outcome()
+    more = (HAIKU, "InputTokenCount", 7, "2026-12-24T10:00:00Z", 3600)
+    load(db, write_metrics(tmp_path / "m.csv", [more]))
+    assert calibrate_if_due(db, is_late=lambda: False).series == 1

@@ -1,0 +1,34 @@
+"""Decide whether to calibrate, and say what came of it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import NamedTuple
+
+from sqlite_utils import Database
+
+from etl.warehouse.calibrations import drop_calibrations, is_due
+
+
+class Outcome(NamedTuple):
+    """How many series were fitted, how many use weights or changed, and how many are left."""
+
+    series: int = 0
+    used: int = 0
+    changed: int = 0
+    left: int = 0
+
+
+def share_by_calls(db: Database) -> bool:
+    """Drop all weights; return whether there were any."""
+    return drop_calibrations(db)
+
+
+def calibrate_if_due(db: Database, *, is_late: Callable[[], bool]) -> Outcome:
+    """Calibrate if totals of another day have settled, as far as the time allows."""
+    if not is_due(db):
+        return Outcome()
+    # Most runs of sync end here, and need no numpy.
+    from etl.calibrate.run import calibrate_all
+
+    return calibrate_all(db, is_late=is_late)

@@ -1,0 +1,39 @@
+"""Calibrate after a sync, and say what came of it; ``calibrate`` and ``sync``."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from sqlite_utils import Database
+
+from etl.calibrate.outcome import Outcome, calibrate_if_due, share_by_calls
+from etl.clock import Clock
+from etl.config import Config
+
+# How long a sync may calibrate; what is left keeps its earlier weights until the next one.
+_SYNC_SECONDS = 60.0
+
+
+def calibrate_after_sync(
+    db: Database, config: Config, clock: Clock, report: Callable[[str], None]
+) -> None:
+    """Calibrate when due, or drop the weights if the configuration shares by calls."""
+    if config.estimate.allocation == "calls":
+        if share_by_calls(db):
+            report("Shared by calls")
+        return
+    end = clock.monotonic() + _SYNC_SECONDS
+    outcome = calibrate_if_due(db, is_late=lambda: clock.stop.is_set() or clock.monotonic() >= end)
+    if outcome.changed or outcome.left:
+        report(outcome_line(outcome))
+
+
+def outcome_line(outcome: Outcome) -> str:
+    """Say what was found."""
+    text = f"Calibrated {outcome.used:,} of {outcome.series:,} series; {outcome.changed:,} changed"
+    if outcome.left:
+        text += (
+            f"; {outcome.left:,} left for want of time: run"
+            " `bedrock-usage calibrate --time-limit 1h`"
+        )
+    return text
