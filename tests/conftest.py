@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import functools
 import gc
+import inspect
 import shutil
 import sqlite3
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
 from pathlib import Path
+from typing import Any
 
 import botocore.hooks
 import botocore.session
@@ -41,10 +43,35 @@ def _remembered_alias(aliaser: botocore.hooks.EventAliaser, name: str) -> str:
 
 botocore.hooks.EventAliaser._alias_event_name = _remembered_alias
 
+
+# For each session and client it would look at the signatures of all its hooks, and copy the tree of
+# them with general means.
+_accepts_kwargs = botocore.hooks.accepts_kwargs
+
+
+def _has_kwargs(function: Any) -> Any:
+    code = getattr(function, "__code__", None)
+    return code.co_flags & inspect.CO_VARKEYWORDS if code else _accepts_kwargs(function)
+
+
+def _copy_of_tree(trie: object, node: Any) -> dict[Any, Any]:
+    copied = {}
+    for key, value in node.items():
+        if isinstance(value, botocore.hooks.NodeList):
+            value = botocore.hooks.NodeList(*(handlers[:] for handlers in value))
+        elif isinstance(value, dict):
+            value = _copy_of_tree(trie, value)
+        copied[key] = value
+    return copied
+
+
+botocore.hooks.accepts_kwargs = _has_kwargs
+botocore.hooks._PrefixTrie._recursive_copy = _copy_of_tree
+
 # Do not search long-lived objects for garbage again and again.
 gc.set_threshold(100_000, 50, 100)
 
-# A new warehouse takes 150 ms, and the tests make two thousand: its initial content is built once in
+# A new warehouse takes 300 ms, and the tests make two thousand: its initial content is built once in
 # this process. Processes that a test starts build theirs in the ordinary way.
 database._new_content = functools.cache(database._new_content)
 

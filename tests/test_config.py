@@ -31,6 +31,7 @@ from etl.config import (
 )
 from etl.errors import ConfigError
 from etl.normalise.rules import ApplicationRule, UserRule
+from tests.cases import cases
 
 EXAMPLE = Path(__file__).parents[1] / "docs" / "bedrock_usage.toml"
 
@@ -181,7 +182,7 @@ TRAIL = '[sources.trail]\nuri = "logs"\n'
 GROUP = '[sources.invocation_logs]\nlog_group = "/bedrock"\n'
 
 
-@pytest.mark.parametrize(
+@cases(
     ("text", "chosen", "sources"),
     [
         ("", (), STANDARD),
@@ -244,7 +245,7 @@ UNKNOWN_KEYS = [
 ]
 
 
-@pytest.mark.parametrize(("text", "parts"), UNKNOWN_KEYS)
+@cases(("text", "parts"), UNKNOWN_KEYS)
 def test_an_unknown_key_is_refused_and_the_right_one_named(
     tmp_path: Path, text: str, parts: list[str]
 ) -> None:
@@ -276,7 +277,7 @@ WRONG_TYPES = [
 ]  # fmt: skip
 
 
-@pytest.mark.parametrize(("text", "message"), WRONG_TYPES)
+@cases(("text", "message"), WRONG_TYPES)
 def test_a_wrong_type_is_refused_with_its_place(tmp_path: Path, text: str, message: str) -> None:
     assert complaint(tmp_path, text).startswith(message)
 
@@ -372,7 +373,7 @@ WRONG_VALUES = [
 ]  # fmt: skip
 
 
-@pytest.mark.parametrize(("text", "message"), WRONG_VALUES)
+@cases(("text", "message"), WRONG_VALUES)
 def test_a_value_that_cannot_be_is_refused(tmp_path: Path, text: str, message: str) -> None:
     assert complaint(tmp_path, text).startswith(message)
 
@@ -397,7 +398,7 @@ def test_a_file_that_is_no_text(tmp_path: Path) -> None:
         load_config(path)
 
 
-@pytest.mark.parametrize(
+@cases(
     ("text", "duration"),
     [
         ("90s", timedelta(seconds=90)),
@@ -415,7 +416,7 @@ def test_durations(text: str, duration: timedelta) -> None:
 NO_DURATIONS = ["", "90", "d", "-1d", "1.5h", "1 d", "1w", "1D", "1d ", "1d\n", "٣d", "3661d", "999999999d", "9" * 5000 + "s"]  # fmt: skip
 
 
-@pytest.mark.parametrize("text", NO_DURATIONS)
+@cases("text", NO_DURATIONS)
 def test_what_is_no_duration(text: str) -> None:
     with pytest.raises(ConfigError):
         parse_duration(text)
@@ -473,7 +474,7 @@ def test_who_may_visit(tmp_path: Path) -> None:
     assert HASH not in repr(Config(serve=serve))
 
 
-@pytest.mark.parametrize(
+@cases(
     ("addresses", "client", "trusted"),
     [
         (["10.0.0.5"], "10.0.0.5", True),
@@ -523,7 +524,7 @@ WRONG_VISITS = [
 ]  # fmt: skip
 
 
-@pytest.mark.parametrize(("text", "message"), WRONG_VISITS)
+@cases(("text", "message"), WRONG_VISITS)
 def test_a_visit_that_cannot_be_is_refused_without_a_secret(
     tmp_path: Path, text: str, message: str
 ) -> None:
@@ -625,7 +626,7 @@ def test_a_restriction_of_nobody_is_refused(tmp_path: Path) -> None:
     assert read(tmp_path, login + other.replace("alcie", "ALICE")).serve.restrictions
 
 
-@pytest.mark.parametrize("network", ["0.0.0.0/1", "128.0.0.0/1", "0.0.0.0/0", "16.0.0.0/7", "::/0", "2000::/3", "::ffff:0:0/96", "::ffff:10.0.0.5"])  # fmt: skip
+@cases("network", ["0.0.0.0/1", "128.0.0.0/1", "0.0.0.0/0", "16.0.0.0/7", "::/0", "2000::/3", "::ffff:0:0/96", "::ffff:10.0.0.5"])  # fmt: skip
 def test_a_proxy_is_no_half_of_the_internet(network: str) -> None:
     with pytest.raises(ValueError, match=re.escape(network)):
         BehindProxy(header="X", addresses=(network,))

@@ -74,8 +74,8 @@ def import_command(file: Path, force_new: bool, db: Path) -> None:
     scope             regional, or global if the id sent begins with global.
     service_tier      standard, batch, flex, priority, latency or ultrafast
     token_kind        input, output, cache_read, cache_write_5m,
-                      cache_write_30m, cache_write_1h, image or
-                      search_unit
+                      cache_write_30m, cache_write_1h, image,
+                      search_unit, video_second or guardrail_POLICY
     min_input_tokens  0, or: only for requests with more input than this
     usd_per_mtok      micro-dollars per million tokens (or units):
                       3300000 is $3.30

@@ -9,11 +9,12 @@ import click
 
 from etl.cli.shared.option_types import Day
 from etl.cli.shared.options import db_option, format_option, region_option
+from etl.show import numbers
 from etl.show.prices import print_gaps
 from etl.show.report import KINDS, build_report, print_report
 from etl.warehouse.database import open_warehouse
 from etl.warehouse.read.prices import price_gaps
-from etl.warehouse.read.reports import Filters
+from etl.warehouse.read.reports import Filters, guardrails
 
 GAPS = "gaps"
 
@@ -68,7 +69,8 @@ def report(
     )
     with open_warehouse(db) as warehouse:
         if kind == GAPS:
-            print_gaps(price_gaps(warehouse, filters), format_)
+            rows = price_gaps(warehouse, filters)
+            print_gaps(rows, format_, numbers.guardrails(guardrails(warehouse, filters)))
             return
         built = build_report(warehouse, kind, filters, breakdown=breakdown, with_list=with_list)
         print_report(built, format_)

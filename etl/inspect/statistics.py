@@ -49,7 +49,7 @@ LOG = "a record of an invocation log"
 REJECTED = "rejected: it cannot be read; after a load, see the table rejects"
 
 # Every kind of token that may have a price, so that prices are looked up.
-_ONE_OF_EACH = Tokens("additionalEventData", 1, 1, images=1, search_units=1)
+_ONE_OF_EACH = Tokens("additionalEventData", 1, 1, images=1, search_units=1, video_seconds=1)
 
 _JOB_NAMES = frozenset(name for _, name in JOBS)
 
@@ -241,6 +241,7 @@ def _bare(row: Event, has_session_rules: bool) -> Event:
         inference_region=None,
         request_metadata=None,
         guardrail_action=None,
+        guardrail_use=None,
         is_home_copy=True,
         is_correction=False,
     )

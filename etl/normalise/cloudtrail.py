@@ -20,6 +20,7 @@ from etl.errors import RejectError
 from etl.normalise.addresses import DEFAULT_DETAIL, AddressDetail, find_address
 from etl.normalise.application import APPLICATION_KEY, KeyNames, find_application
 from etl.normalise.fields import count, listing, mapping, text, utc_time
+from etl.normalise.guardrails import use_of_event
 from etl.normalise.identity import Identity, parse_identity
 from etl.normalise.operations import Role, calls, find_operation
 from etl.normalise.plain_forms import plain_event
@@ -302,6 +303,7 @@ def name_call(
         else service_tier(parameters, extra),
         is_home_copy=recipient is None or caller_account is None or recipient == caller_account,
         is_correction=False,
+        guardrail_use=use_of_event(record, operation[1]),
         provider=identity.provider,
         project=project,
     )

@@ -2,10 +2,12 @@
 logging is enabled.
 
 Bodies are prompts and responses. The request body is decoded only for a reranker's number of
-documents, and for the size and quality of images. The response body is decoded only for numbers
-that are found nowhere else (how cache writes divide by lifetime, how many images there are) and for
-whether a guardrail intervened. Anything except a number or one of a few fixed words stays bytes of
-the record: no text of a body leaves this module in a row, a complaint or an error.
+documents, for the size and quality of images, for the length of a video, and for the id of a
+guardrail. The response body is decoded only for numbers that are found nowhere else (how cache
+writes divide by lifetime, how many images there are, how long a video is, what guardrails charge)
+and for whether a guardrail intervened. Anything except a number, the id of a guardrail or one of a
+few fixed words stays bytes of the record: no text of a body leaves this module in a row, a
+complaint or an error.
 
 A log identifies its caller only by ARN. A person whom CloudTrail identifies by something the ARN
 lacks (the source identity, a federated session) appears as the role, until CloudTrail has told of
@@ -30,10 +32,18 @@ from etl.errors import RejectError
 from etl.normalise.application import APPLICATION_KEY, KeyNames, find_application
 from etl.normalise.cloudtrail import BEDROCK, Complain, Parsed, TokenReading, service_tier
 from etl.normalise.fields import count, mapping, text, utc_time
+from etl.normalise.guardrails import Units, guardrail_id, units_of_traces, use_of
 from etl.normalise.identity import Identity, find_identity_of_arn
 from etl.normalise.plain_forms import plain_log
 from etl.normalise.rows import INVOCATION_LOG, PROMPT_ROUTER, Event, Tokens
-from etl.normalise.token_kinds import IMAGE_SIZES, INPUT_KINDS, KINDS, TokenKind, counts_of
+from etl.normalise.token_kinds import (
+    IMAGE_SIZES,
+    INPUT_KINDS,
+    KINDS,
+    VIDEO_VARIANTS,
+    TokenKind,
+    counts_of,
+)
 from etl.normalise.token_sources import (
     BODY_TOKENS,
     LOG_TOKENS,
@@ -99,12 +109,16 @@ class _Body(msgspec.Struct, gc=False, rename="camel"):
     response: msgspec.Raw = _NONE
     delta: msgspec.Raw = _NONE
     message_stop: msgspec.Raw = _NONE
-    trace: msgspec.Raw = _NONE
     stop_reason: msgspec.Raw = _NONE
     anthropic_stop_reason: msgspec.Raw = msgspec.field(default=_NONE, name="stop_reason")
     images: msgspec.Raw = _NONE
     artifacts: msgspec.Raw = _NONE
+    video: msgspec.Raw = msgspec.field(default=_NONE, name="outputVideoDurationSeconds")
+    video_height: Any = msgspec.field(default=None, name="outputVideoHeight")
+    video_width: Any = msgspec.field(default=None, name="outputVideoWidth")
     guardrail: msgspec.Raw = msgspec.field(default=_NONE, name="amazon-bedrock-guardrailAction")
+    trace: msgspec.Raw = _NONE
+    bedrock_trace: msgspec.Raw = msgspec.field(default=_NONE, name="amazon-bedrock-trace")
     metrics: msgspec.Raw = msgspec.field(default=_NONE, name="amazon-bedrock-invocationMetrics")
 
 
@@ -133,11 +147,48 @@ class _ImageBody(msgspec.Struct, gc=False, rename="camel"):
     image_generation_config: _ImageConfig | None = None
 
 
+class _VideoConfig(msgspec.Struct, gc=False, rename="camel"):
+    """What is asked of Nova Reel."""
+
+    duration_seconds: Any = None
+    dimension: Any = None
+
+
+class _VideoBody(msgspec.Struct, gc=False, rename="camel"):
+    """The request body of a video generator: Nova Reel's, or Luma Ray's two fields."""
+
+    video_generation_config: _VideoConfig = msgspec.field(default_factory=_VideoConfig)
+    duration: Any = None
+    resolution: Any = None
+
+
+class _AsyncBody(msgspec.Struct, gc=False, rename="camel"):
+    """The same, as StartAsyncInvoke takes it."""
+
+    model_input: msgspec.Raw = _NONE
+
+
+class _GuardrailConfig(msgspec.Struct, gc=False, rename="camel"):
+    guardrail_identifier: Any = None
+
+
+class _Guarded(msgspec.Struct, gc=False, rename="camel"):
+    """The request body of a Converse call with a guardrail."""
+
+    guardrail_config: _GuardrailConfig | None = None
+
+
 # A reranker is billed by the query of up to so many documents: 350 documents are four queries. A
 # document of more than 500 tokens is billed as several, which no log shows. Source: Amazon Bedrock
 # pricing, notes on Rerank models (checked 2026-11-29 in copies of the page).
 _DOCUMENTS_A_QUERY = 100
 _RERANKERS = re.compile(r"(?:^|[/.])(?:amazon|cohere)\.rerank")
+
+# The models that are billed by the second of the video that they make. Others answer in words, or
+# are billed by the second of what they are shown, which no log has.
+_VIDEO_MAKERS = re.compile(r"(?:^|[/.])(?:amazon\.nova-reel|luma\.ray)")
+_SECONDS = re.compile(r"([1-9][0-9]{0,3})s?")
+_DIMENSION = re.compile(r"([1-9][0-9]{0,4})x([1-9][0-9]{0,4})")
 
 # A chunk without any of these tells nothing. Most chunks of a stream are such.
 _MARKS = (b'"usage"', b'"amazon-bedrock-', b"guardrail_intervened", b'"promptRouter"')
@@ -252,8 +303,9 @@ def _event(
         is_correction=False,
         request_metadata=_canonical(metadata),
         guardrail_action=INTERVENED if any(map(_is_blocked, bodies)) else None,
+        guardrail_use=_guardrail_use(parts["input"], bodies, complain),
         reported_by=INVOCATION_LOG,
-        tokens=_tokens(parts, bodies, _search_units(logged, parts["input"]), complain),
+        tokens=_tokens(logged, parts, bodies, complain),
     )
 
 
@@ -297,16 +349,18 @@ class _Found(NamedTuple):
 
 
 def _tokens(
-    parts: Mapping[str, Fields], bodies: list[_Body], search_units: int | None, complain: Complain
+    logged: _LogRecord, parts: Mapping[str, Fields], bodies: list[_Body], complain: Complain
 ) -> Tokens | None:
     """Return the counts of the record and of the body's usage, the more useful of each."""
     found = _find_counts(parts, bodies, complain)
     values: dict[str, int | None] = {kind: one.reading.value for kind, one in found.items()}
     written = values.get("cache_write")
     values["cache_write"], values["cache_write_1h"] = _divide(written, _usage(bodies), complain)
-    values["image"], values["search"] = _images(bodies), search_units
+    values["image"], values["search"] = _images(bodies), _search_units(logged, parts["input"])
     source, sources = _sources(found)
     variant = _variant(parts["input"]) if values["image"] else None
+    values["video"], resolution = _video(logged, parts, bodies)
+    variant = variant or resolution
     tokens = Tokens._make((source, *counts_of(values), None, sources, variant))
     return None if all(value is None for value in tokens.counts) else tokens
 
@@ -543,12 +597,81 @@ def _search_units(logged: _LogRecord, request: Fields) -> int | None:
     return -(-len(documents) // _DOCUMENTS_A_QUERY) if documents else None
 
 
+def _video(
+    logged: _LogRecord, parts: Mapping[str, Fields], bodies: list[_Body]
+) -> tuple[int | None, str | None]:
+    """Return the seconds of a generated video, and its resolution; None where unknown.
+
+    A failed call made none. What the response says comes first if it is a whole number: a file may
+    be a frame longer than what was asked for and is billed. The request names the resolution.
+    """
+    model = text(logged.model_id) or ""
+    if _VIDEO_MAKERS.search(model) is None or text(logged.error_code) is not None:
+        return None, None
+    body = parts["input"].get("inputBodyJson", _NONE)
+    outer = _decode_as(body, _AsyncBody)
+    inner = outer.model_input if outer and bytes(outer.model_input) != b"null" else body
+    asked = _decode_as(inner, _VideoBody) or _VideoBody()
+    of_record = _decode_as(logged.output, _Body)
+    made = [*bodies, *([of_record] if of_record else [])]
+    config = asked.video_generation_config
+    seconds = [*(_seconds(one.video) for one in made), _seconds(config.duration_seconds)]
+    seconds.append(_seconds(asked.duration))
+    sizes = [asked.resolution, _side(config.dimension)]
+    sizes += [_side(f"{one.video_width}x{one.video_height}") for one in made]
+    known = (size for size in sizes if isinstance(size, str) and size in VIDEO_VARIANTS)
+    found = next(filter(None, seconds), None)
+    return found, next(known, None) if found else None
+
+
+def _seconds(value: object) -> int | None:
+    """Return a whole number of seconds, as Nova Reel (6) or Luma Ray ("6s") writes it."""
+    if isinstance(value, msgspec.Raw):
+        value = bytes(value).decode(errors="replace")
+    written = str(value)
+    found = _SECONDS.fullmatch(written.removesuffix(".0"))
+    return int(found[1]) if found else None
+
+
+def _side(dimension: object) -> str | None:
+    """Return the resolution of "1280x720", by the shorter side: 720p."""
+    found = _DIMENSION.fullmatch(dimension) if isinstance(dimension, str) else None
+    return f"{min(map(int, found.groups()))}p" if found else None
+
+
 def _is_blocked(body: _Body) -> bool:
     inner = (_decode_as(part, _Body) for part in (body.delta, body.message_stop))
     words = [body.guardrail]
     for part in (body, *filter(None, inner)):
         words += (part.stop_reason, part.anthropic_stop_reason)
     return any(bytes(word) in _BLOCKED for word in words)
+
+
+def _guardrail_use(request: Fields, bodies: list[_Body], complain: Complain) -> str | None:
+    """Return what guardrails did; unknown units where no trace says how many."""
+    traces = [trace for body in bodies for trace in _traces(body)]
+    units: Mapping[str, Units] = {}
+    try:
+        units = units_of_traces(traces)
+    except (*_UNREADABLE, ValueError):
+        complain("the trace of a guardrail cannot be read; the call is kept without its units")
+    if units:
+        return use_of(units)
+    body = request.get("inputBodyJson", _NONE)
+    # Most requests have none, and may be long.
+    named = _decode_as(body, _Guarded) if b'"guardrailConfig"' in bytes(body) else None
+    config = named.guardrail_config if named else None
+    acted = any(bytes(one.guardrail) != b"null" or _is_blocked(one) for one in bodies)
+    if not (traces or config or acted):
+        return None
+    return use_of({guardrail_id(config.guardrail_identifier if config else None): None})
+
+
+def _traces(body: _Body) -> Iterator[bytes]:
+    for raw in (body.trace, body.bedrock_trace, _fields(body.metadata).get("trace", _NONE)):
+        guardrail = _fields(raw).get("guardrail", _NONE)
+        if bytes(guardrail) != b"null":
+            yield bytes(guardrail)
 
 
 def _bodies(output: Fields) -> Iterator[_Body]:

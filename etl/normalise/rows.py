@@ -18,7 +18,8 @@ class Tokens(NamedTuple):
     without a stated lifetime is in ``cache_write_5m``, and ``cache_write_1h`` is None.
 
     ``input_sources``: the sources (``bit_of``) of the input and of the cache counts above zero,
-    where they are not ``source`` alone. ``variant``: of the images, one of ``IMAGE_VARIANTS``.
+    where they are not ``source`` alone. ``variant``: of the images, one of ``IMAGE_VARIANTS``, or
+    of the video, one of ``VIDEO_VARIANTS``.
     """
 
     source: str
@@ -29,6 +30,7 @@ class Tokens(NamedTuple):
     cache_write_1h: int | None = None
     images: int | None = None
     search_units: int | None = None
+    video_seconds: int | None = None
     service_tier: str | None = None
     input_sources: int | None = None
     variant: str | None = None
@@ -49,7 +51,8 @@ class Event(NamedTuple):
 
     Key: ``event_time``, ``event_id``. A log has no event id; one is derived from its request id.
     ``is_home_copy`` is false for the copy of an event that CloudTrail delivers to an account other
-    than the caller's. ``request_metadata`` is a JSON object. ``reported_by``: CLOUDTRAIL or
+    than the caller's. ``request_metadata`` is a JSON object. ``guardrail_use``: the units that
+    guardrails charged, as ``etl.normalise.guardrails`` has them. ``reported_by``: CLOUDTRAIL or
     INVOCATION_LOG.
 
     ``is_correction`` is true for an event that AWS sent later to correct another. It has the
@@ -84,6 +87,7 @@ class Event(NamedTuple):
     is_correction: bool
     request_metadata: str | None = None
     guardrail_action: str | None = None
+    guardrail_use: str | None = None
     provider: str | None = None
     project: str | None = None
     source_address: str | None = None
@@ -108,6 +112,7 @@ def merge_reports(event: Event, logged: Event) -> Event:
         service_tier=event.service_tier or logged.service_tier,
         request_metadata=logged.request_metadata or event.request_metadata,
         guardrail_action=logged.guardrail_action or event.guardrail_action,
+        guardrail_use=logged.guardrail_use or event.guardrail_use,
         reported_by=event.reported_by | logged.reported_by,
     )
 

@@ -14,6 +14,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import NamedTuple
 
+from etl.normalise import guardrails
+
 
 class Count(NamedTuple):
     """A number stored for each call.
@@ -141,6 +143,14 @@ KINDS = (
         counts=(Count("search_units", "search_unit"),),
         unit="search units",
     ),
+    # Of a generated video, as a log with bodies shows them.
+    TokenKind(
+        name="video",
+        heading="Video seconds",
+        shown="video_seconds",
+        counts=(Count("video_seconds", "video_second"),),
+        unit="seconds",
+    ),
 )
 
 COUNTS = tuple(count for kind in KINDS for count in kind.counts)
@@ -172,11 +182,17 @@ ESTIMATE_OF = {
 
 # Images are priced by what was asked for. ``image_<variant>`` prices those up to this size, plain
 # ``image`` those of any size, or of an unknown one.
-IMAGE_PRICE = "image"
 IMAGE_SIZES = (512, 1024, 2048)
 IMAGE_QUALITIES = ("standard", "premium")
 IMAGE_VARIANTS = tuple(f"{n}x{n}_{quality}" for n in IMAGE_SIZES for quality in IMAGE_QUALITIES)
-PRICE_UNITS |= {f"{IMAGE_PRICE}_{variant}": "images" for variant in IMAGE_VARIANTS}
+# Videos are, by their resolution: ``video_second_<variant>``.
+VIDEO_VARIANTS = ("540p", "720p")
+# The kinds of price with variants, and how SQL knows them, with one that any release may have.
+VARIED = {"image": "image_%x%", "video_second": "video_second_%p"}
+PRICE_UNITS |= {f"image_{variant}": "images" for variant in IMAGE_VARIANTS}
+PRICE_UNITS |= {f"video_second_{variant}": "seconds" for variant in VIDEO_VARIANTS}
+# No counts of a call: the view guardrail_usage has their costs.
+PRICE_UNITS |= guardrails.PRICE_UNITS
 
 # An estimate, and the kind whose price applies: that of its first count.
 PRICED_ESTIMATES = tuple((kind.estimate, kind.counts[0].price) for kind in KINDS)

@@ -106,6 +106,27 @@ def capacity(row: Row) -> str:
     return f"{hours} of provisioned capacity ({units}) are not in these costs"
 
 
+def guardrails(row: Row, where: str = "these costs") -> str:
+    """Say what guardrails charged that no cost includes; empty if none was used."""
+    unknown = f"{count(row['unknown_calls'], 'call')} with a guardrail"
+    if not row["units"]:
+        return (
+            f"{unknown} whose units nothing shows: not in {where}" if row["unknown_calls"] else ""
+        )
+    has_no_price = (
+        [f"{number(row['unpriced_units'])} have no price"] if row["unpriced_units"] else []
+    )
+    lacking = has_no_price + (
+        [f"{unknown} show{'s' if row['unknown_calls'] == 1 else ''} no units"]
+        if row["unknown_calls"]
+        else []
+    )
+    amount = UNKNOWN if row["cost_usd"] is None else dollars(row["cost_usd"], 4)
+    bound = "≥ " if lacking and row["cost_usd"] is not None else ""
+    without = f" ({', '.join(lacking)})" if lacking else ""
+    return f"{count(row['units'], 'unit')} of guardrails, {bound}{amount}{without}: not in {where}"
+
+
 def tokens(value: int | None) -> str:
     """Round to three digits: 1,234 as it is, 56.7k, 8.90M."""
     if value is None:

@@ -83,15 +83,20 @@ def _style(row: Row) -> str | None:
     return None if row["state"] == "in force" else "dim"
 
 
-def print_gaps(rows: Sequence[Row], format_: str) -> None:
-    """Print the usage without a price to stdout; explain on stderr if there is none."""
+def print_gaps(rows: Sequence[Row], format_: str, guardrails: str = "") -> None:
+    """Print the usage without a price to stdout; explain on stderr if there is none.
+
+    ``guardrails``: what to say of their charges, which have no rows here.
+    """
     if format_ == "json":
         click.echo(json_text({"report": "gaps", "rows": rows}))
     elif format_ == "csv":
         show_csv(_csv(rows))
     elif rows:
         _print_gap_table(rows, open_console())
-    if not rows:
+    if guardrails:
+        click.echo(f"{guardrails} (view guardrail_usage).", err=True)
+    elif not rows:
         click.echo(NO_GAPS, err=True)
 
 

@@ -38,7 +38,7 @@ from etl.show.numbers import (
 )
 from etl.show.spreadsheet import harmless_cell
 from etl.show.terminal import open_console, plain
-from etl.warehouse.read.reports import Filters, capacity, loaded_range, usage
+from etl.warehouse.read.reports import Filters, capacity, guardrails, loaded_range, usage
 
 # Each kind of report: its title and the dimensions of a row.
 KINDS: Mapping[str, tuple[str, tuple[str, ...]]] = {
@@ -92,8 +92,8 @@ class Report:
     """One report. ``details`` are rows by region and model for the rows' single dimension.
 
     ``with_list``: the table also has the list cost, and what is saved.
-    ``without_price`` names the models that lack a price, and where; ``capacity``: what to say of
-    hours that no cost includes.
+    ``without_price`` names the models that lack a price, and where; ``capacity`` and
+    ``guardrails``: what to say of the hours, and of the charges, that no cost includes.
     """
 
     kind: str
@@ -101,6 +101,7 @@ class Report:
     rows: Sequence[Row]
     total: Row | None
     capacity: str = ""
+    guardrails: str = ""
     details: Sequence[Row] = field(default_factory=list)
     with_list: bool = False
     without_price: Sequence[str] = ()
@@ -134,6 +135,7 @@ def build_report(
         rows=usage(db, filters, by=dimensions),
         total=total,
         capacity=numbers.capacity(capacity(db, filters)),
+        guardrails=numbers.guardrails(guardrails(db, filters)),
         details=usage(db, filters, by=(*dimensions, "region", "model_id")) if breakdown else [],
         with_list=with_list,
         without_price=without_price(usage(db, filters, by=("region", "model_id"))) if lacks else (),
@@ -338,3 +340,5 @@ def _notes(report: Report) -> Iterable[Text]:
         yield plain(f"No price for {'; '.join(names[:_NAMES])}{more}. {HOW_TO_PRICE}.")
     if report.capacity:
         yield Text(f"{report.capacity} (view capacity_hours).")
+    if report.guardrails:
+        yield Text(f"{report.guardrails} (view guardrail_usage).")

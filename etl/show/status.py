@@ -22,7 +22,7 @@ from rich.text import Text
 
 from etl.registry import SOURCES
 from etl.show.escaping import json_text
-from etl.show.numbers import HOW_TO_PRICE, UNKNOWN, Row, count, coverage, number, span
+from etl.show.numbers import HOW_TO_PRICE, UNKNOWN, Row, count, coverage, guardrails, number, span
 from etl.show.terminal import plain
 from etl.times import utc_text
 
@@ -58,6 +58,7 @@ class WarehouseStatus:
     provisional: Row
     rejects: Sequence[Row]
     unpriced: Sequence[Row]
+    guardrails: Row
     operations: Sequence[Row]
     input_forms: Sequence[Row]
     coverage: Mapping[str, Row]
@@ -118,6 +119,7 @@ def to_json(status: WarehouseStatus) -> str:
         "provisional": dict(status.provisional),
         "rejects": list(status.rejects),
         "unpriced": list(status.unpriced),
+        "guardrails": dict(status.guardrails),
         "operations_not_known": list(status.operations),
         "input_forms": list(status.input_forms),
         "coverage": status.coverage,
@@ -248,6 +250,8 @@ def _facts(status: WarehouseStatus) -> Iterator[tuple[str, Text]]:
     yield from _list("Unpriced", _unpriced(status.unpriced))
     if status.unpriced:
         yield "", Text(HOW_TO_PRICE)
+    if told := guardrails(status.guardrails, "any cost"):
+        yield "Guardrails", Text(f"{told} (view guardrail_usage)")
     yield from _list("Not known yet", [_operation(row) for row in status.operations])
     yield from _list("Input", list(_input_forms(status.input_forms)))
     recent, everything = status.coverage["last_30_days"], status.coverage["all"]

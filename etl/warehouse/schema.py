@@ -1339,6 +1339,58 @@ def m027_add_variants(db: Database) -> None:
 
 
 @migrations()
+@takes()
+def m028_create_guardrail_uses(db: Database) -> None:
+    """The units that guardrails charged, where a log or an event shows them."""
+    _execute(
+        db,
+        """
+        -- A JSON object: each guardrail's id (empty: unknown) to its units by policy, or to null
+        -- where they are unknown.
+        create table guardrail_uses (
+            guardrail_use_key integer primary key,
+            guardrail_use text not null unique check (json_valid(guardrail_use))
+        ) strict;
+
+        alter table events add column
+            guardrail_use_key integer references guardrail_uses (guardrail_use_key);
+
+        -- The sums of the calls with guardrails, failed ones included.
+        create table guardrail_daily (
+            day text not null,
+            account_key integer not null references accounts (account_key),
+            region_key integer not null references regions (region_key),
+            model_key integer not null references models (model_key),
+            user_key integer not null references users (user_key),
+            application_key integer not null references applications (application_key),
+            guardrail_use_key integer not null references guardrail_uses (guardrail_use_key),
+            calls integer not null,
+            primary key (day, account_key, region_key, model_key, user_key, application_key,
+                guardrail_use_key)
+        ) strict, without rowid;
+    """,
+    )
+
+
+@migrations()
+@takes(seconds=1, per="usage_hourly")
+def m028b_add_video_seconds(db: Database) -> None:
+    """Seconds of video, in which video generators are billed. Nothing is known so far."""
+    reported = ("tokens", "cloudtrail_tokens", "token_reports", "corrections", "pending_tokens")
+    for table in reported:
+        db.execute(f"alter table {table} add column video_seconds integer")
+    for table in ("usage_hourly", "usage_daily"):
+        for column in ("video_seconds", "video_unknown_calls"):
+            db.execute(f"alter table {table} add column {column} integer not null default 0")
+        db.execute(f"alter table {table} add column estimated_video_seconds integer")
+        db.execute(f"update {table} set video_unknown_calls = calls")
+    for table in _COSTS:
+        db.execute(f"alter table {table} add column video_seconds integer")
+    for column in ("video_second_rate", "video_second_list_rate"):
+        db.execute(f"alter table priced_rates add column {column} integer")
+
+
+@migrations()
 # The index of calls that only logs report.
 @takes(seconds=2, megabytes=30)
 def m029_add_callers(db: Database) -> None:

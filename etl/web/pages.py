@@ -204,12 +204,13 @@ def _age(moment: str | None) -> str | None:
 
 async def _dashboard(view: View) -> dict[str, Any]:
     selection = view.selection
-    total, before, days, choices, capacity, *tops = await asyncio.gather(
+    total, before, days, choices, capacity, guardrails, *tops = await asyncio.gather(
         view.rows("usage"),
         view.rows("usage", over=selection.before()),
         view.rows("usage", "day"),
         view.rows("choices"),
         view.rows("capacity"),
+        view.rows("guardrails"),
         *(view.rows("usage", stack) for stack in STACKS),
     )
     return {
@@ -217,6 +218,7 @@ async def _dashboard(view: View) -> dict[str, Any]:
         **_totals(view, total, before),
         "choices": _choices(choices, selection),
         "capacity": numbers.capacity(capacity[0]),
+        "guardrails": numbers.guardrails(guardrails[0]),
         "days": days,
         "tops": [
             _top(view, kind, column, rows)
@@ -229,7 +231,7 @@ async def _subject(view: View) -> dict[str, Any]:
     kind = view.request.url_vars["kind"]
     (name,) = view.selection.chosen(kind)
     other = "user" if kind == "application" else "application"
-    total, before, days, used, others, evidence, lines, calls = await asyncio.gather(
+    total, before, days, used, others, evidence, lines, calls, guardrails = await asyncio.gather(
         view.rows("usage"),
         view.rows("usage", over=view.selection.before()),
         view.rows("usage", "day"),
@@ -238,6 +240,7 @@ async def _subject(view: View) -> dict[str, Any]:
         view.rows("evidence"),
         view.rows("cost_lines"),
         view.rows("latest_calls"),
+        view.rows("guardrails"),
     )
     return {
         "title": f"{SUBJECTS[kind]} {name}",
@@ -246,6 +249,7 @@ async def _subject(view: View) -> dict[str, Any]:
         "name": name,
         **_totals(view, total, before),
         "days": days,
+        "guardrails": numbers.guardrails(guardrails[0]),
         "used": used,
         "top": _top(view, other, STACKS[other], others),
         "evidence": evidence,
@@ -255,13 +259,17 @@ async def _subject(view: View) -> dict[str, Any]:
 
 
 async def _cost(view: View) -> dict[str, Any]:
-    total, lines, calls = await asyncio.gather(
-        view.rows("usage"), view.rows("cost_lines"), view.rows("latest_calls")
+    total, lines, calls, guardrails = await asyncio.gather(
+        view.rows("usage"),
+        view.rows("cost_lines"),
+        view.rows("latest_calls"),
+        view.rows("guardrails"),
     )
     selection = view.selection
     return {
         "title": "How this cost is calculated",
         **_totals(view, total, []),
+        "guardrails": numbers.guardrails(guardrails[0]),
         "lines": lines,
         "calls": calls,
         "chosen": [

@@ -46,5 +46,6 @@ select
     inference_region_key,
     request_metadata_key,
     guardrail_action,
+    guardrail_use_key,
     reported_by
 from usage

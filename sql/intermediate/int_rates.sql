@@ -8,22 +8,26 @@
 -- Then the exact model id comes before looser ones, the exact region before '*' (any
 -- commercial region), the highest context threshold exceeded before lower ones. A price
 -- of another scope, tier or kind never applies, but for the ordinary cache write: that
--- of a model without a 5-minute rate has its 30-minute one, and images, whose price is
--- that of their size and quality before one for any.
+-- of a model without a 5-minute rate has its 30-minute one, and images and seconds of
+-- video, whose price is that of their variant before one for any.
 with candidates as (
     select
         rate_keys.rate_key,
         prices.*,
         model_price_ids.match_rank,
         case prices.token_kind
-            when 'image_' || rate_keys.variant then 'image'
+{% for price in columns.varied %}
+            when '{{ price }}_' || rate_keys.variant then '{{ price }}'
+{% endfor %}
 {% for other, price, turn in columns.other_prices %}
             when '{{ other }}' then '{{ price }}'
 {% endfor %}
             else prices.token_kind
         end as counted_as,
         case prices.token_kind
-            when 'image_' || rate_keys.variant then -1
+{% for price in columns.varied %}
+            when '{{ price }}_' || rate_keys.variant then -1
+{% endfor %}
 {% for other, price, turn in columns.other_prices %}
             when '{{ other }}' then {{ turn }}
 {% endfor %}

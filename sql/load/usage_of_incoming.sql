@@ -9,6 +9,7 @@ with usage as (
         shapes.model_key,
         shapes.user_key,
         shapes.application_key,
+        shapes.guardrail_use_key,
         shapes.error_code_key,
         shapes.service_tier,
         {{ tokens.of_cache('incoming', 'forms') }}
@@ -24,6 +25,7 @@ select
     model_key,
     user_key,
     application_key,
+    guardrail_use_key,
     coalesce(token_source_key, 0) as token_source_key,
     coalesce(token_tier, service_tier, 'standard') as service_tier,
     {{ tokens.context_band('usage') }} as min_input_tokens,

@@ -7,6 +7,7 @@ select
     shapes.model_key,
     shapes.user_key,
     shapes.application_key,
+    shapes.guardrail_use_key,
     coalesce(incoming.token_source_key, 0) as token_source_key,
     coalesce(incoming.token_tier, shapes.service_tier, 'standard') as service_tier,
     {{ tokens.context_band('incoming', has_cached=false) }} as min_input_tokens,

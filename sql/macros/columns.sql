@@ -15,18 +15,26 @@
 {% set priced_kinds = token_kinds.PRICE_KINDS | list %}
 {% set other_prices = token_kinds.OTHER_PRICES | list %}
 
--- Images have prices by size, and by quality or steps: image_<variant>.
+-- Images have prices by size, and by quality or steps: image_<variant>; seconds of video
+-- by resolution: video_second_<variant>.
+{% set varied = token_kinds.VARIED %}
 {% macro by_variant(kind, variant) %}
 iif(
-    {{ kind }} = '{{ token_kinds.IMAGE_PRICE }}' and {{ variant }} <> '',
-    '{{ token_kinds.IMAGE_PRICE }}_' || {{ variant }},
+    {{ kind }} in ({{ each(varied, "'{}'", ', ') }})
+    and {{ variant }} <> '',
+    {{ kind }} || '_' || {{ variant }},
     {{ kind }}
 )
 {% endmacro %}
 
-{% macro is_by_variant(kind) -%}
-{{ kind }} like '{{ token_kinds.IMAGE_PRICE }}_%x%'
-{%- endmacro %}
+{% macro without_variant(kind) %}
+case
+{% for price, pattern in varied.items() %}
+    when {{ kind }} like '{{ pattern }}' then '{{ price }}'
+{% endfor %}
+    else {{ kind }}
+end
+{% endmacro %}
 
 -- The calls that lack a kind, and CloudWatch's estimate for it.
 {% set unknown_calls = token_kinds.UNKNOWN_CALLS | list %}

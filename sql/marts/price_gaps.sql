@@ -118,12 +118,12 @@ candidates as materialized (
         prices.scope <> ids.inference_scope as other_scope,
         prices.service_tier <> ids.service_tier as other_tier,
         prices.min_input_tokens > ids.min_input_tokens as is_larger,
-        case
-            when {{ columns.is_by_variant('prices.token_kind') }} then 'image'
+        case prices.token_kind
 {% for other, price, turn in columns.other_prices %}
-            when prices.token_kind = '{{ other }}' then '{{ price }}'
+            when '{{ other }}' then '{{ price }}'
 {% endfor %}
-            else prices.token_kind
+            else
+                {{ columns.without_variant('prices.token_kind') }}
         end as counted_as,
         prices.region <> ids.region
         and (prices.region <> '*' or ids.region like 'us-gov-%') as other_region,
@@ -199,7 +199,7 @@ compared as (
         candidates.other_model,
         coalesce(
             candidates.counted_as
-            <> iif({{ columns.is_by_variant('used.token_kind') }}, 'image', used.token_kind),
+            <> {{ columns.without_variant('used.token_kind') }},
             candidates.counted_as not in (
                 {{ columns.each(columns.priced_kinds, "'{}'") }}
             )
@@ -210,8 +210,11 @@ compared as (
         -- A price of images of one size is none of another, or of an unknown one.
         candidates.is_larger
         or (
-            candidates.counted_as = 'image'
-            and candidates.token_kind not in ('image', used.token_kind)
+            candidates.counted_as in ({{ columns.each(columns.varied, "'{}'", ', ') }})
+            and coalesce(
+                candidates.token_kind not in (candidates.counted_as, used.token_kind),
+                true
+            )
         ) as other_size,
         candidates.effective_from > used.first_day
         or coalesce(candidates.effective_to <= used.first_day, 0) as other_date,

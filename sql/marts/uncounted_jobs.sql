@@ -2,7 +2,7 @@
 -- Grain: one row per accepted batch job (CreateModelInvocationJob) or asynchronous call
 -- (StartAsyncInvoke) without known tokens. Batch usage is billed at about half the
 -- price; manifest.json.out in the job's S3 output lists it. Asynchronous calls are
--- billed by their output (seconds of video), which no log reports.
+-- billed by their output (seconds of video), which only a log with bodies reports.
 
 -- Each counts as one call without tokens. A batch job takes no part in an estimate.
 select

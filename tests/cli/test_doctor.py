@@ -18,6 +18,7 @@ from etl.registry import NAMES
 from etl.show.findings import FAILED, NOT_CHECKED, OK, WARNING, Finding, print_findings, to_json
 from tests.aws import ACCOUNT, NOW, REGION, FakeAws, FakeClock, Fault
 from tests.aws.logs import GROUP
+from tests.cases import cases
 from tests.cli.running import run
 from tests.rounds import some
 from tests.support import HAIKU, call, service_event
@@ -647,7 +648,7 @@ def test_the_command_ends_with_1_where_something_failed(real_time: FakeAws) -> N
     assert run("doctor", "--region", REGION, "--source", "cloudtrail")[0] == 0
 
 
-@pytest.mark.parametrize(
+@cases(
     ("words", "message"),
     [
         (["--region", "nowhere"], "is not a region"),

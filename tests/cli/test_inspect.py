@@ -13,6 +13,7 @@ import boto3
 import pytest
 
 from tests.aws import ACCOUNT, FakeAws, Fault
+from tests.cases import cases
 from tests.cli.recent import SMALL, record
 from tests.cli.running import run
 from tests.rounds import crossed
@@ -373,7 +374,7 @@ def test_a_survey_of_files_of_the_warehouse_and_of_the_newest(aws: FakeAws, tmp_
     assert all(line.rstrip().endswith("'") for line in lines)  # not cut to a terminal's width
 
 
-@pytest.mark.parametrize(
+@cases(
     ("words", "said"),
     [
         ([], "give an event's id, a file"),

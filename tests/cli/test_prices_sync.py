@@ -17,10 +17,10 @@ from etl.errors import ConfigError
 from etl.sources import download, price_list
 from tests.aws import ACCOUNT, FakeAws, Fault
 from tests.aws.calls import Answer
+from tests.cases import cases
 from tests.cli.policies import FREE, allowed, policy, requested
 from tests.cli.running import run
 from tests.prices.offer_files import BEDROCK, FOUNDATION, SERVICE, Product, offer, sold_as
-from tests.rounds import some
 from tests.support import call, write_log
 
 IN = "USE1-NovaPro-input-tokens"
@@ -152,7 +152,7 @@ NO_FILES = [
 ]
 
 
-@pytest.mark.parametrize(("name", "content", "problem"), some(NO_FILES, 2))
+@cases(("name", "content", "problem"), NO_FILES)
 def test_a_file_that_is_none_is_said(
     aws: FakeAws, tmp_path: Path, name: str, content: bytes, problem: str
 ) -> None:
@@ -208,7 +208,7 @@ def test_without_calls_all_regions_are_read(lists: Any) -> None:
     assert {row[0] for row in synced()} == {"eu-west-1", "us-east-1"}
 
 
-@pytest.mark.parametrize(
+@cases(
     ("words", "message"),
     [
         (["--region", "us-esat-1"], "is not an AWS region"),
@@ -235,11 +235,15 @@ PASSING = [
 ]
 
 
-@pytest.mark.parametrize(
-    "fault", some(PASSING, 2), ids=lambda fault: f"{fault.status} {fault.ending}"
-)
+def begin_with(lists: Any, faults: list[Answer]) -> None:
+    """Start with no warehouse and with these answers first."""
+    Path("bedrock_usage.db").unlink(missing_ok=True)
+    lists.faults[:] = faults
+
+
+@cases("fault", PASSING)
 def test_a_passing_fault_is_tried_again(lists: Any, fault: Answer) -> None:
-    lists.faults += [fault, fault]
+    begin_with(lists, [fault, fault])
     status, _, err = run("prices", "sync", "--region", "us-east-1")
     assert status == 0, err
     assert synced() == EAST
@@ -253,15 +257,11 @@ LASTING = [
 ]
 
 
-@pytest.mark.parametrize(
-    ("fault", "message"),
-    some(LASTING, 2),
-    ids=lambda value: value if isinstance(value, str) else "",
-)
+@cases(("fault", "message"), LASTING)
 def test_one_service_that_cannot_be_read_does_not_stop_the_others(
     lists: Any, fault: Answer, message: str
 ) -> None:
-    lists.faults.append(fault)
+    begin_with(lists, [fault])
     status, _, err = run("prices", "sync", "--region", "us-east-1")
     assert (status, message in err) == (1, True), err
     assert "secret" not in err

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import io
 
-import pytest
 from rich.console import Console
 
 from etl.cli.shared.progress import LogLines, TerminalLines, stream_line
 from etl.sync.job import StreamProgress
 from etl.warehouse.bookmarks import StreamId
+from tests.cases import cases
 
 STREAM = StreamId("cloudtrail", "111122223333", "us-east-1")
 
@@ -23,7 +23,7 @@ class Seconds:
         return self.now
 
 
-@pytest.mark.parametrize(
+@cases(
     ("progress", "seconds", "text"),
     [
         (StreamProgress(STREAM, "new", 0, 1, 50), 0.2, "new events, 0/1 windows, 50 read"),

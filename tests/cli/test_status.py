@@ -26,6 +26,7 @@ from etl.warehouse.bookmarks import (
 )
 from etl.warehouse.database import open_warehouse
 from etl.warehouse.write.batch import Batch, Loader, Reject
+from tests.cases import cases
 from tests.cli.running import run
 from tests.support import (
     ACCOUNT,
@@ -409,7 +410,7 @@ def test_without_a_warehouse_it_says_how_to_make_one(tmp_path: Path) -> None:
     assert "bedrock-usage load PATH" in err
 
 
-@pytest.mark.parametrize(
+@cases(
     ("length", "text"),
     [
         (timedelta(seconds=-5), "0 s"),

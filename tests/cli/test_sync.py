@@ -11,10 +11,9 @@ import time
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
-import pytest
-
 from etl.sql_files import sql_names
 from tests.aws import ACCOUNT, FakeAws, Fault
+from tests.cases import cases
 from tests.cli.recent import SMALL, record
 from tests.cli.running import ROOT, run
 from tests.rounds import long
@@ -127,7 +126,7 @@ def test_the_configuration_file_is_obeyed_and_options_go_before_it(
     assert query(tmp_path / "w.db", who) == [("eu-west-1", *expected), ("us-east-1", *expected)]
 
 
-@pytest.mark.parametrize(
+@cases(
     ("words", "message"),
     [
         (["--region", "mars-north-1"], "mars-north-1 is not an AWS region"),

@@ -20,6 +20,7 @@ import pytest
 
 from etl.demo import DATA, NEWEST_EVENT, write_demo_logs
 from scripts import build_demo_logs as demo
+from tests.cases import cases
 from tests.rounds import some
 
 ROOT = Path(__file__).parents[2]
@@ -266,7 +267,7 @@ def has_model(event):
     return bool(parameters.get("modelId") or parameters.get("model"))
 
 
-@pytest.mark.parametrize("shape", SHAPES)
+@cases("shape", SHAPES)
 def test_a_call_has_this_shape(shape):
     assert any(SHAPES[shape](event) for event in CALL_EVENTS)
 
@@ -312,7 +313,7 @@ def test_a_service_event_stands_in_an_earlier_file_than_its_call():
     assert file_of("service-event-first/service") < file_of("service-event-first")
 
 
-@pytest.mark.parametrize("name", [*demo.SPECIAL_CALLS, *demo.SPECIAL_EVENTS])
+@cases("name", [*demo.SPECIAL_CALLS, *demo.SPECIAL_EVENTS])
 def test_every_special_event_is_there(name):
     assert special(name)["eventName"] in OPERATIONS
 

@@ -5,9 +5,8 @@ from __future__ import annotations
 import json
 from typing import Any
 
-import pytest
-
 from etl.inspect.redact import without_texts
+from tests.cases import cases
 from tests.rounds import crossed
 from tests.support import HAIKU, call, logged, role_identity
 
@@ -19,7 +18,7 @@ def shown(record: dict[str, Any], key: str = "application") -> dict[str, Any]:
     return without_texts(record, key)
 
 
-@pytest.mark.parametrize(
+@cases(
     ("canary", "fields"),
     crossed(
         [CANARY, WORD, CANARY * 100, f"{CANARY}\n"],

@@ -12,13 +12,14 @@ from etl.lab.caller import LabCaller
 from etl.lab.roles import invoke_policy, trust_policy
 from etl.lab.sent_calls import read_ledger
 from tests.aws import ACCOUNT, FakeAws
+from tests.cases import cases
 from tests.cli.running import run
 from tests.lab.small_scenarios import scenarios
 from tests.rounds import some
 from tests.sync.support import environment
 
 
-@pytest.mark.parametrize(
+@cases(
     ("arn", "user_name", "role_name"),
     [
         ("arn:aws:iam::1:user/alice", "alice", None),

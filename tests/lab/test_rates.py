@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from decimal import Decimal
 
-import pytest
 from sqlite_utils import Database
 
 from etl.lab.rates import Place, cost_picodollars
 from etl.warehouse.prices import rates
+from tests.cases import cases
 from tests.support import ACCOUNT, HAIKU, SONNET
 
 DAY = "2026-11-03"
@@ -21,7 +21,7 @@ def dollars(db: Database, model: str, region: str = "us-east-1", day: str = DAY,
 
 
 # Rates per million tokens, from list_prices.csv (which names the sources).
-@pytest.mark.parametrize(
+@cases(
     ("model", "usage", "expected"),
     [
         (HAIKU, {"input": 1000, "output": 200}, "0.0005"),

@@ -18,6 +18,7 @@ from etl.load.decoder.pool import Workers
 from etl.normalise.packed import unpack
 from etl.warehouse.database import open_warehouse
 from tests.bombs import BOMBS, packed
+from tests.cases import cases
 from tests.load.long_way import shown, the_long_way
 from tests.load.poison import CANARY, NUMBER, PROFILE, TOTALS, poison
 from tests.rounds import rounds
@@ -103,7 +104,7 @@ def test_the_examples_cost_no_more_than_themselves(tmp_path: Path) -> None:
     assert (again.files, again.files_unchanged, again.rejected) == (0, 8, 1)
 
 
-@pytest.mark.parametrize("kind", BOMBS)
+@cases("kind", BOMBS)
 def test_little_is_kept_of_a_small_file_with_very_much_content(kind: str) -> None:
     chunks = list(Decoder().chunks([packed(BOMBS[kind](rounds(32_768, 4_000_000)))]))
     kept = [reject for chunk in chunks for reject in chunk.rejects]

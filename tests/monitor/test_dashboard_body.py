@@ -15,6 +15,7 @@ import pytest
 
 from etl.monitor.cloudwatch_dashboard import dashboard_body, projection, search
 from etl.monitor.encoding import to_dimension
+from tests.cases import cases
 
 METRICS = ("InputTokens", "OutputTokens", "CostUSD")
 Values = list[float | None]
@@ -65,7 +66,7 @@ def test_ids_are_cloudwatch_s_and_unique_in_their_widget() -> None:
         assert all(re.fullmatch(r"[a-z][A-Za-z0-9_]*", one) for one in ids)
 
 
-@pytest.mark.parametrize("name", ["Search", "it's", 'say "hi"', "a\\b", "Süche", "x" * 5000])
+@cases("name", ["Search", "it's", 'say "hi"', "a\\b", "Süche", "x" * 5000])
 def test_no_name_breaks_out_of_a_search(name: str) -> None:
     found = search("CostUSD", 300, name)
     start = """SEARCH('{"Custom/BedrockUsage",Application,ModelId} MetricName="CostUSD" Application=\""""
@@ -161,7 +162,7 @@ def projected(now: datetime, cost_of: Callable[[datetime], float | None]) -> flo
     return float(math_reader.known["projected"][-1])
 
 
-@pytest.mark.parametrize(
+@cases(
     "now",
     [
         datetime(2026, 11, 20, 12, 30, tzinfo=UTC),
@@ -171,7 +172,6 @@ def projected(now: datetime, cost_of: Callable[[datetime], float | None]) -> flo
         datetime(2028, 2, 29, 5, 0, tzinfo=UTC),
         datetime(2028, 3, 1, 5, 0, tzinfo=UTC),
     ],
-    ids=str,
 )
 def test_even_spending_is_projected_to_all_hours_of_the_month(now: datetime) -> None:
     hours = calendar.monthrange(now.year, now.month)[1] * 24

@@ -20,6 +20,7 @@ from etl.cli import main
 from etl.monitor.plan import NAMESPACE
 from etl.policy import MONITOR
 from tests.aws import FakeAws, Fault
+from tests.cases import cases
 from tests.cli.running import ROOT, run
 from tests.support import call, marked_demo, role_identity, write_log
 from tests.sync.support import environment
@@ -177,7 +178,7 @@ def test_names_that_callers_made_up_reach_neither_terminal_nor_cloudwatch_as_the
     assert values == {"%3A%1B[31m%C3%84%27%22%5C%25"}
 
 
-@pytest.mark.parametrize(
+@cases(
     ("words", "message"),
     [
         (["publish", "--since", "soon"], "neither a duration"),

@@ -18,6 +18,7 @@ from etl.monitor.plan import KINDS, batches, choose_range, price_a_month, to_dat
 from etl.monitor.publish import decide
 from etl.warehouse.published_metrics import CustomMetric, InFlight, Put, Target
 from tests.aws.cloudwatch import _DIMENSION
+from tests.cases import cases
 from tests.rounds import long
 
 NOW = datetime(2026, 11, 20, 12, 3, 20, tzinfo=UTC)
@@ -38,7 +39,7 @@ def test_any_name_becomes_a_value_that_cloudwatch_takes_and_back(name: str) -> N
     assert back == name.encode("utf-8", "surrogatepass").decode("utf-8", "replace")
 
 
-@pytest.mark.parametrize(
+@cases(
     ("name", "value"),
     [
         ("Search", "Search"),
@@ -67,7 +68,7 @@ def test_long_names_stay_apart() -> None:
 # -- prices ---------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize(
+@cases(
     ("metrics", "dollars"),
     [
         (0, "0"),

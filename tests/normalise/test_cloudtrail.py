@@ -14,6 +14,7 @@ from etl.errors import RejectError
 from etl.normalise.cloudtrail import CALLS, parse_event
 from etl.normalise.rows import Event, OtherOperation, ServiceTokens, Tokens
 from etl.normalise.seeds import seed_rows
+from tests.cases import cases
 from tests.support import ACCOUNT, HAIKU, SONNET, call, role_identity, service_event, uuid_of
 
 
@@ -59,7 +60,7 @@ def test_a_call_as_a_full_row() -> None:
     )
 
 
-@pytest.mark.parametrize(
+@cases(
     ("fields", "tokens"),
     [
         ({"additionalEventData": {"inputTokens": 5, "outputTokens": 6}}, Tokens("additionalEventData", 5, 6)),
@@ -89,7 +90,7 @@ def test_every_token_form_on_the_event(fields: dict[str, Any], tokens: Tokens | 
     assert event_of(call(**fields)).tokens == tokens
 
 
-@pytest.mark.parametrize("bad", ["many", -1, 1.5, True, "9" * 30, [], {}])
+@cases("bad", ["many", -1, 1.5, True, "9" * 30, [], {}])
 def test_an_invalid_count_is_reported_and_the_call_kept(bad: object) -> None:
     parsed = parse_event(call(additionalEventData={"inputTokens": bad, "outputTokens": 6}))
     assert isinstance(parsed.row, Event)
@@ -162,13 +163,13 @@ def test_other_events_are_skipped(fields: dict[str, Any]) -> None:
     assert parse_event(call(**fields)).row is None
 
 
-@pytest.mark.parametrize("source_and_name", sorted(CALLS))
+@cases("source_and_name", sorted(CALLS))
 def test_every_inference_operation_is_a_call(source_and_name: tuple[str, str]) -> None:
     source, name = source_and_name
     assert event_of(call(eventSource=source, eventName=name)).event_name == name
 
 
-@pytest.mark.parametrize(
+@cases(
     ("record", "reason"),
     [
         ("text", "not an object but a string"),

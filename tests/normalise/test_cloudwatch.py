@@ -9,6 +9,7 @@ import pytest
 from etl.errors import RejectError
 from etl.normalise.cloudwatch import parse_csv_row, parse_results
 from etl.normalise.rows import MetricValue
+from tests.cases import cases
 from tests.support import ACCOUNT, HAIKU
 
 ROW = {
@@ -28,7 +29,7 @@ def test_a_csv_row() -> None:
     assert parse_csv_row(ROW | {"metric": "InvocationLatency"}) is None
 
 
-@pytest.mark.parametrize(
+@cases(
     ("change", "reason"),
     [
         ({"region": ""}, "no region"),

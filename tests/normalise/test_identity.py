@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 
 from etl.normalise.identity import find_identity_of_arn, parse_identity
 from etl.normalise.seeds import seed_rows
+from tests.cases import cases
 from tests.support import ACCOUNT, role_identity, user_identity
 
 ROLE = f"arn:aws:sts::{ACCOUNT}:assumed-role"
@@ -19,7 +20,7 @@ def federated(provider: str) -> dict[str, Any]:
     return {"webIdFederationData": {"federatedProvider": provider}}
 
 
-@pytest.mark.parametrize(
+@cases(
     ("identity", "user"),
     [
         (user_identity("alice"), "alice"),

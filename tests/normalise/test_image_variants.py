@@ -15,6 +15,7 @@ from etl.sql_files import sql_names, sql_text
 from etl.warehouse.price_file import COLUMNS
 from etl.warehouse.prices import import_prices
 from etl.warehouse.read.inspect import read_call_prices
+from tests.cases import cases
 from tests.support import call, load, logged, rows, write_invocation_log, write_log
 
 TITAN, STABLE = "amazon.titan-image-generator-v2:0", "stability.stable-image-core-v1:1"
@@ -35,7 +36,7 @@ def size(width: object, height: object, **quality: Any) -> dict[str, Any]:
     return {"width": width, "height": height, "numberOfImages": 2, **quality}
 
 
-@pytest.mark.parametrize(
+@cases(
     ("config", "variant"),
     [
         (size(512, 512), "512x512_standard"),

@@ -14,6 +14,7 @@ from etl.errors import RejectError
 from etl.normalise.cloudtrail import parse_event
 from etl.normalise.invocation_logs import event_id_of, parse_logged_call
 from etl.normalise.rows import INVOCATION_LOG, Event, Tokens
+from tests.cases import cases
 from tests.support import ACCOUNT, HAIKU, SONNET, call, role_identity, user_identity, uuid_of
 
 CANARY = "the-secret-of-the-prompt"
@@ -148,7 +149,7 @@ def test_unknown_operations_are_kept_unchanged(operation: str) -> None:
     assert event_of(logged(operation=operation)).event_name == operation
 
 
-@pytest.mark.parametrize(
+@cases(
     ("fields", "tier"),
     [
         ({}, None),
@@ -169,7 +170,7 @@ def test_the_service_tier_where_it_is_stated(fields: dict[str, Any], tier: str |
 # -- who ------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize(
+@cases(
     "identity",
     [
         user_identity("alice"),
@@ -181,7 +182,6 @@ def test_the_service_tier_where_it_is_stated(fields: dict[str, Any], tier: str |
         {"type": "Root", "arn": f"arn:aws:iam::{ACCOUNT}:root", "accountId": ACCOUNT},
         {"type": "FederatedUser", "arn": f"arn:aws-us-gov:sts::{ACCOUNT}:federated-user/reports"},
     ],
-    ids=lambda identity: identity["arn"].rpartition(":")[2],
 )
 def test_a_caller_is_the_one_that_cloudtrail_names(identity: dict[str, Any]) -> None:
     from_trail = parse_event(call(userIdentity=identity)).row
@@ -197,7 +197,7 @@ def test_a_caller_may_be_missing(identity: object) -> None:
     assert (event.user_name, event.principal_arn) == ("(unknown)", "")
 
 
-@pytest.mark.parametrize(
+@cases(
     ("role", "metadata", "key", "application"),
     [
         ("app", {"application": "Search"}, "application", ("Search", "request metadata")),
@@ -224,7 +224,7 @@ def test_metadata_is_written_in_one_way() -> None:
     assert event_of(logged(requestMetadata={})).request_metadata is None
 
 
-@pytest.mark.parametrize(
+@cases(
     ("metadata", "kept"),
     [
         ({"a": "x" * 300, "b": "y"}, {"a": "x" * 256, "b": "y"}),
@@ -255,7 +255,7 @@ def counts(**fields: Any) -> dict[str, Any]:
     return logged(input={names[name]: value for name, value in fields.items()}, output=output)
 
 
-@pytest.mark.parametrize(
+@cases(
     ("record", "tokens"),
     [
         (counts(input=3, output=12, read=4, write=5), Tokens("invocation log", 3, 12, 4, 5)),
@@ -274,9 +274,7 @@ def test_a_count_that_is_not_there_is_unknown(record: object, tokens: Tokens | N
     assert tokens_of(record) == tokens
 
 
-@pytest.mark.parametrize(
-    "value", [-1, 1.5, "many", "", True, [], {}, 10**13, "9" * 30, "9" * 5000, 10**400]
-)
+@cases("value", [-1, 1.5, "many", "", True, [], {}, 10**13, "9" * 30, "9" * 5000, 10**400])
 def test_a_bad_count_is_a_complaint_and_the_call_is_kept_without_it(value: object) -> None:
     event, complaints = parse(counts(input=value, output=12))
     assert event.tokens == Tokens("invocation log", output=12)
@@ -376,7 +374,7 @@ OPENAI, BODY, LOG = "invocation log body (OpenAI)", "invocation log body", "invo
 GROSS = {"inputTokens": 1000, "outputTokens": 12, "cacheReadInputTokens": 600}
 
 
-@pytest.mark.parametrize(
+@cases(
     ("own", "body", "tokens"),
     [
         ({}, CHAT, Tokens(OPENAI, 1000, 12, 600)),
@@ -410,7 +408,7 @@ def test_which_of_a_record_s_two_sources_its_counts_are_from(
     assert tokens_of(record) == tokens
 
 
-@pytest.mark.parametrize(
+@cases(
     ("written", "usage", "expected"),
     [
         (30, {"cache_creation": {"ephemeral_5m_input_tokens": 30}}, (30, 0)),
@@ -460,7 +458,7 @@ def test_lifetimes_that_do_not_add_up_are_a_complaint_and_all_counts_as_five_min
     )
 
 
-@pytest.mark.parametrize(
+@cases(
     ("body", "images"),
     [
         ({"images": ["aGk=", "aGk="], "error": None}, 2),
@@ -478,7 +476,7 @@ def test_images_are_counted_where_the_answer_has_any(body: object, images: int |
     assert tokens.images == images
 
 
-@pytest.mark.parametrize(
+@cases(
     ("body", "action"),
     [
         ({"amazon-bedrock-guardrailAction": "INTERVENED"}, "INTERVENED"),
@@ -497,7 +495,7 @@ def test_a_guardrail_that_stepped_in(body: object, action: str | None) -> None:
     assert event_of(logged(body=body)).guardrail_action == action
 
 
-@pytest.mark.parametrize(
+@cases(
     "body",
     ["text", '{"usage": {"output_tokens": 1}}', [], {}, 7, True, [["x"], 1, None, "[DONE]"]],
 )
@@ -510,7 +508,7 @@ def test_a_body_may_be_anything(body: object) -> None:
 # -- what is no call ------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize(
+@cases(
     ("record", "reason"),
     [
         (b"", "not a readable JSON object"),
@@ -604,8 +602,8 @@ def planted(value: Any, path: str = "") -> Iterator[tuple[str, Any]]:
             yield where, copy
 
 
-@pytest.mark.parametrize("with_counts", [True, False])
-@pytest.mark.parametrize("operation", BODIES)
+@cases("with_counts", [True, False])
+@cases("operation", BODIES)
 def test_no_field_of_any_known_body_gets_out(operation: str, *, with_counts: bool) -> None:
     for where, body in planted(BODIES[operation]):
         record = logged() if with_counts else logged(input={}, output={})

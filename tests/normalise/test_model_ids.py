@@ -1,13 +1,12 @@
 """One model, many names."""
 
-import pytest
-
 from etl.normalise.model_ids import parse_model_id
+from tests.cases import cases
 
 HAIKU_45 = "anthropic.claude-haiku-4-5-20251001-v1:0"
 
 
-@pytest.mark.parametrize(
+@cases(
     ("sent", "cloudwatch", "canonical", "scope"),
     [
         (HAIKU_45, HAIKU_45, HAIKU_45, "regional"),

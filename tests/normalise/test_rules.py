@@ -26,6 +26,7 @@ from etl.normalise.rules import (
     make_evidence,
     role_name_of,
 )
+from tests.cases import cases
 from tests.support import ACCOUNT, HAIKU, SONNET, call, role_identity, user_identity
 
 AGENT = "Boto3/1.42.97 md/Botocore#1.42.97 exec-env/AWS_Lambda_python3.12"
@@ -62,7 +63,7 @@ DISTINCT = {
 }
 
 
-@pytest.mark.parametrize("condition", CONDITIONS)
+@cases("condition", CONDITIONS)
 def test_each_condition_looks_at_its_own_text(condition: str) -> None:
     each_its_name = Evidence(*(f"the {field}" for field in Evidence._fields))
     each_its_name = each_its_name._replace(request_metadata='{"the request_metadata": "x"}')
@@ -75,7 +76,7 @@ def test_each_condition_looks_at_its_own_text(condition: str) -> None:
     assert hits == [DISTINCT[condition]]
 
 
-@pytest.mark.parametrize(
+@cases(
     ("condition", "hit", "miss"),
     [
         ("role", "search-*", "search"),
@@ -132,7 +133,7 @@ def test_what_a_call_does_not_have_matches_nothing(condition: str) -> None:
     assert found(evidence(), **{condition: "*"})
 
 
-@pytest.mark.parametrize(
+@cases(
     ("sent", "glob"),
     [
         (SONNET, SONNET),
@@ -148,7 +149,7 @@ def test_a_model_matches_by_any_of_its_names(sent: str, glob: str) -> None:
     assert found(evidence(requestParameters={"modelId": sent}), model=glob)
 
 
-@pytest.mark.parametrize(
+@cases(
     ("arn", "role"),
     [
         ("arn:aws:sts::111122223333:assumed-role/App", "App"),

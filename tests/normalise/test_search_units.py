@@ -11,6 +11,7 @@ from sqlite_utils import Database
 
 from etl.normalise.invocation_logs import parse_logged_call
 from etl.normalise.rows import Event
+from tests.cases import cases
 from tests.support import HAIKU, load, logged, rows, write_invocation_log
 
 RERANK = "cohere.rerank-v3-5:0"
@@ -22,7 +23,7 @@ def query(number: int, documents: object, model: str = RERANK, **fields: Any) ->
     return logged(number, tokens=None, modelId=model, input=request, **fields)
 
 
-@pytest.mark.parametrize(
+@cases(
     ("documents", "units"),
     [(["x"], 1), (["x"] * 100, 1), (["x"] * 101, 2), ([{"text": "x"}] * 350, 4), ([], None),
      ("x", None), (None, None)],

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 from etl.normalise.seeds import seed_rows
 from etl.normalise.user_agent import MAX_NAME_LENGTH, SDK_TOKENS, parse_application
+from tests.cases import cases
 
 BOTO3 = "Boto3/1.42.97 md/Botocore#1.42.97 md/awscrt#0.31.1 ua/2.1 os/linux#6.1.172-216.329.amzn2023.x86_64 md/arch#x86_64 lang/python#3.9.25 md/pyimpl#CPython m/D,b,Z cfg/retry-mode#legacy"
 JAVA_2 = "aws-sdk-java/2.26.22-SNAPSHOT ua/2.1 os/Mac_OS_X#14.6.1 lang/java#21.0.2 md/OpenJDK_64-Bit_Server_VM#21.0.2+13-LTS md/vendor#Amazon.com_Inc. md/en_US md/Kotlin md/Scala exec-env/lambda"
@@ -367,14 +368,12 @@ def test_the_table_of_stock_agents_is_broad() -> None:
     assert len(STOCK) >= 20
 
 
-@pytest.mark.parametrize(
-    ("family", "agent"), [(family, agent) for family in STOCK for agent in STOCK[family]]
-)
+@cases(("family", "agent"), [(family, agent) for family in STOCK for agent in STOCK[family]])
 def test_a_stock_agent_names_no_application(family: str, agent: str) -> None:
     assert parse_application(agent) is None
 
 
-@pytest.mark.parametrize("agent", [None, *NOT_AN_AGENT, *BROWSERS])
+@cases("agent", [None, *NOT_AN_AGENT, *BROWSERS])
 def test_browsers_and_malformed_agents_name_no_application(agent: str | None) -> None:
     assert parse_application(agent) is None
 
@@ -390,7 +389,7 @@ def test_an_http_library_is_no_application(library: str, host: str) -> None:
     assert parse_application(f"acme_agent/1.0 {library}/2.31.0{host}") == "acme_agent"
 
 
-@pytest.mark.parametrize(("family", "agent", "application"), NAMED)
+@cases(("family", "agent", "application"), NAMED)
 def test_an_application_is_found(family: str, agent: str, application: str) -> None:
     assert parse_application(agent) == application
 
@@ -472,7 +471,7 @@ def test_a_token_of_the_sdks_is_never_an_application(parts: list[str]) -> None:
     assert name is None or "app/" in agent or name.casefold() not in SDK_TOKENS
 
 
-@pytest.mark.parametrize(
+@cases(
     "piece", ["(", ")", "/", "a/1 ", "a/deadbee", "app/ ", "-1.1.1", "app/-1.1.1", "#1.", " ", "/v"]
 )
 def test_a_huge_agent_takes_no_time(piece: str) -> None:

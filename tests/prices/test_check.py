@@ -27,6 +27,7 @@ from etl.price_check.finding import DIFFERS, GAP, MISSING, OLD, RULE, STALE, Fin
 from etl.price_check.other_lists import Listed, OtherList, read_lists
 from etl.warehouse.price_file import PriceRow
 from etl.warehouse.prices import rates_by_origin
+from tests.cases import cases
 from tests.cli.running import ROOT, run
 from tests.support import rows
 
@@ -78,7 +79,7 @@ BROKEN = [
 ]
 
 
-@pytest.mark.parametrize(("row", "rule", "expected"), BROKEN)
+@cases(("row", "rule", "expected"), BROKEN)
 def test_a_rate_that_breaks_a_rule(row: PriceRow, rule: str, expected: int) -> None:
     assert found([BASE, row]) == [Finding(RULE, rule, *row[:6], expected, row.usd_per_mtok)]
     assert found([BASE, row._replace(usd_per_mtok=expected)]) == []

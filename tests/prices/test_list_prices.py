@@ -13,6 +13,7 @@ from itertools import combinations, groupby
 
 import pytest
 
+from etl.normalise import guardrails
 from etl.normalise.discounts import TIERS
 from tests.prices.seed import COLUMNS, KINDS, ROOT, ROWS, SEED, TODAY, US_REGIONS, look_up
 
@@ -178,7 +179,7 @@ def test_values_are_known_words():
     kinds = {*KINDS, "cache_write_30m", "text_input", "text_output", "audio_input", "audio_output"}
     kinds |= {"image", "image_input", "image_token_input", "image_token_output", "text_request"}
     kinds |= {"audio_second_input", "video_second_input", "video_second_540p", "video_second_720p"}
-    kinds |= {"search_unit", "grounding_request"}
+    kinds |= {"search_unit", "grounding_request"} | guardrails.PRICE_UNITS.keys()
     sized = re.compile(r"image_(max|\d+x\d+)_(standard|premium|max_steps|\d+_steps)")
     for row in ROWS:
         assert row["scope"] in ("regional", "global"), row
@@ -275,6 +276,19 @@ def test_rerankers_are_priced_by_search_only():
     # AWS Price List, Cohere Rerank v3.5: search_units 0.002
     assert look_up("cohere.rerank-v3-5:0", "us-east-1", "search_unit") == 2000
     assert {r["token_kind"] for r in ROWS if "rerank" in r["model_id"]} == {"search_unit"}
+
+
+def test_guardrails_are_priced_where_their_price_is_known() -> None:
+    def price(policy: str, region: str = "us-east-2", day: str = "2026-11-28") -> Decimal | None:
+        return look_up(guardrails.PRICE_MODEL, region, f"guardrail_{policy}", day=day)
+
+    # litellm 1.110.2 bedrock/guardrails, in dollars per million units
+    assert [price(one.name) for one in guardrails.POLICIES] == [150, 750, 150, 0, 100, 0, 100, 170]
+    # AWS Price List, EUW2-Guardrail-ContextualGroundingPolicyUnitsConsumed
+    assert price("contextual_grounding", "eu-west-2") == 100
+    assert price("content", "eu-west-2") is None
+    # Before the cut.
+    assert price("content", day="2024-11-30") is None
 
 
 def test_images_have_a_plain_price_only_if_it_is_the_only_one():

@@ -30,6 +30,7 @@ from etl.normalise.price_list import (
 )
 from etl.warehouse.price_file import PriceRow, parse_prices
 from etl.warehouse.price_sync import known_book, price_list_tables, sync_prices
+from tests.cases import cases
 from tests.prices.offer_files import (
     BEDROCK,
     FOUNDATION,
@@ -143,7 +144,14 @@ EXAMPLES = [
          {"feature": "Provisioned Throughput Inference - no commit"},
          "provisioned throughput is paid by the hour, not by use"),
         ("EUW2-Guardrail-SensitiveInformationPolicyPaidUnitsConsumed", "0.0001", "1 unit", {},
-         "guardrails are charged by text units, whatever the model"),
+         (key("amazon.bedrock-guardrails", "guardrail_sensitive_information"), 100_000_000)),
+        ("USE1-Guardrail-ContextualGroundingPolicyUnitsConsumed", "0.0001", "1 unit", {},
+         (key("amazon.bedrock-guardrails", "guardrail_contextual_grounding"), 100_000_000)),
+        ("USE1-Guardrail-ContentPolicyImageUnitsConsumed", "0.00075", "Images Processed", {},
+         (key("amazon.bedrock-guardrails", "guardrail_content_image"), 750_000_000)),
+        ("USE1-Guardrail-WordPolicyUnitsConsumed", "0", "1 unit", {}, "free of charge"),
+        ("USE1-GuardrailChecks-PromptAttackCheckUnitsConsumed", "0.00008", "1 unit", {},
+         "no policy whose units a call reports"),
         ("USE1-MP:USE1_InputTokenCount-Units", "3.3", ONE_M, S45, (key(SONNET, "input"), 3_300_000)),
         ("USE1-MP:USE1_InputTokenCount_Global-Units", "3.0", ONE_M, S45, (key(SONNET, "input", scope="global"), 3_000_000)),
         ("USE1-MP:USE1_InputTokenCount_Batch-Units", "1.65", ONE_M, S45, (key(SONNET, "input", "batch"), 1_650_000)),
@@ -176,7 +184,7 @@ EXAMPLES = [
 ]  # fmt: skip
 
 
-@pytest.mark.parametrize("example", EXAMPLES, ids=lambda example: example.product.usage_type)
+@cases("example", EXAMPLES)
 def test_each_usage_type_that_was_seen_has_its_price_or_its_reason(example: Example) -> None:
     found = meaning(example.product)
     if isinstance(example.means, str):
@@ -356,7 +364,7 @@ INPUT = Product("USE1-NovaPro-input-tokens", "0.0008")
 S45_INPUT = Product("USE1-MP:USE1_InputTokenCount-Units", "3.3", ONE_M, S45)
 
 
-@pytest.mark.parametrize(
+@cases(
     ("product", "reason"),
     [
         # Units.
@@ -398,7 +406,6 @@ S45_INPUT = Product("USE1-MP:USE1_InputTokenCount-Units", "3.3", ONE_M, S45)
         # Long context.
         (INPUT._replace(usage_type="USE1-NovaPro-input-tokens-long-context"), "no threshold for"),
     ],
-    ids=lambda value: value if isinstance(value, str) else None,
 )
 def test_what_is_not_certain_is_listed_with_its_reason(product: Product, reason: str) -> None:
     found = meaning(product)
@@ -539,7 +546,7 @@ def test_a_long_price_has_the_threshold_of_the_book() -> None:
     )
 
 
-@pytest.mark.parametrize(
+@cases(
     "content",
     [
         b"",

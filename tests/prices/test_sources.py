@@ -163,9 +163,12 @@ def test_dates_are_those_of_a_source():
     dated = {(m, f, t) for m, f, t in days if (f, t) != ("2023-01-01", "")}
     sonnet, cuts = ("2025-12-01", "2026-03-01"), ("2026-07-30", "2026-08-27", "2026-09-17")
     history = ("2026-03-13", "2026-05-01")
+    # AWS, What's New, December 2024: up to 85 % off.
+    guardrails = ("2024-12-01",)
     for model, start, end in dated:
-        assert {start, end} <= {"2023-01-01", "", *sonnet, *cuts, *history}, model
+        assert {start, end} <= {"2023-01-01", "", *sonnet, *cuts, *history, *guardrails}, model
     assert {model for model, *_ in dated} == {
+        "amazon.bedrock-guardrails",
         "anthropic.claude-3-5-sonnet-20240620-v1:0",
         "anthropic.claude-3-5-sonnet-20241022-v2:0",
         "anthropic.claude-opus-4-6-v1",

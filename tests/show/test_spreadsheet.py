@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 
 from etl.show.report import Report, to_csv
 from etl.show.spreadsheet import harmless_cell, original
+from tests.cases import cases
 from tests.rounds import rounds
 from tests.spreadsheets import HARD, runs
 
@@ -34,7 +35,7 @@ def test_what_is_no_text_stays(value: Any) -> None:
     assert harmless_cell(value) is value
 
 
-@pytest.mark.parametrize("text", ["Boto3/1.42.97 md/Botocore#1.42.97 ua/2.1", "a-b", "x = 1", "1", "", "a\nb;c", "2026-11-01T00:00:00Z"])  # fmt: skip
+@cases("text", ["Boto3/1.42.97 md/Botocore#1.42.97 ua/2.1", "a-b", "x = 1", "1", "", "a\nb;c", "2026-11-01T00:00:00Z"])  # fmt: skip
 def test_ordinary_text_stays(text: str) -> None:
     assert harmless_cell(text) == text
 

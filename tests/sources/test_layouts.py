@@ -18,13 +18,14 @@ from etl.sources.layouts import (
     locate,
     parse_s3_uri,
 )
+from tests.cases import cases
 
 A, ORG = "111122223333", "o-abcdefghij"
 TRAIL = f"s3://b/p/AWSLogs/{ORG}/{A}/CloudTrail/us-east-1/"
 LOGS = f"/x/AWSLogs/{A}/BedrockModelInvocationLogs/eu-west-1/"
 
 
-@pytest.mark.parametrize(
+@cases(
     ("folder", "level", "kind", "account", "region"),
     [
         ("s3://b/", "root", None, None, None),
@@ -67,7 +68,7 @@ def test_the_folder_of_a_day_of_a_part_of_a_stream() -> None:
     assert day_prefix(stream, date(2026, 11, 9)) == f"{TRAIL}2026/11/09/"
 
 
-@pytest.mark.parametrize(
+@cases(
     ("folder", "is_skipped"),
     [
         (f"s3://b/AWSLogs/{A}/CloudTrail-Digest/", True),

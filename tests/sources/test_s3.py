@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -39,10 +40,12 @@ STREAM = f"AWSLogs/{ACCOUNT}/CloudTrail/us-east-1/"
 def aws() -> Iterator[FakeAws]:
     with FakeAws() as fake, environment(fake.environment()):
         fake.reset(FakeClock(datetime(2026, 11, 20, tzinfo=UTC)))
+        client.cache_clear()
         client().create_bucket(Bucket=BUCKET)
         yield fake
 
 
+@functools.cache
 def client(region: str = "us-east-1") -> Any:
     return boto3.client("s3", region_name=region)
 

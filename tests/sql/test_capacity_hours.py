@@ -20,6 +20,7 @@ from etl.normalise.provisioned import continue_rows, parse_provisioned
 from etl.normalise.rows import ProvisionedThroughput
 from etl.warehouse.read.reports import Filters, capacity
 from etl.warehouse.write.replaced_rows import renew_rows
+from tests.cases import cases
 from tests.support import ACCOUNT, HAIKU, call, load, rows, write_log
 
 ARN = f"arn:aws:bedrock:us-east-1:{ACCOUNT}:provisioned-model/abc123def456"
@@ -88,7 +89,7 @@ def test_a_change_is_dated_by_its_modification(db: Database) -> None:
     ]
 
 
-@pytest.mark.parametrize(
+@cases(
     "wrong",
     [
         {"modelUnits": -1}, {"modelUnits": None}, {"modelUnits": "x"}, {"creationTime": None},

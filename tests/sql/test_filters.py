@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 
 from etl import resources
 from etl.sql_files import compose
+from tests.cases import cases
 from tests.rounds import rounds
 
 SQL = compose(
@@ -74,7 +75,7 @@ def test_blank_is_everything(db: sqlite3.Connection, blank: str | None) -> None:
     assert chosen(db, blank, ["a", ""]) == ["", "a"]
 
 
-@pytest.mark.parametrize("nothing", ["[]", ",", "A", "a b", "%", '"', "a' or 1=1 --", '"],["a'])
+@cases("nothing", ["[]", ",", "A", "a b", "%", '"', "a' or 1=1 --", '"],["a'])
 def test_other_text_does_not_select_a_name(db: sqlite3.Connection, nothing: str) -> None:
     assert chosen(db, nothing, ["a"]) == []
 
@@ -87,7 +88,7 @@ def test_a_malformed_array_is_an_error_and_does_not_select_everything(
         chosen(db, broken, ["a"])
 
 
-@pytest.mark.parametrize(
+@cases(
     ("given_", "days"),
     [
         # The last is 31 October; 30 days end with 2 October.

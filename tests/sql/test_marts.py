@@ -48,6 +48,8 @@ CONTRACT = {
     "unpriced_usage": "raw_model_id region calls unpriced_calls unpriced_tokens",
     "capacity_hours": "day account_id region provisioned_model_arn model_id model_units commitment_duration hours"
     " model_unit_hours calls is_used",
+    "guardrail_usage": "day account_id region model_id user_name application guardrail_id policy unit calls units"
+    " list_cost_usd cost_usd list_cost_picodollars cost_picodollars price_id missing",
     "price_gaps": "model_id region inference_scope service_tier min_input_tokens token_kind first_day last_day calls"
     " tokens missing near_price_id near_price near_usd_per_mtok command import_row",
     "sync_status": "stream source account_id region covered_from watermark read_at history_from"
@@ -240,7 +242,7 @@ def test_a_profile_that_is_not_loaded_stands_for_itself(db: Database, tmp_path: 
 FOLDERS = (*VIEW_LAYERS, "checks", "load", "pages", "queries", "reports")
 
 
-@pytest.mark.parametrize("folder", FOLDERS)
+@cases("folder", FOLDERS)
 def test_every_text_starts_with_a_question_and_is_narrow(folder: str) -> None:
     for name in sql_names(folder):
         text = sql_text(f"{folder}/{name}")

@@ -80,17 +80,18 @@ ALIASES = {"alice": "Alice A.", "ruled": "Someone"}
 Found = tuple[str, str, Any]
 
 
-def named_by(db: Database, view: str) -> set[str]:
-    return {row[1] for row in rows(db, f"pragma table_info({view})")} & set(NAMES)
+def named_by(db: Database) -> dict[str, list[str]]:
+    """Return the names that each view has, of views that have any."""
+    columns = {view: {row[1] for row in rows(db, f"pragma table_info({view})")} for view in VIEWS}
+    return {view: sorted(columns[view] & {*NAMES}) for view in VIEWS if columns[view] & {*NAMES}}
 
 
-def names_in(db: Database) -> Iterator[Found]:
+def names_in(db: Database, named_by: dict[str, list[str]]) -> Iterator[Found]:
     """Yield every name in every view, page and report: where, of what, and the name."""
-    for view in VIEWS:
-        if named := sorted(named_by(db, view)):
-            of = OF_THE_EVENT.get(view, "true")
-            for values in rows(db, f"select {', '.join(named)} from {view} where {of}"):
-                yield from ((view, *one) for one in zip(named, values, strict=True))
+    for view, named in named_by.items():
+        of = OF_THE_EVENT.get(view, "true")
+        for values in rows(db, f"select {', '.join(named)} from {view} where {of}"):
+            yield from ((view, *one) for one in zip(named, values, strict=True))
     for file in {*FILES} - PRICES:
         for row in db.query(sql_text(file), parameters_of(db)):
             if file == "pages/choices":
@@ -118,8 +119,10 @@ def write(db: Database, folder: Path, event: str, maker: dict[str, Any]) -> None
     (folder / "profiles.json").write_text(json.dumps({"inferenceProfileSummaries": [PROFILE]}))
     apply_config(db, RULES, ALIASES)
     fields = {**EVENTS[event], **maker}
-    if event == "a job":
-        fields["requestParameters"] = {**maker.get("requestParameters", {"modelId": HAIKU}), "jobName": "x"}  # fmt: skip
+    if also := {"a job": {"jobName": "x"}, "a call with tokens": {"guardrailIdentifier": "x"}}.get(
+        event
+    ):
+        fields["requestParameters"] = {**maker.get("requestParameters", {"modelId": HAIKU}), **also}
     record = call(1, **fields)
     files = [folder / "profiles.json", write_log(folder / "log.json", [record])]
     if event == "a call that two sources report":
@@ -142,6 +145,8 @@ def test_every_view_names_an_event_as_calls_does(
 ) -> None:
     seen: set[tuple[str, str]] = set()
     wrong: list[tuple[object, ...]] = []
+    with new_warehouse() as db:
+        named = named_by(db)
     profile, *others = MAKERS.items()
     for number, event in enumerate(EVENTS):
         for maker, (fields, application) in (profile, others[number % len(others)]):
@@ -150,11 +155,11 @@ def test_every_view_names_an_event_as_calls_does(
                 ((*names,),) = rows(db, f"select {', '.join(NAMES)} from calls")
                 truth = dict(zip(NAMES, names, strict=True))
                 assert (truth["application"], truth["model_id"]) == (application, HAIKU)
-                found = [one for one in names_in(db) if one[2] != UNATTRIBUTED]
-                named = {(view, name) for view in VIEWS for name in named_by(db, view)}
+                found = [one for one in names_in(db, named) if one[2] != UNATTRIBUTED]
             seen |= {(where, name) for where, name, _ in found}
             wrong += [(event, maker, *one) for one in found if truth[one[1]] != one[2]]
     assert wrong == []
     # Every view had names of some event. These are of events that are no calls.
-    others = {(view, name) for view, name in named if view in OTHERS}
-    assert named - seen == {("sync_status", "region")} | others
+    every = {(view, name) for view in named for name in named[view]}
+    others = {(view, name) for view, name in every if view in OTHERS}
+    assert every - seen == {("sync_status", "region")} | others

@@ -12,6 +12,7 @@ import pytest
 from sqlite_utils import Database
 
 from etl.sql_files import sql_names, sql_text
+from tests.cases import cases
 from tests.support import (
     HAIKU,
     SONNET,
@@ -113,7 +114,7 @@ def test_an_empty_warehouse_has_no_age(db: Database) -> None:
     assert set(ask(db, "freshness")[0].values()) == {None, 0}
 
 
-@pytest.mark.parametrize(
+@cases(
     ("filters", "expected"),
     [
         ({}, {10: (4, 1), 22: (1, 0)}),
@@ -126,7 +127,6 @@ def test_an_empty_warehouse_has_no_age(db: Database) -> None:
         ({"_visitor_applications": '["Search"]'}, {10: (1, 0), 22: (1, 0)}),
         ({"_visitor_applications": '["Search"]', "applications": ["ChatbotApp"]}, {}),
     ],
-    ids=str,
 )
 def test_calls_by_hour_of_the_day(
     days: Database, filters: dict[str, Any], expected: dict[int, tuple[int, int]]
@@ -175,7 +175,7 @@ def test_calls_without_tokens_have_a_line(db: Database, tmp_path: Path) -> None:
     )
 
 
-@pytest.mark.parametrize(
+@cases(
     "filters",
     [
         {},
@@ -185,7 +185,6 @@ def test_calls_without_tokens_have_a_line(db: Database, tmp_path: Path) -> None:
         {"since": "2026-11-03"},
         {"_visitor_applications": '["ChatbotApp", "Search"]'},
     ],
-    ids=str,
 )
 def test_the_lines_of_a_cost_add_up_to_it(days: Database, filters: dict[str, Any]) -> None:
     (total,) = ask(days, "usage", **filters)
@@ -233,7 +232,7 @@ def test_usage_of_a_restricted_visitor_is_that_of_its_applications(
     assert ask(days, "usage", _visitor_applications="[]") == []
 
 
-@pytest.mark.parametrize("name", FILES)
+@cases("name", FILES)
 def test_each_head_has_its_question_and_grain(name: str) -> None:
     text = sql_text(f"pages/{name}")
     assert text.startswith("-- ")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import subprocess
 import sys
 from pathlib import Path
 
@@ -14,6 +13,7 @@ from etl.sql_files import SqlTextError, compose, sql_names, sql_text
 from etl.warehouse.database import VIEW_LAYERS
 from scripts import print_sql
 from scripts.measure_repeats import repeated, share, sources
+from tests.cases import cases
 
 MACROS = {
     "macros/money": "{% macro dollars(column) %}\nround(\n    {{ column }} / 1e12,\n    9\n)\n{%- endmacro %}"
@@ -31,7 +31,7 @@ def test_an_insertion_is_indented_like_its_line() -> None:
     )
 
 
-@pytest.mark.parametrize(
+@cases(
     ("text", "said"),
     [
         ("select {{ money.dolars('cost') }}", "dolars"),
@@ -115,7 +115,6 @@ def test_what_is_repeated() -> None:
     assert repeated(texts) == {"a": (6, 8), "b": (6, 6), "c": (0, 5), "d": (0, 2)}
 
 
-def test_a_text_can_be_printed() -> None:
-    command = [sys.executable, "-m", "scripts.print_sql", "marts/user_costs"]
-    printed = subprocess.run(command, check=True, capture_output=True, text=True).stdout
-    assert printed == sql_text("marts/user_costs")
+def test_a_text_can_be_printed(capsys: pytest.CaptureFixture[str]) -> None:
+    print_sql.main(["marts/user_costs"])
+    assert capsys.readouterr().out == sql_text("marts/user_costs")

@@ -13,6 +13,7 @@ from etl.sources.aws import Place
 from etl.sql_files import sql_names, sql_text
 from etl.sync.cloudwatch import MAX_CALLS, Stretch, hour_of, stretches
 from tests.aws import Fault
+from tests.cases import cases
 from tests.rounds import crossed, long, some
 from tests.support import HAIKU, SONNET
 from tests.sync.support import DAY, HOUR, MINUTE, NOW, World, utc
@@ -301,7 +302,7 @@ def test_a_result_that_is_not_whole_claims_nothing(
 # -- how many calls -------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("series", [1, 10, 40, 100, 300, 500, 501, 600])
+@cases("series", [1, 10, 40, 100, 300, 500, 501, 600])
 def test_ninety_days_take_at_most_so_many_calls(series: int) -> None:
     found = stretches(hour_of(NOW - 90 * DAY), NOW + timedelta(minutes=13), series)
     points = [(s.end - s.start) / s.period for s in found]

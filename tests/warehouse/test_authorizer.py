@@ -17,6 +17,7 @@ from etl.warehouse.visitor_sql.authorizer import (
     SECRET_TABLES,
     allow_only_reading,
 )
+from tests.cases import cases
 
 
 def bare() -> sqlite3.Connection:
@@ -93,7 +94,7 @@ STATEMENTS = (
 )
 
 
-@pytest.mark.parametrize("sql", STATEMENTS)
+@cases("sql", STATEMENTS)
 def test_a_statement_that_is_more_than_reading_is_refused(
     connection: sqlite3.Connection, sql: str
 ) -> None:

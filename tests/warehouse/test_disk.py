@@ -28,6 +28,7 @@ import pytest
 
 from etl.warehouse.database import explain_sqlite, open_warehouse
 from tests.aws import FakeAws
+from tests.cases import cases
 from tests.cli.running import ROOT, run
 from tests.rounds import long, rounds, some
 from tests.support import call, dump, load, write_log
@@ -555,7 +556,7 @@ def test_a_log_of_changes_that_is_torn(tmp_path: Path) -> None:
 # -- messages -------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize(
+@cases(
     ("code", "next_step"),
     [
         (sqlite3.SQLITE_FULL, "free some space and run the same command again"),

@@ -30,6 +30,7 @@ from etl.warehouse.upkeep.forget import check_name, forget
 from etl.warehouse.upkeep.vacuum import compact
 from etl.warehouse.write.attribution import apply_config, stored_aliases
 from etl.warehouse.write.batch import Batch, Loader
+from tests.cases import cases
 from tests.cli.running import run
 from tests.rounds import rounds
 from tests.support import (  # fmt: skip
@@ -76,7 +77,7 @@ def knowing(*names: str, patterns: tuple[str, ...] = ()) -> Forgotten:
     return Forgotten(b"key", {key.hash_of(n): len(re.findall(r"[\w.@-]+", n)) for n in names}, patterns)  # fmt: skip
 
 
-@pytest.mark.parametrize(
+@cases(
     ("text", "expected"),
     [
         ("alice", "X"),
@@ -115,7 +116,7 @@ def test_a_rule_goes_on_matching_whom_it_names() -> None:
     assert known.rule(rule) == ApplicationRule(application="x", user=name, principal_arn=f"*:user/{name}", session="alice*")  # fmt: skip
 
 
-@pytest.mark.parametrize("name", ["*", "a*", "", "--", "user", "AWS", "(unattributed)", "Unknown"])
+@cases("name", ["*", "a*", "", "--", "user", "AWS", "(unattributed)", "Unknown"])
 def test_what_would_meet_too_much_is_refused(name: str) -> None:
     with pytest.raises(DataError):
         check_name(name)

@@ -418,3 +418,14 @@ def test_a_commit_reads_no_more_than_what_it_changes(db: Database, tmp_path: Pat
     ]
     assert scans == []
     assert any("usage_daily" in statement for statement in statements)
+
+
+def test_a_load_makes_no_table_that_an_earlier_one_has_made(db: Database, tmp_path: Path) -> None:
+    """SQLite compiles every statement of a connection again after a table was made or dropped."""
+    versions = []
+    for number in range(1, 5):
+        log = write_log(tmp_path / "log.json", [call(number)])
+        totals = [(HAIKU, "InputTokenCount", number)]
+        load(db, log, write_metrics(tmp_path / "m.csv", totals), batch_rows=1)
+        versions += rows(db, "pragma temp.schema_version")
+    assert versions[1:] == versions[1:2] * 3

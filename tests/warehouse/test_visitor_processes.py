@@ -21,6 +21,7 @@ from hypothesis import strategies as st
 from etl.errors import BusyError
 from etl.warehouse.visitor_sql.child import decode, encode
 from etl.warehouse.visitor_sql.processes import Statement, StatementRows, VisitorProcesses
+from tests.cases import cases
 from tests.rounds import rounds
 
 LIMIT_MS = 100
@@ -95,7 +96,7 @@ def test_a_statement_without_end_ends_at_its_limit(processes: VisitorProcesses, 
     assert run(processes, "select 2").rows == [[2]]
 
 
-@pytest.mark.parametrize(
+@cases(
     ("sql", "said"),
     [
         ("select x from t", "no such column"),

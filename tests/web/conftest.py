@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import functools
+import hashlib
 import os
 import shutil
 import subprocess
@@ -21,6 +23,9 @@ from etl.warehouse.database import open_warehouse
 from tests.web.browser import Browser, open_chromium, open_page
 from tests.web.pages import Pages, open_pages
 from tests.web.server import serving_here
+
+# The tests log in with few passwords, some hundred times: each is hashed once.
+hashlib.pbkdf2_hmac = functools.cache(hashlib.pbkdf2_hmac)
 
 NOW = datetime(2026, 11, 24, 12, 0, tzinfo=UTC)
 

@@ -11,14 +11,12 @@ from urllib.parse import urlencode
 
 import httpx
 from datasette.app import Datasette
-from datasette.utils import parse_metadata
 
-from etl import resources
 from etl.warehouse.database import view_sql
-from etl.web.app import build_datasette
+from etl.web.app import _metadata, build_datasette
 from etl.web.site import DATABASE
 
-METADATA: dict[str, Any] = parse_metadata(resources.METADATA.read_text(encoding="utf-8"))
+METADATA = _metadata()
 QUERIES: dict[str, dict[str, Any]] = METADATA["databases"][DATABASE]["queries"]
 TABLES: dict[str, dict[str, Any]] = METADATA["databases"][DATABASE]["tables"]
 VIEWS = tuple(view_sql())

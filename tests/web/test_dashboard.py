@@ -18,6 +18,7 @@ from etl.show import numbers
 from etl.warehouse.database import open_warehouse
 from etl.warehouse.write.discounts import apply_discounts
 from etl.web.selection import PRESETS, STACKS, Selection, parse_selection
+from tests.cases import cases
 from tests.cli.running import run
 from tests.rounds import rounds
 from tests.support import HAIKU, call, load, role_identity, write_log, write_metrics
@@ -38,7 +39,7 @@ def page(pages: Pages, path: str) -> Page:
     return Page(response.text)
 
 
-@pytest.mark.parametrize(
+@cases(
     ("address", "since", "until"),
     [
         ("", "2026-10-26", "2026-11-24"),
@@ -57,8 +58,8 @@ def test_a_range_is_counted_back_from_the_last_day_loaded(
     assert (str(selection.since), str(selection.until)) == (since, until)
 
 
-@pytest.mark.parametrize("preset", PRESETS)
-@pytest.mark.parametrize("stack", STACKS)
+@cases("preset", PRESETS)
+@cases("stack", STACKS)
 def test_an_address_round_trips_to_the_same_selection(preset: str, stack: str) -> None:
     names = f"application={quote('a, b&c')}&application=%F0%9F%92%A1&user=u&region=r&model=m%3A0"
     selection = select(f"range={preset}&by={stack}&{names}")

@@ -15,6 +15,7 @@ from etl.web import datasette_views, guard
 from etl.web.datasette_thread import DatasetteThread
 from etl.web.protocol import Message, Receive, Scope, Send
 from etl.web.site import DATABASE
+from tests.cases import cases
 from tests.web.pages import Pages
 
 NUMBERS = "with recursive n (i) as (select 1 union all select i + 1 from n limit 5000) select "
@@ -24,7 +25,7 @@ async def nothing() -> Message:
     return {"type": "http.request", "body": b""}
 
 
-@pytest.mark.parametrize(
+@cases(
     ("path", "is_in_datasette_thread"),
     [
         *(("/", False), ("/cost", False), ("/user", False), ("/-/login", False)),

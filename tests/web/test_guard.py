@@ -21,17 +21,26 @@ from etl.web import guard, protocol
 from etl.web.login_attempts import MAX_FAILURES, WINDOW_SECONDS, LoginAttempts
 from etl.web.secret import signing_secret
 from etl.web.site import site_of
+from tests.cases import cases
 from tests.rounds import crossed, some
 from tests.support import call, load, write_log
 from tests.web.pages import Pages, open_pages
 from tests.web.visits import HASH, HTML, LOGIN, Visitor, bearer, serving
 
 
-@pytest.fixture
-def login(demo_db: Path) -> Iterator[Pages]:
-    """A server without failed logins."""
+@pytest.fixture(scope="module")
+def served(demo_db: Path) -> Iterator[Pages]:
     with serving(demo_db, LOGIN) as pages:
         yield pages
+
+
+@pytest.fixture
+def login(served: Pages) -> Pages:
+    """A server without failed logins."""
+    site = site_of(served.datasette)
+    assert site is not None
+    site.attempts._failures.clear()
+    return served
 
 
 # -- the server's name -------------------------------------------------------------------------
@@ -46,7 +55,7 @@ def test_this_machines_own_names_are_accepted(pages: Pages, host: str) -> None:
     assert answer.status_code == 200
 
 
-@pytest.mark.parametrize("host", [
+@cases("host", [
     "evil.example", "evil.example:8001", "localhost.evil.example", "evil.example#localhost",
     "127.0.0.1.nip.io", "192.0.2.7", "0.0.0.0", "[::2]", "::1", "localhost,evil.example", "",
     "127.0.0.1:8001:evil", "user@localhost", "usage.example.com",
@@ -249,7 +258,7 @@ def test_there_is_no_hashing_tool_and_no_password_in_a_header(login: Pages) -> N
 # -- forms of other sites ----------------------------------------------------------------------
 
 
-@pytest.mark.parametrize(
+@cases(
     ("headers", "code"),
     [
         ({}, 200),
@@ -279,7 +288,7 @@ def test_with_a_cookie_a_form_needs_its_token(login: Pages) -> None:
     assert visitor.get("/-/actor.json").status_code == 200
 
 
-@pytest.mark.parametrize("method", ["PUT", "DELETE", "PATCH", "OPTIONS", "TRACE", "X"])
+@cases("method", ["PUT", "DELETE", "PATCH", "OPTIONS", "TRACE", "X"])
 def test_other_methods_are_refused(pages: Pages, method: str) -> None:
     visitor = Visitor(pages, "127.0.0.1")
     answer = visitor.request(method, "/", headers={"Host": "localhost"})
@@ -352,7 +361,7 @@ THEIRS = (
 )  # fmt: skip
 
 
-@pytest.mark.parametrize("path", some(OWN + THEIRS, 6))
+@cases("path", some(OWN + THEIRS, 6))
 def test_every_answer_has_its_headers(pages: Pages, path: str) -> None:
     headers = pages.open(path).headers
     assert headers["x-content-type-options"] == "nosniff"

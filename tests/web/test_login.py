@@ -19,6 +19,7 @@ from etl.web import passwords, sessions
 from etl.web.login_attempts import MAX_FAILURES, SLOTS, WINDOW_SECONDS, LoginAttempts, attempt_keys
 from etl.web.passwords import AT_ONCE, MAX_WAITING, Passwords, TooManyChecksError
 from etl.web.sessions import LIFETIME_SECONDS, MAX_SESSIONS, Sessions
+from tests.cases import cases
 from tests.web.pages import Pages
 from tests.web.visits import LOGIN, PASSWORD, Visitor, auth, serving
 
@@ -130,7 +131,7 @@ def test_no_number_of_other_names_evicts_a_lock() -> None:
     assert attempts.begin(attempt_keys("victim", "198.51.100.1")) == 0
 
 
-@pytest.mark.parametrize(
+@cases(
     ("one", "other", "is_same"),
     [
         ("2001:db8::1", "2001:db8::ffff:1", True),

@@ -17,6 +17,7 @@ from etl.sql_files import compose, sql_names
 from etl.web.site import DATABASE
 from scripts import datasette_metadata
 from scripts.datasette_metadata import MetadataError, canned_query, metadata, schema
+from tests.cases import cases
 from tests.web.pages import CHARTS, METADATA, QUERIES, TABLES, Pages
 
 # People have these bookmarked.
@@ -53,7 +54,7 @@ def test_a_canned_query_is_its_file() -> None:
     }
 
 
-@pytest.mark.parametrize(
+@cases(
     ("old", "new", "said"),
     [
         ("-- title:", "-- titel:", "titel: Cost per day"),
@@ -156,7 +157,7 @@ def test_every_query_lists_its_parameters(pages: Pages) -> None:
         assert query["params"] == PARAMETERS or name not in CONTRACT, name
 
 
-@pytest.mark.parametrize("name", CHARTS)
+@cases("name", CHARTS)
 def test_every_chart_draws_columns_of_its_query(pages: Pages, name: str) -> None:
     shown = set(pages.rows(name)[0])
     fragment = QUERIES[name]["fragment"]

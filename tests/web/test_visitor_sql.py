@@ -17,6 +17,7 @@ from etl.warehouse.visitor_sql.processes import Statement, VisitorProcesses
 from etl.web.addresses import MAX_FACET_SIZE, MAX_FACETS, MAX_FIELDS
 from etl.web.app import build_datasette
 from etl.web.site import DATABASE
+from tests.cases import cases
 from tests.web.pages import QUERIES, Pages, closing_pages, open_pages
 
 STUCK = "with x (a) as (select hex(zeroblob(49000))) select " + " + ".join(
@@ -212,7 +213,7 @@ def test_a_server_that_is_busy_says_so(pages: Pages, monkeypatch: pytest.MonkeyP
     assert pages.open("/").status_code == 200
 
 
-@pytest.mark.parametrize("path", [
+@cases("path", [
     "/-/metadata", "/-/versions", "/-/plugins", "/-/settings", "/-/databases", "/-/threads",
     "/-/actor", "/-/allow-debug", "/-/messages", "/-/patterns", f"/{DATABASE}/prices/1",
     f"/{DATABASE}/users/1.json", f"/{DATABASE}/models/1", f"/{DATABASE}/usage.csv",
@@ -234,7 +235,7 @@ def test_no_other_database_answers_sql(pages: Pages) -> None:
 # -- limits on an address -----------------------------------------------------------------
 
 
-@pytest.mark.parametrize(
+@cases(
     ("query", "code"),
     [
         ("&".join(["_facet=region"] * MAX_FACETS), 200),
@@ -247,7 +248,6 @@ def test_no_other_database_answers_sql(pages: Pages) -> None:
         (f"_where='{'x' * 9000}'>''", 200),
         ("&".join(f"region__not={i}" for i in range(MAX_FIELDS + 1)), 400),
     ],
-    ids=str,
 )
 def test_an_address_has_limits(pages: Pages, query: str, code: int) -> None:
     assert pages.open(f"/{DATABASE}/calls.json?_size=1&{query}").status_code == code
@@ -286,16 +286,14 @@ def ask(pages: Pages, path: str, site: str, headers: dict[str, str]) -> httpx.Re
     return answer
 
 
-@pytest.mark.parametrize(
-    ("kind", "site"), [*((kind, "cross-site") for kind in KINDS), ("image", "same-site")]
-)
+@cases(("kind", "site"), [*((kind, "cross-site") for kind in KINDS), ("image", "same-site")])
 def test_another_site_gets_nothing_through_a_visitor(pages: Pages, kind: str, site: str) -> None:
     for path in (*PAGES, *DATA):
         answer = ask(pages, path, site, KINDS[kind])
         assert (answer.status_code, "Refused to another site" in answer.text) == (403, True), path
 
 
-@pytest.mark.parametrize("path", DATA)
+@cases("path", DATA)
 def test_a_link_of_another_site_opens_no_data(pages: Pages, path: str) -> None:
     assert ask(pages, path, "cross-site", LINK).status_code == 403
 

@@ -18,6 +18,7 @@ from etl.sql_files import sql_names
 from etl.web.app import build_datasette
 from etl.web.site import DATABASE
 from etl.web.visitors import allowed_applications, is_safe_query, magic_parameter
+from tests.cases import cases
 from tests.rounds import crossed, some
 from tests.web.pages import QUERIES, Pages
 from tests.web.visits import HASH, HTML, LOGIN, PROXY, SEARCH, VARIABLES, Visitor, bearer, serving
@@ -28,6 +29,7 @@ SAFE = (
     "cost_lines",
     "evidence",
     "freshness",
+    "guardrails",
     "hours_of_day",
     "latest_calls",
     "usage",
@@ -166,7 +168,7 @@ def visitors(login: Pages, proxy: Pages) -> dict[str, Visitor]:
     return {name: make(login, proxy) for name, make in (RESTRICTED | ANONYMOUS).items()}
 
 
-@pytest.mark.parametrize("attack", ATTACKS)
+@cases("attack", ATTACKS)
 def test_a_restricted_visitor_is_refused(visitors: dict[str, Visitor], attack: str) -> None:
     for method in ("GET", "HEAD"):
         answers = {who: visitors[who].request(method, ATTACKS[attack]) for who in RESTRICTED}
@@ -175,7 +177,7 @@ def test_a_restricted_visitor_is_refused(visitors: dict[str, Visitor], attack: s
         )
 
 
-@pytest.mark.parametrize("attack", [*ATTACKS, "dashboard", "page", "page's query"])
+@cases("attack", [*ATTACKS, "dashboard", "page", "page's query"])
 def test_a_visitor_who_has_not_logged_in_is_refused(
     visitors: dict[str, Visitor], attack: str
 ) -> None:
@@ -186,7 +188,7 @@ def test_a_visitor_who_has_not_logged_in_is_refused(
         assert SEARCH not in answer.text
 
 
-@pytest.mark.parametrize(("attack", "make"), crossed(some((name for name in ATTACKS if name not in NEVER_SHOWN), 12), [
+@cases(("attack", "make"), crossed(some((name for name in ATTACKS if name not in NEVER_SHOWN), 12), [
     lambda login, _: Visitor(login, **bearer("boss")),
     lambda _, proxy: Visitor(proxy, "10.0.0.5", **{"X-Forwarded-User": "boss"}),
 ]))  # fmt: skip
@@ -200,7 +202,7 @@ def test_an_unrestricted_visitor_may(
         assert answer.status_code == 200
 
 
-@pytest.mark.parametrize("attack", sorted(NEVER_SHOWN))
+@cases("attack", sorted(NEVER_SHOWN))
 def test_what_is_shown_to_no_visitor_is_no_page_for_unrestricted_visitors_either(
     login: Pages, attack: str
 ) -> None:
@@ -208,7 +210,7 @@ def test_what_is_shown_to_no_visitor_is_no_page_for_unrestricted_visitors_either
     assert answer.status_code != 200 or "row" in attack or "blob" in attack
 
 
-@pytest.mark.parametrize(("make", "action"), crossed([
+@cases(("make", "action"), crossed([
     lambda login, _: Visitor(login),
     lambda login, _: Visitor(login, **bearer("nightly")),
 ], [
@@ -227,7 +229,7 @@ def applications(rows: list[dict[str, Any]]) -> set[str]:
     return {row["application"] for row in rows}
 
 
-@pytest.mark.parametrize(
+@cases(
     ("query", "who"),
     crossed(
         [
@@ -268,7 +270,7 @@ def test_the_parameter_is_always_the_visitors_own(login: Pages) -> None:
         assert applications(answer.json()["rows"]) > {SEARCH, "WebPortal", "DataAnalysisApp"}
 
 
-@pytest.mark.parametrize("query", SAFE)
+@cases("query", SAFE)
 def test_every_query_of_the_pages_is_for_restricted_visitors(
     visitors: dict[str, Visitor], query: str
 ) -> None:
@@ -335,7 +337,7 @@ def test_which_queries_are_safe() -> None:
     assert not [name for name in QUERIES if is_safe_query(name)]
 
 
-@pytest.mark.parametrize(
+@cases(
     ("actor", "allowed"),
     [
         (None, ()),

@@ -74,9 +74,11 @@ class _Parameters(msgspec.Struct, frozen=True, gc=False, rename="camel"):
     performance_config: _Performance | None = None
     service_tier: str | None = None
     openai_service_tier: str | None = msgspec.field(default=None, name="service_tier")
+    guardrail_identifier: str | None = None
     # Their content is left to the slow path.
     request_metadata: None = None
     metadata: None = None
+    guardrail_config: None = None
 
 
 class _Resource(msgspec.Struct, frozen=True, gc=False):

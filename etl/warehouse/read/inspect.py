@@ -115,7 +115,8 @@ def trial_kinds(db: Database) -> Iterator[dict[str, Any]]:
         " service_tier, principal_arn, principal_type, raw_user_name,"
         " nullif(user_name, raw_user_name) as alias, user_agent, application,"
         " error_code is not null as is_failed,"
-        " coalesce(input_price_id, output_price_id, image_price_id, search_unit_price_id)"
+        " coalesce(input_price_id, output_price_id, image_price_id, search_unit_price_id,"
+        " video_second_price_id)"
         " is not null as is_priced,"
         " event_time as last_seen, 1 as calls, 0 as calls_with_tokens from calls"
     )

@@ -66,6 +66,11 @@ def capacity(db: Database, filters: Filters) -> dict[str, Any]:
     return _run(db, "pages/capacity", filters.parameters())[0]
 
 
+def guardrails(db: Database, filters: Filters) -> dict[str, Any]:
+    """Return what guardrails charged for a report's calls, which no cost includes."""
+    return _run(db, "pages/guardrails", filters.parameters())[0]
+
+
 def run_report(db: Database, report: str, parameters: dict[str, Any]) -> list[dict[str, Any]]:
     """Return the rows of a file of ``sql/reports``."""
     return _run(db, f"reports/{report}", parameters)

@@ -10,7 +10,7 @@ from typing import Any
 
 from sqlite_utils import Database
 
-from etl.warehouse.read.reports import run_report
+from etl.warehouse.read.reports import Filters, guardrails, run_report
 
 # UTC days of the recent coverage, today included.
 RECENT_DAYS = 30
@@ -23,8 +23,8 @@ def read_status(db: Database, now: datetime) -> dict[str, Any]:
 
     ``streams``, ``gaps``, ``rereads`` (for the same days as the recent coverage), ``rejects``,
     ``unpriced``, ``operations`` and ``input_forms`` are lists of rows; ``last_run`` is one row,
-    None if nothing was ever synced; ``provisional`` is one row; ``coverage`` is one row each for
-    ``last_30_days`` and ``all``.
+    None if nothing was ever synced; ``guardrails`` and ``provisional`` are one row; ``coverage`` is
+    one row each for ``last_30_days`` and ``all``.
     """
     since = now.astimezone(UTC).date() - timedelta(days=RECENT_DAYS - 1)
     return {
@@ -35,6 +35,7 @@ def read_status(db: Database, now: datetime) -> dict[str, Any]:
         "provisional": run_report(db, "status_provisional", {})[0],
         "rejects": run_report(db, "status_rejects", {}),
         "unpriced": run_report(db, "status_unpriced", {}),
+        "guardrails": guardrails(db, Filters()),
         "operations": run_report(db, "status_operations", {}),
         "input_forms": run_report(db, "status_input_forms", {}),
         "coverage": {

@@ -40,6 +40,7 @@ _NAME_TABLES = {
     "user_agents": "user_agent_key",
     "principals": "principal_key",
     "request_metadata": "request_metadata_key",
+    "guardrail_uses": "guardrail_use_key",
     "source_addresses": "source_address_key",
 }
 

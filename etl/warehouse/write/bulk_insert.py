@@ -33,7 +33,7 @@ _SHAPE_COLUMNS = (
     "application_key", "found_application_key",
     "error_code_key", "inference_region_key", "service_tier",
     "is_home_copy", "is_correction",
-    "request_metadata_key", "guardrail_action",
+    "request_metadata_key", "guardrail_action", "guardrail_use_key",
     "provider_key", "project_key", "source_address_key", "reported_by",
 )  # fmt: skip
 
@@ -292,6 +292,7 @@ class Incoming:
             event.is_correction,
             names.request_metadata(event.request_metadata),
             event.guardrail_action,
+            names.guardrail_use(event.guardrail_use),
             names.provider(event.provider),
             names.project(event.project),
             names.source_address(event.source_address),

@@ -502,7 +502,7 @@ class CallWriter:
                 nullif(model_id, ?), principal_arn, principal_type, session_name,
                 user_agent, user_name, applications.application, application_source,
                 error_code, inference_regions.region, service_tier, is_home_copy,
-                is_correction, request_metadata, guardrail_action, provider, project,
+                is_correction, request_metadata, guardrail_action, guardrail_use, provider, project,
                 source_address, reported_by
             from wanted_calls as wanted
             cross join events
@@ -524,6 +524,7 @@ class CallWriter:
             left join regions as inference_regions
                 on inference_regions.region_key = events.inference_region_key
             left join request_metadata using (request_metadata_key)
+            left join guardrail_uses using (guardrail_use_key)
         """,
             [NOT_STATED],
         )

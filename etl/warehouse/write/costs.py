@@ -20,6 +20,7 @@ from sqlite_utils import Database
 
 from etl.normalise.token_kinds import LIST_RATES, RATES, SHOWN, SHOWN_TOKENS
 from etl.warehouse.long_work import long_work
+from etl.warehouse.write.emptied import empty_temp_table
 
 _MODEL = ("day", "account_key", "rate_key")
 _BOTH = (*_MODEL, "user_key", "application_key")
@@ -98,8 +99,8 @@ def _note_rates(db: Database) -> bool:
     """Note all usage with changed rates; return whether any rate changed."""
     _ensure_notes(db)
     is_regrouped = _renew_groups(db)
-    db.execute("drop table if exists temp.current_rates")
-    db.execute(f"create temp table current_rates as select {_RATES} from int_account_rates")
+    empty_temp_table(db, "current_rates", _RATES)
+    db.execute(f"insert into current_rates select {_RATES} from int_account_rates")
     new, old = (f"select {_RATES} from {table}" for table in ("current_rates", "priced_rates"))
     is_changed = db.execute(
         f"select exists ({new} except {old}) or exists ({old} except {new})"
@@ -120,10 +121,8 @@ def _renew_groups(db: Database) -> bool:
 
     ``regroupings`` then has each account with its old group and its new one.
     """
-    db.execute("drop table if exists temp.regroupings")
-    db.execute(
-        "create temp table regroupings (account_key integer primary key, old integer, new integer)"
-    )
+    columns = "account_key integer primary key, old integer, new integer"
+    empty_temp_table(db, "regroupings", columns)
     db.execute(
         "insert into regroupings select account_key, coalesce(stored.discount_group, 0),"
         " coalesce(now.discount_group, 0) from accounts"
@@ -143,10 +142,12 @@ def _note_changed_days(db: Database) -> None:
 
     Between two days on which a rate changes, before or now, both are constant.
     """
-    db.execute("drop table if exists temp.changed_rates")
+    empty_temp_table(
+        db, "changed_rates", "old_group, new_group, rate_key integer, day text, next_day text"
+    )
     db.execute(
         f"""
-        create temp table changed_rates as
+        insert into changed_rates
         with pairs as (select distinct old as old_group, new as new_group from regroupings),
         periods as (
             select pairs.*, rate_key, valid_from, valid_to
@@ -176,7 +177,7 @@ def _note_changed_days(db: Database) -> None:
         where next_day is not null and ({_DIFFERS})
         """
     )
-    db.execute("create index temp.changed_rates_by_key on changed_rates (rate_key)")
+    db.execute("create index if not exists temp.changed_rates_by_key on changed_rates (rate_key)")
     note_usage(
         db,
         """

@@ -35,6 +35,7 @@ _TABLES = {
     "projects": ("project_key", ("project",)),
     "source_addresses": ("source_address_key", ("source_address",)),
     "request_metadata": ("request_metadata_key", ("request_metadata",)),
+    "guardrail_uses": ("guardrail_use_key", ("guardrail_use",)),
     "models": (
         "model_key",
         (
@@ -133,6 +134,9 @@ class Names:
         if request_metadata is None:
             return None
         return self._key("request_metadata", request_metadata)
+
+    def guardrail_use(self, guardrail_use: str | None) -> int | None:
+        return None if guardrail_use is None else self._key("guardrail_uses", guardrail_use)
 
     def model(self, model_id: str | None, event_source: str = "") -> int:
         """Return the key of a model id as sent, which differs for the two endpoints."""

@@ -18,6 +18,7 @@ from sqlite_utils import Database
 from etl import resources
 from etl.warehouse.long_work import long_work
 from etl.warehouse.write.dimensions import Names
+from etl.warehouse.write.emptied import empty_temp_table
 from etl.warehouse.write.rollup import add_calls, hours_of_models, renew, subtract_calls
 
 _SEED = "input_forms.csv"
@@ -52,9 +53,9 @@ def renew_input_forms(db: Database) -> set[str]:
     # After a migration the table is loaded last: until then, no form has changed.
     if db.execute("select 1 from input_forms limit 1").fetchone() is None:
         return set()
-    db.execute("drop table if exists temp.changed_forms")
+    empty_temp_table(db, "changed_forms", "model_key integer primary key")
     db.execute(
-        "create temp table changed_forms as"
+        "insert into changed_forms"
         " select model_key from (select * from int_model_input_forms"
         " except select * from model_input_forms)"
         " union select model_key from (select * from model_input_forms"
@@ -77,11 +78,8 @@ def renew_input_forms(db: Database) -> set[str]:
 
 def _find_calls(db: Database) -> None:
     """Create the temporary table ``recounted_calls``; events have no index by model."""
-    db.execute("drop table if exists temp.recounted_calls")
-    db.execute(
-        "create temp table recounted_calls (event_time text, event_id blob,"
-        " primary key (event_time, event_id)) without rowid"
-    )
+    columns = "event_time text, event_id blob, primary key (event_time, event_id)"
+    empty_temp_table(db, "recounted_calls", columns, "without rowid")
     db.execute(
         "insert into recounted_calls"
         " with used as materialized (select distinct substr(hour, 1, 13) as hour"

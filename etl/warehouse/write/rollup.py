@@ -5,6 +5,7 @@
   are subtracted, the new ones added. All sums are whole numbers, so nothing drifts.
 - **Estimated part**: computed again for hours that changed and have CloudWatch totals, and also
   applied as a difference, only to rows whose estimate changed.
+- **Guardrails**: ``guardrail_daily`` has the sums of the calls with a ``guardrail_use_key``.
 - A row without calls and without an estimate is deleted.
 
 Code that adds or subtracts usage must call ``renew`` with its hours before committing. Calls before
@@ -24,6 +25,7 @@ from etl.normalise.identity import UNATTRIBUTED
 from etl.normalise.token_kinds import CACHED_INPUT, COUNT_COLUMNS, KINDS, UNKNOWN_CALLS
 from etl.warehouse.write.costs import PRICED, note_usage, renew_costs
 from etl.warehouse.write.dimensions import Names
+from etl.warehouse.write.emptied import empty_temp_table
 from etl.warehouse.write.minutes import note_changed_hours
 
 _KNOWN = ("calls", "failed_calls", *COUNT_COLUMNS, *UNKNOWN_CALLS)
@@ -40,6 +42,12 @@ _RATE_KEY = ("model_key", "region_key", "service_tier", "min_input_tokens", "var
 _WHO = ("account_key", "rate_key", "user_key", "application_key", "token_source_key")
 
 _KEY = ("hour", *_WHO)
+
+# The key of guardrail_daily, after the day.
+_GUARDED = (
+    *("account_key", "region_key", "model_key", "user_key", "application_key"),
+    "guardrail_use_key",
+)
 
 # Each rollup, its time column, and the expression that derives it from an hour. Without the cast,
 # SQLite would use only the first column of the key, the day, in a lookup.
@@ -125,6 +133,7 @@ def rebuild_rollups(db: Database) -> None:
         f" where {_IS_ESTIMATED}"
     )
     db.execute(f"delete from usage_hourly where {_IS_EMPTY}")
+    db.execute("delete from guardrail_daily where day >= ?", [kept_from[:10]])
     db.execute("delete from usage_daily")
     columns = _list((*_WHO, *_KNOWN, _RARE))
     db.execute(
@@ -175,26 +184,21 @@ def _add_rate_keys(db: Database, relation: str) -> None:
     )
 
 
-def _create_temp(db: Database, table: str, numbers: Iterable[str]) -> None:
-    """Create an empty temporary table with the key of ``usage_hourly`` and integer columns.
+def _empty_temp(db: Database, table: str, numbers: Iterable[str]) -> None:
+    """Make an empty temporary table with the key of ``usage_hourly`` and integer columns.
 
     The types equal those of that table: otherwise SQLite would not use the key for lookups.
     """
-    db.execute(f"drop table if exists temp.{table}")
-    db.execute(
-        f"create temp table {table} (hour text, {_list((*_WHO, *numbers), '{} integer')},"
-        f" primary key ({_list(_KEY)})) without rowid"
-    )
+    columns = f"hour text, {_list((*_WHO, *numbers), '{} integer')}"
+    empty_temp_table(db, table, f"{columns}, primary key ({_list(_KEY)})", "without rowid")
 
 
 def _apply(db: Database, relation: str, sign: str) -> None:
     """Add the sums of a relation to hours and days (sign +), or subtract them (-)."""
     group = _list("rate_keys.rate_key" if c == "rate_key" else f"usage.{c}" for c in _KEY)
-    db.execute("drop table if exists temp.usage_changes")
     known = (*_KNOWN, _RARE)
-    db.execute(
-        f"create temp table usage_changes (hour text, {_list((*_WHO, *known), '{} integer')})"
-    )
+    columns = f"hour text, {_list((*_WHO, *known), '{} integer')}"
+    empty_temp_table(db, "usage_changes", columns)
     db.execute(
         f"insert into usage_changes select {group},"
         f" {_list(known, f'{sign}coalesce(sum(usage.{{0}}), 0)')}"
@@ -207,6 +211,22 @@ def _apply(db: Database, relation: str, sign: str) -> None:
     _note(db, "usage_changes")
     if sign == "-":
         _delete_empty(db, "usage_changes")
+    # Most warehouses have no guardrails: the calls are not read again for them.
+    if db.execute("select 1 from guardrail_uses limit 1").fetchone():
+        _apply_guardrails(db, relation, sign)
+
+
+def _apply_guardrails(db: Database, relation: str, sign: str) -> None:
+    """Add the calls with guardrails to their days (sign +), or subtract them (-)."""
+    group = f"{_DAY}, {_list(_GUARDED)}"
+    db.execute(
+        f"insert into guardrail_daily (day, {_list(_GUARDED)}, calls)"
+        f" select {group}, {sign}sum(calls + failed_calls) from {relation} as usage"
+        f" where guardrail_use_key is not null group by {group}"
+        " on conflict do update set calls = calls + excluded.calls"
+    )
+    if sign == "-":
+        db.execute("delete from guardrail_daily where calls = 0")
 
 
 def _add_changes(db: Database, columns: Sequence[str]) -> None:
@@ -262,7 +282,7 @@ def _compute_estimates(db: Database, names: Names, stretch: dict[str, str]) -> N
         "user_key": names.user(UNATTRIBUTED),
         "application_key": names.application(UNATTRIBUTED, UNATTRIBUTED),
     }
-    _create_temp(db, "estimates", _ESTIMATED.values())
+    _empty_temp(db, "estimates", _ESTIMATED.values())
     db.execute(
         f"insert into estimates select {_list(_KEY)}, {_by_kind('estimated_tokens')}"
         f" from int_estimates where hour between :first and :last group by {_list(_KEY)}",
@@ -285,7 +305,7 @@ def _find_estimate_changes(db: Database, stretch: dict[str, str]) -> None:
 
     ``estimated_calls``: the calls without their own tokens that have an estimate.
     """
-    _create_temp(db, "estimate_changes", (*_OLD, *_NEW))
+    _empty_temp(db, "estimate_changes", (*_OLD, *_NEW))
     db.execute(
         f"insert into estimate_changes"
         f" select {_list(_KEY, 'usage.{}')}, {_list(_RENEWED, 'usage.{0} as old_{0}')},"
