@@ -147,6 +147,4 @@ def _best(
 
 
 def _evidence(one: _Prepared, test: _Prepared) -> held_out.Evidence:
-    return held_out.held_out(
-        one.equations, one.blocks, test.equations, test.blocks, one.fit.weights
-    )
+    return held_out.held_out(one.fit, one.equations, one.blocks, test.equations, test.blocks)

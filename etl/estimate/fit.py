@@ -16,9 +16,11 @@ A round costs one product of the matrix with itself; few rounds suffice, fewer f
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import NDArray
 
 from etl.estimate.lag import Array
 
@@ -101,6 +103,40 @@ def fit(equations: Rows, *, start: Array | None = None) -> Fit:
         if np.abs(logs - before).max() < _PRECISE:
             break
     return Fit(np.exp(logs), mean, covariance, float(spread), difference)
+
+
+def without(found: Fit, equations: Rows, parts: Sequence[NDArray[np.bool_]]) -> Iterator[Fit]:
+    """Yield, for each part of the buckets, the fit to all others.
+
+    It takes the variances from the whole fit, so that all of them together cost one round.
+    """
+    none, weights = np.zeros(len(found.weights)), found.weights
+    if found.average <= 0:
+        yield from (found for _ in parts)
+        return
+    whole = _normal(equations, weights)
+    calls = equations.calls.sum(axis=1)
+    all_calls = float(calls.sum() + equations.known_calls.sum())
+    all_tokens = float(equations.tokens.sum() + equations.known_tokens.sum())
+    for part in parts:
+        own = Rows(equations.calls[part], equations.tokens[part], none, none)
+        matrix, target, _ = _normal(own, weights)
+        logs = np.log(weights)
+        center = float(logs.mean())
+        for _ in range(_ROUNDS):
+            before = logs
+            logs, covariance = _step(
+                (whole[0] - matrix) / found.spread,
+                (whole[1] - target) / found.spread,
+                logs,
+                center,
+                found.difference,
+            )
+            if np.abs(logs - before).max() < _PRECISE:
+                break
+        left = all_calls - float(calls[part].sum())
+        mean = (all_tokens - float(own.tokens.sum())) / left if left > 0 else 0.0
+        yield Fit(np.exp(logs), max(mean, 0.0), covariance, found.spread, found.difference)
 
 
 def predicted_variance(calls: Array, weights: Array) -> Array:

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from etl.estimate.fit import Rows, fit
+from etl.estimate.fit import Fit, Rows, without
 from etl.estimate.lag import Array
 
 FOLDS, BLOCKS, LEAST_BLOCKS = 5, 40, 5
@@ -59,40 +59,32 @@ def blocks(starts: NDArray[np.int64]) -> NDArray[np.int64]:
 
 
 def held_out(
+    found: Fit,
     train: Rows,
     train_blocks: NDArray[np.int64],
     test: Rows,
     test_blocks: NDArray[np.int64],
-    start: Array,
 ) -> Evidence:
-    """Return what a fit to ``train`` predicts of ``test``, block by block.
+    """Return what a fit to ``train``, without the block in question, predicts of ``test``.
 
-    Both have the same callers and blocks, and may have buckets of different sizes.
+    Both have the same callers and blocks, and may have buckets of different sizes. ``found``: the
+    fit to all of ``train``.
     """
     count = int(test_blocks.max()) + 1 if len(test_blocks) else 0
     fitted, equal = np.zeros(count), np.zeros(count)
-    for fold in range(FOLDS):
-        seen, unseen = train_blocks % FOLDS != fold, test_blocks % FOLDS == fold
-        if not seen.any() or not unseen.any():
+    parts = [train_blocks % FOLDS == fold for fold in range(FOLDS)]
+    for fold, part in enumerate(without(found, train, parts)):
+        unseen = test_blocks % FOLDS == fold
+        if parts[fold].all() or not unseen.any():
             continue
-        found = fit(_part(train, seen), start=start)
         calls, tokens = test.calls[unseen], test.tokens[unseen]
         for sums, predicted in (
-            (fitted, calls @ found.weights),
-            (equal, calls.sum(axis=1) * found.average),
+            (fitted, calls @ part.weights),
+            (equal, calls.sum(axis=1) * part.average),
         ):
             np.add.at(sums, test_blocks[unseen], _deviance(tokens, predicted))
     has_rows = np.bincount(test_blocks, minlength=count) > 0
     return Evidence(fitted[has_rows], equal[has_rows])
-
-
-def _part(equations: Rows, chosen: NDArray[np.bool_]) -> Rows:
-    return Rows(
-        equations.calls[chosen],
-        equations.tokens[chosen],
-        equations.known_calls,
-        equations.known_tokens,
-    )
 
 
 def _deviance(tokens: Array, predicted: Array) -> Array:
