@@ -2,7 +2,7 @@
 
 Time is divided into blocks, and each fifth block is predicted from all others. What is compared is
 the deviance of Poisson's distribution, which weighs small and large buckets alike. A gain counts if
-it is larger than its standard error over the blocks: with few blocks, nothing is proved.
+it is more than twice its standard error over the blocks: with few blocks, nothing is proved.
 """
 
 from __future__ import annotations
@@ -15,7 +15,10 @@ from numpy.typing import NDArray
 from etl.estimate.fit import Fit, Rows, without
 from etl.estimate.lag import Array
 
-FOLDS, BLOCKS, LEAST_BLOCKS = 5, 40, 5
+FOLDS, BLOCKS, LEAST_BLOCKS = 5, 40, 10
+
+# How many standard errors a gain must exceed.
+_ERRORS = 2
 
 _HOUR = 3600
 
@@ -39,12 +42,12 @@ class Evidence:
 
     @property
     def is_better(self) -> bool:
-        """Return whether the fit saves more than its standard error."""
+        """Return whether the fit saves more than twice its standard error."""
         saved = self.equal - self.fitted
         if len(saved) < LEAST_BLOCKS:
             return False
         error = saved.std(ddof=1) * len(saved) ** 0.5
-        return bool(saved.sum() > error)
+        return bool(saved.sum() > _ERRORS * error)
 
 
 def blocks(starts: NDArray[np.int64]) -> NDArray[np.int64]:

@@ -69,7 +69,7 @@ def test_one_bucket_is_shared_by_calls_exactly() -> None:
     assert share_one(np.array([8, 2]) * found.weights, 10_000).tolist() == [8_000, 2_000]
 
 
-@given(st.integers(1, 4), st.integers(1, 6), st.integers(0, 10**6))
+@given(st.integers(1, 4), st.integers(1, 14), st.integers(0, 10**6))
 @settings(max_examples=rounds(25, 500), deadline=None)
 def test_little_evidence_is_the_share_by_calls(callers, hours, seed) -> None:
     rng = np.random.default_rng(seed)
