@@ -13,7 +13,7 @@ import os
 import re
 import stat
 import tomllib
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -26,7 +26,9 @@ from etl.normalise.addresses import DEFAULT_DETAIL, AddressDetail
 from etl.normalise.application import APPLICATION_KEY, KeyNames, key_names
 from etl.normalise.discounts import Discount, check_order
 from etl.normalise.identity import UNATTRIBUTED
-from etl.normalise.rules import ApplicationRule, Rule, UserRule, captures_in
+from etl.normalise.rules import ApplicationRule, Rule, TeamRule, UserRule, captures_in
+from etl.normalise.team_shares import TeamShare, check_shares
+from etl.normalise.teams import ACCOUNT_EVIDENCE, TEAM_KEY, TeamSettings
 from etl.normalise.toml_depth import is_deep
 from etl.registry import NAMES, SOURCES, STANDARD, Source, source_of, sources_of
 
@@ -315,24 +317,29 @@ def _check_address(address: str) -> None:
 
 
 class Restriction(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """The applications that a visitor may see; visitor ``*`` is anyone not named elsewhere.
+    """The applications and teams that a visitor may see; ``*`` is anyone not named elsewhere.
 
-    A single application ``*`` means all of them.
+    A single application or team ``*`` means all of them. With both, the visitor sees what belongs
+    to one of the applications and to one of the teams.
     """
 
     visitor: str
-    applications: tuple[str, ...]
+    applications: tuple[str, ...] | None = None
+    teams: tuple[str, ...] | None = None
 
     def __post_init__(self) -> None:
         if self.visitor != EVERY:
             _check_all("visitor", [self.visitor], _VISITOR, f"not a visitor's name: {_NAME}, or *")
-        if not self.applications:
-            raise ValueError('applications is empty; list some, like "Search", or "*" for all')
-        if EVERY in self.applications and len(self.applications) > 1:
-            raise ValueError(
-                "applications: * means all of them; list nothing else, or leave it out"
-            )
-        _check_unique("applications", self.applications)
+        if self.applications is None and self.teams is None:
+            raise ValueError("applications is missing, or teams")
+        for key, names in (("applications", self.applications), ("teams", self.teams)):
+            if names is None:
+                continue
+            if not names:
+                raise ValueError(f'{key} is empty; list some, like "Search", or "*" for all')
+            if EVERY in names and len(names) > 1:
+                raise ValueError(f"{key}: * means all of them; list nothing else, or leave it out")
+            _check_unique(key, names)
 
 
 class Serve(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -408,10 +415,14 @@ METRICS = (
 )
 
 
+METRIC_DIMENSIONS = ("application", "team")
+
+
 class Monitor(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """What ``monitor`` publishes to CloudWatch, and up to which price.
 
-    ``region`` None: the region of the AWS configuration. ``applications`` empty: all.
+    ``region`` None: the region of the AWS configuration. ``by``: whether a metric is an
+    application's or a team's. ``applications``, ``teams`` empty: all.
     ``accept_usd_a_month``: a price up to this is accepted without asking. ``settle`` and
     ``correct`` are durations: how long after its end a period is published, and for how long it is
     checked for corrections.
@@ -420,7 +431,9 @@ class Monitor(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
     publish_after_sync: bool = False
     region: str | None = None
     metrics: tuple[str, ...] = ("InputTokens", "OutputTokens", "CostUSD")
+    by: str = "application"
     applications: tuple[str, ...] = ()
+    teams: tuple[str, ...] = ()
     include_estimates: bool = True
     max_metrics: int = 100
     accept_usd_a_month: float = 0.0
@@ -436,13 +449,21 @@ class Monitor(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
             if metric not in METRICS:
                 raise ValueError(f"metrics: {metric!r} is not one of {', '.join(METRICS)}")
         _check_unique("metrics", self.metrics)
-        _check_unique("applications", self.applications)
+        if self.by not in METRIC_DIMENSIONS:
+            raise ValueError(f"by: {self.by!r} is not one of {', '.join(METRIC_DIMENSIONS)}")
+        for key in ("applications", "teams"):
+            _check_unique(key, getattr(self, key))
         if self.max_metrics < 1:
             raise ValueError("max_metrics must be at least 1")
         if not 0 <= self.accept_usd_a_month < float("inf"):
             raise ValueError("accept_usd_a_month must be a price in dollars, 0 or more")
         for key in ("settle", "correct"):
             _check_parsed(key, getattr(self, key), parse_duration)
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The applications, or teams, to publish; empty for all."""
+        return self.teams if self.by == "team" else self.applications
 
 
 PRICE_SYNCS = ("off", "weekly")
@@ -477,17 +498,47 @@ class Estimate(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
             )
 
 
+class Metadata(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """The keys of the request metadata by whose values usage is shown.
+
+    ``max_values``: so many values of a key are named, the others are one row.
+    """
+
+    keys: tuple[str, ...] = ()
+    max_values: int = 100
+
+    def __post_init__(self) -> None:
+        if not all(key.strip() for key in self.keys):
+            raise ValueError("keys: a key is empty")
+        _check_unique("keys", self.keys)
+        if not 1 <= self.max_values <= _MOST_VALUES:
+            raise ValueError(f"max_values must be between 1 and {_MOST_VALUES:,}")
+
+
+# More rows are no report.
+_MOST_VALUES = 10_000
+
+
+_KEYS_OF_TAGS = ("application_tag", "application_metadata_key", "team_tag", "team_metadata_key")
+
+
 class Config(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """The whole file.
 
-    ``application_tag``, ``application_metadata_key``: one key, or several in order.
+    ``application_tag``, ``application_metadata_key``, ``team_tag``, ``team_metadata_key``: one key,
+    or several in order. ``team_from_account``: whether an account's name is a team, or its
+    organizational unit's.
     ``user_aliases`` maps a user's name, or a glob, to the name to show, ``project_names`` a
     project's ARN or id.
     """
 
     application_tag: KeyNames = APPLICATION_KEY
     application_metadata_key: KeyNames = APPLICATION_KEY
+    team_tag: KeyNames = TEAM_KEY
+    team_metadata_key: KeyNames = TEAM_KEY
+    team_from_account: str = "name"
     source_addresses: AddressDetail = DEFAULT_DETAIL
+    metadata: Metadata = Metadata()
     sync: Sync = Sync()
     accounts: Accounts = Accounts()
     sources: Sources = Sources()
@@ -497,13 +548,21 @@ class Config(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     estimate: Estimate = Estimate()
     application_rules: tuple[ApplicationRule, ...] = ()
     user_rules: tuple[UserRule, ...] = ()
+    team_rules: tuple[TeamRule, ...] = ()
+    team_shares: tuple[TeamShare, ...] = ()
     user_aliases: dict[str, str] = {}
     project_names: dict[str, str] = {}
     discounts: tuple[Discount, ...] = ()
 
     def __post_init__(self) -> None:
         check_order(self.discounts)
-        for key in ("application_tag", "application_metadata_key"):
+        check_shares(self.team_shares)
+        if self.team_from_account not in ACCOUNT_EVIDENCE:
+            raise ValueError(
+                f"team_from_account: {self.team_from_account!r} is not one of"
+                f" {', '.join(ACCOUNT_EVIDENCE)}"
+            )
+        for key in _KEYS_OF_TAGS:
             names = key_names(getattr(self, key))
             if not names or not all(name.strip() for name in names):
                 raise ValueError(f"{key} is empty")
@@ -515,7 +574,14 @@ class Config(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     @property
     def rules(self) -> tuple[Rule, ...]:
         """The rules of all kinds."""
-        return (*self.user_rules, *self.application_rules)
+        return (*self.user_rules, *self.application_rules, *self.team_rules)
+
+    @property
+    def team_settings(self) -> TeamSettings:
+        """What may name a team."""
+        return TeamSettings(
+            key_names(self.team_tag), key_names(self.team_metadata_key), self.team_from_account
+        )
 
     def with_proxy(self, proxy: BehindProxy) -> Config:
         """Return the same with this proxy. Raises ValueError if passwords are configured."""
@@ -584,7 +650,7 @@ class Choice:
 
     Without ``role_arns`` or ``organization`` it is the account of the current credentials.
     ``located``: where the sources are, according to the file. ``price_api``: whether prices are
-    read through the API.
+    read through the API. ``has_units``: whether the units of an organization's accounts are read.
     """
 
     regions: Sequence[str]
@@ -596,6 +662,7 @@ class Choice:
     skip: Sequence[str] = ()
     located: Sources = field(default_factory=Sources)
     price_api: bool = False
+    has_units: bool = False
 
     @property
     def asked(self) -> list[Source]:
@@ -641,10 +708,19 @@ _TABLES: Mapping[str, type[msgspec.Struct]] = {
     "prices": Prices,
     "application_rules": ApplicationRule,
     "user_rules": UserRule,
+    "team_rules": TeamRule,
+    "team_shares": TeamShare,
     "discounts": Discount,
 }
 
-_LISTS = {"application_rules", "user_rules", "serve.restrictions", "discounts"}
+_LISTS = {
+    "application_rules",
+    "user_rules",
+    "team_rules",
+    "team_shares",
+    "serve.restrictions",
+    "discounts",
+}
 
 
 def load_config(path: Path | None) -> Config:
@@ -717,6 +793,8 @@ _QUOTES = "; a name with a dot, or with anything but A-Z a-z 0-9 _ -, must be in
 _ADVICE = {
     "application_rules": "; begin each rule with [[application_rules]]",
     "user_rules": "; begin each rule with [[user_rules]]",
+    "team_rules": "; begin each rule with [[team_rules]]",
+    "team_shares": "; begin each with [[team_shares]]",
     "discounts": "; begin each with [[discounts]]",
     "serve.restrictions": "; begin each with [[serve.restrictions]]",
     "serve.passwords": _QUOTES,
@@ -731,11 +809,14 @@ def _explain(message: str, raw: Mapping[str, Any]) -> str:
     text, place = _PLACE.fullmatch(message).groups("")  # type: ignore[union-attr]
     if found := _UNKNOWN_KEY.fullmatch(text):
         return _explain_unknown(found[1], place)
-    where = _words(place, raw)
+    wrong = _WRONG_TYPE.fullmatch(text)
+    where = _words(place, raw, int if wrong and wrong[1] == "int" else str)
     if found := _MISSING_KEY.fullmatch(text):
         return f"{where}: {found[1]} is missing"
-    if found := _WRONG_TYPE.fullmatch(text):
-        wanted, got = map(_type_in_words, found.groups())
+    if wrong:
+        wanted, got = map(_type_in_words, wrong.groups())
+        if wanted == got:
+            wanted, got = "a whole number", "a fraction"
         return f"{where} must be {wanted}, not {got}{_ADVICE.get(_table(place), '')}"
     if text.startswith("Invalid RFC3339"):
         return f"{where}: not a date; write one like 2026-11-01"
@@ -781,16 +862,18 @@ def _table(place: str) -> str:
     return path
 
 
-def _words(place: str, raw: Mapping[str, Any]) -> str:
-    """Return a place counted from 1: ``sync.regions #2``."""
-    if place.endswith("[...]"):
-        path = place.removesuffix("[...]")
-        table: Any = raw
-        for key in path.split("."):
-            table = table[key]
-        return f"{path}.{next(_not_texts(table))}"
-    return re.sub(r"\[(\d+)\]", lambda found: f" #{int(found[1]) + 1}", place)
+def _words(place: str, raw: Mapping[str, Any], wanted: type = str) -> str:
+    """Return a place counted from 1: ``sync.regions #2``.
 
-
-def _not_texts(table: Mapping[str, object]) -> Iterator[str]:
-    return (key for key, value in table.items() if not isinstance(value, str))
+    Of a table with keys of the user's own, msgspec names none (``[...]``): it is the first whose
+    value is not of the type that is ``wanted``.
+    """
+    path = place.removesuffix("[...]")
+    counted = re.sub(r"\[(\d+)\]", lambda found: f" #{int(found[1]) + 1}", path)
+    if path == place:
+        return counted
+    table: Any = raw
+    for key, index in re.findall(r"([^.\[\]]+)|\[(\d+)\]", path):
+        table = table[key] if key else table[int(index)]
+    wrong = next(key for key, value in table.items() if type(value) is not wanted)
+    return f"{counted}.{wrong}"

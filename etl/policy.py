@@ -31,6 +31,11 @@ LOG_FILES = (
 ARCHIVE = Grant("Archive", ("s3:PutObject",), "arn:{partition}:s3:::{bucket}/{prefix}AWSLogs/*")
 REGIONS = Grant("Regions", ("ec2:DescribeRegions",))
 ORGANIZATION = Grant("Organization", ("organizations:ListAccounts",))
+# For the names of the units that accounts are in.
+UNITS = Grant(
+    "OrganizationUnits",
+    ("organizations:DescribeOrganizationalUnit", "organizations:ListParents"),
+)
 # AWS's Price List through its API; the public files need no permission.
 PRICES = Grant(
     "Prices", ("pricing:GetPriceListFileUrl", "pricing:GetProducts", "pricing:ListPriceLists")
@@ -108,6 +113,7 @@ class PolicyScope:
     ``log_folders``: the folders read in S3, as ``s3://bucket/prefix/``. ``bucket_roles``: the roles
     to assume for other folders in S3. ``archive``: the folder in S3 that raw events are written to,
     with a trailing slash. ``has_prices``: whether the Price List is read through the API.
+    ``has_units``: whether the units of accounts are.
     """
 
     sources: Sequence[str]
@@ -121,6 +127,7 @@ class PolicyScope:
     bucket_roles: Sequence[str] = ()
     archive: str | None = None
     has_prices: bool = False
+    has_units: bool = False
 
     @property
     def has_roles(self) -> bool:
@@ -136,6 +143,8 @@ def caller_policy(reading: PolicyScope) -> dict[str, Any]:
     grants = [] if reading.role_arns else list(_account_grants(reading))
     if reading.role_name is not None and not reading.role_arns:
         grants.append(ORGANIZATION)
+        if reading.has_units:
+            grants.append(UNITS)
     if reading.has_prices:
         grants.append(PRICES)
     statements = [_statement(grant.sid, grant.actions, _of(grant, reading)) for grant in grants]
@@ -205,8 +214,8 @@ def trust_policy(principal_arn: str) -> dict[str, Any]:
 
 def _account_grants(reading: PolicyScope) -> Iterator[Grant]:
     """Yield the grants for reading one account."""
-    for source in sources_of(reading.sources):
-        yield from source.grants
+    # Two sources may need the same.
+    yield from dict.fromkeys(g for one in sources_of(reading.sources) for g in one.grants)
     if reading.has_all_regions:
         yield REGIONS
     if reading.has_doctor:

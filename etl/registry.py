@@ -42,6 +42,7 @@ class Source:
     - ``stream``: the name of the accounts' streams, if folders have streams too.
     - ``read_every``: how often it is read, if not in every sync.
     - ``has_calls``: whether it reports single calls.
+    - ``on_request``: it is read only where somebody names it.
     """
 
     name: str
@@ -53,6 +54,7 @@ class Source:
     stream: str = ""
     read_every: timedelta = timedelta()
     has_calls: bool = True
+    on_request: bool = False
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "stream", self.stream or self.name)
@@ -63,13 +65,15 @@ class Source:
         return {self.name, self.stream}
 
 
+LOOKUP = Grant("CloudTrail", ("cloudtrail:LookupEvents",))
+
 # In the order in which they are listed.
 # Pure records: what reads them is bound elsewhere (DECISIONS 145).
 SOURCES = (
     Source(
         name="cloudtrail",
         heading="event history",
-        grants=(Grant("CloudTrail", ("cloudtrail:LookupEvents",)),),
+        grants=(LOOKUP,),
     ),
     Source(
         name="cloudwatch",
@@ -119,12 +123,30 @@ SOURCES = (
         holds="AWSLogs/",
         stream="log_group",
     ),
+    Source(
+        name="sessions",
+        heading="sessions of roles",
+        grants=(LOOKUP,),
+        has_calls=False,
+        on_request=True,
+    ),
+    Source(
+        name="principal_tags",
+        heading="tags of roles and users",
+        grants=(
+            Grant("RoleTags", ("iam:ListRoleTags",), "arn:{partition}:iam::*:role/*"),
+            Grant("UserTags", ("iam:ListUserTags",), "arn:{partition}:iam::*:user/*"),
+        ),
+        read_every=timedelta(days=1),
+        has_calls=False,
+        on_request=True,
+    ),
 )
 
 NAMES = tuple(one.name for one in SOURCES)
 
 # The sources that every account has; the others are read where the configuration says.
-STANDARD = tuple(one.name for one in SOURCES if not one.located_by)
+STANDARD = tuple(one.name for one in SOURCES if not (one.located_by or one.on_request))
 
 
 def source_of(name: str) -> Source:

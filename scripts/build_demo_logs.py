@@ -22,7 +22,7 @@ import uuid
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
-from datetime import UTC, date, datetime, timedelta
+from datetime import UTC, date, datetime, time, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -331,6 +331,15 @@ OTHER_EVENTS = (
     ("s3.amazonaws.com", "ListBuckets", {"Host": "s3.amazonaws.com"}),
     ("bedrock.amazonaws.com", "GetFoundationModelAvailability", {"modelId": HAIKU}),
 )
+
+# Who pays: what a broker of credentials tags the sessions of these roles with.
+TEAMS = {
+    "CustomerServiceApp": "Customer Care",
+    "ChatbotApp": "Customer Care",
+    "DataAnalysisApp": "Analytics",
+    "DocumentProcessorApp": "Back Office",
+}
+BROKER = Caller("IAMUser", "credential-broker")
 
 # CloudWatch's totals beyond the calls: (region, model, hour) -> invocations, input, output. The
 # first two hours have no calls; in the last one every call has its tokens, and a rest remains.
@@ -735,11 +744,15 @@ def other_events() -> Iterator[Json]:
 
 def _other_event(number: int, call: Call) -> Json:
     source, name, parameters = OTHER_EVENTS[number % len(OTHER_EVENTS)]
+    agent = f"{AWS_CLI}md/command#{source.partition('.')[0]}"
+    return _management_event(call, source, name, parameters) | {"userAgent": agent}
+
+
+def _management_event(call: Call, source: str, name: str, parameters: Json | None) -> Json:
     return {
         **_head(call),
         "eventSource": source,
         "eventName": name,
-        "userAgent": f"{AWS_CLI}md/command#{source.partition('.')[0]}",
         "requestParameters": parameters,
         "responseElements": None,
         "requestID": call.request_id,
@@ -750,6 +763,23 @@ def _other_event(number: int, call: Call) -> Json:
         "recipientAccountId": call.traffic.caller.account,
         "eventCategory": "Management",
     }
+
+
+def session_events() -> Iterator[Json]:
+    """Yield the events that made the sessions of the roles in ``TEAMS``, on the first morning."""
+    rng = random.Random("bedrock demo: sessions")
+    traffic = Traffic("sessions", BROKER, STOCK_BOTO3, EAST, "", "", failing=0)
+    morning = datetime.combine(DAYS[0], time(6, 5), UTC)
+    for minutes, (application, team) in enumerate(TEAMS.items()):
+        caller = _app_role(application)
+        call = _call(traffic, morning + timedelta(minutes=minutes), rng)
+        parameters = {
+            "roleArn": f"arn:aws:iam::{caller.account}:role/{caller.name}",
+            "roleSessionName": caller.session,
+            "tags": [{"key": "team", "value": team}],
+        }
+        event = _management_event(call, "sts.amazonaws.com", "AssumeRole", parameters)
+        yield event | {"responseElements": {"credentials": {"accessKeyId": _key("ASIA", caller)}}}
 
 
 # Files
@@ -787,7 +817,7 @@ def _batches(calls: Iterable[Call]) -> dict[FileKey, list[Json]]:
             batches[_file_key(call, is_late=call.special == LATE_CALL)].append(call_event(call))
         if call.form.startswith("service"):
             batches[_file_key(call)].append(service_event(call))
-    for event in other_events():
+    for event in (*other_events(), *session_events()):
         day = date.fromisoformat(event["eventTime"][:10])
         account = event["recipientAccountId"]
         batches[account, EAST, day, int(day in SPLIT_DAYS)].append(event)

@@ -274,6 +274,13 @@ WRONG_TYPES = [
         '[user_aliases]\nok = "fine"\nalice.smith = "x"',
         "user_aliases.alice must be text in quotes, not a table; a name with a dot",
     ),
+    *(
+        (
+            f'[[team_shares]]\napplication = "G"\nshares = {{ a = 1, b = {value} }}',
+            f"team_shares #1.shares.b must be a {wanted}",
+        )
+        for value, wanted in (('"60"', "number, not text"), ("0.5", "whole number, not a fraction"))
+    ),
 ]  # fmt: skip
 
 

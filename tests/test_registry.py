@@ -68,6 +68,7 @@ def test_names_of_sources_and_of_their_streams_are_unique() -> None:
 @pytest.mark.parametrize("source", SOURCES, ids=NAMES)
 def test_a_source_that_is_not_configured_is_neither_asked_nor_read(source: Source) -> None:
     choice = Choice((), (source.name,))
-    assert choice.asked == ([source] if source.name in STANDARD else [])
+    is_asked = source.name in STANDARD or source.on_request
+    assert choice.asked == ([source] if is_asked else [])
     assert (choice.folders, choice.place_settings) == ([], {})
     assert sources_of((source.name,)) == [source]

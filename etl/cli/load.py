@@ -43,6 +43,11 @@ class _PathOrAddress(click.Path):
 
 @click.command()
 @click.argument("paths", nargs=-1, required=True, type=_PathOrAddress(exists=True))
+@click.option(
+    "--accept",
+    is_flag=True,
+    help="Accept what cannot be read of these files: no longer report it until they change.",
+)
 @click.option("--reread", is_flag=True, help="Also read files that were read before.")
 @profile_option(" for s3:// addresses")
 @click.option("--role-arn", help="The role to assume for s3:// addresses.")
@@ -50,6 +55,7 @@ class _PathOrAddress(click.Path):
 @db_option
 def load(
     paths: tuple[str, ...],
+    accept: bool,
     reread: bool,
     profile: str | None,
     role_arn: str | None,
@@ -62,7 +68,8 @@ def load(
     logs, saved lookup-events pages, CloudWatch totals (a GetMetricData response or a CSV) and
     inference profiles. The format is recognised from the content, and so is what wraps it:
     EventBridge, CloudWatch Logs, SQS, Splunk, Athena, archives and more. Files read before are
-    skipped, and loading the same data again changes nothing.
+    skipped, and loading the same data again changes nothing. A file of which nothing can be read,
+    or not all because it is damaged, is reported by every load until it changes or is accepted.
     """
     settings = load_config(config)
     clock = Clock()
@@ -81,9 +88,10 @@ def load(
                 paths,
                 workers=workers,
                 reread=reread,
+                accept_on=clock.now().date().isoformat() if accept else None,
                 store_of=stores.store_of,
                 check=clock.check,
             )
     click.echo(summary(result), err=True)
-    if result.rejected:
+    if not result.is_complete:
         sys.exit(1)

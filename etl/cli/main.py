@@ -25,7 +25,7 @@ COMMANDS = {
     "demo": "Build a sample warehouse from bundled logs, print its reports and serve it.",
     "sync": "Fetch new usage data from AWS.",
     "load": "Load CloudTrail logs, invocation logs and other saved data.",
-    "report": "Report usage and cost by user, application, model, region or day.",
+    "report": "Report usage and cost by user, application, team, model, region or day.",
     "calibrate": "Find who uses how many tokens per call, and share CloudWatch's totals by it.",
     "status": "Show how far AWS has been read, how fresh the data is, and what is missing.",
     "serve": "Serve the warehouse with Datasette; without a login, on this machine only.",

@@ -123,6 +123,7 @@ def _reading(choice: Choice, has_doctor: bool, archive: str | None) -> PolicySco
         bucket_roles=[folder.role_arn for folder in choice.buckets if folder.role_arn is not None],
         archive=_archive(archive) if "cloudtrail" in choice.sources else None,
         has_prices=choice.price_api,
+        has_units=choice.has_units,
     )
 
 

@@ -79,11 +79,11 @@ def sync_command(
     # A user's own files are read whole.
     named = _regions(region or (("all",) if folder else ()))
     settings, clock = load_config(config), Clock()
+    if profile and not (api or settings.prices.api):
+        raise click.UsageError("--profile needs --api: the public files need no credentials")
     with stops(clock), open_warehouse(
         db, create=not dry_run, patience=Patience(check=clock.check)
     ) as warehouse:  # fmt: skip
-        if profile and not (api or settings.prices.api):
-            raise click.UsageError("--profile needs --api: the public files need no credentials")
         choice = PriceListChoice(
             named if region or folder else regions_of(warehouse, settings),
             folder,

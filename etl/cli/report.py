@@ -11,7 +11,7 @@ from etl.cli.shared.option_types import Day
 from etl.cli.shared.options import db_option, format_option, region_option
 from etl.show import numbers
 from etl.show.prices import print_gaps
-from etl.show.report import KINDS, build_report, print_report
+from etl.show.report import KINDS, build_metadata_report, build_report, print_report
 from etl.warehouse.database import open_warehouse
 from etl.warehouse.read.prices import price_gaps
 from etl.warehouse.read.reports import Filters, guardrails
@@ -20,43 +20,55 @@ GAPS = "gaps"
 
 
 @click.command()
-@click.argument("kind", type=click.Choice([*KINDS, GAPS]))
+@click.argument("kind", type=click.Choice([*KINDS, GAPS]), required=False)
+@click.option(
+    "--by",
+    metavar="metadata:KEY",
+    help="Instead of KIND: by the values of a key of the request metadata ([metadata] in the"
+    " configuration).",
+)
 @click.option("--since", type=Day(), metavar="DATE", help="First day, UTC.")
 @click.option("--until", type=Day(), metavar="DATE", help="Last day, UTC (included).")
 @region_option("Only this region; repeatable.")
 @click.option("--model", multiple=True, help="Only this model, by any of its ids; repeatable.")
 @click.option("--user", multiple=True, help="Only this user; repeatable.")
 @click.option("--application", multiple=True, help="Only this application; repeatable.")
+@click.option("--team", multiple=True, help="Only this team; repeatable.")
 @click.option("--breakdown", is_flag=True, help="Also show regions and models under each name.")
 @click.option("--list", "with_list", is_flag=True, help="Also show the cost at list price.")
 @format_option("csv")
 @db_option
 def report(
-    kind: str,
+    kind: str | None,
+    by: str | None,
     since: datetime | None,
     until: datetime | None,
     region: tuple[str, ...],
     model: tuple[str, ...],
     user: tuple[str, ...],
     application: tuple[str, ...],
+    team: tuple[str, ...],
     breakdown: bool,
     with_list: bool,
     format_: str,
     db: Path,
 ) -> None:
-    """Report usage and cost by user, application, model, region or day.
+    """Report usage and cost by user, application, team, model, region or day.
 
     Without dates, a report covers everything loaded. Costs are in USD, with your own rates and
     discounts. --list puts the list cost, and what you save, next to them; JSON and CSV always have
-    it, in list_cost_usd. gaps is the usage without a price, with the price that it nearly matches
-    and what would price it.
+    it, in list_cost_usd. --by metadata:tenant reports by a key of the request metadata. gaps is the
+    usage without a price, with the price that it nearly matches and what would price it.
     """
-    if breakdown and kind not in ("users", "applications"):
-        raise click.UsageError("--breakdown works only with users and applications")
+    if (kind is None) == (by is None):
+        raise click.UsageError("Missing argument 'KIND'" if by is None else "--by replaces KIND")
+    key = None if by is None else _key_of(by)
+    if breakdown and kind not in ("users", "applications", "teams"):
+        raise click.UsageError("--breakdown works only with users, applications and teams")
     if with_list and kind in ("coverage", GAPS):
         raise click.UsageError(f"--list does not work with {kind}, which has no costs")
-    if kind == GAPS and (user or application):
-        raise click.UsageError("gaps has no users and no applications")
+    if kind == GAPS and (user or application or team):
+        raise click.UsageError("gaps has no users, no applications and no teams")
     if since and until and since > until:
         raise click.UsageError("--since is after --until")
     filters = Filters(
@@ -66,11 +78,26 @@ def report(
         models=model,
         users=user,
         applications=application,
+        teams=team,
     )
     with open_warehouse(db) as warehouse:
         if kind == GAPS:
             rows = price_gaps(warehouse, filters)
-            print_gaps(rows, format_, numbers.guardrails(guardrails(warehouse, filters)))
+            used = guardrails(warehouse, filters)
+            lacks = used["unpriced_units"] or used["unknown_calls"]
+            print_gaps(rows, format_, numbers.guardrails(used) if lacks else "")
             return
-        built = build_report(warehouse, kind, filters, breakdown=breakdown, with_list=with_list)
+        if key is not None:
+            built = build_metadata_report(warehouse, key, filters, with_list=with_list)
+        else:
+            built = build_report(
+                warehouse, str(kind), filters, breakdown=breakdown, with_list=with_list
+            )
         print_report(built, format_)
+
+
+def _key_of(by: str) -> str:
+    name, colon, key = by.partition(":")
+    if name != "metadata" or not colon or not key.strip():
+        raise click.UsageError(f"--by {by}: name a key of the request metadata, metadata:tenant")
+    return key.strip()

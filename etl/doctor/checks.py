@@ -11,7 +11,7 @@ from etl.config import Choice, InvocationLogs
 from etl.doctor.advice import add_permission, advise
 from etl.errors import RejectError, RetriableError, SourceError
 from etl.normalise.cloudtrail import parse_event
-from etl.normalise.rows import Event, OtherOperation, ServiceTokens
+from etl.normalise.rows import Event, OtherOperation, RoleSession, ServiceTokens
 from etl.show.findings import FAILED, NOT_CHECKED, OK, WARNING, Finding
 from etl.sources.aws import (
     BAD_SIGNATURE,
@@ -162,7 +162,7 @@ def _rate_tokens(
 def _row(event: LookedUp) -> Event | ServiceTokens | None:
     try:
         row = parse_event(event.record).row if event.record is not None else None
-        return None if isinstance(row, OtherOperation) else row
+        return None if isinstance(row, OtherOperation | RoleSession) else row
     except RejectError:
         return None
 
@@ -287,10 +287,31 @@ def _describe_logging(config: Mapping[str, Any]) -> str:
     return f"on, to {' and '.join(targets) or 'nowhere'}; bodies: {', '.join(bodies) or 'none'}"
 
 
+def _check_sessions(tries: _Tries, choice: Choice) -> None:
+    # The same permission as that of the event history.
+    if "cloudtrail" in choice.sources:
+        return
+    now = tries.place.clock.now()
+    last_hour = {"StartTime": now - timedelta(hours=1), "EndTime": now, "MaxResults": 1}
+    if tries.ask("cloudtrail:LookupEvents", last_hour, "Events") is not None:
+        tries.add("cloudtrail:LookupEvents", OK)
+
+
+def _check_principal_tags(tries: _Tries, _: Choice) -> None:
+    # No role and no user has this name: the answer is that it is not found, or denied.
+    name, absent = "bedrock-usage-doctor", "no role or user to ask about"
+    if tries.ask("iam:ListRoleTags", {"RoleName": name}, "Tags", absent=absent) is not None:
+        tries.add("iam:ListRoleTags", OK)
+    if tries.ask("iam:ListUserTags", {"UserName": name}, "Tags", absent=absent) is not None:
+        tries.add("iam:ListUserTags", OK)
+
+
 # The checks of each source that is read per account and region.
 CHECKS: Mapping[str, Callable[[_Tries, Choice], None]] = {
     "cloudtrail": _check_events,
     "cloudwatch": _check_totals,
     "catalogue": _check_catalogue,
     "invocation_logs": _check_log_group,
+    "sessions": _check_sessions,
+    "principal_tags": _check_principal_tags,
 }

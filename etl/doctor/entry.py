@@ -36,6 +36,7 @@ ATTEMPTS = 2
 # AWS rejects signatures that are five minutes off.
 SKEW_WARNING, SKEW_FAILURE = timedelta(seconds=60), timedelta(minutes=5)
 
+_UNITS = ("organizations:ListParents", "organizations:DescribeOrganizationalUnit")
 _LIST_ACCOUNTS = "organizations:ListAccounts"
 _LIST_BUCKET = "s3:ListBucket"
 
@@ -96,16 +97,25 @@ def _entrances(choice: Choice, home: Place, caller: str) -> tuple[list[_Entrance
     if not (choice.organization and choice.role_name):
         return [_Entrance(own)], []
     try:
-        accounts = organization_accounts(own, choice.role_name, home.clock, skip=choice.skip)
+        accounts = organization_accounts(
+            own, choice.role_name, home.clock, skip=choice.skip, with_units=choice.has_units
+        )
     except SourceError as error:
         return [], [_failed_list(_LIST_ACCOUNTS, error, home, caller)]
     partition = caller.split(":")[1]
     roles = f"arn:{partition}:iam::{{}}:role/{choice.role_name}"
     entrances = [
-        _Entrance(one, None if one is own else roles.format(one.account_id)) for one in accounts
+        _Entrance(
+            one,
+            None if one.account_id == own.account_id else roles.format(one.account_id),
+        )
+        for one in accounts
     ]
     found = count(len(accounts), "account")
-    return entrances, [Finding(_LIST_ACCOUNTS, OK, found, None, own.account_id)]
+    findings = [Finding(_LIST_ACCOUNTS, OK, found, None, own.account_id)]
+    if choice.has_units:
+        findings += [Finding(action, OK, "", None, own.account_id) for action in _UNITS]
+    return entrances, findings
 
 
 def _check_bucket(folder: Folder, home: Place, caller: str) -> list[Finding]:

@@ -19,7 +19,7 @@ from sqlite_utils import Database
 from etl.errors import RejectError
 from etl.inspect.find import RawEvent
 from etl.inspect.redact import without_texts
-from etl.load.decoder.content import Decoder, Keys
+from etl.load.decoder.content import Decoder, Keys, read_event
 from etl.normalise.application import (
     APPLICATION_SOURCES,
     CONFIG_RULE,
@@ -42,7 +42,6 @@ from etl.normalise.cloudtrail import (
     find_model,
     find_service_tier,
     find_tokens,
-    parse_event,
     token_places,
     what_it_does,
 )
@@ -56,8 +55,18 @@ from etl.normalise.invocation_logs import (
     parse_logged_call,
 )
 from etl.normalise.model_ids import parse_model_id
+from etl.normalise.packed import stored_id
 from etl.normalise.rows import Event, OtherOperation, ServiceTokens
-from etl.normalise.rules import ApplicationRule, Rule, UserRule, compile_rules, evidence_of
+from etl.normalise.rules import (
+    ApplicationRule,
+    Evidence,
+    Rule,
+    TeamRule,
+    UserRule,
+    compile_rules,
+    evidence_of,
+)
+from etl.normalise.teams import ACCOUNT_NAME, ACCOUNT_UNIT, PRINCIPAL_TAG, SESSION_TAG
 from etl.normalise.token_kinds import CACHE_COLUMNS, COUNT_COLUMNS, KINDS, TokenKind
 from etl.normalise.user_agent import find_name
 from etl.show.numbers import HOW_TO_PRICE
@@ -76,13 +85,24 @@ from etl.warehouse.write.attribution import stored_rules
 from etl.warehouse.write.batch import Batch, Loader
 from etl.warehouse.write.dimensions import Names
 from etl.warehouse.write.discounts import stored_discounts
+from etl.warehouse.write.role_sessions import tags_of
 from etl.warehouse.write.sessions import SessionUsers
 from etl.warehouse.write.shown_names import project_label
+from etl.warehouse.write.teams import completed, stored_settings
+from etl.warehouse.write.teams import profile_of as profile_of_model
 
 # Columns in which the warehouse may differ from what the event alone gives.
 _COMPARED = (
     *("raw_model_id", "model_id", "inference_scope", "inference_region", "service_tier"),
-    *("user_name", "application", "application_source", "principal_arn", "session_name"),
+    *(
+        "user_name",
+        "application",
+        "application_source",
+        "team",
+        "team_source",
+        "principal_arn",
+        "session_name",
+    ),
     *("user_agent", "error_code", "token_source", *COUNT_COLUMNS),
     *("request_metadata", "guardrail_action", "reported_by", "cost_usd"),
 )
@@ -150,7 +170,7 @@ def explain(
 ) -> Explanation:
     """Explain an event that the trial has loaded; ``warehouse``: the real one, if there is one."""
     record = mapping(event.record)
-    shown = without_texts(record, keys.metadata)
+    shown = without_texts(record, (*key_names(keys.metadata), *keys.stored))
     result = Explanation(event.event_id, event.where, shown, event.peeled)
     try:
         parsed = attempt(_parse, event, keys)
@@ -184,7 +204,7 @@ def stored_only(event_id: str, event_time: str, warehouse: Database) -> Explanat
 def _parse(event: RawEvent, keys: Keys) -> Parsed:
     if event.kind == LOGGED_CALL:
         return parse_logged_call(json.dumps(event.record).encode(), metadata_key=keys.metadata)
-    return parse_event(event.record, metadata_key=keys.metadata, addresses=keys.addresses)
+    return read_event(event.record, keys)
 
 
 def _operation(record: Mapping[str, Any], row: OtherOperation) -> Iterator[Line]:
@@ -226,6 +246,7 @@ def _call(
     yield from _model(record, call, row, trial, is_log)
     yield from _user(record, call, row, trial, is_log)
     yield from _application(record, call, row, trial, keys, is_log)
+    yield from _team(call, row, trial, keys)
     if is_log:
         readings = find_logged_tokens(json.dumps(event.record).encode())
         places = tuple(COUNT_PATHS.values())
@@ -403,8 +424,11 @@ def _tries(
 
 def _rule(kind: type[Rule], call: Event, trial: Database) -> tuple[str | None, str]:
     """Return the name that a rule of a kind gives to a call, and which rule it is."""
+    return _rule_for(kind, evidence_of(call), trial)
+
+
+def _rule_for(kind: type[Rule], evidence: Evidence, trial: Database) -> tuple[str | None, str]:
     rules = [rule for rule in stored_rules(trial) if type(rule) is kind]
-    evidence = evidence_of(call)
     for number, rule in enumerate(compile_rules(rules), 1):
         name = rule.name_for(evidence)
         if name is not None:
@@ -412,6 +436,37 @@ def _rule(kind: type[Rule], call: Event, trial: Database) -> tuple[str | None, s
             given = ", ".join(f"{name} = {glob!r}" for name, glob in conditions)
             return name, f"rule {number} of {len(rules)}: {given}"
     return None, f"none of the {len(rules)} matches" if rules else "there are no rules"
+
+
+def _team(
+    call: Event, row: Mapping[str, Any] | None, trial: Database, keys: Keys
+) -> Iterator[Line]:
+    if row is None:
+        return
+    settings = stored_settings(trial)
+    tags, tail = " or ".join(settings.tags), parse_model_id(call.model_id).model_tail
+    profile, session = profile_of_model(trial, tail), _session_tags(row, trial)
+    evidence = completed(evidence_of(call), row["application"], 0, profile, session)
+    how = {
+        SESSION_TAG: f"the tag {tags} of the session, which an event of STS tells",
+        REQUEST_METADATA: f"the key {' or '.join(key_names(keys.team))} of requestMetadata",
+        INFERENCE_PROFILE: f"the tag {tags} of the application inference profile",
+        PRINCIPAL_TAG: f"the tag {tags} of the role or user",
+        ACCOUNT_NAME: "the name of the account in the organization",
+        ACCOUNT_UNIT: "the organizational unit of the account",
+    }.get(row["team_source"], "neither a rule, nor tags, nor the account's name tells")
+    if row["team_source"] == CONFIG_RULE:
+        evidence = evidence._replace(user_name=row["raw_user_name"])
+        how = f"team {_rule_for(TeamRule, evidence, trial)[1]}"
+    yield Line("team", row["team"], how)
+
+
+def _session_tags(row: Mapping[str, Any], trial: Database) -> Mapping[str, str]:
+    found = trial.conn.execute(
+        "select credential_key from events where event_time = ? and event_id = ?",
+        [row["event_time"], stored_id(row["event_id"])],
+    ).fetchone()
+    return tags_of(trial, found[0] if found else None)
 
 
 def _project(found: str | None, call: Event, trial: Database) -> tuple[str | None, str]:

@@ -22,14 +22,14 @@ from sqlite_utils import Database
 from etl.errors import RejectError
 from etl.inspect.explain import unread
 from etl.inspect.find import RawEvent, is_bedrock
-from etl.load.decoder.content import Keys
+from etl.load.decoder.content import Keys, read_event
 from etl.normalise.boundary import attempt
-from etl.normalise.cloudtrail import JOBS, classify, find_tokens, parse_event
+from etl.normalise.cloudtrail import JOBS, classify, find_tokens
 from etl.normalise.fields import mapping, text
 from etl.normalise.identity import UNKNOWN as UNKNOWN_USER
 from etl.normalise.invocation_logs import find_logged_tokens, parse_logged_call
 from etl.normalise.packed import Shape, event_of, shape_of
-from etl.normalise.rows import Event, OtherOperation, ServiceTokens, Tokens
+from etl.normalise.rows import Event, OtherOperation, RoleSession, ServiceTokens, Tokens
 from etl.normalise.rules import role_name_of
 from etl.sources.envelopes import LOGGED_CALL
 from etl.warehouse.read.inspect import call_kinds, trial_kinds
@@ -220,8 +220,8 @@ def _row(event: RawEvent, keys: Keys) -> Event | ServiceTokens | None:
         record = json.dumps(event.record).encode()
         logged = parse_logged_call(record, metadata_key=keys.metadata).row
         return logged if isinstance(logged, Event) else None
-    row = parse_event(event.record, metadata_key=keys.metadata).row
-    return None if isinstance(row, OtherOperation) else row
+    row = read_event(event.record, keys).row
+    return None if isinstance(row, OtherOperation | RoleSession) else row
 
 
 def _add_call(row: Event, found: Survey, shapes: dict[Shape, CallTotals]) -> None:
@@ -242,6 +242,7 @@ def _bare(row: Event, has_session_rules: bool) -> Event:
         request_metadata=None,
         guardrail_action=None,
         guardrail_use=None,
+        source_address=None,
         is_home_copy=True,
         is_correction=False,
     )

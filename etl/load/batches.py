@@ -48,18 +48,24 @@ def read_files(
         yield ReadFile(file, etag, decoded)
 
 
-def add_file(batch: Batch, read: ReadFile) -> None:
+def add_file(batch: Batch, read: ReadFile, *, accepted_on: str | None = None) -> None:
     """Add a file's rows to a batch, with its rejects and its entry for the ledger.
 
     The entry goes with the last part: until that is written, the file is read again from its start.
+    ``accepted_on``: the day on which its rejects are accepted.
     """
     file, decoded = read.file, read.decoded
     uri = storable(file.uri)
     if decoded.is_first:
         batch.files.append(uri)
     if decoded.is_last and decoded.is_read:
-        entry = FileRead(storable(file.folder), storable(file.name), read.etag, READER)
-        batch.files_read.append(entry)
+        batch.files_read.append(
+            FileRead(
+                *(storable(file.folder), storable(file.name), read.etag, READER),
+                is_refused=decoded.is_refused,
+                accepted_on=accepted_on,
+            )
+        )
     batch.calls += decoded.calls
     batch.shapes += decoded.shapes
     if decoded.first_shape is not None:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 from sqlite_utils import Database
 
@@ -22,7 +23,13 @@ from etl.sources.stores import LocalStore, Store, StoredFile
 from etl.warehouse.paths import files_of
 from etl.warehouse.turns import path_of
 from etl.warehouse.write.batch import Batch, Loader, Reject, Written
-from etl.warehouse.write.read_files import files_read
+from etl.warehouse.write.read_files import (
+    FileRead,
+    accepted_files,
+    files_read,
+    first_reject,
+    refused_files,
+)
 
 BATCH_ROWS = 50_000
 
@@ -32,7 +39,13 @@ _FOLDERS_REMEMBERED = 500
 
 @dataclass
 class LoadResult:
-    """The counts of a load. ``files_unchanged``: read before, so skipped."""
+    """The counts of a load. ``files_unchanged``: read before, so skipped.
+
+    ``files_refused``: nothing of them could be read, or not all because they are damaged;
+    ``files_still_refused``: those of them that are unchanged, so not read again.
+    ``files_accepted``: those whose rejects are accepted now. ``rejected_open``: the rejects that
+    are not accepted.
+    """
 
     files: int = 0
     files_unchanged: int = 0
@@ -40,7 +53,16 @@ class LoadResult:
     events_skipped: int = 0
     metrics_skipped: int = 0
     rejected: int = 0
+    rejected_open: int = 0
+    files_refused: int = 0
+    files_still_refused: int = 0
+    files_accepted: int = 0
     written: Written = field(default_factory=Written)
+
+    @property
+    def is_complete(self) -> bool:
+        """Whether everything was read, but for what is accepted."""
+        return not (self.rejected_open or self.files_still_refused)
 
 
 def load_files(
@@ -50,6 +72,7 @@ def load_files(
     store_of: Callable[[str], Store] = lambda path: LocalStore(),
     reread: bool = False,
     remember: bool = True,
+    accept_on: str | None = None,
     workers: Workers | None = None,
     on_reject: Callable[[Reject], None] = lambda reject: None,
     on_file: Callable[[StoredFile], None] = lambda file: None,
@@ -59,13 +82,16 @@ def load_files(
     """Load every file under the paths. Return the counts.
 
     ``store_of`` returns the store of a path. ``reread``: also read files that the ledger lists as
-    read. ``remember``: enter the files read in the ledger. ``workers``: the decoding processes,
+    read. ``remember``: enter the files read in the ledger. ``accept_on``: today, to accept what is
+    rejected of these files until they change. ``workers``: the decoding processes,
     with the keys that name applications. ``on_reject`` gets each reject once it is committed,
     ``on_file`` each file read. ``check`` is called before each file and may raise StoppedError. A
     path that does not exist does not stop the others; if none exists, the error of the first is
     raised. Raises AccessError if access to the very first file is denied.
     """
-    load = _Load(db, on_reject, on_file, batch_rows, reread, remember)
+    load = _Load(
+        db, on_reject, on_file, batch_rows, reread=reread, remember=remember, accept_on=accept_on
+    )
     with workers or Workers(Keys()) as decoding:
         for path in map(str, paths):
             store = store_of(path)
@@ -96,6 +122,14 @@ def _files(store: Store, target: StoredFile | str, found: FolderListing) -> Iter
     yield from each_file(store, surveyed)
 
 
+class _KnownFiles(NamedTuple):
+    """What the ledger says of the files of a folder, by name; see the functions that read it."""
+
+    etags: dict[str, str]
+    refused: dict[str, bool]
+    accepted: set[str]
+
+
 class _Load:
     """A load in progress: its current batch and its counts."""
 
@@ -105,12 +139,18 @@ class _Load:
         on_reject: Callable[[Reject], None],
         on_file: Callable[[StoredFile], None],
         batch_rows: int,
+        *,
         reread: bool,
         remember: bool,
+        accept_on: str | None,
     ) -> None:
         self._db, self._loader, self._batch = db, Loader(db), Batch()
         self._on_reject, self._on_file = on_reject, on_file
         self._batch_rows, self._reread, self._remember = batch_rows, reread, remember
+        self._accept_on = accept_on
+        # Those that are read again although they did not change.
+        self._accepted: set[str] = set()
+        self._rejected_of_file = 0
         self._has_access = False
         self._own_files = {str(path) for path in files_of(path_of(db))}
         self._refused: list[BedrockUsageError] = []
@@ -119,34 +159,76 @@ class _Load:
 
     def unread(self, files: Iterable[StoredFile]) -> Iterator[StoredFile]:
         """Leave out files read before, and the warehouse itself (for `load .` in its folder)."""
-        known: dict[str, dict[str, str]] = {}
+        folders: dict[str, _KnownFiles] = {}
         for file in files:
             if file.uri in self._own_files:
                 continue
-            if file.folder not in known:
-                if len(known) >= _FOLDERS_REMEMBERED:
-                    known.clear()
-                folder = storable(file.folder)
-                known[file.folder] = files_read(self._db, folder, reader=READER)
-            if known[file.folder].get(storable(file.name)) == file.etag and not self._reread:
-                self.result.files_unchanged += 1
+            if file.folder not in folders:
+                if len(folders) >= _FOLDERS_REMEMBERED:
+                    folders.clear()
+                folders[file.folder] = self._known_files(storable(file.folder))
+            known, name = folders[file.folder], storable(file.name)
+            if known.etags.get(name) != file.etag:
+                yield file
+            elif self._reread:
+                if name in known.accepted:
+                    self._accepted.add(file.uri)
+                yield file
+            else:
                 self._has_access = True
-                continue
-            yield file
+                self._leave_out(file, known.refused.get(name))
+
+    def _known_files(self, folder: str) -> _KnownFiles:
+        return _KnownFiles(
+            files_read(self._db, folder, reader=READER),
+            refused_files(self._db, folder, or_rejects=self._accept_on is not None),
+            accepted_files(self._db, folder) if self._reread else set(),
+        )
+
+    def _leave_out(self, file: StoredFile, is_refused: bool | None) -> None:
+        """Note a file that is not read again. ``is_refused``: None if it has no open rejects."""
+        self.result.files_unchanged += 1
+        if is_refused is None:
+            return
+        if self._accept_on:
+            self.result.files_accepted += 1
+            names = (storable(file.folder), storable(file.name))
+            self._batch.files_read.append(
+                FileRead(*names, file.etag, READER, is_refused, self._accept_on)
+            )
+            return
+        self.result.files_refused += 1
+        self.result.files_still_refused += 1
+        uri = storable(file.uri)
+        position, reason = first_reject(self._db, uri)
+        self._on_reject(Reject(uri, position, f"refused before, and unchanged: {reason}"))
 
     def add(self, read: ReadFile) -> None:
         """Add a file, or a part of it, to the batch. Commit once that is large enough."""
         result, decoded = self.result, read.decoded
-        add_file(self._batch, read)
+        self._rejected_of_file += decoded.rejected
+        add_file(self._batch, read, accepted_on=self._accept_on if self._rejected_of_file else None)
         result.files += decoded.is_last
         result.events_read += decoded.events_read
         result.events_skipped += decoded.events_skipped
         result.metrics_skipped += decoded.metrics_skipped
         result.rejected += decoded.rejected
+        if decoded.is_last:
+            self._judge(read)
         if len(self._batch) >= self._batch_rows:
             self.commit()
         if decoded.is_last:
             self._on_file(read.file)
+
+    def _judge(self, read: ReadFile) -> None:
+        """Count what was rejected of a file that is read to its end."""
+        rejected, self._rejected_of_file = self._rejected_of_file, 0
+        is_accepted = read.file.uri in self._accepted
+        if rejected and self._accept_on and read.decoded.is_read:
+            self.result.files_accepted += not is_accepted
+        elif rejected and not is_accepted:
+            self.result.rejected_open += rejected
+            self.result.files_refused += read.decoded.is_refused
 
     def note_fetched(self, file: StoredFile, error: BedrockUsageError | None) -> None:
         """Note a file that was fetched or cannot be. Raises the error if there is no access."""
@@ -159,13 +241,17 @@ class _Load:
         if isinstance(error, AccessError) and not self._has_access:
             raise error
         refuse_file(self._batch, uri, position, error)
-        self.result.rejected += 1
+        self._count_refused()
 
     def refuse_path(self, path: str, error: BedrockUsageError) -> None:
         """Note a path that does not exist."""
         self._refused.append(error)
         refuse_file(self._batch, path, "path", error)
+        self._count_refused()
+
+    def _count_refused(self) -> None:
         self.result.rejected += 1
+        self.result.rejected_open += 1
 
     def finish(self) -> None:
         """Write the last batch. Raises the error of the first path if no path was good."""

@@ -211,7 +211,10 @@ def plan_puts(
     Periods in ``undecided`` wait: their published amounts are unknown.
     """
     wanted = {
-        (CustomMetric(row["application"], row["model_id"], metric), row["period_start"]): amount
+        (
+            CustomMetric(row["application"], row["model_id"], metric, monitor.by),
+            row["period_start"],
+        ): amount
         for row in rows
         for metric in monitor.metrics
         if (amount := row[KINDS[metric].column])
@@ -228,8 +231,9 @@ def plan_puts(
 
 def is_chosen(series: CustomMetric, monitor: Monitor) -> bool:
     """Return whether the configuration includes a series."""
-    is_named = not monitor.applications or series.application in monitor.applications
-    return is_named and series.metric in monitor.metrics
+    if series.dimension != monitor.by or series.metric not in monitor.metrics:
+        return False
+    return not monitor.names or series.application in monitor.names
 
 
 def to_datum(series: CustomMetric, time: datetime, amount: int) -> dict[str, Any]:
@@ -247,7 +251,7 @@ def to_datum(series: CustomMetric, time: datetime, amount: int) -> dict[str, Any
 def dimensions(series: CustomMetric) -> list[dict[str, str]]:
     """Return a series' dimensions as CloudWatch expects them."""
     return [
-        {"Name": "Application", "Value": to_dimension(series.application)},
+        {"Name": series.dimension.capitalize(), "Value": to_dimension(series.application)},
         {"Name": "ModelId", "Value": to_dimension(series.model_id)},
     ]
 

@@ -110,7 +110,8 @@ class Publisher:
 
     def _plan(self, target: Target, chosen: Range, now: datetime) -> PublishPlan:
         parameters = chosen.parameters(with_estimates=self.monitor.include_estimates)
-        rows = run_report(self.db, "monitor_periods", parameters)
+        by_team = "_by_team" if self.monitor.by == "team" else ""
+        rows = run_report(self.db, f"monitor_periods{by_team}", parameters)
         published = ledger.published_amounts(
             self.db, target, parameters["since"], parameters["until"]
         )
@@ -319,16 +320,16 @@ def _not_in_cost(column: str, rows: list[dict[str, Any]], monitor: Monitor) -> i
     """Return how many calls or tokens of a column are not in the published costs."""
     if "CostUSD" not in monitor.metrics:
         return 0
-    chosen = set(monitor.applications)
+    chosen = set(monitor.names)
     return sum(row[column] for row in rows if not chosen or row["application"] in chosen)
 
 
 def _too_many(plan: PublishPlan, monitor: Monitor) -> str:
     pairs = len({series[:2] for series in plan.known | plan.new})
     return (
-        f"{plan.metrics:,} metrics ({len(monitor.metrics)} for each of {pairs:,} pairs of an"
-        f" application and a model) would cost {prices.dollars(plan.a_month)} a month, and"
-        f" max_metrics allows {monitor.max_metrics:,}"
+        f"{plan.metrics:,} metrics ({len(monitor.metrics)} for each of {pairs:,} pairs of"
+        f" {'a team' if monitor.by == 'team' else 'an application'} and a model) would cost"
+        f" {prices.dollars(plan.a_month)} a month, and max_metrics allows {monitor.max_metrics:,}"
         f" ({prices.dollars(price_a_month(monitor.max_metrics))}). Under [monitor], name fewer"
-        " metrics or applications, or raise max_metrics"
+        f" metrics or {monitor.by}s, or raise max_metrics"
     )

@@ -8,6 +8,7 @@ the configuration says so.
 from __future__ import annotations
 
 import ipaddress
+import re
 from functools import lru_cache
 from typing import Literal
 
@@ -40,8 +41,12 @@ def _kept(source: str, detail: AddressDetail) -> str | None:
     try:
         address = ipaddress.ip_address(written.partition("%")[0])
     except ValueError:
-        return written if written.isprintable() else None
+        return written if _is_name(written) else None
     address = getattr(address, "ipv4_mapped", None) or address
     if detail == "whole":
         return str(address)
     return str(ipaddress.ip_network((address, _PREFIXES[address.version]), strict=False))
+
+
+# Nothing else is kept: with a port, or among others, it might be an address after all.
+_is_name = re.compile(r"(?=.*[A-Za-z])[A-Za-z0-9][A-Za-z0-9 .-]*").fullmatch

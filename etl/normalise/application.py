@@ -101,7 +101,7 @@ def _from_role(role_name: str | None) -> str | None:
 def _from_project(project: str | None) -> str | None:
     """Return a project's id; the warehouse knows its name (``etl.warehouse.write.shown_names``)."""
     project_id = (project or "").rpartition("/")[2]
-    return project_id if project_id != _DEFAULT_PROJECT else None
+    return project_id if project_id not in ("", _DEFAULT_PROJECT) else None
 
 
 def find_metadata(

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from enum import Enum
 from functools import lru_cache
 from typing import Any, NamedTuple
@@ -25,7 +25,16 @@ from etl.normalise.identity import Identity, parse_identity
 from etl.normalise.operations import Role, calls, find_operation
 from etl.normalise.plain_forms import plain_event
 from etl.normalise.profiles import read_tags
-from etl.normalise.rows import Event, OtherOperation, ServiceTokens, StartedJob, Tokens
+from etl.normalise.rows import (
+    Event,
+    OtherOperation,
+    RoleSession,
+    ServiceTokens,
+    SkippedOperation,
+    StartedJob,
+    Tokens,
+)
+from etl.normalise.teams import TEAM_KEY, parse_role_session
 from etl.normalise.token_kinds import INPUT_KINDS, KINDS, counts_of
 from etl.normalise.token_sources import SERVICE_TOKENS, bit_of, if_mixed
 
@@ -64,15 +73,16 @@ _PROJECT_ARN = re.compile(r":bedrock(?:-mantle)?:[^:]*:[^:]*:project/[^/]+$")
 class Parsed(NamedTuple):
     """The result of one event: a call, the tokens of another call, or neither.
 
-    What is neither is skipped (None), or kept as an operation that is no call.
+    What is neither is skipped (None), or kept: an operation that is no call, or a session.
 
     ``complaints`` name the fields that could not be read; the call is kept without them. ``job``:
-    what the call started.
+    what the call started. ``skipped``: the operation of Bedrock that is skipped.
     """
 
-    row: Event | ServiceTokens | OtherOperation | None
+    row: Event | ServiceTokens | OtherOperation | RoleSession | None
     complaints: tuple[str, ...] = ()
     job: StartedJob | None = None
+    skipped: SkippedOperation | None = None
 
 
 SKIPPED = Parsed(None)
@@ -144,20 +154,24 @@ def parse_event(
     record: object,
     *,
     metadata_key: KeyNames = APPLICATION_KEY,
+    stored_keys: Sequence[str] = (TEAM_KEY,),
     addresses: AddressDetail = DEFAULT_DETAIL,
 ) -> Parsed:
     """Read one CloudTrail event, as CloudTrail wrote it or as tables keep it.
 
     ``metadata_key``: the key, or the keys in order, in the request metadata that names the
-    application. Raises RejectError if it is not an object, or is a call or an operation to keep
-    without a usable ``eventID`` or ``eventTime``. Defects in another event do not matter.
+    application; ``stored_keys``: those whose values are stored. Raises RejectError if it is not an
+    object, or is a call or an operation to keep without a usable ``eventID`` or ``eventTime``.
+    Defects in another event do not matter.
     """
     record = plain_event(record)
     if not isinstance(record, dict):
         raise RejectError(f"not an object but {_json_type(record)}")
     kind = classify(record)
-    if kind in (EventKind.OTHER_OPERATION, EventKind.OTHER_SERVICE):
-        return SKIPPED
+    if kind is EventKind.OTHER_SERVICE:
+        return Parsed(parse_role_session(record))
+    if kind is EventKind.OTHER_OPERATION:
+        return Parsed(None, skipped=_skipped_operation(record))
     event_id = text(record.get("eventID"))
     if event_id is None:
         raise RejectError("no eventID")
@@ -174,7 +188,29 @@ def parse_event(
         tokens = _parse_service_event(record, event_id, utc, complaints.append)
         return Parsed(tokens, tuple(complaints))
     event = _parse_call(record, event_id, utc, metadata_key, addresses, complaints.append)
+    event = event._replace(request_metadata=_stored_metadata(record, stored_keys))
     return Parsed(event, tuple(complaints), _job(record, event))
+
+
+def _skipped_operation(record: Mapping[str, Any]) -> SkippedOperation | None:
+    """Return an operation that is only counted; None if the event lacks what that takes."""
+    event_id, name = text(record.get("eventID")), text(record.get("eventName"))
+    if event_id is None or name is None:
+        return None
+    try:
+        utc = utc_time(record.get("eventTime"), "eventTime", is_utc=True)
+    except RejectError:
+        return None
+    owner = text(record.get("recipientAccountId"))
+    caller = text(mapping(record.get("userIdentity")).get("accountId"))
+    return SkippedOperation(
+        event_time=utc,
+        event_id=event_id,
+        account_id=owner or caller or "unknown",
+        region=text(record.get("awsRegion")) or "unknown",
+        event_source=record["eventSource"].strip(),
+        event_name=name,
+    )
 
 
 def _other_operation(
@@ -252,6 +288,25 @@ def _parse_call(
     )
 
 
+def _stored_metadata(record: Mapping[str, Any], keys: Sequence[str]) -> str | None:
+    """Return what the request's metadata has under these keys, in the form of logs, or None."""
+    parameters = mapping(record.get("requestParameters"))
+    named = {
+        key: value
+        for key in keys
+        for field in ("metadata", "requestMetadata")
+        if (value := text(mapping(parameters.get(field)).get(key)))
+    }
+    return canonical_metadata(named)
+
+
+def canonical_metadata(metadata: Mapping[str, Any]) -> str | None:
+    """Return the metadata as canonical JSON; None if it is empty."""
+    if not metadata:
+        return None
+    return json.dumps(metadata, sort_keys=True, ensure_ascii=False, separators=(",", ":"))
+
+
 def find_original(record: Mapping[str, Any]) -> tuple[str | None, str | None]:
     """Return the event id and request id that a correction corrects; None for other events."""
     addendum = mapping(record.get("addendum"))
@@ -306,6 +361,7 @@ def name_call(
         guardrail_use=use_of_event(record, operation[1]),
         provider=identity.provider,
         project=project,
+        credential=identity.access_key_id,
     )
 
 

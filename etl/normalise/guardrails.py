@@ -18,6 +18,7 @@ import json
 import re
 from collections import Counter
 from collections.abc import Iterable, Mapping
+from itertools import chain
 from typing import Any, NamedTuple
 
 import msgspec
@@ -70,10 +71,10 @@ class _Assessment(msgspec.Struct, rename="camel"):
 class _Guardrail(msgspec.Struct, rename="camel"):
     """A trace: the first two names are Converse's, the others InvokeModel's."""
 
-    input_assessment: dict[str, _Assessment] = {}
-    output_assessments: dict[str, list[_Assessment]] = {}
-    input: dict[str, _Assessment] = {}
-    outputs: list[dict[str, _Assessment]] = []
+    input_assessment: dict[str, _Assessment] | None = None
+    output_assessments: dict[str, list[_Assessment]] | None = None
+    input: dict[str, _Assessment] | None = None
+    outputs: list[dict[str, _Assessment]] | None = None
 
 
 # Units by policy; None: unknown.
@@ -90,13 +91,14 @@ def units_of_traces(traces: Iterable[bytes]) -> dict[str, Units]:
     inputs, outputs = [], []
     for trace in traces:
         one = msgspec.json.decode(trace, type=_Guardrail)
-        inputs.append([*one.input_assessment.items(), *one.input.items()])
-        listed = ((key, each) for key, some in one.output_assessments.items() for each in some)
-        outputs.append([*listed, *(pair for each in one.outputs for pair in each.items())])
+        inputs.append([*(one.input_assessment or {}).items(), *(one.input or {}).items()])
+        by_key = (one.output_assessments or {}).items()
+        listed = ((key, each) for key, some in by_key for each in some)
+        outputs.append([*listed, *(pair for each in one.outputs or () for pair in each.items())])
     found: dict[str, Units] = {}
     for side in (list(filter(None, inputs)), list(filter(None, outputs))):
         is_known = all(one == side[0] for one in side)
-        for key, assessment in side[0] if side else ():
+        for key, assessment in side[0] if side and is_known else chain.from_iterable(side):
             units = _units(assessment) if is_known else None
             name = guardrail_id(key)
             found[name] = _sum(found[name], units) if name in found else units

@@ -30,6 +30,9 @@ UNKNOWN = "(unknown)"
 # Usage that no call explains. No user and no application may have this name.
 UNATTRIBUTED = "(unattributed)"
 
+# The team of calls that nothing assigns to one.
+NO_TEAM = "(no team)"
+
 NOBODY_NAMED = "userIdentity has no name"
 
 _SSO_ROLE = "AWSReservedSSO_"
@@ -43,7 +46,7 @@ class Identity(NamedTuple):
     """``principal_arn`` has no session part; ``role_name`` is None unless a role was assumed.
 
     ``account_id``: the caller's account, if stated. ``provider``: who vouched for a federated
-    session, as a host and path, or the ARN of a SAML provider.
+    session, as a host and path, or the ARN of a SAML provider. ``access_key_id``: of a session.
     """
 
     principal_arn: str
@@ -53,6 +56,7 @@ class Identity(NamedTuple):
     role_name: str | None = None
     account_id: str | None = None
     provider: str | None = None
+    access_key_id: str | None = None
 
 
 class Provider(NamedTuple):
@@ -73,10 +77,14 @@ def find_identity(user_identity: object) -> tuple[Identity, str]:
     kind = text(identity.get("type")) or "Unknown"
     arn = text(identity.get("arn")) or ""
     account_id = text(identity.get("accountId"))
+    access_key_id = text(identity.get("accessKeyId"))
+    if not access_key_id or not is_temporary(access_key_id):
+        access_key_id = None
     if kind == "AssumedRole":
-        return _assumed_role(identity, arn, account_id)
+        found, rule = _assumed_role(identity, arn, account_id)
+        return found._replace(access_key_id=access_key_id), rule
     named = ("root", "the type is Root") if kind == "Root" else _user_name(identity, kind, arn)
-    return Identity(arn, kind, named[0], account_id=account_id), named[1]
+    return Identity(arn, kind, named[0], None, None, account_id, None, access_key_id), named[1]
 
 
 _PRINCIPAL_TYPES = {
@@ -85,6 +93,11 @@ _PRINCIPAL_TYPES = {
     "federated-user": "FederatedUser",
     "root": "Root",
 }
+
+
+def is_temporary(access_key_id: str) -> bool:
+    """Return whether an access key belongs to a session: no other can have session tags."""
+    return access_key_id.startswith("ASIA")
 
 
 # A few callers make millions of calls.

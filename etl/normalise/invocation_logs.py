@@ -20,7 +20,6 @@ shapes of ``usage``: API reference, TokenUsage and CacheDetail, and Anthropic's 
 
 from __future__ import annotations
 
-import json
 import re
 import uuid
 from collections.abc import Callable, Iterator, Mapping
@@ -30,7 +29,14 @@ import msgspec
 
 from etl.errors import RejectError
 from etl.normalise.application import APPLICATION_KEY, KeyNames, find_application
-from etl.normalise.cloudtrail import BEDROCK, Complain, Parsed, TokenReading, service_tier
+from etl.normalise.cloudtrail import (
+    BEDROCK,
+    Complain,
+    Parsed,
+    TokenReading,
+    canonical_metadata,
+    service_tier,
+)
 from etl.normalise.fields import count, mapping, text, utc_time
 from etl.normalise.guardrails import Units, guardrail_id, units_of_traces, use_of
 from etl.normalise.identity import Identity, find_identity_of_arn
@@ -157,7 +163,7 @@ class _VideoConfig(msgspec.Struct, gc=False, rename="camel"):
 class _VideoBody(msgspec.Struct, gc=False, rename="camel"):
     """The request body of a video generator: Nova Reel's, or Luma Ray's two fields."""
 
-    video_generation_config: _VideoConfig = msgspec.field(default_factory=_VideoConfig)
+    video_generation_config: _VideoConfig | None = None
     duration: Any = None
     resolution: Any = None
 
@@ -301,7 +307,7 @@ def _event(
         ),
         is_home_copy=True,
         is_correction=False,
-        request_metadata=_canonical(metadata),
+        request_metadata=canonical_metadata(metadata),
         guardrail_action=INTERVENED if any(map(_is_blocked, bodies)) else None,
         guardrail_use=_guardrail_use(parts["input"], bodies, complain),
         reported_by=INVOCATION_LOG,
@@ -328,13 +334,6 @@ def _metadata(value: object, complain: Complain) -> dict[str, Any]:
     if kept != value:
         complain("requestMetadata is malformed or exceeds Bedrock's limits; the rest is dropped")
     return kept
-
-
-def _canonical(metadata: Mapping[str, Any]) -> str | None:
-    """Return the metadata as canonical JSON; None if it is empty."""
-    if not metadata:
-        return None
-    return json.dumps(metadata, sort_keys=True, ensure_ascii=False, separators=(",", ":"))
 
 
 def _parts(logged: _LogRecord) -> Mapping[str, Fields]:
@@ -614,7 +613,7 @@ def _video(
     asked = _decode_as(inner, _VideoBody) or _VideoBody()
     of_record = _decode_as(logged.output, _Body)
     made = [*bodies, *([of_record] if of_record else [])]
-    config = asked.video_generation_config
+    config = asked.video_generation_config or _VideoConfig()
     seconds = [*(_seconds(one.video) for one in made), _seconds(config.duration_seconds)]
     seconds.append(_seconds(asked.duration))
     sizes = [asked.resolution, _side(config.dimension)]

@@ -20,10 +20,11 @@ StoredId = bytes | str
 # Event's fields from account_id to reported_by.
 Shape = tuple[Any, ...]
 
-# event_time, event_id, request_id, shared_event_id, shape number, then its ``STORED_COLUMNS``. A
-# call that can have only input and output tokens ends after these: so many values.
+# event_time, event_id, request_id, shared_event_id, shape number, credential, then its
+# ``STORED_COLUMNS``. A call that can have only input and output tokens ends after these: so many
+# values. The credential is not part of the shape: a busy role has new ones all the time.
 PackedCall = tuple[Any, ...]
-SHORT = 8
+SHORT = 9
 
 _FIRST, _LAST = Event._fields.index("account_id"), Event._fields.index("tokens")
 # Each numbering of shapes has a range of its own, which it never fills (DECISIONS 45).
@@ -105,6 +106,7 @@ class Shapes:
             stored_id(event.request_id) if event.request_id else None,
             stored_id(event.shared_event_id) if event.shared_event_id else None,
             self.number_of(shape_of(event)),
+            event.credential,
             *token_columns(event.tokens),
         )
 
@@ -136,8 +138,9 @@ def unpack(call: PackedCall, shape: Shape) -> Event:
             None if request_id is None else plain_id(request_id),
             None if shared_event_id is None else plain_id(shared_event_id),
             *shape,
-            tokens_of(call[5:]),
+            tokens_of(call[6:]),
             None,
+            call[5],
         )
     )
 
@@ -149,4 +152,4 @@ def shape_of(event: Event) -> Shape:
 
 def event_of(shape: Shape) -> Event:
     """Return an event with what the calls of a shape share, with empty ids and time."""
-    return Event._make(("", "", None, None, *shape, None, None))
+    return Event._make(("", "", None, None, *shape, None, None, None))

@@ -60,12 +60,17 @@ _LOG_INNER = (
     *(kind.log.rpartition(".")[2] for kind in KINDS if kind.log),
 )
 _LOG_OBJECTS = ("identity", "input", "output", "requestMetadata", "performanceConfig")
-# In a record's text, before any body: a part of it is a text.
-_TEXT_PART = re.compile(rb'"(?:input|output|identity|requestMetadata)"\s*:\s*"\s*\{')
+# In a record's text, before any body: a part of it is a text, or flattened.
+_TEXT_PART = re.compile(
+    rb'"(?:input|output|identity|requestMetadata)"\s*:\s*"\s*\{'
+    rb'|"(?:identity[._]arn|input[._]input_?[tT]oken_?[cC]ount)"\s*:'
+)
 _TEXTBOOK_LOG = re.compile(rb'\{\s*"schemaType"\s*:\s*"ModelInvocationLog"')
 
 # The names that other tables have for an event's.
 _ALIASES = {
+    "timegenerated": "eventTime",
+    "eventtypename": "eventType",
     "awseventid": "eventID",
     "awsrequestid": "requestID",
     "sessionissuerarn": "userIdentity.sessionContext.sessionIssuer.arn",
@@ -90,7 +95,8 @@ def _by_fold(names: Iterable[str]) -> dict[str, str]:
 _TOP_NAMES = _by_fold(_TOP) | _ALIASES
 _INNER_NAMES = _by_fold(_INNER)
 _RESOURCE_NAMES = _by_fold(("ARN", "accountId", "type"))
-_LOG_TOP_NAMES, _LOG_INNER_NAMES = _by_fold(_LOG_TOP), _by_fold(_LOG_INNER)
+_LOG_TOP_NAMES = _by_fold(_LOG_TOP) | {"@timestamp": "timestamp"}
+_LOG_INNER_NAMES = _by_fold(_LOG_INNER)
 _FLATTENED = sorted((_fold(name) for name in _NESTED), key=len, reverse=True)
 
 
@@ -324,14 +330,41 @@ def plain_log(record: bytes) -> bytes:
     if _TEXTBOOK_LOG.match(record) and not _TEXT_PART.search(record):
         return record
     try:
-        fields = _fields(record)
         plain: dict[str, bytes] = {}
-        for key, raw in fields.items():
-            name = _LOG_TOP_NAMES.get(_fold(key), key)
-            plain[name] = _log_part(name, bytes(raw))
+        flattened: dict[str, dict[str, bytes]] = {}
+        for key, raw in _fields(record).items():
+            name, inner = _log_path(key)
+            if inner:
+                flattened.setdefault(name, {})[inner] = _unquoted(bytes(raw))
+            else:
+                plain.setdefault(name, _log_part(name, bytes(raw)))
+        for name, parts in flattened.items():
+            plain.setdefault(name, _written(parts))
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
         return record
     return _written(plain)
+
+
+def _log_path(key: str) -> tuple[str, str | None]:
+    """Return where a field belongs: input, inputTokenCount for input.inputTokenCount."""
+    folded = _fold(key)
+    if folded in _LOG_TOP_NAMES:
+        return _LOG_TOP_NAMES[folded], None
+    name, dot, rest = key.partition(".")
+    if dot and (known := _LOG_TOP_NAMES.get(_fold(name))) in _LOG_OBJECTS:
+        is_callers = known == "requestMetadata"
+        return known, rest if is_callers else _LOG_INNER_NAMES.get(_fold(rest), rest)
+    for known in _LOG_OBJECTS:
+        if folded.startswith(known.lower()) and (
+            inner := _LOG_INNER_NAMES.get(folded[len(known) :])
+        ):
+            return known, inner
+    return key, None
+
+
+def _unquoted(raw: bytes) -> bytes:
+    """Return a count that is a text as a number; anything else unchanged."""
+    return raw[1:-1] if raw[1:-1].isdigit() and not raw.startswith(b'"0') else raw
 
 
 def _log_part(name: str, raw: bytes) -> bytes:

@@ -62,6 +62,8 @@ class Event(NamedTuple):
 
     ``provider``: who vouched for a federated session. ``project``: the ARN of a project of the
     OpenAI-compatible endpoint. ``source_address``: see ``etl.normalise.addresses``.
+    ``credential``: the access key of a session, by its id, or of a stored call by its key in the
+    warehouse, which keeps no ids.
     """
 
     event_time: str
@@ -94,6 +96,7 @@ class Event(NamedTuple):
     reported_by: int = CLOUDTRAIL
     tokens: Tokens | None = None
     correction_id: str | None = None
+    credential: str | int | None = None
 
 
 def merge_reports(event: Event, logged: Event) -> Event:
@@ -152,6 +155,50 @@ class OtherOperation(NamedTuple):
     resource: str | None
     project_name: str | None = None
     project_tags: str | None = None
+
+
+class SkippedOperation(NamedTuple):
+    """An event of Bedrock that is neither a call nor kept: only that it was there.
+
+    Key: ``event_time``, ``event_id``.
+    """
+
+    event_time: str
+    event_id: str
+    account_id: str
+    region: str
+    event_source: str
+    event_name: str
+
+
+class RoleSession(NamedTuple):
+    """Credentials that were made for a session, and what its calls are tagged with.
+
+    Key: ``access_key_id``. ``parent``: the access key that made it, if that is a session's too.
+    ``tags``: a JSON object; ``transitive_keys``: a JSON list of those that sessions made by this
+    one inherit.
+    """
+
+    event_time: str
+    access_key_id: str
+    parent: str | None
+    tags: str
+    transitive_keys: str
+
+
+class PrincipalTags(NamedTuple):
+    """The tags of a role or a user, a JSON object, by its ARN as calls have it."""
+
+    principal_arn: str
+    tags: str
+
+
+class AccountName(NamedTuple):
+    """An account of an organization. ``unit_name``: the unit it is in, None for the root."""
+
+    account_id: str
+    account_name: str
+    unit_name: str | None
 
 
 class StartedJob(NamedTuple):
@@ -239,3 +286,16 @@ class InferenceProfile(NamedTuple):
     inference_scope: str
     application: str | None
     tags: str | None
+
+
+# What the files and streams of calls, totals and profiles give.
+Row = (
+    Event
+    | StartedJob
+    | ServiceTokens
+    | OtherOperation
+    | SkippedOperation
+    | RoleSession
+    | MetricValue
+    | InferenceProfile
+)

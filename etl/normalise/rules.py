@@ -1,4 +1,4 @@
-"""A user's own rules: which application a call belongs to, and which user made it.
+"""A user's own rules: which user made a call, which application and which team it belongs to.
 
 Rules of a kind are ordered. The first that matches wins, over all other evidence. All conditions of
 a rule must match. A condition is a glob (``*``, ``?``, ``[...]``), case-sensitive, over the whole
@@ -13,7 +13,7 @@ Only what the warehouse stores of a call is evidence, so that stored calls and n
 alike. Therefore the role is read from the principal's ARN, and a model is matched as it was sent:
 an application inference profile by its ARN or id, whatever model is behind it. User rules are
 applied before application rules: ``user`` in an application rule is the name that a user rule gave,
-before any alias.
+before any alias. Team rules come last, and see both.
 
 Each kind is a class below, which says what it gives. The rest of the program treats all ``KINDS``
 alike.
@@ -31,7 +31,7 @@ from typing import ClassVar, NamedTuple, TypeVar
 import msgspec
 
 from etl.normalise.fields import text
-from etl.normalise.identity import UNATTRIBUTED
+from etl.normalise.identity import NO_TEAM, UNATTRIBUTED
 from etl.normalise.model_ids import NOT_STATED, parse_model_id
 from etl.normalise.rows import Event
 
@@ -74,6 +74,8 @@ class Rule(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
             raise ValueError(
                 f"{self.gives} {UNATTRIBUTED} is reserved for usage that no call explains"
             )
+        if self.name == NO_TEAM:
+            raise ValueError(f"{self.gives} {NO_TEAM} is reserved for calls that nothing assigns")
         if not self.conditions:
             raise ValueError(f"no condition; give at least one of {', '.join(conditions_of(self))}")
         self._check_captures()
@@ -115,6 +117,17 @@ class ApplicationRule(Rule, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     user: str | None = None
 
 
+class TeamRule(Rule, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Decides the team of a call. ``profile``: an inference profile by its name, id or ARN."""
+
+    gives: ClassVar[str] = "team"
+
+    team: str
+    user: str | None = None
+    application: str | None = None
+    profile: str | None = None
+
+
 class UserRule(Rule, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Decides the user of a call."""
 
@@ -124,12 +137,12 @@ class UserRule(Rule, frozen=True, kw_only=True, forbid_unknown_fields=True):
 
 
 # In the order in which they are applied: a later kind sees what the earlier ones gave.
-KINDS: tuple[type[Rule], ...] = (UserRule, ApplicationRule)
+KINDS: tuple[type[Rule], ...] = (UserRule, ApplicationRule, TeamRule)
 
 
 def conditions_of(kind: Rule | type[Rule]) -> tuple[str, ...]:
     """Return the names of the conditions that rules of a kind may have."""
-    order = ("role", "user", *Rule.__struct_fields__[1:])
+    order = ("role", "user", "application", *Rule.__struct_fields__[1:], "profile")
     return tuple(n for n in order if n in kind.__struct_fields__ and n != kind.gives)
 
 
@@ -138,7 +151,11 @@ CONDITIONS = conditions_of(ApplicationRule)
 
 # Only what the warehouse keeps, so old and new calls are alike (DECISIONS 30).
 class Evidence(NamedTuple):
-    """What rules can match; None where the call lacks it. ``request_metadata``: a JSON object."""
+    """What rules can match; None where the call lacks it. ``request_metadata``: a JSON object.
+
+    For rules of teams alone: the application, the names of the inference profile, and the tags of
+    profile and session as ``key=value``.
+    """
 
     account_id: str | None
     region: str | None
@@ -151,6 +168,9 @@ class Evidence(NamedTuple):
     provider: str | None = None
     project: str | None = None
     request_metadata: str | None = None
+    application: str | None = None
+    profiles: tuple[str, ...] = ()
+    tags: tuple[str, ...] = ()
 
 
 # What a glob's named wildcards matched; None if the glob does not match.
@@ -193,7 +213,7 @@ def filled(name: str, captures: Captures) -> str | None:
     The parts are what callers wrote: they cannot give the name of usage that no call explains.
     """
     found = text(_CAPTURE.sub(lambda part: captures.get(part[1], part[0]), name))
-    return None if found == UNATTRIBUTED else found
+    return None if found in (UNATTRIBUTED, NO_TEAM) else found
 
 
 def is_glob(written: str) -> bool:
@@ -279,7 +299,7 @@ def _test(condition: str, glob: str) -> Test:
         )
     field = f"{condition}_name" if condition in ("role", "session", "user") else condition
     at = Evidence._fields.index(field)
-    return lambda evidence: None if (value := evidence[at]) is None else captures(value)
+    return lambda evidence: captures(value) if isinstance(value := evidence[at], str) else None
 
 
 @cache
@@ -333,12 +353,29 @@ def _tags(request_metadata: str | None) -> tuple[str, ...]:
     """Return the pairs of a request's metadata as ``key=value``, in the order of the keys."""
     if request_metadata is None:
         return ()
-    return tuple(f"{key}={value}" for key, value in json.loads(request_metadata).items())
+    return pairs_of(json.loads(request_metadata))
+
+
+def keys_of_tags(rules: Iterable[Rule]) -> tuple[str, ...]:
+    """Return the keys that the conditions ``tag`` of rules name, as far as they are no patterns."""
+    patterns = (dict(rule.conditions).get("tag") for rule in rules)
+    keys = (pattern.partition("=")[0] for pattern in patterns if pattern)
+    return tuple(dict.fromkeys(key for key in keys if key and not _PATTERN.search(key)))
+
+
+# What is more than plain text in a pattern.
+_PATTERN = re.compile(r"[*?\[{]")
+
+
+def pairs_of(tags: Mapping[str, object]) -> tuple[str, ...]:
+    """Return tags as ``key=value``, as rules match them."""
+    return tuple(f"{key}={value}" for key, value in tags.items())
 
 
 # Conditions that several texts of a call can meet.
 _SEVERAL: Mapping[str, Callable[[Evidence], tuple[str, ...]]] = {
     "model": lambda evidence: _model_names(evidence.model_id),
     "project": lambda evidence: _project_names(evidence.project),
-    "tag": lambda evidence: _tags(evidence.request_metadata),
+    "tag": lambda evidence: (*_tags(evidence.request_metadata), *evidence.tags),
+    "profile": lambda evidence: evidence.profiles,
 }

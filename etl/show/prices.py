@@ -86,7 +86,7 @@ def _style(row: Row) -> str | None:
 def print_gaps(rows: Sequence[Row], format_: str, guardrails: str = "") -> None:
     """Print the usage without a price to stdout; explain on stderr if there is none.
 
-    ``guardrails``: what to say of their charges, which have no rows here.
+    ``guardrails``: what to say of those without a price, which have no rows here.
     """
     if format_ == "json":
         click.echo(json_text({"report": "gaps", "rows": rows}))

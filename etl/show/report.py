@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import csv
 import io
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from functools import partial
 
 import click
@@ -21,11 +21,12 @@ from sqlite_utils import Database
 
 from etl.normalise.token_kinds import TOKENS_ALONE
 from etl.show import numbers
-from etl.show.escaping import json_text, show_csv
+from etl.show.escaping import harmless, json_text, show_csv
 from etl.show.numbers import (
     HOW_TO_PRICE,
     Row,
     cost,
+    count,
     coverage,
     dollars,
     list_cost,
@@ -38,12 +39,22 @@ from etl.show.numbers import (
 )
 from etl.show.spreadsheet import harmless_cell
 from etl.show.terminal import open_console, plain
-from etl.warehouse.read.reports import Filters, capacity, guardrails, loaded_range, usage
+from etl.warehouse.read.reports import (
+    Filters,
+    LeftOut,
+    capacity,
+    guardrails,
+    left_out,
+    loaded_range,
+    usage,
+    usage_by_metadata,
+)
 
 # Each kind of report: its title and the dimensions of a row.
 KINDS: Mapping[str, tuple[str, tuple[str, ...]]] = {
     "users": ("Cost by user", ("user_name",)),
     "applications": ("Cost by application", ("application",)),
+    "teams": ("Cost by team", ("team",)),
     "models": ("Cost by model", ("model_id",)),
     "regions": ("Cost by region", ("region",)),
     "days": ("Cost by day", ("day",)),
@@ -58,6 +69,7 @@ HEADINGS = {
     "day": "Day (UTC)",
     "user_name": "User",
     "application": "Application",
+    "team": "Team",
     "region": "Region",
     "model_id": "Model",
 }
@@ -75,8 +87,10 @@ _LAYOUTS: Sequence[frozenset[str]] = (
     frozenset({"long source", "Cache read", "Cache write", "Failed", "Share"}),
 )
 
-# As many models without a price are named.
+# As many models without a price are named, and operations.
 _NAMES = 5
+
+_EMPTY = "nothing is loaded"
 
 _SHORT_SOURCES = {
     "Actual Tokens from CloudTrail": "CloudTrail",
@@ -93,7 +107,9 @@ class Report:
 
     ``with_list``: the table also has the list cost, and what is saved.
     ``without_price`` names the models that lack a price, and where; ``capacity`` and
-    ``guardrails``: what to say of the hours, and of the charges, that no cost includes.
+    ``guardrails``: what to say of the hours, and of the charges, that no cost includes;
+    ``left_out``: what was refused or skipped, where there are no rows; ``metadata_key``: where the
+    rows are its values.
     """
 
     kind: str
@@ -105,10 +121,16 @@ class Report:
     details: Sequence[Row] = field(default_factory=list)
     with_list: bool = False
     without_price: Sequence[str] = ()
+    left_out: LeftOut | None = None
+    metadata_key: str | None = None
+
+    @property
+    def title(self) -> str:
+        return f"Cost by {self.metadata_key}" if self.metadata_key else KINDS[self.kind][0]
 
     @property
     def dimensions(self) -> tuple[str, ...]:
-        return KINDS[self.kind][1]
+        return ("value",) if self.metadata_key else KINDS[self.kind][1]
 
     def details_of(self, row: Row) -> list[Row]:
         """Return the detail rows shown below a row."""
@@ -128,24 +150,37 @@ def build_report(
     dimensions = KINDS[kind][1]
     totals = usage(db, filters)
     total = totals[0] if totals else None
+    rows = usage(db, filters, by=dimensions)
     lacks = total and (total["unpriced_calls"] or total["unpriced_tokens"])
     return Report(
         kind=kind,
         range=_range(db, filters),
-        rows=usage(db, filters, by=dimensions),
+        rows=rows,
         total=total,
         capacity=numbers.capacity(capacity(db, filters)),
         guardrails=numbers.guardrails(guardrails(db, filters)),
         details=usage(db, filters, by=(*dimensions, "region", "model_id")) if breakdown else [],
         with_list=with_list,
         without_price=without_price(usage(db, filters, by=("region", "model_id"))) if lacks else (),
+        left_out=None if rows else left_out(db),
     )
+
+
+def build_metadata_report(
+    db: Database, key: str, filters: Filters, *, with_list: bool = False
+) -> Report:
+    """Read the report by the values of a key of the request metadata. Raises DataError."""
+    rows = usage_by_metadata(db, key, filters)
+    for row in rows:
+        row["value"] = f"(no {key})" if row["value"] is None else row["value"]
+    report = build_report(db, "models", filters, with_list=with_list)
+    return replace(report, kind=f"metadata:{key}", rows=rows, metadata_key=key)
 
 
 def _range(db: Database, filters: Filters) -> str:
     first, last = loaded_range(db)
     if first is None or last is None:
-        return "nothing is loaded"
+        return _EMPTY
     start, end = filters.since or first, filters.until or last
     if start > end:
         # None of it is loaded: show only what was requested.
@@ -162,12 +197,29 @@ def print_report(report: Report, format_: str = "table") -> None:
         click.echo(to_json(report))
     else:
         show_csv(to_csv(report))
-    if not report.rows:
-        click.echo(
-            "No calls match. See what is loaded with `bedrock-usage report days`. CloudTrail"
-            " delivers events about 15 minutes late.",
-            err=True,
-        )
+    if report.left_out:
+        click.echo(harmless(" ".join(_why_nothing(report.range, report.left_out))), err=True)
+
+
+def _why_nothing(range_: str, found: LeftOut) -> Iterator[str]:
+    """Yield why there are no calls, as far as it is known, as sentences."""
+    if range_ != _EMPTY:
+        yield "No calls match. See what is loaded with `bedrock-usage report days`."
+    elif found.files:
+        yield f"No calls are loaded: {count(found.files, 'file')} read, without any."
+    else:
+        yield "No calls are loaded."
+    if found.rejects:
+        first = found.rejects[0]
+        number = sum(row["reject_count"] for row in found.rejects)
+        yield f"Rejected: {number:,}, such as {first['file']}: {first['reason']}."
+    if found.operations:
+        named = (f"{row['event_count']:,} {row['event_name']}" for row in found.operations[:_NAMES])
+        yield f"Skipped, because they are no calls: {', '.join(named)}."
+    if found.rejects or found.operations:
+        yield "`bedrock-usage status` lists all."
+    elif range_ != _EMPTY or not found.files:
+        yield "CloudTrail delivers events about 15 minutes late."
 
 
 def to_json(report: Report) -> str:
@@ -206,8 +258,7 @@ def _columns(report: Report, row: Row) -> Row:
 
 def print_table(report: Report, console: Console) -> None:
     """Print the report for people, within the width of the console."""
-    title = KINDS[report.kind][0]
-    console.print(Text(f"\n{title}, {report.range}", style="bold"))
+    console.print(Text(f"\n{harmless(report.title)}, {report.range}", style="bold"))
     if not report.rows:
         return
     if report.kind == "coverage":
@@ -240,7 +291,8 @@ def _table(report: Report) -> Table:
     )
     for index, name in enumerate(report.dimensions):
         footer = "Total" if index == 0 else ""
-        table.add_column(HEADINGS[name], footer=footer, overflow="fold", min_width=12)
+        heading = plain(HEADINGS.get(name) or report.metadata_key or name)
+        table.add_column(heading, footer=footer, overflow="fold", min_width=12)
     return table
 
 
@@ -311,6 +363,17 @@ def _cost_columns(total: Row, *, with_list: bool) -> dict[str, Callable[[Row], s
     return columns
 
 
+def _notes_on_values(key: str, rows: Sequence[Row]) -> Iterator[Text]:
+    others = sum(row["distinct_values"] for row in rows if row["value"] == "(others)")
+    if others > 1:
+        named = sum(row["distinct_values"] for row in rows) - others
+        yield plain(
+            f"{key} has {named + others:,} values here, more than the {named:,} that cost most and"
+            " are named: max_values under [metadata] allows more. A key with a value for each"
+            " request is no dimension."
+        )
+
+
 def _tokens_in(column: str, row: Row) -> str:
     return tokens(row[column])
 
@@ -323,10 +386,13 @@ def _notes(report: Report) -> Iterable[Text]:
     yield Text(coverage(with_tokens, calls))
     if report.kind == "coverage":
         return
+    if report.metadata_key:
+        yield from _notes_on_values(report.metadata_key, report.rows)
     if total["estimated_cost_usd"]:
-        yield Text(
+        where = f" All of it is in (no {report.metadata_key})." if report.metadata_key else ""
+        yield plain(
             f"{dollars(total['estimated_cost_usd'], 2)} of the cost is estimated: CloudWatch's"
-            " totals shared out among the calls without token data."
+            f" totals shared out among the calls without token data.{where}"
         )
     if report.with_list and (unlisted := total["list_unpriced_tokens"] - total["unpriced_tokens"]):
         yield Text(

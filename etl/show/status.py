@@ -57,9 +57,11 @@ class WarehouseStatus:
     rereads: Sequence[Row]
     provisional: Row
     rejects: Sequence[Row]
+    accepted: Sequence[Row]
     unpriced: Sequence[Row]
     guardrails: Row
     operations: Sequence[Row]
+    other_operations: Sequence[Row]
     input_forms: Sequence[Row]
     coverage: Mapping[str, Row]
 
@@ -118,9 +120,11 @@ def to_json(status: WarehouseStatus) -> str:
         "rereads": list(status.rereads),
         "provisional": dict(status.provisional),
         "rejects": list(status.rejects),
+        "accepted": list(status.accepted),
         "unpriced": list(status.unpriced),
         "guardrails": dict(status.guardrails),
         "operations_not_known": list(status.operations),
+        "other_operations": list(status.other_operations),
         "input_forms": list(status.input_forms),
         "coverage": status.coverage,
     }
@@ -246,13 +250,19 @@ def _facts(status: WarehouseStatus) -> Iterator[tuple[str, Text]]:
     yield from _list("Not read again", [_unread(row) for row in status.rereads if row["unread_to"]])
     if status.provisional["hour_count"]:
         yield "Provisional", _provisional(status.provisional)
-    yield from _list("Rejected", [_reject(row) for row in status.rejects], _total(status.rejects))
+    refused = [row for row in status.rejects if row["is_refused"]]
+    yield from _list("Refused", [_refused(row) for row in refused], _until(refused))
+    rejects = [row for row in status.rejects if not row["is_refused"]]
+    yield from _list("Rejected", [_reject(row) for row in rejects], _total(rejects))
+    yield from _list("Accepted", [_accepted(row) for row in status.accepted])
     yield from _list("Unpriced", _unpriced(status.unpriced))
     if status.unpriced:
         yield "", Text(HOW_TO_PRICE)
     if told := guardrails(status.guardrails, "any cost"):
         yield "Guardrails", Text(f"{told} (view guardrail_usage)")
     yield from _list("Not known yet", [_operation(row) for row in status.operations])
+    if status.other_operations:
+        yield "No calls", _other_operations(status.other_operations)
     yield from _list("Input", list(_input_forms(status.input_forms)))
     recent, everything = status.coverage["last_30_days"], status.coverage["all"]
     yield from _list("Loaded", _loaded(everything))
@@ -330,6 +340,23 @@ def _reject(row: Row) -> Text:
     return plain(f"{row['reject_count']:,} x {row['file']}: {row['reason']}")
 
 
+def _until(refused: Sequence[Row]) -> Text:
+    files = len({row["file"] for row in refused})
+    return Text(
+        f"{count(files, 'file')}: every load says so until they change, or `bedrock-usage load"
+        " --accept PATH`"
+    )
+
+
+def _refused(row: Row) -> Text:
+    return plain(f"{row['file']}: {row['reason']}")
+
+
+def _accepted(row: Row) -> Text:
+    rejects = count(row["reject_count"], "reject")
+    return plain(f"{row['file']} on {row['accepted_on']}, with {rejects}")
+
+
 def _unpriced(rows: Sequence[Row]) -> list[Text]:
     models: dict[str, list[Row]] = {}
     for row in rows:
@@ -371,6 +398,13 @@ def _operation(row: Row) -> Text:
         f"{row['event_name']} ({row['event_source']}): {events}, not counted as calls; a newer"
         " version may know it"
     )
+
+
+def _other_operations(rows: Sequence[Row]) -> Text:
+    shown = ", ".join(f"{row['event_count']:,} {row['event_name']}" for row in rows[:_LINES_SHOWN])
+    more = len(rows) - _LINES_SHOWN
+    rest = f" and {count(more, 'other operation')}" if more > 0 else ""
+    return plain(f"{shown}{rest} (view other_operations)")
 
 
 def _loaded(row: Row) -> list[Text]:

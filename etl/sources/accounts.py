@@ -3,13 +3,15 @@
 Every account except the caller's own is accessed through a role. STS issues its credentials on
 first use, and they are renewed before they expire, so a run may last for days.
 
-Sources: Organizations ListAccounts, EC2 DescribeRegions, STS AssumeRole (checked 2026-11-25).
+Sources: Organizations ListAccounts, EC2 DescribeRegions, STS AssumeRole (checked 2026-11-25);
+Organizations ListParents, DescribeOrganizationalUnit (checked 2026-11-29).
 """
 
 from __future__ import annotations
 
 import functools
 from collections.abc import Iterable, Sequence
+from dataclasses import replace
 
 from etl.clock import Clock
 from etl.errors import ConfigError, SourceError
@@ -70,11 +72,17 @@ def assume_role(own: Account, role_arn: str) -> Account:
 
 
 def organization_accounts(
-    own: Account, role_name: str, clock: Clock, *, skip: Iterable[str] = ()
+    own: Account,
+    role_name: str,
+    clock: Clock,
+    *,
+    skip: Iterable[str] = (),
+    with_units: bool = False,
 ) -> list[Account]:
     """Return every active account of the organization, accessed through the role of this name.
 
-    The caller's own account needs no role. Raises the kinds of SourceError.
+    The caller's own account needs no role. ``with_units``: look up the unit of each. Raises the
+    kinds of SourceError.
     """
     place = Place(own, home_region(own.session), clock)
     pages = place.pages("organizations", "ListAccounts", {}, requires="Accounts")
@@ -84,12 +92,43 @@ def organization_accounts(
         for account in page["Accounts"]
         if account.get("Status") == "ACTIVE" and account["Id"] not in set(skip)
     ]
+    unit_of = _Units(place).of if with_units else lambda account_id: None
     return [
-        own
-        if account["Id"] == own.account_id
-        else assume_role(own, _role_arn(account["Arn"], account["Id"], role_name))
+        replace(
+            own
+            if account["Id"] == own.account_id
+            else assume_role(own, _role_arn(account["Arn"], account["Id"], role_name)),
+            name=account.get("Name"),
+            unit=unit_of(account["Id"]),
+        )
         for account in active
     ]
+
+
+class _Units:
+    """The organizational units of accounts. Each unit is asked about once."""
+
+    def __init__(self, place: Place) -> None:
+        self._place = place
+        self._names: dict[str, str] = {}
+
+    def of(self, account_id: str) -> str | None:
+        """Return the name of the unit that an account is in; None if it is the root."""
+        (parent,) = self._place.call(
+            "organizations", "ListParents", {"ChildId": account_id}, requires="Parents"
+        )["Parents"]
+        if parent["Type"] != "ORGANIZATIONAL_UNIT":
+            return None
+        unit_id = parent["Id"]
+        if unit_id not in self._names:
+            answer = self._place.call(
+                "organizations",
+                "DescribeOrganizationalUnit",
+                {"OrganizationalUnitId": unit_id},
+                requires="OrganizationalUnit",
+            )
+            self._names[unit_id] = answer["OrganizationalUnit"]["Name"]
+        return self._names[unit_id]
 
 
 def _role_arn(account_arn: str, account_id: str, role_name: str) -> str:

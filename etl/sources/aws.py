@@ -111,12 +111,15 @@ def _client_config() -> botocore.config.Config:
 class Account:
     """An AWS account and its session. Credentials renew themselves where possible.
 
-    ``attempts``: how many times a request that fails for a transient reason is made.
+    ``attempts``: how many times a request that fails for a transient reason is made. ``name``,
+    ``unit``: its name and that of its unit in the organization, if they were read.
     """
 
     account_id: str
     session: boto3.Session
     attempts: int = MAX_ATTEMPTS
+    name: str | None = None
+    unit: str | None = None
     config: botocore.config.Config = field(default_factory=_client_config)
     _lock: threading.Lock = field(default_factory=threading.Lock, repr=False)
     _clients: dict[tuple[str, str], Any] = field(default_factory=dict, repr=False)
@@ -144,7 +147,7 @@ class Account:
             user_agent_extra=user_agent or "",
             signature_version="v4",
         )
-        return Account(self.account_id, self.session, 1, _client_config().merge(own))
+        return Account(self.account_id, self.session, 1, config=_client_config().merge(own))
 
 
 @dataclass(frozen=True)

@@ -33,7 +33,7 @@ EDGE_STEP = timedelta(hours=1)
 
 _SECOND = timedelta(seconds=1)
 
-_BEDROCK = [{"AttributeKey": "EventSource", "AttributeValue": "bedrock.amazonaws.com"}]
+_BEDROCK = "bedrock.amazonaws.com"
 
 
 class LookedUp(NamedTuple):
@@ -60,8 +60,10 @@ class EventPage(NamedTuple):
     is_last: bool
 
 
-def lookup_events(place: Place, start: datetime, end: datetime) -> Iterator[EventPage]:
-    """Yield the pages of all Bedrock events from ``start`` to ``end``, both included.
+def lookup_events(
+    place: Place, start: datetime, end: datetime, source: str = _BEDROCK
+) -> Iterator[EventPage]:
+    """Yield the pages of all events of a service from ``start`` to ``end``, both included.
 
     Ends only when CloudTrail reports no more pages. Raises the kinds of SourceError; TooOldError if
     CloudTrail does not go back that far.
@@ -69,7 +71,7 @@ def lookup_events(place: Place, start: datetime, end: datetime) -> Iterator[Even
     # A second earlier, so that no event with fractional seconds falls between two windows.
     start -= _SECOND
     token, oldest = None, end
-    query = _query(start, end)
+    query = _query(start, end, source)
     while True:
         try:
             answer = place.call(
@@ -80,10 +82,10 @@ def lookup_events(place: Place, start: datetime, end: datetime) -> Iterator[Even
                 limiter=lookup_limiter(place.account_id, place.region),
             )
         except TokenError as error:
-            if token is None or query == _query(start, oldest):
+            if token is None or query == _query(start, oldest, source):
                 # A retry from the same second would fail in the same place.
                 raise RetriableError(f"{error}, repeatedly") from None
-            token, query = None, _query(start, oldest)
+            token, query = None, _query(start, oldest, source)
             continue
         token = answer.get("NextToken")
         page = _page(answer["Events"], is_last=token is None)
@@ -152,9 +154,9 @@ def lookup_event(
         query["NextToken"] = answer["NextToken"]
 
 
-def _query(start: datetime, end: datetime) -> dict[str, Any]:
+def _query(start: datetime, end: datetime, source: str = _BEDROCK) -> dict[str, Any]:
     return {
-        "LookupAttributes": _BEDROCK,
+        "LookupAttributes": [{"AttributeKey": "EventSource", "AttributeValue": source}],
         "StartTime": start,
         "EndTime": end,
         "MaxResults": PAGE_EVENTS,

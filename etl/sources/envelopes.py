@@ -47,6 +47,23 @@ def _named(*keys: str, is_list: bool = False) -> tuple[Envelope, ...]:
     return tuple(Envelope((key,), key, is_list) for key in keys)
 
 
+_DETAIL = Envelope(("detail",), "detail of EventBridge")
+# Of an event that a program sends: fields of its own are not guessed at.
+OWN_DETAIL = Envelope(("detail",), "detail of a program's event")
+
+# A field under a name of somebody's own, such as those that `--query` gives.
+UNNAMED = Envelope((), "a field", is_list=True)
+
+# A record in JSON, in a text or in base64. What is said to a model or by it is not looked into.
+_may_hold_record = re.compile(
+    rb'\s*+(?:[\[{]|"[^{\[]{0,400}+[{\[]|"(?=[A-Za-z0-9+/]{60}))'
+    rb".*?(?:[eE]vent_?[sS]ource|EVENT_?SOURCE|ModelInvocationLog|[A-Za-z0-9+/]{60})",
+    re.DOTALL,
+).match
+_WORDS = frozenset(
+    {"prompt", "completion", "input", "output", "question", "answer", "query", "arguments"}
+)
+
 # The first whose content holds a record counts: one event may be in an object several times.
 ENVELOPES = (
     Envelope(("event", "original"), "event.original of Elastic"),
@@ -58,7 +75,7 @@ ENVELOPES = (
     Envelope(("awslogs", "data"), "awslogs.data of CloudWatch Logs"),
     Envelope(("kinesis", "data"), "data of Kinesis"),
     Envelope(("sns", "message"), "Message of SNS"),
-    Envelope(("detail",), "detail of EventBridge"),
+    _DETAIL,
     Envelope(("_source",), "_source of Elastic"),
     Envelope(("body", "stringvalue"), "body of OpenTelemetry"),
     Envelope(("hits", "hits"), "hits of Elastic", is_list=True),
@@ -93,6 +110,8 @@ ENVELOPES = (
 _WHOLE = frozenset({"_raw", "@message", "cloudtrailevent", "event.original"})
 # An object with one of these is an envelope, whatever other keys it has.
 _SURE = _WHOLE | {"detail", "_source", "logevents", "awslogs", "kinesis", "sns"}
+
+_BULK = frozenset({"index", "create"})
 
 _KEYS_OF_EVENTS = ("eventID", "eventTime", "eventSource", "eventName", "eventVersion")
 # Of an event under other names, at least one of these is there.
@@ -203,6 +222,11 @@ UNFIT = (
         ),
     ),
     Unfit(
+        "the manifest of a cost and usage report (CUR)",
+        _COSTS,
+        _sets("reportkeys assemblyid", "datafiles exportarn", "datafiles executionid"),
+    ),
+    Unfit(
         "a row of a FOCUS export",
         _COSTS,
         _sets("billedcost chargecategory", "billedcost chargeperiodstart"),
@@ -210,7 +234,10 @@ UNFIT = (
     Unfit(
         "an answer of Cost Explorer",
         _COSTS,
-        _sets("resultsbytime", "timeperiod groups", "timeperiod total estimated"),
+        _sets(
+            *("resultsbytime", "timeperiod groups", "timeperiod total estimated"),
+            *("forecastresultsbytime", "totalcosts($)", "budgets"),
+        ),
     ),
     Unfit(
         "an export of Langfuse",
@@ -218,7 +245,7 @@ UNFIT = (
         _sets(
             *("traceid usagedetails", "traceid costdetails", "traceid calculatedtotalcost"),
             *("traceid parentobservationid", "traceid prompttokens", "observations scores"),
-            "htmlpath observations",
+            *("htmlpath observations", "traceid usage model", "traceid inputtokens outputtokens"),
         ),
     ),
     Unfit(
@@ -227,9 +254,18 @@ UNFIT = (
         _sets(
             *("daily totals", "weekly totals", "monthly totals", "sessions totals"),
             *("modelbreakdowns", "cachecreationtokens cachereadtokens", "blocks"),
+            "inputtokens outputtokens totalcost date",
         ),
     ),
     Unfit("a transcript of Claude Code", _OWN_WORDS, _sets("sessionid parentuuid")),
+    Unfit(
+        "an export of a gateway or of a tracing service",
+        _OWN_WORDS,
+        _sets(
+            *("runtype traceid", "requestcreatedat prompttokens", "requestcreatedat responsebody"),
+            *("generationid tokensprompt", "startingat results", "uncachedinputtokens model"),
+        ),
+    ),
     Unfit(
         "a spend log of LiteLLM",
         _OWN_WORDS,
@@ -244,6 +280,21 @@ UNFIT = (
         "an answer of GetMetricStatistics",
         "it names neither account nor model; save an answer of GetMetricData",
         _sets("datapoints label"),
+    ),
+    Unfit(
+        "an answer of ListMetrics",
+        "it names metrics without values; save an answer of GetMetricData",
+        _sets("metricname dimensions namespace"),
+    ),
+    Unfit(
+        "a list of models",
+        "it is no usage; `bedrock-usage sync --source catalogue` reads models",
+        _sets("modelsummaries", "modelarn modelname providername"),
+    ),
+    Unfit(
+        "the manifest of a batch job",
+        "it has sums without a caller; load CloudTrail's events, and see the view uncounted_jobs",
+        _sets("totalrecordcount processedrecordcount"),
     ),
     Unfit(
         "a snapshot of AWS Config",
@@ -333,7 +384,7 @@ def kind_of(fields: Fields) -> str | None:
     folded = {fold(key): raw for key, raw in fields.items()}
     if bytes(folded.get("schematype", b"")) == b'"ModelInvocationLog"':
         return LOGGED_CALL
-    if {"modelid", "requestid", "operation", "input", "output"} <= folded.keys():
+    if {"modelid", "requestid", "operation"} <= folded.keys() and _has_counts(folded):
         return LOGGED_CALL
     if "classuid" in folded and {"api", "metadata"} <= folded.keys():
         return EVENT
@@ -345,6 +396,13 @@ def kind_of(fields: Fields) -> str | None:
     return EVENT if is_event else None
 
 
+def _has_counts(folded: Collection[str]) -> bool:
+    """Say whether an object has the counts of an invocation log, which may be flattened."""
+    return {"input", "output"} <= set(folded) or any(
+        key.startswith("input") and key.endswith("tokencount") for key in folded
+    )
+
+
 def _is_wrapped(fields: Fields) -> bool:
     """Say whether an object with keys of an event is the envelope of another."""
     source = fields.get("eventSource", b"")
@@ -354,6 +412,11 @@ def _is_wrapped(fields: Fields) -> bool:
 def is_other(fields: Fields) -> bool:
     """Say whether an object that holds no record is an event of EventBridge's for others."""
     return "detail-type" in fields
+
+
+def is_bulk_action(fields: Fields) -> bool:
+    """Say whether an object is the line before a document in a bulk request to Elastic."""
+    return len(fields) == 1 and not _BULK.isdisjoint(fields)
 
 
 def contents(fields: Fields) -> Iterator[tuple[Envelope, str, bytes]]:
@@ -373,7 +436,16 @@ def contents(fields: Fields) -> Iterator[tuple[Envelope, str, bytes]]:
         content = bytes(raw)
         if content.startswith((b"{", b"[", b'"')):
             taken.add(path[0])
-            yield envelope, key, content
+            yield OWN_DETAIL if envelope is _DETAIL and _is_own(fields) else envelope, key, content
+    for name, (_, raw) in lower.items():
+        # A field under any name, where something in it looks like a record.
+        if name not in taken and name not in _WORDS and _may_hold_record(bytes(raw)):
+            yield UNNAMED, UNNAMED.name, bytes(raw)
+
+
+def _is_own(fields: Fields) -> bool:
+    """Say whether an event of EventBridge's is a program's, not AWS's."""
+    return not bytes(fields.get("source", b'"aws.')).startswith(b'"aws.')
 
 
 def _inner(raw: Raw, wanted: str) -> tuple[str, msgspec.Raw] | None:

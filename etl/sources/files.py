@@ -35,12 +35,15 @@ from etl.sources.envelopes import (
     EVENT,
     LOGGED_CALL,
     MAX_LEVELS,
+    OWN_DETAIL,
+    UNNAMED,
     Envelope,
     Fields,
     Unfit,
     contents,
     fields_of,
     fold,
+    is_bulk_action,
     is_other,
     is_textbook,
     kind_of,
@@ -67,6 +70,9 @@ from etl.totals_csv import CSV_COLUMNS
 
 _HEAD_BYTES = 4096
 
+# What is between the cells of a table; some write tabs or semicolons and call it CSV.
+_DELIMITERS = ",\t;|"
+
 # No real CSV line is as long. The longest field that csv accepts is half of it.
 _LINE_LETTERS = 1 << 18
 
@@ -80,6 +86,10 @@ _WANTED = {"Events": "CloudTrailEvent", "events": "message"}
 
 # Nested lists are unpacked this deep: pages in an array, events in a page.
 _MAX_LISTS = 8
+
+# What a record in a list of fields begins with, and how many fields there may be.
+_WHOLE_CELL = (b"{", b"[", b'"{', b'"[', b'"\\"')
+_MAX_COLUMNS = 20
 
 # A content that holds no record leaves so many problems; the others are counted.
 _MAX_PROBLEMS = 100
@@ -244,14 +254,13 @@ class Peeler:
         if "\0" in text[:1024]:
             yield at.problem("not text")
             return
-        if header := _csv_header(text):
-            yield from self._csv(header, _lines(content, encoding), at)
+        if table := _csv_header(text):
+            yield from self._csv(*table, _lines(content, encoding), at)
             return
-        is_empty = True
-        for found in Splitter(_as_utf8(content, encoding), heavy=self._heavy):
-            is_empty = False
+        splitter = Splitter(_as_utf8(content, encoding), heavy=self._heavy)
+        for found in splitter:
             yield from self._values(found, at)
-        if is_empty and not unzipped.damage:
+        if splitter.is_blank and not unzipped.damage:
             yield at.problem("empty")
 
     # Values.
@@ -303,7 +312,7 @@ class Peeler:
             return
         raws = _raws_of(raw)
         at = at._replace(lists=at.lists + 1)
-        if (line := _line_of(raws)) is not None:
+        if (line := _line_of(raws) or (None if key else _record_of(raws))) is not None:
             yield from self._value(line, at, None)
         else:
             yield from self._values(Values("", key, 0, raws), at)
@@ -319,7 +328,9 @@ class Peeler:
             has_any = yield from self._within(fields, at, problems)
             if has_any:
                 return
-            if is_other(fields) and all(one.reason == UNKNOWN for one in problems):
+            if is_bulk_action(fields):
+                yield at.item("repeat", b"")
+            elif is_other(fields) and all(one.reason == UNKNOWN for one in problems):
                 yield at.item("other", raw)
             elif key in _WANTED and not problems:
                 yield at.problem(f"no {_WANTED[key]}")
@@ -331,6 +342,7 @@ class Peeler:
     ) -> Generator[Found, None, bool]:
         """Yield the records of the first content of an object that has any. Return whether one has.
 
+        Of fields under names of somebody's own, each may have another record.
         If none has, ``problems`` says why the first has none.
         """
         has_any = False
@@ -338,9 +350,11 @@ class Peeler:
             has_any = True
             yield from self._value(row, at.within(position).as_row("a table"), None)
         for envelope, key, raw in () if has_any else contents(fields):
+            if envelope is UNNAMED and OWN_DETAIL.name in at.peeled[-1:]:
+                break
             own: list[Unreadable] = []
-            has_any = yield from _good(self._envelope(envelope, raw, at, key), own)
-            if has_any:
+            has_any |= yield from _good(self._envelope(envelope, raw, at, key), own)
+            if has_any and envelope is not UNNAMED:
                 break
             if not problems:
                 problems += own
@@ -429,13 +443,15 @@ class Peeler:
                     raw = json.dumps(row, default=str).encode()
                     yield from self._value(raw, at.within(f"row {number + 1}"), None)
 
-    def _csv(self, header: Sequence[str], lines: Iterable[str | None], at: At) -> Iterator[Found]:
+    def _csv(
+        self, header: Sequence[str], delimiter: str, lines: Iterable[str | None], at: At
+    ) -> Iterator[Found]:
         if known := unfit_columns(header):
             yield self._unfit(known, at)
             return
         is_metrics = _is_metrics(header)
-        rows = lines if is_metrics else _whole_rows(lines, len(header))
-        for found in _parse_csv(rows, CSV_COLUMNS if is_metrics else ()):
+        rows = lines if is_metrics else _whole_rows(lines, len(header), delimiter)
+        for found in _parse_csv(rows, delimiter, CSV_COLUMNS if is_metrics else ()):
             if isinstance(found, Unreadable):
                 yield at.problem_of(found)
             elif is_metrics:
@@ -478,6 +494,17 @@ def _line_of(raws: Sequence[Raw]) -> bytes | None:
     return None
 
 
+def _record_of(raws: Sequence[Raw]) -> bytes | None:
+    """Return the record that a list has next to plain fields; None for any other list.
+
+    `--query 'Events[].[EventId,CloudTrailEvent]'` writes such lists.
+    """
+    if not 2 <= len(raws) <= _MAX_COLUMNS:
+        return None
+    wholes = [written for raw in raws if (written := bytes(raw)).startswith(_WHOLE_CELL)]
+    return wholes[0] if len(wholes) == 1 else None
+
+
 def _raws_of(raw: Raw) -> Sequence[Raw]:
     try:
         return _decode_list(raw)
@@ -517,20 +544,27 @@ def _as_utf8(pieces: Iterable[bytes], encoding: str) -> Iterator[bytes]:
 # Tables.
 
 
-def _csv_header(text: str) -> list[str] | None:
-    """Return the columns of a table that is CSV; None for any other text."""
+def _csv_header(text: str) -> tuple[list[str], str] | None:
+    """Return the columns of a table, and what is between them; None for any other text."""
     line = text.lstrip().splitlines()[0] if text.strip() else ""
     if not line or line[0] in "{[" or "{" in line:
         return None
-    try:
-        header = _fields(line)
-    except csv.Error:
-        return ["account_id"] if "account_id" in line.lower() else None
+    for delimiter in _DELIMITERS:
+        try:
+            header = _fields(line, delimiter)
+        except csv.Error:
+            continue
+        if _is_table(header):
+            return header, delimiter
+    return (["account_id"], ",") if "account_id" in line.lower() else None
+
+
+def _is_table(header: Sequence[str]) -> bool:
     folded = {fold(name) for name in header}
     is_events = {"eventname", "eventsource"} <= folded or {"modelid", "requestid"} <= folded
     is_whole = any(name.lower() in _WHOLE_COLUMNS for name in header)
-    is_table = _is_metrics(header) or is_events or is_whole or unfit_columns(header)
-    return header if is_table else None
+    is_known = len(header) > 1 and unfit_columns(header)
+    return bool(_is_metrics(header) or is_events or is_whole or is_known)
 
 
 def _is_metrics(header: Sequence[str]) -> bool:
@@ -553,13 +587,15 @@ def _lines(pieces: Iterable[bytes], encoding: str) -> Iterator[str | None]:
         yield None if is_too_long else rest
 
 
-def _parse_csv(lines: Iterable[str | None], wanted: Iterable[str]) -> Iterator[Item | Unreadable]:
+def _parse_csv(
+    lines: Iterable[str | None], delimiter: str, wanted: Iterable[str]
+) -> Iterator[Item | Unreadable]:
     """Parse each line separately, so that an unclosed quote affects no other line."""
     header: list[str] = []
     for number, line in enumerate(lines, 1):
         place = f"line {number}"
         try:
-            fields = _fields(line)
+            fields = _fields(line, delimiter)
         except csv.Error:
             yield Unreadable(place, "not CSV, or a field or the line is too long")
             if not header:
@@ -577,7 +613,7 @@ def _parse_csv(lines: Iterable[str | None], wanted: Iterable[str]) -> Iterator[I
             yield Item(place, "metric row", row)
 
 
-def _whole_rows(lines: Iterable[str | None], columns: int) -> Iterator[str | None]:
+def _whole_rows(lines: Iterable[str | None], columns: int, delimiter: str) -> Iterator[str | None]:
     """Yield lines; those that are one row together, because a cell has line ends, as one."""
     following, waiting = iter(lines), deque[str | None]()
     while waiting or (line := next(following, "")) != "":
@@ -586,20 +622,21 @@ def _whole_rows(lines: Iterable[str | None], columns: int) -> Iterator[str | Non
         while row.count('"') % 2 and len(row) <= _LINE_LETTERS and (more := next(following, None)):
             taken.append(more)
             row += more
-        if taken and not _is_row(row, columns):
+        if taken and not _is_row(row, columns, delimiter):
             waiting.extend(taken)
             row = line or ""
         yield row if line is not None else None
 
 
-def _is_row(line: str, columns: int) -> bool:
+def _is_row(line: str, columns: int, delimiter: str) -> bool:
     try:
-        return len(_fields(line)) == columns
+        return len(_fields(line, delimiter)) == columns
     except csv.Error:
         return False
 
 
-def _fields(line: str | None) -> list[str]:
+def _fields(line: str | None, delimiter: str) -> list[str]:
     if line is None:
         raise csv.Error
-    return next(csv.reader(io.StringIO(line.lstrip("\ufeff"), newline=""), strict=True), [])
+    text = io.StringIO(line.lstrip("\ufeff"), newline="")
+    return next(csv.reader(text, delimiter=delimiter, strict=True), [])

@@ -100,14 +100,19 @@ _OPEN_LINES = re.compile(
 )
 
 # What stands before a document on its line: `aws logs tail`, an export task, syslog, a container's
-# log, `--output text`. It may be coloured.
+# log, `--output text`. It may be coloured. Without a time, it is what names a source: a container
+# ("app-1  | "), a pod, a file that was searched, a level. A few words without punctuation: what a
+# sentence quotes is no record.
 _PREFIX = re.compile(
     rb"""(?:\x1b\[[0-9;]*+m|<[0-9]{1,3}>[0-9]?[ ]?|[\[(])*+
-    (?:[0-9]{4}[-/][0-9]{2}[-/][0-9]{2}[T ][0-9]{2}:[0-9]{2}|[0-9]{10,19}(?=[\s,.:])
+    (?:[0-9]{4}[-/][0-9]{2}[-/][0-9]{2}[T ][0-9]{2}:[0-9]{2}|(?<![\[(])[0-9]{10,19}(?=[\s,.:])
+    |[0-9]{10,19}(?=[\s.:\])])
     |(?:[A-Z][a-z]{2}[ ])?[A-Z][a-z]{2}[ ]{1,2}[0-9]{1,2}[ ][0-9]{2}:|[0-9]{2}:[0-9]{2}:[0-9]{2}
     |[0-9]{2}/[A-Z][a-z]{2}/[0-9]{4}:|EVENTS\t)
     [^\n{]{0,400}?(?=\{\s*+"|\[\s*+[\[{"]|"(?:\\\\")?[\[{]
-    |(?<=\s)[A-Za-z0-9+/_-]{60,}+={0,2}[ \t]*+(?:\r?\n|\Z))""",
+    |(?<=\s)[A-Za-z0-9+/_-]{60,}+={0,2}[ \t]*+(?:\r?\n|\Z))
+    |(?:(?:\[[^\[\]\n"{},]{1,100}\]|[A-Za-z0-9._/$\#@-]{1,200}+)[\t\ :|=]++){1,4}
+        (?=\{\s*+"|\[\s*+[\[{"]|"[\[{])""",
     re.VERBOSE,
 )
 _REST_OF_LINE = re.compile(rb"[^\n{\[\"]*+(?=\n|\Z)")
@@ -143,6 +148,7 @@ _NO_JSON = (msgspec.MsgspecError, UnicodeDecodeError, RecursionError)
 Raw = bytes | msgspec.Raw
 
 CUT_OFF = "the JSON is truncated"
+_REST_LOST = " records before it were read"
 EMPTY = "not a record but an empty or single value"
 TOO_LARGE = f"larger than {MAX_VALUE_BYTES >> 20} MiB, the limit for a record"
 TOO_MANY_PARTS = f"more than {MAX_PARTS:,} values in one record"
@@ -217,6 +223,11 @@ def load_value(raw: bytes) -> Any:
     return json.loads(raw.decode("utf-8", "replace"))
 
 
+def is_rest_lost(found: Unreadable) -> bool:
+    """Say whether a problem is one of the whole file: what follows it is lost."""
+    return found.position == "file" or found.reason.endswith(_REST_LOST)
+
+
 def json_problem(raw: bytes) -> str:
     """Say why Python rejects bytes as JSON (it accepts more than msgspec); "" if it does not.
 
@@ -246,7 +257,10 @@ def is_json(raw: bytes) -> bool:
 
 
 class Splitter:
-    """Iterate over it once. ``heavy``: the value size in bytes above which HeavyError is raised."""
+    """Iterate over it once. ``heavy``: the value size in bytes above which HeavyError is raised.
+
+    ``is_blank``: there was nothing but white space so far. An empty list is something: a quiet day.
+    """
 
     def __init__(self, pieces: Iterable[bytes], *, heavy: int | None = None) -> None:
         self._pieces = iter(pieces)
@@ -255,11 +269,12 @@ class Splitter:
         # Bytes before the buffer, lines before the current position.
         self._before, self._line = 0, 1
         self._wasted, self._step_until = 0, 0
+        self.is_blank = True
 
     def __iter__(self) -> Iterator[Values | Unreadable]:
-        is_first = True
-        while self._skip(_SPACE):
-            where = "" if is_first else f"line {self._line}"
+        while self._skip(_BETWEEN):
+            where = "" if self.is_blank else f"line {self._line}"
+            self.is_blank = False
             start = self._peek(0)
             if start in (b"{", b"[") and (count := self._skip_empty(_NOTHING)):
                 yield Unreadable(where or "line 1", EMPTY, count)
@@ -277,7 +292,6 @@ class Splitter:
                     yield from self._prefixed(where)
             else:
                 yield from self._encoded(where)
-            is_first = False
 
     # The window.
 
@@ -758,4 +772,4 @@ def _end(pattern: re.Pattern[bytes], buffer: bytes, at: int) -> int:
 
 
 def _after(reason: str, index: int) -> str:
-    return f"{reason}; {index} records before it were read"
+    return f"{reason}; {index}{_REST_LOST}"

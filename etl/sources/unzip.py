@@ -1,4 +1,4 @@
-"""A file's content, piece by piece, with one compression undone: gzip, bzip2, zstd, or none.
+"""A file's content, piece by piece, with one compression undone: gzip, bzip2, xz, zstd, or none.
 
 A megabyte of gzip may hold a gigabyte. A content within ``WHOLE_BYTES`` comes as one piece, which
 is fastest. For a larger one no piece exceeds ``PIECE_BYTES``, so memory does not grow with it. If
@@ -22,6 +22,7 @@ WHOLE_BYTES = 4 << 20
 PIECE_BYTES = 1 << 17
 
 _CHUNK_BYTES = 1 << 16
+_XZ_BYTES = 80 << 20
 
 # Deflate expands by at most 1,032.
 _MAX_RATIO = 1100
@@ -104,6 +105,13 @@ def _bzip2() -> _Member:
     return bz2.BZ2Decompressor()
 
 
+def _xz() -> _Member:
+    import lzma
+
+    # What `xz -9` needs; a file may ask for four gigabytes.
+    return lzma.LZMADecompressor(lzma.FORMAT_XZ, memlimit=_XZ_BYTES)
+
+
 def _zstd() -> _Member:
     """Return a decompressor. Raises ImportError before Python 3.14 without ``backports.zstd``."""
     try:
@@ -126,6 +134,7 @@ _GZIP = _Format("gzip", b"\x1f\x8b", _Gzip)
 _FORMATS = (
     _GZIP,
     _Format("bzip2", b"BZh", _bzip2),
+    _Format("xz", b"\xfd7zXZ\0", _xz),
     _Format("zstd", b"\x28\xb5\x2f\xfd", _zstd),
 )
 _MAGIC_BYTES = max(len(one.magic) for one in _FORMATS)

@@ -51,7 +51,7 @@ def sync_catalogue(job: Job, options: SyncOptions) -> None:
         batch,
         job,
         fetch_inference_profiles(place, unknown),
-        lambda profile: parse_profile(profile, application_key=options.application_tag),
+        lambda profile: parse_profile(profile, application_key=options.keys.application_tag),
     )
     failure = _add_capacity(batch, job, as_of)
     if failure is None or isinstance(failure, AccessError):

@@ -23,8 +23,9 @@ from dataclasses import replace
 from datetime import datetime
 
 from etl.errors import BedrockUsageError, RejectError, TooOldError
+from etl.load.decoder.content import read_event
 from etl.normalise.boundary import attempt
-from etl.normalise.cloudtrail import Parsed, parse_event
+from etl.normalise.cloudtrail import Parsed
 from etl.sources.cloudtrail import LAST_REACH, REACH, EventPage, LookedUp, find_edge, lookup_events
 from etl.sources.limiter import LOOKUP_SECONDS
 from etl.sync import windows
@@ -192,12 +193,4 @@ class EventStream(WindowedStream[LookedUp]):
     def _parse(self, event: LookedUp) -> Iterable[Parsed]:
         if event.record is None:
             raise RejectError("CloudTrailEvent is not JSON")
-        options = self._options
-        return [
-            attempt(
-                parse_event,
-                event.record,
-                metadata_key=options.metadata_key,
-                addresses=options.addresses,
-            )
-        ]
+        return [attempt(read_event, event.record, self._options.keys)]

@@ -12,6 +12,8 @@ from etl.sync.files import Root, read_files_of
 from etl.sync.invocation_logs import LogStream
 from etl.sync.job import FilesJob, Job
 from etl.sync.options import SyncOptions
+from etl.sync.principal_tags import sync_principal_tags
+from etl.sync.role_sessions import SessionStream
 
 
 class History(Protocol):
@@ -34,6 +36,8 @@ PLACE_READERS: Mapping[str, PlaceReader] = {
     "catalogue": sync_catalogue,
     "cloudwatch": sync_totals,
     "invocation_logs": LogStream.catch_up,
+    "sessions": SessionStream.catch_up,
+    "principal_tags": sync_principal_tags,
 }
 
 FOLDER_READERS: Mapping[str, FolderReader] = {

@@ -158,8 +158,9 @@ class WindowedStream(ABC, Generic[One]):
                     batch.rejects += (Reject(*where, complaint) for complaint in parsed.complaints)
                     if parsed.row is not None:
                         batch.add(parsed.row)
-                    if parsed.job is not None:
-                        batch.add(parsed.job)
+                    for more in (parsed.job, parsed.skipped):
+                        if more is not None:
+                            batch.add(more)
             except RejectError as error:
                 batch.rejects.append(Reject(*where, str(error)))
 

@@ -302,6 +302,25 @@ def unknown_profiles(db: Database, account_id: str, region: str) -> list[str]:
     return [model_id for (model_id,) in rows]
 
 
+def read_since(db: Database, source: str, account_id: str, moment: str) -> bool:
+    """Return whether any region's stream of a source was read after a moment."""
+    row = db.execute(
+        "select 1 from sync_state where source = ? and account_id = ? and read_at > ? limit 1",
+        [source, account_id, moment],
+    ).fetchone()
+    return row is not None
+
+
+def principals_of(db: Database, account_id: str) -> list[str]:
+    """Return the roles and users of an account that have made calls."""
+    rows = db.execute(
+        "select distinct principal_arn from principals where principal_arn like ? or"
+        " principal_arn like ? order by 1",
+        [f"arn:%:sts::{account_id}:assumed-role/%", f"arn:%:iam::{account_id}:user/%"],
+    )
+    return [arn for (arn,) in rows]
+
+
 def latest_throughputs(db: Database, account_id: str, region: str) -> list[ProvisionedThroughput]:
     """Return what each provisioned throughput of a place was when it was last seen."""
     columns = ", ".join(ProvisionedThroughput._fields)

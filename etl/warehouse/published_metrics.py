@@ -1,8 +1,9 @@
 """The ledger of live metrics: what was published to CloudWatch, and what has an unknown outcome.
 
-Grain: target (account and region) x application x model x metric x 5-minute period. ``published``
-is what CloudWatch is known to have; ``in_flight`` was sent, but no response has confirmed it. It is
-written before the request and cleared after the response, each in one transaction, so a process
+Grain: target (account and region) x application or team x model x metric x 5-minute period.
+``published`` is what CloudWatch is known to have; ``in_flight`` was sent, but no response has
+confirmed it. It is written before the request and cleared after the response, each in one
+transaction, so a process
 that dies in between leaves an open question, never a wrong amount. Amounts are whole numbers:
 tokens, calls, pico-dollars.
 """
@@ -19,11 +20,15 @@ from etl.warehouse.database import transaction
 
 
 class CustomMetric(NamedTuple):
-    """One custom metric, in the warehouse's names."""
+    """One custom metric, in the warehouse's names.
+
+    ``dimension``: what the name in ``application`` is: application or team.
+    """
 
     application: str
     model_id: str
     metric: str
+    dimension: str = "application"
 
 
 class Put(NamedTuple):
@@ -126,7 +131,8 @@ def finish(db: Database, target: Target, since: str, until: str) -> None:
 def known_series(db: Database, target: Target) -> set[CustomMetric]:
     """Return the series published in the last two weeks: those that are paid for."""
     rows = db.execute(
-        "select application, model_id, metric from monitor_series where target_key = ? and exists"
+        "select application, model_id, metric, dimension from monitor_series"
+        " where target_key = ? and exists"
         " (select 1 from monitor_points where series_key = monitor_series.series_key)",
         [target.key],
     )
@@ -137,7 +143,7 @@ def dearest_applications(db: Database, target: Target, most: int) -> list[str]:
     """Return the published applications, the most expensive first."""
     rows = db.execute(
         "select application from monitor_series join monitor_points using (series_key)"
-        " where target_key = ? group by application"
+        " where target_key = ? and dimension = 'application' group by application"
         " order by sum(iif(metric = 'CostUSD', published, 0)) desc, application limit ?",
         [target.key, most],
     )
@@ -149,25 +155,26 @@ def published_amounts(
 ) -> dict[tuple[CustomMetric, str], int]:
     """Return the published amounts of the periods from ``since`` to before ``until``."""
     rows = db.execute(
-        "select application, model_id, metric, period_start, published"
+        "select application, model_id, metric, dimension, period_start, published"
         " from monitor_series join monitor_points using (series_key)"
         " where target_key = ? and period_start >= ? and period_start < ?",
         [target.key, since, until],
     )
-    return {(CustomMetric(*row[:3]), row[3]): row[4] for row in rows}
+    return {(CustomMetric(*row[:4]), row[4]): row[5] for row in rows}
 
 
 def in_flight(db: Database, target: Target) -> list[InFlight]:
     """Return the amounts with an unknown outcome."""
     rows = db.execute(
-        "select application, model_id, metric, period_start, published, in_flight, sent_at"
+        "select application, model_id, metric, dimension, period_start, published, in_flight,"
+        " sent_at"
         # A cross join, so that SQLite finds the few points in flight first, by their index.
         " from monitor_points cross join monitor_series using (series_key)"
         " where target_key = ? and in_flight is not null"
         " order by period_start, application, model_id, metric",
         [target.key],
     )
-    return [InFlight(CustomMetric(*row[:3]), *row[3:]) for row in rows]
+    return [InFlight(CustomMetric(*row[:4]), *row[4:]) for row in rows]
 
 
 def mark_in_flight(db: Database, target: Target, puts: Sequence[Put], now: str) -> None:
@@ -277,12 +284,13 @@ def _series_keys(
 ) -> dict[CustomMetric, int]:
     wanted = set(series)
     db.conn.executemany(
-        "insert or ignore into monitor_series (target_key, application, model_id, metric)"
-        " values (?, ?, ?, ?)",
+        "insert or ignore into monitor_series"
+        " (target_key, application, model_id, metric, dimension) values (?, ?, ?, ?, ?)",
         [(target.key, *one) for one in wanted],
     )
     rows = db.conn.execute(
-        "select series_key, application, model_id, metric from monitor_series where target_key = ?",
+        "select series_key, application, model_id, metric, dimension from monitor_series"
+        " where target_key = ?",
         [target.key],
     )
     return {CustomMetric(*row[1:]): row[0] for row in rows}

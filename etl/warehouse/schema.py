@@ -1374,7 +1374,7 @@ def m028_create_guardrail_uses(db: Database) -> None:
 
 @migrations()
 @takes(seconds=1, per="usage_hourly")
-def m028b_add_video_seconds(db: Database) -> None:
+def m029_add_video_seconds(db: Database) -> None:
     """Seconds of video, in which video generators are billed. Nothing is known so far."""
     reported = ("tokens", "cloudtrail_tokens", "token_reports", "corrections", "pending_tokens")
     for table in reported:
@@ -1393,7 +1393,7 @@ def m028b_add_video_seconds(db: Database) -> None:
 @migrations()
 # The index of calls that only logs report.
 @takes(seconds=2, megabytes=30)
-def m029_add_callers(db: Database) -> None:
+def m030_add_callers(db: Database) -> None:
     """Where calls come from, rules of every kind, and operations that are no calls."""
     _execute(
         db,
@@ -1524,7 +1524,177 @@ def m029_add_callers(db: Database) -> None:
 
 @migrations()
 @takes()
-def m032_create_minutes(db: Database) -> None:
+def m031_add_teams(db: Database) -> None:
+    """Teams, and the evidence for them: sessions, tags of principals, names of accounts."""
+    _execute(
+        db,
+        """
+        -- team_source: the evidence. Key 0: nothing names a team; 1: usage that no call explains.
+        create table teams (
+            team_key integer primary key,
+            team text not null,
+            team_source text not null,
+            unique (team, team_source)
+        ) strict;
+
+        insert into teams values (0, '(no team)', 'none'), (1, '(unattributed)', '(unattributed)');
+
+        create temp table old_applications as select * from applications;
+        drop table applications;
+
+        -- source_rank: the precedence of the evidence, 1 the strongest. label: the name to show for
+        -- a project that is the evidence; NULL = its id. A row is an application of a team, so that
+        -- what is summed by application_key is by team as well. base_key: the row of the same
+        -- application and evidence without a team; NULL = this one.
+        create table applications (
+            application_key integer primary key,
+            application text not null,
+            application_source text not null,
+            source_rank integer not null,
+            label text,
+            base_key integer references applications (application_key),
+            team_key integer not null default 0 references teams (team_key),
+            unique (application, application_source, team_key),
+            unique (base_key, team_key)
+        ) strict;
+
+        insert into applications (application_key, application, application_source, source_rank,
+            label, team_key)
+        select application_key, application, application_source, source_rank, label,
+            application_source = '(unattributed)'
+        from old_applications;
+
+        drop table old_applications;
+
+        -- The credentials of sessions: of calls, and those that events of STS tell of.
+        -- credential_hash: a keyed hash of the access key's id; the key is in the secret file next
+        -- to this one. first_call, last_call: the times of the calls with them. told_at: when the
+        -- session began, NULL while no event tells. parent_key: the session that made it.
+        -- tags: a JSON object; transitive_keys: a JSON list of those that its own sessions inherit.
+        create table credentials (
+            credential_key integer primary key,
+            credential_hash blob not null unique,
+            first_call text,
+            last_call text,
+            told_at text,
+            parent_key integer references credentials (credential_key),
+            tags text check (tags is null or json_valid(tags)),
+            transitive_keys text check (transitive_keys is null or json_valid(transitive_keys))
+        ) strict;
+
+        create index credentials_by_parent on credentials (parent_key)
+            where parent_key is not null;
+
+        -- NULL in calls of logs, and where the caller has no temporary credentials.
+        alter table events add column
+            credential_key integer references credentials (credential_key);
+
+        -- The tags of roles and users, by the ARN of the principal.
+        create table principal_tags (
+            principal_arn text primary key,
+            tags text not null check (json_valid(tags))
+        ) strict, without rowid;
+
+        -- The names of an organization's accounts, and of the units that they are in.
+        create table account_names (
+            account_id text primary key,
+            account_name text not null,
+            unit_name text
+        ) strict, without rowid;
+
+        -- What may name a team: JSON values of the configuration. applied: a hash of all that
+        -- decided the teams of the stored calls.
+        create table team_settings (
+            name text primary key,
+            value text not null
+        ) strict, without rowid;
+
+        -- The fixed shares of shared applications, whole numbers.
+        create table team_shares (
+            application text not null,
+            team text not null,
+            share integer not null check (share > 0),
+            primary key (application, team)
+        ) strict, without rowid;
+
+        -- How a rest is split: what each team gets of a number less than the sum of the shares.
+        create table team_share_parts (
+            application text not null,
+            team text not null,
+            rest integer not null,
+            part integer not null,
+            primary key (application, team, rest)
+        ) strict, without rowid;
+
+        create temp table old_series as select * from monitor_series;
+        drop table monitor_series;
+
+        -- One custom metric. dimension: what the name in application is, application or team.
+        create table monitor_series (
+            series_key integer primary key,
+            target_key integer not null references monitor_targets (target_key),
+            application text not null,
+            model_id text not null,
+            metric text not null,
+            dimension text not null default 'application',
+            unique (target_key, application, model_id, metric, dimension)
+        ) strict;
+
+        insert into monitor_series (series_key, target_key, application, model_id, metric)
+        select series_key, target_key, application, model_id, metric from old_series;
+
+        drop table old_series;
+        """,
+    )
+
+
+@migrations()
+# The index of calls with metadata.
+@takes(seconds=2, megabytes=30)
+def m032_add_refusals(db: Database) -> None:
+    """Files that stay refused until they change or are accepted; operations that are skipped; the
+    keys of the request metadata by which usage is shown.
+
+    What was refused before is not marked: an older reader read it, so it is read again.
+    """
+    _execute(
+        db,
+        """
+        -- is_refused: nothing of the file could be read, or not all of it because it is damaged.
+        -- accepted_on: the day since which nobody wants to hear of its rejects, NULL = not so. Both
+        -- are for this etag.
+        alter table log_files add column is_refused integer not null default 0;
+        alter table log_files add column accepted_on text;
+
+        create index log_files_refused on log_files (folder_key) where is_refused = 1;
+        create index log_files_accepted on log_files (folder_key) where accepted_on is not null;
+
+        -- Events of Bedrock that are neither calls nor kept, so that each is counted once.
+        create table skipped_operations (
+            event_time text not null,
+            event_id any not null,
+            account_key integer not null references accounts (account_key),
+            region_key integer not null references regions (region_key),
+            operation_key integer not null references operations (operation_key),
+            primary key (event_time, event_id)
+        ) strict, without rowid;
+
+        -- The keys of the request metadata that the configuration names: usage is shown by their
+        -- values, of which max_values are named.
+        create table metadata_keys (
+            metadata_key text primary key,
+            max_values integer not null check (max_values >= 1)
+        ) strict, without rowid;
+
+        create index events_by_metadata on events (request_metadata_key)
+            where request_metadata_key is not null;
+    """,
+    )
+
+
+@migrations()
+@takes()
+def m033_create_minutes(db: Database) -> None:
     """What CloudWatch counted by the minute, and who called when; both stay when calls are dropped.
 
     Calls by the minute follow from the calls, as ``sql/macros/minutes.sql`` says, but for the hours

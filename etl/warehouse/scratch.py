@@ -13,6 +13,7 @@ from tempfile import TemporaryDirectory
 from sqlite_utils import Database
 
 from etl.warehouse.database import open_warehouse
+from etl.warehouse.secret import copy_secret
 from etl.warehouse.visitor_sql.authorizer import SECRET_TABLES
 
 # The tables that decide how an event is interpreted and priced, referenced tables first.
@@ -21,6 +22,7 @@ _TABLES = (
     *("input_forms", "model_input_forms"),
     *("prices", "context_bands", "discounts"),
     *("attribution_rules", "user_aliases", "project_names", "projects"),
+    *("team_settings", "principal_tags", "account_names"),
     *SECRET_TABLES,
 )
 
@@ -36,7 +38,10 @@ def open_trial(like: Database | None = None) -> Iterator[Database]:
         open_warehouse(Path(folder) / "trial.db", create=True) as db,
     ):
         if like is not None:
+            copy_secret(like, db)
             with db.atomic():
+                # Rows refer to rows of their own table, which come in any order.
+                db.conn.execute("pragma defer_foreign_keys = on")
                 _copy(like, db)
         yield db
 
@@ -53,6 +58,19 @@ def _copy(source: Database, target: Database) -> None:
     aliases = source.conn.execute("select user_name, alias from users where alias is not null")
     target.conn.executemany("insert into users (user_name, alias) values (?, ?)", aliases)
     _copy_sessions(source, target)
+    _copy_credentials(source, target)
+
+
+def _copy_credentials(source: Database, target: Database) -> None:
+    """Copy what events of STS told of sessions, and who made those."""
+    columns = "credential_key, credential_hash, told_at, parent_key, tags, transitive_keys"
+    target.conn.executemany(
+        f"insert into credentials ({columns}) values (?, ?, ?, ?, ?, ?)",
+        source.conn.execute(
+            f"select {columns} from credentials where told_at is not null or credential_key in"
+            " (select parent_key from credentials)"
+        ),
+    )
 
 
 def _copy_sessions(source: Database, target: Database) -> None:

@@ -55,7 +55,7 @@ def permission_allowed(
 
 @hookimpl
 def register_magic_parameters(datasette: Datasette) -> list[tuple[str, Callable[..., Any]]]:
-    """Give queries the visitor's applications: ``:_visitor_applications``."""
+    """Give queries what the visitor may see: ``:_visitor_applications``, ``:_visitor_teams``."""
     return [("visitor", partial(visitors.magic_parameter, datasette))] if site_of(datasette) else []
 
 

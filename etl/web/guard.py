@@ -26,7 +26,7 @@ from etl.web import addresses, cross_site, failures, login, protocol
 from etl.web.client_gone import answer_while_connected
 from etl.web.protocol import App, Message, Receive, Scope, Send
 from etl.web.site import DATABASE, Site, site_of
-from etl.web.visitors import Actor, allowed_applications, client_address, is_safe_query
+from etl.web.visitors import Actor, allowed_usage, client_address, is_safe_query
 
 VALUE_BYTES = 1 << 20
 ANSWER_BYTES = 16 << 20
@@ -38,10 +38,10 @@ METHODS = {"GET", "HEAD", "POST"}
 
 # What a login page needs.
 _OPEN = re.compile(r"/favicon\.ico|/-/static/.*|/-/static-plugins/.*")
-# Pages that apply `allowed_applications`, or show no usage data.
+# Pages that apply `allowed_usage`, or show no usage data.
 # A list of what is allowed, not of what is denied (DECISIONS 60).
 _FOR_RESTRICTED = re.compile(
-    r"/|/(?:application|user|model|cost)|/-/charts/.*|/-/actor(?:\.json)?|/-/logout"
+    r"/|/(?:application|user|team|model|cost)|/-/charts/.*|/-/actor(?:\.json)?|/-/logout"
 )
 _QUERY = re.compile(rf"/{DATABASE}/([a-z0-9_]+)(?:\.json|\.csv)?")
 
@@ -210,7 +210,7 @@ async def _refuse_page(
     actor = await _actor(datasette, Request(scope, receive))
     if actor is None:
         return _ask_to_log_in(site, scope)
-    if allowed_applications(datasette, actor) is None or is_for_restricted(path):
+    if allowed_usage(datasette, actor) is None or is_for_restricted(path):
         return None
     return Response.text("You may not see this page", status=403)
 

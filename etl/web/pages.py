@@ -27,7 +27,7 @@ from etl.show.numbers import Row
 from etl.web import queries, refresh, vega_bundle
 from etl.web.selection import NAMES, PRESETS, STACKS, Selection, parse_selection
 from etl.web.site import DATABASE
-from etl.web.visitors import allowed_applications, has_passwords
+from etl.web.visitors import EVERYTHING, allowed_usage, has_passwords
 
 # Names in charts and in the tables below them; the links lead to all names.
 _TOP = 10
@@ -43,7 +43,7 @@ _MAX_FIELDS = 1000
 _SECONDS = 10
 
 # The subjects that have a page, and the word in its title.
-SUBJECTS = {"application": "Application", "user": "User", "model": "Model"}
+SUBJECTS = {"application": "Application", "user": "User", "team": "Team", "model": "Model"}
 
 
 @dataclass(frozen=True)
@@ -81,7 +81,7 @@ class View:
         }
 
     def subject(self, kind: str, name: object, **changes: Any) -> str:
-        """Return the address of the page of an application, user or model."""
+        """Return the address of the page of an application, user, team or model."""
         rest = self.selection.query(without=kind, **changes)
         return self.link(f"/{kind}", urlencode({"name": str(name)}) + (f"&{rest}" if rest else ""))
 
@@ -95,7 +95,7 @@ def routes() -> list[tuple[str, Callable[..., Awaitable[Response]]]]:
     """Return the addresses of the pages, for Datasette."""
     return [
         (r"^/$", dashboard),
-        (r"^/(?P<kind>application|user|model)$", subject_page),
+        (r"^/(?P<kind>application|user|team|model)$", subject_page),
         (r"^/cost$", cost_page),
         (rf"^/-/charts/{re.escape(vega_bundle.file_name())}$", vega),
     ]
@@ -114,7 +114,7 @@ async def dashboard(request: Request, datasette: Datasette) -> Response:
 
 
 async def subject_page(request: Request, datasette: Datasette) -> Response:
-    """Answer with the page of one application, user or model."""
+    """Answer with the page of one application, user, team or model."""
     return await _answer(request, datasette, "usage_subject.html", _subject)
 
 
@@ -167,10 +167,9 @@ def _pairs(request: Request) -> list[tuple[str, str]]:
 async def _rows(
     datasette: Datasette, request: Request, query: str, parameters: Mapping[str, str]
 ) -> list[dict[str, Any]]:
-    allowed = allowed_applications(datasette, request.actor)
+    allowed = allowed_usage(datasette, request.actor) or EVERYTHING
     blank = dict.fromkeys((*queries.DIMENSIONS, queries.TOP, *queries.FILTERS), "")
-    visible = None if allowed is None else json.dumps(allowed)
-    bound = blank | dict(parameters) | {"_visitor_applications": visible}
+    bound = blank | dict(parameters) | allowed.parameters
     fetch = datasette.bedrock_usage.answers.fetch
     rows = await datasette.get_database(DATABASE).execute_fn(
         partial(fetch, sql=queries.sql_of(query), parameters=bound, seconds=_SECONDS)
@@ -183,7 +182,7 @@ def _frame(view: View) -> dict[str, Any]:
     return {
         "visitor": (view.request.actor or {}).get("id"),
         "has_password": has_passwords(view.datasette),
-        "allowed": allowed_applications(view.datasette, view.request.actor),
+        "allowed": allowed_usage(view.datasette, view.request.actor),
         "presets": PRESETS,
         "stacks": STACKS,
         "kinds": NAMES,

@@ -10,12 +10,13 @@ from typing import Any
 from etl.sql_files import sql_names, sql_question, sql_text
 
 # A blank value means no filter, or that the dimension is not used.
-FILTERS = ("since", "until", "regions", "models", "users", "applications")
-DIMENSIONS = ("by_day", "by_user", "by_application", "by_region", "by_model")
+FILTERS = ("since", "until", "regions", "models", "users", "applications", "teams")
+DIMENSIONS = ("by_day", "by_user", "by_application", "by_team", "by_region", "by_model")
 TOP = "top"
 
 _PARAMETERS = {
     "usage": (*DIMENSIONS, TOP, *FILTERS),
+    "metadata": ("metadata_key", *FILTERS),
     "choices": ("since", "until"),
     "freshness": (),
     "capacity": ("since", "until", "regions", "models"),

@@ -1,8 +1,8 @@
 """The refresh button: who may press it, and what it shows.
 
 ``POST /-/refresh`` starts a sync; ``GET /-/refresh.json`` reports its progress (``sync_process``
-knows it). Both are for the same visitors: a visitor limited to some applications must not see the
-counts of all calls.
+knows it). Both are for the same visitors: a visitor limited to some applications or teams must not
+see the counts of all calls.
 
 Every POST must carry its form's token. Datasette checks the token only on requests with a cookie.
 A form on another site sends no cookie, and would otherwise start a sync on this machine.
@@ -24,7 +24,7 @@ from etl.warehouse.database import open_unchanged
 from etl.warehouse.demo import is_demo
 from etl.web.site import Site, site_of
 from etl.web.sync_process import State, WarehouseSyncs
-from etl.web.visitors import Actor, allowed_applications, has_login
+from etl.web.visitors import Actor, allowed_usage, has_login
 
 ACTION = "bedrock-usage-refresh"
 PATH = "/-/refresh"
@@ -57,9 +57,9 @@ async def may_refresh(datasette: Datasette, actor: Actor) -> bool:
     """Return whether a visitor may start a refresh and see its progress.
 
     Without a login, every visitor may; with a login, every visitor who is logged in. Another plugin
-    may decide otherwise, but never for a visitor who is restricted to some applications.
+    may decide otherwise, but never for a visitor who is restricted to some applications or teams.
     """
-    if allowed_applications(datasette, actor) is not None:
+    if allowed_usage(datasette, actor) is not None:
         return False
     default = actor is not None or not has_login(datasette)
     return bool(await datasette.permission_allowed(actor, ACTION, default=default))

@@ -28,13 +28,20 @@ MAX_DAYS = 3660
 STACKS = {
     "application": "application",
     "user": "user_name",
+    "team": "team",
     "model": "model_id",
     "region": "region",
 }
 DEFAULT_STACK = "application"
 
 # The word in the address, and the parameter of the queries.
-NAMES = {"region": "regions", "model": "models", "user": "users", "application": "applications"}
+NAMES = {
+    "region": "regions",
+    "model": "models",
+    "user": "users",
+    "application": "applications",
+    "team": "teams",
+}
 
 
 @dataclass(frozen=True)
@@ -51,6 +58,7 @@ class Selection:
     models: tuple[str, ...] = ()
     users: tuple[str, ...] = ()
     applications: tuple[str, ...] = ()
+    teams: tuple[str, ...] = ()
     by: str = DEFAULT_STACK
 
     @property

@@ -3,7 +3,7 @@
 Without a login, every visitor who reaches the server may see everything. The server then listens
 only on this machine (``etl.cli.shared.serving``), and ``guard`` keeps other sites in the browser
 away from it. With a login, a visitor sees nothing before logging in. A visitor may be restricted to
-some applications, and then gets only pages that apply ``allowed_applications``. Such a visitor
+some applications or teams, and then gets only pages that apply ``allowed_usage``. Such a visitor
 never gets SQL: in Datasette, a permission on a table does not apply to a statement or a view that
 reads the table.
 """
@@ -15,7 +15,7 @@ import json
 import os
 import re
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, NamedTuple
 
 from datasette.app import Datasette
 from datasette.utils import await_me_maybe
@@ -31,8 +31,8 @@ Actor = dict[str, Any] | None
 # Attempts with tokens are not limited: a shorter one could be guessed.
 SHORTEST_TOKEN = 16
 
-# The magic parameter that a query has to use, outside of its comments.
-_APPLICATIONS = re.compile(r":_visitor_applications\b")
+# The magic parameters that a query has to use, outside of its comments.
+_PARAMETERS = {kind: re.compile(rf":_visitor_{kind}\b") for kind in ("applications", "teams")}
 _QUERY_NAME = re.compile(r"[a-z][a-z0-9_]*")
 
 
@@ -53,29 +53,58 @@ async def without_login(links: Any) -> list[dict[str, str]]:
     return [link for link in await await_me_maybe(links) or () if link["label"] != "Log in"]
 
 
-def allowed_applications(datasette: Datasette, actor: Actor) -> tuple[str, ...] | None:
-    """Return the applications that a visitor may see; None for all of them."""
+class Allowed(NamedTuple):
+    """What a visitor may see: usage of these applications and these teams; None for all."""
+
+    applications: tuple[str, ...] | None
+    teams: tuple[str, ...] | None
+
+    @property
+    def words(self) -> str:
+        """The names, for the visitor."""
+        return ", ".join((*(self.applications or ()), *(f"team {t}" for t in self.teams or ())))
+
+    @property
+    def parameters(self) -> dict[str, str | None]:
+        """The values of the magic parameters: JSON arrays, or NULL for all."""
+        return {
+            f"_visitor_{kind}": None if names is None else json.dumps(names)
+            for kind, names in self._asdict().items()
+        }
+
+
+EVERYTHING = Allowed(None, None)
+
+
+def allowed_usage(datasette: Datasette, actor: Actor) -> Allowed | None:
+    """Return what a visitor may see; None for everything."""
     site = site_of(datasette)
     if site is None or not site.config.serve.has_login:
         return None
     visitor = (actor or {}).get("id")
-    return _allowed(site.config.serve, visitor) if isinstance(visitor, str) else ()
+    return _allowed(site.config.serve, visitor) if isinstance(visitor, str) else Allowed((), ())
 
 
-def _allowed(serve: Serve, visitor: str) -> tuple[str, ...] | None:
+def _allowed(serve: Serve, visitor: str) -> Allowed | None:
     # Ignore case: a proxy may pass on the name as the visitor typed it.
-    restrictions = {entry.visitor.casefold(): entry.applications for entry in serve.restrictions}
-    applications = restrictions.get(visitor.casefold(), restrictions.get(EVERY, (EVERY,)))
-    return None if applications == (EVERY,) else applications
+    restrictions = {entry.visitor.casefold(): entry for entry in serve.restrictions}
+    entry = restrictions.get(visitor.casefold(), restrictions.get(EVERY))
+    if entry is None:
+        return None
+    allowed = Allowed(_names(entry.applications), _names(entry.teams))
+    return None if allowed == EVERYTHING else allowed
+
+
+def _names(names: tuple[str, ...] | None) -> tuple[str, ...] | None:
+    return None if names in (None, (EVERY,)) else names
 
 
 def is_safe_query(name: str) -> bool:
     """Return whether a canned query shows each visitor only what that visitor may see."""
-    return (
-        _QUERY_NAME.fullmatch(name) is not None
-        and name in sql_names("pages")
-        and _APPLICATIONS.search(_without_comments(sql_text(f"pages/{name}"))) is not None
-    )
+    if _QUERY_NAME.fullmatch(name) is None or name not in sql_names("pages"):
+        return False
+    sql = _without_comments(sql_text(f"pages/{name}"))
+    return all(parameter.search(sql) for parameter in _PARAMETERS.values())
 
 
 def _without_comments(sql: str) -> str:
@@ -88,7 +117,7 @@ def is_permitted(datasette: Datasette, actor: Actor, action: str, resource: Any)
         return None
     if actor is None:
         return False
-    if allowed_applications(datasette, actor) is None:
+    if allowed_usage(datasette, actor) is None:
         return None
     if action == "view-query":
         return resource[0] == DATABASE and is_safe_query(resource[1])
@@ -96,14 +125,16 @@ def is_permitted(datasette: Datasette, actor: Actor, action: str, resource: Any)
 
 
 def magic_parameter(datasette: Datasette, key: str, request: Request) -> str | None:
-    """Return the value of ``:_visitor_applications``: a JSON array, or NULL for all of them.
+    """Return the value of ``:_visitor_applications`` or ``:_visitor_teams``: see ``Allowed``.
 
     Never raises KeyError: Datasette would then take the value from the page's address.
     """
-    if key != "applications":
-        raise ValueError(f":_visitor_{key} is unknown; use :_visitor_applications")
-    allowed = allowed_applications(datasette, request.actor)
-    return None if allowed is None else json.dumps(allowed)
+    if key not in _PARAMETERS:
+        raise ValueError(
+            f":_visitor_{key} is unknown; use :_visitor_applications or :_visitor_teams"
+        )
+    allowed = allowed_usage(datasette, request.actor) or EVERYTHING
+    return allowed.parameters[f"_visitor_{key}"]
 
 
 def actor_from_proxy(datasette: Datasette, request: Request) -> Actor:

@@ -24,6 +24,8 @@ marts as (
     'application_costs',
     'user_breakdown',
     'application_breakdown',
+    'team_costs',
+    'team_breakdown',
     'model_costs',
     'region_costs',
     'daily_costs',

@@ -1,5 +1,5 @@
--- Does usage_cost have one row per hour, account, region, model, user, application and
--- data source? Each row is a key that occurs more than once.
+-- Does usage_cost have one row per hour, account, region, model, user, application,
+-- team and data source? Each row is a key that occurs more than once.
 select
     hour,
     account_id,
@@ -7,8 +7,10 @@ select
     model_id,
     user_name,
     application,
+    team,
     data_source,
     count(*) as row_count
 from usage_cost
-group by hour, account_id, region, model_id, user_name, application, data_source
+group by
+    hour, account_id, region, model_id, user_name, application, team, data_source
 having count(*) > 1

@@ -1,4 +1,5 @@
--- Which region, model and application belong to a rate key and a found application?
+-- Which region, model, application and team belong to a rate key and a found
+-- application?
 -- Grain: rate_key x application_key.
 select
     rate_keys.rate_key,
@@ -7,7 +8,9 @@ select
     regions.region,
     int_applications.model_id,
     int_applications.application,
-    int_applications.application_source
+    int_applications.application_source,
+    int_applications.team,
+    int_applications.team_source
 from rate_keys
 inner join regions on regions.region_key = rate_keys.region_key
 inner join int_applications on int_applications.model_key = rate_keys.model_key

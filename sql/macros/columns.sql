@@ -77,6 +77,27 @@ end
 -- What usage costs without discounts and negotiated rates, and what that leaves out.
 {% set at_list_price = ['list_cost_picodollars', 'list_unpriced_tokens'] %}
 
+-- What the tables of priced days have of a row, in whole numbers.
+{% set daily = ['calls', 'failed_calls', 'calls_with_tokens'] + left_out + ['list_unpriced_tokens']
+    + shown + ['actual_tokens', 'estimated_tokens', 'cost_picodollars', 'actual_cost_picodollars',
+    'estimated_cost_picodollars', 'list_cost_picodollars'] %}
+
+-- A team's part of a value of a shared application; of others, the value.
+{% macro shared(column) %}
+iif(
+    total is null,
+    {{ column }},
+    {{ column }} / total * share
+    + (
+        select parts.part from team_share_parts as parts
+        where
+            parts.application = named.application
+            and parts.team = named.team
+            and parts.rest = named.{{ column }} % total
+    )
+)
+{% endmacro %}
+
 -- A count of a rollup, without what the estimated cached tokens take from it.
 {% macro counted(count, pattern='{}') -%}
 {{ pattern.format(count) }}

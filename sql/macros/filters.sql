@@ -46,12 +46,22 @@ from json_each(
 )
 {% endmacro %}
 
--- :_visitor_applications: those that the visitor may see, NULL for all.
-{% macro visible(column='application') %}
+-- :_visitor_applications, :_visitor_teams: what the visitor may see, NULL for all.
+-- What a visitor sees is in both.
+{% macro visible(names='') %}
 (
     :_visitor_applications is null
-    or {{ column }} in (select value from json_each(:_visitor_applications))
+    or {{ names }}application in (select value from json_each(:_visitor_applications))
 )
+and (
+    :_visitor_teams is null
+    or {{ names }}team in (select value from json_each(:_visitor_teams))
+)
+{% endmacro %}
+
+-- Whether the visitor may see all.
+{% macro sees_all() %}
+:_visitor_applications is null and :_visitor_teams is null
 {% endmacro %}
 
 -- The filters of every canned query, and how its description explains them.

@@ -1,6 +1,6 @@
 -- How much does each user spend through each application each day?
--- Grain: day x account x region x model x user x application. Rows are also split by
--- model id as sent, service tier and context size, so sum them.
+-- Grain: day x account x region x model x user x application x team. Rows are also
+-- split by model id as sent, service tier and context size, so sum them.
 {{ costs.daily_units() }}
 select
     costs.day,
@@ -9,6 +9,7 @@ select
     names.model_id,
     users.user_name,
     names.application,
+    names.team,
     {{ costs.daily_columns() }}
 from priced_daily as costs
 inner join accounts on accounts.account_key = costs.account_key

@@ -1,5 +1,6 @@
 -- What did guardrails charge, by policy, and for whose calls?
--- Grain: UTC day x account x region x model x user x application x guardrail x policy.
+-- Grain: UTC day x account x region x model x user x application x team x guardrail
+-- x policy.
 -- Units: text units of 1,000 characters, or images (unit); USD. These costs are in no
 -- other view: AWS bills guardrails by themselves, whatever the model. Only the trace in
 -- a response shows the units, so only invocation logs with bodies of calls that ask for
@@ -106,7 +107,7 @@ discounted as (
                         {{ rates.meets('accounts', ['ranked.account_id']) }}
                         and {{ rates.meets('regions', ['ranked.region']) }}
                         and {{ rates.meets('tiers', ["'standard'"]) }}
-                        and {{ rates.meets('models', ["'amazon.bedrock-guardrails'"]) }}
+                        and {{ rates.meets('models', ["'" ~ price_model ~ "'"]) }}
                         and {{ rates.meets('kinds', ['ranked.token_kind']) }}
                         and discounts.effective_from <= ranked.day
                         and coalesce(discounts.effective_to, '9999-12-31') > ranked.day
@@ -144,6 +145,7 @@ named as (
         applications.model_id,
         users.user_name,
         applications.application,
+        applications.team,
         chosen.price_id,
         used.units * chosen.list_rate as list_cost_picodollars,
         used.units * chosen.rate as cost_picodollars
@@ -167,6 +169,7 @@ final as (
         model_id,
         user_name,
         application,
+        team,
         guardrail_id,
         policy,
         case

@@ -1,5 +1,5 @@
 -- Who used what each hour, and what did it cost?
--- Grain: hour x account x region x model x user x application x data source.
+-- Grain: hour x account x region x model x user x application x team x data source.
 -- Units: tokens; USD. Tokens are NULL where unknown; a cost is NULL where
 -- no tokens are known or none has a price, and a lower bound where is_lower_bound is 1.
 -- usage_cost_daily has the same sums by the day, in far fewer rows.
@@ -26,7 +26,8 @@ with names as not materialized (
         int_names.region,
         int_names.model_id,
         users.user_name,
-        int_names.application
+        int_names.application,
+        int_names.team
     from int_names
     cross join accounts
     cross join stg_users as users
@@ -39,7 +40,8 @@ named as not materialized (
         names.region,
         names.model_id,
         names.user_name,
-        names.application
+        names.application,
+        names.team
     from int_usage_hourly_priced as usage
     inner join names
         on
@@ -77,7 +79,7 @@ summed as (
             from named
             where named.hour = usage_hours.hour
             group by
-                account_id, region, model_id, user_name, application, data_source
+                account_id, region, model_id, user_name, application, team, data_source
         )
     ))
 ),
@@ -105,6 +107,7 @@ select
     names.model_id,
     names.user_name,
     names.application,
+    names.team,
     read_back.data_source,
     read_back.calls,
     read_back.failed_calls,

@@ -1,6 +1,6 @@
 -- Who used what each day, and what did it cost?
--- Grain: day x account x region x model x user x application x data source. Rows are
--- also split by model id as sent, service tier and context size, so sum them.
+-- Grain: day x account x region x model x user x application x team x data source. Rows
+-- are also split by model id as sent, service tier and context size, so sum them.
 -- Units: tokens; USD. Tokens are NULL where unknown; a cost is NULL where
 -- no tokens are known or none has a price, and a lower bound where is_lower_bound is 1.
 
@@ -17,6 +17,7 @@ select
     names.model_id,
     users.user_name,
     names.application,
+    names.team,
     usage.data_source,
     usage.calls,
     usage.failed_calls,

@@ -1,14 +1,14 @@
 -- How many hours of provisioned capacity are in no cost?
 -- Grain: one row. NULL: none is known.
 
--- :_visitor_applications: those that the visitor may see, NULL for all. With a list,
--- there are no hours: capacity belongs to an account, not to an application.
+-- :_visitor_applications, :_visitor_teams: what the visitor may see, NULL for all.
+-- With a list, there are no hours: capacity belongs to an account.
 select
     sum(hours) as hours,
     sum(model_unit_hours) as model_unit_hours
 from capacity_hours
 where
-    :_visitor_applications is null
+    {{ filters.sees_all() }}
     and {{ filters.days() }}
     and {{ filters.chosen('regions', 'region') }}
     and (

@@ -1,8 +1,8 @@
--- Which regions, models, users and applications can be selected?
--- Grain: kind x name, sorted. kind: region, model, user or application.
+-- Which regions, models, users, applications and teams can be selected?
+-- Grain: kind x name, sorted. kind: region, model, user, application or team.
 -- Only names with usage from :since to :until, UTC days, both included.
 
--- :_visitor_applications: those that the visitor may see, NULL for all.
+-- :_visitor_applications, :_visitor_teams: what the visitor may see, NULL for all.
 with used as (
     select distinct
         rate_key,
@@ -18,18 +18,18 @@ visible as (
         on
             names.rate_key = used.rate_key
             and names.application_key = used.application_key
-    where {{ filters.visible('names.application') }}
+    where {{ filters.visible('names.') }}
 ),
 
 user_keys as (
     select distinct user_key from priced_daily_by_user
     where
-        :_visitor_applications is null
+        {{ filters.sees_all() }}
         and {{ filters.days() }}
     union
     select user_key from priced_daily
     where
-        :_visitor_applications is not null
+        not ({{ filters.sees_all() }})
         and {{ filters.days() }}
         and (rate_key, application_key) in (
             select
@@ -53,6 +53,11 @@ final as (
     select
         'application' as kind,
         application as name
+    from visible
+    union
+    select
+        'team' as kind,
+        team as name
     from visible
     union
     select

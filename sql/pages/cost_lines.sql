@@ -1,14 +1,14 @@
 -- How is a cost calculated: which tokens, at which price?
 -- Grain: model x region x service tier x context size x period of unchanged prices x
 -- discount x data source x token kind, most expensive first. Filters as in usage:
--- :since, :until, :regions, :models, :users, :applications.
+-- :since, :until, :regions, :models, :users, :applications, :teams.
 -- Units: tokens (images for the kind image); usd_per_mtok = USD per million of them;
 -- cost_usd = tokens x usd_per_mtok / 1e6, NULL without a price. list_usd_per_mtok is
 -- the list price, discount_number the discount in usd_per_mtok. calls are those whose
 -- tokens come from the line's data source; each of its lines shows the same number.
 -- A row with token_kind NULL counts calls without known tokens.
 
--- :_visitor_applications: those that the visitor may see, NULL for all.
+-- :_visitor_applications, :_visitor_teams: what the visitor may see, NULL for all.
 with rates as materialized (
     select * from int_account_rates
 ),
@@ -34,6 +34,7 @@ chosen as materialized (
         {{ filters.chosen('regions', 'region') }}
         and {{ filters.chosen('models', 'model_id') }}
         and {{ filters.chosen('applications', 'application') }}
+        and {{ filters.chosen('teams', 'team') }}
         and {{ filters.visible() }}
 ),
 
@@ -58,7 +59,8 @@ summed as (
                 {{ filters.is_blank('regions') }}
                 and {{ filters.is_blank('models') }}
                 and {{ filters.is_blank('applications') }}
-                and :_visitor_applications is null
+                and {{ filters.is_blank('teams') }}
+                and {{ filters.sees_all() }}
             )
             or (rate_key, application_key) in (select * from chosen)
         )

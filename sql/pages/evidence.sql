@@ -1,21 +1,25 @@
--- How is it known which application made the calls?
--- Grain: application x evidence x user, over the selected days, most calls first.
--- Filters as in usage: :since, :until, :regions, :models, :users, :applications.
+-- How is it known which application made the calls, and for which team?
+-- Grain: application x evidence x team x its evidence x user, over the selected days,
+-- most calls first. Filters as in usage: :since, :until, :regions, :models, :users,
+-- :applications, :teams.
 -- evidence: config rule, role name, inference profile, request metadata, user agent or
 -- unknown.
 
--- :_visitor_applications: those that the visitor may see, NULL for all.
+-- :_visitor_applications, :_visitor_teams: what the visitor may see, NULL for all.
 with chosen as materialized (
     select
         rate_key,
         application_key,
         application,
-        application_source as evidence
+        application_source as evidence,
+        team,
+        team_source as team_evidence
     from int_names
     where
         {{ filters.chosen('regions', 'region') }}
         and {{ filters.chosen('models', 'model_id') }}
         and {{ filters.chosen('applications', 'application') }}
+        and {{ filters.chosen('teams', 'team') }}
         and {{ filters.visible() }}
 ),
 
@@ -43,6 +47,8 @@ summed as (
 select
     chosen.application,
     chosen.evidence,
+    chosen.team,
+    chosen.team_evidence,
     users.user_name,
     sum(summed.calls) as calls,
     sum(summed.failed_calls) as failed_calls
@@ -52,5 +58,16 @@ inner join chosen
         chosen.rate_key = summed.rate_key
         and chosen.application_key = summed.application_key
 inner join stg_users as users on users.user_key = summed.user_key
-group by chosen.application, chosen.evidence, users.user_name
-order by calls desc, chosen.application, chosen.evidence, users.user_name
+group by
+    chosen.application,
+    chosen.evidence,
+    chosen.team,
+    chosen.team_evidence,
+    users.user_name
+order by
+    calls desc,
+    chosen.application,
+    chosen.evidence,
+    chosen.team,
+    chosen.team_evidence,
+    users.user_name

@@ -1,9 +1,9 @@
 -- How fresh is the loaded data?
 -- Grain: one row; NULL where nothing is loaded. Times are UTC.
 
--- :_visitor_applications: those that the visitor may see, NULL for all. With a list,
--- the days and the last call are those of the list, and the columns on how far AWS has
--- been read are NULL, because they concern all applications.
+-- :_visitor_applications, :_visitor_teams: what the visitor may see, NULL for all.
+-- With a list, the days and the last call are those of the list, and the columns on
+-- how far AWS has been read are NULL, because they concern all applications.
 with visible as materialized (
     select
         rate_key,
@@ -11,8 +11,8 @@ with visible as materialized (
         application_key
     from int_names
     where
-        :_visitor_applications is not null
-        and application in (select value from json_each(:_visitor_applications))
+        not ({{ filters.sees_all() }})
+        and {{ filters.visible() }}
 ),
 
 visible_days as materialized (
@@ -54,7 +54,7 @@ own as (
         null as last_read_at,
         null as streams,
         null as failing_streams
-    where :_visitor_applications is not null
+    where not ({{ filters.sees_all() }})
 ),
 
 every as (
@@ -65,7 +65,7 @@ every as (
         (select max(read_at) from sync_state) as last_read_at,
         (select count(*) from sync_state) as streams,
         (select count(*) from sync_state where error is not null) as failing_streams
-    where :_visitor_applications is null
+    where {{ filters.sees_all() }}
 )
 
 select * from own

@@ -2,7 +2,7 @@
 -- Grain: one row. Units: text units and images together; USD, for units with a price.
 -- unknown_calls: those with a guardrail whose units nothing shows.
 
--- :_visitor_applications: those that the visitor may see, NULL for all.
+-- :_visitor_applications, :_visitor_teams: what the visitor may see, NULL for all.
 select
     coalesce(sum(units), 0) as units,
     sum(cost_picodollars) / 1e12 as cost_usd,
@@ -15,4 +15,5 @@ where
     and {{ filters.chosen('models', 'model_id') }}
     and {{ filters.chosen('users', 'user_name') }}
     and {{ filters.chosen('applications', 'application') }}
+    and {{ filters.chosen('teams', 'team') }}
     and {{ filters.visible() }}

@@ -1,8 +1,8 @@
 -- At which hours of the day are calls made?
 -- Grain: hour of the day, 0 to 23, UTC; 24 rows. Filters as in usage: :since, :until,
--- :regions, :models, :users, :applications.
+-- :regions, :models, :users, :applications, :teams.
 
--- :_visitor_applications: those that the visitor may see, NULL for all.
+-- :_visitor_applications, :_visitor_teams: what the visitor may see, NULL for all.
 with recursive hours (hour_of_day) as (
     select 0
     union all
@@ -28,7 +28,8 @@ named as (
         names.region,
         names.model_id,
         users.user_name,
-        names.application
+        names.application,
+        names.team
     from occurring
     inner join int_names as names
         on
@@ -44,6 +45,7 @@ chosen as materialized (
         and {{ filters.chosen('models', 'model_id') }}
         and {{ filters.chosen('users', 'user_name') }}
         and {{ filters.chosen('applications', 'application') }}
+        and {{ filters.chosen('teams', 'team') }}
         and {{ filters.visible() }}
 ),
 

@@ -1,10 +1,10 @@
 -- Which calls of a selection are the latest?
 -- Grain: one row per call, latest first, 100 at most, from the last selected day that
 -- has calls. Filters as in usage: :since, :until, :regions, :models, :users,
--- :applications.
+-- :applications, :teams.
 -- Units: tokens; USD, of reported tokens only, as in the view calls.
 
--- :_visitor_applications: those that the visitor may see, NULL for all.
+-- :_visitor_applications, :_visitor_teams: what the visitor may see, NULL for all.
 with chosen as materialized (
     select
         model_key,
@@ -13,6 +13,7 @@ with chosen as materialized (
     where
         {{ filters.chosen('models', 'model_id') }}
         and {{ filters.chosen('applications', 'application') }}
+        and {{ filters.chosen('teams', 'team') }}
         and {{ filters.visible() }}
 ),
 
@@ -59,6 +60,8 @@ select
     calls.user_name,
     calls.application,
     calls.application_source,
+    calls.team,
+    calls.team_source,
     calls.region,
     calls.model_id,
     calls.event_name,

@@ -1,14 +1,15 @@
--- What was used and what did it cost, by user, application, region, model or day?
+-- What was used and what did it cost, by user, application, team, region, model or day?
 -- Grain: one row for each combination of the requested dimensions (:by_..., 1 or 0).
--- :since and :until are UTC days, both included; :regions, :models, :users and
--- :applications are exact names, in a JSON array or separated by commas. NULL or blank
--- is no filter. :top, with one dimension besides the day: keep this many names, those
--- that cost most in total, and sum the rest as (others); NULL or blank keeps all.
+-- :since and :until are UTC days, both included; :regions, :models, :users,
+-- :applications and :teams are exact names, in a JSON array or separated by commas.
+-- NULL or blank is no filter. :top, with one dimension besides the day: keep this many
+-- names, those that cost most in total, and sum the rest as (others); NULL or blank
+-- keeps all.
 
 -- is_lower_bound: the cost leaves out calls or tokens without a price, or calls without
 -- tokens. The columns next to it count them.
 
--- :_visitor_applications: those that the visitor may see, NULL for all.
+-- :_visitor_applications, :_visitor_teams: what the visitor may see, NULL for all.
 
 -- Only the smallest table of priced days that can answer is read: the parameters leave
 -- one of the four parts of usage. Rows are summed by key first and named afterwards,
@@ -31,13 +32,9 @@ chosen_applications as materialized (
         application_key
     from int_names
     where
-        application in (
-            {{ filters.names('applications') }}
-            where not {{ filters.is_blank('applications') }}
-            union all
-            select value from json_each(:_visitor_applications)
-            where {{ filters.is_blank('applications') }}
-        )
+        {{ filters.chosen('applications', 'application') }}
+        and {{ filters.chosen('teams', 'team') }}
+        and {{ filters.visible() }}
 ),
 
 usage as not materialized (
@@ -81,8 +78,10 @@ usage as not materialized (
         )
         and {% if not by_application %}not {% endif %}(
             :by_application
+            or :by_team
             or not {{ filters.is_blank('applications') }}
-            or :_visitor_applications is not null
+            or not {{ filters.is_blank('teams') }}
+            or not ({{ filters.sees_all() }})
         )
 {% if by_user %}
         and {{ filters.of_users() }}
@@ -91,7 +90,8 @@ usage as not materialized (
         and (
             (
                 {{ filters.is_blank('applications') }}
-                and :_visitor_applications is null
+                and {{ filters.is_blank('teams') }}
+                and {{ filters.sees_all() }}
             )
             or (rate_key, application_key) in (
                 select
@@ -154,13 +154,15 @@ named as (
         regions.region,
         int_models.canonical_model_id as model_id,
         users.user_name,
-        {{ names.application('int_models', 'applications') }} as application
+        {{ names.application('int_models', 'applications') }} as application,
+        teams.team
     from summed
     left join rate_keys on rate_keys.rate_key = summed.named_rate_key
     left join regions on regions.region_key = rate_keys.region_key
     left join int_models on int_models.model_key = rate_keys.model_key
     left join stg_users as users on users.user_key = summed.user_key
     left join applications on applications.application_key = summed.application_key
+    left join teams on teams.team_key = applications.team_key
 ),
 
 chosen as materialized (
@@ -169,6 +171,7 @@ chosen as materialized (
         case
             when :by_user then user_name
             when :by_application then application
+            when :by_team then team
             when :by_region then region
             when :by_model then model_id
         end as name
@@ -176,6 +179,7 @@ chosen as materialized (
     where
         {{ filters.chosen('users', 'user_name') }}
         and {{ filters.chosen('applications', 'application') }}
+        and {{ filters.chosen('teams', 'team') }}
         and {{ filters.visible() }}
 ),
 
@@ -195,6 +199,7 @@ select
     day,
     iif(:by_user, iif(is_other, '(others)', user_name), null) as user_name,
     iif(:by_application, iif(is_other, '(others)', application), null) as application,
+    iif(:by_team, iif(is_other, '(others)', team), null) as team,
     iif(:by_region, iif(is_other, '(others)', region), null) as region,
     iif(:by_model, iif(is_other, '(others)', model_id), null) as model_id,
     sum(calls) as calls,
@@ -223,12 +228,13 @@ select
         as is_lower_bound,
     {{ money.data_source('tells') }} as data_source
 from placed
-group by 1, 2, 3, 4, 5
+group by 1, 2, 3, 4, 5, 6
 order by
     day,
     sum(cost_microdollars) desc,
     sum(calls) desc,
     user_name,
     application,
+    team,
     region,
     model_id

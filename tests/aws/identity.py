@@ -59,6 +59,7 @@ class Accounts:
         self.default = default
         self.members: list[str] = []
         self.suspended: set[str] = set()
+        self.units: dict[str, str] = {}
         self.regions = dict(_REGIONS)
         self.session_seconds: int | None = None
         self.role_delay = timedelta(0)
@@ -171,6 +172,22 @@ def list_accounts(call: Call) -> dict[str, Any]:
     return answer | ({"NextToken": token} if token else {})
 
 
+def list_parents(call: Call) -> dict[str, Any]:
+    """Answer with the unit that an account is in, which a test names, or the root."""
+    _check_organization(call)
+    unit = call.aws.accounts.units.get(call.params["ChildId"])
+    if unit is None:
+        return {"Parents": [{"Id": "r-fake", "Type": "ROOT"}]}
+    return {"Parents": [{"Id": f"ou-fake-{unit.lower()}", "Type": "ORGANIZATIONAL_UNIT"}]}
+
+
+def describe_unit(call: Call) -> dict[str, Any]:
+    _check_organization(call)
+    unit_id = call.params["OrganizationalUnitId"]
+    names = {f"ou-fake-{unit.lower()}": unit for unit in call.aws.accounts.units.values()}
+    return {"OrganizationalUnit": {"Id": unit_id, "Name": names[unit_id]}}
+
+
 def describe_organization(call: Call) -> dict[str, Any]:
     _check_organization(call)
     management = call.aws.accounts.default
@@ -203,6 +220,8 @@ STS: dict[str, Handler] = {"GetCallerIdentity": get_caller_identity, "AssumeRole
 ORGANIZATIONS: dict[str, Handler] = {
     "ListAccounts": list_accounts,
     "DescribeOrganization": describe_organization,
+    "ListParents": list_parents,
+    "DescribeOrganizationalUnit": describe_unit,
 }
 EC2: dict[str, Handler] = {"DescribeRegions": describe_regions}
 

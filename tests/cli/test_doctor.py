@@ -14,7 +14,7 @@ from rich.console import Console
 from etl.config import Choice, InvocationLogs, Sources, TrailFiles
 from etl.doctor.advice import principal, principal_arn
 from etl.doctor.entry import examine
-from etl.registry import NAMES
+from etl.registry import SOURCES
 from etl.show.findings import FAILED, NOT_CHECKED, OK, WARNING, Finding, print_findings, to_json
 from tests.aws import ACCOUNT, NOW, REGION, FakeAws, FakeClock, Fault
 from tests.aws.logs import GROUP
@@ -40,6 +40,9 @@ PERMISSIONS = [
 ]
 READ = InvocationLogs(uri="s3://logs/bedrock", log_group=GROUP)
 
+# Those on request: tests/sync/test_teams.py.
+USUAL = tuple(source.name for source in SOURCES if not source.on_request)
+
 
 @pytest.fixture
 def aws() -> Iterator[FakeAws]:
@@ -50,7 +53,7 @@ def aws() -> Iterator[FakeAws]:
 def visit(aws: FakeAws, *regions: str, **choice: Any) -> list[Finding]:
     located = {name: choice.pop(name) for name in ("trail", "invocation_logs") if name in choice}
     way = Choice(
-        regions or (REGION,), **({"sources": NAMES, "located": Sources(**located)} | choice)
+        regions or (REGION,), **({"sources": USUAL, "located": Sources(**located)} | choice)
     )
     return examine(way, aws.clock)  # type: ignore[arg-type]
 
@@ -429,7 +432,7 @@ def test_logging_is_not_recommended_where_nobody_calls(aws: FakeAws, use: str) -
         deliver(aws, 1)
     if use == "a metric":
         aws.place().metric("AWS/Bedrock", "Invocations", {"ModelId": HAIKU}, {NOW: 1})
-    found = logging(aws, sources=("catalogue",) if use == "unknown" else NAMES)
+    found = logging(aws, sources=("catalogue",) if use == "unknown" else USUAL)
     assert found.status == (OK if use == "nothing" else WARNING)
 
 

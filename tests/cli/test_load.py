@@ -32,6 +32,7 @@ def test_it_ends_with_counts_on_stderr_and_nothing_on_stdout(tmp_path: Path) -> 
         "Bedrock calls     2 new (2 with tokens), 1 already known",
         "Tokens attached   1 from service events, 1 waiting for their call",
         "Other events      1 skipped",
+        "Other operations  1 GetFoundationModel (of Bedrock, no calls)",
         "CloudWatch values 0 new or changed",
         "Profiles          0 new or changed",
         "Rejected          0",

@@ -30,10 +30,11 @@ from etl.policy import (
     ORGANIZATION,
     PRICES,
     REGIONS,
+    UNITS,
     PolicyScope,
     caller_policy,
 )
-from etl.registry import NAMES, SOURCES, STANDARD, source_of
+from etl.registry import SOURCES, STANDARD, source_of
 from etl.show.findings import FAILED
 from etl.sources.aws import PERMISSIONS
 from etl.sync.run import SyncOptions, sync_places
@@ -245,14 +246,14 @@ def actions(*grants: Any) -> set[str]:
     return {action for grant in grants for action in grant.actions}
 
 
-@pytest.mark.parametrize("source", STANDARD)
+@pytest.mark.parametrize("source", [*STANDARD, "principal_tags"])
 def test_each_source_calls_what_its_policy_allows_and_nothing_else(source: str) -> None:
     assert operations(ETL / "sources" / f"{source}.py") == actions(*source_of(source).grants)
 
 
 def test_accounts_and_regions_too() -> None:
     accounts = ETL / "sources" / "accounts.py"
-    assert operations(accounts) == actions(REGIONS, ORGANIZATION) | {FREE}
+    assert operations(accounts) == actions(REGIONS, ORGANIZATION, UNITS) | {FREE}
     assert "AssumeRoleCredentialFetcher" in accounts.read_text()
 
 
@@ -314,7 +315,7 @@ def test_log_files_are_allowed_by_bucket_and_prefix_to_who_runs_the_program() ->
 
 
 def test_nobody_else_calls_aws() -> None:
-    known = {f"{source}.py" for source in STANDARD}
+    known = {f"{source}.py" for source in (*STANDARD, "principal_tags")}
     known |= {"accounts.py", "archive.py", "aws.py", "invocation_logs.py", "runtime.py", "s3.py"}
     known |= {"price_list.py"}
     for file in (ETL / "sources").glob("*.py"):
@@ -449,6 +450,8 @@ def aws() -> Iterator[FakeAws]:
         yield fake
 
 
+# Those on request: tests/sync/test_teams.py.
+READ = tuple(source.name for source in SOURCES if not source.on_request)
 LOGS = f'[sources.invocation_logs]\nlog_group = "{GROUP}"\n'
 
 
@@ -473,10 +476,10 @@ def test_a_whole_sync_requests_exactly_what_the_policies_allow(
     words = [*words, "--config", str(tmp_path / "own.toml")]
     clock = aws.clock
     aws.accounts.regions = {REGION: "opt-in-not-required"}
-    places, problems = open_places(Choice(("all",), NAMES, **choice), clock)
+    places, problems = open_places(Choice(("all",), READ, **choice), clock)
     with open_warehouse(tmp_path / "w.db", create=True) as db:
         for _ in range(2):
-            options = SyncOptions(sources=NAMES, log_group=GROUP)
+            options = SyncOptions(sources=READ, log_group=GROUP)
             outcome = sync_places(db, places, clock, options)
             clock.advance(timedelta(hours=25))
     assert (problems, outcome.problems) == ([], [])
@@ -491,7 +494,7 @@ def test_a_doctor_s_visit_requests_exactly_what_the_policies_allow(
     aws.accounts.regions = {REGION: "opt-in-not-required"}
     way = Choice(
         ("all",),
-        NAMES,
+        READ,
         organization=True,
         role_name="Reader",
         located=Sources(invocation_logs=InvocationLogs(log_group=GROUP)),

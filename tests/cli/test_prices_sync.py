@@ -222,6 +222,7 @@ def test_without_calls_all_regions_are_read(lists: Any) -> None:
 def test_wrong_usage_is_status_2(aws: FakeAws, words: list[str], message: str) -> None:
     status, _, err = run("prices", "sync", *words)
     assert (status, message in err) == (2, True), err
+    assert not Path("bedrock_usage.db").exists()
 
 
 # -- what goes wrong ------------------------------------------------------------------------------

@@ -242,7 +242,10 @@ def test_nothing_found_explains_itself(warehouse: Path) -> None:
             ["report", "users", "--since", "2026-11-03", "--until", "2026-11-02"],
             "--since is after --until",
         ),
-        (["report", "days", "--breakdown"], "--breakdown works only with users and applications"),
+        (
+            ["report", "days", "--breakdown"],
+            "--breakdown works only with users, applications and teams",
+        ),
     ],
 )
 def test_wrong_usage_is_status_2(words: list[str], message: str) -> None:

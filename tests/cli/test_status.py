@@ -225,8 +225,8 @@ def test_rejects_are_counted_by_file_and_reason(db: Database) -> None:
     rejects = [Reject(file, f"[{n}]", why) for n, (file, why) in enumerate(files)]
     Loader(db).write(Batch(rejects=rejects))
     assert answer(db)["rejects"][:2] == [
-        {"file": "a.json", "reason": "no eventID", "reject_count": 3},
-        {"file": "0.json", "reason": "no JSON", "reject_count": 1},
+        {"file": "a.json", "reason": "no eventID", "reject_count": 3, "is_refused": 0},
+        {"file": "0.json", "reason": "no JSON", "reject_count": 1, "is_refused": 0},
     ]
     text = squeezed(table(db))
     assert "Rejected 9 records (table rejects) 3 x a.json: no eventID 1 x 0.json: no JSON" in text

@@ -230,6 +230,7 @@ REASONS = [
     ("agent", "  6. user agent",
      "the last NAME/VERSION that does not belong to an SDK, a runtime, a library or a browser"),
     ("user", "  2. role name", "no role was assumed"),
+    ("user", "  4. mantle project", "no project is stated"),
     ("rule", "application", "config rule, rank 1 of 7"),
     ("user", "application", "unknown, rank 7 of 7"),
     ("resource", "model as sent", "resources[1].ARN"),

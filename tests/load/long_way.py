@@ -33,5 +33,5 @@ def the_long_way(data: bytes, monkeypatch: pytest.MonkeyPatch) -> Decoded:
         patch.setattr(split_module.Splitter, "_lines", lambda *_: None)
         patch.setattr(trail_module.TrailDecoder, "pack", lambda *_: None)
         patch.setattr(content_module, "is_other_event", lambda **_: lambda record: False)
-        patch.setattr(content_module, "may_be_bedrock", lambda _: True)
+        patch.setattr(content_module, "may_be_ours", lambda _: True)
         return Decoder().decode(data)

@@ -61,6 +61,9 @@ PATHS = (
     ("userIdentity", "sessionContext", "sessionIssuer"),
     ("userIdentity", "sessionContext", "sessionIssuer", "userName"),
     ("userIdentity", "sessionContext", "sessionIssuer", "arn"),
+    ("userIdentity", "accessKeyId"), ("requestParameters", "tags"),
+    ("requestParameters", "principalTags"), ("requestParameters", "transitiveTagKeys"),
+    ("responseElements", "credentials"), ("responseElements", "credentials", "accessKeyId"),
 )  # fmt: skip
 
 
@@ -81,6 +84,18 @@ BASES = (
     call(1, eventName="GetFoundationModel"),
     service_event(1, 7, {"inputTokens": 3}),
     call(1, eventSource="s3.amazonaws.com", eventName="GetObject"),
+    call(
+        1,
+        userIdentity={**role_identity("first"), "accessKeyId": "ASIAFIRST"},
+        eventSource="sts.amazonaws.com",
+        eventName="AssumeRole",
+        requestParameters={
+            "tags": [{"key": "team", "value": "Search"}],
+            "incomingTransitiveTags": {"cost": "7"},
+            "transitiveTagKeys": ["team"],
+        },
+        responseElements={"credentials": {"accessKeyId": "ASIASECOND"}},
+    ),
 )
 
 
@@ -110,6 +125,13 @@ def test_each_field_may_hold_anything(
 ) -> None:
     data = log(*(with_field(base, path, value) for base in BASES for value in ODD))
     assert shown(Decoder().decode(data)) == shown(the_long_way(data, monkeypatch))
+
+
+def test_a_caller_s_words_do_not_make_a_call_another_service_s() -> None:
+    metadata = {"eventSource": "sts.amazonaws.com"}
+    parameters = {"modelId": HAIKU, "requestMetadata": metadata}
+    record = {"requestParameters": parameters} | call(1, requestParameters=parameters)
+    assert len(shown(Decoder().decode(log(record)))["events"]) == 1
 
 
 def test_what_plain_calls_share_is_interpreted_once(

@@ -8,6 +8,7 @@ import csv
 import gzip
 import io
 import json
+import lzma
 import sys
 import tarfile
 import time
@@ -94,6 +95,18 @@ def test_any_chain_of_envelopes_around_some_records(names: list[str], share: int
         assert shown(Decoder().decode(data)) == shown(the_long_way(data, monkeypatch))
 
 
+def test_what_somebody_says_about_an_event_is_no_event() -> None:
+    said = f"why was this denied, please? {json.dumps(call(1))}"
+    for quoted in (
+        {"level": "info", "text": said},
+        {"level": "info", "question": json.dumps(call(1))},
+        {"detail-type": "Chat", "source": "my.app", "detail": {"chat": json.dumps(call(1))}},
+        {"detail-type": "Chat", "source": "my.app", "detail": {"chat": {"said": call(1)}}},
+    ):
+        assert read(file_of(quoted))["events"] == [], quoted
+    assert read(said.encode())["events"] == []
+
+
 @pytest.mark.parametrize("name", ["EventBridge", "subscription", "SQS", "Elastic", "text in text"])
 def test_eight_levels_are_opened_and_a_ninth_is_named(name: str) -> None:
     value: Any = call(1, tokens=(5, 1))
@@ -143,6 +156,7 @@ def zstd_of(data: bytes) -> bytes:
 PACKS: dict[str, Callable[[bytes], bytes]] = {
     "gzip": lambda data: gzip.compress(data, mtime=0),
     "bzip2": bz2.compress,
+    "xz": lzma.compress,
     "zstd": zstd_of,
     "tar": tar_of,
     "zip": zip_of,
@@ -420,6 +434,15 @@ TABLES: dict[str, Callable[[dict[str, Any]], dict[str, Any]]] = {
         else v
         for key, v in e.items()
     },
+    "Sentinel": lambda e: (
+        {
+            f"{'Aws' if key in ('eventID', 'requestID') else ''}{key[0].upper()}{key[1:]}": value
+            for key, value in texts(e).items()
+            if key not in ("userIdentity", "eventTime")
+        }
+        | {"TimeGenerated": e["eventTime"]}
+        | {f"UserIdentity{key[0].upper()}{key[1:]}": v for key, v in e["userIdentity"].items()}
+    ),
     "OCSF": ocsf,
 }
 
@@ -465,6 +488,18 @@ def test_logs_under_other_names(table: Callable[[dict[str, Any]], dict[str, Any]
     wanted = read(file_of([log | {"requestMetadata": {"Team_Name": "x"}} for log in LOGS]))
     assert read(file_of(data)) == wanted
     assert read(lines(data).encode()) == wanted
+
+
+@pytest.mark.parametrize("between", [".", "_"])
+def test_logs_with_flattened_fields(between: str) -> None:
+    for log in LOGS:
+        fields = {k.replace(".", between): str(v) for k, v in flat(log).items()}
+        wanted = read(file_of([log]))
+        assert read(file_of([fields])) == wanted
+        assert read(in_columns([fields])) == wanted
+        chosen = {key: value for key, value in fields.items() if not key.startswith("schema")}
+        row = [{"field": key, "value": value} for key, value in chosen.items()]
+        assert read(file_of({"results": [row]})) == wanted
 
 
 def test_an_event_may_have_anything_under_other_names() -> None:

@@ -58,9 +58,9 @@ def insights_row(value: Any) -> list[dict[str, str]]:
     return [{"field": name, "value": written} for name, written in fields.items()]
 
 
-def column(name: str, values: list[Any]) -> str:
+def column(name: str, values: list[Any], dialect: str = "excel") -> str:
     written = io.StringIO()
-    rows = csv.writer(written, quoting=csv.QUOTE_ALL)
+    rows = csv.writer(written, dialect, quoting=csv.QUOTE_ALL)
     rows.writerow(["@timestamp", name])
     rows.writerows(["2026-11-02 10:15:00.000", text_of(value)] for value in values)
     return written.getvalue()
@@ -241,6 +241,49 @@ ENVELOPES: dict[str, Envelope] = {
         "rows": [["t", text_of(v)] for v in values],
     },
     "Snowflake's variant": lambda values: lines([{"RECORD_CONTENT": v} for v in values]),
+    "any name": each(lambda value: {"id": 1, "what": value}),
+    "a text under any name": each(lambda value: {"id": "1", "found": {"it": text_of(value)}}),
+    "any names": lambda values: {f"n{number}": value for number, value in enumerate(values)},
+    "id, text": each(lambda value: ["0a1b", None, text_of(value)]),
+    "time, text": each(lambda value: [1789380307000, text_of(value)]),
+    "text, number": each(lambda value: [text_of(value), 7]),
+    "Wazuh": each(lambda value: {"rule": {"id": "1"}, "data": {"integration": "x", "aws": value}}),
+    "Graylog": lambda values: lines(
+        [{"short_message": "x", "full_message": text_of(v), "version": "1.1"} for v in values]
+    ),
+    "Sumo": lambda values: {"messages": [{"map": {"_raw": text_of(v), "n": "1"}} for v in values]},
+    "CloudEvents": each(
+        lambda value: {
+            "specversion": "1.0",
+            "source": "s",
+            "data_base64": base64_of(file_of(value)),
+        }
+    ),
+    "Kafka": lambda values: {
+        "eventSource": "aws:kafka",
+        "records": {"t-0": [{"topic": "t", "value": base64_of(file_of(v))} for v in values]},
+    },
+    "DynamoDB": lambda values: {"Items": [{"at": {"S": text_of(value)}} for value in values]},
+    "DynamoDB's stream": records(
+        lambda value: {
+            "eventID": "1",
+            "eventName": "INSERT",
+            "eventSource": "aws:dynamodb",
+            "dynamodb": {"NewImage": {"doc": {"S": text_of(value)}}},
+        }
+    ),
+    "Azure's tables": lambda values: {
+        "tables": [{"columns": [{"name": "Words"}], "rows": [[text_of(v)] for v in values]}]
+    },
+    "a bulk request": lambda values: lines(
+        [part for v in values for part in ({"index": {"_index": "x"}}, v)]
+    ),
+    "containers": lambda values: lines(values, "app-1  | "),
+    "pods": lambda values: lines(values, "[pod/x-1/main] "),
+    "files that were searched": lambda values: lines(values, "logs/2026.json:"),
+    "a level": lambda values: lines(values, "INFO: "),
+    "lines with commas": lambda values: lines(values, "", ","),
+    "tabs": lambda values: column("@message", values, "excel-tab"),
     "Lambda's destination": each(
         lambda value: {"version": "1.0", "requestContext": {}, "requestPayload": value}
     ),
@@ -251,12 +294,21 @@ ONE_LINE = frozenset({"text output", "indented after a time"})
 AFTER_A_TIME = frozenset(
     {"export task", "logs tail", "coloured", "syslog", "old syslog", "container's log"}
 )
+# Each value is JSON, on one line.
+_JSON = frozenset(
+    {
+        *("id, text", "text, number", "containers", "pods", "files that were searched", "a level"),
+        *("lines with commas", "a bulk request"),
+    }
+)
 
 
 def fits(name: str, value: Any) -> bool:
     """Return whether an envelope can hold a value: some hold no text of several lines."""
     if not isinstance(value, str):
         return True
+    if name in _JSON:
+        return "\n" not in value and value.startswith(("{", "["))
     if name in ONE_LINE:
         return False
     return name not in AFTER_A_TIME or "\n" not in value.strip() or value.startswith("{")

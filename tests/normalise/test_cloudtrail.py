@@ -351,7 +351,17 @@ def test_an_operation_that_is_no_call_is_kept_if_it_is_unknown_or_matters(
         ("fe80::1%eth0", "fe80::/48", "fe80::1"),
         ("lambda.amazonaws.com", "lambda.amazonaws.com", "lambda.amazonaws.com"),
         ("AWS Internal", "AWS Internal", "AWS Internal"),
-        ("x" * 101, None, None),
+        *(
+            (odd, None, None)
+            for odd in (
+                "203.0.113.7:443",
+                "203.0.113.7, 10.0.0.1",
+                "[2001:db8::1]:443",
+                "1.2.3.4/32",
+                "203.000.113.007",
+                "x" * 101,
+            )
+        ),
         ("a\nb", None, None),
         (["198.51.100.77"], None, None),
         (None, None, None),

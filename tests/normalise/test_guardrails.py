@@ -76,6 +76,11 @@ def test_the_trace_says_what_each_policy_processed() -> None:
         ], {"abc123": None}),
         ("two guardrails", {"trace": {"guardrail": {"inputAssessment": {"abc123": ONE, ARN + "x": TWO}}}},
          {"abc123": {"topic": 1, "content": 2}, "abc123x": {"content": 3, "contextual_grounding": 1}}),
+        ("another guardrail in a later part", [
+            {"amazon-bedrock-trace": {"guardrail": {"outputs": [{name: ONE}]}}} for name in ("abc123", "def456")
+        ], {"abc123": None, "def456": None}),
+        ("no output", {"trace": {"guardrail": {"inputAssessment": {"abc123": ONE}, "outputAssessments": None}}},
+         {"abc123": {"topic": 1, "content": 2}}),
         ("nothing charged", {"trace": {"guardrail": converse(assessment())}}, {"abc123": {}}),
         ("an assessment without units", {"trace": {"guardrail": converse(ONE, {})}}, {"abc123": None}),
         ("odd units", {"trace": {"guardrail": converse(assessment(topicPolicyUnits="CaNaRy"))}}, {"": None}),

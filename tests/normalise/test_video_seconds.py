@@ -45,6 +45,7 @@ def test_the_log_says_how_long_a_video_is() -> None:
     for record, found in (
         (video(1, reel(6)), (6, "720p")), (video(1, as_sent), (12, "720p")),
         (video(1, ray("9s"), model=RAY), (9, "540p")), (video(1, ray("5s", None), model=RAY), (5, None)),
+        (video(1, ray("5s") | {"videoGenerationConfig": None}, model=RAY), (5, "540p")),
         (video(1, None, made(6.0)), (6, "720p")), (video(1, None, made(5, 540, 960), model=RAY), (5, "540p")),
         # A frame more than what was asked for; alone, it may be billed as either.
         (video(1, reel(6), made(6.04)), (6, "720p")), (video(1, None, made(6.04)), None),

@@ -13,6 +13,7 @@ from etl.errors import BedrockUsageError
 from etl.sources.files import Events, Item, parse_items
 from etl.sources.split import Unreadable
 from etl.sources.stores import LocalStore, StoredFile
+from tests.cases import cases
 from tests.rounds import crossed
 from tests.support import call, uuid_of, write_metrics
 
@@ -166,6 +167,11 @@ def test_what_cannot_be_read_is_reported_with_its_position(
     tmp_path: Path, content: bytes, position: str, reason: str
 ) -> None:
     assert problems(read(tmp_path / "file", content)) == [(position, reason)]
+
+
+@cases("content", [b'{"Records":[]}', b"[]", b' {"Events": [ ]}\n', b'{"events": []}', b"[[]]"])
+def test_a_quiet_day_is_no_problem(tmp_path: Path, content: bytes) -> None:
+    assert read(tmp_path / "file", content) == []
 
 
 def test_a_bad_line_does_not_cost_the_others(tmp_path: Path) -> None:

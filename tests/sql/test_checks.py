@@ -94,8 +94,8 @@ def replace_view(db: Database, view: str, old: str, new: str) -> None:
         (
             "usage_cost_has_its_grain",
             "usage_cost",
-            "region, model_id, user_name, application, data_source",
-            "region, model_id, user_name, application, data_source, rate_key",
+            "region, model_id, user_name, application, team, data_source",
+            "region, model_id, user_name, application, team, data_source, rate_key",
         ),
     ],
 )  # fmt: skip

@@ -33,10 +33,10 @@ from tests.support import (
     write_metrics,
 )
 
-NAMES = ("user_name", "application", "model_id", "region")
+NAMES = ("user_name", "application", "team", "model_id", "region")
 UNATTRIBUTED = "(unattributed)"
-# In int_models, model_id is the id as sent. Capacity is no event's.
-VIEWS = sorted(view_sql().keys() - {"int_models", "capacity_hours"})
+# In int_models, model_id is the id as sent. Capacity and shares are no event's.
+VIEWS = sorted(view_sql().keys() - {"int_models", "capacity_hours", "int_team_shares"})
 # Views with more names than the event's, with a condition for its rows.
 OF_THE_EVENT = {
     "stg_users": "user_key in (select user_key from events)",
@@ -45,7 +45,14 @@ OF_THE_EVENT = {
 }
 # Name prices, which may be for every region.
 PRICES = {"reports/inspect_prices", "reports/price_history"}
-FILES = [f"{folder}/{name}" for folder in ("pages", "reports") for name in sql_names(folder)]
+# Its application is the team.
+BY_TEAM = "monitor_periods_by_team"
+FILES = [
+    f"{folder}/{name}"
+    for folder in ("pages", "reports")
+    for name in sql_names(folder)
+    if name != BY_TEAM
+]
 
 ARN = f"arn:aws:bedrock:us-east-1:{ACCOUNT}:application-inference-profile/a1b2c3d4e5f6"
 PROFILE = {
@@ -105,9 +112,9 @@ def parameters_of(db: Database) -> dict[str, Any]:
     """Return parameters with which every page and report answers with the event."""
     ((time, key, request),) = rows(db, "select event_time, event_id, request_id from calls")
     ((stored,),) = rows(db, "select event_id from events")
-    filters = (*FILTERS, *DIMENSIONS, TOP, "_visitor_applications")
+    filters = (*FILTERS, *DIMENSIONS, TOP, "_visitor_applications", "_visitor_teams")
     return {
-        **dict.fromkeys((*filters, "token_kind")),
+        **dict.fromkeys((*filters, "token_kind", "metadata_key")),
         **dict.fromkeys(DIMENSIONS, True),
         **{"event_time": time, "event_id": key, "event_key": stored, "number": 1},
         **{"first": time, "last": time, "request_ids": json.dumps([request])},
@@ -136,7 +143,7 @@ def write(db: Database, folder: Path, event: str, maker: dict[str, Any]) -> None
     load(db, *files)
 
 
-OTHERS = ("int_other_operations", "operations_not_known", "security_events")
+OTHERS = (*("int_other_operations", "operations_not_known", "other_operations", "security_events"),)
 
 
 def test_every_view_names_an_event_as_calls_does(

@@ -28,8 +28,8 @@ HAIKU_NAME, SONNET_NAME = HAIKU, "anthropic.claude-sonnet-4-5-20250929-v1:0"
 FILES = sql_names("pages")
 BLANK = dict.fromkeys(
     (
-        *("by_day", "by_user", "by_application", "by_region", "by_model"),
-        *("top", "since", "until", "regions", "models", "users", "applications"),
+        *("by_day", "by_user", "by_application", "by_team", "by_region", "by_model"),
+        *("top", "since", "until", "regions", "models", "users", "applications", "teams"),
     ),
     "",
 )
@@ -38,7 +38,7 @@ SEARCH, CHATBOT = role_identity("Search-BedrockRole"), role_identity("ChatbotApp
 
 def ask(db: Database, query: str, **given: Any) -> list[dict[str, Any]]:
     """Ask as a page does: filters are JSON arrays, blank for none."""
-    parameters = BLANK | {"_visitor_applications": None}
+    parameters = BLANK | {"_visitor_applications": None, "_visitor_teams": None}
     for name, value in given.items():
         parameters[name] = json.dumps(value) if isinstance(value, list) else value
     sql = sql_text(f"pages/{query}")
@@ -80,6 +80,7 @@ def test_only_what_was_used_can_be_selected(days: Database) -> None:
         "model": ["acme.unheard-of-v1", HAIKU_NAME, SONNET_NAME],
         "application": ["ChatbotApp", "Search", "Unknown"],
         "user": ["alice", "ChatbotApp-BedrockRole", "Search-BedrockRole"],
+        "team": ["(no team)"],
     }
 
 
@@ -91,6 +92,7 @@ def test_a_restricted_visitor_can_select_nothing_else(days: Database) -> None:
         ("region", "us-east-1"),
         ("region", "us-west-2"),
         ("model", HAIKU_NAME),
+        ("team", "(no team)"),
         ("model", SONNET_NAME),
         ("application", "Search"),
         ("user", "Search-BedrockRole"),
@@ -239,7 +241,7 @@ def test_each_head_has_its_question_and_grain(name: str) -> None:
     head = text.split("\nwith ")[0].split("\nselect")[0]
     assert "?" in head.splitlines()[0] + head.splitlines()[1]
     assert "Grain:" in head
-    assert ":_visitor_applications" in head
+    assert ":_visitor_applications, :_visitor_teams" in head
     assert max(map(len, text.splitlines())) <= 88
 
 

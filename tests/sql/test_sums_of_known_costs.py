@@ -87,6 +87,10 @@ class Part(NamedTuple):
         return "us-east-1"
 
     @property
+    def team(self) -> str:
+        return "(no team)" if self.application != "(unattributed)" else "(unattributed)"
+
+    @property
     def rates(self) -> dict[str, int]:
         known = PRICES[self.model_id].items()
         return {kind: rate for kind, (rate, since) in known if since <= self.day and kind in KINDS}
@@ -217,7 +221,10 @@ LEVELS = {
     "region_costs": ("region",),
     "daily_costs": ("day",),
 }
-FILTERS = ("since", "until", "regions", "models", "users", "applications", "_visitor_applications")
+FILTERS = (
+    *("since", "until", "regions", "models", "users", "applications", "teams"),
+    *("_visitor_applications", "_visitor_teams"),
+)
 COUNTED = ("unpriced_calls", "unpriced_tokens", "calls_without_tokens")
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from etl.load.decoder.content import Keys
 from etl.warehouse.database import open_warehouse
 from etl.warehouse.write.attribution import apply_application_tag
 from tests.aws import Fault
@@ -35,7 +36,7 @@ def test_the_tag_is_configurable(world: World) -> None:
     model = world.place.foundation_model(HAIKU, "Claude 3 Haiku")
     profile = world.place.application_profile("abc123", "named", model, tags={"cost-center": "42"})
     world.deliver(1, 2 * HOUR, requestParameters={"modelId": profile})
-    world.sync(sources=SOURCES, application_tag="cost-center")
+    world.sync(sources=SOURCES, keys=Keys(application_tag="cost-center"))
     assert world.rows("select application from calls") == [("42",)]
 
 

@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 
 from etl.errors import AccessError, FileGoneError, RetriableError
+from etl.load.run import load_files
 from etl.sources.stores import Content, LocalStore, StoredFile
 from etl.sync.files import Root
 from etl.sync.run import SyncOptions, SyncOutcome, sync_places
@@ -231,6 +232,23 @@ def test_a_half_written_file_is_reported_and_read_again_when_complete(
     assert bucket.sync().is_complete
     assert len(world.event_ids()) == 50
     assert world.rows("select * from rejects") == []
+
+
+def test_a_damaged_file_is_reported_by_one_sync_and_listed_from_then_on(
+    world: World, bucket: Bucket
+) -> None:
+    path = bucket.deliver(world.clock.now() - HOUR, *(at(world, HOUR, n) for n in range(50)))
+    path.write_bytes(path.read_bytes()[:-200])
+    assert not bucket.sync().is_complete
+    world.clock.sleep(DAY.total_seconds())
+    assert bucket.sync().is_complete
+    with open_warehouse(world.path) as db:
+        ((file, is_refused),) = rows(db, "select file, is_refused from rejected_files")
+        assert (file, is_refused) == (str(path), 1)
+        # `load` tells of the same file, and may accept it.
+        assert not load_files(db, [path]).is_complete
+        assert load_files(db, [path], accept_on="2026-11-20").is_complete
+    assert bucket.sync().is_complete
 
 
 def test_a_file_that_disappears_is_reported_and_holds_up_nothing_else(

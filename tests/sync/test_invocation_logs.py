@@ -14,6 +14,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from etl.errors import AccessError
+from etl.load.decoder.content import Keys
 from etl.sources.aws import MAX_ATTEMPTS
 from etl.sql_files import sql_names, sql_text
 from etl.warehouse.write.batch import Batch, Loader, Written
@@ -209,7 +210,7 @@ def test_a_call_that_cloudtrail_also_reports_is_one_call(world: World) -> None:
 
 def test_the_key_of_the_metadata_is_an_option(world: World) -> None:
     log(world, 1, 2 * HOUR, requestMetadata={"team": "Search", "application": "Other"})
-    sync(world, metadata_key="team")
+    sync(world, keys=Keys(metadata="team"))
     assert world.rows("select application from calls") == [("Search",)]
 
 

@@ -338,6 +338,8 @@ def test_hits_and_changed_calls_are_looked_up_by_their_whole_key(
     assert lookups == {
         "SEARCH events USING PRIMARY KEY (event_time>? AND event_time<?)",
         "SEARCH application_hits (session_key=? AND user_key=?)",
+        # The team that a call has so far.
+        "SEARCH stored USING INTEGER PRIMARY KEY (rowid=?)",
         "SCAN calls",
         "SEARCH events USING PRIMARY KEY (event_time=? AND event_id=?)",
     }

@@ -229,7 +229,7 @@ def planted(db: Database, name: str) -> None:
         insert into rejects values ('/home/{name}/a.json', 'Records[1]', 'not an object');
         insert into log_folders values (99, '/home/{name}/');
         insert into monitor_targets (target_key, account_id, region) values (1, '1', 'r');
-        insert into monitor_series values (1, 1, '{name}', 'm', 'x');
+        insert into monitor_series values (1, 1, '{name}', 'm', 'x', 'application');
         insert into monitor_limits values (1, '{name}', '1');
         insert into inference_profiles values ('arn', 'id', '{name}', 'APPLICATION', null, 'regional',
             '{name}', '{{"owner": "{name}"}}');

@@ -305,8 +305,8 @@ def test_an_hour_by_hand(
     assert sum(one["input_tokens"] for one in periods) == sum(n for _, n, _ in expected)
 
 
-PAGE = dict.fromkeys(("since", "until", "regions", "models", "users", "applications"), "")
-PAGE |= {"_visitor_applications": None}  # type: ignore[dict-item]
+PAGE = dict.fromkeys(("since", "until", "regions", "models", "users", "applications", "teams"), "")
+PAGE |= {"_visitor_applications": None, "_visitor_teams": None}  # type: ignore[dict-item]
 
 
 @pytest.mark.parametrize(

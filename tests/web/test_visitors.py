@@ -17,7 +17,7 @@ from etl.errors import ConfigError
 from etl.sql_files import sql_names
 from etl.web.app import build_datasette
 from etl.web.site import DATABASE
-from etl.web.visitors import allowed_applications, is_safe_query, magic_parameter
+from etl.web.visitors import allowed_usage, is_safe_query, magic_parameter
 from tests.cases import cases
 from tests.rounds import crossed, some
 from tests.web.pages import QUERIES, Pages
@@ -32,6 +32,7 @@ SAFE = (
     "guardrails",
     "hours_of_day",
     "latest_calls",
+    "metadata",
     "usage",
 )
 
@@ -61,6 +62,7 @@ ATTACKS = {
     "SQL": "/bedrock_usage?sql=select+*+from+calls",
     "SQL as JSON": "/bedrock_usage.json?sql=select+application+from+calls",
     "SQL as CSV": "/bedrock_usage.csv?sql=select+application+from+calls&_stream=1",
+    "SQL with the other parameter": "/bedrock_usage.json?sql=select+:_visitor_teams",
     "SQL with the parameter": "/bedrock_usage.json?sql=select+:_visitor_applications",
     "query": "/bedrock_usage/cost_by_user",
     "query as JSON": "/bedrock_usage/cost_by_application.json",
@@ -90,6 +92,8 @@ ATTACKS = {
     "progress of a refresh": "/-/refresh.json",
     "no page at all": "/-/no-such-page",
 }  # fmt: skip
+
+BOTH = "json_each(:_visitor_applications), json_each(:_visitor_teams)"
 
 # What no visitor may see, or what does not exist.
 NEVER_SHOWN = {
@@ -196,7 +200,7 @@ def test_an_unrestricted_visitor_may(
     login: Pages, proxy: Pages, make: Callable[[Pages, Pages], Visitor], attack: str
 ) -> None:
     answer = make(login, proxy).get(ATTACKS[attack])
-    if attack == "SQL with the parameter":
+    if attack in ("SQL with the parameter", "SQL with the other parameter"):
         assert answer.json()["rows"] == [] or answer.status_code == 400
     else:
         assert answer.status_code == 200
@@ -237,6 +241,7 @@ def applications(rows: list[dict[str, Any]]) -> set[str]:
             "?_visitor_applications=",
             '?_visitor_applications=["DataAnalysisApp"]',
             "?_visitor_applications=null",
+            "?_visitor_applications=null&_visitor_teams=null&by_team=1",
             "?:_visitor_applications=x",
             "?sql=select+1",
             "?_size=max",
@@ -306,27 +311,39 @@ def test_a_query_is_safe_by_its_sql_and_not_by_its_comments(
     for folder in ("macros", "pages", "queries"):
         (tmp_path / folder).mkdir()
     (tmp_path / "macros" / "filters.sql").write_text(
-        "{% macro visible() %}\njson_each(:_visitor_applications)\n{% endmacro %}"
-        "{% macro said() %}\n-- :_visitor_applications\n{% endmacro %}"
+        f"{{% macro visible() %}}\n{BOTH}\n{{% endmacro %}}"
+        f"{{% macro said() %}}\n-- {BOTH}\n{{% endmacro %}}"
     )
     for name, sql in {
-        "safe": "select json_each(:_visitor_applications)",
+        "safe": f"select {BOTH}",
+        "without_teams": "select json_each(:_visitor_applications)",
         "composed": "select {{ filters.visible() }}",
         "composed_comment": "{{ filters.said() }}\nselect 1",
-        "not_composed": "{# :_visitor_applications #}select 1",
-        "comment": "-- :_visitor_applications\nselect 1",
-        "block": "select 1 /* :_visitor_applications\n */",
-        "longer": "select :_visitor_applications_",
+        "not_composed": f"{{# {BOTH} #}}select 1",
+        "comment": f"-- {BOTH}\nselect 1",
+        "block": f"select 1 /* {BOTH}\n */",
+        "longer": "select :_visitor_applications_, :_visitor_teams",
         "none": "select 1",
     }.items():
         (tmp_path / "pages" / f"{name}.sql").write_text(sql)
     # Plain Datasette has these too, but not the parameter.
     for outside in ("outside.sql", "queries/query.sql", "macros/macro.sql"):
-        (tmp_path / outside).write_text("select :_visitor_applications")
+        (tmp_path / outside).write_text(f"select {BOTH}")
     monkeypatch.setattr(resources, "SQL", tmp_path)
     names = [
         *("safe", "composed", "composed_comment", "not_composed", "comment", "block", "longer"),
-        *("none", "../outside", "outside", "query", "macro", "visible", "safe.sql", "", "SAFE"),
+        *(
+            "without_teams",
+            "none",
+            "../outside",
+            "outside",
+            "query",
+            "macro",
+            "visible",
+            "safe.sql",
+            "",
+            "SAFE",
+        ),
     ]
     assert [name for name in names if is_safe_query(name)] == ["safe", "composed"]
 
@@ -350,7 +367,8 @@ def test_which_queries_are_safe() -> None:
     ],
 )
 def test_what_a_visitor_may_see(proxy: Pages, actor: Any, allowed: Any) -> None:
-    assert allowed_applications(proxy.datasette, actor) == allowed
+    seen = allowed_usage(proxy.datasette, actor)
+    assert (seen and seen.applications) == allowed
 
 
 def test_a_restricted_visitor_cannot_refresh(visitors: dict[str, Visitor]) -> None:
@@ -372,7 +390,7 @@ def test_only_the_proxy_is_answered_at_all(proxy: Pages) -> None:
 
 
 def test_without_a_login_every_visitor_may_see_everything(pages: Pages) -> None:
-    assert allowed_applications(pages.datasette, None) is None
+    assert allowed_usage(pages.datasette, None) is None
     for attack in ("SQL", "view as CSV", "metadata", "query as JSON", "facet", "where"):
         assert pages.open(ATTACKS[attack]).status_code == 200
     rows = pages.rows("usage", by_application="1", _visitor_applications='["none"]')

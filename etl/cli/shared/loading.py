@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -15,14 +16,18 @@ from etl.config import Config
 from etl.load.decoder.content import Keys
 from etl.load.decoder.pool import Workers
 from etl.load.run import LoadResult, load_files
+from etl.normalise.rules import keys_of_tags
 from etl.show.escaping import harmless
 from etl.show.numbers import count
 from etl.sources.stores import LocalStore, Store, StoredFile
 from etl.warehouse.write.attribution import apply_application_tag, apply_config
 from etl.warehouse.write.batch import Reject
 from etl.warehouse.write.discounts import apply_discounts
+from etl.warehouse.write.metadata_keys import apply_metadata_keys
+from etl.warehouse.write.team_shares import apply_team_shares
 
 MESSAGES_SHOWN = 20
+_NAMES = 5
 
 
 def apply_configuration(warehouse: Database, config: Config, file: Path | None) -> None:
@@ -32,9 +37,14 @@ def apply_configuration(warehouse: Database, config: Config, file: Path | None) 
     """
     if file is None:
         return
+    apply_metadata_keys(warehouse, config.metadata.keys, config.metadata.max_values)
     changed = apply_rules(warehouse, config)
     if changed:
         click.echo(f"{count(changed, 'call')} reattributed: the rules changed", err=True)
+    if apply_team_shares(warehouse, config.team_shares):
+        click.echo(
+            f"{count(len(config.team_shares), 'shared application')} split by team", err=True
+        )
     if apply_discounts(warehouse, config.discounts):
         click.echo(
             f"{count(len(config.discounts), 'discount')} in force: costs have changed", err=True
@@ -42,16 +52,26 @@ def apply_configuration(warehouse: Database, config: Config, file: Path | None) 
 
 
 def apply_rules(warehouse: Database, config: Config) -> int:
-    """Apply the file's rules and names; return how many calls have another user or application."""
+    """Apply the file's rules and names; return how many calls are attributed otherwise now."""
     apply_application_tag(warehouse, config.application_tag)
     return apply_config(
-        warehouse, config.rules, config.user_aliases, config.project_names
+        warehouse,
+        config.rules,
+        config.user_aliases,
+        config.project_names,
+        config.team_settings,
     ).calls_changed
 
 
 def reading_keys(config: Config) -> Keys:
     """Return how the file says to read."""
-    return Keys(config.application_tag, config.application_metadata_key, config.source_addresses)
+    return Keys(
+        config.application_tag,
+        config.application_metadata_key,
+        config.source_addresses,
+        config.team_metadata_key,
+        (*config.metadata.keys, *keys_of_tags(config.rules)),
+    )
 
 
 def load_with_progress(
@@ -60,6 +80,7 @@ def load_with_progress(
     *,
     reread: bool = False,
     remember: bool = True,
+    accept_on: str | None = None,
     workers: Workers | None = None,
     store_of: Callable[[str], Store] = lambda path: LocalStore(),
     check: Callable[[], None] = lambda: None,
@@ -80,6 +101,7 @@ def load_with_progress(
             store_of=store_of,
             reread=reread,
             remember=remember,
+            accept_on=accept_on,
             workers=workers,
             on_reject=report,
             check=check,
@@ -126,6 +148,13 @@ def _display() -> Iterator[_LoadDisplay]:
         )
 
 
+def _names(operations: Counter[str]) -> str:
+    """Return operations with how many new events each has, the most frequent first."""
+    named = sorted(operations.items(), key=lambda one: (-one[1], one[0]))
+    more = f" and {len(named) - _NAMES:,} more" if len(named) > _NAMES else ""
+    return harmless(", ".join(f"{number:,} {name}" for name, number in named[:_NAMES]) + more)
+
+
 def summary(result: LoadResult) -> str:
     """Return the result of a load as lines of text."""
     written = result.written
@@ -157,6 +186,18 @@ def summary(result: LoadResult) -> str:
         f"Rejected          {result.rejected:,}"
         + (" (see table rejects for where and why)" if result.rejected else ""),
     ]
+    if result.files_refused:
+        lines.append(
+            f"Refused           {count(result.files_refused, 'file')}: every load says so until"
+            " they change, or `bedrock-usage load --accept PATH`"
+        )
+    if result.files_accepted:
+        lines.append(
+            f"Accepted          {count(result.files_accepted, 'file')}: reported again only after a"
+            " change"
+        )
+    if written.operations:
+        lines.insert(5, f"Other operations  {_names(written.operations)} (of Bedrock, no calls)")
     if written.calls_logged:
         lines.insert(3, f"Invocation logs   {written.calls_logged:,} matched known calls")
     if written.calls_too_old:

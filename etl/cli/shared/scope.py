@@ -61,6 +61,7 @@ def choose(
         skip=tuple(accounts.skip),
         located=config.sources,
         price_api=config.prices.api,
+        has_units=config.team_from_account == "unit",
     )
 
 
@@ -76,5 +77,7 @@ def open_places(choice: Choice, clock: Clock) -> tuple[list[Place], list[SourceE
     if choice.role_arns:
         accounts = [assume_role(own, arn) for arn in choice.role_arns]
     elif choice.organization and choice.role_name:
-        accounts = organization_accounts(own, choice.role_name, clock, skip=choice.skip)
+        accounts = organization_accounts(
+            own, choice.role_name, clock, skip=choice.skip, with_units=choice.has_units
+        )
     return find_places(accounts, choice.regions, clock)

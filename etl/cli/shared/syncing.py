@@ -2,28 +2,33 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
 from pathlib import Path
 
 import click
+from sqlite_utils import Database
 
-from etl.cli.shared.loading import apply_configuration
+from etl.cli.shared.loading import apply_configuration, reading_keys
 from etl.cli.shared.option_types import moment_of
 from etl.cli.shared.progress import progress_display
 from etl.cli.shared.scope import open_places
 from etl.cli.shared.stores import Stores, open_roots
 from etl.clock import Clock
 from etl.config import Choice, Config, parse_duration, parse_since
+from etl.normalise.rows import AccountName
 from etl.show.escaping import harmless
 from etl.show.numbers import count
 from etl.show.terminal import open_console
 from etl.sources.archive import Archive
+from etl.sources.aws import Place
 from etl.sync.options import SyncOptions
 from etl.sync.run import SyncOutcome, sync_places
 from etl.warehouse.database import open_warehouse
 from etl.warehouse.demo import refuse_demo
 from etl.warehouse.turns import Patience
+from etl.warehouse.write.batch import Batch, Loader
 
 
 def sync_chosen(
@@ -44,6 +49,7 @@ def sync_chosen(
         apply_configuration(warehouse, config, config_path)
         roots = open_roots(chosen, clock)
         places, lost = open_places(chosen, clock) if chosen.asked else ([], [])
+        _store_account_names(warehouse, places)
         console = open_console(stderr=True)
         with progress_display(console) as display:
             outcome = sync_places(
@@ -51,6 +57,18 @@ def sync_chosen(
             )
     _report(outcome)
     return outcome
+
+
+def _store_account_names(warehouse: Database, places: Sequence[Place]) -> None:
+    """Store the names that an organization gives to its accounts: they may name teams."""
+    accounts = {place.account_id: place.account for place in places}
+    rows = [
+        AccountName(account_id, account.name, account.unit)
+        for account_id, account in sorted(accounts.items())
+        if account.name is not None
+    ]
+    if rows:
+        Loader(warehouse).write(Batch(renewed={"account_names": rows}))
 
 
 def _open_archive(
@@ -87,9 +105,7 @@ def _options(
         sources=choice.sources,
         since=moment_of(since, now),
         settle=parse_duration(config.sync.settle) if settle is None else settle,
-        application_tag=config.application_tag,
-        metadata_key=config.application_metadata_key,
-        addresses=config.source_addresses,
+        keys=reading_keys(config),
         log_group=choice.place_settings.get("log_group"),
         archive_bodies=config.sync.archive_bodies,
     )

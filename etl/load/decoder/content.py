@@ -19,13 +19,15 @@ import msgspec
 
 from etl.errors import RejectError, reason_of
 from etl.load.decoder.fast_cloudtrail import (
+    SESSION,
     TrailDecoder,
     is_object,
     is_other_event,
-    may_be_bedrock,
+    may_be_ours,
+    read_session,
 )
 from etl.normalise.addresses import DEFAULT_DETAIL, AddressDetail
-from etl.normalise.application import APPLICATION_KEY, KeyNames
+from etl.normalise.application import APPLICATION_KEY, KeyNames, key_names
 from etl.normalise.boundary import attempt
 from etl.normalise.cloudtrail import Parsed, parse_event
 from etl.normalise.cloudwatch import parse_csv_row, parse_results
@@ -37,15 +39,17 @@ from etl.normalise.rows import (
     InferenceProfile,
     MetricValue,
     OtherOperation,
-    ServiceTokens,
-    StartedJob,
+    RoleSession,
+    Row,
 )
+from etl.normalise.teams import TEAM_KEY
 from etl.sources.envelopes import EVENT, LOGGED_CALL, is_textbook
 from etl.sources.files import Events, Found, Item, parse_items, parse_text
 from etl.sources.split import (
     HeavyError,
     Raw,
     Unreadable,
+    is_rest_lost,
     json_problem,
     limit_of,
     load_value,
@@ -67,23 +71,22 @@ _SMALL_BYTES = 60
 # A record above this is read by one process at a time.
 HEAVY_BYTES = 1 << 20
 
-# It includes an event only if that is a correction.
-OtherRow = Event | StartedJob | ServiceTokens | OtherOperation | MetricValue | InferenceProfile
-
 
 @dataclass
 class Decoded:
     """The content of a file. ``calls`` refer to shapes by number, ``shapes`` are the new ones.
+    ``rows``: all else; an event is among them only if it is a correction.
 
     ``rejects``: (position, reason). ``rejected``: how many there are, not all of which are kept.
     ``first_shape``: lower numbers of the same process are no longer used; None for no change. A
     large file comes in several of these: ``is_first``, ``is_last``. ``is_read``: the file need not
-    be read again.
+    be read again. ``is_refused``, with the last: nothing of the file could be read, or not all of
+    it because it is damaged.
     """
 
     calls: list[PackedCall] = field(default_factory=list)
     shapes: list[tuple[int, Shape]] = field(default_factory=list)
-    rows: list[OtherRow] = field(default_factory=list)
+    rows: list[Row] = field(default_factory=list)
     rejects: list[tuple[str, str]] = field(default_factory=list)
     events_read: int = 0
     events_skipped: int = 0
@@ -93,6 +96,7 @@ class Decoded:
     is_first: bool = True
     is_last: bool = True
     is_read: bool = True
+    is_refused: bool = False
 
 
 @dataclass(frozen=True)
@@ -100,12 +104,20 @@ class Keys:
     """How to read: the keys that name an application, and what to keep of source addresses.
 
     ``application_tag``: in an inference profile's tags, ``metadata``: in request metadata; each is
-    one key, or several in order.
+    one key, or several in order. ``team``: of the team, in request metadata. ``others``: those by
+    which usage is shown, and those that rules look at.
     """
 
     application_tag: KeyNames = APPLICATION_KEY
     metadata: KeyNames = APPLICATION_KEY
     addresses: AddressDetail = DEFAULT_DETAIL
+    team: KeyNames = TEAM_KEY
+    others: tuple[str, ...] = ()
+
+    @property
+    def stored(self) -> tuple[str, ...]:
+        """The keys whose values in an event's request metadata are stored; of logs, all are."""
+        return (*key_names(self.team), *self.others)
 
 
 class Decoder:
@@ -125,6 +137,7 @@ class Decoder:
                 getattr(whole, part).extend(getattr(chunk, part))
             for part in ("events_read", "events_skipped", "metrics_skipped", "rejected"):
                 setattr(whole, part, getattr(whole, part) + getattr(chunk, part))
+            whole.is_refused = chunk.is_refused
         return whole
 
     def decode_small(self, data: bytes) -> Decoded | None:
@@ -177,6 +190,7 @@ class _Reader:
         self._keys, self._shapes, self._trail = keys, shapes, trail
         self._decoded = Decoded()
         self._kept = self._left_out = 0
+        self._has_any = self._is_damaged = False
 
     @property
     def is_full(self) -> bool:
@@ -187,6 +201,11 @@ class _Reader:
     def take(self, *, is_last: bool = False) -> Decoded:
         """Return the current rows, and start again."""
         decoded, self._decoded = self._decoded, Decoded()
+        skipped = decoded.events_skipped + decoded.metrics_skipped
+        self._has_any = self._has_any or bool(decoded.calls or decoded.rows or skipped)
+        if is_last:
+            has_rejects = bool(self._kept or self._left_out)
+            decoded.is_refused = has_rejects and (self._is_damaged or not self._has_any)
         if is_last and self._left_out:
             decoded.rejects.append(("file", f"and {self._left_out:,} more that cannot be read"))
         return decoded
@@ -207,6 +226,7 @@ class _Reader:
             self._refuse("file", str(error))
             self._decoded.is_read = False
         except Exception as error:
+            self._is_damaged = True
             self._refuse("file", f"{reason_of(error)}; everything before it was read")
 
     def _refuse(self, position: str, reason: str, number: int = 1) -> None:
@@ -223,8 +243,11 @@ class _Reader:
         decoded.events_read += len(values.raws)
         calls, skipped = decoded.calls, 0
         for index, record in enumerate(values.raws):
-            if is_other(record):
-                skipped += 1
+            if other := is_other(record):
+                if other is SESSION:
+                    self._add_session(record, values.position(index))
+                else:
+                    skipped += 1
             elif call := pack(record):
                 calls.append(call)
             elif len(bytes(record)) < _SMALL_BYTES:
@@ -237,6 +260,16 @@ class _Reader:
                 # It may have been taken.
                 calls = self._decoded.calls
         self._decoded.events_skipped += skipped
+
+    def _add_session(self, record: Raw, position: str) -> None:
+        try:
+            session = read_session(record)
+        except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
+            self._parse(_parse_event, bytes(record), position)
+            return
+        self._decoded.events_skipped += 1
+        if session:
+            self._decoded.rows.append(session)
 
     def _open(self, found: Events, index: int, heavy: int | None) -> Iterator[None]:
         """Add what a value among events is: an event that is not plain, or an envelope."""
@@ -264,6 +297,7 @@ class _Reader:
 
     def _add_found(self, found: Item | Unreadable) -> Iterator[None]:
         if isinstance(found, Unreadable):
+            self._is_damaged = self._is_damaged or is_rest_lost(found)
             self._refuse(*found)
         elif found.kind in ("metric answer", "metric row"):
             yield from self._add_metrics(found)
@@ -276,7 +310,7 @@ class _Reader:
         self._decoded.events_read += 1
         if item.kind == LOGGED_CALL:
             self._parse(_parse_log, item.value, item.position)
-        elif item.kind == "other" or (is_object(item.value) and not may_be_bedrock(item.value)):
+        elif item.kind == "other" or (is_object(item.value) and not may_be_ours(item.value)):
             self._decoded.events_skipped += 1
         elif call := self._trail.pack(item.value):
             self._decoded.calls.append(call)
@@ -291,8 +325,10 @@ class _Reader:
             return
         for complaint in parsed.complaints:
             self._refuse(position, complaint)
-        if parsed.row is None or isinstance(parsed.row, OtherOperation):
+        if parsed.row is None or isinstance(parsed.row, OtherOperation | RoleSession):
             self._decoded.events_skipped += 1
+        if parsed.skipped:
+            self._decoded.rows.append(parsed.skipped)
         if parsed.row is None:
             return
         if isinstance(parsed.row, Event) and not parsed.row.is_correction:
@@ -358,8 +394,18 @@ def _records_among(events: Events, problems: list[str]) -> Iterator[tuple[str, b
             yield EVENT, bytes(raw)
 
 
+def read_event(record: object, keys: Keys) -> Parsed:
+    """Read one event. See ``etl.normalise.cloudtrail.parse_event``."""
+    return parse_event(
+        record,
+        metadata_key=keys.metadata,
+        stored_keys=keys.stored,
+        addresses=keys.addresses,
+    )
+
+
 def _parse_event(record: bytes, keys: Keys) -> Parsed:
-    return parse_event(load_record(record), metadata_key=keys.metadata, addresses=keys.addresses)
+    return read_event(load_record(record), keys)
 
 
 def _parse_log(record: bytes, keys: Keys) -> Parsed:

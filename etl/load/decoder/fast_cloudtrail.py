@@ -20,9 +20,11 @@ import msgspec
 from etl.errors import RejectError
 from etl.normalise.addresses import DEFAULT_DETAIL, AddressDetail, find_address
 from etl.normalise.cloudtrail import CALLS, JOBS, name_call
-from etl.normalise.fields import MAX_COUNT, mapping, utc_time
-from etl.normalise.identity import parse_identity
+from etl.normalise.fields import MAX_COUNT, mapping, text, utc_time
+from etl.normalise.identity import is_temporary, parse_identity
 from etl.normalise.packed import PackedCall, Shape, shape_of, stored_id
+from etl.normalise.rows import RoleSession
+from etl.normalise.teams import CHAINED_TYPES, STS, make_role_session
 from etl.normalise.token_kinds import KINDS, counts_of
 from etl.normalise.token_sources import EVENT_TOKENS, KEYS
 from etl.sources.envelopes import is_textbook
@@ -159,10 +161,13 @@ _MAX_KNOWN = 20_000
 _MAX_LETTERS = 8 << 20
 
 
-_our_source = re.compile(rb'"eventSource"\s*+:\s*+"\s*+bedrock').search
+_our_source = re.compile(rb'"eventSource"\s*+:\s*+"\s*+(?:bedrock|(sts\.))').search
 _other_source = re.compile(rb'"eventSource"\s*+:\s*+"[a-z0-9.-]++\.amazonaws\.com"').search
 # Two patterns in sequence: each alone is found ten times as fast as both together.
 _word, _hidden = re.compile(rb"bedrock").search, re.compile(rb"\\u").search
+
+# A textbook event of STS that makes credentials, which may have tags.
+SESSION = "session"
 
 is_object = re.compile(rb"\{").match
 
@@ -170,25 +175,113 @@ is_object = re.compile(rb"\{").match
 def is_other_event(*, has_escapes: bool) -> Callable[[Raw], object]:
     """Return a test of records of a trail: true only for events of another service.
 
-    The source decides: many events of other services mention the word bedrock.
+    The source decides: many events of other services mention the word bedrock. It is ``SESSION``
+    for those that ``read_session`` is for.
     """
     # An escape may hide any letter.
     return _is_other_plainly if has_escapes else _is_other
 
 
 def _is_other(record: Raw) -> object:
-    if _our_source(record):
-        return False
+    if source := _our_source(record):
+        if not source[1]:
+            return False
+        # In another order of fields it may be a caller's word: request metadata may have any key.
+        is_sure = is_textbook(record) or not _word(record)
+        if not _makes_session(record):
+            return is_sure
+        return SESSION if is_textbook(record) else False
     return is_textbook(record) or (not _word(record) and _other_source(record))
 
 
 def _is_other_plainly(record: Raw) -> object:
-    return _is_other(record) and not _hidden(record)
+    found = _is_other(record)
+    return found and not _hidden(record) and found
+
+
+# Credentials that may have tags: they are given some, or made by a session, which may pass some on.
+# Plain words are found ten times as fast as patterns; the last ends tags, principalTags and
+# incomingTransitiveTags.
+_CREDENTIALS, _TAGS = b'"credentials"', b'ags"'
+_CHAINED = tuple(f'"{kind}"'.encode() for kind in CHAINED_TYPES)
+# The type of the caller is among these first bytes of a textbook event.
+_HEAD = 200
+
+
+def _makes_session(record: Raw) -> bool:
+    written = bytes(record)
+    head = written[:_HEAD] if is_textbook(written) else written
+    may_have_tags = any(kind in head for kind in _CHAINED) or _TAGS in written
+    return may_have_tags and _CREDENTIALS in written
 
 
 def may_be_bedrock(record: Raw) -> object:
     """Return whether an event, whatever its form, may be Bedrock's."""
     return _word(record) or _hidden(record)
+
+
+def may_be_ours(record: Raw) -> object:
+    """Return whether an event, whatever its form, may be Bedrock's, or may make a session."""
+    return may_be_bedrock(record) or (_sts(record) and _session_words(record))
+
+
+_sts = re.compile(rb"sts\.amazonaws\.com").search
+# As tables write it: the response may be a text of its own.
+_session_words = re.compile(rb"(?i)access_?key_?id").search
+
+
+class _Caller(msgspec.Struct, frozen=True, gc=False, rename="camel"):
+    type: str | None = None
+    access_key_id: str | None = None
+
+
+class _Key(msgspec.Struct, frozen=True, gc=False, rename="camel"):
+    access_key_id: str | None = None
+
+
+class _Made(msgspec.Struct, frozen=True, gc=False):
+    credentials: _Key | None = None
+
+
+class _Passed(msgspec.Struct, frozen=True, gc=False, rename="camel"):
+    tags: Any = None
+    principal_tags: Any = None
+    incoming_transitive_tags: Any = None
+    transitive_tag_keys: Any = None
+
+
+class _SessionRecord(msgspec.Struct, frozen=True, gc=False, rename="camel"):
+    """An event of STS, as far as it tells of a session."""
+
+    event_time: str | None = None
+    event_source: str | None = None
+    user_identity: _Caller | None = None
+    request_parameters: _Passed | None = None
+    response_elements: _Made | None = None
+
+
+_decode_caller = msgspec.json.Decoder(_Caller | None).decode
+_decode_session = msgspec.json.Decoder(_SessionRecord).decode
+_NOTHING_PASSED, _NOBODY = _Passed(), _Caller()
+
+
+def read_session(record: Raw) -> RoleSession | None:
+    """Return the session that a textbook event of STS makes; None if it makes none with tags.
+
+    Raises msgspec.MsgspecError, UnicodeDecodeError or RecursionError if it is unusual.
+    """
+    event = _decode_session(record)
+    passed, made = event.request_parameters or _NOTHING_PASSED, event.response_elements
+    caller = event.user_identity or _NOBODY
+    if text(event.event_source) != STS or made is None or made.credentials is None:
+        return None
+    return make_role_session(
+        text(event.event_time),
+        text(made.credentials.access_key_id),
+        text(caller.access_key_id) if caller.type in CHAINED_TYPES else None,
+        [passed.incoming_transitive_tags, passed.principal_tags, passed.tags],
+        passed.transitive_tag_keys,
+    )
 
 
 # Names are understood once, by the careful parser (DECISIONS 36).
@@ -203,7 +296,7 @@ class TrailDecoder:
         self._kept_of: dict[str | None, str | None] = {None: None}
         self._numbers: dict[tuple[Any, ...], int] = {}
         self._letters = 0
-        self._identities = _Parts(_decode_identity, parse_identity)
+        self._identities = _Parts(_decode_identity, parse_identity, _credential)
         self._parameters = _Parts(_decode_parameters, mapping)
         self._minutes: set[str] = set()
 
@@ -225,10 +318,19 @@ class TrailDecoder:
         try:
             event_id, request_id = _uuid(event.event_id), _uuid(event.request_id)
             shared_event_id = _uuid(event.shared_event_id) if event.shared_event_id else None
-            number = self._number(event, extra)
+            identity, credential = self._identities.of(event.user_identity)
+            number = self._number(event, extra, identity)
         except (ValueError, msgspec.MsgspecError, RecursionError):
             return None
-        return (event.event_time, event_id, request_id, shared_event_id, number, *tokens)
+        return (
+            event.event_time,
+            event_id,
+            request_id,
+            shared_event_id,
+            number,
+            credential,
+            *tokens,
+        )
 
     def _is_time(self, text: str) -> bool:
         """Return whether a time is ``YYYY-MM-DDTHH:MM:SSZ``. Each minute is checked once."""
@@ -254,10 +356,9 @@ class TrailDecoder:
         kept = self._kept_of[address] = find_address(address, self._addresses)
         return kept
 
-    def _number(self, event: _EventRecord, extra: _Extra) -> int:
+    def _number(self, event: _EventRecord, extra: _Extra, identity: _Part) -> int:
         """Return the number of the call's shape, whose names are interpreted only once."""
-        identity = self._identities.of(event.user_identity)
-        parameters = self._parameters.of(event.request_parameters)
+        parameters = self._parameters.of(event.request_parameters)[0]
         key = (
             identity,
             event.event_name,
@@ -298,24 +399,31 @@ class _Part:
 class _Parts:
     """Interprets a part of records once for all with the same relevant content.
 
-    A session's keys and times change all the time and are not needed. ``decode`` extracts just what
-    counts, ``interpret`` gets the whole part as a dict.
+    A session's times change all the time and are not needed. ``decode`` extracts just what counts,
+    ``interpret`` gets the whole part as a dict.
     """
 
     def __init__(
-        self, decode: Callable[[bytes], Any], interpret: Callable[[object], object]
+        self,
+        decode: Callable[[bytes], Any],
+        interpret: Callable[[object], object],
+        credential_of: Callable[[bytes], str | None] = lambda written: None,
     ) -> None:
+        self._credential_of = credential_of
         self._decode, self._interpret = decode, interpret
-        self._by_bytes: dict[bytes, _Part] = {}
+        self._by_bytes: dict[bytes, tuple[_Part, str | None]] = {}
         self._letters = 0
         self._by_value: dict[Any, _Part] = {}
 
-    def of(self, raw: msgspec.Raw) -> _Part:
-        """Return the part. Raises msgspec.MsgspecError if it is unusual."""
+    def of(self, raw: msgspec.Raw) -> tuple[_Part, str | None]:
+        """Return the part, and a session's access key in it.
+
+        Raises msgspec.MsgspecError if it is unusual.
+        """
         written = bytes(raw)
         part = self._by_bytes.get(written)
         if part is None:
-            part = self._part(self._decode(written), written)
+            part = self._part(self._decode(written), written), self._credential_of(written)
             self._letters += len(written)
             if len(self._by_bytes) >= _MAX_KNOWN or self._letters > _MAX_LETTERS:
                 self._by_bytes.clear()
@@ -332,6 +440,13 @@ class _Parts:
                 self._by_value.clear()
             self._by_value[value] = part
         return part
+
+
+def _credential(written: bytes) -> str | None:
+    """Return the access key of a session in a ``userIdentity``, as ``parse_identity`` does."""
+    caller = _decode_caller(written)
+    found = text(caller.access_key_id) if caller else None
+    return found if found and is_temporary(found) else None
 
 
 def _shape(

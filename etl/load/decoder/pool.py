@@ -11,6 +11,7 @@ is their turn, by one process at a time.
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import marshal
 import os
 import queue
@@ -84,7 +85,7 @@ class _Worker:
                 stdout=subprocess.PIPE,
                 env=_KEEP_MEMORY | os.environ | {"PYTHONPATH": import_path()},
             )
-        settings = (keys.application_tag, keys.metadata, keys.addresses, next_range())
+        settings = (*dataclasses.astuple(keys), next_range())
         assert self._process.stdin and self._process.stdout  # noqa: S101
         self._jobs, self._results = self._process.stdin, self._process.stdout
         send(self._jobs, marshal.dumps(settings))
@@ -286,7 +287,7 @@ def _fatal(worker: _Worker) -> Decoded:
         f"the process reading it died {_TRIES} times, possibly because memory ran out; the file is"
         " skipped until it changes, or until `load --reread`"
     )
-    return Decoded(rejects=[("file", reason)], rejected=1)
+    return Decoded(rejects=[("file", reason)], rejected=1, is_refused=True)
 
 
 def _next(pieces: Iterator[bytes]) -> bytes:

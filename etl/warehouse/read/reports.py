@@ -9,10 +9,11 @@ from typing import Any
 
 from sqlite_utils import Database
 
+from etl.errors import DataError
 from etl.normalise.model_ids import parse_model_id
 from etl.sql_files import sql_text
 
-DIMENSIONS = ("day", "user_name", "application", "region", "model_id")
+DIMENSIONS = ("day", "user_name", "application", "team", "region", "model_id")
 
 
 @dataclass(frozen=True)
@@ -25,6 +26,7 @@ class Filters:
     models: tuple[str, ...] = ()
     users: tuple[str, ...] = ()
     applications: tuple[str, ...] = ()
+    teams: tuple[str, ...] = ()
 
     def parameters(self) -> dict[str, str | None]:
         """Return the named parameters of ``sql/pages/usage.sql``; any name of a model will do."""
@@ -36,8 +38,10 @@ class Filters:
             "models": _json(models),
             "users": _json(self.users),
             "applications": _json(self.applications),
+            "teams": _json(self.teams),
             # A user with the file may see all of it.
             "_visitor_applications": None,
+            "_visitor_teams": None,
         }
 
 
@@ -55,6 +59,22 @@ def usage(db: Database, filters: Filters, *, by: Iterable[str] = ()) -> list[dic
     return [{k: v for k, v in row.items() if k not in DIMENSIONS or k in wanted} for row in rows]
 
 
+def usage_by_metadata(db: Database, key: str, filters: Filters) -> list[dict[str, Any]]:
+    """Return usage and cost by the values of a key of the request metadata.
+
+    The columns of ``sql/pages/metadata.sql``; ``value`` None is everything without the key. Raises
+    DataError for a key that the configuration does not name.
+    """
+    known = [row["metadata_key"] for row in run_report(db, "metadata_keys", {})]
+    if key not in known:
+        others = f" It names {', '.join(known)}." if known else ""
+        raise DataError(
+            f"metadata:{key}: the configuration does not name this key.{others} Add it to keys"
+            " under [metadata] in bedrock_usage.toml, and run `bedrock-usage sync` or `load`"
+        )
+    return _run(db, "pages/metadata", {**filters.parameters(), "metadata_key": key})
+
+
 def loaded_range(db: Database) -> tuple[str | None, str | None]:
     """Return the first and the last day loaded, or (None, None)."""
     row = run_report(db, "loaded_range", {})[0]
@@ -69,6 +89,24 @@ def capacity(db: Database, filters: Filters) -> dict[str, Any]:
 def guardrails(db: Database, filters: Filters) -> dict[str, Any]:
     """Return what guardrails charged for a report's calls, which no cost includes."""
     return _run(db, "pages/guardrails", filters.parameters())[0]
+
+
+@dataclass(frozen=True)
+class LeftOut:
+    """What was read without giving calls: open rejects, Bedrock's other operations, files."""
+
+    rejects: list[dict[str, Any]]
+    operations: list[dict[str, Any]]
+    files: int
+
+
+def left_out(db: Database) -> LeftOut:
+    """Return what was refused or skipped, the most frequent first."""
+    return LeftOut(
+        run_report(db, "status_rejects", {}),
+        run_report(db, "status_other_operations", {}),
+        run_report(db, "files_read", {})[0]["files"],
+    )
 
 
 def run_report(db: Database, report: str, parameters: dict[str, Any]) -> list[dict[str, Any]]:

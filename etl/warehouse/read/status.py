@@ -22,9 +22,9 @@ def read_status(db: Database, now: datetime) -> dict[str, Any]:
     """Return the parts of the status by name, each with the columns of its file in ``sql/reports``.
 
     ``streams``, ``gaps``, ``rereads`` (for the same days as the recent coverage), ``rejects``,
-    ``unpriced``, ``operations`` and ``input_forms`` are lists of rows; ``last_run`` is one row,
-    None if nothing was ever synced; ``guardrails`` and ``provisional`` are one row; ``coverage`` is
-    one row each for ``last_30_days`` and ``all``.
+    ``accepted``, ``unpriced``, ``operations``, ``other_operations`` and ``input_forms`` are lists
+    of rows; ``last_run`` is one row, None if nothing was ever synced; ``guardrails`` and
+    ``provisional`` are one row; ``coverage`` is one row each for ``last_30_days`` and ``all``.
     """
     since = now.astimezone(UTC).date() - timedelta(days=RECENT_DAYS - 1)
     return {
@@ -34,9 +34,11 @@ def read_status(db: Database, now: datetime) -> dict[str, Any]:
         "rereads": run_report(db, "status_rereads", {"since": since.isoformat()}),
         "provisional": run_report(db, "status_provisional", {})[0],
         "rejects": run_report(db, "status_rejects", {}),
+        "accepted": run_report(db, "status_accepted", {}),
         "unpriced": run_report(db, "status_unpriced", {}),
         "guardrails": guardrails(db, Filters()),
         "operations": run_report(db, "status_operations", {}),
+        "other_operations": run_report(db, "status_other_operations", {}),
         "input_forms": run_report(db, "status_input_forms", {}),
         "coverage": {
             "last_30_days": _coverage(db, since.isoformat()),

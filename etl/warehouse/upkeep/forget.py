@@ -50,6 +50,16 @@ _COLUMNS: tuple[tuple[str, str, str], ...] = (
     ("inference_profiles", "application", "text"),
     ("inference_profiles", "tags", "json"),
     ("applications", "label", "text"),
+    ("teams", "team", "text"),
+    ("credentials", "tags", "json"),
+    ("principal_tags", "principal_arn", "text"),
+    ("principal_tags", "tags", "json"),
+    ("account_names", "account_name", "text"),
+    ("account_names", "unit_name", "text"),
+    ("team_shares", "application", "text"),
+    ("team_shares", "team", "text"),
+    ("team_share_parts", "application", "text"),
+    ("team_share_parts", "team", "text"),
     ("projects", "project_name", "text"),
     ("projects", "application", "text"),
     ("projects", "tags", "json"),
@@ -73,12 +83,21 @@ _THEIRS = {"sessions": "session_name", "source_addresses": "source_address"}
 # Large tables of ids, times and amounts, which contain no names.
 _NOT_SEARCHED = frozenset(
     {
-        *("events", "tokens", "pending_tokens", "cloudtrail_tokens", "jobs", "archived_events"),
+        *(
+            "events",
+            "tokens",
+            "team_settings",
+            "pending_tokens",
+            "cloudtrail_tokens",
+            "jobs",
+            "archived_events",
+        ),
         *("usage_hourly", "usage_daily", "usage_hours", "metric_totals", "metric_hourly"),
         *("metric_minutes", "call_minutes", "known_minutes", "stale_minutes"),
         *("calibrations", "call_weights", "calibrated_until"),
         *("priced_daily", "priced_daily_by_user", "priced_daily_by_application"),
         *("priced_daily_by_model", "priced_rates", "rate_keys", "monitor_points", "prices"),
+        "skipped_operations",
         *("forgotten_patterns", "_sqlite_migrations", "seeds"),
     }
 )
@@ -135,6 +154,7 @@ def forget(db: Database, names: Sequence[str], *, is_trial: bool = False) -> For
             note("sessions")
             for table, column in _THEIRS.items():
                 done.replaced[table] += _replace_theirs(db, known, table, column)
+            _drop_credentials(db, known)
             for table, column, kind in _COLUMNS:
                 note(f"{table}.{column}")
                 done.replaced[table] += _replace(db, known, table, column, kind)
@@ -204,6 +224,20 @@ def _replace_theirs(db: Database, known: Forgotten, table: str, column: str) -> 
     ]
     db.conn.executemany(f"update {table} set {column} = ? where {column} = ?", changed)
     return len(changed)
+
+
+def _drop_credentials(db: Database, known: Forgotten) -> None:
+    """Forget the credentials of forgotten users: nothing finds these sessions again."""
+    users = [
+        (user_key,)
+        for user_key, name in db.conn.execute("select user_key, user_name from users").fetchall()
+        if known.is_forgotten(name)
+    ]
+    db.conn.executemany(
+        "update credentials set credential_hash = randomblob(16) where credential_key in"
+        " (select credential_key from events where coalesce(found_user_key, user_key) = ?)",
+        users,
+    )
 
 
 def _replace(db: Database, known: Forgotten, table: str, column: str, kind: str) -> int:

@@ -28,7 +28,7 @@ from typing import NamedTuple
 from sqlite_utils import Database
 
 from etl.errors import WarehouseError
-from etl.times import day_start, parse_utc
+from etl.times import day_start, parse_utc, utc_text
 from etl.warehouse import paths
 from etl.warehouse.long_work import make_interruptible
 from etl.warehouse.turns import in_turn, path_of, transaction
@@ -43,6 +43,12 @@ _NAME_TABLES = {
     "guardrail_uses": "guardrail_use_key",
     "source_addresses": "source_address_key",
 }
+
+_LONGEST_SESSION = timedelta(days=2)
+
+
+# Events that are no calls, by their time.
+_OTHER_EVENTS = ("control_events", "unknown_operations", "skipped_operations")
 
 
 class CallRange(NamedTuple):
@@ -118,7 +124,7 @@ def drop_calls(
             claimed = end
             on_day(first[:10])
         with transaction(db):
-            for table in ("pending_tokens", "control_events", "unknown_operations"):
+            for table in (*_OTHER_EVENTS, "pending_tokens"):
                 db.conn.execute(f"delete from {table} where event_time < ?", [before])
     return dropped
 
@@ -133,6 +139,14 @@ def drop_unused_names(db: Database) -> int:
                 "delete from session_users where session_key not in"
                 " (select session_key from events where session_key is not null)"
             )
+            # Credentials whose calls may still arrive stay: no session lasts two days.
+            db.conn.execute(
+                "delete from credentials where credential_key not in"
+                " (select credential_key from events where credential_key is not null"
+                " union select parent_key from credentials where parent_key is not null)"
+                " and coalesce(told_at, '') < ?",
+                [_oldest_session(db)],
+            )
         for table, key in _NAME_TABLES.items():
             used = " union ".join(
                 f"select {column} from {source} where {column} is not null"
@@ -143,6 +157,12 @@ def drop_unused_names(db: Database) -> int:
                     f"delete from {table} where {key} not in ({used})"
                 ).rowcount
     return dropped
+
+
+def _oldest_session(db: Database) -> str:
+    """Return when the oldest session may have begun of which calls may still arrive."""
+    (last,) = db.conn.execute("select max(event_time) from events").fetchone()
+    return utc_text(parse_utc(last) - _LONGEST_SESSION) if last else ""
 
 
 def compact(db: Database) -> bool:

@@ -6,38 +6,46 @@
   by. What the event itself names moves to ``found_user_key`` or ``found_application_key``, and back
   when no rule matches any more. ``Attributor`` applies the rules to new calls, ``apply_config`` to
   stored calls when the rules change.
+- **A team** is decided by a rule, or by other evidence (``etl.warehouse.write.teams``). It is part
+  of the application's key: the rollups have no key more, and only as many more rows as there are
+  applications that several teams use.
 
 Kinds of rules are applied in their order: a rule for the application sees the user that a rule
-gave. Rules are not matched against every stored call, but once for each distinct combination of the
-names that they look at. The events are then updated day by day, so that memory holds one day, all
-in one transaction.
+gave, a rule for the team sees both. Rules are not matched against every stored call, but once for
+each distinct combination of the names that they look at. The events are then updated day by day, so
+that memory holds one day, all in one transaction.
 """
 
 from __future__ import annotations
 
 import itertools
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import NamedTuple
 
 from sqlite_utils import Database
 
 from etl.normalise.application import CONFIG_RULE, KeyNames
+from etl.normalise.model_ids import parse_model_id
 from etl.normalise.profiles import profile_application
 from etl.normalise.rows import Event
 from etl.normalise.rules import (
     KINDS,
     ApplicationRule,
+    Evidence,
     Rule,
+    TeamRule,
     UserRule,
     compile_rules,
     evidence_of,
     find_rule,
     make_evidence,
 )
+from etl.normalise.teams import TeamSettings
 from etl.warehouse.long_work import long_work
 from etl.warehouse.pseudonyms import forgotten_in
 from etl.warehouse.write.dimensions import Names
+from etl.warehouse.write.role_sessions import tags_of
 from etl.warehouse.write.rollup import add_calls, hours_of, renew, subtract_calls
 from etl.warehouse.write.shown_names import (
     name_projects_by_tags,
@@ -45,6 +53,17 @@ from etl.warehouse.write.shown_names import (
     store_project_names,
     stored_aliases,
     stored_project_names,
+)
+from etl.warehouse.write.teams import (
+    Teams,
+    applied_state,
+    completed,
+    evidence_state,
+    fill_evidence,
+    profile_of,
+    store_applied,
+    store_settings,
+    stored_settings,
 )
 
 # The event's key whose name each condition looks at.
@@ -62,8 +81,15 @@ _KEYS = {
     "tag": "request_metadata_key",
 }
 
+# Those that rules of teams look at in addition.
+_KEYS_OF_TEAMS = {
+    "application": ("application_key", "model_key"),
+    "profile": ("model_key",),
+    "tag": ("request_metadata_key", "model_key", "credential_key"),
+}
+
 # The table and name column of each key, in the order in which evidence is read.
-_NAMES = {
+_NAMES: Mapping[str, tuple[str, str | None]] = {
     "account_key": ("accounts", "account_id"),
     "region_key": ("regions", "region"),
     "principal_key": ("principals", "principal_arn"),
@@ -74,6 +100,9 @@ _NAMES = {
     "provider_key": ("providers", "provider"),
     "project_key": ("projects", "project"),
     "request_metadata_key": ("request_metadata", "request_metadata"),
+    # By which credentials a call was made is no evidence; the tags of their session are.
+    "credential_key": ("credentials", None),
+    "application_key": ("applications", None),
 }
 
 
@@ -90,12 +119,14 @@ def apply_config(
     rules: Sequence[Rule],
     aliases: Mapping[str, str],
     projects: Mapping[str, str] | None = None,
+    settings: TeamSettings | None = None,
 ) -> Attribution:
     """Replace the stored rules and names, and attribute every call by the new rules.
 
     ``rules``: of any kind, those of a kind in their order. ``aliases``: user, or a glob, to the
-    name to show. ``projects``: the ARN or id of a project to its name. All of it is one
-    transaction; if nothing differs, nothing is written.
+    name to show. ``projects``: the ARN or id of a project to its name. ``settings``: what may name
+    a team; None for what is stored. All of it is one transaction; if nothing differs, nothing is
+    written.
     """
     rules, aliases = _in_order(rules), dict(aliases)
     projects = dict(projects or {})
@@ -108,16 +139,21 @@ def apply_config(
         tuple(rules) == stored_rules(db)
         and list(aliases.items()) == list(stored_aliases(db).items())
         and projects == stored_project_names(db)
+        and (settings is None or settings == stored_settings(db))
+        and applied_state(db) == evidence_state(db, rules)
     ):
         return Attribution()
     with db.atomic():
         # Written first, so that no other process writes between the next read and its change.
         users_renamed = store_aliases(db, aliases)
         store_project_names(db, projects)
+        if settings is not None:
+            store_settings(db, settings)
+        names = Names(db)
         if tuple(rules) == stored_rules(db):
-            return Attribution(users_renamed=users_renamed)
+            return Attribution(renew_teams(db, names), users_renamed)
         store_rules(db, rules)
-        return Attribution(_attribute(db, rules), users_renamed)
+        return Attribution(attribute_all(db, names, rules), users_renamed)
 
 
 def _in_order(rules: Iterable[Rule]) -> list[Rule]:
@@ -175,17 +211,19 @@ def store_rules(db: Database, rules: Iterable[Rule]) -> None:
 
 
 class Attributor:
-    """Decides the user and the application of new calls by some rules."""
+    """Decides the user, the application and the team of new calls, by some rules."""
 
-    def __init__(self, names: Names, rules: Iterable[Rule]) -> None:
+    def __init__(self, names: Names, rules: Sequence[Rule]) -> None:
         self._names = names
         of_kind = {kind: [rule for rule in rules if type(rule) is kind] for kind in KINDS}
         self._rules = {kind: compile_rules(of_kind[kind]) for kind in KINDS}
+        self._teams = Teams(names, rules)
 
     def keys(self, event: Event) -> tuple[int, int | None, int, int | None]:
         """Return the keys of the user and the application, each with what the event itself names.
 
-        That is None where no rule decided.
+        That is None where no rule decided. The application's key is that of its team as well, as
+        far as that is known without the tags of the call's session.
         """
         names, user = self._names, self._ruled(UserRule, event)
         own_user = names.user(event.user_name)
@@ -193,11 +231,20 @@ class Attributor:
         user_key = own_user
         if user is not None:
             event, user_key = event._replace(user_name=user), names.user(user)
-        application = self._ruled(ApplicationRule, event)
-        key = own if application is None else names.application(application, CONFIG_RULE)
+        ruled = self._ruled(ApplicationRule, event)
+        application = (
+            (event.application, event.application_source) if ruled is None else (ruled, CONFIG_RULE)
+        )
+        base = names.application(*application)
+        team_key = self._teams.key(
+            evidence_of(event),
+            names.shown_application(base),
+            names.rank_of(application[1]),
+        )
         return (
             *(user_key, None if user_key == own_user else own_user),
-            *(key, None if key == own else own),
+            names.application(*application, team_key) if team_key else base,
+            None if base == own else own,
         )
 
     def _ruled(self, kind: type[Rule], event: Event) -> str | None:
@@ -208,12 +255,14 @@ class Attributor:
 class _Decision(NamedTuple):
     """What rules of a kind decide of stored calls.
 
-    ``hits``: a temporary table: a combination of ``keys``, and the key that a rule gives as
-    ``ruled``. Without rules there is none.
+    ``own``: what a call has without them, as an SQL expression. ``hits``: a temporary table: a
+    combination of ``keys``, and the key that a rule gives as ``ruled``. Without rules there is
+    none.
     """
 
     kind: type[Rule]
     column: str
+    own: str
     rules: tuple[Rule, ...]
     keys: tuple[str, ...]
 
@@ -222,17 +271,12 @@ class _Decision(NamedTuple):
         return f"{self.kind.gives}_hits"
 
     @property
-    def found(self) -> str:
-        return f"found_{self.column}"
-
-    @property
-    def own(self) -> str:
-        """What the event itself names."""
-        return f"coalesce(events.{self.found}, events.{self.column})"
-
-    @property
     def ruled(self) -> str:
         return f"{self.hits}.ruled" if self.rules else "null"
+
+    @property
+    def decided(self) -> str:
+        return f"coalesce({self.ruled}, {self.own})"
 
     def join(self, now: Mapping[str, str]) -> str:
         """Return the join of events with the hits. ``now``: keys that earlier kinds have decided.
@@ -249,113 +293,230 @@ def _now(key: str, now: Mapping[str, str]) -> str:
     return now.get(key, f"events.{key}")
 
 
-# In the order of ``KINDS``.
-_COLUMNS = {UserRule: "user_key", ApplicationRule: "application_key"}
+# In the order of ``KINDS``. A team is no column of events: it is part of the application's key.
+_COLUMNS = {UserRule: "user_key", ApplicationRule: "application_key", TeamRule: "team_key"}
+
+_OWN = {
+    "user_key": "coalesce(events.found_user_key, events.user_key)",
+    "application_key": "coalesce(events.found_application_key, stored.base_key,"
+    " events.application_key)",
+}
+
+_STORED = " join applications as stored on stored.application_key = events.application_key"
 
 
-def _decision(kind: type[Rule], rules: Sequence[Rule]) -> _Decision:
-    own = tuple(rule for rule in rules if type(rule) is kind)
-    looked_at = {_KEYS[condition] for rule in own for condition in rule.conditions}
-    return _Decision(kind, _COLUMNS[kind], own, tuple(key for key in _NAMES if key in looked_at))
+def _decision(kind: type[Rule], own: str, rules: Sequence[Rule]) -> _Decision:
+    of_kind = tuple(rule for rule in rules if type(rule) is kind)
+    looked_at = {
+        key for rule in of_kind for condition in rule.conditions for key in _keys(kind, condition)
+    }
+    keys = tuple(key for key in _NAMES if key in looked_at)
+    return _Decision(kind, _COLUMNS[kind], own, of_kind, keys)
 
 
-def _attribute(db: Database, rules: Sequence[Rule]) -> int:
-    """Attribute every stored call again; return how many have another user or application now."""
-    names, decisions = Names(db), [_decision(kind, rules) for kind in KINDS]
-    joins, now = "", dict[str, str]()
-    for decision in decisions:
-        _find_hits(db, names, decision, joins, now)
-        joins += decision.join(now)
-        if decision.rules:
-            now[decision.column] = f"coalesce({decision.ruled}, {decision.own})"
-        else:
-            now[decision.column] = decision.own
-    db.execute(
-        "create temp table if not exists attributed_calls (event_time text, event_id blob,"
-        f" {', '.join(f'{d.column} integer, {d.found} integer' for d in decisions)})"
+def _keys(kind: type[Rule], condition: str) -> tuple[str, ...]:
+    of_teams = _KEYS_OF_TEAMS.get(condition) if kind is TeamRule else None
+    return of_teams or (_KEYS[condition],)
+
+
+def attribute_calls(db: Database, names: Names, keys: str) -> tuple[int, set[str]]:
+    """Attribute the calls in the table ``keys`` again; return how many changed, and their hours."""
+    calls = (
+        f"(select events.* from {keys} as keys cross join events"
+        " on events.event_time = keys.event_time and events.event_id = keys.event_id) as events"
     )
+    stage = _Stage(db, names, stored_rules(db), calls)
+    changed = stage.attribute()
+    hours = hours_of(db, "attributed_calls")
+    stage.drop()
+    return changed, hours
+
+
+def attribute_all(db: Database, names: Names, rules: Sequence[Rule]) -> int:
+    """Attribute every stored call again; return how many have another user, application or team."""
+    stage = _Stage(db, names, rules, "events")
     changed, hours = 0, set[str]()
     days = db.execute("select distinct day from usage_daily order by day").fetchall()
     with long_work(db, "applying the new rules to all calls", can_stop=True) as note:
         for number, (day,) in enumerate(days, 1):
             note(f"{day} ({number:,} of {len(days):,} days)")
-            changed += _attribute_day(db, day, decisions, joins)
+            changed += stage.attribute(day)
             hours |= hours_of(db, "attributed_calls")
         note("sums")
         renew(db, names, hours)
-    for table in ("attributed_calls", *(decision.hits for decision in decisions)):
-        db.execute(f"drop table if exists temp.{table}")
+    stage.drop()
+    store_applied(db, evidence_state(db, rules))
     return changed
 
 
-def _find_hits(
-    db: Database, names: Names, decision: _Decision, joins: str, now: Mapping[str, str]
-) -> None:
-    """Create the table of a decision; ``joins``: those of the earlier ones."""
-    hits, keys = decision.hits, decision.keys
-    db.execute(f"drop table if exists temp.{hits}")
-    if not decision.rules:
-        return
-    columns = ", ".join(f"{key} integer" for key in (*keys, "ruled"))
-    db.execute(f"create temp table {hits} ({columns})")
-    compiled = compile_rules(decision.rules)
-    distinct = ", ".join(f"coalesce({_now(key, now)}, 0) as {key}" for key in keys)
-    texts = ", ".join(name if key in keys else "null" for key, (_, name) in _NAMES.items())
-    tables = " ".join(f"left join {_NAMES[key][0]} using ({key})" for key in keys)
-    combinations = db.conn.execute(
-        f"select {texts}, {', '.join(keys)}"
-        f" from (select distinct {distinct} from events{joins}) {tables}"
-    )
-    evidence_fields = [name for _, name in _NAMES.values()]
-    for row in combinations:
-        texts_of = dict(zip(evidence_fields, row, strict=False))
-        ruled = find_rule(compiled, make_evidence(**texts_of))
-        if ruled is not None:
-            db.conn.execute(
-                f"insert into {hits} values ({', '.join('?' * (len(keys) + 1))})",
-                [*row[len(_NAMES) :], _key_of(names, decision.kind, ruled)],
+def renew_teams(db: Database, names: Names) -> int:
+    """Attribute all calls again if what names teams has changed; return how many changed."""
+    rules = stored_rules(db)
+    state = evidence_state(db, rules)
+    if state == applied_state(db):
+        return 0
+    if db.execute("select 1 from events limit 1").fetchone() is None:
+        store_applied(db, state)
+        return 0
+    return attribute_all(db, names, rules)
+
+
+class _Stage:
+    """The temporary tables with which calls are attributed: what each rule and evidence decides.
+
+    ``calls``: the relation of the calls, under the name events.
+    """
+
+    def __init__(self, db: Database, names: Names, rules: Sequence[Rule], calls: str) -> None:
+        self._db, self._names, self._calls = db, names, calls
+        evidence = fill_evidence(db, names, None if calls == "events" else calls)
+        self._joins = _STORED + "".join(
+            f" left join team_by_{key} on team_by_{key}.{key} = events.{key}" for key in evidence
+        )
+        named = ", ".join(f"team_by_{key}.team_key" for key in evidence)
+        own = {**_OWN, "team_key": f"coalesce({named}, 0)" if named else "0"}
+        self._decisions = [_decision(kind, own[_COLUMNS[kind]], rules) for kind in KINDS]
+        now: dict[str, str] = {}
+        for decision in self._decisions:
+            self._find_hits(decision, now)
+            self._joins += decision.join(now)
+            now[decision.column] = decision.decided
+        db.execute(
+            "create temp table if not exists attributed_calls (event_time text, event_id blob,"
+            " user_key integer, found_user_key integer, application_key integer,"
+            " found_application_key integer, team_key integer)"
+        )
+
+    def drop(self) -> None:
+        """Drop the tables."""
+        for table in ("attributed_calls", *(decision.hits for decision in self._decisions)):
+            self._db.execute(f"drop table if exists temp.{table}")
+
+    def attribute(self, day: str | None = None) -> int:
+        """Attribute the calls, or those of a day; the changed ones are in ``attributed_calls``."""
+        db = self._db
+        user, application, team = self._decisions
+        db.execute("delete from attributed_calls")
+        db.execute(
+            f"""
+            insert into attributed_calls
+            select event_time, event_id,
+                user_key, iif(user_key <> own_user, own_user, null),
+                application_key, iif(application_key <> own_application, own_application, null),
+                team_key
+            from (
+                select events.event_time, events.event_id,
+                    {user.decided} as user_key, {user.own} as own_user,
+                    {application.decided} as application_key,
+                    {application.own} as own_application,
+                    {team.decided} as team_key,
+                    events.user_key as old_user,
+                    coalesce(stored.base_key, stored.application_key) as old_application,
+                    stored.team_key as old_team
+                from {self._calls}{self._joins}
+                {"" if day is None else "where events.event_time between ?1 and ?1 || 'T99'"}
             )
-    db.execute(f"create index temp.{hits}_by_keys on {hits} ({', '.join(keys)})")
+            where user_key <> old_user or application_key <> old_application
+                or team_key <> old_team
+            """,
+            [] if day is None else [day],
+        )
+        self._name_applications()
+        subtract_calls(db, "attributed_calls")
+        columns = ("user_key", "found_user_key", "application_key", "found_application_key")
+        changed = db.conn.execute(
+            f"update events set {', '.join(f'{column} = calls.{column}' for column in columns)}"
+            " from attributed_calls as calls"
+            " where events.event_time = calls.event_time and events.event_id = calls.event_id"
+        ).rowcount
+        add_calls(db, "attributed_calls")
+        return changed
+
+    def _name_applications(self) -> None:
+        """Replace the applications of ``attributed_calls`` by those of their teams."""
+        self._db.execute(
+            "insert or ignore into applications (application, application_source, source_rank,"
+            " label, base_key, team_key)"
+            " select application, application_source, source_rank, label, application_key,"
+            " calls.team_key from (select distinct application_key, team_key"
+            " from attributed_calls where team_key <> 0) as calls"
+            " join applications using (application_key)"
+        )
+        self._db.execute(
+            "update attributed_calls set application_key = applications.application_key"
+            " from applications where applications.base_key = attributed_calls.application_key"
+            " and applications.team_key = attributed_calls.team_key"
+            " and attributed_calls.team_key <> 0"
+        )
+
+    def _find_hits(self, decision: _Decision, now: Mapping[str, str]) -> None:
+        """Create the table of a decision; ``now``: what the earlier ones decide."""
+        db, hits, keys = self._db, decision.hits, decision.keys
+        db.execute(f"drop table if exists temp.{hits}")
+        if not decision.rules:
+            return
+        columns = ", ".join(f"{key} integer" for key in (*keys, "ruled"))
+        db.execute(f"create temp table {hits} ({columns})")
+        compiled = compile_rules(decision.rules)
+        for evidence, values in self._combinations(decision, now):
+            ruled = find_rule(compiled, evidence)
+            if ruled is not None:
+                db.conn.execute(
+                    f"insert into {hits} values ({', '.join('?' * (len(keys) + 1))})",
+                    [*values, _key_of(self._names, decision.kind, ruled)],
+                )
+        db.execute(f"create index temp.{hits}_by_keys on {hits} ({', '.join(keys)})")
+
+    def _combinations(
+        self, decision: _Decision, now: Mapping[str, str]
+    ) -> Iterator[tuple[Evidence, tuple[int, ...]]]:
+        """Yield each combination of a decision's keys that occurs, with its evidence."""
+        keys = decision.keys
+        named = {key: (table, name) for key, (table, name) in _NAMES.items() if name}
+        distinct = ", ".join(f"coalesce({_now(key, now)}, 0) as {key}" for key in keys)
+        texts = ", ".join(name if key in keys else "null" for key, (_, name) in named.items())
+        tables = " ".join(
+            f"left join {named[key][0]} using ({key})" for key in keys if key in named
+        )
+        rows = self._db.conn.execute(
+            f"select {texts}, {', '.join(keys)}"
+            f" from (select distinct {distinct} from {self._calls}{self._joins}) {tables}"
+        )
+        fields = [name for _, name in named.values()]
+        complete = _Completion(self._db, self._names) if decision.kind is TeamRule else None
+        for row in rows.fetchall():
+            evidence = make_evidence(**dict(zip(fields, row, strict=False)))
+            values = row[len(named) :]
+            if complete:
+                evidence = complete.of(evidence, dict(zip(keys, values, strict=True)))
+            yield evidence, values
+
+
+class _Completion:
+    """Completes evidence by what only rules of teams look at."""
+
+    def __init__(self, db: Database, names: Names) -> None:
+        self._db, self._names = db, names
+
+    def of(self, evidence: Evidence, keys: Mapping[str, int]) -> Evidence:
+        tail = parse_model_id(evidence.model_id).model_tail if evidence.model_id else ""
+        application, rank = "", 0
+        if key := keys.get("application_key"):
+            application = self._names.shown_application(key)
+            (rank,) = self._db.conn.execute(
+                "select source_rank from applications where application_key = ?", [key]
+            ).fetchone()
+        return completed(
+            evidence,
+            application,
+            rank,
+            profile_of(self._db, tail),
+            tags_of(self._db, keys.get("credential_key")),
+        )
 
 
 def _key_of(names: Names, kind: type[Rule], ruled: str) -> int:
-    return names.user(ruled) if kind is UserRule else names.application(ruled, CONFIG_RULE)
-
-
-def _attribute_day(db: Database, day: str, decisions: Sequence[_Decision], joins: str) -> int:
-    """Attribute the calls of a day; the changed ones are then in ``attributed_calls``."""
-    ruled = ", ".join(
-        f"{d.ruled} as ruled_{d.column}, {d.own} as own_{d.column}, events.{d.column}"
-        for d in decisions
-    )
-    decided = ", ".join(
-        f"coalesce(ruled_{d.column}, own_{d.column}),"
-        f" iif(ruled_{d.column} <> own_{d.column}, own_{d.column}, null)"
-        for d in decisions
-    )
-    differs = " or ".join(
-        f"{d.column} <> coalesce(ruled_{d.column}, own_{d.column})" for d in decisions
-    )
-    db.execute("delete from attributed_calls")
-    db.execute(
-        f"""
-        insert into attributed_calls
-        select event_time, event_id, {decided}
-        from (
-            select events.event_time, events.event_id, {ruled}
-            from events{joins}
-            where events.event_time between ?1 and ?1 || 'T99'
-        )
-        where {differs}
-        """,
-        [day],
-    )
-    subtract_calls(db, "attributed_calls")
-    columns = [column for d in decisions for column in (d.column, d.found)]
-    changed = db.conn.execute(
-        f"update events set {', '.join(f'{column} = calls.{column}' for column in columns)}"
-        " from attributed_calls as calls"
-        " where events.event_time = calls.event_time and events.event_id = calls.event_id"
-    ).rowcount
-    add_calls(db, "attributed_calls")
-    return changed
+    if kind is UserRule:
+        return names.user(ruled)
+    name_of = names.team if kind is TeamRule else names.application
+    return name_of(ruled, CONFIG_RULE)

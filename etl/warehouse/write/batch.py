@@ -11,16 +11,22 @@ from sqlite_utils import Database
 
 from etl.normalise.packed import PackedCall, Shape, stored_id
 from etl.normalise.rows import (
+    AccountName,
     Event,
     InferenceProfile,
     MetricValue,
     OtherOperation,
+    PrincipalTags,
+    RoleSession,
+    Row,
     ServiceTokens,
+    SkippedOperation,
     StartedJob,
 )
 from etl.warehouse.bookmarks import StreamState, save_state
 from etl.warehouse.turns import begin
 from etl.warehouse.write.archived_events import ArchivedEvent, save_archived
+from etl.warehouse.write.attribution import renew_teams
 from etl.warehouse.write.calls import CallCounts, CallWriter
 from etl.warehouse.write.dimensions import Names
 from etl.warehouse.write.input_forms import renew_input_forms
@@ -28,9 +34,8 @@ from etl.warehouse.write.metrics import MetricWriter
 from etl.warehouse.write.operations import write_operations
 from etl.warehouse.write.read_files import FileRead, save_files
 from etl.warehouse.write.replaced_rows import renew_rows
+from etl.warehouse.write.role_sessions import write_sessions
 from etl.warehouse.write.rollup import renew
-
-AnyRow = Event | StartedJob | ServiceTokens | OtherOperation | MetricValue | InferenceProfile
 
 
 class Reject(NamedTuple):
@@ -64,7 +69,8 @@ class Batch:
     shapes: list[tuple[int, Shape]] = field(default_factory=list)
     jobs: list[StartedJob] = field(default_factory=list)
     service_tokens: list[ServiceTokens] = field(default_factory=list)
-    operations: list[OtherOperation] = field(default_factory=list)
+    operations: list[OtherOperation | SkippedOperation] = field(default_factory=list)
+    sessions: list[RoleSession] = field(default_factory=list)
     metrics: list[MetricValue] = field(default_factory=list)
     minutes: list[MetricValue] = field(default_factory=list)
     profiles: list[InferenceProfile] = field(default_factory=list)
@@ -83,7 +89,7 @@ class Batch:
         lists = [part for part in vars(self).values() if isinstance(part, list)]
         return sum(map(len, [*lists, *self.renewed.values()]))
 
-    def add(self, row: AnyRow) -> None:
+    def add(self, row: Row) -> None:
         """Add a row to the list of its kind."""
         match row:
             case Event():
@@ -92,8 +98,10 @@ class Batch:
                 self.jobs.append(row)
             case ServiceTokens():
                 self.service_tokens.append(row)
-            case OtherOperation():
+            case OtherOperation() | SkippedOperation():
                 self.operations.append(row)
+            case RoleSession():
+                self.sessions.append(row)
             case MetricValue():
                 self.metrics.append(row)
             case InferenceProfile():
@@ -104,14 +112,14 @@ class Batch:
 class Written(CallCounts):
     """The result of a batch; metric values and profiles count only if new or changed.
 
-    ``operations_kept``, ``operations_unknown``: new events of the control plane that matter for
-    security, and of operations that are not known yet.
+    ``operations``: new events of Bedrock that are no calls, by operation; ``operations_unknown``:
+    those of them that are not known yet.
     ``renewed``: the number of new or changed rows by table.
     """
 
     metric_values: int = 0
     profiles: int = 0
-    operations_kept: int = 0
+    operations: Counter[str] = field(default_factory=Counter)
     operations_unknown: int = 0
     renewed: Counter[str] = field(default_factory=Counter)
     late_events: int = 0
@@ -121,6 +129,10 @@ class Written(CallCounts):
         """Add another batch's counts to these."""
         for part in fields(other):
             setattr(self, part.name, getattr(self, part.name) + getattr(other, part.name))
+
+
+# What they say may name the team of calls.
+_TELLING_TEAMS = ("principal_tags", "account_names")
 
 
 class Loader:
@@ -172,20 +184,26 @@ class Loader:
         if written.profiles:
             hours |= renew_input_forms(self._db)
         for table, rows in batch.renewed.items():
-            written.renewed[table] = renew_rows(self._db, table, rows)
+            known = [self._without_forgotten(row) for row in rows]
+            written.renewed[table] = renew_rows(self._db, table, known)
+        if written.profiles or any(written.renewed[table] for table in _TELLING_TEAMS):
+            # Also of the calls of this connection's next batches.
+            self._calls.forget()
+            renew_teams(self._db, self._names)
         written.metric_values, changed = self._metrics.write(batch.metrics)
         hours |= changed
         self._metrics.write_minutes(batch.minutes)
-        if batch.events or batch.calls or batch.shapes or batch.service_tokens:
+        tagged = write_sessions(self._db, self._names, batch.sessions)
+        if batch.events or batch.calls or batch.shapes or batch.service_tokens or tagged:
             counts, hours_of_calls = self._calls.write(
-                batch.events, batch.service_tokens, batch.calls, batch.shapes
+                batch.events, batch.service_tokens, batch.calls, batch.shapes, tagged
             )
             written.add(counts)
             hours |= hours_of_calls
             for first in batch.first_shapes:
                 self._calls.drop_shapes(first)
         self._write_jobs(batch.jobs)
-        written.operations_kept, written.operations_unknown = write_operations(
+        written.operations, written.operations_unknown = write_operations(
             self._db, self._names, batch.operations
         )
         save_files(self._db, batch.files_read)
@@ -201,6 +219,17 @@ class Loader:
             times += [service.event_time for service in batch.service_tokens]
             save_state(self._db, batch.state, late_events=late, late_from=min(times, default=None))
         return written
+
+    def _without_forgotten(self, row: Any) -> Any:
+        """Return a row of what may name a team without forgotten names; others as they are."""
+        known = self._names.forgotten
+        match row:
+            case PrincipalTags():
+                return PrincipalTags(known.text(row.principal_arn), known.json(row.tags))
+            case AccountName():
+                unit = known.text_or_none(row.unit_name)
+                return AccountName(row.account_id, known.text(row.account_name), unit)
+        return row
 
     def _write_jobs(self, jobs: Iterable[StartedJob]) -> None:
         # Only if the call is stored: it may be a copy that was not kept, or too old.

@@ -11,6 +11,7 @@ from collections import Counter, defaultdict
 from collections.abc import Iterable, Sequence
 from itertools import repeat
 from operator import itemgetter
+from typing import Any
 
 from sqlite_utils import Database
 
@@ -43,13 +44,13 @@ _MODEL, _REGION, _TIER = (
 )
 
 _CALL_COLUMNS = ("event_time", "event_id", "request_id", "shared_event_id")
-EVENT_COLUMNS = (*_CALL_COLUMNS, *_SHAPE_COLUMNS)
+EVENT_COLUMNS = (*_CALL_COLUMNS, *_SHAPE_COLUMNS, "credential_key")
 
 # The columns of tokens; a call's shape has its own service tier.
 _TOKEN_COLUMNS = tuple("token_tier" if c == "service_tier" else c for c in STORED_COLUMNS)
 
 # The values of a packed call.
-_INCOMING = (*_CALL_COLUMNS, "shape", *_TOKEN_COLUMNS)
+_INCOMING = (*_CALL_COLUMNS, "shape", "credential", *_TOKEN_COLUMNS)
 
 _TABLES = (
     f"""
@@ -62,6 +63,7 @@ _TABLES = (
     f"""
     create temp table if not exists incoming (
         event_time text, event_id blob, request_id blob, shared_event_id blob, shape integer,
+        credential blob,
         {", ".join(_TOKEN_COLUMNS)}
     )
     """,
@@ -70,6 +72,14 @@ _TABLES = (
         event_time text, event_id blob, primary key (event_time, event_id)
     ) without rowid
     """,
+    """
+    create temp table if not exists tagged_calls (
+        event_time text, event_id blob, primary key (event_time, event_id)
+    ) without rowid
+    """,
+    # Of the access keys of incoming calls, by their ids.
+    "create temp table if not exists incoming_credentials"
+    " (credential blob primary key, credential_key integer, is_tagged integer)",
     "create temp table if not exists corrected_ids (event_id blob primary key) without rowid",
 )
 
@@ -116,6 +126,25 @@ _SPECIAL = (
 )
 
 
+# When calls with a session's credentials were made.
+_NOTE_CREDENTIALS = """
+    update credentials set
+        first_call = min(coalesce(first_call, new.first), new.first),
+        last_call = max(coalesce(last_call, new.last), new.last)
+    from (
+        select credential_key, min(event_time) as first, max(event_time) as last
+        from incoming cross join incoming_credentials using (credential)
+        group by credential_key
+    ) as new
+    where credentials.credential_key = new.credential_key
+"""
+_FIND_TAGGED = """
+    insert or ignore into tagged_calls
+    select event_time, event_id from incoming cross join incoming_credentials using (credential)
+    where is_tagged
+"""
+
+
 # New calls that affect no others go in together (DECISIONS 38).
 class Incoming:
     """The temporary tables of one connection. Call ``forget`` after a rollback."""
@@ -127,6 +156,7 @@ class Incoming:
         self._rules: tuple[Rule, ...] = ()
         self._sessions = SessionUsers(db, names)
         self._logged: dict[Session, list[int]] = defaultdict(list)
+        self._has_tagged = False
         for table in _TABLES:
             db.execute(table)
 
@@ -178,6 +208,8 @@ class Incoming:
             calls = [call for call in calls if times[call[:2]] == 1]
         calls.sort(key=itemgetter(0))
         self._db.conn.execute("delete from incoming")
+        if not self._has_tagged:
+            self._db.conn.execute("delete from tagged_calls")
         for width in (SHORT, len(_INCOMING)):
             columns, marks = ", ".join(_INCOMING[:width]), ", ".join("?" * width)
             self._db.conn.executemany(
@@ -213,13 +245,18 @@ class Incoming:
     def insert(self) -> tuple[int, int]:
         """Insert the remaining calls, their tokens and usage; return calls, and with tokens."""
         conn = self._db.conn
+        has_credentials = self._fill_credentials()
         calls = conn.execute(
             f"insert into events ({', '.join(EVENT_COLUMNS)})"
             f" select {', '.join(EVENT_COLUMNS)} from incoming"
             " cross join call_shapes using (shape)"
+            " left join incoming_credentials using (credential)"
         ).rowcount
         if not calls:
             return 0, 0
+        if has_credentials:
+            conn.execute(_NOTE_CREDENTIALS)
+            self._has_tagged |= conn.execute(_FIND_TAGGED).rowcount > 0
         with_tokens = conn.execute(
             f"insert into tokens (event_time, event_id, {', '.join(STORED_COLUMNS)})"
             f" select event_time, event_id, {', '.join(_TOKEN_COLUMNS)}"
@@ -230,6 +267,29 @@ class Incoming:
         inputs = INPUT_COLUMNS if has_cached else INPUT_COLUMNS[:1]
         add_usage(self._db, f"({usage})", has_new_rates=self._has_new_rates(inputs))
         return calls, with_tokens
+
+    def take_tagged(self) -> bool:
+        """Return whether calls whose session has tags were inserted: ``tagged_calls`` has them.
+
+        The next batch begins with none.
+        """
+        has_tagged, self._has_tagged = self._has_tagged, False
+        return has_tagged
+
+    def _fill_credentials(self) -> bool:
+        """Look up the credentials of the remaining calls; return whether there are any."""
+        conn, names = self._db.conn, self._names
+        conn.execute("delete from incoming_credentials")
+        wanted = conn.execute(
+            "select distinct credential from incoming where credential is not null"
+        ).fetchall()
+        conn.executemany(
+            "insert into incoming_credentials"
+            " select ?1, credential_key, tags <> '{}' or parent_key is not null from credentials"
+            " where credential_key = ?2",
+            [(credential, names.credential(credential)) for (credential,) in wanted],
+        )
+        return bool(wanted)
 
     def _has_cached(self) -> bool:
         """Return whether a call reports cached tokens; CloudTrail's usually do not."""
@@ -272,7 +332,7 @@ class Incoming:
             sorted({(row[_MODEL], row[_REGION], row[_TIER] or "standard") for row in rows}),
         )
 
-    def _keys(self, attributor: Attributor, event: Event) -> tuple[object, ...]:
+    def _keys(self, attributor: Attributor, event: Event) -> tuple[Any, ...]:
         """Return the values of ``_SHAPE_COLUMNS`` for calls of an event's shape."""
         names = self._names
         event = names.forgotten.event(self._sessions.name_user(event))

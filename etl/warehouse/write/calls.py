@@ -52,6 +52,7 @@ from etl.normalise.rows import (
 from etl.normalise.token_kinds import STORED_COLUMNS
 from etl.normalise.token_sources import NAMES
 from etl.times import utc_text
+from etl.warehouse.write.attribution import attribute_calls
 from etl.warehouse.write.bulk_insert import EventKey, Incoming
 from etl.warehouse.write.dimensions import Names
 from etl.warehouse.write.rollup import add_calls, hours_of, subtract_calls
@@ -217,11 +218,12 @@ class CallWriter:
         services: Sequence[ServiceTokens],
         calls: Iterable[PackedCall] = (),
         shapes: Sequence[tuple[int, Shape]] = (),
+        tagged: Collection[int] = (),
     ) -> tuple[CallCounts, set[str]]:
         """Write calls and the tokens of service events; return counts and the changed hours.
 
         ``calls``: more calls, in the packed form; ``shapes``: the shapes that they, or later calls,
-        refer to.
+        refer to. ``tagged``: the credentials of which an event has told something new.
         """
         counts, incoming = CallCounts(), self._incoming
         events = list(events)
@@ -246,6 +248,9 @@ class CallWriter:
             plan = self._plan(special, corrections, unmatched, services, counts)
             hours |= self._carry_out(plan, counts)
         hours |= self._name_again(incoming.take_told())
+        hours |= self._tag_again(tagged)
+        if incoming.take_tagged():
+            hours |= attribute_calls(self._db, self._names, "tagged_calls")[1]
         if self._shapes.is_full:
             self.drop_shapes(self._shapes.forget())
         return counts, hours
@@ -270,6 +275,24 @@ class CallWriter:
                 plan.replace(key, event)
             hours |= self._carry_out(plan, CallCounts())
         return hours
+
+    def _tag_again(self, credentials: Collection[int]) -> set[str]:
+        """Attribute the stored calls with these credentials, whose tags became known after them."""
+        times = self._db.execute(
+            "select first_call, last_call from credentials where first_call is not null"
+            f" and credential_key in ({', '.join(map(str, credentials))}) order by 1"
+        ).fetchall()
+        if not times:
+            return set()
+        self._db.execute("delete from wanted_calls")
+        for first, last in _merged(times):
+            self._db.conn.execute(
+                "insert or ignore into wanted_calls select event_time, event_id from events"
+                " where event_time between ? and ?"
+                f" and credential_key in ({', '.join(map(str, credentials))})",
+                [first, last],
+            )
+        return attribute_calls(self._db, self._names, "wanted_calls")[1]
 
     # Older events are refused, not merged (DECISIONS 44, 111).
     def _horizon(self) -> str | None:
@@ -503,7 +526,7 @@ class CallWriter:
                 user_agent, user_name, applications.application, application_source,
                 error_code, inference_regions.region, service_tier, is_home_copy,
                 is_correction, request_metadata, guardrail_action, guardrail_use, provider, project,
-                source_address, reported_by
+                source_address, reported_by, credential_key
             from wanted_calls as wanted
             cross join events
                 on events.event_time = wanted.event_time and events.event_id = wanted.event_id
@@ -531,7 +554,7 @@ class CallWriter:
         return {
             (row[0], row[1]): Event._make((
                 row[0], plain_id(row[1]), _text(row[2]), _text(row[3]), *row[4:19],
-                bool(row[19]), bool(row[20]), *row[21:], None, None,
+                bool(row[19]), bool(row[20]), *row[21:-1], None, None, row[-1],
             ))
             for row in rows
         }  # fmt: skip
@@ -873,6 +896,7 @@ def _as_one(calls: Sequence[Event]) -> Event:
             provider=first.provider or other.provider,
             project=first.project or other.project,
             source_address=first.source_address or other.source_address,
+            credential=first.credential or other.credential,
         )
         if other.reported_by & INVOCATION_LOG:
             # The log's data must not be lost with the event it was merged into.
@@ -925,6 +949,17 @@ def _time_ranges(times: Iterable[str]) -> Iterator[tuple[str, str]]:
         start, end = start or low, high
     if start is not None and end is not None:
         yield utc_text(start), utc_text(end)
+
+
+def _merged(times: Sequence[tuple[str, str]]) -> list[tuple[str, str]]:
+    """Merge stretches of time that overlap; they come in order."""
+    merged = [times[0]]
+    for first, last in times[1:]:
+        if first <= merged[-1][1]:
+            merged[-1] = (merged[-1][0], max(merged[-1][1], last))
+        else:
+            merged.append((first, last))
+    return merged
 
 
 def _around(first: str, last: str) -> tuple[str, str]:

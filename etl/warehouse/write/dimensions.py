@@ -7,12 +7,17 @@ from sqlite_utils import Database
 from etl.normalise.application import APPLICATION_SOURCES, MANTLE_PROJECT
 from etl.normalise.cloudtrail import MANTLE
 from etl.normalise.fields import NUL, SHOWN_NUL
+from etl.normalise.identity import UNATTRIBUTED
 from etl.normalise.model_ids import NOT_STATED, ModelNames, parse_model_id
 from etl.warehouse.pseudonyms import Forgotten, forgotten_in
+from etl.warehouse.secret import credential_hash, secret_of
 from etl.warehouse.write.shown_names import Aliases, project_label, stored_aliases
 
 # Sessions and metadata may be as many as the calls.
 _MAX_CACHED = 50_000
+
+# Teams that a migration stores: nothing names one, and usage that no call explains.
+NO_TEAM_KEY, UNATTRIBUTED_TEAM = 0, 1
 
 _SOURCE_RANKS = {source: rank for rank, source in enumerate(APPLICATION_SOURCES, 1)}
 
@@ -28,8 +33,10 @@ _TABLES = {
     "applications": (
         "application_key",
         # source_rank: the precedence of the evidence, 1 the strongest; 0 without evidence
-        ("application", "application_source", "source_rank"),
+        ("application", "application_source", "source_rank", "team_key"),
     ),
+    "teams": ("team_key", ("team", "team_source")),
+    "credentials": ("credential_key", ("credential_hash",)),
     "error_codes": ("error_code_key", ("error_code",)),
     "providers": ("provider_key", ("provider",)),
     "projects": ("project_key", ("project",)),
@@ -61,6 +68,13 @@ class Names:
         self._keys: dict[str, dict[tuple[object, ...], int]] = {table: {} for table in _TABLES}
         self._forgotten: Forgotten | None = None
         self._aliases: Aliases | None = None
+        self._secret: str | None = None
+        self._shown_applications: dict[int, str] = {}
+
+    @property
+    def db(self) -> Database:
+        """The warehouse that has the names."""
+        return self._db
 
     @property
     def aliases(self) -> Aliases:
@@ -79,6 +93,7 @@ class Names:
     def forget(self) -> None:
         """Empty the cache."""
         self._forgotten = self._aliases = None
+        self._shown_applications.clear()
         for keys in self._keys.values():
             keys.clear()
 
@@ -110,12 +125,55 @@ class Names:
             self._show("users", key, self.aliases.of(user_name))
         return key
 
-    def application(self, application: str, application_source: str) -> int:
-        name = (application, application_source, _SOURCE_RANKS.get(application_source, 0))
+    def application(
+        self, application: str, application_source: str, team_key: int | None = None
+    ) -> int:
+        """Return the key of an application, or of an application of a team."""
+        rank = _SOURCE_RANKS.get(application_source, 0)
+        base_team = UNATTRIBUTED_TEAM if application_source == UNATTRIBUTED else NO_TEAM_KEY
+        name = (application, application_source, rank, base_team if team_key is None else team_key)
         is_new = name not in self._keys["applications"]
         key = self._key("applications", *name)
         if is_new and application_source == MANTLE_PROJECT:
             self._show("applications", key, project_label(self._db, application))
+        if is_new and name[-1] != base_team:
+            self._db.conn.execute(
+                "update applications set base_key = ? where application_key = ?",
+                [self.application(application, application_source), key],
+            )
+        return key
+
+    def shown_application(self, key: int) -> str:
+        """Return the name that views show for an application, without its inference profile."""
+        shown = self._shown_applications.get(key)
+        if shown is None:
+            (shown,) = self._db.conn.execute(
+                "select coalesce(label, application) from applications where application_key = ?",
+                [key],
+            ).fetchone()
+            self._shown_applications[key] = shown
+        return str(shown)
+
+    def rank_of(self, application_source: str) -> int:
+        """Return the precedence of the evidence for an application."""
+        return _SOURCE_RANKS.get(application_source, 0)
+
+    def team(self, team: str, team_source: str) -> int:
+        return self._key("teams", self.forgotten.text(team), team_source)
+
+    def credential(self, access_key: str | int | None) -> int | None:
+        """Return the key of an access key, by its id or by that key; None stays None."""
+        if not isinstance(access_key, str):
+            return access_key
+        cached = self._keys["credentials"].get((access_key,))
+        if cached is not None:
+            return cached
+        if self._secret is None:
+            self._secret = secret_of(self._db)
+        key = self._stored("credentials", (credential_hash(self._secret, access_key),))
+        if len(self._keys["credentials"]) >= _MAX_CACHED:
+            self._keys["credentials"].clear()
+        self._keys["credentials"][(access_key,)] = key
         return key
 
     def provider(self, provider: str | None) -> int | None:

@@ -1,17 +1,20 @@
-"""Write the operations that are no calls and are kept: see ``etl.normalise.operations``.
+"""Write the operations that are no calls: see ``etl.normalise.operations``.
 
-Their users are those that the events name; the configuration's rules are for calls.
+Of those that are not kept, only time and id are stored: each is counted once, however many copies
+there are. The users of the others are those that the events name; the configuration's rules are for
+calls.
 """
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable
 
 from sqlite_utils import Database
 
 from etl.normalise.fields import NUL, SHOWN_NUL
 from etl.normalise.packed import stored_id
-from etl.normalise.rows import OtherOperation
+from etl.normalise.rows import OtherOperation, SkippedOperation
 from etl.warehouse.write.dimensions import Names
 from etl.warehouse.write.shown_names import store_project
 
@@ -20,31 +23,57 @@ _COLUMNS = (
     *("session_key", "user_agent_key", "user_key", "provider_key", "source_address_key"),
     *("error_code_key", "resource"),
 )
+_SKIPPED = _COLUMNS[:5]
 
 
 def write_operations(
-    db: Database, names: Names, operations: Iterable[OtherOperation]
-) -> tuple[int, int]:
-    """Write operations; return how many known and unknown ones are new.
+    db: Database, names: Names, operations: Iterable[OtherOperation | SkippedOperation]
+) -> tuple[Counter[str], int]:
+    """Write operations; return how many new ones each has, and how many are not known yet.
 
     Those of the time that `vacuum` dropped are left out, like calls.
     """
-    new = {True: 0, False: 0}
+    new, unknown = Counter[str](), 0
     (horizon,) = db.conn.execute("select max(dropped_before) from dropped_calls").fetchone()
     for operation in operations:
         if horizon and operation.event_time < horizon:
             continue
-        table = "control_events" if operation.is_known else "unknown_operations"
-        new[operation.is_known] += db.conn.execute(
-            f"insert or ignore into {table} ({', '.join(_COLUMNS)})"
-            f" values ({', '.join('?' * len(_COLUMNS))})",
-            _row(names, operation),
-        ).rowcount
-        if operation.project_name and operation.resource:
-            known = names.forgotten
-            tags = operation.project_tags and known.json(operation.project_tags)
-            store_project(db, operation.resource, known.text(operation.project_name), tags)
-    return new[True], new[False]
+        if isinstance(operation, SkippedOperation):
+            count = _insert(db, "skipped_operations", _SKIPPED, _skipped_row(names, operation))
+        elif operation.is_known:
+            count = _insert(db, "control_events", _COLUMNS, _row(names, operation))
+        else:
+            count = _insert(db, "unknown_operations", _COLUMNS, _row(names, operation))
+            unknown += count
+        new[operation.event_name] += count
+        if isinstance(operation, OtherOperation):
+            _store_created_project(db, names, operation)
+    return +new, unknown
+
+
+def _insert(db: Database, table: str, columns: tuple[str, ...], row: tuple[object, ...]) -> int:
+    return db.conn.execute(
+        f"insert or ignore into {table} ({', '.join(columns)})"
+        f" values ({', '.join('?' * len(columns))})",
+        row,
+    ).rowcount
+
+
+def _store_created_project(db: Database, names: Names, operation: OtherOperation) -> None:
+    if operation.project_name and operation.resource:
+        known = names.forgotten
+        tags = operation.project_tags and known.json(operation.project_tags)
+        store_project(db, operation.resource, known.text(operation.project_name), tags)
+
+
+def _skipped_row(names: Names, operation: SkippedOperation) -> tuple[object, ...]:
+    return (
+        operation.event_time,
+        stored_id(operation.event_id),
+        names.account(operation.account_id),
+        names.region(operation.region),
+        names.operation(operation.event_source, operation.event_name),
+    )
 
 
 def _row(names: Names, operation: OtherOperation) -> tuple[object, ...]:

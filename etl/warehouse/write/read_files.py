@@ -3,6 +3,9 @@
 Grain: a file, by folder and name. An entry is written in the transaction of the file's rows. A
 file with a different ``etag`` was replaced, and a file read by an older reader may contain more
 than that reader understood: both are read again, which does not change correct rows.
+
+A *refused* file is one of which nothing could be read, or not all because it is damaged. It stays
+refused until it changes, or is accepted.
 """
 
 from __future__ import annotations
@@ -16,12 +19,17 @@ from etl.warehouse.pseudonyms import forgotten_in
 
 
 class FileRead(NamedTuple):
-    """A file that was read to its end. ``folder`` ends with a slash."""
+    """A file that was read to its end. ``folder`` ends with a slash.
+
+    ``accepted_on``: the day on which its rejects are accepted, None if they are not by this entry.
+    """
 
     folder: str
     name: str
     etag: str
     reader: int
+    is_refused: bool = False
+    accepted_on: str | None = None
 
 
 def files_read(db: Database, folder: str, *, reader: int) -> dict[str, str]:
@@ -35,6 +43,41 @@ def files_read(db: Database, folder: str, *, reader: int) -> dict[str, str]:
         [forgotten_in(db).text(folder), reader],
     )
     return dict(rows.fetchall())
+
+
+def refused_files(db: Database, folder: str, *, or_rejects: bool = False) -> dict[str, bool]:
+    """Return the files of a folder that are refused and not accepted, each with True.
+
+    ``or_rejects``: also those of which only parts were rejected, with False.
+    """
+    which = "is_refused = 1"
+    if or_rejects:
+        which = f"({which} or exists (select 1 from rejects where file = folder || file_name))"
+    rows = db.execute(
+        "select file_name, is_refused from log_files join log_folders using (folder_key)"
+        f" where folder = ? and accepted_on is null and {which}",
+        [forgotten_in(db).text(folder)],
+    )
+    return {name: bool(is_refused) for name, is_refused in rows.fetchall()}
+
+
+def accepted_files(db: Database, folder: str) -> set[str]:
+    """Return the files of a folder that are accepted."""
+    rows = db.execute(
+        "select file_name from log_files join log_folders using (folder_key)"
+        " where folder = ? and accepted_on is not null",
+        [forgotten_in(db).text(folder)],
+    )
+    return {name for (name,) in rows.fetchall()}
+
+
+def first_reject(db: Database, uri: str) -> tuple[str, str]:
+    """Return where and why a file was refused."""
+    row = db.execute(
+        "select position, reason from rejects where file = ? limit 1",
+        [forgotten_in(db).text(uri)],
+    ).fetchone()
+    return row or ("file", "it could not be read")
 
 
 def has_files_below(db: Database, folder: str) -> bool:
@@ -55,9 +98,12 @@ def save_files(db: Database, files: Iterable[FileRead]) -> None:
         if file.folder not in keys:
             keys[file.folder] = _folder_key(db, known.text(file.folder))
         db.conn.execute(
-            "insert into log_files values (?, ?, ?, ?) on conflict do update"
-            " set etag = excluded.etag, reader = excluded.reader",
-            [keys[file.folder], known.text(file.name), file.etag, file.reader],
+            "insert into log_files values (?, ?, ?, ?, ?, ?) on conflict do update"
+            " set etag = excluded.etag, reader = excluded.reader, is_refused = excluded.is_refused,"
+            # A changed file is no longer accepted.
+            " accepted_on = coalesce(iif(etag = excluded.etag, accepted_on, null),"
+            " excluded.accepted_on)",
+            [keys[file.folder], known.text(file.name), *file[2:]],
         )
 
 
