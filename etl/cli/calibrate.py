@@ -8,7 +8,6 @@ from pathlib import Path
 import click
 
 from etl.calibrate.outcome import share_by_calls
-from etl.calibrate.run import calibrate_all
 from etl.cli.shared.calibrating import outcome_line
 from etl.cli.shared.option_types import Duration
 from etl.cli.shared.options import config_option, db_option
@@ -43,6 +42,8 @@ def calibrate(time_limit: timedelta, config: Path | None, db: Path) -> None:
             changed = share_by_calls(warehouse)
             click.echo("Shared by calls" + ("" if changed else ", as before"), err=True)
             return
+        from etl.calibrate.run import calibrate_all  # imports numpy (etl/cli/main.py)
+
         end = clock.monotonic() + time_limit.total_seconds()
         with open_console(stderr=True).status("Calibrating ..."):
             outcome = calibrate_all(warehouse, is_late=lambda: clock.monotonic() >= end)
