@@ -146,7 +146,7 @@ def misplaced(file: Path) -> set[str]:
         banned |= {"numpy"}
     if own != "sources":
         banned |= {"boto3", "botocore", "urllib3"}
-    if own not in ("config", "lab", "load.decoder", "normalise", "sources"):
+    if own not in ("calibrate", "config", "lab", "load.decoder", "normalise", "sources"):
         banned |= {"msgspec"}
     # etl.sources.boto provides them to the sources only.
     names = {name.removeprefix("etl.sources.boto.") for name in imports(file)}

@@ -1,4 +1,4 @@
-"""Put what the warehouse knows of a series into buckets, window by window.
+"""Put what the warehouse knows of a series in a window of days into buckets.
 
 Only hours count whose totals do not change any more. An hour with calls but without a total of the
 kind has none of it, if CloudWatch counted its calls. Buckets are as fine as most hours of a window
@@ -8,16 +8,21 @@ allow; the hours that are not as fine are then left out.
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
+import msgspec
 import numpy as np
+from numpy.typing import NDArray
 from sqlite_utils import Database
 
-from etl.estimate.calibrate import Observed
+from etl.estimate.calibrate import Observed, coarser
+from etl.estimate.lag import Array
 from etl.warehouse.calibrations import (
+    MinuteCalls,
     Series,
+    Times,
     fine_totals,
     hour_totals,
     known_minutes,
@@ -32,135 +37,181 @@ _HOUR = timedelta(hours=1)
 _EPOCH = datetime(1970, 1, 1)  # noqa: DTZ001 hours are UTC without saying so
 
 Caller = tuple[int, int]
-Values = dict[int, int]
+Values = Mapping[int, int]
 
-
-@dataclass
-class _Hour:
-    """One hour: totals by kind and period, and calls by minute."""
-
-    totals: dict[str, int] = field(default_factory=dict)
-    is_provisional: bool = False
-    fine: dict[tuple[str, int], Values] = field(default_factory=dict)
-    lacking: dict[Caller, Values] = field(default_factory=dict)
-    events: Values = field(default_factory=dict)
-    known: Values = field(default_factory=dict)
-    reported: dict[Caller, tuple[int, int]] = field(default_factory=dict)
+_BY_MINUTE = msgspec.json.Decoder(dict[int, int])
 
 
 @dataclass(frozen=True)
 class WindowData:
-    """A window: its first hour, its callers in order, the same time in buckets of several sizes.
+    """A window of a series: its callers in order, the same time in buckets of several sizes.
 
     ``known``: calls with known tokens per caller, and their tokens.
     """
 
-    start: str
     callers: list[Caller]
     candidates: list[Observed]
-    known: tuple[np.ndarray, np.ndarray]
+    known: tuple[Array, Array]
 
 
-def windows(db: Database, series: Series) -> Iterator[WindowData]:
-    """Yield the windows of a series in which calls lack its kind, in order."""
-    by_window: dict[str, dict[datetime, _Hour]] = defaultdict(dict)
-    for hour, data in _hours(db, series).items():
-        moment = datetime.fromisoformat(hour.removesuffix("Z"))
-        start = moment - (moment - _EPOCH) % WINDOW
-        by_window[f"{start.isoformat()}Z"][moment] = data
-    for first, hours_of in sorted(by_window.items()):
-        window = _window(first, hours_of, series.token_kind)
-        if window is not None:
-            yield window
+@dataclass
+class _Hour:
+    """The totals of an hour by kind, and by kind and period."""
+
+    totals: dict[str, int] = field(default_factory=dict)
+    is_provisional: bool = False
+    fine: dict[tuple[str, int], Values] = field(default_factory=dict)
+
+    def is_settled(self, kind: str) -> bool:
+        return not self.is_provisional and (kind in self.totals or "calls" in self.totals)
+
+    def has(self, size: int) -> bool:
+        """Return whether the hour is known in periods of a size, and they add up to its totals."""
+        if size == SIZES[-1]:
+            return True
+        return all(
+            sum(self.fine.get((name, size), {}).values()) == total
+            for name, total in self.totals.items()
+        )
+
+    def values(self, kind: str, size: int) -> Values:
+        if size == SIZES[-1]:
+            return {0: self.totals.get(kind, 0)}
+        return self.fine.get((kind, size), {})
 
 
-def _hours(db: Database, series: Series) -> dict[str, _Hour]:
+class _Minutes:
+    """Values by hour, minute and column, to be added up into buckets."""
+
+    def __init__(self) -> None:
+        self._hours: list[int] = []
+        self._columns: list[int] = []
+        self._lengths: list[int] = []
+        self._minutes: list[int] = []
+        self._values: list[int] = []
+
+    def add(self, hour: int, column: int, values: Values) -> None:
+        self._hours.append(hour)
+        self._columns.append(column)
+        self._lengths.append(len(values))
+        self._minutes.extend(values.keys())
+        self._values.extend(values.values())
+
+    def table(self, hours: int, columns: int, size: int) -> Array:
+        """Return the sums: a row for each bucket of all hours, and so many columns."""
+        hour = np.repeat(np.array(self._hours, dtype=np.int64), self._lengths)
+        column = np.repeat(np.array(self._columns, dtype=np.int64), self._lengths)
+        bucket = (hour * 60 + np.array(self._minutes, dtype=np.int64)) * 60 // size
+        count = hours * 3600 // size
+        place = bucket * columns + column
+        sums = np.bincount(place, np.array(self._values, dtype=float), count * columns)
+        return sums.reshape(count, columns).astype(float)
+
+    def sums(self, hours: int, size: int) -> Array:
+        """Return the sums of all columns."""
+        total: Array = self.table(hours, max(self._columns, default=0) + 1, size).sum(axis=1)
+        return total
+
+
+def window_of(hour: str) -> Times:
+    """Return the window that an hour belongs to."""
+    start = _moment(hour) - (_moment(hour) - _EPOCH) % WINDOW
+    return Times(_text(start), _text(start + WINDOW))
+
+
+def observe(db: Database, series: Series, times: Times) -> WindowData | None:
+    """Return a window of a series; None if no settled hour has calls that lack the kind."""
+    kind = series.token_kind
+    hours = {
+        name: hour for name, hour in _totals(db, series, times).items() if hour.is_settled(kind)
+    }
+    calls = [one for one in minute_calls(db, series, times) if one.hour in hours]
+    callers = sorted({one.caller for one in calls if one.is_lacking})
+    if not callers:
+        return None
+    finest = next(size for size in SIZES if _is_mostly(hours.values(), size))
+    used = {name: hour for name, hour in hours.items() if hour.has(finest)}
+    observed = _observed(db, series, times, finest, used, calls, callers)
+    candidates = [coarser(observed, size) for size in SIZES if size >= finest]
+    return WindowData(callers, candidates, _reported(db, series, times, hours, callers))
+
+
+def _totals(db: Database, series: Series, times: Times) -> dict[str, _Hour]:
     hours: dict[str, _Hour] = defaultdict(_Hour)
-    for total in hour_totals(db, series):
+    for total in hour_totals(db, series, times):
         hours[total.hour].totals[total.kind] = total.value
         hours[total.hour].is_provisional |= total.is_provisional
-    for fine in fine_totals(db, series):
-        values = hours[fine.hour].fine.setdefault((fine.kind, fine.seconds), {})
-        if sum(fine.values.values()) > sum(values.values()):
-            hours[fine.hour].fine[fine.kind, fine.seconds] = fine.values
-    for calls in minute_calls(db, series):
-        hour = hours[calls.hour]
-        _add(hour.events, calls.minutes)
-        if calls.is_lacking:
-            _add(hour.lacking.setdefault(calls.caller, {}), calls.minutes)
-    for name, minutes in known_minutes(db, series):
-        _add(hours[name].known, minutes)
-    for name, caller, count, tokens in known_usage(db, series):
-        hours[name].reported[caller] = count, tokens
+    for fine in fine_totals(db, series, times):
+        if fine.hour in hours:
+            # The same usage may be there under two names; the larger is the whole.
+            key, known = (fine.kind, fine.seconds), hours[fine.hour].fine
+            values = _BY_MINUTE.decode(fine.values)
+            known[key] = max(known.get(key, {}), values, key=_total)
     return hours
 
 
-def _add(sums: Values, more: Mapping[int, int]) -> None:
-    for minute, value in more.items():
-        sums[minute] = sums.get(minute, 0) + value
+def _total(values: Values) -> int:
+    return sum(values.values())
 
 
-def _window(start: str, hours: dict[datetime, _Hour], kind: str) -> WindowData | None:
-    settled = {at: hour for at, hour in hours.items() if _is_settled(hour, kind)}
-    callers = sorted({caller for hour in settled.values() for caller in hour.lacking})
-    if not callers:
-        return None
-    finest = next(size for size in SIZES if _is_mostly(settled.values(), kind, size))
-    used = {at: hour for at, hour in settled.items() if _has(hour, kind, finest)}
-    sizes = [size for size in SIZES if size >= finest]
-    reported = np.zeros((2, len(callers)))
-    for index, caller in enumerate(callers):
-        for hour in settled.values():
-            reported[:, index] += hour.reported.get(caller, (0, 0))
-    candidates = [_observed(used, callers, kind, finest, size) for size in sizes]
-    return WindowData(start, callers, candidates, (reported[0], reported[1]))
-
-
-def _is_settled(hour: _Hour, kind: str) -> bool:
-    return not hour.is_provisional and (kind in hour.totals or "calls" in hour.totals)
-
-
-def _has(hour: _Hour, kind: str, size: int) -> bool:
-    """Return whether an hour is known in periods of a size, and they add up to its totals."""
-    if size == SIZES[-1]:
-        return True
-    totals = hour.totals.items()
-    return all(sum(hour.fine.get((name, size), {}).values()) == total for name, total in totals)
-
-
-def _is_mostly(hours: Iterable[_Hour], kind: str, size: int) -> bool:
-    found = [_has(hour, kind, size) for hour in hours]
+def _is_mostly(hours: Iterable[_Hour], size: int) -> bool:
+    found = [hour.has(size) for hour in hours]
     return 2 * sum(found) >= len(found)
 
 
 def _observed(
-    hours: Mapping[datetime, _Hour], callers: list[Caller], kind: str, finest: int, size: int
+    db: Database,
+    series: Series,
+    times: Times,
+    size: int,
+    hours: Mapping[str, _Hour],
+    calls: Iterable[MinuteCalls],
+    callers: list[Caller],
 ) -> Observed:
-    first, last = min(hours), max(hours)
-    per_hour, count = 3600 // size, (last - first) // _HOUR + 1
-    calls = np.zeros((count * per_hour, len(callers)))
-    events, invocations, tokens, known = np.zeros((4, count * per_hour))
-    number = {caller: index for index, caller in enumerate(callers)}
-    for at, hour in hours.items():
-        row = (at - first) // _HOUR * per_hour
-        for caller, minutes in hour.lacking.items():
-            _put(calls[:, number[caller]], row, minutes, size)
-        _put(events, row, hour.events, size)
-        _put(known, row, hour.known, size)
-        _put(tokens, row, _fine(hour, kind, finest), size)
-        counted = _fine(hour, "calls", finest) if "calls" in hour.totals else hour.events
-        _put(invocations, row, counted, size)
+    first = _moment(min(hours))
+    at = {name: (_moment(name) - first) // _HOUR for name in hours}
+    count, number = max(at.values()) + 1, {caller: index for index, caller in enumerate(callers)}
+    lacking, events, known, tokens, invocations = (_Minutes() for _ in range(5))
+    for one in calls:
+        if one.hour in at:
+            minutes = _BY_MINUTE.decode(one.minutes)
+            events.add(at[one.hour], 0, minutes)
+            if one.is_lacking:
+                lacking.add(at[one.hour], number[one.caller], minutes)
+            if "calls" not in hours[one.hour].totals:
+                invocations.add(at[one.hour], 0, minutes)
+    for name, text in known_minutes(db, series, times):
+        if name in at:
+            known.add(at[name], 0, _BY_MINUTE.decode(text))
+    for name, hour in hours.items():
+        tokens.add(at[name], 0, hour.values(series.token_kind, size))
+        invocations.add(at[name], 0, hour.values("calls", size))
     begin = int((first - _EPOCH).total_seconds())
-    starts = begin + np.arange(count * per_hour) * size
-    return Observed(size, starts, calls, events, invocations, tokens, known)
+    return Observed(
+        size=size,
+        starts=begin + np.arange(count * 3600 // size) * size,
+        calls=lacking.table(count, len(callers), size),
+        events=events.sums(count, size),
+        invocations=invocations.sums(count, size),
+        tokens=tokens.sums(count, size),
+        known=known.sums(count, size),
+    )
 
 
-def _fine(hour: _Hour, kind: str, finest: int) -> Values:
-    if finest == SIZES[-1]:
-        return {0: hour.totals.get(kind, 0)}
-    return hour.fine.get((kind, finest), {})
+def _reported(
+    db: Database, series: Series, times: Times, hours: Mapping[str, _Hour], callers: list[Caller]
+) -> tuple[Array, Array]:
+    sums: dict[Caller, NDArray[np.float64]] = defaultdict(lambda: np.zeros(2))
+    for name, caller, calls, tokens in known_usage(db, series, times):
+        if name in hours:
+            sums[caller] += (calls, tokens)
+    reported = np.array([sums[caller] for caller in callers])
+    return reported[:, 0], reported[:, 1]
 
 
-def _put(column: np.ndarray, row: int, minutes: Mapping[int, int], size: int) -> None:
-    for minute, value in minutes.items():
-        column[row + minute * 60 // size] += value
+def _moment(hour: str) -> datetime:
+    return datetime.fromisoformat(hour.removesuffix("Z"))
+
+
+def _text(moment: datetime) -> str:
+    return f"{moment.isoformat()}Z"

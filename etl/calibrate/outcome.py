@@ -11,8 +11,12 @@ from etl.warehouse.calibrations import drop_calibrations, is_due
 
 
 class Outcome(NamedTuple):
-    """How many series were fitted, how many use weights or changed, and how many are left."""
+    """How many windows were fitted, and of how many series; how many of these use weights.
 
+    ``changed``: series of windows with another outcome than before. ``left``: windows.
+    """
+
+    windows: int = 0
     series: int = 0
     used: int = 0
     changed: int = 0
@@ -26,9 +30,12 @@ def share_by_calls(db: Database) -> bool:
 
 def calibrate_if_due(db: Database, *, is_late: Callable[[], bool]) -> Outcome:
     """Calibrate if totals of another day have settled, as far as the time allows."""
-    if not is_due(db):
-        return Outcome()
-    # Most runs of sync end here, and need no numpy.
+    return calibrate_now(db, is_late=is_late) if is_due(db) else Outcome()
+
+
+def calibrate_now(db: Database, *, is_late: Callable[[], bool]) -> Outcome:
+    """Calibrate what changed, as far as the time allows."""
+    # Most commands need no numpy, and most runs of sync do not calibrate.
     from etl.calibrate.run import calibrate_all
 
     return calibrate_all(db, is_late=is_late)

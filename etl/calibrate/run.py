@@ -1,4 +1,4 @@
-"""Calibrate one series after the other, within a time limit."""
+"""Calibrate the windows whose data changed, one after the other, within a time limit."""
 
 from __future__ import annotations
 
@@ -7,43 +7,55 @@ from collections.abc import Callable
 import numpy as np
 from sqlite_utils import Database
 
-from etl.calibrate.observed import WindowData, windows
+from etl.calibrate.observed import WindowData, observe, window_of
 from etl.calibrate.outcome import Outcome
 from etl.estimate.calibrate import calibrate
 from etl.warehouse.calibrations import (
+    Series,
+    Times,
     Weight,
     Window,
-    drop_calibrations,
     note_done,
     prepare,
-    save_windows,
+    save_window,
     series_to_share,
 )
 
 
 def calibrate_all(db: Database, *, is_late: Callable[[], bool] = lambda: False) -> Outcome:
-    """Fit every series that calls lack, and share again what changes.
+    """Fit what changed, the newest window first, and share again what follows from it.
 
-    ``is_late``: asked before each series; what is left keeps its earlier weights.
+    ``is_late``: asked before each window; those left keep their earlier weights until next time.
     """
-    prepare(db)
-    found = series_to_share(db)
-    used = changed = done = 0
-    for series in found:
+    seen = prepare(db)
+    windows = sorted({window_of(hour) for hour in seen}, reverse=True)
+    series: set[Series] = set()
+    used: set[Series] = set()
+    changed = done = 0
+    for times in windows:
         if is_late():
             break
-        fitted = [fit_window(data) for data in windows(db, series)]
-        changed += save_windows(db, series, fitted)
-        used += any(window.is_used for window in fitted)
+        found = fit_window(db, times)
+        changed += save_window(db, times, seen, found)
+        series |= set(found)
+        used |= {one for one, window in found.items() if window.is_used}
         done += 1
-    if done == len(found):
-        drop_calibrations(db, found)
+    if done == len(windows):
         note_done(db)
-    return Outcome(done, used, changed, len(found) - done)
+    return Outcome(done, len(series), len(used), changed, len(windows) - done)
 
 
-def fit_window(data: WindowData) -> Window:
-    """Return the weights of one window."""
+def fit_window(db: Database, times: Times) -> dict[Series, Window]:
+    """Return the weights of all series in a window."""
+    found = {}
+    for series in series_to_share(db, times):
+        data = observe(db, series, times)
+        if data is not None:
+            found[series] = _fit(data)
+    return found
+
+
+def _fit(data: WindowData) -> Window:
     found = calibrate(data.candidates, data.known)
     errors = np.sqrt(np.diag(found.fit.covariance))[found.group]
     weights = tuple(
@@ -53,7 +65,6 @@ def fit_window(data: WindowData) -> Window:
         )
     )
     return Window(
-        start=data.start,
         bucket_seconds=found.size,
         buckets=len(found.equations.tokens),
         average_weight=max(round(1000 * found.fit.average), 1),

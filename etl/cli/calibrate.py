@@ -7,7 +7,7 @@ from pathlib import Path
 
 import click
 
-from etl.calibrate.outcome import share_by_calls
+from etl.calibrate.outcome import calibrate_now, share_by_calls
 from etl.cli.shared.calibrating import outcome_line
 from etl.cli.shared.option_types import Duration
 from etl.cli.shared.options import config_option, db_option
@@ -24,7 +24,7 @@ from etl.warehouse.lock import sync_lock
     type=Duration(),
     default=timedelta(minutes=10),
     show_default="10m",
-    help="Begin no further model after this; what is left keeps its earlier weights.",
+    help="Begin no further 14 days after this; those left keep their earlier sizes.",
 )
 @config_option
 @db_option
@@ -42,9 +42,7 @@ def calibrate(time_limit: timedelta, config: Path | None, db: Path) -> None:
             changed = share_by_calls(warehouse)
             click.echo("Shared by calls" + ("" if changed else ", as before"), err=True)
             return
-        from etl.calibrate.run import calibrate_all  # imports numpy (etl/cli/main.py)
-
         end = clock.monotonic() + time_limit.total_seconds()
         with open_console(stderr=True).status("Calibrating ..."):
-            outcome = calibrate_all(warehouse, is_late=lambda: clock.monotonic() >= end)
+            outcome = calibrate_now(warehouse, is_late=lambda: clock.monotonic() >= end)
     click.echo(outcome_line(outcome), err=True)

@@ -35,6 +35,27 @@ class Observed:
     known: Array
 
 
+def coarser(observed: Observed, size: int) -> Observed:
+    """Return the same in buckets of another size, a multiple of its own that divides its length."""
+    if size == observed.size:
+        return observed
+    step = size // observed.size
+
+    def summed(values: Array) -> Array:
+        sums: Array = values.reshape(-1, step, *values.shape[1:]).sum(axis=1)
+        return sums
+
+    return Observed(
+        size=size,
+        starts=observed.starts[::step],
+        calls=summed(observed.calls),
+        events=summed(observed.events),
+        invocations=summed(observed.invocations),
+        tokens=summed(observed.tokens),
+        known=summed(observed.known),
+    )
+
+
 @dataclass(frozen=True)
 class Moved:
     """An ``Observed`` as CloudWatch stamps it: the calls and tokens that are to be explained.

@@ -1,13 +1,12 @@
 """What a calibration reads from the warehouse, and what it leaves there.
 
-Weights and the shares that follow from them change in one transaction, so that a calibration that
-is interrupted leaves the series that it finished, and nothing half used.
+A window's weights and the shares that follow from them change in one transaction, so that a
+calibration that is interrupted leaves the windows that it finished, and nothing half used.
 """
 
 from __future__ import annotations
 
-import json
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Mapping
 from typing import NamedTuple
 
 from sqlite_utils import Database
@@ -15,8 +14,8 @@ from sqlite_utils import Database
 from etl.normalise.token_kinds import KINDS
 from etl.warehouse.turns import transaction
 from etl.warehouse.write.dimensions import Names
-from etl.warehouse.write.minutes import renew_minutes
-from etl.warehouse.write.rollup import all_hours, renew
+from etl.warehouse.write.minutes import note_uncalibrated, renew_minutes
+from etl.warehouse.write.rollup import all_hours, renew_shares
 
 _SERIES = "account_key, region_key, endpoint, cloudwatch_model_id"
 
@@ -34,6 +33,13 @@ class Series(NamedTuple):
     token_kind: str
 
 
+class Times(NamedTuple):
+    """The hours from one to before another one, ``YYYY-MM-DDTHH:00:00Z``."""
+
+    start: str
+    end: str
+
+
 class HourTotal(NamedTuple):
     """A total of an hour. ``kind``: a token kind, or ``calls``."""
 
@@ -44,21 +50,25 @@ class HourTotal(NamedTuple):
 
 
 class Fine(NamedTuple):
-    """The totals of one hour in shorter periods: the value by the second at which it begins."""
+    """The totals of one hour in shorter periods, as a JSON object by the minute they begin at."""
 
     hour: str
     kind: str
     seconds: int
-    values: dict[int, int]
+    values: str
 
 
 class MinuteCalls(NamedTuple):
-    """A caller's calls of an hour, by minute. ``is_lacking``: they lack the series' kind."""
+    """A caller's calls of an hour, as a JSON object by minute.
+
+    ``is_lacking``: they lack the series' kind.
+    """
 
     hour: str
+    rate_key: int
     caller: tuple[int, int]
     is_lacking: bool
-    minutes: dict[int, int]
+    minutes: str
 
 
 class Weight(NamedTuple):
@@ -72,9 +82,8 @@ class Weight(NamedTuple):
 
 
 class Window(NamedTuple):
-    """The outcome for one window of a series; ``start``: its first hour."""
+    """The outcome for one window of a series."""
 
-    start: str
     bucket_seconds: int
     buckets: int
     average_weight: int
@@ -83,32 +92,38 @@ class Window(NamedTuple):
     weights: tuple[Weight, ...]
 
 
-def prepare(db: Database) -> None:
-    """Bring calls by the minute up to date."""
+def prepare(db: Database) -> dict[str, int]:
+    """Bring calls by the minute up to date.
+
+    Returns the hours that changed since they were calibrated, and how often each did.
+    """
     with transaction(db):
         renew_minutes(db)
+        return dict(db.execute("select hour, changes from uncalibrated_hours").fetchall())
 
 
-def series_to_share(db: Database) -> list[Series]:
+def series_to_share(db: Database, times: Times) -> list[Series]:
     """Return every series from which calls without tokens get shares."""
     rows = db.execute(
-        f"select distinct {_SERIES}, token_kind from int_metric_known where unknown_calls > 0"
-        " order by 1, 2, 3, 4, 5"
+        f"select distinct {_SERIES}, token_kind from int_metric_known"
+        " where unknown_calls > 0 and hour >= ? and hour < ? order by 1, 2, 3, 4, 5",
+        times,
     )
     return [Series(*row) for row in rows]
 
 
-def hour_totals(db: Database, series: Series) -> list[HourTotal]:
+def hour_totals(db: Database, series: Series, times: Times) -> list[HourTotal]:
     """Return the totals of a series and of its calls, hour by hour."""
     rows = db.execute(
         "select hour, metric_kind, value, is_provisional from metric_hourly"
-        f" where ({_SERIES}) = (?, ?, ?, ?) and metric_kind in (?, 'calls') order by hour",
-        list(series),
+        f" where ({_SERIES}) = (?, ?, ?, ?) and metric_kind in (?, 'calls')"
+        " and hour >= ? and hour < ? order by hour",
+        [*series, *times],
     )
     return [HourTotal(hour, kind, value, bool(young)) for hour, kind, value, young in rows]
 
 
-def fine_totals(db: Database, series: Series) -> Iterator[Fine]:
+def fine_totals(db: Database, series: Series, times: Times) -> Iterator[Fine]:
     """Yield what is known of the same in periods shorter than an hour.
 
     The same usage may be there under two names of a metric, or of a model.
@@ -117,76 +132,93 @@ def fine_totals(db: Database, series: Series) -> Iterator[Fine]:
         "with same_use as (select series_key, metric_kind from metric_series"
         " join models using (model_key) where (account_key, region_key, endpoint,"
         " cloudwatch_model_id) = (?1, ?2, ?3, ?4) and metric_kind in (?5, 'calls'))"
-        " select hour, metric_kind, 60, minutes from metric_minutes"
-        " join same_use using (series_key)"
+        " select hour, metric_kind, 60, minutes from same_use"
+        " cross join metric_minutes using (series_key) where hour >= ?6 and hour < ?7"
         " union all"
         " select substr(period_start, 1, 13) || ':00:00Z', metric_kind, period_seconds,"
-        " json_group_object(substr(period_start, 15, 2), value)"
+        " json_group_object(cast(substr(period_start, 15, 2) as integer), value)"
         " from same_use cross join metric_totals using (series_key)"
-        f" where period_seconds in {_FINE}"
+        f" where period_seconds in {_FINE} and period_start >= ?6 and period_start < ?7"
         " group by series_key, substr(period_start, 1, 13), period_seconds",
-        list(series),
+        [*series, *times],
     )
     for hour, kind, seconds, minutes in rows:
-        yield Fine(hour, kind, seconds, _by_number(minutes))
+        yield Fine(hour, kind, seconds, minutes)
 
 
-def minute_calls(db: Database, series: Series) -> Iterator[MinuteCalls]:
+def minute_calls(db: Database, series: Series, times: Times) -> Iterator[MinuteCalls]:
     """Yield all successful calls that a series counts."""
     bit = [kind.name for kind in KINDS].index(series.token_kind)
     rows = db.execute(
-        "select hour, user_key, application_key, unknown_kinds >> ? & 1, minutes"
-        f" from call_minutes where account_key = ? and rate_key in {_RATE_KEYS}",
-        [bit, series.account_key, *series[:4]],
+        "select hour, rate_key, user_key, application_key, unknown_kinds >> ? & 1, minutes"
+        " from call_minutes where hour >= ? and hour < ? and account_key = ?"
+        f" and rate_key in {_RATE_KEYS}",
+        [bit, *times, series.account_key, *series[:4]],
     )
-    for hour, user, application, is_lacking, minutes in rows:
-        yield MinuteCalls(hour, (user, application), bool(is_lacking), _by_number(minutes))
+    for hour, rate, user, application, is_lacking, minutes in rows:
+        caller = user, application
+        yield MinuteCalls(hour, rate, caller, bool(is_lacking), minutes)
 
 
-def known_minutes(db: Database, series: Series) -> Iterator[tuple[str, dict[int, int]]]:
-    """Yield the tokens of a series that calls report, by hour and minute."""
+def known_minutes(db: Database, series: Series, times: Times) -> Iterator[tuple[str, str]]:
+    """Yield the tokens of a series that calls report: hour, and a JSON object by minute."""
     rows = db.execute(
-        "select hour, minutes from known_minutes"
-        f" where account_key = ? and token_kind = ? and rate_key in {_RATE_KEYS}",
-        [series.account_key, series.token_kind, *series[:4]],
+        "select hour, minutes from known_minutes where hour >= ? and hour < ?"
+        f" and account_key = ? and token_kind = ? and rate_key in {_RATE_KEYS}",
+        [*times, series.account_key, series.token_kind, *series[:4]],
     )
-    for hour, minutes in rows:
-        yield hour, _by_number(minutes)
+    yield from rows
 
 
-def known_usage(db: Database, series: Series) -> Iterator[tuple[str, tuple[int, int], int, int]]:
+def known_usage(
+    db: Database, series: Series, times: Times
+) -> Iterator[tuple[str, tuple[int, int], int, int]]:
     """Yield what calls report: hour, caller, calls with the kind, and their tokens."""
     kind = next(one for one in KINDS if one.name == series.token_kind)
     tokens = " + ".join(f"coalesce({count.column}, 0)" for count in kind.counts)
     rows = db.execute(
         f"select hour, user_key, application_key, sum(calls - {kind.unknown_calls}), sum({tokens})"
-        f" from usage_hourly where account_key = ? and calls > {kind.unknown_calls}"
+        f" from usage_hourly where hour >= ? and hour < ? and account_key = ?"
+        f" and calls > {kind.unknown_calls}"
         f" and rate_key in {_RATE_KEYS} group by hour, user_key, application_key",
-        [series.account_key, *series[:4]],
+        [*times, series.account_key, *series[:4]],
     )
     for hour, user, application, calls, known in rows:
         yield hour, (user, application), calls, known
 
 
-def save_windows(db: Database, series: Series, windows: Sequence[Window]) -> bool:
-    """Replace the calibration of a series, and share again; return whether it changed.
+def save_window(
+    db: Database, times: Times, seen: Mapping[str, int], found: Mapping[Series, Window]
+) -> int:
+    """Replace all calibrations of a window, and share again; return how many changed.
 
-    A window's weights serve until the next window, the first one's also before it.
+    ``seen``: what ``prepare`` returned. Hours of it that did not change again meanwhile are done.
     """
+    start, end = times
     with transaction(db):
-        if _stored(db, series) == list(windows):
-            return False
-        _delete(db, "where (account_key, region_key, endpoint, cloudwatch_model_id, token_kind)"
-                " = (?, ?, ?, ?, ?)", list(series))  # fmt: skip
-        starts = ["", *(window.start for window in windows[1:]), "9"]
-        for window, valid_from, valid_to in zip(windows, starts, starts[1:], strict=False):
-            _insert(db, series, window, valid_from, valid_to)
-        hours = db.execute(
-            f"select hour from metric_hourly where ({_SERIES}, metric_kind) = (?, ?, ?, ?, ?)",
-            list(series),
+        stored = _stored(db, start)
+        changed = [one for one in {*stored, *found} if stored.get(one) != found.get(one)]
+        for series in changed:
+            _delete(db, series, start)
+            if series in found:
+                _insert(db, series, start, found[series])
+        if changed:
+            appeared = [one for one in changed if (one in stored) != (one in found)]
+            last = max([end, *(_end(db, series, start) for series in appeared)])
+            _share_again(db, start, last)
+        db.conn.executemany(
+            "delete from uncalibrated_hours where (hour, changes) = (?, ?)",
+            [(hour, changes) for hour, changes in seen.items() if start <= hour < end],
         )
-        renew(db, Names(db), {hour[:13] for (hour,) in hours.fetchall()})
-    return True
+    return len(changed)
+
+
+def _share_again(db: Database, start: str, end: str) -> None:
+    hours = db.execute(
+        "select min(hour), max(hour) from metric_hourly where hour >= ? and hour < ?", [start, end]
+    ).fetchone()
+    if hours[0] is not None:
+        renew_shares(db, Names(db), *hours)
 
 
 def is_due(db: Database) -> bool:
@@ -212,19 +244,17 @@ def _last_settled_hour(db: Database) -> str | None:
     return row[0] if row else None
 
 
-def drop_calibrations(db: Database, kept: Iterable[Series] = ()) -> bool:
-    """Drop all calibrations but those of some series, and share by calls again."""
+def drop_calibrations(db: Database) -> bool:
+    """Drop all calibrations, and share by calls again; return whether there were any."""
     with transaction(db):
-        stored = {Series(*row) for row in db.execute(
-            f"select distinct {_SERIES}, token_kind from calibrations")}  # fmt: skip
-        gone = stored - set(kept)
-        for series in gone:
-            _delete(db, "where (account_key, region_key, endpoint, cloudwatch_model_id,"
-                    " token_kind) = (?, ?, ?, ?, ?)", list(series))  # fmt: skip
-        if gone:
-            db.execute("delete from calibrated_until")
-            renew(db, Names(db), all_hours(db))
-    return bool(gone)
+        if db.execute("select 1 from calibrations limit 1").fetchone() is None:
+            return False
+        db.execute("delete from call_weights")
+        db.execute("delete from calibrations")
+        db.execute("delete from calibrated_until")
+        note_uncalibrated(db, [f"{hour}:00:00Z" for hour in all_hours(db)])
+        _share_again(db, "", "9")
+    return True
 
 
 _RATE_KEYS = (
@@ -232,22 +262,21 @@ _RATE_KEYS = (
     " (account_key, region_key, endpoint, cloudwatch_model_id) = (?, ?, ?, ?))"
 )
 
-
-def _by_number(minutes: str) -> dict[int, int]:
-    return {int(minute): value for minute, value in json.loads(minutes).items()}
+_KEY = f"({_SERIES}, token_kind, window_start) = (?, ?, ?, ?, ?, ?)"
 
 
-def _stored(db: Database, series: Series) -> list[Window]:
+def _stored(db: Database, start: str) -> dict[Series, Window]:
     rows = db.execute(
-        "select calibration_key, window_start, bucket_seconds, buckets, average_weight,"
-        f" held_out_gain, is_used from calibrations where ({_SERIES}, token_kind)"
-        " = (?, ?, ?, ?, ?) order by window_start",
-        list(series),
+        f"select {_SERIES}, token_kind, calibration_key, bucket_seconds, buckets, average_weight,"
+        " held_out_gain, is_used from calibrations where window_start = ?",
+        [start],
     )
-    return [
-        Window(start, size, buckets, average, gain, bool(is_used), _weights(db, key))
-        for key, start, size, buckets, average, gain, is_used in rows.fetchall()
-    ]
+    return {
+        Series(*row[:5]): Window(
+            row[6], row[7], row[8], row[9], bool(row[10]), _weights(db, row[5])
+        )
+        for row in rows.fetchall()
+    }
 
 
 def _weights(db: Database, key: int) -> tuple[Weight, ...]:
@@ -259,10 +288,20 @@ def _weights(db: Database, key: int) -> tuple[Weight, ...]:
     return tuple(Weight(*row) for row in rows)
 
 
-def _insert(db: Database, series: Series, window: Window, valid_from: str, valid_to: str) -> None:
+def _end(db: Database, series: Series, start: str) -> str:
+    """Return the start of a series' next window, until which the weights of this one serve."""
+    (end,) = db.execute(
+        f"select min(window_start) from calibrations where ({_SERIES}, token_kind)"
+        " = (?, ?, ?, ?, ?) and window_start > ?",
+        [*series, start],
+    ).fetchone()
+    return end or "9"
+
+
+def _insert(db: Database, series: Series, start: str, window: Window) -> None:
     cursor = db.conn.execute(
-        "insert into calibrations values (null, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
-        [*series, window.start, valid_from, valid_to, *window[1:6]],
+        "insert into calibrations values (null, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+        [*series, start, *window[:5]],
     )
     db.conn.executemany(
         "insert into call_weights values (?, ?, ?, ?, ?, ?)",
@@ -270,10 +309,11 @@ def _insert(db: Database, series: Series, window: Window, valid_from: str, valid
     )
 
 
-def _delete(db: Database, where: str, values: Sequence[int | str]) -> None:
+def _delete(db: Database, series: Series, start: str) -> None:
+    key = [*series, start]
     db.execute(
         "delete from call_weights where calibration_key in"
-        f" (select calibration_key from calibrations {where})",
-        values,
+        f" (select calibration_key from calibrations where {_KEY})",
+        key,
     )
-    db.execute(f"delete from calibrations {where}", values)
+    db.execute(f"delete from calibrations where {_KEY}", key)

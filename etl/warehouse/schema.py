@@ -1743,8 +1743,18 @@ def m033_create_minutes(db: Database) -> None:
 
         insert into stale_minutes select distinct hour from usage_hourly;
 
+        -- Hours whose calls or totals calibrate has not seen as they are. changes: how often they
+        -- changed, which tells whether they did so again meanwhile.
+        create table uncalibrated_hours (
+            hour text primary key,
+            changes integer not null
+        ) strict, without rowid;
+
+        insert into uncalibrated_hours
+            select hour, 1 from usage_hourly union select hour, 1 from metric_hourly;
+
         -- What a fit found for a series and kind in a window of days. Its weights serve the hours
-        -- from valid_from to before valid_to, if they predict better than equal ones (is_used).
+        -- from window_start to the next one's, if they predict better than equal ones (is_used).
         -- held_out_gain: which part of the error of equal weights they save in hours not seen.
         create table calibrations (
             calibration_key integer primary key,
@@ -1754,8 +1764,6 @@ def m033_create_minutes(db: Database) -> None:
             cloudwatch_model_id text not null,
             token_kind text not null,
             window_start text not null,
-            valid_from text not null,
-            valid_to text not null,
             bucket_seconds integer not null,
             buckets integer not null,
             average_weight integer not null,

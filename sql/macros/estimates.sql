@@ -43,8 +43,16 @@ with series_calls as (
             and calibrations.endpoint = residuals.endpoint
             and calibrations.cloudwatch_model_id = residuals.cloudwatch_model_id
             and calibrations.token_kind = residuals.token_kind
-            and calibrations.valid_from <= residuals.hour
-            and calibrations.valid_to > residuals.hour
+            and calibrations.window_start = (
+                select max(earlier.window_start) from calibrations as earlier
+                where
+                    earlier.account_key = residuals.account_key
+                    and earlier.region_key = residuals.region_key
+                    and earlier.endpoint = residuals.endpoint
+                    and earlier.cloudwatch_model_id = residuals.cloudwatch_model_id
+                    and earlier.token_kind = residuals.token_kind
+                    and earlier.window_start <= residuals.hour
+            )
             and calibrations.is_used
     left join call_weights
         on

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 from collections import defaultdict
+from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -16,24 +17,35 @@ from etl.calibrate.outcome import Outcome, calibrate_if_due, share_by_calls
 from etl.calibrate.run import calibrate_all
 from etl.sql_files import sql_names
 from etl.times import utc_text
+from etl.warehouse.turns import transaction
 from etl.warehouse.upkeep.check import differing_rows
+from etl.warehouse.upkeep.vacuum import drop_calls
+from etl.warehouse.write.minutes import note_uncalibrated
+from etl.warehouse.write.rollup import all_hours
 from tests.support import HAIKU, call, load, rows, write_log, write_metrics
 
 START = datetime(2026, 11, 2, tzinfo=UTC)
+LATE = "2026-11-03T05:00:00Z"
 SIZES = {"A": 100, "B": 900, "C": 5_000}
-ESTIMATED = "CloudWatch (Estimated)"
+WEIGHTS = (
+    "select window_start, call_weights.* from call_weights join calibrations using"
+    " (calibration_key) order by 1, 3"
+)
 
 
-def fleet(folder: Path, hours: int = 60, seed: int = 1) -> tuple[dict[str, int], list[Path]]:
+def fleet(
+    folder: Path, hours: int = 60, start: datetime = START, first: int = 0
+) -> tuple[dict[str, int], list[Path]]:
     """Write calls without tokens and totals by the minute; return the true input of each user."""
-    chance, number = random.Random(seed), 0
+    folder.mkdir(exist_ok=True)
+    chance, number = random.Random(1), first
     truth: dict[str, int] = defaultdict(int)
     calls, totals, counted = [], defaultdict(int), defaultdict(int)
     for hour in range(hours):
         for user, mean in SIZES.items():
             for _ in range(chance.choice((0, 1, 2, 4))):
                 number += 1
-                at = START + timedelta(hours=hour, minutes=chance.randrange(60))
+                at = start + timedelta(hours=hour, minutes=chance.randrange(60))
                 tokens = round(mean * chance.uniform(0.5, 1.5))
                 truth[user] += tokens
                 totals[at] += tokens
@@ -50,11 +62,21 @@ def fleet(folder: Path, hours: int = 60, seed: int = 1) -> tuple[dict[str, int],
     ]
 
 
+@pytest.fixture(scope="module")
+def loaded(
+    tmp_path_factory: pytest.TempPathFactory, new_warehouse: Any
+) -> Iterator[tuple[Database, dict[str, int]]]:
+    """Load the fleet once: loading takes longer than calibrating."""
+    used, files = fleet(tmp_path_factory.mktemp("fleet"))
+    with new_warehouse() as warehouse:
+        load(warehouse, *files)
+        yield warehouse, used
+
+
 @pytest.fixture
-def truth(db: Database, tmp_path: Path) -> dict[str, int]:
-    used, files = fleet(tmp_path)
-    load(db, *files)
-    return used
+def truth(db: Database, loaded: tuple[Database, dict[str, int]]) -> dict[str, int]:
+    loaded[0].conn.backup(db.conn)
+    return loaded[1]
 
 
 def shares(db: Database) -> dict[str, int]:
@@ -92,7 +114,7 @@ def test_sizes_of_calls_decide_and_every_hour_stays_cloudwatchs(
 ) -> None:
     by_calls = shares(db)
     outcome = calibrate_all(db)
-    assert (outcome.series, outcome.used, outcome.changed, outcome.left) == (1, 1, 1, 0)
+    assert outcome == Outcome(windows=1, series=1, used=1, changed=1, left=0)
     calibrated = shares(db)
     assert off(calibrated, truth) < 0.05 < 0.5 < off(by_calls, truth)
     assert sum(calibrated.values()) == sum(truth.values())
@@ -109,11 +131,73 @@ def test_sizes_of_calls_decide_and_every_hour_stays_cloudwatchs(
     assert all(abs(means[user] / mean - 1) < 0.25 for user, mean in SIZES.items())
 
 
-def test_a_second_run_changes_nothing(db: Database, truth: dict[str, int]) -> None:
+def test_a_second_run_fits_nothing_and_a_full_one_changes_nothing(
+    db: Database, truth: dict[str, int]
+) -> None:
     calibrate_all(db)
     before = stored(db)
-    assert calibrate_all(db).changed == 0
-    assert stored(db) == before
+    assert calibrate_all(db) == Outcome()
+    with transaction(db):
+        note_uncalibrated(db, [f"{hour}:00:00Z" for hour in all_hours(db)])
+    again = calibrate_all(db)
+    assert (again.windows, again.changed, stored(db)) == (1, 0, before)
+
+
+def test_only_windows_that_changed_are_fitted_again(
+    db: Database, truth: dict[str, int], tmp_path: Path, monkeypatch: Any
+) -> None:
+    later = START + timedelta(days=40)
+    _, files = fleet(tmp_path / "later", start=later, first=10_000)
+    load(db, *files)
+    assert calibrate_all(db).windows == 2
+    before = rows(db, WEIGHTS)
+    assert len(before) == 2 * len(SIZES)
+    fitted = []
+    monkeypatch.setattr(run, "fit_window", lambda db, times: fitted.append(times) or {})
+    assert calibrate_all(db).windows == 0
+    monkeypatch.undo()
+    late = call(99_999, user="A", eventTime=utc_text(later + timedelta(hours=3)))
+    load(db, write_log(tmp_path / "late.json", [late]))
+    assert rows(db, "select hour from uncalibrated_hours") == [
+        (utc_text(later + timedelta(hours=3)),)
+    ]
+    assert calibrate_all(db).windows == 1
+    after = rows(db, WEIGHTS)
+    assert [row for row in after if row[0] < "2026-12"] == [
+        row for row in before if row[0] < "2026-12"
+    ]
+    assert after != before
+
+
+def test_what_changes_during_a_calibration_is_looked_at_again(
+    db: Database, truth: dict[str, int], tmp_path: Path, monkeypatch: Any
+) -> None:
+    fit = run.fit_window
+
+    def while_others_load(*args: Any) -> Any:
+        load(db, write_log(tmp_path / "late.json", [call(9_001, user="A", eventTime=LATE)]))
+        return fit(*args)
+
+    monkeypatch.setattr(run, "fit_window", while_others_load)
+    calibrate_all(db)
+    assert rows(db, "select hour from uncalibrated_hours") == [(LATE,)]
+    monkeypatch.undo()
+    assert calibrate_all(db).windows == 1
+    assert rows(db, "select hour from uncalibrated_hours") == []
+
+
+def test_what_cloudwatch_and_vacuum_drop_changes_no_share(
+    db: Database, truth: dict[str, int]
+) -> None:
+    drop_calls(db, "2026-11-04T00:00:00Z", dropped_at="2026-12-01T00:00:00Z")
+    calibrate_all(db)
+    before = stored(db)
+    drop_calls(db, "2026-12-01T00:00:00Z", dropped_at="2026-12-01T00:00:00Z")
+    with transaction(db):
+        note_uncalibrated(db, [f"{hour}:00:00Z" for hour in all_hours(db)])
+    assert calibrate_all(db).windows == 1
+    assert (stored(db), wrong(db)) == (before, [])
+    assert off(shares(db), truth) < 0.05
 
 
 def test_switched_off_the_shares_are_those_of_before(db: Database, truth: dict[str, int]) -> None:
@@ -190,14 +274,14 @@ def test_an_interrupted_calibration_leaves_nothing_half_used(
     def fail(*_: Any) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("etl.warehouse.calibrations.renew", fail)
+    monkeypatch.setattr("etl.warehouse.calibrations.renew_shares", fail)
     with pytest.raises(KeyboardInterrupt):
         calibrate_all(db)
     assert stored(db) == before
     monkeypatch.undo()
     assert calibrate_all(db, is_late=lambda: True).left == 1
     assert stored(db) == before
-    assert run.calibrate_all(db).used == 1
+    assert calibrate_all(db).used == 1
 
 
 def test_a_doubled_share_shows_in_the_checks(db: Database, truth: dict[str, int]) -> None:
@@ -214,4 +298,4 @@ def test_a_calibration_is_due_when_another_day_has_settled(
     assert calibrate_if_due(db, is_late=lambda: False) == Outcome()
     more = (HAIKU, "InputTokenCount", 7, "2026-12-24T10:00:00Z", 3600)
     load(db, write_metrics(tmp_path / "m.csv", [more]))
-    assert calibrate_if_due(db, is_late=lambda: False).series == 1
+    assert calibrate_if_due(db, is_late=lambda: False).windows == 1

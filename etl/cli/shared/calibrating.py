@@ -30,10 +30,14 @@ def calibrate_after_sync(
 
 def outcome_line(outcome: Outcome) -> str:
     """Say what was found."""
-    text = f"Calibrated {outcome.used:,} of {outcome.series:,} series; {outcome.changed:,} changed"
+    if not outcome.windows and not outcome.left:
+        return "Calibrated: nothing changed since the last time"
+    text = f"Calibrated {outcome.used:,} of {outcome.series:,} series"
+    if not outcome.changed:
+        text += ", as before"
     if outcome.left:
         text += (
-            f"; {outcome.left:,} left for want of time: run"
+            f"; {outcome.left:,} spans of 14 days left for want of time: run"
             " `bedrock-usage calibrate --time-limit 1h`"
         )
     return text

@@ -11,6 +11,7 @@ from etl.normalise.cloudtrail import BEDROCK, MANTLE
 from etl.normalise.cloudwatch import MANTLE_METRICS, METRICS
 from etl.normalise.rows import MetricValue
 from etl.warehouse.write.dimensions import Names
+from etl.warehouse.write.minutes import note_uncalibrated
 
 
 class MetricWriter:
@@ -38,11 +39,17 @@ class MetricWriter:
         for one in metrics:
             hour, minute = f"{one.period_start[:13]}:00:00Z", str(int(one.period_start[14:16]))
             hours[self._series(one), hour][minute] = one.value
-        self._db.conn.executemany(
+        changed = {key[1] for key, values in hours.items() if self._write_hour(key, values)}
+        note_uncalibrated(self._db, changed)
+
+    def _write_hour(self, key: tuple[int, str], minutes: dict[str, int]) -> bool:
+        cursor = self._db.conn.execute(
             "insert into metric_minutes values (?, ?, ?)"
-            " on conflict do update set minutes = json_patch(minutes, excluded.minutes)",
-            [(*key, json.dumps(minutes)) for key, minutes in hours.items()],
+            " on conflict do update set minutes = json_patch(minutes, excluded.minutes)"
+            " where minutes <> json_patch(minutes, excluded.minutes)",
+            [*key, json.dumps(minutes, separators=(",", ":"))],
         )
+        return cursor.rowcount > 0
 
     def _series(self, metric: MetricValue) -> int:
         names = self._names

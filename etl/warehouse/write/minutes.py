@@ -17,8 +17,17 @@ _TABLES = ("call_minutes", "known_minutes")
 
 def note_changed_hours(db: Database, hours: Iterable[str]) -> None:
     """Record hours (``YYYY-MM-DDTHH``) whose calls changed, in the caller's transaction."""
+    names = [(f"{hour}:00:00Z",) for hour in hours]
+    db.conn.executemany("insert or ignore into stale_minutes values (?)", names)
+    note_uncalibrated(db, (name for (name,) in names))
+
+
+def note_uncalibrated(db: Database, hours: Iterable[str]) -> None:
+    """Record hours that a calibration has to look at again, in the caller's transaction."""
     db.conn.executemany(
-        "insert or ignore into stale_minutes values (?)", [(f"{hour}:00:00Z",) for hour in hours]
+        "insert into uncalibrated_hours values (?, 1)"
+        " on conflict do update set changes = changes + 1",
+        [(hour,) for hour in hours],
     )
 
 

@@ -146,7 +146,8 @@ def rebuild_rollups(db: Database) -> None:
     for table in PRICED:
         db.execute(f"delete from {table}")
     note_usage(db, "usage_daily", "day")
-    for first, last in _weeks(db):
+    times = db.execute("select min(event_time), max(event_time) from events").fetchone()
+    for first, last in _weeks(*times):
         hours = f"hour >= '{kept_from}' and event_time between '{first}' and '{last}:99'"
         add_usage(db, f"(select * from int_call_usage where {hours})")
     renew(db, Names(db), all_hours(db))
@@ -156,7 +157,16 @@ def renew(db: Database, names: Names, hours: Iterable[str]) -> None:
     """Renew the estimates of the hours (``YYYY-MM-DDTHH``), then the costs of all that changed."""
     hours = set(hours)
     note_changed_hours(db, hours)
-    for first, last in _stretches(hours):
+    _renew(db, names, _stretches(hours))
+
+
+def renew_shares(db: Database, names: Names, first: str, last: str) -> None:
+    """Renew the estimates of the hours from one to another one, whose calls did not change."""
+    _renew(db, names, _weeks(first, last))
+
+
+def _renew(db: Database, names: Names, stretches: Iterable[tuple[str, str]]) -> None:
+    for first, last in stretches:
         stretch = {"first": f"{first}:00:00Z", "last": f"{last}:00:00Z"}
         # Totals are never deleted, so hours without any have no estimates to lose either.
         if db.execute(
@@ -363,10 +373,9 @@ def _renew_days_that_lost(db: Database) -> None:
     )
 
 
-def _weeks(db: Database) -> Iterator[tuple[str, str]]:
-    """Divide the time with events into ranges of whole hours."""
-    first, last = db.execute("select min(event_time), max(event_time) from events").fetchone()
-    if first is None:
+def _weeks(first: str | None, last: str | None) -> Iterator[tuple[str, str]]:
+    """Divide the time between two hours, or times in them, into ranges of whole hours."""
+    if first is None or last is None:
         return
     start, end = (datetime.fromisoformat(f"{time[:13]}:00:00+00:00") for time in (first, last))
     while start <= end:
