@@ -8,7 +8,7 @@ Callers resemble each other: their logarithms scatter around a common one with a
 same data tell (empirical Bayes). This decides how far a caller with little evidence may be from the
 others, and with no evidence at all the result is the plain share by calls. A fixed number of
 average calls instead, by the multiplicative steps of EM, needs to stop early to be as good, takes
-a hundred times as long, and is further off with few days or many callers (``bench/attribution.py``
+longer, and is further off with few days or many callers (``bench/attribution.py``
 runs both).
 
 A round costs one product of the matrix with itself; few rounds suffice, fewer from earlier weights.
