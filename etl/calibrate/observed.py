@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from sqlite_utils import Database
 
 from etl.estimate.calibrate import Observed, coarser
+from etl.estimate.groups import joined
 from etl.estimate.lag import Array
 from etl.warehouse.calibrations import (
     MinuteCalls,
@@ -37,21 +38,42 @@ _HOUR = timedelta(hours=1)
 _EPOCH = datetime(1970, 1, 1)  # noqa: DTZ001 hours are UTC without saying so
 
 Caller = tuple[int, int]
+Column = tuple[int, int, int]
 Values = Mapping[int, int]
 
 _BY_MINUTE = msgspec.json.Decoder(dict[int, int])
 
 
 @dataclass(frozen=True)
+class Detail:
+    """What sharing needs beyond a fit, in the finest buckets.
+
+    ``hours``: the names of the hours, None for those left out. ``columns``: rate key and caller;
+    ``owner``: the number of each column's caller. ``calls``: calls without a count (bucket x
+    column). ``present``: all successful calls (bucket x caller, also others after those of the
+    window). ``is_counted``: buckets of which CloudWatch counted the calls.
+    """
+
+    hours: list[str | None]
+    columns: list[Column]
+    owner: NDArray[np.int64]
+    calls: Array
+    present: Array
+    is_counted: NDArray[np.bool_]
+
+
+@dataclass(frozen=True)
 class WindowData:
     """A window of a series: its callers in order, the same time in buckets of several sizes.
 
-    ``known``: calls with known tokens per caller, and their tokens.
+    ``candidates``: the finest first. ``known``: calls with known tokens per caller, and their
+    tokens.
     """
 
     callers: list[Caller]
     candidates: list[Observed]
     known: tuple[Array, Array]
+    detail: Detail
 
 
 @dataclass
@@ -108,9 +130,8 @@ class _Minutes:
         return sums.reshape(count, columns).astype(float)
 
     def sums(self, hours: int, size: int) -> Array:
-        """Return the sums of all columns."""
-        total: Array = self.table(hours, max(self._columns, default=0) + 1, size).sum(axis=1)
-        return total
+        """Return the same as one column."""
+        return self.table(hours, 1, size)[:, 0]
 
 
 def window_of(hour: str) -> Times:
@@ -131,9 +152,11 @@ def observe(db: Database, series: Series, times: Times) -> WindowData | None:
         return None
     finest = next(size for size in SIZES if _is_mostly(hours.values(), size))
     used = {name: hour for name, hour in hours.items() if hour.has(finest)}
-    observed = _observed(db, series, times, finest, used, calls, callers)
+    seen = [one for one in calls if one.hour in used]
+    detail = _detail(used, seen, callers, finest)
+    observed = _observed(db, series, times, used, detail, finest)
     candidates = [coarser(observed, size) for size in SIZES if size >= finest]
-    return WindowData(callers, candidates, _reported(db, series, times, hours, callers))
+    return WindowData(callers, candidates, _reported(db, series, times, hours, callers), detail)
 
 
 def _totals(db: Database, series: Series, times: Times) -> dict[str, _Hour]:
@@ -159,40 +182,62 @@ def _is_mostly(hours: Iterable[_Hour], size: int) -> bool:
     return 2 * sum(found) >= len(found)
 
 
+def _detail(
+    hours: Mapping[str, _Hour], calls: Iterable[MinuteCalls], callers: list[Caller], size: int
+) -> Detail:
+    at = _places(hours)
+    numbers = {caller: number for number, caller in enumerate(callers)}
+    columns: dict[Column, int] = {}
+    lacking, present = _Minutes(), _Minutes()
+    for one in calls:
+        minutes = _BY_MINUTE.decode(one.minutes)
+        present.add(at[one.hour], numbers.setdefault(one.caller, len(numbers)), minutes)
+        if one.is_lacking:
+            column = columns.setdefault((one.rate_key, *one.caller), len(columns))
+            lacking.add(at[one.hour], column, minutes)
+    names: list[str | None] = [None] * (max(at.values()) + 1)
+    for name, place in at.items():
+        names[place] = name
+    is_counted = [name is not None and "calls" in hours[name].totals for name in names]
+    return Detail(
+        hours=names,
+        columns=list(columns),
+        owner=np.array([numbers[user, app] for _, user, app in columns]),
+        calls=lacking.table(len(names), len(columns), size),
+        present=present.table(len(names), len(numbers), size),
+        is_counted=np.repeat(np.array(is_counted), 3600 // size),
+    )
+
+
+def _places(hours: Iterable[str]) -> dict[str, int]:
+    first = _moment(min(hours))
+    return {name: (_moment(name) - first) // _HOUR for name in hours}
+
+
 def _observed(
     db: Database,
     series: Series,
     times: Times,
-    size: int,
     hours: Mapping[str, _Hour],
-    calls: Iterable[MinuteCalls],
-    callers: list[Caller],
+    detail: Detail,
+    size: int,
 ) -> Observed:
-    first = _moment(min(hours))
-    at = {name: (_moment(name) - first) // _HOUR for name in hours}
-    count, number = max(at.values()) + 1, {caller: index for index, caller in enumerate(callers)}
-    lacking, events, known, tokens, invocations = (_Minutes() for _ in range(5))
-    for one in calls:
-        if one.hour in at:
-            minutes = _BY_MINUTE.decode(one.minutes)
-            events.add(at[one.hour], 0, minutes)
-            if one.is_lacking:
-                lacking.add(at[one.hour], number[one.caller], minutes)
-            if "calls" not in hours[one.hour].totals:
-                invocations.add(at[one.hour], 0, minutes)
-    for name, text in known_minutes(db, series, times):
-        if name in at:
-            known.add(at[name], 0, _BY_MINUTE.decode(text))
+    at, count = _places(hours), len(detail.hours)
+    tokens, invocations, known = _Minutes(), _Minutes(), _Minutes()
     for name, hour in hours.items():
         tokens.add(at[name], 0, hour.values(series.token_kind, size))
         invocations.add(at[name], 0, hour.values("calls", size))
-    begin = int((first - _EPOCH).total_seconds())
+    for name, text in known_minutes(db, series, times):
+        if name in at:
+            known.add(at[name], 0, _BY_MINUTE.decode(text))
+    events = detail.present.sum(axis=1)
+    begin = int((_moment(min(hours)) - _EPOCH).total_seconds())
     return Observed(
         size=size,
         starts=begin + np.arange(count * 3600 // size) * size,
-        calls=lacking.table(count, len(callers), size),
-        events=events.sums(count, size),
-        invocations=invocations.sums(count, size),
+        calls=joined(detail.calls, detail.owner),
+        events=events,
+        invocations=np.where(detail.is_counted, invocations.sums(count, size), events),
         tokens=tokens.sums(count, size),
         known=known.sums(count, size),
     )

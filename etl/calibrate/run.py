@@ -9,6 +9,7 @@ from sqlite_utils import Database
 
 from etl.calibrate.observed import WindowData, observe, window_of
 from etl.calibrate.outcome import Outcome
+from etl.calibrate.shares import hour_shares, methods
 from etl.estimate.calibrate import calibrate
 from etl.warehouse.calibrations import (
     Series,
@@ -27,8 +28,7 @@ def calibrate_all(db: Database, *, is_late: Callable[[], bool] = lambda: False) 
 
     ``is_late``: asked before each window; those left keep their earlier weights until next time.
     """
-    seen = prepare(db)
-    windows = sorted({window_of(hour) for hour in seen}, reverse=True)
+    windows = sorted({window_of(hour) for hour in prepare(db)}, reverse=True)
     series: set[Series] = set()
     used: set[Series] = set()
     changed = done = 0
@@ -36,7 +36,7 @@ def calibrate_all(db: Database, *, is_late: Callable[[], bool] = lambda: False) 
         if is_late():
             break
         found = fit_window(db, times)
-        changed += save_window(db, times, seen, found)
+        changed += save_window(db, times, found)
         series |= set(found)
         used |= {one for one, window in found.items() if window.is_used}
         done += 1
@@ -57,11 +57,17 @@ def fit_window(db: Database, times: Times) -> dict[Series, Window]:
 
 def _fit(data: WindowData) -> Window:
     found = calibrate(data.candidates, data.known)
+    shares = hour_shares(data, found)
     errors = np.sqrt(np.diag(found.fit.covariance))[found.group]
     weights = tuple(
-        Weight(*caller, max(round(1000 * float(weight)), 1), round(float(error), 4), int(group))
-        for caller, weight, error, group in zip(
-            data.callers, found.weights, errors, found.group, strict=True
+        Weight(*caller, max(round(1000 * weight), 1), round(error, 4), group, method)
+        for caller, weight, error, group, method in zip(
+            data.callers,
+            found.weights.tolist(),
+            errors.tolist(),
+            found.group.tolist(),
+            methods(found).tolist(),
+            strict=True,
         )
     )
     return Window(
@@ -71,4 +77,5 @@ def _fit(data: WindowData) -> Window:
         held_out_gain=round(found.evidence.gain, 4) if found.evidence else 0.0,
         is_used=found.is_calibrated,
         weights=weights if found.is_calibrated else (),
+        shares=shares,
     )

@@ -35,24 +35,25 @@ class Observed:
     known: Array
 
 
+def summed(values: Array, step: int) -> Array:
+    """Return the sums of every ``step`` rows."""
+    sums: Array = values.reshape(-1, step, *values.shape[1:]).sum(axis=1)
+    return sums
+
+
 def coarser(observed: Observed, size: int) -> Observed:
     """Return the same in buckets of another size, a multiple of its own that divides its length."""
-    if size == observed.size:
-        return observed
     step = size // observed.size
-
-    def summed(values: Array) -> Array:
-        sums: Array = values.reshape(-1, step, *values.shape[1:]).sum(axis=1)
-        return sums
-
+    if step == 1:
+        return observed
     return Observed(
         size=size,
         starts=observed.starts[::step],
-        calls=summed(observed.calls),
-        events=summed(observed.events),
-        invocations=summed(observed.invocations),
-        tokens=summed(observed.tokens),
-        known=summed(observed.known),
+        calls=summed(observed.calls, step),
+        events=summed(observed.events, step),
+        invocations=summed(observed.invocations, step),
+        tokens=summed(observed.tokens, step),
+        known=summed(observed.known, step),
     )
 
 

@@ -24,7 +24,9 @@ from numpy.typing import NDArray
 
 from etl.estimate.lag import Array
 
-_ROUNDS, _PRECISE, _STEPS = 20, 1e-3, 3
+# Rounds with new variances of the buckets, which need not be as precise as the weights.
+_ROUNDS, _SETTLED = 20, 0.05
+_STEPS, _PRECISE = 20, 1e-3
 
 # The first guesses of the variances, and their least values: with perfect agreement, both are 0.
 _DIFFERENCE, _SPREAD = 1.0, 1.0
@@ -89,18 +91,23 @@ def fit(equations: Rows, *, start: Array | None = None) -> Fit:
         return Fit(np.zeros(callers), 0.0, covariance, spread, difference)
     center = float(np.log(mean))
     logs = np.full(callers, center) if start is None else np.log(np.maximum(start, mean * 1e-9))
+    seen = len(equations.tokens) + np.count_nonzero(equations.known_calls)
     for _ in range(_ROUNDS):
         before = logs
         matrix, target, residual = _normal(equations, np.exp(logs))
-        seen = len(equations.tokens) + np.count_nonzero(equations.known_calls)
-        decided = float(np.sum(1 - np.diag(covariance) / difference))
-        spread = (residual + _SPREAD * _SPREAD_CALLS) / max(seen - decided + _SPREAD_CALLS, 1)
         for _ in range(_STEPS):
-            logs, covariance = _step(matrix / spread, target / spread, logs, center, difference)
-        center = float(logs.mean())
-        around = float(np.mean((logs - center) ** 2 + np.diag(covariance)))
-        difference = max(around, _LEAST)
-        if np.abs(logs - before).max() < _PRECISE:
+            last = logs
+            decided = float(np.sum(1 - np.diag(covariance) / difference))
+            spread = (residual + _SPREAD * _SPREAD_CALLS) / max(seen - decided + _SPREAD_CALLS, 1)
+            slope, curve = _slope(matrix / spread, target / spread, logs, center, difference)
+            covariance = np.linalg.inv(curve).astype(float)
+            logs = _moved(logs, covariance @ slope)
+            center = float(logs.mean())
+            around = float(np.mean((logs - center) ** 2 + np.diag(covariance)))
+            difference = max(around, _LEAST)
+            if np.abs(logs - last).max() < _PRECISE:
+                break
+        if np.abs(logs - before).max() < _SETTLED:
             break
     return Fit(np.exp(logs), mean, covariance, float(spread), difference)
 
@@ -108,7 +115,8 @@ def fit(equations: Rows, *, start: Array | None = None) -> Fit:
 def without(found: Fit, equations: Rows, parts: Sequence[NDArray[np.bool_]]) -> Iterator[Fit]:
     """Yield, for each part of the buckets, the fit to all others.
 
-    It takes the variances from the whole fit, so that all of them together cost one round.
+    It takes the variances and the covariance from the whole fit, so that all of them together cost
+    one round.
     """
     none, weights = np.zeros(len(found.weights)), found.weights
     if found.average <= 0:
@@ -123,20 +131,21 @@ def without(found: Fit, equations: Rows, parts: Sequence[NDArray[np.bool_]]) -> 
         matrix, target, _ = _normal(own, weights)
         logs = np.log(weights)
         center = float(logs.mean())
-        for _ in range(_ROUNDS):
+        for _ in range(_STEPS):
             before = logs
-            logs, covariance = _step(
+            slope, curve = _slope(
                 (whole[0] - matrix) / found.spread,
                 (whole[1] - target) / found.spread,
                 logs,
                 center,
                 found.difference,
             )
-            if np.abs(logs - before).max() < _PRECISE:
+            logs = _moved(logs, np.linalg.solve(curve, slope).astype(float))
+            if np.abs(logs - before).max() < _SETTLED:
                 break
         left = all_calls - float(calls[part].sum())
         mean = (all_tokens - float(own.tokens.sum())) / left if left > 0 else 0.0
-        yield Fit(np.exp(logs), max(mean, 0.0), covariance, found.spread, found.difference)
+        yield Fit(np.exp(logs), max(mean, 0.0), found.covariance, found.spread, found.difference)
 
 
 def predicted_variance(calls: Array, weights: Array) -> Array:
@@ -163,12 +172,16 @@ def _normal(equations: Rows, weights: Array) -> tuple[Array, Array, float]:
     return matrix, target, residual
 
 
-def _step(
+def _slope(
     matrix: Array, target: Array, logs: Array, center: float, difference: float
 ) -> tuple[Array, Array]:
-    """Return better logarithms, at most a factor of e away, and their covariance."""
+    """Return which way better logarithms are, and the inverse of their covariance."""
     weights = np.exp(logs)
     slope = weights * (target - matrix @ weights) - (logs - center) / difference
     curve = weights[:, None] * matrix * weights + np.eye(len(logs)) / difference
-    covariance: Array = np.linalg.inv(curve).astype(float)
-    return logs + np.clip(covariance @ slope, -1, 1), covariance
+    return slope, curve
+
+
+def _moved(logs: Array, step: Array) -> Array:
+    """Return better logarithms, at most a factor of e away."""
+    return logs + np.clip(step, -1, 1)

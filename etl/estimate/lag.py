@@ -18,6 +18,9 @@ REACH = 600
 
 _SWEEPS, _PRECISE = 1000, 1e-9
 
+# The part of the calls that may be counted beyond a kernel's reach.
+_NEGLIGIBLE = 0.005
+
 
 def taps(size: int) -> int:
     """Return how many buckets of ``size`` seconds a call may be counted in, its own included."""
@@ -33,6 +36,12 @@ def kernel(events: Array, invocations: Array, count: int) -> Array:
     shares = _least_squares(lagged @ lagged.T, lagged @ invocations)
     total = float(shares.sum())
     return shares / total if total > 0 else np.eye(count)[0]
+
+
+def reach(shares: Array) -> int:
+    """Return how many buckets later practically all calls are counted, at least one."""
+    missing = 1 - np.cumsum(shares)
+    return max(int(np.argmax(missing < _NEGLIGIBLE)), 1)
 
 
 def shifted(values: Array, shares: Array) -> Array:

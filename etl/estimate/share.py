@@ -10,6 +10,13 @@ from etl.estimate.lag import Array
 Whole = NDArray[np.int64]
 
 
+def parts(due: Array, tokens: Array) -> Array:
+    """Share each bucket's tokens in proportion to ``due`` (bucket x caller), in fractions."""
+    total = due.sum(axis=1)
+    found: Array = due * np.where(total > 0, tokens / np.where(total > 0, total, 1), 0)[:, None]
+    return found
+
+
 def share(due: Array, tokens: Whole) -> Whole:
     """Share each bucket's tokens in proportion to ``due`` (bucket x caller): calls x weights.
 

@@ -6,7 +6,7 @@ calibration that is interrupted leaves the windows that it finished, and nothing
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import NamedTuple
 
 from sqlite_utils import Database
@@ -21,6 +21,10 @@ _SERIES = "account_key, region_key, endpoint, cloudwatch_model_id"
 
 # Where a total's periods may begin within an hour, and how often they are as long.
 _FINE = (60, 300)
+
+
+# How an estimate came about, the weakest last: usage_hourly.estimated_by and others.
+SINGLE, CALIBRATED, CALLS = 1, 2, 3
 
 
 class Series(NamedTuple):
@@ -79,10 +83,27 @@ class Weight(NamedTuple):
     weight: int
     relative_error: float
     group_number: int
+    method: int
+
+
+class HourShare(NamedTuple):
+    """What is due to a caller of the tokens of an hour, in thousandths, ``alone`` of them for sure.
+
+    ``calls``: the calls of the hour that lack the kind; 0 where tokens of earlier calls arrive.
+    """
+
+    hour: str
+    rate_key: int
+    user_key: int
+    application_key: int
+    calls: int
+    due: int
+    alone: int
+    method: int
 
 
 class Window(NamedTuple):
-    """The outcome for one window of a series."""
+    """The outcome for one window of a series. ``shares``: of its hours, which replace weights."""
 
     bucket_seconds: int
     buckets: int
@@ -90,16 +111,18 @@ class Window(NamedTuple):
     held_out_gain: float
     is_used: bool
     weights: tuple[Weight, ...]
+    shares: Sequence[HourShare] = ()
 
 
-def prepare(db: Database) -> dict[str, int]:
-    """Bring calls by the minute up to date.
+def prepare(db: Database) -> list[str]:
+    """Bring calls by the minute up to date; return the hours to calibrate.
 
-    Returns the hours that changed since they were calibrated, and how often each did.
+    Whatever changes them from now on marks them again.
     """
     with transaction(db):
         renew_minutes(db)
-        return dict(db.execute("select hour, changes from uncalibrated_hours").fetchall())
+        db.execute("update uncalibrated_hours set is_seen = 1")
+        return [hour for (hour,) in db.execute("select hour from uncalibrated_hours")]
 
 
 def series_to_share(db: Database, times: Times) -> list[Series]:
@@ -187,30 +210,39 @@ def known_usage(
         yield hour, (user, application), calls, known
 
 
-def save_window(
-    db: Database, times: Times, seen: Mapping[str, int], found: Mapping[Series, Window]
-) -> int:
+def save_window(db: Database, times: Times, found: Mapping[Series, Window]) -> int:
     """Replace all calibrations of a window, and share again; return how many changed.
 
-    ``seen``: what ``prepare`` returned. Hours of it that did not change again meanwhile are done.
+    Hours that changed since ``prepare`` are not done.
     """
     start, end = times
     with transaction(db):
         stored = _stored(db, start)
-        changed = [one for one in {*stored, *found} if stored.get(one) != found.get(one)]
+        new = {series: window._replace(shares=()) for series, window in found.items()}
+        changed = [one for one in {*stored, *new} if stored.get(one) != new.get(one)]
         for series in changed:
             _delete(db, series, start)
-            if series in found:
-                _insert(db, series, start, found[series])
-        if changed:
-            appeared = [one for one in changed if (one in stored) != (one in found)]
-            last = max([end, *(_end(db, series, start) for series in appeared)])
-            _share_again(db, start, last)
-        db.conn.executemany(
-            "delete from uncalibrated_hours where (hour, changes) = (?, ?)",
-            [(hour, changes) for hour, changes in seen.items() if start <= hour < end],
-        )
+            if series in new:
+                _insert(db, series, start, new[series])
+        _replace_shares(db, times, found)
+        appeared = [one for one in changed if (one in stored) != (one in new)]
+        _share_again(db, start, max([end, *(_end(db, one, start) for one in appeared)]))
+        db.execute("delete from uncalibrated_hours where is_seen and hour >= ? and hour < ?", times)
     return len(changed)
+
+
+def _replace_shares(db: Database, times: Times, found: Mapping[Series, Window]) -> None:
+    changed = {h for (h,) in db.execute("select hour from uncalibrated_hours where not is_seen")}
+    db.execute("delete from hour_shares where hour >= ? and hour < ?", times)
+    for series, window in found.items():
+        db.conn.executemany(
+            "insert into hour_shares values (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+            (
+                (one.hour, series.account_key, one.rate_key, series.token_kind, *one[2:])
+                for one in window.shares
+                if one.hour not in changed
+            ),
+        )
 
 
 def _share_again(db: Database, start: str, end: str) -> None:
@@ -249,6 +281,7 @@ def drop_calibrations(db: Database) -> bool:
     with transaction(db):
         if db.execute("select 1 from calibrations limit 1").fetchone() is None:
             return False
+        db.execute("delete from hour_shares")
         db.execute("delete from call_weights")
         db.execute("delete from calibrations")
         db.execute("delete from calibrated_until")
@@ -281,7 +314,7 @@ def _stored(db: Database, start: str) -> dict[Series, Window]:
 
 def _weights(db: Database, key: int) -> tuple[Weight, ...]:
     rows = db.execute(
-        "select user_key, application_key, weight, relative_error, group_number"
+        "select user_key, application_key, weight, relative_error, group_number, method"
         " from call_weights where calibration_key = ? order by 1, 2",
         [key],
     )
@@ -304,7 +337,7 @@ def _insert(db: Database, series: Series, start: str, window: Window) -> None:
         [*series, start, *window[:5]],
     )
     db.conn.executemany(
-        "insert into call_weights values (?, ?, ?, ?, ?, ?)",
+        "insert into call_weights values (?, ?, ?, ?, ?, ?, ?)",
         [(cursor.lastrowid, *weight) for weight in window.weights],
     )
 

@@ -1743,15 +1743,15 @@ def m033_create_minutes(db: Database) -> None:
 
         insert into stale_minutes select distinct hour from usage_hourly;
 
-        -- Hours whose calls or totals calibrate has not seen as they are. changes: how often they
-        -- changed, which tells whether they did so again meanwhile.
+        -- Hours that changed since they were calibrated. is_seen: a calibration has begun, and they
+        -- have not changed again since.
         create table uncalibrated_hours (
             hour text primary key,
-            changes integer not null
+            is_seen integer not null
         ) strict, without rowid;
 
         insert into uncalibrated_hours
-            select hour, 1 from usage_hourly union select hour, 1 from metric_hourly;
+            select hour, 0 from usage_hourly union select hour, 0 from metric_hourly;
 
         -- What a fit found for a series and kind in a window of days. Its weights serve the hours
         -- from window_start to the next one's, if they predict better than equal ones (is_used).
@@ -1776,7 +1776,7 @@ def m033_create_minutes(db: Database) -> None:
 
         -- weight: thousandths of a token for each call. group_number: callers with the same number
         -- always call together, and share by calls. relative_error: of the weight, one standard
-        -- error.
+        -- error. method: as usage_hourly.estimated_by.
         create table call_weights (
             calibration_key integer not null references calibrations (calibration_key),
             user_key integer not null references users (user_key),
@@ -1784,8 +1784,39 @@ def m033_create_minutes(db: Database) -> None:
             weight integer not null check (weight > 0),
             relative_error real not null,
             group_number integer not null,
+            method integer not null,
             primary key (calibration_key, user_key, application_key)
         ) strict, without rowid;
+
+        -- What a calibration found for single hours, which comes before weights: an hour's tokens
+        -- are shared in proportion to due, in thousandths of a token, alone of it from buckets in
+        -- which nobody else called. calls: those that lack the kind; 0 where tokens of calls of the
+        -- hour before arrive. A change of an hour's calls or totals deletes its rows.
+        create table hour_shares (
+            hour text not null,
+            account_key integer not null references accounts (account_key),
+            rate_key integer not null references rate_keys (rate_key),
+            token_kind text not null,
+            user_key integer not null references users (user_key),
+            application_key integer not null references applications (application_key),
+            calls integer not null,
+            due integer not null check (due >= 0),
+            alone integer not null check (alone between 0 and due),
+            method integer not null,
+            primary key (hour, account_key, rate_key, token_kind, user_key, application_key)
+        ) strict, without rowid;
+
+        -- The weakest of the methods by which the row's estimates were made: 1 single caller,
+        -- 2 calibrated, 3 by calls. NULL: no call has an estimate.
+        alter table usage_hourly add column estimated_by integer;
+
+        update usage_hourly set estimated_by = 3
+            where coalesce(
+                estimated_input_tokens, estimated_output_tokens, estimated_cache_read_tokens,
+                estimated_cache_write_tokens, estimated_image_count, estimated_search_units,
+                estimated_video_seconds
+            ) is not null
+            and user_key not in (select user_key from users where user_name = '(unattributed)');
 
         -- One row, if everything was ever calibrated: the last settled hour of that time.
         create table calibrated_until (

@@ -8,7 +8,7 @@
 -- or, where that is unknown, by how much a share exceeds its row's input.
 {{ estimates.shares('int_cache_residuals', ['surplus_input']) }},
 
--- Sums over a window, not groups: SQLite then computes only the hours that are asked for.
+-- Sums over a window, not groups: SQLite then computes only the hours asked for.
 by_row as (
     select
         {{ columns.each(columns.metric_model, 'shares.{}') }},
@@ -38,7 +38,8 @@ gross as (
                 by_row.token_source_key = 0
                 or (1 << by_row.token_source_key) & ~forms.gross_sources = 0
             )
-    inner join usage_hourly as usage
+    -- Tokens of calls of the hour before may have no row.
+    left join usage_hourly as usage
         on
             usage.hour = by_row.hour
             and usage.account_key = by_row.account_key

@@ -3,10 +3,15 @@
 {% import 'macros/columns' as columns %}
 {% import 'macros/usage' as usage %}
 
--- Each row is due its calls times the weight of its caller, where the series is
--- calibrated, else its calls. It gets the residual's share for what is due up to and
--- including it, less the share for what is due before it. Ends with a CTE shares, which
--- has tokens_up_to and tokens_before. more: other columns of the residuals.
+-- By its number in usage_hourly.estimated_by, from 1; the weakest last.
+{% set methods = ['single caller', 'calibrated', 'calls'] %}
+{% set by_calls = methods | length %}
+
+-- Each row is due what a calibration found for its caller and hour; else its calls times
+-- the weight of its caller, where the series is calibrated; else its calls. It gets the
+-- residual's share for what is due up to and including it, less the share for what is due
+-- before it. Ends with a CTE shares, which has tokens_up_to and tokens_before, and the
+-- method (as usage_hourly.estimated_by). more: other columns of the residuals.
 {% macro shares(residuals, more=[]) %}
 with series_calls as (
     select
@@ -16,13 +21,17 @@ with series_calls as (
         residuals.{{ column }},
 {% endfor %}
         residuals.residual_tokens,
-        calibrations.calibration_key is not null as is_calibrated,
         usage.rate_key,
         usage.user_key,
         usage.application_key,
         usage.token_source_key,
         {{ usage.unknown_calls_of('residuals.token_kind') }} as unknown_calls,
-        coalesce(call_weights.weight, calibrations.average_weight, 1) as weight
+        calibrations.calibration_key is not null
+        or hour_shares.due is not null as is_weighted,
+        coalesce(call_weights.weight, calibrations.average_weight, 1) as weight,
+        hour_shares.calls as calls_due,
+        hour_shares.due as hour_due,
+        coalesce(hour_shares.method, call_weights.method, {{ by_calls }}) as method
     from {{ residuals }} as residuals
     inner join int_rate_series as series
         on
@@ -59,17 +68,70 @@ with series_calls as (
             call_weights.calibration_key = calibrations.calibration_key
             and call_weights.user_key = usage.user_key
             and call_weights.application_key = usage.application_key
+    left join hour_shares
+        on
+            hour_shares.hour = usage.hour
+            and hour_shares.account_key = usage.account_key
+            and hour_shares.rate_key = usage.rate_key
+            and hour_shares.token_kind = residuals.token_kind
+            and hour_shares.user_key = usage.user_key
+            and hour_shares.application_key = usage.application_key
     where residuals.unknown_calls > 0
+),
+
+-- Calls of the hour before, whose tokens arrive in this one, are lines that count none.
+lines as (
+    select
+        *,
+        iif(
+            hour_due is null,
+            unknown_calls * weight,
+            hour_due / calls_due * unknown_calls
+            + hour_due % calls_due * unknown_calls / calls_due
+        ) as due
+    from series_calls
+    where unknown_calls > 0
+    union all
+    select
+        {{ columns.each(columns.metric_model, 'residuals.{}') }},
+        residuals.token_kind,
+{% for column in more %}
+        residuals.{{ column }},
+{% endfor %}
+        residuals.residual_tokens,
+        late.rate_key,
+        late.user_key,
+        late.application_key,
+        0 as token_source_key,
+        0 as unknown_calls,
+        true as is_weighted,
+        0 as weight,
+        0 as calls_due,
+        late.due as hour_due,
+        late.method,
+        late.due
+    from {{ residuals }} as residuals
+    inner join int_rate_series as series
+        on
+            series.account_key = residuals.account_key
+            and series.region_key = residuals.region_key
+            and series.endpoint = residuals.endpoint
+            and series.cloudwatch_model_id = residuals.cloudwatch_model_id
+    cross join hour_shares as late
+        on
+            late.hour = residuals.hour
+            and late.account_key = residuals.account_key
+            and late.rate_key = series.rate_key
+            and late.token_kind = residuals.token_kind
+    where late.calls = 0
 ),
 
 running as (
     select
         *,
-        unknown_calls * weight as due,
-        sum(unknown_calls * weight) over series as all_due,
-        sum(unknown_calls * weight) over running as due_up_to
-    from series_calls
-    where unknown_calls > 0
+        sum(due) over series as all_due,
+        sum(due) over running as due_up_to
+    from lines
     window
         series as (
             partition by
@@ -88,17 +150,36 @@ shares as (
     select
         *,
         iif(
-            is_calibrated,
+            is_weighted,
             cast(residual_tokens * (1.0 * due_up_to / all_due) as integer),
             residual_tokens / all_due * due_up_to
             + residual_tokens % all_due * due_up_to / all_due
         ) as tokens_up_to,
         iif(
-            is_calibrated,
+            is_weighted,
             cast(residual_tokens * (1.0 * (due_up_to - due) / all_due) as integer),
             residual_tokens / all_due * (due_up_to - due)
             + residual_tokens % all_due * (due_up_to - due) / all_due
         ) as tokens_before
     from running
+)
+{%- endmacro %}
+
+-- Whether a calibration shares a residual that no call of its hour lacks.
+{% macro is_late() %}
+exists (
+    select 1
+    from int_rate_series as series
+    cross join hour_shares as late
+        on
+            late.hour = residuals.hour
+            and late.account_key = residuals.account_key
+            and late.rate_key = series.rate_key
+            and late.token_kind = residuals.token_kind
+    where
+        series.account_key = residuals.account_key
+        and series.region_key = residuals.region_key
+        and series.endpoint = residuals.endpoint
+        and series.cloudwatch_model_id = residuals.cloudwatch_model_id
 )
 {%- endmacro %}

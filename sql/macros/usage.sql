@@ -22,6 +22,9 @@ select
 {% endfor %}
 {% endfor %}
     estimated_calls,
+{% if period == 'hour' %}
+    estimated_by,
+{% endif %}
     {{ columns.each(columns.estimates) }}
 from {{ table }}
 {% endmacro %}
@@ -39,6 +42,9 @@ final as (
     select
         {{ columns.each(periods + columns.keys) }},
         data_source,
+{% if 'hour' in periods %}
+        iif(is_estimated, estimated_by, null) as estimated_by,
+{% endif %}
         case
             when is_estimated then estimated_calls
             when token_source_key = 0 then calls - estimated_calls
@@ -99,6 +105,9 @@ final as (
         user_key,
         application_key,
         data_source,
+{% if 'hour' in periods %}
+        estimated_by,
+{% endif %}
         calls,
         failed_calls,
 {% for kind in columns.kinds %}

@@ -16,8 +16,12 @@ _TABLES = ("call_minutes", "known_minutes")
 
 
 def note_changed_hours(db: Database, hours: Iterable[str]) -> None:
-    """Record hours (``YYYY-MM-DDTHH``) whose calls changed, in the caller's transaction."""
+    """Record hours (``YYYY-MM-DDTHH``) whose calls or totals changed, in the caller's transaction.
+
+    They lose the shares that a calibration found, until the next one.
+    """
     names = [(f"{hour}:00:00Z",) for hour in hours]
+    db.conn.executemany("delete from hour_shares where hour = ?", names)
     db.conn.executemany("insert or ignore into stale_minutes values (?)", names)
     note_uncalibrated(db, (name for (name,) in names))
 
@@ -25,8 +29,7 @@ def note_changed_hours(db: Database, hours: Iterable[str]) -> None:
 def note_uncalibrated(db: Database, hours: Iterable[str]) -> None:
     """Record hours that a calibration has to look at again, in the caller's transaction."""
     db.conn.executemany(
-        "insert into uncalibrated_hours values (?, 1)"
-        " on conflict do update set changes = changes + 1",
+        "insert or replace into uncalibrated_hours values (?, 0)",
         [(hour,) for hour in hours],
     )
 

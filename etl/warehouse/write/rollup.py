@@ -38,6 +38,9 @@ _ESTIMATED = {**{kind.name: kind.estimate for kind in KINDS}, "cached_input": CA
 
 _RENEWED = ("estimated_calls", *_ESTIMATED.values())
 
+# Not summed: the day has none.
+_METHOD = "estimated_by"
+
 _RATE_KEY = ("model_key", "region_key", "service_tier", "min_input_tokens", "variant")
 _WHO = ("account_key", "rate_key", "user_key", "application_key", "token_source_key")
 
@@ -67,8 +70,8 @@ def _same(one: str, other: str, columns: Iterable[str]) -> str:
     return " and ".join(f"{one}.{column} = {other}.{column}" for column in columns)
 
 
-_OLD = tuple(f"old_{column}" for column in _RENEWED)
-_NEW = tuple(f"new_{column}" for column in _RENEWED)
+_OLD = tuple(f"old_{column}" for column in (*_RENEWED, _METHOD))
+_NEW = tuple(f"new_{column}" for column in (*_RENEWED, _METHOD))
 _IS_ESTIMATED = f"coalesce({_list(_ESTIMATED.values())}) is not null"
 _IS_EMPTY = f"calls = 0 and failed_calls = 0 and not {_IS_ESTIMATED}"
 
@@ -129,7 +132,8 @@ def rebuild_rollups(db: Database) -> None:
     ).fetchone()
     db.execute("delete from usage_hourly where hour >= ?", [kept_from])
     db.execute(
-        f"update usage_hourly set estimated_calls = 0, {_list(_ESTIMATED.values(), '{} = null')}"
+        f"update usage_hourly set estimated_calls = 0,"
+        f" {_list((*_ESTIMATED.values(), _METHOD), '{} = null')}"
         f" where {_IS_ESTIMATED}"
     )
     db.execute(f"delete from usage_hourly where {_IS_EMPTY}")
@@ -292,15 +296,15 @@ def _compute_estimates(db: Database, names: Names, stretch: dict[str, str]) -> N
         "user_key": names.user(UNATTRIBUTED),
         "application_key": names.application(UNATTRIBUTED, UNATTRIBUTED),
     }
-    _empty_temp(db, "estimates", _ESTIMATED.values())
+    _empty_temp(db, "estimates", (*_ESTIMATED.values(), _METHOD))
     db.execute(
-        f"insert into estimates select {_list(_KEY)}, {_by_kind('estimated_tokens')}"
+        f"insert into estimates select {_list(_KEY)}, {_by_kind('estimated_tokens')}, max(method)"
         f" from int_estimates where hour between :first and :last group by {_list(_KEY)}",
         stretch,
     )
     db.execute(
         "insert into estimates select hour, account_key, rate_key, :user_key, :application_key, 0,"
-        f" {_by_kind('residual_tokens')} from int_unattributed"
+        f" {_by_kind('residual_tokens')}, null from int_unattributed"
         " where hour between :first and :last group by hour, account_key, rate_key",
         stretch | who,
     )
@@ -315,12 +319,13 @@ def _find_estimate_changes(db: Database, stretch: dict[str, str]) -> None:
 
     ``estimated_calls``: the calls without their own tokens that have an estimate.
     """
+    estimated = (*_ESTIMATED.values(), _METHOD)
     _empty_temp(db, "estimate_changes", (*_OLD, *_NEW))
     db.execute(
         f"insert into estimate_changes"
-        f" select {_list(_KEY, 'usage.{}')}, {_list(_RENEWED, 'usage.{0} as old_{0}')},"
+        f" select {_list(_KEY, 'usage.{}')}, {_list((*_RENEWED, _METHOD), 'usage.{0} as old_{0}')},"
         " iif(usage.token_source_key = 0 and estimates.hour is not null, usage.calls, 0)"
-        f" as new_estimated_calls, {_list(_ESTIMATED.values(), 'estimates.{0} as new_{0}')}"
+        f" as new_estimated_calls, {_list(estimated, 'estimates.{0} as new_{0}')}"
         f" from usage_hourly as usage left join estimates on {_same('estimates', 'usage', _KEY)}"
         f" where usage.hour between :first and :last and ({_list(_NEW)}) is not ({_list(_OLD)})",
         stretch,
@@ -328,8 +333,8 @@ def _find_estimate_changes(db: Database, stretch: dict[str, str]) -> None:
     # Tokens that belong to no call, if there was no row for them before.
     db.execute(
         f"insert into estimate_changes ({_list(_KEY)}, old_estimated_calls, new_estimated_calls,"
-        f" {_list(_ESTIMATED.values(), 'new_{}')})"
-        f" select {_list(_KEY)}, 0, 0, {_list(_ESTIMATED.values())} from estimates"
+        f" {_list(estimated, 'new_{}')})"
+        f" select {_list(_KEY)}, 0, 0, {_list(estimated)} from estimates"
         " where not exists (select 1 from usage_hourly as usage"
         f" where {_same('usage', 'estimates', _KEY)})"
     )
@@ -338,9 +343,9 @@ def _find_estimate_changes(db: Database, stretch: dict[str, str]) -> None:
 def _apply_estimate_changes(db: Database) -> None:
     """Write the new estimates to the hours; add the differences to the days."""
     db.execute(
-        f"insert into usage_hourly ({_list((*_KEY, *_RENEWED))})"
+        f"insert into usage_hourly ({_list((*_KEY, *_RENEWED, _METHOD))})"
         f" select {_list((*_KEY, *_NEW))} from estimate_changes where true"
-        f" on conflict do update set {_list(_RENEWED, '{0} = excluded.{0}')}"
+        f" on conflict do update set {_list((*_RENEWED, _METHOD), '{0} = excluded.{0}')}"
     )
     # NULL means no estimate; adding to it starts at 0.
     difference = (

@@ -1,0 +1,203 @@
+"""Each bucket's tokens go to those who called then; hours and totals stay CloudWatch's."""
+
+from __future__ import annotations
+
+import random
+from collections import defaultdict
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+from sqlite_utils import Database
+
+from etl.calibrate.outcome import share_by_calls
+from etl.calibrate.run import calibrate_all
+from etl.sql_files import sql_names
+from etl.times import utc_text
+from etl.warehouse.upkeep.check import differing_rows
+from tests.support import HAIKU, call, load, rows, write_log, write_metrics
+
+START = datetime(2026, 11, 5, tzinfo=UTC)
+MINUTE = timedelta(minutes=1)
+
+Call = tuple[datetime, str, int]
+
+
+def minutes_of(calls: list[Call], lag: timedelta = timedelta()) -> list[tuple[object, ...]]:
+    """Return totals by the minute of calls (time, user, tokens), counted so much later."""
+    totals: dict[datetime, list[int]] = defaultdict(lambda: [0, 0])
+    for at, _, tokens in calls:
+        minute = (at + lag).replace(second=0)
+        totals[minute][0] += tokens
+        totals[minute][1] += 1
+    return [
+        (HAIKU, metric, values[index], utc_text(minute), 60)
+        for index, metric in enumerate(("InputTokenCount", "Invocations"))
+        for minute, values in sorted(totals.items())
+    ]
+
+
+def write(
+    db: Database, folder: Path, calls: list[Call], metrics: list[tuple[object, ...]], first: int = 1
+) -> None:
+    folder.mkdir(exist_ok=True)
+    events = [
+        call(number, user=user, eventTime=utc_text(at))
+        for number, (at, user, _) in enumerate(calls, first)
+    ]
+    load(db, write_log(folder / "l.json", events), write_metrics(folder / "m.csv", metrics))
+
+
+def shares(db: Database, where: str = "true") -> list[tuple[Any, ...]]:
+    return rows(
+        db,
+        "select user_name, allocation_method, sum(calls), sum(input_tokens) from usage_cost"
+        f" where data_source like 'CloudWatch%' and {where} group by 1, 2 order by 1, 2",
+    )
+
+
+def wrong(db: Database) -> list[str]:
+    return [name for name in sql_names("checks") if differing_rows(db, name)]
+
+
+def at(hour: int, minute: int, second: int = 0) -> datetime:
+    return START + timedelta(hours=hour, minutes=minute, seconds=second)
+
+
+def test_who_calls_alone_gets_what_was_counted_then(db: Database, tmp_path: Path) -> None:
+    calls = [(at(1, 5), "A", 700), (at(1, 40), "B", 40), (at(1, 40, 9), "B", 50)]
+    write(db, tmp_path, calls, minutes_of(calls))
+    assert shares(db) == [("A", "calls", 1, 263), ("B", "calls", 2, 527)]
+    calibrate_all(db)
+    assert shares(db) == [("A", "single caller", 1, 700), ("B", "single caller", 2, 90)]
+    assert rows(db, "select is_used from calibrations") == [(0,)]
+    assert wrong(db) == []
+    # Whatever CloudWatch says then, and whoever else called: by calls again, until the next time.
+    write(db, tmp_path / "late", [(at(1, 5, 30), "B", 0)], [], first=9)
+    assert shares(db) == [("A", "calls", 1, 197), ("B", "calls", 3, 593)]
+    assert wrong(db) == []
+    calibrate_all(db)
+    assert shares(db) == [("A", "calls", 1, 350), ("B", "calls", 3, 440)]
+    assert share_by_calls(db)
+    assert shares(db) == [("A", "calls", 1, 197), ("B", "calls", 3, 593)]
+    assert wrong(db) == []
+
+
+@pytest.mark.parametrize(
+    "others",
+    (
+        # Somebody else within the reach of the lag, whose calls all have tokens.
+        {"log": [call(9, user="C", eventTime=utc_text(at(1, 4)), tokens=(9, 9))], "counted": 1},
+        # CloudWatch counted another call.
+        {"log": [], "counted": 2},
+    ),
+)
+def test_nobody_is_alone_if_others_may_have_called(
+    db: Database, tmp_path: Path, others: dict[str, Any]
+) -> None:
+    """Two users, so that their shares could be told apart."""
+    calls = [(at(1, 5), "A", 700), (at(1, 40), "B", 90)]
+    metrics = minutes_of(calls)
+    metrics[2] = (HAIKU, "Invocations", others["counted"], utc_text(at(1, 5)), 60)
+    write(db, tmp_path, calls, metrics)
+    load(db, write_log(tmp_path / "others.json", others["log"]))
+    calibrate_all(db)
+    (first, second) = shares(db, "user_name in ('A', 'B')")
+    assert (first[1], second[1]) == ("calls", "single caller")
+    assert wrong(db) == []
+
+
+def test_hours_that_are_not_settled_are_shared_by_calls(db: Database, tmp_path: Path) -> None:
+    calls = [(at(1, 5), "A", 700), (at(1, 40), "B", 90)]
+    write(db, tmp_path, calls, minutes_of(calls))
+    db.execute("update metric_hourly set is_provisional = 1")
+    calibrate_all(db)
+    assert {method for _, method, *_ in shares(db)} == {"calls"}
+
+
+def test_the_hour_of_8_and_2_calls_stays(db: Database, tmp_path: Path) -> None:
+    calls = [(at(1, minute), "A" if minute < 8 else "B", 0) for minute in range(10)]
+    write(db, tmp_path, calls, [(HAIKU, "InputTokenCount", 10_000, utc_text(at(1, 0)), 3600)])
+    calibrate_all(db)
+    assert shares(db) == [("A", "calls", 8, 8_000), ("B", "calls", 2, 2_000)]
+
+
+@pytest.fixture
+def late_fleet(db: Database, tmp_path: Path) -> list[Call]:
+    """Two users next to each other, three days long, counted 20 seconds later."""
+    chance, calls = random.Random(4), list[Call]()
+    for minute in range(3 * 1440):
+        for user, mean, often in (("A", 100, 0.05), ("B", 4_000, 0.015)):
+            if chance.random() < often or minute % 120 == 59:
+                tokens = round(mean * chance.uniform(0.7, 1.3))
+                calls.append((at(0, minute, chance.randrange(60)), user, tokens))
+    calls.sort()
+    write(db, tmp_path, calls, minutes_of(calls, timedelta(seconds=20)))
+    return calls
+
+
+def test_tokens_stay_in_the_hour_in_which_they_were_counted(
+    db: Database, late_fleet: list[Call]
+) -> None:
+    by_calls = dict(row[::3] for row in shares(db))
+    calibrate_all(db)
+    truth: dict[str, int] = defaultdict(int)
+    for _, user, tokens in late_fleet:
+        truth[user] += tokens
+    found: dict[str, int] = defaultdict(int)
+    methods = set()
+    for user, method, _, tokens in shares(db):
+        found[user] += tokens
+        methods.add(method)
+    off = {name: sum(abs(one[user] - truth[user]) for user in truth) / sum(truth.values())
+           for name, one in (("calls", by_calls), ("ours", found))}  # fmt: skip
+    assert off["ours"] < 0.03 < 0.5 < off["calls"]
+    assert methods == {"calibrated", "single caller"}
+    assert rows(db, "select count(*) from hour_shares where alone between 1 and due - 1") > [(20,)]
+    # What arrives in an hour after the calls do is a row that counts none of them.
+    late = rows(db, "select count(*) from hour_shares where calls = 0")[0][0]
+    assert late > 5
+    none = "calls = 0 and data_source like 'CloudWatch%'"
+    assert rows(db, f"select count(*) from usage_cost where {none}") == [(late,)]
+    assert rows(db, "select count(*) from unattributed_usage") == [(0,)]
+    assert rows(db, "select sum(calls) from usage_cost") == [(len(late_fleet),)]
+    hourly = (
+        "select hour, sum(value) - (select sum(estimated_input_tokens) from usage_hourly"
+        " where usage_hourly.hour = metric_hourly.hour) as off from metric_hourly"
+        " where metric_kind = 'input' group by hour having off is not 0"
+    )
+    assert rows(db, hourly) == []
+    assert wrong(db) == []
+
+
+def test_a_corrected_total_is_shared_whole(
+    db: Database, late_fleet: list[Call], tmp_path: Path
+) -> None:
+    calibrate_all(db)
+    ((hour,),) = rows(db, "select min(hour) from hour_shares where calls = 0")
+    before = rows(db, "select * from hour_shares where hour <> ?", [hour])
+    more = (HAIKU, "InputTokenCount", 99_999_999, hour, 3600)
+    load(db, write_metrics(tmp_path / "more.csv", [more]))
+    # The hour's own shares are gone at once, those of others stay.
+    assert rows(db, "select * from hour_shares") == before
+    assert sum(row[3] for row in shares(db, f"hour = '{hour}'")) == 99_999_999
+    assert wrong(db) == []
+
+
+def test_a_users_calls_dropped_and_a_bucket_doubled_show_in_the_checks(
+    db: Database, late_fleet: list[Call]
+) -> None:
+    calibrate_all(db)
+    db.execute("begin")
+    db.execute("update hour_shares set due = due * 2 where calls = 0")
+    assert wrong(db) == ["estimates_are_current"]
+    db.execute("rollback")
+    db.execute("begin")
+    db.execute(
+        "delete from usage_hourly where user_key = (select user_key from users where"
+        " user_name = 'A') and hour in (select hour from hour_shares where calls = 0)"
+    )
+    assert {"hour_shares_match_calls", "rollup_matches_events"} <= set(wrong(db))
+    db.execute("rollback")
+    assert wrong(db) == []
