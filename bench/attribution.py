@@ -22,7 +22,7 @@ mean (``sigma``). The metric is stamped later: log-normal, ``lag`` is the median
 ``known`` of the calls tell their tokens. ``drift``: in the second half, each caller's mean is
 multiplied by a log-normal factor with this sigma. ``cache``: calls tell their input but not the
 tokens read from the cache, which are a log-normal multiple (sigma 0.3 between callers, 0.6 between
-calls) of it; the unit is then input tokens instead of calls.
+calls) of it; the unit is then input tokens instead of calls, but ``by_call`` does without.
 
 ``--large`` measures time and memory: 100 users, 20 models, 60 days, of which 15 in buckets of 60
 seconds.
@@ -61,6 +61,7 @@ class Fleet:
     known: float = 0.0
     drift: float = 0.0
     cache: bool = False
+    by_call: bool = False
 
 
 BASE = Fleet("30 users, 5 s lag, 14 days")
@@ -77,6 +78,7 @@ FLEETS = (
     replace(BASE, name="heavy tails", sigma=1.6),
     replace(BASE, name="drift", drift=0.5),
     replace(BASE, name="cache by input", cache=True),
+    replace(BASE, name="cache by calls", cache=True, by_call=True),
 )
 
 
@@ -128,8 +130,9 @@ def observe(calls: Calls, fleet: Fleet, size: int) -> Observed:
     """Return what the warehouse knows, in buckets."""
     count, callers = fleet.days * DAY // size, fleet.callers
     at, stamped = (calls.second // size).astype(int), (calls.stamped // size).astype(int)
-    hidden = ~calls.is_known
-    units = table(at, calls.caller, calls.units * hidden, count, callers)
+    hidden = 1.0 * ~calls.is_known
+    each = hidden if fleet.by_call else calls.units * hidden
+    units = table(at, calls.caller, each, count, callers)
     return Observed(
         size=size,
         starts=np.arange(count) * size,

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 
 import msgspec
@@ -51,7 +51,8 @@ class Detail:
     ``hours``: the names of the hours, None for those left out. ``columns``: rate key and caller;
     ``owner``: the number of each column's caller. ``calls``: calls without a count (bucket x
     column). ``present``: all successful calls (bucket x caller, also others after those of the
-    window). ``is_counted``: buckets of which CloudWatch counted the calls.
+    window). ``is_counted``: buckets of which CloudWatch counted the calls. ``sizes``: as ``calls``,
+    with each call counted by its input tokens, 1 on average; None unless most calls tell theirs.
     """
 
     hours: list[str | None]
@@ -60,18 +61,20 @@ class Detail:
     calls: Array
     present: Array
     is_counted: NDArray[np.bool_]
+    sizes: Array | None
 
 
 @dataclass(frozen=True)
 class WindowData:
     """A window of a series: its callers in order, the same time in buckets of several sizes.
 
-    ``candidates``: the finest first. ``known``: calls with known tokens per caller, and their
-    tokens.
+    ``candidates``: the finest first. ``by_input``: the same in another unit, with sizes instead of
+    calls, if they are known. ``known``: calls with known tokens per caller, and their tokens.
     """
 
     callers: list[Caller]
     candidates: list[Observed]
+    by_input: list[Observed]
     known: tuple[Array, Array]
     detail: Detail
 
@@ -155,8 +158,13 @@ def observe(db: Database, series: Series, times: Times) -> WindowData | None:
     seen = [one for one in calls if one.hour in used]
     detail = _detail(used, seen, callers, finest)
     observed = _observed(db, series, times, used, detail, finest)
-    candidates = [coarser(observed, size) for size in SIZES if size >= finest]
-    return WindowData(callers, candidates, _reported(db, series, times, hours, callers), detail)
+    sizes = [size for size in SIZES if size >= finest]
+    candidates, by_input = [coarser(observed, size) for size in sizes], list[Observed]()
+    if detail.sizes is not None:
+        weighed = replace(observed, calls=joined(detail.sizes, detail.owner))
+        by_input = [coarser(weighed, size) for size in sizes]
+    known = _reported(db, series, times, hours, callers)
+    return WindowData(callers, candidates, by_input, known, detail)
 
 
 def _totals(db: Database, series: Series, times: Times) -> dict[str, _Hour]:
@@ -188,25 +196,42 @@ def _detail(
     at = _places(hours)
     numbers = {caller: number for number, caller in enumerate(callers)}
     columns: dict[Column, int] = {}
-    lacking, present = _Minutes(), _Minutes()
+    lacking, present, told, told_input = (_Minutes() for _ in range(4))
     for one in calls:
         minutes = _BY_MINUTE.decode(one.minutes)
         present.add(at[one.hour], numbers.setdefault(one.caller, len(numbers)), minutes)
         if one.is_lacking:
             column = columns.setdefault((one.rate_key, *one.caller), len(columns))
             lacking.add(at[one.hour], column, minutes)
+            if one.input is not None:
+                told.add(at[one.hour], column, minutes)
+                told_input.add(at[one.hour], column, _BY_MINUTE.decode(one.input))
     names: list[str | None] = [None] * (max(at.values()) + 1)
     for name, place in at.items():
         names[place] = name
     is_counted = [name is not None and "calls" in hours[name].totals for name in names]
+    count, width = len(names), len(columns)
+    without = lacking.table(count, width, size)
     return Detail(
         hours=names,
         columns=list(columns),
         owner=np.array([numbers[user, app] for _, user, app in columns]),
-        calls=lacking.table(len(names), len(columns), size),
-        present=present.table(len(names), len(numbers), size),
+        calls=without,
+        present=present.table(count, len(numbers), size),
         is_counted=np.repeat(np.array(is_counted), 3600 // size),
+        sizes=_sizes(without, told.table(count, width, size), told_input.table(count, width, size)),
     )
+
+
+def _sizes(calls: Array, told: Array, tokens: Array) -> Array | None:
+    """Return calls by their input; those that do not tell it have their caller's mean."""
+    if 2 * told.sum() < calls.sum() or tokens.sum() == 0:
+        return None
+    mean = tokens.sum() / told.sum()
+    known = told.sum(axis=0)
+    each = np.where(known > 0, tokens.sum(axis=0) / np.maximum(known, 1), mean)
+    sizes: Array = (tokens + (calls - told) * each) / mean
+    return sizes
 
 
 def _places(hours: Iterable[str]) -> dict[str, int]:

@@ -10,8 +10,11 @@ from sqlite_utils import Database
 from etl.calibrate.observed import WindowData, observe, window_of
 from etl.calibrate.outcome import Outcome
 from etl.calibrate.shares import hour_shares, methods
-from etl.estimate.calibrate import calibrate
+from etl.estimate.calibrate import Calibration, calibrate, is_better
+from etl.estimate.lag import Array
 from etl.warehouse.calibrations import (
+    BY_CALL,
+    BY_INPUT,
     Series,
     Times,
     Weight,
@@ -56,26 +59,46 @@ def fit_window(db: Database, times: Times) -> dict[Series, Window]:
 
 
 def _fit(data: WindowData) -> Window:
-    found = calibrate(data.candidates, data.known)
-    shares = hour_shares(data, found)
+    found, unit = _best(data)
+    is_used = found.is_calibrated or unit == BY_INPUT
     errors = np.sqrt(np.diag(found.fit.covariance))[found.group]
+    per_call = found.weights * _units_per_call(data, unit)
     weights = tuple(
         Weight(*caller, max(round(1000 * weight), 1), round(error, 4), group, method)
         for caller, weight, error, group, method in zip(
             data.callers,
-            found.weights.tolist(),
+            per_call.tolist(),
             errors.tolist(),
             found.group.tolist(),
-            methods(found).tolist(),
+            methods(found, is_used=is_used).tolist(),
             strict=True,
         )
     )
     return Window(
+        unit=unit,
         bucket_seconds=found.size,
         buckets=len(found.equations.tokens),
         average_weight=max(round(1000 * found.fit.average), 1),
         held_out_gain=round(found.evidence.gain, 4) if found.evidence else 0.0,
-        is_used=found.is_calibrated,
-        weights=weights if found.is_calibrated else (),
-        shares=shares,
+        is_used=is_used,
+        weights=weights if is_used else (),
+        shares=hour_shares(data, found, is_used=is_used, unit=unit),
     )
+
+
+def _best(data: WindowData) -> tuple[Calibration, str]:
+    """Fit tokens per call and, where they are known, tokens per input token; return the better."""
+    by_call = calibrate(data.candidates, data.known)
+    if data.by_input:
+        by_input = calibrate(data.by_input)
+        if is_better(by_input, by_call):
+            return by_input, BY_INPUT
+    return by_call, BY_CALL
+
+
+def _units_per_call(data: WindowData, unit: str) -> Array:
+    if unit == BY_CALL:
+        return np.ones(len(data.callers))
+    sizes, calls = (one[0].calls.sum(axis=0) for one in (data.by_input, data.candidates))
+    per_call: Array = sizes / np.maximum(calls, 1)
+    return per_call

@@ -16,35 +16,39 @@ from etl.estimate import intervals, lag
 from etl.estimate.calibrate import Calibration, Observed, coarser, summed
 from etl.estimate.lag import Array
 from etl.estimate.share import parts
-from etl.warehouse.calibrations import CALIBRATED, CALLS, SINGLE, HourShare
+from etl.warehouse.calibrations import BY_INPUT, CALIBRATED, CALLS, SINGLE, HourShare
 
 # Shares are stored in thousandths of a token.
 _PER_TOKEN = 1000
 
 
-def hour_shares(data: WindowData, found: Calibration) -> list[HourShare]:
+def hour_shares(
+    data: WindowData, found: Calibration, *, is_used: bool, unit: str
+) -> list[HourShare]:
     """Return the shares of the hours of a window; none of hours that are shared by calls alone.
 
-    With weights, of all hours that are known in shorter periods; without, of those in which some
-    bucket has a single caller.
+    With weights (``is_used``), of all hours that are known in shorter periods, or in which sizes of
+    calls are known; without, of those in which some bucket has a single caller.
     """
     finest = data.candidates[0]
-    size = found.size if found.is_calibrated else finest.size
+    size = found.size if is_used else finest.size
     observed, step = coarser(finest, size), size // finest.size
     calls = summed(data.detail.calls, step)
+    sizes = data.detail.sizes if unit == BY_INPUT else None
     single = _single(data.detail, observed, step)
-    due = _due(data.detail.owner, calls, observed, single, found)
+    counted = calls if sizes is None else summed(sizes, step)
+    due = _due(data.detail.owner, counted, observed, single, found)
     shares = parts(due, _left(observed))
     whole, sure = (
         np.rint(summed(one, SIZES[-1] // size) * _PER_TOKEN).astype(np.int64)
         for one in (shares, shares * (single >= 0)[:, None])
     )
     is_shared = whole.max(axis=1) >= _PER_TOKEN
-    if not found.is_calibrated or size == SIZES[-1]:
+    if not is_used or (size == SIZES[-1] and sizes is None):
         is_shared &= sure.any(axis=1)
-    usual = methods(found)[data.detail.owner]
-    counted = summed(calls, SIZES[-1] // size).astype(np.int64)
-    return list(_rows(data.detail, is_shared, counted, whole, sure, usual))
+    usual = methods(found, is_used=is_used)[data.detail.owner]
+    lacking = summed(calls, SIZES[-1] // size).astype(np.int64)
+    return list(_rows(data.detail, is_shared, lacking, whole, sure, usual))
 
 
 def _single(detail: Detail, observed: Observed, step: int) -> NDArray[np.int64]:
@@ -78,10 +82,10 @@ def _kernel(observed: Observed) -> Array:
     return lag.kernel(observed.events, observed.invocations, lag.taps(observed.size))
 
 
-def methods(found: Calibration) -> NDArray[np.int64]:
+def methods(found: Calibration, *, is_used: bool) -> NDArray[np.int64]:
     """Return how each caller's share comes about, where it is not the only caller."""
     members = np.bincount(found.group)[found.group]
-    return np.where(found.is_calibrated & (members == 1), CALIBRATED, CALLS)
+    return np.where(is_used & (members == 1), CALIBRATED, CALLS)
 
 
 def _rows(

@@ -130,6 +130,18 @@ def calibrate(
     )
 
 
+def is_better(one: Calibration, other: Calibration) -> bool:
+    """Return whether one predicts the same held-out time better than another, in other units."""
+    ours, theirs = _deviance(one), _deviance(other)
+    return len(ours) == len(theirs) and held_out.Evidence(ours, theirs).is_better
+
+
+def _deviance(one: Calibration) -> Array:
+    if one.evidence is None:
+        return np.zeros(0)
+    return one.evidence.fitted if one.is_calibrated else one.evidence.equal
+
+
 @dataclass(frozen=True)
 class _Prepared:
     size: int

@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 from sqlite_utils import Database
 
-from etl.normalise.token_kinds import KINDS
+from etl.normalise.token_kinds import INPUT_KINDS, KINDS
 from etl.warehouse.turns import transaction
 from etl.warehouse.write.dimensions import Names
 from etl.warehouse.write.minutes import note_uncalibrated, renew_minutes
@@ -25,6 +25,9 @@ _FINE = (60, 300)
 
 # How an estimate came about, the weakest last: usage_hourly.estimated_by and others.
 SINGLE, CALIBRATED, CALLS = 1, 2, 3
+
+# calibrations.unit: what the tokens of each caller are proportional to.
+BY_CALL, BY_INPUT = "calls", "input tokens"
 
 
 class Series(NamedTuple):
@@ -65,7 +68,8 @@ class Fine(NamedTuple):
 class MinuteCalls(NamedTuple):
     """A caller's calls of an hour, as a JSON object by minute.
 
-    ``is_lacking``: they lack the series' kind.
+    ``is_lacking``: they lack the series' kind. ``input``: their input tokens by minute, if they are
+    known and of use for this kind.
     """
 
     hour: str
@@ -73,6 +77,7 @@ class MinuteCalls(NamedTuple):
     caller: tuple[int, int]
     is_lacking: bool
     minutes: str
+    input: str | None
 
 
 class Weight(NamedTuple):
@@ -105,6 +110,7 @@ class HourShare(NamedTuple):
 class Window(NamedTuple):
     """The outcome for one window of a series. ``shares``: of its hours, which replace weights."""
 
+    unit: str
     bucket_seconds: int
     buckets: int
     average_weight: int
@@ -172,15 +178,17 @@ def fine_totals(db: Database, series: Series, times: Times) -> Iterator[Fine]:
 def minute_calls(db: Database, series: Series, times: Times) -> Iterator[MinuteCalls]:
     """Yield all successful calls that a series counts."""
     bit = [kind.name for kind in KINDS].index(series.token_kind)
+    is_cached = series.token_kind in INPUT_KINDS[1:]
     rows = db.execute(
-        "select hour, rate_key, user_key, application_key, unknown_kinds >> ? & 1, minutes"
+        "select hour, rate_key, user_key, application_key, unknown_kinds >> ? & 1, minutes,"
+        f" {'input' if is_cached else 'null'}"
         " from call_minutes where hour >= ? and hour < ? and account_key = ?"
         f" and rate_key in {_RATE_KEYS}",
         [bit, *times, series.account_key, *series[:4]],
     )
-    for hour, rate, user, application, is_lacking, minutes in rows:
+    for hour, rate, user, application, is_lacking, minutes, tokens in rows:
         caller = user, application
-        yield MinuteCalls(hour, rate, caller, bool(is_lacking), minutes)
+        yield MinuteCalls(hour, rate, caller, bool(is_lacking), minutes, tokens)
 
 
 def known_minutes(db: Database, series: Series, times: Times) -> Iterator[tuple[str, str]]:
@@ -300,14 +308,12 @@ _KEY = f"({_SERIES}, token_kind, window_start) = (?, ?, ?, ?, ?, ?)"
 
 def _stored(db: Database, start: str) -> dict[Series, Window]:
     rows = db.execute(
-        f"select {_SERIES}, token_kind, calibration_key, bucket_seconds, buckets, average_weight,"
-        " held_out_gain, is_used from calibrations where window_start = ?",
+        f"select {_SERIES}, token_kind, calibration_key, unit, bucket_seconds, buckets,"
+        " average_weight, held_out_gain, is_used from calibrations where window_start = ?",
         [start],
     )
     return {
-        Series(*row[:5]): Window(
-            row[6], row[7], row[8], row[9], bool(row[10]), _weights(db, row[5])
-        )
+        Series(*row[:5]): Window._make((*row[6:11], bool(row[11]), _weights(db, row[5]), ()))
         for row in rows.fetchall()
     }
 
@@ -333,8 +339,8 @@ def _end(db: Database, series: Series, start: str) -> str:
 
 def _insert(db: Database, series: Series, start: str, window: Window) -> None:
     cursor = db.conn.execute(
-        "insert into calibrations values (null, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
-        [*series, start, *window[:5]],
+        "insert into calibrations values (null, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+        [*series, start, *window[:6]],
     )
     db.conn.executemany(
         "insert into call_weights values (?, ?, ?, ?, ?, ?, ?)",

@@ -1714,7 +1714,8 @@ def m033_create_minutes(db: Database) -> None:
         ) strict, without rowid;
 
         -- unknown_kinds: bit n is set if the calls lack kind n of etl/normalise/token_kinds.py.
-        -- minutes: the number of successful calls in each minute.
+        -- minutes: the number of successful calls in each minute. input: their input tokens, if
+        -- they are known, but cached tokens are not.
         create table call_minutes (
             hour text not null,
             account_key integer not null references accounts (account_key),
@@ -1723,6 +1724,7 @@ def m033_create_minutes(db: Database) -> None:
             application_key integer not null references applications (application_key),
             unknown_kinds integer not null,
             minutes text not null check (json_valid(minutes)),
+            input text check (input is null or json_valid(input)),
             primary key
                 (hour, account_key, rate_key, user_key, application_key, unknown_kinds)
         ) strict, without rowid;
@@ -1756,6 +1758,7 @@ def m033_create_minutes(db: Database) -> None:
         -- What a fit found for a series and kind in a window of days. Its weights serve the hours
         -- from window_start to the next one's, if they predict better than equal ones (is_used).
         -- held_out_gain: which part of the error of equal weights they save in hours not seen.
+        -- unit: what a caller's tokens are taken to be proportional to, calls or input tokens.
         create table calibrations (
             calibration_key integer primary key,
             account_key integer not null references accounts (account_key),
@@ -1764,6 +1767,7 @@ def m033_create_minutes(db: Database) -> None:
             cloudwatch_model_id text not null,
             token_kind text not null,
             window_start text not null,
+            unit text not null,
             bucket_seconds integer not null,
             buckets integer not null,
             average_weight integer not null,

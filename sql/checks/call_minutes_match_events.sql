@@ -18,7 +18,8 @@ stored as (
         user_key,
         application_key,
         unknown_kinds,
-        minutes
+        minutes,
+        input
     from call_minutes
     where
         hour not in (select hour from stale_minutes)

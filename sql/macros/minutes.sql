@@ -3,7 +3,12 @@
 {% import 'macros/columns' as columns %}
 {% import 'macros/rates' as rates %}
 
+-- The columns that count calls without a kind of cached tokens.
+{% set cached = columns.kinds | selectattr('name', 'in', columns.cache_kinds)
+    | map(attribute='unknown_calls') | list %}
+
 -- Both: a JSON object with the sum of each minute. times: a condition on the usage.
+-- input: of calls that lack only cached tokens of their input.
 {% macro of_calls(times) %}
 select
     hour,
@@ -12,7 +17,8 @@ select
     user_key,
     application_key,
     unknown_kinds,
-    json_group_object(minute, calls) as minutes
+    json_group_object(minute, calls) as minutes,
+    iif(is_cache_alone, json_group_object(minute, input_tokens), null) as input
 from (
     select
         usage.hour,
@@ -25,7 +31,10 @@ from (
 {% endfor %}
             as unknown_kinds,
         cast(substr(usage.event_time, 15, 2) as integer) as minute,
-        sum(usage.calls) as calls
+        sum(usage.calls) as calls,
+        sum(usage.{{ columns.input_counts[0] }}) as input_tokens,
+        not usage.{{ columns.kinds[0].unknown_calls }}
+        and {{ columns.each(cached, 'usage.{}', '\n+ ') }} > 0 as is_cache_alone
     from int_call_usage as usage
     {{ rates.of_call('inner') }}
     where

@@ -201,3 +201,33 @@ def test_a_users_calls_dropped_and_a_bucket_doubled_show_in_the_checks(
     assert {"hour_shares_match_calls", "rollup_matches_events"} <= set(wrong(db))
     db.execute("rollback")
     assert wrong(db) == []
+
+
+def test_cached_tokens_follow_the_input_that_calls_tell(db: Database, tmp_path: Path) -> None:
+    """Both users' calls are as large; what differs is the part that comes from the cache."""
+    chance, ratio, truth = random.Random(3), {"A": 2, "B": 9}, defaultdict[str, int](int)
+    events, cached, counted = [], defaultdict[datetime, int](int), defaultdict[datetime, int](int)
+    for minute in range(60 * 60):
+        for user in "AB":
+            if chance.random() < 0.04:
+                tokens = round(chance.lognormvariate(6, 1))
+                told = {"eventTime": utc_text(at(0, minute)), "tokens": (tokens, 1)}
+                events.append(call(len(events), user=user, **told))
+                read = round(tokens * ratio[user] * chance.uniform(0.9, 1.1))
+                truth[user] += read
+                cached[at(0, minute)] += read
+                counted[at(0, minute)] += 1
+    metrics = [
+        (HAIKU, metric, value, utc_text(minute), 60)
+        for metric, values in (("CacheReadInputTokenCount", cached), ("Invocations", counted))
+        for minute, value in sorted(values.items())
+    ]
+    load(db, write_log(tmp_path / "l.json", events), write_metrics(tmp_path / "m.csv", metrics))
+    calibrate_all(db)
+    assert rows(db, "select token_kind, unit, is_used from calibrations") == [
+        ("cache_read", "input tokens", 1)
+    ]
+    found = dict(rows(db, "select user_name, sum(cache_read_tokens) from usage_cost group by 1"))
+    assert sum(found.values()) == sum(truth.values())
+    assert abs(found["A"] - truth["A"]) < 0.01 * sum(truth.values())
+    assert wrong(db) == []

@@ -32,7 +32,7 @@ def weighted(db: Database, tmp_path: Path) -> Database:
         Weight(first, applications, 100, 0.1, 0, 2),
         Weight(second, applications, 900, 0.1, 1, 2),
     )
-    window = Window(60, 9, 500, 0.5, True, weights)
+    window = Window("calls", 60, 9, 500, 0.5, True, weights)
     times = window_of("2026-11-02T00:00:00Z")
     assert save_window(db, times, {Series(*place, "input"): window}) == 1
     return db

@@ -67,6 +67,8 @@ def test_successful_calls_are_counted_by_what_they_lack(loaded: Database) -> Non
         ("2026-11-02T10", "A", NO_COUNTS, {"15": 2}),
         ("2026-11-03T11", "B", NO_COUNTS, {"0": 1}),
     ]
+    told = rows(loaded, "select unknown_kinds, input from call_minutes where input is not null")
+    assert told == [(ONLY_SOME, '{"16":40}')]
     known = rows(loaded, "select token_kind, minutes from known_minutes order by 1")
     assert known == [("input", '{"16":40}'), ("output", '{"16":2}')]
     assert wrong(loaded) == 0
