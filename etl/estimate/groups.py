@@ -32,7 +32,7 @@ def groups(calls: Array) -> NDArray[np.int64]:
 def joined(values: Array, group: NDArray[np.int64]) -> Array:
     """Return the sums of callers' values (the last axis) over each group."""
     count = int(group.max()) + 1 if len(group) else 0
-    if count == values.shape[-1]:
+    if count == len(group) and (group == np.arange(count)).all():
         return values
     sums: Array = values @ (group[:, None] == np.arange(count)).astype(float)
     return sums
