@@ -127,6 +127,8 @@ def test_groups_join_through_a_third_and_leave_the_idle_alone() -> None:
     calls[1, 2] = 5
     assert groups.groups(calls).tolist() == [0, 0, 1, 2]
     assert groups.joined(np.array([1.0, 2, 3, 4]), groups.groups(calls)).tolist() == [3, 3, 4]
+    # As many groups as members, in another order.
+    assert groups.joined(np.array([1.0, 2, 3]), np.array([2, 0, 1])).tolist() == [2, 3, 1]
 
 
 def test_known_calls_are_evidence() -> None:
