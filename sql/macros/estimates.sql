@@ -7,6 +7,34 @@
 {% set methods = ['single caller', 'calibrated', 'calls'] %}
 {% set by_calls = methods | length %}
 
+{% macro method_name(number) %}
+case {{ number }}
+{% for method in methods %}
+    when {{ loop.index }} then '{{ method }}'
+{% endfor %}
+end
+{%- endmacro %}
+
+-- Whether a row of calibrations has the weights of a row with CloudWatch's names.
+{% macro serves(row, kind) -%}
+calibrations.account_key = {{ row }}.account_key
+    and calibrations.region_key = {{ row }}.region_key
+    and calibrations.endpoint = {{ row }}.endpoint
+    and calibrations.cloudwatch_model_id = {{ row }}.cloudwatch_model_id
+    and calibrations.token_kind = {{ kind }}
+    and calibrations.window_start = (
+        select max(earlier.window_start) from calibrations as earlier
+        where
+            earlier.account_key = {{ row }}.account_key
+            and earlier.region_key = {{ row }}.region_key
+            and earlier.endpoint = {{ row }}.endpoint
+            and earlier.cloudwatch_model_id = {{ row }}.cloudwatch_model_id
+            and earlier.token_kind = {{ kind }}
+            and earlier.window_start <= {{ row }}.hour
+    )
+    and calibrations.is_used
+{%- endmacro %}
+
 -- Each row is due what a calibration found for its caller and hour; else its calls times
 -- the weight of its caller, where the series is calibrated; else its calls. It gets the
 -- residual's share for what is due up to and including it, less the share for what is due
@@ -46,23 +74,7 @@ with series_calls as (
             and usage.account_key = residuals.account_key
             and usage.rate_key = series.rate_key
     left join calibrations
-        on
-            calibrations.account_key = residuals.account_key
-            and calibrations.region_key = residuals.region_key
-            and calibrations.endpoint = residuals.endpoint
-            and calibrations.cloudwatch_model_id = residuals.cloudwatch_model_id
-            and calibrations.token_kind = residuals.token_kind
-            and calibrations.window_start = (
-                select max(earlier.window_start) from calibrations as earlier
-                where
-                    earlier.account_key = residuals.account_key
-                    and earlier.region_key = residuals.region_key
-                    and earlier.endpoint = residuals.endpoint
-                    and earlier.cloudwatch_model_id = residuals.cloudwatch_model_id
-                    and earlier.token_kind = residuals.token_kind
-                    and earlier.window_start <= residuals.hour
-            )
-            and calibrations.is_used
+        on {{ serves('residuals', 'residuals.token_kind') }}
     left join call_weights
         on
             call_weights.calibration_key = calibrations.calibration_key

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+import re
 from collections import defaultdict
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -18,6 +19,7 @@ from etl.sql_files import sql_names
 from etl.times import utc_text
 from etl.warehouse.upkeep.check import differing_rows
 from etl.warehouse.write.attribution import apply_config
+from tests.cli.running import run
 from tests.support import HAIKU, call, load, rows, write_log, write_metrics
 
 START = datetime(2026, 11, 5, tzinfo=UTC)
@@ -201,6 +203,29 @@ def test_tokens_stay_in_the_hour_in_which_they_were_counted(
     )
     assert rows(db, hourly) == []
     assert wrong(db) == []
+
+
+def test_inspect_shows_what_made_an_estimate(
+    db: Database, late_fleet: list[Call], tmp_path: Path
+) -> None:
+    """The weight and its evidence; nothing of it before there is a calibration."""
+    log = write_log(
+        tmp_path / "first.json", [call(1, user="A", eventTime=utc_text(late_fleet[0][0]))]
+    )
+
+    def shown() -> str:
+        return " ".join(run("inspect", log, "--db", tmp_path / "warehouse.db")[1].split())
+
+    assert "input estimate calls CloudWatch's total of the hour, the same for each call" in shown()
+    calibrate_all(db)
+    db.execute("update hour_shares set method = 2")
+    assert re.search(
+        r"input estimate calibrated \d+ tokens a call for this caller, ±\d+%; from 14 days from"
+        r" 2026-11-05, by 60 s; in hours that were left out, such sizes save \d+% of the error",
+        shown(),
+    )
+    db.execute("update hour_shares set method = 1")
+    assert "input estimate single caller nobody else called when" in shown()
 
 
 def test_a_corrected_total_is_shared_whole(
