@@ -17,7 +17,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, NamedTuple, get_args, get_type_hints
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple, get_args, get_origin, get_type_hints
 
 import msgspec
 
@@ -28,7 +28,7 @@ from etl.normalise.discounts import Discount, check_order
 from etl.normalise.identity import UNATTRIBUTED
 from etl.normalise.rules import ApplicationRule, Rule, TeamRule, UserRule, captures_in
 from etl.normalise.team_shares import TeamShare, check_shares
-from etl.normalise.teams import ACCOUNT_EVIDENCE, TEAM_KEY, TeamSettings
+from etl.normalise.teams import TEAM_KEY, AccountEvidence, TeamSettings
 from etl.normalise.toml_depth import is_deep
 from etl.registry import NAMES, SOURCES, STANDARD, Source, source_of, sources_of
 
@@ -451,6 +451,12 @@ class Monitor(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
         _check_unique("metrics", self.metrics)
         if self.by not in METRIC_DIMENSIONS:
             raise ValueError(f"by: {self.by!r} is not one of {', '.join(METRIC_DIMENSIONS)}")
+        for dimension in METRIC_DIMENSIONS:
+            if dimension != self.by and getattr(self, f"{dimension}s"):
+                raise ValueError(
+                    f'{dimension}s has no effect with by = "{self.by}": remove it, or set'
+                    f' by = "{dimension}"'
+                )
         for key in ("applications", "teams"):
             _check_unique(key, getattr(self, key))
         if self.max_metrics < 1:
@@ -536,7 +542,7 @@ class Config(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     application_metadata_key: KeyNames = APPLICATION_KEY
     team_tag: KeyNames = TEAM_KEY
     team_metadata_key: KeyNames = TEAM_KEY
-    team_from_account: str = "name"
+    team_from_account: AccountEvidence = "name"
     source_addresses: AddressDetail = DEFAULT_DETAIL
     metadata: Metadata = Metadata()
     sync: Sync = Sync()
@@ -557,11 +563,6 @@ class Config(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     def __post_init__(self) -> None:
         check_order(self.discounts)
         check_shares(self.team_shares)
-        if self.team_from_account not in ACCOUNT_EVIDENCE:
-            raise ValueError(
-                f"team_from_account: {self.team_from_account!r} is not one of"
-                f" {', '.join(ACCOUNT_EVIDENCE)}"
-            )
         for key in _KEYS_OF_TAGS:
             names = key_names(getattr(self, key))
             if not names or not all(name.strip() for name in names):
@@ -821,10 +822,22 @@ def _explain(message: str, raw: Mapping[str, Any]) -> str:
     if text.startswith("Invalid RFC3339"):
         return f"{where}: not a date; write one like 2026-11-01"
     if found := _WRONG_CHOICE.fullmatch(text):
-        choices = NAMES if place.startswith("sync.") else get_args(AddressDetail)
-        return f"{where}: {found[1]!r} is not one of {', '.join(choices)}"
+        return f"{where}: {found[1]!r} is not one of {', '.join(_choices_at(place))}"
     own_key = text.partition(": ")[0] in _keys(_TABLES.get(_table(place), Config))
     return f"{where}{'.' if own_key else ': '}{text}" if where else text
+
+
+def _choices_at(place: str) -> tuple[str, ...]:
+    """Return the texts that the type of a key, or of what its list holds, allows."""
+    table = _table(place)
+    key = re.sub(r"\[.*?\]", "", place).removeprefix(table).strip(".")
+    return _choices_in(get_type_hints(_TABLES[table])[key])
+
+
+def _choices_in(type_: object) -> tuple[str, ...]:
+    if get_origin(type_) is Literal:
+        return get_args(type_)
+    return tuple(choice for part in get_args(type_) for choice in _choices_in(part))
 
 
 def _keys(table: type[msgspec.Struct]) -> tuple[str, ...]:

@@ -296,6 +296,7 @@ WRONG_VALUES = [
     ('application_tag = ["a", ""]', "application_tag is empty"),
     ('application_tag = ["a", "a"]', "application_tag: 'a' is listed twice"),
     ('source_addresses = "half"', "source_addresses: 'half' is not one of network, whole, none"),
+    ('team_from_account = "Name"', "team_from_account: 'Name' is not one of name, unit, off"),
     ('[[user_rules]]\nuser = "{x}"\nsession = "*"', "user_rules #1.user: {x} is in none of the conditions"),
     ('[[user_rules]]\nuser = "x"', "user_rules #1: no condition; give at least one of role, session,"),
     ('[user_rules]\nuser = "x"', "user_rules must be a list, [...], not a table; begin each rule with [[user_rules]]"),
@@ -359,6 +360,8 @@ WRONG_VALUES = [
     ("[monitor]\nmetrics = []", "monitor: metrics is empty; choose from InputTokens"),
     ('[monitor]\nmetrics = ["Calls", "Calls"]', "monitor.metrics: 'Calls' is listed twice"),
     ('[monitor]\napplications = ["a", "a"]', "monitor.applications: 'a' is listed twice"),
+    ('[monitor]\nby = "team"\napplications = ["a"]', 'monitor: applications has no effect with by = "team": remove it, or set by = "application"'),
+    ('[monitor]\nteams = ["a"]', 'monitor: teams has no effect with by = "application": remove it, or set by = "team"'),
     ('[monitor]\nregion = "Ireland"', "monitor.region: 'Ireland' is not a region, like"),
     ("[monitor]\nmax_metrics = 0", "monitor: max_metrics must be at least 1"),
     ("[monitor]\naccept_usd_a_month = -1", "monitor: accept_usd_a_month must be a price in dollars"),
@@ -555,9 +558,12 @@ def test_the_example_as_it_stands_is_the_default() -> None:
 
 def test_the_example_shows_every_key_and_each_is_valid(tmp_path: Path) -> None:
     proxy = ("[serve.behind_proxy]", "header", "addresses")
-    one = read(tmp_path, uncommented(without=("organization", "role_name", "skip", *proxy)))
+    one = read(
+        tmp_path, uncommented(without=("organization", "role_name", "skip", "teams", *proxy))
+    )
     login = ("[serve.passwords]", "alice", "[serve.tokens]", "nightly")
-    other = read(tmp_path, uncommented(without=("role_arns", *login)))
+    by_team = uncommented(without=("role_arns", "applications", *login))
+    other = read(tmp_path, by_team.replace('by = "application"', 'by = "team"'))
     text = uncommented(without=())
     structs = (Config, Sync, Accounts, ApplicationRule, TrailFiles, InvocationLogs)
     for struct in (*structs, Serve, BehindProxy, Restriction):
@@ -578,6 +584,7 @@ def test_the_example_shows_every_key_and_each_is_valid(tmp_path: Path) -> None:
     assert one.serve.tokens
     assert other.serve.behind_proxy
     assert one.serve.restrictions
+    assert (one.monitor.names, other.monitor.names) == (("Search",), ("Search",))
     assert one.sources.trail == TrailFiles(
         uri="s3://my-trail/prefix", role_arn="arn:aws:iam::444455556666:role/LogReader"
     )

@@ -30,7 +30,15 @@ from etl.clock import Clock
 from etl.config import Config, load_config
 from etl.errors import RejectError
 from etl.inspect.explain import Explanation, explain, load_trial, stored_only
-from etl.inspect.find import Finder, KnownEvent, Notes, RawEvent, is_bedrock, read_events
+from etl.inspect.find import (
+    Finder,
+    KnownEvent,
+    Notes,
+    RawEvent,
+    is_bedrock,
+    is_session,
+    read_events,
+)
 from etl.inspect.fixes import sections
 from etl.inspect.show import (
     explanations_to_json,
@@ -40,6 +48,7 @@ from etl.inspect.show import (
 )
 from etl.inspect.statistics import survey_events, survey_warehouse
 from etl.normalise.boundary import attempt
+from etl.show.numbers import count
 from etl.show.terminal import harmless, open_console
 from etl.sources.aws import Place
 from etl.warehouse.database import open_warehouse
@@ -269,24 +278,29 @@ class _Inspection:
         return chain.from_iterable(map(checked, paths))
 
     def _shown_of(self, paths: Sequence[str], latest: int | None) -> list[RawEvent]:
-        """Return the newest Bedrock events of files."""
-        number, total = latest or EVENTS_SHOWN, 0
+        """Return the newest Bedrock events of files; then, if there is room, sessions."""
+        number, ours, sessions = latest or EVENTS_SHOWN, 0, 0
 
-        def counted() -> Iterator[RawEvent]:
-            nonlocal total
+        def counted() -> Iterator[tuple[bool, RawEvent]]:
+            nonlocal ours, sessions
             for event in self._of_files(paths):
                 if is_bedrock(event):
-                    total += 1
-                    yield event
+                    ours += 1
+                    yield True, event
+                elif is_session(event):
+                    sessions += 1
+                    yield False, event
 
-        newest = heapq.nlargest(number, counted(), key=lambda event: event.time)
-        if total > len(newest) and latest is None:
+        newest = heapq.nlargest(number, counted(), key=lambda found: (found[0], found[1].time))
+        if ours + sessions > len(newest) and latest is None:
+            there = count(ours, "Bedrock event")
+            there += f" and {count(sessions, 'session')}" if sessions else ""
             click.echo(
-                f"{total:,} Bedrock events; showing the newest {len(newest)}. For more, --latest N"
+                f"{there}; showing the newest {len(newest)}. For more, --latest N"
                 f" (up to {MOST_EVENTS}); for one, its id with --archive; for all, --survey",
                 err=True,
             )
-        return newest
+        return [event for _, event in newest]
 
     def _known(self, located: Located | None) -> KnownEvent | None:
         if located is None or self._warehouse is None:

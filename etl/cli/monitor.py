@@ -74,8 +74,8 @@ class _MonitorSession(NamedTuple):
 def monitor() -> None:
     """Show usage and cost live in CloudWatch: metrics, a dashboard, alarms.
 
-    A metric costs $0.30 a month for each pair of application and model, not per call. Every command
-    shows its price first, and asks.
+    A metric costs $0.30 a month for each pair of application (or team) and model, not per call.
+    Every command shows its price first, and asks.
     """
 
 
@@ -87,7 +87,7 @@ def publish(since: timedelta | datetime | None, dry_run: bool, yes: bool, **wher
 
     Each period is published once. A later change is published as the difference, so only the
     statistic Sum is meaningful. The namespace is Custom/BedrockUsage; the dimensions are
-    Application and ModelId.
+    Application and ModelId, or Team and ModelId with by = "team" under [monitor].
     """
     with _open_session(**where) as (warehouse, config, place):
         publisher = Publisher(warehouse, place, config.monitor)
@@ -110,13 +110,14 @@ def dashboard(dry_run: bool, yes: bool, **where: Any) -> None:
     """Create or update the dashboard BedrockUsage in CloudWatch.
 
     It shows tokens by application, cost by application and model, the month's projected cost and
-    the daily limits. Run it again to add new applications. --dry-run prints the dashboard's JSON.
+    the daily limits; with by = "team" under [monitor], by team. Run it again to add new
+    applications or teams. --dry-run prints the dashboard's JSON.
     """
     with _open_session(**where) as (warehouse, config, place):
         target = ledger.find_target(warehouse, place.account_id, place.region)
-        applications = ledger.dearest_applications(warehouse, target, board.MOST_APPLICATIONS)
-        limits = ledger.limits(warehouse, target)
-        body = board.dashboard_body(place.region, config.monitor.metrics, applications, limits)
+        settings, limits = config.monitor, ledger.limits(warehouse, target)
+        names = ledger.dearest_names(warehouse, target, settings.by, board.MOST_NAMES)
+        body = board.dashboard_body(place.region, settings.metrics, names, limits, settings.by)
         plan = board.plan_dashboard(place, body)
         price = DASHBOARD if plan.action == "create" else Decimal(0)
         _print_lines(

@@ -5,7 +5,7 @@ Buckets of log files belong to no place: the caller reads them, or a role that t
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
 from email.utils import parsedate_to_datetime
@@ -19,12 +19,13 @@ from etl.errors import SourceError
 from etl.show.findings import FAILED, NOT_CHECKED, OK, WARNING, Finding
 from etl.show.numbers import count
 from etl.sources.accounts import (
+    UNIT_ACTIONS,
     assume_role,
     bedrock_regions,
     check_regions,
     home_region,
+    list_organization,
     open_own_account,
-    organization_accounts,
 )
 from etl.sources.aws import DENIED, Account, Place, date_of
 from etl.sources.price_list import API_REGION
@@ -36,7 +37,6 @@ ATTEMPTS = 2
 # AWS rejects signatures that are five minutes off.
 SKEW_WARNING, SKEW_FAILURE = timedelta(seconds=60), timedelta(minutes=5)
 
-_UNITS = ("organizations:ListParents", "organizations:DescribeOrganizationalUnit")
 _LIST_ACCOUNTS = "organizations:ListAccounts"
 _LIST_BUCKET = "s3:ListBucket"
 
@@ -97,7 +97,7 @@ def _entrances(choice: Choice, home: Place, caller: str) -> tuple[list[_Entrance
     if not (choice.organization and choice.role_name):
         return [_Entrance(own)], []
     try:
-        accounts = organization_accounts(
+        accounts, units = list_organization(
             own, choice.role_name, home.clock, skip=choice.skip, with_units=choice.has_units
         )
     except SourceError as error:
@@ -114,8 +114,22 @@ def _entrances(choice: Choice, home: Place, caller: str) -> tuple[list[_Entrance
     found = count(len(accounts), "account")
     findings = [Finding(_LIST_ACCOUNTS, OK, found, None, own.account_id)]
     if choice.has_units:
-        findings += [Finding(action, OK, "", None, own.account_id) for action in _UNITS]
+        findings += _unit_findings(units, home, caller)
     return entrances, findings
+
+
+def _unit_findings(
+    units: Mapping[str, SourceError | None], home: Place, caller: str
+) -> Iterator[Finding]:
+    """Yield how reading the units of the accounts went, for each operation that it takes."""
+    why = "the units were not read" if any(units.values()) else "no account is in a unit"
+    for action in UNIT_ACTIONS:
+        if action not in units:
+            yield Finding(action, NOT_CHECKED, why, None, home.account_id)
+        elif error := units[action]:
+            yield _failed_list(action, error, home, caller)
+        else:
+            yield Finding(action, OK, "", None, home.account_id)
 
 
 def _check_bucket(folder: Folder, home: Place, caller: str) -> list[Finding]:
@@ -247,7 +261,7 @@ def _failed_assume_role(findings: Iterable[Finding], role_arn: str, caller: str)
 
 
 def _failed_list(check: str, error: SourceError, place: Place, caller: str) -> Finding:
-    """Return the finding of a list (of accounts, of regions) that AWS denies."""
+    """Return the finding of a list (of accounts, of regions, of units) that AWS denies."""
     problem, fix = advise(error, check, caller)
     if check == _LIST_ACCOUNTS:
         fix += ". Only the management account or a delegated administrator can list accounts"

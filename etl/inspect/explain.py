@@ -56,7 +56,7 @@ from etl.normalise.invocation_logs import (
 )
 from etl.normalise.model_ids import parse_model_id
 from etl.normalise.packed import stored_id
-from etl.normalise.rows import Event, OtherOperation, ServiceTokens
+from etl.normalise.rows import Event, OtherOperation, RoleSession, ServiceTokens
 from etl.normalise.rules import (
     ApplicationRule,
     Evidence,
@@ -65,11 +65,12 @@ from etl.normalise.rules import (
     UserRule,
     compile_rules,
     evidence_of,
+    pairs_of,
 )
 from etl.normalise.teams import ACCOUNT_NAME, ACCOUNT_UNIT, PRINCIPAL_TAG, SESSION_TAG
 from etl.normalise.token_kinds import CACHE_COLUMNS, COUNT_COLUMNS, KINDS, TokenKind
 from etl.normalise.user_agent import find_name
-from etl.show.numbers import HOW_TO_PRICE
+from etl.show.numbers import HOW_TO_PRICE, count
 from etl.sources.envelopes import LOGGED_CALL
 from etl.warehouse.read.inspect import (
     locate_call,
@@ -117,6 +118,11 @@ _KNOWN_EXTRA = frozenset(
         *("inferenceRegion", "serviceTier", "resolvedServiceTier", "callWithBearerToken"),
         *("additionalEntries", "parentRequestId", "AdditionalEventData", "additionalEventData"),
     }
+)
+
+
+SESSION = (
+    "not a call: it makes the credentials of a session, whose tags may name the team of its calls"
 )
 
 
@@ -178,6 +184,9 @@ def explain(
         result.understood.append(Line("call", "rejected", f"{error}: see the table rejects"))
         return result
     result.not_understood = [Line("field", None, complaint) for complaint in parsed.complaints]
+    if isinstance(parsed.row, RoleSession):
+        result.understood = list(_session(parsed.row, trial, keys))
+        return result
     result.not_understood += unread(record, event)
     if isinstance(parsed.row, Event):
         result.understood = list(_call(event, record, parsed.row, trial, keys))
@@ -213,6 +222,18 @@ def _operation(record: Mapping[str, Any], row: OtherOperation) -> Iterator[Line]
     yield Line("operation", row.event_name, what_it_does(record) or f"from {row.event_source}")
     yield Line("kept in", table, "")
     yield Line("user", row.user_name, find_identity(record.get("userIdentity"))[1])
+
+
+def _session(row: RoleSession, trial: Database, keys: Keys) -> Iterator[Line]:
+    """Yield what is kept of a session. Of its tags, those that can name a team are shown."""
+    tags, used = json.loads(row.tags), (*stored_settings(trial).tags, *keys.stored)
+    shown = {key: tags[key] for key in dict.fromkeys(used) if key in tags}
+    more = len(tags) - len(shown)
+    how = f"those that can name a team; {count(more, 'other')} not shown"
+    how += ", and the transitive ones of the session that made it" if row.parent else ""
+    yield Line("call", "no", SESSION)
+    yield Line("kept in", "credentials", "of the access key, only a keyed hash")
+    yield Line("tags", ", ".join(pairs_of(shown)) or "none", how)
 
 
 def _why_not_a_call(record: Mapping[str, Any]) -> str:

@@ -19,12 +19,13 @@ from typing import Any, NamedTuple
 
 from etl.errors import BedrockUsageError, RejectError, StoppedError, reason_of
 from etl.load.decoder.content import load_record
-from etl.load.decoder.fast_cloudtrail import is_object, is_other_event, may_be_bedrock
+from etl.load.decoder.fast_cloudtrail import SESSION, is_object, is_other_event, may_be_ours
 from etl.normalise.boundary import attempt, storable
 from etl.normalise.cloudtrail import EventKind, classify, find_original
 from etl.normalise.fields import mapping, text
 from etl.normalise.invocation_logs import event_id_of
 from etl.normalise.plain_forms import plain_event, plain_log
+from etl.normalise.teams import parse_role_session
 from etl.sources.aws import Place
 from etl.sources.cloudtrail import REACH, RETENTION, lookup_event, lookup_events
 from etl.sources.envelopes import EVENT, LOGGED_CALL
@@ -115,6 +116,11 @@ def is_bedrock(event: RawEvent) -> bool:
     )
 
 
+def is_session(event: RawEvent) -> bool:
+    """Return whether an event makes a session whose tags a load keeps."""
+    return event.kind == EVENT and parse_role_session(mapping(event.record)) is not None
+
+
 def read_events(
     store: Store,
     path: str,
@@ -126,10 +132,10 @@ def read_events(
 ) -> Iterator[RawEvent]:
     """Yield the events and logged calls of a file or folder; note what could not be read.
 
-    Events of other services are skipped where a quick look at the bytes is enough to tell.
-    ``since``, ``until``: only day folders between these. ``mark``: events without this text are
-    skipped. Memory holds a part of one file. Raises BedrockUsageError if the path does not
-    exist.
+    Events of other services, but for those that may make a session, are skipped where a quick look
+    at the bytes is enough to tell. ``since``, ``until``: only day folders between these. ``mark``:
+    events without this text are skipped. Memory holds a part of one file. Raises BedrockUsageError
+    if the path does not exist.
     """
     target = store.find(path)
     found = FolderListing()
@@ -175,7 +181,7 @@ def _told(peeled: tuple[str, ...]) -> tuple[str, ...]:
 
 
 def _may_match(raw: bytes, mark: str | None) -> bool:
-    if is_object(raw) and not may_be_bedrock(raw):
+    if is_object(raw) and not may_be_ours(raw):
         return False
     return mark is None or mark.encode("utf-8", "replace") in raw or b"\\u" in raw
 
@@ -203,7 +209,7 @@ def _records(items: Iterable[Found], uri: str, notes: Notes) -> Iterator[Item]:
 def _records_of_list(found: Events, uri: str, notes: Notes) -> Iterator[Item]:
     is_other = is_other_event(has_escapes=True)
     for index, raw in enumerate(found.values.raws):
-        if is_other(raw):
+        if (other := is_other(raw)) and other is not SESSION:
             continue
         is_envelope = False
         for inner in found.opened(index):

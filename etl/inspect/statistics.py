@@ -20,17 +20,17 @@ from typing import Any, NamedTuple
 from sqlite_utils import Database
 
 from etl.errors import RejectError
-from etl.inspect.explain import unread
-from etl.inspect.find import RawEvent, is_bedrock
+from etl.inspect.explain import SESSION, unread
+from etl.inspect.find import RawEvent, is_bedrock, is_session
 from etl.load.decoder.content import Keys, read_event
 from etl.normalise.boundary import attempt
-from etl.normalise.cloudtrail import JOBS, classify, find_tokens
+from etl.normalise.cloudtrail import JOBS, canonical_metadata, classify, find_tokens
 from etl.normalise.fields import mapping, text
 from etl.normalise.identity import UNKNOWN as UNKNOWN_USER
 from etl.normalise.invocation_logs import find_logged_tokens, parse_logged_call
 from etl.normalise.packed import Shape, event_of, shape_of
 from etl.normalise.rows import Event, OtherOperation, RoleSession, ServiceTokens, Tokens
-from etl.normalise.rules import role_name_of
+from etl.normalise.rules import Glob, Rule, TeamRule, pairs_of, role_name_of
 from etl.sources.envelopes import LOGGED_CALL
 from etl.warehouse.read.inspect import call_kinds, trial_kinds
 from etl.warehouse.write.attribution import stored_rules
@@ -101,17 +101,43 @@ class Model(NamedTuple):
     tier: str
 
 
+class LookedAt(NamedTuple):
+    """What the rules for users and applications look at that varies from call to call.
+
+    All of it is part of a kind, and nothing else of a call's session and metadata.
+    """
+
+    sessions: bool = False
+    tags: tuple[Glob, ...] = ()
+
+    def session(self, name: str | None) -> str | None:
+        """Return a session's name if rules look at any."""
+        return name if self.sessions else None
+
+    def metadata(self, metadata: str | None) -> str | None:
+        """Return what rules match of a request's metadata."""
+        if metadata is None or not self.tags:
+            return None
+        said = json.loads(metadata)
+        return canonical_metadata(
+            {
+                key: said[key]
+                for key, pair in zip(said, pairs_of(said), strict=True)
+                if any(glob.captures(pair) is not None for glob in self.tags)
+            }
+        )
+
+
 @dataclass
 class Survey:
     """The counts. ``has_events``: they are of raw events, not of a warehouse's calls.
 
     ``paths``: (path of a count, operation) -> events; ``unread``: path that nothing reads ->
-    events; ``ungrouped``: calls of kinds beyond ``MAX_KINDS``. ``has_session_rules``: applications
-    may depend on session names, so these are part of a kind.
+    events; ``ungrouped``: calls of kinds beyond ``MAX_KINDS``.
     """
 
     has_events: bool
-    has_session_rules: bool = False
+    looked_at: LookedAt = field(default_factory=LookedAt)
     events: Counter[SurveyedOperation] = field(default_factory=Counter)
     paths: Counter[tuple[str, str]] = field(default_factory=Counter)
     unread: Counter[str] = field(default_factory=Counter)
@@ -173,8 +199,7 @@ def survey_warehouse(db: Database) -> Survey:
 
 def survey_events(events: Iterable[RawEvent], trial: Database, keys: Keys) -> Survey:
     """Count over raw events without joining them: a call that is in two files counts twice."""
-    has_session_rules = any(rule.session for rule in stored_rules(trial))
-    found = Survey(has_events=True, has_session_rules=has_session_rules)
+    found = Survey(has_events=True, looked_at=_looked_at(stored_rules(trial)))
     shapes: dict[Shape, CallTotals] = {}
     for event in events:
         try:
@@ -187,9 +212,21 @@ def survey_events(events: Iterable[RawEvent], trial: Database, keys: Keys) -> Su
     return found
 
 
+def _looked_at(rules: Iterable[Rule]) -> LookedAt:
+    """Return what rules look at, besides those of teams, which a survey does not show."""
+    shown = [rule for rule in rules if not isinstance(rule, TeamRule)]
+    return LookedAt(
+        sessions=any(rule.session for rule in shown),
+        tags=tuple(Glob(rule.tag) for rule in shown if rule.tag),
+    )
+
+
 def _count(event: RawEvent, found: Survey, shapes: dict[Shape, CallTotals], keys: Keys) -> None:
     record = mapping(event.record)
     is_log = event.kind == LOGGED_CALL
+    if is_session(event):
+        _tally(found.events, SurveyedOperation(text(record.get("eventName")) or "(none)", SESSION))
+        return
     if not is_bedrock(event):
         return
     name = text(record.get("operation" if is_log else "eventName")) or "(none)"
@@ -225,7 +262,7 @@ def _row(event: RawEvent, keys: Keys) -> Event | ServiceTokens | None:
 
 
 def _add_call(row: Event, found: Survey, shapes: dict[Shape, CallTotals]) -> None:
-    shape = shape_of(_bare(row, found.has_session_rules))
+    shape = shape_of(_bare(row, found.looked_at))
     if shape not in shapes and len(shapes) >= MAX_KINDS:
         found.ungrouped += 1
         return
@@ -233,13 +270,13 @@ def _add_call(row: Event, found: Survey, shapes: dict[Shape, CallTotals]) -> Non
     shapes.setdefault(shape, CallTotals()).add(1, 1 if row.tokens else 0, failed, row.event_time)
 
 
-def _bare(row: Event, has_session_rules: bool) -> Event:
+def _bare(row: Event, looked_at: LookedAt) -> Event:
     """Return a call without the fields that vary from call to call and affect no count."""
     return row._replace(
-        session_name=row.session_name if has_session_rules else None,
+        session_name=looked_at.session(row.session_name),
         error_code="failed" if row.error_code else None,
         inference_region=None,
-        request_metadata=None,
+        request_metadata=looked_at.metadata(row.request_metadata),
         guardrail_action=None,
         guardrail_use=None,
         source_address=None,

@@ -2,7 +2,8 @@
 
 The widgets use search expressions, so models and applications that appear later are included by
 application and model without being named. Sums by application need the names (a search cannot add
-up by a dimension). These come from the ledger: creating the dashboard again includes new ones.
+up by a dimension). These come from the ledger: creating the dashboard again includes new ones. With
+``[monitor] by = "team"`` all of this is by team; daily limits are always of applications.
 
 **The projection** is the cost so far this month, divided by the hours that have passed, times the
 hours of the month. It looks 31 days back, so it always includes the beginning of the month. If
@@ -26,18 +27,19 @@ from typing import Any
 
 from etl.errors import BedrockUsageError
 from etl.monitor.encoding import to_dimension
-from etl.monitor.plan import NAMESPACE, dimensions, level_series
+from etl.monitor.plan import NAMESPACE, dimension_name, dimensions, level_series
 from etl.sources.aws import NotFoundError, Place
 
 NAME = "BedrockUsage"
 MARK = "made by `bedrock-usage monitor dashboard`"
 
-# How many applications get a separate line; the longest search expression (1,024 characters).
-MOST_APPLICATIONS = 20
+# How many applications or teams get a separate line; the longest search expression (1,024
+# characters).
+MOST_NAMES = 20
 _LONGEST_SEARCH = 1024
 _PARENTHESIS, _ESCAPED = re.compile(r"[()]"), r"\\\g<0>"
 
-_TEXT = f"""# Amazon Bedrock by application and model
+_TEXT = f"""# Amazon Bedrock by {{by}} and model
 This dashboard was {MARK}, which overwrites it. To keep your own changes, save it under another
 name. Figures are sums over five minutes from `{NAMESPACE}`, a few minutes to an hour behind; only
 the statistic Sum is meaningful. If publishing began this month, the projection lacks earlier costs.
@@ -103,38 +105,46 @@ def _is_same(present: str, body: Mapping[str, Any]) -> bool:
 def dashboard_body(
     region: str,
     metrics: Sequence[str],
-    applications: Sequence[str],
+    names: Sequence[str],
     limits: Mapping[str, str],
+    by: str = "application",
 ) -> dict[str, Any]:
-    """Return the dashboard's body; ``limits``: daily limits of applications, in dollars."""
-    widgets = [_text()]
+    """Return the dashboard's body.
+
+    ``names``: those of applications, or of teams if ``by`` is "team"; ``limits``: daily limits of
+    applications, in dollars.
+    """
+    widgets = [_text(by)]
     if "CostUSD" in metrics:
         widgets += [
-            _projection(region),
-            _by_application(region, "CostUSD", "Cost by application (USD)", applications),
-            _by_model(region, "CostUSD", "Cost by application and model (USD)"),
+            _projection(region, by),
+            _by_name(region, "CostUSD", f"Cost by {by} (USD)", names, by),
+            _by_model(region, "CostUSD", f"Cost by {by} and model (USD)", by),
         ]
     for metric, title in (("InputTokens", "Input tokens"), ("OutputTokens", "Output tokens")):
         if metric in metrics:
-            widgets.append(_by_application(region, metric, f"{title} by application", applications))
+            widgets.append(_by_name(region, metric, f"{title} by {by}", names, by))
     if limits:
         widgets.append(_daily(region, limits))
     return {"start": "-P1D", "periodOverride": "inherit", "widgets": _placed(widgets)}
 
 
-def search(metric: str, period: int, application: str | None = None) -> str:
-    """Return the search expression of a metric, over all models."""
-    only = ""
-    if application is not None:
+def search(metric: str, period: int, name: str | None = None, by: str = "application") -> str:
+    """Return the search expression of a metric, over all models.
+
+    ``name``: of one application, or of one team if ``by`` is "team".
+    """
+    only, dimension = "", dimension_name(by)
+    if name is not None:
         # Names have no quotes or backslashes, see ``encoding``; parentheses are escaped here.
-        only = f' Application="{_PARENTHESIS.sub(_ESCAPED, to_dimension(application))}"'
+        only = f' {dimension}="{_PARENTHESIS.sub(_ESCAPED, to_dimension(name))}"'
     return (
-        f'SEARCH(\'{{"{NAMESPACE}",Application,ModelId}} MetricName="{metric}"{only}\','
+        f'SEARCH(\'{{"{NAMESPACE}",{dimension},ModelId}} MetricName="{metric}"{only}\','
         f" 'Sum', {period})"
     )
 
 
-def projection() -> list[dict[str, Any]]:
+def projection(by: str = "application") -> list[dict[str, Any]]:
     """Return the expressions that make up the projection, the visible ones included.
 
     ``filled``: the cost of each hour; hours count from 0, days from 1.
@@ -142,7 +152,7 @@ def projection() -> list[dict[str, Any]]:
     short = " OR ".join(f"MONTH(filled) == {month}" for month in (4, 6, 9, 11))
     leap = "IF(YEAR(filled) / 4 == FLOOR(YEAR(filled) / 4), 29, 28)"
     steps = {
-        "cost": f"SUM({search('CostUSD', 3600)})",
+        "cost": f"SUM({search('CostUSD', 3600, by=by)})",
         "filled": "FILL(cost, 0)",
         "month": "YEAR(filled) * 12 + MONTH(filled)",
         "spent": "RUNNING_SUM(IF(month == MAX(month), filled, 0))",
@@ -163,39 +173,38 @@ def projection() -> list[dict[str, Any]]:
     ]
 
 
-def _text() -> dict[str, Any]:
-    return {"type": "text", "width": 24, "height": 4, "properties": {"markdown": _TEXT}}
+def _text(by: str) -> dict[str, Any]:
+    properties = {"markdown": _TEXT.format(by=by)}
+    return {"type": "text", "width": 24, "height": 4, "properties": properties}
 
 
-def _projection(region: str) -> dict[str, Any]:
+def _projection(region: str, by: str) -> dict[str, Any]:
     properties = {
         "view": "singleValue",
         "sparkline": True,
         "start": "-P31D",
-        "metrics": [[step] for step in projection()],
+        "metrics": [[step] for step in projection(by)],
     }
     return _metric(region, "This month, with projection", properties)
 
 
-def _by_application(
-    region: str, metric: str, title: str, applications: Sequence[str]
-) -> dict[str, Any]:
+def _by_name(region: str, metric: str, title: str, names: Sequence[str], by: str) -> dict[str, Any]:
     lines = [
         {
             "id": f"a{index}",
             "expression": f"SUM({expression})",
-            "label": to_dimension(application),
+            "label": to_dimension(name),
         }
-        for index, application in enumerate(applications[:MOST_APPLICATIONS])
-        if len(expression := search(metric, 300, application)) <= _LONGEST_SEARCH
+        for index, name in enumerate(names[:MOST_NAMES])
+        if len(expression := search(metric, 300, name, by)) <= _LONGEST_SEARCH
     ]
     if not lines:
-        lines = [{"id": "all", "expression": search(metric, 300), "label": ""}]
+        return _by_model(region, metric, title, by)
     return _metric(region, title, {"stacked": True, "metrics": [[line] for line in lines]})
 
 
-def _by_model(region: str, metric: str, title: str) -> dict[str, Any]:
-    line = {"id": "all", "expression": search(metric, 300), "label": ""}
+def _by_model(region: str, metric: str, title: str, by: str) -> dict[str, Any]:
+    line = {"id": "all", "expression": search(metric, 300, by=by), "label": ""}
     return _metric(region, title, {"stacked": True, "metrics": [[line]]})
 
 

@@ -233,7 +233,7 @@ def is_chosen(series: CustomMetric, monitor: Monitor) -> bool:
     """Return whether the configuration includes a series."""
     if series.dimension != monitor.by or series.metric not in monitor.metrics:
         return False
-    return not monitor.names or series.application in monitor.names
+    return not monitor.names or series.name in monitor.names
 
 
 def to_datum(series: CustomMetric, time: datetime, amount: int) -> dict[str, Any]:
@@ -248,10 +248,15 @@ def to_datum(series: CustomMetric, time: datetime, amount: int) -> dict[str, Any
     }
 
 
+def dimension_name(by: str) -> str:
+    """Return CloudWatch's name of the dimension that an application's or a team's name is in."""
+    return by.capitalize()
+
+
 def dimensions(series: CustomMetric) -> list[dict[str, str]]:
     """Return a series' dimensions as CloudWatch expects them."""
     return [
-        {"Name": series.dimension.capitalize(), "Value": to_dimension(series.application)},
+        {"Name": dimension_name(series.dimension), "Value": to_dimension(series.name)},
         {"Name": "ModelId", "Value": to_dimension(series.model_id)},
     ]
 

@@ -194,7 +194,7 @@ class PrincipalTags(NamedTuple):
 
 
 class AccountName(NamedTuple):
-    """An account of an organization. ``unit_name``: the unit it is in, None for the root."""
+    """An account of an organization. ``unit_name``: its unit, None for the root or if unknown."""
 
     account_id: str
     account_name: str

@@ -146,9 +146,6 @@ def conditions_of(kind: Rule | type[Rule]) -> tuple[str, ...]:
     return tuple(n for n in order if n in kind.__struct_fields__ and n != kind.gives)
 
 
-CONDITIONS = conditions_of(ApplicationRule)
-
-
 # Only what the warehouse keeps, so old and new calls are alike (DECISIONS 30).
 class Evidence(NamedTuple):
     """What rules can match; None where the call lacks it. ``request_metadata``: a JSON object.

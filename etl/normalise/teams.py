@@ -12,10 +12,9 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 from etl.errors import RejectError
-from etl.normalise.application import CONFIG_RULE, INFERENCE_PROFILE, REQUEST_METADATA
 from etl.normalise.fields import listing, mapping, text, utc_time
 from etl.normalise.identity import NO_TEAM, UNATTRIBUTED, is_temporary
 from etl.normalise.profiles import read_tags
@@ -23,24 +22,10 @@ from etl.normalise.rows import RoleSession
 
 STS = "sts.amazonaws.com"
 
-NO_EVIDENCE = "none"
-
 SESSION_TAG = "session tag"
 PRINCIPAL_TAG = "principal tag"
 ACCOUNT_NAME = "account name"
 ACCOUNT_UNIT = "organizational unit"
-
-# The order is the precedence.
-TEAM_SOURCES = (
-    CONFIG_RULE,
-    SESSION_TAG,
-    REQUEST_METADATA,
-    INFERENCE_PROFILE,
-    PRINCIPAL_TAG,
-    ACCOUNT_NAME,
-    ACCOUNT_UNIT,
-    NO_EVIDENCE,
-)
 
 # Names that no evidence may give.
 RESERVED_TEAMS = frozenset({NO_TEAM, UNATTRIBUTED})
@@ -51,7 +36,7 @@ CHAINED_TYPES = ("AssumedRole", "FederatedUser")
 TEAM_KEY = "team"
 
 # Whether an account tells the team of its calls: by its name, by its unit, or not at all.
-ACCOUNT_EVIDENCE = ("name", "unit", "off")
+AccountEvidence = Literal["name", "unit", "off"]
 
 
 class TeamSettings(NamedTuple):
@@ -59,7 +44,7 @@ class TeamSettings(NamedTuple):
 
     tags: tuple[str, ...] = (TEAM_KEY,)
     metadata: tuple[str, ...] = (TEAM_KEY,)
-    account: str = ACCOUNT_EVIDENCE[0]
+    account: AccountEvidence = "name"
 
 
 def parse_role_session(record: Mapping[str, Any]) -> RoleSession | None:

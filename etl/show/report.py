@@ -9,7 +9,7 @@ from __future__ import annotations
 import csv
 import io
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from functools import partial
 
 import click
@@ -46,8 +46,10 @@ from etl.warehouse.read.reports import (
     guardrails,
     left_out,
     loaded_range,
+    shared_applications,
     usage,
     usage_by_metadata,
+    usage_by_team,
 )
 
 # Each kind of report: its title and the dimensions of a row.
@@ -109,7 +111,7 @@ class Report:
     ``without_price`` names the models that lack a price, and where; ``capacity`` and
     ``guardrails``: what to say of the hours, and of the charges, that no cost includes;
     ``left_out``: what was refused or skipped, where there are no rows; ``metadata_key``: where the
-    rows are its values.
+    rows are its values; ``shared``: what to say of shared applications, where the rows are teams.
     """
 
     kind: str
@@ -123,6 +125,7 @@ class Report:
     without_price: Sequence[str] = ()
     left_out: LeftOut | None = None
     metadata_key: str | None = None
+    shared: str = ""
 
     @property
     def title(self) -> str:
@@ -148,22 +151,25 @@ def build_report(
 ) -> Report:
     """Read one report from the warehouse."""
     dimensions = KINDS[kind][1]
-    totals = usage(db, filters)
-    total = totals[0] if totals else None
-    rows = usage(db, filters, by=dimensions)
-    lacks = total and (total["unpriced_calls"] or total["unpriced_tokens"])
-    return Report(
-        kind=kind,
-        range=_range(db, filters),
-        rows=rows,
-        total=total,
-        capacity=numbers.capacity(capacity(db, filters)),
-        guardrails=numbers.guardrails(guardrails(db, filters)),
-        details=usage(db, filters, by=(*dimensions, "region", "model_id")) if breakdown else [],
-        with_list=with_list,
-        without_price=without_price(usage(db, filters, by=("region", "model_id"))) if lacks else (),
-        left_out=None if rows else left_out(db),
-    )
+    shared = shared_applications(db) if kind == "teams" else []
+    # A share is of all usage of an application, not of what some users have of it.
+    read = usage_by_team if shared and not filters.users else usage
+    rows = read(db, filters, by=dimensions)
+    report = _report(db, kind, filters, rows, with_list=with_list, read=read)
+    report.shared = _words_on_shares(shared, is_split=read is usage_by_team)
+    if breakdown:
+        report.details = read(db, filters, by=(*dimensions, "region", "model_id"))
+    return report
+
+
+def _words_on_shares(applications: Sequence[str], *, is_split: bool) -> str:
+    if not applications:
+        return ""
+    names = ", ".join(applications[:_NAMES])
+    more = f" and {len(applications) - _NAMES:,} more" if len(applications) > _NAMES else ""
+    if is_split:
+        return f"Split by fixed shares: {names}{more}."
+    return f"Not split by the shares of {names}{more}: only some users' calls are counted."
 
 
 def build_metadata_report(
@@ -172,9 +178,40 @@ def build_metadata_report(
     """Read the report by the values of a key of the request metadata. Raises DataError."""
     rows = usage_by_metadata(db, key, filters)
     for row in rows:
-        row["value"] = f"(no {key})" if row["value"] is None else row["value"]
-    report = build_report(db, "models", filters, with_list=with_list)
-    return replace(report, kind=f"metadata:{key}", rows=rows, metadata_key=key)
+        if row["value_kind"] == "none":
+            row["value"] = f"(no {key})"
+    report = _report(db, f"metadata:{key}", filters, rows, with_list=with_list)
+    report.metadata_key = key
+    return report
+
+
+def _report(
+    db: Database,
+    kind: str,
+    filters: Filters,
+    rows: Sequence[Row],
+    *,
+    with_list: bool,
+    read: Callable[..., Sequence[Row]] = usage,
+) -> Report:
+    """Return a report of these rows, with their total and what to say of it.
+
+    ``read``: ``usage``, or what reads the same columns.
+    """
+    totals = read(db, filters)
+    total = totals[0] if totals else None
+    lacks = total and (total["unpriced_calls"] or total["unpriced_tokens"])
+    return Report(
+        kind=kind,
+        range=_range(db, filters),
+        rows=rows,
+        total=total,
+        capacity=numbers.capacity(capacity(db, filters)),
+        guardrails=numbers.guardrails(guardrails(db, filters)),
+        with_list=with_list,
+        without_price=without_price(read(db, filters, by=("region", "model_id"))) if lacks else (),
+        left_out=None if rows else left_out(db),
+    )
 
 
 def _range(db: Database, filters: Filters) -> str:
@@ -339,10 +376,17 @@ def _cost_table(
         table.add_row(*name, *(cell(row) for cell in cells.values()), source, style=style)
 
     for row in report.rows:
-        add([plain(row[name]) for name in report.dimensions], row)
+        add([plain(_name(row, name)) for name in report.dimensions], row)
         for detail in report.details_of(row) if report.details else ():
             add([Text(f"  {detail['region']} ").append(plain(detail["model_id"]))], detail, "dim")
     return table
+
+
+def _name(row: Row, dimension: str) -> str:
+    """Return a name as a table shows it; a value that looks like (others) is in quotes."""
+    name: str = row[dimension]
+    is_sent = row.get("value_kind") == "named"
+    return f'"{name}"' if is_sent and name.startswith("(") and name.endswith(")") else name
 
 
 def _cost_columns(total: Row, *, with_list: bool) -> dict[str, Callable[[Row], str]]:
@@ -364,8 +408,8 @@ def _cost_columns(total: Row, *, with_list: bool) -> dict[str, Callable[[Row], s
 
 
 def _notes_on_values(key: str, rows: Sequence[Row]) -> Iterator[Text]:
-    others = sum(row["distinct_values"] for row in rows if row["value"] == "(others)")
-    if others > 1:
+    others = sum(row["distinct_values"] for row in rows if row["value_kind"] == "others")
+    if others:
         named = sum(row["distinct_values"] for row in rows) - others
         yield plain(
             f"{key} has {named + others:,} values here, more than the {named:,} that cost most and"
@@ -388,6 +432,8 @@ def _notes(report: Report) -> Iterable[Text]:
         return
     if report.metadata_key:
         yield from _notes_on_values(report.metadata_key, report.rows)
+    if report.shared:
+        yield plain(report.shared)
     if total["estimated_cost_usd"]:
         where = f" All of it is in (no {report.metadata_key})." if report.metadata_key else ""
         yield plain(

@@ -10,8 +10,10 @@ Organizations ListParents, DescribeOrganizationalUnit (checked 2026-11-29).
 from __future__ import annotations
 
 import functools
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import replace
+from typing import NamedTuple
 
 from etl.clock import Clock
 from etl.errors import ConfigError, SourceError
@@ -19,6 +21,9 @@ from etl.sources.aws import MAX_ATTEMPTS, Account, Place
 from etl.sources.boto import boto3, botocore
 
 SESSION_NAME = "bedrock-usage"
+
+# What reading the units of accounts takes.
+UNIT_ACTIONS = ("organizations:ListParents", "organizations:DescribeOrganizationalUnit")
 
 # The region for global requests, if none is configured.
 _HOME_REGION = "us-east-1"
@@ -71,18 +76,33 @@ def assume_role(own: Account, role_arn: str) -> Account:
     return Account(account_id, entered, own.attempts)
 
 
-def organization_accounts(
+class Organization(NamedTuple):
+    """The active accounts of an organization, each accessed through a role.
+
+    ``units``: the error of each of ``UNIT_ACTIONS`` that was tried, None where there was none.
+    """
+
+    accounts: list[Account]
+    units: Mapping[str, SourceError | None] = {}
+
+    @property
+    def problems(self) -> list[SourceError]:
+        """Why the units of some accounts are not known."""
+        return [error for error in self.units.values() if error is not None]
+
+
+def list_organization(
     own: Account,
     role_name: str,
     clock: Clock,
     *,
     skip: Iterable[str] = (),
     with_units: bool = False,
-) -> list[Account]:
+) -> Organization:
     """Return every active account of the organization, accessed through the role of this name.
 
-    The caller's own account needs no role. ``with_units``: look up the unit of each. Raises the
-    kinds of SourceError.
+    The caller's own account needs no role. ``with_units``: look up the unit of each; that this
+    fails stops nothing else. Raises the kinds of SourceError if the accounts cannot be listed.
     """
     place = Place(own, home_region(own.session), clock)
     pages = place.pages("organizations", "ListAccounts", {}, requires="Accounts")
@@ -92,43 +112,62 @@ def organization_accounts(
         for account in page["Accounts"]
         if account.get("Status") == "ACTIVE" and account["Id"] not in set(skip)
     ]
-    unit_of = _Units(place).of if with_units else lambda account_id: None
-    return [
+    units = _Units(place)
+    accounts = [
         replace(
             own
             if account["Id"] == own.account_id
             else assume_role(own, _role_arn(account["Arn"], account["Id"], role_name)),
             name=account.get("Name"),
-            unit=unit_of(account["Id"]),
+            unit=units.of(account["Id"]) if with_units else None,
         )
         for account in active
     ]
+    return Organization(accounts, units.tried)
 
 
 class _Units:
-    """The organizational units of accounts. Each unit is asked about once."""
+    """The organizational units of accounts. Each unit is asked about once.
+
+    ``tried``: as in ``Organization``. After an error it asks no more: the next account would most
+    likely meet the same, after as many attempts.
+    """
 
     def __init__(self, place: Place) -> None:
         self._place = place
         self._names: dict[str, str] = {}
+        self.tried: dict[str, SourceError | None] = {}
 
     def of(self, account_id: str) -> str | None:
-        """Return the name of the unit that an account is in; None if it is the root."""
-        (parent,) = self._place.call(
-            "organizations", "ListParents", {"ChildId": account_id}, requires="Parents"
-        )["Parents"]
-        if parent["Type"] != "ORGANIZATIONAL_UNIT":
+        """Return the name of the unit that an account is in; "" for the root, None if unknown."""
+        if any(self.tried.values()):
             return None
-        unit_id = parent["Id"]
+        with self._trying("organizations:ListParents"):
+            (parent,) = self._place.call(
+                "organizations", "ListParents", {"ChildId": account_id}, requires="Parents"
+            )["Parents"]
+            return self._name(parent["Id"]) if parent["Type"] == "ORGANIZATIONAL_UNIT" else ""
+        return None
+
+    def _name(self, unit_id: str) -> str | None:
         if unit_id not in self._names:
-            answer = self._place.call(
-                "organizations",
-                "DescribeOrganizationalUnit",
-                {"OrganizationalUnitId": unit_id},
-                requires="OrganizationalUnit",
-            )
-            self._names[unit_id] = answer["OrganizationalUnit"]["Name"]
-        return self._names[unit_id]
+            with self._trying("organizations:DescribeOrganizationalUnit"):
+                answer = self._place.call(
+                    "organizations",
+                    "DescribeOrganizationalUnit",
+                    {"OrganizationalUnitId": unit_id},
+                    requires="OrganizationalUnit",
+                )
+                self._names[unit_id] = answer["OrganizationalUnit"]["Name"]
+        return self._names.get(unit_id)
+
+    @contextmanager
+    def _trying(self, action: str) -> Iterator[None]:
+        self.tried[action] = None
+        try:
+            yield
+        except SourceError as error:
+            self.tried[action] = error
 
 
 def _role_arn(account_arn: str, account_id: str, role_name: str) -> str:

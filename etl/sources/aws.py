@@ -112,7 +112,8 @@ class Account:
     """An AWS account and its session. Credentials renew themselves where possible.
 
     ``attempts``: how many times a request that fails for a transient reason is made. ``name``,
-    ``unit``: its name and that of its unit in the organization, if they were read.
+    ``unit``: its name and that of its unit in the organization, "" for the root; None if they were
+    not read.
     """
 
     account_id: str

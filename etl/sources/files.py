@@ -495,14 +495,30 @@ def _line_of(raws: Sequence[Raw]) -> bytes | None:
 
 
 def _record_of(raws: Sequence[Raw]) -> bytes | None:
-    """Return the record that a list has next to plain fields; None for any other list.
+    """Return the record that a list has next to other fields; None for any other list.
 
-    `--query 'Events[].[EventId,CloudTrailEvent]'` writes such lists.
+    `--query 'Events[].[EventId,CloudTrailEvent,Resources]'` writes such lists.
     """
     if not 2 <= len(raws) <= _MAX_COLUMNS:
         return None
     wholes = [written for raw in raws if (written := bytes(raw)).startswith(_WHOLE_CELL)]
-    return wholes[0] if len(wholes) == 1 else None
+    if len(wholes) == 1:
+        return wholes[0]
+    texts = [whole for whole in wholes if whole.startswith(b'"')]
+    # Without plain fields it may as well be a list of records, one of which cannot be read.
+    is_row = len(wholes) < len(raws) or len(texts) == 1
+    records = [whole for whole in wholes if _is_record(whole)] if is_row else []
+    return records[0] if len(records) == 1 else None
+
+
+def _is_record(written: bytes) -> bool:
+    """Return whether a cell is a record, or the text of one."""
+    try:
+        while written.startswith(b'"'):
+            written = load_value(written).encode()
+        return written.startswith(b"{") and kind_of(fields_of(written)) is not None
+    except (ValueError, RecursionError):
+        return False
 
 
 def _raws_of(raw: Raw) -> Sequence[Raw]:

@@ -11,6 +11,7 @@ layers of a file yield: no more than a single layer of gzip could.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Generator, Iterable, Iterator
 from itertools import chain
 from typing import Any, NamedTuple, Protocol
@@ -92,11 +93,15 @@ class _Gzip:
 
 
 class _DamageError(Exception):
-    """Compressed data is damaged, or has no end. ``rest``: the content before the damage."""
+    """Compressed data cannot be read on: ``state`` says why. ``rest``: the content before that."""
 
-    def __init__(self, rest: Iterable[bytes] = (), state: str = "damaged") -> None:
+    def __init__(self, rest: Iterable[bytes] = (), state: str = "is damaged") -> None:
         super().__init__(state)
         self.rest, self.state = rest, state
+
+
+# In the errors of lzma and zstd, which have no codes.
+_TOO_LARGE = re.compile(r"memory usage limit|too much memory", re.IGNORECASE)
 
 
 def _bzip2() -> _Member:
@@ -108,7 +113,7 @@ def _bzip2() -> _Member:
 def _xz() -> _Member:
     import lzma
 
-    # What `xz -9` needs; a file may ask for four gigabytes.
+    # More than `xz -9` needs; a file may ask for four gigabytes.
     return lzma.LZMADecompressor(lzma.FORMAT_XZ, memlimit=_XZ_BYTES)
 
 
@@ -200,9 +205,7 @@ class Unzipped:
                 return
             except _DamageError as error:
                 yield from error.rest
-                self.damage = (
-                    f"the {form.name} data is {error.state}; everything before that was read"
-                )
+                self.damage = f"the {form.name} data {error.state}; everything before that was read"
                 return
 
 
@@ -215,14 +218,21 @@ def _member(
             piece = member.decompress(chunk, PIECE_BYTES)
         except _DamageError:
             raise
-        except Exception:  # each format has an error of its own
-            raise _DamageError from None
+        except Exception as error:  # each format has an error of its own
+            raise _DamageError(state=_state_of(error)) from None
         if piece:
             yield piece
         chunk = b""
         if member.needs_input and not member.eof and not (chunk := next(chunks, b"")):
-            raise _DamageError(state="truncated")
+            raise _DamageError(state="is truncated")
     return member.unused_data or next(chunks, b"")
+
+
+def _state_of(error: Exception) -> str:
+    """Say why data cannot be read on, and what to do if it is sound."""
+    if _TOO_LARGE.search(str(error)):
+        return "takes too much memory to unpack here: unpack it first"
+    return "is damaged"
 
 
 def _until_damage(member: Any, data: bytes) -> Iterator[bytes]:

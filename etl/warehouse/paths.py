@@ -5,7 +5,8 @@
 - **A file that is not a warehouse stays as it is**, and no file is created next to it: ``is_there``
   first reads it as a file that does not change.
 - **A new warehouse appears whole**: it is built in memory, written under another name in the same
-  folder and then renamed. A killed process leaves no warehouse, or a complete one.
+  folder, and gets its name when it is complete. A killed process leaves no warehouse, or a complete
+  one. The same is true of the secret next to it.
 - **Only its owner may read it.** SQLite gives the files next to it (-wal, -shm) the same mode.
 """
 
@@ -37,6 +38,9 @@ _COMPANIONS = ("-wal", "-shm", ".lock", ".secret", ".sessions")
 
 # The mode of files with names and costs; a umask can only restrict it further.
 PRIVATE = 0o600
+
+# For a rename of another process, which takes none.
+_TURN_SECONDS = 10
 
 # An empty file is not a warehouse (DECISIONS 96).
 _MAGIC = b"SQLite format 3\0"
@@ -136,12 +140,8 @@ def make_file(path: Path, image: Callable[[], bytes]) -> None:
             raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT))
         content = bytearray(image())
         content[_JOURNAL_MODE] = _WAL
-        while not real.exists():
-            _refuse_leftover(path, real)
-            _remove_unfinished(real)
-            # Missing if another process that creates this warehouse removed it as unfinished.
-            with contextlib.suppress(FileNotFoundError):
-                _write(real, content)
+        _refuse_leftover(path, real)
+        write_new(real, content)
     except OSError as error:
         raise WarehouseError(f"{path}: {_advice(error)}") from None
 
@@ -158,18 +158,52 @@ def _advice(error: OSError) -> str:
     return f"{error.strerror}; its folder must exist and be writable, with free space on the disk"
 
 
-def _write(real: Path, content: bytearray) -> None:
-    # mkstemp lets only the owner read the file.
-    handle, name = tempfile.mkstemp(prefix=f".{real.name}.", suffix=".new", dir=real.parent)
+def write_new(real: Path, content: bytes | bytearray) -> None:
+    """Create a file for its owner alone, unless there is one: then that stays as it is.
+
+    It appears whole, whatever other processes do, and whenever this one is killed. Raises OSError.
+    """
+    # Not exists(): a link to nothing has the name, too.
+    while not os.path.lexists(real):
+        _remove_unfinished(real)
+        # mkstemp lets only the owner read the file.
+        handle, name = tempfile.mkstemp(prefix=f".{real.name}.", suffix=".new", dir=real.parent)
+        try:
+            with os.fdopen(handle, "wb") as file:
+                file.write(content)
+                file.flush()
+                os.fsync(file.fileno())
+            # Missing if another process that creates the same file removed it as unfinished.
+            with contextlib.suppress(FileNotFoundError):
+                _publish(name, real)
+        finally:
+            Path(name).unlink(missing_ok=True)
+
+
+def _publish(name: str, real: Path) -> None:
+    """Give a complete file its name, unless another has it."""
     try:
-        with os.fdopen(handle, "wb") as file:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-        with contextlib.suppress(FileExistsError):
-            os.link(name, real)
-    finally:
-        Path(name).unlink(missing_ok=True)
+        os.link(name, real)
+    except FileExistsError:
+        return
+    except OSError:
+        # There are file systems without links: exFAT, some network mounts.
+        _publish_in_turn(name, real)
+
+
+def _publish_in_turn(name: str, real: Path) -> None:
+    """Do the same without a link. Renaming replaces: so only one process at a time may look."""
+    from filelock import FileLock, Timeout  # slow, and hardly ever needed
+
+    lock = FileLock(real.parent / f".{real.name}.lock", timeout=_TURN_SECONDS, mode=PRIVATE)
+    try:
+        with lock:
+            if not os.path.lexists(real):
+                Path(name).rename(real)
+    except Timeout:
+        raise OSError(errno.ETIMEDOUT, os.strerror(errno.ETIMEDOUT)) from None
+    # Whoever waits for it, or creates it again, finds the file that is there now.
+    Path(lock.lock_file).unlink(missing_ok=True)
 
 
 def _remove_unfinished(real: Path) -> None:

@@ -3,9 +3,8 @@
 Grain: target (account and region) x application or team x model x metric x 5-minute period.
 ``published`` is what CloudWatch is known to have; ``in_flight`` was sent, but no response has
 confirmed it. It is written before the request and cleared after the response, each in one
-transaction, so a process
-that dies in between leaves an open question, never a wrong amount. Amounts are whole numbers:
-tokens, calls, pico-dollars.
+transaction, so a process that dies in between leaves an open question, never a wrong amount.
+Amounts are whole numbers: tokens, calls, pico-dollars.
 """
 
 from __future__ import annotations
@@ -22,10 +21,11 @@ from etl.warehouse.database import transaction
 class CustomMetric(NamedTuple):
     """One custom metric, in the warehouse's names.
 
-    ``dimension``: what the name in ``application`` is: application or team.
+    ``name``: of what ``dimension`` says, an application or a team. The column that it is stored in
+    is ``application``, whatever it is.
     """
 
-    application: str
+    name: str
     model_id: str
     metric: str
     dimension: str = "application"
@@ -139,15 +139,15 @@ def known_series(db: Database, target: Target) -> set[CustomMetric]:
     return {CustomMetric(*row) for row in rows}
 
 
-def dearest_applications(db: Database, target: Target, most: int) -> list[str]:
-    """Return the published applications, the most expensive first."""
+def dearest_names(db: Database, target: Target, dimension: str, most: int) -> list[str]:
+    """Return the published applications, or teams, the most expensive first."""
     rows = db.execute(
         "select application from monitor_series join monitor_points using (series_key)"
-        " where target_key = ? and dimension = 'application' group by application"
+        " where target_key = ? and dimension = ? group by application"
         " order by sum(iif(metric = 'CostUSD', published, 0)) desc, application limit ?",
-        [target.key, most],
+        [target.key, dimension, most],
     )
-    return [application for (application,) in rows]
+    return [name for (name,) in rows]
 
 
 def published_amounts(

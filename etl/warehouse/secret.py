@@ -12,13 +12,12 @@ import hmac
 import os
 import secrets
 import shutil
-import tempfile
 from pathlib import Path
 
 from sqlite_utils import Database
 
 from etl.errors import BedrockUsageError
-from etl.warehouse.paths import real_path
+from etl.warehouse.paths import real_path, write_new
 from etl.warehouse.turns import path_of
 
 SHORTEST = 32
@@ -37,16 +36,7 @@ def ensure_secret(db: Path, otherwise: str = "") -> str:
     with contextlib.suppress(FileNotFoundError):
         return _read(path, otherwise)
     try:
-        # mkstemp creates a file that no other user may read. It gets its final name once it is
-        # complete, and only if no other process was first.
-        handle, name = tempfile.mkstemp(prefix=f"{path.name}.", dir=path.parent)
-        try:
-            with os.fdopen(handle, "w", encoding="ascii") as file:
-                file.write(secrets.token_hex(32))
-            with contextlib.suppress(FileExistsError):
-                os.link(name, path)
-        finally:
-            Path(name).unlink()
+        write_new(path, secrets.token_hex(32).encode())
     except OSError as error:
         raise BedrockUsageError(
             f"{path}: {error.strerror}; make the folder writable{otherwise}"
@@ -79,7 +69,8 @@ def _read(path: Path, otherwise: str) -> str:
             raise BedrockUsageError(
                 f"{path}: other users can read it and could log in as any visitor; delete it (all"
                 " visitors must then log in again, and sessions that were read lose their tags in"
-                " later calls)"
+                " later calls). If the file system keeps no permissions, mount it with umask=077,"
+                " or keep the warehouse elsewhere"
             )
         secret = path.read_text(encoding="ascii", errors="replace").strip()
     except FileNotFoundError:

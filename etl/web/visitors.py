@@ -61,8 +61,9 @@ class Allowed(NamedTuple):
 
     @property
     def words(self) -> str:
-        """The names, for the visitor."""
-        return ", ".join((*(self.applications or ()), *(f"team {t}" for t in self.teams or ())))
+        """The names, for the visitor. With both, usage is of one of each: teams in applications."""
+        teams = f"team{'s' * (len(self.teams) > 1)} {', '.join(self.teams)}" if self.teams else ""
+        return " in ".join(filter(None, (teams, ", ".join(self.applications or ()))))
 
     @property
     def parameters(self) -> dict[str, str | None]:

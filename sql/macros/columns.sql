@@ -77,10 +77,11 @@ end
 -- What usage costs without discounts and negotiated rates, and what that leaves out.
 {% set at_list_price = ['list_cost_picodollars', 'list_unpriced_tokens'] %}
 
--- What the tables of priced days have of a row, in whole numbers.
-{% set daily = ['calls', 'failed_calls', 'calls_with_tokens'] + left_out + ['list_unpriced_tokens']
-    + shown + ['actual_tokens', 'estimated_tokens', 'cost_picodollars', 'actual_cost_picodollars',
-    'estimated_cost_picodollars', 'list_cost_picodollars'] %}
+-- What of a priced day is split among the teams of a shared application. The rest follows
+-- from it: parts of a sum do not add up to the part of the sum.
+{% set split = ['failed_calls', 'calls_with_tokens', 'calls_without_tokens', 'other_calls',
+    'unpriced_tokens', 'list_unpriced_tokens'] + shown + ['actual_tokens', 'estimated_tokens',
+    'actual_cost_picodollars', 'estimated_cost_picodollars'] %}
 
 -- A team's part of a value of a shared application; of others, the value.
 {% macro shared(column) %}

@@ -30,8 +30,7 @@ sum(unpriced_calls) as unpriced_calls,
 sum(unpriced_tokens) as unpriced_tokens,
 {{ money.list_unpriced() }} as list_unpriced_tokens,
 sum(calls_without_tokens) as calls_without_tokens,
-sum(unpriced_calls) + sum(unpriced_tokens) + sum(calls_without_tokens) > 0
-    as is_lower_bound,
+max(is_lower_bound) as is_lower_bound,
 {{ money.data_source() }} as data_source
 {% endmacro %}
 
@@ -111,8 +110,12 @@ sum(unpriced_tokens) as unpriced_tokens,
 -- discounts and negotiated rates; it leaves out list_unpriced_tokens.
 {% endmacro %}
 
+{% macro leaves_something_out() -%}
+costs.unpriced_calls + costs.unpriced_tokens + costs.calls_without_tokens > 0
+{%- endmacro %}
+
 -- The figures of a day, from one of the tables of priced days.
-{% macro daily_columns() %}
+{% macro daily_columns(is_lower_bound=leaves_something_out()) %}
 costs.calls,
 costs.failed_calls,
 {{ columns.each(columns.shown, 'costs.{}') }},
@@ -131,7 +134,7 @@ costs.unpriced_tokens,
 costs.list_unpriced_tokens,
 costs.calls_with_tokens,
 costs.calls_without_tokens,
-costs.unpriced_calls + costs.unpriced_tokens + costs.calls_without_tokens > 0
+{{ is_lower_bound }}
     as is_lower_bound,
 costs.data_source
 {% endmacro %}

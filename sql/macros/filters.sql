@@ -46,6 +46,24 @@ from json_each(
 )
 {% endmacro %}
 
+-- The same for the applications that a model's calls have, and for what the visitor may
+-- see. Needs the CTE chosen_applications, by this key of the model and application_key.
+{% macro of_applications(key) %}
+(
+    (
+        {{ is_blank('applications') }}
+        and {{ is_blank('teams') }}
+        and {{ sees_all() }}
+    )
+    or ({{ key }}, application_key) in (
+        select
+            {{ key }},
+            application_key
+        from chosen_applications
+    )
+)
+{% endmacro %}
+
 -- :_visitor_applications, :_visitor_teams: what the visitor may see, NULL for all.
 -- What a visitor sees is in both.
 {% macro visible(names='') %}

@@ -4,6 +4,7 @@
 {% import 'macros/columns' as columns %}
 {% import 'macros/rates' as rates %}
 {% import 'macros/tokens' as tokens %}
+{% import 'macros/usage' as usages %}
 
 -- name: application or team. The column is application all the same.
 {% macro by(name) %}
@@ -32,23 +33,10 @@ with_estimates as (
     from used
     left join usage_hourly as estimates
         on
-            estimates.hour = used.hour
-            and estimates.account_key = used.account_key
-            and estimates.rate_key = used.rate_key
-            and estimates.user_key = used.user_key
-            and estimates.application_key = used.application_key
-            and estimates.token_source_key = used.token_source_key
+            {{ usages.same_hour('estimates', 'used') }}
             and estimates.hour < :estimates_until
     window earlier as (
-        partition by
-            used.hour,
-            used.account_key,
-            used.rate_key,
-            used.user_key,
-            used.application_key,
-            used.token_source_key
-        order by used.event_time, used.event_id
-        rows unbounded preceding
+        {{ usages.each_hours_calls('used') }}
     )
 ),
 
@@ -62,11 +50,7 @@ by_call as (
         application_key,
         calls,
         failed_calls,
-        input_tokens
-        - max(
-            min(input_tokens, coalesce(cached_input, 0) - (input_up_to - input_tokens)),
-            0
-        ) as input_tokens,
+        {{ usages.uncached_input() }} as input_tokens,
         {{ columns.each(columns.counts[1:]) }},
 {% for kind in columns.kinds %}
         case

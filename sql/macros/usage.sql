@@ -128,6 +128,31 @@ final as (
 select * from final
 {% endmacro %}
 
+-- What is left of a call's input, if the cached tokens estimated for the calls of its
+-- hour are taken from the first of them. Needs input_up_to, by each_hours_calls.
+{% macro uncached_input() %}
+input_tokens
+- max(
+    min(input_tokens, coalesce(cached_input, 0) - (input_up_to - input_tokens)),
+    0
+)
+{% endmacro %}
+
+-- A window over the calls of each row of usage_hourly, in their order.
+{% macro each_hours_calls(calls) %}
+partition by
+    {{ calls }}.hour,
+    {{ columns.each(columns.keys, calls ~ '.{}') }}
+order by {{ calls }}.event_time, {{ calls }}.event_id
+rows unbounded preceding
+{% endmacro %}
+
+-- The row of usage_hourly that counts a call.
+{% macro same_hour(hours, calls) %}
+{{ hours }}.hour = {{ calls }}.hour
+and {{ columns.each(columns.keys, hours ~ '.{0} = ' ~ calls ~ '.{0}', '\nand ') }}
+{% endmacro %}
+
 -- The calls of a usage row that lack the count of a kind.
 {% macro unknown_calls_of(kind) %}
 case {{ kind }}

@@ -3,7 +3,8 @@
 -- model id as sent, service tier and context size, so sum them.
 {{ costs.daily_units() }}
 -- A shared application is split by its fixed shares: each count and cost of a row by
--- the largest remainder, so that the teams' parts are whole and add up to the row.
+-- the largest remainder, so that the teams' parts are whole and add up to the row. Each
+-- part is a lower bound if the row is one.
 
 -- team_share_parts has what each team gets of the rest of a division by the sum of the
 -- shares: value / total * share + part(value % total).
@@ -16,7 +17,12 @@ with named as (
         names.application,
         coalesce(shares.team, names.team) as team,
         shares.share,
-        shares.total
+        shares.total,
+        -- Those of which the tokens are estimated.
+        costs.calls - costs.calls_with_tokens - costs.calls_without_tokens
+            as other_calls,
+        {{ costs.leaves_something_out() }}
+            as is_lower_bound
     from priced_daily_by_application as costs
     inner join accounts on accounts.account_key = costs.account_key
     inner join int_names as names
@@ -26,7 +32,7 @@ with named as (
     left join int_team_shares as shares on shares.application = names.application
 ),
 
-costs as (
+parts as (
     select
         day,
         account_id,
@@ -35,10 +41,35 @@ costs as (
         application,
         team,
         data_source,
-{% for column in columns.daily %}
+        is_lower_bound,
+        -- All calls of the row are of one model and day, with a price or without.
+        unpriced_calls > 0 as is_unpriced,
+        cost_picodollars is list_cost_picodollars as is_list,
+        {{ columns.shared('list_cost_picodollars') }} as own_list_cost,
+{% for column in columns.split %}
         {{ columns.shared(column) }} as {{ column }}{{ ',' if not loop.last }}
 {% endfor %}
     from named
+),
+
+summed as (
+    select
+        *,
+        calls_with_tokens + calls_without_tokens + other_calls as calls,
+        coalesce(
+            actual_cost_picodollars + estimated_cost_picodollars,
+            actual_cost_picodollars,
+            estimated_cost_picodollars
+        ) as cost_picodollars
+    from parts
+),
+
+costs as (
+    select
+        *,
+        iif(is_unpriced, calls, 0) as unpriced_calls,
+        iif(is_list, cost_picodollars, own_list_cost) as list_cost_picodollars
+    from summed
 )
 
 select
@@ -48,5 +79,5 @@ select
     costs.model_id,
     costs.application,
     costs.team,
-    {{ costs.daily_columns() }}
+    {{ costs.daily_columns(is_lower_bound='costs.is_lower_bound') }}
 from costs

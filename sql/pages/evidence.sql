@@ -2,8 +2,8 @@
 -- Grain: application x evidence x team x its evidence x user, over the selected days,
 -- most calls first. Filters as in usage: :since, :until, :regions, :models, :users,
 -- :applications, :teams.
--- evidence: config rule, role name, inference profile, request metadata, user agent or
--- unknown.
+-- evidence: config rule, role name, inference profile, mantle project, request
+-- metadata, user agent or unknown.
 
 -- :_visitor_applications, :_visitor_teams: what the visitor may see, NULL for all.
 with chosen as materialized (

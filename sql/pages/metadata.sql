@@ -4,10 +4,13 @@
 -- :regions, :models, :users, :applications and :teams are exact names, in a JSON array
 -- or separated by commas. NULL or blank is no filter.
 
--- At most max_values values are named, those that cost most; the others are one row,
--- (others), and distinct_values counts what is in each. A NULL value is everything
--- else: calls without the key, calls that vacuum dropped, and what is estimated from
--- CloudWatch's totals, which know no metadata. So all rows add up to the usage.
+-- value_kind tells the rows apart, whatever callers name a value. named: one of the
+-- values that cost most, of which there are at most max_values. others: one row for all
+-- other values, which distinct_values counts. none: everything else, with a NULL value:
+-- calls without the key, calls that vacuum dropped, and what is estimated from
+-- CloudWatch's totals, which know no metadata. So all rows add up to the usage; only
+-- calls with such an estimate count as without tokens under their value all the same,
+-- because its row has nothing of it.
 
 -- :_visitor_applications, :_visitor_teams: what the visitor may see, NULL for all.
 with configured as materialized (
@@ -28,6 +31,48 @@ valued as materialized (
     where pairs.key = configured.metadata_key
 ),
 
+-- The calls of which cached tokens are estimated, and the input that is left of theirs.
+-- It depends on the other calls of the hour too, those without metadata.
+cached_hours as materialized (
+    select * from usage_hourly
+    where
+        {{ columns.cached_input }} > 0
+        and hour >= coalesce(:since, '')
+        and substr(hour, 1, 10) <= coalesce(nullif(:until, ''), '9999')
+),
+
+cached_calls as materialized (
+    select
+        event_time,
+        event_id,
+        {{ usage.uncached_input() }} as input_tokens
+    from (
+        select
+            hours.{{ columns.cached_input }} as cached_input,
+            calls.event_time,
+            calls.event_id,
+            calls.input_tokens,
+            sum(calls.input_tokens) over (
+                {{ usage.each_hours_calls('calls') }}
+            ) as input_up_to
+        from (select distinct substr(hour, 1, 13) as begins from cached_hours) as spans
+        cross join (
+            select
+                usage.*,
+                rate_keys.rate_key
+            from int_call_usage as usage
+            {{ rates.of_call('inner') }}
+        ) as calls
+            on
+                calls.event_time >= spans.begins
+                and calls.event_time < spans.begins || 'Z'
+        inner join cached_hours as hours
+            on
+                {{ usage.same_hour('hours', 'calls') }}
+    )
+),
+
+-- is_estimated: the calls have no tokens of their own, but an estimate.
 of_calls as (
     select
         substr(usage.event_time, 1, 10) as day,
@@ -37,22 +82,37 @@ of_calls as (
         usage.user_key,
         usage.application_key,
         token_sources.data_source,
+        coalesce(hours.estimated_calls > 0, 0) as is_estimated,
         sum(usage.calls) as calls,
         sum(usage.failed_calls) as failed_calls,
-        {{ columns.each(columns.counts, 'sum(usage.{0}) as {0}') }}
+        sum(coalesce(cached_calls.input_tokens, usage.input_tokens)) as input_tokens,
+        {{ columns.each(columns.counts[1:], 'sum(usage.{0}) as {0}') }}
     from int_call_usage as usage
     {{ rates.of_call('inner') }}
+    left join cached_calls
+        on
+            cached_calls.event_time = usage.event_time
+            and cached_calls.event_id = usage.event_id
+    left join usage_hourly as hours
+        on
+            usage.token_source_key = 0
+            and hours.hour = usage.hour
+            and hours.account_key = usage.account_key
+            and hours.rate_key = rate_keys.rate_key
+            and hours.user_key = usage.user_key
+            and hours.application_key = usage.application_key
+            and hours.token_source_key = 0
     inner join token_sources
         on token_sources.token_source_key = usage.token_source_key
     where
         usage.request_metadata_key in (select request_metadata_key from valued)
         and usage.event_time >= coalesce(:since, '')
         and substr(usage.event_time, 1, 10) <= coalesce(nullif(:until, ''), '9999')
-    group by 1, 2, 3, 4, 5, 6, 7
+    group by 1, 2, 3, 4, 5, 6, 7, 8
 ),
 
 priced as (
-{{ usage.priced(['day', 'request_metadata_key'], 'of_calls') }}
+{{ usage.priced(['day', 'request_metadata_key', 'is_estimated'], 'of_calls') }}
 ),
 
 known as materialized (
@@ -91,6 +151,7 @@ ranked as materialized (
 -- Sums in whole micro-dollars and the rest, which a sum of nine million dollars needs.
 by_value as (
     select
+        iif(ranked.is_other, 'others', 'named') as value_kind,
         iif(ranked.is_other, '(others)', known.value) as value,
         count(distinct known.value) as distinct_values,
         sum(calls) as calls,
@@ -100,15 +161,15 @@ by_value as (
         sum(list_cost_picodollars % 1000000) as list_cost_rest,
         sum(cost_picodollars / 1000000) as cost_microdollars,
         sum(cost_picodollars % 1000000) as cost_rest,
-        sum(calls) - sum(calls_without_tokens) as calls_with_tokens,
         sum(calls_without_tokens) as calls_without_tokens,
+        sum(iif(is_estimated, calls_without_tokens, 0)) as estimated_calls,
         sum(unpriced_calls) as unpriced_calls,
         sum(unpriced_tokens) as unpriced_tokens,
         sum(list_unpriced_tokens) as list_unpriced_tokens,
         {{ money.data_source() }} as data_source
     from known
     inner join ranked on ranked.value = known.value
-    group by 1
+    group by 1, 2
 ),
 
 everything as (
@@ -120,8 +181,8 @@ everything as (
         sum(list_cost_picodollars % 1000000) as list_cost_rest,
         sum(cost_picodollars / 1000000) as cost_microdollars,
         sum(cost_picodollars % 1000000) as cost_rest,
-        sum(calls_with_tokens) as calls_with_tokens,
         sum(calls_without_tokens) as calls_without_tokens,
+        0 as estimated_calls,
         sum(unpriced_calls) as unpriced_calls,
         sum(unpriced_tokens) as unpriced_tokens,
         sum(list_unpriced_tokens) as list_unpriced_tokens,
@@ -139,55 +200,73 @@ everything as (
 ),
 
 {% set sums = ['calls', 'failed_calls'] + columns.shown_tokens
-    + ['list_cost_microdollars', 'list_cost_rest', 'cost_microdollars', 'cost_rest'] %}
-{% set left = ['calls_with_tokens', 'calls_without_tokens', 'unpriced_calls',
-    'unpriced_tokens', 'list_unpriced_tokens'] %}
+    + ['list_cost_microdollars', 'list_cost_rest', 'cost_microdollars', 'cost_rest',
+    'calls_without_tokens', 'estimated_calls', 'unpriced_calls', 'unpriced_tokens',
+    'list_unpriced_tokens'] %}
+of_values as (
+    select
+        {{ columns.each(sums, 'coalesce(sum({0}), 0) as {0}') }}
+    from by_value
+),
+
 parts as (
     select * from by_value
     union all
     select
+        'none' as value_kind,
         null as value,
         0 as distinct_values,
-{% for column in sums %}
-        everything.{{ column }}
-        - coalesce((select sum({{ column }}) from by_value), 0)
-            as {{ column }},
-{% endfor %}
-{% for column in left %}
-        max(
-            everything.{{ column }}
-            - coalesce((select sum({{ column }}) from by_value), 0),
-            0
-        ) as {{ column }},
-{% endfor %}
+        {{ columns.each(sums, 'everything.{0} - of_values.{0}\n            as {0}') }},
         everything.data_source
     from everything
+    cross join of_values
     where everything.calls is not null
+),
+
+final as (
+    select
+        value_kind,
+        value,
+        distinct_values,
+        calls,
+        failed_calls,
+        {{ columns.each(columns.shown_tokens) }},
+        list_cost_microdollars + list_cost_rest / 1e6 as list_cost_microdollars,
+        cost_microdollars + cost_rest / 1e6 as cost_microdollars,
+        -- In the rest, less than none: they have no tokens under their value.
+        calls_without_tokens - min(estimated_calls, 0) as calls_without_tokens,
+        unpriced_calls,
+        unpriced_tokens,
+        list_unpriced_tokens,
+        data_source
+    from parts
 )
 
 select
     value,
+    value_kind,
     distinct_values,
     calls,
     failed_calls,
     {{ columns.each(columns.shown_tokens) }},
-    round((list_cost_microdollars + list_cost_rest / 1e6) / 1e6, 9) as list_cost_usd,
-    round((cost_microdollars + cost_rest / 1e6) / 1e6, 9) as cost_usd,
-    calls_with_tokens,
+    round(list_cost_microdollars / 1e6, 9) as list_cost_usd,
+    round(cost_microdollars / 1e6, 9) as cost_usd,
+    calls - calls_without_tokens as calls_with_tokens,
     calls_without_tokens,
     unpriced_calls,
     unpriced_tokens,
     list_unpriced_tokens,
     unpriced_calls + unpriced_tokens + calls_without_tokens > 0 as is_lower_bound,
     data_source
-from parts
+from final
 where
-    value is not null
-    or calls + failed_calls > 0
-    or cost_microdollars + cost_rest > 0
+    value_kind <> 'none'
+    or {{ columns.each(['calls', 'failed_calls'] + columns.shown_tokens
+        + ['list_cost_microdollars', 'cost_microdollars', 'unpriced_tokens'],
+        'coalesce({}, 0) <> 0', '\n    or ') }}
 order by
-    value is null,
-    value = '(others)',
+    value_kind = 'none',
+    value_kind = 'others',
     cost_microdollars desc,
     calls desc,
     value

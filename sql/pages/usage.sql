@@ -87,19 +87,7 @@ usage as not materialized (
         and {{ filters.of_users() }}
 {% endif %}
 {% if by_application %}
-        and (
-            (
-                {{ filters.is_blank('applications') }}
-                and {{ filters.is_blank('teams') }}
-                and {{ filters.sees_all() }}
-            )
-            or (rate_key, application_key) in (
-                select
-                    rate_key,
-                    application_key
-                from chosen_applications
-            )
-        )
+        and {{ filters.of_applications('rate_key') }}
 {% endif %}
 {% if not loop.last %}
     union all

@@ -238,6 +238,57 @@ def test_of_a_large_file_the_newest_are_shown(alone: None, tmp_path: Path) -> No
     assert [e["event_id"] for e in inspected(log, "--latest", 1)["events"]] == [uuid_of(29)]
 
 
+def session(number: int, **parameters: Any) -> dict[str, Any]:
+    """Return the event of STS that makes a session's credentials."""
+    made = {"credentials": {"accessKeyId": f"ASIA{number}", "sessionToken": CANARY}}
+    return call(
+        number,
+        eventSource="sts.amazonaws.com",
+        eventName="AssumeRole",
+        eventTime=f"2026-11-02T11:{number:02}:00Z",
+        requestParameters={"roleArn": f"arn:aws:iam::{ACCOUNT}:role/app", **parameters},
+        responseElements=made,
+    )
+
+
+def test_the_sessions_that_a_load_keeps_are_found_and_explained(
+    alone: None, tmp_path: Path
+) -> None:
+    tags = [{"key": "team", "value": "Search"}, {"key": "secret", "value": CANARY}]
+    tagged, other_order = session(1, tags=tags), dict(reversed(session(2, tags=tags).items()))
+    chained = session(3) | {
+        "userIdentity": {**role_identity("first"), "accessKeyId": "ASIAPARENT"},
+        "additionalEventData": {"ExplicitTrustGrant": True},
+    }
+    identity = {**role_identity("gateway", "job"), "accessKeyId": "ASIA1"}
+    records = [call(9, userIdentity=identity), tagged, other_order, chained, session(4)]
+    log = write_log(tmp_path / "log.json", records)
+    events = inspected(log)["events"]
+    assert [event["event_id"] for event in events] == [uuid_of(n) for n in (9, 3, 2, 1)]
+    assert values(events[0])["team"] == "Search"
+    for event, team in zip(events[1:], ("none", "team=Search", "team=Search"), strict=True):
+        found = {line["field"]: (line["value"], line["how"]) for line in event["understood"]}
+        assert found["call"][0] == "no"
+        assert "it makes the credentials of a session" in found["call"][1]
+        assert found["tags"][0] == team
+        assert (event["not_understood"], CANARY in json.dumps(event)) == ([], False)
+    assert "1 other" in found["tags"][1]
+    survey = inspected("--survey", log)
+    assert {(row["operation"], row["events"]) for row in survey["events"]["rows"]} == {
+        ("InvokeModel", 1),
+        ("AssumeRole", 3),
+    }
+
+
+def test_sessions_do_not_crowd_out_the_calls_of_a_file(alone: None, tmp_path: Path) -> None:
+    tags = [{"key": "team", "value": "Search"}]
+    records = [call(50), *(session(n, tags=tags) for n in range(20))]
+    _, _, err = run("inspect", write_log(tmp_path / "log.json", records))
+    assert "1 Bedrock event and 20 sessions; showing the newest 10" in err
+    events = inspected(tmp_path / "log.json")["events"]
+    assert [event["event_id"] for event in events[:2]] == [uuid_of(50), uuid_of(19)]
+
+
 def test_a_file_without_events_of_bedrock_says_so(alone: None, tmp_path: Path) -> None:
     log = write_log(tmp_path / "log.json", [call(1, eventSource="s3.amazonaws.com")])
     for words in ((log,), ("--survey", log), ("--survey", tmp_path / "empty")):

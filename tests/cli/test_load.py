@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import pty
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -17,6 +18,7 @@ from etl.warehouse.database import open_warehouse
 from tests.cli.running import ROOT, run
 from tests.rounds import long
 from tests.support import call, dump, marked_demo, service_event, write_log
+from tests.team_evidence import PROFILE, assumed, profile, session_call, tags
 
 
 def test_it_ends_with_counts_on_stderr_and_nothing_on_stdout(tmp_path: Path) -> None:
@@ -37,6 +39,47 @@ def test_it_ends_with_counts_on_stderr_and_nothing_on_stdout(tmp_path: Path) -> 
         "Profiles          0 new or changed",
         "Rejected          0",
     ]
+
+
+def test_it_says_how_many_stored_calls_late_evidence_gave_another_team(tmp_path: Path) -> None:
+    def summary(name: str, text: str) -> str:
+        (tmp_path / name).write_text(text)
+        status, _, err = run("load", tmp_path / name, "--db", tmp_path / "w.db")
+        assert status == 0, err
+        return err
+
+    metadata = {"modelId": PROFILE}
+    calls = [session_call(1), session_call(2), call(3, requestParameters=metadata)]
+    for late in (
+        summary("calls.json", json.dumps({"Records": calls})),
+        summary("untagged.json", json.dumps({"inferenceProfileSummaries": [profile()]})),
+    ):
+        assert "Reattributed" not in late and "Sessions" not in late
+    told = {"Records": [assumed(1, "ASIAONE", tags=tags(team="Search")), session_call(4)]}
+    late = summary("session.json", json.dumps(told))
+    assert "Sessions          1 kept, for the tags of their calls" in late
+    assert "Reattributed      2 stored calls, to another team" in late
+    assert "Other events      0 skipped" in late
+    late = summary("profile.json", json.dumps({"inferenceProfileSummaries": [profile(team="Ads")]}))
+    assert "Reattributed      1 stored call, to another team" in late
+
+
+def test_calls_that_are_attributed_again_show_their_progress(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whether a rule or a tag is the cause."""
+    monkeypatch.setattr("etl.warehouse.long_work._REPORT_SECONDS", 0.0)
+    monkeypatch.setattr("etl.cli.shared.long_work._FIRST", 0.0)
+    told = re.compile("^Attributing all calls again: 20.*? \\(1 of 1 days\\)", re.MULTILINE)
+    calls = write_log(tmp_path / "a.json", [call(1, requestParameters={"modelId": PROFILE})])
+    tagged = tmp_path / "profile.json"
+    tagged.write_text(json.dumps({"inferenceProfileSummaries": [profile(team="Ads")]}))
+    rule = '[[team_rules]]\nteam = "Web"\naccount_id = "*"\n'
+    for config, file, shown in (("", calls, 0), ("", tagged, 1), ("", tagged, 0), (rule, calls, 1)):
+        (tmp_path / "rules.toml").write_text(config)
+        places = ("--db", tmp_path / "w.db", "--config", tmp_path / "rules.toml")
+        status, _, err = run("load", file, *places)
+        assert (status, len(told.findall(err))) == (0, shown), err
 
 
 def test_rejects_are_told_with_their_place_and_the_status_is_1(tmp_path: Path) -> None:

@@ -26,7 +26,8 @@ from etl.inspect.fixes import Section, logging_command, sections
 from etl.inspect.show import print_survey
 from etl.inspect.statistics import Survey, survey_events, survey_warehouse
 from etl.load.decoder.content import Keys
-from etl.normalise.rules import ApplicationRule
+from etl.load.decoder.pool import Workers
+from etl.normalise.rules import ApplicationRule, keys_of_tags
 from etl.warehouse.prices import import_prices
 from etl.warehouse.scratch import open_trial
 from etl.warehouse.write.attribution import apply_config
@@ -199,6 +200,27 @@ def test_rules_and_aliases_of_the_warehouse_count(db: Database) -> None:
     apply_config(db, [rule], {"worker": "Worker"})
     assert not has(surveyed(record, like=db), "applications")
     assert not has(surveyed(record, like=db), "users")
+
+
+def test_rules_see_the_metadata_that_they_name_and_nothing_else_tells_kinds_apart(
+    db: Database, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setattr(surveys, "MAX_KINDS", 2)
+    said = [{"app": "shop" if n % 2 else "other", "trace": f"t-{n}"} for n in range(10)]
+    records = [
+        call(n, user="bob", userAgent=AGENT, requestParameters={"requestMetadata": one})
+        for n, one in enumerate(said)
+    ]
+    rules = [ApplicationRule(application="Shop", tag="app=s*")]
+    apply_config(db, rules, {})
+    keys = Keys(others=keys_of_tags(rules))
+    with open_trial(db) as trial:
+        found = survey_events(raw(records), trial, keys)
+    assert (found.ungrouped, [one.calls for one in found.nameless.values()]) == (0, [5])
+    with Workers(keys) as workers:
+        load(db, write_log(tmp_path / "log.json", records), workers=workers)
+    stored = survey_warehouse(db)
+    assert (stored.nameless, stored.total) == (found.nameless, found.total)
 
 
 def test_text_that_a_caller_wrote_breaks_out_of_no_snippet() -> None:

@@ -29,7 +29,7 @@ from etl.sources.envelopes import MAX_LEVELS, UNFIT
 from etl.sources.files import TOO_MANY_LEVELS, TOO_MANY_PACKS, UNKNOWN
 from tests.load.long_way import shown, the_long_way
 from tests.load.poison import CANARY, nodes
-from tests.load.wrapping import ENVELOPES, EVENT_BRIDGE, base64_of, file_of, fits, lines
+from tests.load.wrapping import ENVELOPES, EVENT_BRIDGE, base64_of, file_of, fits, lines, text_of
 from tests.rounds import rounds, some
 from tests.support import ACCOUNT, HAIKU, call, logged, role_identity, service_event
 
@@ -195,6 +195,19 @@ def test_a_damaged_archive_keeps_what_came_before(name: str) -> None:
         assert all(CANARY not in reason for _, reason in found["rejects"])
 
 
+@pytest.mark.parametrize("name", ["xz", "zstd"])
+def test_what_takes_too_much_memory_to_unpack_is_not_called_damaged(
+    name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(unzip, "_XZ_BYTES", 1 << 20)
+    data = PACKS[name](file_of(RECORDS))
+    if name == "zstd":
+        # A frame with a window of two gigabytes.
+        data = b"\x28\xb5\x2f\xfd\x00\xa8\x01\x00\x00"
+    why = f"the {name} data takes too much memory to unpack here: unpack it first"
+    assert rejects(data) == [("file", f"{why}; everything before that was read")]
+
+
 def test_layers_are_counted() -> None:
     data = file_of(RECORDS)
     for _ in range(MAX_LEVELS):
@@ -314,6 +327,30 @@ def test_an_envelope_is_opened_whatever_else_is_in_it() -> None:
     for name in ("EventBridge's lines", "Elastic, flattened"):
         wrapped = [json.loads(line) | extra for line in ENVELOPES[name](RECORDS).splitlines()]
         assert read(lines(wrapped).encode()) == PLAIN
+
+
+RESOURCES = [{"ResourceType": "AWS::Bedrock::Model", "ResourceName": "arn:aws:bedrock:x"}]
+
+
+@pytest.mark.parametrize("other", [[], {}, RESOURCES, RESOURCES[0], [RESOURCES], ["a", "b"]])
+def test_a_row_may_have_lists_and_objects_next_to_its_record(other: Any) -> None:
+    for row in (
+        lambda value: ["0a1b", text_of(value), other],
+        lambda value: [other, "0a1b", text_of(text_of(value))],
+        lambda value: [value, other, None, other],
+        lambda value: [text_of(value), other],
+    ):
+        rows = [row(value) for value in RECORDS]
+        assert read(file_of(rows)) == read(file_of({"Events": rows})) == PLAIN
+
+
+def test_a_list_of_records_is_no_row() -> None:
+    good, other = call(1), {"words": "x"}
+    for values in ([good, other], [text_of(good), text_of(other)], [text_of(good), "{oops"]):
+        found = read(file_of(values))
+        assert len(found["events"]) == 1
+        assert [position for position, _ in found["rejects"]] == ["[1]"]
+    assert len(read(file_of(["x", call(1), call(2)]))["events"]) == 2
 
 
 def test_no_body_leaves_its_record() -> None:

@@ -93,7 +93,9 @@ class Live:
         for key in metrics.listed():
             if (key.namespace, key.name) == (NAMESPACE, metric):
                 total = sum(metrics.find(key).sums(0, 2**40, 300).values())
-                name = dict(key.dimensions)[by]
+                name = dict(key.dimensions).get(by)
+                if name is None:
+                    continue
                 found[name] = round(found.get(name, 0.0) + total, 12)
         return found
 

@@ -22,7 +22,7 @@ Values = list[float | None]
 
 
 def body(**options: Any) -> dict[str, Any]:
-    arguments = {"metrics": METRICS, "applications": ["Search"], "limits": {}} | options
+    arguments = {"metrics": METRICS, "names": ["Search"], "limits": {}} | options
     return dashboard_body("us-east-1", **arguments)
 
 
@@ -59,7 +59,7 @@ def test_no_two_widgets_lie_on_one_another() -> None:
 
 
 def test_ids_are_cloudwatch_s_and_unique_in_their_widget() -> None:
-    for widget in body(applications=["a", "b"])["widgets"]:
+    for widget in body(names=["a", "b"])["widgets"]:
         lines = widget["properties"].get("metrics", [])
         ids = [line[0]["id"] for line in lines]
         assert len(ids) == len(set(ids))
@@ -83,7 +83,7 @@ def test_parentheses_are_escaped_as_an_exact_search_wants() -> None:
 
 
 def test_expressions_are_not_longer_than_cloudwatch_takes() -> None:
-    found = body(applications=["x" * 5000, *map(str, range(100))])
+    found = body(names=["x" * 5000, *map(str, range(100))])
     for widget in found["widgets"]:
         lines = widget["properties"].get("metrics", [])
         assert len(lines) <= 20

@@ -260,6 +260,25 @@ def test_the_dashboard_is_made_after_yes_and_renewed_without_a_price(
     assert 'Application=\\"Search\\"' in body
 
 
+def test_the_dashboard_searches_for_what_is_published(aws: FakeAws, path: Path) -> None:
+    bodies = []
+    for by in ("application", "team"):
+        (path.parent / "bedrock_usage.toml").write_text(
+            f'[monitor]\nby = "{by}"\n[[team_rules]]\nteam = "Web"\napplication = "Search"\n'
+        )
+        run("load", write_log(path.parent / "b.json", [a_call(9)]), "--db", path)
+        assert monitor("publish", "--yes", "--db", path)[0] == 0
+        assert monitor("dashboard", "--yes", "--db", path)[0] == 0
+        body = client("cloudwatch").get_dashboard(DashboardName="BedrockUsage")["DashboardBody"]
+        bodies.append(body)
+    published = {tuple(sorted(dimensions)) for _, dimensions in put_metrics(aws)}
+    assert published == {("Application", "ModelId"), ("ModelId", "Team")}
+    old, new = bodies
+    assert '{\\"Custom/BedrockUsage\\",Application,ModelId}' in old and "Team" not in old
+    assert '{\\"Custom/BedrockUsage\\",Team,ModelId}' in new and "Application" not in new
+    assert 'Team=\\"Web\\"' in new and 'Team=\\"\\\\(no team\\\\)\\"' in new
+
+
 def test_a_dashboard_of_someone_else_is_left_alone(aws: FakeAws, path: Path) -> None:
     foreign = '{"widgets": []}'
     client("cloudwatch").put_dashboard(DashboardName="BedrockUsage", DashboardBody=foreign)

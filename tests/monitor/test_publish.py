@@ -14,11 +14,13 @@ from etl.config import Monitor
 from etl.errors import ConfigError
 from etl.monitor import plan as planning
 from etl.monitor.publish import NotAgreedError, Publisher
+from etl.normalise.rules import TeamRule
 from etl.sources.accounts import open_own_account
 from etl.sources.aws import Place
 from etl.times import utc_text
 from etl.warehouse import published_metrics as ledger
 from etl.warehouse.database import open_warehouse
+from etl.warehouse.write.attribution import apply_config
 from tests.aws import REGION, Fault
 from tests.monitor.support import EVERYTHING, Live
 from tests.rounds import rounds, some
@@ -434,6 +436,32 @@ def test_new_names_beyond_it_are_left_out_and_the_others_go_on(
     live.late("Chat", 2 * HOUR, tokens=(5, 5))
     live.publish(monitor)
     assert live.sums("InputTokens") == {"Search": 1340, "Chat": 505}
+
+
+def test_by_team_the_sums_are_those_of_the_teams_and_switching_takes_nothing_away(
+    live: Live,
+) -> None:
+    by_team = msgspec.structs.replace(EVERYTHING, by="team")
+    with open_warehouse(live.world.path) as db:
+        apply_config(db, [TeamRule(team="Web", application="Search")], {})
+    live.call("Search", tokens=(1000, 1))
+    live.call("Chat", tokens=(50, 1))
+    live.call("Docs", tokens=(7, 1))
+    live.sync()
+    live.publish()
+    by_application = {"Search": 1000, "Chat": 50, "Docs": 7}
+    for _ in range(2):
+        live.publish(by_team)
+        assert live.sums("InputTokens", by="Team") == {"Web": 1000, "(no team)": 57}
+    costs = dict(live.world.rows("select team, cost_usd from team_costs"))
+    assert live.sums("CostUSD", by="Team") == pytest.approx(costs)
+    # A correction goes to what is published now; a change back makes up for what was missed.
+    live.late("Search", tokens=(1, 1))
+    live.publish(msgspec.structs.replace(by_team, teams=("Web",)))
+    assert live.sums("InputTokens", by="Team") == {"Web": 1001, "(no team)": 57}
+    assert live.sums("InputTokens") == by_application
+    live.publish()
+    assert live.sums("InputTokens") == by_application | {"Search": 1001}
 
 
 def test_only_the_applications_that_are_wanted(live: Live) -> None:

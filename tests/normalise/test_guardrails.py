@@ -21,6 +21,7 @@ from etl.normalise.rows import Event
 from etl.sql_files import sql_names, sql_text
 from etl.warehouse.price_file import COLUMNS
 from etl.warehouse.prices import import_prices
+from etl.warehouse.read.reports import Filters
 from etl.warehouse.upkeep.check import rebuild
 from etl.warehouse.upkeep.vacuum import drop_calls, drop_unused_names
 from etl.warehouse.write.discounts import apply_discounts
@@ -161,6 +162,53 @@ def test_what_they_cost_is_beside_all_other_costs(db: Database, tmp_path: Path) 
     drop_unused_names(db)
     assert rows(db, "select count(*) from calls") == [(0,)]
     assert rows(db, view) == expected
+
+
+SELECTED: list[tuple[dict[str, str], str]] = [
+    ({}, "true"),
+    ({"since": "2026-11-03"}, "day >= '2026-11-03'"),
+    ({"until": "2026-11-02"}, "day <= '2026-11-02'"),
+    ({"regions": "eu-west-2"}, "region = 'eu-west-2'"),
+    ({"models": "other.model"}, "model_id = 'other.model'"),
+    ({"users": "ann, bob"}, "user_name in ('ann', 'bob')"),
+    ({"applications": "Search"}, "application = 'Search'"),
+    ({"teams": "(no team)", "users": "ann"}, "user_name = 'ann'"),
+    ({"teams": "Search"}, "false"),
+    ({"_visitor_applications": '["Search"]'}, "application = 'Search'"),
+    ({"_visitor_teams": "[]"}, "false"),
+]
+
+
+def test_the_page_sums_what_the_view_has_and_reads_no_other_days(
+    db: Database, tmp_path: Path
+) -> None:
+    traced = {"trace": {"guardrail": converse(ONE, TWO)}}
+    role = "arn:aws:sts::111122223333:assumed-role/Search-BedrockRole/i-0123456789abcdef0"
+    log = [
+        recorded(1, traced, user="ann"), recorded(2, traced, user="bob"), recorded(3, {}, NAMED, user="ann"),
+        recorded(4, traced, identity={"arn": role}), recorded(5, traced, region="eu-west-2"),
+        recorded(6, traced, user="cy", modelId="other.model"),
+        recorded(7, traced, user="ann", timestamp="2026-11-04T10:00:00Z"),
+    ]  # fmt: skip
+    load(db, write_invocation_log(tmp_path / "log.jsonl", log))
+    none = dict.fromkeys(Filters().parameters())
+    page = sql_text("pages/guardrails")
+    found = []
+    for chosen, where in SELECTED:
+        expected = (
+            "select coalesce(sum(units), 0), sum(cost_picodollars) / 1e12,"
+            " coalesce(sum(units) filter (where missing = 'price'), 0),"
+            " coalesce(sum(calls) filter (where missing = 'units'), 0)"
+            f" from guardrail_usage where {where}"
+        )
+        found.append(db.execute(page, none | chosen).fetchall())
+        assert found[-1] == rows(db, expected), chosen
+        assert (found[-1][0][0] == 0) is (where == "false")
+    assert found.count(found[0]) == 1
+    plan = [step for *_, step in db.execute(f"explain query plan {page}", none)]
+    assert [step for step in plan if "guardrail_daily" in step] == [
+        "SEARCH guardrail_daily USING PRIMARY KEY (day>? AND day<?)"
+    ]
 
 
 RATE = {"model_id": "amazon.bedrock-guardrails", "region": "*", "scope": "regional", "service_tier": "standard",

@@ -14,13 +14,13 @@ from hypothesis import strategies as st
 from etl.normalise.cloudtrail import parse_event
 from etl.normalise.rows import Event
 from etl.normalise.rules import (
-    CONDITIONS,
     ApplicationRule,
     Evidence,
     Glob,
     Rule,
     UserRule,
     compile_rules,
+    conditions_of,
     evidence_of,
     find_rule,
     make_evidence,
@@ -63,7 +63,7 @@ DISTINCT = {
 }
 
 
-@cases("condition", CONDITIONS)
+@cases("condition", conditions_of(ApplicationRule))
 def test_each_condition_looks_at_its_own_text(condition: str) -> None:
     each_its_name = Evidence(*(f"the {field}" for field in Evidence._fields))
     each_its_name = each_its_name._replace(request_metadata='{"the request_metadata": "x"}')

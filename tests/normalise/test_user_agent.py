@@ -201,6 +201,7 @@ STOCK = {
         f"{JAVA_2} app/spring-ai/1.1.0",
         f"{BOTO3} aws-sam-cli/1.120.0/4b7c4c5e-0d1c-4e8a-8f33-1f0b9a3c2d11",
         f"{JS_3} mastra/bedrock-kb",
+        f"{GO_2} HashiCorp-terraform-exec/0.17.3",
     ],
     # The clients' own defaults, as quoted in tests of web servers and bot detectors.
     "HTTP client": [
@@ -220,6 +221,8 @@ STOCK = {
         "okhttp/4.12.0",
         "Apache-HttpClient/4.5.14 (Java/17.0.9)",
         "PostmanRuntime/7.36.1",
+        "reqwest/0.12.9",
+        "rust-reqwest/0.12",
     ],
     # AWS documentation (EC2, S3 and KMS events); CloudTrail events of AWS services.
     "console or service": [
@@ -241,6 +244,7 @@ BROWSERS = [
     "Mozilla/5.0 (iPhone; CPU iPhone OS 18_1 like Mac OS X) AppleWebKit/605.1.15 (KHTML, like Gecko) Version/18.1 Mobile/15E148 Safari/604.1",
     "Mozilla/5.0 (Windows NT 10.0; Win64; x64) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/139.0.0.0 Safari/537.36 Edg/139.0.0.0",
     "Mozilla/5.0 (Linux; Android 14) AppleWebKit/537.36 (KHTML, like Gecko) SamsungBrowser/25.0 Chrome/121.0.0.0 Mobile Safari/537.36",
+    "Mozilla/5.0 (Windows NT 10.0; Win64; x64) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/125.0.0.0 Safari/537.36 Vivaldi/6.7.3329.35",
     "Mozilla/5.0 (Windows NT 10.0; Win64; x64) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/132.0.6834.210 Electron/34.5.1 Safari/537.36",
     "[Mozilla/5.0 (X11; Linux x86_64; rv:131.0) Gecko/20100101 Firefox/131.0]",
     'Mozilla/5.0 "><script>alert(1)</script>',
@@ -323,6 +327,9 @@ NAMED = [
     ("java v1 suffix", "aws-sdk-java/1.9.26 Mac_OS_X/10.10.3 Java_HotSpot(TM)_64-Bit_Server_VM/25.0-b70/1.8.0 BraketSchemas/1.8.0", "BraketSchemas"),
     ("go v1 handler", "aws-sdk-go/1.4.10 (go1.7.4; linux; amd64) attach-enis/0", "attach-enis"),
     ("go v1 handler", "APN/1.0 HashiCorp/1.0 Terraform/1.4.2 (+https://www.terraform.io) terraform-provider-aws/4.59.0 (+https://registry.terraform.io/providers/hashicorp/aws) aws-sdk-go/1.44.221 (go1.19.6; linux; amd64)", "terraform-provider-aws"),
+    # Terraform's AWS provider: a debug log of 2026; a published CloudTrail event of a program that runs Terraform.
+    ("go v2 handler", "APN/1.0 HashiCorp/1.0 Terraform/1.15.0-alpha20260204 (+https://www.terraform.io) terraform-provider-aws/6.32.1 (+https://registry.terraform.io/providers/hashicorp/aws) aws-sdk-go-v2/1.41.1 ua/2.1 os/macos lang/go#1.25.7 md/GOOS#darwin md/GOARCH#arm64 api/sts#1.41.6 m/v,w", "terraform-provider-aws"),
+    ("go v1 handler", "APN/1.0 HashiCorp/1.0 Terraform/1.1.2 (+https://www.terraform.io) terraform-provider-aws/3.76.1 (+https://registry.terraform.io/providers/hashicorp/aws) aws-sdk-go/1.44.157 (go1.19.3; darwin; arm64) HashiCorp-terraform-exec/0.17.3", "terraform-provider-aws"),
     ("go v2 key", "aws-sdk-go-v2/1.36.3 ua/2.1 os/linux lang/go#1.24.5 md/GOOS#linux md/GOARCH#amd64 api/elasticloadbalancingv2#1.45.0 elbv2.k8s.aws/v2.13.4 m/C,E", "elbv2.k8s.aws"),
     ("php ua_append", f"{PHP} AcmeShop/8.1 GuzzleHttp/7", "AcmeShop"),
     ("ruby suffix", f"{RUBY} acme_worker/0.3.1", "acme_worker"),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import sqlite3
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,7 @@ import pytest
 from sqlite_utils import Database
 
 from etl.errors import DataError
+from etl.show.report import build_metadata_report
 from etl.sql_files import sql_text
 from etl.warehouse.read.reports import Filters, usage, usage_by_metadata
 from etl.warehouse.upkeep.vacuum import drop_calls
@@ -28,11 +30,29 @@ from tests.support import (
     write_metrics,
 )
 
-SUMS = ("calls", "failed_calls", "input_tokens", "output_tokens", "unpriced_tokens")
+GPT = "openai.gpt-5.4"
+SUMS = (
+    *("calls", "failed_calls", "input_tokens", "output_tokens", "cache_read_tokens"),
+    *("unpriced_calls", "unpriced_tokens", "list_unpriced_tokens"),
+)
 
 
 def tagged(number: int, tenant: Any, **fields: Any) -> dict[str, Any]:
     return logged(number, tokens=(1000 * number, 10), requestMetadata={"tenant": tenant}, **fields)
+
+
+def gross(number: int, tenant: str | None, total: int) -> dict[str, Any]:
+    """Return a call whose input contains its cached tokens, which only CloudWatch counts."""
+    metadata = None if tenant is None else {"tenant": tenant}
+    usage = {"prompt_tokens": total, "completion_tokens": 10}
+    return logged(
+        number,
+        tokens=None,
+        modelId=GPT,
+        output={"outputBodyJson": {"usage": usage}},
+        requestMetadata=metadata,
+        timestamp=f"2026-11-02T10:20:{number:02}Z",
+    )
 
 
 def fill(db: Database, folder: Path) -> None:
@@ -43,12 +63,21 @@ def fill(db: Database, folder: Path) -> None:
     role = f"arn:aws:sts::{ACCOUNT}:assumed-role/Search-BedrockRole/i-0123456789abcdef0"
     logs.append(tagged(40, "t1", identity={"arn": role}))
     logs.append(tagged(41, "t1", errorCode="ThrottlingException"))
-    calls = [call(40, userIdentity=role_identity("Search-BedrockRole")), call(42)]
+    logs += [gross(50, "t0", 1000), gross(51, None, 100), gross(52, "t2", 400)]
+    parameters = {"modelId": HAIKU, "requestMetadata": {"team": "red"}}
+    calls = [
+        call(40, userIdentity=role_identity("Search-BedrockRole")),
+        call(42),
+        *(call(n, requestParameters=parameters) for n in (43, 44)),
+    ]
     load(
         db,
         write_invocation_log(folder / "l.json", logs),
         write_log(folder / "c.json", calls),
-        write_metrics(folder / "m.csv", [(HAIKU, "InputTokenCount", 3_000_000)]),
+        write_metrics(
+            folder / "m.csv",
+            [(HAIKU, "InputTokenCount", 3_000_000), (GPT, "CacheReadInputTokenCount", 1200)],
+        ),
     )
 
 
@@ -78,6 +107,41 @@ def test_the_values_and_the_rest_add_up_to_the_usage(db: Database, tmp_path: Pat
                 assert sum(row[name] or 0 for row in rows) == (total[0][name] or 0), (name, filters)
             cost = sum(row["cost_usd"] or 0 for row in rows)
             assert cost == pytest.approx(total[0]["cost_usd"] or 0 if total else 0, abs=1e-9)
+
+
+def test_input_that_is_estimated_as_cached_is_not_charged_twice(
+    db: Database, tmp_path: Path
+) -> None:
+    """The cached tokens themselves are in the rest."""
+    load(
+        db,
+        write_invocation_log(tmp_path / "l.json", [gross(1, "t1", 1000)]),
+        write_metrics(tmp_path / "m.csv", [(GPT, "CacheReadInputTokenCount", 600)]),
+    )
+    apply_metadata_keys(db, ["tenant"], 100)
+    found = by_tenant(db)
+    (total,) = usage(db, Filters())
+    assert found["t1"]["input_tokens"] == total["input_tokens"] == 400
+    assert found[None]["cache_read_tokens"] == total["cache_read_tokens"] == 600
+    assert sum(row["cost_usd"] for row in found.values()) == pytest.approx(total["cost_usd"])
+
+
+def test_a_call_with_an_estimate_has_it_in_the_rest(db: Database, tmp_path: Path) -> None:
+    parameters = {"modelId": HAIKU, "requestMetadata": {"team": "red"}}
+    later = {"eventTime": "2026-11-03T10:00:00Z"}
+    calls = [call(1, requestParameters=parameters), call(2), call(3, **later)]
+    load(
+        db,
+        write_log(tmp_path / "c.json", calls),
+        write_metrics(tmp_path / "m.csv", [(HAIKU, "InputTokenCount", 1000)]),
+    )
+    apply_metadata_keys(db, ["team"], 100)
+    found = usage_by_metadata(db, "team", Filters())
+    names = ("value", "calls", "calls_with_tokens", "calls_without_tokens", "is_lower_bound")
+    assert [tuple(row[name] for name in names) for row in found] == [
+        ("red", 1, 0, 1, 1),
+        (None, 2, 1, 1, 1),
+    ]
 
 
 def test_each_value_has_its_calls_and_their_cost(db: Database, tmp_path: Path) -> None:
@@ -156,6 +220,47 @@ def test_of_an_event_only_the_named_keys_are_stored(tmp_path: Path) -> None:
         ("north", 1),
         ("(no tenant)", 1),
     ]
+
+
+def test_values_named_like_the_other_rows_are_told_from_them(tmp_path: Path) -> None:
+    db, config = tmp_path / "w.db", tmp_path / "c.toml"
+    tenants = ["plain", "(others)", "(no tenant)", "(others)"]
+    logs = [tagged(9 - n, tenant) for n, tenant in enumerate(tenants)]
+    loaded = write_invocation_log(tmp_path / "l.json", [*logs, logged(1), tagged(2, "cheap")])
+    config.write_text('[metadata]\nkeys = ["tenant"]\nmax_values = 3\n')
+    assert run("load", loaded, "--config", config, "--db", db)[0] == 0
+    report = ("report", "--by", "metadata:tenant", "--db", db)
+    found = json.loads(run(*report, "--format", "json")[1])["rows"]
+    assert [(row["value"], row["value_kind"], row["calls"]) for row in found] == [
+        ("(others)", "named", 2),
+        ("plain", "named", 1),
+        ("(no tenant)", "named", 1),
+        ("(others)", "others", 1),
+        ("(no tenant)", "none", 1),
+    ]
+    assert [row["distinct_values"] for row in found] == [1, 1, 1, 1, 0]
+    table = run(*report)[1]
+    names = ['"(others)"', "plain", '"(no tenant)"', "(others)", "(no tenant)"]
+    shown = [line.strip().split("  ")[0] for line in table.splitlines()]
+    assert [name for name in shown if name in names] == names
+    assert "tenant has 4 values here, more than the 3 that cost most" in " ".join(table.split())
+
+
+def test_the_report_reads_no_other_report(
+    db: Database, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    load(db, write_invocation_log(tmp_path / "l.json", [tagged(1, "t1")]))
+    apply_metadata_keys(db, ["tenant"], 100)
+    asked = []
+
+    def watched(*arguments: Any, by: Sequence[str] = ()) -> list[dict[str, Any]]:
+        asked.append(by)
+        return usage(*arguments, by=by)
+
+    monkeypatch.setattr("etl.show.report.usage", watched)
+    report = build_metadata_report(db, "tenant", Filters())
+    assert (report.kind, report.title) == ("metadata:tenant", "Cost by tenant")
+    assert asked == [()]
 
 
 def test_the_report_names_the_key_and_what_is_too_much(tmp_path: Path) -> None:

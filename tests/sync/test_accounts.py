@@ -15,8 +15,8 @@ from etl.sources.accounts import (
     bedrock_regions,
     check_regions,
     find_places,
+    list_organization,
     open_own_account,
-    organization_accounts,
 )
 from etl.sources.aws import Account, NotFoundError
 from tests.aws import ACCOUNT, Fault
@@ -85,7 +85,7 @@ def test_an_organisation_is_every_active_account(world: World) -> None:
     world.aws.organization([OTHER, THIRD, suspended], suspended=[suspended])
     for account in (OTHER, THIRD):
         world.aws.role(account, "Reader")
-    accounts = organization_accounts(world.own, "Reader", world.clock, skip=[THIRD])
+    accounts = list_organization(world.own, "Reader", world.clock, skip=[THIRD]).accounts
     assert sorted(account.account_id for account in accounts) == sorted([ACCOUNT, OTHER])
     for number, account in enumerate((ACCOUNT, OTHER)):
         deliver(world, account, "eu-west-1", number)

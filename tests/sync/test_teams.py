@@ -9,16 +9,17 @@ from typing import Any
 
 import pytest
 
+from etl.cli.shared.scope import open_places
 from etl.cli.shared.syncing import _store_account_names
 from etl.config import Choice
 from etl.doctor.entry import examine
 from etl.normalise.teams import TeamSettings
 from etl.registry import source_of
-from etl.show.findings import FAILED
-from etl.sources.accounts import find_places, organization_accounts
+from etl.show.findings import FAILED, NOT_CHECKED, OK, Finding
+from etl.sources.accounts import find_places, list_organization
 from etl.warehouse.database import open_warehouse
 from etl.warehouse.write.attribution import apply_config
-from tests.aws import ACCOUNT, REGION
+from tests.aws import ACCOUNT, REGION, Fault
 from tests.cli.policies import allowed, policy
 from tests.support import role_identity, uuid_of
 from tests.sync.support import HOUR, NOW, World, utc
@@ -50,7 +51,8 @@ def test_sessions_are_read_from_the_event_history_on_request(world: World) -> No
     world.place.deliver(assumed(3 * HOUR, "ASIAHISTORY"), NOW - 3 * HOUR)
     world.sync()
     assert world.rows(TEAMS) == [("(no team)", "none")]
-    assert world.sync(sources=SOURCES).problems == []
+    outcome = world.sync(sources=SOURCES)
+    assert (outcome.problems, outcome.written.calls_reattributed) == ([], 1)
     assert world.rows(TEAMS) == [("Search", "session tag")]
     assert b"ASIAHISTORY" not in world.path.read_bytes()
 
@@ -67,8 +69,10 @@ def test_tags_of_the_callers_are_read_once_a_day_in_one_region(
     world.deliver(2, 2 * HOUR)
     world.deliver(3, 1 * HOUR, userIdentity=role_identity("deleted"))
     tagged = ("cloudtrail", "principal_tags")
-    for _ in range(2):
-        assert world.sync(sources=tagged).problems == []
+    world.sync()
+    for reattributed in (2, 0):
+        outcome = world.sync(sources=tagged)
+        assert (outcome.problems, outcome.written.calls_reattributed) == ([], reattributed)
     assert world.rows(TEAMS) == [
         ("Ads", "principal tag"), ("Desk", "principal tag"), ("(no team)", "none"),
     ]  # fmt: skip
@@ -105,10 +109,12 @@ def test_accounts_have_the_names_of_the_organization(world: World) -> None:
     world.deliver(1, 2 * HOUR)
     world.sync()
     for with_units, expected in ((False, None), (True, "Research")):
-        accounts = organization_accounts(world.own, "Reader", world.clock, with_units=with_units)
+        accounts = list_organization(
+            world.own, "Reader", world.clock, with_units=with_units
+        ).accounts
         places, _ = find_places(accounts, [REGION], world.clock)
         with open_warehouse(world.path) as db:
-            _store_account_names(db, places)
+            assert _store_account_names(db, places).calls_reattributed == (not with_units)
         assert world.rows("select * from account_names order by 1") == [
             (ACCOUNT, f"account-{ACCOUNT}", None), (OTHER, f"account-{OTHER}", expected),
         ]  # fmt: skip
@@ -116,6 +122,60 @@ def test_accounts_have_the_names_of_the_organization(world: World) -> None:
     with open_warehouse(world.path) as db:
         apply_config(db, [], {}, settings=TeamSettings(account="unit"))
     assert world.rows(TEAMS) == [("(no team)", "none")]
+
+
+UNITS = Choice((REGION,), ("cloudtrail",), organization=True, role_name="Reader", has_units=True)
+
+
+@pytest.mark.parametrize("denied", ["ListParents", "DescribeOrganizationalUnit"])
+def test_accounts_have_their_names_where_units_may_not_be_read(world: World, denied: str) -> None:
+    world.aws.organization([OTHER])
+    world.aws.accounts.units = {OTHER: "Research"}
+    for is_denied in (False, True):
+        if is_denied:
+            world.aws.faults.append(Fault("denied", operation=denied, times=None))
+        places, lost = open_places(UNITS, world.clock)
+        with open_warehouse(world.path, create=True) as db:
+            _store_account_names(db, places)
+        # A unit that was known stays.
+        assert world.rows("select * from account_names order by 1") == [
+            (ACCOUNT, f"account-{ACCOUNT}", None), (OTHER, f"account-{OTHER}", "Research"),
+        ]  # fmt: skip
+        assert [f"add organizations:{denied} to" in str(error) for error in lost] == [
+            True
+        ] * is_denied
+
+
+def checks_of_organization(world: World) -> dict[str, Finding]:
+    """Return what the doctor finds of the operations on an organization, by their names."""
+    return {
+        one.check.removeprefix("organizations:"): one
+        for one in examine(UNITS, world.clock)
+        if one.check.startswith("organizations:")
+    }
+
+
+@pytest.mark.parametrize(
+    ("fault", "statuses"),
+    [
+        (None, (OK, OK, OK)),
+        ("no units", (OK, OK, NOT_CHECKED)),
+        ("ListParents", (OK, FAILED, NOT_CHECKED)),
+        ("DescribeOrganizationalUnit", (OK, OK, FAILED)),
+    ],
+)
+def test_the_doctor_tries_what_units_need(
+    world: World, fault: str | None, statuses: tuple[str, ...]
+) -> None:
+    world.aws.organization([OTHER])
+    world.aws.accounts.units = {} if fault == "no units" else {OTHER: "Research"}
+    world.aws.faults.append(Fault("denied", operation=fault or "none", times=None))
+    found = checks_of_organization(world)
+    operations = ("ListAccounts", "ListParents", "DescribeOrganizationalUnit")
+    assert tuple(found[operation].status for operation in operations) == statuses
+    for operation, finding in found.items():
+        wanted = f"add organizations:{operation} to the policy of user tester"
+        assert (wanted in str(finding.fix)) == (finding.status == FAILED)
 
 
 def test_the_policy_allows_units_only_where_they_name_teams(tmp_path: Path) -> None:

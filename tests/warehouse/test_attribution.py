@@ -17,7 +17,7 @@ from sqlite_utils import Database
 from etl.normalise.cloudtrail import parse_event
 from etl.normalise.profiles import parse_profile
 from etl.normalise.rows import Event
-from etl.normalise.rules import CONDITIONS, ApplicationRule, UserRule
+from etl.normalise.rules import ApplicationRule, UserRule, conditions_of
 from etl.sql_files import sql_names, sql_text
 from etl.warehouse.database import open_warehouse
 from etl.warehouse.schema import migrations
@@ -171,7 +171,7 @@ def test_a_late_service_event_leaves_the_application_alone(db: Database, tmp_pat
     check(db)
 
 
-@pytest.mark.parametrize("condition", some(CONDITIONS, 4))
+@pytest.mark.parametrize("condition", some(conditions_of(ApplicationRule), 4))
 def test_every_condition_matches_stored_and_new_calls_alike(
     db: Database, tmp_path: Path, condition: str
 ) -> None:
@@ -204,7 +204,7 @@ def test_a_call_that_states_no_model_has_none_for_a_rule(db: Database, tmp_path:
 
 
 def test_every_condition_has_a_key() -> None:
-    assert list(_KEYS) == list(CONDITIONS)
+    assert list(_KEYS) == list(conditions_of(ApplicationRule))
 
 
 def test_a_rule_on_a_session_leaves_calls_without_one_to_the_next(

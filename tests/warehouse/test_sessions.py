@@ -98,6 +98,19 @@ def test_a_session_name_that_two_share_is_nobodys(db: Database, tmp_path: Path) 
     check(db)
 
 
+@pytest.mark.parametrize("order", [(0, 1, 2), (1, 2, 0), (2, 0, 1)])
+def test_a_session_that_the_role_shares_with_a_person_is_the_roles(
+    db: Database, tmp_path: Path, order: tuple[int, ...]
+) -> None:
+    """Most calls of a gateway have no source identity: its logs are not those of the one who has."""
+    own = [event(n, "gateway", "job") for n in (1, 2, 3)]
+    of_alice = [event(4, "gateway", "job", sourceIdentity="alice@corp.example")]
+    parts = (own, of_alice, [log(n, "gateway", "job") for n in (5, 6)])
+    load_each(db, tmp_path, *itertools.chain.from_iterable(parts[n] for n in order))
+    assert [row[:2] for row in rows(db, USERS)] == [("alice@corp.example", 1), ("gateway", 5)]
+    check(db)
+
+
 PEOPLE = [
     event(1, "lab", "job", sourceIdentity="vera"),
     event(2, "lab", "job", sourceIdentity="vera"),

@@ -13,11 +13,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from sqlite_utils import Database
 
+from etl.normalise.cloudtrail import parse_event
 from etl.normalise.rows import AccountName, PrincipalTags
 from etl.normalise.rules import ApplicationRule, Rule, TeamRule, UserRule
 from etl.normalise.team_shares import TeamShare
 from etl.normalise.teams import TeamSettings
+from etl.show.report import build_report
 from etl.sql_files import sql_names, sql_text
+from etl.warehouse.read.reports import Filters, usage, usage_by_team
 from etl.warehouse.scratch import open_trial
 from etl.warehouse.upkeep.forget import forget
 from etl.warehouse.upkeep.vacuum import drop_unused_names
@@ -25,60 +28,22 @@ from etl.warehouse.write.attribution import apply_config
 from etl.warehouse.write.batch import Batch, Loader
 from etl.warehouse.write.team_shares import apply_team_shares
 from tests.rounds import rounds
-from tests.support import ACCOUNT, HAIKU, call, load, role_identity, rows, uuid_of, write_log
+from tests.support import ACCOUNT, call, load, rows, write_log
+from tests.team_evidence import PROFILE, assumed, profile, session_call, tags
 
 NewWarehouse = Callable[[], AbstractContextManager[Database]]
 
 TEAMS = "select team, team_source from calls order by event_time, event_id"
-PROFILE = f"arn:aws:bedrock:us-east-1:{ACCOUNT}:application-inference-profile/a1b2c3"
-
-
-def session_call(number: int, key: str = "ASIAONE", **fields: Any) -> dict[str, Any]:
-    identity = {**role_identity("gateway", "job"), "accessKeyId": key}
-    return call(number, userIdentity=identity, tokens=(100 + number, 10), **fields)
-
-
-def assumed(
-    number: int, made: str, by: str | None = None, name: str = "AssumeRole", **parameters: Any
-) -> dict[str, Any]:
-    """Return the event of STS that made an access key, as CloudTrail writes it."""
-    caller = {"type": "AWSService", "invokedBy": "lambda.amazonaws.com"}
-    if by is not None:
-        caller = {**role_identity("first", "job"), "accessKeyId": by}
-    return {
-        "eventVersion": "1.08",
-        "userIdentity": caller,
-        "eventTime": "2026-09-14T08:00:00Z",
-        "eventSource": "sts.amazonaws.com",
-        "eventName": name,
-        "awsRegion": "us-east-1",
-        "requestParameters": {"roleArn": "arn:aws:iam::111122223333:role/gateway", **parameters},
-        "responseElements": {"credentials": {"accessKeyId": made, "sessionToken": "..."}},
-        "eventID": uuid_of(9000 + number),
-        "eventType": "AwsApiCall",
-        "recipientAccountId": ACCOUNT,
-    }
-
-
-def tags(**values: str) -> list[dict[str, str]]:
-    return [{"key": key, "value": value} for key, value in values.items()]
-
-
-def profile(**values: str) -> dict[str, Any]:
-    return {
-        "inferenceProfileArn": PROFILE,
-        "inferenceProfileId": "a1b2c3",
-        "inferenceProfileName": "chat",
-        "type": "APPLICATION",
-        "models": [{"modelArn": f"arn:aws:bedrock:us-east-1::foundation-model/{HAIKU}"}],
-        "tags": values,
-    }
 
 
 def check(db: Database) -> None:
     for file in sql_names("checks"):
         assert rows(db, sql_text(f"checks/{file}")) == [], file
     assert rows(db, "pragma foreign_key_check") == []
+
+
+def team_of_calls(db: Database) -> dict[str, str]:
+    return dict(rows(db, "select event_id, team from calls"))
 
 
 def teams(db: Database) -> list[tuple[str, str]]:
@@ -131,16 +96,23 @@ def test_each_kind_of_evidence_wins_over_the_next(db: Database, tmp_path: Path) 
             ("By rule", "config rule"),
         ),
     ]
+    calls = 1
     for change, expected in steps:
         change()
-        assert teams(db) == [expected]
+        assert teams(db) == [expected] * calls
+        calls += 1
+        load(
+            db, write_log(tmp_path / "log.json", [session_call(calls, requestParameters=metadata)])
+        )
+        assert teams(db) == [expected] * calls
         check(db)
+        assert rows(db, "select name from sqlite_temp_master where name like 'team_by%'") == []
     for before in (steps[6], steps[5]):
         if before is steps[5]:
             apply_config(db, [], {}, settings=TeamSettings(tags=("none",)))
         else:
             apply_config(db, [], {})
-        assert teams(db) == [before[1]]
+        assert teams(db) == [before[1]] * calls
     check(db)
 
 
@@ -203,6 +175,38 @@ def test_rules_match_what_is_known_of_a_call_and_change_with_it(
     check(db)
 
 
+def mantle_call(number: int, project: str) -> dict[str, Any]:
+    return call(
+        number,
+        eventSource="bedrock-mantle.amazonaws.com",
+        eventName="CreateInference",
+        eventCategory="Data",
+        requestParameters={"model": "openai.gpt-oss-120b"},
+        resources=[{"type": "AWS::BedrockMantle::Project", "ARN": project}],
+    )
+
+
+def test_a_project_that_is_named_after_its_calls_has_its_team(db: Database, tmp_path: Path) -> None:
+    """Stored calls have it, and later ones of a connection that knew the project by its id."""
+    apply_config(db, [TeamRule(team="T", application="Nice")], {})
+    arn = f"arn:aws:bedrock-mantle:us-east-1:{ACCOUNT}:project/proj_a"
+    created = call(
+        2,
+        eventName="CreateProject",
+        requestParameters={"name": "Nice"},
+        responseElements={"arn": arn},
+    )
+    records = [mantle_call(1, arn), created, mantle_call(3, arn)]
+    batches = [Batch() for _ in records]
+    for batch, record in zip(batches, records, strict=True):
+        row = parse_event(record).row
+        assert row is not None
+        batch.add(row)
+    Loader(db).write_all(batches)
+    assert teams(db) == [("T", "config rule")] * 2
+    check(db)
+
+
 CHAINS = [
     session_call(1, "ASIAONE"),
     session_call(2, "ASIATWO"),
@@ -231,7 +235,11 @@ def test_session_tags_follow_the_chain_whenever_they_arrive(
     with new_warehouse() as db:
         for some in (order[:cut], order[cut:]):
             if some:
-                load(db, write_log(folder / "one.json", [CHAINS[n] for n in some]))
+                before = team_of_calls(db)
+                result = load(db, write_log(folder / "one.json", [CHAINS[n] for n in some]))
+                # Calls that came with this load are none that it gave another team.
+                changed = before.items() - team_of_calls(db).items()
+                assert result.written.calls_reattributed == len(changed)
         tag, none = "session tag", ("(no team)", "none")
         assert teams(db) == [
             *[("Search", tag)] * 3,
@@ -279,6 +287,41 @@ def test_parts_are_whole_and_add_up(count: int, shares: dict[str, int]) -> None:
     assert parts == {team: count // total * one + rest[team] for team, one in shares.items()}
 
 
+PARTS = "sum(calls), sum(calls_with_tokens), sum(calls_without_tokens), max(is_lower_bound)"
+
+
+@pytest.mark.parametrize(
+    ("shares", "parts"),
+    [
+        ({"A": 6, "B": 6, "C": 2}, [("A", 5, 4, 1, 1), ("B", 4, 4, 0, 1), ("C", 2, 2, 0, 1)]),
+        ({"A": 1}, [("A", 11, 10, 1, 1)]),
+    ],
+)
+def test_the_parts_of_a_shared_application_agree(
+    db: Database,
+    tmp_path: Path,
+    shares: dict[str, int],
+    parts: list[tuple[Any, ...]],
+) -> None:
+    """A part's calls are those with and without tokens; each is as incomplete as the whole."""
+    apply_config(db, [ApplicationRule(application="Gateway", role="gateway")], {})
+    records = [*map(session_call, range(1, 11))]
+    records.append(session_call(11) | {"additionalEventData": None})
+    unknown = {"requestParameters": {"modelId": "acme.unheard-of"}}
+    load(db, write_log(tmp_path / "a.json", [*records, session_call(12, **unknown)]))
+    apply_team_shares(db, [TeamShare(application="Gateway", shares=shares)])
+    of_known = "from daily_costs_by_team where model_id <> 'acme.unheard-of' group by 1 order by 1"
+    assert rows(db, f"select team, {PARTS} {of_known}") == parts
+    assert rows(db, "select max(is_lower_bound), min(is_lower_bound) from team_costs") == [(1, 1)]
+    wrong = (
+        "calls <> calls_with_tokens + calls_without_tokens or unpriced_calls > calls"
+        " or cost_picodollars is not list_cost_picodollars"
+        " or cost_picodollars <> actual_cost_picodollars + coalesce(estimated_cost_picodollars, 0)"
+    )
+    assert rows(db, f"select * from daily_costs_by_team where {wrong}") == []
+    check(db)
+
+
 def test_a_shared_application_is_split_in_the_views_of_teams_alone(
     db: Database, tmp_path: Path
 ) -> None:
@@ -297,8 +340,28 @@ def test_a_shared_application_is_split_in_the_views_of_teams_alone(
     )
     names = {team for (team,) in rows(db, "select team from team_costs")}
     assert {"Search", "Ads", "Desk"} <= names
+    report = build_report(db, "teams", Filters(), breakdown=True)
+    shown = [
+        (row["team"], row["calls"], row["input_tokens"], row["cost_usd"]) for row in report.rows
+    ]
+    assert sorted(shown) == sorted(
+        rows(db, "select team, calls, input_tokens, cost_usd from team_costs")
+    )
+    assert report.shared == "Split by fixed shares: Gateway."
+    assert report.total == usage(db, Filters())[0]
+    assert sum(row["calls"] for row in report.details) == 12
+    of_ads = build_report(db, "teams", Filters(teams=("Ads",)))
+    assert [of_ads.total["calls"]] == [calls for team, calls, *_ in shown if team == "Ads"]
+    # A share is of all usage: some users' calls have the team of their evidence.
+    of_some = build_report(db, "teams", Filters(users=("carol",)))
+    assert not {row["team"] for row in of_some.rows} & {"Search", "Ads", "Desk"}
+    assert of_some.shared.startswith("Not split by the shares of Gateway: ")
     # The evidence itself stays.
     assert not names & {"Search", "Ads", "Desk"} & {team for team, _ in teams(db)}
     check(db)
     apply_team_shares(db, [])
     assert "Ads" not in {team for (team,) in rows(db, "select team from team_costs")}
+    for by in ((), ("team",), ("team", "region", "model_id")):
+        assert list(map(list, map(dict.items, usage_by_team(db, Filters(), by=by)))) == list(
+            map(list, map(dict.items, usage(db, Filters(), by=by)))
+        )

@@ -13,6 +13,7 @@ import pytest
 
 from etl.config import Restriction, Serve
 from etl.warehouse.database import open_warehouse
+from etl.warehouse.write.metadata_keys import apply_metadata_keys
 from etl.web import pages as web_pages
 from etl.web import queries
 from tests.rounds import rounds
@@ -22,13 +23,16 @@ from tests.web.visits import HTML, VARIABLES, Visitor, bearer, serving
 RESTRICTED = Serve(
     host_names=("usage.example.com",),
     tokens=VARIABLES,
-    restrictions=(Restriction(visitor="nightly", applications=("Ours", "Also ours", "Unused")),),
+    restrictions=(Restriction(visitor="nightly", applications=("Ours", "Also-ours", "Unused")),),
 )
 OURS = [
-    call(number, user=user, tokens=(number, 3), userAgent=f"app/{application}", eventTime=time)
-    for number, (user, application, time) in enumerate([
-        ("alice", "Ours", "2026-10-30T23:59:59Z"), ("bob", "Also ours", "2026-11-02T10:00:00Z"),
-        ("alice", "Ours", "2026-11-02T10:00:00Z"), ("bob", "Ours", "2026-11-05T00:00:00Z"),
+    call(
+        number, user=user, tokens=(number, 3), userAgent=f"app/{application}", eventTime=time,
+        requestParameters={"modelId": HAIKU, "requestMetadata": {"team": team}},
+    )
+    for number, (user, application, time, team) in enumerate([
+        ("alice", "Ours", "2026-10-30T23:59:59Z", "red"), ("bob", "Also-ours", "2026-11-02T10:00:00Z", "green"),
+        ("alice", "Ours", "2026-11-02T10:00:00Z", "blue"), ("bob", "Ours", "2026-11-05T00:00:00Z", "blue"),
     ], start=1)
 ]  # fmt: skip
 
@@ -48,7 +52,10 @@ def of_others(seed: int) -> list[dict[str, Any]]:
             userAgent=draw.choice(("app/Theirs", "app/Ours2", "curl/8", "app/'Ours'")),
             eventTime=f"{draw.choice(('2026-09-01', '2026-11-02', '2026-11-20'))}T10:{number:02}:00Z",
             awsRegion=draw.choice(REGIONS),
-            requestParameters={"modelId": draw.choice(MODELS)},
+            requestParameters={
+                "modelId": draw.choice(MODELS),
+                "requestMetadata": {"team": draw.choice(("red", "green", "pink", "grey"))},
+            },
             errorCode=draw.choice((None, None, "ThrottlingException")),
             eventID=uuid_of(draw.randrange(2, 1 << 24) + 5000 + number),
         )
@@ -61,6 +68,7 @@ def warehouse(folder: Path, seed: int) -> Path:
     records = [*of_others(seed), *OURS] if seed % 2 else [*OURS, *of_others(seed)]
     path = folder / "w.db"
     with open_warehouse(path, create=True) as db:
+        apply_metadata_keys(db, ["team"], 2)
         load(db, write_log(folder / "log.json", records))
         if seed:
             # CloudWatch counts tokens that no call explains, in an hour without calls of ours.
@@ -97,6 +105,8 @@ def addresses() -> Iterator[str]:
         for filter_ in FILTERS:
             yield f"/bedrock_usage/{query}.json?{filter_}"
         yield from (f"/bedrock_usage/{query}{form}?by_application=1" for form in ("", ".csv"))
+    yield from (f"/bedrock_usage/metadata.json?metadata_key=team&{filter_}" for filter_ in FILTERS)
+    yield from (f"/bedrock_usage/metadata{form}?metadata_key=team" for form in ("", ".csv"))
     for path in ("/bedrock_usage", "/bedrock_usage/calls", "/bedrock_usage/calls.json?_facet=x"):
         yield path
     for path in ("/-/refresh.json", "/-/databases.json", "/-/actor.json", "/x", "/-/logout"):
@@ -132,5 +142,7 @@ def test_every_byte_is_the_same_whatever_others_did(
                 assert answers[seed] == answers[0], (seed, address)
         assert found.count(200) > 40
         text = seen(visitors[0], "/?range=90d")[2]
-        assert "Also ours" in text
+        assert "Also-ours" in text
         assert "2026-11-05T00:00:00Z" in text
+        values = seen(visitors[0], "/bedrock_usage/metadata.csv?metadata_key=team")[2].splitlines()
+        assert [line.split(",")[0] for line in values] == ["value", "blue", "green", "(others)"]

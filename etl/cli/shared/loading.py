@@ -21,7 +21,7 @@ from etl.show.escaping import harmless
 from etl.show.numbers import count
 from etl.sources.stores import LocalStore, Store, StoredFile
 from etl.warehouse.write.attribution import apply_application_tag, apply_config
-from etl.warehouse.write.batch import Reject
+from etl.warehouse.write.batch import Reject, Written
 from etl.warehouse.write.discounts import apply_discounts
 from etl.warehouse.write.metadata_keys import apply_metadata_keys
 from etl.warehouse.write.team_shares import apply_team_shares
@@ -155,6 +155,17 @@ def _names(operations: Counter[str]) -> str:
     return harmless(", ".join(f"{number:,} {name}" for name, number in named[:_NAMES]) + more)
 
 
+def team_lines(written: Written) -> list[str]:
+    """Return what was learned of the teams of calls, as lines of text; none if nothing was."""
+    lines = []
+    if written.sessions:
+        lines.append(f"Sessions          {written.sessions:,} kept, for the tags of their calls")
+    if written.calls_reattributed:
+        calls = count(written.calls_reattributed, "stored call")
+        lines.append(f"Reattributed      {calls}, to another team")
+    return lines
+
+
 def summary(result: LoadResult) -> str:
     """Return the result of a load as lines of text."""
     written = result.written
@@ -170,7 +181,7 @@ def summary(result: LoadResult) -> str:
             if written.tokens_pending > 0
             else ""
         ),
-        f"Other events      {result.events_skipped:,} skipped"
+        f"Other events      {result.events_skipped - written.sessions:,} skipped"
         + (
             f", {written.operations_unknown:,} of them not known yet (see `bedrock-usage status`)"
             if written.operations_unknown
@@ -198,6 +209,7 @@ def summary(result: LoadResult) -> str:
         )
     if written.operations:
         lines.insert(5, f"Other operations  {_names(written.operations)} (of Bedrock, no calls)")
+    lines[4:4] = team_lines(written)
     if written.calls_logged:
         lines.insert(3, f"Invocation logs   {written.calls_logged:,} matched known calls")
     if written.calls_too_old:

@@ -13,8 +13,8 @@ from etl.sources.accounts import (
     assume_role,
     check_regions,
     find_places,
+    list_organization,
     open_own_account,
-    organization_accounts,
 )
 from etl.sources.aws import Place
 
@@ -66,18 +66,20 @@ def choose(
 
 
 def open_places(choice: Choice, clock: Clock) -> tuple[list[Place], list[SourceError]]:
-    """Return every selected account and region, and why some could not be listed.
+    """Return every selected account and region, and why some, or their units, are not known.
 
     Raises ConfigError or a SourceError if none can be read.
     """
     own = open_own_account(choice.profile, clock)
     if list(choice.regions) != ["all"]:
         check_regions(own, choice.regions)
-    accounts = [own]
+    accounts, lost = [own], list[SourceError]()
     if choice.role_arns:
         accounts = [assume_role(own, arn) for arn in choice.role_arns]
     elif choice.organization and choice.role_name:
-        accounts = organization_accounts(
+        organization = list_organization(
             own, choice.role_name, clock, skip=choice.skip, with_units=choice.has_units
         )
-    return find_places(accounts, choice.regions, clock)
+        accounts, lost = organization.accounts, organization.problems
+    places, more = find_places(accounts, choice.regions, clock)
+    return places, lost + more

@@ -10,7 +10,7 @@ from pathlib import Path
 import click
 from sqlite_utils import Database
 
-from etl.cli.shared.loading import apply_configuration, reading_keys
+from etl.cli.shared.loading import apply_configuration, reading_keys, team_lines
 from etl.cli.shared.option_types import moment_of
 from etl.cli.shared.progress import progress_display
 from etl.cli.shared.scope import open_places
@@ -28,7 +28,8 @@ from etl.sync.run import SyncOutcome, sync_places
 from etl.warehouse.database import open_warehouse
 from etl.warehouse.demo import refuse_demo
 from etl.warehouse.turns import Patience
-from etl.warehouse.write.batch import Batch, Loader
+from etl.warehouse.write.batch import Batch, Loader, Written
+from etl.warehouse.write.teams import stored_units
 
 
 def sync_chosen(
@@ -49,26 +50,34 @@ def sync_chosen(
         apply_configuration(warehouse, config, config_path)
         roots = open_roots(chosen, clock)
         places, lost = open_places(chosen, clock) if chosen.asked else ([], [])
-        _store_account_names(warehouse, places)
+        named = _store_account_names(warehouse, places)
         console = open_console(stderr=True)
         with progress_display(console) as display:
             outcome = sync_places(
                 warehouse, places, clock, options, display, lost=lost, roots=roots
             )
+    outcome.add(named, rejected=0)
     _report(outcome)
     return outcome
 
 
-def _store_account_names(warehouse: Database, places: Sequence[Place]) -> None:
-    """Store the names that an organization gives to its accounts: they may name teams."""
+def _store_account_names(warehouse: Database, places: Sequence[Place]) -> Written:
+    """Store the names that an organization gives to its accounts: they may name teams.
+
+    A unit that was not read stays as it is known.
+    """
     accounts = {place.account_id: place.account for place in places}
+    units = stored_units(warehouse)
     rows = [
-        AccountName(account_id, account.name, account.unit)
+        AccountName(
+            account_id,
+            account.name,
+            units.get(account_id) if account.unit is None else account.unit or None,
+        )
         for account_id, account in sorted(accounts.items())
         if account.name is not None
     ]
-    if rows:
-        Loader(warehouse).write(Batch(renewed={"account_names": rows}))
+    return Loader(warehouse).write(Batch(renewed={"account_names": rows})) if rows else Written()
 
 
 def _open_archive(
@@ -120,6 +129,7 @@ def _report(outcome: SyncOutcome) -> None:
         f"CloudWatch values {written.metric_values:,} new or changed",
         f"Profiles, models  {catalogued:,} new or changed",
     ]
+    lines += team_lines(written)
     if written.events_archived:
         lines.append(f"Archived          {count(written.events_archived, 'event')}")
     if written.late_events:

@@ -157,7 +157,8 @@ class Workers:
 
     def __init__(self, keys: Keys, count: int | None = None) -> None:
         self._keys = keys
-        self._count = min(count or os.cpu_count() or 1, _MAX_WORKERS)
+        # The writing process has a core of its own.
+        self._count = count or min(max((os.cpu_count() or 1) - 1, 1), _MAX_WORKERS)
         self._all: list[_Worker] = []
         self._free: queue.SimpleQueue[_Worker] = queue.SimpleQueue()
         self._own = Decoder(keys)

@@ -50,13 +50,31 @@ def usage(db: Database, filters: Filters, *, by: Iterable[str] = ()) -> list[dic
 
     ``by`` names some of ``DIMENSIONS``; if it is empty, there is one row in all, or none.
     """
-    wanted = set(by)
+    return _usage(db, "pages/usage", filters, set(by))
+
+
+def usage_by_team(
+    db: Database, filters: Filters, *, by: Iterable[str] = ()
+) -> list[dict[str, Any]]:
+    """Return the same, of teams, where shared applications are split by their shares.
+
+    ``by`` names some of team, region and model_id. ``filters`` names no users.
+    """
+    return _usage(db, "reports/usage_by_team", filters, set(by))
+
+
+def _usage(db: Database, file: str, filters: Filters, by: set[str]) -> list[dict[str, Any]]:
     flags = {
-        f"by_{name.removesuffix('_name').removesuffix('_id')}": name in wanted
-        for name in DIMENSIONS
+        f"by_{name.removesuffix('_name').removesuffix('_id')}": name in by for name in DIMENSIONS
     }
-    rows = _run(db, "pages/usage", {**filters.parameters(), **flags, "top": None})
-    return [{k: v for k, v in row.items() if k not in DIMENSIONS or k in wanted} for row in rows]
+    rows = _run(db, file, {**filters.parameters(), **flags, "top": None})
+    return [{k: v for k, v in row.items() if k not in DIMENSIONS or k in by} for row in rows]
+
+
+def shared_applications(db: Database) -> list[str]:
+    """Return the applications that are split by fixed shares, in order."""
+    rows = db.execute("select distinct application from team_shares order by application")
+    return [application for (application,) in rows]
 
 
 def usage_by_metadata(db: Database, key: str, filters: Filters) -> list[dict[str, Any]]:

@@ -80,25 +80,17 @@ _COLUMNS: tuple[tuple[str, str, str], ...] = (
 # Names that belong to a person without containing the person's name.
 _THEIRS = {"sessions": "session_name", "source_addresses": "source_address"}
 
-# Large tables of ids, times and amounts, which contain no names.
+# Tables of ids, times and amounts, most of them large, and of keys: none contains names.
 _NOT_SEARCHED = frozenset(
     {
-        *(
-            "events",
-            "tokens",
-            "team_settings",
-            "pending_tokens",
-            "cloudtrail_tokens",
-            "jobs",
-            "archived_events",
-        ),
+        *("events", "tokens", "pending_tokens", "cloudtrail_tokens", "jobs", "archived_events"),
         *("usage_hourly", "usage_daily", "usage_hours", "metric_totals", "metric_hourly"),
         *("metric_minutes", "call_minutes", "known_minutes", "stale_minutes"),
         *("uncalibrated_hours", "hour_shares"),
         *("calibrations", "call_weights", "calibrated_until"),
         *("priced_daily", "priced_daily_by_user", "priced_daily_by_application"),
         *("priced_daily_by_model", "priced_rates", "rate_keys", "monitor_points", "prices"),
-        "skipped_operations",
+        *("skipped_operations", "team_settings"),
         *("forgotten_patterns", "_sqlite_migrations", "seeds"),
     }
 )

@@ -337,7 +337,7 @@ def attribute_all(db: Database, names: Names, rules: Sequence[Rule]) -> int:
     stage = _Stage(db, names, rules, "events")
     changed, hours = 0, set[str]()
     days = db.execute("select distinct day from usage_daily order by day").fetchall()
-    with long_work(db, "applying the new rules to all calls", can_stop=True) as note:
+    with long_work(db, "attributing all calls again", can_stop=True) as note:
         for number, (day,) in enumerate(days, 1):
             note(f"{day} ({number:,} of {len(days):,} days)")
             changed += stage.attribute(day)
@@ -369,11 +369,12 @@ class _Stage:
 
     def __init__(self, db: Database, names: Names, rules: Sequence[Rule], calls: str) -> None:
         self._db, self._names, self._calls = db, names, calls
-        evidence = fill_evidence(db, names, None if calls == "events" else calls)
+        self._evidence = fill_evidence(db, names, None if calls == "events" else calls)
         self._joins = _STORED + "".join(
-            f" left join team_by_{key} on team_by_{key}.{key} = events.{key}" for key in evidence
+            f" left join {table} on {table}.{key} = events.{key}"
+            for table, key in self._evidence.items()
         )
-        named = ", ".join(f"team_by_{key}.team_key" for key in evidence)
+        named = ", ".join(f"{table}.team_key" for table in self._evidence)
         own = {**_OWN, "team_key": f"coalesce({named}, 0)" if named else "0"}
         self._decisions = [_decision(kind, own[_COLUMNS[kind]], rules) for kind in KINDS]
         now: dict[str, str] = {}
@@ -389,7 +390,8 @@ class _Stage:
 
     def drop(self) -> None:
         """Drop the tables."""
-        for table in ("attributed_calls", *(decision.hits for decision in self._decisions)):
+        hits = (decision.hits for decision in self._decisions)
+        for table in ("attributed_calls", *hits, *self._evidence):
             self._db.execute(f"drop table if exists temp.{table}")
 
     def attribute(self, day: str | None = None) -> int:

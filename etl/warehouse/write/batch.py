@@ -31,7 +31,7 @@ from etl.warehouse.write.calls import CallCounts, CallWriter
 from etl.warehouse.write.dimensions import Names
 from etl.warehouse.write.input_forms import renew_input_forms
 from etl.warehouse.write.metrics import MetricWriter
-from etl.warehouse.write.operations import write_operations
+from etl.warehouse.write.operations import store_created_projects, write_operations
 from etl.warehouse.write.read_files import FileRead, save_files
 from etl.warehouse.write.replaced_rows import renew_rows
 from etl.warehouse.write.role_sessions import write_sessions
@@ -114,7 +114,7 @@ class Written(CallCounts):
 
     ``operations``: new events of Bedrock that are no calls, by operation; ``operations_unknown``:
     those of them that are not known yet.
-    ``renewed``: the number of new or changed rows by table.
+    ``renewed``: the number of new or changed rows by table; ``sessions``: what events told of them.
     """
 
     metric_values: int = 0
@@ -122,6 +122,7 @@ class Written(CallCounts):
     operations: Counter[str] = field(default_factory=Counter)
     operations_unknown: int = 0
     renewed: Counter[str] = field(default_factory=Counter)
+    sessions: int = 0
     late_events: int = 0
     events_archived: int = 0
 
@@ -186,13 +187,17 @@ class Loader:
         for table, rows in batch.renewed.items():
             known = [self._without_forgotten(row) for row in rows]
             written.renewed[table] = renew_rows(self._db, table, known)
-        if written.profiles or any(written.renewed[table] for table in _TELLING_TEAMS):
+        has_projects = store_created_projects(self._db, self._names, batch.operations)
+        tells_teams = any(written.renewed[table] for table in _TELLING_TEAMS)
+        if written.profiles or has_projects or tells_teams:
             # Also of the calls of this connection's next batches.
             self._calls.forget()
-            renew_teams(self._db, self._names)
+            self._names.forget_labels()
+            written.calls_reattributed = renew_teams(self._db, self._names)
         written.metric_values, changed = self._metrics.write(batch.metrics)
         hours |= changed
         self._metrics.write_minutes(batch.minutes)
+        written.sessions = len(batch.sessions)
         tagged = write_sessions(self._db, self._names, batch.sessions)
         if batch.events or batch.calls or batch.shapes or batch.service_tokens or tagged:
             counts, hours_of_calls = self._calls.write(

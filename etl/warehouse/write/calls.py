@@ -99,7 +99,8 @@ class CallCounts:
     ``calls_logged``: calls of invocation logs that CloudTrail also reports; ``tokens_attached``:
     calls that got tokens from a service event; ``tokens_pending``: the change in the number of
     service events waiting for their call; ``calls_too_old``: calls of the time that `vacuum`
-    dropped, which the sums already count.
+    dropped, which the sums already count; ``calls_reattributed``: calls stored before, which later
+    evidence gave another team.
     """
 
     calls_new: int = 0
@@ -107,6 +108,7 @@ class CallCounts:
     calls_with_tokens: int = 0
     calls_logged: int = 0
     calls_too_old: int = 0
+    calls_reattributed: int = 0
     tokens_attached: int = 0
     tokens_pending: int = 0
 
@@ -248,9 +250,11 @@ class CallWriter:
             plan = self._plan(special, corrections, unmatched, services, counts)
             hours |= self._carry_out(plan, counts)
         hours |= self._name_again(incoming.take_told())
-        hours |= self._tag_again(tagged)
+        # New calls first, so that only stored ones are left to count.
         if incoming.take_tagged():
             hours |= attribute_calls(self._db, self._names, "tagged_calls")[1]
+        counts.calls_reattributed, tagged_hours = self._tag_again(tagged)
+        hours |= tagged_hours
         if self._shapes.is_full:
             self.drop_shapes(self._shapes.forget())
         return counts, hours
@@ -276,14 +280,17 @@ class CallWriter:
             hours |= self._carry_out(plan, CallCounts())
         return hours
 
-    def _tag_again(self, credentials: Collection[int]) -> set[str]:
-        """Attribute the stored calls with these credentials, whose tags became known after them."""
+    def _tag_again(self, credentials: Collection[int]) -> tuple[int, set[str]]:
+        """Attribute the stored calls with these credentials, whose tags became known after them.
+
+        Return how many changed, and their hours.
+        """
         times = self._db.execute(
             "select first_call, last_call from credentials where first_call is not null"
             f" and credential_key in ({', '.join(map(str, credentials))}) order by 1"
         ).fetchall()
         if not times:
-            return set()
+            return 0, set()
         self._db.execute("delete from wanted_calls")
         for first, last in _merged(times):
             self._db.conn.execute(
@@ -292,7 +299,7 @@ class CallWriter:
                 f" and credential_key in ({', '.join(map(str, credentials))})",
                 [first, last],
             )
-        return attribute_calls(self._db, self._names, "wanted_calls")[1]
+        return attribute_calls(self._db, self._names, "wanted_calls")
 
     # Older events are refused, not merged (DECISIONS 44, 111).
     def _horizon(self) -> str | None:

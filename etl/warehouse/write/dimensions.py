@@ -93,9 +93,13 @@ class Names:
     def forget(self) -> None:
         """Empty the cache."""
         self._forgotten = self._aliases = None
-        self._shown_applications.clear()
+        self.forget_labels()
         for keys in self._keys.values():
             keys.clear()
+
+    def forget_labels(self) -> None:
+        """Look up again which names applications are shown by."""
+        self._shown_applications.clear()
 
     def account(self, account_id: str) -> int:
         return self._key("accounts", account_id)

@@ -46,8 +46,6 @@ def write_operations(
             count = _insert(db, "unknown_operations", _COLUMNS, _row(names, operation))
             unknown += count
         new[operation.event_name] += count
-        if isinstance(operation, OtherOperation):
-            _store_created_project(db, names, operation)
     return +new, unknown
 
 
@@ -59,11 +57,19 @@ def _insert(db: Database, table: str, columns: tuple[str, ...], row: tuple[objec
     ).rowcount
 
 
-def _store_created_project(db: Database, names: Names, operation: OtherOperation) -> None:
-    if operation.project_name and operation.resource:
-        known = names.forgotten
-        tags = operation.project_tags and known.json(operation.project_tags)
-        store_project(db, operation.resource, known.text(operation.project_name), tags)
+def store_created_projects(
+    db: Database, names: Names, operations: Iterable[OtherOperation | SkippedOperation]
+) -> bool:
+    """Store the projects that operations created; return whether they tell anything new."""
+    known, is_new = names.forgotten, False
+    for operation in operations:
+        if isinstance(operation, SkippedOperation):
+            continue
+        if operation.project_name and operation.resource:
+            tags = operation.project_tags and known.json(operation.project_tags)
+            name = known.text(operation.project_name)
+            is_new |= store_project(db, operation.resource, name, tags)
+    return is_new
 
 
 def _skipped_row(names: Names, operation: SkippedOperation) -> tuple[object, ...]:

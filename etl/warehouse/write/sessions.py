@@ -2,9 +2,9 @@
 
 An invocation log knows a caller by the ARN of the session. CloudTrail may know more: the source
 identity, the provider of a web identity. So that one person is one user, whoever tells of the call,
-the table ``session_users`` keeps each user of a session that its ARN alone does not name. A logged
-call of a session with one such user is that user's. With two it is the role's: the session name
-does not tell which.
+the table ``session_users`` keeps each user that CloudTrail tells of a session: the one that the ARN
+names too, as calls of the role itself may have the same session name. A logged call of a session
+with one user is that user's. With two it is the role's: the session name does not tell which.
 
 It does not matter which comes first: once CloudTrail has told, the logged calls before it are
 attributed again (``etl.warehouse.write.calls``).
@@ -19,6 +19,9 @@ from sqlite_utils import Database
 from etl.normalise.identity import user_of_session
 from etl.normalise.rows import CLOUDTRAIL, INVOCATION_LOG, Event
 from etl.warehouse.write.dimensions import Names
+
+# Sessions may be as many as the calls.
+_MAX_KNOWN = 50_000
 
 # Principal ARN, principal type, session name.
 Session = tuple[str, str, str]
@@ -48,18 +51,19 @@ class SessionUsers:
         self._told.clear()
 
     def learn(self, events: Iterable[Event]) -> list[Session]:
-        """Store what events tell of their sessions; return those of which something is new."""
+        """Store what events tell of their sessions; return those whose logs have another user."""
         told = []
         for event in events:
             session = session_of(event)
             if session is None or not event.reported_by & CLOUDTRAIL:
                 continue
-            if event.user_name == user_of_session(event.principal_arn, event.session_name):
-                continue
             if (session, event.user_name) in self._known:
                 continue
+            if len(self._known) >= _MAX_KNOWN:
+                self._known.clear()
             self._known.add((session, event.user_name))
-            if self._store(event):
+            if self._store(event) and self._differs_from_arn(event):
+                self._tell(event)
                 told.append(session)
         return told
 
@@ -83,7 +87,7 @@ class SessionUsers:
 
     def _store(self, event: Event) -> bool:
         """Store who is behind the session of an event; return whether that is new."""
-        names, session_name = self._names, event.session_name
+        names = self._names
         event = names.forgotten.event(event)
         principal_key = names.principal(event.principal_arn, event.principal_type)
         user_key = names.user(event.user_name)
@@ -91,11 +95,18 @@ class SessionUsers:
             "insert or ignore into session_users values (?, ?, ?)",
             [principal_key, names.session(event.session_name), user_key],
         ).rowcount
-        if is_new:
-            # Logs of a forgotten user's session may have it under its own name.
-            for stored in {event.session_name, names.forgotten.text_or_none(session_name)}:
-                self._told.append((event.principal_arn, event.principal_type, stored or ""))
         return bool(is_new)
+
+    def _differs_from_arn(self, event: Event) -> bool:
+        """Return whether an event's session has any user but the one that the ARN names."""
+        by_arn = user_of_session(event.principal_arn, event.session_name)
+        return event.user_name != by_arn or len(self._users_of(event)) > 1
+
+    def _tell(self, event: Event) -> None:
+        known, session_name = self._names.forgotten, event.session_name
+        # Logs of a forgotten user's session may have it under its own name.
+        for stored in {known.event(event).session_name, known.text_or_none(session_name)}:
+            self._told.append((event.principal_arn, event.principal_type, stored or ""))
 
     def _users_of(self, event: Event) -> list[tuple[str, str]]:
         """Return the users of a call's session, and the session's name as it is stored."""

@@ -100,8 +100,11 @@ def label_projects(db: Database) -> None:
     db.conn.executemany("update applications set label = ? where application_key = ?", changed)
 
 
-def store_project(db: Database, project: str, name: str | None, tags: str | None) -> None:
-    """Store what AWS tells of a project. The next command names it by the configured tags."""
+def store_project(db: Database, project: str, name: str | None, tags: str | None) -> bool:
+    """Store what AWS tells of a project; return whether it is new.
+
+    The next command names it by the configured tags.
+    """
     named = named_by(json.loads(tags), APPLICATION_KEY) if tags else None
     changed = db.conn.execute(
         "insert into projects (project, project_name, tags, application) values (?, ?, ?, ?)"
@@ -112,6 +115,7 @@ def store_project(db: Database, project: str, name: str | None, tags: str | None
     ).rowcount
     if changed:
         label_projects(db)
+    return bool(changed)
 
 
 def project_label(db: Database, project_id: str) -> str | None:

@@ -1,6 +1,6 @@
 """Which team a call belongs to, by all that the warehouse knows.
 
-The order of the evidence is that of ``etl.normalise.teams``. Every kind may become known after the
+A rule comes first, then the kinds of evidence in ``_KINDS``. Every kind may become known after the
 call: sessions and tags arrive later, and the configuration changes. ``Teams`` decides for calls
 that are written, by all but the tags of their sessions, which few calls have; for stored ones,
 ``etl.warehouse.write.attribution`` joins the tables that ``fill_evidence`` makes, one for each kind
@@ -34,6 +34,9 @@ from etl.warehouse.write.role_sessions import credentials_with_tags
 
 _APPLIED = "applied"
 
+# A team and the evidence for it.
+_Team = tuple[str, str] | None
+
 
 class Profile(NamedTuple):
     """What an application inference profile tells: the names that rules match, and its tags."""
@@ -63,6 +66,15 @@ def store_settings(db: Database, settings: TeamSettings) -> None:
     )
 
 
+def stored_units(db: Database) -> dict[str, str]:
+    """Return the organizational units of accounts, as far as any are known."""
+    return dict(
+        db.conn.execute(
+            "select account_id, unit_name from account_names where unit_name is not null"
+        ).fetchall()
+    )
+
+
 class Teams:
     """Decides the team of calls by what the warehouse knows now. Lives for one batch at most."""
 
@@ -71,8 +83,8 @@ class Teams:
         self._rules = compile_rules(rule for rule in rules if isinstance(rule, TeamRule))
         self._settings = stored_settings(self._db)
         self._profiles: dict[str | None, Profile] = {None: NO_PROFILE}
-        self._principals: dict[str, str | None] = {}
-        self._accounts: dict[str, _Team] = {}
+        self._principals: dict[str, _Team] = {}
+        self._accounts: dict[str | None, _Team] = {}
 
     def key(self, evidence: Evidence, application: str, source_rank: int) -> int:
         """Return the key of a call's team. ``application``: what the call itself or a rule says."""
@@ -82,26 +94,28 @@ class Teams:
             ruled = find_rule(self._rules, complete)
             if ruled is not None:
                 return self._names.team(ruled, CONFIG_RULE)
-        found = next(self._found(evidence, profile), None)
-        return 0 if found is None else self._names.team(*found)
+        for kind in _KINDS:
+            found = kind.of_call(self, evidence, profile)
+            if found is not None:
+                return self._names.team(*found)
+        return 0
 
-    def _found(self, evidence: Evidence, profile: Profile) -> Iterator[tuple[str, str]]:
-        keys = self._settings.tags
-        for name, source in (
-            (self._of_metadata(evidence.request_metadata), REQUEST_METADATA),
-            (team_named(profile.tags, keys), INFERENCE_PROFILE),
-            (self._of_principal(evidence.principal_arn), PRINCIPAL_TAG),
-        ):
-            if name:
-                yield name, source
-        account = self._of_account(evidence.account_id)
-        if account:
-            yield account
+    def by_session(self, evidence: Evidence, profile: Profile) -> _Team:
+        """Return None: the tags of sessions are looked up once the call is stored."""
+        return None
 
-    def _of_metadata(self, metadata: str | None) -> str | None:
-        return team_named(json.loads(metadata), self._settings.metadata) if metadata else None
+    def by_metadata(self, evidence: Evidence, profile: Profile) -> _Team:
+        """Return the team that the request metadata names."""
+        metadata, keys = evidence.request_metadata, self._settings.metadata
+        return _team_by(REQUEST_METADATA, json.loads(metadata), keys) if metadata else None
 
-    def _of_principal(self, arn: str | None) -> str | None:
+    def by_profile(self, evidence: Evidence, profile: Profile) -> _Team:
+        """Return the team that the tags of the inference profile name."""
+        return _team_by(INFERENCE_PROFILE, profile.tags, self._settings.tags)
+
+    def by_principal(self, evidence: Evidence, profile: Profile) -> _Team:
+        """Return the team that the tags of the role or user name."""
+        arn = evidence.principal_arn
         if arn is None:
             return None
         if arn not in self._principals:
@@ -109,17 +123,19 @@ class Teams:
                 "select tags from principal_tags where principal_arn = ?", [arn]
             ).fetchone()
             tags = json.loads(row[0]) if row else {}
-            self._principals[arn] = team_named(tags, self._settings.tags)
+            self._principals[arn] = _team_by(PRINCIPAL_TAG, tags, self._settings.tags)
         return self._principals[arn]
 
-    def _of_account(self, account_id: str | None) -> tuple[str, str] | None:
+    def by_account(self, evidence: Evidence, profile: Profile) -> _Team:
+        """Return the team that the account's name or unit is."""
+        account_id = evidence.account_id
         if account_id not in self._accounts:
             row = self._db.conn.execute(
                 "select account_name, unit_name from account_names where account_id = ?",
                 [account_id],
             ).fetchone()
-            self._accounts[account_id or ""] = team_of_account(row, self._settings.account)
-        return self._accounts[account_id or ""]
+            self._accounts[account_id] = team_of_account(row, self._settings.account)
+        return self._accounts[account_id]
 
     def _profile(self, model_id: str | None) -> Profile:
         if model_id not in self._profiles:
@@ -154,6 +170,11 @@ def team_named(tags: Mapping[str, object], keys: tuple[str, ...]) -> str | None:
     return None if name in RESERVED_TEAMS else name
 
 
+def _team_by(source: str, tags: Mapping[str, object], keys: tuple[str, ...]) -> _Team:
+    name = team_named(tags, keys)
+    return (name, source) if name else None
+
+
 def team_of_account(row: tuple[str, str | None] | None, setting: str) -> tuple[str, str] | None:
     """Return the team of an account, and the evidence; ``row``: its name and its unit's."""
     if row is None or setting == "off":
@@ -175,88 +196,92 @@ def profile_of(db: Database, model_tail: str) -> Profile:
     return Profile(tuple(filter(None, row[:3])), row[3], json.loads(row[4] or "{}"))
 
 
-# Each kind of evidence but rules, in order: the key of events that it hangs on.
-EVIDENCE_KEYS = (
-    "credential_key",
-    "request_metadata_key",
-    "model_key",
-    "principal_key",
-    "account_key",
-)
+def fill_evidence(db: Database, names: Names, calls: str | None = None) -> dict[str, str]:
+    """Create a temporary table for each kind of evidence that names a team.
 
-
-def fill_evidence(db: Database, names: Names, calls: str | None = None) -> list[str]:
-    """Create a temporary table for each kind of evidence that names a team; return their keys.
-
-    ``team_by_KEY`` has the key of events and the team that it names, without rules. ``calls``: a
-    relation of calls, the only ones that it is for; None for all.
+    Returns their names, each with the key of events that is its own key; ``team_key``: the team
+    that it names, without rules. ``calls``: a relation of calls, the only ones that it is for; None
+    for all.
     """
-    settings, filled = stored_settings(db), []
-    for key, rows in zip(EVIDENCE_KEYS, _evidence(db, settings, calls), strict=True):
-        db.execute(f"drop table if exists temp.team_by_{key}")
-        teams = [(one, names.team(*found)) for one, found in rows if found is not None]
+    settings, filled = stored_settings(db), dict[str, str]()
+    for key, _, rows_of in _KINDS:
+        used = f"{key} in (select {key} from {calls})" if calls else "true"
+        table = f"team_by_{key}"
+        db.execute(f"drop table if exists temp.{table}")
+        teams = [(one, names.team(*found)) for one, found in rows_of(db, settings, used) if found]
         if teams:
-            db.execute(f"create temp table team_by_{key} ({key} integer primary key, team_key)")
-            db.conn.executemany(f"insert or ignore into team_by_{key} values (?, ?)", teams)
-            filled.append(key)
+            db.execute(f"create temp table {table} ({key} integer primary key, team_key)")
+            db.conn.executemany(f"insert or ignore into {table} values (?, ?)", teams)
+            filled[table] = key
     return filled
 
 
-# A team and the evidence for it.
-_Team = tuple[str, str] | None
 _Rows = Iterator[tuple[int, _Team]]
 
 
-def _evidence(db: Database, settings: TeamSettings, calls: str | None) -> Sequence[_Rows]:
-    """Return the rows of each kind of evidence, in the order of ``EVIDENCE_KEYS``."""
-    run = db.conn.execute
+def _sessions(db: Database, settings: TeamSettings, used: str) -> _Rows:
+    for key, tags in credentials_with_tags(db, used).items():
+        yield key, _team_by(SESSION_TAG, tags, settings.tags)
 
-    def used(key: str) -> str:
-        return f"{key} in (select {key} from {calls})" if calls else "true"
 
-    def by(source: str, keys: tuple[str, ...]) -> Callable[[Mapping[str, object]], _Team]:
-        return lambda tags: (name, source) if (name := team_named(tags, keys)) else None
-
-    in_tags = by(SESSION_TAG, settings.tags)
-    in_metadata = by(REQUEST_METADATA, settings.metadata)
-    in_profile = by(INFERENCE_PROFILE, settings.tags)
-    in_principal = by(PRINCIPAL_TAG, settings.tags)
-    sessions = credentials_with_tags(db, used("credential_key"))
+def _metadata(db: Database, settings: TeamSettings, used: str) -> _Rows:
     # As the key is in the JSON text, unless it has an escape.
     mention = " or ".join("instr(request_metadata, ?)" for _ in settings.metadata)
-    words = [json.dumps(key, ensure_ascii=False) for key in settings.metadata]
-    return (
-        ((key, in_tags(tags)) for key, tags in sessions.items()),
-        (
-            (key, in_metadata(json.loads(metadata)))
-            for key, metadata in run(
-                "select request_metadata_key, request_metadata from request_metadata"
-                f" where ({mention}) and {used('request_metadata_key')}",
-                words,
-            ).fetchall()
-        ),
-        (
-            (key, in_profile(profile_of(db, tail).tags))
-            for key, tail in run(
-                "select model_key, model_tail from models where model_tail in"
-                " (select profile_id from inference_profiles where tags is not null)"
-            ).fetchall()
-        ),
-        (
-            (key, in_principal(json.loads(tags)))
-            for key, tags in run(
-                "select principal_key, tags from principals join principal_tags"
-                " using (principal_arn)"
-            ).fetchall()
-        ),
-        (
-            (key, team_of_account((name, unit), settings.account))
-            for key, name, unit in run(
-                "select account_key, account_name, unit_name from accounts"
-                " join account_names using (account_id)"
-            ).fetchall()
-        ),
+    rows = db.conn.execute(
+        "select request_metadata_key, request_metadata from request_metadata"
+        f" where ({mention}) and {used}",
+        [json.dumps(key, ensure_ascii=False) for key in settings.metadata],
     )
+    for key, metadata in rows.fetchall():
+        yield key, _team_by(REQUEST_METADATA, json.loads(metadata), settings.metadata)
+
+
+def _profiles(db: Database, settings: TeamSettings, used: str) -> _Rows:
+    rows = db.conn.execute(
+        "select model_key, model_tail from models where model_tail in"
+        " (select profile_id from inference_profiles where tags is not null)"
+    )
+    for key, tail in rows.fetchall():
+        yield key, _team_by(INFERENCE_PROFILE, profile_of(db, tail).tags, settings.tags)
+
+
+def _principals(db: Database, settings: TeamSettings, used: str) -> _Rows:
+    rows = db.conn.execute(
+        "select principal_key, tags from principals join principal_tags using (principal_arn)"
+    )
+    for key, tags in rows.fetchall():
+        yield key, _team_by(PRINCIPAL_TAG, json.loads(tags), settings.tags)
+
+
+def _accounts(db: Database, settings: TeamSettings, used: str) -> _Rows:
+    rows = db.conn.execute(
+        "select account_key, account_name, unit_name from accounts"
+        " join account_names using (account_id)"
+    )
+    for key, name, unit in rows.fetchall():
+        yield key, team_of_account((name, unit), settings.account)
+
+
+class _Kind(NamedTuple):
+    """A kind of evidence: the key of events that it hangs on, and the teams that it names.
+
+    ``of_call``: of a call that is written; ``of_keys``: of stored ones, by the key. Its last
+    argument is a condition on the key, for evidence of which there is as much as of calls.
+    """
+
+    key: str
+    of_call: Callable[[Teams, Evidence, Profile], _Team]
+    of_keys: Callable[[Database, TeamSettings, str], _Rows]
+
+
+# The order is the precedence, after rules.
+_KINDS = (
+    _Kind("credential_key", Teams.by_session, _sessions),
+    _Kind("request_metadata_key", Teams.by_metadata, _metadata),
+    _Kind("model_key", Teams.by_profile, _profiles),
+    _Kind("principal_key", Teams.by_principal, _principals),
+    _Kind("account_key", Teams.by_account, _accounts),
+)
 
 
 def evidence_state(db: Database, rules: Sequence[Rule]) -> str:
