@@ -7,6 +7,33 @@
 {% set methods = ['single caller', 'calibrated', 'calls'] %}
 {% set by_calls = methods | length %}
 
+-- Joins the weight of a caller at an hour: that of the last window that begins by then.
+{% macro weights(series, kind, hour, use) %}
+left join calibrations
+    on
+        calibrations.account_key = {{ series }}.account_key
+        and calibrations.region_key = {{ series }}.region_key
+        and calibrations.endpoint = {{ series }}.endpoint
+        and calibrations.cloudwatch_model_id = {{ series }}.cloudwatch_model_id
+        and calibrations.token_kind = {{ kind }}
+        and calibrations.window_start = (
+            select max(earlier.window_start) from calibrations as earlier
+            where
+                earlier.account_key = {{ series }}.account_key
+                and earlier.region_key = {{ series }}.region_key
+                and earlier.endpoint = {{ series }}.endpoint
+                and earlier.cloudwatch_model_id = {{ series }}.cloudwatch_model_id
+                and earlier.token_kind = {{ kind }}
+                and earlier.window_start <= {{ hour }}
+        )
+        and calibrations.is_used
+left join call_weights
+    on
+        call_weights.calibration_key = calibrations.calibration_key
+        and call_weights.user_key = {{ use }}.user_key
+        and call_weights.application_key = {{ use }}.application_key
+{%- endmacro %}
+
 -- Each row is due what a calibration found for its caller and hour; else its calls times
 -- the weight of its caller, where the series is calibrated; else its calls. It gets the
 -- residual's share for what is due up to and including it, less the share for what is due
@@ -45,29 +72,7 @@ with series_calls as (
             usage.hour = residuals.hour
             and usage.account_key = residuals.account_key
             and usage.rate_key = series.rate_key
-    left join calibrations
-        on
-            calibrations.account_key = residuals.account_key
-            and calibrations.region_key = residuals.region_key
-            and calibrations.endpoint = residuals.endpoint
-            and calibrations.cloudwatch_model_id = residuals.cloudwatch_model_id
-            and calibrations.token_kind = residuals.token_kind
-            and calibrations.window_start = (
-                select max(earlier.window_start) from calibrations as earlier
-                where
-                    earlier.account_key = residuals.account_key
-                    and earlier.region_key = residuals.region_key
-                    and earlier.endpoint = residuals.endpoint
-                    and earlier.cloudwatch_model_id = residuals.cloudwatch_model_id
-                    and earlier.token_kind = residuals.token_kind
-                    and earlier.window_start <= residuals.hour
-            )
-            and calibrations.is_used
-    left join call_weights
-        on
-            call_weights.calibration_key = calibrations.calibration_key
-            and call_weights.user_key = usage.user_key
-            and call_weights.application_key = usage.application_key
+    {{ weights('residuals', 'residuals.token_kind', 'residuals.hour', 'usage') }}
     left join hour_shares
         on
             hour_shares.hour = usage.hour
