@@ -95,6 +95,7 @@ def _best(data: WindowData) -> tuple[Calibration, str]:
     """Fit tokens per call and, where they are known, tokens per input token; return the better."""
     by_call = calibrate(data.candidates, data.known)
     if data.by_input:
+        # Without the calls whose cached tokens are known: their input is not told by itself.
         by_input = calibrate(data.by_input)
         if is_better(by_input, by_call):
             return by_input, BY_INPUT

@@ -35,10 +35,19 @@ def hour_shares(
     observed, step = coarser(finest, size), size // finest.size
     calls = summed(data.detail.calls, step)
     sizes = data.detail.sizes if unit == BY_INPUT else None
-    single = _single(data.detail, observed, step)
     counted = calls if sizes is None else summed(sizes, step)
-    due = _due(data.detail.owner, counted, observed, single, found)
-    shares = parts(due, _left(observed))
+    kernel, owner = _kernel(observed), data.detail.owner
+    single = intervals.single_callers(
+        summed(data.detail.present, step),
+        observed.invocations,
+        lag.reach(kernel),
+        data.detail.is_counted[::step],
+    )
+    due = lag.shifted(counted, kernel) * found.weights[owner]
+    # What a kernel moves further than it reaches is nothing where somebody calls alone.
+    due[(single >= 0)[:, None] & (single[:, None] != owner)] = 0
+    left = np.maximum(observed.tokens - lag.shifted(observed.known, kernel), 0)
+    shares = parts(due, left)
     whole, sure = (
         np.rint(summed(one, SIZES[-1] // size) * _PER_TOKEN).astype(np.int64)
         for one in (shares, shares * (single >= 0)[:, None])
@@ -46,33 +55,9 @@ def hour_shares(
     is_shared = whole.max(axis=1) >= _PER_TOKEN
     if not is_used or (size == SIZES[-1] and sizes is None):
         is_shared &= sure.any(axis=1)
-    usual = methods(found, is_used=is_used)[data.detail.owner]
+    usual = methods(found, is_used=is_used)[owner]
     lacking = summed(calls, SIZES[-1] // size).astype(np.int64)
     return list(_rows(data.detail, is_shared, lacking, whole, sure, usual))
-
-
-def _single(detail: Detail, observed: Observed, step: int) -> NDArray[np.int64]:
-    present = summed(detail.present, step)
-    reach = lag.reach(_kernel(observed))
-    return intervals.single_callers(present, observed.invocations, reach, detail.is_counted[::step])
-
-
-def _due(
-    owner: NDArray[np.int64],
-    calls: Array,
-    observed: Observed,
-    single: NDArray[np.int64],
-    found: Calibration,
-) -> Array:
-    due: Array = lag.shifted(calls, _kernel(observed)) * found.weights[owner]
-    # What a kernel moves further than it reaches is nothing where somebody calls alone.
-    is_other = (single >= 0)[:, None] & (single[:, None] != owner)
-    return np.where(is_other, 0, due)
-
-
-def _left(observed: Observed) -> Array:
-    left: Array = observed.tokens - lag.shifted(observed.known, _kernel(observed))
-    return np.maximum(left, 0)
 
 
 def _kernel(observed: Observed) -> Array:

@@ -180,7 +180,7 @@ def build_metadata_report(
     for row in rows:
         if row["value_kind"] == "none":
             row["value"] = f"(no {key})"
-    report = _report(db, f"metadata:{key}", filters, rows, with_list=with_list)
+    report = _report(db, f"metadata:{key}", filters, rows, with_list=with_list, read=usage)
     report.metadata_key = key
     return report
 
@@ -192,7 +192,7 @@ def _report(
     rows: Sequence[Row],
     *,
     with_list: bool,
-    read: Callable[..., Sequence[Row]] = usage,
+    read: Callable[..., Sequence[Row]],
 ) -> Report:
     """Return a report of these rows, with their total and what to say of it.
 

@@ -131,6 +131,13 @@ def prepare(db: Database) -> list[str]:
 
     Whatever changes them from now on marks them again.
     """
+    # A day at a time: the first calibration of a long history must not keep others from writing.
+    days = db.execute(
+        "select distinct substr(hour, 1, 10) from stale_minutes order by 1"
+    ).fetchall()
+    for (day,) in days:
+        with transaction(db):
+            renew_minutes(db, f"{day}T24")
     with transaction(db):
         renew_minutes(db)
         db.execute("update uncalibrated_hours set is_seen = 1")

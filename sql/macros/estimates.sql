@@ -7,31 +7,33 @@
 {% set methods = ['single caller', 'calibrated', 'calls'] %}
 {% set by_calls = methods | length %}
 
--- Joins the weight of a caller at an hour: that of the last window that begins by then.
-{% macro weights(series, kind, hour, use) %}
-left join calibrations
-    on
-        calibrations.account_key = {{ series }}.account_key
-        and calibrations.region_key = {{ series }}.region_key
-        and calibrations.endpoint = {{ series }}.endpoint
-        and calibrations.cloudwatch_model_id = {{ series }}.cloudwatch_model_id
-        and calibrations.token_kind = {{ kind }}
-        and calibrations.window_start = (
-            select max(earlier.window_start) from calibrations as earlier
-            where
-                earlier.account_key = {{ series }}.account_key
-                and earlier.region_key = {{ series }}.region_key
-                and earlier.endpoint = {{ series }}.endpoint
-                and earlier.cloudwatch_model_id = {{ series }}.cloudwatch_model_id
-                and earlier.token_kind = {{ kind }}
-                and earlier.window_start <= {{ hour }}
-        )
-        and calibrations.is_used
-left join call_weights
-    on
-        call_weights.calibration_key = calibrations.calibration_key
-        and call_weights.user_key = {{ use }}.user_key
-        and call_weights.application_key = {{ use }}.application_key
+{% macro method_name(number) %}
+case {{ number }}
+{% for method in methods %}
+    when {{ loop.index }} then '{{ method }}'
+{% endfor %}
+end
+{%- endmacro %}
+
+-- Whether a row of calibrations has the weights of a row with CloudWatch's names, at its
+-- hour or another one.
+{% macro serves(row, kind, hour='') -%}
+calibrations.account_key = {{ row }}.account_key
+    and calibrations.region_key = {{ row }}.region_key
+    and calibrations.endpoint = {{ row }}.endpoint
+    and calibrations.cloudwatch_model_id = {{ row }}.cloudwatch_model_id
+    and calibrations.token_kind = {{ kind }}
+    and calibrations.window_start = (
+        select max(earlier.window_start) from calibrations as earlier
+        where
+            earlier.account_key = {{ row }}.account_key
+            and earlier.region_key = {{ row }}.region_key
+            and earlier.endpoint = {{ row }}.endpoint
+            and earlier.cloudwatch_model_id = {{ row }}.cloudwatch_model_id
+            and earlier.token_kind = {{ kind }}
+            and earlier.window_start <= {{ hour or row ~ '.hour' }}
+    )
+    and calibrations.is_used
 {%- endmacro %}
 
 -- Each row is due what a calibration found for its caller and hour; else its calls times
@@ -72,7 +74,13 @@ with series_calls as (
             usage.hour = residuals.hour
             and usage.account_key = residuals.account_key
             and usage.rate_key = series.rate_key
-    {{ weights('residuals', 'residuals.token_kind', 'residuals.hour', 'usage') }}
+    left join calibrations
+        on {{ serves('residuals', 'residuals.token_kind') }}
+    left join call_weights
+        on
+            call_weights.calibration_key = calibrations.calibration_key
+            and call_weights.user_key = usage.user_key
+            and call_weights.application_key = usage.application_key
     left join hour_shares
         on
             hour_shares.hour = usage.hour

@@ -77,7 +77,13 @@ weighted as (
             series.account_key = uncertain.account_key
             and series.rate_key = uncertain.rate_key
     -- Windows begin with a day.
-    {{ estimates.weights('series', 'uncertain.token_kind', "uncertain.day || 'T00:00:00Z'", 'uncertain') }}
+    left join calibrations
+        on {{ estimates.serves('series', 'uncertain.token_kind', "uncertain.day || 'T00:00:00Z'") }}
+    left join call_weights
+        on
+            call_weights.calibration_key = calibrations.calibration_key
+            and call_weights.user_key = uncertain.user_key
+            and call_weights.application_key = uncertain.application_key
     -- What nobody called is nobody's share.
     where users.user_name <> '(unattributed)'
 ),

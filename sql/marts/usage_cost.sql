@@ -112,11 +112,8 @@ select
     names.application,
     names.team,
     read_back.data_source,
-    case read_back.estimated_by
-{% for method in estimates.methods %}
-        when {{ loop.index }} then '{{ method }}'
-{% endfor %}
-    end as allocation_method,
+    {{ estimates.method_name('read_back.estimated_by') }}
+        as allocation_method,
     read_back.calls,
     read_back.failed_calls,
     {{ columns.each(columns.shown, 'read_back.{}') }},

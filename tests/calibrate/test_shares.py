@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+import re
 from collections import defaultdict
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -13,9 +14,12 @@ from sqlite_utils import Database
 
 from etl.calibrate.outcome import share_by_calls
 from etl.calibrate.run import calibrate_all
+from etl.normalise.rules import UserRule
 from etl.sql_files import sql_names
 from etl.times import utc_text
 from etl.warehouse.upkeep.check import differing_rows
+from etl.warehouse.write.attribution import apply_config
+from tests.cli.running import run
 from tests.support import HAIKU, call, load, rows, write_log, write_metrics
 
 START = datetime(2026, 11, 5, tzinfo=UTC)
@@ -108,6 +112,36 @@ def test_nobody_is_alone_if_others_may_have_called(
     assert wrong(db) == []
 
 
+def test_what_a_single_caller_reports_is_not_counted_twice(db: Database, tmp_path: Path) -> None:
+    calls = [(at(1, 5), "A", 1_000), (at(1, 40), "B", 90)]
+    metrics = minutes_of([*calls, (at(1, 5), "A", 0)])
+    write(db, tmp_path, calls, metrics)
+    known = call(9, user="A", eventTime=utc_text(at(1, 5, 30)), tokens=(300, 1))
+    load(db, write_log(tmp_path / "known.json", [known]))
+    calibrate_all(db)
+    assert shares(db) == [("A", "single caller", 1, 700), ("B", "single caller", 1, 90)]
+
+
+def test_without_evidence_an_hour_is_shared_by_calls_as_a_whole(
+    db: Database, tmp_path: Path
+) -> None:
+    """Nobody calls alone, or CloudWatch counted no calls."""
+    calls = [(at(1, 5), "A", 50), (at(1, 5), "B", 50), (at(1, 6), "A", 300), (at(1, 6), "B", 600)]
+    calls.append((at(1, 6), "B", 100))
+    write(db, tmp_path, calls, minutes_of(calls))
+    alone = [(at(9, 5), "A", 300), (at(9, 30), "B", 900)]
+    write(db, tmp_path / "2", alone, minutes_of(alone)[:2], first=9)
+    calibrate_all(db)
+    assert shares(db, f"hour = '{utc_text(at(1, 0))}'") == [
+        ("A", "calls", 2, 440),
+        ("B", "calls", 3, 660),
+    ]
+    assert shares(db, f"hour = '{utc_text(at(9, 0))}'") == [
+        ("A", "calls", 1, 600),
+        ("B", "calls", 1, 600),
+    ]
+
+
 def test_hours_that_are_not_settled_are_shared_by_calls(db: Database, tmp_path: Path) -> None:
     calls = [(at(1, 5), "A", 700), (at(1, 40), "B", 90)]
     write(db, tmp_path, calls, minutes_of(calls))
@@ -171,6 +205,29 @@ def test_tokens_stay_in_the_hour_in_which_they_were_counted(
     assert wrong(db) == []
 
 
+def test_inspect_shows_what_made_an_estimate(
+    db: Database, late_fleet: list[Call], tmp_path: Path
+) -> None:
+    """The weight and its evidence; nothing of it before there is a calibration."""
+    log = write_log(
+        tmp_path / "first.json", [call(1, user="A", eventTime=utc_text(late_fleet[0][0]))]
+    )
+
+    def shown() -> str:
+        return " ".join(run("inspect", log, "--db", tmp_path / "warehouse.db")[1].split())
+
+    assert "input estimate calls CloudWatch's total of the hour, the same for each call" in shown()
+    calibrate_all(db)
+    db.execute("update hour_shares set method = 2")
+    assert re.search(
+        r"input estimate calibrated \d+ tokens a call for this caller, ±\d+%; from 14 days from"
+        r" 2026-11-05, by 60 s; in hours that were left out, such sizes save \d+% of the error",
+        shown(),
+    )
+    db.execute("update hour_shares set method = 1")
+    assert "input estimate single caller nobody else called when" in shown()
+
+
 def test_a_corrected_total_is_shared_whole(
     db: Database, late_fleet: list[Call], tmp_path: Path
 ) -> None:
@@ -182,6 +239,20 @@ def test_a_corrected_total_is_shared_whole(
     # The hour's own shares are gone at once, those of others stay.
     assert rows(db, "select * from hour_shares") == before
     assert sum(row[3] for row in shares(db, f"hour = '{hour}'")) == 99_999_999
+    assert wrong(db) == []
+
+
+def test_tokens_that_arrive_late_follow_their_calls_to_another_name(
+    db: Database, late_fleet: list[Call]
+) -> None:
+    calibrate_all(db)
+    apply_config(db, [UserRule(user="Bob", principal_arn="*B")], {})
+    # Until the next calibration, an hour without any calls of its own has nobody to ask.
+    assert {user for user, *_ in shares(db)} == {"A", "Bob", "(unattributed)"}
+    assert wrong(db) == []
+    calibrate_all(db)
+    assert {user for user, *_ in shares(db)} == {"A", "Bob"}
+    assert {method for _, method, *_ in shares(db)} == {"calibrated", "single caller"}
     assert wrong(db) == []
 
 

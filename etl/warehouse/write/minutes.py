@@ -7,6 +7,7 @@ A change of calls only notes its hours, so that loading does not wait for what f
 from __future__ import annotations
 
 from collections.abc import Iterable
+from datetime import datetime, timedelta
 
 from sqlite_utils import Database
 
@@ -24,6 +25,22 @@ def note_changed_hours(db: Database, hours: Iterable[str]) -> None:
     db.conn.executemany("delete from hour_shares where hour = ?", names)
     db.conn.executemany("insert or ignore into stale_minutes values (?)", names)
     note_uncalibrated(db, (name for (name,) in names))
+
+
+def hours_with_late_tokens(db: Database, hours: Iterable[str]) -> set[str]:
+    """Return the hours (``YYYY-MM-DDTHH``) that share tokens of calls of these hours before them.
+
+    Those calls may be somebody else's now.
+    """
+    if db.execute("select 1 from hour_shares limit 1").fetchone() is None:
+        return set()
+    found = set()
+    for hour in hours:
+        after = datetime.fromisoformat(f"{hour}:00:00") + timedelta(hours=1)
+        late = [f"{after:%Y-%m-%dT%H}:00:00Z"]
+        if db.execute("select 1 from hour_shares where hour = ? and calls = 0", late).fetchone():
+            found.add(late[0][:13])
+    return found
 
 
 def note_uncalibrated(db: Database, hours: Iterable[str]) -> None:

@@ -27,7 +27,7 @@ from etl.normalise.token_kinds import CACHED_INPUT, COUNT_COLUMNS, KINDS, UNKNOW
 from etl.warehouse.write.costs import PRICED, note_usage, renew_costs
 from etl.warehouse.write.dimensions import Names
 from etl.warehouse.write.emptied import empty_temp_table
-from etl.warehouse.write.minutes import note_changed_hours
+from etl.warehouse.write.minutes import hours_with_late_tokens, note_changed_hours
 from etl.warehouse.write.widths import renew_widths
 
 _KNOWN = ("calls", "failed_calls", *COUNT_COLUMNS, *UNKNOWN_CALLS)
@@ -162,6 +162,7 @@ def rebuild_rollups(db: Database) -> None:
 def renew(db: Database, names: Names, hours: Iterable[str]) -> None:
     """Renew the estimates of the hours (``YYYY-MM-DDTHH``), then the costs of all that changed."""
     hours = set(hours)
+    hours |= hours_with_late_tokens(db, hours)
     note_changed_hours(db, hours)
     _renew(db, names, _stretches(hours))
 
