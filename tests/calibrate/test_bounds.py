@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import random
 from collections import defaultdict
 from collections.abc import Iterator
@@ -23,7 +24,9 @@ from etl.warehouse.upkeep.check import differing_rows
 from etl.warehouse.write.minutes import note_uncalibrated
 from etl.warehouse.write.rollup import all_hours
 from etl.warehouse.write.team_shares import apply_team_shares
+from tests.cli.running import run
 from tests.support import HAIKU, call, import_any_price, load, rows, write_log, write_metrics
+from tests.web.pages import open_pages
 
 START = datetime(2026, 11, 5, tzinfo=UTC)
 USERS, DAYS = 10, 4
@@ -253,3 +256,40 @@ def test_of_callers_who_always_call_together_the_sum_is_bounded(
     low, cost, high = found["A"]
     assert low == 0 and 2 * cost < high < 2.2 * cost
     assert wrong(db) == []
+
+
+def test_reports_and_pages_show_how_far_off_a_cost_may_be(
+    db: Database, truth: dict[str, int], tmp_path: Path
+) -> None:
+    path = tmp_path / "warehouse.db"
+    assert "±" not in run("report", "users", "--db", path)[1]
+    calibrate_all(db)
+    low, cost, high = bounds(db)["u00"]
+    off = f"${max(high - cost, cost - low):.6f}"
+    shown = {
+        line.split()[0]: line.split()
+        for line in run("report", "users", "--db", path)[1].splitlines()
+        if line.split()
+    }
+    assert shown["User"][-5:] == ["Cost", "±", "Share", "Data", "source"]
+    assert shown["u00"][5:7] == [f"${cost:.6f}", off]
+    assert shown["known"][6] == shown["Total"][6] == "$0.000000"
+    assert shown["±"][1:4] == ["is", "how", "far"]
+    assert "±" not in run("report", "models", "--db", path)[1]
+    (row,) = json.loads(
+        run("report", "users", "--user", "u00", "--format", "json", "--db", path)[1]
+    )["rows"]
+    assert (row["cost_low_usd"], row["cost_high_usd"]) == (low, high)
+    with open_pages(path) as pages:
+        for address in ("/user?name=u00", "/cost?user=u00"):
+            assert f"± {off}" in pages.open(address).text, address
+        assert (
+            f"between ${low:.6f} and ${high:.6f} in 9 of 10 cases"
+            in pages.open("/cost?user=u00").text
+        )
+        assert (
+            "±"
+            not in pages.open("/").text
+            + pages.open("/cost").text
+            + pages.open("/cost?user=known").text
+        )
