@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
 
 import numpy as np
 from sqlite_utils import Database
 
+from etl.calibrate.bounds import ends
 from etl.calibrate.observed import WindowData, observe, window_of
 from etl.calibrate.outcome import Outcome
 from etl.calibrate.shares import hour_shares, methods
@@ -15,6 +16,7 @@ from etl.estimate.lag import Array
 from etl.warehouse.calibrations import (
     BY_CALL,
     BY_INPUT,
+    HourShare,
     Series,
     Times,
     Weight,
@@ -61,19 +63,7 @@ def fit_window(db: Database, times: Times) -> dict[Series, Window]:
 def _fit(data: WindowData) -> Window:
     found, unit = _best(data)
     is_used = found.is_calibrated or unit == BY_INPUT
-    errors = np.sqrt(np.diag(found.fit.covariance))[found.group]
-    per_call = found.weights * _units_per_call(data, unit)
-    weights = tuple(
-        Weight(*caller, max(round(1000 * weight), 1), round(error, 4), group, method)
-        for caller, weight, error, group, method in zip(
-            data.callers,
-            per_call.tolist(),
-            errors.tolist(),
-            found.group.tolist(),
-            methods(found, is_used=is_used).tolist(),
-            strict=True,
-        )
-    )
+    shares = hour_shares(data, found, is_used=is_used, unit=unit)
     return Window(
         unit=unit,
         bucket_seconds=found.size,
@@ -81,9 +71,24 @@ def _fit(data: WindowData) -> Window:
         average_weight=max(round(1000 * found.fit.average), 1),
         held_out_gain=round(found.evidence.gain, 4) if found.evidence else 0.0,
         is_used=is_used,
-        weights=weights if is_used else (),
-        shares=hour_shares(data, found, is_used=is_used, unit=unit),
+        weights=tuple(_weights(data, found, unit, shares)) if is_used else (),
+        shares=shares,
     )
+
+
+def _weights(
+    data: WindowData, found: Calibration, unit: str, shares: Iterable[HourShare]
+) -> Iterator[Weight]:
+    errors = np.sqrt(np.diag(found.fit.covariance))[found.group]
+    per_call = found.weights * _units_per_call(data, unit)
+    low, high = ends(data, found, shares)
+    columns = (per_call, errors, found.group, methods(found, is_used=True), low, high)
+    for (user, application), weight, error, group, method, least, most in zip(
+        data.callers, *(column.tolist() for column in columns), strict=True
+    ):
+        mean = max(round(1000 * weight), 1)
+        rest = (round(error, 4), group, method, least, most)
+        yield Weight(user, application, mean, *rest)
 
 
 def _best(data: WindowData) -> tuple[Calibration, str]:

@@ -66,6 +66,11 @@ def standard_errors(found: Fit, equations: Rows) -> tuple[Array, Array]:
     return shares, np.sqrt(np.maximum(variance, 0))
 
 
+def expected_shares(weights: Array, equations: Rows) -> Array:
+    """Return what each caller gets of these buckets by these weights."""
+    return _slopes(equations, weights)[0]
+
+
 def interval(shares: Array, errors: Array, sure: Sure | None = None) -> Interval:
     """Return log-normal intervals of 90 %, within what is sure."""
     factor = np.exp(NINETY * errors / np.maximum(shares, 1e-300))

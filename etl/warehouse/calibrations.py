@@ -81,7 +81,11 @@ class MinuteCalls(NamedTuple):
 
 
 class Weight(NamedTuple):
-    """A caller's weight, in thousandths of a token per call."""
+    """A caller's weight, in thousandths of a token per call.
+
+    ``low``, ``high``: the ends of what the caller has, but for what is certain, in millionths of
+    its share; None if unknown.
+    """
 
     user_key: int
     application_key: int
@@ -89,6 +93,8 @@ class Weight(NamedTuple):
     relative_error: float
     group_number: int
     method: int
+    low: int | None = None
+    high: int | None = None
 
 
 class HourShare(NamedTuple):
@@ -327,8 +333,9 @@ def _stored(db: Database, start: str) -> dict[Series, Window]:
 
 def _weights(db: Database, key: int) -> tuple[Weight, ...]:
     rows = db.execute(
-        "select user_key, application_key, weight, relative_error, group_number, method"
-        " from call_weights where calibration_key = ? order by 1, 2",
+        "select user_key, application_key, weight, relative_error, group_number, method,"
+        " low_millionths, high_millionths from call_weights where calibration_key = ?"
+        " order by 1, 2",
         [key],
     )
     return tuple(Weight(*row) for row in rows)
@@ -350,7 +357,7 @@ def _insert(db: Database, series: Series, start: str, window: Window) -> None:
         [*series, start, *window[:6]],
     )
     db.conn.executemany(
-        "insert into call_weights values (?, ?, ?, ?, ?, ?, ?)",
+        "insert into call_weights values (?, ?, ?, ?, ?, ?, ?, ?, ?)",
         [(cursor.lastrowid, *weight) for weight in window.weights],
     )
 

@@ -1828,3 +1828,61 @@ def m033_create_minutes(db: Database) -> None:
         ) strict;
     """,
     )
+
+
+# In the order of their keys.
+_WIDTH_KINDS = ("input", "output", "cache_read", "cache_write", "image", "search", "video")
+_WIDTH_ESTIMATES = (
+    *("input_tokens", "output_tokens", "cache_read_tokens", "cache_write_tokens"),
+    *("image_count", "search_units", "video_seconds"),
+)
+_SIDES = ("below", "above")
+_BOUNDED = ("priced_daily", "priced_daily_by_user", "priced_daily_by_application")
+
+
+@migrations()
+# Days with estimates are priced again.
+@takes(seconds=60, megabytes=300, per="usage_daily")
+def m034_add_bounds(db: Database) -> None:
+    """How far off estimates may be, and the costs at either end.
+
+    ``daily_widths``: for each kind, by how much a day's estimate may be too high (``below``) and
+    too low (``above``), in whole tokens. NULL: it has no width, or, if only ``above`` is NULL, one
+    that is not known: no more than what is left is certain. A row of usage without any is not here.
+
+    ``call_weights``: where the interval of a caller's share ends, in millionths of the part that is
+    not certain. ``priced_daily``: the costs at both ends; ``unbounded_estimates`` counts estimates
+    whose upper end is not known, and which ``cost_high_picodollars`` has as they are.
+    """
+    pairs = ", ".join(f"{kind}_{side} integer" for kind in _WIDTH_KINDS for side in _SIDES)
+    key = ("account_key", "rate_key", "user_key", "application_key")
+    columns = ", ".join(f"{k} integer not null references {_KEY_TABLES[k]} ({k})" for k in key)
+    db.execute(
+        f"create table daily_widths (day text not null, {columns},"
+        f" token_source_key integer not null, {pairs},"
+        f" primary key (day, {', '.join(key)}, token_source_key)) strict, without rowid"
+    )
+    # Nothing was calibrated so far.
+    below = [f"estimated_{name}" for name in _WIDTH_ESTIMATES]
+    db.execute(
+        f"insert into daily_widths (day, {', '.join(key)}, token_source_key,"
+        f" {', '.join(f'{kind}_below' for kind in _WIDTH_KINDS)})"
+        f" select day, {', '.join(key)}, token_source_key,"
+        f" {', '.join(f'nullif({column}, 0)' for column in below)} from usage_daily"
+        f" where coalesce({', '.join(f'nullif({column}, 0)' for column in below)}) is not null"
+        " and user_key not in (select user_key from users where user_name = '(unattributed)')"
+    )
+    for column in ("low_millionths", "high_millionths"):
+        db.execute(f"alter table call_weights add column {column} integer")
+    for table in _BOUNDED:
+        db.execute(f"alter table {table} add column cost_low_picodollars any")
+        db.execute(f"alter table {table} add column cost_high_picodollars any")
+        db.execute(f"alter table {table} add column unbounded_estimates integer not null default 0")
+        db.execute(
+            f"update {table} set cost_low_picodollars = cost_picodollars,"
+            " cost_high_picodollars = cost_picodollars"
+        )
+    db.execute("insert or ignore into stale_rate_keys select distinct rate_key from daily_widths")
+    # Weights found before have no ends.
+    db.execute("insert or replace into uncalibrated_hours select hour, 0 from usage_hourly")
+    db.execute("delete from calibrated_until")

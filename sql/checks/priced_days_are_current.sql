@@ -41,6 +41,9 @@ recomputed as (
         sum(cost_picodollars) filter (where is_estimated)
             as estimated_cost_picodollars,
         sum(list_cost_picodollars) as list_cost_picodollars,
+{% for column in ('cost_low_picodollars', 'cost_high_picodollars', 'unbounded_estimates') %}
+        {{ 'sum(' ~ column ~ ')' if names else 'null' }} as {{ column }},
+{% endfor %}
         case
             when count(distinct iif(tells, data_source, null)) > 1 then 'Mixed'
             else coalesce(max(iif(tells, data_source, null)), max(data_source))
@@ -76,6 +79,9 @@ stored as (
         actual_cost_picodollars,
         estimated_cost_picodollars,
         list_cost_picodollars,
+{% for column in ('cost_low_picodollars', 'cost_high_picodollars', 'unbounded_estimates') %}
+        {{ column if names else 'null as ' ~ column }},
+{% endfor %}
         data_source
     from {{ table }}
 {% if not loop.last %}

@@ -15,8 +15,9 @@ case {{ number }}
 end
 {%- endmacro %}
 
--- Whether a row of calibrations has the weights of a row with CloudWatch's names.
-{% macro serves(row, kind) -%}
+-- Whether a row of calibrations has the weights of a row with CloudWatch's names, at its
+-- hour or another one.
+{% macro serves(row, kind, hour='') -%}
 calibrations.account_key = {{ row }}.account_key
     and calibrations.region_key = {{ row }}.region_key
     and calibrations.endpoint = {{ row }}.endpoint
@@ -30,7 +31,7 @@ calibrations.account_key = {{ row }}.account_key
             and earlier.endpoint = {{ row }}.endpoint
             and earlier.cloudwatch_model_id = {{ row }}.cloudwatch_model_id
             and earlier.token_kind = {{ kind }}
-            and earlier.window_start <= {{ row }}.hour
+            and earlier.window_start <= {{ hour or row ~ '.hour' }}
     )
     and calibrations.is_used
 {%- endmacro %}

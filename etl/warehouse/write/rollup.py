@@ -5,6 +5,7 @@
   are subtracted, the new ones added. All sums are whole numbers, so nothing drifts.
 - **Estimated part**: computed again for hours that changed and have CloudWatch totals, and also
   applied as a difference, only to rows whose estimate changed.
+- **How far off it may be**: ``daily_widths``, of the same days.
 - **Guardrails**: ``guardrail_daily`` has the sums of the calls with a ``guardrail_use_key``.
 - A row without calls and without an estimate is deleted.
 
@@ -17,7 +18,7 @@ The files in ``sql/checks`` verify that each of these equals a computation from 
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
-from datetime import datetime, timedelta
+from datetime import date, datetime, timedelta
 
 from sqlite_utils import Database
 
@@ -27,6 +28,7 @@ from etl.warehouse.write.costs import PRICED, note_usage, renew_costs
 from etl.warehouse.write.dimensions import Names
 from etl.warehouse.write.emptied import empty_temp_table
 from etl.warehouse.write.minutes import hours_with_late_tokens, note_changed_hours
+from etl.warehouse.write.widths import renew_widths
 
 _KNOWN = ("calls", "failed_calls", *COUNT_COLUMNS, *UNKNOWN_CALLS)
 
@@ -171,6 +173,7 @@ def renew_shares(db: Database, names: Names, first: str, last: str) -> None:
 
 
 def _renew(db: Database, names: Names, stretches: Iterable[tuple[str, str]]) -> None:
+    days = set[str]()
     for first, last in stretches:
         stretch = {"first": f"{first}:00:00Z", "last": f"{last}:00:00Z"}
         # Totals are never deleted, so hours without any have no estimates to lose either.
@@ -180,6 +183,8 @@ def _renew(db: Database, names: Names, stretches: Iterable[tuple[str, str]]) -> 
             _compute_estimates(db, names, stretch)
             _find_estimate_changes(db, stretch)
             _apply_estimate_changes(db)
+            days.update(_days(first, last))
+    renew_widths(db, days)
     renew_costs(db)
 
 
@@ -387,6 +392,14 @@ def _weeks(first: str | None, last: str | None) -> Iterator[tuple[str, str]]:
     while start <= end:
         yield _hour(start), _hour(start + _STRETCH - timedelta(hours=1))
         start += _STRETCH
+
+
+def _days(first: str, last: str) -> Iterator[str]:
+    """Yield the days from one hour to another one."""
+    day, end = date.fromisoformat(first[:10]), date.fromisoformat(last[:10])
+    while day <= end:
+        yield day.isoformat()
+        day += timedelta(days=1)
 
 
 def _stretches(hours: set[str]) -> Iterator[tuple[str, str]]:
