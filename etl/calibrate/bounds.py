@@ -46,7 +46,8 @@ def ends(
     at_least = np.where(np.bincount(group)[group] == 1, low[group], alone)
     bounds = np.array([at_least - alone, high[group] - others - alone])
     # Who always called alone: the part serves for other hours.
-    usual = np.exp(np.outer([-1, 1], intervals.NINETY * off / np.maximum(mine, _LEAST)))[:, group]
+    factor = intervals.factors(np.maximum(mine, _LEAST), off)[group]
+    usual = np.array([1 / factor, factor])
     parts = np.where(rest >= _LEAST, bounds / np.maximum(rest, _LEAST), usual)
     lower, upper = np.clip(parts[0], 0, 1), np.clip(parts[1], 1, _MOST)
     return _millionths(lower), _millionths(upper)

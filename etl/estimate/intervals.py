@@ -25,6 +25,9 @@ from etl.estimate.lag import Array
 # Standard errors on each side of a normal interval of 90 %.
 NINETY = 1.6448536269514722
 
+# exp of more could overflow.
+_ANYTHING = 27.0
+
 
 class Interval(NamedTuple):
     """The lower and upper end for each caller, in tokens."""
@@ -73,12 +76,18 @@ def expected_shares(weights: Array, equations: Rows) -> Array:
 
 def interval(shares: Array, errors: Array, sure: Sure | None = None) -> Interval:
     """Return log-normal intervals of 90 %, within what is sure."""
-    factor = np.exp(NINETY * errors / np.maximum(shares, 1e-300))
-    low, high = shares / factor, shares * np.minimum(factor, 1e12)
+    factor = factors(shares, errors)
+    low, high = shares / factor, shares * factor
     if sure is not None:
         low, high = np.maximum(low, sure.least), np.minimum(high, sure.most)
         low, high = np.minimum(low, shares), np.maximum(high, shares)
     return Interval(low, high)
+
+
+def factors(shares: Array, errors: Array) -> Array:
+    """Return the ends' distance from the shares, as factors; a very large one means anything."""
+    exponents: Array = NINETY * errors / np.maximum(shares, 1e-300)
+    return np.exp(np.minimum(exponents, _ANYTHING))
 
 
 def combined(widths: Iterable[tuple[int, float]]) -> float:
