@@ -246,8 +246,7 @@ def save_window(db: Database, times: Times, found: Mapping[Series, Window]) -> i
             if series in new:
                 _insert(db, series, start, new[series])
         _replace_shares(db, times, found)
-        appeared = [one for one in changed if (one in stored) != (one in new)]
-        _share_again(db, start, max([end, *(_end(db, one, start) for one in appeared)]))
+        _share_again(db, start, max([end, *(_end(db, one, start) for one in changed)]))
         db.execute("delete from uncalibrated_hours where is_seen and hour >= ? and hour < ?", times)
     return len(changed)
 

@@ -243,6 +243,27 @@ def test_what_comes_later_is_shared_by_the_weights_too(
     assert wrong(db) == ["estimates_are_current"]
 
 
+def test_changed_weights_share_later_hours_again(
+    db: Database, truth: dict[str, int], tmp_path: Path
+) -> None:
+    calibrate_all(db)
+    # A window without settled hours has no weights of its own.
+    later = "2026-11-24T10:15:00Z"
+    calls = [call(9_001, user="A", eventTime=later), call(9_002, user="C", eventTime=later)]
+    load(
+        db,
+        write_log(tmp_path / "later.json", calls),
+        write_metrics(tmp_path / "later.csv", [(HAIKU, "InputTokenCount", 1_001, later, 3600)]),
+    )
+    db.execute("update metric_hourly set is_provisional = 1 where hour > '2026-11-24'")
+    calibrate_all(db)
+    before = shares(db)
+    _, files = fleet(tmp_path / "more", 24, START + timedelta(days=4), first=20_000)
+    load(db, *files)
+    assert calibrate_all(db).changed == 1
+    assert (shares(db) != before, wrong(db)) == (True, [])
+
+
 def test_a_corrected_total_and_a_late_call_are_shared_again(
     db: Database, truth: dict[str, int], tmp_path: Path
 ) -> None:
