@@ -51,8 +51,10 @@ class Detail:
     ``hours``: the names of the hours, None for those left out. ``columns``: rate key and caller;
     ``owner``: the number of each column's caller. ``calls``: calls without a count (bucket x
     column). ``present``: all successful calls (bucket x caller, also others after those of the
-    window). ``is_counted``: buckets of which CloudWatch counted the calls. ``sizes``: as ``calls``,
-    with each call counted by its input tokens, 1 on average; None unless most calls tell theirs.
+    window). ``is_counted``: buckets of which CloudWatch counted the calls. ``is_edge``: of each
+    hour, whether the one before it, and the one after it, may have calls that are not here.
+    ``sizes``: as ``calls``, with each call counted by its input tokens, 1 on average; None unless
+    most calls tell theirs.
     """
 
     hours: list[str | None]
@@ -61,6 +63,7 @@ class Detail:
     calls: Array
     present: Array
     is_counted: NDArray[np.bool_]
+    is_edge: NDArray[np.bool_]
     sizes: Array | None
 
 
@@ -146,17 +149,18 @@ def window_of(hour: str) -> Times:
 def observe(db: Database, series: Series, times: Times) -> WindowData | None:
     """Return a window of a series; None if no settled hour has calls that lack the kind."""
     kind = series.token_kind
-    hours = {
-        name: hour for name, hour in _totals(db, series, times).items() if hour.is_settled(kind)
-    }
-    calls = [one for one in minute_calls(db, series, times) if one.hour in hours]
+    totals, all_calls = _totals(db, series, times), list(minute_calls(db, series, times))
+    hours = {name: hour for name, hour in totals.items() if hour.is_settled(kind)}
+    calls = [one for one in all_calls if one.hour in hours]
     callers = sorted({one.caller for one in calls if one.is_lacking})
     if not callers:
         return None
     finest = next(size for size in SIZES if _is_mostly(hours.values(), size))
     used = {name: hour for name, hour in hours.items() if hour.has(finest)}
     seen = [one for one in calls if one.hour in used]
-    detail = _detail(used, seen, callers, finest)
+    left_out = {*totals, *(one.hour for one in all_calls)} - used.keys()
+    edges = _is_edge(used, left_out | {_text(_moment(times.start) - _HOUR), times.end})
+    detail = _detail(used, seen, callers, edges, finest)
     observed = _observed(db, series, times, used, detail, finest)
     sizes = [size for size in SIZES if size >= finest]
     candidates, by_input = [coarser(observed, size) for size in sizes], list[Observed]()
@@ -191,7 +195,11 @@ def _is_mostly(hours: Iterable[_Hour], size: int) -> bool:
 
 
 def _detail(
-    hours: Mapping[str, _Hour], calls: Iterable[MinuteCalls], callers: list[Caller], size: int
+    hours: Mapping[str, _Hour],
+    calls: Iterable[MinuteCalls],
+    callers: list[Caller],
+    is_edge: NDArray[np.bool_],
+    size: int,
 ) -> Detail:
     at = _places(hours)
     numbers = {caller: number for number, caller in enumerate(callers)}
@@ -219,6 +227,7 @@ def _detail(
         calls=without,
         present=present.table(count, len(numbers), size),
         is_counted=np.repeat(np.array(is_counted), 3600 // size),
+        is_edge=is_edge,
         sizes=_sizes(without, told.table(count, width, size), told_input.table(count, width, size)),
     )
 
@@ -237,6 +246,13 @@ def _sizes(calls: Array, told: Array, tokens: Array) -> Array | None:
 def _places(hours: Iterable[str]) -> dict[str, int]:
     first = _moment(min(hours))
     return {name: (_moment(name) - first) // _HOUR for name in hours}
+
+
+def _is_edge(hours: Iterable[str], left_out: set[str]) -> NDArray[np.bool_]:
+    first, last = _moment(min(hours)), _moment(max(hours))
+    count = (last - first) // _HOUR + 1
+    is_out = np.array([_text(first + n * _HOUR) in left_out for n in range(-1, count + 1)])
+    return np.stack([is_out[:-2], is_out[2:]], axis=1)
 
 
 def _observed(

@@ -37,12 +37,7 @@ def hour_shares(
     sizes = data.detail.sizes if unit == BY_INPUT else None
     counted = calls if sizes is None else summed(sizes, step)
     kernel, owner = _kernel(observed), data.detail.owner
-    single = intervals.single_callers(
-        summed(data.detail.present, step),
-        observed.invocations,
-        lag.reach(kernel),
-        data.detail.is_counted[::step],
-    )
+    single = _single(data.detail, observed, lag.reach(kernel), step)
     due = lag.shifted(counted, kernel) * found.weights[owner]
     # What a kernel moves further than it reaches is nothing where somebody calls alone.
     due[(single >= 0)[:, None] & (single[:, None] != owner)] = 0
@@ -58,6 +53,17 @@ def hour_shares(
     usual = methods(found, is_used=is_used)[owner]
     lacking = summed(calls, SIZES[-1] // size).astype(np.int64)
     return list(_rows(data.detail, is_shared, lacking, whole, sure, usual))
+
+
+def _single(detail: Detail, observed: Observed, reach: int, step: int) -> NDArray[np.int64]:
+    """Return each bucket's only caller, or -1; also where calls that are not here may reach."""
+    single = intervals.single_callers(
+        summed(detail.present, step), observed.invocations, reach, detail.is_counted[::step]
+    )
+    by_hour = single.reshape(len(detail.hours), -1)
+    by_hour[detail.is_edge[:, 0], :reach] = -1
+    by_hour[detail.is_edge[:, 1], -reach:] = -1
+    return by_hour.ravel()
 
 
 def _kernel(observed: Observed) -> Array:

@@ -112,6 +112,33 @@ def test_nobody_is_alone_if_others_may_have_called(
     assert wrong(db) == []
 
 
+@pytest.mark.parametrize(
+    ("edge", "is_settled", "is_sure"),
+    [
+        (datetime(2026, 11, 19, tzinfo=UTC), True, False),  # where windows meet
+        (at(125, 0), False, False),
+        (at(125, 0), True, False),  # A's call is there to be seen
+        (at(133, 0), True, True),  # nobody called in the hour before
+    ],
+)
+def test_nobody_is_alone_next_to_hours_that_are_left_out(
+    db: Database, tmp_path: Path, edge: datetime, is_settled: bool, is_sure: bool
+) -> None:
+    calls = [(edge + timedelta(seconds=5 if is_sure else 50), "B", 7), (edge + 30 * MINUTE, "C", 9)]
+    if not is_sure:
+        # Counted in B's minute, and B's call in the next one.
+        calls[:0] = [(edge - 40 * MINUTE, "A", 5), (edge - timedelta(seconds=5), "A", 70_000)]
+    write(db, tmp_path, calls, minutes_of(calls, timedelta(seconds=20)))
+    if not is_settled:
+        before = utc_text(edge - timedelta(hours=1))
+        db.execute("update metric_hourly set is_provisional = 1 where hour = ?", [before])
+    calibrate_all(db)
+    sure = rows(db, "select distinct user_name from hour_shares join users using (user_key)"
+                " where alone > 0 and hour = ?", [utc_text(edge)])  # fmt: skip
+    assert sorted(sure) == [("B",), ("C",)] if is_sure else ("B",) not in sure
+    assert wrong(db) == []
+
+
 def test_what_a_single_caller_reports_is_not_counted_twice(db: Database, tmp_path: Path) -> None:
     calls = [(at(1, 5), "A", 1_000), (at(1, 40), "B", 90)]
     metrics = minutes_of([*calls, (at(1, 5), "A", 0)])
