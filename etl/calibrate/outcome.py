@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from datetime import datetime
 from typing import NamedTuple
 
 from sqlite_utils import Database
@@ -28,14 +29,14 @@ def share_by_calls(db: Database) -> bool:
     return drop_calibrations(db)
 
 
-def calibrate_if_due(db: Database, *, is_late: Callable[[], bool]) -> Outcome:
-    """Calibrate if totals of another day have settled, as far as the time allows."""
-    return calibrate_now(db, is_late=is_late) if is_due(db) else Outcome()
+def calibrate_if_due(db: Database, *, now: datetime, is_late: Callable[[], bool]) -> Outcome:
+    """Calibrate if totals have settled or changed, as far as the time allows."""
+    return calibrate_now(db, now=now, is_late=is_late) if is_due(db, now) else Outcome()
 
 
-def calibrate_now(db: Database, *, is_late: Callable[[], bool]) -> Outcome:
+def calibrate_now(db: Database, *, now: datetime, is_late: Callable[[], bool]) -> Outcome:
     """Calibrate what changed, as far as the time allows."""
     # Most commands need no numpy, and most runs of sync do not calibrate.
     from etl.calibrate.run import calibrate_all
 
-    return calibrate_all(db, is_late=is_late)
+    return calibrate_all(db, now=now, is_late=is_late)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
+from datetime import datetime
 
 import numpy as np
 from sqlite_utils import Database
@@ -28,7 +29,9 @@ from etl.warehouse.calibrations import (
 )
 
 
-def calibrate_all(db: Database, *, is_late: Callable[[], bool] = lambda: False) -> Outcome:
+def calibrate_all(
+    db: Database, *, now: datetime | None = None, is_late: Callable[[], bool] = lambda: False
+) -> Outcome:
     """Fit what changed, the newest window first, and share again what follows from it.
 
     ``is_late``: asked before each window; those left keep their earlier weights until next time.
@@ -46,7 +49,7 @@ def calibrate_all(db: Database, *, is_late: Callable[[], bool] = lambda: False) 
         used |= {one for one, window in found.items() if window.is_used}
         done += 1
     if done == len(windows):
-        note_done(db)
+        note_done(db, now)
     return Outcome(done, len(series), len(used), changed, len(windows) - done)
 
 

@@ -44,5 +44,7 @@ def calibrate(time_limit: timedelta, config: Path | None, db: Path) -> None:
             return
         end = clock.monotonic() + time_limit.total_seconds()
         with open_console(stderr=True).status("Calibrating ..."):
-            outcome = calibrate_now(warehouse, is_late=lambda: clock.monotonic() >= end)
+            outcome = calibrate_now(
+                warehouse, now=clock.now(), is_late=lambda: clock.monotonic() >= end
+            )
     click.echo(outcome_line(outcome), err=True)

@@ -72,5 +72,5 @@ def _ensure_demo(db: Path, now: datetime) -> None:
         click.echo(summary(result), err=True)
         if result.rejected:
             sys.exit(1)
-        calibrate_now(warehouse, is_late=lambda: False)
+        calibrate_now(warehouse, now=now, is_late=lambda: False)
         mark_demo(warehouse, day)

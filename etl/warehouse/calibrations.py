@@ -7,11 +7,13 @@ calibration that is interrupted leaves the windows that it finished, and nothing
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from datetime import datetime, timedelta
 from typing import NamedTuple
 
 from sqlite_utils import Database
 
 from etl.normalise.token_kinds import INPUT_KINDS, KINDS
+from etl.times import parse_utc, utc_text
 from etl.warehouse.turns import transaction
 from etl.warehouse.write.dimensions import Names
 from etl.warehouse.write.minutes import note_uncalibrated, renew_minutes
@@ -22,6 +24,8 @@ _SERIES = "account_key, region_key, endpoint, cloudwatch_model_id"
 # Where a total's periods may begin within an hour, and how often they are as long.
 _FINE = (60, 300)
 
+# How long hours that changed may wait, so that not every sync calibrates.
+_WAIT = timedelta(hours=1)
 
 # How an estimate came about, the weakest last: usage_hourly.estimated_by and others.
 SINGLE, CALIBRATED, CALLS = 1, 2, 3
@@ -273,20 +277,39 @@ def _share_again(db: Database, start: str, end: str) -> None:
         renew_shares(db, Names(db), *hours)
 
 
-def is_due(db: Database) -> bool:
-    """Return whether totals of another day have settled since the last complete calibration."""
-    (done,) = db.execute("select max(hour) from calibrated_until").fetchone()
+def is_due(db: Database, now: datetime) -> bool:
+    """Return whether a settled hour changed, and the last complete calibration is an hour old.
+
+    One of another day is not waited for.
+    """
+    done = db.execute("select hour, calibrated_at from calibrated_until").fetchone()
     settled = _last_settled_hour(db)
-    return settled is not None and settled[:10] > (done or "")[:10]
+    if settled is None or done is None or settled[:10] > done[0][:10]:
+        return settled is not None
+    if done[1] is not None and now - parse_utc(done[1]) < _WAIT:
+        return False
+    changed = db.execute(
+        "select 1 from uncalibrated_hours cross join metric_hourly using (hour)"
+        " where not is_provisional limit 1"
+    )
+    return changed.fetchone() is not None
 
 
-def note_done(db: Database) -> None:
+def is_waiting(db: Database) -> bool:
+    """Return whether hours that changed have no shares until the next calibration."""
+    return (
+        db.execute("select 1 from calibrations, uncalibrated_hours limit 1").fetchone() is not None
+    )
+
+
+def note_done(db: Database, now: datetime | None) -> None:
     """Record that everything that has settled is calibrated."""
     hour = _last_settled_hour(db)
     with transaction(db):
         db.execute("delete from calibrated_until")
         if hour is not None:
-            db.execute("insert into calibrated_until values (?)", [hour])
+            at = utc_text(now) if now else None
+            db.execute("insert into calibrated_until values (?, ?)", [hour, at])
 
 
 def _last_settled_hour(db: Database) -> str | None:

@@ -1824,7 +1824,8 @@ def m033_create_minutes(db: Database) -> None:
 
         -- One row, if everything was ever calibrated: the last settled hour of that time.
         create table calibrated_until (
-            hour text not null
+            hour text not null,
+            calibrated_at text
         ) strict;
     """,
     )

@@ -21,10 +21,11 @@ from etl.warehouse.turns import transaction
 from etl.warehouse.upkeep.check import differing_rows
 from etl.warehouse.upkeep.vacuum import drop_calls
 from etl.warehouse.write.minutes import note_uncalibrated
-from etl.warehouse.write.rollup import all_hours
-from tests.support import HAIKU, call, load, rows, write_log, write_metrics
+from etl.warehouse.write.rollup import all_hours, rebuild_rollups
+from tests.support import HAIKU, SONNET, call, load, rows, write_log, write_metrics
 
 START = datetime(2026, 11, 2, tzinfo=UTC)
+NOW = datetime(2026, 12, 25, tzinfo=UTC)
 LATE = "2026-11-03T05:00:00Z"
 SIZES = {"A": 100, "B": 900, "C": 5_000}
 WEIGHTS = (
@@ -207,7 +208,7 @@ def test_switched_off_the_shares_are_those_of_before(db: Database, truth: dict[s
     assert share_by_calls(db) and not share_by_calls(db)
     assert stored(db) == before
     assert wrong(db) == []
-    assert calibrate_if_due(db, is_late=lambda: False).used == 1
+    assert calibrate_if_due(db, now=NOW, is_late=lambda: False).used == 1
 
 
 def test_what_comes_later_is_shared_by_the_weights_too(
@@ -311,9 +312,26 @@ def test_an_interrupted_calibration_leaves_nothing_half_used(
 def test_a_calibration_is_due_when_another_day_has_settled(
     db: Database, truth: dict[str, int], tmp_path: Path
 ) -> None:
-    assert calibrate_if_due(db, is_late=lambda: True).left == 1
-    assert calibrate_if_due(db, is_late=lambda: False).used == 1
-    assert calibrate_if_due(db, is_late=lambda: False) == Outcome()
+    assert calibrate_if_due(db, now=NOW, is_late=lambda: True).left == 1
+    assert calibrate_if_due(db, now=NOW, is_late=lambda: False).used == 1
+    assert calibrate_if_due(db, now=NOW, is_late=lambda: False) == Outcome()
     more = (HAIKU, "InputTokenCount", 7, "2026-12-24T10:00:00Z", 3600)
     load(db, write_metrics(tmp_path / "m.csv", [more]))
-    assert calibrate_if_due(db, is_late=lambda: False).windows == 1
+    assert calibrate_if_due(db, now=NOW, is_late=lambda: False).windows == 1
+    # A call of another model changes no share; a rebuild drops them all.
+    hour, before = rows(db, "select min(hour), count(*) from hour_shares")[0]
+    other = call(8_999, eventTime=hour, requestParameters={"modelId": SONNET})
+    load(db, write_log(tmp_path / "other.json", [other]))
+    assert rows(db, "select count(*) from hour_shares") == [(before,)]
+    same = call(9_000, user="A", eventTime=hour)
+    load(db, write_log(tmp_path / "same.json", [same]))
+    assert rows(db, "select count(*) from hour_shares where hour = ?", [hour]) == [(0,)]
+    left = rows(db, "select count(*) from hour_shares")[0][0]
+    assert 0.8 * before < left < before
+    assert wrong(db) == []
+    with transaction(db):
+        rebuild_rollups(db)
+    assert calibrate_if_due(db, now=NOW + timedelta(minutes=59), is_late=lambda: False).windows == 0
+    assert calibrate_if_due(db, now=NOW + timedelta(hours=1), is_late=lambda: False).windows == 2
+    assert rows(db, "select count(*) from hour_shares where hour <> ?", [hour]) >= [(left,)]
+    assert wrong(db) == []

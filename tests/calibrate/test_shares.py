@@ -255,6 +255,13 @@ def test_inspect_shows_what_made_an_estimate(
     assert "input estimate single caller nobody else called when" in shown()
 
 
+def test_a_rebuild_says_what_follows(db: Database, late_fleet: list[Call], tmp_path: Path) -> None:
+    rebuild = "check", "--rebuild", "--db", tmp_path / "warehouse.db"
+    assert "calibrate" not in run(*rebuild)[2]
+    calibrate_all(db)
+    assert "until the next `bedrock-usage calibrate`; sync runs it" in run(*rebuild)[2]
+
+
 def test_a_corrected_total_is_shared_whole(
     db: Database, late_fleet: list[Call], tmp_path: Path
 ) -> None:

@@ -9,6 +9,7 @@ from sqlite_utils import Database
 from etl.calibrate.outcome import Outcome, calibrate_if_due, share_by_calls
 from etl.clock import Clock
 from etl.config import Config
+from etl.warehouse.calibrations import is_waiting
 
 # How long a sync may calibrate; what is left keeps its earlier weights until the next one.
 _SYNC_SECONDS = 60.0
@@ -23,9 +24,19 @@ def calibrate_after_sync(
             report("Shared by calls")
         return
     end = clock.monotonic() + _SYNC_SECONDS
-    outcome = calibrate_if_due(db, is_late=lambda: clock.stop.is_set() or clock.monotonic() >= end)
+    outcome = calibrate_if_due(
+        db,
+        now=clock.now(),
+        is_late=lambda: clock.stop.is_set() or clock.monotonic() >= end,
+    )
     if outcome.changed or outcome.left:
         report(outcome_line(outcome))
+
+
+def report_waiting(db: Database, report: Callable[[str], None]) -> None:
+    """Say what follows after calls were counted or attributed again."""
+    if is_waiting(db):
+        report("Estimates are less precise until the next `bedrock-usage calibrate`; sync runs it")
 
 
 def outcome_line(outcome: Outcome) -> str:

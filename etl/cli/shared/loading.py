@@ -12,6 +12,7 @@ from typing import NamedTuple
 import click
 from sqlite_utils import Database
 
+from etl.cli.shared.calibrating import report_waiting
 from etl.config import Config
 from etl.load.decoder.content import Keys
 from etl.load.decoder.pool import Workers
@@ -41,6 +42,7 @@ def apply_configuration(warehouse: Database, config: Config, file: Path | None) 
     changed = apply_rules(warehouse, config)
     if changed:
         click.echo(f"{count(changed, 'call')} reattributed: the rules changed", err=True)
+        report_waiting(warehouse, lambda text: click.echo(text, err=True))
     if apply_team_shares(warehouse, config.team_shares):
         click.echo(
             f"{count(len(config.team_shares), 'shared application')} split by team", err=True

@@ -11,7 +11,7 @@ from etl.normalise.cloudtrail import BEDROCK, MANTLE
 from etl.normalise.cloudwatch import MANTLE_METRICS, METRICS
 from etl.normalise.rows import MetricValue
 from etl.warehouse.write.dimensions import Names
-from etl.warehouse.write.minutes import note_uncalibrated
+from etl.warehouse.write.minutes import note_changed_series, note_uncalibrated
 
 
 class MetricWriter:
@@ -85,7 +85,13 @@ class MetricWriter:
         conn.execute("delete from changed_totals")
         conn.executemany("insert into changed_totals values (?, ?)", sorted(pairs))
         conn.execute(_RENEW_HOURS)
+        note_changed_series(self._db, _CHANGED_SERIES)
 
+
+_CHANGED_SERIES = (
+    "changed_totals join metric_series using (series_key) join models using (model_key)"
+    " join int_rate_series using (account_key, region_key, endpoint, cloudwatch_model_id)"
+)
 
 # The three steps of int_metric_hours, only for the changed hours and the series that measure the
 # same usage as a changed one: the view would read every total.

@@ -7,7 +7,6 @@ A change of calls only notes its hours, so that loading does not wait for what f
 from __future__ import annotations
 
 from collections.abc import Iterable
-from datetime import datetime, timedelta
 
 from sqlite_utils import Database
 
@@ -17,30 +16,72 @@ _TABLES = ("call_minutes", "known_minutes")
 
 
 def note_changed_hours(db: Database, hours: Iterable[str]) -> None:
-    """Record hours (``YYYY-MM-DDTHH``) whose calls or totals changed, in the caller's transaction.
-
-    They lose the shares that a calibration found, until the next one.
-    """
+    """Record hours (``YYYY-MM-DDTHH``) of changed calls or totals, in the caller's transaction."""
     names = [(f"{hour}:00:00Z",) for hour in hours]
-    db.conn.executemany("delete from hour_shares where hour = ?", names)
     db.conn.executemany("insert or ignore into stale_minutes values (?)", names)
     note_uncalibrated(db, (name for (name,) in names))
 
 
-def hours_with_late_tokens(db: Database, hours: Iterable[str]) -> set[str]:
-    """Return the hours (``YYYY-MM-DDTHH``) that share tokens of calls of these hours before them.
+def note_changed_series(db: Database, changes: str) -> None:
+    """Record whose shares ``drop_changed_shares`` drops, in the caller's transaction.
 
-    Those calls may be somebody else's now.
+    ``changes``: a relation with the hour, account_key and rate_key of changed calls or totals.
     """
     if db.execute("select 1 from hour_shares limit 1").fetchone() is None:
-        return set()
-    found = set()
-    for hour in hours:
-        after = datetime.fromisoformat(f"{hour}:00:00") + timedelta(hours=1)
-        late = [f"{after:%Y-%m-%dT%H}:00:00Z"]
-        if db.execute("select 1 from hour_shares where hour = ? and calls = 0", late).fetchone():
-            found.add(late[0][:13])
-    return found
+        return
+    db.execute(
+        "create temp table if not exists changed_shares (hour text, account_key integer,"
+        " rate_key integer, primary key (hour, account_key, rate_key)) without rowid"
+    )
+    db.execute(
+        "insert or ignore into changed_shares"
+        f" select distinct hour, account_key, rate_key from {changes}"
+    )
+
+
+def drop_changed_shares(db: Database) -> set[str]:
+    """Drop the shares of changed hours and series, until the next calibration.
+
+    Also those of the hours after them that share tokens of calls of these hours, which may be
+    somebody else's now; returns the latter (``YYYY-MM-DDTHH``).
+    """
+    if db.execute("select 1 from temp.sqlite_schema where name = 'changed_shares'").fetchone():
+        changed = {h[:13] for (h,) in db.execute("select distinct hour from changed_shares")}
+        dropped = {h[:13] for (h,) in db.execute(_DROP_SHARES)}
+        db.execute("delete from changed_shares")
+        return dropped - changed
+    return set()
+
+
+_DROP_SHARES = """
+with rates as materialized (select * from int_rate_series),
+changed as (
+    select distinct hour, account_key, region_key, endpoint, cloudwatch_model_id
+    from changed_shares join rates using (account_key, rate_key)
+),
+same_series as materialized (
+    select hour, account_key, rate_key from changed
+    join rates using (account_key, region_key, endpoint, cloudwatch_model_id)
+),
+after as (
+    select distinct strftime('%Y-%m-%dT%H:00:00Z', hour, '+1 hour') as hour,
+        account_key, region_key, endpoint, cloudwatch_model_id
+    from same_series join rates using (account_key, rate_key)
+    where exists (
+        select 1 from hour_shares as late
+        where late.hour = strftime('%Y-%m-%dT%H:00:00Z', same_series.hour, '+1 hour')
+        and (late.account_key, late.rate_key) = (same_series.account_key, same_series.rate_key)
+        and late.calls = 0
+    )
+)
+delete from hour_shares where (hour, account_key, rate_key) in (
+    select * from same_series
+    union
+    select hour, account_key, rate_key from after
+    join rates using (account_key, region_key, endpoint, cloudwatch_model_id)
+)
+returning hour
+"""
 
 
 def note_uncalibrated(db: Database, hours: Iterable[str]) -> None:

@@ -27,7 +27,11 @@ from etl.normalise.token_kinds import CACHED_INPUT, COUNT_COLUMNS, KINDS, UNKNOW
 from etl.warehouse.write.costs import PRICED, note_usage, renew_costs
 from etl.warehouse.write.dimensions import Names
 from etl.warehouse.write.emptied import empty_temp_table
-from etl.warehouse.write.minutes import hours_with_late_tokens, note_changed_hours
+from etl.warehouse.write.minutes import (
+    drop_changed_shares,
+    note_changed_hours,
+    note_changed_series,
+)
 from etl.warehouse.write.widths import renew_widths
 
 _KNOWN = ("calls", "failed_calls", *COUNT_COLUMNS, *UNKNOWN_CALLS)
@@ -161,8 +165,7 @@ def rebuild_rollups(db: Database) -> None:
 
 def renew(db: Database, names: Names, hours: Iterable[str]) -> None:
     """Renew the estimates of the hours (``YYYY-MM-DDTHH``), then the costs of all that changed."""
-    hours = set(hours)
-    hours |= hours_with_late_tokens(db, hours)
+    hours = set(hours) | drop_changed_shares(db)
     note_changed_hours(db, hours)
     _renew(db, names, _stretches(hours))
 
@@ -229,6 +232,7 @@ def _apply(db: Database, relation: str, sign: str) -> None:
     if db.execute(f"select 1 from usage_changes where {_RARE} <> 0 limit 1").fetchone():
         _add_changes(db, (_RARE,))
     _note(db, "usage_changes")
+    note_changed_series(db, "usage_changes")
     if sign == "-":
         _delete_empty(db, "usage_changes")
     # Most warehouses have no guardrails: the calls are not read again for them.
