@@ -7,9 +7,3 @@ call. ``lag`` moves calls to the buckets in which CloudWatch counts them, ``fit`
 
 Arrays have a row for each bucket and a column for each caller. Nothing here knows of a database.
 """
-
-import os
-
-# Read when numpy is first imported: for matrices as small as these, a second thread only makes the
-# first one wait, ten times as long on a busy machine.
-os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
