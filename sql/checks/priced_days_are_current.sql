@@ -41,9 +41,10 @@ recomputed as (
         sum(cost_picodollars) filter (where is_estimated)
             as estimated_cost_picodollars,
         sum(list_cost_picodollars) as list_cost_picodollars,
-{% for column in ('cost_low_picodollars', 'cost_high_picodollars', 'unbounded_estimates') %}
-        {{ 'sum(' ~ column ~ ')' if names else 'null' }} as {{ column }},
+{% for column in ('cost_low_picodollars', 'cost_high_picodollars') %}
+        {{ 'sum(' ~ column ~ ')' if names | length == 2 else 'null' }} as {{ column }},
 {% endfor %}
+        {{ 'sum(unbounded_estimates)' if names else 'null' }} as unbounded_estimates,
         case
             when count(distinct iif(tells, data_source, null)) > 1 then 'Mixed'
             else coalesce(max(iif(tells, data_source, null)), max(data_source))
@@ -79,9 +80,10 @@ stored as (
         actual_cost_picodollars,
         estimated_cost_picodollars,
         list_cost_picodollars,
-{% for column in ('cost_low_picodollars', 'cost_high_picodollars', 'unbounded_estimates') %}
-        {{ column if names else 'null as ' ~ column }},
+{% for column in ('cost_low_picodollars', 'cost_high_picodollars') %}
+        {{ column if names | length == 2 else 'null as ' ~ column }},
 {% endfor %}
+        {{ 'unbounded_estimates' if names else 'null as unbounded_estimates' }},
         data_source
     from {{ table }}
 {% if not loop.last %}

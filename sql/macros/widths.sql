@@ -20,7 +20,11 @@ with parts as (
         {{ columns.each(columns.keys) }},
         '{{ kind.name }}' as token_kind,
         {{ kind.estimate }} as tokens,
-        {{ columns.cached_input ~ ' > 0' if kind.name in columns.cache_kinds else 'false' }} as is_taken
+{% if kind.name in columns.cache_kinds %}
+        {{ columns.cached_input }} > 0 as is_taken
+{% else %}
+        false as is_taken
+{% endif %}
     from usage_daily
     where
         {{ kind.estimate }} > 0
@@ -114,4 +118,88 @@ from ends
 group by
     day,
     {{ columns.each(columns.keys) }}
+{% endmacro %}
+
+-- A sum of pico-dollars, in two parts, because one may be too large for an integer.
+{% macro whole(amount, over='') %}
+sum(({{ amount }}) / 1000000){{ over }} * 1000000
++ sum(({{ amount }}) % 1000000){{ over }}
+{% endmacro %}
+
+-- Grain: day x account x rate key x name (user_key or application_key) whose cost may be
+-- off, and by how much. What a name has too much, others lack: all of CloudWatch's total
+-- is shared. So a name is off by no more than all others together. rows: a condition on
+-- priced_daily, of whole groups of day, account and rate key.
+
+-- Not where something of the group has no known width, or where the total is shared with
+-- another rate key.
+{% macro of_names(name, rows) %}
+with siblings as materialized (
+    select
+        series.account_key,
+        series.rate_key,
+        others.rate_key as other_key
+    from int_rate_series as series
+    inner join int_rate_series as others
+        on
+            others.account_key = series.account_key
+            and others.region_key = series.region_key
+            and others.endpoint = series.endpoint
+            and others.cloudwatch_model_id = series.cloudwatch_model_id
+            and others.rate_key <> series.rate_key
+),
+
+own as (
+    select
+        day,
+        account_key,
+        rate_key,
+        {{ name }},
+        {{ whole('cost_picodollars') }} as cost,
+        {{ whole('cost_picodollars - cost_low_picodollars') }} as below,
+        {{ whole('cost_high_picodollars - cost_picodollars') }} as above,
+        sum(unbounded_estimates) as unbounded_estimates
+    from priced_daily
+    where {{ rows }}
+    group by
+        day,
+        account_key,
+        rate_key,
+        {{ name }}
+),
+
+compared as (
+    select
+        *,
+        {{ whole('below', ' over shared') }} - below as others_below,
+        {{ whole('above', ' over shared') }} - above as others_above,
+        sum(unbounded_estimates) over shared = 0
+        and not exists (
+            select 1 from siblings
+            cross join daily_widths as widths
+                on
+                    widths.day = own.day
+                    and widths.account_key = own.account_key
+                    and widths.rate_key = siblings.other_key
+            where
+                siblings.account_key = own.account_key
+                and siblings.rate_key = own.rate_key
+        )
+            as is_whole
+    from own
+    window shared as (partition by day, account_key, rate_key)
+)
+
+select
+    day,
+    account_key,
+    rate_key,
+    {{ name }},
+    cost as cost_picodollars,
+    cost - iif(is_whole, min(below, others_above), below)
+        as cost_low_picodollars,
+    cost + iif(is_whole, min(above, others_below), above)
+        as cost_high_picodollars
+from compared
+where below > 0 or above > 0
 {% endmacro %}

@@ -15,12 +15,14 @@ from sqlite_utils import Database
 
 from etl.calibrate.outcome import share_by_calls
 from etl.calibrate.run import calibrate_all
+from etl.normalise.rules import ApplicationRule
 from etl.normalise.team_shares import TeamShare
 from etl.sql_files import sql_names
 from etl.times import utc_text
 from etl.warehouse.read.reports import Filters, usage, usage_by_team
 from etl.warehouse.turns import transaction
 from etl.warehouse.upkeep.check import differing_rows
+from etl.warehouse.write.attribution import apply_config
 from etl.warehouse.write.minutes import note_uncalibrated
 from etl.warehouse.write.rollup import all_hours
 from etl.warehouse.write.team_shares import apply_team_shares
@@ -119,21 +121,33 @@ def test_what_was_used_is_within_the_bounds(db: Database, truth: dict[str, int])
 
 
 def test_days_names_and_teams_add_up(db: Database, truth: dict[str, int]) -> None:
+    apply_config(db, [ApplicationRule(application="Gateway", user="u0[0-2]")], {})
     calibrate_all(db)
-    apply_team_shares(db, [TeamShare(application="Unknown", shares={"X": 3, "Y": 4})])
+    apply_team_shares(db, [TeamShare(application="Gateway", shares={"X": 3, "Y": 4})])
     sums = ", ".join(f"sum(cost_{end}picodollars)" for end in ("low_", "", "high_"))
-    views = ("user", "application", "user_and_application", "team")
-    ((expected,),) = {tuple(rows(db, f"select {sums} from daily_costs_by_{v}")) for v in views}
-    low, cost, high = expected
+    by_user, by_both = (
+        rows(db, f"select {sums} from daily_costs_by_{view}")
+        for view in ("user", "user_and_application")
+    )
+    assert by_user == by_both
+    ((low, cost, high),) = by_user
     assert 0 < low < cost < high
-    for view in ("user_costs", "team_costs", "user_breakdown"):
-        columns = "sum(cost_low_usd), sum(cost_usd), sum(cost_high_usd)"
-        assert rows(db, f"select {columns} from {view}") == [
-            tuple(pytest.approx(value / 1e12) for value in expected)
-        ]
-    teams = rows(db, "select team, cost_high_usd - cost_low_usd from team_costs order by 1")
-    assert [team for team, _ in teams] == ["X", "Y"]
-    assert teams[0][1] / 3 == pytest.approx(teams[1][1] / 4)
+    of_users = "select sum(cost_low_usd), sum(cost_high_usd) from user_costs"
+    assert rows(db, of_users) == [(pytest.approx(low / 1e12), pytest.approx(high / 1e12))]
+    # What one application has too much, the other lacks: both are off by what the smaller is.
+    of_applications = rows(
+        db,
+        "select application, cost_usd - cost_low_usd, cost_high_usd - cost_usd"
+        " from application_costs",
+    )
+    applications = {name: ends for name, *ends in of_applications}
+    (below, above), of_others = applications.pop("Gateway"), applications.pop("Unknown")
+    assert of_others == [pytest.approx(above), pytest.approx(below)]
+    assert 0 < below + above < 0.6 * (high - low) / 1e12
+    teams = dict(rows(db, "select team, cost_high_usd - cost_low_usd from team_costs"))
+    assert teams["X"] / 3 == pytest.approx(teams["Y"] / 4)
+    assert teams["X"] + teams["Y"] == pytest.approx(below + above)
+    assert wrong(db) == []
     # Over all callers, the total is CloudWatch's, whatever is asked.
     alike = dict.fromkeys(("cost_low_usd", "cost_usd", "cost_high_usd"), pytest.approx(cost / 1e12))
     assert total(db) == alike

@@ -20,6 +20,8 @@ DAMAGE = {
     "calls_match_rollup": "update usage_hourly set input_tokens = input_tokens + 1 where token_source_key > 0",
     "days_add_up": "update usage_daily set failed_calls = failed_calls + 1",
     "days_match_hours": "update usage_daily set cache_read_unknown_calls = cache_read_unknown_calls + 1",
+    "daily_widths_are_current": "update daily_widths set input_above = 1",
+    "bounds_by_name_are_current": "update priced_daily_by_application set cost_low_picodollars = 0",
     "priced_days_are_current": "update prices set usd_per_mtok = usd_per_mtok + 1",
     "usage_hours_are_current": "delete from usage_hours",
     "estimates_are_current": "update usage_hourly set estimated_input_tokens = estimated_input_tokens + 1",

@@ -21,6 +21,7 @@ from collections.abc import Callable
 from sqlite_utils import Database
 
 from etl.normalise.token_kinds import LIST_RATES, RATES, SHOWN, SHOWN_TOKENS
+from etl.sql_files import sql_text
 from etl.warehouse.long_work import long_work
 from etl.warehouse.write.emptied import empty_temp_table
 
@@ -44,6 +45,12 @@ _BELOW = {
     "priced_daily_by_model": "priced_daily_by_application",
 }
 
+# How far off the costs of names may be: the files that define it.
+_BOUNDED = {
+    "priced_daily_by_user": "load/bounds_by_user",
+    "priced_daily_by_application": "load/bounds_by_application",
+}
+
 _SUMS = (
     "unbounded_estimates",
     "calls", "failed_calls", "calls_with_tokens", "calls_without_tokens",
@@ -56,7 +63,6 @@ _COSTS = (
     "cost_picodollars", "actual_cost_picodollars", "estimated_cost_picodollars",
     "list_cost_picodollars",
 )  # fmt: skip
-_BOUNDS = ("unbounded_estimates", "cost_low_picodollars", "cost_high_picodollars")
 
 _RATES = ", ".join(
     ("discount_group", "rate_key", "valid_from", "valid_to", *RATES, *LIST_RATES)
@@ -199,10 +205,7 @@ def _note_changed_days(db: Database) -> None:
 
 def _renew(db: Database, table: str) -> None:
     """Compute the changed rows of a table again, from the relation below it."""
-    below = _BELOW[table]
-    sums = dict(_PRICED if table == "priced_daily" else _ADDED_UP)
-    if table == "priced_daily_by_model":
-        sums = {column: sums[column] for column in sums if column not in _BOUNDS}
+    below, sums = _BELOW[table], _SUMS_OF[table]
     keys = ", ".join(PRICED[table])
     changed = f"select distinct {keys} from changed_days"
     same = " and ".join(f"usage.{column} = changed.{column}" for column in PRICED[table])
@@ -213,6 +216,18 @@ def _renew(db: Database, table: str) -> None:
         f"insert into {table} ({keys}, {', '.join(sums)}) with usage as materialized"
         f" (select usage.* from ({changed}) as changed cross join {below} as usage on {same})"
         f" select {keys}, {', '.join(sums.values())} from usage group by {keys}"
+    )
+    if table in _BOUNDED and db.execute("select 1 from daily_widths limit 1").fetchone():
+        _bound(db, table)
+
+
+def _bound(db: Database, table: str) -> None:
+    """Set the bounds of the names on changed days: they depend on those of all other names."""
+    same = " and ".join(f"bounds.{column} = {table}.{column}" for column in PRICED[table])
+    db.execute(
+        f"update {table} set cost_low_picodollars = bounds.cost_low_picodollars,"
+        " cost_high_picodollars = bounds.cost_high_picodollars"
+        f" from ({sql_text(_BOUNDED[table])}) as bounds where {same}"
     )
 
 
@@ -249,9 +264,24 @@ _PRICED = {
     "data_source": _data_source("cost_picodollars"),
 }
 
-# The same columns from priced_daily.
+# The same columns from priced_daily; of bounds, only where the cost has no width.
 _ADDED_UP = {
     **{column: f"sum({column})" for column in _SUMS},
     **{column: _whole(column) for column in _COSTS},
+    "cost_low_picodollars": _whole("cost_picodollars"),
+    "cost_high_picodollars": _whole("cost_picodollars"),
     "data_source": _data_source("cost_picodollars"),
+}
+
+_WITHOUT_BOUNDS = {
+    column: added
+    for column, added in _ADDED_UP.items()
+    if column not in ("unbounded_estimates", "cost_low_picodollars", "cost_high_picodollars")
+}
+
+_SUMS_OF = {
+    "priced_daily": _PRICED,
+    "priced_daily_by_user": _ADDED_UP,
+    "priced_daily_by_application": _ADDED_UP,
+    "priced_daily_by_model": _WITHOUT_BOUNDS,
 }
