@@ -8,7 +8,7 @@ allow; the hours that are not as fine are then left out.
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 
@@ -33,6 +33,9 @@ from etl.warehouse.calibrations import (
 
 WINDOW = timedelta(days=14)
 SIZES = (60, 300, 3600)
+
+# The most buckets x columns, which bounds memory: a table takes 8 bytes each, about ten times.
+_MOST_CELLS = 4_000_000
 
 _HOUR = timedelta(hours=1)
 _EPOCH = datetime(1970, 1, 1)  # noqa: DTZ001 hours are UTC without saying so
@@ -155,7 +158,7 @@ def observe(db: Database, series: Series, times: Times) -> WindowData | None:
     callers = sorted({one.caller for one in calls if one.is_lacking})
     if not callers:
         return None
-    finest = next(size for size in SIZES if _is_mostly(hours.values(), size))
+    finest = _finest(hours.values(), len({(one.rate_key, one.caller) for one in calls}))
     used = {name: hour for name, hour in hours.items() if hour.has(finest)}
     seen = [one for one in calls if one.hour in used]
     left_out = {*totals, *(one.hour for one in all_calls)} - used.keys()
@@ -187,6 +190,15 @@ def _totals(db: Database, series: Series, times: Times) -> dict[str, _Hour]:
 
 def _total(values: Values) -> int:
     return sum(values.values())
+
+
+def _finest(hours: Collection[_Hour], columns: int) -> int:
+    most = _MOST_CELLS // max(columns, 1)
+    return next(
+        size
+        for size in SIZES
+        if size == SIZES[-1] or (WINDOW.total_seconds() / size <= most and _is_mostly(hours, size))
+    )
 
 
 def _is_mostly(hours: Iterable[_Hour], size: int) -> bool:

@@ -121,6 +121,17 @@ def test_callers_who_always_call_together_are_one_group_shared_by_calls() -> Non
     assert found.weights[1] > 3 * found.weights[0]
 
 
+def test_of_many_callers_those_with_the_fewest_calls_are_one() -> None:
+    calls = np.random.default_rng(1).poisson(np.linspace(1, 20, 310), (500, 310)).astype(float)
+    found = groups.groups(calls)
+    rest = np.argsort(calls.sum(axis=0))[:11]
+    assert len(set(found)) == groups.MOST
+    assert set(np.flatnonzero(found == found[rest[0]])) == set(rest)
+    assert np.unique(found, return_index=True)[1].tolist() == sorted(
+        np.unique(found, return_index=True)[1]
+    )
+
+
 def test_groups_join_through_a_third_and_leave_the_idle_alone() -> None:
     calls = np.zeros((200, 4))
     calls[::3, 0] = calls[::3, 1] = 1
