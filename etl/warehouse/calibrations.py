@@ -278,13 +278,15 @@ def _delete_shares(db: Database, times: Times, of: Iterable[Series] | None) -> N
 
 def _insert_shares(db: Database, found: Mapping[Series, Window]) -> None:
     changed = {h for (h,) in db.execute("select hour from uncalibrated_hours where not is_seen")}
+    after = {utc_text(parse_utc(hour) + timedelta(hours=1)) for hour in changed}
     for series, window in found.items():
         db.conn.executemany(
             "insert into hour_shares values (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
             (
                 (one.hour, series.account_key, one.rate_key, series.token_kind, *one[2:])
                 for one in window.shares
-                if one.hour not in changed
+                # Calls of the hour before may be somebody else's now.
+                if one.hour not in changed and not (one.calls == 0 and one.hour in after)
             ),
         )
 
