@@ -1,8 +1,9 @@
 """Put what the warehouse knows of a series in a window of days into buckets.
 
-Only hours count whose totals do not change any more. An hour with calls but without a total of the
-kind has none of it, if CloudWatch counted its calls. Buckets are as fine as most hours of a window
-allow; the hours that are not as fine are then left out.
+Only hours count whose totals do not change any more, from the first to the last one with a total of
+the kind: beyond, it may not be loaded. An hour between them with calls but without such a total has
+none of it, if CloudWatch counted its calls. Buckets are as fine as most hours of a window, and
+memory, allow; the hours that are not as fine are then left out.
 """
 
 from __future__ import annotations
@@ -153,7 +154,12 @@ def observe(db: Database, series: Series, times: Times) -> WindowData | None:
     """Return a window of a series; None if no settled hour has calls that lack the kind."""
     kind = series.token_kind
     totals, all_calls = _totals(db, series, times), list(minute_calls(db, series, times))
-    hours = {name: hour for name, hour in totals.items() if hour.is_settled(kind)}
+    known = [name for name, hour in totals.items() if kind in hour.totals] or [""]
+    hours = {
+        name: hour
+        for name, hour in totals.items()
+        if hour.is_settled(kind) and min(known) <= name <= max(known)
+    }
     calls = [one for one in all_calls if one.hour in hours]
     callers = sorted({one.caller for one in calls if one.is_lacking})
     if not callers:
@@ -170,8 +176,8 @@ def observe(db: Database, series: Series, times: Times) -> WindowData | None:
     if detail.sizes is not None:
         weighed = replace(observed, calls=joined(detail.sizes, detail.owner))
         by_input = [coarser(weighed, size) for size in sizes]
-    known = _reported(db, series, times, hours, callers)
-    return WindowData(callers, candidates, by_input, known, detail)
+    reported = _reported(db, series, times, hours, callers)
+    return WindowData(callers, candidates, by_input, reported, detail)
 
 
 def _totals(db: Database, series: Series, times: Times) -> dict[str, _Hour]:
