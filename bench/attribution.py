@@ -292,23 +292,21 @@ def print_fleet(fleet: Fleet, seeds: int) -> None:
 
 
 def print_large() -> None:
-    """Print the time and the memory of 20 models of 100 users over 60 days, cold and warm."""
+    """Print the time and the memory of 20 models of 100 users over 60 days."""
     fine = replace(BASE, callers=100, days=15)
     coarse = replace(BASE, callers=100, days=45)
-    cold = warm = 0.0
+    seconds = 0.0
     for model in range(20):
         recent, older = simulate(fine, model), simulate(coarse, model)
         seen = [observe(recent, fine, size) for size in SIZES]
         old = [observe(older, coarse, size) for size in SIZES[1:]]
         started = time.process_time()
-        found, before = calibrate(seen), calibrate(old)
-        cold += time.process_time() - started
-        started = time.process_time()
-        calibrate(seen, start=found.weights)
-        warm += time.process_time() - started
+        calibrate(seen)
+        before = calibrate(old)
+        seconds += time.process_time() - started
         assert before.is_calibrated
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
-    print(f"large: {cold:.0f} s from nothing, {warm:.0f} s warm (CPU), peak {peak:.0f} MB")
+    print(f"large: {seconds:.0f} s (CPU), peak {peak:.0f} MB")
 
 
 def main() -> None:

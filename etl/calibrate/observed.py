@@ -1,14 +1,15 @@
 """Put what the warehouse knows of a series in a window of days into buckets.
 
-Only hours count whose totals do not change any more. An hour with calls but without a total of the
-kind has none of it, if CloudWatch counted its calls. Buckets are as fine as most hours of a window
-allow; the hours that are not as fine are then left out.
+Only hours count whose totals do not change any more, from the first to the last one with a total of
+the kind: beyond, it may not be loaded. An hour between them with calls but without such a total has
+none of it, if CloudWatch counted its calls. Buckets are as fine as most hours of a window, and
+memory, allow; the hours that are not as fine are then left out.
 """
 
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 
@@ -33,6 +34,9 @@ from etl.warehouse.calibrations import (
 
 WINDOW = timedelta(days=14)
 SIZES = (60, 300, 3600)
+
+# The most buckets x columns, which bounds memory: a table takes 8 bytes each, about ten times.
+_MOST_CELLS = 4_000_000
 
 _HOUR = timedelta(hours=1)
 _EPOCH = datetime(1970, 1, 1)  # noqa: DTZ001 hours are UTC without saying so
@@ -150,12 +154,17 @@ def observe(db: Database, series: Series, times: Times) -> WindowData | None:
     """Return a window of a series; None if no settled hour has calls that lack the kind."""
     kind = series.token_kind
     totals, all_calls = _totals(db, series, times), list(minute_calls(db, series, times))
-    hours = {name: hour for name, hour in totals.items() if hour.is_settled(kind)}
+    known = [name for name, hour in totals.items() if kind in hour.totals] or [""]
+    hours = {
+        name: hour
+        for name, hour in totals.items()
+        if hour.is_settled(kind) and min(known) <= name <= max(known)
+    }
     calls = [one for one in all_calls if one.hour in hours]
     callers = sorted({one.caller for one in calls if one.is_lacking})
     if not callers:
         return None
-    finest = next(size for size in SIZES if _is_mostly(hours.values(), size))
+    finest = _finest(hours.values(), len({(one.rate_key, one.caller) for one in calls}))
     used = {name: hour for name, hour in hours.items() if hour.has(finest)}
     seen = [one for one in calls if one.hour in used]
     left_out = {*totals, *(one.hour for one in all_calls)} - used.keys()
@@ -167,8 +176,8 @@ def observe(db: Database, series: Series, times: Times) -> WindowData | None:
     if detail.sizes is not None:
         weighed = replace(observed, calls=joined(detail.sizes, detail.owner))
         by_input = [coarser(weighed, size) for size in sizes]
-    known = _reported(db, series, times, hours, callers)
-    return WindowData(callers, candidates, by_input, known, detail)
+    reported = _reported(db, series, times, hours, callers)
+    return WindowData(callers, candidates, by_input, reported, detail)
 
 
 def _totals(db: Database, series: Series, times: Times) -> dict[str, _Hour]:
@@ -187,6 +196,15 @@ def _totals(db: Database, series: Series, times: Times) -> dict[str, _Hour]:
 
 def _total(values: Values) -> int:
     return sum(values.values())
+
+
+def _finest(hours: Collection[_Hour], columns: int) -> int:
+    most = _MOST_CELLS // max(columns, 1)
+    return next(
+        size
+        for size in SIZES
+        if size == SIZES[-1] or (WINDOW.total_seconds() / size <= most and _is_mostly(hours, size))
+    )
 
 
 def _is_mostly(hours: Iterable[_Hour], size: int) -> bool:

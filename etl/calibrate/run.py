@@ -34,7 +34,8 @@ def calibrate_all(
 ) -> Outcome:
     """Fit what changed, the newest window first, and share again what follows from it.
 
-    ``is_late``: asked before each window; those left keep their earlier weights until next time.
+    ``is_late``: asked between series; those left keep their earlier weights until next time, when
+    a window that is not finished is begun again.
     """
     windows = sorted({window_of(hour) for hour in prepare(db)}, reverse=True)
     series: set[Series] = set()
@@ -43,24 +44,30 @@ def calibrate_all(
     for times in windows:
         if is_late():
             break
-        found = fit_window(db, times)
-        changed += save_window(db, times, found)
+        found, left = fit_window(db, times, is_late)
+        changed += save_window(db, times, found, left)
         series |= set(found)
         used |= {one for one, window in found.items() if window.is_used}
+        if left:
+            break
         done += 1
     if done == len(windows):
         note_done(db, now)
     return Outcome(done, len(series), len(used), changed, len(windows) - done)
 
 
-def fit_window(db: Database, times: Times) -> dict[Series, Window]:
-    """Return the weights of all series in a window."""
-    found = {}
-    for series in series_to_share(db, times):
+def fit_window(
+    db: Database, times: Times, is_late: Callable[[], bool]
+) -> tuple[dict[Series, Window], list[Series]]:
+    """Return the weights of the series in a window, at least of one, and the series left."""
+    found, all_series = dict[Series, Window](), series_to_share(db, times)
+    for number, series in enumerate(all_series):
+        if found and is_late():
+            return found, all_series[number:]
         data = observe(db, series, times)
         if data is not None:
             found[series] = _fit(data)
-    return found
+    return found, []
 
 
 def _fit(data: WindowData) -> Window:

@@ -24,12 +24,13 @@ from etl.warehouse.lock import sync_lock
     type=Duration(),
     default=timedelta(minutes=10),
     show_default="10m",
-    help="Begin no further 14 days after this; those left keep their earlier sizes.",
+    help="Start no further series or span of 14 days after this time; those left keep their"
+    " earlier sizes.",
 )
 @config_option
 @db_option
 def calibrate(time_limit: timedelta, config: Path | None, db: Path) -> None:
-    """Find who uses how many tokens per call, and share CloudWatch's totals by it.
+    """Share CloudWatch's totals by tokens per call.
 
     Totals that calls do not report are shared by calls; where CloudWatch's totals show that some
     callers' calls are larger, by their size. Sizes are used only where they predict hours that they

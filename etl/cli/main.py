@@ -26,7 +26,7 @@ COMMANDS = {
     "sync": "Fetch new usage data from AWS.",
     "load": "Load CloudTrail logs, invocation logs and other saved data.",
     "report": "Report usage and cost by user, application, team, model, region or day.",
-    "calibrate": "Find who uses how many tokens per call, and share CloudWatch's totals by it.",
+    "calibrate": "Share CloudWatch's totals by tokens per call.",
     "status": "Show how far AWS has been read, how fresh the data is, and what is missing.",
     "serve": "Serve the warehouse with Datasette; without a login, on this machine only.",
     "inspect": "Show how an event was interpreted, field by field.",

@@ -98,20 +98,17 @@ def move(observed: Observed) -> Moved:
 
 
 def calibrate(
-    candidates: Sequence[Observed],
-    known: tuple[Array, Array] | None = None,
-    *,
-    start: Array | None = None,
+    candidates: Sequence[Observed], known: tuple[Array, Array] | None = None
 ) -> Calibration:
     """Return the calibration with the bucket size that predicts best.
 
     ``candidates``: the same time in buckets of different sizes, at least one. ``known``: calls with
-    known tokens per caller, and their tokens. ``start``: earlier weights, to begin with.
+    known tokens per caller, and their tokens.
     """
     finest = min(candidates, key=lambda one: one.size)
     group = groups.groups(finest.calls)
     totals = tuple(groups.joined(one, group) for one in known) if known else None
-    prepared = [_prepare(one, group, totals, start) for one in candidates]
+    prepared = [_prepare(one, group, totals) for one in candidates]
     test = min(prepared, key=lambda one: (one.size < _COMPARED_AT, abs(one.size - _COMPARED_AT)))
     evidences = [_evidence(one, test) for one in prepared]
     chosen, evidence = _best(sorted(zip(prepared, evidences, strict=True), key=lambda e: e[0].size))
@@ -152,21 +149,14 @@ class _Prepared:
 
 
 def _prepare(
-    observed: Observed,
-    group: NDArray[np.int64],
-    known: tuple[Array, ...] | None,
-    start: Array | None,
+    observed: Observed, group: NDArray[np.int64], known: tuple[Array, ...] | None
 ) -> _Prepared:
     moved = move(observed)
     calls = groups.joined(moved.calls, group)
     seen = calls.sum(axis=1) > 0
     equations = rows(calls, moved.tokens, (known[0], known[1]) if known else None)
-    first = None
-    if start is not None:
-        # A group's weight is its first member's: all of them have the same.
-        first = start[np.unique(group, return_index=True)[1]]
     blocks = held_out.blocks(observed.starts)[seen]
-    return _Prepared(observed.size, moved.shares, equations, blocks, fit(equations, start=first))
+    return _Prepared(observed.size, moved.shares, equations, blocks, fit(equations))
 
 
 def _best(

@@ -11,7 +11,7 @@ average calls instead, by the multiplicative steps of EM, needs to stop early to
 longer, and is further off with few days or many callers (``bench/attribution.py``
 runs both).
 
-A round costs one product of the matrix with itself; few rounds suffice, fewer from earlier weights.
+A round costs one product of the matrix with itself; few rounds suffice.
 """
 
 from __future__ import annotations
@@ -83,14 +83,14 @@ def average(equations: Rows) -> float:
     return max(tokens / calls, 0.0) if calls > 0 else 0.0
 
 
-def fit(equations: Rows, *, start: Array | None = None) -> Fit:
-    """Return the weights of the callers; ``start``: weights found earlier, to begin with."""
+def fit(equations: Rows) -> Fit:
+    """Return the weights of the callers."""
     mean, callers = average(equations), equations.calls.shape[1]
     difference, spread, covariance = _DIFFERENCE, _SPREAD, np.eye(callers) * _DIFFERENCE
     if mean <= 0:
         return Fit(np.zeros(callers), 0.0, covariance, spread, difference)
     center = float(np.log(mean))
-    logs = np.full(callers, center) if start is None else np.log(np.maximum(start, mean * 1e-9))
+    logs = np.full(callers, center)
     seen = len(equations.tokens) + np.count_nonzero(equations.known_calls)
     for _ in range(_ROUNDS):
         before = logs

@@ -118,13 +118,6 @@ def single_callers(
     return np.where(is_sure, near.argmax(axis=1), -1)
 
 
-def sure_bounds(single: NDArray[np.int64], tokens: Array, callers: int) -> Sure:
-    """Return what single-caller buckets say about each caller's share of ``tokens``."""
-    known = single >= 0
-    least = np.bincount(single[known], tokens[known], callers).astype(float)
-    return Sure(least, float(tokens.sum()) - (least.sum() - least))
-
-
 def _slopes(equations: Rows, weights: Array) -> tuple[Array, Array]:
     """Return the shares, and how each (row) changes with the logarithm of each weight (column)."""
     shares, mixed = np.zeros(len(weights)), np.zeros((len(weights), len(weights)))

@@ -103,7 +103,7 @@ def sync_totals(job: Job, options: SyncOptions) -> None:
             job.report("whole", done=done, left=left, read=values, share=done / len(groups))
         read = tuple(_read_series(one, known.get(one), start, as_of) for one in series)
         job.write(Batch(state=replace(state, series=read, gaps=reading.gaps)))
-    _sync_minutes(job, as_of, is_reread=is_reread)
+    minutes_at = _sync_minutes(job, as_of, state.minutes_at)
     reread_at = as_of if is_reread else state.reread_at
     job.write(
         Batch(
@@ -113,13 +113,19 @@ def sync_totals(job: Job, options: SyncOptions) -> None:
                 watermark=as_of,
                 read_at=as_of,
                 reread_at=reread_at,
+                minutes_at=minutes_at,
             )
         )
     )
 
 
-def _sync_minutes(job: Job, as_of: datetime, *, is_reread: bool) -> None:
-    """Read by the minute what calls without tokens need: once a day, and first of a series."""
+def _sync_minutes(job: Job, as_of: datetime, asked_at: datetime | None) -> datetime | None:
+    """Read by the minute what calls without tokens need, once a day whatever the answer.
+
+    Returns when it was last asked for; None if nothing was ever needed.
+    """
+    if asked_at is not None and as_of - asked_at < REREAD_EVERY:
+        return asked_at
     kept_from = hour_of(as_of - MINUTE_RETENTION + _MARGIN) + HOUR
     place, since = job.place, utc_text(kept_from)
     found = job.ask(
@@ -129,22 +135,22 @@ def _sync_minutes(job: Job, as_of: datetime, *, is_reread: bool) -> None:
         TotalsSeries(NAMESPACES[endpoint], model_id, metric): parse_utc(last) if last else None
         for endpoint, model_id, metric, last in found
     }
-    for start, series in sorted(_minute_groups(known, kept_from, is_reread=is_reread).items()):
+    for start, series in sorted(_minute_groups(known, kept_from).items()):
         end = hour_of(as_of) - YOUNG
         while start < end and calls_needed(len(series), (end - start) // MINUTE) > MAX_MINUTE_CALLS:
             start += _DAY
         if start < end:
             _read_minutes(job, series, start, end)
+    return as_of if known else asked_at
 
 
 def _minute_groups(
-    known: Mapping[TotalsSeries, datetime | None], kept_from: datetime, *, is_reread: bool
+    known: Mapping[TotalsSeries, datetime | None], kept_from: datetime
 ) -> dict[datetime, list[TotalsSeries]]:
     groups: dict[datetime, list[TotalsSeries]] = defaultdict(list)
     for one, last in sorted(known.items()):
-        if last is None or is_reread:
-            # Whatever was still recent at the last reread may have changed since.
-            groups[max(last - REREAD_WINDOW, kept_from) if last else kept_from].append(one)
+        # Whatever was still recent at the last reread may have changed since.
+        groups[max(last - REREAD_WINDOW, kept_from) if last else kept_from].append(one)
     return groups
 
 

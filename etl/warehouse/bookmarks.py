@@ -90,6 +90,7 @@ class StreamState:
     history_from: datetime | None = None
     reread_at: datetime | None = None
     relisted_at: datetime | None = None
+    minutes_at: datetime | None = None
     log_group: str | None = None
     windows: dict[str, Window] = field(default_factory=dict)
     gaps: tuple[Gap, ...] = ()
@@ -108,7 +109,10 @@ _REREADS_KEPT = timedelta(days=180)
 # CloudWatch names these by their ARN, or by the last part of it.
 _OPAQUE_ARN = re.compile(r"^arn:.*:(?:application-inference-profile|provisioned-model)/")
 
-_TIMES = ("covered_from", "watermark", "read_at", "history_from", "reread_at", "relisted_at")
+_TIMES = (
+    *("covered_from", "watermark", "read_at", "history_from", "reread_at", "relisted_at"),
+    "minutes_at",
+)
 
 
 def load_state(db: Database, stream: StreamId) -> StreamState:
@@ -123,7 +127,7 @@ def load_state(db: Database, stream: StreamId) -> StreamState:
         [str(stream)],
     )
     log_group, *times = row
-    covered_from, watermark, read_at, history_from, reread_at, relisted_at = (
+    covered_from, watermark, read_at, history_from, reread_at, relisted_at, minutes_at = (
         parse_utc(text) if text else None for text in times
     )
     reread = db.execute(
@@ -139,6 +143,7 @@ def load_state(db: Database, stream: StreamId) -> StreamState:
         history_from=history_from,
         reread_at=reread_at,
         relisted_at=relisted_at,
+        minutes_at=minutes_at,
         log_group=log_group,
         windows={kind: Window(*map(parse_utc, rest)) for kind, *rest in windows},
         reread=_reread(*reread) if reread else None,

@@ -6,7 +6,7 @@ calibration that is interrupted leaves the windows that it finished, and nothing
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import NamedTuple
 
@@ -235,36 +235,58 @@ def known_usage(
         yield hour, (user, application), calls, known
 
 
-def save_window(db: Database, times: Times, found: Mapping[Series, Window]) -> int:
+def save_window(
+    db: Database, times: Times, found: Mapping[Series, Window], left: Collection[Series] = ()
+) -> int:
     """Replace all calibrations of a window, and share again; return how many changed.
 
-    Hours that changed since ``prepare`` are not done.
+    Hours that changed since ``prepare`` are not done; none is while series are ``left``.
     """
     start, end = times
     with transaction(db):
         stored = _stored(db, start)
         new = {series: window._replace(shares=()) for series, window in found.items()}
-        changed = [one for one in {*stored, *new} if stored.get(one) != new.get(one)]
+        all_series = {*stored, *new} - set(left)
+        changed = [one for one in all_series if stored.get(one) != new.get(one)]
         for series in changed:
             _delete(db, series, start)
             if series in new:
                 _insert(db, series, start, new[series])
-        _replace_shares(db, times, found)
+        _delete_shares(db, times, found if left else None)
+        _insert_shares(db, found)
         _share_again(db, start, max([end, *(_end(db, one, start) for one in changed)]))
-        db.execute("delete from uncalibrated_hours where is_seen and hour >= ? and hour < ?", times)
+        if not left:
+            db.execute(
+                "delete from uncalibrated_hours where is_seen and hour >= ? and hour < ?", times
+            )
     return len(changed)
 
 
-def _replace_shares(db: Database, times: Times, found: Mapping[Series, Window]) -> None:
+def _delete_shares(db: Database, times: Times, of: Iterable[Series] | None) -> None:
+    """Delete the shares of a window, only of some series if given."""
+    in_window = "hour >= ? and hour < ?"
+    if of is None:
+        db.execute(f"delete from hour_shares where {in_window}", times)
+        return
+    for one in of:
+        db.execute(
+            f"delete from hour_shares where {in_window} and account_key = ? and token_kind = ?"
+            f" and rate_key in {_RATE_KEYS}",
+            [*times, one.account_key, one.token_kind, *one[:4]],
+        )
+
+
+def _insert_shares(db: Database, found: Mapping[Series, Window]) -> None:
     changed = {h for (h,) in db.execute("select hour from uncalibrated_hours where not is_seen")}
-    db.execute("delete from hour_shares where hour >= ? and hour < ?", times)
+    after = {utc_text(parse_utc(hour) + timedelta(hours=1)) for hour in changed}
     for series, window in found.items():
         db.conn.executemany(
             "insert into hour_shares values (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
             (
                 (one.hour, series.account_key, one.rate_key, series.token_kind, *one[2:])
                 for one in window.shares
-                if one.hour not in changed
+                # Calls of the hour before may be somebody else's now.
+                if one.hour not in changed and not (one.calls == 0 and one.hour in after)
             ),
         )
 

@@ -1743,6 +1743,9 @@ def m033_create_minutes(db: Database) -> None:
             hour text primary key
         ) strict, without rowid;
 
+        -- When CloudWatch was last asked for minutes; NULL for other sources.
+        alter table sync_state add column minutes_at text;
+
         insert into stale_minutes select distinct hour from usage_hourly;
 
         -- Hours that changed since they were calibrated. is_seen: a calibration has begun, and they

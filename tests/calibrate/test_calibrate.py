@@ -154,7 +154,7 @@ def test_only_windows_that_changed_are_fitted_again(
     before = rows(db, WEIGHTS)
     assert len(before) == 2 * len(SIZES)
     fitted = []
-    monkeypatch.setattr(run, "fit_window", lambda db, times: fitted.append(times) or {})
+    monkeypatch.setattr(run, "fit_window", lambda *args: fitted.append(args) or ({}, []))
     assert calibrate_all(db).windows == 0
     monkeypatch.undo()
     late = call(99_999, user="A", eventTime=utc_text(later + timedelta(hours=3)))
@@ -307,6 +307,48 @@ def test_an_interrupted_calibration_leaves_nothing_half_used(
     assert calibrate_all(db, is_late=lambda: True).left == 1
     assert stored(db) == before
     assert calibrate_all(db).used == 1
+
+
+def test_many_callers_are_fitted_by_coarser_buckets(
+    db: Database, truth: dict[str, int], monkeypatch: Any
+) -> None:
+    monkeypatch.setattr("etl.calibrate.observed._MOST_CELLS", 14 * 24 * 60 * len(SIZES) - 1)
+    calibrate_all(db)
+    assert rows(db, "select bucket_seconds from calibrations") == [(3600,)]
+    assert (sum(shares(db).values()), wrong(db)) == (sum(truth.values()), [])
+
+
+def test_what_is_done_when_time_is_up_stays_done(
+    db: Database, truth: dict[str, int], tmp_path: Path
+) -> None:
+    """A window has a series of two; the other one keeps what it had."""
+    calls = [
+        call(30_000 + number, user="AB"[number % 2], requestParameters={"modelId": SONNET},
+             eventTime=utc_text(START + timedelta(hours=number, minutes=30)))
+        for number in range(30)
+    ]  # fmt: skip
+    metrics = [
+        (SONNET, name, 1, utc_text(START + timedelta(hours=number, minutes=30)), 60)
+        for name in ("InputTokenCount", "Invocations")
+        for number in range(30)
+    ]
+    load(db, write_log(tmp_path / "s.json", calls), write_metrics(tmp_path / "s.csv", metrics))
+    asked = iter([False, True])
+    assert calibrate_all(db, is_late=lambda: next(asked)) == Outcome(0, 1, 1, 1, 1)
+    assert rows(db, "select count(*) from calibrations") == [(1,)]
+    one = stored(db)
+    assert wrong(db) == []
+    asked = iter([False, True])
+    assert calibrate_all(db, is_late=lambda: next(asked)).changed == 0
+    assert stored(db) == one
+    assert calibrate_all(db) == Outcome(1, 2, 1, 1, 0)
+    with transaction(db):
+        note_uncalibrated(db, [LATE])
+    both, asked = stored(db), iter([False, True])
+    shared = rows(db, "select * from hour_shares")
+    assert calibrate_all(db, is_late=lambda: next(asked)).left == 1
+    assert (stored(db), rows(db, "select * from hour_shares")) == (both, shared)
+    assert wrong(db) == []
 
 
 def test_a_calibration_is_due_when_another_day_has_settled(

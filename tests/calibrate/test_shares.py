@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 from sqlite_utils import Database
 
+from etl.calibrate import run as run_calibration
 from etl.calibrate.outcome import share_by_calls
 from etl.calibrate.run import calibrate_all
 from etl.normalise.rules import UserRule
@@ -169,6 +170,16 @@ def test_without_evidence_an_hour_is_shared_by_calls_as_a_whole(
     ]
 
 
+def test_a_kind_that_is_not_loaded_is_no_evidence_of_none(db: Database, tmp_path: Path) -> None:
+    calls = [(at(hour, 20 * n), "AB"[n], 9) for hour in range(12) for n in range(2)]
+    metrics = minutes_of(calls)
+    # Nobody's tokens were counted in the hour between.
+    loaded = [one for one in metrics if one[1] == "Invocations" or one[3][11:13] in ("05", "07")]
+    write(db, tmp_path, calls, loaded)
+    calibrate_all(db)
+    assert rows(db, "select buckets, average_weight from calibrations") == [(6, 6_000)]
+
+
 def test_hours_that_are_not_settled_are_shared_by_calls(db: Database, tmp_path: Path) -> None:
     calls = [(at(1, 5), "A", 700), (at(1, 40), "B", 90)]
     write(db, tmp_path, calls, minutes_of(calls))
@@ -251,8 +262,31 @@ def test_inspect_shows_what_made_an_estimate(
         r" 2026-11-05, by 60 s; in hours that were left out, such sizes save \d+% of the error",
         shown(),
     )
+    assert "estimates_are_current" in wrong(db)
     db.execute("update hour_shares set method = 1")
     assert "input estimate single caller nobody else called when" in shown()
+
+
+def test_late_tokens_go_to_nobody_whose_calls_are_renamed_meanwhile(
+    db: Database, late_fleet: list[Call], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fit = run_calibration.fit_window
+
+    def while_rules_change(*args: Any) -> Any:
+        found = fit(*args)
+        apply_config(db, [UserRule(user="Bob", principal_arn="*B")], {})
+        return found
+
+    monkeypatch.setattr(run_calibration, "fit_window", while_rules_change)
+    calibrate_all(db)
+    assert wrong(db) == []
+    # Nobody's until the next time.
+    assert {name for name, *_ in shares(db)} == {"A", "Bob", "(unattributed)"}
+    monkeypatch.undo()
+    calibrate_all(db)
+    assert {name for name, *_ in shares(db)} == {"A", "Bob"}
+    assert rows(db, "select count(*) from hour_shares where calls = 0")[0][0] > 5
+    assert wrong(db) == []
 
 
 def test_a_rebuild_says_what_follows(db: Database, late_fleet: list[Call], tmp_path: Path) -> None:

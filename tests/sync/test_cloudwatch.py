@@ -394,3 +394,19 @@ def test_what_cloudwatch_refuses_by_the_minute_is_read_by_the_hour(world: World)
     assert sync(world).problems == []
     assert (sum(value for _, _, value in totals(world)), minutes(world)) == (40, {})
     assert len(minute_requests(world)) == 1
+    sync(world)
+    assert len(minute_requests(world)) == 1
+    world.clock.advance(DAY)
+    sync(world)
+    assert len(minute_requests(world)) == 2
+
+
+def test_minutes_that_are_too_young_are_asked_for_once_a_day(world: World) -> None:
+    hour = hour_of(NOW) - HOUR
+    world.deliver(1, NOW + 13 * MINUTE - (hour + 7 * MINUTE))
+    put(world, {hour + 7 * MINUTE: 40})
+    world.sync(sources=("cloudtrail", "cloudwatch"))
+    for _ in range(3):
+        world.clock.advance(10 * MINUTE)
+        sync(world)
+    assert len(minute_requests(world)) == 1
