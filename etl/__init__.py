@@ -6,6 +6,6 @@ Data flow one way: ``sources`` (raw dicts) -> ``normalise`` (flat rows) -> ``war
 
 import os
 
-# Read when numpy is first imported, by whatever module: for matrices as small as these, a second thread only makes the
-# first one wait, ten times as long on a busy machine.
+# Read when numpy is first imported, whoever does so: for matrices as small as ours, a second thread
+# only makes the first one wait, ten times as long on a busy machine.
 os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
