@@ -43,15 +43,24 @@ max(is_lower_bound) as is_lower_bound,
 {% endmacro %}
 
 -- Widths add up: errors of different users, days or models are not taken to cancel out.
+-- Whole nano-dollars do for them, in which SQLite can sum nine billion dollars.
 {% macro bounds(low='cost_low_picodollars', high='cost_high_picodollars') %}
-{{ money.dollars(low) }} as cost_low_usd,
+{{ from_cost('-', 'cost_picodollars - ' ~ low) }} as cost_low_usd,
 iif(
     max(is_lower_bound)
-    or count({{ high }}) < count(cost_picodollars),
+    or max({{ high }} is null and cost_picodollars is not null),
     null,
-    {{ money.dollars(high) }}
+    {{ from_cost('+', high ~ ' - cost_picodollars') }}
 ) as cost_high_usd
 {% endmacro %}
+
+{% macro from_cost(sign, width) %}
+round(
+    {{ money.dollars('cost_picodollars') }}
+    {{ sign }} sum(({{ width }}) / 1000) / 1e9,
+    9
+)
+{%- endmacro %}
 
 -- The costs of all days, by some columns of a daily costs view.
 {% macro totals(daily_costs, by, has_bounds=false) %}

@@ -63,13 +63,14 @@ usage as not materialized (
         unpriced_tokens,
         list_unpriced_tokens,
 {% if by_user or by_application %}
-        cost_low_picodollars,
-        cost_high_picodollars,
+        -- Nano-dollars do for these; SQLite can sum nine billion dollars of them.
+        (cost_picodollars - cost_low_picodollars) / 1000 as cost_below,
+        (cost_high_picodollars - cost_picodollars) / 1000 as cost_above,
         unbounded_estimates,
 {% else %}
         -- Over all callers, the total is CloudWatch's.
-        cost_picodollars as cost_low_picodollars,
-        cost_picodollars as cost_high_picodollars,
+        0 as cost_below,
+        0 as cost_above,
         0 as unbounded_estimates,
 {% endif %}
         data_source
@@ -135,10 +136,8 @@ summed as (
         sum(actual_cost_picodollars % 1000000) as actual_cost_rest,
         sum(estimated_cost_picodollars / 1000000) as estimated_cost_microdollars,
         sum(estimated_cost_picodollars % 1000000) as estimated_cost_rest,
-        sum(cost_low_picodollars / 1000000) as cost_low_microdollars,
-        sum(cost_low_picodollars % 1000000) as cost_low_rest,
-        sum(cost_high_picodollars / 1000000) as cost_high_microdollars,
-        sum(cost_high_picodollars % 1000000) as cost_high_rest,
+        sum(cost_below) as cost_below,
+        sum(cost_above) as cost_above,
         sum(unbounded_estimates) as unbounded_estimates,
         sum(list_cost_picodollars / 1000000) filter (where {{ rates.may_differ() }})
             as list_cost_microdollars,
@@ -231,12 +230,19 @@ select
     sum(unpriced_calls) + sum(unpriced_tokens) + sum(calls_without_tokens) > 0
         as is_lower_bound,
     {{ money.data_source('tells') }} as data_source,
-    round((sum(cost_low_microdollars) + sum(cost_low_rest) / 1e6) / 1e6, 9)
-        as cost_low_usd,
+    round(
+        (sum(cost_microdollars) + sum(cost_rest) / 1e6) / 1e6
+        - sum(cost_below) / 1e9,
+        9
+    ) as cost_low_usd,
     iif(
         sum(unpriced_calls) + sum(unpriced_tokens) + sum(calls_without_tokens)
         + sum(unbounded_estimates) = 0,
-        round((sum(cost_high_microdollars) + sum(cost_high_rest) / 1e6) / 1e6, 9),
+        round(
+            (sum(cost_microdollars) + sum(cost_rest) / 1e6) / 1e6
+            + sum(cost_above) / 1e9,
+            9
+        ),
         null
     ) as cost_high_usd
 from placed

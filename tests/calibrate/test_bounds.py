@@ -133,7 +133,9 @@ def test_days_names_and_teams_add_up(db: Database, truth: dict[str, int]) -> Non
     ((low, cost, high),) = by_user
     assert 0 < low < cost < high
     of_users = "select sum(cost_low_usd), sum(cost_high_usd) from user_costs"
-    assert rows(db, of_users) == [(pytest.approx(low / 1e12), pytest.approx(high / 1e12))]
+    assert rows(db, of_users) == [
+        (pytest.approx(low / 1e12, abs=1e-7), pytest.approx(high / 1e12, abs=1e-7))
+    ]
     # What one application has too much, the other lacks: both are off by what the smaller is.
     of_applications = rows(
         db,
@@ -142,11 +144,11 @@ def test_days_names_and_teams_add_up(db: Database, truth: dict[str, int]) -> Non
     )
     applications = {name: ends for name, *ends in of_applications}
     (below, above), of_others = applications.pop("Gateway"), applications.pop("Unknown")
-    assert of_others == [pytest.approx(above), pytest.approx(below)]
+    assert of_others == [pytest.approx(above, abs=1e-8), pytest.approx(below, abs=1e-8)]
     assert 0 < below + above < 0.6 * (high - low) / 1e12
     teams = dict(rows(db, "select team, cost_high_usd - cost_low_usd from team_costs"))
-    assert teams["X"] / 3 == pytest.approx(teams["Y"] / 4)
-    assert teams["X"] + teams["Y"] == pytest.approx(below + above)
+    assert teams["X"] / 3 == pytest.approx(teams["Y"] / 4, abs=1e-8)
+    assert teams["X"] + teams["Y"] == pytest.approx(below + above, abs=1e-7)
     assert wrong(db) == []
     # Over all callers, the total is CloudWatch's, whatever is asked.
     alike = dict.fromkeys(("cost_low_usd", "cost_usd", "cost_high_usd"), pytest.approx(cost / 1e12))
