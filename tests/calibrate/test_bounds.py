@@ -35,6 +35,8 @@ USERS, DAYS = 10, 4
 # For an input token of Haiku.
 DOLLARS = 0.25e-6
 
+OTHER = "anthropic.claude-3-5-sonnet-20240620-v1:0"
+
 BOUNDS = "select user_name, cost_low_usd, cost_usd, cost_high_usd from user_costs order by 1"
 
 
@@ -163,13 +165,26 @@ def test_days_names_and_teams_add_up(db: Database, truth: dict[str, int]) -> Non
     }
 
 
-def test_by_calls_alone_the_upper_end_is_not_known(db: Database, truth: dict[str, int]) -> None:
+def test_by_calls_alone_the_upper_end_is_not_known(
+    db: Database, truth: dict[str, int], tmp_path: Path
+) -> None:
     before = bounds(db)
     assert before.pop("known")[2] is not None
     assert {(low, high) for low, _, high in before.values()} == {(0.0, None)}
     calibrate_all(db)
+    # Some of it is enough, and what is certain stays so.
+    low, cost, high = bounds(db)["u00"]
+    other = {"requestParameters": {"modelId": OTHER}}
+    calls = [call(99_999 + n, user=user, **other) for n, user in enumerate(("u00", "u01"))]
+    metric = (OTHER, "InputTokenCount", 1_000)
+    load(db, write_log(tmp_path / "o.json", calls), write_metrics(tmp_path / "o.csv", [metric]))
+    assert bounds(db)["u00"] == (low, pytest.approx(cost + 500 * 3e-6), None)
+    assert high is not None and wrong(db) == []
     assert share_by_calls(db)
-    assert bounds(db) == before | {"known": bounds(db)["known"]}
+    by_calls = bounds(db)
+    assert {user: by_calls[user] for user in before if user not in ("u00", "u01")} == {
+        user: ends for user, ends in before.items() if user not in ("u00", "u01")
+    }
     assert wrong(db) == []
 
 
