@@ -17,7 +17,7 @@ from etl.calibrate.outcome import share_by_calls
 from etl.calibrate.run import calibrate_all
 from etl.normalise.rules import ApplicationRule
 from etl.normalise.team_shares import TeamShare
-from etl.sql_files import sql_names
+from etl.sql_files import sql_names, sql_text
 from etl.times import utc_text
 from etl.warehouse.read.reports import Filters, usage, usage_by_team
 from etl.warehouse.turns import transaction
@@ -152,6 +152,7 @@ def test_days_names_and_teams_add_up(db: Database, truth: dict[str, int]) -> Non
     assert teams["X"] / 3 == pytest.approx(teams["Y"] / 4, abs=1e-8)
     assert teams["X"] + teams["Y"] == pytest.approx(below + above, abs=1e-7)
     assert wrong(db) == []
+    assert_nothing_is_held_against_another_rate_key(db)
     # Over all callers, the total is CloudWatch's, whatever is asked.
     alike = dict.fromkeys(("cost_low_usd", "cost_usd", "cost_high_usd"), pytest.approx(cost / 1e12))
     assert total(db) == alike
@@ -163,6 +164,27 @@ def test_days_names_and_teams_add_up(db: Database, truth: dict[str, int]) -> Non
     assert {row["user_name"]: row["cost_high_usd"] for row in by_user} == {
         user: high for user, (_, _, high) in bounds(db).items()
     }
+
+
+def assert_nothing_is_held_against_another_rate_key(db: Database) -> None:
+    """Two tiers share CloudWatch's total: what one has too much, the other may lack."""
+    db.execute("begin")
+    db.execute(
+        "insert into rate_keys (model_key, region_key, service_tier, min_input_tokens, variant)"
+        " select model_key, region_key, 'priority', 0, '' from rate_keys"
+        " where rate_key in (select rate_key from daily_widths)"
+    )
+    db.execute(
+        "insert into daily_widths (day, account_key, rate_key, user_key, application_key,"
+        " token_source_key, input_below) select min(day), account_key,"
+        " (select max(rate_key) from rate_keys), user_key, application_key, 0, 1 from daily_widths"
+    )
+    off = {
+        row["cost_low_picodollars"]
+        for row in db.query(sql_text("checks/bounds_by_name_are_current"))
+    }
+    assert len(off) > 1
+    db.execute("rollback")
 
 
 def test_by_calls_alone_the_upper_end_is_not_known(
