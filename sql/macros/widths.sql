@@ -120,24 +120,31 @@ group by
     {{ columns.each(columns.keys) }}
 {% endmacro %}
 
--- What changed, and what shares CloudWatch's total with it.
+-- What changed, and what shares CloudWatch's total with it. SQLite looks rows up by a list
+-- of several columns only if that is no compound.
 {% macro changed() %}
 (day, account_key, rate_key) in (
     select
         day,
         account_key,
         rate_key
-    from changed_days
-    union
-    select
-        changed_days.day,
-        changed_days.account_key,
-        siblings.other_key
-    from changed_days
-    inner join siblings
-        on
-            siblings.account_key = changed_days.account_key
-            and siblings.rate_key = changed_days.rate_key
+    from (
+        select
+            day,
+            account_key,
+            rate_key
+        from changed_days
+        union
+        select
+            changed_days.day,
+            changed_days.account_key,
+            siblings.other_key
+        from changed_days
+        inner join siblings
+            on
+                siblings.account_key = changed_days.account_key
+                and siblings.rate_key = changed_days.rate_key
+    )
 )
 {%- endmacro %}
 
