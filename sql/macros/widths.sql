@@ -120,6 +120,34 @@ group by
     {{ columns.each(columns.keys) }}
 {% endmacro %}
 
+-- What changed, and what shares CloudWatch's total with it. SQLite looks rows up by a list
+-- of several columns only if that is no compound.
+{% macro changed() %}
+(day, account_key, rate_key) in (
+    select
+        day,
+        account_key,
+        rate_key
+    from (
+        select
+            day,
+            account_key,
+            rate_key
+        from changed_days
+        union
+        select
+            changed_days.day,
+            changed_days.account_key,
+            siblings.other_key
+        from changed_days
+        inner join siblings
+            on
+                siblings.account_key = changed_days.account_key
+                and siblings.rate_key = changed_days.rate_key
+    )
+)
+{%- endmacro %}
+
 -- A sum of pico-dollars, in two parts, because one may be too large for an integer.
 {% macro whole(amount, over='') %}
 sum(({{ amount }}) / 1000000){{ over }} * 1000000
@@ -160,7 +188,8 @@ own as (
         {{ whole('cost_high_picodollars - cost_picodollars') }} as above,
         sum(unbounded_estimates) as unbounded_estimates
     from priced_daily
-    where {{ rows }}
+    where
+        {{ rows }}
     group by
         day,
         account_key,

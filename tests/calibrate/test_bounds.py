@@ -17,7 +17,7 @@ from etl.calibrate.outcome import share_by_calls
 from etl.calibrate.run import calibrate_all
 from etl.normalise.rules import ApplicationRule
 from etl.normalise.team_shares import TeamShare
-from etl.sql_files import sql_names
+from etl.sql_files import sql_names, sql_text
 from etl.times import utc_text
 from etl.warehouse.read.reports import Filters, usage, usage_by_team
 from etl.warehouse.turns import transaction
@@ -34,6 +34,8 @@ START = datetime(2026, 11, 5, tzinfo=UTC)
 USERS, DAYS = 10, 4
 # For an input token of Haiku.
 DOLLARS = 0.25e-6
+
+OTHER = "anthropic.claude-3-5-sonnet-20240620-v1:0"
 
 BOUNDS = "select user_name, cost_low_usd, cost_usd, cost_high_usd from user_costs order by 1"
 
@@ -150,6 +152,7 @@ def test_days_names_and_teams_add_up(db: Database, truth: dict[str, int]) -> Non
     assert teams["X"] / 3 == pytest.approx(teams["Y"] / 4, abs=1e-8)
     assert teams["X"] + teams["Y"] == pytest.approx(below + above, abs=1e-7)
     assert wrong(db) == []
+    assert_nothing_is_held_against_another_rate_key(db)
     # Over all callers, the total is CloudWatch's, whatever is asked.
     alike = dict.fromkeys(("cost_low_usd", "cost_usd", "cost_high_usd"), pytest.approx(cost / 1e12))
     assert total(db) == alike
@@ -163,13 +166,47 @@ def test_days_names_and_teams_add_up(db: Database, truth: dict[str, int]) -> Non
     }
 
 
-def test_by_calls_alone_the_upper_end_is_not_known(db: Database, truth: dict[str, int]) -> None:
+def assert_nothing_is_held_against_another_rate_key(db: Database) -> None:
+    """Two tiers share CloudWatch's total: what one has too much, the other may lack."""
+    db.execute("begin")
+    db.execute(
+        "insert into rate_keys (model_key, region_key, service_tier, min_input_tokens, variant)"
+        " select model_key, region_key, 'priority', 0, '' from rate_keys"
+        " where rate_key in (select rate_key from daily_widths)"
+    )
+    db.execute(
+        "insert into daily_widths (day, account_key, rate_key, user_key, application_key,"
+        " token_source_key, input_below) select min(day), account_key,"
+        " (select max(rate_key) from rate_keys), user_key, application_key, 0, 1 from daily_widths"
+    )
+    off = {
+        row["cost_low_picodollars"]
+        for row in db.query(sql_text("checks/bounds_by_name_are_current"))
+    }
+    assert len(off) > 1
+    db.execute("rollback")
+
+
+def test_by_calls_alone_the_upper_end_is_not_known(
+    db: Database, truth: dict[str, int], tmp_path: Path
+) -> None:
     before = bounds(db)
     assert before.pop("known")[2] is not None
     assert {(low, high) for low, _, high in before.values()} == {(0.0, None)}
     calibrate_all(db)
+    # Some of it is enough, and what is certain stays so.
+    low, cost, high = bounds(db)["u00"]
+    other = {"requestParameters": {"modelId": OTHER}}
+    calls = [call(99_999 + n, user=user, **other) for n, user in enumerate(("u00", "u01"))]
+    metric = (OTHER, "InputTokenCount", 1_000)
+    load(db, write_log(tmp_path / "o.json", calls), write_metrics(tmp_path / "o.csv", [metric]))
+    assert bounds(db)["u00"] == (low, pytest.approx(cost + 500 * 3e-6), None)
+    assert high is not None and wrong(db) == []
     assert share_by_calls(db)
-    assert bounds(db) == before | {"known": bounds(db)["known"]}
+    by_calls = bounds(db)
+    assert {user: by_calls[user] for user in before if user not in ("u00", "u01")} == {
+        user: ends for user, ends in before.items() if user not in ("u00", "u01")
+    }
     assert wrong(db) == []
 
 
