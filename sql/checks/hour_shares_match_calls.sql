@@ -1,6 +1,7 @@
 -- Does every hour that a calibration shared have the calls that it had then?
 -- Each row is an hour, account, rate key, kind of token, user and application whose
 -- calls without the kind differ.
+{% set key = ['hour', 'account_key', 'rate_key', 'token_kind', 'user_key', 'application_key'] %}
 with shared as (
     select distinct
         shares.hour,
@@ -18,12 +19,7 @@ with shared as (
 
 both_sides as (
     select
-        hour,
-        account_key,
-        rate_key,
-        token_kind,
-        user_key,
-        application_key,
+        {{ columns.each(key) }},
         calls
     from hour_shares
     union all
@@ -38,10 +34,7 @@ both_sides as (
     from shared
     inner join int_rate_series as series
         on
-            series.account_key = shared.account_key
-            and series.region_key = shared.region_key
-            and series.endpoint = shared.endpoint
-            and series.cloudwatch_model_id = shared.cloudwatch_model_id
+            {{ columns.same_series('series', 'shared') }}
     cross join usage_hourly as usage
         on
             usage.hour = shared.hour
@@ -50,13 +43,8 @@ both_sides as (
 )
 
 select
-    hour,
-    account_key,
-    rate_key,
-    token_kind,
-    user_key,
-    application_key,
+    {{ columns.each(key) }},
     sum(calls) as calls_too_many
 from both_sides
-group by hour, account_key, rate_key, token_kind, user_key, application_key
+group by {{ key | join(', ') }}
 having sum(calls) <> 0

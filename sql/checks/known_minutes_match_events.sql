@@ -1,26 +1,6 @@
 -- Do the known tokens by the minute match the events?
 -- Each row is one that is missing, left over or different.
 -- Only hours whose calls were not dropped, and that did not change since, are compared.
-{% set kept = "usage.hour not in (select hour from stale_minutes)" %}
-with recomputed as (
-    select
-        *
-    from (
-        {{ minutes.of_known_tokens(kept) }}
-    )
-),
-
-stored as (
-    select
-        hour,
-        account_key,
-        rate_key,
-        token_kind,
-        minutes
-    from known_minutes
-    where
-        hour not in (select hour from stale_minutes)
-        and hour >= (select coalesce(max(dropped_before), '') from dropped_calls)
-),
-
-{{ checks.differences('recomputed', 'stored') }}
+{{ minutes.differences(
+    minutes.of_known_tokens(minutes.kept), 'known_minutes', ['token_kind', 'minutes']
+) }}

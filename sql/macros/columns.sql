@@ -66,6 +66,11 @@ end
 ] %}
 {% set metric_hour = metric_model + ['metric_kind'] %}
 
+-- Whether two rows are of the same series, of whatever kind and hour.
+{% macro same_series(one, other) -%}
+{{ each(metric_model[1:], one ~ '.{0} = ' ~ other ~ '.{0}', '\nand ') }}
+{%- endmacro %}
+
 -- As views show them: the two kinds of cache write are one. Only shown has what is not
 -- tokens, such as images.
 {% set shown = token_kinds.SHOWN | list %}

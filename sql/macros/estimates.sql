@@ -18,23 +18,52 @@ end
 -- Whether a row of calibrations has the weights of a row with CloudWatch's names, at its
 -- hour or another one.
 {% macro serves(row, kind, hour='') -%}
-calibrations.account_key = {{ row }}.account_key
-    and calibrations.region_key = {{ row }}.region_key
-    and calibrations.endpoint = {{ row }}.endpoint
-    and calibrations.cloudwatch_model_id = {{ row }}.cloudwatch_model_id
-    and calibrations.token_kind = {{ kind }}
-    and calibrations.window_start = (
-        select max(earlier.window_start) from calibrations as earlier
-        where
-            earlier.account_key = {{ row }}.account_key
-            and earlier.region_key = {{ row }}.region_key
-            and earlier.endpoint = {{ row }}.endpoint
-            and earlier.cloudwatch_model_id = {{ row }}.cloudwatch_model_id
-            and earlier.token_kind = {{ kind }}
-            and earlier.window_start <= {{ hour or row ~ '.hour' }}
-    )
-    and calibrations.is_used
+{{ columns.same_series('calibrations', row) }}
+and calibrations.token_kind = {{ kind }}
+and calibrations.window_start = (
+    select max(earlier.window_start) from calibrations as earlier
+    where
+        {{ columns.same_series('earlier', row) }}
+        and earlier.token_kind = {{ kind }}
+        and earlier.window_start <= {{ hour or row ~ '.hour' }}
+)
+and calibrations.is_used
 {%- endmacro %}
+
+-- Joins the weights of a usage row's caller, as far as there are any. row: has
+-- CloudWatch's names.
+{% macro weights(row, kind, usage='usage', hour='') %}
+left join calibrations
+    on
+        {{ serves(row, kind, hour) }}
+left join call_weights
+    on
+        call_weights.calibration_key = calibrations.calibration_key
+        and call_weights.user_key = {{ usage }}.user_key
+        and call_weights.application_key = {{ usage }}.application_key
+{% endmacro %}
+
+-- Joins what a calibration found for the caller and hour of a usage row.
+{% macro found_for_hour(kind) %}
+left join hour_shares
+    on
+        hour_shares.hour = usage.hour
+        and hour_shares.account_key = usage.account_key
+        and hour_shares.rate_key = usage.rate_key
+        and hour_shares.token_kind = {{ kind }}
+        and hour_shares.user_key = usage.user_key
+        and hour_shares.application_key = usage.application_key
+{% endmacro %}
+
+-- Joins what arrives in an hour of residuals of calls of the hour before, as late.
+{% macro late_shares() %}
+cross join hour_shares as late
+    on
+        late.hour = residuals.hour
+        and late.account_key = residuals.account_key
+        and late.rate_key = series.rate_key
+        and late.token_kind = residuals.token_kind
+{% endmacro %}
 
 -- Each row is due what a calibration found for its caller and hour; else its calls times
 -- the weight of its caller, where the series is calibrated; else its calls. It gets the
@@ -64,31 +93,15 @@ with series_calls as (
     from {{ residuals }} as residuals
     inner join int_rate_series as series
         on
-            series.account_key = residuals.account_key
-            and series.region_key = residuals.region_key
-            and series.endpoint = residuals.endpoint
-            and series.cloudwatch_model_id = residuals.cloudwatch_model_id
+            {{ columns.same_series('series', 'residuals') }}
     -- cross join: first the hours and rates needed, then the rollup by its key.
     cross join usage_hourly as usage
         on
             usage.hour = residuals.hour
             and usage.account_key = residuals.account_key
             and usage.rate_key = series.rate_key
-    left join calibrations
-        on {{ serves('residuals', 'residuals.token_kind') }}
-    left join call_weights
-        on
-            call_weights.calibration_key = calibrations.calibration_key
-            and call_weights.user_key = usage.user_key
-            and call_weights.application_key = usage.application_key
-    left join hour_shares
-        on
-            hour_shares.hour = usage.hour
-            and hour_shares.account_key = usage.account_key
-            and hour_shares.rate_key = usage.rate_key
-            and hour_shares.token_kind = residuals.token_kind
-            and hour_shares.user_key = usage.user_key
-            and hour_shares.application_key = usage.application_key
+    {{ weights('residuals', 'residuals.token_kind') }}
+    {{ found_for_hour('residuals.token_kind') }}
     where residuals.unknown_calls > 0
 ),
 
@@ -126,16 +139,8 @@ lines as (
     from {{ residuals }} as residuals
     inner join int_rate_series as series
         on
-            series.account_key = residuals.account_key
-            and series.region_key = residuals.region_key
-            and series.endpoint = residuals.endpoint
-            and series.cloudwatch_model_id = residuals.cloudwatch_model_id
-    cross join hour_shares as late
-        on
-            late.hour = residuals.hour
-            and late.account_key = residuals.account_key
-            and late.rate_key = series.rate_key
-            and late.token_kind = residuals.token_kind
+            {{ columns.same_series('series', 'residuals') }}
+    {{ late_shares() }}
     where late.calls = 0
 ),
 
@@ -183,16 +188,8 @@ shares as (
 exists (
     select 1
     from int_rate_series as series
-    cross join hour_shares as late
-        on
-            late.hour = residuals.hour
-            and late.account_key = residuals.account_key
-            and late.rate_key = series.rate_key
-            and late.token_kind = residuals.token_kind
+    {{ late_shares() }}
     where
-        series.account_key = residuals.account_key
-        and series.region_key = residuals.region_key
-        and series.endpoint = residuals.endpoint
-        and series.cloudwatch_model_id = residuals.cloudwatch_model_id
+        {{ columns.same_series('series', 'residuals') }}
 )
 {%- endmacro %}

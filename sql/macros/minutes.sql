@@ -1,5 +1,6 @@
 -- Who called when, by the minute: the definition of call_minutes and known_minutes.
 
+{% import 'macros/checks' as checks %}
 {% import 'macros/columns' as columns %}
 {% import 'macros/rates' as rates %}
 
@@ -76,4 +77,28 @@ where known_tokens > 0
 group by 1, 2, 3
 {{ '' if loop.last else 'union all' }}
 {% endfor %}
+{% endmacro %}
+
+-- Hours that did not change since, as a condition on the usage.
+{% set kept = 'usage.hour not in (select hour from stale_minutes)' %}
+
+-- Compares a select with what is stored in a table, for those hours.
+{% macro differences(recomputed, table, others) %}
+with recomputed as materialized (
+    {{ recomputed }}
+),
+
+stored as materialized (
+    select
+        hour,
+        account_key,
+        rate_key,
+        {{ columns.each(others) }}
+    from {{ table }} as usage
+    where
+        {{ kept }}
+        and hour >= (select coalesce(max(dropped_before), '') from dropped_calls)
+),
+
+{{ checks.differences('recomputed', 'stored') }}
 {% endmacro %}

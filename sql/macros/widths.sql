@@ -81,13 +81,9 @@ weighted as (
             series.account_key = uncertain.account_key
             and series.rate_key = uncertain.rate_key
     -- Windows begin with a day.
-    left join calibrations
-        on {{ estimates.serves('series', 'uncertain.token_kind', "uncertain.day || 'T00:00:00Z'") }}
-    left join call_weights
-        on
-            call_weights.calibration_key = calibrations.calibration_key
-            and call_weights.user_key = uncertain.user_key
-            and call_weights.application_key = uncertain.application_key
+    {{ estimates.weights(
+        'series', 'uncertain.token_kind', 'uncertain', "uncertain.day || 'T00:00:00Z'"
+    ) }}
     -- What nobody called is nobody's share.
     where users.user_name <> '(unattributed)'
 ),
@@ -170,10 +166,7 @@ with siblings as materialized (
     from int_rate_series as series
     inner join int_rate_series as others
         on
-            others.account_key = series.account_key
-            and others.region_key = series.region_key
-            and others.endpoint = series.endpoint
-            and others.cloudwatch_model_id = series.cloudwatch_model_id
+            {{ columns.same_series('others', 'series') }}
             and others.rate_key <> series.rate_key
 ),
 

@@ -32,24 +32,8 @@ inner join int_rate_series as series
 inner join metric_hourly as totals
     on
         totals.hour = usage.hour
-        and totals.account_key = series.account_key
-        and totals.region_key = series.region_key
-        and totals.endpoint = series.endpoint
-        and totals.cloudwatch_model_id = series.cloudwatch_model_id
-left join hour_shares
-    on
-        hour_shares.hour = usage.hour
-        and hour_shares.account_key = usage.account_key
-        and hour_shares.rate_key = usage.rate_key
-        and hour_shares.token_kind = totals.metric_kind
-        and hour_shares.user_key = usage.user_key
-        and hour_shares.application_key = usage.application_key
-left join calibrations
-    on {{ estimates.serves('totals', 'totals.metric_kind') }}
-left join call_weights
-    on
-        call_weights.calibration_key = calibrations.calibration_key
-        and call_weights.user_key = usage.user_key
-        and call_weights.application_key = usage.application_key
+        and {{ columns.same_series('totals', 'series') }}
+{{ estimates.found_for_hour('totals.metric_kind') }}
+{{ estimates.weights('totals', 'totals.metric_kind') }}
 where {{ usage.unknown_calls_of('totals.metric_kind') }} = 1
 order by totals.metric_kind
