@@ -17,15 +17,15 @@ from etl.calibrate.outcome import share_by_calls
 from etl.calibrate.run import calibrate_all
 from etl.normalise.rules import ApplicationRule
 from etl.normalise.team_shares import TeamShare
-from etl.sql_files import sql_names, sql_text
+from etl.sql_files import sql_text
 from etl.times import utc_text
 from etl.warehouse.read.reports import Filters, usage, usage_by_team
 from etl.warehouse.turns import transaction
-from etl.warehouse.upkeep.check import differing_rows
 from etl.warehouse.write.attribution import apply_config
 from etl.warehouse.write.minutes import note_uncalibrated
 from etl.warehouse.write.rollup import all_hours
 from etl.warehouse.write.team_shares import apply_team_shares
+from tests.checks import failed_checks
 from tests.cli.running import run
 from tests.support import HAIKU, call, import_any_price, load, rows, write_log, write_metrics
 from tests.web.pages import open_pages
@@ -98,10 +98,6 @@ def bounds(db: Database) -> dict[str, tuple[float, float, float | None]]:
     return {user: (low, cost, high) for user, low, cost, high in rows(db, BOUNDS)}
 
 
-def wrong(db: Database) -> list[str]:
-    return [name for name in sql_names("checks") if differing_rows(db, name)]
-
-
 def total(db: Database) -> dict[str, float]:
     (row,) = usage(db, Filters())
     return {name: row[name] for name in ("cost_low_usd", "cost_usd", "cost_high_usd")}
@@ -119,7 +115,7 @@ def test_what_was_used_is_within_the_bounds(db: Database, truth: dict[str, int])
     # Neither so wide that they say nothing, nor everybody's the same.
     parts = [(high - low) / cost for low, cost, high in found.values()]
     assert 0.01 < min(parts) < 0.08 < max(parts) < 0.4
-    assert wrong(db) == []
+    assert failed_checks(db) == {}
 
 
 def test_days_names_and_teams_add_up(db: Database, truth: dict[str, int]) -> None:
@@ -151,7 +147,7 @@ def test_days_names_and_teams_add_up(db: Database, truth: dict[str, int]) -> Non
     teams = dict(rows(db, "select team, cost_high_usd - cost_low_usd from team_costs"))
     assert teams["X"] / 3 == pytest.approx(teams["Y"] / 4, abs=1e-8)
     assert teams["X"] + teams["Y"] == pytest.approx(below + above, abs=1e-7)
-    assert wrong(db) == []
+    assert failed_checks(db) == {}
     assert_nothing_is_held_against_another_rate_key(db)
     # Over all callers, the total is CloudWatch's, whatever is asked.
     alike = dict.fromkeys(("cost_low_usd", "cost_usd", "cost_high_usd"), pytest.approx(cost / 1e12))
@@ -201,13 +197,13 @@ def test_by_calls_alone_the_upper_end_is_not_known(
     metric = (OTHER, "InputTokenCount", 1_000)
     load(db, write_log(tmp_path / "o.json", calls), write_metrics(tmp_path / "o.csv", [metric]))
     assert bounds(db)["u00"] == (low, pytest.approx(cost + 500 * 3e-6), None)
-    assert high is not None and wrong(db) == []
+    assert high is not None and list(failed_checks(db)) == []
     assert share_by_calls(db)
     by_calls = bounds(db)
     assert {user: by_calls[user] for user in before if user not in ("u00", "u01")} == {
         user: ends for user, ends in before.items() if user not in ("u00", "u01")
     }
-    assert wrong(db) == []
+    assert failed_checks(db) == {}
 
 
 def test_who_calls_alone_is_certain_without_weights(db: Database, tmp_path: Path) -> None:
@@ -233,7 +229,7 @@ def test_who_calls_alone_is_certain_without_weights(db: Database, tmp_path: Path
         "A": (pytest.approx(700), pytest.approx(745), None),
         "B": (pytest.approx(10), pytest.approx(55), None),
     }
-    assert wrong(db) == []
+    assert failed_checks(db) == {}
 
 
 def test_new_prices_and_calibrations_renew_them(
@@ -254,12 +250,12 @@ def test_new_prices_and_calibrations_renew_them(
     assert bounds(db) == twice
     with transaction(db):
         db.execute("update call_weights set low_millionths = 0, high_millionths = null")
-    assert wrong(db) == ["daily_widths_are_current"]
+    assert list(failed_checks(db)) == ["daily_widths_are_current"]
     with transaction(db):
         note_uncalibrated(db, [f"{hour}:00:00Z" for hour in all_hours(db)])
     assert calibrate_all(db).changed == 1
     assert bounds(db) == twice
-    assert wrong(db) == []
+    assert failed_checks(db) == {}
 
 
 def test_a_lower_bound_has_no_upper_end(db: Database, tmp_path: Path) -> None:
@@ -308,7 +304,7 @@ def test_of_callers_who_always_call_together_the_sum_is_bounded(
     assert found["A"] == pytest.approx(found["B"], rel=1e-3)
     low, cost, high = found["A"]
     assert low == 0 and 2 * cost < high < 2.2 * cost
-    assert wrong(db) == []
+    assert failed_checks(db) == {}
 
 
 def test_reports_and_pages_show_how_far_off_a_cost_may_be(

@@ -15,13 +15,12 @@ from sqlite_utils import Database
 from etl.calibrate import run
 from etl.calibrate.outcome import Outcome, calibrate_if_due, share_by_calls
 from etl.calibrate.run import calibrate_all
-from etl.sql_files import sql_names
 from etl.times import utc_text
 from etl.warehouse.turns import transaction
-from etl.warehouse.upkeep.check import differing_rows
 from etl.warehouse.upkeep.vacuum import drop_calls
 from etl.warehouse.write.minutes import note_uncalibrated
 from etl.warehouse.write.rollup import all_hours, rebuild_rollups
+from tests.checks import failed_checks
 from tests.support import HAIKU, SONNET, call, load, rows, write_log, write_metrics
 
 START = datetime(2026, 11, 2, tzinfo=UTC)
@@ -90,10 +89,6 @@ def off(found: dict[str, int], truth: dict[str, int]) -> float:
     return sum(abs(found[user] - truth[user]) for user in truth) / sum(truth.values())
 
 
-def wrong(db: Database) -> list[str]:
-    return [name for name in sql_names("checks") if differing_rows(db, name)]
-
-
 def stored(db: Database) -> list[list[tuple[Any, ...]]]:
     return [
         rows(db, f"select * from {table}")
@@ -121,7 +116,7 @@ def test_sizes_of_calls_decide_and_every_hour_stays_cloudwatchs(
     assert sum(calibrated.values()) == sum(truth.values())
     assert all(total == shared for _, total, shared in hourly_totals(db))
     assert rows(db, "select count(*) from usage_hourly where estimated_input_tokens < 0") == [(0,)]
-    assert wrong(db) == []
+    assert failed_checks(db) == {}
     ((kind, size, gain),) = rows(
         db, "select token_kind, bucket_seconds, held_out_gain from calibrations"
     )
@@ -197,7 +192,7 @@ def test_what_cloudwatch_and_vacuum_drop_changes_no_share(
     with transaction(db):
         note_uncalibrated(db, [f"{hour}:00:00Z" for hour in all_hours(db)])
     assert calibrate_all(db).windows == 1
-    assert (stored(db), wrong(db)) == (before, [])
+    assert (stored(db), list(failed_checks(db))) == (before, [])
     assert off(shares(db), truth) < 0.05
 
 
@@ -207,7 +202,7 @@ def test_switched_off_the_shares_are_those_of_before(db: Database, truth: dict[s
     assert stored(db) != before
     assert share_by_calls(db) and not share_by_calls(db)
     assert stored(db) == before
-    assert wrong(db) == []
+    assert failed_checks(db) == {}
     assert calibrate_if_due(db, now=NOW, is_late=lambda: False).used == 1
 
 
@@ -238,10 +233,10 @@ def test_what_comes_later_is_shared_by_the_weights_too(
     )
     assert sum(found.values()) == 1_001
     assert found["A"] < 100 < found["D"] < found["C"]
-    assert wrong(db) == []
+    assert failed_checks(db) == {}
     with transaction(db):
         db.execute("update call_weights set weight = weight * 2 where weight > 1000000")
-    assert wrong(db) == ["estimates_are_current"]
+    assert list(failed_checks(db)) == ["estimates_are_current"]
 
 
 def test_changed_weights_share_later_hours_again(
@@ -262,7 +257,7 @@ def test_changed_weights_share_later_hours_again(
     _, files = fleet(tmp_path / "more", 24, START + timedelta(days=4), first=20_000)
     load(db, *files)
     assert calibrate_all(db).changed == 1
-    assert (shares(db) != before, wrong(db)) == (True, [])
+    assert (shares(db) != before, list(failed_checks(db))) == (True, [])
 
 
 def test_a_corrected_total_and_a_late_call_are_shared_again(
@@ -274,9 +269,9 @@ def test_a_corrected_total_and_a_late_call_are_shared_again(
     more = (HAIKU, "InputTokenCount", 999_999, hour, 3600)
     load(db, write_log(tmp_path / "l.json", [late]), write_metrics(tmp_path / "m.csv", [more]))
     assert hourly_totals(db)[0] == (hour, 999_999, 999_999)
-    assert wrong(db) == []
+    assert failed_checks(db) == {}
     calibrate_all(db)
-    assert (hourly_totals(db)[0], wrong(db)) == ((hour, 999_999, 999_999), [])
+    assert (hourly_totals(db)[0], list(failed_checks(db))) == ((hour, 999_999, 999_999), [])
 
 
 def test_eight_and_two_calls_stay_eight_and_two(db: Database, tmp_path: Path) -> None:
@@ -315,7 +310,7 @@ def test_many_callers_are_fitted_by_coarser_buckets(
     monkeypatch.setattr("etl.calibrate.observed._MOST_CELLS", 14 * 24 * 60 * len(SIZES) - 1)
     calibrate_all(db)
     assert rows(db, "select bucket_seconds from calibrations") == [(3600,)]
-    assert (sum(shares(db).values()), wrong(db)) == (sum(truth.values()), [])
+    assert (sum(shares(db).values()), list(failed_checks(db))) == (sum(truth.values()), [])
 
 
 def test_what_is_done_when_time_is_up_stays_done(
@@ -337,7 +332,7 @@ def test_what_is_done_when_time_is_up_stays_done(
     assert calibrate_all(db, is_late=lambda: next(asked)) == Outcome(0, 1, 1, 1, 1)
     assert rows(db, "select count(*) from calibrations") == [(1,)]
     one = stored(db)
-    assert wrong(db) == []
+    assert failed_checks(db) == {}
     asked = iter([False, True])
     assert calibrate_all(db, is_late=lambda: next(asked)).changed == 0
     assert stored(db) == one
@@ -348,7 +343,7 @@ def test_what_is_done_when_time_is_up_stays_done(
     shared = rows(db, "select * from hour_shares")
     assert calibrate_all(db, is_late=lambda: next(asked)).left == 1
     assert (stored(db), rows(db, "select * from hour_shares")) == (both, shared)
-    assert wrong(db) == []
+    assert failed_checks(db) == {}
 
 
 def test_a_calibration_is_due_when_another_day_has_settled(
@@ -370,10 +365,10 @@ def test_a_calibration_is_due_when_another_day_has_settled(
     assert rows(db, "select count(*) from hour_shares where hour = ?", [hour]) == [(0,)]
     left = rows(db, "select count(*) from hour_shares")[0][0]
     assert 0.8 * before < left < before
-    assert wrong(db) == []
+    assert failed_checks(db) == {}
     with transaction(db):
         rebuild_rollups(db)
     assert calibrate_if_due(db, now=NOW + timedelta(minutes=59), is_late=lambda: False).windows == 0
     assert calibrate_if_due(db, now=NOW + timedelta(hours=1), is_late=lambda: False).windows == 2
     assert rows(db, "select count(*) from hour_shares where hour <> ?", [hour]) >= [(left,)]
-    assert wrong(db) == []
+    assert failed_checks(db) == {}

@@ -16,10 +16,9 @@ from etl.calibrate import run as run_calibration
 from etl.calibrate.outcome import share_by_calls
 from etl.calibrate.run import calibrate_all
 from etl.normalise.rules import UserRule
-from etl.sql_files import sql_names
 from etl.times import utc_text
-from etl.warehouse.upkeep.check import differing_rows
 from etl.warehouse.write.attribution import apply_config
+from tests.checks import failed_checks
 from tests.cli.running import run
 from tests.support import HAIKU, call, load, rows, write_log, write_metrics
 
@@ -62,10 +61,6 @@ def shares(db: Database, where: str = "true") -> list[tuple[Any, ...]]:
     )
 
 
-def wrong(db: Database) -> list[str]:
-    return [name for name in sql_names("checks") if differing_rows(db, name)]
-
-
 def at(hour: int, minute: int, second: int = 0) -> datetime:
     return START + timedelta(hours=hour, minutes=minute, seconds=second)
 
@@ -77,16 +72,16 @@ def test_who_calls_alone_gets_what_was_counted_then(db: Database, tmp_path: Path
     calibrate_all(db)
     assert shares(db) == [("A", "single caller", 1, 700), ("B", "single caller", 2, 90)]
     assert rows(db, "select is_used from calibrations") == [(0,)]
-    assert wrong(db) == []
+    assert failed_checks(db) == {}
     # Whatever CloudWatch says then, and whoever else called: by calls again, until the next time.
     write(db, tmp_path / "late", [(at(1, 5, 30), "B", 0)], [], first=9)
     assert shares(db) == [("A", "calls", 1, 197), ("B", "calls", 3, 593)]
-    assert wrong(db) == []
+    assert failed_checks(db) == {}
     calibrate_all(db)
     assert shares(db) == [("A", "calls", 1, 350), ("B", "calls", 3, 440)]
     assert share_by_calls(db)
     assert shares(db) == [("A", "calls", 1, 197), ("B", "calls", 3, 593)]
-    assert wrong(db) == []
+    assert failed_checks(db) == {}
 
 
 @pytest.mark.parametrize(
@@ -110,7 +105,7 @@ def test_nobody_is_alone_if_others_may_have_called(
     calibrate_all(db)
     (first, second) = shares(db, "user_name in ('A', 'B')")
     assert (first[1], second[1]) == ("calls", "single caller")
-    assert wrong(db) == []
+    assert failed_checks(db) == {}
 
 
 @pytest.mark.parametrize(
@@ -137,7 +132,7 @@ def test_nobody_is_alone_next_to_hours_that_are_left_out(
     sure = rows(db, "select distinct user_name from hour_shares join users using (user_key)"
                 " where alone > 0 and hour = ?", [utc_text(edge)])  # fmt: skip
     assert sorted(sure) == [("B",), ("C",)] if is_sure else ("B",) not in sure
-    assert wrong(db) == []
+    assert failed_checks(db) == {}
 
 
 def test_what_a_single_caller_reports_is_not_counted_twice(db: Database, tmp_path: Path) -> None:
@@ -240,7 +235,7 @@ def test_tokens_stay_in_the_hour_in_which_they_were_counted(
         " where metric_kind = 'input' group by hour having off is not 0"
     )
     assert rows(db, hourly) == []
-    assert wrong(db) == []
+    assert failed_checks(db) == {}
 
 
 def test_inspect_shows_what_made_an_estimate(
@@ -262,7 +257,7 @@ def test_inspect_shows_what_made_an_estimate(
         r" 2026-11-05, by 60 s; in hours that were left out, such sizes save \d+% of the error",
         shown(),
     )
-    assert "estimates_are_current" in wrong(db)
+    assert "estimates_are_current" in failed_checks(db)
     db.execute("update hour_shares set method = 1")
     assert "input estimate single caller nobody else called when" in shown()
 
@@ -279,14 +274,14 @@ def test_late_tokens_go_to_nobody_whose_calls_are_renamed_meanwhile(
 
     monkeypatch.setattr(run_calibration, "fit_window", while_rules_change)
     calibrate_all(db)
-    assert wrong(db) == []
+    assert failed_checks(db) == {}
     # Nobody's until the next time.
     assert {name for name, *_ in shares(db)} == {"A", "Bob", "(unattributed)"}
     monkeypatch.undo()
     calibrate_all(db)
     assert {name for name, *_ in shares(db)} == {"A", "Bob"}
     assert rows(db, "select count(*) from hour_shares where calls = 0")[0][0] > 5
-    assert wrong(db) == []
+    assert failed_checks(db) == {}
 
 
 def test_a_rebuild_says_what_follows(db: Database, late_fleet: list[Call], tmp_path: Path) -> None:
@@ -307,7 +302,7 @@ def test_a_corrected_total_is_shared_whole(
     # The hour's own shares are gone at once, those of others stay.
     assert rows(db, "select * from hour_shares") == before
     assert sum(row[3] for row in shares(db, f"hour = '{hour}'")) == 99_999_999
-    assert wrong(db) == []
+    assert failed_checks(db) == {}
 
 
 def test_tokens_that_arrive_late_follow_their_calls_to_another_name(
@@ -317,11 +312,11 @@ def test_tokens_that_arrive_late_follow_their_calls_to_another_name(
     apply_config(db, [UserRule(user="Bob", principal_arn="*B")], {})
     # Until the next calibration, an hour without any calls of its own has nobody to ask.
     assert {user for user, *_ in shares(db)} == {"A", "Bob", "(unattributed)"}
-    assert wrong(db) == []
+    assert failed_checks(db) == {}
     calibrate_all(db)
     assert {user for user, *_ in shares(db)} == {"A", "Bob"}
     assert {method for _, method, *_ in shares(db)} == {"calibrated", "single caller"}
-    assert wrong(db) == []
+    assert failed_checks(db) == {}
 
 
 def test_a_users_calls_dropped_and_a_bucket_doubled_show_in_the_checks(
@@ -330,16 +325,16 @@ def test_a_users_calls_dropped_and_a_bucket_doubled_show_in_the_checks(
     calibrate_all(db)
     db.execute("begin")
     db.execute("update hour_shares set due = due * 2 where calls = 0")
-    assert wrong(db) == ["estimates_are_current"]
+    assert list(failed_checks(db)) == ["estimates_are_current"]
     db.execute("rollback")
     db.execute("begin")
     db.execute(
         "delete from usage_hourly where user_key = (select user_key from users where"
         " user_name = 'A') and hour in (select hour from hour_shares where calls = 0)"
     )
-    assert {"hour_shares_match_calls", "rollup_matches_events"} <= set(wrong(db))
+    assert {"hour_shares_match_calls", "rollup_matches_events"} <= failed_checks(db).keys()
     db.execute("rollback")
-    assert wrong(db) == []
+    assert failed_checks(db) == {}
 
 
 def test_cached_tokens_follow_the_input_that_calls_tell(db: Database, tmp_path: Path) -> None:
@@ -369,4 +364,4 @@ def test_cached_tokens_follow_the_input_that_calls_tell(db: Database, tmp_path: 
     found = dict(rows(db, "select user_name, sum(cache_read_tokens) from usage_cost group by 1"))
     assert sum(found.values()) == sum(truth.values())
     assert abs(found["A"] - truth["A"]) < 0.01 * sum(truth.values())
-    assert wrong(db) == []
+    assert failed_checks(db) == {}
