@@ -16,6 +16,7 @@ import tomllib
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
+from decimal import Decimal
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple, get_args, get_origin, get_type_hints
 
@@ -163,6 +164,19 @@ class TrailFiles(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
         _check_uri(self.uri, self.role_arn)
 
 
+class Bill(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Exports of AWS's bill: ``uri`` is the folder of one, or any above with several.
+
+    ``role_arn``: the role to assume for reading it in S3, None for the caller itself.
+    """
+
+    uri: str
+    role_arn: str | None = None
+
+    def __post_init__(self) -> None:
+        _check_uri(self.uri, self.role_arn)
+
+
 class InvocationLogs(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Where Bedrock logs its calls: files like a trail's, a group in CloudWatch Logs, or both.
 
@@ -190,6 +204,7 @@ class Sources(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
 
     trail: TrailFiles | None = None
     invocation_logs: InvocationLogs | None = None
+    bill: Bill | None = None
 
     def value(self, source: Source, key: str) -> Any:
         """Return the value of a source's key; None if not set."""
@@ -489,6 +504,44 @@ class Prices(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
             raise ValueError(f"sync: {self.sync!r} is not one of {', '.join(PRICE_SYNCS)}")
 
 
+ALLOCATIONS = ("calibrated", "calls")
+
+
+class Estimate(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """How ``calibrate`` has CloudWatch's totals shared: by tokens per call, or by calls alone."""
+
+    allocation: str = "calibrated"
+
+    def __post_init__(self) -> None:
+        if self.allocation not in ALLOCATIONS:
+            raise ValueError(
+                f"allocation: {self.allocation!r} is not one of {', '.join(ALLOCATIONS)}"
+            )
+
+
+class Reconcile(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """How far a month of the bill may be off and still agree: in percent of it, or in dollars."""
+
+    percent: int | float = 1
+    usd: int | float = 1
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.percent <= 100:
+            raise ValueError(f"percent: {self.percent} is not between 0 and 100")
+        if not 0 <= self.usd <= 1_000_000:
+            raise ValueError(f"usd: {self.usd} is not between 0 and 1000000")
+
+    @property
+    def millionths(self) -> int:
+        """The percentage as a part of the bill, in millionths."""
+        return int(Decimal(repr(self.percent)) * 10_000)
+
+    @property
+    def picodollars(self) -> int:
+        """The dollars in whole pico-dollars."""
+        return int(Decimal(repr(self.usd)) * 10**12)
+
+
 class Metadata(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """The keys of the request metadata by whose values usage is shown.
 
@@ -536,6 +589,8 @@ class Config(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     serve: Serve = Serve()
     monitor: Monitor = Monitor()
     prices: Prices = Prices()
+    estimate: Estimate = Estimate()
+    reconcile: Reconcile = Reconcile()
     application_rules: tuple[ApplicationRule, ...] = ()
     user_rules: tuple[UserRule, ...] = ()
     team_rules: tuple[TeamRule, ...] = ()

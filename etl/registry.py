@@ -124,6 +124,13 @@ SOURCES = (
         stream="log_group",
     ),
     Source(
+        name="bill",
+        heading="AWS bill",
+        located_by=("uri",),
+        holds="the exports of the bill",
+        has_calls=False,
+    ),
+    Source(
         name="sessions",
         heading="sessions of roles",
         grants=(LOOKUP,),

@@ -41,6 +41,7 @@ US_SONNET, GLOBAL_SONNET = f"us.{SONNET}", f"global.{SONNET}"
 US_SONNET_ARN = f"arn:aws:bedrock:{WEST}:{MAIN}:inference-profile/{US_SONNET}"
 HAIKU = "anthropic.claude-3-haiku-20240307-v1:0"
 HAIKU_ARN = f"arn:aws:bedrock:{EAST}::foundation-model/{HAIKU}"
+US_HAIKU_45 = "us.anthropic.claude-haiku-4-5-20251001-v1:0"
 NOVA_LITE, US_NOVA_PRO = "amazon.nova-lite-v1:0", "us.amazon.nova-pro-v1:0"
 TITAN = "amazon.titan-embed-text-v2:0"
 MANTLE_OPUS = "anthropic.claude-opus-4-7"
@@ -97,7 +98,7 @@ class Traffic:
     ``forms`` lists how token counts are reported; one is picked for each call:
     ``additional`` (and ``additional-text``, numbers as strings), ``usage`` and ``counts`` (the
     older forms in responseElements), ``service-map`` and ``service-list`` (a second event), and
-    ``none``.
+    ``none``. Calls from the hour ``cached_from`` on use ``cache_tokens``.
     """
 
     name: str
@@ -110,6 +111,7 @@ class Traffic:
     input_tokens: int = 0
     output_tokens: int = 0
     cache_tokens: int = 0
+    cached_from: int = 14
     weekday_calls: float = 0
     weekend_calls: float = 0
     hours: tuple[int, ...] = (9, 11, 15, 14)
@@ -130,7 +132,7 @@ WEEKEND_HOURS = (10, 15)
 SPIKE_DAY = date(2026, 11, 11)
 
 # fmt: off
-TRAFFIC = (
+TRAFFIC: tuple[Traffic, ...] = (
     Traffic(
         "customer-service", _app_role("CustomerServiceApp"), STOCK_BOTO3, EAST, HAIKU, "Converse",
         input_tokens=2_600, output_tokens=420, weekday_calls=18, weekend_calls=6, hours=HAIKU_HOURS,
@@ -222,6 +224,34 @@ TRAFFIC = (
     ),
 )
 # fmt: on
+
+# Coding assistants: most of their cost is cached tokens, which CloudTrail never tells. What each
+# person's calls read differs by factors, and CloudWatch's short periods show by how much.
+ASSISTANTS = tuple(
+    Traffic(
+        name,
+        _person(name),
+        CLAUDE_CLI,
+        WEST,
+        US_HAIKU_45,
+        "InvokeModelWithResponseStream",
+        forms=("additional", "none"),
+        input_tokens=cache_tokens // 20,
+        output_tokens=600 + cache_tokens // 100,
+        cache_tokens=cache_tokens,
+        cached_from=0,
+        weekday_calls=weekday_calls,
+        hours=hours,
+    )
+    for name, cache_tokens, weekday_calls, hours in (
+        ("erin", 12_000, 30, (9, 10, 11, 14, 15, 16)),
+        ("frank", 35_000, 24, (10, 11, 13, 14, 16, 17)),
+        ("grace", 90_000, 18, (9, 10, 13, 14, 15, 16)),
+        ("heidi", 160_000, 14, (8, 9, 11, 14, 15, 17)),
+        ("judy", 24_000, 26, (9, 11, 13, 15, 16, 17)),
+    )
+)
+TRAFFIC += ASSISTANTS
 BY_NAME = {traffic.name: traffic for traffic in TRAFFIC}
 
 
@@ -354,8 +384,9 @@ WITHOUT_METRICS = {
     (WEST, US_NOVA_PRO, date(2026, 11, 10)),
     (EAST, GLOBAL_SONNET, date(2026, 11, 13)),
 }
-# (region, day): the same totals, in 300 s periods.
+# (region, day), and models: the same totals, in 300 s periods.
 FIVE_MINUTE_PERIODS = {(WEST, date(2026, 11, 19))}
+FIVE_MINUTE_MODELS = {US_HAIKU_45}
 
 # Days of us-east-1 with two files: a service event can be in an earlier file than its call.
 SPLIT_DAYS = (date(2026, 11, 5), date(2026, 11, 12))
@@ -407,7 +438,7 @@ def _call(traffic: Traffic, time: datetime, rng: random.Random) -> Call:
         error = ERRORS[int(rng.random() * len(ERRORS))]
         return Call(traffic, time, event_id, request_id, error=error)
     # A long session has something to read from the cache by the afternoon.
-    cached = traffic.cache_tokens if time.hour >= 14 else 0
+    cached = traffic.cache_tokens if time.hour >= traffic.cached_from else 0
     return Call(
         traffic,
         time,
@@ -802,7 +833,13 @@ def build(folder: Path) -> None:
     _write_trail_file(folder, *_redelivered(batches), delay=timedelta(minutes=15))
     (folder / "siem-export.jsonl").write_text(_json_lines(exported), encoding="utf-8")
     (folder / "lookup-events-us-east-1.json").write_text(_lookup_page(calls), encoding="utf-8")
-    (folder / "cloudwatch_metrics.csv").write_text(_metrics_csv(calls), encoding="utf-8")
+    is_assistant = [call.traffic in ASSISTANTS for call in calls]
+    others, assistants = (
+        _metrics_csv(call for call, own in zip(calls, is_assistant, strict=True) if own is wanted)
+        for wanted in (False, True)
+    )
+    (folder / "cloudwatch_metrics.csv").write_text(others, encoding="utf-8")
+    (folder / "cloudwatch_assistants.csv.gz").write_bytes(compress(assistants.encode()))
 
 
 # Account, region, day, and which part of the day.
@@ -929,7 +966,9 @@ def _metric_totals(calls: Iterable[Call]) -> dict[Period, Counter[str]]:
 
 
 def _period(call: Call) -> Period:
-    is_fine = (call.traffic.region, call.time.date()) in FIVE_MINUTE_PERIODS
+    is_fine = _tail(call.traffic) in FIVE_MINUTE_MODELS or (
+        (call.traffic.region, call.time.date()) in FIVE_MINUTE_PERIODS
+    )
     minute = call.time.minute - call.time.minute % 5 if is_fine else 0
     start = call.time.replace(minute=minute, second=0, microsecond=0)
     traffic = call.traffic

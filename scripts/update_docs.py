@@ -22,6 +22,7 @@ from click.testing import CliRunner
 from rich.console import Console
 
 from etl import resources
+from etl.calibrate.run import calibrate_all
 from etl.cli import main as program
 from etl.demo import write_demo_logs
 from etl.load.run import load_files
@@ -87,6 +88,7 @@ def _demo_report() -> str:
         write_demo_logs(folder, DEMO_NOW)
         with open_warehouse(Path(name) / "demo.db", create=True) as db:
             load_files(db, [folder])
+            calibrate_all(db)
             report = build_report(db, "applications", Filters())
     print_table(report, Console(file=shown, width=114, highlight=False))
     lines = ("$ bedrock-usage report applications", *shown.getvalue().strip().splitlines())

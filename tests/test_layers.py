@@ -28,16 +28,18 @@ ALLOWED = {
     "warehouse": {"child_process", "errors", "normalise", "resources", "sql_files", "times"},
     "load.decoder": {"child_process", "errors", "normalise", "sources"},
     "load.batches": {"errors", "load.decoder", "normalise", "sources", "warehouse"},
-    "load.bills": {"errors", "normalise", "sources"},
+    "load.bills": {"errors", "load.decoder", "normalise", "sources", "warehouse"},
     "load.run": {
         *("errors", "load.batches", "load.bills", "load.decoder", "normalise", "sources", "times"),
         "warehouse",
     },
     "sync": {
-        *("clock", "errors", "load.batches", "load.decoder", "normalise", "registry", "sources"),
-        *("times", "warehouse"),
+        *("clock", "errors", "load.batches", "load.bills", "load.decoder", "normalise"),
+        *("registry", "sources", "times", "warehouse"),
     },
+    "calibrate": {"estimate", "warehouse"},
     "demo": set(),
+    "estimate": set(),
     "policy": {"registry"},
     "show.numbers": set(),
     "show.escaping": {"errors"},
@@ -53,6 +55,9 @@ ALLOWED = {
     "price_check": {"errors", "normalise", "resources", "warehouse"},
     "show.price_check": {"price_check", "show.escaping", "show.numbers", "show.terminal"},
     "show.prices": {"show.escaping", "show.numbers", "show.spreadsheet", "show.terminal"},
+    "show.reconcile": {
+        *("show.escaping", "show.numbers", "show.spreadsheet", "show.terminal", "warehouse"),
+    },
     "doctor": {
         *("clock", "config", "errors", "normalise", "show.findings", "show.numbers"),
         *("show.terminal", "sources"),
@@ -74,10 +79,20 @@ ALLOWED = {
         *("show.spreadsheet", "show.terminal", "sql_files", "times", "warehouse"),
     },
     "cli": {
-        *("clock", "config", "demo", "doctor", "errors", "inspect", "lab", "load.decoder"),
+        *(
+            "calibrate",
+            "clock",
+            "config",
+            "demo",
+            "doctor",
+            "errors",
+            "inspect",
+            "lab",
+            "load.decoder",
+        ),
         *("load.run", "monitor", "normalise", "policy", "price_check", "registry", "resources"),
         *("show.escaping", "show.findings", "show.numbers", "show.price_check"),
-        *("show.price_sync", "show.prices", "show.report"),
+        *("show.price_sync", "show.prices", "show.reconcile", "show.report"),
         *("show.status", "show.terminal", "sources", "sync", "times", "warehouse", "web"),
     },
     "__main__": {"cli", "errors"},
@@ -134,9 +149,11 @@ def misplaced(file: Path) -> set[str]:
         banned |= {"click", "rich"}
     if own == "normalise":
         banned |= {"sqlite_utils", "time"}
+    if own not in ("calibrate", "estimate"):
+        banned |= {"numpy"}
     if own != "sources":
         banned |= {"boto3", "botocore", "urllib3"}
-    if own not in ("config", "lab", "load.decoder", "normalise", "sources"):
+    if own not in ("calibrate", "config", "lab", "load.decoder", "normalise", "sources"):
         banned |= {"msgspec"}
     # etl.sources.boto provides them to the sources only.
     names = {name.removeprefix("etl.sources.boto.") for name in imports(file)}

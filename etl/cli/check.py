@@ -9,6 +9,7 @@ from pathlib import Path
 import click
 from rich.console import Console
 
+from etl.cli.shared.calibrating import report_waiting
 from etl.cli.shared.options import db_option, format_option
 from etl.show.escaping import json_text
 from etl.show.findings import FAILED, NOT_CHECKED, Finding, print_below, print_lines, summary
@@ -35,6 +36,7 @@ def check(is_rebuild: bool, format_: str, db: Path) -> None:
             console.status("Recomputing the sums ..."),
         ):
             rebuild(warehouse)
+            report_waiting(warehouse, lambda text: click.echo(text, err=True))
     results = _run(db, console)
     if format_ == "json":
         click.echo(to_json(results))

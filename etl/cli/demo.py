@@ -9,6 +9,7 @@ from pathlib import Path
 
 import click
 
+from etl.calibrate.outcome import calibrate_now
 from etl.cli.shared.loading import load_with_progress, summary
 from etl.cli.shared.options import db_option, serve_options
 from etl.cli.shared.serving import run_datasette
@@ -71,4 +72,5 @@ def _ensure_demo(db: Path, now: datetime) -> None:
         click.echo(summary(result), err=True)
         if result.rejected:
             sys.exit(1)
+        calibrate_now(warehouse, now=now, is_late=lambda: False)
         mark_demo(warehouse, day)

@@ -11,6 +11,7 @@ from typing import Any
 
 import click
 
+from etl.cli.shared.calibrating import calibrate_after_sync
 from etl.cli.shared.option_types import Duration
 from etl.cli.shared.options import (
     archive_option,
@@ -103,9 +104,10 @@ def _run(
     chosen = choose(config, **choice)
     outcome = sync_chosen(db, clock, config, config_path, chosen, since, settle, archive)
     publishes = config.monitor.publish_after_sync
-    if outcome.is_stopped or not (publishes or config.prices.sync != "off"):
+    if outcome.is_stopped:
         return outcome, True
     with open_warehouse(db, patience=Patience(check=clock.check)) as warehouse:
+        calibrate_after_sync(warehouse, config, clock, _report)
         sync_prices_if_due(warehouse, config, clock, chosen.profile, _report)
         if not publishes:
             return outcome, True

@@ -80,6 +80,7 @@ from etl.warehouse.read.inspect import (
     read_call,
     read_call_prices,
     read_corrections,
+    read_estimates,
     read_input_forms,
 )
 from etl.warehouse.write.attribution import stored_rules
@@ -671,7 +672,26 @@ def _compare(call: Event, trial: Database, warehouse: Database | None) -> list[L
         for time, event_id in read_corrections(warehouse, stored["event_time"], stored["event_id"])
     ]
     found = f"holds it, reported by {stored['reported_by']}"
-    return [Line("warehouse", found, how), *corrections, *differing]
+    estimates = [
+        Line(f"{one['token_kind']} estimate", one["method"], _why_estimate(one))
+        for one in read_estimates(warehouse, stored["event_time"], stored["event_id"])
+    ]
+    return [Line("warehouse", found, how), *corrections, *differing, *estimates]
+
+
+def _why_estimate(one: Mapping[str, Any]) -> str:
+    """Say what shares CloudWatch's total of the hour, of which this call gets a part."""
+    if one["method"] == "single caller":
+        return "nobody else called when CloudWatch counted the tokens of the hour"
+    if one["weight"] is None:
+        return "CloudWatch's total of the hour, the same for each call: nothing tells their sizes"
+    per = " at its usual input" if one["unit"] == "input tokens" else ""
+    fitted = f"14 days from {one['window_start'][:10]}, by {one['bucket_seconds']} s"
+    return (
+        f"{one['weight']:,.0f} tokens a call{per} for this caller, ±{one['relative_error']:.0%};"
+        f" from {fitted}; in hours that were left out, such sizes save"
+        f" {one['held_out_gain']:.0%} of the error of equal ones"
+    )
 
 
 def _or_dash(value: object) -> str:

@@ -11,6 +11,7 @@ from collections.abc import Collection, Iterable
 from itertools import groupby
 
 from etl.errors import FileGoneError, RejectError
+from etl.load.decoder.content import READER
 from etl.normalise.bill_manifests import (
     BillFile,
     Manifest,
@@ -23,10 +24,17 @@ from etl.normalise.bills import BillLines, BillMonth, Form, Meanings, form_of
 from etl.normalise.boundary import attempt, storable
 from etl.sources.bill_files import on_disk, read_table
 from etl.sources.stores import Store, StoredFile
+from etl.warehouse.write.batch import Batch
+from etl.warehouse.write.read_files import FileRead
 
 # What an address has from the export's folder on.
 _BELOW = re.compile(
     r"/((?:data/billing_period=|[0-9]{8}-[0-9]{8}/|(?:[^/]+/)?year=[0-9]{4}/).*)\Z", re.IGNORECASE
+)
+
+NO_MANIFEST = (
+    "data of a bill's export without its manifest, which AWS writes last: nothing of it is read."
+    " Load the export's whole folder"
 )
 
 _MAX_MANIFEST_BYTES = 64 << 20
@@ -35,17 +43,58 @@ _MAX_MANIFEST_BYTES = 64 << 20
 _TELLING = ("family", "code", "service", "flat_names", "seller")
 
 
-def newest_manifests(files: Iterable[StoredFile]) -> list[StoredFile]:
-    """Return the manifest of the newest run of each month of each export."""
-    found = sorted(
-        ((place, file) for file in files if (place := bill_file(file.uri))),
-        key=lambda one: one[0],
-    )
-    newest = []
-    for _, group in groupby(found, key=lambda one: (one[0].root, one[0].month)):
-        runs = dict(group)
-        newest.append(runs[newest_run(runs)])
-    return newest
+class Exports:
+    """The exports of a bill among the files of a path."""
+
+    def __init__(self) -> None:
+        self._manifests: dict[BillFile, StoredFile] = {}
+        self._unread: set[str] = set()
+        # Months with data, and those with a manifest.
+        self._months: dict[bool, set[tuple[str, str]]] = {False: set(), True: set()}
+
+    def add(self, file: StoredFile, place: BillFile | None = None) -> bool:
+        """Note a file, if it belongs to an export; return whether it is a manifest."""
+        place = place or bill_file(file.uri)
+        if place is None:
+            return False
+        self._months[place.is_manifest].add((place.root, place.month))
+        if place.is_manifest:
+            self._manifests[place] = file
+        return place.is_manifest
+
+    def note_unread(self, manifest: StoredFile) -> None:
+        """Note that a manifest is new or changed."""
+        self._unread.add(manifest.uri)
+
+    @property
+    def is_empty(self) -> bool:
+        """Whether no export has been found."""
+        return not any(self._months.values())
+
+    def changed(self) -> list[StoredFile]:
+        """Return the manifests to read: of the runs of a month only the newest counts.
+
+        An earlier run is left out even if it was never read.
+        """
+        newest = []
+        for _, group in groupby(sorted(self._manifests), key=lambda one: (one.root, one.month)):
+            newest.append(self._manifests[newest_run(group)])
+        return [file for file in newest if file.uri in self._unread]
+
+    def without_manifest(self) -> list[str]:
+        """Return where there is data of a month that has no manifest."""
+        return [
+            f"{root}{month}"
+            for root, month in sorted(self._months[False] - self._months[True])
+            if month
+        ]
+
+
+def add_month(batch: Batch, file: StoredFile, month: BillMonth) -> None:
+    """Add a month to a batch, with the entry of its manifest in the ledger."""
+    batch.bills.append(month)
+    batch.files += (storable(file.uri), storable(f"{month.source}{month.month}"))
+    batch.files_read.append(FileRead(storable(file.folder), storable(file.name), file.etag, READER))
 
 
 def read_month(

@@ -16,7 +16,7 @@ from sqlite_utils import Database
 
 from etl.errors import AccessError, BedrockUsageError, RejectError, SourceError, StoppedError
 from etl.load.batches import ReadFile, add_file, read_files, refuse_file
-from etl.load.bills import newest_manifests, read_month
+from etl.load.bills import NO_MANIFEST, Exports, add_month, read_month
 from etl.load.decoder.content import READER, Keys
 from etl.load.decoder.pool import Workers
 from etl.normalise.bill_manifests import bill_file
@@ -38,11 +38,6 @@ from etl.warehouse.write.read_files import (
 )
 
 BATCH_ROWS = 50_000
-
-_NO_MANIFEST = (
-    "data of a bill's export without its manifest, which AWS writes last: nothing of it is read."
-    " Load the export's whole folder"
-)
 
 # A day's files come from as many folders as there are accounts and regions.
 _FOLDERS_REMEMBERED = 500
@@ -172,11 +167,7 @@ class _Load:
         self._refused: list[BedrockUsageError] = []
         self.has_path = False
         self.result = LoadResult()
-        # All manifests of exports, and the URIs of those that were not read yet; months of exports
-        # with data, and those with a manifest.
-        self._manifests: list[StoredFile] = []
-        self._unread_manifests: set[str] = set()
-        self._months: dict[bool, set[tuple[str, str]]] = {False: set(), True: set()}
+        self._exports = Exports()
         self._meanings: Meanings | None = None
 
     def unread(self, files: Iterable[StoredFile]) -> Iterator[StoredFile]:
@@ -186,18 +177,15 @@ class _Load:
             if file.uri in self._own_files:
                 continue
             bill = bill_file(file.uri)
-            if bill:
-                self._months[bill.is_manifest].add((bill.root, bill.month))
-                if not bill.is_manifest:
-                    continue
-                self._manifests.append(file)
+            if bill and not self._exports.add(file, bill):
+                continue
             if file.folder not in folders:
                 if len(folders) >= _FOLDERS_REMEMBERED:
                     folders.clear()
                 folders[file.folder] = self._known_files(storable(file.folder))
             known, name = folders[file.folder], storable(file.name)
             if bill and (known.etags.get(name) != file.etag or self._reread):
-                self._unread_manifests.add(file.uri)
+                self._exports.note_unread(file)
             elif known.etags.get(name) != file.etag:
                 yield file
             elif self._reread:
@@ -285,18 +273,12 @@ class _Load:
 
     def add_bills(self, store: Store, check: Callable[[], None], read_at: str | None) -> None:
         """Read the exports of a bill that were found, each month as a whole."""
-        # Of the runs of a month only the newest counts, even if an earlier one was never read.
-        for file in newest_manifests(self._manifests):
-            if file.uri in self._unread_manifests:
-                check()
-                self._add_bill(store, file, read_at)
-        self._manifests.clear()
-        self._unread_manifests.clear()
-        for root, month in sorted(self._months[False] - self._months[True]):
-            if month:
-                self.refuse(f"{root}{month}", "export", RejectError(_NO_MANIFEST))
-        for months in self._months.values():
-            months.clear()
+        exports, self._exports = self._exports, Exports()
+        for file in exports.changed():
+            check()
+            self._add_bill(store, file, read_at)
+        for place in exports.without_manifest():
+            self.refuse(place, "export", RejectError(NO_MANIFEST))
 
     def _add_bill(self, store: Store, file: StoredFile, read_at: str | None) -> None:
         """Replace a month of a bill, or note why it stays as it is."""
@@ -311,11 +293,7 @@ class _Load:
             return
         self._has_access = True
         self.commit()
-        self._batch.bills.append(month)
-        self._batch.files += (storable(file.uri), storable(f"{month.source}{month.month}"))
-        self._batch.files_read.append(
-            FileRead(storable(file.folder), storable(file.name), file.etag, READER)
-        )
+        add_month(self._batch, file, month)
         self.result.files += 1
         self.commit()
         self._on_file(file)

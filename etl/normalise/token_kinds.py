@@ -67,6 +67,16 @@ class TokenKind(NamedTuple):
         """The rollup column for what CloudWatch assigns to such calls."""
         return f"estimated_{self.shown}"
 
+    @property
+    def below(self) -> str:
+        """The column of daily_widths for how much of a day's estimate may be too much."""
+        return f"{self.name}_below"
+
+    @property
+    def above(self) -> str:
+        """The column of daily_widths for how much may be missing from it."""
+        return f"{self.name}_above"
+
 
 KINDS = (
     TokenKind(
@@ -172,6 +182,7 @@ RATES = tuple(f"{price}_rate" for price in PRICE_KINDS)
 LIST_RATES = tuple(f"{price}_list_rate" for price in PRICE_KINDS)
 UNKNOWN_CALLS = tuple(kind.unknown_calls for kind in KINDS)
 ESTIMATES = tuple(kind.estimate for kind in KINDS)
+WIDTHS = tuple(column for kind in KINDS for column in (kind.below, kind.above))
 
 # The estimate for each count. A kind's first count gets all of it, the others None.
 ESTIMATE_OF = {

@@ -149,6 +149,34 @@ def cost(row: Row, decimals: int) -> str:
     return ("≥ " if row["is_lower_bound"] else "") + dollars(row["cost_usd"], decimals)
 
 
+def width(row: Row) -> float | None:
+    """Return how far off a row's cost may be, the larger of both sides; None if not known."""
+    low, paid, high = (row.get(f"cost_{end}usd") for end in ("low_", "", "high_"))
+    if low is None or paid is None or high is None:
+        return None
+    return float(round(max(high - paid, paid - low), 9))
+
+
+def off(row: Row, decimals: int) -> str:
+    """Return how far off a row's cost may be, as a column shows it."""
+    amount = width(row)
+    return UNKNOWN if amount is None else dollars(amount, decimals)
+
+
+def bounds(row: Row, decimals: int) -> str:
+    """Say between which amounts a row's cost is; empty where it is exact, or a lower bound."""
+    if row["cost_usd"] is None or row["is_lower_bound"]:
+        return ""
+    low = dollars(row["cost_low_usd"], decimals)
+    if row["cost_high_usd"] is None:
+        certain = f": {low} is certain" if row["cost_low_usd"] else ""
+        return f"How far off the estimate is cannot be told{certain}"
+    if not width(row):
+        return ""
+    high = dollars(row["cost_high_usd"], decimals)
+    return f"Over a week or more, the true cost is between {low} and {high} in 9 of 10 cases"
+
+
 def list_cost(row: Row, decimals: int) -> str:
     """Return what a row costs at list price, marked if it is a lower bound."""
     is_lower_bound = row["is_lower_bound"] or row["list_unpriced_tokens"]

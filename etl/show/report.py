@@ -32,9 +32,11 @@ from etl.show.numbers import (
     list_cost,
     missing,
     number,
+    off,
     percent,
     saved,
     tokens,
+    width,
     without_price,
 )
 from etl.show.spreadsheet import harmless_cell
@@ -75,6 +77,9 @@ HEADINGS = {
     "region": "Region",
     "model_id": "Model",
 }
+
+# The heading of how far off a cost may be.
+_WIDTH = "±"
 
 # Shown even if unknown.
 _ALWAYS = ("input_tokens", "output_tokens")
@@ -134,6 +139,11 @@ class Report:
     @property
     def dimensions(self) -> tuple[str, ...]:
         return ("value",) if self.metadata_key else KINDS[self.kind][1]
+
+    @property
+    def has_widths(self) -> bool:
+        """Return whether it is known of any row how far off its cost may be, if it may be off."""
+        return any(width(row) for row in (*self.rows, *self.details))
 
     def details_of(self, row: Row) -> list[Row]:
         """Return the detail rows shown below a row."""
@@ -311,7 +321,7 @@ def print_table(report: Report, console: Console) -> None:
 
 
 def _fitting_table(report: Report, console: Console) -> tuple[Table, list[str]]:
-    columns = _cost_columns(report.total or {}, with_list=report.with_list)
+    columns = _cost_columns(report)
     for without in _LAYOUTS:
         table = _cost_table(report, columns, without)
         if (
@@ -389,8 +399,9 @@ def _name(row: Row, dimension: str) -> str:
     return f'"{name}"' if is_sent and name.startswith("(") and name.endswith(")") else name
 
 
-def _cost_columns(total: Row, *, with_list: bool) -> dict[str, Callable[[Row], str]]:
-    """Return each number's heading and cell; rarer token kinds only if any is known."""
+def _cost_columns(report: Report) -> dict[str, Callable[[Row], str]]:
+    """Return each number's heading and cell; rarer ones only if any is known."""
+    total = report.total or {}
     decimals = 2 if (total.get("cost_usd") or 0) >= 1 else 6
     columns: dict[str, Callable[[Row], str]] = {
         "Calls": lambda row: number(row["calls"]),
@@ -399,10 +410,12 @@ def _cost_columns(total: Row, *, with_list: bool) -> dict[str, Callable[[Row], s
     for kind in TOKENS_ALONE:
         if kind.shown in _ALWAYS or total.get(kind.shown) is not None:
             columns[kind.heading] = partial(_tokens_in, kind.shown)
-    if with_list:
+    if report.with_list:
         columns["List cost"] = lambda row: list_cost(row, decimals)
         columns["Saved"] = lambda row: saved(row, decimals)
     columns["Cost"] = lambda row: cost(row, decimals)
+    if report.has_widths:
+        columns[_WIDTH] = lambda row: off(row, decimals)
     columns["Share"] = lambda row: percent(row["cost_usd"], total.get("cost_usd"))
     return columns
 
@@ -439,6 +452,11 @@ def _notes(report: Report) -> Iterable[Text]:
         yield plain(
             f"{dollars(total['estimated_cost_usd'], 2)} of the cost is estimated: CloudWatch's"
             f" totals shared out among the calls without token data.{where}"
+        )
+    if report.has_widths:
+        yield plain(
+            f"{_WIDTH} is how far off a cost is at most in 9 of 10 cases, over a week or more;"
+            " –: unknown."
         )
     if report.with_list and (unlisted := total["list_unpriced_tokens"] - total["unpriced_tokens"]):
         yield Text(

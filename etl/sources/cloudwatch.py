@@ -22,7 +22,8 @@ MODEL_DIMENSION = {"AWS/Bedrock": "ModelId", "AWS/BedrockMantle": "Model"}
 MAX_QUERIES = 500
 MAX_POINTS = 100_800
 
-# How long CloudWatch keeps periods of 300 seconds, and of an hour.
+# How long CloudWatch keeps periods of 60 seconds, of 300 seconds, and of an hour.
+MINUTE_RETENTION = timedelta(days=15)
 DETAIL_RETENTION = timedelta(days=63)
 RETENTION = timedelta(days=455)
 

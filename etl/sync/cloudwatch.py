@@ -13,6 +13,10 @@ a gap. ``_MARGIN`` avoids most refusals: clocks differ, and a run takes time.
 Periods of 300 seconds are read as far back as CloudWatch keeps them, unless so many series would
 take more than ``MAX_CALLS`` calls. Then the older part is read by the hour, which is enough for an
 estimate. 600 series of 90 days have 11 million points of 300 seconds, which is 113 calls.
+
+Where calls lack tokens, their series are read once a day by the minute as well, as far back as
+CloudWatch keeps minutes or ``MAX_MINUTE_CALLS`` calls reach, and up to the last hour that does not
+change any more. CloudWatch charges by series and call, so that a day at a time is cheap.
 """
 
 from __future__ import annotations
@@ -28,6 +32,7 @@ from etl.normalise.cloudwatch import METRICS_OF, parse_results
 from etl.normalise.rows import MetricValue
 from etl.sources.cloudwatch import (
     DETAIL_RETENTION,
+    MINUTE_RETENTION,
     RETENTION,
     TotalsSeries,
     calls_needed,
@@ -37,13 +42,14 @@ from etl.sources.cloudwatch import (
 from etl.sync.job import Job
 from etl.sync.options import SyncOptions
 from etl.sync.windows import REREAD_EVERY, REREAD_WINDOW
-from etl.times import utc_text
+from etl.times import parse_utc, utc_text
 from etl.warehouse.bookmarks import (
     Gap,
     SeriesState,
     StreamState,
     load_series,
     models_called,
+    series_lacking_tokens,
 )
 from etl.warehouse.write.batch import Batch, Reject
 
@@ -53,8 +59,9 @@ YOUNG = timedelta(hours=3)
 HIDDEN_AFTER = timedelta(days=13)
 
 MAX_CALLS = 20
+MAX_MINUTE_CALLS = 20
 
-HOUR, DETAIL = timedelta(hours=1), timedelta(seconds=300)
+HOUR, DETAIL, MINUTE = timedelta(hours=1), timedelta(seconds=300), timedelta(minutes=1)
 
 # The namespace of each endpoint.
 NAMESPACES = {"runtime": "AWS/Bedrock", "mantle": "AWS/BedrockMantle"}
@@ -96,6 +103,7 @@ def sync_totals(job: Job, options: SyncOptions) -> None:
             job.report("whole", done=done, left=left, read=values, share=done / len(groups))
         read = tuple(_read_series(one, known.get(one), start, as_of) for one in series)
         job.write(Batch(state=replace(state, series=read, gaps=reading.gaps)))
+    minutes_at = _sync_minutes(job, as_of, state.minutes_at)
     reread_at = as_of if is_reread else state.reread_at
     job.write(
         Batch(
@@ -105,9 +113,55 @@ def sync_totals(job: Job, options: SyncOptions) -> None:
                 watermark=as_of,
                 read_at=as_of,
                 reread_at=reread_at,
+                minutes_at=minutes_at,
             )
         )
     )
+
+
+def _sync_minutes(job: Job, as_of: datetime, asked_at: datetime | None) -> datetime | None:
+    """Read by the minute what calls without tokens need, once a day whatever the answer.
+
+    Returns when it was last asked for; None if nothing was ever needed.
+    """
+    if asked_at is not None and as_of - asked_at < REREAD_EVERY:
+        return asked_at
+    kept_from = hour_of(as_of - MINUTE_RETENTION + _MARGIN) + HOUR
+    place, since = job.place, utc_text(kept_from)
+    found = job.ask(
+        lambda db: list(series_lacking_tokens(db, place.account_id, place.region, since))
+    )
+    known = {
+        TotalsSeries(NAMESPACES[endpoint], model_id, metric): parse_utc(last) if last else None
+        for endpoint, model_id, metric, last in found
+    }
+    for start, series in sorted(_minute_groups(known, kept_from).items()):
+        end = hour_of(as_of) - YOUNG
+        while start < end and calls_needed(len(series), (end - start) // MINUTE) > MAX_MINUTE_CALLS:
+            start += _DAY
+        if start < end:
+            _read_minutes(job, series, start, end)
+    return as_of if known else asked_at
+
+
+def _minute_groups(
+    known: Mapping[TotalsSeries, datetime | None], kept_from: datetime
+) -> dict[datetime, list[TotalsSeries]]:
+    groups: dict[datetime, list[TotalsSeries]] = defaultdict(list)
+    for one, last in sorted(known.items()):
+        # Whatever was still recent at the last reread may have changed since.
+        groups[max(last - REREAD_WINDOW, kept_from) if last else kept_from].append(one)
+    return groups
+
+
+def _read_minutes(job: Job, series: list[TotalsSeries], start: datetime, end: datetime) -> None:
+    try:
+        for answer in fetch_totals(job.place, series, start, end, 60):
+            values = parse_results(answer)
+            job.write(Batch(minutes=[one for one in values if isinstance(one, MetricValue)]))
+    except TooOldError as error:
+        # The longer periods are there; the next day's minutes are read a day later.
+        job.note(f"{error}: no totals by the minute this time")
 
 
 def _begin(state: StreamState, as_of: datetime, since: datetime | None) -> StreamState:

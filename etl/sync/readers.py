@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Protocol
 
+from etl.sync.bill import sync_bill
 from etl.sync.catalogue import sync_catalogue
 from etl.sync.cloudtrail import EventStream
 from etl.sync.cloudwatch import sync_totals
@@ -43,4 +44,5 @@ PLACE_READERS: Mapping[str, PlaceReader] = {
 FOLDER_READERS: Mapping[str, FolderReader] = {
     "trail": read_files_of,
     "invocation_logs": read_files_of,
+    "bill": sync_bill,
 }

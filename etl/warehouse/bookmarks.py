@@ -90,6 +90,7 @@ class StreamState:
     history_from: datetime | None = None
     reread_at: datetime | None = None
     relisted_at: datetime | None = None
+    minutes_at: datetime | None = None
     log_group: str | None = None
     windows: dict[str, Window] = field(default_factory=dict)
     gaps: tuple[Gap, ...] = ()
@@ -108,7 +109,10 @@ _REREADS_KEPT = timedelta(days=180)
 # CloudWatch names these by their ARN, or by the last part of it.
 _OPAQUE_ARN = re.compile(r"^arn:.*:(?:application-inference-profile|provisioned-model)/")
 
-_TIMES = ("covered_from", "watermark", "read_at", "history_from", "reread_at", "relisted_at")
+_TIMES = (
+    *("covered_from", "watermark", "read_at", "history_from", "reread_at", "relisted_at"),
+    "minutes_at",
+)
 
 
 def load_state(db: Database, stream: StreamId) -> StreamState:
@@ -123,7 +127,7 @@ def load_state(db: Database, stream: StreamId) -> StreamState:
         [str(stream)],
     )
     log_group, *times = row
-    covered_from, watermark, read_at, history_from, reread_at, relisted_at = (
+    covered_from, watermark, read_at, history_from, reread_at, relisted_at, minutes_at = (
         parse_utc(text) if text else None for text in times
     )
     reread = db.execute(
@@ -139,6 +143,7 @@ def load_state(db: Database, stream: StreamId) -> StreamState:
         history_from=history_from,
         reread_at=reread_at,
         relisted_at=relisted_at,
+        minutes_at=minutes_at,
         log_group=log_group,
         windows={kind: Window(*map(parse_utc, rest)) for kind, *rest in windows},
         reread=_reread(*reread) if reread else None,
@@ -248,6 +253,29 @@ def load_series(db: Database, stream: StreamId) -> list[SeriesState]:
         [str(stream)],
     )
     return [SeriesState(n, m, s, parse_utc(start), parse_utc(end)) for n, m, s, start, end in rows]
+
+
+def series_lacking_tokens(
+    db: Database, account_id: str, region: str, since: str
+) -> Iterator[tuple[str, str, str, str | None]]:
+    """Yield the series that calls without tokens need: those of the kinds they lack, and calls.
+
+    As (endpoint, model id, metric, the last hour whose minutes are known). ``since``: an hour; only
+    calls from then on count.
+    """
+    rows = db.execute(
+        "select models.endpoint, models.model_id, metric, (select max(hour) from metric_minutes"
+        " where metric_minutes.series_key = metric_series.series_key)"
+        " from metric_series join models using (model_key)"
+        " join accounts using (account_key) join regions using (region_key)"
+        " join (select distinct account_key, region_key, endpoint, cloudwatch_model_id, token_kind"
+        " from int_metric_known where unknown_calls > 0 and hour >= ?) as lacking"
+        " using (account_key, region_key, endpoint, cloudwatch_model_id)"
+        " where account_id = ? and region = ? and metric_kind in (token_kind, 'calls')"
+        " group by metric_series.series_key",
+        [since, account_id, region],
+    )
+    yield from rows.fetchall()
 
 
 def models_called(db: Database, region: str) -> Iterator[tuple[str, str]]:

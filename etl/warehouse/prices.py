@@ -28,6 +28,7 @@ from etl.warehouse.price_file import (
 from etl.warehouse.write.costs import renew_costs
 from etl.warehouse.write.dimensions import Names, renew_model_names
 from etl.warehouse.write.input_forms import renew_input_forms
+from etl.warehouse.write.minutes import note_changed_series
 from etl.warehouse.write.rollup import hours_of_models, rebuild_rollups, renew
 
 _SEED = "list_prices.csv"
@@ -54,7 +55,11 @@ def ensure_list_prices(db: Database) -> None:
         _insert(db, parse_prices(content.decode("utf-8")), origin="seed")
         db.execute("insert or replace into seeds values (?, ?)", [_SEED, digest])
         renamed = renew_model_names(db)
-        hours = renew_input_forms(db) | hours_of_models(db, ", ".join(map(str, sorted(renamed))))
+        models = ", ".join(map(str, sorted(renamed)))
+        hours = renew_input_forms(db) | hours_of_models(db, models)
+        note_changed_series(
+            db, f"usage_hourly join rate_keys using (rate_key) where model_key in ({models})"
+        )
         _ensure_context_bands(db)
         renew(db, Names(db), hours)
 

@@ -1694,6 +1694,206 @@ def m032_add_refusals(db: Database) -> None:
 
 
 @migrations()
+@takes()
+def m033_create_minutes(db: Database) -> None:
+    """What CloudWatch counted by the minute, and who called when; both stay when calls are dropped.
+
+    Calls by the minute follow from the calls, as ``sql/macros/minutes.sql`` says, but for the hours
+    in ``stale_minutes``, whose calls changed since.
+    """
+    _execute(
+        db,
+        """
+        -- minutes: a JSON object, the value by the minute of the hour; minutes without are left
+        -- out. CloudWatch keeps them for 15 days; here they stay, because the hour's shares follow
+        -- from them.
+        create table metric_minutes (
+            series_key integer not null references metric_series (series_key),
+            hour text not null,
+            minutes text not null check (json_valid(minutes)),
+            primary key (series_key, hour)
+        ) strict, without rowid;
+
+        -- unknown_kinds: bit n is set if the calls lack kind n of etl/normalise/token_kinds.py.
+        -- minutes: the number of successful calls in each minute. input: their input tokens, if
+        -- they are known, but cached tokens are not.
+        create table call_minutes (
+            hour text not null,
+            account_key integer not null references accounts (account_key),
+            rate_key integer not null references rate_keys (rate_key),
+            user_key integer not null references users (user_key),
+            application_key integer not null references applications (application_key),
+            unknown_kinds integer not null,
+            minutes text not null check (json_valid(minutes)),
+            input text check (input is null or json_valid(input)),
+            primary key
+                (hour, account_key, rate_key, user_key, application_key, unknown_kinds)
+        ) strict, without rowid;
+
+        -- minutes: the tokens that calls report in each minute.
+        create table known_minutes (
+            hour text not null,
+            account_key integer not null references accounts (account_key),
+            rate_key integer not null references rate_keys (rate_key),
+            token_kind text not null,
+            minutes text not null check (json_valid(minutes)),
+            primary key (hour, account_key, rate_key, token_kind)
+        ) strict, without rowid;
+
+        create table stale_minutes (
+            hour text primary key
+        ) strict, without rowid;
+
+        -- When CloudWatch was last asked for minutes; NULL for other sources.
+        alter table sync_state add column minutes_at text;
+
+        insert into stale_minutes select distinct hour from usage_hourly;
+
+        -- Hours that changed since they were calibrated. is_seen: a calibration has begun, and they
+        -- have not changed again since.
+        create table uncalibrated_hours (
+            hour text primary key,
+            is_seen integer not null
+        ) strict, without rowid;
+
+        insert into uncalibrated_hours
+            select hour, 0 from usage_hourly union select hour, 0 from metric_hourly;
+
+        -- What a fit found for a series and kind in a window of days. Its weights serve the hours
+        -- from window_start to the next one's, if they predict better than equal ones (is_used).
+        -- held_out_gain: which part of the error of equal weights they save in hours not seen.
+        -- unit: what a caller's tokens are taken to be proportional to, calls or input tokens.
+        create table calibrations (
+            calibration_key integer primary key,
+            account_key integer not null references accounts (account_key),
+            region_key integer not null references regions (region_key),
+            endpoint text not null,
+            cloudwatch_model_id text not null,
+            token_kind text not null,
+            window_start text not null,
+            unit text not null,
+            bucket_seconds integer not null,
+            buckets integer not null,
+            average_weight integer not null,
+            held_out_gain real not null,
+            is_used integer not null,
+            unique (
+                account_key, region_key, endpoint, cloudwatch_model_id, token_kind, window_start
+            )
+        ) strict;
+
+        -- weight: thousandths of a token for each call. group_number: callers with the same number
+        -- always call together, and share by calls. relative_error: of the weight, one standard
+        -- error. method: as usage_hourly.estimated_by.
+        create table call_weights (
+            calibration_key integer not null references calibrations (calibration_key),
+            user_key integer not null references users (user_key),
+            application_key integer not null references applications (application_key),
+            weight integer not null check (weight > 0),
+            relative_error real not null,
+            group_number integer not null,
+            method integer not null,
+            primary key (calibration_key, user_key, application_key)
+        ) strict, without rowid;
+
+        -- What a calibration found for single hours, which comes before weights: an hour's tokens
+        -- are shared in proportion to due, in thousandths of a token, alone of it from buckets in
+        -- which nobody else called. calls: those that lack the kind; 0 where tokens of calls of the
+        -- hour before arrive. A change of an hour's calls or totals deletes its rows.
+        create table hour_shares (
+            hour text not null,
+            account_key integer not null references accounts (account_key),
+            rate_key integer not null references rate_keys (rate_key),
+            token_kind text not null,
+            user_key integer not null references users (user_key),
+            application_key integer not null references applications (application_key),
+            calls integer not null,
+            due integer not null check (due >= 0),
+            alone integer not null check (alone between 0 and due),
+            method integer not null,
+            primary key (hour, account_key, rate_key, token_kind, user_key, application_key)
+        ) strict, without rowid;
+
+        -- The weakest of the methods by which the row's estimates were made: 1 single caller,
+        -- 2 calibrated, 3 by calls. NULL: no call has an estimate.
+        alter table usage_hourly add column estimated_by integer;
+
+        update usage_hourly set estimated_by = 3
+            where coalesce(
+                estimated_input_tokens, estimated_output_tokens, estimated_cache_read_tokens,
+                estimated_cache_write_tokens, estimated_image_count, estimated_search_units,
+                estimated_video_seconds
+            ) is not null
+            and user_key not in (select user_key from users where user_name = '(unattributed)');
+
+        -- One row, if everything was ever calibrated: the last settled hour of that time.
+        create table calibrated_until (
+            hour text not null,
+            calibrated_at text
+        ) strict;
+    """,
+    )
+
+
+# In the order of their keys.
+_WIDTH_KINDS = ("input", "output", "cache_read", "cache_write", "image", "search", "video")
+_WIDTH_ESTIMATES = (
+    *("input_tokens", "output_tokens", "cache_read_tokens", "cache_write_tokens"),
+    *("image_count", "search_units", "video_seconds"),
+)
+_SIDES = ("below", "above")
+_BOUNDED = ("priced_daily", "priced_daily_by_user", "priced_daily_by_application")
+
+
+@migrations()
+# Days with estimates are priced again.
+@takes(seconds=60, megabytes=300, per="usage_daily")
+def m034_add_bounds(db: Database) -> None:
+    """How far off estimates may be, and the costs at either end.
+
+    ``daily_widths``: for each kind, by how much a day's estimate may be too high (``below``) and
+    too low (``above``), in whole tokens. NULL: it has no width, or, if only ``above`` is NULL, one
+    that is not known: no more than what is left is certain. A row of usage without any is not here.
+
+    ``call_weights``: where the interval of a caller's share ends, in millionths of the part that is
+    not certain. ``priced_daily``: the costs at both ends; ``unbounded_estimates`` counts estimates
+    whose upper end is not known, and which ``cost_high_picodollars`` has as they are.
+    """
+    pairs = ", ".join(f"{kind}_{side} integer" for kind in _WIDTH_KINDS for side in _SIDES)
+    key = ("account_key", "rate_key", "user_key", "application_key")
+    columns = ", ".join(f"{k} integer not null references {_KEY_TABLES[k]} ({k})" for k in key)
+    db.execute(
+        f"create table daily_widths (day text not null, {columns},"
+        f" token_source_key integer not null, {pairs},"
+        f" primary key (day, {', '.join(key)}, token_source_key)) strict, without rowid"
+    )
+    # Nothing was calibrated so far.
+    below = [f"estimated_{name}" for name in _WIDTH_ESTIMATES]
+    db.execute(
+        f"insert into daily_widths (day, {', '.join(key)}, token_source_key,"
+        f" {', '.join(f'{kind}_below' for kind in _WIDTH_KINDS)})"
+        f" select day, {', '.join(key)}, token_source_key,"
+        f" {', '.join(f'nullif({column}, 0)' for column in below)} from usage_daily"
+        f" where coalesce({', '.join(f'nullif({column}, 0)' for column in below)}) is not null"
+        " and user_key not in (select user_key from users where user_name = '(unattributed)')"
+    )
+    for column in ("low_millionths", "high_millionths"):
+        db.execute(f"alter table call_weights add column {column} integer")
+    for table in _BOUNDED:
+        db.execute(f"alter table {table} add column cost_low_picodollars any")
+        db.execute(f"alter table {table} add column cost_high_picodollars any")
+        db.execute(f"alter table {table} add column unbounded_estimates integer not null default 0")
+        db.execute(
+            f"update {table} set cost_low_picodollars = cost_picodollars,"
+            " cost_high_picodollars = cost_picodollars"
+        )
+    db.execute("insert or ignore into stale_rate_keys select distinct rate_key from daily_widths")
+    # Weights found before have no ends.
+    db.execute("insert or replace into uncalibrated_hours select hour, 0 from usage_hourly")
+    db.execute("delete from calibrated_until")
+
+
+@migrations()
 # Only creates tables.
 @takes()
 def m035_create_bill(db: Database) -> None:
@@ -1780,5 +1980,49 @@ def m035_create_bill(db: Database) -> None:
         ) strict;
 
         create index bill_lines_by_month on bill_lines (month_key, day);
+    """,
+    )
+
+
+@migrations()
+# Only creates tables.
+@takes()
+def m036_create_compared_figures(db: Database) -> None:
+    """What the warehouse knew of a day when the bill's lines of that day became known."""
+    _execute(
+        db,
+        """
+        -- The days of a month of an export. version: that of the month which last changed the day;
+        -- digest: of its lines; is_kept: figures_before_bill has the day.
+        create table bill_days (
+            month_key integer not null references bill_months (month_key),
+            day text not null,
+            version integer not null,
+            digest text not null,
+            is_kept integer not null,
+            primary key (month_key, day)
+        ) strict, without rowid;
+
+        -- The view int_our_figures as it was. rate, list_rate: pico-dollars, NULL = no price.
+        create table figures_before_bill (
+            month_key integer not null references bill_months (month_key),
+            day text not null,
+            account_key integer not null references accounts (account_key),
+            rate_key integer not null references rate_keys (rate_key),
+            user_key integer not null references users (user_key),
+            token_kind text not null,
+            known integer not null,
+            estimated integer not null,
+            rate integer,
+            list_rate integer,
+            primary key (month_key, day, account_key, rate_key, user_key, token_kind)
+        ) strict, without rowid;
+
+        -- How far the bill may be off, and still agree: a part of it in millionths, or an amount.
+        -- No row: as nothing is configured.
+        create table bill_tolerance (
+            millionths integer not null,
+            picodollars integer not null
+        ) strict;
     """,
     )

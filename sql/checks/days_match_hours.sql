@@ -1,6 +1,6 @@
 -- Is every row of usage_daily the sum of its hours, in every column?
 -- Each row is one that is missing, left over or different.
-with recomputed as (
+with recomputed as materialized (
     select
         substr(hour, 1, 10) as day,
         {{ columns.each(columns.keys) }},
@@ -11,7 +11,7 @@ with recomputed as (
         {{ columns.each(columns.keys) }}
 ),
 
-stored as (
+stored as materialized (
     select
         day,
         {{ columns.each(columns.keys) }},

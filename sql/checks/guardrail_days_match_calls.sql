@@ -9,7 +9,7 @@
     'application_key',
     'guardrail_use_key',
 ] %}
-with recomputed as (
+with recomputed as materialized (
     select
         substr(event_time, 1, 10) as day,
         {{ columns.each(key) }},
@@ -23,7 +23,7 @@ with recomputed as (
         {{ columns.each(key) }}
 ),
 
-stored as (
+stored as materialized (
     select
         day,
         {{ columns.each(key) }},

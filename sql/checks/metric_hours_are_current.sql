@@ -1,13 +1,13 @@
 -- Does metric_hourly match the loaded CloudWatch totals?
 -- Each row is one that is missing, left over or different.
-with recomputed as (
+with recomputed as materialized (
     select
         {{ columns.each(columns.metric_hour) }},
         value
     from int_metric_hours
 ),
 
-stored as (
+stored as materialized (
     select
         {{ columns.each(columns.metric_hour) }},
         value

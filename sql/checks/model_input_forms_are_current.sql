@@ -1,10 +1,10 @@
 -- Is what each model's input contains as the table of input forms has it?
 -- Each row is a model whose forms are missing, left over or different.
-with recomputed as (
+with recomputed as materialized (
     select * from int_model_input_forms
 ),
 
-stored as (
+stored as materialized (
     select * from model_input_forms
 ),
 

@@ -2,6 +2,7 @@
 -- Grain: as bill_lines, of the exports that are used. Money in 10^-12 of the currency;
 -- billed_cost_picodollars and net_cost_picodollars are NULL in other currencies.
 select
+    bill_lines.month_key,
     bill_lines.day,
     bill_lines.payer_account_id,
     coalesce(accounts.account_id, '') as account_id,
@@ -34,7 +35,12 @@ select
     iif(bill_lines.currency = 'USD', bill_lines.cost_pico, null)
         as billed_cost_picodollars,
     iif(bill_lines.currency = 'USD', bill_lines.net_cost_pico, null)
-        as net_cost_picodollars
+        as net_cost_picodollars,
+    iif(
+        bill_lines.currency = 'USD' and bill_lines.charge_kind = 'usage',
+        bill_lines.cost_pico,
+        null
+    ) as usage_picodollars
 from bill_lines
 inner join bill_callers on bill_callers.caller_key = bill_lines.caller_key
 left join accounts on accounts.account_key = bill_callers.account_key

@@ -8,16 +8,20 @@
 -- or, where that is unknown, by how much a share exceeds its row's input.
 {{ estimates.shares('int_cache_residuals', ['surplus_input']) }},
 
+-- Sums over a window, not groups: SQLite then computes only the hours asked for.
 by_row as (
     select
         {{ columns.each(columns.metric_model, 'shares.{}') }},
         {{ columns.each(columns.keys[1:], 'shares.{}') }},
-        max(shares.surplus_input) as surplus_input,
-        sum(shares.tokens_up_to - shares.tokens_before) as share
+        shares.token_kind = min(shares.token_kind) over own_row as is_first,
+        max(shares.surplus_input) over own_row as surplus_input,
+        sum(shares.tokens_up_to - shares.tokens_before) over own_row as share
     from shares
-    group by
-        {{ columns.each(columns.metric_model, 'shares.{}') }},
-        {{ columns.each(columns.keys[1:], 'shares.{}') }}
+    window own_row as (
+        partition by
+            {{ columns.each(columns.metric_model, 'shares.{}') }},
+            {{ columns.each(columns.keys[1:], 'shares.{}') }}
+    )
 ),
 
 -- Calls without tokens have no input to take from, but their shares count.
@@ -34,7 +38,8 @@ gross as (
                 by_row.token_source_key = 0
                 or (1 << by_row.token_source_key) & ~forms.gross_sources = 0
             )
-    inner join usage_hourly as usage
+    -- Tokens of calls of the hour before may have no row.
+    left join usage_hourly as usage
         on
             usage.hour = by_row.hour
             and usage.account_key = by_row.account_key
@@ -42,6 +47,7 @@ gross as (
             and usage.user_key = by_row.user_key
             and usage.application_key = by_row.application_key
             and usage.token_source_key = by_row.token_source_key
+    where by_row.is_first
 ),
 
 own as (

@@ -1,6 +1,8 @@
 -- Which share of CloudWatch's residual does each user and application get?
 -- Grain: usage_hourly row x token kind, where calls lack that kind and CloudWatch has
--- it. The residual is shared in proportion to the calls that lack the count. Shares are
+-- it. The residual is shared in proportion to what a calibration found for the hour, or
+-- to the calls that lack the count, times the tokens per call of their caller where the
+-- series is calibrated. method: as usage_hourly.estimated_by. Shares are
 -- whole tokens and add up to the residual exactly. The kind cached_input is what the
 -- shares of cached tokens take from the row's known input.
 {{ estimates.shares('int_metric_residuals') }},
@@ -10,14 +12,16 @@ final as (
         hour,
         {{ columns.each(columns.keys) }},
         token_kind,
-        tokens_up_to - tokens_before as estimated_tokens
+        tokens_up_to - tokens_before as estimated_tokens,
+        method
     from shares
     union all
     select
         hour,
         {{ columns.each(columns.keys) }},
         'cached_input' as token_kind,
-        cached_tokens as estimated_tokens
+        cached_tokens as estimated_tokens,
+        null as method
     from int_cached_input
 )
 

@@ -20,10 +20,7 @@ with known as (
     from metric_hourly as totals
     left join int_rate_series as series
         on
-            series.account_key = totals.account_key
-            and series.region_key = totals.region_key
-            and series.endpoint = totals.endpoint
-            and series.cloudwatch_model_id = totals.cloudwatch_model_id
+            {{ columns.same_series('series', 'totals') }}
     left join usage_hourly as usage
         on
             usage.hour = totals.hour

@@ -15,4 +15,7 @@ inner join rate_keys
         and rate_keys.service_tier = 'standard'
         and rate_keys.min_input_tokens = 0
         and rate_keys.variant = ''
-where residuals.unknown_calls = 0 and residuals.residual_tokens > 0
+where
+    residuals.unknown_calls = 0
+    and residuals.residual_tokens > 0
+    and not {{ estimates.is_late() }}

@@ -12,6 +12,7 @@ with parts as (
         usage.failed_calls,
         {{ columns.each(columns.counts, 'usage.{}') }},
         usage.estimated_calls,
+        usage.estimated_by,
         {{ columns.each(columns.estimates, 'usage.{}') }},
         sources.data_source,
         sources.token_source_key = -1 as is_estimated

@@ -2,6 +2,26 @@
 
 {% import 'macros/columns' as columns %}
 {% import 'macros/money' as money %}
+{% import 'macros/rates' as rates %}
+
+-- What decides the price of a model's tokens in a region.
+{% set variant = [
+    'token_kind',
+    'inference_scope',
+    'service_tier',
+    'min_input_tokens',
+] %}
+
+-- What is compared: all figures of one place are of one bill.
+{% set place = [
+    'month',
+    'day',
+    'payer_account_id',
+    'account_id',
+    'region',
+    'model_id',
+    'user_name',
+] %}
 
 {% macro units() %}
 -- Units: tokens; USD, NULL for lines in another currency; billed_cost and net_cost in
@@ -30,8 +50,107 @@ select
     currency,
     sum(billed_tokens) as billed_tokens,
     {{ amounts() }},
-    {{ money.dollars('iif(charge_kind = \'usage\', billed_cost_picodollars, null)') }}
-        as usage_cost_usd
+    {{ money.dollars('usage_picodollars') }} as usage_cost_usd
 from int_bill_lines
 group by {{ by }}, currency
+{% endmacro %}
+
+-- The rows of int_our_figures. source: rows of usage, as usage; more: a column to keep.
+{% macro figures(source, more='') %}
+with counted as (
+    select
+{% if more %}
+        {{ more }},
+{% endif %}
+        usage.day,
+        usage.account_key,
+        usage.rate_key,
+        usage.user_key,
+        {{ columns.by_variant('kinds.token_kind', 'rate_keys.variant') }} as token_kind,
+        usage.data_source = 'CloudWatch (Estimated)' as is_estimated,
+        case kinds.token_kind
+{% for count, price in columns.priced_counts %}
+            when '{{ price }}' then usage.{{ count }}
+{% endfor %}
+        end as amount,
+{% for suffix in ('rate', 'list_rate') %}
+        case kinds.token_kind
+{% for price in columns.priced_kinds %}
+            when '{{ price }}' then rates.{{ price }}_{{ suffix }}
+{% endfor %}
+        end as {{ suffix }}{{ ',' if not loop.last }}
+{% endfor %}
+    from {{ source }}
+    cross join (
+{% for price in columns.priced_kinds %}
+        select '{{ price }}' as token_kind{{ '\n        union all' if not loop.last }}
+{% endfor %}
+    ) as kinds
+    inner join rate_keys on rate_keys.rate_key = usage.rate_key
+    left join priced_rates as rates
+        on
+            rates.rate_key = usage.rate_key
+            and rates.discount_group
+            = {{ rates.group_of('usage.account_key') }}
+            and rates.valid_from <= usage.day
+            and rates.valid_to > usage.day
+)
+
+select
+{% if more %}
+    {{ more }},
+{% endif %}
+    day,
+    account_key,
+    rate_key,
+    user_key,
+    token_kind,
+    sum(iif(is_estimated, 0, amount)) as known,
+    sum(iif(is_estimated, amount, 0)) as estimated,
+    rate,
+    list_rate
+from counted
+where amount > 0
+group by
+{% if more %}
+    {{ more }},
+{% endif %}
+    day,
+    account_key,
+    rate_key,
+    user_key,
+    token_kind
+{% endmacro %}
+
+-- A rate that any user of the account has.
+{% macro over_users(rate) %}
+max(cells.{{ rate }}) over (
+    partition by
+        cells.day,
+        cells.account_id,
+        cells.region,
+        cells.model_id,
+        {{ columns.each(variant, 'cells.{}') }}
+)
+{%- endmacro %}
+
+{% macro compared_units() %}
+-- Units: tokens, NULL where there are none; USD, billed less ours. Ours is as it was
+-- before the bill was known. is_open is 1 where the bill may still change.
+{% endmacro %}
+
+-- Our figures and the bill's, of each place.
+{% macro compared(by) %}
+select
+    {{ columns.each(by) }},
+    max(is_open) as is_open,
+    sum(iif(charge_kind = 'usage' and is_tokens, ours, null)) as our_tokens,
+    sum(iif(charge_kind = 'usage' and is_tokens, billed, null)) as billed_tokens,
+    {{ money.dollars('our_cost') }} as our_cost_usd,
+    {{ money.dollars('billed_cost') }} as billed_cost_usd,
+    {{ money.dollars('difference') }} as difference_usd,
+    {{ money.dollars('not_understood') }} as not_understood_usd
+from int_bill_cells
+group by
+    {{ columns.each(by) }}
 {% endmacro %}

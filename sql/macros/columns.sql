@@ -13,6 +13,8 @@
 -- Each count with the kind that prices use for it.
 {% set priced_counts = token_kinds.PRICED_COUNTS | list %}
 {% set priced_kinds = token_kinds.PRICE_KINDS | list %}
+{% set token_prices = kinds_of_tokens | map(attribute='counts') | sum(start=())
+    | map(attribute='price') | list %}
 {% set other_prices = token_kinds.OTHER_PRICES | list %}
 
 -- Images have prices by size, and by quality or steps: image_<variant>; seconds of video
@@ -65,6 +67,11 @@ end
     'cloudwatch_model_id',
 ] %}
 {% set metric_hour = metric_model + ['metric_kind'] %}
+
+-- Whether two rows are of the same series, of whatever kind and hour.
+{% macro same_series(one, other) -%}
+{{ each(metric_model[1:], one ~ '.{0} = ' ~ other ~ '.{0}', '\nand ') }}
+{%- endmacro %}
 
 -- As views show them: the two kinds of cache write are one. Only shown has what is not
 -- tokens, such as images.

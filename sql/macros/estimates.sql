@@ -3,9 +3,73 @@
 {% import 'macros/columns' as columns %}
 {% import 'macros/usage' as usage %}
 
--- Each row gets the residual's share for all calls up to and including its own, less
--- the share for the calls before them. Ends with a CTE shares, which has tokens_up_to and
--- tokens_before. more: other columns of the residuals.
+-- By its number in usage_hourly.estimated_by, from 1; the weakest last.
+{% set methods = ['single caller', 'calibrated', 'calls'] %}
+{% set by_calls = methods | length %}
+
+{% macro method_name(number) %}
+case {{ number }}
+{% for method in methods %}
+    when {{ loop.index }} then '{{ method }}'
+{% endfor %}
+end
+{%- endmacro %}
+
+-- Whether a row of calibrations has the weights of a row with CloudWatch's names, at its
+-- hour or another one.
+{% macro serves(row, kind, hour='') -%}
+{{ columns.same_series('calibrations', row) }}
+and calibrations.token_kind = {{ kind }}
+and calibrations.window_start = (
+    select max(earlier.window_start) from calibrations as earlier
+    where
+        {{ columns.same_series('earlier', row) }}
+        and earlier.token_kind = {{ kind }}
+        and earlier.window_start <= {{ hour or row ~ '.hour' }}
+)
+and calibrations.is_used
+{%- endmacro %}
+
+-- Joins the weights of a usage row's caller, as far as there are any. row: has
+-- CloudWatch's names.
+{% macro weights(row, kind, usage='usage', hour='') %}
+left join calibrations
+    on
+        {{ serves(row, kind, hour) }}
+left join call_weights
+    on
+        call_weights.calibration_key = calibrations.calibration_key
+        and call_weights.user_key = {{ usage }}.user_key
+        and call_weights.application_key = {{ usage }}.application_key
+{% endmacro %}
+
+-- Joins what a calibration found for the caller and hour of a usage row.
+{% macro found_for_hour(kind) %}
+left join hour_shares
+    on
+        hour_shares.hour = usage.hour
+        and hour_shares.account_key = usage.account_key
+        and hour_shares.rate_key = usage.rate_key
+        and hour_shares.token_kind = {{ kind }}
+        and hour_shares.user_key = usage.user_key
+        and hour_shares.application_key = usage.application_key
+{% endmacro %}
+
+-- Joins what arrives in an hour of residuals of calls of the hour before, as late.
+{% macro late_shares() %}
+cross join hour_shares as late
+    on
+        late.hour = residuals.hour
+        and late.account_key = residuals.account_key
+        and late.rate_key = series.rate_key
+        and late.token_kind = residuals.token_kind
+{% endmacro %}
+
+-- Each row is due what a calibration found for its caller and hour; else its calls times
+-- the weight of its caller, where the series is calibrated; else its calls. It gets the
+-- residual's share for what is due up to and including it, less the share for what is due
+-- before it. Ends with a CTE shares, which has tokens_up_to and tokens_before, and the
+-- method (as usage_hourly.estimated_by). more: other columns of the residuals.
 {% macro shares(residuals, more=[]) %}
 with series_calls as (
     select
@@ -15,50 +79,117 @@ with series_calls as (
         residuals.{{ column }},
 {% endfor %}
         residuals.residual_tokens,
-        residuals.unknown_calls as all_calls,
         usage.rate_key,
         usage.user_key,
         usage.application_key,
         usage.token_source_key,
-        {{ usage.unknown_calls_of('residuals.token_kind') }} as unknown_calls
+        {{ usage.unknown_calls_of('residuals.token_kind') }} as unknown_calls,
+        calibrations.calibration_key is not null
+        or hour_shares.due is not null as is_weighted,
+        coalesce(call_weights.weight, calibrations.average_weight, 1) as weight,
+        hour_shares.calls as calls_due,
+        hour_shares.due as hour_due,
+        coalesce(hour_shares.method, call_weights.method, {{ by_calls }}) as method
     from {{ residuals }} as residuals
     inner join int_rate_series as series
         on
-            series.account_key = residuals.account_key
-            and series.region_key = residuals.region_key
-            and series.endpoint = residuals.endpoint
-            and series.cloudwatch_model_id = residuals.cloudwatch_model_id
+            {{ columns.same_series('series', 'residuals') }}
     -- cross join: first the hours and rates needed, then the rollup by its key.
     cross join usage_hourly as usage
         on
             usage.hour = residuals.hour
             and usage.account_key = residuals.account_key
             and usage.rate_key = series.rate_key
+    {{ weights('residuals', 'residuals.token_kind') }}
+    {{ found_for_hour('residuals.token_kind') }}
     where residuals.unknown_calls > 0
+),
+
+-- Calls of the hour before, whose tokens arrive in this one, are lines that count none.
+lines as (
+    select
+        *,
+        iif(
+            hour_due is null,
+            unknown_calls * weight,
+            hour_due / calls_due * unknown_calls
+            + hour_due % calls_due * unknown_calls / calls_due
+        ) as due
+    from series_calls
+    where unknown_calls > 0
+    union all
+    select
+        {{ columns.each(columns.metric_model, 'residuals.{}') }},
+        residuals.token_kind,
+{% for column in more %}
+        residuals.{{ column }},
+{% endfor %}
+        residuals.residual_tokens,
+        late.rate_key,
+        late.user_key,
+        late.application_key,
+        0 as token_source_key,
+        0 as unknown_calls,
+        true as is_weighted,
+        0 as weight,
+        0 as calls_due,
+        late.due as hour_due,
+        late.method,
+        late.due
+    from {{ residuals }} as residuals
+    inner join int_rate_series as series
+        on
+            {{ columns.same_series('series', 'residuals') }}
+    {{ late_shares() }}
+    where late.calls = 0
 ),
 
 running as (
     select
         *,
-        sum(unknown_calls) over (
+        sum(due) over series as all_due,
+        sum(due) over running as due_up_to
+    from lines
+    window
+        series as (
             partition by
                 hour, account_key, region_key, endpoint, cloudwatch_model_id, token_kind
+        ),
+        running as (
+            series
             order by rate_key, user_key, application_key, token_source_key
             rows unbounded preceding
-        ) as calls_up_to
-    from series_calls
-    where unknown_calls > 0
+        )
 ),
 
--- residual * calls / all_calls, written so that no product can overflow.
+-- residual * due / all_due, written so that no product can overflow. What is due by
+-- weight is too much for that; its parts are fractions, the last of which is exactly 1.
 shares as (
     select
         *,
-        residual_tokens / all_calls * calls_up_to
-        + residual_tokens % all_calls * calls_up_to / all_calls as tokens_up_to,
-        residual_tokens / all_calls * (calls_up_to - unknown_calls)
-        + residual_tokens % all_calls * (calls_up_to - unknown_calls) / all_calls
-            as tokens_before
+        iif(
+            is_weighted,
+            cast(residual_tokens * (1.0 * due_up_to / all_due) as integer),
+            residual_tokens / all_due * due_up_to
+            + residual_tokens % all_due * due_up_to / all_due
+        ) as tokens_up_to,
+        iif(
+            is_weighted,
+            cast(residual_tokens * (1.0 * (due_up_to - due) / all_due) as integer),
+            residual_tokens / all_due * (due_up_to - due)
+            + residual_tokens % all_due * (due_up_to - due) / all_due
+        ) as tokens_before
     from running
+)
+{%- endmacro %}
+
+-- Whether a calibration shares a residual that no call of its hour lacks.
+{% macro is_late() %}
+exists (
+    select 1
+    from int_rate_series as series
+    {{ late_shares() }}
+    where
+        {{ columns.same_series('series', 'residuals') }}
 )
 {%- endmacro %}

@@ -66,7 +66,7 @@ by_call as (
     from with_estimates
 ),
 
-unattributed as (
+without_calls as (
     select
         substr(usage.hour, 1, 14) || printf('%02d', twelfths.value * 5) || ':00Z'
             as event_time,
@@ -86,7 +86,7 @@ unattributed as (
     cross join json_each('[0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11]') as twelfths
     where
         usage.calls = 0
-        and usage.failed_calls = 0
+        and coalesce({{ columns.each(columns.estimates, 'usage.{}') }}) is not null
         and usage.hour >= :since
         and usage.hour < :until
         and usage.hour < :estimates_until
@@ -95,7 +95,7 @@ unattributed as (
 parts as (
     select * from by_call
     union all
-    select * from unattributed
+    select * from without_calls
 ),
 
 priced as (

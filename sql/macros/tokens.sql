@@ -149,3 +149,18 @@ iif(
 {% macro list_unpriced() %}
 iif(is_list, unpriced_tokens, unpriced_listed)
 {% endmacro %}
+
+-- What the widths of estimates cost, from daily_widths as widths; and how many have an
+-- upper end that nothing tells.
+{% macro pricing_widths() %}
+{% for side in ('below', 'above') %}
+{% for kind in columns.kinds %}
+{% if not loop.first %}+ {% endif %}coalesce(widths.{{ kind[side] }} * {{ kind.counts[0].price }}_rate, 0)
+{% endfor %}
+    as cost_{{ side }},
+{% endfor %}
+{% for kind in columns.kinds %}
+{% if not loop.first %}+ {% endif %}(widths.{{ kind.below }} is not null and widths.{{ kind.above }} is null)
+{% endfor %}
+    as unbounded_estimates
+{%- endmacro %}

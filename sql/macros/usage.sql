@@ -22,6 +22,9 @@ select
 {% endfor %}
 {% endfor %}
     estimated_calls,
+{% if period == 'hour' %}
+    estimated_by,
+{% endif %}
     {{ columns.each(columns.estimates) }}
 from {{ table }}
 {% endmacro %}
@@ -39,6 +42,9 @@ final as (
     select
         {{ columns.each(periods + columns.keys) }},
         data_source,
+{% if 'hour' in periods %}
+        iif(is_estimated, estimated_by, null) as estimated_by,
+{% endif %}
         case
             when is_estimated then estimated_calls
             when token_source_key = 0 then calls - estimated_calls
@@ -75,7 +81,8 @@ select * from final
 -- left out follows from sums of counts, so hours add up to days.
 {% endmacro %}
 
-{% macro priced(periods, view) %}
+-- has_bounds: also the costs at both ends of what estimates may be.
+{% macro priced(periods, view, has_bounds=false) %}
 with rated as (
     select
         usage.*,
@@ -86,8 +93,20 @@ with rated as (
             as unpriced_{{ count }},
 {% endfor %}
         {{ tokens.pricing() }},
-        {{ tokens.list_pricing() }}
+        {{ tokens.list_pricing() }}{{ ',' if has_bounds }}
+{% if has_bounds %}
+        {{ tokens.pricing_widths() }}
+{% endif %}
     from {{ view }} as usage
+{% if has_bounds %}
+    left join daily_widths as widths
+        on
+            usage.data_source = 'CloudWatch (Estimated)'
+            and widths.day = usage.day
+{% for key in columns.keys %}
+            and widths.{{ key }} = usage.{{ key }}
+{% endfor %}
+{% endif %}
     {{ rates.in_force('usage.account_key', 'usage.rate_key', 'usage.day') }}
 ),
 
@@ -99,6 +118,9 @@ final as (
         user_key,
         application_key,
         data_source,
+{% if 'hour' in periods %}
+        estimated_by,
+{% endif %}
         calls,
         failed_calls,
 {% for kind in columns.kinds %}
@@ -106,6 +128,11 @@ final as (
 {% endfor %}
         {{ tokens.cost() }} as cost_picodollars,
         {{ tokens.list_cost() }} as list_cost_picodollars,
+{% if has_bounds %}
+        {{ tokens.cost() }} - cost_below as cost_low_picodollars,
+        {{ tokens.cost() }} + cost_above as cost_high_picodollars,
+        unbounded_estimates,
+{% endif %}
         iif(has_rates, 0, calls) as unpriced_calls,
         unpriced_tokens,
         {{ tokens.list_unpriced() }} as list_unpriced_tokens,
@@ -142,6 +169,15 @@ rows unbounded preceding
 {% macro same_hour(hours, calls) %}
 {{ hours }}.hour = {{ calls }}.hour
 and {{ columns.each(columns.keys, hours ~ '.{0} = ' ~ calls ~ '.{0}', '\nand ') }}
+{% endmacro %}
+
+-- The estimate of a usage row for a kind.
+{% macro estimate_of(kind) %}
+case {{ kind }}
+{% for one in columns.kinds %}
+    when '{{ one.name }}' then usage.{{ one.estimate }}
+{% endfor %}
+end
 {% endmacro %}
 
 -- The calls of a usage row that lack the count of a kind.

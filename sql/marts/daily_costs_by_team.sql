@@ -1,7 +1,7 @@
 -- How much does each team spend each day?
 -- Grain: day x account x region x model x application x team. Rows are also split by
 -- model id as sent, service tier and context size, so sum them.
-{{ costs.daily_units() }}
+{{ costs.daily_units(has_bounds=true) }}
 -- A shared application is split by its fixed shares: each count and cost of a row by
 -- the largest remainder, so that the teams' parts are whole and add up to the row. Each
 -- part is a lower bound if the row is one.
@@ -21,6 +21,8 @@ with named as (
         -- Those of which the tokens are estimated.
         costs.calls - costs.calls_with_tokens - costs.calls_without_tokens
             as other_calls,
+        costs.cost_picodollars - costs.cost_low_picodollars as cost_below,
+        costs.cost_high_picodollars - costs.cost_picodollars as cost_above,
         {{ costs.leaves_something_out() }}
             as is_lower_bound
     from priced_daily_by_application as costs
@@ -42,6 +44,9 @@ parts as (
         team,
         data_source,
         is_lower_bound,
+        unbounded_estimates,
+        {{ columns.shared('cost_below') }} as cost_below,
+        {{ columns.shared('cost_above') }} as cost_above,
         -- All calls of the row are of one model and day, with a price or without.
         unpriced_calls > 0 as is_unpriced,
         cost_picodollars is list_cost_picodollars as is_list,
@@ -68,7 +73,9 @@ costs as (
     select
         *,
         iif(is_unpriced, calls, 0) as unpriced_calls,
-        iif(is_list, cost_picodollars, own_list_cost) as list_cost_picodollars
+        iif(is_list, cost_picodollars, own_list_cost) as list_cost_picodollars,
+        cost_picodollars - cost_below as cost_low_picodollars,
+        cost_picodollars + cost_above as cost_high_picodollars
     from summed
 )
 
@@ -79,5 +86,6 @@ select
     costs.model_id,
     costs.application,
     costs.team,
-    {{ costs.daily_columns(is_lower_bound='costs.is_lower_bound') }}
+    {{ costs.daily_columns(is_lower_bound='costs.is_lower_bound') }},
+    {{ costs.daily_bounds(is_lower_bound='costs.is_lower_bound') }}
 from costs

@@ -1,7 +1,7 @@
 -- How much does each user spend through each application each day?
 -- Grain: day x account x region x model x user x application x team. Rows are also
 -- split by model id as sent, service tier and context size, so sum them.
-{{ costs.daily_units() }}
+{{ costs.daily_units(has_bounds=true) }}
 select
     costs.day,
     accounts.account_id,
@@ -10,7 +10,8 @@ select
     users.user_name,
     names.application,
     names.team,
-    {{ costs.daily_columns() }}
+    {{ costs.daily_columns() }},
+    {{ costs.daily_bounds() }}
 from priced_daily as costs
 inner join accounts on accounts.account_key = costs.account_key
 inner join int_names as names

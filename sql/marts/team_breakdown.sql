@@ -1,5 +1,5 @@
 -- What does each team spend, by region and model?
 -- Grain: team x region x model, over all loaded data. A shared application is split by
 -- its fixed shares.
-{{ costs.units() }}
-{{ costs.totals('daily_costs_by_team', ['team', 'region', 'model_id']) }}
+{{ costs.units(has_bounds=true) }}
+{{ costs.totals('daily_costs_by_team', ['team', 'region', 'model_id'], has_bounds=true) }}

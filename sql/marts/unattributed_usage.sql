@@ -3,7 +3,8 @@
 -- Usual causes: calls that are not loaded (another trail, data events), or calls that
 -- all report their tokens, but fewer than CloudWatch counted.
 with unattributed as (
-    -- Rows that count no call. An index covers exactly these.
+    -- Rows that count no call. An index covers exactly these. Some are a user's: tokens
+    -- of calls of the hour before.
     select
         hour,
         account_key,
@@ -11,7 +12,12 @@ with unattributed as (
         user_key,
         application_key
     from usage_hourly
-    where calls = 0 and failed_calls = 0
+    where
+        calls = 0
+        and failed_calls = 0
+        and user_key in (
+            select users.user_key from users where users.user_name = '(unattributed)'
+        )
 )
 
 select

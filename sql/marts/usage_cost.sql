@@ -1,5 +1,6 @@
 -- Who used what each hour, and what did it cost?
--- Grain: hour x account x region x model x user x application x team x data source.
+-- Grain: hour x account x region x model x user x application x team x data source x
+-- allocation method.
 -- Units: tokens; USD. Tokens are NULL where unknown; a cost is NULL where
 -- no tokens are known or none has a price, and a lower bound where is_lower_bound is 1.
 -- usage_cost_daily has the same sums by the day, in far fewer rows.
@@ -14,7 +15,7 @@
 -- gets each sum in 20 characters, blank for NULL, because before 3.41 SQLite lets views
 -- of an untrusted database call json_each, but no other JSON function.
 {% set names_of = ['user_key', 'account_key', 'rate_key', 'application_key'] %}
-{% set sums_of = ['calls', 'failed_calls'] + columns.shown
+{% set sums_of = ['estimated_by', 'calls', 'failed_calls'] + columns.shown
     + ['cost_picodollars'] + columns.left_out %}
 with names as not materialized (
     select
@@ -70,7 +71,8 @@ summed as (
                     '%s',
                     min(user_key),
                     {{ columns.each(names_of[1:]) }},
-                    {{ columns.each(sums_of, 'sum({})') }},
+                    estimated_by,
+                    {{ columns.each(sums_of[1:], 'sum({})') }},
 {% for column in columns.at_list_price %}
                     sum({{ column }}) filter (where {{ rates.may_differ() }}),
 {% endfor %}
@@ -79,7 +81,8 @@ summed as (
             from named
             where named.hour = usage_hours.hour
             group by
-                account_id, region, model_id, user_name, application, team, data_source
+                account_id, region, model_id, user_name, application, team, data_source,
+                estimated_by
         )
     ))
 ),
@@ -109,6 +112,8 @@ select
     names.application,
     names.team,
     read_back.data_source,
+    {{ estimates.method_name('read_back.estimated_by') }}
+        as allocation_method,
     read_back.calls,
     read_back.failed_calls,
     {{ columns.each(columns.shown, 'read_back.{}') }},

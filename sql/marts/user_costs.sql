@@ -1,5 +1,5 @@
 -- How much does each user spend?
 -- Grain: one row per user, over all loaded data. (unattributed): usage that CloudWatch
 -- counted and no known call accounts for.
-{{ costs.units() }}
-{{ costs.totals('daily_costs_by_user', ['user_name']) }}
+{{ costs.units(has_bounds=true) }}
+{{ costs.totals('daily_costs_by_user', ['user_name'], has_bounds=true) }}

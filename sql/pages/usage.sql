@@ -7,7 +7,8 @@
 -- keeps all.
 
 -- is_lower_bound: the cost leaves out calls or tokens without a price, or calls without
--- tokens. The columns next to it count them.
+-- tokens. The columns next to it count them. cost_low_usd, cost_high_usd: the ends of
+-- what it may be; the high end is NULL where it is not known.
 
 -- :_visitor_applications, :_visitor_teams: what the visitor may see, NULL for all.
 
@@ -61,6 +62,17 @@ usage as not materialized (
         unpriced_calls,
         unpriced_tokens,
         list_unpriced_tokens,
+{% if by_user or by_application %}
+        -- Nano-dollars do for these; SQLite can sum nine billion dollars of them.
+        (cost_picodollars - cost_low_picodollars) / 1000 as cost_below,
+        (cost_high_picodollars - cost_picodollars) / 1000 as cost_above,
+        unbounded_estimates,
+{% else %}
+        -- Over all callers, the total is CloudWatch's.
+        0 as cost_below,
+        0 as cost_above,
+        0 as unbounded_estimates,
+{% endif %}
         data_source
     from {{ priced_days }}
     where
@@ -124,6 +136,9 @@ summed as (
         sum(actual_cost_picodollars % 1000000) as actual_cost_rest,
         sum(estimated_cost_picodollars / 1000000) as estimated_cost_microdollars,
         sum(estimated_cost_picodollars % 1000000) as estimated_cost_rest,
+        sum(cost_below) as cost_below,
+        sum(cost_above) as cost_above,
+        sum(unbounded_estimates) as unbounded_estimates,
         sum(list_cost_picodollars / 1000000) filter (where {{ rates.may_differ() }})
             as list_cost_microdollars,
         sum(list_cost_picodollars % 1000000) filter (where {{ rates.may_differ() }})
@@ -214,7 +229,22 @@ select
     ) as list_unpriced_tokens,
     sum(unpriced_calls) + sum(unpriced_tokens) + sum(calls_without_tokens) > 0
         as is_lower_bound,
-    {{ money.data_source('tells') }} as data_source
+    {{ money.data_source('tells') }} as data_source,
+    round(
+        (sum(cost_microdollars) + sum(cost_rest) / 1e6) / 1e6
+        - sum(cost_below) / 1e9,
+        9
+    ) as cost_low_usd,
+    iif(
+        sum(unpriced_calls) + sum(unpriced_tokens) + sum(calls_without_tokens)
+        + sum(unbounded_estimates) = 0,
+        round(
+            (sum(cost_microdollars) + sum(cost_rest) / 1e6) / 1e6
+            + sum(cost_above) / 1e9,
+            9
+        ),
+        null
+    ) as cost_high_usd
 from placed
 group by 1, 2, 3, 4, 5, 6
 order by

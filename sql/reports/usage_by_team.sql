@@ -14,8 +14,25 @@ select
     sum(unpriced_tokens) as unpriced_tokens,
     {{ money.list_unpriced() }} as list_unpriced_tokens,
     max(is_lower_bound) as is_lower_bound,
-    {{ money.data_source() }} as data_source
-from daily_costs_by_team
+    {{ money.data_source() }} as data_source,
+    {{ costs.bounds(low='low', high='high') }}
+from (
+    select
+        *,
+        -- Over all callers, the total is CloudWatch's.
+        iif(is_of_all, cost_picodollars, cost_low_picodollars) as low,
+        iif(is_of_all and not is_lower_bound, cost_picodollars, cost_high_picodollars)
+            as high
+    from (
+        select
+            *,
+            not :by_team
+            and {{ filters.is_blank('applications') }}
+            and {{ filters.is_blank('teams') }}
+                as is_of_all
+        from daily_costs_by_team
+    )
+)
 where
     {{ filters.days() }}
     and {{ filters.chosen('regions', 'region') }}

@@ -11,7 +11,7 @@ import boto3
 import pytest
 from rich.console import Console
 
-from etl.config import Choice, InvocationLogs, Sources, TrailFiles
+from etl.config import Bill, Choice, InvocationLogs, Sources, TrailFiles
 from etl.doctor.advice import principal, principal_arn
 from etl.doctor.entry import examine
 from etl.registry import SOURCES
@@ -50,8 +50,11 @@ def aws() -> Iterator[FakeAws]:
         yield fake
 
 
+LOCATED = ("trail", "invocation_logs", "bill")
+
+
 def visit(aws: FakeAws, *regions: str, **choice: Any) -> list[Finding]:
-    located = {name: choice.pop(name) for name in ("trail", "invocation_logs") if name in choice}
+    located = {name: choice.pop(name) for name in LOCATED if name in choice}
     way = Choice(
         regions or (REGION,), **({"sources": USUAL, "located": Sources(**located)} | choice)
     )
@@ -538,6 +541,7 @@ def test_each_folder_that_is_chosen_is_listed_and_no_other(aws: FakeAws) -> None
     for choice, listed in (
         (both, ["s3://logs/a", "s3://logs/b"]),
         (both | {"sources": ("invocation_logs",)}, ["s3://logs/b"]),
+        ({"bill": Bill(uri="s3://logs/b")}, ["s3://logs/b"]),
         ({"trail": TrailFiles(uri="a/folder")}, []),
     ):
         findings = visit(aws, **choice)

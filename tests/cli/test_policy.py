@@ -516,11 +516,13 @@ def test_the_buckets_of_the_configuration_are_allowed_or_the_roles_that_may_read
     (tmp_path / "bedrock_usage.toml").write_text(
         '[sources.trail]\nuri = "s3://trail-logs/org"\n'
         f'[sources.invocation_logs]\nuri = "s3://other-logs"\nrole_arn = "{role}"\n'
+        '[sources.bill]\nuri = "s3://bills/exports"\n'
     )
     result = CliRunner().invoke(main, ["policy"])
     assert result.exit_code == 0, result.stderr
     statements = json.loads(result.stdout)["Statement"]
     text = json.dumps([s for s in statements if "s3:" in str(s["Action"])])
     assert "trail-logs" in text
+    assert "arn:aws:s3:::bills/exports*" in text
     assert "other-logs" not in text
     assert [s["Resource"] for s in statements if "sts:AssumeRole" in str(s["Action"])] == [role]

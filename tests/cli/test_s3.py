@@ -209,3 +209,51 @@ def test_a_bill_is_read_from_a_bucket_as_from_a_folder(aws: FakeAws, tmp_path: P
     assert status == 1
     assert "bedrock-00007.snappy.parquet, which is not there: nothing of it is used" in err
     assert query(database, billed) == [(5_000, 2)]
+
+
+def test_sync_reads_the_months_of_a_bill_that_changed(aws: FakeAws, tmp_path: Path) -> None:
+    folder, database = tmp_path / "copy", tmp_path / "w.db"
+    (tmp_path / "bedrock_usage.toml").write_text(f'[sources.bill]\nuri = "s3://{BUCKET}/exports"\n')
+
+    def deliver(month: str, tokens: int) -> None:
+        lines = [usage(NOVA, "input", tokens, f"{month}-02")]
+        write_export(folder, lines, month=month, form="csv.gz", run=str(tokens))
+        for file in folder.rglob("*.*"):
+            put(str(file.relative_to(folder)), file.read_bytes())
+
+    def sync() -> tuple[int, str, int]:
+        before = aws.count("GetObject")
+        status, _, err = run("sync", "--source", "bill", "--db", database)
+        return status, err, aws.count("GetObject") - before
+
+    put("exports/of/other-things", b"")
+    status, err, _ = sync()
+    assert status == 1
+    assert f"no export of a bill below s3://{BUCKET}/exports" in err
+    deliver("2026-10", 3_000)
+    deliver("2026-11", 4_000)
+    # Each manifest is read before and after its file.
+    assert sync()[::2] == (0, 6)
+    status, err, requests = sync()
+    assert (status, requests) == (0, 0)
+    assert "AWS bill" not in err
+    put("exports/bedrock/metadata/BILLING_PERIOD=2026-10/bedrock-Manifest.json", b'{"cut')
+    put("exports/bedrock/data/BILLING_PERIOD=2026-12/bedrock-00001.csv.gz", b"not finished")
+    status, err, _ = sync()
+    assert status == 1
+    assert "2026-10/bedrock-Manifest.json: is not the manifest of a bill's export" in err
+    assert "exports/bedrock/2026-12: data of a bill's export without its manifest" in err
+    state = "select source, read_at is not null, error is not null from sync_status"
+    assert query(database, state) == [("bill", 1, 1)]
+    billed = "select substr(day, 1, 7), sum(billed_tokens) from billed_usage group by 1"
+    assert query(database, billed) == [("2026-10", 3_000), ("2026-11", 4_000)]
+    deliver("2026-10", 5_000)
+    deliver("2026-12", 6_000)
+    status, err, requests = sync()
+    assert (status, requests) == (0, 6), err
+    assert "AWS bill          2 months new or changed (2 lines of Bedrock)" in err
+    assert query(database, billed)[0] == ("2026-10", 5_000)
+    assert query(database, state) == [("bill", 1, 0)]
+    status, out, _ = run("status", "--db", database)
+    assert "bill" in out
+    assert query(database, "select count(*) from rejects") == [(0,)]

@@ -9,7 +9,7 @@ from __future__ import annotations
 import csv
 import gzip
 import json
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from decimal import Decimal
@@ -19,10 +19,12 @@ from typing import Any
 import pytest
 
 from etl import resources
+from etl.calibrate.run import calibrate_all
 from etl.demo import write_demo_logs
 from etl.load.run import load_files
-from etl.sql_files import sql_names, sql_text
 from etl.warehouse.database import open_warehouse
+from scripts.build_demo_logs import ASSISTANTS, all_calls
+from tests.checks import failed_checks
 
 NOW = datetime(2026, 11, 24, 12, 0, tzinfo=UTC)
 TRILLION = 10**12
@@ -39,12 +41,13 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def shown(folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
     with open_warehouse(tmp_path_factory.mktemp("db") / "w.db", create=True) as db:
         assert load_files(db, [folder]).rejected == 0
+        calibrate_all(db)
         yield db
 
 
 def raw_events(folder: Path) -> Iterator[dict[str, Any]]:
     for path in sorted(folder.rglob("*")):
-        if path.suffix == ".gz":
+        if path.name.endswith(".json.gz"):
             yield from json.loads(gzip.decompress(path.read_bytes()))["Records"]
         elif path.suffix == ".jsonl":
             for line in path.read_text().splitlines():
@@ -174,8 +177,26 @@ def test_measured_totals_are_exact_to_the_picodollar(folder: Path, shown: Any) -
 
 
 def test_all_checks_pass_on_the_demo(shown: Any) -> None:
-    for check in sql_names("checks"):
-        assert shown.execute(sql_text(f"checks/{check}")).fetchall() == [], check
+    assert failed_checks(shown) == {}
+
+
+def test_calibration_finds_whose_cached_tokens_they_were(shown: Any) -> None:
+    """No event tells cached tokens; shared by calls, all would be about equal."""
+    users = {traffic.caller.session for traffic in ASSISTANTS}
+    truth: Counter[str] = Counter()
+    for call in all_calls():
+        truth[call.traffic.caller.session] += call.cache_read_tokens
+    found = dict(
+        shown.execute(
+            "select user_name, sum(cache_read_tokens) from usage_cost"
+            " where model_id like '%haiku-4-5%' group by user_name"
+        ).fetchall()
+    )
+    assert set(found) == users
+    assert found == {user: pytest.approx(truth[user], rel=0.05) for user in users}
+    assert sum(found.values()) == sum(truth[user] for user in users)
+    methods = {m for (m,) in shown.execute("select distinct allocation_method from usage_cost")}
+    assert methods == {None, "single caller", "calibrated", "calls"}
 
 
 def test_the_demo_shows_every_kind_of_figure(shown: Any) -> None:

@@ -11,11 +11,11 @@ from sqlite_utils import Database
 
 from etl.normalise.invocation_logs import parse_logged_call
 from etl.normalise.rows import Event
-from etl.sql_files import sql_names, sql_text
 from etl.warehouse.price_file import COLUMNS
 from etl.warehouse.prices import import_prices
 from etl.warehouse.read.inspect import read_call_prices
 from tests.cases import cases
+from tests.checks import failed_checks
 from tests.support import call, load, logged, rows, write_invocation_log, write_log
 
 TITAN, STABLE = "amazon.titan-image-generator-v2:0", "stability.stable-image-core-v1:1"
@@ -101,5 +101,4 @@ def test_each_size_and_quality_has_its_own_price(
     # Each call's price is the one that its cost has, although its model has calls of other sizes.
     for time, name, cost in rows(db, "select event_time, event_id, cost_usd from calls"):
         assert [one["cost_usd"] for one in read_call_prices(db, time, name)] == [cost]
-    for check in sql_names("checks"):
-        assert rows(db, sql_text(f"checks/{check}")) == [], check
+    assert failed_checks(db) == {}

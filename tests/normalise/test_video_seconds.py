@@ -10,7 +10,7 @@ from sqlite_utils import Database
 
 from etl.normalise.invocation_logs import parse_logged_call
 from etl.normalise.rows import Event
-from etl.sql_files import sql_names, sql_text
+from tests.checks import failed_checks
 from tests.support import HAIKU, call, load, logged, rows, write_invocation_log, write_log
 
 REEL, RAY = "amazon.nova-reel-v1:1", "luma.ray-v2:0"
@@ -92,5 +92,4 @@ def test_each_resolution_has_its_own_price(db: Database, tmp_path: Path) -> None
     assert gaps == [(REEL, None, "size"), (RAY, "video_second", "size")]
     # Only the job whose seconds nothing shows is left.
     assert rows(db, "select count(*) from uncounted_jobs") == [(1,)]
-    for check in sql_names("checks"):
-        assert rows(db, sql_text(f"checks/{check}")) == [], check
+    assert failed_checks(db) == {}

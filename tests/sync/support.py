@@ -19,6 +19,7 @@ from etl.sync.job import StreamProgress
 from etl.sync.run import SyncOptions, SyncOutcome, sync_places
 from etl.warehouse.database import open_warehouse
 from tests.aws import ACCOUNT, REGION, FakeAws, FakeClock
+from tests.checks import failed_checks
 from tests.support import call, query
 
 NOW = datetime(2026, 11, 20, 12, 0, tzinfo=UTC)
@@ -86,6 +87,10 @@ class World:
 
     def rows(self, sql: str, *parameters: Any) -> list[tuple[Any, ...]]:
         return query(self.path, sql, parameters)
+
+    def failed_checks(self) -> dict[str, list[tuple[Any, ...]]]:
+        with closing(sqlite3.connect(self.path)) as connection:
+            return failed_checks(Database(connection))
 
     def event_ids(self) -> list[str]:
         return [event_id for (event_id,) in self.rows("select event_id from calls order by 1")]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -9,7 +10,6 @@ import pytest
 
 from etl.normalise.cloudwatch import METRICS_OF
 from etl.sources.aws import Place
-from etl.sql_files import sql_names, sql_text
 from etl.sync.cloudwatch import MAX_CALLS, Stretch, hour_of, stretches
 from tests.aws import Fault
 from tests.cases import cases
@@ -26,7 +26,7 @@ def some_minutes_past(world: World) -> None:
     world.clock.advance(13 * MINUTE)
 
 
-def sync(world: World, **options: object) -> object:
+def sync(world: World, **options: object) -> Any:
     return world.sync(sources=("cloudwatch",), **options)
 
 
@@ -164,8 +164,7 @@ def test_events_and_totals_together_hold_every_check(world: World) -> None:
         world.deliver(number, number * HOUR, user=f"user-{number % 4}", tokens=tokens)
     put(world, {hour_of(NOW) - n * HOUR: 100 + n for n in range(200)})
     world.sync(sources=("cloudtrail", "cloudwatch", "catalogue"))
-    for check in sql_names("checks"):
-        assert world.rows(sql_text(f"checks/{check}")) == [], check
+    assert world.failed_checks() == {}
     (attributed,) = world.rows("select sum(input_tokens) from usage_cost")[0]
     assert attributed == sum(100 + n for n in range(200))
 
@@ -338,3 +337,74 @@ def test_six_hundred_series_of_sparse_models_over_the_wire(world: World) -> None
     sync(world)
     assert world.aws.count("GetMetricData") <= MAX_CALLS
     assert world.rows("select count(*) from metric_totals") == [(600 * 30,)]
+
+
+def minutes(world: World) -> dict[str, Any]:
+    found = world.rows("select hour, minutes from metric_minutes order by 1")
+    return {hour: json.loads(text) for hour, text in found}
+
+
+def minute_requests(world: World) -> list[tuple[Any, Any]]:
+    return [
+        (request.params["StartTime"], request.params["EndTime"])
+        for request in world.aws.requests
+        if request.operation == "GetMetricData" and "'Period': 60" in str(request.params)
+    ]
+
+
+def test_minutes_are_read_once_a_day_where_calls_lack_tokens(world: World) -> None:
+    old, hour, young = hour_of(NOW) - 16 * DAY, hour_of(NOW) - 20 * HOUR, hour_of(NOW) - HOUR
+    world.deliver(1, NOW + 13 * MINUTE - (hour + 7 * MINUTE))
+    values = {hour + 7 * MINUTE: 40, hour + 8 * MINUTE: 2, young: 5, old: 9}
+    put(world, values)
+    # No call of this model lacks tokens.
+    put(world, values, model=SONNET)
+    world.sync(sources=("cloudtrail", "cloudwatch"))
+    world.sync(sources=("cloudtrail", "cloudwatch"))
+    assert minutes(world) == {utc(hour): {"7": 40, "8": 2}}
+    (only,) = world.rows(
+        "select distinct model_id from metric_minutes"
+        " join metric_series using (series_key) join models using (model_key)"
+    )
+    assert only == (HAIKU,)
+    assert len(minute_requests(world)) == 1
+    # Revised, and the next hours with it.
+    put(world, {hour + 8 * MINUTE: 3})
+    world.clock.advance(DAY + HOUR)
+    world.sync(sources=("cloudtrail", "cloudwatch"))
+    assert minutes(world) == {utc(hour): {"7": 40, "8": 3}, utc(young): {"0": 5}}
+
+
+def test_minutes_stay_within_their_calls(world: World, monkeypatch: Any) -> None:
+    monkeypatch.setattr("etl.sync.cloudwatch.MAX_MINUTE_CALLS", 0)
+    world.deliver(1, 2 * DAY)
+    put(world, {hour_of(NOW) - 2 * DAY: 40})
+    world.sync()
+    sync(world)
+    assert (len(minute_requests(world)), minutes(world), len(totals(world))) == (0, {}, 1)
+
+
+def test_what_cloudwatch_refuses_by_the_minute_is_read_by_the_hour(world: World) -> None:
+    world.deliver(1, 2 * DAY)
+    put(world, {hour_of(NOW) - 2 * DAY: 40})
+    world.aws.refuses_old, world.aws.loses = True, 5 * HOUR
+    world.sync()
+    assert sync(world).problems == []
+    assert (sum(value for _, _, value in totals(world)), minutes(world)) == (40, {})
+    assert len(minute_requests(world)) == 1
+    sync(world)
+    assert len(minute_requests(world)) == 1
+    world.clock.advance(DAY)
+    sync(world)
+    assert len(minute_requests(world)) == 2
+
+
+def test_minutes_that_are_too_young_are_asked_for_once_a_day(world: World) -> None:
+    hour = hour_of(NOW) - HOUR
+    world.deliver(1, NOW + 13 * MINUTE - (hour + 7 * MINUTE))
+    put(world, {hour + 7 * MINUTE: 40})
+    world.sync(sources=("cloudtrail", "cloudwatch"))
+    for _ in range(3):
+        world.clock.advance(10 * MINUTE)
+        sync(world)
+    assert len(minute_requests(world)) == 1

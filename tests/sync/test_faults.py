@@ -14,10 +14,11 @@ from sqlite_utils import Database
 from etl.errors import RetriableError
 from etl.load.run import load_files
 from etl.sources.aws import MAX_ATTEMPTS
-from etl.sql_files import sql_names, sql_text
+from etl.sql_files import sql_names
 from etl.warehouse.database import open_warehouse
 from etl.warehouse.write.batch import Batch, Loader, Written
 from tests.aws import Fault
+from tests.checks import failed_checks
 from tests.rounds import crossed, rounds, some
 from tests.support import call, rows, service_event, uuid_of, write_log
 from tests.sync.support import DAY, HOUR, MINUTE, NOW, World, utc
@@ -315,8 +316,7 @@ def assert_same_as_load(world: World, records: list[dict[str, object]]) -> None:
         for view in views:
             if view != "sync_status":
                 assert everything(synced, view) == everything(loaded, view), view
-        for check in sql_names("checks"):
-            assert rows(synced, sql_text(f"checks/{check}")) == [], check
+        assert failed_checks(synced) == {}
 
 
 def everything(db: Database, view: str) -> list[str]:

@@ -18,7 +18,6 @@ from etl.normalise.cloudtrail import parse_event
 from etl.normalise.profiles import parse_profile
 from etl.normalise.rows import Event
 from etl.normalise.rules import ApplicationRule, UserRule, conditions_of
-from etl.sql_files import sql_names, sql_text
 from etl.warehouse.database import open_warehouse
 from etl.warehouse.schema import migrations
 from etl.warehouse.turns import Patience, Warehouse
@@ -32,6 +31,7 @@ from etl.warehouse.write.attribution import (
 )
 from etl.warehouse.write.batch import Batch, Loader
 from etl.warehouse.write.rollup import hours_of
+from tests.checks import failed_checks
 from tests.rounds import rounds, some
 from tests.support import (
     ACCOUNT,
@@ -71,9 +71,7 @@ def applications(db: Database) -> list[tuple[str, str]]:
 
 def check(db: Database) -> None:
     """Assert that every check holds, and that found_application_key is where it must be."""
-    for file in sql_names("checks"):
-        assert rows(db, sql_text(f"checks/{file}")) == [], file
-    assert rows(db, "pragma foreign_key_check") == []
+    assert failed_checks(db) == {}
     wrong = (
         "select event_id from events join applications using (application_key)"
         " where (application_source = 'config rule') <> (found_application_key is not null)"

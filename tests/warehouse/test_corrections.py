@@ -19,11 +19,12 @@ from etl.inspect.find import EVENT, RawEvent
 from etl.load.decoder.content import Keys
 from etl.normalise.cloudtrail import parse_event
 from etl.normalise.invocation_logs import parse_logged_call
-from etl.sql_files import sql_names, sql_text
+from etl.sql_files import sql_text
 from etl.warehouse.read.inspect import locate_call
 from etl.warehouse.scratch import open_trial
 from etl.warehouse.upkeep.vacuum import drop_calls
 from etl.warehouse.write.batch import Batch, Loader
+from tests.checks import failed_checks
 from tests.rounds import crossed, rounds
 from tests.support import (
     call,
@@ -81,9 +82,7 @@ def service(number: int, counts: Iterable[int | None], *, corrects: int | None =
 
 
 def check_sums(db: Database) -> None:
-    for check in sql_names("checks"):
-        assert rows(db, sql_text(f"checks/{check}")) == [], check
-    assert rows(db, "pragma foreign_key_check") == []
+    assert failed_checks(db) == {}
 
 
 @pytest.mark.parametrize(

@@ -14,11 +14,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from sqlite_utils import Database
 
-from etl.sql_files import sql_names, sql_text
+from etl.sql_files import sql_text
 from etl.warehouse.read.reports import run_report
 from etl.warehouse.write.dimensions import Names
 from etl.warehouse.write.input_forms import renew_input_forms
 from etl.warehouse.write.rollup import renew
+from tests.checks import failed_checks
 from tests.rounds import rounds, some
 from tests.support import (
     ACCOUNT,
@@ -56,12 +57,6 @@ def set_forms(db: Database, forms: Mapping[str, str], family: str = "openai.") -
                 [family, source, form],
             )
         renew(db, Names(db), renew_input_forms(db))
-
-
-def checks(db: Database) -> dict[str, list[tuple[Any, ...]]]:
-    """Return the rows of each failing check; there must be none."""
-    found = {name: rows(db, sql_text(f"checks/{name}")) for name in sql_names("checks")}
-    return {name: wrong for name, wrong in found.items() if wrong}
 
 
 def load_records(db: Database, folder: Path, records: Iterable[dict[str, Any]]) -> None:
@@ -204,7 +199,7 @@ def test_two_sources_that_are_both_known_to_be_gross_are_gross(
     ):
         set_forms(db, forms)
         assert rows(db, "select input_form, input_tokens from calls") == [expected]
-    assert checks(db) == {}
+    assert failed_checks(db) == {}
 
 
 def test_a_contradiction_is_counted_and_nothing_is_taken_out(db: Database, tmp_path: Path) -> None:
@@ -232,7 +227,7 @@ def test_a_request_is_long_by_its_whole_input_once(db: Database, tmp_path: Path)
         ("gross", 272_001, 272_000, 1, 272_000 * 5_500_000 + 550_000),
         ("gross", 272_000, 272_000, 272_001, 272_000 * 5_500_000 + 272_001 * 550_000),
     ]
-    assert checks(db) == {}
+    assert failed_checks(db) == {}
 
 
 def test_a_profile_that_turns_out_to_be_openai_s_changes_what_is_stored(
@@ -253,7 +248,7 @@ def test_a_profile_that_turns_out_to_be_openai_s_changes_what_is_stored(
     load(db, path)
     assert [row[:3] for row in rows(db, COUNTED)] == [("gross", 1000, 400), ("net", 1000, 1000)]
     assert rows(db, "select sum(input_tokens) from user_costs") == [(1400,)]
-    assert checks(db) == {}
+    assert failed_checks(db) == {}
 
 
 # -- estimates ------------------------------------------------------------------------------------
@@ -292,7 +287,7 @@ def test_an_hour_by_hand(
     sums = "select user_name, input_tokens, cache_read_tokens from user_costs order by 1"
     assert rows(db, sums) == expected
     assert usage(db)[0] == ("A", "Actual", 8, 1_800, None)
-    assert checks(db) == {}
+    assert failed_checks(db) == {}
     # CloudWatch's total: with the cached tokens in the input, or next to it.
     total = {"gross": 10_000, "net": 14_000, "unknown": 14_000}[cloudwatch]
     assert rows(db, "select cloudwatch_tokens from reconciliation") == [(total,)]
@@ -343,7 +338,7 @@ def test_what_a_log_reports_with_its_cache_is_not_unattributed_as_well(
         metrics = [(GPT, "InputTokenCount", total), (GPT, "CacheReadInputTokenCount", 600)]
         load(db, write_metrics(tmp_path / "m.csv", metrics))
         assert usage(db) == [("alice", "Actual", 1, 400, 600)]
-    assert checks(db) == {}
+    assert failed_checks(db) == {}
 
 
 class Call(NamedTuple):
@@ -431,7 +426,7 @@ def test_no_token_is_charged_twice_and_none_is_lost(
             assert rows(db, f"select sum({ALL}) from {view}") == [(total,)], view
         assert min(rows(db, "select min(input_tokens) from usage_cost")[0][0] or 0, 0) == 0
         assert rows(db, "select sum(difference_tokens) from reconciliation") == [(0,)]
-        assert checks(db) == {}
+        assert failed_checks(db) == {}
 
 
 def test_the_hours_of_other_families_stay_as_they_are(db: Database, tmp_path: Path) -> None:
@@ -442,4 +437,4 @@ def test_the_hours_of_other_families_stay_as_they_are(db: Database, tmp_path: Pa
         (GPT, "unknown", 1000),
     ]
     assert rows(db, "select distinct hour from usage_hours") == [(HOUR,)]
-    assert checks(db) == {}
+    assert failed_checks(db) == {}

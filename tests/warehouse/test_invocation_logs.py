@@ -15,7 +15,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from sqlite_utils import Database
 
-from etl.sql_files import sql_names, sql_text
+from tests.checks import failed_checks
 from tests.rounds import rounds
 from tests.support import (
     ACCOUNT,
@@ -44,12 +44,6 @@ def write(folder: Path, number: int, record: dict[str, Any]) -> Path:
     return write_log(folder / f"{number}.json", [record])
 
 
-def checks(db: Database) -> dict[str, list[tuple[Any, ...]]]:
-    """Return the rows of each failing check; there must be none."""
-    found = {name: rows(db, sql_text(f"checks/{name}")) for name in sql_names("checks")}
-    return {name: wrong for name, wrong in found.items() if wrong}
-
-
 @pytest.fixture(params=["CloudTrail first", "log first", "together"])
 def load_both(request: pytest.FixtureRequest, db: Database, tmp_path: Path) -> Any:
     def load_them(event: dict[str, Any], log: dict[str, Any]) -> None:
@@ -59,7 +53,7 @@ def load_both(request: pytest.FixtureRequest, db: Database, tmp_path: Path) -> A
         else:
             for path in paths if request.param == "CloudTrail first" else reversed(paths):
                 load(db, path)
-        assert checks(db) == {}
+        assert failed_checks(db) == {}
 
     return load_them
 
@@ -142,7 +136,7 @@ def test_a_call_seen_only_in_the_log_is_one_call(db: Database, tmp_path: Path) -
         ("alice", 1),
         ("bob", 1),
     ]
-    assert checks(db) == {}
+    assert failed_checks(db) == {}
 
 
 def test_another_account_or_region_is_another_call(db: Database, tmp_path: Path) -> None:
@@ -216,7 +210,7 @@ def test_order_and_repetition_do_not_matter(
         with new_warehouse() as db:
             for path in (*order, order[0]):
                 load(db, path)
-            assert checks(db) == {}
+            assert failed_checks(db) == {}
             shown = rows(db, "select * from calls order by event_id")
             results.add(json.dumps(shown))
     assert len(results) == 1
@@ -239,7 +233,7 @@ def test_batches_of_any_size_come_to_the_same(
         with new_warehouse() as db:
             for batch in batches:
                 load(db, *batch)
-            assert checks(db) == {}
+            assert failed_checks(db) == {}
             shown.append(rows(db, "select * from calls order by event_id"))
     assert shown[0] == shown[1]
 
@@ -258,7 +252,7 @@ def test_rules_decide_logged_calls_too(db: Database, tmp_path: Path) -> None:
     assert rows(db, "select application, application_source from calls") == [
         ("Search", "user agent")
     ]
-    assert checks(db) == {}
+    assert failed_checks(db) == {}
 
 
 def test_no_text_of_a_body_is_ever_written(

@@ -14,10 +14,10 @@ from hypothesis import strategies as st
 from sqlite_utils import Database
 
 from etl.normalise.rules import ApplicationRule, UserRule
-from etl.sql_files import sql_names, sql_text
 from etl.warehouse.upkeep.forget import forget
 from etl.warehouse.upkeep.vacuum import drop_calls, drop_unused_names
 from etl.warehouse.write.attribution import apply_config
+from tests.checks import failed_checks
 from tests.rounds import rounds
 from tests.support import (
     ACCOUNT,
@@ -56,9 +56,7 @@ def load_each(db: Database, folder: Path, *records: dict[str, Any]) -> None:
 
 
 def check(db: Database) -> None:
-    for file in sql_names("checks"):
-        assert rows(db, sql_text(f"checks/{file}")) == [], file
-    assert rows(db, "pragma foreign_key_check") == []
+    assert failed_checks(db) == {}
 
 
 @pytest.mark.parametrize(

@@ -19,7 +19,6 @@ from etl.normalise.rules import ApplicationRule, Rule, TeamRule, UserRule
 from etl.normalise.team_shares import TeamShare
 from etl.normalise.teams import TeamSettings
 from etl.show.report import build_report
-from etl.sql_files import sql_names, sql_text
 from etl.warehouse.read.reports import Filters, usage, usage_by_team
 from etl.warehouse.scratch import open_trial
 from etl.warehouse.upkeep.forget import forget
@@ -27,6 +26,7 @@ from etl.warehouse.upkeep.vacuum import drop_unused_names
 from etl.warehouse.write.attribution import apply_config
 from etl.warehouse.write.batch import Batch, Loader
 from etl.warehouse.write.team_shares import apply_team_shares
+from tests.checks import failed_checks
 from tests.rounds import rounds
 from tests.support import ACCOUNT, call, load, rows, write_log
 from tests.team_evidence import PROFILE, assumed, profile, session_call, tags
@@ -37,9 +37,7 @@ TEAMS = "select team, team_source from calls order by event_time, event_id"
 
 
 def check(db: Database) -> None:
-    for file in sql_names("checks"):
-        assert rows(db, sql_text(f"checks/{file}")) == [], file
-    assert rows(db, "pragma foreign_key_check") == []
+    assert failed_checks(db) == {}
 
 
 def team_of_calls(db: Database) -> dict[str, str]:

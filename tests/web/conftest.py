@@ -17,6 +17,7 @@ from typing import Any
 import pytest
 from filelock import FileLock
 
+from etl.calibrate.run import calibrate_all
 from etl.demo import write_demo_logs
 from etl.load.run import load_files
 from etl.warehouse.database import open_warehouse
@@ -51,6 +52,7 @@ def _load_demo(path: Path, logs: Path) -> None:
     write_demo_logs(logs, NOW)
     with open_warehouse(path, create=True) as db:
         assert load_files(db, [logs]).rejected == 0
+        calibrate_all(db)
 
 
 @pytest.fixture(scope="session")

@@ -13,6 +13,7 @@ from typing import NamedTuple
 import click
 from sqlite_utils import Database
 
+from etl.cli.shared.calibrating import report_waiting
 from etl.config import Config
 from etl.load.decoder.content import Keys
 from etl.load.decoder.pool import Workers
@@ -23,7 +24,7 @@ from etl.show.numbers import count
 from etl.sources.stores import LocalStore, Store, StoredFile
 from etl.warehouse.write.attribution import apply_application_tag, apply_config
 from etl.warehouse.write.batch import Reject, Written
-from etl.warehouse.write.bills import BillsWritten
+from etl.warehouse.write.bills import BillsWritten, apply_tolerance
 from etl.warehouse.write.discounts import apply_discounts
 from etl.warehouse.write.metadata_keys import apply_metadata_keys
 from etl.warehouse.write.team_shares import apply_team_shares
@@ -43,10 +44,13 @@ def apply_configuration(warehouse: Database, config: Config, file: Path | None) 
     changed = apply_rules(warehouse, config)
     if changed:
         click.echo(f"{count(changed, 'call')} reattributed: the rules changed", err=True)
+        report_waiting(warehouse, lambda text: click.echo(text, err=True))
     if apply_team_shares(warehouse, config.team_shares):
         click.echo(
             f"{count(len(config.team_shares), 'shared application')} split by team", err=True
         )
+    tolerated = config.reconcile
+    apply_tolerance(warehouse, tolerated.millionths, tolerated.picodollars)
     if apply_discounts(warehouse, config.discounts):
         click.echo(
             f"{count(len(config.discounts), 'discount')} in force: costs have changed", err=True

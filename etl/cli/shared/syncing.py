@@ -10,7 +10,12 @@ from pathlib import Path
 import click
 from sqlite_utils import Database
 
-from etl.cli.shared.loading import apply_configuration, reading_keys, team_lines
+from etl.cli.shared.loading import (
+    apply_configuration,
+    bill_lines,
+    reading_keys,
+    team_lines,
+)
 from etl.cli.shared.option_types import moment_of
 from etl.cli.shared.progress import progress_display
 from etl.cli.shared.scope import open_places
@@ -129,7 +134,7 @@ def _report(outcome: SyncOutcome) -> None:
         f"CloudWatch values {written.metric_values:,} new or changed",
         f"Profiles, models  {catalogued:,} new or changed",
     ]
-    lines += team_lines(written)
+    lines += [*team_lines(written), *bill_lines(written.bills)]
     if written.events_archived:
         lines.append(f"Archived          {count(written.events_archived, 'event')}")
     if written.late_events:

@@ -67,6 +67,13 @@ def read_call_prices(db: Database, event_time: str, event_id: str) -> list[dict[
     return run_report(db, "inspect_prices", {"event_time": event_time, "event_id": event_id})
 
 
+def read_estimates(db: Database, event_time: str, event_id: str) -> list[dict[str, Any]]:
+    """Return how each kind of token was estimated that a call lacks and CloudWatch counts."""
+    return run_report(
+        db, "inspect_estimate", {"event_time": event_time, "event_id": stored_id(event_id)}
+    )
+
+
 def near_price(db: Database, row: Mapping[str, Any], token_kind: str) -> dict[str, Any] | None:
     """Return the price that a kind of token without one nearly matched; None if there is none.
 

@@ -90,10 +90,14 @@ _NOT_SEARCHED = frozenset(
     {
         *("events", "tokens", "pending_tokens", "cloudtrail_tokens", "jobs", "archived_events"),
         *("usage_hourly", "usage_daily", "usage_hours", "metric_totals", "metric_hourly"),
+        *("metric_minutes", "call_minutes", "known_minutes", "stale_minutes"),
+        *("uncalibrated_hours", "hour_shares", "daily_widths"),
+        *("calibrations", "call_weights", "calibrated_until"),
         *("priced_daily", "priced_daily_by_user", "priced_daily_by_application"),
         *("priced_daily_by_model", "priced_rates", "rate_keys", "monitor_points", "prices"),
         *("skipped_operations", "team_settings"),
-        *("bill_accounts", "bill_callers", "bill_lines"),
+        *("bill_accounts", "bill_callers", "bill_days", "bill_lines", "bill_tolerance"),
+        "figures_before_bill",
         *("forgotten_patterns", "_sqlite_migrations", "seeds"),
     }
 )

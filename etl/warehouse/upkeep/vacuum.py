@@ -2,6 +2,7 @@
 
 This drops the rows of single calls: ``events`` and everything that refers to them. The rollups
 stay, so every usage report shows the same figures as before; ``calls`` has only the newer calls.
+Who called in which minute stays too, for estimates.
 
 - **One day at a time, each in its own transaction**, which also records the progress in
   ``dropped_calls``. However a run ends, what it dropped is recorded: one row a run, with a
@@ -32,6 +33,7 @@ from etl.warehouse import paths
 from etl.warehouse.long_work import make_interruptible
 from etl.warehouse.turns import in_turn, path_of, transaction
 from etl.warehouse.upkeep.check import differing_rows
+from etl.warehouse.write.minutes import renew_minutes
 
 _NAME_TABLES = {
     "sessions": "session_key",
@@ -116,6 +118,7 @@ def drop_calls(
         while (first := _first_before(db, before)) is not None:
             end = _next_day(first)
             with transaction(db):
+                renew_minutes(db, end)
                 dropped = _add(dropped, _drop_until(db, end, tables))
                 _note(db, dropped_at, claimed, end, dropped)
             claimed = end

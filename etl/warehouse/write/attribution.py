@@ -45,6 +45,7 @@ from etl.normalise.teams import TeamSettings
 from etl.warehouse.long_work import long_work
 from etl.warehouse.pseudonyms import forgotten_in
 from etl.warehouse.write.bill_callers import attribute_bill
+from etl.warehouse.write.bill_figures import keep_figures_again
 from etl.warehouse.write.dimensions import Names
 from etl.warehouse.write.role_sessions import tags_of
 from etl.warehouse.write.rollup import add_calls, hours_of, renew, subtract_calls
@@ -346,7 +347,8 @@ def attribute_all(db: Database, names: Names, rules: Sequence[Rule]) -> int:
         note("sums")
         renew(db, names, hours)
     stage.drop()
-    attribute_bill(db, names, Attributor(names, rules).keys)
+    if attribute_bill(db, names, Attributor(names, rules).keys):
+        keep_figures_again(db)
     store_applied(db, evidence_state(db, rules))
     return changed
 

@@ -28,6 +28,7 @@ from etl.warehouse.bookmarks import StreamState, save_state
 from etl.warehouse.turns import begin
 from etl.warehouse.write.archived_events import ArchivedEvent, save_archived
 from etl.warehouse.write.attribution import renew_teams
+from etl.warehouse.write.bill_figures import keep_figures
 from etl.warehouse.write.bills import BillsWritten, write_bills
 from etl.warehouse.write.calls import CallCounts, CallWriter
 from etl.warehouse.write.dimensions import Names
@@ -55,6 +56,7 @@ class Reject(NamedTuple):
 class Batch:
     """Rows to write together, and the state that claims them.
 
+    ``minutes``: totals of 60 seconds, kept besides those of longer periods.
     ``calls``: events in the packed form; ``shapes``: the shapes that they, or calls of later
     batches, refer to; ``first_shapes``: the first numbers of a process that renumbered its shapes.
 
@@ -74,6 +76,7 @@ class Batch:
     operations: list[OtherOperation | SkippedOperation] = field(default_factory=list)
     sessions: list[RoleSession] = field(default_factory=list)
     metrics: list[MetricValue] = field(default_factory=list)
+    minutes: list[MetricValue] = field(default_factory=list)
     profiles: list[InferenceProfile] = field(default_factory=list)
     first_shapes: list[int] = field(default_factory=list)
     files: list[str] = field(default_factory=list)
@@ -164,6 +167,8 @@ class Loader:
             hours: set[str] = set()
             written = [self._write(batch, hours) for batch in batches]
             renew(self._db, self._names, hours)
+            if any(one.bills.months for one in written):
+                keep_figures(self._db)
             self._db.conn.execute("commit")
         except BaseException:
             if self._db.conn.in_transaction:
@@ -199,6 +204,7 @@ class Loader:
             written.calls_reattributed = renew_teams(self._db, self._names)
         written.metric_values, changed = self._metrics.write(batch.metrics)
         hours |= changed
+        self._metrics.write_minutes(batch.minutes)
         written.sessions = len(batch.sessions)
         tagged = write_sessions(self._db, self._names, batch.sessions)
         if batch.events or batch.calls or batch.shapes or batch.service_tokens or tagged:

@@ -10,12 +10,14 @@ import json
 from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass, field, fields
+from itertools import groupby
 
 from sqlite_utils import Database
 
 from etl.normalise.bills import FORMS, NOT_UNDERSTOOD, BillMonth, Meanings, columns_that_changed
 from etl.normalise.price_list import Key
 from etl.warehouse.price_sync import known_book, price_list_tables
+from etl.warehouse.turns import transaction
 from etl.warehouse.write.attribution import Attributor, stored_rules
 from etl.warehouse.write.bill_callers import BillCallers
 from etl.warehouse.write.dimensions import Names
@@ -25,6 +27,15 @@ _LINE = (
     *("currency", "model_id", "token_kind", "inference_scope", "service_tier"),
     *("min_input_tokens", "counts", "unit_evidence", "reason"),
     *("lines", "amount", "cost_pico", "net_cost_pico"),
+)
+
+# The view bill_reconciliation has the same: 1 % or 1 USD.
+DEFAULT_TOLERANCE = (10_000, 10**12)
+
+# What a later version of a month replaces.
+_OF_VERSION = (
+    *("form", "source", "run", "version", "digest", "columns", "columns_lost", "columns_new"),
+    "read_at",
 )
 
 
@@ -99,23 +110,37 @@ def _write(
     if lost or new:
         written.columns.append((month.export, month.month, lost, new))
     version = stored[1] + 1 if stored else 1
-    if stored:
-        _delete(db, stored[0])
-    key = db.conn.execute(
+    (key,) = db.conn.execute(
         "insert into bill_months (export_key, month, form, source, run, version, digest, columns,"
-        " columns_lost, columns_new, read_at) values (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+        " columns_lost, columns_new, read_at) values (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
+        f" on conflict do update set {', '.join(f'{c} = excluded.{c}' for c in _OF_VERSION)}"
+        " returning month_key",
         [
             *(export_key, month.month, month.form, names.forgotten.text(month.source)),
             *(month.run, version, digest, json.dumps(month.columns), json.dumps(lost)),
             *(json.dumps(new), month.read_at),
         ],
-    ).lastrowid
-    _insert_lines(db, callers, int(key or 0), month)
+    ).fetchone()
+    for table in ("bill_lines", "bill_accounts"):
+        db.conn.execute(f"delete from {table} where month_key = ?", [key])
+    _insert_lines(db, callers, key, month)
+    _note_days(db, key, version, month)
     written.months += 1
     written.lines += sum(sums.lines for sums in month.lines.values())
     written.lines_not_understood += sum(
         sums.lines for key, sums in month.lines.items() if key.charge_kind == NOT_UNDERSTOOD
     )
+
+
+def apply_tolerance(db: Database, millionths: int, picodollars: int) -> None:
+    """Set how far the bill may be off and still agree: a part of it, or an amount."""
+    wanted = (millionths, picodollars)
+    stored = db.conn.execute("select millionths, picodollars from bill_tolerance").fetchone()
+    if stored == wanted or (stored is None and wanted == DEFAULT_TOLERANCE):
+        return
+    with transaction(db):
+        db.conn.execute("delete from bill_tolerance")
+        db.conn.execute("insert into bill_tolerance values (?, ?)", wanted)
 
 
 def _export_key(db: Database, export: str) -> int:
@@ -127,13 +152,33 @@ def _export_key(db: Database, export: str) -> int:
 
 
 def _digest(month: BillMonth) -> str:
-    content = [month.form, month.columns, sorted(month.lines.items(), key=repr)]
+    return _digest_of([month.form, month.columns, sorted(month.lines.items(), key=repr)])
+
+
+def _digest_of(content: object) -> str:
     return hashlib.sha256(repr(content).encode("utf-8", "surrogatepass")).hexdigest()
 
 
-def _delete(db: Database, month_key: int) -> None:
-    for table in ("bill_lines", "bill_accounts", "bill_months"):
-        db.conn.execute(f"delete from {table} where month_key = ?", [month_key])
+def _note_days(db: Database, month_key: int, version: int, month: BillMonth) -> None:
+    """Store which days the month has, and note those that changed; the others stay as they are."""
+    lines = sorted(month.lines.items(), key=repr)
+    found = {
+        day: _digest_of(list(some)) for day, some in groupby(lines, key=lambda one: one[0].day)
+    }
+    known = dict(
+        db.conn.execute("select day, digest from bill_days where month_key = ?", [month_key])
+    )
+    changed = [(month_key, day) for day in known if known[day] != found.get(day)]
+    for table in ("figures_before_bill", "bill_days"):
+        db.conn.executemany(f"delete from {table} where (month_key, day) = (?, ?)", changed)
+    db.conn.executemany(
+        "insert into bill_days (month_key, day, version, digest, is_kept) values (?, ?, ?, ?, 0)",
+        [
+            (month_key, day, version, digest)
+            for day, digest in found.items()
+            if digest != known.get(day)
+        ],
+    )
 
 
 def _insert_lines(db: Database, callers: BillCallers, month_key: int, month: BillMonth) -> None:

@@ -4,6 +4,8 @@
 application of a day; ``priced_daily_by_user``, ``_by_application`` and ``_by_model`` sum it up.
 ``PRICED`` has their keys. A row is not changed by a difference but computed again from its rows of
 ``usage_daily``: prices change too, and whether a row has a cost at all depends on all its parts.
+All but the last have the costs at both ends of what estimates may be; over all callers, totals are
+CloudWatch's.
 
 Code that changes ``usage_daily`` must call ``note_usage``. A change of rates needs no note: the
 rates in force are compared with those used before, which finds new prices, discounts, models and
@@ -19,6 +21,7 @@ from collections.abc import Callable
 from sqlite_utils import Database
 
 from etl.normalise.token_kinds import LIST_RATES, RATES, SHOWN, SHOWN_TOKENS
+from etl.sql_files import sql_text
 from etl.warehouse.long_work import long_work
 from etl.warehouse.write.emptied import empty_temp_table
 
@@ -42,17 +45,24 @@ _BELOW = {
     "priced_daily_by_model": "priced_daily_by_application",
 }
 
+# How far off the costs of names may be: the files that define it.
+_BOUNDED = {
+    "priced_daily_by_user": "load/bounds_by_user",
+    "priced_daily_by_application": "load/bounds_by_application",
+}
+
 _SUMS = (
+    "unbounded_estimates",
     "calls", "failed_calls", "calls_with_tokens", "calls_without_tokens",
     "unpriced_calls", "unpriced_tokens", "list_unpriced_tokens",
     *SHOWN,
     "actual_tokens", "estimated_tokens",
 )  # fmt: skip
 _COSTS = (
+    "cost_low_picodollars", "cost_high_picodollars",
     "cost_picodollars", "actual_cost_picodollars", "estimated_cost_picodollars",
     "list_cost_picodollars",
 )  # fmt: skip
-_COLUMNS = (*_SUMS, *_COSTS, "data_source")
 
 _RATES = ", ".join(
     ("discount_group", "rate_key", "valid_from", "valid_to", *RATES, *LIST_RATES)
@@ -195,8 +205,7 @@ def _note_changed_days(db: Database) -> None:
 
 def _renew(db: Database, table: str) -> None:
     """Compute the changed rows of a table again, from the relation below it."""
-    below = _BELOW[table]
-    sums = _PRICED if table == "priced_daily" else _ADDED_UP
+    below, sums = _BELOW[table], _SUMS_OF[table]
     keys = ", ".join(PRICED[table])
     changed = f"select distinct {keys} from changed_days"
     same = " and ".join(f"usage.{column} = changed.{column}" for column in PRICED[table])
@@ -204,9 +213,21 @@ def _renew(db: Database, table: str) -> None:
     # CROSS JOIN makes SQLite look up the usage of each key, not the other way round; without
     # MATERIALIZED it would compute a cost again for each column that uses it.
     db.execute(
-        f"insert into {table} ({keys}, {', '.join(_COLUMNS)}) with usage as materialized"
+        f"insert into {table} ({keys}, {', '.join(sums)}) with usage as materialized"
         f" (select usage.* from ({changed}) as changed cross join {below} as usage on {same})"
-        f" select {keys}, {sums} from usage group by {keys}"
+        f" select {keys}, {', '.join(sums.values())} from usage group by {keys}"
+    )
+    if table in _BOUNDED and db.execute("select 1 from daily_widths limit 1").fetchone():
+        _bound(db, table)
+
+
+def _bound(db: Database, table: str) -> None:
+    """Set the bounds of the names on changed days: they depend on those of all other names."""
+    same = " and ".join(f"bounds.{column} = {table}.{column}" for column in PRICED[table])
+    db.execute(
+        f"update {table} set cost_low_picodollars = bounds.cost_low_picodollars,"
+        " cost_high_picodollars = bounds.cost_high_picodollars"
+        f" from ({sql_text(_BOUNDED[table])}) as bounds where {same}"
     )
 
 
@@ -232,25 +253,35 @@ _IS_ESTIMATED = "data_source = 'CloudWatch (Estimated)'"
 _TOKENS = f"sum({' + '.join(f'coalesce({column}, 0)' for column in SHOWN_TOKENS)})"
 
 # The columns of priced_daily, from int_usage_daily_priced.
-_PRICED = ", ".join(
-    {
-        **{column: f"sum({column})" for column in _SUMS},
-        "calls_with_tokens": f"coalesce(sum(calls) filter (where {_IS_ACTUAL}), 0)",
-        "actual_tokens": f"{_TOKENS} filter (where {_IS_ACTUAL})",
-        "estimated_tokens": f"{_TOKENS} filter (where {_IS_ESTIMATED})",
-        "cost_picodollars": _whole("cost_picodollars"),
-        "actual_cost_picodollars": _whole("cost_picodollars", _IS_ACTUAL),
-        "estimated_cost_picodollars": _whole("cost_picodollars", _IS_ESTIMATED),
-        "list_cost_picodollars": _whole("list_cost_picodollars"),
-        "data_source": _data_source("cost_picodollars"),
-    }.values()
-)
+_PRICED = {
+    **{column: f"sum({column})" for column in _SUMS},
+    "calls_with_tokens": f"coalesce(sum(calls) filter (where {_IS_ACTUAL}), 0)",
+    "actual_tokens": f"{_TOKENS} filter (where {_IS_ACTUAL})",
+    "estimated_tokens": f"{_TOKENS} filter (where {_IS_ESTIMATED})",
+    **{column: _whole(column) for column in _COSTS},
+    "actual_cost_picodollars": _whole("cost_picodollars", _IS_ACTUAL),
+    "estimated_cost_picodollars": _whole("cost_picodollars", _IS_ESTIMATED),
+    "data_source": _data_source("cost_picodollars"),
+}
 
-# The same columns from priced_daily.
-_ADDED_UP = ", ".join(
-    {
-        **{column: f"sum({column})" for column in _SUMS},
-        **{column: _whole(column) for column in _COSTS},
-        "data_source": _data_source("cost_picodollars"),
-    }.values()
-)
+# The same columns from priced_daily; of bounds, only where the cost has no width.
+_ADDED_UP = {
+    **{column: f"sum({column})" for column in _SUMS},
+    **{column: _whole(column) for column in _COSTS},
+    "cost_low_picodollars": _whole("cost_picodollars"),
+    "cost_high_picodollars": _whole("cost_picodollars"),
+    "data_source": _data_source("cost_picodollars"),
+}
+
+_WITHOUT_BOUNDS = {
+    column: added
+    for column, added in _ADDED_UP.items()
+    if column not in ("unbounded_estimates", "cost_low_picodollars", "cost_high_picodollars")
+}
+
+_SUMS_OF = {
+    "priced_daily": _PRICED,
+    "priced_daily_by_user": _ADDED_UP,
+    "priced_daily_by_application": _ADDED_UP,
+    "priced_daily_by_model": _WITHOUT_BOUNDS,
+}

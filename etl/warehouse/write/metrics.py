@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import json
+from collections import defaultdict
+
 from sqlite_utils import Database
 
 from etl.normalise.cloudtrail import BEDROCK, MANTLE
 from etl.normalise.cloudwatch import MANTLE_METRICS, METRICS
 from etl.normalise.rows import MetricValue
 from etl.warehouse.write.dimensions import Names
+from etl.warehouse.write.minutes import note_changed_series, note_uncalibrated
 
 
 class MetricWriter:
@@ -28,6 +32,24 @@ class MetricWriter:
         pairs = {(f"{m.period_start[:13]}:00:00Z", series) for series, m in changed}
         self._renew_hours(pairs)
         return len(changed), {hour[:13] for hour, _ in pairs}
+
+    def write_minutes(self, metrics: list[MetricValue]) -> None:
+        """Write totals of 60 seconds, by the hour; other minutes of the hour stay as they are."""
+        hours: dict[tuple[int, str], dict[str, int]] = defaultdict(dict)
+        for one in metrics:
+            hour, minute = f"{one.period_start[:13]}:00:00Z", str(int(one.period_start[14:16]))
+            hours[self._series(one), hour][minute] = one.value
+        changed = {key[1] for key, values in hours.items() if self._write_hour(key, values)}
+        note_uncalibrated(self._db, changed)
+
+    def _write_hour(self, key: tuple[int, str], minutes: dict[str, int]) -> bool:
+        cursor = self._db.conn.execute(
+            "insert into metric_minutes values (?, ?, ?)"
+            " on conflict do update set minutes = json_patch(minutes, excluded.minutes)"
+            " where minutes <> json_patch(minutes, excluded.minutes)",
+            [*key, json.dumps(minutes, separators=(",", ":"))],
+        )
+        return cursor.rowcount > 0
 
     def _series(self, metric: MetricValue) -> int:
         names = self._names
@@ -63,7 +85,13 @@ class MetricWriter:
         conn.execute("delete from changed_totals")
         conn.executemany("insert into changed_totals values (?, ?)", sorted(pairs))
         conn.execute(_RENEW_HOURS)
+        note_changed_series(self._db, _CHANGED_SERIES)
 
+
+_CHANGED_SERIES = (
+    "changed_totals join metric_series using (series_key) join models using (model_key)"
+    " join int_rate_series using (account_key, region_key, endpoint, cloudwatch_model_id)"
+)
 
 # The three steps of int_metric_hours, only for the changed hours and the series that measure the
 # same usage as a changed one: the view would read every total.

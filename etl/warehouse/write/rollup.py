@@ -5,6 +5,7 @@
   are subtracted, the new ones added. All sums are whole numbers, so nothing drifts.
 - **Estimated part**: computed again for hours that changed and have CloudWatch totals, and also
   applied as a difference, only to rows whose estimate changed.
+- **How far off it may be**: ``daily_widths``, of the same days.
 - **Guardrails**: ``guardrail_daily`` has the sums of the calls with a ``guardrail_use_key``.
 - A row without calls and without an estimate is deleted.
 
@@ -17,7 +18,7 @@ The files in ``sql/checks`` verify that each of these equals a computation from 
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
-from datetime import datetime, timedelta
+from datetime import date, datetime, timedelta
 
 from sqlite_utils import Database
 
@@ -26,6 +27,12 @@ from etl.normalise.token_kinds import CACHED_INPUT, COUNT_COLUMNS, KINDS, UNKNOW
 from etl.warehouse.write.costs import PRICED, note_usage, renew_costs
 from etl.warehouse.write.dimensions import Names
 from etl.warehouse.write.emptied import empty_temp_table
+from etl.warehouse.write.minutes import (
+    drop_changed_shares,
+    note_changed_hours,
+    note_changed_series,
+)
+from etl.warehouse.write.widths import renew_widths
 
 _KNOWN = ("calls", "failed_calls", *COUNT_COLUMNS, *UNKNOWN_CALLS)
 
@@ -36,6 +43,9 @@ _RARE = "input_contradictions"
 _ESTIMATED = {**{kind.name: kind.estimate for kind in KINDS}, "cached_input": CACHED_INPUT}
 
 _RENEWED = ("estimated_calls", *_ESTIMATED.values())
+
+# Not summed: the day has none.
+_METHOD = "estimated_by"
 
 _RATE_KEY = ("model_key", "region_key", "service_tier", "min_input_tokens", "variant")
 _WHO = ("account_key", "rate_key", "user_key", "application_key", "token_source_key")
@@ -66,8 +76,8 @@ def _same(one: str, other: str, columns: Iterable[str]) -> str:
     return " and ".join(f"{one}.{column} = {other}.{column}" for column in columns)
 
 
-_OLD = tuple(f"old_{column}" for column in _RENEWED)
-_NEW = tuple(f"new_{column}" for column in _RENEWED)
+_OLD = tuple(f"old_{column}" for column in (*_RENEWED, _METHOD))
+_NEW = tuple(f"new_{column}" for column in (*_RENEWED, _METHOD))
 _IS_ESTIMATED = f"coalesce({_list(_ESTIMATED.values())}) is not null"
 _IS_EMPTY = f"calls = 0 and failed_calls = 0 and not {_IS_ESTIMATED}"
 
@@ -128,7 +138,8 @@ def rebuild_rollups(db: Database) -> None:
     ).fetchone()
     db.execute("delete from usage_hourly where hour >= ?", [kept_from])
     db.execute(
-        f"update usage_hourly set estimated_calls = 0, {_list(_ESTIMATED.values(), '{} = null')}"
+        f"update usage_hourly set estimated_calls = 0,"
+        f" {_list((*_ESTIMATED.values(), _METHOD), '{} = null')}"
         f" where {_IS_ESTIMATED}"
     )
     db.execute(f"delete from usage_hourly where {_IS_EMPTY}")
@@ -145,7 +156,8 @@ def rebuild_rollups(db: Database) -> None:
     for table in PRICED:
         db.execute(f"delete from {table}")
     note_usage(db, "usage_daily", "day")
-    for first, last in _weeks(db):
+    times = db.execute("select min(event_time), max(event_time) from events").fetchone()
+    for first, last in _weeks(*times):
         hours = f"hour >= '{kept_from}' and event_time between '{first}' and '{last}:99'"
         add_usage(db, f"(select * from int_call_usage where {hours})")
     renew(db, Names(db), all_hours(db))
@@ -153,7 +165,19 @@ def rebuild_rollups(db: Database) -> None:
 
 def renew(db: Database, names: Names, hours: Iterable[str]) -> None:
     """Renew the estimates of the hours (``YYYY-MM-DDTHH``), then the costs of all that changed."""
-    for first, last in _stretches(set(hours)):
+    hours = set(hours) | drop_changed_shares(db)
+    note_changed_hours(db, hours)
+    _renew(db, names, _stretches(hours))
+
+
+def renew_shares(db: Database, names: Names, first: str, last: str) -> None:
+    """Renew the estimates of the hours from one to another one, whose calls did not change."""
+    _renew(db, names, _weeks(first, last))
+
+
+def _renew(db: Database, names: Names, stretches: Iterable[tuple[str, str]]) -> None:
+    days = set[str]()
+    for first, last in stretches:
         stretch = {"first": f"{first}:00:00Z", "last": f"{last}:00:00Z"}
         # Totals are never deleted, so hours without any have no estimates to lose either.
         if db.execute(
@@ -162,6 +186,8 @@ def renew(db: Database, names: Names, hours: Iterable[str]) -> None:
             _compute_estimates(db, names, stretch)
             _find_estimate_changes(db, stretch)
             _apply_estimate_changes(db)
+            days.update(_days(first, last))
+    renew_widths(db, days)
     renew_costs(db)
 
 
@@ -206,6 +232,7 @@ def _apply(db: Database, relation: str, sign: str) -> None:
     if db.execute(f"select 1 from usage_changes where {_RARE} <> 0 limit 1").fetchone():
         _add_changes(db, (_RARE,))
     _note(db, "usage_changes")
+    note_changed_series(db, "usage_changes")
     if sign == "-":
         _delete_empty(db, "usage_changes")
     # Most warehouses have no guardrails: the calls are not read again for them.
@@ -279,15 +306,15 @@ def _compute_estimates(db: Database, names: Names, stretch: dict[str, str]) -> N
         "user_key": names.user(UNATTRIBUTED),
         "application_key": names.application(UNATTRIBUTED, UNATTRIBUTED),
     }
-    _empty_temp(db, "estimates", _ESTIMATED.values())
+    _empty_temp(db, "estimates", (*_ESTIMATED.values(), _METHOD))
     db.execute(
-        f"insert into estimates select {_list(_KEY)}, {_by_kind('estimated_tokens')}"
+        f"insert into estimates select {_list(_KEY)}, {_by_kind('estimated_tokens')}, max(method)"
         f" from int_estimates where hour between :first and :last group by {_list(_KEY)}",
         stretch,
     )
     db.execute(
         "insert into estimates select hour, account_key, rate_key, :user_key, :application_key, 0,"
-        f" {_by_kind('residual_tokens')} from int_unattributed"
+        f" {_by_kind('residual_tokens')}, null from int_unattributed"
         " where hour between :first and :last group by hour, account_key, rate_key",
         stretch | who,
     )
@@ -302,12 +329,13 @@ def _find_estimate_changes(db: Database, stretch: dict[str, str]) -> None:
 
     ``estimated_calls``: the calls without their own tokens that have an estimate.
     """
+    estimated = (*_ESTIMATED.values(), _METHOD)
     _empty_temp(db, "estimate_changes", (*_OLD, *_NEW))
     db.execute(
         f"insert into estimate_changes"
-        f" select {_list(_KEY, 'usage.{}')}, {_list(_RENEWED, 'usage.{0} as old_{0}')},"
+        f" select {_list(_KEY, 'usage.{}')}, {_list((*_RENEWED, _METHOD), 'usage.{0} as old_{0}')},"
         " iif(usage.token_source_key = 0 and estimates.hour is not null, usage.calls, 0)"
-        f" as new_estimated_calls, {_list(_ESTIMATED.values(), 'estimates.{0} as new_{0}')}"
+        f" as new_estimated_calls, {_list(estimated, 'estimates.{0} as new_{0}')}"
         f" from usage_hourly as usage left join estimates on {_same('estimates', 'usage', _KEY)}"
         f" where usage.hour between :first and :last and ({_list(_NEW)}) is not ({_list(_OLD)})",
         stretch,
@@ -315,8 +343,8 @@ def _find_estimate_changes(db: Database, stretch: dict[str, str]) -> None:
     # Tokens that belong to no call, if there was no row for them before.
     db.execute(
         f"insert into estimate_changes ({_list(_KEY)}, old_estimated_calls, new_estimated_calls,"
-        f" {_list(_ESTIMATED.values(), 'new_{}')})"
-        f" select {_list(_KEY)}, 0, 0, {_list(_ESTIMATED.values())} from estimates"
+        f" {_list(estimated, 'new_{}')})"
+        f" select {_list(_KEY)}, 0, 0, {_list(estimated)} from estimates"
         " where not exists (select 1 from usage_hourly as usage"
         f" where {_same('usage', 'estimates', _KEY)})"
     )
@@ -325,9 +353,9 @@ def _find_estimate_changes(db: Database, stretch: dict[str, str]) -> None:
 def _apply_estimate_changes(db: Database) -> None:
     """Write the new estimates to the hours; add the differences to the days."""
     db.execute(
-        f"insert into usage_hourly ({_list((*_KEY, *_RENEWED))})"
+        f"insert into usage_hourly ({_list((*_KEY, *_RENEWED, _METHOD))})"
         f" select {_list((*_KEY, *_NEW))} from estimate_changes where true"
-        f" on conflict do update set {_list(_RENEWED, '{0} = excluded.{0}')}"
+        f" on conflict do update set {_list((*_RENEWED, _METHOD), '{0} = excluded.{0}')}"
     )
     # NULL means no estimate; adding to it starts at 0.
     difference = (
@@ -360,15 +388,22 @@ def _renew_days_that_lost(db: Database) -> None:
     )
 
 
-def _weeks(db: Database) -> Iterator[tuple[str, str]]:
-    """Divide the time with events into ranges of whole hours."""
-    first, last = db.execute("select min(event_time), max(event_time) from events").fetchone()
-    if first is None:
+def _weeks(first: str | None, last: str | None) -> Iterator[tuple[str, str]]:
+    """Divide the time between two hours, or times in them, into ranges of whole hours."""
+    if first is None or last is None:
         return
     start, end = (datetime.fromisoformat(f"{time[:13]}:00:00+00:00") for time in (first, last))
     while start <= end:
         yield _hour(start), _hour(start + _STRETCH - timedelta(hours=1))
         start += _STRETCH
+
+
+def _days(first: str, last: str) -> Iterator[str]:
+    """Yield the days from one hour to another one."""
+    day, end = date.fromisoformat(first[:10]), date.fromisoformat(last[:10])
+    while day <= end:
+        yield day.isoformat()
+        day += timedelta(days=1)
 
 
 def _stretches(hours: set[str]) -> Iterator[tuple[str, str]]:

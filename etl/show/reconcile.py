@@ -1,0 +1,241 @@
+"""The bill beside our figures, for people and programs.
+
+``table`` sums up each month: whether it agrees, the reasons, and where they are largest. ``json``
+has the days, the users and every difference too, ``csv`` the differences. Sums are of whole
+pico-dollars, so the reasons add up to the difference.
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections import defaultdict
+from collections.abc import Callable, Mapping, Sequence
+from datetime import date
+from typing import NamedTuple
+
+import click
+from rich.box import SIMPLE_HEAD
+from rich.console import Console
+from rich.table import Table
+
+from etl.show.escaping import json_text, show_csv
+from etl.show.numbers import UNKNOWN, Row, count, dollars, number, percent
+from etl.show.spreadsheet import harmless_cell
+from etl.show.terminal import open_console, plain
+from etl.warehouse.price_file import OWN_COLUMNS
+from etl.warehouse.read.bills import Comparison
+
+PRICE, DISCOUNT = "price", "discount"
+
+_PLACE = (
+    *("reason", "account_id", "region", "model_id", "token_kind", "inference_scope"),
+    *("service_tier", "min_input_tokens", "user_name", "endpoint"),
+)
+_MOST_PLACES = 12
+
+
+class Place(NamedTuple):
+    """Where a reason is: the differences of several days, added up."""
+
+    row: Row
+    days: int
+    tokens: int
+    picodollars: int
+
+
+def print_comparison(found: Comparison, format_: str, today: date) -> None:
+    """Print a comparison to stdout; ``today``: when the rates that the bill implies are seen."""
+    if format_ == "json":
+        click.echo(json_text(_whole(found)))
+    elif format_ == "csv":
+        show_csv(_csv(found.differences))
+    else:
+        for month in found.months:
+            _print_month(month, found, today, open_console())
+
+
+def of_month(month: Row, rows: Sequence[Row]) -> list[Row]:
+    """Return the rows of a month and payer."""
+    key = (month["month"], month["payer_account_id"])
+    return [row for row in rows if (row["month"], row["payer_account_id"]) == key]
+
+
+def reasons(differences: Sequence[Row]) -> dict[str, int]:
+    """Return the pico-dollars of each reason, the largest first."""
+    amounts: defaultdict[str, int] = defaultdict(int)
+    for row in differences:
+        amounts[row["reason"]] += row["difference_picodollars"]
+    return dict(sorted(amounts.items(), key=lambda one: (-abs(one[1]), one[0])))
+
+
+def closed_difference(month: Row, found: Comparison) -> int:
+    """Return what is billed less ours on the days that are closed, in pico-dollars."""
+    rows = of_month(month, found.differences)
+    return sum(row["difference_picodollars"] for row in rows if not row["is_open"])
+
+
+def _whole(found: Comparison) -> dict[str, object]:
+    months = [
+        {
+            **month,
+            "reasons": {
+                reason: amount / 10**12
+                for reason, amount in reasons(of_month(month, found.differences)).items()
+            },
+        }
+        for month in found.months
+    ]
+    rest = {"days": found.days, "users": found.users, "differences": found.differences}
+    return {"report": "reconcile", "months": months, **rest}
+
+
+def _csv(rows: Sequence[Row]) -> str:
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(rows[0] if rows else ())
+    writer.writerows([harmless_cell(cell) for cell in row.values()] for row in rows)
+    return text.getvalue().rstrip("\n")
+
+
+def _amount(picodollars: int) -> str:
+    return dollars(picodollars / 10**12, 2)
+
+
+# -- one month ------------------------------------------------------------------------------------
+
+
+def _print_month(month: Row, found: Comparison, today: date, console: Console) -> None:
+    differences = of_month(month, found.differences)
+    console.print()
+    title = f"{month['month']}, payer {month['payer_account_id']}: {month['state']}"
+    console.print(plain(title, "bold"))
+    for line in _totals(month, of_month(month, found.days)):
+        console.print(plain(line))
+    if not differences:
+        return
+    console.print(_reason_table(differences))
+    found_places = places(differences)
+    console.print(plain("Where it is most", "bold"))
+    console.print(_place_table(found_places[:_MOST_PLACES]))
+    if len(found_places) > _MOST_PLACES:
+        more = len(found_places) - _MOST_PLACES
+        console.print(plain(f"and {more:,} more: --format csv has every day of all", "dim"))
+    for line in _rates_to_record(month, differences, today):
+        # Text to be pasted must not be wrapped.
+        console.print(plain(line), soft_wrap=True)
+
+
+def _totals(month: Row, days: Sequence[Row]) -> list[str]:
+    part = percent(month["difference_usd"], month["billed_cost_usd"])
+    counted = [row["cloudwatch_tokens"] for row in days if row["cloudwatch_tokens"] is not None]
+    lines = [
+        f"Billed {dollars(month['billed_cost_usd'], 2)}, ours {dollars(month['our_cost_usd'], 2)}:"
+        f" difference {dollars(month['difference_usd'], 2)} ({part} of the bill)",
+        f"Tokens: billed {number(month['billed_tokens'])}, ours {number(month['our_tokens'])},"
+        f" CloudWatch's {number(sum(counted) if counted else None)}",
+    ]
+    if month["open_days"]:
+        lines.append(f"{count(month['open_days'], 'day')} of the month may still change")
+    return lines
+
+
+def _table(columns: Mapping[str, str]) -> Table:
+    table = Table(box=SIMPLE_HEAD, pad_edge=False, padding=(0, 1, 0, 0))
+    for heading, justify in columns.items():
+        is_number = justify == "right"
+        table.add_column(
+            heading,
+            justify="right" if is_number else "left",
+            no_wrap=is_number,
+            overflow="fold",
+        )
+    return table
+
+
+def _reason_table(differences: Sequence[Row]) -> Table:
+    table = _table({"Reason": "left", "Billed less ours": "right"})
+    amounts = reasons(differences)
+    for reason, amount in amounts.items():
+        table.add_row(plain(reason), plain(_amount(amount)))
+    table.add_section()
+    table.add_row(plain("Difference"), plain(_amount(sum(amounts.values()))))
+    return table
+
+
+def places(differences: Sequence[Row]) -> list[Place]:
+    """Return where the reasons are, over all days, the largest amount first."""
+    grouped: defaultdict[tuple[object, ...], list[Row]] = defaultdict(list)
+    for row in differences:
+        grouped[tuple(row[name] for name in _PLACE)].append(row)
+    found = [
+        Place(
+            rows[0],
+            len({row["day"] for row in rows}),
+            sum(row["difference_tokens"] or 0 for row in rows),
+            sum(row["difference_picodollars"] for row in rows),
+        )
+        for rows in grouped.values()
+    ]
+    return sorted(found, key=lambda place: (-abs(place.picodollars), str(place.row)))
+
+
+_CELLS: Mapping[str, Callable[[Place], str]] = {
+    "Reason": lambda place: place.row["reason"],
+    "Account": lambda place: place.row["account_id"],
+    "Region": lambda place: place.row["region"],
+    "Model": lambda place: place.row["model_id"] or UNKNOWN,
+    "Kind": lambda place: _kind(place.row),
+    "User": lambda place: place.row["user_name"] or "all",
+    "Days": lambda place: number(place.days),
+    "Tokens": lambda place: number(place.tokens or None),
+    "Rates": lambda place: _rates(place.row),
+    "USD": lambda place: _amount(place.picodollars),
+}
+
+
+def _kind(row: Row) -> str:
+    usual = {"inference_scope": "regional", "service_tier": "standard", "endpoint": "runtime"}
+    words = [row["token_kind"]] if row["token_kind"] else []
+    words += [row[name] for name, word in usual.items() if row[name] not in (None, word)]
+    words += [f"above {row['min_input_tokens']:,}"] if row["min_input_tokens"] else []
+    return ", ".join(words) or UNKNOWN
+
+
+def _rates(row: Row) -> str:
+    """Return our rate in dollars per million, and the one that the bill implies."""
+    ours, billed = row["our_usd_per_million"], row["billed_usd_per_million"]
+    words = ["none" if ours is None and billed is not None else "" if ours is None else f"{ours:g}"]
+    return " -> ".join(words + ([f"{billed:g}"] if billed is not None else []))
+
+
+def _place_table(shown: Sequence[Place]) -> Table:
+    numbers = ("Days", "Tokens", "USD")
+    table = _table({heading: "right" if heading in numbers else "left" for heading in _CELLS})
+    for place in shown:
+        table.add_row(*(plain(cell(place)) for cell in _CELLS.values()))
+    return table
+
+
+def _rates_to_record(month: Row, differences: Sequence[Row], today: date) -> list[str]:
+    """Return the rows that record the rates of the bill, and the command that takes them."""
+    is_list = any(row["reason"] == DISCOUNT for row in differences)
+    wanted: dict[tuple[object, ...], str] = {}
+    for row in differences:
+        if row["reason"] != PRICE or not row["billed_usd_per_million"] or not row["model_id"]:
+            continue
+        use = tuple(row[name] for name in ("model_id", "region", "inference_scope",
+                    "service_tier", "token_kind", "min_input_tokens"))  # fmt: skip
+        rate = round(row["billed_usd_per_million"] * 10**6)
+        wanted.setdefault((*use, rate), row["day"])
+    if not wanted:
+        return []
+    lines = [
+        "To record the rates that the bill implies: `bedrock-usage prices import FILE`, with",
+        ",".join(OWN_COLUMNS),
+    ]
+    for use, day in sorted(wanted.items(), key=str):
+        source = f"AWS bill {month['month']}"
+        cells = (*use, day, "", source, today.isoformat(), "list" if is_list else "")
+        lines.append(",".join(map(str, cells)))
+    return lines

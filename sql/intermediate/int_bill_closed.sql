@@ -1,0 +1,37 @@
+-- Up to which day is each month of the bill closed?
+-- Grain: month of an export. Days after closed_until are open. AWS delivers a day's
+-- lines 24 to 48 hours late, so a day is closed once the export has usage of two days
+-- later. What was read two weeks after a month's end has all of it, if it has usage of
+-- the last days.
+with months as (
+    select
+        bill_months.month_key,
+        bill_months.export_key,
+        bill_months.month,
+        bill_months.read_at,
+        date(bill_months.month || '-01', '+1 month', '-1 day') as month_end,
+        max(iif(bill_lines.charge_kind = 'usage', bill_lines.day, null)) as last_day
+    from bill_months
+    left join bill_lines on bill_lines.month_key = bill_months.month_key
+    group by bill_months.month_key
+),
+
+exports as (
+    select
+        *,
+        max(last_day) over (partition by export_key) as export_last_day
+    from months
+)
+
+select
+    month_key,
+    month,
+    month_end,
+    last_day,
+    iif(
+        date(month_end, '+14 days') <= read_at
+        and date(month_end, '-1 day') <= last_day,
+        month_end,
+        min(month_end, coalesce(date(export_last_day, '-2 days'), ''))
+    ) as closed_until
+from exports

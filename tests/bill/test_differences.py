@@ -1,0 +1,431 @@
+"""The bill beside our figures: each planted difference has its name, and its exact amount."""
+
+from __future__ import annotations
+
+import json
+import random
+from collections.abc import Callable, Iterable
+from datetime import UTC, datetime
+from decimal import Decimal
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import pytest
+from sqlite_utils import Database
+
+from etl.normalise.discounts import Discount
+from etl.normalise.rules import UserRule
+from etl.warehouse.write.attribution import apply_config
+from etl.warehouse.write.discounts import apply_discounts
+from tests.bill.exports import (
+    ACCOUNT,
+    HAIKU,
+    NOVA,
+    OTHER_ACCOUNT,
+    SONNET,
+    Line,
+    Model,
+    usage,
+    write_export,
+)
+from tests.cli.running import run
+from tests.rounds import rounds
+from tests.support import call, load, logged, rows, write_invocation_log, write_log, write_metrics
+
+DAYS = ("2026-10-03", "2026-10-04", "2026-10-30", "2026-10-31")
+LATER = datetime(2026, 11, 20, tzinfo=UTC)
+PICO = 10**12
+MILLION = 1_000_000
+
+
+class Used(NamedTuple):
+    """What one user used of a model on a day, by kind of token."""
+
+    day: str
+    user: str
+    model: Model
+    tokens: dict[str, int]
+
+
+HISTORY = [
+    Used(day, user, model, {"input": 3 * MILLION, "output": MILLION})
+    for day in DAYS
+    for user in ("alice", "bob")
+    for model in (NOVA, HAIKU)
+]
+
+
+def principal(user: str, account: str = ACCOUNT) -> str:
+    return f"arn:aws:iam::{account}:user/{user}"
+
+
+def log_of(used: Iterable[Used], path: Path, first: int = 1) -> Path:
+    return write_invocation_log(
+        path / "calls.json",
+        [
+            logged(
+                number,
+                user=one.user,
+                tokens=(one.tokens["input"], one.tokens["output"]),
+                modelId=one.model.model_id,
+                timestamp=f"{one.day}T10:14:58Z",
+            )
+            for number, one in enumerate(used, first)
+        ],
+    )
+
+
+def bill_of(used: Iterable[Used], **fields: Any) -> list[Line]:
+    """Return the bill of this use, without any difference."""
+    named = {"principal": None} if "principal" in fields else {}
+    return [
+        usage(
+            one.model,
+            kind,
+            tokens,
+            one.day,
+            **({"principal": principal(one.user)} | fields | named),
+        )
+        for one in used
+        for kind, tokens in one.tokens.items()
+    ]
+
+
+def load_both(db: Database, path: Path, bill: list[Line], used: list[Used] = HISTORY) -> None:
+    load(db, log_of(used, path))
+    write_export(path, bill, form="csv.gz")
+    assert load(db, path / "exports", now=LATER).is_complete
+
+
+def reasons(db: Database) -> dict[str, int]:
+    """Return the amount of each reason, after checking that they add up to the difference."""
+    found = rows(db, "select reason, sum(difference_picodollars) from bill_differences group by 1")
+    (billed,) = rows(db, "select coalesce(sum(cost_pico), 0) from bill_lines")[0]
+    covered = "select account_key from int_bill_covered"
+    (ours,) = rows(
+        db,
+        "select coalesce(sum(cost_picodollars), 0) from priced_daily"
+        f" where account_key in ({covered})",
+    )[0]
+    assert sum(amount for _, amount in found) == billed - ours
+    return {reason: amount for reason, amount in found if amount}
+
+
+# -- planted differences --------------------------------------------------------------------------
+
+Plant = Callable[[list[Line]], list[Line]]
+
+
+def changed(bill: list[Line], number: int, **fields: Any) -> list[Line]:
+    return [*bill[:number], bill[number]._replace(**fields), *bill[number + 1 :]]
+
+
+def extra(kind: str, cost: str, usage_type: str = "", **fields: Any) -> Plant:
+    line = Line(DAYS[0], usage_type, Decimal(1), Decimal(cost), kind=kind, **fields)
+    return lambda bill: [*bill, line]
+
+
+KIMI = Line(
+    DAYS[0], "USW2-moonshotai.kimi-k3-mantle-input-tokens", Decimal(2_000), Decimal("6.6"),
+    region="us-west-2", principal=principal("carol"),
+)  # fmt: skip
+
+PLANTED: dict[str, tuple[Plant, dict[str, int]]] = {
+    "nothing": (lambda bill: bill, {}),
+    "by the hour": (
+        lambda bill: [line._replace(hour=hour, quantity=line.quantity / 2, cost=line.cost / 2)
+                      for line in bill for hour in (3, 17)],
+        {},
+    ),
+    # Three million tokens at 0.80, of which half are on top.
+    "a wrong price": (
+        lambda bill: changed(bill, 0, cost=bill[0].cost * Decimal("1.5")),
+        {"price": 12 * PICO // 10},
+    ),
+    "a missing account": (
+        lambda bill: [*bill, *bill_of(HISTORY[:2], account=OTHER_ACCOUNT)],
+        {"missing calls": (56 + 20) * PICO // 10},
+    ),
+    "mantle calls": (lambda bill: [*bill, KIMI], {"missing calls": 66 * PICO // 10}),
+    "calls that are not billed": (lambda bill: bill[1:], {"never billed": -24 * PICO // 10}),
+    "a discount": (extra("EdpDiscount", "-1.25"), {"discount": -125 * PICO // 100}),
+    "a credit": (extra("Credit", "-2"), {"credit": -2 * PICO}),
+    "a refund": (extra("Refund", "-0.75"), {"refund": -75 * PICO // 100}),
+    "tax": (extra("Tax", "3.21"), {"tax": 321 * PICO // 100}),
+    "what is not understood": (
+        extra("Usage", "0.6", "USE1-NovaPro-something-new"),
+        {"not understood": 6 * PICO // 10},
+    ),
+    "a guardrail": (
+        extra("Usage", "0.15", "USE1-Guardrail-ContentPolicyUnitsConsumed", unit="1 unit"),
+        {"guardrail": 15 * PICO // 100},
+    ),
+    "rounding": (
+        lambda bill: changed(bill, 0, cost=bill[0].cost + Decimal("1e-10")),
+        {"rounding": 100},
+    ),
+    "another tier": (
+        # Priority costs 1.75 times as much.
+        lambda bill: changed(
+            bill, 0, usage_type=f"{bill[0].usage_type}-priority", cost=bill[0].cost * Decimal("1.75")
+        ),
+        {"tier": 18 * PICO // 10},
+    ),
+    "no principals": (
+        lambda bill: [line._replace(principal=number % 2 * "" or None)
+                      for number, line in enumerate(bill)],
+        {},
+    ),
+    "one principal is missing": (
+        lambda bill: changed(bill, 0, principal="", quantity=bill[0].quantity * 2, cost=bill[0].cost * 2),
+        {"missing calls": 24 * PICO // 10},
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", PLANTED)
+def test_each_planted_difference_has_its_name_and_amount(
+    db: Database, tmp_path: Path, name: str
+) -> None:
+    plant, expected = PLANTED[name]
+    load_both(db, tmp_path, plant(bill_of(HISTORY)))
+    assert reasons(db) == expected
+
+
+def test_a_discount_of_ours_is_compared_with_the_bills(db: Database, tmp_path: Path) -> None:
+    apply_discounts(db, [Discount(percent=10)])
+    bill = bill_of(HISTORY)
+    load_both(db, tmp_path, [line._replace(cost=line.cost * 9 / 10) for line in bill])
+    assert reasons(db) == {}
+    less = [
+        line._replace(kind="EdpDiscount", cost=-line.cost / 10, quantity=Decimal(0))
+        for line in bill
+    ]
+    write_export(tmp_path, [*bill, *less], form="csv.gz", run="run-2")
+    load(db, tmp_path / "exports", now=LATER)
+    assert reasons(db) == {}
+    assert rows(db, "select state, difference_usd from bill_reconciliation") == [("agrees", 0)]
+
+
+def test_days_that_may_still_change_are_not_yet_billed(db: Database, tmp_path: Path) -> None:
+    load(db, log_of(HISTORY, tmp_path))
+    bill = [line for line in bill_of(HISTORY) if line.day < "2026-10-30"]
+    write_export(tmp_path, bill[1:], form="csv.gz")
+    load(db, tmp_path / "exports", now=datetime(2026, 10, 5, tzinfo=UTC))
+    half = (56 + 20) * 2 * 2 * PICO // 10
+    assert reasons(db) == {"not yet billed": -(24 * PICO // 10) - half}
+    assert rows(db, "select state, open_days from bill_reconciliation") == [("open", 29)]
+
+
+def test_an_estimate_is_off_by_what_the_bill_knows(db: Database, tmp_path: Path) -> None:
+    """Ten calls without tokens share CloudWatch's total; the bill knows who used what."""
+    at = "2026-10-31T10:15:00Z"
+    users = ["alice"] * 8 + ["bob"] * 2
+    calls = [call(n, user=user, eventTime=at) for n, user in enumerate(users, 1)]
+    start = ("2026-10-31T10:00:00Z", 3600)
+    totals = [
+        (HAIKU.model_id, "InputTokenCount", 10_000, *start),
+        (HAIKU.model_id, "OutputTokenCount", 2_000, *start),
+    ]
+    load(db, write_log(tmp_path / "log.json", calls), write_metrics(tmp_path / "t.csv", totals))
+    used = [("alice", 9_000, 1_800), ("bob", 1_000, 200)]
+    lines = bill_of(
+        Used(DAYS[-1], user, HAIKU, {"input": read, "output": written})
+        for user, read, written in used
+    )
+    write_export(tmp_path, lines, form="csv.gz")
+    load(db, tmp_path / "exports", now=LATER)
+    off = 1_000 * 250_000 + 200 * 1_250_000
+    assert rows(
+        db,
+        "select user_name, reason, sum(difference_picodollars) from bill_differences group by 1, 2",
+    ) == [("alice", "estimate error", off), ("bob", "estimate error", -off)]
+    assert reasons(db) == {}
+    assert rows(db, "select our_tokens, billed_tokens, cloudwatch_tokens from bill_comparison") == [
+        (12_000, 12_000, 12_000)
+    ]
+
+
+def test_input_that_has_the_cached_tokens_in_it_is_told(db: Database, tmp_path: Path) -> None:
+    record = logged(
+        tokens=(3 * MILLION, MILLION), cache=(2 * MILLION, 0), modelId=NOVA.model_id,
+        timestamp=f"{DAYS[-1]}T10:14:58Z",
+    )  # fmt: skip
+    load(db, write_invocation_log(tmp_path / "calls.json", [record]))
+    tokens = {"input": MILLION, "output": MILLION, "cache_read": 2 * MILLION}
+    write_export(tmp_path, bill_of([Used(DAYS[-1], "alice", NOVA, tokens)]), form="csv.gz")
+    load(db, tmp_path / "exports", now=LATER)
+    assert reasons(db) == {"gross or net input": -16 * PICO // 10}
+
+
+# -- ours, as it stood ----------------------------------------------------------------------------
+
+
+def test_what_is_known_later_changes_nothing_that_was_compared(
+    db: Database, tmp_path: Path
+) -> None:
+    bill = bill_of(HISTORY)
+    load_both(db, tmp_path, bill, HISTORY[2:])
+    before = rows(db, "select * from bill_differences")
+    assert {(row[1], row[6]) for row in before} == {(DAYS[0], "alice")}
+    (tmp_path / "later").mkdir()
+    load(db, log_of(HISTORY[:2], tmp_path / "later", first=100))
+    apply_discounts(db, [Discount(percent=50)])
+    assert rows(db, "select * from bill_differences") == before
+    # The day that the bill has anew is compared with what is known now; the others are not.
+    write_export(tmp_path, [*bill, usage(NOVA, "input", 1_000, DAYS[0], principal=principal("z"))],
+                 form="csv.gz", run="run-2")  # fmt: skip
+    load(db, tmp_path / "exports", now=LATER)
+    versions = "select day, version from bill_days order by 1"
+    assert rows(db, versions) == [(DAYS[0], 2), *((day, 1) for day in DAYS[1:])]
+    found = rows(db, "select distinct day, reason from bill_differences order by 1, 2")
+    assert found == [(DAYS[0], "missing calls"), (DAYS[0], "price")]
+
+
+def test_a_re_export_that_changes_two_days_compares_these_anew(
+    db: Database, tmp_path: Path
+) -> None:
+    bill = bill_of(HISTORY)
+    load_both(db, tmp_path, bill)
+    dearer = {DAYS[0]: 2, DAYS[3]: 3}
+    again = [line._replace(cost=line.cost * dearer.get(line.day, 1)) for line in bill]
+    write_export(tmp_path, again, form="csv.gz", run="run-2")
+    load(db, tmp_path / "exports", now=LATER)
+    a_day = 2 * (56 + 20) * PICO // 10
+    assert rows(
+        db,
+        "select day, reason, sum(difference_picodollars) from bill_differences group by 1, 2",
+    ) == [(DAYS[0], "price", a_day), (DAYS[3], "price", 2 * a_day)]
+    assert rows(db, "select version, is_kept from bill_days order by day") == [
+        (2, 1), (1, 1), (1, 1), (2, 1),
+    ]  # fmt: skip
+
+
+def test_a_bill_that_is_loaded_first_is_compared_with_what_comes(
+    db: Database, tmp_path: Path
+) -> None:
+    write_export(tmp_path, bill_of(HISTORY), form="csv.gz")
+    load(db, tmp_path / "exports", now=LATER)
+    assert reasons(db) == {"missing calls": 4 * 2 * (56 + 20) * PICO // 10}
+    load(db, log_of(HISTORY, tmp_path))
+    assert reasons(db) == {}
+    # Whose usage it is was decided again, on both sides.
+    load(db, tmp_path / "exports", now=LATER, reread=True)
+    apply_config(db, (UserRule(user="team of {who}", principal_arn="*:user/{who}"),), {})
+    assert reasons(db) == {}
+
+
+# -- always ---------------------------------------------------------------------------------------
+
+
+def any_bill(random_: random.Random) -> tuple[list[Used], list[Line]]:
+    """Return a history, and a bill that has as much to do with it as it likes."""
+    used = [
+        Used(
+            random_.choice(DAYS),
+            random_.choice(["alice", "bob", "carol"]),
+            model := random_.choice([NOVA, HAIKU, SONNET]),
+            {kind: random_.randrange(1, 5_000_000) for kind in ("input", "output", *model.names)},
+        )
+        for _ in range(random_.randrange(1, 25))
+    ]
+    bill = [line for line in bill_of(used) if random_.random() < 0.9]
+    for number, line in enumerate(bill):
+        if random_.random() < 0.5:
+            continue
+        usage_type = line.usage_type
+        if "NovaPro" in usage_type:
+            usage_type += random_.choice(["", "-flex", "-priority", "-batch", "-unheard-of"])
+        bill[number] = line._replace(
+            usage_type=usage_type,
+            cost=line.cost * Decimal(random_.randrange(1, 10_000)) / 3_000 + Decimal("1e-11"),
+            quantity=line.quantity * Decimal(random_.randrange(900, 1_100)) / 1_000,
+            principal=random_.choice([line.principal, principal("dave"), "", None]),
+            account=random_.choice([ACCOUNT, ACCOUNT, OTHER_ACCOUNT]),
+            kind=random_.choice(["Usage"] * 8 + ["Tax", "Credit", "EdpDiscount", "Fee", "Odd"]),
+        )
+    return used, bill
+
+
+def test_the_reasons_add_up_whatever_the_bill_and_the_calls_are(
+    db: Database, tmp_path: Path
+) -> None:
+    random_ = random.Random(1909)
+    if random_.random() < 0.5:
+        apply_discounts(db, [Discount(percent=7.5, model="amazon.*")])
+    for number in range(rounds(3, 60)):
+        used, bill = any_bill(random_)
+        folder = tmp_path / str(number)
+        folder.mkdir()
+        # Every other time, nobody has calls: all of them are of a month without a bill.
+        month = number % 2
+        load(db, log_of(used[: len(used) * (1 - month)], folder))
+        write_export(folder, bill, form="csv.gz", run=f"run-{number}")
+        read_at = LATER if random_.random() < 0.5 else datetime(2026, 10, 31, tzinfo=UTC)
+        load(db, folder / "exports", now=read_at)
+        db.conn.execute("delete from figures_before_bill")  # calls that arrive later too
+        reasons(db)
+        by_place = {}
+        for view, amount in (
+            ("bill_differences", "difference_picodollars / 1e12"),
+            ("bill_comparison_by_user", "difference_usd"),
+        ):
+            found = rows(
+                db,
+                f"select day, account_id, region, model_id, user_name, sum({amount}) from {view}"
+                " group by 1, 2, 3, 4, 5",
+            )
+            by_place[view] = {place: usd for *place_, usd in found if (place := tuple(place_))}
+        places = {*by_place["bill_differences"], *by_place["bill_comparison_by_user"]}
+        for place in places:
+            both = [found.get(place, 0) for found in by_place.values()]
+            assert both[0] == pytest.approx(both[1], abs=1e-8), place
+
+
+# -- the command ----------------------------------------------------------------------------------
+
+
+def test_reconcile_says_whether_a_month_agrees_and_why_not(tmp_path: Path) -> None:
+    file, log = tmp_path / "w.db", log_of(HISTORY, tmp_path)
+    assert run("load", log, "--db", file)[0] == 0
+    status, _, err = run("reconcile", "--db", file)
+    assert status == 1
+    assert "no bill in USD is loaded" in err
+    plant, _ = PLANTED["a wrong price"]
+    unclear = Line(DAYS[0], "USE1-NovaPro-something-new", Decimal(1), Decimal("2.5"))
+    write_export(tmp_path, [*plant(bill_of(HISTORY)), unclear, KIMI], form="csv.gz")
+    write_export(
+        tmp_path, [usage(NOVA, "input", 1_000, "2026-11-03")], month="2026-11", form="csv.gz"
+    )
+    assert run("load", tmp_path / "exports", "--db", file)[0] == 0
+    status, out, err = run("reconcile", "--month", "2026-10", "--db", file)
+    assert (status, err) == (0, "")
+    assert "2026-10, payer 999988887777: unexplained" in out
+    assert "Billed $71.10, ours $60.80: difference $10.30 (14.5 % of the bill)" in out
+    for line in ("missing calls $6.60", "not understood $2.50", "price $1.20", "Difference $10.30"):
+        assert line in " ".join(out.split())
+    rate = "amazon.nova-pro-v1:0,us-east-1,regional,standard,input,0,1200000,2026-10-03,,"
+    assert f"{rate}AWS bill 2026-10," in out
+    status, out, _ = run("reconcile", "--format", "json", "--db", file)
+    found = json.loads(out)
+    assert [month["state"] for month in found["months"]] == ["unexplained", "open"]
+    assert found["months"][0]["reasons"] == {
+        "missing calls": 6.6,
+        "not understood": 2.5,
+        "price": 1.2,
+    }
+    assert {row["user_name"] for row in found["users"]} >= {"alice", "bob", "carol"}
+    status, out, err = run("reconcile", "--fail-above", "10.3", "--format", "csv", "--db", file)
+    assert (status, err) == (0, "")
+    assert out.startswith("month,day,payer_account_id,")
+    status, _, err = run("reconcile", "--fail-above", "14%", "--db", file)
+    assert status == 1
+    assert "2026-10, payer 999988887777: the closed days differ by $10.30" in err
+    config = tmp_path / "bedrock_usage.toml"
+    for text, state in (("percent = 20", "agrees"), ("percent = 0\nusd = 2.6", "explained")):
+        config.write_text(f"[reconcile]\n{text}\n")
+        assert f": {state}" in run("reconcile", "--config", config, "--db", file)[1]
+    status, _, err = run("reconcile", "--month", "2026-09", "--db", file)
+    assert (status, err) == (1, "Error: no bill in USD has 2026-09: there is 2026-10 to 2026-11\n")
+    assert run("reconcile", "--fail-above", "much", "--db", file)[0] == 2
+    assert run("reconcile", "--month", "2026-13", "--db", file)[0] == 2

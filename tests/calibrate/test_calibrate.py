@@ -1,0 +1,374 @@
+"""CloudWatch's totals are shared by tokens per call where they tell them, and conserved."""
+
+from __future__ import annotations
+
+import random
+from collections import defaultdict
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+from sqlite_utils import Database
+
+from etl.calibrate import run
+from etl.calibrate.outcome import Outcome, calibrate_if_due, share_by_calls
+from etl.calibrate.run import calibrate_all
+from etl.times import utc_text
+from etl.warehouse.turns import transaction
+from etl.warehouse.upkeep.vacuum import drop_calls
+from etl.warehouse.write.minutes import note_uncalibrated
+from etl.warehouse.write.rollup import all_hours, rebuild_rollups
+from tests.checks import failed_checks
+from tests.support import HAIKU, SONNET, call, load, rows, write_log, write_metrics
+
+START = datetime(2026, 11, 2, tzinfo=UTC)
+NOW = datetime(2026, 12, 25, tzinfo=UTC)
+LATE = "2026-11-03T05:00:00Z"
+SIZES = {"A": 100, "B": 900, "C": 5_000}
+WEIGHTS = (
+    "select window_start, call_weights.* from call_weights join calibrations using"
+    " (calibration_key) order by 1, 3"
+)
+
+
+def fleet(
+    folder: Path, hours: int = 60, start: datetime = START, first: int = 0
+) -> tuple[dict[str, int], list[Path]]:
+    """Write calls without tokens and totals by the minute; return the true input of each user."""
+    folder.mkdir(exist_ok=True)
+    chance, number = random.Random(1), first
+    truth: dict[str, int] = defaultdict(int)
+    calls, totals, counted = [], defaultdict(int), defaultdict(int)
+    for hour in range(hours):
+        for user, mean in SIZES.items():
+            for _ in range(chance.choice((0, 1, 2, 4))):
+                number += 1
+                at = start + timedelta(hours=hour, minutes=chance.randrange(60))
+                tokens = round(mean * chance.uniform(0.5, 1.5))
+                truth[user] += tokens
+                totals[at] += tokens
+                counted[at] += 1
+                calls.append(call(number, user=user, eventTime=utc_text(at)))
+    metrics = [
+        (HAIKU, name, value, utc_text(at), 60)
+        for name, values in (("InputTokenCount", totals), ("Invocations", counted))
+        for at, value in sorted(values.items())
+    ]
+    return dict(truth), [
+        write_log(folder / "fleet.json", calls),
+        write_metrics(folder / "fleet.csv", metrics),
+    ]
+
+
+@pytest.fixture(scope="module")
+def loaded(
+    tmp_path_factory: pytest.TempPathFactory, new_warehouse: Any
+) -> Iterator[tuple[Database, dict[str, int]]]:
+    """Load the fleet once: loading takes longer than calibrating."""
+    used, files = fleet(tmp_path_factory.mktemp("fleet"))
+    with new_warehouse() as warehouse:
+        load(warehouse, *files)
+        yield warehouse, used
+
+
+@pytest.fixture
+def truth(db: Database, loaded: tuple[Database, dict[str, int]]) -> dict[str, int]:
+    loaded[0].conn.backup(db.conn)
+    return loaded[1]
+
+
+def shares(db: Database) -> dict[str, int]:
+    return dict(
+        rows(db, "select user_name, sum(input_tokens) from usage_cost group by 1 order by 1")
+    )
+
+
+def off(found: dict[str, int], truth: dict[str, int]) -> float:
+    return sum(abs(found[user] - truth[user]) for user in truth) / sum(truth.values())
+
+
+def stored(db: Database) -> list[list[tuple[Any, ...]]]:
+    return [
+        rows(db, f"select * from {table}")
+        for table in ("calibrations", "call_weights", "usage_hourly", "usage_daily")
+    ]
+
+
+def hourly_totals(db: Database) -> list[tuple[Any, ...]]:
+    return rows(
+        db,
+        "select hour, sum(value), (select sum(estimated_input_tokens) from usage_hourly"
+        " where usage_hourly.hour = metric_hourly.hour)"
+        " from metric_hourly where metric_kind = 'input' group by hour order by hour",
+    )
+
+
+def test_sizes_of_calls_decide_and_every_hour_stays_cloudwatchs(
+    db: Database, truth: dict[str, int]
+) -> None:
+    by_calls = shares(db)
+    outcome = calibrate_all(db)
+    assert outcome == Outcome(windows=1, series=1, used=1, changed=1, left=0)
+    calibrated = shares(db)
+    assert off(calibrated, truth) < 0.05 < 0.5 < off(by_calls, truth)
+    assert sum(calibrated.values()) == sum(truth.values())
+    assert all(total == shared for _, total, shared in hourly_totals(db))
+    assert rows(db, "select count(*) from usage_hourly where estimated_input_tokens < 0") == [(0,)]
+    assert failed_checks(db) == {}
+    ((kind, size, gain),) = rows(
+        db, "select token_kind, bucket_seconds, held_out_gain from calibrations"
+    )
+    assert (kind, size) == ("input", 60) and gain > 0.5
+    means = dict(
+        rows(db, "select user_name, weight / 1000 from call_weights join users using (user_key)")
+    )
+    assert all(abs(means[user] / mean - 1) < 0.25 for user, mean in SIZES.items())
+
+
+def test_a_second_run_fits_nothing_and_a_full_one_changes_nothing(
+    db: Database, truth: dict[str, int]
+) -> None:
+    calibrate_all(db)
+    before = stored(db)
+    assert calibrate_all(db) == Outcome()
+    with transaction(db):
+        note_uncalibrated(db, [f"{hour}:00:00Z" for hour in all_hours(db)])
+    again = calibrate_all(db)
+    assert (again.windows, again.changed, stored(db)) == (1, 0, before)
+
+
+def test_only_windows_that_changed_are_fitted_again(
+    db: Database, truth: dict[str, int], tmp_path: Path, monkeypatch: Any
+) -> None:
+    later = START + timedelta(days=40)
+    _, files = fleet(tmp_path / "later", start=later, first=10_000)
+    load(db, *files)
+    assert calibrate_all(db).windows == 2
+    before = rows(db, WEIGHTS)
+    assert len(before) == 2 * len(SIZES)
+    fitted = []
+    monkeypatch.setattr(run, "fit_window", lambda *args: fitted.append(args) or ({}, []))
+    assert calibrate_all(db).windows == 0
+    monkeypatch.undo()
+    late = call(99_999, user="A", eventTime=utc_text(later + timedelta(hours=3)))
+    load(db, write_log(tmp_path / "late.json", [late]))
+    assert rows(db, "select hour from uncalibrated_hours") == [
+        (utc_text(later + timedelta(hours=3)),)
+    ]
+    assert calibrate_all(db).windows == 1
+    after = rows(db, WEIGHTS)
+    assert [row for row in after if row[0] < "2026-12"] == [
+        row for row in before if row[0] < "2026-12"
+    ]
+    assert after != before
+
+
+def test_what_changes_during_a_calibration_is_looked_at_again(
+    db: Database, truth: dict[str, int], tmp_path: Path, monkeypatch: Any
+) -> None:
+    fit = run.fit_window
+
+    def while_others_load(*args: Any) -> Any:
+        load(db, write_log(tmp_path / "late.json", [call(9_001, user="A", eventTime=LATE)]))
+        return fit(*args)
+
+    monkeypatch.setattr(run, "fit_window", while_others_load)
+    calibrate_all(db)
+    assert rows(db, "select hour from uncalibrated_hours") == [(LATE,)]
+    monkeypatch.undo()
+    assert calibrate_all(db).windows == 1
+    assert rows(db, "select hour from uncalibrated_hours") == []
+
+
+def test_what_cloudwatch_and_vacuum_drop_changes_no_share(
+    db: Database, truth: dict[str, int]
+) -> None:
+    drop_calls(db, "2026-11-04T00:00:00Z", dropped_at="2026-12-01T00:00:00Z")
+    calibrate_all(db)
+    before = stored(db)
+    drop_calls(db, "2026-12-01T00:00:00Z", dropped_at="2026-12-01T00:00:00Z")
+    with transaction(db):
+        note_uncalibrated(db, [f"{hour}:00:00Z" for hour in all_hours(db)])
+    assert calibrate_all(db).windows == 1
+    assert (stored(db), list(failed_checks(db))) == (before, [])
+    assert off(shares(db), truth) < 0.05
+
+
+def test_switched_off_the_shares_are_those_of_before(db: Database, truth: dict[str, int]) -> None:
+    before = stored(db)
+    calibrate_all(db)
+    assert stored(db) != before
+    assert share_by_calls(db) and not share_by_calls(db)
+    assert stored(db) == before
+    assert failed_checks(db) == {}
+    assert calibrate_if_due(db, now=NOW, is_late=lambda: False).used == 1
+
+
+def test_what_comes_later_is_shared_by_the_weights_too(
+    db: Database, truth: dict[str, int], tmp_path: Path
+) -> None:
+    calibrate_all(db)
+    later = "2026-12-24T10:15:00Z"
+    calls = [
+        call(9_001, user="A", eventTime=later),
+        call(9_002, user="C", eventTime=later),
+        # Somebody new is taken for average.
+        call(9_003, user="D", eventTime=later),
+    ]
+    load(
+        db,
+        write_log(tmp_path / "later.json", calls),
+        write_metrics(
+            tmp_path / "later.csv",
+            [(HAIKU, "InputTokenCount", 1_001, "2026-12-24T10:00:00Z", 3600)],
+        ),
+    )
+    found = dict(
+        rows(
+            db,
+            "select user_name, input_tokens from usage_cost where hour like '2026-12-24%'",
+        )
+    )
+    assert sum(found.values()) == 1_001
+    assert found["A"] < 100 < found["D"] < found["C"]
+    assert failed_checks(db) == {}
+    with transaction(db):
+        db.execute("update call_weights set weight = weight * 2 where weight > 1000000")
+    assert list(failed_checks(db)) == ["estimates_are_current"]
+
+
+def test_changed_weights_share_later_hours_again(
+    db: Database, truth: dict[str, int], tmp_path: Path
+) -> None:
+    calibrate_all(db)
+    # A window without settled hours has no weights of its own.
+    later = "2026-11-24T10:15:00Z"
+    calls = [call(9_001, user="A", eventTime=later), call(9_002, user="C", eventTime=later)]
+    load(
+        db,
+        write_log(tmp_path / "later.json", calls),
+        write_metrics(tmp_path / "later.csv", [(HAIKU, "InputTokenCount", 1_001, later, 3600)]),
+    )
+    db.execute("update metric_hourly set is_provisional = 1 where hour > '2026-11-24'")
+    calibrate_all(db)
+    before = shares(db)
+    _, files = fleet(tmp_path / "more", 24, START + timedelta(days=4), first=20_000)
+    load(db, *files)
+    assert calibrate_all(db).changed == 1
+    assert (shares(db) != before, list(failed_checks(db))) == (True, [])
+
+
+def test_a_corrected_total_and_a_late_call_are_shared_again(
+    db: Database, truth: dict[str, int], tmp_path: Path
+) -> None:
+    calibrate_all(db)
+    hour = rows(db, "select min(hour) from metric_hourly")[0][0]
+    late = call(9_001, user="A", eventTime=hour)
+    more = (HAIKU, "InputTokenCount", 999_999, hour, 3600)
+    load(db, write_log(tmp_path / "l.json", [late]), write_metrics(tmp_path / "m.csv", [more]))
+    assert hourly_totals(db)[0] == (hour, 999_999, 999_999)
+    assert failed_checks(db) == {}
+    calibrate_all(db)
+    assert (hourly_totals(db)[0], list(failed_checks(db))) == ((hour, 999_999, 999_999), [])
+
+
+def test_eight_and_two_calls_stay_eight_and_two(db: Database, tmp_path: Path) -> None:
+    calls = [call(number, user="A" if number < 8 else "B") for number in range(10)]
+    load(
+        db,
+        write_log(tmp_path / "log.json", calls),
+        write_metrics(tmp_path / "m.csv", [(HAIKU, "InputTokenCount", 10_000)]),
+    )
+    assert calibrate_all(db).used == 0
+    assert shares(db) == {"A": 8_000, "B": 2_000}
+    assert rows(db, "select is_used, average_weight from calibrations") == [(0, 1_000_000)]
+
+
+def test_an_interrupted_calibration_leaves_nothing_half_used(
+    db: Database, truth: dict[str, int], monkeypatch: Any
+) -> None:
+    before = stored(db)
+
+    def fail(*_: Any) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("etl.warehouse.calibrations.renew_shares", fail)
+    with pytest.raises(KeyboardInterrupt):
+        calibrate_all(db)
+    assert stored(db) == before
+    monkeypatch.undo()
+    assert calibrate_all(db, is_late=lambda: True).left == 1
+    assert stored(db) == before
+    assert calibrate_all(db).used == 1
+
+
+def test_many_callers_are_fitted_by_coarser_buckets(
+    db: Database, truth: dict[str, int], monkeypatch: Any
+) -> None:
+    monkeypatch.setattr("etl.calibrate.observed._MOST_CELLS", 14 * 24 * 60 * len(SIZES) - 1)
+    calibrate_all(db)
+    assert rows(db, "select bucket_seconds from calibrations") == [(3600,)]
+    assert (sum(shares(db).values()), list(failed_checks(db))) == (sum(truth.values()), [])
+
+
+def test_what_is_done_when_time_is_up_stays_done(
+    db: Database, truth: dict[str, int], tmp_path: Path
+) -> None:
+    """A window has a series of two; the other one keeps what it had."""
+    calls = [
+        call(30_000 + number, user="AB"[number % 2], requestParameters={"modelId": SONNET},
+             eventTime=utc_text(START + timedelta(hours=number, minutes=30)))
+        for number in range(30)
+    ]  # fmt: skip
+    metrics = [
+        (SONNET, name, 1, utc_text(START + timedelta(hours=number, minutes=30)), 60)
+        for name in ("InputTokenCount", "Invocations")
+        for number in range(30)
+    ]
+    load(db, write_log(tmp_path / "s.json", calls), write_metrics(tmp_path / "s.csv", metrics))
+    asked = iter([False, True])
+    assert calibrate_all(db, is_late=lambda: next(asked)) == Outcome(0, 1, 1, 1, 1)
+    assert rows(db, "select count(*) from calibrations") == [(1,)]
+    one = stored(db)
+    assert failed_checks(db) == {}
+    asked = iter([False, True])
+    assert calibrate_all(db, is_late=lambda: next(asked)).changed == 0
+    assert stored(db) == one
+    assert calibrate_all(db) == Outcome(1, 2, 1, 1, 0)
+    with transaction(db):
+        note_uncalibrated(db, [LATE])
+    both, asked = stored(db), iter([False, True])
+    shared = rows(db, "select * from hour_shares")
+    assert calibrate_all(db, is_late=lambda: next(asked)).left == 1
+    assert (stored(db), rows(db, "select * from hour_shares")) == (both, shared)
+    assert failed_checks(db) == {}
+
+
+def test_a_calibration_is_due_when_another_day_has_settled(
+    db: Database, truth: dict[str, int], tmp_path: Path
+) -> None:
+    assert calibrate_if_due(db, now=NOW, is_late=lambda: True).left == 1
+    assert calibrate_if_due(db, now=NOW, is_late=lambda: False).used == 1
+    assert calibrate_if_due(db, now=NOW, is_late=lambda: False) == Outcome()
+    more = (HAIKU, "InputTokenCount", 7, "2026-12-24T10:00:00Z", 3600)
+    load(db, write_metrics(tmp_path / "m.csv", [more]))
+    assert calibrate_if_due(db, now=NOW, is_late=lambda: False).windows == 1
+    # A call of another model changes no share; a rebuild drops them all.
+    hour, before = rows(db, "select min(hour), count(*) from hour_shares")[0]
+    other = call(8_999, eventTime=hour, requestParameters={"modelId": SONNET})
+    load(db, write_log(tmp_path / "other.json", [other]))
+    assert rows(db, "select count(*) from hour_shares") == [(before,)]
+    same = call(9_000, user="A", eventTime=hour)
+    load(db, write_log(tmp_path / "same.json", [same]))
+    assert rows(db, "select count(*) from hour_shares where hour = ?", [hour]) == [(0,)]
+    left = rows(db, "select count(*) from hour_shares")[0][0]
+    assert 0.8 * before < left < before
+    assert failed_checks(db) == {}
+    with transaction(db):
+        rebuild_rollups(db)
+    assert calibrate_if_due(db, now=NOW + timedelta(minutes=59), is_late=lambda: False).windows == 0
+    assert calibrate_if_due(db, now=NOW + timedelta(hours=1), is_late=lambda: False).windows == 2
+    assert rows(db, "select count(*) from hour_shares where hour <> ?", [hour]) >= [(left,)]
+    assert failed_checks(db) == {}
