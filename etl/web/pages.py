@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import json
 import re
+from collections import Counter
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
@@ -32,6 +33,9 @@ from etl.web.visitors import EVERYTHING, allowed_usage, has_passwords
 # Names in charts and in the tables below them; the links lead to all names.
 _TOP = 10
 _STACKED = 8
+
+# Where a month of the bill differs.
+_PLACES = 25
 
 # For the token chart: column, heading, whether it is input.
 _TOKEN_KINDS = json.dumps([(kind.shown, kind.heading, kind.is_input) for kind in TOKENS_ALONE])
@@ -97,6 +101,7 @@ def routes() -> list[tuple[str, Callable[..., Awaitable[Response]]]]:
         (r"^/$", dashboard),
         (r"^/(?P<kind>application|user|team|model)$", subject_page),
         (r"^/cost$", cost_page),
+        (r"^/bill$", bill_page),
         (rf"^/-/charts/{re.escape(vega_bundle.file_name())}$", vega),
     ]
 
@@ -121,6 +126,11 @@ async def subject_page(request: Request, datasette: Datasette) -> Response:
 async def cost_page(request: Request, datasette: Datasette) -> Response:
     """Answer with how a cost is calculated: tokens, prices with their source, calls."""
     return await _answer(request, datasette, "usage_cost.html", _cost)
+
+
+async def bill_page(request: Request, datasette: Datasette) -> Response:
+    """Answer with AWS's bill beside our figures, and why they differ."""
+    return await _answer(request, datasette, "usage_bill.html", _bill)
 
 
 async def _answer(
@@ -203,13 +213,14 @@ def _age(moment: str | None) -> str | None:
 
 async def _dashboard(view: View) -> dict[str, Any]:
     selection = view.selection
-    total, before, days, choices, capacity, guardrails, *tops = await asyncio.gather(
+    total, before, days, choices, capacity, guardrails, billed, *tops = await asyncio.gather(
         view.rows("usage"),
         view.rows("usage", over=selection.before()),
         view.rows("usage", "day"),
         view.rows("choices"),
         view.rows("capacity"),
         view.rows("guardrails"),
+        view.rows("billed"),
         *(view.rows("usage", stack) for stack in STACKS),
     )
     return {
@@ -218,6 +229,7 @@ async def _dashboard(view: View) -> dict[str, Any]:
         "choices": _choices(choices, selection),
         "capacity": numbers.capacity(capacity[0]),
         "guardrails": numbers.guardrails(guardrails[0]),
+        "billed": billed[0],
         "days": days,
         "tops": [
             _top(view, kind, column, rows)
@@ -230,7 +242,7 @@ async def _subject(view: View) -> dict[str, Any]:
     kind = view.request.url_vars["kind"]
     (name,) = view.selection.chosen(kind)
     other = "user" if kind == "application" else "application"
-    total, before, days, used, others, evidence, lines, calls, guardrails = await asyncio.gather(
+    gathered = await asyncio.gather(
         view.rows("usage"),
         view.rows("usage", over=view.selection.before()),
         view.rows("usage", "day"),
@@ -240,7 +252,9 @@ async def _subject(view: View) -> dict[str, Any]:
         view.rows("cost_lines"),
         view.rows("latest_calls"),
         view.rows("guardrails"),
+        view.rows("billed"),
     )
+    total, before, days, used, others, evidence, lines, calls, guardrails, billed = gathered
     return {
         "title": f"{SUBJECTS[kind]} {name}",
         "kind": kind,
@@ -249,6 +263,7 @@ async def _subject(view: View) -> dict[str, Any]:
         **_totals(view, total, before),
         "days": days,
         "guardrails": numbers.guardrails(guardrails[0]),
+        "billed": billed[0],
         "used": used,
         "top": _top(view, other, STACKS[other], others),
         "evidence": evidence,
@@ -274,6 +289,29 @@ async def _cost(view: View) -> dict[str, Any]:
         "chosen": [
             (kind, ", ".join(selection.chosen(kind))) for kind in NAMES if selection.chosen(kind)
         ],
+    }
+
+
+async def _bill(view: View) -> dict[str, Any]:
+    months, rows = await asyncio.gather(view.rows("bill_months"), view.rows("bill_reasons"))
+    return {
+        "title": "Does the bill agree?",
+        "months": [_month(month, rows) for month in months],
+    }
+
+
+def _month(month: Row, rows: Sequence[Row]) -> dict[str, Any]:
+    """Return a month of the bill with its reasons, and the places where they are largest."""
+    payer = (month["month"], month["payer_account_id"])
+    own = [row for row in rows if (row["month"], row["payer_account_id"]) == payer]
+    amounts: Counter[str] = Counter()
+    for row in own:
+        amounts[row["reason"]] += row["difference_usd"]
+    return {
+        "row": month,
+        "reasons": sorted(amounts.items(), key=lambda one: -abs(one[1])),
+        "places": own[:_PLACES],
+        "left_out": max(0, len(own) - _PLACES),
     }
 
 

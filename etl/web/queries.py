@@ -19,6 +19,8 @@ _PARAMETERS = {
     "metadata": ("metadata_key", *FILTERS),
     "choices": ("since", "until"),
     "freshness": (),
+    "bill_months": ("since", "until"),
+    "bill_reasons": ("since", "until"),
     "capacity": ("since", "until", "regions", "models"),
 }
 

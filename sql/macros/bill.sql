@@ -44,14 +44,14 @@ sum(lines) as lines
 {% endmacro %}
 
 -- The bill of all days, by a name and the currency.
-{% macro totals(by) %}
+{% macro totals(by, lines='int_bill_lines') %}
 select
     {{ by }},
     currency,
     sum(billed_tokens) as billed_tokens,
     {{ amounts() }},
     {{ money.dollars('usage_picodollars') }} as usage_cost_usd
-from int_bill_lines
+from {{ lines }}
 group by {{ by }}, currency
 {% endmacro %}
 

@@ -15,11 +15,13 @@ from sqlite_utils import Database
 
 from etl.normalise.rows import PrincipalTags
 from etl.normalise.rules import ApplicationRule, Rule, TeamRule, UserRule
+from etl.normalise.team_shares import TeamShare
 from etl.warehouse.database import open_warehouse
 from etl.warehouse.upkeep.forget import forget
 from etl.warehouse.upkeep.vacuum import drop_unused_names
 from etl.warehouse.write.attribution import apply_config
 from etl.warehouse.write.batch import Batch, Loader
+from etl.warehouse.write.team_shares import apply_team_shares
 from tests.bill.exports import (
     ACCOUNT,
     HAIKU,
@@ -406,3 +408,25 @@ def test_killed_while_a_month_is_replaced(empty_warehouse: Path, tmp_path: Path)
     assert sums() == [(200, 200_000)]
     assert load_month() == 1
     assert sums() == [(200, 400_000)]
+
+
+def test_a_shared_application_is_split_among_its_teams(db: Database, tmp_path: Path) -> None:
+    of_chat = {"principal": f"{SESSION}/chat-BedrockRole/i-0123456789abcdef0"}
+    lines = [
+        usage(NOVA, "input", 1_001, DAY, **of_chat),
+        other("Credit", "-0.000000000010", **of_chat),
+        usage(NOVA, "input", 500, DAY),
+    ]
+    write_export(tmp_path, lines)
+    load(db, tmp_path)
+    apply_team_shares(db, [TeamShare(application="chat", shares={"Red": 3, "Blue": 4})])
+    found = "select team, billed_tokens, billed_cost_usd from billed_costs_by_team order by 1"
+    assert rows(db, found) == [
+        ("(no team)", 500, 0.0004), ("Blue", 572, 0.0004576), ("Red", 429, 0.0003432),
+    ]  # fmt: skip
+    # Nothing is lost, not even of the credit.
+    total = "select sum(billed_cost_usd), sum(lines) from billed_costs_by_{}"
+    assert rows(db, total.format("team")) == [
+        tuple(pytest.approx(value, abs=1e-9) for value in row)
+        for row in rows(db, total.format("model"))
+    ]

@@ -24,6 +24,9 @@ from tests.web.pages import QUERIES, Pages
 from tests.web.visits import HASH, HTML, LOGIN, PROXY, SEARCH, VARIABLES, Visitor, bearer, serving
 
 SAFE = (
+    "bill_months",
+    "bill_reasons",
+    "billed",
     "capacity",
     "choices",
     "cost_lines",

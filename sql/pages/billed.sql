@@ -1,0 +1,45 @@
+-- What does AWS's bill charge for the days that are closed, and what did we compute?
+-- Grain: one row. Units: USD; days is how many of the selected days are closed, 0 for
+-- visitors that may not see all. Costs are NULL without such days.
+
+-- :_visitor_applications, :_visitor_teams: what the visitor may see, NULL for all.
+with closed as materialized (
+    select distinct bill_days.day
+    from bill_days
+    inner join int_bill_closed as months on months.month_key = bill_days.month_key
+    where
+        bill_days.day <= months.closed_until
+        and {{ filters.days('bill_days.day') }}
+        and {{ filters.sees_all() }}
+),
+
+billed as (
+    select {{ money.dollars('billed_cost_picodollars') }} as billed_cost_usd
+    from int_bill_lines
+    where
+        day in (select day from closed)
+        and {{ filters.chosen('regions', 'region') }}
+        and {{ filters.chosen('models', 'model_id') }}
+        and {{ filters.chosen('users', 'user_name') }}
+        and {{ filters.chosen('applications', 'application') }}
+        and {{ filters.chosen('teams', 'team') }}
+),
+
+ours as (
+    select {{ money.dollars('cost_picodollars') }} as our_cost_usd
+    from closed
+    cross join daily_costs_by_user_and_application as costs on costs.day = closed.day
+    where
+        {{ filters.chosen('regions', 'costs.region') }}
+        and {{ filters.chosen('models', 'costs.model_id') }}
+        and {{ filters.chosen('users', 'costs.user_name') }}
+        and {{ filters.chosen('applications', 'costs.application') }}
+        and {{ filters.chosen('teams', 'costs.team') }}
+)
+
+select
+    (select count(*) from closed) as days,
+    billed.billed_cost_usd,
+    ours.our_cost_usd
+from billed
+cross join ours

@@ -1,0 +1,50 @@
+"""The page of the bill, and the billed line of the others."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from pathlib import Path
+
+from etl.warehouse.database import open_warehouse
+from tests.bill.exports import HAIKU, usage, write_export
+from tests.support import load, logged, write_invocation_log
+from tests.web.html_page import Page
+from tests.web.pages import Pages, open_pages
+
+DAY = "2026-10-31"
+
+
+def text_of(pages: Pages, path: str) -> str:
+    response = pages.open(path)
+    assert response.status_code == 200, response.text
+    return " ".join("".join(Page(response.text).words).split())
+
+
+def test_the_bill_is_shown_once_its_days_are_closed(tmp_path: Path) -> None:
+    record = logged(tokens=(4_000_000, 0), timestamp=f"{DAY}T10:14:58Z", modelId=HAIKU.model_id)
+    log = write_invocation_log(tmp_path / "log.json", [record])
+    line = usage(HAIKU, "input", 4_000_000, DAY, price_factor="3")
+    write_export(tmp_path, [line], form="csv.gz")
+    path = tmp_path / "w.db"
+    with open_warehouse(path, create=True) as db:
+        load(db, log)
+    with open_pages(path) as pages:
+        assert "AWS billed" not in text_of(pages, "/")
+        assert "No bill of these months" in text_of(pages, "/bill")
+    with open_warehouse(path) as db:
+        load(db, tmp_path / "exports", now=datetime(2026, 11, 1, tzinfo=UTC))
+    with open_pages(path) as pages:
+        assert "AWS billed" not in text_of(pages, "/")
+        assert f"2026-10, payer {line.payer}: open" in text_of(pages, "/bill")
+    write_export(tmp_path, [line, usage(HAIKU, "input", 1, DAY)], form="csv.gz", run="run-2")
+    with open_warehouse(path) as db:
+        load(db, tmp_path / "exports", now=datetime(2026, 11, 20, tzinfo=UTC))
+    with open_pages(path) as pages:
+        for address in ("/", "/model?name=" + HAIKU.model_id):
+            shown = text_of(pages, address)
+            assert "AWS billed $3.00 for the 1 day of this range that is closed" in shown
+            assert "our cost of it is $1.00" in shown
+        assert "AWS billed" not in text_of(pages, "/user?name=alice")
+        bill = text_of(pages, "/bill")
+    assert "Billed $3.00, ours $1.00: the difference is $2.00 (66.7 % of the bill)" in bill
+    assert "price$2.00" in bill
