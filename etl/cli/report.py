@@ -36,6 +36,7 @@ GAPS = "gaps"
 @click.option("--team", multiple=True, help="Only this team; repeatable.")
 @click.option("--breakdown", is_flag=True, help="Also show regions and models under each name.")
 @click.option("--list", "with_list", is_flag=True, help="Also show the cost at list price.")
+@click.option("--billed", "with_billed", is_flag=True, help="Also show what AWS billed.")
 @format_option("csv")
 @db_option
 def report(
@@ -50,6 +51,7 @@ def report(
     team: tuple[str, ...],
     breakdown: bool,
     with_list: bool,
+    with_billed: bool,
     format_: str,
     db: Path,
 ) -> None:
@@ -58,7 +60,8 @@ def report(
     Without dates, a report covers everything loaded. Costs are in USD, with your own rates and
     discounts. --list puts the list cost, and what you save, next to them; JSON and CSV always have
     it, in list_cost_usd. --by metadata:tenant reports by a key of the request metadata. gaps is the
-    usage without a price, with the price that it nearly matches and what would price it.
+    usage without a price, with the price that it nearly matches and what would price it. --billed
+    puts what AWS's bill charges next to the costs (docs/bill.md).
     """
     if (kind is None) == (by is None):
         raise click.UsageError("Missing argument 'KIND'" if by is None else "--by replaces KIND")
@@ -67,6 +70,8 @@ def report(
         raise click.UsageError("--breakdown works only with users, applications and teams")
     if with_list and kind in ("coverage", GAPS):
         raise click.UsageError(f"--list does not work with {kind}, which has no costs")
+    if with_billed and (key or kind in ("coverage", GAPS)):
+        raise click.UsageError("--billed does not work with coverage, gaps and --by")
     if kind == GAPS and (user or application or team):
         raise click.UsageError("gaps has no users, no applications and no teams")
     if since and until and since > until:
@@ -91,7 +96,12 @@ def report(
             built = build_metadata_report(warehouse, key, filters, with_list=with_list)
         else:
             built = build_report(
-                warehouse, str(kind), filters, breakdown=breakdown, with_list=with_list
+                warehouse,
+                str(kind),
+                filters,
+                breakdown=breakdown,
+                with_list=with_list,
+                with_billed=with_billed,
             )
         print_report(built, format_)
 

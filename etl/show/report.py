@@ -44,6 +44,7 @@ from etl.show.terminal import open_console, plain
 from etl.warehouse.read.reports import (
     Filters,
     LeftOut,
+    billed,
     capacity,
     guardrails,
     left_out,
@@ -77,6 +78,8 @@ HEADINGS = {
     "region": "Region",
     "model_id": "Model",
 }
+
+BILLED = "billed_cost_usd"
 
 # The heading of how far off a cost may be.
 _WIDTH = "±"
@@ -112,7 +115,8 @@ _SHORT_SOURCES = {
 class Report:
     """One report. ``details`` are rows by region and model for the rows' single dimension.
 
-    ``with_list``: the table also has the list cost, and what is saved.
+    ``with_list``: the table also has the list cost, and what is saved; ``with_billed``: rows and
+    total also have what AWS billed.
     ``without_price`` names the models that lack a price, and where; ``capacity`` and
     ``guardrails``: what to say of the hours, and of the charges, that no cost includes;
     ``left_out``: what was refused or skipped, where there are no rows; ``metadata_key``: where the
@@ -127,6 +131,7 @@ class Report:
     guardrails: str = ""
     details: Sequence[Row] = field(default_factory=list)
     with_list: bool = False
+    with_billed: bool = False
     without_price: Sequence[str] = ()
     left_out: LeftOut | None = None
     metadata_key: str | None = None
@@ -158,6 +163,7 @@ def build_report(
     *,
     breakdown: bool = False,
     with_list: bool = False,
+    with_billed: bool = False,
 ) -> Report:
     """Read one report from the warehouse."""
     dimensions = KINDS[kind][1]
@@ -169,7 +175,24 @@ def build_report(
     report.shared = _words_on_shares(shared, is_split=read is usage_by_team)
     if breakdown:
         report.details = read(db, filters, by=(*dimensions, "region", "model_id"))
+    if with_billed:
+        _add_billed(db, filters, report, is_split=read is usage_by_team)
     return report
+
+
+def _add_billed(db: Database, filters: Filters, report: Report, *, is_split: bool) -> None:
+    """Add what the bill charges to the rows and the total; None where it charges nothing."""
+
+    def added(rows: Iterable[Row], by: tuple[str, ...]) -> list[Row]:
+        found = billed(db, filters, by=by, is_split=is_split)
+        return [{**row, BILLED: found.get(tuple(row[name] for name in by))} for row in rows]
+
+    report.with_billed = True
+    report.rows = added(report.rows, report.dimensions)
+    if report.details:
+        report.details = added(report.details, (*report.dimensions, "region", "model_id"))
+    if report.total:
+        (report.total,) = added([report.total], ())
 
 
 def _words_on_shares(applications: Sequence[str], *, is_split: bool) -> str:
@@ -414,10 +437,28 @@ def _cost_columns(report: Report) -> dict[str, Callable[[Row], str]]:
         columns["List cost"] = lambda row: list_cost(row, decimals)
         columns["Saved"] = lambda row: saved(row, decimals)
     columns["Cost"] = lambda row: cost(row, decimals)
+    if report.with_billed:
+        columns["Billed"] = lambda row: _billed(row, decimals)
     if report.has_widths:
         columns[_WIDTH] = lambda row: off(row, decimals)
     columns["Share"] = lambda row: percent(row["cost_usd"], total.get("cost_usd"))
     return columns
+
+
+def _billed(row: Row, decimals: int) -> str:
+    return numbers.UNKNOWN if row[BILLED] is None else dollars(row[BILLED], decimals)
+
+
+def _note_on_billed(report: Report) -> str:
+    total = report.total or {}
+    if total.get(BILLED) is None:
+        return "No bill in USD has these days."
+    others = total[BILLED] - sum(row[BILLED] or 0 for row in report.rows)
+    where = f"; {dollars(others, 2)} of it is in none of the rows" if abs(others) >= 0.005 else ""
+    return (
+        "Billed is all that AWS charges, a day or two late"
+        f"{where}. `bedrock-usage reconcile` explains the difference."
+    )
 
 
 def _notes_on_values(key: str, rows: Sequence[Row]) -> Iterator[Text]:
@@ -447,6 +488,8 @@ def _notes(report: Report) -> Iterable[Text]:
         yield from _notes_on_values(report.metadata_key, report.rows)
     if report.shared:
         yield plain(report.shared)
+    if report.with_billed:
+        yield plain(_note_on_billed(report))
     if total["estimated_cost_usd"]:
         where = f" All of it is in (no {report.metadata_key})." if report.metadata_key else ""
         yield plain(

@@ -210,5 +210,6 @@ select
     billed_cost - our_cost as difference,
     iif(charge_kind = 'not understood', billed_cost, 0) as not_understood,
     iif(has_discounts, our_list_cost, our_cost) as our_basis,
-    iif(has_discounts, any_list_rate, any_rate) as rate
+    iif(has_discounts, any_list_rate, any_rate) as rate,
+    any_list_rate as list_rate
 from rated

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import json
 import random
+import tomllib
 from collections.abc import Callable, Iterable
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime
 from decimal import Decimal
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import msgspec
 import pytest
 from sqlite_utils import Database
 
@@ -205,6 +207,23 @@ def test_a_discount_of_ours_is_compared_with_the_bills(db: Database, tmp_path: P
     load(db, tmp_path / "exports", now=LATER)
     assert reasons(db) == {}
     assert rows(db, "select state, difference_usd from bill_reconciliation") == [("agrees", 0)]
+
+
+def test_the_discounts_of_a_bill_are_suggested(db: Database, tmp_path: Path) -> None:
+    """As another rate of the usage, or as rows of their own; of a model that has one."""
+    lines = [
+        line._replace(cost=line.cost * Decimal("0.875")) if line.family else line
+        for line in bill_of(HISTORY)
+    ]
+    of_haiku = next(line for line in lines if not line.family)
+    lines.append(of_haiku._replace(kind="EdpDiscount", cost=Decimal(-4)))
+    load_both(db, tmp_path, lines)
+    found = rows(db, "select model_id, discount_percent, suggestion from bill_discounts order by 1")
+    # Of both users and four days.
+    assert [row[:2] for row in found] == [(NOVA.model_id, 12.5), (HAIKU.model_id, 25.0)]
+    (suggested,) = tomllib.loads(found[0][2])["discounts"]
+    assert suggested == {"percent": 12.5, "model": NOVA.model_id, "from": date(2026, 10, 1)}
+    assert msgspec.convert(suggested, Discount).kept_millionths == 875_000
 
 
 def test_days_that_may_still_change_are_not_yet_billed(db: Database, tmp_path: Path) -> None:
@@ -415,6 +434,16 @@ def test_reconcile_says_whether_a_month_agrees_and_why_not(tmp_path: Path) -> No
         "price": 1.2,
     }
     assert {row["user_name"] for row in found["users"]} >= {"alice", "bob", "carol"}
+    status, out, _ = run("report", "users", "--billed", "--db", file)
+    assert "alice 8 0 24.0M 8.00M $30.40 $31.60" in " ".join(out.split())
+    assert "$9.10 of it is in none of the rows" in out
+    status, out, _ = run("report", "days", "--billed", "--format", "csv", "--db", file)
+    assert [line.split(",")[-1] for line in out.splitlines()[:3]] == [
+        "billed_cost_usd",
+        "25.5",
+        "15.2",
+    ]
+    assert run("report", "gaps", "--billed", "--db", file)[0] == 2
     status, out, err = run("reconcile", "--fail-above", "10.3", "--format", "csv", "--db", file)
     assert (status, err) == (0, "")
     assert out.startswith("month,day,payer_account_id,")

@@ -63,6 +63,19 @@ def usage_by_team(
     return _usage(db, "reports/usage_by_team", filters, set(by))
 
 
+def billed(
+    db: Database, filters: Filters, *, by: Iterable[str] = (), is_split: bool = False
+) -> dict[tuple[Any, ...], float | None]:
+    """Return what the bill charges in dollars, by the values of the dimensions in ``by``.
+
+    ``is_split``: shared applications are split among their teams, as ``usage_by_team`` does. None:
+    in another currency.
+    """
+    names = list(by)
+    rows = _usage(db, "reports/billed_by_team" if is_split else "reports/billed", filters, {*names})
+    return {tuple(row[name] for name in names): row["billed_cost_usd"] for row in rows}
+
+
 def _usage(db: Database, file: str, filters: Filters, by: set[str]) -> list[dict[str, Any]]:
     flags = {
         f"by_{name.removesuffix('_name').removesuffix('_id')}": name in by for name in DIMENSIONS
