@@ -87,13 +87,7 @@ with counted as (
 {% endfor %}
     ) as kinds
     inner join rate_keys on rate_keys.rate_key = usage.rate_key
-    left join priced_rates as rates
-        on
-            rates.rate_key = usage.rate_key
-            and rates.discount_group
-            = {{ rates.group_of('usage.account_key') }}
-            and rates.valid_from <= usage.day
-            and rates.valid_to > usage.day
+    {{ rates.in_force('usage.account_key', 'usage.rate_key', 'usage.day', 'priced_rates') }}
 )
 
 select

@@ -259,6 +259,15 @@ def test_an_estimate_is_off_by_what_the_bill_knows(db: Database, tmp_path: Path)
         db,
         "select user_name, reason, sum(difference_picodollars) from bill_differences group by 1, 2",
     ) == [("alice", "estimate error", off), ("bob", "estimate error", -off)]
+    off = "select user_name, token_kind, off_tokens, off_percent, is_confirmed from bill_estimates"
+    assert rows(db, f"{off} order by 1, 2") == [
+        ("alice", "input", 1_000, 11.11, 0), ("alice", "output", 200, 11.11, 0),
+        ("bob", "input", -1_000, -100.0, 0), ("bob", "output", -200, -100.0, 0),
+    ]  # fmt: skip
+    db.conn.execute("insert into bill_tolerance values (150000, 0)")
+    assert rows(db, "select distinct user_name from bill_estimates where is_confirmed") == [
+        ("alice",)
+    ]
     assert reasons(db) == {}
     assert rows(db, "select our_tokens, billed_tokens, cloudwatch_tokens from bill_comparison") == [
         (12_000, 12_000, 12_000)
