@@ -17,6 +17,7 @@ from sqlite_utils import Database
 
 from etl.normalise.discounts import Discount
 from etl.normalise.rules import UserRule
+from etl.warehouse.price_file import COLUMNS
 from etl.warehouse.write.attribution import apply_config
 from etl.warehouse.write.discounts import apply_discounts
 from tests.bill.exports import (
@@ -32,7 +33,16 @@ from tests.bill.exports import (
 )
 from tests.cli.running import run
 from tests.rounds import rounds
-from tests.support import call, load, logged, rows, write_invocation_log, write_log, write_metrics
+from tests.support import (
+    call,
+    import_any_price,
+    load,
+    logged,
+    rows,
+    write_invocation_log,
+    write_log,
+    write_metrics,
+)
 
 DAYS = ("2026-10-03", "2026-10-04", "2026-10-30", "2026-10-31")
 LATER = datetime(2026, 11, 20, tzinfo=UTC)
@@ -197,8 +207,10 @@ def test_each_planted_difference_has_its_name_and_amount(
 def test_a_discount_of_ours_is_compared_with_the_bills(db: Database, tmp_path: Path) -> None:
     apply_discounts(db, [Discount(percent=10)])
     bill = bill_of(HISTORY)
-    load_both(db, tmp_path, [line._replace(cost=line.cost * 9 / 10) for line in bill])
-    assert reasons(db) == {}
+    lower = [line._replace(cost=line.cost * 9 / 10) for line in bill]
+    missing = bill_of(HISTORY[:1], account=OTHER_ACCOUNT, price_factor="0.9")
+    load_both(db, tmp_path, [*lower, *missing])
+    assert reasons(db) == {"missing calls": 56 * PICO // 10 * 9 // 10}
     less = [
         line._replace(kind="EdpDiscount", cost=-line.cost / 10, quantity=Decimal(0))
         for line in bill
@@ -310,6 +322,32 @@ def test_what_is_known_later_changes_nothing_that_was_compared(
     assert found == [(DAYS[0], "missing calls"), (DAYS[0], "price")]
 
 
+def test_what_had_no_price_then_differs_by_its_price(db: Database, tmp_path: Path) -> None:
+    region = "eu-west-1"
+    db.conn.execute("delete from prices where model_id = ?", [HAIKU.model_id])
+    records = [
+        logged(n, user=user, tokens=(MILLION, 0), modelId=HAIKU.model_id, region=region,
+               timestamp=f"{DAYS[-1]}T10:14:58Z")
+        for n, user in enumerate(("alice", "bob"), 1)
+    ]  # fmt: skip
+    load(db, write_invocation_log(tmp_path / "calls.json", records))
+    used = Used(DAYS[-1], "alice", HAIKU, {"input": MILLION})
+    write_export(tmp_path, bill_of([used], region=region), form="csv.gz")
+    load(db, tmp_path / "exports", now=LATER)
+    # Bob's calls cost nothing that we knew, so they are no difference.
+    assert reasons(db) == {"price": PICO // 4}
+    header = ",".join(COLUMNS)
+    rate = f"{HAIKU.model_id},{region},regional,standard,input,0,200000,2026-01-01,,x,2026-11-20"
+    (tmp_path / "own.csv").write_text(f"{header}\n{rate}\n")
+    import_any_price(db, tmp_path / "own.csv")
+    found = dict(
+        rows(db, "select reason, sum(difference_picodollars) from bill_differences group by 1")
+    )
+    # Of ours, the price that was not known is one million tokens each; of the bill's, 0.05 more.
+    assert found == {"price": PICO // 20 + 2 * PICO // 5, "never billed": -PICO // 5}
+    assert sum(found.values()) == PICO // 4
+
+
 def test_a_re_export_that_changes_two_days_compares_these_anew(
     db: Database, tmp_path: Path
 ) -> None:
@@ -337,8 +375,10 @@ def test_a_bill_that_is_loaded_first_is_compared_with_what_comes(
     assert reasons(db) == {"missing calls": 4 * 2 * (56 + 20) * PICO // 10}
     load(db, log_of(HISTORY, tmp_path))
     assert reasons(db) == {}
-    # Whose usage it is was decided again, on both sides.
-    load(db, tmp_path / "exports", now=LATER, reread=True)
+
+
+def test_whose_usage_it_is_may_be_decided_again_on_both_sides(db: Database, tmp_path: Path) -> None:
+    load_both(db, tmp_path, bill_of(HISTORY))
     apply_config(db, (UserRule(user="team of {who}", principal_arn="*:user/{who}"),), {})
     assert reasons(db) == {}
 
