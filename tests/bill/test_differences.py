@@ -31,6 +31,7 @@ from tests.bill.exports import (
     usage,
     write_export,
 )
+from tests.checks import failed_checks
 from tests.cli.running import run
 from tests.rounds import rounds
 from tests.support import (
@@ -71,13 +72,14 @@ def principal(user: str, account: str = ACCOUNT) -> str:
     return f"arn:aws:iam::{account}:user/{user}"
 
 
-def log_of(used: Iterable[Used], path: Path, first: int = 1) -> Path:
+def log_of(used: Iterable[Used], path: Path, first: int = 1, account: str = ACCOUNT) -> Path:
     return write_invocation_log(
         path / "calls.json",
         [
             logged(
                 number,
                 user=one.user,
+                accountId=account,
                 tokens=(one.tokens["input"], one.tokens["output"]),
                 modelId=one.model.model_id,
                 timestamp=f"{one.day}T10:14:58Z",
@@ -195,13 +197,28 @@ PLANTED: dict[str, tuple[Plant, dict[str, int]]] = {
 }  # fmt: skip
 
 
-@pytest.mark.parametrize("name", PLANTED)
-def test_each_planted_difference_has_its_name_and_amount(
-    db: Database, tmp_path: Path, name: str
-) -> None:
-    plant, expected = PLANTED[name]
-    load_both(db, tmp_path, plant(bill_of(HISTORY)))
-    assert reasons(db) == expected
+def test_each_planted_difference_has_its_name_and_amount(db: Database, tmp_path: Path) -> None:
+    """Each is in the bill of a payer of its own, with the same calls."""
+    lines, expected = list[Line](), dict[tuple[str, str], int]()
+    for number, (plant, amounts) in enumerate(PLANTED.values()):
+        own = {ACCOUNT: f"1{number:011}", OTHER_ACCOUNT: f"2{number:011}"}
+        (tmp_path / str(number)).mkdir()
+        load(db, log_of(HISTORY, tmp_path / str(number), 100 * number, own[ACCOUNT]))
+        payer = f"9{number:011}"
+        lines += [
+            line._replace(payer=payer, account=own[line.account])
+            for line in plant(bill_of(HISTORY))
+        ]
+        expected |= {(payer, reason): amount for reason, amount in amounts.items()}
+    write_export(tmp_path, lines, form="csv.gz")
+    load(db, tmp_path / "exports", now=LATER)
+    found = rows(
+        db,
+        "select payer_account_id, reason, sum(difference_picodollars) from bill_differences"
+        " group by 1, 2",
+    )
+    assert {tuple(key): amount for *key, amount in found} == expected
+    assert sum(reasons(db).values()) == sum(expected.values())
 
 
 def test_a_discount_of_ours_is_compared_with_the_bills(db: Database, tmp_path: Path) -> None:
@@ -365,6 +382,7 @@ def test_a_re_export_that_changes_two_days_compares_these_anew(
     assert rows(db, "select version, is_kept from bill_days order by day") == [
         (2, 1), (1, 1), (1, 1), (2, 1),
     ]  # fmt: skip
+    assert failed_checks(db) == {}
 
 
 def test_a_bill_that_is_loaded_first_is_compared_with_what_comes(
