@@ -229,7 +229,7 @@ async def _dashboard(view: View) -> dict[str, Any]:
         "choices": _choices(choices, selection),
         "capacity": numbers.capacity(capacity[0]),
         "guardrails": numbers.guardrails(guardrails[0]),
-        "billed": billed[0],
+        "billed": _billed(billed),
         "days": days,
         "tops": [
             _top(view, kind, column, rows)
@@ -263,7 +263,7 @@ async def _subject(view: View) -> dict[str, Any]:
         **_totals(view, total, before),
         "days": days,
         "guardrails": numbers.guardrails(guardrails[0]),
-        "billed": billed[0],
+        "billed": _billed(billed),
         "used": used,
         "top": _top(view, other, STACKS[other], others),
         "evidence": evidence,
@@ -312,6 +312,19 @@ def _month(month: Row, rows: Sequence[Row]) -> dict[str, Any]:
         "reasons": sorted(amounts.items(), key=lambda one: -abs(one[1])),
         "places": own[:_PLACES],
         "left_out": max(0, len(own) - _PLACES),
+    }
+
+
+def _billed(rows: Sequence[Row]) -> dict[str, Any]:
+    """Return what AWS billed on the closed days, by day and in all; None where it is nothing."""
+    billed = {row["day"]: row["billed_cost_usd"] for row in rows}
+    ours = [row["our_cost_usd"] for row in rows if row["our_cost_usd"] is not None]
+    known = [cost for cost in billed.values() if cost is not None]
+    return {
+        "by_day": billed,
+        "days": len(rows),
+        "billed_cost_usd": sum(known) if known else None,
+        "our_cost_usd": sum(ours) if ours else None,
     }
 
 

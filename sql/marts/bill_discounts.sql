@@ -1,7 +1,7 @@
 -- Which discount does AWS's bill give on each model, month by month?
 -- Grain: month x payer x model, of what is billed in USD by a known list price.
--- Units: USD; percent, NULL where nothing is billed at list price. suggestion is what to
--- write into the configuration file, NULL where the difference is below 0.1 percent.
+-- Units: USD; percent. suggestion is what to write into the configuration file, NULL
+-- where the difference is below 0.1 percent.
 with rated as (
     select
         month,

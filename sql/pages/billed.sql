@@ -1,6 +1,6 @@
--- What does AWS's bill charge for the days that are closed, and what did we compute?
--- Grain: one row. Units: USD; days is how many of the selected days are closed, 0 for
--- visitors that may not see all. Costs are NULL without such days.
+-- What does AWS's bill charge on the days that are closed, and what did we compute?
+-- Grain: closed day. Units: USD. No row for visitors that may not see all. A cost is
+-- NULL where there is none.
 
 -- :_visitor_applications, :_visitor_teams: what the visitor may see, NULL for all.
 with closed as materialized (
@@ -14,7 +14,9 @@ with closed as materialized (
 ),
 
 billed as (
-    select {{ money.dollars('billed_cost_picodollars') }} as billed_cost_usd
+    select
+        day,
+        {{ money.dollars('billed_cost_picodollars') }} as billed_cost_usd
     from int_bill_lines
     where
         day in (select day from closed)
@@ -23,10 +25,13 @@ billed as (
         and {{ filters.chosen('users', 'user_name') }}
         and {{ filters.chosen('applications', 'application') }}
         and {{ filters.chosen('teams', 'team') }}
+    group by day
 ),
 
 ours as (
-    select {{ money.dollars('cost_picodollars') }} as our_cost_usd
+    select
+        closed.day,
+        {{ money.dollars('cost_picodollars') }} as our_cost_usd
     from closed
     cross join daily_costs_by_user_and_application as costs on costs.day = closed.day
     where
@@ -35,11 +40,14 @@ ours as (
         and {{ filters.chosen('users', 'costs.user_name') }}
         and {{ filters.chosen('applications', 'costs.application') }}
         and {{ filters.chosen('teams', 'costs.team') }}
+    group by closed.day
 )
 
 select
-    (select count(*) from closed) as days,
+    closed.day,
     billed.billed_cost_usd,
     ours.our_cost_usd
-from billed
-cross join ours
+from closed
+left join billed on billed.day = closed.day
+left join ours on ours.day = closed.day
+order by closed.day

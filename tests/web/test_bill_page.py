@@ -44,6 +44,7 @@ def test_the_bill_is_shown_once_its_days_are_closed(tmp_path: Path) -> None:
             shown = text_of(pages, address)
             assert "AWS billed $3.00 for the 1 day of this range that is closed" in shown
             assert "our cost of it is $1.00" in shown
+            assert f"{DAY} $1.00 $3.00" in shown.replace("$", " $").replace("  ", " ")
         assert "AWS billed" not in text_of(pages, "/user?name=alice")
         bill = text_of(pages, "/bill")
     assert "Billed $3.00, ours $1.00: the difference is $2.00 (66.7 % of the bill)" in bill
