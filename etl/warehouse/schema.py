@@ -1985,7 +1985,6 @@ def m035_create_bill(db: Database) -> None:
 
 
 @migrations()
-# Only creates tables.
 @takes()
 def m036_create_compared_figures(db: Database) -> None:
     """What the warehouse knew of a day when the bill's lines of that day became known."""
@@ -2024,5 +2023,8 @@ def m036_create_compared_figures(db: Database) -> None:
             millionths integer not null,
             picodollars integer not null
         ) strict;
+
+        -- When the month was last read, also if nothing of it had changed.
+        alter table bill_months add column seen_at text;
     """,
     )

@@ -8,7 +8,7 @@ with months as (
         bill_months.month_key,
         bill_months.export_key,
         bill_months.month,
-        bill_months.read_at,
+        bill_months.seen_at,
         date(bill_months.month || '-01', '+1 month', '-1 day') as month_end,
         max(iif(bill_lines.charge_kind = 'usage', bill_lines.day, null)) as last_day
     from bill_months
@@ -29,7 +29,7 @@ select
     month_end,
     last_day,
     iif(
-        date(month_end, '+14 days') <= read_at
+        date(month_end, '+14 days') <= seen_at
         and date(month_end, '-1 day') <= last_day,
         month_end,
         min(month_end, coalesce(date(export_last_day, '-2 days'), ''))

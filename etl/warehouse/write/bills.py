@@ -1,6 +1,7 @@
 """Write months of a bill. Each replaces the month that is stored, in the caller's transaction.
 
-A month that is the same as before stays as it is, whichever run wrote it: only the run is noted.
+A month that is the same as before stays as it is, whichever run wrote it: only the run, and that it
+was read, are noted.
 """
 
 from __future__ import annotations
@@ -35,7 +36,7 @@ DEFAULT_TOLERANCE = (10_000, 10**12)
 # What a later version of a month replaces.
 _OF_VERSION = (
     *("form", "source", "run", "version", "digest", "columns", "columns_lost", "columns_new"),
-    "read_at",
+    *("read_at", "seen_at"),
 )
 
 
@@ -102,7 +103,8 @@ def _write(
     digest = _digest(month)
     if stored and stored[2] == digest:
         db.conn.execute(
-            "update bill_months set run = ? where month_key = ?", [month.run, stored[0]]
+            "update bill_months set run = ?, seen_at = ? where month_key = ?",
+            [month.run, month.read_at, stored[0]],
         )
         written.months_unchanged += 1
         return
@@ -112,13 +114,14 @@ def _write(
     version = stored[1] + 1 if stored else 1
     (key,) = db.conn.execute(
         "insert into bill_months (export_key, month, form, source, run, version, digest, columns,"
-        " columns_lost, columns_new, read_at) values (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
+        " columns_lost, columns_new, read_at, seen_at)"
+        " values (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
         f" on conflict do update set {', '.join(f'{c} = excluded.{c}' for c in _OF_VERSION)}"
         " returning month_key",
         [
             *(export_key, month.month, month.form, names.forgotten.text(month.source)),
             *(month.run, version, digest, json.dumps(month.columns), json.dumps(lost)),
-            *(json.dumps(new), month.read_at),
+            *(json.dumps(new), month.read_at, month.read_at),
         ],
     ).fetchone()
     for table in ("bill_lines", "bill_accounts"):
