@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import random
-from collections import defaultdict
-from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -21,6 +19,7 @@ from etl.warehouse.upkeep.vacuum import drop_calls
 from etl.warehouse.write.minutes import note_uncalibrated
 from etl.warehouse.write.rollup import all_hours, rebuild_rollups
 from tests.checks import failed_checks
+from tests.fleets import Call, write_fleet
 from tests.support import HAIKU, SONNET, call, load, rows, write_log, write_metrics
 
 START = datetime(2026, 11, 2, tzinfo=UTC)
@@ -33,50 +32,15 @@ WEIGHTS = (
 )
 
 
-def fleet(
-    folder: Path, hours: int = 60, start: datetime = START, first: int = 0
-) -> tuple[dict[str, int], list[Path]]:
-    """Write calls without tokens and totals by the minute; return the true input of each user."""
-    folder.mkdir(exist_ok=True)
-    chance, number = random.Random(1), first
-    truth: dict[str, int] = defaultdict(int)
-    calls, totals, counted = [], defaultdict(int), defaultdict(int)
+def fleet(hours: int = 60, start: datetime = START) -> list[Call]:
+    """Return calls of users whose calls differ in size."""
+    chance, calls = random.Random(1), list[Call]()
     for hour in range(hours):
         for user, mean in SIZES.items():
             for _ in range(chance.choice((0, 1, 2, 4))):
-                number += 1
                 at = start + timedelta(hours=hour, minutes=chance.randrange(60))
-                tokens = round(mean * chance.uniform(0.5, 1.5))
-                truth[user] += tokens
-                totals[at] += tokens
-                counted[at] += 1
-                calls.append(call(number, user=user, eventTime=utc_text(at)))
-    metrics = [
-        (HAIKU, name, value, utc_text(at), 60)
-        for name, values in (("InputTokenCount", totals), ("Invocations", counted))
-        for at, value in sorted(values.items())
-    ]
-    return dict(truth), [
-        write_log(folder / "fleet.json", calls),
-        write_metrics(folder / "fleet.csv", metrics),
-    ]
-
-
-@pytest.fixture(scope="module")
-def loaded(
-    tmp_path_factory: pytest.TempPathFactory, new_warehouse: Any
-) -> Iterator[tuple[Database, dict[str, int]]]:
-    """Load the fleet once: loading takes longer than calibrating."""
-    used, files = fleet(tmp_path_factory.mktemp("fleet"))
-    with new_warehouse() as warehouse:
-        load(warehouse, *files)
-        yield warehouse, used
-
-
-@pytest.fixture
-def truth(db: Database, loaded: tuple[Database, dict[str, int]]) -> dict[str, int]:
-    loaded[0].conn.backup(db.conn)
-    return loaded[1]
+                calls.append(Call(at, user, round(mean * chance.uniform(0.5, 1.5))))
+    return calls
 
 
 def shares(db: Database) -> dict[str, int]:
@@ -143,8 +107,7 @@ def test_only_windows_that_changed_are_fitted_again(
     db: Database, truth: dict[str, int], tmp_path: Path, monkeypatch: Any
 ) -> None:
     later = START + timedelta(days=40)
-    _, files = fleet(tmp_path / "later", start=later, first=10_000)
-    load(db, *files)
+    load(db, *write_fleet(tmp_path / "later", fleet(start=later), first=10_000))
     assert calibrate_all(db).windows == 2
     before = rows(db, WEIGHTS)
     assert len(before) == 2 * len(SIZES)
@@ -254,8 +217,8 @@ def test_changed_weights_share_later_hours_again(
     db.execute("update metric_hourly set is_provisional = 1 where hour > '2026-11-24'")
     calibrate_all(db)
     before = shares(db)
-    _, files = fleet(tmp_path / "more", 24, START + timedelta(days=4), first=20_000)
-    load(db, *files)
+    more = fleet(24, START + timedelta(days=4))
+    load(db, *write_fleet(tmp_path / "more", more, first=20_000))
     assert calibrate_all(db).changed == 1
     assert (shares(db) != before, list(failed_checks(db))) == (True, [])
 
