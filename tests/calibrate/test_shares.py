@@ -15,13 +15,14 @@ from sqlite_utils import Database
 from etl.calibrate import run as run_calibration
 from etl.calibrate.outcome import share_by_calls
 from etl.calibrate.run import calibrate_all
+from etl.inspect.explain import stored_only
 from etl.normalise.rules import UserRule
 from etl.times import utc_text
 from etl.warehouse.write.attribution import apply_config
 from tests.checks import failed_checks
 from tests.cli.running import run
 from tests.fleets import Call, totals_by_minute, used_by_user, write_fleet
-from tests.support import HAIKU, call, load, rows, write_log, write_metrics
+from tests.support import HAIKU, call, load, rows, uuid_of, write_log, write_metrics
 
 START = datetime(2026, 11, 5, tzinfo=UTC)
 MINUTE = timedelta(minutes=1)
@@ -239,6 +240,9 @@ def test_inspect_shows_what_made_an_estimate(
         r" 2026-11-05, by 60 s; in hours that were left out, such sizes save \d+% of the error",
         shown(),
     )
+    # The same where nothing but the warehouse has the call.
+    alone = stored_only(uuid_of(1), utc_text(late_fleet[0].at), db).warehouse[-1]
+    assert (alone.field, alone.value) == ("input estimate", "calibrated") and alone.how in shown()
     assert "estimates_are_current" in failed_checks(db)
     db.execute("update hour_shares set method = 1")
     assert "input estimate single caller nobody else called when" in shown()
