@@ -271,9 +271,10 @@ async def _subject(view: View) -> dict[str, Any]:
 
 
 async def _cost(view: View) -> dict[str, Any]:
-    total, parts, lines, calls, guardrails = await asyncio.gather(
+    total, parts, weights, lines, calls, guardrails = await asyncio.gather(
         view.rows("usage"),
         view.rows("token_parts"),
+        view.rows("weights"),
         view.rows("cost_lines"),
         view.rows("latest_calls"),
         view.rows("guardrails"),
@@ -283,6 +284,7 @@ async def _cost(view: View) -> dict[str, Any]:
         "title": "How this cost is calculated",
         **_totals(view, total, [], parts),
         "guardrails": numbers.guardrails(guardrails[0]),
+        "weights": weights if parts[0]["calibrated_tokens"] else [],
         "lines": lines,
         "calls": calls,
         "chosen": [

@@ -56,7 +56,10 @@ inner join int_models on int_models.model_key = rate_keys.model_key
 chosen as materialized (
     select
         rate_key,
-        application_key
+        application_key,
+        region,
+        model_id,
+        application
     from int_names
     where
         {{ filters.chosen('regions', 'region') }}
@@ -77,7 +80,12 @@ and (
         and {{ filters.is_blank('teams') }}
         and {{ filters.sees_all() }}
     )
-    or (rate_key, application_key) in (select * from chosen)
+    or (rate_key, application_key) in (
+        select
+            rate_key,
+            application_key
+        from chosen
+    )
 )
 and {{ filters.of_users() }}
 {% endmacro %}
