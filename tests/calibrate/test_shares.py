@@ -305,22 +305,43 @@ def test_tokens_that_arrive_late_follow_their_calls_to_another_name(
     assert failed_checks(db) == {}
 
 
-def test_a_users_calls_dropped_and_a_bucket_doubled_show_in_the_checks(
+OF_A = "user_key = (select user_key from users where user_name = 'A')"
+# What goes wrong, and the checks that at least find it.
+PLANTED = {
+    "update hour_shares set due = due * 2 where calls = 0": {"estimates_are_current"},
+    f"delete from usage_hourly where {OF_A} and hour in (select hour from hour_shares where calls = 0)":
+        {"hour_shares_match_calls", "rollup_matches_events"},
+    f"delete from usage_daily where {OF_A}": {"days_match_hours", "days_add_up"},
+    f"delete from call_minutes where {OF_A}": {"call_minutes_match_events"},
+    f"delete from events where {OF_A}": {"rollup_matches_events", "call_minutes_match_events"},
+    "update metric_totals set value = 2 * value"
+    " where period_start = (select max(period_start) from metric_totals)":
+        {"metric_hours_are_current"},
+    "update metric_hourly set value = 2 * value where hour = (select max(hour) from metric_hourly)":
+        {"metric_hours_are_current", "totals_reconcile", "estimates_are_current"},
+}  # fmt: skip
+
+
+def test_a_users_calls_dropped_and_a_bucket_doubled_show(
     db: Database, late_fleet: list[Call]
 ) -> None:
     calibrate_all(db)
-    db.execute("begin")
-    db.execute("update hour_shares set due = due * 2 where calls = 0")
-    assert list(failed_checks(db)) == ["estimates_are_current"]
-    db.execute("rollback")
-    db.execute("begin")
-    db.execute(
-        "delete from usage_hourly where user_key = (select user_key from users where"
-        " user_name = 'A') and hour in (select hour from hour_shares where calls = 0)"
-    )
-    assert {"hour_shares_match_calls", "rollup_matches_events"} <= failed_checks(db).keys()
-    db.execute("rollback")
+    for planted, found in PLANTED.items():
+        db.execute("begin")
+        db.execute(planted)
+        assert found <= failed_checks(db).keys(), planted
+        db.execute("rollback")
     assert failed_checks(db) == {}
+    by_day = "select distinct difference_tokens from reconciliation"
+    assert rows(db, by_day) == [(0,)]
+    for planted in (
+        "delete from priced_daily_by_application",
+        "update metric_hourly set value = 2 * value",
+    ):
+        db.execute("begin")
+        db.execute(planted)
+        assert (0,) not in rows(db, by_day)
+        db.execute("rollback")
 
 
 def test_cached_tokens_follow_the_input_that_calls_tell(db: Database, tmp_path: Path) -> None:
