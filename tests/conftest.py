@@ -126,6 +126,13 @@ def pytest_report_header() -> str:
     return f"SQLite {sqlite3.sqlite_version}"
 
 
+@pytest.fixture
+def unpaced(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Requests for events do not wait for each other in this test, and do in the next."""
+    monkeypatch.setattr("etl.sources.limiter.LOOKUP_SECONDS", 0.0)
+    monkeypatch.setattr("etl.sources.limiter._limiters", {})
+
+
 @pytest.fixture(scope="session")
 def empty_warehouse(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """An empty warehouse with the list prices; copy it, do not write to it."""
