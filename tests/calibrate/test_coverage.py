@@ -113,7 +113,8 @@ def test_the_weights_of_what_is_selected_are_shown(db: Database, tmp_path: Path)
     assert list(db.query(sql_of("weights"), nobody)) == []
     with open_pages(tmp_path / "warehouse.db") as pages:
         shown = unescape(pages.open("/cost?user=A&user=left").text)
-        assert f"{by_user['A']['tokens_per_call']:,.0f} ± " in shown
+        assert f">{by_user['A']['tokens_per_call']:,.0f}</td>" in shown
+        assert f'<td class="n">{by_user["A"]["relative_error"]:.0%}'.replace("%", " %") in shown
         assert "14 days from 2026-11-05, by 60 s" in shown
         assert "shared by calls with 1 other, who always calls together with it" in shown
         for address in ("/cost?user=known", "/cost?user=left"):
