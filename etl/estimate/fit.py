@@ -11,13 +11,16 @@ average calls instead, by the multiplicative steps of EM, needs to stop early to
 longer, and is further off with few days or many callers (``bench/attribution.py``
 runs both).
 
-A round costs one product of the matrix with itself; few rounds suffice.
+A round costs one product of the matrix with itself; few rounds suffice, and fewer from a start that
+is close, such as the weights from coarser buckets. A step is Newton's, which where a weight falls
+is shorter than that of least squares: with that one alone, weights near 0 go up and down for ever.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -26,7 +29,7 @@ from etl.estimate.lag import Array
 
 # Rounds with new variances of the buckets, which need not be as precise as the weights.
 _ROUNDS, _SETTLED = 20, 0.05
-_STEPS, _PRECISE = 20, 1e-3
+_STEPS, _PRECISE = 5, 0.01
 
 # The first guesses of the variances, and their least values: with perfect agreement, both are 0.
 _DIFFERENCE, _SPREAD = 1.0, 1.0
@@ -83,14 +86,16 @@ def average(equations: Rows) -> float:
     return max(tokens / calls, 0.0) if calls > 0 else 0.0
 
 
-def fit(equations: Rows) -> Fit:
-    """Return the weights of the callers."""
+def fit(equations: Rows, start: Fit | None = None) -> Fit:
+    """Return the weights of the callers; ``start``: a fit of the same callers."""
     mean, callers = average(equations), equations.calls.shape[1]
-    difference, spread, covariance = _DIFFERENCE, _SPREAD, np.eye(callers) * _DIFFERENCE
     if mean <= 0:
-        return Fit(np.zeros(callers), 0.0, covariance, spread, difference)
-    center = float(np.log(mean))
-    logs = np.full(callers, center)
+        return Fit(np.zeros(callers), 0.0, np.eye(callers) * _DIFFERENCE, _SPREAD, _DIFFERENCE)
+    logs, difference = np.full(callers, np.log(mean)), _DIFFERENCE
+    covariance = np.eye(callers) * difference
+    if start is not None and start.average > 0:
+        logs, difference, covariance = np.log(start.weights), start.difference, start.covariance
+    center, spread = float(logs.mean()), _SPREAD
     seen = len(equations.tokens) + np.count_nonzero(equations.known_calls)
     for _ in range(_ROUNDS):
         before = logs
@@ -99,9 +104,9 @@ def fit(equations: Rows) -> Fit:
             last = logs
             decided = float(np.sum(1 - np.diag(covariance) / difference))
             spread = (residual + _SPREAD * _SPREAD_CALLS) / max(seen - decided + _SPREAD_CALLS, 1)
-            slope, curve = _slope(matrix / spread, target / spread, logs, center, difference)
-            covariance = np.linalg.inv(curve).astype(float)
-            logs = _moved(logs, covariance @ slope)
+            slope = _slope(matrix / spread, target / spread, logs, center, difference)
+            covariance = np.linalg.inv(slope.curve).astype(float)
+            logs = _moved(logs, slope)
             center = float(logs.mean())
             around = float(np.mean((logs - center) ** 2 + np.diag(covariance)))
             difference = max(around, _LEAST)
@@ -133,14 +138,14 @@ def without(found: Fit, equations: Rows, parts: Sequence[NDArray[np.bool_]]) -> 
         center = float(logs.mean())
         for _ in range(_STEPS):
             before = logs
-            slope, curve = _slope(
+            slope = _slope(
                 (whole[0] - matrix) / found.spread,
                 (whole[1] - target) / found.spread,
                 logs,
                 center,
                 found.difference,
             )
-            logs = _moved(logs, np.linalg.solve(curve, slope).astype(float))
+            logs = _moved(logs, slope)
             if np.abs(logs - before).max() < _SETTLED:
                 break
         left = all_calls - float(calls[part].sum())
@@ -172,16 +177,24 @@ def _normal(equations: Rows, weights: Array) -> tuple[Array, Array, float]:
     return matrix, target, residual
 
 
-def _slope(
-    matrix: Array, target: Array, logs: Array, center: float, difference: float
-) -> tuple[Array, Array]:
-    """Return which way better logarithms are, and the inverse of their covariance."""
+class _Slope(NamedTuple):
+    """Which way better logarithms are, the inverse of their covariance, and what steepens it."""
+
+    upwards: Array
+    curve: Array
+    steeper: Array
+
+
+def _slope(matrix: Array, target: Array, logs: Array, center: float, difference: float) -> _Slope:
     weights = np.exp(logs)
-    slope = weights * (target - matrix @ weights) - (logs - center) / difference
-    curve = weights[:, None] * matrix * weights + np.eye(len(logs)) / difference
-    return slope, curve
+    pull = weights * (target - matrix @ weights)
+    curve = weights[:, None] * matrix * weights
+    curve[np.diag_indices(len(logs))] += 1 / difference
+    return _Slope(pull - (logs - center) / difference, curve, np.maximum(-pull, 0))
 
 
-def _moved(logs: Array, step: Array) -> Array:
+def _moved(logs: Array, slope: _Slope) -> Array:
     """Return better logarithms, at most a factor of e away."""
-    return logs + np.clip(step, -1, 1)
+    step = np.linalg.solve(slope.curve + np.diag(slope.steeper), slope.upwards)
+    moved: Array = logs + np.clip(step, -1, 1)
+    return moved
