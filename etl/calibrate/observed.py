@@ -21,7 +21,6 @@ from sqlite_utils import Database
 from etl.estimate.calibrate import Observed, coarser
 from etl.estimate.groups import joined
 from etl.estimate.lag import Array
-from etl.normalise.token_kinds import INPUT_KINDS, KINDS
 from etl.warehouse.calibrations import (
     Series,
     Times,
@@ -168,15 +167,14 @@ class _Calls:
     lack the kind.
     """
 
-    def __init__(self, calls: ModelCalls, places: Mapping[str, int], kind: str) -> None:
+    def __init__(self, calls: ModelCalls, places: Mapping[str, int], series: Series) -> None:
         self.calls = calls
         places_of = np.array([places.get(name, -1) for name in calls.hours], dtype=np.int64)
         self.place = places_of[calls.hour]
         self.is_here = self.place >= 0
-        bit = [one.name for one in KINDS].index(kind)
-        self.lacks = self.is_here & (calls.unknown_kinds >> bit & 1 == 1)
+        self.lacks = self.is_here & (calls.unknown_kinds & series.kind_bit > 0)
         # The input of calls is of use for the other kinds of input alone.
-        self.tells = self.lacks & calls.tells_input & (kind in INPUT_KINDS[1:])
+        self.tells = self.lacks & calls.tells_input & series.is_cached
 
     def columns(self, rows: NDArray[np.bool_]) -> list[int]:
         """Return the numbers of the columns of some rows, in order."""
@@ -229,7 +227,7 @@ def observe(db: Database, series: Series, times: Times, all_calls: ModelCalls) -
         for name, hour in totals.items()
         if hour.is_settled(kind) and min(known) <= name <= max(known)
     }
-    calls = _Calls(all_calls, _places(hours), kind)
+    calls = _Calls(all_calls, _places(hours), series)
     callers = sorted({all_calls.columns[n][1:] for n in calls.columns(calls.lacks)})
     if not callers:
         return None
@@ -237,7 +235,7 @@ def observe(db: Database, series: Series, times: Times, all_calls: ModelCalls) -
     used = {name: hour for name, hour in hours.items() if hour.has(finest)}
     left_out = {*totals, *all_calls.hours} - used.keys()
     edges = _is_edge(used, left_out | {_text(_moment(times.start) - _HOUR), times.end})
-    detail = _detail(used, _Calls(all_calls, _places(used), kind), callers, edges, finest)
+    detail = _detail(used, _Calls(all_calls, _places(used), series), callers, edges, finest)
     observed = _observed(db, series, times, used, detail, finest)
     sizes = [size for size in SIZES if size >= finest]
     candidates, by_input = [coarser(observed, size) for size in sizes], list[Observed]()

@@ -12,7 +12,7 @@ from typing import NamedTuple
 
 from sqlite_utils import Database
 
-from etl.normalise.token_kinds import KINDS
+from etl.normalise.token_kinds import INPUT_KINDS, KINDS
 from etl.times import parse_utc, utc_text
 from etl.warehouse.turns import transaction
 from etl.warehouse.write.dimensions import Names
@@ -42,6 +42,16 @@ class Series(NamedTuple):
     endpoint: str
     cloudwatch_model_id: str
     token_kind: str
+
+    @property
+    def kind_bit(self) -> int:
+        """The kind as ``MinuteCalls.unknown_kinds`` has it."""
+        return 1 << [kind.name for kind in KINDS].index(self.token_kind)
+
+    @property
+    def is_cached(self) -> bool:
+        """Whether the kind is of cached tokens."""
+        return self.token_kind in INPUT_KINDS[1:]
 
 
 class Times(NamedTuple):

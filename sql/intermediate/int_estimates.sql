@@ -7,6 +7,6 @@
 -- shares of cached tokens take from the row's known input.
 {{ estimates.shares('int_metric_residuals') }},
 
-{{ estimates.of_rows() }}
+{{ estimates.of_rows('int_cached_input') }}
 
 select * from final

@@ -204,8 +204,9 @@ exists (
 )
 {%- endmacro %}
 
--- The last CTE of estimates, after shares(): what each usage row gets.
-{% macro of_rows() %}
+-- The last CTE of estimates, after shares(): what each usage row gets. cached_input: the
+-- relation int_cached_input, or its rows.
+{% macro of_rows(cached_input) %}
 final as (
     select
         hour,
@@ -221,7 +222,7 @@ final as (
         'cached_input' as token_kind,
         cached_tokens as estimated_tokens,
         null as method
-    from int_cached_input
+    from {{ cached_input }}
 )
 {%- endmacro %}
 
@@ -246,4 +247,80 @@ where
     residuals.unknown_calls = 0
     and residuals.residual_tokens > 0
     and not {{ is_late() }}
+{%- endmacro %}
+
+-- What is left of each total; cached_input: as above.
+{% macro residuals(cached_input) %}
+with parts as (
+    select
+        {{ columns.each(columns.metric_model) }},
+        token_kind,
+        model_key,
+        total_tokens,
+        known_tokens,
+        unknown_calls,
+        cached_tokens,
+        gross_cached_tokens,
+        iif(
+            token_kind in ({{ columns.each(columns.cache_kinds, "'{}'", ', ') }}),
+            max(total_tokens - known_tokens, 0),
+            0
+        ) as cache_residual,
+        0 as taken_from_input
+    from int_metric_known
+    union all
+    select
+        {{ columns.each(columns.metric_model) }},
+        'cached_input' as token_kind,
+        null as model_key,
+        null as total_tokens,
+        null as known_tokens,
+        null as unknown_calls,
+        null as cached_tokens,
+        null as gross_cached_tokens,
+        0 as cache_residual,
+        cached_tokens as taken_from_input
+    from {{ cached_input }}
+),
+
+together as (
+    select
+        *,
+        sum(cache_residual) over series as cache_residuals,
+        sum(taken_from_input) over series as cached_input
+    from parts
+    window series as (
+        partition by {{ columns.metric_model | join(', ') }}
+    )
+),
+
+compared as (
+    select
+        {{ columns.each(columns.metric_model, 'together.{}') }},
+        together.token_kind,
+        together.model_key,
+        together.total_tokens,
+        case
+            when together.token_kind <> '{{ columns.input_kind }}' then together.known_tokens
+            -- The lowest bit is CloudWatch's.
+            when forms.gross_sources & 1
+                then
+                    together.known_tokens
+                    + together.cached_tokens
+                    + together.cache_residuals
+                    - together.cached_input
+            when forms.unknown_sources & 1
+                then together.known_tokens + together.gross_cached_tokens
+            else together.known_tokens - together.cached_input
+        end as known_tokens,
+        together.unknown_calls
+    from together
+    left join model_input_forms as forms on forms.model_key = together.model_key
+    where together.token_kind <> 'cached_input'
+)
+
+select
+    *,
+    max(total_tokens - known_tokens, 0) as residual_tokens
+from compared
 {%- endmacro %}

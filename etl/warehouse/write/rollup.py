@@ -43,11 +43,17 @@ _RARE = "input_contradictions"
 # Token kinds of the estimate, and the column of each; and what it takes from known input.
 _ESTIMATED = {**{kind.name: kind.estimate for kind in KINDS}, "cached_input": CACHED_INPUT}
 
-# The columns of int_metric_residuals, with a key that is quicker to sort by than theirs. The types
-# are those of the tables.
+# The columns of int_cached_input and int_metric_residuals, with the types of the tables; the
+# latter have a key that is quicker to sort by than theirs.
+_MODEL = (
+    "hour text, account_key integer, region_key integer, endpoint text, cloudwatch_model_id text"
+)
+_CACHED = (
+    f"{_MODEL}, rate_key integer, user_key integer, application_key integer,"
+    " token_source_key integer, cached_tokens integer"
+)
 _RESIDUALS = (
-    "residual_key integer primary key, hour text, account_key integer, region_key integer,"
-    " endpoint text, cloudwatch_model_id text, token_kind text, model_key integer,"
+    f"residual_key integer primary key, {_MODEL}, token_kind text, model_key integer,"
     " total_tokens integer, known_tokens integer, unknown_calls integer, residual_tokens integer"
 )
 
@@ -315,18 +321,20 @@ def _compute_estimates(db: Database, names: Names, stretch: dict[str, str]) -> N
         "user_key": names.user(UNATTRIBUTED),
         "application_key": names.application(UNATTRIBUTED, UNATTRIBUTED),
     }
-    empty_temp_table(db, "new_residuals", _RESIDUALS)
+    empty_temp_table(db, "new_cached_input", _CACHED)
     db.execute(
-        "insert into new_residuals select null, * from int_metric_residuals"
+        "insert into new_cached_input select * from int_cached_input"
         " where hour between :first and :last",
         stretch,
+    )
+    empty_temp_table(db, "new_residuals", _RESIDUALS)
+    db.execute(
+        f"insert into new_residuals select null, * from ({sql_text('load/residuals')})", stretch
     )
     _empty_temp(db, "estimates", (*_ESTIMATED.values(), _METHOD))
     db.execute(
         f"insert into estimates select {_list(_KEY)}, {_by_kind('estimated_tokens')}, max(method)"
-        f" from ({sql_text('load/estimates')})"
-        f" where hour between :first and :last group by {_list(_KEY)}",
-        stretch,
+        f" from ({sql_text('load/estimates')}) group by {_list(_KEY)}"
     )
     db.execute(
         "insert into estimates select hour, account_key, rate_key, :user_key, :application_key, 0,"
