@@ -96,34 +96,40 @@ def _remembered_foreign(real: Path) -> bool:
 paths._looks_foreign = _remembered_foreign
 
 
-# Tests that start servers, browsers or processes, or simulate all of AWS. `make check` skips them.
-SLOW = (
-    *("aws", "demo", "examples", "lab", "monitor", "sync", "web"),
-    *("cli/test_archive", "cli/test_check", "cli/test_doctor", "cli/test_hostile_names"),
-    *("cli/test_inspect", "cli/test_places", "cli/test_policy", "cli/test_s3", "cli/test_stops"),
-    *("cli/test_prices_sync", "cli/test_sync", "cli/test_vacuum", "load/test_memory"),
-    *("inspect/test_explain", "sources/test_s3"),
-    *(
-        "show/test_escaping",
-        "test_docs",
-        "test_soak",
-        "warehouse/test_disk",
-        "warehouse/test_forget",
-    ),
-    *("warehouse/test_load", "warehouse/test_turns", "warehouse/test_upgrade"),
-    "warehouse/test_visitor_processes",
-)
+# Tests that start servers, browsers or processes, simulate all of AWS, or fill many warehouses.
+# `make check` and the second Python leave them out.
+SLOW = """
+aws calibrate demo examples lab monitor sync web
+cli/test_archive cli/test_check cli/test_doctor cli/test_hostile_names cli/test_inspect
+cli/test_places cli/test_policy cli/test_prices_sync cli/test_s3 cli/test_stops cli/test_sync
+cli/test_vacuum inspect/test_explain inspect/test_survey load/test_linear load/test_memory
+load/test_poison load/test_pool load/test_refused_files prices/test_price_sync show/test_escaping
+sources/test_s3 sql/test_estimates sql/test_metadata_report sql/test_one_event_one_name
+sql/test_price_gaps sql/test_sums_of_known_costs test_docs test_soak
+warehouse/test_attribution warehouse/test_control_characters warehouse/test_corrections
+warehouse/test_disk warehouse/test_forget warehouse/test_input_forms
+warehouse/test_invocation_logs warehouse/test_load warehouse/test_rollup warehouse/test_sessions
+warehouse/test_teams warehouse/test_turns warehouse/test_upgrade
+warehouse/test_visitor_processes
+"""
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    folder = Path(__file__).parent
+    folder, slow = Path(__file__).parent, tuple(SLOW.split())
     for item in items:
-        if str(item.path.relative_to(folder)).startswith(SLOW):
+        if str(item.path.relative_to(folder)).startswith(slow):
             item.add_marker(pytest.mark.slow)
 
 
 def pytest_report_header() -> str:
     return f"SQLite {sqlite3.sqlite_version}"
+
+
+@pytest.fixture
+def unpaced(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Requests for events do not wait for each other in this test, and do in the next."""
+    monkeypatch.setattr("etl.sources.limiter.LOOKUP_SECONDS", 0.0)
+    monkeypatch.setattr("etl.sources.limiter._limiters", {})
 
 
 @pytest.fixture(scope="session")

@@ -193,9 +193,8 @@ def test_files_that_pages_name_are_there() -> None:
     assert {(page, path) for page, path in named if not (ROOT / path).is_file()} == set()
 
 
-def test_the_commands_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_commands_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, unpaced: None) -> None:
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr("etl.sources.limiter.LOOKUP_SECONDS", 0.0)
     write_demo_logs(tmp_path / "trail-logs", DEMO_NOW)
     assert len(COMMANDS) > 8
     with FakeAws() as aws, environment(aws.environment()):

@@ -24,15 +24,29 @@ coalesce(
         and rate_keys.variant = usage.variant
 {% endmacro %}
 
--- Joins int_account_rates as rates. The sum of a group and a rate key is looked up as one
--- integer, which takes SQLite less time than two columns.
-{% macro in_force(account_key, rate_key, day) %}
+-- Joins the rates of a view or of priced_rates as rates. In the view, the sum of a group
+-- and a rate key is looked up as one integer, which takes SQLite less time than two
+-- columns.
+{% macro in_force(account_key, rate_key, day, relation='int_account_rates') %}
 left join account_discounts
     on account_discounts.account_key = {{ account_key }}
-left join int_account_rates as rates
+{% if relation == 'priced_rates' %}
+left join
+    (
+        select
+            *,
+            {{ is_list() }} as is_list
+        from priced_rates
+    ) as rates
+    on
+        rates.discount_group = coalesce(account_discounts.discount_group, 0)
+        and rates.rate_key = {{ rate_key }}
+{% else %}
+left join {{ relation }} as rates
     on
         rates.account_rate_key
         = coalesce(account_discounts.discount_group, 0) + {{ rate_key }}
+{% endif %}
         and {{ day }} >= rates.valid_from
         and {{ day }} < rates.valid_to
 {% endmacro %}

@@ -82,7 +82,7 @@ select * from final
 {% endmacro %}
 
 -- has_bounds: also the costs at both ends of what estimates may be.
-{% macro priced(periods, view, has_bounds=false) %}
+{% macro priced(periods, view, has_bounds=false, rates_in='int_account_rates') %}
 with rated as (
     select
         usage.*,
@@ -107,7 +107,7 @@ with rated as (
             and widths.{{ key }} = usage.{{ key }}
 {% endfor %}
 {% endif %}
-    {{ rates.in_force('usage.account_key', 'usage.rate_key', 'usage.day') }}
+    {{ rates.in_force('usage.account_key', 'usage.rate_key', 'usage.day', rates_in) }}
 ),
 
 final as (

@@ -25,9 +25,8 @@ CANARY = "canary-prompt"
 
 
 @pytest.fixture
-def aws(aws: FakeAws, monkeypatch: pytest.MonkeyPatch) -> FakeAws:
+def aws(aws: FakeAws, unpaced: None) -> FakeAws:
     """The same without its rate of requests for events."""
-    monkeypatch.setattr("etl.sources.limiter.LOOKUP_SECONDS", 0.0)
     aws.lookup_rate = None
     return aws
 
