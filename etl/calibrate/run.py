@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from datetime import datetime
 
 import numpy as np
@@ -25,7 +25,7 @@ from etl.warehouse.calibrations import (
     note_done,
     prepare,
     save_window,
-    series_to_share,
+    series_to_fit,
 )
 
 
@@ -34,8 +34,8 @@ def calibrate_all(
 ) -> Outcome:
     """Fit what changed, the newest window first, and share again what follows from it.
 
-    ``is_late``: asked between series; those left keep their earlier weights until next time, when
-    a window that is not finished is begun again.
+    ``is_late``: asked between series; those left keep their earlier weights until next time, which
+    goes on with them.
     """
     windows = sorted({window_of(hour) for hour in prepare(db)}, reverse=True)
     series: set[Series] = set()
@@ -44,8 +44,9 @@ def calibrate_all(
     for times in windows:
         if is_late():
             break
-        found, left = fit_window(db, times, is_late)
-        changed += save_window(db, times, found, left)
+        due, kept = series_to_fit(db, times)
+        found, left = fit_window(db, times, due, is_late)
+        changed += save_window(db, times, found, left, kept)
         series |= set(found)
         used |= {one for one, window in found.items() if window.is_used}
         if left:
@@ -57,14 +58,14 @@ def calibrate_all(
 
 
 def fit_window(
-    db: Database, times: Times, is_late: Callable[[], bool]
+    db: Database, times: Times, due: Sequence[Series], is_late: Callable[[], bool]
 ) -> tuple[dict[Series, Window], list[Series]]:
-    """Return the weights of the series in a window, at least of one, and the series left."""
-    found, all_series = dict[Series, Window](), series_to_share(db, times)
+    """Return the weights of series in a window, at least of one, and the series left."""
+    found = dict[Series, Window]()
     calls, model = None, None
-    for number, series in enumerate(all_series):
+    for number, series in enumerate(due):
         if found and is_late():
-            return found, all_series[number:]
+            return found, [*due[number:]]
         if calls is None or model != series[:4]:
             calls, model = read_calls(db, series, times), series[:4]
         data = observe(db, series, times, calls)

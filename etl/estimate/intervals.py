@@ -12,8 +12,6 @@ is not used: it covers far less than it says.
 
 from __future__ import annotations
 
-import math
-from collections.abc import Iterable
 from typing import NamedTuple
 
 import numpy as np
@@ -88,17 +86,6 @@ def factors(shares: Array, errors: Array) -> Array:
     """Return the ends' distance from the shares, as factors; a very large one means anything."""
     exponents: Array = NINETY * errors / np.maximum(shares, 1e-300)
     return np.exp(np.minimum(exponents, _ANYTHING))
-
-
-def combined(widths: Iterable[tuple[int, float]]) -> float:
-    """Return the half-width of a sum of estimates, each given as (its fit, its half-width).
-
-    Errors of one fit go together, so their widths add up; those of different fits are independent.
-    """
-    by_fit: dict[int, float] = {}
-    for fit, width in widths:
-        by_fit[fit] = by_fit.get(fit, 0.0) + width
-    return math.hypot(*by_fit.values())
 
 
 def single_callers(

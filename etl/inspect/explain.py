@@ -208,6 +208,7 @@ def stored_only(event_id: str, event_time: str, warehouse: Database) -> Explanat
     result.warehouse = [Line(name, value) for name, value in row.items() if value is not None]
     result.warehouse += _input_form(row or None, warehouse)
     result.warehouse += _prices(row or None, warehouse)
+    result.warehouse += _estimates(event_time, event_id, warehouse)
     return result
 
 
@@ -672,11 +673,14 @@ def _compare(call: Event, trial: Database, warehouse: Database | None) -> list[L
         for time, event_id in read_corrections(warehouse, stored["event_time"], stored["event_id"])
     ]
     found = f"holds it, reported by {stored['reported_by']}"
-    estimates = [
-        Line(f"{one['token_kind']} estimate", one["method"], _why_estimate(one))
-        for one in read_estimates(warehouse, stored["event_time"], stored["event_id"])
-    ]
+    estimates = _estimates(stored["event_time"], stored["event_id"], warehouse)
     return [Line("warehouse", found, how), *corrections, *differing, *estimates]
+
+
+def _estimates(event_time: str, event_id: str, warehouse: Database) -> Iterator[Line]:
+    """Yield what made the estimate of the hour, for each kind that the call lacks."""
+    for one in read_estimates(warehouse, event_time, event_id):
+        yield Line(f"{one['token_kind']} estimate", one["method"], _why_estimate(one))
 
 
 def _why_estimate(one: Mapping[str, Any]) -> str:

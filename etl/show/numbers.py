@@ -44,6 +44,34 @@ def coverage(with_tokens: int, calls: int) -> str:
     return f"Events with token data: {with_tokens:,} / {calls:,}{known}"
 
 
+# How tokens are known, in the order of trust: columns of the view token_coverage, and their words.
+TOKEN_PARTS = {
+    "actual_tokens": "measured",
+    "single_caller_tokens": "single caller",
+    "calibrated_tokens": "calibrated",
+    "call_share_tokens": "by calls",
+    "unattributed_tokens": "unattributed",
+}
+
+
+def token_parts(row: Row | None) -> str:
+    """Say how the tokens are known; empty if there are none.
+
+    Tokens: 40.0 % measured, 35.0 % calibrated, 25.0 % by calls; 5 without a price
+    """
+    known = {column: row[column] for column in TOKEN_PARTS if row[column]} if row else {}
+    if row is None or not known:
+        return ""
+    whole = sum(known.values())
+    parts = ", ".join(f"{_part(known[name], whole)} {TOKEN_PARTS[name]}" for name in known)
+    unpriced = row["unpriced_tokens"]
+    return f"Tokens: {parts}" + (f"; {tokens(unpriced)} without a price" if unpriced else "")
+
+
+def _part(part: int, whole: int) -> str:
+    return "<0.1 %" if part < whole / 2000 else percent(part, whole)
+
+
 def percent(part: float | None, whole: float | None) -> str:
     """Return a part in percent; unknown for a part of nothing."""
     if part is None or not whole:

@@ -15,6 +15,7 @@ from functools import partial
 import click
 from rich.box import SIMPLE_HEAD
 from rich.console import Console, Group
+from rich.measure import Measurement
 from rich.table import Table
 from rich.text import Text
 from sqlite_utils import Database
@@ -24,10 +25,10 @@ from etl.show import numbers
 from etl.show.escaping import harmless, json_text, show_csv
 from etl.show.numbers import (
     HOW_TO_PRICE,
+    TOKEN_PARTS,
     Row,
     cost,
     count,
-    coverage,
     dollars,
     list_cost,
     missing,
@@ -35,6 +36,7 @@ from etl.show.numbers import (
     off,
     percent,
     saved,
+    token_parts,
     tokens,
     width,
     without_price,
@@ -45,6 +47,8 @@ from etl.warehouse.read.reports import (
     Filters,
     LeftOut,
     capacity,
+    coverage,
+    coverage_by_day,
     guardrails,
     left_out,
     loaded_range,
@@ -84,8 +88,6 @@ _WIDTH = "±"
 # Shown even if unknown.
 _ALWAYS = ("input_tokens", "output_tokens")
 
-COVERAGE_COLUMNS = ("day", "region", "model_id", "calls", "calls_with_tokens", "coverage_pct")
-
 # What a narrow terminal leaves out, step by step; a number is never cut.
 _LAYOUTS: Sequence[frozenset[str]] = (
     frozenset(),
@@ -112,7 +114,8 @@ _SHORT_SOURCES = {
 class Report:
     """One report. ``details`` are rows by region and model for the rows' single dimension.
 
-    ``with_list``: the table also has the list cost, and what is saved.
+    ``coverage``: how the tokens are known, None where nothing tells; the rows of the kind coverage
+    have the same columns. ``with_list``: the table also has the list cost, and what is saved.
     ``without_price`` names the models that lack a price, and where; ``capacity`` and
     ``guardrails``: what to say of the hours, and of the charges, that no cost includes;
     ``left_out``: what was refused or skipped, where there are no rows; ``metadata_key``: where the
@@ -123,6 +126,7 @@ class Report:
     range: str
     rows: Sequence[Row]
     total: Row | None
+    coverage: Row | None = None
     capacity: str = ""
     guardrails: str = ""
     details: Sequence[Row] = field(default_factory=list)
@@ -164,7 +168,8 @@ def build_report(
     shared = shared_applications(db) if kind == "teams" else []
     # A share is of all usage of an application, not of what some users have of it.
     read = usage_by_team if shared and not filters.users else usage
-    rows = read(db, filters, by=dimensions)
+    is_coverage = kind == "coverage"
+    rows = coverage_by_day(db, filters) if is_coverage else read(db, filters, by=dimensions)
     report = _report(db, kind, filters, rows, with_list=with_list, read=read)
     report.shared = _words_on_shares(shared, is_split=read is usage_by_team)
     if breakdown:
@@ -210,12 +215,15 @@ def _report(
     """
     totals = read(db, filters)
     total = totals[0] if totals else None
+    # A team's part of a shared application has no coverage of its own.
+    has_coverage = read is usage or not filters.teams
     lacks = total and (total["unpriced_calls"] or total["unpriced_tokens"])
     return Report(
         kind=kind,
         range=_range(db, filters),
         rows=rows,
         total=total,
+        coverage=coverage(db, filters) if has_coverage else None,
         capacity=numbers.capacity(capacity(db, filters)),
         guardrails=numbers.guardrails(guardrails(db, filters)),
         with_list=with_list,
@@ -272,20 +280,26 @@ def _why_nothing(range_: str, found: LeftOut) -> Iterator[str]:
 def to_json(report: Report) -> str:
     """Return the report as one JSON object: kind, range, rows (with their breakdown), total."""
     name = report.dimensions[0]
-    rows = [dict(_columns(report, row)) for row in report.rows]
+    rows = [dict(row) for row in report.rows]
     if report.details:
         for row in rows:
             row["breakdown"] = [
                 {k: v for k, v in detail.items() if k != name} for detail in report.details_of(row)
             ]
     return json_text(
-        {"report": report.kind, "range": report.range, "rows": rows, "total": report.total}
+        {
+            "report": report.kind,
+            "range": report.range,
+            "rows": rows,
+            "total": report.total,
+            "coverage": report.coverage,
+        }
     )
 
 
 def to_csv(report: Report) -> str:
     """Return the rows as CSV with a header; with a breakdown, the detail rows instead."""
-    rows = [_columns(report, row) for row in report.details or report.rows]
+    rows = list(report.details or report.rows)
     return "\n".join(_csv_line(cells) for cells in (*rows[:1], *(row.values() for row in rows)))
 
 
@@ -296,24 +310,17 @@ def _csv_line(cells: Iterable[object]) -> str:
     return text.getvalue().removesuffix("\r\n")
 
 
-def _columns(report: Report, row: Row) -> Row:
-    if report.kind != "coverage":
-        return row
-    pct = round(100 * row["calls_with_tokens"] / row["calls"], 1) if row["calls"] else None
-    return {name: pct if name == "coverage_pct" else row[name] for name in COVERAGE_COLUMNS}
-
-
 def print_table(report: Report, console: Console) -> None:
     """Print the report for people, within the width of the console."""
     console.print(Text(f"\n{harmless(report.title)}, {report.range}", style="bold"))
     if not report.rows:
         return
     if report.kind == "coverage":
-        console.print(Group(_coverage_table(report), *_notes(report)))
-        return
-    table, left_out = _fitting_table(report, console)
+        table, left_out = _coverage_table(report, console)
+    else:
+        table, left_out = _fitting_table(report, console)
     # If still too narrow, the terminal wraps long lines: better than cutting numbers off.
-    needed = table.__rich_measure__(console, console.options.update(width=1000)).minimum
+    needed = _width(table, console).minimum
     console.print(table, width=max(console.width, needed), crop=False, no_wrap=True)
     console.print(Group(*_notes(report)))
     if left_out:
@@ -324,10 +331,7 @@ def _fitting_table(report: Report, console: Console) -> tuple[Table, list[str]]:
     columns = _cost_columns(report)
     for without in _LAYOUTS:
         table = _cost_table(report, columns, without)
-        if (
-            table.__rich_measure__(console, console.options.update(width=1000)).maximum
-            <= console.width
-        ):
+        if _width(table, console).maximum <= console.width:
             break
     return table, [heading for heading in columns if heading in without]
 
@@ -343,22 +347,37 @@ def _table(report: Report) -> Table:
     return table
 
 
-def _coverage_table(report: Report) -> Table:
-    table, total = _table(report), report.total or {}
-    for heading, value in (
-        ("Calls", number(total.get("calls"))),
-        ("With token data", number(total.get("calls_with_tokens"))),
-        ("Coverage", percent(total.get("calls_with_tokens"), total.get("calls"))),
-    ):
-        table.add_column(heading, footer=value, justify="right", no_wrap=True)
+def _coverage_table(report: Report, console: Console) -> tuple[Table, list[str]]:
+    """Return the table, and the headings that it leaves out to fit the console."""
+    calls: dict[str, Callable[[Row], str]] = {
+        "Calls": lambda row: number(row["calls"]),
+        "With token data": lambda row: number(row["calls_with_tokens"]),
+        "Coverage": lambda row: percent(row["calls_with_tokens"], row["calls"]),
+    }
+    parts = {
+        words.capitalize(): partial(_tokens_in, column)
+        for column, words in (TOKEN_PARTS | {"unpriced_tokens": "no price"}).items()
+        if report.coverage and report.coverage[column]
+    }
+    table = _table_of_calls(report, calls | parts)
+    if _width(table, console).minimum <= console.width:
+        return table, []
+    return _table_of_calls(report, calls), list(parts)
+
+
+def _table_of_calls(report: Report, columns: Mapping[str, Callable[[Row], str]]) -> Table:
+    table = _table(report)
+    for heading, cell in columns.items():
+        footer = cell(report.coverage) if report.coverage else ""
+        table.add_column(heading, footer=footer, justify="right", no_wrap=True)
     for row in report.rows:
-        table.add_row(
-            *(plain(row[name]) for name in report.dimensions),
-            number(row["calls"]),
-            number(row["calls_with_tokens"]),
-            percent(row["calls_with_tokens"], row["calls"]),
-        )
+        names = (plain(row[name]) for name in report.dimensions)
+        table.add_row(*names, *(cell(row) for cell in columns.values()))
     return table
+
+
+def _width(table: Table, console: Console) -> Measurement:
+    return table.__rich_measure__(console, console.options.update(width=1000))
 
 
 def _cost_table(
@@ -439,9 +458,11 @@ def _notes(report: Report) -> Iterable[Text]:
     total = report.total
     if total is None:
         return
-    with_tokens, calls = total["calls_with_tokens"], total["calls"]
-    yield Text(coverage(with_tokens, calls))
+    yield Text(numbers.coverage(total["calls_with_tokens"], total["calls"]))
+    parts = token_parts(report.coverage)
     if report.kind == "coverage":
+        if parts:
+            yield Text(f"{parts}.")
         return
     if report.metadata_key:
         yield from _notes_on_values(report.metadata_key, report.rows)
@@ -453,6 +474,8 @@ def _notes(report: Report) -> Iterable[Text]:
             f"{dollars(total['estimated_cost_usd'], 2)} of the cost is estimated: CloudWatch's"
             f" totals shared out among the calls without token data.{where}"
         )
+    if parts:
+        yield Text(f"{parts}.")
     if report.has_widths:
         yield plain(
             f"{_WIDTH} is how far off a cost is at most in 9 of 10 cases, over a week or more;"

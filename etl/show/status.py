@@ -22,7 +22,17 @@ from rich.text import Text
 
 from etl.registry import SOURCES
 from etl.show.escaping import json_text
-from etl.show.numbers import HOW_TO_PRICE, UNKNOWN, Row, count, coverage, guardrails, number, span
+from etl.show.numbers import (
+    HOW_TO_PRICE,
+    UNKNOWN,
+    Row,
+    count,
+    coverage,
+    guardrails,
+    number,
+    span,
+    token_parts,
+)
 from etl.show.terminal import plain
 from etl.times import utc_text
 
@@ -267,7 +277,7 @@ def _facts(status: WarehouseStatus) -> Iterator[tuple[str, Text]]:
     recent, everything = status.coverage["last_30_days"], status.coverage["all"]
     yield from _list("Loaded", _loaded(everything))
     if recent != everything:
-        yield "Last 30 days", Text(coverage(recent["calls_with_tokens"], recent["calls"]))
+        yield from _list("Last 30 days", _covered(recent))
 
 
 def _list(
@@ -411,7 +421,12 @@ def _loaded(row: Row) -> list[Text]:
     if row["first_day"] is None:
         return [Text("nothing")]
     days = f"{row['first_day']} to {row['last_day']} UTC"
-    return [Text(days), Text(coverage(row["calls_with_tokens"], row["calls"]))]
+    return [Text(days), *_covered(row)]
+
+
+def _covered(row: Row) -> list[Text]:
+    calls, parts = coverage(row["calls_with_tokens"], row["calls"]), token_parts(row)
+    return [Text(calls), *([Text(parts)] if parts else [])]
 
 
 def _minute(moment: datetime) -> str:

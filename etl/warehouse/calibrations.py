@@ -144,7 +144,8 @@ class Window(NamedTuple):
 def prepare(db: Database) -> list[str]:
     """Bring calls by the minute up to date; return the hours to calibrate.
 
-    Whatever changes them from now on marks them again.
+    Whatever changes them from now on marks them again. Their ``is_seen`` is a number between the
+    keys of what is fitted by now and of what will be.
     """
     # A day at a time: the first calibration of a long history must not keep others from writing.
     days = db.execute(
@@ -155,7 +156,7 @@ def prepare(db: Database) -> list[str]:
             renew_minutes(db, f"{day}T24")
     with transaction(db):
         renew_minutes(db)
-        db.execute("update uncalibrated_hours set is_seen = 1")
+        db.execute("update uncalibrated_hours set is_seen = ? where not is_seen", [_next_key(db)])
         return [hour for (hour,) in db.execute("select hour from uncalibrated_hours")]
 
 
@@ -167,6 +168,20 @@ def series_to_share(db: Database, times: Times) -> list[Series]:
         times,
     )
     return [Series(*row) for row in rows]
+
+
+def series_to_fit(db: Database, times: Times) -> tuple[list[Series], list[Series]]:
+    """Return the series of a window, the one fitted longest ago first, and those not to fit again.
+
+    The latter were fitted since the window's hours were seen, by a run that did not finish it.
+    """
+    all_series, fitted = series_to_share(db, times), _keys(db, times.start)
+    (seen,) = db.execute(
+        "select coalesce(max(is_seen), 0) from uncalibrated_hours where hour >= ? and hour < ?",
+        times,
+    ).fetchone()
+    due = [one for one in all_series if fitted.get(one, 0) < seen]
+    return sorted(due, key=lambda one: fitted.get(one, 0)), [*{*all_series} - {*due}]
 
 
 def hour_totals(db: Database, series: Series, times: Times) -> list[HourTotal]:
@@ -242,29 +257,38 @@ def known_usage(
 
 
 def save_window(
-    db: Database, times: Times, found: Mapping[Series, Window], left: Collection[Series] = ()
+    db: Database,
+    times: Times,
+    found: Mapping[Series, Window],
+    left: Collection[Series] = (),
+    kept: Collection[Series] = (),
 ) -> int:
-    """Replace all calibrations of a window, and share again; return how many changed.
+    """Replace the calibrations of a window, and share again; return how many changed.
 
-    Hours that changed since ``prepare`` are not done; none is while series are ``left``.
+    Series that are ``left`` or ``kept`` keep theirs. Hours that changed since ``prepare`` are not
+    done, nor those that changed since one of those ``left`` was fitted.
     """
     start, end = times
     with transaction(db):
         stored = _stored(db, start)
         new = {series: window._replace(shares=()) for series, window in found.items()}
-        all_series = {*stored, *new} - set(left)
-        changed = [one for one in all_series if stored.get(one) != new.get(one)]
-        for series in changed:
+        gone = stored.keys() - {*new, *left, *kept}
+        changed = [one for one in (*new, *gone) if stored.get(one) != new.get(one)]
+        # While some are left, the keys tell which were fitted.
+        for series in (*new, *gone) if left else changed:
+            key = _next_key(db)
             _delete(db, series, start)
             if series in new:
-                _insert(db, series, start, new[series])
-        _delete_shares(db, times, found if left else None)
+                _insert(db, series, start, key, new[series])
+        _delete_shares(db, times, [*new, *gone] if left or kept else None)
         _insert_shares(db, found)
         _share_again(db, start, max([end, *(_end(db, one, start) for one in changed)]))
-        if not left:
-            db.execute(
-                "delete from uncalibrated_hours where is_seen and hour >= ? and hour < ?", times
-            )
+        fitted = _keys(db, start)
+        db.execute(
+            "delete from uncalibrated_hours where is_seen and hour >= ? and hour < ?"
+            " and is_seen <= ?",
+            [*times, min((fitted.get(one, 0) for one in left), default=_next_key(db))],
+        )
     return len(changed)
 
 
@@ -391,6 +415,23 @@ def _weights(db: Database, key: int) -> tuple[Weight, ...]:
     return tuple(Weight(*row) for row in rows)
 
 
+def _keys(db: Database, start: str) -> dict[Series, int]:
+    """Return the keys of a window's calibrations: a later one has a larger key."""
+    rows = db.execute(
+        f"select {_SERIES}, token_kind, calibration_key from calibrations where window_start = ?",
+        [start],
+    )
+    return {Series(*row[:5]): row[5] for row in rows}
+
+
+def _next_key(db: Database) -> int:
+    (key,) = db.execute(
+        "select 1 + max(coalesce((select max(calibration_key) from calibrations), 0),"
+        " coalesce((select max(is_seen) from uncalibrated_hours), 0))"
+    ).fetchone()
+    return int(key)
+
+
 def _end(db: Database, series: Series, start: str) -> str:
     """Return the start of a series' next window, until which the weights of this one serve."""
     (end,) = db.execute(
@@ -401,14 +442,14 @@ def _end(db: Database, series: Series, start: str) -> str:
     return end or "9"
 
 
-def _insert(db: Database, series: Series, start: str, window: Window) -> None:
-    cursor = db.conn.execute(
-        "insert into calibrations values (null, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
-        [*series, start, *window[:6]],
+def _insert(db: Database, series: Series, start: str, key: int, window: Window) -> None:
+    db.execute(
+        "insert into calibrations values (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+        [key, *series, start, *window[:6]],
     )
     db.conn.executemany(
         "insert into call_weights values (?, ?, ?, ?, ?, ?, ?, ?, ?)",
-        [(cursor.lastrowid, *weight) for weight in window.weights],
+        [(key, *weight) for weight in window.weights],
     )
 
 

@@ -203,9 +203,10 @@ def _age(moment: str | None) -> str | None:
 
 async def _dashboard(view: View) -> dict[str, Any]:
     selection = view.selection
-    total, before, days, choices, capacity, guardrails, *tops = await asyncio.gather(
+    total, before, parts, days, choices, capacity, guardrails, *tops = await asyncio.gather(
         view.rows("usage"),
         view.rows("usage", over=selection.before()),
+        view.rows("token_parts"),
         view.rows("usage", "day"),
         view.rows("choices"),
         view.rows("capacity"),
@@ -214,7 +215,7 @@ async def _dashboard(view: View) -> dict[str, Any]:
     )
     return {
         "title": "Amazon Bedrock usage and cost",
-        **_totals(view, total, before),
+        **_totals(view, total, before, parts),
         "choices": _choices(choices, selection),
         "capacity": numbers.capacity(capacity[0]),
         "guardrails": numbers.guardrails(guardrails[0]),
@@ -230,9 +231,21 @@ async def _subject(view: View) -> dict[str, Any]:
     kind = view.request.url_vars["kind"]
     (name,) = view.selection.chosen(kind)
     other = "user" if kind == "application" else "application"
-    total, before, days, used, others, evidence, lines, calls, guardrails = await asyncio.gather(
+    (
+        total,
+        before,
+        parts,
+        days,
+        used,
+        others,
+        evidence,
+        lines,
+        calls,
+        guardrails,
+    ) = await asyncio.gather(
         view.rows("usage"),
         view.rows("usage", over=view.selection.before()),
+        view.rows("token_parts"),
         view.rows("usage", "day"),
         view.rows("usage", "region", "model"),
         view.rows("usage", other),
@@ -246,7 +259,7 @@ async def _subject(view: View) -> dict[str, Any]:
         "kind": kind,
         "kind_title": SUBJECTS[kind],
         "name": name,
-        **_totals(view, total, before),
+        **_totals(view, total, before, parts),
         "days": days,
         "guardrails": numbers.guardrails(guardrails[0]),
         "used": used,
@@ -258,8 +271,10 @@ async def _subject(view: View) -> dict[str, Any]:
 
 
 async def _cost(view: View) -> dict[str, Any]:
-    total, lines, calls, guardrails = await asyncio.gather(
+    total, parts, weights, lines, calls, guardrails = await asyncio.gather(
         view.rows("usage"),
+        view.rows("token_parts"),
+        view.rows("weights"),
         view.rows("cost_lines"),
         view.rows("latest_calls"),
         view.rows("guardrails"),
@@ -267,8 +282,9 @@ async def _cost(view: View) -> dict[str, Any]:
     selection = view.selection
     return {
         "title": "How this cost is calculated",
-        **_totals(view, total, []),
+        **_totals(view, total, [], parts),
         "guardrails": numbers.guardrails(guardrails[0]),
+        "weights": weights if parts[0]["calibrated_tokens"] else [],
         "lines": lines,
         "calls": calls,
         "chosen": [
@@ -277,11 +293,14 @@ async def _cost(view: View) -> dict[str, Any]:
     }
 
 
-def _totals(view: View, total: Sequence[Row], before: Sequence[Row]) -> dict[str, Any]:
+def _totals(
+    view: View, total: Sequence[Row], before: Sequence[Row], parts: Sequence[Row]
+) -> dict[str, Any]:
     """Return the figures of the cards; None where the range is empty."""
     row = total[0] if total and total[0]["calls"] is not None else None
     return {
         "total": row,
+        "parts_of_tokens": numbers.token_parts(parts[0]),
         "lacks": numbers.missing(row) if row else "",
         "shows_list": numbers.differs_from_list(row) if row else False,
         "all_tokens": _all_tokens(row) if row else None,

@@ -84,6 +84,12 @@ and (
 
 -- The filters of every canned query, and how its description explains them.
 {% macro period() %}
+{{ period_days() }}
+and {{ chosen('regions', 'region') }}
+and {{ chosen('models', 'model_id') }}
+{% endmacro %}
+
+{% macro period_days() %}
 -- A blank date_from means 30 days, up to date_to or the last loaded day.
 day >= iif(
     trim(:date_from) <> '',
@@ -98,8 +104,6 @@ day >= iif(
     )
 )
 and day <= iif(trim(:date_to) = '', '9999', date(trim(:date_to)))
-and {{ chosen('regions', 'region') }}
-and {{ chosen('models', 'model_id') }}
 {% endmacro %}
 
 {% macro period_in_words() %}

@@ -1,17 +1,19 @@
 -- title: Token coverage per day
--- description: For how many calls AWS reports the tokens call by call. Tokens of the
---   others are estimated from CloudWatch's totals, or unknown.
+-- description: For how many calls AWS reports the tokens call by call, and how the
+--   tokens of the others are known.
 {{ filters.period_in_words() }}
 -- parameters: date_from, date_to, regions, models
 -- chart: bar x=day:ordinal y=coverage_pct:quantitative
+with {{ coverage.summed(filters.period_days()) }}
+
 select
-    day,
-    sum(calls) as calls,
-    sum(calls_with_tokens) as calls_with_tokens,
-    round(100.0 * sum(calls_with_tokens) / sum(calls), 1) as coverage_pct
-from daily_costs_by_model
+    summed.day,
+    {{ coverage.sums() }}
+from summed
+{{ coverage.names() }}
 where
-    {{ filters.period() }}
-group by day
+    {{ filters.chosen('regions', 'regions.region') }}
+    and {{ filters.chosen('models', 'int_models.canonical_model_id') }}
+group by summed.day
 having sum(calls) > 0
-order by day
+order by summed.day

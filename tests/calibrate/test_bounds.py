@@ -4,11 +4,8 @@ from __future__ import annotations
 
 import json
 import random
-from collections import defaultdict
-from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Any
 
 import pytest
 from sqlite_utils import Database
@@ -18,7 +15,6 @@ from etl.calibrate.run import calibrate_all
 from etl.normalise.rules import ApplicationRule
 from etl.normalise.team_shares import TeamShare
 from etl.sql_files import sql_text
-from etl.times import utc_text
 from etl.warehouse.read.reports import Filters, usage, usage_by_team
 from etl.warehouse.turns import transaction
 from etl.warehouse.write.attribution import apply_config
@@ -27,6 +23,7 @@ from etl.warehouse.write.rollup import all_hours
 from etl.warehouse.write.team_shares import apply_team_shares
 from tests.checks import failed_checks
 from tests.cli.running import run
+from tests.fleets import Call, write_fleet
 from tests.support import HAIKU, call, import_any_price, load, rows, write_log, write_metrics
 from tests.web.pages import open_pages
 
@@ -40,58 +37,27 @@ OTHER = "anthropic.claude-3-5-sonnet-20240620-v1:0"
 BOUNDS = "select user_name, cost_low_usd, cost_usd, cost_high_usd from user_costs order by 1"
 
 
-def fleet(folder: Path) -> tuple[dict[str, int], list[Path]]:
-    """Write calls of users whose calls differ in size, counted by the minute; return the truth.
+def fleet() -> list[Call]:
+    """Return calls of users whose calls differ in size.
 
     ``known`` is a user whose calls report their tokens. ``alone`` calls at night only.
     """
-    chance = random.Random(7)
+    chance, calls = random.Random(7), list[Call]()
     means = {f"u{number:02}": chance.lognormvariate(7, 1) for number in range(USERS)}
     often = {user: chance.uniform(0.3, 3) for user in means}
-    truth: dict[str, int] = defaultdict(int)
-    calls, totals, counted = [], defaultdict[datetime, int](int), defaultdict[datetime, int](int)
-
-    def add(at: datetime, user: str, used: int, **options: Any) -> None:
-        truth[user] += used
-        totals[at] += used
-        counted[at] += 1
-        calls.append(call(len(calls), user=user, eventTime=utc_text(at), **options))
-
     for hour in range(DAYS * 24):
         at = START + timedelta(hours=hour)
         if at.hour == 3:
-            add(at, "alone", 777)
+            calls.append(Call(at, "alone", 777))
             continue
         for user, mean in means.items():
             for _ in range(round(chance.expovariate(1 / often[user]))):
                 minute = timedelta(minutes=chance.randrange(60))
-                add(at + minute, user, round(mean * chance.lognormvariate(-0.18, 0.6)))
-        add(at + timedelta(minutes=chance.randrange(60)), "known", 50, tokens=(50, 0))
-    metrics = [
-        (HAIKU, name, value, utc_text(at), 60)
-        for name, values in (("InputTokenCount", totals), ("Invocations", counted))
-        for at, value in sorted(values.items())
-    ]
-    return dict(truth), [
-        write_log(folder / "fleet.json", calls),
-        write_metrics(folder / "fleet.csv", metrics),
-    ]
-
-
-@pytest.fixture(scope="module")
-def loaded(
-    tmp_path_factory: pytest.TempPathFactory, new_warehouse: Any
-) -> Iterator[tuple[Database, dict[str, int]]]:
-    used, files = fleet(tmp_path_factory.mktemp("fleet"))
-    with new_warehouse() as warehouse:
-        load(warehouse, *files)
-        yield warehouse, used
-
-
-@pytest.fixture
-def truth(db: Database, loaded: tuple[Database, dict[str, int]]) -> dict[str, int]:
-    loaded[0].conn.backup(db.conn)
-    return loaded[1]
+                used = round(mean * chance.lognormvariate(-0.18, 0.6))
+                calls.append(Call(at + minute, user, used))
+        minute = timedelta(minutes=chance.randrange(60))
+        calls.append(Call(at + minute, "known", 50, is_known=True))
+    return calls
 
 
 def bounds(db: Database) -> dict[str, tuple[float, float, float | None]]:
@@ -207,18 +173,11 @@ def test_by_calls_alone_the_upper_end_is_not_known(
 
 
 def test_who_calls_alone_is_certain_without_weights(db: Database, tmp_path: Path) -> None:
-    calls = [("A", 5, 700), ("A", 40, 0), ("B", 40, 90), ("B", 50, 10)]
-    at = [utc_text(START + timedelta(minutes=minute)) for _, minute, _ in calls]
-    events = [
-        call(number, user=user, eventTime=at[number]) for number, (user, *_) in enumerate(calls)
+    calls = [
+        Call(START + timedelta(minutes=minute), user, tokens)
+        for user, minute, tokens in (("A", 5, 700), ("A", 40, 0), ("B", 40, 90), ("B", 50, 10))
     ]
-    metrics = [(HAIKU, "Invocations", at.count(time), time, 60) for time in dict.fromkeys(at)]
-    metrics += [
-        (HAIKU, "InputTokenCount", tokens, time, 60)
-        for (_, _, tokens), time in zip(calls, at, strict=True)
-        if tokens
-    ]
-    load(db, write_log(tmp_path / "l.json", events), write_metrics(tmp_path / "m.csv", metrics))
+    load(db, *write_fleet(tmp_path, calls))
     calibrate_all(db)
     assert rows(db, "select is_used from calibrations") == [(0,)]
     tokens = {
@@ -284,21 +243,16 @@ def test_of_callers_who_always_call_together_the_sum_is_bounded(
     db: Database, tmp_path: Path
 ) -> None:
     """Nothing tells two of three users apart: each may have anything of what both have."""
-    chance, calls = random.Random(3), list[dict[str, Any]]()
-    metrics = []
+    chance, calls = random.Random(3), list[Call]()
+    size = {"A": 100, "B": 900, "C": 5_000, "D": 300}
     for minute in range(0, 2 * 1440, 7):
-        at = utc_text(START + timedelta(minutes=minute))
+        at = START + timedelta(minutes=minute)
         is_pair = chance.random() < 0.5
-        calls += [call(len(calls) + n, user=user, eventTime=at)
-                  for n, user in enumerate(("A", "B") if is_pair else ("C",))]  # fmt: skip
+        users = ["A", "B"] if is_pair else ["C"]
         if chance.random() < 0.3:
-            calls.append(call(len(calls), user="C" if is_pair else "D", eventTime=at))
-        size = {"A": 100, "B": 900, "C": 5_000, "D": 300}
-        ours = [one for one in calls if one["eventTime"] == at]
-        used = sum(size[one["userIdentity"]["userName"]] * chance.uniform(0.8, 1.2) for one in ours)
-        metrics += [(HAIKU, "InputTokenCount", round(used), at, 60),
-                    (HAIKU, "Invocations", len(ours), at, 60)]  # fmt: skip
-    load(db, write_log(tmp_path / "l.json", calls), write_metrics(tmp_path / "m.csv", metrics))
+            users.append("C" if is_pair else "D")
+        calls += [Call(at, user, round(size[user] * chance.uniform(0.8, 1.2))) for user in users]
+    load(db, *write_fleet(tmp_path, calls))
     calibrate_all(db)
     found = bounds(db)
     assert found["A"] == pytest.approx(found["B"], rel=1e-3)

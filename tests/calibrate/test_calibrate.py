@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import random
-from collections import defaultdict
-from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -15,12 +13,16 @@ from sqlite_utils import Database
 from etl.calibrate import run
 from etl.calibrate.outcome import Outcome, calibrate_if_due, share_by_calls
 from etl.calibrate.run import calibrate_all
+from etl.cli.shared.calibrating import calibrate_after_sync
+from etl.clock import Clock
+from etl.config import Config
 from etl.times import utc_text
 from etl.warehouse.turns import transaction
 from etl.warehouse.upkeep.vacuum import drop_calls
 from etl.warehouse.write.minutes import note_uncalibrated
 from etl.warehouse.write.rollup import all_hours, rebuild_rollups
 from tests.checks import failed_checks
+from tests.fleets import Call, write_fleet
 from tests.support import HAIKU, SONNET, call, load, rows, write_log, write_metrics
 
 START = datetime(2026, 11, 2, tzinfo=UTC)
@@ -33,50 +35,15 @@ WEIGHTS = (
 )
 
 
-def fleet(
-    folder: Path, hours: int = 60, start: datetime = START, first: int = 0
-) -> tuple[dict[str, int], list[Path]]:
-    """Write calls without tokens and totals by the minute; return the true input of each user."""
-    folder.mkdir(exist_ok=True)
-    chance, number = random.Random(1), first
-    truth: dict[str, int] = defaultdict(int)
-    calls, totals, counted = [], defaultdict(int), defaultdict(int)
+def fleet(hours: int = 60, start: datetime = START) -> list[Call]:
+    """Return calls of users whose calls differ in size."""
+    chance, calls = random.Random(1), list[Call]()
     for hour in range(hours):
         for user, mean in SIZES.items():
             for _ in range(chance.choice((0, 1, 2, 4))):
-                number += 1
                 at = start + timedelta(hours=hour, minutes=chance.randrange(60))
-                tokens = round(mean * chance.uniform(0.5, 1.5))
-                truth[user] += tokens
-                totals[at] += tokens
-                counted[at] += 1
-                calls.append(call(number, user=user, eventTime=utc_text(at)))
-    metrics = [
-        (HAIKU, name, value, utc_text(at), 60)
-        for name, values in (("InputTokenCount", totals), ("Invocations", counted))
-        for at, value in sorted(values.items())
-    ]
-    return dict(truth), [
-        write_log(folder / "fleet.json", calls),
-        write_metrics(folder / "fleet.csv", metrics),
-    ]
-
-
-@pytest.fixture(scope="module")
-def loaded(
-    tmp_path_factory: pytest.TempPathFactory, new_warehouse: Any
-) -> Iterator[tuple[Database, dict[str, int]]]:
-    """Load the fleet once: loading takes longer than calibrating."""
-    used, files = fleet(tmp_path_factory.mktemp("fleet"))
-    with new_warehouse() as warehouse:
-        load(warehouse, *files)
-        yield warehouse, used
-
-
-@pytest.fixture
-def truth(db: Database, loaded: tuple[Database, dict[str, int]]) -> dict[str, int]:
-    loaded[0].conn.backup(db.conn)
-    return loaded[1]
+                calls.append(Call(at, user, round(mean * chance.uniform(0.5, 1.5))))
+    return calls
 
 
 def shares(db: Database) -> dict[str, int]:
@@ -143,8 +110,7 @@ def test_only_windows_that_changed_are_fitted_again(
     db: Database, truth: dict[str, int], tmp_path: Path, monkeypatch: Any
 ) -> None:
     later = START + timedelta(days=40)
-    _, files = fleet(tmp_path / "later", start=later, first=10_000)
-    load(db, *files)
+    load(db, *write_fleet(tmp_path / "later", fleet(start=later), first=10_000))
     assert calibrate_all(db).windows == 2
     before = rows(db, WEIGHTS)
     assert len(before) == 2 * len(SIZES)
@@ -254,8 +220,8 @@ def test_changed_weights_share_later_hours_again(
     db.execute("update metric_hourly set is_provisional = 1 where hour > '2026-11-24'")
     calibrate_all(db)
     before = shares(db)
-    _, files = fleet(tmp_path / "more", 24, START + timedelta(days=4), first=20_000)
-    load(db, *files)
+    more = fleet(24, START + timedelta(days=4))
+    load(db, *write_fleet(tmp_path / "more", more, first=20_000))
     assert calibrate_all(db).changed == 1
     assert (shares(db) != before, list(failed_checks(db))) == (True, [])
 
@@ -313,37 +279,74 @@ def test_many_callers_are_fitted_by_coarser_buckets(
     assert (sum(shares(db).values()), list(failed_checks(db))) == (sum(truth.values()), [])
 
 
+def load_another_model(db: Database, folder: Path) -> None:
+    """Load calls of two kinds of another model, half an hour after each full one."""
+    hours = [utc_text(START + timedelta(hours=number, minutes=30)) for number in range(30)]
+    calls = [
+        call(30_000 + n, user="AB"[n % 2], requestParameters={"modelId": SONNET}, eventTime=at)
+        for n, at in enumerate(hours)
+    ]
+    names = ("InputTokenCount", "OutputTokenCount", "Invocations")
+    metrics = [(SONNET, name, 1, at, 60) for name in names for at in hours]
+    load(db, write_log(folder / "s.json", calls), write_metrics(folder / "s.csv", metrics))
+
+
 def test_what_is_done_when_time_is_up_stays_done(
     db: Database, truth: dict[str, int], tmp_path: Path
 ) -> None:
-    """A window has a series of two; the other one keeps what it had."""
-    calls = [
-        call(30_000 + number, user="AB"[number % 2], requestParameters={"modelId": SONNET},
-             eventTime=utc_text(START + timedelta(hours=number, minutes=30)))
-        for number in range(30)
-    ]  # fmt: skip
-    metrics = [
-        (SONNET, name, 1, utc_text(START + timedelta(hours=number, minutes=30)), 60)
-        for name in ("InputTokenCount", "Invocations")
-        for number in range(30)
-    ]
-    load(db, write_log(tmp_path / "s.json", calls), write_metrics(tmp_path / "s.csv", metrics))
+    """A window has three series; those that are not reached keep what they had."""
+    load_another_model(db, tmp_path)
     asked = iter([False, True])
     assert calibrate_all(db, is_late=lambda: next(asked)) == Outcome(0, 1, 1, 1, 1)
     assert rows(db, "select count(*) from calibrations") == [(1,)]
-    one = stored(db)
     assert failed_checks(db) == {}
-    asked = iter([False, True])
-    assert calibrate_all(db, is_late=lambda: next(asked)).changed == 0
-    assert stored(db) == one
-    assert calibrate_all(db) == Outcome(1, 2, 1, 1, 0)
+    assert calibrate_all(db) == Outcome(1, 2, 0, 2, 0)
+    assert rows(db, "select hour from uncalibrated_hours") == []
     with transaction(db):
         note_uncalibrated(db, [LATE])
-    both, asked = stored(db), iter([False, True])
-    shared = rows(db, "select * from hour_shares")
+    # All but the keys of what is fitted again.
+    kept = (
+        WEIGHTS.replace("call_weights.*", "user_key, weight, low_millionths"),
+        *(
+            f"select * from {table} order by 1, 2, 3, 4, 5, 6"
+            for table in ("hour_shares", "usage_hourly", "usage_daily")
+        ),
+    )
+    before, asked = [sorted(rows(db, one)) for one in kept], iter([False, True])
     assert calibrate_all(db, is_late=lambda: next(asked)).left == 1
-    assert (stored(db), rows(db, "select * from hour_shares")) == (both, shared)
+    assert [sorted(rows(db, one)) for one in kept] == before
     assert failed_checks(db) == {}
+
+
+def test_every_sync_goes_on_where_the_last_one_stopped(
+    db: Database, truth: dict[str, int], tmp_path: Path, monkeypatch: Any
+) -> None:
+    """Each fit takes longer than a sync may calibrate."""
+    load_another_model(db, tmp_path)
+    clock, fitted, observe = Clock(), list[Any](), run.observe
+    monkeypatch.setattr(clock, "monotonic", lambda: 61.0 * len(fitted))
+    monkeypatch.setattr(clock, "now", lambda: NOW + timedelta(hours=len(fitted)))
+    monkeypatch.setattr(
+        run,
+        "observe",
+        lambda db, series, *rest: fitted.append(series) or observe(db, series, *rest),
+    )
+
+    def sync() -> int:
+        calibrate_after_sync(db, Config(), clock, lambda line: None)
+        assert failed_checks(db, ["hour_shares_match_calls", "estimates_are_current"]) == {}
+        return rows(db, "select count(*) from uncalibrated_hours")[0][0]
+
+    assert [sync() > 0 for _ in range(3)] == [True, True, False]
+    assert len({*fitted}) == len(fitted) == 3
+    # What changes meanwhile does not make it begin again.
+    for number in range(6):
+        with transaction(db):
+            note_uncalibrated(db, [utc_text(START + timedelta(hours=number))])
+        assert sync() == min(number + 1, 2)
+    assert fitted[3:6] == fitted[:3] == fitted[6:]
+    assert [sync(), sync(), sync()] == [1, 0, 0]
+    assert len(fitted) == 11
 
 
 def test_a_calibration_is_due_when_another_day_has_settled(

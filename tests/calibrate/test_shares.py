@@ -15,42 +15,17 @@ from sqlite_utils import Database
 from etl.calibrate import run as run_calibration
 from etl.calibrate.outcome import share_by_calls
 from etl.calibrate.run import calibrate_all
+from etl.inspect.explain import stored_only
 from etl.normalise.rules import UserRule
 from etl.times import utc_text
 from etl.warehouse.write.attribution import apply_config
 from tests.checks import failed_checks
 from tests.cli.running import run
-from tests.support import HAIKU, call, load, rows, write_log, write_metrics
+from tests.fleets import Call, totals_by_minute, used_by_user, write_fleet
+from tests.support import HAIKU, call, load, rows, uuid_of, write_log, write_metrics
 
 START = datetime(2026, 11, 5, tzinfo=UTC)
 MINUTE = timedelta(minutes=1)
-
-Call = tuple[datetime, str, int]
-
-
-def minutes_of(calls: list[Call], lag: timedelta = timedelta()) -> list[tuple[object, ...]]:
-    """Return totals by the minute of calls (time, user, tokens), counted so much later."""
-    totals: dict[datetime, list[int]] = defaultdict(lambda: [0, 0])
-    for at, _, tokens in calls:
-        minute = (at + lag).replace(second=0)
-        totals[minute][0] += tokens
-        totals[minute][1] += 1
-    return [
-        (HAIKU, metric, values[index], utc_text(minute), 60)
-        for index, metric in enumerate(("InputTokenCount", "Invocations"))
-        for minute, values in sorted(totals.items())
-    ]
-
-
-def write(
-    db: Database, folder: Path, calls: list[Call], metrics: list[tuple[object, ...]], first: int = 1
-) -> None:
-    folder.mkdir(exist_ok=True)
-    events = [
-        call(number, user=user, eventTime=utc_text(at))
-        for number, (at, user, _) in enumerate(calls, first)
-    ]
-    load(db, write_log(folder / "l.json", events), write_metrics(folder / "m.csv", metrics))
 
 
 def shares(db: Database, where: str = "true") -> list[tuple[Any, ...]]:
@@ -66,15 +41,15 @@ def at(hour: int, minute: int, second: int = 0) -> datetime:
 
 
 def test_who_calls_alone_gets_what_was_counted_then(db: Database, tmp_path: Path) -> None:
-    calls = [(at(1, 5), "A", 700), (at(1, 40), "B", 40), (at(1, 40, 9), "B", 50)]
-    write(db, tmp_path, calls, minutes_of(calls))
+    calls = [Call(at(1, 5), "A", 700), Call(at(1, 40), "B", 40), Call(at(1, 40, 9), "B", 50)]
+    load(db, *write_fleet(tmp_path, calls))
     assert shares(db) == [("A", "calls", 1, 263), ("B", "calls", 2, 527)]
     calibrate_all(db)
     assert shares(db) == [("A", "single caller", 1, 700), ("B", "single caller", 2, 90)]
     assert rows(db, "select is_used from calibrations") == [(0,)]
     assert failed_checks(db) == {}
     # Whatever CloudWatch says then, and whoever else called: by calls again, until the next time.
-    write(db, tmp_path / "late", [(at(1, 5, 30), "B", 0)], [], first=9)
+    load(db, *write_fleet(tmp_path / "late", [Call(at(1, 5, 30), "B", 0)], [], first=9))
     assert shares(db) == [("A", "calls", 1, 197), ("B", "calls", 3, 593)]
     assert failed_checks(db) == {}
     calibrate_all(db)
@@ -97,10 +72,10 @@ def test_nobody_is_alone_if_others_may_have_called(
     db: Database, tmp_path: Path, others: dict[str, Any]
 ) -> None:
     """Two users, so that their shares could be told apart."""
-    calls = [(at(1, 5), "A", 700), (at(1, 40), "B", 90)]
-    metrics = minutes_of(calls)
+    calls = [Call(at(1, 5), "A", 700), Call(at(1, 40), "B", 90)]
+    metrics = totals_by_minute(calls)
     metrics[2] = (HAIKU, "Invocations", others["counted"], utc_text(at(1, 5)), 60)
-    write(db, tmp_path, calls, metrics)
+    load(db, *write_fleet(tmp_path, calls, metrics))
     load(db, write_log(tmp_path / "others.json", others["log"]))
     calibrate_all(db)
     (first, second) = shares(db, "user_name in ('A', 'B')")
@@ -120,11 +95,15 @@ def test_nobody_is_alone_if_others_may_have_called(
 def test_nobody_is_alone_next_to_hours_that_are_left_out(
     db: Database, tmp_path: Path, edge: datetime, is_settled: bool, is_sure: bool
 ) -> None:
-    calls = [(edge + timedelta(seconds=5 if is_sure else 50), "B", 7), (edge + 30 * MINUTE, "C", 9)]
+    seconds = timedelta(seconds=5 if is_sure else 50)
+    calls = [Call(edge + seconds, "B", 7), Call(edge + 30 * MINUTE, "C", 9)]
     if not is_sure:
         # Counted in B's minute, and B's call in the next one.
-        calls[:0] = [(edge - 40 * MINUTE, "A", 5), (edge - timedelta(seconds=5), "A", 70_000)]
-    write(db, tmp_path, calls, minutes_of(calls, timedelta(seconds=20)))
+        calls[:0] = [
+            Call(edge - 40 * MINUTE, "A", 5),
+            Call(edge - timedelta(seconds=5), "A", 70_000),
+        ]
+    load(db, *write_fleet(tmp_path, calls, totals_by_minute(calls, timedelta(seconds=20))))
     if not is_settled:
         before = utc_text(edge - timedelta(hours=1))
         db.execute("update metric_hourly set is_provisional = 1 where hour = ?", [before])
@@ -136,9 +115,9 @@ def test_nobody_is_alone_next_to_hours_that_are_left_out(
 
 
 def test_what_a_single_caller_reports_is_not_counted_twice(db: Database, tmp_path: Path) -> None:
-    calls = [(at(1, 5), "A", 1_000), (at(1, 40), "B", 90)]
-    metrics = minutes_of([*calls, (at(1, 5), "A", 0)])
-    write(db, tmp_path, calls, metrics)
+    calls = [Call(at(1, 5), "A", 1_000), Call(at(1, 40), "B", 90)]
+    metrics = totals_by_minute([*calls, Call(at(1, 5), "A", 0)])
+    load(db, *write_fleet(tmp_path, calls, metrics))
     known = call(9, user="A", eventTime=utc_text(at(1, 5, 30)), tokens=(300, 1))
     load(db, write_log(tmp_path / "known.json", [known]))
     calibrate_all(db)
@@ -149,11 +128,16 @@ def test_without_evidence_an_hour_is_shared_by_calls_as_a_whole(
     db: Database, tmp_path: Path
 ) -> None:
     """Nobody calls alone, or CloudWatch counted no calls."""
-    calls = [(at(1, 5), "A", 50), (at(1, 5), "B", 50), (at(1, 6), "A", 300), (at(1, 6), "B", 600)]
-    calls.append((at(1, 6), "B", 100))
-    write(db, tmp_path, calls, minutes_of(calls))
-    alone = [(at(9, 5), "A", 300), (at(9, 30), "B", 900)]
-    write(db, tmp_path / "2", alone, minutes_of(alone)[:2], first=9)
+    calls = [
+        Call(at(1, 5), "A", 50),
+        Call(at(1, 5), "B", 50),
+        Call(at(1, 6), "A", 300),
+        Call(at(1, 6), "B", 600),
+        Call(at(1, 6), "B", 100),
+    ]
+    load(db, *write_fleet(tmp_path, calls))
+    alone = [Call(at(9, 5), "A", 300), Call(at(9, 30), "B", 900)]
+    load(db, *write_fleet(tmp_path / "2", alone, totals_by_minute(alone)[:2], first=9))
     calibrate_all(db)
     assert shares(db, f"hour = '{utc_text(at(1, 0))}'") == [
         ("A", "calls", 2, 440),
@@ -166,26 +150,27 @@ def test_without_evidence_an_hour_is_shared_by_calls_as_a_whole(
 
 
 def test_a_kind_that_is_not_loaded_is_no_evidence_of_none(db: Database, tmp_path: Path) -> None:
-    calls = [(at(hour, 20 * n), "AB"[n], 9) for hour in range(12) for n in range(2)]
-    metrics = minutes_of(calls)
+    calls = [Call(at(hour, 20 * n), "AB"[n], 9) for hour in range(12) for n in range(2)]
+    metrics = totals_by_minute(calls)
     # Nobody's tokens were counted in the hour between.
     loaded = [one for one in metrics if one[1] == "Invocations" or one[3][11:13] in ("05", "07")]
-    write(db, tmp_path, calls, loaded)
+    load(db, *write_fleet(tmp_path, calls, loaded))
     calibrate_all(db)
     assert rows(db, "select buckets, average_weight from calibrations") == [(6, 6_000)]
 
 
 def test_hours_that_are_not_settled_are_shared_by_calls(db: Database, tmp_path: Path) -> None:
-    calls = [(at(1, 5), "A", 700), (at(1, 40), "B", 90)]
-    write(db, tmp_path, calls, minutes_of(calls))
+    calls = [Call(at(1, 5), "A", 700), Call(at(1, 40), "B", 90)]
+    load(db, *write_fleet(tmp_path, calls))
     db.execute("update metric_hourly set is_provisional = 1")
     calibrate_all(db)
     assert {method for _, method, *_ in shares(db)} == {"calls"}
 
 
 def test_the_hour_of_8_and_2_calls_stays(db: Database, tmp_path: Path) -> None:
-    calls = [(at(1, minute), "A" if minute < 8 else "B", 0) for minute in range(10)]
-    write(db, tmp_path, calls, [(HAIKU, "InputTokenCount", 10_000, utc_text(at(1, 0)), 3600)])
+    calls = [Call(at(1, minute), "A" if minute < 8 else "B", 0) for minute in range(10)]
+    total = (HAIKU, "InputTokenCount", 10_000, utc_text(at(1, 0)), 3600)
+    load(db, *write_fleet(tmp_path, calls, [total]))
     calibrate_all(db)
     assert shares(db) == [("A", "calls", 8, 8_000), ("B", "calls", 2, 2_000)]
 
@@ -198,9 +183,9 @@ def late_fleet(db: Database, tmp_path: Path) -> list[Call]:
         for user, mean, often in (("A", 100, 0.05), ("B", 4_000, 0.015)):
             if chance.random() < often or minute % 120 == 59:
                 tokens = round(mean * chance.uniform(0.7, 1.3))
-                calls.append((at(0, minute, chance.randrange(60)), user, tokens))
+                calls.append(Call(at(0, minute, chance.randrange(60)), user, tokens))
     calls.sort()
-    write(db, tmp_path, calls, minutes_of(calls, timedelta(seconds=20)))
+    load(db, *write_fleet(tmp_path, calls, totals_by_minute(calls, timedelta(seconds=20))))
     return calls
 
 
@@ -209,9 +194,7 @@ def test_tokens_stay_in_the_hour_in_which_they_were_counted(
 ) -> None:
     by_calls = dict(row[::3] for row in shares(db))
     calibrate_all(db)
-    truth: dict[str, int] = defaultdict(int)
-    for _, user, tokens in late_fleet:
-        truth[user] += tokens
+    truth = used_by_user(late_fleet)
     found: dict[str, int] = defaultdict(int)
     methods = set()
     for user, method, _, tokens in shares(db):
@@ -257,6 +240,9 @@ def test_inspect_shows_what_made_an_estimate(
         r" 2026-11-05, by 60 s; in hours that were left out, such sizes save \d+% of the error",
         shown(),
     )
+    # The same where nothing but the warehouse has the call.
+    alone = stored_only(uuid_of(1), utc_text(late_fleet[0].at), db).warehouse[-1]
+    assert (alone.field, alone.value) == ("input estimate", "calibrated") and alone.how in shown()
     assert "estimates_are_current" in failed_checks(db)
     db.execute("update hour_shares set method = 1")
     assert "input estimate single caller nobody else called when" in shown()
@@ -319,28 +305,48 @@ def test_tokens_that_arrive_late_follow_their_calls_to_another_name(
     assert failed_checks(db) == {}
 
 
-def test_a_users_calls_dropped_and_a_bucket_doubled_show_in_the_checks(
+OF_A = "user_key = (select user_key from users where user_name = 'A')"
+# What goes wrong, and the checks that at least find it.
+PLANTED = {
+    "update hour_shares set due = due * 2 where calls = 0": {"estimates_are_current"},
+    f"delete from usage_hourly where {OF_A} and hour in (select hour from hour_shares where calls = 0)":
+        {"hour_shares_match_calls", "rollup_matches_events"},
+    f"delete from usage_daily where {OF_A}": {"days_match_hours", "days_add_up"},
+    f"delete from call_minutes where {OF_A}": {"call_minutes_match_events"},
+    f"delete from events where {OF_A}": {"rollup_matches_events", "call_minutes_match_events"},
+    "update metric_totals set value = 2 * value"
+    " where period_start = (select max(period_start) from metric_totals)":
+        {"metric_hours_are_current"},
+    "update metric_hourly set value = 2 * value where hour = (select max(hour) from metric_hourly)":
+        {"metric_hours_are_current", "totals_reconcile", "estimates_are_current"},
+}  # fmt: skip
+
+
+def test_a_users_calls_dropped_and_a_bucket_doubled_show(
     db: Database, late_fleet: list[Call]
 ) -> None:
     calibrate_all(db)
-    db.execute("begin")
-    db.execute("update hour_shares set due = due * 2 where calls = 0")
-    assert list(failed_checks(db)) == ["estimates_are_current"]
-    db.execute("rollback")
-    db.execute("begin")
-    db.execute(
-        "delete from usage_hourly where user_key = (select user_key from users where"
-        " user_name = 'A') and hour in (select hour from hour_shares where calls = 0)"
-    )
-    assert {"hour_shares_match_calls", "rollup_matches_events"} <= failed_checks(db).keys()
-    db.execute("rollback")
+    for planted, found in PLANTED.items():
+        db.execute("begin")
+        db.execute(planted)
+        assert found <= failed_checks(db).keys(), planted
+        db.execute("rollback")
     assert failed_checks(db) == {}
+    by_day = "select distinct difference_tokens from reconciliation"
+    assert rows(db, by_day) == [(0,)]
+    for planted in (
+        "delete from priced_daily_by_application",
+        "update metric_hourly set value = 2 * value",
+    ):
+        db.execute("begin")
+        db.execute(planted)
+        assert (0,) not in rows(db, by_day)
+        db.execute("rollback")
 
 
 def test_cached_tokens_follow_the_input_that_calls_tell(db: Database, tmp_path: Path) -> None:
     """Both users' calls are as large; what differs is the part that comes from the cache."""
-    chance, ratio, truth = random.Random(3), {"A": 2, "B": 9}, defaultdict[str, int](int)
-    events, cached, counted = [], defaultdict[datetime, int](int), defaultdict[datetime, int](int)
+    chance, ratio, events, cached = random.Random(3), {"A": 2, "B": 9}, [], list[Call]()
     for minute in range(60 * 60):
         for user in "AB":
             if chance.random() < 0.04:
@@ -348,15 +354,10 @@ def test_cached_tokens_follow_the_input_that_calls_tell(db: Database, tmp_path: 
                 told = {"eventTime": utc_text(at(0, minute)), "tokens": (tokens, 1)}
                 events.append(call(len(events), user=user, **told))
                 read = round(tokens * ratio[user] * chance.uniform(0.9, 1.1))
-                truth[user] += read
-                cached[at(0, minute)] += read
-                counted[at(0, minute)] += 1
-    metrics = [
-        (HAIKU, metric, value, utc_text(minute), 60)
-        for metric, values in (("CacheReadInputTokenCount", cached), ("Invocations", counted))
-        for minute, value in sorted(values.items())
-    ]
+                cached.append(Call(at(0, minute), user, read))
+    metrics = totals_by_minute(cached, metric="CacheReadInputTokenCount")
     load(db, write_log(tmp_path / "l.json", events), write_metrics(tmp_path / "m.csv", metrics))
+    truth = used_by_user(cached)
     calibrate_all(db)
     assert rows(db, "select token_kind, unit, is_used from calibrations") == [
         ("cache_read", "input tokens", 1)

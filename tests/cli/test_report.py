@@ -89,7 +89,8 @@ def test_the_default_table_is_what_a_person_wants(warehouse: Path) -> None:
     assert lines[7].split() == ["Total", "5", "1", "4.01M", "683", "≥", "$4.05", "100.0", "%"]
     assert lines[8] == "Events with token data: 4 / 5 (80.0 %)"
     assert lines[9].startswith("$0.50 of the cost is estimated")
-    assert "1 call and 10 tokens without a price" in lines[10]
+    assert lines[10] == "Tokens: 50.2 % measured, 49.8 % by calls; 10 without a price."
+    assert "1 call and 10 tokens without a price" in lines[11]
     ends = {
         line.index(cell) + len(cell)
         for line, cell in zip(lines[3:6], ("$3.30", "$0.50", "$0.25"), strict=True)
@@ -179,6 +180,8 @@ def test_coverage(warehouse: Path) -> None:
     ]
     _, out, _ = run("report", "coverage", "--db", warehouse)
     assert "Events with token data: 4 / 5 (80.0 %)" in out
+    assert out.splitlines()[3].split() == ["Day", "(UTC)", "Region", "Model", "Calls", "With", "token", "data",
+                                           "Coverage", "Measured", "By", "calls", "No", "price"]  # fmt: skip
 
 
 @pytest.mark.parametrize(

@@ -266,6 +266,12 @@ def test_coverage_is_that_of_the_view_recent_and_in_all(db: Database, tmp_path: 
         "failed_calls": 1,
         "calls_with_tokens": 2,
         "coverage_pct": 66.7,
+        "actual_tokens": 4,
+        "single_caller_tokens": 0,
+        "calibrated_tokens": 0,
+        "call_share_tokens": 5,
+        "unattributed_tokens": 0,
+        "unpriced_tokens": 0,
     }
     recent = coverage["last_30_days"]
     assert (recent["first_day"], recent["calls_with_tokens"], recent["calls"]) == (
@@ -274,8 +280,11 @@ def test_coverage_is_that_of_the_view_recent_and_in_all(db: Database, tmp_path: 
         2,
     )
     text = squeezed(table(db))
-    assert "Loaded 2026-10-21 to 2026-11-02 UTC Events with token data: 2 / 3 (66.7 %)" in text
-    assert "Last 30 days Events with token data: 1 / 2 (50.0 %)" in text
+    assert (
+        "Loaded 2026-10-21 to 2026-11-02 UTC Events with token data: 2 / 3 (66.7 %) Tokens: 44.4 % measured, 55.6 % by calls"
+        in text
+    )
+    assert "Last 30 days Events with token data: 1 / 2 (50.0 %) Tokens: 28.6 % measured" in text
 
 
 def test_no_calls_have_no_coverage(db: Database) -> None:

@@ -218,11 +218,6 @@ def test_intervals_cover_and_stay_within_what_is_sure() -> None:
     assert (ends.low >= sure.least).all() and (ends.high <= sure.most).all()
 
 
-def test_widths_of_one_fit_add_up_and_those_of_two_are_independent() -> None:
-    assert intervals.combined([(1, 3.0), (1, 4.0)]) == 7
-    assert intervals.combined([(1, 3.0), (2, 4.0)]) == 5
-
-
 def test_the_size_that_predicts_best_is_chosen() -> None:
     data, _ = fleet([100.0, 400.0, 1_600.0, 6_400.0])
     hours = len(data.starts) // 60

@@ -44,7 +44,8 @@ CONTRACT = {
     " reported_by input_tokens output_tokens cache_read_tokens cache_write_5m_tokens cache_write_1h_tokens"
     " token_source service_tier cost_usd unpriced_tokens is_lower_bound input_price_id output_price_id",
     "discovered_models": "model_id first_seen last_seen calls regions price_status model_name provider_name",
-    "token_coverage": "day region model_id calls calls_with_tokens coverage_pct",
+    "token_coverage": "day region model_id calls calls_with_tokens coverage_pct actual_tokens single_caller_tokens"
+    " calibrated_tokens call_share_tokens unattributed_tokens unpriced_tokens",
     "unpriced_usage": "raw_model_id region calls unpriced_calls unpriced_tokens",
     "capacity_hours": "day account_id region provisioned_model_arn model_id model_units commitment_duration hours"
     " model_unit_hours calls is_used",

@@ -33,7 +33,9 @@ SAFE = (
     "hours_of_day",
     "latest_calls",
     "metadata",
+    "token_parts",
     "usage",
+    "weights",
 )
 
 # Everything that could reveal another application, in every format that Datasette has.

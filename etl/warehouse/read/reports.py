@@ -71,6 +71,19 @@ def _usage(db: Database, file: str, filters: Filters, by: set[str]) -> list[dict
     return [{k: v for k, v in row.items() if k not in DIMENSIONS or k in by} for row in rows]
 
 
+def coverage(db: Database, filters: Filters) -> dict[str, Any]:
+    """Return how much of the tokens is known, and how, in the columns of the view token_coverage.
+
+    The view's names are left out.
+    """
+    return _run(db, "pages/token_parts", filters.parameters())[0]
+
+
+def coverage_by_day(db: Database, filters: Filters) -> list[dict[str, Any]]:
+    """Return the same by day, region and model, as the rows of that view."""
+    return run_report(db, "coverage", filters.parameters())
+
+
 def shared_applications(db: Database) -> list[str]:
     """Return the applications that are split by fixed shares, in order."""
     rows = db.execute("select distinct application from team_shares order by application")
