@@ -163,7 +163,8 @@ running as (
     from lines
     window
         series as (
-            partition by {{ series | join(', ') }}
+            partition by
+                {{ series | join(',\n') }}
         ),
         running as (
             series
