@@ -75,6 +75,7 @@ bench: .venv/installed-bench .venv/trailscraper/installed
 	$(BIN)/python -m bench.sync
 	$(BIN)/python -m bench.bill
 	$(BIN)/python -m bench.attribution
+	$(BIN)/python -m bench.calibrate
 
 clean:
 	rm -rf .venv build dist *.egg-info bedrock_usage.db bedrock_usage.db-wal bedrock_usage.db-shm bedrock_usage.db.secret

@@ -11,7 +11,8 @@ the seeds. Methods:
 - **EM**: the usual alternative, multiplicative steps towards the largest Poisson likelihood, with
   a prior of one average call and known calls as further rows; the lag as ours.
 - **ours**: ``etl.estimate``. Coverage: the part of callers whose true tokens are in their interval
-  of 90 %. ``chosen``: with the bucket size that predicts best.
+  of 90 %; of a day: whose tokens of a day are in its part of that. ``chosen``: with the bucket size
+  that predicts best.
 - **bound**: what is left when every caller's true mean, the true time of each metric and the true
   spread are known, but for the errors of means that this much data determine.
 
@@ -248,6 +249,14 @@ def errors(fleet: Fleet, seed: int) -> dict[str, float]:
         ends = intervals.interval(sums, off)
         inside = (ends.low <= truth) & (truth <= ends.high)
         found[f"{name} coverage"] = float(inside.mean())
+        # Each day has its part of the whole interval.
+        in_days, true_days = (
+            one.reshape(fleet.days, 24, -1).sum(axis=1)
+            for one in (shared(observed, calibration.weights)[1], in_hours)
+        )
+        low, high = (in_days * (end / np.maximum(sums, 1e-300)) for end in ends)
+        is_within = (low <= true_days) & (true_days <= high)
+        found[f"{name} by day"] = float(is_within[true_days > 0].mean())
 
     plain = np.ones(fleet.callers)
     note("calls 3600", replace(seen[3600], calls=_counts(calls, fleet)), plain)
@@ -278,7 +287,7 @@ def print_fleet(fleet: Fleet, seeds: int) -> None:
     worst = max(run["ours chosen"] - run["calls 3600"] for run in runs)
     sizes = sorted(int(run["chosen size"]) for run in runs)
     print(f"\n{fleet.name}  (chosen: {sizes}; worst against calls: {worst:+.3f})")
-    print(f"{'':22}{'error':>9}{'by hour':>9}{'coverage':>9}{'bound':>9}")
+    print(f"{'':22}{'error':>9}{'by hour':>9}{'coverage':>9}{'of a day':>9}{'bound':>9}")
     for name in (
         "calls 3600",
         *(f"{m} {s}" for s in SIZES for m in ("least squares", "EM", "ours")),
@@ -286,7 +295,8 @@ def print_fleet(fleet: Fleet, seeds: int) -> None:
     ):
         edge = mean(f"bound {name.split()[-1]}") if name.startswith("ours") else ""
         print(
-            f"{name:22}{mean(name)}{mean(f'{name} by hour')}{mean(f'{name} coverage')}{edge}",
+            f"{name:22}{mean(name)}{mean(f'{name} by hour')}{mean(f'{name} coverage')}"
+            f"{mean(f'{name} by day')}{edge}",
             flush=True,
         )
 

@@ -75,5 +75,6 @@ def _alone(data: WindowData, shares: Iterable[HourShare]) -> Array:
     numbers = {caller: number for number, caller in enumerate(data.callers)}
     alone = np.zeros(len(numbers))
     for share in shares:
-        alone[numbers[share.user_key, share.application_key]] += share.alone / 1000
+        if share.alone:
+            alone[numbers[share.user_key, share.application_key]] += share.alone / 1000
     return alone

@@ -22,7 +22,6 @@ from etl.estimate.calibrate import Observed, coarser
 from etl.estimate.groups import joined
 from etl.estimate.lag import Array
 from etl.warehouse.calibrations import (
-    MinuteCalls,
     Series,
     Times,
     fine_totals,
@@ -112,36 +111,101 @@ class _Hour:
         return self.fine.get((kind, size), {})
 
 
-class _Minutes:
-    """Values by hour, minute and column, to be added up into buckets."""
+@dataclass(frozen=True)
+class ModelCalls:
+    """All successful calls of a model in a window, with a row for each of ``call_minutes``.
 
-    def __init__(self) -> None:
-        self._hours: list[int] = []
-        self._columns: list[int] = []
-        self._lengths: list[int] = []
-        self._minutes: list[int] = []
-        self._values: list[int] = []
+    ``hours``, ``columns``: the names, to which ``hour`` and ``column`` refer. ``unknown_kinds``: as
+    stored; ``tells_input``: whether ``inputs`` are known. By row and minute: ``row``, ``minutes``,
+    ``values``, ``inputs``.
+    """
 
-    def add(self, hour: int, column: int, values: Values) -> None:
-        self._hours.append(hour)
-        self._columns.append(column)
-        self._lengths.append(len(values))
-        self._minutes.extend(values.keys())
-        self._values.extend(values.values())
+    hours: list[str]
+    columns: list[Column]
+    hour: NDArray[np.int64]
+    column: NDArray[np.int64]
+    unknown_kinds: NDArray[np.int64]
+    tells_input: NDArray[np.bool_]
+    row: NDArray[np.int64]
+    minutes: NDArray[np.int64]
+    values: Array
+    inputs: Array
 
-    def table(self, hours: int, columns: int, size: int) -> Array:
-        """Return the sums: a row for each bucket of all hours, and so many columns."""
-        hour = np.repeat(np.array(self._hours, dtype=np.int64), self._lengths)
-        column = np.repeat(np.array(self._columns, dtype=np.int64), self._lengths)
-        bucket = (hour * 60 + np.array(self._minutes, dtype=np.int64)) * 60 // size
-        count = hours * 3600 // size
-        place = bucket * columns + column
-        sums = np.bincount(place, np.array(self._values, dtype=float), count * columns)
-        return sums.reshape(count, columns).astype(float)
 
-    def sums(self, hours: int, size: int) -> Array:
-        """Return the same as one column."""
-        return self.table(hours, 1, size)[:, 0]
+def read_calls(db: Database, series: Series, times: Times) -> ModelCalls:
+    """Return the calls of a series' model, which its other kinds share."""
+    hours, columns = dict[str, int](), dict[Column, int]()
+    rows: list[tuple[int, int, int, bool, int]] = []
+    minutes, values, inputs = list[int](), list[int](), list[int]()
+    for hour, *column, kinds, text, told in minute_calls(db, series, times):
+        calls = _BY_MINUTE.decode(text)
+        minutes += calls.keys()
+        values += calls.values()
+        inputs += [0] * len(calls) if told is None else _BY_MINUTE.decode(told).values()
+        at = hours.setdefault(hour, len(hours))
+        number = columns.setdefault((column[0], column[1], column[2]), len(columns))
+        rows.append((at, number, kinds, told is not None, len(calls)))
+    table = np.array(rows, dtype=np.int64).reshape(-1, 5).T
+    return ModelCalls(
+        hours=list(hours),
+        columns=list(columns),
+        hour=table[0],
+        column=table[1],
+        unknown_kinds=table[2],
+        tells_input=table[3] > 0,
+        row=np.repeat(np.arange(len(rows)), table[4]),
+        minutes=np.array(minutes, dtype=np.int64),
+        values=np.array(values, dtype=float),
+        inputs=np.array(inputs, dtype=float),
+    )
+
+
+class _Calls:
+    """The calls of the hours in question, to be added up into buckets.
+
+    ``place``: of each row's hour, -1 where it is left out. ``lacks``: the rows in question that
+    lack the kind.
+    """
+
+    def __init__(self, calls: ModelCalls, places: Mapping[str, int], series: Series) -> None:
+        self.calls = calls
+        places_of = np.array([places.get(name, -1) for name in calls.hours], dtype=np.int64)
+        self.place = places_of[calls.hour]
+        self.is_here = self.place >= 0
+        self.lacks = self.is_here & (calls.unknown_kinds & series.kind_bit > 0)
+        # The input of calls is of use for the other kinds of input alone.
+        self.tells = self.lacks & calls.tells_input & series.is_cached
+
+    def columns(self, rows: NDArray[np.bool_]) -> list[int]:
+        """Return the numbers of the columns of some rows, in order."""
+        numbers: list[int] = np.unique(self.calls.column[rows]).tolist()
+        return numbers
+
+    def table(
+        self,
+        rows: NDArray[np.bool_],
+        shape: tuple[int, int],
+        size: int,
+        column: NDArray[np.int64],
+        values: Array,
+    ) -> Array:
+        """Return sums of some rows: hours of buckets, and columns as ``column`` renumbers them."""
+        calls, columns = self.calls, shape[1]
+        chosen = rows[calls.row]
+        row = calls.row[chosen]
+        bucket = (self.place[row] * 60 + calls.minutes[chosen]) * 60 // size
+        at, count = bucket * columns + column[calls.column[row]], shape[0] * 3600 // size
+        sums = np.bincount(at, values[chosen], count * columns)
+        return sums.reshape(count, columns).astype(float, copy=False)
+
+
+def _sums(hours: Iterable[tuple[int, Values]], count: int, size: int) -> Array:
+    """Return values by hour and minute, added up into the buckets of so many hours."""
+    sums = np.zeros((count, 60))
+    for hour, values in hours:
+        sums[hour, list(values.keys())] += list(values.values())
+    buckets: Array = sums.reshape(count * 3600 // size, -1).sum(axis=1)
+    return buckets
 
 
 def window_of(hour: str) -> Times:
@@ -150,26 +214,28 @@ def window_of(hour: str) -> Times:
     return Times(_text(start), _text(start + WINDOW))
 
 
-def observe(db: Database, series: Series, times: Times) -> WindowData | None:
-    """Return a window of a series; None if no settled hour has calls that lack the kind."""
+def observe(db: Database, series: Series, times: Times, all_calls: ModelCalls) -> WindowData | None:
+    """Return a window of a series; None if no settled hour has calls that lack the kind.
+
+    ``all_calls``: those of its model.
+    """
     kind = series.token_kind
-    totals, all_calls = _totals(db, series, times), list(minute_calls(db, series, times))
+    totals = _totals(db, series, times)
     known = [name for name, hour in totals.items() if kind in hour.totals] or [""]
     hours = {
         name: hour
         for name, hour in totals.items()
         if hour.is_settled(kind) and min(known) <= name <= max(known)
     }
-    calls = [one for one in all_calls if one.hour in hours]
-    callers = sorted({one.caller for one in calls if one.is_lacking})
+    calls = _Calls(all_calls, _places(hours), series)
+    callers = sorted({all_calls.columns[n][1:] for n in calls.columns(calls.lacks)})
     if not callers:
         return None
-    finest = _finest(hours.values(), len({(one.rate_key, one.caller) for one in calls}))
+    finest = _finest(hours.values(), len(calls.columns(calls.is_here)))
     used = {name: hour for name, hour in hours.items() if hour.has(finest)}
-    seen = [one for one in calls if one.hour in used]
-    left_out = {*totals, *(one.hour for one in all_calls)} - used.keys()
+    left_out = {*totals, *all_calls.hours} - used.keys()
     edges = _is_edge(used, left_out | {_text(_moment(times.start) - _HOUR), times.end})
-    detail = _detail(used, seen, callers, edges, finest)
+    detail = _detail(used, _Calls(all_calls, _places(used), series), callers, edges, finest)
     observed = _observed(db, series, times, used, detail, finest)
     sizes = [size for size in SIZES if size >= finest]
     candidates, by_input = [coarser(observed, size) for size in sizes], list[Observed]()
@@ -214,39 +280,39 @@ def _is_mostly(hours: Iterable[_Hour], size: int) -> bool:
 
 def _detail(
     hours: Mapping[str, _Hour],
-    calls: Iterable[MinuteCalls],
+    calls: _Calls,
     callers: list[Caller],
     is_edge: NDArray[np.bool_],
     size: int,
 ) -> Detail:
-    at = _places(hours)
     numbers = {caller: number for number, caller in enumerate(callers)}
-    columns: dict[Column, int] = {}
-    lacking, present, told, told_input = (_Minutes() for _ in range(4))
-    for one in calls:
-        minutes = _BY_MINUTE.decode(one.minutes)
-        present.add(at[one.hour], numbers.setdefault(one.caller, len(numbers)), minutes)
-        if one.is_lacking:
-            column = columns.setdefault((one.rate_key, *one.caller), len(columns))
-            lacking.add(at[one.hour], column, minutes)
-            if one.input is not None:
-                told.add(at[one.hour], column, minutes)
-                told_input.add(at[one.hour], column, _BY_MINUTE.decode(one.input))
+    all_columns = calls.calls.columns
+    for column in calls.columns(calls.is_here):
+        numbers.setdefault(all_columns[column][1:], len(numbers))
+    owner = np.array([numbers.get(column[1:], -1) for column in all_columns])
+    columns = calls.columns(calls.lacks)
+    column_of = np.full(len(all_columns), -1)
+    column_of[columns] = np.arange(len(columns))
+    at = _places(hours)
     names: list[str | None] = [None] * (max(at.values()) + 1)
     for name, place in at.items():
         names[place] = name
     is_counted = [name is not None and "calls" in hours[name].totals for name in names]
-    count, width = len(names), len(columns)
-    without = lacking.table(count, width, size)
+    values, inputs = calls.calls.values, calls.calls.inputs
+    shape = len(names), len(columns)
+    without = calls.table(calls.lacks, shape, size, column_of, values)
+    told, told_input = (
+        calls.table(calls.tells, shape, size, column_of, one) for one in (values, inputs)
+    )
     return Detail(
         hours=names,
-        columns=list(columns),
-        owner=np.array([numbers[user, app] for _, user, app in columns]),
+        columns=[all_columns[column] for column in columns],
+        owner=owner[columns],
         calls=without,
-        present=present.table(count, len(numbers), size),
+        present=calls.table(calls.is_here, (len(names), len(numbers)), size, owner, values),
         is_counted=np.repeat(np.array(is_counted), 3600 // size),
         is_edge=is_edge,
-        sizes=_sizes(without, told.table(count, width, size), told_input.table(count, width, size)),
+        sizes=_sizes(without, told, told_input) if calls.tells.any() else None,
     )
 
 
@@ -262,7 +328,7 @@ def _sizes(calls: Array, told: Array, tokens: Array) -> Array | None:
 
 
 def _places(hours: Iterable[str]) -> dict[str, int]:
-    first = _moment(min(hours))
+    first = min(map(_moment, hours), default=_EPOCH)
     return {name: (_moment(name) - first) // _HOUR for name in hours}
 
 
@@ -282,13 +348,15 @@ def _observed(
     size: int,
 ) -> Observed:
     at, count = _places(hours), len(detail.hours)
-    tokens, invocations, known = _Minutes(), _Minutes(), _Minutes()
-    for name, hour in hours.items():
-        tokens.add(at[name], 0, hour.values(series.token_kind, size))
-        invocations.add(at[name], 0, hour.values("calls", size))
-    for name, text in known_minutes(db, series, times):
-        if name in at:
-            known.add(at[name], 0, _BY_MINUTE.decode(text))
+    tokens, invocations = (
+        _sums(((at[name], hour.values(kind, size)) for name, hour in hours.items()), count, size)
+        for kind in (series.token_kind, "calls")
+    )
+    known = (
+        (at[name], _BY_MINUTE.decode(text))
+        for name, text in known_minutes(db, series, times)
+        if name in at
+    )
     events = detail.present.sum(axis=1)
     begin = int((_moment(min(hours)) - _EPOCH).total_seconds())
     return Observed(
@@ -296,9 +364,9 @@ def _observed(
         starts=begin + np.arange(count * 3600 // size) * size,
         calls=joined(detail.calls, detail.owner),
         events=events,
-        invocations=np.where(detail.is_counted, invocations.sums(count, size), events),
-        tokens=tokens.sums(count, size),
-        known=known.sums(count, size),
+        invocations=np.where(detail.is_counted, invocations, events),
+        tokens=tokens,
+        known=_sums(known, count, size),
     )
 
 

@@ -9,7 +9,7 @@ import numpy as np
 from sqlite_utils import Database
 
 from etl.calibrate.bounds import ends
-from etl.calibrate.observed import WindowData, observe, window_of
+from etl.calibrate.observed import WindowData, observe, read_calls, window_of
 from etl.calibrate.outcome import Outcome
 from etl.calibrate.shares import hour_shares, methods
 from etl.estimate.calibrate import Calibration, calibrate, is_better
@@ -62,10 +62,13 @@ def fit_window(
 ) -> tuple[dict[Series, Window], list[Series]]:
     """Return the weights of series in a window, at least of one, and the series left."""
     found = dict[Series, Window]()
+    calls, model = None, None
     for number, series in enumerate(due):
         if found and is_late():
             return found, [*due[number:]]
-        data = observe(db, series, times)
+        if calls is None or model != series[:4]:
+            calls, model = read_calls(db, series, times), series[:4]
+        data = observe(db, series, times, calls)
         if data is not None:
             found[series] = _fit(data)
     return found, []

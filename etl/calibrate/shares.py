@@ -87,12 +87,12 @@ def _rows(
     sure: NDArray[np.int64],
     usual: NDArray[np.int64],
 ) -> Iterator[HourShare]:
-    has_row = is_shared[:, None] & ((calls > 0) | (whole > 0))
-    for hour, column in zip(*(index.tolist() for index in np.nonzero(has_row)), strict=True):
-        name, due = detail.hours[hour], int(whole[hour, column])
-        rate, user, application = detail.columns[column]
-        alone = min(int(sure[hour, column]), due)
-        method = SINGLE if 0 < due == alone else int(usual[column])
-        count = int(calls[hour, column])
+    hour, column = np.nonzero(is_shared[:, None] & ((calls > 0) | (whole > 0)))
+    due = whole[hour, column]
+    alone = np.minimum(sure[hour, column], due)
+    method = np.where((due > 0) & (alone == due), SINGLE, usual[column])
+    rows = (hour, column, calls[hour, column], due, alone, method)
+    for at, who, *values in zip(*(one.tolist() for one in rows), strict=True):
+        name = detail.hours[at]
         if name is not None:
-            yield HourShare(name, rate, user, application, count, due, alone, method)
+            yield HourShare(name, *detail.columns[who], *values)

@@ -108,7 +108,10 @@ def calibrate(
     finest = min(candidates, key=lambda one: one.size)
     group = groups.groups(finest.calls)
     totals = tuple(groups.joined(one, group) for one in known) if known else None
-    prepared = [_prepare(one, group, totals) for one in candidates]
+    prepared = list[_Prepared]()
+    for one in sorted(candidates, key=lambda one: -one.size):
+        # What coarser buckets tell is close already.
+        prepared.append(_prepare(one, group, totals, prepared[-1].fit if prepared else None))
     test = min(prepared, key=lambda one: (one.size < _COMPARED_AT, abs(one.size - _COMPARED_AT)))
     evidences = [_evidence(one, test) for one in prepared]
     chosen, evidence = _best(sorted(zip(prepared, evidences, strict=True), key=lambda e: e[0].size))
@@ -149,14 +152,17 @@ class _Prepared:
 
 
 def _prepare(
-    observed: Observed, group: NDArray[np.int64], known: tuple[Array, ...] | None
+    observed: Observed,
+    group: NDArray[np.int64],
+    known: tuple[Array, ...] | None,
+    start: Fit | None,
 ) -> _Prepared:
     moved = move(observed)
     calls = groups.joined(moved.calls, group)
     seen = calls.sum(axis=1) > 0
     equations = rows(calls, moved.tokens, (known[0], known[1]) if known else None)
     blocks = held_out.blocks(observed.starts)[seen]
-    return _Prepared(observed.size, moved.shares, equations, blocks, fit(equations))
+    return _Prepared(observed.size, moved.shares, equations, blocks, fit(equations, start))
 
 
 def _best(

@@ -11,22 +11,26 @@ average calls instead, by the multiplicative steps of EM, needs to stop early to
 longer, and is further off with few days or many callers (``bench/attribution.py``
 runs both).
 
-A round costs one product of the matrix with itself; few rounds suffice.
+A round costs one product of the matrix with itself; few rounds suffice, and fewer from a start that
+is close, such as the weights from coarser buckets. A step is Newton's, which where a weight falls
+is shorter than that of least squares: with that one alone, weights near 0 go up and down for ever.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from etl.estimate.lag import Array
 
-# Rounds with new variances of the buckets, which need not be as precise as the weights.
-_ROUNDS, _SETTLED = 20, 0.05
-_STEPS, _PRECISE = 20, 1e-3
+# Rounds with new variances of the buckets, and steps of each. They end when the logarithms move by
+# less than this part of their standard errors.
+_ROUNDS, _DIRECT, _SETTLED = 20, 2, 0.05
+_STEPS, _PRECISE = 5, 0.01
 
 # The first guesses of the variances, and their least values: with perfect agreement, both are 0.
 _DIFFERENCE, _SPREAD = 1.0, 1.0
@@ -35,8 +39,8 @@ _LEAST = 1e-3
 # How many calls' worth of evidence the first guess of the spread has.
 _SPREAD_CALLS = 2.0
 
-# Rows multiplied at a time, which bounds the memory of a long history.
-CHUNK = 8192
+# Rows multiplied at a time: those of many callers fit in a processor's cache.
+CHUNK = 1024
 
 
 @dataclass(frozen=True)
@@ -83,37 +87,42 @@ def average(equations: Rows) -> float:
     return max(tokens / calls, 0.0) if calls > 0 else 0.0
 
 
-def fit(equations: Rows) -> Fit:
-    """Return the weights of the callers."""
+def fit(equations: Rows, start: Fit | None = None) -> Fit:
+    """Return the weights of the callers; ``start``: a fit of the same callers."""
     mean, callers = average(equations), equations.calls.shape[1]
-    difference, spread, covariance = _DIFFERENCE, _SPREAD, np.eye(callers) * _DIFFERENCE
     if mean <= 0:
-        return Fit(np.zeros(callers), 0.0, covariance, spread, difference)
-    center = float(np.log(mean))
-    logs = np.full(callers, center)
+        return Fit(np.zeros(callers), 0.0, np.eye(callers) * _DIFFERENCE, _SPREAD, _DIFFERENCE)
+    logs, difference = np.full(callers, np.log(mean)), _DIFFERENCE
+    covariance = np.eye(callers) * difference
+    if start is not None and start.average > 0:
+        logs, difference, covariance = np.log(start.weights), start.difference, start.covariance
+    center, spread = float(logs.mean()), _SPREAD
     seen = len(equations.tokens) + np.count_nonzero(equations.known_calls)
-    for _ in range(_ROUNDS):
+    before = logs
+    for number in range(_ROUNDS):
+        # A caller alone in its buckets may go up and down with their variances: then halfway.
+        at = logs if number < _DIRECT else (logs + before) / 2
         before = logs
-        matrix, target, residual = _normal(equations, np.exp(logs))
+        matrix, target, residual = _normal(equations, np.exp(at))
         for _ in range(_STEPS):
             last = logs
             decided = float(np.sum(1 - np.diag(covariance) / difference))
             spread = (residual + _SPREAD * _SPREAD_CALLS) / max(seen - decided + _SPREAD_CALLS, 1)
-            slope, curve = _slope(matrix / spread, target / spread, logs, center, difference)
-            covariance = np.linalg.inv(curve).astype(float)
-            logs = _moved(logs, covariance @ slope)
+            slope = _slope(matrix / spread, target / spread, logs, center, difference)
+            covariance = np.linalg.inv(slope.curve).astype(float)
+            logs = _moved(logs, slope)
             center = float(logs.mean())
             around = float(np.mean((logs - center) ** 2 + np.diag(covariance)))
             difference = max(around, _LEAST)
-            if np.abs(logs - last).max() < _PRECISE:
+            if _distance(logs - last, covariance) < _PRECISE:
                 break
-        if np.abs(logs - before).max() < _SETTLED:
+        if _distance(logs - before, covariance) < _SETTLED:
             break
     return Fit(np.exp(logs), mean, covariance, float(spread), difference)
 
 
 def without(found: Fit, equations: Rows, parts: Sequence[NDArray[np.bool_]]) -> Iterator[Fit]:
-    """Yield, for each part of the buckets, the fit to all others.
+    """Yield, for each part of the buckets, the fit to all others; the parts are all buckets.
 
     It takes the variances and the covariance from the whole fit, so that all of them together cost
     one round.
@@ -122,29 +131,30 @@ def without(found: Fit, equations: Rows, parts: Sequence[NDArray[np.bool_]]) -> 
     if found.average <= 0:
         yield from (found for _ in parts)
         return
-    whole = _normal(equations, weights)
+    separate = [replace(equations, calls=equations.calls[:0], tokens=equations.tokens[:0])]
+    separate += [Rows(equations.calls[part], equations.tokens[part], none, none) for part in parts]
+    normal = [_normal(one, weights) for one in separate]
+    matrix, target = (sum(one[n] for one in normal) for n in range(2))
     calls = equations.calls.sum(axis=1)
     all_calls = float(calls.sum() + equations.known_calls.sum())
     all_tokens = float(equations.tokens.sum() + equations.known_tokens.sum())
-    for part in parts:
-        own = Rows(equations.calls[part], equations.tokens[part], none, none)
-        matrix, target, _ = _normal(own, weights)
+    for part, (own_matrix, own_target, _) in zip(parts, normal[1:], strict=True):
         logs = np.log(weights)
         center = float(logs.mean())
         for _ in range(_STEPS):
             before = logs
-            slope, curve = _slope(
-                (whole[0] - matrix) / found.spread,
-                (whole[1] - target) / found.spread,
+            slope = _slope(
+                (matrix - own_matrix) / found.spread,
+                (target - own_target) / found.spread,
                 logs,
                 center,
                 found.difference,
             )
-            logs = _moved(logs, np.linalg.solve(curve, slope).astype(float))
-            if np.abs(logs - before).max() < _SETTLED:
+            logs = _moved(logs, slope)
+            if _distance(logs - before, found.covariance) < _SETTLED:
                 break
         left = all_calls - float(calls[part].sum())
-        mean = (all_tokens - float(own.tokens.sum())) / left if left > 0 else 0.0
+        mean = (all_tokens - float(equations.tokens[part].sum())) / left if left > 0 else 0.0
         yield Fit(np.exp(logs), max(mean, 0.0), found.covariance, found.spread, found.difference)
 
 
@@ -164,24 +174,38 @@ def _normal(equations: Rows, weights: Array) -> tuple[Array, Array, float]:
     for first in range(0, len(equations.tokens), CHUNK):
         calls = equations.calls[first : first + CHUNK]
         tokens = equations.tokens[first : first + CHUNK]
-        variance = predicted_variance(calls, weights)
-        scaled = calls / variance[:, None]
-        matrix += scaled.T @ calls
-        target = target + scaled.T @ tokens
-        residual += float(((tokens - calls @ weights) ** 2 / variance).sum())
+        # A product of a matrix with itself is half the work of one with another.
+        scale = 1 / np.sqrt(predicted_variance(calls, weights))
+        scaled, seen = calls * scale[:, None], tokens * scale
+        matrix += scaled.T @ scaled
+        target = target + seen @ scaled
+        residual += float(((seen - scaled @ weights) ** 2).sum())
     return matrix, target, residual
 
 
-def _slope(
-    matrix: Array, target: Array, logs: Array, center: float, difference: float
-) -> tuple[Array, Array]:
-    """Return which way better logarithms are, and the inverse of their covariance."""
+class _Slope(NamedTuple):
+    """Which way better logarithms are, the inverse of their covariance, and what steepens it."""
+
+    upwards: Array
+    curve: Array
+    steeper: Array
+
+
+def _slope(matrix: Array, target: Array, logs: Array, center: float, difference: float) -> _Slope:
     weights = np.exp(logs)
-    slope = weights * (target - matrix @ weights) - (logs - center) / difference
-    curve = weights[:, None] * matrix * weights + np.eye(len(logs)) / difference
-    return slope, curve
+    pull = weights * (target - matrix @ weights)
+    curve = weights[:, None] * matrix * weights
+    curve[np.diag_indices(len(logs))] += 1 / difference
+    return _Slope(pull - (logs - center) / difference, curve, np.maximum(-pull, 0))
 
 
-def _moved(logs: Array, step: Array) -> Array:
+def _moved(logs: Array, slope: _Slope) -> Array:
     """Return better logarithms, at most a factor of e away."""
-    return logs + np.clip(step, -1, 1)
+    step = np.linalg.solve(slope.curve + np.diag(slope.steeper), slope.upwards)
+    moved: Array = logs + np.clip(step, -1, 1)
+    return moved
+
+
+def _distance(step: Array, covariance: Array) -> float:
+    """Return the length of a step in standard errors: their root mean square."""
+    return float(np.sqrt(np.mean(step * step / np.diag(covariance))))

@@ -43,6 +43,16 @@ class Series(NamedTuple):
     cloudwatch_model_id: str
     token_kind: str
 
+    @property
+    def kind_bit(self) -> int:
+        """The kind as ``MinuteCalls.unknown_kinds`` has it."""
+        return 1 << [kind.name for kind in KINDS].index(self.token_kind)
+
+    @property
+    def is_cached(self) -> bool:
+        """Whether the kind is of cached tokens."""
+        return self.token_kind in INPUT_KINDS[1:]
+
 
 class Times(NamedTuple):
     """The hours from one to before another one, ``YYYY-MM-DDTHH:00:00Z``."""
@@ -72,14 +82,15 @@ class Fine(NamedTuple):
 class MinuteCalls(NamedTuple):
     """A caller's calls of an hour, as a JSON object by minute.
 
-    ``is_lacking``: they lack the series' kind. ``input``: their input tokens by minute, if they are
-    known and of use for this kind.
+    ``unknown_kinds``: bit n is set if they lack kind n. ``input``: their input tokens by minute, if
+    they lack only cached tokens.
     """
 
     hour: str
     rate_key: int
-    caller: tuple[int, int]
-    is_lacking: bool
+    user_key: int
+    application_key: int
+    unknown_kinds: int
     minutes: str
     input: str | None
 
@@ -208,19 +219,14 @@ def fine_totals(db: Database, series: Series, times: Times) -> Iterator[Fine]:
 
 
 def minute_calls(db: Database, series: Series, times: Times) -> Iterator[MinuteCalls]:
-    """Yield all successful calls that a series counts."""
-    bit = [kind.name for kind in KINDS].index(series.token_kind)
-    is_cached = series.token_kind in INPUT_KINDS[1:]
+    """Yield all successful calls of a model: those that each of its series counts."""
     rows = db.execute(
-        "select hour, rate_key, user_key, application_key, unknown_kinds >> ? & 1, minutes,"
-        f" {'input' if is_cached else 'null'}"
+        "select hour, rate_key, user_key, application_key, unknown_kinds, minutes, input"
         " from call_minutes where hour >= ? and hour < ? and account_key = ?"
         f" and rate_key in {_RATE_KEYS}",
-        [bit, *times, series.account_key, *series[:4]],
+        [*times, series.account_key, *series[:4]],
     )
-    for hour, rate, user, application, is_lacking, minutes, tokens in rows:
-        caller = user, application
-        yield MinuteCalls(hour, rate, caller, bool(is_lacking), minutes, tokens)
+    return map(MinuteCalls._make, rows)
 
 
 def known_minutes(db: Database, series: Series, times: Times) -> Iterator[tuple[str, str]]:

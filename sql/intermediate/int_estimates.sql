@@ -7,22 +7,6 @@
 -- shares of cached tokens take from the row's known input.
 {{ estimates.shares('int_metric_residuals') }},
 
-final as (
-    select
-        hour,
-        {{ columns.each(columns.keys) }},
-        token_kind,
-        tokens_up_to - tokens_before as estimated_tokens,
-        method
-    from shares
-    union all
-    select
-        hour,
-        {{ columns.each(columns.keys) }},
-        'cached_input' as token_kind,
-        cached_tokens as estimated_tokens,
-        null as method
-    from int_cached_input
-)
+{{ estimates.of_rows('int_cached_input') }}
 
 select * from final

@@ -30,17 +30,26 @@ and calibrations.window_start = (
 and calibrations.is_used
 {%- endmacro %}
 
--- Joins the weights of a usage row's caller, as far as there are any. row: has
--- CloudWatch's names.
-{% macro weights(row, kind, usage='usage', hour='') %}
+-- Joins the calibration whose weights serve a row with CloudWatch's names, if any.
+{% macro calibration_of(row, kind, hour='') %}
 left join calibrations
     on
         {{ serves(row, kind, hour) }}
+{% endmacro %}
+
+-- Joins its weight of a usage row's caller.
+{% macro weight_of(usage) %}
 left join call_weights
     on
         call_weights.calibration_key = calibrations.calibration_key
         and call_weights.user_key = {{ usage }}.user_key
         and call_weights.application_key = {{ usage }}.application_key
+{% endmacro %}
+
+-- Both.
+{% macro weights(row, kind, usage='usage', hour='') %}
+{{ calibration_of(row, kind, hour) }}
+{{ weight_of(usage) }}
 {% endmacro %}
 
 -- Joins what a calibration found for the caller and hour of a usage row.
@@ -69,8 +78,9 @@ cross join hour_shares as late
 -- the weight of its caller, where the series is calibrated; else its calls. It gets the
 -- residual's share for what is due up to and including it, less the share for what is due
 -- before it. Ends with a CTE shares, which has tokens_up_to and tokens_before, and the
--- method (as usage_hourly.estimated_by). more: other columns of the residuals.
-{% macro shares(residuals, more=[]) %}
+-- method (as usage_hourly.estimated_by). more: other columns of the residuals. series:
+-- the columns that tell one residual from another.
+{% macro shares(residuals, more=[], series=columns.metric_model + ['token_kind']) %}
 with series_calls as (
     select
         {{ columns.each(columns.metric_model, 'residuals.{}') }},
@@ -94,13 +104,14 @@ with series_calls as (
     inner join int_rate_series as series
         on
             {{ columns.same_series('series', 'residuals') }}
+    {{ calibration_of('residuals', 'residuals.token_kind') }}
     -- cross join: first the hours and rates needed, then the rollup by its key.
     cross join usage_hourly as usage
         on
             usage.hour = residuals.hour
             and usage.account_key = residuals.account_key
             and usage.rate_key = series.rate_key
-    {{ weights('residuals', 'residuals.token_kind') }}
+    {{ weight_of('usage') }}
     {{ found_for_hour('residuals.token_kind') }}
     where residuals.unknown_calls > 0
 ),
@@ -153,7 +164,7 @@ running as (
     window
         series as (
             partition by
-                hour, account_key, region_key, endpoint, cloudwatch_model_id, token_kind
+                {{ series | join(',\n') }}
         ),
         running as (
             series
@@ -192,4 +203,125 @@ exists (
     where
         {{ columns.same_series('series', 'residuals') }}
 )
+{%- endmacro %}
+
+-- The last CTE of estimates, after shares(): what each usage row gets. cached_input: the
+-- relation int_cached_input, or its rows.
+{% macro of_rows(cached_input) %}
+final as (
+    select
+        hour,
+        {{ columns.each(columns.keys) }},
+        token_kind,
+        tokens_up_to - tokens_before as estimated_tokens,
+        method
+    from shares
+    union all
+    select
+        hour,
+        {{ columns.each(columns.keys) }},
+        'cached_input' as token_kind,
+        cached_tokens as estimated_tokens,
+        null as method
+    from {{ cached_input }}
+)
+{%- endmacro %}
+
+-- What no call accounts for. The rate key is the model's for the standard tier and normal
+-- context size.
+{% macro unattributed(residuals) %}
+select
+    residuals.hour,
+    residuals.account_key,
+    rate_keys.rate_key,
+    residuals.token_kind,
+    residuals.residual_tokens
+from {{ residuals }} as residuals
+inner join rate_keys
+    on
+        rate_keys.model_key = residuals.model_key
+        and rate_keys.region_key = residuals.region_key
+        and rate_keys.service_tier = 'standard'
+        and rate_keys.min_input_tokens = 0
+        and rate_keys.variant = ''
+where
+    residuals.unknown_calls = 0
+    and residuals.residual_tokens > 0
+    and not {{ is_late() }}
+{%- endmacro %}
+
+-- What is left of each total; cached_input: as above.
+{% macro residuals(cached_input) %}
+with parts as (
+    select
+        {{ columns.each(columns.metric_model) }},
+        token_kind,
+        model_key,
+        total_tokens,
+        known_tokens,
+        unknown_calls,
+        cached_tokens,
+        gross_cached_tokens,
+        iif(
+            token_kind in ({{ columns.each(columns.cache_kinds, "'{}'", ', ') }}),
+            max(total_tokens - known_tokens, 0),
+            0
+        ) as cache_residual,
+        0 as taken_from_input
+    from int_metric_known
+    union all
+    select
+        {{ columns.each(columns.metric_model) }},
+        'cached_input' as token_kind,
+        null as model_key,
+        null as total_tokens,
+        null as known_tokens,
+        null as unknown_calls,
+        null as cached_tokens,
+        null as gross_cached_tokens,
+        0 as cache_residual,
+        cached_tokens as taken_from_input
+    from {{ cached_input }}
+),
+
+together as (
+    select
+        *,
+        sum(cache_residual) over series as cache_residuals,
+        sum(taken_from_input) over series as cached_input
+    from parts
+    window series as (
+        partition by {{ columns.metric_model | join(', ') }}
+    )
+),
+
+compared as (
+    select
+        {{ columns.each(columns.metric_model, 'together.{}') }},
+        together.token_kind,
+        together.model_key,
+        together.total_tokens,
+        case
+            when together.token_kind <> '{{ columns.input_kind }}' then together.known_tokens
+            -- The lowest bit is CloudWatch's.
+            when forms.gross_sources & 1
+                then
+                    together.known_tokens
+                    + together.cached_tokens
+                    + together.cache_residuals
+                    - together.cached_input
+            when forms.unknown_sources & 1
+                then together.known_tokens + together.gross_cached_tokens
+            else together.known_tokens - together.cached_input
+        end as known_tokens,
+        together.unknown_calls
+    from together
+    left join model_input_forms as forms on forms.model_key = together.model_key
+    where together.token_kind <> 'cached_input'
+)
+
+select
+    *,
+    max(total_tokens - known_tokens, 0) as residual_tokens
+from compared
 {%- endmacro %}

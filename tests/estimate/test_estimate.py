@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from etl.estimate import fit as fit_module
 from etl.estimate import groups, held_out, intervals, lag
 from etl.estimate.calibrate import Observed, calibrate
 from etl.estimate.fit import fit, rows
@@ -57,6 +61,24 @@ def test_shares_add_up_to_the_bucket(buckets) -> None:
     assert (got >= 0).all() and (got[wanted == 0] == 0).all()
     # Whatever is shared again in the same proportions does not move.
     assert np.allclose(parts(got, got.sum(axis=1)), got)
+
+
+@pytest.mark.parametrize("seed", [3, 19, 22, 26])
+def test_a_fit_ends_by_itself_and_at_the_same_weights_from_anywhere(seed, monkeypatch) -> None:
+    rng, rounds_taken, callers = np.random.default_rng(seed), [], 60
+    mean = rng.lognormal(7, 1.2, callers)
+    calls = rng.poisson(np.exp(rng.uniform(-4, 0, callers)), (336, callers)).astype(float)
+    scatter = rng.gamma(np.maximum(calls, 1e-9) / 1.7, 1.7)
+    equations = rows(calls, (mean * np.where(calls > 0, scatter, 0)).sum(axis=1))
+    normal = fit_module._normal
+    monkeypatch.setattr(fit_module, "_normal", lambda *a: rounds_taken.append(1) or normal(*a))
+    found = fit(equations)
+    assert len(rounds_taken) < 15
+    far = replace(found, weights=rng.lognormal(7, 2, callers), covariance=np.eye(callers))
+    again = fit(equations, far)
+    errors = np.sqrt(np.diag(found.covariance))
+    away = np.log(again.weights / found.weights) / errors
+    assert np.sqrt((away * away).mean()) < 0.1
 
 
 def test_one_bucket_is_shared_by_calls_exactly() -> None:

@@ -9,6 +9,8 @@ from pathlib import Path
 import pytest
 from sqlite_utils import Database
 
+from etl.sql_files import sql_text
+from etl.warehouse.write import rollup
 from tests.cases import cases
 from tests.checks import failed_checks
 from tests.support import HAIKU, call, load, rows, write_log, write_metrics
@@ -108,8 +110,15 @@ def test_a_broken_mart_is_found(good: Database, check: str, view: str, old: str,
 
 
 @pytest.mark.parametrize("new", ["tokens_up_to", "tokens_up_to - tokens_before + 1"])
-def test_shares_that_do_not_add_up_are_found(db: Database, tmp_path: Path, new: str) -> None:
-    replace_view(db, "int_estimates", "tokens_up_to - tokens_before", new)
+def test_shares_that_do_not_add_up_are_found(
+    db: Database, tmp_path: Path, new: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    text = sql_text("load/estimates")
+    wrong = text.replace("tokens_up_to - tokens_before", new)
+    assert wrong != text
+    monkeypatch.setattr(
+        rollup, "sql_text", lambda name: wrong if text == sql_text(name) else sql_text(name)
+    )
     load(db, write_log(tmp_path / "log.json", [call(1), call(2, user="bob")]),
          write_metrics(tmp_path / "m.csv", [(HAIKU, "InputTokenCount", 5_001)]))  # fmt: skip
     assert failed_checks(db, ["totals_reconcile"])

@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from sqlite_utils import Database
 
 from etl.normalise import model_ids
+from etl.sql_files import sql_text
 from etl.warehouse import prices
 from etl.warehouse.price_file import COLUMNS, MAX_RATE
 from etl.warehouse.prices import ensure_list_prices
@@ -58,6 +59,18 @@ def test_renewing_an_hour_reads_no_other(db: Database, view: str) -> None:
     assert any("SEARCH totals USING PRIMARY KEY (hour>? AND hour<?)" in step for step in steps)
     assert not [step for step in steps if step.startswith("SCAN") and "usage" in step]
     assert not [step for step in steps if step.startswith("SCAN") and "hourly" in step]
+
+
+def test_what_a_renewal_computes_reads_no_other_hour(db: Database, tmp_path: Path) -> None:
+    load(db, write_metrics(tmp_path / "metrics.csv", [(HAIKU, "InputTokenCount", 100)]))
+    plan = rows(
+        db, f"explain query plan {sql_text('load/residuals')}", {"first": HOUR, "last": HOUR}
+    )
+    steps = [step for *_, step in plan]
+    assert any("SEARCH totals USING PRIMARY KEY (hour>? AND hour<?)" in step for step in steps)
+    plan = rows(db, f"explain query plan {sql_text('load/estimates')}")
+    for step in [*steps, *(step for *_, step in plan)]:
+        assert not (step.startswith("SCAN") and ("usage" in step or "hourly" in step))
 
 
 @pytest.mark.parametrize("metrics_first", [True, False])

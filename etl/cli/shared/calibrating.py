@@ -12,7 +12,7 @@ from etl.config import Config
 from etl.warehouse.calibrations import is_waiting
 
 # How long a sync may calibrate; what is left keeps its earlier weights until the next one.
-_SYNC_SECONDS = 60.0
+_SYNC_SECONDS = 10.0
 
 
 def calibrate_after_sync(

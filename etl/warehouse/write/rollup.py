@@ -24,6 +24,7 @@ from sqlite_utils import Database
 
 from etl.normalise.identity import UNATTRIBUTED
 from etl.normalise.token_kinds import CACHED_INPUT, COUNT_COLUMNS, KINDS, UNKNOWN_CALLS
+from etl.sql_files import sql_text
 from etl.warehouse.write.costs import PRICED, note_usage, renew_costs
 from etl.warehouse.write.dimensions import Names
 from etl.warehouse.write.emptied import empty_temp_table
@@ -41,6 +42,20 @@ _RARE = "input_contradictions"
 
 # Token kinds of the estimate, and the column of each; and what it takes from known input.
 _ESTIMATED = {**{kind.name: kind.estimate for kind in KINDS}, "cached_input": CACHED_INPUT}
+
+# The columns of int_cached_input and int_metric_residuals, with the types of the tables; the
+# latter have a key that is quicker to sort by than theirs.
+_MODEL = (
+    "hour text, account_key integer, region_key integer, endpoint text, cloudwatch_model_id text"
+)
+_CACHED = (
+    f"{_MODEL}, rate_key integer, user_key integer, application_key integer,"
+    " token_source_key integer, cached_tokens integer"
+)
+_RESIDUALS = (
+    f"residual_key integer primary key, {_MODEL}, token_kind text, model_key integer,"
+    " total_tokens integer, known_tokens integer, unknown_calls integer, residual_tokens integer"
+)
 
 _RENEWED = ("estimated_calls", *_ESTIMATED.values())
 
@@ -306,17 +321,26 @@ def _compute_estimates(db: Database, names: Names, stretch: dict[str, str]) -> N
         "user_key": names.user(UNATTRIBUTED),
         "application_key": names.application(UNATTRIBUTED, UNATTRIBUTED),
     }
+    empty_temp_table(db, "new_cached_input", _CACHED)
+    db.execute(
+        "insert into new_cached_input select * from int_cached_input"
+        " where hour between :first and :last",
+        stretch,
+    )
+    empty_temp_table(db, "new_residuals", _RESIDUALS)
+    db.execute(
+        f"insert into new_residuals select null, * from ({sql_text('load/residuals')})", stretch
+    )
     _empty_temp(db, "estimates", (*_ESTIMATED.values(), _METHOD))
     db.execute(
         f"insert into estimates select {_list(_KEY)}, {_by_kind('estimated_tokens')}, max(method)"
-        f" from int_estimates where hour between :first and :last group by {_list(_KEY)}",
-        stretch,
+        f" from ({sql_text('load/estimates')}) group by {_list(_KEY)}"
     )
     db.execute(
         "insert into estimates select hour, account_key, rate_key, :user_key, :application_key, 0,"
-        f" {_by_kind('residual_tokens')}, null from int_unattributed"
-        " where hour between :first and :last group by hour, account_key, rate_key",
-        stretch | who,
+        f" {_by_kind('residual_tokens')}, null from ({sql_text('load/unattributed')})"
+        " group by hour, account_key, rate_key",
+        who,
     )
 
 
