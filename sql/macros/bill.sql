@@ -130,7 +130,8 @@ max(cells.{{ rate }}) over (
 
 {% macro compared_units() %}
 -- Units: tokens, NULL where there are none; USD, billed less ours. Ours is as it was
--- before the bill was known. is_open is 1 where the bill may still change.
+-- before the bill was known, but where is_current is 1. is_open is 1 where the bill may
+-- still change.
 {% endmacro %}
 
 -- Our figures and the bill's, of each place.
@@ -138,6 +139,7 @@ max(cells.{{ rate }}) over (
 select
     {{ columns.each(by) }},
     max(is_open) as is_open,
+    max(is_current) as is_current,
     sum(iif(charge_kind = 'usage' and is_tokens, ours, null)) as our_tokens,
     sum(iif(charge_kind = 'usage' and is_tokens, billed, null)) as billed_tokens,
     {{ money.dollars('our_cost') }} as our_cost_usd,
