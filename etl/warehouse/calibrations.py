@@ -144,8 +144,8 @@ class Window(NamedTuple):
 def prepare(db: Database) -> list[str]:
     """Bring calls by the minute up to date; return the hours to calibrate.
 
-    Whatever changes them from now on marks them again. Their ``is_seen`` is a number between the
-    keys of what is fitted by now and of what will be.
+    Whatever changes them from now on marks them again. Until then, ``seen_from_key`` tells what was
+    fitted before from what will be.
     """
     # A day at a time: the first calibration of a long history must not keep others from writing.
     days = db.execute(
@@ -156,7 +156,10 @@ def prepare(db: Database) -> list[str]:
             renew_minutes(db, f"{day}T24")
     with transaction(db):
         renew_minutes(db)
-        db.execute("update uncalibrated_hours set is_seen = ? where not is_seen", [_next_key(db)])
+        db.execute(
+            "update uncalibrated_hours set seen_from_key = ? where not seen_from_key",
+            [_next_key(db)],
+        )
         return [hour for (hour,) in db.execute("select hour from uncalibrated_hours")]
 
 
@@ -177,7 +180,8 @@ def series_to_fit(db: Database, times: Times) -> tuple[list[Series], list[Series
     """
     all_series, fitted = series_to_share(db, times), _keys(db, times.start)
     (seen,) = db.execute(
-        "select coalesce(max(is_seen), 0) from uncalibrated_hours where hour >= ? and hour < ?",
+        "select coalesce(max(seen_from_key), 0) from uncalibrated_hours"
+        " where hour >= ? and hour < ?",
         times,
     ).fetchone()
     due = [one for one in all_series if fitted.get(one, 0) < seen]
@@ -285,8 +289,8 @@ def save_window(
         _share_again(db, start, max([end, *(_end(db, one, start) for one in changed)]))
         fitted = _keys(db, start)
         db.execute(
-            "delete from uncalibrated_hours where is_seen and hour >= ? and hour < ?"
-            " and is_seen <= ?",
+            "delete from uncalibrated_hours where seen_from_key and hour >= ? and hour < ?"
+            " and seen_from_key <= ?",
             [*times, min((fitted.get(one, 0) for one in left), default=_next_key(db))],
         )
     return len(changed)
@@ -307,7 +311,8 @@ def _delete_shares(db: Database, times: Times, of: Iterable[Series] | None) -> N
 
 
 def _insert_shares(db: Database, found: Mapping[Series, Window]) -> None:
-    changed = {h for (h,) in db.execute("select hour from uncalibrated_hours where not is_seen")}
+    not_seen = db.execute("select hour from uncalibrated_hours where not seen_from_key")
+    changed = {hour for (hour,) in not_seen}
     after = {utc_text(parse_utc(hour) + timedelta(hours=1)) for hour in changed}
     for series, window in found.items():
         db.conn.executemany(
@@ -427,7 +432,7 @@ def _keys(db: Database, start: str) -> dict[Series, int]:
 def _next_key(db: Database) -> int:
     (key,) = db.execute(
         "select 1 + max(coalesce((select max(calibration_key) from calibrations), 0),"
-        " coalesce((select max(is_seen) from uncalibrated_hours), 0))"
+        " coalesce((select max(seen_from_key) from uncalibrated_hours), 0))"
     ).fetchone()
     return int(key)
 

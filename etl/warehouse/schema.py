@@ -2028,3 +2028,15 @@ def m036_create_compared_figures(db: Database) -> None:
         alter table bill_months add column seen_at text;
     """,
     )
+
+
+@migrations()
+@takes()
+def m037_rename_seen(db: Database) -> None:
+    """Which fits have not seen an hour, so that an unfinished calibration goes on.
+
+    ``seen_from_key``: fits with a calibration_key from this one on have seen the hour as it is; 0:
+    none has.
+    """
+    db.execute("alter table uncalibrated_hours rename column is_seen to seen_from_key")
+    db.execute("update uncalibrated_hours set seen_from_key = 0")
