@@ -22,6 +22,7 @@ from etl.estimate.calibrate import Observed, coarser
 from etl.estimate.groups import joined
 from etl.estimate.lag import Array
 from etl.warehouse.calibrations import (
+    Counted,
     Series,
     Times,
     fine_totals,
@@ -214,10 +215,16 @@ def window_of(hour: str) -> Times:
     return Times(_text(start), _text(start + WINDOW))
 
 
-def observe(db: Database, series: Series, times: Times, all_calls: ModelCalls) -> WindowData | None:
+def observe(
+    db: Database,
+    series: Series,
+    times: Times,
+    all_calls: ModelCalls,
+    billed: Mapping[Caller, Counted],
+) -> WindowData | None:
     """Return a window of a series; None if no settled hour has calls that lack the kind.
 
-    ``all_calls``: those of its model.
+    ``all_calls``: those of its model; ``billed``: what the bill knows of those that lack the kind.
     """
     kind = series.token_kind
     totals = _totals(db, series, times)
@@ -242,8 +249,8 @@ def observe(db: Database, series: Series, times: Times, all_calls: ModelCalls) -
     if detail.sizes is not None:
         weighed = replace(observed, calls=joined(detail.sizes, detail.owner))
         by_input = [coarser(weighed, size) for size in sizes]
-    reported = _reported(db, series, times, hours, callers)
-    return WindowData(callers, candidates, by_input, reported, detail)
+    known_calls = _known(db, series, times, hours, callers, billed)
+    return WindowData(callers, candidates, by_input, known_calls, detail)
 
 
 def _totals(db: Database, series: Series, times: Times) -> dict[str, _Hour]:
@@ -370,15 +377,22 @@ def _observed(
     )
 
 
-def _reported(
-    db: Database, series: Series, times: Times, hours: Mapping[str, _Hour], callers: list[Caller]
+def _known(
+    db: Database,
+    series: Series,
+    times: Times,
+    hours: Mapping[str, _Hour],
+    callers: list[Caller],
+    billed: Mapping[Caller, Counted],
 ) -> tuple[Array, Array]:
     sums: dict[Caller, NDArray[np.float64]] = defaultdict(lambda: np.zeros(2))
+    for caller, found in billed.items():
+        sums[caller] += found
     for name, caller, calls, tokens in known_usage(db, series, times):
         if name in hours:
             sums[caller] += (calls, tokens)
-    reported = np.array([sums[caller] for caller in callers])
-    return reported[:, 0], reported[:, 1]
+    known = np.array([sums[caller] for caller in callers])
+    return known[:, 0], known[:, 1]
 
 
 def _moment(hour: str) -> datetime:

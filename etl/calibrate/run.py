@@ -22,6 +22,7 @@ from etl.warehouse.calibrations import (
     Times,
     Weight,
     Window,
+    billed_calls,
     note_done,
     prepare,
     save_window,
@@ -62,13 +63,13 @@ def fit_window(
 ) -> tuple[dict[Series, Window], list[Series]]:
     """Return the weights of series in a window, at least of one, and the series left."""
     found = dict[Series, Window]()
-    calls, model = None, None
+    calls, model, billed = None, None, billed_calls(db, times)
     for number, series in enumerate(due):
         if found and is_late():
             return found, [*due[number:]]
         if calls is None or model != series[:4]:
             calls, model = read_calls(db, series, times), series[:4]
-        data = observe(db, series, times, calls)
+        data = observe(db, series, times, calls, billed.get(series, {}))
         if data is not None:
             found[series] = _fit(data)
     return found, []

@@ -13,6 +13,7 @@ from typing import NamedTuple
 from sqlite_utils import Database
 
 from etl.normalise.token_kinds import INPUT_KINDS, KINDS
+from etl.sql_files import sql_text
 from etl.times import parse_utc, utc_text
 from etl.warehouse.turns import transaction
 from etl.warehouse.write.dimensions import Names
@@ -77,6 +78,13 @@ class Fine(NamedTuple):
     kind: str
     seconds: int
     values: str
+
+
+class Counted(NamedTuple):
+    """Calls of a caller, and how many tokens of a kind they have together."""
+
+    calls: int
+    tokens: int
 
 
 class MinuteCalls(NamedTuple):
@@ -258,6 +266,19 @@ def known_usage(
     )
     for hour, user, application, calls, known in rows:
         yield hour, (user, application), calls, known
+
+
+def billed_calls(db: Database, times: Times) -> dict[Series, dict[tuple[int, int], Counted]]:
+    """Return what the bill knows of calls that lack a kind, by series and caller."""
+    if db.execute("select 1 from bill_lines limit 1").fetchone() is None:
+        return {}
+    last = parse_utc(times.end) - timedelta(seconds=1)
+    days = {"first_day": times.start[:10], "last_day": f"{last:%Y-%m-%d}"}
+    found: dict[Series, dict[tuple[int, int], Counted]] = {}
+    for row in db.execute(sql_text("load/billed_calls"), days):
+        *series, user, application, calls, tokens = row
+        found.setdefault(Series(*series), {})[user, application] = Counted(calls, tokens)
+    return found
 
 
 def save_window(

@@ -192,7 +192,7 @@ select
     account_id,
     region,
     model_id,
-    iif(token_kind like 'cache_write%', 'cache_write', token_kind) as counted_kind,
+    {{ bill.counted_kind('token_kind') }} as counted_kind,
     {{ columns.each(bill.variant) }},
     user_name,
     charge_kind,

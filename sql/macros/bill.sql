@@ -23,6 +23,11 @@
     'user_name',
 ] %}
 
+-- The kind that CloudWatch counts, of a kind that has a price.
+{% macro counted_kind(token_kind) -%}
+iif({{ token_kind }} like 'cache_write%', 'cache_write', {{ token_kind }})
+{%- endmacro %}
+
 {% macro units() %}
 -- Units: tokens; USD, NULL for lines in another currency; billed_cost and net_cost in
 -- the currency of the row. Discounts, credits and refunds are rows of their own: the

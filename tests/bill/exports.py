@@ -124,6 +124,10 @@ HAIKU = Model(
 MODELS = (NOVA, SONNET, HAIKU)
 
 
+def principal(user: str, account: str = ACCOUNT) -> str:
+    return f"arn:aws:iam::{account}:user/{user}"
+
+
 def usage(
     model: Model,
     kind: str,

@@ -28,6 +28,7 @@ from tests.bill.exports import (
     SONNET,
     Line,
     Model,
+    principal,
     usage,
     write_export,
 )
@@ -66,10 +67,6 @@ HISTORY = [
     for user in ("alice", "bob")
     for model in (NOVA, HAIKU)
 ]
-
-
-def principal(user: str, account: str = ACCOUNT) -> str:
-    return f"arn:aws:iam::{account}:user/{user}"
 
 
 def log_of(used: Iterable[Used], path: Path, first: int = 1, account: str = ACCOUNT) -> Path:
