@@ -9,7 +9,7 @@
 -- rounding: as small as what AWS rounds in each line.
 -- missing calls: more tokens are billed than were seen; times our rate, like the next:
 -- not yet billed, never billed: fewer are billed, on a day that is open or closed.
--- estimate error: the tokens were estimated, and the bill knows them.
+-- estimate error: the tokens were estimated, and the bill knows them: of some user.
 -- gross or net input: input is more or less by exactly the cached tokens.
 -- tier: the same tokens in another tier, scope, context size or lifetime of the cache.
 -- discount: the bill's discounts, less ours where both have some.
@@ -52,6 +52,9 @@ groups as (
         sum(mantle_lines) as mantle_lines,
         sum(more) as more,
         sum(estimated) as estimated,
+        sum(sum(billed)) over (
+            partition by day, account_id, region, model_id, counted_kind
+        ) as billed_to_all,
         sum(our_cost - our_basis) as our_discount,
         min(rate) as rate,
         max(rate) as highest_rate,
@@ -121,7 +124,7 @@ reasons as (
         case
             when more < 0 and is_open then 'not yet billed'
             when is_cached_input then 'gross or net input'
-            when estimated > 0 then 'estimate error'
+            when estimated > 0 and billed_to_all > 0 then 'estimate error'
             when more > 0 then 'missing calls'
             else 'never billed'
         end as reason,

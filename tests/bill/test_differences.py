@@ -300,6 +300,28 @@ def test_an_estimate_is_off_by_what_the_bill_knows(db: Database, tmp_path: Path)
     ]
 
 
+def test_an_estimate_of_what_is_billed_to_nobody_was_never_billed(
+    db: Database, tmp_path: Path
+) -> None:
+    """CloudWatch counted it: only whose it was is an estimate."""
+    calls = [call(n, eventTime="2026-10-31T10:15:00Z") for n in (1, 2)]
+    start = ("2026-10-31T10:00:00Z", 3600)
+    totals = [
+        (HAIKU.model_id, "InputTokenCount", 10_000, *start),
+        (HAIKU.model_id, "OutputTokenCount", 2_000, *start),
+    ]
+    load(db, write_log(tmp_path / "log.json", calls), write_metrics(tmp_path / "t.csv", totals))
+    lines = bill_of([Used(DAYS[-1], "bob", HAIKU, {"input": 10_000})])
+    write_export(tmp_path, lines, form="csv.gz")
+    load(db, tmp_path / "exports", now=LATER)
+    found = rows(db, "select token_kind, user_name, reason from bill_differences order by 1, 2")
+    assert found == [
+        ("input", "alice", "estimate error"),
+        ("input", "bob", "missing calls"),
+        ("output", "alice", "never billed"),
+    ]
+
+
 def test_input_that_has_the_cached_tokens_in_it_is_told(db: Database, tmp_path: Path) -> None:
     record = logged(
         tokens=(3 * MILLION, MILLION), cache=(2 * MILLION, 0), modelId=NOVA.model_id,
