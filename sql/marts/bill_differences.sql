@@ -14,6 +14,38 @@
 -- tier: the same tokens in another tier, scope, context size or lifetime of the cache.
 -- discount: the bill's discounts, less ours where both have some.
 -- Everything else that is billed is a reason of its own, under its charge_kind.
+{% set why_counts_differ %}
+case
+    when more < 0 and is_open then 'not yet billed'
+    when is_cached_input then 'gross or net input'
+    when estimated > 0 and billed_to_all > 0 then 'estimate error'
+    when more > 0 then 'missing calls'
+    else 'never billed'
+end
+{%- endset %}
+{% set of_counts = [
+    {
+        'reason': why_counts_differ,
+        'endpoint': "iif(mantle_lines > 0, 'mantle', 'runtime')",
+        'tokens': 'more',
+        'rate': 'iif(rate = highest_rate, rate, null)',
+        'amount': 'counts_amount',
+    },
+    {
+        'reason': "'tier'",
+        'endpoint': 'null',
+        'tokens': 'min(tokens_more, tokens_less)',
+        'rate': 'null',
+        'amount': 'cost_more - cost_less - counts_amount',
+    },
+    {
+        'reason': "'discount'",
+        'endpoint': 'null',
+        'tokens': 'null',
+        'rate': 'null',
+        'amount': '-our_discount',
+    },
+] %}
 with cells as materialized (
     select
         *,
@@ -114,6 +146,7 @@ reasons as (
         amount
     from priced
     union all
+{% for one in of_counts %}
     select
         {{ columns.each(bill.place) }},
         is_open,
@@ -121,50 +154,15 @@ reasons as (
         null as inference_scope,
         null as service_tier,
         null as min_input_tokens,
-        case
-            when more < 0 and is_open then 'not yet billed'
-            when is_cached_input then 'gross or net input'
-            when estimated > 0 and billed_to_all > 0 then 'estimate error'
-            when more > 0 then 'missing calls'
-            else 'never billed'
-        end as reason,
-        iif(mantle_lines > 0, 'mantle', 'runtime') as endpoint,
-        more as tokens,
-        iif(rate = highest_rate, rate, null) as rate,
+        {{ one.reason }} as reason,
+        {{ one.endpoint }} as endpoint,
+        {{ one.tokens }} as tokens,
+        {{ one.rate }} as rate,
         null as billed_usd_per_million,
-        counts_amount as amount
+        {{ one.amount }} as amount
     from counted
     union all
-    select
-        {{ columns.each(bill.place) }},
-        is_open,
-        counted_kind as token_kind,
-        null as inference_scope,
-        null as service_tier,
-        null as min_input_tokens,
-        'tier' as reason,
-        null as endpoint,
-        min(tokens_more, tokens_less) as tokens,
-        null as rate,
-        null as billed_usd_per_million,
-        cost_more - cost_less - counts_amount as amount
-    from counted
-    union all
-    select
-        {{ columns.each(bill.place) }},
-        is_open,
-        counted_kind as token_kind,
-        null as inference_scope,
-        null as service_tier,
-        null as min_input_tokens,
-        'discount' as reason,
-        null as endpoint,
-        null as tokens,
-        null as rate,
-        null as billed_usd_per_million,
-        -our_discount as amount
-    from counted
-    union all
+{% endfor %}
     select
         {{ columns.each(bill.place) }},
         is_open,
