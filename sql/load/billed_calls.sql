@@ -1,9 +1,10 @@
 -- How many tokens did the calls have that lack a count, as the bill knows it?
--- Grain: account x CloudWatch model x token kind x user x application, of days from
--- :first_day to :last_day. calls lack the kind; tokens are billed, less what other calls
--- of the user reported. Only where one answer is possible: the day is closed and has no
--- line without a user, the bill has what CloudWatch counted within 1 percent, and all of
--- the user's calls that lack the kind are of one application and CloudWatch model.
+-- Grain: account x CloudWatch model x token kind x user x application, of the days from
+-- :first_day to :last_day. calls lack the kind; tokens are billed, less what other
+-- calls of the user reported. Only where one answer is possible: the day is closed and
+-- has no line without a user, the bill has what CloudWatch counted within 1 percent,
+-- and all of the user's calls that lack the kind are of one application and CloudWatch
+-- model.
 with lines as materialized (
     select
         lines.day,

@@ -25,7 +25,11 @@
 
 -- The kind that CloudWatch counts, of a kind that has a price.
 {% macro counted_kind(token_kind) -%}
-iif({{ token_kind }} like 'cache_write%', 'cache_write', {{ token_kind }})
+iif(
+    {{ token_kind }} like 'cache_write%',
+    'cache_write',
+    {{ token_kind }}
+)
 {%- endmacro %}
 
 {% macro units() %}
