@@ -302,14 +302,14 @@ def _money(value: object) -> int:
     return int(_EXACT.multiply(_decimal(value), _PICO).to_integral_value(ROUND_HALF_EVEN))
 
 
-def _charge(line: _Line, cost: int) -> str:
+def _charge(line: _Line) -> str:
     """Return the kind of charge by the type of the line alone."""
     written = line.text("kind")
     if written == "Adjustment":
         about = line.text("description").casefold()
         if DISCOUNT in about or REFUND in about:
             return DISCOUNT if DISCOUNT in about else REFUND
-    if written.endswith("Discount") and cost <= 0:
+    if written.endswith("Discount"):
         return DISCOUNT
     return _KINDS.get(written, NOT_UNDERSTOOD)
 
@@ -382,7 +382,8 @@ class Meanings:
             for rate in self._rates.get((place, use.key), ())
             if rate > 0
         ]
-        if not rates or use.counts != "tokens" or cost <= 0 or quantity <= 0:
+        # A correction may take back both.
+        if not rates or use.counts != "tokens" or cost * quantity <= 0:
             return by_stated, None if by_stated is None else "stated"
         units = dict.fromkeys(([] if stated is None else [stated]) + [Decimal(u) for u in _UNITS])
         for unit in units:
@@ -425,7 +426,7 @@ class BillLines:
         self, line: _Line, attributes: Mapping[str, str], caller: Caller, cost: int
     ) -> tuple[LineKey, Decimal | None]:
         """Return what a line is summed by, and how many it counts."""
-        charge = _charge(line, cost)
+        charge = _charge(line)
         key = LineKey(
             day=_day(line.value("start")),
             payer=line.text("payer"),

@@ -176,16 +176,15 @@ def _blocks(opened: IO[bytes]) -> Iterator[bytes]:
 
 def _lines(block: bytes) -> Iterator[list[str]]:
     """Yield the fields of the lines that have the word."""
-    word, at = _WORD.encode(), 0
-    while (at := block.find(word, at)) >= 0:
-        begin, end = block.rfind(b"\n", 0, at) + 1, block.find(b"\n", at) + 1 or len(block)
-        line = block[begin:end]
-        if line.count(b'"') % 2:
-            # A field has a line break: only from the start of the block is it clear where.
-            text = io.StringIO(block.decode("utf-8", "replace"), newline="")
+    word, at, found = _WORD.encode(), 0, 0
+    while (found := block.find(word, at)) >= 0:
+        begin, end = block.rfind(b"\n", 0, found) + 1, block.find(b"\n", found) + 1 or len(block)
+        if block.count(b'"', at, begin) % 2 or block.count(b'"', begin, end) % 2:
+            # A field has a line break. Lines up to here are whole, and some are read already.
+            text = io.StringIO(block[at:].decode("utf-8", "replace"), newline="")
             yield from (fields for fields in csv.reader(text) if _mentions(fields))
             return
-        yield from csv.reader([line.decode("utf-8", "replace")])
+        yield from csv.reader([block[begin:end].decode("utf-8", "replace")])
         at = end
 
 

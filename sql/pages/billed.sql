@@ -1,53 +1,67 @@
 -- What does AWS's bill charge on the days that are closed, and what did we compute?
--- Grain: closed day. Units: USD. No row for visitors that may not see all. A cost is
--- NULL where there is none.
+-- Grain: closed day, of the accounts whose day is closed. Units: USD. No row for
+-- visitors that may not see all. A cost is NULL where there is none.
 
 -- :_visitor_applications, :_visitor_teams: what the visitor may see, NULL for all.
 with closed as materialized (
-    select distinct bill_days.day
-    from bill_days
-    inner join int_bill_closed as months on months.month_key = bill_days.month_key
+    select distinct
+        bill_days.day,
+        covered.account_id,
+        covered.account_key
+    from int_bill_covered as covered
+    inner join bill_days on bill_days.month_key = covered.month_key
     where
-        bill_days.day <= months.closed_until
+        bill_days.day <= covered.closed_until
         and {{ filters.days('bill_days.day') }}
         and {{ filters.sees_all() }}
 ),
 
 billed as (
     select
-        day,
-        {{ money.dollars('billed_cost_picodollars') }} as billed_cost_usd
-    from int_bill_lines
+        closed.day,
+        {{ money.dollars('lines.billed_cost_picodollars') }} as billed_cost_usd
+    from closed
+    inner join int_bill_lines as lines
+        on lines.day = closed.day and lines.account_id = closed.account_id
     where
-        day in (select day from closed)
-        and {{ filters.chosen('regions', 'region') }}
-        and {{ filters.chosen('models', 'model_id') }}
-        and {{ filters.chosen('users', 'user_name') }}
-        and {{ filters.chosen('applications', 'application') }}
-        and {{ filters.chosen('teams', 'team') }}
-    group by day
+        {{ filters.chosen('regions', 'lines.region') }}
+        and {{ filters.chosen('models', 'lines.model_id') }}
+        and {{ filters.chosen('users', 'lines.user_name') }}
+        and {{ filters.chosen('applications', 'lines.application') }}
+        and {{ filters.chosen('teams', 'lines.team') }}
+    group by closed.day
 ),
 
 ours as (
     select
         closed.day,
-        {{ money.dollars('cost_picodollars') }} as our_cost_usd
+        {{ money.dollars('costs.cost_picodollars') }} as our_cost_usd
     from closed
-    cross join daily_costs_by_user_and_application as costs on costs.day = closed.day
+    cross join priced_daily as costs
+        on costs.day = closed.day and costs.account_key = closed.account_key
+    inner join int_names as names
+        on
+            names.rate_key = costs.rate_key
+            and names.application_key = costs.application_key
+    inner join stg_users as users on users.user_key = costs.user_key
     where
-        {{ filters.chosen('regions', 'costs.region') }}
-        and {{ filters.chosen('models', 'costs.model_id') }}
-        and {{ filters.chosen('users', 'costs.user_name') }}
-        and {{ filters.chosen('applications', 'costs.application') }}
-        and {{ filters.chosen('teams', 'costs.team') }}
+        {{ filters.chosen('regions', 'names.region') }}
+        and {{ filters.chosen('models', 'names.model_id') }}
+        and {{ filters.chosen('users', 'users.user_name') }}
+        and {{ filters.chosen('applications', 'names.application') }}
+        and {{ filters.chosen('teams', 'names.team') }}
     group by closed.day
+),
+
+days as (
+    select distinct day from closed
 )
 
 select
-    closed.day,
+    days.day,
     billed.billed_cost_usd,
     ours.our_cost_usd
-from closed
-left join billed on billed.day = closed.day
-left join ours on ours.day = closed.day
-order by closed.day
+from days
+left join billed on billed.day = days.day
+left join ours on ours.day = days.day
+order by days.day

@@ -55,7 +55,10 @@ TURBO = "'turbo' in the usage type has no one meaning"
 
 # What a month has beside usage, and the kind of charge that each must be.
 CHARGES = {
-    "discount": [other("EdpDiscount", "-1.25"), other("PrivateRateDiscount", "-0.5")],
+    "discount": [
+        *(other("EdpDiscount", "-1.25"), other("PrivateRateDiscount", "-0.5")),
+        other("EdpDiscount", "0.25"),  # one that is taken back
+    ],
     "credit": [other("Credit", "-2", description="AWS promotional credit")],
     "refund": [other("Refund", "-0.75")],
     "tax": [other("Tax", "3.21", "")],
@@ -430,3 +433,12 @@ def test_a_shared_application_is_split_among_its_teams(db: Database, tmp_path: P
         tuple(pytest.approx(value, abs=1e-9) for value in row)
         for row in rows(db, total.format("model"))
     ]
+
+
+def test_usage_that_is_taken_back_counts_below_zero(db: Database, tmp_path: Path) -> None:
+    write_export(
+        tmp_path, [usage(SONNET, "input", tokens, DAY) for tokens in (3_000_000, -1_000_000)]
+    )
+    load(db, tmp_path)
+    found = rows(db, "select charge_kind, billed_tokens from billed_usage")
+    assert found == [("usage", 2_000_000)]

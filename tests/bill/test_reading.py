@@ -318,11 +318,20 @@ def test_a_field_with_a_line_break_and_quotes_is_read(
     db: Database, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, block: int
 ) -> None:
     monkeypatch.setattr(bill_files, "_BLOCK_BYTES", block)
-    odd = 'a "quoted"\nBedrock line, of two'
-    lines = [EC2._replace(description=odd), usage(HAIKU, "input", 3_000, DAY, description=odd)]
-    write_export(tmp_path, [*lines, usage(NOVA, "output", 2_000, DAY)], form="csv.gz")
+    odd = 'a "quoted"\nBedrock line\nof three'
+    lines = [
+        usage(NOVA, "input", 1_000, DAY),
+        EC2._replace(description=odd),
+        usage(HAIKU, "input", 3_000, DAY, description=odd),
+        usage(NOVA, "output", 2_000, DAY),
+    ]
+    write_export(tmp_path, lines, form="csv.gz")
     assert load_export(db, tmp_path).is_complete
-    assert billed(db) == {(HAIKU.model_id, "input"): 3_000, (NOVA.model_id, "output"): 2_000}
+    assert billed(db) == {
+        (NOVA.model_id, "input"): 1_000,
+        (HAIKU.model_id, "input"): 3_000,
+        (NOVA.model_id, "output"): 2_000,
+    }
 
 
 def test_payers_and_currencies_stand_apart(db: Database, tmp_path: Path) -> None:

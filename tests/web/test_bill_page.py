@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from etl.warehouse.database import open_warehouse
-from tests.bill.exports import HAIKU, usage, write_export
+from tests.bill.exports import ACCOUNT, HAIKU, OTHER_ACCOUNT, usage, write_export
 from tests.support import load, logged, write_invocation_log
 from tests.web.html_page import Page
 from tests.web.pages import Pages, open_pages
@@ -21,8 +21,17 @@ def text_of(pages: Pages, path: str) -> str:
 
 
 def test_the_bill_is_shown_once_its_days_are_closed(tmp_path: Path) -> None:
-    record = logged(tokens=(4_000_000, 0), timestamp=f"{DAY}T10:14:58Z", modelId=HAIKU.model_id)
-    log = write_invocation_log(tmp_path / "log.json", [record])
+    records = [
+        logged(
+            number,
+            tokens=(4_000_000, 0),
+            timestamp=f"{DAY}T10:14:58Z",
+            modelId=HAIKU.model_id,
+            accountId=account,
+        )
+        for number, account in enumerate((ACCOUNT, OTHER_ACCOUNT))  # the other has no bill
+    ]
+    log = write_invocation_log(tmp_path / "log.json", records)
     line = usage(HAIKU, "input", 4_000_000, DAY, price_factor="3")
     write_export(tmp_path, [line], form="csv.gz")
     path = tmp_path / "w.db"
@@ -44,7 +53,7 @@ def test_the_bill_is_shown_once_its_days_are_closed(tmp_path: Path) -> None:
             shown = text_of(pages, address)
             assert "AWS billed $3.00 for the 1 day of this range that is closed" in shown
             assert "our cost of it is $1.00" in shown
-            assert f"{DAY} $1.00 $3.00" in shown.replace("$", " $").replace("  ", " ")
+            assert f"{DAY} $2.00 $3.00" in shown.replace("$", " $").replace("  ", " ")
         assert "AWS billed" not in text_of(pages, "/user?name=alice")
         bill = text_of(pages, "/bill")
     assert "Billed $3.00, ours $1.00: the difference is $2.00 (66.7 % of the bill)" in bill
