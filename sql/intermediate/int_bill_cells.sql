@@ -9,13 +9,11 @@ with covered as materialized (
 ),
 
 lines as materialized (
-    select
-        covered.month,
-        lines.*
+    select lines.*
     from int_bill_lines as lines
     inner join covered
         on
-            covered.month = substr(lines.day, 1, 7)
+            covered.month = lines.month
             and covered.account_id = lines.account_id
     where lines.currency = 'USD'
 ),
@@ -52,6 +50,7 @@ sizes as materialized (
 
 both as (
     select
+        month,
         day,
         account_id,
         region,
@@ -76,6 +75,7 @@ both as (
     from lines
     union all
     select
+        figures.month,
         figures.day,
         accounts.account_id,
         regions.region,
@@ -122,6 +122,7 @@ named as (
 
 cells as (
     select
+        month,
         day,
         account_id,
         region,
@@ -143,6 +144,7 @@ cells as (
         max(is_current) as is_current
     from named
     group by
+        month,
         day,
         account_id,
         region,
@@ -156,7 +158,6 @@ cells as (
 rated as (
     select
         cells.*,
-        covered.month,
         covered.payer_account_id,
         covered.has_discounts,
         cells.day > covered.closed_until as is_open,
@@ -171,7 +172,7 @@ rated as (
     from cells
     inner join covered
         on
-            covered.month = substr(cells.day, 1, 7)
+            covered.month = cells.month
             and covered.account_id = cells.account_id
     left join int_bill_prices as prices
         on

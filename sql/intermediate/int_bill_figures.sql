@@ -57,6 +57,9 @@ figures as (
         on
             kept.month_key = covered.month_key
             and kept.account_key = covered.account_key
+            -- Refunds and corrections may be dated in another month.
+            and kept.day >= covered.month || '-01'
+            and kept.day <= covered.month || '-31'
     union all
     select
         month,

@@ -1,8 +1,10 @@
 -- What does each sum of lines of the bill say, in names?
--- Grain: as bill_lines, of the exports that are used. Money in 10^-12 of the currency;
+-- Grain: as bill_lines, of the exports that are used. month is the bill's: refunds and
+-- corrections may be dated in another. Money in 10^-12 of the currency;
 -- billed_cost_picodollars and net_cost_picodollars are NULL in other currencies.
 select
     bill_lines.month_key,
+    used.month,
     bill_lines.day,
     bill_lines.payer_account_id,
     coalesce(accounts.account_id, '') as account_id,

@@ -129,6 +129,7 @@ group by
 {% macro over_users(rate) %}
 max(cells.{{ rate }}) over (
     partition by
+        cells.month,
         cells.day,
         cells.account_id,
         cells.region,

@@ -544,3 +544,28 @@ def test_reconcile_says_whether_a_month_agrees_and_why_not(tmp_path: Path) -> No
     assert (status, err) == (1, "Error: no bill in USD has 2026-09: there is 2026-10 to 2026-11\n")
     assert run("reconcile", "--fail-above", "much", "--db", file)[0] == 2
     assert run("reconcile", "--month", "2026-13", "--db", file)[0] == 2
+
+
+@pytest.mark.parametrize("has_september", [False, True])
+def test_a_refund_of_another_months_day_belongs_to_the_bill_that_has_it(
+    db: Database, tmp_path: Path, has_september: bool
+) -> None:
+    before = [Used("2026-09-15", "alice", NOVA, {"input": 3 * MILLION, "output": MILLION})]
+    load(db, log_of([*before, *HISTORY], tmp_path))
+    if has_september:
+        write_export(tmp_path, bill_of(before), form="csv.gz", month="2026-09")
+    refund = Line(
+        "2026-09-15",
+        "USE1-NovaPro-input-tokens",
+        Decimal(1),
+        Decimal("-1.5"),
+        kind="Refund",
+        principal=principal("alice"),
+    )
+    write_export(tmp_path, [*bill_of(HISTORY), refund], form="csv.gz")
+    load(db, tmp_path / "exports", now=LATER)
+    # September's usage is compared with nothing where its bill is not there.
+    found = rows(db, "select reason, sum(difference_picodollars) from bill_differences group by 1")
+    assert found == [("refund", -15 * PICO // 10)]
+    months = rows(db, "select month, difference_usd from bill_reconciliation order by 1")
+    assert months == [("2026-09", 0.0)] * has_september + [("2026-10", -1.5)]
