@@ -186,6 +186,8 @@ def _publish(name: str, real: Path) -> None:
         os.link(name, real)
     except FileExistsError:
         return
+    except FileNotFoundError:
+        raise  # the complete file is gone: without links it would be, too
     except OSError:
         # There are file systems without links: exFAT, some network mounts.
         _publish_in_turn(name, real)
@@ -197,13 +199,16 @@ def _publish_in_turn(name: str, real: Path) -> None:
 
     lock = FileLock(real.parent / f".{real.name}.lock", timeout=_TURN_SECONDS, mode=PRIVATE)
     try:
-        with lock:
-            if not os.path.lexists(real):
-                Path(name).rename(real)
+        lock.acquire()
     except Timeout:
         raise OSError(errno.ETIMEDOUT, os.strerror(errno.ETIMEDOUT)) from None
-    # Whoever waits for it, or creates it again, finds the file that is there now.
-    Path(lock.lock_file).unlink(missing_ok=True)
+    try:
+        if not os.path.lexists(real):
+            Path(name).rename(real)
+    finally:
+        lock.release()
+        # Whoever waits for it, or creates it again, finds the file that is there now.
+        Path(lock.lock_file).unlink(missing_ok=True)
 
 
 def _remove_unfinished(real: Path) -> None:

@@ -150,3 +150,21 @@ def test_who_cannot_have_a_turn_says_so(tmp_path: Path, monkeypatch: pytest.Monk
         pytest.raises(BedrockUsageError, match=r"w\.db\.secret: Connection timed out"),
     ):
         ensure_secret(tmp_path / "w.db")
+
+
+@pytest.mark.usefixtures("links")
+def test_a_file_that_another_process_took_for_unfinished_is_written_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    real, fsync, removed = tmp_path / "w.db", os.fsync, list[int]()
+
+    def remove_once(handle: int) -> None:
+        fsync(handle)
+        if not removed:
+            removed.append(handle)
+            paths._remove_unfinished(real)
+
+    monkeypatch.setattr(os, "fsync", remove_once)
+    paths.write_new(real, b"whole")
+    assert (real.read_bytes(), len(removed)) == (b"whole", 1)
+    assert [path.name for path in tmp_path.iterdir()] == ["w.db"]
