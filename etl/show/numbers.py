@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import timedelta
 from typing import Any
 
@@ -240,3 +240,18 @@ def dollars(value: float, decimals: int) -> str:
         return f"-{dollars(-value, decimals)}"
     smallest = 10**-decimals
     return f"<${smallest:.{decimals}f}" if 0 < value < smallest else f"${value:,.{decimals}f}"
+
+
+def of_month(month: Row, rows: Sequence[Row]) -> list[Row]:
+    """Return the rows of a month and payer of the bill."""
+    key = (month["month"], month["payer_account_id"])
+    return [row for row in rows if (row["month"], row["payer_account_id"]) == key]
+
+
+def kind_of_use(row: Row) -> str:
+    """Return the kind of token in words, with what is unusual of its tier, scope and so on."""
+    usual = {"inference_scope": "regional", "service_tier": "standard", "endpoint": "runtime"}
+    words = [row["token_kind"]] if row["token_kind"] else []
+    words += [row[name] for name, word in usual.items() if row[name] not in (None, word)]
+    words += [f"above {row['min_input_tokens']:,}"] if row["min_input_tokens"] else []
+    return ", ".join(words) or UNKNOWN

@@ -10,8 +10,10 @@ from __future__ import annotations
 import csv
 import io
 from collections import defaultdict
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import date
+from itertools import groupby
+from operator import itemgetter
 from typing import NamedTuple
 
 import click
@@ -20,7 +22,16 @@ from rich.console import Console
 from rich.table import Table
 
 from etl.show.escaping import json_text, show_csv
-from etl.show.numbers import UNKNOWN, Row, count, dollars, number, percent
+from etl.show.numbers import (
+    UNKNOWN,
+    Row,
+    count,
+    dollars,
+    kind_of_use,
+    number,
+    of_month,
+    percent,
+)
 from etl.show.spreadsheet import harmless_cell
 from etl.show.terminal import open_console, plain
 from etl.warehouse.price_file import OWN_COLUMNS
@@ -33,6 +44,11 @@ _PLACE = (
     *("service_tier", "min_input_tokens", "user_name", "endpoint"),
 )
 _MOST_PLACES = 12
+
+# What a rate is of.
+_USE = (
+    *("model_id", "region", "inference_scope", "service_tier", "token_kind", "min_input_tokens"),
+)
 
 
 class Place(NamedTuple):
@@ -53,12 +69,6 @@ def print_comparison(found: Comparison, format_: str, today: date) -> None:
     else:
         for month in found.months:
             _print_month(month, found, today, open_console())
-
-
-def of_month(month: Row, rows: Sequence[Row]) -> list[Row]:
-    """Return the rows of a month and payer."""
-    key = (month["month"], month["payer_account_id"])
-    return [row for row in rows if (row["month"], row["payer_account_id"]) == key]
 
 
 def reasons(differences: Sequence[Row]) -> dict[str, int]:
@@ -185,21 +195,13 @@ _CELLS: Mapping[str, Callable[[Place], str]] = {
     "Account": lambda place: place.row["account_id"],
     "Region": lambda place: place.row["region"],
     "Model": lambda place: place.row["model_id"] or UNKNOWN,
-    "Kind": lambda place: _kind(place.row),
+    "Kind": lambda place: kind_of_use(place.row),
     "User": lambda place: place.row["user_name"] or "all",
     "Days": lambda place: number(place.days),
     "Tokens": lambda place: number(place.tokens or None),
     "Rates": lambda place: _rates(place.row),
     "USD": lambda place: _amount(place.picodollars),
 }
-
-
-def _kind(row: Row) -> str:
-    usual = {"inference_scope": "regional", "service_tier": "standard", "endpoint": "runtime"}
-    words = [row["token_kind"]] if row["token_kind"] else []
-    words += [row[name] for name, word in usual.items() if row[name] not in (None, word)]
-    words += [f"above {row['min_input_tokens']:,}"] if row["min_input_tokens"] else []
-    return ", ".join(words) or UNKNOWN
 
 
 def _rates(row: Row) -> str:
@@ -219,23 +221,37 @@ def _place_table(shown: Sequence[Place]) -> Table:
 
 def _rates_to_record(month: Row, differences: Sequence[Row], today: date) -> list[str]:
     """Return the rows that record the rates of the bill, and the command that takes them."""
-    is_list = any(row["reason"] == DISCOUNT for row in differences)
-    wanted: dict[tuple[object, ...], str] = {}
-    for row in differences:
-        if row["reason"] != PRICE or not row["billed_usd_per_million"] or not row["model_id"]:
-            continue
-        use = tuple(row[name] for name in ("model_id", "region", "inference_scope",
-                    "service_tier", "token_kind", "min_input_tokens"))  # fmt: skip
-        rate = round(row["billed_usd_per_million"] * 10**6)
-        wanted.setdefault((*use, rate), row["day"])
-    if not wanted:
+    rates = _implied_rates(differences)
+    if not rates:
         return []
-    lines = [
-        "To record the rates that the bill implies: `bedrock-usage prices import FILE`, with",
-        ",".join(OWN_COLUMNS),
-    ]
-    for use, day in sorted(wanted.items(), key=str):
-        source = f"AWS bill {month['month']}"
-        cells = (*use, day, "", source, today.isoformat(), "list" if is_list else "")
-        lines.append(",".join(map(str, cells)))
-    return lines
+    is_list = any(row["reason"] == DISCOUNT for row in differences)
+    rest = (f"AWS bill {month['month']}", today.isoformat(), "list" if is_list else "")
+    lines, unclear = list[str](), list[str]()
+    for use, by_day in sorted(rates.items(), key=str):
+        if any(len(found) > 1 for found in by_day.values()):
+            unclear.append(f"More than one rate on a day, not recorded: {', '.join(map(str, use))}")
+            continue
+        for rate, first, end in _periods({day: found.pop() for day, found in by_day.items()}):
+            lines.append(",".join(map(str, (*use, rate, first, end, *rest))))
+    intro = "To record the rates that the bill implies: `bedrock-usage prices import FILE`, with"
+    return [*([intro, ",".join(OWN_COLUMNS), *lines] if lines else []), *unclear]
+
+
+def _implied_rates(differences: Sequence[Row]) -> dict[tuple[object, ...], dict[str, set[int]]]:
+    """Return the rates in pico-dollars per token that differ from ours: by use, by day."""
+    rates: dict[tuple[object, ...], dict[str, set[int]]] = {}
+    for row in differences:
+        if row["reason"] == PRICE and row["billed_usd_per_million"] and row["model_id"]:
+            use = tuple(row[name] for name in _USE)
+            by_day = rates.setdefault(use, {}).setdefault(row["day"], set())
+            by_day.add(round(row["billed_usd_per_million"] * 10**6))
+    return rates
+
+
+def _periods(by_day: Mapping[str, int]) -> Iterator[tuple[int, str, str]]:
+    """Yield each rate, its first day and the day of the next one, which is '' for the last."""
+    runs = groupby(sorted(by_day.items()), key=itemgetter(1))
+    changes = [(rate, next(days)[0]) for rate, days in runs]
+    ends = [*(first for _, first in changes[1:]), ""]
+    for (rate, first), end in zip(changes, ends, strict=True):
+        yield rate, first, end

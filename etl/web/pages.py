@@ -24,7 +24,7 @@ from datasette.views.base import DatasetteError
 from etl.errors import DataError
 from etl.normalise.token_kinds import SHOWN_TOKENS, TOKENS_ALONE
 from etl.show import numbers
-from etl.show.numbers import Row
+from etl.show.numbers import Row, kind_of_use, of_month
 from etl.web import queries, refresh, vega_bundle
 from etl.web.selection import NAMES, PRESETS, STACKS, Selection, parse_selection
 from etl.web.site import DATABASE
@@ -319,15 +319,14 @@ async def _bill(view: View) -> dict[str, Any]:
 
 def _month(month: Row, rows: Sequence[Row]) -> dict[str, Any]:
     """Return a month of the bill with its reasons, and the places where they are largest."""
-    payer = (month["month"], month["payer_account_id"])
-    own = [row for row in rows if (row["month"], row["payer_account_id"]) == payer]
+    own = of_month(month, rows)
     amounts: Counter[str] = Counter()
     for row in own:
         amounts[row["reason"]] += row["difference_usd"]
     return {
         "row": month,
         "reasons": sorted(amounts.items(), key=lambda one: -abs(one[1])),
-        "places": own[:_PLACES],
+        "places": [{**row, "kind": kind_of_use(row)} for row in own[:_PLACES]],
         "left_out": max(0, len(own) - _PLACES),
     }
 

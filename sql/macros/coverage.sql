@@ -51,7 +51,7 @@ inner join regions on regions.region_key = rate_keys.region_key
 inner join int_models on int_models.model_key = rate_keys.model_key
 {% endmacro %}
 
--- The filters of pages/usage: a CTE, and a condition that needs it.
+-- The names that the filters of pages/usage leave, for filters.of_chosen.
 {% macro chosen() %}
 chosen as materialized (
     select
@@ -62,30 +62,7 @@ chosen as materialized (
         application
     from int_names
     where
-        {{ filters.chosen('regions', 'region') }}
-        and {{ filters.chosen('models', 'model_id') }}
-        and {{ filters.chosen('applications', 'application') }}
-        and {{ filters.chosen('teams', 'team') }}
+        {{ filters.of_names() }}
         and {{ filters.visible() }}
 )
-{% endmacro %}
-
-{% macro of_chosen() %}
-{{ filters.days() }}
-and (
-    (
-        {{ filters.is_blank('regions') }}
-        and {{ filters.is_blank('models') }}
-        and {{ filters.is_blank('applications') }}
-        and {{ filters.is_blank('teams') }}
-        and {{ filters.sees_all() }}
-    )
-    or (rate_key, application_key) in (
-        select
-            rate_key,
-            application_key
-        from chosen
-    )
-)
-and {{ filters.of_users() }}
 {% endmacro %}

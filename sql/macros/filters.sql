@@ -32,6 +32,36 @@ from json_each(
 )
 {% endmacro %}
 
+-- The same for all names but users'. prefix: where the columns are, such as names.
+{% macro of_names(prefix='') %}
+{{ chosen('regions', prefix ~ 'region') }}
+and {{ chosen('models', prefix ~ 'model_id') }}
+and {{ chosen('applications', prefix ~ 'application') }}
+and {{ chosen('teams', prefix ~ 'team') }}
+{% endmacro %}
+
+-- The same for usage by day, rate key, user and application. Needs a CTE chosen of what
+-- of_names and visible leave of int_names.
+{% macro of_chosen() %}
+{{ days() }}
+and (
+    (
+        {{ is_blank('regions') }}
+        and {{ is_blank('models') }}
+        and {{ is_blank('applications') }}
+        and {{ is_blank('teams') }}
+        and {{ sees_all() }}
+    )
+    or (rate_key, application_key) in (
+        select
+            rate_key,
+            application_key
+        from chosen
+    )
+)
+and {{ of_users() }}
+{% endmacro %}
+
 -- The same for the keys of users.
 {% macro of_users(user_key='user_key') %}
 (

@@ -24,11 +24,8 @@ billed as (
     inner join int_bill_lines as lines
         on lines.day = closed.day and lines.account_id = closed.account_id
     where
-        {{ filters.chosen('regions', 'lines.region') }}
-        and {{ filters.chosen('models', 'lines.model_id') }}
+        {{ filters.of_names('lines.') }}
         and {{ filters.chosen('users', 'lines.user_name') }}
-        and {{ filters.chosen('applications', 'lines.application') }}
-        and {{ filters.chosen('teams', 'lines.team') }}
     group by closed.day
 ),
 
@@ -45,11 +42,8 @@ ours as (
             and names.application_key = costs.application_key
     inner join stg_users as users on users.user_key = costs.user_key
     where
-        {{ filters.chosen('regions', 'names.region') }}
-        and {{ filters.chosen('models', 'names.model_id') }}
+        {{ filters.of_names('names.') }}
         and {{ filters.chosen('users', 'users.user_name') }}
-        and {{ filters.chosen('applications', 'names.application') }}
-        and {{ filters.chosen('teams', 'names.team') }}
     group by closed.day
 ),
 

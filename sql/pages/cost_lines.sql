@@ -31,10 +31,7 @@ chosen as materialized (
         application_key
     from int_names
     where
-        {{ filters.chosen('regions', 'region') }}
-        and {{ filters.chosen('models', 'model_id') }}
-        and {{ filters.chosen('applications', 'application') }}
-        and {{ filters.chosen('teams', 'team') }}
+        {{ filters.of_names() }}
         and {{ filters.visible() }}
 ),
 
@@ -53,18 +50,7 @@ summed as (
         {{ columns.each(columns.estimates, 'sum({0}) as {0}') }}
     from usage_daily
     where
-        {{ filters.days() }}
-        and (
-            (
-                {{ filters.is_blank('regions') }}
-                and {{ filters.is_blank('models') }}
-                and {{ filters.is_blank('applications') }}
-                and {{ filters.is_blank('teams') }}
-                and {{ filters.sees_all() }}
-            )
-            or (rate_key, application_key) in (select * from chosen)
-        )
-        and {{ filters.of_users() }}
+        {{ filters.of_chosen() }}
     group by day, discount_group, rate_key, token_source_key
 ),
 

@@ -16,10 +16,7 @@ with chosen as materialized (
         team_source as team_evidence
     from int_names
     where
-        {{ filters.chosen('regions', 'region') }}
-        and {{ filters.chosen('models', 'model_id') }}
-        and {{ filters.chosen('applications', 'application') }}
-        and {{ filters.chosen('teams', 'team') }}
+        {{ filters.of_names() }}
         and {{ filters.visible() }}
 ),
 
@@ -33,14 +30,7 @@ summed as (
         sum(failed_calls) as failed_calls
     from priced_daily
     where
-        {{ filters.days() }}
-        and (rate_key, application_key) in (
-            select
-                rate_key,
-                application_key
-            from chosen
-        )
-        and {{ filters.of_users() }}
+        {{ filters.of_chosen() }}
     group by rate_key, user_key, application_key
 )
 

@@ -127,11 +127,8 @@ known as materialized (
             and names.application_key = priced.application_key
     inner join stg_users as users on users.user_key = priced.user_key
     where
-        {{ filters.chosen('regions', 'names.region') }}
-        and {{ filters.chosen('models', 'names.model_id') }}
+        {{ filters.of_names('names.') }}
         and {{ filters.chosen('users', 'users.user_name') }}
-        and {{ filters.chosen('applications', 'names.application') }}
-        and {{ filters.chosen('teams', 'names.team') }}
         and {{ filters.visible() }}
 ),
 

@@ -9,4 +9,4 @@ select
     {{ coverage.sums() }}
 from int_token_parts
 where
-    {{ coverage.of_chosen() }}
+    {{ filters.of_chosen() }}

@@ -33,7 +33,7 @@ estimated as materialized (
         (
             {{ columns.each(columns.estimates, '{} > 0', '\nor ') }}
         )
-        and {{ coverage.of_chosen() }}
+        and {{ filters.of_chosen() }}
         and exists (select 1 from windows)
     group by account_key, rate_key, user_key, application_key, hour
 ),

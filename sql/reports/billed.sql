@@ -12,11 +12,8 @@ select
 from int_bill_lines
 where
     {{ filters.days() }}
-    and {{ filters.chosen('regions', 'region') }}
-    and {{ filters.chosen('models', 'model_id') }}
+    and {{ filters.of_names() }}
     and {{ filters.chosen('users', 'user_name') }}
-    and {{ filters.chosen('applications', 'application') }}
-    and {{ filters.chosen('teams', 'team') }}
 group by 1, 2, 3, 4, 5, 6
 having count(*) > 0
 order by 1, 2, 3, 4, 5, 6

@@ -10,10 +10,7 @@ select
 from int_bill_team_lines
 where
     {{ filters.days() }}
-    and {{ filters.chosen('regions', 'region') }}
-    and {{ filters.chosen('models', 'model_id') }}
-    and {{ filters.chosen('applications', 'application') }}
-    and {{ filters.chosen('teams', 'team') }}
+    and {{ filters.of_names() }}
 group by 1, 2, 3
 having count(*) > 0
 order by 1, 2, 3

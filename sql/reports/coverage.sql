@@ -3,7 +3,7 @@
 -- token_coverage.
 with {{ coverage.chosen() }},
 
-{{ coverage.summed(coverage.of_chosen()) }}
+{{ coverage.summed(filters.of_chosen()) }}
 
 select
     summed.day,

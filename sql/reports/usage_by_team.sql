@@ -35,10 +35,7 @@ from (
 )
 where
     {{ filters.days() }}
-    and {{ filters.chosen('regions', 'region') }}
-    and {{ filters.chosen('models', 'model_id') }}
-    and {{ filters.chosen('applications', 'application') }}
-    and {{ filters.chosen('teams', 'team') }}
+    and {{ filters.of_names() }}
 group by 1, 2, 3
 having count(*) > 0
 order by sum(cost_picodollars / 1000000) desc, sum(calls) desc, team, region, model_id

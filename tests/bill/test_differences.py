@@ -569,3 +569,34 @@ def test_a_refund_of_another_months_day_belongs_to_the_bill_that_has_it(
     assert found == [("refund", -15 * PICO // 10)]
     months = rows(db, "select month, difference_usd from bill_reconciliation order by 1")
     assert months == [("2026-09", 0.0)] * has_september + [("2026-10", -1.5)]
+
+
+def test_rates_of_a_bill_that_changed_within_the_month_can_be_recorded(tmp_path: Path) -> None:
+    file, log = tmp_path / "w.db", log_of(HISTORY, tmp_path)
+    factors = dict(zip(DAYS, ("1.25", "1.25", "1.5", "1.25"), strict=True))
+    bill = [
+        usage(one.model, kind, tokens, one.day, price_factor=factors[one.day],
+              principal=principal(one.user))
+        for one in HISTORY
+        for kind, tokens in one.tokens.items()
+        if one.model is NOVA
+    ]  # fmt: skip
+    # On one day, two users pay different rates of another model.
+    bill += [
+        usage(HAIKU, "input", 3 * MILLION, DAYS[0], price_factor=factor, principal=principal(user))
+        for user, factor in (("alice", "1.25"), ("bob", "1.5"))
+    ]
+    write_export(tmp_path, bill, form="csv.gz")
+    assert run("load", log, tmp_path / "exports", "--db", file)[0] == 0
+    out = run("reconcile", "--db", file)[1]
+    assert f"More than one rate on a day, not recorded: {HAIKU.model_id}, us-east-1" in out
+    lines = out.splitlines()
+    first = next(number for number, line in enumerate(lines) if line.startswith("model_id,"))
+    recorded = [line for line in lines[first:] if "," in line and not line.startswith("More")]
+    assert [line.split(",")[6:9] for line in recorded[1:4]] == [
+        ["1000000", DAYS[0], DAYS[2]], ["1200000", DAYS[2], DAYS[3]], ["1000000", DAYS[3], ""]
+    ]  # fmt: skip
+    rates = tmp_path / "rates.csv"
+    rates.write_text("\n".join(recorded) + "\n")
+    status, _, err = run("prices", "import", rates, "--db", file)
+    assert (status, err) == (0, "6 rates imported\n")
