@@ -379,3 +379,14 @@ def test_an_export_that_is_replaced_while_it_is_read_is_not_used(
     ((reason,),) = rows(db, "select reason from rejects")
     assert "replaced the export while it was read" in reason
     assert not rows(db, "select * from bill_months")
+
+
+def test_an_export_that_took_the_place_of_one_that_ended_is_used(
+    db: Database, tmp_path: Path
+) -> None:
+    days = ("2026-10-03", "2026-10-04", "2026-10-05")
+    for name, having in (("first", days[:2]), ("second", days)):
+        lines = [usage(NOVA, "input", 1_000, day) for day in having]
+        write_export(tmp_path, lines, form="csv.gz", name=name)
+        load_export(db, tmp_path)
+    assert rows(db, "select day, billed_tokens from billed_usage") == [(day, 1_000) for day in days]
