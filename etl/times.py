@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from datetime import UTC, date, datetime
 
+UTC_TEXT = "%Y-%m-%dT%H:%M:%SZ"
+
 
 def utc_text(moment: datetime) -> str:
     """Return an aware datetime as ``YYYY-MM-DDTHH:MM:SSZ``."""
-    return moment.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+    return moment.astimezone(UTC).strftime(UTC_TEXT)
 
 
 def day_start(day: date) -> str:

@@ -1,13 +1,14 @@
 """A month of a bill's export into one row for the warehouse: all of it, or an error.
 
 The manifest says which files belong to the month. If one of them is missing, damaged or of other
-columns, or if AWS replaces the manifest meanwhile, nothing of the month is used.
+columns, or if AWS replaces the export meanwhile, nothing of the month is used.
 """
 
 from __future__ import annotations
 
 import re
 from collections.abc import Collection, Iterable
+from datetime import timedelta
 from itertools import groupby
 
 from etl.errors import FileGoneError, RejectError
@@ -19,11 +20,13 @@ from etl.normalise.bill_manifests import (
     column_name,
     newest_run,
     parse_manifest,
+    written_at,
 )
 from etl.normalise.bills import BillLines, BillMonth, Form, Meanings, form_of
 from etl.normalise.boundary import attempt, storable
 from etl.sources.bill_files import on_disk, read_table
 from etl.sources.stores import Store, StoredFile
+from etl.times import parse_utc, utc_text
 from etl.warehouse.write.batch import Batch
 from etl.warehouse.write.read_files import FileRead
 
@@ -36,6 +39,9 @@ NO_MANIFEST = (
     "data of a bill's export without its manifest, which AWS writes last: nothing of it is read."
     " Load the export's whole folder"
 )
+
+# AWS replaces an export a few times a day, and copies are made faster.
+_LATER = timedelta(hours=1)
 
 _MAX_MANIFEST_BYTES = 64 << 20
 
@@ -78,7 +84,8 @@ class Exports:
         """
         newest = []
         for _, group in groupby(sorted(self._manifests), key=lambda one: (one.root, one.month)):
-            newest.append(self._manifests[newest_run(group)])
+            runs = {place: self._manifests[place].modified for place in group}
+            newest.append(self._manifests[newest_run(runs)])
         return [file for file in newest if file.uri in self._unread]
 
     def without_manifest(self) -> list[str]:
@@ -109,9 +116,11 @@ def read_month(
         raise RejectError("the manifest names no file")
     form = form_of(manifest.columns, is_report=not manifest.export.startswith("arn:"))
     lines = BillLines(form, meanings)
-    for address in manifest.files:
-        _read_file(store, _find(store, place, address), form, lines)
-    if store.read(file).etag != content.etag:
+    files = _files(store, place, file, manifest)
+    for one in files:
+        _read_file(store, one, form, lines)
+    is_same = [_find(store, place, address) for address in manifest.files] == files
+    if not is_same or store.read(file).etag != content.etag:
         raise RejectError("AWS replaced the export while it was read: load it again")
     return BillMonth(
         source=storable(place.root),
@@ -122,6 +131,7 @@ def read_month(
         columns=tuple(sorted({*form.columns} & {*manifest.columns})),
         lines=lines.sums(),
         read_at=read_at,
+        written_at=written_at(place, file.modified),
     )
 
 
@@ -139,6 +149,23 @@ def _name_of(manifest: Manifest) -> str:
     if manifest.export.startswith("arn:"):
         return manifest.export
     return _BELOW.sub("", manifest.files[0])
+
+
+def _files(
+    store: Store, place: BillFile, manifest_file: StoredFile, manifest: Manifest
+) -> list[StoredFile]:
+    """Return the files of a manifest. Raises RejectError if AWS has begun to replace them."""
+    files = [_find(store, place, address) for address in manifest.files]
+    if place.run or manifest_file.modified is None:
+        return files
+    latest = utc_text(parse_utc(manifest_file.modified) + _LATER)
+    if later := next((file for file in files if (file.modified or "") > latest), None):
+        raise RejectError(
+            f"{storable(later.name)} was written {later.modified}, long after the manifest that"
+            f" names it ({manifest_file.modified}): AWS is replacing the export. Load it again once"
+            " the manifest is newer; of a copy, copy the manifest last"
+        )
+    return files
 
 
 def _find(store: Store, place: BillFile, address: str) -> StoredFile:

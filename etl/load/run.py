@@ -293,7 +293,8 @@ class _Load:
             return
         self._has_access = True
         self.commit()
-        add_month(self._batch, file, month)
+        # To read again what did not change is to want it.
+        add_month(self._batch, file, month._replace(is_wanted=self._reread))
         self.result.files += 1
         self.commit()
         self._on_file(file)

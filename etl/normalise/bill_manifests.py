@@ -7,7 +7,8 @@
     PREFIX/NAME/NAME/year=2026/month=10/NAME-00001.snappy.parquet
 
 AWS writes the manifest last. Only the files that it names belong to the export: beside them may be
-those of earlier runs, or of one that is not finished. ``RUN`` begins with a time, so names sort.
+those of earlier runs, or of one that is not finished. ``RUN`` of Data Exports begins with a time.
+An export may have been changed from one file for all runs to a folder for each, or back.
 
 Source: Data Exports user guide, "Understanding export delivery" and "Manifest file reference"; Cost
 and Usage Reports user guide, "Report versioning" (checked 2026-11-29).
@@ -16,7 +17,7 @@ and Usage Reports user guide, "Report versioning" (checked 2026-11-29).
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Mapping, Sequence
 from typing import NamedTuple, TypeVar
 
 import msgspec
@@ -39,6 +40,9 @@ _REPORT_TABLE = re.compile(
     re.DOTALL,
 )
 _MANIFEST = "Manifest.json"
+_TIME = re.compile(
+    r"([0-9]{4})-?([0-9]{2})-?([0-9]{2})T([0-9]{2})[:-]?([0-9]{2})(?:[:-]?([0-9]{2}))?", re.ASCII
+)
 
 _WORD = re.compile(r"(?<=[a-z0-9])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])")
 
@@ -49,13 +53,14 @@ _Kind = TypeVar("_Kind")
 class BillFile(NamedTuple):
     """A file of an export. ``root``: the export's folder; empty where the path does not tell it.
 
-    ``run``: the folder of one run, where each has its own.
+    ``run``: the folder of one run, where each has its own. ``is_report``: of a legacy report.
     """
 
     root: str
     month: str
     run: str
     is_manifest: bool
+    is_report: bool = False
 
 
 class Manifest(NamedTuple):
@@ -98,16 +103,32 @@ def bill_file(uri: str) -> BillFile | None:
         return BillFile(found["root"], found["month"], found["run"] or "", is_manifest)
     if found := _REPORT.fullmatch(uri):
         month = f"{found['year']}-{found['month']}"
-        return BillFile(found["root"], month, found["run"] or "", found["part"] == _MANIFEST)
-    return BillFile("", "", "", False) if _REPORT_TABLE.fullmatch(uri) else None
+        is_manifest = found["part"] == _MANIFEST
+        return BillFile(found["root"], month, found["run"] or "", is_manifest, is_report=True)
+    return BillFile("", "", "", False, is_report=True) if _REPORT_TABLE.fullmatch(uri) else None
 
 
-def newest_run(files: Iterable[BillFile]) -> BillFile:
-    """Return the manifest that counts of several of one month.
+def written_at(file: BillFile, modified: str | None) -> str | None:
+    """Return when AWS wrote the month of a manifest, UTC text; None if it is not known.
 
-    A legacy report has a copy of the newest above those of the runs; Data Exports' sort by time.
+    A run's folder tells even of a copy. ``modified``: when the manifest was written, or copied.
     """
-    return max(files, key=lambda file: (not file.run, file.run))
+    if found := _TIME.match("" if file.is_report else file.run):
+        year, month, day, hour, minute, second = found.groups("00")
+        return f"{year}-{month}-{day}T{hour}:{minute}:{second}Z"
+    return modified
+
+
+def newest_run(files: Mapping[BillFile, str | None]) -> BillFile:
+    """Return the manifest that counts of several of one month, by when each was written.
+
+    A legacy report has a copy of the newest above those of the runs.
+    """
+
+    def age(file: BillFile) -> tuple[bool, str, str]:
+        return (file.is_report and not file.run, written_at(file, files[file]) or "", file.run)
+
+    return max(files, key=age)
 
 
 def parse_manifest(content: bytes) -> Manifest:

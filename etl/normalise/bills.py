@@ -6,13 +6,15 @@ and context are known or not, and never those of a similar line: what is Bedrock
 understood is a line of its own kind.
 
 - **Which lines are Bedrock's**: by product family, else by product code, else by the name of what
-  the Marketplace sells.
+  the Marketplace sells. Its taxes, credits and refunds may lack that name: they are Bedrock's if
+  lines of the same month with their product code are.
 - **Tokens** are the quantity in the line's unit. Units are misleading (thousands, or millions), so
   the cost proves them: at the price book's rate, only one power of a thousand is near.
 - **The caller** is the line's principal, empty where the bill does not say. Sessions of AgentCore
   have a name each and are one caller.
 - **Money** is whole 10^-12 of the line's own currency. In CUR, ``cost`` is unblended, and discounts
-  and credits are lines of their own, or become such: so the sum of all lines is the invoice. FOCUS
+  and credits are lines of their own, or become such: so the sum of all lines is the invoice, and
+  where there are net costs, the sum of these. FOCUS
   has deducted discounts in ``BilledCost``, which is both ``cost`` and ``net_cost`` here (AWS's
   dictionary of FOCUS 1.2: "inclusive of all reduced rates and discounts").
 - **Refused**: an export without a needed column, or with a date or an amount that is none.
@@ -22,7 +24,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 from decimal import ROUND_HALF_EVEN, Context, Decimal, InvalidOperation
@@ -181,7 +183,8 @@ class LineSums(NamedTuple):
 class BillMonth(NamedTuple):
     """One month of an export, as one run of it wrote it. ``columns``: those that are read.
 
-    ``source``: the folder that it was read from; ``read_at``: when, UTC text.
+    ``source``: the folder that it was read from; ``read_at``: when, ``written_at``: when AWS wrote
+    it, UTC text. ``is_wanted``: it takes the place even of what AWS wrote later.
     """
 
     source: str
@@ -192,6 +195,8 @@ class BillMonth(NamedTuple):
     columns: tuple[str, ...]
     lines: Mapping[LineKey, LineSums]
     read_at: str | None = None
+    written_at: str | None = None
+    is_wanted: bool = False
 
 
 def form_of(columns: Collection[str], *, is_report: bool = False) -> Form:
@@ -269,11 +274,11 @@ class _Line:
         return {f"{_RESOURCE_TAG}{key}": value for key, value in own.items()} | self.pairs("tags")
 
 
-def _is_bedrock(line: _Line, attributes: Mapping[str, str]) -> bool:
+def _is_bedrock(line: _Line, attributes: Mapping[str, str], *, is_sold: bool) -> bool:
     if line.text("family") == _FAMILY or line.text("code").startswith((_CODE, _FAMILY)):
         return True
     names = [attributes.get(name, "") for name in _NAMES_OF_PRODUCTS]
-    if _MARKETPLACE in line.text("seller").casefold():
+    if is_sold:
         names.append(line.text("description"))
     return any(_WORD in name.casefold() for name in names)
 
@@ -317,7 +322,8 @@ def _charge(line: _Line) -> str:
 def _caller(line: _Line) -> Caller:
     tags, resource = line.tags(), line.text("resource")
     return Caller(
-        account_id=line.text("account"),
+        # FOCUS names no account where a charge is of the payer as a whole, such as a tax.
+        account_id=line.text("account") or line.text("payer"),
         region=line.text("region"),
         principal=_AGENT_CORE.sub("*", line.text("principal")),
         profile=resource if _PROFILE.fullmatch(resource) else "",
@@ -394,33 +400,87 @@ class Meanings:
         return None, None
 
 
+class _Sums:
+    """The sums of lines so far."""
+
+    def __init__(self) -> None:
+        self._lines: Counter[LineKey] = Counter()
+        self._costs: Counter[LineKey] = Counter()
+        self._net: dict[LineKey, int | None] = {}
+        self._amounts: dict[LineKey, Decimal | None] = {}
+
+    def add(
+        self, key: LineKey, lines: int, amount: Decimal | None, cost: int, net: int | None
+    ) -> None:
+        is_new = key not in self._costs
+        self._lines[key] += lines
+        self._costs[key] += cost
+        self._net[key] = _sum(0 if is_new else self._net[key], net)
+        self._amounts[key] = _sum(Decimal(0) if is_new else self._amounts[key], amount)
+
+    def add_all(self, other: _Sums) -> None:
+        for key, cost in other._costs.items():
+            self.add(key, other._lines[key], other._amounts[key], cost, other._net[key])
+
+    def add_discounts(self) -> None:
+        """Add what the net costs deduct, as discounts that count no lines.
+
+        CUR 2.0 has lines of discounts only with "manual discount compatibility", and some kinds
+        only; the net costs have all. Lines of discounts have a net cost of zero where those of
+        usage have it deducted: what both say is added once.
+        """
+        are_net = {
+            key.payer
+            for key, net in self._net.items()
+            if key.charge_kind == USAGE and net not in (None, self._costs[key])
+        }
+        deducted: list[tuple[LineKey, int]] = []
+        for key, net in self._net.items():
+            if net is None and key.charge_kind == DISCOUNT and key.payer in are_net:
+                self._net[key] = net = 0
+            if net is not None and net != self._costs[key]:
+                less = key._replace(
+                    charge_kind=DISCOUNT, counts=None, unit_evidence=None, reason=None
+                )
+                deducted.append((less, net - self._costs[key]))
+        for less, cost in deducted:
+            self.add(less, 0, None, cost, 0)
+
+    def items(self) -> dict[LineKey, LineSums]:
+        return {
+            key: LineSums(self._lines[key], _whole(self._amounts[key]), cost, self._net[key])
+            for key, cost in self._costs.items()
+        }
+
+
 class BillLines:
     """Sums the lines of one month of an export, as they are read."""
 
     def __init__(self, form: Form, meanings: Meanings) -> None:
         self._form, self._meanings = form, meanings
-        self._lines: Counter[LineKey] = Counter()
-        self._costs: Counter[LineKey] = Counter()
-        self._net: dict[LineKey, int | None] = {}
-        self._amounts: dict[LineKey, Decimal | None] = {}
+        self._sums = _Sums()
+        # Codes of what the Marketplace sells: Bedrock's, and lines without a name.
+        self._codes: set[str] = set()
+        self._unnamed: defaultdict[str, _Sums] = defaultdict(_Sums)
 
     def add(self, rows: Iterable[Mapping[str, Any]]) -> None:
         """Add those rows that are Bedrock's. Raises RejectError."""
         for row in rows:
             line = _Line(self._form, row)
             attributes = line.attributes()
-            if _is_bedrock(line, attributes):
-                self._add(line, attributes)
+            is_sold = _MARKETPLACE in line.text("seller").casefold()
+            code = line.text("code") if is_sold else ""
+            if _is_bedrock(line, attributes, is_sold=is_sold):
+                self._codes.add(code)
+                self._add(self._sums, line, attributes)
+            elif code and _charge(line) != USAGE:
+                self._add(self._unnamed[code], line, attributes)
 
-    def _add(self, line: _Line, attributes: Mapping[str, str]) -> None:
+    def _add(self, sums: _Sums, line: _Line, attributes: Mapping[str, str]) -> None:
         cost, caller = _money(line.value("cost")), _caller(line)
         net = line.value("net_cost")
         key, amount = self._key(line, attributes, caller, cost)
-        is_new = key not in self._lines
-        self._lines[key] += 1
-        self._costs[key] += cost
-        self._net[key] = _sum(0 if is_new else self._net[key], None if net is None else _money(net))
-        self._amounts[key] = _sum(Decimal(0) if is_new else self._amounts[key], amount)
+        sums.add(key, 1, amount, cost, None if net is None else _money(net))
 
     def _key(
         self, line: _Line, attributes: Mapping[str, str], caller: Caller, cost: int
@@ -483,33 +543,15 @@ class BillLines:
 
     def sums(self) -> dict[LineKey, LineSums]:
         """Return the sums. Raises RejectError if one is too large to be stored."""
-        found = {
-            key: LineSums(lines, _whole(self._amounts[key]), self._costs[key], self._net[key])
-            for key, lines in self._lines.items()
-        }
-        found |= _discounts(found)
+        all_sums = _Sums()
+        for some in [self._sums, *(self._unnamed[code] for code in self._codes & {*self._unnamed})]:
+            all_sums.add_all(some)
+        all_sums.add_discounts()
+        found = all_sums.items()
         for sums in found.values():
             if any(abs(value or 0) > _MAX_AMOUNT for value in sums):
                 raise RejectError("a day of one caller costs more than 9 million: too much for one")
         return found
-
-
-def _discounts(lines: Mapping[LineKey, LineSums]) -> dict[LineKey, LineSums]:
-    """Return a discount for each sum of lines whose net cost is another, of no lines itself.
-
-    CUR 2.0 has lines of discounts only with "manual discount compatibility"; otherwise the net cost
-    alone shows them. So none are added for a payer whose bill has such lines.
-    """
-    with_lines = {key.payer for key in lines if key.charge_kind == DISCOUNT}
-    found: dict[LineKey, LineSums] = {}
-    for key, sums in lines.items():
-        if sums.net_cost in (None, sums.cost) or key.payer in with_lines:
-            continue
-        less = key._replace(charge_kind=DISCOUNT, counts=None, unit_evidence=None, reason=None)
-        before = found.get(less, LineSums(0, None, 0, 0))
-        cost = before.cost + (sums.net_cost or 0) - sums.cost
-        found[less] = LineSums(0, None, cost, 0)
-    return found
 
 
 def _sum(so_far: Any, more: Any) -> Any:

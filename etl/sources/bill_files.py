@@ -3,8 +3,9 @@
 Of a whole organization's bill, one row in some hundred is Bedrock's. So of Parquet only the wanted
 columns are decoded, and of those only the rows that can be Bedrock's: the sieve is the few columns
 that say so. DuckDB reads it: pyarrow decodes every column of a row group, and takes twice as long.
-A CSV is not parsed but searched, as what is Bedrock's has that word in its line. What passes may
-still be other rows; what does not is none of Bedrock's.
+A CSV is not parsed but searched, as what is Bedrock's has that word in its line, or is a charge of
+the Marketplace that is no usage, such as a tax. What passes may still be other rows; what does not
+is none of Bedrock's.
 
 Memory holds some thousand rows, whatever the size of the file. Parquet is read in place, so a file
 from elsewhere is kept on the disk meanwhile.
@@ -15,6 +16,7 @@ from __future__ import annotations
 import csv
 import glob
 import io
+import re
 import tempfile
 import zipfile
 from collections.abc import Callable, Collection, Iterator
@@ -31,8 +33,10 @@ from etl.sources.stores import LocalStore, Store, StoredFile
 
 NEEDS_READER = 'a bill in Parquet: to read it, pip install "bedrock-usage[bill]"'
 
-_WORD = "edrock"
-_SELLER = "arketplace"
+_WORD, _SELLER, _USAGE = "edrock", "arketplace", "Usage"
+_WORD_BYTES, _SELLER_BYTES = _WORD.encode(), _SELLER.encode()
+# The type of a line.
+_is_usage = re.compile(rf'(?:^|[,"]){_USAGE}(?:[,"]|$)'.encode()).search
 _BLOCK_BYTES = 1 << 20
 _BATCH_ROWS = 1_000
 
@@ -175,18 +179,36 @@ def _blocks(opened: IO[bytes]) -> Iterator[bytes]:
 
 
 def _lines(block: bytes) -> Iterator[list[str]]:
-    """Yield the fields of the lines that have the word."""
-    word, at, found = _WORD.encode(), 0, 0
-    while (found := block.find(word, at)) >= 0:
+    """Yield the fields of the lines that may be Bedrock's."""
+    at = 0
+    for found in _found_words(block):
+        if found < at:
+            continue
         begin, end = block.rfind(b"\n", 0, found) + 1, block.find(b"\n", found) + 1 or len(block)
         if block.count(b'"', at, begin) % 2 or block.count(b'"', begin, end) % 2:
             # A field has a line break. Lines up to here are whole, and some are read already.
             text = io.StringIO(block[at:].decode("utf-8", "replace"), newline="")
-            yield from (fields for fields in csv.reader(text) if _mentions(fields))
+            yield from (fields for fields in csv.reader(text) if _may_be_ours(fields))
             return
-        yield from csv.reader([block[begin:end].decode("utf-8", "replace")])
+        line = block[begin:end]
+        if _WORD_BYTES in line or not _is_usage(line):
+            yield from csv.reader([line.decode("utf-8", "replace")])
         at = end
 
 
-def _mentions(fields: list[str]) -> bool:
-    return any(_WORD in field for field in fields)
+def _found_words(block: bytes) -> Iterator[int]:
+    """Yield where one of the words stands, in order."""
+    # To search for each is five times as fast as a pattern of both.
+    ours, sold = block.find(_WORD_BYTES), block.find(_SELLER_BYTES)
+    while ours >= 0 or sold >= 0:
+        if sold < 0 or 0 <= ours < sold:
+            yield ours
+            ours = block.find(_WORD_BYTES, ours + 1)
+        else:
+            yield sold
+            sold = block.find(_SELLER_BYTES, sold + 1)
+
+
+def _may_be_ours(fields: list[str]) -> bool:
+    is_sold = any(_SELLER in field for field in fields) and _USAGE not in fields
+    return is_sold or any(_WORD in field for field in fields)

@@ -36,6 +36,7 @@ from etl.sources.layouts import (
     parse_s3_uri,
 )
 from etl.sources.stores import SMALL_BYTES, Content, Listing, Pieces, StoredFile
+from etl.times import utc_text
 
 # The most keys that S3 returns in a page.
 PAGE_KEYS = 1000
@@ -238,8 +239,13 @@ def _files(bucket: str, page: Mapping[str, Any]) -> Iterator[StoredFile]:
 
 def _stored(bucket: str, found: Mapping[str, Any]) -> StoredFile:
     folder, slash, name = found["Key"].rpartition("/")
+    modified = found.get("LastModified")
     return StoredFile(
-        f"s3://{bucket}/{folder}{slash}", name, found["ETag"].strip('"'), found["Size"]
+        f"s3://{bucket}/{folder}{slash}",
+        name,
+        found["ETag"].strip('"'),
+        found["Size"],
+        utc_text(modified) if modified else None,
     )
 
 

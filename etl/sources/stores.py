@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import os
 import stat
+import time
 from collections.abc import Callable, Iterable, Iterator
 from functools import partial
 from pathlib import Path
@@ -20,6 +21,7 @@ from typing import BinaryIO, NamedTuple, Protocol
 
 from etl.errors import BedrockUsageError, FileGoneError, RejectError
 from etl.sources.layouts import is_skipped_file, is_skipped_folder
+from etl.times import UTC_TEXT
 
 # A larger file is never held in memory as a whole.
 SMALL_BYTES = 4 << 20
@@ -37,12 +39,16 @@ _KINDS = {
 
 
 class StoredFile(NamedTuple):
-    """A file as listed. ``size`` in bytes."""
+    """A file as listed. ``size`` in bytes; ``modified``: when it was last written, UTC text.
+
+    Copies of a file may be younger than what they copy.
+    """
 
     folder: str
     name: str
     etag: str
     size: int
+    modified: str | None = None
 
     @property
     def uri(self) -> str:
@@ -130,9 +136,7 @@ class LocalStore:
             raise RejectError(
                 f"{path} cannot be read: it is a link to itself, or not a path"
             ) from None
-        return StoredFile(
-            f"{real.parent}/".replace("//", "/"), real.name, _etag(status), status.st_size
-        )
+        return _stored_file(f"{real.parent}/".replace("//", "/"), real.name, status)
 
     def list_folder(self, folder: str) -> Listing:
         entries = _scan(folder)
@@ -218,6 +222,14 @@ def _is_file(entry: os.DirEntry[str]) -> bool:
     return not is_folder and not is_skipped_file(entry.name)
 
 
+def _stored_file(folder: str, name: str, status: os.stat_result) -> StoredFile:
+    try:
+        modified = time.strftime(UTC_TEXT, time.gmtime(status.st_mtime))
+    except (OverflowError, ValueError, OSError):
+        modified = None
+    return StoredFile(folder, name, _etag(status), status.st_size, modified)
+
+
 def _stored(folder: str, entry: os.DirEntry[str]) -> Iterator[StoredFile]:
     """Yield the file, or nothing if it has been deleted meanwhile."""
     try:
@@ -227,7 +239,7 @@ def _stored(folder: str, entry: os.DirEntry[str]) -> Iterator[StoredFile]:
             status = entry.stat(follow_symlinks=False)
     except FileNotFoundError:
         return
-    yield StoredFile(folder, entry.name, _etag(status), status.st_size)
+    yield _stored_file(folder, entry.name, status)
 
 
 def _walk_files(

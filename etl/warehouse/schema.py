@@ -2040,3 +2040,10 @@ def m037_rename_seen(db: Database) -> None:
     """
     db.execute("alter table uncalibrated_hours rename column is_seen to seen_from_key")
     db.execute("update uncalibrated_hours set seen_from_key = 0")
+
+
+@migrations()
+@takes()
+def m038_add_when_bill_was_written(db: Database) -> None:
+    """When AWS wrote a month of the bill, UTC text; NULL: before this was stored."""
+    db.execute("alter table bill_months add column written_at text")

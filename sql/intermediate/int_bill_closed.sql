@@ -1,14 +1,17 @@
 -- Up to which day is each month of the bill closed?
 -- Grain: month of an export. Days after closed_until are open. AWS delivers a day's
 -- lines 24 to 48 hours late, so a day is closed once the export has usage of two days
--- later. What was read two weeks after a month's end has all of it, if it has usage of
--- the last days.
+-- later. What was written two weeks after a month's end has all of it, if it has usage
+-- of the last days.
 with months as (
     select
         bill_months.month_key,
         bill_months.export_key,
         bill_months.month,
-        bill_months.seen_at,
+        -- Copies may be younger than what they copy, and never read before it.
+        min(
+            coalesce(bill_months.written_at, bill_months.seen_at), bill_months.seen_at
+        ) as written_at,
         date(bill_months.month || '-01', '+1 month', '-1 day') as month_end,
         max(iif(bill_lines.charge_kind = 'usage', bill_lines.day, null)) as last_day
     from bill_months
@@ -29,7 +32,7 @@ select
     month_end,
     last_day,
     iif(
-        date(month_end, '+14 days') <= seen_at
+        date(month_end, '+14 days') <= written_at
         and date(month_end, '-1 day') <= last_day,
         month_end,
         min(month_end, coalesce(date(export_last_day, '-2 days'), ''))

@@ -10,7 +10,9 @@ import csv
 import gzip
 import io
 import json
+import os
 from collections.abc import Iterable, Sequence
+from datetime import datetime
 from decimal import Decimal
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -262,9 +264,7 @@ def _parquet(path: Path, rows: list[dict[str, Any]], style: str, row_group: int)
             plain = values if style.startswith("focus") else [_float(value) for value in values]
             return pyarrow.array(plain, amount)
         if name.lower().endswith(("date", "periodstart", "periodend")):
-            import datetime
-
-            times = [datetime.datetime.fromisoformat(value) for value in values]
+            times = [datetime.fromisoformat(value) for value in values]
             return pyarrow.array(times, pyarrow.timestamp("ms", "UTC"))
         return pyarrow.array([None if v is None else str(v) for v in values], pyarrow.string())
 
@@ -301,10 +301,13 @@ def write_export(
     parts: int = 1,
     row_group: int = 1_000,
     columns: Sequence[str] | None = None,
+    has_run_folder: bool = False,
+    written_at: str | None = None,
 ) -> Path:
     """Write a month of an export as AWS delivers it; return its manifest.
 
-    ``columns``: only these, as the style names them.
+    ``columns``: only these, as the style names them. ``has_run_folder``: the run has its own folder.
+    ``written_at``: the time of all files, UTC text.
     """
     kept = None if columns is None else frozenset(columns)
     rows = [_row(line, style, kept) for line in lines]
@@ -318,6 +321,9 @@ def write_export(
         data = root / "data" / f"BILLING_PERIOD={month}"
         manifest = root / "metadata" / f"BILLING_PERIOD={month}" / f"{name}-Manifest.json"
         address = f"exports/{name}/data/BILLING_PERIOD={month}"
+        if has_run_folder:
+            data, manifest = data / run, manifest.parent / run / manifest.name
+            address = f"{address}/{run}"
     data.mkdir(parents=True, exist_ok=True)
     manifest.parent.mkdir(parents=True, exist_ok=True)
     suffix = "snappy.parquet" if form == "parquet" else form
@@ -331,7 +337,16 @@ def write_export(
             _csv(data / file, some)
         files.append(f"{address}/{file}")
     manifest.write_text(json.dumps(_manifest(style, name, run, list(rows[0]), files)))
+    if written_at:
+        for path in (manifest, *data.iterdir()):
+            set_time(path, written_at)
     return manifest
+
+
+def set_time(path: Path, written_at: str) -> None:
+    """Set when a file was written, UTC text."""
+    seconds = datetime.fromisoformat(written_at).timestamp()
+    os.utime(path, (seconds, seconds))
 
 
 def _next(month: str) -> str:

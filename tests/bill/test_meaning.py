@@ -6,6 +6,7 @@ import json
 import signal
 import subprocess
 import sys
+from datetime import UTC, datetime
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
@@ -24,10 +25,12 @@ from etl.warehouse.write.batch import Batch, Loader
 from etl.warehouse.write.team_shares import apply_team_shares
 from tests.bill.exports import (
     ACCOUNT,
+    FORMATS,
     HAIKU,
     MODELS,
     NOVA,
     OTHER_ACCOUNT,
+    PAYER,
     SONNET,
     Line,
     usage,
@@ -158,6 +161,66 @@ def test_a_discount_that_only_the_net_cost_shows_is_a_row(db: Database, tmp_path
     assert rows(db, "select sum(billed_cost_usd), sum(net_cost_usd) from billed_costs_by_team") == [
         (1.54, 1.54)
     ]
+
+
+@pytest.mark.parametrize("net_of_line", [d("0"), None])
+def test_discounts_of_lines_and_of_net_costs_are_counted_once(
+    db: Database, tmp_path: Path, net_of_line: Decimal | None
+) -> None:
+    """Lines say 0.05 of the first model's 0.08, and nothing of what is deducted from the second."""
+    lines = [
+        usage(NOVA, "input", 1_000_000, DAY, net_cost=d("0.72")),
+        other("EdpDiscount", "-0.05", net_cost=net_of_line),
+        usage(SONNET, "input", 1_000_000, DAY, net_cost=d("3.0")),
+        other("BundledDiscount", "-0.01", "USE1-Other", net_cost=d("-0.01")),
+        other("Tax", "0.1", "", net_cost=d("0.1")),
+    ]
+    write_export(tmp_path, lines, form="csv.gz")
+    load(db, tmp_path)
+    found = rows(
+        db,
+        "select charge_kind, model_id, sum(billed_cost_usd) from billed_usage"
+        " where charge_kind <> 'usage' group by 1, 2 order by 1, 3",
+    )
+    assert found == [
+        ("discount", SONNET.model_id, -0.3),
+        ("discount", NOVA.model_id, -0.08),
+        ("discount", None, -0.01),
+        ("tax", None, 0.1),
+    ]
+    assert rows(db, "select sum(billed_cost_usd), sum(net_cost_usd) from billed_costs_by_team") == [
+        (pytest.approx(3.81), pytest.approx(3.81))
+    ]
+
+
+# What FOCUS 1.2 has without an account, CUR 2.0 has under the payer's.
+def test_a_tax_without_an_account_is_the_payers(db: Database, tmp_path: Path) -> None:
+    used = usage(NOVA, "input", 1_000_000, DAY)
+    write_export(tmp_path, [used, other("Tax", "0.1", account=PAYER)], name="cur")
+    without = [used, other("Tax", "0.1", account="")]
+    write_export(tmp_path, without, style="focus1.2", form="csv.gz", name="focus")
+    load(db, tmp_path)
+    found = rows(db, "select account_id, charge_kind, billed_cost_usd from billed_usage order by 2")
+    assert found == [(PAYER, "tax", 0.1), (ACCOUNT, "usage", 0.8)]
+
+
+@pytest.mark.parametrize("form", FORMATS)
+def test_what_the_marketplace_charges_without_a_name_is_found_by_its_code(
+    db: Database, tmp_path: Path, form: str
+) -> None:
+    sold = {"seller": "AWS Marketplace", "family": "", "description": "Tax of type VAT"}
+    used = usage(HAIKU, "input", 1_000_000, DAY)
+    lines = [
+        other("Tax", "0.05", "", code=HAIKU.code, **sold),
+        used,
+        other("Credit", "-0.01", "", code=HAIKU.code, **sold),
+        other("Tax", "7", "", code="another-product", **sold),
+        other("Usage", "8", "USE1-SoftwareUsage", code="another-product", **sold),
+    ]
+    write_export(tmp_path, lines, form=form, row_group=2)
+    load(db, tmp_path)
+    found = rows(db, "select charge_kind, billed_cost_usd from billed_usage order by 1")
+    assert found == [("credit", -0.01), ("tax", 0.05), ("usage", 0.25)]
 
 
 # -- tokens ---------------------------------------------------------------------------------------
@@ -363,6 +426,16 @@ def test_days_are_open_until_the_export_has_later_ones(db: Database, tmp_path: P
     assert open_days("2026-11-03", "2026-11") == [
         ("2026-10", "2026-10-31", 0), ("2026-11", "2026-11-03", 29),
     ]  # fmt: skip
+
+
+@pytest.mark.parametrize(("written_at", "open_days"), [("2026-11-13", 2), ("2026-11-14", 0)])
+def test_a_month_is_final_two_weeks_later_by_when_aws_wrote_it(
+    db: Database, tmp_path: Path, written_at: str, open_days: int
+) -> None:
+    lines = [usage(NOVA, "input", 1, "2026-10-31")]
+    write_export(tmp_path, lines, form="csv.gz", written_at=f"{written_at}T03:00:00Z")
+    load(db, tmp_path, now=datetime(2026, 12, 24, tzinfo=UTC))
+    assert rows(db, "select open_days from bill_status") == [(open_days,)]
 
 
 # -- killed ---------------------------------------------------------------------------------------

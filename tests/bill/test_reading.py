@@ -30,6 +30,7 @@ from tests.bill.exports import (
     SONNET,
     STYLES,
     Line,
+    set_time,
     usage,
     write_export,
 )
@@ -172,22 +173,48 @@ def test_a_folder_may_hold_several_exports_of_one_bill(db: Database, tmp_path: P
     assert used == [("CUR 2.0",), ("CUR 2.0",)]
 
 
-def test_the_newest_of_several_runs_counts(db: Database, tmp_path: Path) -> None:
-    root = tmp_path / "exports/bedrock"
-    for number, run in enumerate(("20261004T0101Z-a", "20261005T0101Z-b"), 1):
-        manifest = write_export(
-            tmp_path, [usage(NOVA, "input", 1_000 * number, DAY)], form="csv.gz", run=run
-        )
-        text = manifest.read_text().replace("2026-10/bedrock", f"2026-10/{run}/bedrock")
-        month = root / "data/BILLING_PERIOD=2026-10"
-        (month / run).mkdir()
-        (month / "bedrock-00001.csv.gz").rename(month / run / "bedrock-00001.csv.gz")
-        (manifest.parent / run).mkdir()
-        (manifest.parent / run / manifest.name).write_text(text)
-        manifest.unlink()
+RUNS = {
+    # Each has the run's name, whether that is a folder, and when AWS wrote it.
+    "a folder each": [
+        ("2026-10-04T01:01:00.000Z-a", True, None), ("2026-10-05T01:01:00.000Z-b", True, None),
+    ],
+    "first one file, then folders": [
+        ("a", False, "2026-10-04T02:00:00Z"), ("20261005T0101Z-b", True, None),
+    ],
+    "first folders, then one file": [
+        ("20261004T0101Z-a", True, None), ("b", False, "2026-10-05T02:00:00Z"),
+    ],
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("runs", RUNS.values(), ids=RUNS.keys())
+def test_the_newest_of_several_runs_counts(db: Database, tmp_path: Path, runs: Any) -> None:
+    for number, (run, has_folder, written_at) in enumerate(runs, 1):
+        line = usage(NOVA, "input", 1_000 * number, DAY)
+        write_export(
+            *(tmp_path, [line]), form="csv.gz", run=run, has_run_folder=has_folder,
+            written_at=written_at,
+        )  # fmt: skip
     for _ in range(2):
         load_export(db, tmp_path)
         assert billed(db) == {(NOVA.model_id, "input"): 2_000}
+
+
+def test_an_older_copy_is_left_out_unless_it_is_wanted(db: Database, tmp_path: Path) -> None:
+    old, new = tmp_path / "old", tmp_path / "new"
+    times = ("2026-10-04T02:00:00Z", "2026-10-05T02:00:00Z")
+    for number, (folder, time) in enumerate(zip((old, new), times, strict=True), 1):
+        line = usage(NOVA, "input", 1_000 * number, DAY)
+        write_export(folder, [line], form="csv.gz", written_at=time)
+    load_export(db, new)
+    left_out = load_export(db, old).written.bills
+    assert [one[1:] for one in left_out.older] == [("2026-10", *times)]
+    assert billed(db) == {(NOVA.model_id, "input"): 2_000}
+    load(db, old, reread=True)
+    assert billed(db) == {(NOVA.model_id, "input"): 1_000}
+    # What takes its place must be newer than that, not than what it replaced.
+    load(db, new, reread=True)
+    assert billed(db) == {(NOVA.model_id, "input"): 2_000}
 
 
 # -- nothing is half replaced ---------------------------------------------------------------------
@@ -266,6 +293,28 @@ def test_a_defect_is_reported_and_the_month_stays(
     assert load_export(db, folder).is_complete
     assert not rows(db, "select * from rejects")
     assert content(db)[1] == [("2026-10", 2, "run-2")]
+
+
+def test_data_long_after_its_manifest_is_of_an_unfinished_run(db: Database, tmp_path: Path) -> None:
+    month = {"form": "csv.gz", "written_at": "2026-10-04T02:00:00Z"}
+    manifest = write_export(tmp_path, history(), **month)
+    (file,) = tmp_path.rglob("*.csv.gz")
+    # A copy may have been made in any order.
+    set_time(file, "2026-10-04T02:59:00Z")
+    assert load_export(db, tmp_path).is_complete
+    before = content(db)
+    doubled = [line._replace(cost=line.cost * 2) for line in history()]
+    write_export(tmp_path, doubled, form="csv.gz", run="run-2")
+    manifest.write_text(manifest.read_text().replace("run-2", "run-1 "))
+    set_time(manifest, "2026-10-04T02:00:01Z")
+    set_time(file, "2026-10-04T10:00:00Z")
+    assert not load_export(db, tmp_path).is_complete
+    ((reason,),) = rows(db, "select reason from rejects")
+    assert "AWS is replacing the export" in reason
+    assert content(db) == before
+    set_time(manifest, "2026-10-04T10:01:00Z")
+    assert load_export(db, tmp_path).is_complete
+    assert content(db) != before
 
 
 def test_data_without_a_manifest_is_an_unfinished_export(db: Database, tmp_path: Path) -> None:
@@ -361,21 +410,25 @@ def test_payers_and_currencies_stand_apart(db: Database, tmp_path: Path) -> None
 
 
 class _Replacing(LocalStore):
-    """A folder in which AWS replaces the manifest once its first data file is looked up."""
+    """A folder in which AWS replaces files once the first data file is read."""
+
+    def __init__(self, files: str) -> None:
+        self._files = files
 
     def find(self, path: str) -> StoredFile | str:
         found = super().find(path)
         if "/data/" in path:
-            for manifest in Path(path.partition("/data/")[0]).rglob("*Manifest.json"):
-                manifest.write_text(manifest.read_text() + " ")
+            for file in Path(path.partition("/data/")[0]).rglob(self._files):
+                set_time(file, "2026-10-31T00:00:00Z")
         return found
 
 
+@pytest.mark.parametrize("files", ["*Manifest.json", "*.csv.gz"])
 def test_an_export_that_is_replaced_while_it_is_read_is_not_used(
-    db: Database, tmp_path: Path
+    db: Database, tmp_path: Path, files: str
 ) -> None:
     write_export(tmp_path, history(), form="csv.gz")
-    load(db, tmp_path, reread=False, store_of=lambda path: _Replacing())
+    load(db, tmp_path, reread=False, store_of=lambda path: _Replacing(files))
     ((reason,),) = rows(db, "select reason from rejects")
     assert "replaced the export while it was read" in reason
     assert not rows(db, "select * from bill_months")

@@ -32,9 +32,9 @@ LONG = "with x (a) as (select hex(zeroblob(49000))) select "
 # The first kind stops between two steps; the others are within one step, or before the first.
 ENDLESS = {
     "steps": f"{NUMBERS}select count(*) from n",
-    "instr": LONG + " + ".join(f"instr(a, substr(a, 1, 40000) || {i})" for i in range(16)) + " from x",
+    "instr": LONG + " + ".join(f"instr(a, substr(a, 1, 40000) || {i})" for i in range(160)) + " from x",
     "replace": LONG + "length(replace(a, substr(a, 1, 40000) || 'b', '')) + "
-    + " + ".join(f"instr(a, substr(a, 1, 40000) || {i})" for i in range(40)) + " from x",
+    + " + ".join(f"instr(a, substr(a, 1, 40000) || {i})" for i in range(400)) + " from x",
     "planning": "select count(*) from " + ", ".join(f"t as t{i}" for i in range(45)),
 }  # fmt: skip
 

@@ -176,7 +176,7 @@ def team_lines(written: Written) -> list[str]:
 
 def bill_lines(bills: BillsWritten) -> list[str]:
     """Return what was read of a bill, as lines of text; none if nothing was."""
-    if not (bills.months or bills.months_unchanged):
+    if not (bills.months or bills.months_unchanged or bills.older):
         return []
     unchanged = f", {bills.months_unchanged:,} unchanged" if bills.months_unchanged else ""
     unclear = (
@@ -187,6 +187,13 @@ def bill_lines(bills: BillsWritten) -> list[str]:
     for export, month, lost, new in bills.columns:
         changes = [f"{word} {', '.join(some)}" for word, some in _column_changes(lost, new)]
         lines.append(harmless(f"Columns changed   {export}, {month}: {'; '.join(changes)}"))
+    for export, month, written, stored in bills.older:
+        lines.append(
+            harmless(
+                f"Older, left out   {export}, {month}: written {written}, and the one that is kept"
+                f" {stored}. To use it all the same, load it with --reread"
+            )
+        )
     return lines
 
 

@@ -1,7 +1,7 @@
 """Write months of a bill. Each replaces the month that is stored, in the caller's transaction.
 
 A month that is the same as before stays as it is, whichever run wrote it: only the run, and that it
-was read, are noted.
+was read, are noted. One that AWS wrote before what is stored, such as an old copy, is left out.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ DEFAULT_TOLERANCE = (10_000, 10**12)
 # What a later version of a month replaces.
 _OF_VERSION = (
     *("form", "source", "run", "version", "digest", "columns", "columns_lost", "columns_new"),
-    *("read_at", "seen_at"),
+    *("read_at", "seen_at", "written_at"),
 )
 
 
@@ -45,6 +45,8 @@ class BillsWritten:
     """The result. ``lines``: of the months that changed, as the bill has them.
 
     ``columns``: for each month whose columns changed, its export and month, what it lost and has.
+    ``older``: for each month that is left out, its export and month, when it was written, and what
+    is stored.
     """
 
     months: int = 0
@@ -52,6 +54,7 @@ class BillsWritten:
     lines: int = 0
     lines_not_understood: int = 0
     columns: list[tuple[str, str, list[str], list[str]]] = field(default_factory=list)
+    older: list[tuple[str, str, str, str]] = field(default_factory=list)
 
     def __add__(self, other: BillsWritten) -> BillsWritten:
         return BillsWritten(
@@ -96,17 +99,23 @@ def _write(
 ) -> None:
     export_key = _export_key(db, names.forgotten.text(month.export))
     stored = db.conn.execute(
-        "select month_key, version, digest, columns from bill_months"
+        "select month_key, version, digest, columns, written_at from bill_months"
         " where (export_key, month) = (?, ?)",
         [export_key, month.month],
     ).fetchone()
     digest = _digest(month)
+    written_before = str(stored[4] or "") if stored else ""
+    is_older = bool(month.written_at and month.written_at < written_before)
     if stored and stored[2] == digest:
-        db.conn.execute(
-            "update bill_months set run = ?, seen_at = ? where month_key = ?",
-            [month.run, month.read_at, stored[0]],
-        )
+        if not is_older:
+            db.conn.execute(
+                "update bill_months set run = ?, seen_at = ?, written_at = ? where month_key = ?",
+                [month.run, month.read_at, month.written_at, stored[0]],
+            )
         written.months_unchanged += 1
+        return
+    if is_older and not month.is_wanted:
+        written.older.append((month.export, month.month, str(month.written_at), written_before))
         return
     lost, new = columns_that_changed(json.loads(stored[3]), month.columns) if stored else ([], [])
     if lost or new:
@@ -114,14 +123,14 @@ def _write(
     version = stored[1] + 1 if stored else 1
     (key,) = db.conn.execute(
         "insert into bill_months (export_key, month, form, source, run, version, digest, columns,"
-        " columns_lost, columns_new, read_at, seen_at)"
-        " values (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
+        " columns_lost, columns_new, read_at, seen_at, written_at)"
+        " values (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
         f" on conflict do update set {', '.join(f'{c} = excluded.{c}' for c in _OF_VERSION)}"
         " returning month_key",
         [
             *(export_key, month.month, month.form, names.forgotten.text(month.source)),
             *(month.run, version, digest, json.dumps(month.columns), json.dumps(lost)),
-            *(json.dumps(new), month.read_at, month.read_at),
+            *(json.dumps(new), month.read_at, month.read_at, month.written_at),
         ],
     ).fetchone()
     for table in ("bill_lines", "bill_accounts"):
