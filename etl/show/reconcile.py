@@ -65,7 +65,7 @@ def print_comparison(found: Comparison, format_: str, today: date) -> None:
     if format_ == "json":
         click.echo(json_text(_whole(found)))
     elif format_ == "csv":
-        show_csv(_csv(found.differences))
+        show_csv(_csv(found))
     else:
         for month in found.months:
             _print_month(month, found, today, open_console())
@@ -100,11 +100,12 @@ def _whole(found: Comparison) -> dict[str, object]:
     return {"report": "reconcile", "months": months, **rest}
 
 
-def _csv(rows: Sequence[Row]) -> str:
+def _csv(found: Comparison) -> str:
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(rows[0] if rows else ())
-    writer.writerows([harmless_cell(cell) for cell in row.values()] for row in rows)
+    writer.writerow(found.columns)
+    for row in found.differences:
+        writer.writerow([harmless_cell(row[name]) for name in found.columns])
     return text.getvalue().rstrip("\n")
 
 
