@@ -11,25 +11,27 @@ const whole = (value) => (value === null || value === undefined ? "–" : value.
 
 // Kind of chart -> what to draw from the rows: {values, spec, columns: [[heading, cell]]}.
 const KINDS = {
-  cost(rows, { by }) {
+  // billed: by closed day, what AWS's bill charges.
+  cost(rows, { by, billed }) {
     const values = rows.map((row) => ({ day: row.day, name: row[by], cost: row.cost_usd ?? 0, calls: row.calls }));
     const spent = new Map();
     for (const { name, cost } of values) spent.set(name, (spent.get(name) ?? 0) + cost);
     const order = othersLast([...spent].sort((a, b) => b[1] - a[1]).map(([name]) => name));
+    const bars = {
+      mark: { type: "bar", cursor: "pointer" },
+      params: [{ name: "picked", select: { type: "point", fields: ["name"] }, bind: "legend" }],
+      encoding: {
+        x: day(),
+        y: { field: "cost", type: "quantitative", title: "USD", axis: { format: "$,.2~f" } },
+        color: { field: "name", type: "nominal", title: null, sort: order, scale: { domain: order, scheme: "tableau10" }, legend: { orient: "bottom", columns: 3, labelLimit: 220 } },
+        order: { field: "cost", sort: "descending" },
+        opacity: { condition: { param: "picked", value: 1 }, value: 0.15 },
+        tooltip: [dayTip(), { field: "name", title: "Name" }, { field: "cost", title: "Cost", format: "$,.4~f" }, { field: "calls", title: "Calls", format: "," }],
+      },
+    };
     return {
       values,
-      spec: {
-        mark: { type: "bar", cursor: "pointer" },
-        params: [{ name: "picked", select: { type: "point", fields: ["name"] }, bind: "legend" }],
-        encoding: {
-          x: day(),
-          y: { field: "cost", type: "quantitative", title: "USD", axis: { format: "$,.2~f" } },
-          color: { field: "name", type: "nominal", title: null, sort: order, scale: { domain: order, scheme: "tableau10" }, legend: { orient: "bottom", columns: 3, labelLimit: 220 } },
-          order: { field: "cost", sort: "descending" },
-          opacity: { condition: { param: "picked", value: 1 }, value: 0.15 },
-          tooltip: [dayTip(), { field: "name", title: "Name" }, { field: "cost", title: "Cost", format: "$,.4~f" }, { field: "calls", title: "Calls", format: "," }],
-        },
-      },
+      spec: billed ? withBilled(bars, JSON.parse(billed)) : bars,
       columns: [["Day", (row) => row.day], ["Name", (row) => row[by]], ["Cost", costCell], ["Calls", (row) => whole(row.calls)], ["Token data", (row) => row.data_source]],
     };
   },
@@ -110,6 +112,21 @@ const KINDS = {
   },
 };
 
+// A line over the bars of all names, with a legend of its own.
+function withBilled(bars, billed) {
+  const line = {
+    data: { values: Object.entries(billed).map(([day, cost]) => ({ day, billed: cost })) },
+    mark: { type: "line", point: { filled: false, fill: panel(), size: 45 }, strokeWidth: 1.5 },
+    encoding: {
+      x: { ...bars.encoding.x, bandPosition: 0.5 },
+      y: { field: "billed", type: "quantitative" },
+      color: { datum: "Billed by AWS, closed days", scale: { range: [ink()] }, legend: { title: null, orient: "bottom", labelLimit: 220 } },
+      tooltip: [dayTip(), { field: "billed", title: "Billed by AWS", format: "$,.4~f" }],
+    },
+  };
+  return { layer: [bars, line], resolve: { scale: { color: "independent" } } };
+}
+
 // "(others)" comes last, however large it is.
 function othersLast(names) {
   return names.includes(OTHERS) ? [...names.filter((name) => name !== OTHERS), OTHERS] : names;
@@ -124,7 +141,15 @@ function dayTip() {
 }
 
 function ink() {
-  return getComputedStyle(document.documentElement).getPropertyValue("--ink").trim();
+  return styled("--ink");
+}
+
+function panel() {
+  return styled("--panel");
+}
+
+function styled(name) {
+  return getComputedStyle(document.documentElement).getPropertyValue(name).trim();
 }
 
 function config() {
