@@ -19,6 +19,7 @@ from etl.normalise.discounts import Discount
 from etl.normalise.rules import UserRule
 from etl.warehouse.price_file import COLUMNS
 from etl.warehouse.write.attribution import apply_config
+from etl.warehouse.write.bill_figures import keep_figures_again
 from etl.warehouse.write.discounts import apply_discounts
 from tests.bill.comparing import (
     DAYS,
@@ -37,6 +38,7 @@ from tests.bill.exports import (
     HAIKU,
     NOVA,
     OTHER_ACCOUNT,
+    PAYER,
     SONNET,
     Line,
     principal,
@@ -358,13 +360,21 @@ def test_whose_usage_it_is_may_be_decided_again_on_both_sides(db: Database, tmp_
 # -- always ---------------------------------------------------------------------------------------
 
 
+ON_MANTLE = SONNET._replace(model_id="anthropic.claude-sonnet-4-5")
+PLACE = "month, day, payer_account_id, account_id, region, model_id, user_name"
+SUMS = {
+    "bill_differences": "sum(difference_picodollars)",
+    "int_bill_cells": "sum(difference)",
+}
+
+
 def any_bill(random_: random.Random) -> tuple[list[Used], list[Line]]:
     """Return a history, and a bill that has as much to do with it as it likes."""
     used = [
         Used(
             random_.choice(DAYS),
             random_.choice(["alice", "bob", "carol"]),
-            model := random_.choice([NOVA, HAIKU, SONNET]),
+            model := random_.choice([NOVA, HAIKU, SONNET, ON_MANTLE]),
             {kind: random_.randrange(1, 5_000_000) for kind in ("input", "output", *model.names)},
         )
         for _ in range(random_.randrange(1, 25))
@@ -378,48 +388,73 @@ def any_bill(random_: random.Random) -> tuple[list[Used], list[Line]]:
             usage_type += random_.choice(["", "-flex", "-priority", "-batch", "-unheard-of"])
         bill[number] = line._replace(
             usage_type=usage_type,
-            cost=line.cost * Decimal(random_.randrange(1, 10_000)) / 3_000 + Decimal("1e-11"),
-            quantity=line.quantity * Decimal(random_.randrange(900, 1_100)) / 1_000,
+            day=random_.choice([line.day] * 9 + ["2026-09-30"]),
+            cost=line.cost * Decimal(random_.randrange(-2_000, 10_000)) / 3_000 + Decimal("1e-11"),
+            quantity=line.quantity * Decimal(random_.randrange(0, 2_000)) / 1_000,
             principal=random_.choice([line.principal, principal("dave"), "", None]),
             account=random_.choice([ACCOUNT, ACCOUNT, OTHER_ACCOUNT]),
+            payer=random_.choice([PAYER, PAYER, "888877776666"]),
             kind=random_.choice(["Usage"] * 8 + ["Tax", "Credit", "EdpDiscount", "Fee", "Odd"]),
         )
     return used, bill
+
+
+def any_estimates(random_: random.Random, folder: Path, first: int) -> list[Path]:
+    """Write calls without tokens, and what CloudWatch counted of them and others."""
+    calls = [
+        call(first + number, user=user, eventTime=f"{random_.choice(DAYS)}T10:15:00Z")
+        for number, user in enumerate(random_.choices(["alice", "bob", "erin"], k=5))
+    ]
+    totals = [
+        (HAIKU.model_id, kind, random_.randrange(20_000_000), f"{day}T10:00:00Z", 3600)
+        for day in DAYS
+        for kind in ("InputTokenCount", "OutputTokenCount")
+    ]
+    return [write_log(folder / "log.json", calls), write_metrics(folder / "t.csv", totals)]
 
 
 def test_the_reasons_add_up_whatever_the_bill_and_the_calls_are(
     db: Database, tmp_path: Path
 ) -> None:
     random_ = random.Random(1909)
-    if random_.random() < 0.5:
-        apply_discounts(db, [Discount(percent=7.5, model="amazon.*")])
     for number in range(rounds(3, 60)):
+        if random_.random() < 0.5:
+            percent = random_.randrange(20)
+            apply_discounts(db, [Discount(percent=percent, model="amazon.*")] * bool(percent))
         used, bill = any_bill(random_)
         folder = tmp_path / str(number)
         folder.mkdir()
-        # Every other time, nobody has calls: all of them are of a month without a bill.
-        month = number % 2
-        load(db, log_of(used[: len(used) * (1 - month)], folder))
+        # Every other time, nobody has calls.
+        is_used = number % 2 == 0
+        load(db, log_of(used * is_used, folder, 1_000 * number))
+        load(db, *any_estimates(random_, folder, 1_000 * number + 500))
         write_export(folder, bill, form="csv.gz", run=f"run-{number}")
         read_at = LATER if random_.random() < 0.5 else datetime(2026, 10, 31, tzinfo=UTC)
         load(db, folder / "exports", now=read_at)
-        db.conn.execute("delete from figures_before_bill")  # calls that arrive later too
+        # All is compared with what is known now.
+        keep_figures_again(db)
         reasons(db)
-        by_place = {}
-        for view, amount in (
-            ("bill_differences", "difference_picodollars / 1e12"),
-            ("bill_comparison_by_user", "difference_usd"),
-        ):
-            found = rows(
-                db,
-                f"select day, account_id, region, model_id, user_name, sum({amount}) from {view}"
-                " group by 1, 2, 3, 4, 5",
+        by_place = [
+            {place: amount for *key, amount in found if amount and (place := tuple(key))}
+            for view, total in SUMS.items()
+            for found in [rows(db, f"select {PLACE}, {total} from {view} group by {PLACE}")]
+        ]
+        assert by_place[0] == by_place[1]
+        kinds = "select distinct typeof(difference_picodollars) from bill_differences"
+        assert rows(db, kinds) in ([], [("integer",)])
+        months = rows(
+            db,
+            "select month, payer_account_id, sum(difference_picodollars) from bill_differences"
+            " group by 1, 2",
+        )
+        found = {
+            (month, payer): usd
+            for month, payer, usd in rows(
+                db, "select month, payer_account_id, difference_usd from bill_reconciliation"
             )
-            by_place[view] = {place: usd for *place_, usd in found if (place := tuple(place_))}
-        places = {*by_place["bill_differences"], *by_place["bill_comparison_by_user"]}
-        for place in places:
-            both = [found.get(place, 0) for found in by_place.values()]
-            assert both[0] == pytest.approx(both[1], abs=1e-8), place
+        }
+        assert all(found[tuple(key)] == pytest.approx(pico / PICO) for *key, pico in months)
+    assert failed_checks(db, ("bill_cells_are_current", "bill_reasons_are_current")) == {}
 
 
 # -- the command ----------------------------------------------------------------------------------
