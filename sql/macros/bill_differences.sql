@@ -11,6 +11,14 @@
 
 {% set of_stale_days = '(month, day) in (select month, day from stale_bill_days)' %}
 
+-- AWS rounds the amount of each line, and its cost.
+{% macro is_rounding(amount) -%}
+coalesce(
+    abs({{ amount }}) <= billed_lines * (rate + 1000),
+    false
+)
+{%- endmacro %}
+
 -- All users of what is compared.
 {% set of_all = bill.place[:-1] + ['counted_kind'] %}
 
@@ -185,7 +193,7 @@ reasons as (
         is_open,
         {{ columns.each(bill.variant) }},
         iif(
-            abs(amount) <= billed_lines * (known_rate + 1000) and rate is not null,
+            {{ is_rounding('amount') }},
             'rounding',
             'price'
         ) as reason,

@@ -264,3 +264,26 @@ def test_a_month_without_differences_is_a_header_in_csv(tmp_path: Path) -> None:
     assert header.startswith("month,day,payer_account_id,account_id,")
     assert header.endswith(",difference_usd,difference_picodollars")
     _ = ACCOUNT
+
+
+def test_a_rate_is_recorded_only_where_all_usage_of_a_day_has_it(tmp_path: Path) -> None:
+    """Not if another user pays ours; and until a day on which the bill has ours again."""
+    file = tmp_path / "w.db"
+    bill = bill_of(HISTORY)
+    # A correction of one user; and all output of two days.
+    bill[0] = bill[0]._replace(cost=bill[0].cost / 2)
+    bill = [
+        line._replace(cost=line.cost * 2)
+        if line.usage_type.endswith("output-tokens") and line.day in DAYS[1:3]
+        else line
+        for line in bill
+    ]
+    write_export(tmp_path, bill, form="csv.gz")
+    assert run("load", log_of(HISTORY, tmp_path), tmp_path / "exports", "--db", file)[0] == 0
+    out = run("reconcile", "--db", file)[1]
+    use = f"{NOVA.model_id},us-east-1,regional,standard"
+    assert [line for line in out.splitlines() if line.startswith(use)] == [
+        next(line for line in out.splitlines() if line.startswith(f"{use},output,0,6400000"))
+    ]
+    assert f"{use},output,0,6400000,{DAYS[1]},{DAYS[3]},AWS bill 2026-10," in out
+    assert f"More than one rate on a day, not recorded: {use.replace(',', ', ')}, input, 0" in out

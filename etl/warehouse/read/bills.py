@@ -20,7 +20,8 @@ NO_BILL = (
 class Comparison(NamedTuple):
     """The rows of the views of the same names, for the months that were asked for.
 
-    ``columns``: those of a difference, also where there is none.
+    ``columns``: those of a difference, also where there is none. ``rates``: by day, at which rates
+    the bill charges what it charges at another rate than ours.
     """
 
     months: list[dict[str, Any]]
@@ -28,6 +29,7 @@ class Comparison(NamedTuple):
     users: list[dict[str, Any]]
     differences: list[dict[str, Any]]
     columns: list[str]
+    rates: list[dict[str, Any]]
 
 
 def compare_bill(db: Database, months: Sequence[str] = (), *, in_full: bool = True) -> Comparison:
@@ -54,4 +56,5 @@ def compare_bill(db: Database, months: Sequence[str] = (), *, in_full: bool = Tr
         run_report(db, "reconcile_users", wanted) if in_full else [],
         run_report(db, "reconcile_differences", wanted),
         [name for _, name, *_ in db.execute("pragma table_info(bill_differences)")],
+        run_report(db, "reconcile_rates", wanted),
     )
