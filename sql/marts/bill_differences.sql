@@ -1,5 +1,5 @@
 -- Why does AWS's bill differ from the costs of the warehouse?
--- Grain: day x account x region x model x token kind x user x reason; price and
+-- Grain: day x payer x account x region x model x kind x user x reason; price and
 -- rounding also by inference scope, tier and context size. Only accounts and months of
 -- the bill in USD. Units: USD, billed less ours; the rows of a day add up to its
 -- difference, exactly in difference_picodollars. Ours is as it was before the bill was
@@ -9,10 +9,11 @@
 -- rounding: as small as what AWS rounds in each line.
 -- missing calls: more tokens are billed than were seen; times our rate, like the next:
 -- not yet billed, never billed: fewer are billed, on a day that is open or closed.
--- estimate error: the tokens were estimated, and the bill knows them: of some user.
+-- estimate error: the tokens were estimated, and the bill knows them: no more than were
+-- estimated, and more only as far as other users had too much.
 -- gross or net input: input is more or less by exactly the cached tokens.
 -- tier: the same tokens in another tier, scope, context size or lifetime of the cache.
--- discount: the bill's discounts, less ours where both have some.
+-- discount: the bill's discounts, less ours where list prices are compared.
 -- Everything else that is billed is a reason of its own, under its charge_kind.
 select
     {{ columns.each(bill.place) }},

@@ -13,28 +13,30 @@
     'token_kind',
     'min_input_tokens',
 ] %}
-with differing as materialized (
-    select distinct
-        {{ columns.each(use) }}
-    from bill_reasons
-    where {{ bill_differences.of_months }} and reason = 'price'
-),
-
-charged as (
+with charged as (
     select
-        {{ columns.each(use, 'cells.{}') }},
-        cells.day,
-        cells.rate as our_rate,
+        {{ columns.each(use) }},
+        day,
+        rate as our_rate,
         iif(
             {{ bill_differences.is_rounding('billed_cost - billed * rate') }},
-            cells.rate,
-            cast(round(cells.billed_cost * 1.0 / cells.billed) as integer)
+            rate,
+            cast(round(billed_cost * 1.0 / billed) as integer)
         ) as billed_rate
-    from differing
-    cross join int_bill_cells as cells
-        on
-            {{ columns.each(use, 'cells.{0} = differing.{0}', '\nand ') }}
-    where cells.charge_kind = 'usage' and cells.billed > 0 and cells.billed_cost > 0
+    from int_bill_cells
+    where
+        {{ bill_differences.of_months }}
+        and charge_kind = 'usage'
+        and billed > 0
+        and billed_cost > 0
+        and (
+            {{ columns.each(use) }}
+        ) in (
+            select
+                {{ columns.each(use, 'reasons.{}') }}
+            from bill_reasons as reasons
+            where reasons.reason = 'price' and reasons.{{ bill_differences.of_months }}
+        )
 )
 
 select
