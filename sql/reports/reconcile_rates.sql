@@ -35,7 +35,9 @@ with charged as (
             select
                 {{ columns.each(use, 'reasons.{}') }}
             from bill_reasons as reasons
-            where reasons.reason = 'price' and reasons.{{ bill_differences.of_months }}
+            where
+                reasons.reason = 'price'
+                and reasons.{{ bill_differences.of_months }}
         )
 )
 
