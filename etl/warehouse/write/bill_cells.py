@@ -165,15 +165,19 @@ def _state(db: Database) -> set[str]:
     """Return what the cells depend on, besides the days' own figures: one text for each part."""
     prices: dict[str, list[object]] = defaultdict(list)
     ids = db.execute("select price_model_id, model_id from int_bill_model_ids").fetchall()
-    models = db.execute("select * from int_bill_models order by model_key").fetchall()
+    models = db.execute(
+        "select model_key, inference_scope, is_provisioned, model_id, price_model_id"
+        " from int_bill_models"
+    ).fetchall()
+    wanted = {price_id for pair in ids for price_id in pair} | {model[-1] for model in models}
     for price_id, *price in db.execute(
         "select model_id, region, token_kind, scope, service_tier, min_input_tokens, usd_per_mtok,"
         " rate_class, origin, effective_from, effective_to from prices"
-        " where corrected_on is null order by price_id"
+        " where corrected_on is null and model_id in (select value from json_each(?))"
+        " order by price_id",
+        [json.dumps(sorted(wanted))],
     ):
         prices[price_id].append(price)
-    of_models = db.execute("select price_model_id from int_bill_models")
-    wanted = {price_id for pair in ids for price_id in pair} | {found for (found,) in of_models}
     return {
         *(_text("id", *pair) for pair in ids),
         *(_text("model", *model) for model in models),
