@@ -33,6 +33,11 @@ ALLOWED = {
         *("errors", "load.batches", "load.bills", "load.decoder", "normalise", "sources", "times"),
         "warehouse",
     },
+    "rollup": {
+        *("clock", "errors", "load.batches", "load.decoder", "load.run", "normalise", "sources"),
+        *("times", "warehouse"),
+    },
+    "rollup.submit": {"__main__"},
     "sync": {
         *("clock", "errors", "load.batches", "load.bills", "load.decoder", "normalise"),
         *("registry", "sources", "times", "warehouse"),
@@ -91,6 +96,7 @@ ALLOWED = {
             "load.decoder",
         ),
         *("load.run", "monitor", "normalise", "policy", "price_check", "registry", "resources"),
+        "rollup",
         *("show.escaping", "show.findings", "show.numbers", "show.price_check"),
         *("show.price_sync", "show.prices", "show.reconcile", "show.report"),
         *("show.status", "show.terminal", "sources", "sync", "times", "warehouse", "web"),

@@ -2156,3 +2156,37 @@ def m039_create_bill_cells(db: Database) -> None:
         ) strict;
     """,
     )
+
+
+@migrations()
+@takes()
+def m040_create_rolled_up_days(db: Database) -> None:
+    """Days whose sums come from a rollup, not from calls; and calls fetched from its logs."""
+    _execute(
+        db,
+        """
+        -- digest: of what the rollup has of the day; rollup_id: the run that made it.
+        create table rolled_up_days (
+            day text primary key,
+            uri text not null,
+            rollup_id text not null,
+            digest text not null,
+            calls integer not null
+        ) strict, without rowid;
+
+        -- The row of dropped_calls that says so for all of these days.
+        create table rollup_claims (
+            dropped_at text primary key
+        ) strict, without rowid;
+
+        -- Calls of these days, or of dropped ones, that were fetched again to look at: the sums
+        -- count them already.
+        create table fetched_calls (
+            event_time text not null,
+            event_id any not null,
+            primary key (event_time, event_id),
+            foreign key (event_time, event_id) references events (event_time, event_id)
+                on delete cascade
+        ) strict, without rowid;
+    """,
+    )
