@@ -49,8 +49,8 @@ ALLOWED = {
     "show.findings": {"show.escaping", "show.numbers", "show.terminal"},
     "show.status": {"registry", "show.escaping", "show.numbers", "show.terminal", "times"},
     "show.report": {
-        *("normalise", "show.escaping", "show.numbers", "show.spreadsheet", "show.terminal"),
-        "warehouse",
+        *("errors", "normalise", "show.escaping", "show.numbers", "show.spreadsheet"),
+        *("show.terminal", "warehouse"),
     },
     "show.price_sync": {"normalise", "show.numbers", "show.terminal", "warehouse"},
     "price_check": {"errors", "normalise", "resources", "warehouse"},

@@ -68,14 +68,17 @@ def bounded(answer: Answer, top: int) -> dict[str, Any]:
     """
     facts = {name: _clean(value) for name, value in answer.facts.items()}
     tables = {name: [_clean(row) for row in rows[:top]] for name, rows in answer.tables.items()}
-    sizes = {name: [_size(row) for row in rows] for name, rows in tables.items()}
-    room = MAX_BYTES - _size(facts) - _size(answer.summary) - 2_000
-    while sum(map(sum, sizes.values())) > room:
-        largest = max(sizes, key=lambda name: sum(sizes[name]))
-        if not sizes[largest]:
+    while _size(result := _whole(answer, facts, tables)) > MAX_BYTES:
+        largest = max(tables, key=lambda name: _size(tables[name]), default=None)
+        if largest is None or not tables[largest]:
             raise DataError("the answer is too large; choose fewer days or names")
-        kept = len(sizes[largest]) // 2
-        del sizes[largest][kept:], tables[largest][kept:]
+        del tables[largest][len(tables[largest]) // 2 :]
+    return result
+
+
+def _whole(
+    answer: Answer, facts: Mapping[str, Any], tables: Mapping[str, list[Any]]
+) -> dict[str, Any]:
     result: dict[str, Any] = {"summary": answer.summary, **facts}
     for name, rows in tables.items():
         more = answer.more.get(name, 0)
@@ -86,7 +89,7 @@ def bounded(answer: Answer, top: int) -> dict[str, Any]:
     return result | {"untrusted": {"warning": WARNING, "fields": fields}}
 
 
-def as_text(value: Mapping[str, Any]) -> str:
+def as_text(value: object) -> str:
     """Return JSON on one line."""
     return json.dumps(value, ensure_ascii=False, separators=(",", ":"), allow_nan=False)
 
@@ -101,7 +104,7 @@ def _left_out(result: Mapping[str, Any], name: str) -> str:
 
 
 def _size(value: object) -> int:
-    return len(as_text({"": value}).encode())
+    return len(as_text(value).encode())
 
 
 def _clean(value: Any) -> Any:

@@ -56,23 +56,27 @@ class Desk:
             raise BusyError("too many questions at once; ask again in a moment")
         self._asked += 1
         try:
-            found = await (
-                self._query(values) if tool.answer is None else self._in_thread(tool, values, sight)
-            )
-            return bounded(found, values.get("top", DEFAULT_TOP))
+            if tool.answer is None:
+                return await self._query(values)
+            return await self._in_thread(tool, values, sight)
         finally:
             self._asked -= 1
 
-    async def _query(self, values: Mapping[str, Any]) -> Answer:
+    async def _query(self, values: Mapping[str, Any]) -> dict[str, Any]:
         found = await ask(self._processes, values["sql"], seconds=self._seconds, max_rows=MAX_TOP)
         rows = [dict(zip(found.columns, row, strict=True)) for row in found.rows]
         if rows and len(rows[0]) < len(found.columns):
             raise DataError("two columns have the same name: name each with `as`")
         more = {"rows": None} if found.truncated else {}
         words = f"{'more than ' if found.truncated else ''}{count(len(rows), 'row')}."
-        return Answer(words, {}, {"rows": rows}, more, is_foreign=True)
+        answer = Answer(words, {}, {"rows": rows}, more, is_foreign=True)
+        # Up to 16 MB of texts to look at.
+        loop = asyncio.get_running_loop()
+        return await loop.run_in_executor(self._threads, bounded, answer, values["top"])
 
-    async def _in_thread(self, tool: Tool, values: Mapping[str, Any], sight: Filters) -> Answer:
+    async def _in_thread(
+        self, tool: Tool, values: Mapping[str, Any], sight: Filters
+    ) -> dict[str, Any]:
         turn = _Turn()
         question = Ask(values, filters_of(sight, values), Clock().now())
         loop = asyncio.get_running_loop()
@@ -82,14 +86,15 @@ class Desk:
             turn.end_early()
             raise
 
-    def _run(self, tool: Tool, question: Ask, turn: _Turn) -> Answer:
+    def _run(self, tool: Tool, question: Ask, turn: _Turn) -> dict[str, Any]:
         assert tool.answer is not None  # noqa: S101
         with open_bounded(self._db, seconds=self._seconds) as db:
             turn.begin(db)
             try:
-                return tool.answer(db, question)
+                found = tool.answer(db, question)
             finally:
                 turn.end()
+        return bounded(found, question.arguments.get("top", DEFAULT_TOP))
 
     def close(self) -> None:
         """End the threads; what runs in them is not waited for."""

@@ -8,6 +8,7 @@ answers to all that was asked are written before the session ends.
 from __future__ import annotations
 
 import asyncio
+import signal
 import threading
 from collections.abc import Iterator
 from contextlib import closing
@@ -22,6 +23,7 @@ from pydantic import ValidationError
 
 from etl.agents.desk import Desk
 from etl.agents.server import build_server
+from etl.errors import StoppedError
 from etl.warehouse.read.reports import Filters
 from etl.warehouse.visitor_sql.processes import VisitorProcesses
 
@@ -32,12 +34,23 @@ _Line = bytes | None
 
 
 def serve_stdio(db: Path, stdin: BinaryIO, stdout: BinaryIO) -> None:
-    """Answer until stdin ends. Whoever may start this has the file, so may see all of it."""
+    """Answer until stdin ends. Whoever may start this has the file, so may see all of it.
+
+    Raises StoppedError on SIGTERM and SIGINT.
+    """
     with closing(VisitorProcesses(db)) as processes, closing(Desk(db, processes)) as desk:
-        asyncio.run(_serve(desk, stdin, stdout))
+        try:
+            asyncio.run(_serve(desk, stdin, stdout))
+        except asyncio.CancelledError:
+            raise StoppedError("stopped by a signal") from None
 
 
 async def _serve(desk: Desk, stdin: BinaryIO, stdout: BinaryIO) -> None:
+    task = asyncio.current_task()
+    assert task is not None  # noqa: S101
+    for number in (signal.SIGTERM, signal.SIGINT):
+        # An exception in the middle of a task would be lost in a group of exceptions.
+        asyncio.get_running_loop().add_signal_handler(number, task.cancel)
     server = build_server(desk, Filters())
     to_server, from_client = anyio.create_memory_object_stream[SessionMessage | Exception](0)
     to_client, from_server = anyio.create_memory_object_stream[SessionMessage](0)
