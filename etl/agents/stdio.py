@@ -19,9 +19,9 @@ import anyio
 from anyio.streams.memory import MemoryObjectReceiveStream, MemoryObjectSendStream
 from mcp import types
 from mcp.shared.message import SessionMessage
-from pydantic import ValidationError
 
 from etl.agents.desk import Desk
+from etl.agents.messages import is_for_server, not_understood, parse_message, refusal, to_bytes
 from etl.agents.server import build_server
 from etl.errors import StoppedError
 from etl.warehouse.read.reports import Filters
@@ -110,10 +110,14 @@ class _Session:
         self, line: bytes, to_server: MemoryObjectSendStream[SessionMessage | Exception]
     ) -> None:
         try:
-            message = types.JSONRPCMessage.model_validate_json(line)
-        except ValidationError:
-            # Not the error itself: it quotes the line.
-            self._write(_not_understood())
+            message = parse_message(line)
+        except ValueError:
+            self._write(not_understood())
+            return
+        refused = refusal(message)
+        if refused is not None:
+            self._write(refused)
+        if refused is not None or not is_for_server(message):
             return
         if isinstance(message.root, types.JSONRPCRequest):
             self._open.add(message.root.id)
@@ -136,8 +140,7 @@ class _Session:
             self._is_done.set()
 
     def _write(self, message: types.JSONRPCMessage) -> None:
-        text = message.model_dump_json(by_alias=True, exclude_none=True)
-        self._stdout.write(text.encode() + b"\n")
+        self._stdout.write(to_bytes(message) + b"\n")
         self._stdout.flush()
 
 
@@ -148,11 +151,3 @@ def _cancelled(message: types.JSONRPCMessage) -> types.RequestId | None:
         found = (root.params or {}).get("requestId")
         return found if isinstance(found, (str, int)) else None
     return None
-
-
-def _not_understood() -> types.JSONRPCMessage:
-    error = types.ErrorData(
-        code=types.PARSE_ERROR, message="a line is one JSON-RPC 2.0 message; this one is not"
-    )
-    # JSON-RPC has null here, which the SDK's type does not allow.
-    return types.JSONRPCMessage(types.JSONRPCError(jsonrpc="2.0", id="", error=error))

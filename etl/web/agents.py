@@ -16,7 +16,7 @@ from datasette.utils.asgi import Request, Response
 
 from etl.agents import NEEDS_SDK, has_sdk
 from etl.warehouse.read.reports import Filters
-from etl.web.protocol import Receive, Scope
+from etl.web.protocol import Scope, replay
 from etl.web.site import DATABASE
 from etl.web.visitors import EVERYTHING, allowed_usage
 
@@ -29,9 +29,7 @@ def routes() -> list[tuple[str, Callable[..., Awaitable[Response]]]]:
     return [(rf"^{PATH}$", answer)]
 
 
-async def answer(
-    request: Request, datasette: Datasette, scope: Scope, receive: Receive
-) -> Response:
+async def answer(request: Request, datasette: Datasette, scope: Scope) -> Response:
     """Answer one message of an agent."""
     if not has_sdk():
         return Response.text(f"The server has no tools for agents: {NEEDS_SDK}", 404)
@@ -43,10 +41,10 @@ async def answer(
     sight = Filters(visible_applications=allowed.applications, visible_teams=allowed.teams)
     build_server, answer_http = await asyncio.to_thread(_import_sdk)
     server = build_server(datasette.get_database(DATABASE).desk, sight)
-    found = await answer_http(server, scope, receive)
-    kind = found.headers.pop("content-type", "text/plain")
-    found.headers.pop("content-length", None)
-    return Response(found.body, found.status, found.headers, kind)
+    body = await request.post_body()
+    found = await answer_http(server, scope, body, replay(body))
+    kind = found.headers.get("content-type", "text/plain")
+    return Response(found.body, found.status, content_type=kind)
 
 
 def _import_sdk() -> tuple[Callable[..., Any], Callable[..., Any]]:
