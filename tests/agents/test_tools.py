@@ -21,12 +21,14 @@ from etl.agents.desk import MAX_WAITING, THREADS, Desk
 from etl.agents.tools import TOOLS, Tool
 from etl.errors import BusyError, DataError
 from etl.normalise.rules import TeamRule
+from etl.normalise.team_shares import TeamShare
 from etl.show.report import KINDS
 from etl.warehouse.database import open_warehouse
 from etl.warehouse.read.reports import Filters
 from etl.warehouse.visitor_sql.processes import VisitorProcesses
 from etl.warehouse.write.attribution import apply_config
 from etl.warehouse.write.metadata_keys import apply_metadata_keys
+from etl.warehouse.write.team_shares import apply_team_shares
 from tests.agents.asking import ARGUMENTS, at_the_desk
 from tests.bill.exports import NOVA, usage, write_export
 from tests.cases import cases
@@ -58,6 +60,7 @@ def path(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     with open_warehouse(folder / "w.db", create=True) as db:
         apply_metadata_keys(db, ["tenant"], 5)
         apply_config(db, [TeamRule(team="Ours", user="alice")], {})
+        apply_team_shares(db, [TeamShare(application="Shop", shares={"Ours": 1, "Theirs": 1})])
         load(db, write_log(folder / "log.json", CALLS))
         load(
             db,
