@@ -30,6 +30,9 @@ from etl.warehouse.visitor_sql.processes import VisitorProcesses
 # Far longer than any request; the rest of a longer line is another line.
 _MAX_LINE = 1 << 20
 
+# For the SDK to begin with a request.
+_BEGIN_SECONDS = 0.05
+
 _Line = bytes | None
 
 
@@ -119,10 +122,13 @@ class _Session:
             self._write(refused)
         if refused is not None or not is_for_server(message):
             return
+        cancelled = _cancelled(message)
         if isinstance(message.root, types.JSONRPCRequest):
             self._open.add(message.root.id)
-        elif _cancelled(message) in self._open:
-            self._answered(_cancelled(message))
+        elif cancelled in self._open:
+            # The SDK cannot cancel what it has not begun, and may answer what it cancels.
+            await asyncio.sleep(_BEGIN_SECONDS)
+            self._answered(cancelled)
         await to_server.send(SessionMessage(message))
 
     async def write(self, from_server: MemoryObjectReceiveStream[SessionMessage]) -> None:
@@ -145,7 +151,7 @@ class _Session:
 
 
 def _cancelled(message: types.JSONRPCMessage) -> types.RequestId | None:
-    """Return the request that a notification cancels; the SDK may answer it or not."""
+    """Return the request that a notification cancels, if it does."""
     root = message.root
     if isinstance(root, types.JSONRPCNotification) and root.method == "notifications/cancelled":
         found = (root.params or {}).get("requestId")

@@ -57,7 +57,7 @@ def in_a_session(path: Path, ask: Callable[[Any], Awaitable[Any]]) -> Any:
     return asyncio.run(session())
 
 
-def test_a_client_gets_every_tool_and_checks_the_answers_itself(path: Path) -> None:
+def test_a_client_gets_every_tool_and_every_page(path: Path) -> None:
     """The client refuses an answer that its schema does not describe."""
 
     async def ask(client: Any) -> dict[str, Any]:
@@ -81,6 +81,7 @@ def test_a_client_gets_every_tool_and_checks_the_answers_itself(path: Path) -> N
         for name, given in (("bill", {}), ("costs_by", {"by": "x"}), ("x", {})):
             answer = await client.call_tool(name, given)
             assert (answer.isError, answer.structuredContent) == (True, None)
+        await read_pages(client)
         return found
 
     found = in_a_session(path, ask)
@@ -88,28 +89,24 @@ def test_a_client_gets_every_tool_and_checks_the_answers_itself(path: Path) -> N
     assert found["query"]["rows"][0]["calls"] == 5
 
 
-def test_resources_say_what_views_and_figures_mean(path: Path) -> None:
-    async def ask(client: Any) -> None:
-        listed = {str(one.uri): one for one in (await client.list_resources()).resources}
-        texts = {
-            uri: (await client.read_resource(one.uri)).contents[0].text
-            for uri, one in listed.items()
-        }
-        numbers = resources.NUMBERS.read_text(encoding="utf-8")
-        assert texts.pop("bedrock-usage://docs/numbers") == numbers
-        overview = texts.pop("bedrock-usage://views")
-        assert len(texts) > 40
-        for uri, text in texts.items():
-            name = uri.rpartition("/")[2]
-            assert name in view_sql()
-            assert f"`{name}`" in overview
-            assert text.startswith(f"# {name}: ")
-            assert "- `" in text
-        for uri in ("bedrock-usage://views/sqlite_master", "file:///etc/passwd"):
-            with pytest.raises(sdk.McpError, match="no such resource"):
-                await client.read_resource(uri)
-
-    in_a_session(path, ask)
+async def read_pages(client: Any) -> None:
+    listed = {str(one.uri): one for one in (await client.list_resources()).resources}
+    texts = {
+        uri: (await client.read_resource(one.uri)).contents[0].text for uri, one in listed.items()
+    }
+    numbers = resources.NUMBERS.read_text(encoding="utf-8")
+    assert texts.pop("bedrock-usage://docs/numbers") == numbers
+    overview = texts.pop("bedrock-usage://views")
+    assert len(texts) > 40
+    for uri, text in texts.items():
+        name = uri.rpartition("/")[2]
+        assert name in view_sql()
+        assert f"`{name}`" in overview
+        assert text.startswith(f"# {name}: ")
+        assert "- `" in text
+    for uri in ("bedrock-usage://views/sqlite_master", "file:///etc/passwd"):
+        with pytest.raises(sdk.McpError, match="no such resource"):
+            await client.read_resource(uri)
 
 
 HELLO = [
@@ -136,34 +133,54 @@ def said(path: Path, *lines: object) -> tuple[list[dict[str, Any]], str, int]:
     return answers, done.stderr.decode(), done.returncode
 
 
-def test_everything_asked_is_answered_before_the_end(path: Path) -> None:
+ENDLESS = "with recursive c(x) as (select 1 union all select x + 1 from c) select count(*) from c"
+# No messages, and messages that mean nothing to this server.
+ODD: tuple[object, ...] = (
+    *("nonsense", "[1]", "{}", "", '"\udcff\x1b[2J"', "x" * 3_000_000, "[" * 90_000),
+    {"jsonrpc": "2.0", "method": "notifications/nonsense", "params": {"nonsense": 1}},
+    {"jsonrpc": "2.0", "id": 77, "result": {"nonsense": 1}},
+)
+
+
+@pytest.fixture(scope="module")
+def conversation(path: Path) -> tuple[dict[Any, dict[str, Any]], list[dict[str, Any]], str]:
+    """Everything at once, with an early end: answers by id, refusals without one, and stderr."""
+    cancel = {"jsonrpc": "2.0", "method": "notifications/cancelled", "params": {"requestId": 50}}
+    wrong = {
+        "jsonrpc": "2.0",
+        "id": 60,
+        "method": "tools/call",
+        "params": {"name": {"nonsense": 1}},
+    }
     questions = [asked(number, "costs_by", by="days") for number in range(2, 9)]
-    answers, errors, status = said(path, *HELLO, *questions)
-    assert sorted(one["id"] for one in answers) == [*range(1, 9)]
-    assert all("result" in one for one in answers)
-    assert (errors, status) == ("", 0)
-
-
-def test_what_is_no_message_costs_only_itself(path: Path) -> None:
-    odd = ["nonsense", "[1]", "{}", "", '"\udcff\x1b[2J"', "x" * 3_000_000]
-    answers, errors, status = said(path, *HELLO, *odd, asked(2, "freshness"))
-    assert [one["id"] for one in answers if "result" in one] == [1, 2]
-    refused = [one["error"] for one in answers if "error" in one]
-    assert {one["code"] for one in refused} == {-32700}
-    assert not any("nonsense" in str(one) or "\x1b" in str(one) for one in refused)
-    assert (errors, status) == ("", 0)
-
-
-def test_a_cancelled_question_is_not_waited_for(path: Path) -> None:
-    endless = (
-        "with recursive c(x) as (select 1 union all select x + 1 from c) select count(*) from c"
+    answers, errors, status = said(
+        path, *HELLO, *ODD, wrong, asked(50, "query", sql=ENDLESS), cancel, *questions
     )
-    cancel = {"jsonrpc": "2.0", "method": "notifications/cancelled", "params": {"requestId": 2}}
-    answers, _, status = said(
-        path, *HELLO, asked(2, "query", sql=endless), cancel, asked(3, "freshness")
-    )
-    assert {one["id"] for one in answers if "result" in one} == {1, 3}
     assert status == 0
+    named = {one["id"]: one for one in answers if one["id"] != ""}
+    return named, [one for one in answers if one["id"] == ""], errors
+
+
+def test_everything_asked_is_answered_before_the_end(conversation: Any) -> None:
+    answers, _, errors = conversation
+    assert set(answers) - {50, 60} == {*range(1, 9)}
+    assert all("result" in answers[number] for number in range(1, 9))
+    assert errors == ""
+
+
+def test_what_is_no_message_costs_only_itself(conversation: Any) -> None:
+    """It is not quoted either, in an answer or a log."""
+    answers, refused, errors = conversation
+    assert len(refused) >= 6
+    assert {one["error"]["code"] for one in refused} == {-32700}
+    assert answers[60]["error"]["code"] == -32602
+    shown = f"{answers}{refused}{errors}"
+    assert not [text for text in ("nonsense", "\x1b", "xxx", "[[[") if text in shown]
+
+
+def test_a_cancelled_question_is_not_waited_for(conversation: Any) -> None:
+    answers, _, _ = conversation
+    assert "result" not in answers.get(50, {})
 
 
 def test_an_unexpected_failure_tells_nothing(path: Path, tmp_path: Path) -> None:
@@ -198,10 +215,7 @@ def test_a_stop_ends_it(path: Path, number: int) -> None:
     )  # fmt: skip
     assert process.stdin is not None
     assert process.stdout is not None
-    endless = (
-        "with recursive c(x) as (select 1 union all select x + 1 from c) select count(*) from c"
-    )
-    for line in (*HELLO, asked(2, "query", sql=endless)):
+    for line in (*HELLO, asked(2, "query", sql=ENDLESS)):
         process.stdin.write(json.dumps(line).encode() + b"\n")
     process.stdin.flush()
     assert json.loads(process.stdout.readline())["id"] == 1

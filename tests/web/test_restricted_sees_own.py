@@ -145,7 +145,8 @@ def questions() -> Iterator[tuple[str, dict[str, Any]]]:
         arguments = {one.name for one in tool.arguments}
         for more in QUESTIONS:
             if tool.name == "costs_by":
-                yield from ((tool.name, {"by": by, **more}) for by in KINDS if by != "coverage")
+                kinds = ["breakdown"] if more else [kind for kind in KINDS if kind != "coverage"]
+                yield from ((tool.name, {"by": kind, **more}) for kind in kinds)
             elif set(more) <= arguments:
                 yield tool.name, {**ARGUMENTS.get(tool.name, {}), **more}
 
