@@ -5,10 +5,14 @@ It logs the others in full, by the root logger, and a message may have anything 
 
 from __future__ import annotations
 
+from functools import cache
+from typing import get_args
+
 from mcp import types
 from pydantic import ValidationError
 
-_WRONG = "this server has no such method, or its parameters are wrong"
+_WRONG = "the parameters of this method are wrong; the specification of the protocol has them"
+_NO_METHOD = "this server has no such method"
 _NO_MESSAGE = "this is no JSON-RPC 2.0 message; send one JSON object"
 
 
@@ -22,6 +26,8 @@ def refusal(message: types.JSONRPCMessage) -> types.JSONRPCMessage | None:
     root = message.root
     if not isinstance(root, types.JSONRPCRequest) or _is_one_of(types.ClientRequest, root):
         return None
+    if root.method not in _methods():
+        return _error(root.id, types.METHOD_NOT_FOUND, _NO_METHOD)
     return _error(root.id, types.INVALID_PARAMS, _WRONG)
 
 
@@ -45,6 +51,14 @@ def not_understood() -> types.JSONRPCMessage:
 def to_bytes(message: types.JSONRPCMessage) -> bytes:
     """Return a message as JSON on one line."""
     return message.model_dump_json(by_alias=True, exclude_none=True).encode()
+
+
+@cache
+def _methods() -> frozenset[str]:
+    """Return the methods of the protocol's requests."""
+    kinds = get_args(types.ClientRequest.model_fields["root"].annotation)
+    named = (get_args(kind.model_fields["method"].annotation) for kind in kinds)
+    return frozenset(method for methods in named for method in methods)
 
 
 def _error(request: types.RequestId, code: int, text: str) -> types.JSONRPCMessage:

@@ -152,9 +152,11 @@ def conversation(path: Path) -> tuple[dict[Any, dict[str, Any]], list[dict[str, 
         "method": "tools/call",
         "params": {"name": {"nonsense": 1}},
     }
+    new = {"jsonrpc": "2.0", "id": 61, "method": "nonsense/list"}
+    none = {"jsonrpc": "2.0", "id": 62, "method": "prompts/list"}
     questions = [asked(number, "costs_by", by="days") for number in range(2, 9)]
     answers, errors, status = said(
-        path, *HELLO, *ODD, wrong, asked(50, "query", sql=ENDLESS), cancel, *questions
+        path, *HELLO, *ODD, wrong, new, none, asked(50, "query", sql=ENDLESS), cancel, *questions
     )
     assert status == 0
     named = {one["id"]: one for one in answers if one["id"] != ""}
@@ -163,7 +165,7 @@ def conversation(path: Path) -> tuple[dict[Any, dict[str, Any]], list[dict[str, 
 
 def test_everything_asked_is_answered_before_the_end(conversation: Any) -> None:
     answers, _, errors = conversation
-    assert set(answers) - {50, 60} == {*range(1, 9)}
+    assert set(answers) - {50, 60, 61, 62} == {*range(1, 9)}
     assert all("result" in answers[number] for number in range(1, 9))
     assert errors == ""
 
@@ -174,6 +176,7 @@ def test_what_is_no_message_costs_only_itself(conversation: Any) -> None:
     assert len(refused) >= 6
     assert {one["error"]["code"] for one in refused} == {-32700}
     assert answers[60]["error"]["code"] == -32602
+    assert {answers[number]["error"]["code"] for number in (61, 62)} == {-32601}
     shown = f"{answers}{refused}{errors}"
     assert not [text for text in ("nonsense", "\x1b", "xxx", "[[[") if text in shown]
 
