@@ -18,7 +18,7 @@ def mcp(db: Path) -> None:
     """Answer an agent's questions over stdin and stdout (Model Context Protocol).
 
     Read only: costs, how they are calculated, coverage, gaps, the bill, and SQL. An agent starts
-    this itself (docs/agents.md); for agents elsewhere, `serve` answers under /-/mcp.
+    this itself; `serve` also answers agents, from elsewhere too (docs/agents.md).
     """
     with endless():
         with open_warehouse(db):
