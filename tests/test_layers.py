@@ -15,6 +15,7 @@ TESTS = Path(__file__).parent
 # What each part of the package may import from the others.
 ALLOWED = {
     "errors": set(),
+    "metadata": {"resources"},
     "resources": set(),
     "child_process": set(),
     "sql_files": {"normalise", "resources"},
@@ -53,8 +54,8 @@ ALLOWED = {
     "show.findings": {"show.escaping", "show.numbers", "show.terminal"},
     "show.status": {"registry", "show.escaping", "show.numbers", "show.terminal", "times"},
     "show.report": {
-        *("normalise", "show.escaping", "show.numbers", "show.spreadsheet", "show.terminal"),
-        "warehouse",
+        *("errors", "normalise", "show.escaping", "show.numbers", "show.spreadsheet"),
+        *("show.terminal", "warehouse"),
     },
     "show.price_sync": {"normalise", "show.numbers", "show.terminal", "warehouse"},
     "price_check": {"errors", "normalise", "resources", "warehouse"},
@@ -79,12 +80,18 @@ ALLOWED = {
         *("clock", "config", "errors", "show.escaping", "show.numbers", "sources", "times"),
         "warehouse",
     },
+    "agents": {
+        *("clock", "errors", "inspect", "metadata", "resources", "show.escaping", "show.numbers"),
+        *("show.reconcile", "show.report", "show.status", "sql_files", "times", "warehouse"),
+    },
     "web": {
+        *("agents", "metadata"),
         *("child_process", "clock", "config", "errors", "normalise", "resources", "show.numbers"),
         *("show.spreadsheet", "show.terminal", "sql_files", "times", "warehouse"),
     },
     "cli": {
         *(
+            "agents",
             "calibrate",
             "clock",
             "config",

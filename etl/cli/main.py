@@ -32,6 +32,7 @@ COMMANDS = {
     "calibrate": "Share CloudWatch's totals by tokens per call.",
     "status": "Show how far AWS has been read, how fresh the data is, and what is missing.",
     "serve": "Serve the warehouse with Datasette; without a login, on this machine only.",
+    "mcp": "Answer an agent's questions over stdin and stdout (Model Context Protocol).",
     "inspect": "Show how an event was interpreted, field by field.",
     "prices": "List prices and how they changed, check them, import your own, or take AWS's.",
     "policy": "Print the least-privilege IAM policy as JSON.",

@@ -6,12 +6,16 @@ import random
 import re
 from collections.abc import Iterator
 from contextlib import ExitStack
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from etl.agents.tools import TOOLS
+from etl.clock import Clock
 from etl.config import Restriction, Serve
+from etl.show.report import KINDS
 from etl.warehouse.database import open_warehouse
 from etl.warehouse.write.metadata_keys import apply_metadata_keys
 from etl.web import pages as web_pages
@@ -19,6 +23,7 @@ from etl.web import queries
 from tests.bill.exports import NOVA, usage, write_export
 from tests.rounds import rounds
 from tests.support import HAIKU, SONNET, call, load, uuid_of, write_log, write_metrics
+from tests.web.agent_calls import ask, post
 from tests.web.visits import HTML, VARIABLES, Visitor, bearer, serving
 
 RESTRICTED = Serve(
@@ -95,6 +100,20 @@ FILTERS = (
     *("", 'users=["mallory"]', 'applications=["Theirs"]', "by_day=1&by_user=1&top=1", "regions=x"),
     *("applications=Theirs,Ours", "users=mallory,%20alice"),
 )
+QUESTIONS: tuple[dict[str, Any], ...] = (
+    *(
+        {},
+        {"users": ["mallory"]},
+        {"applications": ["Theirs", "Ours"]},
+        {"models": ["no.such-model"]},
+    ),
+    *({"since": "2026-09-01", "until": "2026-11-20"}, {"regions": ["ap-south-1"], "top": 1}),
+)
+ARGUMENTS = {
+    "costs_by_metadata": {"key": "team"},
+    "explain_call": {"event_id": uuid_of(1)},
+    "query": {"sql": "select 1"},
+}
 NAMES = {
     "application": ("Ours", "Theirs", "Unused", "nobody's"),
     "user": ("alice", "mallory", "nobody"),
@@ -120,6 +139,18 @@ def addresses() -> Iterator[str]:
         yield path
 
 
+def questions() -> Iterator[tuple[str, dict[str, Any]]]:
+    """Every tool of agents, with filters that name others and without."""
+    for tool in TOOLS:
+        arguments = {one.name for one in tool.arguments}
+        for more in QUESTIONS:
+            if tool.name == "costs_by":
+                kinds = ["breakdown"] if more else [kind for kind in KINDS if kind != "coverage"]
+                yield from ((tool.name, {"by": kind, **more}) for kind in kinds)
+            elif set(more) <= arguments:
+                yield tool.name, {**ARGUMENTS.get(tool.name, {}), **more}
+
+
 def seen(visitor: Visitor, address: str) -> tuple[int, Any, str]:
     answer = visitor.get(address, headers=HTML)
     text = re.sub(r'"query_ms": [0-9.e-]+|Queries took [0-9.]+ms', "", answer.text)
@@ -132,6 +163,7 @@ def test_every_byte_is_the_same_whatever_others_did(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(web_pages, "_age", lambda moment: moment)
+    monkeypatch.setattr(Clock, "now", lambda _: datetime(2026, 11, 30, tzinfo=UTC))
     seeds = (0, *random.sample(range(1, 1 << 20), rounds(1, 30)))
     with ExitStack() as stack:
         visitors = {
@@ -148,6 +180,12 @@ def test_every_byte_is_the_same_whatever_others_did(
             for seed in seeds[1:]:
                 assert answers[seed] == answers[0], (seed, address)
         assert found.count(200) > 40
+        for tool, given in questions():
+            told = {seed: post(visitor, tool, **given) for seed, visitor in visitors.items()}
+            for seed in seeds[1:]:
+                assert told[seed].text == told[0].text, (seed, tool, given)
+        named = ask(visitors[0], "list_names")["rows"]
+        assert {"kind": "application", "name": "Also-ours"} in named
         text = seen(visitors[0], "/?range=90d")[2]
         assert "Also-ours" in text
         assert "2026-11-05T00:00:00Z" in text
