@@ -74,6 +74,13 @@ ALLOWED = {
         *("clock", "config", "errors", "show.escaping", "show.numbers", "sources", "times"),
         "warehouse",
     },
+    "show.budgets": {
+        *("show.escaping", "show.numbers", "show.spreadsheet", "show.terminal", "warehouse"),
+    },
+    "notify": {
+        *("clock", "config", "errors", "normalise", "show.budgets", "show.escaping"),
+        *("show.numbers", "sources", "warehouse"),
+    },
     "web": {
         *("child_process", "clock", "config", "errors", "normalise", "resources", "show.numbers"),
         *("show.spreadsheet", "show.terminal", "sql_files", "times", "warehouse"),
@@ -90,8 +97,17 @@ ALLOWED = {
             "lab",
             "load.decoder",
         ),
-        *("load.run", "monitor", "normalise", "policy", "price_check", "registry", "resources"),
-        *("show.escaping", "show.findings", "show.numbers", "show.price_check"),
+        *(
+            "load.run",
+            "monitor",
+            "normalise",
+            "notify",
+            "policy",
+            "price_check",
+            "registry",
+            "resources",
+        ),
+        *("show.budgets", "show.escaping", "show.findings", "show.numbers", "show.price_check"),
         *("show.price_sync", "show.prices", "show.reconcile", "show.report"),
         *("show.status", "show.terminal", "sources", "sync", "times", "warehouse", "web"),
     },

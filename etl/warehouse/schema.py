@@ -2047,3 +2047,98 @@ def m037_rename_seen(db: Database) -> None:
 def m038_add_when_bill_was_written(db: Database) -> None:
     """When AWS wrote a month of the bill, UTC text; NULL: before this was stored."""
     db.execute("alter table bill_months add column written_at text")
+
+
+@migrations()
+# Only creates tables.
+@takes()
+def m039_create_budgets(db: Database) -> None:
+    """Budgets, what is recorded of them, and the messages that tell of it.
+
+    Names in JSON arrays are exact; NULL means any. Micro-dollars are 10^-6 USD.
+    """
+    _execute(
+        db,
+        """
+        -- each_of: every application, user or team has the amount for itself; NULL: all together.
+        -- days: of a rolling window, NULL for a period of the calendar. thresholds and
+        -- forecast_thresholds: percentages, JSON arrays. unknown_percent: of the calls and tokens,
+        -- whose cost may be unknown.
+        create table budgets (
+            budget_number integer primary key,
+            budget text not null unique,
+            amount_microdollars integer not null check (amount_microdollars > 0),
+            per text not null,
+            days integer,
+            each_of text check (each_of in ('application', 'user', 'team')),
+            users text check (users is null or json_valid(users)),
+            applications text check (applications is null or json_valid(applications)),
+            teams text check (teams is null or json_valid(teams)),
+            models text check (models is null or json_valid(models)),
+            regions text check (regions is null or json_valid(regions)),
+            accounts text check (accounts is null or json_valid(accounts)),
+            counts_upper_end integer not null,
+            unknown_percent integer not null check (unknown_percent between 0 and 100),
+            thresholds text not null check (json_valid(thresholds)),
+            forecast_thresholds text not null check (json_valid(forecast_thresholds))
+        ) strict;
+
+        -- What a budget's cost is expected to be at the end of a period. name: the application,
+        -- user or team, '' for all together. NULL: not enough is known.
+        create table budget_forecasts (
+            budget text not null,
+            name text not null,
+            period_start text not null,
+            forecast_microdollars integer,
+            primary key (budget, name, period_start)
+        ) strict, without rowid;
+
+        -- A message. topic: what it tells of; subject: the day or week of a digest, '' otherwise.
+        create table messages (
+            message_key integer primary key,
+            topic text not null,
+            subject text not null,
+            created_at text not null
+        ) strict;
+
+        create unique index messages_by_subject on messages (topic, subject)
+            where subject <> '';
+
+        -- A message to a target of the configuration. state: pending, sending, sent, or failed,
+        -- which is tried no more. tries: how often it was begun. delivered: hashes of the target's
+        -- addresses that have it, a JSON array. reason: why the last try failed.
+        -- may_be_repeated: a try ended without its outcome being known.
+        create table deliveries (
+            message_key integer not null references messages (message_key),
+            target text not null,
+            state text not null check (state in ('pending', 'sending', 'sent', 'failed')),
+            tries integer not null default 0,
+            tried_at text,
+            retry_at text,
+            delivered text not null default '[]' check (json_valid(delivered)),
+            may_be_repeated integer not null default 0,
+            reason text,
+            primary key (message_key, target)
+        ) strict, without rowid;
+
+        -- What happened to a budget, once for each period. kind: actual or forecast (a threshold
+        -- was reached), or not judged. message_key NULL: nobody is told.
+        create table budget_crossings (
+            crossing_key integer primary key,
+            budget text not null,
+            name text not null,
+            period_start text not null,
+            period_end text not null,
+            kind text not null check (kind in ('actual', 'forecast', 'not judged')),
+            threshold integer not null,
+            amount_microdollars integer not null,
+            cost_microdollars integer,
+            seen_at text not null,
+            reason text,
+            message_key integer references messages (message_key),
+            unique (budget, name, kind, threshold, amount_microdollars, period_start)
+        ) strict;
+
+        create index budget_crossings_by_message on budget_crossings (message_key);
+    """,
+    )

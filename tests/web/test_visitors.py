@@ -27,6 +27,7 @@ SAFE = (
     "bill_months",
     "bill_reasons",
     "billed",
+    "budgets",
     "capacity",
     "choices",
     "cost_lines",
