@@ -336,18 +336,24 @@ class Restriction(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
     """The applications and teams that a visitor may see; ``*`` is anyone not named elsewhere.
 
     A single application or team ``*`` means all of them. With both, the visitor sees what belongs
-    to one of the applications and to one of the teams.
+    to one of the applications and to one of the teams. ``user``: the user that the visitor is, who
+    also has a page of their own usage; without applications and teams, that is all they see.
     """
 
     visitor: str
     applications: tuple[str, ...] | None = None
     teams: tuple[str, ...] | None = None
+    user: str | None = None
 
     def __post_init__(self) -> None:
         if self.visitor != EVERY:
             _check_all("visitor", [self.visitor], _VISITOR, f"not a visitor's name: {_NAME}, or *")
-        if self.applications is None and self.teams is None:
-            raise ValueError("applications is missing, or teams")
+        if self.user is not None and self.visitor == EVERY:
+            raise ValueError("user: * is everyone else, and not one user")
+        if self.user is not None and not self.user.strip():
+            raise ValueError("user is empty; leave it out if the visitor is none")
+        if self.applications is None and self.teams is None and self.user is None:
+            raise ValueError("applications is missing, or teams, or user")
         for key, names in (("applications", self.applications), ("teams", self.teams)):
             if names is None:
                 continue

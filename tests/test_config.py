@@ -20,16 +20,19 @@ from etl.config import (
     Config,
     InvocationLogs,
     Monitor,
+    Notify,
     Restriction,
     Serve,
     Sources,
     Sync,
+    Target,
     TrailFiles,
     load_config,
     parse_duration,
     parse_since,
 )
 from etl.errors import ConfigError
+from etl.normalise.budgets import Budget
 from etl.normalise.rules import ApplicationRule, UserRule
 from tests.cases import cases
 
@@ -566,9 +569,9 @@ def test_the_example_shows_every_key_and_each_is_valid(tmp_path: Path) -> None:
     other = read(tmp_path, by_team.replace('by = "application"', 'by = "team"'))
     text = uncommented(without=())
     structs = (Config, Sync, Accounts, ApplicationRule, TrailFiles, InvocationLogs)
-    for struct in (*structs, Serve, BehindProxy, Restriction):
+    for struct in (*structs, Serve, BehindProxy, Restriction, Budget, Notify, Target):
         for key in struct.__struct_fields__:
-            form = rf"^(?:{key} = |\[\[?(?:serve\.)?{key}(?:\.\w+)?\]\]?$)"
+            form = rf"^(?:{key} = |\[\[?(?:serve\.|notify\.)?{key}(?:\.\w+)?\]\]?$)"
             assert re.search(form, text, re.MULTILINE), key
     for table in Sources.__struct_fields__:
         assert f"\n[sources.{table}]\n" in text, table

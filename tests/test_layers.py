@@ -82,8 +82,8 @@ ALLOWED = {
         *("show.numbers", "sources", "warehouse"),
     },
     "web": {
-        *("child_process", "clock", "config", "errors", "normalise", "resources", "show.numbers"),
-        *("show.spreadsheet", "show.terminal", "sql_files", "times", "warehouse"),
+        *("child_process", "clock", "config", "errors", "normalise", "resources", "show.budgets"),
+        *("show.numbers", "show.spreadsheet", "show.terminal", "sql_files", "times", "warehouse"),
     },
     "cli": {
         *(

@@ -13,6 +13,7 @@ from etl.sql_files import sql_names, sql_question, sql_text
 FILTERS = ("since", "until", "regions", "models", "users", "applications", "teams")
 DIMENSIONS = ("by_day", "by_user", "by_application", "by_team", "by_region", "by_model")
 TOP = "top"
+NOW = "now"
 
 _PARAMETERS = {
     "usage": (*DIMENSIONS, TOP, *FILTERS),
@@ -21,7 +22,7 @@ _PARAMETERS = {
     "freshness": (),
     "bill_months": ("since", "until"),
     "bill_reasons": ("since", "until"),
-    "budgets": ("now",),
+    "budgets": (NOW,),
     "capacity": ("since", "until", "regions", "models"),
 }
 
