@@ -11,6 +11,7 @@ import hmac
 import importlib.util
 import logging
 import re
+import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from importlib import import_module
@@ -162,7 +163,10 @@ def _quiet() -> Iterator[list[str]]:
     propagates, logger.propagate = logger.propagate, False
     logger.addHandler(handler)
     try:
-        yield statuses
+        with warnings.catch_warnings():
+            # What a plugin uses of other libraries is not ours to change.
+            warnings.simplefilter("ignore")
+            yield statuses
     finally:
         logger.removeHandler(handler)
         logger.propagate = propagates

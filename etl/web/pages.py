@@ -205,7 +205,8 @@ async def _rows(
 ) -> list[dict[str, Any]]:
     allowed = allowed or allowed_usage(datasette, request.actor) or EVERYTHING
     blank = dict.fromkeys((*queries.DIMENSIONS, queries.TOP, *queries.FILTERS, queries.NOW), "")
-    bound = blank | dict(parameters) | allowed.parameters
+    visitor = {"_visitor_user": own_user(datasette, request.actor)}
+    bound = blank | dict(parameters) | allowed.parameters | visitor
     fetch = datasette.bedrock_usage.answers.fetch
     rows = await datasette.get_database(DATABASE).execute_fn(
         partial(fetch, sql=queries.sql_of(query), parameters=bound, seconds=_SECONDS)
@@ -387,11 +388,12 @@ async def _own(view: View) -> dict[str, Any]:
         own.rows("usage", "model"),
         own.rows("usage", "application"),
         own.rows("latest_calls"),
-        own.budgets(),
+        view.budgets(),
     )
     return {
         "title": f"Your usage: {user}",
         "user": user,
+        "billed": _billed([]),
         **_totals(own, total, before, parts),
         "days": days,
         "models": models,

@@ -149,11 +149,15 @@ def is_permitted(datasette: Datasette, actor: Actor, action: str, resource: Any)
 def magic_parameter(datasette: Datasette, key: str, request: Request) -> str | None:
     """Return the value of ``:_visitor_applications`` or ``:_visitor_teams``: see ``Allowed``.
 
-    Never raises KeyError: Datasette would then take the value from the page's address.
+    ``:_visitor_user``: the user that the visitor is, NULL if the configuration does not say. Never
+    raises KeyError: Datasette would then take the value from the page's address.
     """
+    if key == "user":
+        return own_user(datasette, request.actor)
     if key not in _PARAMETERS:
         raise ValueError(
-            f":_visitor_{key} is unknown; use :_visitor_applications or :_visitor_teams"
+            f":_visitor_{key} is unknown; use :_visitor_applications, :_visitor_teams or"
+            " :_visitor_user"
         )
     allowed = allowed_usage(datasette, request.actor) or EVERYTHING
     return allowed.parameters[f"_visitor_{key}"]

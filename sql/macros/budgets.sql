@@ -22,37 +22,37 @@
     'daily_costs_by_team': ['application', 'team'],
 } %}
 
-{% macro each_names(column) %}
-select value from json_each(budgets.{{ column }})
-{% endmacro %}
-
 -- Calls may arrive days late, and estimates change for as long: periods that ended
 -- within three days are judged too.
-{% macro periods(now) %}
+{% macro periods() %}
 select
     budgets.*,
+    moment.last_loaded,
+    date(now, '-1 day') as yesterday,
+    date(now, '-3 days') as three_days_ago,
+    strftime('%Y-%m-%dT%H:%M:%SZ', now, '-1 day') as stale_before,
     max(days_back, weeks_back, months_back) = 0 as is_current,
     case
         when days is not null
-            then date({{ now }}, '-' || (days - 1) || ' days')
-        when per = 'day' then date({{ now }}, '-' || days_back || ' days')
+            then date(now, '-' || (days - 1) || ' days')
+        when per = 'day' then date(now, '-' || days_back || ' days')
         when per = 'week'
             then
                 date(
-                    {{ now }},
+                    now,
                     '-6 days',
                     'weekday 1',
                     '-' || (7 * weeks_back) || ' days'
                 )
-        else date({{ now }}, 'start of month', '-' || months_back || ' months')
+        else date(now, 'start of month', '-' || months_back || ' months')
     end as first_day,
     case
-        when days is not null then date({{ now }})
-        when per = 'day' then date({{ now }}, '-' || days_back || ' days')
+        when days is not null then date(now)
+        when per = 'day' then date(now, '-' || days_back || ' days')
         when per = 'week'
             then
                 date(
-                    {{ now }},
+                    now,
                     '-6 days',
                     'weekday 1',
                     '-' || (7 * weeks_back) || ' days',
@@ -60,7 +60,7 @@ select
                 )
         else
             date(
-                {{ now }},
+                now,
                 'start of month',
                 '-' || months_back || ' months',
                 '+1 month',
@@ -79,6 +79,7 @@ select
         else 'daily_costs_by_model'
     end as daily_costs
 from budgets
+cross join moment
 cross join steps
 where
     (per = 'day' or days_back = 0)
@@ -115,6 +116,9 @@ select
     costs.unpriced_calls,
     costs.unpriced_tokens,
     costs.calls_without_tokens,
+    -- Those of yesterday and today may still get CloudWatch's.
+    iif(costs.day < periods.yesterday, costs.calls_without_tokens, 0)
+        as old_calls_without_tokens,
     coalesce(costs.actual_tokens, 0) + coalesce(costs.estimated_tokens, 0) as tokens
 from periods
 cross join {{ daily_costs }} as costs
@@ -140,9 +144,11 @@ coalesce(
         substr(
 {% for column, name, word in conditions %}
             case
+{% if loop.index <= 3 %}
                 when budgets.each_of = '{{ word }}' and budgets.name <> ''
                     then ', {{ word }} ' || budgets.name
                 when budgets.each_of = '{{ word }}' then ', each {{ word }}'
+{% endif %}
                 when budgets.{{ column }} is not null
                     then
                         ', {{ word }} '
@@ -164,17 +170,20 @@ coalesce(
 )
 {% endmacro %}
 
--- Whether a budget is wholly of what the visitor may see. What a team pays of a shared
+-- Whether a budget is wholly of what the visitor may see, or the visitor's own. What a team pays of a shared
 -- application tells of calls that are not the team's.
 {% macro is_visible() %}
 ({{ filters.sees_all() }})
+or budgets.only_user = :_visitor_user
 or (
 {% for kind, word in (('applications', 'application'), ('teams', 'team')) %}
     (
         :_visitor_{{ kind }} is null
         or iif(
             budgets.each_of = '{{ word }}',
-            budgets.name in (select value from json_each(:_visitor_{{ kind }})),
+            budgets.name in (
+                select value from json_each(:_visitor_{{ kind }})
+            ),
             coalesce(
                 not exists (
                     select 1 from json_each(budgets.{{ kind }}) as own
@@ -199,29 +208,22 @@ or (
 
 -- A sum of pico-dollars in whole micro-dollars, and what is left in pico-dollars:
 -- together exact.
-{% macro micro(column) -%}
-sum({{ column }} / 1000000) + sum({{ column }} % 1000000) / 1000000
-{%- endmacro %}
+{% macro micro(column) %}
+sum({{ column }} / 1000000)
++ sum({{ column }} % 1000000) / 1000000
+{% endmacro %}
 
 {% macro rest(column) -%}
 sum({{ column }} % 1000000) % 1000000
 {%- endmacro %}
 
-{% macro more(condition, text) %}
-iif({{ condition }}, '; ' || {{ text }}, '')
-{% endmacro %}
-
-{% macro many(column, word) -%}
-printf('%,d {{ word }}%s', {{ column }}, iif({{ column }} = 1, '', 's'))
-{%- endmacro %}
-
 -- Why a state cannot be told; blank if it can. Where nothing is synced, all that is
 -- known is the last day loaded.
-{% macro problems(now) %}
+{% macro problems() %}
 substr(
     case
         when reads.read_at is null and budgets.last_loaded = ''
-            then '; nothing was synced, and how current the loaded files are is unknown'
+            then '; nothing was synced, and loaded files may be of any age'
         when reads.read_at is null and budgets.last_loaded is null
             then '; nothing is loaded'
         when reads.read_at is null and budgets.last_loaded < budgets.first_day
@@ -230,31 +232,44 @@ substr(
                 || budgets.last_loaded
         when
             reads.read_at is null
-            and budgets.last_loaded < min(date({{ now }}, '-1 day'), budgets.last_day)
+            and budgets.last_loaded < min(budgets.yesterday, budgets.last_day)
             then '; nothing is loaded after ' || budgets.last_loaded
         when reads.read_at < budgets.first_day
-            then '; nothing was synced in this period, last at ' || reads.read_at
+            then '; nothing was synced in this period, but at ' || reads.read_at
         when reads.read_at < min(budgets.stale_before, budgets.period_end)
             then '; the last sync is too old, it was at ' || reads.read_at
         else ''
     end
-    || {{ more('reads.failing > 0', many('reads.failing', 'source')
-        ~ " || ' could not be read for more than a day'") }}
-    || {{ more('reads.missing is not null',
-        "'events are missing: ' || reads.missing") }}
-    || {{ more('reads.begins > budgets.first_day',
-        "'days before ' || reads.begins || ' were not read'") }}
-    || {{ more('budgets.leaves_out_much and budgets.unpriced_calls > 0',
-        many('budgets.unpriced_calls', 'call') ~ " || ' without a price'") }}
-    || {{ more('budgets.leaves_out_much and budgets.unpriced_tokens > 0',
-        many('budgets.unpriced_tokens', 'token') ~ " || ' without a price'") }}
-    || {{ more('budgets.leaves_out_much and budgets.old_calls_without_tokens > 0',
-        many('budgets.old_calls_without_tokens', 'call')
-        ~ " || ' without token data'") }}
-    || {{ more('budgets.counts_upper_end and budgets.upper_micro is null
-        and budgets.left_out = 0',
-        "'how far off the estimates may be is not known'") }}
-    , 3
+    || coalesce('; events are missing: ' || reads.missing, '')
+    || iif(
+        reads.begins > budgets.first_day,
+        '; days before ' || reads.begins || ' were not read',
+        ''
+    )
+{% for number, problem in (
+    ('reads.failing', 'source%s could not be read for more than a day'),
+    ('budgets.unknown_calls', 'call%s without token data'),
+    ('budgets.calls_lacking_price', 'call%s without a price'),
+    ('budgets.tokens_lacking_price', 'token%s without a price'),
+) %}
+    || iif(
+        {{ number }} > 0,
+        printf(
+            '; %,d {{ problem }}',
+            {{ number }},
+            iif({{ number }} = 1, '', 's')
+        ),
+        ''
+    )
+{% endfor %}
+    || iif(
+        budgets.counts_upper_end
+        and budgets.upper_micro is null
+        and budgets.left_out = 0,
+        '; how far off the estimates may be is not known',
+        ''
+    ),
+    3
 )
 {% endmacro %}
 
@@ -268,6 +283,12 @@ substr(
 -- now: a time, UTC text. last_loaded: the last day that is loaded, '' if that must not
 -- be told. is_visible: which rows to keep, by the columns of budgets.
 {% macro states(now, last_loaded, is_visible='true') %}
+moment as materialized (
+    select
+        {{ now }} as now,
+        {{ last_loaded }} as last_loaded
+),
+
 steps as (
     select
         step.value as days_back,
@@ -279,12 +300,15 @@ steps as (
 ),
 
 all_periods as (
-    {{ periods(now) }}
+    {{ periods() }}
 ),
 
 periods as materialized (
-    select * from all_periods
-    where is_current or last_day >= date({{ now }}, '-3 days')
+    select
+        *,
+        strftime('%Y-%m-%dT%H:%M:%SZ', last_day, '+1 day') as period_end
+    from all_periods
+    where is_current or last_day >= three_days_ago
 ),
 
 -- Only what the budget's period and conditions select is read.
@@ -303,7 +327,8 @@ summed as materialized (
         first_day,
         name,
         sum(calls) as calls,
-        {{ micro('cost_picodollars') }} as cost_micro,
+        {{ micro('cost_picodollars') }}
+            as cost_micro,
         {{ rest('cost_picodollars') }} as cost_rest,
         iif(
             sum(unpriced_calls + unpriced_tokens + calls_without_tokens)
@@ -316,9 +341,7 @@ summed as materialized (
         sum(unpriced_tokens) as unpriced_tokens,
         sum(tokens) as tokens,
         sum(calls_without_tokens) as calls_without_tokens,
-        -- Those of the last two days may still get CloudWatch's.
-        sum(iif(day < date({{ now }}, '-1 day'), calls_without_tokens, 0))
-            as old_calls_without_tokens
+        sum(old_calls_without_tokens) as old_calls_without_tokens
     from spent
     group by budget_number, first_day, name
 ),
@@ -377,7 +400,10 @@ budgets_named as materialized (
         coalesce(summed.calls, 0) as calls,
         coalesce(summed.cost_micro, 0) as cost_micro,
         coalesce(summed.cost_rest, 0) as cost_rest,
-        summed.cost_micro is null and summed.calls is not null as has_no_cost,
+        summed.cost_micro is null
+        and summed.unpriced_calls + summed.unpriced_tokens
+        + summed.calls_without_tokens > 0
+            as has_no_cost,
         iif(summed.calls is null, 0, summed.upper_micro) as upper_micro,
         coalesce(summed.upper_rest, 0) as upper_rest,
         coalesce(summed.unpriced_calls, 0) as unpriced_calls,
@@ -385,17 +411,22 @@ budgets_named as materialized (
         (summed.unpriced_calls + summed.old_calls_without_tokens) * 100
         > periods.unknown_percent * summed.calls
         or summed.unpriced_tokens * 100 > periods.unknown_percent * summed.tokens
+        or summed.cost_micro is null
             as leaves_out_much,
         coalesce(summed.calls_without_tokens, 0) as calls_without_tokens,
-        coalesce(summed.old_calls_without_tokens, 0) as old_calls_without_tokens,
+        coalesce(
+            iif(
+                summed.cost_micro is null,
+                summed.calls_without_tokens,
+                summed.old_calls_without_tokens
+            ),
+            0
+        ) as old_calls_without_tokens,
         coalesce(
             summed.unpriced_calls + summed.unpriced_tokens
             + summed.calls_without_tokens,
             0
-        ) as left_out,
-        {{ last_loaded }} as last_loaded,
-        strftime('%Y-%m-%dT%H:%M:%SZ', {{ now }}, '-1 day') as stale_before,
-        strftime('%Y-%m-%dT%H:%M:%SZ', periods.last_day, '+1 day') as period_end
+        ) as left_out
     from wanted
     inner join periods
         on
@@ -440,7 +471,7 @@ reads as materialized (
         max(streams.read_at) as read_at,
         sum(
             streams.is_failing
-            and streams.read_to < strftime('%Y-%m-%dT%H:%M:%SZ', {{ now }}, '-1 day')
+            and streams.read_to < periods.stale_before
         ) as failing,
         -- A trail's files may go back further.
         iif(
@@ -473,11 +504,26 @@ reads as materialized (
     group by periods.budget_number, periods.first_day
 ),
 
+-- What of the usage is unknown, where it is more than the budget allows.
+incomplete as (
+    select
+        *,
+        iif(
+            each_of = 'user',
+            nullif(name, ''),
+            (select iif(count(*) = 1, max(value), null) from json_each(users))
+        ) as only_user,
+        iif(leaves_out_much, old_calls_without_tokens, 0) as unknown_calls,
+        iif(leaves_out_much, unpriced_calls, 0) as calls_lacking_price,
+        iif(leaves_out_much, unpriced_tokens, 0) as tokens_lacking_price
+    from budgets_named
+),
+
 judged as (
     select
         budgets.*,
         {{ whom() }} as whom,
-        {{ problems(now) }} as reason,
+        {{ problems() }} as reason,
         coalesce(reads.read_at, budgets.last_loaded, '') < budgets.first_day
             and budgets.calls = 0 as is_unknown,
         forecasts.forecast_microdollars,
@@ -485,7 +531,7 @@ judged as (
             as counted_micro,
         iif(budgets.counts_upper_end, budgets.upper_rest, budgets.cost_rest)
             as counted_rest
-    from budgets_named as budgets
+    from incomplete as budgets
     inner join reads
         on
             reads.budget_number = budgets.budget_number
@@ -531,11 +577,15 @@ states as (
     {{ stream }}.account_id = 'files'
     or (
         periods.accounts is null
-        or {{ stream }}.account_id in (select value from json_each(periods.accounts))
+        or {{ stream }}.account_id in (
+            select value from json_each(periods.accounts)
+        )
     )
     and (
         periods.regions is null
-        or {{ stream }}.region in (select value from json_each(periods.regions))
+        or {{ stream }}.region in (
+            select value from json_each(periods.regions)
+        )
     )
 )
 {% endmacro %}
@@ -591,9 +641,5 @@ iif(is_unknown or has_no_cost, null, micro) as counted_microdollars,
 thresholds,
 forecast_thresholds,
 forecast_microdollars,
-iif(
-    each_of = 'user',
-    nullif(name, ''),
-    iif(json_array_length(users) = 1, json_extract(users, '$[0]'), null)
-) as only_user
+only_user
 {% endmacro %}

@@ -26,6 +26,7 @@ def budget_states(db: Database, now: datetime) -> list[dict[str, Any]]:
         # A user with the file may see all of it.
         "_visitor_applications": None,
         "_visitor_teams": None,
+        "_visitor_user": None,
     }
     return list(db.query(sql_text("pages/budgets"), parameters))
 
