@@ -128,6 +128,18 @@ def test_a_forecast_crosses_before_the_cost_does(spending: Spending) -> None:
     assert spending.states("2026-11-03")[0]["state"] == "ok"
 
 
+def test_what_a_run_without_targets_recorded_is_told_by_the_next_one_with_some(
+    spending: Spending,
+) -> None:
+    spending.budgets(budget(10))
+    spending.spend("2026-11-02", 6)
+    assert len(spending.record("2026-11-02")) == 1
+    assert spending.record("2026-11-03", ("ops",)) == []
+    assert spending.record("2026-11-04", ("ops",)) == []
+    assert rows(spending.db, "select message_key from budget_crossings") == [(1,)]
+    assert rows(spending.db, "select target from deliveries") == [("ops",)]
+
+
 def test_nothing_is_recorded_without_its_message(
     spending: Spending, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import json
 import random
 from datetime import date, timedelta
 from decimal import Decimal
 from typing import Any
 
 from etl.normalise.team_shares import TeamShare
+from etl.sql_files import sql_text
 from etl.warehouse.write.team_shares import apply_team_shares
 from tests.budgets.support import DOLLAR, Spending, budget
 from tests.rounds import rounds
@@ -116,6 +118,39 @@ def test_a_team_pays_its_share_of_a_shared_application(spending: Spending) -> No
     assert names(spending.states("2026-11-03")) == {"Red": 7, "Blue": 3}
     spending.budgets(budget(team="Red"))
     assert names(spending.states("2026-11-03")) == {None: 7}
+
+
+def visible(spending: Spending, **visitor: Any) -> list[str]:
+    """Return the budgets that a restricted visitor sees."""
+    asked = {"applications": None, "teams": None, "user": None, **visitor}
+    parameters = {
+        f"_visitor_{kind}": json.dumps(names) if isinstance(names, list) else names
+        for kind, names in asked.items()
+    }
+    rows = spending.db.query(sql_text("pages/budgets"), {"now": "2026-11-10", **parameters})
+    return [row["budget"] + (f" {row['name']}" if row["name"] else "") for row in rows]
+
+
+def test_a_restricted_visitor_sees_what_is_wholly_of_both_applications_and_teams(
+    spending: Spending,
+) -> None:
+    spending.spend("2026-11-02", 1, app="Search")
+    keys: dict[str, dict[str, Any]] = {
+        "all": {}, "app": {"application": "Search"}, "apps": {"application": ("Search", "Chat")},
+        "team": {"team": "Red"}, "both": {"application": "Search", "team": "Red"},
+        "each app": {"each": "application", "application": ("Search", "Chat")},
+        "each team": {"each": "team", "team": ("Red", "Blue")},
+    }  # fmt: skip
+    spending.budgets(*(budget(name=name, **some) for name, some in keys.items()))
+    search, red = ["Search"], ["Red"]
+    assert visible(spending, applications=search) == ["app", "both", "each app Search"]
+    assert visible(spending, teams=red) == ["team", "both", "each team Red"]
+    assert visible(spending, applications=search, teams=red) == ["both"]
+    assert visible(spending, applications=[], teams=[]) == []
+    # Of a shared application, a team's part tells what the others use of it.
+    apply_team_shares(spending.db, [TeamShare(application="Chat", shares={"Red": 7, "Blue": 3})])
+    assert visible(spending, teams=red) == []
+    assert visible(spending, applications=search) == ["app", "each app Search"]
 
 
 # -- what cannot be judged ------------------------------------------------------------------------
@@ -252,7 +287,8 @@ def test_any_budget_is_what_its_conditions_select_of_the_daily_costs(spending: S
         picked = {key: draw.choice(values) for key, values in CHOICES.items()}
         spending.spend(
             f"2026-{draw.choice(('10-31', '11-01', '11-15', '11-28', '11-30'))}",
-            draw.randrange(1, 10**6) / 10**6,
+            # Fractions of a micro-dollar, too.
+            draw.randrange(1, DOLLAR) / DOLLAR,
             user=picked["user"], app=picked["application"], awsRegion=picked["region"],
             recipientAccountId=picked["account"], requestParameters={"modelId": picked["model"]},
         )  # fmt: skip

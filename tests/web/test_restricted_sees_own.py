@@ -51,7 +51,7 @@ BUDGETS = [
         ("of all", "month", {}), ("of a region", "day", {"region": REGION}),
         ("of others", "month", {"application": ("Ours", "Theirs")}),
         ("of mallory", "90d", {"user": "mallory"}), ("of a team", "90d", {"team": "blue"}),
-        ("seen by each", "90d", {"each": "application"}), ("seen", "366d", {"application": "Ours"}),
+        ("seen by each", "90d", {"each": "application"}), ("seen in whole", "366d", {"application": "Ours"}),
         ("seen by user", "366d", {"application": ("Ours", "Unused"), "each": "user"}),
         ("seen, own", "366d", {"each": "user"}),
     ]

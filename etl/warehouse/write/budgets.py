@@ -92,7 +92,8 @@ def record_budgets(
 ) -> list[Crossing]:
     """Record what is new of the budgets at a moment; return it.
 
-    ``targets``: who is told, in one message, which is recorded in the same transaction.
+    ``targets``: who is told, in one message, which is recorded in the same transaction. It also
+    tells of what was recorded without a target, as by a run without the configuration.
     """
     if not db.execute("select 1 from budgets limit 1").fetchone():
         return []
@@ -102,17 +103,26 @@ def record_budgets(
     found = [one for state in states for one in _crossings(state)]
     with transaction(db):
         new = [one for one in found if _is_new(db, one)]
-        if not new:
-            return []
-        message_key = add_message(db, BUDGETS, now, targets) if targets else None
-        at = utc_text(now)
         db.conn.executemany(
             "insert into budget_crossings (budget, name, period_start, period_end, kind, threshold,"
-            " amount_microdollars, cost_microdollars, reason, seen_at, message_key)"
-            " values (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
-            [(*one, at, message_key) for one in new],
+            " amount_microdollars, cost_microdollars, reason, seen_at)"
+            " values (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+            [(*one, utc_text(now)) for one in new],
         )
+        if targets:
+            _tell(db, now, targets)
     return new
+
+
+def _tell(db: Database, now: datetime, targets: Sequence[str]) -> None:
+    """Add a message that tells of what no message tells, in periods that are still judged."""
+    untold = "message_key is null and period_end >= date(?, '-3 days')"
+    at = utc_text(now)
+    if db.conn.execute(f"select 1 from budget_crossings where {untold}", [at]).fetchone():
+        message_key = add_message(db, BUDGETS, now, targets)
+        db.conn.execute(
+            f"update budget_crossings set message_key = ? where {untold}", [message_key, at]
+        )
 
 
 def _store_forecasts(db: Database, states: Sequence[Mapping[str, Any]], forecast: Forecast) -> bool:
