@@ -28,6 +28,9 @@ from etl.warehouse.read.budgets import (
     WARNING,
 )
 
+# From the worst to the best.
+STATES = (EXCEEDED, CANNOT_BE_JUDGED, WARNING, OK)
+
 _STYLES = {EXCEEDED: "bold red", CANNOT_BE_JUDGED: "bold yellow", WARNING: "yellow", OK: "green"}
 
 _HEADINGS = ("Budget", "For", "Period", "State", "Used", "Cost", "Amount", "Forecast", "Why")

@@ -27,6 +27,7 @@ from etl.show import budgets as shown_budgets
 from etl.show import numbers
 from etl.show.numbers import Row, kind_of_use, of_month
 from etl.times import utc_text
+from etl.warehouse.read.budgets import CANNOT_BE_JUDGED, EXCEEDED, WARNING
 from etl.web import queries, refresh, vega_bundle
 from etl.web.selection import NAMES, PRESETS, STACKS, Selection, parse_selection
 from etl.web.site import DATABASE
@@ -257,6 +258,7 @@ async def _dashboard(view: View) -> dict[str, Any]:
     return {
         "title": "Amazon Bedrock usage and cost",
         "budgets": _budget_card(budgets),
+        "shown_budgets": shown_budgets,
         **_totals(view, total, before, parts),
         "choices": _choices(choices, selection),
         "capacity": numbers.capacity(capacity[0]),
@@ -359,13 +361,21 @@ async def _budgets(view: View) -> dict[str, Any]:
 
 
 def _budget_card(states: Sequence[Row]) -> dict[str, Any] | None:
-    """Return how many of the current budgets are in which state; None without budgets."""
+    """Return the current budgets by their states; None without budgets."""
     current = [one for one in states if one["is_current"]]
     if not current:
         return None
-    by_state = Counter(one["state"] for one in current)
-    most = max(current, key=lambda one: one["used_percent"] or 0)
-    return {"all": len(current), "by_state": by_state, "most": most}
+    by_use = sorted(current, key=lambda one: -(one["used_percent"] or 0))
+    by_state = {
+        state: [one for one in by_use if one["state"] == state] for state in shown_budgets.STATES
+    }
+    return {
+        "all": len(current),
+        "most": by_use[0],
+        "exceeded": by_state[EXCEEDED],
+        "not_judged": by_state[CANNOT_BE_JUDGED],
+        "warnings": len(by_state[WARNING]),
+    }
 
 
 async def _own(view: View) -> dict[str, Any]:

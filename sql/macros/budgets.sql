@@ -28,6 +28,7 @@
 select
     budgets.*,
     moment.last_loaded,
+    moment.hides_reading,
     date(now, '-1 day') as yesterday,
     date(now, '-3 days') as three_days_ago,
     strftime('%Y-%m-%dT%H:%M:%SZ', now, '-1 day') as stale_before,
@@ -217,13 +218,11 @@ sum({{ column }} / 1000000)
 sum({{ column }} % 1000000) % 1000000
 {%- endmacro %}
 
--- Why a state cannot be told; blank if it can. Where nothing is synced, all that is
--- known is the last day loaded.
-{% macro problems() %}
+-- Why a state cannot be told, as far as it is how AWS was read; blank if it can. Where
+-- nothing is synced, all that is known is the last day loaded.
+{% macro reading_problems() %}
 substr(
     case
-        when reads.read_at is null and budgets.last_loaded = ''
-            then '; nothing was synced, and loaded files may be of any age'
         when reads.read_at is null and budgets.last_loaded is null
             then '; nothing is loaded'
         when reads.read_at is null and budgets.last_loaded < budgets.first_day
@@ -246,8 +245,24 @@ substr(
         '; days before ' || reads.begins || ' were not read',
         ''
     )
+    || iif(
+        reads.failing > 0,
+        printf(
+            '; %,d source%s could not be read for more than a day',
+            reads.failing,
+            iif(reads.failing = 1, '', 's')
+        ),
+        ''
+    ),
+    3
+)
+{% endmacro %}
+
+-- The same, as far as it is the usage.
+{% macro usage_problems() %}
+substr(
+    ''
 {% for number, problem in (
-    ('reads.failing', 'source%s could not be read for more than a day'),
     ('budgets.unknown_calls', 'call%s without token data'),
     ('budgets.calls_lacking_price', 'call%s without a price'),
     ('budgets.tokens_lacking_price', 'token%s without a price'),
@@ -280,13 +295,19 @@ substr(
 )
 {% endmacro %}
 
--- now: a time, UTC text. last_loaded: the last day that is loaded, '' if that must not
--- be told. is_visible: which rows to keep, by the columns of budgets.
-{% macro states(now, last_loaded, is_visible='true') %}
+-- now: a time, UTC text. is_visible: which rows to keep, by the columns of budgets.
+-- hides_reading: whether how AWS is read must not be told, nor the last day loaded.
+{% macro states(now, is_visible='true', hides_reading='false') %}
 moment as materialized (
     select
         {{ now }} as now,
-        {{ last_loaded }} as last_loaded
+        iif(
+            {{ hides_reading }},
+            '',
+            (select max(day) from usage_daily)
+        ) as last_loaded,
+        {{ hides_reading }}
+            as hides_reading
 ),
 
 steps as (
@@ -523,7 +544,8 @@ judged as (
     select
         budgets.*,
         {{ whom() }} as whom,
-        {{ problems() }} as reason,
+        {{ reading_problems() }} as reading_problems,
+        {{ usage_problems() }} as usage_problems,
         coalesce(reads.read_at, budgets.last_loaded, '') < budgets.first_day
             and budgets.calls = 0 as is_unknown,
         forecasts.forecast_microdollars,
@@ -549,6 +571,14 @@ judged as (
 counted as (
     select
         *,
+        -- Restricted visitors do not learn how AWS is read.
+        case
+            when hides_reading and reading_problems <> ''
+                then 'the figures are too old, or some are missing'
+            else reading_problems
+        end
+        || iif(reading_problems <> '' and usage_problems <> '', '; ', '')
+        || usage_problems as reason,
         coalesce(counted_micro, cost_micro) as micro,
         iif(counted_micro is null, cost_rest, counted_rest) as rest,
         coalesce(counted_micro, cost_micro) * 100

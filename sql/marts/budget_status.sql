@@ -8,7 +8,7 @@
 -- The command `bedrock-usage budgets`, the pages and messages ask the same of a moment
 -- of their own (sql/pages/budgets.sql).
 {% set now = "strftime('%Y-%m-%dT%H:%M:%SZ', 'now')" %}
-with {{ budgets.states(now, '(select max(day) from usage_daily)') }}
+with {{ budgets.states(now) }}
 
 select
     {{ budgets.shown() }}

@@ -4,17 +4,12 @@
 -- that are for them alone.
 
 -- :_visitor_applications, :_visitor_teams: what the visitor may see, NULL for all.
--- :_visitor_user: who the visitor is, NULL if unknown. How current loaded files are
--- would tell of other applications' calls.
+-- :_visitor_user: who the visitor is, NULL if unknown.
 {% set now = "coalesce(nullif(:now, ''), strftime('%Y-%m-%dT%H:%M:%SZ', 'now'))" %}
-{% set last_loaded %}
-iif(
-    {{ filters.sees_all() | trim }},
-    (select max(day) from usage_daily),
-    ''
-)
+{% set hides_reading %}
+:_visitor_applications is not null or :_visitor_teams is not null
 {%- endset %}
-with {{ budgets.states(now, last_loaded, budgets.is_visible()) }}
+with {{ budgets.states(now, budgets.is_visible(), hides_reading) }}
 
 select
     {{ budgets.shown() }}

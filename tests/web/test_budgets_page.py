@@ -80,13 +80,14 @@ def test_all_budgets_are_shown_with_state_and_reason(warehouse: Path) -> None:
         assert pages.open("/me").status_code == 404
     assert "<b>All" not in page
     shown = words(page)
-    assert "<b>All</b>everything" in shown
+    assert "<b>All</b> everything" in shown
     assert "exceeded" in shown
     assert "107.1 %" in shown
     assert "75 % reached" not in shown
     assert "50 % reached" in shown
-    assert "2 of 6 budgets exceeded, 2 past a threshold" in dashboard
-    assert "The most used is Each user (nightly): 160.0 %." in dashboard
+    assert "Budgets 2 exceeded of 6; 2 past a threshold" in dashboard
+    assert "most used: Each user (nightly), 160.0 %" in dashboard
+    assert "Exceeded: Each user (nightly), <b>All</b>." in dashboard
 
 
 def test_a_dashboard_without_budgets_has_no_line_of_them(tmp_path: Path) -> None:

@@ -104,6 +104,11 @@ def warehouse(folder: Path, seed: int) -> Path:
                 "insert into sync_state (source, account_id, region, stream, read_at, error)"
                 " values ('event-history', '1', 'eu-west-1', '', '2026-11-22T00:00:00Z', 'x')"
             )
+            db.execute(
+                "insert into sync_state (source, account_id, region, stream, read_at, watermark,"
+                " covered_from) values ('cloudtrail', '1', 'eu-west-1', 'c', '2026-11-22T00:00:00Z',"
+                " '2026-11-22T00:00:00Z', '2026-11-21T00:00:00Z')"
+            )
             db.conn.commit()
     return path
 
