@@ -2047,3 +2047,32 @@ def m037_rename_seen(db: Database) -> None:
 def m038_add_when_bill_was_written(db: Database) -> None:
     """When AWS wrote a month of the bill, UTC text; NULL: before this was stored."""
     db.execute("alter table bill_months add column written_at text")
+
+
+@migrations()
+@takes()
+def m040_create_forecasts(db: Database) -> None:
+    """What the rest of the running month may cost, as of the last covered day that is over."""
+    _execute(
+        db,
+        """
+        -- dimension: all, team or application. through_day: the last covered day that is over.
+        -- history_days: the covered days that the forecast is made of. rest_days: those of the
+        -- month that it is for: those to come, and those that are not covered. finished_usd: what
+        -- the others cost. rest_*: NULL where there is no forecast, for this reason.
+        create table forecasts (
+            dimension text not null,
+            name text not null,
+            month text not null,
+            through_day text not null,
+            history_days integer not null,
+            rest_days integer not null,
+            finished_usd real not null,
+            rest_usd real,
+            rest_low_usd real,
+            rest_high_usd real,
+            reason text,
+            primary key (dimension, name)
+        ) strict, without rowid;
+    """,
+    )
