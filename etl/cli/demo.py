@@ -16,6 +16,7 @@ from etl.cli.shared.serving import run_datasette
 from etl.cli.shared.signals import endless
 from etl.demo import write_demo_logs
 from etl.errors import BedrockUsageError
+from etl.forecast.renew import renew_forecasts
 from etl.show.escaping import harmless
 from etl.show.report import build_report, print_report
 from etl.warehouse.database import open_warehouse
@@ -73,4 +74,5 @@ def _ensure_demo(db: Path, now: datetime) -> None:
         if result.rejected:
             sys.exit(1)
         calibrate_now(warehouse, now=now, is_late=lambda: False)
+        renew_forecasts(warehouse)
         mark_demo(warehouse, day)

@@ -19,6 +19,7 @@ from etl.cli.shared.stores import Stores, is_s3
 from etl.clock import Clock
 from etl.config import load_config
 from etl.errors import ConfigError
+from etl.forecast.renew import renew_forecasts
 from etl.load.decoder.pool import Workers
 from etl.sources.layouts import parse_s3_uri
 from etl.warehouse.database import open_warehouse
@@ -95,6 +96,7 @@ def load(
                 check=clock.check,
                 now=clock.now(),
             )
+            renew_forecasts(warehouse)
     click.echo(summary(result), err=True)
     if not result.is_complete:
         sys.exit(1)

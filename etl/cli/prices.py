@@ -19,6 +19,7 @@ from etl.cli.shared.options import (
     region_option,
 )
 from etl.clock import Clock
+from etl.forecast.renew import renew_forecasts
 from etl.price_check.book import read_seed
 from etl.price_check.other_lists import read_lists
 from etl.price_check.run import check_prices
@@ -91,6 +92,7 @@ def import_command(file: Path, force_new: bool, db: Path) -> None:
     """
     with open_warehouse(db, create=True) as warehouse:
         count = import_prices(warehouse, file, regions=known_regions(), force_new=force_new)
+        renew_forecasts(warehouse)
     click.echo(f"{counted(count, 'rate')} imported", err=True)
 
 

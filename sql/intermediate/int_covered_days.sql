@@ -14,7 +14,8 @@ with loaded as (
 streams as (
     select
         sync_state.covered_from,
-        sync_state.watermark
+        sync_state.watermark,
+        sync_state.history_from
     from sync_state
     cross join loaded
     where
@@ -26,28 +27,15 @@ streams as (
         )
 ),
 
-bounds as (
-    select
-        -- The day on which reading began may lack its beginning.
-        iif(
-            (select min(covered_from) from streams) > loaded.first_day || 'T00:00:00Z'
-            and (select min(covered_from) from streams) < loaded.first_day || 'T24',
-            date(loaded.first_day, '+1 day'),
-            loaded.first_day
-        ) as first_day,
-        coalesce(
-            (select date(min(watermark), '+1 second', '-1 day') from streams),
-            date(loaded.last_day, '-1 day')
-        ) as last_day
-    from loaded
-),
-
 days as (
     select
         first_day as day,
-        last_day
-    from bounds
-    where first_day <= last_day
+        coalesce(
+            (select date(min(watermark), '+1 second', '-1 day') from streams),
+            date(last_day, '-1 day')
+        ) as last_day
+    from loaded
+    where first_day is not null
     union all
     select
         date(day, '+1 day') as day,
@@ -63,5 +51,14 @@ select
         where
             sync_gaps.gap_start < days.day || 'T24'
             and sync_gaps.gap_end >= days.day || 'T00:00:00Z'
+    )
+    -- History that is wanted and not read yet. What is older than that is from files.
+    and not exists (
+        select 1 from streams
+        where
+            streams.covered_from > days.day || 'T00:00:00Z'
+            and coalesce(streams.history_from, streams.covered_from)
+            < days.day || 'T24'
     ) as is_covered
 from days
+where day <= last_day

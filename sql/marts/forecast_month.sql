@@ -5,29 +5,11 @@
 -- band that the month's cost is in nine times out of ten; neither they nor forecast_usd
 -- are ever below what is spent. All three are NULL where reason says why. Days of the
 -- month that are not covered count as days to come. Usage without a price is in none.
-{% set days %}
-day >= (select min(month) || '-01' from forecasts)
-and day <= (select max(month) || '-31' from forecasts)
-{% endset %}
 with spent as (
-{% for dimension, name, costs_of in (
-    ('all', "'(all)'", 'daily_costs_by_model'),
-    ('team', 'team', 'daily_costs_by_team'),
-    ('application', 'application', 'daily_costs_by_application'),
-) %}
-    select
-        '{{ dimension }}' as dimension,
-        {{ name }} as name,
-        coalesce({{ money.dollars('cost_picodollars') }}, 0) as spent_usd,
-        max(is_lower_bound) as is_lower_bound
-    from {{ costs_of }}
-    where
-        {{ days | trim | indent(8) }}
-    group by 2
-{% if not loop.last %}
-    union all
-{% endif %}
-{% endfor %}
+    {{ forecasts.costs([
+        "day >= (select min(month) || '-01' from forecasts)",
+        "day <= (select max(month) || '-31' from forecasts)",
+    ]) }}
 )
 
 select
@@ -35,11 +17,11 @@ select
     forecasts.dimension,
     forecasts.name,
     forecasts.through_day,
-    coalesce(spent.spent_usd, 0) as spent_usd,
+    coalesce(spent.cost_usd, 0) as spent_usd,
 {% for end in ('', '_low', '_high') %}
     round(
         max(
-            coalesce(spent.spent_usd, 0),
+            coalesce(spent.cost_usd, 0),
             forecasts.finished_usd + forecasts.rest{{ end }}_usd
         ),
         6

@@ -68,6 +68,7 @@ _COLUMNS: tuple[tuple[str, str, str], ...] = (
     ("control_events", "resource", "text"),
     ("unknown_operations", "resource", "text"),
     ("attribution_rules", "name", "text"),
+    ("forecasts", "name", "text"),
     ("monitor_series", "application", "text"),
     ("monitor_limits", "application", "text"),
     ("rejects", "file", "text"),
