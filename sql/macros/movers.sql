@@ -9,8 +9,8 @@
 
 -- Each cause is the difference that its step makes, so they add up to the whole, in
 -- whole pico-dollars. The rate of a cell before is what its tokens cost on average,
--- rounded to whole pico-dollars. What was not used before has no such rate: all of it
--- is mix.
+-- rounded to whole pico-dollars; if it had none, the rate of the last day before; and
+-- what had no price then has its own, so that none of it is price.
 
 {% import 'macros/columns' as columns %}
 {% import 'macros/filters' as filters %}
@@ -25,33 +25,80 @@
 
 -- Estimates count as what they are: tokens of the calls that have them.
 {% macro tokens_of(count, estimate) -%}
-{{ columns.counted(count) }}{% if estimate %} + coalesce({{ estimate }}, 0){% endif %}
+{{ columns.counted(count) }}
+{%- if estimate %}
+
++ coalesce({{ estimate }}, 0)
+{%- endif %}
 {%- endmacro %}
 
--- The last seven days that are over, and the seven before them.
-{% macro latest_week() %}
-select
-    date(last_day, '-6 days') as since,
-    last_day as until,
-    date(last_day, '-13 days') as against_since,
-    date(last_day, '-7 days') as against_until
-from (select max(day) as last_day from int_covered_days)
-where last_day is not null
+-- The CTE periods, one row or none: by default the last seven days that are over, and the seven before.
+-- until, since, against: the last and the first day, and the first to compare with.
+{% macro periods(until='null', since='null', against='null', is_allowed='true') %}
+last_over as (
+    select max(day) as day from int_covered_days
+    where
+        {{ is_allowed }}
+),
+
+periods as materialized (
+    select
+        since,
+        until,
+        against_since,
+        date(
+            against_since,
+            (julianday(until) - julianday(since)) || ' days'
+        ) as against_until
+    from (
+        select
+            since,
+            until,
+            coalesce(
+                {{ against }},
+                date(since, (julianday(since) - julianday(until) - 1) || ' days')
+            ) as against_since
+        from (
+            select
+                coalesce({{ since }}, date(until, '-6 days')) as since,
+                until
+            from (
+                select coalesce({{ until }}, day) as until
+                from last_over
+            )
+        )
+    )
+    where since <= until
+)
+{%- endmacro %}
+
+{% macro meaning() %}
+-- The four causes add up to the difference, exactly in *_picodollars: volume (calls),
+-- size (tokens a call), mix (of models, regions, tiers and kinds of token, such as
+-- cached ones) and price, each as the step from before to after in this order. A name
+-- without calls before or after is all volume. Estimates take part. What has no price,
+-- or no tokens, does not: a row is a lower bound where is_lower_bound is 1.
 {% endmacro %}
 
 {# What the tokens after would have cost at the rates before. #}
 {% set at_old_rate -%}
-iif(
-    tokens_before > 0,
-    tokens_after * ((cost_before + tokens_before / 2) / tokens_before),
-    cost_after
-)
+case
+    when tokens_before > 0
+        then tokens_after * ((cost_before + tokens_before / 2) / tokens_before)
+    else coalesce(tokens_after * earlier_rate, cost_after)
+end
 {%- endset %}
 
 -- A cost, times what became of a number. Exactly the cost, if the number is the same.
 {% macro scaled(after, before) -%}
 costs.cost_before
-+ cast(round(costs.cost_before * (1.0 * {{ after }} / {{ before }} - 1)) as integer)
++ cast(
+    round(
+        costs.cost_before
+        * (1.0 * {{ after }} / {{ before }} - 1)
+    )
+    as integer
+)
 {%- endmacro %}
 
 -- Needs a CTE periods of one row, with the days of both. chosen: a condition on usage;
@@ -93,7 +140,9 @@ used as materialized (
             or {{ columns.each(columns.estimates, 'usage.{} > 0', '\nor ') }}
         ) as is_estimated,
 {% for count, estimate in columns.estimate_of.items() %}
-        sum({{ tokens_of(count, estimate) }}) as {{ count }}{{ ',' if not loop.last }}
+        sum(
+            {{ tokens_of(count, estimate) }}
+        ) as {{ count }}{{ ',' if not loop.last }}
 {% endfor %}
     from halves
     cross join usage_daily as usage
@@ -133,7 +182,9 @@ by_team as materialized (
         shares.total
     from placed
     left join int_team_shares as shares
-        on shares.application = placed.application and {{ splits }}
+        on
+            shares.application = placed.application
+            and {{ splits }}
 ),
 
 parts as (
@@ -195,12 +246,15 @@ counted as (
             when '{{ price }}' then grouped.{{ count }}
 {% endfor %}
         end as tokens,
+{% for relation, rate in (('rates', 'rate'), ('earlier', 'earlier_rate')) %}
         case kinds.token_kind
 {% for price in columns.priced_kinds %}
-            when '{{ price }}' then rates.{{ price }}_rate
+            when '{{ price }}' then {{ relation }}.{{ price }}_rate
 {% endfor %}
-        end as rate
+        end as {{ rate }}{{ ',' if not loop.last }}
+{% endfor %}
     from grouped
+    cross join periods
     cross join (
 {% for price in columns.priced_kinds %}
         select '{{ price }}' as token_kind{{ '\n        union all' if not loop.last }}
@@ -211,6 +265,12 @@ counted as (
             rates.rate_key = grouped.rate_key
             and rates.discount_group = grouped.discount_group
             and rates.valid_from = grouped.valid_from
+    left join priced_rates as earlier
+        on
+            earlier.rate_key = grouped.rate_key
+            and earlier.discount_group = grouped.discount_group
+            and periods.against_until >= earlier.valid_from
+            and periods.against_until < earlier.valid_to
 ),
 
 cells as (
@@ -221,6 +281,7 @@ cells as (
         sum(iif(is_after and rate is not null, tokens, 0)) as tokens_after,
         {{ widths.whole('iif(is_after, 0, tokens * rate)') }} as cost_before,
         {{ widths.whole('iif(is_after, tokens * rate, 0)') }} as cost_after,
+        max(earlier_rate) as earlier_rate,
         sum(iif(rate is null, tokens, 0)) as unpriced_tokens
     from counted
     where tokens > 0
