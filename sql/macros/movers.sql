@@ -84,7 +84,9 @@ periods as materialized (
 {% set at_old_rate -%}
 case
     when tokens_before > 0
-        then tokens_after * ((cost_before + tokens_before / 2) / tokens_before)
+        then
+            tokens_after
+            * ((cost_before + tokens_before / 2) / tokens_before)
     else coalesce(tokens_after * earlier_rate, cost_after)
 end
 {%- endset %}

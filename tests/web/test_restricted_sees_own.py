@@ -113,6 +113,7 @@ def addresses() -> Iterator[str]:
         yield from (f"/bedrock_usage/{query}{form}?by_application=1" for form in ("", ".csv"))
     yield from (f"/bedrock_usage/metadata.json?metadata_key=team&{filter_}" for filter_ in FILTERS)
     yield from (f"/bedrock_usage/metadata{form}?metadata_key=team" for form in ("", ".csv"))
+    yield from (f"/bedrock_usage/movers.json?until=2026-11-05&{filter_}" for filter_ in FILTERS)
     yield from (f"/bedrock_usage/{table}.json" for table in ("billed_usage", "bill_lines"))
     for path in ("/bedrock_usage", "/bedrock_usage/calls", "/bedrock_usage/calls.json?_facet=x"):
         yield path
