@@ -27,6 +27,8 @@ DAYS = [START + timedelta(days=n) for n in range((END - START).days + 1)]
 MONTHS = (4, 5, 6, 7)
 AT = (10, 20)
 APPLICATIONS = 30
+# An application that is known for less is new.
+NEW_DAYS = 42
 
 
 class Guess(NamedTuple):
@@ -35,6 +37,7 @@ class Guess(NamedTuple):
     errors: Mapping[str, float]
     is_within: bool
     width: float
+    is_new: bool
 
 
 def series(rng: random.Random, holidays: set[date]) -> dict[date, float]:
@@ -96,11 +99,12 @@ def guess(costs: Mapping[date, float], month: int, at: int) -> Guess | None:
         {name: abs(value - came) / came for name, value in guesses.items()},
         so_far + found.low <= came <= so_far + found.high,
         (found.high - found.low) / came,
+        len(known) < NEW_DAYS,
     )
 
 
 def guesses(fleets: int) -> Iterator[tuple[str, int, Guess]]:
-    """Yield whose guess it is (applications or all), the day, and the guess."""
+    """Yield whose guess it is (applications, new ones or all), the day, and the guess."""
     for seed in range(fleets):
         *applications, total = fleet(seed)
         for who, some in (("applications", applications), ("all", [total])):
@@ -108,7 +112,7 @@ def guesses(fleets: int) -> Iterator[tuple[str, int, Guess]]:
                 for month in MONTHS:
                     for at in AT:
                         if (one := guess(costs, month, at)) is not None:
-                            yield who, at, one
+                            yield ("new applications" if one.is_new else who), at, one
 
 
 def main() -> None:
@@ -121,7 +125,7 @@ def main() -> None:
     names = ("forecast", "daily average", "last month")
     print(f"| median (mean) error | {' | '.join(names)} | within the band | its width | months |")
     print("|---|---|---|---|---|---|---|")
-    for (who, at), some in found.items():
+    for (who, at), some in sorted(found.items()):
         errors = [
             f"{median(one.errors[name] for one in some):.1%}"
             f" ({mean(one.errors[name] for one in some):.1%})"
