@@ -14,12 +14,12 @@ from etl.cli.shared.loading import (
     summary,
 )
 from etl.cli.shared.options import config_option, db_option, profile_option
+from etl.cli.shared.renewing import renew_after_changes
 from etl.cli.shared.signals import stops
 from etl.cli.shared.stores import Stores, is_s3
 from etl.clock import Clock
 from etl.config import load_config
 from etl.errors import ConfigError
-from etl.forecast.renew import renew_forecasts
 from etl.load.decoder.pool import Workers
 from etl.sources.layouts import parse_s3_uri
 from etl.warehouse.database import open_warehouse
@@ -96,7 +96,7 @@ def load(
                 check=clock.check,
                 now=clock.now(),
             )
-            renew_forecasts(warehouse)
+            renew_after_changes(warehouse)
     click.echo(summary(result), err=True)
     if not result.is_complete:
         sys.exit(1)

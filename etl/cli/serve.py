@@ -7,10 +7,10 @@ from pathlib import Path
 import click
 
 from etl.cli.shared.options import config_option, db_option, serve_options
+from etl.cli.shared.renewing import renew_after_changes
 from etl.cli.shared.serving import run_datasette
 from etl.cli.shared.signals import endless
 from etl.config import BehindProxy, Config, load_config
-from etl.forecast.renew import renew_forecasts
 from etl.warehouse.database import open_warehouse
 
 
@@ -45,7 +45,7 @@ def serve(
         configured = _with_proxy(load_config(config), behind_proxy, proxy_address)
         # Views, prices and forecasts are brought up to date before the first visit.
         with open_warehouse(db) as warehouse:
-            renew_forecasts(warehouse)
+            renew_after_changes(warehouse)
         run_datasette(db, host, port, configured, config)
 
 

@@ -21,12 +21,12 @@ from etl.cli.shared.options import (
     since_option,
 )
 from etl.cli.shared.price_syncing import sync_prices_if_due
+from etl.cli.shared.renewing import renew_after_changes
 from etl.cli.shared.scope import choose
 from etl.cli.shared.signals import endless, stops
 from etl.cli.shared.syncing import sync_chosen
 from etl.clock import Clock
 from etl.config import load_config
-from etl.forecast.renew import renew_forecasts
 from etl.monitor.after_sync import publish_after_sync
 from etl.show.escaping import harmless
 from etl.sync.run import SyncOutcome
@@ -110,7 +110,7 @@ def _run(
     with open_warehouse(db, patience=Patience(check=clock.check)) as warehouse:
         calibrate_after_sync(warehouse, config, clock, _report)
         sync_prices_if_due(warehouse, config, clock, chosen.profile, _report)
-        renew_forecasts(warehouse)
+        renew_after_changes(warehouse)
         if not publishes:
             return outcome, True
         return outcome, publish_after_sync(warehouse, config, clock, chosen.profile, _report)
