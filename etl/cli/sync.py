@@ -22,6 +22,7 @@ from etl.cli.shared.options import (
     since_option,
 )
 from etl.cli.shared.price_syncing import sync_prices_if_due
+from etl.cli.shared.renewing import renew_after_changes
 from etl.cli.shared.scope import choose
 from etl.cli.shared.signals import endless, stops
 from etl.cli.shared.syncing import sync_chosen
@@ -110,6 +111,7 @@ def _run(
     with open_warehouse(db, patience=Patience(check=clock.check)) as warehouse:
         calibrate_after_sync(warehouse, config, clock, _report)
         sync_prices_if_due(warehouse, config, clock, chosen.profile, _report)
+        renew_after_changes(warehouse)
         is_told = judge_budgets(warehouse, config, clock, chosen.profile, _report)
         if publishes:
             is_told &= publish_after_sync(warehouse, config, clock, chosen.profile, _report)

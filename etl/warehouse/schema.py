@@ -2142,3 +2142,111 @@ def m039_create_budgets(db: Database) -> None:
         create index budget_crossings_by_message on budget_crossings (message_key);
     """,
     )
+
+
+@migrations()
+@takes()
+def m040_create_forecasts(db: Database) -> None:
+    """What the rest of the running month may cost, as of the last covered day that is over."""
+    _execute(
+        db,
+        """
+        -- dimension: all, team or application. through_day: the last covered day that is over.
+        -- history_days: the covered days that the forecast is made of. rest_days: those of the
+        -- month that it is for: those to come, and those that are not covered. finished_usd: what
+        -- the others cost. rest_*: NULL where there is no forecast, for this reason.
+        create table forecasts (
+            dimension text not null,
+            name text not null,
+            month text not null,
+            through_day text not null,
+            history_days integer not null,
+            rest_days integer not null,
+            finished_usd real not null,
+            rest_usd real,
+            rest_low_usd real,
+            rest_high_usd real,
+            reason text,
+            primary key (dimension, name)
+        ) strict, without rowid;
+    """,
+    )
+
+
+@migrations()
+@takes()
+def m041_create_watch(db: Database) -> None:
+    """What unusual use is found by: first uses, failed calls and costs by the hour.
+
+    All of it follows from calls, except of the days in ``unwatched_days``, which changed since.
+    What was used first stays when calls are dropped.
+    """
+    _execute(
+        db,
+        """
+        create table unwatched_days (
+            day text primary key
+        ) strict, without rowid;
+
+        insert into unwatched_days select distinct day from usage_daily;
+
+        -- What user agents are made with, without versions.
+        create table agents (
+            agent_key integer primary key,
+            agent text not null unique
+        ) strict;
+
+        -- A caller is a principal and the user that the event names. kind: principal (value_key 0),
+        -- region, model (the lowest key of those with its canonical id), agent or network. day: the
+        -- day of the first use; first_*: the first call on it; calls, failed_calls: of that day.
+        -- user_key: whom rules assign the call to. source_address_key: value_key of a network.
+        create table first_uses (
+            principal_key integer not null references principals (principal_key),
+            found_user_key integer not null references users (user_key),
+            kind text not null,
+            value_key integer not null,
+            day text not null,
+            first_time text not null,
+            first_event_id any not null,
+            user_key integer not null references users (user_key),
+            source_address_key integer references source_addresses (source_address_key),
+            calls integer not null,
+            failed_calls integer not null,
+            primary key (principal_key, found_user_key, kind, value_key)
+        ) strict, without rowid;
+
+        create index first_uses_by_day on first_uses (day);
+
+        -- Failed calls by the hour, of the latest weeks.
+        create table failed_hours (
+            hour text not null,
+            principal_key integer not null references principals (principal_key),
+            found_user_key integer not null references users (user_key),
+            account_key integer not null references accounts (account_key),
+            region_key integer not null references regions (region_key),
+            model_key integer not null references models (model_key),
+            error_code_key integer not null references error_codes (error_code_key),
+            user_key integer not null references users (user_key),
+            failed_calls integer not null,
+            first_time text not null,
+            first_event_id any not null,
+            primary key (
+                hour, principal_key, found_user_key, account_key, region_key, model_key,
+                error_code_key
+            )
+        ) strict, without rowid;
+
+        -- Costs by the hour, of the latest weeks. user_key or application_key is 0: the row is of
+        -- an application or of a user. rate_key: 0, or one whose inference profile names the
+        -- application.
+        create table cost_hours (
+            hour text not null,
+            user_key integer not null,
+            application_key integer not null,
+            rate_key integer not null,
+            calls integer not null,
+            cost_picodollars integer not null,
+            primary key (hour, user_key, application_key, rate_key)
+        ) strict, without rowid;
+    """,
+    )

@@ -146,6 +146,7 @@ def addresses() -> Iterator[str]:
         "bill_lines",
     )
     yield from (f"/bedrock_usage/{table}.json?_shape=array" for table in others)
+    yield from (f"/bedrock_usage/movers.json?until=2026-11-05&{filter_}" for filter_ in FILTERS)
     for path in ("/bedrock_usage", "/bedrock_usage/calls", "/bedrock_usage/calls.json?_facet=x"):
         yield path
     for path in ("/-/refresh.json", "/-/databases.json", "/-/actor.json", "/x", "/-/logout"):

@@ -37,6 +37,7 @@ SAFE = (
     "hours_of_day",
     "latest_calls",
     "metadata",
+    "movers",
     "token_parts",
     "usage",
     "weights",

@@ -24,6 +24,7 @@ from etl.normalise.token_kinds import LIST_RATES, RATES, SHOWN, SHOWN_TOKENS
 from etl.sql_files import sql_text
 from etl.warehouse.long_work import long_work
 from etl.warehouse.write.emptied import empty_temp_table
+from etl.warehouse.write.watch import note_days
 
 _MODEL = ("day", "account_key", "rate_key")
 _BOTH = (*_MODEL, "user_key", "application_key")
@@ -99,6 +100,7 @@ def renew_costs(db: Database) -> None:
 
 
 def _renew_all(db: Database, note: Callable[[str], None]) -> None:
+    note_days(db, "changed_days")
     for number, table in enumerate(PRICED, 1):
         note(f"{table} ({number} of {len(PRICED)})")
         _renew(db, table)
