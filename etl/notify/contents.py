@@ -28,12 +28,15 @@ from etl.warehouse.read.budgets import (
     budget_states,
     crossings_of,
 )
-from etl.warehouse.read.reports import Filters, usage
+from etl.warehouse.read.reports import Filters, movers, usage
 
 DIGEST, TEST = "digest", "test"
 
 _MOST_ROWS = 20
 _MOST_CHANGES = 10
+
+# The parts of a difference, as the view movers cuts it.
+_CAUSES = {"volume": "calls", "size": "tokens a call", "mix": "mix", "price": "prices"}
 
 
 class Period(NamedTuple):
@@ -130,8 +133,12 @@ def digest(db: Database, period: Period, url: str | None, now: datetime) -> Docu
     total, before = (_total(db, each) for each in (period, period.before))
     spent = _spent(total)
     blocks: list[Paragraph | Listing | Link] = [Paragraph(_total_in_words(period, total, before))]
-    for heading, by in (("Applications", "application"), ("Teams", "team"), ("Users", "user_name")):
-        blocks += _changes(db, period, heading, by)
+    changes = [
+        listing
+        for heading, by in (("Applications", "application"), ("Teams", "team"), ("Users", "user"))
+        for listing in _changes(db, period, heading, by)
+    ]
+    blocks += changes or [Paragraph(f"What changed is not known: {period} is not read to its end.")]
     blocks += _budgets(db, now)
     blocks += [Paragraph(line) for line in _uncertain(db, period, total)]
     link = f"/?from={period.first}&to={period.last}"
@@ -168,31 +175,30 @@ def _share(total: Row | None, before: Row) -> str:
 
 
 def _changes(db: Database, period: Period, heading: str, by: str) -> list[Listing]:
-    """Return the names that changed most, by the amount."""
-    now, then = (
-        {row[by]: row for row in usage(db, _filters(each), by=[by])}
-        for each in (period, period.before)
-    )
-    if not now and not then:
+    """Return the names that changed most, and why; nothing where the days are not over."""
+    rows = movers(db, _filters(period), by=by, against=period.before.first.isoformat())
+    if not rows:
         return []
-    names = sorted(now.keys() | then.keys(), key=lambda name: -abs(_more(now, then, name)))
-    rows = [
+    cells = [
         (
-            str(name),
-            numbers.cost(now[name], 2) if name in now else "no usage",
-            numbers.change(_more(now, then, name), 2),
+            row["name"] + ("" if row["change"] == "changed" else f" ({row['change']})"),
+            ("≥ " if row["is_lower_bound"] else "") + dollars(row["cost_after_usd"], 2),
+            numbers.change(row["difference_usd"], 2),
+            _causes(row),
         )
-        for name in names[:_MOST_CHANGES]
+        for row in rows[:_MOST_CHANGES]
     ]
-    left_out = max(0, len(names) - _MOST_CHANGES)
-    return [Listing(heading, (heading[:-1], "Cost", "Change"), rows, left_out)]
+    columns = (heading[:-1], "Cost", "Change", "By")
+    return [Listing(heading, columns, cells, max(0, len(rows) - _MOST_CHANGES))]
 
 
-def _more(now: Mapping[str, Row], then: Mapping[str, Row], name: str) -> float:
-    return sum(
-        sign * (rows[name]["cost_usd"] or 0)
-        for sign, rows in ((1, now), (-1, then))
-        if name in rows
+def _causes(row: Row) -> str:
+    """Return what the difference consists of, the largest part first."""
+    parts = [(row[f"{cause}_usd"], words) for cause, words in _CAUSES.items()]
+    return ", ".join(
+        f"{words} {numbers.change(amount, 2)}"
+        for amount, words in sorted(parts, key=lambda part: -abs(part[0]))
+        if abs(amount) >= 0.005
     )
 
 

@@ -52,19 +52,27 @@ class StoredForecast(NamedTuple):
 
 def read_costs(db: Database) -> Costs:
     """Return the costs of the latest covered days, and of the days after them."""
-    (last,) = db.conn.execute("select max(day) from int_covered_days").fetchone()
-    if last is None:
+    days = covered_days(db)
+    if not days:
         return Costs([], {})
-    since = (date.fromisoformat(last) - timedelta(days=HISTORY_DAYS)).isoformat()
-    covered = db.conn.execute(
-        "select day from int_covered_days where is_covered and day >= ? order by day", [since]
-    )
-    days = [date.fromisoformat(day) for (day,) in covered.fetchall()]
+    since = (days[-1] - timedelta(days=HISTORY_DAYS)).isoformat()
     costs: defaultdict[Series, dict[date, float]] = defaultdict(dict)
     rows = db.conn.execute(sql_text("reports/costs_to_forecast"), {"since": since})
     for dimension, name, day, cost, _ in rows:
         costs[Series(dimension, name)][date.fromisoformat(day)] = cost
     return Costs(days, costs)
+
+
+def covered_days(db: Database) -> list[date]:
+    """Return the latest days that are over and of which all usage is loaded, oldest first."""
+    (last,) = db.conn.execute("select max(day) from int_covered_days").fetchone()
+    if last is None:
+        return []
+    since = (date.fromisoformat(last) - timedelta(days=HISTORY_DAYS)).isoformat()
+    rows = db.conn.execute(
+        "select day from int_covered_days where is_covered and day >= ? order by day", [since]
+    )
+    return [date.fromisoformat(day) for (day,) in rows.fetchall()]
 
 
 def store_forecasts(db: Database, forecasts: Collection[StoredForecast]) -> bool:

@@ -22,6 +22,21 @@
     'daily_costs_by_team': ['application', 'team'],
 } %}
 
+-- Which of them tells a budget's cost.
+{% macro source() %}
+case
+    when teams is not null or each_of = 'team' then 'daily_costs_by_team'
+    when
+        (users is not null or each_of = 'user')
+        and (applications is not null or each_of = 'application')
+        then 'daily_costs_by_user_and_application'
+    when users is not null or each_of = 'user' then 'daily_costs_by_user'
+    when applications is not null or each_of = 'application'
+        then 'daily_costs_by_application'
+    else 'daily_costs_by_model'
+end
+{% endmacro %}
+
 -- Calls may arrive days late, and estimates change for as long: periods that ended
 -- within three days are judged too.
 {% macro periods() %}
@@ -68,17 +83,7 @@ select
                 '-1 day'
             )
     end as last_day,
-    case
-        when teams is not null or each_of = 'team' then 'daily_costs_by_team'
-        when
-            (users is not null or each_of = 'user')
-            and (applications is not null or each_of = 'application')
-            then 'daily_costs_by_user_and_application'
-        when users is not null or each_of = 'user' then 'daily_costs_by_user'
-        when applications is not null or each_of = 'application'
-            then 'daily_costs_by_application'
-        else 'daily_costs_by_model'
-    end as daily_costs
+    {{ source() }} as daily_costs
 from budgets
 cross join moment
 cross join steps
@@ -133,6 +138,16 @@ where
         periods.{{ column }} is null
         or costs.{{ name }} in (select value from json_each(periods.{{ column }}))
     )
+{% endif %}
+{% endfor %}
+{% endmacro %}
+
+-- The costs of the days of a CTE periods, of all budgets.
+{% macro all_spent() %}
+{% for view, names in daily_costs.items() %}
+{{ spent(view, names) }}
+{% if not loop.last %}
+union all
 {% endif %}
 {% endfor %}
 {% endmacro %}
@@ -334,12 +349,7 @@ periods as materialized (
 
 -- Only what the budget's period and conditions select is read.
 spent as (
-{% for view, names in daily_costs.items() %}
-    {{ spent(view, names) }}
-{% if not loop.last %}
-    union all
-{% endif %}
-{% endfor %}
+    {{ all_spent() }}
 ),
 
 summed as materialized (

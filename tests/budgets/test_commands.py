@@ -126,10 +126,10 @@ def test_a_digest_says_what_was_spent_what_changed_and_what_is_not_certain(
     lines = out.splitlines()
     assert lines[0] == f"Amazon Bedrock, {yesterday}: ≥ $12.00"
     assert "In the day before it was $8.00 (+50.0%)." in out
-    assert lines.index("- Chat: cost ≥ $9.00, change +$9.00") < lines.index(
-        "- Search: cost $3.00, change -$5.00"
+    assert lines.index("- Chat (new): cost ≥ $9.00, change +$9.00, by calls +$9.00") < lines.index(
+        "- Search: cost $3.00, change -$5.00, by tokens a call -$5.00"
     )
-    assert "- =cmd|‹b>: cost $9.00, change +$9.00" in lines
+    assert "- =cmd|‹b> (new): cost $9.00, change +$9.00, by calls +$9.00" in lines
     assert "The cost is a lower bound: 1 call and 4.00M tokens without a price" in out
     html = run("notify", "digest", "--daily", "--print", "html", *options)[1]
     assert "<b>" not in html

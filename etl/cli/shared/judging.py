@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import click
 from sqlite_utils import Database
@@ -12,6 +11,7 @@ from sqlite_utils import Database
 from etl.clock import Clock
 from etl.config import Config
 from etl.errors import BedrockUsageError, StoppedError
+from etl.forecast.budgets import budget_forecast
 from etl.notify.run import send_due, targets_for
 from etl.show.budgets import crossing_line, most_of_each
 from etl.show.escaping import harmless
@@ -40,7 +40,7 @@ def judge_budgets(
     Returns whether every message that was due arrived. A failure here does not affect a sync.
     """
     targets = targets_for(config, BUDGETS)
-    new = record_budgets(warehouse, clock.now(), forecast_of(warehouse, clock), targets)
+    new = record_budgets(warehouse, clock.now(), budget_forecast(warehouse), targets)
     for row in most_of_each([one._asdict() for one in new]):
         report(harmless(f"Budget            {crossing_line(row)}"))
     if not sends:
@@ -52,8 +52,3 @@ def judge_budgets(
     except BedrockUsageError as error:
         report(harmless(f"Not sent          {error}"))
         return False
-
-
-def forecast_of(warehouse: Database, clock: Clock) -> Callable[[Mapping[str, Any]], int | None]:
-    """Return what tells the forecast of a state, in micro-dollars."""
-    return lambda state: None

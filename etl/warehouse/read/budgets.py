@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import datetime
+from datetime import date, datetime
 from typing import Any
 
 from sqlite_utils import Database
@@ -29,6 +29,15 @@ def budget_states(db: Database, now: datetime) -> list[dict[str, Any]]:
         "_visitor_user": None,
     }
     return list(db.query(sql_text("pages/budgets"), parameters))
+
+
+def budget_days(db: Database, since: date, until: date) -> dict[tuple[str, str], dict[date, float]]:
+    """Return what the days of budgets with forecasts cost in dollars, by budget and name."""
+    found: dict[tuple[str, str], dict[date, float]] = {}
+    days = {"since": since.isoformat(), "until": until.isoformat()}
+    for budget, name, day, cost in db.conn.execute(sql_text("reports/budget_days"), days):
+        found.setdefault((budget, name), {})[date.fromisoformat(day)] = cost or 0.0
+    return found
 
 
 def crossings_of(db: Database, message_key: int) -> list[dict[str, Any]]:
