@@ -74,6 +74,7 @@ ALLOWED = {
         *("clock", "config", "errors", "show.escaping", "show.numbers", "sources", "times"),
         "warehouse",
     },
+    "show.deliveries": {"show.numbers", "show.terminal"},
     "show.budgets": {
         *("show.escaping", "show.numbers", "show.spreadsheet", "show.terminal", "warehouse"),
     },
@@ -107,7 +108,14 @@ ALLOWED = {
             "registry",
             "resources",
         ),
-        *("show.budgets", "show.escaping", "show.findings", "show.numbers", "show.price_check"),
+        *(
+            "show.budgets",
+            "show.deliveries",
+            "show.escaping",
+            "show.findings",
+            "show.numbers",
+            "show.price_check",
+        ),
         *("show.price_sync", "show.prices", "show.reconcile", "show.report"),
         *("show.status", "show.terminal", "sources", "sync", "times", "warehouse", "web"),
     },
