@@ -78,6 +78,7 @@ ALLOWED = {
         *("clock", "config", "errors", "show.escaping", "show.numbers", "sources", "times"),
         "warehouse",
     },
+    "show.deliveries": {"show.numbers", "show.terminal"},
     "show.budgets": {
         *("show.escaping", "show.numbers", "show.spreadsheet", "show.terminal", "warehouse"),
     },
@@ -104,8 +105,8 @@ ALLOWED = {
             "load.decoder",
         ),
         *("load.run", "monitor", "normalise", "notify", "policy", "price_check", "registry"),
-        *("resources", "show.budgets", "show.escaping", "show.findings", "show.movers"),
-        *("show.numbers", "show.price_check"),
+        *("resources", "show.budgets", "show.deliveries", "show.escaping", "show.findings"),
+        *("show.movers", "show.numbers", "show.price_check"),
         *("show.price_sync", "show.prices", "show.reconcile", "show.report"),
         *("show.status", "show.terminal", "sources", "sync", "times", "warehouse", "web"),
     },

@@ -14,9 +14,10 @@ from etl.errors import ConfigError
 from etl.notify.contents import DIGEST, TEST, digest, last_period
 from etl.notify.document import as_html, as_text, as_title
 from etl.notify.run import send_due, targets_for
+from etl.show.deliveries import print_deliveries
 from etl.show.escaping import harmless
 from etl.warehouse.database import open_warehouse
-from etl.warehouse.messages import add_message, again
+from etl.warehouse.messages import add_message, again, latest_deliveries
 from etl.warehouse.turns import transaction
 
 _NO_TARGETS = "no target is told of {}: add one under [[notify.targets]] (docs/budgets.md)"
@@ -58,6 +59,17 @@ def send(profile: str | None, config: Path | None, db: Path) -> None:
     settings, clock = load_config(config), Clock()
     with open_warehouse(db) as warehouse:
         sys.exit(0 if send_due(warehouse, settings, clock, profile, _report) else 1)
+
+
+@notify.command("log")
+@click.option(
+    "--last", type=click.IntRange(1, 10_000), default=50, show_default=True, help="So many."
+)
+@db_option
+def log_command(last: int, db: Path) -> None:
+    """Show which messages were sent, the latest first, and why others were not."""
+    with open_warehouse(db) as warehouse:
+        print_deliveries(latest_deliveries(warehouse, last))
 
 
 @notify.command("digest")

@@ -101,7 +101,7 @@ def _of_budgets(db: Database, one: Delivery, url: str | None, now: datetime) -> 
     )
     blocks: list[Paragraph | Listing | Link] = [listing]
     blocks.append(Paragraph(f"Seen at {one.created_at}. `bedrock-usage budgets` shows all."))
-    return Document(title, [*blocks, *_link(url, "/budgets", "Budgets")])
+    return Document(title, [*blocks, *_link(url, "/budgets", "Budgets")], is_warning=True)
 
 
 def _budget_title(rows: Sequence[Row]) -> str:

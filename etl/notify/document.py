@@ -47,10 +47,14 @@ class Link(NamedTuple):
 
 
 class Document(NamedTuple):
-    """A message: its title, which is the subject of a mail, and its parts."""
+    """A message: its title, which is the subject of a mail, and its parts.
+
+    ``is_warning``: somebody should do something.
+    """
 
     title: str
     blocks: Sequence[Paragraph | Listing | Link]
+    is_warning: bool = False
 
 
 def said(text: str) -> str:

@@ -132,7 +132,9 @@ def _notify(apprise: Any, address: str, document: Document, is_repeat: bool) -> 
             is_sent = service.notify(
                 body=as_html(document) if is_html else as_text(document),
                 title=as_title(document, is_repeat=is_repeat),
-                notify_type=apprise.NotifyType.WARNING,
+                notify_type=apprise.NotifyType.WARNING
+                if document.is_warning
+                else apprise.NotifyType.INFO,
                 body_format=apprise.NotifyFormat.HTML if is_html else apprise.NotifyFormat.TEXT,
             )
         except Exception as error:

@@ -90,6 +90,15 @@ def due_deliveries(db: Database, now: datetime) -> list[Delivery]:
     ]
 
 
+def latest_deliveries(db: Database, last: int) -> list[dict[str, Any]]:
+    """Return the latest deliveries, the newest first: rows of ``messages`` and ``deliveries``."""
+    sql = (
+        "select * from deliveries join messages using (message_key)"
+        " order by message_key desc, target limit ?"
+    )
+    return list(db.query(sql, [last]))
+
+
 def begin_delivery(db: Database, one: Delivery, now: datetime) -> None:
     """Record that a try begins."""
     _update(db, one, state=SENDING, tries=one.tries + 1, tried_at=utc_text(now),

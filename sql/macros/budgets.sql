@@ -93,11 +93,17 @@ where
     and (per = 'month' or months_back = 0)
 {% endmacro %}
 
+-- What a cost leaves out is told by itself: here only estimates without an upper end
+-- count as unknown. Over all callers, the total is CloudWatch's.
 {% macro upper_end(daily_costs) %}
 {% if daily_costs == 'daily_costs_by_model' -%}
-iif(costs.is_lower_bound, null, costs.cost_picodollars)
+costs.cost_picodollars
 {%- else -%}
-costs.cost_high_picodollars
+iif(
+    costs.is_lower_bound,
+    costs.cost_picodollars,
+    costs.cost_high_picodollars
+)
 {%- endif %}
 {% endmacro %}
 
@@ -293,9 +299,7 @@ substr(
     )
 {% endfor %}
     || iif(
-        budgets.counts_upper_end
-        and budgets.upper_micro is null
-        and budgets.left_out = 0,
+        budgets.counts_upper_end and not budgets.has_upper_end,
         '; how far off the estimates may be is not known',
         ''
     ),
@@ -362,8 +366,7 @@ summed as materialized (
             as cost_micro,
         {{ rest('cost_picodollars') }} as cost_rest,
         iif(
-            sum(unpriced_calls + unpriced_tokens + calls_without_tokens)
-            or max(upper_picodollars is null and cost_picodollars is not null),
+            max(upper_picodollars is null and cost_picodollars is not null),
             null,
             {{ micro('upper_picodollars') }}
         ) as upper_micro,
@@ -436,6 +439,7 @@ budgets_named as materialized (
         + summed.calls_without_tokens > 0
             as has_no_cost,
         iif(summed.calls is null, 0, summed.upper_micro) as upper_micro,
+        summed.upper_micro is not null or summed.cost_micro is null as has_upper_end,
         coalesce(summed.upper_rest, 0) as upper_rest,
         coalesce(summed.unpriced_calls, 0) as unpriced_calls,
         coalesce(summed.unpriced_tokens, 0) as unpriced_tokens,

@@ -54,6 +54,7 @@ def test_a_crossing_arrives_by_webhook_and_only_once(
     is_sent, said = send(spending, moment(NOW), url="https://usage.example.com/")
     assert (is_sent, said) == (True, ["Sent              budgets to ops"])
     (got,) = webhook.received
+    assert got["type"] == "warning"
     assert got["title"] == "Budget B: 50 % reached"
     assert "- B: state 50 % reached, cost $6.00, amount $10.00, period 2026-11" in got["message"]
     assert "Budgets: https://usage.example.com/budgets" in got["message"]
@@ -161,6 +162,9 @@ def test_a_kill_between_sending_and_recording_sends_it_again_as_a_possible_repea
     assert webhook.received[-1]["title"] == "[possible repeat] bedrock-usage: test message"
     assert run("notify", "send", *words[2:])[::2] == (0, "")
     assert len(webhook.received) == 2
+    status, out, _ = run("notify", "log", *words[2:4])
+    assert status == 0
+    assert "test ops sent, possible repeat 2" in " ".join(out.split())
 
 
 @pytest.mark.skipif(os.name != "posix", reason="modes are POSIX's")

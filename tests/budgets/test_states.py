@@ -13,7 +13,7 @@ from etl.sql_files import sql_text
 from etl.warehouse.write.team_shares import apply_team_shares
 from tests.budgets.support import DOLLAR, Spending, budget
 from tests.rounds import rounds
-from tests.support import ACCOUNT, HAIKU, SONNET, call, load, write_metrics
+from tests.support import ACCOUNT, HAIKU, SONNET, call, load, write_log, write_metrics
 
 
 def day_after(day: str) -> str:
@@ -267,6 +267,15 @@ def test_estimates_count_at_their_upper_end_where_the_budget_says_so(spending: S
     assert upper["cost_usd"] == 0.5
     assert upper["state"] == "cannot be judged"
     assert upper["reason"] == "how far off the estimates may be is not known"
+    # Once it is known, it counts, whatever else has no price.
+    spending.db.execute(
+        "update priced_daily_by_user set unbounded_estimates = 0, cost_high_picodollars = 950000000000"
+    )
+    unpriced = {"requestParameters": {"modelId": "no.such-model"}, "user": "alice"}
+    load(spending.db, write_log(spending.folder / "u.json", [call(800, tokens=(1, 0), **unpriced)]))
+    expected, upper = spending.states("2026-11-10")
+    assert (expected["counted_usd"], expected["is_lower_bound"]) == (0.5, 1)
+    assert (upper["state"], upper["counted_usd"], upper["cost_usd"]) == ("exceeded", 0.95, 0.5)
 
 
 # -- any budget -----------------------------------------------------------------------------------

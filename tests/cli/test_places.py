@@ -39,7 +39,7 @@ WORDS = (
     ("upgrade",), ("prices", "import", "LOG"), ("monitor", "publish"), ("monitor", "dashboard"),
     ("monitor", "remove"), ("lab", "verify", "--ledger", "LOG"), ("lab", "traffic", "--dry-run"),
     ("calibrate",), ("reconcile",), ("prices", "check"), ("prices", "history", "any"), ("prices", "sync", "--from", "LOG"),
-    ("budgets",), ("notify", "test"), ("notify", "send"), ("notify", "digest", "--daily"),
+    ("budgets",), ("notify", "test"), ("notify", "send"), ("notify", "log"), ("notify", "digest", "--daily"),
 )  # fmt: skip
 
 
