@@ -2,8 +2,8 @@
 -- Grain: caller (principal, user that the event names) x kind x value; kind principal
 -- is the caller itself. calls and failed_calls are those of the first day.
 -- is_new_to_all: no other caller used it before. earlier_values: others of the kind
--- that the caller had used before, the latest since previous_time; known_since: the
--- caller's first day.
+-- that the caller had used before, the latest since previous_time, new_lately of them
+-- in the four weeks before; known_since: the caller's first day.
 select
     uses.principal_key,
     uses.found_user_key,
@@ -29,6 +29,7 @@ select
     = uses.first_time as is_new_to_all,
     count(*) over earlier - 1 as earlier_values,
     lag(uses.first_time) over earlier as previous_time,
+    count(*) over lately - 1 as new_lately,
     min(uses.day) over (partition by uses.principal_key, uses.found_user_key)
         as known_since
 from first_uses as uses
@@ -46,4 +47,9 @@ window earlier as (
     partition by uses.principal_key, uses.found_user_key, uses.kind
     order by uses.first_time, uses.value_key
     rows unbounded preceding
+),
+lately as (
+    partition by uses.principal_key, uses.found_user_key, uses.kind
+    order by julianday(uses.first_time)
+    range between 28 preceding and current row
 )

@@ -7,6 +7,9 @@
 {% set shown_days = 30 %}
 {% set known_days = 14 %}
 
+-- Whoever has used more new ones than this in four weeks uses new ones all the time.
+{% set habitual_new = 2 %}
+
 -- The CTE bounds: one row.
 {% macro bounds() %}
 bounds as (
@@ -28,7 +31,7 @@ bounds as (
 -- A name in a command for a shell, whatever the name is.
 {% macro quoted(name) %}
 ''''
-|| replace({{ name }}, '''', '''\''''''')
+|| replace({{ name }}, '''', '''\''''')
 || ''''
 {% endmacro %}
 
@@ -55,8 +58,8 @@ instr(
 --   times      the median
 --   record     times the largest of the name's own days (hours) of the four weeks before
 {% set periods = {
-    'day': {'floor_usd': 10, 'deviations': 6, 'times': 2, 'record': 1.3},
-    'hour': {'floor_usd': 5, 'deviations': 6, 'times': 3, 'record': 2},
+    'day': {'floor_usd': 10, 'deviations': 6, 'times': 3, 'record': 1.5},
+    'hour': {'floor_usd': 10, 'deviations': 6, 'times': 5, 'record': 3},
 } %}
 {% set compared_weeks = 8 %}
 {% set least_compared = 4 %}

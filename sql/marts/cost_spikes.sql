@@ -2,11 +2,13 @@
 -- Grain: dimension (user, application) x name x period (day, hour) x period_start, of
 -- the last thirty days with usage; hours of the last seven. Units: USD. Compared with
 -- up to eight of the same weekday (and hour) before it: usual_cost_usd is their median,
--- deviation_usd their median absolute deviation. A spike is above the median by 10 USD
--- (an hour: 5), by 6 scaled deviations, by the median again (an hour: twice), and above
--- what any day of the four weeks before cost by a third (an hour: twice as much).
+-- deviation_usd their median absolute deviation. A spike is 10 USD and 6 scaled
+-- deviations above the median, more than three times the median (an hour: five), and
+-- half as much again as any day of the four weeks before (an hour: three times as much
+-- as any hour).
 
 -- A day that is not over, or not covered, is judged by what is loaded of it.
+-- SQLite 3.40 finds wrong maxima in a range that ends before the current row.
 with {{ watch.bounds() }},
 
 days as (
@@ -99,7 +101,8 @@ dear_keys as materialized (
             max(cost_usd) over (
                 partition by dimension, name
                 order by julianday(period_start)
-                range between {{ watch.record_days }} preceding and 0.01 preceding
+                range between {{ watch.record_days }} preceding and current row
+                exclude current row
             ) as record_usd
         from {{ period }}_costs
     )

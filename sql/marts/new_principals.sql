@@ -3,7 +3,8 @@
 -- the last thirty days with usage, once two weeks are known. kind: principal, or a
 -- region, model, agent (software, without versions) or network of a caller known for
 -- two weeks: one that nobody used before; a machine's first new network in two weeks,
--- of three at most; or several of them within an hour. Units: calls and USD of that
+-- of three at most; or several of them within an hour, an agent or a network among
+-- them (unless the caller has new ones all the time). Units: calls and USD of that
 -- first day.
 
 -- A region, model, agent or network that is new to a caller alone is common: people
@@ -33,8 +34,14 @@ together as (
         one.kind,
         one.value_key,
         group_concat(distinct other.kind) as others,
-        one.kind in ('agent', 'network')
-        or max(other.kind in ('agent', 'network')) as is_telling
+        max(
+            one.kind in ('agent', 'network')
+            and one.new_lately <= {{ watch.habitual_new }},
+            max(
+                other.kind in ('agent', 'network')
+                and other.new_lately <= {{ watch.habitual_new }}
+            )
+        ) as is_telling
     from recent as one
     inner join recent as other
         on

@@ -68,7 +68,8 @@ bursts as (
         max(places) over (
             partition by principal_key, found_user_key
             order by julianday(hour)
-            range between 28 preceding and 0.01 preceding
+            range between 28 preceding and current row
+            exclude current row
         ) as places_before
     from refused_hours
 ),
