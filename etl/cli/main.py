@@ -29,6 +29,8 @@ COMMANDS = {
     "load-rollup": "Load a rollup that `rollup` made.",
     "report": "Report usage and cost by user, application, team, model, region or day.",
     "reconcile": "Compare AWS's bill with our figures, and explain the difference.",
+    "budgets": "Show what of each budget is spent, and whether it is exceeded.",
+    "notify": "Send messages: a test, a digest, and what could not be sent before.",
     "calibrate": "Share CloudWatch's totals by tokens per call.",
     "status": "Show how far AWS has been read, how fresh the data is, and what is missing.",
     "serve": "Serve the warehouse with Datasette; without a login, on this machine only.",

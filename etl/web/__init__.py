@@ -56,7 +56,7 @@ def permission_allowed(
 
 @hookimpl
 def register_magic_parameters(datasette: Datasette) -> list[tuple[str, Callable[..., Any]]]:
-    """Give queries what the visitor may see: ``:_visitor_applications``, ``:_visitor_teams``."""
+    """Give queries what the visitor may see: ``:_visitor_applications`` and its like."""
     return [("visitor", partial(visitors.magic_parameter, datasette))] if site_of(datasette) else []
 
 

@@ -330,7 +330,7 @@ def test_nobody_else_calls_aws() -> None:
         *("doctor/checks.py", "doctor/entry.py"),
         *("lab/caller.py", "lab/roles.py"),
         *("monitor/alarms.py", "monitor/cloudwatch.py", "monitor/cloudwatch_dashboard.py"),
-        "monitor/removal.py",
+        *("monitor/removal.py", "notify/send.py"),
     ]
 
 

@@ -15,11 +15,14 @@ import pytest
 from etl.agents.tools import TOOLS
 from etl.clock import Clock
 from etl.config import Restriction, Serve
+from etl.normalise.budgets import Budget
 from etl.show.report import KINDS
 from etl.warehouse.database import open_warehouse
+from etl.warehouse.write.budgets import apply_budgets
 from etl.warehouse.write.metadata_keys import apply_metadata_keys
 from etl.web import pages as web_pages
 from etl.web import queries
+from tests.aws import REGION
 from tests.bill.exports import NOVA, usage, write_export
 from tests.rounds import rounds
 from tests.support import HAIKU, SONNET, call, load, uuid_of, write_log, write_metrics
@@ -29,7 +32,9 @@ from tests.web.visits import HTML, VARIABLES, Visitor, bearer, serving
 RESTRICTED = Serve(
     host_names=("usage.example.com",),
     tokens=VARIABLES,
-    restrictions=(Restriction(visitor="nightly", applications=("Ours", "Also-ours", "Unused")),),
+    restrictions=(
+        Restriction(visitor="nightly", applications=("Ours", "Also-ours", "Unused"), user="bob"),
+    ),
 )
 OURS = [
     call(
@@ -44,6 +49,18 @@ OURS = [
 
 # Even of their own application, the bill is not for restricted visitors.
 BILLED = "arn:aws:sts::111122223333:assumed-role/Ours-BedrockRole/job"
+
+BUDGETS = [
+    Budget(name=name, amount=1, per=per, **keys)
+    for name, per, keys in [
+        ("of all", "month", {}), ("of a region", "day", {"region": REGION}),
+        ("of others", "month", {"application": ("Ours", "Theirs")}),
+        ("of mallory", "90d", {"user": "mallory"}), ("of a team", "90d", {"team": "blue"}),
+        ("seen by each", "90d", {"each": "application"}), ("seen in whole", "366d", {"application": "Ours"}),
+        ("seen by user", "366d", {"application": ("Ours", "Unused"), "each": "user"}),
+        ("seen, own", "366d", {"each": "user"}),
+    ]
+]  # fmt: skip
 
 # What other users may have done, at any time, in any region, with any model.
 REGIONS = ("us-east-1", "eu-west-1", "ap-south-1")
@@ -78,6 +95,7 @@ def warehouse(folder: Path, seed: int) -> Path:
     path = folder / "w.db"
     with open_warehouse(path, create=True) as db:
         apply_metadata_keys(db, ["team"], 2)
+        apply_budgets(db, BUDGETS)
         load(db, write_log(folder / "log.json", records))
         if seed:
             # CloudWatch counts tokens that no call explains, in an hour without calls of ours.
@@ -90,6 +108,11 @@ def warehouse(folder: Path, seed: int) -> Path:
             db.execute(
                 "insert into sync_state (source, account_id, region, stream, read_at, error)"
                 " values ('event-history', '1', 'eu-west-1', '', '2026-11-22T00:00:00Z', 'x')"
+            )
+            db.execute(
+                "insert into sync_state (source, account_id, region, stream, read_at, watermark,"
+                " covered_from) values ('cloudtrail', '1', 'eu-west-1', 'c', '2026-11-22T00:00:00Z',"
+                " '2026-11-22T00:00:00Z', '2026-11-21T00:00:00Z')"
             )
             db.conn.commit()
     return path
@@ -123,7 +146,7 @@ NAMES = {
 
 def addresses() -> Iterator[str]:
     for range_ in RANGES:
-        yield from (f"/?{range_}", f"/cost?{range_}", f"/bill?{range_}")
+        yield from (f"/?{range_}", f"/cost?{range_}", f"/bill?{range_}", f"/me?{range_}")
     for kind, names in NAMES.items():
         yield from (f"/{kind}?name={name}&range=90d" for name in names)
     for query in queries.names():
@@ -132,7 +155,17 @@ def addresses() -> Iterator[str]:
         yield from (f"/bedrock_usage/{query}{form}?by_application=1" for form in ("", ".csv"))
     yield from (f"/bedrock_usage/metadata.json?metadata_key=team&{filter_}" for filter_ in FILTERS)
     yield from (f"/bedrock_usage/metadata{form}?metadata_key=team" for form in ("", ".csv"))
-    yield from (f"/bedrock_usage/{table}.json" for table in ("billed_usage", "bill_lines"))
+    yield from ("/budgets", "/bedrock_usage/budgets.csv?now=2026-11-22T00:00:00Z")
+    others = (
+        "budget_status",
+        "budgets",
+        "budget_crossings",
+        "messages",
+        "billed_usage",
+        "bill_lines",
+    )
+    yield from (f"/bedrock_usage/{table}.json?_shape=array" for table in others)
+    yield from (f"/bedrock_usage/movers.json?until=2026-11-05&{filter_}" for filter_ in FILTERS)
     for path in ("/bedrock_usage", "/bedrock_usage/calls", "/bedrock_usage/calls.json?_facet=x"):
         yield path
     for path in ("/-/refresh.json", "/-/databases.json", "/-/actor.json", "/x", "/-/logout"):
@@ -189,5 +222,9 @@ def test_every_byte_is_the_same_whatever_others_did(
         text = seen(visitors[0], "/?range=90d")[2]
         assert "Also-ours" in text
         assert "2026-11-05T00:00:00Z" in text
+        text = seen(visitors[0], "/budgets")[2]
+        for budget in BUDGETS:
+            assert (budget.name in text) == budget.name.startswith("seen"), budget.name
+        assert "mallory" not in text
         values = seen(visitors[0], "/bedrock_usage/metadata.csv?metadata_key=team")[2].splitlines()
         assert [line.split(",")[0] for line in values] == ["value", "blue", "green", "(others)"]

@@ -94,6 +94,17 @@ def _usage(db: Database, file: str, filters: Filters, by: set[str]) -> list[dict
     return [{k: v for k, v in row.items() if k not in DIMENSIONS or k in by} for row in rows]
 
 
+def movers(
+    db: Database, filters: Filters, *, by: str | None = None, against: str | None = None
+) -> list[dict[str, Any]]:
+    """Return what changed between two periods, as rows of the view movers.
+
+    ``by``: application, user, team or model; None: all four. ``against``: the first day of the
+    period to compare with, which is as long; None: that just before. No rows: no such day is over.
+    """
+    return _run(db, "pages/movers", {**filters.parameters(), "by": by, "against": against})
+
+
 def coverage(db: Database, filters: Filters) -> dict[str, Any]:
     """Return how much of the tokens is known, and how, in the columns of the view token_coverage.
 

@@ -34,6 +34,7 @@ from etl.warehouse.long_work import make_interruptible
 from etl.warehouse.turns import in_turn, path_of, transaction
 from etl.warehouse.upkeep.check import differing_rows
 from etl.warehouse.write.minutes import renew_minutes
+from etl.warehouse.write.watch import watch_before_dropping
 
 _NAME_TABLES = {
     "sessions": "session_key",
@@ -119,6 +120,7 @@ def drop_calls(
             end = _next_day(first)
             with transaction(db):
                 renew_minutes(db, end)
+                watch_before_dropping(db, end)
                 dropped = _add(dropped, _drop_until(db, end, tables))
                 _note(db, dropped_at, claimed, end, dropped)
             claimed = end
