@@ -126,10 +126,10 @@ candidates as (
             prices.model_id = uses.price_model_id
             and (
                 prices.region = uses.region
-                -- GovCloud has its own rates, mostly higher: never use commercial ones.
+                -- GovCloud has its own rates, mostly higher.
                 or (prices.region = '*' and uses.region not like 'us-gov-%')
             )
-            -- The + makes SQLite use the index by model_id rather than build its own.
+            -- The + makes SQLite use the index by model_id, not build one.
             and +prices.scope = uses.inference_scope
             and +prices.service_tier = uses.service_tier
             and prices.min_input_tokens <= uses.min_input_tokens
@@ -153,7 +153,8 @@ periods as (
     select
         rate_key,
         changed_on as valid_from,
-        lead(changed_on) over (partition by rate_key order by changed_on) as valid_to
+        lead(changed_on)
+            over (partition by rate_key order by changed_on) as valid_to
     from changes
 ),
 
@@ -200,10 +201,14 @@ chosen as (
 {% for class in ('list', 'negotiated') %}
 {% for price in columns.priced_kinds %}
         max(usd_per_mtok)
-        filter (where token_kind = '{{ price }}' and rate_class = '{{ class }}')
+        filter (
+            where token_kind = '{{ price }}' and rate_class = '{{ class }}'
+        )
             as {{ price }}_{{ class }}_rate,
         max(price_id)
-        filter (where token_kind = '{{ price }}' and rate_class = '{{ class }}')
+        filter (
+            where token_kind = '{{ price }}' and rate_class = '{{ class }}'
+        )
             as {{ price }}_{{ class }}_price_id{{ ',' if not loop.last }}
 {% endfor %}
         {{- ',' if not loop.last }}
@@ -224,7 +229,9 @@ final as (
 {% endfor %}
         {{ columns.each(columns.priced_kinds, '{}_list_rate') }},
 {% for price in columns.priced_kinds %}
-        coalesce({{ price }}_negotiated_price_id, {{ price }}_list_price_id)
+        coalesce(
+            {{ price }}_negotiated_price_id, {{ price }}_list_price_id
+        )
             as {{ price }}_price_id,
 {% endfor %}
         {{ columns.each(columns.priced_kinds, '{}_list_price_id') }}
@@ -249,7 +256,8 @@ groups as (
         account_discounts.discount_group,
         accounts.account_id
     from account_discounts
-    inner join accounts on accounts.account_key = account_discounts.discount_group >> 32
+    inner join accounts
+        on accounts.account_key = account_discounts.discount_group >> 32
 ),
 
 matching as materialized (
@@ -267,7 +275,9 @@ matching as materialized (
         {{ meets('accounts', ['groups.account_id']) }}
         and {{ meets('regions', ['keys.region']) }}
         and {{ meets('tiers', ['keys.service_tier']) }}
-        and {{ meets('models', ['keys.canonical_model_id', 'keys.cloudwatch_model_id']) }}
+        and {{ meets(
+            'models', ['keys.canonical_model_id', 'keys.cloudwatch_model_id']
+        ) }}
 ),
 
 -- The days on which a rate or a discount starts or ends.
@@ -299,7 +309,10 @@ periods as (
         rate_key,
         changed_on as valid_from,
         lead(changed_on, 1, '9999-12-31')
-            over (partition by discount_group, rate_key order by changed_on) as valid_to
+            over (
+                partition by discount_group, rate_key
+                order by changed_on
+            ) as valid_to
     from changes
 ),
 
@@ -325,7 +338,10 @@ first_matching as (
                 or matching.effective_to > periods.valid_from
             )
     group by
-        periods.discount_group, periods.rate_key, periods.valid_from, periods.valid_to
+        periods.discount_group,
+        periods.rate_key,
+        periods.valid_from,
+        periods.valid_to
 ),
 
 applied as (
