@@ -37,6 +37,9 @@ _STACKED = 8
 # Where a month of the bill differs.
 _PLACES = 25
 
+# Other models that a model is compared with.
+_OTHERS = 4
+
 # For the token chart: column, heading, whether it is input.
 _TOKEN_KINDS = json.dumps([(kind.shown, kind.heading, kind.is_input) for kind in TOKENS_ALONE])
 
@@ -102,6 +105,7 @@ def routes() -> list[tuple[str, Callable[..., Awaitable[Response]]]]:
         (r"^/(?P<kind>application|user|team|model)$", subject_page),
         (r"^/cost$", cost_page),
         (r"^/bill$", bill_page),
+        (r"^/savings$", savings_page),
         (rf"^/-/charts/{re.escape(vega_bundle.file_name())}$", vega),
     ]
 
@@ -131,6 +135,11 @@ async def cost_page(request: Request, datasette: Datasette) -> Response:
 async def bill_page(request: Request, datasette: Datasette) -> Response:
     """Answer with AWS's bill beside our figures, and why they differ."""
     return await _answer(request, datasette, "usage_bill.html", _bill)
+
+
+async def savings_page(request: Request, datasette: Datasette) -> Response:
+    """Answer with what caching saved, and what the same tokens would have cost otherwise."""
+    return await _answer(request, datasette, "usage_savings.html", _savings)
 
 
 async def _answer(
@@ -329,6 +338,54 @@ def _month(month: Row, rows: Sequence[Row]) -> dict[str, Any]:
         "places": [{**row, "kind": kind_of_use(row)} for row in own[:_PLACES]],
         "left_out": max(0, len(own) - _PLACES),
     }
+
+
+async def _savings(view: View) -> dict[str, Any]:
+    cache, models, scopes, tiers, choices = await asyncio.gather(
+        view.rows("cache_savings_by_application"),
+        view.rows("other_models"),
+        view.rows("other_scopes"),
+        view.rows("other_tiers"),
+        view.rows("choices"),
+    )
+    saved = [row["saved_usd"] for row in cache if row["saved_usd"] is not None]
+    return {
+        "title": "What could be saved?",
+        "choices": _choices(choices, view.selection),
+        "cache": cache[:_PLACES],
+        "cache_left_out": max(0, len(cache) - _PLACES),
+        "saved_usd": sum(saved) if saved else None,
+        "unknown": len(cache) - len(saved),
+        "read_tokens": _known_sum(cache, "cache_read_tokens"),
+        "written_tokens": _known_sum(cache, "cache_write_tokens"),
+        "cacheable_tokens": _known_sum(cache, "cacheable_input_tokens"),
+        "models": _first_rows(_best_of_each(models), len(models)),
+        "scopes": _first_rows(scopes, len(scopes)),
+        "tiers": _first_rows(tiers, len(tiers)),
+        "decimals": 2,
+    }
+
+
+def _best_of_each(rows: Sequence[Row]) -> list[Row]:
+    """Return the first rows of each model: the models that would cost least."""
+    seen: Counter[tuple[Any, ...]] = Counter()
+    best = []
+    for row in rows:
+        use = (row["model_id"], row["inference_scope"], row["service_tier"])
+        seen[use] += 1
+        if seen[use] <= _OTHERS and row["difference_usd"] is not None:
+            best.append(row)
+    return best
+
+
+def _first_rows(rows: Sequence[Row], of: int) -> dict[str, Any]:
+    shown = rows[:_PLACES]
+    return {"rows": shown, "left_out": of - len(shown)}
+
+
+def _known_sum(rows: Sequence[Row], column: str) -> int | None:
+    known = [row[column] for row in rows if row[column] is not None]
+    return sum(known) if known else None
 
 
 def _billed(rows: Sequence[Row]) -> dict[str, Any]:

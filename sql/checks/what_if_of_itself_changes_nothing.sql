@@ -3,15 +3,7 @@
 with {{ what_if.usage() }},
 
 itself as (
-    with {{ what_if.uses() }},
-
-    targets as materialized (
-        select
-            {{ what_if.other_use("'itself'") }}
-        from used
-    ),
-
-    {{ what_if.other_rates() }}
+    {{ what_if.choices('itself') }}
 ),
 
 {{ what_if.compared('itself') }}

@@ -44,7 +44,12 @@ and {{ chosen('teams', prefix ~ 'team') }}
 -- of_names and visible leave of int_names.
 {% macro of_chosen() %}
 {{ days() }}
-and (
+and {{ of_chosen_names() }}
+and {{ of_users() }}
+{% endmacro %}
+
+{% macro of_chosen_names() %}
+(
     (
         {{ is_blank('regions') }}
         and {{ is_blank('models') }}
@@ -59,7 +64,6 @@ and (
         from chosen
     )
 )
-and {{ of_users() }}
 {% endmacro %}
 
 -- The same for the keys of users.

@@ -1,6 +1,8 @@
 -- What the same usage would cost if it were another model's, scope's or tier's.
 
 {% import 'macros/columns' as columns %}
+{% import 'macros/filters' as filters %}
+{% import 'macros/money' as money %}
 {% import 'macros/rates' as rates %}
 {% import 'macros/widths' as widths %}
 
@@ -17,12 +19,21 @@
     'service_tier',
 ] %}
 
--- The uses that there are, as CTEs: rate key with its model, region and so on.
-{% macro uses() %}
-used as materialized (
+-- The rates of other choices, as a select: rate key x target x discount group x period
+-- of unchanged rates [valid_from, valid_to). question: what is another one, model, scope
+-- or tier. rate_keys: the keys of the usage; last_day: its last day.
+
+-- Other models are those of the same provider that have a price on the last day, and
+-- those in use, if they do the same work: if the same kinds cost something, cached
+-- tokens aside.
+{% set works = columns.kinds | rejectattr('name', 'in', columns.cache_kinds)
+    | map(attribute='counts') | sum(start=()) | map(attribute='price') | list %}
+{% macro choices(question, rate_keys='rate_keys',
+                 last_day='(select max(day) from priced_daily_by_model)') %}
+with used as materialized (
     select
         rate_keys.rate_key,
-        rate_keys.region_key,
+        int_models.price_model_key,
         int_models.canonical_model_id as model_id,
         int_models.cloudwatch_model_id,
         regions.region,
@@ -33,8 +44,155 @@ used as materialized (
     from rate_keys
     inner join regions on regions.region_key = rate_keys.region_key
     inner join int_models on int_models.model_key = rate_keys.model_key
-    where not int_models.is_provisioned
-)
+    where
+        not int_models.is_provisioned
+        and rate_keys.rate_key in (select rate_key from {{ rate_keys }})
+),
+
+last_day as materialized (
+    select {{ last_day }} as day
+),
+
+in_use as materialized (
+    select
+        model_id,
+        -- Ids as sent that stand for one model have the same prices.
+        min(price_model_key) as price_model_key
+    from used
+    group by model_id
+),
+
+used_ids as materialized (
+    select
+        in_use.model_id,
+        ids.price_model_id,
+        ids.match_rank,
+        1 as is_in_use
+    from in_use
+    inner join model_price_ids as ids on ids.model_key = in_use.price_model_key
+),
+
+priced as materialized (
+    select
+        model_id,
+        max(
+            effective_from <= last_day.day
+            and (effective_to is null or effective_to > last_day.day)
+        ) as is_current,
+{% for kind in works %}
+        (
+            max(
+                usd_per_mtok > 0
+                and {{ columns.without_variant('token_kind') }}
+                = '{{ kind }}'
+            ) << {{ loop.index0 }}
+        ){{ ' +' if not loop.last }}
+{% endfor %}
+            as work
+    from prices
+    cross join last_day
+    where
+        corrected_on is null
+        and {{ columns.without_variant('token_kind') }}
+        in (
+            {{ columns.each(works, "'{}'") }}
+        )
+    group by model_id
+),
+
+ids as (
+    select * from used_ids
+    union all
+    select
+        model_id,
+        model_id as price_model_id,
+        1 as match_rank,
+        0 as is_in_use
+    from priced
+    where
+        is_current
+        and model_id not in (select price_model_id from used_ids)
+),
+
+book as materialized (
+    select
+        ids.*,
+        substr(ids.model_id, 1, instr(ids.model_id, '.')) as provider,
+        max(priced.work) over (partition by ids.model_id) as work
+    from ids
+    inner join priced on priced.model_id = ids.price_model_id
+),
+
+{{ targets(question) }}
+
+{{ other_rates() }}
+{% endmacro %}
+
+{% macro targets(question) %}
+{% if question == 'model' %}
+models as materialized (
+    select distinct
+        model_id,
+        provider,
+        work,
+        is_in_use
+    from book
+),
+
+targets as materialized (
+    select
+        {{ other_use(
+            'others.model_id', model='others.model_id', sent=sent_as('others.model_id')
+        ) }}
+    from used
+    inner join models as own on own.model_id = used.model_id
+    inner join models as others
+        on
+            others.model_id <> own.model_id
+            and others.work = own.work
+            and (others.provider = own.provider or others.is_in_use)
+),
+{% elif question == 'scope' %}
+scopes (inference_scope, prefix) as (
+    values ('regional', ''), ('global', 'global.')
+),
+
+targets as materialized (
+    select
+        {{ other_use(
+            'scopes.inference_scope',
+            sent='scopes.prefix || used.model_id',
+            scope='scopes.inference_scope'
+        ) }}
+    from used
+    inner join scopes on scopes.inference_scope <> used.inference_scope
+),
+{% elif question == 'tier' %}
+tiers as materialized (
+    select distinct
+        book.model_id,
+        prices.service_tier
+    from book
+    inner join prices on prices.model_id = book.price_model_id
+    where prices.corrected_on is null
+),
+
+targets as materialized (
+    select
+        {{ other_use('tiers.service_tier', tier='tiers.service_tier') }}
+    from used
+    inner join tiers
+        on
+            tiers.model_id = used.model_id
+            and tiers.service_tier <> used.service_tier
+),
+{% else %}
+targets as materialized (
+    select
+        {{ other_use("'itself'") }}
+    from used
+),
+{% endif %}
 {% endmacro %}
 
 -- The columns of another use than used, where it differs. sent: as what the call would
@@ -105,7 +263,7 @@ uses as not materialized (
         ids.price_model_id,
         ids.match_rank
     from keys
-    inner join int_book_models as ids on ids.model_id = keys.canonical_model_id
+    inner join book as ids on ids.model_id = keys.canonical_model_id
 ),
 
 rates as materialized (
@@ -127,27 +285,29 @@ from numbered
 left join of_groups on of_groups.rate_key = numbered.other_key
 {% endmacro %}
 
--- Usage with each count by itself, as CTEs. table: priced_daily or one of its sums;
--- who: what it has besides day, account and rate key. condition: on its rows as costs.
-{% macro usage(table='priced_daily_by_application', who=['application_key'],
-               condition='true') %}
-{% set key = ['day', 'account_key', 'rate_key'] + who %}
+-- Usage with each count by itself, as CTEs. costs: the rows of
+-- priced_daily_by_application, or what some users have of them. condition: on usage_daily
+-- likewise. kept: whether the rows are kept, for several readings.
+{% set key = ['day', 'account_key', 'rate_key', 'application_key'] %}
+{% macro usage(costs='priced_daily_by_application', condition='true',
+               kept='not materialized') %}
 {% for kind in columns.kinds if kind.counts | length > 1 %}
 {% for count in kind.counts[1:] %}
 split_{{ count.price }} as materialized (
-    -- An index covers exactly these.
     select
         {{ columns.each(key) }},
         sum({{ count.column }}) as {{ count.column }}
     from usage_daily
-    where {{ count.column }} > 0
+    where
+        {{ count.column }} > 0
+        and {{ condition }}
     group by
         {{ columns.each(key) }}
 ),
 
 {% endfor %}
 {% endfor %}
-usage as not materialized (
+usage as {{ kept }} (
     select
         costs.day,
         costs.account_key,
@@ -175,7 +335,7 @@ usage as not materialized (
         costs.unpriced_calls,
         costs.unpriced_tokens,
         costs.calls_without_tokens
-    from {{ table }} as costs
+    from {{ costs }} as costs
 {% for kind in columns.kinds if kind.counts | length > 1 %}
 {% for count in kind.counts[1:] %}
     left join split_{{ count.price }}
@@ -184,7 +344,6 @@ usage as not materialized (
             {{ columns.each(key, split ~ '.{0} = costs.{0}', '\nand ') }}
 {% endfor %}
 {% endfor %}
-    where {{ condition }}
 )
 {% endmacro %}
 
@@ -357,4 +516,65 @@ nullif(missing, '') as missing_prices,
 unpriced_calls,
 unpriced_tokens,
 calls_without_tokens
+{% endmacro %}
+
+-- The usage that a page's filters choose, as CTEs.
+{% macro chosen_usage() %}
+chosen as materialized (
+    select
+        rate_key,
+        application_key
+    from int_names
+    where
+        {{ filters.of_names() }}
+        and {{ filters.visible() }}
+),
+
+{% set sums = ['calls'] + columns.shown + [
+    'cost_picodollars',
+    'unpriced_calls',
+    'unpriced_tokens',
+    'calls_without_tokens',
+] %}
+-- For all users there are far fewer rows.
+chosen_costs as not materialized (
+    select
+        {{ columns.each(key) }},
+        data_source,
+        {{ columns.each(sums) }}
+    from priced_daily_by_application
+    where
+        {{ filters.is_blank('users') }}
+        and {{ filters.days() }}
+        and {{ filters.of_chosen_names() }}
+    union all
+    select
+        {{ columns.each(key) }},
+        {{ money.data_source() }} as data_source,
+        {{ columns.each(sums, 'sum({0}) as {0}') }}
+    from priced_daily
+    where
+        not {{ filters.is_blank('users') }}
+        and {{ filters.of_chosen() }}
+    group by
+        {{ columns.each(key) }}
+),
+
+{{ usage('chosen_costs', filters.of_users(), 'materialized') }}
+{% endmacro %}
+
+-- A page's comparison of the chosen usage, as CTEs; the last is compared.
+{% macro chosen(question, by) %}
+{{ chosen_usage() }},
+
+-- Nothing here depends on what a visitor may not see.
+used_keys as materialized (
+    select distinct rate_key from usage
+),
+
+choices as materialized (
+    {{ choices(question, 'used_keys', '(select max(day) from usage)') }}
+),
+
+{{ compared('choices', by) }}
 {% endmacro %}

@@ -104,6 +104,13 @@ def test_a_day_without_a_price_of_the_other_model(db: Database) -> None:
     ]
 
 
+def test_a_size_without_a_price_of_the_other_model(db: Database) -> None:
+    listed(db, BIG, {"input": 300, "output": 1_500})
+    listed(db, SMALL, {"input": 100, "output": 500}, min_input_tokens=1_000)
+    store(db, [Used({"input": 10, "output": 2}), Used({"input": 2_000, "output": 2})])
+    assert what_if(db, "model_what_if") == [(SMALL, 609_000, None, None, "input, output")]
+
+
 def test_the_other_scope(db: Database) -> None:
     listed(db, BIG, {"input": 330, "output": 1_650})
     listed(db, BIG, {"input": 300, "output": 1_500}, scope="global")

@@ -25,6 +25,7 @@ class Used(NamedTuple):
     region: str = "us-east-1"
     tier: str | None = None
     account: str = ACCOUNT
+    user: str = "alice"
 
 
 def store(db: Database, calls: Iterable[Used]) -> None:
@@ -43,11 +44,11 @@ def _event(number: int, used: Used) -> Event:
         event_source="bedrock.amazonaws.com",
         event_name="Converse",
         model_id=used.model,
-        principal_arn=f"arn:aws:iam::{used.account}:user/alice",
+        principal_arn=f"arn:aws:iam::{used.account}:user/{used.user}",
         principal_type="IAMUser",
         session_name=None,
         user_agent=None,
-        user_name="alice",
+        user_name=used.user,
         application=used.application,
         application_source="role name",
         error_code=None,
