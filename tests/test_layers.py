@@ -55,6 +55,11 @@ ALLOWED = {
     "price_check": {"errors", "normalise", "resources", "warehouse"},
     "show.price_check": {"price_check", "show.escaping", "show.numbers", "show.terminal"},
     "show.prices": {"show.escaping", "show.numbers", "show.spreadsheet", "show.terminal"},
+    "show.comparisons": {"show.numbers"},
+    "show.savings": {
+        *("show.comparisons", "show.escaping", "show.numbers", "show.spreadsheet"),
+        "show.terminal",
+    },
     "show.reconcile": {
         *("show.escaping", "show.numbers", "show.spreadsheet", "show.terminal", "warehouse"),
     },
@@ -75,8 +80,9 @@ ALLOWED = {
         "warehouse",
     },
     "web": {
-        *("child_process", "clock", "config", "errors", "normalise", "resources", "show.numbers"),
-        *("show.spreadsheet", "show.terminal", "sql_files", "times", "warehouse"),
+        *("child_process", "clock", "config", "errors", "normalise", "resources"),
+        *("show.comparisons", "show.numbers", "show.spreadsheet", "show.terminal", "sql_files"),
+        *("times", "warehouse"),
     },
     "cli": {
         *(
@@ -93,7 +99,16 @@ ALLOWED = {
         *("load.run", "monitor", "normalise", "policy", "price_check", "registry", "resources"),
         *("show.escaping", "show.findings", "show.numbers", "show.price_check"),
         *("show.price_sync", "show.prices", "show.reconcile", "show.report"),
-        *("show.status", "show.terminal", "sources", "sync", "times", "warehouse", "web"),
+        *(
+            "show.savings",
+            "show.status",
+            "show.terminal",
+            "sources",
+            "sync",
+            "times",
+            "warehouse",
+            "web",
+        ),
     },
     "__main__": {"cli", "errors"},
 }

@@ -12,15 +12,19 @@ from etl.cli.shared.options import db_option, format_option, region_option
 from etl.show import numbers
 from etl.show.prices import print_gaps
 from etl.show.report import KINDS, build_metadata_report, build_report, print_report
+from etl.show.savings import print_savings
 from etl.warehouse.database import open_warehouse
 from etl.warehouse.read.prices import price_gaps
-from etl.warehouse.read.reports import Filters, guardrails
+from etl.warehouse.read.reports import Filters, guardrails, savings
 
 GAPS = "gaps"
+SAVINGS = "savings"
+# What has other rows than costs.
+OTHERS = (GAPS, SAVINGS)
 
 
 @click.command()
-@click.argument("kind", type=click.Choice([*KINDS, GAPS]), required=False)
+@click.argument("kind", type=click.Choice([*KINDS, *OTHERS]), required=False)
 @click.option(
     "--by",
     metavar="metadata:KEY",
@@ -60,18 +64,21 @@ def report(
     Without dates, a report covers everything loaded. Costs are in USD, with your own rates and
     discounts. --list puts the list cost, and what you save, next to them; JSON and CSV always have
     it, in list_cost_usd. --by metadata:tenant reports by a key of the request metadata. gaps is the
-    usage without a price, with the price that it nearly matches and what would price it. --billed
-    puts what AWS's bill charges next to the costs (docs/bill.md).
+    usage without a price, with the price that it nearly matches and what would price it. savings is
+    what caching saved, and what other models, scopes and tiers would have cost (docs/savings.md).
+    --billed puts what AWS's bill charges next to the costs (docs/bill.md).
     """
     if (kind is None) == (by is None):
         raise click.UsageError("Missing argument 'KIND'" if by is None else "--by replaces KIND")
     key = None if by is None else _key_of(by)
     if breakdown and kind not in ("users", "applications", "teams"):
         raise click.UsageError("--breakdown works only with users, applications and teams")
-    if with_list and kind in ("coverage", GAPS):
+    if with_list and kind in ("coverage", *OTHERS):
         raise click.UsageError(f"--list does not work with {kind}, which has no costs")
-    if with_billed and (key or kind in ("coverage", GAPS)):
-        raise click.UsageError("--billed does not work with coverage, gaps and --by")
+    if with_billed and (key or kind in ("coverage", *OTHERS)):
+        raise click.UsageError(
+            f"--billed does not work with coverage, {', '.join(OTHERS)} and --by"
+        )
     if kind == GAPS and (user or application or team):
         raise click.UsageError("gaps has no users, no applications and no teams")
     if since and until and since > until:
@@ -86,6 +93,9 @@ def report(
         teams=team,
     )
     with open_warehouse(db) as warehouse:
+        if kind == SAVINGS:
+            print_savings(savings(warehouse, filters), format_)
+            return
         if kind == GAPS:
             rows = price_gaps(warehouse, filters)
             used = guardrails(warehouse, filters)

@@ -24,6 +24,7 @@ from datasette.views.base import DatasetteError
 from etl.errors import DataError
 from etl.normalise.token_kinds import SHOWN_TOKENS, TOKENS_ALONE
 from etl.show import numbers
+from etl.show.comparisons import ABOUT_CACHE, COMPARISONS, best_of_each
 from etl.show.numbers import Row, kind_of_use, of_month
 from etl.web import queries, refresh, vega_bundle
 from etl.web.selection import NAMES, PRESETS, STACKS, Selection, parse_selection
@@ -359,23 +360,13 @@ async def _savings(view: View) -> dict[str, Any]:
         "read_tokens": _known_sum(cache, "cache_read_tokens"),
         "written_tokens": _known_sum(cache, "cache_write_tokens"),
         "cacheable_tokens": _known_sum(cache, "cacheable_input_tokens"),
-        "models": _first_rows(_best_of_each(models), len(models)),
+        "models": _first_rows(best_of_each(models, _OTHERS), len(models)),
         "scopes": _first_rows(scopes, len(scopes)),
         "tiers": _first_rows(tiers, len(tiers)),
+        "comparisons": COMPARISONS,
+        "about_cache": ABOUT_CACHE,
         "decimals": 2,
     }
-
-
-def _best_of_each(rows: Sequence[Row]) -> list[Row]:
-    """Return the first rows of each model: the models that would cost least."""
-    seen: Counter[tuple[Any, ...]] = Counter()
-    best = []
-    for row in rows:
-        use = (row["model_id"], row["inference_scope"], row["service_tier"])
-        seen[use] += 1
-        if seen[use] <= _OTHERS and row["difference_usd"] is not None:
-            best.append(row)
-    return best
 
 
 def _first_rows(rows: Sequence[Row], of: int) -> dict[str, Any]:

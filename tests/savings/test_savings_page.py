@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 from etl.sql_files import sql_text
 from etl.warehouse.database import open_warehouse
+from tests.cli.running import run
 from tests.savings.usage import Used, add_prices, price, store
 from tests.web.html_page import Page
 from tests.web.pages import Pages, open_pages
@@ -70,3 +72,22 @@ def test_users_have_their_own_calls(tmp_path: Path) -> None:
             (row,) = db.query(sql, {**parameters, "users": users})
             assert row["cache_write_tokens"] == written
             assert row["saved_picodollars"] == -3_000_000 * written
+
+
+def test_the_report_is_the_same(tmp_path: Path) -> None:
+    path = warehouse(tmp_path)
+    _, shown, _ = run("report", "savings", "--db", path)
+    assert "$5.33" in shown
+    assert "no price: cache read, cache write 5m" in " ".join(shown.split())
+    plain = ("report", "savings", "--db", path, "--application", "Plain")
+    found = json.loads(run(*plain, "--format", "json")[1])
+    assert [(row["model_id"], row["target"], row["difference_usd"]) for row in found["models"]] == [
+        (BIG, SMALL, -18.0),
+        (BIG, OTHER, -14.0),
+        (OTHER, BIG, 1.0),
+    ]
+    lines = run("report", "savings", "--db", path, "--format", "csv")[1].splitlines()
+    assert lines[2] == f"caching,Search,,{BIG},,,no cache,0.975,6.3,5.325,"
+    kinds = [line.partition(",")[0] for line in lines[1:]]
+    assert kinds == ["caching"] * 3 + ["models"] * 3 + ["tiers"]
+    assert "No calls match" in run(*plain, "--since", "2027-01-01")[2]

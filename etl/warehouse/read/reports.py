@@ -135,6 +135,19 @@ def guardrails(db: Database, filters: Filters) -> dict[str, Any]:
     return _run(db, "pages/guardrails", filters.parameters())[0]
 
 
+def savings(db: Database, filters: Filters) -> dict[str, list[dict[str, Any]]]:
+    """Return what caching saved, and what other models, scopes and tiers would have cost."""
+    return {
+        name: _run(db, f"pages/{file}", filters.parameters())
+        for name, file in {
+            "caching": "cache_savings_by_application",
+            "models": "other_models",
+            "scopes": "other_scopes",
+            "tiers": "other_tiers",
+        }.items()
+    }
+
+
 @dataclass(frozen=True)
 class LeftOut:
     """What was read without giving calls: open rejects, Bedrock's other operations, files."""
