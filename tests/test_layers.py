@@ -56,6 +56,10 @@ ALLOWED = {
     "show.price_check": {"price_check", "show.escaping", "show.numbers", "show.terminal"},
     "show.prices": {"show.escaping", "show.numbers", "show.spreadsheet", "show.terminal"},
     "show.comparisons": {"show.numbers"},
+    "show.quotas": {
+        *("show.comparisons", "show.escaping", "show.numbers", "show.spreadsheet"),
+        "show.terminal",
+    },
     "show.savings": {
         *("show.comparisons", "show.escaping", "show.numbers", "show.spreadsheet"),
         "show.terminal",
@@ -100,6 +104,7 @@ ALLOWED = {
         *("show.escaping", "show.findings", "show.numbers", "show.price_check"),
         *("show.price_sync", "show.prices", "show.reconcile", "show.report"),
         *(
+            "show.quotas",
             "show.savings",
             "show.status",
             "show.terminal",

@@ -11,16 +11,18 @@ from etl.cli.shared.option_types import Day
 from etl.cli.shared.options import db_option, format_option, region_option
 from etl.show import numbers
 from etl.show.prices import print_gaps
+from etl.show.quotas import print_quotas
 from etl.show.report import KINDS, build_metadata_report, build_report, print_report
 from etl.show.savings import print_savings
 from etl.warehouse.database import open_warehouse
 from etl.warehouse.read.prices import price_gaps
-from etl.warehouse.read.reports import Filters, guardrails, savings
+from etl.warehouse.read.reports import Filters, guardrails, quotas, savings
 
 GAPS = "gaps"
 SAVINGS = "savings"
+QUOTAS = "quotas"
 # What has other rows than costs.
-OTHERS = (GAPS, SAVINGS)
+OTHERS = (GAPS, SAVINGS, QUOTAS)
 
 
 @click.command()
@@ -65,7 +67,8 @@ def report(
     discounts. --list puts the list cost, and what you save, next to them; JSON and CSV always have
     it, in list_cost_usd. --by metadata:tenant reports by a key of the request metadata. gaps is the
     usage without a price, with the price that it nearly matches and what would price it. savings is
-    what caching saved, and what other models, scopes and tiers would have cost (docs/savings.md).
+    what caching saved, and what other models, scopes and tiers would have cost;
+    quotas is how near models are to their limits (docs/savings.md).
     --billed puts what AWS's bill charges next to the costs (docs/bill.md).
     """
     if (kind is None) == (by is None):
@@ -95,6 +98,9 @@ def report(
     with open_warehouse(db) as warehouse:
         if kind == SAVINGS:
             print_savings(savings(warehouse, filters), format_)
+            return
+        if kind == QUOTAS:
+            print_quotas(*quotas(warehouse, filters), format_)
             return
         if kind == GAPS:
             rows = price_gaps(warehouse, filters)

@@ -44,6 +44,12 @@ ABOUT_CACHE = (
     " about a thousand tokens on: at most is what all uncached input would save."
 )
 
+ABOUT_QUOTAS = (
+    "The highest minute or day of the last 14 days of usage. ≥: more may have been used, because"
+    " output tokens take several times as much of a quota, or only the mean of an hour is known."
+    " AWS also reserves max_tokens of every request while it runs, which nothing here shows."
+)
+
 
 def best_of_each(rows: Sequence[Row], others: int) -> list[Row]:
     """Return the first rows of each use of a model, those with a known difference."""

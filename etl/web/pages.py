@@ -24,7 +24,7 @@ from datasette.views.base import DatasetteError
 from etl.errors import DataError
 from etl.normalise.token_kinds import SHOWN_TOKENS, TOKENS_ALONE
 from etl.show import numbers
-from etl.show.comparisons import ABOUT_CACHE, COMPARISONS, best_of_each
+from etl.show.comparisons import ABOUT_CACHE, ABOUT_QUOTAS, COMPARISONS, best_of_each
 from etl.show.numbers import Row, kind_of_use, of_month
 from etl.web import queries, refresh, vega_bundle
 from etl.web.selection import NAMES, PRESETS, STACKS, Selection, parse_selection
@@ -342,11 +342,13 @@ def _month(month: Row, rows: Sequence[Row]) -> dict[str, Any]:
 
 
 async def _savings(view: View) -> dict[str, Any]:
-    cache, models, scopes, tiers, choices = await asyncio.gather(
+    cache, models, scopes, tiers, quotas, throttled, choices = await asyncio.gather(
         view.rows("cache_savings_by_application"),
         view.rows("other_models"),
         view.rows("other_scopes"),
         view.rows("other_tiers"),
+        view.rows("quotas"),
+        view.rows("throttled"),
         view.rows("choices"),
     )
     saved = [row["saved_usd"] for row in cache if row["saved_usd"] is not None]
@@ -363,6 +365,9 @@ async def _savings(view: View) -> dict[str, Any]:
         "models": _first_rows(best_of_each(models, _OTHERS), len(models)),
         "scopes": _first_rows(scopes, len(scopes)),
         "tiers": _first_rows(tiers, len(tiers)),
+        "quotas": _first_rows(quotas, len(quotas)),
+        "throttled": _first_rows(throttled, len(throttled)),
+        "about_quotas": ABOUT_QUOTAS,
         "comparisons": COMPARISONS,
         "about_cache": ABOUT_CACHE,
         "decimals": 2,

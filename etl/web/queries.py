@@ -21,6 +21,7 @@ _PARAMETERS = {
     "freshness": (),
     "bill_months": ("since", "until"),
     "bill_reasons": ("since", "until"),
+    "quotas": ("regions", "models"),
     "capacity": ("since", "until", "regions", "models"),
 }
 

@@ -40,6 +40,8 @@ SAFE = (
     "other_models",
     "other_scopes",
     "other_tiers",
+    "quotas",
+    "throttled",
     "token_parts",
     "usage",
     "weights",

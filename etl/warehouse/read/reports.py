@@ -135,6 +135,12 @@ def guardrails(db: Database, filters: Filters) -> dict[str, Any]:
     return _run(db, "pages/guardrails", filters.parameters())[0]
 
 
+def quotas(db: Database, filters: Filters) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
+    """Return the quotas of used models with what was used, and the calls that were refused."""
+    parameters = filters.parameters()
+    return _run(db, "pages/quotas", parameters), _run(db, "pages/throttled", parameters)
+
+
 def savings(db: Database, filters: Filters) -> dict[str, list[dict[str, Any]]]:
     """Return what caching saved, and what other models, scopes and tiers would have cost."""
     return {
