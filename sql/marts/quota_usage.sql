@@ -2,11 +2,12 @@
 -- Grain: account x region x quota on tokens or requests of models, as last listed.
 -- Units: limit_value and highest are tokens or requests in one minute or one UTC day
 -- (quota_kind, period), over the last 14 days of usage. highest_source says what is
--- known: CloudWatch's estimate counts as AWS does; other tokens do not weigh output
+-- known. CloudWatch's estimate counts as AWS does. Other tokens do not weigh output
 -- tokens, which take up to five times as much of a quota or more, and a mean minute
--- hides what is above it: both are lower bounds (is_lower_bound). AWS also reserves
--- max_tokens while a request runs, which nothing here shows. Where model_id is NULL, the
--- quota's name is not understood; of quotas for long requests, usage is not known.
+-- hides what is above it: both are lower bounds (is_lower_bound). So are minutes of
+-- calls until all are summed, which calibrate does. AWS also reserves max_tokens while a
+-- request runs, which nothing here shows. Where model_id is NULL, the quota's name is
+-- not understood; of quotas for long requests, usage is not known.
 with recent as materialized (
     select date(max(day), '-13 days') as day from priced_daily_by_model
 ),
@@ -28,8 +29,16 @@ select
     used.highest,
     used.highest_at,
     used.found_in as highest_source,
-    used.turn > 1 and not (used.quota_kind = 'requests' and used.turn = 2)
-    or (used.quota_kind = 'tokens' and used.period = 'day') as is_lower_bound,
+    case
+        when used.turn = 3 then true
+        when used.quota_kind = 'tokens' then used.turn = 2 or used.period = 'day'
+        -- Of these hours the minutes are not summed yet.
+        when used.turn = 2 then exists (
+            select 1 from stale_minutes
+            where stale_minutes.hour >= (select day from recent)
+        )
+        else used.turn > 1
+    end as is_lower_bound,
     round(100.0 * used.highest / nullif(limits.limit_value, 0), 1) as share_pct,
     (
         select sum(refused.throttled_calls) from refused
