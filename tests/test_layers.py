@@ -65,6 +65,15 @@ ALLOWED = {
     "price_check": {"errors", "normalise", "resources", "warehouse"},
     "show.price_check": {"price_check", "show.escaping", "show.numbers", "show.terminal"},
     "show.prices": {"show.escaping", "show.numbers", "show.spreadsheet", "show.terminal"},
+    "show.comparisons": {"show.numbers"},
+    "show.quotas": {
+        *("show.comparisons", "show.escaping", "show.numbers", "show.spreadsheet"),
+        "show.terminal",
+    },
+    "show.savings": {
+        *("show.comparisons", "show.escaping", "show.numbers", "show.spreadsheet"),
+        "show.terminal",
+    },
     "show.reconcile": {
         *("show.escaping", "show.numbers", "show.spreadsheet", "show.terminal", "warehouse"),
     },
@@ -97,7 +106,7 @@ ALLOWED = {
         *("show.numbers", "sources", "warehouse"),
     },
     "web": {
-        *("agents", "metadata"),
+        *("agents", "metadata", "show.comparisons"),
         *("child_process", "clock", "config", "errors", "normalise", "resources", "show.budgets"),
         *("show.numbers", "show.spreadsheet", "show.terminal", "sql_files", "times", "warehouse"),
     },
@@ -120,7 +129,17 @@ ALLOWED = {
         *("resources", "rollup", "show.budgets", "show.deliveries", "show.escaping"),
         *("show.findings", "show.movers", "show.numbers", "show.price_check"),
         *("show.price_sync", "show.prices", "show.reconcile", "show.report"),
-        *("show.status", "show.terminal", "sources", "sync", "times", "warehouse", "web"),
+        *(
+            "show.quotas",
+            "show.savings",
+            "show.status",
+            "show.terminal",
+            "sources",
+            "sync",
+            "times",
+            "warehouse",
+            "web",
+        ),
     },
     "__main__": {"cli", "errors"},
 }

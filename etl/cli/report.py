@@ -12,16 +12,20 @@ from etl.cli.shared.options import db_option, format_option, region_option
 from etl.show import numbers
 from etl.show.movers import HEADINGS, print_movers
 from etl.show.prices import print_gaps
+from etl.show.quotas import print_quotas
 from etl.show.report import KINDS, build_metadata_report, build_report, print_report
+from etl.show.savings import print_savings
 from etl.warehouse.database import open_warehouse
 from etl.warehouse.read.prices import price_gaps
-from etl.warehouse.read.reports import Filters, guardrails, movers
+from etl.warehouse.read.reports import Filters, guardrails, movers, quotas, savings
 
-GAPS, MOVERS = "gaps", "movers"
+GAPS, MOVERS, SAVINGS, QUOTAS = "gaps", "movers", "savings", "quotas"
+# What has other rows than costs.
+OTHERS = (GAPS, SAVINGS, QUOTAS)
 
 
 @click.command()
-@click.argument("kind", type=click.Choice([*KINDS, GAPS, MOVERS]), required=False)
+@click.argument("kind", type=click.Choice([*KINDS, *OTHERS, MOVERS]), required=False)
 @click.option(
     "--by",
     metavar="NAME",
@@ -70,8 +74,9 @@ def report(
     save, next to them; JSON and CSV always have it, in list_cost_usd. --by metadata:tenant reports
     by a key of the request metadata. gaps is the usage without a price, with the price that it
     nearly matches and what would price it. movers is what changed between two periods, cut into
-    calls, tokens a call, their mix and prices. --billed puts what AWS's bill charges next to the
-    costs (docs/bill.md).
+    calls, tokens a call, their mix and prices. savings is what caching saved, and what other
+    models, scopes and tiers would have cost; quotas is how near models are to their limits
+    (docs/savings.md). --billed puts what AWS's bill charges next to the costs (docs/bill.md).
     """
     if kind == MOVERS:
         _refuse_with_movers(by, breakdown or with_list or with_billed)
@@ -86,10 +91,12 @@ def report(
         key = None if by is None else _key_of(by)
     if breakdown and kind not in ("users", "applications", "teams"):
         raise click.UsageError("--breakdown works only with users, applications and teams")
-    if with_list and kind in ("coverage", GAPS):
+    if with_list and kind in ("coverage", *OTHERS):
         raise click.UsageError(f"--list does not work with {kind}, which has no costs")
-    if with_billed and (key or kind in ("coverage", GAPS)):
-        raise click.UsageError("--billed does not work with coverage, gaps and --by")
+    if with_billed and (key or kind in ("coverage", *OTHERS)):
+        raise click.UsageError(
+            f"--billed does not work with coverage, {', '.join(OTHERS)} and --by"
+        )
     if kind == GAPS and (user or application or team):
         raise click.UsageError("gaps has no users, no applications and no teams")
     if since and until and since > until:
@@ -107,6 +114,12 @@ def report(
         if kind == MOVERS:
             start = against.date().isoformat() if against else None
             print_movers(movers(warehouse, filters, by=by, against=start), format_)
+            return
+        if kind == SAVINGS:
+            print_savings(savings(warehouse, filters), format_)
+            return
+        if kind == QUOTAS:
+            print_quotas(*quotas(warehouse, filters), format_)
             return
         if kind == GAPS:
             rows = price_gaps(warehouse, filters)

@@ -2393,3 +2393,50 @@ def m043_create_watch(db: Database) -> None:
         ) strict, without rowid;
     """,
     )
+
+
+@migrations()
+# An index of the failed calls.
+@takes(seconds=2, megabytes=2)
+def m044_create_quotas(db: Database) -> None:
+    """What limits the use of models, and how much of it was used.
+
+    ``quotas``: what Service Quotas listed of an account and region; see ``etl.normalise.quotas``.
+    ``quota_peaks``: the highest minute of each day, by CloudWatch's EstimatedTPMQuotaUsage.
+    """
+    _execute(
+        db,
+        """
+        create table quotas (
+            account_id text not null,
+            region text not null,
+            quota_code text not null,
+            quota_name text not null,
+            quota_kind text not null check (quota_kind in ('tokens', 'requests')),
+            period text not null check (period in ('minute', 'day')),
+            route text check (route in ('on-demand', 'cross-region', 'global', 'regional')),
+            model_id text,
+            is_long_context integer not null,
+            limit_value integer not null,
+            is_default integer not null,
+            is_adjustable integer not null,
+            seen_at text not null,
+            primary key (account_id, region, quota_code)
+        ) strict, without rowid;
+
+        create table quota_peaks (
+            account_id text not null,
+            region text not null,
+            cloudwatch_model_id text not null,
+            day text not null,
+            model_id text not null,
+            route text not null,
+            tokens integer not null,
+            peak_at text not null,
+            primary key (account_id, region, cloudwatch_model_id, day)
+        ) strict, without rowid;
+
+        create index events_failed on events (error_code_key, event_time)
+            where error_code_key is not null;
+    """,
+    )

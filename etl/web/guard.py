@@ -41,7 +41,7 @@ _OPEN = re.compile(r"/favicon\.ico|/-/static/.*|/-/static-plugins/.*")
 # Pages that apply `allowed_usage`, or show no usage data.
 # A list of what is allowed, not of what is denied (DECISIONS 60).
 _FOR_RESTRICTED = re.compile(
-    r"/|/(?:application|user|team|model|cost|budgets|me)|/-/charts/.*|/-/actor(?:\.json)?|/-/logout"
+    r"/|/(?:application|user|team|model|cost|budgets|me|savings)|/-/charts/.*|/-/actor(?:\.json)?|/-/logout"
     rf"|{re.escape(agents.PATH)}"
 )
 _QUERY = re.compile(rf"/{DATABASE}/([a-z0-9_]+)(?:\.json|\.csv)?")

@@ -25,6 +25,7 @@ from etl.errors import DataError
 from etl.normalise.token_kinds import SHOWN_TOKENS, TOKENS_ALONE
 from etl.show import budgets as shown_budgets
 from etl.show import numbers
+from etl.show.comparisons import ABOUT_CACHE, ABOUT_QUOTAS, COMPARISONS, best_of_each
 from etl.show.numbers import Row, kind_of_use, of_month
 from etl.times import utc_text
 from etl.warehouse.read.budgets import CANNOT_BE_JUDGED, EXCEEDED, WARNING
@@ -39,6 +40,9 @@ _STACKED = 8
 
 # Where a month of the bill differs.
 _PLACES = 25
+
+# Other models that a model is compared with.
+_OTHERS = 4
 
 # For the token chart: column, heading, whether it is input.
 _TOKEN_KINDS = json.dumps([(kind.shown, kind.heading, kind.is_input) for kind in TOKENS_ALONE])
@@ -114,6 +118,7 @@ def routes() -> list[tuple[str, Callable[..., Awaitable[Response]]]]:
         (r"^/bill$", bill_page),
         (r"^/budgets$", budgets_page),
         (r"^/me$", own_page),
+        (r"^/savings$", savings_page),
         (rf"^/-/charts/{re.escape(vega_bundle.file_name())}$", vega),
     ]
 
@@ -153,6 +158,9 @@ async def budgets_page(request: Request, datasette: Datasette) -> Response:
 async def own_page(request: Request, datasette: Datasette) -> Response:
     """Answer with a visitor's own calls, costs and budgets."""
     return await _answer(request, datasette, "usage_own.html", _own)
+async def savings_page(request: Request, datasette: Datasette) -> Response:
+    """Answer with what caching saved, and what the same tokens would have cost otherwise."""
+    return await _answer(request, datasette, "usage_savings.html", _savings)
 
 
 async def _answer(
@@ -426,6 +434,49 @@ def _month(month: Row, rows: Sequence[Row]) -> dict[str, Any]:
         "places": [{**row, "kind": kind_of_use(row)} for row in own[:_PLACES]],
         "left_out": max(0, len(own) - _PLACES),
     }
+
+
+async def _savings(view: View) -> dict[str, Any]:
+    cache, models, scopes, tiers, quotas, throttled, choices = await asyncio.gather(
+        view.rows("cache_savings_by_application"),
+        view.rows("other_models"),
+        view.rows("other_scopes"),
+        view.rows("other_tiers"),
+        view.rows("quotas"),
+        view.rows("throttled"),
+        view.rows("choices"),
+    )
+    saved = [row["saved_usd"] for row in cache if row["saved_usd"] is not None]
+    return {
+        "title": "What could be saved?",
+        "choices": _choices(choices, view.selection),
+        "cache": cache[:_PLACES],
+        "cache_left_out": max(0, len(cache) - _PLACES),
+        "saved_usd": sum(saved) if saved else None,
+        "unknown": len(cache) - len(saved),
+        "read_tokens": _known_sum(cache, "cache_read_tokens"),
+        "written_tokens": _known_sum(cache, "cache_write_tokens"),
+        "cacheable_tokens": _known_sum(cache, "cacheable_input_tokens"),
+        "models": _first_rows(best_of_each(models, _OTHERS), len(models)),
+        "scopes": _first_rows(scopes, len(scopes)),
+        "tiers": _first_rows(tiers, len(tiers)),
+        "quotas": _first_rows(quotas, len(quotas)),
+        "throttled": _first_rows(throttled, len(throttled)),
+        "about_quotas": ABOUT_QUOTAS,
+        "comparisons": COMPARISONS,
+        "about_cache": ABOUT_CACHE,
+        "decimals": 2,
+    }
+
+
+def _first_rows(rows: Sequence[Row], of: int) -> dict[str, Any]:
+    shown = rows[:_PLACES]
+    return {"rows": shown, "left_out": of - len(shown)}
+
+
+def _known_sum(rows: Sequence[Row], column: str) -> int | None:
+    known = [row[column] for row in rows if row[column] is not None]
+    return sum(known) if known else None
 
 
 def _billed(rows: Sequence[Row]) -> dict[str, Any]:

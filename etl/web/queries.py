@@ -24,6 +24,7 @@ _PARAMETERS = {
     "bill_months": ("since", "until"),
     "bill_reasons": ("since", "until"),
     "budgets": (NOW,),
+    "quotas": ("regions", "models"),
     "capacity": ("since", "until", "regions", "models"),
 }
 

@@ -49,6 +49,12 @@ and {{ of_keys() }}
 
 -- The same whatever the day. prefix: where the keys are, such as usage.
 {% macro of_keys(prefix='') %}
+{{ of_chosen_names(prefix) }}
+and {{ of_users(prefix ~ 'user_key') }}
+{% endmacro %}
+
+-- The same whoever the user.
+{% macro of_chosen_names(prefix='') %}
 (
     (
         {{ is_blank('regions') }}
@@ -64,7 +70,6 @@ and {{ of_keys() }}
         from chosen
     )
 )
-and {{ of_users(prefix ~ 'user_key') }}
 {% endmacro %}
 
 -- The same for the keys of users.

@@ -146,7 +146,8 @@ NAMES = {
 
 def addresses() -> Iterator[str]:
     for range_ in RANGES:
-        yield from (f"/?{range_}", f"/cost?{range_}", f"/bill?{range_}", f"/me?{range_}")
+        for page in ("", "cost", "bill", "me", "savings"):
+            yield f"/{page}?{range_}"
     for kind, names in NAMES.items():
         yield from (f"/{kind}?name={name}&range=90d" for name in names)
     for query in queries.names():

@@ -161,6 +161,25 @@ def guardrails(db: Database, filters: Filters) -> dict[str, Any]:
     return page(db, "guardrails", filters)[0]
 
 
+def quotas(db: Database, filters: Filters) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
+    """Return the quotas of used models with what was used, and the calls that were refused."""
+    parameters = filters.parameters()
+    return _run(db, "pages/quotas", parameters), _run(db, "pages/throttled", parameters)
+
+
+def savings(db: Database, filters: Filters) -> dict[str, list[dict[str, Any]]]:
+    """Return what caching saved, and what other models, scopes and tiers would have cost."""
+    return {
+        name: _run(db, f"pages/{file}", filters.parameters())
+        for name, file in {
+            "caching": "cache_savings_by_application",
+            "models": "other_models",
+            "scopes": "other_scopes",
+            "tiers": "other_tiers",
+        }.items()
+    }
+
+
 @dataclass(frozen=True)
 class LeftOut:
     """What was read without giving calls: open rejects, Bedrock's other operations, files."""
