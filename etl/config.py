@@ -571,7 +571,7 @@ _MOST_VALUES = 10_000
 
 
 # What a target may be told.
-Topic = Literal["budgets", "digest"]
+Topic = Literal["budgets", "anomalies", "digest"]
 TOPICS: tuple[str, ...] = get_args(Topic)
 
 _TOPIC_ARN = re.compile(r"arn:aws[a-z-]*:sns:[a-z0-9-]+:[0-9]{12}:[A-Za-z0-9_-]{1,256}")

@@ -742,7 +742,7 @@ WRONG_BUDGETS = {
     TARGET + "variable = 'https://hooks/SECRET'": "it is not the name of an environment variable",
     TARGET + "file = 'mailto://u:SECRET@host'": "never write the address itself into this file",
     TARGET + "sns = 'SECRET'": "notify.targets #1.sns: it is not the ARN of a topic",
-    TARGET + "variable = 'A'\ntopics = ['x']": "'x' is not one of budgets, digest",
+    TARGET + "variable = 'A'\ntopics = ['x']": "'x' is not one of budgets, anomalies, digest",
     TARGET + "variable = 'A'\ntopics = []": "notify.targets #1: topics is empty",
     TARGET * 2: "notify.targets #1: give exactly one",
     (TARGET + "variable = 'A'\n") * 2: "notify.targets: 'ops' is listed twice",

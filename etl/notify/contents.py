@@ -17,6 +17,7 @@ from etl.notify.document import Document, Link, Listing, Paragraph
 from etl.show import numbers
 from etl.show.budgets import is_exceeded, microdollars, most_of_each, what_happened, whose
 from etl.show.numbers import Row, count, dollars
+from etl.warehouse.alerts import ANOMALIES, alerts_of
 from etl.warehouse.messages import Delivery
 from etl.warehouse.read.budgets import (
     BUDGETS,
@@ -121,6 +122,62 @@ def _crossing_cells(row: Row) -> tuple[str, ...]:
     return (whose(row), what_happened(row), shown, microdollars(row["amount_microdollars"]), period)
 
 
+# -- unusual use ----------------------------------------------------------------------------------
+
+# The title of each view's rows, and what a cell of them says.
+_UNUSUAL: Mapping[str, tuple[str, tuple[str, ...], Callable[[Row], tuple[str, ...]]]] = {
+    "suspicious_errors": (
+        "Errors and looks that are like those with stolen keys",
+        ("Caller", "What", "When", "To look further"),
+        lambda row: (
+            f"{row['user_name']} ({row['principal_arn']}), account {row['account_id']}",
+            f"{row['kind']}: {count(row['event_count'], 'event')}, {row['what']}",
+            row["hour"],
+            row["next_step"],
+        ),
+    ),
+    "new_principals": (
+        "New callers, and what is new to known ones",
+        ("Caller", "What", "When", "To look further"),
+        lambda row: (
+            f"{row['user_name']} ({row['principal_arn']})",
+            f"new {row['kind']}{'' if row['kind'] == 'principal' else ' ' + str(row['value'])}:"
+            f" {row['why']}; {count(row['calls'], 'call')},"
+            f" {'unpriced' if row['cost_usd'] is None else dollars(row['cost_usd'], 2)}",
+            row["first_time"],
+            row["next_step"],
+        ),
+    ),
+    "cost_spikes": (
+        "Costs far above what is usual",
+        ("Of", "What", "When", "To look further"),
+        lambda row: (
+            f"{row['dimension']} {row['name']}",
+            f"{dollars(row['cost_usd'], 2)} in a{'n' if row['period'] == 'hour' else ''}"
+            f" {row['period']}, usually {dollars(row['usual_cost_usd'] or 0, 2)}",
+            row["period_start"],
+            row["next_step"],
+        ),
+    ),
+}
+
+
+def _of_anomalies(db: Database, one: Delivery, url: str | None, now: datetime) -> Document:
+    blocks: list[Paragraph | Listing | Link] = []
+    found = alerts_of(db, one.message_key)
+    for view, rows in found.items():
+        title, headings, cells = _UNUSUAL[view]
+        shown = [cells(row) for row in rows[:_MOST_ROWS]]
+        blocks.append(Listing(title, headings, shown, max(0, len(rows) - _MOST_ROWS)))
+    total = sum(map(len, found.values()))
+    is_grave = bool(found.get("suspicious_errors"))
+    title = f"Unusual use of Amazon Bedrock: {count(total, 'finding')}"
+    if is_grave:
+        title += ", some like those with stolen keys"
+    blocks.append(Paragraph(f"Seen at {one.created_at}. docs/watch.md says how each is found."))
+    return Document(title, [*blocks, *_link(url, "/", "Dashboard")], is_warning=True)
+
+
 # -- digest ---------------------------------------------------------------------------------------
 
 
@@ -138,8 +195,8 @@ def digest(db: Database, period: Period, url: str | None, now: datetime) -> Docu
         for heading, by in (("Applications", "application"), ("Teams", "team"), ("Users", "user"))
         for listing in _changes(db, period, heading, by)
     ]
-    blocks += changes or [Paragraph(f"What changed is not known: {period} is not read to its end.")]
     blocks += _budgets(db, now)
+    blocks += changes or [Paragraph(f"What changed is not known: {period} is not read to its end.")]
     blocks += [Paragraph(line) for line in _uncertain(db, period, total)]
     link = f"/?from={period.first}&to={period.last}"
     title = f"Amazon Bedrock, {period}: {spent}"
@@ -263,4 +320,9 @@ def _of_test(db: Database, one: Delivery, url: str | None, now: datetime) -> Doc
 
 _Writer = Callable[[Database, Delivery, str | None, datetime], Document]
 
-_WRITERS: Mapping[str, _Writer] = {BUDGETS: _of_budgets, DIGEST: _of_digest, TEST: _of_test}
+_WRITERS: Mapping[str, _Writer] = {
+    ANOMALIES: _of_anomalies,
+    BUDGETS: _of_budgets,
+    DIGEST: _of_digest,
+    TEST: _of_test,
+}

@@ -2196,7 +2196,7 @@ def m040_create_rolled_up_days(db: Database) -> None:
 # Only creates tables.
 @takes()
 def m041_create_budgets(db: Database) -> None:
-    """Budgets, what is recorded of them, and the messages that tell of it.
+    """Budgets, what is recorded of them and of unusual use, and the messages that tell of it.
 
     Names in JSON arrays are exact; NULL means any. Micro-dollars are 10^-6 USD.
     """
@@ -2283,6 +2283,17 @@ def m041_create_budgets(db: Database) -> None:
         ) strict;
 
         create index budget_crossings_by_message on budget_crossings (message_key);
+
+        -- Rows of the views of unusual use that a message tells of, by a hash of what each is of.
+        create table alerts (
+            view text not null,
+            row_hash text not null,
+            seen_at text not null,
+            message_key integer not null references messages (message_key),
+            primary key (view, row_hash)
+        ) strict, without rowid;
+
+        create index alerts_by_message on alerts (message_key);
     """,
     )
 

@@ -16,6 +16,7 @@ from etl.notify.run import send_due, targets_for
 from etl.show.budgets import crossing_line, most_of_each
 from etl.show.escaping import harmless
 from etl.show.numbers import count
+from etl.warehouse.alerts import ANOMALIES, record_alerts
 from etl.warehouse.read.budgets import BUDGETS
 from etl.warehouse.write.budgets import apply_budgets, record_budgets
 
@@ -35,7 +36,7 @@ def judge_budgets(
     *,
     sends: bool = True,
 ) -> bool:
-    """Record what is new of the budgets, and send it and what waits; report both.
+    """Record what is new of the budgets, and what is unusual; send it and what waits; report both.
 
     Returns whether every message that was due arrived. A failure here does not affect a sync.
     """
@@ -43,6 +44,9 @@ def judge_budgets(
     new = record_budgets(warehouse, clock.now(), budget_forecast(warehouse), targets)
     for row in most_of_each([one._asdict() for one in new]):
         report(harmless(f"Budget            {crossing_line(row)}"))
+    unusual = record_alerts(warehouse, clock.now(), targets_for(config, ANOMALIES))
+    if unusual:
+        report(f"Unusual           {count(unusual, 'new finding')} (docs/watch.md)")
     if not sends:
         return True
     try:
