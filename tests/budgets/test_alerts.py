@@ -56,6 +56,13 @@ def test_a_new_caller_is_told_once_and_by_its_name_of_now(
     assert "new principal: its first call; 2 calls, $2.00" in got["message"]
     assert "bedrock-usage inspect" in got["message"]
     assert "backdoor" not in str(rows(spending.db, "select * from alerts"))
+    # The next message tells of the next one alone.
+    spending.load(call(9003, user="mallory", tokens=(1, 0), eventTime=f"{LAST}T11:30:00Z"))
+    renew_watch(spending.db)
+    assert record_alerts(spending.db, at, ["ops"]) == 1
+    assert send_due(spending.db, of(OPS), FakeClock(at), None, said.append)
+    assert "mallory" in webhook.received[1]["message"]
+    assert "backdoor" not in webhook.received[1]["message"]
 
 
 def test_a_message_that_waited_has_no_name_that_was_forgotten(
