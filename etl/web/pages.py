@@ -158,6 +158,8 @@ async def budgets_page(request: Request, datasette: Datasette) -> Response:
 async def own_page(request: Request, datasette: Datasette) -> Response:
     """Answer with a visitor's own calls, costs and budgets."""
     return await _answer(request, datasette, "usage_own.html", _own)
+
+
 async def savings_page(request: Request, datasette: Datasette) -> Response:
     """Answer with what caching saved, and what the same tokens would have cost otherwise."""
     return await _answer(request, datasette, "usage_savings.html", _savings)

@@ -30,7 +30,7 @@ def forecasts(spending: Spending, at: str) -> dict[tuple[str, str | None], float
 
 
 def test_any_budget_of_the_calendar_has_a_forecast(spending: Spending) -> None:
-    steady(spending, until=14)
+    steady(spending, until=9)
     spending.budgets(
         budget(25, name="month", **FORECAST),
         budget(100, "week", name="week", **FORECAST),
@@ -38,12 +38,12 @@ def test_any_budget_of_the_calendar_has_a_forecast(spending: Spending) -> None:
         budget(100, name="region", user="alice", region="us-east-1", **FORECAST),
         budget(100, name="none"),
     )
-    found = forecasts(spending, "2026-11-15")
+    found = forecasts(spending, "2026-11-10")
     assert {key: value and round(value, 2) for key, value in found.items()} == {
         ("month", None): 30, ("week", None): 7, ("each", "alice"): 15, ("each", "bob"): 15,
         ("region", None): 15, ("none", None): None,
     }  # fmt: skip
-    state = spending.states("2026-11-15")[0]
+    state = spending.states("2026-11-10")[0]
     assert (state["state"], state["forecast_percent"], state["forecast_reached_percent"]) == (
         "warning",
         120,
@@ -63,3 +63,17 @@ def test_too_few_days_tell_nothing_and_what_is_spent_is_the_least(spending: Spen
     found = forecasts(spending, "2026-11-19")[("B", None)]
     assert found is not None
     assert 1019 <= found < 1100
+    # Of today, which is not over, all that is known is what is spent.
+    spending.spend("2026-11-20", 5000)
+    assert forecasts(spending, "2026-11-20") == {("B", None): 6019}
+
+
+def test_days_before_the_first_use_tell_nothing(spending: Spending) -> None:
+    steady(spending, until=15)
+    for day in range(1, 16):
+        spending.spend(f"2026-11-{day:02}", 1, user="carol")
+    spending.budgets(budget(100, each="user", **FORECAST))
+    found = forecasts(spending, "2026-11-16")
+    assert {name: value and round(value, 2) for (_, name), value in found.items()} == {
+        "alice": 15, "bob": 15, "carol": 30,
+    }  # fmt: skip
