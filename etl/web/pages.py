@@ -11,7 +11,7 @@ import json
 import re
 from collections import Counter
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime
 from functools import partial
 from typing import Any
@@ -23,12 +23,16 @@ from datasette.views.base import DatasetteError
 
 from etl.errors import DataError
 from etl.normalise.token_kinds import SHOWN_TOKENS, TOKENS_ALONE
+from etl.show import budgets as shown_budgets
 from etl.show import numbers
+from etl.show.comparisons import ABOUT_CACHE, ABOUT_QUOTAS, COMPARISONS, best_of_each
 from etl.show.numbers import Row, kind_of_use, of_month
+from etl.times import utc_text
+from etl.warehouse.read.budgets import CANNOT_BE_JUDGED, EXCEEDED, WARNING
 from etl.web import queries, refresh, vega_bundle
 from etl.web.selection import NAMES, PRESETS, STACKS, Selection, parse_selection
 from etl.web.site import DATABASE
-from etl.web.visitors import EVERYTHING, allowed_usage, has_passwords
+from etl.web.visitors import EVERYTHING, Allowed, allowed_usage, has_passwords, own_user
 
 # Names in charts and in the tables below them; the links lead to all names.
 _TOP = 10
@@ -36,6 +40,9 @@ _STACKED = 8
 
 # Where a month of the bill differs.
 _PLACES = 25
+
+# Other models that a model is compared with.
+_OTHERS = 4
 
 # For the token chart: column, heading, whether it is input.
 _TOKEN_KINDS = json.dumps([(kind.shown, kind.heading, kind.is_input) for kind in TOKENS_ALONE])
@@ -58,13 +65,20 @@ class View:
     request: Request
     freshness: Row
     selection: Selection
+    allowed: Allowed
 
     async def rows(
         self, query: str, *by: str, over: Selection | None = None
     ) -> list[dict[str, Any]]:
         """Return the rows of a query of ``sql/pages``; ``over``: a selection other than its own."""
         parameters = (over or self.selection).parameters(*by)
-        return await _rows(self.datasette, self.request, query, parameters)
+        return await _rows(self.datasette, self.request, query, parameters, self.allowed)
+
+    async def budgets(self) -> list[dict[str, Any]]:
+        """Return the states of the budgets now, in the order of the file."""
+        # Of this minute, so that the answer can be kept that long.
+        now = {"now": utc_text(datetime.now(UTC).replace(second=0, microsecond=0))}
+        return await _rows(self.datasette, self.request, "budgets", now, self.allowed)
 
     def link(self, path: str, query: str = "") -> str:
         """Return an address on this site."""
@@ -102,6 +116,9 @@ def routes() -> list[tuple[str, Callable[..., Awaitable[Response]]]]:
         (r"^/(?P<kind>application|user|team|model)$", subject_page),
         (r"^/cost$", cost_page),
         (r"^/bill$", bill_page),
+        (r"^/budgets$", budgets_page),
+        (r"^/me$", own_page),
+        (r"^/savings$", savings_page),
         (rf"^/-/charts/{re.escape(vega_bundle.file_name())}$", vega),
     ]
 
@@ -133,6 +150,21 @@ async def bill_page(request: Request, datasette: Datasette) -> Response:
     return await _answer(request, datasette, "usage_bill.html", _bill)
 
 
+async def budgets_page(request: Request, datasette: Datasette) -> Response:
+    """Answer with the state of each budget."""
+    return await _answer(request, datasette, "usage_budgets.html", _budgets)
+
+
+async def own_page(request: Request, datasette: Datasette) -> Response:
+    """Answer with a visitor's own calls, costs and budgets."""
+    return await _answer(request, datasette, "usage_own.html", _own)
+
+
+async def savings_page(request: Request, datasette: Datasette) -> Response:
+    """Answer with what caching saved, and what the same tokens would have cost otherwise."""
+    return await _answer(request, datasette, "usage_savings.html", _savings)
+
+
 async def _answer(
     request: Request,
     datasette: Datasette,
@@ -156,7 +188,8 @@ async def _view(datasette: Datasette, request: Request) -> View:
     freshness = (await _rows(datasette, request, "freshness", {}))[0]
     last_day = date.fromisoformat(freshness["last_day"] or datetime.now(UTC).date().isoformat())
     selection = parse_selection(_pairs(request), last_day=last_day)
-    return View(datasette, request, freshness, selection)
+    allowed = allowed_usage(datasette, request.actor) or EVERYTHING
+    return View(datasette, request, freshness, selection, allowed)
 
 
 def _pairs(request: Request) -> list[tuple[str, str]]:
@@ -175,11 +208,16 @@ def _pairs(request: Request) -> list[tuple[str, str]]:
 
 
 async def _rows(
-    datasette: Datasette, request: Request, query: str, parameters: Mapping[str, str]
+    datasette: Datasette,
+    request: Request,
+    query: str,
+    parameters: Mapping[str, str],
+    allowed: Allowed | None = None,
 ) -> list[dict[str, Any]]:
-    allowed = allowed_usage(datasette, request.actor) or EVERYTHING
-    blank = dict.fromkeys((*queries.DIMENSIONS, queries.TOP, *queries.FILTERS), "")
-    bound = blank | dict(parameters) | allowed.parameters
+    allowed = allowed or allowed_usage(datasette, request.actor) or EVERYTHING
+    blank = dict.fromkeys((*queries.DIMENSIONS, queries.TOP, *queries.FILTERS, queries.NOW), "")
+    visitor = {"_visitor_user": own_user(datasette, request.actor)}
+    bound = blank | dict(parameters) | allowed.parameters | visitor
     fetch = datasette.bedrock_usage.answers.fetch
     rows = await datasette.get_database(DATABASE).execute_fn(
         partial(fetch, sql=queries.sql_of(query), parameters=bound, seconds=_SECONDS)
@@ -193,6 +231,7 @@ def _frame(view: View) -> dict[str, Any]:
         "visitor": (view.request.actor or {}).get("id"),
         "has_password": has_passwords(view.datasette),
         "allowed": allowed_usage(view.datasette, view.request.actor),
+        "own_user": own_user(view.datasette, view.request.actor),
         "presets": PRESETS,
         "stacks": STACKS,
         "kinds": NAMES,
@@ -213,7 +252,8 @@ def _age(moment: str | None) -> str | None:
 
 async def _dashboard(view: View) -> dict[str, Any]:
     selection = view.selection
-    total, before, parts, days, choices, capacity, guardrails, billed, *tops = await asyncio.gather(
+    gathered = await asyncio.gather(
+        view.budgets(),
         view.rows("usage"),
         view.rows("usage", over=selection.before()),
         view.rows("token_parts"),
@@ -224,8 +264,11 @@ async def _dashboard(view: View) -> dict[str, Any]:
         view.rows("billed"),
         *(view.rows("usage", stack) for stack in STACKS),
     )
+    budgets, total, before, parts, days, choices, capacity, guardrails, billed, *tops = gathered
     return {
         "title": "Amazon Bedrock usage and cost",
+        "budgets": _budget_card(budgets),
+        "shown_budgets": shown_budgets,
         **_totals(view, total, before, parts),
         "choices": _choices(choices, selection),
         "capacity": numbers.capacity(capacity[0]),
@@ -317,6 +360,70 @@ async def _bill(view: View) -> dict[str, Any]:
     }
 
 
+async def _budgets(view: View) -> dict[str, Any]:
+    states = await view.budgets()
+    return {
+        "title": "Budgets",
+        "current": [one for one in states if one["is_current"]],
+        "ended": [one for one in states if not one["is_current"]],
+        "shown": shown_budgets,
+    }
+
+
+def _budget_card(states: Sequence[Row]) -> dict[str, Any] | None:
+    """Return the current budgets by their states; None without budgets."""
+    current = [one for one in states if one["is_current"]]
+    if not current:
+        return None
+    by_use = sorted(current, key=lambda one: -(one["used_percent"] or 0))
+    by_state = {
+        state: [one for one in by_use if one["state"] == state] for state in shown_budgets.STATES
+    }
+    return {
+        "all": len(current),
+        "most": by_use[0],
+        "exceeded": by_state[EXCEEDED],
+        "not_judged": by_state[CANNOT_BE_JUDGED],
+        "warnings": len(by_state[WARNING]),
+    }
+
+
+async def _own(view: View) -> dict[str, Any]:
+    """Prepare a visitor's own page: of one user, whatever else the visitor may see.
+
+    Its figures are never offered as CSV or JSON: those addresses show what the visitor may see.
+    """
+    user = own_user(view.datasette, view.request.actor)
+    if user is None:
+        raise DatasetteError(
+            "The configuration does not say which user you are: see [[serve.restrictions]]",
+            status=404,
+        )
+    own = replace(view, selection=view.selection.alone("user", user), allowed=EVERYTHING)
+    total, before, parts, days, models, applications, calls, budgets = await asyncio.gather(
+        own.rows("usage"),
+        own.rows("usage", over=own.selection.before()),
+        own.rows("token_parts"),
+        own.rows("usage", "day"),
+        own.rows("usage", "model"),
+        own.rows("usage", "application"),
+        own.rows("latest_calls"),
+        view.budgets(),
+    )
+    return {
+        "title": f"Your usage: {user}",
+        "user": user,
+        "billed": _billed([]),
+        **_totals(own, total, before, parts),
+        "days": days,
+        "models": models,
+        "applications": applications,
+        "calls": calls,
+        "current": [one for one in budgets if one["is_current"] and one["only_user"] == user],
+        "shown": shown_budgets,
+    }
+
+
 def _month(month: Row, rows: Sequence[Row]) -> dict[str, Any]:
     """Return a month of the bill with its reasons, and the places where they are largest."""
     own = of_month(month, rows)
@@ -329,6 +436,49 @@ def _month(month: Row, rows: Sequence[Row]) -> dict[str, Any]:
         "places": [{**row, "kind": kind_of_use(row)} for row in own[:_PLACES]],
         "left_out": max(0, len(own) - _PLACES),
     }
+
+
+async def _savings(view: View) -> dict[str, Any]:
+    cache, models, scopes, tiers, quotas, throttled, choices = await asyncio.gather(
+        view.rows("cache_savings_by_application"),
+        view.rows("other_models"),
+        view.rows("other_scopes"),
+        view.rows("other_tiers"),
+        view.rows("quotas"),
+        view.rows("throttled"),
+        view.rows("choices"),
+    )
+    saved = [row["saved_usd"] for row in cache if row["saved_usd"] is not None]
+    return {
+        "title": "What could be saved?",
+        "choices": _choices(choices, view.selection),
+        "cache": cache[:_PLACES],
+        "cache_left_out": max(0, len(cache) - _PLACES),
+        "saved_usd": sum(saved) if saved else None,
+        "unknown": len(cache) - len(saved),
+        "read_tokens": _known_sum(cache, "cache_read_tokens"),
+        "written_tokens": _known_sum(cache, "cache_write_tokens"),
+        "cacheable_tokens": _known_sum(cache, "cacheable_input_tokens"),
+        "models": _first_rows(best_of_each(models, _OTHERS), len(models)),
+        "scopes": _first_rows(scopes, len(scopes)),
+        "tiers": _first_rows(tiers, len(tiers)),
+        "quotas": _first_rows(quotas, len(quotas)),
+        "throttled": _first_rows(throttled, len(throttled)),
+        "about_quotas": ABOUT_QUOTAS,
+        "comparisons": COMPARISONS,
+        "about_cache": ABOUT_CACHE,
+        "decimals": 2,
+    }
+
+
+def _first_rows(rows: Sequence[Row], of: int) -> dict[str, Any]:
+    shown = rows[:_PLACES]
+    return {"rows": shown, "left_out": of - len(shown)}
+
+
+def _known_sum(rows: Sequence[Row], column: str) -> int | None:
+    known = [row[column] for row in rows if row[column] is not None]
+    return sum(known) if known else None
 
 
 def _billed(rows: Sequence[Row]) -> dict[str, Any]:

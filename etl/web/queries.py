@@ -13,14 +13,18 @@ from etl.sql_files import sql_names, sql_question, sql_text
 FILTERS = ("since", "until", "regions", "models", "users", "applications", "teams")
 DIMENSIONS = ("by_day", "by_user", "by_application", "by_team", "by_region", "by_model")
 TOP = "top"
+NOW = "now"
 
 _PARAMETERS = {
     "usage": (*DIMENSIONS, TOP, *FILTERS),
     "metadata": ("metadata_key", *FILTERS),
     "choices": ("since", "until"),
+    "movers": ("by", "against", *FILTERS),
     "freshness": (),
     "bill_months": ("since", "until"),
     "bill_reasons": ("since", "until"),
+    "budgets": (NOW,),
+    "quotas": ("regions", "models"),
     "capacity": ("since", "until", "regions", "models"),
 }
 

@@ -79,6 +79,11 @@ class Selection:
         names: dict[str, Any] = {NAMES[kind]: (name,)}
         return replace(self, **names)
 
+    def alone(self, kind: str, name: str) -> Selection:
+        """Return the same days with only one name of a kind, and no other names."""
+        names: dict[str, Any] = dict.fromkeys(NAMES.values(), ())
+        return replace(self, **(names | {NAMES[kind]: (name,)}))
+
     def parameters(self, *by: str) -> dict[str, str]:
         """Return the parameters of the queries; ``by``: the dimensions of ``usage``."""
         given = {"since": self.since.isoformat(), "until": self.until.isoformat()}

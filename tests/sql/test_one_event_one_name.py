@@ -19,7 +19,7 @@ from etl.normalise.rules import ApplicationRule
 from etl.sql_files import sql_names, sql_text
 from etl.warehouse.database import view_sql
 from etl.warehouse.write.attribution import apply_config
-from etl.web.queries import DIMENSIONS, FILTERS, TOP
+from etl.web.queries import DIMENSIONS, FILTERS, NOW, TOP
 from tests.support import (
     ACCOUNT,
     HAIKU,
@@ -116,7 +116,8 @@ def parameters_of(db: Database) -> dict[str, Any]:
     """Return parameters with which every page and report answers with the event."""
     ((time, key, request),) = rows(db, "select event_time, event_id, request_id from calls")
     ((stored,),) = rows(db, "select event_id from events")
-    filters = (*FILTERS, *DIMENSIONS, TOP, "_visitor_applications", "_visitor_teams")
+    visitor = ("_visitor_applications", "_visitor_teams", "_visitor_user")
+    filters = (*FILTERS, *DIMENSIONS, NOW, TOP, *visitor)
     return {
         **dict.fromkeys((*filters, "token_kind", "metadata_key")),
         **dict.fromkeys(DIMENSIONS, True),

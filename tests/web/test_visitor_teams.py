@@ -55,6 +55,7 @@ PATHS = (
     *(f"/bedrock_usage/{name}.{form}" for name in sql_names("pages") for form in ("json", "csv")),
     *(f"/bedrock_usage/metadata{form}?metadata_key=team" for form in ("", ".json", ".csv")),
     "/bedrock_usage/metadata.json?metadata_key=team&_visitor_teams=null",
+    "/bedrock_usage/movers.json?until=2026-11-02",
     *(
         f"/bedrock_usage/usage.json?by_{one}=1&_visitor_teams=null&_visitor_applications=null"
         for one in ("day", "user", "application", "team", "region", "model")
