@@ -21,6 +21,7 @@ from etl.cli.shared.options import (
     since_option,
 )
 from etl.cli.shared.price_syncing import sync_prices_if_due
+from etl.cli.shared.rolling_up import roll_up_after_sync
 from etl.cli.shared.scope import choose
 from etl.cli.shared.signals import endless, stops
 from etl.cli.shared.syncing import sync_chosen
@@ -94,9 +95,9 @@ def _run(
     archive_bodies: bool,
     choice: dict[str, Any],
 ) -> tuple[SyncOutcome, bool]:
-    """Do one whole sync, and publish if the file says so; report the result.
+    """Do one whole sync, roll up and publish if the file says so; report the result.
 
-    Returns the result, and whether publishing was complete.
+    Returns the result, and whether the others were complete.
     """
     config = load_config(config_path)
     if archive_bodies:
@@ -107,11 +108,13 @@ def _run(
     if outcome.is_stopped:
         return outcome, True
     with open_warehouse(db, patience=Patience(check=clock.check)) as warehouse:
+        is_rolled_up = roll_up_after_sync(warehouse, config, config_path, clock, chosen.profile)
         calibrate_after_sync(warehouse, config, clock, _report)
         sync_prices_if_due(warehouse, config, clock, chosen.profile, _report)
         if not publishes:
-            return outcome, True
-        return outcome, publish_after_sync(warehouse, config, clock, chosen.profile, _report)
+            return outcome, is_rolled_up
+        is_published = publish_after_sync(warehouse, config, clock, chosen.profile, _report)
+        return outcome, is_published and is_rolled_up
 
 
 def _report(line: str) -> None:

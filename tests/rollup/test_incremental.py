@@ -8,10 +8,15 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from sqlite_utils import Database
 
+from etl.cli.shared.rolling_up import roll_up_after_sync
+from etl.clock import Clock
+from etl.config import load_config
 from etl.errors import BedrockUsageError, DataError
+from tests.checks import failed_checks
 from tests.rollup.rolling import manifest_of, roll_up, tables_of
-from tests.support import ACCOUNT, call, logged, service_event, uuid_of
+from tests.support import ACCOUNT, call, logged, rows, service_event, uuid_of
 from tests.team_evidence import assumed, session_call, tags
 
 CONFIG = 'team_tag = "costcenter"\n'
@@ -160,3 +165,26 @@ def test_another_configuration_needs_all_days(logs: Path, config: Path, tmp_path
     with pytest.raises(DataError, match="--full"):
         roll_up([logs], output, config=config)
     assert len(roll_up([logs], output, config=config, full=True).days) == 6
+
+
+def test_sync_brings_it_up_to_date_and_loads_it(
+    db: Database, logs: Path, config: Path, tmp_path: Path
+) -> None:
+    output = tmp_path / "parts"
+    settings = f'[rollup]\noutput = "{output}"\ninputs = ["{logs}"]\n'
+    config.write_text(CONFIG + settings)
+    assert roll_up_after_sync(db, load_config(config), config, Clock(), None)
+    calls = "select sum(calls) from usage_hourly"
+    assert rows(db, calls) == [(30,)]
+    later(logs)
+    assert roll_up_after_sync(db, load_config(config), config, Clock(), None)
+    assert rows(db, calls) == [(35,)]
+    # Another job makes it now.
+    config.write_text(CONFIG + f'[rollup]\noutput = "{output}"\n')
+    log(logs, "2026-11-09", "more", call(999, eventTime="2026-11-09T10:00:00Z"))
+    assert roll_up_after_sync(db, load_config(config), config, Clock(), None)
+    assert rows(db, calls) == [(35,)]
+    roll_up([logs], output, config=config)
+    assert roll_up_after_sync(db, load_config(config), config, Clock(), None)
+    assert rows(db, calls) == [(36,)]
+    assert failed_checks(db) == {}
