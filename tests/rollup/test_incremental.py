@@ -52,6 +52,8 @@ def logs(tmp_path: Path) -> Path:
         )  # fmt: skip
     log(folder, "2026-11-02", "session", assumed(1, "ASIAONE", tags=tags(costcenter="42"))
         | {"eventTime": "2026-11-02T20:00:00Z"})  # fmt: skip
+    stream = call(803, eventTime="2026-11-02T23:59:59Z", eventName="ConverseStream")
+    log(folder, "2026-11-02", "stream", stream)
     return folder
 
 
@@ -64,8 +66,7 @@ def later(folder: Path) -> None:
         folder,
         "2026-11-08",
         "service",
-        call(803, eventTime="2026-11-07T23:59:59Z", eventName="ConverseStream"),
-        service_event(804, 803, {"inputTokens": 9}, eventTime="2026-11-08T00:10:00Z"),
+        service_event(804, 803, {"inputTokens": 9}, eventTime="2026-11-03T00:10:00Z"),
     )
     log(
         folder,
@@ -175,7 +176,7 @@ def test_sync_brings_it_up_to_date_and_loads_it(
     config.write_text(CONFIG + settings)
     assert roll_up_after_sync(db, load_config(config), config, Clock(), None)
     calls = "select sum(calls) from usage_hourly"
-    assert rows(db, calls) == [(30,)]
+    assert rows(db, calls) == [(31,)]
     later(logs)
     assert roll_up_after_sync(db, load_config(config), config, Clock(), None)
     assert rows(db, calls) == [(34,)]
