@@ -66,7 +66,10 @@ def _measure(folder: Path, records: int, engines: Sequence[str]) -> None:
     for engine in engines:
         output, events = folder / engine, folder / f"{engine}-events"
         events.mkdir()
-        settings = f"--conf spark.eventLog.enabled=true --conf spark.eventLog.dir=file://{events}"
+        settings = (
+            f"--conf spark.eventLog.enabled=true --conf spark.eventLog.dir=file://{events}"
+            " --conf spark.eventLog.compress=false --conf spark.eventLog.rolling.enabled=false"
+        )
         command = ("-m", "etl", "rollup", "--engine", engine, "--input", logs, "--output", output)
         ran = run([sys.executable, *command], {"PYSPARK_SUBMIT_ARGS": f"{settings} pyspark-shell"})
         db = folder / f"{engine}.db"

@@ -526,6 +526,21 @@ class Estimate(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
             )
 
 
+class Rollup(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """The rollup that ``sync`` brings up to date and loads: which logs, into which folder.
+
+    Without ``inputs``, another job makes it, and ``sync`` only loads it.
+    """
+
+    output: str | None = None
+    inputs: tuple[str, ...] = ()
+    engine: Literal["local", "spark"] = "local"
+
+    def __post_init__(self) -> None:
+        if self.inputs and not self.output:
+            raise ValueError("output: it is missing; name the folder or address of the rollup")
+
+
 class Reconcile(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """How far a month of the bill may be off and still agree: in percent of it, or in dollars."""
 
@@ -660,6 +675,7 @@ class Config(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     prices: Prices = Prices()
     estimate: Estimate = Estimate()
     reconcile: Reconcile = Reconcile()
+    rollup: Rollup = Rollup()
     application_rules: tuple[ApplicationRule, ...] = ()
     user_rules: tuple[UserRule, ...] = ()
     team_rules: tuple[TeamRule, ...] = ()

@@ -2,36 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import click
 
 from etl.cli.shared.loading import apply_configuration
 from etl.cli.shared.options import config_option, db_option, profile_option
+from etl.cli.shared.rolling_up import load_into, loaded_lines, require_rollup
 from etl.cli.shared.signals import stops
-from etl.cli.shared.stores import Stores, is_s3
+from etl.cli.shared.stores import Stores
 from etl.clock import Clock
 from etl.config import load_config
-from etl.errors import DataError
-from etl.normalise.rollups import TABLES
-from etl.normalise.rows import InferenceProfile
-from etl.rollup.job import Places
-from etl.rollup.output import Manifest, read_bytes, read_manifest, read_rejects, rows_of
-from etl.show.numbers import count
 from etl.warehouse.database import open_warehouse
 from etl.warehouse.demo import refuse_demo
 from etl.warehouse.turns import Patience
-from etl.warehouse.upkeep.rolled_up_days import (
-    Rollup,
-    RollupDay,
-    RollupLoaded,
-)
-from etl.warehouse.upkeep.rolled_up_days import (
-    load_rollup as load_days,
-)
-from etl.warehouse.write.batch import Reject
 
 
 @click.command(name="load-rollup")
@@ -62,50 +46,9 @@ def load_rollup(
     clock = Clock()
     with stops(clock):
         places = Stores(clock, profile or settings.accounts.profile, role_arn)
-        uri = uri if is_s3(uri) else str(Path(uri).resolve())
-        manifest = read_manifest(places, uri)
-        if manifest is None:
-            raise DataError(
-                f"{uri} has no manifest.json: name the folder that `bedrock-usage rollup` wrote"
-            )
+        require_rollup(places, uri)
         with open_warehouse(db, create=True, patience=Patience(check=clock.check)) as warehouse:
             refuse_demo(warehouse, db)
             apply_configuration(warehouse, settings, config)
-            loaded = load_days(warehouse, rollup_of(places, uri, manifest), again=again)
-    click.echo(summary(loaded), err=True)
-
-
-def rollup_of(places: Places, uri: str, manifest: Manifest) -> Rollup:
-    """Return a rollup to load, whose files are read as they are needed."""
-
-    def rows(table: str, day: str) -> Iterator[tuple[Any, ...]]:
-        for file in manifest.days[day]:
-            if file.table == table:
-                yield from rows_of(read_bytes(places, uri, file.path), TABLES[table].columns)
-
-    return Rollup(
-        uri,
-        manifest.rollup_id,
-        manifest.made_at,
-        [
-            RollupDay(day, manifest.digest_of(day), manifest.calls_of(day))
-            for day in sorted(manifest.days)
-        ],
-        rows,
-        [InferenceProfile(*row) for row in manifest.profiles],
-        [Reject(*reject) for reject in read_rejects(places, uri, manifest)],
-        manifest.roots,
-    )
-
-
-def summary(loaded: RollupLoaded) -> str:
-    """Return the result as lines of text."""
-    unchanged = f", {loaded.unchanged:,} unchanged" if loaded.unchanged else ""
-    lines = [
-        f"Days              {len(loaded.days):,} loaded{unchanged}",
-        f"Bedrock calls     {loaded.calls:,} in the sums, of {count(loaded.callers, 'caller')}",
-        f"CloudWatch values {loaded.metric_values:,} new or changed",
-    ]
-    if loaded.calls_replaced:
-        lines.append(f"Replaced          {count(loaded.calls_replaced, 'stored call')}")
-    return "\n".join(lines)
+            loaded = load_into(warehouse, places, uri, again=again)
+    click.echo(loaded_lines(loaded), err=True)

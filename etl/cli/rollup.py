@@ -2,30 +2,23 @@
 
 from __future__ import annotations
 
-import secrets
 import sys
-from contextlib import ExitStack
 from datetime import date
-from functools import partial
 from pathlib import Path
 
 import click
 
-from etl.cli.shared.loading import MESSAGES_SHOWN, apply_configuration, reading_keys
 from etl.cli.shared.option_types import Day
 from etl.cli.shared.options import config_option, other_db_option, profile_option
+from etl.cli.shared.rolling_up import make_job, make_template, report_rollup
 from etl.cli.shared.signals import stops
-from etl.cli.shared.stores import is_s3, open_stores
 from etl.clock import Clock
-from etl.config import Config, load_config
+from etl.config import load_config
 from etl.rollup.engines import ENGINES, engine_for
-from etl.rollup.job import Job
 from etl.rollup.output import parquet
-from etl.rollup.run import TRAILING_DAYS, RollupResult, find_calls, run_rollup
-from etl.show.escaping import harmless
+from etl.rollup.run import TRAILING_DAYS, find_calls, run_rollup
 from etl.show.numbers import count
-from etl.warehouse.database import open_unchanged, open_warehouse
-from etl.warehouse.scratch import open_trial, template_of
+from etl.warehouse.database import open_warehouse
 from etl.warehouse.turns import Patience
 from etl.warehouse.upkeep.rolled_up_days import fetch_calls
 
@@ -117,52 +110,6 @@ def rollup(
             trailing_days=trailing_days,
             check=clock.check,
         )
-    report(result)
+    report_rollup(result)
     if not result.is_complete:
         sys.exit(1)
-
-
-def make_job(settings: Config, output: str, profile: str | None, role_arn: str | None) -> Job:
-    """Return the job that the configuration describes."""
-    keys = reading_keys(settings)
-    return Job(
-        output=output if is_s3(output) else str(Path(output).resolve()),
-        keys=keys,
-        open_places=partial(open_stores, profile, role_arn),
-        # The hashes are compared within a run only, so nothing lasting has to leave this machine.
-        secret=secrets.token_hex(32),
-        kept_keys=tuple(sorted({*keys.stored, *settings.team_settings.tags})),
-    )
-
-
-def make_template(settings: Config, config: Path | None, db: Path | None) -> bytes:
-    """Return the warehouse that parts are counted in, with the configuration."""
-    with ExitStack() as stack:
-        like = stack.enter_context(open_unchanged(db)) if db else None
-        trial = stack.enter_context(open_trial(like))
-        apply_configuration(trial, settings, config)
-        return template_of(trial)
-
-
-def report(result: RollupResult) -> None:
-    """Print what a run did, on stderr."""
-    for file, position, reason in result.rejects[:MESSAGES_SHOWN] if result.rejected else ():
-        click.echo(harmless(f"{file}, {position}: {reason}"), err=True)
-    if result.rejected > MESSAGES_SHOWN:
-        click.echo("... and more; the file of rejects has them", err=True)
-    for day in result.days_kept:
-        click.echo(f"{day} stays as it was: files of it are no longer there", err=True)
-    manifest = result.manifest
-    if manifest is None or not (result.days or result.files):
-        click.echo(f"Nothing new in {count(result.files_unchanged, 'file')}", err=True)
-        return
-    counts = manifest.counts
-    lines = [
-        f"Files             {result.files:,} read, {result.files_unchanged:,} unchanged",
-        f"Events read       {counts['events_read']:,}",
-        f"Bedrock calls     {counts['calls']:,}, and {counts['failed_calls']:,} failed ones",
-        f"Days              {len(result.days):,} counted, {len(manifest.days):,} in the rollup",
-        f"Rows              {counts['rows']:,}",
-        f"Rejected          {result.rejected:,}",
-    ]
-    click.echo("\n".join(lines), err=True)

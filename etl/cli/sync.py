@@ -23,6 +23,7 @@ from etl.cli.shared.options import (
 )
 from etl.cli.shared.price_syncing import sync_prices_if_due
 from etl.cli.shared.renewing import renew_after_changes
+from etl.cli.shared.rolling_up import roll_up_after_sync
 from etl.cli.shared.scope import choose
 from etl.cli.shared.signals import endless, stops
 from etl.cli.shared.syncing import sync_chosen
@@ -96,9 +97,9 @@ def _run(
     archive_bodies: bool,
     choice: dict[str, Any],
 ) -> tuple[SyncOutcome, bool]:
-    """Do one whole sync, judge the budgets, and publish if the file says so; report the result.
+    """Do one whole sync, roll up, judge the budgets, and publish if the file says so; report it.
 
-    Returns the result, and whether all that had to be published and sent was.
+    Returns the result, and whether the others were complete.
     """
     config = load_config(config_path)
     if archive_bodies:
@@ -109,13 +110,14 @@ def _run(
     if outcome.is_stopped:
         return outcome, True
     with open_warehouse(db, patience=Patience(check=clock.check)) as warehouse:
+        is_rolled_up = roll_up_after_sync(warehouse, config, config_path, clock, chosen.profile)
         calibrate_after_sync(warehouse, config, clock, _report)
         sync_prices_if_due(warehouse, config, clock, chosen.profile, _report)
         renew_after_changes(warehouse)
         is_told = judge_budgets(warehouse, config, clock, chosen.profile, _report)
         if publishes:
             is_told &= publish_after_sync(warehouse, config, clock, chosen.profile, _report)
-        return outcome, is_told
+        return outcome, is_told and is_rolled_up
 
 
 def _report(line: str) -> None:

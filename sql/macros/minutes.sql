@@ -110,7 +110,9 @@ group by 1, 2, 3, 5
 -- Hours that did not change since, and whose calls are there, as a condition on the
 -- usage.
 {% set kept = 'usage.hour not in (select hour from stale_minutes)
-and usage.hour >= (select coalesce(max(dropped_before), \'\') from dropped_calls)' %}
+and usage.hour >= (
+    select coalesce(max(dropped_before), \'\') from dropped_calls
+)' %}
 
 -- Compares a select with what is stored in a table, for those hours.
 {% macro differences(recomputed, table, others) %}

@@ -10,8 +10,7 @@ from typing import Any
 
 from sqlite_utils import Database
 
-from etl.cli.load_rollup import rollup_of
-from etl.cli.rollup import make_job, make_template
+from etl.cli.shared.rolling_up import make_job, make_template, rollup_of
 from etl.cli.shared.stores import Stores, open_stores
 from etl.clock import Clock
 from etl.config import Config, load_config

@@ -8,10 +8,15 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from sqlite_utils import Database
 
+from etl.cli.shared.rolling_up import roll_up_after_sync
+from etl.clock import Clock
+from etl.config import load_config
 from etl.errors import BedrockUsageError, DataError
+from tests.checks import failed_checks
 from tests.rollup.rolling import manifest_of, roll_up, tables_of
-from tests.support import ACCOUNT, call, logged, service_event, uuid_of
+from tests.support import ACCOUNT, call, logged, rows, service_event, uuid_of
 from tests.team_evidence import assumed, session_call, tags
 
 CONFIG = 'team_tag = "costcenter"\n'
@@ -47,6 +52,8 @@ def logs(tmp_path: Path) -> Path:
         )  # fmt: skip
     log(folder, "2026-11-02", "session", assumed(1, "ASIAONE", tags=tags(costcenter="42"))
         | {"eventTime": "2026-11-02T20:00:00Z"})  # fmt: skip
+    stream = call(803, eventTime="2026-11-02T23:59:59Z", eventName="ConverseStream")
+    log(folder, "2026-11-02", "stream", stream)
     return folder
 
 
@@ -59,8 +66,7 @@ def later(folder: Path) -> None:
         folder,
         "2026-11-08",
         "service",
-        call(803, eventTime="2026-11-07T23:59:59Z", eventName="ConverseStream"),
-        service_event(804, 803, {"inputTokens": 9}, eventTime="2026-11-08T00:10:00Z"),
+        service_event(804, 803, {"inputTokens": 9}, eventTime="2026-11-03T00:10:00Z"),
     )
     log(
         folder,
@@ -160,3 +166,26 @@ def test_another_configuration_needs_all_days(logs: Path, config: Path, tmp_path
     with pytest.raises(DataError, match="--full"):
         roll_up([logs], output, config=config)
     assert len(roll_up([logs], output, config=config, full=True).days) == 6
+
+
+def test_sync_brings_it_up_to_date_and_loads_it(
+    db: Database, logs: Path, config: Path, tmp_path: Path
+) -> None:
+    output = tmp_path / "parts"
+    settings = f'[rollup]\noutput = "{output}"\ninputs = ["{logs}"]\n'
+    config.write_text(CONFIG + settings)
+    assert roll_up_after_sync(db, load_config(config), config, Clock(), None)
+    calls = "select sum(calls) from usage_hourly"
+    assert rows(db, calls) == [(31,)]
+    later(logs)
+    assert roll_up_after_sync(db, load_config(config), config, Clock(), None)
+    assert rows(db, calls) == [(34,)]
+    # Another job makes it now.
+    config.write_text(CONFIG + f'[rollup]\noutput = "{output}"\n')
+    log(logs, "2026-11-09", "more", call(999, eventTime="2026-11-09T10:00:00Z"))
+    assert roll_up_after_sync(db, load_config(config), config, Clock(), None)
+    assert rows(db, calls) == [(34,)]
+    roll_up([logs], output, config=config)
+    assert roll_up_after_sync(db, load_config(config), config, Clock(), None)
+    assert rows(db, calls) == [(35,)]
+    assert failed_checks(db) == {}

@@ -14,8 +14,8 @@ from click.testing import CliRunner
 from sqlite_utils import Database
 
 from etl.cli import main
-from etl.cli.rollup import make_job, make_template
 from etl.cli.shared.loading import apply_configuration, reading_keys
+from etl.cli.shared.rolling_up import make_job, make_template
 from etl.config import load_config
 from etl.errors import DataError, WarehouseError
 from etl.load.decoder.pool import Workers
