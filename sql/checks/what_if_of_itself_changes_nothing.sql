@@ -2,10 +2,6 @@
 -- another choice are not those of its days.
 with {{ what_if.usage() }},
 
-itself as (
-    {{ what_if.choices('itself') }}
-),
-
 {{ what_if.compared('itself') }}
 
 select

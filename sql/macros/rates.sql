@@ -85,17 +85,8 @@ or exists (
 {{ columns.each(columns.priced_kinds, '{0}_rate is {0}_list_rate', '\nand ') }}
 {% endmacro %}
 
--- The definition of int_rates, for any use of a model. Needs a CTE uses: rate key x id
--- that its price may stand under, with its rank, region, scope, tier, size and variant.
-
--- Each kind is looked up separately. A user's own rate comes before AWS's Price List,
--- and that before this release's prices: the names of the origins are in that order.
--- Then the exact model id comes before looser ones, the exact region before '*' (any
--- commercial region), the highest context threshold exceeded before lower ones. A price
--- of another scope, tier or kind never applies, but for the ordinary cache write: that
--- of a model without a 5-minute rate has its 30-minute one, and images and seconds of
--- video, whose price is that of their variant before one for any.
-{% macro of_uses() %}
+-- The prices that may apply to uses. Needs the CTE uses.
+{% macro candidates() %}
 candidates as (
     select
         uses.rate_key,
@@ -126,127 +117,30 @@ candidates as (
             prices.model_id = uses.price_model_id
             and (
                 prices.region = uses.region
-                -- GovCloud has its own rates, mostly higher.
+                -- GovCloud has its own rates, mostly higher: never use commercial ones.
                 or (prices.region = '*' and uses.region not like 'us-gov-%')
             )
-            -- The + makes SQLite use the index by model_id, not build one.
+            -- The + makes SQLite use the index by model_id rather than build its own.
             and +prices.scope = uses.inference_scope
             and +prices.service_tier = uses.service_tier
             and prices.min_input_tokens <= uses.min_input_tokens
             and prices.corrected_on is null
-),
-
-changes as (
-    select
-        rate_key,
-        effective_from as changed_on
-    from candidates
-    union
-    select
-        rate_key,
-        effective_to as changed_on
-    from candidates
-    where effective_to is not null
-),
-
-periods as (
-    select
-        rate_key,
-        changed_on as valid_from,
-        lead(changed_on)
-            over (partition by rate_key order by changed_on) as valid_to
-    from changes
-),
-
-ranked as (
-    select
-        periods.rate_key,
-        periods.valid_from,
-        periods.valid_to,
-        candidates.counted_as as token_kind,
-        candidates.usd_per_mtok,
-        candidates.price_id,
-        candidates.rate_class,
-        row_number() over (
-            partition by
-                periods.rate_key,
-                periods.valid_from,
-                candidates.counted_as,
-                candidates.rate_class
-            order by
-                candidates.origin,
-                candidates.turn,
-                candidates.match_rank,
-                candidates.is_any_region,
-                candidates.min_input_tokens desc,
-                candidates.effective_from desc,
-                candidates.price_id
-        ) as choice
-    from periods
-    inner join candidates
-        on
-            candidates.rate_key = periods.rate_key
-            and candidates.effective_from <= periods.valid_from
-            and (
-                candidates.effective_to is null
-                or candidates.effective_to > periods.valid_from
-            )
-),
-
-chosen as (
-    select
-        rate_key,
-        valid_from,
-        coalesce(valid_to, '9999-12-31') as valid_to,
-{% for class in ('list', 'negotiated') %}
-{% for price in columns.priced_kinds %}
-        max(usd_per_mtok)
-        filter (
-            where token_kind = '{{ price }}' and rate_class = '{{ class }}'
-        )
-            as {{ price }}_{{ class }}_rate,
-        max(price_id)
-        filter (
-            where token_kind = '{{ price }}' and rate_class = '{{ class }}'
-        )
-            as {{ price }}_{{ class }}_price_id{{ ',' if not loop.last }}
-{% endfor %}
-        {{- ',' if not loop.last }}
-{% endfor %}
-    from ranked
-    where choice = 1
-    group by rate_key, valid_from, valid_to
-),
-
-final as (
-    select
-        rate_key,
-        valid_from,
-        valid_to,
-{% for price in columns.priced_kinds %}
-        coalesce({{ price }}_negotiated_rate, {{ price }}_list_rate)
-            as {{ price }}_rate,
-{% endfor %}
-        {{ columns.each(columns.priced_kinds, '{}_list_rate') }},
-{% for price in columns.priced_kinds %}
-        coalesce(
-            {{ price }}_negotiated_price_id, {{ price }}_list_price_id
-        )
-            as {{ price }}_price_id,
-{% endfor %}
-        {{ columns.each(columns.priced_kinds, '{}_list_price_id') }}
-    from chosen
 )
-
-select * from final
 {% endmacro %}
 
--- The definition of int_account_rates. Needs the CTEs rates, with the columns of
--- int_rates, and keys: what discounts name, by rate key.
+-- Which of several candidates applies.
+{% macro preference() %}
+candidates.origin,
+candidates.turn,
+candidates.match_rank,
+candidates.is_any_region,
+candidates.min_input_tokens desc,
+candidates.effective_from desc,
+candidates.price_id
+{%- endmacro %}
 
--- The first discount that matches is used, for each kind by itself. It lowers a list
--- rate, rounded to a whole pico-dollar, half up; a negotiated rate is final.
-{% macro of_accounts() %}
+-- The groups of accounts, and the discounts that match their keys. Needs the CTE keys.
+{% macro matching() %}
 groups as (
     select
         0 as discount_group,
@@ -278,155 +172,19 @@ matching as materialized (
         and {{ meets(
             'models', ['keys.canonical_model_id', 'keys.cloudwatch_model_id']
         ) }}
-),
-
--- The days on which a rate or a discount starts or ends.
-changes as (
-    select
-        matching.discount_group,
-        rates.rate_key,
-        rates.valid_from as changed_on
-    from matching
-    inner join rates on rates.rate_key = matching.rate_key
-    union
-    select
-        discount_group,
-        rate_key,
-        effective_from as changed_on
-    from matching
-    union
-    select
-        discount_group,
-        rate_key,
-        effective_to as changed_on
-    from matching
-    where effective_to is not null
-),
-
-periods as (
-    select
-        discount_group,
-        rate_key,
-        changed_on as valid_from,
-        lead(changed_on, 1, '9999-12-31')
-            over (
-                partition by discount_group, rate_key
-                order by changed_on
-            ) as valid_to
-    from changes
-),
-
-first_matching as (
-    select
-        periods.discount_group,
-        periods.rate_key,
-        periods.valid_from,
-        periods.valid_to,
-{% for price in columns.priced_kinds %}
-        min(matching.discount_number)
-        filter (where {{ is_of_kind(price) }})
-            as {{ price }}_discount{{ ',' if not loop.last }}
-{% endfor %}
-    from periods
-    left join matching
-        on
-            matching.discount_group = periods.discount_group
-            and matching.rate_key = periods.rate_key
-            and matching.effective_from <= periods.valid_from
-            and (
-                matching.effective_to is null
-                or matching.effective_to > periods.valid_from
-            )
-    group by
-        periods.discount_group,
-        periods.rate_key,
-        periods.valid_from,
-        periods.valid_to
-),
-
-applied as (
-    select
-        first_matching.discount_group,
-        rates.*,
-        first_matching.valid_from as discounted_from,
-        min(first_matching.valid_to, rates.valid_to) as discounted_to,
-{% for price in columns.priced_kinds %}
-        iif(
-            rates.{{ price }}_price_id = rates.{{ price }}_list_price_id,
-            first_matching.{{ price }}_discount,
-            null
-        ) as {{ price }}_discount{{ ',' if not loop.last }}
-{% endfor %}
-    from first_matching
-    inner join rates
-        on
-            rates.rate_key = first_matching.rate_key
-            and first_matching.valid_from >= rates.valid_from
-            and first_matching.valid_from < rates.valid_to
-),
-
-discounted as (
-    select
-        discount_group,
-        rate_key,
-        discounted_from as valid_from,
-        discounted_to as valid_to,
-{% for price in columns.priced_kinds %}
-        coalesce(
-            (
-                {{ price }}_rate * (
-                    select discounts.kept_millionths from discounts
-                    where discounts.discount_number = {{ price }}_discount
-                )
-                + 500000
-            ) / 1000000,
-            {{ price }}_rate
-        ) as {{ price }}_rate,
-{% endfor %}
-        {{ columns.each(columns.priced_kinds, '{}_list_rate') }},
-        {{ columns.each(columns.priced_kinds, '{}_price_id') }},
-        {{ columns.each(columns.priced_kinds, '{}_list_price_id') }},
-        {{ columns.each(columns.priced_kinds, '{}_discount') }}
-    from applied
-),
-
-final as (
-    select
-        groups.discount_group + rates.rate_key as account_rate_key,
-        groups.discount_group,
-        rates.rate_key,
-        rates.valid_from,
-        rates.valid_to,
-        {{ columns.each(columns.priced_kinds, 'rates.{}_rate') }},
-        {{ columns.each(columns.priced_kinds, 'rates.{}_list_rate') }},
-        {{ is_list() }} as is_list,
-        {{ columns.each(columns.priced_kinds, 'rates.{}_price_id') }},
-        {{ columns.each(columns.priced_kinds, 'rates.{}_list_price_id') }},
-        {{ columns.each(columns.priced_kinds, 'null as {}_discount') }}
-    from groups
-    cross join rates
-    where
-        (groups.discount_group, rates.rate_key) not in (
-            select
-                discount_group,
-                rate_key
-            from matching
-        )
-    union all
-    select
-        discount_group + rate_key as account_rate_key,
-        discount_group,
-        rate_key,
-        valid_from,
-        valid_to,
-        {{ columns.each(columns.priced_kinds, '{}_rate') }},
-        {{ columns.each(columns.priced_kinds, '{}_list_rate') }},
-        {{ is_list() }} as is_list,
-        {{ columns.each(columns.priced_kinds, '{}_price_id') }},
-        {{ columns.each(columns.priced_kinds, '{}_list_price_id') }},
-        {{ columns.each(columns.priced_kinds, '{}_discount') }}
-    from discounted
 )
-
-select * from final
 {% endmacro %}
+
+-- A list rate less a discount.
+{% macro lowered(price) %}
+coalesce(
+    (
+        {{ price }}_rate * (
+            select discounts.kept_millionths from discounts
+            where discounts.discount_number = {{ price }}_discount
+        )
+        + 500000
+    ) / 1000000,
+    {{ price }}_rate
+)
+{%- endmacro %}

@@ -19,18 +19,20 @@
     'service_tier',
 ] %}
 
--- The rates of other choices, as a select: rate key x target x discount group x period
--- of unchanged rates [valid_from, valid_to). question: what is another one, model, scope
--- or tier. rate_keys: the keys of the usage; last_day: its last day.
+-- Other uses of the tokens of usage, as CTEs: numbered, by rate key and target, and
+-- other_rates, by other_key, discount group and changed_on. question: what is another
+-- one, model, scope or tier. Needs the CTE usage.
 
 -- Other models are those of the same provider that have a price on the last day, and
 -- those in use, if they do the same work: if the same kinds cost something, cached
--- tokens aside.
+-- tokens aside. Everything follows from usage: nothing tells what others use.
+
+-- Rates are looked up for the days on which some rate may change, not by period, and
+-- most CTEs are used once: SQLite plans every use of one by itself.
 {% set works = columns.kinds | rejectattr('name', 'in', columns.cache_kinds)
     | map(attribute='counts') | sum(start=()) | map(attribute='price') | list %}
-{% macro choices(question, rate_keys='rate_keys',
-                 last_day='(select max(day) from priced_daily_by_model)') %}
-with used as materialized (
+{% macro choices(question) %}
+used as materialized (
     select
         rate_keys.rate_key,
         int_models.price_model_key,
@@ -46,11 +48,11 @@ with used as materialized (
     inner join int_models on int_models.model_key = rate_keys.model_key
     where
         not int_models.is_provisioned
-        and rate_keys.rate_key in (select rate_key from {{ rate_keys }})
+        and rate_keys.rate_key in (select rate_key from usage)
 ),
 
 last_day as materialized (
-    select {{ last_day }} as day
+    select max(day) as day from usage
 ),
 
 in_use as materialized (
@@ -224,8 +226,7 @@ iif(
 {%- endmacro %}
 
 -- The rates of other uses. Needs a CTE targets with the columns of other_use, a row for
--- each rate key and target. Grain: rate key x target x discount group x period of
--- unchanged rates.
+-- each rate key and target, and the CTE slices.
 {% macro other_rates() %}
 numbered as materialized (
     select
@@ -266,23 +267,93 @@ uses as not materialized (
     inner join book as ids on ids.model_id = keys.canonical_model_id
 ),
 
-rates as materialized (
-    with {{ rates.of_uses() }}
+{{ rates.candidates() }},
+
+ranked as (
+    select
+        candidates.rate_key,
+        slices.changed_on,
+        candidates.counted_as as token_kind,
+        candidates.usd_per_mtok,
+        candidates.rate_class,
+        row_number() over (
+            partition by
+                candidates.rate_key,
+                slices.changed_on,
+                candidates.counted_as,
+                candidates.rate_class
+            order by
+                {{ rates.preference() }}
+        ) as choice
+    from slices
+    cross join candidates
+        on
+            candidates.effective_from <= slices.changed_on
+            and (
+                candidates.effective_to is null
+                or candidates.effective_to > slices.changed_on
+            )
 ),
 
-of_groups as materialized (
-    with {{ rates.of_accounts() }}
-)
+chosen_rates as materialized (
+    select
+        rate_key,
+        changed_on,
+{% for price in columns.priced_kinds %}
+        max(usd_per_mtok)
+        filter (where token_kind = '{{ price }}' and rate_class = 'list')
+            as {{ price }}_rate,
+        max(usd_per_mtok)
+        filter (where token_kind = '{{ price }}' and rate_class = 'negotiated')
+            as {{ price }}_own_rate{{ ',' if not loop.last }}
+{% endfor %}
+    from ranked
+    where choice = 1
+    group by rate_key, changed_on
+),
 
-select
-    numbered.rate_key,
-    numbered.target,
-    of_groups.discount_group,
-    of_groups.valid_from,
-    of_groups.valid_to,
-    {{ columns.each(columns.priced_kinds, 'of_groups.{}_rate') }}
-from numbered
-left join of_groups on of_groups.rate_key = numbered.other_key
+{{ rates.matching() }},
+
+discounted as materialized (
+    select
+        matching.discount_group,
+        matching.rate_key,
+        slices.changed_on,
+{% for price in columns.priced_kinds %}
+        min(matching.discount_number)
+        filter (where {{ rates.is_of_kind(price) }})
+            as {{ price }}_discount{{ ',' if not loop.last }}
+{% endfor %}
+    from matching
+    inner join slices
+        on
+            matching.effective_from <= slices.changed_on
+            and (
+                matching.effective_to is null
+                or matching.effective_to > slices.changed_on
+            )
+    group by matching.discount_group, matching.rate_key, slices.changed_on
+),
+
+other_rates as materialized (
+    select
+        groups.discount_group,
+        chosen_rates.rate_key as other_key,
+        chosen_rates.changed_on,
+{% for price in columns.priced_kinds %}
+        coalesce(
+            {{ price }}_own_rate,
+            {{ rates.lowered(price) }}
+        ) as {{ price }}_rate{{ ',' if not loop.last }}
+{% endfor %}
+    from chosen_rates
+    cross join groups
+    left join discounted
+        on
+            discounted.discount_group = groups.discount_group
+            and discounted.rate_key = chosen_rates.rate_key
+            and discounted.changed_on = chosen_rates.changed_on
+)
 {% endmacro %}
 
 -- Usage with each count by itself, as CTEs. costs: the rows of
@@ -348,39 +419,41 @@ usage as {{ kept }} (
 {% endmacro %}
 
 -- What usage costs and what it would cost, as CTEs; the last is compared, by these
--- columns and target. Needs the CTE usage. relation: a view with the columns of
--- other_rates.
-{% macro compared(relation, by=grain) %}
-other_rates as materialized (
-    select * from {{ relation }}
-),
-
-targets as materialized (
-    select distinct
-        rate_key,
-        target
-    from other_rates
-),
-
+-- columns and target. Needs the CTE usage.
+{% macro compared(question, by=grain) %}
 -- Between two of these days no rate changes.
 changes as materialized (
-    select distinct valid_from as changed_on from other_rates
-    where valid_from is not null
+    select effective_from as changed_on from prices
+    where corrected_on is null
+    union
+    select effective_to as changed_on from prices
+    where corrected_on is null and effective_to is not null
+    union
+    select effective_from as changed_on from discounts
+    union
+    select effective_to as changed_on from discounts
+    where effective_to is not null
 ),
 
 days as materialized (
     select
-        used.day,
-        substr(used.day, 1, 7) as month,
+        used_days.day,
+        substr(used_days.day, 1, 7) as month,
         coalesce(
             (
                 select max(changes.changed_on) from changes
-                where changes.changed_on <= used.day
+                where changes.changed_on <= used_days.day
             ),
             ''
         ) as changed_on
-    from (select distinct day from usage) as used
+    from (select distinct day from usage) as used_days
 ),
+
+slices as materialized (
+    select distinct changed_on from days
+),
+
+{{ choices(question) }},
 
 summed as materialized (
     select
@@ -456,8 +529,8 @@ now as materialized (
 then_priced as (
     select
         grouped.group_key,
-        targets.target,
-        max(other_rates.rate_key is not null) as has_rates,
+        numbered.target,
+        max(other_rates.other_key is not null) as has_rates,
 {% for count, price in columns.priced_counts %}
         max(grouped.{{ count }} > 0 and {{ price }}_rate is null)
             as lacks_{{ price }},
@@ -465,15 +538,13 @@ then_priced as (
         {{ widths.whole(other_cost()) }}
             as other_picodollars
     from grouped
-    inner join targets on targets.rate_key = grouped.rate_key
+    inner join numbered on numbered.rate_key = grouped.rate_key
     left join other_rates
         on
-            other_rates.rate_key = grouped.rate_key
-            and other_rates.target = targets.target
+            other_rates.other_key = numbered.other_key
             and other_rates.discount_group = grouped.discount_group
-            and other_rates.valid_from <= grouped.changed_on
-            and other_rates.valid_to > grouped.changed_on
-    group by grouped.group_key, targets.target
+            and other_rates.changed_on = grouped.changed_on
+    group by grouped.group_key, numbered.target
 ),
 
 compared as (
@@ -561,20 +632,4 @@ chosen_costs as not materialized (
 ),
 
 {{ usage('chosen_costs', filters.of_users(), 'materialized') }}
-{% endmacro %}
-
--- A page's comparison of the chosen usage, as CTEs; the last is compared.
-{% macro chosen(question, by) %}
-{{ chosen_usage() }},
-
--- Nothing here depends on what a visitor may not see.
-used_keys as materialized (
-    select distinct rate_key from usage
-),
-
-choices as materialized (
-    {{ choices(question, 'used_keys', '(select max(day) from usage)') }}
-),
-
-{{ compared('choices', by) }}
 {% endmacro %}

@@ -12,7 +12,7 @@
 
 with {{ what_if.usage() }},
 
-{{ what_if.compared('int_model_what_ifs') }}
+{{ what_if.compared('model') }}
 
 select
     {{ columns.each(what_if.grain) }},

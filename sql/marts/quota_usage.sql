@@ -5,8 +5,8 @@
 -- known. CloudWatch's estimate counts as AWS does. Other tokens do not weigh output
 -- tokens, which take up to five times as much of a quota or more, and a mean minute
 -- hides what is above it: both are lower bounds (is_lower_bound). So are minutes of
--- calls until all are summed, which calibrate does. AWS also reserves max_tokens while a
--- request runs, which nothing here shows. Where model_id is NULL, the quota's name is
+-- calls until all are summed, which calibrate does. AWS also reserves max_tokens while
+-- a request runs, which nothing here shows. Where model_id is NULL, the quota's name is
 -- not understood; of quotas for long requests, usage is not known.
 with recent as materialized (
     select date(max(day), '-13 days') as day from priced_daily_by_model

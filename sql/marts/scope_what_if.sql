@@ -12,7 +12,7 @@
 
 with {{ what_if.usage() }},
 
-{{ what_if.compared('int_scope_what_ifs') }}
+{{ what_if.compared('scope') }}
 
 select
     {{ columns.each(what_if.grain) }},

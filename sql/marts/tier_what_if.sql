@@ -11,7 +11,7 @@
 
 with {{ what_if.usage() }},
 
-{{ what_if.compared('int_tier_what_ifs') }}
+{{ what_if.compared('tier') }}
 
 select
     {{ columns.each(what_if.grain) }},

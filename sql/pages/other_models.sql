@@ -5,7 +5,9 @@
 
 -- :_visitor_applications, :_visitor_teams: what the visitor may see, NULL for all.
 {% set by = ['model_id', 'inference_scope', 'service_tier'] %}
-with {{ what_if.chosen('model', by) }}
+with {{ what_if.chosen_usage() }},
+
+{{ what_if.compared('model', by) }}
 
 select
     {{ columns.each(by) }},

@@ -5,7 +5,9 @@
 
 -- :_visitor_applications, :_visitor_teams: what the visitor may see, NULL for all.
 {% set by = ['region', 'model_id', 'inference_scope', 'service_tier'] %}
-with {{ what_if.chosen('tier', by) }}
+with {{ what_if.chosen_usage() }},
+
+{{ what_if.compared('tier', by) }}
 
 select
     {{ columns.each(by) }},

@@ -106,6 +106,11 @@ def warehouse(folder: Path, seed: int) -> Path:
             billed = [usage(NOVA, "input", seed, "2026-11-02", principal=BILLED)]
             load(db, write_export(folder, billed, form="csv.gz", month="2026-11"))
             db.execute(
+                "insert into quotas values ('111122223333', 'us-east-1', 'L-1', 'x', 'tokens', 'minute',"
+                " 'on-demand', ?, 0, ?, 0, 1, '2026-11-22T00:00:00Z')",
+                ["cohere.embed-english-v3", seed],
+            )
+            db.execute(
                 "insert into sync_state (source, account_id, region, stream, read_at, error)"
                 " values ('event-history', '1', 'eu-west-1', '', '2026-11-22T00:00:00Z', 'x')"
             )
