@@ -339,11 +339,11 @@ def plants(made: Company, day: date) -> dict[str, Callable[[], Planted]]:
         ),
         "an application's runaway hour": lambda: attack(
             machine,
-            100,
+            300,
             "cost_spikes",
             ("hour", "application", machine.application),
             model=MODELS[0],
-            tokens=(60_000, 3_000),
+            tokens=(100_000, 5_000),
         ),
         "access denied everywhere": lambda: (
             refused("AccessDeniedException"),

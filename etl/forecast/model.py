@@ -46,11 +46,15 @@ _OVERLAPPING = 3
 
 
 class Forecast(NamedTuple):
-    """The sum over the days asked for, and the ends of the band that it is in nine times of ten."""
+    """The sum over the days asked for, and the ends of the band that it is in nine times of ten.
+
+    ``by_day``: what each of the days is expected to cost, in their order.
+    """
 
     middle: float
     low: float
     high: float
+    by_day: tuple[float, ...]
 
 
 def forecast(costs: Mapping[int, float], rest: Sequence[int]) -> Forecast | None:
@@ -61,11 +65,13 @@ def forecast(costs: Mapping[int, float], rest: Sequence[int]) -> Forecast | None
     if len(costs) < ENOUGH_DAYS:
         return None
     if not rest:
-        return Forecast(0.0, 0.0, 0.0)
+        return Forecast(0.0, 0.0, 0.0, ())
     last = max(costs)
-    middle = _sum(costs, last, rest)
+    by_day = _expected(costs, last, rest)
+    middle = sum(by_day)
     off = _usual_error(costs, last, len(rest))
-    return Forecast(middle, middle * math.exp(-_BAND * off), middle * math.exp(_BAND * off))
+    low, high = middle * math.exp(-_BAND * off), middle * math.exp(_BAND * off)
+    return Forecast(middle, low, high, tuple(by_day))
 
 
 class _Level(NamedTuple):
@@ -81,21 +87,21 @@ def _median(values: Iterable[float]) -> float:
     return found[half] if len(found) % 2 else (found[half - 1] + found[half]) / 2
 
 
-def _sum(costs: Mapping[int, float], last: int, rest: Sequence[int]) -> float:
-    """Return what ``rest`` is expected to cost, as known at the end of the day ``last``."""
+def _expected(costs: Mapping[int, float], last: int, rest: Sequence[int]) -> list[float]:
+    """Return what each day of ``rest`` is expected to cost, as known at the end of ``last``."""
     factors = _factors(costs, last)
     levels = _levels(costs, last, factors)
     if not levels:
-        return 0.0
+        return [0.0] * len(rest)
     trend = _trend(levels)
     latest = levels[:_LEVEL_WEEKS]
     level = max(0.0, _median(one.cost + trend * one.weeks for one in latest))
-    total = 0.0
-    for day in rest:
-        # From the middle of the latest week.
-        weeks = (day - last + 3) / _WEEK
-        total += factors[day % _WEEK] * max(0.0, level + trend * _damped(weeks))
-    return total
+    # From the middle of the latest week.
+    weeks = ((day - last + 3) / _WEEK for day in rest)
+    return [
+        factors[day % _WEEK] * max(0.0, level + trend * _damped(after))
+        for day, after in zip(rest, weeks, strict=True)
+    ]
 
 
 def _damped(weeks: float) -> float:
@@ -185,7 +191,7 @@ def _comparisons(costs: Mapping[int, float], last: int, span: int) -> Iterator[t
         known = [day for day in range(origin + 1, origin + span + 1) if day in costs]
         before = {day: cost for day, cost in costs.items() if day <= origin}
         if known and len(before) >= ENOUGH_DAYS:
-            yield _sum(before, origin, known), sum(costs[day] for day in known)
+            yield sum(_expected(before, origin, known)), sum(costs[day] for day in known)
 
 
 def _off(expected: float, came: float) -> float:

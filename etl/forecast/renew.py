@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator, Mapping
 from datetime import date, timedelta
 
@@ -50,15 +51,16 @@ def forecasts(costs: Costs) -> Iterator[StoredForecast]:
 
 def _rest(
     known: Mapping[date, float], rest: list[date]
-) -> tuple[float | None, float | None, float | None, str | None]:
+) -> tuple[float | None, float | None, float | None, str | None, str | None]:
     found = forecast(
         {day.toordinal(): cost for day, cost in known.items()}, [day.toordinal() for day in rest]
     )
     if found is None:
         days = f"{len(known)} of {ENOUGH_DAYS} covered days"
-        return None, None, None, f"not enough data: {days}"
-    middle, low, high = (round(value, 6) for value in found)
-    return middle, low, high, None
+        return None, None, None, None, f"not enough data: {days}"
+    middle, low, high = (round(value, 6) for value in found[:3])
+    by_day = {f"{day}": round(cost, 6) for day, cost in zip(rest, found.by_day, strict=True)}
+    return middle, low, high, json.dumps(by_day), None
 
 
 def _month_of(day: date) -> list[date]:

@@ -47,6 +47,7 @@ class StoredForecast(NamedTuple):
     rest_usd: float | None
     rest_low_usd: float | None
     rest_high_usd: float | None
+    rest_by_day: str | None
     reason: str | None
 
 

@@ -2308,7 +2308,8 @@ def m042_create_forecasts(db: Database) -> None:
         -- dimension: all, team or application. through_day: the last covered day that is over.
         -- history_days: the covered days that the forecast is made of. rest_days: those of the
         -- month that it is for: those to come, and those that are not covered. finished_usd: what
-        -- the others cost. rest_*: NULL where there is no forecast, for this reason.
+        -- the others cost. rest_*: NULL where there is no forecast, for this reason; rest_by_day: a
+        -- JSON object, what each of those days may cost.
         create table forecasts (
             dimension text not null,
             name text not null,
@@ -2320,6 +2321,7 @@ def m042_create_forecasts(db: Database) -> None:
             rest_usd real,
             rest_low_usd real,
             rest_high_usd real,
+            rest_by_day text check (rest_by_day is null or json_valid(rest_by_day)),
             reason text,
             primary key (dimension, name)
         ) strict, without rowid;

@@ -262,9 +262,22 @@ async def _dashboard(view: View) -> dict[str, Any]:
         view.rows("capacity"),
         view.rows("guardrails"),
         view.rows("billed"),
+        view.rows("forecast"),
         *(view.rows("usage", stack) for stack in STACKS),
     )
-    budgets, total, before, parts, days, choices, capacity, guardrails, billed, *tops = gathered
+    (
+        budgets,
+        total,
+        before,
+        parts,
+        days,
+        choices,
+        capacity,
+        guardrails,
+        billed,
+        month,
+        *tops,
+    ) = gathered
     return {
         "title": "Amazon Bedrock usage and cost",
         "budgets": _budget_card(budgets),
@@ -274,6 +287,7 @@ async def _dashboard(view: View) -> dict[str, Any]:
         "capacity": numbers.capacity(capacity[0]),
         "guardrails": numbers.guardrails(guardrails[0]),
         "billed": _billed(billed),
+        "month": month,
         "days": days,
         "tops": [
             _top(view, kind, column, rows)
@@ -298,6 +312,7 @@ async def _subject(view: View) -> dict[str, Any]:
         view.rows("latest_calls"),
         view.rows("guardrails"),
         view.rows("billed"),
+        view.rows("forecast"),
     )
     (
         total,
@@ -311,6 +326,7 @@ async def _subject(view: View) -> dict[str, Any]:
         calls,
         guardrails,
         billed,
+        month,
     ) = gathered
     return {
         "title": f"{SUBJECTS[kind]} {name}",
@@ -321,6 +337,7 @@ async def _subject(view: View) -> dict[str, Any]:
         "days": days,
         "guardrails": numbers.guardrails(guardrails[0]),
         "billed": _billed(billed),
+        "month": month,
         "used": used,
         "top": _top(view, other, STACKS[other], others),
         "evidence": evidence,

@@ -19,6 +19,7 @@ _PARAMETERS = {
     "usage": (*DIMENSIONS, TOP, *FILTERS),
     "metadata": ("metadata_key", *FILTERS),
     "choices": ("since", "until"),
+    "forecast": ("until", "regions", "models", "users", "applications", "teams"),
     "movers": ("by", "against", *FILTERS),
     "freshness": (),
     "bill_months": ("since", "until"),

@@ -49,7 +49,7 @@ instr(
 || {{ quoted(event_id) }}
 {% endmacro %}
 
--- Nine days of the same weekday and, for hours, the same hour: the one that is judged
+-- A spike is found among nine days of the same weekday and, for hours, the same hour: the one that is judged
 -- and the eight before it, of which those count that are covered and not before the
 -- name's first use. A spike is above all of these:
 
@@ -58,13 +58,12 @@ instr(
 --   times      the median
 --   record     times the largest of the name's own days (hours) of the four weeks before
 {% set periods = {
-    'day': {'floor_usd': 10, 'deviations': 6, 'times': 3, 'record': 1.5},
-    'hour': {'floor_usd': 10, 'deviations': 6, 'times': 5, 'record': 3},
+    'day': {'floor_usd': 20, 'deviations': 6, 'times': 5, 'record': 3},
+    'hour': {'floor_usd': 20, 'deviations': 6, 'times': 5, 'record': 4},
 } %}
 {% set compared_weeks = 8 %}
 {% set least_compared = 4 %}
 {% set record_days = 28 %}
-{% set keys_of_a_name = 4 %}
 
 -- The median of a column for each name and period, and of how many.
 {% macro medians(relation, column) %}

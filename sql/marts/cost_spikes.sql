@@ -2,10 +2,9 @@
 -- Grain: dimension (user, application) x name x period (day, hour) x period_start, of
 -- the last thirty days with usage; hours of the last seven. Units: USD. Compared with
 -- up to eight of the same weekday (and hour) before it: usual_cost_usd is their median,
--- deviation_usd their median absolute deviation. A spike is 10 USD and 6 scaled
--- deviations above the median, more than three times the median (an hour: five), and
--- half as much again as any day of the four weeks before (an hour: three times as much
--- as any hour).
+-- deviation_usd their median absolute deviation. A spike is 20 USD and 6 scaled
+-- deviations above the median, more than five times the median, and more than three
+-- times (an hour: four times) what any day (hour) of the four weeks before cost.
 
 -- A day that is not over, or not covered, is judged by what is loaded of it.
 -- SQLite 3.40 finds wrong maxima in a range that ends before the current row.
@@ -21,77 +20,132 @@ days as (
     from bounds
 ),
 
--- Keys of the names with an hour that may be a spike: a name may have several keys, of
--- which each has a part.
-dear_keys as materialized (
-    select distinct
-        cost_hours.user_key,
-        cost_hours.application_key
-    from cost_hours
-    cross join days
-    where
-        cost_hours.hour >= days.hours_from
-        and cost_hours.cost_picodollars
-        >= {{ watch.periods['hour'].floor_usd }}e12 / {{ watch.keys_of_a_name }}
+-- Names are joined to sums, not to every row. rate_key is 0 where it names nothing.
+named_rates as materialized (
+    select rate_keys.rate_key
+    from rate_keys
+    inner join int_models on int_models.model_key = rate_keys.model_key
+    where int_models.profile_application is not null
 ),
 
-{% for period in ('day', 'hour') %}
-{% set limits = watch.periods[period] %}
-{{ period }}_costs as materialized (
-{% if period == 'day' %}
+keys as materialized (
+    select
+        cost_hours.user_key,
+        cost_hours.application_key,
+        cost_hours.rate_key,
+        iif(cost_hours.application_key = 0, 'user', 'application') as dimension,
+        coalesce(
+            users.user_name,
+            {{ names.application('int_models', 'applications') }}
+        ) as name
+    from (
+        select distinct
+            user_key,
+            application_key,
+            rate_key
+        from cost_hours
+    ) as cost_hours
+    left join stg_users as users
+        on cost_hours.application_key = 0 and users.user_key = cost_hours.user_key
+    left join applications on applications.application_key = cost_hours.application_key
+    left join rate_keys on rate_keys.rate_key = cost_hours.rate_key
+    left join int_models on int_models.model_key = rate_keys.model_key
+),
+
+-- Names with an hour that is dear enough, and nothing of all others.
+dear_names as materialized (
+    select distinct
+        dimension,
+        name
+    from (
+        select
+            keys.dimension,
+            keys.name
+        from days
+        cross join cost_hours on cost_hours.hour >= days.hours_from
+        inner join keys
+            on
+                keys.user_key = cost_hours.user_key
+                and keys.application_key = cost_hours.application_key
+                and keys.rate_key = cost_hours.rate_key
+        group by keys.dimension, keys.name, cost_hours.hour
+        having
+            sum(cost_hours.cost_picodollars / 1000000)
+            >= {{ watch.periods['hour'].floor_usd }}e6
+    )
+),
+
+hour_costs as materialized (
+    select
+        keys.dimension,
+        keys.name,
+        cost_hours.hour as period_start,
+        sum(cost_hours.calls) as calls,
+        sum(cost_hours.cost_picodollars / 1000000) / 1e6 as cost_usd
+    from dear_names
+    cross join keys
+        on
+            keys.dimension = dear_names.dimension
+            and keys.name = dear_names.name
+    cross join days
+    inner join cost_hours
+        on
+            cost_hours.user_key = keys.user_key
+            and cost_hours.application_key = keys.application_key
+            and cost_hours.rate_key = keys.rate_key
+            and cost_hours.hour
+            >= date(days.hours_from, '-{{ 7 * watch.compared_weeks }} days')
+    group by keys.dimension, keys.name, cost_hours.hour
+),
+
+day_costs as materialized (
     select
         'user' as dimension,
         users.user_name as name,
         costs.day as period_start,
         sum(costs.calls) as calls,
-        sum(costs.cost_picodollars / 1000000) / 1e6 as cost_usd
-    from days
-    cross join priced_daily_by_user as costs on costs.day >= days.compared_from
+        sum(costs.cost_usd) as cost_usd
+    from (
+        select
+            costs.day,
+            costs.user_key,
+            sum(costs.calls) as calls,
+            sum(costs.cost_picodollars / 1000000) / 1e6 as cost_usd
+        from days
+        cross join priced_daily_by_user as costs on costs.day >= days.compared_from
+        group by costs.day, costs.user_key
+    ) as costs
     inner join stg_users as users on users.user_key = costs.user_key
-    group by 2, 3
+    group by users.user_name, costs.day
     union all
     select
         'application' as dimension,
-        names.application as name,
+        {{ names.application('int_models', 'applications') }} as name,
         costs.day as period_start,
         sum(costs.calls) as calls,
-        sum(costs.cost_picodollars / 1000000) / 1e6 as cost_usd
-    from days
-    cross join priced_daily_by_application as costs on costs.day >= days.compared_from
-    inner join int_names as names
-        on
-            names.rate_key = costs.rate_key
-            and names.application_key = costs.application_key
-    group by 2, 3
-{% else %}
-    select
-        iif(costs.application_key = 0, 'user', 'application') as dimension,
-        coalesce(
-            users.user_name,
-            {{ names.application('int_models', 'applications') }}
-        ) as name,
-        costs.hour as period_start,
-        sum(costs.calls) as calls,
-        sum(costs.cost_picodollars / 1000000) / 1e6 as cost_usd
-    from days
-    cross join cost_hours as costs
-        on costs.hour >= date(days.hours_from, '-{{ 7 * watch.compared_weeks }} days')
-    left join stg_users as users
-        on costs.application_key = 0 and users.user_key = costs.user_key
-    left join applications on applications.application_key = costs.application_key
+        sum(costs.cost_usd) as cost_usd
+    from (
+        select
+            costs.day,
+            costs.application_key,
+            iif(
+                costs.rate_key in (select rate_key from named_rates), costs.rate_key, 0
+            ) as rate_key,
+            sum(costs.calls) as calls,
+            sum(costs.cost_picodollars / 1000000) / 1e6 as cost_usd
+        from days
+        cross join priced_daily_by_application as costs
+            on costs.day >= days.compared_from
+        group by 1, 2, 3
+    ) as costs
+    inner join applications on applications.application_key = costs.application_key
     left join rate_keys on rate_keys.rate_key = costs.rate_key
     left join int_models on int_models.model_key = rate_keys.model_key
-    where
-        (costs.user_key, costs.application_key) in (
-            select
-                user_key,
-                application_key
-            from dear_keys
-        )
-    group by 1, 2, 3
-{% endif %}
+    group by 2, 3
 ),
 
+{% for period in ('day', 'hour') %}
+{% set limits = watch.periods[period] %}
 {{ period }}_candidates as materialized (
     select *
     from (

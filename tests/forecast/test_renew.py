@@ -12,6 +12,7 @@ import pytest
 from sqlite_utils import Database
 
 from etl.forecast.renew import renew_forecasts
+from etl.sql_files import sql_text
 from etl.warehouse.bookmarks import Gap, StreamId, StreamState, save_state
 from etl.warehouse.upkeep.forget import forget
 from tests.checks import failed_checks
@@ -199,3 +200,36 @@ def test_a_forgotten_name_is_forgotten_here_too(db: Database, tmp_path: Path) ->
     assert not rows(db, "select 1 from forecasts where name like '%maria%'")
     # As if renewed: the name is the application's.
     assert not renew_forecasts(db)
+
+
+def test_each_day_of_the_month(db: Database, tmp_path: Path) -> None:
+    use(db, tmp_path, days(40))
+    use(db, tmp_path, days(40), app="Search", dollars=2)
+    renew_forecasts(db)
+
+    def asked(**given: str | None) -> list[dict[str, Any]]:
+        names = ("until", "regions", "models", "users", "applications", "teams")
+        blank: dict[str, str | None] = dict.fromkeys(names, "")
+        blank |= {"_visitor_applications": None, "_visitor_teams": None}
+        return list(db.query(sql_text("pages/forecast"), blank | given))
+
+    found = asked()
+    assert [row["day"] for row in found] == [f"2026-11-{day:02}" for day in range(1, 31)]
+    assert [row["cost_usd"] for row in found] == [3.0] * 9 + [None] * 21
+    assert [row["expected_usd"] for row in found[:8]] == [None] * 8
+    assert [row["expected_usd"] for row in found[8:]] == pytest.approx([3] * 22)
+    assert found[0]["forecast_usd"] == pytest.approx(90)
+    of_search = [row["expected_usd"] for row in asked(applications='["Search"]')[8:]]
+    assert of_search == pytest.approx([2] * 22)
+    assert len(asked(teams="(no team)", until="2026-11-08")) == 30
+    # Of several, of a part, of the past, and for a visitor who does not see all, there is none.
+    for given in (
+        {"applications": "Chat,Search"},
+        {"applications": "Chat", "teams": "(no team)"},
+        {"users": "alice"},
+        {"until": "2026-11-07"},
+        {"_visitor_applications": '["Chat"]', "applications": "Chat"},
+        {"_visitor_teams": '["(no team)"]'},
+        {"applications": "Nobody"},
+    ):
+        assert asked(**given) == [], given

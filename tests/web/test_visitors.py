@@ -33,6 +33,7 @@ SAFE = (
     "choices",
     "cost_lines",
     "evidence",
+    "forecast",
     "freshness",
     "guardrails",
     "hours_of_day",
