@@ -27,6 +27,7 @@ COMMANDS = {
     "load": "Load CloudTrail logs, invocation logs and other saved data.",
     "report": "Report usage and cost by user, application, team, model, region or day.",
     "reconcile": "Compare AWS's bill with our figures, and explain the difference.",
+    "export": "Write usage, team charges, FOCUS or prices to files, a month each.",
     "calibrate": "Share CloudWatch's totals by tokens per call.",
     "status": "Show how far AWS has been read, how fresh the data is, and what is missing.",
     "serve": "Serve the warehouse with Datasette; without a login, on this machine only.",
