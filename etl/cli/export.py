@@ -76,6 +76,17 @@ def teams_command(unallocated: str, **options: Any) -> None:
     _export("teams", {"unallocated": unallocated}, **options)
 
 
+@export.command("focus")
+@_options
+def focus_command(**options: Any) -> None:
+    """Export cost as FOCUS 1.2, with users, applications and teams.
+
+    Days that AWS's bill has for good have its charges; others have our costs. x_CostSource says
+    which, and no row has an invoice.
+    """
+    _export("focus", **options)
+
+
 @export.command("prices")
 @_options
 def prices_command(**options: Any) -> None:

@@ -17,6 +17,7 @@ from sqlite_utils import Database
 
 from etl.errors import DataError
 from etl.export.files import Draft, make_folder, refuse_changed, write_manifest
+from etl.export.focus import focus
 from etl.export.formats import WRITERS
 from etl.export.months import Month
 from etl.export.prices import prices
@@ -32,6 +33,7 @@ PRICES = "prices"
 EXPORTS: Mapping[str, Callable[..., Table]] = {
     "usage": usage,
     "teams": teams,
+    "focus": focus,
     PRICES: prices,
 }
 
@@ -166,6 +168,7 @@ def _write(db: Database, wanted: Wanted, month: Month, file: IO[bytes], now: dat
         "totals": counted.totals(),
         "is_lower_bound": counted.is_lower_bound,
         "is_month_over": now.date().isoformat() > month.days[-1],
+        **counted.table.more(),
         **({} if wanted.export == PRICES else _coverage(db, month)),
         "columns": {column.name: column.kind.value for column in counted.table.columns},
         "version": version("bedrock-usage"),

@@ -6,7 +6,7 @@ they are written as text: no amount is ever a float.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from enum import Enum
 from typing import Any, NamedTuple
 
@@ -34,10 +34,14 @@ class Column(NamedTuple):
 
 
 class Table(NamedTuple):
-    """Columns, and rows with a value of its kind for each of them, to be read once."""
+    """Columns, and rows with a value of its kind for each of them, to be read once.
+
+    ``more``: what the manifest says of the rows besides, once they were read.
+    """
 
     columns: Sequence[Column]
     rows: Iterable[Row]
+    more: Callable[[], Mapping[str, Any]] = dict
 
 
 _UNITS = ("_tokens", "_count", "_units", "_seconds", "calls")

@@ -10,7 +10,7 @@ from etl.show.numbers import count, dollars
 
 def describe(name: str, manifest: Mapping[str, Any]) -> Iterator[str]:
     """Yield a line about a file, and one for each thing that it may lack."""
-    month, cost = manifest["month"], manifest["totals"].get("cost_usd")
+    month, cost = manifest["month"], _cost(manifest["totals"])
     bound = "≥ " if manifest["is_lower_bound"] else ""
     amount = "" if cost is None else f", {bound}{dollars(float(cost), 2)}"
     yield f"{name}: {count(manifest['rows'], 'row')}{amount}"
@@ -26,6 +26,10 @@ def describe(name: str, manifest: Mapping[str, Any]) -> Iterator[str]:
             f"{month} lacks a part of {', '.join(sorted(streams))} ({reason}):"
             " `bedrock-usage status` shows more"
         )
+
+
+def _cost(totals: Mapping[str, Any]) -> Any:
+    return totals.get("cost_usd", totals.get("BilledCost"))
 
 
 def _days(days: Sequence[str]) -> str:

@@ -265,3 +265,25 @@ where
 group by
     {{ columns.each(by) }}
 {% endmacro %}
+
+-- The accounts that the bill covers in :month, and up to which day for good.
+{% macro covered() %}
+select * from int_bill_covered
+where month = :month
+{% endmacro %}
+
+-- The context size that decides a model's price, of all that do for some model. Needs a
+-- CTE models: int_bill_models.
+{% macro sizes() %}
+select
+    rate_keys.rate_key,
+    coalesce(max(prices.min_input_tokens), 0) as min_input_tokens
+from rate_keys
+inner join models on models.model_key = rate_keys.model_key
+left join prices
+    on
+        prices.model_id = models.model_id
+        and prices.min_input_tokens <= rate_keys.min_input_tokens
+        and prices.corrected_on is null
+group by rate_keys.rate_key
+{% endmacro %}

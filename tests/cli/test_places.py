@@ -38,7 +38,7 @@ WORDS = (
     ("serve", "--port", "0"), ("demo", "--no-serve"), ("inspect", "LOG"), ("prices", "list"),
     ("upgrade",), ("prices", "import", "LOG"), ("monitor", "publish"), ("monitor", "dashboard"),
     ("monitor", "remove"), ("lab", "verify", "--ledger", "LOG"), ("lab", "traffic", "--dry-run"),
-    ("calibrate",), ("reconcile",), ("export", "usage"), ("export", "teams"), ("export", "prices"), ("prices", "check"), ("prices", "history", "any"), ("prices", "sync", "--from", "LOG"),
+    ("calibrate",), ("reconcile",), ("export", "usage"), ("export", "teams"), ("export", "focus"), ("export", "prices"), ("prices", "check"), ("prices", "history", "any"), ("prices", "sync", "--from", "LOG"),
 )  # fmt: skip
 
 

@@ -75,7 +75,7 @@ def of_file(exported: list[dict[str, Any]], by: str) -> dict[Any, list[Any]]:
     }
 
 
-@settings(max_examples=rounds(4, 300))
+@settings(max_examples=rounds(3, 60))
 @given(
     calls=st.lists(USED, min_size=3, max_size=14),
     metrics=st.lists(METRIC, max_size=3, unique_by=lambda one: one[0]),
