@@ -12,7 +12,8 @@ FOCUS wants a cost in each row: what has no price has no row, and stands in the 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import date, timedelta
 from itertools import groupby
 from typing import Any, NamedTuple
@@ -168,32 +169,37 @@ def _parameters(month: Month) -> dict[str, str]:
 
 
 def _charges(db: Database, month: Month) -> Iterator[Charge]:
-    """Yield the charges of a month, those of a day together: the bill's, then ours."""
-    used = _by_day(map(_usage, stream(db, "focus_usage", _parameters(month))[1]))
-    billed = _by_day(map(_billed, stream(db, "focus_billed", {"month": str(month)})[1]))
+    """Yield the charges of a month, those of a day together: ours, then the bill's.
+
+    Of a day, only usage that the bill has for good is kept in memory.
+    """
+    used = groupby(map(_usage, stream(db, "focus_usage", _parameters(month))[1]), _day)
+    billed = groupby(map(_billed, stream(db, "focus_billed", {"month": str(month)})[1]), _day)
     for ours, charged in _together(used, billed):
-        yield from _billed_charges(charged, ours)
-        yield from (_computed(one) for one in ours if not one.is_closed and one.rate is not None)
+        closed: defaultdict[Cell, list[Usage]] = defaultdict(list)
+        for one in ours:
+            if one.is_closed:
+                closed[one.cell].append(one)
+            elif one.rate is not None:
+                yield _computed(one)
+        yield from _billed_charges(charged, closed)
 
 
-def _by_day(rows: Iterator[Any]) -> Iterator[tuple[str, list[Any]]]:
-    for day, some in groupby(rows, key=lambda row: row.cell.day):
-        yield day, list(some)
+def _day(row: Usage | Billed) -> str:
+    return row.cell.day
 
 
 def _together(
-    used: Iterator[tuple[str, list[Usage]]], billed: Iterator[tuple[str, list[Billed]]]
-) -> Iterator[tuple[list[Usage], list[Billed]]]:
-    """Yield what both have of each day; only a day is in memory."""
+    used: Iterator[tuple[str, Iterator[Usage]]], billed: Iterator[tuple[str, Iterator[Billed]]]
+) -> Iterator[tuple[Iterator[Usage], Iterator[Billed]]]:
+    """Yield what both have of each day, in order. Each is read before the next is asked for."""
     one, other = next(used, None), next(billed, None)
     while one or other:
         day = min(pair[0] for pair in (one, other) if pair)
-        ours, charged = list[Usage](), list[Billed]()
-        if one and one[0] == day:
-            ours, one = one[1], next(used, None)
-        if other and other[0] == day:
-            charged, other = other[1], next(billed, None)
-        yield ours, charged
+        has_one, has_other = (pair is not None and pair[0] == day for pair in (one, other))
+        yield one[1] if one and has_one else iter(()), other[1] if other and has_other else iter(())
+        one = next(used, None) if has_one else one
+        other = next(billed, None) if has_other else other
 
 
 def _usage(row: Row) -> Usage:
@@ -245,12 +251,10 @@ def _computed(used: Usage) -> Charge:
     )
 
 
-def _billed_charges(billed: Sequence[Billed], ours: Sequence[Usage]) -> Iterator[Charge]:
+def _billed_charges(
+    billed: Iterable[Billed], usage: Mapping[Cell, Sequence[Usage]]
+) -> Iterator[Charge]:
     """Yield the bill's charges of a day, for whom it names or else for whom we know."""
-    usage: dict[Cell, list[Usage]] = {}
-    for one in ours:
-        if one.is_closed:
-            usage.setdefault(one.cell, []).append(one)
     charges: dict[tuple[object, ...], Charge] = {}
     for line in billed:
         for charge in _split(line, usage.get(line.cell, [])):

@@ -1,6 +1,6 @@
 """The FinOps Foundation's validator of FOCUS files, in an environment of its own.
 
-It needs Python 3.12 and older libraries than ours, reads a file below its working directory, and
+It needs older libraries than ours, which have wheels for Python 3.12 and not for later ones, reads a file below its working directory, and
 ends with status 0 whatever it finds.
 """
 
@@ -26,7 +26,7 @@ REVIEWED = frozenset({"InvoiceId-C-005-C"})
 
 def interpreter() -> str | None:
     """Return a Python that the validator runs on."""
-    return find("3.13") or find("3.12")
+    return find("3.12")
 
 
 def install(python: str) -> Path:
@@ -34,7 +34,14 @@ def install(python: str) -> Path:
     stamp = _ENVIRONMENT / f"installed-{VERSION}"
     if not stamp.exists():
         subprocess.run([python, "-m", "venv", "--clear", str(_ENVIRONMENT)], check=True)
-        pip = [str(_ENVIRONMENT / "bin" / "python"), "-m", "pip", "install", "--quiet", *_NEEDS]
+        pip = [
+            str(_ENVIRONMENT / "bin" / "python"),
+            "-m",
+            "pip",
+            "install",
+            "--quiet",
+            *_NEEDS,
+        ]
         subprocess.run(pip, check=True, stdout=sys.stderr)
         stamp.touch()
     return _ENVIRONMENT / "bin"
