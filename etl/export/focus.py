@@ -15,6 +15,7 @@ import json
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import date, timedelta
+from functools import lru_cache
 from itertools import groupby
 from typing import Any, NamedTuple
 
@@ -141,15 +142,29 @@ class Charge(NamedTuple):
     is_split: bool
 
 
+class Period(NamedTuple):
+    """A billing period: its first day, and both ends as FOCUS writes them."""
+
+    first_day: str
+    start: str
+    end: str
+
+    @classmethod
+    def of(cls, month: Month) -> Period:
+        days = month.days
+        return cls(days[0], _start(days[0]), _end(days[-1]))
+
+
 def focus(db: Database, month: Month) -> Table:
     """Return the charges of a month."""
     costs: dict[str, int] = dict.fromkeys(SOURCES, 0)
 
     def rows() -> Iterator[Row]:
+        period = Period.of(month)
         names: dict[str, str] = dict(stream(db, "account_names", {})[1])
         for charge in _charges(db, month):
             costs[charge.source] += charge.cost
-            yield _focus_row(charge, month, names)
+            yield _focus_row(charge, period, names)
 
     def more() -> dict[str, Any]:
         columns, found = stream(db, "focus_left_out", _parameters(month))
@@ -311,12 +326,11 @@ def _takers(line: Billed, usage: Sequence[Usage]) -> list[Usage]:
     ]
 
 
-def _focus_row(charge: Charge, month: Month, names: Mapping[str, str]) -> Row:
+def _focus_row(charge: Charge, period: Period, names: Mapping[str, str]) -> Row:
     """Return a charge in FOCUS's columns."""
     cell, who = charge.cell, charge.who
     category = _CATEGORIES.get(charge.charge_kind, "Usage")
     quantity, unit, unit_price, list_price, list_cost = _priced(charge, category)
-    day = date.fromisoformat(cell.day)
     is_usage = category == "Usage"
     # A charge for nothing that is known to be counted is one charge.
     consumed = 1 if charge.amount is None else charge.amount
@@ -325,15 +339,15 @@ def _focus_row(charge: Charge, month: Month, names: Mapping[str, str]) -> Row:
         "BillingAccountId": charge.payer,
         "BillingAccountName": names.get(charge.payer),
         "BillingCurrency": "USD",
-        "BillingPeriodStart": _moment(date.fromisoformat(month.days[0])),
-        "BillingPeriodEnd": _moment(date.fromisoformat(month.days[-1]) + timedelta(days=1)),
+        "BillingPeriodStart": period.start,
+        "BillingPeriodEnd": period.end,
         "ChargeCategory": category,
         # What is dated in a month that was billed before corrects it.
-        "ChargeClass": "Correction" if cell.day < month.days[0] else None,
+        "ChargeClass": "Correction" if cell.day < period.first_day else None,
         "ChargeDescription": _description(charge),
         "ChargeFrequency": "One-Time" if charge.charge_kind in _ONE_TIME else "Usage-Based",
-        "ChargePeriodStart": _moment(day),
-        "ChargePeriodEnd": _moment(day + timedelta(days=1)),
+        "ChargePeriodStart": _start(cell.day),
+        "ChargePeriodEnd": _end(cell.day),
         "ConsumedQuantity": consumed * 10**SCALE if is_usage else None,
         "ConsumedUnit": _unit_of(charge) if is_usage else None,
         "ContractedCost": charge.cost,
@@ -402,8 +416,14 @@ def _unit_of(charge: Charge) -> str:
     return _CHARGE if charge.amount is None else charge.unit.title()
 
 
-def _moment(day: date) -> str:
-    return f"{day.isoformat()}T00:00:00Z"
+def _start(day: str) -> str:
+    return f"{day}T00:00:00Z"
+
+
+# The rows of a day come together.
+@lru_cache(maxsize=2)
+def _end(day: str) -> str:
+    return _start((date.fromisoformat(day) + timedelta(days=1)).isoformat())
 
 
 def _description(charge: Charge) -> str:

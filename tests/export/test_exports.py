@@ -137,6 +137,43 @@ def check_charges(charged: list[dict[str, Any]], rule: str) -> None:
         assert (row["user_name"] is None) is row["is_shared"]
 
 
+@pytest.mark.parametrize(
+    ("rule", "charges"),
+    [
+        ("leave", {"Blue": (300, 0), "Red": (100, 0), "(no team)": (90, 0)}),
+        ("by-cost", {"Blue": (300, 67), "Red": (100, 22), "(no team)": (90, -90)}),
+        ("evenly", {"Blue": (300, 45), "Red": (100, 45), "(no team)": (90, -90)}),
+    ],
+)
+def test_cost_of_no_team_is_spread_by_a_rule(
+    db: Database, tmp_path: Path, rule: str, charges: dict[str, tuple[int, int]]
+) -> None:
+    """In micro-dollars; Red's is of two users, who share it by their costs."""
+    used = [
+        Used(HOUR, "alice", "search", NOVA, (375, 0)),
+        Used(HOUR, "bob", "chat", NOVA, (100, 0)),
+        Used(HOUR, "carol", "mail", NOVA, (25, 0)),
+        *(Used(HOUR, "dave", "elsewhere", model, (112, 0)) for model in (NOVA, UNPRICED)),
+        Used(HOUR, "dave", "elsewhere", HAIKU, (1, 0)),
+    ]
+    fill(db, tmp_path, used)
+    charged = read(export(path_of(db), "teams", "2026-10", tmp_path / "out", "--unallocated", rule))
+    found = {
+        team: tuple(
+            round(total([row for row in charged if row["team"] == team], column) * 10**6)
+            for column in ("cost_usd", "no_team_part_usd")
+        )
+        for team in charges
+    }
+    assert found == charges
+    check_charges(charged, rule)
+    bob, carol = (row["no_team_part_usd"] for row in charged if row["team"] == "Red")
+    assert abs(bob - 4 * carol) <= usd(4)
+    # Of the same day and user, one model has a price and one has none.
+    (dave,) = [row for row in charged if row["user_name"] == "dave"]
+    assert dave["is_lower_bound"] is True
+
+
 @given(
     st.integers(-(10**20), 10**20),
     st.lists(st.integers(0, 10**12), min_size=1, max_size=9).filter(any),
