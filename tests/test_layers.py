@@ -46,7 +46,7 @@ ALLOWED = {
     "show.escaping": {"errors"},
     "show.spreadsheet": set(),
     "show.terminal": {"show.escaping"},
-    "show.export": {"show.numbers"},
+    "show.export": {"show.escaping", "show.numbers"},
     "show.findings": {"show.escaping", "show.numbers", "show.terminal"},
     "show.status": {"registry", "show.escaping", "show.numbers", "show.terminal", "times"},
     "show.report": {

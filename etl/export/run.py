@@ -114,12 +114,12 @@ def export_files(
     Raises DataError if nothing is loaded of one, OutputError if a file cannot be written, or would
     replace one that was changed since it was exported, unless ``force``. Then nothing is replaced.
     """
-    make_folder(folder)
     drafts: list[Draft] = []
     written: list[Written] = []
     try:
         with one_moment(db):
             _require(db, wanted, months)
+            make_folder(folder)
             for month in months:
 
                 def write(file: IO[bytes], month: Month = month) -> None:

@@ -5,7 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
+from etl.show.escaping import harmless
 from etl.show.numbers import count, dollars
+
+_MOST_STREAMS = 3
 
 
 def describe(name: str, manifest: Mapping[str, Any]) -> Iterator[str]:
@@ -22,8 +25,10 @@ def describe(name: str, manifest: Mapping[str, Any]) -> Iterator[str]:
     for gap in manifest.get("gaps", ()):
         reasons.setdefault(gap["reason"], set()).add(gap["stream"])
     for reason, streams in sorted(reasons.items()):
-        yield (
-            f"{month} lacks a part of {', '.join(sorted(streams))} ({reason}):"
+        some = ", ".join(sorted(streams)[:_MOST_STREAMS])
+        more = len(streams) - _MOST_STREAMS
+        yield harmless(
+            f"{month} lacks a part of {some}{f' and {more} more' if more > 0 else ''} ({reason}):"
             " `bedrock-usage status` shows more"
         )
 

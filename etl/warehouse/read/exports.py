@@ -26,7 +26,9 @@ def one_moment(db: Database) -> Iterator[None]:
     try:
         yield
     finally:
-        db.conn.execute("commit")
+        # An error of SQLite may have ended it already.
+        if db.conn.in_transaction:
+            db.conn.execute("commit")
         db.conn.execute(f"pragma temp_store = {before}")
 
 
