@@ -233,7 +233,7 @@ def _usage(row: Row) -> Usage:
 
 
 def _billed(row: Row) -> Billed:
-    payer, charge_kind, counts, amount, cost, _, list_rate = row[11:]
+    payer, charge_kind, counts, amount, cost, list_rate = row[11:]
     return Billed(
         Cell(*row[:8]),
         Who(*row[8:11]),

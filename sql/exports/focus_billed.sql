@@ -22,34 +22,41 @@
     'charge_kind',
     'counts',
 ] %}
-with covered as materialized (
-    {{ bill.covered() }}
+with closed as materialized (
+    {{ bill.closed_accounts() }}
+),
+
+lines as materialized (
+    select lines.*
+    from int_bill_lines as lines
+    inner join closed on closed.account_id = lines.account_id
+    where
+        lines.month = :month
+        and lines.day <= closed.closed_until
+        and lines.currency = 'USD'
 ),
 
 charged as (
     select
-        {{ columns.each(keys, 'lines.{}') }},
-        sum(coalesce(lines.billed_tokens, lines.billed_units)) as amount,
-        {{ money.exact('lines.cost_pico') }} as billed_cost,
-        sum(lines.lines) as lines
-    from int_bill_lines as lines
-    inner join covered
-        on
-            covered.month = lines.month
-            and covered.account_id = lines.account_id
-    where lines.day <= covered.closed_until and lines.currency = 'USD'
+        {{ columns.each(keys) }},
+        sum(coalesce(billed_tokens, billed_units)) as amount,
+        {{ money.exact('cost_pico') }} as billed_cost
+    from lines
     group by
-        {{ columns.each(keys, 'lines.{}') }}
+        {{ columns.each(keys) }}
+),
+
+prices_of_lines as (
+    {{ bill.prices_of('lines') }}
 )
 
 select
     {{ columns.each(keys, 'charged.{}') }},
     charged.amount,
     charged.billed_cost,
-    charged.lines,
     prices.list_rate
 from charged
-left join int_bill_prices as prices
+left join prices_of_lines as prices
     on
         charged.charge_kind = 'usage'
 {% for column in cell %}

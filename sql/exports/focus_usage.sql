@@ -27,8 +27,8 @@
     'rate',
     'list_rate',
 ] %}
-with covered as materialized (
-    {{ bill.covered() }}
+with closed as materialized (
+    {{ bill.closed_accounts() }}
 ),
 
 models as materialized (
@@ -40,7 +40,7 @@ sizes as materialized (
 ),
 
 figures as (
-    {{ bill.figures(of_month, 'application_key') }}
+    {{ bill.figures(of_month, ['application_key']) }}
 ),
 
 named as (
@@ -61,9 +61,9 @@ named as (
         figures.rate,
         figures.list_rate,
         iif(parts.is_estimated, figures.estimated, figures.known) as amount,
-        coalesce(figures.day <= covered.closed_until, false) as is_closed,
+        coalesce(figures.day <= closed.closed_until, false) as is_closed,
         coalesce(
-            covered.payer_account_id,
+            closed.payer_account_id,
             (
                 select max(bill_accounts.payer_account_id) from bill_accounts
                 where bill_accounts.account_id = accounts.account_id
@@ -84,7 +84,7 @@ named as (
             names.rate_key = figures.rate_key
             and names.application_key = figures.application_key
     inner join stg_users as users on users.user_key = figures.user_key
-    left join covered on covered.account_key = figures.account_key
+    left join closed on closed.account_key = figures.account_key
 )
 
 select

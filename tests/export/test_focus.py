@@ -73,7 +73,14 @@ def shown(found: Iterable[dict[str, Any]], *columns: str) -> list[tuple[Any, ...
 
 COUNT = st.integers(1, 10**7)
 CALL = st.tuples(st.sampled_from(DAYS), st.sampled_from("AB"), st.sampled_from(["chat", "mail", "Unknown"]), COUNT)  # fmt: skip
-USAGE = st.tuples(st.sampled_from(DAYS), st.sampled_from([None, "A", "C"]), st.sampled_from(["input", "output"]), COUNT)  # fmt: skip
+USAGE = st.tuples(
+    st.sampled_from(DAYS),
+    st.sampled_from([None, "A", "C"]),
+    st.sampled_from(["input", "output"]),
+    COUNT,
+    # An account may have two payers.
+    st.sampled_from([PAYER, PAYER, "777788889999"]),
+)
 OTHERS = st.tuples(
     st.sampled_from([*DAYS, "2026-09-30"]),
     st.sampled_from(["Tax", "Credit", "Refund", "EdpDiscount", "Fee", "Strange"]),
@@ -98,8 +105,8 @@ def test_each_day_adds_up(
 ) -> None:
     folder = tmp_path_factory.mktemp("focus")
     lines = [
-        usage(NOVA, kind, tokens, day, principal=user and principal(user))
-        for day, user, kind, tokens in charged
+        usage(NOVA, kind, tokens, day, principal=user and principal(user), payer=payer)
+        for day, user, kind, tokens, payer in charged
     ]
     lines += [other(kind, f"{cost / 10**6:.6f}", day=day) for day, kind, cost in others]
     last = max(day for day, *_ in charged)
@@ -130,7 +137,7 @@ def test_each_day_adds_up(
     # What the bill says of a user stays with the user, however it is split.
     for user in ("A", "C"):
         of_user = [
-            Decimal(tokens) for day, name, _, tokens in charged if name == user and day <= closed
+            Decimal(tokens) for day, name, _, tokens, _ in charged if name == user and day <= closed
         ]
         named = [row for row in found if row["x_CostSource"] == "AWS bill" and row["x_UserName"] == user and row["x_ChargeKind"] == "usage"]  # fmt: skip
         if user == "C":
