@@ -53,7 +53,11 @@ def _options(command: Callable[..., Any]) -> Callable[..., Any]:
 @export.command("usage")
 @_options
 def usage_command(**options: Any) -> None:
-    """Export usage and cost by day, account, region, model, user, application and team."""
+    """Export usage and cost by day.
+
+    A row for each day, account, region, model, user, application, team and data source, as in the
+    view usage_cost_daily.
+    """
     _export("usage", **options)
 
 
@@ -90,7 +94,7 @@ def focus_command(**options: Any) -> None:
 @export.command("prices")
 @_options
 def prices_command(**options: Any) -> None:
-    """Export the rates in force, in the format that `prices import` reads."""
+    """Export the rates in force, for `prices import`."""
     _export("prices", **options)
 
 
