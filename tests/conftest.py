@@ -99,7 +99,7 @@ paths._looks_foreign = _remembered_foreign
 # Tests that start servers, browsers or processes, simulate all of AWS, or fill many warehouses.
 # `make check` and the second Python leave them out.
 SLOW = """
-agents aws calibrate demo examples lab monitor sync web
+agents aws calibrate demo examples export lab monitor sync web
 cli/test_archive cli/test_check cli/test_doctor cli/test_hostile_names cli/test_inspect
 cli/test_places cli/test_policy cli/test_prices_sync cli/test_s3 cli/test_stops cli/test_sync
 cli/test_vacuum inspect/test_explain inspect/test_survey load/test_linear load/test_memory

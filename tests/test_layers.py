@@ -44,6 +44,7 @@ ALLOWED = {
         *("registry", "sources", "times", "warehouse"),
     },
     "calibrate": {"estimate", "warehouse"},
+    "export": {"errors", "normalise", "times", "warehouse"},
     "demo": set(),
     "estimate": set(),
     "forecast.budgets": {"forecast.model", "warehouse"},
@@ -54,6 +55,7 @@ ALLOWED = {
     "show.escaping": {"errors"},
     "show.spreadsheet": set(),
     "show.terminal": {"show.escaping"},
+    "show.export": {"show.escaping", "show.numbers"},
     "show.findings": {"show.escaping", "show.numbers", "show.terminal"},
     "show.status": {"registry", "show.escaping", "show.numbers", "show.terminal", "times"},
     "show.report": {
@@ -119,6 +121,7 @@ ALLOWED = {
             "demo",
             "doctor",
             "errors",
+            "export",
             "forecast.budgets",
             "forecast.renew",
             "inspect",
@@ -127,6 +130,7 @@ ALLOWED = {
         ),
         *("load.run", "monitor", "normalise", "notify", "policy", "price_check", "registry"),
         *("resources", "rollup", "show.budgets", "show.deliveries", "show.escaping"),
+        "show.export",
         *("show.findings", "show.movers", "show.numbers", "show.price_check"),
         *("show.price_sync", "show.prices", "show.reconcile", "show.report"),
         *(

@@ -31,6 +31,7 @@ COMMANDS = {
     "reconcile": "Compare AWS's bill with our figures, and explain the difference.",
     "budgets": "Show what of each budget is spent, and whether it is exceeded.",
     "notify": "Send messages: a test, a digest, and what could not be sent before.",
+    "export": "Write usage, team charges, FOCUS or prices to files, a month each.",
     "calibrate": "Share CloudWatch's totals by tokens per call.",
     "status": "Show how far AWS has been read, how fresh the data is, and what is missing.",
     "serve": "Serve the warehouse with Datasette; without a login, on this machine only.",

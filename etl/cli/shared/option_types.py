@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -77,6 +78,17 @@ class Day(click.DateTime):
             return super().convert(value, param, ctx)
         except click.BadParameter:
             self.fail(f"{value!r} is not a date like 2026-09-01", param, ctx)
+
+
+class Month(click.ParamType):  # type: ignore[type-arg]
+    """A month, 2026-10."""
+
+    name = "month"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
+        if not re.fullmatch(r"[0-9]{4}-(?:0[1-9]|1[0-2])", str(value), re.ASCII):
+            self.fail(f"{value!r} is not a month like 2026-10", param, ctx)
+        return str(value)
 
 
 class WarehousePath(click.Path):

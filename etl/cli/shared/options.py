@@ -12,7 +12,7 @@ from typing import Any
 
 import click
 
-from etl.cli.shared.option_types import ArchiveFolder, HowFarBack, WarehousePath
+from etl.cli.shared.option_types import ArchiveFolder, HowFarBack, Month, WarehousePath
 from etl.config import DEFAULT_PATH
 from etl.registry import NAMES
 
@@ -68,6 +68,23 @@ def format_option(*more: str) -> Decorator:
         show_default=True,
         help="Output format.",
     )
+
+
+def file_format_option(*formats: str) -> Decorator:
+    """Add the format of a file; the first one is the default."""
+    return click.option(
+        "--format",
+        "format_",
+        type=click.Choice(formats),
+        default=formats[0],
+        show_default=True,
+        help="Format of the file.",
+    )
+
+
+def month_option(help_: str) -> Decorator:
+    """Add one or more months; the help says what the command does without any."""
+    return click.option("--month", type=Month(), multiple=True, metavar="YYYY-MM", help=help_)
 
 
 def since_option(example: str, default: str) -> Decorator:
