@@ -96,27 +96,35 @@ const KINDS = {
       columns: [["Day", (row) => row.day], ["Calls", (row) => whole(row.calls)], ["Failed", (row) => whole(row.failed_calls)]],
     };
   },
-  // What the month has cost up to each day, and what it may cost up to those to come.
+  // What the month has cost up to each day, and what it may cost up to those to come. A day that
+  // is over and not loaded adds what it is expected to have cost.
   month(rows) {
-    const past = [];
-    const ahead = [];
-    let sum = 0;
-    for (const row of rows.filter((one) => one.expected_usd === null)) past.push({ day: row.day, total: (sum += row.cost_usd ?? 0) });
-    const rest = rows.filter((one) => one.expected_usd !== null);
+    const { through_day: through, forecast_usd: middle, forecast_low_usd: low, forecast_high_usd: high } = rows[0] ?? {};
+    const lines = [];
+    let total = 0;
+    for (const row of rows.filter((one) => one.day <= through)) {
+      const what = row.expected_usd === null ? "Cost so far" : "Expected";
+      const before = lines.at(-1);
+      if (!before || before.what !== what) lines.push({ what, points: before ? [before.points.at(-1)] : [] });
+      total += row.expected_usd ?? row.cost_usd ?? 0;
+      lines.at(-1).points.push({ day: row.day, total });
+    }
+    const rest = rows.filter((one) => one.day > through);
     const whole = rest.reduce((all, one) => all + one.expected_usd, 0);
-    const at = (end, share) => sum + Math.max(0, end - sum) * share;
-    const { forecast_usd: middle, forecast_low_usd: low, forecast_high_usd: high } = rows[0] ?? {};
-    if (past.length) ahead.push({ day: past.at(-1).day, total: sum, low: sum, high: sum });
+    const at = (end, share) => total + Math.max(0, end - total) * share;
+    const ahead = lines.length ? [{ day: through, total, low: total, high: total }] : [];
     let expected = 0;
     for (const [index, one] of rest.entries()) {
       expected += one.expected_usd;
       const share = whole > 0 ? expected / whole : (index + 1) / rest.length;
       ahead.push({ day: one.day, total: at(middle, share), low: at(low, share), high: at(high, share) });
     }
+    lines.push({ what: "Expected", points: ahead });
+    const values = lines.flatMap(({ what, points }, line) => points.map((point) => ({ ...point, what, line })));
     const usd = (field, title) => ({ field, title, format: "$,.2f" });
     const y = { field: "total", type: "quantitative", title: "USD since the first of the month", axis: { format: "$,.2~f" } };
     return {
-      values: [...past, ...ahead],
+      values,
       spec: {
         encoding: { x: day() },
         layer: [
@@ -125,8 +133,15 @@ const KINDS = {
             mark: { type: "area", opacity: 0.2, color: "#4c78a8" },
             encoding: { y: { ...y, field: "low" }, y2: { field: "high" }, tooltip: [dayTip(), usd("low", "At least, 9 times of 10"), usd("high", "At most, 9 times of 10")] },
           },
-          { data: { values: ahead }, mark: { type: "line", strokeDash: [5, 4], color: "#4c78a8" }, encoding: { y, tooltip: [dayTip(), usd("total", "Expected")] } },
-          { data: { values: past }, mark: { type: "line", point: true, color: "#4c78a8" }, encoding: { y, tooltip: [dayTip(), usd("total", "Cost so far")] } },
+          {
+            mark: { type: "line", point: true, color: "#4c78a8" },
+            encoding: {
+              y,
+              detail: { field: "line" },
+              strokeDash: { field: "what", type: "nominal", title: null, scale: { domain: ["Cost so far", "Expected"], range: [[1, 0], [5, 4]] }, legend: { orient: "bottom" } },
+              tooltip: [dayTip(), { field: "what", title: "What" }, usd("total", "Since the first")],
+            },
+          },
         ],
       },
       columns: [["Day", (row) => row.day], ["Cost", (row) => dollars(row.cost_usd)], ["Expected", (row) => dollars(row.expected_usd)]],
