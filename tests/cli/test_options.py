@@ -18,7 +18,16 @@ from tests.cli.running import ROOT, run
 # One name for different things: a model of a report, part of a price's, OLD=NEW of the lab; many
 # regions or the one of CloudWatch; many roles or one; many applications or the alarm's; the first
 # day of a report, or how far back.
-DIFFERENT = {"--accept", "--application", "--model", "--region", "--role-arn", "--since"}
+DIFFERENT = {
+    "--accept",
+    "--again",
+    "--application",
+    "--model",
+    "--output",
+    "--region",
+    "--role-arn",
+    "--since",
+}
 
 ACCEPTED = {
     Duration: "is not a duration; write a number with s, m, h or d, like 36h",
