@@ -8,6 +8,7 @@ answers to all that was asked are written before the session ends.
 from __future__ import annotations
 
 import asyncio
+import logging
 import signal
 import threading
 from collections.abc import Iterator
@@ -51,9 +52,15 @@ def serve_stdio(db: Path, stdin: BinaryIO, stdout: BinaryIO) -> None:
 async def _serve(desk: Desk, stdin: BinaryIO, stdout: BinaryIO) -> None:
     task = asyncio.current_task()
     assert task is not None  # noqa: S101
+
+    def stop() -> None:
+        # The SDK warns, by the root logger, of a request that finds its streams closed.
+        logging.getLogger().disabled = True
+        task.cancel()
+
     for number in (signal.SIGTERM, signal.SIGINT):
         # An exception in the middle of a task would be lost in a group of exceptions.
-        asyncio.get_running_loop().add_signal_handler(number, task.cancel)
+        asyncio.get_running_loop().add_signal_handler(number, stop)
     server = build_server(desk, Filters())
     to_server, from_client = anyio.create_memory_object_stream[SessionMessage | Exception](0)
     to_client, from_server = anyio.create_memory_object_stream[SessionMessage](0)

@@ -86,3 +86,23 @@ from (
 where position in ((number + 1) / 2, number / 2 + 1)
 group by dimension, name, period_start
 {% endmacro %}
+
+-- The operations of the control plane that a condition chooses, with what each caller did
+-- of them in an hour. Grain: hour x principal x user x account.
+{% macro of_control_events(where) %}
+select
+    substr(kept.event_time, 1, 13) || ':00:00Z' as hour,
+    kept.principal_key,
+    kept.user_key as found_user_key,
+    kept.account_key,
+    kept.user_key,
+    count(*) as event_count,
+    count(distinct kept.region_key) as region_count,
+    group_concat(distinct event_name) as what,
+    min(kept.event_time) as first_time,
+    kept.event_id as first_event_id
+from control_events as kept
+inner join operations on operations.operation_key = kept.operation_key
+where {{ where }}
+group by 1, 2, 3, 4
+{%- endmacro %}

@@ -633,3 +633,23 @@ chosen_costs as not materialized (
 
 {{ usage('chosen_costs', filters.of_users(), 'materialized') }}
 {% endmacro %}
+
+-- The rows of a page: what the selected usage would have cost on other targets of a kind
+-- (model, scope or tier), by some of its columns.
+{% macro page(kind, by) %}
+with {{ chosen_usage() }},
+
+{{ compared(kind, by) }}
+
+select
+    {{ columns.each(by) }},
+    target,
+    {{ figures() }}
+from compared
+order by
+    difference_usd is null,
+    difference_usd,
+    cost_usd desc,
+    {{ columns.each(by) }},
+    target
+{% endmacro %}

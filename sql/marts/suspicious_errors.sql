@@ -75,23 +75,7 @@ bursts as (
 ),
 
 looks as materialized (
-    select
-        substr(kept.event_time, 1, 13) || ':00:00Z' as hour,
-        kept.principal_key,
-        kept.user_key as found_user_key,
-        kept.account_key,
-        kept.user_key,
-        count(*) as event_count,
-        count(distinct kept.region_key) as region_count,
-        group_concat(distinct operations.event_name) as what,
-        min(kept.event_time) as first_time,
-        kept.event_id as first_event_id
-    from control_events as kept
-    inner join operations on operations.operation_key = kept.operation_key
-    where
-        operations.event_name glob 'List*'
-        or operations.event_name glob 'Get*'
-    group by 1, 2, 3, 4
+    {{ watch.of_control_events("event_name glob 'List*' or event_name glob 'Get*'") }}
     having region_count >= 3
 ),
 
@@ -111,21 +95,7 @@ unusual_looks as (
 ),
 
 switched_off as (
-    select
-        substr(kept.event_time, 1, 13) || ':00:00Z' as hour,
-        kept.principal_key,
-        kept.user_key as found_user_key,
-        kept.account_key,
-        kept.user_key,
-        count(*) as event_count,
-        count(distinct kept.region_key) as region_count,
-        group_concat(distinct operations.event_name) as what,
-        min(kept.event_time) as first_time,
-        kept.event_id as first_event_id
-    from control_events as kept
-    inner join operations on operations.operation_key = kept.operation_key
-    where operations.event_name = 'DeleteModelInvocationLoggingConfiguration'
-    group by 1, 2, 3, 4
+    {{ watch.of_control_events("event_name = 'DeleteModelInvocationLoggingConfiguration'") }}
 ),
 
 found as (
