@@ -8,7 +8,7 @@ from typing import Any
 
 import click
 
-from etl.cli.shared.options import db_option, file_format_option, month_option
+from etl.cli.shared.options import db_option, file_format_option, month_option, output_option
 from etl.clock import Clock
 from etl.export.formats import WRITERS
 from etl.export.months import Month
@@ -32,12 +32,10 @@ def export() -> None:
 
 def _options(command: Callable[..., Any]) -> Callable[..., Any]:
     """Add the options that all exports have."""
-    output = click.option(
-        "--output",
-        metavar="FOLDER",
+    output = output_option(
+        "FOLDER",
+        "The folder for a file a month, with its manifest; - writes one month to stdout.",
         default=_STDOUT,
-        show_default=True,
-        help="The folder for a file a month, with its manifest; - writes one month to stdout.",
     )
     force = click.option(
         "--force",

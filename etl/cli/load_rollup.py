@@ -7,7 +7,7 @@ from pathlib import Path
 import click
 
 from etl.cli.shared.loading import apply_configuration
-from etl.cli.shared.options import config_option, db_option, profile_option
+from etl.cli.shared.options import again_option, config_option, db_option, profile_option
 from etl.cli.shared.rolling_up import load_into, loaded_lines, require_rollup
 from etl.cli.shared.signals import stops
 from etl.cli.shared.stores import Stores
@@ -20,16 +20,14 @@ from etl.warehouse.turns import Patience
 
 @click.command(name="load-rollup")
 @click.argument("uri", metavar="URI")
-@click.option(
-    "--again", is_flag=True, help="Also days that did not change, to apply other rules to them."
-)
+@again_option("Also days that did not change, to apply other rules to them.")
 @profile_option(" for s3:// addresses")
 @click.option("--role-arn", help="The role to assume for s3:// addresses.")
 @config_option
 @db_option
 def load_rollup(
     uri: str,
-    again: bool,
+    is_again: bool,
     profile: str | None,
     role_arn: str | None,
     config: Path | None,
@@ -50,5 +48,5 @@ def load_rollup(
         with open_warehouse(db, create=True, patience=Patience(check=clock.check)) as warehouse:
             refuse_demo(warehouse, db)
             apply_configuration(warehouse, settings, config)
-            loaded = load_into(warehouse, places, uri, again=again)
+            loaded = load_into(warehouse, places, uri, again=is_again)
     click.echo(loaded_lines(loaded), err=True)

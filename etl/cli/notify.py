@@ -7,7 +7,7 @@ from pathlib import Path
 
 import click
 
-from etl.cli.shared.options import config_option, db_option, profile_option
+from etl.cli.shared.options import again_option, config_option, db_option, profile_option
 from etl.clock import Clock
 from etl.config import Config, load_config
 from etl.errors import ConfigError
@@ -78,7 +78,7 @@ def log_command(last: int, db: Path) -> None:
 @click.option(
     "--print", "shown", type=click.Choice(["text", "html"]), help="Print it; send nothing."
 )
-@click.option("--again", "is_again", is_flag=True, help="Send it again if it was sent before.")
+@again_option("Send it again if it was sent before.")
 @profile_option(" for SNS")
 @config_option
 @db_option

@@ -9,7 +9,7 @@ from pathlib import Path
 import click
 
 from etl.cli.shared.option_types import Day
-from etl.cli.shared.options import config_option, other_db_option, profile_option
+from etl.cli.shared.options import config_option, other_db_option, output_option, profile_option
 from etl.cli.shared.rolling_up import make_job, make_template, report_rollup
 from etl.cli.shared.signals import stops
 from etl.clock import Clock
@@ -31,9 +31,7 @@ from etl.warehouse.upkeep.rolled_up_days import fetch_calls
     metavar="PATH",
     help="A file, folder or s3:// address to read. Can be repeated.",
 )
-@click.option(
-    "--output", required=True, metavar="DIR", help="The folder or s3:// address of the rollup."
-)
+@output_option("DIR", "The folder or s3:// address of the rollup.")
 @click.option(
     "--engine",
     type=click.Choice(ENGINES),

@@ -20,10 +20,8 @@ from tests.cli.running import ROOT, run
 # day of a report, or how far back.
 DIFFERENT = {
     "--accept",
-    "--again",
     "--application",
     "--model",
-    "--output",
     "--region",
     "--role-arn",
     "--since",

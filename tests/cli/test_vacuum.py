@@ -96,10 +96,14 @@ def path(tmp_path: Path, template: Path) -> Path:
 
 
 class Figures(NamedTuple):
-    """Everything that a report or a view over usage can show; and the calls apart."""
+    """Everything that a report or a view over usage can show; apart, single calls and the refused.
+
+    ``refused``: the rows of throttled_calls, which counts calls that are there, by day.
+    """
 
     usage: dict[str, list[tuple[Any, ...]]]
     calls: list[tuple[Any, ...]]
+    refused: list[tuple[Any, ...]]
 
 
 def figures(path: Path) -> Figures:
@@ -107,13 +111,15 @@ def figures(path: Path) -> Figures:
         views = [
             name
             for name in view_sql()
-            if name not in ("calls", "int_call_usage", "int_call_origins", "throttled_calls")
+            if name not in ("calls", "int_call_usage", "int_call_origins")
         ]
         usage = {name: sorted(rows(db, f"select * from {name}"), key=repr) for name in views}
+        refused = usage.pop("throttled_calls")
         usage |= {
             name: rows(db, f"select * from {name}") for name in ("usage_hourly", "usage_daily")
         }
-        return Figures(usage, rows(db, "select * from calls order by event_time, event_id"))
+        calls = rows(db, "select * from calls order by event_time, event_id")
+        return Figures(usage, calls, refused)
 
 
 def is_sound(path: Path) -> bool:
@@ -145,6 +151,8 @@ def test_calls_go_and_every_figure_stays(path: Path, monkeypatch: pytest.MonkeyP
     after = figures(path)
     assert after.usage == before.usage
     assert after.calls == [one for one in before.calls if one[0] >= BEFORE]
+    assert after.refused == [one for one in before.refused if one[0] >= BEFORE[:10]]
+    assert 0 < len(after.refused) < len(before.refused)
     assert query(path, "select * from dropped_calls") == [
         (RUN, BEFORE, len(old), old[0][0], old[-1][0])
     ]

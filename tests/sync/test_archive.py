@@ -38,7 +38,7 @@ from tests.support import (
     uuid_of,
     write_invocation_log,
 )
-from tests.sync.support import DAY, HOUR, MINUTE, NOW, World, utc
+from tests.sync.support import DAY, HOUR, MINUTE, NOW, World, answer_of, utc
 
 MARKER = "AWSLogs/.bedrock-usage"
 BUCKET = "kept-events"
@@ -64,18 +64,9 @@ def archive(tmp_path: Path) -> LocalArchive:
 
 
 def views(path: Path) -> dict[str, list[tuple[Any, ...]]]:
-    """Return every mart that does not describe the reading itself, as users see it.
-
-    Which days are covered, and so which are compared, follows from what was read.
-    """
-
-    names = sql_names("marts")
+    """Return every mart that does not describe the reading itself, as users see it."""
     with open_warehouse(path) as db:
-        return {
-            name: sorted(db.conn.execute(f"select * from {name}").fetchall(), key=repr)
-            for name in names
-            if name not in ("movers", "sync_status")
-        }
+        return {name: answer_of(db, name) for name in sql_names("marts") if name != "sync_status"}
 
 
 def loaded(world: World, folder: Path, path: Path) -> Path:

@@ -118,6 +118,23 @@ def region_option(help_: str) -> Decorator:
     return click.option("--region", multiple=True, help=help_)
 
 
+def output_option(metavar: str, help_: str, default: str | None = None) -> Decorator:
+    """Add the place that files are written to; without a default it must be named."""
+    return click.option(
+        "--output",
+        metavar=metavar,
+        default=default,
+        required=default is None,
+        show_default=default is not None,
+        help=help_,
+    )
+
+
+def again_option(help_: str) -> Decorator:
+    """Add a flag to do what was done before; the help says what that is."""
+    return click.option("--again", "is_again", is_flag=True, help=help_)
+
+
 source_option = click.option(
     "--source", multiple=True, type=click.Choice(NAMES), help="Only this source; repeatable."
 )
