@@ -46,6 +46,9 @@ _PLACE = (
 _RATES = ("our_usd_per_million", "billed_usd_per_million")
 _MOST_PLACES = 12
 
+# In a month. AWS changes a price less often; usage at several prices has another mean every day.
+_MOST_RATES = 4
+
 # What a rate is of.
 _USE = (
     *("model_id", "region", "inference_scope", "service_tier", "token_kind", "min_input_tokens"),
@@ -70,6 +73,11 @@ def print_comparison(found: Comparison, format_: str, today: date) -> None:
     else:
         for month in found.months:
             _print_month(month, found, today, open_console())
+        for row in found.left_out:
+            account = f"account {row['account_id']} of payer {row['payer_account_id']}"
+            why = "as some of it is not billed in USD"
+            line = f"Not compared: {account} in {row['month']}, {why}"
+            open_console().print(plain(line), soft_wrap=True)
 
 
 def reasons(differences: Sequence[Row]) -> dict[str, int]:
@@ -98,7 +106,12 @@ def as_dict(found: Comparison) -> dict[str, Any]:
         }
         for month in found.months
     ]
-    rest = {"days": found.days, "users": found.users, "differences": found.differences}
+    rest = {
+        "days": found.days,
+        "users": found.users,
+        "differences": found.differences,
+        "not_compared": found.left_out,
+    }
     return {"report": "reconcile", "months": months, **rest}
 
 
@@ -250,8 +263,15 @@ def _rates_to_record(
         if any(row["lowest_rate"] != row["highest_rate"] for row in by_day):
             unclear.append(f"More than one rate on a day, not recorded: {', '.join(map(str, use))}")
             continue
+        periods = list(_periods(by_day))
+        if len(periods) > _MOST_RATES:
+            unclear.append(
+                "A rate that changes from day to day is of several prices, not recorded:"
+                f" {', '.join(map(str, use))}"
+            )
+            continue
         is_list = {use[0], None} & discounted
-        for rate, first, end in _periods(by_day):
+        for rate, first, end in periods:
             row = (*use, rate, first, end, *rest, "list" if is_list else "")
             lines.append(",".join(map(str, row)))
     intro = "To record the rates that the bill implies: `bedrock-usage prices import FILE`, with"

@@ -370,10 +370,13 @@ async def _cost(view: View) -> dict[str, Any]:
 
 
 async def _bill(view: View) -> dict[str, Any]:
-    months, rows = await asyncio.gather(view.rows("bill_months"), view.rows("bill_reasons"))
+    months, rows, left_out = await asyncio.gather(
+        view.rows("bill_months"), view.rows("bill_reasons"), view.rows("bill_left_out")
+    )
     return {
         "title": "Does the bill agree?",
         "months": [_month(month, rows) for month in months],
+        "accounts_left_out": left_out,
     }
 
 

@@ -22,6 +22,7 @@ _PARAMETERS = {
     "forecast": ("until", "regions", "models", "users", "applications", "teams"),
     "movers": ("by", "against", *FILTERS),
     "freshness": (),
+    "bill_left_out": ("since", "until"),
     "bill_months": ("since", "until"),
     "bill_reasons": ("since", "until"),
     "budgets": (NOW,),

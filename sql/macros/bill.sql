@@ -294,3 +294,16 @@ left join prices
         and prices.corrected_on is null
 group by rate_keys.rate_key
 {% endmacro %}
+
+-- The accounts of some months of which something is not billed in USD.
+{% macro left_out(of_months) %}
+select
+    month,
+    payer_account_id,
+    account_id
+from int_bill_accounts
+where
+    is_used
+    and not is_in_usd
+    and {{ of_months }}
+{%- endmacro %}

@@ -506,6 +506,12 @@ def test_reconcile_says_whether_a_month_agrees_and_why_not(tmp_path: Path) -> No
     status, out, err = run("reconcile", "--fail-above", "10.3", "--format", "csv", "--db", file)
     assert (status, err) == (0, "")
     assert out.startswith("month,day,payer_account_id,")
+    assert "Not compared" not in out
+    in_euro = usage(NOVA, "input", 1_000, DAYS[0], currency="EUR", account=OTHER_ACCOUNT)
+    write_export(tmp_path, [in_euro], name="other", form="csv.gz")
+    assert run("load", tmp_path / "exports", "--db", file)[0] == 0
+    not_compared = f"account {OTHER_ACCOUNT} of payer {PAYER} in 2026-10, as some of it is not"
+    assert f"Not compared: {not_compared} billed in USD" in run("reconcile", "--db", file)[1]
     status, _, err = run("reconcile", "--fail-above", "14%", "--db", file)
     assert status == 1
     assert "2026-10, payer 999988887777: the closed days differ by $10.30" in err
@@ -559,13 +565,22 @@ def test_rates_of_a_bill_that_changed_within_the_month_can_be_recorded(tmp_path:
         usage(HAIKU, "input", 3 * MILLION, DAYS[0], price_factor=factor, principal=principal(user))
         for user, factor in (("alice", "1.25"), ("bob", "1.5"))
     ]
+    # Usage at several prices has another mean rate every day.
+    bill += [
+        usage(SONNET, "input", MILLION, f"2026-10-{day:02d}", price_factor=f"1.{day:02d}")
+        for day in range(1, 6)
+    ]
     write_export(tmp_path, bill, form="csv.gz")
     assert run("load", log, tmp_path / "exports", "--db", file)[0] == 0
     out = run("reconcile", "--db", file)[1]
+    mixed = "A rate that changes from day to day is of several prices, not recorded:"
+    assert f"{mixed} {SONNET.model_id}, us-east-1" in out
     assert f"More than one rate on a day, not recorded: {HAIKU.model_id}, us-east-1" in out
     lines = out.splitlines()
     first = next(number for number, line in enumerate(lines) if line.startswith("model_id,"))
-    recorded = [line for line in lines[first:] if "," in line and not line.startswith("More")]
+    recorded = [
+        line for line in lines[first:] if "," in line and not line.startswith(("More", "A rate"))
+    ]
     assert [line.split(",")[6:9] for line in recorded[1:4]] == [
         ["1000000", DAYS[0], DAYS[2]], ["1200000", DAYS[2], DAYS[3]], ["1000000", DAYS[3], ""]
     ]  # fmt: skip

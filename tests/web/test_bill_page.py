@@ -62,6 +62,8 @@ def test_the_bill_is_shown_once_its_days_are_closed(tmp_path: Path) -> None:
         assert lines_of(pages, "/") == []
         assert f"2026-10, payer {line.payer}: open" in text_of(pages, "/bill")
     write_export(tmp_path, [line], form="csv.gz", run="run-2")  # nothing has changed
+    other = line._replace(account=OTHER_ACCOUNT, currency="EUR")
+    write_export(tmp_path, [other], form="csv.gz", name="other")
     with open_warehouse(path) as db:
         load(db, tmp_path / "exports", now=datetime(2026, 11, 20, tzinfo=UTC))
     with open_pages(path) as pages:
@@ -75,6 +77,7 @@ def test_the_bill_is_shown_once_its_days_are_closed(tmp_path: Path) -> None:
         assert lines_of(pages, "/user?name=alice") == []
         bill = text_of(pages, "/bill")
     assert "Billed $3.00, ours $1.00: the difference is $2.00 (66.7 % of the bill)" in bill
+    assert f"Not compared: account {OTHER_ACCOUNT} of payer {line.payer} in 2026-10" in bill
     assert "price$2.00" in bill
 
 

@@ -24,6 +24,7 @@ from tests.web.pages import QUERIES, Pages
 from tests.web.visits import HASH, HTML, LOGIN, PROXY, SEARCH, VARIABLES, Visitor, bearer, serving
 
 SAFE = (
+    "bill_left_out",
     "bill_months",
     "bill_reasons",
     "billed",

@@ -21,7 +21,8 @@ class Comparison(NamedTuple):
     """The rows of the views of the same names, for the months that were asked for.
 
     ``columns``: those of a difference, also where there is none. ``rates``: by day, at which rates
-    the bill charges what it charges at another rate than ours.
+    the bill charges what it charges at another rate than ours. ``left_out``: the accounts that are
+    not compared, as some of them is not billed in USD.
     """
 
     months: list[dict[str, Any]]
@@ -30,6 +31,7 @@ class Comparison(NamedTuple):
     differences: list[dict[str, Any]]
     columns: list[str]
     rates: list[dict[str, Any]]
+    left_out: list[dict[str, Any]]
 
 
 def compare_bill(db: Database, months: Sequence[str] = (), *, in_full: bool = True) -> Comparison:
@@ -57,4 +59,5 @@ def compare_bill(db: Database, months: Sequence[str] = (), *, in_full: bool = Tr
         run_report(db, "reconcile_differences", wanted),
         [name for _, name, *_ in db.execute("pragma table_info(bill_differences)")],
         run_report(db, "reconcile_rates", wanted),
+        run_report(db, "reconcile_left_out", wanted),
     )
