@@ -6,6 +6,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from datetime import timedelta
 from typing import Any
 
+from etl.normalise.token_kinds import TOKENS_ALONE
+
 Row = Mapping[str, Any]
 
 UNKNOWN = "–"
@@ -164,6 +166,36 @@ def tokens(value: int | None) -> str:
             scaled = value / min(size, 10**3) if unit == "k" else value / size
             return f"{scaled:.{max(0, 3 - len(str(int(scaled))))}f}{unit}"
     return f"{value:,}"
+
+
+def all_tokens(row: Row) -> int | None:
+    """Return the sum of all kinds of token that are known; None where none is."""
+    known = [row[kind.shown] for kind in TOKENS_ALONE if row[kind.shown] is not None]
+    return sum(known) if known else None
+
+
+def tokens_by_kind(row: Row) -> str:
+    """Return the known kinds of token in words: 65.5M input, 6.12M output, 102M cache read."""
+    return ", ".join(
+        f"{tokens(row[kind.shown])} {kind.heading.lower()}"
+        for kind in TOKENS_ALONE
+        if row[kind.shown] is not None
+    )
+
+
+# What is special of a day: the states of ``etl.web.covered``, in words.
+DAY_STATES = {"": "", "running": "not over", "gap": "partly not read", "none": "not loaded"}
+
+
+def top_of(all_names: int, first: int, noun: str) -> str:
+    """Return the title of a list of those that cost most: Top 10 of 19 users."""
+    shown = f"Top {first} of {all_names:,}" if all_names > first else f"All {all_names:,}"
+    return f"The only {noun}" if all_names == 1 else f"{shown} {noun}s"
+
+
+def shown_of(all_names: int, first: int, noun: str) -> str:
+    """Return how many of all names are drawn by name; empty if all are."""
+    return f", top {first} of {all_names:,}" if all_names > first else ""
 
 
 def cost(row: Row, decimals: int) -> str:

@@ -123,7 +123,8 @@ class Report:
     ``without_price`` names the models that lack a price, and where; ``capacity`` and
     ``guardrails``: what to say of the hours, and of the charges, that no cost includes;
     ``left_out``: what was refused or skipped, where there are no rows; ``metadata_key``: where the
-    rows are its values; ``shared``: what to say of shared applications, where the rows are teams.
+    rows are its values; ``shared``: what to say of shared applications, where the rows are teams;
+    ``names``: the filters, by their kind.
     """
 
     kind: str
@@ -140,6 +141,7 @@ class Report:
     left_out: LeftOut | None = None
     metadata_key: str | None = None
     shared: str = ""
+    names: Mapping[str, Sequence[str]] = field(default_factory=dict)
 
     @property
     def title(self) -> str:
@@ -252,6 +254,7 @@ def _report(
         with_list=with_list,
         without_price=without_price(read(db, filters, by=("region", "model_id"))) if lacks else (),
         left_out=None if rows else left_out(db),
+        names=filters.names,
     )
 
 
@@ -263,7 +266,7 @@ def _range(db: Database, filters: Filters) -> str:
     if start > end:
         # None of it is loaded: show only what was requested.
         start, end = filters.since or end, filters.until or start
-    is_all = filters.since is None and filters.until is None
+    is_all = filters.since is None and filters.until is None and not filters.names
     return f"{start} to {end} UTC" + (", everything loaded" if is_all else "")
 
 
@@ -301,7 +304,10 @@ def _why_nothing(range_: str, found: LeftOut) -> Iterator[str]:
 
 
 def to_json(report: Report) -> str:
-    """Return the report as one JSON object: kind, range, rows (with their breakdown), total."""
+    """Return the report as one JSON object: kind, range, filters, rows, total, coverage.
+
+    Rows have their breakdown.
+    """
     name = report.dimensions[0]
     rows = [dict(row) for row in report.rows]
     if report.details:
@@ -313,6 +319,7 @@ def to_json(report: Report) -> str:
         {
             "report": report.kind,
             "range": report.range,
+            "filters": report.names,
             "rows": rows,
             "total": report.total,
             "coverage": report.coverage,
@@ -335,7 +342,8 @@ def _csv_line(cells: Iterable[object]) -> str:
 
 def print_table(report: Report, console: Console) -> None:
     """Print the report for people, within the width of the console."""
-    console.print(Text(f"\n{harmless(report.title)}, {report.range}", style="bold"))
+    of = [report.title, report.range, *(f"only {words}" for words in _filters(report))]
+    console.print(Text(f"\n{harmless(', '.join(of))}", style="bold"))
     if not report.rows:
         return
     if report.kind == "coverage":
@@ -348,6 +356,13 @@ def print_table(report: Report, console: Console) -> None:
     console.print(Group(*_notes(report)))
     if left_out:
         console.print(f"Left out to fit {console.width} columns: {', '.join(left_out)}.")
+
+
+def _filters(report: Report) -> Iterator[str]:
+    """Yield the filters in words: users alice, bob."""
+    for kind, names in report.names.items():
+        more = f" and {len(names) - _NAMES:,} more" if len(names) > _NAMES else ""
+        yield f"{kind}{'s' * (len(names) > 1)} {', '.join(names[:_NAMES])}{more}"
 
 
 def _fitting_table(report: Report, console: Console) -> tuple[Table, list[str]]:

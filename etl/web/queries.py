@@ -5,13 +5,25 @@ So all that a page shows is available as CSV and JSON, with the same parameters.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
+from datasette.app import Datasette
+
 from etl.sql_files import sql_names, sql_question, sql_text
+from etl.web.visitors import EVERYTHING, Actor, allowed_usage
 
 # A blank value means no filter, or that the dimension is not used.
 FILTERS = ("since", "until", "regions", "models", "users", "applications", "teams")
-DIMENSIONS = ("by_day", "by_user", "by_application", "by_team", "by_region", "by_model")
+# A dimension's parameter, and its column.
+DIMENSIONS = {
+    "by_day": "day",
+    "by_user": "user_name",
+    "by_application": "application",
+    "by_team": "team",
+    "by_region": "region",
+    "by_model": "model_id",
+}
 TOP = "top"
 
 _PARAMETERS = {
@@ -19,6 +31,7 @@ _PARAMETERS = {
     "metadata": ("metadata_key", *FILTERS),
     "choices": ("since", "until"),
     "freshness": (),
+    "gap_days": ("since", "until"),
     "bill_months": ("since", "until"),
     "bill_reasons": ("since", "until"),
     "capacity": ("since", "until", "regions", "models"),
@@ -35,6 +48,20 @@ def names() -> list[str]:
     return sql_names("pages")
 
 
+def parameters_of(name: str) -> tuple[str, ...]:
+    """Return the names of a query's parameters."""
+    return _PARAMETERS.get(name, FILTERS)
+
+
+def bound(
+    datasette: Datasette, actor: Actor, parameters: Mapping[str, str]
+) -> dict[str, str | None]:
+    """Return what a query is run with: what the visitor may see cannot be given."""
+    allowed = allowed_usage(datasette, actor) or EVERYTHING
+    blank = dict.fromkeys((*DIMENSIONS, TOP, *FILTERS), "")
+    return blank | dict(parameters) | allowed.parameters
+
+
 def canned_queries() -> dict[str, dict[str, Any]]:
     """Return the queries in the form of Datasette's metadata."""
     return {name: _canned(name) for name in names()}
@@ -46,6 +73,6 @@ def _canned(name: str) -> dict[str, Any]:
         "sql": sql_of(name),
         "title": title,
         "description": description,
-        "params": list(_PARAMETERS.get(name, FILTERS)),
+        "params": list(parameters_of(name)),
         "hide_sql": True,
     }

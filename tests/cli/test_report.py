@@ -226,6 +226,14 @@ def test_the_range_is_said(warehouse: Path) -> None:
         report(warehouse, "users", "--since", "2026-11-03")["range"]
         == "2026-11-03 to 2026-11-03 UTC"
     )
+    # Of one user, it is not everything.
+    of_one = report(warehouse, "users", "--user", "bob")
+    assert (of_one["range"], of_one["filters"]) == (
+        "2026-11-02 to 2026-11-03 UTC",
+        {"user": ["bob"]},
+    )
+    _, out, _ = run("report", "users", "--user", "bob", "--user", "alice", "--db", warehouse)
+    assert "2026-11-03 UTC, only users bob, alice" in out
 
 
 def test_nothing_found_explains_itself(warehouse: Path) -> None:

@@ -83,14 +83,20 @@ def warehouse(folder: Path, seed: int) -> Path:
             billed = [usage(NOVA, "input", seed, "2026-11-02", principal=BILLED)]
             load(db, write_export(folder, billed, form="csv.gz", month="2026-11"))
             db.execute(
-                "insert into sync_state (source, account_id, region, stream, read_at, error)"
-                " values ('event-history', '1', 'eu-west-1', '', '2026-11-22T00:00:00Z', 'x')"
+                "insert into sync_state"
+                " (source, account_id, region, stream, read_at, watermark, error) values"
+                " ('event-history', '1', 'eu-west-1', '', '2026-11-22T00:00:00Z',"
+                " '2026-11-21T01:00:00Z', 'x')"
+            )
+            db.execute(
+                "insert into sync_gaps values"
+                " ('', '2026-11-03T00:00:00Z', '2026-11-04T00:00:00Z', 'denied')"
             )
             db.conn.commit()
     return path
 
 
-RANGES = ("", "range=90d", "from=2026-09-01&to=2026-11-30&by=user", "range=x")
+RANGES = ("", "range=90d", "range=last-month", "from=2026-09-01&to=2026-11-30&by=user", "range=x")
 FILTERS = (
     *("", 'users=["mallory"]', 'applications=["Theirs"]', "by_day=1&by_user=1&top=1", "regions=x"),
     *("applications=Theirs,Ours", "users=mallory,%20alice"),

@@ -28,6 +28,18 @@ class Filters:
     applications: tuple[str, ...] = ()
     teams: tuple[str, ...] = ()
 
+    @property
+    def names(self) -> dict[str, tuple[str, ...]]:
+        """The names chosen, by their kind; kinds without any are left out."""
+        kinds = {
+            "region": self.regions,
+            "model": self.models,
+            "user": self.users,
+            "application": self.applications,
+            "team": self.teams,
+        }
+        return {kind: names for kind, names in kinds.items() if names}
+
     def parameters(self) -> dict[str, str | None]:
         """Return the named parameters of ``sql/pages/usage.sql``; any name of a model will do."""
         models = [parse_model_id(model).canonical_model_id for model in self.models]
