@@ -56,6 +56,25 @@ TOKEN_PARTS = {
 }
 
 
+# How the tokens of a row are known: its data_source, in a word. Estimated: of a mixed row.
+SOURCES = {
+    "Actual Tokens from CloudTrail": "measured",
+    "Actual Tokens from invocation log": "measured",
+    "CloudWatch (Estimated)": "estimated",
+    "No token data": "no tokens",
+    "Estimated": "partly estimated",
+    "Mixed": "mixed",
+}
+
+
+def source(row: Row) -> str:
+    """Return how the tokens of a row are known, in a word or two."""
+    name = row["data_source"]
+    if name == "Mixed" and row["estimated_cost_usd"]:
+        name = "Estimated"
+    return SOURCES.get(name, name)
+
+
 def token_parts(row: Row | None) -> str:
     """Say how the tokens are known; empty if there are none.
 

@@ -241,6 +241,7 @@ def _frame(view: View) -> dict[str, Any]:
         "kinds": NAMES,
         "stacked": _STACKED,
         "token_kinds": _TOKEN_KINDS,
+        "sources": json.dumps(numbers.SOURCES),
         "vega": view.link(f"/-/charts/{vega_bundle.file_name()}"),
         "freshness": view.freshness,
         "covered": view.covered,
