@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import timedelta
 from typing import Any
@@ -69,7 +70,7 @@ SOURCES = {
 
 def source(row: Row) -> str:
     """Return how the tokens of a row are known, in a word or two."""
-    name = row["data_source"]
+    name: str = row["data_source"]
     if name == "Mixed" and row["estimated_cost_usd"]:
         name = "Estimated"
     return SOURCES.get(name, name)
@@ -215,6 +216,17 @@ def top_of(all_names: int, first: int, noun: str) -> str:
 def shown_of(all_names: int, first: int, noun: str) -> str:
     """Return how many of all names are drawn by name; empty if all are."""
     return f", top {first} of {all_names:,}" if all_names > first else ""
+
+
+def per_million(dollars_per_million: float) -> str:
+    """Return a price in dollars per million, with two decimals at least: 3.30, 0.0375."""
+    whole, _, rest = f"{dollars_per_million:,.6f}".partition(".")
+    return f"{whole}.{rest.rstrip('0'):0<2}"
+
+
+def breakable(name: str) -> list[str]:
+    """Return the parts of a name between which a line may end."""
+    return re.findall(r"[^-._@/:]*[-._@/:]+|[^-._@/:]+", name)
 
 
 def cost(row: Row, decimals: int) -> str:

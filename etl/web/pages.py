@@ -268,6 +268,7 @@ async def _dashboard(view: View) -> dict[str, Any]:
         **totals,
         "choices": _choices(choices, selection),
         "capacity": numbers.capacity(capacity[0]),
+        "average": _average(view, days),
         "days": _days(view, days),
         "names": {top["kind"]: top["count"] for top in tops},
         "tops": tops,
@@ -301,6 +302,7 @@ async def _subject(view: View) -> dict[str, Any]:
         "kind_title": SUBJECTS[kind],
         "name": name,
         **totals,
+        "average": _average(view, days),
         "days": _days(view, days),
         "used": used,
         "top": _top(view, other, STACKS[other], others),
@@ -380,7 +382,6 @@ async def _totals(view: View) -> dict[str, Any]:
         "billed": _billed(billed),
         "lacks": numbers.missing(row) if row else "",
         "shows_list": numbers.differs_from_list(row) if row else False,
-        "average": _average(part, finished),
         "change": _change(view, finished, part, before, earlier),
         "decimals": 2 if row and (row["cost_usd"] or 0) >= 1 else 6,
         "last_call": last,
@@ -407,11 +408,18 @@ async def _last_call(view: View, *, at_any_time: bool = False) -> str | None:
     return rows[0]["last_event_time"] if rows else None
 
 
-def _average(part: Row | None, days: Selection | None) -> dict[str, Any] | None:
-    """Return the cost of an average finished day, days without use included."""
-    if days is None or part is None or part["cost_usd"] is None:
+def _average(view: View, rows: Sequence[Row]) -> dict[str, Any] | None:
+    """Return the cost of an average day, of those finished and read, days without use included."""
+    finished = view.covered.finished(view.selection)
+    gaps = view.covered.gaps
+    days = {str(day) for day in finished.all_days() if day not in gaps} if finished else set()
+    own = [row for row in rows if row["day"] in days]
+    costs = [row["cost_usd"] for row in own if row["cost_usd"] is not None]
+    if not costs:
         return None
-    return {"days": days.days, "row": {**part, "cost_usd": part["cost_usd"] / days.days}}
+    is_lower_bound = any(row["is_lower_bound"] for row in own)
+    row = {"cost_usd": sum(costs) / len(days), "is_lower_bound": is_lower_bound}
+    return {"days": len(days), "row": row}
 
 
 def _change(

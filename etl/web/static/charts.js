@@ -151,7 +151,7 @@ function money(values) {
 // legend: [[name, colour, is dashed]]}.
 const KINDS = {
   // billed: by closed day, what AWS's bill charges.
-  cost(rows, { by, billed }, width) {
+  cost(rows, { by, billed, page }, width) {
     const totals = new Map();
     const spent = new Map();
     for (const row of rows) {
@@ -168,7 +168,7 @@ const KINDS = {
     }));
     const x = days(width);
     const bars = {
-      mark: { type: "bar", cursor: "pointer", stroke: css("--panel"), strokeWidth: 0.5 },
+      mark: { type: "bar", cursor: page ? "pointer" : "default", stroke: css("--panel"), strokeWidth: 0.5 },
       encoding: {
         x,
         y: { field: "amount", type: "quantitative", title: "USD", axis: money([...totals.values()].map((sum) => sum.cost_usd ?? 0)) },
@@ -381,10 +381,21 @@ async function draw(figure) {
     { ast: true, actions: false, renderer: "canvas", defaultStyle: false, tooltip: { disableDefaultStyle: true, theme: "custom" } },
   );
   fillLegend(figure, legend, chart === "cost" ? (name) => view.signal("picked", name).runAsync() : null);
-  if (page) {
-    view.addEventListener("click", (_, item) => follow(page, item?.datum?.name));
-  }
+  const use = (item) => page && follow(page, item?.datum?.name);
+  view.addEventListener("click", (_, item) => use(item));
+  attendTaps(view, use);
   figure.dataset.drawn = "yes";
+}
+
+// Vega forgets what a finger was on before the browser calls it a click.
+function attendTaps(view, use) {
+  let from;
+  view.addEventListener("touchstart", ({ changedTouches: [touch] }) => { from = touch; });
+  view.addEventListener("touchend", ({ changedTouches: [touch] }, item) => {
+    if (!from || !item || Math.hypot(touch.clientX - from.clientX, touch.clientY - from.clientY) > 10) return;
+    if (item.tooltip) view.tooltip()(null, touch, item, item.tooltip);
+    use(item);
+  });
 }
 
 function follow(page, name) {
@@ -401,35 +412,6 @@ async function drawAll() {
   await Promise.all(figures.map((figure) => draw(figure).catch((error) => say(figure, `No chart: ${error.message}.`))));
 }
 
-// A long list of names gets a search box.
-function addSearch(fieldset) {
-  const labels = [...fieldset.querySelectorAll("label")];
-  if (labels.length < 12) return;
-  const search = document.createElement("input");
-  search.type = "search";
-  search.setAttribute("aria-label", "Find a name");
-  search.placeholder = "Find";
-  search.addEventListener("input", () => {
-    const wanted = search.value.toLowerCase();
-    for (const label of labels) label.hidden = !label.textContent.toLowerCase().includes(wanted) && !label.querySelector("input").checked;
-  });
-  search.addEventListener("keydown", (event) => event.key === "Enter" && event.preventDefault());
-  labels[0].before(search);
-}
-
-for (const fieldset of document.querySelectorAll(".choice fieldset")) addSearch(fieldset);
-document.addEventListener("click", (event) => {
-  for (const open of document.querySelectorAll(".choice[open]")) if (!open.contains(event.target)) open.open = false;
-});
-document.addEventListener("keydown", (event) => {
-  if (event.key === "Escape") for (const open of document.querySelectorAll(".choice[open]")) open.open = false;
-});
-// Empty fields stay out of the address, which people share.
-for (const form of document.querySelectorAll("form.filters")) {
-  form.addEventListener("submit", () => {
-    for (const input of form.querySelectorAll("input")) input.disabled ||= input.value === "";
-  });
-}
 document.addEventListener("refreshed", () => location.reload());
 matchMedia("(prefers-color-scheme: dark)").addEventListener("change", drawAll);
 drawAll();
