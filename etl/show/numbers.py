@@ -124,7 +124,7 @@ def missing(total: Row) -> str:
     if unpriced:
         things.append(f"{tokens(unpriced)} token{'' if unpriced == 1 else 's'}")
     if things:
-        things[-1] += " without a price (view unpriced_usage)"
+        things[-1] += " without a price"
     if total["calls_without_tokens"]:
         things.append(f"{count(total['calls_without_tokens'], 'call')} without token data")
     is_single = calls + unpriced + total["calls_without_tokens"] == 1

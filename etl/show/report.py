@@ -545,7 +545,8 @@ def _notes(report: Report) -> Iterable[Text]:
             " have no list price: the list cost leaves them out."
         )
     if left_out := missing(total):
-        yield Text(f"≥ marks a lower bound: {left_out}.")
+        where = " (view unpriced_usage)" if report.without_price else ""
+        yield Text(f"≥ marks a lower bound: {left_out}{where}.")
     if names := report.without_price:
         more = f" and {len(names) - _NAMES:,} more" if len(names) > _NAMES else ""
         yield plain(f"No price for {'; '.join(names[:_NAMES])}{more}. {HOW_TO_PRICE}.")
