@@ -10,11 +10,13 @@ from typing import Any, NamedTuple
 
 import click
 
+from etl.cli.shared.option_types import today
 from etl.cli.shared.options import config_option, db_option, format_option
 from etl.clock import Clock
 from etl.config import load_config
 from etl.show.numbers import dollars
 from etl.show.reconcile import closed_difference, print_comparison
+from etl.times import WORDS
 from etl.warehouse.database import open_warehouse
 from etl.warehouse.read.bills import compare_bill
 from etl.warehouse.write.bills import apply_tolerance
@@ -54,8 +56,10 @@ class _Month(click.ParamType):  # type: ignore[type-arg]
     name = "month"
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
+        if value == "last-month":
+            return WORDS["last-month"](today())[0].strftime("%Y-%m")
         if not re.fullmatch(r"[0-9]{4}-(?:0[1-9]|1[0-2])", str(value), re.ASCII):
-            self.fail(f"{value!r} is not a month like 2026-10", param, ctx)
+            self.fail(f"{value!r} is not a month like 2026-10, nor last-month", param, ctx)
         return str(value)
 
 

@@ -7,8 +7,7 @@ from pathlib import Path
 
 import click
 
-from etl.cli.shared.option_types import Day
-from etl.cli.shared.options import db_option, format_option, region_option
+from etl.cli.shared.options import days_options, db_option, format_option, region_option
 from etl.show import numbers
 from etl.show.prices import print_gaps
 from etl.show.report import KINDS, build_metadata_report, build_report, print_report
@@ -27,10 +26,11 @@ GAPS = "gaps"
     help="Instead of KIND: by the values of a key of the request metadata ([metadata] in the"
     " configuration).",
 )
-@click.option("--since", type=Day(), metavar="DATE", help="First day, UTC.")
-@click.option("--until", type=Day(), metavar="DATE", help="Last day, UTC (included).")
+@days_options
 @region_option("Only this region; repeatable.")
-@click.option("--model", multiple=True, help="Only this model, by any of its ids; repeatable.")
+@click.option(
+    "--model", multiple=True, help="Only this model, by its name or any of its ids; repeatable."
+)
 @click.option("--user", multiple=True, help="Only this user; repeatable.")
 @click.option("--application", multiple=True, help="Only this application; repeatable.")
 @click.option("--team", multiple=True, help="Only this team; repeatable.")

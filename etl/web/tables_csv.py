@@ -49,7 +49,9 @@ async def answer(request: Request, datasette: Datasette) -> AsgiStream:
     write = partial(
         _write,
         sql=queries.sql_of(name),
-        parameters=queries.bound(datasette, request.actor, given),
+        parameters=queries.bound(
+            datasette, request.actor, dict.fromkeys(queries.parameters_of(name), "") | given
+        ),
         left_out=_not_asked_for(name, given),
     )
     try:

@@ -197,7 +197,10 @@ def test_an_empty_range_says_what_to_do(pages: Pages) -> None:
     assert "No calls in this range" in shown.text
     assert re.search(r"The last call was .+ ago, at 2026-11-2\dT", shown.text)
     assert "/" in shown.links
-    assert "No calls in this range" in page(pages, "/application?name=nobody").text
+    assert "No such application" in page(pages, "/application?name=nobody").text
+    of_bob = page(pages, "/user?name=bob%40example.com&from=2020-01-01&to=2020-01-31")
+    assert re.search("The last call with them was .+ ago, at 2026-11", of_bob.text)
+    assert "/user?name=bob%40example.com" in of_bob.links
 
 
 def test_an_empty_warehouse_says_what_to_do(tmp_path: Path) -> None:
