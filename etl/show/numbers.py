@@ -207,6 +207,23 @@ def tokens_by_kind(row: Row) -> str:
 DAY_STATES = {"": "", "running": "not over", "gap": "partly not read", "none": "not loaded"}
 
 
+# Names that stand for what is not known, explained where they stand.
+_UNATTRIBUTED = "usage that CloudWatch counted and no known call accounts for"
+EXPLAINED = {
+    "application": {
+        "Unknown": "calls that name no application, neither by role, profile, metadata nor user"
+        " agent; a rule ([[application_rules]] in bedrock_usage.toml) gives them one",
+        "(unattributed)": _UNATTRIBUTED,
+    },
+    "user": {"(unattributed)": _UNATTRIBUTED},
+    "team": {
+        "(no team)": "calls that nothing gives a team; a rule ([[team_rules]] in"
+        " bedrock_usage.toml) does",
+        "(unattributed)": _UNATTRIBUTED,
+    },
+}
+
+
 def top_of(all_names: int, first: int, noun: str) -> str:
     """Return the title of a list of those that cost most: Top 10 of 19 users."""
     shown = f"Top {first} of {all_names:,}" if all_names > first else f"All {all_names:,}"

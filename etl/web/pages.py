@@ -10,7 +10,7 @@ import asyncio
 import json
 import re
 from collections import Counter
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime
 from functools import partial
@@ -22,6 +22,7 @@ from datasette.utils.asgi import Request, Response
 from datasette.views.base import DatasetteError
 
 from etl.errors import DataError
+from etl.normalise.model_names import short_name
 from etl.normalise.token_kinds import TOKENS_ALONE
 from etl.show import numbers
 from etl.show.numbers import Row, kind_of_use, of_month
@@ -242,6 +243,7 @@ def _frame(view: View) -> dict[str, Any]:
         "stacked": _STACKED,
         "token_kinds": _TOKEN_KINDS,
         "sources": json.dumps(numbers.SOURCES),
+        "short_name": short_name,
         "vega": view.link(f"/-/charts/{vega_bundle.file_name()}"),
         "freshness": view.freshness,
         "covered": view.covered,
@@ -271,6 +273,9 @@ async def _dashboard(view: View) -> dict[str, Any]:
         "average": _average(view, days),
         "days": _days(view, days),
         "names": {top["kind"]: top["count"] for top in tops},
+        "models": _short_names(
+            row for top in tops if top["kind"] == "model" for row in top["rows"]
+        ),
         "tops": tops,
     }
 
@@ -297,7 +302,8 @@ async def _subject(view: View) -> dict[str, Any]:
     )
     days, used, others = usage
     return {
-        "title": f"{SUBJECTS[kind]} {name}",
+        "title": f"{SUBJECTS[kind]} {short_name(name) if kind == 'model' else name}",
+        "models": _short_names(used),
         "kind": kind,
         "kind_title": SUBJECTS[kind],
         "name": name,
@@ -468,6 +474,11 @@ def _choices(rows: Sequence[Row], selection: Selection) -> dict[str, list[tuple[
         unknown = [name for name in chosen if name not in set(known)]
         choices[kind] = [(name, name in chosen) for name in (*unknown, *known)]
     return choices
+
+
+def _short_names(rows: Iterable[Row]) -> str:
+    """Return the short names of the rows' models by their ids, as JSON, for the charts."""
+    return json.dumps({row["model_id"]: short_name(row["model_id"]) for row in rows})
 
 
 def _top(view: View, kind: str, column: str, rows: Sequence[Row]) -> dict[str, Any]:

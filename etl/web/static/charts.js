@@ -11,6 +11,10 @@ const OTHERS = "(others)";
 const DECIMALS = Number(main.decimals || 2);
 const UNKNOWN = "–";
 const SOURCES = JSON.parse(main.sources || "{}");
+const MODELS = JSON.parse(main.models || "{}");
+
+// A model is shown by its short name.
+const label = (by, name) => (by === "model_id" ? MODELS[name] ?? name : name);
 
 function dollars(value) {
   if (value === null || value === undefined) return UNKNOWN;
@@ -163,7 +167,7 @@ const KINDS = {
     const order = othersLast([...spent].sort((a, b) => b[1] - a[1]).map(([name]) => name));
     const colours = coloursOf(by, order);
     const values = rows.map((row) => ({
-      day: row.day, name: row[by], amount: row.cost_usd ?? 0, rank: order.indexOf(row[by]),
+      day: row.day, name: row[by], label: label(by, row[by]), amount: row.cost_usd ?? 0, rank: order.indexOf(row[by]),
       cost: cost(row), total: cost(totals.get(row.day)), calls: whole(row.calls), state: stateOf(row.day) || "finished",
     }));
     const x = days(width);
@@ -175,14 +179,14 @@ const KINDS = {
         color: { field: "name", type: "nominal", scale: { domain: order, range: colours }, legend: null },
         order: { field: "rank" },
         opacity: { condition: { test: "picked === null || picked === datum.name", value: 1 }, value: 0.15 },
-        tooltip: [dayTip, { field: "name", title: "Name" }, { field: "cost", title: "Cost" }, { field: "calls", title: "Calls" }, { field: "total", title: "All of the day" }, { field: "state", title: "The day is" }],
+        tooltip: [dayTip, { field: "label", title: "Name" }, { field: "cost", title: "Cost" }, { field: "calls", title: "Calls" }, { field: "total", title: "All of the day" }, { field: "state", title: "The day is" }],
       },
     };
     return {
       values,
       spec: { params: [{ name: "picked", value: null }], layer: [shade(x), bars, ...(billed ? [billedLine(x, JSON.parse(billed))] : [])] },
-      columns: [["Day", (row) => row.day], ["Name", (row) => row[by]], ["Cost", cost, true], ["Calls", (row) => whole(row.calls), true], ["Token data", source]],
-      legend: [...order.map((name, index) => [name, colours[index]]), ...(billed ? [[BILLED, css("--ink"), true]] : [])],
+      columns: [["Day", (row) => row.day], ["Name", (row) => label(by, row[by])], ["Cost", cost, true], ["Calls", (row) => whole(row.calls), true], ["Token data", source]],
+      legend: [...order.map((name, index) => [label(by, name), colours[index], false, name]), ...(billed ? [[BILLED, css("--ink"), true]] : [])],
     };
   },
   bars(rows, { by }, width) {
@@ -336,14 +340,15 @@ function fillTable(figure, rows, columns) {
 // The legend is text of the page: all of it is seen at any width. A press brings a name out.
 function fillLegend(figure, entries, pick) {
   const list = figure.querySelector(".legend");
-  list.replaceChildren(...entries.map(([name, colour, isDashed]) => {
+  list.replaceChildren(...entries.map(([text, colour, isDashed, name = text]) => {
     const entry = document.createElement("li");
     const canBePicked = pick && !isDashed;
     const holder = canBePicked ? document.createElement("button") : document.createElement("span");
     const swatch = document.createElement("span");
     swatch.className = isDashed ? "swatch dashed" : "swatch";
     swatch.style.color = colour;
-    holder.append(swatch, name);
+    holder.append(swatch, text);
+    if (name !== text) holder.title = name;
     if (canBePicked) {
       holder.type = "button";
       holder.setAttribute("aria-pressed", "false");
