@@ -106,6 +106,11 @@ class View:
             return self.link(f"/{self.kind}", f"{named}&{rest}" if rest else named)
         return self.link(self.request.path, chosen.query(**changes))
 
+    def of_day(self, day: str) -> str:
+        """Return the address of this page of one day, which it shows hour by hour."""
+        only = date.fromisoformat(day)
+        return self.here(since=only, until=only, preset=None)
+
     def unfiltered(self) -> Selection:
         """Return the selection without the filters, but with what the page is about."""
         bare = self.selection.unfiltered()

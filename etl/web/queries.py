@@ -24,10 +24,12 @@ DIMENSIONS = {
     "by_region": "region",
     "by_model": "model_id",
 }
+NAMED = tuple(flag for flag in DIMENSIONS if flag != "by_day")
 TOP = "top"
 
 _PARAMETERS = {
     "usage": (*DIMENSIONS, TOP, *FILTERS),
+    "hours": (*NAMED, TOP, *FILTERS),
     "metadata": ("metadata_key", *FILTERS),
     "choices": ("since", "until"),
     "freshness": (),

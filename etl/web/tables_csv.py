@@ -79,7 +79,7 @@ def _given(request: Request, name: str) -> dict[str, str]:
 
 def _not_asked_for(name: str, given: Mapping[str, str]) -> frozenset[str]:
     """Return the columns of dimensions that are not asked for, and so always empty."""
-    if name != "usage":
+    if name not in ("usage", "hours"):
         return frozenset()
     return frozenset(
         column for flag, column in queries.DIMENSIONS.items() if given.get(flag) in (None, "", "0")

@@ -12,6 +12,7 @@ import pytest
 from sqlite_utils import Database
 
 from etl.sql_files import sql_names, sql_text
+from etl.web.queries import DIMENSIONS
 from tests.cases import cases
 from tests.support import (
     HAIKU,
@@ -111,6 +112,27 @@ def test_how_fresh_it_is(days: Database) -> None:
             "failing_streams": 0,
         }
     ]
+
+
+@cases("by", ["by_user", "by_application", "by_team", "by_region", "by_model"])
+def test_the_hours_of_a_day_add_up_to_it(days: Database, by: str) -> None:
+    given = {by: "1", "since": "2026-11-03", "until": "2026-11-03"}
+    column = DIMENSIONS[by]
+    for more in ({}, {"users": ["alice"]}, {"_visitor_applications": '["ChatbotApp"]'}):
+        whole = {row[column]: row for row in ask(days, "usage", **given, **more)}
+        hours = ask(days, "hours", **given, **more)
+        assert {row[column] for row in hours} == {*whole}
+        for name, row in whole.items():
+            own = [hour for hour in hours if hour[column] == name]
+            for figure in ("calls", "failed_calls", "unpriced_tokens"):
+                assert sum(hour[figure] for hour in own) == row[figure]
+            for figure in ("cost_usd", "estimated_cost_usd", "input_tokens"):
+                known = [hour[figure] for hour in own if hour[figure] is not None]
+                assert sum(known) == pytest.approx(row[figure] or 0)
+            assert max(hour["is_lower_bound"] for hour in own) == row["is_lower_bound"]
+    dearest = ask(days, "usage", top="1", **given)
+    named = {row[column] for row in ask(days, "hours", top="1", **given)}
+    assert named == {row[column] for row in dearest}
 
 
 def test_a_day_is_finished_once_every_stream_has_read_it_to_its_end(

@@ -215,6 +215,16 @@ def test_lists_stay_in_the_window_and_the_keyboard_returns(page: Any, url: str) 
     assert users.locator("tbody tr:visible").count() == 10
     page.get_by_role("button", name=re.compile("^[0-9]+ more$")).first.click()
     assert users.locator("tbody tr:visible").count() > 15
+    # A heading sorts the table, also what was folded.
+    heading = users.get_by_role("columnheader", name="Calls")
+    for order in ("descending", "ascending"):
+        heading.get_by_role("button").click()
+        assert heading.get_attribute("aria-sort") == order
+        calls = [
+            int(text.replace(",", ""))
+            for text in users.locator("td:nth-child(4)").all_inner_texts()
+        ]
+        assert calls == sorted(calls, reverse=order == "descending")
     page.emulate_media(media="print")
     assert users.evaluate("e => e.scrollHeight <= e.clientHeight + 2")
     page.emulate_media(media="screen")
@@ -251,6 +261,11 @@ def test_charts_have_every_day_of_the_range(browser: Browser, page: Any, url: st
     assert "partly estimated" in text
     assert "≥ $" in text
     assert "Actual Tokens" not in text
+    # A day leads to its hours.
+    page.get_by_role("link", name="2026-11-18", exact=True).click()
+    page.wait_for_url("**from=2026-11-18&to=2026-11-18&by=model")
+    browser.drawn()
+    assert "Cost per hour by model" in page.locator("figure.chart").first.inner_text()
 
 
 def test_a_phone_shows_what_a_desk_shows(chromium: Any, url: str) -> None:

@@ -34,6 +34,7 @@ SAFE = (
     "freshness",
     "gap_days",
     "guardrails",
+    "hours",
     "hours_of_day",
     "last_call",
     "latest_calls",

@@ -56,6 +56,18 @@ function stateOf(day) {
   return GAPS.has(day) ? "partly not read" : "";
 }
 
+const HOURS = [...Array(24).keys()].map((hour) => `${main.since}T${String(hour).padStart(2, "0")}:00:00Z`);
+
+// An axis of the hours of one day.
+function hoursOfDay(width) {
+  const every = width < 600 ? 3 : 1;
+  return {
+    field: "day", type: "ordinal", title: "Hour, UTC",
+    scale: { domain: HOURS, paddingInner: 0.08 },
+    axis: { values: HOURS.filter((_, hour) => hour % every === 0), labelExpr: "utcFormat(toDate(datum.value), '%H')", labelAngle: 0, grid: false },
+  };
+}
+
 // Labels stand under the middle of their bars, as many as fit.
 function days(width) {
   const every = Math.max(1, Math.ceil(DAYS.length / Math.max(2, Math.floor(width / 70))));
@@ -154,8 +166,10 @@ function money(values) {
 // Kind of chart -> what to draw from the rows: {values, spec, columns: [[heading, cell, is number]],
 // legend: [[name, colour, is dashed]]}.
 const KINDS = {
-  // billed: by closed day, what AWS's bill charges.
-  cost(rows, { by, billed, page }, width) {
+  // billed: by closed day, what AWS's bill charges. per: hour for the hours of one day.
+  cost(given, { by, billed, page, per }, width) {
+    const isHourly = per === "hour";
+    const rows = isHourly ? given.map((row) => ({ ...row, day: row.hour })) : given;
     const totals = new Map();
     const spent = new Map();
     for (const row of rows) {
@@ -168,9 +182,10 @@ const KINDS = {
     const colours = coloursOf(by, order);
     const values = rows.map((row) => ({
       day: row.day, name: row[by], label: label(by, row[by]), amount: row.cost_usd ?? 0, rank: order.indexOf(row[by]),
-      cost: cost(row), total: cost(totals.get(row.day)), calls: whole(row.calls), state: stateOf(row.day) || "finished",
+      cost: cost(row), total: cost(totals.get(row.day)), calls: whole(row.calls), state: stateOf(row.day.slice(0, 10)) || "finished",
     }));
-    const x = days(width);
+    const x = isHourly ? hoursOfDay(width) : days(width);
+    const tip = { field: "day", title: isHourly ? "Hour" : "Day" };
     const bars = {
       mark: { type: "bar", cursor: page ? "pointer" : "default", stroke: css("--panel"), strokeWidth: 0.5 },
       encoding: {
@@ -179,14 +194,14 @@ const KINDS = {
         color: { field: "name", type: "nominal", scale: { domain: order, range: colours }, legend: null },
         order: { field: "rank" },
         opacity: { condition: { test: "picked === null || picked === datum.name", value: 1 }, value: 0.15 },
-        tooltip: [dayTip, { field: "label", title: "Name" }, { field: "cost", title: "Cost" }, { field: "calls", title: "Calls" }, { field: "total", title: "All of the day" }, { field: "state", title: "The day is" }],
+        tooltip: [tip, { field: "label", title: "Name" }, { field: "cost", title: "Cost" }, { field: "calls", title: "Calls" }, { field: "total", title: `All of the ${tip.title.toLowerCase()}` }, { field: "state", title: "The day is" }],
       },
     };
     return {
       values,
-      spec: { params: [{ name: "picked", value: null }], layer: [shade(x), bars, ...(billed ? [billedLine(x, JSON.parse(billed))] : [])] },
-      columns: [["Day", (row) => row.day], ["Name", (row) => label(by, row[by])], ["Cost", cost, true], ["Calls", (row) => whole(row.calls), true], ["Token data", source]],
-      legend: [...order.map((name, index) => [label(by, name), colours[index], false, name]), ...(billed ? [[BILLED, css("--ink"), true]] : [])],
+      spec: { params: [{ name: "picked", value: null }], layer: [...(isHourly ? [] : [shade(x)]), bars, ...(billed && !isHourly ? [billedLine(x, JSON.parse(billed))] : [])] },
+      columns: [[tip.title, (row) => row.day ?? row.hour], ["Name", (row) => label(by, row[by])], ["Cost", cost, true], ["Calls", (row) => whole(row.calls), true], ["Token data", source]],
+      legend: [...order.map((name, index) => [label(by, name), colours[index], false, name]), ...(billed && !isHourly ? [[BILLED, css("--ink"), true]] : [])],
     };
   },
   bars(rows, { by }, width) {

@@ -121,22 +121,61 @@ function attendPlace() {
 
 // The first rows are shown, and the others at a press.
 function foldRows(scroll) {
-  const rows = [...scroll.querySelectorAll("tbody tr")];
+  const body = scroll.querySelector("tbody");
   const first = Number(scroll.dataset.first);
-  if (rows.length <= first + 1) return;
-  const rest = rows.slice(first);
+  const count = body.rows.length;
+  if (count <= first + 1) return;
   const button = document.createElement("button");
-  const fold = (isFolded) => {
-    for (const row of rest) row.hidden = isFolded;
-    button.textContent = isFolded ? `${rest.length} more` : `Only the first ${first}`;
+  let isFolded = true;
+  const fold = () => {
+    for (const [index, row] of [...body.rows].entries()) row.hidden = isFolded && index >= first;
+    button.textContent = isFolded ? `${count - first} more` : `Only the first ${first}`;
     button.setAttribute("aria-expanded", String(!isFolded));
     tellScrolling(scroll);
   };
   button.type = "button";
-  button.addEventListener("click", () => fold(button.getAttribute("aria-expanded") === "false" ? false : true));
+  button.addEventListener("click", () => { isFolded = !isFolded; fold(); });
+  scroll.addEventListener("sorted", fold);
+  addEventListener("beforeprint", () => { isFolded = false; fold(); });
   scroll.after(button);
-  fold(true);
-  addEventListener("beforeprint", () => fold(false));
+  fold();
+}
+
+// A heading sorts by its column: numbers from the largest, names from A, and then the other way.
+function makeSortable(scroll) {
+  const table = scroll.querySelector("table");
+  const body = table?.tBodies[0];
+  if (!body || body.rows.length < 2 || table.querySelector("tbody [colspan], tbody [rowspan]")) return;
+  for (const heading of table.tHead.rows[0].cells) {
+    const button = document.createElement("button");
+    button.type = "button";
+    button.className = "sort";
+    button.append(...heading.childNodes);
+    heading.append(button);
+    button.addEventListener("click", () => sort(table, body, heading));
+  }
+}
+
+function sort(table, body, heading) {
+  const index = heading.cellIndex;
+  const isNumber = heading.classList.contains("n");
+  const was = heading.getAttribute("aria-sort");
+  const isUp = isNumber ? was === "descending" : was !== "ascending";
+  const keyed = [...body.rows].map((row) => [isNumber ? amount(row.cells[index].textContent) : row.cells[index].textContent.trim(), row]);
+  const compare = isNumber ? (a, b) => a - b : (a, b) => a.localeCompare(b, "en", { numeric: true });
+  keyed.sort(([a], [b]) => (isUp ? compare(a, b) : compare(b, a)));
+  body.append(...keyed.map(([, row]) => row));
+  for (const other of table.tHead.rows[0].cells) other.removeAttribute("aria-sort");
+  heading.setAttribute("aria-sort", isUp ? "ascending" : "descending");
+  table.closest(".scroll").dispatchEvent(new Event("sorted"));
+}
+
+// "≥ $1,234.50", "56.7k", "8.90M", "48.2 %", "<$0.01"; what is unknown is below all.
+function amount(text) {
+  const found = text.match(/(-?)(<?)\$?([0-9][0-9,.]*)([kMGT]?)/);
+  if (!found) return -Infinity;
+  const size = Number(found[3].replaceAll(",", "")) * { "": 1, k: 1e3, M: 1e6, G: 1e9, T: 1e12 }[found[4]];
+  return (found[1] ? -1 : 1) * (found[2] ? size / 2 : size);
 }
 
 // A table that goes on says so.
@@ -156,6 +195,7 @@ function tellScrolling(scroll) {
 function attendTables() {
   const scrolls = [...document.querySelectorAll("section .scroll")];
   for (const scroll of scrolls) {
+    makeSortable(scroll);
     if (scroll.dataset.first) foldRows(scroll);
     tellScrolling(scroll);
   }
