@@ -190,7 +190,7 @@ def test_ticks_dates_place_and_colours_stay(browser: Browser, page: Any, url: st
     switch.click()
     page.wait_for_url("**from=2026-11-10&to=2026-11-23**")
     assert {"application=ChatbotApp", "by=user"} <= {*urlsplit(page.url).query.split("&")}
-    page.wait_for_function("scrollY > 250")
+    page.wait_for_function("() => scrollY > 250")
     # A date that cannot end the range is not sent.
     page.get_by_label("To", exact=True).fill("2026-11-01")
     page.get_by_role("button", name="Show").click()
