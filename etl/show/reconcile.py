@@ -37,7 +37,7 @@ from etl.show.terminal import open_console, plain
 from etl.warehouse.price_file import OWN_COLUMNS
 from etl.warehouse.read.bills import Comparison
 
-PRICE, DISCOUNT = "price", "discount"
+DISCOUNT = "discount"
 
 _PLACE = (
     *("reason", "account_id", "region", "model_id", "token_kind", "inference_scope"),
@@ -65,7 +65,7 @@ def print_comparison(found: Comparison, format_: str, today: date) -> None:
     if format_ == "json":
         click.echo(json_text(_whole(found)))
     elif format_ == "csv":
-        show_csv(_csv(found.differences))
+        show_csv(_csv(found))
     else:
         for month in found.months:
             _print_month(month, found, today, open_console())
@@ -100,11 +100,12 @@ def _whole(found: Comparison) -> dict[str, object]:
     return {"report": "reconcile", "months": months, **rest}
 
 
-def _csv(rows: Sequence[Row]) -> str:
+def _csv(found: Comparison) -> str:
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(rows[0] if rows else ())
-    writer.writerows([harmless_cell(cell) for cell in row.values()] for row in rows)
+    writer.writerow(found.columns)
+    for row in found.differences:
+        writer.writerow([harmless_cell(row[name]) for name in found.columns])
     return text.getvalue().rstrip("\n")
 
 
@@ -131,7 +132,7 @@ def _print_month(month: Row, found: Comparison, today: date, console: Console) -
     if len(found_places) > _MOST_PLACES:
         more = len(found_places) - _MOST_PLACES
         console.print(plain(f"and {more:,} more: --format csv has every day of all", "dim"))
-    for line in _rates_to_record(month, differences, today):
+    for line in _rates_to_record(month, differences, of_month(month, found.rates), today):
         # Text to be pasted must not be wrapped.
         console.print(plain(line), soft_wrap=True)
 
@@ -219,39 +220,31 @@ def _place_table(shown: Sequence[Place]) -> Table:
     return table
 
 
-def _rates_to_record(month: Row, differences: Sequence[Row], today: date) -> list[str]:
+def _rates_to_record(
+    month: Row, differences: Sequence[Row], rates: Sequence[Row], today: date
+) -> list[str]:
     """Return the rows that record the rates of the bill, and the command that takes them."""
-    rates = _implied_rates(differences)
-    if not rates:
-        return []
-    is_list = any(row["reason"] == DISCOUNT for row in differences)
-    rest = (f"AWS bill {month['month']}", today.isoformat(), "list" if is_list else "")
+    discounted = {row["model_id"] for row in differences if row["reason"] == DISCOUNT}
+    rest = (f"AWS bill {month['month']}", today.isoformat())
     lines, unclear = list[str](), list[str]()
-    for use, by_day in sorted(rates.items(), key=str):
-        if any(len(found) > 1 for found in by_day.values()):
+    for use, grouped in groupby(rates, key=itemgetter(*_USE)):
+        by_day = list(grouped)
+        if any(row["lowest_rate"] != row["highest_rate"] for row in by_day):
             unclear.append(f"More than one rate on a day, not recorded: {', '.join(map(str, use))}")
             continue
-        for rate, first, end in _periods({day: found.pop() for day, found in by_day.items()}):
-            lines.append(",".join(map(str, (*use, rate, first, end, *rest))))
+        is_list = {use[0], None} & discounted
+        for rate, first, end in _periods(by_day):
+            row = (*use, rate, first, end, *rest, "list" if is_list else "")
+            lines.append(",".join(map(str, row)))
     intro = "To record the rates that the bill implies: `bedrock-usage prices import FILE`, with"
     return [*([intro, ",".join(OWN_COLUMNS), *lines] if lines else []), *unclear]
 
 
-def _implied_rates(differences: Sequence[Row]) -> dict[tuple[object, ...], dict[str, set[int]]]:
-    """Return the rates in pico-dollars per token that differ from ours: by use, by day."""
-    rates: dict[tuple[object, ...], dict[str, set[int]]] = {}
-    for row in differences:
-        if row["reason"] == PRICE and row["billed_usd_per_million"] and row["model_id"]:
-            use = tuple(row[name] for name in _USE)
-            by_day = rates.setdefault(use, {}).setdefault(row["day"], set())
-            by_day.add(round(row["billed_usd_per_million"] * 10**6))
-    return rates
-
-
-def _periods(by_day: Mapping[str, int]) -> Iterator[tuple[int, str, str]]:
-    """Yield each rate, its first day and the day of the next one, which is '' for the last."""
-    runs = groupby(sorted(by_day.items()), key=itemgetter(1))
-    changes = [(rate, next(days)[0]) for rate, days in runs]
-    ends = [*(first for _, first in changes[1:]), ""]
-    for (rate, first), end in zip(changes, ends, strict=True):
-        yield rate, first, end
+def _periods(by_day: Sequence[Row]) -> Iterator[tuple[int, str, str]]:
+    """Yield each rate that is not ours, its first day and the day of the next one, '' for none."""
+    runs = groupby(by_day, key=itemgetter("highest_rate", "is_another"))
+    changes = [(rate, is_another, next(days)["day"]) for (rate, is_another), days in runs]
+    ends = [*(first for _, _, first in changes[1:]), ""]
+    for (rate, is_another, first), end in zip(changes, ends, strict=True):
+        if is_another:
+            yield rate, first, end

@@ -35,6 +35,7 @@ from etl.warehouse.schema import migrations
 from etl.warehouse.turns import Patience, Warehouse, in_turn
 from etl.warehouse.turns import transaction as transaction
 from etl.warehouse.upkeep.upgrade import apply_migrations, plan_upgrade, require_room
+from etl.warehouse.write.bill_cells import ensure_bill_cells
 from etl.warehouse.write.input_forms import ensure_input_forms
 
 VIEW_LAYERS = ("staging", "intermediate", "marts")
@@ -92,6 +93,7 @@ def open_warehouse(
         ensure_schema(db)
         ensure_list_prices(db)
         ensure_input_forms(db)
+        ensure_bill_cells(db)
         yield db
 
 

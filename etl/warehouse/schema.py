@@ -2047,3 +2047,112 @@ def m037_rename_seen(db: Database) -> None:
 def m038_add_when_bill_was_written(db: Database) -> None:
     """When AWS wrote a month of the bill, UTC text; NULL: before this was stored."""
     db.execute("alter table bill_months add column written_at text")
+
+
+@migrations()
+@takes(seconds=90, megabytes=400, per="bill_lines")
+def m039_create_bill_cells(db: Database) -> None:
+    """What the bill is compared with, stored; and what of a month is asked for all the time.
+
+    Opening the warehouse fills ``bill_cells``.
+    """
+    _execute(
+        db,
+        """
+        -- The ids of prices that a month of the bill names.
+        create table bill_models (
+            month_key integer not null references bill_months (month_key),
+            price_model_id text not null,
+            primary key (month_key, price_model_id)
+        ) strict, without rowid;
+
+        insert into bill_models
+        select distinct month_key, model_id from bill_lines where model_id is not null;
+
+        -- The last day with usage.
+        alter table bill_months add column last_day text;
+
+        update bill_months set last_day = (
+            select max(day) from bill_lines
+            where bill_lines.month_key = bill_months.month_key and charge_kind = 'usage'
+        );
+
+        -- is_in_usd: 1 if nothing of the account is billed in another currency.
+        alter table bill_accounts add column is_in_usd integer not null default 1;
+
+        update bill_accounts set is_in_usd = 0
+        where (month_key, payer_account_id, account_id) in (
+            select month_key, payer_account_id, coalesce(account_id, '')
+            from bill_lines
+            join bill_callers using (caller_key)
+            left join accounts using (account_key)
+            where currency <> 'USD'
+        );
+
+        -- Both sides of the comparison, at the finest grain that has a price. billed, known,
+        -- estimated: tokens or others; costs in pico-dollars, rates in those per token; is_open:
+        -- the bill may still change; is_current: what is known is of now, as nothing was kept in
+        -- figures_before_bill.
+        create table bill_cells (
+            cell_key integer primary key,
+            month text not null,
+            day text not null,
+            payer_account_id text not null,
+            account_id text not null,
+            region text not null,
+            model_id text,
+            user_name text,
+            token_kind text,
+            inference_scope text,
+            service_tier text,
+            min_input_tokens integer,
+            charge_kind text not null,
+            is_open integer not null,
+            is_current integer not null,
+            billed_lines integer not null,
+            mantle_lines integer not null,
+            billed integer not null,
+            billed_cost integer not null,
+            is_tokens integer not null,
+            known integer not null,
+            estimated integer not null,
+            our_cost integer not null,
+            our_basis integer not null,
+            rate integer,
+            list_rate integer
+        ) strict;
+
+        create index bill_cells_by_day on bill_cells (month, day);
+
+        -- Why both sides differ, as the view bill_differences. rate: ours, pico-dollars per token.
+        create table bill_reasons (
+            reason_key integer primary key,
+            month text not null,
+            day text not null,
+            payer_account_id text not null,
+            account_id text not null,
+            region text not null,
+            model_id text,
+            user_name text,
+            token_kind text,
+            inference_scope text,
+            service_tier text,
+            min_input_tokens integer,
+            reason text not null,
+            endpoint text,
+            is_open integer not null,
+            difference_tokens integer,
+            rate integer,
+            billed_usd_per_million real,
+            difference_picodollars integer not null
+        ) strict;
+
+        create index bill_reasons_by_day on bill_reasons (month, day);
+
+        -- A hash of the prices, discounts and names that bill_cells was computed with. No row: it
+        -- has to be computed.
+        create table bill_cells_state (
+            state text not null
+        ) strict;
+    """,
+    )

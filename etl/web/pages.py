@@ -362,12 +362,17 @@ def _month(month: Row, rows: Sequence[Row]) -> dict[str, Any]:
 
 
 def _billed(rows: Sequence[Row]) -> dict[str, Any]:
-    """Return what AWS billed on the closed days, by day and in all; None where it is nothing."""
+    """Return what AWS billed on the closed days, by day and in all; None where it is nothing.
+
+    ``line``: the same as JSON, for the chart.
+    """
     billed = {row["day"]: row["billed_cost_usd"] for row in rows}
     ours = [row["our_cost_usd"] for row in rows if row["our_cost_usd"] is not None]
-    known = [cost for cost in billed.values() if cost is not None]
+    by_day = {day: cost for day, cost in billed.items() if cost is not None}
+    known = by_day.values()
     return {
         "by_day": billed,
+        "line": json.dumps(by_day) if by_day else None,
         "days": len(rows),
         "billed_cost_usd": sum(known) if known else None,
         "our_cost_usd": sum(ours) if ours else None,

@@ -5,25 +5,14 @@
 -- of the last days.
 with months as (
     select
-        bill_months.month_key,
-        bill_months.export_key,
-        bill_months.month,
+        month_key,
+        month,
         -- Copies may be younger than what they copy, and never read before it.
-        min(
-            coalesce(bill_months.written_at, bill_months.seen_at), bill_months.seen_at
-        ) as written_at,
-        date(bill_months.month || '-01', '+1 month', '-1 day') as month_end,
-        max(iif(bill_lines.charge_kind = 'usage', bill_lines.day, null)) as last_day
-    from bill_months
-    left join bill_lines on bill_lines.month_key = bill_months.month_key
-    group by bill_months.month_key
-),
-
-exports as (
-    select
-        *,
+        min(coalesce(written_at, seen_at), seen_at) as written_at,
+        date(month || '-01', '+1 month', '-1 day') as month_end,
+        last_day,
         max(last_day) over (partition by export_key) as export_last_day
-    from months
+    from bill_months
 )
 
 select
@@ -37,4 +26,4 @@ select
         month_end,
         min(month_end, coalesce(date(export_last_day, '-2 days'), ''))
     ) as closed_until
-from exports
+from months

@@ -1,6 +1,7 @@
 -- What does each sum of lines of the bill say, in names?
 -- Grain: as bill_lines, of the exports that are used. month is the bill's: refunds and
--- corrections may be dated in another. Money in 10^-12 of the currency;
+-- corrections may be dated in another. model_id is the canonical id of what the bill
+-- names by price_model_id, the id of a price. Money in 10^-12 of the currency;
 -- billed_cost_picodollars and net_cost_picodollars are NULL in other currencies.
 select
     bill_lines.month_key,
@@ -10,13 +11,14 @@ select
     coalesce(accounts.account_id, '') as account_id,
     coalesce(regions.region, '') as region,
     coalesce(
-        bill_lines.model_id,
+        ids.model_id,
         iif(
             bill_lines.charge_kind in ('usage', 'not understood'),
             models.canonical_model_id,
             null
         )
     ) as model_id,
+    bill_lines.model_id as price_model_id,
     bill_lines.token_kind,
     bill_lines.inference_scope,
     bill_lines.service_tier,
@@ -48,6 +50,7 @@ inner join bill_callers on bill_callers.caller_key = bill_lines.caller_key
 left join accounts on accounts.account_key = bill_callers.account_key
 left join regions on regions.region_key = bill_callers.region_key
 left join int_models as models on models.model_key = bill_callers.model_key
+left join int_bill_model_ids as ids on ids.price_model_id = bill_lines.model_id
 inner join stg_users as users on users.user_key = bill_callers.user_key
 inner join applications
     on applications.application_key = bill_callers.application_key

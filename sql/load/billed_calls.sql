@@ -18,6 +18,7 @@ with lines as materialized (
     inner join int_bill_covered as covered
         on
             covered.month = substr(lines.day, 1, 7)
+            and covered.payer_account_id = lines.payer_account_id
             and covered.account_id = lines.account_id
     where
         lines.charge_kind = 'usage'

@@ -64,13 +64,13 @@ from {{ lines }}
 group by {{ by }}, currency
 {% endmacro %}
 
--- The rows of int_our_figures. source: rows of usage, as usage; more: a column to keep.
-{% macro figures(source, more='') %}
+-- The rows of int_our_figures. source: rows of usage, as usage; more: columns to keep.
+{% macro figures(source, more=[]) %}
 with counted as (
     select
-{% if more %}
-        {{ more }},
-{% endif %}
+{% for column in more %}
+        {{ column }},
+{% endfor %}
         usage.day,
         usage.account_key,
         usage.rate_key,
@@ -100,9 +100,9 @@ with counted as (
 )
 
 select
-{% if more %}
-    {{ more }},
-{% endif %}
+{% for column in more %}
+    {{ column }},
+{% endfor %}
     day,
     account_key,
     rate_key,
@@ -115,9 +115,9 @@ select
 from counted
 where amount > 0
 group by
-{% if more %}
-    {{ more }},
-{% endif %}
+{% for column in more %}
+    {{ column }},
+{% endfor %}
     day,
     account_key,
     rate_key,
@@ -125,18 +125,117 @@ group by
     token_kind
 {% endmacro %}
 
--- A rate that any user of the account has.
-{% macro over_users(rate) %}
-max(cells.{{ rate }}) over (
-    partition by
-        cells.month,
-        cells.day,
-        cells.account_id,
-        cells.region,
-        cells.model_id,
-        {{ columns.each(variant, 'cells.{}') }}
+-- Our price for each thing that the bill charges. Grain: day x account x region x model
+-- x token kind x inference scope x tier x context size. Units: pico-dollars per token.
+-- rate is with negotiated rates and discounts, list_rate without; NULL where there is no
+-- price. Both are chosen as in int_rates and int_account_rates. lines: as int_bill_lines.
+{% macro prices_of(lines) %}
+with charged as (
+    select distinct
+        day,
+        account_id,
+        region,
+        model_id,
+        price_model_id,
+        {{ columns.each(variant) }}
+    from {{ lines }}
+    where charge_kind = 'usage'
+),
+
+ranked as (
+    select
+        charged.*,
+        prices.usd_per_mtok,
+        prices.rate_class,
+        row_number() over (
+            partition by
+                {{ columns.each(variant, 'charged.{}') }},
+                charged.day,
+                charged.account_id,
+                charged.region,
+                charged.model_id,
+                prices.rate_class
+            order by
+                prices.origin,
+                prices.model_id <> charged.model_id,
+                prices.region = '*',
+                prices.min_input_tokens desc,
+                prices.effective_from desc,
+                prices.price_id
+        ) as choice
+    from charged
+    inner join prices
+        on
+            prices.model_id in (charged.price_model_id, charged.model_id)
+            and (
+                prices.region = charged.region
+                or (prices.region = '*' and charged.region not like 'us-gov-%')
+            )
+            and prices.token_kind = charged.token_kind
+            and prices.scope = charged.inference_scope
+            and prices.service_tier = charged.service_tier
+            and prices.min_input_tokens <= charged.min_input_tokens
+            and prices.effective_from <= charged.day
+            and coalesce(prices.effective_to > charged.day, true)
+            and prices.corrected_on is null
+),
+
+chosen as (
+    select
+        day,
+        account_id,
+        region,
+        model_id,
+        {{ columns.each(variant) }},
+        max(usd_per_mtok)
+        filter (where rate_class = 'negotiated')
+            as negotiated_rate,
+        max(usd_per_mtok)
+        filter (where rate_class = 'list')
+            as list_rate
+    from ranked
+    where choice = 1
+    group by
+        day,
+        account_id,
+        region,
+        model_id,
+        {{ columns.each(variant) }}
+),
+
+discounted as (
+    select
+        chosen.*,
+        (
+            select discounts.kept_millionths from discounts
+            where
+                {{ rates.meets('accounts', ['chosen.account_id']) }}
+                and {{ rates.meets('regions', ['chosen.region']) }}
+                and {{ rates.meets('tiers', ['chosen.service_tier']) }}
+                and {{ rates.meets('models', ['chosen.model_id']) }}
+                and {{ rates.meets('kinds', ['chosen.token_kind']) }}
+                and discounts.effective_from <= chosen.day
+                and coalesce(discounts.effective_to > chosen.day, true)
+            order by discounts.discount_number
+            limit 1
+        ) as kept_millionths
+    from chosen
 )
-{%- endmacro %}
+
+select
+    day,
+    account_id,
+    region,
+    model_id,
+    {{ columns.each(variant) }},
+    coalesce(
+        negotiated_rate,
+        (list_rate * kept_millionths + 500000) / 1000000,
+        list_rate
+    ) as rate,
+    list_rate
+from discounted
+{% endmacro %}
 
 {% macro compared_units() %}
 -- Units: tokens, NULL where there are none; USD, billed less ours. Ours is as it was
@@ -145,18 +244,24 @@ max(cells.{{ rate }}) over (
 {% endmacro %}
 
 -- Our figures and the bill's, of each place.
-{% macro compared(by) %}
+{% macro compared(by, where='true') %}
 select
     {{ columns.each(by) }},
     max(is_open) as is_open,
     max(is_current) as is_current,
-    sum(iif(charge_kind = 'usage' and is_tokens, ours, null)) as our_tokens,
-    sum(iif(charge_kind = 'usage' and is_tokens, billed, null)) as billed_tokens,
+    sum(ours)
+    filter (where charge_kind = 'usage' and is_tokens)
+        as our_tokens,
+    sum(billed)
+    filter (where charge_kind = 'usage' and is_tokens)
+        as billed_tokens,
     {{ money.dollars('our_cost') }} as our_cost_usd,
     {{ money.dollars('billed_cost') }} as billed_cost_usd,
     {{ money.dollars('difference') }} as difference_usd,
     {{ money.dollars('not_understood') }} as not_understood_usd
 from int_bill_cells
+where
+    {{ where }}
 group by
     {{ columns.each(by) }}
 {% endmacro %}

@@ -4,9 +4,9 @@
 
 -- :_visitor_applications, :_visitor_teams: what the visitor may see, NULL for all.
 select *
-from bill_reconciliation
+from (
+    {{ bill_differences.months(bill_differences.of_selected_days) }}
+)
 where
-    month >= substr(coalesce(:since, ''), 1, 7)
-    and month <= coalesce(nullif(substr(:until, 1, 7), ''), '9999')
-    and {{ filters.sees_all() }}
+    {{ filters.sees_all() }}
 order by month desc, payer_account_id

@@ -28,8 +28,7 @@ select
     {{ money.dollars('difference_picodollars') }} as difference_usd
 from bill_differences
 where
-    month >= substr(coalesce(:since, ''), 1, 7)
-    and month <= coalesce(nullif(substr(:until, 1, 7), ''), '9999')
+    {{ bill_differences.of_selected_days }}
     and {{ filters.sees_all() }}
 group by
     {{ columns.each(keys) }}

@@ -3,15 +3,24 @@
 -- visitors that may not see all. A cost is NULL where there is none.
 
 -- :_visitor_applications, :_visitor_teams: what the visitor may see, NULL for all.
-with closed as materialized (
+with covered as (
+    select
+        *,
+        min(closed_until) over (partition by month, account_id) as all_closed_until
+    from int_bill_covered
+),
+
+closed as materialized (
     select distinct
         bill_days.day,
         covered.account_id,
         covered.account_key
-    from int_bill_covered as covered
+    from covered
     inner join bill_days on bill_days.month_key = covered.month_key
     where
-        bill_days.day <= covered.closed_until
+        bill_days.day <= covered.all_closed_until
+        -- Another month's bill may have a correction of the day.
+        and bill_days.day >= covered.month || '-01'
         and {{ filters.days('bill_days.day') }}
         and {{ filters.sees_all() }}
 ),

@@ -1,8 +1,8 @@
 -- Why does the bill differ from the warehouse's figures?
--- Grain: as the view bill_differences. :months is a JSON array, NULL for all.
+-- Grain: as the view bill_differences. :months is a JSON array.
 select *
 from bill_differences
-where :months is null or month in (select value from json_each(:months))
+where {{ bill_differences.of_months }}
 order by
     month,
     payer_account_id,

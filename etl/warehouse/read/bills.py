@@ -18,12 +18,18 @@ NO_BILL = (
 
 
 class Comparison(NamedTuple):
-    """The rows of the views of the same names, for the months that were asked for."""
+    """The rows of the views of the same names, for the months that were asked for.
+
+    ``columns``: those of a difference, also where there is none. ``rates``: by day, at which rates
+    the bill charges what it charges at another rate than ours.
+    """
 
     months: list[dict[str, Any]]
     days: list[dict[str, Any]]
     users: list[dict[str, Any]]
     differences: list[dict[str, Any]]
+    columns: list[str]
+    rates: list[dict[str, Any]]
 
 
 def compare_bill(db: Database, months: Sequence[str] = (), *, in_full: bool = True) -> Comparison:
@@ -31,7 +37,8 @@ def compare_bill(db: Database, months: Sequence[str] = (), *, in_full: bool = Tr
 
     Without ``in_full``, users have no rows. Raises DataError if no bill has one of the months.
     """
-    wanted = {"months": json.dumps(list(months)) if months else None}
+    all_months = [month for (month,) in db.execute("select distinct month from bill_months")]
+    wanted = {"months": json.dumps(list(months) or all_months)}
     found = run_report(db, "reconcile_months", wanted)
     known = {row["month"] for row in found}
     if missing := sorted({*months} - known):
@@ -48,4 +55,6 @@ def compare_bill(db: Database, months: Sequence[str] = (), *, in_full: bool = Tr
         run_report(db, "reconcile_days", wanted),
         run_report(db, "reconcile_users", wanted) if in_full else [],
         run_report(db, "reconcile_differences", wanted),
+        [name for _, name, *_ in db.execute("pragma table_info(bill_differences)")],
+        run_report(db, "reconcile_rates", wanted),
     )

@@ -36,6 +36,7 @@ from etl.warehouse.pseudonyms import (
     trimmed,
 )
 from etl.warehouse.write.attribution import store_rules, stored_rules
+from etl.warehouse.write.bill_cells import note_all, renew_bill_cells
 
 # Where a person's name may appear. kind: text, or json if the texts are inside a JSON value.
 _COLUMNS: tuple[tuple[str, str, str], ...] = (
@@ -97,6 +98,8 @@ _NOT_SEARCHED = frozenset(
         *("priced_daily_by_model", "priced_rates", "rate_keys", "monitor_points", "prices"),
         *("skipped_operations", "team_settings"),
         *("bill_accounts", "bill_callers", "bill_days", "bill_lines", "bill_tolerance"),
+        # The names of users in it are computed again.
+        *("bill_cells", "bill_reasons", "bill_cells_state", "bill_models"),
         "figures_before_bill",
         *("forgotten_patterns", "_sqlite_migrations", "seeds"),
     }
@@ -159,6 +162,8 @@ def forget(db: Database, names: Sequence[str], *, is_trial: bool = False) -> For
                 note(f"{table}.{column}")
                 done.replaced[table] += _replace(db, known, table, column, kind)
             done.replaced["attribution_rules"] += _replace_rules(db, known)
+            note_all(db)
+            renew_bill_cells(db)
             done.left = list(_left(db, wanted))
             if is_trial:
                 raise _Trial

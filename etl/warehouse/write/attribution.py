@@ -45,6 +45,7 @@ from etl.normalise.teams import TeamSettings
 from etl.warehouse.long_work import long_work
 from etl.warehouse.pseudonyms import forgotten_in
 from etl.warehouse.write.bill_callers import attribute_bill
+from etl.warehouse.write.bill_cells import note_all, renew_bill_cells
 from etl.warehouse.write.bill_figures import keep_figures_again
 from etl.warehouse.write.dimensions import Names
 from etl.warehouse.write.role_sessions import tags_of
@@ -153,9 +154,14 @@ def apply_config(
             store_settings(db, settings)
         names = Names(db)
         if tuple(rules) == stored_rules(db):
-            return Attribution(renew_teams(db, names), users_renamed)
-        store_rules(db, rules)
-        return Attribution(attribute_all(db, names, rules), users_renamed)
+            changed = renew_teams(db, names)
+        else:
+            store_rules(db, rules)
+            changed = attribute_all(db, names, rules)
+        if users_renamed:
+            note_all(db)
+            renew_bill_cells(db)
+        return Attribution(changed, users_renamed)
 
 
 def _in_order(rules: Iterable[Rule]) -> list[Rule]:
@@ -360,7 +366,9 @@ def renew_teams(db: Database, names: Names) -> int:
     if state == applied_state(db):
         return 0
     if db.execute("select 1 from events limit 1").fetchone() is None:
-        attribute_bill(db, names, Attributor(names, rules).keys)
+        if attribute_bill(db, names, Attributor(names, rules).keys):
+            note_all(db)
+            renew_bill_cells(db)
         store_applied(db, state)
         return 0
     return attribute_all(db, names, rules)

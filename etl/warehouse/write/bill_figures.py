@@ -9,6 +9,8 @@ from __future__ import annotations
 
 from sqlite_utils import Database
 
+from etl.warehouse.write.bill_cells import note_all, renew_bill_cells
+
 _FIGURES = "day, account_key, rate_key, user_key, token_kind, known, estimated, rate, list_rate"
 
 
@@ -26,10 +28,12 @@ def keep_figures(db: Database) -> None:
         )
     if days:
         db.conn.execute("update bill_days set is_kept = 1 where not is_kept")
+    renew_bill_cells(db)
 
 
 def keep_figures_again(db: Database) -> None:
     """Keep the figures of all days as they are now: whose usage it is was decided again."""
     db.conn.execute("delete from figures_before_bill")
     db.conn.execute("update bill_days set is_kept = 0")
+    note_all(db)
     keep_figures(db)

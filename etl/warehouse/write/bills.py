@@ -15,12 +15,20 @@ from itertools import groupby
 
 from sqlite_utils import Database
 
-from etl.normalise.bills import FORMS, NOT_UNDERSTOOD, BillMonth, Meanings, columns_that_changed
+from etl.normalise.bills import (
+    FORMS,
+    NOT_UNDERSTOOD,
+    USAGE,
+    BillMonth,
+    Meanings,
+    columns_that_changed,
+)
 from etl.normalise.price_list import Key
 from etl.warehouse.price_sync import known_book, price_list_tables
 from etl.warehouse.turns import transaction
 from etl.warehouse.write.attribution import Attributor, stored_rules
 from etl.warehouse.write.bill_callers import BillCallers
+from etl.warehouse.write.bill_cells import note_closed_days, note_month
 from etl.warehouse.write.dimensions import Names
 
 _LINE = (
@@ -36,7 +44,7 @@ DEFAULT_TOLERANCE = (10_000, 10**12)
 # What a later version of a month replaces.
 _OF_VERSION = (
     *("form", "source", "run", "version", "digest", "columns", "columns_lost", "columns_new"),
-    *("read_at", "seen_at", "written_at"),
+    *("read_at", "seen_at", "written_at", "last_day"),
 )
 
 
@@ -87,6 +95,7 @@ def write_bills(db: Database, names: Names, months: Sequence[BillMonth]) -> Bill
     callers = BillCallers(db, names, Attributor(names, stored_rules(db)).keys)
     for month in months:
         _write(db, names, callers, month, written)
+    note_closed_days(db)
     if written.months:
         db.conn.execute(
             "delete from bill_callers where caller_key not in (select caller_key from bill_lines)"
@@ -123,20 +132,21 @@ def _write(
     version = stored[1] + 1 if stored else 1
     (key,) = db.conn.execute(
         "insert into bill_months (export_key, month, form, source, run, version, digest, columns,"
-        " columns_lost, columns_new, read_at, seen_at, written_at)"
-        " values (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
+        " columns_lost, columns_new, read_at, seen_at, written_at, last_day)"
+        " values (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
         f" on conflict do update set {', '.join(f'{c} = excluded.{c}' for c in _OF_VERSION)}"
         " returning month_key",
         [
             *(export_key, month.month, month.form, names.forgotten.text(month.source)),
             *(month.run, version, digest, json.dumps(month.columns), json.dumps(lost)),
-            *(json.dumps(new), month.read_at, month.read_at, month.written_at),
+            *(json.dumps(new), month.read_at, month.read_at, month.written_at, _last_day(month)),
         ],
     ).fetchone()
-    for table in ("bill_lines", "bill_accounts"):
+    for table in ("bill_lines", "bill_accounts", "bill_models"):
         db.conn.execute(f"delete from {table} where month_key = ?", [key])
     _insert_lines(db, callers, key, month)
     _note_days(db, key, version, month)
+    note_month(db, month.month)
     written.months += 1
     written.lines += sum(sums.lines for sums in month.lines.values())
     written.lines_not_understood += sum(
@@ -161,6 +171,10 @@ def _export_key(db: Database, export: str) -> int:
         "select export_key from bill_exports where export = ?", [export]
     ).fetchone()
     return int(key)
+
+
+def _last_day(month: BillMonth) -> str | None:
+    return max((key.day for key in month.lines if key.charge_kind == USAGE), default=None)
 
 
 def _digest(month: BillMonth) -> str:
@@ -201,15 +215,28 @@ def _insert_lines(db: Database, callers: BillCallers, month_key: int, month: Bil
             for key, sums in month.lines.items()
         ),
     )
-    # An export that names callers is preferred to one that does not.
-    names_callers = {
-        (key.payer, key.caller.account_id) for key in month.lines if key.caller.principal
-    }
-    accounts = {(key.payer, key.caller.account_id) for key in month.lines}
+    models = {key.model_id for key in month.lines if key.model_id is not None}
     db.conn.executemany(
-        "insert into bill_accounts values (?, ?, ?, ?)",
+        "insert into bill_models values (?, ?)", [(month_key, model) for model in sorted(models)]
+    )
+    # An export that names callers is preferred to one that does not.
+    names_callers, others = set[tuple[str, str]](), set[tuple[str, str]]()
+    accounts = {(key.payer, key.caller.account_id) for key in month.lines}
+    for key in month.lines:
+        account = key.payer, key.caller.account_id
+        if key.caller.principal:
+            names_callers.add(account)
+        if key.currency != "USD":
+            others.add(account)
+    db.conn.executemany(
+        "insert into bill_accounts (month_key, payer_account_id, account_id, rank, is_in_usd)"
+        " values (?, ?, ?, ?, ?)",
         [
-            (month_key, *account, FORMS.index(month.form) + 10 * (account not in names_callers))
+            (
+                *(month_key, *account),
+                FORMS.index(month.form) + 10 * (account not in names_callers),
+                account not in others,
+            )
             for account in sorted(accounts)
         ],
     )

@@ -23,6 +23,7 @@ from sqlite_utils import Database
 from etl.normalise.token_kinds import LIST_RATES, RATES, SHOWN, SHOWN_TOKENS
 from etl.sql_files import sql_text
 from etl.warehouse.long_work import long_work
+from etl.warehouse.write.bill_cells import note_usage_days, renew_bill_cells
 from etl.warehouse.write.emptied import empty_temp_table
 
 _MODEL = ("day", "account_key", "rate_key")
@@ -89,19 +90,24 @@ def _ensure_notes(db: Database) -> None:
 
 
 def renew_costs(db: Database) -> None:
-    """Price again the days with noted usage or with changed rates."""
+    """Price again the days with noted usage or with changed rates.
+
+    Then what the bill is compared with is renewed too.
+    """
     if _note_rates(db):
         # All days of these rates, which may be millions of rows.
         with long_work(db, "applying changed rates") as note:
             _renew_all(db, note)
     elif db.execute("select 1 from changed_days limit 1").fetchone() is not None:
         _renew_all(db, lambda table: None)
+    renew_bill_cells(db)
 
 
 def _renew_all(db: Database, note: Callable[[str], None]) -> None:
     for number, table in enumerate(PRICED, 1):
         note(f"{table} ({number} of {len(PRICED)})")
         _renew(db, table)
+    note_usage_days(db)
     db.execute("delete from changed_days")
 
 

@@ -25,6 +25,7 @@ from sqlite_utils import Database
 from etl.normalise.identity import UNATTRIBUTED
 from etl.normalise.token_kinds import CACHED_INPUT, COUNT_COLUMNS, KINDS, UNKNOWN_CALLS
 from etl.sql_files import sql_text
+from etl.warehouse.write.bill_cells import note_all
 from etl.warehouse.write.costs import PRICED, note_usage, renew_costs
 from etl.warehouse.write.dimensions import Names
 from etl.warehouse.write.emptied import empty_temp_table
@@ -171,6 +172,7 @@ def rebuild_rollups(db: Database) -> None:
     for table in PRICED:
         db.execute(f"delete from {table}")
     note_usage(db, "usage_daily", "day")
+    note_all(db)
     times = db.execute("select min(event_time), max(event_time) from events").fetchone()
     for first, last in _weeks(*times):
         hours = f"hour >= '{kept_from}' and event_time between '{first}' and '{last}:99'"

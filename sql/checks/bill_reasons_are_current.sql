@@ -1,0 +1,24 @@
+-- Do the reasons why the bill differs follow from what it is compared with?
+-- Each row is one of bill_reasons that is missing, left over or different.
+with recomputed as materialized (
+    {{ bill_differences.reasons() }}
+),
+
+stored as materialized (
+    select
+        {{ columns.each(bill.place) }},
+        token_kind,
+        inference_scope,
+        service_tier,
+        min_input_tokens,
+        reason,
+        endpoint,
+        is_open,
+        difference_tokens,
+        rate,
+        billed_usd_per_million,
+        difference_picodollars
+    from bill_reasons
+),
+
+{{ checks.differences('recomputed', 'stored') }}
