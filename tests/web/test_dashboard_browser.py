@@ -168,6 +168,13 @@ def scrolled(page: Any) -> int:
 
 
 def test_ticks_dates_place_and_colours_stay(browser: Browser, page: Any, url: str) -> None:
+    # A name keeps its colour, also one that another of its first choice has.
+    page.goto(f"{url}?by=user")
+    browser.drawn()
+    of_users = colours(page)
+    page.goto(f"{url}?by=user&user=carol%40example.com")
+    browser.drawn()
+    assert colours(page).items() <= of_users.items()
     page.goto(url)
     browser.drawn()
     before = colours(page)
