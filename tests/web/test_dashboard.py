@@ -248,6 +248,11 @@ def test_a_filter_is_named_on_every_page_and_can_be_removed(pages: Pages) -> Non
         assert {*filters.items()} <= {*parse_qsl(urlsplit(week).query)}
 
 
+def test_a_page_that_applies_no_filter_says_so(pages: Pages) -> None:
+    assert "filters of the page before are not applied" in page(pages, "/bill?user=alice").text
+    assert "filters" not in page(pages, "/bill").text
+
+
 def covering(tmp_path: Path, days: Mapping[str, int]) -> Path:
     """Load a call on each of some days, of a cost of so many quarters."""
     calls = [
