@@ -41,7 +41,7 @@ ALLOWED = {
     "demo": set(),
     "estimate": set(),
     "policy": {"registry"},
-    "show.numbers": set(),
+    "show.numbers": {"normalise"},
     "show.escaping": {"errors"},
     "show.spreadsheet": set(),
     "show.terminal": {"show.escaping"},
