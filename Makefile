@@ -19,7 +19,7 @@ INSTALL := $(BIN)/python -m scripts.install
 # Compile modules once, not in every process that a test starts.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: demo test test-long check lint wheel-check second-python constraints docs sql screenshots
+.PHONY: demo test test-long spark check lint wheel-check second-python constraints docs sql screenshots
 .PHONY: bench
 .PHONY: clean
 .DEFAULT_GOAL := test
@@ -29,6 +29,11 @@ demo: .venv/installed
 
 test: .venv/installed-dev
 	$(PYTEST)
+
+# The tests of Apache Spark as well, which need Java 17; without it `make test` skips them. The
+# packages take half a gigabyte.
+spark: .venv/installed-spark
+	$(PYTEST) tests/rollup
 
 # The checks before a review: at most a minute.
 check: lint
@@ -92,6 +97,10 @@ clean:
 .venv/installed-dev: pyproject.toml constraints.txt | .venv/bin/python
 	$(INSTALL) --editable '.[dev]'
 	touch .venv/installed $@
+
+.venv/installed-spark: pyproject.toml constraints.txt | .venv/bin/python
+	$(INSTALL) --editable '.[dev,spark]'
+	touch .venv/installed .venv/installed-dev $@
 
 # bench.sync runs against the tests' fake AWS.
 .venv/installed-bench: pyproject.toml constraints.txt | .venv/bin/python

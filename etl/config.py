@@ -25,6 +25,7 @@ import msgspec
 from etl.errors import ConfigError
 from etl.normalise.addresses import DEFAULT_DETAIL, AddressDetail
 from etl.normalise.application import APPLICATION_KEY, KeyNames, key_names
+from etl.normalise.budgets import Budget, check_budgets
 from etl.normalise.discounts import Discount, check_order
 from etl.normalise.identity import UNATTRIBUTED
 from etl.normalise.rules import ApplicationRule, Rule, TeamRule, UserRule, captures_in
@@ -335,18 +336,24 @@ class Restriction(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
     """The applications and teams that a visitor may see; ``*`` is anyone not named elsewhere.
 
     A single application or team ``*`` means all of them. With both, the visitor sees what belongs
-    to one of the applications and to one of the teams.
+    to one of the applications and to one of the teams. ``user``: the user that the visitor is, who
+    also has a page of their own usage; without applications and teams, that is all they see.
     """
 
     visitor: str
     applications: tuple[str, ...] | None = None
     teams: tuple[str, ...] | None = None
+    user: str | None = None
 
     def __post_init__(self) -> None:
         if self.visitor != EVERY:
             _check_all("visitor", [self.visitor], _VISITOR, f"not a visitor's name: {_NAME}, or *")
-        if self.applications is None and self.teams is None:
-            raise ValueError("applications is missing, or teams")
+        if self.user is not None and self.visitor == EVERY:
+            raise ValueError("user: * is everyone else, and not one user")
+        if self.user is not None and not self.user.strip():
+            raise ValueError("user is empty; leave it out if the visitor is none")
+        if self.applications is None and self.teams is None and self.user is None:
+            raise ValueError("applications is missing, or teams, or user")
         for key, names in (("applications", self.applications), ("teams", self.teams)):
             if names is None:
                 continue
@@ -519,6 +526,21 @@ class Estimate(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
             )
 
 
+class Rollup(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """The rollup that ``sync`` brings up to date and loads: which logs, into which folder.
+
+    Without ``inputs``, another job makes it, and ``sync`` only loads it.
+    """
+
+    output: str | None = None
+    inputs: tuple[str, ...] = ()
+    engine: Literal["local", "spark"] = "local"
+
+    def __post_init__(self) -> None:
+        if self.inputs and not self.output:
+            raise ValueError("output: it is missing; name the folder or address of the rollup")
+
+
 class Reconcile(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """How far a month of the bill may be off and still agree: in percent of it, or in dollars."""
 
@@ -563,6 +585,68 @@ class Metadata(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
 _MOST_VALUES = 10_000
 
 
+# What a target may be told.
+Topic = Literal["budgets", "anomalies", "digest"]
+TOPICS: tuple[str, ...] = get_args(Topic)
+
+_TOPIC_ARN = re.compile(r"arn:aws[a-z-]*:sns:[a-z0-9-]+:[0-9]{12}:[A-Za-z0-9_-]{1,256}")
+_WAYS = ("variable", "file", "sns")
+
+
+class Target(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Where messages go. Exactly one of ``variable``, ``file`` and ``sns``.
+
+    ``variable``: an environment variable with the addresses, as apprise writes them, one a line;
+    ``file``: a file with them that only its owner may read; ``sns``: the ARN of a topic of SNS.
+    ``topics``: what it is told.
+    """
+
+    name: str
+    variable: str | None = None
+    file: str | None = None
+    sns: str | None = None
+    topics: tuple[Topic, ...] = TOPICS  # type: ignore[assignment]
+
+    def __post_init__(self) -> None:
+        _check_all("name", [self.name], _VISITOR, f"not a target's name: {_NAME}")
+        given = [key for key in _WAYS if getattr(self, key) is not None]
+        if len(given) != 1:
+            raise ValueError(f"give exactly one of {', '.join(_WAYS)}, not {len(given)}")
+        # The value itself is never quoted: one put there by mistake may be a secret.
+        if self.variable is not None and not _VARIABLE.fullmatch(self.variable):
+            raise ValueError(
+                "variable: it is not the name of an environment variable (A-Z, 0-9 and _); never"
+                " write the address itself into this file"
+            )
+        if self.file is not None and not _PATH.fullmatch(self.file):
+            raise ValueError(
+                "file: it is not the path of a file; never write the address itself into this file"
+            )
+        if self.sns is not None and not _TOPIC_ARN.fullmatch(self.sns):
+            raise ValueError(
+                'sns: it is not the ARN of a topic, like "arn:aws:sns:us-east-1:111122223333:costs"'
+            )
+        if not self.topics:
+            raise ValueError(f"topics is empty; choose from {', '.join(TOPICS)}")
+        _check_unique("topics", self.topics)
+
+
+class Notify(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Whom the program tells what happened. ``url``: the address of the pages, for links."""
+
+    targets: tuple[Target, ...] = ()
+    url: str | None = None
+
+    def __post_init__(self) -> None:
+        _check_unique("targets", [target.name for target in self.targets])
+        if self.url is not None and not _PAGES.fullmatch(self.url):
+            raise ValueError(
+                f'url: {self.url!r} is not the address of the pages, like "https://usage.example.com"'
+            )
+
+
+_PAGES = re.compile(r"https?://[A-Za-z0-9._:\[\]-]+(?:/[A-Za-z0-9._~/-]*)?")
+
 _KEYS_OF_TAGS = ("application_tag", "application_metadata_key", "team_tag", "team_metadata_key")
 
 
@@ -591,6 +675,7 @@ class Config(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     prices: Prices = Prices()
     estimate: Estimate = Estimate()
     reconcile: Reconcile = Reconcile()
+    rollup: Rollup = Rollup()
     application_rules: tuple[ApplicationRule, ...] = ()
     user_rules: tuple[UserRule, ...] = ()
     team_rules: tuple[TeamRule, ...] = ()
@@ -598,9 +683,12 @@ class Config(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     user_aliases: dict[str, str] = {}
     project_names: dict[str, str] = {}
     discounts: tuple[Discount, ...] = ()
+    budgets: tuple[Budget, ...] = ()
+    notify: Notify = Notify()
 
     def __post_init__(self) -> None:
         check_order(self.discounts)
+        check_budgets(self.budgets)
         check_shares(self.team_shares)
         for key in _KEYS_OF_TAGS:
             names = key_names(getattr(self, key))
@@ -751,6 +839,9 @@ _TABLES: Mapping[str, type[msgspec.Struct]] = {
     "team_rules": TeamRule,
     "team_shares": TeamShare,
     "discounts": Discount,
+    "budgets": Budget,
+    "notify": Notify,
+    "notify.targets": Target,
 }
 
 _LISTS = {
@@ -760,6 +851,8 @@ _LISTS = {
     "team_shares",
     "serve.restrictions",
     "discounts",
+    "budgets",
+    "notify.targets",
 }
 
 
@@ -836,6 +929,8 @@ _ADVICE = {
     "team_rules": "; begin each rule with [[team_rules]]",
     "team_shares": "; begin each with [[team_shares]]",
     "discounts": "; begin each with [[discounts]]",
+    "budgets": "; begin each with [[budgets]]",
+    "notify.targets": "; begin each with [[notify.targets]]",
     "serve.restrictions": "; begin each with [[serve.restrictions]]",
     "serve.passwords": _QUOTES,
     "serve.tokens": _QUOTES,

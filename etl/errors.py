@@ -13,7 +13,7 @@ BedrockUsageError
 │   ├── AccessError      denied, not signed in, region not enabled: the user must act
 │   ├── TokenError       a page token is no longer valid: start again without it
 │   └── FileGoneError    a file that was listed is no longer there
-├── OutputError          the output cannot be written to stdout
+├── OutputError          the output cannot be written, to stdout or a file
 └── StoppedError         the user or the system asked the program to stop
 """
 

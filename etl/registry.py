@@ -148,6 +148,19 @@ SOURCES = (
         has_calls=False,
         on_request=True,
     ),
+    Source(
+        name="quotas",
+        heading="service quotas",
+        grants=(
+            Grant(
+                "Quotas",
+                ("servicequotas:ListAWSDefaultServiceQuotas", "servicequotas:ListServiceQuotas"),
+            ),
+        ),
+        read_every=timedelta(days=1),
+        has_calls=False,
+        on_request=True,
+    ),
 )
 
 NAMES = tuple(one.name for one in SOURCES)

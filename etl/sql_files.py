@@ -13,6 +13,7 @@ composed again when a file changes.
 from __future__ import annotations
 
 import hashlib
+import inspect
 import json
 import os
 import re
@@ -86,7 +87,7 @@ def _texts(folder: Path) -> Mapping[str, str]:
 
 def _version(sources: Mapping[str, str]) -> str:
     """Return a hash of all files and of the modules that compose them."""
-    modules = [Path(file).read_text(encoding="utf-8") for file in (__file__, token_kinds.__file__)]
+    modules = [inspect.getsource(module) for module in (sys.modules[__name__], token_kinds)]
     content = json.dumps([sources, modules])
     return hashlib.sha256(content.encode()).hexdigest()
 

@@ -25,7 +25,7 @@ def main() -> None:
     """Install, test, write."""
     with tempfile.TemporaryDirectory() as folder:
         python = new_environment(Path(folder))
-        run(python, "-m", "pip", "install", "--quiet", "--editable", ".[dev,bench]")
+        run(python, "-m", "pip", "install", "--quiet", "--editable", ".[dev,bench,spark]")
         frozen = subprocess.run(
             [python, "-m", "pip", "freeze", "--exclude-editable"],
             cwd=ROOT,

@@ -99,12 +99,12 @@ paths._looks_foreign = _remembered_foreign
 # Tests that start servers, browsers or processes, simulate all of AWS, or fill many warehouses.
 # `make check` and the second Python leave them out.
 SLOW = """
-aws calibrate demo examples lab monitor sync web
+agents aws calibrate demo examples export lab monitor sync web
 cli/test_archive cli/test_check cli/test_doctor cli/test_hostile_names cli/test_inspect
 cli/test_places cli/test_policy cli/test_prices_sync cli/test_s3 cli/test_stops cli/test_sync
 cli/test_vacuum inspect/test_explain inspect/test_survey load/test_linear load/test_memory
 load/test_poison load/test_pool load/test_refused_files prices/test_price_sync show/test_escaping
-sources/test_s3 sql/test_estimates sql/test_metadata_report sql/test_one_event_one_name
+rollup sources/test_s3 sql/test_estimates sql/test_metadata_report sql/test_one_event_one_name
 sql/test_price_gaps sql/test_sums_of_known_costs test_docs test_soak
 warehouse/test_attribution warehouse/test_control_characters warehouse/test_corrections
 warehouse/test_disk warehouse/test_forget warehouse/test_input_forms

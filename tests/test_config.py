@@ -20,16 +20,19 @@ from etl.config import (
     Config,
     InvocationLogs,
     Monitor,
+    Notify,
     Restriction,
     Serve,
     Sources,
     Sync,
+    Target,
     TrailFiles,
     load_config,
     parse_duration,
     parse_since,
 )
 from etl.errors import ConfigError
+from etl.normalise.budgets import Budget
 from etl.normalise.rules import ApplicationRule, UserRule
 from tests.cases import cases
 
@@ -566,9 +569,9 @@ def test_the_example_shows_every_key_and_each_is_valid(tmp_path: Path) -> None:
     other = read(tmp_path, by_team.replace('by = "application"', 'by = "team"'))
     text = uncommented(without=())
     structs = (Config, Sync, Accounts, ApplicationRule, TrailFiles, InvocationLogs)
-    for struct in (*structs, Serve, BehindProxy, Restriction):
+    for struct in (*structs, Serve, BehindProxy, Restriction, Budget, Notify, Target):
         for key in struct.__struct_fields__:
-            form = rf"^(?:{key} = |\[\[?(?:serve\.)?{key}(?:\.\w+)?\]\]?$)"
+            form = rf"^(?:{key} = |\[\[?(?:serve\.|notify\.)?{key}(?:\.\w+)?\]\]?$)"
             assert re.search(form, text, re.MULTILINE), key
     for table in Sources.__struct_fields__:
         assert f"\n[sources.{table}]\n" in text, table
@@ -700,3 +703,56 @@ to = "2027-01-01"
         " to 2027-01-01"
     )
     assert discount.kept_millionths == 875_000
+
+
+BUDGET = '[[budgets]]\nname = "B"\namount = 1\nper = "day"\n'
+TARGET = '[[notify.targets]]\nname = "ops"\n'
+
+WRONG_BUDGETS = {
+    '[[budgets]]\nname = "B"\n': "budgets #1: amount is missing",
+    BUDGET + BUDGET: "budgets #2.name: 'B' is the name of another one",
+    BUDGET.replace('"B"', '"\\u001b[1m"'): "budgets #1.name: it must have 1 to 100 printable",
+    BUDGET.replace("1\n", "0\n"): "budgets #1.amount: 0 is not above 0",
+    BUDGET.replace("1\n", "nan\n"): "budgets #1.amount: nan is not above 0",
+    BUDGET.replace("1\n", "inf\n"): "budgets #1.amount: inf is not above 0",
+    BUDGET.replace("1\n", '"1"\n'): "budgets #1.amount must be a number, not text",
+    BUDGET.replace("1\n", "0.0000001\n"): "budgets #1.amount: 1E-7 has more than six decimals",
+    BUDGET.replace('"day"', '"daily"'): "budgets #1.per: 'daily' is none of day, week, month, nor",
+    BUDGET.replace('"day"', '"0d"'): "budgets #1.per: '0d' is none of",
+    BUDGET.replace('"day"', '"367d"'): "budgets #1.per: '367d' is none of",
+    BUDGET + "each = 'region'": "budgets #1.each: 'region' is not one of application, user, team",
+    BUDGET + "aplication = 'x'": "budgets #1: unknown key aplication; did you mean application?",
+    BUDGET + "user = []": "budgets #1: user is empty",
+    BUDGET + "user = ['a', 'a']": "budgets #1.user: 'a' is listed twice",
+    BUDGET + "team = ' '": "budgets #1.team: a name is empty",
+    BUDGET + "region = 'eu-*'": "budgets #1.region: 'eu-*' is not a region",
+    BUDGET + "account = '12'": "budgets #1.account: '12' is not an account id",
+    BUDGET + "team = 'a'\nuser = 'b'": "budgets #1: user and team cannot be combined",
+    BUDGET + "team = 'a'\neach = 'user'": "budgets #1: user and team cannot be combined",
+    BUDGET + "thresholds = [0]": "budgets #1.thresholds: 0 is not between 1 and 1000 percent",
+    BUDGET + "thresholds = [50, 50]": "budgets #1.thresholds: 50 is listed twice",
+    BUDGET + "thresholds = [99.5]": "budgets #1.thresholds #1 must be a whole number, not a fraction",
+    BUDGET + "thresholds = []": "budgets #1: thresholds is empty, and so is forecast_thresholds",
+    BUDGET.replace("day", "7d") + "forecast_thresholds = [100]": "a window of the last days has no end",
+    BUDGET + "estimates = 'low'": "budgets #1.estimates: 'low' is not one of expected, upper",
+    BUDGET + "unknown_percent = 101": "budgets #1.unknown_percent: 101 is not between 0 and 100",
+    "[budgets]\nx = 1": "budgets must be a list, [...], not a table; begin each with [[budgets]]",
+    TARGET: "notify.targets #1: give exactly one of variable, file, sns, not 0",
+    TARGET + "variable = 'A'\nfile = 'b'": "give exactly one of variable, file, sns, not 2",
+    TARGET + "variable = 'https://hooks/SECRET'": "it is not the name of an environment variable",
+    TARGET + "file = 'mailto://u:SECRET@host'": "never write the address itself into this file",
+    TARGET + "sns = 'SECRET'": "notify.targets #1.sns: it is not the ARN of a topic",
+    TARGET + "variable = 'A'\ntopics = ['x']": "'x' is not one of budgets, anomalies, digest",
+    TARGET + "variable = 'A'\ntopics = []": "notify.targets #1: topics is empty",
+    TARGET * 2: "notify.targets #1: give exactly one",
+    (TARGET + "variable = 'A'\n") * 2: "notify.targets: 'ops' is listed twice",
+    "[notify]\nurl = 'javascript:x'": "notify.url: 'javascript:x' is not the address of the pages",
+}  # fmt: skip
+
+
+def test_a_mistake_in_a_budget_or_a_target_is_refused_with_its_place(tmp_path: Path) -> None:
+    for text, said in WRONG_BUDGETS.items():
+        message = complaint(tmp_path, text)
+        assert said in message, (text, message)
+        assert "SECRET" not in message
+    assert "under [[budgets]]" in complaint(tmp_path, "thresholds = [5]\n")

@@ -207,6 +207,7 @@ def test_the_commands_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, unpac
             Key="AWSLogs/111122223333/CloudTrail/us-east-1/2026/11/02/a.json",
             Body=json.dumps({"Records": [call(2)]}).encode(),
         )
+        bucket.create_bucket(Bucket="your-usage-bucket")
         bucket.create_bucket(Bucket="your-billing-bucket")
         write_export(tmp_path / "bill", [usage(NOVA, "input", 1_000, "2026-10-03")])
         for file in (tmp_path / "bill").rglob("*.*"):

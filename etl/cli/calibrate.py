@@ -11,6 +11,7 @@ from etl.calibrate.outcome import calibrate_now, share_by_calls
 from etl.cli.shared.calibrating import outcome_line
 from etl.cli.shared.option_types import Duration
 from etl.cli.shared.options import config_option, db_option
+from etl.cli.shared.renewing import renew_after_changes
 from etl.clock import Clock
 from etl.config import load_config
 from etl.show.terminal import open_console
@@ -41,6 +42,7 @@ def calibrate(time_limit: timedelta, config: Path | None, db: Path) -> None:
     with open_warehouse(db) as warehouse, sync_lock(db):
         if is_off:
             changed = share_by_calls(warehouse)
+            renew_after_changes(warehouse)
             click.echo("Shared by calls" + ("" if changed else ", as before"), err=True)
             return
         end = clock.monotonic() + time_limit.total_seconds()
@@ -48,4 +50,5 @@ def calibrate(time_limit: timedelta, config: Path | None, db: Path) -> None:
             outcome = calibrate_now(
                 warehouse, now=clock.now(), is_late=lambda: clock.monotonic() >= end
             )
+            renew_after_changes(warehouse)
     click.echo(outcome_line(outcome), err=True)

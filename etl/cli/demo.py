@@ -12,6 +12,7 @@ import click
 from etl.calibrate.outcome import calibrate_now
 from etl.cli.shared.loading import load_with_progress, summary
 from etl.cli.shared.options import db_option, serve_options
+from etl.cli.shared.renewing import renew_after_changes
 from etl.cli.shared.serving import run_datasette
 from etl.cli.shared.signals import endless
 from etl.demo import write_demo_logs
@@ -73,4 +74,5 @@ def _ensure_demo(db: Path, now: datetime) -> None:
         if result.rejected:
             sys.exit(1)
         calibrate_now(warehouse, now=now, is_late=lambda: False)
+        renew_after_changes(warehouse)
         mark_demo(warehouse, day)

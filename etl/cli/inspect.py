@@ -54,7 +54,13 @@ from etl.sources.aws import Place
 from etl.warehouse.database import open_warehouse
 from etl.warehouse.paths import is_there
 from etl.warehouse.pseudonyms import forgotten_in
-from etl.warehouse.read.inspect import Located, latest_calls, locate_call, read_corrections
+from etl.warehouse.read.inspect import (
+    Located,
+    latest_calls,
+    locate_call,
+    read_corrections,
+    rollup_in,
+)
 from etl.warehouse.scratch import open_trial
 from etl.warehouse.write.discounts import apply_discounts
 
@@ -191,7 +197,7 @@ class _Inspection:
         load_trial(self._trial, events, self._keys)
         explained = list(self._explained(events))
         explained += self._stored_only(missing)
-        notes = [*self._notes.lines(), *missing_notes(missing)]
+        notes = [*self._notes.lines(), *missing_notes(missing, self._rollup())]
         if not explained and not missing:
             notes.append("no Bedrock events found")
         if format_ == "json":
@@ -202,6 +208,9 @@ class _Inspection:
                 print_explanation(one, console)
         _report([*notes, *([_NEXT_STEP] if missing else [])])
         return not notes
+
+    def _rollup(self) -> str | None:
+        return None if self._warehouse is None else rollup_in(self._warehouse)
 
     def _explained(self, events: Sequence[RawEvent]) -> Iterator[Explanation]:
         for event in events:
@@ -328,10 +337,22 @@ def _report(notes: Sequence[str]) -> None:
         click.echo(harmless(note), err=True)
 
 
-def missing_notes(missing: Sequence[tuple[str, Located | None]]) -> list[str]:
-    """Say which events were not found, and whether the warehouse has their calls."""
+def missing_notes(
+    missing: Sequence[tuple[str, Located | None]], rollup: str | None = None
+) -> list[str]:
+    """Say which events were not found, and whether the warehouse has their calls.
+
+    ``rollup``: the one whose days the warehouse has.
+    """
+    where = (
+        f"; a call of a day that was rolled up can be fetched: `bedrock-usage rollup --output"
+        f" {rollup} --calls ID --day DAY --db FILE`"
+        if rollup
+        else ""
+    )
     return [
         f"{name}: the event was not found"
         + (" (the warehouse has its call)" if located else " (nor is it in the warehouse)")
+        + ("" if located else where)
         for name, located in missing
     ]

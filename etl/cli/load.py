@@ -14,6 +14,7 @@ from etl.cli.shared.loading import (
     summary,
 )
 from etl.cli.shared.options import config_option, db_option, profile_option
+from etl.cli.shared.renewing import renew_after_changes
 from etl.cli.shared.signals import stops
 from etl.cli.shared.stores import Stores, is_s3
 from etl.clock import Clock
@@ -95,6 +96,7 @@ def load(
                 check=clock.check,
                 now=clock.now(),
             )
+            renew_after_changes(warehouse)
     click.echo(summary(result), err=True)
     if not result.is_complete:
         sys.exit(1)

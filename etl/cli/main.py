@@ -25,11 +25,17 @@ COMMANDS = {
     "demo": "Build a sample warehouse from bundled logs, print its reports and serve it.",
     "sync": "Fetch new usage data from AWS.",
     "load": "Load CloudTrail logs, invocation logs and other saved data.",
+    "rollup": "Count logs by hour and caller, into files that `load-rollup` loads.",
+    "load-rollup": "Load a rollup that `rollup` made.",
     "report": "Report usage and cost by user, application, team, model, region or day.",
     "reconcile": "Compare AWS's bill with our figures, and explain the difference.",
+    "budgets": "Show what of each budget is spent, and whether it is exceeded.",
+    "notify": "Send messages: a test, a digest, and what could not be sent before.",
+    "export": "Write usage, team charges, FOCUS or prices to files, a month each.",
     "calibrate": "Share CloudWatch's totals by tokens per call.",
     "status": "Show how far AWS has been read, how fresh the data is, and what is missing.",
     "serve": "Serve the warehouse with Datasette; without a login, on this machine only.",
+    "mcp": "Answer an agent's questions over stdin and stdout (Model Context Protocol).",
     "inspect": "Show how an event was interpreted, field by field.",
     "prices": "List prices and how they changed, check them, import your own, or take AWS's.",
     "policy": "Print the least-privilege IAM policy as JSON.",
@@ -78,7 +84,8 @@ class _Group(click.Group):
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         if cmd_name in COMMANDS and cmd_name not in self.commands:
             with _no_numpy():
-                command = getattr(import_module(f"etl.cli.{cmd_name}"), cmd_name)
+                module = cmd_name.replace("-", "_")
+                command = getattr(import_module(f"etl.cli.{module}"), module)
             refuse_bytes(command)
             self.add_command(command)
         return super().get_command(ctx, cmd_name)

@@ -18,6 +18,7 @@ from etl.cli.shared.options import (
     other_db_option,
     region_option,
 )
+from etl.cli.shared.renewing import renew_after_changes
 from etl.clock import Clock
 from etl.price_check.book import read_seed
 from etl.price_check.other_lists import read_lists
@@ -91,6 +92,7 @@ def import_command(file: Path, force_new: bool, db: Path) -> None:
     """
     with open_warehouse(db, create=True) as warehouse:
         count = import_prices(warehouse, file, regions=known_regions(), force_new=force_new)
+        renew_after_changes(warehouse)
     click.echo(f"{counted(count, 'rate')} imported", err=True)
 
 

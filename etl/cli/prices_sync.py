@@ -23,6 +23,7 @@ from etl.cli.shared.price_syncing import (
     summary_lines,
     sync_price_list,
 )
+from etl.cli.shared.renewing import renew_after_changes
 from etl.cli.shared.signals import stops
 from etl.clock import Clock
 from etl.config import load_config
@@ -92,6 +93,8 @@ def sync_command(
             profile or settings.accounts.profile,
         )
         report = sync_price_list(warehouse, choice, clock, accept=accept, dry_run=dry_run)
+        if not dry_run:
+            renew_after_changes(warehouse)
     print_sync(report.synced, report.problems, open_console(), details=details)
     _summarise(report, dry_run=dry_run)
     sys.exit(0 if report.is_complete else 1)

@@ -10,13 +10,11 @@ from typing import Any, NamedTuple
 
 import click
 
-from etl.cli.shared.option_types import today
-from etl.cli.shared.options import config_option, db_option, format_option
+from etl.cli.shared.options import config_option, db_option, format_option, month_option
 from etl.clock import Clock
 from etl.config import load_config
 from etl.show.numbers import dollars
 from etl.show.reconcile import closed_difference, print_comparison
-from etl.times import WORDS
 from etl.warehouse.database import open_warehouse
 from etl.warehouse.read.bills import compare_bill
 from etl.warehouse.write.bills import apply_tolerance
@@ -50,27 +48,8 @@ class _Limit(click.ParamType):  # type: ignore[type-arg]  # generic in newer cli
         return Limit(picodollars=int(amount * 10**12))
 
 
-class _Month(click.ParamType):  # type: ignore[type-arg]
-    """A month, 2026-10."""
-
-    name = "month"
-
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
-        if value == "last-month":
-            return WORDS["last-month"](today())[0].strftime("%Y-%m")
-        if not re.fullmatch(r"[0-9]{4}-(?:0[1-9]|1[0-2])", str(value), re.ASCII):
-            self.fail(f"{value!r} is not a month like 2026-10, nor last-month", param, ctx)
-        return str(value)
-
-
 @click.command()
-@click.option(
-    "--month",
-    type=_Month(),
-    multiple=True,
-    metavar="YYYY-MM",
-    help="Only this month; repeatable. [default: all that a bill has]",
-)
+@month_option("Only this month; repeatable. [default: all that a bill has]")
 @click.option(
     "--fail-above",
     type=_Limit(),

@@ -7,26 +7,38 @@ from pathlib import Path
 
 import click
 
-from etl.cli.shared.options import days_options, db_option, format_option, region_option
+from etl.cli.shared.options import (
+    against_option,
+    days_options,
+    db_option,
+    format_option,
+    region_option,
+)
 from etl.show import numbers
+from etl.show.movers import HEADINGS, print_movers
 from etl.show.prices import print_gaps
+from etl.show.quotas import print_quotas
 from etl.show.report import KINDS, build_metadata_report, build_report, print_report
+from etl.show.savings import print_savings
 from etl.warehouse.database import open_warehouse
 from etl.warehouse.read.prices import price_gaps
-from etl.warehouse.read.reports import Filters, guardrails
+from etl.warehouse.read.reports import Filters, guardrails, movers, quotas, savings
 
-GAPS = "gaps"
+GAPS, MOVERS, SAVINGS, QUOTAS = "gaps", "movers", "savings", "quotas"
+# What has other rows than costs.
+OTHERS = (GAPS, SAVINGS, QUOTAS)
 
 
 @click.command()
-@click.argument("kind", type=click.Choice([*KINDS, GAPS]), required=False)
+@click.argument("kind", type=click.Choice([*KINDS, *OTHERS, MOVERS]), required=False)
 @click.option(
     "--by",
-    metavar="metadata:KEY",
-    help="Instead of KIND: by the values of a key of the request metadata ([metadata] in the"
-    " configuration).",
+    metavar="NAME",
+    help="Instead of KIND, metadata:KEY: by the values of a key of the request metadata ([metadata]"
+    " in the configuration). With movers: application, user, team or model, only those.",
 )
 @days_options
+@against_option
 @region_option("Only this region; repeatable.")
 @click.option(
     "--model", multiple=True, help="Only this model, by its name or any of its ids; repeatable."
@@ -44,6 +56,7 @@ def report(
     by: str | None,
     since: datetime | None,
     until: datetime | None,
+    against: datetime | None,
     region: tuple[str, ...],
     model: tuple[str, ...],
     user: tuple[str, ...],
@@ -57,21 +70,34 @@ def report(
 ) -> None:
     """Report usage and cost by user, application, team, model, region or day.
 
-    Without dates, a report covers everything loaded. Costs are in USD, with your own rates and
-    discounts. --list puts the list cost, and what you save, next to them; JSON and CSV always have
-    it, in list_cost_usd. --by metadata:tenant reports by a key of the request metadata. gaps is the
-    usage without a price, with the price that it nearly matches and what would price it. --billed
-    puts what AWS's bill charges next to the costs (docs/bill.md).
+    Without dates, a report covers everything loaded; movers, the last seven days that are over.
+    Costs are in USD, with your own rates and discounts. --list puts the list cost, and what you
+    save, next to them; JSON and CSV always have it, in list_cost_usd. --by metadata:tenant reports
+    by a key of the request metadata. gaps is the usage without a price, with the price that it
+    nearly matches and what would price it. movers is what changed between two periods, cut into
+    calls, tokens a call, their mix and prices. savings is what caching saved, and what other
+    models, scopes and tiers would have cost; quotas is how near models are to their limits
+    (docs/savings.md). --billed puts what AWS's bill charges next to the costs (docs/bill.md).
     """
-    if (kind is None) == (by is None):
-        raise click.UsageError("Missing argument 'KIND'" if by is None else "--by replaces KIND")
-    key = None if by is None else _key_of(by)
+    if kind == MOVERS:
+        _refuse_with_movers(by, breakdown or with_list or with_billed)
+        key = None
+    else:
+        if (kind is None) == (by is None):
+            raise click.UsageError(
+                "Missing argument 'KIND'" if by is None else "--by replaces KIND, but for movers"
+            )
+        if against:
+            raise click.UsageError("--against works only with movers")
+        key = None if by is None else _key_of(by)
     if breakdown and kind not in ("users", "applications", "teams"):
         raise click.UsageError("--breakdown works only with users, applications and teams")
-    if with_list and kind in ("coverage", GAPS):
+    if with_list and kind in ("coverage", *OTHERS):
         raise click.UsageError(f"--list does not work with {kind}, which has no costs")
-    if with_billed and (key or kind in ("coverage", GAPS)):
-        raise click.UsageError("--billed does not work with coverage, gaps and --by")
+    if with_billed and (key or kind in ("coverage", *OTHERS)):
+        raise click.UsageError(
+            f"--billed does not work with coverage, {', '.join(OTHERS)} and --by"
+        )
     if kind == GAPS and (user or application or team):
         raise click.UsageError("gaps has no users, no applications and no teams")
     if since and until and since > until:
@@ -86,6 +112,16 @@ def report(
         teams=team,
     )
     with open_warehouse(db) as warehouse:
+        if kind == MOVERS:
+            start = against.date().isoformat() if against else None
+            print_movers(movers(warehouse, filters, by=by, against=start), format_)
+            return
+        if kind == SAVINGS:
+            print_savings(savings(warehouse, filters), format_)
+            return
+        if kind == QUOTAS:
+            print_quotas(*quotas(warehouse, filters), format_)
+            return
         if kind == GAPS:
             rows = price_gaps(warehouse, filters)
             used = guardrails(warehouse, filters)
@@ -104,6 +140,13 @@ def report(
                 with_billed=with_billed,
             )
         print_report(built, format_)
+
+
+def _refuse_with_movers(by: str | None, others: bool) -> None:
+    if by is not None and by not in HEADINGS:
+        raise click.UsageError(f"--by {by}: with movers it is one of {', '.join(HEADINGS)}")
+    if others:
+        raise click.UsageError("movers has no --breakdown, --list and --billed")
 
 
 def _key_of(by: str) -> str:

@@ -7,6 +7,7 @@ from pathlib import Path
 import click
 
 from etl.cli.shared.options import config_option, db_option, serve_options
+from etl.cli.shared.renewing import renew_after_changes
 from etl.cli.shared.serving import run_datasette
 from etl.cli.shared.signals import endless
 from etl.config import BehindProxy, Config, load_config
@@ -42,8 +43,9 @@ def serve(
     """
     with endless():
         configured = _with_proxy(load_config(config), behind_proxy, proxy_address)
-        with open_warehouse(db):
-            pass  # brings views and prices up to date before the first visit
+        # Views, prices and forecasts are brought up to date before the first visit.
+        with open_warehouse(db) as warehouse:
+            renew_after_changes(warehouse)
         run_datasette(db, host, port, configured, config)
 
 

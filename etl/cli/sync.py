@@ -12,6 +12,7 @@ from typing import Any
 import click
 
 from etl.cli.shared.calibrating import calibrate_after_sync
+from etl.cli.shared.judging import judge_budgets
 from etl.cli.shared.option_types import Duration
 from etl.cli.shared.options import (
     archive_option,
@@ -21,6 +22,8 @@ from etl.cli.shared.options import (
     since_option,
 )
 from etl.cli.shared.price_syncing import sync_prices_if_due
+from etl.cli.shared.renewing import renew_after_changes
+from etl.cli.shared.rolling_up import roll_up_after_sync
 from etl.cli.shared.scope import choose
 from etl.cli.shared.signals import endless, stops
 from etl.cli.shared.syncing import sync_chosen
@@ -73,9 +76,9 @@ def sync(
     run = partial(_run, db, clock, config, since, settle, archive, archive_bodies, choice)
     with endless() if every else nullcontext(), stops(clock), sync_lock(db):
         if every is None:
-            outcome, is_published = run()
+            outcome, is_told = run()
             clock.check()
-            sys.exit(0 if outcome.is_complete and is_published else 1)
+            sys.exit(0 if outcome.is_complete and is_told else 1)
         repeat(lambda: not run()[0].may_pass, every, clock, _report_error)
         clock.check()
 
@@ -94,9 +97,9 @@ def _run(
     archive_bodies: bool,
     choice: dict[str, Any],
 ) -> tuple[SyncOutcome, bool]:
-    """Do one whole sync, and publish if the file says so; report the result.
+    """Do one whole sync, roll up, judge the budgets, and publish if the file says so; report it.
 
-    Returns the result, and whether publishing was complete.
+    Returns the result, and whether the others were complete.
     """
     config = load_config(config_path)
     if archive_bodies:
@@ -107,11 +110,14 @@ def _run(
     if outcome.is_stopped:
         return outcome, True
     with open_warehouse(db, patience=Patience(check=clock.check)) as warehouse:
+        is_rolled_up = roll_up_after_sync(warehouse, config, config_path, clock, chosen.profile)
         calibrate_after_sync(warehouse, config, clock, _report)
         sync_prices_if_due(warehouse, config, clock, chosen.profile, _report)
-        if not publishes:
-            return outcome, True
-        return outcome, publish_after_sync(warehouse, config, clock, chosen.profile, _report)
+        renew_after_changes(warehouse)
+        is_told = judge_budgets(warehouse, config, clock, chosen.profile, _report)
+        if publishes:
+            is_told &= publish_after_sync(warehouse, config, clock, chosen.profile, _report)
+        return outcome, is_told and is_rolled_up
 
 
 def _report(line: str) -> None:

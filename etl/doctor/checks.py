@@ -306,6 +306,14 @@ def _check_principal_tags(tries: _Tries, _: Choice) -> None:
         tries.add("iam:ListUserTags", OK)
 
 
+def _check_quotas(tries: _Tries, _: Choice) -> None:
+    one = {"ServiceCode": "bedrock", "MaxResults": 1}
+    if tries.ask("servicequotas:ListServiceQuotas", one, "Quotas") is not None:
+        tries.add("servicequotas:ListServiceQuotas", OK)
+    if tries.ask("servicequotas:ListAWSDefaultServiceQuotas", one, "Quotas") is not None:
+        tries.add("servicequotas:ListAWSDefaultServiceQuotas", OK)
+
+
 # The checks of each source that is read per account and region.
 CHECKS: Mapping[str, Callable[[_Tries, Choice], None]] = {
     "cloudtrail": _check_events,
@@ -314,4 +322,5 @@ CHECKS: Mapping[str, Callable[[_Tries, Choice], None]] = {
     "invocation_logs": _check_log_group,
     "sessions": _check_sessions,
     "principal_tags": _check_principal_tags,
+    "quotas": _check_quotas,
 }

@@ -275,6 +275,41 @@ class ProvisionedThroughput(NamedTuple):
     modified_at: str
 
 
+class Quota(NamedTuple):
+    """A limit of Service Quotas on tokens or requests; see ``etl.normalise.quotas``.
+
+    Key: ``account_id``, ``region``, ``quota_code``. ``route`` and ``model_id``: None if the name is
+    not understood. ``seen_at``: when it was last listed.
+    """
+
+    account_id: str
+    region: str
+    quota_code: str
+    quota_name: str
+    quota_kind: str
+    period: str
+    route: str | None
+    model_id: str | None
+    is_long_context: int
+    limit_value: int
+    is_default: int
+    is_adjustable: int
+    seen_at: str
+
+
+class QuotaPeak(NamedTuple):
+    """The highest minute of a day, by CloudWatch's estimate of what requests take of a quota."""
+
+    account_id: str
+    region: str
+    cloudwatch_model_id: str
+    day: str
+    model_id: str
+    route: str
+    tokens: int
+    peak_at: str
+
+
 class InferenceProfile(NamedTuple):
     """One inference profile: what an opaque ARN in ``modelId`` refers to."""
 

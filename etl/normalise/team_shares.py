@@ -1,8 +1,7 @@
 """Shared applications: which teams pay for one, and in which fixed shares.
 
-A count is split in whole numbers by the largest remainder: every team gets the whole part of its
-share, and what is left goes, one each, to the teams that lost most. So the parts add up to the
-count, and none is off by one or more. Of equal remainders, the first name in the alphabet wins.
+A count is split in whole numbers by the largest remainder (``etl.normalise.parts``). Of equal
+remainders, the first name in the alphabet wins.
 """
 
 from __future__ import annotations
@@ -12,6 +11,7 @@ from collections.abc import Mapping, Sequence
 import msgspec
 
 from etl.normalise.identity import NO_TEAM, UNATTRIBUTED
+from etl.normalise.parts import whole_parts
 
 # So that the table of what each rest becomes stays small. Enough for tenths of a percent.
 _MOST = 1000
@@ -46,14 +46,9 @@ class TeamShare(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
 
     def parts(self, count: int) -> Mapping[str, int]:
         """Return each team's part of a count of 0 or more."""
-        total = self.total
-        parts = {team: count * share // total for team, share in self.shares.items()}
-        by_remainder = sorted(
-            self.shares, key=lambda team: (-(count * self.shares[team] % total), team)
-        )
-        for team in by_remainder[: count - sum(parts.values())]:
-            parts[team] += 1
-        return parts
+        teams = sorted(self.shares)
+        parts = whole_parts(count, [self.shares[team] for team in teams])
+        return dict(zip(teams, parts, strict=True))
 
 
 def check_shares(shares: Sequence[TeamShare]) -> None:

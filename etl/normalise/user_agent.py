@@ -81,6 +81,26 @@ def find_name(user_agent: str | None) -> tuple[str | None, str]:
     return None, f"no app/NAME, and every NAME/VERSION belongs to {_OTHERS}"
 
 
+# Words of SDKs about the machine and the request, which change without the software.
+_DETAILS = ("api/", "cfg/", "exe/", "exec-env/", "ft/", "m/", "md/", "ua/", "uaopt/")
+_MAX_PARTS = 6
+
+
+def software(user_agent: str) -> str:
+    """Return what a user agent is made with, without versions: ``Boto3 os/linux lang/python``.
+
+    A new release leaves it the same; another tool, language or system does not.
+    """
+    parts: list[str] = []
+    for word, _ in _words(user_agent):
+        name = word.partition("(")[0].partition("#")[0]
+        if not name.startswith(_DETAILS) and (version := _VERSION.search(name)):
+            name = name[: version.start()]
+        if name and not name.startswith(_DETAILS) and name not in parts:
+            parts.append(name[:MAX_NAME_LENGTH])
+    return " ".join(parts[:_MAX_PARTS])
+
+
 _OTHERS = "an SDK, a runtime, a library or a browser"
 
 

@@ -21,7 +21,7 @@ import os
 import sys
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
-from typing import Any, TextIO, cast
+from typing import IO, Any, TextIO, cast
 
 from etl.errors import OutputError
 
@@ -67,6 +67,41 @@ def show_csv(text: str) -> None:
             " PYTHONIOENCODING=utf-8, or choose --format json"
         ) from None
     unguarded(stream).write(f"{text}\n")
+
+
+@contextmanager
+def exact_output(*, is_text: bool) -> Iterator[IO[bytes]]:
+    """Give a file that writes to stdout, byte by byte as they are; UTF-8 if it ``is_text``.
+
+    A terminal gets text without control characters. Raises OutputError for anything else there.
+    """
+    stream = sys.stdout
+    if stream is None:
+        yield io.BytesIO()
+    elif not stream.isatty():
+        yield cast("IO[bytes]", _Bytes(_Guarded.of(stream).write_bytes))
+    elif is_text:
+        decoder = codecs.getincrementaldecoder("utf-8")()
+        yield cast(
+            "IO[bytes]", _Bytes(lambda data: stream.write(printable_lines(decoder.decode(data))))
+        )
+    else:
+        raise OutputError("this format is not text: write it to a file, not to the terminal")
+
+
+class _Bytes(io.RawIOBase):
+    """A file that passes bytes on."""
+
+    def __init__(self, write: Callable[[bytes], object]) -> None:
+        super().__init__()
+        self._write = write
+
+    def writable(self) -> bool:
+        return True
+
+    def write(self, data: Any, /) -> int:
+        self._write(bytes(data))
+        return len(data)
 
 
 @contextmanager
@@ -132,6 +167,11 @@ class _Guarded:
             stream.reconfigure(errors=_UNENCODABLE)
         return cls(stream, printable_lines)
 
+    @classmethod
+    def of(cls, stream: TextIO | _Guarded) -> _Guarded:
+        """Return a guard over a stream: the one that it has, or a new one."""
+        return stream if isinstance(stream, cls) else cls(cast("TextIO", stream), printable_lines)
+
     def unguarded(self) -> _Guarded:
         """Return the stream for text that must arrive unchanged."""
         stream = _Guarded(self._stream, None)
@@ -146,6 +186,11 @@ class _Guarded:
             with self._failing():
                 self._stream.write(self._escape(text) if self._escape else text)
         return len(text)
+
+    def write_bytes(self, data: bytes) -> None:
+        """Write bytes that must arrive unchanged."""
+        with self._failing():
+            self._stream.buffer.write(data)
 
     def writelines(self, lines: Iterable[str], /) -> None:
         for line in lines:

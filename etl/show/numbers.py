@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping, Sequence
-from datetime import timedelta
+from datetime import date, timedelta
 from typing import Any
 
 from etl.normalise.token_kinds import TOKENS_ALONE
@@ -320,6 +320,20 @@ def dollars(value: float, decimals: int) -> str:
         return f"-{dollars(-value, decimals)}"
     smallest = 10**-decimals
     return f"<${smallest:.{decimals}f}" if 0 < value < smallest else f"${value:,.{decimals}f}"
+
+
+def change(value: float, decimals: int) -> str:
+    """Return by how many dollars something changed."""
+    return f"{'' if value < 0 else '+'}{dollars(value, decimals)}"
+
+
+def period(first: str, last: str) -> str:
+    """Return the days of a period: a day, a whole month, or its first and last day."""
+    if first == last:
+        return first
+    is_last = (date.fromisoformat(last) + timedelta(days=1)).day == 1
+    is_month = first.endswith("-01") and is_last and first[:7] == last[:7]
+    return first[:7] if is_month else f"{first} to {last}"
 
 
 def of_month(month: Row, rows: Sequence[Row]) -> list[Row]:

@@ -6,8 +6,6 @@ the price file does.
 
 from __future__ import annotations
 
-import csv
-import io
 from collections.abc import Callable, Mapping, Sequence
 from itertools import groupby
 
@@ -19,7 +17,7 @@ from rich.text import Text
 
 from etl.show.escaping import json_text, show_csv
 from etl.show.numbers import Row, count, number, rate
-from etl.show.spreadsheet import harmless_cell
+from etl.show.spreadsheet import csv_text
 from etl.show.terminal import open_console, plain
 
 NO_GAPS = "Everything that is loaded has a price."
@@ -32,7 +30,7 @@ def print_history(model: str, rows: Sequence[Row], format_: str) -> None:
     if format_ == "json":
         click.echo(json_text({"model": model, "rows": rows}))
     elif format_ == "csv":
-        show_csv(_csv(rows))
+        show_csv(csv_text(rows))
     else:
         _print_uses(rows, open_console())
 
@@ -91,7 +89,7 @@ def print_gaps(rows: Sequence[Row], format_: str, guardrails: str = "") -> None:
     if format_ == "json":
         click.echo(json_text({"report": "gaps", "rows": rows}))
     elif format_ == "csv":
-        show_csv(_csv(rows))
+        show_csv(csv_text(rows))
     elif rows:
         _print_gap_table(rows, open_console())
     if guardrails:
@@ -152,11 +150,3 @@ def _what_to_do(rows: Sequence[Row]) -> list[str]:
         lines.append("FILE begins with the columns that `bedrock-usage prices list` prints, then:")
         lines += wanted
     return lines
-
-
-def _csv(rows: Sequence[Row]) -> str:
-    text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(rows[0] if rows else ())
-    writer.writerows([harmless_cell(cell) for cell in row.values()] for row in rows)
-    return text.getvalue().rstrip("\n")

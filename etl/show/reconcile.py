@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import date
 from itertools import groupby
 from operator import itemgetter
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import click
 from rich.box import SIMPLE_HEAD
@@ -43,6 +43,7 @@ _PLACE = (
     *("reason", "account_id", "region", "model_id", "token_kind", "inference_scope"),
     *("service_tier", "min_input_tokens", "user_name", "endpoint"),
 )
+_RATES = ("our_usd_per_million", "billed_usd_per_million")
 _MOST_PLACES = 12
 
 # What a rate is of.
@@ -63,7 +64,7 @@ class Place(NamedTuple):
 def print_comparison(found: Comparison, format_: str, today: date) -> None:
     """Print a comparison to stdout; ``today``: when the rates that the bill implies are seen."""
     if format_ == "json":
-        click.echo(json_text(_whole(found)))
+        click.echo(json_text(as_dict(found)))
     elif format_ == "csv":
         show_csv(_csv(found))
     else:
@@ -85,7 +86,8 @@ def closed_difference(month: Row, found: Comparison) -> int:
     return sum(row["difference_picodollars"] for row in rows if not row["is_open"])
 
 
-def _whole(found: Comparison) -> dict[str, object]:
+def as_dict(found: Comparison) -> dict[str, Any]:
+    """Return a comparison for programs, each month with its reasons in dollars."""
     months = [
         {
             **month,
@@ -189,6 +191,22 @@ def places(differences: Sequence[Row]) -> list[Place]:
         for rows in grouped.values()
     ]
     return sorted(found, key=lambda place: (-abs(place.picodollars), str(place.row)))
+
+
+def place_rows(found: Comparison) -> list[dict[str, Any]]:
+    """Return the places of each month for programs, in USD, the largest of a month first."""
+    return [
+        {
+            "month": month["month"],
+            "payer_account_id": month["payer_account_id"],
+            **{name: place.row[name] for name in (*_PLACE, *_RATES)},
+            "days": place.days,
+            "difference_tokens": place.tokens,
+            "difference_usd": place.picodollars / 10**12,
+        }
+        for month in found.months
+        for place in places(of_month(month, found.differences))
+    ]
 
 
 _CELLS: Mapping[str, Callable[[Place], str]] = {

@@ -11,6 +11,7 @@ import io
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
+from typing import Any
 
 import click
 from rich.box import SIMPLE_HEAD
@@ -20,6 +21,7 @@ from rich.table import Table
 from rich.text import Text
 from sqlite_utils import Database
 
+from etl.errors import DataError
 from etl.normalise.model_names import short_name
 from etl.normalise.token_kinds import TOKENS_ALONE
 from etl.show import numbers
@@ -179,9 +181,16 @@ def build_report(
     with_list: bool = False,
     with_billed: bool = False,
 ) -> Report:
-    """Read one report from the warehouse."""
+    """Read one report from the warehouse.
+
+    A reader who may see some usage only gets the report of that usage: nothing in it tells of the
+    rest. Raises DataError for ``with_billed`` then: the bill is of whole accounts.
+    """
+    if with_billed and not filters.sees_all:
+        raise DataError("what AWS billed is of whole accounts, of which you may see a part only")
     dimensions = KINDS[kind][1]
-    shared = shared_applications(db) if kind == "teams" else []
+    # The shares name all teams of an application.
+    shared = shared_applications(db) if kind == "teams" and filters.sees_all else []
     # A share is of all usage of an application, not of what some users have of it.
     read = usage_by_team if shared and not filters.users else usage
     is_coverage = kind == "coverage"
@@ -261,13 +270,13 @@ def _report(
         guardrails=numbers.guardrails(guardrails(db, filters)),
         with_list=with_list,
         without_price=without_price(read(db, filters, by=("region", "model_id"))) if lacks else (),
-        left_out=None if rows else left_out(db),
+        left_out=None if rows or not filters.sees_all else left_out(db),
         names=filters.names,
     )
 
 
 def _range(db: Database, filters: Filters) -> str:
-    first, last = loaded_range(db)
+    first, last = loaded_range(db, filters)
     if first is None or last is None:
         return _EMPTY
     start, end = filters.since or first, filters.until or last
@@ -287,12 +296,11 @@ def print_report(report: Report, format_: str = "table") -> None:
     else:
         show_csv(to_csv(report))
     if report.left_out:
-        click.echo(
-            harmless(" ".join(_why_nothing(report.range, report.names, report.left_out))), err=True
-        )
+        why = why_nothing(report.range, report.left_out, report.names)
+        click.echo(harmless(" ".join(why)), err=True)
 
 
-def _why_nothing(range_: str, names: Mapping[str, Sequence[str]], found: LeftOut) -> Iterator[str]:
+def why_nothing(range_: str, found: LeftOut, names: Mapping[str, Sequence[str]]) -> Iterator[str]:
     """Yield why there are no calls, as far as it is known, as sentences."""
     if range_ != _EMPTY and names:
         kinds = " and ".join(f"`bedrock-usage report {kind}s`" for kind in names)
@@ -318,10 +326,12 @@ def _why_nothing(range_: str, names: Mapping[str, Sequence[str]], found: LeftOut
 
 
 def to_json(report: Report) -> str:
-    """Return the report as one JSON object: kind, range, filters, rows, total, coverage.
+    """Return the report as one JSON object."""
+    return json_text(as_dict(report))
 
-    Rows have their breakdown.
-    """
+
+def as_dict(report: Report) -> dict[str, Any]:
+    """Return the report for programs: kind, range, filters, rows (with their breakdown)..."""
     name = report.dimensions[0]
     rows = [dict(row) for row in report.rows]
     if report.details:
@@ -329,16 +339,14 @@ def to_json(report: Report) -> str:
             row["breakdown"] = [
                 {k: v for k, v in detail.items() if k != name} for detail in report.details_of(row)
             ]
-    return json_text(
-        {
-            "report": report.kind,
-            "range": report.range,
-            "filters": report.names,
-            "rows": rows,
-            "total": report.total,
-            "coverage": report.coverage,
-        }
-    )
+    return {
+        "report": report.kind,
+        "range": report.range,
+        "filters": report.names,
+        "rows": rows,
+        "total": report.total,
+        "coverage": report.coverage,
+    }
 
 
 def to_csv(report: Report) -> str:
@@ -367,7 +375,7 @@ def print_table(report: Report, console: Console) -> None:
     # If still too narrow, the terminal wraps long lines: better than cutting numbers off.
     needed = _width(table, console).minimum
     console.print(table, width=max(console.width, needed), crop=False, no_wrap=True)
-    console.print(Group(*_notes(report, has_widths=report.has_widths and _WIDTH not in left_out)))
+    console.print(Group(*notes(report, has_widths=_WIDTH not in left_out)))
     if left_out:
         console.print(f"Left out to fit {console.width} columns: {', '.join(left_out)}.")
 
@@ -544,7 +552,11 @@ def _tokens_in(column: str, row: Row) -> str:
     return tokens(row[column])
 
 
-def _notes(report: Report, *, has_widths: bool) -> Iterable[Text]:
+def notes(report: Report, *, has_widths: bool = True) -> Iterable[Text]:
+    """Yield the sentences below the table: how much is known, and what the costs leave out.
+
+    ``has_widths``: the table shows how far off a cost may be, where that is known.
+    """
     total = report.total
     if total is None:
         return
@@ -568,7 +580,7 @@ def _notes(report: Report, *, has_widths: bool) -> Iterable[Text]:
         )
     if parts:
         yield Text(f"{parts}.")
-    if has_widths:
+    if has_widths and report.has_widths:
         yield plain(
             f"{_WIDTH} is how far off a cost is at most in 9 of 10 cases, over a week or more;"
             " –: unknown."

@@ -13,7 +13,11 @@ https://owasp.org/www-community/attacks/CSV_Injection (2026-11)
 
 from __future__ import annotations
 
+import csv
+import io
 import re
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 # White space, invisible characters, and quotes, including those of word processors. Not tab and
 # line ends, which are dangerous themselves: so each character is matched once.
@@ -30,6 +34,15 @@ _MARKED = re.compile(rf"(\A|[;|\t\r\n])'(?=(?:{_SKIPPED})*{_SIGNS})")
 def harmless_cell(value: object) -> object:
     """Return a cell that no spreadsheet runs; anything but text is returned unchanged."""
     return _DANGER.sub(r"\1'", value) if isinstance(value, str) else value
+
+
+def csv_text(rows: Sequence[Mapping[str, Any]]) -> str:
+    """Return rows as CSV, with the columns of the first as header; nothing without rows."""
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(rows[0] if rows else ())
+    writer.writerows([harmless_cell(cell) for cell in row.values()] for row in rows)
+    return text.getvalue().rstrip("\n")
 
 
 def original(value: str) -> str:

@@ -118,9 +118,14 @@ def stale_lines(status: WarehouseStatus) -> Iterator[str]:
 
 
 def to_json(status: WarehouseStatus) -> str:
-    """Return the status as one JSON object; durations are seconds."""
+    """Return the status as one JSON object."""
+    return json_text(as_dict(status))
+
+
+def as_dict(status: WarehouseStatus) -> dict[str, Any]:
+    """Return the status for programs; durations are seconds."""
     run = status.last_run
-    answer = {
+    return {
         "checked_at": utc_text(status.checked_at),
         "max_age_seconds": _seconds(status.max_age),
         "is_fresh": status.is_fresh,
@@ -138,7 +143,6 @@ def to_json(status: WarehouseStatus) -> str:
         "input_forms": list(status.input_forms),
         "coverage": status.coverage,
     }
-    return json_text(answer)
 
 
 def _stream_json(status: WarehouseStatus, stream: Row) -> dict[str, Any]:

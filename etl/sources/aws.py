@@ -91,6 +91,10 @@ PERMISSIONS = {
 }
 
 
+# The services that boto3 has under another name than permissions have.
+_CLIENTS = {"servicequotas": "service-quotas"}
+
+
 class NotFoundError(AccessError):
     """The requested resource does not exist. The only refusal that a source may expect."""
 
@@ -130,7 +134,7 @@ class Account:
         with self._lock:
             if (service, region) not in self._clients:
                 self._clients[service, region] = self.session.client(
-                    service, region_name=region, config=self.config
+                    _CLIENTS.get(service, service), region_name=region, config=self.config
                 )
             return self._clients[service, region]
 

@@ -17,6 +17,9 @@ estimate. 600 series of 90 days have 11 million points of 300 seconds, which is 
 Where calls lack tokens, their series are read once a day by the minute as well, as far back as
 CloudWatch keeps minutes or ``MAX_MINUTE_CALLS`` calls reach, and up to the last hour that does not
 change any more. CloudWatch charges by series and call, so that a day at a time is cheap.
+
+Once a day the minutes of CloudWatch's estimate of the quota of tokens that models take are read
+too, where ListMetrics has it, and each day's highest is kept (``quota_peaks``).
 """
 
 from __future__ import annotations
@@ -29,6 +32,7 @@ from typing import Any, NamedTuple
 
 from etl.errors import RejectError, TooOldError
 from etl.normalise.cloudwatch import METRICS_OF, parse_results
+from etl.normalise.quotas import PEAK_METRIC, PEAK_NAMESPACE, peaks_of
 from etl.normalise.rows import MetricValue
 from etl.sources.cloudwatch import (
     DETAIL_RETENTION,
@@ -47,6 +51,7 @@ from etl.warehouse.bookmarks import (
     Gap,
     SeriesState,
     StreamState,
+    last_peak_day,
     load_series,
     models_called,
     series_lacking_tokens,
@@ -71,6 +76,8 @@ _MARGIN = timedelta(hours=1)
 
 _DAY = timedelta(days=1)
 
+_LISTED = METRICS_OF | {PEAK_NAMESPACE: METRICS_OF[PEAK_NAMESPACE] | {PEAK_METRIC}}
+
 REFUSED = "CloudWatch refuses to go back as far, though it keeps 455 days"
 
 
@@ -85,11 +92,14 @@ class Stretch(NamedTuple):
 def sync_totals(job: Job, options: SyncOptions) -> None:
     """Bring the totals of a place up to date."""
     as_of = job.place.clock.now()
-    state = _begin(job.state(), as_of, options.since)
+    stored = job.state()
+    state = _begin(stored, as_of, options.since)
     states = job.ask(lambda db: load_series(db, job.stream))
     known = {TotalsSeries(s.namespace, s.model_id, s.metric): s for s in states}
     called = job.ask(lambda db: list(models_called(db, job.place.region)))
-    wanted = wanted_series(known, list_series(job.place, METRICS_OF), called, as_of)
+    listed = list_series(job.place, _LISTED)
+    peaks = {one for one in listed if one.metric == PEAK_METRIC}
+    wanted = wanted_series(known, listed - peaks, called, as_of)
     is_reread = as_of - (state.reread_at or as_of) >= REREAD_EVERY
     groups = group_by_start(wanted, known, state, as_of, is_reread=is_reread)
     values, stale_rejects = 0, [str(job.stream)]
@@ -103,6 +113,8 @@ def sync_totals(job: Job, options: SyncOptions) -> None:
             job.report("whole", done=done, left=left, read=values, share=done / len(groups))
         read = tuple(_read_series(one, known.get(one), start, as_of) for one in series)
         job.write(Batch(state=replace(state, series=read, gaps=reading.gaps)))
+    if is_reread or stored.reread_at is None:
+        _sync_peaks(job, sorted(peaks), as_of)
     minutes_at = _sync_minutes(job, as_of, state.minutes_at)
     reread_at = as_of if is_reread else state.reread_at
     job.write(
@@ -117,6 +129,24 @@ def sync_totals(job: Job, options: SyncOptions) -> None:
             )
         )
     )
+
+
+def _sync_peaks(job: Job, series: list[TotalsSeries], as_of: datetime) -> None:
+    """Keep the highest minute of each day, from the last one kept on."""
+    place = job.place
+    last = job.ask(lambda db: last_peak_day(db, place.account_id, place.region))
+    kept_from = hour_of(as_of - MINUTE_RETENTION + _MARGIN) + HOUR
+    day = parse_utc(f"{last}T00:00:00Z") if last else kept_from
+    # Whole days, but for the first: what is left of it may lack its highest minute.
+    start = max(day - _DAY, kept_from)
+    while series and start < as_of:
+        end = min(start.replace(hour=0) + _DAY, as_of)
+        try:
+            answers = fetch_totals(place, series, start, end, 60)
+            job.write(Batch(renewed={"quota_peaks": list(peaks_of(answers))}))
+        except TooOldError as error:
+            job.note(f"{error}: no highest minutes of {utc_text(start)[:10]}")
+        start = end
 
 
 def _sync_minutes(job: Job, as_of: datetime, asked_at: datetime | None) -> datetime | None:

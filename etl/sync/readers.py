@@ -14,6 +14,7 @@ from etl.sync.invocation_logs import LogStream
 from etl.sync.job import FilesJob, Job
 from etl.sync.options import SyncOptions
 from etl.sync.principal_tags import sync_principal_tags
+from etl.sync.quotas import sync_quotas
 from etl.sync.role_sessions import SessionStream
 
 
@@ -39,6 +40,7 @@ PLACE_READERS: Mapping[str, PlaceReader] = {
     "invocation_logs": LogStream.catch_up,
     "sessions": SessionStream.catch_up,
     "principal_tags": sync_principal_tags,
+    "quotas": sync_quotas,
 }
 
 FOLDER_READERS: Mapping[str, FolderReader] = {

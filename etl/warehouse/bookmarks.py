@@ -326,6 +326,24 @@ def principals_of(db: Database, account_id: str) -> list[str]:
     return [arn for (arn,) in rows]
 
 
+def last_peak_day(db: Database, account_id: str, region: str) -> str | None:
+    """Return the last day of which highest minutes of quotas are kept."""
+    (day,) = db.execute(
+        "select max(day) from quota_peaks where account_id = ? and region = ?",
+        [account_id, region],
+    ).fetchone()
+    return None if day is None else str(day)
+
+
+def names_of_models(db: Database) -> list[tuple[str, str | None]]:
+    """Return the id and the name of each model of the catalogue, and the ids of those called."""
+    rows = db.execute(
+        "select model_id, model_name from foundation_models"
+        " union select canonical_model_id, null from models order by 1, 2"
+    )
+    return rows.fetchall()
+
+
 def latest_throughputs(db: Database, account_id: str, region: str) -> list[ProvisionedThroughput]:
     """Return what each provisioned throughput of a place was when it was last seen."""
     columns = ", ".join(ProvisionedThroughput._fields)

@@ -34,23 +34,45 @@ def sync_lock(path: Path) -> Iterator[None]:
     is_there(path)  # raises before a lock file appears next to a file that is not a warehouse
     if not path.parent.is_dir():
         raise WarehouseError(f"{path}: the folder must exist and be writable")
-    lock = FileLock(_lock_file(path), timeout=_PATIENCE_SECONDS)
+    with _held(_lock_file(path)) as is_ours:
+        if not is_ours:
+            raise LockedError(
+                f"{path} is being synced by {_holder(path)}, or it is being vacuumed, published or"
+                " rebuilt. Wait for that to finish, or stop it"
+            )
+        yield
+
+
+@contextmanager
+def message_lock(path: Path) -> Iterator[None]:
+    """Hold the right to send the messages of a warehouse: each is sent by one process.
+
+    Raises LockedError after a moment if another process has it.
+    """
+    with _held(Path(f"{real_path(path)}.messages.lock")) as is_ours:
+        if not is_ours:
+            raise LockedError(f"{path}: another process is sending its messages")
+        yield
+
+
+@contextmanager
+def _held(file: Path) -> Iterator[bool]:
+    """Hold a lock, if no other process does; yield whether it is ours."""
+    lock = FileLock(file, timeout=_PATIENCE_SECONDS)
     try:
         # Created here first: the library would make it readable for everyone.
         os.close(os.open(lock.lock_file, os.O_RDWR | os.O_CREAT, PRIVATE))
         lock.acquire()
     except Timeout:
-        raise LockedError(
-            f"{path} is being synced by {_holder(path)}, or it is being vacuumed, published or"
-            " rebuilt. Wait for that to finish, or stop it"
-        ) from None
+        yield False
+        return
     except OSError as error:
         raise WarehouseError(
             f"{lock.lock_file}: {error.strerror};"
             " the folder must be writable, with free space on the disk"
         ) from None
     try:
-        yield
+        yield True
     finally:
         lock.release()
 

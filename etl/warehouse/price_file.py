@@ -37,11 +37,12 @@ _MAX_LISTED = 12
 _MAX_BYTES = 20_000_000
 _MAX_CHARACTERS = 1_000
 
-# One dollar an image; up to this rate, no sum of costs exceeds 64 bits.
-MAX_RATE = 10**12
+# Two dollars an image, or a second of video, of which the list has some at $1.50; up to this rate,
+# no sum of costs exceeds 64 bits.
+MAX_RATE = 2 * 10**12
 
 # The range of a rate that is not 0. In the list prices, tokens cost between $0.02 and $600 a
-# million, and an image $0.60 at most.
+# million, an image $0.60 at most, and a second of video $1.50.
 _TOKEN_RATES = (1_000, 10**10)
 _OTHER_RATES = (10**6, MAX_RATE)
 

@@ -2156,3 +2156,300 @@ def m039_create_bill_cells(db: Database) -> None:
         ) strict;
     """,
     )
+
+
+@migrations()
+@takes()
+def m040_create_rolled_up_days(db: Database) -> None:
+    """Days whose sums come from a rollup, not from calls; and calls fetched from its logs."""
+    _execute(
+        db,
+        """
+        -- digest: of what the rollup has of the day; rollup_id: the run that made it.
+        create table rolled_up_days (
+            day text primary key,
+            uri text not null,
+            rollup_id text not null,
+            digest text not null,
+            calls integer not null
+        ) strict, without rowid;
+
+        -- The row of dropped_calls that says so for all of these days.
+        create table rollup_claims (
+            dropped_at text primary key
+        ) strict, without rowid;
+
+        -- Calls of these days, or of dropped ones, that were fetched again to look at: the sums
+        -- count them already.
+        create table fetched_calls (
+            event_time text not null,
+            event_id any not null,
+            primary key (event_time, event_id),
+            foreign key (event_time, event_id) references events (event_time, event_id)
+                on delete cascade
+        ) strict, without rowid;
+    """,
+    )
+
+
+@migrations()
+# Only creates tables.
+@takes()
+def m041_create_budgets(db: Database) -> None:
+    """Budgets, what is recorded of them and of unusual use, and the messages that tell of it.
+
+    Names in JSON arrays are exact; NULL means any. Micro-dollars are 10^-6 USD.
+    """
+    _execute(
+        db,
+        """
+        -- each_of: every application, user or team has the amount for itself; NULL: all together.
+        -- days: of a rolling window, NULL for a period of the calendar. thresholds and
+        -- forecast_thresholds: percentages, JSON arrays. unknown_percent: of the calls and tokens,
+        -- whose cost may be unknown.
+        create table budgets (
+            budget_number integer primary key,
+            budget text not null unique,
+            amount_microdollars integer not null check (amount_microdollars > 0),
+            per text not null,
+            days integer,
+            each_of text check (each_of in ('application', 'user', 'team')),
+            users text check (users is null or json_valid(users)),
+            applications text check (applications is null or json_valid(applications)),
+            teams text check (teams is null or json_valid(teams)),
+            models text check (models is null or json_valid(models)),
+            regions text check (regions is null or json_valid(regions)),
+            accounts text check (accounts is null or json_valid(accounts)),
+            counts_upper_end integer not null,
+            unknown_percent integer not null check (unknown_percent between 0 and 100),
+            thresholds text not null check (json_valid(thresholds)),
+            forecast_thresholds text not null check (json_valid(forecast_thresholds))
+        ) strict;
+
+        -- What a budget's cost is expected to be at the end of a period. name: the application,
+        -- user or team, '' for all together. NULL: not enough is known.
+        create table budget_forecasts (
+            budget text not null,
+            name text not null,
+            period_start text not null,
+            forecast_microdollars integer,
+            primary key (budget, name, period_start)
+        ) strict, without rowid;
+
+        -- A message. topic: what it tells of; subject: the day or week of a digest, '' otherwise.
+        create table messages (
+            message_key integer primary key,
+            topic text not null,
+            subject text not null,
+            created_at text not null
+        ) strict;
+
+        create unique index messages_by_subject on messages (topic, subject)
+            where subject <> '';
+
+        -- A message to a target of the configuration. state: pending, sending, sent, or failed,
+        -- which is tried no more. tries: how often it was begun. delivered: hashes of the target's
+        -- addresses that have it, a JSON array. reason: why the last try failed.
+        -- may_be_repeated: a try ended without its outcome being known.
+        create table deliveries (
+            message_key integer not null references messages (message_key),
+            target text not null,
+            state text not null check (state in ('pending', 'sending', 'sent', 'failed')),
+            tries integer not null default 0,
+            tried_at text,
+            retry_at text,
+            delivered text not null default '[]' check (json_valid(delivered)),
+            may_be_repeated integer not null default 0,
+            reason text,
+            primary key (message_key, target)
+        ) strict, without rowid;
+
+        -- What happened to a budget, once for each period. kind: actual or forecast (a threshold
+        -- was reached), or not judged. message_key NULL: nobody is told.
+        create table budget_crossings (
+            crossing_key integer primary key,
+            budget text not null,
+            name text not null,
+            period_start text not null,
+            period_end text not null,
+            kind text not null check (kind in ('actual', 'forecast', 'not judged')),
+            threshold integer not null,
+            amount_microdollars integer not null,
+            cost_microdollars integer,
+            seen_at text not null,
+            reason text,
+            message_key integer references messages (message_key),
+            unique (budget, name, kind, threshold, amount_microdollars, period_start)
+        ) strict;
+
+        create index budget_crossings_by_message on budget_crossings (message_key);
+
+        -- Rows of the views of unusual use that a message tells of, by a hash of what each is of.
+        create table alerts (
+            view text not null,
+            row_hash text not null,
+            seen_at text not null,
+            message_key integer not null references messages (message_key),
+            primary key (view, row_hash)
+        ) strict, without rowid;
+
+        create index alerts_by_message on alerts (message_key);
+    """,
+    )
+
+
+@migrations()
+@takes()
+def m042_create_forecasts(db: Database) -> None:
+    """What the rest of the running month may cost, as of the last covered day that is over."""
+    _execute(
+        db,
+        """
+        -- dimension: all, team or application. through_day: the last covered day that is over.
+        -- history_days: the covered days that the forecast is made of. rest_days: those of the
+        -- month that it is for: those to come, and those that are not covered. finished_usd: what
+        -- the others cost. rest_*: NULL where there is no forecast, for this reason; rest_by_day: a
+        -- JSON object, what each of those days may cost.
+        create table forecasts (
+            dimension text not null,
+            name text not null,
+            month text not null,
+            through_day text not null,
+            history_days integer not null,
+            rest_days integer not null,
+            finished_usd real not null,
+            rest_usd real,
+            rest_low_usd real,
+            rest_high_usd real,
+            rest_by_day text check (rest_by_day is null or json_valid(rest_by_day)),
+            reason text,
+            primary key (dimension, name)
+        ) strict, without rowid;
+    """,
+    )
+
+
+@migrations()
+@takes()
+def m043_create_watch(db: Database) -> None:
+    """What unusual use is found by: first uses, failed calls and costs by the hour.
+
+    All of it follows from calls, except of the days in ``unwatched_days``, which changed since.
+    What was used first stays when calls are dropped.
+    """
+    _execute(
+        db,
+        """
+        create table unwatched_days (
+            day text primary key
+        ) strict, without rowid;
+
+        insert into unwatched_days select distinct day from usage_daily;
+
+        -- What user agents are made with, without versions.
+        create table agents (
+            agent_key integer primary key,
+            agent text not null unique
+        ) strict;
+
+        -- A caller is a principal and the user that the event names. kind: principal (value_key 0),
+        -- region, model (the lowest key of those with its canonical id), agent or network. day: the
+        -- day of the first use; first_*: the first call on it; calls, failed_calls: of that day.
+        -- user_key: whom rules assign the call to. source_address_key: value_key of a network.
+        create table first_uses (
+            principal_key integer not null references principals (principal_key),
+            found_user_key integer not null references users (user_key),
+            kind text not null,
+            value_key integer not null,
+            day text not null,
+            first_time text not null,
+            first_event_id any not null,
+            user_key integer not null references users (user_key),
+            source_address_key integer references source_addresses (source_address_key),
+            calls integer not null,
+            failed_calls integer not null,
+            primary key (principal_key, found_user_key, kind, value_key)
+        ) strict, without rowid;
+
+        create index first_uses_by_day on first_uses (day);
+
+        -- Failed calls by the hour, of the latest weeks.
+        create table failed_hours (
+            hour text not null,
+            principal_key integer not null references principals (principal_key),
+            found_user_key integer not null references users (user_key),
+            account_key integer not null references accounts (account_key),
+            region_key integer not null references regions (region_key),
+            model_key integer not null references models (model_key),
+            error_code_key integer not null references error_codes (error_code_key),
+            user_key integer not null references users (user_key),
+            failed_calls integer not null,
+            first_time text not null,
+            first_event_id any not null,
+            primary key (
+                hour, principal_key, found_user_key, account_key, region_key, model_key,
+                error_code_key
+            )
+        ) strict, without rowid;
+
+        -- Costs by the hour, of the latest weeks. user_key or application_key is 0: the row is of
+        -- an application or of a user. rate_key: 0, or one whose inference profile names the
+        -- application.
+        create table cost_hours (
+            hour text not null,
+            user_key integer not null,
+            application_key integer not null,
+            rate_key integer not null,
+            calls integer not null,
+            cost_picodollars integer not null,
+            primary key (hour, user_key, application_key, rate_key)
+        ) strict, without rowid;
+    """,
+    )
+
+
+@migrations()
+# An index of the failed calls.
+@takes(seconds=2, megabytes=2)
+def m044_create_quotas(db: Database) -> None:
+    """What limits the use of models, and how much of it was used.
+
+    ``quotas``: what Service Quotas listed of an account and region; see ``etl.normalise.quotas``.
+    ``quota_peaks``: the highest minute of each day, by CloudWatch's EstimatedTPMQuotaUsage.
+    """
+    _execute(
+        db,
+        """
+        create table quotas (
+            account_id text not null,
+            region text not null,
+            quota_code text not null,
+            quota_name text not null,
+            quota_kind text not null check (quota_kind in ('tokens', 'requests')),
+            period text not null check (period in ('minute', 'day')),
+            route text check (route in ('on-demand', 'cross-region', 'global', 'regional')),
+            model_id text,
+            is_long_context integer not null,
+            limit_value integer not null,
+            is_default integer not null,
+            is_adjustable integer not null,
+            seen_at text not null,
+            primary key (account_id, region, quota_code)
+        ) strict, without rowid;
+
+        create table quota_peaks (
+            account_id text not null,
+            region text not null,
+            cloudwatch_model_id text not null,
+            day text not null,
+            model_id text not null,
+            route text not null,
+            tokens integer not null,
+            peak_at text not null,
+            primary key (account_id, region, cloudwatch_model_id, day)
+        ) strict, without rowid;
+
+        create index events_failed on events (error_code_key, event_time)
+            where error_code_key is not null;
+    """,
+    )

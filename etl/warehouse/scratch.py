@@ -1,19 +1,24 @@
 """A temporary warehouse for trials: no calls, but the prices, rules and names of another.
 
-Data loaded into it is interpreted and priced as in the other one, and deleted afterwards.
+Data loaded into it is interpreted and priced as in the other one, and deleted afterwards. A
+rollup counts parts of its input in copies of one, a *scratch* warehouse each, as another process
+made it.
 """
 
 from __future__ import annotations
 
+import sqlite3
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from sqlite_utils import Database
 
 from etl.warehouse.database import open_warehouse
+from etl.warehouse.paths import write_new
 from etl.warehouse.secret import copy_secret
+from etl.warehouse.turns import Patience, Warehouse
 from etl.warehouse.visitor_sql.authorizer import SECRET_TABLES
 
 # The tables that decide how an event is interpreted and priced, referenced tables first.
@@ -24,6 +29,12 @@ _TABLES = (
     *("attribution_rules", "user_aliases", "project_names", "projects"),
     *("team_settings", "principal_tags", "account_names"),
     *SECRET_TABLES,
+)
+
+# It is never read after a crash.
+_PRAGMAS = (
+    *("journal_mode = off", "synchronous = off", "temp_store = memory", "cache_size = -65536"),
+    "locking_mode = exclusive",
 )
 
 
@@ -93,3 +104,29 @@ def _copy_sessions(source: Database, target: Database) -> None:
         " and session_name = ? and user_name = ?",
         rows,
     )
+
+
+def template_of(db: Database) -> bytes:
+    """Return the bytes of a warehouse to copy: without prices, which count nothing."""
+    with closing(sqlite3.connect(":memory:")) as copy:
+        db.conn.backup(copy)
+        copy.execute("delete from prices")
+        for table in ("price_list_versions", "price_list_changes", "session_users", "credentials"):
+            copy.execute(f"delete from {table}")
+        copy.commit()
+        copy.execute("vacuum")
+        return copy.serialize()
+
+
+@contextmanager
+def open_scratch(template: bytes, secret: str) -> Iterator[Database]:
+    """Open a copy of a template, with the secret of a warehouse. It is deleted when closed."""
+    with TemporaryDirectory(prefix="bedrock-usage-") as folder:
+        path = Path(folder) / "scratch.db"
+        path.write_bytes(template)
+        write_new(Path(f"{path}.secret"), secret.encode())
+        with closing(sqlite3.connect(path, isolation_level=None)) as connection:
+            db = Warehouse(connection, Patience())
+            for pragma in _PRAGMAS:
+                db.execute(f"pragma {pragma}")
+            yield db

@@ -1,8 +1,9 @@
 """The pages for people who do not write SQL, as a Datasette plugin: its hooks.
 
 ``app`` builds Datasette with this plugin, ``pages`` answers requests, ``queries`` offers the files
-of ``sql/pages`` as canned queries, ``visitors`` knows who may see what, and ``guard`` checks every
-request first. The hooks do nothing in a Datasette that ``app`` did not build.
+of ``sql/pages`` as canned queries, ``agents`` has the tools of agents, ``visitors`` knows who may
+see what, and ``guard`` checks every request first. The hooks do nothing in a Datasette that ``app``
+did not build.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ from datasette.utils.asgi import Request
 
 from etl.warehouse.visitor_sql.authorizer import allow_only_reading
 from etl.warehouse.visitor_sql.limits import limit_memory
-from etl.web import cells, failures, guard, login, pages, queries, refresh, visitors
+from etl.web import agents, cells, failures, guard, login, pages, queries, refresh, visitors
 from etl.web.protocol import App
 from etl.web.site import DATABASE, site_of
 
@@ -55,7 +56,7 @@ def permission_allowed(
 
 @hookimpl
 def register_magic_parameters(datasette: Datasette) -> list[tuple[str, Callable[..., Any]]]:
-    """Give queries what the visitor may see: ``:_visitor_applications``, ``:_visitor_teams``."""
+    """Give queries what the visitor may see: ``:_visitor_applications`` and its like."""
     return [("visitor", partial(visitors.magic_parameter, datasette))] if site_of(datasette) else []
 
 
@@ -92,7 +93,9 @@ def render_cell(
 @hookimpl(tryfirst=True)
 def register_routes(datasette: Datasette) -> list[Any]:
     """Register the addresses of the pages."""
-    return [*pages.routes(), *refresh.routes(), *login.routes()] if site_of(datasette) else []
+    if site_of(datasette) is None:
+        return []
+    return [*pages.routes(), *refresh.routes(), *login.routes(), *agents.routes()]
 
 
 @hookimpl

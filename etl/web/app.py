@@ -6,13 +6,12 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-import yaml
 from datasette.app import Datasette
 from datasette.plugins import pm
 
 import etl.web
-from etl import resources
 from etl.config import Config
+from etl.metadata import read_metadata
 from etl.web import visitors
 from etl.web.datasette_views import replace_views
 from etl.web.secret import signing_secret
@@ -70,7 +69,7 @@ def build_datasette(
     datasette = _UsageDatasette(
         Site(db, config, config_path, host),
         visitors.plugin_settings(config.serve),
-        metadata=_metadata(),
+        metadata=read_metadata(),
         settings=SETTINGS,
         secret=signing_secret(db, config.serve),
     )
@@ -78,10 +77,3 @@ def build_datasette(
     datasette.remove_database("_memory")
     datasette.add_database(WarehouseDatabase(datasette, db), name=DATABASE)
     return datasette
-
-
-def _metadata() -> dict[str, Any]:
-    # Datasette parses it in pure Python, which adds a third of a second to every start.
-    loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
-    metadata: dict[str, Any] = yaml.load(resources.METADATA.read_bytes(), loader)  # noqa: S506
-    return metadata

@@ -22,7 +22,7 @@ from datasette.plugins import pm
 from datasette.utils import await_me_maybe
 from datasette.utils.asgi import Request, Response
 
-from etl.web import addresses, cross_site, failures, login, protocol
+from etl.web import addresses, agents, cross_site, failures, login, protocol
 from etl.web.client_gone import answer_while_connected
 from etl.web.protocol import App, Message, Receive, Scope, Send
 from etl.web.site import DATABASE, Site, site_of
@@ -42,7 +42,8 @@ _OPEN = re.compile(r"/favicon\.ico|/-/static/.*|/-/static-plugins/.*")
 # Pages that apply `allowed_usage`, or show no usage data.
 # A list of what is allowed, not of what is denied (DECISIONS 60).
 _FOR_RESTRICTED = re.compile(
-    r"/|/(?:application|user|team|model|cost)|/-/charts/.*|/-/actor(?:\.json)?|/-/logout"
+    r"/|/(?:application|user|team|model|cost|budgets|me|savings)|/-/charts/.*|/-/actor(?:\.json)?|/-/logout"
+    rf"|{re.escape(agents.PATH)}"
 )
 _QUERY = re.compile(rf"/{DATABASE}/([a-z0-9_]+)(?:\.json|\.csv)?")
 
@@ -93,15 +94,20 @@ async def _answer(
     send = _limited(send)
     path = path_of(scope)
     is_logged_in = partial(login.is_logged_in, datasette, site)
-    scope = {**scope, "headers": [*protocol.trusted_headers(scope["headers"], is_logged_in)]}
+    is_json = path == agents.PATH
+    headers = [*protocol.trusted_headers(scope["headers"], is_logged_in)]
+    if is_json:
+        # A browser sends them by itself, whoever wrote the page; an agent has a token.
+        headers = [(name, value) for name, value in headers if name.lower() != b"cookie"]
+    scope = {**scope, "headers": headers}
     refusal = (
-        _refuse_request(site, scope)
+        _refuse_request(site, scope, is_json=is_json)
         or cross_site.refuse(scope, path)
         or addresses.refuse(scope, path)
         or await _refuse_page(datasette, site, scope, receive)
         or await cross_site.stop_for_consent(datasette, scope, path)
     )
-    body = refusal or await protocol.read_form(scope, receive)
+    body = refusal or await protocol.read_body(scope, receive, is_json=is_json)
     if isinstance(body, Response):
         await body.asgi_send(send)
     else:
@@ -119,9 +125,9 @@ def path_of(scope: Scope) -> str:
 # -- requests ------------------------------------------------------------------------------------
 
 
-def _refuse_request(site: Site, scope: Scope) -> Response | None:
+def _refuse_request(site: Site, scope: Scope, *, is_json: bool) -> Response | None:
     """Refuse a request for reasons that do not depend on the visitor."""
-    refusal = protocol.refusal(scope)
+    refusal = protocol.refusal(scope, is_json=is_json)
     if refusal:
         return refusal
     headers = _Headers(scope)
@@ -138,7 +144,7 @@ def _refuse_request(site: Site, scope: Scope) -> Response | None:
     if scope["method"] not in METHODS:
         return Response.text("Method not allowed", status=405, headers={"Allow": "GET, HEAD, POST"})
     if scope["method"] == "POST" and _is_cross_site(headers, host):
-        return Response.text("Forms from another site are refused", status=403)
+        return Response.text("Requests from pages of another site are refused", status=403)
     return None
 
 

@@ -24,13 +24,17 @@ from datasette.views.base import DatasetteError
 from etl.errors import DataError
 from etl.normalise.model_names import short_name
 from etl.normalise.token_kinds import TOKENS_ALONE
+from etl.show import budgets as shown_budgets
 from etl.show import numbers
+from etl.show.comparisons import ABOUT_CACHE, ABOUT_QUOTAS, COMPARISONS, best_of_each
 from etl.show.numbers import Row, kind_of_use, of_month
+from etl.times import utc_text
+from etl.warehouse.read.budgets import CANNOT_BE_JUDGED, EXCEEDED, WARNING
 from etl.web import queries, refresh, tables_csv, vega_bundle
 from etl.web.covered import Covered
 from etl.web.selection import NAMES, PRESETS, STACKS, Selection, parse_selection
 from etl.web.site import DATABASE
-from etl.web.visitors import allowed_usage, has_passwords
+from etl.web.visitors import EVERYTHING, Allowed, allowed_usage, has_passwords, own_user
 
 # Names in charts; the links lead to all names.
 _TOP = 10
@@ -41,6 +45,9 @@ _LISTED = 200
 # Where a month of the bill differs.
 _PLACES = 25
 
+# Other models that a model is compared with.
+_OTHERS = 4
+
 # For the token chart: column, heading, whether it is input.
 _TOKEN_KINDS = json.dumps([(kind.shown, kind.heading, kind.is_input) for kind in TOKENS_ALONE])
 
@@ -49,6 +56,8 @@ _MAX_FIELDS = 1000
 
 # Per query; Datasette allows the same for all others (SETTINGS in app).
 _SECONDS = 10
+
+_NO_DAYS = {"first_day": None, "last_day": None, "finished_until": None}
 
 # The subjects that have a page, and the word in its title.
 SUBJECTS = {"application": "Application", "user": "User", "team": "Team", "model": "Model"}
@@ -63,13 +72,20 @@ class View:
     freshness: Row
     selection: Selection
     covered: Covered
+    allowed: Allowed
 
     async def rows(
         self, query: str, *by: str, over: Selection | None = None
     ) -> list[dict[str, Any]]:
         """Return the rows of a query of ``sql/pages``; ``over``: a selection other than its own."""
         parameters = (over or self.selection).parameters(*by)
-        return await _rows(self.datasette, self.request, query, parameters)
+        return await _rows(self.datasette, self.request, query, parameters, self.allowed)
+
+    async def budgets(self) -> list[dict[str, Any]]:
+        """Return the states of the budgets now, in the order of the file."""
+        # Of this minute, so that the answer can be kept that long.
+        moment = {"now": utc_text(now().replace(second=0, microsecond=0))}
+        return await _rows(self.datasette, self.request, "budgets", moment, self.allowed)
 
     def link(self, path: str, query: str = "") -> str:
         """Return an address on this site."""
@@ -142,6 +158,9 @@ def routes() -> list[tuple[str, Callable[..., Awaitable[Response]]]]:
         (r"^/(?P<kind>application|user|team|model)$", subject_page),
         (r"^/cost$", cost_page),
         (r"^/bill$", bill_page),
+        (r"^/budgets$", budgets_page),
+        (r"^/me$", own_page),
+        (r"^/savings$", savings_page),
         (rf"^/-/charts/{re.escape(vega_bundle.file_name())}$", vega),
         (rf"^/{DATABASE}/(?P<query>{'|'.join(queries.names())})\.csv$", tables_csv.answer),
     ]
@@ -172,6 +191,21 @@ async def cost_page(request: Request, datasette: Datasette) -> Response:
 async def bill_page(request: Request, datasette: Datasette) -> Response:
     """Answer with AWS's bill beside our figures, and why they differ."""
     return await _answer(request, datasette, "usage_bill.html", _bill)
+
+
+async def budgets_page(request: Request, datasette: Datasette) -> Response:
+    """Answer with the state of each budget."""
+    return await _answer(request, datasette, "usage_budgets.html", _budgets)
+
+
+async def own_page(request: Request, datasette: Datasette) -> Response:
+    """Answer with a visitor's own calls, costs and budgets."""
+    return await _answer(request, datasette, "usage_own.html", _own)
+
+
+async def savings_page(request: Request, datasette: Datasette) -> Response:
+    """Answer with what caching saved, and what the same tokens would have cost otherwise."""
+    return await _answer(request, datasette, "usage_savings.html", _savings)
 
 
 async def _answer(
@@ -207,7 +241,8 @@ async def _view(datasette: Datasette, request: Request) -> View:
     days = {"since": selection.before().since.isoformat(), "until": selection.until.isoformat()}
     gaps = [row["day"] for row in await _rows(datasette, request, "gap_days", days)]
     covered = Covered.of(freshness, today, gaps)
-    return View(datasette, request, freshness, selection, covered)
+    allowed = allowed_usage(datasette, request.actor) or EVERYTHING
+    return View(datasette, request, freshness, selection, covered, allowed)
 
 
 def _pairs(request: Request) -> list[tuple[str, str]]:
@@ -226,9 +261,13 @@ def _pairs(request: Request) -> list[tuple[str, str]]:
 
 
 async def _rows(
-    datasette: Datasette, request: Request, query: str, parameters: Mapping[str, str]
+    datasette: Datasette,
+    request: Request,
+    query: str,
+    parameters: Mapping[str, str],
+    allowed: Allowed | None = None,
 ) -> list[dict[str, Any]]:
-    bound = queries.bound(datasette, request.actor, parameters)
+    bound = queries.bound(datasette, request.actor, parameters, allowed)
     fetch = datasette.bedrock_usage.answers.fetch
     rows = await datasette.get_database(DATABASE).execute_fn(
         partial(fetch, sql=queries.sql_of(query), parameters=bound, seconds=_SECONDS)
@@ -242,6 +281,7 @@ def _frame(view: View) -> dict[str, Any]:
         "visitor": (view.request.actor or {}).get("id"),
         "has_password": has_passwords(view.datasette),
         "allowed": allowed_usage(view.datasette, view.request.actor),
+        "own_user": own_user(view.datasette, view.request.actor),
         "presets": PRESETS,
         "stacks": STACKS,
         "kinds": NAMES,
@@ -263,18 +303,22 @@ def _age(moment: str | None) -> str | None:
 
 async def _dashboard(view: View) -> dict[str, Any]:
     selection = view.selection
-    totals, tops, days, choices, capacity = await asyncio.gather(
+    totals, tops, budgets, (days, choices, capacity, month) = await asyncio.gather(
         _totals(view),
         _tops(view),
-        view.rows("usage", "day"),
-        view.rows("choices"),
-        view.rows("capacity"),
+        view.budgets(),
+        asyncio.gather(
+            view.rows("usage", "day"), *map(view.rows, ("choices", "capacity", "forecast"))
+        ),
     )
     return {
         "title": "Amazon Bedrock usage and cost",
+        "budgets": _budget_card(budgets),
+        "shown_budgets": shown_budgets,
         **totals,
         "choices": _choices(choices, selection),
         "capacity": numbers.capacity(capacity[0]),
+        "month": month,
         "average": _average(view, days),
         "days": _days(view, days),
         "names": {top["kind"]: top["count"] for top in tops},
@@ -298,12 +342,11 @@ async def _subject(view: View) -> dict[str, Any]:
     kind = view.kind
     (name,) = view.selection.chosen(kind)
     other = "user" if kind == "application" else "application"
-    totals, usage, (evidence, lines, calls) = await asyncio.gather(
+    dimensions = (("day",), ("region", "model"), (other,))
+    totals, usage, (evidence, lines, calls, month) = await asyncio.gather(
         _totals(view),
-        asyncio.gather(
-            *(view.rows("usage", *by) for by in (("day",), ("region", "model"), (other,)))
-        ),
-        asyncio.gather(*map(view.rows, ("evidence", "cost_lines", "latest_calls"))),
+        asyncio.gather(*(view.rows("usage", *by) for by in dimensions)),
+        asyncio.gather(*map(view.rows, ("evidence", "cost_lines", "latest_calls", "forecast"))),
     )
     days, used, others = usage
     return {
@@ -313,6 +356,7 @@ async def _subject(view: View) -> dict[str, Any]:
         "kind_title": SUBJECTS[kind],
         "name": name,
         **totals,
+        "month": month,
         "average": _average(view, days),
         "days": _days(view, days),
         "used": used,
@@ -347,6 +391,72 @@ async def _bill(view: View) -> dict[str, Any]:
     }
 
 
+async def _budgets(view: View) -> dict[str, Any]:
+    states = await view.budgets()
+    return {
+        "title": "Budgets",
+        "current": [one for one in states if one["is_current"]],
+        "ended": [one for one in states if not one["is_current"]],
+        "shown": shown_budgets,
+    }
+
+
+def _budget_card(states: Sequence[Row]) -> dict[str, Any] | None:
+    """Return the current budgets by their states; None without budgets."""
+    current = [one for one in states if one["is_current"]]
+    if not current:
+        return None
+    by_use = sorted(current, key=lambda one: -(one["used_percent"] or 0))
+    by_state = {
+        state: [one for one in by_use if one["state"] == state] for state in shown_budgets.STATES
+    }
+    return {
+        "all": len(current),
+        "most": by_use[0],
+        "exceeded": by_state[EXCEEDED],
+        "not_judged": by_state[CANNOT_BE_JUDGED],
+        "warnings": len(by_state[WARNING]),
+    }
+
+
+async def _own(view: View) -> dict[str, Any]:
+    """Prepare a visitor's own page: of one user, whatever else the visitor may see.
+
+    Its figures are never offered as CSV or JSON: those addresses show what the visitor may see.
+    """
+    user = own_user(view.datasette, view.request.actor)
+    if user is None:
+        raise DatasetteError(
+            "The configuration does not say which user you are: see [[serve.restrictions]]",
+            status=404,
+        )
+    selection = view.selection.alone("user", user)
+    own = replace(view, selection=selection, allowed=EVERYTHING)
+    # Loaded are the days from the user's first to the last, whatever the visitor may see.
+    every = await own.rows("usage", "day", over=replace(selection, since=date.min, until=date.max))
+    ends = {"first_day": every[0]["day"], "last_day": every[-1]["day"]} if every else {}
+    own = replace(own, covered=Covered.of(_NO_DAYS | ends, view.covered.today))
+    totals, usage, calls, budgets = await asyncio.gather(
+        _totals(own),
+        asyncio.gather(*(own.rows("usage", by) for by in ("day", "model", "application"))),
+        own.rows("latest_calls"),
+        view.budgets(),
+    )
+    days, models, applications = usage
+    return {
+        "title": f"Your usage: {user}",
+        "user": user,
+        **totals,
+        "billed": _billed([]),
+        "days": _days(own, days),
+        "models": models,
+        "applications": applications,
+        "calls": calls,
+        "current": [one for one in budgets if one["is_current"] and one["only_user"] == user],
+        "shown": shown_budgets,
+    }
+
+
 def _month(month: Row, rows: Sequence[Row]) -> dict[str, Any]:
     """Return a month of the bill with its reasons, and the places where they are largest."""
     own = of_month(month, rows)
@@ -359,6 +469,52 @@ def _month(month: Row, rows: Sequence[Row]) -> dict[str, Any]:
         "places": [{**row, "kind": kind_of_use(row)} for row in own[:_PLACES]],
         "left_out": max(0, len(own) - _PLACES),
     }
+
+
+async def _savings(view: View) -> dict[str, Any]:
+    cache, models, scopes, tiers, quotas, throttled, choices = await asyncio.gather(
+        view.rows("cache_savings_by_application"),
+        view.rows("other_models"),
+        view.rows("other_scopes"),
+        view.rows("other_tiers"),
+        view.rows("quotas"),
+        view.rows("throttled"),
+        view.rows("choices"),
+    )
+    last = await _last_call(view, at_any_time=True)
+    saved = [row["saved_usd"] for row in cache if row["saved_usd"] is not None]
+    return {
+        "title": "What could be saved?",
+        "last_call": last,
+        "age": _age(last),
+        "choices": _choices(choices, view.selection),
+        "cache": cache[:_PLACES],
+        "cache_left_out": max(0, len(cache) - _PLACES),
+        "saved_usd": sum(saved) if saved else None,
+        "unknown": len(cache) - len(saved),
+        "read_tokens": _known_sum(cache, "cache_read_tokens"),
+        "written_tokens": _known_sum(cache, "cache_write_tokens"),
+        "cacheable_tokens": _known_sum(cache, "cacheable_input_tokens"),
+        "models": _first_rows(best_of_each(models, _OTHERS), len(models)),
+        "scopes": _first_rows(scopes, len(scopes)),
+        "tiers": _first_rows(tiers, len(tiers)),
+        "quotas": _first_rows(quotas, len(quotas)),
+        "throttled": _first_rows(throttled, len(throttled)),
+        "about_quotas": ABOUT_QUOTAS,
+        "comparisons": COMPARISONS,
+        "about_cache": ABOUT_CACHE,
+        "decimals": 2,
+    }
+
+
+def _first_rows(rows: Sequence[Row], of: int) -> dict[str, Any]:
+    shown = rows[:_PLACES]
+    return {"rows": shown, "left_out": of - len(shown)}
+
+
+def _known_sum(rows: Sequence[Row], column: str) -> int | None:
+    known = [row[column] for row in rows if row[column] is not None]
+    return sum(known) if known else None
 
 
 def _billed(rows: Sequence[Row]) -> dict[str, Any]:

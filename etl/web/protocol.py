@@ -20,11 +20,11 @@ Receive = Callable[[], Awaitable[Message]]
 Send = Callable[[Message], Coroutine[Any, Any, None]]
 App = Callable[[Scope, Receive, Send], Coroutine[Any, Any, None]]
 
-# Clients send only forms.
+# Clients send only forms, and agents short messages.
 BODY_BYTES = 64 << 10
 BODY_SECONDS = 20.0
 
-_FORM = "application/x-www-form-urlencoded"
+_FORM, _JSON = "application/x-www-form-urlencoded", "application/json"
 
 # Only a path on this server: no URL of another host, and no backslash, which browsers read as a
 # slash.
@@ -37,8 +37,8 @@ _COOKIES = (b"ds_actor", b"ds_csrftoken", b"ds_messages")
 _COOKIE = re.compile(rb"(?P<name>[a-z_]+)=(?P<value>[!#-+\--:<-\[\]-~]*)")
 
 
-def refusal(scope: Scope) -> Response | None:
-    """Refuse an ambiguous request."""
+def refusal(scope: Scope, *, is_json: bool = False) -> Response | None:
+    """Refuse an ambiguous request; ``is_json``: the path takes JSON in place of forms."""
     raw: bytes = scope.get("raw_path") or scope["path"].encode()
     if not _PATH.fullmatch(raw.partition(b"?")[0]) or not _QUERY.fullmatch(scope["query_string"]):
         return Response.text("This is not a path on this server", 400)
@@ -47,14 +47,22 @@ def refusal(scope: Scope) -> Response | None:
     if has_coding and (b"content-length" in names or scope.get("http_version") == "1.0"):
         # Nothing that follows on this connection can be trusted.
         return Response.text("The body has two lengths", 400, {"Connection": "close"})
-    if scope["method"] == "POST" and not _is_form(scope["headers"]):
+    if scope["method"] != "POST":
+        return None
+    kinds = _kinds(scope["headers"])
+    # Exactly: a page of another site cannot send it without asking first.
+    if is_json and kinds != [_JSON]:
+        return Response.text(f"Only JSON is accepted, as {_JSON}", 415)
+    if not is_json and (len(kinds) > 1 or not {*kinds} <= {"", _FORM}):
         return Response.text(f"Only forms are accepted, as {_FORM}", 400)
     return None
 
 
-def _is_form(headers: Iterable[tuple[bytes, bytes]]) -> bool:
-    kinds = [value.decode("latin-1") for name, value in headers if name.lower() == b"content-type"]
-    return len(kinds) < 2 and all(_kind(kind) in ("", _FORM) for kind in kinds)
+def _kinds(headers: Iterable[tuple[bytes, bytes]]) -> list[str]:
+    """Return every content type, without its parameters."""
+    return [
+        _kind(value.decode("latin-1")) for name, value in headers if name.lower() == b"content-type"
+    ]
 
 
 def _kind(content_type: str) -> str:
@@ -91,8 +99,8 @@ def _cookies(header: bytes) -> dict[bytes, bytes]:
     return {match["name"]: match["value"] for match in found if match and match["name"] in _COOKIES}
 
 
-async def read_form(scope: Scope, receive: Receive) -> bytes | Response:
-    """Return the body of a form, or the response that refuses it."""
+async def read_body(scope: Scope, receive: Receive, *, is_json: bool) -> bytes | Response:
+    """Return the body of a form or of JSON, or the response that refuses it."""
     if scope["method"] != "POST":
         return b""
     try:
@@ -102,6 +110,10 @@ async def read_form(scope: Scope, receive: Receive) -> bytes | Response:
         return Response.text("The request body took too long", 408, {"Connection": "close"})
     if body is None:
         return Response.text("The request body is too large or ended early", 413)
+    return body if is_json else _checked_form(body)
+
+
+def _checked_form(body: bytes) -> bytes | Response:
     try:
         fields = parse_qs(body.decode("utf-8"))
     except ValueError:

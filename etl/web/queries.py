@@ -11,7 +11,7 @@ from typing import Any
 from datasette.app import Datasette
 
 from etl.sql_files import sql_names, sql_question, sql_text
-from etl.web.visitors import EVERYTHING, Actor, allowed_usage
+from etl.web.visitors import EVERYTHING, Actor, Allowed, allowed_usage, own_user
 
 # A blank value means no filter, or that the dimension is not used.
 FILTERS = ("since", "until", "regions", "models", "users", "applications", "teams")
@@ -26,16 +26,21 @@ DIMENSIONS = {
 }
 NAMED = tuple(flag for flag in DIMENSIONS if flag != "by_day")
 TOP = "top"
+NOW = "now"
 
 _PARAMETERS = {
     "usage": (*DIMENSIONS, TOP, *FILTERS),
     "hours": (*NAMED, TOP, *FILTERS),
     "metadata": ("metadata_key", *FILTERS),
     "choices": ("since", "until"),
+    "forecast": ("until", "regions", "models", "users", "applications", "teams"),
+    "movers": ("by", "against", *FILTERS),
     "freshness": (),
     "gap_days": ("since", "until"),
     "bill_months": ("since", "until"),
     "bill_reasons": ("since", "until"),
+    "budgets": (NOW,),
+    "quotas": ("regions", "models"),
     "capacity": ("since", "until", "regions", "models"),
 }
 
@@ -56,12 +61,19 @@ def parameters_of(name: str) -> tuple[str, ...]:
 
 
 def bound(
-    datasette: Datasette, actor: Actor, parameters: Mapping[str, str]
+    datasette: Datasette,
+    actor: Actor,
+    parameters: Mapping[str, str],
+    allowed: Allowed | None = None,
 ) -> dict[str, str | None]:
-    """Return what a query is run with: what the visitor may see cannot be given."""
-    allowed = allowed_usage(datasette, actor) or EVERYTHING
-    blank = dict.fromkeys((*DIMENSIONS, TOP, *FILTERS), "")
-    return blank | dict(parameters) | allowed.parameters
+    """Return what a query is run with: what the visitor may see cannot be given.
+
+    ``allowed``: what to show instead of what the visitor may see: a page of the visitor's own.
+    """
+    allowed = allowed or allowed_usage(datasette, actor) or EVERYTHING
+    blank = dict.fromkeys((*DIMENSIONS, TOP, *FILTERS, NOW), "")
+    visitor = {"_visitor_user": own_user(datasette, actor)}
+    return blank | dict(parameters) | allowed.parameters | visitor
 
 
 def canned_queries() -> dict[str, dict[str, Any]]:

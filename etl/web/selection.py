@@ -131,6 +131,10 @@ class Selection:
         none: dict[str, Any] = dict.fromkeys(NAMES.values(), ())
         return replace(self, **none)
 
+    def alone(self, kind: str, name: str) -> Selection:
+        """Return the same days with only one name of a kind, and no other names."""
+        return self.unfiltered().about(kind, name)
+
     def parameters(self, *by: str) -> dict[str, str]:
         """Return the parameters of the queries; ``by``: the dimensions of ``usage``."""
         given = {"since": self.since.isoformat(), "until": self.until.isoformat()}

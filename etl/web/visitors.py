@@ -62,6 +62,8 @@ class Allowed(NamedTuple):
     @property
     def words(self) -> str:
         """The names, for the visitor. With both, usage is of one of each: teams in applications."""
+        if self == NOTHING:
+            return "their own usage"
         teams = f"team{'s' * (len(self.teams) > 1)} {', '.join(self.teams)}" if self.teams else ""
         return " in ".join(filter(None, (teams, ", ".join(self.applications or ()))))
 
@@ -75,6 +77,8 @@ class Allowed(NamedTuple):
 
 
 EVERYTHING = Allowed(None, None)
+# Of a visitor who only has a page of their own.
+NOTHING = Allowed((), ())
 
 
 def allowed_usage(datasette: Datasette, actor: Actor) -> Allowed | None:
@@ -83,7 +87,7 @@ def allowed_usage(datasette: Datasette, actor: Actor) -> Allowed | None:
     if site is None or not site.config.serve.has_login:
         return None
     visitor = (actor or {}).get("id")
-    return _allowed(site.config.serve, visitor) if isinstance(visitor, str) else Allowed((), ())
+    return _allowed(site.config.serve, visitor) if isinstance(visitor, str) else NOTHING
 
 
 def _allowed(serve: Serve, visitor: str) -> Allowed | None:
@@ -92,8 +96,25 @@ def _allowed(serve: Serve, visitor: str) -> Allowed | None:
     entry = restrictions.get(visitor.casefold(), restrictions.get(EVERY))
     if entry is None:
         return None
+    if entry.applications is None and entry.teams is None:
+        return NOTHING
     allowed = Allowed(_names(entry.applications), _names(entry.teams))
     return None if allowed == EVERYTHING else allowed
+
+
+def own_user(datasette: Datasette, actor: Actor) -> str | None:
+    """Return the user that the configuration says a visitor is; None if it says none.
+
+    Never by equal names: a visitor's name and a user's are given by different people.
+    """
+    site = site_of(datasette)
+    visitor = (actor or {}).get("id")
+    if site is None or not site.config.serve.has_login or not isinstance(visitor, str):
+        return None
+    for entry in site.config.serve.restrictions:
+        if entry.visitor.casefold() == visitor.casefold():
+            return entry.user
+    return None
 
 
 def _names(names: tuple[str, ...] | None) -> tuple[str, ...] | None:
@@ -128,11 +149,15 @@ def is_permitted(datasette: Datasette, actor: Actor, action: str, resource: Any)
 def magic_parameter(datasette: Datasette, key: str, request: Request) -> str | None:
     """Return the value of ``:_visitor_applications`` or ``:_visitor_teams``: see ``Allowed``.
 
-    Never raises KeyError: Datasette would then take the value from the page's address.
+    ``:_visitor_user``: the user that the visitor is, NULL if the configuration does not say. Never
+    raises KeyError: Datasette would then take the value from the page's address.
     """
+    if key == "user":
+        return own_user(datasette, request.actor)
     if key not in _PARAMETERS:
         raise ValueError(
-            f":_visitor_{key} is unknown; use :_visitor_applications or :_visitor_teams"
+            f":_visitor_{key} is unknown; use :_visitor_applications, :_visitor_teams or"
+            " :_visitor_user"
         )
     allowed = allowed_usage(datasette, request.actor) or EVERYTHING
     return allowed.parameters[f"_visitor_{key}"]

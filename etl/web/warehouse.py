@@ -14,8 +14,9 @@ import re
 import threading
 from collections.abc import Callable
 from contextvars import ContextVar
+from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from datasette.app import Datasette
 from datasette.database import Database, QueryInterrupted, Results
@@ -26,6 +27,9 @@ from etl.warehouse.paths import connect_readonly
 from etl.warehouse.visitor_sql.processes import Statement, StatementRows, VisitorProcesses
 from etl.web import queries
 from etl.web.site import DATABASE
+
+if TYPE_CHECKING:
+    from etl.agents.desk import Desk
 
 # A page that shows some rows also counts all of them. If that takes longer, it shows no number:
 # counting ten million calls takes a minute, and the page itself a moment.
@@ -126,9 +130,19 @@ class WarehouseDatabase(Database):  # type: ignore[misc]
             turn.end_early()
             raise
 
+    @cached_property
+    def desk(self) -> Desk:
+        """The tools of agents."""
+        # What they need takes a while to import, and few servers are asked by agents.
+        from etl.agents.desk import Desk
+
+        return Desk(Path(self.path), self.processes)
+
     def close(self) -> None:
         """Close all connections and stop the processes."""
         super().close()
+        if "desk" in vars(self):
+            self.desk.close()
         self.processes.close()
 
 

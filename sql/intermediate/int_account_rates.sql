@@ -11,37 +11,19 @@ with rates as materialized (
     select * from int_rates
 ),
 
-groups as (
+keys as not materialized (
     select
-        0 as discount_group,
-        '' as account_id
-    union
-    select
-        account_discounts.discount_group,
-        accounts.account_id
-    from account_discounts
-    inner join accounts on accounts.account_key = account_discounts.discount_group >> 32
-),
-
-matching as materialized (
-    select
-        groups.discount_group,
         rate_keys.rate_key,
-        discounts.discount_number,
-        discounts.kinds,
-        discounts.effective_from,
-        discounts.effective_to
-    from discounts
-    cross join groups
-    cross join rate_keys
+        regions.region,
+        rate_keys.service_tier,
+        int_models.canonical_model_id,
+        int_models.cloudwatch_model_id
+    from rate_keys
     inner join regions on regions.region_key = rate_keys.region_key
     inner join int_models on int_models.model_key = rate_keys.model_key
-    where
-        {{ rates.meets('accounts', ['groups.account_id']) }}
-        and {{ rates.meets('regions', ['regions.region']) }}
-        and {{ rates.meets('tiers', ['rate_keys.service_tier']) }}
-        and {{ rates.meets('models', ['int_models.canonical_model_id', 'int_models.cloudwatch_model_id']) }}
 ),
+
+{{ rates.matching() }},
 
 -- The days on which a rate or a discount starts or ends.
 changes as (
@@ -72,7 +54,10 @@ periods as (
         rate_key,
         changed_on as valid_from,
         lead(changed_on, 1, '9999-12-31')
-            over (partition by discount_group, rate_key order by changed_on) as valid_to
+            over (
+                partition by discount_group, rate_key
+                order by changed_on
+            ) as valid_to
     from changes
 ),
 
@@ -98,7 +83,10 @@ first_matching as (
                 or matching.effective_to > periods.valid_from
             )
     group by
-        periods.discount_group, periods.rate_key, periods.valid_from, periods.valid_to
+        periods.discount_group,
+        periods.rate_key,
+        periods.valid_from,
+        periods.valid_to
 ),
 
 applied as (
@@ -129,16 +117,8 @@ discounted as (
         discounted_from as valid_from,
         discounted_to as valid_to,
 {% for price in columns.priced_kinds %}
-        coalesce(
-            (
-                {{ price }}_rate * (
-                    select discounts.kept_millionths from discounts
-                    where discounts.discount_number = {{ price }}_discount
-                )
-                + 500000
-            ) / 1000000,
-            {{ price }}_rate
-        ) as {{ price }}_rate,
+        {{ rates.lowered(price) }}
+            as {{ price }}_rate,
 {% endfor %}
         {{ columns.each(columns.priced_kinds, '{}_list_rate') }},
         {{ columns.each(columns.priced_kinds, '{}_price_id') }},

@@ -10,49 +10,24 @@
 -- of another scope, tier or kind never applies, but for the ordinary cache write: that
 -- of a model without a 5-minute rate has its 30-minute one, and images and seconds of
 -- video, whose price is that of their variant before one for any.
-with candidates as (
+with uses as not materialized (
     select
         rate_keys.rate_key,
-        prices.*,
+        model_price_ids.price_model_id,
         model_price_ids.match_rank,
-        case prices.token_kind
-{% for price in columns.varied %}
-            when '{{ price }}_' || rate_keys.variant then '{{ price }}'
-{% endfor %}
-{% for other, price, turn in columns.other_prices %}
-            when '{{ other }}' then '{{ price }}'
-{% endfor %}
-            else prices.token_kind
-        end as counted_as,
-        case prices.token_kind
-{% for price in columns.varied %}
-            when '{{ price }}_' || rate_keys.variant then -1
-{% endfor %}
-{% for other, price, turn in columns.other_prices %}
-            when '{{ other }}' then {{ turn }}
-{% endfor %}
-            else 0
-        end as turn,
-        prices.region = '*' as is_any_region
+        regions.region,
+        int_models.inference_scope,
+        rate_keys.service_tier,
+        rate_keys.min_input_tokens,
+        rate_keys.variant
     from rate_keys
     inner join regions on regions.region_key = rate_keys.region_key
     inner join int_models on int_models.model_key = rate_keys.model_key
     inner join model_price_ids
         on model_price_ids.model_key = int_models.price_model_key
-    inner join prices
-        on
-            prices.model_id = model_price_ids.price_model_id
-            and (
-                prices.region = regions.region
-                -- GovCloud has its own rates, mostly higher: never use commercial ones.
-                or (prices.region = '*' and regions.region not like 'us-gov-%')
-            )
-            -- The + makes SQLite use the index by model_id rather than build its own.
-            and +prices.scope = int_models.inference_scope
-            and +prices.service_tier = rate_keys.service_tier
-            and prices.min_input_tokens <= rate_keys.min_input_tokens
-            and prices.corrected_on is null
 ),
+
+{{ rates.candidates() }},
 
 changes as (
     select
@@ -71,7 +46,8 @@ periods as (
     select
         rate_key,
         changed_on as valid_from,
-        lead(changed_on) over (partition by rate_key order by changed_on) as valid_to
+        lead(changed_on)
+            over (partition by rate_key order by changed_on) as valid_to
     from changes
 ),
 
@@ -91,13 +67,7 @@ ranked as (
                 candidates.counted_as,
                 candidates.rate_class
             order by
-                candidates.origin,
-                candidates.turn,
-                candidates.match_rank,
-                candidates.is_any_region,
-                candidates.min_input_tokens desc,
-                candidates.effective_from desc,
-                candidates.price_id
+                {{ rates.preference() }}
         ) as choice
     from periods
     inner join candidates
@@ -118,10 +88,14 @@ chosen as (
 {% for class in ('list', 'negotiated') %}
 {% for price in columns.priced_kinds %}
         max(usd_per_mtok)
-        filter (where token_kind = '{{ price }}' and rate_class = '{{ class }}')
+        filter (
+            where token_kind = '{{ price }}' and rate_class = '{{ class }}'
+        )
             as {{ price }}_{{ class }}_rate,
         max(price_id)
-        filter (where token_kind = '{{ price }}' and rate_class = '{{ class }}')
+        filter (
+            where token_kind = '{{ price }}' and rate_class = '{{ class }}'
+        )
             as {{ price }}_{{ class }}_price_id{{ ',' if not loop.last }}
 {% endfor %}
         {{- ',' if not loop.last }}
@@ -142,7 +116,9 @@ final as (
 {% endfor %}
         {{ columns.each(columns.priced_kinds, '{}_list_rate') }},
 {% for price in columns.priced_kinds %}
-        coalesce({{ price }}_negotiated_price_id, {{ price }}_list_price_id)
+        coalesce(
+            {{ price }}_negotiated_price_id, {{ price }}_list_price_id
+        )
             as {{ price }}_price_id,
 {% endfor %}
         {{ columns.each(columns.priced_kinds, '{}_list_price_id') }}

@@ -265,3 +265,32 @@ where
 group by
     {{ columns.each(by) }}
 {% endmacro %}
+
+-- The accounts that the bill covers in :month, and up to which day for good, whoever
+-- pays for them.
+{% macro closed_accounts() %}
+select
+    account_id,
+    account_key,
+    min(payer_account_id) as payer_account_id,
+    min(closed_until) as closed_until
+from int_bill_covered
+where month = :month
+group by account_id
+{% endmacro %}
+
+-- The context size that decides a model's price, of all that do for some model. Needs a
+-- CTE models: int_bill_models.
+{% macro sizes() %}
+select
+    rate_keys.rate_key,
+    coalesce(max(prices.min_input_tokens), 0) as min_input_tokens
+from rate_keys
+inner join models on models.model_key = rate_keys.model_key
+left join prices
+    on
+        prices.model_id = models.price_model_id
+        and prices.min_input_tokens <= rate_keys.min_input_tokens
+        and prices.corrected_on is null
+group by rate_keys.rate_key
+{% endmacro %}

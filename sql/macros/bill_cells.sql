@@ -213,19 +213,8 @@ models as materialized (
     select * from int_bill_models
 ),
 
--- The context size that decides a model's price, of all that do for some model.
 sizes as materialized (
-    select
-        rate_keys.rate_key,
-        coalesce(max(prices.min_input_tokens), 0) as min_input_tokens
-    from rate_keys
-    inner join models on models.model_key = rate_keys.model_key
-    left join prices
-        on
-            prices.model_id = models.price_model_id
-            and prices.min_input_tokens <= rate_keys.min_input_tokens
-            and prices.corrected_on is null
-    group by rate_keys.rate_key
+    {{ bill.sizes() }}
 ),
 
 both as (

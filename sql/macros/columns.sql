@@ -15,6 +15,7 @@
 {% set priced_kinds = token_kinds.PRICE_KINDS | list %}
 {% set token_prices = kinds_of_tokens | map(attribute='counts') | sum(start=())
     | map(attribute='price') | list %}
+{% set known_prices = token_kinds.PRICE_UNITS | list %}
 {% set other_prices = token_kinds.OTHER_PRICES | list %}
 
 -- Images have prices by size, and by quality or steps: image_<variant>; seconds of video

@@ -44,7 +44,18 @@ and {{ chosen('teams', prefix ~ 'team') }}
 -- of_names and visible leave of int_names.
 {% macro of_chosen() %}
 {{ days() }}
-and (
+and {{ of_keys() }}
+{% endmacro %}
+
+-- The same whatever the day. prefix: where the keys are, such as usage.
+{% macro of_keys(prefix='') %}
+{{ of_chosen_names(prefix) }}
+and {{ of_users(prefix ~ 'user_key') }}
+{% endmacro %}
+
+-- The same whoever the user.
+{% macro of_chosen_names(prefix='') %}
+(
     (
         {{ is_blank('regions') }}
         and {{ is_blank('models') }}
@@ -52,14 +63,13 @@ and (
         and {{ is_blank('teams') }}
         and {{ sees_all() }}
     )
-    or (rate_key, application_key) in (
+    or ({{ prefix }}rate_key, {{ prefix }}application_key) in (
         select
             rate_key,
             application_key
         from chosen
     )
 )
-and {{ of_users() }}
 {% endmacro %}
 
 -- The same for the keys of users.

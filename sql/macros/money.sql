@@ -57,3 +57,10 @@ case
     )
 end
 {% endmacro %}
+
+-- An exact sum of any size, as text for programs: the sum in millions of pico-dollars,
+-- and that of what is left of each amount.
+{% macro exact(column) %}
+sum({{ column }} / 1000000)
+|| ' ' || sum({{ column }} % 1000000)
+{%- endmacro %}

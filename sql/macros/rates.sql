@@ -84,3 +84,107 @@ or exists (
 {% macro is_list() %}
 {{ columns.each(columns.priced_kinds, '{0}_rate is {0}_list_rate', '\nand ') }}
 {% endmacro %}
+
+-- The prices that may apply to uses. Needs the CTE uses.
+{% macro candidates() %}
+candidates as (
+    select
+        uses.rate_key,
+        prices.*,
+        uses.match_rank,
+        case prices.token_kind
+{% for price in columns.varied %}
+            when '{{ price }}_' || uses.variant then '{{ price }}'
+{% endfor %}
+{% for other, price, turn in columns.other_prices %}
+            when '{{ other }}' then '{{ price }}'
+{% endfor %}
+            else prices.token_kind
+        end as counted_as,
+        case prices.token_kind
+{% for price in columns.varied %}
+            when '{{ price }}_' || uses.variant then -1
+{% endfor %}
+{% for other, price, turn in columns.other_prices %}
+            when '{{ other }}' then {{ turn }}
+{% endfor %}
+            else 0
+        end as turn,
+        prices.region = '*' as is_any_region
+    from uses
+    inner join prices
+        on
+            prices.model_id = uses.price_model_id
+            and (
+                prices.region = uses.region
+                -- GovCloud has its own rates, mostly higher: never use commercial ones.
+                or (prices.region = '*' and uses.region not like 'us-gov-%')
+            )
+            -- The + makes SQLite use the index by model_id rather than build its own.
+            and +prices.scope = uses.inference_scope
+            and +prices.service_tier = uses.service_tier
+            and prices.min_input_tokens <= uses.min_input_tokens
+            and prices.corrected_on is null
+)
+{% endmacro %}
+
+-- Which of several candidates applies.
+{% macro preference() %}
+candidates.origin,
+candidates.turn,
+candidates.match_rank,
+candidates.is_any_region,
+candidates.min_input_tokens desc,
+candidates.effective_from desc,
+candidates.price_id
+{%- endmacro %}
+
+-- The groups of accounts, and the discounts that match their keys. Needs the CTE keys.
+{% macro matching() %}
+groups as (
+    select
+        0 as discount_group,
+        '' as account_id
+    union
+    select
+        account_discounts.discount_group,
+        accounts.account_id
+    from account_discounts
+    inner join accounts
+        on accounts.account_key = account_discounts.discount_group >> 32
+),
+
+matching as materialized (
+    select
+        groups.discount_group,
+        keys.rate_key,
+        discounts.discount_number,
+        discounts.kinds,
+        discounts.effective_from,
+        discounts.effective_to
+    from discounts
+    cross join groups
+    cross join keys
+    where
+        {{ meets('accounts', ['groups.account_id']) }}
+        and {{ meets('regions', ['keys.region']) }}
+        and {{ meets('tiers', ['keys.service_tier']) }}
+        and {{ meets(
+            'models', ['keys.canonical_model_id', 'keys.cloudwatch_model_id']
+        ) }}
+)
+{% endmacro %}
+
+-- A list rate less a discount.
+{% macro lowered(price) %}
+coalesce(
+    (
+        {{ price }}_rate * (
+            select discounts.kept_millionths from discounts
+            where discounts.discount_number = {{ price }}_discount
+        )
+        + 500000
+    ) / 1000000,
+    {{ price }}_rate
+)
+{%- endmacro %}

@@ -33,6 +33,7 @@ from tests.aws import (
     logs,
     moto_route,
     price_list,
+    quotas,
     runtime,
 )
 from tests.aws.calls import Answer, AwsError, Call, Handler, HttpRequest, Request, Violation
@@ -54,6 +55,7 @@ _HANDLERS: dict[str, dict[str, Handler]] = {
     "bedrock": bedrock.OPERATIONS,
     "bedrock-runtime": runtime.OPERATIONS,
     "pricing": price_list.OPERATIONS,
+    "service-quotas": quotas.OPERATIONS,
     "sts": identity.STS,
     "organizations": identity.ORGANIZATIONS,
     "ec2": identity.EC2,

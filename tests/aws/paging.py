@@ -27,6 +27,7 @@ _CODES = {
     "bedrock": "ValidationException",
     "logs": "InvalidParameterException",
     "pricing": "InvalidNextTokenException",
+    "service-quotas": "InvalidPaginationTokenException",
 }
 _CODES_OF_OPERATIONS = {
     "GetMetricData": "InvalidNextToken",

@@ -23,6 +23,8 @@ class Place:
         self.foundation_models: list[dict[str, Any]] = []
         self.inference_profiles: list[dict[str, Any]] = []
         self.provisioned_throughputs: list[dict[str, Any]] = []
+        self.quotas: list[dict[str, Any]] = []
+        self.default_quotas: list[dict[str, Any]] = []
         self.logging_config: dict[str, Any] | None = None
 
     def deliver(

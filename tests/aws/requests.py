@@ -32,6 +32,7 @@ _SERVICES = {
     "s3": "s3",
     "sns": "sns",
     "ec2": "ec2",
+    "servicequotas": "service-quotas",
 }
 # The runtime signs like its control plane but has another host: here it has other paths.
 _RUNTIME = "/model/"

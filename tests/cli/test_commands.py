@@ -124,5 +124,5 @@ print("imported:", [name for name in sys.modules if name.startswith(heavy)])
     result = subprocess.run(
         [sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True
     )
-    assert "  demo       Build a sample" in result.stdout
+    assert "  demo         Build a sample" in result.stdout
     assert re.findall("^imported: (.*)$", result.stdout, re.MULTILINE) == ["[]", "[]"]

@@ -38,13 +38,16 @@ WORDS = (
     ("serve", "--port", "0"), ("demo", "--no-serve"), ("inspect", "LOG"), ("prices", "list"),
     ("upgrade",), ("prices", "import", "LOG"), ("monitor", "publish"), ("monitor", "dashboard"),
     ("monitor", "remove"), ("lab", "verify", "--ledger", "LOG"), ("lab", "traffic", "--dry-run"),
-    ("calibrate",), ("reconcile",), ("prices", "check"), ("prices", "history", "any"), ("prices", "sync", "--from", "LOG"),
+    ("calibrate",), ("reconcile",), ("mcp",), ("prices", "check"), ("prices", "history", "any"), ("prices", "sync", "--from", "LOG"),
+    ("budgets",), ("notify", "test"), ("notify", "send"), ("notify", "log"), ("notify", "digest", "--daily"),
+    ("export", "usage"), ("export", "teams"), ("export", "focus"), ("export", "prices"),
 )  # fmt: skip
 
 
 def test_every_command_that_has_a_warehouse_is_tried() -> None:
     tried = {
-        words[:2] if words[0] in ("prices", "monitor", "lab") else words[:1] for words in WORDS
+        words[:2] if words[0] in ("export", "prices", "monitor", "lab", "notify") else words[:1]
+        for words in WORDS
     }
 
     def commands(group: object, words: tuple[str, ...] = ()) -> Iterator[tuple[str, ...]]:

@@ -246,7 +246,7 @@ def actions(*grants: Any) -> set[str]:
     return {action for grant in grants for action in grant.actions}
 
 
-@pytest.mark.parametrize("source", [*STANDARD, "principal_tags"])
+@pytest.mark.parametrize("source", [*STANDARD, "principal_tags", "quotas"])
 def test_each_source_calls_what_its_policy_allows_and_nothing_else(source: str) -> None:
     assert operations(ETL / "sources" / f"{source}.py") == actions(*source_of(source).grants)
 
@@ -315,7 +315,7 @@ def test_log_files_are_allowed_by_bucket_and_prefix_to_who_runs_the_program() ->
 
 
 def test_nobody_else_calls_aws() -> None:
-    known = {f"{source}.py" for source in (*STANDARD, "principal_tags")}
+    known = {f"{source}.py" for source in (*STANDARD, "principal_tags", "quotas")}
     known |= {"accounts.py", "archive.py", "aws.py", "invocation_logs.py", "runtime.py", "s3.py"}
     known |= {"price_list.py"}
     for file in (ETL / "sources").glob("*.py"):
@@ -330,7 +330,7 @@ def test_nobody_else_calls_aws() -> None:
         *("doctor/checks.py", "doctor/entry.py"),
         *("lab/caller.py", "lab/roles.py"),
         *("monitor/alarms.py", "monitor/cloudwatch.py", "monitor/cloudwatch_dashboard.py"),
-        "monitor/removal.py",
+        *("monitor/removal.py", "notify/send.py"),
     ]
 
 

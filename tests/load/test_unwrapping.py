@@ -2,17 +2,11 @@
 
 from __future__ import annotations
 
-import base64
-import bz2
-import csv
 import gzip
 import io
 import json
-import lzma
 import sys
-import tarfile
 import time
-import zipfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -29,9 +23,27 @@ from etl.sources.envelopes import MAX_LEVELS, UNFIT
 from etl.sources.files import TOO_MANY_LEVELS, TOO_MANY_PACKS, UNKNOWN
 from tests.load.long_way import shown, the_long_way
 from tests.load.poison import CANARY, nodes
-from tests.load.wrapping import ENVELOPES, EVENT_BRIDGE, base64_of, file_of, fits, lines, text_of
+from tests.load.wrapping import (
+    ENVELOPES,
+    EVENT_BRIDGE,
+    PACKS,
+    TABLES,
+    base64_of,
+    file_of,
+    fits,
+    flat,
+    in_columns,
+    lines,
+    ocsf,
+    renamed,
+    snake,
+    tar_of,
+    text_of,
+    texts,
+    zip_of,
+)
 from tests.rounds import rounds, some
-from tests.support import ACCOUNT, HAIKU, call, logged, role_identity, service_event
+from tests.support import HAIKU, call, logged, role_identity, service_event
 
 RECORDS = [
     *(call(number, tokens=(number, 1), user=f"u{number}") for number in range(1, 4)),
@@ -123,47 +135,6 @@ def test_eight_levels_are_opened_and_a_ninth_is_named(name: str) -> None:
 
 
 # Compressed, archived.
-
-
-def tar_of(*files: bytes) -> bytes:
-    written = io.BytesIO()
-    with tarfile.open(fileobj=written, mode="w", format=tarfile.PAX_FORMAT) as archive:
-        for number, data in enumerate(files):
-            for name in (f"{number}.json", f"folder/._{number}.json"):
-                info = tarfile.TarInfo(name)
-                info.size, info.pax_headers = len(data), {"comment": "ü" * 300}
-                archive.addfile(info, io.BytesIO(data if name[7:8] != "." else bytes(len(data))))
-    return written.getvalue()
-
-
-def zip_of(*files: bytes, method: int = zipfile.ZIP_DEFLATED) -> bytes:
-    written = io.BytesIO()
-    with zipfile.ZipFile(written, "w", method) as archive:
-        for number, data in enumerate(files):
-            archive.writestr(f"folder/{number}.json", data)
-            archive.writestr(f"__MACOSX/folder/._{number}.json", b"\0\5\26\7")
-    return written.getvalue()
-
-
-def zstd_of(data: bytes) -> bytes:
-    if sys.version_info >= (3, 14):
-        from compression import zstd
-
-        return zstd.compress(data)
-    return pytest.importorskip("backports.zstd").compress(data)
-
-
-PACKS: dict[str, Callable[[bytes], bytes]] = {
-    "gzip": lambda data: gzip.compress(data, mtime=0),
-    "bzip2": bz2.compress,
-    "xz": lzma.compress,
-    "zstd": zstd_of,
-    "tar": tar_of,
-    "zip": zip_of,
-    "zip, not compressed": lambda data: zip_of(data, method=zipfile.ZIP_STORED),
-    "two members of gzip": lambda data: gzip.compress(data[:99]) + gzip.compress(data[99:]),
-    "base64": lambda data: base64.b64encode(data),
-}
 
 
 @pytest.mark.parametrize("outer", PACKS)
@@ -367,121 +338,10 @@ def test_no_body_leaves_its_record() -> None:
 # Other names.
 
 
-def snake(name: str) -> str:
-    words = name.replace("ID", "Id").replace("ARN", "arn").replace("IPA", "IpA")
-    return "".join(f"_{letter.lower()}" if letter.isupper() else letter for letter in words)
-
-
-def renamed(value: Any, rename: Callable[[str], str]) -> Any:
-    if isinstance(value, dict):
-        return {rename(key): renamed(inner, rename) for key, inner in value.items()}
-    return [renamed(item, rename) for item in value] if isinstance(value, list) else value
-
-
-def texts(record: dict[str, Any]) -> dict[str, Any]:
-    return {k: json.dumps(v) if isinstance(v, (dict, list)) else v for k, v in record.items()}
-
-
-def flat(value: Any, before: str = "") -> dict[str, Any]:
-    if not isinstance(value, dict):
-        return {before: value}
-    fields: dict[str, Any] = {}
-    for key, inner in value.items():
-        fields |= flat(inner, f"{before}.{key}" if before else key)
-    return fields
-
-
-def athena_row(value: Any) -> Any:
-    if not isinstance(value, dict):
-        return value
-    return (
-        "{" + ", ".join(f"{key.lower()}={athena_row(inner)}" for key, inner in value.items()) + "}"
-    )
-
-
-def in_columns(records: list[dict[str, Any]]) -> bytes:
-    written = io.StringIO()
-    rows = csv.DictWriter(written, list(dict.fromkeys(key for one in records for key in one)))
-    rows.writeheader()
-    rows.writerows(records)
-    return written.getvalue().encode()
-
-
-def ocsf(event: dict[str, Any]) -> dict[str, Any]:
-    identity = event["userIdentity"]
-    session = identity.get("sessionContext", {}).get("sessionIssuer", {})
-    return {
-        "class_uid": 6003,
-        "class_name": "API Activity",
-        "time": 1793614500000,
-        "metadata": {
-            "uid": event["eventID"],
-            "product": {"version": "1.11"},
-            "event_code": "AwsApiCall",
-        },
-        "api": {
-            "operation": event["eventName"],
-            "service": {"name": event["eventSource"]},
-            "request": {
-                "uid": event.get("requestID"),
-                "data": json.dumps(event.get("requestParameters")),
-            },
-            "response": {"error": event.get("errorCode")},
-        },
-        "actor": {
-            "user": {
-                "type": identity["type"],
-                "uid": identity["arn"],
-                "uid_alt": identity.get("principalId"),
-                "name": identity.get("userName"),
-                "account": {"uid": identity["accountId"]},
-            },
-            "session": {"issuer": session.get("arn")},
-        },
-        "cloud": {"region": event["awsRegion"], "account": {"uid": ACCOUNT}},
-        "http_request": {"user_agent": event["userAgent"]},
-        "unmapped": {
-            f"additionalEventData.{key}": str(value)
-            for key, value in event.get("additionalEventData", {}).items()
-        }
-        | {"eventType": "AwsApiCall", "eventCategory": "Management"},
-    }
-
-
 EVENTS = [
     record for record in RECORDS if "eventID" in record and "serviceEventDetails" not in record
 ]
 LOGS = [record for record in RECORDS if "schemaType" in record]
-TABLES: dict[str, Callable[[dict[str, Any]], dict[str, Any]]] = {
-    "lower case": lambda event: renamed(event, str.lower),
-    "upper case": lambda event: {key.upper(): value for key, value in event.items()},
-    "snake case": lambda event: renamed(event, snake),
-    "nested texts": texts,
-    "lower case, nested texts": lambda event: renamed(texts(event), str.lower),
-    "flattened": flat,
-    "flattened, all text": lambda event: {key: str(value) for key, value in flat(event).items()},
-    "a time without a zone": lambda e: e | {"eventTime": "2026-11-02 10:15:00.000000000"},
-    "a time with a blank": lambda e: e | {"eventTime": "2026-11-02 10:15:00.000 UTC"},
-    "a time in milliseconds": lambda e: e | {"eventTime": 1793614500000},
-    "Athena's rows": lambda e: {
-        key.lower(): athena_row(v)
-        if key == "userIdentity"
-        else json.dumps(v)
-        if isinstance(v, dict)
-        else v
-        for key, v in e.items()
-    },
-    "Sentinel": lambda e: (
-        {
-            f"{'Aws' if key in ('eventID', 'requestID') else ''}{key[0].upper()}{key[1:]}": value
-            for key, value in texts(e).items()
-            if key not in ("userIdentity", "eventTime")
-        }
-        | {"TimeGenerated": e["eventTime"]}
-        | {f"UserIdentity{key[0].upper()}{key[1:]}": v for key, v in e["userIdentity"].items()}
-    ),
-    "OCSF": ocsf,
-}
 
 
 @pytest.mark.parametrize("name", TABLES)

@@ -31,6 +31,7 @@ DAMAGE = {
     "hour_shares_match_calls": "insert into hour_shares select hour, account_key, rate_key, 'input',"
     " user_key, application_key, calls + 1, 1, 0, 3 from usage_hourly where token_source_key = 0",
     "metric_hours_are_current": "update metric_hourly set value = value + 1",
+    "what_if_of_itself_changes_nothing": "update priced_daily_by_application set cost_picodollars = 1",
     "money_is_whole": "update prices set usd_per_mtok = 9000000000000000 where model_id like '%haiku-2024%'",
 }
 

@@ -58,7 +58,7 @@ def test_printing_says_what_is_wrong(names: list[str], said: str) -> None:
 
 
 def test_what_sqlite_gets_is_plain_sql() -> None:
-    for folder in (*VIEW_LAYERS, "checks", "load", "pages", "queries", "reports"):
+    for folder in (*VIEW_LAYERS, "checks", "exports", "load", "pages", "queries", "reports"):
         for name in sql_names(folder):
             text = sql_text(f"{folder}/{name}")
             assert not [mark for mark in ("{{", "{%", "{#", "\n\n\n", " \n") if mark in text], name

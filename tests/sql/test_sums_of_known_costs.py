@@ -23,7 +23,7 @@ from etl.normalise.rows import Event, MetricValue, Tokens
 from etl.show.report import KINDS as REPORTS
 from etl.sql_files import sql_text
 from etl.warehouse.database import open_warehouse
-from etl.warehouse.read.reports import Filters, run_report, usage
+from etl.warehouse.read.reports import Filters, movers, run_report, usage
 from etl.warehouse.upkeep.check import rebuild
 from etl.warehouse.write.batch import Batch, Loader
 from tests.checks import failed_checks
@@ -226,6 +226,7 @@ FILTERS = (
     *("since", "until", "regions", "models", "users", "applications", "teams"),
     *("_visitor_applications", "_visitor_teams"),
 )
+CAUSES = ("volume", "size", "mix", "price")
 COUNTED = ("unpriced_calls", "unpriced_tokens", "calls_without_tokens")
 
 
@@ -251,6 +252,7 @@ def test_every_level_adds_up_to_what_is_known(
         compare_calls(db, calls)
         compare_by_kind(db, parts)
         compare_periods(db, parts)
+        compare_movers(db, parts)
         assert failed_checks(db) == {}
         path = Path(rows(db, "pragma database_list")[0][2])
         before = dump(path)
@@ -278,6 +280,47 @@ def compare(
         sums = [sum(row[column] for row in some) for column in COUNTED]
         assert Sum(sum(cost or 0 for cost in costs), *sums, max(bounds) == 1) == sum_of(its), where
     assert {names for names, its in expected.items() if sum_of(its) != sum_of([])} == set(), level
+
+
+MOVED = {"user": "user_name", "application": "application", "team": "team", "model": "model_id"}
+
+
+def compare_movers(db: Database, parts: list[Part]) -> None:
+    before, after = HOURS[0][:10], HOURS[-1][:10]
+    for by, column in MOVED.items():
+        expected = {
+            (name, day): [
+                part for part in parts if (getattr(part, column), part.day) == (name, day)
+            ]
+            for name in {getattr(part, column) for part in parts}
+            for day in (before, after)
+        }
+        for row in movers(db, Filters(since=after, until=after), by=by, against=before):
+            costs = {name: row[f"{name}_picodollars"] for name in CAUSES}
+            of_name = [expected.pop((row["name"], day)) for day in (before, after)]
+            sums = [sum_of(its) for its in of_name]
+            assert [row["cost_before_picodollars"], row["cost_after_picodollars"]] == [
+                one.cost for one in sums
+            ]
+            assert (
+                sum(costs.values()) == row["difference_picodollars"] == sums[1].cost - sums[0].cost
+            )
+            whole = [part for its in of_name for part in its]
+            tokens = sum(one.unpriced_tokens for one in sums)
+            calls = sum(part.calls for part in whole if not (part.rates and part.tokens))
+            assert (row["unpriced_tokens"], row["calls_without_cost"]) == (tokens, calls)
+            counted = [
+                sum(part.calls for part in its if part.rates and part.tokens) for its in of_name
+            ]
+            assert [row["calls_before"], row["calls_after"]] == counted
+            if not all(counted):
+                assert {costs.pop("volume")} | set(costs.values()) <= {
+                    row["difference_picodollars"],
+                    0,
+                }
+                assert not any(costs.values())
+        left = [part for its in expected.values() for part in its]
+        assert not any(part.calls or sum_of([part]).cost for part in left)
 
 
 def _pico(dollars: float | None) -> int | None:

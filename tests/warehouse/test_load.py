@@ -218,9 +218,11 @@ def test_stored_calls_are_looked_up_by_their_whole_key(db: Database, tmp_path: P
     db.conn.set_trace_callback(statements.append)
     load_records(db, tmp_path, call(1), call(2))
     db.conn.set_trace_callback(None)
-    (lookup,) = {sql for sql in statements if "from wanted_calls as wanted" in sql}
-    plan = [step for *_, step in rows(db, f"explain query plan {lookup}")]
-    assert "SEARCH events USING PRIMARY KEY (event_time=? AND event_id=?)" in plan
+    lookups = {sql for sql in statements if "from wanted_calls as wanted" in sql}
+    assert lookups
+    for lookup in lookups:
+        plan = [step for *_, step in rows(db, f"explain query plan {lookup}")]
+        assert "SEARCH events USING PRIMARY KEY (event_time=? AND event_id=?)" in plan
 
 
 def test_rejects_hold_place_and_reason_and_nothing_of_the_record(

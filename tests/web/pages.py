@@ -12,11 +12,12 @@ from urllib.parse import urlencode
 import httpx
 from datasette.app import Datasette
 
+from etl.metadata import read_metadata
 from etl.warehouse.database import view_sql
-from etl.web.app import _metadata, build_datasette
+from etl.web.app import build_datasette
 from etl.web.site import DATABASE
 
-METADATA = _metadata()
+METADATA = read_metadata()
 QUERIES: dict[str, dict[str, Any]] = METADATA["databases"][DATABASE]["queries"]
 TABLES: dict[str, dict[str, Any]] = METADATA["databases"][DATABASE]["tables"]
 VIEWS = tuple(view_sql())

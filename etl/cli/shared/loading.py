@@ -14,6 +14,7 @@ import click
 from sqlite_utils import Database
 
 from etl.cli.shared.calibrating import report_waiting
+from etl.cli.shared.judging import apply_configured_budgets
 from etl.config import Config
 from etl.load.decoder.content import Keys
 from etl.load.decoder.pool import Workers
@@ -34,7 +35,7 @@ _NAMES = 5
 
 
 def apply_configuration(warehouse: Database, config: Config, file: Path | None) -> None:
-    """Apply the file's rules, names and discounts to the warehouse; report what that changed.
+    """Apply the file's rules, names, discounts and budgets; report what that changed.
 
     Without a file (None) the warehouse keeps those it has.
     """
@@ -55,6 +56,7 @@ def apply_configuration(warehouse: Database, config: Config, file: Path | None) 
         click.echo(
             f"{count(len(config.discounts), 'discount')} in force: costs have changed", err=True
         )
+    apply_configured_budgets(warehouse, config, file)
 
 
 def apply_rules(warehouse: Database, config: Config) -> int:

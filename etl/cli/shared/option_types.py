@@ -114,6 +114,19 @@ class Day(click.DateTime):
         return today() - timedelta(days=int(number[1]) - 1), today()
 
 
+class Month(click.ParamType):  # type: ignore[type-arg]
+    """A month, 2026-10, or last-month."""
+
+    name = "month"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
+        if value == "last-month":
+            return WORDS["last-month"](today())[0].strftime("%Y-%m")
+        if not re.fullmatch(r"[0-9]{4}-(?:0[1-9]|1[0-2])", str(value), re.ASCII):
+            self.fail(f"{value!r} is not a month like 2026-10, nor last-month", param, ctx)
+        return str(value)
+
+
 class WarehousePath(click.Path):
     """The path of a warehouse. A name that SQLite would not take as a file is refused."""
 

@@ -12,7 +12,13 @@ from typing import Any
 
 import click
 
-from etl.cli.shared.option_types import ArchiveFolder, Day, HowFarBack, WarehousePath
+from etl.cli.shared.option_types import (
+    ArchiveFolder,
+    Day,
+    HowFarBack,
+    Month,
+    WarehousePath,
+)
 from etl.config import DEFAULT_PATH
 from etl.registry import NAMES
 
@@ -70,6 +76,23 @@ def format_option(*more: str) -> Decorator:
     )
 
 
+def file_format_option(*formats: str) -> Decorator:
+    """Add the format of a file; the first one is the default."""
+    return click.option(
+        "--format",
+        "format_",
+        type=click.Choice(formats),
+        default=formats[0],
+        show_default=True,
+        help="Format of the file.",
+    )
+
+
+def month_option(help_: str) -> Decorator:
+    """Add one or more months; the help says what the command does without any."""
+    return click.option("--month", type=Month(), multiple=True, metavar="YYYY-MM", help=help_)
+
+
 def since_option(example: str, default: str) -> Decorator:
     """Add how far back to go; ``default`` applies to a first run."""
     text = (
@@ -82,6 +105,14 @@ def since_option(example: str, default: str) -> Decorator:
 def as_of_option(help_: str) -> Decorator:
     """Add the day to which prices are read or checked."""
     return click.option("--as-of", type=Day(is_last=True), metavar="DATE", help=help_)
+
+
+against_option = click.option(
+    "--against",
+    type=Day(),
+    metavar="DATE",
+    help="With movers: the first of as many days to compare with.  [default: those just before]",
+)
 
 
 def days_options(command: Callable[..., Any]) -> Callable[..., Any]:

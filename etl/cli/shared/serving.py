@@ -1,4 +1,4 @@
-"""Run Datasette over a warehouse; beyond this machine only with a login."""
+"""Run Datasette over a warehouse; beyond this machine only with a login. Or answer an agent."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from pathlib import Path
 
 import click
 
+from etl.agents import NEEDS_SDK, has_sdk
 from etl.cli.shared.signals import Terminated
 from etl.config import Config, Serve
 from etl.errors import BedrockUsageError, ConfigError
@@ -53,6 +54,18 @@ def run_datasette(
             raise
         except KeyboardInterrupt:
             pass  # the person at the keyboard pressed Ctrl-C
+
+
+def run_agents(db: Path) -> None:
+    """Answer an agent over stdin and stdout until it ends; raise ConfigError without the SDK."""
+    if not has_sdk():
+        raise ConfigError(NEEDS_SDK)
+    # An extra, which takes half a second to import.
+    from etl.agents.stdio import serve_stdio
+
+    # Not sys.stdout: it escapes what it writes, and JSON does that itself.
+    with open(0, "rb", closefd=False) as stdin, open(1, "wb", closefd=False) as stdout:
+        serve_stdio(db, stdin, stdout)
 
 
 # A configured login is required on loopback too (DECISIONS 59).

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import cache
+
 from etl.clock import Clock
 from etl.config import Choice
 from etl.sources.accounts import assume_role, home_region, open_own_account
@@ -40,6 +42,12 @@ class Stores:
         if role_arn:
             account = assume_role(account, role_arn)
         return Place(account, home_region(account.session), self._clock)
+
+
+@cache
+def open_stores(profile: str | None, role_arn: str | None) -> Stores:
+    """Return the stores of a process that was started for a part of the work."""
+    return Stores(Clock(), profile, role_arn)
 
 
 def open_roots(choice: Choice, clock: Clock) -> list[Root]:

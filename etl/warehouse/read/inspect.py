@@ -132,3 +132,9 @@ def trial_kinds(db: Database) -> Iterator[dict[str, Any]]:
 def call_kinds(db: Database) -> Iterator[dict[str, Any]]:
     """Yield the kinds of calls in a warehouse; see ``sql/reports/survey_calls.sql``."""
     yield from run_report(db, "survey_calls", {})
+
+
+def rollup_in(db: Database) -> str | None:
+    """Return where the rollup is of which the warehouse has days; None without."""
+    row = db.execute("select uri from rolled_up_days order by day desc limit 1").fetchone()
+    return row[0] if row else None

@@ -19,7 +19,11 @@ DIMENSIONS = ("day", "user_name", "application", "team", "region", "model_id")
 
 @dataclass(frozen=True)
 class Filters:
-    """The filters of a report; days are UTC and inclusive, an empty tuple means no limit."""
+    """The filters of a report; days are UTC and inclusive, an empty tuple means no limit.
+
+    ``visible_applications``, ``visible_teams``: what the reader may see, None for all. Unlike a
+    filter, they also limit what a report says of days, of the last call and of what is missing.
+    """
 
     since: str | None = None
     until: str | None = None
@@ -28,6 +32,13 @@ class Filters:
     users: tuple[str, ...] = ()
     applications: tuple[str, ...] = ()
     teams: tuple[str, ...] = ()
+    visible_applications: tuple[str, ...] | None = None
+    visible_teams: tuple[str, ...] | None = None
+
+    @property
+    def sees_all(self) -> bool:
+        """Whether the reader may see all usage."""
+        return self.visible_applications is None and self.visible_teams is None
 
     @property
     def names(self) -> dict[str, tuple[str, ...]]:
@@ -56,9 +67,8 @@ class Filters:
             "users": _json(self.users),
             "applications": _json(self.applications),
             "teams": _json(self.teams),
-            # A user with the file may see all of it.
-            "_visitor_applications": None,
-            "_visitor_teams": None,
+            "_visitor_applications": _visible(self.visible_applications),
+            "_visitor_teams": _visible(self.visible_teams),
         }
 
 
@@ -101,12 +111,23 @@ def _usage(db: Database, file: str, filters: Filters, by: set[str]) -> list[dict
     return [{k: v for k, v in row.items() if k not in DIMENSIONS or k in by} for row in rows]
 
 
+def movers(
+    db: Database, filters: Filters, *, by: str | None = None, against: str | None = None
+) -> list[dict[str, Any]]:
+    """Return what changed between two periods, as rows of the view movers.
+
+    ``by``: application, user, team or model; None: all four. ``against``: the first day of the
+    period to compare with, which is as long; None: that just before. No rows: no such day is over.
+    """
+    return _run(db, "pages/movers", {**filters.parameters(), "by": by, "against": against})
+
+
 def coverage(db: Database, filters: Filters) -> dict[str, Any]:
     """Return how much of the tokens is known, and how, in the columns of the view token_coverage.
 
     The view's names are left out.
     """
-    return _run(db, "pages/token_parts", filters.parameters())[0]
+    return page(db, "token_parts", filters)[0]
 
 
 def coverage_by_day(db: Database, filters: Filters) -> list[dict[str, Any]]:
@@ -136,20 +157,44 @@ def usage_by_metadata(db: Database, key: str, filters: Filters) -> list[dict[str
     return _run(db, "pages/metadata", {**filters.parameters(), "metadata_key": key})
 
 
-def loaded_range(db: Database) -> tuple[str | None, str | None]:
-    """Return the first and the last day loaded, or (None, None)."""
-    row = run_report(db, "loaded_range", {})[0]
+def loaded_range(db: Database, filters: Filters) -> tuple[str | None, str | None]:
+    """Return the first and the last day loaded, of what the reader may see, or (None, None)."""
+    row = run_report(db, "loaded_range", {})[0] if filters.sees_all else freshness(db, filters)
     return row["first_day"], row["last_day"]
+
+
+def freshness(db: Database, filters: Filters) -> dict[str, Any]:
+    """Return how fresh the loaded data is, in the columns of ``sql/pages/freshness.sql``."""
+    return page(db, "freshness", filters)[0]
 
 
 def capacity(db: Database, filters: Filters) -> dict[str, Any]:
     """Return the hours of provisioned capacity of a report's days, regions and models."""
-    return _run(db, "pages/capacity", filters.parameters())[0]
+    return page(db, "capacity", filters)[0]
 
 
 def guardrails(db: Database, filters: Filters) -> dict[str, Any]:
     """Return what guardrails charged for a report's calls, which no cost includes."""
-    return _run(db, "pages/guardrails", filters.parameters())[0]
+    return page(db, "guardrails", filters)[0]
+
+
+def quotas(db: Database, filters: Filters) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
+    """Return the quotas of used models with what was used, and the calls that were refused."""
+    parameters = filters.parameters()
+    return _run(db, "pages/quotas", parameters), _run(db, "pages/throttled", parameters)
+
+
+def savings(db: Database, filters: Filters) -> dict[str, list[dict[str, Any]]]:
+    """Return what caching saved, and what other models, scopes and tiers would have cost."""
+    return {
+        name: _run(db, f"pages/{file}", filters.parameters())
+        for name, file in {
+            "caching": "cache_savings_by_application",
+            "models": "other_models",
+            "scopes": "other_scopes",
+            "tiers": "other_tiers",
+        }.items()
+    }
 
 
 @dataclass(frozen=True)
@@ -170,6 +215,14 @@ def left_out(db: Database) -> LeftOut:
     )
 
 
+def page(db: Database, name: str, filters: Filters) -> list[dict[str, Any]]:
+    """Return the rows of a file of ``sql/pages`` that takes no more than the filters.
+
+    Each shows only what the reader may see.
+    """
+    return _run(db, f"pages/{name}", filters.parameters())
+
+
 def run_report(db: Database, report: str, parameters: dict[str, Any]) -> list[dict[str, Any]]:
     """Return the rows of a file of ``sql/reports``."""
     return _run(db, f"reports/{report}", parameters)
@@ -177,6 +230,10 @@ def run_report(db: Database, report: str, parameters: dict[str, Any]) -> list[di
 
 def _run(db: Database, file: str, parameters: dict[str, Any]) -> list[dict[str, Any]]:
     return list(db.query(sql_text(file), parameters))
+
+
+def _visible(names: tuple[str, ...] | None) -> str | None:
+    return None if names is None else json.dumps(names)
 
 
 def _json(names: Iterable[str]) -> str | None:

@@ -34,6 +34,7 @@ from etl.warehouse.long_work import make_interruptible
 from etl.warehouse.turns import in_turn, path_of, transaction
 from etl.warehouse.upkeep.check import differing_rows
 from etl.warehouse.write.minutes import renew_minutes
+from etl.warehouse.write.watch import watch_before_dropping
 
 _NAME_TABLES = {
     "sessions": "session_key",
@@ -113,12 +114,13 @@ def drop_calls(
     claimed: str | None = None
     if _first_before(db, before):
         _refuse_wrong_sums(db)
-    tables = ["events", *dict.fromkeys(table for table, _ in _references(db, "events"))]
+    tables = tables_of_calls(db)
     with _without_foreign_keys(db):
         while (first := _first_before(db, before)) is not None:
             end = _next_day(first)
             with transaction(db):
                 renew_minutes(db, end)
+                watch_before_dropping(db, end)
                 dropped = _add(dropped, _drop_until(db, end, tables))
                 _note(db, dropped_at, claimed, end, dropped)
             claimed = end
@@ -127,6 +129,11 @@ def drop_calls(
             for table in (*_OTHER_EVENTS, "pending_tokens"):
                 db.conn.execute(f"delete from {table} where event_time < ?", [before])
     return dropped
+
+
+def tables_of_calls(db: Database) -> list[str]:
+    """Return ``events`` and the tables that share its key."""
+    return ["events", *dict.fromkeys(table for table, _ in _references(db, "events"))]
 
 
 def drop_unused_names(db: Database) -> int:
@@ -197,7 +204,9 @@ def size_of(db: Database) -> int:
 
 def _calls_before(db: Database, moment: str) -> CallRange:
     row = db.conn.execute(
-        "select count(*), min(event_time), max(event_time) from events where event_time < ?",
+        "select count(*), min(event_time), max(event_time) from events where event_time < ?"
+        # Those were counted as dropped when they first were.
+        " and (event_time, event_id) not in (select event_time, event_id from fetched_calls)",
         [moment],
     ).fetchone()
     return CallRange(*row)

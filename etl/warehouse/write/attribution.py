@@ -49,7 +49,7 @@ from etl.warehouse.write.bill_cells import note_all, renew_bill_cells
 from etl.warehouse.write.bill_figures import keep_figures_again
 from etl.warehouse.write.dimensions import Names
 from etl.warehouse.write.role_sessions import tags_of
-from etl.warehouse.write.rollup import add_calls, hours_of, renew, subtract_calls
+from etl.warehouse.write.rollup import COUNTED_FROM, add_calls, hours_of, renew, subtract_calls
 from etl.warehouse.write.shown_names import (
     name_projects_by_tags,
     store_aliases,
@@ -58,6 +58,7 @@ from etl.warehouse.write.shown_names import (
     stored_project_names,
 )
 from etl.warehouse.write.teams import (
+    NO_TAGS,
     Teams,
     applied_state,
     completed,
@@ -227,11 +228,13 @@ class Attributor:
         self._rules = {kind: compile_rules(of_kind[kind]) for kind in KINDS}
         self._teams = Teams(names, rules)
 
-    def keys(self, event: Event) -> tuple[int, int | None, int, int | None]:
+    def keys(
+        self, event: Event, session: Mapping[str, str] = NO_TAGS
+    ) -> tuple[int, int | None, int, int | None]:
         """Return the keys of the user and the application, each with what the event itself names.
 
         That is None where no rule decided. The application's key is that of its team as well, as
-        far as that is known without the tags of the call's session.
+        far as that is known without the tags of the call's session, or with those in ``session``.
         """
         names, user = self._names, self._ruled(UserRule, event)
         own_user = names.user(event.user_name)
@@ -248,6 +251,7 @@ class Attributor:
             evidence_of(event),
             names.shown_application(base),
             names.rank_of(application[1]),
+            session,
         )
         return (
             *(user_key, None if user_key == own_user else own_user),
@@ -382,6 +386,8 @@ class _Stage:
 
     def __init__(self, db: Database, names: Names, rules: Sequence[Rule], calls: str) -> None:
         self._db, self._names, self._calls = db, names, calls
+        # Calls before are only to look at: the sums do not follow from them.
+        (self._counted_from,) = db.execute(f"select {COUNTED_FROM}").fetchone()
         self._evidence = fill_evidence(db, names, None if calls == "events" else calls)
         self._joins = _STORED + "".join(
             f" left join {table} on {table}.{key} = events.{key}"
@@ -429,12 +435,12 @@ class _Stage:
                     coalesce(stored.base_key, stored.application_key) as old_application,
                     stored.team_key as old_team
                 from {self._calls}{self._joins}
-                {"" if day is None else "where events.event_time between ?1 and ?1 || 'T99'"}
+                {"" if day is None else "where events.event_time between ?1 and ?2"}
             )
             where user_key <> old_user or application_key <> old_application
                 or team_key <> old_team
             """,
-            [] if day is None else [day],
+            [] if day is None else [max(day, self._counted_from), f"{day}T99"],
         )
         self._name_applications()
         subtract_calls(db, "attributed_calls")

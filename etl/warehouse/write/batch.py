@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field, fields
 from typing import Any, NamedTuple
 
@@ -159,13 +159,21 @@ class Loader:
         """Commit a batch, its rollup and its state, or none of them."""
         return self.write_all([batch])[0]
 
-    def write_all(self, batches: Iterable[Batch]) -> list[Written]:
-        """Commit batches in one transaction, or none of them; return the result of each."""
+    def write_all(
+        self,
+        batches: Iterable[Batch],
+        also: Callable[[Names], set[str]] = lambda names: set(),
+    ) -> list[Written]:
+        """Commit batches in one transaction, or none of them; return the result of each.
+
+        ``also``: changes more in the same transaction; returns the hours to renew.
+        """
         try:
             begin(self._db)
             self._forget_if_changed()
             hours: set[str] = set()
             written = [self._write(batch, hours) for batch in batches]
+            hours |= also(self._names)
             renew(self._db, self._names, hours)
             if any(one.bills.months for one in written):
                 keep_figures(self._db)

@@ -1,7 +1,7 @@
 """Write calls and their tokens, so that neither repetition nor order matters.
 
 - An event is identified by its time and id. If it is seen again, it only adds what was missing
-  (tokens, for example).
+  (tokens, for example). If the names of two copies differ, those of ``_better_copy`` stay.
 - A correction that AWS sends later replaces the names of its event and the counts that it has. The
   latest one wins, by its own time and id; the original never replaces a correction. The call has
   the time of its original, or of its first correction until the original is seen.
@@ -20,7 +20,7 @@ batch is first planned against the stored calls, then written together with its 
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Collection, Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any, NamedTuple
@@ -28,6 +28,7 @@ from typing import Any, NamedTuple
 from sqlite_utils import Database
 
 from etl.normalise.application import APPLICATION_SOURCES, REQUEST_METADATA, UNKNOWN
+from etl.normalise.fields import NUL, SHOWN_NUL
 from etl.normalise.model_ids import NOT_STATED
 from etl.normalise.packed import (
     PackedCall,
@@ -55,7 +56,7 @@ from etl.times import utc_text
 from etl.warehouse.write.attribution import attribute_calls
 from etl.warehouse.write.bulk_insert import EventKey, Incoming
 from etl.warehouse.write.dimensions import Names
-from etl.warehouse.write.rollup import add_calls, hours_of, subtract_calls
+from etl.warehouse.write.rollup import COUNTED_FROM, add_calls, hours_of, subtract_calls
 from etl.warehouse.write.sessions import Session
 
 # How far the time of a call may be from that of its service event or log: streams last minutes, and
@@ -179,6 +180,10 @@ class _Plan:
         keys = [key for key in self.stored if key not in self.delete] + list(self.insert)
         return list(dict.fromkeys(key for key in keys if key[1] == event_id))
 
+    def has_original_of(self, key: EventKey) -> bool:
+        """Return whether a stored call has the names of its event, not of a correction."""
+        return key in self.stored and not self.stored[key].is_correction
+
     def is_correction(self, key: EventKey) -> bool:
         """Return whether a call has the names of a correction."""
         event = self.insert.get(key)
@@ -259,13 +264,45 @@ class CallWriter:
             self.drop_shapes(self._shapes.forget())
         return counts, hours
 
+    def stored_calls(self, keys: Iterable[EventKey]) -> list[Event]:
+        """Return stored calls with their tokens; by which credentials they were made is left out.
+
+        What is a rule's is left out as well: it is applied to whatever warehouse they get into.
+        """
+        keys = list(keys)
+        stored = self._stored(keys)
+        return [
+            event._replace(tokens=stored[key].reports.tokens, credential=None)
+            for key, event in self._stored_events(keys).items()
+        ]
+
+    def write_uncounted(self, events: Iterable[Event]) -> int:
+        """Write calls that the sums count already, to look at; return how many are new.
+
+        They are in ``fetched_calls``. Calls that are there stay as they are.
+        """
+        events = list(events)
+        there = self._stored(map(_key, events))
+        new = {_key(event): event for event in events if _key(event) not in there}
+        incoming = self._incoming
+        packed = [self._shapes.pack(event) for event in new.values()]
+        incoming.learn(self._shapes.take_new())
+        incoming.fill(packed)
+        incoming.insert()
+        self._fill("new_calls", new)
+        subtract_calls(self._db, "new_calls")
+        self._db.execute("insert into fetched_calls select * from new_calls")
+        self._shapes.forget()
+        return len(new)
+
     def _name_again(self, sessions: Iterable[Session]) -> set[str]:
         """Attribute the stored calls of logs whose user only CloudTrail tells, which it now has."""
         keys: list[EventKey] = []
         for principal_arn, principal_type, session_name in sessions:
             keys += self._db.execute(
                 "select event_time, event_id from events"
-                " where principal_key = ? and session_key = ? and reported_by = 2",
+                " where principal_key = ? and session_key = ? and reported_by = 2"
+                f" and event_time >= {COUNTED_FROM}",
                 [
                     self._names.principal(principal_arn, principal_type),
                     self._names.session(session_name),
@@ -315,10 +352,12 @@ class CallWriter:
         counts: CallCounts,
     ) -> _Plan:
         plan = _Plan(self._stored({*map(_key, special), *unmatched}))
+        copied = (_key(event) for event in special if event.reported_by & CLOUDTRAIL)
+        known = self._stored_events({key for key in copied if plan.has_original_of(key)})
         logs = []
         for event in special:
             if event.reported_by & CLOUDTRAIL:
-                self._plan_event(event, plan, counts)
+                self._plan_event(event, plan, counts, known)
             else:
                 logs.append(event)
         self._plan_corrections(special, corrections, plan, counts)
@@ -327,13 +366,28 @@ class CallWriter:
         self._plan_service_tokens(services, plan, counts)
         return plan
 
-    def _plan_event(self, event: Event, plan: _Plan, counts: CallCounts) -> None:
+    def _plan_event(
+        self, event: Event, plan: _Plan, counts: CallCounts, known: Mapping[EventKey, Event]
+    ) -> None:
+        """Add an event, or a copy of one. ``known``: the stored calls that may have copies."""
         key = _key(event)
         if key in plan.insert or key in plan.stored:
             counts.calls_known += 1
+            before = plan.insert.get(key) or known.get(key)
+            if before and (best := _better_copy(before, self._as_stored(event))) is not before:
+                plan.replace(key, best)
         else:
             plan.insert[key] = event
         plan.add(key, Reports().add(event.tokens))
+
+    def _as_stored(self, event: Event) -> Event:
+        """Return an event with the texts that the warehouse stores of it."""
+        event = self._names.forgotten.event(event)
+        if any(NUL in value for value in event if type(value) is str):
+            event = Event._make(
+                value.replace(NUL, SHOWN_NUL) if type(value) is str else value for value in event
+            )
+        return event
 
     def _plan_corrections(
         self, special: Sequence[Event], arrived: Sequence[Event], plan: _Plan, counts: CallCounts
@@ -833,6 +887,39 @@ class CallWriter:
         before = self._db.conn.total_changes
         self._db.conn.executemany(sql, rows)
         return self._db.conn.total_changes - before
+
+
+# What a copy of an event may say otherwise, beginning with what matters most. A log completes the
+# last ones, so that they tell nothing once one did.
+_SAID = (
+    *("is_home_copy", "shared_event_id", "principal_arn", "principal_type", "session_name"),
+    *("user_name", "provider", "error_code", "account_id", "region", "event_source", "event_name"),
+    *("project", "user_agent", "source_address", "request_id"),
+)
+_COMPLETED = (
+    *("model_id", "application_source", "application", "service_tier", "request_metadata"),
+    *("guardrail_action", "guardrail_use"),
+)
+
+
+def _better_copy(one: Event, other: Event) -> Event:
+    """Return which of two copies of an event stays: ``one`` itself if they say the same.
+
+    The first field in which they differ decides: what is known before what is not, then the lower
+    text. So it is the same copy, whichever comes first.
+    """
+    fields = _SAID if (one.reported_by | other.reported_by) & INVOCATION_LOG else _SAID + _COMPLETED
+    if _rank(other, fields) >= _rank(one, fields):
+        return one
+    best = other._replace(credential=other.credential or one.credential)
+    if one.reported_by & INVOCATION_LOG:
+        return merge_reports(best, _logged_part(one))
+    return best._replace(inference_region=other.inference_region or one.inference_region)
+
+
+def _rank(event: Event, fields: Sequence[str]) -> list[tuple[bool, str]]:
+    values = (getattr(event, field) for field in fields)
+    return [(value is None or value is False, str(value)) for value in values]
 
 
 def _rows_of(key: EventKey, plan: _Plan) -> Iterator[tuple[str, tuple[Any, ...]]]:

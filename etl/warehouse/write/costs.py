@@ -25,6 +25,7 @@ from etl.sql_files import sql_text
 from etl.warehouse.long_work import long_work
 from etl.warehouse.write.bill_cells import note_usage_days, renew_bill_cells
 from etl.warehouse.write.emptied import empty_temp_table
+from etl.warehouse.write.watch import note_days
 
 _MODEL = ("day", "account_key", "rate_key")
 _BOTH = (*_MODEL, "user_key", "application_key")
@@ -104,6 +105,7 @@ def renew_costs(db: Database) -> None:
 
 
 def _renew_all(db: Database, note: Callable[[str], None]) -> None:
+    note_days(db, "changed_days")
     for number, table in enumerate(PRICED, 1):
         note(f"{table} ({number} of {len(PRICED)})")
         _renew(db, table)

@@ -19,7 +19,13 @@ from etl import resources
 from etl.warehouse.long_work import long_work
 from etl.warehouse.write.dimensions import Names
 from etl.warehouse.write.emptied import empty_temp_table
-from etl.warehouse.write.rollup import add_calls, hours_of_models, renew, subtract_calls
+from etl.warehouse.write.rollup import (
+    COUNTED_FROM,
+    add_calls,
+    hours_of_models,
+    renew,
+    subtract_calls,
+)
 
 _SEED = "input_forms.csv"
 _COLUMNS = ("family", "token_source", "form", "source", "checked_on")
@@ -88,4 +94,5 @@ def _find_calls(db: Database) -> None:
         " select events.event_time, events.event_id from used"
         " cross join events on events.event_time between used.hour and used.hour || ':99'"
         " where events.model_key in (select model_key from changed_forms)"
+        f" and events.event_time >= {COUNTED_FROM}"
     )

@@ -39,6 +39,12 @@ def note_changed_series(db: Database, changes: str) -> None:
     )
 
 
+def forget_changed_shares(db: Database) -> None:
+    """Forget what was recorded: in the end, nothing has changed."""
+    if db.execute("select 1 from temp.sqlite_schema where name = 'changed_shares'").fetchone():
+        db.execute("delete from changed_shares")
+
+
 def drop_changed_shares(db: Database) -> set[str]:
     """Drop the shares of changed hours and series, until the next calibration.
 

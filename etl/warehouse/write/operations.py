@@ -40,13 +40,17 @@ def write_operations(
             continue
         if isinstance(operation, SkippedOperation):
             count = _insert(db, "skipped_operations", _SKIPPED, _skipped_row(names, operation))
-        elif operation.is_known:
-            count = _insert(db, "control_events", _COLUMNS, _row(names, operation))
         else:
-            count = _insert(db, "unknown_operations", _COLUMNS, _row(names, operation))
-            unknown += count
+            count = insert_operation(db, names, operation)
+            unknown += 0 if operation.is_known else count
         new[operation.event_name] += count
     return +new, unknown
+
+
+def insert_operation(db: Database, names: Names, operation: OtherOperation) -> int:
+    """Insert an operation that is kept, whatever its time; return how many are new."""
+    table = "control_events" if operation.is_known else "unknown_operations"
+    return _insert(db, table, _COLUMNS, _row(names, operation))
 
 
 def _insert(db: Database, table: str, columns: tuple[str, ...], row: tuple[object, ...]) -> int:

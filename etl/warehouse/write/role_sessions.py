@@ -25,8 +25,8 @@ _MOST_LINKS = 16
 def write_sessions(db: Database, names: Names, sessions: Iterable[RoleSession]) -> set[int]:
     """Store what events tell of sessions; return the keys of credentials with other tags now.
 
-    Sessions made by these are among them. What is told first stays: a copy of the event in another
-    account may say less.
+    Sessions made by these are among them. Of copies of the event, whose tags may differ, one that
+    has tags stays, then the first by time, whichever comes first: another account's may say less.
     """
     told = set[int]()
     for session in sessions:
@@ -37,7 +37,8 @@ def write_sessions(db: Database, names: Names, sessions: Iterable[RoleSession]) 
             key is not None
             and db.conn.execute(
                 "update credentials set told_at = ?, parent_key = ?, tags = ?, transitive_keys = ?"
-                " where credential_key = ? and (told_at is null or (tags = '{}' and ?3 <> '{}'))",
+                " where credential_key = ? and (told_at is null or (tags = '{}', told_at, tags,"
+                " transitive_keys) > (?3 = '{}', ?1, ?3, ?4))",
                 [
                     session.event_time,
                     parent if parent != key else None,

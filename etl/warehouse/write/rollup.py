@@ -79,6 +79,9 @@ _GUARDED = (
 _DAY = "cast(substr(hour, 1, 10) as text)"
 _PERIODS = (("usage_hourly", "hour", "hour"), ("usage_daily", "day", _DAY))
 
+# The sums of earlier hours do not follow from the calls, whatever calls of them are there.
+COUNTED_FROM = "(select coalesce(max(dropped_before), '') from dropped_calls)"
+
 # Hours are renewed in ranges of this length, so that a long history needs neither one statement an
 # hour nor a temporary table of everything.
 _STRETCH = timedelta(days=7)
@@ -118,6 +121,18 @@ def add_calls(db: Database, keys: str) -> None:
 def subtract_calls(db: Database, keys: str) -> None:
     """Subtract the calls in the table ``keys``, before they change or are deleted."""
     _apply(db, _calls(keys), "-")
+
+
+def subtract_hours(db: Database, first: str, last: str) -> None:
+    """Subtract what is known of the hours from one to before another one, whatever it sums."""
+    _apply(
+        db,
+        f"(select usage.*, null as guardrail_use_key, {_list(_RATE_KEY, 'rate_keys.{}')}"
+        " from usage_hourly as usage join rate_keys using (rate_key)"
+        f" where hour >= '{first}' and hour < '{last}'"
+        " and (usage.calls > 0 or usage.failed_calls > 0))",
+        "-",
+    )
 
 
 def hours_of(db: Database, keys: str) -> set[str]:

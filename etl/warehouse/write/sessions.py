@@ -17,6 +17,7 @@ from collections.abc import Iterable
 from sqlite_utils import Database
 
 from etl.normalise.identity import user_of_session
+from etl.normalise.packed import SHAPE_FIELDS, event_of
 from etl.normalise.rows import CLOUDTRAIL, INVOCATION_LOG, Event
 from etl.warehouse.write.dimensions import Names
 
@@ -32,6 +33,22 @@ def session_of(event: Event) -> Session | None:
     if event.session_name is None:
         return None
     return event.principal_arn, event.principal_type, event.session_name
+
+
+def tell_sessions(db: Database, names: Names, told: Iterable[tuple[str, str, str, str]]) -> None:
+    """Store who is behind sessions, as CloudTrail told elsewhere.
+
+    ``told``: principal ARN, principal type, session name and user.
+    """
+    users = SessionUsers(db, names)
+    nobody = event_of(("",) * SHAPE_FIELDS)._replace(reported_by=CLOUDTRAIL)
+    with db.atomic():
+        users.learn(
+            nobody._replace(
+                principal_arn=arn, principal_type=kind, session_name=session, user_name=user
+            )
+            for arn, kind, session, user in told
+        )
 
 
 class SessionUsers:

@@ -47,6 +47,7 @@ class Profile(NamedTuple):
 
 
 NO_PROFILE = Profile()
+NO_TAGS: Mapping[str, str] = {}
 
 
 def stored_settings(db: Database) -> TeamSettings:
@@ -86,34 +87,47 @@ class Teams:
         self._principals: dict[str, _Team] = {}
         self._accounts: dict[str | None, _Team] = {}
 
-    def key(self, evidence: Evidence, application: str, source_rank: int) -> int:
-        """Return the key of a call's team. ``application``: what the call itself or a rule says."""
+    def key(
+        self,
+        evidence: Evidence,
+        application: str,
+        source_rank: int,
+        session: Mapping[str, str] = NO_TAGS,
+    ) -> int:
+        """Return the key of a call's team. ``application``: what the call itself or a rule says.
+
+        ``session``: the tags of its session, where they are known already.
+        """
         profile = self._profile(evidence.model_id)
         if self._rules:
-            complete = completed(evidence, application, source_rank, profile, {})
+            complete = completed(evidence, application, source_rank, profile, session)
             ruled = find_rule(self._rules, complete)
             if ruled is not None:
                 return self._names.team(ruled, CONFIG_RULE)
         for kind in _KINDS:
-            found = kind.of_call(self, evidence, profile)
+            found = kind.of_call(self, evidence, profile, session)
             if found is not None:
                 return self._names.team(*found)
         return 0
 
-    def by_session(self, evidence: Evidence, profile: Profile) -> _Team:
-        """Return None: the tags of sessions are looked up once the call is stored."""
-        return None
+    def by_session(self, evidence: Evidence, profile: Profile, session: Mapping[str, str]) -> _Team:
+        """Return the team that the session's tags name; those of calls are looked up later."""
+        return _team_by(SESSION_TAG, session, self._settings.tags)
 
-    def by_metadata(self, evidence: Evidence, profile: Profile) -> _Team:
+    def by_metadata(
+        self, evidence: Evidence, profile: Profile, session: Mapping[str, str]
+    ) -> _Team:
         """Return the team that the request metadata names."""
         metadata, keys = evidence.request_metadata, self._settings.metadata
         return _team_by(REQUEST_METADATA, json.loads(metadata), keys) if metadata else None
 
-    def by_profile(self, evidence: Evidence, profile: Profile) -> _Team:
+    def by_profile(self, evidence: Evidence, profile: Profile, session: Mapping[str, str]) -> _Team:
         """Return the team that the tags of the inference profile name."""
         return _team_by(INFERENCE_PROFILE, profile.tags, self._settings.tags)
 
-    def by_principal(self, evidence: Evidence, profile: Profile) -> _Team:
+    def by_principal(
+        self, evidence: Evidence, profile: Profile, session: Mapping[str, str]
+    ) -> _Team:
         """Return the team that the tags of the role or user name."""
         arn = evidence.principal_arn
         if arn is None:
@@ -126,7 +140,7 @@ class Teams:
             self._principals[arn] = _team_by(PRINCIPAL_TAG, tags, self._settings.tags)
         return self._principals[arn]
 
-    def by_account(self, evidence: Evidence, profile: Profile) -> _Team:
+    def by_account(self, evidence: Evidence, profile: Profile, session: Mapping[str, str]) -> _Team:
         """Return the team that the account's name or unit is."""
         account_id = evidence.account_id
         if account_id not in self._accounts:
@@ -270,7 +284,7 @@ class _Kind(NamedTuple):
     """
 
     key: str
-    of_call: Callable[[Teams, Evidence, Profile], _Team]
+    of_call: Callable[[Teams, Evidence, Profile, Mapping[str, str]], _Team]
     of_keys: Callable[[Database, TeamSettings, str], _Rows]
 
 

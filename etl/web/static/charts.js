@@ -69,12 +69,12 @@ function hoursOfDay(width) {
 }
 
 // Labels stand under the middle of their bars, as many as fit.
-function days(width) {
-  const every = Math.max(1, Math.ceil(DAYS.length / Math.max(2, Math.floor(width / 70))));
-  const labelled = DAYS.filter((_, index) => (DAYS.length - 1 - index) % every === 0);
+function days(width, all = DAYS) {
+  const every = Math.max(1, Math.ceil(all.length / Math.max(2, Math.floor(width / 70))));
+  const labelled = all.filter((_, index) => (all.length - 1 - index) % every === 0);
   return {
     field: "day", type: "ordinal", title: null,
-    scale: { domain: DAYS, paddingInner: 0.08, paddingOuter: Math.max(0.04, (8 - DAYS.length) / 2) },
+    scale: { domain: all, paddingInner: 0.08, paddingOuter: Math.max(0.04, (8 - all.length) / 2) },
     axis: { values: labelled, labelExpr: `datum.value > '${main.finished}' && datum.value <= '${main.last}' ? [utcFormat(toDate(datum.value), '%b %d'), 'so far'] : utcFormat(toDate(datum.value), '%b %d')`, labelAngle: 0, labelOverlap: true, grid: false },
   };
 }
@@ -280,6 +280,44 @@ const KINDS = {
       spec: { layer: [shade(x), bars] },
       columns: [["Day", (row) => row.day], ["Succeeded", (row) => whole(row.calls), true], ["Failed", (row) => whole(row.failed_calls), true]],
       legend: [["Succeeded", PALETTE[0]], ["Failed", FAILED]],
+    };
+  },
+  // What the month has cost up to each day, and what it may cost up to those to come.
+  month(rows, _, width) {
+    const past = [];
+    const ahead = [];
+    let sum = 0;
+    for (const row of rows.filter((one) => one.expected_usd === null)) past.push({ day: row.day, total: (sum += row.cost_usd ?? 0) });
+    const rest = rows.filter((one) => one.expected_usd !== null);
+    const all = rest.reduce((so_far, one) => so_far + one.expected_usd, 0);
+    const at = (end, part) => sum + Math.max(0, end - sum) * part;
+    const { forecast_usd: middle, forecast_low_usd: low, forecast_high_usd: high } = rows[0] ?? {};
+    if (past.length) ahead.push({ day: past.at(-1).day, total: sum, low: sum, high: sum });
+    let expected = 0;
+    for (const [index, one] of rest.entries()) {
+      expected += one.expected_usd;
+      const part = all > 0 ? expected / all : (index + 1) / rest.length;
+      ahead.push({ day: one.day, total: at(middle, part), low: at(low, part), high: at(high, part) });
+    }
+    const values = [...past, ...ahead].map((one) => ({ ...one, shown: dollars(one.total), least: dollars(one.low), most: dollars(one.high) }));
+    const y = { field: "total", type: "quantitative", title: "USD since the first", axis: money(values.map((one) => one.high ?? one.total)) };
+    const tip = (field, title) => ({ field, title });
+    return {
+      values,
+      spec: {
+        encoding: { x: days(width, rows.map((row) => row.day)) },
+        layer: [
+          {
+            data: { values: values.filter((one) => one.low !== undefined) },
+            mark: { type: "area", opacity: 0.2, color: PALETTE[0] },
+            encoding: { y: { ...y, field: "low" }, y2: { field: "high" }, tooltip: [dayTip, tip("least", "At least, 9 times of 10"), tip("most", "At most, 9 times of 10")] },
+          },
+          { data: { values: values.filter((one) => one.low !== undefined) }, mark: { type: "line", strokeDash: [5, 4], color: PALETTE[0] }, encoding: { y, tooltip: [dayTip, tip("shown", "Expected")] } },
+          { data: { values: values.filter((one) => one.low === undefined) }, mark: { type: "line", point: { color: PALETTE[0] }, color: PALETTE[0] }, encoding: { y, tooltip: [dayTip, tip("shown", "Cost so far")] } },
+        ],
+      },
+      columns: [["Day", (row) => row.day], ["Cost", (row) => dollars(row.cost_usd), true], ["Expected", (row) => dollars(row.expected_usd), true]],
+      legend: [["Cost so far", PALETTE[0]], ["Expected, with what it is 9 times of 10", PALETTE[0], true]],
     };
   },
   hours(rows) {

@@ -1,0 +1,161 @@
+"""What the commands that make and load rollups share with ``sync``."""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Iterator
+from contextlib import ExitStack
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import click
+from sqlite_utils import Database
+
+from etl.cli.shared.loading import MESSAGES_SHOWN, apply_configuration, reading_keys
+from etl.cli.shared.stores import Stores, is_s3, open_stores
+from etl.clock import Clock
+from etl.config import Config
+from etl.errors import DataError
+from etl.normalise.rollups import TABLES
+from etl.normalise.rows import InferenceProfile
+from etl.rollup.engines import engine_for
+from etl.rollup.job import Job, Places
+from etl.rollup.output import Manifest, parquet, read_bytes, read_manifest, read_rejects, rows_of
+from etl.rollup.run import RollupResult, run_rollup
+from etl.show.escaping import harmless
+from etl.show.numbers import count
+from etl.warehouse.database import open_unchanged
+from etl.warehouse.scratch import open_trial, template_of
+from etl.warehouse.upkeep.rolled_up_days import Rollup, RollupDay, RollupLoaded
+from etl.warehouse.upkeep.rolled_up_days import load_rollup as load_days
+from etl.warehouse.write.batch import Reject
+
+
+def roll_up_after_sync(
+    warehouse: Database,
+    config: Config,
+    config_path: Path | None,
+    clock: Clock,
+    profile: str | None,
+) -> bool:
+    """Bring the rollup of the configuration up to date and load it; return whether all was read."""
+    settings, is_complete = config.rollup, True
+    if settings.output is None:
+        return True
+    if settings.inputs:
+        parquet()
+        template = make_template(config, config_path, None)
+        result = run_rollup(
+            make_job(config, settings.output, profile, None),
+            settings.inputs,
+            engine_for(settings.engine, template),
+            clock.now(),
+            check=clock.check,
+        )
+        report_rollup(result)
+        is_complete = result.is_complete
+    loaded = load_into(warehouse, Stores(clock, profile), settings.output)
+    click.echo(loaded_lines(loaded), err=True)
+    return is_complete
+
+
+def load_into(
+    warehouse: Database, places: Places, uri: str, *, again: bool = False
+) -> RollupLoaded:
+    """Load a rollup. Raises DataError if there is none."""
+    uri, manifest = require_rollup(places, uri)
+    return load_days(warehouse, rollup_of(places, uri, manifest), again=again)
+
+
+def require_rollup(places: Places, uri: str) -> tuple[str, Manifest]:
+    """Return a rollup's full name and its manifest. Raises DataError if there is none."""
+    uri = uri if is_s3(uri) else str(Path(uri).resolve())
+    manifest = read_manifest(places, uri)
+    if manifest is None:
+        raise DataError(
+            f"{uri} has no manifest.json: name the folder that `bedrock-usage rollup` wrote"
+        )
+    return uri, manifest
+
+
+def make_job(settings: Config, output: str, profile: str | None, role_arn: str | None) -> Job:
+    """Return the job that the configuration describes."""
+    keys = reading_keys(settings)
+    return Job(
+        output=output if is_s3(output) else str(Path(output).resolve()),
+        keys=keys,
+        open_places=partial(open_stores, profile, role_arn),
+        # The hashes are compared within a run only, so nothing lasting has to leave this machine.
+        secret=secrets.token_hex(32),
+        kept_keys=tuple(sorted({*keys.stored, *settings.team_settings.tags})),
+    )
+
+
+def make_template(settings: Config, config: Path | None, db: Path | None) -> bytes:
+    """Return the warehouse that parts are counted in, with the configuration."""
+    with ExitStack() as stack:
+        like = stack.enter_context(open_unchanged(db)) if db else None
+        trial = stack.enter_context(open_trial(like))
+        apply_configuration(trial, settings, config)
+        return template_of(trial)
+
+
+def report_rollup(result: RollupResult) -> None:
+    """Print what a run did, on stderr."""
+    for file, position, reason in result.rejects[:MESSAGES_SHOWN] if result.rejected else ():
+        click.echo(harmless(f"{file}, {position}: {reason}"), err=True)
+    if result.rejected > MESSAGES_SHOWN:
+        click.echo("... and more; the file of rejects has them", err=True)
+    for day in result.days_kept:
+        click.echo(f"{day} stays as it was: files of it are no longer there", err=True)
+    manifest = result.manifest
+    if manifest is None or not (result.days or result.files):
+        click.echo(f"Nothing new in {count(result.files_unchanged, 'file')}", err=True)
+        return
+    counts = manifest.counts
+    lines = [
+        f"Files             {result.files:,} read, {result.files_unchanged:,} unchanged",
+        f"Events read       {counts['events_read']:,}",
+        f"Bedrock calls     {counts['calls']:,}, and {counts['failed_calls']:,} failed ones",
+        f"Days              {len(result.days):,} counted, {len(manifest.days):,} in the rollup",
+        f"Rows              {counts['rows']:,}",
+        f"Rejected          {result.rejected:,}",
+    ]
+    click.echo("\n".join(lines), err=True)
+
+
+def rollup_of(places: Places, uri: str, manifest: Manifest) -> Rollup:
+    """Return a rollup to load, whose files are read as they are needed."""
+
+    def rows(table: str, day: str) -> Iterator[tuple[Any, ...]]:
+        for file in manifest.days[day]:
+            if file.table == table:
+                yield from rows_of(read_bytes(places, uri, file.path), TABLES[table].columns)
+
+    return Rollup(
+        uri,
+        manifest.rollup_id,
+        manifest.made_at,
+        [
+            RollupDay(day, manifest.digest_of(day), manifest.calls_of(day))
+            for day in sorted(manifest.days)
+        ],
+        rows,
+        [InferenceProfile(*row) for row in manifest.profiles],
+        [Reject(*reject) for reject in read_rejects(places, uri, manifest)],
+        manifest.roots,
+    )
+
+
+def loaded_lines(loaded: RollupLoaded) -> str:
+    """Return the result as lines of text."""
+    unchanged = f", {loaded.unchanged:,} unchanged" if loaded.unchanged else ""
+    lines = [
+        f"Days              {len(loaded.days):,} loaded{unchanged}",
+        f"Bedrock calls     {loaded.calls:,} in the sums, of {count(loaded.callers, 'caller')}",
+        f"CloudWatch values {loaded.metric_values:,} new or changed",
+    ]
+    if loaded.calls_replaced:
+        lines.append(f"Replaced          {count(loaded.calls_replaced, 'stored call')}")
+    return "\n".join(lines)

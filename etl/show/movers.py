@@ -1,0 +1,106 @@
+"""What changed between two periods and why, for people and programs.
+
+``table`` shows what moved most, one table for each dimension; ``json`` and ``csv`` have every row,
+exactly. The causes add up: volume + size + mix + price = change.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from itertools import groupby
+
+import click
+from rich.box import SIMPLE_HEAD
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from etl.show.escaping import json_text, show_csv
+from etl.show.numbers import HOW_TO_PRICE, Row, count, dollars, tokens
+from etl.show.spreadsheet import csv_text
+from etl.show.terminal import open_console, plain
+
+HEADINGS = {"application": "Application", "user": "User", "team": "Team", "model": "Model"}
+
+_CAUSES = {"volume": "Volume", "size": "Size", "mix": "Mix", "price": "Price"}
+_AMOUNTS = {"cost_before": "Before", "cost_after": "After", "difference": "Change", **_CAUSES}
+
+# Of each dimension, in the tables.
+_TOP = 10
+
+_MEANING = (
+    "Volume: calls. Size: tokens a call. Mix: models, regions, tiers and kinds of token, such as"
+    " cached ones. Price: rates."
+)
+_NOTHING = "nothing to compare: no day of this period is loaded and over"
+
+
+def print_movers(rows: Sequence[Row], format_: str) -> None:
+    """Print what changed to stdout; explain on stderr if there is nothing."""
+    if format_ == "json":
+        click.echo(json_text({"report": "movers", "rows": rows}))
+    elif format_ == "csv":
+        show_csv(csv_text(rows))
+    elif rows:
+        _print_tables(rows, open_console())
+    if not rows:
+        click.echo(_NOTHING, err=True)
+
+
+def _print_tables(rows: Sequence[Row], console: Console) -> None:
+    first = rows[0]
+    periods = f"{first['since']} to {first['until']}"
+    before = f"{first['against_since']} to {first['against_until']}"
+    console.print(Text(f"\nWhat changed: {periods}, against {before}, UTC", style="bold"))
+    for dimension, own in groupby(rows, key=lambda row: row["dimension"]):
+        moved = list(own)
+        table = _table(dimension, moved)
+        needed = table.__rich_measure__(console, console.options.update(width=1000)).minimum
+        console.print(table, width=max(console.width, needed), crop=False, no_wrap=True)
+        if len(moved) > _TOP:
+            console.print(f"and {len(moved) - _TOP:,} more")
+    console.print(_MEANING)
+    for line in _notes(rows):
+        console.print(plain(line))
+
+
+def _table(dimension: str, rows: Sequence[Row]) -> Table:
+    total = {name: sum(row[f"{name}_picodollars"] for row in rows) for name in _AMOUNTS}
+    decimals = 2 if max(total["cost_before"], total["cost_after"]) >= 10**12 else 6
+    table = Table(
+        box=SIMPLE_HEAD, show_footer=True, pad_edge=False, padding=(0, 1, 0, 0), highlight=False
+    )
+    table.add_column(HEADINGS[dimension], footer="Total", overflow="fold", min_width=12)
+    for name, heading in _AMOUNTS.items():
+        footer = _amount(name, total[name], decimals)
+        table.add_column(heading, footer=footer, justify="right", no_wrap=True)
+    for row in rows[:_TOP]:
+        amounts = [_amount(name, row[f"{name}_picodollars"], decimals) for name in _AMOUNTS]
+        mark = "" if row["change"] == "changed" else f" ({row['change']})"
+        table.add_row(plain(row["name"]).append(mark), *amounts)
+    return table
+
+
+def _amount(name: str, picodollars: int, decimals: int) -> str:
+    """Return dollars; of a change, with its sign."""
+    amount = picodollars / 10**12
+    if name.startswith("cost"):
+        return dollars(amount, decimals)
+    # 0.0 rather than -0.0.
+    amount = round(amount, decimals) or 0.0
+    return f"{'+' if amount > 0 else ''}{dollars(amount, decimals)}"
+
+
+def _notes(rows: Sequence[Row]) -> list[str]:
+    # Each dimension has all of it.
+    own = [row for row in rows if row["dimension"] == rows[0]["dimension"]]
+    notes = []
+    if any(row["is_estimated"] for row in own):
+        notes.append("Part of it is estimated: CloudWatch's totals shared out among calls.")
+    calls = sum(row["calls_without_cost"] for row in own)
+    unpriced = sum(row["unpriced_tokens"] for row in own)
+    things = [f"{count(calls, 'call')} without tokens or without a price"] if calls else []
+    things += [f"{tokens(unpriced)} tokens without a price"] if unpriced else []
+    if things:
+        notes.append(f"Not in it: {' and '.join(things)}. {HOW_TO_PRICE}.")
+    return notes

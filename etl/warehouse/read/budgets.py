@@ -1,0 +1,46 @@
+"""The states of budgets at a moment."""
+
+from __future__ import annotations
+
+from datetime import date, datetime
+from typing import Any
+
+from sqlite_utils import Database
+
+from etl.sql_files import sql_text
+from etl.times import utc_text
+
+# The topic of their messages.
+BUDGETS = "budgets"
+
+# What happens to a budget: a threshold is reached by its cost or forecast, or it has no state.
+ACTUAL, FORECAST, NOT_JUDGED = "actual", "forecast", "not judged"
+
+EXCEEDED, CANNOT_BE_JUDGED, WARNING, OK = "exceeded", "cannot be judged", "warning", "ok"
+
+
+def budget_states(db: Database, now: datetime) -> list[dict[str, Any]]:
+    """Return the rows of the view ``budget_status`` as of a moment, in the order of the file."""
+    parameters = {
+        "now": utc_text(now),
+        # A user with the file may see all of it.
+        "_visitor_applications": None,
+        "_visitor_teams": None,
+        "_visitor_user": None,
+    }
+    return list(db.query(sql_text("pages/budgets"), parameters))
+
+
+def budget_days(db: Database, since: date, until: date) -> dict[tuple[str, str], dict[date, float]]:
+    """Return what the days of budgets with forecasts cost in dollars, by budget and name."""
+    found: dict[tuple[str, str], dict[date, float]] = {}
+    days = {"since": since.isoformat(), "until": until.isoformat()}
+    for budget, name, day, cost in db.conn.execute(sql_text("reports/budget_days"), days):
+        found.setdefault((budget, name), {})[date.fromisoformat(day)] = cost or 0.0
+    return found
+
+
+def crossings_of(db: Database, message_key: int) -> list[dict[str, Any]]:
+    """Return what a message tells of budgets: rows of ``budget_crossings``."""
+    sql = "select * from budget_crossings where message_key = ? order by crossing_key"
+    return list(db.query(sql, [message_key]))
