@@ -71,7 +71,7 @@ SOURCES = {
 def source(row: Row) -> str:
     """Return how the tokens of a row are known, in a word or two."""
     name: str = row["data_source"]
-    if name == "Mixed" and row["estimated_cost_usd"]:
+    if name == "Mixed" and row.get("estimated_cost_usd"):
         name = "Estimated"
     return SOURCES.get(name, name)
 

@@ -63,7 +63,7 @@ function hoursOfDay(width) {
   const every = width < 600 ? 3 : 1;
   return {
     field: "day", type: "ordinal", title: "Hour, UTC",
-    scale: { domain: HOURS, paddingInner: 0.08 },
+    scale: { type: "band", domain: HOURS, paddingInner: 0.08 },
     axis: { values: HOURS.filter((_, hour) => hour % every === 0), labelExpr: "utcFormat(toDate(datum.value), '%H')", labelAngle: 0, grid: false },
   };
 }
@@ -74,7 +74,7 @@ function days(width, all = DAYS) {
   const labelled = all.filter((_, index) => (all.length - 1 - index) % every === 0);
   return {
     field: "day", type: "ordinal", title: null,
-    scale: { domain: all, paddingInner: 0.08, paddingOuter: Math.max(0.04, (8 - all.length) / 2) },
+    scale: { type: "band", domain: all, paddingInner: 0.08, paddingOuter: Math.max(0.04, (8 - all.length) / 2) },
     axis: { values: labelled, labelExpr: `datum.value > '${main.finished}' && datum.value <= '${main.last}' ? [utcFormat(toDate(datum.value), '%b %d'), 'so far'] : utcFormat(toDate(datum.value), '%b %d')`, labelAngle: 0, labelOverlap: true, grid: false },
   };
 }
