@@ -322,7 +322,7 @@ async def _dashboard(view: View) -> dict[str, Any]:
         "average": _average(view, days),
         "days": _days(view, days),
         "names": {top["kind"]: top["count"] for top in tops},
-        "models": _short_names(
+        "model_names": _short_names(
             row for top in tops if top["kind"] == "model" for row in top["rows"]
         ),
         "tops": tops,
@@ -351,7 +351,7 @@ async def _subject(view: View) -> dict[str, Any]:
     days, used, others = usage
     return {
         "title": f"{SUBJECTS[kind]} {short_name(name) if kind == 'model' else name}",
-        "models": _short_names(used),
+        "model_names": _short_names(used),
         "kind": kind,
         "kind_title": SUBJECTS[kind],
         "name": name,
