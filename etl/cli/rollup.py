@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from datetime import date
+from datetime import datetime
 from pathlib import Path
 
 import click
@@ -68,7 +68,7 @@ def rollup(
     full: bool,
     trailing_days: int,
     calls: str | None,
-    day: date | None,
+    day: datetime | None,
     profile: str | None,
     role_arn: str | None,
     config: Path | None,
@@ -93,9 +93,9 @@ def rollup(
             raise click.UsageError("--calls needs --day, and the warehouse as --db")
         with stops(clock):
             job = make_job(settings, output, profile, role_arn)
-            found = find_calls(job, opened, day.isoformat(), calls)
+            found = find_calls(job, opened, f"{day:%Y-%m-%d}", calls)
             with open_warehouse(db, patience=Patience(check=clock.check)) as warehouse:
-                new = fetch_calls(warehouse, day.isoformat(), found)
+                new = fetch_calls(warehouse, f"{day:%Y-%m-%d}", found)
         click.echo(f"{count(len(found), 'call')} found, {new:,} new in {db}", err=True)
         return
     if not inputs:

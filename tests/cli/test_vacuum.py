@@ -26,6 +26,7 @@ from etl.warehouse.database import open_warehouse, view_sql
 from etl.warehouse.lock import sync_lock
 from etl.warehouse.upkeep.vacuum import CallRange, compact, cutoff, drop_calls, drop_unused_names
 from etl.warehouse.write.batch import Batch, Loader
+from etl.warehouse.write.watch import renew_watch
 from tests.cli.running import ROOT, run
 from tests.rounds import rounds, some
 from tests.support import (  # fmt: skip
@@ -55,6 +56,7 @@ def template(tmp_path_factory: pytest.TempPathFactory, empty_warehouse: Path) ->
     with open_warehouse(path) as db:
         load(db, write_log(folder / "log.json", list(records())),
              write_metrics(folder / "m.csv", list(totals())))  # fmt: skip
+        renew_watch(db)
         db.conn.execute("pragma wal_checkpoint(truncate)")
     return path
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import shutil
 import warnings
 from collections.abc import Iterator
@@ -11,6 +12,7 @@ from typing import Any
 import pytest
 
 from tests.rollup.cases import CONFIG, write_cases
+from tests.rollup.cluster import JAVA
 
 
 @pytest.fixture(scope="session")
@@ -30,9 +32,19 @@ def spark() -> Iterator[Any]:
         pytest.skip("Java is not installed")
     from etl.rollup.spark import open_session
 
-    with warnings.catch_warnings():
+    with warnings.catch_warnings(), pytest.MonkeyPatch.context() as patched:
         warnings.simplefilter("ignore")
+        # It lives for a minute: compiling much costs more than it saves.
+        patched.setenv(
+            "PYSPARK_SUBMIT_ARGS", f"--conf 'spark.driver.extraJavaOptions={JAVA}' pyspark-shell"
+        )
         session = open_session("local[2]")
         session.sparkContext.setLogLevel("ERROR")
+        gateway = session.sparkContext._gateway
         yield session
         session.stop()
+        # Its connections are closed by the garbage collector, in whose test it may run.
+        gateway.shutdown()
+        gateway.proc.stdin.close()
+        gateway.proc.wait(30)
+        gc.collect()

@@ -138,6 +138,10 @@ def test_the_commands(tmp_path: Path, cases: Path) -> None:
     assert (result.exit_code, result.stderr[:4]) == (0, "Days")
     with open_warehouse(db) as warehouse:
         assert rows(warehouse, "select count(*) from rejects") > [(2,)]
+    fetch = ("rollup", "--output", output, "--calls", "bob", "--day", "2026-11-02", "--db", db)
+    result = run(*fetch)
+    assert (result.exit_code, result.stderr[:12]) == (0, "0 calls foun")
+    assert run(*fetch[:-2]).exit_code == 2
     result = run("load-rollup", tmp_path, "--db", db)
     assert result.exit_code == 1
     assert "bedrock-usage rollup" in result.stderr

@@ -282,24 +282,31 @@ const KINDS = {
       legend: [["Succeeded", PALETTE[0]], ["Failed", FAILED]],
     };
   },
-  // What the month has cost up to each day, and what it may cost up to those to come.
+  // What the month has cost up to each day, and what it may cost up to those to come. A day that
+  // is over and not loaded adds what it is expected to have cost.
   month(rows, _, width) {
-    const past = [];
-    const ahead = [];
-    let sum = 0;
-    for (const row of rows.filter((one) => one.expected_usd === null)) past.push({ day: row.day, total: (sum += row.cost_usd ?? 0) });
-    const rest = rows.filter((one) => one.expected_usd !== null);
-    const all = rest.reduce((so_far, one) => so_far + one.expected_usd, 0);
-    const at = (end, part) => sum + Math.max(0, end - sum) * part;
-    const { forecast_usd: middle, forecast_low_usd: low, forecast_high_usd: high } = rows[0] ?? {};
-    if (past.length) ahead.push({ day: past.at(-1).day, total: sum, low: sum, high: sum });
+    const { through_day: through, forecast_usd: middle, forecast_low_usd: low, forecast_high_usd: high } = rows[0] ?? {};
+    const lines = [];
+    let total = 0;
+    for (const row of rows.filter((one) => one.day <= through)) {
+      const what = row.expected_usd === null ? SO_FAR : EXPECTED;
+      const before = lines.at(-1);
+      if (!before || before.what !== what) lines.push({ what, points: before ? [before.points.at(-1)] : [] });
+      total += row.expected_usd ?? row.cost_usd ?? 0;
+      lines.at(-1).points.push({ day: row.day, total });
+    }
+    const rest = rows.filter((one) => one.day > through);
+    const all = rest.reduce((sum, one) => sum + one.expected_usd, 0);
+    const at = (end, part) => total + Math.max(0, end - total) * part;
+    const ahead = lines.length ? [{ day: through, total, low: total, high: total }] : [];
     let expected = 0;
     for (const [index, one] of rest.entries()) {
       expected += one.expected_usd;
       const part = all > 0 ? expected / all : (index + 1) / rest.length;
       ahead.push({ day: one.day, total: at(middle, part), low: at(low, part), high: at(high, part) });
     }
-    const values = [...past, ...ahead].map((one) => ({ ...one, shown: dollars(one.total), least: dollars(one.low), most: dollars(one.high) }));
+    lines.push({ what: EXPECTED, points: ahead });
+    const values = lines.flatMap(({ what, points }, line) => points.map((point) => ({ ...point, what, line, shown: dollars(point.total), least: dollars(point.low), most: dollars(point.high) })));
     const y = { field: "total", type: "quantitative", title: "USD since the first", axis: money(values.map((one) => one.high ?? one.total)) };
     const tip = (field, title) => ({ field, title });
     return {
@@ -312,12 +319,19 @@ const KINDS = {
             mark: { type: "area", opacity: 0.2, color: PALETTE[0] },
             encoding: { y: { ...y, field: "low" }, y2: { field: "high" }, tooltip: [dayTip, tip("least", "At least, 9 times of 10"), tip("most", "At most, 9 times of 10")] },
           },
-          { data: { values: values.filter((one) => one.low !== undefined) }, mark: { type: "line", strokeDash: [5, 4], color: PALETTE[0] }, encoding: { y, tooltip: [dayTip, tip("shown", "Expected")] } },
-          { data: { values: values.filter((one) => one.low === undefined) }, mark: { type: "line", point: { color: PALETTE[0] }, color: PALETTE[0] }, encoding: { y, tooltip: [dayTip, tip("shown", "Cost so far")] } },
+          {
+            mark: { type: "line", point: { color: PALETTE[0] }, color: PALETTE[0] },
+            encoding: {
+              y,
+              detail: { field: "line" },
+              strokeDash: { field: "what", type: "nominal", scale: { domain: [SO_FAR, EXPECTED], range: [[1, 0], [5, 4]] }, legend: null },
+              tooltip: [dayTip, tip("what", "What"), tip("shown", "Since the first")],
+            },
+          },
         ],
       },
       columns: [["Day", (row) => row.day], ["Cost", (row) => dollars(row.cost_usd), true], ["Expected", (row) => dollars(row.expected_usd), true]],
-      legend: [["Cost so far", PALETTE[0]], ["Expected, with what it is 9 times of 10", PALETTE[0], true]],
+      legend: [[SO_FAR, PALETTE[0]], [EXPECTED, PALETTE[0], true]],
     };
   },
   hours(rows) {
@@ -338,6 +352,8 @@ const KINDS = {
 
 const HITS = "Share of input read from cache";
 const BILLED = "Billed by AWS, closed days";
+const SO_FAR = "Cost so far";
+const EXPECTED = "Expected";
 
 // A line over the bars of all names; days that are not closed break it.
 function billedLine(x, billed) {
