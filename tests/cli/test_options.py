@@ -17,7 +17,15 @@ from tests.cli.running import ROOT, run
 
 # One name for different things: a model of a report, part of a price's, OLD=NEW of the lab; many
 # regions or the one of CloudWatch; many roles or one; many applications or the alarm's.
-DIFFERENT = {"--accept", "--application", "--model", "--region", "--role-arn"}
+DIFFERENT = {
+    "--accept",
+    "--again",
+    "--application",
+    "--model",
+    "--output",
+    "--region",
+    "--role-arn",
+}
 # The first day of a report, or how far back: both take 7d, a date and words.
 DIFFERENT_TYPES = {*DIFFERENT, "--since"}
 
