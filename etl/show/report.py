@@ -331,7 +331,7 @@ def to_json(report: Report) -> str:
 
 
 def as_dict(report: Report) -> dict[str, Any]:
-    """Return the report for programs: kind, range, filters, rows (with breakdown), total"""
+    """Return the report for programs: kind, range, filters, rows with breakdown, total."""
     name = report.dimensions[0]
     rows = [dict(row) for row in report.rows]
     if report.details:
