@@ -1,6 +1,7 @@
 -- What did the usage that a budget counts cost on each day?
--- Grain: budget x name x day with usage, from :since to :until, of budgets with thresholds
--- for their forecast. Units: USD, at the upper end where the budget counts that.
+-- Grain: budget x name x day with usage, from :since to :until, of budgets with
+-- thresholds for their forecast. Units: USD, at the upper end where the budget counts
+-- that.
 with periods as materialized (
     select
         *,

@@ -41,6 +41,7 @@ WORDS = (
     ("calibrate",), ("reconcile",), ("mcp",), ("prices", "check"), ("prices", "history", "any"), ("prices", "sync", "--from", "LOG"),
     ("budgets",), ("notify", "test"), ("notify", "send"), ("notify", "log"), ("notify", "digest", "--daily"),
     ("export", "usage"), ("export", "teams"), ("export", "focus"), ("export", "prices"),
+    ("rollup", "--engine", "local", "--input", "LOG", "--output", "OUT"), ("load-rollup", "LOG"),
 )  # fmt: skip
 
 

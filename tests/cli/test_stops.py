@@ -65,7 +65,7 @@ def test_a_load_that_is_struck_at_any_moment_with_its_readers(tmp_path: Path) ->
     """As a system sends it: to every process of the group at once."""
     folder = tmp_path / "logs"
     folder.mkdir()
-    for part in range(6):
+    for part in range(18):
         write_log(
             folder / f"{part}.json", [call(part * 1000 + n, tokens=(n, 1)) for n in range(900)]
         )

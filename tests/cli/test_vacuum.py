@@ -107,7 +107,7 @@ def figures(path: Path) -> Figures:
         views = [
             name
             for name in view_sql()
-            if name not in ("calls", "int_call_usage", "int_call_origins")
+            if name not in ("calls", "int_call_usage", "int_call_origins", "throttled_calls")
         ]
         usage = {name: sorted(rows(db, f"select * from {name}"), key=repr) for name in views}
         usage |= {

@@ -367,7 +367,7 @@ def test_an_enormous_price_does_not_stop_a_load(
         for n in range(calls_of_each)
     ]
     load(db, write_log(tmp_path / "log.json", calls))
-    assert rows(db, "select calls, round(cost_usd) from application_costs") == [(4, 36_000_000)]
+    assert rows(db, "select calls, round(cost_usd) from application_costs") == [(4, 72_000_000)]
     assert failed_checks(db, ["money_is_whole"])
 
 

@@ -193,8 +193,10 @@ def test_vacuum_drops_what_was_told_of_sessions_without_calls(db: Database, tmp_
     )
     drop_calls(db, "2026-11-10T00:00:00Z", dropped_at="2026-11-21T00:00:00Z")
     drop_unused_names(db)
-    for table in ("session_users", "sessions", "source_addresses", "control_events"):
+    for table in ("session_users", "sessions", "control_events"):
         assert rows(db, f"select * from {table}") == [], table
+    # A caller's first use of a network is kept, to tell which uses are new.
+    assert rows(db, "select source_address from source_addresses") == [("203.0.113.0/24",)]
     load_each(db, tmp_path, call(4, eventName="ListFoundationModels"))
     assert rows(db, "select event_name from int_other_operations") == [("DreamModel",)]
 
