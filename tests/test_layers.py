@@ -51,7 +51,7 @@ ALLOWED = {
     "forecast.model": set(),
     "forecast.renew": {"forecast.model", "warehouse"},
     "policy": {"registry"},
-    "show.numbers": set(),
+    "show.numbers": {"normalise"},
     "show.escaping": {"errors"},
     "show.spreadsheet": set(),
     "show.terminal": {"show.escaping"},

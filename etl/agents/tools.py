@@ -96,11 +96,13 @@ def _of_report(report: Report, words: str = "") -> Answer:
     """Return a report as an answer, with days from the newest on: those are asked for most."""
     found = report_as_dict(report)
     rows = found.pop("rows")
+    # They are what was asked.
+    del found["filters"]
     if "day" in report.dimensions:
         rows = sorted(rows, key=lambda row: row["day"], reverse=True)
     said = [text.plain for text in notes(report)] if rows else []
     if report.left_out:
-        said += why_nothing(report.range, report.left_out)
+        said += why_nothing(report.range, report.left_out, report.names)
     summary = f"{report.title}, {report.range}: {words or _cost_in_words(report.total)};"
     return Answer(f"{summary} {count(len(rows), 'row')}.", found | {"notes": said}, {"rows": rows})
 

@@ -7,8 +7,13 @@ from pathlib import Path
 
 import click
 
-from etl.cli.shared.option_types import Day
-from etl.cli.shared.options import db_option, format_option, region_option
+from etl.cli.shared.options import (
+    against_option,
+    days_options,
+    db_option,
+    format_option,
+    region_option,
+)
 from etl.show import numbers
 from etl.show.movers import HEADINGS, print_movers
 from etl.show.prices import print_gaps
@@ -32,16 +37,12 @@ OTHERS = (GAPS, SAVINGS, QUOTAS)
     help="Instead of KIND, metadata:KEY: by the values of a key of the request metadata ([metadata]"
     " in the configuration). With movers: application, user, team or model, only those.",
 )
-@click.option("--since", type=Day(), metavar="DATE", help="First day, UTC.")
-@click.option("--until", type=Day(), metavar="DATE", help="Last day, UTC (included).")
-@click.option(
-    "--against",
-    type=Day(),
-    metavar="DATE",
-    help="With movers: the first of as many days to compare with.  [default: those just before]",
-)
+@days_options
+@against_option
 @region_option("Only this region; repeatable.")
-@click.option("--model", multiple=True, help="Only this model, by any of its ids; repeatable.")
+@click.option(
+    "--model", multiple=True, help="Only this model, by its name or any of its ids; repeatable."
+)
 @click.option("--user", multiple=True, help="Only this user; repeatable.")
 @click.option("--application", multiple=True, help="Only this application; repeatable.")
 @click.option("--team", multiple=True, help="Only this team; repeatable.")

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import date, timedelta
 from typing import Any
+
+from etl.normalise.token_kinds import TOKENS_ALONE
 
 Row = Mapping[str, Any]
 
@@ -52,6 +55,25 @@ TOKEN_PARTS = {
     "call_share_tokens": "by calls",
     "unattributed_tokens": "unattributed",
 }
+
+
+# How the tokens of a row are known: its data_source, in a word. Estimated: of a mixed row.
+SOURCES = {
+    "Actual Tokens from CloudTrail": "measured",
+    "Actual Tokens from invocation log": "measured",
+    "CloudWatch (Estimated)": "estimated",
+    "No token data": "no tokens",
+    "Estimated": "partly estimated",
+    "Mixed": "mixed",
+}
+
+
+def source(row: Row) -> str:
+    """Return how the tokens of a row are known, in a word or two."""
+    name: str = row["data_source"]
+    if name == "Mixed" and row.get("estimated_cost_usd"):
+        name = "Estimated"
+    return SOURCES.get(name, name)
 
 
 def token_parts(row: Row | None) -> str:
@@ -102,7 +124,7 @@ def missing(total: Row) -> str:
     if unpriced:
         things.append(f"{tokens(unpriced)} token{'' if unpriced == 1 else 's'}")
     if things:
-        things[-1] += " without a price (view unpriced_usage)"
+        things[-1] += " without a price"
     if total["calls_without_tokens"]:
         things.append(f"{count(total['calls_without_tokens'], 'call')} without token data")
     is_single = calls + unpriced + total["calls_without_tokens"] == 1
@@ -164,6 +186,64 @@ def tokens(value: int | None) -> str:
             scaled = value / min(size, 10**3) if unit == "k" else value / size
             return f"{scaled:.{max(0, 3 - len(str(int(scaled))))}f}{unit}"
     return f"{value:,}"
+
+
+def all_tokens(row: Row) -> int | None:
+    """Return the sum of all kinds of token that are known; None where none is."""
+    known = [row[kind.shown] for kind in TOKENS_ALONE if row[kind.shown] is not None]
+    return sum(known) if known else None
+
+
+def tokens_by_kind(row: Row) -> str:
+    """Return the known kinds of token in words: 65.5M input, 6.12M output, 102M cache read."""
+    return ", ".join(
+        f"{tokens(row[kind.shown])} {kind.heading.lower()}"
+        for kind in TOKENS_ALONE
+        if row[kind.shown] is not None
+    )
+
+
+# What is special of a day: the states of ``etl.web.covered``, in words.
+DAY_STATES = {"": "", "running": "not over", "gap": "partly not read", "none": "not loaded"}
+
+
+# Names that stand for what is not known, explained where they stand.
+_UNATTRIBUTED = "usage that CloudWatch counted and no known call accounts for"
+EXPLAINED = {
+    "application": {
+        "Unknown": "calls that name no application, neither by role, profile, metadata nor user"
+        " agent; a rule ([[application_rules]] in bedrock_usage.toml) gives them one",
+        "(unattributed)": _UNATTRIBUTED,
+    },
+    "user": {"(unattributed)": _UNATTRIBUTED},
+    "team": {
+        "(no team)": "calls that nothing gives a team; a rule ([[team_rules]] in"
+        " bedrock_usage.toml) does",
+        "(unattributed)": _UNATTRIBUTED,
+    },
+}
+
+
+def top_of(all_names: int, first: int, noun: str) -> str:
+    """Return the title of a list of those that cost most: Top 10 of 19 users."""
+    shown = f"Top {first} of {all_names:,}" if all_names > first else f"All {all_names:,}"
+    return f"The only {noun}" if all_names == 1 else f"{shown} {noun}s"
+
+
+def shown_of(all_names: int, first: int, noun: str) -> str:
+    """Return how many of all names are drawn by name; empty if all are."""
+    return f", top {first} of {all_names:,}" if all_names > first else ""
+
+
+def per_million(dollars_per_million: float) -> str:
+    """Return a price in dollars per million, with two decimals at least: 3.30, 0.0375."""
+    whole, _, rest = f"{dollars_per_million:,.6f}".partition(".")
+    return f"{whole}.{rest.rstrip('0'):0<2}"
+
+
+def breakable(name: str) -> list[str]:
+    """Return the parts of a name between which a line may end."""
+    return re.findall(r"[^-._@/:]*[-._@/:]+|[^-._@/:]+", name)
 
 
 def cost(row: Row, decimals: int) -> str:

@@ -22,6 +22,7 @@ from rich.text import Text
 from sqlite_utils import Database
 
 from etl.errors import DataError
+from etl.normalise.model_names import short_name
 from etl.normalise.token_kinds import TOKENS_ALONE
 from etl.show import numbers
 from etl.show.escaping import harmless, json_text, show_csv
@@ -38,6 +39,7 @@ from etl.show.numbers import (
     off,
     percent,
     saved,
+    source,
     token_parts,
     tokens,
     width,
@@ -93,26 +95,32 @@ _WIDTH = "±"
 # Shown even if unknown.
 _ALWAYS = ("input_tokens", "output_tokens")
 
-# What a narrow terminal leaves out, step by step; a number is never cut.
-_LAYOUTS: Sequence[frozenset[str]] = (
-    frozenset(),
-    frozenset({"long source"}),
-    frozenset({"long source", "Cache read", "Cache write"}),
-    frozenset({"long source", "Cache read", "Cache write", "Failed", "Share"}),
+# What a narrow terminal leaves out, step by step; a number is never cut. Models have short names
+# then, and if that does not do, the names of a row share a column.
+_MODEL_IDS, _COLUMNS = "ids of models", "a column for each name"
+_STEPS = (
+    *((_MODEL_IDS,), ("Cache read", "Cache write"), ("Failed",), ("Share",)),
+    *((_WIDTH,), ("Input", "Output")),
 )
+
+
+def _left_out_by(steps: int) -> frozenset[str]:
+    return frozenset(what for step in _STEPS[:steps] for what in step)
+
+
+_LAYOUTS = (
+    *(_left_out_by(steps) for steps in range(len(_STEPS) - 1)),
+    *(_left_out_by(steps) | {_COLUMNS} for steps in range(1, len(_STEPS) + 1)),
+)
+
+# The same for the report on coverage.
+_PARTS = "how tokens are known"
+_COVERAGE_STEPS = (frozenset[str](), {_MODEL_IDS}, {_PARTS}, {_COLUMNS})
 
 # As many models without a price are named, and operations.
 _NAMES = 5
 
 _EMPTY = "nothing is loaded"
-
-_SHORT_SOURCES = {
-    "Actual Tokens from CloudTrail": "CloudTrail",
-    "Actual Tokens from invocation log": "invocation log",
-    "CloudWatch (Estimated)": "estimated",
-    "No token data": "no tokens",
-    "Mixed": "mixed",
-}
 
 
 @dataclass
@@ -125,7 +133,8 @@ class Report:
     ``without_price`` names the models that lack a price, and where; ``capacity`` and
     ``guardrails``: what to say of the hours, and of the charges, that no cost includes;
     ``left_out``: what was refused or skipped, where there are no rows; ``metadata_key``: where the
-    rows are its values; ``shared``: what to say of shared applications, where the rows are teams.
+    rows are its values; ``shared``: what to say of shared applications, where the rows are teams;
+    ``names``: the filters, by their kind.
     """
 
     kind: str
@@ -142,6 +151,7 @@ class Report:
     left_out: LeftOut | None = None
     metadata_key: str | None = None
     shared: str = ""
+    names: Mapping[str, Sequence[str]] = field(default_factory=dict)
 
     @property
     def title(self) -> str:
@@ -261,6 +271,7 @@ def _report(
         with_list=with_list,
         without_price=without_price(read(db, filters, by=("region", "model_id"))) if lacks else (),
         left_out=None if rows or not filters.sees_all else left_out(db),
+        names=filters.names,
     )
 
 
@@ -272,7 +283,7 @@ def _range(db: Database, filters: Filters) -> str:
     if start > end:
         # None of it is loaded: show only what was requested.
         start, end = filters.since or end, filters.until or start
-    is_all = filters.since is None and filters.until is None
+    is_all = filters.since is None and filters.until is None and not filters.names
     return f"{start} to {end} UTC" + (", everything loaded" if is_all else "")
 
 
@@ -285,11 +296,16 @@ def print_report(report: Report, format_: str = "table") -> None:
     else:
         show_csv(to_csv(report))
     if report.left_out:
-        click.echo(harmless(" ".join(why_nothing(report.range, report.left_out))), err=True)
+        why = why_nothing(report.range, report.left_out, report.names)
+        click.echo(harmless(" ".join(why)), err=True)
 
 
-def why_nothing(range_: str, found: LeftOut) -> Iterator[str]:
+def why_nothing(range_: str, found: LeftOut, names: Mapping[str, Sequence[str]]) -> Iterator[str]:
     """Yield why there are no calls, as far as it is known, as sentences."""
+    if range_ != _EMPTY and names:
+        kinds = " and ".join(f"`bedrock-usage report {kind}s`" for kind in names)
+        yield f"No calls match. See how names are written with {kinds}."
+        return
     if range_ != _EMPTY:
         yield "No calls match. See what is loaded with `bedrock-usage report days`."
     elif found.files:
@@ -315,7 +331,7 @@ def to_json(report: Report) -> str:
 
 
 def as_dict(report: Report) -> dict[str, Any]:
-    """Return the report for programs: kind, range, rows (with their breakdown), total."""
+    """Return the report for programs: kind, range, filters, rows with breakdown, total."""
     name = report.dimensions[0]
     rows = [dict(row) for row in report.rows]
     if report.details:
@@ -326,6 +342,7 @@ def as_dict(report: Report) -> dict[str, Any]:
     return {
         "report": report.kind,
         "range": report.range,
+        "filters": report.names,
         "rows": rows,
         "total": report.total,
         "coverage": report.coverage,
@@ -347,7 +364,8 @@ def _csv_line(cells: Iterable[object]) -> str:
 
 def print_table(report: Report, console: Console) -> None:
     """Print the report for people, within the width of the console."""
-    console.print(Text(f"\n{harmless(report.title)}, {report.range}", style="bold"))
+    of = [report.title, report.range, *(f"only {words}" for words in _filters(report))]
+    console.print(Text(f"\n{harmless(', '.join(of))}", style="bold"))
     if not report.rows:
         return
     if report.kind == "coverage":
@@ -357,9 +375,16 @@ def print_table(report: Report, console: Console) -> None:
     # If still too narrow, the terminal wraps long lines: better than cutting numbers off.
     needed = _width(table, console).minimum
     console.print(table, width=max(console.width, needed), crop=False, no_wrap=True)
-    console.print(Group(*notes(report)))
+    console.print(Group(*notes(report, has_widths=_WIDTH not in left_out)))
     if left_out:
         console.print(f"Left out to fit {console.width} columns: {', '.join(left_out)}.")
+
+
+def _filters(report: Report) -> Iterator[str]:
+    """Yield the filters in words: users alice, bob."""
+    for kind, names in report.names.items():
+        more = f" and {len(names) - _NAMES:,} more" if len(names) > _NAMES else ""
+        yield f"{kind}{'s' * (len(names) > 1)} {', '.join(names[:_NAMES])}{more}"
 
 
 def _fitting_table(report: Report, console: Console) -> tuple[Table, list[str]]:
@@ -368,18 +393,33 @@ def _fitting_table(report: Report, console: Console) -> tuple[Table, list[str]]:
         table = _cost_table(report, columns, without)
         if _width(table, console).maximum <= console.width:
             break
-    return table, [heading for heading in columns if heading in without]
+    left_out = [heading for heading in columns if heading in without]
+    if _MODEL_IDS in without and "model_id" in report.dimensions:
+        left_out.append(_MODEL_IDS)
+    return table, left_out
 
 
-def _table(report: Report) -> Table:
+def _table(report: Report, without: frozenset[str]) -> Table:
     table = Table(
         box=SIMPLE_HEAD, show_footer=report.total is not None, pad_edge=False, padding=(0, 1, 0, 0)
     )
-    for index, name in enumerate(report.dimensions):
+    headings = [HEADINGS.get(name) or report.metadata_key or name for name in report.dimensions]
+    if _COLUMNS in without:
+        headings = [", ".join([headings[0], *map(str.lower, headings[1:])])]
+    for index, heading in enumerate(headings):
         footer = "Total" if index == 0 else ""
-        heading = plain(HEADINGS.get(name) or report.metadata_key or name)
-        table.add_column(heading, footer=footer, overflow="fold", min_width=12)
+        table.add_column(plain(heading), footer=footer, overflow="fold", min_width=12)
     return table
+
+
+def _names(report: Report, row: Row, without: frozenset[str]) -> list[Text]:
+    """Return the cells with a row's names."""
+    names = [_name(row, name, without) for name in report.dimensions]
+    if _COLUMNS not in without:
+        return [plain(name) for name in names]
+    if report.dimensions[-2:] == ("region", "model_id"):
+        names[-2:] = [" ".join(names[-2:])]
+    return [Text("\n  ").join(plain(name) for name in names)]
 
 
 def _coverage_table(report: Report, console: Console) -> tuple[Table, list[str]]:
@@ -394,20 +434,25 @@ def _coverage_table(report: Report, console: Console) -> tuple[Table, list[str]]
         for column, words in (TOKEN_PARTS | {"unpriced_tokens": "no price"}).items()
         if report.coverage and report.coverage[column]
     }
-    table = _table_of_calls(report, calls | parts)
-    if _width(table, console).minimum <= console.width:
-        return table, []
-    return _table_of_calls(report, calls), list(parts)
+    for steps in range(len(_COVERAGE_STEPS)):
+        without = frozenset[str]().union(*_COVERAGE_STEPS[: steps + 1])
+        columns = calls if _PARTS in without else calls | parts
+        table = _table_of_calls(report, columns, without)
+        if _width(table, console).maximum <= console.width:
+            break
+    return table, [heading for heading in parts if heading not in columns]
 
 
-def _table_of_calls(report: Report, columns: Mapping[str, Callable[[Row], str]]) -> Table:
-    table = _table(report)
+def _table_of_calls(
+    report: Report, columns: Mapping[str, Callable[[Row], str]], without: frozenset[str]
+) -> Table:
+    table = _table(report, without)
     for heading, cell in columns.items():
         footer = cell(report.coverage) if report.coverage else ""
         table.add_column(heading, footer=footer, justify="right", no_wrap=True)
     for row in report.rows:
-        names = (plain(row[name]) for name in report.dimensions)
-        table.add_row(*names, *(cell(row) for cell in columns.values()))
+        cells = (cell(row) for cell in columns.values())
+        table.add_row(*_names(report, row, without), *cells)
     return table
 
 
@@ -418,7 +463,7 @@ def _width(table: Table, console: Console) -> Measurement:
 def _cost_table(
     report: Report, columns: Mapping[str, Callable[[Row], str]], without: frozenset[str]
 ) -> Table:
-    table, total = _table(report), report.total
+    table, total = _table(report, without), report.total
     totals = [total] if total else []
     cells = {heading: cell for heading, cell in columns.items() if heading not in without}
     for heading, cell in cells.items():
@@ -431,24 +476,24 @@ def _cost_table(
             no_wrap=True,
             min_width=max(width, len(heading)),
         )
-    table.add_column("Data source", no_wrap=True, min_width=11)
+    table.add_column("Token data", no_wrap=True, min_width=10)
 
     def add(name: Sequence[Text], row: Row, style: str | None = None) -> None:
-        source = row["data_source"]
-        if "long source" in without:
-            source = _SHORT_SOURCES[source]
-        table.add_row(*name, *(cell(row) for cell in cells.values()), source, style=style)
+        table.add_row(*name, *(cell(row) for cell in cells.values()), source(row), style=style)
 
     for row in report.rows:
-        add([plain(_name(row, name)) for name in report.dimensions], row)
+        add(_names(report, row, without), row)
         for detail in report.details_of(row) if report.details else ():
-            add([Text(f"  {detail['region']} ").append(plain(detail["model_id"]))], detail, "dim")
+            model = _name(detail, "model_id", without)
+            add([plain(f"  {detail['region']} {model}")], detail, "dim")
     return table
 
 
-def _name(row: Row, dimension: str) -> str:
+def _name(row: Row, dimension: str, without: frozenset[str]) -> str:
     """Return a name as a table shows it; a value that looks like (others) is in quotes."""
     name: str = row[dimension]
+    if dimension == "model_id" and _MODEL_IDS in without:
+        return short_name(name)
     is_sent = row.get("value_kind") == "named"
     return f'"{name}"' if is_sent and name.startswith("(") and name.endswith(")") else name
 
@@ -507,8 +552,11 @@ def _tokens_in(column: str, row: Row) -> str:
     return tokens(row[column])
 
 
-def notes(report: Report) -> Iterable[Text]:
-    """Yield the sentences below the table: how much is known, and what the costs leave out."""
+def notes(report: Report, *, has_widths: bool = True) -> Iterable[Text]:
+    """Yield the sentences below the table: how much is known, and what the costs leave out.
+
+    ``has_widths``: the table shows how far off a cost may be, where that is known.
+    """
     total = report.total
     if total is None:
         return
@@ -532,7 +580,7 @@ def notes(report: Report) -> Iterable[Text]:
         )
     if parts:
         yield Text(f"{parts}.")
-    if report.has_widths:
+    if has_widths and report.has_widths:
         yield plain(
             f"{_WIDTH} is how far off a cost is at most in 9 of 10 cases, over a week or more;"
             " –: unknown."
@@ -543,7 +591,8 @@ def notes(report: Report) -> Iterable[Text]:
             " have no list price: the list cost leaves them out."
         )
     if left_out := missing(total):
-        yield Text(f"≥ marks a lower bound: {left_out}.")
+        where = " (view unpriced_usage)" if report.without_price else ""
+        yield Text(f"≥ marks a lower bound: {left_out}{where}.")
     if names := report.without_price:
         more = f" and {len(names) - _NAMES:,} more" if len(names) > _NAMES else ""
         yield plain(f"No price for {'; '.join(names[:_NAMES])}{more}. {HOW_TO_PRICE}.")

@@ -116,8 +116,8 @@ def _require(path: Path, *, create: bool = False, even_damaged: bool = False) ->
         return
     if not create:
         raise WarehouseError(
-            f"there is no warehouse at {path}: create one with `bedrock-usage load PATH`,"
-            " or try `bedrock-usage demo`"
+            f"there is no warehouse at {path}: create one with `bedrock-usage sync`, which reads"
+            " AWS, or `bedrock-usage load PATH`, or try `bedrock-usage demo`"
         )
     with _explained(path):
         make_file(path, _new_content)

@@ -18,7 +18,7 @@ from datasette.utils.asgi import Request
 
 from etl.warehouse.visitor_sql.authorizer import allow_only_reading
 from etl.warehouse.visitor_sql.limits import limit_memory
-from etl.web import agents, failures, guard, login, pages, queries, refresh, visitors
+from etl.web import agents, cells, failures, guard, login, pages, queries, refresh, visitors
 from etl.web.protocol import App
 from etl.web.site import DATABASE, site_of
 
@@ -78,6 +78,15 @@ def handle_exception(
         is_own = guard.is_own(datasette, guard.path_of(request.scope))
         answer = partial(failures.answer, datasette, request, exception, is_own=is_own)
         outcome.force_result([answer])
+
+
+@hookimpl
+def render_cell(
+    value: object, column: str, table: str | None, database: str, datasette: Datasette
+) -> str | None:
+    """Show numbers in the units of our own pages."""
+    is_ours = site_of(datasette) is not None and database == DATABASE
+    return cells.shown(table, column, value) if is_ours else None
 
 
 # First: datasette-auth-passwords also has a login form.

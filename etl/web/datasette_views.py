@@ -15,7 +15,7 @@ from datasette.views.special import LogoutView
 from datasette.views.table import TableView
 
 from etl.show.spreadsheet import harmless_cell
-from etl.web import failures
+from etl.web import failures, tables_csv
 from etl.web.login import Logout
 from etl.web.warehouse import most_cells
 
@@ -70,7 +70,13 @@ class _SpreadsheetCsv:
 
     async def as_csv(self, request: Request, database: str) -> Response:
         self._is_csv = True
-        return await super().as_csv(request, database)  # type: ignore[misc]
+        answer = await super().as_csv(request, database)  # type: ignore[misc]
+        if getattr(answer, "content_type", "").startswith("text/plain"):
+            # Else the browser shows it as a text.
+            name = tables_csv.safe_name(request.url_vars.get("table") or database)
+            answer.content_type = "text/csv; charset=utf-8"
+            answer.headers["content-disposition"] = tables_csv.disposition(f"{name}.csv")
+        return answer
 
     async def data(self, request: Request, *words: Any, **options: Any) -> Any:
         """Return harmless cells for CSV, and Datasette's own data for any other format."""

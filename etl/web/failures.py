@@ -115,9 +115,18 @@ async def answer(
     }
     if request.path.endswith(".json"):
         return Response.json(content, status=failure.status)
+    return await page(datasette, failure.status, failure.message, failure.title)
+
+
+async def page(
+    datasette: Datasette, status: int, message: str, title: str | None = None
+) -> Response:
+    """Return the page for a failed request, with a way back."""
+    # This may be the first request since the start.
+    await datasette.invoke_startup()
     template = datasette.jinja_env.get_template("usage_error.html")
-    page = await template.render_async(content | {"urls": datasette.urls})
-    return Response.html(page, status=failure.status)
+    context = {"status": status, "error": message, "title": title, "urls": datasette.urls}
+    return Response.html(await template.render_async(context), status=status)
 
 
 def log(method: str, path: str, status: int, exception: Exception) -> None:

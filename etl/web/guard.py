@@ -15,7 +15,7 @@ from __future__ import annotations
 import ipaddress
 import re
 from functools import partial
-from urllib.parse import urlsplit
+from urllib.parse import urlencode, urlsplit
 
 from datasette.app import Datasette
 from datasette.plugins import pm
@@ -35,6 +35,7 @@ RESPONSE_BYTES = 64 << 20
 
 LOOPBACK_NAMES = {"localhost", "127.0.0.1", "[::1]"}
 METHODS = {"GET", "HEAD", "POST"}
+_NOT_FOR_YOU = "You may not see this page"
 
 # What a login page needs.
 _OPEN = re.compile(r"/favicon\.ico|/-/static/.*|/-/static-plugins/.*")
@@ -215,10 +216,16 @@ async def _refuse_page(
         return None
     actor = await _actor(datasette, Request(scope, receive))
     if actor is None:
-        return _ask_to_log_in(site, scope)
+        return _ask_to_log_in(site, scope, path)
     if allowed_usage(datasette, actor) is None or is_for_restricted(path):
         return None
-    return Response.text("You may not see this page", status=403)
+    if _wants_page(scope):
+        return await failures.page(datasette, 403, _NOT_FOR_YOU)
+    return Response.text(_NOT_FOR_YOU, status=403)
+
+
+def _wants_page(scope: Scope) -> bool:
+    return "text/html" in ",".join(_Headers(scope).all("accept"))
 
 
 async def _actor(datasette: Datasette, request: Request) -> Actor:
@@ -236,11 +243,15 @@ def is_for_restricted(path: str) -> bool:
     return bool(_FOR_RESTRICTED.fullmatch(path) or (query and is_safe_query(query[1])))
 
 
-def _ask_to_log_in(site: Site, scope: Scope) -> Response:
+def _ask_to_log_in(site: Site, scope: Scope, path: str) -> Response:
     serve = site.config.serve
-    is_page = "text/html" in ",".join(_Headers(scope).all("accept"))
-    if serve.passwords and is_page and scope["method"] != "POST":
-        return Response.redirect(login.PATH)
+    if serve.passwords and _wants_page(scope) and scope["method"] != "POST":
+        query = (scope.get("query_string") or b"").decode("latin-1")
+        wanted = login.page_to_open(f"{path}?{query}" if query else path)
+        is_home = wanted in (None, "/")
+        return Response.redirect(
+            login.PATH if is_home else f"{login.PATH}?{urlencode({'next': wanted})}"
+        )
     if serve.tokens:
         return Response.text("Log in first", 401, {"WWW-Authenticate": "Bearer"})
     return Response.text("Log in first", status=403)
@@ -251,9 +262,7 @@ def _ask_to_log_in(site: Site, scope: Scope) -> Response:
 
 def policy_for(datasette: Datasette, path: str) -> str:
     """Return the policy for a page; it is not applied to a response that has its own."""
-    # The login form uses Datasette's template.
-    is_ours = is_own(datasette, path) and path != login.PATH
-    return OWN_POLICY if is_ours else DATASETTE_POLICY
+    return OWN_POLICY if is_own(datasette, path) else DATASETTE_POLICY
 
 
 def is_own(datasette: Datasette, path: str) -> bool:

@@ -29,6 +29,7 @@ COOKIE = "ds_actor"
 
 _WRONG = "Invalid username or password"
 _SECONDS_TO_COME_BACK = 5
+_LONGEST_PATH = 4000
 
 
 def routes() -> list[tuple[str, Any]]:
@@ -46,10 +47,23 @@ async def login(request: Request, datasette: Datasette) -> Response:
     return await _form(request, datasette)
 
 
-async def _form(request: Request, datasette: Datasette, error: str | None = None) -> Response:
+async def _form(
+    request: Request, datasette: Datasette, error: str | None = None, next_page: str | None = None
+) -> Response:
+    wanted = request.args.get("next") if request.method == "GET" else None
+    context = {"error": error, "next": page_to_open(wanted or next_page)}
     return Response.html(
-        await datasette.render_template("password_login.html", {"error": error}, request=request)
+        await datasette.render_template("usage_login.html", context, request=request)
     )
+
+
+def page_to_open(path: str | None) -> str | None:
+    """Return the page to open after the login; None for anything but a path of this site."""
+    if not path or len(path) > _LONGEST_PATH or not path.startswith("/"):
+        return None
+    # Browsers read a leading // or /\ as the start of another host's name.
+    is_ours = not path.startswith(("//", "/-/")) and "\\" not in path
+    return path if is_ours and path.isascii() and path.isprintable() and " " not in path else None
 
 
 async def _log_in(request: Request, datasette: Datasette, site: Site) -> Response:
@@ -67,11 +81,12 @@ async def _log_in(request: Request, datasette: Datasette, site: Site) -> Respons
         headers = {"Retry-After": str(_SECONDS_TO_COME_BACK)}
         return Response.text("Too many logins at once; try again", 503, headers)
     if not is_right:
-        return await _form(request, datasette, _WRONG)
+        return await _form(request, datasette, _WRONG, form.get("next"))
     site.attempts.take_back(keys)
     is_https = request.headers.get("x-forwarded-proto") == "https"
     cookie = await asyncio.to_thread(_begin_session, datasette, site, user, is_https=is_https)
-    return Response.redirect(datasette.urls.path("/"), headers={"Set-Cookie": cookie})
+    after = page_to_open(form.get("next")) or str(datasette.urls.path("/"))
+    return Response.redirect(after, headers={"Set-Cookie": cookie})
 
 
 def _address(request: Request) -> str:

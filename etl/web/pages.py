@@ -10,7 +10,7 @@ import asyncio
 import json
 import re
 from collections import Counter
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime
 from functools import partial
@@ -22,21 +22,25 @@ from datasette.utils.asgi import Request, Response
 from datasette.views.base import DatasetteError
 
 from etl.errors import DataError
-from etl.normalise.token_kinds import SHOWN_TOKENS, TOKENS_ALONE
+from etl.normalise.model_names import short_name
+from etl.normalise.token_kinds import TOKENS_ALONE
 from etl.show import budgets as shown_budgets
 from etl.show import numbers
 from etl.show.comparisons import ABOUT_CACHE, ABOUT_QUOTAS, COMPARISONS, best_of_each
 from etl.show.numbers import Row, kind_of_use, of_month
 from etl.times import utc_text
 from etl.warehouse.read.budgets import CANNOT_BE_JUDGED, EXCEEDED, WARNING
-from etl.web import queries, refresh, vega_bundle
+from etl.web import queries, refresh, tables_csv, vega_bundle
+from etl.web.covered import Covered
 from etl.web.selection import NAMES, PRESETS, STACKS, Selection, parse_selection
 from etl.web.site import DATABASE
 from etl.web.visitors import EVERYTHING, Allowed, allowed_usage, has_passwords, own_user
 
-# Names in charts and in the tables below them; the links lead to all names.
+# Names in charts; the links lead to all names.
 _TOP = 10
 _STACKED = 8
+# Rows of a table in a page: the first ones, and more at a press.
+_LISTED = 200
 
 # Where a month of the bill differs.
 _PLACES = 25
@@ -53,6 +57,8 @@ _MAX_FIELDS = 1000
 # Per query; Datasette allows the same for all others (SETTINGS in app).
 _SECONDS = 10
 
+_NO_DAYS = {"first_day": None, "last_day": None, "finished_until": None}
+
 # The subjects that have a page, and the word in its title.
 SUBJECTS = {"application": "Application", "user": "User", "team": "Team", "model": "Model"}
 
@@ -65,6 +71,7 @@ class View:
     request: Request
     freshness: Row
     selection: Selection
+    covered: Covered
     allowed: Allowed
 
     async def rows(
@@ -77,8 +84,8 @@ class View:
     async def budgets(self) -> list[dict[str, Any]]:
         """Return the states of the budgets now, in the order of the file."""
         # Of this minute, so that the answer can be kept that long.
-        now = {"now": utc_text(datetime.now(UTC).replace(second=0, microsecond=0))}
-        return await _rows(self.datasette, self.request, "budgets", now, self.allowed)
+        moment = {"now": utc_text(now().replace(second=0, microsecond=0))}
+        return await _rows(self.datasette, self.request, "budgets", moment, self.allowed)
 
     def link(self, path: str, query: str = "") -> str:
         """Return an address on this site."""
@@ -86,17 +93,52 @@ class View:
         return f"{address}?{query}" if query else address
 
     def data(self, query: str, *by: str, top: int | None = None) -> dict[str, str]:
-        """Return the addresses of a query's rows: as a page, as JSON and as CSV.
+        """Return the addresses of a query's rows: as a page, as JSON, as CSV, and ``drawn``.
 
-        ``top``: in JSON and CSV, list this many names and sum up the others, as a chart does.
+        ``top``: what is drawn has this many names, and the sum of the others.
         """
         parameters = self.selection.parameters(*by)
+        rows, shape = urlencode(parameters), "_shape=objects"
         drawn = urlencode(parameters | ({queries.TOP: str(top)} if top else {}))
         return {
-            "html": self.link(f"/{DATABASE}/{query}", urlencode(parameters)),
-            "json": self.link(f"/{DATABASE}/{query}.json", f"{drawn}&_shape=objects"),
-            "csv": self.link(f"/{DATABASE}/{query}.csv", f"{drawn}&_size=max"),
+            "html": self.link(f"/{DATABASE}/{query}", rows),
+            "json": self.link(f"/{DATABASE}/{query}.json", f"{rows}&{shape}"),
+            "csv": self.link(f"/{DATABASE}/{query}.csv", rows),
+            "drawn": self.link(f"/{DATABASE}/{query}.json", f"{drawn}&{shape}"),
         }
+
+    @property
+    def kind(self) -> str:
+        """The kind of name that the page is about; empty for a page about no single name."""
+        return str((self.request.url_vars or {}).get("kind", ""))
+
+    def here(self, selection: Selection | None = None, **changes: Any) -> str:
+        """Return the address of this page with another selection, or with changes."""
+        chosen = selection or self.selection
+        if self.kind:
+            (name,) = self.selection.chosen(self.kind)
+            rest = chosen.query(without=self.kind, **changes)
+            named = urlencode({"name": name})
+            return self.link(f"/{self.kind}", f"{named}&{rest}" if rest else named)
+        return self.link(self.request.path, chosen.query(**changes))
+
+    def of_day(self, day: str) -> str:
+        """Return the address of this page of one day, which it shows hour by hour."""
+        only = date.fromisoformat(day)
+        return self.here(since=only, until=only, preset=None)
+
+    def unfiltered(self) -> Selection:
+        """Return the selection without the filters, but with what the page is about."""
+        bare = self.selection.unfiltered()
+        return bare.about(self.kind, self.selection.chosen(self.kind)[0]) if self.kind else bare
+
+    def chips(self) -> list[dict[str, str]]:
+        """Return the filters that this page has, each with the address without it."""
+        return [
+            {"kind": kind, "name": name, "without": self.here(self.selection.without(kind, name))}
+            for kind, name in self.selection.names()
+            if kind != self.kind
+        ]
 
     def subject(self, kind: str, name: object, **changes: Any) -> str:
         """Return the address of the page of an application, user, team or model."""
@@ -120,6 +162,7 @@ def routes() -> list[tuple[str, Callable[..., Awaitable[Response]]]]:
         (r"^/me$", own_page),
         (r"^/savings$", savings_page),
         (rf"^/-/charts/{re.escape(vega_bundle.file_name())}$", vega),
+        (rf"^/{DATABASE}/(?P<query>{'|'.join(queries.names())})\.csv$", tables_csv.answer),
     ]
 
 
@@ -184,12 +227,22 @@ async def _answer(
     return Response.html(page)
 
 
+def now() -> datetime:
+    """Return the time, in UTC, that ages and ranges in words are counted from."""
+    return datetime.now(UTC)
+
+
 async def _view(datasette: Datasette, request: Request) -> View:
     freshness = (await _rows(datasette, request, "freshness", {}))[0]
-    last_day = date.fromisoformat(freshness["last_day"] or datetime.now(UTC).date().isoformat())
-    selection = parse_selection(_pairs(request), last_day=last_day)
+    today = now().date()
+    last_day = date.fromisoformat(freshness["last_day"]) if freshness["last_day"] else today
+    selection = parse_selection(_pairs(request), last_day=last_day, today=today)
+    # As far back as the days that it may be compared with.
+    days = {"since": selection.before().since.isoformat(), "until": selection.until.isoformat()}
+    gaps = [row["day"] for row in await _rows(datasette, request, "gap_days", days)]
+    covered = Covered.of(freshness, today, gaps)
     allowed = allowed_usage(datasette, request.actor) or EVERYTHING
-    return View(datasette, request, freshness, selection, allowed)
+    return View(datasette, request, freshness, selection, covered, allowed)
 
 
 def _pairs(request: Request) -> list[tuple[str, str]]:
@@ -214,10 +267,7 @@ async def _rows(
     parameters: Mapping[str, str],
     allowed: Allowed | None = None,
 ) -> list[dict[str, Any]]:
-    allowed = allowed or allowed_usage(datasette, request.actor) or EVERYTHING
-    blank = dict.fromkeys((*queries.DIMENSIONS, queries.TOP, *queries.FILTERS, queries.NOW), "")
-    visitor = {"_visitor_user": own_user(datasette, request.actor)}
-    bound = blank | dict(parameters) | allowed.parameters | visitor
+    bound = queries.bound(datasette, request.actor, parameters, allowed)
     fetch = datasette.bedrock_usage.answers.fetch
     rows = await datasette.get_database(DATABASE).execute_fn(
         partial(fetch, sql=queries.sql_of(query), parameters=bound, seconds=_SECONDS)
@@ -237,107 +287,78 @@ def _frame(view: View) -> dict[str, Any]:
         "kinds": NAMES,
         "stacked": _STACKED,
         "token_kinds": _TOKEN_KINDS,
+        "sources": json.dumps(numbers.SOURCES),
+        "short_name": short_name,
         "vega": view.link(f"/-/charts/{vega_bundle.file_name()}"),
         "freshness": view.freshness,
-        "age": _age(view.freshness["last_event_time"]),
+        "covered": view.covered,
+        "gaps": json.dumps([str(day) for day in view.covered.in_gaps(view.selection)]),
         "read_age": _age(view.freshness["last_read_at"]),
     }
 
 
 def _age(moment: str | None) -> str | None:
-    if moment is None:
-        return None
-    return numbers.span(datetime.now(UTC) - datetime.fromisoformat(moment))
+    return None if moment is None else numbers.span(now() - datetime.fromisoformat(moment))
 
 
 async def _dashboard(view: View) -> dict[str, Any]:
     selection = view.selection
-    gathered = await asyncio.gather(
+    totals, tops, budgets, (days, choices, capacity, month) = await asyncio.gather(
+        _totals(view),
+        _tops(view),
         view.budgets(),
-        view.rows("usage"),
-        view.rows("usage", over=selection.before()),
-        view.rows("token_parts"),
-        view.rows("usage", "day"),
-        view.rows("choices"),
-        view.rows("capacity"),
-        view.rows("guardrails"),
-        view.rows("billed"),
-        view.rows("forecast"),
-        *(view.rows("usage", stack) for stack in STACKS),
+        asyncio.gather(
+            view.rows("usage", "day"), *map(view.rows, ("choices", "capacity", "forecast"))
+        ),
     )
-    (
-        budgets,
-        total,
-        before,
-        parts,
-        days,
-        choices,
-        capacity,
-        guardrails,
-        billed,
-        month,
-        *tops,
-    ) = gathered
     return {
         "title": "Amazon Bedrock usage and cost",
         "budgets": _budget_card(budgets),
         "shown_budgets": shown_budgets,
-        **_totals(view, total, before, parts),
+        **totals,
         "choices": _choices(choices, selection),
         "capacity": numbers.capacity(capacity[0]),
-        "guardrails": numbers.guardrails(guardrails[0]),
-        "billed": _billed(billed),
         "month": month,
-        "days": days,
-        "tops": [
-            _top(view, kind, column, rows)
-            for (kind, column), rows in zip(STACKS.items(), tops, strict=True)
-        ],
+        "average": _average(view, days),
+        "days": _days(view, days),
+        "names": {top["kind"]: top["count"] for top in tops},
+        "model_names": _short_names(
+            row for top in tops if top["kind"] == "model" for row in top["rows"]
+        ),
+        "tops": tops,
     }
 
 
+async def _tops(view: View) -> list[dict[str, Any]]:
+    """Return the names of each kind, those that cost most first."""
+    found = await asyncio.gather(*(view.rows("usage", stack) for stack in STACKS))
+    return [
+        _top(view, kind, column, rows)
+        for (kind, column), rows in zip(STACKS.items(), found, strict=True)
+    ]
+
+
 async def _subject(view: View) -> dict[str, Any]:
-    kind = view.request.url_vars["kind"]
+    kind = view.kind
     (name,) = view.selection.chosen(kind)
     other = "user" if kind == "application" else "application"
-    gathered = await asyncio.gather(
-        view.rows("usage"),
-        view.rows("usage", over=view.selection.before()),
-        view.rows("token_parts"),
-        view.rows("usage", "day"),
-        view.rows("usage", "region", "model"),
-        view.rows("usage", other),
-        view.rows("evidence"),
-        view.rows("cost_lines"),
-        view.rows("latest_calls"),
-        view.rows("guardrails"),
-        view.rows("billed"),
-        view.rows("forecast"),
+    dimensions = (("day",), ("region", "model"), (other,))
+    totals, usage, (evidence, lines, calls, month) = await asyncio.gather(
+        _totals(view),
+        asyncio.gather(*(view.rows("usage", *by) for by in dimensions)),
+        asyncio.gather(*map(view.rows, ("evidence", "cost_lines", "latest_calls", "forecast"))),
     )
-    (
-        total,
-        before,
-        parts,
-        days,
-        used,
-        others,
-        evidence,
-        lines,
-        calls,
-        guardrails,
-        billed,
-        month,
-    ) = gathered
+    days, used, others = usage
     return {
-        "title": f"{SUBJECTS[kind]} {name}",
+        "title": f"{SUBJECTS[kind]} {short_name(name) if kind == 'model' else name}",
+        "model_names": _short_names(used),
         "kind": kind,
         "kind_title": SUBJECTS[kind],
         "name": name,
-        **_totals(view, total, before, parts),
-        "days": days,
-        "guardrails": numbers.guardrails(guardrails[0]),
-        "billed": _billed(billed),
+        **totals,
         "month": month,
+        "average": _average(view, days),
+        "days": _days(view, days),
         "used": used,
         "top": _top(view, other, STACKS[other], others),
         "evidence": evidence,
@@ -347,25 +368,18 @@ async def _subject(view: View) -> dict[str, Any]:
 
 
 async def _cost(view: View) -> dict[str, Any]:
-    total, parts, weights, lines, calls, guardrails = await asyncio.gather(
-        view.rows("usage"),
-        view.rows("token_parts"),
+    totals, weights, lines, calls = await asyncio.gather(
+        _totals(view),
         view.rows("weights"),
         view.rows("cost_lines"),
         view.rows("latest_calls"),
-        view.rows("guardrails"),
     )
-    selection = view.selection
     return {
         "title": "How this cost is calculated",
-        **_totals(view, total, [], parts),
-        "guardrails": numbers.guardrails(guardrails[0]),
-        "weights": weights if parts[0]["calibrated_tokens"] else [],
+        **totals,
+        "weights": weights if totals["has_calibrated"] else [],
         "lines": lines,
         "calls": calls,
-        "chosen": [
-            (kind, ", ".join(selection.chosen(kind))) for kind in NAMES if selection.chosen(kind)
-        ],
     }
 
 
@@ -419,23 +433,25 @@ async def _own(view: View) -> dict[str, Any]:
             "The configuration does not say which user you are: see [[serve.restrictions]]",
             status=404,
         )
-    own = replace(view, selection=view.selection.alone("user", user), allowed=EVERYTHING)
-    total, before, parts, days, models, applications, calls, budgets = await asyncio.gather(
-        own.rows("usage"),
-        own.rows("usage", over=own.selection.before()),
-        own.rows("token_parts"),
-        own.rows("usage", "day"),
-        own.rows("usage", "model"),
-        own.rows("usage", "application"),
+    selection = view.selection.alone("user", user)
+    own = replace(view, selection=selection, allowed=EVERYTHING)
+    # Loaded are the days from the user's first to the last, whatever the visitor may see.
+    every = await own.rows("usage", "day", over=replace(selection, since=date.min, until=date.max))
+    ends = {"first_day": every[0]["day"], "last_day": every[-1]["day"]} if every else {}
+    own = replace(own, covered=Covered.of(_NO_DAYS | ends, view.covered.today))
+    totals, usage, calls, budgets = await asyncio.gather(
+        _totals(own),
+        asyncio.gather(*(own.rows("usage", by) for by in ("day", "model", "application"))),
         own.rows("latest_calls"),
         view.budgets(),
     )
+    days, models, applications = usage
     return {
         "title": f"Your usage: {user}",
         "user": user,
+        **totals,
         "billed": _billed([]),
-        **_totals(own, total, before, parts),
-        "days": days,
+        "days": _days(own, days),
         "models": models,
         "applications": applications,
         "calls": calls,
@@ -468,9 +484,12 @@ async def _savings(view: View) -> dict[str, Any]:
         view.rows("throttled"),
         view.rows("choices"),
     )
+    last = await _last_call(view, at_any_time=True)
     saved = [row["saved_usd"] for row in cache if row["saved_usd"] is not None]
     return {
         "title": "What could be saved?",
+        "last_call": last,
+        "age": _age(last),
         "choices": _choices(choices, view.selection),
         "cache": cache[:_PLACES],
         "cache_left_out": max(0, len(cache) - _PLACES),
@@ -519,36 +538,100 @@ def _billed(rows: Sequence[Row]) -> dict[str, Any]:
     }
 
 
-def _totals(
-    view: View, total: Sequence[Row], before: Sequence[Row], parts: Sequence[Row]
-) -> dict[str, Any]:
+async def _totals(view: View) -> dict[str, Any]:
     """Return the figures of the cards; None where the range is empty."""
-    row = total[0] if total and total[0]["calls"] is not None else None
+    finished = view.covered.finished(view.selection)
+    before = view.selection.before(finished) if finished else None
+    (row, part, earlier), (parts, guardrails, billed), last = await asyncio.gather(
+        asyncio.gather(*(_usage_of(view, days) for days in (view.selection, finished, before))),
+        asyncio.gather(*map(view.rows, ("token_parts", "guardrails", "billed"))),
+        _last_call(view),
+    )
+    if row is None:
+        last = await _last_call(view, at_any_time=True)
     return {
         "total": row,
         "parts_of_tokens": numbers.token_parts(parts[0]),
+        "has_calibrated": bool(parts[0]["calibrated_tokens"]),
+        "guardrails": numbers.guardrails(guardrails[0]),
+        "billed": _billed(billed),
         "lacks": numbers.missing(row) if row else "",
         "shows_list": numbers.differs_from_list(row) if row else False,
-        "all_tokens": _all_tokens(row) if row else None,
-        "change": _change(view, row, before[0] if before else None),
+        "change": _change(view, finished, part, before, earlier),
         "decimals": 2 if row and (row["cost_usd"] or 0) >= 1 else 6,
+        "last_call": last,
+        "age": _age(last),
     }
 
 
-def _all_tokens(row: Row) -> int | None:
-    known = [row[column] for column in SHOWN_TOKENS if row[column] is not None]
-    return sum(known) if known else None
+async def _usage_of(view: View, days: Selection | None) -> Row | None:
+    """Return the sum over some days; None for none of them."""
+    rows = await view.rows("usage", over=days) if days else []
+    return rows[0] if rows and rows[0]["calls"] is not None else None
 
 
-def _change(view: View, row: Row | None, before: Row | None) -> dict[str, Any] | None:
-    """Compare with the range before; None if it is not loaded or has no known cost."""
-    first, selection = view.freshness["first_day"], view.selection.before()
-    if row is None or before is None or not first or first > selection.since.isoformat():
+async def _last_call(view: View, *, at_any_time: bool = False) -> str | None:
+    """Return when the last call of the selection was, or of its names at any time."""
+    reaches_last = view.selection.until.isoformat() >= (view.freshness["last_day"] or "")
+    if not view.selection.names() and (at_any_time or reaches_last):
+        last: str | None = view.freshness["last_event_time"]
+        return last
+    over = view.selection
+    if at_any_time:
+        over = replace(over, since=date.min, until=date.max)
+    rows = await view.rows("last_call", over=over)
+    return rows[0]["last_event_time"] if rows else None
+
+
+def _average(view: View, rows: Sequence[Row]) -> dict[str, Any] | None:
+    """Return the cost of an average day, of those finished and read, days without use included."""
+    finished = view.covered.finished(view.selection)
+    gaps = view.covered.gaps
+    days = {str(day) for day in finished.all_days() if day not in gaps} if finished else set()
+    own = [row for row in rows if row["day"] in days]
+    costs = [row["cost_usd"] for row in own if row["cost_usd"] is not None]
+    if not costs:
         return None
-    if not before["cost_usd"] or row["cost_usd"] is None:
-        return None
-    share = (row["cost_usd"] - before["cost_usd"]) / before["cost_usd"]
-    return {"share": share, "before": before, "range": selection}
+    is_lower_bound = any(row["is_lower_bound"] for row in own)
+    row = {"cost_usd": sum(costs) / len(days), "is_lower_bound": is_lower_bound}
+    return {"days": len(days), "row": row}
+
+
+def _change(
+    view: View,
+    finished: Selection | None,
+    part: Row | None,
+    before: Selection | None,
+    earlier: Row | None,
+) -> dict[str, Any]:
+    """Compare the finished days with earlier ones, or say why they cannot be compared."""
+    covered = view.covered
+    if finished is None or before is None:
+        return {"why_not": "no day of this range is loaded and over"}
+    if covered.finished(before) != before:
+        return {"why_not": "no earlier days to compare with"}
+    if covered.in_gaps(before) or covered.in_gaps(finished):
+        return {"why_not": "some of these days could not be read from AWS"}
+    now_cost, old_cost = ((row or {}).get("cost_usd") for row in (part, earlier))
+    if not old_cost or now_cost is None:
+        return {"why_not": "the days before have no known cost"}
+    share = (now_cost - old_cost) / old_cost
+    return {"share": share, "days": finished, "row": part, "range": before, "before": earlier}
+
+
+def _days(view: View, rows: Sequence[Row]) -> list[dict[str, Any]]:
+    """Return a row for each loaded day, the latest first; days without use have no calls."""
+    found = {row["day"]: row for row in rows}
+    loaded = view.covered.loaded(view.selection)
+    days = {str(day) for day in loaded.all_days()} | {*found} if loaded else {*found}
+    return [
+        {
+            **(found.get(day) or {"day": day, "calls": 0}),
+            "is_used": day in found,
+            "state": view.covered.state(date.fromisoformat(day)),
+        }
+        for day in sorted(days, reverse=True)
+    ]
 
 
 def _choices(rows: Sequence[Row], selection: Selection) -> dict[str, list[tuple[str, bool]]]:
@@ -562,11 +645,18 @@ def _choices(rows: Sequence[Row], selection: Selection) -> dict[str, list[tuple[
     return choices
 
 
+def _short_names(rows: Iterable[Row]) -> str:
+    """Return the short names of the rows' models by their ids, as JSON, for the charts."""
+    return json.dumps({row["model_id"]: short_name(row["model_id"]) for row in rows})
+
+
 def _top(view: View, kind: str, column: str, rows: Sequence[Row]) -> dict[str, Any]:
     return {
         "kind": kind,
         "column": column,
-        "rows": rows[:_TOP],
-        "left_out": max(0, len(rows) - _TOP),
+        "rows": rows[:_LISTED],
+        "first": _TOP,
+        "count": len(rows),
+        "left_out": max(0, len(rows) - _LISTED),
         "data": view.data("usage", kind, top=_TOP),
     }

@@ -30,8 +30,8 @@ ACTION = "bedrock-usage-refresh"
 PATH = "/-/refresh"
 
 _DEMO = (
-    "This is demo data: made up and complete. For your own data, run “bedrock-usage sync” and"
-    " “bedrock-usage serve” with another --db."
+    "This is demo data, made up. For your own, run “bedrock-usage sync” and “bedrock-usage serve”"
+    " with another file (--db)."
 )
 _STARTED = "The refresh has started. Reload this page to see the new data."
 _NOT_ALLOWED = "You may not start a refresh or see its progress."

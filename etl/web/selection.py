@@ -1,28 +1,37 @@
 """What a page shows: a range of days and some names, all of it in the address.
 
 People bookmark and send the address, so it repeats nothing and leaves out defaults.
+
+Ranges in days are counted back from the last loaded day, so that old data is shown too. Ranges in
+words are those of the calendar: yesterday is never another day.
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import date, timedelta
 from typing import Any
 from urllib.parse import urlencode
 
 from etl.errors import DataError
+from etl.times import WORDS, month_before
 
-# Counted back from the last loaded day; mtd: that day's month, to date.
+# In days: counted back from the last loaded day; mtd: that day's month, to date.
 PRESETS: Mapping[str, str] = {
+    "yesterday": "Yesterday",
     "7d": "7 days",
     "30d": "30 days",
     "90d": "90 days",
+    "last-week": "Last week",
     "mtd": "Month to date",
+    "last-month": "Last month",
 }
 DEFAULT_PRESET = "30d"
 MAX_DAYS = 3660
+# These are compared with the month before.
+_MONTHS = ("mtd", "last-month")
 
 # How the cost per day is stacked: the word in the address, and the column.
 STACKS = {
@@ -69,20 +78,62 @@ class Selection:
         """Return the names chosen of a kind of ``NAMES``."""
         return getattr(self, NAMES[kind])  # type: ignore[no-any-return]
 
-    def before(self) -> Selection:
-        """Return the same selection over the same number of days just before."""
-        until = self.since - timedelta(days=1)
-        return replace(self, since=until - timedelta(days=self.days - 1), until=until, preset=None)
+    @property
+    def words(self) -> str:
+        """What the preset's days are, in words; empty for days that were given."""
+        if self.preset is None:
+            return ""
+        if self.preset in WORDS:
+            return PRESETS[self.preset].lower()
+        length = "month" if self.preset == "mtd" else PRESETS[self.preset]
+        return f"the {length} up to the last day of data"
+
+    def all_days(self) -> Iterator[date]:
+        """Return the days, in order."""
+        return (self.since + timedelta(days=number) for number in range(self.days))
+
+    def names(self) -> list[tuple[str, str]]:
+        """Return the names chosen, with the kind of each."""
+        return [(kind, name) for kind in NAMES for name in self.chosen(kind)]
+
+    def within(self, first: date, last: date) -> Selection | None:
+        """Return the same selection of those of its days; None if it has none of them."""
+        since, until = max(self.since, first), min(self.until, last)
+        return None if since > until else replace(self, since=since, until=until)
+
+    def before(self, days: Selection | None = None) -> Selection:
+        """Return what ``days``, a part of this range (default: all), are compared with.
+
+        For a month the same days of the month before, and all of that month for all of it. Else as
+        many days earlier as the range is long: 6 finished days of 7 with the same 6 weekdays.
+        """
+        part = days or self
+        if self.preset in _MONTHS:
+            _, last = month_before(self.since)
+            is_whole = self.preset == "last-month" and part.until == self.until
+            until = last if is_whole else _day_of(last, part.until)
+            return replace(self, since=_day_of(last, part.since), until=until, preset=None)
+        shift = timedelta(days=self.days)
+        return replace(self, since=part.since - shift, until=part.until - shift, preset=None)
+
+    def without(self, kind: str, name: str) -> Selection:
+        """Return the same selection with a name no longer chosen."""
+        names: dict[str, Any] = {NAMES[kind]: tuple(n for n in self.chosen(kind) if n != name)}
+        return replace(self, **names)
 
     def about(self, kind: str, name: str) -> Selection:
         """Return the same selection with only one name of a kind."""
         names: dict[str, Any] = {NAMES[kind]: (name,)}
         return replace(self, **names)
 
+    def unfiltered(self) -> Selection:
+        """Return the same days without any name chosen."""
+        none: dict[str, Any] = dict.fromkeys(NAMES.values(), ())
+        return replace(self, **none)
+
     def alone(self, kind: str, name: str) -> Selection:
         """Return the same days with only one name of a kind, and no other names."""
-        names: dict[str, Any] = dict.fromkeys(NAMES.values(), ())
-        return replace(self, **(names | {NAMES[kind]: (name,)}))
+        return self.unfiltered().about(kind, name)
 
     def parameters(self, *by: str) -> dict[str, str]:
         """Return the parameters of the queries; ``by``: the dimensions of ``usage``."""
@@ -112,8 +163,8 @@ class Selection:
         return urlencode(pairs)
 
 
-def parse_selection(pairs: Iterable[tuple[str, str]], *, last_day: date) -> Selection:
-    """Parse the query of an address; ``last_day``: the last loaded day.
+def parse_selection(pairs: Iterable[tuple[str, str]], *, last_day: date, today: date) -> Selection:
+    """Parse the query of an address; ``last_day``: the last loaded day, ``today``: in UTC.
 
     Raises DataError for an invalid day or range, or an unknown preset or stack.
     """
@@ -121,7 +172,7 @@ def parse_selection(pairs: Iterable[tuple[str, str]], *, last_day: date) -> Sele
     for key, value in pairs:
         if value:
             given.setdefault(key, []).append(value)
-    since, until, preset = _range(given, last_day)
+    since, until, preset = _range(given, last_day, today)
     by = given.get("by", [DEFAULT_STACK])[-1]
     if by not in STACKS:
         raise DataError(f"by={by} is not one of {', '.join(STACKS)}")
@@ -129,7 +180,9 @@ def parse_selection(pairs: Iterable[tuple[str, str]], *, last_day: date) -> Sele
     return Selection(since, until, preset, by=by, **names)
 
 
-def _range(given: Mapping[str, Sequence[str]], last_day: date) -> tuple[date, date, str | None]:
+def _range(
+    given: Mapping[str, Sequence[str]], last_day: date, today: date
+) -> tuple[date, date, str | None]:
     first, last = given.get("from", [""])[-1], given.get("to", [""])[-1]
     if first or last:
         until = _day("to", last) if last else last_day
@@ -142,9 +195,16 @@ def _range(given: Mapping[str, Sequence[str]], last_day: date) -> tuple[date, da
     preset = given.get("range", [DEFAULT_PRESET])[-1]
     if preset not in PRESETS:
         raise DataError(f"range={preset} is not one of {', '.join(PRESETS)}")
+    if preset in WORDS:
+        return *WORDS[preset](today), preset
     if preset == "mtd":
         return last_day.replace(day=1), last_day, preset
     return last_day - timedelta(days=int(preset[:-1]) - 1), last_day, preset
+
+
+def _day_of(last: date, day: date) -> date:
+    """Return the same day in the month that ends on ``last``, or that last day."""
+    return last.replace(day=min(day.day, last.day))
 
 
 def _day(key: str, text: str) -> date:

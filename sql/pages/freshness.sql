@@ -1,5 +1,7 @@
 -- How fresh is the loaded data?
--- Grain: one row; NULL where nothing is loaded. Times are UTC.
+-- Grain: one row; NULL where nothing is loaded. Times are UTC. finished_until is the
+-- last day that every stream of sync has read to its end, NULL without sync; a stream
+-- that is a week behind the others was given up, and does not count.
 
 -- :_visitor_applications, :_visitor_teams: what the visitor may see, NULL for all.
 -- With a list, the days and the last call are those of the list, and the columns on
@@ -51,6 +53,7 @@ own as (
         ) as last_event_time,
         (select min(day) from visible_days) as first_day,
         (select max(day) from visible_days) as last_day,
+        null as finished_until,
         null as last_read_at,
         null as streams,
         null as failing_streams
@@ -62,6 +65,14 @@ every as (
         (select max(event_time) from events) as last_event_time,
         (select min(day) from usage_daily) as first_day,
         (select max(day) from usage_daily) as last_day,
+        (
+            select date(min(watermark), '+1 second', '-1 day') from sync_state
+            where
+                watermark >= (
+                    select strftime('%Y-%m-%dT%H:%M:%SZ', max(watermark), '-7 days')
+                    from sync_state
+                )
+        ) as finished_until,
         (select max(read_at) from sync_state) as last_read_at,
         (select count(*) from sync_state) as streams,
         (select count(*) from sync_state where error is not null) as failing_streams

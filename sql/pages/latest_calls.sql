@@ -5,51 +5,13 @@
 -- Units: tokens; USD, of reported tokens only, as in the view calls.
 
 -- :_visitor_applications, :_visitor_teams: what the visitor may see, NULL for all.
-with chosen as materialized (
-    select
-        model_key,
-        application_key
-    from int_applications
-    where
-        {{ filters.chosen('models', 'model_id') }}
-        and {{ filters.chosen('applications', 'application') }}
-        and {{ filters.chosen('teams', 'team') }}
-        and {{ filters.visible() }}
-),
-
-chosen_regions as materialized (
-    select region_key from regions
-    where {{ filters.chosen('regions', 'region') }}
-),
-
-chosen_users as materialized (
-    select user_key from stg_users
-    where {{ filters.chosen('users', 'user_name') }}
-),
-
-last_day as materialized (
-    select max(costs.day) as day
-    from priced_daily as costs
-    inner join rate_keys on rate_keys.rate_key = costs.rate_key
-    where
-        {{ filters.days('costs.day') }}
-        and costs.calls + costs.failed_calls > 0
-        and costs.user_key in (select * from chosen_users)
-        and rate_keys.region_key in (select * from chosen_regions)
-        and (rate_keys.model_key, costs.application_key) in (select * from chosen)
-),
+with {{ latest.last_day() }},
 
 hits as materialized (
     select
         event_time,
         {{ ids.as_text('event_id') }} as event_id
-    from last_day
-    cross join events
-        on events.event_time between last_day.day and last_day.day || 'T99'
-    where
-        events.user_key in (select * from chosen_users)
-        and events.region_key in (select * from chosen_regions)
-        and (events.model_key, events.application_key) in (select * from chosen)
+    {{ latest.events_of_last_day() }}
     order by event_time desc, event_id
     limit 100
 )

@@ -87,6 +87,8 @@ def test_costs_are_those_of_the_report(path: Path, kind: str) -> None:
     filters = {"since": "2026-11-03", "until": "2026-11-10", "models": [HAIKU]}
     words = ("--since", "2026-11-03", "--until", "2026-11-10", "--model", HAIKU)
     printed = json.loads(run("report", kind, *words, "--db", path, "--format", "json")[1])
+    # An agent knows what it asked.
+    assert printed.pop("filters") == {"model": [HAIKU]}
     found = answer(path, "costs_by", by=kind, **filters)
     rows = sorted(found["rows"], key=lambda row: row["day"]) if kind == "days" else found["rows"]
     assert found["rows_left_out"] == 0

@@ -5,7 +5,10 @@ from __future__ import annotations
 import csv
 import io
 import json
+import re
 import shutil
+from datetime import date
+from itertools import product
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +17,7 @@ from rich.console import Console
 from sqlite_utils import Database
 
 from etl.normalise.discounts import Discount
+from etl.normalise.model_names import short_name
 from etl.show.report import KINDS, build_report, print_table
 from etl.warehouse.database import open_warehouse
 from etl.warehouse.price_file import PriceRow
@@ -63,7 +67,7 @@ def test_the_default_table_is_what_a_person_wants(warehouse: Path) -> None:
     assert (status, err) == (0, "")
     assert lines[0] == "Cost by user, 2026-11-02 to 2026-11-03 UTC, everything loaded"
     assert lines[1].split() == [
-        *["User", "Calls", "Failed", "Input", "Output", "Cost", "Share", "Data", "source"]
+        *["User", "Calls", "Failed", "Input", "Output", "Cost", "Share", "Token", "data"]
     ]
     assert [line.split()[0] for line in lines[3:7]] == [
         "bob",
@@ -80,10 +84,7 @@ def test_the_default_table_is_what_a_person_wants(warehouse: Path) -> None:
         "$3.30",
         "81.4",
         "%",
-        "Actual",
-        "Tokens",
-        "from",
-        "CloudTrail",
+        "measured",
     ]
     assert "unpriced" in lines[6]
     assert lines[7].split() == ["Total", "5", "1", "4.01M", "683", "≥", "$4.05", "100.0", "%"]
@@ -226,6 +227,14 @@ def test_the_range_is_said(warehouse: Path) -> None:
         report(warehouse, "users", "--since", "2026-11-03")["range"]
         == "2026-11-03 to 2026-11-03 UTC"
     )
+    # Of one user, it is not everything.
+    of_one = report(warehouse, "users", "--user", "bob")
+    assert (of_one["range"], of_one["filters"]) == (
+        "2026-11-02 to 2026-11-03 UTC",
+        {"user": ["bob"]},
+    )
+    _, out, _ = run("report", "users", "--user", "bob", "--user", "alice", "--db", warehouse)
+    assert "2026-11-03 UTC, only users bob, alice" in out
 
 
 def test_nothing_found_explains_itself(warehouse: Path) -> None:
@@ -312,3 +321,60 @@ def test_a_list_cost_that_lacks_something_has_no_saving(db: Database, tmp_path: 
     assert "$2.00" in text
     assert "–" in next(line for line in text.splitlines() if line.startswith(" a.b"))
     assert "1.00M tokens with a negotiated rate have no list price" in text
+
+
+@pytest.mark.parametrize(
+    ("words", "first", "last"),
+    [
+        (["--since", "7d"], "2026-11-12", None),
+        (["--since", "1d", "--until", "today"], "2026-11-18", "2026-11-18"),
+        (["--since", "yesterday", "--until", "yesterday"], "2026-11-17", "2026-11-17"),
+        (["--since", "last-week", "--until", "last-week"], "2026-11-09", "2026-11-15"),
+        (["--since", "last-month", "--until", "last-month"], "2026-10-01", "2026-10-31"),
+    ],
+)
+def test_days_may_be_said_in_words(
+    warehouse: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    words: list[str],
+    first: str,
+    last: str | None,
+) -> None:
+    monkeypatch.setattr("etl.cli.shared.option_types.today", lambda: date(2026, 11, 18))
+    asked: list[Filters] = []
+    monkeypatch.setattr(
+        "etl.cli.report.build_report", lambda _, __, filters, **___: asked.append(filters)
+    )
+    monkeypatch.setattr("etl.cli.report.print_report", lambda *_: None)
+    assert run("report", "users", *words, "--db", warehouse)[0] == 0
+    assert [(filters.since, filters.until) for filters in asked] == [(first, last)]
+
+
+def test_no_name_is_broken_at_any_width(tmp_path: Path) -> None:
+    """Neither a name nor the short name of a model, and no line is longer than the terminal."""
+    docs = role_identity("DocumentProcessorApp-BedrockRole")
+    models = (SONNET, "cohere.embed-multilingual-v3", HAIKU)
+    calls = [
+        call(n, userIdentity=docs, tokens=(10**9 + n, 10**8), requestParameters={"modelId": model})
+        for n, model in enumerate(models)
+    ]
+    with open_warehouse(tmp_path / "w.db", create=True) as db:
+        load(db, write_log(tmp_path / "log.json", calls))
+        for width, kind in product((80, 100, 140, 200), KINDS):
+            built = build_report(db, kind, Filters(), breakdown=kind == "applications")
+            file = io.StringIO()
+            print_table(built, Console(width=width, file=file, force_terminal=True, no_color=True))
+            text = re.sub(r"\x1b\[[0-9;]*m", "", file.getvalue())
+            assert max(map(len, text.splitlines())) <= width, (width, kind)
+            for row in (*built.rows, *built.details):
+                for name in ("user_name", "application", "region"):
+                    assert row.get(name, "") in text, (width, kind)
+                model = row.get("model_id", "")
+                is_narrow = width == 80 and kind in ("breakdown", "applications")
+                assert short_name(model) in text or (model in text and not is_narrow), kind
+
+
+def test_a_model_is_chosen_by_its_short_name(warehouse: Path) -> None:
+    by_id = report(warehouse, "users", "--model", HAIKU)
+    assert by_id["rows"]
+    assert report(warehouse, "users", "--model", "claude 3 HAIKU")["rows"] == by_id["rows"]

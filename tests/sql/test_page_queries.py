@@ -12,6 +12,7 @@ import pytest
 from sqlite_utils import Database
 
 from etl.sql_files import sql_names, sql_text
+from etl.web.queries import DIMENSIONS
 from tests.cases import cases
 from tests.support import (
     HAIKU,
@@ -105,11 +106,81 @@ def test_how_fresh_it_is(days: Database) -> None:
             "last_event_time": "2026-11-03T22:00:00Z",
             "first_day": "2026-11-02",
             "last_day": "2026-11-03",
+            "finished_until": None,
             "last_read_at": None,
             "streams": 0,
             "failing_streams": 0,
         }
     ]
+
+
+@cases("by", ["by_user", "by_application", "by_team", "by_region", "by_model"])
+def test_the_hours_of_a_day_add_up_to_it(days: Database, by: str) -> None:
+    given = {by: "1", "since": "2026-11-03", "until": "2026-11-03"}
+    column = DIMENSIONS[by]
+    for more in ({}, {"users": ["alice"]}, {"_visitor_applications": '["ChatbotApp"]'}):
+        whole = {row[column]: row for row in ask(days, "usage", **given, **more)}
+        hours = ask(days, "hours", **given, **more)
+        assert {row[column] for row in hours} == {*whole}
+        for name, row in whole.items():
+            own = [hour for hour in hours if hour[column] == name]
+            for figure in ("calls", "failed_calls", "unpriced_tokens"):
+                assert sum(hour[figure] for hour in own) == row[figure]
+            for figure in ("cost_usd", "estimated_cost_usd", "input_tokens"):
+                known = [hour[figure] for hour in own if hour[figure] is not None]
+                assert sum(known) == pytest.approx(row[figure] or 0)
+            assert max(hour["is_lower_bound"] for hour in own) == row["is_lower_bound"]
+    dearest = ask(days, "usage", top="1", **given)
+    named = {row[column] for row in ask(days, "hours", top="1", **given)}
+    assert named == {row[column] for row in dearest}
+
+
+def test_a_day_is_finished_once_every_stream_has_read_it_to_its_end(
+    days: Database,
+) -> None:
+    """A stream that is a week behind the others was given up and holds nothing back."""
+
+    def finished(*watermarks: str) -> str | None:
+        with days.conn:
+            for number, watermark in enumerate(watermarks):
+                days["sync_state"].insert(
+                    {"stream": str(number), "source": "s", "account_id": "a", "region": "r"}
+                    | {"watermark": watermark, "covered_from": "2026-11-01T00:00:00Z"}
+                )
+            (row,) = ask(days, "freshness")
+            days.execute("delete from sync_state")
+        day: str | None = row["finished_until"]
+        return day
+
+    assert finished("2026-11-04T23:59:59Z", "2026-11-05T10:00:00Z") == "2026-11-04"
+    assert finished("2026-11-04T23:59:58Z", "2026-11-05T10:00:00Z") == "2026-11-03"
+    assert finished("2026-10-20T00:00:00Z", "2026-11-05T10:00:00Z") == "2026-11-04"
+
+
+def test_days_of_which_a_part_could_not_be_read(days: Database) -> None:
+    gaps = [
+        ("a", "2026-11-02T23:00:00Z", "2026-11-04T01:00:00Z"),
+        ("b", "2026-11-03T00:00:00Z", "2026-11-03T00:59:59Z"),
+    ]
+    with days.conn:
+        for stream, start, end in gaps:
+            days.execute("insert into sync_gaps values (?, ?, ?, 'denied')", [stream, start, end])
+        found = ask(days, "gap_days", since="2026-11-01", until="2026-11-03")
+        hidden = ask(days, "gap_days", _visitor_applications='["Search"]')
+        days.execute("delete from sync_gaps")
+    assert [row["day"] for row in found] == ["2026-11-02", "2026-11-03"]
+    assert hidden == []
+
+
+def test_the_last_call_is_that_of_the_selection(days: Database) -> None:
+    def last(**given: Any) -> list[str]:
+        return [row["last_event_time"] for row in ask(days, "last_call", **given)]
+
+    assert last() == ["2026-11-03T22:00:00Z"]
+    assert last(applications=["ChatbotApp"]) == ["2026-11-03T10:40:00Z"]
+    assert last(until="2026-11-02") == last(applications=["Search"], until="2026-11-02")
+    assert last(_visitor_applications='["ChatbotApp"]') == ["2026-11-03T10:40:00Z"]
+    assert last(applications=["nobody"]) == []
 
 
 def test_an_empty_warehouse_has_no_age(db: Database) -> None:

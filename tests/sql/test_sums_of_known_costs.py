@@ -409,7 +409,7 @@ def test_an_unpriced_kind_of_one_hour_hides_nothing(tmp_path: Path) -> None:
     _, out, _ = run("report", "models", "--db", path)
     assert "≥ $1.00" in out
     assert (
-        "≥ marks a lower bound: 10 tokens without a price (view unpriced_usage) are not included."
+        "≥ marks a lower bound: 10 tokens without a price are not included (view unpriced_usage)."
         in out
     )
     for words in (("users",), ("applications", "--breakdown"), ("days",), ("regions",)):

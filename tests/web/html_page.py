@@ -14,12 +14,14 @@ class Page(HTMLParser):
         self.scripts: list[dict[str, str | None]] = []
         self.figures: list[dict[str, str | None]] = []
         self.words: list[str] = []
-        self._quiet = 0
+        self._continues = False
         self.feed(html)
 
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
         found = dict(attrs)
         assert not [name for name in found if name.startswith("on") or name == "style"]
+        # Where a line may end within a word.
+        self._continues = tag == "wbr"
         if tag == "a":
             self.links.append(found.get("href") or "")
         elif tag == "script":
@@ -28,7 +30,11 @@ class Page(HTMLParser):
             self.figures.append(found)
 
     def handle_data(self, data: str) -> None:
-        self.words.append(data)
+        if self._continues:
+            self.words[-1] += data
+        else:
+            self.words.append(data)
+        self._continues = False
 
     @property
     def text(self) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from datetime import UTC, datetime
 from html import unescape
+from itertools import product
 from pathlib import Path
 from typing import Any
 
@@ -97,7 +98,8 @@ def test_the_cost_per_day_has_a_line_of_what_is_billed(
         box = chart.locator("canvas").bounding_box()
         assert box is not None
         tips = set()
-        for y in range(0, int(box["height"]), 4):
-            page.mouse.move(box["x"] + box["width"] / 2 + 20, box["y"] + y)
+        # The day is the last of the range.
+        for x, y in product(range(15, 40, 8), range(0, int(box["height"]), 4)):
+            page.mouse.move(box["x"] + box["width"] - x, box["y"] + y)
             tips |= set(page.locator("#vg-tooltip-element").all_inner_texts())
         assert any("Billed by AWS" in tip and "$1" in tip for tip in tips), tips

@@ -10,6 +10,7 @@ import pytest
 
 from etl.config import Restriction, Serve
 from etl.normalise.budgets import Budget
+from etl.normalise.model_names import short_name
 from etl.warehouse.database import open_warehouse
 from etl.warehouse.write.budgets import apply_budgets
 from tests.support import HAIKU, call, load, write_log
@@ -137,7 +138,7 @@ def test_a_visitors_own_page_is_of_the_user_that_the_configuration_names(
     own = words(visitors["carol"].get("/me", headers=HTML).text)
     assert "Cost$5.00" in own
     assert "Chat" in own
-    assert HAIKU in own
+    assert short_name(HAIKU) in own
     assert "No calls yet" in words(visitors["carol"].get("/", headers=HTML).text)
     assert visitors["carol"].get("/bedrock_usage/usage.json?_shape=array&by_user=1").json() == []
     assert "Your usage" in words(visitors["carol"].get("/", headers=HTML).text)

@@ -7,14 +7,16 @@ import io
 import json
 import re
 from collections import Counter
-from datetime import date
+from collections.abc import Callable, Mapping
+from datetime import date, datetime
 from pathlib import Path
-from urllib.parse import parse_qs, parse_qsl, quote, urlsplit
+from urllib.parse import parse_qs, parse_qsl, quote, urlencode, urlsplit
 
 import pytest
 
 from etl.errors import DataError
 from etl.normalise.discounts import Discount
+from etl.normalise.model_names import short_name
 from etl.show import numbers
 from etl.warehouse.database import open_warehouse
 from etl.warehouse.write.discounts import apply_discounts
@@ -26,12 +28,12 @@ from tests.support import HAIKU, call, load, role_identity, write_log, write_met
 from tests.web.html_page import Page
 from tests.web.pages import Pages, open_pages
 
-LAST = date(2026, 11, 24)
+LAST, TODAY = date(2026, 11, 24), date(2026, 11, 25)
 HOSTILE = "<script>document.title=1</script>\"'&"
 
 
 def select(address: str) -> Selection:
-    return parse_selection(parse_qsl(address), last_day=LAST)
+    return parse_selection(parse_qsl(address), last_day=LAST, today=TODAY)
 
 
 def page(pages: Pages, path: str) -> Page:
@@ -47,12 +49,15 @@ def page(pages: Pages, path: str) -> Page:
         ("range=7d", "2026-11-18", "2026-11-24"),
         ("range=90d", "2026-08-27", "2026-11-24"),
         ("range=mtd", "2026-11-01", "2026-11-24"),
+        ("range=yesterday", "2026-11-24", "2026-11-24"),
+        ("range=last-week", "2026-11-16", "2026-11-22"),
+        ("range=last-month", "2026-10-01", "2026-10-31"),
         ("from=2026-11-01&to=2026-11-03", "2026-11-01", "2026-11-03"),
         ("to=2026-11-03", "2026-10-05", "2026-11-03"),
         ("range=7d&from=2026-11-20", "2026-11-20", "2026-11-24"),
     ],
 )
-def test_a_range_is_counted_back_from_the_last_day_loaded(
+def test_a_range_is_counted_back_from_the_last_day_loaded_and_a_word_is_the_calendars(
     address: str, since: str, until: str
 ) -> None:
     selection = select(address)
@@ -193,7 +198,10 @@ def test_an_empty_range_says_what_to_do(pages: Pages) -> None:
     assert "No calls in this range" in shown.text
     assert re.search(r"The last call was .+ ago, at 2026-11-2\dT", shown.text)
     assert "/" in shown.links
-    assert "No calls in this range" in page(pages, "/application?name=nobody").text
+    assert "No such application" in page(pages, "/application?name=nobody").text
+    of_bob = page(pages, "/user?name=bob%40example.com&from=2020-01-01&to=2020-01-31")
+    assert re.search("The last call with them was .+ ago, at 2026-11", of_bob.text)
+    assert "/user?name=bob%40example.com" in of_bob.links
 
 
 def test_an_empty_warehouse_says_what_to_do(tmp_path: Path) -> None:
@@ -224,6 +232,136 @@ def test_the_change_is_shown_if_the_days_before_are_loaded(tmp_path: Path) -> No
         assert "Change –" in page(pages, "/?from=2026-11-02&to=2026-11-03").text
 
 
+def test_a_filter_is_named_on_every_page_and_can_be_removed(pages: Pages) -> None:
+    filters = {"model": "amazon.nova-pro-v1:0", "team": "Analytics", "region": "us-east-1"}
+    for path in ("/?", "/cost?", "/application?name=ChatbotApp&", "/user?name=nobody&"):
+        address = f"{path}{urlencode(filters)}&range=90d"
+        shown = page(pages, address)
+        for kind, name in filters.items():
+            assert f"only {kind} {short_name(name)}" in shown.text, address
+            without = parse_qs(urlsplit(address).query)
+            del without[kind]
+            found = [parse_qs(urlsplit(link).query) for link in shown.links]
+            assert without in found, (address, kind)
+        # Another range keeps what was chosen.
+        (week,) = [link for link in shown.links if "range=7d" in link]
+        assert {*filters.items()} <= {*parse_qsl(urlsplit(week).query)}
+
+
+def test_a_page_that_applies_no_filter_says_so(pages: Pages) -> None:
+    assert "filters of the page before are not applied" in page(pages, "/bill?user=alice").text
+    assert "filters" not in page(pages, "/bill").text
+
+
+def covering(tmp_path: Path, days: Mapping[str, int]) -> Path:
+    """Load a call on each of some days, of a cost of so many quarters."""
+    calls = [
+        call(number, eventTime=f"{day}T10:00:00Z", tokens=(quarters * 1_000_000, 0))
+        for number, (day, quarters) in enumerate(days.items())
+    ]
+    path = tmp_path / "w.db"
+    with open_warehouse(path, create=True) as db:
+        load(db, write_log(tmp_path / "log.json", calls))
+    return path
+
+
+def at(moment: str) -> Callable[[], datetime]:
+    return lambda: datetime.fromisoformat(moment)
+
+
+def test_a_range_says_how_much_of_it_is_loaded(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = covering(tmp_path, {"2026-11-01": 4, "2026-11-04": 8, "2026-11-05": 40})
+    monkeypatch.setattr("etl.web.pages.now", at("2026-11-05T12:00Z"))
+    with open_pages(path) as pages:
+        shown = page(pages, "/?range=90d").text
+        assert "Data covers 5 of these 90 days, from 2026-11-01 to 2026-11-05." in shown
+        assert "2026-11-05 is still running." in shown
+        assert "90 days, data covers 5;" in shown
+        # $3 on four finished days, two of them without use; today would add $10.
+        assert "$0.75 a day, the average of 4 finished days" in shown
+        assert "2026-11-05 not over $10.00" in shown
+        assert "2026-11-03 $0.00 0 no calls" in shown
+        assert "2026-10-31" not in shown
+        assert "None of these days is loaded" in page(pages, "/?range=last-month").text
+
+
+def test_a_comparison_leaves_out_the_day_that_is_not_over(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    days = {f"2026-{month}-{day:02}": 4 for month in (10, 11) for day in range(1, 32)}
+    del days["2026-11-31"]
+    days = dict.fromkeys(days, 4) | {"2026-11-03": 8, "2026-11-05": 400}
+    path = covering(tmp_path, {day: cost for day, cost in days.items() if day <= "2026-11-05"})
+    monkeypatch.setattr("etl.web.pages.now", at("2026-11-05T12:00Z"))
+    with open_pages(path) as pages:
+        month = page(pages, "/?range=mtd").text
+        assert (
+            "Change +25.0 % from $4.00 from 2026-10-01 to 2026-10-04"
+            " to $5.00 from 2026-11-01 to 2026-11-04" in month
+        )
+        week = page(pages, "/?range=7d").text
+        assert "+16.7 % from $6.00 from 2026-10-23 to 2026-10-28 to $7.00" in week
+        whole = page(pages, "/?range=last-month").text
+        assert "Change – no earlier days to compare with" in whole
+        last = page(pages, "/?range=yesterday").text
+        assert "−50.0 % from $2.00 on 2026-11-03" in last
+        assert "no day of this range is loaded and over" in page(pages, "/?from=2026-11-05").text
+    with open_warehouse(path) as db, db.conn:
+        db.execute(
+            "insert into sync_gaps values"
+            " ('s', '2026-11-02T01:00:00Z', '2026-11-02T02:00:00Z', 'denied')"
+        )
+    with open_pages(path) as pages:
+        shown = page(pages, "/?range=mtd").text
+        assert "Change – some of these days could not be read from AWS" in shown
+        assert "Of 1 day a part could not be read from AWS." in shown
+        assert "2026-11-02 partly not read" in shown
+
+
+def test_the_csv_of_a_table_is_all_of_it_under_a_name(pages: Pages) -> None:
+    shown = page(pages, "/?user=alice%40example.com&user=bob%40example.com")
+    (link,) = [link for link in shown.links if "usage.csv" in link and "by_day" not in link
+               and "by_user=1" in link][:1]  # fmt: skip
+    assert "top" not in parse_qs(urlsplit(link).query)
+    named = pages.open(link).headers["content-disposition"]
+    assert (
+        'filename="usage-by-user_2026-10-25_2026-11-23_user-alice@example.com-bob@example.com.csv'
+        in named
+    )
+    everyone = pages.get("usage.csv", by_user="1")
+    assert everyone.headers["content-type"] == "text/csv; charset=utf-8"
+    ((users,),) = pages.sql("select count(distinct user_name) from user_costs")
+    assert users > 10
+    assert everyone.text.count("\n") == users + 1
+    # Columns depend on the question, not on the rows.
+    nobody = pages.get("usage.csv", by_user="1", users="nobody").text
+    assert nobody == everyone.text.splitlines(keepends=True)[0]
+    assert nobody.startswith("user_name,calls,")
+    assert 'filename="calls.csv"' in pages.get("calls.csv").headers["content-disposition"]
+
+
+def test_a_csv_may_be_longer_than_a_page(pages: Pages, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(pages.datasette, "max_returned_rows", 3)
+    assert len(pages.get("usage.csv", by_user="1").text.splitlines()) > 10
+    monkeypatch.setattr("etl.web.tables_csv._MAX_BYTES", 100)
+    refused = pages.get("usage.csv", by_user="1")
+    assert (refused.status_code, "choose fewer days" in refused.text) == (400, True)
+
+
+def test_the_last_call_is_that_of_what_is_shown(pages: Pages) -> None:
+    for address, condition in {
+        "/": "true",
+        "/user?name=alice%40example.com": "user_name = 'alice@example.com'",
+        "/application?name=WebPortal": "application = 'WebPortal'",
+        "/?to=2026-11-10": "event_time < '2026-11-11'",
+        "/?team=Analytics&to=2026-11-17": "team = 'Analytics' and event_time < '2026-11-18'",
+    }.items():
+        ((last,),) = pages.sql(f"select max(event_time) from calls where {condition}")
+        assert re.search(f"Last call .+ ago {last}", page(pages, address).text), address
+
+
 def test_names_are_shown_as_plain_text(tmp_path: Path) -> None:
     calls = [
         call(1, tokens=(10, 1), userAgent=f"{HOSTILE} app/{HOSTILE}",
@@ -245,7 +383,7 @@ def test_names_are_shown_as_plain_text(tmp_path: Path) -> None:
             assert "<script>document" not in response.text
             shown = Page(response.text)
             assert HOSTILE in "".join(shown.words)
-            scripts = [{"type", "src", "data-vega"}, {"type", "src"}]
+            scripts = [{"type", "src"}, {"type", "src", "data-vega"}, {"type", "src"}]
             assert [script.keys() for script in shown.scripts] == scripts
         assert "<script>" not in pages.open(f"/?range={name}").text.replace(HOSTILE, "")
         refused = Page(pages.open(f"/?range={name}").text)

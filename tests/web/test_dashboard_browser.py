@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import pytest
 
@@ -139,6 +140,194 @@ def test_the_keyboard_reaches_the_filters(page: Any, url: str) -> None:
     assert page.locator("input[name=region]:checked").count() == 1
     page.keyboard.press("Escape")
     assert not page.get_by_label("us-east-1").is_visible()
+
+
+# Keeps what is drawn, for tests: a canvas tells nothing.
+KEEP_SPECS = """
+    window.specs = []
+    let embed
+    Object.defineProperty(window, 'vegaEmbed', {
+        set(real) { embed = (plot, spec, options) => { specs.push(spec); return real(plot, spec, options) } },
+        get() { return embed },
+    })
+"""
+
+
+def colours(page: Any) -> dict[str, str]:
+    """Return the colour of each name in the legend of the first chart."""
+    entries = page.locator("figure.chart").first.locator(".legend li").all()
+    return {
+        entry.inner_text(): entry.locator(".swatch").evaluate("e => getComputedStyle(e).color")
+        for entry in entries
+    }
+
+
+def scrolled(page: Any) -> int:
+    place: int = page.evaluate("Math.round(scrollY)")
+    return place
+
+
+def test_ticks_dates_place_and_colours_stay(browser: Browser, page: Any, url: str) -> None:
+    # A name keeps its colour, also one that another of its first choice has.
+    page.goto(f"{url}?by=user")
+    browser.drawn()
+    of_users = colours(page)
+    page.goto(f"{url}?by=user&user=carol%40example.com")
+    browser.drawn()
+    assert colours(page).items() <= of_users.items()
+    page.goto(url)
+    browser.drawn()
+    before = colours(page)
+    # What is ticked comes along with another range, and is named.
+    page.get_by_text("Applications: all").click()
+    page.get_by_label("ChatbotApp", exact=True).check()
+    page.get_by_label("WebPortal", exact=True).check()
+    page.get_by_role("link", name="7 days").click()
+    page.wait_for_url("**range=7d&application=ChatbotApp&application=WebPortal")
+    assert "only application ChatbotApp" in page.locator(".chips").inner_text()
+    browser.drawn()
+    assert colours(page).items() <= before.items()
+    page.get_by_label("Remove the filter: application WebPortal").click()
+    page.wait_for_url("**range=7d&application=ChatbotApp")
+    # So do dates that were not sent yet, and the place on the page.
+    page.get_by_label("From").fill("2026-11-10")
+    switch = page.get_by_role("link", name="by user")
+    switch.scroll_into_view_if_needed()
+    page.evaluate("scrollTo(0, 300)")
+    switch.click()
+    page.wait_for_url("**from=2026-11-10&to=2026-11-23**")
+    assert {"application=ChatbotApp", "by=user"} <= {*urlsplit(page.url).query.split("&")}
+    page.wait_for_function("() => scrollY > 250")
+    # A date that cannot end the range is not sent.
+    page.get_by_label("To", exact=True).fill("2026-11-01")
+    page.get_by_role("button", name="Show").click()
+    assert "to=2026-11-23" in page.url
+
+
+def test_lists_stay_in_the_window_and_the_keyboard_returns(page: Any, url: str) -> None:
+    page.goto(url)
+    for kind in ("Models", "Teams"):
+        summary = page.get_by_text(f"{kind}: all")
+        summary.focus()
+        page.keyboard.press("Enter")
+        page.wait_for_timeout(50)
+        box = page.locator(".choice[open] fieldset").bounding_box()
+        assert box["x"] >= 0
+        assert box["x"] + box["width"] <= 1280
+        page.keyboard.press("Tab")
+        page.keyboard.press("Escape")
+        assert page.evaluate("document.activeElement.textContent") == f"{kind}: all"
+    # Of a long table, the others are a press away.
+    users = page.get_by_role("region", name="Users, table")
+    assert users.locator("tbody tr:visible").count() == 10
+    page.get_by_role("button", name=re.compile("^[0-9]+ more$")).first.click()
+    assert users.locator("tbody tr:visible").count() > 15
+    # A heading sorts the table, also what was folded.
+    heading = users.get_by_role("columnheader", name="Calls")
+    for order in ("descending", "ascending"):
+        heading.get_by_role("button").click()
+        assert heading.get_attribute("aria-sort") == order
+        calls = [
+            int(text.replace(",", ""))
+            for text in users.locator("td:nth-child(4)").all_inner_texts()
+        ]
+        assert calls == sorted(calls, reverse=order == "descending")
+    page.emulate_media(media="print")
+    assert users.evaluate("e => e.scrollHeight <= e.clientHeight + 2")
+    page.emulate_media(media="screen")
+
+
+def test_charts_have_every_day_of_the_range(browser: Browser, page: Any, url: str) -> None:
+    page.add_init_script(KEEP_SPECS)
+    page.goto(f"{url}?from=2026-10-30&to=2026-11-25&by=model")
+    browser.drawn()
+    days = [f"2026-10-{day}" for day in (30, 31)] + [f"2026-11-{day:02}" for day in range(1, 26)]
+    of_days = page.evaluate(
+        "specs.map(spec => JSON.stringify(spec)).filter(text => text.includes('\"day\"'))"
+        ".map(text => JSON.parse(text)).map(spec => ({"
+        " x: (spec.layer[0].layer[1].encoding ?? spec.layer[0].layer[0].layer[1].encoding).x,"
+        " font: [spec.config.axis.labelFontSize, spec.config.axis.titleFontSize],"
+        ' shaded: JSON.stringify(spec).includes(\'"why":"not loaded"\'),'
+        " breaks: JSON.stringify(spec).includes('\"hit\":null'),"
+        "}))"
+    )
+    assert len(of_days) == 3
+    for found in of_days:
+        assert found["x"]["scale"]["domain"] == days
+        # Of those, labels stand in the middle; the last day has one.
+        assert found["x"]["axis"]["values"][-1] == days[-1]
+        assert {*found["x"]["axis"]["values"]} < {*days}
+        assert min(found["font"]) >= 12
+        assert found["shaded"]
+    assert any(found["breaks"] for found in of_days)
+    assert "Claude Sonnet 4.5" in colours(page)
+    # The words and digits of the table are those of the page.
+    chart = page.locator("figure.chart").first
+    chart.get_by_text("Table", exact=True).click()
+    text = chart.locator("table").inner_text()
+    assert "partly estimated" in text
+    assert "≥ $" in text
+    assert "Actual Tokens" not in text
+    # A day leads to its hours.
+    page.get_by_role("link", name="2026-11-18", exact=True).click()
+    page.wait_for_url("**from=2026-11-18&to=2026-11-18&by=model")
+    browser.drawn()
+    assert "Cost per hour by model" in page.locator("figure.chart").first.inner_text()
+
+
+def test_a_phone_shows_what_a_desk_shows(chromium: Any, url: str) -> None:
+    options: dict[str, Any] = {"has_touch": True, "is_mobile": True}
+    with open_page(chromium, viewport={"width": 390, "height": 844}, **options) as browser:
+        page = browser.page
+        page.goto(url)
+        browser.drawn()
+        assert page.locator(".main-card .figure").bounding_box()["y"] < 500
+        for entry in page.locator(".legend li").all():
+            box = entry.bounding_box()
+            assert box["x"] + box["width"] <= 390
+        assert "The table goes on" in page.locator("main").inner_text()
+        by_model = page.get_by_role("link", name="by model")
+        by_model.scroll_into_view_if_needed()
+        place = scrolled(page)
+        by_model.tap()
+        page.wait_for_url("**by=model**")
+        browser.drawn()
+        assert abs(scrolled(page) - place) < 5
+        # A tap shows what a pointer does, and leads where a click does.
+        calls = page.locator("figure[data-chart=calls] canvas")
+        calls.scroll_into_view_if_needed()
+        box = calls.bounding_box()
+        page.touchscreen.tap(box["x"] + box["width"] * 0.6, box["y"] + box["height"] * 0.6)
+        page.locator("#vg-tooltip-element.visible").wait_for()
+        bars = page.locator("figure[data-chart=bars] canvas").first
+        bars.scroll_into_view_if_needed()
+        box = bars.bounding_box()
+        page.touchscreen.tap(box["x"] + box["width"] * 0.6, box["y"] + 14)
+        page.wait_for_url("**/application?**name=DataAnalysisApp")
+        page.goto(f"{url}cost?application=ChatbotApp")
+        line = page.get_by_role("region", name="Tokens and prices, table").locator("tr").nth(1)
+        for label in ("Tokens", "$ per million", "Cost"):
+            box = line.locator(f"td[data-label='{label}']").bounding_box()
+            assert 0 < box["width"] <= 390 - box["x"]
+        assert browser.errors == []
+
+
+def test_pages_of_datasette_are_dark_where_the_others_are(chromium: Any, url: str) -> None:
+    with open_page(chromium, color_scheme="dark") as browser:
+        page = browser.page
+        # Without rows, too, nothing fails.
+        page.goto(f"{url}bedrock_usage/cost_per_day?date_from=2020-01-01&date_to=2020-01-02")
+        page.goto(f"{url}bedrock_usage/calls?user_name=nobody")
+        assert page.locator("table.rows-and-columns").is_hidden()
+        page.goto(f"{url}bedrock_usage/usage_cost_daily?_size=5")
+        ground = "e => getComputedStyle(e).backgroundColor"
+        for part in ("body", "table.rows-and-columns td"):
+            colour = page.locator(part).first.evaluate(ground)
+            assert max(map(int, re.findall(r"\d+", colour)[:3])) < 80, part
+        cell = page.locator("td.col-cost_usd").first
+        assert cell.evaluate("e => getComputedStyle(e).textAlign") == "right"
+        assert cell.inner_text().startswith("$")
+        assert browser.errors == []
 
 
 def test_markup_in_a_name_stays_text(browser: Browser, page: Any, tmp_path: Path) -> None:

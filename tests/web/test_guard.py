@@ -11,6 +11,7 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlencode
 
 import pytest
 
@@ -25,7 +26,7 @@ from tests.cases import cases
 from tests.rounds import crossed, some
 from tests.support import call, load, write_log
 from tests.web.pages import Pages, open_pages
-from tests.web.visits import HASH, HTML, LOGIN, Visitor, bearer, serving
+from tests.web.visits import HASH, HTML, LOGIN, PASSWORD, Visitor, bearer, serving
 
 
 @pytest.fixture(scope="module")
@@ -140,13 +141,48 @@ def test_without_logging_in_only_the_login_page_is_shown(login: Pages) -> None:
     visitor = Visitor(login)
     for path in ("/", "/cost?since=2026-11-01", "/bedrock_usage/calls", "/-/metadata"):
         answer = visitor.get(path, headers=HTML)
-        assert (answer.status_code, answer.headers["location"]) == (302, "/-/login")
+        # A link survives the login.
+        after = "" if path in ("/", "/-/metadata") else f"?{urlencode({'next': path})}"
+        assert (answer.status_code, answer.headers["location"]) == (302, f"/-/login{after}")
     assert visitor.get("/bedrock_usage/calls.json").headers["www-authenticate"] == "Bearer"
     page = visitor.get("/-/login", headers=HTML)
     assert page.status_code == 200
     assert 'type="password"' in page.text
     assert "ChatbotApp" not in page.text
     assert visitor.get("/-/static/app.css").status_code == 200
+
+
+def test_the_login_leads_to_the_page_that_was_asked_for_and_nowhere_else(login: Pages) -> None:
+    wanted = "/application?name=ChatbotApp&range=7d"
+    visitor = Visitor(login)
+    visitor.get("/-/login", headers=HTML)
+    token = visitor.client.cookies["ds_csrftoken"]
+    form = {"username": "carol", "password": PASSWORD, "csrftoken": token}
+    shown = visitor.get(f"/-/login?{urlencode({'next': wanted})}", headers=HTML).text
+    assert f'name="next" value="{wanted.replace("&", "&amp;")}"' in shown
+    assert (
+        visitor.request("POST", "/-/login", data=form | {"next": wanted}).headers["location"]
+        == wanted
+    )
+    for elsewhere in (
+        *("//evil.example", "/\\evil.example", "https://evil.example", "evil", "/-/logout", ""),
+        *("/a b", "/\r\nSet-Cookie: a=b", "/\t/evil.example", "javascript:alert(1)", "/" * 5000),
+    ):
+        assert (
+            "evil"
+            not in visitor.get(f"/-/login?{urlencode({'next': elsewhere})}", headers=HTML).text
+        )
+        answer = visitor.request("POST", "/-/login", data=form | {"next": elsewhere})
+        assert (answer.status_code, answer.headers["location"]) == (302, "/"), elsewhere
+
+
+def test_a_refused_page_has_a_way_home(login: Pages) -> None:
+    alice = Visitor(login)
+    alice.log_in("alice")
+    refused = alice.get("/bedrock_usage/calls", headers=HTML)
+    assert refused.status_code == 403
+    assert '<a href="/">open the dashboard</a>' in refused.text
+    assert alice.get("/bedrock_usage/calls.json").text == "You may not see this page"
 
 
 def test_a_password_logs_in_until_logout(login: Pages) -> None:

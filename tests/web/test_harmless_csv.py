@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 
 from etl.show.spreadsheet import original
 from etl.warehouse.database import open_warehouse
+from etl.web.queries import DIMENSIONS
 from tests.rounds import rounds
 from tests.spreadsheets import HARD, runs
 from tests.support import call, load, write_log
@@ -55,6 +56,14 @@ def assert_same(header: list[str], rows: list[list[str]], said: dict[str, Any]) 
                 assert cell == ("" if value is None else str(value))
 
 
+def only_asked_for(said: dict[str, Any], names: set[str]) -> dict[str, Any]:
+    """Return JSON without the dimensions that CSV leaves out because nobody asked for them."""
+    without = {*DIMENSIONS.values()} - names
+    kept = [index for index, name in enumerate(said["columns"]) if name not in without]
+    rows = [[row[index] for index in kept] for row in said["rows"]]
+    return {**said, "columns": [said["columns"][index] for index in kept], "rows": rows}
+
+
 @pytest.mark.parametrize("page", [
     "/calls", "/users", "/users/1", "/models", "/usage_cost_daily", "/cost_by_user", "/latest_calls",
     "/usage?by_user=1&by_model=1", "/choices", "/calls?_stream=1&_size=2", "/calls?_col=user_name",
@@ -66,6 +75,8 @@ def test_csv_says_what_json_says_and_nothing_that_runs(hostile: Pages, page: str
     as_json = query.replace("_stream=1&_size=2", "_size=max")
     said = hostile.open(f"/bedrock_usage{path}.json?{as_json}&_shape=arrays").json()
     assert answer.status_code == 200
+    if path == "/usage":
+        said = only_asked_for(said, {"user_name", "model_id"})
     assert_same(*read(answer.text), said)
 
 

@@ -111,6 +111,10 @@ def warehouse(folder: Path, seed: int) -> Path:
                 ["cohere.embed-english-v3", seed],
             )
             db.execute(
+                "insert into sync_gaps values"
+                " ('', '2026-11-03T00:00:00Z', '2026-11-04T00:00:00Z', 'denied')"
+            )
+            db.execute(
                 "insert into sync_state (source, account_id, region, stream, read_at, error)"
                 " values ('event-history', '1', 'eu-west-1', '', '2026-11-22T00:00:00Z', 'x')"
             )
@@ -123,7 +127,7 @@ def warehouse(folder: Path, seed: int) -> Path:
     return path
 
 
-RANGES = ("", "range=90d", "from=2026-09-01&to=2026-11-30&by=user", "range=x")
+RANGES = ("", "range=90d", "range=last-month", "from=2026-09-01&to=2026-11-30&by=user", "range=x")
 FILTERS = (
     *("", 'users=["mallory"]', 'applications=["Theirs"]', "by_day=1&by_user=1&top=1", "regions=x"),
     *("applications=Theirs,Ours", "users=mallory,%20alice"),

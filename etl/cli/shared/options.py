@@ -12,7 +12,13 @@ from typing import Any
 
 import click
 
-from etl.cli.shared.option_types import ArchiveFolder, HowFarBack, Month, WarehousePath
+from etl.cli.shared.option_types import (
+    ArchiveFolder,
+    Day,
+    HowFarBack,
+    Month,
+    WarehousePath,
+)
 from etl.config import DEFAULT_PATH
 from etl.registry import NAMES
 
@@ -89,13 +95,41 @@ def month_option(help_: str) -> Decorator:
 
 def since_option(example: str, default: str) -> Decorator:
     """Add how far back to go; ``default`` applies to a first run."""
-    text = f"How far back: {example}, or 2026-09-01. [default on the first run: {default}]"
+    text = (
+        f"How far back: {example}, 2026-09-01, yesterday, last-week or last-month."
+        f" [default on the first run: {default}]"
+    )
     return click.option("--since", type=HowFarBack(), help=text)
 
 
 def as_of_option(help_: str) -> Decorator:
     """Add the day to which prices are read or checked."""
-    return click.option("--as-of", type=click.DateTime(["%Y-%m-%d"]), help=help_)
+    return click.option("--as-of", type=Day(is_last=True), metavar="DATE", help=help_)
+
+
+against_option = click.option(
+    "--against",
+    type=Day(),
+    metavar="DATE",
+    help="With movers: the first of as many days to compare with.  [default: those just before]",
+)
+
+
+def days_options(command: Callable[..., Any]) -> Callable[..., Any]:
+    """Add the first and the last day, with the ranges in words that ``Day`` takes."""
+    since = click.option(
+        "--since",
+        type=Day(),
+        metavar="DATE",
+        help="First day, UTC: 2026-09-01, 7d (with today), yesterday, last-week, last-month.",
+    )
+    until = click.option(
+        "--until",
+        type=Day(is_last=True),
+        metavar="DATE",
+        help="Last day, UTC (included): a date, or the end of yesterday, last-week, last-month.",
+    )
+    return since(until(command))
 
 
 def dry_run_option(help_: str) -> Decorator:

@@ -11,6 +11,7 @@ from sqlite_utils import Database
 
 from etl.errors import DataError
 from etl.normalise.model_ids import parse_model_id
+from etl.normalise.model_names import ids_of
 from etl.sql_files import sql_text
 
 DIMENSIONS = ("day", "user_name", "application", "team", "region", "model_id")
@@ -39,9 +40,25 @@ class Filters:
         """Whether the reader may see all usage."""
         return self.visible_applications is None and self.visible_teams is None
 
+    @property
+    def names(self) -> dict[str, tuple[str, ...]]:
+        """The names chosen, by their kind; kinds without any are left out."""
+        kinds = {
+            "region": self.regions,
+            "model": self.models,
+            "user": self.users,
+            "application": self.applications,
+            "team": self.teams,
+        }
+        return {kind: names for kind, names in kinds.items() if names}
+
     def parameters(self) -> dict[str, str | None]:
         """Return the named parameters of ``sql/pages/usage.sql``; any name of a model will do."""
-        models = [parse_model_id(model).canonical_model_id for model in self.models]
+        models = [
+            model_id
+            for model in self.models
+            for model_id in ids_of(model) or (parse_model_id(model).canonical_model_id,)
+        ]
         return {
             "since": self.since,
             "until": self.until,

@@ -9,7 +9,8 @@ from __future__ import annotations
 import sqlite3
 import time
 import weakref
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from typing import Any
 
 from etl.errors import DataError
@@ -25,10 +26,17 @@ def fetch_within(
     connection: sqlite3.Connection, sql: str, parameters: Mapping[str, object], *, seconds: float
 ) -> list[Any]:
     """Return the rows of a statement; raise DataError if it takes too long."""
+    with stopping_after(connection, seconds):
+        return connection.execute(sql, dict(parameters)).fetchall()
+
+
+@contextmanager
+def stopping_after(connection: sqlite3.Connection, seconds: float) -> Iterator[None]:
+    """Stop what takes longer, with a DataError."""
     deadline = time.monotonic() + seconds
     connection.set_progress_handler(lambda: time.monotonic() > deadline, _STEPS)
     try:
-        return connection.execute(sql, dict(parameters)).fetchall()
+        yield
     except sqlite3.OperationalError as error:
         if getattr(error, "sqlite_errorcode", None) != sqlite3.SQLITE_INTERRUPT:
             raise
