@@ -40,6 +40,13 @@ def test_a_spike_is_not_expected_again() -> None:
         assert middle(costs, 7) == pytest.approx(70), at
 
 
+def test_a_day_adds_no_more_than_three_usual_ones_to_its_week() -> None:
+    costs = [10.0] * 28
+    costs[15] = costs[24] = 1000.0
+    # Two of the three latest weeks have six usual days and one of thirty.
+    assert 70 < middle(costs, 7) < 130
+
+
 def test_growth_goes_on_but_less_and_less() -> None:
     growing = [10.0 + day // 7 for day in range(56)]
     weeks = [middle(growing, 7 * n) for n in range(1, 5)]

@@ -125,6 +125,17 @@ def test_new_principals(
             assert calls == 1
 
 
+def test_who_is_somewhere_else_every_day_is_not_unusual_there(db: Database, tmp_path: Path) -> None:
+    """Not even with a model that is new to it: of such callers a network tells nothing."""
+    roaming = [
+        odd(n, FIRST + timedelta(days=n), userIdentity=WORKER, sourceIPAddress=f"198.18.{n}.1")
+        for n in range((LAST - FIRST).days)
+    ]
+    new = {"sourceIPAddress": "198.18.99.1", "requestParameters": {"modelId": SONNET}}
+    loaded(db, tmp_path, *quiet(), *roaming, odd(99, userIdentity=WORKER, **new))
+    assert unusual(db) == []
+
+
 def test_what_is_new_when_everything_is_new_is_not_unusual(db: Database, tmp_path: Path) -> None:
     loaded(db, tmp_path, *quiet(FIRST + timedelta(days=9)))
     assert unusual(db) == []
