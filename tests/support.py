@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import sqlite3
 from collections.abc import Iterable
+from datetime import date, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,7 @@ from etl.warehouse.database import open_warehouse
 from etl.warehouse.demo import mark_demo
 from etl.warehouse.price_file import parse_prices
 from etl.warehouse.prices import store_overrides
+from etl.warehouse.read.reports import Filters, movers
 
 ACCOUNT = "111122223333"
 HAIKU = "anthropic.claude-3-haiku-20240307-v1:0"
@@ -201,3 +203,20 @@ def query(database: Path, sql: str, parameters: Any = ()) -> list[tuple[Any, ...
         return connection.execute(sql, parameters).fetchall()
     finally:
         connection.close()
+
+
+# Views that depend on how AWS was read, not only on what: also which days are over.
+OF_THE_READING = ("forecast_month", "sync_status")
+
+
+def answer_of(db: Database, mart: str) -> list[tuple[Any, ...]]:
+    """Return the rows of a mart, in order, as they follow from what was read alone.
+
+    The view movers compares the last days that are over. Here it is the last week with usage.
+    """
+    if mart == "movers":
+        ((last,),) = rows(db, "select coalesce(max(day), '2026-01-01') from usage_daily")
+        since = date.fromisoformat(last) - timedelta(days=6)
+        period = Filters(since=since.isoformat(), until=last)
+        return sorted((tuple(row.values()) for row in movers(db, period)), key=repr)
+    return sorted(rows(db, f"select * from {mart}"), key=repr)

@@ -18,10 +18,9 @@ from etl.sources.aws import Account, Place
 from etl.sync.job import StreamProgress
 from etl.sync.run import SyncOptions, SyncOutcome, sync_places
 from etl.warehouse.database import open_warehouse
-from etl.warehouse.read.reports import Filters, movers
 from tests.aws import ACCOUNT, REGION, FakeAws, FakeClock
 from tests.checks import failed_checks
-from tests.support import call, query, rows
+from tests.support import call, query
 
 NOW = datetime(2026, 11, 20, 12, 0, tzinfo=UTC)
 EVENTS = f"cloudtrail/{ACCOUNT}/{REGION}"
@@ -113,15 +112,3 @@ def open_own(aws: FakeAws) -> Account:
         for service in ("cloudtrail", "cloudwatch", "logs", "bedrock", "ec2"):
             own.client(service, REGION)
     return own
-
-
-def answer_of(db: Database, mart: str) -> list[tuple[Any, ...]]:
-    """Return the rows of a mart; of movers, those of two periods that no reading decides.
-
-    The view compares the last covered days: which they are follows from what was read.
-    """
-    if mart == "movers":
-        last = NOW.date()
-        period = Filters(since=f"{last - timedelta(days=6)}", until=f"{last}")
-        return sorted((tuple(row.values()) for row in movers(db, period)), key=repr)
-    return sorted(rows(db, f"select * from {mart}"), key=repr)

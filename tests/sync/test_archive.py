@@ -30,6 +30,8 @@ from tests.aws import ACCOUNT, REGION, FakeAws, Fault
 from tests.rounds import long, rounds
 from tests.support import (
     HAIKU,
+    OF_THE_READING,
+    answer_of,
     call,
     load,
     logged,
@@ -38,7 +40,7 @@ from tests.support import (
     uuid_of,
     write_invocation_log,
 )
-from tests.sync.support import DAY, HOUR, MINUTE, NOW, World, answer_of, utc
+from tests.sync.support import DAY, HOUR, MINUTE, NOW, World, utc
 
 MARKER = "AWSLogs/.bedrock-usage"
 BUCKET = "kept-events"
@@ -66,7 +68,8 @@ def archive(tmp_path: Path) -> LocalArchive:
 def views(path: Path) -> dict[str, list[tuple[Any, ...]]]:
     """Return every mart that does not describe the reading itself, as users see it."""
     with open_warehouse(path) as db:
-        return {name: answer_of(db, name) for name in sql_names("marts") if name != "sync_status"}
+        marts = {*sql_names("marts")} - {*OF_THE_READING}
+        return {name: answer_of(db, name) for name in marts}
 
 
 def loaded(world: World, folder: Path, path: Path) -> Path:
