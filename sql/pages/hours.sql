@@ -1,7 +1,7 @@
 -- What was used and what did it cost, hour by hour?
--- Grain: UTC hour x the requested dimension (one of :by_..., 1 or 0). For a few days
--- at a time. Filters and :top as in usage: :since, :until, :regions, :models, :users,
--- :applications, :teams.
+-- Grain: UTC hour x the requested dimensions (:by_..., 1 or 0). For a few days at a
+-- time. :top: so many names of the first of them are shown. Filters as in usage:
+-- :since, :until, :regions, :models, :users, :applications, :teams.
 
 -- :_visitor_applications, :_visitor_teams: what the visitor may see, NULL for all.
 with chosen as materialized (
@@ -25,29 +25,25 @@ with chosen as materialized (
 placed as (
     select
         *,
-        iif(
-            coalesce(:top, '') <> '' and name not in (
-                select name from chosen
-                group by name
-                order by
-                    sum(cost_picodollars / 1000000) desc,
-                    sum(calls) desc,
-                    name
-                limit cast(coalesce(:top, 0) as integer)
-            ),
-            '(others)',
-            name
-        ) as shown
+        coalesce(:top, '') <> '' and name not in (
+            select name from chosen
+            group by name
+            order by
+                sum(cost_picodollars / 1000000) desc,
+                sum(calls) desc,
+                name
+            limit cast(coalesce(:top, 0) as integer)
+        ) as is_other
     from chosen
 )
 
 select
     hour,
-    iif(:by_user, shown, null) as user_name,
-    iif(:by_application, shown, null) as application,
-    iif(:by_team, shown, null) as team,
-    iif(:by_region, shown, null) as region,
-    iif(:by_model, shown, null) as model_id,
+    iif(:by_user, iif(is_other, '(others)', user_name), null) as user_name,
+    iif(:by_application, iif(is_other, '(others)', application), null) as application,
+    iif(:by_team, iif(is_other, '(others)', team), null) as team,
+    iif(:by_region, iif(is_other, '(others)', region), null) as region,
+    iif(:by_model, iif(is_other, '(others)', model_id), null) as model_id,
     sum(calls) as calls,
     sum(failed_calls) as failed_calls,
     {{ columns.each(columns.shown_tokens, 'sum({0}) as {0}') }},
@@ -67,4 +63,4 @@ order by
     hour,
     sum(cost_picodollars / 1000000) desc,
     sum(calls) desc,
-    shown
+    2, 3, 4, 5, 6

@@ -274,7 +274,7 @@ def test_reports_and_pages_show_how_far_off_a_cost_may_be(
         for line in run("report", "users", "--db", path)[1].splitlines()
         if line.split()
     }
-    assert shown["User"][-5:] == ["Cost", "±", "Share", "Data", "source"]
+    assert shown["User"][-5:] == ["Cost", "±", "Share", "Token", "data"]
     assert shown["u00"][5:7] == [f"${cost:.6f}", off]
     assert shown["known"][6] == shown["Total"][6] == "$0.000000"
     assert shown["±"][1:4] == ["is", "how", "far"]

@@ -216,7 +216,7 @@ def test_without_calls_all_regions_are_read(lists: Any) -> None:
         (["--from", ".", "--api"], "cannot be combined"),
         (["--profile", "own"], "--profile needs --api"),
         (["--from", ".", "--as-of", "2026-11-20"], "cannot be combined"),
-        (["--as-of", "yesterday"], "does not match the format"),
+        (["--as-of", "tomorrow"], "is not a date like 2026-09-01"),
     ],
 )
 def test_wrong_usage_is_status_2(aws: FakeAws, words: list[str], message: str) -> None:
