@@ -97,7 +97,8 @@ ALLOWED = {
     },
     "agents": {
         *("clock", "errors", "inspect", "metadata", "resources", "show.escaping", "show.numbers"),
-        *("show.reconcile", "show.report", "show.status", "sql_files", "times", "warehouse"),
+        *("show.movers", "show.reconcile", "show.report", "show.status", "sql_files", "times"),
+        "warehouse",
     },
     "show.deliveries": {"show.numbers", "show.terminal"},
     "show.budgets": {

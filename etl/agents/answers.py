@@ -36,10 +36,11 @@ _OURS = frozenset({
     "last_read_at", "window_start", "price_checked_on", "price_effective_from", "read_at",
     "error_at", "watermark", "covered_from", "history_from", "started_at", "ended_at", "gap_start",
     "gap_end", "unread_from", "unread_to", "accepted_on", "first_hour", "closed_until",
+    "since", "until", "against_since", "against_until",
     # Words of ours.
     "data_source", "kind", "value_kind", "token_kind", "inference_scope", "service_tier", "source",
     "application_source", "team_source", "unit", "state", "method", "outcome", "field",
-    "allocation_method", "evidence", "missing", "endpoint",
+    "allocation_method", "dimension", "change", "evidence", "missing", "endpoint",
 })  # fmt: skip
 
 

@@ -20,6 +20,9 @@ from etl.agents.arguments import DAYS, FILTERS, MAX_SQL, PLACES, TOP, Argument
 from etl.errors import DataError
 from etl.inspect.explain import stored_only
 from etl.show import numbers
+from etl.show.movers import HEADINGS as DIMENSIONS
+from etl.show.movers import notes as notes_on_movers
+from etl.show.movers import summary as moved
 from etl.show.numbers import Row, count, dollars
 from etl.show.reconcile import as_dict as comparison_as_dict
 from etl.show.reconcile import place_rows
@@ -31,7 +34,15 @@ from etl.times import utc_text
 from etl.warehouse.read.bills import compare_bill
 from etl.warehouse.read.inspect import locate_call
 from etl.warehouse.read.prices import price_gaps
-from etl.warehouse.read.reports import Filters, coverage, freshness, guardrails, page, usage
+from etl.warehouse.read.reports import (
+    Filters,
+    coverage,
+    freshness,
+    guardrails,
+    movers,
+    page,
+    usage,
+)
 from etl.warehouse.read.status import read_status
 
 _COVERAGE = "coverage"
@@ -112,6 +123,15 @@ def _cost_in_words(total: Row | None) -> str:
         return "no usage"
     decimals = 2 if (total["cost_usd"] or 0) >= 1 else 6
     return f"{numbers.cost(total, decimals)} for {count(total['calls'], 'call')}"
+
+
+def _movers(db: Database, ask: Ask) -> Answer:
+    by = None if ask.arguments["by"] == "all" else ask.arguments["by"]
+    rows = movers(db, ask.filters, by=by, against=ask.arguments["against"])
+    words = moved(rows)
+    if not rows and not ask.filters.sees_all and not ask.filters.until:
+        words = f"{words} Set until: the last day to compare."
+    return Answer(words, {"notes": notes_on_movers(rows) if rows else []}, {"rows": rows})
 
 
 def _explain_cost(db: Database, ask: Ask) -> Answer:
@@ -239,6 +259,22 @@ TOOLS = (
         ),
         _costs_by_metadata,
         {"rows": _USAGE},
+    ),
+    Tool(
+        "movers",
+        "What changed between two periods, and why",
+        "Whose cost changed most against the period before. Grain: dimension x name, the largest"
+        " differences first; each dimension has all of the change. volume (calls) + size (tokens a"
+        " call) + mix (models, regions, tiers, kinds of token) + price = difference. Units: USD,"
+        " after less before. Left out, since and until are the last seven days that are over.",
+        (
+            arguments.choice("by", "Rows of this dimension only.", ("all", *DIMENSIONS), "all"),
+            *FILTERS,
+            arguments.day("against", "First day of the period to compare with, as long."),
+            TOP,
+        ),
+        _movers,
+        {"rows": ("movers",)},
     ),
     Tool(
         "explain_cost",

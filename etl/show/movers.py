@@ -35,6 +35,28 @@ _MEANING = (
 _NOTHING = "nothing to compare: no day of this period is loaded and over"
 
 
+def summary(rows: Sequence[Row]) -> str:
+    """Return in a sentence what is compared and by how much it differs, without names."""
+    if not rows:
+        return f"{_NOTHING[0].upper()}{_NOTHING[1:]}."
+    own = [row for row in rows if row["dimension"] == rows[0]["dimension"]]
+    total, decimals = _total(own)
+    words = (f"{name} {_amount(name, total[name], decimals)}" for name in _CAUSES)
+    change = _amount("difference", total["difference"], decimals)
+    return f"What changed, {_periods(own[0])}: {change} ({', '.join(words)})."
+
+
+def _periods(row: Row) -> str:
+    before = f"{row['against_since']} to {row['against_until']}"
+    return f"{row['since']} to {row['until']}, against {before}, UTC"
+
+
+def _total(rows: Sequence[Row]) -> tuple[dict[str, int], int]:
+    """Return the sum of each amount in pico-dollars, and how many decimals suit them."""
+    total = {name: sum(row[f"{name}_picodollars"] for row in rows) for name in _AMOUNTS}
+    return total, 2 if max(total["cost_before"], total["cost_after"]) >= 10**12 else 6
+
+
 def print_movers(rows: Sequence[Row], format_: str) -> None:
     """Print what changed to stdout; explain on stderr if there is nothing."""
     if format_ == "json":
@@ -48,10 +70,7 @@ def print_movers(rows: Sequence[Row], format_: str) -> None:
 
 
 def _print_tables(rows: Sequence[Row], console: Console) -> None:
-    first = rows[0]
-    periods = f"{first['since']} to {first['until']}"
-    before = f"{first['against_since']} to {first['against_until']}"
-    console.print(Text(f"\nWhat changed: {periods}, against {before}, UTC", style="bold"))
+    console.print(Text(f"\nWhat changed: {_periods(rows[0])}", style="bold"))
     for dimension, own in groupby(rows, key=lambda row: row["dimension"]):
         moved = list(own)
         table = _table(dimension, moved)
@@ -60,13 +79,12 @@ def _print_tables(rows: Sequence[Row], console: Console) -> None:
         if len(moved) > _TOP:
             console.print(f"and {len(moved) - _TOP:,} more")
     console.print(_MEANING)
-    for line in _notes(rows):
+    for line in notes(rows):
         console.print(plain(line))
 
 
 def _table(dimension: str, rows: Sequence[Row]) -> Table:
-    total = {name: sum(row[f"{name}_picodollars"] for row in rows) for name in _AMOUNTS}
-    decimals = 2 if max(total["cost_before"], total["cost_after"]) >= 10**12 else 6
+    total, decimals = _total(rows)
     table = Table(
         box=SIMPLE_HEAD, show_footer=True, pad_edge=False, padding=(0, 1, 0, 0), highlight=False
     )
@@ -91,7 +109,8 @@ def _amount(name: str, picodollars: int, decimals: int) -> str:
     return f"{'+' if amount > 0 else ''}{dollars(amount, decimals)}"
 
 
-def _notes(rows: Sequence[Row]) -> list[str]:
+def notes(rows: Sequence[Row]) -> list[str]:
+    """Say what of the rows is estimated, and what is not in them."""
     # Each dimension has all of it.
     own = [row for row in rows if row["dimension"] == rows[0]["dimension"]]
     notes = []

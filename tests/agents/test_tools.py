@@ -112,6 +112,10 @@ def test_the_other_tools_are_the_other_commands(path: Path) -> None:
         (row["day"] for row in covered["rows"]), reverse=True
     )
     assert answer(path, "price_gaps")["rows"] == printed("report", "gaps")["rows"]
+    moved = answer(path, "movers", since="2026-11-05", until="2026-11-08", by="user")
+    words = ("--since", "2026-11-05", "--until", "2026-11-08", "--by", "user")
+    assert moved["rows"] == printed("report", "movers", *words)["rows"] != []
+    assert "against 2026-11-01 to 2026-11-04, UTC: " in moved["summary"]
     months = printed("reconcile")["months"]
     bill = answer(path, "bill", months=["2026-11"])
     assert bill["months"] == months
