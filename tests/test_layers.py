@@ -96,6 +96,7 @@ ALLOWED = {
         "warehouse",
     },
     "agents": {
+        "show.budgets",
         *("clock", "errors", "inspect", "metadata", "resources", "show.escaping", "show.numbers"),
         *("show.movers", "show.reconcile", "show.report", "show.status", "sql_files", "times"),
         "warehouse",

@@ -35,6 +35,7 @@ _OURS = frozenset({
     "day", "hour", "month", "first_day", "last_day", "event_time", "last_event_time",
     "last_read_at", "window_start", "price_checked_on", "price_effective_from", "read_at",
     "error_at", "watermark", "covered_from", "history_from", "started_at", "ended_at", "gap_start",
+    "period_start", "period_end",
     "gap_end", "unread_from", "unread_to", "accepted_on", "first_hour", "closed_until",
     "since", "until", "against_since", "against_until",
     # Words of ours.

@@ -7,6 +7,7 @@ have it. To add a tool, add it to ``TOOLS``.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
@@ -20,6 +21,7 @@ from etl.agents.arguments import DAYS, FILTERS, MAX_SQL, PLACES, TOP, Argument
 from etl.errors import DataError
 from etl.inspect.explain import stored_only
 from etl.show import numbers
+from etl.show.budgets import for_programs
 from etl.show.movers import HEADINGS as DIMENSIONS
 from etl.show.movers import notes as notes_on_movers
 from etl.show.movers import summary as moved
@@ -32,6 +34,7 @@ from etl.show.status import WarehouseStatus
 from etl.show.status import as_dict as status_as_dict
 from etl.times import utc_text
 from etl.warehouse.read.bills import compare_bill
+from etl.warehouse.read.budgets import budget_states
 from etl.warehouse.read.inspect import locate_call
 from etl.warehouse.read.prices import price_gaps
 from etl.warehouse.read.reports import (
@@ -214,6 +217,14 @@ def _price_gaps(db: Database, ask: Ask) -> Answer:
     return Answer(f"{words}. {numbers.HOW_TO_PRICE}.", facts, {"rows": rows})
 
 
+def _budgets(db: Database, ask: Ask) -> Answer:
+    states = budget_states(db, ask.now, ask.filters)
+    current = Counter(one["state"] for one in states if one["is_current"])
+    words = ", ".join(f"{number:,} {state}" for state, number in current.items())
+    summary = f"{count(sum(current.values()), 'current budget')}{words and f': {words}'}."
+    return Answer(summary, _checked(ask), {"rows": for_programs(states)})
+
+
 def _bill(db: Database, ask: Ask) -> Answer:
     found = compare_bill(db, ask.arguments["months"], in_full=False)
     months = comparison_as_dict(found)["months"]
@@ -358,6 +369,16 @@ TOOLS = (
         _price_gaps,
         {"rows": ("price_gaps",)},
         for_restricted=False,
+    ),
+    Tool(
+        "budgets",
+        "What of each budget is spent",
+        "Each configured budget with its period, what is spent and expected, and its state:"
+        " exceeded, warning, ok, or cannot be judged (reason says why). Grain: budget x name x"
+        " period, the current ones first. Units: USD, percent of the amount; days are UTC.",
+        (TOP,),
+        _budgets,
+        {"rows": ("budget_status",)},
     ),
     Tool(
         "bill",

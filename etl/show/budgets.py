@@ -9,6 +9,7 @@ from __future__ import annotations
 import csv
 import io
 from collections.abc import Sequence
+from typing import Any
 
 import click
 from rich.box import SIMPLE_HEAD
@@ -47,7 +48,7 @@ def print_budgets(states: Sequence[Row], format_: str) -> None:
         console = open_console()
         console.print(_table(shown))
         return
-    rows = [{k: v for k, v in one.items() if k not in _LEFT_OUT} for one in states]
+    rows = for_programs(states)
     if format_ == "json":
         click.echo(json_text({"report": "budgets", "budgets": rows}))
         return
@@ -56,6 +57,11 @@ def print_budgets(states: Sequence[Row], format_: str) -> None:
     writer.writerow(rows[0] if rows else ())
     writer.writerows([harmless_cell(cell) for cell in row.values()] for row in rows)
     show_csv(text.getvalue().rstrip("\n"))
+
+
+def for_programs(states: Sequence[Row]) -> list[dict[str, Any]]:
+    """Return states without what serves views and pages only."""
+    return [{k: v for k, v in one.items() if k not in _LEFT_OUT} for one in states]
 
 
 def _table(states: Sequence[Row]) -> Table:

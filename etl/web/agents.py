@@ -18,7 +18,7 @@ from etl.agents import NEEDS_SDK, has_sdk
 from etl.warehouse.read.reports import Filters
 from etl.web.protocol import Scope, replay
 from etl.web.site import DATABASE
-from etl.web.visitors import EVERYTHING, allowed_usage
+from etl.web.visitors import EVERYTHING, allowed_usage, own_user
 
 # Not /-/mcp, which the plugin datasette-mcp has: its tools know no restrictions.
 PATH = "/-/bedrock-usage/mcp"
@@ -38,7 +38,11 @@ async def answer(request: Request, datasette: Datasette, scope: Scope) -> Respon
         return Response.text("Send messages by POST", 405, {"Allow": "POST"})
     await datasette.ensure_permissions(request.actor, ["view-instance"])
     allowed = allowed_usage(datasette, request.actor) or EVERYTHING
-    sight = Filters(visible_applications=allowed.applications, visible_teams=allowed.teams)
+    sight = Filters(
+        visible_applications=allowed.applications,
+        visible_teams=allowed.teams,
+        own_user=own_user(datasette, request.actor),
+    )
     build_server, answer_http = await asyncio.to_thread(_import_sdk)
     server = build_server(datasette.get_database(DATABASE).desk, sight)
     body = await request.post_body()

@@ -20,6 +20,7 @@ from etl.agents.arguments import MAX_TOP
 from etl.agents.desk import MAX_WAITING, THREADS, Desk
 from etl.agents.tools import TOOLS, Tool
 from etl.errors import BusyError, DataError
+from etl.normalise.budgets import Budget
 from etl.normalise.rules import TeamRule
 from etl.normalise.team_shares import TeamShare
 from etl.show.report import KINDS
@@ -27,6 +28,7 @@ from etl.warehouse.database import open_warehouse
 from etl.warehouse.read.reports import Filters
 from etl.warehouse.visitor_sql.processes import VisitorProcesses
 from etl.warehouse.write.attribution import apply_config
+from etl.warehouse.write.budgets import apply_budgets
 from etl.warehouse.write.metadata_keys import apply_metadata_keys
 from etl.warehouse.write.team_shares import apply_team_shares
 from tests.agents.asking import ARGUMENTS, at_the_desk
@@ -61,6 +63,14 @@ def path(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
         apply_metadata_keys(db, ["tenant"], 5)
         apply_config(db, [TeamRule(team="Ours", user="alice")], {})
         apply_team_shares(db, [TeamShare(application="Shop", shares={"Ours": 1, "Theirs": 1})])
+        apply_budgets(
+            db,
+            [
+                Budget(name="all", amount=1, per="month"),
+                Budget(name="own", amount=1, per="month", user="alice"),
+                Budget(name="search", amount=1, per="month", application="Search"),
+            ],
+        )
         load(db, write_log(folder / "log.json", CALLS))
         load(
             db,
@@ -181,6 +191,21 @@ def _texts(value: Any, name: str = "") -> Iterator[tuple[str, str]]:
             yield from _texts(one, name)
     elif isinstance(value, str):
         yield name, value
+
+
+def test_budgets_are_those_of_the_command_and_of_the_reader(path: Path) -> None:
+    printed = json.loads(run("budgets", "--no-send", "--db", path, "--format", "json")[1])[
+        "budgets"
+    ]
+    found = answer(path, "budgets")
+    assert [row["budget"] for row in found["rows"]] == [row["budget"] for row in printed]
+    assert {row["budget"] for row in printed} == {"all", "own", "search"}
+    assert found["rows"][0].keys() == printed[0].keys()
+    assert found["summary"].startswith("3 current budgets: ")
+    (some,) = at_the_desk(path, ("budgets", {}), visible_applications=("Search",))
+    assert {row["budget"] for row in some["rows"]} == {"search"}
+    (own,) = at_the_desk(path, ("budgets", {}), visible_applications=(), own_user="alice")
+    assert {row["budget"] for row in own["rows"]} == {"own"}
 
 
 # -- limits ------------------------------------------------------------------------------------

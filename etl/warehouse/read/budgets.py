@@ -9,6 +9,7 @@ from sqlite_utils import Database
 
 from etl.sql_files import sql_text
 from etl.times import utc_text
+from etl.warehouse.read.reports import Filters
 
 # The topic of their messages.
 BUDGETS = "budgets"
@@ -19,15 +20,14 @@ ACTUAL, FORECAST, NOT_JUDGED = "actual", "forecast", "not judged"
 EXCEEDED, CANNOT_BE_JUDGED, WARNING, OK = "exceeded", "cannot be judged", "warning", "ok"
 
 
-def budget_states(db: Database, now: datetime) -> list[dict[str, Any]]:
-    """Return the rows of the view ``budget_status`` as of a moment, in the order of the file."""
-    parameters = {
-        "now": utc_text(now),
-        # A user with the file may see all of it.
-        "_visitor_applications": None,
-        "_visitor_teams": None,
-        "_visitor_user": None,
-    }
+def budget_states(
+    db: Database, now: datetime, filters: Filters | None = None
+) -> list[dict[str, Any]]:
+    """Return the rows of the view ``budget_status`` as of a moment, in the order of the file.
+
+    ``filters``: what the reader may see of them; by default all.
+    """
+    parameters = {"now": utc_text(now), **(filters or Filters()).parameters()}
     return list(db.query(sql_text("pages/budgets"), parameters))
 
 

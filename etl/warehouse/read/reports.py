@@ -23,6 +23,7 @@ class Filters:
 
     ``visible_applications``, ``visible_teams``: what the reader may see, None for all. Unlike a
     filter, they also limit what a report says of days, of the last call and of what is missing.
+    ``own_user``: the user that the reader is, None if unknown; has a budget of their own.
     """
 
     since: str | None = None
@@ -34,6 +35,7 @@ class Filters:
     teams: tuple[str, ...] = ()
     visible_applications: tuple[str, ...] | None = None
     visible_teams: tuple[str, ...] | None = None
+    own_user: str | None = None
 
     @property
     def sees_all(self) -> bool:
@@ -69,6 +71,7 @@ class Filters:
             "teams": _json(self.teams),
             "_visitor_applications": _visible(self.visible_applications),
             "_visitor_teams": _visible(self.visible_teams),
+            "_visitor_user": self.own_user,
         }
 
 
