@@ -20,7 +20,7 @@ from etl.warehouse.turns import transaction
 
 PENDING, SENDING, SENT, FAILED = "pending", "sending", "sent", "failed"
 
-# After these many tries, about three days, it is given up.
+# After these many tries, over two days, it is given up.
 MOST_TRIES = 12
 _FIRST_PAUSE = timedelta(minutes=5)
 _LONGEST_PAUSE = timedelta(hours=12)
