@@ -314,6 +314,11 @@ def differs_from_list(row: Row) -> bool:
     )
 
 
+def decimals(usd: float | None) -> int:
+    """Return how many decimals an amount is shown with where there is room for few figures."""
+    return 2 if (usd or 0) >= 1 else 6
+
+
 def dollars(value: float, decimals: int) -> str:
     """Return US dollars; an amount that would round to 0 is shown as below the smallest."""
     if value < 0:

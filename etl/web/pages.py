@@ -558,7 +558,7 @@ async def _totals(view: View) -> dict[str, Any]:
         "lacks": numbers.missing(row) if row else "",
         "shows_list": numbers.differs_from_list(row) if row else False,
         "change": _change(view, finished, part, before, earlier),
-        "decimals": 2 if row and (row["cost_usd"] or 0) >= 1 else 6,
+        "decimals": numbers.decimals(row["cost_usd"] if row else None),
         "last_call": last,
         "age": _age(last),
     }
