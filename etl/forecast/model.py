@@ -16,7 +16,8 @@ which the cost is not known is left out.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from statistics import median
 from typing import NamedTuple
 
 # Two of each weekday.
@@ -81,12 +82,6 @@ class _Level(NamedTuple):
     cost: float
 
 
-def _median(values: Iterable[float]) -> float:
-    found = sorted(values)
-    half = len(found) // 2
-    return found[half] if len(found) % 2 else (found[half - 1] + found[half]) / 2
-
-
 def _expected(costs: Mapping[int, float], last: int, rest: Sequence[int]) -> list[float]:
     """Return what each day of ``rest`` is expected to cost, as known at the end of ``last``."""
     factors = _factors(costs, last)
@@ -95,7 +90,7 @@ def _expected(costs: Mapping[int, float], last: int, rest: Sequence[int]) -> lis
         return [0.0] * len(rest)
     trend = _trend(levels)
     latest = levels[:_LEVEL_WEEKS]
-    level = max(0.0, _median(one.cost + trend * one.weeks for one in latest))
+    level = max(0.0, median(one.cost + trend * one.weeks for one in latest))
     # From the middle of the latest week.
     weeks = ((day - last + 3) / _WEEK for day in rest)
     return [
@@ -120,7 +115,7 @@ def _factors(costs: Mapping[int, float], last: int) -> list[float]:
         if mean > 0:
             for day, cost in days.items():
                 shares[day % _WEEK].append(cost / mean)
-    factors = [_median(found) if found else 1.0 for found in shares]
+    factors = [median(found) if found else 1.0 for found in shares]
     whole = sum(factors)
     return [factor * _WEEK / whole for factor in factors] if whole > 0 else [1.0] * _WEEK
 
@@ -145,7 +140,7 @@ def _level(days: Mapping[int, float], factors: Sequence[float]) -> float:
     usual = [(day, factors[day % _WEEK]) for day in days if factors[day % _WEEK] > 0]
     if not usual:
         return sum(days.values()) / len(days)
-    most = _SPIKE * _median(days[day] / factor for day, factor in usual)
+    most = _SPIKE * median(days[day] / factor for day, factor in usual)
     kept = sum(min(days[day], most * factor) if most > 0 else days[day] for day, factor in usual)
     return kept / sum(factor for _, factor in usual)
 
@@ -162,7 +157,7 @@ def _trend(levels: Sequence[_Level]) -> float:
         for at, new in enumerate(levels)
         for old in levels[at + 1 :]
     ]
-    middle = _median(slopes)
+    middle = median(slopes)
     agreeing = sum(slope * middle > 0 for slope in slopes) / len(slopes)
     return middle * max(0.0, 2 * agreeing - 1)
 
