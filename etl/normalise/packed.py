@@ -27,7 +27,6 @@ PackedCall = tuple[Any, ...]
 SHORT = 9
 
 _FIRST, _LAST = Event._fields.index("account_id"), Event._fields.index("tokens")
-SHAPE_FIELDS = _LAST - _FIRST
 # Each numbering of shapes has a range of its own, which it never fills (DECISIONS 45).
 SHAPES_A_RANGE = 1 << 40
 _ranges = itertools.count()

@@ -99,6 +99,14 @@ class Event(NamedTuple):
     credential: str | int | None = None
 
 
+# A call that says nothing: what is known of a caller alone is put into it.
+NO_CALL = Event(
+    *("", "", None, None, "", "", "", "", None, "", "", None, None, "", "", "", None, None, None),
+    is_home_copy=True,
+    is_correction=False,
+)
+
+
 def merge_reports(event: Event, logged: Event) -> Event:
     """Complete an event with what an invocation log reports about the call. Tokens stay unchanged.
 

@@ -21,7 +21,7 @@ from sqlite_utils import Database
 from etl.errors import WarehouseError
 from etl.normalise.cloudtrail import BEDROCK, MANTLE
 from etl.normalise.rollups import TABLES, USAGE_SUMS, Caller
-from etl.normalise.rows import Event, InferenceProfile, MetricValue, OtherOperation
+from etl.normalise.rows import NO_CALL, Event, InferenceProfile, MetricValue, OtherOperation
 from etl.normalise.token_sources import KEYS
 from etl.sql_files import sql_text
 from etl.times import day_start
@@ -331,15 +331,10 @@ class _Callers:
 
 def _event_of(caller: Caller) -> Event:
     """Return a call of a caller, with all that rules may look at."""
-    return Event(
-        event_time="",
-        event_id="",
-        request_id=None,
-        shared_event_id=None,
+    return NO_CALL._replace(
         account_id=caller.account_id,
         region=caller.region,
         event_source=_source_of(caller.endpoint),
-        event_name="",
         model_id=caller.model_id,
         principal_arn=caller.principal_arn,
         principal_type=caller.principal_type,
@@ -348,11 +343,6 @@ def _event_of(caller: Caller) -> Event:
         user_name=caller.user_name,
         application=caller.application,
         application_source=caller.application_source,
-        error_code=None,
-        inference_region=None,
-        service_tier=None,
-        is_home_copy=True,
-        is_correction=False,
         request_metadata=caller.request_metadata,
         provider=caller.provider,
         project=caller.project,

@@ -16,7 +16,7 @@ from sqlite_utils import Database
 from etl.normalise.application import find_application
 from etl.normalise.bills import Caller
 from etl.normalise.identity import find_identity_of_arn
-from etl.normalise.rows import INVOCATION_LOG, Event
+from etl.normalise.rows import INVOCATION_LOG, NO_CALL, Event
 from etl.normalise.rules import role_name_of
 from etl.warehouse.write.dimensions import Names
 from etl.warehouse.write.sessions import SessionUsers
@@ -66,28 +66,16 @@ def _event(caller: _Stored) -> Event:
     application, source = find_application(
         role_name=identity.role_name or role_name_of(arn), request_parameters={}, user_agent=None
     )
-    return Event(
-        event_time="",
-        event_id="",
-        request_id=None,
-        shared_event_id=None,
+    return NO_CALL._replace(
         account_id=caller.account_id or "",
         region=caller.region or "",
-        event_source="",
-        event_name="",
         model_id=caller.profile,
         principal_arn=arn,
         principal_type=caller.principal_type or identity.principal_type,
         session_name=session,
-        user_agent=None,
         user_name=identity.user_name,
         application=application,
         application_source=source,
-        error_code=None,
-        inference_region=None,
-        service_tier=None,
-        is_home_copy=True,
-        is_correction=False,
         request_metadata=caller.tags,
         reported_by=INVOCATION_LOG,
     )

@@ -17,8 +17,7 @@ from collections.abc import Iterable
 from sqlite_utils import Database
 
 from etl.normalise.identity import user_of_session
-from etl.normalise.packed import SHAPE_FIELDS, event_of
-from etl.normalise.rows import CLOUDTRAIL, INVOCATION_LOG, Event
+from etl.normalise.rows import CLOUDTRAIL, INVOCATION_LOG, NO_CALL, Event
 from etl.warehouse.write.dimensions import Names
 
 # Sessions may be as many as the calls.
@@ -41,10 +40,9 @@ def tell_sessions(db: Database, names: Names, told: Iterable[tuple[str, str, str
     ``told``: principal ARN, principal type, session name and user.
     """
     users = SessionUsers(db, names)
-    nobody = event_of(("",) * SHAPE_FIELDS)._replace(reported_by=CLOUDTRAIL)
     with db.atomic():
         users.learn(
-            nobody._replace(
+            NO_CALL._replace(
                 principal_arn=arn, principal_type=kind, session_name=session, user_name=user
             )
             for arn, kind, session, user in told
