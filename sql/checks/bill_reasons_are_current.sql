@@ -6,14 +6,7 @@ with recomputed as materialized (
 
 stored as materialized (
     select
-        {{ columns.each(bill.place) }},
-        token_kind,
-        inference_scope,
-        service_tier,
-        min_input_tokens,
-        reason,
-        endpoint,
-        is_open,
+        {{ columns.each(bill_differences.reason) }},
         difference_tokens,
         rate,
         billed_usd_per_million,

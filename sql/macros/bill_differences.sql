@@ -11,6 +11,9 @@
 
 {% set of_stale_days = '(month, day) in (select month, day from stale_bill_days)' %}
 
+-- Of what a reason is.
+{% set reason = bill.place + bill.variant + ['reason', 'endpoint', 'is_open'] %}
+
 -- AWS rounds the amount of each line, and its cost.
 {% macro is_rounding(amount) -%}
 coalesce(
@@ -240,14 +243,7 @@ reasons as (
 )
 
 select
-    {{ columns.each(bill.place) }},
-    token_kind,
-    inference_scope,
-    service_tier,
-    min_input_tokens,
-    reason,
-    endpoint,
-    is_open,
+    {{ columns.each(reason) }},
     tokens as difference_tokens,
     rate,
     billed_usd_per_million,

@@ -150,3 +150,13 @@ and day <= iif(trim(:date_to) = '', '9999', date(trim(:date_to)))
 --   Dates are UTC days, both included; blank dates mean the last 30 days loaded.
 --   Separate several regions or models (model_id) with commas; blank means all.
 {% endmacro %}
+
+-- The dimensions that are asked for (:by_..., 1 or 0), the others NULL; is_other: the row
+-- is of none of the names shown.
+{% macro asked_for() %}
+iif(:by_user, iif(is_other, '(others)', user_name), null) as user_name,
+iif(:by_application, iif(is_other, '(others)', application), null) as application,
+iif(:by_team, iif(is_other, '(others)', team), null) as team,
+iif(:by_region, iif(is_other, '(others)', region), null) as region,
+iif(:by_model, iif(is_other, '(others)', model_id), null) as model_id
+{%- endmacro %}

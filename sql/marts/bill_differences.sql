@@ -16,14 +16,7 @@
 -- discount: the bill's discounts, less ours where list prices are compared.
 -- Everything else that is billed is a reason of its own, under its charge_kind.
 select
-    {{ columns.each(bill.place) }},
-    token_kind,
-    inference_scope,
-    service_tier,
-    min_input_tokens,
-    reason,
-    endpoint,
-    is_open,
+    {{ columns.each(bill_differences.reason) }},
     difference_tokens,
     rate / 1e6 as our_usd_per_million,
     billed_usd_per_million,

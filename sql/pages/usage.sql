@@ -200,11 +200,7 @@ placed as (
 
 select
     day,
-    iif(:by_user, iif(is_other, '(others)', user_name), null) as user_name,
-    iif(:by_application, iif(is_other, '(others)', application), null) as application,
-    iif(:by_team, iif(is_other, '(others)', team), null) as team,
-    iif(:by_region, iif(is_other, '(others)', region), null) as region,
-    iif(:by_model, iif(is_other, '(others)', model_id), null) as model_id,
+    {{ filters.asked_for() }},
     sum(calls) as calls,
     sum(failed_calls) as failed_calls,
     {{ columns.each(columns.shown_tokens, 'sum({0}) as {0}') }},
