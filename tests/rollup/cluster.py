@@ -7,13 +7,15 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import TypeVar
 
 # Started for a minute: compiling much costs more than it saves.
 JAVA = "-XX:TieredStopAtLevel=1 -XX:+UseSerialGC"
 WORKERS = 2
+T = TypeVar("T")
 
 
 class Cluster:
@@ -124,19 +126,19 @@ def processes() -> Iterator[tuple[int, int, str]]:
             yield int(entry.name), int(parent), words
 
 
-def children(pid: int) -> list[int]:
-    return [one for one, parent, _ in processes() if parent == pid]
+def runs_tasks(pid: int) -> bool:
+    """Return whether an executor has started the Python that runs its tasks."""
+    return any(parent == pid and "pyspark.daemon" in words for _, parent, words in processes())
 
 
-def wait_for(condition: object, seconds: float = 60) -> bool:
-    """Wait until a function returns something true; return whether it did."""
-    assert callable(condition)
+def wait_for(condition: Callable[[], T], seconds: float = 60) -> T | None:
+    """Wait until a function returns something true, and return that; None: it did not."""
     end = time.monotonic() + seconds
     while time.monotonic() < end:
-        if condition():
-            return True
+        if found := condition():
+            return found
         time.sleep(0.1)
-    return False
+    return None
 
 
 def _free_port() -> int:

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from scripts.pack_environment import pack_environment, pack_project
-from tests.rollup.cluster import children, open_cluster, wait_for
+from tests.rollup.cluster import open_cluster, runs_tasks, wait_for
 from tests.rollup.rolling import manifest_of, roll_up, tables_of
 
 ROOT = Path(__file__).parents[2]
@@ -39,13 +39,15 @@ def test_a_job_survives_the_death_of_an_executor(cases: Path, tmp_path: Path) ->
             spark_pyspark_python="./environment/bin/python",
         )
         try:
-            # A task runs: the executor has started a Python.
-            wait_for(
-                lambda: job.poll() is not None or any(map(children, cluster.executors())), LIMIT
-            )
+
+            def busy() -> list[int]:
+                ended = [] if job.poll() is None else [0]
+                return [pid for pid in cluster.executors() if runs_tasks(pid)] or ended
+
+            victims = wait_for(busy, LIMIT)
             assert job.poll() is None, job.communicate()[0]
-            victim = next(pid for pid in cluster.executors() if children(pid))
-            os.kill(victim, signal.SIGKILL)
+            assert victims
+            os.kill(victims[0], signal.SIGKILL)
             said, _ = job.communicate(timeout=LIMIT)
         finally:
             job.kill()
