@@ -28,6 +28,7 @@ from etl.normalise.application import APPLICATION_KEY, KeyNames, key_names
 from etl.normalise.budgets import Budget, check_budgets
 from etl.normalise.discounts import Discount, check_order
 from etl.normalise.identity import UNATTRIBUTED
+from etl.normalise.rollups import MOST_CALLERS
 from etl.normalise.rules import ApplicationRule, Rule, TeamRule, UserRule, captures_in
 from etl.normalise.team_shares import TeamShare, check_shares
 from etl.normalise.teams import TEAM_KEY, AccountEvidence, TeamSettings
@@ -529,14 +530,18 @@ class Estimate(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
 class Rollup(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """The rollup that ``sync`` brings up to date and loads: which logs, into which folder.
 
-    Without ``inputs``, another job makes it, and ``sync`` only loads it.
+    Without ``inputs``, another job makes it, and ``sync`` only loads it. ``most_callers``: those of
+    a day that keep their names.
     """
 
     output: str | None = None
     inputs: tuple[str, ...] = ()
     engine: Literal["local", "spark"] = "local"
+    most_callers: int = MOST_CALLERS
 
     def __post_init__(self) -> None:
+        if self.most_callers < 1:
+            raise ValueError(f"most_callers: {self.most_callers} is not above 0")
         if self.inputs and not self.output:
             raise ValueError("output: it is missing; name the folder or address of the rollup")
 

@@ -14,6 +14,7 @@ from etl.cli.shared.rolling_up import make_job, make_template, report_rollup
 from etl.cli.shared.signals import stops
 from etl.clock import Clock
 from etl.config import load_config
+from etl.normalise.rollups import MOST_CALLERS
 from etl.rollup.engines import ENGINES, engine_for
 from etl.rollup.output import parquet
 from etl.rollup.run import TRAILING_DAYS, find_calls, run_rollup
@@ -49,6 +50,13 @@ from etl.warehouse.upkeep.rolled_up_days import fetch_calls
     help="How many days before the last one are searched for late files.",
 )
 @click.option(
+    "--most-callers",
+    type=click.IntRange(min=1),
+    metavar="N",
+    help="Keep the names of the N callers of each day with the most calls; the rest are (others)."
+    f"  [default: {MOST_CALLERS}, or most_callers of the configuration]",
+)
+@click.option(
     "--calls",
     metavar="NAME",
     help="Instead, fetch the calls of a user or an application, or the one with an id, into the"
@@ -65,6 +73,7 @@ def rollup(
     engine: str,
     full: bool,
     trailing_days: int,
+    most_callers: int | None,
     calls: str | None,
     day: datetime | None,
     profile: str | None,
@@ -100,7 +109,9 @@ def rollup(
         raise click.UsageError("name at least one --input")
     with stops(clock):
         result = run_rollup(
-            make_job(settings, output, profile, role_arn),
+            make_job(
+                settings, output, profile, role_arn, most_callers or settings.rollup.most_callers
+            ),
             inputs,
             opened,
             clock.now(),

@@ -18,6 +18,9 @@ from etl.normalise.token_kinds import COUNT_COLUMNS, UNKNOWN_CALLS
 # Raise it when tables or columns change, or mean something else.
 FORMAT = 1
 
+# How many callers of a day keep their names.
+MOST_CALLERS = 100_000
+
 Value = str | int | None
 
 # A row: its table, its day, its key, and what is added up over all parts with the same key.

@@ -3,6 +3,7 @@
 - ``job``: what is asked for; ``inputs``: which files that means, and what is known of them.
 - ``decode``: files as rows, and which of these belong together.
 - ``scratch``: counts rows in a small warehouse of their own, by the warehouse's own code.
+- ``others``: keeps the callers of a day to a number.
 - ``local`` and ``spark``: the two engines. Both do the same with the same code: one in this
   process, the other in many at once.
 - ``output``: the files of the result, and the manifest that makes them valid; ``run``: all of it in

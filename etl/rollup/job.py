@@ -9,7 +9,7 @@ from dataclasses import asdict, dataclass, replace
 from typing import Protocol
 
 from etl.load.decoder.content import READER, Keys
-from etl.normalise.rollups import FORMAT
+from etl.normalise.rollups import FORMAT, MOST_CALLERS
 from etl.sources.archive import Archive
 from etl.sources.stores import Content, Store, StoredFile
 
@@ -33,6 +33,7 @@ class Job:
     ``open_places``: opens the stores, in whatever process. ``secret``: with which the ids of access
     keys are hashed. ``kept_keys``: those of request metadata and tags that the configuration looks
     at. ``days``: those to count, None for all; with some, the input is only what concerns them.
+    ``most_callers``: of a day; see ``etl.rollup.others``.
     """
 
     output: str
@@ -41,6 +42,7 @@ class Job:
     secret: str
     kept_keys: tuple[str, ...] = ()
     days: frozenset[str] | None = None
+    most_callers: int = MOST_CALLERS
 
     def of_days(self, days: frozenset[str] | None) -> Job:
         """Return the same job for other days."""
@@ -49,7 +51,7 @@ class Job:
     @property
     def digest(self) -> str:
         """A hash of what decides the rows, besides the input."""
-        decides = [FORMAT, READER, asdict(self.keys), sorted(self.kept_keys)]
+        decides = [FORMAT, READER, asdict(self.keys), sorted(self.kept_keys), self.most_callers]
         return hashlib.sha256(json.dumps(decides).encode()).hexdigest()[:16]
 
 

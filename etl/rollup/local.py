@@ -14,6 +14,7 @@ from etl.normalise.rows import Event
 from etl.normalise.rows import Row as ReadRow
 from etl.rollup.decode import FileSeen, is_general, read
 from etl.rollup.job import Job
+from etl.rollup.others import limited
 from etl.rollup.output import FILE_ROWS, OutputFile, write_day
 from etl.rollup.scratch import count
 from etl.sources.stores import StoredFile
@@ -32,6 +33,7 @@ class LocalEngine:
         self._stack = ExitStack()
         self._totals: list[Row] = []
         self.general: list[ReadRow] = []
+        self.callers_in_others = 0
 
     def __enter__(self) -> LocalEngine:
         self._db = self._stack.enter_context(open_scratch(self._template, self._job.secret))
@@ -62,7 +64,10 @@ class LocalEngine:
         job = self._job.of_days(days)
         archive = job.open_places().archive_of(job.output)
         totals = [row for row in self._totals if days is None or row[1] in days]
-        rows = sorted(summed([*count(job, self._db), *totals]), key=order_of)
+        rows, self.callers_in_others = limited(
+            summed([*count(job, self._db), *totals]), job.most_callers
+        )
+        rows = sorted(summed(rows), key=order_of)
         for (table, day), of_day in groupby(rows, key=lambda row: row[:2]):
             listed = list(of_day)
             for part, start in enumerate(range(0, len(listed), FILE_ROWS)):

@@ -35,10 +35,14 @@ TRAILING_DAYS = 3
 
 
 class Engine(Protocol):
-    """What reads and counts. ``general``: the rows that calls anywhere may refer to."""
+    """What reads and counts. ``general``: the rows that calls anywhere may refer to.
+
+    ``callers_in_others``: of what was written, those that have no row of their own.
+    """
 
     name: str
     general: list[ReadRow]
+    callers_in_others: int
 
     def read(self, files: Iterable[tuple[int, StoredFile]]) -> list[FileSeen]:
         """Read files, in addition to those before; return what was seen of each."""
@@ -267,6 +271,7 @@ class _Run:
             "rows": sum(file.rows for file in written),
             "calls": sum(file.calls for file in written),
             "failed_calls": sum(file.failed_calls for file in written),
+            "callers_in_others": self._engine.callers_in_others,
         }
         return manifest
 

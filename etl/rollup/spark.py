@@ -10,7 +10,8 @@ file says and how a call counts is this project's own code, which runs in its ta
    CloudTrail tells of their sessions, calls the tags of theirs.
 3. *Count*: each task counts its buckets in a scratch warehouse. A bucket is a hash of request ids,
    so no hour and no account is larger than another.
-4. *Add up* by key, and write the files of each day.
+4. *Add up* by key, put the smallest callers together if they are too many, and write the files of
+   each day.
 
 Only interfaces of Spark 3.5 are used. Tasks may run again, here or elsewhere: they change nothing
 but the files that they write, whose names and content are the same every time.
@@ -49,6 +50,7 @@ from etl.rollup.decode import (
 )
 from etl.rollup.job import Job
 from etl.rollup.local import order_of
+from etl.rollup.others import CALLER_AT, STEPS, other_of
 from etl.rollup.output import FILE_ROWS, OutputFile, write_day
 from etl.rollup.scratch import Counter, count
 from etl.sources.stores import StoredFile
@@ -76,6 +78,7 @@ _DECODED = "kind string, bucket int, key long, parent long, data binary"
 _LINKS = "key long, place long"
 _WANTS = "kind string, key long, bucket int"
 _SUMS = tuple(f"n{number}" for number in range(MOST_SUMS))
+_BECOMES = "day string, caller string, other string, other_row string"
 _ROW = f"table string, day string, key string, {', '.join(f'{name} long' for name in _SUMS)}"
 
 Frame = Any
@@ -120,10 +123,12 @@ class SparkEngine:
     def __init__(self, job: Job, template: bytes, session: Any = None) -> None:
         self._job, self._template, self._session = job, template, session
         self._decoded: list[Frame] = []
+        self._kept: list[Frame] = []
         self._bytes = 0
         self._has_sessions = False
         self._buckets = 0
         self.general: list[ReadRow] = []
+        self.callers_in_others = 0
         self.name = "spark"
 
     def __enter__(self) -> SparkEngine:
@@ -132,7 +137,7 @@ class SparkEngine:
         return self
 
     def __exit__(self, *_: object) -> None:
-        for frame in self._decoded:
+        for frame in (*self._decoded, *self._kept):
             frame.unpersist()
 
     @property
@@ -182,7 +187,7 @@ class SparkEngine:
         decoded = self._all_decoded()
         totals = decoded.where("kind = 'totals'").select("data")
         counted = counted.unionByName(totals.mapInArrow(partial(_as_rows, job), _ROW))
-        yield from self._written(job, run, _summed(counted))
+        yield from self._written(job, run, self._limited(_summed(counted)))
 
     def find(self, day: str, name: str) -> list[Event]:
         """Return the calls of a day that somebody made, of what was read."""
@@ -271,10 +276,44 @@ class SparkEngine:
                 db.execute(f"delete from {table}")
             return bytes(db.conn.serialize())
 
+    def _limited(self, summed: Frame) -> Frame:
+        """Put the smallest callers of days with too many together: as ``others.limited`` does."""
+        from pyspark import StorageLevel
+        from pyspark.sql import functions as f
+        from pyspark.sql.window import Window
+
+        self.callers_in_others = 0
+        for step, (_, times) in enumerate(STEPS):
+            summed = summed.persist(StorageLevel.DISK_ONLY)
+            self._kept.append(summed)
+            most = self._job.most_callers * times
+            caller = _caller_in("usage").alias("caller")
+            calls = summed.where("table = 'usage'").select("day", caller, "n0", "n1")
+            calls = calls.groupBy("day", "caller").agg(f.expr("sum(n0 + n1)").alias("calls"))
+            days = calls.groupBy("day").count().where(f.col("count") > most).select("day").collect()
+            if not days:
+                continue
+            order = Window.partitionBy("day").orderBy(f.desc("calls"), "caller")
+            smallest = (
+                calls.where(f.col("day").isin([day for (day,) in days]))
+                .withColumn("rank", f.row_number().over(order))
+                .where(f.col("rank") > most)
+                .select("day", "caller")
+            )
+            callers = summed.where("table = 'callers'").withColumn("caller", _caller_in("callers"))
+            becomes = callers.join(smallest, ["day", "caller"]).select("day", "caller", "key")
+            becomes = becomes.mapInArrow(partial(_become_others, step), _BECOMES)
+            becomes = becomes.persist(StorageLevel.DISK_ONLY)
+            self._kept.append(becomes)
+            self.callers_in_others += becomes.count()
+            summed = _summed(_moved(summed, becomes))
+        return summed
+
     def _written(self, job: Job, run: str, summed: Frame) -> Iterator[OutputFile]:
         from pyspark import StorageLevel
 
         summed = summed.persist(StorageLevel.DISK_ONLY)
+        self._kept.append(summed)
         counts = summed.groupBy("table", "day").count().collect()
         sizes = [(row[0], row[1], -(-row[2] // FILE_ROWS)) for row in counts]
         if sizes:
@@ -290,7 +329,6 @@ class SparkEngine:
                 .mapInArrow(partial(_write, job, run), "data binary")
             )
             yield from (unpacked(bytes(row.data)) for row in written.collect())
-        summed.unpersist()
 
 
 def packed(files: list[tuple[int, StoredFile]], tasks: int) -> list[list[tuple[int, StoredFile]]]:
@@ -327,6 +365,30 @@ def _summed(rows: Frame) -> Frame:
         "n1": f.when(is_latest, -f.col("latest.n1")).otherwise(f.col("n1")),
     }
     return sums.select("table", "day", "key", *(columns.get(n, f.col(n)).alias(n) for n in _SUMS))
+
+
+def _caller_in(table: str) -> Any:
+    """Return the caller's id of a row of a table."""
+    from pyspark.sql import functions as f
+
+    return f.get_json_object("key", f"$[{CALLER_AT[table]}]")
+
+
+def _moved(rows: Frame, becomes: Frame) -> Frame:
+    """Give the rows of callers that became others to these."""
+    from pyspark.sql import functions as f
+
+    caller = f.lit(None)
+    for table in CALLER_AT:
+        caller = f.when(f.col("table") == table, _caller_in(table)).otherwise(caller)
+    found = rows.withColumn("caller", caller).join(becomes, ["day", "caller"], "left")
+    key = (
+        f.when(f.col("other").isNull(), f.col("key"))
+        .when(f.col("table") == "callers", f.col("other_row"))
+        # A hash: no other part of the key is like it.
+        .otherwise(f.expr("replace(key, caller, other)"))
+    )
+    return found.select("table", "day", key.alias("key"), *_SUMS)
 
 
 # What runs in tasks: functions of this module, so that Spark sends their names only.
@@ -463,6 +525,15 @@ def _find(job: Job, template: Any, day: str, name: str, batches: Batches) -> Bat
             yield (_pickled(found[start : start + _ROWS]),)
 
     return _batches(rows(), "data binary", 1)
+
+
+def _become_others(step: int, batches: Batches) -> Batches:
+    def rows() -> Iterator[tuple[Any, ...]]:
+        for row in _rows_in(batches):
+            other = other_of(step, json.loads(row["key"]))
+            yield row["day"], row["caller"], str(other[0]), json.dumps(other)
+
+    return _batches(rows(), _BECOMES)
 
 
 def _as_rows(job: Job, batches: Batches) -> Batches:

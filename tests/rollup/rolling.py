@@ -14,7 +14,7 @@ from etl.cli.shared.rolling_up import make_job, make_template, rollup_of
 from etl.cli.shared.stores import Stores, open_stores
 from etl.clock import Clock
 from etl.config import Config, load_config
-from etl.normalise.rollups import TABLES
+from etl.normalise.rollups import MOST_CALLERS, TABLES
 from etl.normalise.token_kinds import COUNT_COLUMNS, UNKNOWN_CALLS
 from etl.rollup.engines import engine_for
 from etl.rollup.job import Job
@@ -28,6 +28,8 @@ from etl.warehouse.write.minutes import renew_minutes
 NOW = datetime(2026, 11, 30, tzinfo=UTC)
 
 EngineOf = Callable[[Job], AbstractContextManager[Engine]]
+# The rows of a rollup by day and table.
+Tables = dict[tuple[str, str], list[tuple[Any, ...]]]
 MakeEngine = Callable[[bytes], EngineOf]
 
 
@@ -41,12 +43,13 @@ def roll_up(
     engine: MakeEngine = local,
     config: Path | None = None,
     now: datetime = NOW,
+    most_callers: int = MOST_CALLERS,
     **options: Any,
 ) -> RollupResult:
     """Make a rollup with the configuration of a file."""
     settings = load_config(config)
     template = make_template(settings, config, None)
-    job = make_job(settings, str(output), None, None)
+    job = make_job(settings, str(output), None, None, most_callers)
     return run_rollup(job, [str(path) for path in paths], engine(template), now, **options)
 
 
@@ -66,7 +69,7 @@ def load_it(db: Database, output: Path, **options: Any) -> RollupLoaded:
     return load_days(db, rollup_of(stores, str(output), manifest_of(output)), **options)
 
 
-def tables_of(output: Path) -> dict[tuple[str, str], list[tuple[Any, ...]]]:
+def tables_of(output: Path) -> Tables:
     """Return the rows of a rollup by day and table."""
     manifest = manifest_of(output)
     rollup = rollup_of(Stores(Clock(), None), str(output), manifest)

@@ -16,6 +16,8 @@ from tests.rollup.rolling import manifest_of, roll_up, tables_of
 
 ROOT = Path(__file__).parents[2]
 LIMIT = 240
+# So few that callers have to be put together, on both grounds.
+MOST = 2
 
 
 @pytest.mark.skipif(not sys.platform.startswith("linux"), reason="it looks at /proc")
@@ -25,7 +27,7 @@ def test_a_job_survives_the_death_of_an_executor(cases: Path, tmp_path: Path) ->
         pytest.skip("Java is not installed")
     config, parts = cases / "config.toml", ("copies", "corrections", "sessions", "joined", "odd")
     inputs = [cases / "input" / part for part in parts]
-    roll_up(inputs, tmp_path / "local", config=config)
+    roll_up(inputs, tmp_path / "local", config=config, most_callers=MOST)
     environment, project = tmp_path / "environment.tar.gz", tmp_path / "project.zip"
     pack_environment(environment, level=0)
     pack_project(project)
@@ -35,6 +37,7 @@ def test_a_job_survives_the_death_of_an_executor(cases: Path, tmp_path: Path) ->
             *("--archives", f"{environment}#environment", "--py-files", project),
             ROOT / "etl" / "rollup" / "submit.py",
             *("rollup", "--engine", "spark", "--config", config, "--output", output),
+            *("--most-callers", str(MOST)),
             *(word for path in inputs for word in ("--input", path)),
             spark_pyspark_python="./environment/bin/python",
         )
@@ -55,7 +58,10 @@ def test_a_job_survives_the_death_of_an_executor(cases: Path, tmp_path: Path) ->
     # What cannot be read is reported.
     assert job.returncode == 1, said
     assert "Traceback" not in said.partition("Files  ")[2]
-    assert manifest_of(output).engine.startswith("spark ")
+    manifest = manifest_of(output)
+    assert manifest.engine.startswith("spark ")
+    assert manifest.counts == manifest_of(tmp_path / "local").counts
+    assert manifest.counts["callers_in_others"] > 0
     expected, found = tables_of(tmp_path / "local"), tables_of(output)
     assert found.keys() == expected.keys()
     assert {key for key in expected if found[key] != expected[key]} == set()

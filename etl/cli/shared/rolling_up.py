@@ -17,10 +17,11 @@ from etl.cli.shared.stores import Stores, is_s3, open_stores
 from etl.clock import Clock
 from etl.config import Config
 from etl.errors import DataError
-from etl.normalise.rollups import TABLES
+from etl.normalise.rollups import MOST_CALLERS, TABLES
 from etl.normalise.rows import InferenceProfile
 from etl.rollup.engines import engine_for
 from etl.rollup.job import Job, Places
+from etl.rollup.others import OTHERS
 from etl.rollup.output import Manifest, parquet, read_bytes, read_manifest, read_rejects, rows_of
 from etl.rollup.run import RollupResult, run_rollup
 from etl.show.escaping import harmless
@@ -47,7 +48,7 @@ def roll_up_after_sync(
         parquet()
         template = make_template(config, config_path, None)
         result = run_rollup(
-            make_job(config, settings.output, profile, None),
+            make_job(config, settings.output, profile, None, settings.most_callers),
             settings.inputs,
             engine_for(settings.engine, template),
             clock.now(),
@@ -79,7 +80,13 @@ def require_rollup(places: Places, uri: str) -> tuple[str, Manifest]:
     return uri, manifest
 
 
-def make_job(settings: Config, output: str, profile: str | None, role_arn: str | None) -> Job:
+def make_job(
+    settings: Config,
+    output: str,
+    profile: str | None,
+    role_arn: str | None,
+    most_callers: int = MOST_CALLERS,
+) -> Job:
     """Return the job that the configuration describes."""
     keys = reading_keys(settings)
     return Job(
@@ -89,6 +96,7 @@ def make_job(settings: Config, output: str, profile: str | None, role_arn: str |
         # The hashes are compared within a run only, so nothing lasting has to leave this machine.
         secret=secrets.token_hex(32),
         kept_keys=tuple(sorted({*keys.stored, *settings.team_settings.tags})),
+        most_callers=most_callers,
     )
 
 
@@ -122,6 +130,11 @@ def report_rollup(result: RollupResult) -> None:
         f"Rows              {counts['rows']:,}",
         f"Rejected          {result.rejected:,}",
     ]
+    if others := counts["callers_in_others"]:
+        lines.append(
+            f"{OTHERS:18}{count(others, 'caller')} of days with too many: the sums are whole, their"
+            " names are not kept"
+        )
     click.echo("\n".join(lines), err=True)
 
 
