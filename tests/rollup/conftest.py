@@ -24,8 +24,17 @@ def cases(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
+@pytest.fixture
+def spark(spark_session: Any) -> Iterator[Any]:
+    """Spark, whose sockets for results are left to the garbage collector."""
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "unclosed <socket", ResourceWarning)
+        yield spark_session
+        gc.collect()
+
+
 @pytest.fixture(scope="session")
-def spark() -> Iterator[Any]:
+def spark_session() -> Iterator[Any]:
     """Spark in two threads of this machine."""
     pytest.importorskip("pyspark", reason="Apache Spark is not installed: make spark")
     if shutil.which("java") is None:
