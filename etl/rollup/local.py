@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from contextlib import ExitStack
 from itertools import groupby
+from operator import itemgetter
 
 from etl.load.batches import add_file
 from etl.load.decoder.pool import Workers
@@ -17,6 +18,7 @@ from etl.rollup.job import Job
 from etl.rollup.others import limited
 from etl.rollup.output import FILE_ROWS, OutputFile, write_day
 from etl.rollup.scratch import count
+from etl.sources.archive import Archive
 from etl.sources.stores import StoredFile
 from etl.warehouse.read.rolled_up import found_calls
 from etl.warehouse.scratch import open_scratch
@@ -63,13 +65,25 @@ class LocalEngine:
         """Count what was read, and write the files of the days."""
         job = self._job.of_days(days)
         archive = job.open_places().archive_of(job.output)
-        totals = [row for row in self._totals if days is None or row[1] in days]
-        rows, self.callers_in_others = limited(
-            summed([*count(job, self._db), *totals]), job.most_callers
-        )
-        rows = sorted(summed(rows), key=order_of)
-        for (table, day), of_day in groupby(rows, key=lambda row: row[:2]):
-            listed = list(of_day)
+        self.callers_in_others = 0
+        totals = sorted(self._totals, key=itemgetter(1))
+        totals_by_day = {day: list(rows) for day, rows in groupby(totals, key=itemgetter(1))}
+        for day, counted in groupby(count(job, self._db), key=itemgetter(1)):
+            # One day at a time: a day's rows fit into memory.
+            found = [*counted, *totals_by_day.pop(day, ())]
+            yield from self._write_day(archive, run, day, found)
+        for day, found in totals_by_day.items():
+            if days is None or day in days:
+                yield from self._write_day(archive, run, day, found)
+
+    def _write_day(
+        self, archive: Archive, run: str, day: str, found: list[Row]
+    ) -> Iterator[OutputFile]:
+        kept, others = limited(summed(found), self._job.most_callers)
+        self.callers_in_others += others
+        rows = sorted(summed(kept), key=order_of)
+        for table, of_table in groupby(rows, key=itemgetter(0)):
+            listed = list(of_table)
             for part, start in enumerate(range(0, len(listed), FILE_ROWS)):
                 some = listed[start : start + FILE_ROWS]
                 yield write_day(archive, run, day, table, part, some)

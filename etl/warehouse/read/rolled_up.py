@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Iterator, Mapping
-from functools import cache
+from functools import lru_cache
 from typing import Any
 
 from sqlite_utils import Database
@@ -21,8 +21,6 @@ from etl.warehouse.write.calls import CallWriter
 from etl.warehouse.write.dimensions import Names
 from etl.warehouse.write.emptied import empty_temp_table
 from etl.warehouse.write.role_sessions import credentials_with_tags
-
-_ALL_TIMES = {"first": "", "last": "9"}
 
 # The name of each key, as a caller has it.
 _TEXTS = {
@@ -54,28 +52,54 @@ _CALLER_TABLES = (
     *("applications", "providers", "projects"),
 )
 
+# How many names and callers are looked up only once.
+_REMEMBERED = 1 << 17
+
 # A caller's keys, and what the configuration makes of it: the columns of sql/macros/rolled_up.sql.
 _CALLER_COLUMNS = 14
 
 
 def rolled_up_rows(
-    db: Database, kept_keys: Iterable[str], *, is_part: bool = False
+    db: Database, kept_keys: Iterable[str], days: frozenset[str] | None = None
 ) -> Iterator[Row]:
-    """Yield what the warehouse has, as rows of a rollup; rows may occur several times.
+    """Yield what the warehouse has, day by day, as rows of a rollup; rows may occur several times.
 
-    ``kept_keys``: those of request metadata and tags that the configuration looks at. ``is_part``:
-    the input is not all there is, so that corrections whose calls are not among it are left out.
+    ``kept_keys``: those of request metadata and tags that the configuration looks at. ``days``:
+    those to count, None for all; with some, the input is only what concerns them, so that
+    corrections whose calls are not among it are left out.
     """
-    if is_part:
+    if days is not None:
         _drop_orphans(db)
     _fill_evidence(db, set(kept_keys))
     names = _CallerNames(db)
-    yield from _usage(db, names)
-    yield from _minutes(db, names)
-    yield from _guardrails(db, names)
+    for day in _days_in(db):
+        if days is None or day in days:
+            yield from _rows_of(db, names, day)
+
+
+def _days_in(db: Database) -> list[str]:
+    days = set[str]()
+    for table in ("events", "control_events", "unknown_operations"):
+        # From each day to the next that there is: there is an index of times, and few days.
+        next_day = f"select substr(min(event_time), 1, 10) from {table}"
+        found = db.conn.execute(
+            f"with recursive days (day) as ({next_day} union all"
+            f" select ({next_day} where event_time >= day || 'U') from days where day is not null)"
+            " select day from days where day is not null"
+        )
+        days.update(day for (day,) in found)
+    return sorted(days)
+
+
+def _rows_of(db: Database, names: _CallerNames, day: str) -> Iterator[Row]:
+    # A time of that day begins with its date and "T".
+    times = {"first": day, "last": f"{day}U"}
+    yield from _usage(db, names, times)
+    yield from _minutes(db, names, times)
+    yield from _guardrails(db, names, times)
     yield from names.rows()
-    yield from _known_minutes(db, names)
-    yield from _operations(db)
+    yield from _known_minutes(db, names, times)
+    yield from _operations(db, times)
 
 
 def _drop_orphans(db: Database) -> None:
@@ -108,13 +132,13 @@ def _kept(pairs: Mapping[str, Any], kept_keys: set[str]) -> str | None:
 
 
 class _CallerNames:
-    """Callers by their keys, and all that were asked for, by day."""
+    """Callers by their keys, and those that were asked for since they were last listed."""
 
     def __init__(self, db: Database) -> None:
         self._db = db
         self._found: set[tuple[str, str, tuple[Any, ...]]] = set()
-        self.name = cache(self._name)
-        self._caller = cache(self._read)
+        self.name = lru_cache(_REMEMBERED)(self._name)
+        self._caller = lru_cache(_REMEMBERED)(self._read)
 
     def id_of(self, day: str, keys: tuple[Any, ...]) -> str:
         """Return the id of a caller by its keys."""
@@ -123,8 +147,10 @@ class _CallerNames:
         return caller_id
 
     def rows(self) -> Iterator[Row]:
+        """Yield the callers that were asked for, and forget them."""
         for day, caller_id, columns in self._found:
             yield "callers", day, (caller_id, *columns), ()
+        self._found.clear()
 
     def _read(self, keys: tuple[Any, ...]) -> tuple[str, tuple[Any, ...]]:
         name = self.name
@@ -143,38 +169,38 @@ def _split(row: tuple[Any, ...]) -> tuple[str, tuple[Any, ...], tuple[Any, ...]]
     return row[0], row[1:end], row[end:]
 
 
-def _usage(db: Database, names: _CallerNames) -> Iterator[Row]:
-    for row in db.conn.execute(sql_text("load/rolled_up_usage"), _ALL_TIMES):
+def _usage(db: Database, names: _CallerNames, times: dict[str, str]) -> Iterator[Row]:
+    for row in db.conn.execute(sql_text("load/rolled_up_usage"), times):
         hour, keys, (tier, size, variant, source, *sums) = _split(row)
         key = (hour, names.id_of(hour[:10], keys), tier, size, variant)
         yield "usage", hour[:10], (*key, *names.name("token_sources", source)), tuple(sums)
         assert len(sums) == len(USAGE_SUMS)  # noqa: S101
 
 
-def _minutes(db: Database, names: _CallerNames) -> Iterator[Row]:
-    for row in db.conn.execute(sql_text("load/rolled_up_minutes"), _ALL_TIMES):
+def _minutes(db: Database, names: _CallerNames, times: dict[str, str]) -> Iterator[Row]:
+    for row in db.conn.execute(sql_text("load/rolled_up_minutes"), times):
         hour, keys, (*rate, kinds, minute, calls, input_tokens) = _split(row)
         key = (hour, names.id_of(hour[:10], keys), *rate, kinds, minute)
         yield "call_minutes", hour[:10], key, (calls, input_tokens)
 
 
-def _known_minutes(db: Database, names: _CallerNames) -> Iterator[Row]:
+def _known_minutes(db: Database, names: _CallerNames, times: dict[str, str]) -> Iterator[Row]:
     for hour, account, rate, kind, minutes in db.conn.execute(
-        sql_text("load/known_minutes"), _ALL_TIMES
+        sql_text("load/known_minutes"), times
     ):
         series = (hour, *names.name("accounts", account), *names.name("rates", rate), kind)
         for minute, tokens in json.loads(minutes).items():
             yield "known_minutes", hour[:10], (*series, int(minute)), (tokens,)
 
 
-def _guardrails(db: Database, names: _CallerNames) -> Iterator[Row]:
-    for row in db.conn.execute(sql_text("load/rolled_up_guardrails"), _ALL_TIMES):
+def _guardrails(db: Database, names: _CallerNames, times: dict[str, str]) -> Iterator[Row]:
+    for row in db.conn.execute(sql_text("load/rolled_up_guardrails"), times):
         day, keys, (use, calls) = _split(row)
         key = (names.id_of(day, keys), *names.name("guardrail_uses", use))
         yield "guardrails", day, key, (calls,)
 
 
-def _operations(db: Database) -> Iterator[Row]:
+def _operations(db: Database, times: dict[str, str]) -> Iterator[Row]:
     for is_known, table in ((1, "control_events"), (0, "unknown_operations")):
         for time, event_id, *row in db.conn.execute(
             "select event_time, event_id, account_id, region, event_source, event_name,"
@@ -186,6 +212,8 @@ def _operations(db: Database) -> Iterator[Row]:
             " left join user_agents using (user_agent_key) left join providers"
             " using (provider_key) left join source_addresses using (source_address_key)"
             " left join error_codes using (error_code_key)"
+            " where event_time >= :first and event_time < :last",
+            times,
         ):
             yield "operations", time[:10], (time, plain_id(event_id), is_known, *row), ()
 
