@@ -203,6 +203,15 @@ def tokens_by_kind(row: Row) -> str:
     )
 
 
+# What changed between two periods: of whom, and the causes, which add up to the change.
+MOVED = {"application": "Application", "user": "User", "team": "Team", "model": "Model"}
+CAUSES = {"volume": "Volume", "size": "Size", "mix": "Mix", "price": "Price"}
+ABOUT_CAUSES = (
+    "Volume: calls. Size: tokens a call. Mix: models, regions, tiers and kinds of token, such as"
+    " cached ones. Price: rates."
+)
+
+
 # What is special of a day: the states of ``etl.web.covered``, in words.
 DAY_STATES = {"": "", "running": "not over", "gap": "partly not read", "none": "not loaded"}
 

@@ -14,6 +14,7 @@ from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime
 from functools import partial
+from types import MappingProxyType
 from typing import Any
 from urllib.parse import parse_qsl, urlencode
 
@@ -31,7 +32,7 @@ from etl.show.numbers import Row, kind_of_use, of_month
 from etl.times import utc_text
 from etl.warehouse.read.budgets import CANNOT_BE_JUDGED, EXCEEDED, WARNING
 from etl.web import queries, refresh, tables_csv, vega_bundle
-from etl.web.covered import Covered
+from etl.web.covered import Compared, Covered
 from etl.web.selection import NAMES, PRESETS, STACKS, Selection, parse_selection
 from etl.web.site import DATABASE
 from etl.web.visitors import EVERYTHING, Allowed, allowed_usage, has_passwords, own_user
@@ -92,12 +93,20 @@ class View:
         address = str(self.datasette.urls.path(path))
         return f"{address}?{query}" if query else address
 
-    def data(self, query: str, *by: str, top: int | None = None) -> dict[str, str]:
+    def data(
+        self,
+        query: str,
+        *by: str,
+        top: int | None = None,
+        over: Selection | None = None,
+        more: Mapping[str, str] = MappingProxyType({}),
+    ) -> dict[str, str]:
         """Return the addresses of a query's rows: as a page, as JSON, as CSV, and ``drawn``.
 
-        ``top``: what is drawn has this many names, and the sum of the others.
+        ``top``: what is drawn has this many names, and the sum of the others. ``over``: a selection
+        other than its own. ``more``: parameters that no selection has.
         """
-        parameters = self.selection.parameters(*by)
+        parameters = (over or self.selection).parameters(*by) | {**more}
         rows, shape = urlencode(parameters), "_shape=objects"
         drawn = urlencode(parameters | ({queries.TOP: str(top)} if top else {}))
         return {
@@ -319,6 +328,7 @@ async def _dashboard(view: View) -> dict[str, Any]:
         "choices": _choices(choices, selection),
         "capacity": numbers.capacity(capacity[0]),
         "month": month,
+        "moved": _moved(view),
         "average": _average(view, days),
         "days": _days(view, days),
         "names": {top["kind"]: top["count"] for top in tops},
@@ -357,6 +367,7 @@ async def _subject(view: View) -> dict[str, Any]:
         "name": name,
         **totals,
         "month": month,
+        "moved": _moved(view),
         "average": _average(view, days),
         "days": _days(view, days),
         "used": used,
@@ -540,10 +551,11 @@ def _billed(rows: Sequence[Row]) -> dict[str, Any]:
 
 async def _totals(view: View) -> dict[str, Any]:
     """Return the figures of the cards; None where the range is empty."""
-    finished = view.covered.finished(view.selection)
-    before = view.selection.before(finished) if finished else None
+    compared = view.covered.compared(view.selection)
     (row, part, earlier), (parts, guardrails, billed), last = await asyncio.gather(
-        asyncio.gather(*(_usage_of(view, days) for days in (view.selection, finished, before))),
+        asyncio.gather(
+            *(_usage_of(view, days) for days in (view.selection, compared.days, compared.before))
+        ),
         asyncio.gather(*map(view.rows, ("token_parts", "guardrails", "billed"))),
         _last_call(view),
     )
@@ -557,7 +569,7 @@ async def _totals(view: View) -> dict[str, Any]:
         "billed": _billed(billed),
         "lacks": numbers.missing(row) if row else "",
         "shows_list": numbers.differs_from_list(row) if row else False,
-        "change": _change(view, finished, part, before, earlier),
+        "change": _change(compared, part, earlier),
         "decimals": numbers.decimals(row["cost_usd"] if row else None),
         "last_call": last,
         "age": _age(last),
@@ -597,26 +609,43 @@ def _average(view: View, rows: Sequence[Row]) -> dict[str, Any] | None:
     return {"days": len(days), "row": row}
 
 
-def _change(
-    view: View,
-    finished: Selection | None,
-    part: Row | None,
-    before: Selection | None,
-    earlier: Row | None,
-) -> dict[str, Any]:
+def _change(compared: Compared, part: Row | None, earlier: Row | None) -> dict[str, Any]:
     """Compare the finished days with earlier ones, or say why they cannot be compared."""
-    covered = view.covered
-    if finished is None or before is None:
-        return {"why_not": "no day of this range is loaded and over"}
-    if covered.finished(before) != before:
-        return {"why_not": "no earlier days to compare with"}
-    if covered.in_gaps(before) or covered.in_gaps(finished):
-        return {"why_not": "some of these days could not be read from AWS"}
+    if compared.why_not:
+        return {"why_not": compared.why_not}
     now_cost, old_cost = ((row or {}).get("cost_usd") for row in (part, earlier))
     if not old_cost or now_cost is None:
         return {"why_not": "the days before have no known cost"}
     share = (now_cost - old_cost) / old_cost
-    return {"share": share, "days": finished, "row": part, "range": before, "before": earlier}
+    days, before = compared.days, compared.before
+    return {"share": share, "days": days, "row": part, "range": before, "before": earlier}
+
+
+def _moved(view: View) -> dict[str, Any]:
+    """Return what the chart of what changed compares, or ``why_not``.
+
+    Where the days before a range are not loaded, its last finished week is compared. The rows are
+    asked for by the chart: they need each user's days of both periods, which takes longer than all
+    the rest of a page.
+    """
+    compared = view.covered.compared(view.selection)
+    why_not = compared.why_not
+    if why_not:
+        compared = view.covered.recently(view.selection)
+    kinds = [kind for kind in numbers.MOVED if kind != view.kind]
+    by = view.selection.by if view.selection.by in kinds else kinds[0]
+    found: dict[str, Any] = {"kinds": kinds, "by": by, "why_not": why_not}
+    days, before = compared.days, compared.before
+    if days is None or before is None:
+        return found
+    asked = {"by": by, "against": str(before.since), "against_until": str(before.until)}
+    return found | {
+        "column": STACKS[by],
+        "days": days,
+        "before": before,
+        "causes": json.dumps(numbers.CAUSES),
+        "data": view.data("movers", over=days, more=asked),
+    }
 
 
 def _days(view: View, rows: Sequence[Row]) -> list[dict[str, Any]]:

@@ -122,7 +122,8 @@ def movers(
     ``by``: application, user, team or model; None: all four. ``against``: the first day of the
     period to compare with, which is as long; None: that just before. No rows: no such day is over.
     """
-    return _run(db, "pages/movers", {**filters.parameters(), "by": by, "against": against})
+    compared = {"by": by, "against": against, "against_until": None}
+    return _run(db, "pages/movers", {**filters.parameters(), **compared})
 
 
 def coverage(db: Database, filters: Filters) -> dict[str, Any]:

@@ -193,13 +193,18 @@ function tellScrolling(scroll) {
 }
 
 function attendTables() {
-  const scrolls = [...document.querySelectorAll("section .scroll")];
+  const scrolls = [...document.querySelectorAll("section .scroll:has(table)")];
   for (const scroll of scrolls) {
     makeSortable(scroll);
     if (scroll.dataset.first) foldRows(scroll);
     tellScrolling(scroll);
   }
   addEventListener("resize", () => scrolls.forEach(tellScrolling));
+  // Tables of charts come later.
+  document.addEventListener("filled", ({ target }) => {
+    makeSortable(target);
+    if (target.dataset.first) foldRows(target);
+  });
 }
 
 attendChoices();
