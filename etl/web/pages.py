@@ -312,9 +312,10 @@ def _age(moment: str | None) -> str | None:
 
 async def _dashboard(view: View) -> dict[str, Any]:
     selection = view.selection
-    totals, tops, budgets, (days, choices, capacity, month) = await asyncio.gather(
+    totals, tops, callers, budgets, (days, choices, capacity, month) = await asyncio.gather(
         _totals(view),
         _tops(view),
+        view.rows("callers", "application"),
         view.budgets(),
         asyncio.gather(
             view.rows("usage", "day"), *map(view.rows, ("choices", "capacity", "forecast"))
@@ -329,6 +330,7 @@ async def _dashboard(view: View) -> dict[str, Any]:
         "capacity": numbers.capacity(capacity[0]),
         "month": month,
         "moved": _moved(view),
+        "callers": {row["application"]: row for row in callers},
         "average": _average(view, days),
         "days": _days(view, days),
         "names": {top["kind"]: top["count"] for top in tops},
@@ -353,10 +355,12 @@ async def _subject(view: View) -> dict[str, Any]:
     (name,) = view.selection.chosen(kind)
     other = "user" if kind == "application" else "application"
     dimensions = (("day",), ("region", "model"), (other,))
-    totals, usage, (evidence, lines, calls, month) = await asyncio.gather(
+    totals, usage, (evidence, lines, calls, month, kinds) = await asyncio.gather(
         _totals(view),
         asyncio.gather(*(view.rows("usage", *by) for by in dimensions)),
-        asyncio.gather(*map(view.rows, ("evidence", "cost_lines", "latest_calls", "forecast"))),
+        asyncio.gather(
+            *map(view.rows, ("evidence", "cost_lines", "latest_calls", "forecast", "kind_costs"))
+        ),
     )
     days, used, others = usage
     return {
@@ -374,22 +378,22 @@ async def _subject(view: View) -> dict[str, Any]:
         "top": _top(view, other, STACKS[other], others),
         "evidence": evidence,
         "lines": lines,
+        "kind_costs": kinds,
         "calls": calls,
     }
 
 
 async def _cost(view: View) -> dict[str, Any]:
-    totals, weights, lines, calls = await asyncio.gather(
+    totals, weights, lines, calls, kinds = await asyncio.gather(
         _totals(view),
-        view.rows("weights"),
-        view.rows("cost_lines"),
-        view.rows("latest_calls"),
+        *map(view.rows, ("weights", "cost_lines", "latest_calls", "kind_costs")),
     )
     return {
         "title": "How this cost is calculated",
         **totals,
         "weights": weights if totals["has_calibrated"] else [],
         "lines": lines,
+        "kind_costs": kinds,
         "calls": calls,
     }
 
@@ -552,11 +556,11 @@ def _billed(rows: Sequence[Row]) -> dict[str, Any]:
 async def _totals(view: View) -> dict[str, Any]:
     """Return the figures of the cards; None where the range is empty."""
     compared = view.covered.compared(view.selection)
-    (row, part, earlier), (parts, guardrails, billed), last = await asyncio.gather(
+    (row, part, earlier), (parts, guardrails, billed, callers), last = await asyncio.gather(
         asyncio.gather(
             *(_usage_of(view, days) for days in (view.selection, compared.days, compared.before))
         ),
-        asyncio.gather(*map(view.rows, ("token_parts", "guardrails", "billed"))),
+        asyncio.gather(*map(view.rows, ("token_parts", "guardrails", "billed", "callers"))),
         _last_call(view),
     )
     if row is None:
@@ -567,6 +571,7 @@ async def _totals(view: View) -> dict[str, Any]:
         "has_calibrated": bool(parts[0]["calibrated_tokens"]),
         "guardrails": numbers.guardrails(guardrails[0]),
         "billed": _billed(billed),
+        "per_user": callers[0] if callers else None,
         "lacks": numbers.missing(row) if row else "",
         "shows_list": numbers.differs_from_list(row) if row else False,
         "change": _change(compared, part, earlier),

@@ -120,11 +120,17 @@ costs.cost_before
     'mix': ('a dearer mix', 'a cheaper mix'),
     'price': ('higher prices', 'lower prices'),
 } %}
+{% macro is_unused(when) -%}
+moved.all_calls_{{ when }} = 0 and moved.cost_{{ when }} = 0
+{%- endmacro %}
+
 {% macro mainly() -%}
 case
     when moved.difference = 0 then null
-    when moved.all_calls_before = 0 and moved.cost_before = 0 then 'no calls before'
-    when moved.all_calls_after = 0 and moved.cost_after = 0 then 'no calls after'
+    when {{ is_unused('before') }}
+        then 'no calls before'
+    when {{ is_unused('after') }}
+        then 'no calls after'
 {% for most, index in (('max', 0), ('min', 1)) %}
     when moved.difference {{ '>' if most == 'max' else '<' }} 0
         then case {{ most }}(moved.{{ causes | join(', moved.') }})
@@ -398,8 +404,8 @@ final as (
         moved.dimension,
         moved.name,
         case
-            when moved.all_calls_before = 0 and moved.cost_before = 0 then 'new'
-            when moved.all_calls_after = 0 and moved.cost_after = 0 then 'gone'
+            when {{ is_unused('before') }} then 'new'
+            when {{ is_unused('after') }} then 'gone'
             else 'changed'
         end as change,
         periods.since,
