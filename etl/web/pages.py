@@ -29,7 +29,7 @@ from etl.show import budgets as shown_budgets
 from etl.show import numbers
 from etl.show.comparisons import ABOUT_CACHE, ABOUT_QUOTAS, COMPARISONS, best_of_each
 from etl.show.numbers import Row, kind_of_use, of_month
-from etl.times import utc_text
+from etl.times import month_before, utc_text
 from etl.warehouse.read.budgets import CANNOT_BE_JUDGED, EXCEEDED, WARNING
 from etl.web import queries, refresh, tables_csv, vega_bundle
 from etl.web.covered import Compared, Covered
@@ -42,6 +42,9 @@ _TOP = 10
 _STACKED = 8
 # Rows of a table in a page: the first ones, and more at a press.
 _LISTED = 200
+
+# To choose from.
+_MONTHS = 36
 
 # Where a month of the bill differs.
 _PLACES = 25
@@ -292,6 +295,7 @@ def _frame(view: View) -> dict[str, Any]:
         "allowed": allowed_usage(view.datasette, view.request.actor),
         "own_user": own_user(view.datasette, view.request.actor),
         "presets": PRESETS,
+        "months": _months(view.covered),
         "stacks": STACKS,
         "kinds": NAMES,
         "stacked": _STACKED,
@@ -306,6 +310,17 @@ def _frame(view: View) -> dict[str, Any]:
     }
 
 
+def _months(covered: Covered) -> list[str]:
+    """Return the months that are loaded, the latest first."""
+    first, last = covered.first, covered.last
+    if first is None or last is None:
+        return []
+    months = [last.replace(day=1)]
+    while months[-1] > first and len(months) < _MONTHS:
+        months.append(month_before(months[-1])[0])
+    return [f"{month:%Y-%m}" for month in months]
+
+
 def _age(moment: str | None) -> str | None:
     return None if moment is None else numbers.span(now() - datetime.fromisoformat(moment))
 
@@ -318,7 +333,9 @@ async def _dashboard(view: View) -> dict[str, Any]:
         view.rows("callers", "application"),
         view.budgets(),
         asyncio.gather(
-            view.rows("usage", "day"), *map(view.rows, ("choices", "capacity", "forecast"))
+            view.rows("usage", "day"),
+            *map(view.rows, ("choices", "capacity")),
+            _this_month(view),
         ),
     )
     return {
@@ -359,7 +376,9 @@ async def _subject(view: View) -> dict[str, Any]:
         _totals(view),
         asyncio.gather(*(view.rows("usage", *by) for by in dimensions)),
         asyncio.gather(
-            *map(view.rows, ("evidence", "cost_lines", "latest_calls", "forecast", "kind_costs"))
+            *map(view.rows, ("evidence", "cost_lines", "latest_calls")),
+            _this_month(view),
+            view.rows("kind_costs"),
         ),
     )
     days, used, others = usage
@@ -624,6 +643,32 @@ def _change(compared: Compared, part: Row | None, earlier: Row | None) -> dict[s
     share = (now_cost - old_cost) / old_cost
     days, before = compared.days, compared.before
     return {"share": share, "days": days, "row": part, "range": before, "before": earlier}
+
+
+async def _this_month(view: View) -> dict[str, Any] | None:
+    """Return the days of the running month, and what the month before cost and was billed.
+
+    None where the month is not shown: on pages of the past, and of a part of the usage.
+    """
+    days = await view.rows("forecast")
+    if not days:
+        return None
+    first, end = month_before(date.fromisoformat(f"{days[0]['month']}-01"))
+    last = replace(view.selection, since=first, until=end, preset=f"{first:%Y-%m}")
+    total, billed = await asyncio.gather(_usage_of(view, last), view.rows("billed", over=last))
+    loaded = view.covered.loaded(last)
+    return {
+        "days": days,
+        "data": view.data("forecast"),
+        "last": {
+            "name": last.preset,
+            "query": last.query(),
+            "total": total,
+            "days": loaded.days if loaded else 0,
+            "of_days": last.days,
+            "billed": _billed(billed),
+        },
+    }
 
 
 def _moved(view: View) -> dict[str, Any]:

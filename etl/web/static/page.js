@@ -54,7 +54,7 @@ function datesChanged() {
 function carryTicks(link) {
   const address = new URL(link.href);
   const ticked = new FormData(form);
-  for (const { dataset } of form.querySelectorAll(".choice")) {
+  for (const { dataset } of form.querySelectorAll(".choice[data-kind]")) {
     address.searchParams.delete(dataset.kind);
     for (const name of ticked.getAll(dataset.kind)) address.searchParams.append(dataset.kind, name);
   }
