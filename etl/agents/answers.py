@@ -41,7 +41,7 @@ _OURS = frozenset({
     # Words of ours.
     "data_source", "kind", "value_kind", "token_kind", "inference_scope", "service_tier", "source",
     "application_source", "team_source", "unit", "state", "method", "outcome", "field",
-    "allocation_method", "dimension", "change", "evidence", "missing", "endpoint",
+    "allocation_method", "dimension", "change", "mainly", "evidence", "missing", "endpoint",
 })  # fmt: skip
 
 

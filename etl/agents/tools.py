@@ -22,10 +22,9 @@ from etl.errors import DataError
 from etl.inspect.explain import stored_only
 from etl.show import numbers
 from etl.show.budgets import for_programs
-from etl.show.movers import HEADINGS as DIMENSIONS
 from etl.show.movers import notes as notes_on_movers
 from etl.show.movers import summary as moved
-from etl.show.numbers import Row, count, dollars
+from etl.show.numbers import MOVED, Row, count, dollars
 from etl.show.reconcile import as_dict as comparison_as_dict
 from etl.show.reconcile import place_rows
 from etl.show.report import KINDS, Report, build_metadata_report, build_report, notes, why_nothing
@@ -279,7 +278,7 @@ TOOLS = (
         " call) + mix (models, regions, tiers, kinds of token) + price = difference. Units: USD,"
         " after less before. Left out, since and until are the last seven days that are over.",
         (
-            arguments.choice("by", "Rows of this dimension only.", ("all", *DIMENSIONS), "all"),
+            arguments.choice("by", "Rows of this dimension only.", ("all", *MOVED), "all"),
             *FILTERS,
             arguments.day("against", "First day of the period to compare with, as long."),
             TOP,

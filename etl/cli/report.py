@@ -15,7 +15,7 @@ from etl.cli.shared.options import (
     region_option,
 )
 from etl.show import numbers
-from etl.show.movers import HEADINGS, print_movers
+from etl.show.movers import print_movers
 from etl.show.prices import print_gaps
 from etl.show.quotas import print_quotas
 from etl.show.report import KINDS, build_metadata_report, build_report, print_report
@@ -143,8 +143,8 @@ def report(
 
 
 def _refuse_with_movers(by: str | None, others: bool) -> None:
-    if by is not None and by not in HEADINGS:
-        raise click.UsageError(f"--by {by}: with movers it is one of {', '.join(HEADINGS)}")
+    if by is not None and by not in numbers.MOVED:
+        raise click.UsageError(f"--by {by}: with movers it is one of {', '.join(numbers.MOVED)}")
     if others:
         raise click.UsageError("movers has no --breakdown, --list and --billed")
 

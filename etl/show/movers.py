@@ -16,22 +16,15 @@ from rich.table import Table
 from rich.text import Text
 
 from etl.show.escaping import json_text, show_csv
-from etl.show.numbers import HOW_TO_PRICE, Row, count, dollars, tokens
+from etl.show.numbers import ABOUT_CAUSES, CAUSES, HOW_TO_PRICE, MOVED, Row, count, dollars, tokens
 from etl.show.spreadsheet import csv_text
 from etl.show.terminal import open_console, plain
 
-HEADINGS = {"application": "Application", "user": "User", "team": "Team", "model": "Model"}
-
-_CAUSES = {"volume": "Volume", "size": "Size", "mix": "Mix", "price": "Price"}
-_AMOUNTS = {"cost_before": "Before", "cost_after": "After", "difference": "Change", **_CAUSES}
+_AMOUNTS = {"cost_before": "Before", "cost_after": "After", "difference": "Change", **CAUSES}
 
 # Of each dimension, in the tables.
 _TOP = 10
 
-_MEANING = (
-    "Volume: calls. Size: tokens a call. Mix: models, regions, tiers and kinds of token, such as"
-    " cached ones. Price: rates."
-)
 _NOTHING = "nothing to compare: no day of this period is loaded and over"
 
 
@@ -41,7 +34,7 @@ def summary(rows: Sequence[Row]) -> str:
         return f"{_NOTHING[0].upper()}{_NOTHING[1:]}."
     own = [row for row in rows if row["dimension"] == rows[0]["dimension"]]
     total, decimals = _total(own)
-    words = (f"{name} {_amount(name, total[name], decimals)}" for name in _CAUSES)
+    words = (f"{name} {_amount(name, total[name], decimals)}" for name in CAUSES)
     change = _amount("difference", total["difference"], decimals)
     return f"What changed, {_periods(own[0])}: {change} ({', '.join(words)})."
 
@@ -78,7 +71,7 @@ def _print_tables(rows: Sequence[Row], console: Console) -> None:
         console.print(table, width=max(console.width, needed), crop=False, no_wrap=True)
         if len(moved) > _TOP:
             console.print(f"and {len(moved) - _TOP:,} more")
-    console.print(_MEANING)
+    console.print(ABOUT_CAUSES)
     for line in notes(rows):
         console.print(plain(line))
 
@@ -88,7 +81,7 @@ def _table(dimension: str, rows: Sequence[Row]) -> Table:
     table = Table(
         box=SIMPLE_HEAD, show_footer=True, pad_edge=False, padding=(0, 1, 0, 0), highlight=False
     )
-    table.add_column(HEADINGS[dimension], footer="Total", overflow="fold", min_width=12)
+    table.add_column(MOVED[dimension], footer="Total", overflow="fold", min_width=12)
     for name, heading in _AMOUNTS.items():
         footer = _amount(name, total[name], decimals)
         table.add_column(heading, footer=footer, justify="right", no_wrap=True)

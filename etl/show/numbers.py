@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import date, timedelta
@@ -203,6 +204,15 @@ def tokens_by_kind(row: Row) -> str:
     )
 
 
+# What changed between two periods: of whom, and the causes, which add up to the change.
+MOVED = {"application": "Application", "user": "User", "team": "Team", "model": "Model"}
+CAUSES = {"volume": "Volume", "size": "Size", "mix": "Mix", "price": "Price"}
+ABOUT_CAUSES = (
+    "Volume: calls. Size: tokens a call. Mix: models, regions, tiers and kinds of token, such as"
+    " cached ones. Price: rates."
+)
+
+
 # What is special of a day: the states of ``etl.web.covered``, in words.
 DAY_STATES = {"": "", "running": "not over", "gap": "partly not read", "none": "not loaded"}
 
@@ -239,6 +249,15 @@ def per_million(dollars_per_million: float) -> str:
     """Return a price in dollars per million, with two decimals at least: 3.30, 0.0375."""
     whole, _, rest = f"{dollars_per_million:,.6f}".partition(".")
     return f"{whole}.{rest.rstrip('0'):0<2}"
+
+
+def per_unit(row: Row, column: str) -> str:
+    """Return what a call, a user or 1,000 tokens cost, with three digits; marked as a cost is."""
+    usd = row.get(column)
+    if usd is None:
+        return UNKNOWN
+    digits = max(2, 2 - math.floor(math.log10(usd))) if usd > 0 else 2
+    return ("≥ " if row["is_lower_bound"] else "") + dollars(usd, min(digits, 9))
 
 
 def breakable(name: str) -> list[str]:

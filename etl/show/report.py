@@ -51,6 +51,7 @@ from etl.warehouse.read.reports import (
     Filters,
     LeftOut,
     billed,
+    callers,
     capacity,
     coverage,
     coverage_by_day,
@@ -197,11 +198,31 @@ def build_report(
     rows = coverage_by_day(db, filters) if is_coverage else read(db, filters, by=dimensions)
     report = _report(db, kind, filters, rows, with_list=with_list, read=read)
     report.shared = _words_on_shares(shared, is_split=read is usage_by_team)
+    if kind == "applications":
+        _add_users(db, filters, report)
     if breakdown:
         report.details = read(db, filters, by=(*dimensions, "region", "model_id"))
     if with_billed:
         _add_billed(db, filters, report, is_split=read is usage_by_team)
     return report
+
+
+def _add_users(db: Database, filters: Filters, report: Report) -> None:
+    """Add how many users called with success, and the part of the cost of one of them."""
+
+    def added(rows: Iterable[Row], *, by_application: bool) -> list[Row]:
+        found = {
+            row["application"]: row for row in callers(db, filters, by_application=by_application)
+        }
+        of = [found.get(row.get("application"), {}) for row in rows]
+        return [
+            {**row, "users": own.get("users", 0), "usd_per_user": own.get("usd_per_user")}
+            for row, own in zip(rows, of, strict=True)
+        ]
+
+    report.rows = added(report.rows, by_application=True)
+    if report.total:
+        (report.total,) = added([report.total], by_application=False)
 
 
 def _add_billed(db: Database, filters: Filters, report: Report, *, is_split: bool) -> None:

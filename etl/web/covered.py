@@ -10,7 +10,7 @@ For a visitor who may see only some usage, all of it follows from that usage and
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date, timedelta
 from typing import Any, Self
 
@@ -18,6 +18,17 @@ from etl.show.numbers import count
 from etl.web.selection import Selection
 
 ONE_DAY = timedelta(days=1)
+# What is compared where the days before a range are not loaded.
+RECENT_DAYS = 7
+
+
+@dataclass(frozen=True)
+class Compared:
+    """Finished days, and the earlier days to compare them with; or ``why_not``."""
+
+    days: Selection | None = None
+    before: Selection | None = None
+    why_not: str = ""
 
 
 @dataclass(frozen=True)
@@ -67,6 +78,26 @@ class Covered:
         """Return the loaded days of which a part could not be read, in order."""
         loaded = self.loaded(selection)
         return [day for day in sorted(self.gaps) if loaded and loaded.since <= day <= loaded.until]
+
+    def compared(self, selection: Selection) -> Compared:
+        """Return the finished days of a range, and the days that they are compared with."""
+        days = self.finished(selection)
+        if days is None:
+            return Compared(why_not="no day of this range is loaded and over")
+        before = selection.before(days)
+        if self.finished(before) != before:
+            return Compared(why_not="no earlier days to compare with")
+        if self.in_gaps(before) or self.in_gaps(days):
+            return Compared(why_not="some of these days could not be read from AWS")
+        return Compared(days, before)
+
+    def recently(self, selection: Selection) -> Compared:
+        """Return the last finished days of a range, a week, and as many before them."""
+        days = self.finished(selection)
+        if days is None or days.days < RECENT_DAYS:
+            return Compared(why_not="no finished week of this range is loaded")
+        first = days.until - (RECENT_DAYS - 1) * ONE_DAY
+        return self.compared(replace(days, since=first, preset=None))
 
     def words(self, selection: Selection) -> list[str]:
         """Return what a reader of the range's figures has to know, as sentences."""

@@ -14,6 +14,7 @@ from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime
 from functools import partial
+from types import MappingProxyType
 from typing import Any
 from urllib.parse import parse_qsl, urlencode
 
@@ -28,10 +29,10 @@ from etl.show import budgets as shown_budgets
 from etl.show import numbers
 from etl.show.comparisons import ABOUT_CACHE, ABOUT_QUOTAS, COMPARISONS, best_of_each
 from etl.show.numbers import Row, kind_of_use, of_month
-from etl.times import utc_text
+from etl.times import month_before, utc_text
 from etl.warehouse.read.budgets import CANNOT_BE_JUDGED, EXCEEDED, WARNING
 from etl.web import queries, refresh, tables_csv, vega_bundle
-from etl.web.covered import Covered
+from etl.web.covered import Compared, Covered
 from etl.web.selection import NAMES, PRESETS, STACKS, Selection, parse_selection
 from etl.web.site import DATABASE
 from etl.web.visitors import EVERYTHING, Allowed, allowed_usage, has_passwords, own_user
@@ -41,6 +42,9 @@ _TOP = 10
 _STACKED = 8
 # Rows of a table in a page: the first ones, and more at a press.
 _LISTED = 200
+
+# To choose from.
+_MONTHS = 36
 
 # Where a month of the bill differs.
 _PLACES = 25
@@ -92,12 +96,20 @@ class View:
         address = str(self.datasette.urls.path(path))
         return f"{address}?{query}" if query else address
 
-    def data(self, query: str, *by: str, top: int | None = None) -> dict[str, str]:
+    def data(
+        self,
+        query: str,
+        *by: str,
+        top: int | None = None,
+        over: Selection | None = None,
+        more: Mapping[str, str] = MappingProxyType({}),
+    ) -> dict[str, str]:
         """Return the addresses of a query's rows: as a page, as JSON, as CSV, and ``drawn``.
 
-        ``top``: what is drawn has this many names, and the sum of the others.
+        ``top``: what is drawn has this many names, and the sum of the others. ``over``: a selection
+        other than its own. ``more``: parameters that no selection has.
         """
-        parameters = self.selection.parameters(*by)
+        parameters = (over or self.selection).parameters(*by) | {**more}
         rows, shape = urlencode(parameters), "_shape=objects"
         drawn = urlencode(parameters | ({queries.TOP: str(top)} if top else {}))
         return {
@@ -283,6 +295,7 @@ def _frame(view: View) -> dict[str, Any]:
         "allowed": allowed_usage(view.datasette, view.request.actor),
         "own_user": own_user(view.datasette, view.request.actor),
         "presets": PRESETS,
+        "months": _months(view.covered),
         "stacks": STACKS,
         "kinds": NAMES,
         "stacked": _STACKED,
@@ -297,18 +310,32 @@ def _frame(view: View) -> dict[str, Any]:
     }
 
 
+def _months(covered: Covered) -> list[str]:
+    """Return the months that are loaded, the latest first."""
+    first, last = covered.first, covered.last
+    if first is None or last is None:
+        return []
+    months = [last.replace(day=1)]
+    while months[-1] > first and len(months) < _MONTHS:
+        months.append(month_before(months[-1])[0])
+    return [f"{month:%Y-%m}" for month in months]
+
+
 def _age(moment: str | None) -> str | None:
     return None if moment is None else numbers.span(now() - datetime.fromisoformat(moment))
 
 
 async def _dashboard(view: View) -> dict[str, Any]:
     selection = view.selection
-    totals, tops, budgets, (days, choices, capacity, month) = await asyncio.gather(
+    totals, tops, callers, budgets, (days, choices, capacity, month) = await asyncio.gather(
         _totals(view),
         _tops(view),
+        view.rows("callers", "application"),
         view.budgets(),
         asyncio.gather(
-            view.rows("usage", "day"), *map(view.rows, ("choices", "capacity", "forecast"))
+            view.rows("usage", "day"),
+            *map(view.rows, ("choices", "capacity")),
+            _this_month(view),
         ),
     )
     return {
@@ -319,6 +346,8 @@ async def _dashboard(view: View) -> dict[str, Any]:
         "choices": _choices(choices, selection),
         "capacity": numbers.capacity(capacity[0]),
         "month": month,
+        "moved": _moved(view),
+        "callers": {row["application"]: row for row in callers},
         "average": _average(view, days),
         "days": _days(view, days),
         "names": {top["kind"]: top["count"] for top in tops},
@@ -343,10 +372,14 @@ async def _subject(view: View) -> dict[str, Any]:
     (name,) = view.selection.chosen(kind)
     other = "user" if kind == "application" else "application"
     dimensions = (("day",), ("region", "model"), (other,))
-    totals, usage, (evidence, lines, calls, month) = await asyncio.gather(
+    totals, usage, (evidence, lines, calls, month, kinds) = await asyncio.gather(
         _totals(view),
         asyncio.gather(*(view.rows("usage", *by) for by in dimensions)),
-        asyncio.gather(*map(view.rows, ("evidence", "cost_lines", "latest_calls", "forecast"))),
+        asyncio.gather(
+            *map(view.rows, ("evidence", "cost_lines", "latest_calls")),
+            _this_month(view),
+            view.rows("kind_costs"),
+        ),
     )
     days, used, others = usage
     return {
@@ -357,28 +390,29 @@ async def _subject(view: View) -> dict[str, Any]:
         "name": name,
         **totals,
         "month": month,
+        "moved": _moved(view),
         "average": _average(view, days),
         "days": _days(view, days),
         "used": used,
         "top": _top(view, other, STACKS[other], others),
         "evidence": evidence,
         "lines": lines,
+        "kind_costs": kinds,
         "calls": calls,
     }
 
 
 async def _cost(view: View) -> dict[str, Any]:
-    totals, weights, lines, calls = await asyncio.gather(
+    totals, weights, lines, calls, kinds = await asyncio.gather(
         _totals(view),
-        view.rows("weights"),
-        view.rows("cost_lines"),
-        view.rows("latest_calls"),
+        *map(view.rows, ("weights", "cost_lines", "latest_calls", "kind_costs")),
     )
     return {
         "title": "How this cost is calculated",
         **totals,
         "weights": weights if totals["has_calibrated"] else [],
         "lines": lines,
+        "kind_costs": kinds,
         "calls": calls,
     }
 
@@ -540,11 +574,12 @@ def _billed(rows: Sequence[Row]) -> dict[str, Any]:
 
 async def _totals(view: View) -> dict[str, Any]:
     """Return the figures of the cards; None where the range is empty."""
-    finished = view.covered.finished(view.selection)
-    before = view.selection.before(finished) if finished else None
-    (row, part, earlier), (parts, guardrails, billed), last = await asyncio.gather(
-        asyncio.gather(*(_usage_of(view, days) for days in (view.selection, finished, before))),
-        asyncio.gather(*map(view.rows, ("token_parts", "guardrails", "billed"))),
+    compared = view.covered.compared(view.selection)
+    (row, part, earlier), (parts, guardrails, billed, callers), last = await asyncio.gather(
+        asyncio.gather(
+            *(_usage_of(view, days) for days in (view.selection, compared.days, compared.before))
+        ),
+        asyncio.gather(*map(view.rows, ("token_parts", "guardrails", "billed", "callers"))),
         _last_call(view),
     )
     if row is None:
@@ -555,9 +590,10 @@ async def _totals(view: View) -> dict[str, Any]:
         "has_calibrated": bool(parts[0]["calibrated_tokens"]),
         "guardrails": numbers.guardrails(guardrails[0]),
         "billed": _billed(billed),
+        "per_user": callers[0] if callers else None,
         "lacks": numbers.missing(row) if row else "",
         "shows_list": numbers.differs_from_list(row) if row else False,
-        "change": _change(view, finished, part, before, earlier),
+        "change": _change(compared, part, earlier),
         "decimals": numbers.decimals(row["cost_usd"] if row else None),
         "last_call": last,
         "age": _age(last),
@@ -597,26 +633,69 @@ def _average(view: View, rows: Sequence[Row]) -> dict[str, Any] | None:
     return {"days": len(days), "row": row}
 
 
-def _change(
-    view: View,
-    finished: Selection | None,
-    part: Row | None,
-    before: Selection | None,
-    earlier: Row | None,
-) -> dict[str, Any]:
+def _change(compared: Compared, part: Row | None, earlier: Row | None) -> dict[str, Any]:
     """Compare the finished days with earlier ones, or say why they cannot be compared."""
-    covered = view.covered
-    if finished is None or before is None:
-        return {"why_not": "no day of this range is loaded and over"}
-    if covered.finished(before) != before:
-        return {"why_not": "no earlier days to compare with"}
-    if covered.in_gaps(before) or covered.in_gaps(finished):
-        return {"why_not": "some of these days could not be read from AWS"}
+    if compared.why_not:
+        return {"why_not": compared.why_not}
     now_cost, old_cost = ((row or {}).get("cost_usd") for row in (part, earlier))
     if not old_cost or now_cost is None:
         return {"why_not": "the days before have no known cost"}
     share = (now_cost - old_cost) / old_cost
-    return {"share": share, "days": finished, "row": part, "range": before, "before": earlier}
+    days, before = compared.days, compared.before
+    return {"share": share, "days": days, "row": part, "range": before, "before": earlier}
+
+
+async def _this_month(view: View) -> dict[str, Any] | None:
+    """Return the days of the running month, and what the month before cost and was billed.
+
+    None where the month is not shown: on pages of the past, and of a part of the usage.
+    """
+    days = await view.rows("forecast")
+    if not days:
+        return None
+    first, end = month_before(date.fromisoformat(f"{days[0]['month']}-01"))
+    last = replace(view.selection, since=first, until=end, preset=f"{first:%Y-%m}")
+    total, billed = await asyncio.gather(_usage_of(view, last), view.rows("billed", over=last))
+    loaded = view.covered.loaded(last)
+    return {
+        "days": days,
+        "data": view.data("forecast"),
+        "last": {
+            "name": last.preset,
+            "query": last.query(),
+            "total": total,
+            "days": loaded.days if loaded else 0,
+            "of_days": last.days,
+            "billed": _billed(billed),
+        },
+    }
+
+
+def _moved(view: View) -> dict[str, Any]:
+    """Return what the chart of what changed compares, or ``why_not``.
+
+    Where the days before a range are not loaded, its last finished week is compared. The rows are
+    asked for by the chart: they need each user's days of both periods, which takes longer than all
+    the rest of a page.
+    """
+    compared = view.covered.compared(view.selection)
+    why_not = compared.why_not
+    if why_not:
+        compared = view.covered.recently(view.selection)
+    kinds = [kind for kind in numbers.MOVED if kind != view.kind]
+    by = view.selection.by if view.selection.by in kinds else kinds[0]
+    found: dict[str, Any] = {"kinds": kinds, "by": by, "why_not": why_not}
+    days, before = compared.days, compared.before
+    if days is None or before is None:
+        return found
+    asked = {"by": by, "against": str(before.since), "against_until": str(before.until)}
+    return found | {
+        "column": STACKS[by],
+        "days": days,
+        "before": before,
+        "causes": json.dumps(numbers.CAUSES),
+        "data": view.data("movers", over=days, more=asked),
+    }
 
 
 def _days(view: View, rows: Sequence[Row]) -> list[dict[str, Any]]:

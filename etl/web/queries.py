@@ -25,16 +25,18 @@ DIMENSIONS = {
     "by_model": "model_id",
 }
 NAMED = tuple(flag for flag in DIMENSIONS if flag != "by_day")
+MOVERS = ("by", "against", "against_until")
 TOP = "top"
 NOW = "now"
 
 _PARAMETERS = {
     "usage": (*DIMENSIONS, TOP, *FILTERS),
+    "callers": ("by_application", *FILTERS),
     "hours": (*NAMED, TOP, *FILTERS),
     "metadata": ("metadata_key", *FILTERS),
     "choices": ("since", "until"),
     "forecast": ("until", "regions", "models", "users", "applications", "teams"),
-    "movers": ("by", "against", *FILTERS),
+    "movers": (*MOVERS, *FILTERS),
     "freshness": (),
     "bill_left_out": ("since", "until"),
     "gap_days": ("since", "until"),
@@ -72,7 +74,7 @@ def bound(
     ``allowed``: what to show instead of what the visitor may see: a page of the visitor's own.
     """
     allowed = allowed or allowed_usage(datasette, actor) or EVERYTHING
-    blank = dict.fromkeys((*DIMENSIONS, TOP, *FILTERS, NOW), "")
+    blank = dict.fromkeys((*DIMENSIONS, *MOVERS, TOP, *FILTERS, NOW), "")
     visitor = {"_visitor_user": own_user(datasette, actor)}
     return blank | dict(parameters) | allowed.parameters | visitor
 

@@ -9,6 +9,7 @@ words are those of the calendar: yesterday is never another day.
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import date, timedelta
@@ -30,7 +31,8 @@ PRESETS: Mapping[str, str] = {
 }
 DEFAULT_PRESET = "30d"
 MAX_DAYS = 3660
-# These are compared with the month before.
+# A month of the calendar is a preset too: 2026-09. Months are compared with the month before.
+_MONTH = re.compile(r"[0-9]{4}-(0[1-9]|1[0-2])")
 _MONTHS = ("mtd", "last-month")
 
 # How the cost per day is stacked: the word in the address, and the column.
@@ -85,8 +87,15 @@ class Selection:
             return ""
         if self.preset in WORDS:
             return PRESETS[self.preset].lower()
+        if _MONTH.fullmatch(self.preset):
+            return f"the month {self.preset}"
         length = "month" if self.preset == "mtd" else PRESETS[self.preset]
         return f"the {length} up to the last day of data"
+
+    @property
+    def is_month(self) -> bool:
+        """Whether the days are those of a month, or of its first days."""
+        return self.preset in _MONTHS or bool(self.preset and _MONTH.fullmatch(self.preset))
 
     def all_days(self) -> Iterator[date]:
         """Return the days, in order."""
@@ -108,9 +117,9 @@ class Selection:
         many days earlier as the range is long: 6 finished days of 7 with the same 6 weekdays.
         """
         part = days or self
-        if self.preset in _MONTHS:
+        if self.is_month:
             _, last = month_before(self.since)
-            is_whole = self.preset == "last-month" and part.until == self.until
+            is_whole = self.preset != "mtd" and part.until == self.until
             until = last if is_whole else _day_of(last, part.until)
             return replace(self, since=_day_of(last, part.since), until=until, preset=None)
         shift = timedelta(days=self.days)
@@ -193,8 +202,13 @@ def _range(
             raise DataError(f"from={since} to={until} is more than {MAX_DAYS} days")
         return since, until, None
     preset = given.get("range", [DEFAULT_PRESET])[-1]
+    if _MONTH.fullmatch(preset):
+        first_day = _day("range", f"{preset}-01")
+        return first_day, month_before(first_day + timedelta(days=31))[1], preset
     if preset not in PRESETS:
-        raise DataError(f"range={preset} is not one of {', '.join(PRESETS)}")
+        raise DataError(
+            f"range={preset} is not one of {', '.join(PRESETS)}, or a month, such as 2026-09"
+        )
     if preset in WORDS:
         return *WORDS[preset](today), preset
     if preset == "mtd":

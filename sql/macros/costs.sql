@@ -8,7 +8,8 @@
 -- Units: tokens; USD, summed exactly. Tokens are NULL where none are known. cost_usd is
 -- a lower bound where is_lower_bound is 1: it leaves out unpriced_calls,
 -- unpriced_tokens and calls_without_tokens. list_cost_usd is without discounts and
--- negotiated rates; it leaves out list_unpriced_tokens.
+-- negotiated rates; it leaves out list_unpriced_tokens. usd_per_call and usd_per_ktok
+-- are cost_usd by all calls and by all tokens, and lower bounds where it is one.
 {% if has_bounds %}
 {{ about_bounds() }}
 {% endif %}
@@ -68,10 +69,11 @@ select
     {{ columns.each(by) }},
     {{ use() }},
     {{ amounts() }},
-    {{ completeness() }}{{ ',' if has_bounds }}
+    {{ completeness() }},
 {% if has_bounds %}
-    {{ bounds() }}
+    {{ bounds() }},
 {% endif %}
+    {{ money.per_unit() }}
 from {{ daily_costs }}
 group by {{ by | join(', ') }}
 {% endmacro %}
@@ -82,10 +84,11 @@ select
     {{ columns.each(by) }},
     {{ amounts() }},
     {{ use() }},
-    {{ completeness() }}{{ ',' if has_bounds }}
+    {{ completeness() }},
 {% if has_bounds %}
-    {{ bounds() }}
+    {{ bounds() }},
 {% endif %}
+    {{ money.per_unit() }}
 from {{ daily_costs }}
 where
     {{ filters.period() }}

@@ -1,6 +1,7 @@
 -- Amounts are whole pico-dollars. SQLite can sum no more than nine million dollars of
 -- them in one integer, so a sum has two parts.
 
+{% import 'macros/columns' as columns %}
 {% import 'macros/rates' as rates %}
 
 {% macro dollars(column) %}
@@ -37,6 +38,23 @@ iif(
     sum(unpriced_tokens)
 )
 {% endmacro %}
+
+-- What a call costs, and a thousand tokens of whatever kind. pattern: {0} is a column.
+{% macro per_unit(cost=dollars('cost_picodollars'), pattern='sum({0})') %}
+round(
+    {{ cost }}
+    / nullif({{ pattern.format('calls') }}, 0),
+    9
+) as usd_per_call,
+round(
+    1e3 * {{ cost }}
+    / nullif(
+        {{ columns.each(columns.shown_tokens, 'coalesce(' ~ pattern ~ ', 0)', '\n+ ') }},
+        0
+    ),
+    9
+) as usd_per_ktok
+{%- endmacro %}
 
 -- How the amount of a group of rows is known. Rows without usage count only where there
 -- are no others.

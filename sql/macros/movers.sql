@@ -33,8 +33,15 @@
 {%- endmacro %}
 
 -- The CTE periods, one row or none: by default the last seven days that are over, and the seven before.
--- until, since, against: the last and the first day, and the first to compare with.
-{% macro periods(until='null', since='null', against='null', is_allowed='true') %}
+-- until, since, against: the last and the first day, and the first to compare with;
+-- against_until: the last to compare with, by default of as many days.
+{% macro periods(
+    until='null',
+    since='null',
+    against='null',
+    is_allowed='true',
+    against_until='null'
+) %}
 last_over as (
     select max(day) as day from int_covered_days
     where
@@ -46,9 +53,12 @@ periods as materialized (
         since,
         until,
         against_since,
-        date(
-            against_since,
-            (julianday(until) - julianday(since)) || ' days'
+        coalesce(
+            {{ against_until }},
+            date(
+                against_since,
+                (julianday(until) - julianday(since)) || ' days'
+            )
         ) as against_until
     from (
         select
@@ -101,6 +111,35 @@ costs.cost_before
     )
     as integer
 )
+{%- endmacro %}
+
+-- What made most of a change, in words; NULL where nothing changed.
+{% set in_words = {
+    'volume': ('more calls', 'fewer calls'),
+    'size': ('more tokens a call', 'fewer tokens a call'),
+    'mix': ('a dearer mix', 'a cheaper mix'),
+    'price': ('higher prices', 'lower prices'),
+} %}
+{% macro is_unused(when) -%}
+moved.all_calls_{{ when }} = 0 and moved.cost_{{ when }} = 0
+{%- endmacro %}
+
+{% macro mainly() -%}
+case
+    when moved.difference = 0 then null
+    when {{ is_unused('before') }}
+        then 'no calls before'
+    when {{ is_unused('after') }}
+        then 'no calls after'
+{% for most, index in (('max', 0), ('min', 1)) %}
+    when moved.difference {{ '>' if most == 'max' else '<' }} 0
+        then case {{ most }}(moved.{{ causes | join(', moved.') }})
+{% for cause in causes %}
+            when moved.{{ cause }} then '{{ in_words[cause][index] }}'
+{% endfor %}
+        end
+{% endfor %}
+end
 {%- endmacro %}
 
 -- Needs a CTE periods of one row, with the days of both. chosen: a condition on usage;
@@ -365,8 +404,8 @@ final as (
         moved.dimension,
         moved.name,
         case
-            when moved.all_calls_before = 0 and moved.cost_before = 0 then 'new'
-            when moved.all_calls_after = 0 and moved.cost_after = 0 then 'gone'
+            when {{ is_unused('before') }} then 'new'
+            when {{ is_unused('after') }} then 'gone'
             else 'changed'
         end as change,
         periods.since,
@@ -385,8 +424,9 @@ final as (
         moved.calls_without_cost + moved.unpriced_tokens > 0 as is_lower_bound,
         moved.is_estimated,
 {% for amount in amounts %}
-        moved.{{ amount }} as {{ amount }}_picodollars{{ ',' if not loop.last }}
+        moved.{{ amount }} as {{ amount }}_picodollars,
 {% endfor %}
+        {{ mainly() }} as mainly
     from moved
     cross join periods
     -- Failed calls alone change nothing.

@@ -3,8 +3,9 @@
 -- :applications and :teams are exact names, in a JSON array or separated by commas, of
 -- which one may name one. Units: USD. expected_usd is NULL for days that are over, and
 -- cost_usd for days without usage so far. The forecast_* columns are the month's, as in
--- forecast_month. No rows: there is no forecast, or :regions, :models or :users are
--- given, or :until is before the last day that is over.
+-- forecast_month; if they are NULL, so is expected_usd, and reason says why. No rows:
+-- no day is over, or :regions, :models or :users are given, or :until is before the last
+-- day that is over.
 
 -- :_visitor_applications, :_visitor_teams: what the visitor may see, NULL for all. With
 -- a list there are no rows: how far everything was read concerns all applications.
@@ -39,7 +40,6 @@ months as materialized (
         and {{ filters.is_blank('regions') }}
         and {{ filters.is_blank('models') }}
         and {{ filters.is_blank('users') }}
-        and forecast_month.forecast_usd is not null
         and forecast_month.through_day <= coalesce(nullif(:until, ''), '9999')
         and (
             (forecast_month.dimension = 'all' and not exists (select 1 from chosen))
@@ -80,7 +80,8 @@ select
     months.spent_usd,
     months.forecast_usd,
     months.forecast_low_usd,
-    months.forecast_high_usd
+    months.forecast_high_usd,
+    months.reason
 from months
 cross join days
 left join costs

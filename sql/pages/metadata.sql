@@ -254,7 +254,8 @@ select
     unpriced_tokens,
     list_unpriced_tokens,
     unpriced_calls + unpriced_tokens + calls_without_tokens > 0 as is_lower_bound,
-    data_source
+    data_source,
+    {{ money.per_unit('cost_microdollars / 1e6', '{0}') }}
 from final
 where
     value_kind <> 'none'

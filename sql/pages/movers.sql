@@ -1,10 +1,11 @@
 -- What changed between two periods, and why?
 -- Grain: dimension x name, the largest differences first. :by is application, user,
 -- team or model; NULL or blank gives all four. :since and :until are UTC days, both
--- included; by default the last seven that are over. :against is the first of as many
--- days to compare with; by default those just before. :regions, :models, :users,
--- :applications and :teams are exact names, in a JSON array or separated by commas;
--- NULL or blank is no filter. Units: USD, after less before; tokens.
+-- included; by default the last seven that are over. :against is the first of the days
+-- to compare with, :against_until the last; by default as many days just before.
+-- :regions, :models, :users, :applications and :teams are exact names, in a JSON array
+-- or separated by commas; NULL or blank is no filter. Units: USD, after less before;
+-- tokens.
 {{ movers.meaning() }}
 
 -- :_visitor_applications, :_visitor_teams: what the visitor may see, NULL for all.
@@ -24,6 +25,7 @@ with chosen as materialized (
     until="nullif(:until, '')",
     since="nullif(:since, '')",
     against="nullif(:against, '')",
+    against_until="nullif(:against_until, '')",
     is_allowed=filters.sees_all(),
 ) }},
 

@@ -8,7 +8,8 @@
 
 -- is_lower_bound: the cost leaves out calls or tokens without a price, or calls without
 -- tokens. The columns next to it count them. cost_low_usd, cost_high_usd: the ends of
--- what it may be; the high end is NULL where it is not known.
+-- what it may be; the high end is NULL where it is not known. usd_per_call and
+-- usd_per_ktok are cost_usd by all calls and by all tokens.
 
 -- :_visitor_applications, :_visitor_teams: what the visitor may see, NULL for all.
 
@@ -198,6 +199,7 @@ placed as (
     from chosen
 )
 
+{% set usd = '(sum(cost_microdollars) + sum(cost_rest) / 1e6) / 1e6' %}
 select
     day,
     {{ filters.asked_for() }},
@@ -207,9 +209,9 @@ select
     iif(
         {{ rates.may_differ() }},
         round((sum(list_cost_microdollars) + sum(list_cost_rest) / 1e6) / 1e6, 9),
-        round((sum(cost_microdollars) + sum(cost_rest) / 1e6) / 1e6, 9)
+        round({{ usd }}, 9)
     ) as list_cost_usd,
-    round((sum(cost_microdollars) + sum(cost_rest) / 1e6) / 1e6, 9) as cost_usd,
+    round({{ usd }}, 9) as cost_usd,
     round((sum(actual_cost_microdollars) + sum(actual_cost_rest) / 1e6) / 1e6, 9)
         as actual_cost_usd,
     round((sum(estimated_cost_microdollars) + sum(estimated_cost_rest) / 1e6) / 1e6, 9)
@@ -227,7 +229,7 @@ select
         as is_lower_bound,
     {{ money.data_source('tells') }} as data_source,
     round(
-        (sum(cost_microdollars) + sum(cost_rest) / 1e6) / 1e6
+        {{ usd }}
         - sum(cost_below) / 1e9,
         9
     ) as cost_low_usd,
@@ -235,12 +237,13 @@ select
         sum(unpriced_calls) + sum(unpriced_tokens) + sum(calls_without_tokens)
         + sum(unbounded_estimates) = 0,
         round(
-            (sum(cost_microdollars) + sum(cost_rest) / 1e6) / 1e6
+            {{ usd }}
             + sum(cost_above) / 1e9,
             9
         ),
         null
-    ) as cost_high_usd
+    ) as cost_high_usd,
+    {{ money.per_unit(usd) }}
 from placed
 group by 1, 2, 3, 4, 5, 6
 order by

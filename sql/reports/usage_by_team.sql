@@ -15,7 +15,8 @@ select
     {{ money.list_unpriced() }} as list_unpriced_tokens,
     max(is_lower_bound) as is_lower_bound,
     {{ money.data_source() }} as data_source,
-    {{ costs.bounds(low='low', high='high') }}
+    {{ costs.bounds(low='low', high='high') }},
+    {{ money.per_unit() }}
 from (
     select
         *,

@@ -202,6 +202,19 @@ def test_a_forgotten_name_is_forgotten_here_too(db: Database, tmp_path: Path) ->
     assert not renew_forecasts(db)
 
 
+def test_without_a_forecast_the_days_say_why(db: Database, tmp_path: Path) -> None:
+    use(db, tmp_path, days(9))
+    renew_forecasts(db)
+    names = (
+        *("until", "regions", "models", "users", "applications", "teams"),
+        *("_visitor_applications", "_visitor_teams"),
+    )
+    found = list(db.query(sql_text("pages/forecast"), dict.fromkeys(names)))
+    assert {row["reason"] for row in found} == {"not enough data: 8 of 14 covered days"}
+    assert {row["expected_usd"] for row in found} == {None}
+    assert found[0]["spent_usd"] == sum(row["cost_usd"] or 0 for row in found)
+
+
 def test_each_day_of_the_month(db: Database, tmp_path: Path) -> None:
     use(db, tmp_path, days(40))
     use(db, tmp_path, days(40), app="Search", dollars=2)

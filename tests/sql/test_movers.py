@@ -188,6 +188,7 @@ def test_filters_and_visitors(
         "since",
         "until",
         "against",
+        "against_until",
         "by",
         "regions",
         "models",

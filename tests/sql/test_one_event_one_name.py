@@ -122,7 +122,7 @@ def parameters_of(db: Database) -> dict[str, Any]:
     visitor = ("_visitor_applications", "_visitor_teams", "_visitor_user")
     filters = (*FILTERS, *DIMENSIONS, NOW, TOP, *visitor)
     return {
-        **dict.fromkeys((*filters, "token_kind", "metadata_key", "by", "against")),
+        **dict.fromkeys((*filters, "token_kind", "metadata_key", "by", "against", "against_until")),
         **dict.fromkeys(DIMENSIONS, True),
         **{"event_time": time, "event_id": key, "event_key": stored, "number": 1},
         **{"first": time, "last": time, "request_ids": json.dumps([request])},

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import shutil
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import AbstractContextManager
 from pathlib import Path
@@ -20,6 +20,7 @@ from hypothesis import strategies as st
 from sqlite_utils import Database
 
 from etl.normalise.rows import Event, MetricValue, Tokens
+from etl.normalise.token_kinds import TOKENS_ALONE
 from etl.show.report import KINDS as REPORTS
 from etl.sql_files import sql_text
 from etl.warehouse.database import open_warehouse
@@ -253,6 +254,8 @@ def test_every_level_adds_up_to_what_is_known(
         compare_by_kind(db, parts)
         compare_periods(db, parts)
         compare_movers(db, parts)
+        compare_callers(db, parts)
+        compare_kinds(db, parts)
         assert failed_checks(db) == {}
         path = Path(rows(db, "pragma database_list")[0][2])
         before = dump(path)
@@ -279,7 +282,62 @@ def compare(
         assert bounds <= {0, 1}, where
         sums = [sum(row[column] for row in some) for column in COUNTED]
         assert Sum(sum(cost or 0 for cost in costs), *sums, max(bounds) == 1) == sum_of(its), where
+        for row in some:
+            compare_units(row)
     assert {names for names, its in expected.items() if sum_of(its) != sum_of([])} == set(), level
+
+
+def compare_units(row: dict[str, Any]) -> None:
+    tokens = sum(row[kind.shown] or 0 for kind in TOKENS_ALONE)
+    for column, units in (("usd_per_call", row["calls"]), ("usd_per_ktok", tokens / 1000)):
+        if column in row:
+            is_known = row["cost_usd"] is not None and units
+            part = pytest.approx(row["cost_usd"] / units, abs=1e-9) if is_known else None
+            assert row[column] == part, (column, row)
+
+
+def ask(db: Database, page: str, **given: str) -> list[dict[str, Any]]:
+    return list(db.query(sql_text(f"pages/{page}"), dict.fromkeys(FILTERS) | given))
+
+
+def compare_callers(db: Database, parts: list[Part]) -> None:
+    of: dict[str | None, list[Part]] = defaultdict(list)
+    for part in parts:
+        of[part.application].append(part)
+        of[None].append(part)
+    expected = {
+        name: (len({part.user_name for part in its if part.calls}), sum_of(its).cost)
+        for name, its in of.items()
+    }
+    found = [
+        *ask(db, "callers", by_application="1"),
+        *ask(db, "callers", by_application="0"),
+    ]
+    assert {row["application"]: row["users"] for row in found} == {
+        name: users for name, (users, _) in expected.items() if users
+    }
+    for row in found:
+        users, cost = expected[row["application"]]
+        assert (row["cost_usd"] or 0) == pytest.approx(cost / 1e12)
+        assert (row["usd_per_user"] or 0) == pytest.approx(cost / 1e12 / users, abs=1e-9)
+
+
+def compare_kinds(db: Database, parts: list[Part]) -> None:
+    priced, unpriced, costs = Counter[str](), Counter[str](), Counter[str]()
+    for part in parts:
+        for kind, count in part.tokens.items():
+            is_priced = kind in part.rates
+            (priced if is_priced else unpriced)[kind] += count
+            costs[kind] += count * part.rates.get(kind, 0)
+    found = ask(db, "kind_costs")
+    assert {row["token_kind"] for row in found} == {*+(priced + unpriced)}
+    for row in found:
+        kind = row["token_kind"]
+        assert (row["tokens"] or 0, row["unpriced_tokens"]) == (priced[kind], unpriced[kind])
+        assert (row["cost_usd"] or 0) == pytest.approx(costs[kind] / 1e12, abs=1e-8)
+        if row["tokens"]:
+            average = costs[kind] / priced[kind] / 1e6
+            assert row["usd_per_mtok"] == pytest.approx(average, rel=1e-2, abs=1e-3)
 
 
 MOVED = {"user": "user_name", "application": "application", "team": "team", "model": "model_id"}

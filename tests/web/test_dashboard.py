@@ -8,8 +8,9 @@ import json
 import re
 from collections import Counter
 from collections.abc import Callable, Mapping
-from datetime import date, datetime
+from datetime import date, datetime, timedelta
 from pathlib import Path
+from typing import Any
 from urllib.parse import parse_qs, parse_qsl, quote, urlencode, urlsplit
 
 import pytest
@@ -161,7 +162,7 @@ def test_every_link_of_our_pages_leads_to_a_page(pages: Pages) -> None:
 
 def test_every_chart_has_its_rows_as_csv_and_json(pages: Pages) -> None:
     charts = page(pages, "/?application=ChatbotApp&by=user").figures
-    assert len(charts) == 5
+    assert len(charts) == 6
     for chart in charts:
         path = chart["data-json"] or ""
         rows = pages.open(path).json()["rows"]
@@ -318,6 +319,42 @@ def test_a_comparison_leaves_out_the_day_that_is_not_over(
         assert "Change – some of these days could not be read from AWS" in shown
         assert "Of 1 day a part could not be read from AWS." in shown
         assert "2026-11-02 partly not read" in shown
+
+
+def drawn(pages: Pages, shown: Page, kind: str) -> list[dict[str, Any]]:
+    """Return the rows of a chart."""
+    (path,) = [chart["data-json"] for chart in shown.figures if chart["data-chart"] == kind]
+    rows: list[dict[str, Any]] = pages.open(path or "").json()["rows"]
+    return rows
+
+
+def test_what_changed_is_of_the_days_that_the_change_compares(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The days of the card, also those of months of unequal length, and the card's costs."""
+    days = [date(2026, 9, 1) + timedelta(days=number) for number in range(66)]
+    path = covering(tmp_path, {f"{day}": day.day for day in days})
+    monkeypatch.setattr("etl.web.pages.now", at("2026-11-05T12:00Z"))
+    with open_pages(path) as pages:
+        for address, compared, mainly in (
+            ("/?range=last-month", "2026-10-01 to 2026-10-31 against 2026-09-01 to 2026-09-30", "more calls"),
+            ("/?range=mtd", "2026-11-01 to 2026-11-04 against 2026-10-01 to 2026-10-04", None),
+            ("/?range=yesterday&by=user", "2026-11-04 against 2026-11-03", "more tokens a call"),
+            ("/user?name=alice&range=7d", "2026-10-30 to 2026-11-04 against 2026-10-23 to 2026-10-28", "fewer tokens a call"),
+        ):  # fmt: skip
+            shown = page(pages, address)
+            assert f"{compared}, UTC." in shown.text
+            (row,) = drawn(pages, shown, "movers")
+            before, after = (row[f"cost_{when}_usd"] for when in ("before", "after"))
+            assert f"from ${before:.2f} " in shown.text
+            assert f"${after:.2f}" in shown.text
+            assert row["mainly"] == mainly
+        # An earlier range is not loaded: the last finished week is compared, and that is said.
+        year = page(pages, "/?from=2026-09-10")
+        assert "2026-10-29 to 2026-11-04 against 2026-10-22 to 2026-10-28, UTC. The range itself cannot be compared: no earlier days to compare with." in year.text  # fmt: skip
+        assert len(drawn(pages, year, "movers")) == 1
+        first = page(pages, "/?from=2026-09-01&to=2026-09-10")
+        assert "Nothing to compare: no earlier days to compare with." in first.text
 
 
 def test_the_csv_of_a_table_is_all_of_it_under_a_name(pages: Pages) -> None:

@@ -16,12 +16,17 @@ const MODELS = JSON.parse(main.models || "{}");
 // A model is shown by its short name.
 const label = (by, name) => (by === "model_id" ? MODELS[name] ?? name : name);
 
-function dollars(value) {
+function dollars(value, decimals = DECIMALS) {
   if (value === null || value === undefined) return UNKNOWN;
-  const smallest = 10 ** -DECIMALS;
-  const shown = (amount) => `$${amount.toLocaleString("en-US", { minimumFractionDigits: DECIMALS, maximumFractionDigits: DECIMALS })}`;
-  if (value < 0) return `-${dollars(-value)}`;
+  const smallest = 10 ** -decimals;
+  const shown = (amount) => `$${amount.toLocaleString("en-US", { minimumFractionDigits: decimals, maximumFractionDigits: decimals })}`;
+  if (value < 0) return `-${dollars(-value, decimals)}`;
   return value > 0 && value < smallest ? `<${shown(smallest)}` : shown(value);
+}
+
+function signed(value, decimals) {
+  const rounded = Number(value.toFixed(decimals)) || 0;
+  return (rounded > 0 ? "+" : "") + dollars(rounded, decimals);
 }
 
 function cost(row) {
@@ -164,7 +169,8 @@ function money(values) {
 }
 
 // Kind of chart -> what to draw from the rows: {values, spec, columns: [[heading, cell, is number]],
-// legend: [[name, colour, is dashed]]}.
+// legend: [[name, colour, is dashed]]}. A column may have the address of a cell's page; sum: what the
+// last line of the table is made of.
 const KINDS = {
   // billed: by closed day, what AWS's bill charges. per: hour for the hours of one day.
   cost(given, { by, billed, page, per }, width) {
@@ -219,6 +225,56 @@ const KINDS = {
         },
       },
       columns: [["Name", (row) => row[by]], ["Cost", cost, true], ["Calls", (row) => whole(row.calls), true], ["Token data", source]],
+    };
+  },
+  // What changed, cause by cause: those that cost more are to the right, and the others to the left.
+  // causes: the beginning of a column -> its heading.
+  movers(rows, { by, page, causes }, width) {
+    const headings = JSON.parse(causes);
+    const names = Object.keys(headings);
+    const first = rows.slice(0, MOVED);
+    const sums = Object.fromEntries(["difference", "cost_before", "cost_after", ...names].map((one) => [`${one}_usd`, rows.reduce((sum, row) => sum + row[`${one}_usd`], 0)]));
+    const decimals = Math.max(sums.cost_before_usd, sums.cost_after_usd) >= 1 ? 2 : 6;
+    const change = (value) => signed(value, decimals);
+    const tips = (row) => ({ name: row.name, label: label(by, row.name), change: change(row.difference_usd), mainly: row.mainly ?? "nothing" });
+    const values = first.flatMap((row) => names.map((cause) => ({ ...tips(row), cause: headings[cause], amount: row[`${cause}_usd`], shown: change(row[`${cause}_usd`]) }))).filter((one) => one.amount !== 0);
+    const y = { field: "label", type: "nominal", sort: first.map((row) => label(by, row.name)), title: null, axis: { labelLimit: Math.max(110, width * 0.3) } };
+    const amounts = first.flatMap((row) => [row.difference_usd, ...names.map((cause) => row[`${cause}_usd`])]);
+    const tooltip = [{ field: "label", title: "Name" }, { field: "change", title: CHANGE }, { field: "mainly", title: "Mainly" }];
+    const colours = names.map((_, index) => PALETTE[index]);
+    const columns = [
+      ["Name", (row) => label(by, row.name), false, (row) => address(page, row.name)],
+      [CHANGE, (row) => change(row.difference_usd), true],
+      ["Mainly", (row) => row.mainly ?? UNKNOWN],
+      ["Before", (row) => dollars(row.cost_before_usd, decimals), true],
+      ["After", (row) => dollars(row.cost_after_usd, decimals), true],
+      ...names.map((cause) => [headings[cause], (row) => change(row[`${cause}_usd`]), true]),
+    ];
+    return {
+      values: first.length ? [...values, { amount: 0 }] : [],
+      height: Math.max(120, 26 * first.length + 50),
+      spec: {
+        encoding: { y },
+        layer: [
+          {
+            data: { values },
+            mark: { type: "bar", cursor: "pointer" },
+            encoding: {
+              x: { field: "amount", type: "quantitative", title: "USD", axis: money(amounts.map(Math.abs)) },
+              color: { field: "cause", type: "nominal", scale: { domain: Object.values(headings), range: colours }, legend: null },
+              tooltip: [...tooltip, { field: "cause", title: "Cause" }, { field: "shown", title: "Of it" }],
+            },
+          },
+          {
+            data: { values: first.map((row) => ({ ...tips(row), amount: row.difference_usd })) },
+            mark: { type: "tick", thickness: 3, size: 22, color: css("--ink") },
+            encoding: { x: { field: "amount", type: "quantitative" }, tooltip },
+          },
+        ],
+      },
+      columns,
+      sum: { ...sums, name: `All ${whole(rows.length)}`, mainly: "" },
+      legend: [...names.map((cause, index) => [headings[cause], colours[index]]), [CHANGE, css("--ink")]],
     };
   },
   // tokenKinds: [column, heading, whether it is input].
@@ -350,6 +406,10 @@ const KINDS = {
   },
 };
 
+// So many names of what changed are drawn; the table has all.
+const MOVED = 10;
+const WIDE = 6;
+const CHANGE = "Change";
 const HITS = "Share of input read from cache";
 const BILLED = "Billed by AWS, closed days";
 const SO_FAR = "Cost so far";
@@ -384,7 +444,7 @@ function config() {
   };
 }
 
-function fillTable(figure, rows, columns) {
+function fillTable(figure, rows, columns, sum) {
   const table = document.createElement("table");
   const head = table.createTHead().insertRow();
   for (const [heading, , isNumber] of columns) {
@@ -395,15 +455,24 @@ function fillTable(figure, rows, columns) {
     head.append(cell);
   }
   const body = table.createTBody();
-  for (const row of rows) {
-    const line = body.insertRow();
-    for (const [, text, isNumber] of columns) {
+  // On a narrow screen, a row of many columns is a block: each figure beside its heading.
+  if (columns.length > WIDE) table.className = "stack";
+  const fill = (line, row, isSum) => {
+    for (const [heading, text, isNumber, address] of columns) {
       const cell = line.insertCell();
-      cell.textContent = text(row) ?? UNKNOWN;
+      if (cell.cellIndex) cell.dataset.label = heading;
+      else cell.className = "head";
+      const holder = address && !isSum ? cell.appendChild(document.createElement("a")) : cell;
+      holder.textContent = text(row) ?? UNKNOWN;
+      if (holder !== cell) holder.href = address(row);
       if (isNumber) cell.className = "n";
     }
-  }
-  figure.querySelector(".rows .scroll").replaceChildren(table);
+  };
+  for (const row of rows) fill(body.insertRow(), row, false);
+  if (sum) fill(table.createTFoot().insertRow(), sum, true);
+  const scroll = figure.querySelector(".rows .scroll");
+  scroll.replaceChildren(table);
+  scroll.dispatchEvent(new Event("filled", { bubbles: true }));
 }
 
 // The legend is text of the page: all of it is seen at any width. A press brings a name out.
@@ -446,8 +515,8 @@ async function draw(figure) {
   const { rows, truncated, error } = await answer.json();
   if (error) throw new Error(error);
   if (truncated) throw new Error("too many rows to draw; choose fewer days");
-  const { values, spec, columns, legend = [], height } = KINDS[chart](rows, figure.dataset, plot.clientWidth);
-  fillTable(figure, rows, columns);
+  const { values, spec, columns, sum, legend = [], height } = KINDS[chart](rows, figure.dataset, plot.clientWidth);
+  fillTable(figure, rows, columns, rows.length ? sum : null);
   if (!values.length) return say(figure, "Nothing to draw in this range.");
   const { view } = await window.vegaEmbed(
     plot,
@@ -474,9 +543,14 @@ function attendTaps(view, use) {
 
 function follow(page, name) {
   if (typeof name !== "string" || name === OTHERS) return;
-  const address = new URL(page, location.href);
-  address.searchParams.set("name", name);
-  location.assign(address);
+  location.assign(address(page, name));
+}
+
+// The page of a name, over the same days.
+function address(page, name) {
+  const found = new URL(page, location.href);
+  found.searchParams.set("name", name);
+  return found;
 }
 
 async function drawAll() {

@@ -54,7 +54,7 @@ function datesChanged() {
 function carryTicks(link) {
   const address = new URL(link.href);
   const ticked = new FormData(form);
-  for (const { dataset } of form.querySelectorAll(".choice")) {
+  for (const { dataset } of form.querySelectorAll(".choice[data-kind]")) {
     address.searchParams.delete(dataset.kind);
     for (const name of ticked.getAll(dataset.kind)) address.searchParams.append(dataset.kind, name);
   }
@@ -193,13 +193,18 @@ function tellScrolling(scroll) {
 }
 
 function attendTables() {
-  const scrolls = [...document.querySelectorAll("section .scroll")];
+  const scrolls = [...document.querySelectorAll("section .scroll:has(table)")];
   for (const scroll of scrolls) {
     makeSortable(scroll);
     if (scroll.dataset.first) foldRows(scroll);
     tellScrolling(scroll);
   }
   addEventListener("resize", () => scrolls.forEach(tellScrolling));
+  // Tables of charts come later.
+  document.addEventListener("filled", ({ target }) => {
+    makeSortable(target);
+    if (target.dataset.first) foldRows(target);
+  });
 }
 
 attendChoices();
