@@ -93,7 +93,8 @@ def serving(db: Path) -> Iterator[str]:
     with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as process:
         try:
             assert process.stderr is not None
-            yield process.stderr.readline().split()[2]
+            # Before it listens, it says what else has to be done.
+            yield next(line.split()[2] for line in process.stderr if " at http://" in line)
         finally:
             process.terminate()
 

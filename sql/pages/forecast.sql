@@ -4,8 +4,8 @@
 -- which one may name one. Units: USD. expected_usd is NULL for days that are over, and
 -- cost_usd for days without usage so far. The forecast_* columns are the month's, as in
 -- forecast_month; if they are NULL, so is expected_usd, and reason says why. No rows:
--- no day is over, :regions, :models or :users are given, or :until is before the last day
--- that is over.
+-- no day is over, :regions, :models or :users are given, or :until is before the last
+-- day that is over.
 
 -- :_visitor_applications, :_visitor_teams: what the visitor may see, NULL for all. With
 -- a list there are no rows: how far everything was read concerns all applications.
