@@ -7,7 +7,6 @@ reads AWS, the warehouse or the clock. ``docs/bedrock_usage.toml`` explains ever
 
 from __future__ import annotations
 
-import difflib
 import ipaddress
 import os
 import re
@@ -18,10 +17,11 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, NamedTuple, get_args, get_origin, get_type_hints
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple, get_args
 
 import msgspec
 
+from etl.config_errors import explain
 from etl.errors import ConfigError
 from etl.normalise.addresses import DEFAULT_DETAIL, AddressDetail
 from etl.normalise.application import APPLICATION_KEY, KeyNames, key_names
@@ -827,40 +827,6 @@ class Choice:
         return [folder for folder in self.folders if folder.is_s3]
 
 
-# The tables that a key may be in, by the place that msgspec reports.
-_TABLES: Mapping[str, type[msgspec.Struct]] = {
-    "": Config,
-    "sync": Sync,
-    "accounts": Accounts,
-    "sources": Sources,
-    **{f"sources.{name}": get_args(type_)[0] for name, type_ in get_type_hints(Sources).items()},
-    "serve": Serve,
-    "serve.behind_proxy": BehindProxy,
-    "serve.restrictions": Restriction,
-    "monitor": Monitor,
-    "prices": Prices,
-    "application_rules": ApplicationRule,
-    "user_rules": UserRule,
-    "team_rules": TeamRule,
-    "team_shares": TeamShare,
-    "discounts": Discount,
-    "budgets": Budget,
-    "notify": Notify,
-    "notify.targets": Target,
-}
-
-_LISTS = {
-    "application_rules",
-    "user_rules",
-    "team_rules",
-    "team_shares",
-    "serve.restrictions",
-    "discounts",
-    "budgets",
-    "notify.targets",
-}
-
-
 def load_config(path: Path | None) -> Config:
     """Read and check the file; None means no file and all defaults.
 
@@ -887,7 +853,7 @@ def load_config(path: Path | None) -> Config:
             f"{path}: not TOML: {str(error).replace('at end of document', end)}"
         ) from None
     except msgspec.ValidationError as error:
-        raise ConfigError(f"{path}: {_explain(str(error), raw)}") from None
+        raise ConfigError(f"{path}: {explain(str(error), raw, Config)}") from None
     except RecursionError:
         raise ConfigError(f"{path}: {_TOO_DEEP}") from None
     except ValueError:
@@ -907,125 +873,3 @@ def _read(path: Path) -> bytes:
             " another with --config"
         )
     return data
-
-
-_PLACE = re.compile(r"(.*?)(?: - at `\$\.?(.*)`)?", re.DOTALL)
-_UNKNOWN_KEY = re.compile(r"Object contains unknown field `(.*)`", re.DOTALL)
-_MISSING_KEY = re.compile(r"Object missing required field `(.*)`")
-_WRONG_TYPE = re.compile(r"Expected `(.*?)(?: \| null)?`, got `(.*)`")
-_WRONG_CHOICE = re.compile(r"Invalid enum value '(.*)'", re.DOTALL)
-
-_TYPES = {
-    "str": "text in quotes",
-    "int": "a number",
-    "float": "a number",
-    "bool": "true or false",
-    "array": "a list, [...]",
-    "object": "a table",
-    "date": "a bare date",
-    "datetime": "a time",
-}
-
-_QUOTES = "; a name with a dot, or with anything but A-Z a-z 0-9 _ -, must be in quotes"
-
-_ADVICE = {
-    "application_rules": "; begin each rule with [[application_rules]]",
-    "user_rules": "; begin each rule with [[user_rules]]",
-    "team_rules": "; begin each rule with [[team_rules]]",
-    "team_shares": "; begin each with [[team_shares]]",
-    "discounts": "; begin each with [[discounts]]",
-    "budgets": "; begin each with [[budgets]]",
-    "notify.targets": "; begin each with [[notify.targets]]",
-    "serve.restrictions": "; begin each with [[serve.restrictions]]",
-    "serve.passwords": _QUOTES,
-    "serve.tokens": _QUOTES,
-    "user_aliases": _QUOTES,
-    "project_names": _QUOTES,
-}
-
-
-def _explain(message: str, raw: Mapping[str, Any]) -> str:
-    """Turn msgspec's message into one in the words of the file."""
-    text, place = _PLACE.fullmatch(message).groups("")  # type: ignore[union-attr]
-    if found := _UNKNOWN_KEY.fullmatch(text):
-        return _explain_unknown(found[1], place)
-    wrong = _WRONG_TYPE.fullmatch(text)
-    where = _words(place, raw, int if wrong and wrong[1] == "int" else str)
-    if found := _MISSING_KEY.fullmatch(text):
-        return f"{where}: {found[1]} is missing"
-    if wrong:
-        wanted, got = map(_type_in_words, wrong.groups())
-        if wanted == got:
-            wanted, got = "a whole number", "a fraction"
-        return f"{where} must be {wanted}, not {got}{_ADVICE.get(_table(place), '')}"
-    if text.startswith("Invalid RFC3339"):
-        return f"{where}: not a date; write one like 2026-11-01"
-    if found := _WRONG_CHOICE.fullmatch(text):
-        return f"{where}: {found[1]!r} is not one of {', '.join(_choices_at(place))}"
-    own_key = text.partition(": ")[0] in _keys(_TABLES.get(_table(place), Config))
-    return f"{where}{'.' if own_key else ': '}{text}" if where else text
-
-
-def _choices_at(place: str) -> tuple[str, ...]:
-    """Return the texts that the type of a key, or of what its list holds, allows."""
-    table = _table(place)
-    key = re.sub(r"\[.*?\]", "", place).removeprefix(table).strip(".")
-    return _choices_in(get_type_hints(_TABLES[table])[key])
-
-
-def _choices_in(type_: object) -> tuple[str, ...]:
-    if get_origin(type_) is Literal:
-        return get_args(type_)
-    return tuple(choice for part in get_args(type_) for choice in _choices_in(part))
-
-
-def _keys(table: type[msgspec.Struct]) -> tuple[str, ...]:
-    """Return the keys of a table as the file has them."""
-    return table.__struct_encode_fields__
-
-
-def _type_in_words(names: str) -> str:
-    return " or ".join(dict.fromkeys(_TYPES.get(name, name) for name in names.split(" | ")))
-
-
-def _explain_unknown(key: str, place: str) -> str:
-    own = _TABLES[_table(place)]
-    known = _keys(own)
-    if close := difflib.get_close_matches(key, known, n=1, cutoff=0.65):
-        advice = f"did you mean {close[0]}? "
-    else:
-        elsewhere = [table for table in _TABLES if key in _keys(_TABLES[table])]
-        advice = f"it belongs {_heading(elsewhere[0])}. " if elsewhere else ""
-    where = f"{_words(place, {})}: " if place else ""
-    return f"{where}unknown key {key}; {advice}Known keys: {', '.join(known)}"
-
-
-def _heading(table: str) -> str:
-    if not table:
-        return "above the first [table]"
-    return f"under [[{table}]]" if table in _LISTS else f"under [{table}]"
-
-
-def _table(place: str) -> str:
-    """Return the table that a place is, or is in; for a list of tables, the list's name."""
-    path = re.sub(r"\[.*?\]", "", place)
-    while path not in _TABLES and path not in _ADVICE:
-        path = path.rpartition(".")[0]
-    return path
-
-
-def _words(place: str, raw: Mapping[str, Any], wanted: type = str) -> str:
-    """Return a place counted from 1: ``sync.regions #2``.
-
-    Of a table with keys of the user's own, msgspec names none (``[...]``): it is the first whose
-    value is not of the type that is ``wanted``.
-    """
-    path = place.removesuffix("[...]")
-    counted = re.sub(r"\[(\d+)\]", lambda found: f" #{int(found[1]) + 1}", path)
-    if path == place:
-        return counted
-    table: Any = raw
-    for key, index in re.findall(r"([^.\[\]]+)|\[(\d+)\]", path):
-        table = table[key] if key else table[int(index)]
-    wrong = next(key for key, value in table.items() if type(value) is not wanted)
-    return f"{counted}.{wrong}"

@@ -230,7 +230,10 @@ UNKNOWN_KEYS = [
         "[sync]\nxyz = 1",
         ["sync:", "unknown key xyz;", "Known keys: regions, sources, since, settle"],
     ),
-    ('profile = "x"', ["unknown key profile;", "it belongs under [accounts]."]),
+    (
+        'profile = "x"',
+        ["unknown key profile;", "it belongs under [accounts] or under [[team_rules]]."],
+    ),
     ('[sync]\napplication_tag = "x"', ["unknown key application_tag;", "above the first [table]"]),
     ('[sync]\nsession = "x"', ["unknown key session;", "it belongs under [[application_rules]]"]),
     (
@@ -257,6 +260,16 @@ def test_an_unknown_key_is_refused_and_the_right_one_named(
     assert "Known keys: " in message
 
 
+def test_each_table_names_its_own_keys(tmp_path: Path) -> None:
+    types = {name: type(getattr(Config(), name)) for name in Config.__struct_fields__}
+    tables = {name: type_ for name, type_ in types.items() if hasattr(type_, "__struct_fields__")}
+    assert len(tables) > 10
+    for name, type_ in tables.items():
+        message = complaint(tmp_path, f"[{name}]\nqwxz = 1")
+        keys = ", ".join(type_.__struct_encode_fields__)
+        assert message.endswith(f"{name}: unknown key qwxz; Known keys: {keys}")
+
+
 WRONG_TYPES = [
     ("application_tag = 1", "application_tag must be text in quotes or a list, [...], not a number"),
     ("application_tag = [1]", "application_tag #1 must be text in quotes, not a number"),
@@ -271,7 +284,7 @@ WRONG_TYPES = [
     ('[sources]\ntrail = "x"', "sources.trail must be a table, not text in quotes"),
     (
         '[application_rules]\nrole = "x"',
-        "application_rules must be a list, [...], not a table; begin each rule with [[application_rules]]",
+        "application_rules must be a list, [...], not a table; begin each with [[application_rules]]",
     ),
     (
         '[user_aliases]\nok = "fine"\nalice.smith = "x"',
@@ -299,10 +312,11 @@ WRONG_VALUES = [
     ('application_tag = ["a", ""]', "application_tag is empty"),
     ('application_tag = ["a", "a"]', "application_tag: 'a' is listed twice"),
     ('source_addresses = "half"', "source_addresses: 'half' is not one of network, whole, none"),
+    ('[rollup]\nengine = "flink"', "rollup.engine: 'flink' is not one of local, spark"),
     ('team_from_account = "Name"', "team_from_account: 'Name' is not one of name, unit, off"),
     ('[[user_rules]]\nuser = "{x}"\nsession = "*"', "user_rules #1.user: {x} is in none of the conditions"),
     ('[[user_rules]]\nuser = "x"', "user_rules #1: no condition; give at least one of role, session,"),
-    ('[user_rules]\nuser = "x"', "user_rules must be a list, [...], not a table; begin each rule with [[user_rules]]"),
+    ('[user_rules]\nuser = "x"', "user_rules must be a list, [...], not a table; begin each with [[user_rules]]"),
     ('[user_aliases]\n"{a}@x" = "{b}"', "user_aliases: '{a}@x' = '{b}': {b} is not in the first"),
     ('[user_aliases]\n"{a}-{a}" = "{a}"', "user_aliases: '{a}-{a}' has the same {name} twice"),
     ('[project_names]\nproj_1 = " "', "project_names: 'proj_1' = ' ' has an empty name"),
