@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict
 
-from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.table import Table
 
@@ -16,6 +15,7 @@ from etl.lab.roles import Role
 from etl.show.escaping import json_text
 from etl.show.numbers import UNKNOWN as NO_FIGURE
 from etl.show.numbers import count, number
+from etl.show.tables import bare_table
 from etl.show.terminal import plain
 
 _MARKS = {MATCHES: "✓", DIFFERS: "✗", NOT_FOUND: "✗"}
@@ -24,7 +24,7 @@ _UNPRICED = "unpriced"
 
 
 def _table(*headings: str, right: Iterable[str] = ()) -> Table:
-    table = Table(box=SIMPLE_HEAD, pad_edge=False, padding=(0, 1, 0, 0))
+    table = bare_table()
     numbers = set(right)
     for heading in headings:
         table.add_column(

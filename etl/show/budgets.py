@@ -6,18 +6,16 @@ spent in their last hours may only be known now. JSON and CSV have all that ``bu
 
 from __future__ import annotations
 
-import csv
-import io
 from collections.abc import Sequence
 from typing import Any
 
 import click
-from rich.box import SIMPLE_HEAD
 from rich.table import Table
 
 from etl.show.escaping import json_text, show_csv
 from etl.show.numbers import UNKNOWN, Row, count, dollars, period
-from etl.show.spreadsheet import harmless_cell
+from etl.show.spreadsheet import csv_text
+from etl.show.tables import empty_table
 from etl.show.terminal import open_console, plain
 from etl.warehouse.read.budgets import (
     ACTUAL,
@@ -52,11 +50,7 @@ def print_budgets(states: Sequence[Row], format_: str) -> None:
     if format_ == "json":
         click.echo(json_text({"report": "budgets", "budgets": rows}))
         return
-    text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(rows[0] if rows else ())
-    writer.writerows([harmless_cell(cell) for cell in row.values()] for row in rows)
-    show_csv(text.getvalue().rstrip("\n"))
+    show_csv(csv_text(rows))
 
 
 def for_programs(states: Sequence[Row]) -> list[dict[str, Any]]:
@@ -65,15 +59,7 @@ def for_programs(states: Sequence[Row]) -> list[dict[str, Any]]:
 
 
 def _table(states: Sequence[Row]) -> Table:
-    table = Table(box=SIMPLE_HEAD, pad_edge=False, padding=(0, 1, 0, 0))
-    for heading in _HEADINGS:
-        is_number = heading in _NUMBERS
-        table.add_column(
-            heading,
-            justify="right" if is_number else "left",
-            no_wrap=is_number,
-            overflow="fold",
-        )
+    table = empty_table(_HEADINGS, _NUMBERS)
     for one in states:
         state = one["state"] + ("" if one["is_current"] else ", ended")
         table.add_row(

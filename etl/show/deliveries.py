@@ -4,10 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from rich.box import SIMPLE_HEAD
-from rich.table import Table
-
 from etl.show.numbers import UNKNOWN, Row
+from etl.show.tables import bare_table
 from etl.show.terminal import open_console, plain
 
 _HEADINGS = ("Message", "About", "To", "State", "Tries", "Last try", "Next try", "Why")
@@ -15,7 +13,7 @@ _HEADINGS = ("Message", "About", "To", "State", "Tries", "Last try", "Next try",
 
 def print_deliveries(rows: Sequence[Row]) -> None:
     """Print deliveries to stdout, in their order."""
-    table = Table(box=SIMPLE_HEAD, pad_edge=False, padding=(0, 1, 0, 0))
+    table = bare_table()
     for heading in _HEADINGS:
         table.add_column(
             heading, overflow="fold", justify="right" if heading == "Tries" else "left"

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from etl.show.escaping import harmless
-from etl.show.numbers import count, dollars
+from etl.show.numbers import count, dollars, some_of
 
 _MOST_STREAMS = 3
 
@@ -25,11 +25,9 @@ def describe(name: str, manifest: Mapping[str, Any]) -> Iterator[str]:
     for gap in manifest.get("gaps", ()):
         reasons.setdefault(gap["reason"], set()).add(gap["stream"])
     for reason, streams in sorted(reasons.items()):
-        some = ", ".join(sorted(streams)[:_MOST_STREAMS])
-        more = len(streams) - _MOST_STREAMS
+        some = some_of(sorted(streams), _MOST_STREAMS)
         yield harmless(
-            f"{month} lacks a part of {some}{f' and {more} more' if more > 0 else ''} ({reason}):"
-            " `bedrock-usage status` shows more"
+            f"{month} lacks a part of {some} ({reason}): `bedrock-usage status` shows more"
         )
 
 

@@ -10,7 +10,6 @@ from collections.abc import Sequence
 from itertools import groupby
 
 import click
-from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
@@ -18,6 +17,7 @@ from rich.text import Text
 from etl.show.escaping import json_text, show_csv
 from etl.show.numbers import ABOUT_CAUSES, CAUSES, HOW_TO_PRICE, MOVED, Row, count, dollars, tokens
 from etl.show.spreadsheet import csv_text
+from etl.show.tables import bare_table
 from etl.show.terminal import open_console, plain
 
 _AMOUNTS = {"cost_before": "Before", "cost_after": "After", "difference": "Change", **CAUSES}
@@ -78,9 +78,7 @@ def _print_tables(rows: Sequence[Row], console: Console) -> None:
 
 def _table(dimension: str, rows: Sequence[Row]) -> Table:
     total, decimals = _total(rows)
-    table = Table(
-        box=SIMPLE_HEAD, show_footer=True, pad_edge=False, padding=(0, 1, 0, 0), highlight=False
-    )
+    table = bare_table(show_footer=True, highlight=False)
     table.add_column(MOVED[dimension], footer="Total", overflow="fold", min_width=12)
     for name, heading in _AMOUNTS.items():
         footer = _amount(name, total[name], decimals)

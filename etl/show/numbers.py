@@ -28,6 +28,12 @@ def rate(micro_dollars: int | None) -> str:
     return f"{dollars:,}.{f'{rest:06}'.rstrip('0'):0<2}"
 
 
+def some_of(names: Sequence[str], most: int, separator: str = ", ") -> str:
+    """Return the first names, and how many more there are: a, b and 3 more."""
+    more = f" and {len(names) - most:,} more" if len(names) > most else ""
+    return f"{separator.join(names[:most])}{more}"
+
+
 def count(value: int, noun: str) -> str:
     """Count things: 1 call, 2 calls."""
     return f"{value:,} {noun}{'' if value == 1 else 's'}"
@@ -368,8 +374,15 @@ def of_month(month: Row, rows: Sequence[Row]) -> list[Row]:
 
 def kind_of_use(row: Row) -> str:
     """Return the kind of token in words, with what is unusual of its tier, scope and so on."""
-    usual = {"inference_scope": "regional", "service_tier": "standard", "endpoint": "runtime"}
     words = [row["token_kind"]] if row["token_kind"] else []
-    words += [row[name] for name, word in usual.items() if row[name] not in (None, word)]
-    words += [f"above {row['min_input_tokens']:,}"] if row["min_input_tokens"] else []
-    return ", ".join(words) or UNKNOWN
+    return ", ".join(words + unusual(row)) or UNKNOWN
+
+
+_USUAL = {"inference_scope": "regional", "service_tier": "standard", "endpoint": "runtime"}
+
+
+def unusual(row: Row) -> list[str]:
+    """Return what is unusual about the use of a model, in words; only of the columns it has."""
+    words = [row[name] for name, word in _USUAL.items() if row.get(name) not in (None, word)]
+    above = row.get("min_input_tokens")
+    return [*words, *([f"above {above:,}"] if above else [])]

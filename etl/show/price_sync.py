@@ -10,7 +10,7 @@ from rich.console import Console
 from rich.table import Table
 
 from etl.normalise.price_list import Key, Problem
-from etl.show.numbers import count, rate
+from etl.show.numbers import count, rate, some_of
 from etl.show.terminal import plain
 from etl.warehouse.price_list import Held
 from etl.warehouse.price_sync import NEW, Change, SyncedPrices
@@ -86,9 +86,7 @@ def _print_unclear(problems: Iterable[Problem], console: Console, *, details: bo
 
 def _prices(problems: Iterable[Problem]) -> str:
     """Return the different prices, the first few of many."""
-    prices = list(dict.fromkeys(problem.price for problem in problems))
-    more = f" and {len(prices) - _SHOWN_PRICES} more" if len(prices) > _SHOWN_PRICES else ""
-    return f"{', '.join(prices[:_SHOWN_PRICES])}{more}"
+    return some_of(list(dict.fromkeys(problem.price for problem in problems)), _SHOWN_PRICES)
 
 
 def _key_cells(key: Key, region: str) -> tuple[str, ...]:

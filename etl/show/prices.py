@@ -10,14 +10,13 @@ from collections.abc import Callable, Mapping, Sequence
 from itertools import groupby
 
 import click
-from rich.box import SIMPLE_HEAD
 from rich.console import Console
-from rich.table import Table
 from rich.text import Text
 
 from etl.show.escaping import json_text, show_csv
-from etl.show.numbers import Row, count, number, rate
+from etl.show.numbers import Row, count, number, rate, unusual
 from etl.show.spreadsheet import csv_text
+from etl.show.tables import bare_table, table_of
 from etl.show.terminal import open_console, plain
 
 NO_GAPS = "Everything that is loaded has a price."
@@ -40,7 +39,7 @@ def _print_uses(rows: Sequence[Row], console: Console) -> None:
     for model_id, own in groupby(rows, key=lambda row: row["model_id"]):
         console.print()
         console.print(plain(f"Prices of {model_id}, USD per million tokens (or units)", "bold"))
-        table = Table(box=SIMPLE_HEAD, pad_edge=False, padding=(0, 1, 0, 0))
+        table = bare_table()
         for heading in ("Region", "Scope", "Tier", "Kind", "Row", "From", "To"):
             table.add_column(heading, no_wrap=heading in ("Row", "From", "To"), overflow="fold")
         for heading in ("USD", "Before"):
@@ -101,22 +100,13 @@ def print_gaps(rows: Sequence[Row], format_: str, guardrails: str = "") -> None:
 _GAP_CELLS: Mapping[str, Callable[[Row], str]] = {
     "Model": lambda row: row["model_id"],
     "Region": lambda row: row["region"],
-    "Kind": lambda row: _gap_kind(row),
+    "Kind": lambda row: ", ".join([row["token_kind"] or "not counted", *unusual(row)]),
     "Days (UTC)": lambda row: " to ".join(sorted({row["first_day"], row["last_day"]})),
     "Calls": lambda row: number(row["calls"]),
     "Tokens": lambda row: number(row["tokens"]),
     "Missing": lambda row: row["missing"],
     "Nearest price": lambda row: _near(row),
 }
-
-
-def _gap_kind(row: Row) -> str:
-    """Return the kind, and what is unusual about the use."""
-    usual = {"inference_scope": "regional", "service_tier": "standard"}
-    words = [row["token_kind"] or "not counted"]
-    words += [row[name] for name, word in usual.items() if row[name] != word]
-    words += [f"above {row['min_input_tokens']:,}"] if row["min_input_tokens"] else []
-    return ", ".join(words)
 
 
 def _near(row: Row) -> str:
@@ -127,14 +117,7 @@ def _near(row: Row) -> str:
 
 def _print_gap_table(rows: Sequence[Row], console: Console) -> None:
     console.print(Text("\nUsage without a price, and the nearest price", style="bold"))
-    table = Table(box=SIMPLE_HEAD, pad_edge=False, padding=(0, 1, 0, 0))
-    for heading in _GAP_CELLS:
-        is_number = heading in ("Calls", "Tokens")
-        table.add_column(heading, justify="right" if is_number else "left", no_wrap=is_number,
-                         overflow="fold")  # fmt: skip
-    for row in rows:
-        table.add_row(*(plain(cell(row)) for cell in _GAP_CELLS.values()))
-    console.print(table)
+    console.print(table_of(_GAP_CELLS, rows, ("Calls", "Tokens")))
     console.print(f"{count(len(rows), 'gap')}. The nearest price is shown, and prices nothing.")
     for line in _what_to_do(rows):
         # Text to be pasted must not be wrapped.

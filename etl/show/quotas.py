@@ -2,19 +2,16 @@
 
 from __future__ import annotations
 
-import csv
-import io
 from collections.abc import Callable, Mapping, Sequence
 
 import click
-from rich.box import SIMPLE_HEAD
 from rich.console import Console
-from rich.table import Table
 
 from etl.show.comparisons import ABOUT_QUOTAS
 from etl.show.escaping import json_text, show_csv
 from etl.show.numbers import UNKNOWN, Row, number, tokens
-from etl.show.spreadsheet import harmless_cell
+from etl.show.spreadsheet import csv_text
+from etl.show.tables import table_of
 from etl.show.terminal import open_console, plain
 
 NO_QUOTAS = (
@@ -51,7 +48,7 @@ def print_quotas(quotas: Sequence[Row], throttled: Sequence[Row], format_: str) 
     if format_ == "json":
         click.echo(json_text({"report": "quotas", "rows": quotas, "throttled": throttled}))
     elif format_ == "csv":
-        show_csv(_csv(quotas))
+        show_csv(csv_text(quotas))
     else:
         console = open_console()
         if quotas:
@@ -69,14 +66,7 @@ def _print(
 ) -> None:
     console.print()
     console.print(plain(title, "bold"))
-    table = Table(box=SIMPLE_HEAD, pad_edge=False, padding=(0, 1, 0, 0))
-    for heading in cells:
-        is_number = heading in _NUMBERS
-        table.add_column(heading, justify="right" if is_number else "left", no_wrap=is_number,
-                         overflow="fold")  # fmt: skip
-    for row in rows[:_ROWS]:
-        table.add_row(*(plain(cell(row)) for cell in cells.values()))
-    console.print(table)
+    console.print(table_of(cells, rows[:_ROWS], _NUMBERS))
     if len(rows) > _ROWS:
         console.print(plain(f"The first {_ROWS} of {len(rows):,}."))
 
@@ -90,11 +80,3 @@ def _highest(row: Row) -> str:
     if row["highest"] is None:
         return UNKNOWN
     return ("≥ " if row["is_lower_bound"] else "") + tokens(row["highest"])
-
-
-def _csv(rows: Sequence[Row]) -> str:
-    text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\r\n")
-    writer.writerow(rows[0] if rows else ())
-    writer.writerows([harmless_cell(cell) for cell in row.values()] for row in rows)
-    return text.getvalue().removesuffix("\r\n")

@@ -7,8 +7,6 @@ pico-dollars, so the reasons add up to the difference.
 
 from __future__ import annotations
 
-import csv
-import io
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import date
@@ -17,7 +15,6 @@ from operator import itemgetter
 from typing import Any, NamedTuple
 
 import click
-from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.table import Table
 
@@ -32,7 +29,8 @@ from etl.show.numbers import (
     of_month,
     percent,
 )
-from etl.show.spreadsheet import harmless_cell
+from etl.show.spreadsheet import csv_text
+from etl.show.tables import empty_table, table_of
 from etl.show.terminal import open_console, plain
 from etl.warehouse.price_file import OWN_COLUMNS
 from etl.warehouse.read.bills import Comparison
@@ -69,7 +67,7 @@ def print_comparison(found: Comparison, format_: str, today: date) -> None:
     if format_ == "json":
         click.echo(json_text(as_dict(found)))
     elif format_ == "csv":
-        show_csv(_csv(found))
+        show_csv(csv_text(found.differences, found.columns))
     else:
         for month in found.months:
             _print_month(month, found, today, open_console())
@@ -115,15 +113,6 @@ def as_dict(found: Comparison) -> dict[str, Any]:
     return {"report": "reconcile", "months": months, **rest}
 
 
-def _csv(found: Comparison) -> str:
-    text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(found.columns)
-    for row in found.differences:
-        writer.writerow([harmless_cell(row[name]) for name in found.columns])
-    return text.getvalue().rstrip("\n")
-
-
 def _amount(picodollars: int) -> str:
     return dollars(picodollars / 10**12, 2)
 
@@ -143,7 +132,7 @@ def _print_month(month: Row, found: Comparison, today: date, console: Console) -
     console.print(_reason_table(differences))
     found_places = places(differences)
     console.print(plain("Where it is most", "bold"))
-    console.print(_place_table(found_places[:_MOST_PLACES]))
+    console.print(table_of(_CELLS, found_places[:_MOST_PLACES], ("Days", "Tokens", "USD")))
     if len(found_places) > _MOST_PLACES:
         more = len(found_places) - _MOST_PLACES
         console.print(plain(f"and {more:,} more: --format csv has every day of all", "dim"))
@@ -166,21 +155,9 @@ def _totals(month: Row, days: Sequence[Row]) -> list[str]:
     return lines
 
 
-def _table(columns: Mapping[str, str]) -> Table:
-    table = Table(box=SIMPLE_HEAD, pad_edge=False, padding=(0, 1, 0, 0))
-    for heading, justify in columns.items():
-        is_number = justify == "right"
-        table.add_column(
-            heading,
-            justify="right" if is_number else "left",
-            no_wrap=is_number,
-            overflow="fold",
-        )
-    return table
-
-
 def _reason_table(differences: Sequence[Row]) -> Table:
-    table = _table({"Reason": "left", "Billed less ours": "right"})
+    amount_heading = "Billed less ours"
+    table = empty_table(("Reason", amount_heading), (amount_heading,))
     amounts = reasons(differences)
     for reason, amount in amounts.items():
         table.add_row(plain(reason), plain(_amount(amount)))
@@ -241,14 +218,6 @@ def _rates(row: Row) -> str:
     ours, billed = row["our_usd_per_million"], row["billed_usd_per_million"]
     words = ["none" if ours is None and billed is not None else "" if ours is None else f"{ours:g}"]
     return " -> ".join(words + ([f"{billed:g}"] if billed is not None else []))
-
-
-def _place_table(shown: Sequence[Place]) -> Table:
-    numbers = ("Days", "Tokens", "USD")
-    table = _table({heading: "right" if heading in numbers else "left" for heading in _CELLS})
-    for place in shown:
-        table.add_row(*(plain(cell(place)) for cell in _CELLS.values()))
-    return table
 
 
 def _rates_to_record(

@@ -6,15 +6,12 @@ figures. Names come from logs that callers can write to, and are shown as in ``e
 
 from __future__ import annotations
 
-import csv
-import io
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
 
 import click
-from rich.box import SIMPLE_HEAD
 from rich.console import Console, Group
 from rich.measure import Measurement
 from rich.table import Table
@@ -39,13 +36,15 @@ from etl.show.numbers import (
     off,
     percent,
     saved,
+    some_of,
     source,
     token_parts,
     tokens,
     width,
     without_price,
 )
-from etl.show.spreadsheet import harmless_cell
+from etl.show.spreadsheet import csv_text
+from etl.show.tables import bare_table
 from etl.show.terminal import open_console, plain
 from etl.warehouse.read.reports import (
     Filters,
@@ -243,11 +242,10 @@ def _add_billed(db: Database, filters: Filters, report: Report, *, is_split: boo
 def _words_on_shares(applications: Sequence[str], *, is_split: bool) -> str:
     if not applications:
         return ""
-    names = ", ".join(applications[:_NAMES])
-    more = f" and {len(applications) - _NAMES:,} more" if len(applications) > _NAMES else ""
+    names = some_of(applications, _NAMES)
     if is_split:
-        return f"Split by fixed shares: {names}{more}."
-    return f"Not split by the shares of {names}{more}: only some users' calls are counted."
+        return f"Split by fixed shares: {names}."
+    return f"Not split by the shares of {names}: only some users' calls are counted."
 
 
 def build_metadata_report(
@@ -372,15 +370,7 @@ def as_dict(report: Report) -> dict[str, Any]:
 
 def to_csv(report: Report) -> str:
     """Return the rows as CSV with a header; with a breakdown, the detail rows instead."""
-    rows = list(report.details or report.rows)
-    return "\n".join(_csv_line(cells) for cells in (*rows[:1], *(row.values() for row in rows)))
-
-
-def _csv_line(cells: Iterable[object]) -> str:
-    text = io.StringIO()
-    # Both characters, so that a cell with either is quoted; Python before 3.13 needs this.
-    csv.writer(text, lineterminator="\r\n").writerow(map(harmless_cell, cells))
-    return text.getvalue().removesuffix("\r\n")
+    return csv_text(report.details or report.rows)
 
 
 def print_table(report: Report, console: Console) -> None:
@@ -404,8 +394,7 @@ def print_table(report: Report, console: Console) -> None:
 def _filters(report: Report) -> Iterator[str]:
     """Yield the filters in words: users alice, bob."""
     for kind, names in report.names.items():
-        more = f" and {len(names) - _NAMES:,} more" if len(names) > _NAMES else ""
-        yield f"{kind}{'s' * (len(names) > 1)} {', '.join(names[:_NAMES])}{more}"
+        yield f"{kind}{'s' * (len(names) > 1)} {some_of(names, _NAMES)}"
 
 
 def _fitting_table(report: Report, console: Console) -> tuple[Table, list[str]]:
@@ -421,9 +410,7 @@ def _fitting_table(report: Report, console: Console) -> tuple[Table, list[str]]:
 
 
 def _table(report: Report, without: frozenset[str]) -> Table:
-    table = Table(
-        box=SIMPLE_HEAD, show_footer=report.total is not None, pad_edge=False, padding=(0, 1, 0, 0)
-    )
+    table = bare_table(show_footer=report.total is not None)
     headings = [HEADINGS.get(name) or report.metadata_key or name for name in report.dimensions]
     if _COLUMNS in without:
         headings = [", ".join([headings[0], *map(str.lower, headings[1:])])]
@@ -615,8 +602,7 @@ def notes(report: Report, *, has_widths: bool = True) -> Iterable[Text]:
         where = " (view unpriced_usage)" if report.without_price else ""
         yield Text(f"≥ marks a lower bound: {left_out}{where}.")
     if names := report.without_price:
-        more = f" and {len(names) - _NAMES:,} more" if len(names) > _NAMES else ""
-        yield plain(f"No price for {'; '.join(names[:_NAMES])}{more}. {HOW_TO_PRICE}.")
+        yield plain(f"No price for {some_of(names, _NAMES, '; ')}. {HOW_TO_PRICE}.")
     if report.capacity:
         yield Text(f"{report.capacity} (view capacity_hours).")
     if report.guardrails:

@@ -6,20 +6,17 @@ is compared with the same tokens as plain input.
 
 from __future__ import annotations
 
-import csv
-import io
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import click
-from rich.box import SIMPLE_HEAD
 from rich.console import Console
-from rich.table import Table
 
 from etl.show.comparisons import ABOUT_CACHE, COMPARISONS, best_of_each
 from etl.show.escaping import json_text, show_csv
-from etl.show.numbers import UNKNOWN, Row, dollars, tokens
-from etl.show.spreadsheet import harmless_cell
+from etl.show.numbers import UNKNOWN, Row, dollars, tokens, unusual
+from etl.show.spreadsheet import csv_text
+from etl.show.tables import bare_table
 from etl.show.terminal import open_console, plain
 
 NOTHING = "No calls match. See what is loaded with `bedrock-usage report days`."
@@ -50,13 +47,9 @@ def print_savings(found: Mapping[str, Sequence[Row]], format_: str) -> None:
 
 
 def _csv(found: Mapping[str, Sequence[Row]]) -> str:
-    text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\r\n")
-    writer.writerow(_CSV)
     rows = [_as_comparison(row) for row in found["caching"]]
     rows += [{**row, "comparison": kind} for kind in COMPARISONS for row in found[kind]]
-    writer.writerows([harmless_cell(row.get(name)) for name in _CSV] for row in rows)
-    return text.getvalue().removesuffix("\r\n")
+    return csv_text(rows, _CSV)
 
 
 def _as_comparison(row: Row) -> dict[str, Any]:
@@ -116,7 +109,7 @@ def _print(
     if not rows:
         console.print(plain("Nothing to compare: no other price is known."))
         return
-    table = Table(box=SIMPLE_HEAD, pad_edge=False, padding=(0, 1, 0, 0))
+    table = bare_table()
     for index, heading in enumerate(cells):
         if index < text:
             table.add_column(heading, overflow="fold", min_width=min(9, len(heading)))
@@ -144,6 +137,5 @@ def _missing(row: Row) -> str:
 
 def _model(row: Row) -> str:
     """Return the model, and what is unusual about its use."""
-    usual = {"inference_scope": "regional", "service_tier": "standard"}
-    words = [row[name] for name, word in usual.items() if row[name] != word]
-    return f"{row['model_id']} ({', '.join(words)})" if words else row["model_id"]
+    words = unusual(row)
+    return f"{row['model_id']} ({', '.join(words)})" if words else str(row["model_id"])

@@ -16,7 +16,7 @@ from __future__ import annotations
 import csv
 import io
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 # White space, invisible characters, and quotes, including those of word processors. Not tab and
@@ -36,13 +36,21 @@ def harmless_cell(value: object) -> object:
     return _DANGER.sub(r"\1'", value) if isinstance(value, str) else value
 
 
-def csv_text(rows: Sequence[Mapping[str, Any]]) -> str:
-    """Return rows as CSV, with the columns of the first as header; nothing without rows."""
+def csv_text(rows: Sequence[Mapping[str, Any]], columns: Sequence[str] | None = None) -> str:
+    """Return rows as CSV with a header; an empty cell where a row lacks a column.
+
+    ``columns`` None: those of the first row, and nothing at all without rows.
+    """
+    header = columns if columns is not None else tuple(rows[0]) if rows else ()
+    lines = (header, *([row.get(name) for name in header] for row in rows))
+    return "\n".join(_csv_line(cells) for cells in lines)
+
+
+def _csv_line(cells: Iterable[object]) -> str:
     text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(rows[0] if rows else ())
-    writer.writerows([harmless_cell(cell) for cell in row.values()] for row in rows)
-    return text.getvalue().rstrip("\n")
+    # Both characters, so that a cell with either is quoted; Python before 3.13 needs this.
+    csv.writer(text, lineterminator="\r\n").writerow(map(harmless_cell, cells))
+    return text.getvalue().removesuffix("\r\n")
 
 
 def original(value: str) -> str:

@@ -15,7 +15,6 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
-from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
@@ -33,6 +32,7 @@ from etl.show.numbers import (
     span,
     token_parts,
 )
+from etl.show.tables import bare_table
 from etl.show.terminal import plain
 from etl.times import utc_text
 
@@ -205,7 +205,7 @@ def _fitting_table(status: WarehouseStatus, account: str, console: Console) -> T
 
 
 def _streams_table(status: WarehouseStatus, account: str, *, has_moment: bool) -> Table:
-    table = Table(box=SIMPLE_HEAD, pad_edge=False, padding=(0, 1, 0, 0))
+    table = bare_table()
     table.add_column("Source", no_wrap=True)
     # The same width in every account's table, so that the columns align.
     longest = max(len(stream["region"]) for stream in status.streams)

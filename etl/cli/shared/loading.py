@@ -21,7 +21,7 @@ from etl.load.decoder.pool import Workers
 from etl.load.run import LoadResult, load_files
 from etl.normalise.rules import keys_of_tags
 from etl.show.escaping import harmless
-from etl.show.numbers import count
+from etl.show.numbers import count, some_of
 from etl.sources.stores import LocalStore, Store, StoredFile
 from etl.warehouse.write.attribution import apply_application_tag, apply_config
 from etl.warehouse.write.batch import Reject, Written
@@ -161,8 +161,7 @@ def _display() -> Iterator[_LoadDisplay]:
 def _names(operations: Counter[str]) -> str:
     """Return operations with how many new events each has, the most frequent first."""
     named = sorted(operations.items(), key=lambda one: (-one[1], one[0]))
-    more = f" and {len(named) - _NAMES:,} more" if len(named) > _NAMES else ""
-    return harmless(", ".join(f"{number:,} {name}" for name, number in named[:_NAMES]) + more)
+    return harmless(some_of([f"{number:,} {name}" for name, number in named], _NAMES))
 
 
 def team_lines(written: Written) -> list[str]:
