@@ -14,6 +14,7 @@ from decimal import Decimal
 from pathlib import Path
 
 import boto3
+import click
 import pytest
 from click.testing import CliRunner
 
@@ -158,6 +159,26 @@ def test_messages_name_pages_that_are_there() -> None:
     assert len(named) > 5
     for link in named:
         _follow(README, link)
+
+
+def test_messages_name_commands_that_exist_with_their_options() -> None:
+    joined = re.compile(r'"\s*\n\s*f?"')
+    named = {
+        line
+        for file in (ROOT / "etl").rglob("*.py")
+        for line in re.findall(
+            r"`(bedrock-usage [a-z][^`{]*)`", joined.sub("", file.read_text(encoding="utf-8"))
+        )
+    }
+    assert len(named) > 40
+    for line in named:
+        words = line.split()[1:]
+        command: click.Command | None = program
+        while isinstance(command, click.Group) and words:
+            command = command.get_command(click.Context(command), words.pop(0))
+        assert command, line
+        options = {option for one in command.params for option in one.opts}
+        assert {word for word in words if word.startswith("--")} <= options, line
 
 
 def test_decisions_have_one_number_each_and_code_cites_those_that_exist() -> None:

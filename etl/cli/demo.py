@@ -10,9 +10,10 @@ from pathlib import Path
 import click
 
 from etl.calibrate.outcome import calibrate_now
-from etl.cli.shared.loading import load_with_progress, summary
+from etl.cli.shared.loading import load_with_progress
 from etl.cli.shared.options import db_option, serve_options
 from etl.cli.shared.renewing import renew_after_changes
+from etl.cli.shared.results import load_lines
 from etl.cli.shared.serving import run_datasette
 from etl.cli.shared.signals import endless
 from etl.demo import write_demo_logs
@@ -70,7 +71,8 @@ def _ensure_demo(db: Path, now: datetime) -> None:
         write_demo_logs(Path(folder), now)
         # The files are deleted in a moment and never loaded again.
         result = load_with_progress(warehouse, (Path(folder),), remember=False)
-        click.echo(summary(result), err=True)
+        for line in load_lines(result):
+            click.echo(line, err=True)
         if result.rejected:
             sys.exit(1)
         calibrate_now(warehouse, now=now, is_late=lambda: False)

@@ -11,10 +11,10 @@ from etl.cli.shared.loading import (
     apply_configuration,
     load_with_progress,
     reading_keys,
-    summary,
 )
 from etl.cli.shared.options import config_option, db_option, profile_option
 from etl.cli.shared.renewing import renew_after_changes
+from etl.cli.shared.results import load_lines
 from etl.cli.shared.signals import stops
 from etl.cli.shared.stores import Stores, is_s3
 from etl.clock import Clock
@@ -97,6 +97,7 @@ def load(
                 now=clock.now(),
             )
             renew_after_changes(warehouse)
-    click.echo(summary(result), err=True)
+    for line in load_lines(result):
+        click.echo(line, err=True)
     if not result.is_complete:
         sys.exit(1)

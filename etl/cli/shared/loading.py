@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import sys
-from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from datetime import datetime
@@ -21,17 +20,16 @@ from etl.load.decoder.pool import Workers
 from etl.load.run import LoadResult, load_files
 from etl.normalise.rules import keys_of_tags
 from etl.show.escaping import harmless
-from etl.show.numbers import count, some_of
+from etl.show.numbers import count
 from etl.sources.stores import LocalStore, Store, StoredFile
 from etl.warehouse.write.attribution import apply_application_tag, apply_config
-from etl.warehouse.write.batch import Reject, Written
-from etl.warehouse.write.bills import BillsWritten, apply_tolerance
+from etl.warehouse.write.batch import Reject
+from etl.warehouse.write.bills import apply_tolerance
 from etl.warehouse.write.discounts import apply_discounts
 from etl.warehouse.write.metadata_keys import apply_metadata_keys
 from etl.warehouse.write.team_shares import apply_team_shares
 
 MESSAGES_SHOWN = 20
-_NAMES = 5
 
 
 def apply_configuration(warehouse: Database, config: Config, file: Path | None) -> None:
@@ -156,105 +154,3 @@ def _display() -> Iterator[_LoadDisplay]:
             lambda text: console.print(text, soft_wrap=True),
             lambda file: progress.update(task, advance=1, folder=harmless(file.folder)),
         )
-
-
-def _names(operations: Counter[str]) -> str:
-    """Return operations with how many new events each has, the most frequent first."""
-    named = sorted(operations.items(), key=lambda one: (-one[1], one[0]))
-    return harmless(some_of([f"{number:,} {name}" for name, number in named], _NAMES))
-
-
-def team_lines(written: Written) -> list[str]:
-    """Return what was learned of the teams of calls, as lines of text; none if nothing was."""
-    lines = []
-    if written.sessions:
-        lines.append(f"Sessions          {written.sessions:,} kept, for the tags of their calls")
-    if written.calls_reattributed:
-        calls = count(written.calls_reattributed, "stored call")
-        lines.append(f"Reattributed      {calls}, to another team")
-    return lines
-
-
-def bill_lines(bills: BillsWritten) -> list[str]:
-    """Return what was read of a bill, as lines of text; none if nothing was."""
-    if not (bills.months or bills.months_unchanged or bills.older):
-        return []
-    unchanged = f", {bills.months_unchanged:,} unchanged" if bills.months_unchanged else ""
-    unclear = (
-        f", {bills.lines_not_understood:,} not understood" if bills.lines_not_understood else ""
-    )
-    read = f" ({count(bills.lines, 'line')} of Bedrock{unclear})" if bills.months else ""
-    lines = [f"AWS bill          {count(bills.months, 'month')} new or changed{read}{unchanged}"]
-    for export, month, lost, new in bills.columns:
-        changes = [f"{word} {', '.join(some)}" for word, some in _column_changes(lost, new)]
-        lines.append(harmless(f"Columns changed   {export}, {month}: {'; '.join(changes)}"))
-    for export, month, written, stored in bills.older:
-        lines.append(
-            harmless(
-                f"Older, left out   {export}, {month}: written {written}, and the one that is kept"
-                f" {stored}. To use it all the same, load it with --reread"
-            )
-        )
-    return lines
-
-
-def _column_changes(lost: list[str], new: list[str]) -> Iterator[tuple[str, list[str]]]:
-    if lost:
-        yield "no longer has", lost
-    if new:
-        yield "now has", new
-
-
-def summary(result: LoadResult) -> str:
-    """Return the result of a load as lines of text."""
-    written = result.written
-    lines = [
-        f"Files             {result.files:,}"
-        + (f", {result.files_unchanged:,} read before" if result.files_unchanged else ""),
-        f"Events read       {result.events_read:,}",
-        f"Bedrock calls     {written.calls_new:,} new ({written.calls_with_tokens:,} with tokens),"
-        f" {written.calls_known:,} already known",
-        f"Tokens attached   {written.tokens_attached:,} from service events"
-        + (
-            f", {written.tokens_pending:,} waiting for their call"
-            if written.tokens_pending > 0
-            else ""
-        ),
-        f"Other events      {result.events_skipped - written.sessions:,} skipped"
-        + (
-            f", {written.operations_unknown:,} of them not known yet (see `bedrock-usage status`)"
-            if written.operations_unknown
-            else ""
-        ),
-        f"CloudWatch values {written.metric_values:,} new or changed"
-        + (
-            f", {result.metrics_skipped:,} of other metrics skipped"
-            if result.metrics_skipped
-            else ""
-        ),
-        f"Profiles          {written.profiles:,} new or changed",
-        f"Rejected          {result.rejected:,}"
-        + (" (see table rejects for where and why)" if result.rejected else ""),
-    ]
-    if result.files_refused:
-        lines.append(
-            f"Refused           {count(result.files_refused, 'file')}: every load says so until"
-            " they change, or `bedrock-usage load --accept PATH`"
-        )
-    if result.files_accepted:
-        lines.append(
-            f"Accepted          {count(result.files_accepted, 'file')}: reported again only after a"
-            " change"
-        )
-    if written.operations:
-        lines.insert(5, f"Other operations  {_names(written.operations)} (of Bedrock, no calls)")
-    lines[4:4] = team_lines(written)
-    rejected = next(at for at, line in enumerate(lines) if line.startswith("Rejected"))
-    lines[rejected:rejected] = bill_lines(written.bills)
-    if written.calls_logged:
-        lines.insert(3, f"Invocation logs   {written.calls_logged:,} matched known calls")
-    if written.calls_too_old:
-        lines.insert(
-            3, f"Too old           {written.calls_too_old:,} skipped: they were dropped by vacuum"
-        )
-    return "\n".join(lines)

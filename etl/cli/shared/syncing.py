@@ -10,21 +10,15 @@ from pathlib import Path
 import click
 from sqlite_utils import Database
 
-from etl.cli.shared.loading import (
-    apply_configuration,
-    bill_lines,
-    reading_keys,
-    team_lines,
-)
+from etl.cli.shared.loading import apply_configuration, reading_keys
 from etl.cli.shared.option_types import moment_of
 from etl.cli.shared.progress import progress_display
+from etl.cli.shared.results import sync_lines
 from etl.cli.shared.scope import open_places
 from etl.cli.shared.stores import Stores, open_roots
 from etl.clock import Clock
 from etl.config import Choice, Config, parse_duration, parse_since
 from etl.normalise.rows import AccountName
-from etl.show.escaping import harmless
-from etl.show.numbers import count
 from etl.show.terminal import open_console
 from etl.sources.archive import Archive
 from etl.sources.aws import Place
@@ -62,7 +56,8 @@ def sync_chosen(
                 warehouse, places, clock, options, display, lost=lost, roots=roots
             )
     outcome.add(named, rejected=0)
-    _report(outcome)
+    for line in sync_lines(outcome):
+        click.echo(line, err=True)
     return outcome
 
 
@@ -123,26 +118,3 @@ def _options(
         log_group=choice.place_settings.get("log_group"),
         archive_bodies=config.sync.archive_bodies,
     )
-
-
-def _report(outcome: SyncOutcome) -> None:
-    """Report on stderr the result of a sync and what is left to do."""
-    written = outcome.written
-    catalogued = written.profiles + written.renewed["foundation_models"]
-    lines = [
-        f"Bedrock calls     {written.calls_new:,} new ({written.calls_with_tokens:,} with tokens)",
-        f"CloudWatch values {written.metric_values:,} new or changed",
-        f"Profiles, models  {catalogued:,} new or changed",
-    ]
-    lines += [*team_lines(written), *bill_lines(written.bills)]
-    if written.events_archived:
-        lines.append(f"Archived          {count(written.events_archived, 'event')}")
-    if written.late_events:
-        lines.append(f"Late              {written.late_events:,} arrived after the settle time")
-    if outcome.rejected:
-        lines.append(
-            f"Rejected          {outcome.rejected:,} (see table rejects for where and why)"
-        )
-    lines += [f"Not read          {message}" for message in outcome.messages]
-    for line in lines:
-        click.echo(harmless(line), err=True)

@@ -146,7 +146,7 @@ def _refuse_others(db: Database, days: Sequence[str]) -> None:
         raise WarehouseError(
             f"the warehouse has calls of {', '.join(others[:_MOST_SHOWN])}{more}, days that the"
             " rollup does not have, and that would count as dropped: roll them up as well, drop"
-            " them with `bedrock-usage vacuum --keep`, or name another warehouse with --db"
+            " them with `bedrock-usage vacuum --keep-calls`, or name another warehouse with --db"
         )
 
 
