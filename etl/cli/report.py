@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
 from datetime import datetime
 from pathlib import Path
 
 import click
+from sqlite_utils import Database
 
 from etl.cli.shared.options import (
     against_option,
@@ -24,9 +26,30 @@ from etl.warehouse.database import open_warehouse
 from etl.warehouse.read.prices import price_gaps
 from etl.warehouse.read.reports import Filters, guardrails, movers, quotas, savings
 
-GAPS, MOVERS, SAVINGS, QUOTAS = "gaps", "movers", "savings", "quotas"
+GAPS, MOVERS = "gaps", "movers"
+
+
+def _report_gaps(warehouse: Database, filters: Filters, format_: str) -> None:
+    used = guardrails(warehouse, filters)
+    lacks = used["unpriced_units"] or used["unknown_calls"]
+    words = numbers.guardrails(used) if lacks else ""
+    print_gaps(price_gaps(warehouse, filters), format_, words)
+
+
+def _report_savings(warehouse: Database, filters: Filters, format_: str) -> None:
+    print_savings(savings(warehouse, filters), format_)
+
+
+def _report_quotas(warehouse: Database, filters: Filters, format_: str) -> None:
+    print_quotas(*quotas(warehouse, filters), format_)
+
+
 # What has other rows than costs.
-OTHERS = (GAPS, SAVINGS, QUOTAS)
+OTHERS: Mapping[str, Callable[[Database, Filters, str], None]] = {
+    GAPS: _report_gaps,
+    "savings": _report_savings,
+    "quotas": _report_quotas,
+}
 
 
 @click.command()
@@ -79,27 +102,6 @@ def report(
     models, scopes and tiers would have cost; quotas is how near models are to their limits
     (docs/savings.md). --billed puts what AWS's bill charges next to the costs (docs/bill.md).
     """
-    if kind == MOVERS:
-        _refuse_with_movers(by, breakdown or with_list or with_billed)
-        key = None
-    else:
-        if (kind is None) == (by is None):
-            raise click.UsageError(
-                "Missing argument 'KIND'" if by is None else "--by replaces KIND, but for movers"
-            )
-        if against:
-            raise click.UsageError("--against works only with movers")
-        key = None if by is None else _key_of(by)
-    if breakdown and kind not in ("users", "applications", "teams"):
-        raise click.UsageError("--breakdown works only with users, applications and teams")
-    if with_list and kind in ("coverage", *OTHERS):
-        raise click.UsageError(f"--list does not work with {kind}, which has no costs")
-    if with_billed and (key or kind in ("coverage", *OTHERS)):
-        raise click.UsageError(
-            f"--billed does not work with coverage, {', '.join(OTHERS)} and --by"
-        )
-    if kind == GAPS and (user or application or team):
-        raise click.UsageError("gaps has no users, no applications and no teams")
     if since and until and since > until:
         raise click.UsageError("--since is after --until")
     filters = Filters(
@@ -111,25 +113,22 @@ def report(
         applications=application,
         teams=team,
     )
-    with open_warehouse(db) as warehouse:
-        if kind == MOVERS:
+    if kind == MOVERS:
+        _refuse_with_movers(by, breakdown or with_list or with_billed)
+        with open_warehouse(db) as warehouse:
             start = against.date().isoformat() if against else None
             print_movers(movers(warehouse, filters, by=by, against=start), format_)
-            return
-        if kind == SAVINGS:
-            print_savings(savings(warehouse, filters), format_)
-            return
-        if kind == QUOTAS:
-            print_quotas(*quotas(warehouse, filters), format_)
-            return
-        if kind == GAPS:
-            rows = price_gaps(warehouse, filters)
-            used = guardrails(warehouse, filters)
-            lacks = used["unpriced_units"] or used["unknown_calls"]
-            print_gaps(rows, format_, numbers.guardrails(used) if lacks else "")
-            return
-        if key is not None:
+        return
+    key = _key_of(kind, by)
+    _refuse_together(kind, key, against, breakdown=breakdown, listed=with_list, billed=with_billed)
+    if kind == GAPS and (user or application or team):
+        raise click.UsageError("gaps has no users, no applications and no teams")
+    with open_warehouse(db) as warehouse:
+        if kind is not None and kind in OTHERS:
+            OTHERS[kind](warehouse, filters, format_)
+        elif key is not None:
             built = build_metadata_report(warehouse, key, filters, with_list=with_list)
+            print_report(built, format_)
         else:
             built = build_report(
                 warehouse,
@@ -139,18 +138,48 @@ def report(
                 with_list=with_list,
                 with_billed=with_billed,
             )
-        print_report(built, format_)
+            print_report(built, format_)
 
 
-def _refuse_with_movers(by: str | None, others: bool) -> None:
+def _refuse_with_movers(by: str | None, has_others: bool) -> None:
     if by is not None and by not in numbers.MOVED:
         raise click.UsageError(f"--by {by}: with movers it is one of {', '.join(numbers.MOVED)}")
-    if others:
+    if has_others:
         raise click.UsageError("movers has no --breakdown, --list and --billed")
 
 
-def _key_of(by: str) -> str:
+def _key_of(kind: str | None, by: str | None) -> str | None:
+    """Return the key of the request metadata that ``--by`` names instead of a kind, else None."""
+    if (kind is None) == (by is None):
+        raise click.UsageError(
+            "Missing argument 'KIND'" if by is None else "--by replaces KIND, except for movers"
+        )
+    if by is None:
+        return None
     name, colon, key = by.partition(":")
     if name != "metadata" or not colon or not key.strip():
         raise click.UsageError(f"--by {by}: name a key of the request metadata, metadata:tenant")
     return key.strip()
+
+
+def _refuse_together(
+    kind: str | None,
+    key: str | None,
+    against: datetime | None,
+    *,
+    breakdown: bool,
+    listed: bool,
+    billed: bool,
+) -> None:
+    """Refuse options that do not work with a report other than movers."""
+    if against:
+        raise click.UsageError("--against works only with movers")
+    if breakdown and kind not in ("users", "applications", "teams"):
+        raise click.UsageError("--breakdown works only with users, applications and teams")
+    has_costs = kind not in ("coverage", *OTHERS)
+    if listed and not has_costs:
+        raise click.UsageError(f"--list does not work with {kind}, which has no costs")
+    if billed and (key or not has_costs):
+        raise click.UsageError(
+            f"--billed does not work with coverage, {', '.join(OTHERS)} and --by"
+        )
