@@ -40,8 +40,9 @@ from etl.normalise.cloudtrail import (
 from etl.normalise.fields import count, mapping, text, utc_time
 from etl.normalise.guardrails import Units, guardrail_id, units_of_traces, use_of
 from etl.normalise.identity import Identity, find_identity_of_arn
+from etl.normalise.merging import PROMPT_ROUTER
 from etl.normalise.plain_forms import plain_log
-from etl.normalise.rows import INVOCATION_LOG, PROMPT_ROUTER, Event, Tokens
+from etl.normalise.rows import INVOCATION_LOG, Event, Tokens
 from etl.normalise.token_kinds import (
     IMAGE_SIZES,
     INPUT_KINDS,

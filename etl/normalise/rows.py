@@ -7,8 +7,6 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-from etl.normalise.application import APPLICATION_SOURCES
-
 
 class Tokens(NamedTuple):
     """What one call used: the counts of ``token_kinds``, each known or unknown by itself.
@@ -105,36 +103,6 @@ NO_CALL = Event(
     is_home_copy=True,
     is_correction=False,
 )
-
-
-def merge_reports(event: Event, logged: Event) -> Event:
-    """Complete an event with what an invocation log reports about the call. Tokens stay unchanged.
-
-    The event's values take precedence. But an application named in the request metadata ranks above
-    one that only the user agent names.
-    """
-    rank = APPLICATION_SOURCES.index
-    best = min((event, logged), key=lambda report: rank(report.application_source))
-    return event._replace(
-        model_id=_better_model(event.model_id, logged.model_id),
-        application=best.application,
-        application_source=best.application_source,
-        inference_region=event.inference_region or logged.inference_region,
-        service_tier=event.service_tier or logged.service_tier,
-        request_metadata=logged.request_metadata or event.request_metadata,
-        guardrail_action=logged.guardrail_action or event.guardrail_action,
-        guardrail_use=logged.guardrail_use or event.guardrail_use,
-        reported_by=event.reported_by | logged.reported_by,
-    )
-
-
-def _better_model(sent: str | None, logged: str | None) -> str | None:
-    """Return the model of a call; a log may know which one a prompt router chose."""
-    return logged if logged and (sent is None or PROMPT_ROUTER in sent) else sent
-
-
-# In the ARN of a prompt router, which is no model.
-PROMPT_ROUTER = "prompt-router/"
 
 
 class OtherOperation(NamedTuple):

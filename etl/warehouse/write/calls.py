@@ -1,7 +1,7 @@
 """Write calls and their tokens, so that neither repetition nor order matters.
 
 - An event is identified by its time and id. If it is seen again, it only adds what was missing
-  (tokens, for example). If the names of two copies differ, those of ``_better_copy`` stay.
+  (tokens, for example). If the names of two copies differ, those of ``better_copy`` stay.
 - A correction that AWS sends later replaces the names of its event and the counts that it has. The
   latest one wins, by its own time and id; the original never replaces a correction. The call has
   the time of its original, or of its first correction until the original is seen.
@@ -27,8 +27,8 @@ from typing import Any, NamedTuple
 
 from sqlite_utils import Database
 
-from etl.normalise.application import APPLICATION_SOURCES, REQUEST_METADATA, UNKNOWN
 from etl.normalise.fields import NUL, SHOWN_NUL
+from etl.normalise.merging import better_copy, complete_correction, merge_reports
 from etl.normalise.model_ids import NOT_STATED
 from etl.normalise.packed import (
     PackedCall,
@@ -44,11 +44,9 @@ from etl.normalise.packed import (
 from etl.normalise.reports import CorrectionKey, Reports, stored_reports
 from etl.normalise.rows import (
     CLOUDTRAIL,
-    INVOCATION_LOG,
     Event,
     ServiceTokens,
     Tokens,
-    merge_reports,
 )
 from etl.normalise.token_kinds import STORED_COLUMNS
 from etl.normalise.token_sources import NAMES
@@ -374,7 +372,7 @@ class CallWriter:
         if key in plan.insert or key in plan.stored:
             counts.calls_known += 1
             before = plan.insert.get(key) or known.get(key)
-            if before and (best := _better_copy(before, self._as_stored(event))) is not before:
+            if before and (best := better_copy(before, self._as_stored(event))) is not before:
                 plan.replace(key, best)
         else:
             plan.insert[key] = event
@@ -454,7 +452,7 @@ class CallWriter:
             reports = plan.take(old).join(reports)
             if latest in before.names:
                 plan.moved[old] = key
-        plan.insert[key] = _as_one(calls)._replace(event_time=key[0])
+        plan.insert[key] = complete_correction(calls)._replace(event_time=key[0])
         plan.reports[key] = reports
 
     def _corrected(self, event_ids: Collection[StoredId]) -> dict[StoredId, _Corrected]:
@@ -889,39 +887,6 @@ class CallWriter:
         return self._db.conn.total_changes - before
 
 
-# What a copy of an event may say otherwise, beginning with what matters most. A log completes the
-# last ones, so that they tell nothing once one did.
-_SAID = (
-    *("is_home_copy", "shared_event_id", "principal_arn", "principal_type", "session_name"),
-    *("user_name", "provider", "error_code", "account_id", "region", "event_source", "event_name"),
-    *("project", "user_agent", "source_address", "request_id"),
-)
-_COMPLETED = (
-    *("model_id", "application_source", "application", "service_tier", "request_metadata"),
-    *("guardrail_action", "guardrail_use"),
-)
-
-
-def _better_copy(one: Event, other: Event) -> Event:
-    """Return which of two copies of an event stays: ``one`` itself if they say the same.
-
-    The first field in which they differ decides: what is known before what is not, then the lower
-    text. So it is the same copy, whichever comes first.
-    """
-    fields = _SAID if (one.reported_by | other.reported_by) & INVOCATION_LOG else _SAID + _COMPLETED
-    if _rank(other, fields) >= _rank(one, fields):
-        return one
-    best = other._replace(credential=other.credential or one.credential)
-    if one.reported_by & INVOCATION_LOG:
-        return merge_reports(best, _logged_part(one))
-    return best._replace(inference_region=other.inference_region or one.inference_region)
-
-
-def _rank(event: Event, fields: Sequence[str]) -> list[tuple[bool, str]]:
-    values = (getattr(event, field) for field in fields)
-    return [(value is None or value is False, str(value)) for value in values]
-
-
 def _rows_of(key: EventKey, plan: _Plan) -> Iterator[tuple[str, tuple[Any, ...]]]:
     """Yield (table, row) for every row that stores the reports of a call's tokens."""
     reports = plan.reports[key]
@@ -975,34 +940,6 @@ def _reports_of_service(service: ServiceTokens) -> Reports:
         correction = CorrectionKey(service.event_time, service.event_id, is_names=False)
         return Reports().correct(correction, service.tokens)
     return Reports().add(service.tokens)
-
-
-def _as_one(calls: Sequence[Event]) -> Event:
-    """Return the first call, a correction, completed with fields of the other reports of it."""
-    first, *others = calls
-    for other in others:
-        first = first._replace(
-            request_id=first.request_id or other.request_id,
-            shared_event_id=first.shared_event_id or other.shared_event_id,
-            model_id=first.model_id or other.model_id,
-            inference_region=first.inference_region or other.inference_region,
-            service_tier=first.service_tier or other.service_tier,
-            provider=first.provider or other.provider,
-            project=first.project or other.project,
-            source_address=first.source_address or other.source_address,
-            credential=first.credential or other.credential,
-        )
-        if other.reported_by & INVOCATION_LOG:
-            # The log's data must not be lost with the event it was merged into.
-            first = merge_reports(first, _logged_part(other))
-    return first._replace(is_correction=True, correction_id=None, tokens=None)
-
-
-def _logged_part(event: Event) -> Event:
-    """Return the part of a stored call that an invocation log may have reported."""
-    if event.application_source == REQUEST_METADATA:
-        return event
-    return event._replace(application=UNKNOWN, application_source=APPLICATION_SOURCES[-1])
 
 
 def _key(event: Event) -> EventKey:
