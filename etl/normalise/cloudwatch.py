@@ -1,19 +1,25 @@
-"""CloudWatch totals: a saved GetMetricData response, or a plain CSV.
+"""CloudWatch totals: a saved GetMetricData response, a plain CSV, or a metric stream.
 
 A GetMetricData response names neither account, region nor metric. So each result is identified by
 its label, which CloudWatch fills in when the query requests ``LABEL``, or else by the
-``MetricDataQueries`` saved in the same file.
+``MetricDataQueries`` saved in the same file. Where these are there, they also say what is no total
+of Bedrock's: another statistic, a namespace of somebody else's.
+
+A metric stream names everything, and delivers every series: those with more dimensions than the
+model repeat the tokens of one that is there as well. Source: CloudWatch user guide, "JSON format"
+of metric streams (checked 2026-11-30).
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Any
 
 from etl.errors import RejectError, reason_of
 from etl.normalise.boundary import attempt
 from etl.normalise.fields import count, listing, mapping, text, utc_time
+from etl.normalise.plain_forms import time_text
 from etl.normalise.rows import MetricValue
 from etl.normalise.token_kinds import KINDS
 from etl.totals_csv import CSV_COLUMNS
@@ -43,6 +49,9 @@ METRICS_OF = {
     "AWS/BedrockMantle": MANTLE_METRICS,
 }
 
+# A metric stream's records are of a minute each.
+_STREAM_SECONDS = "60"
+
 # Dynamic labels: CloudWatch user guide, "Use dynamic labels" (checked 2026-11-24).
 LABEL = (
     "account_id=${PROP('AccountId')} region=${PROP('Region')} metric=${PROP('MetricName')}"
@@ -60,6 +69,29 @@ def parse_csv_row(row: Mapping[str | None, object]) -> MetricValue | None:
     if missing:
         raise RejectError(f"no {missing[0]}")
     return _metric_value({k: v or "" for k, v in texts.items()}, row["period_start"], row["value"])
+
+
+def parse_stream_record(record: Mapping[str, Any]) -> MetricValue | None:
+    """Read one record of a metric stream, a minute's; None for what is not a usage total.
+
+    Raises RejectError with the first problem in it.
+    """
+    model = _model_of(list(mapping(record.get("dimensions")).items()))
+    if model is None or not _is_usage(record.get("namespace"), record.get("metric_name")):
+        return None
+    names = {
+        "account_id": text(record.get("account_id")),
+        "region": text(record.get("region")),
+        "model_id": model,
+        "metric": text(record.get("metric_name")),
+        "period_seconds": _STREAM_SECONDS,
+    }
+    missing = [name for name, value in names.items() if value is None]
+    if missing:
+        raise RejectError(f"no {missing[0]}")
+    start = time_text(record.get("timestamp"))
+    value = mapping(record.get("value")).get("sum")
+    return _metric_value({k: v or "" for k, v in names.items()}, start, value)
 
 
 def parse_results(
@@ -91,9 +123,11 @@ def parse_results(
 def _parse_result(
     result: Mapping[str, Any], queries: Mapping[str, Any], provisional_from: str | None
 ) -> Iterator[MetricValue | RejectError | None]:
-    names = _from_label(text(result.get("Label")) or "") or _from_query(
-        mapping(queries.get(text(result.get("Id")) or ""))
-    )
+    query = mapping(queries.get(text(result.get("Id")) or ""))
+    if not _is_total(query):
+        yield None
+        return
+    names = _from_label(text(result.get("Label")) or "") or _from_query(query)
     times, values = result.get("Timestamps") or [], result.get("Values") or []
     if not names:
         yield RejectError(
@@ -126,18 +160,49 @@ def _from_label(label: str) -> dict[str, str] | None:
     return names if set(names) >= set(CSV_COLUMNS) - {"period_start", "value"} else None
 
 
+def _is_total(query: Mapping[str, Any]) -> bool:
+    """Return whether a query is for a usage total, as far as it says.
+
+    Raises RejectError if it is for another statistic, or another series, of one.
+    """
+    stat = mapping(query.get("MetricStat"))
+    metric = mapping(stat.get("Metric"))
+    if "Namespace" in metric and not _is_usage(metric["Namespace"], metric.get("MetricName")):
+        return False
+    if (statistic := text(stat.get("Stat"))) not in (None, "Sum"):
+        raise RejectError(f"its statistic is {statistic}: fetch the statistic Sum")
+    if metric and _model_of(_dimensions(metric)) is None:
+        raise RejectError(
+            "its dimensions are not the model alone: such a series repeats tokens, or has those of"
+            " all models; fetch the series by ModelId, or by Model of AWS/BedrockMantle"
+        )
+    return True
+
+
+def _is_usage(namespace: object, metric: object) -> bool:
+    return text(metric) in METRICS_OF.get(text(namespace) or "", ())
+
+
+def _dimensions(metric: Mapping[str, Any]) -> list[tuple[object, object]]:
+    pairs = map(mapping, listing(metric.get("Dimensions")))
+    return [(pair.get("Name"), pair.get("Value")) for pair in pairs]
+
+
+def _model_of(dimensions: Sequence[tuple[object, object]]) -> str | None:
+    """Return the model of a series that is totalled by model alone; None for any other."""
+    if len(dimensions) != 1 or dimensions[0][0] not in ("ModelId", "Model"):
+        return None
+    return text(dimensions[0][1])
+
+
 def _from_query(query: Mapping[str, Any]) -> dict[str, str] | None:
     stat = mapping(query.get("MetricStat"))
     metric = mapping(stat.get("Metric"))
-    dimensions = [mapping(dimension) for dimension in listing(metric.get("Dimensions"))]
-    if len(dimensions) != 1 or dimensions[0].get("Name") not in ("ModelId", "Model"):
-        # A series with more dimensions repeats tokens of the plain series.
-        return None
     period = stat.get("Period")
     names = {
         "account_id": text(query.get("AccountId")),
         "region": text(query.get("Region")),
-        "model_id": text(dimensions[0].get("Value")),
+        "model_id": _model_of(_dimensions(metric)),
         "metric": text(metric.get("MetricName")),
         "period_seconds": text(str(period) if isinstance(period, int) else period),
     }

@@ -2,12 +2,12 @@
 logging is enabled.
 
 Bodies are prompts and responses. The request body is decoded only for a reranker's number of
-documents, for the size and quality of images, for the length of a video, and for the id of a
-guardrail. The response body is decoded only for numbers that are found nowhere else (how cache
-writes divide by lifetime, how many images there are, how long a video is, what guardrails charge)
-and for whether a guardrail intervened. Anything except a number, the id of a guardrail or one of a
-few fixed words stays bytes of the record: no text of a body leaves this module in a row, a
-complaint or an error.
+documents, for the size and quality of images, for the length of a video, for the id of a guardrail,
+and for the service tier. The response body is decoded only for numbers that are found nowhere else
+(how cache writes divide by lifetime, how many images there are, how long a video is, what
+guardrails charge), for the service tier and for whether a guardrail intervened. Anything except a
+number, the id of a guardrail or one of a few fixed words stays bytes of the record: no text of a
+body leaves this module in a row, a complaint or an error.
 
 A log identifies its caller only by ARN. A person whom CloudTrail identifies by something the ARN
 lacks (the source identity, a federated session) appears as the role, until CloudTrail has told of
@@ -108,7 +108,8 @@ class _LogRecord(msgspec.Struct, gc=False, rename="camel"):
 
 
 class _Body(msgspec.Struct, gc=False, rename="camel"):
-    """A response body, a chunk of a streamed one, or an object nested in a chunk."""
+    """A response body, a chunk of a streamed one, or an object nested in a chunk; the fields for
+    the tier also stand in a request body."""
 
     usage: msgspec.Raw = _NONE
     message: msgspec.Raw = _NONE
@@ -127,6 +128,9 @@ class _Body(msgspec.Struct, gc=False, rename="camel"):
     trace: msgspec.Raw = _NONE
     bedrock_trace: msgspec.Raw = msgspec.field(default=_NONE, name="amazon-bedrock-trace")
     metrics: msgspec.Raw = msgspec.field(default=_NONE, name="amazon-bedrock-invocationMetrics")
+    service_tier: msgspec.Raw = _NONE
+    openai_service_tier: msgspec.Raw = msgspec.field(default=_NONE, name="service_tier")
+    performance_config: msgspec.Raw = _NONE
 
 
 class _CacheDetail(msgspec.Struct, gc=False, rename="camel"):
@@ -199,6 +203,11 @@ _DIMENSION = re.compile(r"([1-9][0-9]{0,4})x([1-9][0-9]{0,4})")
 
 # A chunk without any of these tells nothing. Most chunks of a stream are such.
 _MARKS = (b'"usage"', b'"amazon-bedrock-', b"guardrail_intervened", b'"promptRouter"')
+
+# A request with none of these states no tier.
+_TIER_MARKS = (b'"serviceTier"', b'"service_tier"', b'"performanceConfig"')
+# AWS's words for tiers.
+_TIERS = ("default", "auto", "standard", "flex", "priority", "reserved", "ultrafast")
 
 _BLOCKED = (b'"INTERVENED"', b'"guardrail_intervened"')
 
@@ -303,9 +312,7 @@ def _event(
         application_source=application_source,
         error_code=text(logged.error_code),
         inference_region=text(logged.inference_region),
-        service_tier=service_tier(
-            {"performanceConfig": logged.performance_config, "serviceTier": logged.service_tier}, {}
-        ),
+        service_tier=_service_tier(logged, parts["input"], bodies),
         is_home_copy=True,
         is_correction=False,
         request_metadata=canonical_metadata(metadata),
@@ -582,6 +589,35 @@ def _variant(request: Fields) -> str | None:
     }
     size = sizes.pop()
     return None if sizes or size is None else f"{size}x{size}_{config.quality}"
+
+
+def _service_tier(logged: _LogRecord, request: Fields, bodies: list[_Body]) -> str | None:
+    """Return the tier that the record states, else the response, else the request.
+
+    None for the default one. What is asked for may be refused, so the response comes first.
+    """
+    stated = {"performanceConfig": logged.performance_config, "serviceTier": logged.service_tier}
+    written = bytes(request.get("inputBodyJson", _NONE))
+    # Most requests have none, and may be long.
+    asked = _decode_as(written, _Body) if any(mark in written for mark in _TIER_MARKS) else None
+    for body in (*bodies, asked):
+        for part in (body, _decode_as(body.metadata, _Body) if body else None):
+            for name, value in _tier_fields(part).items() if part else ():
+                if stated.get(name) is None:
+                    stated[name] = value
+    return service_tier(stated, {})
+
+
+def _tier_fields(body: _Body) -> dict[str, Any]:
+    """Return what a body says of the tier. Only AWS's own words count: others may be anything."""
+    written = (_fields(body.service_tier).get("type", _NONE), body.service_tier)
+    words = (_decode_as(raw, str) for raw in (*written, body.openai_service_tier))
+    word = next(filter(None, words), "")
+    latency = _decode_as(_fields(body.performance_config).get("latency", _NONE), str)
+    fields: dict[str, Any] = {"serviceTier": word} if word.lower() in _TIERS else {}
+    if latency in ("standard", "optimized"):
+        fields["performanceConfig"] = {"latency": latency}
+    return fields
 
 
 def _search_units(logged: _LogRecord, request: Fields) -> int | None:

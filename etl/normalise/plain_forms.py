@@ -120,7 +120,7 @@ def plain_event(record: Any) -> Any:
         if isinstance(value := record.get(name), str)
         and (plain := _inner(name, _value_of(value))) != value
     }
-    if (moment := record.get("eventTime")) != (plain := _moment(moment)):
+    if (moment := record.get("eventTime")) != (plain := time_text(moment)):
         changed["eventTime"] = plain
     return record | changed if changed else record
 
@@ -224,7 +224,7 @@ def _row_at(written: str, at: int, depth: int) -> tuple[dict[str, Any], int]:
     raise ValueError
 
 
-def _moment(value: Any) -> Any:
+def time_text(value: Any) -> Any:
     """Return a time as text: a number counts seconds, or thousandths, millionths, … of one."""
     if isinstance(value, str):
         if not value.strip().isdecimal():
@@ -369,7 +369,7 @@ def _unquoted(raw: bytes) -> bytes:
 
 def _log_part(name: str, raw: bytes) -> bytes:
     if name == "timestamp":
-        return json.dumps(_moment(msgspec.json.decode(raw))).encode()
+        return json.dumps(time_text(msgspec.json.decode(raw))).encode()
     if name not in _LOG_OBJECTS:
         return raw
     if raw.startswith(b'"'):

@@ -72,6 +72,7 @@ ENVELOPES = (
     Envelope(("_raw",), "_raw of Splunk"),
     Envelope(("@message",), "@message of CloudWatch Logs"),
     Envelope(("cloudtrailevent",), "CloudTrailEvent of LookupEvents"),
+    Envelope(("eventjson",), "eventJson of CloudTrail Lake"),
     Envelope(("awslogs", "data"), "awslogs.data of CloudWatch Logs"),
     Envelope(("kinesis", "data"), "data of Kinesis"),
     Envelope(("sns", "message"), "Message of SNS"),
@@ -83,6 +84,7 @@ ENVELOPES = (
     *_named(
         *("logevents", "records", "events", "results", "queryresultrows", "messages", "entries"),
         *("resourcelogs", "scopelogs", "logrecords", "streams", "values", "rows", "logs", "items"),
+        "inferenceprofilesummaries",
         is_list=True,
     ),
     *_named(
@@ -107,9 +109,11 @@ ENVELOPES = (
 )
 
 # These hold a whole event even next to some of its fields.
-_WHOLE = frozenset({"_raw", "@message", "cloudtrailevent", "event.original"})
+_WHOLE = frozenset({"_raw", "@message", "cloudtrailevent", "eventjson", "event.original"})
 # An object with one of these is an envelope, whatever other keys it has.
 _SURE = _WHOLE | {"detail", "_source", "logevents", "awslogs", "kinesis", "sns"}
+
+_EMPTY_LIST = re.compile(rb"\[\s*+\]")
 
 _BULK = frozenset({"index", "create"})
 
@@ -345,7 +349,16 @@ def unfit_columns(names: Collection[str]) -> Unfit | None:
 # The keys of the tables as they are written most.
 _KNOWN = (
     *(*LIST_KEYS, *_KEYS_OF_EVENTS, "schemaType", "MetricDataResults", "inferenceProfileArn"),
-    *("detail", "detail-type", "event", "event.original", "_raw", "@message", "CloudTrailEvent"),
+    *(
+        "detail",
+        "detail-type",
+        "event",
+        "event.original",
+        "_raw",
+        "@message",
+        "CloudTrailEvent",
+        "eventJson",
+    ),
     *("awslogs", "messageType", "kinesis", "Sns", "_source", "message", "Message", "body", "Body"),
     *("Data", "log", "line", "raw", "record", "payload", "value", "attributes", "class_uid", "api"),
     *(
@@ -382,6 +395,8 @@ def kind_of(fields: Fields) -> str | None:
     if "inferenceProfileArn" in fields:
         return "profile"
     folded = {fold(key): raw for key, raw in fields.items()}
+    if {"metricstreamname", "metricname", "namespace"} <= folded.keys():
+        return "metric record"
     if bytes(folded.get("schematype", b"")) == b'"ModelInvocationLog"':
         return LOGGED_CALL
     if {"modelid", "requestid", "operation"} <= folded.keys() and _has_counts(folded):
@@ -417,6 +432,11 @@ def is_other(fields: Fields) -> bool:
 def is_bulk_action(fields: Fields) -> bool:
     """Say whether an object is the line before a document in a bulk request to Elastic."""
     return len(fields) == 1 and not _BULK.isdisjoint(fields)
+
+
+def is_empty_page(fields: Fields) -> bool:
+    """Say whether an object is an answer without any records, such as an empty page."""
+    return any(_EMPTY_LIST.fullmatch(bytes(fields[key])) for key in LIST_KEYS if key in fields)
 
 
 def contents(fields: Fields) -> Iterator[tuple[Envelope, str, bytes]]:
@@ -471,11 +491,15 @@ def row_of(raws: Collection[Raw]) -> bytes | None:
         fields = fields_of(raw)
         if fields.keys() == {"field", "value"}:
             merged[str(load_value(bytes(fields["field"])))] = fields["value"]
-        elif len(fields) == 1:
+        elif len(fields) == 1 and not _is_nested(*fields.values()):
             merged |= fields
         else:
             return None
     return object_of(merged) if len(merged) > 1 else None
+
+
+def _is_nested(raw: Raw) -> bool:
+    return bytes(raw).startswith((b"[", b"{"))
 
 
 def tables(fields: Fields) -> Iterator[tuple[str, bytes]]:

@@ -44,6 +44,7 @@ from etl.sources.envelopes import (
     fields_of,
     fold,
     is_bulk_action,
+    is_empty_page,
     is_other,
     is_textbook,
     kind_of,
@@ -106,15 +107,18 @@ _URL_SAFE = bytes.maketrans(b"-_", b"+/")
 _NO_TEXT = re.compile(rb"[\x00-\x08\x0e-\x1a\x1c-\x1f]")
 
 # The columns of a table that hold whole records.
-_WHOLE_COLUMNS = frozenset({"@message", "_raw", "message", "cloudtrailevent", "raw", "event"})
+_WHOLE_COLUMNS = frozenset(
+    {"@message", "_raw", "message", "cloudtrailevent", "eventjson", "raw", "event"}
+)
 
 
 class Item(NamedTuple):
     """One raw record in a file.
 
-    ``kind``: event, logged call, metric answer, metric row or profile; other for what deliveries
-    send besides; repeat for what was named before. ``value`` is its JSON as bytes; for a metric
-    row, the fields by name. ``peeled``: what was around it, from outside.
+    ``kind``: event, logged call, metric answer, metric record (of a stream), metric row (of a CSV)
+    or profile; other for what deliveries send besides; repeat for what was named before. ``value``
+    is its JSON as bytes; for a metric row, the fields by name. ``peeled``: what was around it, from
+    outside.
     """
 
     position: str
@@ -334,6 +338,8 @@ class Peeler:
                 yield at.item("other", raw)
             elif key in _WANTED and not problems:
                 yield at.problem(f"no {_WANTED[key]}")
+            elif is_empty_page(fields) and not problems:
+                yield at.item("repeat", b"")
             else:
                 yield from problems or [at._replace(key="").problem(UNKNOWN)]
 

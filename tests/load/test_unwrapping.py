@@ -45,6 +45,7 @@ from tests.load.wrapping import (
 from tests.rounds import rounds, some
 from tests.support import HAIKU, call, logged, role_identity, service_event
 
+ARN = "arn:aws:bedrock:us-east-1:111122223333:application-inference-profile"
 RECORDS = [
     *(call(number, tokens=(number, 1), user=f"u{number}") for number in range(1, 4)),
     call(4, userIdentity=role_identity("Chat-BedrockRole"), userAgent="Größe/1.0 {x}"),
@@ -356,6 +357,26 @@ def test_events_under_other_names(name: str) -> None:
         assert read(data) == wanted
     if name not in ("OCSF", "upper case"):
         assert read(in_columns([texts(row) for row in table])) == wanted
+
+
+def test_pages_of_profiles_and_answers_without_records() -> None:
+    page = {"inferenceProfileSummaries": [{"inferenceProfileArn": f"{ARN}/{n}"} for n in (1, 2)]}
+    assert len(read(file_of(page))["rows"]) == 2
+    pages = [page, {"inferenceProfileSummaries": []}, {"Events": []}, {"results": []}]
+    assert read(file_of(pages)) == read(file_of(page))
+    assert rejects(file_of([page, {"other": []}])) == [("[1]", UNKNOWN)]
+
+
+def test_a_metric_stream() -> None:
+    minute = {
+        "metric_stream_name": "all", "account_id": "111122223333", "region": "us-east-1",
+        "namespace": "AWS/Bedrock", "metric_name": "InputTokenCount",
+        "dimensions": {"ModelId": HAIKU}, "timestamp": 1793613600000,
+        "value": {"max": 9.0, "min": 1.0, "sum": 10.0, "count": 2.0}, "unit": "Count",
+    }  # fmt: skip
+    others = [minute | {"namespace": "AWS/EC2"}, minute | {"dimensions": {}}]
+    found = shown(Decoder().decode(lines([minute, *others]).encode()))
+    assert (len(found["rows"]), found["rejects"]) == (1, [])
 
 
 def test_rows_of_fields_and_values() -> None:

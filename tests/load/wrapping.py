@@ -133,6 +133,22 @@ ENVELOPES: dict[str, Envelope] = {
             for v in values
         ]
     },
+    "lookup pages, one of them empty": lambda values: [
+        {"Events": [], "NextToken": "t"},
+        {"Events": [{"EventId": "e", "CloudTrailEvent": text_of(v)} for v in values]},
+    ],
+    "Lake's eventJson with columns": lambda values: {
+        "QueryStatus": "FINISHED",
+        "QueryResultRows": [
+            [
+                {"eventID": "00000000-0000-4000-8000-000000000001"},
+                {"eventTime": "2026-11-02 10:15:00.000"},
+                {"eventName": "Converse"},
+                {"eventJson": text_of(value)},
+            ]
+            for value in values
+        ],
+    },
     "get-query-results": lambda values: {
         "results": [insights_row(value) for value in values],
         "statistics": {"recordsMatched": 1.0},

@@ -1,4 +1,4 @@
-"""CloudWatch totals from the CSV and from saved GetMetricData answers."""
+"""CloudWatch totals from the CSV, from saved GetMetricData answers and from metric streams."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from etl.errors import RejectError
-from etl.normalise.cloudwatch import parse_csv_row, parse_results
+from etl.normalise.cloudwatch import parse_csv_row, parse_results, parse_stream_record
 from etl.normalise.rows import MetricValue
 from tests.cases import cases
 from tests.support import ACCOUNT, HAIKU
@@ -67,36 +67,95 @@ def test_an_answer_is_read_through_its_labels() -> None:
     ]
 
 
-def query(*dimensions: tuple[str, str]) -> dict[str, Any]:
+def query(*dimensions: tuple[str, str], **changed: str) -> dict[str, Any]:
     return {
         "Id": "m1",
         "AccountId": ACCOUNT,
         "Region": "us-east-1",
         "MetricStat": {
             "Metric": {
-                "Namespace": "AWS/Bedrock",
-                "MetricName": "InputTokenCount",
+                "Namespace": changed.get("namespace", "AWS/Bedrock"),
+                "MetricName": changed.get("metric", "InputTokenCount"),
                 "Dimensions": [{"Name": n, "Value": v} for n, v in dimensions],
             },
             "Period": 3600,
-            "Stat": "Sum",
+            "Stat": changed.get("stat", "Sum"),
         },
     }
 
 
+def saved(asked: dict[str, Any], label: str = "x") -> list[Any]:
+    answer = {"MetricDataQueries": [asked], "MetricDataResults": [result(Label=label)]}
+    return list(parse_results(answer))
+
+
 def test_an_answer_is_read_through_the_queries_saved_with_it() -> None:
-    answer = {
-        "MetricDataQueries": [query(("ModelId", HAIKU))],
-        "MetricDataResults": [result(Label="x")],
-    }
-    assert VALUE in list(parse_results(answer))
+    assert VALUE in saved(query(("ModelId", HAIKU)))
 
 
-def test_a_series_with_more_dimensions_repeats_tokens_and_is_refused() -> None:
-    queries = [query(("ModelId", HAIKU), ("ServiceTier", "default"))]
-    answer = {"MetricDataQueries": queries, "MetricDataResults": [result(Label="x")]}
-    (refused,) = parse_results(answer)
-    assert isinstance(refused, RejectError)
+# Whatever the label says: it names neither statistic nor namespace, nor other dimensions.
+@cases("label", ["x", LABEL])
+@cases(
+    ("asked", "reason"),
+    [
+        (query(("ModelId", HAIKU), ("ServiceTier", "default")), "not the model alone"),
+        (query(("ModelId", HAIKU), ("ContextWindow", "200K")), "not the model alone"),
+        (query(), "not the model alone"),
+        (query(("ModelId", HAIKU), stat="Average"), "its statistic is Average"),
+        (query(("ModelId", HAIKU), stat="SampleCount"), "its statistic is SampleCount"),
+        (query(("ModelId", HAIKU), namespace="AWS/Bedrock/Agents"), None),
+        (query(("ModelId", HAIKU), namespace="Shop", stat="Average"), None),
+        (query(("ModelId", HAIKU), namespace="AWS/BedrockMantle"), None),
+        (query(("ModelId", HAIKU), metric="InvocationLatency", stat="p99"), None),
+    ],
+)
+def test_what_is_no_total_is_none_and_another_form_of_one_is_refused(
+    asked: dict[str, Any], reason: str | None, label: str
+) -> None:
+    (found,) = saved(asked, label)
+    assert found is None if reason is None else reason in str(found)
+
+
+def streamed(**changed: Any) -> dict[str, Any]:
+    return {
+        "metric_stream_name": "all", "account_id": ACCOUNT, "region": "us-east-1",
+        "namespace": "AWS/Bedrock", "metric_name": "InputTokenCount",
+        "dimensions": {"ModelId": HAIKU}, "timestamp": 1793613600000,
+        "value": {"max": 9000.0, "min": 1000.0, "sum": 10000.0, "count": 2.0}, "unit": "Count",
+    } | changed  # fmt: skip
+
+
+def test_a_record_of_a_metric_stream_is_a_minutes_total() -> None:
+    assert parse_stream_record(streamed()) == VALUE._replace(period_seconds=60)
+
+
+@cases(
+    "changed",
+    [
+        {"dimensions": {"ModelId": HAIKU, "ServiceTier": "default"}},
+        {"dimensions": {}},
+        {"namespace": "AWS/EC2", "metric_name": "CPUUtilization", "dimensions": {"Id": "i-1"}},
+        {"namespace": "AWS/BedrockMantle"},
+        {"metric_name": "InvocationLatency"},
+    ],
+)
+def test_other_records_of_a_metric_stream_are_no_totals(changed: dict[str, Any]) -> None:
+    assert parse_stream_record(streamed(**changed)) is None
+
+
+@cases(
+    ("changed", "reason"),
+    [
+        ({"account_id": None}, "no account_id"),
+        ({"timestamp": None}, "no period_start"),
+        ({"value": {"max": 1.0}}, "fetch the statistic Sum"),
+    ],
+)
+def test_a_record_of_a_metric_stream_that_cannot_be_read(
+    changed: dict[str, Any], reason: str
+) -> None:
+    with pytest.raises(RejectError, match=reason):
+        parse_stream_record(streamed(**changed))
 
 
 def test_a_result_that_names_nothing_says_what_to_do_and_the_others_count() -> None:

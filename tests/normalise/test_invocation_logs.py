@@ -167,6 +167,43 @@ def test_the_service_tier_where_it_is_stated(fields: dict[str, Any], tier: str |
     assert event_of(logged(**fields)).service_tier == tier
 
 
+FLEX, FAST = {"serviceTier": {"type": "flex"}}, {"performanceConfig": {"latency": "optimized"}}
+PLAIN = {"serviceTier": {"type": "default"}, "performanceConfig": {"latency": "standard"}}
+
+
+@cases(
+    ("asked", "answered", "tier"),
+    [
+        (FLEX, FLEX, "flex"),
+        (FAST, FAST, "latency"),
+        # What was asked for and not given.
+        (FLEX, PLAIN, None),
+        (FAST, PLAIN, None),
+        (FLEX | FAST, {"serviceTier": {"type": "flex"}} | PLAIN, None),
+        # Either may be there alone: Bedrock logs large bodies elsewhere.
+        (FLEX, {}, "flex"),
+        ({}, {"serviceTier": {"type": "priority"}}, "priority"),
+        ({}, {"serviceTier": {"type": "reserved"}}, "reserved"),
+        ({}, [{"contentBlockDelta": {}}, {"metadata": {"usage": {}} | FLEX}], "flex"),
+        ({"service_tier": "flex"}, {"service_tier": "flex", "usage": {}}, "flex"),
+        ({"service_tier": "auto"}, {"service_tier": "default"}, None),
+        # Nothing but the words for tiers leaves a body.
+        ({"serviceTier": {"type": "my secret"}}, {"service_tier": "my secret"}, None),
+        ({"performanceConfig": ["optimized"]}, {"serviceTier": 7, "service_tier": {}}, None),
+    ],
+)
+def test_the_service_tier_that_only_the_bodies_state(
+    asked: dict[str, Any], answered: Any, tier: str | None
+) -> None:
+    record = logged(operation="Converse")
+    record["input"]["inputBodyJson"] = {"messages": []} | asked
+    record["output"]["outputBodyJson"] = answered
+    assert event_of(record).service_tier == tier
+    assert event_of(record | {"serviceTier": "priority"} | FAST).service_tier == "latency"
+    if not isinstance(answered, dict) or "performanceConfig" not in {*asked, *answered}:
+        assert event_of(record | {"serviceTier": "priority"}).service_tier == "priority"
+
+
 # -- who ------------------------------------------------------------------------------------------
 
 

@@ -30,7 +30,7 @@ from etl.normalise.addresses import DEFAULT_DETAIL, AddressDetail
 from etl.normalise.application import APPLICATION_KEY, KeyNames, key_names
 from etl.normalise.boundary import attempt
 from etl.normalise.cloudtrail import Parsed, parse_event
-from etl.normalise.cloudwatch import parse_csv_row, parse_results
+from etl.normalise.cloudwatch import parse_csv_row, parse_results, parse_stream_record
 from etl.normalise.invocation_logs import parse_logged_call
 from etl.normalise.packed import PackedCall, Shape, Shapes, next_range
 from etl.normalise.profiles import parse_profile
@@ -299,7 +299,7 @@ class _Reader:
         if isinstance(found, Unreadable):
             self._is_damaged = self._is_damaged or is_rest_lost(found)
             self._refuse(*found)
-        elif found.kind in ("metric answer", "metric row"):
+        elif found.kind in ("metric answer", "metric record", "metric row"):
             yield from self._add_metrics(found)
         elif found.kind == "profile":
             self._add_profile(found)
@@ -433,6 +433,8 @@ def _metric_values(item: Item) -> Iterator[MetricValue | RejectError | None]:
     try:
         if item.kind == "metric row":
             yield attempt(parse_csv_row, item.value)
+        elif item.kind == "metric record":
+            yield attempt(parse_stream_record, load_record(item.value))
         else:
             yield from parse_results(load_record(item.value))
     except Exception as error:
