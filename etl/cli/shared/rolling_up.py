@@ -5,6 +5,7 @@ from __future__ import annotations
 import secrets
 from collections.abc import Iterator
 from contextlib import ExitStack
+from datetime import datetime
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -17,8 +18,10 @@ from etl.cli.shared.stores import Stores, is_s3, open_stores
 from etl.clock import Clock
 from etl.config import Config
 from etl.errors import DataError
+from etl.normalise.application import key_names
 from etl.normalise.rollups import MOST_CALLERS, TABLES
 from etl.normalise.rows import InferenceProfile
+from etl.rollup.athena import read_result
 from etl.rollup.engines import engine_for
 from etl.rollup.job import Job, Places
 from etl.rollup.others import OTHERS
@@ -56,28 +59,44 @@ def roll_up_after_sync(
         )
         report_rollup(result)
         is_complete = result.is_complete
-    loaded = load_into(warehouse, Stores(clock, profile), settings.output)
+    loaded = load_days(warehouse, find_rollup(Stores(clock, profile), settings.output))
     click.echo(loaded_lines(loaded), err=True)
     return is_complete
 
 
-def load_into(
-    warehouse: Database, places: Places, uri: str, *, again: bool = False
-) -> RollupLoaded:
-    """Load a rollup. Raises DataError if there is none."""
-    uri, manifest = require_rollup(places, uri)
-    return load_days(warehouse, rollup_of(places, uri, manifest), again=again)
-
-
-def require_rollup(places: Places, uri: str) -> tuple[str, Manifest]:
-    """Return a rollup's full name and its manifest. Raises DataError if there is none."""
-    uri = uri if is_s3(uri) else str(Path(uri).resolve())
+def find_rollup(places: Places, uri: str) -> Rollup:
+    """Return a rollup to load. Raises DataError if there is none."""
+    uri = _full_name(uri)
     manifest = read_manifest(places, uri)
     if manifest is None:
         raise DataError(
-            f"{uri} has no manifest.json: name the folder that `bedrock-usage rollup` wrote"
+            f"{uri} has no manifest.json: name the folder that `bedrock-usage rollup` wrote, or add"
+            " --athena for the result of a query"
         )
-    return uri, manifest
+    return rollup_of(places, uri, manifest)
+
+
+def athena_rollup(settings: Config, places: Places, uri: str, now: datetime) -> Rollup:
+    """Return a result of the query for Athena as a rollup to load.
+
+    Raises DataError if it is none, or was asked for other keys of metadata than the configuration
+    looks at.
+    """
+    uri, keys = _full_name(uri), reading_keys(settings)
+    rollup, result = read_result(places, uri, keys, keys.stored, now)
+    wanted = {*key_names(keys.metadata), *keys.stored}
+    if result.metadata_keys is not None and (missing := wanted - result.metadata_keys):
+        raise DataError(
+            f"{uri} tells nothing of the request metadata {', '.join(sorted(missing))}, which the"
+            " configuration looks at: add it to the query, see docs/scale.md"
+        )
+    if result.other_events:
+        click.echo(f"Events that are no calls: {result.other_events:,}, left out", err=True)
+    return rollup
+
+
+def _full_name(uri: str) -> str:
+    return uri if is_s3(uri) else str(Path(uri).resolve())
 
 
 def make_job(
@@ -90,7 +109,7 @@ def make_job(
     """Return the job that the configuration describes."""
     keys = reading_keys(settings)
     return Job(
-        output=output if is_s3(output) else str(Path(output).resolve()),
+        output=_full_name(output),
         keys=keys,
         open_places=partial(open_stores, profile, role_arn),
         # The hashes are compared within a run only, so nothing lasting has to leave this machine.

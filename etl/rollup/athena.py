@@ -1,0 +1,132 @@
+"""The result of the query for Athena, as a rollup to load: see ``etl.normalise.athena``.
+
+Athena writes a result as one CSV file, or with UNLOAD as Parquet files in a folder. Both have the
+names of the columns in them, by which a result is recognised.
+"""
+
+from __future__ import annotations
+
+import codecs
+import csv
+import gzip
+import hashlib
+import io
+import json
+from collections.abc import Iterable, Iterator
+from datetime import datetime
+from itertools import chain, groupby
+from typing import Any
+
+from etl.errors import DataError
+from etl.load.decoder.content import Keys
+from etl.normalise.athena import COLUMNS, AthenaResult, ResultRow
+from etl.normalise.rollups import FORMAT, Row
+from etl.rollup.job import Places
+from etl.rollup.local import order_of, summed
+from etl.sources.parquet import MAGIC, read_rows
+from etl.sources.stores import Content, StoredFile
+from etl.times import utc_text
+from etl.warehouse.upkeep.rolled_up_days import Rollup, RollupDay
+
+_GZIP = b"\x1f\x8b"
+
+_NEVER_NULL = {"hour", "minute", "is_in_trail", "is_in_log", "token_source_key", "calls"}
+
+# Athena writes them beside a result.
+_NO_RESULTS = (".metadata", "-manifest.csv")
+
+
+def read_result(
+    places: Places, uri: str, keys: Keys, kept_keys: Iterable[str], now: datetime
+) -> tuple[Rollup, AthenaResult]:
+    """Return a result as a rollup, and what else was found in it.
+
+    Raises DataError if it is no result of the query.
+    """
+    result = AthenaResult(keys.metadata, keys.stored, frozenset(kept_keys))
+    for file in _files(places, uri):
+        _read(places, file, result)
+    found = sorted(summed(result.rows()), key=lambda row: (row[1], order_of(row)))
+    days = {day: list(rows) for day, rows in groupby(found, key=lambda row: row[1])}
+    if not days:
+        raise DataError(f"{uri} has no calls: choose other days in the query")
+    digests = {day: _digest(rows, keys) for day, rows in days.items()}
+    run = hashlib.blake2b("".join(digests.values()).encode(), digest_size=4).hexdigest()
+
+    def rows_of(table: str, day: str) -> Iterator[tuple[Any, ...]]:
+        return ((*row[2], *row[3]) for row in days[day] if row[0] == table)
+
+    rollup = Rollup(
+        uri,
+        f"athena-{run}",
+        utc_text(now),
+        [RollupDay(day, digests[day], _calls(rows)) for day, rows in days.items()],
+        rows_of,
+        has_operations=False,
+    )
+    return rollup, result
+
+
+def _digest(rows: Iterable[Row], keys: Keys) -> str:
+    digest = hashlib.sha256(json.dumps([FORMAT, "athena", repr(keys)]).encode())
+    for row in rows:
+        digest.update(json.dumps(row).encode())
+    return digest.hexdigest()[:16]
+
+
+def _calls(rows: Iterable[Row]) -> int:
+    return sum(row[3][0] + row[3][1] for row in rows if row[0] == "usage")
+
+
+def _files(places: Places, uri: str) -> Iterator[StoredFile]:
+    store = places.store_of(uri)
+    found = store.find(uri)
+    if isinstance(found, StoredFile):
+        yield found
+        return
+    for file in store.files(found):
+        if not file.name.endswith(_NO_RESULTS):
+            yield file
+
+
+def _read(places: Places, file: StoredFile, result: AthenaResult) -> None:
+    rows = _rows(places.store_of(file.folder).read(file), file)
+    for number, row in enumerate(rows, 1):
+        if number == 1 and (missing := COLUMNS - row.keys()):
+            raise DataError(
+                f"{file.uri} is no result of the query: it has no column"
+                f" {', '.join(sorted(missing)[:3])}; `bedrock-usage rollup --athena-sql usage`"
+                " prints the query"
+            )
+        try:
+            result.add(row)
+        except DataError as error:
+            raise DataError(f"{file.uri}, row {number}: {error}") from None
+
+
+def _rows(content: Content, file: StoredFile) -> Iterator[ResultRow]:
+    pieces = iter(content.pieces())
+    first = next(pieces, b"")
+    if first.startswith(MAGIC):
+        for row in read_rows(io.BytesIO(b"".join([first, *pieces]))):
+            if isinstance(row, str):
+                raise DataError(f"{file.uri}: {row}")
+            # A column is left out where it is null.
+            yield dict.fromkeys(COLUMNS) | row if row.keys() >= _NEVER_NULL else row
+        return
+    if first.startswith(_GZIP):
+        first, pieces = gzip.decompress(b"".join([first, *pieces])), iter(())
+    try:
+        yield from csv.DictReader(_lines(chain([first], pieces)), restval="")
+    except (UnicodeDecodeError, csv.Error):
+        raise DataError(f"{file.uri} is neither CSV nor Parquet") from None
+
+
+def _lines(pieces: Iterable[bytes]) -> Iterator[str]:
+    """Yield lines with their ends."""
+    rest = ""
+    for text in codecs.iterdecode(pieces, "utf-8"):
+        *lines, rest = (rest + text).split("\n")
+        yield from (f"{line}\n" for line in lines)
+    if rest:
+        yield rest
