@@ -41,14 +41,14 @@ def load_rollup(
     config: Path | None,
     db: Path,
 ) -> None:
-    """Load a rollup that `rollup` made.
+    """Load a rollup that `rollup` made, or a result of Amazon Athena.
 
     URI is its folder or s3:// address. Replaces its days in the warehouse, all or none of them:
     their sums, not their calls. Reports, estimates and pages work as with `load`; single calls stay
     where the logs are. Rules, teams and aliases of the configuration are applied now, so other ones
     need only --again. Days that did not change are skipped.
 
-    --athena loads what the query of `rollup --athena-sql` returned: it tells nothing of the tags of
+    --athena loads what the query of `athena-sql` returned: it tells nothing of the tags of
     sessions, of operations that are no calls, and of CloudWatch's totals.
     """
     settings = load_config(config)

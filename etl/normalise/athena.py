@@ -101,7 +101,7 @@ class AthenaResult:
 
     ``metadata_key``, ``stored_keys``: as for events; ``kept_keys``: those of the metadata by which
     callers are counted apart. ``other_events``: how many events of
-    the rows are no calls.
+    the rows are no calls; ``rejected``: how many calls have no readable time.
     ``metadata_keys``: those that the query read, None if no row has any.
     """
 
@@ -116,11 +116,14 @@ class AthenaResult:
         self._events: dict[tuple[Any, ...], Event | None] = {}
         self._rows: list[tuple[Event, _Counted]] = []
         self._users: dict[tuple[str, str, str], set[str]] = {}
-        self.other_events = 0
+        self.other_events = self.rejected = 0
         self.metadata_keys: frozenset[str] | None = None
 
     def add(self, row: ResultRow) -> None:
         """Add a row. Raises DataError if it is not one of the query's."""
+        if not row["hour"]:
+            self.rejected += _number(row, "calls")
+            return
         called = tuple([row[name] or None for name in _CALLED])
         flags = _flag(row, "is_in_trail"), _flag(row, "is_in_log")
         key = (*called, *flags)
@@ -230,21 +233,28 @@ def _rows_of(event: Event, caller: Caller, counted: _Counted) -> Iterator[Row]:
             yield "known_minutes", day, (*series, kind.name, counted.minute), (known,)
 
 
-def _counted(row: ResultRow) -> _Counted:
+def _number(row: ResultRow, column: str) -> int:
     try:
-        tokens: list[int | None] = [None] * len(COUNT_COLUMNS)
-        for column, count in COUNTS.items():
-            tokens[_PLACE[count]] = int(row[column]) if row[column] not in (None, "") else None
+        return int(row[column])
+    except (ValueError, TypeError):
+        raise DataError(f"{column} is no number") from None
+
+
+def _counted(row: ResultRow) -> _Counted:
+    tokens: list[int | None] = [None] * len(COUNT_COLUMNS)
+    for column, count in COUNTS.items():
+        tokens[_PLACE[count]] = None if row[column] in (None, "") else _number(row, column)
+    try:
         return _Counted(
             str(row["hour"]),
-            int(row["minute"]),
-            int(row["min_input_tokens"]),
-            _SOURCES[int(row["token_source_key"])],
-            int(row["calls"]),
+            _number(row, "minute"),
+            _number(row, "min_input_tokens"),
+            _SOURCES[_number(row, "token_source_key")],
+            _number(row, "calls"),
             tuple(tokens),
         )
-    except (ValueError, KeyError, TypeError):
-        raise DataError("a row has no numbers where the query returns numbers") from None
+    except KeyError:
+        raise DataError("its token_source_key is not known: upgrade bedrock-usage") from None
 
 
 def _flag(row: ResultRow, column: str) -> bool:

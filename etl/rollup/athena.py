@@ -12,28 +12,50 @@ import gzip
 import hashlib
 import io
 import json
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Set
 from datetime import datetime
 from itertools import chain, groupby
 from typing import Any
 
-from etl.errors import DataError
+from etl.errors import ConfigError, DataError
 from etl.load.decoder.content import Keys
+from etl.normalise.application import key_names
 from etl.normalise.athena import COLUMNS, AthenaResult, ResultRow
 from etl.normalise.rollups import FORMAT, Row
 from etl.rollup.job import Places
 from etl.rollup.local import order_of, summed
 from etl.sources.parquet import MAGIC, read_rows
 from etl.sources.stores import Content, StoredFile
+from etl.sql_files import sql_text_with
 from etl.times import utc_text
 from etl.warehouse.upkeep.rolled_up_days import Rollup, RollupDay
 
+# What there is: two tables, and the query over both.
+STATEMENTS = ("trail", "logs", "usage")
+
 _GZIP = b"\x1f\x8b"
 
-_NEVER_NULL = {"hour", "minute", "is_in_trail", "is_in_log", "token_source_key", "calls"}
+_NEVER_NULL = {"is_in_trail", "is_in_log", "token_source_key", "calls"}
 
 # Athena writes them beside a result.
 _NO_RESULTS = (".metadata", "-manifest.csv")
+
+
+def query_text(name: str, keys: Keys) -> str:
+    """Return a statement for Athena. ``keys``: of the request metadata to read.
+
+    Raises ConfigError for a key that a JSON path of Athena's cannot name.
+    """
+    named = sorted(wanted_metadata(keys))
+    for key in named:
+        if set(key) & set("'\"\\\n"):
+            raise ConfigError(f"Athena cannot be asked for the metadata key {key!r}")
+    return sql_text_with(f"athena/{name}", ["athena"], metadata_keys=named)
+
+
+def wanted_metadata(keys: Keys) -> set[str]:
+    """Return the keys of request metadata that names and teams depend on."""
+    return {*key_names(keys.metadata), *keys.stored}
 
 
 def read_result(
@@ -92,12 +114,6 @@ def _files(places: Places, uri: str) -> Iterator[StoredFile]:
 def _read(places: Places, file: StoredFile, result: AthenaResult) -> None:
     rows = _rows(places.store_of(file.folder).read(file), file)
     for number, row in enumerate(rows, 1):
-        if number == 1 and (missing := COLUMNS - row.keys()):
-            raise DataError(
-                f"{file.uri} is no result of the query: it has no column"
-                f" {', '.join(sorted(missing)[:3])}; `bedrock-usage rollup --athena-sql usage`"
-                " prints the query"
-            )
         try:
             result.add(row)
         except DataError as error:
@@ -111,15 +127,26 @@ def _rows(content: Content, file: StoredFile) -> Iterator[ResultRow]:
         for row in read_rows(io.BytesIO(b"".join([first, *pieces]))):
             if isinstance(row, str):
                 raise DataError(f"{file.uri}: {row}")
+            _require(_NEVER_NULL, row, file)
             # A column is left out where it is null.
-            yield dict.fromkeys(COLUMNS) | row if row.keys() >= _NEVER_NULL else row
+            yield dict.fromkeys(COLUMNS) | row
         return
     if first.startswith(_GZIP):
         first, pieces = gzip.decompress(b"".join([first, *pieces])), iter(())
     try:
-        yield from csv.DictReader(_lines(chain([first], pieces)), restval="")
+        reader = csv.DictReader(_lines(chain([first], pieces)), restval="")
+        _require(COLUMNS, reader.fieldnames or (), file)
+        yield from reader
     except (UnicodeDecodeError, csv.Error):
         raise DataError(f"{file.uri} is neither CSV nor Parquet") from None
+
+
+def _require(wanted: Set[str], columns: Iterable[str], file: StoredFile) -> None:
+    if missing := wanted - set(columns):
+        raise DataError(
+            f"{file.uri} is no result of the query: it has no column"
+            f" {', '.join(sorted(missing)[:3])}; `bedrock-usage athena-sql usage` prints the query"
+        )
 
 
 def _lines(pieces: Iterable[bytes]) -> Iterator[str]:

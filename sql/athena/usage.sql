@@ -11,6 +11,7 @@
 with events as (
     select
         *,
+        {{ athena.time('eventtime') }} as event_time,
         coalesce(eventtype, '') = 'AwsServiceEvent' as is_service_event,
         nullif(addendum.originaleventid, '') is not null as is_correction,
         coalesce(nullif(addendum.originaleventid, ''), eventid) as call_id,
@@ -36,7 +37,6 @@ with events as (
         and coalesce(eventtype, '') <> 'AwsVpceEvents'
         and coalesce(eventcategory, '') <> 'NetworkActivity'
         and eventid <> ''
-        and regexp_like(eventtime, '^[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9:]{8}Z$')
 ),
 
 counted as (
@@ -60,12 +60,14 @@ reported as (
     coalesce(extra_{0}, usage_{0}, response_{0})
 ) as {0}') }},
         case
+{% for form, key in [('entry', 3), ('extra', 2), ('usage', 4), ('response', 5)] %}
             when
-                is_service_event
-                then if(coalesce({{ athena.each('entry_{0}', ', ') }}) is not null, 3)
-            when coalesce({{ athena.each('extra_{0}', ', ') }}) is not null then 2
-            when coalesce({{ athena.each('usage_{0}', ', ') }}) is not null then 4
-            when coalesce({{ athena.each('response_{0}', ', ') }}) is not null then 5
+                is_service_event = {{ 'true' if form == 'entry' else 'false' }}
+                and coalesce(
+                    {{ athena.each(form ~ '_{0}') }}
+                ) is not null
+                then {{ key }}
+{% endfor %}
         end as source_key
     from counted
 ),
@@ -78,7 +80,7 @@ chosen as (
             partition by call_id
             order by
                 is_correction desc,
-                if(is_correction, eventtime) desc,
+                if(is_correction, event_time) desc,
                 if(is_correction, eventid) desc,
                 is_home_copy desc,
                 sharedeventid is null,
@@ -92,8 +94,8 @@ chosen as (
                 useragent
         ) as choice,
         coalesce(
-            min(if(not is_correction, eventtime)) over (partition by call_id),
-            min(eventtime) over (partition by call_id)
+            min(if(not is_correction, event_time)) over (partition by call_id),
+            min(event_time) over (partition by call_id)
         ) as call_time
     from reported
     where not is_service_event
@@ -107,7 +109,7 @@ copies as (
             partition by
                 if(
                     nullif(sharedeventid, '') is not null,
-                    sharedeventid || ' ' || call_time,
+                    sharedeventid || ' ' || coalesce(call_time, ''),
                     call_id
                 )
             order by is_home_copy desc, call_id
@@ -126,7 +128,7 @@ logged as (
         accountid as account_id,
         coalesce(nullif(region, ''), 'unknown') as region,
         requestid as request_id,
-        min("timestamp") as logged_at,
+        min({{ athena.time('"timestamp"') }}) as logged_at,
         min_by(identity.arn, "timestamp") as logged_arn,
         min_by(modelid, "timestamp") as logged_model_id,
         min_by(operation, "timestamp") as logged_operation,
@@ -145,7 +147,6 @@ logged as (
         and coalesce(schematype, 'ModelInvocationLog') = 'ModelInvocationLog'
         and requestid <> ''
         and accountid <> ''
-        and regexp_like("timestamp", '^[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9:]{8}Z$')
     group by 1, 2, 3
 ),
 
@@ -219,14 +220,16 @@ called as (
         ) as service_tier,
         coalesce(
             {{ athena.scalar('calls.requestparameters', 'guardrailIdentifier') }},
-            {{ athena.scalar('calls.requestparameters', 'guardrailConfig.guardrailIdentifier') }}
+            {{ athena.scalar(
+                'calls.requestparameters', 'guardrailConfig.guardrailIdentifier'
+            ) }}
         ) as guardrail,
         if(
             calls.eventname = 'ApplyGuardrail',
             json_format(json_extract(calls.responseelements, '$.usage'))
         ) as guardrail_units,
         {{ athena.metadata(
-            'calls.requestparameters', ['requestMetadata.', 'metadata.']
+            'calls.requestparameters', ['requestMetadata', 'metadata']
         ) }} as metadata,
         matched.logged_arn,
         matched.logged_model_id,
@@ -263,7 +266,7 @@ services as (
             = json_extract_scalar(reported.serviceeventdetails, '$.parentRequestId')
             and date_diff(
                 'second',
-                from_iso8601_timestamp(reported.eventtime),
+                from_iso8601_timestamp(reported.event_time),
                 from_iso8601_timestamp(called.call_time)
             ) between -7200 and 3600
     where reported.is_service_event
@@ -283,7 +286,7 @@ reports as (
     select
         call_id,
         if(is_correction, 1, 2),
-        if(is_correction, eventtime || eventid, ''),
+        if(is_correction, event_time || eventid, ''),
         source_key,
         {{ athena.each('max({0})') }}
     from reported
@@ -293,7 +296,7 @@ reports as (
     select
         call_key,
         if(is_correction, 1, 2),
-        if(is_correction, eventtime || eventid, ''),
+        if(is_correction, event_time || eventid, ''),
         source_key,
         {{ athena.each('max({0})') }}
     from services
@@ -363,8 +366,10 @@ select
     {{ athena.each('sum({0}_tokens) as {0}_tokens') }}
 from sized
 where
-    call_time >= 'FIRST_DAY'
-    and call_time < 'LAST_DAYT99'
+    (call_time >= 'FIRST_DAY' and call_time < 'LAST_DAYT99')
+    -- A time that cannot be read: told, not counted.
+    or call_time is null
 group by
-    {{ range(1, 40) | join(', ') }},
+    {{ range(1, 21) | join(', ') }},
+    {{ range(21, 40) | join(', ') }},
     {{ athena.each('{0}_tokens is null') }}

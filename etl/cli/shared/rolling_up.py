@@ -18,10 +18,9 @@ from etl.cli.shared.stores import Stores, is_s3, open_stores
 from etl.clock import Clock
 from etl.config import Config
 from etl.errors import DataError
-from etl.normalise.application import key_names
 from etl.normalise.rollups import MOST_CALLERS, TABLES
 from etl.normalise.rows import InferenceProfile
-from etl.rollup.athena import read_result
+from etl.rollup.athena import read_result, wanted_metadata
 from etl.rollup.engines import engine_for
 from etl.rollup.job import Job, Places
 from etl.rollup.others import OTHERS
@@ -84,12 +83,17 @@ def athena_rollup(settings: Config, places: Places, uri: str, now: datetime) -> 
     """
     uri, keys = _full_name(uri), reading_keys(settings)
     rollup, result = read_result(places, uri, keys, keys.stored, now)
-    wanted = {*key_names(keys.metadata), *keys.stored}
-    if result.metadata_keys is not None and (missing := wanted - result.metadata_keys):
+    found = result.metadata_keys
+    if found is not None and (missing := wanted_metadata(keys) - found):
         raise DataError(
             f"{uri} tells nothing of the request metadata {', '.join(sorted(missing))}, which the"
-            " configuration looks at: add it to the query, see docs/scale.md"
+            " configuration looks at: run the query again as `bedrock-usage athena-sql usage`"
+            " prints it with this configuration"
         )
+    if settings.team_settings.tags:
+        click.echo("Tags of sessions are not in it: no team is found by them", err=True)
+    if result.rejected:
+        click.echo(f"Calls without a readable time: {result.rejected:,}, left out", err=True)
     if result.other_events:
         click.echo(f"Events that are no calls: {result.other_events:,}, left out", err=True)
     return rollup

@@ -6,7 +6,7 @@ How a call counts is ``int_call_usage``, as for ``usage_hourly``; only the grain
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator
 from functools import lru_cache
 from typing import Any
 
@@ -122,7 +122,10 @@ def _fill_evidence(db: Database, kept_keys: set[str]) -> None:
     )
     db.conn.executemany(
         "insert into caller_tags values (?, ?)",
-        [(key, kept_metadata(tags, kept_keys)) for key, tags in credentials_with_tags(db, "true").items()],
+        [
+            (key, kept_metadata(tags, kept_keys))
+            for key, tags in credentials_with_tags(db, "true").items()
+        ],
     )
 
 
