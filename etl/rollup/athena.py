@@ -50,7 +50,7 @@ def query_text(name: str, keys: Keys) -> str:
     for key in named:
         if set(key) & set("'\"\\\n"):
             raise ConfigError(f"Athena cannot be asked for the metadata key {key!r}")
-    return sql_text_with(f"athena/{name}", ["athena"], metadata_keys=named)
+    return sql_text_with(f"athena/{name}", ["athena", "columns"], metadata_keys=named)
 
 
 def wanted_metadata(keys: Keys) -> set[str]:

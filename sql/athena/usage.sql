@@ -8,23 +8,91 @@
 --   FIRST_DAY  2026-10-01: the days to count, in UTC, both included
 --   LAST_DAY   2026-10-31
 -- A day more on each side is read, for what is delivered late or belongs together.
+
+-- Athena reads a table as often as the query names it, directly or not. So no part is
+-- named twice: what belongs together is found by windows, not by joins.
+{% set of_event = [
+    'event_source', 'event_name', 'recipient_account_id', 'identity_type',
+    'identity_principal_id', 'identity_arn', 'identity_account_id', 'identity_user_name',
+    'identity_invoked_by', 'identity_on_behalf_of', 'issuer_arn', 'issuer_user_name',
+    'source_identity', 'federated_provider', 'user_agent', 'error_code', 'model_id',
+    'model', 'resource_arns', 'latency', 'service_tier', 'guardrail', 'guardrail_units',
+    'metadata',
+] %}
+{% set of_log = [
+    'logged_arn', 'logged_model_id', 'logged_operation', 'logged_error_code',
+    'logged_latency', 'logged_service_tier', 'logged_metadata',
+] %}
+{% set near = 'date_diff(
+    \'second\',
+    from_iso8601_timestamp(call_time),
+    from_iso8601_timestamp(target_time)
+) between -7200 and 3600' %}
 with events as (
     select
-        *,
         {{ athena.time('eventtime') }} as event_time,
+        eventid as event_id,
         coalesce(eventtype, '') = 'AwsServiceEvent' as is_service_event,
         nullif(addendum.originaleventid, '') is not null as is_correction,
         coalesce(nullif(addendum.originaleventid, ''), eventid) as call_id,
-        if(
-            nullif(addendum.originaleventid, '') is not null,
-            coalesce(nullif(addendum.originalrequestid, ''), requestid),
-            requestid
-        ) as call_request,
+        case
+            when
+                eventtype = 'AwsServiceEvent'
+                then {{ athena.scalar('serviceeventdetails', 'parentRequestId') }}
+            when
+                nullif(addendum.originaleventid, '') is not null
+                then coalesce(nullif(addendum.originalrequestid, ''), requestid)
+            else requestid
+        end as request_id,
         coalesce(
             nullif(recipientaccountid, ''), nullif(useridentity.accountid, ''), 'unknown'
         ) as account_id,
         coalesce(nullif(awsregion, ''), 'unknown') as region,
         coalesce(recipientaccountid = useridentity.accountid, true) as is_home_copy,
+        nullif(sharedeventid, '') as shared_id,
+        eventsource as event_source,
+        eventname as event_name,
+        recipientaccountid as recipient_account_id,
+        useridentity.type as identity_type,
+        useridentity.principalid as identity_principal_id,
+        useridentity.arn as identity_arn,
+        useridentity.accountid as identity_account_id,
+        useridentity.username as identity_user_name,
+        useridentity.invokedby as identity_invoked_by,
+        useridentity.onbehalfof.userid as identity_on_behalf_of,
+        useridentity.sessioncontext.sessionissuer.arn as issuer_arn,
+        useridentity.sessioncontext.sessionissuer.username as issuer_user_name,
+        useridentity.sessioncontext.sourceidentity as source_identity,
+        useridentity.sessioncontext.webidfederationdata.federatedprovider
+            as federated_provider,
+        useragent as user_agent,
+        nullif(errorcode, '') as error_code,
+        {{ athena.scalar('requestparameters', 'modelId') }} as model_id,
+        {{ athena.scalar('requestparameters', 'model') }} as model,
+        array_join(transform(resources, one -> one.arn), ' ') as resource_arns,
+        {{ athena.scalar('requestparameters', 'performanceConfig.latency') }} as latency,
+        coalesce(
+            {{ athena.scalar('additionaleventdata', 'resolvedServiceTier.type') }},
+            {{ athena.scalar('additionaleventdata', 'resolvedServiceTier') }},
+            {{ athena.scalar('additionaleventdata', 'serviceTier.type') }},
+            {{ athena.scalar('additionaleventdata', 'serviceTier') }},
+            {{ athena.scalar('requestparameters', 'serviceTier.type') }},
+            {{ athena.scalar('requestparameters', 'serviceTier') }},
+            {{ athena.scalar('requestparameters', 'service_tier') }}
+        ) as service_tier,
+        coalesce(
+            {{ athena.scalar('requestparameters', 'guardrailIdentifier') }},
+            {{ athena.scalar('requestparameters', 'guardrailConfig.guardrailIdentifier') }}
+        ) as guardrail,
+        if(
+            eventname = 'ApplyGuardrail',
+            json_format(json_extract(responseelements, '$.usage'))
+        ) as guardrail_units,
+        {{ athena.metadata('requestparameters', ['requestMetadata', 'metadata']) }}
+            as metadata,
+        {{ athena.counts('additionaleventdata', '', 'extra') }},
+        {{ athena.counts('responseelements', 'usage.', 'usage') }},
+        {{ athena.counts('responseelements', '', 'response') }},
         coalesce(
             json_extract(serviceeventdetails, '$.AdditionalEventData.additionalEntries'),
             json_extract(serviceeventdetails, '$.additionalEventData.additionalEntries')
@@ -42,18 +110,26 @@ with events as (
 counted as (
     select
         *,
-        {{ athena.counts('additionaleventdata', '', 'extra') }},
-        {{ athena.counts('responseelements', 'usage.', 'usage') }},
-        {{ athena.counts('responseelements', '', 'response') }},
         {{ athena.counts_of_entries('entries', 'entry') }}
     from events
 ),
 
--- Each event with its counts, and the key of the newest of the forms that have any: the
--- table token_sources has the keys.
-reported as (
+-- Events, the records of logs, and service events. source_key: of the newest of the forms
+-- that have any count; the table token_sources has the keys.
+reports as (
     select
-        counted.*,
+        if(is_service_event, 3, 1) as part,
+        event_time,
+        event_id,
+        is_correction,
+        call_id,
+        request_id,
+        account_id,
+        region,
+        is_home_copy,
+        shared_id,
+        {{ columns.each(of_event) }},
+        {{ columns.each(of_log, 'cast(null as varchar) as {}') }},
         {{ athena.each('if(
     is_service_event,
     entry_{0},
@@ -70,270 +146,180 @@ reported as (
 {% endfor %}
         end as source_key
     from counted
+    union all
+    select
+        2,
+        {{ athena.time('"timestamp"') }},
+        requestid,
+        false,
+        accountid || ' ' || coalesce(nullif(region, ''), 'unknown') || ' ' || requestid,
+        requestid,
+        accountid,
+        coalesce(nullif(region, ''), 'unknown'),
+        true,
+        cast(null as varchar),
+        {{ columns.each(of_event, 'cast(null as varchar)') }},
+        identity.arn,
+        modelid,
+        operation,
+        nullif(errorcode, ''),
+        performanceconfig.latency,
+        servicetier,
+        {{ athena.metadata('requestmetadata', ['']) }},
+{% for kind in athena.kinds %}
+        {{ athena.number(kind.log | lower) }},
+{% endfor %}
+        1
+    from bedrock_logs
+    where
+        log_hour >= date_format(date_add('day', -1, date 'FIRST_DAY'), '%Y/%m/%d/00')
+        and log_hour <= date_format(date_add('day', 1, date 'LAST_DAY'), '%Y/%m/%d/23')
+        -- Files of bodies are in a folder below, and have neither.
+        and schematype = 'ModelInvocationLog'
+        and requestid <> ''
+        and accountid <> ''
 ),
 
--- One event for each call: of its corrections the latest, else the copy of the caller.
+-- Of the events with one id, the latest correction gives the names, else the caller's
+-- copy. The time is that of the original.
 chosen as (
     select
         *,
         row_number() over (
-            partition by call_id
+            partition by part, call_id
             order by
                 is_correction desc,
                 if(is_correction, event_time) desc,
-                if(is_correction, eventid) desc,
+                if(is_correction, event_id) desc,
                 is_home_copy desc,
-                sharedeventid is null,
-                sharedeventid,
-                useridentity.arn is null,
-                useridentity.arn,
-                errorcode is null,
-                errorcode,
+                shared_id is null,
+                shared_id,
+                identity_arn is null,
+                identity_arn,
+                error_code is null,
+                error_code,
                 account_id,
                 region,
-                useragent
+                user_agent,
+                event_time
         ) as choice,
         coalesce(
-            min(if(not is_correction, event_time)) over (partition by call_id),
-            min(event_time) over (partition by call_id)
+            min(if(not is_correction, event_time)) over (partition by part, call_id),
+            min(event_time) over (partition by part, call_id)
         ) as call_time
-    from reported
-    where not is_service_event
+    from reports
 ),
 
--- The copies that accounts other than the caller's got have event ids of their own.
-copies as (
+-- What is looked for in other events is that of the chosen one.
+identified as (
     select
         *,
+{% for column in ['account_id', 'region', 'request_id'] %}
+        max(if(choice = 1, {{ column }})) over (partition by part, call_id)
+            as call_{{ column }},
+{% endfor %}
+        -- The copies that accounts other than the caller's got have ids of their own.
         row_number() over (
             partition by
+                part,
+                choice = 1,
                 if(
-                    nullif(sharedeventid, '') is not null,
-                    sharedeventid || ' ' || coalesce(call_time, ''),
+                    shared_id is not null,
+                    shared_id || ' ' || coalesce(call_time, ''),
                     call_id
                 )
             order by is_home_copy desc, call_id
         ) as copy
     from chosen
-    where choice = 1
 ),
 
-calls as (
-    select * from copies
-    where copy = 1
-),
-
-logged as (
+single as (
     select
-        accountid as account_id,
-        coalesce(nullif(region, ''), 'unknown') as region,
-        requestid as request_id,
-        min({{ athena.time('"timestamp"') }}) as logged_at,
-        min_by(identity.arn, "timestamp") as logged_arn,
-        min_by(modelid, "timestamp") as logged_model_id,
-        min_by(operation, "timestamp") as logged_operation,
-        min_by(errorcode, "timestamp") as logged_error_code,
-        min_by(performanceconfig.latency, "timestamp") as logged_latency,
-        min_by(servicetier, "timestamp") as logged_service_tier,
-        min_by({{ athena.metadata('requestmetadata', ['']) }}, "timestamp")
-            as logged_metadata,
-{% for kind in athena.kinds %}
-        max({{ athena.number(kind.log | lower) }}) as {{ kind.name }}{{ ',' if not loop.last }}
+        *,
+        max(if(choice = 1, copy)) over (partition by part, call_id) as call_copy
+    from identified
+),
+
+-- Of what has one request id: the call, else the log. Of several calls, a successful one,
+-- and the first of them.
+targeted as (
+    select
+        *,
+{% for column in ['call_id', 'call_time'] %}
+        first_value({{ column }}) over (
+            partition by
+                call_account_id,
+                call_region,
+                coalesce(call_request_id, call_id)
+            order by
+                part,
+                choice <> 1,
+                error_code is not null,
+                call_time,
+                call_id
+        ) as {{ column | replace('call', 'target') }}{{ ',' if not loop.last }}
 {% endfor %}
-    from bedrock_logs
-    where
-        log_hour >= date_format(date_add('day', -1, date 'FIRST_DAY'), '%Y/%m/%d/00')
-        and log_hour <= date_format(date_add('day', 1, date 'LAST_DAY'), '%Y/%m/%d/23')
-        and coalesce(schematype, 'ModelInvocationLog') = 'ModelInvocationLog'
-        and requestid <> ''
-        and accountid <> ''
-    group by 1, 2, 3
+    from single
+    where call_copy = 1
 ),
 
--- A log belongs to the call with its request id, in its account and region, near its
--- time. Of several calls, a successful one, and the first of them.
-matched as (
+-- A log, or a service event, belongs to it if it is near its time.
+assigned as (
     select
-        logged.*,
-        calls.call_id,
-        row_number() over (
-            partition by logged.account_id, logged.region, logged.request_id
-            order by
-                calls.call_id is null, nullif(calls.errorcode, '') is not null,
-                calls.call_time, calls.call_id
-        ) as choice
-    from logged
-    left join calls
-        on
-            calls.account_id = logged.account_id
-            and calls.region = logged.region
-            and calls.call_request = logged.request_id
-            and date_diff(
-                'second',
-                from_iso8601_timestamp(logged.logged_at),
-                from_iso8601_timestamp(calls.call_time)
-            ) between -7200 and 3600
+        *,
+        case
+            when part = 1 then call_id
+            when
+                {{ near }}
+                then target_id
+            when part = 2 then call_id
+        end as call_key
+    from targeted
 ),
 
--- What both say of a call.
-called as (
-    select
-        coalesce(
-            calls.call_id, matched.account_id || matched.region || matched.request_id
-        ) as call_key,
-        coalesce(calls.call_time, matched.logged_at) as call_time,
-        coalesce(calls.account_id, matched.account_id) as account_id,
-        coalesce(calls.region, matched.region) as region,
-        coalesce(calls.call_request, matched.request_id) as request_id,
-        if(calls.call_id is null, matched.logged_error_code, calls.errorcode) as error_code,
-        calls.call_id is not null as is_in_trail,
-        matched.request_id is not null as is_in_log,
-        calls.eventsource as event_source,
-        calls.eventname as event_name,
-        calls.recipientaccountid as recipient_account_id,
-        calls.useridentity.type as identity_type,
-        calls.useridentity.principalid as identity_principal_id,
-        calls.useridentity.arn as identity_arn,
-        calls.useridentity.accountid as identity_account_id,
-        calls.useridentity.username as identity_user_name,
-        calls.useridentity.invokedby as identity_invoked_by,
-        calls.useridentity.onbehalfof.userid as identity_on_behalf_of,
-        calls.useridentity.sessioncontext.sessionissuer.arn as issuer_arn,
-        calls.useridentity.sessioncontext.sessionissuer.username as issuer_user_name,
-        calls.useridentity.sessioncontext.sourceidentity as source_identity,
-        calls.useridentity.sessioncontext.webidfederationdata.federatedprovider
-            as federated_provider,
-        calls.useragent as user_agent,
-        {{ athena.scalar('calls.requestparameters', 'modelId') }} as model_id,
-        {{ athena.scalar('calls.requestparameters', 'model') }} as model,
-        array_join(transform(calls.resources, one -> one.arn), ' ') as resource_arns,
-        {{ athena.scalar('calls.requestparameters', 'performanceConfig.latency') }}
-            as latency,
-        coalesce(
-            {{ athena.scalar('calls.additionaleventdata', 'resolvedServiceTier.type') }},
-            {{ athena.scalar('calls.additionaleventdata', 'resolvedServiceTier') }},
-            {{ athena.scalar('calls.additionaleventdata', 'serviceTier.type') }},
-            {{ athena.scalar('calls.additionaleventdata', 'serviceTier') }},
-            {{ athena.scalar('calls.requestparameters', 'serviceTier.type') }},
-            {{ athena.scalar('calls.requestparameters', 'serviceTier') }},
-            {{ athena.scalar('calls.requestparameters', 'service_tier') }}
-        ) as service_tier,
-        coalesce(
-            {{ athena.scalar('calls.requestparameters', 'guardrailIdentifier') }},
-            {{ athena.scalar(
-                'calls.requestparameters', 'guardrailConfig.guardrailIdentifier'
-            ) }}
-        ) as guardrail,
-        if(
-            calls.eventname = 'ApplyGuardrail',
-            json_format(json_extract(calls.responseelements, '$.usage'))
-        ) as guardrail_units,
-        {{ athena.metadata(
-            'calls.requestparameters', ['requestMetadata', 'metadata']
-        ) }} as metadata,
-        matched.logged_arn,
-        matched.logged_model_id,
-        matched.logged_operation,
-        matched.logged_error_code,
-        matched.logged_latency,
-        matched.logged_service_tier,
-        matched.logged_metadata,
-        {{ athena.each('matched.{0} as logged_{0}') }}
-    from calls
-    full outer join (
-        select * from matched
-        where choice = 1
-    ) as matched
-        on matched.call_id = calls.call_id
-),
-
-services as (
-    select
-        reported.*,
-        called.call_key,
-        row_number() over (
-            partition by reported.eventid
-            order by
-                nullif(called.error_code, '') is not null, called.call_time,
-                called.call_key
-        ) as choice
-    from reported
-    inner join called
-        on
-            called.account_id = reported.account_id
-            and called.region = reported.region
-            and called.request_id
-            = json_extract_scalar(reported.serviceeventdetails, '$.parentRequestId')
-            and date_diff(
-                'second',
-                from_iso8601_timestamp(reported.event_time),
-                from_iso8601_timestamp(called.call_time)
-            ) between -7200 and 3600
-    where reported.is_service_event
-),
-
--- All reports of a call's tokens, and what counts first: the log, the latest correction,
--- the best source.
-reports as (
-    select
-        call_key,
-        0 as is_event,
-        '' as corrected_at,
-        1 as source_key,
-        {{ athena.each('logged_{0} as {0}') }}
-    from called
-    union all
-    select
-        call_id,
-        if(is_correction, 1, 2),
-        if(is_correction, event_time || eventid, ''),
-        source_key,
-        {{ athena.each('max({0})') }}
-    from reported
-    where not is_service_event
-    group by 1, 2, 3, 4
-    union all
-    select
-        call_key,
-        if(is_correction, 1, 2),
-        if(is_correction, event_time || eventid, ''),
-        source_key,
-        {{ athena.each('max({0})') }}
-    from services
-    where choice = 1
-    group by 1, 2, 3, 4
-),
-
+-- Which report of tokens counts first: the log, the latest correction, the best source.
 ranked as (
     select
         *,
-        row_number() over (
+        dense_rank() over (
             partition by call_key
-            order by is_event, corrected_at desc, source_key
+            order by
+                part <> 2,
+                not is_correction,
+                if(is_correction, event_time || event_id) desc,
+                source_key
         ) as turn
-    from reports
-    where coalesce({{ athena.each('{0}', ', ') }}) is not null
+    from assigned
+    where call_key is not null
 ),
 
-used as (
+-- Of one source, the larger count.
+called as (
     select
         call_key,
-        min(source_key) as token_source_key,
-        {{ athena.each('min_by({0}, turn) filter (where {0} is not null) as {0}') }}
+        max(call_account_id) as account_id,
+        max(call_region) as region,
+        coalesce(max(if(part = 1, call_time)), max(if(part = 2, call_time))) as call_time,
+        bool_or(part = 1) as is_in_trail,
+        bool_or(part = 2) as is_in_log,
+        {{ columns.each(of_event, 'max(if(part = 1 and choice = 1, {0})) as {0}') }},
+        {{ columns.each(of_log, 'max(if(part = 2 and choice = 1, {0})) as {0}') }},
+        {{ athena.each('min_by({0}, turn * 1000000000000 - {0})
+    filter (where {0} is not null) as {0}_tokens') }},
+        min(source_key) filter (
+            where coalesce({{ athena.each('{0}', ', ') }}) is not null
+        ) as token_source_key
     from ranked
     group by call_key
 ),
 
 sized as (
     select
-        called.*,
-        used.token_source_key,
-        {{ athena.each('used.{0} as {0}_tokens') }},
-        coalesce(used.input, 0)
-        + coalesce(used.cache_read, 0)
-        + coalesce(used.cache_write, 0) as request_size
+        *,
+        coalesce(input_tokens, 0)
+        + coalesce(cache_read_tokens, 0)
+        + coalesce(cache_write_tokens, 0) as request_size
     from called
-    left join used on used.call_key = called.call_key
 )
 
 select
@@ -343,18 +329,8 @@ select
     region,
     is_in_trail,
     is_in_log,
-    error_code,
-{% for column in [
-    'event_source', 'event_name', 'recipient_account_id', 'identity_type',
-    'identity_principal_id', 'identity_arn', 'identity_account_id', 'identity_user_name',
-    'identity_invoked_by', 'identity_on_behalf_of', 'issuer_arn', 'issuer_user_name',
-    'source_identity', 'federated_provider', 'user_agent', 'model_id', 'model',
-    'resource_arns', 'latency', 'service_tier', 'guardrail', 'guardrail_units', 'metadata',
-    'logged_arn', 'logged_model_id', 'logged_operation', 'logged_error_code',
-    'logged_latency', 'logged_service_tier', 'logged_metadata',
-] %}
-    {{ column }},
-{% endfor %}
+    {{ columns.each(of_event) }},
+    {{ columns.each(of_log) }},
     coalesce(token_source_key, 0) as token_source_key,
     case
 {% for size in athena.sizes %}

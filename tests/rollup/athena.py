@@ -5,6 +5,7 @@ from __future__ import annotations
 import gzip
 import json
 from collections.abc import Callable, Iterable, Iterator
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +26,7 @@ create macro athena_scalar(json, path) as
 """
 
 
+@cache
 def statement(name: str, keys: Keys | None = None) -> exp.Expression:
     """Parse a statement. Raises ParseError if it is not Athena's SQL."""
     text = query_text(name, keys or Keys())

@@ -198,6 +198,12 @@ def test_the_query_has_the_columns_that_are_read() -> None:
     assert {column.alias_or_name for column in query.expressions} == COLUMNS
 
 
+def test_no_part_of_the_query_is_read_twice() -> None:
+    named = [table.name for table in statement("usage").find_all(exp.Table)]
+    assert len(named) > 8
+    assert len(named) == len(set(named))
+
+
 def test_no_body_is_read() -> None:
     def names(kind: Any) -> Iterable[str]:
         for one in kind.expressions:
