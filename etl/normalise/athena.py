@@ -10,8 +10,10 @@ sessions, and counts that only bodies have, stay unknown.
 
 from __future__ import annotations
 
+import hashlib
 import json
 from collections.abc import Collection, Iterator, Mapping, Sequence
+from sys import intern
 from typing import Any, NamedTuple
 
 from etl.errors import DataError
@@ -86,7 +88,7 @@ _PLACE = {column: place for place, column in enumerate(COUNT_COLUMNS)}
 
 
 class _Counted(NamedTuple):
-    """The numbers of a row. ``tokens``: by count, None where they are unknown."""
+    """The numbers of a row. ``tokens``: of the columns of COUNTS, None where they are unknown."""
 
     hour: str
     minute: int
@@ -114,7 +116,8 @@ class AthenaResult:
         self._metadata_key, self._stored_keys = metadata_key, stored_keys
         self._kept_keys = frozenset(kept_keys)
         self._events: dict[tuple[Any, ...], Event | None] = {}
-        self._rows: list[tuple[Event, _Counted]] = []
+        self._rows: dict[str, list[tuple[Event, _Counted]]] = {}
+        self._callers: dict[Event, Caller] = {}
         self._users: dict[tuple[str, str, str], set[str]] = {}
         self.other_events = self.rejected = 0
         self.metadata_keys: frozenset[str] | None = None
@@ -133,16 +136,29 @@ class AthenaResult:
         if event is None:
             self.other_events += counted.calls
         else:
-            self._rows.append((event, counted))
+            self._rows.setdefault(counted.hour[:10], []).append((event, counted))
 
-    def rows(self) -> Iterator[Row]:
-        """Yield the rows of a rollup; rows with the same key are to be added up."""
-        callers: dict[Event, Caller] = {}
-        for event, counted in self._rows:
-            caller = callers.get(event)
-            if caller is None:
-                caller = callers[event] = self._caller(event)
-            yield from _rows_of(event, caller, counted)
+    def days(self) -> list[str]:
+        """Return the days that have calls, once all rows are there."""
+        return sorted(self._rows)
+
+    def rows(self, day: str) -> Iterator[Row]:
+        """Yield the rows of a rollup, of a day; rows with the same key are to be added up."""
+        for event, counted in self._rows[day]:
+            yield from _rows_of(event, self._caller_of(event), counted)
+
+    def calls(self, day: str) -> int:
+        """Return how many calls a day has, failed ones included."""
+        return sum(counted.calls for _, counted in self._rows[day])
+
+    def digest(self, day: str) -> str:
+        """Return a hash of what a day has, in whatever order."""
+        total = 0
+        for event, counted in self._rows[day]:
+            told = self._caller_of(event), event.service_tier, event.error_code is None
+            text = json.dumps([*told, event.guardrail_use, counted])
+            total += int.from_bytes(hashlib.blake2b(text.encode(), digest_size=16).digest())
+        return f"{total % 2**64:016x}"
 
     def _event(self, called: Mapping[str, Any], in_trail: bool, in_log: bool) -> Event | None:
         """Return what the calls of a row have in common; None if they are no calls."""
@@ -169,6 +185,12 @@ class AthenaResult:
         if metadata:
             found = frozenset(json.loads(metadata))
             self.metadata_keys = found | (self.metadata_keys or frozenset())
+
+    def _caller_of(self, event: Event) -> Caller:
+        caller = self._callers.get(event)
+        if caller is None:
+            caller = self._callers[event] = self._caller(event)
+        return caller
 
     def _caller(self, event: Event) -> Caller:
         if event.reported_by == INVOCATION_LOG and event.session_name:
@@ -200,7 +222,10 @@ def _session(event: Event) -> tuple[str, str, str]:
 
 
 def _rows_of(event: Event, caller: Caller, counted: _Counted) -> Iterator[Row]:
-    hour, day, calls, tokens = counted.hour, counted.hour[:10], counted.calls, counted.tokens
+    hour, day, calls = counted.hour, counted.hour[:10], counted.calls
+    tokens: list[int | None] = [None] * len(COUNT_COLUMNS)
+    for column, number in zip(COUNTS.values(), counted.tokens, strict=True):
+        tokens[_PLACE[column]] = number
     caller_id = caller.caller_id
     rate = (event.service_tier or "standard", counted.min_input_tokens, "")
     is_failed = event.error_code is not None
@@ -241,12 +266,10 @@ def _number(row: ResultRow, column: str) -> int:
 
 
 def _counted(row: ResultRow) -> _Counted:
-    tokens: list[int | None] = [None] * len(COUNT_COLUMNS)
-    for column, count in COUNTS.items():
-        tokens[_PLACE[count]] = None if row[column] in (None, "") else _number(row, column)
+    tokens = [None if row[name] in (None, "") else _number(row, name) for name in COUNTS]
     try:
         return _Counted(
-            str(row["hour"]),
+            intern(str(row["hour"])),
             _number(row, "minute"),
             _number(row, "min_input_tokens"),
             _SOURCES[_number(row, "token_source_key")],

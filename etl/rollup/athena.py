@@ -11,19 +11,19 @@ import csv
 import gzip
 import hashlib
 import io
-import json
 from collections.abc import Iterable, Iterator, Set
 from datetime import datetime
-from itertools import chain, groupby
+from functools import lru_cache
+from itertools import chain
 from typing import Any
 
 from etl.errors import ConfigError, DataError
 from etl.load.decoder.content import Keys
 from etl.normalise.application import key_names
 from etl.normalise.athena import COLUMNS, AthenaResult, ResultRow
-from etl.normalise.rollups import FORMAT, Row
+from etl.normalise.rollups import Row
 from etl.rollup.job import Places
-from etl.rollup.local import order_of, summed
+from etl.rollup.local import summed
 from etl.sources.parquet import MAGIC, read_rows
 from etl.sources.stores import Content, StoredFile
 from etl.sql_files import sql_text_with
@@ -68,36 +68,21 @@ def read_result(
     result = AthenaResult(keys.metadata, keys.stored, frozenset(kept_keys))
     for file in _files(places, uri):
         _read(places, file, result)
-    found = sorted(summed(result.rows()), key=lambda row: (row[1], order_of(row)))
-    days = {day: list(rows) for day, rows in groupby(found, key=lambda row: row[1])}
+    days = [RollupDay(day, result.digest(day), result.calls(day)) for day in result.days()]
     if not days:
         raise DataError(f"{uri} has no calls: choose other days in the query")
-    digests = {day: _digest(rows, keys) for day, rows in days.items()}
-    run = hashlib.blake2b("".join(digests.values()).encode(), digest_size=4).hexdigest()
+    run = hashlib.blake2b("".join(day.digest for day in days).encode(), digest_size=4).hexdigest()
+
+    # Days are loaded one after the other, each by its tables.
+    @lru_cache(maxsize=1)
+    def summed_day(day: str) -> list[Row]:
+        return list(summed(result.rows(day)))
 
     def rows_of(table: str, day: str) -> Iterator[tuple[Any, ...]]:
-        return ((*row[2], *row[3]) for row in days[day] if row[0] == table)
+        return ((*row[2], *row[3]) for row in summed_day(day) if row[0] == table)
 
-    rollup = Rollup(
-        uri,
-        f"athena-{run}",
-        utc_text(now),
-        [RollupDay(day, digests[day], _calls(rows)) for day, rows in days.items()],
-        rows_of,
-        has_operations=False,
-    )
-    return rollup, result
-
-
-def _digest(rows: Iterable[Row], keys: Keys) -> str:
-    digest = hashlib.sha256(json.dumps([FORMAT, "athena", repr(keys)]).encode())
-    for row in rows:
-        digest.update(json.dumps(row).encode())
-    return digest.hexdigest()[:16]
-
-
-def _calls(rows: Iterable[Row]) -> int:
-    return sum(row[3][0] + row[3][1] for row in rows if row[0] == "usage")
+    made_at = utc_text(now)
+    return Rollup(uri, f"athena-{run}", made_at, days, rows_of, has_operations=False), result
 
 
 def _files(places: Places, uri: str) -> Iterator[StoredFile]:

@@ -158,6 +158,10 @@ def other_cases() -> list[dict[str, Any]]:
         call(8120, additionalEventData={"inputTokens": 5}),
         call(8121, additionalEventData={"inputTokens": 6, "outputTokens": 1}),
         call(8122, additionalEventData={"inputTokens": 7, "cacheReadInputTokens": 0}),
+        # A request that failed, and was tried again.
+        call(8140, errorCode="ThrottlingException"),
+        call(8141, eventTime="2026-11-02T10:16:00Z", requestID=uuid_of(1_008_140)),
+        logged(8140, tokens=(8, 8)),
         # Corrections, the latest of which has not every count.
         call(8130, tokens=(50, 5)),
         *(
