@@ -8,7 +8,7 @@ import click
 
 from etl.cli.shared.loading import apply_configuration
 from etl.cli.shared.options import again_option, config_option, db_option, profile_option
-from etl.cli.shared.rolling_up import athena_rollup, find_rollup, loaded_lines
+from etl.cli.shared.rolling_up import athena_rollup, find_rollup, loaded_lines, others_line
 from etl.cli.shared.signals import stops
 from etl.cli.shared.stores import Stores
 from etl.clock import Clock
@@ -55,12 +55,12 @@ def load_rollup(
     clock = Clock()
     with stops(clock):
         places = Stores(clock, profile or settings.accounts.profile, role_arn)
-        if is_athena:
-            rollup = athena_rollup(settings, places, uri, clock.now())
-        else:
-            rollup = find_rollup(places, uri)
+        result = athena_rollup(settings, places, uri, clock.now()) if is_athena else None
+        rollup = result.rollup if result else find_rollup(places, uri)
         with open_warehouse(db, create=True, patience=Patience(check=clock.check)) as warehouse:
             refuse_demo(warehouse, db)
             apply_configuration(warehouse, settings, config)
             loaded = load_days(warehouse, rollup, again=is_again)
     click.echo(loaded_lines(loaded), err=True)
+    if result and result.callers_in_others:
+        click.echo(others_line(result.callers_in_others), err=True)

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from sys import intern
 from typing import Any, NamedTuple
 
@@ -101,20 +101,17 @@ class _Counted(NamedTuple):
 class AthenaResult:
     """Collects the rows of a result.
 
-    ``metadata_key``, ``stored_keys``: as for events; ``kept_keys``: those of the metadata by which
-    callers are counted apart. ``other_events``: how many events of
-    the rows are no calls; ``rejected``: how many calls have no readable time.
-    ``metadata_keys``: those that the query read, None if no row has any.
+    ``metadata_key``, ``stored_keys``: as for events; callers are counted apart by the latter.
+    ``other_events``: how many events of the rows are no calls; ``rejected``: how many calls have no
+    readable time. ``metadata_keys``: those that the query read, None if no row has any.
     """
 
     def __init__(
         self,
         metadata_key: KeyNames = APPLICATION_KEY,
         stored_keys: Sequence[str] = (TEAM_KEY,),
-        kept_keys: Collection[str] = (TEAM_KEY,),
     ) -> None:
         self._metadata_key, self._stored_keys = metadata_key, stored_keys
-        self._kept_keys = frozenset(kept_keys)
         self._events: dict[tuple[Any, ...], Event | None] = {}
         self._rows: dict[str, list[tuple[Event, _Counted]]] = {}
         self._callers: dict[Event, Caller] = {}
@@ -212,7 +209,7 @@ class AthenaResult:
             application_source=event.application_source,
             provider=event.provider,
             project=event.project,
-            request_metadata=kept_metadata(metadata, self._kept_keys),
+            request_metadata=kept_metadata(metadata, self._stored_keys),
             session_tags=None,
         )
 

@@ -12,6 +12,7 @@ import gzip
 import hashlib
 import io
 from collections.abc import Iterable, Iterator, Set
+from dataclasses import dataclass
 from datetime import datetime
 from functools import lru_cache
 from itertools import chain
@@ -21,9 +22,10 @@ from etl.errors import ConfigError, DataError
 from etl.load.decoder.content import Keys
 from etl.normalise.application import key_names
 from etl.normalise.athena import COLUMNS, AthenaResult, ResultRow
-from etl.normalise.rollups import Row
+from etl.normalise.rollups import MOST_CALLERS, Row
 from etl.rollup.job import Places
 from etl.rollup.local import summed
+from etl.rollup.others import limited
 from etl.sources.parquet import MAGIC, read_rows
 from etl.sources.stores import Content, StoredFile
 from etl.sql_files import sql_text_with
@@ -32,6 +34,8 @@ from etl.warehouse.upkeep.rolled_up_days import Rollup, RollupDay
 
 # What there is: two tables, and the query over both.
 STATEMENTS = ("trail", "logs", "usage")
+
+_NOT_TOLD = ("totals", "operations")
 
 _GZIP = b"\x1f\x8b"
 
@@ -58,14 +62,23 @@ def wanted_metadata(keys: Keys) -> set[str]:
     return {*key_names(keys.metadata), *keys.stored}
 
 
+@dataclass
+class Read:
+    """A result. ``callers_in_others``: of the days whose rows were read, see ``limited``."""
+
+    rollup: Rollup
+    result: AthenaResult
+    callers_in_others: int = 0
+
+
 def read_result(
-    places: Places, uri: str, keys: Keys, kept_keys: Iterable[str], now: datetime
-) -> tuple[Rollup, AthenaResult]:
+    places: Places, uri: str, keys: Keys, now: datetime, most_callers: int = MOST_CALLERS
+) -> Read:
     """Return a result as a rollup, and what else was found in it.
 
     Raises DataError if it is no result of the query.
     """
-    result = AthenaResult(keys.metadata, keys.stored, frozenset(kept_keys))
+    result = AthenaResult(keys.metadata, keys.stored)
     for file in _files(places, uri):
         _read(places, file, result)
     days = [RollupDay(day, result.digest(day), result.calls(day)) for day in result.days()]
@@ -76,13 +89,17 @@ def read_result(
     # Days are loaded one after the other, each by its tables.
     @lru_cache(maxsize=1)
     def summed_day(day: str) -> list[Row]:
-        return list(summed(result.rows(day)))
+        kept, others = limited(summed(result.rows(day)), most_callers)
+        read.callers_in_others += others
+        return list(summed(kept))
 
     def rows_of(table: str, day: str) -> Iterator[tuple[Any, ...]]:
-        return ((*row[2], *row[3]) for row in summed_day(day) if row[0] == table)
+        told = () if table in _NOT_TOLD else summed_day(day)
+        return ((*row[2], *row[3]) for row in told if row[0] == table)
 
-    made_at = utc_text(now)
-    return Rollup(uri, f"athena-{run}", made_at, days, rows_of, has_operations=False), result
+    rollup = Rollup(uri, f"athena-{run}", utc_text(now), days, rows_of, has_operations=False)
+    read = Read(rollup, result)
+    return read
 
 
 def _files(places: Places, uri: str) -> Iterator[StoredFile]:

@@ -48,7 +48,7 @@ OTHER_TYPES = (6009, 6012, 6020, 6023)
 def load_result(db: Database, result: Path, config: Path | None = None, **options: Any) -> None:
     settings = load_config(config)
     apply_configuration(db, settings, config)
-    load_days(db, athena_rollup(settings, places(), str(result), NOW), **options)
+    load_days(db, athena_rollup(settings, places(), str(result), NOW).rollup, **options)
 
 
 def assert_same(
@@ -289,6 +289,13 @@ def test_the_commands(tmp_path: Path) -> None:
     shown = run("load-rollup", other, "--athena", "--db", db)
     assert shown.exit_code == 1
     assert "athena-sql usage" in shown.stderr
+    config.write_text("[rollup]\nmost_callers = 1\n")
+    many = run_query([call(n, user=f"u{n}") for n in range(1, 6)], tmp_path / "many.csv")
+    shown = run("load-rollup", many, "--athena", "--db", db, "--config", config)
+    assert "(others)" in shown.stderr
+    with open_warehouse(db) as warehouse:
+        users = rows(warehouse, "select user_name, calls from user_costs order by 2")
+        assert users == [("u1", 1), ("(others)", 4)]
     shown = run("athena-sql", "trail")
     assert shown.stdout == query_text("trail", Keys())
 

@@ -20,6 +20,7 @@ from etl.config import Config
 from etl.errors import DataError
 from etl.normalise.rollups import MOST_CALLERS, TABLES
 from etl.normalise.rows import InferenceProfile
+from etl.rollup.athena import Read as AthenaRead
 from etl.rollup.athena import read_result, wanted_metadata
 from etl.rollup.engines import engine_for
 from etl.rollup.job import Job, Places
@@ -75,14 +76,15 @@ def find_rollup(places: Places, uri: str) -> Rollup:
     return rollup_of(places, uri, manifest)
 
 
-def athena_rollup(settings: Config, places: Places, uri: str, now: datetime) -> Rollup:
-    """Return a result of the query for Athena as a rollup to load.
+def athena_rollup(settings: Config, places: Places, uri: str, now: datetime) -> AthenaRead:
+    """Return a result of the query for Athena, with a rollup to load.
 
     Raises DataError if it is none, or was asked for other keys of metadata than the configuration
     looks at.
     """
     uri, keys = _full_name(uri), reading_keys(settings)
-    rollup, result = read_result(places, uri, keys, keys.stored, now)
+    read = read_result(places, uri, keys, now, settings.rollup.most_callers)
+    result = read.result
     found = result.metadata_keys
     if found is not None and (missing := wanted_metadata(keys) - found):
         raise DataError(
@@ -96,7 +98,7 @@ def athena_rollup(settings: Config, places: Places, uri: str, now: datetime) -> 
         click.echo(f"Calls without a readable time: {result.rejected:,}, left out", err=True)
     if result.other_events:
         click.echo(f"Events that are no calls: {result.other_events:,}, left out", err=True)
-    return rollup
+    return read
 
 
 def _full_name(uri: str) -> str:
@@ -154,11 +156,16 @@ def report_rollup(result: RollupResult) -> None:
         f"Rejected          {result.rejected:,}",
     ]
     if others := counts["callers_in_others"]:
-        lines.append(
-            f"{OTHERS:18}{count(others, 'caller')} of days with too many: the sums are whole, their"
-            " names are not kept"
-        )
+        lines.append(others_line(others))
     click.echo("\n".join(lines), err=True)
+
+
+def others_line(callers: int) -> str:
+    """Return what is said of callers that were too many."""
+    return (
+        f"{OTHERS:18}{count(callers, 'caller')} of days with too many: the sums are whole, their"
+        " names are not kept"
+    )
 
 
 def rollup_of(places: Places, uri: str, manifest: Manifest) -> Rollup:
