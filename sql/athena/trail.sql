@@ -7,6 +7,8 @@
 --   ACCOUNTS      111122223333,444455556666: without spaces
 --   REGIONS       us-east-1,us-west-2
 --   SINCE         2026/10/01: the first day that has files
+-- Source: Athena user guide, "Create the table for CloudTrail logs in Athena using
+-- partition projection" (checked 2026-11-30).
 create external table if not exists bedrock_trail (
     eventtime string,
     eventsource string,

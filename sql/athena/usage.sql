@@ -164,7 +164,10 @@ reports as (
         operation,
         nullif(errorcode, ''),
         performanceconfig.latency,
-        servicetier,
+        -- A word, or an object with one.
+        coalesce(
+            nullif(regexp_extract(servicetier, '"type" *: *"([^"]+)"', 1), ''), servicetier
+        ),
         {{ athena.metadata('requestmetadata', ['']) }},
 {% for kind in athena.kinds %}
         {{ athena.number(kind.log | lower) }},

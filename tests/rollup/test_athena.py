@@ -173,6 +173,7 @@ def other_cases() -> list[dict[str, Any]]:
         ),
         logged(8116, requestMetadata=named, serviceTier="priority", cache=(0, 9), errorCode="X"),
         logged(8117, operation="Converse", performanceConfig={"latency": "optimized"}),
+        logged(8118, serviceTier={"type": "flex"}),
     ]  # fmt: skip
 
 
