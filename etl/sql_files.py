@@ -18,7 +18,7 @@ import json
 import os
 import re
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from functools import cache
 from importlib.util import cache_from_source
@@ -41,6 +41,16 @@ def sql_text(name: str) -> str:
     if name not in texts:
         raise SqlTextError(f"there is no sql/{name}.sql")
     return texts[name]
+
+
+def sql_text_with(name: str, macros: Sequence[str], **variables: object) -> str:
+    """Return a text composed with other variables than the stored one.
+
+    ``macros``: the files of macros that it uses. Raises SqlTextError as ``compose`` does.
+    """
+    names = (name, *(f"{_MACROS}/{one}" for one in macros))
+    sources = {one: (resources.SQL / f"{one}.sql").read_text(encoding="utf-8") for one in names}
+    return compose(sources, variables)[name]
 
 
 def sql_names(folder: str) -> list[str]:
@@ -113,8 +123,13 @@ def _write_cache(file: Path, version: str, texts: Mapping[str, str]) -> None:
         new.replace(file)
 
 
-def compose(sources: Mapping[str, str]) -> dict[str, str]:
-    """Return every text except macros. Raises SqlTextError, which names the file."""
+def compose(
+    sources: Mapping[str, str], variables: Mapping[str, object] | None = None
+) -> dict[str, str]:
+    """Return every text except macros. Raises SqlTextError, which names the file.
+
+    ``variables``: names that the texts know besides ``token_kinds``.
+    """
     # Importing it takes longer than a whole report.
     from jinja2 import DictLoader, Environment, StrictUndefined, TemplateError
 
@@ -126,7 +141,7 @@ def compose(sources: Mapping[str, str]) -> dict[str, str]:
         lstrip_blocks=True,
         keep_trailing_newline=True,
     )
-    environment.globals["token_kinds"] = token_kinds
+    environment.globals |= {"token_kinds": token_kinds, **(variables or {})}
     texts = {}
     for name in sorted(sources, key=lambda name: not _in(_MACROS, name)):
         try:

@@ -29,6 +29,7 @@ from tests.aws import ACCOUNT, FakeAws, cloudwatch
 from tests.bill.exports import NOVA, usage, write_export
 from tests.cli.running import run
 from tests.prices.offer_files import Product, offer
+from tests.rollup.athena import run_query
 from tests.support import HAIKU, call
 from tests.sync.support import environment
 
@@ -229,6 +230,9 @@ def test_the_commands_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, unpac
             Body=json.dumps({"Records": [call(2)]}).encode(),
         )
         bucket.create_bucket(Bucket="your-usage-bucket")
+        bucket.create_bucket(Bucket="your-athena-results")
+        result = run_query([call(2)], tmp_path / "october.csv")
+        bucket.upload_file(str(result), "your-athena-results", "october.csv")
         bucket.create_bucket(Bucket="your-billing-bucket")
         write_export(tmp_path / "bill", [usage(NOVA, "input", 1_000, "2026-10-03")])
         for file in (tmp_path / "bill").rglob("*.*"):

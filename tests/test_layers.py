@@ -37,7 +37,7 @@ ALLOWED = {
     },
     "rollup": {
         *("clock", "errors", "load.batches", "load.decoder", "load.run", "normalise", "sources"),
-        *("times", "warehouse"),
+        *("sql_files", "times", "warehouse"),
     },
     "rollup.submit": {"__main__"},
     "sync": {

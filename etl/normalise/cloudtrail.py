@@ -117,6 +117,11 @@ class _Form(NamedTuple):
     fields: Mapping[str, Any]
 
 
+def endpoint_of(event_source: str) -> str:
+    """Return the endpoint of an event source, as the table models has it."""
+    return "mantle" if event_source == MANTLE else "runtime"
+
+
 def classify(record: Mapping[str, Any]) -> EventKind:
     """Return the kind of a CloudTrail event."""
     source, name = text(record.get("eventSource")), text(record.get("eventName"))

@@ -18,7 +18,7 @@ and 5 tell of a session, the warehouse remembers for its logs (``etl.warehouse.w
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from functools import cache, lru_cache
 from typing import Any, NamedTuple
 
@@ -93,6 +93,16 @@ _PRINCIPAL_TYPES = {
     "federated-user": "FederatedUser",
     "root": "Root",
 }
+
+
+def user_of_log(principal_arn: str, session_name: str, told: Collection[str]) -> str | None:
+    """Return the user of a logged call by the users that CloudTrail tells of its session.
+
+    None if it tells of none. With several, the session name does not tell which it was.
+    """
+    if len(told) > 1:
+        return user_of_session(principal_arn, session_name)
+    return next(iter(told), None)
 
 
 def is_temporary(access_key_id: str) -> bool:

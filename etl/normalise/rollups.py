@@ -10,7 +10,8 @@ from __future__ import annotations
 
 import hashlib
 import json
-from typing import NamedTuple
+from collections.abc import Collection, Mapping
+from typing import Any, NamedTuple
 
 from etl.normalise.rows import MetricValue
 from etl.normalise.token_kinds import COUNT_COLUMNS, UNKNOWN_CALLS
@@ -115,6 +116,12 @@ TABLES = {
 
 # The most sums that a row may have.
 MOST_SUMS = max(len(table.sums) for table in TABLES.values())
+
+
+def kept_metadata(pairs: Mapping[str, Any], kept_keys: Collection[str]) -> str | None:
+    """Return what a caller has of metadata or tags: JSON, with the keys that rules look at."""
+    kept = {key: value for key, value in pairs.items() if key in kept_keys}
+    return json.dumps(kept, sort_keys=True, separators=(",", ":")) if kept else None
 
 
 def row_of_total(total: MetricValue) -> Row:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import secrets
 from collections.abc import Iterator
 from contextlib import ExitStack
+from datetime import datetime
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -19,6 +20,8 @@ from etl.config import Config
 from etl.errors import DataError
 from etl.normalise.rollups import MOST_CALLERS, TABLES
 from etl.normalise.rows import InferenceProfile
+from etl.rollup.athena import Read as AthenaRead
+from etl.rollup.athena import read_result, wanted_metadata
 from etl.rollup.engines import engine_for
 from etl.rollup.job import Job, Places
 from etl.rollup.others import OTHERS
@@ -56,28 +59,50 @@ def roll_up_after_sync(
         )
         report_rollup(result)
         is_complete = result.is_complete
-    loaded = load_into(warehouse, Stores(clock, profile), settings.output)
+    loaded = load_days(warehouse, find_rollup(Stores(clock, profile), settings.output))
     click.echo(loaded_lines(loaded), err=True)
     return is_complete
 
 
-def load_into(
-    warehouse: Database, places: Places, uri: str, *, again: bool = False
-) -> RollupLoaded:
-    """Load a rollup. Raises DataError if there is none."""
-    uri, manifest = require_rollup(places, uri)
-    return load_days(warehouse, rollup_of(places, uri, manifest), again=again)
-
-
-def require_rollup(places: Places, uri: str) -> tuple[str, Manifest]:
-    """Return a rollup's full name and its manifest. Raises DataError if there is none."""
-    uri = uri if is_s3(uri) else str(Path(uri).resolve())
+def find_rollup(places: Places, uri: str) -> Rollup:
+    """Return a rollup to load. Raises DataError if there is none."""
+    uri = _full_name(uri)
     manifest = read_manifest(places, uri)
     if manifest is None:
         raise DataError(
-            f"{uri} has no manifest.json: name the folder that `bedrock-usage rollup` wrote"
+            f"{uri} has no manifest.json: name the folder that `bedrock-usage rollup` wrote, or add"
+            " --athena for the result of a query"
         )
-    return uri, manifest
+    return rollup_of(places, uri, manifest)
+
+
+def athena_rollup(settings: Config, places: Places, uri: str, now: datetime) -> AthenaRead:
+    """Return a result of the query for Athena, with a rollup to load.
+
+    Raises DataError if it is none, or was asked for other keys of metadata than the configuration
+    looks at.
+    """
+    uri, keys = _full_name(uri), reading_keys(settings)
+    read = read_result(places, uri, keys, now, settings.rollup.most_callers)
+    result = read.result
+    found = result.metadata_keys
+    if found is not None and (missing := wanted_metadata(keys) - found):
+        raise DataError(
+            f"{uri} tells nothing of the request metadata {', '.join(sorted(missing))}, which the"
+            " configuration looks at: run the query again as `bedrock-usage athena-sql usage`"
+            " prints it with this configuration"
+        )
+    if settings.team_settings.tags:
+        click.echo("Tags of sessions are not in it: no team is found by them", err=True)
+    if result.rejected:
+        click.echo(f"Calls without a readable time: {result.rejected:,}, left out", err=True)
+    if result.other_events:
+        click.echo(f"Events that are no calls: {result.other_events:,}, left out", err=True)
+    return read
+
+
+def _full_name(uri: str) -> str:
+    return uri if is_s3(uri) else str(Path(uri).resolve())
 
 
 def make_job(
@@ -90,7 +115,7 @@ def make_job(
     """Return the job that the configuration describes."""
     keys = reading_keys(settings)
     return Job(
-        output=output if is_s3(output) else str(Path(output).resolve()),
+        output=_full_name(output),
         keys=keys,
         open_places=partial(open_stores, profile, role_arn),
         # The hashes are compared within a run only, so nothing lasting has to leave this machine.
@@ -131,11 +156,16 @@ def report_rollup(result: RollupResult) -> None:
         f"Rejected          {result.rejected:,}",
     ]
     if others := counts["callers_in_others"]:
-        lines.append(
-            f"{OTHERS:18}{count(others, 'caller')} of days with too many: the sums are whole, their"
-            " names are not kept"
-        )
+        lines.append(others_line(others))
     click.echo("\n".join(lines), err=True)
+
+
+def others_line(callers: int) -> str:
+    """Return what is said of callers that were too many."""
+    return (
+        f"{OTHERS:18}{count(callers, 'caller')} of days with too many: the sums are whole, their"
+        " names are not kept"
+    )
 
 
 def rollup_of(places: Places, uri: str, manifest: Manifest) -> Rollup:

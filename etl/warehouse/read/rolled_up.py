@@ -6,7 +6,7 @@ How a call counts is ``int_call_usage``, as for ``usage_hourly``; only the grain
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator
 from functools import lru_cache
 from typing import Any
 
@@ -14,7 +14,7 @@ from sqlite_utils import Database
 
 from etl.normalise.model_ids import NOT_STATED
 from etl.normalise.packed import plain_id, stored_id
-from etl.normalise.rollups import USAGE_SUMS, Caller, Row
+from etl.normalise.rollups import USAGE_SUMS, Caller, Row, kept_metadata
 from etl.normalise.rows import Event
 from etl.sql_files import sql_text
 from etl.warehouse.write.calls import CallWriter
@@ -118,17 +118,15 @@ def _fill_evidence(db: Database, kept_keys: set[str]) -> None:
     metadata = db.execute("select request_metadata_key, request_metadata from request_metadata")
     db.conn.executemany(
         "insert into caller_metadata values (?, ?)",
-        [(key, _kept(json.loads(text), kept_keys)) for key, text in metadata.fetchall()],
+        [(key, kept_metadata(json.loads(text), kept_keys)) for key, text in metadata.fetchall()],
     )
     db.conn.executemany(
         "insert into caller_tags values (?, ?)",
-        [(key, _kept(tags, kept_keys)) for key, tags in credentials_with_tags(db, "true").items()],
+        [
+            (key, kept_metadata(tags, kept_keys))
+            for key, tags in credentials_with_tags(db, "true").items()
+        ],
     )
-
-
-def _kept(pairs: Mapping[str, Any], kept_keys: set[str]) -> str | None:
-    kept = {key: value for key, value in pairs.items() if key in kept_keys}
-    return json.dumps(kept, sort_keys=True, separators=(",", ":")) if kept else None
 
 
 class _CallerNames:

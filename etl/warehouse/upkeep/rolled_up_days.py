@@ -59,6 +59,8 @@ class Rollup:
     """A rollup to load. ``rollup_id``: of the run that made it; ``made_at``: when that was.
 
     ``rejects``: what the run could not read; ``inputs``: the beginnings of the names of its files.
+    ``has_operations``: it tells of operations that are no calls; if not, those that the warehouse
+    has of its days stay.
     """
 
     uri: str
@@ -69,6 +71,7 @@ class Rollup:
     profiles: Sequence[InferenceProfile] = ()
     rejects: Sequence[Reject] = ()
     inputs: Sequence[str] = ()
+    has_operations: bool = True
 
 
 @dataclass
@@ -216,7 +219,8 @@ class _Days:
             "select count(*) from events where event_time >= ? and event_time < ?", times
         ).fetchone()
         self._loaded.calls_replaced += calls
-        for table in (*tables_of_calls(db), "control_events", "unknown_operations"):
+        operations = ("control_events", "unknown_operations")
+        for table in (*tables_of_calls(db), *(operations if self._rollup.has_operations else ())):
             db.conn.execute(f"delete from {table} where event_time >= ? and event_time < ?", times)
         for table in ("call_minutes", "known_minutes", "stale_minutes"):
             db.conn.execute(f"delete from {table} where hour >= ? and hour < ?", times)

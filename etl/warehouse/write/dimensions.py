@@ -5,7 +5,7 @@ from __future__ import annotations
 from sqlite_utils import Database
 
 from etl.normalise.application import APPLICATION_SOURCES, MANTLE_PROJECT
-from etl.normalise.cloudtrail import MANTLE
+from etl.normalise.cloudtrail import endpoint_of
 from etl.normalise.fields import NUL, SHOWN_NUL
 from etl.normalise.identity import UNATTRIBUTED
 from etl.normalise.model_ids import NOT_STATED, ModelNames, parse_model_id
@@ -202,7 +202,7 @@ class Names:
 
     def model(self, model_id: str | None, event_source: str = "") -> int:
         """Return the key of a model id as sent, which differs for the two endpoints."""
-        endpoint = "mantle" if event_source == MANTLE else "runtime"
+        endpoint = endpoint_of(event_source)
         cached = self._keys["models"].get((model_id, endpoint))
         return self._add_model(model_id, endpoint) if cached is None else cached
 

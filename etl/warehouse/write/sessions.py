@@ -16,7 +16,7 @@ from collections.abc import Iterable
 
 from sqlite_utils import Database
 
-from etl.normalise.identity import user_of_session
+from etl.normalise.identity import user_of_log, user_of_session
 from etl.normalise.rows import CLOUDTRAIL, INVOCATION_LOG, NO_CALL, Event
 from etl.warehouse.write.dimensions import Names
 
@@ -92,12 +92,11 @@ class SessionUsers:
         if event.reported_by != INVOCATION_LOG or event.session_name is None:
             return event
         users = self._users_of(event)
-        if not users:
+        told = [user for user, _ in users]
+        user = user_of_log(event.principal_arn, event.session_name, told)
+        if user is None:
             return event
-        if len(users) > 1:
-            user = user_of_session(event.principal_arn, event.session_name)
-            return event._replace(user_name=user)
-        ((user, session_name),) = users
+        session_name = users[0][1] if len(users) == 1 else event.session_name
         return event._replace(user_name=user, session_name=session_name)
 
     def _store(self, event: Event) -> bool:
