@@ -50,13 +50,13 @@ from etl.warehouse.read.reports import (
     Filters,
     LeftOut,
     billed,
-    callers,
     capacity,
     coverage,
     coverage_by_day,
     guardrails,
     left_out,
     loaded_range,
+    page,
     shared_applications,
     usage,
     usage_by_metadata,
@@ -208,20 +208,15 @@ def build_report(
 
 def _add_users(db: Database, filters: Filters, report: Report) -> None:
     """Add how many users called with success, and the part of the cost of one of them."""
+    found = {row["application"]: row for row in page(db, "callers", filters)}
 
-    def added(rows: Iterable[Row], *, by_application: bool) -> list[Row]:
-        found = {
-            row["application"]: row for row in callers(db, filters, by_application=by_application)
-        }
-        of = [found.get(row.get("application"), {}) for row in rows]
-        return [
-            {**row, "users": own.get("users", 0), "usd_per_user": own.get("usd_per_user")}
-            for row, own in zip(rows, of, strict=True)
-        ]
+    def added(row: Row) -> Row:
+        own = found.get(row.get("application"), {})
+        return {**row, "users": own.get("users", 0), "usd_per_user": own.get("usd_per_user")}
 
-    report.rows = added(report.rows, by_application=True)
+    report.rows = list(map(added, report.rows))
     if report.total:
-        (report.total,) = added([report.total], by_application=False)
+        report.total = added(report.total)
 
 
 def _add_billed(db: Database, filters: Filters, report: Report, *, is_split: bool) -> None:

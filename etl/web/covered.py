@@ -33,20 +33,24 @@ class Compared:
 
 @dataclass(frozen=True)
 class Covered:
-    """The days that are loaded (``first`` to ``last``, None without any) and finished."""
+    """The days that are loaded (``first`` to ``last``, None without any) and finished.
+
+    ``unread``: the first and last day of history that no sync has read to its end yet.
+    """
 
     first: date | None
     last: date | None
     finished_until: date
     today: date
     gaps: frozenset[date] = frozenset()
+    unread: tuple[date, date] | None = None
 
     @classmethod
     def of(cls, freshness: Mapping[str, Any], today: date, gaps: Iterable[str] = ()) -> Self:
         """Return what the query ``freshness`` tells, and ``gap_days``."""
-        first, last, finished = (
-            date.fromisoformat(freshness[name]) if freshness[name] else None
-            for name in ("first_day", "last_day", "finished_until")
+        first, last, finished, unread_from, unread_to = (
+            date.fromisoformat(freshness[name]) if freshness.get(name) else None
+            for name in ("first_day", "last_day", "finished_until", "unread_from", "unread_to")
         )
         over = today - ONE_DAY
         if finished is None:
@@ -55,7 +59,12 @@ class Covered:
             # Days that were read and have no usage are loaded too.
             last = max(last, finished)
         return cls(
-            first, last, min(finished, over), today, frozenset(map(date.fromisoformat, gaps))
+            first,
+            last,
+            min(finished, over),
+            today,
+            frozenset(map(date.fromisoformat, gaps)),
+            (unread_from, unread_to) if unread_from and unread_to else None,
         )
 
     def loaded(self, selection: Selection) -> Selection | None:
@@ -110,6 +119,8 @@ class Covered:
                 f"Data covers {loaded.days:,} of these {count(selection.days, 'day')}, from"
                 f" {loaded.since} to {loaded.until}."
             )
+        if self.unread and (left := selection.within(*self.unread)):
+            said.append(f"Days back to {left.since} are not read from AWS yet: sync goes on there.")
         if unfinished == [self.today]:
             said.append(f"{self.today} is still running.")
         elif unfinished:

@@ -327,10 +327,9 @@ def _age(moment: str | None) -> str | None:
 
 async def _dashboard(view: View) -> dict[str, Any]:
     selection = view.selection
-    totals, tops, callers, budgets, (days, choices, capacity, month) = await asyncio.gather(
+    totals, tops, budgets, (days, choices, capacity, month) = await asyncio.gather(
         _totals(view),
         _tops(view),
-        view.rows("callers", "application"),
         view.budgets(),
         asyncio.gather(
             view.rows("usage", "day"),
@@ -347,7 +346,6 @@ async def _dashboard(view: View) -> dict[str, Any]:
         "capacity": numbers.capacity(capacity[0]),
         "month": month,
         "moved": _moved(view),
-        "callers": {row["application"]: row for row in callers},
         "average": _average(view, days),
         "days": _days(view, days),
         "names": {top["kind"]: top["count"] for top in tops},
@@ -590,7 +588,7 @@ async def _totals(view: View) -> dict[str, Any]:
         "has_calibrated": bool(parts[0]["calibrated_tokens"]),
         "guardrails": numbers.guardrails(guardrails[0]),
         "billed": _billed(billed),
-        "per_user": callers[0] if callers else None,
+        "callers": {row["application"]: row for row in callers},
         "lacks": numbers.missing(row) if row else "",
         "shows_list": numbers.differs_from_list(row) if row else False,
         "change": _change(compared, part, earlier),

@@ -31,7 +31,6 @@ NOW = "now"
 
 _PARAMETERS = {
     "usage": (*DIMENSIONS, TOP, *FILTERS),
-    "callers": ("by_application", *FILTERS),
     "hours": (*NAMED, TOP, *FILTERS),
     "metadata": ("metadata_key", *FILTERS),
     "choices": ("since", "until"),

@@ -1,8 +1,8 @@
 -- How many users does each application have, and what did one cost?
--- Grain: application that a user called for with success; with :by_application
--- 0, NULL or blank one row for all of them, if there are any. Filters as in usage:
--- :since, :until, :regions, :models, :users, :applications, :teams. Units: USD. The
--- cost is that of all usage of the application, usd_per_user is its part of a user.
+-- Grain: application that a user called with success, the most expensive first, and a
+-- row for all of them, whose application is NULL. Filters as in usage: :since, :until,
+-- :regions, :models, :users, :applications, :teams. Units: USD. cost_usd is that of all
+-- usage, usd_per_user its part of a user. A user of two applications counts in both.
 
 -- :_visitor_applications, :_visitor_teams: what the visitor may see, NULL for all.
 with chosen as materialized (
@@ -30,9 +30,9 @@ summed as materialized (
     group by rate_key, application_key, user_key
 ),
 
-named as (
+named as materialized (
     select
-        iif(:by_application, names.application, null) as application,
+        names.application,
         users.user_name,
         summed.calls,
         summed.cost_microdollars + summed.cost_rest / 1e6 as cost_microdollars
@@ -45,12 +45,17 @@ named as (
 ),
 
 final as (
+{% for application in ('null', 'application') %}
     select
-        application,
+        {{ application }} as application,
         count(distinct user_name) filter (where calls > 0) as users,
         round(sum(cost_microdollars) / 1e6, 9) as cost_usd
     from named
-    group by application
+    group by 1
+{% if not loop.last %}
+    union all
+{% endif %}
+{% endfor %}
 )
 
 select
@@ -60,4 +65,4 @@ select
     round(cost_usd / users, 9) as usd_per_user
 from final
 where users > 0
-order by cost_usd desc, application
+order by application is null, cost_usd desc, application

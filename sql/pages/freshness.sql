@@ -56,7 +56,9 @@ own as (
         null as finished_until,
         null as last_read_at,
         null as streams,
-        null as failing_streams
+        null as failing_streams,
+        null as unread_from,
+        null as unread_to
     where not ({{ filters.sees_all() }})
 ),
 
@@ -75,7 +77,15 @@ every as (
         ) as finished_until,
         (select max(read_at) from sync_state) as last_read_at,
         (select count(*) from sync_state) as streams,
-        (select count(*) from sync_state where error is not null) as failing_streams
+        (select count(*) from sync_state where error is not null) as failing_streams,
+        (
+            select date(min(history_from)) from sync_status
+            where not is_history_complete
+        ) as unread_from,
+        (
+            select date(max(covered_from), '-1 second') from sync_status
+            where not is_history_complete
+        ) as unread_to
     where {{ filters.sees_all() }}
 )
 

@@ -110,6 +110,8 @@ def test_how_fresh_it_is(days: Database) -> None:
             "last_read_at": None,
             "streams": 0,
             "failing_streams": 0,
+            "unread_from": None,
+            "unread_to": None,
         }
     ]
 

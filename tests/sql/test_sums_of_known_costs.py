@@ -296,8 +296,8 @@ def compare_units(row: dict[str, Any]) -> None:
             assert row[column] == part, (column, row)
 
 
-def ask(db: Database, page: str, **given: str) -> list[dict[str, Any]]:
-    return list(db.query(sql_text(f"pages/{page}"), dict.fromkeys(FILTERS) | given))
+def ask(db: Database, page: str) -> list[dict[str, Any]]:
+    return list(db.query(sql_text(f"pages/{page}"), dict.fromkeys(FILTERS)))
 
 
 def compare_callers(db: Database, parts: list[Part]) -> None:
@@ -309,10 +309,7 @@ def compare_callers(db: Database, parts: list[Part]) -> None:
         name: (len({part.user_name for part in its if part.calls}), sum_of(its).cost)
         for name, its in of.items()
     }
-    found = [
-        *ask(db, "callers", by_application="1"),
-        *ask(db, "callers", by_application="0"),
-    ]
+    found = ask(db, "callers")
     assert {row["application"]: row["users"] for row in found} == {
         name: users for name, (users, _) in expected.items() if users
     }

@@ -205,13 +205,43 @@ def test_an_empty_range_says_what_to_do(pages: Pages) -> None:
     assert "/user?name=bob%40example.com" in of_bob.links
 
 
-def test_an_empty_warehouse_says_what_to_do(tmp_path: Path) -> None:
-    with open_warehouse(tmp_path / "w.db", create=True):
+def test_an_empty_warehouse_says_what_to_do(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nothing read; read without finding calls; loaded from files; history still to be read."""
+    path = tmp_path / "w.db"
+    monkeypatch.setattr("etl.web.pages.now", at("2026-11-05T12:00Z"))
+    with open_warehouse(path, create=True):
         pass
-    with open_pages(tmp_path / "w.db") as pages:
+    with open_pages(path) as pages:
         shown = page(pages, "/")
-    assert "Nothing is loaded yet" in shown.text
-    assert "bedrock-usage sync" in shown.text
+        assert "Nothing is loaded yet" in shown.text
+        for what in ("Press Refresh , at the top, or run bedrock-usage sync", "load PATH", "demo"):
+            assert what in shown.text
+        assert "Regions: all" not in shown.text
+    with open_warehouse(path) as db, db.conn:
+        db.execute(
+            "insert into sync_state (stream, source, account_id, region, covered_from, watermark,"
+            " read_at, history_from, error) values ('s', 'cloudtrail', '1', 'r',"
+            " '2026-11-04T00:00:00Z', '2026-11-04T23:59:59Z', '2026-11-05T11:00:00Z',"
+            " '2026-10-01T00:00:00Z', 'denied')"
+        )
+    with open_pages(path) as pages:
+        shown = page(pages, "/")
+        assert "No calls found yet AWS was last read 1 h ago" in shown.text
+        assert "(1 source; 1 could not be read: sources )" in shown.text
+        assert "/bedrock_usage/sync_status" in shown.links
+    with open_warehouse(path) as db:
+        call_ = call(1, eventTime="2026-11-04T10:00:00Z", tokens=(1, 1))
+        load(db, write_log(tmp_path / "log.json", [call_]))
+    unread = "Days back to 2026-10-06 are not read from AWS yet: sync goes on there."
+    with open_pages(path) as pages:
+        assert unread in page(pages, "/").text
+        assert "not read from AWS yet" not in page(pages, "/?range=yesterday").text
+    with open_warehouse(path) as db, db.conn:
+        db.execute("delete from sync_state")
+    with open_pages(path) as pages:
+        assert "All of it is from files: AWS was never read. Press Refresh" in page(pages, "/").text
 
 
 def test_a_page_of_a_subject_needs_one_name(pages: Pages) -> None:

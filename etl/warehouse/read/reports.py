@@ -93,14 +93,6 @@ def usage_by_team(
     return _usage(db, "reports/usage_by_team", filters, set(by))
 
 
-def callers(db: Database, filters: Filters, *, by_application: bool) -> list[dict[str, Any]]:
-    """Return how many users each application, or all of them, has, and what one of them cost.
-
-    The columns of ``sql/pages/callers.sql``. An application that no known user called is left out.
-    """
-    return _run(db, "pages/callers", {**filters.parameters(), "by_application": by_application})
-
-
 def billed(
     db: Database, filters: Filters, *, by: Iterable[str] = (), is_split: bool = False
 ) -> dict[tuple[Any, ...], float | None]:
