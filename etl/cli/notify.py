@@ -11,13 +11,13 @@ from etl.cli.shared.options import again_option, config_option, db_option, profi
 from etl.clock import Clock
 from etl.config import Config, load_config
 from etl.errors import ConfigError
-from etl.notify.contents import DIGEST, TEST, digest, last_period
+from etl.notify.contents import DIGEST, TEST, digest, is_read, last_period
 from etl.notify.document import as_html, as_text, as_title
 from etl.notify.run import send_due, targets_for
 from etl.show.deliveries import print_deliveries
 from etl.show.escaping import harmless
 from etl.warehouse.database import open_warehouse
-from etl.warehouse.messages import add_message, again, latest_deliveries
+from etl.warehouse.messages import add_message, again, hold, latest_deliveries
 from etl.warehouse.turns import transaction
 
 _NO_TARGETS = "no target is told of {}: add one under [[notify.targets]] (docs/budgets.md)"
@@ -92,7 +92,8 @@ def digest_command(
 ) -> None:
     """Send what was spent, what changed, the budgets, and what is not certain.
 
-    Each digest is sent once: run it as often as you like, such as after every sync.
+    Each digest is sent once, when all of its days are read, or at noon UTC of the day after them:
+    run it as often as you like, such as after every sync.
     """
     if word is None:
         raise click.UsageError("Missing option: --daily or --weekly")
@@ -109,7 +110,13 @@ def digest_command(
             key = add_message(warehouse, DIGEST, clock.now(), names, period.subject)
             if key is None and is_again:
                 again(warehouse, DIGEST, period.subject, names)
-        if key is None and not is_again:
+            until = None if is_again or is_read(warehouse, period) else period.latest_send
+            is_waiting = hold(warehouse, DIGEST, period.subject, until)
+        if is_waiting and until is not None and clock.now() < until:
+            _report(
+                f"Waits             the digest of {period}, until all of it is read, or {until}"
+            )
+        elif key is None and not is_waiting:
             _report(f"Sent before       the digest of {period}: --again sends it again")
         sys.exit(0 if send_due(warehouse, settings, clock, profile, _report) else 1)
 

@@ -7,7 +7,7 @@ day or week of a digest. So names that were forgotten meanwhile are in none.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from datetime import date, datetime, timedelta
+from datetime import UTC, date, datetime, time, timedelta
 from typing import NamedTuple
 
 from sqlite_utils import Database
@@ -15,9 +15,17 @@ from sqlite_utils import Database
 from etl.normalise.identity import UNATTRIBUTED
 from etl.notify.document import Document, Link, Listing, Paragraph
 from etl.show import numbers
-from etl.show.budgets import is_exceeded, microdollars, most_of_each, what_happened, whose
+from etl.show.budgets import (
+    cost,
+    is_exceeded,
+    microdollars,
+    most_of_each,
+    what_happened,
+    whose,
+)
 from etl.show.numbers import Row, count, dollars
 from etl.warehouse.alerts import ANOMALIES, alerts_of
+from etl.warehouse.forecasts import covered_days
 from etl.warehouse.messages import Delivery
 from etl.warehouse.read.budgets import (
     BUDGETS,
@@ -35,6 +43,7 @@ DIGEST, TEST = "digest", "test"
 
 _MOST_ROWS = 20
 _MOST_CHANGES = 10
+_MOST_NAMES = 5
 
 # The parts of a difference, as the view movers cuts it.
 _CAUSES = {"volume": "calls", "size": "tokens a call", "mix": "mix", "price": "prices"}
@@ -51,6 +60,11 @@ class Period(NamedTuple):
     def subject(self) -> str:
         """How the warehouse names it: no two digests have the same."""
         return f"{self.word} {self.first}"
+
+    @property
+    def latest_send(self) -> datetime:
+        """When its digest is sent even if not all of it is read: half a day after its end."""
+        return datetime.combine(self.last, time(), UTC) + timedelta(days=1, hours=12)
 
     @property
     def before(self) -> Period:
@@ -195,12 +209,25 @@ def digest(db: Database, period: Period, url: str | None, now: datetime) -> Docu
         for heading, by in (("Applications", "application"), ("Teams", "team"), ("Users", "user"))
         for listing in _changes(db, period, heading, by)
     ]
+    if not is_read(db, period):
+        blocks.append(Paragraph(f"Not all of {period} is read: there may be more."))
     blocks += _budgets(db, now)
-    blocks += changes or [Paragraph(f"What changed is not known: {period} is not read to its end.")]
+    blocks += changes
     blocks += [Paragraph(line) for line in _uncertain(db, period, total)]
     link = f"/?from={period.first}&to={period.last}"
     title = f"Amazon Bedrock, {period}: {spent}"
     return Document(title, [*blocks, *_link(url, link, "Dashboard")])
+
+
+def is_read(db: Database, period: Period) -> bool:
+    """Return whether all days of a period are over and their usage is loaded, as far as any is."""
+    days = covered_days(db)
+    if not days or period.last > days[-1]:
+        return False
+    first = max(period.first, days[0])
+    return all(
+        first + timedelta(days=number) in days for number in range((period.last - first).days + 1)
+    )
 
 
 def _filters(period: Period) -> Filters:
@@ -274,7 +301,7 @@ def _budgets(db: Database, now: datetime) -> list[Paragraph | Listing]:
         (
             whose(state),
             state["state"] + (f": {state['reason']}" if state["reason"] else ""),
-            numbers.UNKNOWN if state["cost_usd"] is None else dollars(state["cost_usd"], 2),
+            cost(state),
             dollars(state["amount_usd"], 2),
         )
         for state in told[:_MOST_ROWS]
@@ -293,18 +320,24 @@ def _uncertain(db: Database, period: Period, total: Row | None) -> list[str]:
     lines = []
     if lacks := numbers.missing(total):
         lines.append(f"The cost is a lower bound: {lacks}.")
-    unattributed = [
-        row
-        for row in usage(db, _filters(period), by=["application"])
-        if row["application"] == UNATTRIBUTED and row["cost_usd"]
-    ]
+    if total["unpriced_calls"] or total["unpriced_tokens"]:
+        names = numbers.without_price(usage(db, _filters(period), by=["model_id", "region"]))
+        more = f" and {len(names) - _MOST_NAMES:,} more" if len(names) > _MOST_NAMES else ""
+        lines.append(f"No price for {'; '.join(names[:_MOST_NAMES])}{more}.")
     lines += [
-        f"{numbers.cost(row, 2)} is unattributed: no known call accounts for the usage."
-        for row in unattributed
+        f"{_unattributed(row)} unattributed: no known call accounts for the usage."
+        for row in usage(db, _filters(period), by=["application"])
+        if row["application"] == UNATTRIBUTED and (row["cost_usd"] or row["unpriced_tokens"])
     ]
     if total["estimated_cost_usd"]:
         lines.append(f"{dollars(total['estimated_cost_usd'], 2)} of the cost is estimated.")
     return lines
+
+
+def _unattributed(row: Row) -> str:
+    if row["cost_usd"] is not None:
+        return f"{numbers.cost(row, 2)} is"
+    return f"{numbers.tokens(row['unpriced_tokens'])} tokens without a price are"
 
 
 # -- test -----------------------------------------------------------------------------------------

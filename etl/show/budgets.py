@@ -36,7 +36,13 @@ _HEADINGS = ("Budget", "For", "Period", "State", "Used", "Cost", "Amount", "Fore
 _NUMBERS = ("Used", "Cost", "Amount", "Forecast")
 
 # What a program needs; the others serve views and pages.
-_LEFT_OUT = ("amount_microdollars", "counted_microdollars", "forecast_microdollars", "only_user")
+_LEFT_OUT = (
+    "amount_microdollars",
+    "counted_microdollars",
+    "forecast_microdollars",
+    "only_user",
+    "is_read",
+)
 
 
 def print_budgets(states: Sequence[Row], format_: str) -> None:

@@ -64,6 +64,19 @@ def add_message(
     return int(row[0])
 
 
+def hold(db: Database, topic: str, subject: str, until: datetime | None) -> bool:
+    """Have a message that nobody tried to send wait until a time, or no longer (None).
+
+    Return whether there is one; the caller holds the transaction.
+    """
+    cursor = db.conn.execute(
+        "update deliveries set retry_at = ? where state = ? and tries = 0 and message_key ="
+        " (select message_key from messages where topic = ? and subject = ?)",
+        [until and utc_text(until), PENDING, topic, subject],
+    )
+    return bool(cursor.rowcount)
+
+
 def again(db: Database, topic: str, subject: str, targets: Collection[str]) -> None:
     """Have a message sent again, to these targets; the caller holds the transaction."""
     (key,) = db.conn.execute(

@@ -2453,3 +2453,10 @@ def m044_create_quotas(db: Database) -> None:
             where error_code_key is not null;
     """,
     )
+
+
+@migrations()
+@takes()
+def m045_keep_when_budgets_were_judged(db: Database) -> None:
+    """Until when the usage of each budget was read when it was last judged; NULL: never."""
+    _execute(db, "alter table budgets add column judged_to text;")

@@ -38,14 +38,20 @@ end
 {% endmacro %}
 
 -- Calls may arrive days late, and estimates change for as long: periods that ended
--- within three days are judged too.
+-- within three days are judged too. So are those that ended while usage could not be
+-- read, if that is no more than so many days ago.
+{% set earliest = 31 %}
+
 {% macro periods() %}
 select
     budgets.*,
     moment.last_loaded,
     moment.hides_reading,
     date(now, '-1 day') as yesterday,
-    date(now, '-3 days') as three_days_ago,
+    max(
+        date(now, '-{{ earliest }} days'),
+        date(min(now, coalesce(budgets.judged_to, now)), '-3 days')
+    ) as judged_from,
     strftime('%Y-%m-%dT%H:%M:%SZ', now, '-1 day') as stale_before,
     max(days_back, weeks_back, months_back) = 0 as is_current,
     case
@@ -319,24 +325,50 @@ substr(
 {% macro states(now, is_visible='true', hides_reading='false') %}
 moment as materialized (
     select
-        {{ now }} as now,
+        now,
+        hides_reading,
+        -- A clock that was wrong makes nothing fresh.
         iif(
-            {{ hides_reading }},
+            hides_reading,
             '',
-            (select max(day) from usage_daily)
-        ) as last_loaded,
-        {{ hides_reading }}
-            as hides_reading
+            (select max(day) from usage_daily where day <= date(now))
+        ) as last_loaded
+    from (
+        select
+            {{ now }} as now,
+            {{ hides_reading }}
+                as hides_reading
+    )
 ),
 
+numbers as (
+    select 0 as value
+    union all
+    select value + 1 as value from numbers
+    where value < {{ earliest }}
+),
+
+-- How many days, weeks or months back a period is.
 steps as (
     select
-        step.value as days_back,
+        value as days_back,
         0 as weeks_back,
         0 as months_back
-    from json_each('[0, 1, 2, 3]') as step
+    from numbers
     union all
-    values (0, 1, 0), (0, 0, 1)
+    select
+        0 as days_back,
+        value as weeks_back,
+        0 as months_back
+    from numbers
+    where value between 1 and {{ earliest // 7 + 1 }}
+    union all
+    select
+        0 as days_back,
+        0 as weeks_back,
+        value as months_back
+    from numbers
+    where value between 1 and 2
 ),
 
 all_periods as (
@@ -348,7 +380,7 @@ periods as materialized (
         *,
         strftime('%Y-%m-%dT%H:%M:%SZ', last_day, '+1 day') as period_end
     from all_periods
-    where is_current or last_day >= three_days_ago
+    where is_current or last_day >= judged_from
 ),
 
 -- Only what the budget's period and conditions select is read.
@@ -652,6 +684,7 @@ per,
 first_day as period_start,
 last_day as period_end,
 is_current,
+reading_problems = '' as is_read,
 case
     when is_exceeded then 'exceeded'
     when reason <> '' then 'cannot be judged'

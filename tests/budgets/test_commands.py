@@ -15,7 +15,7 @@ from tests.aws import FakeAws
 from tests.budgets.support import DOLLAR, Spending, Webhook
 from tests.cli.recent import SMALL, record
 from tests.cli.running import run
-from tests.support import query
+from tests.support import call, load, query, write_log
 
 BUDGETS = """
 [[budgets]]
@@ -98,6 +98,9 @@ def test_messages_wait_if_asked_to(
     assert [one["title"] for one in webhook.received] == ["Budget All: exceeded"]
     webhook.answers = [500]
     assert run("notify", "test", *options)[0] == 1
+    with open_warehouse(db) as warehouse:
+        earlier = call(99, eventTime=f"{today() - timedelta(days=8):%Y-%m-%d}T10:00:00Z")
+        load(warehouse, write_log(tmp_path / "earlier.json", [earlier]))
     assert run("notify", "digest", "--daily", *options)[0] == 0
     assert run("notify", "digest", "--weekly", *options)[0] == 0
     status, _, err = run("notify", "digest", "--daily", *options)

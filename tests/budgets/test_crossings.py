@@ -82,6 +82,37 @@ def test_another_amount_is_another_agreement(spending: Spending) -> None:
     assert spending.record("2026-11-04") == []
 
 
+def test_another_kind_of_period_is_another_period(spending: Spending) -> None:
+    spending.budgets(budget(10))
+    spending.spend("2026-11-01", 12)
+    assert len(spending.record("2026-11-01")) == 3
+    spending.budgets(budget(10, "day"))
+    spending.spend("2026-11-03", 6)
+    # The first day of the month is told with it.
+    assert told(spending.record("2026-11-03")) == [("2026-11-03", "actual", 50)]
+
+
+@pytest.mark.parametrize("per", ["day", "week", "month"])
+def test_what_ended_while_nothing_could_be_read_is_told_afterwards(
+    spending: Spending, per: str
+) -> None:
+    spending.spend("2026-11-29", 1)
+    spending.budgets(budget(10, per))
+    assert spending.record("2026-11-29") == []
+    spending.record("2026-12-02", synced=False)
+    spending.record("2026-12-07", synced=False)
+    spending.spend("2026-11-30", 20)
+    first = {"day": "2026-11-30", "week": "2026-11-30", "month": "2026-11-01"}[per]
+    found = spending.record("2026-12-10", ("ops",))
+    assert told(found) == [(first, "actual", threshold) for threshold in (50, 80, 100)]
+    assert rows(
+        spending.db, "select distinct message_key from budget_crossings where kind = 'actual'"
+    ) == [(1,)]
+    # A budget that is new does not look back, not even where another one did.
+    spending.budgets(budget(10, per), budget(1, per, name="New"))
+    assert spending.record("2026-12-11") == []
+
+
 def test_each_name_crosses_for_itself(spending: Spending) -> None:
     spending.budgets(budget(10, each="user"))
     spending.spend("2026-11-02", 6, user="alice")

@@ -13,14 +13,15 @@ from pathlib import Path
 import pytest
 
 from etl.config import Target
-from etl.notify.contents import last_period
+from etl.notify.contents import digest, last_period, period_of
+from etl.notify.document import as_text
 from etl.notify.run import send_due
 from etl.warehouse.messages import MOST_TRIES, add_message, due_deliveries
 from etl.warehouse.turns import transaction
 from tests.aws.clock import FakeClock
 from tests.budgets.support import Mailbox, Spending, Webhook, budget, closed_port, moment, of
 from tests.cli.running import ROOT, run
-from tests.support import rows
+from tests.support import load, rows, write_metrics
 
 pytest.importorskip("apprise", reason="an extra, notify")
 
@@ -239,6 +240,52 @@ def test_a_digest_is_of_the_last_day_or_week_that_is_over() -> None:
     ):
         moment_ = moment(today).date()
         assert (str(last_period("day", moment_)), str(last_period("week", moment_))) == (day, week)
+
+
+def test_a_digest_waits_until_its_days_are_read_but_not_longer_than_noon(
+    spending: Spending, webhook: Webhook, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("OPS", webhook.address)
+    clock = FakeClock(moment("2026-11-03T00:05"))
+    monkeypatch.setattr("etl.cli.notify.Clock", lambda: clock)
+    (spending.folder / "c.toml").write_text('[[notify.targets]]\nname = "ops"\nvariable = "OPS"\n')
+    options = ("--daily", "--config", spending.folder / "c.toml", "--db", spending.folder / "w.db")
+    spending.spend("2026-11-01", 4)
+    spending.spend("2026-11-02", 3)
+    spending.synced("2026-11-02T23:40:00Z")
+    for _ in range(2):
+        status, _, err = run("notify", "digest", *options)
+        assert (status, err[:6], webhook.received) == (0, "Waits ", [])
+    spending.spend("2026-11-02T23:50:00Z", 2)
+    spending.synced("2026-11-03T01:00:00Z")
+    assert run("notify", "digest", *options)[2].startswith("Sent   ")
+    assert run("notify", "digest", *options)[2].startswith("Sent before")
+    assert [one["title"] for one in webhook.received] == ["Amazon Bedrock, 2026-11-02: $5.00"]
+    # The next one is never read to its end: whatever sends messages at noon sends it.
+    clock = FakeClock(moment("2026-11-04T00:05"))
+    assert run("notify", "digest", *options)[2].startswith("Waits ")
+    assert send(spending, moment("2026-11-04T11:59")) == (True, [])
+    assert send(spending, moment("2026-11-04T12:00"))[0]
+    assert "Not all of 2026-11-03 is read" in webhook.received[1]["message"]
+
+
+def test_a_digest_names_what_has_no_price_and_the_cost_that_a_budget_counts(
+    spending: Spending,
+) -> None:
+    spending.spend(NOW, 12)
+    spending.budgets(budget(10))
+    totals = [("acme.model-v1:0", "InputTokenCount", 5000, f"{NOW}T10:00:00Z", 3600)]
+    load(spending.db, write_metrics(spending.folder / "totals.csv", totals))
+    spending.synced("2026-11-03T11:00:00Z")
+    # As where estimates count at their upper end.
+    state = {**spending.state("2026-11-03"), "cost_usd": 8.0, "is_lower_bound": 1}
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("etl.notify.contents.budget_states", lambda *_: [state])
+        text = as_text(digest(spending.db, period_of(f"day {NOW}"), None, moment("2026-11-03")))
+    assert "- B: state exceeded, cost ≥ $12.00, amount $10.00" in text
+    assert "No price for acme.model-v1:0 in us-east-1." in text
+    assert "5,000 tokens without a price are unattributed" in text
+    assert "Not all of" not in text
 
 
 def test_a_subject_is_told_once(spending: Spending) -> None:

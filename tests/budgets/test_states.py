@@ -190,6 +190,9 @@ def test_files_alone_are_judged_by_the_last_day_loaded(spending: Spending) -> No
     assert reason_of(spending, "2026-11-03", synced=False) == ("ok", "")
     found = reason_of(spending, "2026-11-20", synced=False)
     assert found == ("cannot be judged", "nothing is loaded after 2026-11-02")
+    # Nor is it fresh because of a call whose clock was wrong.
+    spending.spend("2099-01-01", 1)
+    assert reason_of(spending, "2026-11-20", synced=False) == found
     found = reason_of(spending, "2026-12-20", synced=False)
     assert found[1] == "nothing of this period is loaded, the last day is 2026-11-02"
 

@@ -65,8 +65,10 @@ def apply_budgets(db: Database, budgets: Sequence[Budget]) -> bool:
     if rows == stored.fetchall():
         return False
     with db.atomic():
+        judged = db.conn.execute("select judged_to, budget from budgets").fetchall()
         db.conn.execute("delete from budgets")
         db.conn.executemany(f"insert into budgets ({', '.join(_COLUMNS)}) values ({_MARKS})", rows)
+        db.conn.executemany("update budgets set judged_to = ? where budget = ?", judged)
     return True
 
 
@@ -109,14 +111,27 @@ def record_budgets(
             " values (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
             [(*one, utc_text(now)) for one in new],
         )
+        _note_judged(db, states, now)
         if targets:
             _tell(db, now, targets)
     return new
 
 
+def _note_judged(db: Database, states: Sequence[Mapping[str, Any]], now: datetime) -> None:
+    """Keep that budgets were judged, of which usage is read up to now: nothing before was missed.
+
+    The others are judged again from where they were.
+    """
+    unread = {one["budget"] for one in states if one["is_current"] and not one["is_read"]}
+    read = {one["budget"] for one in states} - unread
+    db.conn.executemany(
+        "update budgets set judged_to = ? where budget = ?", [(utc_text(now), one) for one in read]
+    )
+
+
 def _tell(db: Database, now: datetime, targets: Sequence[str]) -> None:
-    """Add a message that tells of what no message tells, in periods that are still judged."""
-    untold = "message_key is null and period_end >= date(?, '-3 days')"
+    """Add a message that tells of what no message tells, and is not old."""
+    untold = "message_key is null and max(period_end, seen_at) >= date(?, '-3 days')"
     at = utc_text(now)
     if db.conn.execute(f"select 1 from budget_crossings where {untold}", [at]).fetchone():
         message_key = add_message(db, BUDGETS, now, targets)
@@ -160,15 +175,17 @@ def _is_new(db: Database, one: Crossing) -> bool:
     """Return whether no period that this one overlaps has the same crossing.
 
     A rolling window is another period every day; it is the same spending until it has moved on by
-    its whole length.
+    its whole length. A day is not told of because its month was, before ``per`` was changed.
     """
     row = db.conn.execute(
         "select 1 from budget_crossings where budget = ? and name = ? and kind = ?"
         " and threshold = ? and amount_microdollars = ?"
-        " and period_start <= ? and period_end >= ?",
+        " and period_start <= ? and period_end >= ?"
+        " and (period_start = ? or julianday(period_end) - julianday(period_start)"
+        " = julianday(?) - julianday(?))",
         [
             *(one.budget, one.name, one.kind, one.threshold, one.amount_microdollars),
-            *(one.period_end, one.period_start),
+            *(one.period_end, one.period_start, one.period_start, one.period_end, one.period_start),
         ],
     ).fetchone()
     return row is None
