@@ -21,8 +21,9 @@ from etl.normalise.application import APPLICATION_KEY, KeyNames
 from etl.normalise.cloudtrail import endpoint_of, parse_event
 from etl.normalise.identity import user_of_log
 from etl.normalise.invocation_logs import SCHEMA, parse_logged_call
+from etl.normalise.merging import merge_reports
 from etl.normalise.rollups import NAMED, Caller, Row, Value, kept_metadata
-from etl.normalise.rows import CLOUDTRAIL, INVOCATION_LOG, Event, merge_reports
+from etl.normalise.rows import CLOUDTRAIL, INVOCATION_LOG, Event
 from etl.normalise.teams import TEAM_KEY
 from etl.normalise.token_kinds import COUNT_COLUMNS, KINDS
 from etl.normalise.token_sources import NAMES, NO_TOKENS
