@@ -8,8 +8,8 @@
 --   ACCOUNTS      111122223333,444455556666: without spaces
 --   REGIONS       us-east-1,us-west-2
 --   SINCE         2026/10/01: the first day that has files
--- Source: Athena user guide, "OpenX JSON SerDe" and "Supported types for partition
--- projection"; Bedrock user guide, "Monitor model invocation" (checked 2026-11-30).
+-- Source: Athena user guide, "OpenX JSON SerDe" and "Amazon Data Firehose example", which
+-- has folders by the hour (checked 2026-11-30).
 
 -- The OpenX SerDe shows an object in a column of text as JSON, and skips what is no JSON.
 create external table if not exists bedrock_logs (
