@@ -377,9 +377,12 @@ class Meanings:
         return found
 
     def amount(
-        self, use: Use, region: str, quantity: Decimal, cost: int
+        self, use: Use, region: str, quantity: Decimal, cost: int | None
     ) -> tuple[Decimal | None, str | None]:
-        """Return how many of what it counts a line has, and the evidence for the unit."""
+        """Return how many of what it counts a line has, and the evidence for the unit.
+
+        ``cost``: None if it is not in dollars, as all rates are.
+        """
         stated = None if use.per_million is None else Decimal(1_000_000) / use.per_million
         by_stated = None if stated is None else quantity * stated
         rates = [
@@ -389,7 +392,7 @@ class Meanings:
             if rate > 0
         ]
         # A correction may take back both.
-        if not rates or use.counts != "tokens" or cost * quantity <= 0:
+        if not rates or use.counts != "tokens" or cost is None or cost * quantity <= 0:
             return by_stated, None if by_stated is None else "stated"
         units = dict.fromkeys(([] if stated is None else [stated]) + [Decimal(u) for u in _UNITS])
         for unit in units:
@@ -530,7 +533,8 @@ class BillLines:
         if not is_usage:
             return key, None
         quantity = _decimal(line.value("quantity") or 0)
-        amount, evidence = self._meanings.amount(found, key.caller.region, quantity, cost)
+        dollars = cost if key.currency == "USD" else None
+        amount, evidence = self._meanings.amount(found, key.caller.region, quantity, dollars)
         key = key._replace(charge_kind=found.charge_kind)
         if amount is None:
             reason = "the unit is not known, and the cost fits none"

@@ -8,11 +8,13 @@ session, the role for a workload. Whether a session is a person's shows, in this
 3. a session name that software made up (table ``session_names``): nobody;
 4. a session name that is a mail address: a person, whatever the federation. SAML leaves no other
    sign of it;
-5. the provider of a web identity (table ``identity_providers``): people log in at some, machines at
+5. ``onBehalfOf``: a person of Identity Center, by id, for whom an application has the session (IAM
+   Identity Center user guide, "Identity-enhanced IAM role sessions", checked 2026-11-30);
+6. the provider of a web identity (table ``identity_providers``): people log in at some, machines at
    others. At one that the table does not have, people do.
 
-All but 1 and 5 need only the ARN of the session, so an invocation log names the same user. What 1
-and 5 tell of a session, the warehouse remembers for its logs (``etl.warehouse.write.sessions``).
+All but 1, 5 and 6 need only the ARN of the session, so an invocation log names the same user. What
+these tell of a session, the warehouse remembers for its logs (``etl.warehouse.write.sessions``).
 """
 
 from __future__ import annotations
@@ -148,7 +150,7 @@ def _user_name(identity: Mapping[str, Any], kind: str, arn: str) -> tuple[str, s
     choices: tuple[tuple[str | None, str], ...] = (
         (text(identity.get("userName")), "userIdentity.userName"),
         (text(identity.get("invokedBy")), "userIdentity.invokedBy, the service that called"),
-        (text(mapping(identity.get("onBehalfOf")).get("userId")), "userIdentity.onBehalfOf.userId"),
+        (_person_served(identity), "userIdentity.onBehalfOf.userId"),
         (_tail(arn), "the end of userIdentity.arn"),
         (_account_name(identity) if kind == "AWSAccount" else None, "userIdentity.accountId"),
         (principal_id.rpartition(":")[2], "the end of userIdentity.principalId"),
@@ -171,7 +173,7 @@ def _assumed_role(
     session = arn_session or principal_session or None
     role = text(issuer.get("userName")) or _tail(text(issuer.get("arn")) or role_arn)
     provider = _provider_of(context)
-    person, why = _person(context, role, session, provider)
+    person, why = _person(identity, role, session, provider)
     choices = (
         (person, why),
         (role, f"the role: {why}"),
@@ -194,20 +196,23 @@ def _assumed_role(
 
 
 def _person(
-    context: Mapping[str, Any], role: str | None, session: str | None, provider: str | None
+    identity: Mapping[str, Any], role: str | None, session: str | None, provider: str | None
 ) -> tuple[str | None, str]:
     """Return the person behind a session, None if it is nobody's, and why."""
-    source_identity = text(context.get("sourceIdentity"))
+    source_identity = text(mapping(identity.get("sessionContext")).get("sourceIdentity"))
     if source_identity:
         return source_identity, "sourceIdentity, which a session cannot change"
+    if session and role and role.startswith(_SSO_ROLE):
+        return session, "the session name: for an Identity Center role it is the person"
+    is_named = session is not None and not is_made_up(session)
+    if session and is_named and is_mail_address(session):
+        return session, "the session name: a mail address is a person's"
+    if person := _person_served(identity):
+        return person, "onBehalfOf.userId, the person of Identity Center that it is for"
     if session is None:
         return None, "there is no session name"
-    if role and role.startswith(_SSO_ROLE):
-        return session, "the session name: for an Identity Center role it is the person"
-    if is_made_up(session):
+    if not is_named:
         return None, "software made the session name up"
-    if is_mail_address(session):
-        return session, "the session name: a mail address is a person's"
     if provider is None:
         return None, "the session name is not a person's"
     known = find_provider(provider)
@@ -216,6 +221,10 @@ def _person(
     if known.is_for_people:
         return session, f"the session name: people log in at {provider} ({known.what})"
     return None, f"software logs in at {provider} ({known.what})"
+
+
+def _person_served(identity: Mapping[str, Any]) -> str | None:
+    return text(mapping(identity.get("onBehalfOf")).get("userId"))
 
 
 def _provider_of(context: Mapping[str, Any]) -> str | None:

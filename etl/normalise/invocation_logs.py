@@ -345,7 +345,20 @@ def _metadata(value: object, complain: Complain) -> dict[str, Any]:
 
 
 def _parts(logged: _LogRecord) -> Mapping[str, Fields]:
-    return {"input": _fields(logged.input), "output": _fields(logged.output)}
+    return {
+        "input": _opened(_fields(logged.input), "inputBodyJson"),
+        "output": _opened(_fields(logged.output), "outputBodyJson"),
+    }
+
+
+def _opened(part: Fields, name: str) -> Fields:
+    """Return a part of the record whose body is JSON, and not its text, as tables keep it."""
+    raw = part.get(name, _NONE)
+    if memoryview(raw)[:1].tobytes() != b'"':
+        return part
+    written = _decode_as(raw, str) or ""
+    is_json = written.lstrip()[:1] in ("{", "[")
+    return {**part, name: msgspec.Raw(written.encode())} if is_json else part
 
 
 class _Found(NamedTuple):

@@ -251,6 +251,24 @@ def test_the_cost_proves_the_unit(db: Database, tmp_path: Path, name: str) -> No
     assert found == [(tokens, evidence, "usage" if tokens else "not understood")]
 
 
+def test_a_cost_in_another_currency_proves_no_unit(db: Database, tmp_path: Path) -> None:
+    factors = {"USD": "1", "INR": "84", "JPY": "150", "CNY": "7.2", "EUR": "0.03"}
+    write_export(
+        tmp_path,
+        [
+            usage(model, "input", 4_000_000, DAY, price_factor=factor, currency=currency)
+            for currency, factor in factors.items()
+            for model in (NOVA, SONNET)
+        ],
+    )
+    assert load(db, tmp_path).is_complete
+    found = rows(db, "select currency, amount, unit_evidence from bill_lines order by line_key")
+    named = {currency: [row[1:] for row in found if row[0] == currency] for currency in factors}
+    # Sonnet's unit is "Units", which states none.
+    assert named.pop("USD") == [(4_000_000, "proved"), (4_000_000, "cost")]
+    assert {*map(tuple, named.values())} == {((4_000_000, "stated"), (None, None))}
+
+
 def test_scopes_tiers_and_the_mantle_endpoint_are_told_apart(db: Database, tmp_path: Path) -> None:
     def line(usage_type: str, unit: str, **fields: Any) -> Line:
         return Line(DAY, usage_type, Decimal(1), Decimal(1), unit, region="us-west-2", **fields)

@@ -14,6 +14,7 @@ from tests.support import ACCOUNT, role_identity, user_identity
 
 ROLE = f"arn:aws:sts::{ACCOUNT}:assumed-role"
 SSO_ROLE = "AWSReservedSSO_BedrockUser_0123456789abcdef"
+FOR_U1 = {"onBehalfOf": {"userId": "u-1", "identityStoreArn": "arn:aws:identitystore::1:x/d-1"}}
 
 
 def federated(provider: str) -> dict[str, Any]:
@@ -55,6 +56,13 @@ def federated(provider: str) -> dict[str, Any]:
         ({"type": "AWSAccount", "principalId": "AIDAEXAMPLE:x", "accountId": "444455556666"}, "account 444455556666"),
         ({"type": "IdentityCenterUser", "onBehalfOf": {"userId": "u-1"}}, "u-1"),
         ({"type": "SAMLUser", "userName": "erin@example.com"}, "erin@example.com"),
+        # An application's session for a person of Identity Center.
+        (role_identity("desk", "desk-7") | FOR_U1, "u-1"),
+        (role_identity("desk", "0f1e2d3c-4b5a-4678-9abc-def012345678") | FOR_U1, "u-1"),
+        (role_identity("desk", "desk-7", sourceIdentity="bob") | FOR_U1, "bob"),
+        (role_identity(SSO_ROLE, "alice") | FOR_U1, "alice"),
+        (role_identity("desk", "carol@example.com") | FOR_U1, "carol@example.com"),
+        (role_identity("desk", "desk-7") | {"onBehalfOf": {"userId": " "}}, "desk"),
         ({}, "(unknown)"),
         (None, "(unknown)"),
         ("text", "(unknown)"),

@@ -199,6 +199,11 @@ def test_the_service_tier_that_only_the_bodies_state(
     record["input"]["inputBodyJson"] = {"messages": []} | asked
     record["output"]["outputBodyJson"] = answered
     assert event_of(record).service_tier == tier
+    texts = {
+        part: {f"{part}BodyJson": json.dumps(body)}
+        for part, body in (("input", asked), ("output", answered))
+    }
+    assert event_of(record | texts).service_tier == tier
     assert event_of(record | {"serviceTier": "priority"} | FAST).service_tier == "latency"
     if not isinstance(answered, dict) or "performanceConfig" not in {*asked, *answered}:
         assert event_of(record | {"serviceTier": "priority"}).service_tier == "priority"
@@ -440,9 +445,11 @@ def test_which_of_a_record_s_two_sources_its_counts_are_from(
     own: dict[str, int], body: object, tokens: Tokens
 ) -> None:
     record = counts(**own)
-    record["output"]["outputBodyJson"] = body
-    assert parse(record) == (event_of(record), ())
-    assert tokens_of(record) == tokens
+    # Tables keep the body as a text.
+    for written in (body, json.dumps(body), f" {json.dumps(body, indent=1)}\n"):
+        record["output"]["outputBodyJson"] = written
+        assert parse(record) == (event_of(record), ())
+        assert tokens_of(record) == tokens
 
 
 @cases(
