@@ -268,7 +268,7 @@ class StoredCalls:
         return [_service_of(*row) for row in rows]
 
     def of_requests(self, wanted: dict[Request, str]) -> Iterator[tuple[Request, bool, EventKey]]:
-        """Yield stored calls with these request ids, near their times: whether each failed, its key.
+        """Yield stored calls of requests near their times: the request, whether it failed, the key.
 
         ``wanted``: the time of what belongs to each request.
         """
