@@ -149,7 +149,8 @@ ALLOWED = {
     "web": {
         *("agents", "metadata", "show.comparisons"),
         *("child_process", "clock", "config", "errors", "normalise", "resources", "show.budgets"),
-        *("show.numbers", "show.spreadsheet", "show.terminal", "sql_files", "times", "warehouse"),
+        *("show.escaping", "show.numbers", "show.spreadsheet", "show.terminal", "sql_files"),
+        *("times", "warehouse"),
     },
     "cli": {
         *(
